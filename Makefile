@@ -1,0 +1,40 @@
+# Two commands matter: `make demo` and `make test`. Both start from nothing.
+PYTHON ?= python3.11
+VENV   := .venv
+PY     := $(VENV)/bin/python
+STAMP  := $(VENV)/.installed
+ARGS   ?=
+
+.PHONY: demo test check fmt lock proto clean help
+
+help:  ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t12
+
+$(STAMP): requirements/dev.lock pyproject.toml
+	@tools/make-venv "$(PYTHON)" "$(VENV)"
+	@touch $@
+
+demo: $(STAMP)  ## real Envoy + OpenBao + sidecar on loopback; ARGS=--once leaves after the table
+	@$(VENV)/bin/sidecar demo $(ARGS)
+
+test: $(STAMP)  ## every test and every check
+	@$(MAKE) --no-print-directory check
+	@$(PY) -m pytest $(ARGS)
+
+check: $(STAMP)  ## formatting, lint, types: what pre-commit runs too
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/mypy
+
+fmt: $(STAMP)  ## put the formatting right
+	@$(VENV)/bin/ruff format .
+	@$(VENV)/bin/ruff check --fix .
+
+proto: $(STAMP)  ## regenerate sidecar/pb from proto/
+	@$(PY) tools/generate_pb.py
+
+lock: $(STAMP)  ## re-resolve requirements/*.in into hashed locks
+	@tools/lock "$(PYTHON)"
+
+clean:  ## remove the environment and the caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

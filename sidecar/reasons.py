@@ -1,0 +1,109 @@
+"""Every answer the sidecar can give, one identifier each.
+
+The same word is the exception's reason, the audit field, the metric label, the
+problem type and the row in ``docs/reasons.md``. Nothing else names a denial.
+
+Statuses follow RFC 6750 §3.1: ``invalid_request`` is 400, ``invalid_token`` is 401,
+``insufficient_scope`` is 403, and a request without any credential gets a challenge
+without an error code.
+"""
+
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class Reason(StrEnum):
+    """Why a request was refused. A closed enumeration."""
+
+    # The request itself.
+    REQUEST_MALFORMED = "request_malformed"
+    REQUEST_TOO_LARGE = "request_too_large"
+    HOST_MALFORMED = "host_malformed"
+    PATH_AMBIGUOUS = "path_ambiguous"
+    ROUTE_UNKNOWN = "route_unknown"
+    # The credential, before it is read.
+    TOKEN_MISSING = "token_missing"
+    TOKEN_AMBIGUOUS = "token_ambiguous"
+    TOKEN_SCHEME_UNSUPPORTED = "token_scheme_unsupported"
+    TOKEN_TOO_LARGE = "token_too_large"
+    TOKEN_MALFORMED = "token_malformed"
+    # The JOSE header.
+    ALGORITHM_NOT_ALLOWED = "algorithm_not_allowed"
+    TOKEN_TYPE_NOT_ALLOWED = "token_type_not_allowed"
+    HEADER_PARAMETER_NOT_ALLOWED = "header_parameter_not_allowed"
+    KEY_UNKNOWN = "key_unknown"
+    SIGNATURE_INVALID = "signature_invalid"
+    # The claims.
+    CLAIM_MISSING = "claim_missing"
+    CLAIM_MALFORMED = "claim_malformed"
+    TOKEN_EXPIRED = "token_expired"
+    TOKEN_NOT_YET_VALID = "token_not_yet_valid"
+    TOKEN_ISSUED_IN_FUTURE = "token_issued_in_future"
+    TOKEN_LIFETIME_TOO_LONG = "token_lifetime_too_long"
+    ISSUER_MISMATCH = "issuer_mismatch"
+    AUDIENCE_MISMATCH = "audience_mismatch"
+    REFRESH_TOKEN_PRESENTED = "refresh_token_presented"
+    # Our own failures: the answer is still no.
+    KEYS_UNAVAILABLE = "keys_unavailable"
+    INTERNAL_FAULT = "internal_fault"
+
+
+class Grant(StrEnum):
+    """On what ground a request was let through."""
+
+    TOKEN_VERIFIED = "token_verified"
+    """The route asks for (or accepts) a token and this one is good."""
+    ANONYMOUS = "anonymous"
+    """The route accepts a token and none came."""
+    PUBLIC = "public"
+    """The route asks for nothing; a token, if one came, was not looked at."""
+
+
+class Answer(NamedTuple):
+    """What a client is told.
+
+    ``challenge`` is the RFC 6750 error code of ``WWW-Authenticate``: ``None`` for no
+    challenge at all, the empty string for a challenge without an error code.
+    """
+
+    status: int
+    title: str
+    challenge: str | None = None
+
+
+_INVALID_TOKEN = "invalid_token"
+_INVALID_REQUEST = "invalid_request"
+
+
+def _token(title: str) -> Answer:
+    return Answer(401, title, _INVALID_TOKEN)
+
+
+ANSWERS: dict[Reason, Answer] = {
+    Reason.REQUEST_MALFORMED: Answer(400, "The request could not be understood"),
+    Reason.REQUEST_TOO_LARGE: Answer(431, "The request's headers are too large"),
+    Reason.HOST_MALFORMED: Answer(400, "The host name is not valid"),
+    Reason.PATH_AMBIGUOUS: Answer(400, "The path can be read in more than one way"),
+    Reason.ROUTE_UNKNOWN: Answer(403, "No route allows this request"),
+    Reason.TOKEN_MISSING: Answer(401, "An access token is required", ""),
+    Reason.TOKEN_AMBIGUOUS: Answer(400, "More than one credential was sent", _INVALID_REQUEST),
+    Reason.TOKEN_SCHEME_UNSUPPORTED: Answer(401, "Only Bearer tokens are accepted", ""),
+    Reason.TOKEN_TOO_LARGE: Answer(431, "The access token is too large", _INVALID_REQUEST),
+    Reason.TOKEN_MALFORMED: _token("The access token is malformed"),
+    Reason.ALGORITHM_NOT_ALLOWED: _token("The token's algorithm is not allowed"),
+    Reason.TOKEN_TYPE_NOT_ALLOWED: _token("The token's type is not allowed"),
+    Reason.HEADER_PARAMETER_NOT_ALLOWED: _token("The token's header holds what it must not"),
+    Reason.KEY_UNKNOWN: _token("The token's key is not known"),
+    Reason.SIGNATURE_INVALID: _token("The token's signature does not verify"),
+    Reason.CLAIM_MISSING: _token("The token lacks a required claim"),
+    Reason.CLAIM_MALFORMED: _token("A claim of the token is malformed"),
+    Reason.TOKEN_EXPIRED: _token("The access token has expired"),
+    Reason.TOKEN_NOT_YET_VALID: _token("The access token is not valid yet"),
+    Reason.TOKEN_ISSUED_IN_FUTURE: _token("The access token was issued in the future"),
+    Reason.TOKEN_LIFETIME_TOO_LONG: _token("The access token lives too long"),
+    Reason.ISSUER_MISMATCH: _token("The token's issuer is not accepted"),
+    Reason.AUDIENCE_MISMATCH: _token("The token is meant for another audience"),
+    Reason.REFRESH_TOKEN_PRESENTED: _token("A refresh token is not an access token"),
+    Reason.KEYS_UNAVAILABLE: Answer(503, "Tokens cannot be verified at the moment"),
+    Reason.INTERNAL_FAULT: Answer(503, "The request could not be checked"),
+}

@@ -1,0 +1,222 @@
+"""The claims of an access token: typed once, then checked one rule at a time.
+
+Sources: RFC 7519 §4.1, RFC 9068 §2.2 and §4, SECURITY-MODEL §3 (lifetime of 15 minutes).
+Every rule is a function of the claims, the policy and ``now``; the order in which they
+run is the order of ``RULES``.
+"""
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from sidecar.errors import Denied
+from sidecar.reasons import Reason
+
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
+_VISIBLE = re.compile(r"[\x21-\x7e]+")
+_LATEST_TIME = 253_402_300_800.0  # the year 10000: past every honest date, far inside a float
+_MAX_LISTED = 64
+_REFRESH = frozenset({"refresh", "refresh_token"})
+_TYPE_CLAIMS = ("token_use", "token_type", "typ", "type")
+
+
+class Claims(msgspec.Struct, frozen=True, gc=False):
+    """What an accepted token says. Times are Unix seconds."""
+
+    issuer: str
+    subject: str
+    audience: tuple[str, ...]
+    token_id: str
+    tenant_id: str
+    expires_at: float
+    issued_at: float
+    not_before: float
+    roles: tuple[str, ...] = ()
+    scopes: tuple[str, ...] = ()
+
+
+class ClaimsPolicy(msgspec.Struct, frozen=True):
+    """What a token's claims are held against.
+
+    ``audiences`` maps each accepted issuer to the audiences it may speak to. ``None``
+    accepts any issuer and audience: for reading tokens by hand, never for a server.
+    """
+
+    audiences: Mapping[str, frozenset[str]] | None = None
+    leeway_seconds: float = 30.0
+    max_lifetime_seconds: float = 900.0
+    require_nbf: bool = True
+
+
+def read_claims(payload: Mapping[str, Any], policy: ClaimsPolicy) -> Claims:
+    """Turn a token's JSON object into ``Claims``.
+
+    Raises ``Denied`` with ``claim_missing`` or ``claim_malformed``, naming the claim.
+    """
+    for name in _TYPE_CLAIMS:
+        kind = payload.get(name)
+        if isinstance(kind, str) and kind.lower() in _REFRESH:
+            raise Denied(Reason.REFRESH_TOKEN_PRESENTED, f"claim {name!r} says so")
+    issued_at = _time(payload, "iat")
+    return Claims(
+        issuer=_text(payload, "iss"),
+        subject=_header_text(payload, "sub"),
+        audience=_audience(payload),
+        token_id=_header_text(payload, "jti"),
+        tenant_id=_tenant(payload),
+        expires_at=_time(payload, "exp"),
+        issued_at=issued_at,
+        not_before=_time(payload, "nbf") if policy.require_nbf or "nbf" in payload else issued_at,
+        roles=_names(payload, "roles"),
+        scopes=_scopes(payload),
+    )
+
+
+def check_claims(claims: Claims, policy: ClaimsPolicy, now: float) -> None:
+    """Hold the claims against the policy at ``now``; raises ``Denied`` at the first rule broken."""
+    for rule in RULES:
+        rule(claims, policy, now)
+
+
+def check_time(claims: Claims, policy: ClaimsPolicy, now: float) -> None:
+    """Hold only the moving rules against ``now``: what a remembered token is asked again."""
+    _not_expired(claims, policy, now)
+    _already_valid(claims, policy, now)
+
+
+def _issuer(claims: Claims, policy: ClaimsPolicy, _now: float) -> None:
+    """Accept only a configured issuer (RFC 9068 §4)."""
+    if policy.audiences is not None and claims.issuer not in policy.audiences:
+        raise Denied(Reason.ISSUER_MISMATCH, "claim 'iss' is not a configured issuer")
+
+
+def _audience_meant(claims: Claims, policy: ClaimsPolicy, _now: float) -> None:
+    """Accept only a token meant for us (RFC 7519 §4.1.3, RFC 8725 §3.9)."""
+    if policy.audiences is None:
+        return
+    if policy.audiences[claims.issuer].isdisjoint(claims.audience):
+        raise Denied(Reason.AUDIENCE_MISMATCH, "claim 'aud' names none of the route's audiences")
+
+
+def _lifetime(claims: Claims, policy: ClaimsPolicy, _now: float) -> None:
+    """Bound exp - iat, without leeway (SECURITY-MODEL §3: 15 minutes)."""
+    lifetime = claims.expires_at - claims.issued_at
+    if lifetime > policy.max_lifetime_seconds:
+        raise Denied(
+            Reason.TOKEN_LIFETIME_TOO_LONG,
+            f"exp - iat is {lifetime:.0f} s, the limit is {policy.max_lifetime_seconds:.0f} s",
+        )
+
+
+def _not_expired(claims: Claims, policy: ClaimsPolicy, now: float) -> None:
+    """Refuse on and after exp (RFC 7519 §4.1.4)."""
+    if now >= claims.expires_at + policy.leeway_seconds:
+        ago = now - claims.expires_at
+        raise Denied(Reason.TOKEN_EXPIRED, f"expired {ago:.0f} s ago")
+
+
+def _already_valid(claims: Claims, policy: ClaimsPolicy, now: float) -> None:
+    """Refuse before nbf (RFC 7519 §4.1.5)."""
+    if now < claims.not_before - policy.leeway_seconds:
+        ahead = claims.not_before - now
+        raise Denied(Reason.TOKEN_NOT_YET_VALID, f"valid in {ahead:.0f} s")
+
+
+def _issued_in_past(claims: Claims, policy: ClaimsPolicy, now: float) -> None:
+    """Refuse a token from the future: its issuer's clock or its lifetime is not honest."""
+    if now < claims.issued_at - policy.leeway_seconds:
+        ahead = claims.issued_at - now
+        raise Denied(Reason.TOKEN_ISSUED_IN_FUTURE, f"iat is {ahead:.0f} s ahead")
+
+
+RULES: tuple[Callable[[Claims, ClaimsPolicy, float], None], ...] = (
+    _issuer,
+    _audience_meant,
+    _lifetime,
+    _not_expired,
+    _already_valid,
+    _issued_in_past,
+)
+
+
+def _required(payload: Mapping[str, Any], name: str) -> Any:
+    value = payload.get(name)
+    if value is None:
+        raise Denied(Reason.CLAIM_MISSING, f"claim {name!r} is missing")
+    return value
+
+
+def _malformed(name: str, wanted: str) -> Denied:
+    return Denied(Reason.CLAIM_MALFORMED, f"claim {name!r} must be {wanted}")
+
+
+def _text(payload: Mapping[str, Any], name: str) -> str:
+    value = _required(payload, name)
+    if not isinstance(value, str) or not value:
+        raise _malformed(name, "a non-empty string")
+    return value
+
+
+def _header_text(payload: Mapping[str, Any], name: str) -> str:
+    """Read a claim that becomes a header's value: visible ASCII only."""
+    value = _text(payload, name)
+    if not _VISIBLE.fullmatch(value):
+        raise _malformed(name, "visible ASCII without spaces")
+    return value
+
+
+def _time(payload: Mapping[str, Any], name: str) -> float:
+    """Read a NumericDate: an integer or a decimal, finite and sane (RFC 7519 §2)."""
+    value = _required(payload, name)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise _malformed(name, "a number of seconds")
+    if not 0 <= value < _LATEST_TIME or not math.isfinite(value):
+        raise _malformed(name, "a time between 1970 and the year 10000")
+    return float(value)
+
+
+def _audience(payload: Mapping[str, Any]) -> tuple[str, ...]:
+    value = _required(payload, "aud")
+    listed = value if isinstance(value, list) else [value]
+    if not listed or len(listed) > _MAX_LISTED:
+        raise _malformed("aud", f"one to {_MAX_LISTED} strings")
+    if not all(isinstance(entry, str) and entry for entry in listed):
+        raise _malformed("aud", "a non-empty string or an array of them")
+    return tuple(listed)
+
+
+def _tenant(payload: Mapping[str, Any]) -> str:
+    """Read ``tenantId``: a UUID, in lower case from here on (SECURITY-MODEL §7)."""
+    value = _required(payload, "tenantId")
+    if not isinstance(value, str) or not _UUID.fullmatch(value):
+        raise _malformed("tenantId", "a UUID")
+    return value.lower()
+
+
+def _names(payload: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    """Read an optional array of names; a comma in one would forge another in the header."""
+    value = payload.get(name)
+    if value is None:
+        return ()
+    if not isinstance(value, list) or len(value) > _MAX_LISTED:
+        raise _malformed(name, f"an array of at most {_MAX_LISTED} strings")
+    for entry in value:
+        if not isinstance(entry, str) or not _VISIBLE.fullmatch(entry) or "," in entry:
+            raise _malformed(name, "an array of names in visible ASCII without commas")
+    return tuple(value)
+
+
+def _scopes(payload: Mapping[str, Any]) -> tuple[str, ...]:
+    """Read ``scope``: names parted by single spaces (RFC 8693 §4.2)."""
+    value = payload.get("scope")
+    if value is None:
+        return ()
+    if not isinstance(value, str):
+        raise _malformed("scope", "a string")
+    scopes = tuple(value.split(" ")) if value else ()
+    if len(scopes) > _MAX_LISTED or not all(_VISIBLE.fullmatch(scope) for scope in scopes):
+        raise _malformed("scope", f"at most {_MAX_LISTED} names parted by single spaces")
+    return scopes

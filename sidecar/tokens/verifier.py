@@ -1,0 +1,144 @@
+"""What makes an access token good: every rule, in one file, without I/O.
+
+The order is the rule. Nothing of a later step is looked at before the earlier ones
+hold:
+
+1. the size, before anything is parsed (SECURITY-MODEL §3: 8 KB);
+2. three segments of strict base64url (RFC 7515 §3.1);
+3. the JOSE header, by allow-list: ``alg`` is ES256 because *we* say so, ``typ`` is
+   explicit, ``kid`` is one we hold; parameters that bring or point to a key, or change
+   what is signed, are refused and never followed (RFC 8725 §3.1, §3.10, §3.11);
+4. the signature: 64 bytes, r and s in range, by the key of that ``kid``
+   (RFC 7518 §3.4; CVE-2022-21449 is what happens without the range check);
+5. the claims, read strictly and held against the policy of the issuer to which the key
+   is bound (``sidecar.tokens.claims``).
+"""
+
+from typing import Any
+
+import msgspec
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+
+from sidecar.errors import Denied
+from sidecar.keys.keyring import MAX_KID_LENGTH, KeyRing, VerificationKey
+from sidecar.reasons import Reason
+from sidecar.tokens.claims import Claims, ClaimsPolicy, check_claims, read_claims
+from sidecar.tokens.strict import decode_base64url, decode_json_object
+
+ALGORITHM = "ES256"
+MAX_TOKEN_BYTES = 8192
+_SEGMENTS = 3
+_SIGNATURE_BYTES = 64
+_P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+_ALLOWED_PARAMETERS = frozenset({"alg", "typ", "kid"})
+_ALLOWED_TYPES = frozenset({"jwt", "at+jwt", "application/jwt", "application/at+jwt"})
+_REFRESH_TYPES = frozenset({"rt+jwt", "refresh+jwt", "refresh"})
+_ES256 = ec.ECDSA(hashes.SHA256())
+
+
+class TokenPolicy(msgspec.Struct, frozen=True):
+    """The limits of ``verify_token``; the defaults are the security model's."""
+
+    claims: ClaimsPolicy = ClaimsPolicy()
+    max_token_bytes: int = MAX_TOKEN_BYTES
+
+
+class VerifiedToken(msgspec.Struct, frozen=True, gc=False):
+    """A token that held every rule, and the key that said so.
+
+    ``payload`` is the whole JSON object, for rules that look at other claims.
+    """
+
+    claims: Claims
+    kid: str
+    payload: dict[str, Any]
+
+
+def verify_token(token: bytes, ring: KeyRing, policy: TokenPolicy, now: float) -> VerifiedToken:
+    """Verify one access token in compact serialisation at ``now`` (Unix seconds).
+
+    Raises ``Denied`` with the first rule that does not hold.
+    """
+    if len(token) > policy.max_token_bytes:
+        raise Denied(
+            Reason.TOKEN_TOO_LARGE,
+            f"{len(token)} bytes, the limit is {policy.max_token_bytes}",
+        )
+    header, payload, signature = _split(token)
+    kid = _read_header(header)
+    keys = ring.find(kid)
+    if not keys:
+        raise Denied(Reason.KEY_UNKNOWN, "no key of this kid is in the ring")
+    key = _verify_signature(token[: len(header) + 1 + len(payload)], signature, keys)
+    return _accept_payload(payload, key, policy, now)
+
+
+def _split(token: bytes) -> list[bytes]:
+    """Cut the compact serialisation; a token of ten thousand dots is cut four times."""
+    segments = token.split(b".", _SEGMENTS)
+    if len(segments) != _SEGMENTS:
+        raise Denied(Reason.TOKEN_MALFORMED, "not three segments parted by dots")
+    return segments
+
+
+def _read_header(segment: bytes) -> str:
+    """Hold the JOSE header against the allow-list and return its ``kid``."""
+    header = decode_json_object(decode_base64url(segment, "the header"), "the header")
+    if header.get("alg") != ALGORITHM:
+        raise Denied(Reason.ALGORITHM_NOT_ALLOWED, f"only {ALGORITHM} is accepted")
+    if not header.keys() <= _ALLOWED_PARAMETERS:
+        extra = len(header.keys() - _ALLOWED_PARAMETERS)
+        raise Denied(
+            Reason.HEADER_PARAMETER_NOT_ALLOWED,
+            f"{extra} parameter(s) beside {', '.join(sorted(_ALLOWED_PARAMETERS))}",
+        )
+    _check_type(header.get("typ"))
+    kid = header.get("kid")
+    if not isinstance(kid, str) or not 0 < len(kid) <= MAX_KID_LENGTH:
+        raise Denied(Reason.KEY_UNKNOWN, "the header names no kid")
+    return kid
+
+
+def _check_type(kind: object) -> None:
+    """Refuse what does not call itself an access token (RFC 8725 §3.11, RFC 9068 §4)."""
+    lowered = kind.lower() if isinstance(kind, str) else ""
+    if lowered.removeprefix("application/") in _REFRESH_TYPES:
+        raise Denied(Reason.REFRESH_TOKEN_PRESENTED, "the header's typ says so")
+    if lowered not in _ALLOWED_TYPES:
+        raise Denied(Reason.TOKEN_TYPE_NOT_ALLOWED, "typ must be JWT or at+jwt")
+
+
+def _verify_signature(
+    signed: bytes, segment: bytes, keys: tuple[VerificationKey, ...]
+) -> VerificationKey:
+    """Return the key under which the signature verifies."""
+    signature = decode_base64url(segment, "the signature")
+    if len(signature) != _SIGNATURE_BYTES:
+        raise Denied(Reason.SIGNATURE_INVALID, f"the signature is not {_SIGNATURE_BYTES} bytes")
+    r = int.from_bytes(signature[:32], "big")
+    s = int.from_bytes(signature[32:], "big")
+    if not (0 < r < _P256_ORDER and 0 < s < _P256_ORDER):
+        raise Denied(Reason.SIGNATURE_INVALID, "r or s is out of range")
+    der = encode_dss_signature(r, s)
+    for key in keys:
+        try:
+            key.public.verify(der, signed, _ES256)
+        except InvalidSignature:
+            continue
+        return key
+    raise Denied(Reason.SIGNATURE_INVALID, "the signature does not verify under the kid's key")
+
+
+def _accept_payload(
+    segment: bytes, key: VerificationKey, policy: TokenPolicy, now: float
+) -> VerifiedToken:
+    """Read and check the claims; the key's issuer is the only one they may name."""
+    payload = decode_json_object(decode_base64url(segment, "the payload"), "the payload")
+    claims = read_claims(payload, policy.claims)
+    if key.issuer is not None and claims.issuer != key.issuer:
+        raise Denied(Reason.ISSUER_MISMATCH, "claim 'iss' is not the issuer of the token's key")
+    check_claims(claims, policy.claims, now)
+    return VerifiedToken(claims=claims, kid=key.kid, payload=payload)

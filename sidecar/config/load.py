@@ -1,0 +1,44 @@
+"""From a YAML file to ``Config``, finding every problem on the way, not only the first.
+
+Three passes, each pure: the text becomes a tree that remembers lines and refuses
+repeated keys (``yamltree``); the tree is held against the types (``convert``); the whole
+is held against the rules that span settings (``rules``).
+"""
+
+from pathlib import Path
+
+from sidecar.config.convert import convert
+from sidecar.config.model import Config
+from sidecar.config.rules import cross_check
+from sidecar.config.yamltree import parse_yaml
+from sidecar.errors import ConfigFault
+
+MAX_FILE_BYTES = 8_388_608
+
+
+def load_config(path: Path) -> Config:
+    """Read and check the file; raises ``ConfigFault`` with every problem in it."""
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_FILE_BYTES + 1)
+    except OSError as exc:
+        raise ConfigFault(str(path), (f"cannot be read: {exc.strerror}",)) from exc
+    if len(raw) > MAX_FILE_BYTES:
+        raise ConfigFault(str(path), (f"is larger than {MAX_FILE_BYTES} bytes",))
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as exc:
+        raise ConfigFault(str(path), ("is not UTF-8",)) from exc
+    return parse_config(text, str(path))
+
+
+def parse_config(text: str, source: str) -> Config:
+    """Check a configuration given as text; ``source`` names it in the problems."""
+    tree = parse_yaml(text)
+    problems = list(tree.problems)
+    config = convert(tree.value, Config, problems) if not problems else None
+    if config is not None and not problems:
+        problems.extend(cross_check(config))
+    if config is None or problems:
+        raise ConfigFault(source, tuple(tree.locate(problem) for problem in problems))
+    return config

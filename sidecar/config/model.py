@@ -1,0 +1,230 @@
+"""The settings: names, types, bounds and defaults. Units are in the names.
+
+The defaults are the security model's (SECURITY-MODEL §3, §6, §9). No secret stands in
+a configuration: where one is needed the setting is the path of a file or of an entry in
+Vault. ``docs/configuration.md`` and ``config.example.yaml`` say the same for people.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, field
+
+HSTS = "max-age=31536000; includeSubDomains; preload"
+
+Text = Annotated[str, Meta(min_length=1, max_length=2048)]
+Label = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+HeaderName = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+HeaderValue = Annotated[str, Meta(pattern=r"^[\x20-\x7e]{1,4096}$")]
+Address = Annotated[
+    str, Meta(pattern=r"^(unix:/.+|\[[0-9a-fA-F:.]+\]:[0-9]{1,5}|[A-Za-z0-9.-]+:[0-9]{1,5})$")
+]
+FilePath = Annotated[str, Meta(pattern=r"^[^\x00]{1,4096}$")]
+VaultPath = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*$", max_length=512)]
+Uuid = Annotated[
+    str, Meta(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")
+]
+HostPattern = Annotated[
+    str,
+    Meta(pattern=r"^(\*|(\*\.)?[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*)$"),
+]
+CanonicalPath = Annotated[str, Meta(pattern=r"^/", max_length=2048)]
+Method = Annotated[str, Meta(pattern=r"^[A-Z]{1,16}$")]
+Seconds = Annotated[float, Meta(gt=0, le=31_536_000)]
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The base of every section: frozen, and an unknown key is an error."""
+
+
+class AuthzListen(Settings, frozen=True):
+    """Where Envoy asks its Checks."""
+
+    address: Address = "127.0.0.1:9100"
+    max_message_bytes: Annotated[int, Meta(ge=4096, le=67_108_864)] = 4_194_304
+    engine: Literal["grpcio"] = "grpcio"
+
+
+class SdsListen(Settings, frozen=True):
+    """Where Envoy asks for certificates. A Unix socket keeps them off the network."""
+
+    address: Address = "127.0.0.1:9101"
+
+
+class AdminListen(Settings, frozen=True):
+    """Metrics and health over HTTP. Loopback only: it has no authentication of its own."""
+
+    address: Address = "127.0.0.1:9102"
+
+
+class Listen(Settings, frozen=True):
+    """Every socket the sidecar opens."""
+
+    authz: AuthzListen = AuthzListen()
+    sds: SdsListen | None = None
+    admin: AdminListen = AdminListen()
+    drain_seconds: Seconds = 5.0
+
+
+class TokenFileAuth(Settings, frozen=True, tag_field="method", tag="token_file"):
+    """A Vault token kept fresh in a file by a Vault agent (its sink)."""
+
+    path: FilePath
+
+
+class AppRoleAuth(Settings, frozen=True, tag_field="method", tag="approle"):
+    """AppRole: both halves from files, so that neither stands here or in the environment."""
+
+    role_id_file: FilePath
+    secret_id_file: FilePath
+    mount: VaultPath = "approle"
+
+
+class Vault(Settings, frozen=True):
+    """The one place secrets come from: HashiCorp Vault or OpenBao."""
+
+    address: Annotated[str, Meta(pattern=r"^https?://[^\s/]+/?$")]
+    auth: TokenFileAuth | AppRoleAuth
+    ca_file: FilePath | None = None
+    namespace: Text | None = None
+    timeout_seconds: Annotated[float, Meta(gt=0, le=60)] = 5.0
+
+
+class VaultKvKeys(Settings, frozen=True, tag_field="source", tag="vault_kv"):
+    """A signing key in Vault KV v2. A private key found there is reduced to its public half."""
+
+    path: VaultPath = "iam/jwt-signing-key"
+    mount: VaultPath = "secret"
+    field: Text = "value"
+
+
+class Issuer(Settings, frozen=True):
+    """Who may sign tokens, for whom, and where their keys are."""
+
+    issuer: Text
+    audiences: Annotated[tuple[Text, ...], Meta(min_length=1, max_length=64)]
+    keys: VaultKvKeys = VaultKvKeys()
+
+
+class Tokens(Settings, frozen=True):
+    """What an access token must be (SECURITY-MODEL §3)."""
+
+    issuers: Annotated[tuple[Issuer, ...], Meta(min_length=1, max_length=32)]
+    max_token_bytes: Annotated[int, Meta(ge=256, le=65_536)] = 8192
+    max_lifetime_seconds: Seconds = 900.0
+    leeway_seconds: Annotated[float, Meta(ge=0, le=300)] = 30.0
+    require_nbf: bool = True
+
+
+class Keys(Settings, frozen=True):
+    """How keys are kept fresh."""
+
+    max_age_seconds: Seconds = 604_800.0
+    poll_seconds: Annotated[float, Meta(ge=1, le=3600)] = 10.0
+
+
+class Route(Settings, frozen=True):
+    """What a request must bring. The first route that matches decides; none means 403.
+
+    ``path`` matches exactly and ``path_prefix`` by whole segments (``/a`` holds ``/a``
+    and ``/a/b``, not ``/ab``), both against the canonical path. Empty ``methods`` are
+    all methods.
+    """
+
+    name: Label
+    auth: Literal["required", "optional", "none"] = "required"
+    hosts: Annotated[tuple[HostPattern, ...], Meta(min_length=1, max_length=1024)] = ("*",)
+    methods: Annotated[tuple[Method, ...], Meta(max_length=16)] = ()
+    path: CanonicalPath | None = None
+    path_prefix: CanonicalPath | None = None
+    csp: Label = "shell"
+
+
+class Tenant(Settings, frozen=True):
+    """A tenant's own domain, for policies that name it."""
+
+    tenant_id: Uuid
+    domain: HostPattern
+
+
+CspDirectives = dict[
+    Annotated[str, Meta(pattern=r"^[a-z][a-z-]{0,40}$")],
+    Annotated[
+        tuple[Annotated[str, Meta(pattern=r"^[\x21-\x2b\x2d-\x3a\x3c-\x7e]{1,512}$")], ...],
+        Meta(max_length=64),
+    ],
+]
+
+SHELL_CSP: CspDirectives = {
+    "default-src": ("'self'",),
+    "script-src": ("'self'", "cdn.septemcore.com"),
+    "connect-src": ("'self'", "api.septemcore.com", "{tenant_domain}"),
+    "object-src": ("'none'",),
+    "base-uri": ("'none'",),
+    "form-action": ("'self'",),
+    "frame-ancestors": ("'none'",),
+}
+API_CSP: CspDirectives = {"default-src": ("'none'",), "frame-ancestors": ("'none'",)}
+
+
+class Headers(Settings, frozen=True):
+    """Security headers of every response (SECURITY-MODEL §6, §9)."""
+
+    hsts: HeaderValue = HSTS
+    referrer_policy: HeaderValue = "strict-origin-when-cross-origin"
+    permissions_policy: HeaderValue = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
+    cross_origin_opener_policy: HeaderValue = "same-origin"
+    cross_origin_resource_policy: HeaderValue = "same-origin"
+    csp: dict[Label, CspDirectives] = field(
+        default_factory=lambda: {"shell": SHELL_CSP, "api": API_CSP}
+    )
+    remove_from_request: Annotated[tuple[HeaderName, ...], Meta(max_length=64)] = ()
+
+
+class Certificate(Settings, frozen=True):
+    """One certificate served over SDS under ``name``, issued by Vault PKI for a CSR of ours."""
+
+    name: Text
+    role: VaultPath
+    common_name: HostPattern
+    alt_names: Annotated[tuple[HostPattern, ...], Meta(max_length=100)] = ()
+    mount: VaultPath = "pki"
+    ttl_seconds: Annotated[int, Meta(ge=60, le=34_560_000)] = 7_776_000
+
+
+class StdoutAudit(Settings, frozen=True, tag_field="sink", tag="stdout"):
+    """Audit lines on standard output."""
+
+
+class FileAudit(Settings, frozen=True, tag_field="sink", tag="file"):
+    """Audit lines appended to a file; rotate it from outside and send SIGHUP."""
+
+    path: FilePath
+
+
+class Audit(Settings, frozen=True):
+    """Where decisions are recorded. Check never waits for it: a full queue drops, and counts."""
+
+    to: StdoutAudit | FileAudit = StdoutAudit()
+    queue_lines: Annotated[int, Meta(ge=16, le=1_048_576)] = 16_384
+
+
+class Log(Settings, frozen=True):
+    """The process's own log: JSON lines on standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Config(Settings, frozen=True):
+    """The whole file."""
+
+    vault: Vault
+    tokens: Tokens
+    routes: Annotated[tuple[Route, ...], Meta(min_length=1, max_length=10_000)]
+    listen: Listen = Listen()
+    keys: Keys = Keys()
+    headers: Headers = Headers()
+    tenants: Annotated[tuple[Tenant, ...], Meta(max_length=100_000)] = ()
+    certificates: Annotated[tuple[Certificate, ...], Meta(max_length=10_000)] = ()
+    audit: Audit = Audit()
+    log: Log = Log()

@@ -1,0 +1,94 @@
+"""The rules that span settings: names that must be known, addresses that must differ."""
+
+import ipaddress
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from sidecar.config.model import Config
+from sidecar.config.problem import Path, Problem
+
+
+def cross_check(config: Config) -> Iterator[Problem]:
+    """Yield every rule broken by a configuration whose single settings are all good."""
+    yield from _listeners(config)
+    yield from _vault(config)
+    yield from _issuers(config)
+    yield from _routes(config)
+    yield from _certificates(config)
+    yield from _unique("tenant", (("tenants",), (t.tenant_id for t in config.tenants)))
+
+
+def _listeners(config: Config) -> Iterator[Problem]:
+    listen = config.listen
+    sockets = {"authz": listen.authz.address, "admin": listen.admin.address}
+    if listen.sds:
+        sockets["sds"] = listen.sds.address
+    for name, address in sockets.items():
+        port = address.rpartition(":")[2]
+        if not address.startswith("unix:") and int(port) > 65_535:  # noqa: PLR2004 - the last port
+            yield Problem(("listen", name, "address"), "has no such port")
+        others = [other for other, taken in sockets.items() if taken == address and other != name]
+        if others and not address.endswith(":0"):
+            yield Problem(("listen", name, "address"), f"is also that of listen.{others[0]}")
+    admin = listen.admin.address
+    if not is_loopback(admin):
+        yield Problem(
+            ("listen", "admin", "address"),
+            "must be on loopback or a Unix socket: metrics and health have no authentication",
+        )
+    if config.certificates and listen.sds is None:
+        yield Problem(("listen", "sds"), "is missing, and certificates are to be served")
+    if listen.sds and not is_loopback(listen.sds.address):
+        yield Problem(
+            ("listen", "sds", "address"),
+            "must be on loopback or a Unix socket: it hands out private keys",
+        )
+
+
+def is_loopback(address: str) -> bool:
+    """Tell whether ``host:port`` or ``unix:/path`` can be reached from this machine only."""
+    if address.startswith("unix:"):
+        return True
+    host = address.rpartition(":")[0].strip("[]")
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _vault(config: Config) -> Iterator[Problem]:
+    address = config.vault.address
+    if address.startswith("http://"):
+        host = address.removeprefix("http://").rstrip("/")
+        if not is_loopback(host if ":" in host else f"{host}:80"):
+            yield Problem(("vault", "address"), "must be https: secrets would cross the network")
+
+
+def _issuers(config: Config) -> Iterator[Problem]:
+    issuers = (issuer.issuer for issuer in config.tokens.issuers)
+    yield from _unique("issuer", (("tokens", "issuers"), issuers))
+
+
+def _routes(config: Config) -> Iterator[Problem]:
+    yield from _unique("route name", (("routes",), (route.name for route in config.routes)))
+    for index, route in enumerate(config.routes):
+        where: Path = ("routes", index)
+        if (route.path is None) == (route.path_prefix is None):
+            yield Problem(where, "needs either path or path_prefix")
+        if route.csp not in config.headers.csp:
+            known = ", ".join(sorted(config.headers.csp))
+            yield Problem((*where, "csp"), f"names no profile of headers.csp; there are: {known}")
+
+
+def _certificates(config: Config) -> Iterator[Problem]:
+    names = (certificate.name for certificate in config.certificates)
+    yield from _unique("certificate name", (("certificates",), names))
+
+
+def _unique(what: str, listed: tuple[Path, Iterable[str]]) -> Iterator[Problem]:
+    path, names = listed
+    for name, times in Counter(names).items():
+        if times > 1:
+            yield Problem(path, f"the {what} {name!r} stands here {times} times")

@@ -1,0 +1,148 @@
+"""A configuration: what it defaults to, and what is said of a bad one."""
+
+from pathlib import Path
+
+import pytest
+
+from sidecar.config import Config, load_config, parse_config
+from sidecar.config.model import HSTS
+from sidecar.errors import ConfigFault
+
+ROOT = Path(__file__).parents[2]
+MINIMAL = """\
+vault:
+  address: https://vault.internal:8200
+  auth: {method: token_file, path: /run/vault/token}
+tokens:
+  issuers: [{issuer: https://iam.example, audiences: [https://api.example]}]
+routes:
+  - {name: api, path_prefix: /}
+"""
+
+
+def problems(text: str) -> list[str]:
+    with pytest.raises(ConfigFault) as fault:
+        parse_config(text, "test.yaml")
+    return list(fault.value.problems)
+
+
+def test_the_example_loads() -> None:
+    config = load_config(ROOT / "config.example.yaml")
+    assert [route.name for route in config.routes] == ["assets", "landing", "api"]
+
+
+def test_the_example_shows_the_defaults() -> None:
+    """Uncommenting every default changes nothing."""
+    text = (ROOT / "config.example.yaml").read_text()
+    minimal = parse_config(MINIMAL, "test.yaml")
+    example = load_config(ROOT / "config.example.yaml")
+    assert example.headers == minimal.headers
+    assert example.keys == minimal.keys
+    for shown in ("max_token_bytes: 8192", "max_lifetime_seconds: 900", "leeway_seconds: 30"):
+        assert f"# {shown}" in text
+        name, _, value = shown.partition(": ")
+        assert getattr(minimal.tokens, name) == float(value)
+    assert f"# hsts: {HSTS}" in text
+    assert f"# max_age_seconds: {minimal.keys.max_age_seconds:.0f}" in text
+
+
+def test_the_defaults_are_the_security_models() -> None:
+    config = parse_config(MINIMAL, "test.yaml")
+    assert config.tokens.max_token_bytes == 8 * 1024
+    assert config.tokens.max_lifetime_seconds == 15 * 60
+    assert config.keys.max_age_seconds == 7 * 24 * 3600
+    assert config.headers.hsts == "max-age=31536000; includeSubDomains; preload"
+    shell = config.headers.csp["shell"]
+    assert shell["script-src"] == ("'self'", "cdn.septemcore.com")
+    assert {"api.septemcore.com", "{tenant_domain}"} <= set(shell["connect-src"])
+    assert config.routes[0].auth == "required"
+
+
+BAD: list[tuple[str, str, str]] = [
+    ("unknown key", MINIMAL + "rooutes: []\n", "line 8: rooutes: is not a setting"),
+    (
+        "unknown nested key",
+        MINIMAL.replace("path_prefix: /", "path_prefix: /, atuh: none"),
+        "line 7: routes[0].atuh: is not a setting",
+    ),
+    ("repeated key", MINIMAL + "routes: []\n", "line 8: routes: stands here twice"),
+    ("missing section", "routes: [{name: a, path: /}]\n", "vault: is missing"),
+    ("wrong type", MINIMAL + "log: {level: loud}\n", "line 8: log.level: invalid enum value"),
+    ("a list for a mapping", MINIMAL + "log: []\n", "log: must be a mapping, not a list"),
+    ("no number", MINIMAL + "keys: {max_age_seconds: soon}\n", "expected `float`"),
+    ("out of bounds", MINIMAL + "keys: {poll_seconds: 0}\n", "keys.poll_seconds: expected"),
+    ("unknown method", MINIMAL.replace("token_file", "magic"), "vault.auth.method: must be one"),
+    ("method missing", MINIMAL.replace("method: token_file, ", ""), "vault.auth.method: is miss"),
+    ("empty list", MINIMAL.replace("[https://api.example]", "[]"), "audiences: expected"),
+    ("both kinds of path", MINIMAL.replace("name: api", "name: api, path: /"), "routes[0]: needs"),
+    ("no kind of path", MINIMAL.replace(", path_prefix: /", ""), "routes[0]: needs either"),
+    ("unknown profile", MINIMAL.replace("name: api", "name: api, csp: x"), "routes[0].csp: names"),
+    ("route twice", MINIMAL + "  - {name: api, path: /a}\n", "'api' stands here 2 times"),
+    (
+        "admin in the open",
+        MINIMAL + "listen: {admin: {address: '0.0.0.0:9102'}}\n",
+        "listen.admin.address: must be on loopback",
+    ),
+    (
+        "sds in the open",
+        MINIMAL + "listen: {sds: {address: '10.0.0.1:9101'}}\n",
+        "listen.sds.address: must be on loopback",
+    ),
+    (
+        "one port twice",
+        MINIMAL + "listen: {admin: {address: '127.0.0.1:9100'}}\n",
+        "listen.admin.address: is also that of listen.authz",
+    ),
+    ("http to a far Vault", MINIMAL.replace("https://vault", "http://vault"), "must be https"),
+    (
+        "a directive that breaks out",
+        MINIMAL + 'headers: {csp: {x: {img-src: ["a; b"]}}}\n',
+        "img-src[0]",
+    ),
+    ("a header with a line break", MINIMAL + 'headers: {hsts: "a\\r\\nb"}\n', "headers.hsts"),
+    ("not YAML", "a: [", "is not YAML"),
+    ("empty", "", "is empty"),
+    ("a scalar", "just text", "must be a mapping"),
+    ("a key that is no name", MINIMAL + "1: 2\n", "is not a name"),
+    ("a YAML tag", MINIMAL + "log: !!python/object:os.system {}\n", "unsupported YAML type"),
+    ("an alias", "log: &a {level: info}\naudit: *a\n", "line 2: (the file): is not YAML: aliases"),
+    ("a date", MINIMAL.replace("name: api", "name: 2020-01-01"), "unsupported YAML type"),
+    ("too deep", "[" * 100 + "]" * 100, "nested too deeply"),
+]
+
+
+@pytest.mark.parametrize(("text", "said"), [b[1:] for b in BAD], ids=[b[0] for b in BAD])
+def test_problems_are_named_with_their_place(text: str, said: str) -> None:
+    assert any(said in problem for problem in problems(text)), problems(text)
+
+
+def test_every_problem_is_reported_at_once() -> None:
+    found = problems(
+        MINIMAL.replace("https://vault.internal:8200", "ftp://x").replace("name: api", "name: A!")
+        + "log: {level: loud}\nnonsense: 1\n"
+    )
+    assert len(found) == 4
+
+
+def test_settings_cannot_be_changed() -> None:
+    config = parse_config(MINIMAL, "test.yaml")
+    with pytest.raises(AttributeError):
+        config.log.level = "debug"  # type: ignore[misc]
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfigFault) as fault:
+        load_config(tmp_path / "none.yaml")
+    assert "cannot be read" in fault.value.problems[0]
+
+
+def test_a_file_that_is_not_text(tmp_path: Path) -> None:
+    path = tmp_path / "binary.yaml"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigFault) as fault:
+        load_config(path)
+    assert fault.value.problems == ("is not UTF-8",)
+
+
+def test_the_model_is_whole() -> None:
+    assert set(Config.__struct_fields__) >= {"vault", "tokens", "routes"}

@@ -28,7 +28,10 @@ HostPattern = Annotated[
     str,
     Meta(pattern=r"^(\*|(\*\.)?[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*)$"),
 ]
-CanonicalPath = Annotated[str, Meta(pattern=r"^/", max_length=2048)]
+_SEGMENT = r"(?!\.{1,2}(?:/|$))(?:[A-Za-z0-9._~!$&'()*+,=:@-]|%[89A-F][0-9A-F])+"
+CanonicalPath = Annotated[
+    str, Meta(pattern=rf"^/(?:{_SEGMENT}(?:/{_SEGMENT})*/?)?$", max_length=2048)
+]
 Method = Annotated[str, Meta(pattern=r"^[A-Z]{1,16}$")]
 Seconds = Annotated[float, Meta(gt=0, le=31_536_000)]
 

@@ -1,0 +1,59 @@
+"""What a Check comes to: a plain value, turned into protobuf at the edge."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from sidecar.authz.routes import UNMATCHED, RouteTable
+from sidecar.headers.security import SecurityHeaders
+from sidecar.keys.keyring import KeyRing
+from sidecar.reasons import Grant, Reason
+from sidecar.tokens.verifier import TokenPolicy, VerifiedToken
+
+
+class RequestView(msgspec.Struct, frozen=True, gc=False):
+    """What a decision looks at. Bytes are as the client sent them; nothing is trusted.
+
+    ``headers`` has lower-case names; a header that came several times is joined by
+    commas. ``source`` is the peer's address without port, ``principal`` its verified
+    certificate's identity.
+    """
+
+    method: bytes
+    host: bytes
+    path: bytes
+    headers: Mapping[str, bytes]
+    source: str = ""
+    principal: str = ""
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """Everything a decision stands on, replaced whole when any of it changes."""
+
+    ring: KeyRing
+    routes: RouteTable
+    tokens: TokenPolicy
+    headers: SecurityHeaders
+    names_to_remove: tuple[str, ...]
+
+
+class Decision(msgspec.Struct, frozen=True, gc=False):
+    """Allowed on a ground, or denied for a reason; and what is known of the request.
+
+    ``host``, ``path`` and ``method`` are canonical, or empty where the request was
+    refused before they could be read. ``detail`` is for the audit log alone.
+    """
+
+    outcome: Reason | Grant
+    detail: str = ""
+    route: str = UNMATCHED
+    method: str = ""
+    host: str = ""
+    path: str = ""
+    csp: str = ""
+    token: VerifiedToken | None = None
+
+    @property
+    def allowed(self) -> bool:
+        """Tell whether the request may pass."""
+        return isinstance(self.outcome, Grant)

@@ -1,0 +1,65 @@
+"""From the configuration to the snapshot a decision stands on."""
+
+from sidecar.authz.decision import Snapshot
+from sidecar.authz.routes import Route, RouteTable
+from sidecar.config import model
+from sidecar.headers.csp import CspProfile
+from sidecar.headers.security import SecurityHeaders
+from sidecar.headers.tenant import names_to_remove
+from sidecar.keys.keyring import KeyRing
+from sidecar.tokens.claims import ClaimsPolicy
+from sidecar.tokens.verifier import TokenPolicy
+
+
+def build_snapshot(config: model.Config, ring: KeyRing) -> Snapshot:
+    """Compile a checked configuration; ``ring`` is replaced as keys come and go."""
+    return Snapshot(
+        ring=ring,
+        routes=RouteTable(_route(route) for route in config.routes),
+        tokens=token_policy(config.tokens),
+        headers=_security_headers(config),
+        names_to_remove=names_to_remove(config.headers.remove_from_request),
+    )
+
+
+def token_policy(tokens: model.Tokens) -> TokenPolicy:
+    """Compile the rules of tokens."""
+    return TokenPolicy(
+        claims=ClaimsPolicy(
+            audiences={entry.issuer: frozenset(entry.audiences) for entry in tokens.issuers},
+            leeway_seconds=tokens.leeway_seconds,
+            max_lifetime_seconds=tokens.max_lifetime_seconds,
+            require_nbf=tokens.require_nbf,
+        ),
+        max_token_bytes=tokens.max_token_bytes,
+    )
+
+
+def _route(route: model.Route) -> Route:
+    return Route(
+        name=route.name,
+        auth=route.auth,
+        hosts=route.hosts,
+        methods=frozenset(route.methods),
+        path=route.path,
+        path_prefix=route.path_prefix,
+        csp=route.csp,
+    )
+
+
+def _security_headers(config: model.Config) -> SecurityHeaders:
+    headers = config.headers
+    fixed = (
+        ("strict-transport-security", headers.hsts),
+        ("x-content-type-options", "nosniff"),
+        ("referrer-policy", headers.referrer_policy),
+        ("permissions-policy", headers.permissions_policy),
+        ("cross-origin-opener-policy", headers.cross_origin_opener_policy),
+        ("cross-origin-resource-policy", headers.cross_origin_resource_policy),
+    )
+    return SecurityHeaders(
+        fixed=fixed,
+        profiles={name: CspProfile(directives) for name, directives in headers.csp.items()},
+        tenant_domains={tenant.tenant_id: tenant.domain for tenant in config.tenants},
+        domain_owners=frozenset(tenant.domain for tenant in config.tenants),
+    )

@@ -1,0 +1,36 @@
+"""The security headers of every response the sidecar has a say in (SECURITY-MODEL §6, §9).
+
+Responses it has no say in (Envoy's own 404, or 503 while the sidecar is down) get their
+fallback from ``header_mutation`` in ``envoy/edge.yaml``.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from sidecar.headers.csp import NOTHING, CspProfile
+
+CSP = "content-security-policy"
+
+
+class SecurityHeaders(NamedTuple):
+    """The compiled policy: the headers that never vary and the CSP profiles by name."""
+
+    fixed: tuple[tuple[str, str], ...]
+    profiles: Mapping[str, CspProfile]
+    tenant_domains: Mapping[str, str]
+    """A tenant's own domain by tenant id."""
+    domain_owners: frozenset[str]
+    """All tenants' domains: a page on one of them is that tenant's, token or no token."""
+
+    def on_allowed(
+        self, profile: str, host: str, tenant_id: str | None
+    ) -> tuple[tuple[str, str], ...]:
+        """Return what to set on the application's response."""
+        domain = self.tenant_domains.get(tenant_id) if tenant_id is not None else None
+        if domain is None and host in self.domain_owners:
+            domain = host
+        return (*self.fixed, (CSP, self.profiles[profile].render(domain)))
+
+    def on_denied(self) -> tuple[tuple[str, str], ...]:
+        """Return what goes with a refusal of ours: nothing may load, frame or cache it."""
+        return (*self.fixed, (CSP, NOTHING), ("cache-control", "no-store"))

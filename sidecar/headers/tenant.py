@@ -1,0 +1,56 @@
+"""The tenant context the application may trust: who asks, for which tenant.
+
+The application believes these headers, so a client must never be the one who writes
+them. Each is either set by us, replacing whatever came, or removed; and the spellings
+that CGI-style servers fold into the same variable (``x_tenant_id`` for ``x-tenant-id``)
+are removed with it.
+"""
+
+from collections.abc import Iterable
+from itertools import product
+
+from sidecar.tokens.claims import Claims
+
+TENANT_ID = "x-tenant-id"
+USER_ID = "x-user-id"
+ROLES = "x-roles"
+TOKEN_ID = "x-token-id"  # noqa: S105 - a header's name
+CSP_NONCE = "x-csp-nonce"
+TRUSTED = (TENANT_ID, USER_ID, ROLES, TOKEN_ID, CSP_NONCE)
+"""Every header that only the sidecar may write."""
+
+
+def tenant_headers(claims: Claims) -> dict[str, str]:
+    """Return the request headers that carry a verified token's context.
+
+    Roles are joined by commas; a token without roles sends no ``x-roles`` at all.
+    ``claims`` has seen to it that every value is visible ASCII.
+    """
+    headers = {
+        TENANT_ID: claims.tenant_id,
+        USER_ID: claims.subject,
+        TOKEN_ID: claims.token_id,
+    }
+    if claims.roles:
+        headers[ROLES] = ",".join(claims.roles)
+    return headers
+
+
+def names_to_remove(removed: Iterable[str] = ()) -> tuple[str, ...]:
+    """Return every spelling of the trusted names, and of ``removed``, in a stable order.
+
+    Envoy applies removals after settings, so a caller leaves out what it sets.
+    """
+    return tuple(
+        dict.fromkeys(
+            spelling for name in (*TRUSTED, *removed) for spelling in _foldable_spellings(name)
+        )
+    )
+
+
+def _foldable_spellings(name: str) -> list[str]:
+    words = name.split("-")
+    return [
+        "".join(part for pair in zip(words, (*joints, ""), strict=True) for part in pair)
+        for joints in product("-_", repeat=len(words) - 1)
+    ]

@@ -1,0 +1,107 @@
+"""grpcio's asyncio server: carries the Check, and SDS, health and reflection.
+
+The Check is registered with raw bytes, so that ``handle`` sees what Envoy sent and
+grpcio's own (de)serialisation costs nothing.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from sidecar.errors import Fault
+
+CHECK_SERVICE = "envoy.service.auth.v3.Authorization"
+_MAX_CONCURRENT_RPCS = 10_000
+
+
+class ListenFault(Fault):
+    """An address can't be listened on."""
+
+
+class HealthReporter:
+    """``grpc.health.v1`` for the whole server and for one service, set together."""
+
+    def __init__(self, service: str) -> None:
+        self._servicer = health.aio.HealthServicer()
+        self._names = ("", service)
+
+    async def set_serving(self, serving: bool) -> None:
+        """Tell every watcher whether to send requests here."""
+        status = health_pb2.HealthCheckResponse
+        word = status.SERVING if serving else status.NOT_SERVING
+        for name in self._names:
+            await self._servicer.set(name, word)
+
+    def register(self, server: grpc.aio.Server) -> None:
+        """Add the service to a server."""
+        health_pb2_grpc.add_HealthServicer_to_server(self._servicer, server)
+
+
+class GrpcServer:
+    """One listening grpc.aio server with health and reflection.
+
+    ``address`` is ``host:port`` or ``unix:/path``; with port 0 ``bound_address`` has
+    the real one once started.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        service: str,
+        handlers: Sequence[grpc.GenericRpcHandler],
+        *,
+        max_message_bytes: int,
+    ) -> None:
+        self.address = address
+        self.bound_address = address
+        self.health = HealthReporter(service)
+        self._server = grpc.aio.server(
+            options=(
+                ("grpc.so_reuseport", 0),
+                ("grpc.max_receive_message_length", max_message_bytes),
+                ("grpc.max_metadata_size", 65_536),
+                ("grpc.http2.max_ping_strikes", 0),
+            ),
+            maximum_concurrent_rpcs=_MAX_CONCURRENT_RPCS,
+        )
+        self._server.add_generic_rpc_handlers(tuple(handlers))
+        self.health.register(self._server)
+        names = (service, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, self._server)
+
+    async def start(self) -> None:
+        """Listen. Raises ``ListenFault`` for an address that is taken or not ours."""
+        if self.address.startswith("unix:"):
+            _remove_stale_socket(Path(self.address.removeprefix("unix:")))
+        try:
+            port = self._server.add_insecure_port(self.address)
+        except RuntimeError as exc:
+            raise ListenFault(
+                f"cannot listen on {self.address}: is it taken, or not an address of this machine?"
+            ) from exc
+        if not self.address.startswith("unix:"):
+            self.bound_address = f"{self.address.rpartition(':')[0]}:{port}"
+        await self._server.start()
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Refuse new calls, let those in flight end within ``grace_seconds``."""
+        await self._server.stop(grace_seconds)
+
+
+def check_handlers(handle: Callable[[bytes], bytes]) -> Sequence[grpc.GenericRpcHandler]:
+    """Wrap ``handle`` as the handler of ``Authorization/Check``."""
+
+    async def check(raw: bytes, _context: object) -> bytes:
+        return handle(raw)
+
+    method = grpc.unary_unary_rpc_method_handler(check)
+    return (grpc.method_handlers_generic_handler(CHECK_SERVICE, {"Check": method}),)
+
+
+def _remove_stale_socket(path: Path) -> None:
+    """Remove what a process that was killed left behind; anything but a socket stays."""
+    if path.is_socket():
+        path.unlink()

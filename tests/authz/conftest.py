@@ -1,0 +1,65 @@
+"""A service over a small policy, with a clock that stands still."""
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from sidecar.authz.policy import build_snapshot
+from sidecar.authz.service import CheckService, Outcome
+from sidecar.config import parse_config
+from tests.authz.checks import Answer, check_request, read_answer
+from tests.minting import AUDIENCE, ISSUER, NOW, TENANT, Issuer
+
+CONFIG = f"""\
+vault:
+  address: https://vault.internal:8200
+  auth: {{method: token_file, path: /run/vault/token}}
+tokens:
+  issuers: [{{issuer: {ISSUER}, audiences: [{AUDIENCE}]}}]
+routes:
+  - {{name: public, path_prefix: /public, auth: none}}
+  - {{name: either, path_prefix: /either, auth: optional}}
+  - {{name: api, path_prefix: /api, csp: api}}
+  - {{name: shell, path_prefix: /shell}}
+headers:
+  remove_from_request: [x-internal-debug]
+tenants:
+  - {{tenant_id: {TENANT}, domain: shop.acme.example}}
+"""
+
+
+@dataclass
+class Bench:
+    """A CheckService and everything it said to its observers."""
+
+    issuer: Issuer
+    outcomes: list[Outcome] = field(default_factory=list)
+    faults: list[Exception] = field(default_factory=list)
+    now: float = NOW
+
+    def __post_init__(self) -> None:
+        ids = iter(range(1, 10_000))
+        self.service = CheckService(
+            build_snapshot(parse_config(CONFIG, "test"), self.issuer.ring),
+            now=lambda: self.now,
+            elapsed_ns=lambda: 0,
+            new_id=lambda: f"id-{next(ids)}",
+            observe=self.outcomes.append,
+            on_fault=self.faults.append,
+        )
+
+    def ask(self, token: bytes | None = None, **changes: object) -> Answer:
+        """Check one request, with a Bearer token where one is given."""
+        if token is not None:
+            headers = changes.setdefault("headers", {})
+            headers["authorization"] = f"Bearer {token.decode()}"  # type: ignore[index]
+        return read_answer(self.service.handle(check_request(**changes)))  # type: ignore[arg-type]
+
+    @property
+    def last(self) -> Outcome:
+        return self.outcomes[-1]
+
+
+@pytest.fixture
+def bench(issuer: Issuer) -> Bench:
+    return Bench(issuer)

@@ -1,0 +1,126 @@
+"""Hosts and paths: one spelling each, or a refusal."""
+
+import time
+from urllib.parse import unquote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sidecar.authz.canonical import canonical_host, canonical_path
+from sidecar.errors import Denied
+from sidecar.reasons import Reason
+
+GOOD_PATHS = [
+    ("root", b"/", "/"),
+    ("plain", b"/api/v1/users", "/api/v1/users"),
+    ("trailing slash", b"/api/", "/api/"),
+    ("query dropped", b"/api?next=/../admin", "/api"),
+    ("unreserved decoded", b"/%61pi/%7Euser", "/api/~user"),
+    ("escapes in capitals", b"/caf%c3%a9", "/caf%C3%A9"),
+    ("well-known", b"/.well-known/security.txt", "/.well-known/security.txt"),
+    ("three dots are a name", b"/...", "/..."),
+    ("sub-delimiters", b"/a,b=(c)!$&'*+:@", "/a,b=(c)!$&'*+:@"),
+    ("encoded percent sign", b"/100%25", "/100%25"),
+    ("encoded space", b"/a%20b", "/a%20b"),
+]
+BAD_PATHS = [
+    ("empty", b"", "begin"),
+    ("asterisk", b"*", "begin"),
+    ("absolute form", b"http://x/", "begin"),
+    ("dot segment", b"/a/./b", "dot segment"),
+    ("dot-dot segment", b"/public/../admin", "dot segment"),
+    ("dot-dot at the end", b"/public/..", "dot segment"),
+    ("encoded dot-dot", b"/public/%2e%2E/admin", "dot segment"),
+    ("half-encoded dot-dot", b"/public/.%2e/admin", "dot segment"),
+    ("empty segment", b"//admin", "empty segment"),
+    ("encoded slash", b"/public%2fadmin", "a slash, encoded"),
+    ("encoded slash after dots", b"/public/..%2Fadmin", "a slash, encoded"),
+    ("backslash", b"/public\\..\\admin", "must be encoded"),
+    ("encoded backslash", b"/public%5cadmin", "a backslash, encoded"),
+    ("path parameter", b"/public/..;/admin", "semicolon"),
+    ("path parameter hides a name", b"/admin;x=1", "semicolon"),
+    ("encoded semicolon", b"/admin%3bx", "a semicolon, encoded"),
+    ("NUL", b"/a%00.png", "a control character, encoded"),
+    ("raw NUL", b"/a\x00", "must be encoded"),
+    ("line feed", b"/a%0ax-tenant-id:1", "a control character, encoded"),
+    ("fragment", b"/a#b", "must be encoded"),
+    ("raw UTF-8", "/caf\u00e9".encode(), "must be encoded"),
+    ("double encoding", b"/%252e%252e/admin", "encoded itself"),
+    ("double encoding in pieces", b"/%25%32%65", "encoded itself"),
+    ("no hex", b"/%zz", "malformed escape"),
+    ("half an escape", b"/%4", "malformed escape"),
+    ("bare percent sign", b"/%", "malformed escape"),
+    ("IIS escape", b"/%u002e", "malformed escape"),
+    ("overlong slash", b"/a%c0%afb", "not UTF-8"),
+    ("surrogate", b"/%ed%a0%80", "not UTF-8"),
+]
+GOOD_HOSTS = [
+    (b"app.example", "app.example"),
+    (b"App.EXAMPLE:8443", "app.example"),
+    (b"app.example.", "app.example"),
+    (b"app.example.:443", "app.example"),
+    (b"127.0.0.1:80", "127.0.0.1"),
+    (b"[::1]:80", "[::1]"),
+    (b"my_service", "my_service"),
+]
+BAD_HOSTS = [
+    b"", b".", b"a..b", b"-a.example", b"a.example-", b"user@app.example", b"app.example:port",
+    b"app.example:1234567", b"app.example/", b"app example", b"app.example\x00", b"caf\xc3\xa9",
+    b"a" * 64, b".".join([b"a" * 60] * 5), b"a" * 1_000_000, b"app.example,evil.example",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("raw", "canonical"), [p[1:] for p in GOOD_PATHS], ids=[p[0] for p in GOOD_PATHS]
+)
+def test_paths_with_one_reading(raw: bytes, canonical: str) -> None:
+    assert canonical_path(raw) == canonical
+
+
+@pytest.mark.parametrize(("raw", "said"), [p[1:] for p in BAD_PATHS], ids=[p[0] for p in BAD_PATHS])
+def test_paths_with_more_than_one(raw: bytes, said: str) -> None:
+    with pytest.raises(Denied) as denied:
+        canonical_path(raw)
+    assert denied.value.reason is Reason.PATH_AMBIGUOUS
+    assert said in denied.value.detail
+
+
+def test_a_path_over_the_limit() -> None:
+    canonical_path(b"/" + b"a" * 8191)
+    with pytest.raises(Denied) as denied:
+        canonical_path(b"/" + b"a" * 8192)
+    assert denied.value.reason is Reason.REQUEST_TOO_LARGE
+
+
+@pytest.mark.parametrize("worst", [b"a" * 8000 + b"\\", b"a/" * 4000 + b"\\", b"%41" * 2600 + b"%"])
+def test_no_path_takes_long(worst: bytes) -> None:
+    started = time.perf_counter()
+    with pytest.raises(Denied):
+        canonical_path(b"/" + worst)
+    assert time.perf_counter() - started < 0.05
+
+
+@given(st.binary(max_size=64).map(lambda tail: b"/" + tail))
+def test_what_is_canonical_stays_so_and_holds_nothing_ambiguous(raw: bytes) -> None:
+    try:
+        canonical = canonical_path(raw)
+    except Denied:
+        return
+    assert canonical_path(canonical.encode()) == canonical
+    decoded = unquote(canonical, errors="strict")
+    assert decoded.count("/") == canonical.count("/")
+    assert not {".", ".."} & set(decoded.split("/"))
+    assert not set(decoded) & {"\\", ";", "\x00", "\r", "\n", "\x7f"}
+
+
+@pytest.mark.parametrize(("raw", "canonical"), GOOD_HOSTS)
+def test_hosts(raw: bytes, canonical: str) -> None:
+    assert canonical_host(raw) == canonical
+
+
+@pytest.mark.parametrize("raw", BAD_HOSTS, ids=[repr(host[:24]) for host in BAD_HOSTS])
+def test_what_is_no_host(raw: bytes) -> None:
+    with pytest.raises(Denied) as denied:
+        canonical_host(raw)
+    assert denied.value.reason is Reason.HOST_MALFORMED

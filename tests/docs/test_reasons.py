@@ -1,0 +1,21 @@
+"""docs/reasons.md is the enumeration, row for row."""
+
+import re
+from pathlib import Path
+
+from sidecar.reasons import ANSWERS, Grant, Reason
+
+PAGE = (Path(__file__).parents[2] / "docs/reasons.md").read_text()
+
+
+def test_every_reason_has_its_row_with_its_status() -> None:
+    rows = dict(re.findall(r"^\| `(\w+)` \| (\d{3}) \|", PAGE, re.MULTILINE))
+    assert rows == {str(reason): str(ANSWERS[reason].status) for reason in Reason}
+
+
+def test_every_ground_has_its_row() -> None:
+    assert set(re.findall(r"^\| `(\w+)` \| [a-z]", PAGE, re.MULTILINE)) == set(Grant)
+
+
+def test_every_reason_has_an_answer() -> None:
+    assert ANSWERS.keys() == set(Reason)

@@ -1,0 +1,69 @@
+"""Header policies as pure values."""
+
+import pytest
+
+from sidecar.headers.csp import CspProfile
+from sidecar.headers.security import SecurityHeaders
+from sidecar.headers.tenant import TRUSTED, names_to_remove
+
+SHELL = {
+    "script-src": ("'self'", "cdn.septemcore.com"),
+    "connect-src": ("'self'", "{tenant_domain}"),
+    "img-src": ("{tenant_domain}",),
+    "frame-src": ("https://{tenant_domain}",),
+    "upgrade-insecure-requests": (),
+}
+CDN = "script-src 'self' cdn.septemcore.com"
+RENDERED = [
+    (
+        "a tenant's domain stands where it is named",
+        "a.example",
+        f"{CDN}; connect-src 'self' a.example; img-src a.example; frame-src https://a.example",
+    ),
+    (
+        "without one the source falls away, and an empty list is 'none'",
+        None,
+        f"{CDN}; connect-src 'self'; img-src 'none'; frame-src 'none'",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("domain", "value"), [r[1:] for r in RENDERED], ids=[r[0] for r in RENDERED]
+)
+def test_a_profile_rendered(domain: str | None, value: str) -> None:
+    assert CspProfile(SHELL).render(domain) == f"{value}; upgrade-insecure-requests"
+
+
+SECURITY = SecurityHeaders(
+    fixed=(("x", "1"),),
+    profiles={"p": CspProfile({"connect-src": ("{tenant_domain}",)})},
+    tenant_domains={"t1": "one.example"},
+    domain_owners=frozenset({"one.example"}),
+)
+WHOSE = [
+    ("the token's tenant", "edge.example", "t1", "connect-src one.example"),
+    ("the token's tenant on another's host", "two.example", "t1", "connect-src one.example"),
+    ("no token, on the tenant's host", "one.example", None, "connect-src one.example"),
+    ("no token, on a host of nobody", "edge.example", None, "connect-src 'none'"),
+    ("a tenant without domain", "edge.example", "t9", "connect-src 'none'"),
+]
+
+
+@pytest.mark.parametrize(
+    ("host", "tenant", "csp"), [w[1:] for w in WHOSE], ids=[w[0] for w in WHOSE]
+)
+def test_whose_page_it_is(host: str, tenant: str | None, csp: str) -> None:
+    assert SECURITY.on_allowed("p", host, tenant) == (("x", "1"), ("content-security-policy", csp))
+
+
+def test_every_spelling_that_a_server_may_fold_is_removed() -> None:
+    """CGI and WSGI turn x-a-b, x_a-b, x-a_b and x_a_b into one variable."""
+    removed = names_to_remove(["x-a-b", "plain"])
+    assert {"x-a-b", "x_a-b", "x-a_b", "x_a_b", "plain"} <= set(removed)
+    assert {"x-tenant-id", "x_tenant_id", "x_roles"} <= set(removed)
+    assert len(removed) == len(set(removed))
+    for name in TRUSTED:
+        folded = name.replace("-", "_")
+        spellings = [each for each in removed if each.replace("-", "_") == folded]
+        assert len(spellings) == 2 ** name.count("-")

@@ -4,6 +4,8 @@ import pytest
 
 from tests.minting import Issuer
 
+pytest_plugins = ["tests.real"]
+
 
 @pytest.fixture(scope="session")
 def issuer() -> Issuer:

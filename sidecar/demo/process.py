@@ -1,0 +1,156 @@
+"""Runs the real programs of the demo and the tests, and leaves none behind."""
+
+import shutil
+import signal
+import socket
+import subprocess
+import sysconfig
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from sidecar.errors import Fault
+
+_KEPT_LINES = 400
+_STOP_SECONDS = 5.0
+_POLL_SECONDS = 0.02
+
+
+class ProcessFault(Fault):
+    """A program is missing, died, or did not become ready."""
+
+
+class ManagedProcess:
+    """One child process: its last lines are kept in memory, and it ends with its parent.
+
+    ``setpriv`` (Debian's util-linux), where there is one, has the kernel end the child
+    even if this process is killed outright.
+    """
+
+    def __init__(
+        self, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None
+    ) -> None:
+        self.name = name
+        self.lines: deque[str] = deque(maxlen=_KEPT_LINES)
+        guard = shutil.which("setpriv")
+        prefix = [guard, "--pdeathsig", "TERM"] if guard else []
+        self._process = subprocess.Popen(
+            [*prefix, *command],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=None if environment is None else dict(environment),
+            text=True,
+            errors="replace",
+        )
+        self._reader = threading.Thread(target=self._read, name=f"{name}-output", daemon=True)
+        self._reader.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        """The exit code, or ``None`` while it runs."""
+        return self._process.poll()
+
+    def wait_until(self, ready: Callable[[], bool], timeout_seconds: float) -> None:
+        """Poll ``ready``; raises ``ProcessFault`` with the last lines if it never is."""
+        deadline = time.monotonic() + timeout_seconds
+        while not ready():
+            if self._process.poll() is not None:
+                self._reader.join(1)
+                raise ProcessFault(f"{self.name} ended with {self.returncode}: {self.tail()}")
+            if time.monotonic() > deadline:
+                raise ProcessFault(
+                    f"{self.name} is not ready after {timeout_seconds} s: {self.tail()}"
+                )
+            time.sleep(_POLL_SECONDS)
+
+    def tail(self) -> str:
+        """Return the last lines it printed."""
+        return "\n".join(list(self.lines)[-12:])
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal, if it still runs."""
+        if self._process.poll() is None:
+            self._process.send_signal(number)
+
+    def wait(self, timeout_seconds: float) -> int:
+        """Wait for the end and return the exit code; ``ProcessFault`` if it does not come."""
+        try:
+            return self._process.wait(timeout_seconds)
+        except subprocess.TimeoutExpired:
+            raise ProcessFault(f"{self.name} does not end: {self.tail()}") from None
+
+    def stop(self) -> int:
+        """End it, gently and then not, and return its exit code."""
+        self.signal(signal.SIGCONT)
+        self.signal(signal.SIGTERM)
+        try:
+            code = self._process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            code = self._process.wait()
+        self._reader.join(1)
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+        return code
+
+    def _read(self) -> None:
+        stream = self._process.stdout
+        if stream is None:
+            return
+        for line in stream:
+            self.lines.append(line.rstrip("\n"))
+
+
+def find_program(name: str, package: str) -> str:
+    """Find a program that a PyPI package brought into this environment."""
+    beside = Path(sysconfig.get_path("scripts")) / name
+    if beside.is_file():
+        return str(beside)
+    found = shutil.which(name)
+    if found is None:
+        raise ProcessFault(
+            f"the program {name!r} is missing; install it with: pip install {package}"
+        )
+    return found
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports on loopback that nobody listens on at this moment."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+def listens(port: int) -> bool:
+    """Tell whether something accepts connections on this loopback port."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=0.5).close()
+    except OSError:
+        return False
+    return True

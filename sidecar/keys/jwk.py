@@ -1,0 +1,49 @@
+"""What a JSON Web Key says of itself (RFC 7517 §4), and the name of one that has none."""
+
+import base64
+import hashlib
+import json
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric import ec
+
+_COORDINATE_BYTES = 32
+
+
+def fits_es256(jwk: dict[str, Any]) -> bool:
+    """Tell whether a JWK may verify ES256 signatures, by everything it says of itself.
+
+    ``use`` and ``key_ops`` are honoured where they stand (RFC 7517 §4.2, §4.3): a key
+    published for encryption is never used for signatures.
+    """
+    operations = jwk.get("key_ops", ["verify"])
+    return (
+        jwk.get("kty") == "EC"
+        and jwk.get("crv") == "P-256"
+        and jwk.get("alg", "ES256") == "ES256"
+        and jwk.get("use", "sig") == "sig"
+        and isinstance(operations, list)
+        and ("verify" in operations or "sign" in operations)
+    )
+
+
+def public_members(jwk: dict[str, Any]) -> dict[str, Any]:
+    """Return the public half of an EC key, and nothing else it may carry."""
+    return {name: jwk.get(name) for name in ("kty", "crv", "x", "y")}
+
+
+def thumbprint(key: ec.EllipticCurvePublicKey) -> str:
+    """Return the RFC 7638 thumbprint (SHA-256, base64url) of a P-256 key."""
+    numbers = key.public_numbers()
+    members = {
+        "crv": "P-256",
+        "kty": "EC",
+        "x": _base64url(numbers.x.to_bytes(_COORDINATE_BYTES, "big")),
+        "y": _base64url(numbers.y.to_bytes(_COORDINATE_BYTES, "big")),
+    }
+    canonical = json.dumps(members, separators=(",", ":"), sort_keys=True)
+    return _base64url(hashlib.sha256(canonical.encode()).digest())
+
+
+def _base64url(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")

@@ -1,0 +1,180 @@
+"""What is read as a key, and what is refused."""
+
+import json
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+from jwt.algorithms import ECAlgorithm
+
+from sidecar.config import model
+from sidecar.keys.jwk import thumbprint
+from sidecar.keys.sources import Fetched, KeyFault, KvKeySource, parse_keys
+from sidecar.vault.client import KvSecret
+
+KEY = ec.generate_private_key(ec.SECP256R1())
+KID = thumbprint(KEY.public_key())
+PRIVATE_PEM = KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+SEC1_PEM = KEY.private_bytes(
+    Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()
+).decode()
+PUBLIC_PEM = KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+PUBLIC_JWK: dict[str, Any] = ECAlgorithm.to_jwk(KEY.public_key(), as_dict=True)
+PRIVATE_JWK: dict[str, Any] = ECAlgorithm.to_jwk(KEY, as_dict=True)
+RSA_JWK = {"kty": "RSA", "n": "AQAB", "e": "AQAB", "kid": "rsa"}
+
+
+def jwk(**changes: Any) -> dict[str, Any]:
+    return {name: value for name, value in {**PUBLIC_JWK, **changes}.items() if value is not None}
+
+
+def pem_of(key: Any) -> str:
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()  # type: ignore[no-any-return]
+
+
+GOOD = [
+    ("private PEM", PRIVATE_PEM, [KID]),
+    ("private PEM, SEC 1", SEC1_PEM, [KID]),
+    ("public PEM", PUBLIC_PEM, [KID]),
+    ("PEM with white space around", f"\n  {PUBLIC_PEM}\n\n", [KID]),
+    ("JWK", json.dumps(jwk(kid="k1")), ["k1"]),
+    ("private JWK", json.dumps({**PRIVATE_JWK, "kid": "k1"}), ["k1"]),
+    ("JWK without kid", json.dumps(jwk()), [KID]),
+    ("JWK for signatures", json.dumps(jwk(use="sig", alg="ES256", key_ops=["verify"])), [KID]),
+    ("JWKS", json.dumps({"keys": [jwk(kid="a"), jwk(kid="b")]}), ["a", "b"]),
+    ("JWKS with keys of other kinds", json.dumps({"keys": [RSA_JWK, jwk(kid="a")]}), ["a"]),
+    (
+        "JWKS with a key for encryption",
+        json.dumps({"keys": [jwk(kid="e", use="enc"), jwk(kid="a")]}),
+        ["a"],
+    ),
+]
+BAD = [
+    ("empty", "", "neither PEM nor"),
+    ("text", "hello", "neither PEM nor"),
+    ("half a PEM", PRIVATE_PEM[:80], "no PEM"),
+    (
+        "encrypted PEM",
+        KEY.private_bytes(
+            Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"x")
+        ).decode(),
+        "unencrypted",
+    ),
+    ("RSA PEM", pem_of(rsa.generate_private_key(65537, 2048)), "not an EC key on P-256"),
+    ("P-384 PEM", pem_of(ec.generate_private_key(ec.SECP384R1())), "not an EC key on P-256"),
+    ("Ed25519 PEM", pem_of(ed25519.Ed25519PrivateKey.generate()), "not an EC key on P-256"),
+    ("half a JSON", "{", "not JSON"),
+    ("deep JSON", '{"keys":' * 100_000, "not JSON"),
+    ("JWKS without keys", '{"keys":[]}', "no key for ES256"),
+    ("keys no array", '{"keys":{}}', "must be an array"),
+    ("too many", json.dumps({"keys": [jwk(kid=str(n)) for n in range(257)]}), "at most 256"),
+    ("only RSA", json.dumps({"keys": [RSA_JWK]}), "no key for ES256"),
+    ("for encryption", json.dumps(jwk(use="enc")), "no key for ES256"),
+    ("for another algorithm", json.dumps(jwk(alg="ES384")), "no key for ES256"),
+    ("for deriving", json.dumps(jwk(key_ops=["deriveKey"])), "no key for ES256"),
+    ("key_ops no array", json.dumps(jwk(key_ops="verify")), "no key for ES256"),
+    ("off the curve", json.dumps(jwk(x="AAAA")), "no point on P-256"),
+    ("no y", json.dumps(jwk(y=None)), "no point on P-256"),
+    ("a number for x", json.dumps(jwk(x=5)), "no point on P-256"),
+    ("kid no text", json.dumps(jwk(kid=5)), "kid is not text"),
+    ("kid too long", json.dumps(jwk(kid="k" * 257)), "kid is not text"),
+    ("kid twice", json.dumps({"keys": [jwk(kid="a"), jwk(kid="a")]}), "two keys under one kid"),
+    ("too large", "{" + " " * 1_048_576, "more than"),
+]
+
+
+@pytest.mark.parametrize(("text", "kids"), [g[1:] for g in GOOD], ids=[g[0] for g in GOOD])
+def test_keys_are_read_and_only_their_public_half_kept(text: str, kids: list[str]) -> None:
+    keys = parse_keys(text, "https://iam")
+    assert [key.kid for key in keys] == kids
+    for key in keys:
+        assert type(key.public).__name__.endswith("PublicKey")
+        assert key.public.public_numbers() == KEY.public_key().public_numbers()
+        assert key.issuer == "https://iam"
+
+
+@pytest.mark.parametrize(("text", "said"), [b[1:] for b in BAD], ids=[b[0] for b in BAD])
+def test_what_is_no_key(text: str, said: str) -> None:
+    with pytest.raises(KeyFault, match=said) as fault:
+        parse_keys(text, None)
+    assert fault.value.__cause__ is None
+
+
+def test_the_thumbprint_is_rfc_7638s() -> None:
+    """An independent computation of the same key's thumbprint."""
+    from base64 import urlsafe_b64encode  # noqa: PLC0415
+    from hashlib import sha256  # noqa: PLC0415
+
+    x, y = PUBLIC_JWK["x"], PUBLIC_JWK["y"]
+    text = f'{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}'
+    assert urlsafe_b64encode(sha256(text.encode()).digest()).rstrip(b"=").decode() == KID
+
+
+@given(
+    st.one_of(
+        st.text(max_size=200),
+        st.text(max_size=200).map(lambda t: "{" + t),
+        st.text(max_size=99).map(lambda t: f"-----BEGIN {t}"),
+    )
+)
+def test_no_text_gets_past_with_another_exception(text: str) -> None:
+    with pytest.raises(KeyFault):
+        parse_keys(text, None)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["kty", "crv", "x", "y", "d", "kid", "use", "alg", "key_ops"]), JSON
+    )
+)
+def test_no_jwk_gets_past_with_another_exception(changes: dict[str, Any]) -> None:
+    try:
+        parse_keys(json.dumps({**PUBLIC_JWK, **changes}), None)
+    except KeyFault:
+        return
+
+
+class Entry:
+    """A KV entry that has been read."""
+
+    def __init__(self, data: dict[str, Any]) -> None:
+        self.secret = KvSecret(data, 3)
+
+    async def read_kv(self, mount: str, path: str) -> KvSecret:
+        assert (mount, path) == ("secret", "iam/jwt-signing-key")
+        return self.secret
+
+
+async def test_a_source_reads_its_field() -> None:
+    source = KvKeySource(model.VaultKvKeys(), "https://iam", Entry({"value": PUBLIC_PEM}))
+    fetched = await source.fetch()
+    assert isinstance(fetched, Fetched)
+    assert (fetched.version, [key.kid for key in fetched.keys]) == (3, [KID])
+
+
+@pytest.mark.parametrize(
+    "data", [{}, {"value": 5}, {"value": PRIVATE_PEM[:99]}], ids=["none", "no text", "garbage"]
+)
+async def test_a_source_names_the_entry_and_shows_none_of_it(data: dict[str, Any]) -> None:
+    source = KvKeySource(model.VaultKvKeys(), "https://iam", Entry(data))
+    with pytest.raises(KeyFault, match="secret/iam/jwt-signing-key") as fault:
+        await source.fetch()
+    assert "MIG" not in str(fault.value)

@@ -1,0 +1,49 @@
+"""Real servers for tests, as fixtures: `pytest_plugins` of the root conftest."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from sidecar.config import model
+from sidecar.demo.openbao import OpenBao
+
+
+@pytest.fixture(scope="session")
+def openbao() -> Iterator[OpenBao]:
+    """One OpenBao with a PKI for the whole run; tests must leave it running and unsealed."""
+    server = OpenBao()
+    server.enable_pki(["septemcore.com", "localhost", "example"])
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def own_openbao() -> Iterator[OpenBao]:
+    """One OpenBao for one test that kills, freezes or seals it."""
+    server = OpenBao()
+    yield server
+    server.stop()
+
+
+@dataclass
+class TokenFile:
+    """A Vault token in a file, as a Vault agent would keep it."""
+
+    path: Path
+
+    def write(self, token: str) -> None:
+        fresh = self.path.with_suffix(".new")
+        fresh.write_text(token + "\n")
+        fresh.chmod(0o600)
+        fresh.rename(self.path)
+
+    def settings(self, address: str, timeout_seconds: float = 5.0) -> model.Vault:
+        auth = model.TokenFileAuth(path=str(self.path))
+        return model.Vault(address=address, auth=auth, timeout_seconds=timeout_seconds)
+
+
+@pytest.fixture
+def token_file(tmp_path: Path) -> TokenFile:
+    return TokenFile(tmp_path / "vault-token")

@@ -1,0 +1,246 @@
+"""Vault as the sidecar meets it: a real OpenBao, well and unwell."""
+
+import asyncio
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+
+from sidecar.clock import monotonic_seconds
+from sidecar.config import model
+from sidecar.demo.openbao import SIDECAR_POLICY, OpenBao
+from sidecar.vault.client import VaultClient
+from sidecar.vault.errors import (
+    VaultForbidden,
+    VaultNotFound,
+    VaultRejected,
+    VaultSealed,
+    VaultUnreachable,
+)
+from tests.real import TokenFile
+
+pytestmark = pytest.mark.real
+KEY = "iam/jwt-signing-key"
+
+
+def client_of(settings: model.Vault) -> VaultClient:
+    return VaultClient(settings, clock=monotonic_seconds)
+
+
+@pytest.fixture
+def client(openbao: OpenBao, token_file: TokenFile) -> VaultClient:
+    """A client with exactly the policy that the docs give the sidecar."""
+    openbao.put_key("a key")
+    token_file.write(openbao.token_for(SIDECAR_POLICY))
+    return client_of(token_file.settings(openbao.address))
+
+
+def csr(*names: str) -> str:
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
+    builder = x509.CertificateSigningRequestBuilder(subject).add_extension(
+        x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False
+    )
+    signed = builder.sign(ec.generate_private_key(ec.SECP256R1()), hashes.SHA256())
+    return signed.public_bytes(Encoding.PEM).decode()
+
+
+async def test_kv_is_read_with_its_version(openbao: OpenBao, client: VaultClient) -> None:
+    first = await client.read_kv("secret", KEY)
+    openbao.put_key("another key")
+    second = await client.read_kv("secret", KEY)
+    assert (first.data, second.data) == ({"value": "a key"}, {"value": "another key"})
+    assert second.version == first.version + 1
+    assert "key" not in repr(second).replace("KvSecret", "")
+
+
+async def test_a_csr_is_signed(client: VaultClient) -> None:
+    chain = await client.sign_csr(
+        "pki",
+        "edge",
+        csr("app.septemcore.com", "*.septemcore.com"),
+        common_name="app.septemcore.com",
+        alt_names=["*.septemcore.com"],
+        ttl_seconds=3600,
+    )
+    leaf, *issuers = x509.load_pem_x509_certificates(chain.encode())
+    names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert set(names.get_values_for_type(x509.DNSName)) == {
+        "app.septemcore.com",
+        "*.septemcore.com",
+    }
+    leaf.verify_directly_issued_by(issuers[0])
+
+
+async def test_what_the_policy_does_not_allow(client: VaultClient) -> None:
+    with pytest.raises(VaultForbidden, match="secret/data/kafka: permission denied"):
+        await client.read_kv("secret", "kafka")
+
+
+async def test_what_is_not_there(openbao: OpenBao, token_file: TokenFile) -> None:
+    token_file.write(openbao.token_for('path "secret/*" { capabilities = ["read"] }', name="wide"))
+    wide = client_of(token_file.settings(openbao.address))
+    with pytest.raises(VaultNotFound, match="nothing is there"):
+        await wide.read_kv("secret", "none")
+    openbao.put_key("x", path="gone")
+    openbao.client.secrets.kv.v2.delete_latest_version_of_secret("gone")
+    with pytest.raises(VaultNotFound):
+        await wide.read_kv("secret", "gone")
+
+
+async def test_what_vault_will_not_sign(client: VaultClient) -> None:
+    with pytest.raises(VaultRejected, match="pki/sign/edge"):
+        await client.sign_csr(
+            "pki", "edge", csr("evil.test"), common_name="evil.test", alt_names=[], ttl_seconds=60
+        )
+
+
+async def test_a_token_renewed_in_its_file_is_picked_up(
+    openbao: OpenBao, client: VaultClient, token_file: TokenFile
+) -> None:
+    await client.login()
+    old = token_file.path.read_text().strip()
+    openbao.client.auth.token.revoke(old)
+    with pytest.raises(VaultForbidden):
+        await client.read_kv("secret", KEY)
+    token_file.write(openbao.token_for(SIDECAR_POLICY))
+    await client.read_kv("secret", KEY)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [(None, "No such file"), ("", "holds no Vault token")]
+)
+async def test_a_token_file_that_is_no_use(
+    openbao: OpenBao, token_file: TokenFile, content: str | None, said: str
+) -> None:
+    if content is not None:
+        token_file.path.write_text(content)
+    with pytest.raises(VaultForbidden, match=said):
+        await client_of(token_file.settings(openbao.address)).login()
+
+
+def approle_settings(openbao: OpenBao, folder: Path, token_ttl: str) -> model.Vault:
+    role_id, secret_id = openbao.approle_for(SIDECAR_POLICY, token_ttl=token_ttl)
+    (folder / "role-id").write_text(role_id)
+    (folder / "secret-id").write_text(secret_id)
+    auth = model.AppRoleAuth(
+        role_id_file=str(folder / "role-id"), secret_id_file=str(folder / "secret-id")
+    )
+    return model.Vault(address=openbao.address, auth=auth)
+
+
+async def test_approle_renews_and_logs_in_again(openbao: OpenBao, tmp_path: Path) -> None:
+    openbao.put_key("a key")
+    now = [0.0]
+    client = VaultClient(approle_settings(openbao, tmp_path, "90s"), clock=lambda: now[0])
+    await client.read_kv("secret", KEY)
+    first = client._lease
+    assert first is not None
+    assert (first.renew_at, first.expires_at) == (60.0, 90.0)
+    now[0] = 61.0
+    await client.read_kv("secret", KEY)
+    renewed = client._lease
+    assert renewed is not None
+    assert renewed.token == first.token
+    assert renewed.expires_at == 151.0
+    now[0] = 200.0
+    await client.read_kv("secret", KEY)
+    assert client._lease is not None
+    assert client._lease.token != first.token
+    openbao.client.auth.token.revoke(client._lease.token)
+    await client.read_kv("secret", KEY)
+    assert client._lease.token not in repr(client._lease)
+
+
+async def test_a_wrong_secret_id_is_refused_without_being_shown(
+    openbao: OpenBao, tmp_path: Path
+) -> None:
+    settings = approle_settings(openbao, tmp_path, "90s")
+    (tmp_path / "secret-id").write_text("7e57-not-the-secret")
+    with pytest.raises((VaultForbidden, VaultRejected)) as fault:
+        await client_of(settings).login()
+    assert "7e57" not in str(fault.value)
+    assert fault.value.__cause__ is None
+
+
+async def test_a_server_that_is_gone(token_file: TokenFile, own_openbao: OpenBao) -> None:
+    token_file.write(own_openbao.token_for(SIDECAR_POLICY))
+    client = client_of(token_file.settings(own_openbao.address))
+    own_openbao.put_key("a key")
+    await client.read_kv("secret", KEY)
+    own_openbao.stop()
+    with pytest.raises(VaultUnreachable, match="cannot be reached") as fault:
+        await client.read_kv("secret", KEY)
+    assert fault.value.retryable
+
+
+async def test_a_server_that_is_sealed(token_file: TokenFile, own_openbao: OpenBao) -> None:
+    token_file.write(own_openbao.token_for(SIDECAR_POLICY))
+    own_openbao.client.sys.seal()
+    with pytest.raises(VaultSealed) as fault:
+        await client_of(token_file.settings(own_openbao.address)).read_kv("secret", KEY)
+    assert fault.value.retryable
+
+
+async def test_a_frozen_server_costs_time_outs_and_never_the_loop(
+    token_file: TokenFile, own_openbao: OpenBao
+) -> None:
+    """Calls hang, fail in bounded time, do not pile up, and work again afterwards."""
+    token_file.write(own_openbao.token_for(SIDECAR_POLICY))
+    own_openbao.put_key("a key")
+    client = client_of(token_file.settings(own_openbao.address, timeout_seconds=0.5))
+    await client.login()
+    own_openbao.process.signal(signal.SIGSTOP)
+    longest = 0.0
+
+    async def watch_the_loop() -> None:
+        nonlocal longest
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(0.01)
+            longest = max(longest, time.monotonic() - before)
+
+    watcher = asyncio.create_task(watch_the_loop())
+    started = time.monotonic()
+    calls = [client.read_kv("secret", KEY) for _ in range(20)]
+    outcomes = await asyncio.gather(*calls, return_exceptions=True)
+    took = time.monotonic() - started
+    watcher.cancel()
+    assert all(isinstance(outcome, VaultUnreachable) for outcome in outcomes)
+    assert sum("still hang" in str(outcome) for outcome in outcomes) == 16
+    assert took < 2.0
+    assert longest < 0.25
+    own_openbao.process.signal(signal.SIGCONT)
+    await asyncio.sleep(0.6)
+    assert (await client.read_kv("secret", KEY)).data == {"value": "a key"}
+
+
+async def test_calls_are_observed(openbao: OpenBao, token_file: TokenFile) -> None:
+    seen: list[tuple[str, str]] = []
+    token_file.write(openbao.token_for(SIDECAR_POLICY))
+    client = VaultClient(
+        token_file.settings(openbao.address),
+        clock=monotonic_seconds,
+        observe=lambda operation, outcome, _seconds: seen.append((operation, outcome)),
+    )
+    await client.login()
+    with pytest.raises(VaultForbidden):
+        await client.read_kv("secret", "other")
+    assert seen == [("login", "ok"), ("kv_read", "VaultForbidden")]
+
+
+async def test_the_environment_has_no_say(
+    openbao: OpenBao, token_file: TokenFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No VAULT_TOKEN is picked up, and no proxy sees our calls."""
+    openbao.put_key("a key")
+    token_file.write(openbao.token_for(SIDECAR_POLICY))
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    monkeypatch.setenv("VAULT_TOKEN", "from-the-environment")
+    await client_of(token_file.settings(openbao.address)).read_kv("secret", KEY)

@@ -1,0 +1,45 @@
+"""What the process says of itself: alive, and ready or not ready because of what.
+
+Liveness is only that the event loop turns; a sidecar without keys is alive, and
+restarting it would make nothing better. Ready is when every part is.
+"""
+
+from collections.abc import Callable
+
+
+class Health:
+    """The parts that must be well before requests may come, each with what is wrong."""
+
+    def __init__(self) -> None:
+        self._problems: dict[str, str] = {}
+        self._listeners: list[Callable[[bool], None]] = []
+
+    @property
+    def ready(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self._problems
+
+    @property
+    def problems(self) -> dict[str, str]:
+        """What is wrong, by part."""
+        return dict(self._problems)
+
+    def on_change(self, listener: Callable[[bool], None]) -> None:
+        """Call ``listener`` with the new readiness whenever it changes, and once now."""
+        self._listeners.append(listener)
+        listener(self.ready)
+
+    def wrong(self, part: str, problem: str) -> None:
+        """Take note that a part is not well."""
+        self._change(lambda: self._problems.__setitem__(part, problem))
+
+    def right(self, part: str) -> None:
+        """Take note that a part is well."""
+        self._change(lambda: self._problems.pop(part, None))
+
+    def _change(self, change: Callable[[], object]) -> None:
+        before = self.ready
+        change()
+        if self.ready is not before:
+            for listener in self._listeners:
+                listener(self.ready)

@@ -1,0 +1,30 @@
+"""Takes secrets out of text that came from outside, before it is written anywhere.
+
+The first line of defence is that such text is not recorded at all: an audit line has a
+fixed list of fields, and no message quotes a credential. This is the second, for the
+fields a client can put anything into (a path, a host) and for exceptions of libraries.
+"""
+
+import re
+
+MASK = "[redacted]"
+_SECRETS = re.compile(
+    r"""
+      eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){0,4}        # a JWT or a part of one
+    | (?i:\b(?:bearer|basic|negotiate)(?:\s|%20|\+)+)[^\s"',;]+
+    | \b(?:hv[sbr]|[sbr])\.[A-Za-z0-9_-]{20,}               # tokens of Vault and OpenBao
+    | -----BEGIN[ ][A-Z ]*PRIVATE[ ]KEY-----.*?(?:-----END[ ][A-Z ]*PRIVATE[ ]KEY-----|\Z)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+
+
+def redact(text: str, max_length: int = 1024) -> str:
+    """Return ``text`` with everything that looks like a credential masked, and cut to length.
+
+    Masked before it is cut, so that no cut makes a credential unrecognisable.
+    """
+    masked = _SECRETS.sub(MASK, text[: 16 * max_length])
+    if len(masked) > max_length:
+        return masked[: max_length - 1] + "…"
+    return masked

@@ -1,0 +1,184 @@
+"""The admin port, spoken to over raw sockets, politely and not."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from sidecar.admin.http import MAX_CONNECTIONS, AdminServer, Request, Response
+from sidecar.admin.routes import admin_routes
+from sidecar.health import Health
+from sidecar.metrics import Metrics
+from sidecar.transport.sockets import ListenFault
+
+
+class Talk:
+    """One server and a way to talk to it."""
+
+    def __init__(self, server: AdminServer, faults: list[Exception]) -> None:
+        self.server = server
+        self.faults = faults
+
+    async def open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if self.server.address.startswith("unix:"):
+            return await asyncio.open_unix_connection(self.server.address.removeprefix("unix:"))
+        port = int(self.server.bound_address.rpartition(":")[2])
+        return await asyncio.open_connection("127.0.0.1", port)
+
+    async def say(self, raw: bytes) -> bytes:
+        reader, writer = await self.open()
+        try:
+            writer.write(raw)
+            return await asyncio.wait_for(reader.read(), 5)
+        except ConnectionResetError:
+            return b""
+        finally:
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+
+    async def get(
+        self, path: str, method: str = "GET", host: str = "localhost"
+    ) -> tuple[int, bytes]:
+        raw = f"{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+        head, _, body = (await self.say(raw.encode())).partition(b"\r\n\r\n")
+        return int(head.split()[1]), body
+
+
+HEALTH = Health()
+HEALTH.wrong("keys", "no key is loaded")
+
+
+def echo(request: Request) -> Response:
+    return Response(200, f"{request.query}|".encode() + request.body)
+
+
+async def later(_request: Request) -> Response:
+    await asyncio.sleep(0)
+    return Response(200, b"later")
+
+
+def broken(_request: Request) -> Response:
+    raise RuntimeError("a defect")
+
+
+@pytest.fixture(params=["tcp", "unix"])
+async def talk(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Talk]:
+    faults: list[Exception] = []
+    routes = {
+        **admin_routes(HEALTH, Metrics()),
+        ("POST", "/echo"): echo,
+        ("GET", "/later"): later,
+        ("GET", "/broken"): broken,
+    }
+    address = "127.0.0.1:0" if request.param == "tcp" else f"unix:{tmp_path}/admin.sock"
+    server = AdminServer(
+        address, routes, on_fault=faults.append, request_seconds=0.3, idle_seconds=0.5
+    )
+    await server.start()
+    yield Talk(server, faults)
+    await server.close()
+
+
+async def test_health_and_metrics(talk: Talk) -> None:
+    assert await talk.get("/livez") == (200, b"alive\n")
+    status, body = await talk.get("/readyz")
+    assert status == 503
+    assert json.loads(body) == {"ready": False, "problems": {"keys": "no key is loaded"}}
+    status, body = await talk.get("/metrics")
+    assert status == 200
+    assert b"septem_checks" in body
+
+
+ANSWERS = [
+    ("an unknown path", "GET", "/nope", "localhost", 404),
+    ("a wrong method", "POST", "/livez", "localhost", 405),
+    ("an awaitable handler", "GET", "/later", "localhost", 200),
+    ("a defect", "GET", "/broken", "localhost", 500),
+    ("an IP literal", "GET", "/livez", "127.0.0.1:9102", 200),
+    ("an IPv6 literal", "GET", "/livez", "[::1]:9102", 200),
+    ("localhost in capitals", "GET", "/livez", "LOCALHOST:1", 200),
+    ("a rebound name", "GET", "/livez", "evil.example", 421),
+    ("a rebound name with a port", "GET", "/livez", "evil.example:9102", 421),
+    ("no host at all", "GET", "/livez", "", 421),
+]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "host", "status"), [a[1:] for a in ANSWERS], ids=[a[0] for a in ANSWERS]
+)
+async def test_answers(talk: Talk, method: str, path: str, host: str, status: int) -> None:
+    assert (await talk.get(path, method, host))[0] == status
+    assert len(talk.faults) == (status == 500)
+
+
+async def test_head_has_no_body(talk: Talk) -> None:
+    assert await talk.get("/livez", "HEAD") == (200, b"")
+
+
+async def test_a_body_and_a_query_arrive(talk: Talk) -> None:
+    head = b"POST /echo?a=b HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n"
+    raw = head + b"Connection: close\r\n\r\nabc"
+    assert (await talk.say(raw)).endswith(b"a=b|abc")
+
+
+async def test_many_requests_on_one_connection(talk: Talk) -> None:
+    """Pipelined ones too."""
+    one = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    last = b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    assert (await talk.say(one * 20 + last)).count(b"alive") == 21
+
+
+UGLY = [
+    ("garbage", b"\x16\x03\x01\x00\xa5\x01\r\n\r\n", b"400"),
+    ("a head too large", b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 70_000, b"431"),
+    (
+        "a body too large",
+        b"POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999\r\n\r\n" + b"a" * 70_000,
+        b"413",
+    ),
+    (
+        "a body that does not come",
+        b"POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nab",
+        b"408",
+    ),
+    ("a head that does not end", b"GET / HTTP/1.1\r\nHost: loc", b"408"),
+    ("two hosts", b"GET /livez HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n", b"400"),
+    (
+        "smuggling",
+        b"POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        b"400",
+    ),
+]
+
+
+@pytest.mark.parametrize(("raw", "status"), [u[1:] for u in UGLY], ids=[u[0] for u in UGLY])
+async def test_ugly_requests_are_answered_and_closed(talk: Talk, raw: bytes, status: bytes) -> None:
+    assert (await talk.say(raw)).split()[1] == status
+    assert talk.faults == []
+
+
+async def test_an_idle_connection_is_closed(talk: Talk) -> None:
+    assert await talk.say(b"") == b""
+
+
+async def test_connections_are_bounded(talk: Talk) -> None:
+    opened = [await talk.open() for _ in range(MAX_CONNECTIONS)]
+    await asyncio.sleep(0.05)
+    assert await talk.say(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n") == b""
+    for _, writer in opened:
+        writer.close()
+        await writer.wait_closed()
+    await asyncio.sleep(0.1)
+    assert (await talk.get("/livez"))[0] == 200
+
+
+async def test_an_address_in_use_is_a_clear_fault() -> None:
+    first = AdminServer("127.0.0.1:0", {}, on_fault=lambda _: None)
+    await first.start()
+    with pytest.raises(ListenFault, match="in use"):
+        await AdminServer(first.bound_address, {}, on_fault=lambda _: None).start()
+    await first.close()

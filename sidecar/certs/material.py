@@ -1,0 +1,114 @@
+"""A certificate with its private key, checked before anyone may use it."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from itertools import pairwise
+
+import msgspec
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
+from cryptography.x509.oid import ExtensionOID
+
+from sidecar.errors import Fault
+
+_MAX_CHAIN = 10
+
+
+class MaterialFault(Fault):
+    """What was issued can't be served."""
+
+
+class Material(msgspec.Struct, frozen=True):
+    """A chain, leaf first, and the leaf's key. Times are Unix seconds.
+
+    The key is in memory and on the way to Envoy, nowhere else: ``repr`` hides it.
+    """
+
+    chain_pem: bytes
+    key_pem: bytes
+    names: tuple[str, ...]
+    serial: str
+    not_before: float
+    not_after: float
+
+    def __repr__(self) -> str:
+        """Show which certificate it is, and no key."""
+        return f"Material(names={self.names}, serial={self.serial})"
+
+    @property
+    def version(self) -> str:
+        """What SDS calls this version: the serial, unique by issuer (RFC 5280 §4.1.2.2)."""
+        return self.serial
+
+
+def check_material(
+    chain_pem: str, key: ec.EllipticCurvePrivateKey, wanted: Sequence[str], now: float
+) -> Material:
+    """Build ``Material`` of what a CA returned, or raise ``MaterialFault``.
+
+    The key must be the leaf's, every link must be signed by the next, the leaf must be
+    valid now and must cover every wanted name.
+    """
+    try:
+        chain = x509.load_pem_x509_certificates(chain_pem.encode("ascii", "replace"))
+    except ValueError:
+        raise MaterialFault("the CA's answer is no chain of PEM certificates") from None
+    if not 0 < len(chain) <= _MAX_CHAIN:
+        raise MaterialFault(f"the CA's answer has {len(chain)} certificates")
+    leaf = chain[0]
+    _check_key(leaf, key)
+    _check_links(chain)
+    names = _dns_names(leaf)
+    if missing := [name for name in wanted if name not in names]:
+        raise MaterialFault(f"the certificate does not cover {', '.join(missing)}")
+    not_before, not_after = _seconds(leaf.not_valid_before_utc), _seconds(leaf.not_valid_after_utc)
+    if now >= not_after:
+        raise MaterialFault("the certificate has expired")
+    return Material(
+        chain_pem=b"".join(each.public_bytes(Encoding.PEM) for each in _without_root(chain)),
+        key_pem=key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
+        names=names,
+        serial=f"{leaf.serial_number:x}",
+        not_before=not_before,
+        not_after=not_after,
+    )
+
+
+def _check_key(leaf: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
+    form = Encoding.DER, PublicFormat.SubjectPublicKeyInfo
+    if leaf.public_key().public_bytes(*form) != key.public_key().public_bytes(*form):
+        raise MaterialFault("the certificate is for another key")
+
+
+def _check_links(chain: Sequence[x509.Certificate]) -> None:
+    for certificate, issuer in pairwise(chain):
+        try:
+            certificate.verify_directly_issued_by(issuer)
+        except (ValueError, TypeError, InvalidSignature):
+            raise MaterialFault("the chain does not build: a link is not the next one's") from None
+
+
+def _without_root(chain: Sequence[x509.Certificate]) -> Sequence[x509.Certificate]:
+    """Leave the root out: a client trusts it already or not at all (RFC 8446 §4.4.2)."""
+    has_root = len(chain) > 1 and chain[-1].issuer == chain[-1].subject
+    return chain[:-1] if has_root else chain
+
+
+def _dns_names(leaf: x509.Certificate) -> tuple[str, ...]:
+    try:
+        extension = leaf.extensions.get_extension_for_oid(ExtensionOID.SUBJECT_ALTERNATIVE_NAME)
+    except x509.ExtensionNotFound:
+        return ()
+    names: x509.SubjectAlternativeName = extension.value  # type: ignore[assignment]
+    return tuple(names.get_values_for_type(x509.DNSName))
+
+
+def _seconds(moment: datetime) -> float:
+    return moment.astimezone(UTC).timestamp()

@@ -1,0 +1,65 @@
+"""Certificates from Vault PKI: the key is made here, and only a CSR leaves (SECURITY-MODEL §9)."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+
+from sidecar.certs.material import Material, check_material
+from sidecar.clock import Now
+from sidecar.config import model
+
+
+class CertificateSigner(Protocol):
+    """Signs CSRs; ``sidecar.vault.client.VaultClient`` does."""
+
+    async def sign_csr(
+        self,
+        mount: str,
+        role: str,
+        csr_pem: str,
+        *,
+        common_name: str,
+        alt_names: Sequence[str],
+        ttl_seconds: int,
+    ) -> str:
+        """Return the certificate and its chain, PEM, leaf first."""
+
+
+class PkiIssuer:
+    """Issues what the configuration describes."""
+
+    def __init__(self, signer: CertificateSigner, now: Now) -> None:
+        self._signer = signer
+        self._now = now
+
+    async def issue(self, wanted: model.Certificate) -> Material:
+        """Make a key, have its CSR signed, check the answer. Raises ``Fault``."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        names = tuple(dict.fromkeys((wanted.common_name, *wanted.alt_names)))
+        chain_pem = await self._signer.sign_csr(
+            wanted.mount,
+            wanted.role,
+            make_csr(key, names),
+            common_name=wanted.common_name,
+            alt_names=names,
+            ttl_seconds=wanted.ttl_seconds,
+        )
+        return check_material(chain_pem, key, names, self._now())
+
+
+def make_csr(key: ec.EllipticCurvePrivateKey, names: Sequence[str]) -> str:
+    """Return a CSR (RFC 2986) for DNS names; the first is the common name too."""
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
+    request = (
+        x509.CertificateSigningRequestBuilder(subject)
+        .add_extension(
+            x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False
+        )
+        .sign(key, hashes.SHA256())
+    )
+    return request.public_bytes(Encoding.PEM).decode("ascii")

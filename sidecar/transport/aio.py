@@ -11,14 +11,10 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from sidecar.errors import Fault
+from sidecar.transport.sockets import ListenFault, remove_stale_socket
 
 CHECK_SERVICE = "envoy.service.auth.v3.Authorization"
 _MAX_CONCURRENT_RPCS = 10_000
-
-
-class ListenFault(Fault):
-    """An address can't be listened on."""
 
 
 class HealthReporter:
@@ -75,7 +71,7 @@ class GrpcServer:
     async def start(self) -> None:
         """Listen. Raises ``ListenFault`` for an address that is taken or not ours."""
         if self.address.startswith("unix:"):
-            _remove_stale_socket(Path(self.address.removeprefix("unix:")))
+            remove_stale_socket(Path(self.address.removeprefix("unix:")))
         try:
             port = self._server.add_insecure_port(self.address)
         except RuntimeError as exc:
@@ -99,9 +95,3 @@ def check_handlers(handle: Callable[[bytes], bytes]) -> Sequence[grpc.GenericRpc
 
     method = grpc.unary_unary_rpc_method_handler(check)
     return (grpc.method_handlers_generic_handler(CHECK_SERVICE, {"Check": method}),)
-
-
-def _remove_stale_socket(path: Path) -> None:
-    """Remove what a process that was killed left behind; anything but a socket stays."""
-    if path.is_socket():
-        path.unlink()

@@ -10,7 +10,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from sidecar.pb import ext_authz_pb2  # noqa: F401 - reflection serves its descriptor
-from sidecar.transport.aio import CHECK_SERVICE, GrpcServer, ListenFault, check_handlers
+from sidecar.transport.aio import CHECK_SERVICE, GrpcServer, check_handlers
+from sidecar.transport.sockets import ListenFault
 
 CHECK = f"/{CHECK_SERVICE}/Check"
 

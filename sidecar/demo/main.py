@@ -1,0 +1,74 @@
+"""``sidecar demo``: see it work, row by row."""
+
+import contextlib
+import signal
+import sys
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
+
+from sidecar.errors import Fault
+
+if TYPE_CHECKING:
+    from sidecar.demo.stack import Stack
+
+_WATCH_SECONDS = 0.5
+_PIPED_COLUMNS = 120
+
+
+class DemoFault(Fault):
+    """The demo can't run."""
+
+
+class DemoOptions(NamedTuple):
+    """What the command line says."""
+
+    once: bool = False
+    tls_min: str = "1.3"
+
+
+def run_demo(options: DemoOptions) -> int:
+    """Run the stack, play the cases, show the table; 0 only if every row is as it must be.
+
+    Without ``once`` it stays until Ctrl-C. Processes and files are gone in every case.
+    """
+    try:
+        from rich.console import Console  # noqa: PLC0415 - part of the demo's extra
+
+        from sidecar.demo.show import play_all, show_addresses, show_table  # noqa: PLC0415
+        from sidecar.demo.stack import Stack  # noqa: PLC0415
+    except ImportError as exc:
+        raise DemoFault(f"the demo needs {exc.name}: pip install 'septem-sidecar[demo]'") from exc
+    signal.signal(signal.SIGTERM, _interrupt)
+    piped_width = None if sys.stdout.isatty() else _PIPED_COLUMNS
+    console = Console(width=piped_width, highlight=False)
+    with ExitStack() as exits:
+        with console.status("starting …") as status:
+
+            def say(what: str) -> None:
+                status.update(f"starting {what} …")
+                if not console.is_terminal:
+                    console.print(f"starting {what} …")
+
+            stack = exits.enter_context(Stack(tls_min=options.tls_min, say=say))
+        rows = play_all(stack, console)
+        all_good = show_table(rows, console)
+        if options.once or not all_good:
+            return 0 if all_good else 1
+        show_addresses(stack, console)
+        return _stay(stack)
+
+
+def _stay(stack: "Stack") -> int:
+    """Wait for Ctrl-C; a program that dies ends the demo with a message."""
+    with contextlib.suppress(KeyboardInterrupt):
+        while True:
+            for process in stack.processes:
+                if process.returncode is not None:
+                    raise DemoFault(f"{process.name} ended unexpectedly:\n{process.tail()}")
+            time.sleep(_WATCH_SECONDS)
+    return 0
+
+
+def _interrupt(_number: int, _frame: object) -> NoReturn:
+    raise KeyboardInterrupt

@@ -1,0 +1,160 @@
+"""The whole stack on loopback: OpenBao, application, sidecar, Envoy; all gone at the end."""
+
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import yaml
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from sidecar.demo.application import SampleApplication
+from sidecar.demo.cases import AUDIENCE, ISSUER, TENANT, TENANT_DOMAIN
+from sidecar.demo.client import Client
+from sidecar.demo.envoyproxy import EdgePorts, Envoy, edge_config, fetch_status
+from sidecar.demo.openbao import SIDECAR_POLICY, OpenBao
+from sidecar.demo.process import ManagedProcess, ProcessFault, free_ports
+
+READY_SECONDS = 20.0
+_ATTEMPTS = 4
+_PORTS = 6
+
+
+class Stack:
+    """Everything the demo runs. A context manager: nothing is left when it is done."""
+
+    def __init__(
+        self, *, tls_min: str = "1.3", say: Callable[[str], None] = lambda _: None
+    ) -> None:
+        self._tls_min = tls_min
+        self._say = say
+        self._exits = ExitStack()
+        self.key = ec.generate_private_key(ec.SECP256R1())
+
+    def __enter__(self) -> Self:
+        with ExitStack() as exits:
+            self._start(exits)
+            self._exits = exits.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._exits.close()
+
+    @property
+    def client(self) -> Client:
+        """A client of the edge."""
+        return Client(self.ports.https, self.ports.http, self.ca_pem)
+
+    @property
+    def processes(self) -> tuple[ManagedProcess, ...]:
+        """The child processes."""
+        return self.openbao.process, self.sidecar, self.envoy.process
+
+    def audited(self) -> list[dict[str, Any]]:
+        """Return the audit log's lines."""
+        text = (self.folder / "audit.jsonl").read_text(encoding="utf-8")
+        return [json.loads(line) for line in text.splitlines()]
+
+    def start_sidecar(self) -> None:
+        """Start (again) the sidecar, at the same ports."""
+        self.sidecar = ManagedProcess(
+            "the sidecar", [sys.executable, "-m", "sidecar", "serve", "--config", str(self._config)]
+        )
+        self._exits.callback(self.sidecar.stop)
+        self.sidecar.wait_until(
+            lambda: fetch_status(self.admin_port, "/readyz") == 200,  # noqa: PLR2004 - OK
+            READY_SECONDS,
+        )
+
+    def _start(self, exits: ExitStack) -> None:
+        self._exits = exits
+        self._say("a folder of our own")
+        folder = exits.enter_context(tempfile.TemporaryDirectory(prefix="septem-demo-"))
+        self.folder = Path(folder)
+        self._say("OpenBao, with a signing key and a PKI")
+        self.openbao = OpenBao()
+        exits.callback(self.openbao.stop)
+        form = Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+        self.openbao.put_key(self.key.private_bytes(*form).decode())
+        self.ca_pem = self.openbao.enable_pki(["localhost"])
+        (self.folder / "ca.pem").write_text(self.ca_pem)
+        self._say("the sample application")
+        self.application = SampleApplication()
+        exits.callback(self.application.stop)
+        self._start_at_free_ports(exits)
+
+    def _start_at_free_ports(self, exits: ExitStack) -> None:
+        """Start sidecar and Envoy; a port that somebody takes meanwhile gives others."""
+        for attempt in range(_ATTEMPTS):
+            with ExitStack() as trial:
+                self._exits = trial
+                try:
+                    self._start_sidecar_and_envoy(trial)
+                except ProcessFault:
+                    if attempt == _ATTEMPTS - 1:
+                        raise
+                    continue
+                exits.push(trial.pop_all().__exit__)
+                self._exits = exits
+                return
+
+    def _start_sidecar_and_envoy(self, exits: ExitStack) -> None:
+        http, https, envoy_admin, authz, sds, admin = free_ports(_PORTS)
+        self.admin_port = admin
+        self.ports = EdgePorts(http, https, envoy_admin, self.application.port, authz, sds)
+        self._say("the sidecar")
+        self._config = self.folder / "sidecar.yaml"
+        self._config.write_text(yaml.safe_dump(self._sidecar_config(), sort_keys=False))
+        self.start_sidecar()
+        self._say("Envoy, which takes its certificate from the sidecar")
+        self.envoy = Envoy(edge_config(self.ports, self._tls_min), self.folder)
+        exits.callback(self.envoy.stop)
+
+    def _sidecar_config(self) -> Mapping[str, Any]:
+        token = self.folder / "vault-token"
+        token.touch(mode=0o600)
+        token.write_text(self.openbao.token_for(SIDECAR_POLICY))
+        loopback = "127.0.0.1:{}".format
+        return {
+            "listen": {
+                "authz": {"address": loopback(self.ports.authz)},
+                "sds": {"address": loopback(self.ports.sds)},
+                "admin": {"address": loopback(self.admin_port)},
+            },
+            "vault": {
+                "address": self.openbao.address,
+                "auth": {"method": "token_file", "path": str(token)},
+            },
+            "tokens": {"issuers": [{"issuer": ISSUER, "audiences": [AUDIENCE]}]},
+            "routes": [
+                {"name": "assets", "path_prefix": "/assets", "auth": "none"},
+                {"name": "landing", "path": "/", "auth": "optional"},
+                {"name": "api", "path_prefix": "/api", "auth": "required", "csp": "api"},
+            ],
+            "tenants": [{"tenant_id": TENANT, "domain": TENANT_DOMAIN}],
+            "certificates": [{"name": "edge", "role": "edge", "common_name": "localhost"}],
+            "audit": {"to": {"sink": "file", "path": str(self.folder / "audit.jsonl")}},
+        }
+
+
+def fetch_text(port: int, path: str) -> str:
+    """GET a text from a loopback port; empty if nobody answers."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=2)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().read().decode("utf-8", "replace")
+    except (OSError, HTTPException):
+        return ""
+    finally:
+        connection.close()

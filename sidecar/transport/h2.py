@@ -1,0 +1,211 @@
+"""The fast engine: unary gRPC on libnghttp2 and the event loop's own sockets.
+
+One read is one batch: all that arrived is answered, then written with one call. A peer
+that does not read is not read from either; one that has gone quiet is pinged, then let go.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import cast
+
+import ngh2
+
+from sidecar.transport.sockets import ListenFault, remove_stale_socket, split_address
+from sidecar.transport.unary import GrpcStatus, Limits, UnaryConnection
+
+Handle = Callable[[bytes], bytes | Awaitable[bytes]]
+SWEEP_SECONDS = 1.0
+KEEPALIVE_SECONDS = 30.0
+KEEPALIVE_TIMEOUT_SECONDS = 10.0
+MAX_CONNECTIONS = 1024
+_MAX_UNWRITTEN_BYTES = 1_048_576
+
+
+class H2Server:
+    """Listens on ``host:port`` or ``unix:/path`` and serves unary methods by full path.
+
+    ``handlers`` maps ``/package.Service/Method`` to a function of the message's bytes. An
+    exception out of one is INTERNAL to the caller and goes to ``on_fault``.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        handlers: Mapping[str, Handle],
+        *,
+        limits: Limits,
+        clock: Callable[[], float],
+        on_fault: Callable[[Exception], None],
+    ) -> None:
+        self.address = address
+        self.bound_address = address
+        self.handlers = {path.encode("ascii"): handle for path, handle in handlers.items()}
+        self.paths = frozenset(self.handlers)
+        self.limits = limits
+        self.clock = clock
+        self.on_fault = on_fault
+        self.connections: set[_Connection] = set()
+        self._idle = asyncio.Event()
+        self._server: asyncio.Server | None = None
+        self._sweeper: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Listen. Raises ``ListenFault`` for an address that is taken or not ours."""
+        loop = asyncio.get_running_loop()
+        try:
+            if self.address.startswith("unix:"):
+                path = Path(self.address.removeprefix("unix:"))
+                remove_stale_socket(path)
+                self._server = await loop.create_unix_server(lambda: _Connection(self), str(path))
+            else:
+                host, port = split_address(self.address)
+                self._server = await loop.create_server(
+                    lambda: _Connection(self), host, port, backlog=1024
+                )
+                port = self._server.sockets[0].getsockname()[1]
+                self.bound_address = f"{self.address.rpartition(':')[0]}:{port}"
+        except OSError as exc:
+            raise ListenFault(f"cannot listen on {self.address}: {exc.strerror}") from exc
+        self._sweeper = asyncio.create_task(self._sweep())
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Take no new connection or call, answer those in flight, then close."""
+        if self._server is None or self._sweeper is None:
+            return
+        self._server.close()
+        self._idle.clear()
+        for connection in tuple(self.connections):
+            connection.drain()
+        if self.connections:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._idle.wait(), grace_seconds)
+        for connection in tuple(self.connections):
+            connection.abort()
+        self._sweeper.cancel()
+        await asyncio.gather(self._sweeper, return_exceptions=True)
+        await self._server.wait_closed()
+
+    def forget(self, connection: "_Connection") -> None:
+        """Take note that a connection has closed."""
+        self.connections.discard(connection)
+        if not self.connections:
+            self._idle.set()
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            now = self.clock()
+            for connection in tuple(self.connections):
+                connection.sweep(now)
+
+
+class _Connection(asyncio.Protocol):
+    """One peer: moves bytes between its socket and a ``UnaryConnection``."""
+
+    __slots__ = (
+        "_clock",
+        "_draining",
+        "_grpc",
+        "_heard",
+        "_pinged",
+        "_server",
+        "_tasks",
+        "_transport",
+    )
+
+    def __init__(self, server: H2Server) -> None:
+        self._server = server
+        self._clock = server.clock
+        self._grpc = UnaryConnection(server.paths, self._dispatch, server.limits)
+        self._transport: asyncio.Transport
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._heard = server.clock()
+        self._pinged = False
+        self._draining = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        stream = cast("asyncio.Transport", transport)  # uvloop's own class, of the same interface
+        self._transport = stream
+        if len(self._server.connections) >= MAX_CONNECTIONS:
+            stream.abort()
+            return
+        stream.set_write_buffer_limits(high=_MAX_UNWRITTEN_BYTES)
+        self._server.connections.add(self)
+        stream.write(self._grpc.outgoing())
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        self._server.forget(self)
+        for task in self._tasks:
+            task.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        now = self._heard = self._clock()
+        self._pinged = False
+        try:
+            self._grpc.receive(data, now)
+        except ngh2.NGH2Error:
+            self._flush()
+            self._transport.close()
+            return
+        self._flush()
+
+    def pause_writing(self) -> None:
+        self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        self._transport.resume_reading()
+
+    def sweep(self, now: float) -> None:
+        """Fail late calls, ping a quiet peer, let a silent one go."""
+        self._grpc.expire(now)
+        quiet_seconds = now - self._heard
+        if quiet_seconds > KEEPALIVE_SECONDS + KEEPALIVE_TIMEOUT_SECONDS:
+            self._transport.abort()
+            return
+        if quiet_seconds > KEEPALIVE_SECONDS and not self._pinged:
+            self._pinged = True
+            self._grpc.ping()
+        self._flush()
+
+    def drain(self) -> None:
+        """Refuse new calls; close when those in flight are answered."""
+        self._draining = True
+        self._grpc.drain()
+        self._flush()
+
+    def abort(self) -> None:
+        """Close now."""
+        self._transport.abort()
+
+    def _flush(self) -> None:
+        data = self._grpc.outgoing()
+        if data:
+            self._transport.write(data)
+        if (self._draining and not self._grpc.open_calls) or self._grpc.finished:
+            self._transport.close()
+
+    def _dispatch(self, stream_id: int, path: bytes, message: bytes) -> None:
+        try:
+            answer = self._server.handlers[path](message)
+        except Exception as exc:  # noqa: BLE001 - the transport's edge
+            self._fail(stream_id, exc)
+            return
+        if type(answer) is bytes:
+            self._grpc.respond(stream_id, answer)
+        else:
+            task = asyncio.ensure_future(self._answer_later(stream_id, answer))  # type: ignore[arg-type]
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _answer_later(self, stream_id: int, answer: Awaitable[bytes]) -> None:
+        try:
+            self._grpc.respond(stream_id, await answer)
+        except Exception as exc:  # noqa: BLE001 - the transport's edge
+            self._fail(stream_id, exc)
+        self._flush()
+
+    def _fail(self, stream_id: int, exc: Exception) -> None:
+        self._server.on_fault(exc)
+        self._grpc.fail(stream_id, GrpcStatus.INTERNAL, "the call failed")

@@ -1,0 +1,300 @@
+"""Unary gRPC over HTTP/2, sans-I/O: bytes in, calls out, answers in, bytes out.
+
+One object a connection. Framing, HPACK, flow control and the defences against a hostile
+peer (resets, continuations, settings, pings, header lists) are libnghttp2's; what is
+gRPC's is here, after "gRPC over HTTP2" (grpc/doc/PROTOCOL-HTTP2.md):
+
+- a request is POST, ``application/grpc``, a known path, one uncompressed message, half-close;
+- an answer is headers, one message, trailers; an error is trailers only;
+- everything that is not so has its status: UNIMPLEMENTED for an unknown method or a
+  compressed message, RESOURCE_EXHAUSTED over a limit, INVALID_ARGUMENT for bad framing,
+  DEADLINE_EXCEEDED when ``grpc-timeout`` runs out first.
+
+The read path is written for the one case that is nearly all of them: a whole message in
+one DATA frame that also ends the stream.
+"""
+
+from collections.abc import Callable, Mapping
+from enum import IntEnum
+from urllib.parse import quote
+
+import ngh2
+
+PREFIX_BYTES = 5
+_POST = b"POST"
+_CONTENT_TYPE = b"application/grpc"
+_HTTP_METHOD_NOT_ALLOWED = b"405"
+_HTTP_UNSUPPORTED_MEDIA_TYPE = b"415"
+_OK_HEADERS = ((b":status", b"200"), (b"content-type", _CONTENT_TYPE))
+_OK_TRAILERS = ((b"grpc-status", b"0"),)
+_TIMEOUT_UNITS = {
+    ord("H"): 3600.0, ord("M"): 60.0, ord("S"): 1.0, ord("m"): 1e-3, ord("u"): 1e-6, ord("n"): 1e-9,
+}  # fmt: skip
+_MAX_TIMEOUT_DIGITS = 8
+
+
+class GrpcStatus(IntEnum):
+    """The canonical codes used here (grpc/doc/statuscodes.md)."""
+
+    INVALID_ARGUMENT = 3
+    DEADLINE_EXCEEDED = 4
+    RESOURCE_EXHAUSTED = 8
+    UNIMPLEMENTED = 12
+    INTERNAL = 13
+    UNAVAILABLE = 14
+
+
+class Limits:
+    """The bounds of one connection."""
+
+    __slots__ = ("max_buffered_bytes", "max_concurrent_streams", "max_message_bytes")
+
+    def __init__(
+        self,
+        *,
+        max_message_bytes: int = 4_194_304,
+        max_concurrent_streams: int = 1024,
+        max_buffered_bytes: int = 16_777_216,
+    ) -> None:
+        self.max_message_bytes = max_message_bytes
+        self.max_concurrent_streams = max_concurrent_streams
+        self.max_buffered_bytes = max(max_buffered_bytes, max_message_bytes)
+
+
+class _Refusal(Exception):  # noqa: N818 - an answer, not an error
+    """A request that is answered without being handed on."""
+
+    def __init__(self, headers: tuple[tuple[bytes, bytes], ...]) -> None:
+        super().__init__()
+        self.headers = headers
+
+
+class _Call:
+    """A request whose message is still arriving, or whose answer is."""
+
+    __slots__ = ("body", "deadline", "ended", "path")
+
+    def __init__(self, path: bytes, deadline: float | None) -> None:
+        self.path = path
+        self.deadline = deadline
+        self.body = bytearray()
+        self.ended = False
+
+
+class UnaryConnection:
+    """The gRPC side of one HTTP/2 connection.
+
+    ``dispatch(stream_id, path, message)`` is called for every whole request and answers
+    with ``respond`` or ``fail``, at once or later. After ``receive``, and after any
+    answer given later, ``outgoing`` has what to write. A ``ngh2.ProtocolError`` out of
+    ``receive`` ends the connection, once ``outgoing`` (the GOAWAY) is written.
+    """
+
+    __slots__ = (
+        "_buffered",
+        "_calls",
+        "_dispatch",
+        "_h2",
+        "_known",
+        "_limits",
+        "_paths",
+        "_resets",
+    )
+
+    def __init__(
+        self,
+        paths: frozenset[bytes],
+        dispatch: Callable[[int, bytes, bytes], None],
+        limits: Limits,
+    ) -> None:
+        self._paths = paths
+        self._dispatch = dispatch
+        self._limits = limits
+        self._calls: dict[int, _Call] = {}
+        self._buffered = 0
+        self._resets: list[int] = []
+        self._known: tuple[object, bytes, float | None] = ((), b"", None)
+        self._h2 = ngh2.Connection(ngh2.Role.SERVER, ngh2.Configuration())
+        self._h2.initiate_connection(
+            {
+                ngh2.Setting.MAX_CONCURRENT_STREAMS: limits.max_concurrent_streams,
+                ngh2.Setting.INITIAL_WINDOW_SIZE: 1_048_576,
+                ngh2.Setting.MAX_HEADER_LIST_SIZE: 65_536,
+                ngh2.Setting.ENABLE_PUSH: 0,
+            }
+        )
+        self._h2.set_local_window_size(self._limits.max_buffered_bytes)
+
+    @property
+    def open_calls(self) -> int:
+        """How many requests are not answered yet."""
+        return len(self._calls)
+
+    @property
+    def finished(self) -> bool:
+        """Whether neither side has anything left to say."""
+        return not (self._h2.want_read or self._h2.want_write)
+
+    def receive(self, data: bytes, now: float) -> None:
+        """Take what the peer sent at ``now`` (monotonic seconds)."""
+        h2 = self._h2
+        h2.receive_data(data)
+        for event in h2.events():
+            if type(event) is ngh2.DataReceived:
+                self._on_data(event.stream_id, event.data, event.end_stream)
+            elif type(event) is ngh2.RequestReceived:
+                self._on_request(event.stream_id, event.headers, event.end_stream, now)
+            elif type(event) is ngh2.StreamClosed or type(event) is ngh2.StreamReset:
+                self._forget(event.stream_id)
+            elif type(event) is ngh2.TrailersReceived:
+                self._on_data(event.stream_id, b"", ended=True)
+
+    def outgoing(self) -> bytes:
+        """Return everything there is to write, in one piece."""
+        data = self._h2.data_to_send()
+        if self._resets:
+            # The client is told to stop sending only after it was told why (RFC 9113 §8.1).
+            for stream_id in self._resets:
+                self._h2.reset_stream(stream_id, ngh2.ErrorCode.NO_ERROR)
+            self._resets.clear()
+            data += self._h2.data_to_send()
+        return data
+
+    def respond(self, stream_id: int, message: bytes) -> None:
+        """Answer one call. A call that the peer has left meanwhile is passed over."""
+        if self._calls.pop(stream_id, None) is None:
+            return
+        h2 = self._h2
+        h2.send_response(stream_id, _OK_HEADERS)
+        h2.send_data(stream_id, b"\0" + len(message).to_bytes(4, "big") + message)
+        h2.send_trailers(stream_id, _OK_TRAILERS)
+
+    def fail(self, stream_id: int, status: GrpcStatus, message: str) -> None:
+        """Answer one call with an error: trailers only."""
+        call = self._calls.get(stream_id)
+        if call is None:
+            return
+        self._refuse(stream_id, _error_headers(status, message), ended=call.ended)
+
+    def expire(self, now: float) -> None:
+        """Fail the calls whose ``grpc-timeout`` has run out."""
+        late = [
+            stream_id
+            for stream_id, call in self._calls.items()
+            if call.deadline is not None and now >= call.deadline
+        ]
+        for stream_id in late:
+            self.fail(stream_id, GrpcStatus.DEADLINE_EXCEEDED, "the deadline has passed")
+
+    def ping(self) -> None:
+        """Ask the peer for a sign of life."""
+        self._h2.ping()
+
+    def drain(self) -> None:
+        """Say that no new call will be taken; those in flight are still answered."""
+        self._h2.send_goaway()
+
+    def _on_request(
+        self,
+        stream_id: int,
+        headers: tuple[tuple[bytes, bytes], ...],
+        ended: bool,
+        now: float,
+    ) -> None:
+        # A client's calls nearly always have equal headers, so the last verdict is kept.
+        known, path, timeout = self._known
+        if headers != known:
+            try:
+                path, timeout = read_request_headers(headers, self._paths)
+            except _Refusal as refusal:
+                self._refuse(stream_id, refusal.headers, ended=ended)
+                return
+            self._known = (headers, path, timeout)
+        call = _Call(path, None if timeout is None else now + timeout)
+        self._calls[stream_id] = call
+        if ended:
+            call.ended = True
+            self.fail(stream_id, GrpcStatus.INVALID_ARGUMENT, "the request has no message")
+
+    def _on_data(self, stream_id: int, data: bytes, ended: bool) -> None:
+        call = self._calls.get(stream_id)
+        if call is None:
+            return
+        if not ended or call.body:
+            call.body += data
+            self._buffered += len(data)
+            if self._over_limit(stream_id, call) or not ended:
+                return
+            data = bytes(call.body)
+            self._buffered -= len(data)
+        call.ended = True
+        if len(data) < PREFIX_BYTES:
+            self.fail(stream_id, GrpcStatus.INVALID_ARGUMENT, "the request has no whole message")
+            return
+        length = int.from_bytes(data[1:PREFIX_BYTES], "big")
+        if data[0]:
+            self.fail(stream_id, GrpcStatus.UNIMPLEMENTED, "compressed messages are not accepted")
+        elif length > self._limits.max_message_bytes:
+            self.fail(stream_id, GrpcStatus.RESOURCE_EXHAUSTED, "the message is too large")
+        elif length != len(data) - PREFIX_BYTES:
+            self.fail(stream_id, GrpcStatus.INVALID_ARGUMENT, "the request is not one message")
+        else:
+            self._dispatch(stream_id, call.path, data[PREFIX_BYTES:])
+
+    def _over_limit(self, stream_id: int, call: _Call) -> bool:
+        too_large = len(call.body) > self._limits.max_message_bytes + PREFIX_BYTES
+        if not too_large and self._buffered <= self._limits.max_buffered_bytes:
+            return False
+        self._buffered -= len(call.body)
+        what = "the message is" if too_large else "the connection's unfinished messages are"
+        self.fail(stream_id, GrpcStatus.RESOURCE_EXHAUSTED, f"{what} too large")
+        return True
+
+    def _refuse(
+        self, stream_id: int, headers: tuple[tuple[bytes, bytes], ...], *, ended: bool
+    ) -> None:
+        self._calls.pop(stream_id, None)
+        self._h2.send_response(stream_id, headers, end_stream=True)
+        if not ended:
+            self._resets.append(stream_id)
+
+    def _forget(self, stream_id: int) -> None:
+        call = self._calls.pop(stream_id, None)
+        if call is not None and not call.ended:
+            self._buffered -= len(call.body)
+
+
+def read_request_headers(
+    headers: tuple[tuple[bytes, bytes], ...], paths: frozenset[bytes]
+) -> tuple[bytes, float | None]:
+    """Return the path and the time-out in seconds of a request that may proceed."""
+    fields: Mapping[bytes, bytes] = dict(headers)
+    if fields.get(b":method") != _POST:
+        raise _Refusal(((b":status", _HTTP_METHOD_NOT_ALLOWED), (b"allow", _POST)))
+    kind = fields.get(b"content-type", b"")
+    if kind != _CONTENT_TYPE and not kind.startswith((b"application/grpc+", b"application/grpc;")):
+        raise _Refusal(((b":status", _HTTP_UNSUPPORTED_MEDIA_TYPE),))
+    path = fields.get(b":path", b"")
+    if path not in paths:
+        raise _Refusal(_error_headers(GrpcStatus.UNIMPLEMENTED, "there is no such method here"))
+    return path, _read_timeout(fields.get(b"grpc-timeout"))
+
+
+def _read_timeout(raw: bytes | None) -> float | None:
+    """Read ``grpc-timeout``: one to eight digits and a unit."""
+    if raw is None:
+        return None
+    digits, unit = raw[:-1], raw[-1:]
+    if not digits.isdigit() or len(digits) > _MAX_TIMEOUT_DIGITS or unit[0] not in _TIMEOUT_UNITS:
+        raise _Refusal(_error_headers(GrpcStatus.INVALID_ARGUMENT, "grpc-timeout is malformed"))
+    return int(digits) * _TIMEOUT_UNITS[unit[0]]
+
+
+def _error_headers(status: GrpcStatus, message: str) -> tuple[tuple[bytes, bytes], ...]:
+    """Build a trailers-only answer; the message is percent-encoded as the protocol wants it."""
+    return (
+        *_OK_HEADERS,
+        (b"grpc-status", b"%d" % status),
+        (b"grpc-message", quote(message, safe=" !#$&'()*+,/:;=?@[]").encode("ascii")),
+        *((b"grpc-accept-encoding", b"identity"),) * (status is GrpcStatus.UNIMPLEMENTED),
+    )

@@ -55,19 +55,19 @@ def run_demo(options: DemoOptions) -> int:
         all_good = show_table(rows, console)
         if options.once or not all_good:
             return 0 if all_good else 1
-        show_addresses(stack, console)
-        return _stay(stack)
-
-
-def _stay(stack: "Stack") -> int:
-    """Wait for Ctrl-C; a program that dies ends the demo with a message."""
-    with contextlib.suppress(KeyboardInterrupt):
-        while True:
-            for process in stack.processes:
-                if process.returncode is not None:
-                    raise DemoFault(f"{process.name} ended unexpectedly:\n{process.tail()}")
-            time.sleep(_WATCH_SECONDS)
+        with contextlib.suppress(KeyboardInterrupt):
+            show_addresses(stack, console)
+            _watch(stack)
     return 0
+
+
+def _watch(stack: "Stack") -> NoReturn:
+    """Wait for Ctrl-C; a program that dies ends the demo with a message."""
+    while True:
+        for process in stack.processes:
+            if process.returncode is not None:
+                raise DemoFault(f"{process.name} ended unexpectedly:\n{process.tail()}")
+        time.sleep(_WATCH_SECONDS)
 
 
 def _interrupt(_number: int, _frame: object) -> NoReturn:

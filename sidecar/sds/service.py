@@ -23,6 +23,8 @@ SECRET_SERVICE = "envoy.service.secret.v3.SecretDiscoveryService"  # noqa: S105
 AGGREGATED_SERVICE = "envoy.service.discovery.v3.AggregatedDiscoveryService"
 MAX_STREAMS = 4096
 MAX_UNREAD_REQUESTS = 64
+_UNREADABLE = (ValueError, LookupError, TypeError, EOFError, AttributeError, OverflowError)
+"""What betterproto2 raises for bytes that are no message; it has no error of its own."""
 
 
 class SecretStore(Protocol):
@@ -171,7 +173,7 @@ class _Stream:
         invalid = grpc.StatusCode.INVALID_ARGUMENT
         try:
             node, type_url, request = self._variant.read(raw)
-        except (ValueError, TypeError, KeyError, EOFError, AttributeError):
+        except _UNREADABLE:
             await self._context.abort(invalid, "the message is no discovery request")
             return
         self._node = node or self._node

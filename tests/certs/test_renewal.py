@@ -1,0 +1,128 @@
+"""When certificates are renewed, with a clock that obeys."""
+
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sidecar.certs.manager import CertificateFault, CertificateManager
+from sidecar.certs.material import Material
+from sidecar.certs.renewal import DAY_SECONDS, renew_at, retry_after
+from sidecar.certs.store import CertificateStore
+from sidecar.config import model
+from sidecar.errors import Fault
+
+TIMES = [
+    ("90 days: 30 before the end", 90 * DAY_SECONDS, 60 * DAY_SECONDS),
+    ("a year: 30 before the end", 365 * DAY_SECONDS, 335 * DAY_SECONDS),
+    ("30 days: at two thirds", 30 * DAY_SECONDS, 20 * DAY_SECONDS),
+    ("an hour: at two thirds", 3600.0, 2400.0),
+]
+
+
+@pytest.mark.parametrize(("life", "at"), [t[1:] for t in TIMES], ids=[t[0] for t in TIMES])
+def test_when(life: float, at: float) -> None:
+    assert renew_at(1000.0, 1000.0 + life, 0.0) == pytest.approx(1000.0 + at)
+
+
+@given(st.floats(60, 4e8), st.floats(0, 1, exclude_max=True))
+def test_jitter_only_makes_it_earlier_and_never_too_early(life: float, jitter: float) -> None:
+    at = renew_at(0.0, life, jitter)
+    assert at <= renew_at(0.0, life, 0.0)
+    assert at >= life / 2
+
+
+@given(st.integers(1, 10_000), st.floats(0, 1e9), st.floats(0, 1, exclude_max=True))
+def test_retries_back_off_and_hurry_towards_the_end(
+    failures: int, left: float, jitter: float
+) -> None:
+    wait = retry_after(failures, left, jitter)
+    assert 9.0 <= wait <= 3600.0
+    assert wait <= max(10.0, left / 10)
+
+
+WANTED = model.Certificate(name="edge", role="edge", common_name="a.example", ttl_seconds=3600)
+
+
+class World:
+    """A clock, and an issuer that fails when told to."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.issued = 0
+        self.failing = False
+        self.slept: list[float] = []
+        self.store = CertificateStore(lambda: self.now)
+        self.manager = CertificateManager(
+            [WANTED], self, self.store, now=lambda: self.now, sleep=self.sleep, jitter=lambda: 0.0
+        )
+
+    async def issue(self, wanted: model.Certificate) -> Material:
+        if self.failing:
+            raise Fault("Vault is away")
+        self.issued += 1
+        return Material(
+            chain_pem=b"", key_pem=b"", names=(wanted.common_name,), serial=str(self.issued),
+            not_before=self.now, not_after=self.now + wanted.ttl_seconds,
+        )  # fmt: skip
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+        await asyncio.sleep(0)
+
+    async def run_until(self, moment: float) -> None:
+        task = asyncio.create_task(self.manager.keep_fresh())
+        while self.now < moment:
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    @property
+    def serial(self) -> str | None:
+        resource = self.store.lookup("edge")
+        return resource.version if resource else None
+
+
+async def test_a_certificate_is_renewed_at_two_thirds_of_an_hour() -> None:
+    world = World()
+    await world.manager.obtain_all()
+    await world.run_until(2300.0)
+    assert world.slept[0] == 2400.0
+    assert world.issued >= 2
+
+
+async def test_a_failed_renewal_displaces_nothing_and_expiry_ends_it() -> None:
+    world = World()
+    await world.manager.obtain_all()
+    world.failing = True
+    await world.run_until(3590.0)
+    assert world.manager.failures > 5
+    world.now = 3599.0
+    assert world.serial == "1"
+    world.now = 3600.0
+    assert world.serial is None
+
+
+async def test_a_renewal_succeeds_when_vault_is_back() -> None:
+    world = World()
+    await world.manager.obtain_all()
+    world.failing = True
+    task = asyncio.create_task(world.manager.keep_fresh())
+    while world.now < 3000:
+        await asyncio.sleep(0)
+    world.failing = False
+    while world.issued < 2:
+        await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert world.store.lookup("edge") is not None
+
+
+async def test_a_start_without_certificate_names_it() -> None:
+    world = World()
+    world.failing = True
+    with pytest.raises(CertificateFault, match="certificate 'edge': Vault is away"):
+        await world.manager.obtain_all()

@@ -1,0 +1,138 @@
+"""A real Envoy takes its certificate from SDS, and a rotation drops nobody."""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from cryptography import x509
+
+from sidecar.certs.manager import CertificateManager
+from sidecar.certs.pki_issuer import PkiIssuer
+from sidecar.certs.store import CertificateStore
+from sidecar.clock import monotonic_seconds, wall_seconds
+from sidecar.config import model
+from sidecar.demo.application import SampleApplication
+from sidecar.demo.envoyproxy import EdgePorts, Envoy, edge_config
+from sidecar.demo.openbao import SIDECAR_POLICY, OpenBao
+from sidecar.demo.process import free_ports
+from sidecar.sds.service import SECRET_SERVICE, SdsEvents, SdsService
+from sidecar.transport.aio import GrpcServer
+from sidecar.vault.client import VaultClient
+from tests.real import TokenFile
+
+pytestmark = pytest.mark.real
+WANTED = model.Certificate(name="edge", role="edge", common_name="app.septemcore.com")
+
+
+@pytest.fixture
+async def edge(
+    openbao: OpenBao, token_file: TokenFile, tmp_path: Path
+) -> AsyncIterator[tuple[Envoy, int, CertificateManager, list[tuple[str, str]], CertificateStore]]:
+    token_file.write(openbao.token_for(SIDECAR_POLICY))
+    vault = VaultClient(token_file.settings(openbao.address), clock=monotonic_seconds)
+    store = CertificateStore(wall_seconds)
+    manager = CertificateManager(
+        [WANTED], PkiIssuer(vault, wall_seconds), store,
+        now=wall_seconds, sleep=asyncio.sleep, jitter=lambda: 0.0,
+    )  # fmt: skip
+    await manager.obtain_all()
+    nacks: list[tuple[str, str]] = []
+    events = SdsEvents(
+        lambda _: None, lambda _: None, lambda node, words: nacks.append((node, words))
+    )
+    service = SdsService(store, events)
+    server = GrpcServer(
+        "127.0.0.1:0", SECRET_SERVICE, service.handlers(), max_message_bytes=4_194_304
+    )
+    await server.start()
+    application = SampleApplication()
+    http, https, admin, authz = free_ports(4)
+    sds = int(server.bound_address.rpartition(":")[2])
+    ports = EdgePorts(http, https, admin, application.port, authz, sds)
+    envoy = await asyncio.to_thread(Envoy, edge_config(ports), tmp_path)
+    yield envoy, https, manager, nacks, store
+    await asyncio.to_thread(envoy.stop)
+    application.stop()
+    service.drain()
+    await server.stop(1)
+    await vault.close()
+
+
+def connect(port: int) -> ssl.SSLSocket:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    raw = socket.create_connection(("127.0.0.1", port), timeout=5)
+    return context.wrap_socket(raw, server_hostname="app.septemcore.com")
+
+
+def contents(folder: Path) -> list[bytes]:
+    return [path.read_bytes() for path in folder.rglob("*") if path.is_file()]
+
+
+def serial(connection: ssl.SSLSocket) -> str:
+    der = connection.getpeercert(binary_form=True)
+    assert der is not None
+    return f"{x509.load_der_x509_certificate(der).serial_number:x}"
+
+
+def alive(connection: ssl.SSLSocket) -> bool:
+    connection.sendall(b"GET / HTTP/1.1\r\nHost: app.septemcore.com\r\n\r\n")
+    return connection.recv(9).startswith(b"HTTP/1.1 ")
+
+
+async def test_a_rotation_reaches_new_connections_and_spares_old_ones(
+    edge: tuple[Envoy, int, CertificateManager, list[tuple[str, str]], CertificateStore],
+    tmp_path: Path,
+) -> None:
+    envoy, port, manager, nacks, store = edge
+    old = await asyncio.to_thread(connect, port)
+    first = serial(old)
+    await manager.obtain_all()
+    ((_, held),) = tuple(store)
+    assert held.serial != first
+    for _ in range(100):
+        with await asyncio.to_thread(connect, port) as new:
+            if serial(new) == held.serial:
+                break
+        await asyncio.sleep(0.02)
+    else:
+        pytest.fail("the new certificate does not arrive")
+    assert await asyncio.to_thread(alive, old), "the old connection lives on"
+    old.close()
+    assert nacks == []
+    assert not any("PRIVATE KEY" in line for line in envoy.process.lines)
+    assert not any(b"PRIVATE KEY" in content for content in contents(tmp_path))
+
+
+async def test_a_bad_secret_is_refused_noted_and_displaces_nothing(
+    edge: tuple[Envoy, int, CertificateManager, list[tuple[str, str]], CertificateStore],
+) -> None:
+    _, port, manager, nacks, store = edge
+    ((_, held),) = tuple(store)
+    await manager.obtain_all()
+    ((_, other),) = tuple(store)
+    mixed = msgspec.structs.replace(other, key_pem=held.key_pem, serial="bad")
+    store.put("edge", mixed)
+    for _ in range(200):
+        if nacks:
+            break
+        await asyncio.sleep(0.02)
+    assert len(nacks) == 1
+    assert "KEY_VALUES_MISMATCH" in nacks[0][1]
+    await asyncio.sleep(0.5)
+    assert len(nacks) == 1, "no loop"
+    with await asyncio.to_thread(connect, port) as connection:
+        assert serial(connection) in {held.serial, other.serial}
+    await manager.obtain_all()
+    ((_, good),) = tuple(store)
+    for _ in range(100):
+        with await asyncio.to_thread(connect, port) as connection:
+            if serial(connection) == good.serial:
+                return
+        await asyncio.sleep(0.02)
+    pytest.fail("after a refusal the next good certificate does not arrive")

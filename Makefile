@@ -25,6 +25,7 @@ check: $(STAMP)  ## formatting, lint, types: what pre-commit runs too
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/mypy
+	@$(VENV)/bin/hadolint Dockerfile
 
 fmt: $(STAMP)  ## put the formatting right
 	@$(VENV)/bin/ruff format .

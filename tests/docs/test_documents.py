@@ -1,0 +1,63 @@
+"""The documents say what is so."""
+
+import re
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+import msgspec
+import pytest
+
+from sidecar.config.model import Config, Vault
+from sidecar.demo.openbao import SIDECAR_POLICY
+from sidecar.reasons import ANSWERS, Reason
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = [ROOT / "README.md", ROOT / "envoy/README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def settings_of(kind: Any) -> set[str]:
+    """Every setting's name under a type of the configuration."""
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        fields = msgspec.structs.fields(kind)
+        return set().union(*({f.name} | settings_of(f.type) for f in fields)) if fields else set()
+    if get_origin(kind) is None:
+        return set()
+    return set().union(*(settings_of(each) for each in get_args(kind)))
+
+
+def test_every_setting_is_documented() -> None:
+    page = (ROOT / "docs/configuration.md").read_text()
+    words = set(re.findall(r"\w+", page))
+    assert settings_of(Config) - words == set()
+    assert {"role_id_file", "namespace"} <= settings_of(Vault)
+
+
+def test_the_readme_lists_every_reason_under_its_status() -> None:
+    rows = re.findall(r"^\| (\d{3}) \| (.*) \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    listed = {word: int(status) for status, words in rows for word in re.findall(r"`(\w+)`", words)}
+    assert listed == {str(reason): ANSWERS[reason].status for reason in Reason}
+
+
+def test_the_documented_policy_is_the_one_the_tests_use() -> None:
+    def paths(text: str) -> list[tuple[str, str]]:
+        return re.findall(r'path "([^"]+)"\s*\{ capabilities = (\[[^]]*\])', text)
+
+    assert paths((ROOT / "docs/operations.md").read_text()) == paths(SIDECAR_POLICY)
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=[str(p.relative_to(ROOT)) for p in DOCUMENTS])
+def test_links_lead_somewhere(path: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", path.read_text()):
+        if "://" not in target:
+            assert (path.parent / target).exists(), target
+
+
+def test_every_metric_is_documented() -> None:
+    page = (ROOT / "docs/operations.md").read_text()
+    sources = [ROOT / "sidecar/metrics.py", ROOT / "sidecar/runtime.py"]
+    names = set(re.findall(r'"(septem_\w+)"', "".join(p.read_text() for p in sources)))
+    assert {name for name in names if name not in page} <= {
+        "septem_build",
+        "septem_audit_lines_written",
+        "septem_audit_lines_queued",
+    }

@@ -2,17 +2,21 @@
 
 import io
 import json
+import stat
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from jwt.algorithms import ECAlgorithm
 
 from sidecar.cli import main
 from sidecar.demo.openbao import SIDECAR_POLICY, OpenBao
+from sidecar.demo.process import ManagedProcess
+from tests.authz.checks import check_request
 from tests.minting import AUDIENCE, ISSUER, NOW, TENANT, Issuer
 from tests.real import TokenFile
 
@@ -209,3 +213,30 @@ def test_a_bad_configuration_does_not_start(tmp_path: Path) -> None:
     done = serve(path)
     assert done.returncode == 2
     assert "vault: is missing" in done.stderr
+
+
+@pytest.mark.real
+def test_unix_sockets_are_for_the_owner_and_the_group(
+    tmp_path: Path, token_file: TokenFile, openbao: OpenBao, issuer: Issuer
+) -> None:
+    form = Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+    openbao.put_key(issuer.private.private_bytes(*form).decode())
+    token_file.write(openbao.token_for(SIDECAR_POLICY))
+    config = serving_config(tmp_path, openbao.address, token_file.path)
+    text = config.read_text()
+    for name in ("authz", "admin"):
+        text = text.replace(
+            f'{name}: {{address: "127.0.0.1:0"}}', f'{name}: {{address: "unix:{tmp_path}/{name}"}}'
+        )
+    config.write_text(text)
+    command = [sys.executable, "-m", "sidecar", "serve", "--config", str(config)]
+    with ManagedProcess("sidecar", command) as process:
+        process.wait_until(lambda: any("serving" in line for line in process.lines), 20)
+        for name in ("authz", "admin"):
+            mode = (tmp_path / name).stat().st_mode
+            assert stat.S_ISSOCK(mode)
+            assert stat.S_IMODE(mode) == 0o660
+        with grpc.insecure_channel(f"unix:{tmp_path}/authz") as channel:
+            check = channel.unary_unary("/envoy.service.auth.v3.Authorization/Check")
+            assert b"token_missing" in check(check_request(path="/x"), timeout=5)
+        assert process.stop() == 0

@@ -53,6 +53,7 @@ class AuditEntry(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     source: str = ""
     principal: str = ""
     detail: str = ""
+    key_state: str = ""
 
 
 class _Line(msgspec.Struct, omit_defaults=True):
@@ -74,6 +75,7 @@ class _Line(msgspec.Struct, omit_defaults=True):
     kid: str = ""
     token_id: str = ""
     detail: str = ""
+    key_state: str = ""
     latency_us: int = 0
 
 
@@ -99,6 +101,7 @@ def encode_entry(entry: AuditEntry) -> bytes:
         kid=redact(entry.kid, 256),
         token_id=redact(entry.token_id, 256),
         detail=redact(entry.detail, 256),
+        key_state=entry.key_state,
         latency_us=entry.latency_us,
     )
     return _encoder.encode(line) + b"\n"

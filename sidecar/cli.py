@@ -91,13 +91,20 @@ def _add_demo(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         default="1.3",
         help="lowest TLS version at the edge (default: %(default)s)",
     )
+    demo.add_argument(
+        "--scenario",
+        choices=("rotation", "vault-outage"),
+        help="play this one instead of the table, with a timeline",
+    )
     demo.set_defaults(run=_demo)
 
 
 def _demo(options: argparse.Namespace) -> int:
     from sidecar.demo.main import DemoOptions, run_demo  # noqa: PLC0415
 
-    return run_demo(DemoOptions(once=options.once, tls_min=options.tls_min))
+    return run_demo(
+        DemoOptions(once=options.once, tls_min=options.tls_min, scenario=options.scenario)
+    )
 
 
 def _add_config(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

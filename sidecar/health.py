@@ -13,6 +13,8 @@ class Health:
     def __init__(self) -> None:
         self._problems: dict[str, str] = {}
         self._listeners: list[Callable[[bool], None]] = []
+        self.facts: dict[str, str] = {}
+        """What is worth saying of a part that is well, such as the state of the keys."""
 
     @property
     def ready(self) -> bool:

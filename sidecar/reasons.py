@@ -43,8 +43,10 @@ class Reason(StrEnum):
     ISSUER_MISMATCH = "issuer_mismatch"
     AUDIENCE_MISMATCH = "audience_mismatch"
     REFRESH_TOKEN_PRESENTED = "refresh_token_presented"
+    TOKEN_REVOKED = "token_revoked"
     # Our own failures: the answer is still no.
     KEYS_UNAVAILABLE = "keys_unavailable"
+    KEYS_DEGRADED = "keys_degraded"
     INTERNAL_FAULT = "internal_fault"
 
 
@@ -104,6 +106,8 @@ ANSWERS: dict[Reason, Answer] = {
     Reason.ISSUER_MISMATCH: _token("The token's issuer is not accepted"),
     Reason.AUDIENCE_MISMATCH: _token("The token is meant for another audience"),
     Reason.REFRESH_TOKEN_PRESENTED: _token("A refresh token is not an access token"),
+    Reason.TOKEN_REVOKED: _token("The access token has been revoked"),
+    Reason.KEYS_DEGRADED: Answer(503, "Tokens cannot be verified at the moment"),
     Reason.KEYS_UNAVAILABLE: Answer(503, "Tokens cannot be verified at the moment"),
     Reason.INTERNAL_FAULT: Answer(503, "The request could not be checked"),
 }

@@ -7,40 +7,57 @@ then no new calls, those in flight answered, audit and log written, exit 0.
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 import random
 import secrets
 import signal
-from collections.abc import Coroutine, Iterable, Iterator
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import uvloop
-from prometheus_client.core import GaugeMetricFamily, Metric
 
 from sidecar.admin.http import AdminServer
 from sidecar.admin.routes import admin_routes
-from sidecar.audit import AuditEntry, AuditLog, DescriptorSink, FileSink, Sink
+from sidecar.alerts import Alert, Alerts, Severity, Webhook
+from sidecar.audit import AuditLog, DescriptorSink, FileSink, Sink
 from sidecar.authz.policy import build_snapshot
 from sidecar.authz.service import CheckService, Outcome
 from sidecar.clock import elapsed_ns, monotonic_seconds, wall_seconds
 from sidecar.config import model
 from sidecar.errors import Fault
 from sidecar.health import Health
-from sidecar.keys.keyring import KeyRing, VerificationKey
-from sidecar.keys.sources import KvKeySource
+from sidecar.keys.jwks_https import JwksKeySource
+from sidecar.keys.keyring import EMPTY_RING
+from sidecar.keys.lifecycle import KeyState
+from sidecar.keys.refresher import KeyRefresher, KeyView
+from sidecar.keys.revocation_source import KvRevocationSource
+from sidecar.keys.sources import KeySource, KvKeySource, TransitKeySource
 from sidecar.logs import LogOutput
 from sidecar.metrics import Metrics, counter, gauge
-from sidecar.reasons import ANSWERS, Reason
+from sidecar.numbers import (
+    SdsNumbers,
+    alert_families,
+    audit_families,
+    certificate_families,
+    key_families,
+    observe_decision,
+    vault_families,
+)
+from sidecar.reasons import Reason
 from sidecar.transport.aio import CHECK_SERVICE, GrpcServer, check_handlers
 from sidecar.vault.client import VaultClient
+from sidecar.vault.errors import VaultFault
 
 EXIT_OK = 0
 EXIT_FAULT = 1
 _AUDIT_CLOSE_SECONDS = 2.0
+_LOGIN_CHECK_SECONDS = 20.0
 _SOCKET_UMASK = 0o117
 """Sockets and files of this process: its owner and group, nobody else."""
 
@@ -72,27 +89,24 @@ class Runtime:
         self._log_output = log
         self._stop = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._authz: GrpcServer | None = None
 
     async def run(self) -> None:
         """Start, serve, drain. Raises the ``Fault`` that made a start impossible."""
         self._health.wrong("start", "not started yet")
+        self._metrics.add_source(self._own_families)
         async with AsyncExitStack() as stack:
-            vault = VaultClient(
-                self._config.vault,
-                clock=monotonic_seconds,
-                observe=self._metrics.count_vault_call,
-            )
-            stack.push_async_callback(vault.close)
-            await vault.login()
-            ring = await self._load_keys(vault)
-            audit = self._open_audit()
-            stack.callback(self._close_audit, audit)
-            self._metrics.add_source(partial(self._own_metrics, audit))
-            service = self._check_service(ring, audit)
-            await self._start_admin(stack)
+            alerts = self._start_alerts(stack)
+            vault = await self._start_vault(stack)
+            audit = self._open_audit(stack)
+            service = self._check_service(audit)
+            refresher = self._make_refresher(stack, vault, alerts, service)
+            await refresher.load()
+            await self._start_admin(stack, refresher)
             await self._start_sds(stack, vault)
-            await self._start_authz(stack, service)
-            self._install_signals(audit)
+            await self._start_authz(stack, service, refresher)
+            self._spawn(stack, refresher.run())
+            self._install_signals(audit, refresher)
             self._health.right("start")
             _log.info("serving Checks on %s", self._config.listen.authz.address)
             await self._stop.wait()
@@ -102,57 +116,110 @@ class Runtime:
             await asyncio.sleep(min(0.25, self._config.listen.drain_seconds / 4))
         _log.info("stopped")
 
-    async def _load_keys(self, vault: VaultClient) -> KeyRing:
-        keys: list[VerificationKey] = []
-        for issuer in self._config.tokens.issuers:
-            source = KvKeySource(issuer.keys, issuer.issuer, vault)
-            fetched = await source.fetch()
-            keys += fetched.keys
-            _log.info(
-                "loaded %d key(s) from %s, version %d",
-                len(fetched.keys),
-                source.name,
-                fetched.version,
-                extra={"issuer": issuer.issuer},
+    def _start_alerts(self, stack: AsyncExitStack) -> Alerts:
+        settings = self._config.alerts.webhook
+        alerts = Alerts(wall_seconds, with_webhook=settings is not None)
+        webhook = None
+        if settings is not None:
+            webhook = Webhook(
+                settings, alerts, now=wall_seconds, sleep=asyncio.sleep, jitter=random.random
             )
-        ring = KeyRing(keys)
-        self._metrics.add_source(partial(_key_metrics, ring))
-        return ring
+            self._spawn(stack, webhook.run())
+        self._metrics.add_source(partial(alert_families, alerts, webhook))
+        return alerts
 
-    def _check_service(self, ring: KeyRing, audit: AuditLog) -> CheckService:
-        return CheckService(
-            build_snapshot(self._config, ring),
-            now=wall_seconds,
-            elapsed_ns=elapsed_ns,
-            new_id=_new_id,
-            observe=partial(_observe, self._metrics, audit),
-            on_fault=self._on_fault,
+    async def _start_vault(self, stack: AsyncExitStack) -> VaultClient:
+        vault = VaultClient(
+            self._config.vault, clock=monotonic_seconds, observe=self._metrics.count_vault_call
         )
+        stack.push_async_callback(vault.close)
+        self._metrics.add_source(
+            lambda: vault_families(vault.token_expires_at, monotonic_seconds())
+        )
+        await vault.login()
+        self._spawn(stack, _keep_logged_in(vault))
+        return vault
 
-    def _open_audit(self) -> AuditLog:
+    def _open_audit(self, stack: AsyncExitStack) -> AuditLog:
         settings = self._config.audit
         match settings.to:
             case model.FileAudit(path=path):
                 sink: Sink = FileSink(Path(path))
             case model.StdoutAudit():
                 sink = DescriptorSink()
-        return AuditLog(sink, queue_lines=settings.queue_lines, on_error=_audit_failed)
+        audit = AuditLog(sink, queue_lines=settings.queue_lines, on_error=_audit_failed)
+        stack.callback(_close_audit, audit)
+        self._metrics.add_source(partial(audit_families, audit))
+        return audit
 
-    def _close_audit(self, audit: AuditLog) -> None:
-        if not audit.close(_AUDIT_CLOSE_SECONDS):
-            _log.error("audit lines were lost at the end: the sink does not take them")
+    def _check_service(self, audit: AuditLog) -> CheckService:
+        return CheckService(
+            build_snapshot(self._config, EMPTY_RING),
+            now=wall_seconds,
+            elapsed_ns=elapsed_ns,
+            new_id=_new_id,
+            observe=partial(observe_decision, self._metrics, audit),
+            on_fault=self._on_fault,
+        )
 
-    async def _start_admin(self, stack: AsyncExitStack) -> None:
+    def _make_refresher(
+        self, stack: AsyncExitStack, vault: VaultClient, alerts: Alerts, service: CheckService
+    ) -> KeyRefresher:
+        """Build the loop that keeps the keys of ``service`` fresh."""
+        config = self._config
+
+        def publish(view: KeyView) -> None:
+            self._show_key_state(view.state)
+            service.snapshot = msgspec.structs.replace(
+                service.snapshot,
+                ring=view.ring,
+                revocations=view.revocations,
+                key_state=view.state,
+            )
+
+        revocations = config.keys.revocations
+        refresher = KeyRefresher(
+            [self._key_source(stack, issuer, vault) for issuer in config.tokens.issuers],
+            None if revocations is None else KvRevocationSource(revocations, vault),
+            config.keys,
+            token_seconds=config.tokens.max_lifetime_seconds + config.tokens.leeway_seconds,
+            clock=monotonic_seconds,
+            now=wall_seconds,
+            jitter=random.random,
+            publish=publish,
+            on_state=partial(_say_key_state, alerts),
+        )
+        self._metrics.add_source(partial(key_families, refresher, monotonic_seconds))
+        return refresher
+
+    def _key_source(
+        self, stack: AsyncExitStack, issuer: model.Issuer, vault: VaultClient
+    ) -> KeySource:
+        match issuer.keys:
+            case model.VaultKvKeys():
+                return KvKeySource(issuer.keys, issuer.issuer, vault)
+            case model.VaultTransitKeys():
+                return TransitKeySource(issuer.keys, issuer.issuer, vault)
+            case model.JwksKeys():
+                source = JwksKeySource(issuer.keys, issuer.issuer)
+                stack.callback(source.close)
+                return source
+
+    async def _start_admin(self, stack: AsyncExitStack, refresher: KeyRefresher) -> None:
         admin = AdminServer(
             self._config.listen.admin.address,
-            admin_routes(self._health, self._metrics),
+            admin_routes(self._health, self._metrics, refresher.refresh),
             on_fault=self._on_fault,
         )
         await admin.start()
         stack.push_async_callback(admin.close)
 
-    async def _start_authz(self, stack: AsyncExitStack, service: CheckService) -> None:
+    async def _start_authz(
+        self, stack: AsyncExitStack, service: CheckService, refresher: KeyRefresher
+    ) -> None:
         listen = self._config.listen.authz
+
+        service.add_observer(partial(_nudge_on_unknown_kid, refresher))
         server = GrpcServer(
             listen.address,
             CHECK_SERVICE,
@@ -160,6 +227,15 @@ class Runtime:
             max_message_bytes=listen.max_message_bytes,
         )
         await self._start_grpc(stack, server)
+        self._authz = server
+        self._show_key_state(refresher.view.state)
+
+    def _show_key_state(self, state: KeyState) -> None:
+        """Say the state of the keys in /readyz, and in gRPC health as ``keys.<state>``."""
+        self._health.facts["keys"] = state
+        if self._authz is not None:
+            words = {f"keys.{each}": each is state for each in KeyState}
+            self._run_soon(self._authz.health.set_words(words))
 
     async def _start_sds(self, stack: AsyncExitStack, vault: VaultClient) -> None:
         settings = self._config.listen.sds
@@ -181,11 +257,11 @@ class Runtime:
             jitter=random.random,
         )
         await manager.obtain_all()
-        numbers = _SdsNumbers()
+        numbers = SdsNumbers()
         sds = SdsService(store, SdsEvents(numbers.streams, numbers.push, numbers.nack))
         self._metrics.add_source(numbers.families)
         self._metrics.add_source(
-            lambda: _certificate_metrics(
+            lambda: certificate_families(
                 ((name, held.not_after) for name, held in store), manager.failures
             )
         )
@@ -225,103 +301,62 @@ class Runtime:
 
         stack.push_async_callback(cancel)
 
-    def _install_signals(self, audit: AuditLog) -> None:
+    def _install_signals(self, audit: AuditLog, refresher: KeyRefresher) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        loop.add_signal_handler(signal.SIGHUP, audit.reopen)
+
+        def hang_up() -> None:
+            audit.reopen()
+            refresher.refresh_soon()
+
+        loop.add_signal_handler(signal.SIGHUP, hang_up)
 
     def _on_fault(self, exc: BaseException) -> None:
         self._metrics.count_fault()
         _log.error("a defect of ours", exc_info=exc)
 
-    def _own_metrics(self, audit: AuditLog) -> Iterator[Metric]:
+    def _own_families(self) -> Any:
         yield gauge("septem_ready", "1 while requests may come", float(self._health.ready))
-        yield counter("septem_audit_lines_written", "Audit lines written", audit.written)
-        yield counter(
-            "septem_audit_lines_dropped", "Audit lines lost to a full queue", audit.dropped
-        )
-        yield counter("septem_audit_write_errors", "Failed writes of audit lines", audit.errors)
-        yield gauge("septem_audit_lines_queued", "Audit lines that wait", audit.queued)
         yield counter("septem_log_records_dropped", "Log records lost", self._log_output.dropped)
 
 
-class _SdsNumbers:
-    """What SDS counts."""
-
-    def __init__(self) -> None:
-        self._streams = 0
-        self._pushed = 0
-        self._nacks = 0
-
-    def streams(self, count: int) -> None:
-        self._streams = count
-
-    def push(self, count: int) -> None:
-        self._pushed += count
-
-    def nack(self, node: str, message: str) -> None:
-        self._nacks += 1
-        _log.error("Envoy %s refuses a secret: %s", node[:128], message)
-
-    def families(self) -> Iterator[Metric]:
-        yield gauge("septem_sds_streams", "Open SDS streams", self._streams)
-        yield counter("septem_sds_resources_pushed", "Secrets sent", self._pushed)
-        yield counter("septem_sds_nacks", "Secrets that Envoy refused", self._nacks)
+def _say_key_state(alerts: Alerts, before: KeyState, after: KeyState, why: str) -> None:
+    """Turn a change of the keys' state into the alert it is, if it is one."""
+    match before, after:
+        case KeyState.DEGRADED, KeyState.OUTAGE:
+            return  # one source of several is back; the all-clear waits for the last
+        case _, KeyState.DEGRADED:
+            severity, message = Severity.CRITICAL, f"no refresh for keys.max_age_seconds: {why}"
+        case _, KeyState.OUTAGE:
+            severity, message = Severity.WARNING, f"keys can't be refreshed: {why}"
+        case ((KeyState.OUTAGE | KeyState.DEGRADED), KeyState.ACTIVE):
+            severity, message = Severity.INFO, "keys are refreshed again"
+        case _:
+            return
+    alerts.say(Alert(severity, "signing-keys", after, message))
 
 
-def _observe(metrics: Metrics, audit: AuditLog, outcome: Outcome) -> None:
-    """Count and record one decision."""
-    decision, view = outcome.decision, outcome.view
-    word = "allow" if decision.allowed else "deny"
-    latency_us = outcome.latency_ns // 1000
-    metrics.count_check(word, decision.outcome, decision.route, latency_us)
-    claims = decision.token.claims if decision.token is not None else None
-    audit.record(
-        AuditEntry(
-            at=outcome.at_seconds,
-            decision_id=outcome.decision_id,
-            outcome=word,
-            reason=decision.outcome,
-            status=200 if decision.allowed else ANSWERS[Reason(decision.outcome)].status,
-            route=decision.route,
-            latency_us=latency_us,
-            method=decision.method,
-            host=decision.host,
-            path=decision.path,
-            tenant=claims.tenant_id if claims is not None else "",
-            subject=claims.subject if claims is not None else "",
-            token_id=claims.token_id if claims is not None else "",
-            kid=decision.token.kid if decision.token is not None else "",
-            source=view.source if view is not None else "",
-            principal=view.principal if view is not None else "",
-            detail=decision.detail,
-        )
-    )
+async def _keep_logged_in(vault: VaultClient) -> None:
+    """Renew our token when that is due, where no other call comes by to do it."""
+    while True:
+        await asyncio.sleep(_LOGIN_CHECK_SECONDS)
+        with contextlib.suppress(VaultFault):  # counted by its observer; the next call says it
+            await vault.login()
 
 
-def _key_metrics(ring: KeyRing) -> Iterable[Metric]:
-    family = GaugeMetricFamily("septem_keys", "Verification keys", labels=["issuer"])
-    counts: dict[str, int] = {}
-    for key in ring:
-        counts[str(key.issuer)] = counts.get(str(key.issuer), 0) + 1
-    for issuer, count in counts.items():
-        family.add_metric([issuer], count)
-    return (family,)
-
-
-def _certificate_metrics(held: Iterable[tuple[str, float]], failures: int) -> Iterator[Metric]:
-    family = GaugeMetricFamily(
-        "septem_certificate_not_after_timestamp_seconds", "End of a certificate", labels=["name"]
-    )
-    for name, not_after in held:
-        family.add_metric([name], not_after)
-    yield family
-    yield counter("septem_certificate_renewal_failures", "Renewals that failed", failures)
+def _nudge_on_unknown_kid(refresher: KeyRefresher, outcome: Outcome) -> None:
+    if outcome.decision.outcome is Reason.KEY_UNKNOWN:
+        refresher.nudge()
 
 
 def _audit_failed(exc: OSError) -> None:
     _log.error("audit lines can't be written: %s", exc.strerror)
+
+
+def _close_audit(audit: AuditLog) -> None:
+    if not audit.close(_AUDIT_CLOSE_SECONDS):
+        _log.error("audit lines were lost at the end: the sink does not take them")
 
 
 def _new_id() -> str:

@@ -7,7 +7,9 @@ import msgspec
 from sidecar.authz.routes import UNMATCHED, RouteTable
 from sidecar.headers.security import SecurityHeaders
 from sidecar.keys.keyring import KeyRing
+from sidecar.keys.lifecycle import KeyState
 from sidecar.reasons import Grant, Reason
+from sidecar.tokens.revocation import NOTHING_REVOKED, Revocations
 from sidecar.tokens.verifier import TokenPolicy, VerifiedToken
 
 
@@ -35,6 +37,9 @@ class Snapshot(msgspec.Struct, frozen=True):
     tokens: TokenPolicy
     headers: SecurityHeaders
     names_to_remove: tuple[str, ...]
+    revocations: Revocations = NOTHING_REVOKED
+    key_state: KeyState = KeyState.ACTIVE
+    refuse_degraded: bool = False
 
 
 class Decision(msgspec.Struct, frozen=True, gc=False):

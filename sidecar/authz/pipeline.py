@@ -5,7 +5,8 @@ In order, each step only after the one before it held:
 1. method, host and path in canonical form (``canonical``);
 2. the route (``routes``); a request that none matches is denied;
 3. the credential: one ``Authorization`` header with one Bearer token (RFC 6750 §2.1);
-4. the token (``sidecar.tokens.verifier``).
+4. the token (``sidecar.tokens.verifier``);
+5. what is revoked before its time (``sidecar.tokens.revocation``).
 
 A credential that is sent where one is optional must be good: a client that believes it
 is signed in is told when it is not. Where none is asked for, none is read.
@@ -17,6 +18,7 @@ from sidecar.authz.canonical import canonical_host, canonical_path
 from sidecar.authz.decision import Decision, RequestView, Snapshot
 from sidecar.authz.routes import Route
 from sidecar.errors import Denied
+from sidecar.keys.lifecycle import KeyState
 from sidecar.reasons import Grant, Reason
 from sidecar.tokens.verifier import VerifiedToken, verify_token
 
@@ -69,7 +71,11 @@ def _authenticate(
     token = read_bearer(credential, snapshot.tokens.max_token_bytes)
     if not len(snapshot.ring):
         raise Denied(Reason.KEYS_UNAVAILABLE, "no verification key is loaded")
-    return verify_token(token, snapshot.ring, snapshot.tokens, now), Grant.TOKEN_VERIFIED
+    if snapshot.refuse_degraded and snapshot.key_state is KeyState.DEGRADED:
+        raise Denied(Reason.KEYS_DEGRADED, "the keys are older than keys.max_age_seconds")
+    verified = verify_token(token, snapshot.ring, snapshot.tokens, now)
+    snapshot.revocations.check(verified.claims)
+    return verified, Grant.TOKEN_VERIFIED
 
 
 def read_bearer(credential: bytes, max_token_bytes: int) -> bytes:

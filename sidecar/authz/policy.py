@@ -19,6 +19,7 @@ def build_snapshot(config: model.Config, ring: KeyRing) -> Snapshot:
         tokens=token_policy(config.tokens),
         headers=_security_headers(config),
         names_to_remove=names_to_remove(config.headers.remove_from_request),
+        refuse_degraded=config.keys.when_degraded == "refuse",
     )
 
 

@@ -20,6 +20,7 @@ class Outcome(NamedTuple):
     decision_id: str
     at_seconds: float
     latency_ns: int
+    key_state: str
 
 
 class CheckService:
@@ -30,7 +31,7 @@ class CheckService:
     that should not have been; their requests are refused with ``internal_fault``.
     """
 
-    __slots__ = ("_elapsed_ns", "_new_id", "_now", "_observe", "_on_fault", "snapshot")
+    __slots__ = ("_elapsed_ns", "_new_id", "_now", "_observers", "_on_fault", "snapshot")
 
     def __init__(
         self,
@@ -46,8 +47,12 @@ class CheckService:
         self._now = now
         self._elapsed_ns = elapsed_ns
         self._new_id = new_id
-        self._observe = observe
+        self._observers = [observe]
         self._on_fault = on_fault
+
+    def add_observer(self, observe: Callable[[Outcome], None]) -> None:
+        """Tell one more about every outcome."""
+        self._observers.append(observe)
 
     def handle(self, raw: bytes) -> bytes:
         """Answer one serialised ``CheckRequest`` with one ``CheckResponse``. Never raises."""
@@ -74,5 +79,7 @@ class CheckService:
             decision_id = self._new_id()
             answer = encode_denied(decision, snapshot, decision_id)
         latency_ns = self._elapsed_ns() - started_ns
-        self._observe(Outcome(decision, view, decision_id, now, latency_ns))
+        outcome = Outcome(decision, view, decision_id, now, latency_ns, snapshot.key_state)
+        for observe in self._observers:
+            observe(outcome)
         return answer

@@ -19,6 +19,8 @@ _OK = 0
 _PERMISSION_DENIED = 7
 _OVERWRITE = pb.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
 _REALM = "septem"
+_OUR_FAILURES = frozenset({Reason.KEYS_DEGRADED})
+"""Counted by Envoy as errors of ours and not as denials; the client's answer is the same."""
 
 
 def decode_request(raw: bytes) -> RequestView:
@@ -74,7 +76,7 @@ def encode_allowed(decision: Decision, snapshot: Snapshot) -> bytes:
         ok.response_headers_to_add,
         snapshot.headers.on_allowed(decision.csp, decision.host, tenant),
     )
-    _set_metadata(response, decision)
+    _set_metadata(response, decision, snapshot)
     return response.SerializeToString()
 
 
@@ -84,7 +86,7 @@ def encode_denied(decision: Decision, snapshot: Snapshot, decision_id: str) -> b
     answer = ANSWERS[reason]
     response = pb.CheckResponse()
     response.status.code = _PERMISSION_DENIED
-    denied = response.denied_response
+    denied = response.error_response if reason in _OUR_FAILURES else response.denied_response
     denied.status.code = answer.status
     _set_headers(denied.headers, snapshot.headers.on_denied())
     _set_headers(denied.headers, (("content-type", "application/problem+json"),))
@@ -92,7 +94,7 @@ def encode_denied(decision: Decision, snapshot: Snapshot, decision_id: str) -> b
     if challenge is not None:
         _set_headers(denied.headers, (("www-authenticate", challenge),))
     denied.body = problem_body(reason, answer, decision_id)
-    _set_metadata(response, decision, decision_id)
+    _set_metadata(response, decision, snapshot, decision_id)
     return response.SerializeToString()
 
 
@@ -129,12 +131,16 @@ def _set_headers(into: object, headers: Iterable[tuple[str, str]]) -> None:
 
 
 def _set_metadata(
-    response: pb.CheckResponse, decision: Decision, decision_id: str | None = None
+    response: pb.CheckResponse,
+    decision: Decision,
+    snapshot: Snapshot,
+    decision_id: str | None = None,
 ) -> None:
     """Set what the access log and per-tenant rate limits read."""
     fields = response.dynamic_metadata.fields
     fields["reason"].string_value = decision.outcome
     fields["route"].string_value = decision.route
+    fields["key_state"].string_value = snapshot.key_state
     if decision.outcome is Grant.TOKEN_VERIFIED and decision.token is not None:
         fields["tenant"].string_value = decision.token.claims.tenant_id
     if decision_id is not None:

@@ -80,14 +80,43 @@ class AppRoleAuth(Settings, frozen=True, tag_field="method", tag="approle"):
 
     role_id_file: FilePath
     secret_id_file: FilePath
+    secret_id_wrapped: bool = False
     mount: VaultPath = "approle"
+
+
+class KubernetesAuth(Settings, frozen=True, tag_field="method", tag="kubernetes"):
+    """The pod's service account."""
+
+    role: Text
+    jwt_file: FilePath = "/var/run/secrets/kubernetes.io/serviceaccount/token"
+    mount: VaultPath = "kubernetes"
+
+
+class JwtAuth(Settings, frozen=True, tag_field="method", tag="jwt"):
+    """A JWT that an orchestrator keeps fresh in a file (SPIFFE, OIDC workload identity)."""
+
+    role: Text
+    jwt_file: FilePath
+    mount: VaultPath = "jwt"
+
+
+class CertAuth(Settings, frozen=True, tag_field="method", tag="cert"):
+    """A TLS client certificate."""
+
+    certificate_file: FilePath
+    key_file: FilePath
+    role: Text | None = None
+    mount: VaultPath = "cert"
+
+
+VaultAuth = TokenFileAuth | AppRoleAuth | KubernetesAuth | JwtAuth | CertAuth
 
 
 class Vault(Settings, frozen=True):
     """The one place secrets come from: HashiCorp Vault or OpenBao."""
 
-    address: Annotated[str, Meta(pattern=r"^https?://[^\s/]+/?$")]
-    auth: TokenFileAuth | AppRoleAuth
+    address: Annotated[str, Meta(pattern=r"^(https?://[^\s/]+/?|unix:/[^\s]+)$")]
+    auth: VaultAuth
     ca_file: FilePath | None = None
     namespace: Text | None = None
     timeout_seconds: Annotated[float, Meta(gt=0, le=60)] = 5.0
@@ -101,12 +130,30 @@ class VaultKvKeys(Settings, frozen=True, tag_field="source", tag="vault_kv"):
     field: Text = "value"
 
 
+class VaultTransitKeys(Settings, frozen=True, tag_field="source", tag="vault_transit"):
+    """An ``ecdsa-p256`` key of Vault transit: every version that may still verify."""
+
+    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,128}$")]
+    mount: VaultPath = "transit"
+
+
+class JwksKeys(Settings, frozen=True, tag_field="source", tag="jwks"):
+    """A JWK Set over HTTPS."""
+
+    url: Annotated[str, Meta(pattern=r"^https://[^\s]+$", max_length=2048)]
+    ca_file: FilePath | None = None
+    timeout_seconds: Annotated[float, Meta(gt=0, le=60)] = 5.0
+
+
+KeySourceSettings = VaultKvKeys | VaultTransitKeys | JwksKeys
+
+
 class Issuer(Settings, frozen=True):
     """Who may sign tokens, for whom, and where their keys are."""
 
     issuer: Text
     audiences: Annotated[tuple[Text, ...], Meta(min_length=1, max_length=64)]
-    keys: VaultKvKeys = VaultKvKeys()
+    keys: KeySourceSettings = VaultKvKeys()
 
 
 class Tokens(Settings, frozen=True):
@@ -119,11 +166,37 @@ class Tokens(Settings, frozen=True):
     require_nbf: bool = True
 
 
+class Revocations(Settings, frozen=True):
+    """An entry of Vault KV v2 that lists what is revoked before its time."""
+
+    path: VaultPath = "iam/revocations"
+    mount: VaultPath = "secret"
+
+
 class Keys(Settings, frozen=True):
-    """How keys are kept fresh."""
+    """How keys are kept fresh, and how they end."""
 
     max_age_seconds: Seconds = 604_800.0
-    poll_seconds: Annotated[float, Meta(ge=1, le=3600)] = 10.0
+    poll_seconds: Annotated[float, Meta(ge=0.1, le=3600)] = 10.0
+    dual_key_seconds: Annotated[float, Meta(ge=0, le=31_536_000)] | None = None
+    when_degraded: Literal["verify", "refuse"] = "verify"
+    denied_kids: Annotated[tuple[Text, ...], Meta(max_length=1024)] = ()
+    revocations: Revocations | None = None
+
+
+class Webhook(Settings, frozen=True):
+    """Where alerts go: CloudEvents, signed with the secret in a file."""
+
+    url: Annotated[str, Meta(pattern=r"^https?://[^\s]+$", max_length=2048)]
+    secret_file: FilePath
+    ca_file: FilePath | None = None
+    timeout_seconds: Annotated[float, Meta(gt=0, le=60)] = 5.0
+
+
+class Alerts(Settings, frozen=True):
+    """Where ``system.health`` speaks, beside the log and the metrics."""
+
+    webhook: Webhook | None = None
 
 
 class Route(Settings, frozen=True):
@@ -226,6 +299,7 @@ class Config(Settings, frozen=True):
     routes: Annotated[tuple[Route, ...], Meta(min_length=1, max_length=10_000)]
     listen: Listen = Listen()
     keys: Keys = Keys()
+    alerts: Alerts = Alerts()
     headers: Headers = Headers()
     tenants: Annotated[tuple[Tenant, ...], Meta(max_length=100_000)] = ()
     certificates: Annotated[tuple[Certificate, ...], Meta(max_length=10_000)] = ()

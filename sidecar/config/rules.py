@@ -59,11 +59,19 @@ def is_loopback(address: str) -> bool:
 
 
 def _vault(config: Config) -> Iterator[Problem]:
-    address = config.vault.address
-    if address.startswith("http://"):
-        host = address.removeprefix("http://").rstrip("/")
-        if not is_loopback(host if ":" in host else f"{host}:80"):
-            yield Problem(("vault", "address"), "must be https: secrets would cross the network")
+    if _in_the_clear(config.vault.address):
+        yield Problem(("vault", "address"), "must be https: secrets would cross the network")
+    webhook = config.alerts.webhook
+    if webhook is not None and _in_the_clear(webhook.url):
+        yield Problem(("alerts", "webhook", "url"), "must be https: alerts would cross the network")
+
+
+def _in_the_clear(url: str) -> bool:
+    """Tell whether a URL is plain HTTP to another machine."""
+    if not url.startswith("http://"):
+        return False
+    authority = url.removeprefix("http://").partition("/")[0]
+    return not is_loopback(authority if ":" in authority else f"{authority}:80")
 
 
 def _issuers(config: Config) -> Iterator[Problem]:

@@ -2,14 +2,13 @@
 
 import json
 from collections.abc import Mapping
-from http.client import HTTPConnection, HTTPException
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
 
-from sidecar.demo.process import ManagedProcess, find_program
+from sidecar.demo.process import ManagedProcess, fetch_status, find_program
 
 READY_SECONDS = 20.0
 TLS_VERSIONS = {"1.2": "TLSv1_2", "1.3": "TLSv1_3"}
@@ -93,18 +92,6 @@ class Envoy:
 
     def _ready(self) -> bool:
         return fetch_status(self._admin_port, "/ready") == 200  # noqa: PLR2004 - OK
-
-
-def fetch_status(port: int, path: str) -> int:
-    """GET from a loopback port; 0 if nobody answers."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=2)
-    try:
-        connection.request("GET", path)
-        return connection.getresponse().status
-    except (OSError, HTTPException):
-        return 0
-    finally:
-        connection.close()
 
 
 def _move(holder: Any, port: int) -> None:

@@ -25,16 +25,19 @@ class DemoOptions(NamedTuple):
 
     once: bool = False
     tls_min: str = "1.3"
+    scenario: str | None = None
 
 
 def run_demo(options: DemoOptions) -> int:
     """Run the stack, play the cases, show the table; 0 only if every row is as it must be.
 
-    Without ``once`` it stays until Ctrl-C. Processes and files are gone in every case.
+    With ``scenario`` it plays that one instead, with a timeline, and leaves. Otherwise,
+    without ``once``, it stays until Ctrl-C. Processes and files are gone in every case.
     """
     try:
         from rich.console import Console  # noqa: PLC0415 - part of the demo's extra
 
+        from sidecar.demo.scenarios import KEYS, SCENARIOS  # noqa: PLC0415
         from sidecar.demo.show import play_all, show_addresses, show_table  # noqa: PLC0415
         from sidecar.demo.stack import Stack  # noqa: PLC0415
     except ImportError as exc:
@@ -50,7 +53,10 @@ def run_demo(options: DemoOptions) -> int:
                 if not console.is_terminal:
                     console.print(f"starting {what} …")
 
-            stack = exits.enter_context(Stack(tls_min=options.tls_min, say=say))
+            keys = KEYS if options.scenario else None
+            stack = exits.enter_context(Stack(tls_min=options.tls_min, keys=keys, say=say))
+        if options.scenario:
+            return 0 if SCENARIOS[options.scenario](stack, console) else 1
         rows = play_all(stack, console)
         all_good = show_table(rows, console)
         if options.once or not all_good:

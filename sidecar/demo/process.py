@@ -9,6 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -154,3 +155,27 @@ def listens(port: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def fetch_status(port: int, path: str) -> int:
+    """GET from a loopback port; 0 if nobody answers."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=2)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status
+    except (OSError, HTTPException):
+        return 0
+    finally:
+        connection.close()
+
+
+def fetch_text(port: int, path: str) -> str:
+    """GET a text from a loopback port; empty if nobody answers."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=2)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().read().decode("utf-8", "replace")
+    except (OSError, HTTPException):
+        return ""
+    finally:
+        connection.close()

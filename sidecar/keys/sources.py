@@ -6,7 +6,8 @@ beside ours) is used for those that fit.
 """
 
 import json
-from typing import Any, NamedTuple, Protocol
+import re
+from typing import Any, Protocol
 
 import jwt
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -22,67 +23,91 @@ from sidecar.keys.jwk import fits_es256, public_members, thumbprint
 from sidecar.keys.keyring import MAX_KEYS, MAX_KID_LENGTH, VerificationKey
 
 MAX_TEXT_BYTES = 1_048_576
+_PEM_BLOCK = re.compile(r"-----BEGIN ([A-Z0-9 ]{1,40})-----(?:[^-]|-(?!----))*-----END \1-----")
+_PEM_PARAMETERS = ("EC PARAMETERS",)
+"""What ``openssl ecparam -genkey`` writes before the key: it names the curve once more."""
 
 
 class KeyFault(Fault):
     """What a source holds is no usable key."""
 
 
-class KvSecret(Protocol):
-    """What a source needs to see of an entry in KV."""
+class KeySource(Protocol):
+    """One place that keys come from, bound to one issuer."""
 
     @property
-    def data(self) -> Any:
-        """The fields by name."""
-
-    @property
-    def version(self) -> int:
-        """The version, from 1."""
-
-
-class KvReader(Protocol):
-    """Reads Vault KV v2; ``sidecar.vault.client.VaultClient`` does."""
-
-    async def read_kv(self, mount: str, path: str) -> KvSecret:
-        """Return the latest version."""
-
-
-class Fetched(NamedTuple):
-    """The keys of a source and the version of what they were read from."""
-
-    keys: tuple[VerificationKey, ...]
-    version: int
-
-
-class KvKeySource:
-    """One entry of Vault KV v2, bound to one issuer."""
-
-    def __init__(self, settings: model.VaultKvKeys, issuer: str, reader: KvReader) -> None:
-        self._settings = settings
-        self._reader = reader
-        self.issuer = issuer
+    def issuer(self) -> str:
+        """The only issuer these keys may verify."""
 
     @property
     def name(self) -> str:
-        """Name the source for messages: where it reads."""
-        return f"{self._settings.mount}/{self._settings.path}"
+        """Where it reads, for messages."""
 
-    async def fetch(self) -> Fetched:
-        """Read the keys; raises ``Fault`` naming the entry and what is wrong with it."""
+    async def fetch(self) -> tuple[VerificationKey, ...]:
+        """Read the keys there are now; raises ``Fault`` naming the place and what is wrong."""
+
+
+class VaultReader(Protocol):
+    """What the sources ask of Vault; ``sidecar.vault.client.VaultClient`` answers it."""
+
+    async def read_kv(self, mount: str, path: str) -> Any:
+        """Return the latest version: ``data`` by field."""
+
+    async def read_transit_key(self, mount: str, name: str) -> Any:
+        """Return ``kind``, ``public_pems`` by version and ``min_version``."""
+
+
+class KvKeySource:
+    """One entry of Vault KV v2: a PEM, a JWK or a JWKS in one of its fields."""
+
+    def __init__(self, settings: model.VaultKvKeys, issuer: str, vault: VaultReader) -> None:
+        self._settings = settings
+        self._vault = vault
+        self.issuer = issuer
+        self.name = f"Vault entry {settings.mount}/{settings.path}"
+
+    async def fetch(self) -> tuple[VerificationKey, ...]:
+        """Read the entry's field."""
         settings = self._settings
-        secret = await self._reader.read_kv(settings.mount, settings.path)
+        secret = await self._vault.read_kv(settings.mount, settings.path)
         value = secret.data.get(settings.field)
         if not isinstance(value, str):
-            raise KeyFault(f"Vault entry {self.name} has no text in its field {settings.field!r}")
+            raise KeyFault(f"{self.name} has no text in its field {settings.field!r}")
         try:
-            keys = parse_keys(value, self.issuer)
+            return parse_keys(value, self.issuer)
         except KeyFault as fault:
-            raise KeyFault(f"Vault entry {self.name}, field {settings.field!r}: {fault}") from None
-        return Fetched(keys, secret.version)
+            raise KeyFault(f"{self.name}, field {settings.field!r}: {fault}") from None
+
+
+class TransitKeySource:
+    """An ``ecdsa-p256`` key of Vault transit; Vault signs, and we get public halves only.
+
+    Every version from ``min_decryption_version`` up verifies; raising it withdraws the
+    versions below. A version is known under two kids, its RFC 7638 thumbprint and
+    ``<name>-v<n>``: transit publishes none, and signers follow either custom.
+    """
+
+    def __init__(self, settings: model.VaultTransitKeys, issuer: str, vault: VaultReader) -> None:
+        self._settings = settings
+        self._vault = vault
+        self.issuer = issuer
+        self.name = f"Vault transit key {settings.mount}/{settings.name}"
+
+    async def fetch(self) -> tuple[VerificationKey, ...]:
+        """Read the key's versions."""
+        key = await self._vault.read_transit_key(self._settings.mount, self._settings.name)
+        if key.kind != "ecdsa-p256":
+            raise KeyFault(f"{self.name} is of type {key.kind}; ES256 needs ecdsa-p256")
+        found: list[VerificationKey] = []
+        for version, pem in sorted(key.public_pems.items()):
+            if version >= key.min_version:
+                (parsed,) = parse_keys(pem, self.issuer)
+                found += (parsed, parsed._replace(kid=f"{self._settings.name}-v{version}"))
+        return tuple(found[-MAX_KEYS:])
 
 
 def parse_keys(text: str, issuer: str | None) -> tuple[VerificationKey, ...]:
-    """Read a PEM (private or public), a JWK or a JWKS.
+    """Read PEM (one or more keys, private or public), a JWK or a JWKS.
 
     Raises ``KeyFault`` that says what is wrong and never quotes what it read.
     """
@@ -90,14 +115,25 @@ def parse_keys(text: str, issuer: str | None) -> tuple[VerificationKey, ...]:
         raise KeyFault(f"holds more than {MAX_TEXT_BYTES} characters")
     stripped = text.strip()
     if stripped.startswith("-----BEGIN "):
-        public = _read_pem(stripped)
-        return (VerificationKey(thumbprint(public), public, issuer),)
+        return _read_pem(stripped, issuer)
     if stripped.startswith("{"):
         return _read_json(stripped, issuer)
     raise KeyFault("is neither PEM nor a JWK nor a JWKS")
 
 
-def _read_pem(text: str) -> ec.EllipticCurvePublicKey:
+def _read_pem(text: str, issuer: str | None) -> tuple[VerificationKey, ...]:
+    """Read every block: during a rotation the old and the new key may stand together."""
+    blocks = list(_PEM_BLOCK.finditer(text))
+    if len(blocks) != text.count("-----BEGIN "):
+        raise KeyFault("is no PEM: a block of it is cut off")
+    found = (_read_pem_block(b[0]) for b in blocks if b[1] not in _PEM_PARAMETERS)
+    keys = {key.kid: key for key in (VerificationKey(thumbprint(p), p, issuer) for p in found)}
+    if not 0 < len(keys) <= MAX_KEYS:
+        raise KeyFault(f"must hold 1 to {MAX_KEYS} keys")
+    return tuple(keys.values())
+
+
+def _read_pem_block(text: str) -> ec.EllipticCurvePublicKey:
     raw = text.encode("utf-8")
     try:
         if "PRIVATE KEY-----" in text:

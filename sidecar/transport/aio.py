@@ -4,7 +4,7 @@ The Check is registered with raw bytes, so that ``handle`` sees what Envoy sent 
 grpcio's own (de)serialisation costs nothing.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import grpc
@@ -26,10 +26,13 @@ class HealthReporter:
 
     async def set_serving(self, serving: bool) -> None:
         """Tell every watcher whether to send requests here."""
+        await self.set_words(dict.fromkeys(self._names, serving))
+
+    async def set_words(self, words: Mapping[str, bool]) -> None:
+        """Set further names, such as one for each state a part can be in."""
         status = health_pb2.HealthCheckResponse
-        word = status.SERVING if serving else status.NOT_SERVING
-        for name in self._names:
-            await self._servicer.set(name, word)
+        for name, serving in words.items():
+            await self._servicer.set(name, status.SERVING if serving else status.NOT_SERVING)
 
     def register(self, server: grpc.aio.Server) -> None:
         """Add the service to a server."""

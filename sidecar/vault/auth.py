@@ -1,9 +1,10 @@
-"""How the sidecar says to Vault who it is: one small class a method, one interface.
+"""How the sidecar says to Vault who it is: what each method sends, and the lease it gets.
 
 Every method reads its credential from a file at the moment of the login, so that what
 an agent or an orchestrator rotates is picked up. All of it runs in Vault's threads.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -37,15 +38,30 @@ class AuthMethod(Protocol):
         """Tell whether the credential has changed since the login."""
 
 
-def make_auth(settings: model.TokenFileAuth | model.AppRoleAuth) -> AuthMethod:
+def make_auth(settings: model.VaultAuth) -> AuthMethod:
     """Choose the method that the configuration names."""
     match settings:
         case model.TokenFileAuth():
             return TokenFile(Path(settings.path))
         case model.AppRoleAuth():
-            return AppRole(
-                Path(settings.role_id_file), Path(settings.secret_id_file), settings.mount
+            secret_id = SecretId(Path(settings.secret_id_file), wrapped=settings.secret_id_wrapped)
+            role_id_file = Path(settings.role_id_file)
+            return Login(
+                settings.mount,
+                lambda client: {
+                    "role_id": read_credential(role_id_file, "AppRole role id"),
+                    "secret_id": secret_id.read(client),
+                },
             )
+        case model.KubernetesAuth() | model.JwtAuth():
+            jwt_file, role = Path(settings.jwt_file), settings.role
+            return Login(
+                settings.mount,
+                lambda _client: {"role": role, "jwt": read_credential(jwt_file, "JWT")},
+            )
+        case model.CertAuth():
+            name = settings.role
+            return Login(settings.mount, lambda _client: {"name": name} if name else {})
 
 
 class TokenFile:
@@ -53,46 +69,72 @@ class TokenFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._seen: tuple[int, int] | None = None
+        self._seen: object = None
 
     def login(self, client: Any, now: float) -> Lease:  # noqa: ARG002 - the interface
         """Read the file."""
-        self._seen = self._fingerprint()
+        self._seen = fingerprint(self._path)
         return Lease(read_credential(self._path, "Vault token"), None, None, renewable=False)
 
     def stale(self) -> bool:
         """Tell whether the agent has written the file anew."""
-        return self._fingerprint() != self._seen
-
-    def _fingerprint(self) -> tuple[int, int] | None:
-        try:
-            status = self._path.stat()
-        except OSError:
-            return self._seen
-        return status.st_mtime_ns, status.st_ino
+        return fingerprint(self._path) != self._seen
 
 
-class AppRole:
-    """AppRole with both halves from files."""
+class Login:
+    """Every method that exchanges a credential for a token at ``auth/<mount>/login``."""
 
-    def __init__(self, role_id_file: Path, secret_id_file: Path, mount: str) -> None:
-        self._role_id_file = role_id_file
-        self._secret_id_file = secret_id_file
+    def __init__(self, mount: str, credential: Callable[[Any], dict[str, str]]) -> None:
         self._mount = mount
+        self._credential = credential
 
     def login(self, client: Any, now: float) -> Lease:
-        """Exchange role id and secret id for a token."""
-        answer = client.auth.approle.login(
-            role_id=read_credential(self._role_id_file, "AppRole role id"),
-            secret_id=read_credential(self._secret_id_file, "AppRole secret id"),
-            mount_point=self._mount,
-            use_token=False,
-        )
+        """Exchange the credential; raises ``VaultForbidden`` where Vault does not take it."""
+        from hvac import exceptions  # noqa: PLC0415 - see client.py
+
+        try:
+            answer = client.adapter.login(
+                use_token=False, url=f"/v1/auth/{self._mount}/login", json=self._credential(client)
+            )
+        except (exceptions.InvalidRequest, exceptions.Forbidden, exceptions.InvalidPath):
+            raise VaultForbidden(
+                f"Vault refuses our login at auth/{self._mount}: "
+                "is what vault.auth names still valid, and its role still there?"
+            ) from None
         return lease_of(answer["auth"], now)
 
     def stale(self) -> bool:
-        """Return False: a token once given outlives its secret id."""
+        """Return False: a token once given outlives its credential."""
         return False
+
+
+class SecretId:
+    """AppRole's secret id from its file, unwrapped once where it comes wrapped.
+
+    A wrapping token can be used once. What was in it is kept in memory for the next
+    login, until the file holds another.
+    """
+
+    def __init__(self, path: Path, *, wrapped: bool) -> None:
+        self._path = path
+        self._wrapped = wrapped
+        self._seen: object = None
+        self._unwrapped = ""
+
+    def read(self, client: Any) -> str:
+        """Return the secret id itself."""
+        if not self._wrapped:
+            return read_credential(self._path, "AppRole secret id")
+        seen = fingerprint(self._path)
+        if seen != self._seen:
+            # The wrapping token is itself what authorises its unwrapping.
+            client.token = read_credential(self._path, "wrapped AppRole secret id")
+            try:
+                self._unwrapped = str(client.sys.unwrap()["data"]["secret_id"])
+            finally:
+                client.token = ""
+            self._seen = seen
+        return self._unwrapped
 
 
 def lease_of(auth: dict[str, Any], now: float) -> Lease:
@@ -106,6 +148,15 @@ def lease_of(auth: dict[str, Any], now: float) -> Lease:
         expires_at=now + ttl_seconds,
         renewable=bool(auth.get("renewable")),
     )
+
+
+def fingerprint(path: Path) -> tuple[int, int] | None:
+    """Return what changes when a file is written anew; ``None`` if it is not there."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_ino
 
 
 def read_credential(path: Path, what: str) -> str:

@@ -52,6 +52,10 @@ HEALTH = Health()
 HEALTH.wrong("keys", "no key is loaded")
 
 
+async def refreshed() -> str:
+    return "active"
+
+
 def echo(request: Request) -> Response:
     return Response(200, f"{request.query}|".encode() + request.body)
 
@@ -69,7 +73,7 @@ def broken(_request: Request) -> Response:
 async def talk(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Talk]:
     faults: list[Exception] = []
     routes = {
-        **admin_routes(HEALTH, Metrics()),
+        **admin_routes(HEALTH, Metrics(), refreshed),
         ("POST", "/echo"): echo,
         ("GET", "/later"): later,
         ("GET", "/broken"): broken,
@@ -95,6 +99,7 @@ async def test_health_and_metrics(talk: Talk) -> None:
 
 ANSWERS = [
     ("an unknown path", "GET", "/nope", "localhost", 404),
+    ("a refresh of the keys", "POST", "/keys/refresh", "localhost", 200),
     ("a wrong method", "POST", "/livez", "localhost", 405),
     ("an awaitable handler", "GET", "/later", "localhost", 200),
     ("a defect", "GET", "/broken", "localhost", 500),

@@ -27,7 +27,12 @@ def test_a_good_token_passes_with_its_context(bench: Bench) -> None:
         "x-roles": "admin,editor",
         "x-token-id": "tok-1",
     }
-    assert answer.metadata == {"reason": "token_verified", "route": "api", "tenant": TENANT}
+    assert answer.metadata == {
+        "reason": "token_verified",
+        "route": "api",
+        "key_state": "active",
+        "tenant": TENANT,
+    }
 
 
 def test_every_trusted_header_is_set_or_removed(bench: Bench) -> None:
@@ -51,7 +56,7 @@ def test_a_public_route_does_not_look_at_credentials(bench: Bench) -> None:
     answer = bench.ask(b"rubbish", path="/public/x")
     assert answer.allowed
     assert answer.set_headers == {}
-    assert answer.metadata == {"reason": "public", "route": "public"}
+    assert answer.metadata == {"reason": "public", "route": "public", "key_state": "active"}
 
 
 def test_an_optional_route_takes_none_or_a_good_one(bench: Bench) -> None:

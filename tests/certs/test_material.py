@@ -7,7 +7,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from sidecar.certs.material import MaterialFault, check_material
 
@@ -31,6 +31,7 @@ class Authority:
         *,
         days: int = 90,
         ca: bool = False,
+        client: bool = False,
     ) -> x509.Certificate:
         builder = (
             x509.CertificateBuilder()
@@ -45,6 +46,9 @@ class Authority:
         if names:
             sans = x509.SubjectAlternativeName([x509.DNSName(name) for name in names])
             builder = builder.add_extension(sans, critical=False)
+        if client:
+            usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
+            builder = builder.add_extension(usage, critical=False)
         return builder.sign(self.key, hashes.SHA256())
 
 

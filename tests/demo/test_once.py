@@ -76,6 +76,17 @@ def test_a_signal_ends_it_and_nothing_is_left(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("scenario", ["rotation", "vault-outage"])
+def test_scenarios_end_well(surroundings: dict[str, str], tmp_path: Path, scenario: str) -> None:
+    command = [*COMMAND, "--scenario", scenario]
+    done = subprocess.run(
+        command, env=surroundings, capture_output=True, text=True, timeout=90, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "answers was right" in done.stdout
+    assert leftovers(str(tmp_path)) == []
+
+
 def test_without_a_program_it_says_what_to_install(
     surroundings: dict[str, str],
     monkeypatch: pytest.MonkeyPatch,

@@ -6,15 +6,19 @@ import socket
 import ssl
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
-from signal import SIGHUP, SIGKILL, SIGSTOP, SIGTERM
+from signal import SIGCONT, SIGHUP, SIGKILL, SIGSTOP, SIGTERM
 
+import grpc
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from sidecar.clock import wall_seconds
 from sidecar.demo.cases import ALWAYS, API, PUBLIC, Minter, bearer
 from sidecar.demo.client import Reply
-from sidecar.demo.stack import Stack, fetch_text
+from sidecar.demo.process import fetch_text
+from sidecar.demo.stack import Stack
 
 pytestmark = pytest.mark.real
 
@@ -218,3 +222,68 @@ def test_tls_1_2_by_a_setting_and_nothing_below() -> None:
 
 def test_a_bare_tls_client_gets_a_whole_chain(stack: Stack) -> None:
     assert json.loads(ask(stack).body)["seen"]["x-user-id"] == ["alice"]
+
+
+def with_keys(**keys: object) -> Stack:
+    return Stack(keys={"poll_seconds": 0.2, **keys})
+
+
+def key_state(stack: Stack) -> str:
+    return str(json.loads(fetch_text(stack.admin_port, "/readyz"))["keys"])
+
+
+def test_degraded_may_refuse_and_envoy_counts_an_error() -> None:
+    """``error_response``: the client gets our 503 with its reason, Envoy counts no denial."""
+    with with_keys(max_age_seconds=0.5, when_degraded="refuse") as stack:
+        assert ask(stack).status == 200
+        stack.openbao.stop()
+        wait_until(lambda: key_state(stack) == "degraded")
+        reply = ask(stack)
+        assert (reply.status, reply.document()["reason"]) == (503, "keys_degraded")
+        assert_secure(reply)
+        assert ask(stack, PUBLIC).status == 200
+        stats = fetch_text(stack.ports.admin, "/stats?filter=ext_authz")
+        assert re.search(r"ext_authz\.error: [1-9]", stats), stats
+        assert "ext_authz.denied: 0" in stats
+
+
+def test_the_state_of_the_keys_is_one_word_everywhere() -> None:
+    with with_keys() as stack:
+        stack.openbao.process.signal(SIGSTOP)
+        wait_until(lambda: key_state(stack) == "outage")
+        assert ask(stack).status == 200
+        assert 'septem_key_state{state="outage"} 1.0' in fetch_text(stack.admin_port, "/metrics")
+        wait_until(lambda: stack.audited()[-1:] and stack.audited()[-1]["key_state"] == "outage")
+        with grpc.insecure_channel(f"127.0.0.1:{stack.ports.authz}") as channel:
+            health = health_pb2_grpc.HealthStub(channel)
+
+            def serving(service: str) -> bool:
+                asked = health_pb2.HealthCheckRequest(service=service)
+                return bool(health.Check(asked).status == health_pb2.HealthCheckResponse.SERVING)
+
+            assert serving("keys.outage")
+            assert not serving("keys.active")
+            assert serving("")
+        stack.openbao.process.signal(SIGCONT)
+        wait_until(lambda: key_state(stack) == "active")
+
+
+def test_keys_are_refreshed_at_once_when_told() -> None:
+    """SIGHUP and POST /keys/refresh, with polls an hour apart."""
+    with Stack(keys={"poll_seconds": 3600}) as stack:
+        refreshes = 'septem_key_refreshes_total{outcome="ok"'
+
+        def count() -> float:
+            text = fetch_text(stack.admin_port, "/metrics")
+            return float(
+                next(line for line in text.splitlines() if line.startswith(refreshes)).split()[-1]
+            )
+
+        assert count() == 1
+        stack.sidecar.signal(SIGHUP)
+        wait_until(lambda: count() == 2)
+        url = f"http://127.0.0.1:{stack.admin_port}/keys/refresh"
+        request = urllib.request.Request(url, method="POST")
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            assert json.load(answer) == {"keys": "active"}
+        assert count() == 3

@@ -10,7 +10,7 @@ import yaml
 
 from sidecar.demo.envoyproxy import EdgePorts, edge_config
 from sidecar.demo.process import find_program
-from sidecar.headers.tenant import TRUSTED
+from sidecar.headers.tenant import TRUSTED, URL_OVERRIDES
 
 FILES = sorted((Path(__file__).parents[2] / "envoy").glob("*.yaml"))
 pytestmark = pytest.mark.real
@@ -61,6 +61,10 @@ def test_its_security_holds(path: Path) -> None:
     """Whoever edits a file here meets these before a user does."""
     config = yaml.safe_load(path.read_text())
     assert config["admin"]["address"]["socket_address"]["address"] == "127.0.0.1"
+    monitors = {
+        m["name"].rpartition(".")[2] for m in config["overload_manager"]["resource_monitors"]
+    }
+    assert monitors >= {"fixed_heap", "global_downstream_max_connections"}
     checked = [m for m in managers(config) if m["stat_prefix"] == "edge"]
     assert checked
     for manager in checked:
@@ -74,7 +78,9 @@ def test_its_security_holds(path: Path) -> None:
         removed = {
             m["remove"] for m in filters["header_mutation"]["mutations"]["request_mutations"]
         }
-        assert set(TRUSTED) <= removed
+        assert {*TRUSTED, *URL_OVERRIDES} <= removed
+        for bound in ("request_headers_timeout", "request_timeout", "stream_idle_timeout"):
+            assert manager[bound], "a slow client must not hold a request for ever"
         assert manager["normalize_path"] is True
         assert manager["path_with_escaped_slashes_action"] == "REJECT_REQUEST"
         options = manager["common_http_protocol_options"]

@@ -18,8 +18,8 @@ from jwt.algorithms import ECAlgorithm
 
 from sidecar.config import model
 from sidecar.keys.jwk import thumbprint
-from sidecar.keys.sources import Fetched, KeyFault, KvKeySource, parse_keys
-from sidecar.vault.client import KvSecret
+from sidecar.keys.sources import KeyFault, KvKeySource, TransitKeySource, parse_keys
+from sidecar.vault.client import KvSecret, TransitKey
 
 KEY = ec.generate_private_key(ec.SECP256R1())
 KID = thumbprint(KEY.public_key())
@@ -28,6 +28,7 @@ SEC1_PEM = KEY.private_bytes(
     Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()
 ).decode()
 PUBLIC_PEM = KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+EC_PARAMETERS = "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n"
 PUBLIC_JWK: dict[str, Any] = ECAlgorithm.to_jwk(KEY.public_key(), as_dict=True)
 PRIVATE_JWK: dict[str, Any] = ECAlgorithm.to_jwk(KEY, as_dict=True)
 RSA_JWK = {"kty": "RSA", "n": "AQAB", "e": "AQAB", "kid": "rsa"}
@@ -46,6 +47,8 @@ GOOD = [
     ("private PEM, SEC 1", SEC1_PEM, [KID]),
     ("public PEM", PUBLIC_PEM, [KID]),
     ("PEM with white space around", f"\n  {PUBLIC_PEM}\n\n", [KID]),
+    ("both halves of one key", PRIVATE_PEM + PUBLIC_PEM, [KID]),
+    ("PEM with its parameters", EC_PARAMETERS + SEC1_PEM, [KID]),
     ("JWK", json.dumps(jwk(kid="k1")), ["k1"]),
     ("private JWK", json.dumps({**PRIVATE_JWK, "kid": "k1"}), ["k1"]),
     ("JWK without kid", json.dumps(jwk()), [KID]),
@@ -69,6 +72,9 @@ BAD = [
         ).decode(),
         "unencrypted",
     ),
+    ("a good PEM and half a PEM", PUBLIC_PEM + PRIVATE_PEM[:80], "cut off"),
+    ("parameters alone", EC_PARAMETERS, "must hold 1 to"),
+    ("PEM openings without end", "-----BEGIN PUBLIC KEY-----\n" * 30_000, "cut off"),
     ("RSA PEM", pem_of(rsa.generate_private_key(65537, 2048)), "not an EC key on P-256"),
     ("P-384 PEM", pem_of(ec.generate_private_key(ec.SECP384R1())), "not an EC key on P-256"),
     ("Ed25519 PEM", pem_of(ed25519.Ed25519PrivateKey.generate()), "not an EC key on P-256"),
@@ -107,6 +113,13 @@ def test_what_is_no_key(text: str, said: str) -> None:
     with pytest.raises(KeyFault, match=said) as fault:
         parse_keys(text, None)
     assert fault.value.__cause__ is None
+
+
+def test_two_keys_of_a_rotation_stand_in_one_text() -> None:
+    """None is passed over in silence: its tokens would be refused."""
+    other = ec.generate_private_key(ec.SECP256R1())
+    kids = [key.kid for key in parse_keys(PUBLIC_PEM + pem_of(other), "i")]
+    assert kids == [KID, thumbprint(other.public_key())]
 
 
 def test_the_thumbprint_is_rfc_7638s() -> None:
@@ -152,29 +165,51 @@ def test_no_jwk_gets_past_with_another_exception(changes: dict[str, Any]) -> Non
         return
 
 
-class Entry:
-    """A KV entry that has been read."""
+class Vault:
+    """A Vault that has been read."""
 
-    def __init__(self, data: dict[str, Any]) -> None:
-        self.secret = KvSecret(data, 3)
+    def __init__(
+        self, data: dict[str, Any] | None = None, transit: TransitKey | None = None
+    ) -> None:
+        self.secret = KvSecret(data or {}, 3)
+        self.transit = transit
 
     async def read_kv(self, mount: str, path: str) -> KvSecret:
         assert (mount, path) == ("secret", "iam/jwt-signing-key")
         return self.secret
 
+    async def read_transit_key(self, mount: str, name: str) -> TransitKey | None:
+        assert (mount, name) == ("transit", "jwt")
+        return self.transit
+
 
 async def test_a_source_reads_its_field() -> None:
-    source = KvKeySource(model.VaultKvKeys(), "https://iam", Entry({"value": PUBLIC_PEM}))
-    fetched = await source.fetch()
-    assert isinstance(fetched, Fetched)
-    assert (fetched.version, [key.kid for key in fetched.keys]) == (3, [KID])
+    source = KvKeySource(model.VaultKvKeys(), "https://iam", Vault({"value": PUBLIC_PEM}))
+    assert [(key.kid, key.issuer) for key in await source.fetch()] == [(KID, "https://iam")]
 
 
-@pytest.mark.parametrize(
-    "data", [{}, {"value": 5}, {"value": PRIVATE_PEM[:99]}], ids=["none", "no text", "garbage"]
-)
+NO_KEYS = {"none": {}, "no text": {"value": 5}, "garbage": {"value": PRIVATE_PEM[:99]}}
+
+
+@pytest.mark.parametrize("data", NO_KEYS.values(), ids=NO_KEYS)
 async def test_a_source_names_the_entry_and_shows_none_of_it(data: dict[str, Any]) -> None:
-    source = KvKeySource(model.VaultKvKeys(), "https://iam", Entry(data))
+    source = KvKeySource(model.VaultKvKeys(), "https://iam", Vault(data))
     with pytest.raises(KeyFault, match="secret/iam/jwt-signing-key") as fault:
         await source.fetch()
     assert "MIG" not in str(fault.value)
+
+
+def transit(kind: str = "ecdsa-p256", min_version: int = 2) -> TransitKeySource:
+    pems = dict.fromkeys((1, 2, 3), PUBLIC_PEM)
+    key = TransitKey(kind=kind, public_pems=pems, min_version=min_version, latest_version=3)
+    return TransitKeySource(model.VaultTransitKeys(name="jwt"), "i", Vault(transit=key))
+
+
+async def test_transit_versions_from_the_lowest_allowed_up() -> None:
+    kids = [key.kid for key in await transit().fetch()]
+    assert kids == [KID, "jwt-v2", KID, "jwt-v3"]
+
+
+async def test_a_transit_key_of_another_type() -> None:
+    with pytest.raises(KeyFault, match="is of type rsa-2048"):
+        await transit(kind="rsa-2048").fetch()

@@ -1,6 +1,8 @@
 """Vault as the sidecar meets it: a real OpenBao, well and unwell."""
 
 import asyncio
+import base64
+import json
 import signal
 import time
 from pathlib import Path
@@ -15,6 +17,11 @@ from cryptography.x509.oid import NameOID
 from sidecar.clock import monotonic_seconds
 from sidecar.config import model
 from sidecar.demo.openbao import SIDECAR_POLICY, OpenBao
+from sidecar.errors import Denied
+from sidecar.keys.keyring import KeyRing
+from sidecar.keys.sources import TransitKeySource
+from sidecar.reasons import Reason
+from sidecar.tokens.verifier import verify_token
 from sidecar.vault.client import VaultClient
 from sidecar.vault.errors import (
     VaultForbidden,
@@ -23,6 +30,7 @@ from sidecar.vault.errors import (
     VaultSealed,
     VaultUnreachable,
 )
+from tests.minting import ISSUER, NOW, b64, base_claims, policy
 from tests.real import TokenFile
 
 pytestmark = pytest.mark.real
@@ -139,22 +147,22 @@ async def test_approle_renews_and_logs_in_again(openbao: OpenBao, tmp_path: Path
     now = [0.0]
     client = VaultClient(approle_settings(openbao, tmp_path, "90s"), clock=lambda: now[0])
     await client.read_kv("secret", KEY)
-    first = client._lease
+    first = client._identity.lease
     assert first is not None
     assert (first.renew_at, first.expires_at) == (60.0, 90.0)
     now[0] = 61.0
     await client.read_kv("secret", KEY)
-    renewed = client._lease
+    renewed = client._identity.lease
     assert renewed is not None
     assert renewed.token == first.token
     assert renewed.expires_at == 151.0
     now[0] = 200.0
     await client.read_kv("secret", KEY)
-    assert client._lease is not None
-    assert client._lease.token != first.token
-    openbao.client.auth.token.revoke(client._lease.token)
+    assert client._identity.lease is not None
+    assert client._identity.lease.token != first.token
+    openbao.client.auth.token.revoke(client._identity.lease.token)
     await client.read_kv("secret", KEY)
-    assert client._lease.token not in repr(client._lease)
+    assert client._identity.lease.token not in repr(client._identity.lease)
 
 
 async def test_a_wrong_secret_id_is_refused_without_being_shown(
@@ -162,7 +170,7 @@ async def test_a_wrong_secret_id_is_refused_without_being_shown(
 ) -> None:
     settings = approle_settings(openbao, tmp_path, "90s")
     (tmp_path / "secret-id").write_text("7e57-not-the-secret")
-    with pytest.raises((VaultForbidden, VaultRejected)) as fault:
+    with pytest.raises(VaultForbidden, match="refuses our login at auth/approle") as fault:
         await client_of(settings).login()
     assert "7e57" not in str(fault.value)
     assert fault.value.__cause__ is None
@@ -237,10 +245,48 @@ async def test_calls_are_observed(openbao: OpenBao, token_file: TokenFile) -> No
 async def test_the_environment_has_no_say(
     openbao: OpenBao, token_file: TokenFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No VAULT_TOKEN is picked up, and no proxy sees our calls."""
+    """No VAULT_TOKEN or VAULT_CLIENT_CERT is picked up, and no proxy sees our calls."""
     openbao.put_key("a key")
     token_file.write(openbao.token_for(SIDECAR_POLICY))
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     monkeypatch.setenv("VAULT_TOKEN", "from-the-environment")
+    # hvac reads VAULT_CLIENT_CERT when it is imported, which other tests have done already.
+    monkeypatch.setattr("hvac.v1.VAULT_CLIENT_CERT", "/nonexistent/from-the-environment.pem")
     await client_of(token_file.settings(openbao.address)).read_kv("secret", KEY)
+
+
+async def test_transit_keys_verify_what_vault_signs(
+    openbao: OpenBao, token_file: TokenFile
+) -> None:
+    """Vault signs, the sidecar holds public halves: with a policy that allows no more."""
+    transit = openbao.client.secrets.transit
+    openbao.client.sys.enable_secrets_engine("transit")
+    transit.create_key("jwt", key_type="ecdsa-p256")
+    transit.rotate_key("jwt")
+    policy_text = 'path "transit/keys/jwt" { capabilities = ["read"] }'
+    token_file.write(openbao.token_for(policy_text, name="transit"))
+    client = client_of(token_file.settings(openbao.address))
+    source = TransitKeySource(model.VaultTransitKeys(name="jwt"), ISSUER, client)
+
+    def signed(version: int) -> bytes:
+        header = {"alg": "ES256", "typ": "JWT", "kid": f"jwt-v{version}"}
+        parts = b64(json.dumps(header).encode()), b64(json.dumps(base_claims()).encode())
+        signing = ".".join(parts).encode()
+        answer = transit.sign_data(
+            "jwt",
+            base64.b64encode(signing).decode(),
+            key_version=version,
+            hash_algorithm="sha2-256",
+            marshaling_algorithm="jws",
+        )
+        return signing + b"." + answer["data"]["signature"].rpartition(":")[2].encode()
+
+    ring = KeyRing(await source.fetch())
+    for version in (1, 2):
+        assert verify_token(signed(version), ring, policy(), NOW).kid == f"jwt-v{version}"
+    old = signed(1)
+    transit.update_key_configuration("jwt", min_decryption_version=2)
+    with pytest.raises(Denied) as denied:
+        verify_token(old, KeyRing(await source.fetch()), policy(), NOW)
+    assert denied.value.reason is Reason.KEY_UNKNOWN

@@ -1,0 +1,87 @@
+"""Keys published as a JWK Set over HTTPS (RFC 7517 §5)."""
+
+from typing import Any
+
+from sidecar.bridge import BridgeBusy, ThreadBridge
+from sidecar.config import model
+from sidecar.errors import Fault
+from sidecar.keys.keyring import VerificationKey
+from sidecar.keys.sources import MAX_TEXT_BYTES, KeyFault, parse_keys
+
+_OK, _NOT_MODIFIED = 200, 304
+_CALLER_PATIENCE = 2.0
+
+
+class JwksUnreachable(Fault):
+    """The publisher does not answer."""
+
+    retryable = True
+
+
+class JwksKeySource:
+    """A JWK Set at a URL. TLS is verified, redirects are not followed, the size is bounded.
+
+    An ``ETag`` is sent back, so that an unchanged set costs its publisher nothing.
+    """
+
+    def __init__(self, settings: model.JwksKeys, issuer: str) -> None:
+        self._settings = settings
+        self._bridge = ThreadBridge("jwks", 1)
+        self._session: Any = None
+        self._etag: str | None = None
+        self._keys: tuple[VerificationKey, ...] = ()
+        self.issuer = issuer
+        self.name = f"JWKS at {settings.url}"
+
+    async def fetch(self) -> tuple[VerificationKey, ...]:
+        """GET the set, unless it has not changed."""
+        patience = self._settings.timeout_seconds * _CALLER_PATIENCE
+        try:
+            return await self._bridge.run(self._get, patience)
+        except BridgeBusy:
+            raise JwksUnreachable(f"{self.name}: the call before still hangs") from None
+        except TimeoutError:
+            raise JwksUnreachable(f"{self.name}: no answer within {patience:.1f} s") from None
+
+    def close(self) -> None:
+        """Let the thread go."""
+        self._bridge.close()
+
+    def _get(self) -> tuple[VerificationKey, ...]:
+        import requests  # noqa: PLC0415 - only where there is such a source
+
+        from sidecar.outbound import make_session  # noqa: PLC0415
+
+        if self._session is None:
+            self._session = make_session(
+                ca_file=self._settings.ca_file, max_response_bytes=MAX_TEXT_BYTES
+            )
+        headers = {"Accept": "application/jwk-set+json, application/json"}
+        if self._etag is not None:
+            headers["If-None-Match"] = self._etag
+        try:
+            response = self._session.get(
+                self._settings.url,
+                headers=headers,
+                timeout=self._settings.timeout_seconds,
+                allow_redirects=False,
+            )
+        except requests.exceptions.SSLError:
+            raise JwksUnreachable(f"{self.name}: TLS fails; is its ca_file right?") from None
+        except requests.exceptions.RequestException as exc:
+            raise JwksUnreachable(f"{self.name}: {type(exc).__name__}") from None
+        return self._read(response)
+
+    def _read(self, response: Any) -> tuple[VerificationKey, ...]:
+        if response.status_code == _NOT_MODIFIED and self._keys:
+            return self._keys
+        if response.status_code != _OK:
+            raise JwksUnreachable(f"{self.name}: answers {response.status_code}, not 200")
+        try:
+            self._keys = parse_keys(response.content.decode("utf-8"), self.issuer)
+        except UnicodeDecodeError:
+            raise KeyFault(f"{self.name}: is not UTF-8") from None
+        except KeyFault as fault:
+            raise KeyFault(f"{self.name}: {fault}") from None
+        self._etag = response.headers.get("ETag")
+        return self._keys

@@ -1,0 +1,68 @@
+"""Which of an issuer's keys verify, while its source changes under us. Pure.
+
+A source states which keys there are. Between two statements a key can appear, stay or
+vanish, and vanishing has two meanings:
+
+- *Replaced*: it vanishes in the very refresh in which another key appears. That is how a
+  source that holds one key (a PEM in KV) rotates. Tokens it signed a moment ago are good
+  tokens, so it verifies for the dual-key window longer: the life of a token and the
+  leeway, after the new key was first seen (SECURITY-MODEL §2, "dual-key strategy").
+- *Withdrawn*: it vanishes and nothing takes its place, or its kid is on the deny list.
+  Somebody wants it gone. It stops with this refresh.
+
+A source that goes on listing the old key keeps it for as long as it does.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from sidecar.keys.keyring import VerificationKey
+
+MAX_RETIRED = 16
+
+
+class Retired(NamedTuple):
+    """A key that was replaced, and until when it verifies (monotonic seconds)."""
+
+    key: VerificationKey
+    until: float
+
+
+class IssuerKeys:
+    """The keys of one issuer through all refreshes."""
+
+    def __init__(self, window_seconds: float) -> None:
+        self._window_seconds = window_seconds
+        self._listed: dict[str, VerificationKey] = {}
+        self._retired: dict[str, Retired] = {}
+
+    def refresh(self, listed: Iterable[VerificationKey], now: float) -> None:
+        """Take what the source states now."""
+        fresh = {key.kid: key for key in listed}
+        appeared = fresh.keys() - self._listed.keys() - self._retired.keys()
+        vanished = self._listed.keys() - fresh.keys()
+        for kid in vanished:
+            if appeared:
+                self._retired[kid] = Retired(self._listed[kid], now + self._window_seconds)
+        for kid in fresh:
+            self._retired.pop(kid, None)
+        while len(self._retired) > MAX_RETIRED:
+            del self._retired[next(iter(self._retired))]
+        self._listed = fresh
+
+    def expire(self, now: float) -> bool:
+        """Let go of replaced keys whose window has passed; True if there were any."""
+        gone = [kid for kid, retired in self._retired.items() if now >= retired.until]
+        for kid in gone:
+            del self._retired[kid]
+        return bool(gone)
+
+    def next_expiry(self) -> float | None:
+        """Return when the next replaced key ends."""
+        return min((retired.until for retired in self._retired.values()), default=None)
+
+    def verifying(self, denied: Iterable[str] = ()) -> list[VerificationKey]:
+        """Return the keys that verify now, without the denied."""
+        refused = frozenset(denied)
+        keys = [*self._listed.values(), *(retired.key for retired in self._retired.values())]
+        return [key for key in keys if key.kid not in refused]

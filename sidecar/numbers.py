@@ -1,0 +1,145 @@
+"""The rooms' own numbers as Prometheus families, and one decision as count and audit line.
+
+Rooms know nothing of metrics; the runtime joins them here.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from sidecar.alerts import Alerts, Webhook
+from sidecar.audit import AuditEntry, AuditLog
+from sidecar.authz.service import Outcome
+from sidecar.keys.lifecycle import KeyState
+from sidecar.keys.refresher import KeyRefresher
+from sidecar.metrics import Metrics, counter, gauge
+from sidecar.reasons import ANSWERS, Reason
+
+_log = logging.getLogger("sidecar.sds")
+
+
+def observe_decision(metrics: Metrics, audit: AuditLog, outcome: Outcome) -> None:
+    """Count and record one decision."""
+    decision, view = outcome.decision, outcome.view
+    word = "allow" if decision.allowed else "deny"
+    latency_us = outcome.latency_ns // 1000
+    metrics.count_check(word, decision.outcome, decision.route, latency_us)
+    claims = decision.token.claims if decision.token is not None else None
+    audit.record(
+        AuditEntry(
+            at=outcome.at_seconds,
+            decision_id=outcome.decision_id,
+            outcome=word,
+            reason=decision.outcome,
+            status=200 if decision.allowed else ANSWERS[Reason(decision.outcome)].status,
+            route=decision.route,
+            latency_us=latency_us,
+            method=decision.method,
+            host=decision.host,
+            path=decision.path,
+            tenant=claims.tenant_id if claims is not None else "",
+            subject=claims.subject if claims is not None else "",
+            token_id=claims.token_id if claims is not None else "",
+            kid=decision.token.kid if decision.token is not None else "",
+            source=view.source if view is not None else "",
+            principal=view.principal if view is not None else "",
+            detail=decision.detail,
+            key_state=outcome.key_state,
+        )
+    )
+
+
+def audit_families(audit: AuditLog) -> Iterator[Metric]:
+    """Tell how the audit log does."""
+    yield counter("septem_audit_lines_written", "Audit lines written", audit.written)
+    yield counter("septem_audit_lines_dropped", "Audit lines lost to a full queue", audit.dropped)
+    yield counter("septem_audit_write_errors", "Failed writes of audit lines", audit.errors)
+    yield gauge("septem_audit_lines_queued", "Audit lines that wait", audit.queued)
+
+
+def key_families(refresher: KeyRefresher, clock: Callable[[], float]) -> Iterator[Metric]:
+    """Tell the state of the keys, their age, their number, and how refreshes went."""
+    state = GaugeMetricFamily("septem_key_state", "1 for the state of the keys", labels=["state"])
+    for each in KeyState:
+        state.add_metric([each], float(each is refresher.view.state))
+    yield state
+    age = GaugeMetricFamily(
+        "septem_key_age_seconds", "Seconds since a source was last read", labels=["source"]
+    )
+    refreshes = CounterMetricFamily(
+        "septem_key_refreshes", "Refreshes of keys and revocations", labels=["source", "outcome"]
+    )
+    for part in refresher.parts:
+        age.add_metric([part.name], part.lifecycle.age_seconds(clock()))
+        for outcome, count in part.outcomes.items():
+            refreshes.add_metric([part.name, outcome], count)
+    yield age
+    yield refreshes
+    keys = GaugeMetricFamily("septem_keys", "Keys that verify", labels=["issuer"])
+    counts: dict[str, int] = {}
+    for key in refresher.view.ring:
+        counts[str(key.issuer)] = counts.get(str(key.issuer), 0) + 1
+    for issuer, count in counts.items():
+        keys.add_metric([issuer], count)
+    yield keys
+    yield gauge("septem_revocations", "Revocations held", len(refresher.view.revocations))
+
+
+def vault_families(expires_at: float | None, now: float) -> Iterator[Metric]:
+    """Tell how long our own token of Vault still lives, where that is known."""
+    if expires_at is not None:
+        yield gauge(
+            "septem_vault_token_expires_in_seconds", "Life left of our token", expires_at - now
+        )
+
+
+def alert_families(alerts: Alerts, webhook: Webhook | None) -> Iterator[Metric]:
+    """Tell what was said, and what the webhook took."""
+    said = CounterMetricFamily("septem_alerts", "Alerts said", labels=["severity"])
+    for severity, count in alerts.said.items():
+        said.add_metric([severity], count)
+    yield said
+    yield counter("septem_alerts_dropped", "Alerts the webhook never took", alerts.dropped)
+    if webhook is not None:
+        yield counter("septem_alerts_delivered", "Alerts the webhook took", webhook.delivered)
+        yield counter("septem_alert_delivery_failures", "Failed deliveries", webhook.failed)
+
+
+def certificate_families(held: Iterable[tuple[str, float]], failures: int) -> Iterator[Metric]:
+    """Tell when certificates end."""
+    family = GaugeMetricFamily(
+        "septem_certificate_not_after_timestamp_seconds", "End of a certificate", labels=["name"]
+    )
+    for name, not_after in held:
+        family.add_metric([name], not_after)
+    yield family
+    yield counter("septem_certificate_renewal_failures", "Renewals that failed", failures)
+
+
+class SdsNumbers:
+    """What SDS counts."""
+
+    def __init__(self) -> None:
+        self._streams = 0
+        self._pushed = 0
+        self._nacks = 0
+
+    def streams(self, count: int) -> None:
+        """Take note of how many streams there are."""
+        self._streams = count
+
+    def push(self, count: int) -> None:
+        """Count resources that were sent."""
+        self._pushed += count
+
+    def nack(self, node: str, message: str) -> None:
+        """Count and log a refusal, in Envoy's words."""
+        self._nacks += 1
+        _log.error("Envoy %s refuses a secret: %s", node[:128], message)
+
+    def families(self) -> Iterator[Metric]:
+        """Tell it."""
+        yield gauge("septem_sds_streams", "Open SDS streams", self._streams)
+        yield counter("septem_sds_resources_pushed", "Secrets sent", self._pushed)
+        yield counter("septem_sds_nacks", "Secrets that Envoy refused", self._nacks)

@@ -1,0 +1,82 @@
+"""HTTP sessions for everything the sidecar calls: bounded answers, nothing from the environment.
+
+Proxies, ``.netrc`` and CA variables of the environment are not looked at: who sees our
+secrets is in the configuration, and nowhere else. Callers follow no redirects.
+"""
+
+import socket
+from typing import Any
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+
+MAX_RESPONSE_BYTES = 8_388_608
+_POOL = 4
+
+
+class _BoundedAdapter(HTTPAdapter):
+    """Reads no more of an answer than it may hold in memory."""
+
+    def __init__(self, max_response_bytes: int) -> None:
+        self._max_response_bytes = max_response_bytes
+        super().__init__(pool_connections=1, pool_maxsize=_POOL, max_retries=0)
+
+    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:  # type: ignore[override]
+        response = super().send(request, **{**options, "stream": True})
+        content = response.raw.read(self._max_response_bytes + 1, decode_content=True)
+        response.close()
+        if len(content) > self._max_response_bytes:
+            raise requests.exceptions.ContentDecodingError("the answer is too large")
+        response._content = content  # noqa: SLF001 - as requests itself does
+        response._content_consumed = True  # noqa: SLF001
+        return response
+
+
+class _UnixConnection(urllib3.connection.HTTPConnection):
+    """HTTP over a Unix socket: a Vault agent or proxy beside us."""
+
+    socket_path = ""
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        if isinstance(self.timeout, int | float):
+            self.sock.settimeout(self.timeout)
+        self.sock.connect(self.socket_path)
+
+
+class _UnixAdapter(_BoundedAdapter):
+    """Sends every request to one Unix socket, whatever its host."""
+
+    def __init__(self, socket_path: str, max_response_bytes: int) -> None:
+        super().__init__(max_response_bytes)
+        connection = type("_Connection", (_UnixConnection,), {"socket_path": socket_path})
+        self._pool = urllib3.HTTPConnectionPool("localhost", maxsize=_POOL)
+        self._pool.ConnectionCls = connection
+
+    def get_connection_with_tls_context(self, *_: Any, **__: Any) -> Any:
+        return self._pool
+
+    def close(self) -> None:
+        self._pool.close()
+        super().close()
+
+
+def make_session(
+    *,
+    ca_file: str | None = None,
+    client_certificate: tuple[str, str] | None = None,
+    unix_socket: str | None = None,
+    max_response_bytes: int = MAX_RESPONSE_BYTES,
+) -> requests.Session:
+    """Build a session. ``client_certificate`` is the paths of certificate and key, PEM."""
+    session = requests.Session()
+    session.trust_env = False
+    session.verify = ca_file or True
+    session.cert = client_certificate
+    if unix_socket is not None:
+        session.mount("http://", _UnixAdapter(unix_socket, max_response_bytes))
+    else:
+        session.mount("http://", _BoundedAdapter(max_response_bytes))
+    session.mount("https://", _BoundedAdapter(max_response_bytes))
+    return session

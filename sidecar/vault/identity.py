@@ -1,0 +1,118 @@
+"""Who we are to Vault at this moment: a token, renewed and replaced as that falls due.
+
+All of it runs in the bridge's threads, several at once. A token and the client that sends
+it are one immutable pair: a call goes on with the pair it began with while another thread
+logs in.
+"""
+
+import threading
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from sidecar.vault.auth import AuthMethod, Lease, lease_of
+from sidecar.vault.errors import VaultForbidden
+
+LOGIN_PAUSE_SECONDS = 60.0
+"""After a login that did not help: each may leave a live token behind in Vault."""
+
+
+class Bearer(NamedTuple):
+    """An ``hvac.Client`` and the lease on the token it sends."""
+
+    client: Any
+    lease: Lease
+
+
+class Identity:
+    """Logs in when that is needed, renews at two thirds of a token's life."""
+
+    def __init__(
+        self,
+        auth: AuthMethod,
+        make_client: Callable[[str], Any],
+        clock: Callable[[], float],
+    ) -> None:
+        self._auth = auth
+        self._make_client = make_client
+        self._clock = clock
+        self._bearer: Bearer | None = None
+        self._lock = threading.Lock()
+        self._no_login_before = clock()
+
+    @property
+    def lease(self) -> Lease | None:
+        """The lease in use, or ``None`` before the first login."""
+        return self._bearer.lease if self._bearer is not None else None
+
+    def bearer(self) -> Bearer:
+        """Return a live token's bearer, renewing or logging in where that is due."""
+        with self._lock:
+            bearer, now = self._bearer, self._clock()
+            if bearer is None or _past(bearer.lease.expires_at, now):
+                return self._log_in(now)
+            if self._auth.stale():
+                try:
+                    return self._log_in(now)
+                except VaultForbidden:
+                    # Its file is gone or half written. The old token is good until Vault says no.
+                    return bearer
+            if _past(bearer.lease.renew_at, now):
+                return self._renew(bearer, now) or self._log_in(now)
+            return bearer
+
+    def after_refusal(self, refused: Bearer) -> Bearer | None:
+        """Return the bearer to try again with, or ``None`` where the refusal stands.
+
+        Vault answers 403 both to a dead token and to a live one whose policy does not
+        allow the call. A token that can be renewed is alive; a new one would change
+        nothing and stay behind in Vault until it expires.
+        """
+        with self._lock:
+            if self._bearer is not None and self._bearer is not refused:
+                return self._bearer
+            now = self._clock()
+            if self._auth.stale():
+                return self._log_in(now)
+            if self._renew(refused, now) is not None or now < self._no_login_before:
+                return None
+            self._no_login_before = now + LOGIN_PAUSE_SECONDS
+            return self._log_in(now)
+
+    def login_helped(self) -> None:
+        """Take note that Vault took the new token: the next refusal may be answered at once."""
+        with self._lock:
+            self._no_login_before = self._clock()
+
+    def forget(self) -> None:
+        """Drop the token."""
+        self._bearer = None
+
+    def _log_in(self, now: float) -> Bearer:
+        lease = self._auth.login(self._make_client(""), now)
+        self._bearer = Bearer(self._make_client(lease.token), lease)
+        return self._bearer
+
+    def _renew(self, bearer: Bearer, now: float) -> Bearer | None:
+        """Renew; ``None`` where Vault will not, or not for long enough to be of use."""
+        from hvac import exceptions  # noqa: PLC0415 - see client.py
+
+        client, lease = bearer
+        if not lease.renewable:
+            return None
+        try:
+            renewed = lease_of(client.auth.token.renew_self()["auth"], now)
+        except (exceptions.Forbidden, exceptions.InvalidRequest):
+            return None
+        self._bearer = Bearer(client, renewed)
+        # Near its maximum a token is renewed for less and less: then a new one is due.
+        if _past(lease.renew_at, now) and not _later(renewed.renew_at, lease.expires_at):
+            return None
+        return self._bearer
+
+
+def _past(moment: float | None, now: float) -> bool:
+    return moment is not None and now >= moment
+
+
+def _later(moment: float | None, other: float | None) -> bool:
+    return moment is None or other is None or moment > other

@@ -1,0 +1,102 @@
+"""What is revoked before its time."""
+
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+
+from sidecar.errors import Denied
+from sidecar.reasons import Reason
+from sidecar.tokens.revocation import RevocationFault, Revocations, read_revocations
+from sidecar.tokens.verifier import verify_token
+from tests.minting import ISSUER, NOW, TENANT, Issuer, policy
+
+MEMORY = 930.0
+OTHER = "0f0f0f0f-0000-4000-8000-000000000000"
+
+
+def revocations(now: float = NOW, **entry: Any) -> Revocations:
+    return Revocations(read_revocations(entry), now, MEMORY)
+
+
+def token(jti: str = "tok-1", exp: float = NOW + 600) -> dict[str, Any]:
+    return {"iss": ISSUER, "jti": jti, "exp": exp}
+
+
+def subject(before: float, sub: str = "user-42", iss: str = ISSUER) -> dict[str, Any]:
+    return {"iss": iss, "sub": sub, "issued_before": before}
+
+
+def tenant(before: float, name: str = TENANT) -> dict[str, Any]:
+    return {"tenant": name, "issued_before": before}
+
+
+ROWS: list[tuple[str, dict[str, Any], bool]] = [
+    ("nothing", {}, False),
+    ("this token", {"tokens": [token()]}, True),
+    ("another token", {"tokens": [token("tok-2")]}, False),
+    ("this jti of another issuer", {"tokens": [{**token(), "iss": "https://x"}]}, False),
+    ("the subject, after", {"subjects": [subject(NOW)]}, True),
+    ("the subject, at that second", {"subjects": [subject(NOW - 10)]}, False),
+    ("the subject, before", {"subjects": [subject(NOW - 11)]}, False),
+    ("another subject", {"subjects": [subject(NOW, sub="x")]}, False),
+    ("this subject of another issuer", {"subjects": [subject(NOW, iss="x")]}, False),
+    ("the tenant", {"tenants": [tenant(NOW)]}, True),
+    ("the tenant, in capitals", {"tenants": [tenant(NOW, TENANT.upper())]}, True),
+    ("another tenant", {"tenants": [tenant(NOW, OTHER)]}, False),
+    ("two watermarks: the later counts", {"tenants": [tenant(NOW), tenant(NOW - 99)]}, True),
+]
+
+
+@pytest.mark.parametrize(("entry", "revoked"), [r[1:] for r in ROWS], ids=[r[0] for r in ROWS])
+def test_rows(issuer: Issuer, entry: dict[str, Any], revoked: bool) -> None:
+    claims = verify_token(issuer.mint(), issuer.ring, policy(), NOW).claims
+    listed = revocations(**entry)
+    if not revoked:
+        listed.check(claims)
+        return
+    with pytest.raises(Denied) as denied:
+        listed.check(claims)
+    assert denied.value.reason is Reason.TOKEN_REVOKED
+
+
+def test_the_twin_of_a_signature_does_not_pass(issuer: Issuer) -> None:
+    """(r, n - s) verifies where (r, s) does: a list of token hashes would miss it."""
+    order = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+    from base64 import urlsafe_b64decode, urlsafe_b64encode  # noqa: PLC0415
+
+    head, payload, signature = issuer.mint().split(b".")
+    raw = urlsafe_b64decode(signature + b"==")
+    r, s = raw[:32], int.from_bytes(raw[32:], "big")
+    assert encode_dss_signature(int.from_bytes(r, "big"), s)
+    twin = urlsafe_b64encode(r + (order - s).to_bytes(32, "big")).rstrip(b"=")
+    claims = verify_token(b".".join((head, payload, twin)), issuer.ring, policy(), NOW).claims
+    with pytest.raises(Denied):
+        revocations(tokens=[token()]).check(claims)
+
+
+def test_what_no_longer_matters_is_forgotten() -> None:
+    entry = {
+        "tokens": [token("old", NOW - MEMORY), token("new", NOW - MEMORY + 1)],
+        "subjects": [subject(NOW - MEMORY), subject(NOW, sub="x")],
+        "tenants": [tenant(NOW - MEMORY - 1)],
+    }
+    assert len(revocations(**entry)) == 2
+
+
+BAD: list[tuple[str, dict[str, Any], str]] = [
+    ("unknown field", {"toknes": []}, "toknes"),
+    ("no list", {"tokens": {}}, "tokens"),
+    ("no jti", {"tokens": [{"iss": "i", "exp": 1}]}, "jti"),
+    ("a text for a time", {"tenants": [{"tenant": "t", "issued_before": "now"}]}, "issued_before"),
+    ("milliseconds", {"tenants": [tenant(NOW * 1000)]}, "issued_before"),
+    ("a misspelt field", {"tenants": [{"tenant": "t", "issuedBefore": 1}]}, "issuedBefore"),
+    ("too many", {"kids": [str(n) for n in range(1025)]}, "kids"),
+]
+
+
+@pytest.mark.parametrize(("entry", "said"), [b[1:] for b in BAD], ids=[b[0] for b in BAD])
+def test_a_list_that_is_not_understood(entry: dict[str, Any], said: str) -> None:
+    """Half a kill switch is worse than an error: nothing is ignored."""
+    with pytest.raises(RevocationFault, match=said):
+        read_revocations(entry)

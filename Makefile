@@ -5,7 +5,7 @@ PY     := $(VENV)/bin/python
 STAMP  := $(VENV)/.installed
 ARGS   ?=
 
-.PHONY: demo test check fmt lock proto clean help
+.PHONY: demo test check fmt lock proto fuzz clean help
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t12
@@ -40,3 +40,11 @@ lock: $(STAMP)  ## re-resolve requirements/*.in into hashed locks
 
 clean:  ## remove the environment and the caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+
+SECONDS ?= 60
+fuzz: $(STAMP)  ## fuzz the parsers; SECONDS=600 for longer each
+	@for target in token signed path check credential host; do \
+	  mkdir -p build/fuzz/$$target; \
+	  $(PY) -m tests.fuzz.targets $$target build/fuzz/$$target tests/fuzz/corpus/$$target \
+	    -max_total_time=$(SECONDS) -timeout=5 -max_len=16384 -artifact_prefix=build/fuzz/ || exit 1; \
+	done

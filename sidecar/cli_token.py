@@ -56,7 +56,7 @@ def _verify(options: argparse.Namespace) -> int:
     from sidecar.tokens.verifier import TokenPolicy, verify_token  # noqa: PLC0415
 
     policy = token_policy(load_config(options.config).tokens) if options.config else TokenPolicy()
-    ring = KeyRing(parse_keys(_read_text(options.jwks), None))
+    ring = KeyRing(parse_keys(read_text(options.jwks), None))
     refused = False
     for line in _lines(sys.stdin.buffer):
         now = wall_seconds() if options.at is None else options.at
@@ -105,7 +105,7 @@ def _add_mint(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
 def _mint(options: argparse.Namespace) -> int:
     from sidecar.tokens.mint import mint_token, read_private_key  # noqa: PLC0415
 
-    key = read_private_key(_read_text(options.key), str(options.key))
+    key = read_private_key(read_text(options.key), str(options.key))
     now = wall_seconds()
     token = mint_token(
         key,
@@ -136,7 +136,8 @@ def _skip_line(stream: Any) -> None:
         pass
 
 
-def _read_text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """Read a key file; raises ``Fault`` naming it, never its content."""
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_KEY_FILE_BYTES + 1)

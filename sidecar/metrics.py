@@ -61,7 +61,10 @@ class Metrics(Collector):
         self._calls: dict[tuple[str, str], int] = {}
         self._call_latency: dict[str, Histogram] = {}
         self._faults = 0
+        self._pii_warnings = 0
         self._sources: list[Source] = []
+        # Read from the disk once, not by every scrape on the event loop.
+        self._version = version("septem-sidecar")
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
@@ -78,6 +81,10 @@ class Metrics(Collector):
         self._calls[key] = self._calls.get(key, 0) + 1
         histogram = self._call_latency.setdefault(operation, Histogram(CALL_BUCKETS_US))
         histogram.add(int(seconds * 1e6))
+
+    def count_pii_warning(self) -> None:
+        """Count a token that holds personal data and was let pass."""
+        self._pii_warnings += 1
 
     def count_fault(self) -> None:
         """Count an exception that should not have been."""
@@ -98,8 +105,11 @@ class Metrics(Collector):
         faults = CounterMetricFamily("septem_internal_faults", "Exceptions that are defects")
         faults.add_metric([], self._faults)
         yield faults
+        yield counter(
+            "septem_pii_warnings", "Tokens with personal data, let pass", self._pii_warnings
+        )
         info = InfoMetricFamily("septem_build", "The version that runs")
-        info.add_metric([], {"version": version("septem-sidecar")})
+        info.add_metric([], {"version": self._version})
         yield info
         for source in self._sources:
             yield from source()

@@ -24,7 +24,12 @@ def observe_decision(metrics: Metrics, audit: AuditLog, outcome: Outcome) -> Non
     decision, view = outcome.decision, outcome.view
     word = "allow" if decision.allowed else "deny"
     latency_us = outcome.latency_ns // 1000
-    metrics.count_check(word, decision.outcome, decision.route, latency_us)
+    if decision.shadowed is not None:
+        metrics.count_check("shadow", decision.shadowed, decision.route, latency_us)
+    else:
+        metrics.count_check(word, decision.outcome, decision.route, latency_us)
+    if decision.warnings:
+        metrics.count_pii_warning()
     claims = decision.token.claims if decision.token is not None else None
     audit.record(
         AuditEntry(
@@ -46,6 +51,9 @@ def observe_decision(metrics: Metrics, audit: AuditLog, outcome: Outcome) -> Non
             principal=view.principal if view is not None else "",
             detail=decision.detail,
             key_state=outcome.key_state,
+            token_digest=decision.token_digest,
+            shadow_reason=decision.shadowed or "",
+            warnings=decision.warnings,
         )
     )
 

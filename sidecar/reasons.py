@@ -44,6 +44,13 @@ class Reason(StrEnum):
     AUDIENCE_MISMATCH = "audience_mismatch"
     REFRESH_TOKEN_PRESENTED = "refresh_token_presented"
     TOKEN_REVOKED = "token_revoked"
+    PII_IN_TOKEN = "pii_in_token"
+    # What the route asks for.
+    TENANT_MISMATCH = "tenant_mismatch"
+    ROLE_MISSING = "role_missing"
+    SCOPE_MISSING = "scope_missing"
+    CLIENT_CERTIFICATE_MISSING = "client_certificate_missing"
+    CLIENT_NOT_ALLOWED = "client_not_allowed"
     # Our own failures: the answer is still no.
     KEYS_UNAVAILABLE = "keys_unavailable"
     KEYS_DEGRADED = "keys_degraded"
@@ -59,6 +66,10 @@ class Grant(StrEnum):
     """The route accepts a token and none came."""
     PUBLIC = "public"
     """The route asks for nothing; a token, if one came, was not looked at."""
+    CLIENT_VERIFIED = "client_verified"
+    """The route asks for a client certificate in place of a token, and this one is allowed."""
+    SHADOW = "shadow"
+    """The route is in shadow mode: it would have been refused, and passes without context."""
 
 
 class Answer(NamedTuple):
@@ -75,6 +86,7 @@ class Answer(NamedTuple):
 
 _INVALID_TOKEN = "invalid_token"
 _INVALID_REQUEST = "invalid_request"
+_INSUFFICIENT_SCOPE = "insufficient_scope"
 
 
 def _token(title: str) -> Answer:
@@ -107,6 +119,12 @@ ANSWERS: dict[Reason, Answer] = {
     Reason.AUDIENCE_MISMATCH: _token("The token is meant for another audience"),
     Reason.REFRESH_TOKEN_PRESENTED: _token("A refresh token is not an access token"),
     Reason.TOKEN_REVOKED: _token("The access token has been revoked"),
+    Reason.PII_IN_TOKEN: _token("The access token holds personal data"),
+    Reason.TENANT_MISMATCH: Answer(403, "The access token belongs to another tenant"),
+    Reason.ROLE_MISSING: Answer(403, "The access token lacks a role", _INSUFFICIENT_SCOPE),
+    Reason.SCOPE_MISSING: Answer(403, "The access token lacks a scope", _INSUFFICIENT_SCOPE),
+    Reason.CLIENT_CERTIFICATE_MISSING: Answer(403, "A client certificate is required"),
+    Reason.CLIENT_NOT_ALLOWED: Answer(403, "The client certificate is not allowed here"),
     Reason.KEYS_DEGRADED: Answer(503, "Tokens cannot be verified at the moment"),
     Reason.KEYS_UNAVAILABLE: Answer(503, "Tokens cannot be verified at the moment"),
     Reason.INTERNAL_FAULT: Answer(503, "The request could not be checked"),

@@ -10,7 +10,10 @@ import re
 MASK = "[redacted]"
 _SECRETS = re.compile(
     r"""
-      eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){0,4}        # a JWT or a part of one
+      # Anything of a JWT's shape, whatever its header's JSON begins with. The look-behind keeps
+      # the search linear.
+      (?<![A-Za-z0-9_-])(?:[A-Za-z0-9_-]{16,}+(?:\.|%2[Ee])){2}[A-Za-z0-9_-]{43,}+
+    | eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){0,4}        # a JWT or a part of one
     | (?i:\b(?:bearer|basic|negotiate)(?:\s|%20|\+)+)[^\s"',;]+
     | \b(?:hv[sbr]|[sbr])\.[A-Za-z0-9_-]{20,}               # tokens of Vault and OpenBao
     | -----BEGIN[ ][A-Z ]*PRIVATE[ ]KEY-----.*?(?:-----END[ ][A-Z ]*PRIVATE[ ]KEY-----|\Z)

@@ -16,6 +16,7 @@ import signal
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ import uvloop
 from sidecar.admin.http import AdminServer
 from sidecar.admin.routes import admin_routes
 from sidecar.alerts import Alert, Alerts, Severity, Webhook
-from sidecar.audit import AuditLog, DescriptorSink, FileSink, Sink
+from sidecar.audit import AuditLog, DescriptorSink, FileSink, OtlpSink, Sink
 from sidecar.authz.policy import build_snapshot
 from sidecar.authz.service import CheckService, Outcome
 from sidecar.clock import elapsed_ns, monotonic_seconds, wall_seconds
@@ -143,11 +144,18 @@ class Runtime:
     def _open_audit(self, stack: AsyncExitStack) -> AuditLog:
         settings = self._config.audit
         match settings.to:
-            case model.FileAudit(path=path):
-                sink: Sink = FileSink(Path(path))
+            case model.FileAudit(path=path, max_bytes=max_bytes, keep=keep):
+                sink: Sink = FileSink(Path(path), max_bytes=max_bytes, keep=keep)
+            case model.OtlpAudit():
+                sink = OtlpSink(settings.to, version("septem-sidecar"))
             case model.StdoutAudit():
                 sink = DescriptorSink()
-        audit = AuditLog(sink, queue_lines=settings.queue_lines, on_error=_audit_failed)
+        audit = AuditLog(
+            sink,
+            queue_lines=settings.queue_lines,
+            on_error=_audit_failed,
+            sample_allowed=settings.sample_allowed,
+        )
         stack.callback(_close_audit, audit)
         self._metrics.add_source(partial(audit_families, audit))
         return audit

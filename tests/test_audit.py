@@ -2,12 +2,23 @@
 
 import json
 import os
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from sidecar.audit import AuditEntry, AuditFault, AuditLog, DescriptorSink, FileSink
+from sidecar.audit import (
+    AuditEntry,
+    AuditFault,
+    AuditLog,
+    DescriptorSink,
+    FileSink,
+    OtlpSink,
+)
+from sidecar.config import model
 
 
 def entry(number: int = 1) -> AuditEntry:
@@ -108,3 +119,88 @@ def test_a_path_that_is_no_file_of_ours(tmp_path: Path, kind: str) -> None:
         path = tmp_path / "no" / "audit"
     with pytest.raises(AuditFault, match="can't be opened"):
         FileSink(path)
+
+
+def test_of_allowed_decisions_a_sample_and_of_denials_all(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    log = AuditLog(FileSink(path), queue_lines=10_000, on_error=pytest.fail, sample_allowed=0.25)
+    for number in range(2000):
+        decision_id = f"{number * 8_388:016x}"
+        for outcome in ("allow", "deny"):
+            log.record(msgspec.structs.replace(entry(), decision_id=decision_id, outcome=outcome))
+    assert log.close(5)
+    outcomes = [line["outcome"] for line in lines(path)]
+    assert outcomes.count("deny") == 2000
+    assert 450 < outcomes.count("allow") < 550
+    assert log.dropped == 0
+
+
+def test_a_file_that_grows_too_large_is_renamed(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    sink = FileSink(path, max_bytes=1000, keep=3)
+    for number in range(60):
+        sink.write(f"{number:099}\n".encode())
+    sink.close()
+    kept = sorted(each.name for each in tmp_path.iterdir())
+    assert kept == ["audit.jsonl", "audit.jsonl.1", "audit.jsonl.2", "audit.jsonl.3"]
+    assert all(each.stat().st_size <= 1000 for each in tmp_path.iterdir())
+    assert all(each.stat().st_mode & 0o777 == 0o600 for each in tmp_path.iterdir())
+    newest = path.read_text().splitlines()
+    assert int(newest[-1]) == 59
+    assert int((tmp_path / "audit.jsonl.1").read_text().splitlines()[-1]) == int(newest[0]) - 1
+
+
+class Collector:
+    """A real HTTP server where an OpenTelemetry collector would be."""
+
+    def __init__(self) -> None:
+        self.documents: list[dict[str, object]] = []
+        self.statuses: list[int] = []
+        collector = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["content-length"]))
+                status = collector.statuses.pop(0) if collector.statuses else 200
+                if status == 200:
+                    collector.documents.append(json.loads(body))
+                self.send_response(status)
+                self.send_header("content-length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.thread = threading.Thread(target=self.server.serve_forever)
+        self.thread.start()
+
+    def stop(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join()
+
+
+def test_lines_go_to_a_collector_and_are_sent_again_when_it_fails() -> None:
+    collector = Collector()
+    collector.statuses = [503]
+    errors: list[OSError] = []
+    url = f"http://127.0.0.1:{collector.server.server_address[1]}/v1/logs"
+    log = AuditLog(
+        OtlpSink(model.OtlpAudit(url=url), "1.2"), queue_lines=100, on_error=errors.append
+    )
+    log.record(entry())
+    deadline = time.monotonic() + 10
+    while not log.written and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert log.close(5)
+    collector.stop()
+    assert [error.strerror for error in errors] == ["the collector answers 503"]
+    (document,) = collector.documents
+    (resource,) = document["resourceLogs"]  # type: ignore[misc]
+    (record,) = resource["scopeLogs"][0]["logRecords"]
+    attributes = {a["key"]: next(iter(a["value"].values())) for a in record["attributes"]}
+    assert record["timeUnixNano"] == "1000000000"
+    assert record["severityText"] == "WARN"
+    assert attributes["septem.reason"] == "token_expired"
+    assert attributes["septem.latency_us"] == "42"

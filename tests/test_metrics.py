@@ -2,7 +2,6 @@
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from sidecar.health import Health
 from sidecar.metrics import Metrics, gauge
 
 
@@ -43,18 +42,3 @@ def test_vault_calls_faults_and_other_sources() -> None:
     assert found["septem_internal_faults_total",] == 1
     assert found["septem_keys",] == 2
     assert found["process_resident_memory_bytes",] > 0
-
-
-def test_readiness_is_told_when_it_changes() -> None:
-    health = Health()
-    told: list[bool] = []
-    health.wrong("keys", "none")
-    health.on_change(told.append)
-    health.wrong("certificates", "none")
-    health.right("keys")
-    assert not health.ready
-    health.right("certificates")
-    health.right("certificates")
-    health.wrong("drain", "shutting down")
-    assert told == [False, True, False]
-    assert health.problems == {"drain": "shutting down"}

@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import time
 
 import pytest
 from hypothesis import given
@@ -11,12 +12,18 @@ from hypothesis import strategies as st
 from sidecar.audit import AuditEntry, encode_entry
 from sidecar.logs import LogOutput
 from sidecar.redact import MASK, redact
-from tests.minting import Issuer
+from tests.minting import Issuer, base_claims
 
 TOKEN = Issuer.generate().mint().decode()
+_ISSUER = Issuer.generate()
+SPACED = _ISSUER.mint_raw(
+    '{ "alg": "ES256", "typ": "JWT", "kid": "key-1" }', json.dumps(base_claims())
+).decode()
 PEM = "-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49\n-----END PRIVATE KEY-----"
 SECRETS = [
     ("a token", TOKEN, TOKEN.split(".")[1]),
+    ("a token whose header has white space", SPACED, SPACED.split(".")[1]),
+    ("one with encoded periods", SPACED.replace(".", "%2E"), SPACED.split(".")[1]),
     ("a token without signature", TOKEN.rpartition(".")[0], TOKEN.split(".")[1]),
     ("a header with a token", f"Authorization: Bearer {TOKEN}", TOKEN.split(".")[2]),
     ("an opaque bearer token", "Bearer abc123", "abc123"),
@@ -72,3 +79,14 @@ def test_the_log_masks_messages_and_tracebacks() -> None:
     line = json.loads(stream.getvalue())
     assert (line["level"], line["exception"]) == ("error", "ValueError")
     assert TOKEN.split(".")[1] not in stream.getvalue()
+
+
+def test_hostile_text_costs_no_time() -> None:
+    worst = max("a" * 16_384, "a." * 8192, ("a" * 20 + ".") * 780, "eyJ" * 5461, key=timed)
+    assert timed(worst) < 0.02
+
+
+def timed(text: str) -> float:
+    started = time.perf_counter()
+    redact(text)
+    return time.perf_counter() - started

@@ -1,8 +1,10 @@
 """HTTP/1.1 for the operator, on loopback: small, bounded, without a framework.
 
 h11 parses; here are the limits: of the head, of the body, of idle and slow peers, of
-connections. The ``Host`` header must name this machine, so that a web page in some
-browser on it can't read our answers by pointing its own name here (DNS rebinding).
+connections, until the last byte of an answer is gone. The ``Host`` header must name this
+machine, so that a web page in some browser on it can't read our answers by pointing its
+own name here (DNS rebinding). Nor may a page have anything done: browsers send ``Origin``
+with whatever is not a plain read (RFC 6454 §7.3), and such a request is refused.
 """
 
 import asyncio
@@ -24,6 +26,10 @@ MAX_CONNECTIONS = 64
 REQUEST_SECONDS = 5.0
 IDLE_SECONDS = 30.0
 _READ_BYTES = 65_536
+_SAFE_METHODS = frozenset({b"GET", b"HEAD"})
+_BUSY = (
+    b"HTTP/1.1 503 \r\ncontent-length: 0\r\ncache-control: no-store\r\nconnection: close\r\n\r\n"
+)
 
 
 class Request(NamedTuple):
@@ -36,11 +42,12 @@ class Request(NamedTuple):
 
 
 class Response(NamedTuple):
-    """One answer."""
+    """One answer; ``headers`` are those beside the type, the length and what all answers have."""
 
     status: int
     body: bytes
     content_type: str = "text/plain; charset=utf-8"
+    headers: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def json(cls, status: int, value: object) -> "Response":
@@ -71,6 +78,8 @@ class AdminServer:
         self._idle_seconds = idle_seconds
         self._connections: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
+        self._socket: tuple[Path, int] | None = None
+        self._closing = False
 
     async def start(self) -> None:
         """Listen. Raises ``ListenFault`` for an address that is taken or not ours."""
@@ -79,6 +88,7 @@ class AdminServer:
                 path = Path(self.address.removeprefix("unix:"))
                 remove_stale_socket(path)
                 self._server = await asyncio.start_unix_server(self._serve, path)
+                self._socket = path, _inode(path)
             else:
                 host, port = split_address(self.address)
                 self._server = await asyncio.start_server(self._serve, host, port)
@@ -88,26 +98,46 @@ class AdminServer:
             raise ListenFault(f"cannot listen on {self.address}: {exc.strerror}") from exc
 
     async def close(self) -> None:
-        """Close the listener and every connection."""
+        """Close the listener and every connection, whatever their peers are doing."""
+        self._closing = True
         if self._server is not None:
             self._server.close()
         for task in tuple(self._connections):
             task.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
+        self._remove_socket()
+
+    def _remove_socket(self) -> None:
+        """Take our Unix socket away, unless a successor has put its own in that place."""
+        if self._socket is not None:
+            path, inode = self._socket
+            with contextlib.suppress(OSError):
+                if _inode(path) == inode:
+                    path.unlink()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
-        if task is None or len(self._connections) >= MAX_CONNECTIONS:
+        if task is None or self._closing:
+            writer.transport.abort()
+            return
+        if len(self._connections) >= MAX_CONNECTIONS:
+            writer.write(_BUSY)
             writer.close()
             return
         self._connections.add(task)
         try:
             await self._converse(h11.Connection(h11.SERVER, MAX_HEAD_BYTES), reader, writer)
+            writer.close()
+            async with asyncio.timeout(self._request_seconds):
+                await writer.wait_closed()
         except (ConnectionError, TimeoutError, asyncio.CancelledError):
             pass  # the peer's business, or the server closes
+        except Exception as exc:  # noqa: BLE001 - the task's edge
+            self._on_fault(exc)
         finally:
             self._connections.discard(task)
-            writer.close()
+            # Without this a peer that never reads would keep its socket, and nobody would count it.
+            writer.transport.abort()
 
     async def _converse(
         self, http: h11.Connection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -116,58 +146,73 @@ class AdminServer:
         while True:
             head_only = False
             try:
-                request, head_only = await self._read_request(http, reader)
+                head = await self._read_head(http, reader)
+                if head is None:
+                    return
+                head_only = head.method == b"HEAD"
+                response = await self._answer(await self._read_rest(http, reader, head))
             except h11.RemoteProtocolError as exc:
                 response = _problem(exc.error_status_hint)
-            except _TooLarge:
-                response = _problem(413)
+            except _Refused as refused:
+                response = _problem(refused.status)
             except TimeoutError:
                 response = _problem(408)
-            else:
-                if request is None:
-                    return
-                response = await self._answer(request)
             await self._write(http, writer, response, head_only=head_only)
             if http.our_state is not h11.DONE or http.their_state is not h11.DONE:
                 return
             http.start_next_cycle()
+            # Pipelined requests are all here already: nothing above need have waited.
+            await asyncio.sleep(0)
 
-    async def _read_request(
+    async def _read_head(
         self, http: h11.Connection, reader: asyncio.StreamReader
-    ) -> tuple[Request | None, bool]:
-        """Read one whole request; ``None`` when the peer closed or stayed idle."""
+    ) -> h11.Request | None:
+        """Read a request's head; ``None`` when the peer closed or stayed idle."""
         try:
-            event = await asyncio.wait_for(_next_event(http, reader), self._idle_seconds)
+            async with asyncio.timeout(self._idle_seconds):
+                event = await _next_event(http, reader)
         except TimeoutError:
             if http.trailing_data[0]:
                 raise
-            return None, False
-        if not isinstance(event, h11.Request):
-            return None, False
+            return None
+        return event if isinstance(event, h11.Request) else None
+
+    async def _read_rest(
+        self, http: h11.Connection, reader: asyncio.StreamReader, head: h11.Request
+    ) -> Request:
+        """Read the body of a request that may be answered here."""
         body = bytearray()
         async with asyncio.timeout(self._request_seconds):
             while isinstance(piece := await _next_event(http, reader), h11.Data):
                 body += piece.data
                 if len(body) > MAX_BODY_BYTES:
-                    raise _TooLarge
-        if not _is_this_machine(event):
-            raise h11.RemoteProtocolError("the Host is not ours", error_status_hint=421)
-        path, _, query = event.target.decode("ascii", "replace").partition("?")
-        method = event.method.decode("ascii")
-        head_only = method == "HEAD"
-        return Request("GET" if head_only else method, path, query, bytes(body)), head_only
+                    raise _Refused(413)
+        if not _is_this_machine(head):
+            raise _Refused(421)
+        if head.method not in _SAFE_METHODS and any(name == b"origin" for name, _ in head.headers):
+            raise _Refused(403)
+        path, _, query = head.target.decode("ascii", "replace").partition("?")
+        method = head.method.decode("ascii")
+        return Request("GET" if method == "HEAD" else method, path, query, bytes(body))
 
     async def _answer(self, request: Request) -> Response:
         handler = self._routes.get((request.method, request.path))
         if handler is None:
-            known = any(path == request.path for _, path in self._routes)
-            return _problem(405 if known else 404)
+            return self._no_handler(request.path)
         try:
             answer = handler(request)
             return await answer if inspect.isawaitable(answer) else answer
         except Exception as exc:  # noqa: BLE001 - the server's edge
             self._on_fault(exc)
             return _problem(500)
+
+    def _no_handler(self, path: str) -> Response:
+        methods = {method for method, known in self._routes if known == path}
+        if not methods:
+            return _problem(404)
+        if "GET" in methods:
+            methods.add("HEAD")
+        return _problem(405)._replace(headers=(("allow", ", ".join(sorted(methods))),))
 
     async def _write(
         self,
@@ -182,17 +227,23 @@ class AdminServer:
             ("content-length", str(len(response.body))),
             ("cache-control", "no-store"),
             ("x-content-type-options", "nosniff"),
+            *response.headers,
         ]
         if http.their_state is not h11.DONE:
             headers.append(("connection", "close"))
         head = http.send(h11.Response(status_code=response.status, headers=headers)) or b""
         body = b"" if head_only else http.send(h11.Data(response.body)) or b""
         writer.write(head + body + (http.send(h11.EndOfMessage()) or b""))
-        await asyncio.wait_for(writer.drain(), self._request_seconds)
+        async with asyncio.timeout(self._request_seconds):
+            await writer.drain()
 
 
-class _TooLarge(Exception):  # noqa: N818 - an answer
-    """A body over the limit."""
+class _Refused(Exception):  # noqa: N818 - an answer
+    """A request that is not answered by its handler."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
 
 
 async def _next_event(http: h11.Connection, reader: asyncio.StreamReader) -> object:
@@ -201,6 +252,10 @@ async def _next_event(http: h11.Connection, reader: asyncio.StreamReader) -> obj
         if not isinstance(event, type) or event is h11.PAUSED:
             return event
         http.receive_data(await reader.read(_READ_BYTES))
+
+
+def _inode(path: Path) -> int:
+    return path.stat().st_ino
 
 
 def _problem(status: int) -> Response:

@@ -9,6 +9,7 @@ from sidecar.headers.security import SecurityHeaders
 from sidecar.keys.keyring import KeyRing
 from sidecar.keys.lifecycle import KeyState
 from sidecar.reasons import Grant, Reason
+from sidecar.tokens.pii import PiiAction
 from sidecar.tokens.revocation import NOTHING_REVOKED, Revocations
 from sidecar.tokens.verifier import TokenPolicy, VerifiedToken
 
@@ -40,6 +41,8 @@ class Snapshot(msgspec.Struct, frozen=True):
     revocations: Revocations = NOTHING_REVOKED
     key_state: KeyState = KeyState.ACTIVE
     refuse_degraded: bool = False
+    pii_names: PiiAction = PiiAction.DENY
+    pii_values: PiiAction = PiiAction.WARN
 
 
 class Decision(msgspec.Struct, frozen=True, gc=False):
@@ -57,6 +60,12 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     path: str = ""
     csp: str = ""
     token: VerifiedToken | None = None
+    token_digest: str = ""
+    """The beginning of the credential's SHA-256: finds a token in the audit log, is not one."""
+    warnings: tuple[str, ...] = ()
+    """What was found and let pass: personal data in claims."""
+    shadowed: Reason | None = None
+    """Why a route in shadow mode would have refused."""
 
     @property
     def allowed(self) -> bool:

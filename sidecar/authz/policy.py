@@ -8,6 +8,7 @@ from sidecar.headers.security import SecurityHeaders
 from sidecar.headers.tenant import names_to_remove
 from sidecar.keys.keyring import KeyRing
 from sidecar.tokens.claims import ClaimsPolicy
+from sidecar.tokens.pii import PiiAction
 from sidecar.tokens.verifier import TokenPolicy
 
 
@@ -20,6 +21,8 @@ def build_snapshot(config: model.Config, ring: KeyRing) -> Snapshot:
         headers=_security_headers(config),
         names_to_remove=names_to_remove(config.headers.remove_from_request),
         refuse_degraded=config.keys.when_degraded == "refuse",
+        pii_names=PiiAction(config.tokens.pii.by_name),
+        pii_values=PiiAction(config.tokens.pii.by_value),
     )
 
 
@@ -45,6 +48,12 @@ def _route(route: model.Route) -> Route:
         path=route.path,
         path_prefix=route.path_prefix,
         csp=route.csp,
+        tenant=route.tenant,
+        roles=frozenset(route.roles),
+        scopes=frozenset(route.scopes),
+        token_from=route.token_from,
+        clients=route.clients,
+        shadow=route.shadow,
     )
 
 
@@ -62,5 +71,5 @@ def _security_headers(config: model.Config) -> SecurityHeaders:
         fixed=fixed,
         profiles={name: CspProfile(directives) for name, directives in headers.csp.items()},
         tenant_domains={tenant.tenant_id: tenant.domain for tenant in config.tenants},
-        domain_owners=frozenset(tenant.domain for tenant in config.tenants),
+        domain_owners={tenant.domain: tenant.tenant_id for tenant in config.tenants},
     )

@@ -31,6 +31,17 @@ class Route(msgspec.Struct, frozen=True):
     path: str | None = None
     path_prefix: str | None = None
     csp: str = "shell"
+    tenant: str | None = None
+    """The only tenant whose tokens pass."""
+    roles: frozenset[str] = frozenset()
+    """One of these must be in the token."""
+    scopes: frozenset[str] = frozenset()
+    """All of these must be in the token."""
+    token_from: tuple[str, ...] = ("header",)
+    clients: tuple[str, ...] = ()
+    """Names of client certificates; with any, a verified one is required."""
+    shadow: bool = False
+    """Evaluate and record, but let pass."""
 
 
 class _Bucket:

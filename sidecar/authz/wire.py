@@ -13,7 +13,7 @@ from sidecar.authz.decision import Decision, RequestView, Snapshot
 from sidecar.errors import Denied
 from sidecar.headers.tenant import tenant_headers
 from sidecar.pb import ext_authz_pb2 as pb
-from sidecar.reasons import ANSWERS, Answer, Grant, Reason
+from sidecar.reasons import ANSWERS, Answer, Reason
 
 _OK = 0
 _PERMISSION_DENIED = 7
@@ -141,7 +141,9 @@ def _set_metadata(
     fields["reason"].string_value = decision.outcome
     fields["route"].string_value = decision.route
     fields["key_state"].string_value = snapshot.key_state
-    if decision.outcome is Grant.TOKEN_VERIFIED and decision.token is not None:
+    if decision.shadowed is not None:
+        fields["shadow"].string_value = decision.shadowed
+    if decision.token is not None:
         fields["tenant"].string_value = decision.token.claims.tenant_id
     if decision_id is not None:
         fields["decision_id"].string_value = decision_id

@@ -33,6 +33,13 @@ CanonicalPath = Annotated[
     str, Meta(pattern=rf"^/(?:{_SEGMENT}(?:/{_SEGMENT})*/?)?$", max_length=2048)
 ]
 Method = Annotated[str, Meta(pattern=r"^[A-Z]{1,16}$")]
+TokenPlace = Annotated[
+    str, Meta(pattern=r"^(header|websocket|cookie:[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64})$")
+]
+ClientName = Annotated[
+    str,
+    Meta(pattern=r"^(spiffe://[a-z0-9._-]+(/[A-Za-z0-9._-]+)*(/\*)?|[a-z0-9][a-z0-9.-]{0,252})$"),
+]
 Seconds = Annotated[float, Meta(gt=0, le=31_536_000)]
 
 
@@ -156,6 +163,13 @@ class Issuer(Settings, frozen=True):
     keys: KeySourceSettings = VaultKvKeys()
 
 
+class Pii(Settings, frozen=True):
+    """What personal data in claims does: an e-mail address, a telephone number, an IP address."""
+
+    by_name: Literal["deny", "warn", "off"] = "deny"
+    by_value: Literal["deny", "warn", "off"] = "warn"
+
+
 class Tokens(Settings, frozen=True):
     """What an access token must be (SECURITY-MODEL §3)."""
 
@@ -164,6 +178,7 @@ class Tokens(Settings, frozen=True):
     max_lifetime_seconds: Seconds = 900.0
     leeway_seconds: Annotated[float, Meta(ge=0, le=300)] = 30.0
     require_nbf: bool = True
+    pii: Pii = Pii()
 
 
 class Revocations(Settings, frozen=True):
@@ -214,6 +229,12 @@ class Route(Settings, frozen=True):
     path: CanonicalPath | None = None
     path_prefix: CanonicalPath | None = None
     csp: Label = "shell"
+    tenant: Uuid | None = None
+    roles: Annotated[tuple[Text, ...], Meta(max_length=64)] = ()
+    scopes: Annotated[tuple[Text, ...], Meta(max_length=64)] = ()
+    token_from: Annotated[tuple[TokenPlace, ...], Meta(min_length=1, max_length=4)] = ("header",)
+    clients: Annotated[tuple[ClientName, ...], Meta(max_length=256)] = ()
+    shadow: bool = False
 
 
 class Tenant(Settings, frozen=True):
@@ -273,15 +294,30 @@ class StdoutAudit(Settings, frozen=True, tag_field="sink", tag="stdout"):
 
 
 class FileAudit(Settings, frozen=True, tag_field="sink", tag="file"):
-    """Audit lines appended to a file; rotate it from outside and send SIGHUP."""
+    """Audit lines appended to a file.
+
+    Over ``max_bytes`` it is renamed to ``<path>.1`` and so on, ``keep`` of them. With 0 it
+    is never; rotate it from outside and send SIGHUP.
+    """
 
     path: FilePath
+    max_bytes: Annotated[int, Meta(ge=0, le=1_099_511_627_776)] = 0
+    keep: Annotated[int, Meta(ge=1, le=1000)] = 5
+
+
+class OtlpAudit(Settings, frozen=True, tag_field="sink", tag="otlp"):
+    """Audit lines as OpenTelemetry logs, OTLP over HTTP with JSON."""
+
+    url: Annotated[str, Meta(pattern=r"^https?://[^\s]+$", max_length=2048)]
+    ca_file: FilePath | None = None
+    timeout_seconds: Annotated[float, Meta(gt=0, le=60)] = 5.0
 
 
 class Audit(Settings, frozen=True):
     """Where decisions are recorded. Check never waits for it: a full queue drops, and counts."""
 
-    to: StdoutAudit | FileAudit = StdoutAudit()
+    to: StdoutAudit | FileAudit | OtlpAudit = StdoutAudit()
+    sample_allowed: Annotated[float, Meta(ge=0, le=1)] = 1.0
     queue_lines: Annotated[int, Meta(ge=16, le=1_048_576)] = 16_384
 
 

@@ -4,7 +4,7 @@ import ipaddress
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from sidecar.config.model import Config
+from sidecar.config.model import Config, OtlpAudit
 from sidecar.config.problem import Path, Problem
 
 
@@ -16,6 +16,7 @@ def cross_check(config: Config) -> Iterator[Problem]:
     yield from _routes(config)
     yield from _certificates(config)
     yield from _unique("tenant", (("tenants",), (t.tenant_id for t in config.tenants)))
+    yield from _unique("domain", (("tenants",), (t.domain for t in config.tenants)))
 
 
 def _listeners(config: Config) -> Iterator[Problem]:
@@ -61,6 +62,9 @@ def is_loopback(address: str) -> bool:
 def _vault(config: Config) -> Iterator[Problem]:
     if _in_the_clear(config.vault.address):
         yield Problem(("vault", "address"), "must be https: secrets would cross the network")
+    sink = config.audit.to
+    if isinstance(sink, OtlpAudit) and _in_the_clear(sink.url):
+        yield Problem(("audit", "to", "url"), "must be https: audit lines would cross the network")
     webhook = config.alerts.webhook
     if webhook is not None and _in_the_clear(webhook.url):
         yield Problem(("alerts", "webhook", "url"), "must be https: alerts would cross the network")
@@ -85,6 +89,8 @@ def _routes(config: Config) -> Iterator[Problem]:
         where: Path = ("routes", index)
         if (route.path is None) == (route.path_prefix is None):
             yield Problem(where, "needs either path or path_prefix")
+        if route.auth == "none" and (route.roles or route.scopes or route.tenant):
+            yield Problem(where, "asks for roles, scopes or a tenant, and reads no token")
         if route.csp not in config.headers.csp:
             known = ", ".join(sorted(config.headers.csp))
             yield Problem((*where, "csp"), f"names no profile of headers.csp; there are: {known}")

@@ -19,8 +19,8 @@ class SecurityHeaders(NamedTuple):
     profiles: Mapping[str, CspProfile]
     tenant_domains: Mapping[str, str]
     """A tenant's own domain by tenant id."""
-    domain_owners: frozenset[str]
-    """All tenants' domains: a page on one of them is that tenant's, token or no token."""
+    domain_owners: Mapping[str, str]
+    """The owner of each tenant's domain: a page there is that tenant's, token or no token."""
 
     def on_allowed(
         self, profile: str, host: str, tenant_id: str | None

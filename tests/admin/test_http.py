@@ -48,6 +48,10 @@ class Talk:
         return int(head.split()[1]), body
 
 
+def open_descriptors() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
 HEALTH = Health()
 HEALTH.wrong("keys", "no key is loaded")
 
@@ -77,6 +81,7 @@ async def talk(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
         ("POST", "/echo"): echo,
         ("GET", "/later"): later,
         ("GET", "/broken"): broken,
+        ("GET", "/large"): lambda _request: Response(200, b"x" * 100_000),
     }
     address = "127.0.0.1:0" if request.param == "tcp" else f"unix:{tmp_path}/admin.sock"
     server = AdminServer(
@@ -120,8 +125,39 @@ async def test_answers(talk: Talk, method: str, path: str, host: str, status: in
     assert len(talk.faults) == (status == 500)
 
 
-async def test_head_has_no_body(talk: Talk) -> None:
-    assert await talk.get("/livez", "HEAD") == (200, b"")
+@pytest.mark.parametrize("origin", ["https://evil.example", "http://127.0.0.1:9102", "null"])
+async def test_a_page_in_a_browser_can_have_nothing_done(talk: Talk, origin: str) -> None:
+    """A form posted across origins needs no preflight, and its Host is ours."""
+    head = f"POST /keys/refresh HTTP/1.1\r\nHost: 127.0.0.1:9102\r\nOrigin: {origin}\r\n"
+    raw = head + "Content-Length: 0\r\nConnection: close\r\n\r\n"
+    assert (await talk.say(raw.encode())).startswith(b"HTTP/1.1 403 ")
+
+
+HEADS = [
+    ("an answer", "/livez", "localhost", 200),
+    ("an unknown path", "/nope", "localhost", 404),
+    ("no GET there", "/echo", "localhost", 405),
+    ("a rebound name", "/livez", "evil.example", 421),
+    ("a defect", "/broken", "localhost", 500),
+]
+
+
+@pytest.mark.parametrize(
+    ("path", "host", "status"), [h[1:] for h in HEADS], ids=[h[0] for h in HEADS]
+)
+async def test_head_has_no_body(talk: Talk, path: str, host: str, status: int) -> None:
+    assert await talk.get(path, "HEAD", host) == (status, b"")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [("POST", "/livez", b"allow: GET, HEAD"), ("GET", "/echo", b"allow: POST")],
+)
+async def test_a_wrong_method_is_told_the_right_ones(
+    talk: Talk, method: str, path: str, allowed: bytes
+) -> None:
+    raw = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    assert allowed + b"\r\n" in await talk.say(raw.encode())
 
 
 async def test_a_body_and_a_query_arrive(talk: Talk) -> None:
@@ -144,6 +180,11 @@ UGLY = [
         "a body too large",
         b"POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999\r\n\r\n" + b"a" * 70_000,
         b"413",
+    ),
+    (
+        "a HEAD with a body that does not come",
+        b"HEAD /livez HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nab",
+        b"408",
     ),
     (
         "a body that does not come",
@@ -173,12 +214,76 @@ async def test_an_idle_connection_is_closed(talk: Talk) -> None:
 async def test_connections_are_bounded(talk: Talk) -> None:
     opened = [await talk.open() for _ in range(MAX_CONNECTIONS)]
     await asyncio.sleep(0.05)
-    assert await talk.say(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n") == b""
+    assert (await talk.say(b"")).startswith(b"HTTP/1.1 503 ")
     for _, writer in opened:
         writer.close()
         await writer.wait_closed()
     await asyncio.sleep(0.1)
     assert (await talk.get("/livez"))[0] == 200
+
+
+async def test_a_head_sent_byte_by_byte_has_no_more_time_than_another(talk: Talk) -> None:
+    """Slow loris: the time-out is for the whole head, not for each byte."""
+    reader, writer = await talk.open()
+    answer = asyncio.create_task(reader.read())
+    started = asyncio.get_running_loop().time()
+    while not answer.done():
+        writer.write(b"G")
+        await asyncio.sleep(0.02)
+    assert asyncio.get_running_loop().time() - started < 2
+    with contextlib.suppress(ConnectionError):
+        assert (await answer).startswith((b"HTTP/1.1 408 ", b"HTTP/1.1 400 "))
+    writer.close()
+
+
+async def test_peers_that_read_nothing_keep_no_socket(talk: Talk) -> None:
+    """An answer that is not taken is thrown away, and its connection with it."""
+    before = open_descriptors()
+    peers = []
+    for _ in range(10):
+        reader, writer = await talk.open()
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        writer.write(b"GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n" * 100)
+        peers.append((reader, writer))
+    async with asyncio.timeout(5):
+        while open_descriptors() > before + len(peers):
+            await asyncio.sleep(0.05)
+    assert (await talk.get("/livez"))[0] == 200
+    for _, writer in peers:
+        writer.transport.abort()
+
+
+async def test_close_waits_for_no_peer(talk: Talk) -> None:
+    """One that pipelines without end, and one that is silent."""
+    _, silent = await talk.open()
+    reader, writer = await talk.open()
+
+    async def pipeline() -> None:
+        with contextlib.suppress(ConnectionError):
+            while True:
+                writer.write(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n" * 100)
+                await writer.drain()
+                await reader.read(65_536)
+
+    task = asyncio.create_task(pipeline())
+    await asyncio.sleep(0.2)
+    async with asyncio.timeout(2):
+        await talk.server.close()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    for each in (silent, writer):
+        each.transport.abort()
+
+
+async def test_a_unix_socket_is_taken_away_but_not_a_successors(tmp_path: Path) -> None:
+    path = tmp_path / "admin.sock"
+    first, second = (AdminServer(f"unix:{path}", {}, on_fault=lambda _: None) for _ in range(2))
+    await first.start()
+    await second.start()
+    await first.close()
+    assert path.is_socket()
+    await second.close()
+    assert not path.exists()
 
 
 async def test_an_address_in_use_is_a_clear_fault() -> None:

@@ -39,7 +39,7 @@ SECURITY = SecurityHeaders(
     fixed=(("x", "1"),),
     profiles={"p": CspProfile({"connect-src": ("{tenant_domain}",)})},
     tenant_domains={"t1": "one.example"},
-    domain_owners=frozenset({"one.example"}),
+    domain_owners={"one.example": "t1"},
 )
 WHOSE = [
     ("the token's tenant", "edge.example", "t1", "connect-src one.example"),

@@ -40,7 +40,7 @@ def respelt(change: Callable[[bytes], bytes]) -> Make:
 
 
 def hs256_with_public_key(issuer: Issuer) -> bytes:
-    """CVE-2016-5431, CVE-2022-29217: the public key taken for an HMAC secret."""
+    """CVE-2016-5431: the public key taken for an HMAC secret."""
     secret = issuer.private.public_key().public_bytes(
         Encoding.PEM, PublicFormat.SubjectPublicKeyInfo
     )

@@ -1,0 +1,96 @@
+"""Times refusals of one class against each other. Usage: python -m bench.refusal_timing [ROUNDS].
+
+Pairs of tokens that are refused for the same reason, as different from each other as an
+attacker could make them, timed in turn; Welch's t on the samples without their slowest
+tenth. Beyond +-4.5 (the bound of dudect) the two can be told apart.
+"""
+
+import statistics
+import sys
+import time
+from base64 import urlsafe_b64decode
+from collections.abc import Callable
+from typing import NamedTuple
+
+from sidecar.errors import Denied
+from sidecar.tokens.verifier import verify_token
+from tests.minting import NOW, Issuer, b64, policy
+
+DISTINGUISHABLE = 4.5
+KEPT_SHARE = 0.9
+ISSUER = Issuer.generate(kid="key-1-of-the-platform")
+
+
+class Pair(NamedTuple):
+    """Two tokens of one class of refusal."""
+
+    name: str
+    one: bytes
+    other: bytes
+
+
+def pairs() -> list[Pair]:
+    """Build the pairs."""
+    good = ISSUER.mint()
+    head, signature = good.rpartition(b".")[::2]
+    raw = bytearray(urlsafe_b64decode(signature + b"=="))
+    first, last = bytearray(raw), bytearray(raw)
+    first[0] ^= 1
+    last[63] ^= 1
+    far = ISSUER.mint_raw(ISSUER.header(kid="x" * 21), b"{}")
+    near = ISSUER.mint_raw(ISSUER.header(kid="key-1-of-the-platforx"), b"{}")
+    return [
+        Pair(
+            "signature wrong in its first or its last byte",
+            head + b"." + b64(bytes(first)).encode(),
+            head + b"." + b64(bytes(last)).encode(),
+        ),
+        Pair("unknown kid, near or far from a known one", near, far),
+        Pair(
+            "forged for a known or an unknown subject",
+            Issuer.generate(kid=ISSUER.kid).mint(sub="user-42"),
+            Issuer.generate(kid=ISSUER.kid).mint(sub="user-43"),
+        ),
+    ]
+
+
+def timed(token: bytes) -> int:
+    """Return the nanoseconds of one refusal."""
+    started = time.perf_counter_ns()
+    try:
+        verify_token(token, ISSUER.ring, policy(), NOW)
+    except Denied:
+        return time.perf_counter_ns() - started
+    raise AssertionError("a token of this bench verifies")
+
+
+def welch(one: list[int], other: list[int]) -> float:
+    """Return Welch's t."""
+    spread = statistics.variance(one) / len(one) + statistics.variance(other) / len(other)
+    return (statistics.mean(one) - statistics.mean(other)) / spread**0.5
+
+
+def measure(pair: Pair, rounds: int, clock: Callable[[bytes], int] = timed) -> tuple[float, float]:
+    """Return the difference of the means in nanoseconds, and t."""
+    samples: tuple[list[int], list[int]] = ([], [])
+    for number in range(rounds):
+        for side in (0, 1) if number % 2 else (1, 0):
+            samples[side].append(clock((pair.one, pair.other)[side]))
+    kept = [sorted(side)[: int(rounds * KEPT_SHARE)] for side in samples]
+    return statistics.mean(kept[0]) - statistics.mean(kept[1]), welch(kept[0], kept[1])
+
+
+def main() -> int:
+    """Print the table; 1 if a pair can be told apart."""
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5_000
+    apart = 0
+    print(f"{'pair':50} {'difference':>12} {'t':>7}")
+    for pair in pairs():
+        difference, t = measure(pair, rounds)
+        apart += abs(t) > DISTINGUISHABLE
+        print(f"{pair.name:50} {difference:9.0f} ns {t:7.1f}")
+    return 1 if apart else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,127 @@
+"""``sidecar check`` holds requests against a policy; ``explain`` tells a decision's story."""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from sidecar.clock import wall_seconds
+from sidecar.errors import Fault
+
+EXIT_OK, EXIT_WRONG = 0, 1
+MAX_AUDIT_LINE_BYTES = 65_536
+
+
+def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add ``check`` and ``explain``."""
+    check = commands.add_parser(
+        "check",
+        help="evaluate requests offline, or test a policy",
+        description="Evaluate one request against a configuration and print the decision, the "
+        "headers and each step's verdict as JSON; or run a folder of cases and exit 0 only if "
+        "every expectation holds. Nothing is started and nobody is asked.",
+    )
+    check.add_argument("--config", type=Path, required=True, metavar="FILE", help="settings (YAML)")
+    what = check.add_mutually_exclusive_group(required=True)
+    what.add_argument("--request", type=Path, metavar="FILE", help="one case (JSON or YAML)")
+    what.add_argument("--cases", type=Path, metavar="DIR", help="files of cases, with expectations")
+    check.add_argument(
+        "--jwks", type=Path, metavar="FILE", help="keys for real tokens in a request's headers"
+    )
+    check.set_defaults(run=_check)
+    explain = commands.add_parser(
+        "explain",
+        help="find a decision in the audit log",
+        description="Find the audit lines of a decision by the id a client was given.",
+    )
+    explain.add_argument(
+        "id", metavar="ID", help="the decision id, with or without its urn: prefix"
+    )
+    explain.add_argument(
+        "--audit", type=Path, required=True, metavar="FILE", help="the audit log; rotated ones too"
+    )
+    explain.set_defaults(run=_explain)
+
+
+def _check(options: argparse.Namespace) -> int:
+    from sidecar.cli_token import read_text  # noqa: PLC0415 - each command imports what it needs
+    from sidecar.config import load_config  # noqa: PLC0415
+    from sidecar.keys.sources import parse_keys  # noqa: PLC0415
+    from sidecar.offline import Bench, load_case  # noqa: PLC0415
+
+    config = load_config(options.config)
+    keys = parse_keys(read_text(options.jwks), None) if options.jwks else ()
+    bench = Bench(config, keys)
+    if options.request:
+        result = bench.evaluate(load_case(options.request), wall_seconds())
+        steps = [step._asdict() for step in result.steps]
+        print(json.dumps({**msgspec.to_builtins(result), "steps": steps}, indent=2))
+        return EXIT_OK if result.allowed else EXIT_WRONG
+    return _run_cases(bench, options.cases)
+
+
+def _run_cases(bench: Any, folder: Path) -> int:
+    from sidecar.offline import load_suites, problems_of  # noqa: PLC0415
+
+    if not folder.is_dir():
+        raise Fault(f"{folder} is not a folder")
+    held = failed = 0
+    for path, suite in load_suites(folder):
+        for case in suite.cases:
+            result = bench.evaluate(case, wall_seconds())
+            problems = list(problems_of(case, result))
+            held, failed = held + (not problems), failed + bool(problems)
+            if problems:
+                print(f"FAILED {path.name}: {case.name}")
+                for problem in problems:
+                    print(f"    {problem}")
+                for step in result.steps:
+                    print(f"    {'ok ' if step.held else 'NO '} {step.step}: {step.detail}")
+    print(f"{held} held, {failed} failed")
+    return EXIT_WRONG if failed else EXIT_OK
+
+
+def _explain(options: argparse.Namespace) -> int:
+    wanted = options.id.rpartition(":")[2]
+    found = False
+    for path, line in _audit_lines(options.audit):
+        if wanted not in line:
+            continue
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue
+        if entry.get("decision_id") == wanted:
+            found = True
+            _show(path, entry)
+    if not found:
+        print(f"no decision {wanted} in {options.audit} or its rotated files", file=sys.stderr)
+        return EXIT_WRONG
+    return EXIT_OK
+
+
+def _audit_lines(path: Path) -> Iterator[tuple[Path, str]]:
+    """Walk the audit log and what was rotated away, the newest file first."""
+    if not path.exists():
+        raise Fault(f"{path} is not there; is it where audit.to.path points to?")
+    rotated = sorted(path.parent.glob(f"{path.name}.*"), key=lambda each: each.stat().st_mtime)
+    for each in (path, *reversed(rotated)):
+        try:
+            with each.open(encoding="utf-8", errors="replace") as file:
+                while line := file.readline(MAX_AUDIT_LINE_BYTES):
+                    yield each, line
+        except OSError as exc:
+            raise Fault(f"{each} cannot be read: {exc.strerror}") from exc
+
+
+def _show(path: Path, entry: dict[str, Any]) -> None:
+    print(f"decision {entry['decision_id']} ({path})")
+    for name, value in entry.items():
+        if name != "decision_id":
+            shown = ", ".join(value) if isinstance(value, list) else value
+            print(f"  {name:14} {shown}")
+    print(f"  {'what it means':14} docs/reasons.md, {entry.get('reason', '?')}")

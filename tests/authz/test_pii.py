@@ -1,0 +1,105 @@
+"""Personal data in claims: found by name and by value, never shown."""
+
+import time
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sidecar.reasons import Grant, Reason
+from sidecar.tokens.pii import PiiAction, find_pii
+from tests.authz.conftest import Bench
+
+FOUND: list[tuple[str, dict[str, Any], list[str]]] = [
+    ("email by name", {"email": "x"}, ["email email name"]),
+    ("email by name, camel case", {"emailAddress": "x"}, ["emailAddress email name"]),
+    ("phone by name", {"phone_number": 123}, ["phone_number phone name"]),
+    ("phone by its short name", {"msisdn": "1"}, ["msisdn phone name"]),
+    ("IP by name", {"client-ip": "x"}, ["client-ip ip name"]),
+    ("nested", {"profile": {"eMail": "x"}}, ["profile.eMail email name"]),
+    ("in a list of objects", {"contacts": [{"phone": "1"}]}, ["contacts.phone phone name"]),
+    ("email by value", {"sub": "alice@example.com"}, ["sub email value"]),
+    ("mailto", {"c": "mailto:alice@example.com"}, ["c email value"]),
+    ("phone by value", {"c": "+44 20 7946 0958"}, ["c phone value"]),
+    ("tel", {"c": "tel:+14155550123"}, ["c phone value"]),
+    ("IPv4 by value", {"c": "203.0.113.7"}, ["c ip value"]),
+    ("IPv6 by value", {"c": "2001:db8::1"}, ["c ip value"]),
+    ("a network", {"c": "203.0.113.0/24"}, ["c ip value"]),
+    ("in a list", {"groups": ["a", "bob@example.com"]}, ["groups email value"]),
+    ("two of them", {"email": "x", "c": "10.0.0.1"}, ["email email name", "c ip value"]),
+]
+CLEAN: list[tuple[str, dict[str, Any]]] = [
+    ("ordinary claims", {"iss": "https://iam.example", "sub": "user-42", "exp": 1790000000}),
+    ("email_verified", {"email_verified": True}),
+    ("an empty claim", {"email": "", "phone": None}),
+    ("a flag", {"phone": False}),
+    ("a handle", {"sub": "@alice"}),
+    ("a number without plus", {"c": "442079460958"}),
+    ("an UUID", {"tenantId": "7f1c9a52-3f0e-4c8e-9f3b-0d7a8f5d2c11"}),
+    ("a version", {"c": "1.2.3"}),
+    ("a URL with an address in it", {"iss": "https://203.0.113.7/iam"}),
+    ("a word that holds a name", {"shipping": "x", "telephony": "x"}),
+]
+
+
+@pytest.mark.parametrize(("claims", "found"), [f[1:] for f in FOUND], ids=[f[0] for f in FOUND])
+def test_what_is_found(claims: dict[str, Any], found: list[str]) -> None:
+    assert [f"{f.claim} {f.kind} {f.by}" for f in find_pii(claims)] == found
+
+
+@pytest.mark.parametrize("claims", [c[1] for c in CLEAN], ids=[c[0] for c in CLEAN])
+def test_what_is_not(claims: dict[str, Any]) -> None:
+    assert list(find_pii(claims)) == []
+
+
+ACTIONS = [
+    (("deny", "warn"), {"email": "a@b.example"}, Reason.PII_IN_TOKEN, 0),
+    (("deny", "warn"), {"c": "a@b.example"}, Grant.TOKEN_VERIFIED, 1),
+    (("warn", "deny"), {"c": "a@b.example"}, Reason.PII_IN_TOKEN, 0),
+    (("warn", "warn"), {"email": "x", "c": "10.0.0.1"}, Grant.TOKEN_VERIFIED, 2),
+    (("off", "warn"), {"email": "x"}, Grant.TOKEN_VERIFIED, 0),
+    (("off", "off"), {"email": "a@b.example", "c": "10.0.0.1"}, Grant.TOKEN_VERIFIED, 0),
+]
+
+
+@pytest.mark.parametrize(("actions", "claims", "outcome", "warnings"), ACTIONS)
+def test_what_a_finding_does(
+    bench: Bench,
+    actions: tuple[str, str],
+    claims: dict[str, Any],
+    outcome: Reason | Grant,
+    warnings: int,
+) -> None:
+    bench.service.snapshot = msgspec.structs.replace(
+        bench.service.snapshot, pii_names=PiiAction(actions[0]), pii_values=PiiAction(actions[1])
+    )
+    bench.ask(bench.issuer.mint(**claims))
+    decision = bench.last.decision
+    assert decision.outcome is outcome
+    assert len(decision.warnings) == warnings
+    said = decision.detail + "".join(decision.warnings)
+    assert "b.example" not in said
+    assert "10.0.0.1" not in said
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=20,
+)
+
+
+@given(st.dictionaries(st.text(), JSON))
+def test_no_claims_break_the_search(claims: dict[str, Any]) -> None:
+    for finding in find_pii(claims):
+        assert finding.by in {"name", "value"}
+
+
+def test_the_search_takes_no_time_on_hostile_claims() -> None:
+
+    worst = {"a": "+1" + "1 " * 4000, "b": "x" * 64 + "@" + "a." * 3000, "c": ":" * 8000}
+    started = time.perf_counter()
+    list(find_pii(worst))
+    assert time.perf_counter() - started < 0.05

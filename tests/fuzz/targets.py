@@ -1,0 +1,104 @@
+"""Fuzz targets: any bytes in, an answer out, and what must hold of every answer.
+
+Run one with atheris: ``python tests/fuzz/targets.py token tests/fuzz/corpus/token``.
+"""
+
+import sys
+from collections.abc import Callable
+from urllib.parse import unquote
+
+import atheris
+
+with atheris.instrument_imports(include=["sidecar"]):
+    from sidecar.authz.canonical import canonical_host, canonical_path
+    from sidecar.authz.credential import find_token
+    from sidecar.authz.decision import Snapshot
+    from sidecar.authz.pipeline import decide
+    from sidecar.authz.policy import build_snapshot
+    from sidecar.authz.wire import decode_request, encode_allowed, encode_denied
+    from sidecar.config import parse_config
+    from sidecar.errors import Denied
+    from sidecar.tokens.verifier import verify_token
+
+from tests.authz.conftest import CONFIG
+from tests.minting import NOW, Issuer, policy
+
+ISSUER = Issuer.generate()
+SNAPSHOT: Snapshot = build_snapshot(parse_config(CONFIG, "fuzz"), ISSUER.ring)
+
+
+def token(raw: bytes) -> None:
+    """No bytes but a token of the issuer's verify, and no other exception leaves."""
+    try:
+        verify_token(raw, ISSUER.ring, policy(), NOW)
+    except Denied:
+        return
+    raise AssertionError("bytes of a fuzzer verify")
+
+
+def signed(raw: bytes) -> None:
+    """Bytes as header and payload under a good signature: read strictly or refused."""
+    header, _, payload = raw.partition(b"\0")
+    try:
+        claims = verify_token(ISSUER.mint_raw(header, payload), ISSUER.ring, policy(), NOW).claims
+    except Denied:
+        return
+    assert claims.issuer == ISSUER.name
+    assert claims.expires_at - claims.issued_at <= 900
+
+
+def path(raw: bytes) -> None:
+    """A canonical path is canonical, and nothing in it has a second reading."""
+    try:
+        canonical = canonical_path(raw)
+    except Denied:
+        return
+    assert canonical_path(canonical.encode()) == canonical
+    decoded = unquote(canonical, errors="strict")
+    assert decoded.count("/") == canonical.count("/")
+    assert not {".", ".."} & set(decoded.split("/"))
+
+
+def check(raw: bytes) -> None:
+    """Any bytes as a CheckRequest: one answer, never an allow on a protected route."""
+    try:
+        view = decode_request(raw)
+    except Denied:
+        return
+    decision = decide(view, SNAPSHOT, NOW)
+    if decision.allowed:
+        assert decision.route in {"public", "either"}
+        encode_allowed(decision, SNAPSHOT)
+    else:
+        encode_denied(decision, SNAPSHOT, "id")
+
+
+def credential(raw: bytes) -> None:
+    """Header values of any bytes: one token, none, or a refusal."""
+    names = ("authorization", "cookie", "sec-websocket-protocol")
+    headers = dict(zip(names, raw.split(b"\0", 2), strict=False))
+    try:
+        found = find_token(headers, ("header", "cookie:session", "websocket"), 8192)
+    except Denied:
+        return
+    assert found is None or len(found) <= 8192
+
+
+def host(raw: bytes) -> None:
+    """A canonical host is canonical."""
+    try:
+        canonical = canonical_host(raw)
+    except Denied:
+        return
+    assert canonical_host(canonical.encode()) == canonical
+    assert canonical == canonical.lower()
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    target.__name__: target for target in (token, signed, path, check, credential, host)
+}
+
+if __name__ == "__main__":
+    name = sys.argv.pop(1)
+    atheris.Setup(sys.argv, TARGETS[name])
+    atheris.Fuzz()

@@ -5,7 +5,7 @@ PY     := $(VENV)/bin/python
 STAMP  := $(VENV)/.installed
 ARGS   ?=
 
-.PHONY: demo test check fmt lock proto fuzz clean help
+.PHONY: demo test check fmt lock proto fuzz bench clean help
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t12
@@ -40,6 +40,9 @@ lock: $(STAMP)  ## re-resolve requirements/*.in into hashed locks
 
 clean:  ## remove the environment and the caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+
+bench: $(STAMP)  ## what a Check costs, side by side; minutes
+	@$(PY) -m bench.check
 
 SECONDS ?= 60
 fuzz: $(STAMP)  ## fuzz the parsers; SECONDS=600 for longer each

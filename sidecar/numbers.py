@@ -15,6 +15,7 @@ from sidecar.keys.lifecycle import KeyState
 from sidecar.keys.refresher import KeyRefresher
 from sidecar.metrics import Metrics, counter, gauge
 from sidecar.reasons import ANSWERS, Reason
+from sidecar.tokens.cache import TokenCache
 
 _log = logging.getLogger("sidecar.sds")
 
@@ -92,6 +93,14 @@ def key_families(refresher: KeyRefresher, clock: Callable[[], float]) -> Iterato
         keys.add_metric([issuer], count)
     yield keys
     yield gauge("septem_revocations", "Revocations held", len(refresher.view.revocations))
+
+
+def cache_families(cache: TokenCache) -> Iterator[Metric]:
+    """Tell how the memory of verified tokens does."""
+    yield gauge("septem_token_cache_entries", "Verified tokens remembered", len(cache))
+    yield counter("septem_token_cache_hits", "Tokens that were remembered", cache.hits)
+    yield counter("septem_token_cache_misses", "Tokens that were verified", cache.misses)
+    yield counter("septem_token_cache_evictions", "Tokens that made room", cache.evicted)
 
 
 def vault_families(expires_at: float | None, now: float) -> Iterator[Metric]:

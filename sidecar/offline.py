@@ -218,7 +218,7 @@ def _result(
     response = pb.CheckResponse()
     if decision.allowed:
         removed: tuple[str, ...]
-        response.ParseFromString(encode_allowed(decision, snapshot))
+        response.ParseFromString(encode_allowed(decision, snapshot, {}))
         ok = response.ok_response
         status, returned = 200, _flatten(ok.response_headers_to_add)
         trusted, removed = _flatten(ok.headers), tuple(ok.headers_to_remove)

@@ -6,8 +6,10 @@ fields a client can put anything into (a path, a host) and for exceptions of lib
 """
 
 import re
+from functools import lru_cache
 
 MASK = "[redacted]"
+_SHORT = 64
 _SECRETS = re.compile(
     r"""
       # Anything of a JWT's shape, whatever its header's JSON begins with. The look-behind keeps
@@ -27,7 +29,18 @@ def redact(text: str, max_length: int = 1024) -> str:
 
     Masked before it is cut, so that no cut makes a credential unrecognisable.
     """
+    if len(text) <= _SHORT and max_length >= _SHORT:
+        return _redact_short(text)
     masked = _SECRETS.sub(MASK, text[: 16 * max_length])
     if len(masked) > max_length:
         return masked[: max_length - 1] + "…"
     return masked
+
+
+@lru_cache(maxsize=8192)
+def _redact_short(text: str) -> str:
+    """Remember what became of names and paths that come again and again.
+
+    Nothing of a token's length is remembered.
+    """
+    return _SECRETS.sub(MASK, text)

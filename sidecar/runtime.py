@@ -13,7 +13,7 @@ import os
 import random
 import secrets
 import signal
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from functools import partial
 from importlib.metadata import version
@@ -45,13 +45,18 @@ from sidecar.numbers import (
     SdsNumbers,
     alert_families,
     audit_families,
+    cache_families,
     certificate_families,
     key_families,
     observe_decision,
     vault_families,
 )
 from sidecar.reasons import Reason
+from sidecar.tokens.cache import TokenCache
 from sidecar.transport.aio import CHECK_SERVICE, GrpcServer, check_handlers
+from sidecar.transport.h2 import H2Server
+from sidecar.transport.lane import SlowLane
+from sidecar.transport.unary import Limits
 from sidecar.vault.client import VaultClient
 from sidecar.vault.errors import VaultFault
 
@@ -90,7 +95,7 @@ class Runtime:
         self._log_output = log
         self._stop = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._authz: GrpcServer | None = None
+        self._authz: GrpcServer | H2Server | None = None
 
     async def run(self) -> None:
         """Start, serve, drain. Raises the ``Fault`` that made a start impossible."""
@@ -161,13 +166,17 @@ class Runtime:
         return audit
 
     def _check_service(self, audit: AuditLog) -> CheckService:
+        cache = TokenCache(self._config.tokens.cache_entries)
+        self._metrics.add_source(partial(cache_families, cache))
         return CheckService(
             build_snapshot(self._config, EMPTY_RING),
             now=wall_seconds,
             elapsed_ns=elapsed_ns,
-            new_id=_new_id,
+            new_id=_make_ids(),
             observe=partial(observe_decision, self._metrics, audit),
             on_fault=self._on_fault,
+            cache=cache,
+            lane=SlowLane(asyncio.get_running_loop()),
         )
 
     def _make_refresher(
@@ -226,14 +235,23 @@ class Runtime:
         self, stack: AsyncExitStack, service: CheckService, refresher: KeyRefresher
     ) -> None:
         listen = self._config.listen.authz
-
         service.add_observer(partial(_nudge_on_unknown_kid, refresher))
-        server = GrpcServer(
-            listen.address,
-            CHECK_SERVICE,
-            check_handlers(service.handle),
-            max_message_bytes=listen.max_message_bytes,
-        )
+        server: GrpcServer | H2Server
+        if listen.engine == "h2":
+            server = H2Server(
+                listen.address,
+                {f"/{CHECK_SERVICE}/Check": service.handle},
+                limits=Limits(max_message_bytes=listen.max_message_bytes),
+                clock=monotonic_seconds,
+                on_fault=self._on_fault,
+            )
+        else:
+            server = GrpcServer(
+                listen.address,
+                CHECK_SERVICE,
+                check_handlers(service.handle),
+                max_message_bytes=listen.max_message_bytes,
+            )
         await self._start_grpc(stack, server)
         self._authz = server
         self._show_key_state(refresher.view.state)
@@ -280,7 +298,7 @@ class Runtime:
         stack.callback(sds.drain)
         self._spawn(stack, manager.keep_fresh())
 
-    async def _start_grpc(self, stack: AsyncExitStack, server: GrpcServer) -> None:
+    async def _start_grpc(self, stack: AsyncExitStack, server: GrpcServer | H2Server) -> None:
         await server.start()
         stack.push_async_callback(server.stop, self._config.listen.drain_seconds)
         self._health.on_change(
@@ -367,5 +385,17 @@ def _close_audit(audit: AuditLog) -> None:
         _log.error("audit lines were lost at the end: the sink does not take them")
 
 
-def _new_id() -> str:
-    return secrets.token_hex(8)
+def _make_ids() -> Callable[[], str]:
+    """Make decision ids: unique, and telling nothing of how many there were before.
+
+    A random number for the process, and a count scattered over 32 bits by an odd factor.
+    """
+    process = secrets.token_hex(6)
+    count = secrets.randbits(32)
+
+    def new_id() -> str:
+        nonlocal count
+        count += 1
+        return f"{process}{count * 0x9E3779B1 & 0xFFFFFFFF:08x}"
+
+    return new_id

@@ -1,6 +1,7 @@
 """The audit line: a fixed list of fields, redacted when they are written (SECURITY-MODEL §10)."""
 
 from datetime import UTC, datetime
+from functools import lru_cache
 
 import msgspec
 
@@ -67,10 +68,21 @@ class _Line(msgspec.Struct, omit_defaults=True):
 _encoder = msgspec.json.Encoder()
 
 
+def _timestamp(at: float) -> str:
+    """Write RFC 3339 with milliseconds; the second is written once for all of its lines."""
+    milliseconds = int(at * 1000)
+    return f"{_second(milliseconds // 1000)}.{milliseconds % 1000:03}+00:00"
+
+
+@lru_cache(maxsize=4)
+def _second(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
 def encode_entry(entry: AuditEntry) -> bytes:
     """Write one entry as one line of JSON."""
     line = _Line(
-        time=datetime.fromtimestamp(entry.at, UTC).isoformat(timespec="milliseconds"),
+        time=_timestamp(entry.at),
         decision_id=entry.decision_id,
         outcome=entry.outcome,
         reason=entry.reason,

@@ -9,6 +9,7 @@ from sidecar.headers.security import SecurityHeaders
 from sidecar.keys.keyring import KeyRing
 from sidecar.keys.lifecycle import KeyState
 from sidecar.reasons import Grant, Reason
+from sidecar.tokens.cache import Remembered
 from sidecar.tokens.pii import PiiAction
 from sidecar.tokens.revocation import NOTHING_REVOKED, Revocations
 from sidecar.tokens.verifier import TokenPolicy, VerifiedToken
@@ -66,6 +67,8 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     """What was found and let pass: personal data in claims."""
     shadowed: Reason | None = None
     """Why a route in shadow mode would have refused."""
+    remembered: Remembered | None = None
+    """Where answers for this token are kept, if it is remembered."""
 
     @property
     def allowed(self) -> bool:

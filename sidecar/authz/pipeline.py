@@ -7,13 +7,15 @@ In order, each step only after the one before it held:
 3. the client certificate, where the route asks for one (``requirements``);
 4. the credential: exactly one, from where the route looks for it (``credential``);
 5. the token (``sidecar.tokens.verifier``);
-6. what is revoked before its time, personal data in claims;
+6. personal data in claims, and what is revoked before its time;
 7. the tenant, the roles and the scopes that the route asks for (``requirements``).
 
 A credential that is sent where one is optional must be good: a client that believes it
 is signed in is told when it is not. Where none is asked for, none is read.
 
-``decide`` and ``explain`` are the same walk; the second one keeps a record.
+``decide`` and ``explain`` are the same walk; the second one keeps a record. With a cache
+(``sidecar.tokens.cache``) a token that was verified before is not verified again; every
+other step is taken as always, and the decision is the same.
 """
 
 import hashlib
@@ -21,19 +23,22 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import msgspec
+
 from sidecar.authz.canonical import canonical_host, canonical_path
 from sidecar.authz.credential import find_token
 from sidecar.authz.decision import Decision, RequestView, Snapshot
 from sidecar.authz.requirements import check_client, check_grants, check_tenant
-from sidecar.authz.routes import UNMATCHED, Route
+from sidecar.authz.routes import UNMATCHED, Match, Route
 from sidecar.errors import Denied
 from sidecar.keys.lifecycle import KeyState
 from sidecar.reasons import Grant, Reason
+from sidecar.tokens.cache import Remembered, TokenCache
 from sidecar.tokens.pii import Finding, PiiAction, find_pii
 from sidecar.tokens.verifier import VerifiedToken, verify_token
 
 _METHOD = re.compile(rb"[A-Z]{1,32}")
-_DIGEST_DIGITS = 32
+_DIGEST_BYTES = 16
 
 
 class Verdict(NamedTuple):
@@ -44,24 +49,31 @@ class Verdict(NamedTuple):
     detail: str
 
 
-Record = Callable[[Verdict], None]
+class NotNow(Exception):  # noqa: N818 - neither a refusal nor an error
+    """This request needs a verification, and now is not the time for one."""
 
 
 class _Walk:
-    """One request on its way through the steps, and what is known of it by now."""
+    """One request on its way through the steps, and what is known of it by now.
 
-    __slots__ = (
-        "_now", "_record", "_snapshot", "_view",
-        "host", "method", "path", "route", "token", "token_digest", "warnings",
-    )  # fmt: skip
+    Every step is a method; ``_RecordedWalk`` wraps them, so that the walk that explains is
+    the walk that decides, and the one that decides pays nothing for it.
+    """
 
     def __init__(
-        self, view: RequestView, snapshot: Snapshot, now: float, record: Record | None
+        self,
+        view: RequestView,
+        snapshot: Snapshot,
+        now: float,
+        cache: TokenCache | None = None,
+        may_verify: Callable[[], bool] | None = None,
     ) -> None:
         self._view = view
         self._snapshot = snapshot
         self._now = now
-        self._record = record
+        self._cache = cache
+        self._may_verify = may_verify
+        self.remembered: Remembered | None = None
         self.method = self.host = self.path = self.token_digest = ""
         self.route: Route | None = None
         self.token: VerifiedToken | None = None
@@ -69,60 +81,96 @@ class _Walk:
 
     def run(self) -> Grant:
         """Walk; returns the ground on which the request passes, or raises ``Denied``."""
-        self.method = self._step("method", canonical_method, self._view.method)
-        self.host = self._step("host", canonical_host, self._view.host)
-        self.path = self._step("path", canonical_path, self._view.path)
-        self.route = route = self._step("route", self._match)
+        route = self.find_route()
         if route.clients:
-            self._step("client", check_client, self._view.principal, route.clients)
+            self.check_client(route)
         if route.auth == "none":
             return Grant.CLIENT_VERIFIED if route.clients else Grant.PUBLIC
-        raw = self._step("credential", self._find, route)
+        raw = self.find_credential(route)
         if raw is None:
             return Grant.ANONYMOUS
-        self.token_digest = hashlib.sha256(raw).hexdigest()[:_DIGEST_DIGITS]
-        self.token = token = self._step("token", self._verify, raw)
-        self._step("revocation", self._snapshot.revocations.check, token.claims)
-        self._step("personal data", self._check_pii, token)
-        owner = self._snapshot.headers.domain_owners.get(self.host)
-        self._step("tenant", check_tenant, token.claims, route, owner)
-        self._step("roles and scopes", check_grants, token.claims, route)
+        token = self.find_token(raw)
+        self.check_revocation(token)
+        self.check_tenant(token, route)
+        self.check_grants(token, route)
         return Grant.TOKEN_VERIFIED
 
-    def _step(self, name: str, function: Callable[..., Any], *arguments: Any) -> Any:
-        if self._record is None:
-            return function(*arguments)
-        try:
-            result = function(*arguments)
-        except Denied as denied:
-            self._record(Verdict(name, False, str(denied)))
-            raise
-        shown = result.name if isinstance(result, Route) else result
-        self._record(Verdict(name, True, shown if isinstance(shown, str) else ""))
-        return result
+    def find_route(self) -> Route:
+        """Return the route, from memory if this very target came before."""
+        view, routes = self._view, self._snapshot.routes
+        target = (view.method, view.host, view.path.partition(b"?")[0])
+        known = routes.recall(target)
+        if known is None:
+            self.method = self.read_method()
+            self.host = self.read_host()
+            self.path = self.read_path()
+            self.route = self.match()
+            routes.remember(target, Match(self.method, self.host, self.path, self.route))
+            return self.route
+        self.method, self.host, self.path, self.route = known
+        return known.route
 
-    def _match(self) -> Route:
+    def read_method(self) -> str:
+        """Bring the method into its one form."""
+        return canonical_method(self._view.method)
+
+    def read_host(self) -> str:
+        """Bring the host into its one form."""
+        return canonical_host(self._view.host)
+
+    def read_path(self) -> str:
+        """Bring the path into its one form."""
+        return canonical_path(self._view.path)
+
+    def match(self) -> Route:
+        """Find the first route that matches."""
         route = self._snapshot.routes.match(self.method, self.host, self.path)
         if route is None:
             raise Denied(Reason.ROUTE_UNKNOWN, "no route matches this method, host and path")
         return route
 
-    def _find(self, route: Route) -> bytes | None:
+    def check_client(self, route: Route) -> None:
+        """Hold the client's certificate against the route's list."""
+        check_client(self._view.principal, route.clients)
+
+    def find_credential(self, route: Route) -> bytes | None:
+        """Return the one credential, or ``None`` where none is needed and none came."""
         limit = self._snapshot.tokens.max_token_bytes
         raw = find_token(self._view.headers, route.token_from, limit)
         if raw is None and route.auth == "required":
             raise Denied(Reason.TOKEN_MISSING, f"no credential in {', '.join(route.token_from)}")
         return raw
 
-    def _verify(self, raw: bytes) -> VerifiedToken:
+    def find_token(self, raw: bytes) -> VerifiedToken:
+        """Return the verified token, from the cache if these very bytes verified before."""
         snapshot = self._snapshot
-        if not len(snapshot.ring):
+        digest = hashlib.sha256(raw).digest()
+        self.token_digest = digest[:_DIGEST_BYTES].hex()
+        if not snapshot.ring:
             raise Denied(Reason.KEYS_UNAVAILABLE, "no verification key is loaded")
         if snapshot.refuse_degraded and snapshot.key_state is KeyState.DEGRADED:
             raise Denied(Reason.KEYS_DEGRADED, "the keys are older than keys.max_age_seconds")
-        return verify_token(raw, snapshot.ring, snapshot.tokens, self._now)
+        if self._cache is not None:
+            known = self._cache.get(digest, snapshot.ring, snapshot.tokens.claims, self._now)
+            if known is not None:
+                self.remembered = known
+                self.token, self.warnings = known.token, known.warnings
+                return known.token
+            if self._may_verify is not None and not self._may_verify():
+                raise NotNow
+        whole = self.verify(raw)
+        self.check_pii(whole)
+        self.token = token = whole.slimmed()
+        if self._cache is not None:
+            self.remembered = self._cache.put(digest, token, self.warnings, self._now)
+        return token
 
-    def _check_pii(self, token: VerifiedToken) -> None:
+    def verify(self, raw: bytes) -> VerifiedToken:
+        """Hold the token against every rule of ``sidecar.tokens.verifier``."""
+        return verify_token(raw, self._snapshot.ring, self._snapshot.tokens, self._now)
+
+    def check_pii(self, token: VerifiedToken) -> None:
+        """Look for personal data in the claims."""
         snapshot = self._snapshot
         if snapshot.pii_names is PiiAction.OFF and snapshot.pii_values is PiiAction.OFF:
             return
@@ -135,15 +183,90 @@ class _Walk:
                     warnings.append(str(finding))
         self.warnings = tuple(warnings)
 
+    def check_revocation(self, token: VerifiedToken) -> None:
+        """Refuse what is revoked before its time."""
+        self._snapshot.revocations.check(token.claims)
+
+    def check_tenant(self, token: VerifiedToken, route: Route) -> None:
+        """Hold the token's tenant against the route's and the host's."""
+        owner = self._snapshot.headers.domain_owners.get(self.host)
+        if owner is not None or route.tenant is not None:
+            check_tenant(token.claims, route, owner)
+
+    def check_grants(self, token: VerifiedToken, route: Route) -> None:
+        """Hold the token's roles and scopes against the route's."""
+        if route.roles or route.scopes:
+            check_grants(token.claims, route)
+
     def _action_on(self, finding: Finding) -> PiiAction:
         return self._snapshot.pii_names if finding.by == "name" else self._snapshot.pii_values
 
 
+_STEPS = {
+    "read_method": "method",
+    "read_host": "host",
+    "read_path": "path",
+    "match": "route",
+    "check_client": "client",
+    "find_credential": "credential",
+    "verify": "token",
+    "check_pii": "personal data",
+    "check_revocation": "revocation",
+    "check_tenant": "tenant",
+    "check_grants": "roles and scopes",
+}
+"""The steps that are recorded, and what they are called for people."""
+
+
+class _RecordedWalk(_Walk):
+    """A walk that keeps each step's verdict. It remembers nothing, so that every step runs."""
+
+    def __init__(self, view: RequestView, snapshot: Snapshot, now: float) -> None:
+        fresh = msgspec.structs.replace(snapshot, routes=snapshot.routes.without_memory())
+        super().__init__(view, fresh, now)
+        self.verdicts: list[Verdict] = []
+        for method, step in _STEPS.items():
+            setattr(self, method, self._recorded(step, getattr(self, method)))
+
+    def _recorded(self, step: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*arguments: Any) -> Any:
+            try:
+                result = function(*arguments)
+            except Denied as denied:
+                self.verdicts.append(Verdict(step, False, str(denied)))
+                raise
+            shown = result.name if isinstance(result, Route) else result
+            self.verdicts.append(Verdict(step, True, shown if isinstance(shown, str) else ""))
+            return result
+
+        return run
+
+
 def decide(
-    view: RequestView, snapshot: Snapshot, now: float, record: Record | None = None
+    view: RequestView,
+    snapshot: Snapshot,
+    now: float,
+    cache: TokenCache | None = None,
+    may_verify: Callable[[], bool] | None = None,
 ) -> Decision:
-    """Decide one request at ``now`` (Unix seconds). Raises nothing: a refusal is a value."""
-    walk = _Walk(view, snapshot, now, record)
+    """Decide one request at ``now`` (Unix seconds). A refusal is a value, not an exception.
+
+    ``may_verify`` is asked before a token is verified that ``cache`` does not hold; where it
+    says no, ``NotNow`` is raised and the request is to be decided again, later.
+    """
+    return _decide(_Walk(view, snapshot, now, cache, may_verify))
+
+
+def explain(
+    view: RequestView, snapshot: Snapshot, now: float
+) -> tuple[Decision, tuple[Verdict, ...]]:
+    """Decide, and return each step's verdict beside the decision."""
+    walk = _RecordedWalk(view, snapshot, now)
+    decision = _decide(walk)
+    return decision, tuple(walk.verdicts)
+
+
+def _decide(walk: _Walk) -> Decision:
     outcome: Reason | Grant
     detail, shadowed = "", None
     try:
@@ -153,28 +276,21 @@ def decide(
         if walk.route is not None and walk.route.shadow:
             outcome, shadowed = Grant.SHADOW, denied.reason
     trusted = outcome is Grant.TOKEN_VERIFIED
+    route = walk.route
     return Decision(
-        outcome=outcome,
-        detail=detail,
-        route=walk.route.name if walk.route is not None else UNMATCHED,
-        method=walk.method,
-        host=walk.host,
-        path=walk.path,
-        csp=walk.route.csp if walk.route is not None else "",
-        token=walk.token if trusted else None,
-        token_digest=walk.token_digest,
-        warnings=walk.warnings,
-        shadowed=shadowed,
+        outcome,
+        detail,
+        route.name if route is not None else UNMATCHED,
+        walk.method,
+        walk.host,
+        walk.path,
+        route.csp if route is not None else "",
+        walk.token if trusted else None,
+        walk.token_digest,
+        walk.warnings,
+        shadowed,
+        walk.remembered if trusted else None,
     )
-
-
-def explain(
-    view: RequestView, snapshot: Snapshot, now: float
-) -> tuple[Decision, tuple[Verdict, ...]]:
-    """Decide, and return each step's verdict beside the decision."""
-    verdicts: list[Verdict] = []
-    decision = decide(view, snapshot, now, verdicts.append)
-    return decision, tuple(verdicts)
 
 
 def canonical_method(raw: bytes) -> str:

@@ -1,14 +1,16 @@
 """Check as one function of bytes, so that any transport can carry it."""
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import NamedTuple, Protocol
 
 from sidecar.authz.decision import Decision, RequestView, Snapshot
-from sidecar.authz.pipeline import decide
-from sidecar.authz.wire import decode_request, encode_allowed, encode_denied
+from sidecar.authz.pipeline import NotNow, decide
+from sidecar.authz.wire import Parts, SharedKey, decode_request, encode_allowed, encode_denied
 from sidecar.clock import Now
 from sidecar.errors import Denied
 from sidecar.reasons import Reason
+from sidecar.tokens.cache import TokenCache
 
 
 class Outcome(NamedTuple):
@@ -23,15 +25,35 @@ class Outcome(NamedTuple):
     key_state: str
 
 
+class Lane(Protocol):
+    """Gives expensive work its turns; ``sidecar.transport.lane`` does."""
+
+    def free(self) -> bool:
+        """Take this turn, if nobody has."""
+
+    def later(self, function: Callable[[], bytes]) -> Awaitable[bytes]:
+        """Run it when its turn comes."""
+
+
 class CheckService:
-    """Answers Checks from memory. Not a coroutine in sight: nothing here can wait.
+    """Answers Checks from memory, each in one go.
 
     ``snapshot`` is replaced by the runtime, whole, between two Checks. ``observe`` is
     called with every outcome and must return at once. ``on_fault`` gets the exceptions
     that should not have been; their requests are refused with ``internal_fault``.
     """
 
-    __slots__ = ("_elapsed_ns", "_new_id", "_now", "_observers", "_on_fault", "snapshot")
+    __slots__ = (
+        "_elapsed_ns",
+        "_lane",
+        "_new_id",
+        "_now",
+        "_observers",
+        "_on_fault",
+        "_shared",
+        "cache",
+        "snapshot",
+    )
 
     def __init__(
         self,
@@ -42,8 +64,13 @@ class CheckService:
         new_id: Callable[[], str],
         observe: Callable[[Outcome], None],
         on_fault: Callable[[Exception], None],
+        cache: TokenCache | None = None,
+        lane: Lane | None = None,
     ) -> None:
         self.snapshot = snapshot
+        self.cache = cache
+        self._lane = lane
+        self._shared: dict[SharedKey, Parts] = {}
         self._now = now
         self._elapsed_ns = elapsed_ns
         self._new_id = new_id
@@ -54,21 +81,36 @@ class CheckService:
         """Tell one more about every outcome."""
         self._observers.append(observe)
 
-    def handle(self, raw: bytes) -> bytes:
-        """Answer one serialised ``CheckRequest`` with one ``CheckResponse``. Never raises."""
+    def handle(self, raw: bytes) -> bytes | Awaitable[bytes]:
+        """Answer one serialised ``CheckRequest`` with one ``CheckResponse``. Never raises.
+
+        With a lane, a request that needs a signature check may have to wait for its turn;
+        everything else is answered at once.
+        """
+        lane = self._lane
+        if lane is None:
+            return self._answer(raw, None)
+        try:
+            return self._answer(raw, lane.free)
+        except NotNow:
+            return lane.later(partial(self._answer, raw, None))
+
+    def _answer(self, raw: bytes, may_verify: Callable[[], bool] | None) -> bytes:
         started_ns = self._elapsed_ns()
         now = self._now()
         snapshot = self.snapshot
         view: RequestView | None = None
         try:
             view = decode_request(raw)
-            decision = decide(view, snapshot, now)
+            decision = decide(view, snapshot, now, self.cache, may_verify)
             decision_id = self._new_id()
             answer = (
-                encode_allowed(decision, snapshot)
+                encode_allowed(decision, snapshot, self._shared)
                 if decision.allowed
                 else encode_denied(decision, snapshot, decision_id)
             )
+        except NotNow:
+            raise
         except Denied as denied:
             decision = Decision(denied.reason, denied.detail)
             decision_id = self._new_id()

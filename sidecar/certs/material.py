@@ -14,11 +14,12 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     PublicFormat,
 )
-from cryptography.x509.oid import ExtensionOID
 
 from sidecar.errors import Fault
 
 _MAX_CHAIN = 10
+_CLOCK_SKEW_SECONDS = 60.0
+"""How far the CA's clock may be ahead of ours. Envoy's clients have clocks of their own."""
 
 
 class MaterialFault(Fault):
@@ -53,8 +54,8 @@ def check_material(
 ) -> Material:
     """Build ``Material`` of what a CA returned, or raise ``MaterialFault``.
 
-    The key must be the leaf's, every link must be signed by the next, the leaf must be
-    valid now and must cover every wanted name.
+    The key must be the leaf's, every link must be signed by the next, which must be a CA,
+    the leaf must be valid now, be no CA itself and cover every wanted name.
     """
     try:
         chain = x509.load_pem_x509_certificates(chain_pem.encode("ascii", "replace"))
@@ -63,14 +64,21 @@ def check_material(
     if not 0 < len(chain) <= _MAX_CHAIN:
         raise MaterialFault(f"the CA's answer has {len(chain)} certificates")
     leaf = chain[0]
-    _check_key(leaf, key)
-    _check_links(chain)
-    names = _dns_names(leaf)
+    try:
+        _check_key(leaf, key)
+        _check_links(chain)
+        names = _dns_names(leaf)
+    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+        raise MaterialFault(
+            "the CA's answer has an extension or a key that can't be read"
+        ) from None
     if missing := [name for name in wanted if name not in names]:
         raise MaterialFault(f"the certificate does not cover {', '.join(missing)}")
     not_before, not_after = _seconds(leaf.not_valid_before_utc), _seconds(leaf.not_valid_after_utc)
     if now >= not_after:
         raise MaterialFault("the certificate has expired")
+    if now < not_before - _CLOCK_SKEW_SECONDS:
+        raise MaterialFault("the certificate is not valid yet: is a clock wrong?")
     return Material(
         chain_pem=b"".join(each.public_bytes(Encoding.PEM) for each in _without_root(chain)),
         key_pem=key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
@@ -88,11 +96,22 @@ def _check_key(leaf: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
 
 
 def _check_links(chain: Sequence[x509.Certificate]) -> None:
+    if _is_ca(chain[0]):
+        raise MaterialFault("the certificate is a CA's; it must be a server's")
     for certificate, issuer in pairwise(chain):
+        if not _is_ca(issuer):
+            raise MaterialFault("the chain does not build: an issuer is no CA")
         try:
             certificate.verify_directly_issued_by(issuer)
         except (ValueError, TypeError, InvalidSignature):
             raise MaterialFault("the chain does not build: a link is not the next one's") from None
+
+
+def _is_ca(certificate: x509.Certificate) -> bool:
+    try:
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except x509.ExtensionNotFound:
+        return False
 
 
 def _without_root(chain: Sequence[x509.Certificate]) -> Sequence[x509.Certificate]:
@@ -103,11 +122,10 @@ def _without_root(chain: Sequence[x509.Certificate]) -> Sequence[x509.Certificat
 
 def _dns_names(leaf: x509.Certificate) -> tuple[str, ...]:
     try:
-        extension = leaf.extensions.get_extension_for_oid(ExtensionOID.SUBJECT_ALTERNATIVE_NAME)
+        extension = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     except x509.ExtensionNotFound:
         return ()
-    names: x509.SubjectAlternativeName = extension.value  # type: ignore[assignment]
-    return tuple(names.get_values_for_type(x509.DNSName))
+    return tuple(extension.value.get_values_for_type(x509.DNSName))
 
 
 def _seconds(moment: datetime) -> float:

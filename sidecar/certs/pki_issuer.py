@@ -1,5 +1,6 @@
 """Certificates from Vault PKI: the key is made here, and only a CSR leaves (SECURITY-MODEL §9)."""
 
+import ipaddress
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -12,6 +13,14 @@ from cryptography.x509.oid import NameOID
 from sidecar.certs.material import Material, check_material
 from sidecar.clock import Now
 from sidecar.config import model
+from sidecar.errors import Fault
+
+_MAX_COMMON_NAME = 64
+"""RFC 5280, appendix A (ub-common-name). A longer name stands among the SANs only."""
+
+
+class CsrFault(Fault):
+    """No certificate can be asked for with these names."""
 
 
 class CertificateSigner(Protocol):
@@ -53,8 +62,15 @@ class PkiIssuer:
 
 
 def make_csr(key: ec.EllipticCurvePrivateKey, names: Sequence[str]) -> str:
-    """Return a CSR (RFC 2986) for DNS names; the first is the common name too."""
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
+    """Return a CSR (RFC 2986) for DNS names; the first is the common name too, where it fits.
+
+    Raises ``CsrFault`` for an address: it would be certified as the name it is not.
+    """
+    for name in names:
+        if _is_address(name):
+            raise CsrFault(f"{name} is an address; certificates are for host names")
+    short = len(names[0]) <= _MAX_COMMON_NAME
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])] if short else [])
     request = (
         x509.CertificateSigningRequestBuilder(subject)
         .add_extension(
@@ -63,3 +79,11 @@ def make_csr(key: ec.EllipticCurvePrivateKey, names: Sequence[str]) -> str:
         .sign(key, hashes.SHA256())
     )
     return request.public_bytes(Encoding.PEM).decode("ascii")
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True

@@ -11,6 +11,8 @@ SHORT_LIFE_SHARE = 2 / 3
 JITTER_SHARE = 0.1
 FIRST_RETRY_SECONDS = 10.0
 MAX_RETRY_SECONDS = 3600.0
+MIN_PAUSE_SECONDS = 10.0
+"""Between two renewals of one certificate, however short the life that the CA gives."""
 
 
 def renew_at(not_before: float, not_after: float, jitter: float) -> float:

@@ -52,7 +52,7 @@ class AuthzListen(Settings, frozen=True):
 
     address: Address = "127.0.0.1:9100"
     max_message_bytes: Annotated[int, Meta(ge=4096, le=67_108_864)] = 4_194_304
-    engine: Literal["grpcio"] = "grpcio"
+    engine: Literal["h2", "grpcio"] = "h2"
 
 
 class SdsListen(Settings, frozen=True):
@@ -178,6 +178,7 @@ class Tokens(Settings, frozen=True):
     max_lifetime_seconds: Seconds = 900.0
     leeway_seconds: Annotated[float, Meta(ge=0, le=300)] = 30.0
     require_nbf: bool = True
+    cache_entries: Annotated[int, Meta(ge=0, le=16_777_216)] = 65_536
     pii: Pii = Pii()
 
 

@@ -22,14 +22,14 @@ class SecurityHeaders(NamedTuple):
     domain_owners: Mapping[str, str]
     """The owner of each tenant's domain: a page there is that tenant's, token or no token."""
 
-    def on_allowed(
-        self, profile: str, host: str, tenant_id: str | None
-    ) -> tuple[tuple[str, str], ...]:
-        """Return what to set on the application's response."""
+    def domain_of(self, host: str, tenant_id: str | None) -> str | None:
+        """Return the tenant's own domain that a page of this host and tenant may name."""
         domain = self.tenant_domains.get(tenant_id) if tenant_id is not None else None
-        if domain is None and host in self.domain_owners:
-            domain = host
-        return (*self.fixed, (CSP, self.profiles[profile].render(domain)))
+        return host if domain is None and host in self.domain_owners else domain
+
+    def on_allowed(self, profile: str, tenant_domain: str | None) -> tuple[tuple[str, str], ...]:
+        """Return what to set on the application's response."""
+        return (*self.fixed, (CSP, self.profiles[profile].render(tenant_domain)))
 
     def on_denied(self) -> tuple[tuple[str, str], ...]:
         """Return what goes with a refusal of ours: nothing may load, frame or cache it."""

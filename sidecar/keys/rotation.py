@@ -38,7 +38,7 @@ class IssuerKeys:
 
     def refresh(self, listed: Iterable[VerificationKey], now: float) -> None:
         """Take what the source states now."""
-        fresh = {key.kid: key for key in listed}
+        fresh = {key.kid: self._known(key) for key in listed}
         appeared = fresh.keys() - self._listed.keys() - self._retired.keys()
         vanished = self._listed.keys() - fresh.keys()
         for kid in vanished:
@@ -49,6 +49,15 @@ class IssuerKeys:
         while len(self._retired) > MAX_RETIRED:
             del self._retired[next(iter(self._retired))]
         self._listed = fresh
+
+    def _known(self, key: VerificationKey) -> VerificationKey:
+        """Return the object held already for an equal key: tokens are remembered by it."""
+        held = self._listed.get(key.kid)
+        if held is None and key.kid in self._retired:
+            held = self._retired[key.kid].key
+        if held is not None and held.public == key.public:
+            return held
+        return key
 
     def expire(self, now: float) -> bool:
         """Let go of replaced keys whose window has passed; True if there were any."""

@@ -1,109 +1,102 @@
-"""Secrets as Envoy's protobuf, and the discovery messages that carry them.
+"""Secrets as Envoy's protobuf.
 
 Built with envoy-data-plane, whose import costs half a second and 16 MB: this module is
 imported by a process that serves SDS and by no other. A resource is encoded once when it
 changes, and sent to every stream as those bytes.
+
+``version`` must change with the content and be the same for the same content in every
+process, or a reconnecting Envoy is sent what it has, or worse, not sent what it lacks: a
+serial, a digest of public content, or the version of an entry in Vault; never a digest of
+a password.
 """
+
+from collections.abc import Mapping, Sequence
 
 from envoy_data_plane.envoy.config.core.v3 import DataSource
 from envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 import (
     CertificateValidationContext,
+    GenericSecret,
     Secret,
+    SubjectAltNameMatcher,
+    SubjectAltNameMatcherSanType,
     TlsCertificate,
+    TlsSessionTicketKeys,
 )
-from envoy_data_plane.envoy.service.discovery.v3 import (
-    DeltaDiscoveryRequest,
-    DeltaDiscoveryResponse,
-    DiscoveryRequest,
-    DiscoveryResponse,
-)
-from envoy_data_plane.envoy.service.discovery.v3 import Resource as DeltaResource
-from envoy_data_plane.google.protobuf import Any
+from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
 
-from sidecar.sds.subscription import (
-    DeltaAnswer,
-    DeltaRequest,
-    Resource,
-    SotwAnswer,
-    SotwRequest,
-)
+from sidecar.errors import Fault
+from sidecar.sds.subscription import Resource
 
 SECRET_TYPE = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"  # noqa: S105
+TICKET_KEY_BYTES = 80
+"""What Envoy wants of a session-ticket key (``TlsSessionTicketKeys.keys``)."""
+
+
+class ResourceFault(Fault):
+    """A secret is not what Envoy would accept."""
 
 
 def tls_certificate(name: str, version: str, chain_pem: bytes, key_pem: bytes) -> Resource:
     """Encode a certificate with its private key (``Secret.tls_certificate``)."""
-    certificate = TlsCertificate(
-        certificate_chain=DataSource(inline_bytes=chain_pem),
-        private_key=DataSource(inline_bytes=key_pem),
+    certificate = TlsCertificate(certificate_chain=_inline(chain_pem), private_key=_inline(key_pem))
+    return _resource(version, Secret(name=name, tls_certificate=certificate))
+
+
+def validation_context(
+    name: str,
+    version: str,
+    bundle_pem: bytes,
+    *,
+    uris: Sequence[str] = (),
+    dns_names: Sequence[str] = (),
+    spki_pins: Sequence[str] = (),
+    crl_pem: bytes | None = None,
+) -> Resource:
+    """Encode how peers are verified (``Secret.validation_context``).
+
+    ``bundle_pem`` holds the roots; two during a CA's rotation. A peer must carry one of
+    ``uris`` (SPIFFE IDs) or ``dns_names`` as SAN, if there are any, exactly; and one of
+    ``spki_pins`` (base64 of the SHA-256 of the key, RFC 7469), if there are any. A CRL
+    must cover every CA of the chain: Envoy refuses chains of which it knows none.
+    """
+    kinds = SubjectAltNameMatcherSanType
+    wanted = [(kinds.URI, uri) for uri in uris] + [(kinds.DNS, each) for each in dns_names]
+    context = CertificateValidationContext(
+        trusted_ca=_inline(bundle_pem),
+        match_typed_subject_alt_names=[
+            SubjectAltNameMatcher(san_type=kind, matcher=StringMatcher(exact=value))
+            for kind, value in wanted
+        ],
+        verify_certificate_spki=list(spki_pins),
+        crl=_inline(crl_pem) if crl_pem is not None else None,
     )
-    return Resource(name, version, bytes(Secret(name=name, tls_certificate=certificate)))
+    return _resource(version, Secret(name=name, validation_context=context))
 
 
-def trusted_ca(name: str, version: str, bundle_pem: bytes) -> Resource:
-    """Encode the roots that peers are verified against (``Secret.validation_context``)."""
-    context = CertificateValidationContext(trusted_ca=DataSource(inline_bytes=bundle_pem))
-    return Resource(name, version, bytes(Secret(name=name, validation_context=context)))
+def session_ticket_keys(name: str, version: str, keys: Sequence[bytes]) -> Resource:
+    """Encode session-ticket keys (``Secret.session_ticket_keys``).
 
-
-def read_sotw(raw: bytes) -> tuple[str, str, SotwRequest]:
-    """Parse a ``DiscoveryRequest``: the node's id, the type URL and the rest."""
-    request = DiscoveryRequest.parse(raw)
-    error = request.error_detail
-    return (
-        request.node.id if request.node else "",
-        request.type_url,
-        SotwRequest(
-            names=tuple(request.resource_names),
-            nonce=request.response_nonce,
-            error=None if error is None else error.message,
-        ),
-    )
-
-
-def write_sotw(answer: SotwAnswer) -> bytes:
-    """Serialise a ``DiscoveryResponse``."""
-    return bytes(
-        DiscoveryResponse(
-            version_info=answer.version,
-            nonce=answer.nonce,
-            type_url=SECRET_TYPE,
-            resources=[_any(resource) for resource in answer.resources],
+    The first encrypts, all decrypt. Raises ``ResourceFault`` for a key of another length.
+    """
+    if not keys or any(len(key) != TICKET_KEY_BYTES for key in keys):
+        raise ResourceFault(
+            f"{name}: session-ticket keys must be one or more of {TICKET_KEY_BYTES} bytes each"
         )
-    )
+    secret = TlsSessionTicketKeys(keys=[_inline(key) for key in keys])
+    return _resource(version, Secret(name=name, session_ticket_keys=secret))
 
 
-def read_delta(raw: bytes) -> tuple[str, str, DeltaRequest]:
-    """Parse a ``DeltaDiscoveryRequest``: the node's id, the type URL and the rest."""
-    request = DeltaDiscoveryRequest.parse(raw)
-    error = request.error_detail
-    return (
-        request.node.id if request.node else "",
-        request.type_url,
-        DeltaRequest(
-            subscribe=tuple(request.resource_names_subscribe),
-            unsubscribe=tuple(request.resource_names_unsubscribe),
-            initial_versions=dict(request.initial_resource_versions),
-            nonce=request.response_nonce,
-            error=None if error is None else error.message,
-        ),
-    )
+def generic_secret(name: str, version: str, secrets: Mapping[str, bytes]) -> Resource:
+    """Encode named values (``Secret.generic_secret``): one under ``""`` is *the* secret."""
+    named = {key: _inline(value) for key, value in secrets.items() if key}
+    single = _inline(secrets[""]) if "" in secrets else None
+    secret = GenericSecret(secret=single, secrets=named)
+    return _resource(version, Secret(name=name, generic_secret=secret))
 
 
-def write_delta(answer: DeltaAnswer) -> bytes:
-    """Serialise a ``DeltaDiscoveryResponse``."""
-    return bytes(
-        DeltaDiscoveryResponse(
-            nonce=answer.nonce,
-            type_url=SECRET_TYPE,
-            resources=[
-                DeltaResource(name=each.name, version=each.version, resource=_any(each))
-                for each in answer.resources
-            ],
-            removed_resources=list(answer.removed),
-        )
-    )
+def _inline(content: bytes) -> DataSource:
+    return DataSource(inline_bytes=content)
 
 
-def _any(resource: Resource) -> Any:
-    return Any(type_url=SECRET_TYPE, value=resource.body)
+def _resource(version: str, secret: Secret) -> Resource:
+    return Resource(secret.name, version, bytes(secret))

@@ -9,21 +9,35 @@ values in and out:
 
 The rules that matter here, in both:
 
+- An answer carries one resource. Envoy accepts or refuses an answer as a whole, so that
+  a bad secret among good ones would hold them back, and its refusal would name none.
 - A request with a nonce that is not the latest answer's is stale. In state of the world
-  it says nothing at all; in delta only its acknowledgement is void.
-- A refusal (NACK) is noted and nothing is sent again because of it: the same bytes would
-  be refused again, for ever. The next version of the resource is sent as usual.
+  its names say nothing; in delta names always count. A refusal (NACK) counts in both as
+  long as its answer is remembered: answers overlap.
+- A refusal is noted and nothing is sent again because of it: the same bytes would be
+  refused again, for ever. The next version of the resource is sent as usual.
 - A stream that begins anew may carry versions and nonces of a process that is gone.
-  What the client says it holds in the version we hold is not sent again (delta).
+  What its first request says it holds in the version we hold is not sent again (delta).
+- There is no wildcard: a client gets the secrets that it names.
+
+What is to be looked at is kept in ``_due``, so that the change of one name costs nothing
+for the others of its stream.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from sidecar.errors import Fault
 
 MAX_NAMES = 100_000
 MAX_NAME_LENGTH = 512
+MAX_REMOVED = 1000
+"""Removals in one answer; the rest goes into the next."""
+_MIN_REMEMBERED = 64
+
+_Due = OrderedDict[str, None]
+"""Names to be looked at, in order; a plain dict is slow to empty from its front."""
 
 
 class SubscriptionFault(Fault):
@@ -52,9 +66,9 @@ Lookup = Callable[[str], Resource | Pending | None]
 
 
 class Nack(NamedTuple):
-    """A client's refusal, in its own words."""
+    """A client's refusal: of which resource, and in its own words."""
 
-    nonce: str
+    name: str
     message: str
 
 
@@ -85,50 +99,81 @@ class DeltaRequest(NamedTuple):
 
 
 class DeltaAnswer(NamedTuple):
-    """The part of a ``DeltaDiscoveryResponse`` that varies."""
+    """The part of a ``DeltaDiscoveryResponse`` that varies: one resource, or removals."""
 
     nonce: str
     resources: tuple[Resource, ...]
     removed: tuple[str, ...]
 
 
+class _Answers:
+    """The answers given and not yet acknowledged: the nonce of each, and its resource."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._open: OrderedDict[str, str] = OrderedDict()
+
+    @property
+    def latest(self) -> str:
+        """The nonce of the last answer; empty before the first."""
+        return str(self._count) if self._count else ""
+
+    def begin(self, about: str, subscribed: int) -> str:
+        """Return the nonce of a new answer. A client that acknowledges nothing costs little."""
+        self._count += 1
+        self._open[self.latest] = about
+        while len(self._open) > _MIN_REMEMBERED + 2 * subscribed:
+            self._open.popitem(last=False)
+        return self.latest
+
+    def settle(self, nonce: str, error: str | None) -> Nack | None:
+        """Take an acknowledgement or a refusal of an answer that is still remembered."""
+        about = self._open.pop(nonce, None)
+        return None if about is None or error is None else Nack(about, error)
+
+
 class SotwSubscription:
     """One client's subscription to one type, state of the world."""
 
     def __init__(self) -> None:
-        self._names: tuple[str, ...] = ()
-        self._sent: dict[str, str] = {}
-        self._nonce = 0
+        self._sent: dict[str, str | None] = {}
+        """Every name subscribed to, with the version it was sent in, if it was."""
+        self._due: _Due = OrderedDict()
+        self._answers = _Answers()
 
     @property
-    def names(self) -> Iterable[str]:
+    def names(self) -> Collection[str]:
         """The names subscribed to."""
-        return self._names
+        return self._sent.keys()
 
     def receive(self, request: SotwRequest) -> Nack | None:
-        """Take a request; returns the refusal, if it is one."""
-        if self._nonce and request.nonce and request.nonce != str(self._nonce):
-            return None
-        _check_names(request.names, 0)
-        self._names = tuple(dict.fromkeys(request.names))
-        wanted = set(self._names)
-        self._sent = {name: version for name, version in self._sent.items() if name in wanted}
-        if request.error is None:
-            return None
-        return Nack(request.nonce, request.error)
+        """Take a request; returns the refusal, if it is one. Raises ``SubscriptionFault``."""
+        _check_names(request.names, len(request.names))
+        latest = self._answers.latest
+        nack = self._answers.settle(request.nonce, request.error)
+        if latest and request.nonce and request.nonce != latest:
+            return nack
+        new = [name for name in request.names if name not in self._sent]
+        self._sent = {name: self._sent.get(name) for name in request.names}
+        for name in [name for name in self._due if name not in self._sent]:
+            del self._due[name]
+        self._due.update(dict.fromkeys(new))
+        return nack
+
+    def mark(self, name: str) -> bool:
+        """Note that a resource changed; tells whether this client has to hear of it."""
+        return _mark(name, self._sent, self._due)
 
     def answer(self, lookup: Lookup) -> SotwAnswer | None:
-        """Return what has changed for this client since its last answer, or ``None``."""
-        changed = []
-        for name in self._names:
+        """Return the next answer, or ``None`` if nothing is due. Call until ``None``."""
+        while self._due:
+            name, _ = self._due.popitem(last=False)
             resource = lookup(name)
-            if isinstance(resource, Resource) and self._sent.get(name) != resource.version:
+            if isinstance(resource, Resource) and self._sent[name] != resource.version:
                 self._sent[name] = resource.version
-                changed.append(resource)
-        if not changed:
-            return None
-        self._nonce += 1
-        return SotwAnswer(changed[-1].version, str(self._nonce), tuple(changed))
+                nonce = self._answers.begin(name, len(self._sent))
+                return SotwAnswer(resource.version, nonce, (resource,))
+        return None
 
 
 class DeltaSubscription:
@@ -139,48 +184,67 @@ class DeltaSubscription:
 
     def __init__(self) -> None:
         self._sent: dict[str, str | None] = {}
-        self._nonce = 0
+        self._due: _Due = OrderedDict()
+        self._answers = _Answers()
+        self._begun = False
 
     @property
-    def names(self) -> Iterable[str]:
+    def names(self) -> Collection[str]:
         """The names subscribed to."""
-        return self._sent
+        return self._sent.keys()
 
     def receive(self, request: DeltaRequest) -> Nack | None:
-        """Take a request; returns the refusal, if it is a current one.
+        """Take a request; returns the refusal, if it is one. Raises ``SubscriptionFault``.
 
         A name that is subscribed to again is sent again: the client has lost it.
         """
         for name in request.unsubscribe:
             self._sent.pop(name, None)
-        _check_names(request.subscribe, len(self._sent))
+            self._due.pop(name, None)
+        added = sum(name not in self._sent for name in request.subscribe)
+        _check_names(request.subscribe, len(self._sent) + added)
+        held = {} if self._begun else request.initial_versions
+        self._begun = True
         for name in request.subscribe:
-            self._sent[name] = request.initial_versions.get(name)
-        if request.error is None or request.nonce != str(self._nonce):
-            return None
-        return Nack(request.nonce, request.error)
+            self._sent[name] = held.get(name)
+            self._due[name] = None
+        return self._answers.settle(request.nonce, request.error)
+
+    def mark(self, name: str) -> bool:
+        """Note that a resource changed; tells whether this client has to hear of it."""
+        return _mark(name, self._sent, self._due)
 
     def answer(self, lookup: Lookup) -> DeltaAnswer | None:
-        """Return what has changed or gone for this client, or ``None``."""
-        changed: list[Resource] = []
+        """Return the next answer, or ``None`` if nothing is due. Call until ``None``."""
         removed: list[str] = []
-        for name, sent in self._sent.items():
+        while self._due and len(removed) < MAX_REMOVED:
+            name, _ = self._due.popitem(last=False)
             resource = lookup(name)
-            if resource is None:
-                if sent != self._ABSENT:
-                    removed.append(name)
-            elif isinstance(resource, Resource) and resource.version != sent:
-                changed.append(resource)
-        if not changed and not removed:
+            if resource is None and self._sent[name] != self._ABSENT:
+                self._sent[name] = self._ABSENT
+                removed.append(name)
+            elif isinstance(resource, Resource) and resource.version != self._sent[name]:
+                if removed:
+                    self._due[name] = None
+                    break
+                self._sent[name] = resource.version
+                nonce = self._answers.begin(name, len(self._sent))
+                return DeltaAnswer(nonce, (resource,), ())
+        if not removed:
             return None
-        self._sent.update((resource.name, resource.version) for resource in changed)
-        self._sent.update((name, self._ABSENT) for name in removed)
-        self._nonce += 1
-        return DeltaAnswer(str(self._nonce), tuple(changed), tuple(removed))
+        nonce = self._answers.begin("", len(self._sent))
+        return DeltaAnswer(nonce, (), tuple(removed))
 
 
-def _check_names(names: tuple[str, ...], held: int) -> None:
-    if held + len(names) > MAX_NAMES:
+def _mark(name: str, subscribed: Mapping[str, object], due: _Due) -> bool:
+    if name not in subscribed:
+        return False
+    due[name] = None
+    return True
+
+
+def _check_names(names: Iterable[str], total: int) -> None:
+    if total > MAX_NAMES:
         raise SubscriptionFault(f"more than {MAX_NAMES} names on one stream")
     if any(len(name) > MAX_NAME_LENGTH for name in names):
         raise SubscriptionFault(f"a name of more than {MAX_NAME_LENGTH} characters")

@@ -9,8 +9,9 @@ A finding names the claim and never its value.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any, NamedTuple
 
@@ -23,9 +24,11 @@ _NAMES = {
     "ip": {"ip", "ipaddr", "ipaddress", "clientip", "remoteip", "remoteaddr", "sourceip"},
 }  # fmt: skip
 _KIND_OF_NAME = {name: kind for kind, names in _NAMES.items() for name in names}
+_SETTLED = frozenset({"iss", "aud", "exp", "nbf", "iat", "tenantId"})
 _SEPARATORS = re.compile(r"[^a-z0-9]")
 _EMAIL = re.compile(r"[^\s@,;<>]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})+")
 _PHONE = re.compile(r"(?:tel:)?\+[1-9](?:[ ().-]?[0-9]){6,14}")
+_LIKE_AN_ADDRESS = re.compile(r"\[?[0-9A-Fa-f:.]*[.:][0-9A-Fa-f:.]*(?:%\w+)?\]?(?:/[0-9.]+)?")
 _MAX_NUMBER_LENGTH = 64
 
 
@@ -49,26 +52,45 @@ class Finding(NamedTuple):
         return f"claim {self.claim!r} holds {self.kind} (by its {self.by})"
 
 
-def find_pii(payload: Mapping[str, Any]) -> Iterator[Finding]:
-    """Walk all claims, nested ones too. Depth and size were bounded when they were parsed."""
-    yield from _walk(payload, "")
+def find_pii(payload: Mapping[str, Any]) -> list[Finding]:
+    """Look through all claims, nested ones too.
+
+    Depth and size were bounded when they were parsed. The claims whose form the verifier has
+    settled (times, issuer, audience, tenant) are passed over.
+    """
+    found: list[Finding] = []
+    for name, value in payload.items():
+        if name not in _SETTLED:
+            _look_at(name, value, name, found)
+    return found
 
 
-def _walk(value: Any, path: str) -> Iterator[Finding]:
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            where = f"{path}.{name}" if path else name
-            kind = _KIND_OF_NAME.get(_SEPARATORS.sub("", name.lower()))
-            # `email_verified: true` and an empty value say nothing of anybody.
-            if kind is not None and isinstance(inner, str | int | list) and _says_something(inner):
-                yield Finding(where, kind, "name")
-            else:
-                yield from _walk(inner, where)
+def _look_at(name: str, value: Any, path: str, found: list[Finding]) -> None:
+    kind = _kind_of_name(name)
+    # `email_verified: true` and an empty value say nothing of anybody.
+    if kind is not None and isinstance(value, str | int | list) and _says_something(value):
+        found.append(Finding(path, kind, "name"))
+    else:
+        _look_into(value, path, found)
+
+
+def _look_into(value: Any, path: str, found: list[Finding]) -> None:
+    if isinstance(value, str):
+        kind = _kind_of_value(value)
+        if kind is not None:
+            found.append(Finding(path, kind, "value"))
     elif isinstance(value, list):
         for inner in value:
-            yield from _walk(inner, path)
-    elif isinstance(value, str) and (kind := _kind_of_value(value)) is not None:
-        yield Finding(path, kind, "value")
+            _look_into(inner, path, found)
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            _look_at(name, inner, f"{path}.{name}", found)
+
+
+@lru_cache(maxsize=1024)
+def _kind_of_name(name: str) -> str | None:
+    """Tell what a claim of this name holds; issuers use few names, so they are remembered."""
+    return _KIND_OF_NAME.get(_SEPARATORS.sub("", name.lower()))
 
 
 def _says_something(value: str | int | list[Any]) -> bool:
@@ -76,13 +98,16 @@ def _says_something(value: str | int | list[Any]) -> bool:
 
 
 def _kind_of_value(value: str) -> str | None:
+    """Judge a text by its look. What can't be any of the three is passed over at a glance."""
     stripped = value.strip()
-    if _EMAIL.fullmatch(stripped.removeprefix("mailto:")):
-        return "email"
+    if "@" in stripped:
+        return "email" if _EMAIL.fullmatch(stripped.removeprefix("mailto:")) else None
     if len(stripped) > _MAX_NUMBER_LENGTH:
         return None
-    if _PHONE.fullmatch(stripped):
-        return "phone"
+    if stripped.startswith(("+", "tel:")):
+        return "phone" if _PHONE.fullmatch(stripped) else None
+    if not _LIKE_AN_ADDRESS.fullmatch(stripped):
+        return None
     try:
         ip_address(stripped.partition("/")[0].strip("[]"))
     except ValueError:

@@ -14,6 +14,7 @@ hold:
    is bound (``sidecar.tokens.claims``).
 """
 
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -31,6 +32,7 @@ from sidecar.tokens.strict import decode_base64url, decode_json_object
 ALGORITHM = "ES256"
 MAX_TOKEN_BYTES = 8192
 _SEGMENTS = 3
+_MAX_REMEMBERED_HEADER = 512
 _SIGNATURE_BYTES = 64
 _P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 _ALLOWED_PARAMETERS = frozenset({"alg", "typ", "kid"})
@@ -53,8 +55,33 @@ class VerifiedToken(msgspec.Struct, frozen=True, gc=False):
     """
 
     claims: Claims
-    kid: str
+    key: VerificationKey
     payload: dict[str, Any]
+
+    def slimmed(self) -> "VerifiedToken":
+        """Return what a decision needs: without the payload, sharing what tokens have in common."""
+        claims = msgspec.structs.replace(
+            self.claims,
+            issuer=self.key.issuer or self.claims.issuer,
+            audience=_shared(self.claims.audience),
+            roles=_shared(self.claims.roles),
+            scopes=_shared(self.claims.scopes),
+        )
+        return VerifiedToken(claims, self.key, _NO_PAYLOAD)
+
+    @property
+    def kid(self) -> str:
+        """The kid of the key that verified."""
+        return self.key.kid
+
+
+_NO_PAYLOAD: dict[str, Any] = {}
+
+
+@lru_cache(maxsize=4096)
+def _shared(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Return one object for equal tuples: few audiences and sets of roles serve many tokens."""
+    return texts
 
 
 def verify_token(token: bytes, ring: KeyRing, policy: TokenPolicy, now: float) -> VerifiedToken:
@@ -85,7 +112,21 @@ def _split(token: bytes) -> list[bytes]:
 
 
 def _read_header(segment: bytes) -> str:
-    """Hold the JOSE header against the allow-list and return its ``kid``."""
+    """Hold the JOSE header against the allow-list and return its ``kid``.
+
+    All tokens of a key have the same header, byte for byte; one that held is remembered.
+    """
+    if len(segment) <= _MAX_REMEMBERED_HEADER:
+        return _read_short_header(segment)
+    return _judge_header(segment)
+
+
+@lru_cache(maxsize=512)
+def _read_short_header(segment: bytes) -> str:
+    return _judge_header(segment)
+
+
+def _judge_header(segment: bytes) -> str:
     header = decode_json_object(decode_base64url(segment, "the header"), "the header")
     if header.get("alg") != ALGORITHM:
         raise Denied(Reason.ALGORITHM_NOT_ALLOWED, f"only {ALGORITHM} is accepted")
@@ -141,4 +182,4 @@ def _accept_payload(
     if key.issuer is not None and claims.issuer != key.issuer:
         raise Denied(Reason.ISSUER_MISMATCH, "claim 'iss' is not the issuer of the token's key")
     check_claims(claims, policy.claims, now)
-    return VerifiedToken(claims=claims, kid=key.kid, payload=payload)
+    return VerifiedToken(claims=claims, key=key, payload=payload)

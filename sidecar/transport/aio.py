@@ -4,7 +4,7 @@ The Check is registered with raw bytes, so that ``handle`` sees what Envoy sent 
 grpcio's own (de)serialisation costs nothing.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 import grpc
@@ -90,11 +90,14 @@ class GrpcServer:
         await self._server.stop(grace_seconds)
 
 
-def check_handlers(handle: Callable[[bytes], bytes]) -> Sequence[grpc.GenericRpcHandler]:
+def check_handlers(
+    handle: Callable[[bytes], bytes | Awaitable[bytes]],
+) -> Sequence[grpc.GenericRpcHandler]:
     """Wrap ``handle`` as the handler of ``Authorization/Check``."""
 
     async def check(raw: bytes, _context: object) -> bytes:
-        return handle(raw)
+        answer = handle(raw)
+        return answer if isinstance(answer, bytes) else await answer
 
     method = grpc.unary_unary_rpc_method_handler(check)
     return (grpc.method_handlers_generic_handler(CHECK_SERVICE, {"Check": method}),)

@@ -7,19 +7,22 @@ that does not read is not read from either; one that has gone quiet is pinged, t
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import cast
 
 import ngh2
 
+from sidecar.transport.health import HEALTH_CHECK, HealthBook
 from sidecar.transport.sockets import ListenFault, remove_stale_socket, split_address
-from sidecar.transport.unary import GrpcStatus, Limits, UnaryConnection
+from sidecar.transport.unary import GrpcStatus, Limits, RpcError, UnaryConnection
 
 Handle = Callable[[bytes], bytes | Awaitable[bytes]]
 SWEEP_SECONDS = 1.0
 KEEPALIVE_SECONDS = 30.0
 KEEPALIVE_TIMEOUT_SECONDS = 10.0
 MAX_CONNECTIONS = 1024
+NOTICE_SECONDS = 0.25
 _MAX_UNWRITTEN_BYTES = 1_048_576
 
 
@@ -27,7 +30,8 @@ class H2Server:
     """Listens on ``host:port`` or ``unix:/path`` and serves unary methods by full path.
 
     ``handlers`` maps ``/package.Service/Method`` to a function of the message's bytes. An
-    exception out of one is INTERNAL to the caller and goes to ``on_fault``.
+    exception out of one is INTERNAL to the caller and goes to ``on_fault``. Beside them it
+    serves ``grpc.health.v1.Health/Check``.
     """
 
     def __init__(
@@ -40,8 +44,10 @@ class H2Server:
         on_fault: Callable[[Exception], None],
     ) -> None:
         self.address = address
+        self.health = HealthBook(service_of(handlers))
         self.bound_address = address
-        self.handlers = {path.encode("ascii"): handle for path, handle in handlers.items()}
+        served = {**handlers, HEALTH_CHECK: self.health.check}
+        self.handlers = {path.encode("ascii"): handle for path, handle in served.items()}
         self.paths = frozenset(self.handlers)
         self.limits = limits
         self.clock = clock
@@ -77,15 +83,22 @@ class H2Server:
         self._server.close()
         self._idle.clear()
         for connection in tuple(self.connections):
+            connection.announce_drain()
+        # Calls that were on their way when the notice went out are still taken.
+        await self._wait_idle(min(NOTICE_SECONDS, grace_seconds / 2))
+        for connection in tuple(self.connections):
             connection.drain()
-        if self.connections:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._idle.wait(), grace_seconds)
+        await self._wait_idle(grace_seconds / 2)
         for connection in tuple(self.connections):
             connection.abort()
         self._sweeper.cancel()
         await asyncio.gather(self._sweeper, return_exceptions=True)
         await self._server.wait_closed()
+
+    async def _wait_idle(self, seconds: float) -> None:
+        if self.connections:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._idle.wait(), seconds)
 
     def forget(self, connection: "_Connection") -> None:
         """Take note that a connection has closed."""
@@ -107,12 +120,13 @@ class _Connection(asyncio.Protocol):
     __slots__ = (
         "_clock",
         "_draining",
+        "_flushing",
         "_grpc",
         "_heard",
         "_pinged",
         "_server",
-        "_tasks",
         "_transport",
+        "_waiting",
     )
 
     def __init__(self, server: H2Server) -> None:
@@ -120,7 +134,8 @@ class _Connection(asyncio.Protocol):
         self._clock = server.clock
         self._grpc = UnaryConnection(server.paths, self._dispatch, server.limits)
         self._transport: asyncio.Transport
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._waiting: set[asyncio.Future[bytes]] = set()
+        self._flushing = False
         self._heard = server.clock()
         self._pinged = False
         self._draining = False
@@ -137,8 +152,8 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         self._server.forget(self)
-        for task in self._tasks:
-            task.cancel()
+        for future in tuple(self._waiting):
+            future.cancel()
 
     def data_received(self, data: bytes) -> None:
         now = self._heard = self._clock()
@@ -169,6 +184,11 @@ class _Connection(asyncio.Protocol):
             self._grpc.ping()
         self._flush()
 
+    def announce_drain(self) -> None:
+        """Tell the peer to send its next calls elsewhere."""
+        self._grpc.announce_drain()
+        self._flush()
+
     def drain(self) -> None:
         """Refuse new calls; close when those in flight are answered."""
         self._draining = True
@@ -180,6 +200,9 @@ class _Connection(asyncio.Protocol):
         self._transport.abort()
 
     def _flush(self) -> None:
+        self._flushing = False
+        if self._transport.is_closing():
+            return
         data = self._grpc.outgoing()
         if data:
             self._transport.write(data)
@@ -189,23 +212,40 @@ class _Connection(asyncio.Protocol):
     def _dispatch(self, stream_id: int, path: bytes, message: bytes) -> None:
         try:
             answer = self._server.handlers[path](message)
+        except RpcError as error:
+            self._grpc.fail(stream_id, error.status, error.message)
+            return
         except Exception as exc:  # noqa: BLE001 - the transport's edge
             self._fail(stream_id, exc)
             return
         if type(answer) is bytes:
             self._grpc.respond(stream_id, answer)
         else:
-            task = asyncio.ensure_future(self._answer_later(stream_id, answer))  # type: ignore[arg-type]
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            future = asyncio.ensure_future(cast("Awaitable[bytes]", answer))
+            self._waiting.add(future)
+            future.add_done_callback(partial(self._answer_later, stream_id))
 
-    async def _answer_later(self, stream_id: int, answer: Awaitable[bytes]) -> None:
-        try:
-            self._grpc.respond(stream_id, await answer)
-        except Exception as exc:  # noqa: BLE001 - the transport's edge
+    def _answer_later(self, stream_id: int, future: "asyncio.Future[bytes]") -> None:
+        """Give an answer that took its time; those of one turn of the loop are written at once."""
+        self._waiting.discard(future)
+        if future.cancelled():
+            return
+        exc = future.exception()
+        if isinstance(exc, RpcError):
+            self._grpc.fail(stream_id, exc.status, exc.message)
+        elif isinstance(exc, Exception):
             self._fail(stream_id, exc)
-        self._flush()
+        else:
+            self._grpc.respond(stream_id, future.result())
+        if not self._flushing:
+            self._flushing = True
+            asyncio.get_running_loop().call_soon(self._flush)
 
     def _fail(self, stream_id: int, exc: Exception) -> None:
         self._server.on_fault(exc)
         self._grpc.fail(stream_id, GrpcStatus.INTERNAL, "the call failed")
+
+
+def service_of(handlers: Mapping[str, Handle]) -> str:
+    """Return the service whose methods are served: what health is asked by name."""
+    return next(iter(handlers)).split("/")[1]

@@ -38,10 +38,20 @@ class GrpcStatus(IntEnum):
 
     INVALID_ARGUMENT = 3
     DEADLINE_EXCEEDED = 4
+    NOT_FOUND = 5
     RESOURCE_EXHAUSTED = 8
     UNIMPLEMENTED = 12
     INTERNAL = 13
     UNAVAILABLE = 14
+
+
+class RpcError(Exception):
+    """What a handler raises to answer with a status of its own."""
+
+    def __init__(self, status: GrpcStatus, message: str) -> None:
+        super().__init__(status, message)
+        self.status = status
+        self.message = message
 
 
 class Limits:
@@ -189,6 +199,10 @@ class UnaryConnection:
     def ping(self) -> None:
         """Ask the peer for a sign of life."""
         self._h2.ping()
+
+    def announce_drain(self) -> None:
+        """Say that the end is near: a client sends its next calls elsewhere (RFC 9113 §6.8)."""
+        self._h2.send_shutdown_notice()
 
     def drain(self) -> None:
         """Say that no new call will be taken; those in flight are still answered."""

@@ -172,13 +172,13 @@ MALFORMED = [b"\xff", b"\x0a\xff", b"\x0a\x02\x22", b"\x00" * 100, b"{}", b"\x0a
 
 @pytest.mark.parametrize("raw", MALFORMED, ids=[repr(m[:8]) for m in MALFORMED])
 def test_bytes_that_are_no_request(bench: Bench, raw: bytes) -> None:
-    answer = read_answer(bench.service.handle(raw))
+    answer = read_answer(bench.handle(raw))
     assert (answer.allowed, answer.status) == (False, 400)
     assert answer.metadata["reason"] == "request_malformed"
 
 
 def test_an_empty_request_is_refused(bench: Bench) -> None:
-    assert read_answer(bench.service.handle(b"")).status == 400
+    assert read_answer(bench.handle(b"")).status == 400
 
 
 def test_a_fault_of_ours_is_a_refusal(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,7 +196,7 @@ def test_a_fault_of_ours_is_a_refusal(bench: Bench, monkeypatch: pytest.MonkeyPa
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(raw=st.binary(max_size=512))
 def test_no_bytes_get_past_the_service(bench: Bench, raw: bytes) -> None:
-    assert not read_answer(bench.service.handle(raw)).allowed
+    assert not read_answer(bench.handle(raw)).allowed
     assert bench.faults == []
 
 

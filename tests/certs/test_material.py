@@ -18,10 +18,10 @@ KEY, OTHER = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
 class Authority:
     """A CA that signs whatever it is asked to."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, ca: bool = True) -> None:
         self.key = ec.generate_private_key(ec.SECP256R1())
         self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        self.root = self.sign(self.key, self.name, [], ca=True)
+        self.root = self.sign(self.key, self.name, [], ca=ca)
 
     def sign(
         self,
@@ -30,6 +30,7 @@ class Authority:
         names: list[str],
         *,
         days: int = 90,
+        since: int = -100,
         ca: bool = False,
         client: bool = False,
     ) -> x509.Certificate:
@@ -39,7 +40,7 @@ class Authority:
             .subject_name(subject)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(NOW - timedelta(days=100))
+            .not_valid_before(NOW + timedelta(days=since))
             .not_valid_after(NOW + timedelta(days=days))
             .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
         )
@@ -53,6 +54,7 @@ class Authority:
 
 
 CA, EVIL = Authority("root"), Authority("evil")
+LOWER = Authority("a server that signs", ca=False)
 SUBJECT = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a.example")])
 
 
@@ -83,6 +85,9 @@ BAD = [
     ("expired", pem(CA.sign(KEY, SUBJECT, ["a.example"], days=-1), CA.root), "has expired"),
     ("a name missing", pem(CA.sign(KEY, SUBJECT, ["b.example"]), CA.root), "cover a.example"),
     ("no names", pem(CA.sign(KEY, SUBJECT, []), CA.root), "cover a.example"),
+    ("not yet valid", pem(CA.sign(KEY, SUBJECT, ["a.example"], since=1), CA.root), "not valid yet"),
+    ("a CA's own", pem(CA.sign(KEY, SUBJECT, ["a.example"], ca=True), CA.root), "a CA's"),
+    ("an issuer that is no CA", pem(LOWER.sign(KEY, SUBJECT, ["a.example"]), LOWER.root), "no CA"),
     ("a chain too long", pem(LEAF, *[CA.root] * 10), "11 certificates"),
 ]
 

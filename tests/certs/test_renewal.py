@@ -2,8 +2,9 @@
 
 import asyncio
 
+import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidecar.certs.manager import CertificateFault, CertificateManager
@@ -26,6 +27,7 @@ def test_when(life: float, at: float) -> None:
     assert renew_at(1000.0, 1000.0 + life, 0.0) == pytest.approx(1000.0 + at)
 
 
+@settings(deadline=None)  # a busy machine is no defect
 @given(st.floats(60, 4e8), st.floats(0, 1, exclude_max=True))
 def test_jitter_only_makes_it_earlier_and_never_too_early(life: float, jitter: float) -> None:
     at = renew_at(0.0, life, jitter)
@@ -33,6 +35,7 @@ def test_jitter_only_makes_it_earlier_and_never_too_early(life: float, jitter: f
     assert at >= life / 2
 
 
+@settings(deadline=None)  # a busy machine is no defect
 @given(st.integers(1, 10_000), st.floats(0, 1e9), st.floats(0, 1, exclude_max=True))
 def test_retries_back_off_and_hurry_towards_the_end(
     failures: int, left: float, jitter: float
@@ -48,23 +51,29 @@ WANTED = model.Certificate(name="edge", role="edge", common_name="a.example", tt
 class World:
     """A clock, and an issuer that fails when told to."""
 
-    def __init__(self) -> None:
+    def __init__(self, *wanted: model.Certificate) -> None:
+        wanted = wanted or (WANTED,)
         self.now = 0.0
         self.issued = 0
-        self.failing = False
+        self.failing: Exception | None = None
+        self.life_seconds = 3600.0
+        self.attempts = 0
+        self.announced: list[float] = []
         self.slept: list[float] = []
         self.store = CertificateStore(lambda: self.now)
+        self.store.watch(lambda _name: self.announced.append(self.now))
         self.manager = CertificateManager(
-            [WANTED], self, self.store, now=lambda: self.now, sleep=self.sleep, jitter=lambda: 0.0
+            wanted, self, self.store, now=lambda: self.now, sleep=self.sleep, jitter=lambda: 0.0
         )
 
     async def issue(self, wanted: model.Certificate) -> Material:
-        if self.failing:
-            raise Fault("Vault is away")
+        self.attempts += 1
+        if self.failing and (wanted.name != "other"):
+            raise self.failing
         self.issued += 1
         return Material(
             chain_pem=b"", key_pem=b"", names=(wanted.common_name,), serial=str(self.issued),
-            not_before=self.now, not_after=self.now + wanted.ttl_seconds,
+            not_before=self.now, not_after=self.now + self.life_seconds,
         )  # fmt: skip
 
     async def sleep(self, seconds: float) -> None:
@@ -81,8 +90,8 @@ class World:
 
     @property
     def serial(self) -> str | None:
-        resource = self.store.lookup("edge")
-        return resource.version if resource else None
+        material = self.store.get("edge")
+        return material.serial if material else None
 
 
 async def test_a_certificate_is_renewed_at_two_thirds_of_an_hour() -> None:
@@ -96,7 +105,7 @@ async def test_a_certificate_is_renewed_at_two_thirds_of_an_hour() -> None:
 async def test_a_failed_renewal_displaces_nothing_and_expiry_ends_it() -> None:
     world = World()
     await world.manager.obtain_all()
-    world.failing = True
+    world.failing = Fault("Vault is away")
     await world.run_until(3590.0)
     assert world.manager.failures > 5
     world.now = 3599.0
@@ -108,21 +117,76 @@ async def test_a_failed_renewal_displaces_nothing_and_expiry_ends_it() -> None:
 async def test_a_renewal_succeeds_when_vault_is_back() -> None:
     world = World()
     await world.manager.obtain_all()
-    world.failing = True
+    world.failing = Fault("Vault is away")
     task = asyncio.create_task(world.manager.keep_fresh())
     while world.now < 3000:
         await asyncio.sleep(0)
-    world.failing = False
+    world.failing = None
     while world.issued < 2:
         await asyncio.sleep(0)
     await asyncio.sleep(0)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    assert world.store.lookup("edge") is not None
+    assert world.store.get("edge") is not None
 
 
-async def test_a_start_without_certificate_names_it() -> None:
+async def test_expiry_is_announced_when_it_happens_and_a_late_success_too() -> None:
     world = World()
-    world.failing = True
-    with pytest.raises(CertificateFault, match="certificate 'edge': Vault is away"):
+    await world.manager.obtain_all()
+    world.failing = Fault("Vault is away")
+    world.announced.clear()
+    task = asyncio.create_task(world.manager.keep_fresh())
+    while world.now < 4000:
+        await asyncio.sleep(0)
+    assert world.announced == [3600.0]
+    world.failing = None
+    while world.issued < 2:
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert world.serial is not None
+
+
+async def test_a_ca_that_gives_no_time_is_not_hammered() -> None:
+    world = World()
+    world.life_seconds = 2.0
+    await world.manager.obtain_all()
+    await world.run_until(1000.0)
+    assert world.attempts <= 102
+
+
+async def test_a_defect_with_one_certificate_ends_no_other(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    other = msgspec.structs.replace(WANTED, name="other")
+    world = World(WANTED, other)
+    await world.manager.obtain_all()
+    world.failing = ZeroDivisionError("a defect")
+    await world.run_until(10_000.0)
+    assert world.store.get("edge") is None
+    assert world.store.get("other") is not None
+    assert world.manager.failures > 0
+    assert any(record.exc_info for record in caplog.records)
+
+
+async def test_what_could_not_be_had_at_the_start_is_obtained_later() -> None:
+    world = World()
+    await world.run_until(1.0)
+    assert world.serial is not None
+
+
+async def test_a_start_without_certificate_names_it_and_its_role() -> None:
+    world = World()
+    world.failing = Fault("Vault is away")
+    with pytest.raises(CertificateFault) as fault:
         await world.manager.obtain_all()
+    assert str(fault.value) == "certificate 'edge', role pki/edge: Vault is away"
+
+
+async def test_a_start_without_a_thousand_gives_up_early() -> None:
+    names = [msgspec.structs.replace(WANTED, name=f"c{number}") for number in range(1000)]
+    world = World(*names)
+    world.failing = Fault("Vault is away")
+    with pytest.raises(CertificateFault, match=r"'c0'.*'c4'"):
+        await world.manager.obtain_all()
+    assert world.attempts < 20

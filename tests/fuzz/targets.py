@@ -68,7 +68,7 @@ def check(raw: bytes) -> None:
     decision = decide(view, SNAPSHOT, NOW)
     if decision.allowed:
         assert decision.route in {"public", "either"}
-        encode_allowed(decision, SNAPSHOT)
+        encode_allowed(decision, SNAPSHOT, {})
     else:
         encode_denied(decision, SNAPSHOT, "id")
 

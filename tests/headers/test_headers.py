@@ -54,7 +54,8 @@ WHOSE = [
     ("host", "tenant", "csp"), [w[1:] for w in WHOSE], ids=[w[0] for w in WHOSE]
 )
 def test_whose_page_it_is(host: str, tenant: str | None, csp: str) -> None:
-    assert SECURITY.on_allowed("p", host, tenant) == (("x", "1"), ("content-security-policy", csp))
+    allowed = SECURITY.on_allowed("p", SECURITY.domain_of(host, tenant))
+    assert allowed == (("x", "1"), ("content-security-policy", csp))
 
 
 def test_every_spelling_that_a_server_may_fold_is_removed() -> None:

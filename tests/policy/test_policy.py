@@ -108,7 +108,7 @@ def test_one_request_is_explained(tmp_path: Path, capsys: pytest.CaptureFixture[
     result = json.loads(capsys.readouterr().out)
     assert (result["reason"], result["status"], result["route"]) == ("role_missing", 403, "admin")
     assert [step["step"] for step in result["steps"]] == [
-        "method", "host", "path", "route", "credential", "token", "revocation", "personal data",
+        "method", "host", "path", "route", "credential", "token", "personal data", "revocation",
         "tenant", "roles and scopes",
     ]  # fmt: skip
     assert [step["held"] for step in result["steps"]] == [True] * 9 + [False]

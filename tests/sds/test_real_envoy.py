@@ -123,6 +123,7 @@ async def test_a_bad_secret_is_refused_noted_and_displaces_nothing(
             break
         await asyncio.sleep(0.02)
     assert len(nacks) == 1
+    assert nacks[0][1].startswith("'edge': ")
     assert "KEY_VALUES_MISMATCH" in nacks[0][1]
     await asyncio.sleep(0.5)
     assert len(nacks) == 1, "no loop"

@@ -18,12 +18,16 @@ from envoy_data_plane.google.rpc import Status
 
 from sidecar.certs.material import Material
 from sidecar.certs.store import CertificateStore
-from sidecar.sds.resources import SECRET_TYPE
+from sidecar.sds.resources import SECRET_TYPE, generic_secret
 from sidecar.sds.service import AGGREGATED_SERVICE, SECRET_SERVICE, SdsEvents, SdsService
+from sidecar.sds.table import SecretTable
 from sidecar.transport.aio import GrpcServer
 
 SOTW = [f"/{SECRET_SERVICE}/StreamSecrets", f"/{AGGREGATED_SERVICE}/StreamAggregatedResources"]
 DELTA = [f"/{SECRET_SERVICE}/DeltaSecrets", f"/{AGGREGATED_SERVICE}/DeltaAggregatedResources"]
+
+
+CLUSTERS = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
 
 
 def material(serial: str, not_after: float = 1e10) -> Material:
@@ -41,6 +45,7 @@ class Serving:
     streams: list[int] = field(default_factory=list)
     pushes: list[int] = field(default_factory=list)
     nacks: list[tuple[str, str]] = field(default_factory=list)
+    clock: list[float] = field(default_factory=list)
 
 
 @pytest.fixture
@@ -48,7 +53,8 @@ async def serving() -> AsyncIterator[Serving]:
     streams: list[int] = []
     pushes: list[int] = []
     nacks: list[tuple[str, str]] = []
-    store = CertificateStore(lambda: 1000.0)
+    clock = [1000.0]
+    store = CertificateStore(lambda: clock[0])
     events = SdsEvents(
         streams.append, pushes.append, lambda node, words: nacks.append((node, words))
     )
@@ -56,7 +62,7 @@ async def serving() -> AsyncIterator[Serving]:
     server = GrpcServer("127.0.0.1:0", SECRET_SERVICE, service.handlers(), max_message_bytes=10_000)
     await server.start()
     async with grpc.aio.insecure_channel(server.bound_address) as channel:
-        yield Serving(store, service, channel, streams, pushes, nacks)
+        yield Serving(store, service, channel, streams, pushes, nacks, clock)
     service.drain()
     await server.stop(1)
 
@@ -94,7 +100,7 @@ async def test_state_of_the_world(serving: Serving, method: str) -> None:
     await call.write(bytes(refusal))
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(asyncio.shield(asyncio.ensure_future(call.read())), 0.2)
-    assert serving.nacks == [("gw-1", "KEY_VALUES_MISMATCH")]
+    assert serving.nacks == [("gw-1", "'edge': KEY_VALUES_MISMATCH")]
     call.cancel()
 
 
@@ -110,7 +116,8 @@ async def test_delta(serving: Serving, method: str) -> None:
     await call.write(bytes(asked))
     response = DeltaDiscoveryResponse.parse(await asyncio.wait_for(call.read(), 5))
     assert [each.name for each in response.resources] == ["edge"]
-    assert response.removed_resources == ["none"]
+    response = DeltaDiscoveryResponse.parse(await asyncio.wait_for(call.read(), 5))
+    assert (response.resources, response.removed_resources) == ([], ["none"])
     serving.store.put("none", material("3"))
     response = DeltaDiscoveryResponse.parse(await asyncio.wait_for(call.read(), 5))
     assert [(each.name, each.version) for each in response.resources] == [("none", "3")]
@@ -127,6 +134,117 @@ async def test_fetch(serving: Serving) -> None:
     assert missing.value.code() is grpc.StatusCode.NOT_FOUND
 
 
+FETCHES = [
+    ("garbage", b"\x1a\x02\xff\xfe"),
+    ("another type", bytes(DiscoveryRequest(type_url="x", resource_names=["edge"]))),
+    ("too many names", bytes(DiscoveryRequest(resource_names=["edge"] * 101))),
+]
+
+
+@pytest.mark.parametrize("raw", [f[1] for f in FETCHES], ids=[f[0] for f in FETCHES])
+async def test_a_bad_fetch(serving: Serving, raw: bytes) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await serving.channel.unary_unary(f"/{SECRET_SERVICE}/FetchSecrets")(raw)
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_a_certificate_that_expires_is_taken_back(serving: Serving) -> None:
+    serving.store.put("edge", material("1", not_after=2000.0))
+    call = serving.channel.stream_stream(DELTA[1])()
+    await call.write(
+        bytes(DeltaDiscoveryRequest(type_url=SECRET_TYPE, resource_names_subscribe=["edge"]))
+    )
+    assert DeltaDiscoveryResponse.parse(await asyncio.wait_for(call.read(), 5)).resources
+    serving.clock[0] = 2000.0
+    serving.store.announce("edge")
+    response = DeltaDiscoveryResponse.parse(await asyncio.wait_for(call.read(), 5))
+    assert response.removed_resources == ["edge"]
+    call.cancel()
+
+
+async def test_a_secret_that_is_no_certificate_is_served_and_taken_back(serving: Serving) -> None:
+    serving.service.secrets.put(generic_secret("password", "1", {"": b"x"}))
+    call = serving.channel.stream_stream(DELTA[0])()
+    await call.write(
+        bytes(DeltaDiscoveryRequest(type_url=SECRET_TYPE, resource_names_subscribe=["password"]))
+    )
+    response = DeltaDiscoveryResponse.parse(await asyncio.wait_for(call.read(), 5))
+    assert [each.name for each in response.resources] == ["password"]
+    serving.service.secrets.remove("password")
+    response = DeltaDiscoveryResponse.parse(await asyncio.wait_for(call.read(), 5))
+    assert response.removed_resources == ["password"]
+    call.cancel()
+
+
+def test_a_certificate_is_encoded_when_asked_for_and_once_a_change() -> None:
+    store = CertificateStore(lambda: 0.0)
+    table = SecretTable(store)
+    store.put("edge", material("1"))
+    assert table._encoded == {}
+    first = table.lookup("edge")
+    assert first is not None
+    assert table.lookup("edge") is first
+    store.put("edge", material("2"))
+    assert table._encoded == {}, "the old key is let go at once"
+    second = table.lookup("edge")
+    assert second is not None
+    assert second.version == "2"
+
+
+async def test_a_client_that_says_no_more_is_answered_first(serving: Serving) -> None:
+    """As with grpcurl, which asks and then closes its half of the stream."""
+    serving.store.put("edge", material("1"))
+    call = serving.channel.stream_stream(SOTW[0])()
+    await call.write(bytes(DiscoveryRequest(type_url=SECRET_TYPE, resource_names=["edge"])))
+    await call.done_writing()
+    assert "edge" in await read_sotw(call)
+    assert await asyncio.wait_for(call.read(), 5) is grpc.aio.EOF
+    assert await call.code() is grpc.StatusCode.OK
+
+
+async def test_over_ads_another_type_is_left_waiting_and_secrets_are_served(
+    serving: Serving, caplog: pytest.LogCaptureFixture
+) -> None:
+    serving.store.put("edge", material("1"))
+    call = serving.channel.stream_stream(SOTW[1])()
+    for type_url, names in ((CLUSTERS, []), (CLUSTERS, []), (SECRET_TYPE, ["edge"])):
+        await call.write(bytes(DiscoveryRequest(type_url=type_url, resource_names=names)))
+    assert "edge" in await read_sotw(call)
+    assert [record.name for record in caplog.records] == ["sidecar.sds"], "told once"
+    call.cancel()
+
+
+async def test_over_ads_the_type_must_be_named(serving: Serving) -> None:
+    call = serving.channel.stream_stream(SOTW[1])()
+    await call.write(bytes(DiscoveryRequest(resource_names=["edge"])))
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await asyncio.wait_for(call.read(), 5)
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_a_thousand_names_on_one_stream(serving: Serving) -> None:
+    names = [f"n{number}" for number in range(1000)]
+    for name in names:
+        serving.store.put(name, material("1"))
+    call = serving.channel.stream_stream(DELTA[1])()
+    held: set[str] = set()
+    for start in range(0, 1000, 200):
+        asked = DeltaDiscoveryRequest(
+            type_url=SECRET_TYPE, resource_names_subscribe=names[start : start + 200]
+        )
+        await call.write(bytes(asked))
+    while len(held) < 1000:
+        response = DeltaDiscoveryResponse.parse(await asyncio.wait_for(call.read(), 5))
+        held.update(each.name for each in response.resources)
+        await call.write(
+            bytes(DeltaDiscoveryRequest(type_url=SECRET_TYPE, response_nonce=response.nonce))
+        )
+    serving.store.put("n500", material("2"))
+    response = DeltaDiscoveryResponse.parse(await asyncio.wait_for(call.read(), 5))
+    assert [(each.name, each.version) for each in response.resources] == [("n500", "2")]
+    call.cancel()
+
+
 async def test_an_expired_certificate_is_not_served(serving: Serving) -> None:
     serving.store.put("edge", material("1", not_after=999.0))
     fetch = serving.channel.unary_unary(f"/{SECRET_SERVICE}/FetchSecrets")
@@ -134,7 +252,6 @@ async def test_an_expired_certificate_is_not_served(serving: Serving) -> None:
         await fetch(bytes(DiscoveryRequest(type_url=SECRET_TYPE, resource_names=["edge"])))
 
 
-CLUSTERS = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
 BAD = [
     ("another type", bytes(DiscoveryRequest(type_url=CLUSTERS)), grpc.StatusCode.INVALID_ARGUMENT),
     ("garbage", b"\x1a\x02\xff\xfe", grpc.StatusCode.INVALID_ARGUMENT),

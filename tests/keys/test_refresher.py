@@ -68,6 +68,7 @@ class World:
     expected: dict[str, tuple[Issuer, bool]] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
     latencies: list[float] = field(default_factory=list)
+    wall_jump_seconds: float = 0.0
 
     def __post_init__(self) -> None:
         self.snapshot: Snapshot = build_snapshot(parse_config(CONFIG, "test"), EMPTY_RING)
@@ -82,7 +83,7 @@ class World:
             self.settings,
             token_seconds=930,
             clock=monotonic_seconds,
-            now=wall_seconds,
+            now=lambda: wall_seconds() + self.wall_jump_seconds,
             jitter=lambda: 0.0,
             publish=self._publish,
             on_state=lambda before, after, _why: self.changes.append(f"{before} {after}"),
@@ -139,6 +140,7 @@ class World:
         self.bao.put_key(pem(self.issuer))
         await self.refresher.load()
         self.expect("the key", self.issuer, passes=True)
+        resident = resident_bytes()
         tasks = [asyncio.create_task(t) for t in (self.refresher.run(), self.traffic())]
         try:
             yield self
@@ -149,8 +151,14 @@ class World:
             await asyncio.gather(*tasks, return_exceptions=True)
             await self.vault.close()
         assert self.wrong == []
+        assert resident_bytes() - resident < 16_000_000, "memory is flat"
         assert len(self.latencies) > 20
         assert sorted(self.latencies)[int(len(self.latencies) * 0.99)] < 0.05
+
+
+def resident_bytes() -> int:
+    pages = Path("/proc/self/statm").read_text().split()[1]
+    return int(pages) * 4096
 
 
 def keys(**changes: Any) -> model.Keys:
@@ -265,6 +273,22 @@ async def test_away_for_longer_than_key_max_age(
         ["init active", "active outage", "outage degraded", "degraded active"],
         ["init active", "active degraded", "degraded active"],
     )
+
+
+@pytest.mark.parametrize("jump_seconds", [-1e6, 1e6])
+async def test_a_clock_that_jumps_ages_no_key(
+    own_openbao: OpenBao, token_file: TokenFile, jump_seconds: float
+) -> None:
+    """Somebody sets the wall clock by eleven days: the keys are as old as they were."""
+    world = World(own_openbao, token_file, keys(max_age_seconds=60.0))
+    async with world.running():
+        world.wall_jump_seconds = jump_seconds
+        world.bao.process.signal(SIGSTOP)
+        await world.until_state(KeyState.OUTAGE)
+        await asyncio.sleep(0.5)
+        world.bao.process.signal(SIGCONT)
+        await world.until_state(KeyState.ACTIVE)
+    assert world.changes == OUTAGE_AND_BACK
 
 
 async def test_degraded_may_refuse(own_openbao: OpenBao, token_file: TokenFile) -> None:

@@ -43,7 +43,7 @@ class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 class Request(_Strict, frozen=True):
-    """What the client sends. ``source`` and ``principal`` are what Envoy adds."""
+    """What the client sends. ``source``, ``principal`` and ``certificate`` are what Envoy adds."""
 
     path: Text
     method: Text = "GET"
@@ -51,6 +51,7 @@ class Request(_Strict, frozen=True):
     headers: dict[Text, Text] = {}
     source: Text = ""
     principal: Text = ""
+    certificate: Text = ""
 
 
 class Token(_Strict, frozen=True):
@@ -140,6 +141,7 @@ class Bench:
             headers=headers,
             source=request.source,
             principal=request.principal,
+            certificate=request.certificate,
         )
 
     def _sign(self, token: Token, now: float) -> bytes:

@@ -20,7 +20,7 @@ class RequestView(msgspec.Struct, frozen=True, gc=False):
 
     ``headers`` has lower-case names; a header that came several times is joined by
     commas. ``source`` is the peer's address without port, ``principal`` its verified
-    certificate's identity.
+    certificate's identity, ``certificate`` that certificate, URL-encoded PEM.
     """
 
     method: bytes
@@ -29,6 +29,7 @@ class RequestView(msgspec.Struct, frozen=True, gc=False):
     headers: Mapping[str, bytes]
     source: str = ""
     principal: str = ""
+    certificate: str = ""
 
 
 class Snapshot(msgspec.Struct, frozen=True):

@@ -131,7 +131,7 @@ class _Walk:
 
     def check_client(self, route: Route) -> None:
         """Hold the client's certificate against the route's list."""
-        check_client(self._view.principal, route.clients)
+        check_client(self._view.principal, self._view.certificate, route.clients)
 
     def find_credential(self, route: Route) -> bytes | None:
         """Return the one credential, or ``None`` where none is needed and none came."""

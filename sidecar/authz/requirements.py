@@ -1,6 +1,10 @@
 """What a route asks for beyond a good token: the tenant, roles, scopes, the client's identity."""
 
 from collections.abc import Iterable
+from functools import lru_cache
+from urllib.parse import unquote
+
+from cryptography import x509
 
 from sidecar.authz.routes import Route
 from sidecar.errors import Denied
@@ -24,20 +28,37 @@ def check_grants(claims: Claims, route: Route) -> None:
         raise Denied(Reason.SCOPE_MISSING, f"the token lacks {', '.join(sorted(missing))}")
 
 
-def check_client(principal: str, allowed: Iterable[str]) -> None:
+def check_client(principal: str, certificate: str, allowed: Iterable[str]) -> None:
     """Require a verified client certificate of an allowed name (SECURITY-MODEL §5).
 
-    ``principal`` is what Envoy found in the certificate it verified: the URI SAN, else
-    the DNS SAN, else the subject. A subject holds ``=``, and is no name here.
+    ``principal`` is what Envoy found first in the certificate it verified: a URI SAN, else
+    a DNS SAN, else the subject. ``certificate``, where Envoy sends it, is the whole one,
+    and every name in it counts. A subject holds ``=``, and is no name here.
     """
-    if not principal:
+    if not principal and not certificate:
         raise Denied(Reason.CLIENT_CERTIFICATE_MISSING, "no verified client certificate came")
-    if "=" in principal or not any(_matches(principal, pattern) for pattern in allowed):
-        raise Denied(Reason.CLIENT_NOT_ALLOWED, "the client's name is not on the route's list")
+    names = {principal, *(_names_in(certificate) if certificate else ())}
+    patterns = tuple(allowed)
+    if not any(_matches(name, pattern) for name in names for pattern in patterns):
+        raise Denied(Reason.CLIENT_NOT_ALLOWED, "the client's names are not on the route's list")
 
 
-def _matches(principal: str, pattern: str) -> bool:
+@lru_cache(maxsize=1024)
+def _names_in(certificate: str) -> tuple[str, ...]:
+    """Read the URI and DNS names of a URL-encoded PEM; few services come, so few are read."""
+    try:
+        parsed = x509.load_pem_x509_certificate(unquote(certificate).encode("ascii"))
+        names = parsed.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension):
+        return ()
+    uris = names.get_values_for_type(x509.UniformResourceIdentifier)
+    return (*uris, *names.get_values_for_type(x509.DNSName))
+
+
+def _matches(name: str, pattern: str) -> bool:
     """Match exactly, or by a prefix that ends with a slash: ``spiffe://domain/ns/*``."""
+    if not name or "=" in name:
+        return False
     if pattern.endswith("/*"):
-        return principal.startswith(pattern[:-1]) and "/../" not in principal
-    return principal == pattern
+        return name.startswith(pattern[:-1]) and "/../" not in name
+    return name == pattern

@@ -54,6 +54,7 @@ def decode_request(raw: bytes) -> RequestView:
         headers=headers,
         source=source.address.socket_address.address,
         principal=source.principal,
+        certificate=source.certificate,
     )
 
 

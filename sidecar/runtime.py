@@ -41,6 +41,9 @@ from sidecar.keys.revocation_source import KvRevocationSource
 from sidecar.keys.sources import KeySource, KvKeySource, TransitKeySource
 from sidecar.logs import LogOutput
 from sidecar.metrics import Metrics, counter, gauge
+from sidecar.modules.desk import BundleDesk
+from sidecar.modules.publishers import Publishers
+from sidecar.modules.refresher import PublisherRefresher
 from sidecar.numbers import (
     SdsNumbers,
     alert_families,
@@ -49,6 +52,7 @@ from sidecar.numbers import (
     certificate_families,
     key_families,
     observe_decision,
+    publisher_families,
     vault_families,
 )
 from sidecar.reasons import Reason
@@ -108,6 +112,7 @@ class Runtime:
             service = self._check_service(audit)
             refresher = self._make_refresher(stack, vault, alerts, service)
             await refresher.load()
+            await self._start_publishers(stack, vault, service)
             await self._start_admin(stack, refresher)
             await self._start_sds(stack, vault)
             await self._start_authz(stack, service, refresher)
@@ -177,6 +182,9 @@ class Runtime:
             on_fault=self._on_fault,
             cache=cache,
             lane=SlowLane(asyncio.get_running_loop()),
+            desk=None
+            if self._config.modules is None
+            else BundleDesk(self._config.modules.max_waiting),
         )
 
     def _make_refresher(
@@ -208,6 +216,30 @@ class Runtime:
         )
         self._metrics.add_source(partial(key_families, refresher, monotonic_seconds))
         return refresher
+
+    async def _start_publishers(
+        self, stack: AsyncExitStack, vault: VaultClient, service: CheckService
+    ) -> None:
+        """Read who may publish modules, and keep it fresh."""
+        if self._config.modules is None:
+            return
+
+        def publish(publishers: Publishers) -> None:
+            service.snapshot = msgspec.structs.replace(service.snapshot, publishers=publishers)
+
+        keys = self._config.keys
+        refresher = PublisherRefresher(
+            self._config.modules,
+            vault,
+            poll_seconds=keys.poll_seconds,
+            max_age_seconds=keys.max_age_seconds,
+            clock=monotonic_seconds,
+            jitter=random.random,
+            publish=publish,
+        )
+        self._metrics.add_source(partial(publisher_families, refresher, monotonic_seconds))
+        await refresher.load()
+        self._spawn(stack, refresher.run())
 
     def _key_source(
         self, stack: AsyncExitStack, issuer: model.Issuer, vault: VaultClient

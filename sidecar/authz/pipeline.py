@@ -290,6 +290,7 @@ def _decide(walk: _Walk) -> Decision:
         walk.warnings,
         shadowed,
         walk.remembered if trusted else None,
+        route.module if trusted and route is not None else None,
     )
 
 

@@ -12,6 +12,8 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from sidecar.authz.modules import ModuleMode
+
 ANY_HOST = "*"
 MAX_REMEMBERED = 8192
 MAX_REMEMBERED_PATH = 256
@@ -44,6 +46,8 @@ class Route(msgspec.Struct, frozen=True):
     """Names of client certificates; with any, a verified one is required."""
     shadow: bool = False
     """Evaluate and record, but let pass."""
+    module: ModuleMode | None = None
+    """The body is a module's bundle, and is judged too."""
 
 
 class _Bucket:

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping
 from google.protobuf.message import DecodeError
 
 from sidecar.authz.decision import Decision, RequestView, Snapshot
+from sidecar.authz.modules import Provenance
 from sidecar.errors import Denied
-from sidecar.headers.tenant import tenant_headers
+from sidecar.headers.tenant import module_headers, tenant_headers
 from sidecar.pb import ext_authz_pb2 as pb
 from sidecar.reasons import ANSWERS, Answer, Reason
 from sidecar.tokens.claims import Claims
@@ -26,7 +27,7 @@ _OK_TAG, _METADATA_TAG = b"\x1a", b"\x22"
 """Fields 3 and 4 of ``CheckResponse``, length-delimited."""
 Parts = tuple[bytes, bytes]
 """Runs of fields of ``OkHttpResponse`` and of the metadata's ``Struct``."""
-SharedKey = tuple[str, str | None, str, str | None, str, bool]
+SharedKey = tuple[str, str | None, str, str | None, str, bool, tuple[str, ...]]
 """What the shared part of an answer depends on."""
 _OUR_FAILURES = frozenset({Reason.KEYS_DEGRADED})
 """Counted by Envoy as errors of ours and not as denials; the client's answer is the same."""
@@ -55,6 +56,7 @@ def decode_request(raw: bytes) -> RequestView:
         source=source.address.socket_address.address,
         principal=source.principal,
         certificate=source.certificate,
+        body=http.raw_body,
     )
 
 
@@ -82,13 +84,17 @@ def encode_allowed(decision: Decision, snapshot: Snapshot, shared: dict[SharedKe
     token, remembered = decision.token, decision.remembered
     tenant = token.claims.tenant_id if token is not None else None
     has_roles = token is not None and bool(token.claims.roles)
+    module: tuple[str, ...] = ()
+    if decision.provenance is not None:
+        module = tuple(module_headers(decision.provenance.publisher))
     domain = snapshot.headers.domain_of(decision.host, tenant)
     key = (
         decision.outcome, decision.shadowed, decision.route, domain, snapshot.key_state, has_roles,
+        module,
     )  # fmt: skip
     common = shared.get(key)
     if common is None:
-        common = _common_parts(decision, snapshot, domain)
+        common = _common_parts(decision, snapshot, domain, module)
         if len(shared) >= _MAX_SHARED:
             shared.clear()
         shared[key] = common
@@ -99,17 +105,22 @@ def encode_allowed(decision: Decision, snapshot: Snapshot, shared: dict[SharedKe
     else:
         own = remembered.answer = remembered.answer or _own_parts(token.claims)
     ok, metadata = common[0] + own[0], common[1] + own[1]
+    if decision.provenance is not None:
+        ok += _module_part(decision.provenance)
     return b"".join(
         (_OK_STATUS, _OK_TAG, _varint(len(ok)), ok, _METADATA_TAG, _varint(len(metadata)), metadata)
     )
 
 
-def _common_parts(decision: Decision, snapshot: Snapshot, domain: str | None) -> Parts:
+def _common_parts(
+    decision: Decision, snapshot: Snapshot, domain: str | None, module: tuple[str, ...]
+) -> Parts:
     """Encode what tokens have in common."""
     response = pb.CheckResponse()
     ok = response.ok_response
     trusted = tenant_headers(decision.token.claims) if decision.token is not None else {}
-    ok.headers_to_remove.extend(name for name in snapshot.names_to_remove if name not in trusted)
+    kept = {*trusted, *module}
+    ok.headers_to_remove.extend(name for name in snapshot.names_to_remove if name not in kept)
     _set_headers(ok.response_headers_to_add, snapshot.headers.on_allowed(decision.csp, domain))
     _set_metadata(response, decision, snapshot)
     return ok.SerializeToString(), response.dynamic_metadata.SerializeToString()
@@ -121,6 +132,13 @@ def _own_parts(claims: Claims) -> Parts:
     _set_headers(response.ok_response.headers, tenant_headers(claims).items())
     response.dynamic_metadata.fields["tenant"].string_value = claims.tenant_id
     return response.ok_response.SerializeToString(), response.dynamic_metadata.SerializeToString()
+
+
+def _module_part(provenance: Provenance) -> bytes:
+    """Encode where the bundle comes from: more fields of the same ``OkHttpResponse``."""
+    ok = pb.OkHttpResponse()
+    _set_headers(ok.headers, module_headers(provenance.publisher).items())
+    return ok.SerializeToString()
 
 
 def _varint(value: int) -> bytes:

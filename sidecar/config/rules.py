@@ -4,7 +4,7 @@ import ipaddress
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from sidecar.config.model import Config, OtlpAudit
+from sidecar.config.model import Config, OtlpAudit, Route
 from sidecar.config.problem import Path, Problem
 
 
@@ -14,6 +14,7 @@ def cross_check(config: Config) -> Iterator[Problem]:
     yield from _vault(config)
     yield from _issuers(config)
     yield from _routes(config)
+    yield from _modules(config)
     yield from _certificates(config)
     yield from _unique("tenant", (("tenants",), (t.tenant_id for t in config.tenants)))
     yield from _unique("domain", (("tenants",), (t.domain for t in config.tenants)))
@@ -94,6 +95,37 @@ def _routes(config: Config) -> Iterator[Problem]:
         if route.csp not in config.headers.csp:
             known = ", ".join(sorted(config.headers.csp))
             yield Problem((*where, "csp"), f"names no profile of headers.csp; there are: {known}")
+
+
+_CHECK_OVERHEAD_BYTES = 131_072
+"""What a Check holds beside a body: headers of 60 KB, attributes, a client's certificate."""
+
+
+def _modules(config: Config) -> Iterator[Problem]:
+    for index, route in enumerate(config.routes):
+        yield from _module_route(config, ("routes", index, "module"), route)
+    modules, limit = config.modules, config.listen.authz.max_message_bytes
+    if modules is not None and modules.max_bundle_bytes + _CHECK_OVERHEAD_BYTES > limit:
+        yield Problem(
+            ("modules", "max_bundle_bytes"),
+            f"must stay {_CHECK_OVERHEAD_BYTES} below listen.authz.max_message_bytes, {limit}: "
+            "a bundle travels inside that message",
+        )
+
+
+def _module_route(config: Config, where: Path, route: Route) -> Iterator[Problem]:
+    if route.module is None:
+        return
+    if config.modules is None:
+        yield Problem(where, "needs the section modules, which says where publishers' keys are")
+    elif route.module == "unsigned_by_owner" and not config.modules.owner_roles:
+        yield Problem(where, "needs modules.owner_roles: nobody is a Platform Owner without")
+    if route.auth != "required":
+        yield Problem(where, "needs auth: required; a module is installed by somebody")
+    if route.shadow:
+        yield Problem(where, "can't be in shadow mode: what does not verify must not be installed")
+    if not route.methods or not {"POST", "PUT"}.issuperset(route.methods):
+        yield Problem(where, "needs methods: [POST] or [PUT]; no other request brings a bundle")
 
 
 def _certificates(config: Config) -> Iterator[Problem]:

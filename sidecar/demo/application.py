@@ -1,5 +1,6 @@
 """The sample application: says which of the trusted headers reached it."""
 
+import hashlib
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,14 +15,28 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = 30
     wbufsize = -1  # one packet a reply, not one for the head and one for the body
 
+    def do_POST(self) -> None:
+        """Take a body, and answer with its length and digest beside the headers."""
+        length = int(self.headers.get("content-length", "0"))
+        digest = hashlib.sha256()
+        left = length
+        while left and (chunk := self.rfile.read(min(left, 65_536))):
+            digest.update(chunk)
+            left -= len(chunk)
+        self._tell_headers({"bytes": length - left, "sha256": digest.hexdigest()})
+
     def do_GET(self) -> None:
+        """Answer with the headers that came."""
+        self._tell_headers({})
+
+    def _tell_headers(self, more: dict[str, object]) -> None:
         """Answer with every header whose name an application could take for a trusted one."""
         seen: dict[str, list[str]] = {}
         for name, value in self.headers.items():
             folded = name.lower().replace("_", "-")
             if folded in TRUSTED:
                 seen.setdefault(folded, []).append(value)
-        body = json.dumps({"application": "sample", "seen": seen}).encode()
+        body = json.dumps({"application": "sample", "seen": seen, **more}).encode()
         self.send_response(200)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(body)))

@@ -7,7 +7,7 @@ own start-up message, so that it stands in no argument list and no environment.
 import json
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ _ROOT_TOKEN = re.compile(r"Root Token: (\S+)")
 SIDECAR_POLICY = """\
 # What the sidecar may do, and nothing beside it.
 path "secret/data/iam/jwt-signing-key" { capabilities = ["read"] }
+path "secret/data/modules/publishers"  { capabilities = ["read"] }
 path "pki/sign/edge"                   { capabilities = ["update"] }
 path "auth/token/renew-self"           { capabilities = ["update"] }
 """
@@ -114,6 +115,10 @@ class OpenBao:
         """Put a signing key into KV v2 and return the entry's new version."""
         answer = self.client.secrets.kv.v2.create_or_update_secret(path, {field: pem})
         return int(answer["data"]["version"])
+
+    def put_publishers(self, entry: Mapping[str, Any]) -> None:
+        """Register publishers of modules: their public keys by id."""
+        self.client.secrets.kv.v2.create_or_update_secret("modules/publishers", dict(entry))
 
     def enable_pki(self, domains: Sequence[str]) -> str:
         """Mount a PKI with a root of its own and a role ``edge``; return the root, PEM."""

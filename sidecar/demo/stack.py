@@ -157,8 +157,16 @@ class Stack:
             "routes": [
                 {"name": "assets", "path_prefix": "/assets", "auth": "none"},
                 {"name": "landing", "path": "/", "auth": "optional"},
+                {
+                    "name": "install",
+                    "path": "/api/v1/modules/install",
+                    "methods": ["POST"],
+                    "csp": "api",
+                    "module": "unsigned_by_owner",
+                },
                 {"name": "api", "path_prefix": "/api", "auth": "required", "csp": "api"},
             ],
+            "modules": {"owner_roles": ["platform-owner"]},
             "tenants": [{"tenant_id": TENANT, "domain": TENANT_DOMAIN}],
             "certificates": [{"name": "edge", "role": "edge", "common_name": "localhost"}],
             "audit": {"to": {"sink": "file", "path": str(self.folder / "audit.jsonl")}},

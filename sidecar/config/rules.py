@@ -6,11 +6,13 @@ from collections.abc import Iterable, Iterator
 
 from sidecar.config.model import Config, OtlpAudit
 from sidecar.config.problem import Path, Problem
+from sidecar.config.reports import HttpsForward
 
 
 def cross_check(config: Config) -> Iterator[Problem]:
     """Yield every rule broken by a configuration whose single settings are all good."""
     yield from _listeners(config)
+    yield from _reports(config)
     yield from _vault(config)
     yield from _issuers(config)
     yield from _routes(config)
@@ -24,6 +26,8 @@ def _listeners(config: Config) -> Iterator[Problem]:
     sockets = {"authz": listen.authz.address, "admin": listen.admin.address}
     if listen.sds:
         sockets["sds"] = listen.sds.address
+    if listen.reports:
+        sockets["reports"] = listen.reports.address
     for name, address in sockets.items():
         port = address.rpartition(":")[2]
         if not address.startswith("unix:") and int(port) > 65_535:  # noqa: PLR2004 - the last port
@@ -44,6 +48,28 @@ def _listeners(config: Config) -> Iterator[Problem]:
             ("listen", "sds", "address"),
             "must be on loopback or a Unix socket: it hands out private keys",
         )
+
+
+def _reports(config: Config) -> Iterator[Problem]:
+    reports, listen = config.headers.reports, config.listen.reports
+    if reports is not None and listen is None:
+        yield Problem(("listen", "reports"), "is missing, and headers.reports invites browsers")
+    if reports is None and listen is not None:
+        yield Problem(("headers", "reports"), "is missing, and listen.reports waits for reports")
+    if listen is not None and not is_loopback(listen.address):
+        yield Problem(
+            ("listen", "reports", "address"),
+            "must be on loopback or a Unix socket: it believes Envoy what a client's address is",
+        )
+    if reports is None:
+        return
+    if isinstance(reports.forward, HttpsForward) and _in_the_clear(reports.forward.url):
+        yield Problem(
+            ("headers", "reports", "forward", "url"),
+            "must be https: reports would cross the network",
+        )
+    if "," in reports.path:
+        yield Problem(("headers", "reports", "path"), "has a comma, which would end the policy")
 
 
 def is_loopback(address: str) -> bool:

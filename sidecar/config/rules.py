@@ -1,21 +1,23 @@
 """The rules that span settings: names that must be known, addresses that must differ."""
 
-import ipaddress
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from sidecar.config.model import Config, OtlpAudit
+from sidecar.config.network import in_the_clear, is_loopback
 from sidecar.config.problem import Path, Problem
-from sidecar.config.reports import HttpsForward
+from sidecar.config.rules_headers import check_headers
+from sidecar.config.rules_reports import check_reports
 
 
 def cross_check(config: Config) -> Iterator[Problem]:
     """Yield every rule broken by a configuration whose single settings are all good."""
     yield from _listeners(config)
-    yield from _reports(config)
+    yield from check_reports(config)
     yield from _vault(config)
     yield from _issuers(config)
     yield from _routes(config)
+    yield from check_headers(config)
     yield from _certificates(config)
     yield from _unique("tenant", (("tenants",), (t.tenant_id for t in config.tenants)))
     yield from _unique("domain", (("tenants",), (t.domain for t in config.tenants)))
@@ -50,58 +52,15 @@ def _listeners(config: Config) -> Iterator[Problem]:
         )
 
 
-def _reports(config: Config) -> Iterator[Problem]:
-    reports, listen = config.headers.reports, config.listen.reports
-    if reports is not None and listen is None:
-        yield Problem(("listen", "reports"), "is missing, and headers.reports invites browsers")
-    if reports is None and listen is not None:
-        yield Problem(("headers", "reports"), "is missing, and listen.reports waits for reports")
-    if listen is not None and not is_loopback(listen.address):
-        yield Problem(
-            ("listen", "reports", "address"),
-            "must be on loopback or a Unix socket: it believes Envoy what a client's address is",
-        )
-    if reports is None:
-        return
-    if isinstance(reports.forward, HttpsForward) and _in_the_clear(reports.forward.url):
-        yield Problem(
-            ("headers", "reports", "forward", "url"),
-            "must be https: reports would cross the network",
-        )
-    if "," in reports.path:
-        yield Problem(("headers", "reports", "path"), "has a comma, which would end the policy")
-
-
-def is_loopback(address: str) -> bool:
-    """Tell whether ``host:port`` or ``unix:/path`` can be reached from this machine only."""
-    if address.startswith("unix:"):
-        return True
-    host = address.rpartition(":")[0].strip("[]")
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def _vault(config: Config) -> Iterator[Problem]:
-    if _in_the_clear(config.vault.address):
+    if in_the_clear(config.vault.address):
         yield Problem(("vault", "address"), "must be https: secrets would cross the network")
     sink = config.audit.to
-    if isinstance(sink, OtlpAudit) and _in_the_clear(sink.url):
+    if isinstance(sink, OtlpAudit) and in_the_clear(sink.url):
         yield Problem(("audit", "to", "url"), "must be https: audit lines would cross the network")
     webhook = config.alerts.webhook
-    if webhook is not None and _in_the_clear(webhook.url):
+    if webhook is not None and in_the_clear(webhook.url):
         yield Problem(("alerts", "webhook", "url"), "must be https: alerts would cross the network")
-
-
-def _in_the_clear(url: str) -> bool:
-    """Tell whether a URL is plain HTTP to another machine."""
-    if not url.startswith("http://"):
-        return False
-    authority = url.removeprefix("http://").partition("/")[0]
-    return not is_loopback(authority if ":" in authority else f"{authority}:80")
 
 
 def _issuers(config: Config) -> Iterator[Problem]:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from sidecar.config.base import Address, CanonicalPath, FilePath, Settings
+from sidecar.config.base import Address, CanonicalPath, FilePath, Label, Settings
 
 Rate = Annotated[float, Meta(gt=0, le=100_000)]
 
@@ -36,11 +36,13 @@ class HttpsForward(Settings, frozen=True, tag_field="sink", tag="https"):
 class Reports(Settings, frozen=True):
     """Where browsers report violations, and how many reports are taken.
 
+    Policies of the profiles in ``silent`` report nothing: no browser makes a page of theirs.
     Rates count requests, of all clients and of one (an IPv4 address or an IPv6 /64).
     """
 
     path: CanonicalPath = "/.well-known/septem/csp-reports"
     group: Annotated[str, Meta(pattern=r"^[a-z*][a-z0-9_.*-]{0,62}$")] = "septem-csp"
+    silent: Annotated[tuple[Label, ...], Meta(max_length=256)] = ("api",)
     max_per_second: Rate = 100.0
     burst: Rate = 500.0
     client_max_per_second: Rate = 2.0

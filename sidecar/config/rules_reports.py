@@ -29,3 +29,7 @@ def check_reports(config: Config) -> Iterator[Problem]:
         )
     if "," in reports.path:
         yield Problem(("headers", "reports", "path"), "has a comma, which would end the policy")
+    for index, name in enumerate(reports.silent):
+        if name not in config.headers.csp:
+            where = ("headers", "reports", "silent", index)
+            yield Problem(where, f"{name} is no profile of headers.csp")

@@ -23,9 +23,16 @@ HeaderValues = list[tuple[str, bytes]]
 class CompiledProfile:
     """The policies of one profile."""
 
-    __slots__ = ("enforced", "has_nonce", "report_only")
+    __slots__ = ("_beside", "enforced", "has_nonce", "report_only")
 
-    def __init__(self, enforced: Sequence[Policy], report_only: Sequence[Policy] = ()) -> None:
+    def __init__(
+        self,
+        enforced: Sequence[Policy],
+        report_only: Sequence[Policy] = (),
+        beside: HeaderValues | None = None,
+    ) -> None:
+        """``beside`` are headers that go wherever these policies go."""
+        self._beside = beside or []
         self.enforced = tuple(enforced)
         self.report_only = tuple(report_only)
         self.has_nonce = any(policy.has_nonce for policy in (*enforced, *report_only))
@@ -40,4 +47,4 @@ class CompiledProfile:
             (name, ", ".join(each.render(tenant_domain, nonce) for each in policies).encode())
             for name, policies in ((ENFORCED, self.enforced), (REPORT_ONLY, self.report_only))
             if policies
-        ]
+        ] + self._beside

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from sidecar.clock import wall_seconds
+from sidecar.demo.cases import API, Minter, bearer
 from sidecar.demo.process import fetch_text
 from sidecar.demo.stack import Stack
 from sidecar.reports.parse import LEGACY_TYPE, REPORTING_TYPE
@@ -76,6 +78,17 @@ def test_a_report_reaches_the_table_the_page_and_the_metrics(
     assert (
         'septem_csp_violations_total{directive="connect-src",disposition="enforce"} 1.0' in metrics
     )
+
+
+def test_pages_tell_browsers_where_to_report_and_api_answers_do_not(stack: Stack) -> None:
+    page = stack.client.get("/").headers
+    assert page["reporting-endpoints"] == f'septem-csp="{PATH}"'
+    assert f"report-uri {PATH}; report-to septem-csp" in page["content-security-policy"]
+    token = Minter(stack.key, wall_seconds()).good()
+    answer = stack.client.get(API, (bearer(token),))
+    assert answer.status == 200
+    assert "reporting-endpoints" not in answer.headers
+    assert "report-" not in answer.headers["content-security-policy"]
 
 
 ANSWERS = [

@@ -63,6 +63,7 @@ from sidecar.transport.lane import SlowLane
 from sidecar.transport.unary import Limits
 from sidecar.vault.client import VaultClient
 from sidecar.vault.errors import VaultFault
+from sidecar.wiring.reports import ReportsRoom
 
 EXIT_OK = 0
 EXIT_FAULT = 1
@@ -113,7 +114,8 @@ class Runtime:
             refresher = self._make_refresher(stack, vault, alerts, service)
             await refresher.load()
             await self._start_publishers(stack, vault, service)
-            await self._start_admin(stack, refresher)
+            reports = await self._start_reports(stack)
+            await self._start_admin(stack, refresher, reports)
             await self._start_sds(stack, vault)
             await self._start_authz(stack, service, refresher)
             self._spawn(stack, refresher.run())
@@ -254,10 +256,22 @@ class Runtime:
                 stack.callback(source.close)
                 return source
 
-    async def _start_admin(self, stack: AsyncExitStack, refresher: KeyRefresher) -> None:
+    async def _start_reports(self, stack: AsyncExitStack) -> ReportsRoom | None:
+        reports, listen = self._config.headers.reports, self._config.listen.reports
+        if reports is None or listen is None:
+            return None
+        room = ReportsRoom(self._config, reports, listen, on_fault=self._on_fault)
+        await room.start(stack)
+        self._metrics.add_source(room.families)
+        return room
+
+    async def _start_admin(
+        self, stack: AsyncExitStack, refresher: KeyRefresher, reports: ReportsRoom | None
+    ) -> None:
+        routes = admin_routes(self._health, self._metrics, refresher.refresh)
         admin = AdminServer(
             self._config.listen.admin.address,
-            admin_routes(self._health, self._metrics, refresher.refresh),
+            routes if reports is None else {**routes, **reports.admin_routes},
             on_fault=self._on_fault,
         )
         await admin.start()

@@ -1,10 +1,15 @@
 """From the configuration to the snapshot a decision stands on."""
 
+from collections.abc import Iterable
+
 from sidecar.authz.decision import Snapshot
 from sidecar.authz.modules import ModulePolicy
 from sidecar.authz.routes import Route, RouteTable
 from sidecar.config import model
-from sidecar.headers.csp import CspProfile
+from sidecar.config.reports import Reports
+from sidecar.csp import Policy, parse_policy
+from sidecar.headers.csp import CompiledProfile
+from sidecar.headers.reporting import Directives, endpoints, with_reporting
 from sidecar.headers.security import SecurityHeaders
 from sidecar.headers.tenant import names_to_remove
 from sidecar.keys.keyring import KeyRing
@@ -67,18 +72,40 @@ def _route(route: model.Route) -> Route:
 
 
 def _security_headers(config: model.Config) -> SecurityHeaders:
-    headers = config.headers
+    headers, reports = config.headers, config.headers.reports
     fixed = (
-        ("strict-transport-security", headers.hsts),
-        ("x-content-type-options", "nosniff"),
-        ("referrer-policy", headers.referrer_policy),
-        ("permissions-policy", headers.permissions_policy),
-        ("cross-origin-opener-policy", headers.cross_origin_opener_policy),
-        ("cross-origin-resource-policy", headers.cross_origin_resource_policy),
+        ("strict-transport-security", headers.hsts.encode()),
+        ("x-content-type-options", b"nosniff"),
+        ("referrer-policy", headers.referrer_policy.encode()),
+        ("permissions-policy", headers.permissions_policy.encode()),
+        ("cross-origin-opener-policy", headers.cross_origin_opener_policy.encode()),
+        ("cross-origin-resource-policy", headers.cross_origin_resource_policy.encode()),
     )
     return SecurityHeaders(
         fixed=fixed,
-        profiles={name: CspProfile(directives) for name, directives in headers.csp.items()},
+        profiles={
+            name: _profile(given, None if reports is None or name in reports.silent else reports)
+            for name, given in headers.csp.items()
+        },
         tenant_domains={tenant.tenant_id: tenant.domain for tenant in config.tenants},
         domain_owners={tenant.domain: tenant.tenant_id for tenant in config.tenants},
     )
+
+
+def _profile(given: model.CspProfile, reports: Reports | None) -> CompiledProfile:
+    policies = (*given.enforced, *given.report_only)
+    beside = [endpoints(reports.path, reports.group)] if reports and policies else None
+    return CompiledProfile(
+        _policies(given.enforced, reports), _policies(given.report_only, reports), beside
+    )
+
+
+def _policies(given: Iterable[model.CspDirectives], reports: Reports | None) -> list[Policy]:
+    """Compile policies that the rules of the configuration have checked."""
+    policies = [parse_policy(reporting_policy(directives, reports))[0] for directives in given]
+    return [policy for policy in policies if policy is not None]
+
+
+def reporting_policy(given: Directives, reports: Reports | None) -> Directives:
+    """Return a policy of the configuration as it is sent."""
+    return given if reports is None else with_reporting(given, reports.path, reports.group)

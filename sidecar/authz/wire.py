@@ -129,7 +129,7 @@ def _common_parts(
 def _own_parts(claims: Claims) -> Parts:
     """Encode what is one token's alone."""
     response = pb.CheckResponse()
-    _set_headers(response.ok_response.headers, tenant_headers(claims).items())
+    _set_headers(response.ok_response.headers, _encoded(tenant_headers(claims)))
     response.dynamic_metadata.fields["tenant"].string_value = claims.tenant_id
     return response.ok_response.SerializeToString(), response.dynamic_metadata.SerializeToString()
 
@@ -137,7 +137,7 @@ def _own_parts(claims: Claims) -> Parts:
 def _module_part(provenance: Provenance) -> bytes:
     """Encode where the bundle comes from: more fields of the same ``OkHttpResponse``."""
     ok = pb.OkHttpResponse()
-    _set_headers(ok.headers, module_headers(provenance.publisher).items())
+    _set_headers(ok.headers, _encoded(module_headers(provenance.publisher)))
     return ok.SerializeToString()
 
 
@@ -162,10 +162,10 @@ def encode_denied(decision: Decision, snapshot: Snapshot, decision_id: str) -> b
     denied = response.error_response if reason in _OUR_FAILURES else response.denied_response
     denied.status.code = answer.status
     _set_headers(denied.headers, snapshot.headers.on_denied())
-    _set_headers(denied.headers, (("content-type", "application/problem+json"),))
+    _set_headers(denied.headers, (("content-type", b"application/problem+json"),))
     challenge = challenge_of(answer)
     if challenge is not None:
-        _set_headers(denied.headers, (("www-authenticate", challenge),))
+        _set_headers(denied.headers, (("www-authenticate", challenge.encode()),))
     denied.body = problem_body(reason, answer, decision_id)
     _set_metadata(response, decision, snapshot, decision_id)
     return response.SerializeToString()
@@ -196,11 +196,15 @@ def problem_body(reason: Reason, answer: Answer, decision_id: str) -> str:
     )
 
 
-def _set_headers(into: object, headers: Iterable[tuple[str, str]]) -> None:
+def _encoded(headers: Mapping[str, str]) -> Iterable[tuple[str, bytes]]:
+    return ((name, value.encode("ascii")) for name, value in headers.items())
+
+
+def _set_headers(into: object, headers: Iterable[tuple[str, bytes]]) -> None:
     for name, value in headers:
         option = into.add(append_action=_OVERWRITE)  # type: ignore[attr-defined]
         option.header.key = name
-        option.header.value = value.encode("ascii")
+        option.header.value = value
 
 
 def _set_metadata(

@@ -1,20 +1,25 @@
 """The rules that span settings: names that must be known, addresses that must differ."""
 
-import ipaddress
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from sidecar.config.model import Config, OtlpAudit, Route
+from sidecar.config.model import Config, OtlpAudit
+from sidecar.config.network import in_the_clear, is_loopback
 from sidecar.config.problem import Path, Problem
+from sidecar.config.rules_headers import check_headers
+from sidecar.config.rules_modules import check_modules
+from sidecar.config.rules_reports import check_reports
 
 
 def cross_check(config: Config) -> Iterator[Problem]:
     """Yield every rule broken by a configuration whose single settings are all good."""
     yield from _listeners(config)
+    yield from check_reports(config)
     yield from _vault(config)
     yield from _issuers(config)
     yield from _routes(config)
-    yield from _modules(config)
+    yield from check_modules(config)
+    yield from check_headers(config)
     yield from _certificates(config)
     yield from _unique("tenant", (("tenants",), (t.tenant_id for t in config.tenants)))
     yield from _unique("domain", (("tenants",), (t.domain for t in config.tenants)))
@@ -25,6 +30,8 @@ def _listeners(config: Config) -> Iterator[Problem]:
     sockets = {"authz": listen.authz.address, "admin": listen.admin.address}
     if listen.sds:
         sockets["sds"] = listen.sds.address
+    if listen.reports:
+        sockets["reports"] = listen.reports.address
     for name, address in sockets.items():
         port = address.rpartition(":")[2]
         if not address.startswith("unix:") and int(port) > 65_535:  # noqa: PLR2004 - the last port
@@ -47,36 +54,15 @@ def _listeners(config: Config) -> Iterator[Problem]:
         )
 
 
-def is_loopback(address: str) -> bool:
-    """Tell whether ``host:port`` or ``unix:/path`` can be reached from this machine only."""
-    if address.startswith("unix:"):
-        return True
-    host = address.rpartition(":")[0].strip("[]")
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def _vault(config: Config) -> Iterator[Problem]:
-    if _in_the_clear(config.vault.address):
+    if in_the_clear(config.vault.address):
         yield Problem(("vault", "address"), "must be https: secrets would cross the network")
     sink = config.audit.to
-    if isinstance(sink, OtlpAudit) and _in_the_clear(sink.url):
+    if isinstance(sink, OtlpAudit) and in_the_clear(sink.url):
         yield Problem(("audit", "to", "url"), "must be https: audit lines would cross the network")
     webhook = config.alerts.webhook
-    if webhook is not None and _in_the_clear(webhook.url):
+    if webhook is not None and in_the_clear(webhook.url):
         yield Problem(("alerts", "webhook", "url"), "must be https: alerts would cross the network")
-
-
-def _in_the_clear(url: str) -> bool:
-    """Tell whether a URL is plain HTTP to another machine."""
-    if not url.startswith("http://"):
-        return False
-    authority = url.removeprefix("http://").partition("/")[0]
-    return not is_loopback(authority if ":" in authority else f"{authority}:80")
 
 
 def _issuers(config: Config) -> Iterator[Problem]:
@@ -95,37 +81,6 @@ def _routes(config: Config) -> Iterator[Problem]:
         if route.csp not in config.headers.csp:
             known = ", ".join(sorted(config.headers.csp))
             yield Problem((*where, "csp"), f"names no profile of headers.csp; there are: {known}")
-
-
-_CHECK_OVERHEAD_BYTES = 131_072
-"""What a Check holds beside a body: headers of 60 KB, attributes, a client's certificate."""
-
-
-def _modules(config: Config) -> Iterator[Problem]:
-    for index, route in enumerate(config.routes):
-        yield from _module_route(config, ("routes", index, "module"), route)
-    modules, limit = config.modules, config.listen.authz.max_message_bytes
-    if modules is not None and modules.max_bundle_bytes + _CHECK_OVERHEAD_BYTES > limit:
-        yield Problem(
-            ("modules", "max_bundle_bytes"),
-            f"must stay {_CHECK_OVERHEAD_BYTES} below listen.authz.max_message_bytes, {limit}: "
-            "a bundle travels inside that message",
-        )
-
-
-def _module_route(config: Config, where: Path, route: Route) -> Iterator[Problem]:
-    if route.module is None:
-        return
-    if config.modules is None:
-        yield Problem(where, "needs the section modules, which says where publishers' keys are")
-    elif route.module == "unsigned_by_owner" and not config.modules.owner_roles:
-        yield Problem(where, "needs modules.owner_roles: nobody is a Platform Owner without")
-    if route.auth != "required":
-        yield Problem(where, "needs auth: required; a module is installed by somebody")
-    if route.shadow:
-        yield Problem(where, "can't be in shadow mode: what does not verify must not be installed")
-    if not route.methods or not {"POST", "PUT"}.issuperset(route.methods):
-        yield Problem(where, "needs methods: [POST] or [PUT]; no other request brings a bundle")
 
 
 def _certificates(config: Config) -> Iterator[Problem]:

@@ -23,6 +23,7 @@ class EdgePorts(NamedTuple):
     application: int
     authz: int
     sds: int
+    reports: int = 9103
 
 
 def shipped_config(name: str = "edge.yaml") -> Any:
@@ -44,6 +45,7 @@ def edge_config(ports: EdgePorts, tls_min: str = "1.3") -> Any:
         "application": ports.application,
         "sidecar_authz": ports.authz,
         "sidecar_sds": ports.sds,
+        "sidecar_reports": ports.reports,
     }
     for cluster in static["clusters"]:
         (locality,) = cluster["load_assignment"]["endpoints"]

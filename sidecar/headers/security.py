@@ -7,16 +7,14 @@ fallback from ``header_mutation`` in ``envoy/edge.yaml``.
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from sidecar.headers.csp import NOTHING, CspProfile
-
-CSP = "content-security-policy"
+from sidecar.headers.csp import ENFORCED, NOTHING, CompiledProfile, HeaderValues
 
 
 class SecurityHeaders(NamedTuple):
     """The compiled policy: the headers that never vary and the CSP profiles by name."""
 
-    fixed: tuple[tuple[str, str], ...]
-    profiles: Mapping[str, CspProfile]
+    fixed: tuple[tuple[str, bytes], ...]
+    profiles: Mapping[str, CompiledProfile]
     tenant_domains: Mapping[str, str]
     """A tenant's own domain by tenant id."""
     domain_owners: Mapping[str, str]
@@ -27,10 +25,10 @@ class SecurityHeaders(NamedTuple):
         domain = self.tenant_domains.get(tenant_id) if tenant_id is not None else None
         return host if domain is None and host in self.domain_owners else domain
 
-    def on_allowed(self, profile: str, tenant_domain: str | None) -> tuple[tuple[str, str], ...]:
+    def on_allowed(self, profile: str, tenant_domain: str | None) -> HeaderValues:
         """Return what to set on the application's response."""
-        return (*self.fixed, (CSP, self.profiles[profile].render(tenant_domain)))
+        return [*self.fixed, *self.profiles[profile].render(tenant_domain)]
 
-    def on_denied(self) -> tuple[tuple[str, str], ...]:
+    def on_denied(self) -> HeaderValues:
         """Return what goes with a refusal of ours: nothing may load, frame or cache it."""
-        return (*self.fixed, (CSP, NOTHING), ("cache-control", "no-store"))
+        return [*self.fixed, (ENFORCED, NOTHING), ("cache-control", b"no-store")]

@@ -1,8 +1,11 @@
 """Header policies as pure values."""
 
+from collections.abc import Mapping, Sequence
+
 import pytest
 
-from sidecar.headers.csp import CspProfile
+from sidecar.csp import Policy, parse_policy
+from sidecar.headers.csp import CompiledProfile
 from sidecar.headers.security import SecurityHeaders
 from sidecar.headers.tenant import TRUSTED, names_to_remove
 
@@ -13,6 +16,14 @@ SHELL = {
     "frame-src": ("https://{tenant_domain}",),
     "upgrade-insecure-requests": (),
 }
+
+
+def policy(directives: Mapping[str, Sequence[str]]) -> Policy:
+    parsed, wrong = parse_policy(directives)
+    assert parsed is not None, wrong
+    return parsed
+
+
 CDN = "script-src 'self' cdn.septemcore.com"
 RENDERED = [
     (
@@ -32,12 +43,13 @@ RENDERED = [
     ("domain", "value"), [r[1:] for r in RENDERED], ids=[r[0] for r in RENDERED]
 )
 def test_a_profile_rendered(domain: str | None, value: str) -> None:
-    assert CspProfile(SHELL).render(domain) == f"{value}; upgrade-insecure-requests"
+    rendered = CompiledProfile([policy(SHELL)]).render(domain)
+    assert rendered == [("content-security-policy", f"{value}; upgrade-insecure-requests".encode())]
 
 
 SECURITY = SecurityHeaders(
-    fixed=(("x", "1"),),
-    profiles={"p": CspProfile({"connect-src": ("{tenant_domain}",)})},
+    fixed=(("x", b"1"),),
+    profiles={"p": CompiledProfile([policy({"connect-src": ("{tenant_domain}",)})])},
     tenant_domains={"t1": "one.example"},
     domain_owners={"one.example": "t1"},
 )
@@ -55,7 +67,7 @@ WHOSE = [
 )
 def test_whose_page_it_is(host: str, tenant: str | None, csp: str) -> None:
     allowed = SECURITY.on_allowed("p", SECURITY.domain_of(host, tenant))
-    assert allowed == (("x", "1"), ("content-security-policy", csp))
+    assert allowed == [("x", b"1"), ("content-security-policy", csp.encode())]
 
 
 def test_every_spelling_that_a_server_may_fold_is_removed() -> None:

@@ -17,6 +17,7 @@ from sidecar.keys.jwk import thumbprint
 ISSUER = "https://iam.septemcore.com"
 AUDIENCE = "https://api.septemcore.com"
 TENANT = "7f1c9a52-3f0e-4c8e-9f3b-0d7a8f5d2c11"
+OTHER_TENANT = "a2b4c6d8-1357-4246-8acf-9bdf13579ace"
 TENANT_DOMAIN = "shop.acme.example"
 EVIL = "00000000-0000-4000-8000-00000000ee11"
 API, PUBLIC = "/api/orders", "/assets/logo.svg"

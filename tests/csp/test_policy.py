@@ -196,7 +196,7 @@ EFFECTIVE = [
 
 @pytest.mark.parametrize(("name", "governed_by"), EFFECTIVE, ids=[row[0] for row in EFFECTIVE])
 def test_what_governs_a_directive(name: str, governed_by: str | None) -> None:
-    some = policy({n: ("'self'",) for n in ("default-src", "script-src", "child-src")})
+    some = policy(dict.fromkeys(("default-src", "script-src", "child-src"), ("'self'",)))
     found = some.effective(name)
     assert (found.name if found else None) == governed_by
 

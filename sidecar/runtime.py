@@ -11,9 +11,8 @@ import contextlib
 import logging
 import os
 import random
-import secrets
 import signal
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from functools import partial
 from importlib.metadata import version
@@ -28,9 +27,10 @@ from sidecar.admin.routes import admin_routes
 from sidecar.alerts import Alert, Alerts, Severity, Webhook
 from sidecar.audit import AuditLog, DescriptorSink, FileSink, OtlpSink, Sink
 from sidecar.authz.policy import build_snapshot
-from sidecar.authz.service import CheckService, Outcome
+from sidecar.authz.service import CheckService
 from sidecar.clock import elapsed_ns, monotonic_seconds, wall_seconds
 from sidecar.config import model
+from sidecar.decision_ids import DecisionIds
 from sidecar.errors import Fault
 from sidecar.health import Health
 from sidecar.keys.jwks_https import JwksKeySource
@@ -39,11 +39,10 @@ from sidecar.keys.lifecycle import KeyState
 from sidecar.keys.refresher import KeyRefresher, KeyView
 from sidecar.keys.revocation_source import KvRevocationSource
 from sidecar.keys.sources import KeySource, KvKeySource, TransitKeySource
+from sidecar.ledger import Ledger
 from sidecar.logs import LogOutput
 from sidecar.metrics import Metrics, counter, gauge
-from sidecar.modules.desk import BundleDesk
 from sidecar.modules.publishers import Publishers
-from sidecar.modules.refresher import PublisherRefresher
 from sidecar.numbers import (
     SdsNumbers,
     alert_families,
@@ -51,11 +50,9 @@ from sidecar.numbers import (
     cache_families,
     certificate_families,
     key_families,
-    observe_decision,
     publisher_families,
     vault_families,
 )
-from sidecar.reasons import Reason
 from sidecar.tokens.cache import TokenCache
 from sidecar.transport.aio import CHECK_SERVICE, GrpcServer, check_handlers
 from sidecar.transport.h2 import H2Server
@@ -63,6 +60,7 @@ from sidecar.transport.lane import SlowLane
 from sidecar.transport.unary import Limits
 from sidecar.vault.client import VaultClient
 from sidecar.vault.errors import VaultFault
+from sidecar.wiring.modules import make_desk, make_publisher_refresher
 from sidecar.wiring.reports import ReportsRoom
 
 EXIT_OK = 0
@@ -110,7 +108,7 @@ class Runtime:
             alerts = self._start_alerts(stack)
             vault = await self._start_vault(stack)
             audit = self._open_audit(stack)
-            service = self._check_service(audit)
+            service = self._check_service(stack, audit)
             refresher = self._make_refresher(stack, vault, alerts, service)
             await refresher.load()
             await self._start_publishers(stack, vault, service)
@@ -172,21 +170,23 @@ class Runtime:
         self._metrics.add_source(partial(audit_families, audit))
         return audit
 
-    def _check_service(self, audit: AuditLog) -> CheckService:
+    def _check_service(self, stack: AsyncExitStack, audit: AuditLog) -> CheckService:
         cache = TokenCache(self._config.tokens.cache_entries)
         self._metrics.add_source(partial(cache_families, cache))
+        loop = asyncio.get_running_loop()
+        ids = DecisionIds()
+        self._ledger = Ledger(self._metrics, audit, ids, loop.call_later)
+        stack.callback(self._ledger.drain)
         return CheckService(
             build_snapshot(self._config, EMPTY_RING),
             now=wall_seconds,
             elapsed_ns=elapsed_ns,
-            new_id=_make_ids(),
-            observe=partial(observe_decision, self._metrics, audit),
+            new_id=ids.text,
+            observer=self._ledger,
             on_fault=self._on_fault,
             cache=cache,
-            lane=SlowLane(asyncio.get_running_loop()),
-            desk=None
-            if self._config.modules is None
-            else BundleDesk(self._config.modules.max_waiting),
+            lane=SlowLane(loop),
+            desk=make_desk(self._config.modules),
         )
 
     def _make_refresher(
@@ -216,6 +216,7 @@ class Runtime:
             publish=publish,
             on_state=partial(_say_key_state, alerts),
         )
+        self._ledger.on_key_unknown = refresher.nudge
         self._metrics.add_source(partial(key_families, refresher, monotonic_seconds))
         return refresher
 
@@ -223,25 +224,15 @@ class Runtime:
         self, stack: AsyncExitStack, vault: VaultClient, service: CheckService
     ) -> None:
         """Read who may publish modules, and keep it fresh."""
-        if self._config.modules is None:
-            return
 
         def publish(publishers: Publishers) -> None:
             service.snapshot = msgspec.structs.replace(service.snapshot, publishers=publishers)
 
-        keys = self._config.keys
-        refresher = PublisherRefresher(
-            self._config.modules,
-            vault,
-            poll_seconds=keys.poll_seconds,
-            max_age_seconds=keys.max_age_seconds,
-            clock=monotonic_seconds,
-            jitter=random.random,
-            publish=publish,
-        )
-        self._metrics.add_source(partial(publisher_families, refresher, monotonic_seconds))
-        await refresher.load()
-        self._spawn(stack, refresher.run())
+        refresher = make_publisher_refresher(self._config, vault, publish)
+        if refresher is not None:
+            self._metrics.add_source(partial(publisher_families, refresher, monotonic_seconds))
+            await refresher.load()
+            self._spawn(stack, refresher.run())
 
     def _key_source(
         self, stack: AsyncExitStack, issuer: model.Issuer, vault: VaultClient
@@ -281,7 +272,6 @@ class Runtime:
         self, stack: AsyncExitStack, service: CheckService, refresher: KeyRefresher
     ) -> None:
         listen = self._config.listen.authz
-        service.add_observer(partial(_nudge_on_unknown_kid, refresher))
         server: GrpcServer | H2Server
         if listen.engine == "h2":
             server = H2Server(
@@ -417,11 +407,6 @@ async def _keep_logged_in(vault: VaultClient) -> None:
             await vault.login()
 
 
-def _nudge_on_unknown_kid(refresher: KeyRefresher, outcome: Outcome) -> None:
-    if outcome.decision.outcome is Reason.KEY_UNKNOWN:
-        refresher.nudge()
-
-
 def _audit_failed(exc: OSError) -> None:
     _log.error("audit lines can't be written: %s", exc.strerror)
 
@@ -429,19 +414,3 @@ def _audit_failed(exc: OSError) -> None:
 def _close_audit(audit: AuditLog) -> None:
     if not audit.close(_AUDIT_CLOSE_SECONDS):
         _log.error("audit lines were lost at the end: the sink does not take them")
-
-
-def _make_ids() -> Callable[[], str]:
-    """Make decision ids: unique, and telling nothing of how many there were before.
-
-    A random number for the process, and a count scattered over 32 bits by an odd factor.
-    """
-    process = secrets.token_hex(6)
-    count = secrets.randbits(32)
-
-    def new_id() -> str:
-        nonlocal count
-        count += 1
-        return f"{process}{count * 0x9E3779B1 & 0xFFFFFFFF:08x}"
-
-    return new_id

@@ -1,7 +1,7 @@
 """One line a decision, written without ever making a Check wait (SECURITY-MODEL §10)."""
 
 from sidecar.audit.entry import AuditEntry, encode_entry
-from sidecar.audit.log import AuditLog, LineLog
+from sidecar.audit.log import AuditLog
 from sidecar.audit.otlp import OtlpSink
 from sidecar.audit.sinks import AuditFault, CutShort, DescriptorSink, FileSink, Sink
 
@@ -12,7 +12,6 @@ __all__ = [
     "CutShort",
     "DescriptorSink",
     "FileSink",
-    "LineLog",
     "OtlpSink",
     "Sink",
     "encode_entry",

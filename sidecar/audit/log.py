@@ -1,8 +1,9 @@
 """The queue before the sink, so that no Check ever waits for one (SECURITY-MODEL §10).
 
-``record`` appends to a bounded queue; a thread of its own encodes and writes, because
-writing to a pipe nobody reads, or to a disk that is gone, blocks. When the queue is full
-a line is dropped and counted, and the count is a metric: silence would be worse.
+Encoded lines go into a bounded queue; a thread of its own writes them, because writing to a
+pipe nobody reads, or to a disk that is gone, blocks. The thread does nothing else: what it
+did under the interpreter's lock, Checks would wait for. When the queue is full a line is
+dropped and counted, and the count is a metric: silence would be worse.
 """
 
 import contextlib
@@ -10,7 +11,6 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Generic, TypeVar
 
 from sidecar.audit.entry import AuditEntry, encode_entry
 from sidecar.audit.sinks import CutShort, Sink
@@ -19,38 +19,35 @@ _POLL_SECONDS = 0.1
 _RETRY_SECONDS = 1.0
 _BATCH_LINES = 512
 
-T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 
-class LineLog(Generic[T]):
-    """The queue and its thread. ``put`` is for the event loop; it never waits or raises."""
+class AuditLog:
+    """The queue and its thread. ``record`` and ``append`` never wait or raise."""
 
     def __init__(
         self,
         sink: Sink,
-        encode: Callable[[T], bytes],
         *,
-        name: str,
         queue_lines: int,
         on_error: Callable[[OSError], None],
+        sample_allowed: float = 1.0,
     ) -> None:
         self.written = 0
         self._refused = 0
         self._lost = 0
         self.errors = 0
         self._sink = sink
-        self._encode = encode
-        self._name = name
-        self._queue: deque[T] = deque()
+        self._queue: deque[bytes] = deque()
         self._pending = b""
         self._taken = 0
         self._queue_lines = queue_lines
         self._on_error = on_error
+        self._sample_allowed = sample_allowed
         self._wake = threading.Event()
         self._closing = False
         self._reopen = False
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread = threading.Thread(target=self._run, name="audit", daemon=True)
         self._thread.start()
 
     @property
@@ -63,12 +60,37 @@ class LineLog(Generic[T]):
         """Lines that wait to be written."""
         return len(self._queue)
 
-    def put(self, entry: T) -> None:
-        """Queue one entry, or count it as dropped."""
+    def record(self, entry: AuditEntry) -> None:
+        """Queue one entry, or count it as dropped. Of allowed ones only the sample is queued."""
+        if entry.outcome == "allow" and not self.sampled(entry.decision_id):
+            return
+        if len(self._queue) >= self._queue_lines:
+            self._refused += 1
+            return
+        try:
+            line = encode_entry(entry)
+        except Exception as exc:  # noqa: BLE001 - one bad entry must not end the log
+            self._lost += 1
+            name = type(exc).__name__
+            _log.error("the audit entry %s can't be written: %s", entry.decision_id, name)
+            return
+        self._queue.append(line)
+
+    def append(self, line: bytes) -> None:
+        """Queue one line that was encoded elsewhere, or count it as dropped."""
         if len(self._queue) >= self._queue_lines:
             self._refused += 1
         else:
-            self._queue.append(entry)
+            self._queue.append(line)
+
+    @property
+    def samples(self) -> bool:
+        """Whether some allowed decisions go unrecorded."""
+        return self._sample_allowed < 1
+
+    def sampled(self, decision_id: str) -> bool:
+        """Decide by the id, so that every line of one decision has the same fate."""
+        return self._sample_allowed >= 1 or int(decision_id[-6:], 16) < self._sample_allowed * 2**24
 
     def reopen(self) -> None:
         """Have the file opened anew before the next write."""
@@ -112,7 +134,7 @@ class LineLog(Generic[T]):
             self._taken = self._pending.rfind(b"\n", 0, self._taken) + 1
             self._sink.reopen()
         if not self._pending:
-            self._pending = self._encode_batch()
+            self._pending = self._take_batch()
             self._taken = 0
         if not self._pending:
             return
@@ -128,40 +150,6 @@ class LineLog(Generic[T]):
         self.written += self._pending.count(b"\n", self._taken, taken)
         self._taken = taken
 
-    def _encode_batch(self) -> bytes:
-        lines: list[bytes] = []
-        while self._queue and len(lines) < _BATCH_LINES:
-            entry = self._queue.popleft()
-            try:
-                lines.append(self._encode(entry))
-            except Exception as exc:  # noqa: BLE001 - one bad entry must not end the log
-                self._lost += 1
-                name = type(exc).__name__
-                _log.error("an entry of the %s log can't be written: %s", self._name, name)
-        return b"".join(lines)
-
-
-class AuditLog(LineLog[AuditEntry]):
-    """The log of decisions."""
-
-    def __init__(
-        self,
-        sink: Sink,
-        *,
-        queue_lines: int,
-        on_error: Callable[[OSError], None],
-        sample_allowed: float = 1.0,
-    ) -> None:
-        super().__init__(
-            sink, encode_entry, name="audit", queue_lines=queue_lines, on_error=on_error
-        )
-        self._sample_allowed = sample_allowed
-
-    def record(self, entry: AuditEntry) -> None:
-        """Queue one entry, or count it as dropped. Of allowed ones only the sample is queued."""
-        if entry.outcome != "allow" or self._sampled(entry.decision_id):
-            self.put(entry)
-
-    def _sampled(self, decision_id: str) -> bool:
-        """Decide by the id, so that every line of one decision has the same fate."""
-        return self._sample_allowed >= 1 or int(decision_id[-6:], 16) < self._sample_allowed * 2**24
+    def _take_batch(self) -> bytes:
+        queue = self._queue
+        return b"".join(queue.popleft() for _ in range(min(len(queue), _BATCH_LINES)))

@@ -12,10 +12,10 @@ from sidecar.errors import Denied
 from sidecar.reasons import Reason
 
 
-def judge_bundle(decision: Decision, view: RequestView | None, snapshot: Snapshot) -> Decision:
+def judge_bundle(decision: Decision, view: RequestView, snapshot: Snapshot) -> Decision:
     """Return the decision as it is with the bundle judged. Pure; takes milliseconds."""
     policy, mode, token = snapshot.modules, decision.module, decision.token
-    if policy is None or mode is None or token is None or view is None:
+    if policy is None or mode is None or token is None:
         return refused(decision, Denied(Reason.INTERNAL_FAULT, "there is no policy for bundles"))
     roles, publishers = token.claims.roles, snapshot.publishers
     try:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from sidecar.authz.memory import Visit
 from sidecar.authz.modules import ModuleMode, ModulePolicy, Provenance
 from sidecar.authz.routes import UNMATCHED, RouteTable
 from sidecar.headers.security import SecurityHeaders
@@ -76,6 +77,8 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     """Why a route in shadow mode would have refused."""
     remembered: Remembered | None = None
     """Where answers for this token are kept, if it is remembered."""
+    visit: Visit | None = None
+    """Where answers for this target are kept, if it is remembered."""
     module: ModuleMode | None = None
     """How the bundle is still to be judged: the rest of the request may pass."""
     provenance: Provenance | None = None

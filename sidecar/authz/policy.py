@@ -9,7 +9,7 @@ from sidecar.config import model
 from sidecar.config.reports import Reports
 from sidecar.csp import Policy, parse_policy
 from sidecar.headers.csp import CompiledProfile
-from sidecar.headers.reporting import Directives, endpoints, with_reporting
+from sidecar.headers.reporting import endpoints, with_reporting
 from sidecar.headers.security import SecurityHeaders
 from sidecar.headers.tenant import names_to_remove
 from sidecar.keys.keyring import KeyRing
@@ -72,7 +72,7 @@ def _route(route: model.Route) -> Route:
 
 
 def _security_headers(config: model.Config) -> SecurityHeaders:
-    headers, reports = config.headers, config.headers.reports
+    headers = config.headers
     fixed = (
         ("strict-transport-security", headers.hsts.encode()),
         ("x-content-type-options", b"nosniff"),
@@ -83,29 +83,38 @@ def _security_headers(config: model.Config) -> SecurityHeaders:
     )
     return SecurityHeaders(
         fixed=fixed,
-        profiles={
-            name: _profile(given, None if reports is None or name in reports.silent else reports)
-            for name, given in headers.csp.items()
-        },
+        profiles={name: _profile(headers, name) for name in headers.csp},
         tenant_domains={tenant.tenant_id: tenant.domain for tenant in config.tenants},
         domain_owners={tenant.domain: tenant.tenant_id for tenant in config.tenants},
     )
 
 
-def _profile(given: model.CspProfile, reports: Reports | None) -> CompiledProfile:
-    policies = (*given.enforced, *given.report_only)
-    beside = [endpoints(reports.path, reports.group)] if reports and policies else None
-    return CompiledProfile(
-        _policies(given.enforced, reports), _policies(given.report_only, reports), beside
+def _profile(headers: model.Headers, name: str) -> CompiledProfile:
+    enforced, report_only = csp_policies(headers, name)
+    reports = _reports_of(headers, name)
+    beside = (
+        [endpoints(reports.path, reports.group)] if reports and (enforced or report_only) else None
     )
+    return CompiledProfile(enforced, report_only, beside)
+
+
+def csp_policies(headers: model.Headers, name: str) -> tuple[list[Policy], list[Policy]]:
+    """Return a profile's policies as they are sent: those enforced, those only watched."""
+    given, reports = headers.csp[name], _reports_of(headers, name)
+    return _policies(given.enforced, reports), _policies(given.report_only, reports)
+
+
+def _reports_of(headers: model.Headers, name: str) -> Reports | None:
+    """Return the settings of reports for a profile that has any."""
+    reports = headers.reports
+    return None if reports is None or name in reports.silent else reports
 
 
 def _policies(given: Iterable[model.CspDirectives], reports: Reports | None) -> list[Policy]:
     """Compile policies that the rules of the configuration have checked."""
-    policies = [parse_policy(reporting_policy(directives, reports))[0] for directives in given]
+    sent = (
+        each if reports is None else with_reporting(each, reports.path, reports.group)
+        for each in given
+    )
+    policies = [parse_policy(directives)[0] for directives in sent]
     return [policy for policy in policies if policy is not None]
-
-
-def reporting_policy(given: Directives, reports: Reports | None) -> Directives:
-    """Return a policy of the configuration as it is sent."""
-    return given if reports is None else with_reporting(given, reports.path, reports.group)

@@ -9,7 +9,7 @@ from pathlib import Path
 from prometheus_client.core import CounterMetricFamily, Metric
 
 from sidecar.admin.http import Handler, HttpServer
-from sidecar.audit import FileSink, LineLog, Sink
+from sidecar.audit import AuditLog, FileSink, Sink
 from sidecar.clock import monotonic_seconds, wall_seconds
 from sidecar.config import model
 from sidecar.config.reports import FileForward, HttpsForward, Reports, ReportsListen
@@ -50,7 +50,7 @@ class ReportsRoom:
             hash_key=secrets.token_bytes(32),
             now=wall_seconds,
             clock=monotonic_seconds,
-            **({} if self.forward is None else {"forward": self.forward.put}),
+            forward=self._send_on,
         )
         self._server = HttpServer(
             listen.address,
@@ -99,11 +99,15 @@ class ReportsRoom:
             yield counter("septem_csp_reports_forwarded", "Reports sent on", self.forward.written)
             yield counter("septem_csp_reports_dropped", "Reports not sent on", self.forward.dropped)
 
+    def _send_on(self, seen: Seen) -> None:
+        if self.forward is not None:
+            self.forward.append(encode_seen(seen))
+
     def _count_answer(self, status: int) -> None:
         self._intake.answers[status] += 1
 
 
-def _open_forward(reports: Reports) -> LineLog[Seen] | None:
+def _open_forward(reports: Reports) -> AuditLog | None:
     match reports.forward:
         case None:
             return None
@@ -111,13 +115,7 @@ def _open_forward(reports: Reports) -> LineLog[Seen] | None:
             sink: Sink = FileSink(Path(path), max_bytes=max_bytes, keep=keep)
         case HttpsForward():
             sink = HttpsSink(reports.forward)
-    return LineLog(
-        sink,
-        encode_seen,
-        name="reports",
-        queue_lines=reports.queue_reports,
-        on_error=_forward_failed,
-    )
+    return AuditLog(sink, queue_lines=reports.queue_reports, on_error=_forward_failed)
 
 
 def _forward_failed(exc: OSError) -> None:
@@ -125,6 +123,6 @@ def _forward_failed(exc: OSError) -> None:
     _log.error("reports can't be forwarded: %s", exc.strerror or type(exc).__name__)
 
 
-def _close_forward(forward: LineLog[Seen]) -> None:
+def _close_forward(forward: AuditLog) -> None:
     if not forward.close(_FORWARD_CLOSE_SECONDS):
         _log.error("reports were lost at the end: their receiver does not take them")

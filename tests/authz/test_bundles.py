@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from envoy_data_plane.envoy.service.auth.v3 import CheckRequest
 from msgspec.structs import replace
 
+from sidecar.authz.memory import Passage
 from sidecar.authz.policy import build_snapshot
 from sidecar.authz.service import CheckService, Outcome
 from sidecar.config import parse_config
@@ -75,10 +76,16 @@ class Registry:
             now=lambda: NOW,
             elapsed_ns=lambda: 0,
             new_id=lambda: "id",
-            observe=self.outcomes.append,
+            observer=self,
             on_fault=self.faults.append,
             **{"desk": Inline(), **changes},
         )
+
+    def decided(self, outcome: Outcome) -> None:
+        self.outcomes.append(outcome)
+
+    def passed(self, passage: Passage) -> None:
+        raise AssertionError(f"a bundle took the short way: {passage}")
 
     def request(
         self,

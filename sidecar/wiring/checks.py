@@ -14,12 +14,14 @@ from sidecar.clock import elapsed_ns, monotonic_seconds, wall_seconds
 from sidecar.keys.keyring import EMPTY_RING
 from sidecar.keys.lifecycle import KeyState
 from sidecar.keys.refresher import KeyView
-from sidecar.numbers import cache_families, observe_decision
+from sidecar.numbers import cache_families
+from sidecar.observe import observe_decision
 from sidecar.reasons import Reason
 from sidecar.tokens.cache import TokenCache
-from sidecar.transport.aio import CHECK_SERVICE, GrpcServer, check_handlers
+from sidecar.transport.aio import GrpcServer, check_handlers
 from sidecar.transport.h2 import H2Server
 from sidecar.transport.lane import SlowLane
+from sidecar.transport.names import CHECK_METHOD, CHECK_SERVICE
 from sidecar.transport.unary import Limits
 from sidecar.wiring.lifespan import Lifespan
 
@@ -67,7 +69,7 @@ class LocalChecks:
         if listen.engine == "h2":
             return H2Server(
                 listen.address,
-                {f"/{CHECK_SERVICE}/Check": self._service.handle},
+                {CHECK_METHOD: self._service.handle},
                 limits=Limits(max_message_bytes=listen.max_message_bytes),
                 clock=monotonic_seconds,
                 on_fault=self._life.on_fault,

@@ -42,7 +42,8 @@ class Cors:
         self.tenant_domains = TENANT_ORIGIN in listed
         """Whether tenants' own domains are admitted."""
         self._suffixes = tuple(_Suffix(each) for each in sorted(listed) if "://*." in each)
-        self._exact = frozenset(each.encode() for each in listed)
+        by_name = listed - {ANY, TENANT_ORIGIN}
+        self._exact = frozenset(each.encode() for each in by_name if "*" not in each)
         self._credentials = credentials
         self._expose = ", ".join(expose_headers).encode()
         self._preflight = [

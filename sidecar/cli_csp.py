@@ -73,10 +73,10 @@ def _of_header(text: str) -> "Iterator[tuple[str, Placed]]":
 
 
 def _of_config(path: Path | None) -> "Iterator[tuple[str, Placed]]":
-    from sidecar.authz.policy import csp_policies  # noqa: PLC0415
     from sidecar.config import load_config  # noqa: PLC0415
     from sidecar.config.model import Headers  # noqa: PLC0415
     from sidecar.csplint.lint import lint_profile  # noqa: PLC0415
+    from sidecar.headers.compile import csp_policies  # noqa: PLC0415
 
     headers = Headers() if path is None else load_config(path).headers
     group = None if headers.reports is None else headers.reports.group

@@ -205,7 +205,7 @@ def measure(*, quick: bool) -> dict[str, Any]:
             rest, flooded = flood(ours, material, 3.0 if quick else 10.0)
             result["p99_at_rest_us"] = round(rest * 1e6)
             result["p99_flooded_us"] = round(flooded * 1e6)
-    result["bytes_per_token"] = bytes_per_token(material)
+        result["bytes_per_token"] = bytes_per_token(material)
     result["rss_idle_mb"] = rss_idle()
     result["warm_vs_naive"] = round(cpu["warm"] / cpu["naive"], 4)
     result["warm_vs_floor"] = round(cpu["warm"] / cpu["floor"], 3)

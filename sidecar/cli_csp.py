@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sidecar.cli_csp_suggest import add_suggest
 
 if TYPE_CHECKING:
+    from sidecar.config import Config
     from sidecar.csplint.lint import Placed
 
 EXIT_OK, EXIT_FOUND = 0, 1
@@ -73,17 +74,40 @@ def _of_header(text: str) -> "Iterator[tuple[str, Placed]]":
 
 
 def _of_config(path: Path | None) -> "Iterator[tuple[str, Placed]]":
-    from sidecar.authz.policy import csp_policies  # noqa: PLC0415
     from sidecar.config import load_config  # noqa: PLC0415
     from sidecar.config.model import Headers  # noqa: PLC0415
     from sidecar.csplint.lint import lint_profile  # noqa: PLC0415
+    from sidecar.headers.compile import csp_policies  # noqa: PLC0415
 
-    headers = Headers() if path is None else load_config(path).headers
+    config = None if path is None else load_config(path)
+    headers = Headers() if config is None else config.headers
     group = None if headers.reports is None else headers.reports.group
     for name in headers.csp:
         enforced, report_only = csp_policies(headers, name)
         for placed in lint_profile(enforced, report_only, endpoint=group):
             yield f"headers.csp.{name}", placed
+    if config is not None:
+        yield from _of_tenants(config, group)
+
+
+def _of_tenants(config: "Config", group: str | None) -> "Iterator[tuple[str, Placed]]":
+    """Yield what is worse on a tenant's pages than on the profile's."""
+    from sidecar.csp.overlay import apply_overlay  # noqa: PLC0415
+    from sidecar.csplint.lint import lint_profile  # noqa: PLC0415
+    from sidecar.headers.compile import csp_policies  # noqa: PLC0415
+
+    for number, tenant in enumerate(config.tenants):
+        for name, overlay in tenant.csp.items():
+            enforced, report_only = csp_policies(config.headers, name)
+            before = {
+                placed.finding for placed in lint_profile(enforced, report_only, endpoint=group)
+            }
+            policies = (tuple(enforced), tuple(report_only))
+            allowed = config.headers.csp[name].allow_additions
+            made, _ = apply_overlay(policies, overlay, allowed, tenant.domain)
+            for placed in lint_profile(*made, endpoint=group):
+                if placed.finding not in before:
+                    yield f"tenants[{number}].csp.{name}", placed
 
 
 def _row(where: str, placed: "Placed") -> dict[str, Any]:

@@ -62,9 +62,9 @@ def add_suggest(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser
 
 
 def _suggest(options: argparse.Namespace) -> int:
-    from sidecar.authz.policy import csp_policies  # noqa: PLC0415 - each command imports its own
     from sidecar.config.load import parse_config, read_config  # noqa: PLC0415
     from sidecar.config.yamledit import unified_diff  # noqa: PLC0415
+    from sidecar.headers.compile import csp_policies  # noqa: PLC0415 - each command imports its own
     from sidecar.reports.suggest import Thresholds, suggest  # noqa: PLC0415
 
     text = read_config(options.config)

@@ -1,12 +1,7 @@
-"""HTTP/1.1 for the operator, on loopback: small, bounded, without a framework.
+"""HTTP/1.1 for what has no gRPC: small, bounded, without a framework.
 
 h11 parses; here are the limits: of the head, of the body, of idle and slow peers, of
-connections, until the last byte of an answer is gone. ``HttpServer`` is that and no more.
-
-``AdminServer`` is the operator's: the ``Host`` header must name this
-machine, so that a web page in some browser on it can't read our answers by pointing its
-own name here (DNS rebinding). Nor may a page have anything done: browsers send ``Origin``
-with whatever is not a plain read (RFC 6454 §7.3), and such a request is refused.
+connections, until the last byte of an answer is gone.
 """
 
 import asyncio
@@ -14,7 +9,6 @@ import contextlib
 import inspect
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from ipaddress import ip_address
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,7 +23,6 @@ REQUEST_SECONDS = 5.0
 IDLE_SECONDS = 30.0
 _READ_BYTES = 65_536
 _NO_CONTENT = 204
-_SAFE_METHODS = frozenset({b"GET", b"HEAD"})
 _BUSY = (
     b"HTTP/1.1 503 \r\ncontent-length: 0\r\ncache-control: no-store\r\nconnection: close\r\n\r\n"
 )
@@ -65,6 +58,7 @@ class Response(NamedTuple):
 
 
 Handler = Callable[[Request], Response | Awaitable[Response]]
+Routes = Mapping[tuple[str, str], Handler]
 Guard = Callable[[h11.Request], int]
 """Looks at a request's head: the status to refuse it with, or 0."""
 
@@ -78,7 +72,7 @@ class HttpServer:
     def __init__(
         self,
         address: str,
-        routes: Mapping[tuple[str, str], Handler],
+        routes: Routes,
         *,
         on_fault: Callable[[Exception], None],
         guard: Guard = lambda _: 0,
@@ -266,28 +260,6 @@ class HttpServer:
             await writer.drain()
 
 
-class AdminServer(HttpServer):
-    """The operator's: what a web page in a browser sends is refused."""
-
-    def __init__(
-        self,
-        address: str,
-        routes: Mapping[tuple[str, str], Handler],
-        *,
-        on_fault: Callable[[Exception], None],
-        request_seconds: float = REQUEST_SECONDS,
-        idle_seconds: float = IDLE_SECONDS,
-    ) -> None:
-        super().__init__(
-            address,
-            routes,
-            on_fault=on_fault,
-            guard=_not_of_a_page,
-            request_seconds=request_seconds,
-            idle_seconds=idle_seconds,
-        )
-
-
 class _Refused(Exception):  # noqa: N818 - an answer
     """A request that is not answered by its handler."""
 
@@ -310,24 +282,3 @@ def _inode(path: Path) -> int:
 
 def _problem(status: int) -> Response:
     return Response.json(status, {"status": status})
-
-
-def _not_of_a_page(head: h11.Request) -> int:
-    if not _is_this_machine(head):
-        return 421
-    with_origin = any(name == b"origin" for name, _ in head.headers)
-    return 403 if with_origin and head.method not in _SAFE_METHODS else 0
-
-
-def _is_this_machine(request: h11.Request) -> bool:
-    """Tell whether ``Host`` is an IP literal or ``localhost``: nothing DNS could point here."""
-    hosts = [value.decode("latin-1") for name, value in request.headers if name == b"host"]
-    if len(hosts) != 1:
-        return not hosts
-    name = hosts[0].rpartition(":")[0] if hosts[0].rpartition(":")[2].isdigit() else hosts[0]
-    if name.lower() == "localhost":
-        return True
-    with contextlib.suppress(ValueError):
-        ip_address(name.strip("[]"))
-        return True
-    return False

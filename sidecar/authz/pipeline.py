@@ -37,6 +37,7 @@ from sidecar.tokens.cache import Remembered, digest_text
 from sidecar.tokens.pii import Finding, PiiAction, find_pii
 from sidecar.tokens.verifier import VerifiedToken, verify_token
 
+_OPTIONS = b"OPTIONS"
 _METHOD = re.compile(rb"[A-Z]{1,32}")
 
 
@@ -81,6 +82,8 @@ class _Walk:
 
     def run(self) -> Grant:
         """Walk; returns the ground on which the request passes, or raises ``Denied``."""
+        if self._view.method == _OPTIONS and self.check_preflight():
+            return Grant.PREFLIGHT
         route = self.find_route()
         if route.clients:
             self.check_client(route)
@@ -95,6 +98,32 @@ class _Walk:
         self.check_grants(token, route)
         return Grant.TOKEN_VERIFIED
 
+    def check_preflight(self) -> bool:
+        """Tell whether this is a preflight for a route that has a CORS policy.
+
+        It brings no credential, and the route is that of the request it announces. Refused
+        if the policy does not admit the origin. What is no such preflight is a request like
+        any other.
+        """
+        view, snapshot = self._view, self._snapshot
+        wanted = view.headers.get("access-control-request-method", b"")
+        if "origin" not in view.headers or not _METHOD.fullmatch(wanted):
+            return False
+        host, path = canonical_host(view.host), canonical_path(view.path)
+        route = snapshot.routes.match(wanted.decode("ascii"), host, path)
+        if route is None or not route.cors:
+            return False
+        self.method, self.host, self.path, self.route = "OPTIONS", host, path, route
+        if not self.find_reader(route):
+            raise Denied(Reason.ORIGIN_NOT_ALLOWED, f"headers.cors.{route.cors} admits it not")
+        return True
+
+    def find_reader(self, route: Route) -> str:
+        """Return the origin whose pages may read the answer, ``*`` for all."""
+        tenant_id = self.token.claims.tenant_id if self.token is not None else None
+        origin = self._view.headers.get("origin", b"")
+        return self._snapshot.headers.reader(route.cors, origin, self.host, tenant_id)
+
     def find_route(self) -> Route:
         """Return the route, from memory if this very target came before."""
         view, memory = self._view, self._memory
@@ -105,7 +134,8 @@ class _Walk:
             self.host = self.read_host()
             self.path = self.read_path()
             route = self.route = self.match()
-            if memory is not None:
+            # OPTIONS is what a preflight is too, and those are not told by their target alone.
+            if memory is not None and view.method != _OPTIONS:
                 self.visit = memory.remember_visit(target, self.method, self.host, self.path, route)
             return route
         self.visit = visit
@@ -173,11 +203,15 @@ class _Walk:
 
     def verify(self, raw: bytes) -> VerifiedToken:
         """Hold the token against every rule of ``sidecar.tokens.verifier``."""
-        return verify_token(raw, self._snapshot.ring, self._snapshot.tokens, self._now)
+        return verify_token(
+            raw, self._snapshot.ring, self._snapshot.tokens, self._now, keep_payload=False
+        )
 
     def check_pii(self, token: VerifiedToken) -> None:
         """Look for personal data in the claims."""
         snapshot = self._snapshot
+        if token.payload is None:
+            return
         if snapshot.pii_names is PiiAction.OFF and snapshot.pii_values is PiiAction.OFF:
             return
         warnings: list[str] = []
@@ -213,6 +247,7 @@ _STEPS = {
     "read_host": "host",
     "read_path": "path",
     "match": "route",
+    "check_preflight": "preflight",
     "check_client": "client",
     "find_credential": "credential",
     "verify": "token",
@@ -282,6 +317,7 @@ def _decide(walk: _Walk) -> Decision:
             outcome, shadowed = Grant.SHADOW, denied.reason
     trusted = outcome is Grant.TOKEN_VERIFIED
     route = walk.route
+    cors = route.cors if route is not None else ""
     return Decision(
         outcome,
         detail,
@@ -296,6 +332,9 @@ def _decide(walk: _Walk) -> Decision:
         shadowed,
         walk.remembered if trusted else None,
         walk.visit,
+        route is not None and route.nonce,
+        cors,
+        walk.find_reader(route) if route is not None and cors else "",
         route.module if trusted and route is not None else None,
     )
 

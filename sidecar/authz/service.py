@@ -28,6 +28,7 @@ from sidecar.authz.wire import (
 )
 from sidecar.clock import Now
 from sidecar.errors import Denied
+from sidecar.headers.nonce import NoncePool
 from sidecar.pb.ext_authz_pb2 import AttributeContext
 from sidecar.reasons import Grant, Reason
 from sidecar.tokens.cache import Remembered, TokenCache
@@ -97,6 +98,7 @@ class CheckService:
         "_lane",
         "_memory",
         "_new_id",
+        "_new_nonce",
         "_now",
         "_observer",
         "_on_fault",
@@ -116,6 +118,7 @@ class CheckService:
         cache: TokenCache | None = None,
         lane: Lane | None = None,
         desk: Desk | None = None,
+        new_nonce: Callable[[], bytes] | None = None,
     ) -> None:
         self.snapshot = snapshot
         self._under = snapshot
@@ -128,6 +131,7 @@ class CheckService:
         self._now = now
         self._elapsed_ns = elapsed_ns
         self._new_id = new_id
+        self._new_nonce = NoncePool().take if new_nonce is None else new_nonce
         self._observer = observer
         self._on_fault = on_fault
 
@@ -168,7 +172,9 @@ class CheckService:
                 return self._go_long_way(attributes, started_ns)
             standing, own = remembered.standing, remembered.runs
             memory.tokens.hits += 1
-        template = place.answers.get(standing)
+        template = place.answers.get(
+            (standing, http.headers.get("origin", b"")) if place.reads_origin else standing
+        )
         if template is None:
             return self._go_long_way(attributes, started_ns)
         latency_ns = self._elapsed_ns() - started_ns
@@ -266,7 +272,7 @@ class CheckService:
         """Encode, and remember what makes the short way possible the next time."""
         visit, remembered, token = decision.visit, decision.remembered, decision.token
         if visit is None or not visit.place.plain or decision.outcome not in _PLAIN_GRANTS:
-            return encode_allowed(decision, self.snapshot, self._allowed)
+            return encode_allowed(decision, self.snapshot, self._allowed, self._new_nonce)
         standing, own = NO_TOKEN, NO_RUNS
         if token is not None:
             own = own_runs(token.claims)
@@ -274,10 +280,12 @@ class CheckService:
             if remembered is not None:
                 remembered.runs, remembered.standing = own, standing
                 remembered.epoch = self._memory.epoch
-        template = visit.place.answers.get(standing)
+        place = visit.place
+        key = (standing, decision.origin.encode()) if place.reads_origin else standing
+        template = place.answers.get(key)
         if template is None:
-            template = make_template(decision, self.snapshot, own, self._allowed)
-            self._memory.remember_template(visit.place, standing, template)
+            template = make_template(decision, self.snapshot, own, self._allowed, self._new_nonce)
+            self._memory.remember_template(place, key, template)
         return template.fill(own)
 
 

@@ -114,7 +114,10 @@ class CorsPolicy(Settings, frozen=True):
         "HEAD",
         "POST",
     )
-    request_headers: Annotated[tuple[HeaderName, ...], Meta(max_length=64)] = ()
+    request_headers: Annotated[tuple[HeaderName, ...], Meta(max_length=64)] = (
+        "authorization",
+        "content-type",
+    )
     expose_headers: Annotated[tuple[HeaderName, ...], Meta(max_length=64)] = ()
     credentials: bool = False
     max_age_seconds: Annotated[int, Meta(ge=0, le=86_400)] = 600

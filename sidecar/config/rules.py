@@ -78,9 +78,6 @@ def _routes(config: Config) -> Iterator[Problem]:
             yield Problem(where, "needs either path or path_prefix")
         if route.auth == "none" and (route.roles or route.scopes or route.tenant):
             yield Problem(where, "asks for roles, scopes or a tenant, and reads no token")
-        if route.csp not in config.headers.csp:
-            known = ", ".join(sorted(config.headers.csp))
-            yield Problem((*where, "csp"), f"names no profile of headers.csp; there are: {known}")
 
 
 def _certificates(config: Config) -> Iterator[Problem]:

@@ -2,49 +2,59 @@
 
 Checked policies come in (``sidecar.csp``), the values of two headers come out: what is
 enforced, and what is only watched. Several policies in one value are joined by commas,
-which a browser reads as it reads several headers: all of them hold.
+which a browser reads as it reads several headers: all of them hold. (Two headers of one name
+would not do: Envoy, told to replace, keeps the last alone.)
 """
 
 from collections.abc import Sequence
 
-from sidecar.csp import Policy
+from sidecar.csp import Kind, Policy, parse_source
+from sidecar.csp.narrow import covers
 
 ENFORCED = "content-security-policy"
 REPORT_ONLY = "content-security-policy-report-only"
 NOTHING = b"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 """What goes with a body that no page is made of: our own refusals."""
-NONCE_CHARACTERS = 24
-NONCE_SLOT = "\0" * NONCE_CHARACTERS
-"""Stands where a nonce will: as long as one, and found nowhere else in a header."""
-
-HeaderValues = list[tuple[str, bytes]]
+_SELF = parse_source("'self'")
 
 
 class CompiledProfile:
     """The policies of one profile."""
 
-    __slots__ = ("_beside", "enforced", "has_nonce", "report_only")
+    __slots__ = ("enforced", "has_nonce", "report_only")
 
-    def __init__(
-        self,
-        enforced: Sequence[Policy],
-        report_only: Sequence[Policy] = (),
-        beside: HeaderValues | None = None,
-    ) -> None:
-        """``beside`` are headers that go wherever these policies go."""
-        self._beside = beside or []
+    def __init__(self, enforced: Sequence[Policy], report_only: Sequence[Policy] = ()) -> None:
         self.enforced = tuple(enforced)
         self.report_only = tuple(report_only)
         self.has_nonce = any(policy.has_nonce for policy in (*enforced, *report_only))
 
-    def render(self, tenant_domain: str | None, nonce: str | None = None) -> HeaderValues:
+    def render(
+        self, tenant_domain: str | None, nonce: str | None = None
+    ) -> list[tuple[str, bytes]]:
         """Return the headers for a page of this tenant (``None``: of none).
 
-        ``nonce`` is one, or ``NONCE_SLOT`` for a template; without one the sources that ask
-        for it fall away.
+        ``nonce`` is one, or ``nonce.NONCE_SLOT`` for a template; without one the sources that
+        ask for it fall away.
         """
         return [
             (name, ", ".join(each.render(tenant_domain, nonce) for each in policies).encode())
             for name, policies in ((ENFORCED, self.enforced), (REPORT_ONLY, self.report_only))
             if policies
-        ] + self._beside
+        ]
+
+    def frame_options(self) -> bytes | None:
+        """Return ``X-Frame-Options`` for browsers that don't know ``frame-ancestors``.
+
+        It can say less (RFC 7034 §2.1): where the policies name other hosts, those browsers
+        are told the stricter thing. ``None`` where every page may frame this one.
+        """
+        value: bytes | None = None
+        for policy in self.enforced:
+            rule = policy.directives.get("frame-ancestors")
+            if rule is None or any(source.text == "*" for source in rule.sources):
+                continue
+            listed = [source for source in rule.sources if source.kind is not Kind.NONE]
+            if not any(covers(source, _SELF) for source in listed):
+                return b"DENY"
+            value = b"SAMEORIGIN"
+        return value

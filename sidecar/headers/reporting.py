@@ -20,6 +20,6 @@ def with_reporting(directives: Directives, path: str, group: str) -> Directives:
     return {**directives, "report-uri": (path,), "report-to": (group,)}
 
 
-def endpoints(path: str, group: str) -> tuple[str, bytes]:
-    """Return the header that says where the group is."""
-    return ENDPOINTS, f'{group}="{path}"'.encode("ascii")
+def endpoints(path: str, group: str) -> bytes:
+    """Return the value of ``Reporting-Endpoints``: where the group is."""
+    return f'{group}="{path}"'.encode("ascii")

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from html import escape
 
-from sidecar.admin.http import Handler, Request, Response
+from sidecar.admin.http import Request, Response, Routes
 from sidecar.reports.intake import ReportIntake
 from sidecar.reports.ledger import Ledger
 
@@ -34,7 +34,7 @@ _HEADERS = (
 _Cell = str | int
 
 
-def report_routes(ledger: Ledger, intake: ReportIntake) -> Mapping[tuple[str, str], Handler]:
+def report_routes(ledger: Ledger, intake: ReportIntake) -> Routes:
     """Build the routes of the admin port: the page and its JSON."""
 
     def page(_request: Request) -> Response:

@@ -2,13 +2,16 @@
 
 import random
 from collections.abc import Callable
+from functools import partial
 
 from sidecar.clock import monotonic_seconds
 from sidecar.config import model
-from sidecar.keys.sources import VaultReader
 from sidecar.modules.desk import BundleDesk
 from sidecar.modules.publishers import Publishers
 from sidecar.modules.refresher import PublisherRefresher
+from sidecar.numbers import publisher_families
+from sidecar.vault.client import VaultClient
+from sidecar.wiring.lifespan import Lifespan
 
 
 def make_desk(settings: model.Modules | None) -> BundleDesk | None:
@@ -16,13 +19,14 @@ def make_desk(settings: model.Modules | None) -> BundleDesk | None:
     return None if settings is None else BundleDesk(settings.max_waiting)
 
 
-def make_publisher_refresher(
-    config: model.Config, vault: VaultReader, publish: Callable[[Publishers], None]
-) -> PublisherRefresher | None:
-    """Build the loop that reads who may publish modules, where there are modules at all."""
+async def start_publishers(
+    life: Lifespan, vault: VaultClient, publish: Callable[[Publishers], None]
+) -> None:
+    """Read who may publish modules, and keep that fresh, where there are modules at all."""
+    config = life.config
     if config.modules is None:
-        return None
-    return PublisherRefresher(
+        return
+    refresher = PublisherRefresher(
         config.modules,
         vault,
         poll_seconds=config.keys.poll_seconds,
@@ -31,3 +35,6 @@ def make_publisher_refresher(
         jitter=random.random,
         publish=publish,
     )
+    life.metrics.add_source(partial(publisher_families, refresher, monotonic_seconds))
+    await refresher.load()
+    life.spawn(refresher.run())

@@ -1,14 +1,14 @@
-"""Joins the parts of violation reports; the runtime starts what stands here."""
+"""Joins the parts of violation reports; ``start_reports`` is what the runtime calls."""
 
 import logging
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 from prometheus_client.core import CounterMetricFamily, Metric
 
-from sidecar.admin.http import Handler, HttpServer
+from sidecar.admin.http import HttpServer, Routes
 from sidecar.audit import AuditLog, FileSink, Sink
 from sidecar.clock import monotonic_seconds, wall_seconds
 from sidecar.config import model
@@ -19,10 +19,22 @@ from sidecar.reports.forward import encode_seen
 from sidecar.reports.intake import Rates, ReportIntake
 from sidecar.reports.ledger import Ledger, Seen
 from sidecar.reports.page import report_routes
+from sidecar.wiring.lifespan import Lifespan
 
 _FORWARD_CLOSE_SECONDS = 2.0
 
 _log = logging.getLogger("sidecar.reports")
+
+
+async def start_reports(life: Lifespan) -> Routes:
+    """Open the intake, where it is configured; returns what the admin port shows of it."""
+    reports, listen = life.config.headers.reports, life.config.listen.reports
+    if reports is None or listen is None:
+        return {}
+    room = ReportsRoom(life.config, reports, listen, on_fault=life.on_fault)
+    await room.start(life.stack)
+    life.metrics.add_source(room.families)
+    return room.admin_routes
 
 
 class ReportsRoom:
@@ -60,9 +72,7 @@ class ReportsRoom:
             max_body_bytes=listen.max_body_bytes,
             max_connections=listen.max_connections,
         )
-        self.admin_routes: Mapping[tuple[str, str], Handler] = report_routes(
-            self._ledger, self._intake
-        )
+        self.admin_routes: Routes = report_routes(self._ledger, self._intake)
 
     async def start(self, stack: AsyncExitStack) -> None:
         """Listen until ``stack`` closes. Raises ``ListenFault``."""

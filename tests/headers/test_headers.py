@@ -6,7 +6,8 @@ import pytest
 
 from sidecar.csp import Policy, parse_policy
 from sidecar.headers.csp import CompiledProfile
-from sidecar.headers.security import SecurityHeaders
+from sidecar.headers.field import ResponseHeader
+from sidecar.headers.security import Profile, SecurityHeaders
 from sidecar.headers.tenant import TRUSTED, names_to_remove
 
 SHELL = {
@@ -48,8 +49,13 @@ def test_a_profile_rendered(domain: str | None, value: str) -> None:
 
 
 SECURITY = SecurityHeaders(
-    fixed=(("x", b"1"),),
-    profiles={"p": CompiledProfile([policy({"connect-src": ("{tenant_domain}",)})])},
+    profiles={
+        "p": Profile(
+            CompiledProfile([policy({"connect-src": ("{tenant_domain}",)})]),
+            (ResponseHeader("x", b"1"),),
+        )
+    },
+    on_refusal=(),
     tenant_domains={"t1": "one.example"},
     domain_owners={"one.example": "t1"},
 )
@@ -66,8 +72,11 @@ WHOSE = [
     ("host", "tenant", "csp"), [w[1:] for w in WHOSE], ids=[w[0] for w in WHOSE]
 )
 def test_whose_page_it_is(host: str, tenant: str | None, csp: str) -> None:
-    allowed = SECURITY.on_allowed("p", SECURITY.domain_of(host, tenant))
-    assert allowed == [("x", b"1"), ("content-security-policy", csp.encode())]
+    allowed = SECURITY.on_allowed("p", SECURITY.page_of(host, tenant), None)
+    assert allowed == [
+        ResponseHeader("x", b"1"),
+        ResponseHeader("content-security-policy", csp.encode()),
+    ]
 
 
 def test_every_spelling_that_a_server_may_fold_is_removed() -> None:

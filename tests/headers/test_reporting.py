@@ -12,7 +12,7 @@ def test_both_generations() -> None:
         "report-uri": (PATH,),
         "report-to": (GROUP,),
     }
-    assert endpoints(PATH, GROUP) == ("reporting-endpoints", f'{GROUP}="{PATH}"'.encode())
+    assert endpoints(PATH, GROUP) == f'{GROUP}="{PATH}"'.encode()
 
 
 def test_a_policy_with_an_endpoint_of_its_own_keeps_it() -> None:

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from sidecar.demo.attacks import Targets
 from sidecar.demo.shell import PREFIX, own_asset, shell_page
-from sidecar.headers.tenant import TRUSTED
+from sidecar.headers.tenant import CSP_NONCE, TRUSTED
 
 _MAX_NOTED = 1000
 NOWHERE = Targets("https://cdn.invalid", "https://foreign.invalid", "https://tenant.invalid")
@@ -48,7 +48,7 @@ class _Handler(BaseHTTPRequestHandler):
         name = url.path.removeprefix(PREFIX)
         if name == "":
             only = parse_qs(url.query).get("only", [None])[0]
-            page = shell_page(self._application.targets, only)
+            page = shell_page(self._application.targets, self.headers.get(CSP_NONCE, ""), only)
         elif name == "status.json":
             self._reply("application/json", json.dumps(self._application.status()).encode())
             return

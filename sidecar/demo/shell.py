@@ -44,13 +44,17 @@ def own_asset(name: str) -> Page | None:
     return asset(name) if name in _OWN else None
 
 
-def shell_page(targets: Targets, only: str | None = None) -> Page:
-    """Write the page with every attack on it, or with ``only`` one."""
+def shell_page(targets: Targets, nonce: str = "", only: str | None = None) -> Page:
+    """Write the page with every attack on it, or with ``only`` one.
+
+    ``nonce`` is the response's, for the one inline script that is the page's own.
+    """
     attacks = [each for each in ATTACKS if only is None or each.name == only]
     document = _template("shell.html").substitute(
         cdn=escape(targets.cdn),
         foreign=escape(targets.foreign),
         count=len(attacks),
+        nonce=escape(nonce),
         cards="\n".join(_card(each, targets) for each in attacks),
         markup="\n".join(_markup(attacks, targets)),
     )

@@ -201,6 +201,11 @@ class Stack:
             for name, listed in SHELL_CSP.items()
         }
 
+    def _document_policy(self) -> Mapping[str, Any]:
+        """Return the same with a nonce, for the page's one inline script of its own."""
+        policy = self._shell_policy()
+        return {**policy, "script-src": [*policy["script-src"], "'nonce-{nonce}'"]}
+
     def _sidecar_config(self) -> Mapping[str, Any]:
         token = self.folder / "vault-token"
         token.touch(mode=0o600)
@@ -219,7 +224,10 @@ class Stack:
                 "timeout_seconds": 1.0,
             },
             "headers": {
-                "csp": {"shell": {"enforced": [self._shell_policy(), FRAMING_REPORTED]}},
+                "csp": {
+                    "shell": {"enforced": [self._shell_policy()]},
+                    "document": {"enforced": [self._document_policy(), FRAMING_REPORTED]},
+                },
                 # One person, one address, and a page that is nothing but violations.
                 "reports": {"client_max_per_second": 50, "client_burst": 500},
             },
@@ -228,7 +236,14 @@ class Stack:
             "routes": [
                 {"name": "assets", "path_prefix": "/assets", "auth": "none"},
                 {"name": "landing", "path": "/", "auth": "optional"},
-                {"name": "shell", "path_prefix": "/shell", "auth": "optional"},
+                {
+                    "name": "shell",
+                    "path": PREFIX,
+                    "auth": "optional",
+                    "csp": "document",
+                    "nonce": "no-store",
+                },
+                {"name": "shell-files", "path_prefix": PREFIX, "auth": "optional"},
                 {
                     "name": "install",
                     "path": "/api/v1/modules/install",

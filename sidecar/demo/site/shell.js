@@ -90,6 +90,7 @@
   const run = async () => {
     document.addEventListener("septem", update);
     document.body.dataset.own = "ran";
+    document.body.dataset.nonce = document.documentElement.dataset.nonce ?? "missing";
     document.body.dataset.cdn = window.septemModule ? "ran" : "missing";
     document.querySelectorAll("[data-ran]").forEach((each) => {
       each.dataset.state = document.body.dataset[each.dataset.ran];

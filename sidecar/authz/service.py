@@ -20,6 +20,7 @@ from sidecar.authz.wire import (
     SharedKey,
     encode_allowed,
     encode_denied,
+    encode_preflight,
     make_template,
     own_runs,
     parse_request,
@@ -235,6 +236,8 @@ class CheckService:
 
     def _encode_allowed(self, decision: Decision) -> bytes:
         """Encode, and remember what makes the short way possible the next time."""
+        if decision.outcome is Grant.PREFLIGHT:
+            return encode_preflight(decision, self.snapshot, self._denied)
         visit, remembered, token = decision.visit, decision.remembered, decision.token
         if visit is None or not visit.place.plain or decision.outcome not in _PLAIN_GRANTS:
             return encode_allowed(decision, self.snapshot, self._allowed, self._new_nonce)

@@ -92,7 +92,7 @@ def encode_allowed(
 ) -> bytes:
     """Return the ``CheckResponse`` that lets a request pass, or answers a preflight."""
     if decision.outcome is Grant.PREFLIGHT:
-        return _encode_preflight(decision, snapshot)
+        return encode_preflight(decision, snapshot, {})
     token = decision.token
     own = NO_RUNS if token is None else own_runs(token.claims)
     return make_template(decision, snapshot, own, shared, new_nonce).fill(own)
@@ -267,8 +267,20 @@ def problem_body(reason: Reason, answer: Answer, decision_id: str) -> str:
     )
 
 
-def _encode_preflight(decision: Decision, snapshot: Snapshot) -> bytes:
+def encode_preflight(
+    decision: Decision, snapshot: Snapshot, shared: dict[DenialKey, bytes]
+) -> bytes:
     """Return the answer to a preflight: to Envoy a denial, to the browser a 204."""
+    key = (decision.outcome, decision.route, snapshot.key_state, decision.origin, "")
+    answer = shared.get(key)
+    if answer is None:
+        if len(shared) >= _MAX_SHARED:
+            shared.clear()
+        answer = shared[key] = _encode_preflight(decision, snapshot)
+    return answer
+
+
+def _encode_preflight(decision: Decision, snapshot: Snapshot) -> bytes:
     response = pb.CheckResponse()
     response.status.code = _PERMISSION_DENIED
     answered = response.denied_response

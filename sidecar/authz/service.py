@@ -15,12 +15,12 @@ from typing import NamedTuple, Protocol
 from sidecar.authz.decision import Decision, RequestView, Snapshot
 from sidecar.authz.memory import NO_RUNS, NO_TOKEN, CheckMemory, Passage, Runs
 from sidecar.authz.pipeline import NotNow, decide
+from sidecar.authz.preflight import encode_preflight
 from sidecar.authz.wire import (
     DenialKey,
     SharedKey,
     encode_allowed,
     encode_denied,
-    encode_preflight,
     make_template,
     own_runs,
     parse_request,

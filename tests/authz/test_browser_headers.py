@@ -55,6 +55,7 @@ def test_each_answer_has_one_nonce_of_its_own(bench: Bench, signed_in: bool) -> 
     for answer in answers:
         assert answer.response_headers["cache-control"] == "no-store"
         assert "x-csp-nonce" not in answer.removed
+        assert {"if-none-match", "if-modified-since"} <= set(answer.removed)
         assert {"x_csp_nonce", "x-csp_nonce"} <= set(answer.removed)
         assert ("x-tenant-id" in answer.set_headers) is signed_in
 

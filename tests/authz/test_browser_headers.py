@@ -5,6 +5,7 @@ import tracemalloc
 
 import pytest
 
+from sidecar.authz.memory import ORIGIN_WEIGHT
 from sidecar.ledger import entry_of
 from sidecar.tokens.cache import TokenCache
 from tests.authz.checks import Answer, check_request
@@ -129,6 +130,18 @@ def test_refusals_tell_an_admitted_origin_why_and_no_other(bench: Bench) -> None
         assert known.response_headers[ALLOW_ORIGIN] == "https://app.example"
         assert ALLOW_ORIGIN not in unknown.response_headers
         assert unknown.response_headers["vary"] == "origin"
+
+
+def test_admitted_origins_fill_no_memory_either(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who is no browser writes what it likes into ``Origin``, below the suffix too."""
+    monkeypatch.setattr("sidecar.authz.memory.MAX_TEMPLATES", 10 * ORIGIN_WEIGHT)
+    for number in range(50):
+        origin = {"origin": f"https://o{number}.dev.example"}
+        assert bench.ask(path="/open/x", headers=origin).allowed
+    places = {visit.place for visit in bench.service._memory.visits.values()}
+    assert 0 < sum(len(place.answers) for place in places) <= 10
 
 
 def test_memory_stays_flat_under_a_flood_of_origins(bench: Bench) -> None:

@@ -74,6 +74,11 @@ WRONG: list[tuple[str, dict[str, tuple[str, ...]], Wrong]] = [
         Wrong("'unsafe-eval' means nothing in connect-src", "connect-src", 1),
     ),
     (
+        "a keyword that workers don't know",
+        {"worker-src": ("'self'", "'wasm-unsafe-eval'")},
+        Wrong("'wasm-unsafe-eval' means nothing in worker-src", "worker-src", 1),
+    ),
+    (
         "a bad source, with its place",
         {"img-src": ("a.example", "self")},
         Wrong("self without quotes is the name of a host; write \"'self'\"", "img-src", 1),

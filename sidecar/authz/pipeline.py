@@ -10,6 +10,9 @@ In order, each step only after the one before it held:
 6. personal data in claims, and what is revoked before its time;
 7. the tenant, the roles and the scopes that the route asks for (``requirements``).
 
+A preflight is answered after the second step, by the route of the request that it announces
+(``preflight``).
+
 A credential that is sent where one is optional must be good: a client that believes it
 is signed in is told when it is not. Where none is asked for, none is read.
 

@@ -14,7 +14,7 @@ from sidecar.pb import ext_authz_pb2 as pb
 
 OPTIONS = b"OPTIONS"
 _METHOD = re.compile(rb"[A-Z]{1,32}")
-_NO_CONTENT = 204
+NO_CONTENT = 204
 
 
 def match_preflight(view: RequestView, snapshot: Snapshot) -> tuple[str, str, Route] | None:
@@ -53,7 +53,7 @@ def _encode(decision: Decision, snapshot: Snapshot) -> bytes:
     response = pb.CheckResponse()
     response.status.code = PERMISSION_DENIED
     answered = response.denied_response
-    answered.status.code = _NO_CONTENT
+    answered.status.code = NO_CONTENT
     set_headers(answered.headers, snapshot.headers.on_denied())
     set_headers(answered.headers, snapshot.headers.on_preflight(decision.cors, decision.origin))
     set_metadata(response, decision, snapshot)

@@ -24,6 +24,7 @@ from sidecar.tokens.claims import Claims
 PERMISSION_DENIED = 7
 _REALM = "septem"
 MAX_SHARED = 4096
+_CONDITIONS = ("if-none-match", "if-modified-since")
 _NONCE_SLOT = NONCE_SLOT.encode("ascii")
 _OK_STATUS = pb.CheckResponse(status=pb.Status()).SerializeToString()
 SharedKey = tuple[str, str | None, str, Page, str, bool, str]
@@ -148,6 +149,8 @@ def _common_runs(decision: Decision, snapshot: Snapshot, page: Page) -> Runs:
     if nonce is not None:
         trusted.add(CSP_NONCE)
         set_headers(ok.headers, (ResponseHeader(CSP_NONCE, _NONCE_SLOT),))
+        # A 304 would pair a page that was stored earlier with the nonce of now.
+        ok.headers_to_remove.extend(_CONDITIONS)
     ok.headers_to_remove.extend(name for name in snapshot.names_to_remove if name not in trusted)
     headers = snapshot.headers
     set_headers(ok.response_headers_to_add, headers.on_allowed(decision.csp, page, nonce))

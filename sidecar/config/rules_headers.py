@@ -10,8 +10,8 @@ from sidecar.csp import SOURCE_LISTS, TENANT_DOMAIN, Policy, Wrong, parse_policy
 from sidecar.csp.overlay import apply_overlay
 
 MAX_RESPONSE_HEADER_BYTES = 16_384
-"""For what we set on one response. An Envoy in front of this one takes 60 KiB of a response's
-headers in all, the application's among them; other proxies take less."""
+"""For a profile's headers on one response. An Envoy in front of this one takes 60 KiB of a
+response's headers in all, the application's among them; other proxies take less."""
 _LONGEST_DOMAIN = "x" * 253
 _LONGEST_NONCE = "x" * 24
 _OTHER_HEADER_BYTES = 1024

@@ -5,6 +5,8 @@ import tracemalloc
 
 import pytest
 
+from sidecar.authz.memory import ORIGIN_WEIGHT
+from sidecar.ledger import entry_of
 from sidecar.tokens.cache import TokenCache
 from tests.authz.checks import Answer, check_request
 from tests.authz.conftest import Bench
@@ -55,6 +57,7 @@ def test_each_answer_has_one_nonce_of_its_own(bench: Bench, signed_in: bool) -> 
     for answer in answers:
         assert answer.response_headers["cache-control"] == "no-store"
         assert "x-csp-nonce" not in answer.removed
+        assert {"if-none-match", "if-modified-since"} <= set(answer.removed)
         assert {"x_csp_nonce", "x-csp_nonce"} <= set(answer.removed)
         assert ("x-tenant-id" in answer.set_headers) is signed_in
 
@@ -107,7 +110,10 @@ def test_a_preflight_brings_no_token_and_gets_no_context(bench: Bench) -> None:
     answer = preflight(bench, "/api/x", APP)
     assert answer.response_headers["access-control-allow-methods"] == "GET, HEAD, POST"
     assert answer.set_headers == {}
-    assert bench.last.decision.allowed
+    line = entry_of(bench.last)
+    assert (line.outcome, line.reason, line.status, line.route, line.method) == (
+        "allow", "preflight", 204, "api", "OPTIONS",
+    )  # fmt: skip
 
 
 def test_in_shadow_mode_a_preflight_that_would_be_refused_passes(bench: Bench) -> None:
@@ -124,6 +130,18 @@ def test_refusals_tell_an_admitted_origin_why_and_no_other(bench: Bench) -> None
         assert known.response_headers[ALLOW_ORIGIN] == "https://app.example"
         assert ALLOW_ORIGIN not in unknown.response_headers
         assert unknown.response_headers["vary"] == "origin"
+
+
+def test_admitted_origins_fill_no_memory_either(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who is no browser writes what it likes into ``Origin``, below the suffix too."""
+    monkeypatch.setattr("sidecar.authz.memory.MAX_TEMPLATES", 10 * ORIGIN_WEIGHT)
+    for number in range(50):
+        origin = {"origin": f"https://o{number}.dev.example"}
+        assert bench.ask(path="/open/x", headers=origin).allowed
+    places = {visit.place for visit in bench.service._memory.visits.values()}
+    assert 0 < sum(len(place.answers) for place in places) <= 10
 
 
 def test_memory_stays_flat_under_a_flood_of_origins(bench: Bench) -> None:

@@ -58,7 +58,7 @@ bench: $(STAMP)  ## what a Check costs, side by side; minutes
 
 SECONDS ?= 60
 fuzz: $(STAMP)  ## fuzz the parsers; SECONDS=600 for longer each
-	@for target in token signed path check credential host; do \
+	@for target in token signed path check credential host reports; do \
 	  mkdir -p build/fuzz/$$target; \
 	  $(PY) -m tests.fuzz.targets $$target build/fuzz/$$target tests/fuzz/corpus/$$target \
 	    -max_total_time=$(SECONDS) -timeout=5 -max_len=16384 -artifact_prefix=build/fuzz/ || exit 1; \

@@ -194,7 +194,10 @@ def _ask(address: str) -> Mapping[str, Any]:
         connection.close()
     if answer.status != http.client.OK:
         raise Fault(f"{address} answers {answer.status}; is headers.reports configured there?")
-    document: Mapping[str, Any] = json.loads(body)
+    try:
+        document: Mapping[str, Any] = json.loads(body)
+    except ValueError as exc:
+        raise Fault(f"what answers on {address} is no sidecar") from exc
     return document
 
 

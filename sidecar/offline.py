@@ -21,6 +21,7 @@ from sidecar.authz.bundles import judge_bundle
 from sidecar.authz.decision import Decision, RequestView, Snapshot
 from sidecar.authz.pipeline import Verdict, explain
 from sidecar.authz.policy import build_snapshot
+from sidecar.authz.preflight import encode_preflight
 from sidecar.authz.wire import encode_allowed, encode_denied
 from sidecar.config import model
 from sidecar.config.convert import convert
@@ -31,6 +32,7 @@ from sidecar.keys.keyring import KeyRing, VerificationKey
 from sidecar.modules.publishers import PublisherKey, Publishers
 from sidecar.modules.signature import HEADER_NAME, sign_digest
 from sidecar.pb import ext_authz_pb2 as pb
+from sidecar.reasons import Grant
 
 KID = "offline"
 MAX_FILE_BYTES = 4_194_304
@@ -244,7 +246,9 @@ def _result(
     name: str, decision: Decision, steps: tuple[Verdict, ...], snapshot: Snapshot
 ) -> Result:
     response = pb.CheckResponse.FromString(
-        encode_allowed(decision, snapshot, {}, lambda: NONCE)
+        encode_preflight(decision, snapshot, {})
+        if decision.outcome is Grant.PREFLIGHT
+        else encode_allowed(decision, snapshot, {}, lambda: NONCE)
         if decision.allowed
         else encode_denied(decision, snapshot, DECISION_ID, {})
     )

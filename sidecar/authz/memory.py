@@ -27,6 +27,8 @@ MAX_TARGETS = 8192
 MAX_PATH_BYTES = 256
 """Longer paths are read anew each time."""
 MAX_TEMPLATES = 32_768
+ORIGIN_WEIGHT = 8
+"""An answer to one origin shares its bytes with no other, so it counts as so many."""
 MAX_STANDINGS = 16_384
 NO_TOKEN = 0
 """The standing of a request that brings no token."""
@@ -198,7 +200,7 @@ class CheckMemory:
                 each.answers.clear()
             self._templates = 0
         place.answers[key] = template
-        self._templates += 1
+        self._templates += 1 if isinstance(key, int) else ORIGIN_WEIGHT
 
     def standing_of(self, claims: Claims, own: Runs) -> int:
         """Return the number of a token's standing; a number is never used for another."""

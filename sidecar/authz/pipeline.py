@@ -10,6 +10,9 @@ In order, each step only after the one before it held:
 6. personal data in claims, and what is revoked before its time;
 7. the tenant, the roles and the scopes that the route asks for (``requirements``).
 
+A preflight is answered after the second step, by the route of the request that it announces
+(``preflight``).
+
 A credential that is sent where one is optional must be good: a client that believes it
 is signed in is told when it is not. Where none is asked for, none is read.
 
@@ -28,6 +31,7 @@ from sidecar.authz.canonical import canonical_host, canonical_path
 from sidecar.authz.credential import find_token
 from sidecar.authz.decision import Decision, RequestView, Snapshot
 from sidecar.authz.memory import CheckMemory, Visit
+from sidecar.authz.preflight import OPTIONS, match_preflight
 from sidecar.authz.requirements import check_client, check_grants, check_tenant
 from sidecar.authz.routes import UNMATCHED, Route
 from sidecar.errors import Denied
@@ -37,7 +41,6 @@ from sidecar.tokens.cache import Remembered, digest_text
 from sidecar.tokens.pii import Finding, PiiAction, find_pii
 from sidecar.tokens.verifier import VerifiedToken, verify_token
 
-_OPTIONS = b"OPTIONS"
 _METHOD = re.compile(rb"[A-Z]{1,32}")
 
 
@@ -82,7 +85,7 @@ class _Walk:
 
     def run(self) -> Grant:
         """Walk; returns the ground on which the request passes, or raises ``Denied``."""
-        if self._view.method == _OPTIONS and self.check_preflight():
+        if self._view.method == OPTIONS and self.check_preflight():
             return Grant.PREFLIGHT
         route = self.find_route()
         if route.clients:
@@ -99,21 +102,12 @@ class _Walk:
         return Grant.TOKEN_VERIFIED
 
     def check_preflight(self) -> bool:
-        """Tell whether this is a preflight for a route that has a CORS policy.
-
-        It brings no credential, and the route is that of the request it announces. Refused
-        if the policy does not admit the origin. What is no such preflight is a request like
-        any other.
-        """
-        view, snapshot = self._view, self._snapshot
-        wanted = view.headers.get("access-control-request-method", b"")
-        if "origin" not in view.headers or not _METHOD.fullmatch(wanted):
+        """Tell whether this is a preflight for us to answer; refused if its origin is."""
+        match = match_preflight(self._view, self._snapshot)
+        if match is None:
             return False
-        host, path = canonical_host(view.host), canonical_path(view.path)
-        route = snapshot.routes.match(wanted.decode("ascii"), host, path)
-        if route is None or not route.cors:
-            return False
-        self.method, self.host, self.path, self.route = "OPTIONS", host, path, route
+        self.host, self.path, route = match
+        self.method, self.route = "OPTIONS", route
         if not self.find_reader(route):
             raise Denied(Reason.ORIGIN_NOT_ALLOWED, f"headers.cors.{route.cors} admits it not")
         return True
@@ -135,7 +129,7 @@ class _Walk:
             self.path = self.read_path()
             route = self.route = self.match()
             # OPTIONS is what a preflight is too, and those are not told by their target alone.
-            if memory is not None and view.method != _OPTIONS:
+            if memory is not None and view.method != OPTIONS:
                 self.visit = memory.remember_visit(target, self.method, self.host, self.path, route)
             return route
         self.visit = visit

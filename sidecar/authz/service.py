@@ -16,6 +16,7 @@ from sidecar.authz.bundles import judge_bundle, refused
 from sidecar.authz.decision import Decision, RequestView, Snapshot
 from sidecar.authz.memory import NO_RUNS, NO_TOKEN, CheckMemory, Passage, Runs
 from sidecar.authz.pipeline import NotNow, decide
+from sidecar.authz.preflight import encode_preflight
 from sidecar.authz.wire import (
     DenialKey,
     SharedKey,
@@ -270,6 +271,8 @@ class CheckService:
 
     def _encode_allowed(self, decision: Decision) -> bytes:
         """Encode, and remember what makes the short way possible the next time."""
+        if decision.outcome is Grant.PREFLIGHT:
+            return encode_preflight(decision, self.snapshot, self._denied)
         visit, remembered, token = decision.visit, decision.remembered, decision.token
         if visit is None or not visit.place.plain or decision.outcome not in _PLAIN_GRANTS:
             return encode_allowed(decision, self.snapshot, self._allowed, self._new_nonce)

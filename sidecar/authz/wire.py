@@ -18,13 +18,13 @@ from sidecar.headers.nonce import NONCE_SLOT
 from sidecar.headers.security import Page
 from sidecar.headers.tenant import CSP_NONCE, module_headers, tenant_headers
 from sidecar.pb import ext_authz_pb2 as pb
-from sidecar.reasons import ANSWERS, Answer, Grant, Reason
+from sidecar.reasons import ANSWERS, Answer, Reason
 from sidecar.tokens.claims import Claims
 
-_PERMISSION_DENIED = 7
+PERMISSION_DENIED = 7
 _REALM = "septem"
-_MAX_SHARED = 4096
-_NO_CONTENT = 204
+MAX_SHARED = 4096
+_CONDITIONS = ("if-none-match", "if-modified-since")
 _NONCE_SLOT = NONCE_SLOT.encode("ascii")
 _OK_STATUS = pb.CheckResponse(status=pb.Status()).SerializeToString()
 SharedKey = tuple[str, str | None, str, Page, str, bool, str, tuple[str, ...]]
@@ -91,9 +91,7 @@ def encode_allowed(
     shared: dict[SharedKey, Runs],
     new_nonce: Callable[[], bytes],
 ) -> bytes:
-    """Return the ``CheckResponse`` that lets a request pass, or answers a preflight."""
-    if decision.outcome is Grant.PREFLIGHT:
-        return _encode_preflight(decision, snapshot)
+    """Return the ``CheckResponse`` that lets a request pass."""
     token = decision.token
     own = NO_RUNS if token is None else own_runs(token.claims)
     own = (own[0] + _headers_run(_module_headers(decision)), own[1])
@@ -128,7 +126,7 @@ def make_template(
     common = shared.get(key)
     if common is None:
         common = _common_runs(decision, snapshot, page)
-        if len(shared) >= _MAX_SHARED:
+        if len(shared) >= MAX_SHARED:
             shared.clear()
         shared[key] = common
     ok, metadata = common
@@ -153,13 +151,15 @@ def _common_runs(decision: Decision, snapshot: Snapshot, page: Page) -> Runs:
     nonce = NONCE_SLOT if decision.nonce else None
     if nonce is not None:
         trusted.add(CSP_NONCE)
-        _set_headers(ok.headers, (ResponseHeader(CSP_NONCE, _NONCE_SLOT),))
+        set_headers(ok.headers, (ResponseHeader(CSP_NONCE, _NONCE_SLOT),))
+        # A 304 would pair a page that was stored earlier with the nonce of now.
+        ok.headers_to_remove.extend(_CONDITIONS)
     ok.headers_to_remove.extend(name for name in snapshot.names_to_remove if name not in trusted)
     headers = snapshot.headers
-    _set_headers(ok.response_headers_to_add, headers.on_allowed(decision.csp, page, nonce))
+    set_headers(ok.response_headers_to_add, headers.on_allowed(decision.csp, page, nonce))
     cross_origin = headers.on_cross_origin(decision.cors, decision.origin)
-    _set_headers(ok.response_headers_to_add, cross_origin)
-    _set_metadata(response, decision, snapshot)
+    set_headers(ok.response_headers_to_add, cross_origin)
+    set_metadata(response, decision, snapshot)
     return ok.SerializeToString(), response.dynamic_metadata.SerializeToString()
 
 
@@ -226,7 +226,7 @@ def encode_denied(
     key = (decision.outcome, decision.route, snapshot.key_state, decision.origin, slot)
     template = shared.get(key)
     if template is None:
-        if len(shared) >= _MAX_SHARED:
+        if len(shared) >= MAX_SHARED:
             shared.clear()
         template = shared[key] = _encode_denied(decision, snapshot, slot)
     return template.replace(slot.encode("ascii"), decision_id.encode("ascii"))
@@ -236,18 +236,18 @@ def _encode_denied(decision: Decision, snapshot: Snapshot, decision_id: str) -> 
     reason = Reason(decision.outcome)
     answer = ANSWERS[reason]
     response = pb.CheckResponse()
-    response.status.code = _PERMISSION_DENIED
+    response.status.code = PERMISSION_DENIED
     denied = response.error_response if reason in _OUR_FAILURES else response.denied_response
     denied.status.code = answer.status
-    _set_headers(denied.headers, snapshot.headers.on_denied())
+    set_headers(denied.headers, snapshot.headers.on_denied())
     cross_origin = snapshot.headers.on_cross_origin(decision.cors, decision.origin)
-    _set_headers(denied.headers, cross_origin)
-    _set_headers(denied.headers, (ResponseHeader("content-type", b"application/problem+json"),))
+    set_headers(denied.headers, cross_origin)
+    set_headers(denied.headers, (ResponseHeader("content-type", b"application/problem+json"),))
     challenge = challenge_of(answer)
     if challenge is not None:
-        _set_headers(denied.headers, (ResponseHeader("www-authenticate", challenge.encode()),))
+        set_headers(denied.headers, (ResponseHeader("www-authenticate", challenge.encode()),))
     denied.body = problem_body(reason, answer, decision_id)
-    _set_metadata(response, decision, snapshot, decision_id)
+    set_metadata(response, decision, snapshot, decision_id)
     return response.SerializeToString()
 
 
@@ -276,26 +276,15 @@ def problem_body(reason: Reason, answer: Answer, decision_id: str) -> str:
     )
 
 
-def _encode_preflight(decision: Decision, snapshot: Snapshot) -> bytes:
-    """Return the answer to a preflight: to Envoy a denial, to the browser a 204."""
-    response = pb.CheckResponse()
-    response.status.code = _PERMISSION_DENIED
-    answered = response.denied_response
-    answered.status.code = _NO_CONTENT
-    _set_headers(answered.headers, snapshot.headers.on_denied())
-    _set_headers(answered.headers, snapshot.headers.on_preflight(decision.cors, decision.origin))
-    _set_metadata(response, decision, snapshot)
-    return response.SerializeToString()
-
-
-def _set_headers(into: object, headers: Iterable[ResponseHeader]) -> None:
+def set_headers(into: object, headers: Iterable[ResponseHeader]) -> None:
+    """Write headers into a repeated ``HeaderValueOption``."""
     for name, value, how in headers:
         option = into.add(append_action=int(how))  # type: ignore[attr-defined]
         option.header.key = name
         option.header.value = value
 
 
-def _set_metadata(
+def set_metadata(
     response: pb.CheckResponse,
     decision: Decision,
     snapshot: Snapshot,

@@ -17,7 +17,9 @@ _LOCAL = re.compile(r"localhost|127\.0\.0\.1|.*\.localhost")
 _DEFAULT_PORTS = {"https": "443", "http": "80"}
 _LAST_PORT = 65_535
 _FEATURE = re.compile(r"[a-z*][a-z0-9_.*-]*")
-_MEMBER = re.compile(r"(?P<feature>[^=]+)=(?P<list>\([^()]*\)|\*|self|\"[^\"]*\")")
+_MEMBER = re.compile(
+    r"(?P<feature>[^=]+)=(?P<list>\([^()]*\)|\*|self|\"[^\"]*\")(?:;report-to=[a-z][a-z0-9_-]*)?"
+)
 _ALLOWED = re.compile(r"self|src|\*|\"[^\"\\]*\"")
 _FEATURES = (
     "accelerometer", "ambient-light-sensor", "attribution-reporting", "autoplay", "battery",

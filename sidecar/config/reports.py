@@ -47,7 +47,7 @@ class Reports(Settings, frozen=True):
     burst: Rate = 500.0
     client_max_per_second: Rate = 2.0
     client_burst: Rate = 40.0
-    table_rows: Annotated[int, Meta(ge=16, le=65_536)] = 512
-    keep_latest: Annotated[int, Meta(ge=1, le=10_000)] = 100
+    table_rows: Annotated[int, Meta(ge=16, le=4096)] = 512
+    keep_latest: Annotated[int, Meta(ge=1, le=1000)] = 100
     queue_reports: Annotated[int, Meta(ge=16, le=1_048_576)] = 4096
     forward: FileForward | HttpsForward | None = None

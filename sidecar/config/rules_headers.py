@@ -10,8 +10,8 @@ from sidecar.csp import SOURCE_LISTS, TENANT_DOMAIN, Policy, Wrong, parse_policy
 from sidecar.csp.overlay import apply_overlay
 
 MAX_RESPONSE_HEADER_BYTES = 16_384
-"""For what we set on one response. An Envoy in front of this one takes 60 KiB of a response's
-headers in all, the application's among them; other proxies take less."""
+"""For a profile's headers on one response. An Envoy in front of this one takes 60 KiB of a
+response's headers in all, the application's among them; other proxies take less."""
 _LONGEST_DOMAIN = "x" * 253
 _LONGEST_NONCE = "x" * 24
 _OTHER_HEADER_BYTES = 1024
@@ -83,7 +83,10 @@ def _size(where: Path, policies: Compiled, headers: Headers) -> Iterator[Problem
         policy.render(_LONGEST_DOMAIN, _LONGEST_NONCE) for kind in policies for policy in kind
     ]
     others = len(headers.hsts) + len(headers.permissions_policy) + _OTHER_HEADER_BYTES
-    size = sum(len(value) + 2 for value in rendered) + others
+    reports = headers.reports
+    # What each policy says of where to report, and the header beside them.
+    reporting = 0 if reports is None else len(reports.path) + len(reports.group) + 40
+    size = sum(len(value) + 2 + reporting for value in rendered) + reporting + others
     if size > MAX_RESPONSE_HEADER_BYTES:
         yield Problem(
             where,

@@ -57,7 +57,7 @@ _KEYWORD_HOMES: dict[str, frozenset[str]] = {
     "'unsafe-hashes'": _SCRIPTS_AND_STYLES,
     "'report-sample'": _SCRIPTS_AND_STYLES,
     "'unsafe-eval'": _SCRIPTS | {"style-src"},
-    "'strict-dynamic'": _SCRIPTS | {"worker-src"},
+    "'strict-dynamic'": _SCRIPTS,
     "'wasm-unsafe-eval'": _SCRIPTS,
     "'trusted-types-eval'": _SCRIPTS,
     "'report-sha256'": _SCRIPTS,

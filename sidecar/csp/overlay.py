@@ -43,7 +43,8 @@ def apply_overlay(
             for number, policy in enumerate(others):
                 if others is watched or number != first:
                     others[number] = _with_additions(policy, directive.name, added)
-    for before, after in zip(policies[0], enforced, strict=True):
+    changed = [pair for pair in zip(policies[0], enforced, strict=True) if pair[0] is not pair[1]]
+    for before, after in changed:
         was, is_now = _known(before, tenant_domain), _known(after, tenant_domain)
         wrong += widenings(was, is_now, allow_additions)
     places = {(each.directive, each.position): each for each in reversed(wrong)}

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from sidecar.csp import Policy
 from sidecar.csplint.finding import Finding, Severity
 from sidecar.csplint.tidy import adds_nothing, untidiness
-from sidecar.csplint.weak import weaknesses
+from sidecar.csplint.weak import Weakness, weaknesses
 
 
 class Placed(NamedTuple):
@@ -23,8 +23,8 @@ def lint_profile(
     """Return every finding, the worst first. ``endpoint`` is the group that browsers are told of.
 
     A weakness of an enforced policy stands only if all the others that are enforced with it
-    have it too: a browser holds all of them at once. A watched policy stops nothing, so
-    there only what is silent or in vain is a finding.
+    are as weak in the same matter: a browser holds all of them at once. A watched policy
+    stops nothing, so there only what is silent or in vain is a finding.
     """
     found = [
         *_weak(enforced),
@@ -43,14 +43,31 @@ def lint_profile(
 
 def _weak(enforced: Sequence[Policy]) -> Iterator[Placed]:
     by_policy = [list(weaknesses(policy)) for policy in enforced]
-    shared = None
-    for findings in by_policy:
-        keys = {finding.rule for finding in findings}
-        shared = keys if shared is None else shared & keys
-    for index, findings in enumerate(by_policy):
-        for finding in findings:
-            if shared is not None and finding.rule in shared:
-                yield Placed("enforced", index, finding)
+    strengths = [_worst_by_matter(found) for found in by_policy]
+    for index, found in enumerate(by_policy):
+        others = [*strengths[:index], *strengths[index + 1 :]]
+        for weakness in found:
+            if _stands(weakness, others):
+                yield Placed("enforced", index, weakness.finding)
+
+
+def _worst_by_matter(found: Sequence[Weakness]) -> dict[str, Severity]:
+    worst: dict[str, Severity] = {}
+    for finding, matters in found:
+        for matter in matters:
+            worst[matter] = max(worst.get(matter, finding.severity), finding.severity)
+    return worst
+
+
+def _stands(weakness: Weakness, others: Sequence[dict[str, Severity]]) -> bool:
+    """Tell whether all other policies are at least as weak in one of its matters."""
+    if not weakness.matters:
+        return True
+    severity = weakness.finding.severity
+    return any(
+        all(matter in other and other[matter] >= severity for other in others)
+        for matter in weakness.matters
+    )
 
 
 def _untidy(list_name: str, policies: Sequence[Policy]) -> Iterator[Placed]:

@@ -5,7 +5,8 @@ to that. References: CSP Level 3; the papers in ``bypasses``.
 """
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from sidecar.csp import FALLBACKS, Directive, Kind, Policy, Source
 from sidecar.csplint.bypasses import find_bypass
@@ -13,6 +14,15 @@ from sidecar.csplint.finding import Finding, Severity
 
 HIGH, MEDIUM, LOW, INFO = Severity.HIGH, Severity.MEDIUM, Severity.LOW, Severity.INFO
 _SCRIPTS = ("script-src-elem", "script-src-attr", "script-src", "worker-src")
+_STYLES = ("style-src", "style-src-elem", "style-src-attr")
+_PLACES = (
+    *(name for name in FALLBACKS if name != "default-src"),
+    "base-uri",
+    "form-action",
+    "frame-ancestors",
+)
+"""Every matter that a list of sources decides; ``default-src`` is none, it stands for others."""
+_TRUSTED = "require-trusted-types-for"
 _RUNS = frozenset({*_SCRIPTS, "object-src", "base-uri"})
 """What an attacker runs code through."""
 _LEAVES = frozenset({"connect-src", "form-action", "frame-src", "frame-ancestors"})
@@ -21,44 +31,67 @@ _STRICT = "'strict-dynamic'"
 _RUNNING_SCHEMES = frozenset({"http", "https", "data", "blob", "filesystem"})
 
 
-def governing(policy: Policy, names: Iterator[str] | tuple[str, ...]) -> dict[str, Directive]:
-    """Return the directives that govern ``names``, each once, under their own names."""
-    found = (policy.effective(name) for name in names)
-    return {directive.name: directive for directive in found if directive is not None}
+class Weakness(NamedTuple):
+    """A finding, and the directives in whose matters it is one; none where it always is.
+
+    A list of sources is weak for each directive that it governs: ``default-src *`` for
+    images and for scripts alike.
+    """
+
+    finding: Finding
+    matters: frozenset[str]
 
 
-def scripts_of(policy: Policy) -> dict[str, Directive]:
-    """Return the directives that govern scripts."""
-    return governing(policy, _SCRIPTS)
-
-
-def weaknesses(policy: Policy) -> Iterator[Finding]:
+def weaknesses(policy: Policy) -> Iterator[Weakness]:
     """Yield every known way past one policy."""
     yield from _missing(policy)
-    scripts = scripts_of(policy)
-    for directive in scripts.values():
-        yield from _script_keywords(directive)
-        yield from _script_hosts(directive)
-    for name, directive in governing(policy, (*FALLBACKS, "base-uri", "form-action")).items():
-        yield from _places(name, name in scripts or name in _RUNS, directive)
-    if (ancestors := policy.directives.get("frame-ancestors")) is not None:
-        yield from _places("frame-ancestors", runs_code=False, directive=ancestors)
-    yield from _styles(policy)
+    scripts = _governing(policy, _SCRIPTS)
+    for directive, matters in scripts.values():
+        for finding in (*_script_keywords(directive), *_script_hosts(directive)):
+            yield Weakness(finding, matters)
+    for name, (directive, matters) in _governing(policy, _PLACES).items():
+        for finding in _places(name, bool(matters & _RUNS), directive):
+            yield Weakness(finding, matters)
+    for directive, matters in _governing(policy, _STYLES).values():
+        for finding in _styles(directive):
+            yield Weakness(finding, matters)
     yield from _others(policy)
 
 
-def _missing(policy: Policy) -> Iterator[Finding]:
+def _governing(policy: Policy, names: Iterable[str]) -> dict[str, tuple[Directive, frozenset[str]]]:
+    """Return the directives that govern ``names``, each once, with the names it governs."""
+    found: dict[str, tuple[Directive, frozenset[str]]] = {}
+    for name in names:
+        directive = policy.effective(name)
+        if directive is not None:
+            before = found.get(directive.name, (directive, frozenset()))[1]
+            found[directive.name] = directive, before | {name}
+    return found
+
+
+def _missing(policy: Policy) -> Iterator[Weakness]:
+    for finding in _missing_lists(policy):
+        yield Weakness(finding, frozenset({finding.directive}))
     if policy.effective("script-src") is None:
-        yield Finding(
-            HIGH, "scripts-unrestricted", "neither script-src nor default-src: any script runs"
-        )
+        message = "neither script-src nor default-src: any script runs"
+        finding = Finding(HIGH, "scripts-unrestricted", message, "script-src")
+        yield Weakness(finding, frozenset(_SCRIPTS))
+    if "default-src" not in policy.directives:
+        loose = [name for name in FALLBACKS if name != "default-src" and not policy.effective(name)]
+        if loose:
+            message = f"without it these are unrestricted: {', '.join(sorted(loose))}"
+            finding = Finding(MEDIUM, "default-src-missing", message, "default-src")
+            yield Weakness(finding, frozenset(loose))
+
+
+def _missing_lists(policy: Policy) -> Iterator[Finding]:
     objects = policy.effective("object-src")
     if objects is None:
         message = "neither object-src nor default-src: plug-ins and embedded documents run"
         yield Finding(HIGH, "objects-unrestricted", message, "object-src")
     elif any(source.kind is not Kind.NONE for source in objects.sources):
-        message = "let no plug-in load: object-src 'none'"
-        yield Finding(LOW, "objects-allowed", message, objects.name)
+        message = f"let no plug-in load: object-src 'none' ({objects.name} stands for it)"
+        yield Finding(LOW, "objects-allowed", message, "object-src")
     if "base-uri" not in policy.directives:
         # A nonce on a script with a relative URL is worth nothing once <base> moves it.
         trusting = policy.has_nonce or _has(policy, _STRICT)
@@ -67,14 +100,9 @@ def _missing(policy: Policy) -> Iterator[Finding]:
     if "frame-ancestors" not in policy.directives:
         message = "anybody may frame the page (clickjacking)"
         yield Finding(MEDIUM, "frame-ancestors-missing", message, "frame-ancestors")
-    if "form-action" not in policy.directives and policy.effective("script-src") is not None:
+    if "form-action" not in policy.directives:
         message = "an injected form posts anywhere; default-src does not cover it"
         yield Finding(MEDIUM, "form-action-missing", message, "form-action")
-    if "default-src" not in policy.directives:
-        loose = [name for name in FALLBACKS if name != "default-src" and not policy.effective(name)]
-        if loose:
-            message = f"without it these are unrestricted: {', '.join(sorted(loose))}"
-            yield Finding(MEDIUM, "default-src-missing", message, "default-src")
 
 
 def _script_keywords(directive: Directive) -> Iterator[Finding]:
@@ -148,27 +176,28 @@ def _of_place(name: str, runs_code: bool, source: Source) -> Iterator[tuple[Seve
         yield LOW, "ip-address", "browsers match no IP address but 127.0.0.1 (CSP3 §6.7.2.8)"
 
 
-def _styles(policy: Policy) -> Iterator[Finding]:
-    for directive in governing(policy, ("style-src", "style-src-elem", "style-src-attr")).values():
-        if any(source.text == "'unsafe-inline'" for source in directive.sources):
-            message = "injected styles read attribute values and cover the page"
-            yield Finding(LOW, "unsafe-inline-style", message, directive.name, "'unsafe-inline'")
+def _styles(directive: Directive) -> Iterator[Finding]:
+    if any(source.text == "'unsafe-inline'" for source in directive.sources):
+        message = "injected styles read attribute values and cover the page"
+        yield Finding(LOW, "unsafe-inline-style", message, directive.name, "'unsafe-inline'")
 
 
-def _others(policy: Policy) -> Iterator[Finding]:
-    scripts = scripts_of(policy)
-    runs = any(s.kind is not Kind.NONE for each in scripts.values() for s in each.sources)
-    if runs and "require-trusted-types-for" not in policy.directives:
+def _others(policy: Policy) -> Iterator[Weakness]:
+    scripts = _governing(policy, _SCRIPTS).values()
+    runs = any(s.kind is not Kind.NONE for each, _ in scripts for s in each.sources)
+    if (runs or not scripts) and _TRUSTED not in policy.directives:
         message = "DOM sinks take text; require-trusted-types-for 'script' ends that"
-        yield Finding(INFO, "trusted-types-missing", message, "require-trusted-types-for")
+        finding = Finding(INFO, "trusted-types-missing", message, _TRUSTED)
+        yield Weakness(finding, frozenset({_TRUSTED}))
     types = policy.directives.get("trusted-types")
     if types is not None and "*" in types.values:
         message = "any script may make a policy that trusts everything"
-        yield Finding(LOW, "trusted-types-any", message, types.name, "*")
+        finding = Finding(LOW, "trusted-types-any", message, types.name, "*")
+        yield Weakness(finding, frozenset())
     sandbox = policy.directives.get("sandbox")
     if sandbox is not None and {"allow-scripts", "allow-same-origin"} <= set(sandbox.values):
         message = "with scripts and its own origin a page is in no sandbox"
-        yield Finding(LOW, "sandbox-open", message, sandbox.name)
+        yield Weakness(Finding(LOW, "sandbox-open", message, sandbox.name), frozenset())
 
 
 def _has(policy: Policy, text: str) -> bool:

@@ -121,10 +121,13 @@ def from_table(document: Mapping[str, Any], since: float = 0.0) -> list[Evidence
     one row counts.
     """
     gathered: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
-    for row in document["rows"]:
-        if row["last"] >= since:
-            key = (row["directive"], row["blocked"], row["disposition"])
-            gathered.setdefault(key, []).append(row)
+    try:
+        for row in document["rows"]:
+            if row["last"] >= since:
+                key = (row["directive"], row["blocked"], row["disposition"])
+                gathered.setdefault(key, []).append(row)
+    except (KeyError, TypeError) as exc:
+        raise Fault("this is not the table of a sidecar of this version") from exc
     return [
         Evidence(
             *key,

@@ -195,6 +195,8 @@ PERMISSION_VALUES = [
     ("fullscreen=*, camera=(self), usb=self", None),
     ('geolocation=(self "https://maps.example" "https://*.maps.example")', None),
     ("a-feature-of-tomorrow=()", None),
+    ("camera=();report-to=default, usb=*", None),
+    ("camera=();x=1", "is not feature=(…)"),
     ("camera", "is not feature=(…)"),
     ("camera=()microphone=()", "is not feature=(…)"),
     ("camera=(), camera=*", "camera stands here twice"),

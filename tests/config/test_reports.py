@@ -30,6 +30,18 @@ BAD = [
         GOOD + "{forward: {sink: https, url: 'http://collector.example/r'}}\n",
         "headers.reports.forward.url: must be https",
     ),
+    (
+        "a path that fits into no header",
+        GOOD
+        + "{path: /"
+        + "a" * 2000
+        + "}\n  csp: {shell: {enforced: ["
+        + "{default-src: [\"'none'\"]}, " * 4
+        + "], report_only: ["
+        + "{img-src: [\"'none'\"]}, " * 4
+        + "]}}\n",
+        "bytes of response headers",
+    ),
     ("no rate", GOOD + "{max_per_second: 0}\n", "headers.reports.max_per_second"),
     ("a group with a quote", GOOD + "{group: 'a\"b'}\n", "headers.reports.group"),
 ]

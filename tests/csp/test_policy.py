@@ -1,6 +1,8 @@
 """Directives, and the policies they make."""
 
 import pytest
+from hypothesis import given as generated
+from hypothesis import strategies as st
 
 from sidecar.csp import DIRECTIVES, FALLBACKS, NONCE_SOURCE, Policy, Wrong, parse_policy
 
@@ -70,6 +72,11 @@ WRONG: list[tuple[str, dict[str, tuple[str, ...]], Wrong]] = [
         "a keyword of scripts for connections",
         {"connect-src": ("'self'", "'unsafe-eval'")},
         Wrong("'unsafe-eval' means nothing in connect-src", "connect-src", 1),
+    ),
+    (
+        "a keyword that workers don't know",
+        {"worker-src": ("'self'", "'wasm-unsafe-eval'")},
+        Wrong("'wasm-unsafe-eval' means nothing in worker-src", "worker-src", 1),
     ),
     (
         "a bad source, with its place",
@@ -199,6 +206,30 @@ def test_what_governs_a_directive(name: str, governed_by: str | None) -> None:
     some = policy(dict.fromkeys(("default-src", "script-src", "child-src"), ("'self'",)))
     found = some.effective(name)
     assert (found.name if found else None) == governed_by
+
+
+TEXT = st.one_of(
+    st.text(max_size=12),
+    st.sampled_from(["'self'", "'none'", "*", "a.example", "{tenant_domain}", NONCE_SOURCE, HASH]),
+)
+
+
+@generated(
+    st.dictionaries(
+        st.one_of(st.sampled_from(DIRECTIVES), st.text(max_size=12)),
+        st.lists(TEXT, max_size=4),
+        max_size=4,
+    )
+)
+def test_what_is_no_policy_is_said_and_what_is_one_is_one_line(given: dict[str, list[str]]) -> None:
+    parsed, wrong = parse_policy(given)
+    assert (parsed is None) is bool(wrong)
+    if parsed is not None:
+        text = parsed.render("t.example", "N")
+        assert text.isascii()
+        assert text.isprintable()
+        assert "," not in text
+        assert text.count(";") == len(given) - 1
 
 
 def test_every_fetch_directive_ends_at_default_src() -> None:

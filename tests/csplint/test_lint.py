@@ -48,6 +48,13 @@ FOUND = [
     ("https://*", with_sources(SCRIPT, "https://*"), "high", "wildcard", SCRIPT),
     ("by default", "default-src *", "high", "wildcard", "default-src"),
     ("data: by default", "default-src 'self' data:", "high", "scheme-source", "default-src"),
+    (
+        "objects by a loose default",
+        "default-src https:; script-src 'none'; worker-src 'none'",
+        "high",
+        "scheme-source",
+        "default-src",
+    ),
     ("elem", STRICT + "; script-src-elem *", "high", "wildcard", "script-src-elem"),
     (
         "attr",
@@ -77,7 +84,7 @@ FOUND = [
         "strict-dynamic-hosts",
         SCRIPT,
     ),
-    ("no scripts", "img-src 'none'", "high", "scripts-unrestricted", ""),
+    ("no scripts", "img-src 'none'", "high", "scripts-unrestricted", "script-src"),
     ("no objects", "script-src 'none'", "high", "objects-unrestricted", "object-src"),
     ("objects", with_sources("object-src", "'self'"), "low", "objects-allowed", "object-src"),
     ("no base-uri, nonces", without("base-uri"), "high", "base-uri-missing", "base-uri"),
@@ -213,6 +220,23 @@ def test_a_weakness_that_another_enforced_policy_closes_is_none() -> None:
     weak = with_sources(SCRIPT, "'unsafe-inline' *")
     assert lint(weak) & {("high", "wildcard", SCRIPT)}
     assert {s for s, _, _ in lint(f"{weak}, {STRICT}")} <= {"info", "low"}
+
+
+def test_a_weakness_stays_beside_a_policy_that_does_not_speak_of_it() -> None:
+    weak = with_sources(SCRIPT, "https:")
+    framing = "frame-ancestors 'none'; report-uri /r"
+    for header in (f"{weak}, {framing}", f"{framing}, {weak}"):
+        found = {(severity, rule) for severity, rule, _ in lint(header)}
+        assert ("high", "scheme-source") in found
+    assert {s for s, _, _ in lint(f"{STRICT}, {framing}")} <= {"info", "low"}
+
+
+def test_what_each_of_two_policies_closes_is_closed() -> None:
+    """Scripts by the one, everything else by the other."""
+    scripts = "script-src 'nonce-AAAAAAAAAAAAAAAAAAAAAA' 'strict-dynamic'; report-uri /r"
+    rest = with_sources(SCRIPT, "*")
+    assert {s for s, _, _ in lint(f"{scripts}, {rest}")} <= {"info", "low"}
+    assert ("high", "wildcard", SCRIPT) in lint(rest)
 
 
 def test_a_policy_that_adds_nothing_is_said() -> None:

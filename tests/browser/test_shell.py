@@ -29,7 +29,7 @@ APP = f"https://{PLATFORM.app}"
 CONTROL = "https://control.septemcore.com"
 TENANTS_OWN = f"https://{PLATFORM.own_domain}"
 ARTEFACTS = Path(__file__).parents[2] / "build/browser"
-PATIENCE_MS = 15_000
+PATIENCE_MS = 60_000
 Row = tuple[str, str, str]
 
 
@@ -94,7 +94,7 @@ class Edge:
 
     def wait_for_report(self, before: Counter[Row], wanted: Callable[[Row], bool]) -> None:
         """Wait until a report that was not there before is."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 20
         while not any(wanted(row) for row in self.reports() - before):
             assert time.monotonic() < deadline, f"not reported; new: {self.reports() - before}"
             time.sleep(0.05)
@@ -175,7 +175,7 @@ def framed_by_the_attacker(edge: Edge, url: str) -> str:
     page.goto(f"https://{PLATFORM.foreign}/")
     page.evaluate(FRAME, url)
     (_, _, ours) = page.frames  # the page, its own frame, and the one just added
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 20
     while not ours.url.startswith(("https:", "chrome-error:")):
         assert time.monotonic() < deadline, ours.url
         page.wait_for_timeout(20)

@@ -3,7 +3,7 @@
 "use strict";
 
 (() => {
-  const PATIENCE_MS = 4000;
+  const PATIENCE_MS = 8000;
   const ASK_MS = 300;
   const PAUSE_MS = document.querySelectorAll(".card[data-name]").length > 1 ? 110 : 0;
   const WORDS = { trying: "trying …", blocked: "blocked", landed: "got through", unseen: "no sign" };

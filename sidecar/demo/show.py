@@ -32,7 +32,7 @@ _POLL_SECONDS = 0.05
 
 def play_all(stack: Stack, console: Console) -> list[Row]:
     """Play every case through Envoy, then judge each by its reply and its audit line."""
-    cases = build_cases(Minter(stack.key, wall_seconds()))
+    cases = build_cases(Minter(stack.key, wall_seconds()), stack.publisher)
     client = stack.client
     replies: list[tuple[Case, Reply]] = []
     columns = (TextColumn("{task.description:30}"), BarColumn(), MofNCompleteColumn())

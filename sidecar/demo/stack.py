@@ -12,12 +12,17 @@ from typing import Any, Self
 
 import yaml
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
 
 from sidecar.config.headers import SHELL_CSP
 from sidecar.demo.application import SampleApplication
 from sidecar.demo.attacks import Targets
-from sidecar.demo.cases import AUDIENCE, ISSUER, OTHER_TENANT, TENANT
+from sidecar.demo.cases import AUDIENCE, INSTALL, ISSUER, OTHER_TENANT, TENANT
 from sidecar.demo.client import Client
 from sidecar.demo.envoyproxy import EdgePorts, Envoy, edge_config, redirect_to
 from sidecar.demo.names import Names
@@ -69,6 +74,8 @@ class Stack:
         self._say = say
         self._exits = ExitStack()
         self.key = ec.generate_private_key(ec.SECP256R1())
+        self.publisher = ec.generate_private_key(ec.SECP256R1())
+        """The key of a publisher of modules, registered in Vault."""
 
     def __enter__(self) -> Self:
         with ExitStack() as exits:
@@ -122,6 +129,10 @@ class Stack:
         exits.callback(self.openbao.stop)
         form = Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
         self.openbao.put_key(self.key.private_bytes(*form).decode())
+        public = self.publisher.public_key().public_bytes(
+            Encoding.PEM, PublicFormat.SubjectPublicKeyInfo
+        )
+        self.openbao.put_publishers({"acme": public.decode()})
         self.ca_pem = self.openbao.enable_pki(["localhost", "septemcore.com", "example"])
         (self.folder / "ca.pem").write_text(self.ca_pem)
         self._say("the sample application")
@@ -246,7 +257,7 @@ class Stack:
                 {"name": "shell-files", "path_prefix": PREFIX, "auth": "optional"},
                 {
                     "name": "install",
-                    "path": "/api/v1/modules/install",
+                    "path": INSTALL,
                     "methods": ["POST"],
                     "csp": "api",
                     "module": "unsigned_by_owner",

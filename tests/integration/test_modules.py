@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from sidecar.clock import wall_seconds
 from sidecar.config import model
-from sidecar.demo.cases import API, Minter, bearer
+from sidecar.demo.cases import API, INSTALL, Minter, bearer
 from sidecar.demo.client import Client, Reply
 from sidecar.demo.envoyproxy import edge_config
 from sidecar.demo.stack import Stack
@@ -24,7 +24,6 @@ from sidecar.modules.signature import sign_digest
 from tests.modules.test_publishers import pem
 
 pytestmark = pytest.mark.real
-INSTALL = "/api/v1/modules/install"
 LIMIT = 4_000_000
 BUNDLE = b"export default 1;" * 1000
 ACME, ACME_NEXT, GLOBEX, STRANGER = (ec.generate_private_key(ec.SECP256R1()) for _ in range(4))

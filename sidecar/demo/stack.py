@@ -257,7 +257,7 @@ class Stack:
                 {"name": "shell-files", "path_prefix": PREFIX, "auth": "optional"},
                 {
                     "name": "install",
-                    "path": INSTALL,
+                    "path_prefix": INSTALL,
                     "methods": ["POST"],
                     "csp": "api",
                     "module": "unsigned_by_owner",

@@ -160,6 +160,25 @@ def test_the_rules_of_tokens_hold_as_everywhere(stack: Stack) -> None:
     assert reply.document()["reason"] == "signature_invalid"
 
 
+@pytest.mark.parametrize("path", [f"{INSTALL}/", f"{INSTALL}/x", f"{INSTALL}/?a=b"])
+def test_a_path_that_a_registry_might_take_for_the_same_installs_nothing(
+    stack: Stack, path: str
+) -> None:
+    headers = (bearer(Minter(stack.key, wall_seconds()).good()), ("x-module-signature", sign()))
+    reply = stack.client.post(path, BUNDLE, headers)
+    assert (reply.status, reply.document()["reason"]) == (422, "module_missing")
+
+
+@pytest.mark.parametrize(
+    "path", [f"{INSTALL}?a=b", INSTALL.replace("/modules", "//modules"), f"/api/x/..{INSTALL[4:]}"]
+)
+def test_a_path_that_is_the_same_is_judged_the_same(stack: Stack, path: str) -> None:
+    token = bearer(Minter(stack.key, wall_seconds()).good())
+    good, bad = ("x-module-signature", sign()), ("x-module-signature", sign(b"other"))
+    assert seen(stack.client.post(path, BUNDLE, (token, good))) == OF_ACME
+    assert stack.client.post(path, BUNDLE, (token, bad)).status == 422
+
+
 def test_over_the_limit_envoy_says_413_and_asks_nobody(stack: Stack) -> None:
     time.sleep(0.5)  # the audit log is written behind
     before = len(stack.audited())

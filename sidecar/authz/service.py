@@ -10,12 +10,13 @@ so takes the long way.
 from collections.abc import Awaitable, Callable
 from functools import partial
 from hashlib import sha256
-from typing import NamedTuple, Protocol, TypeVar, cast
+from typing import NamedTuple, Protocol, cast
 
 from sidecar.authz.bundles import judge_bundle, refused
 from sidecar.authz.decision import Decision, RequestView, Snapshot
 from sidecar.authz.memory import NO_RUNS, NO_TOKEN, CheckMemory, Passage, Runs
 from sidecar.authz.pipeline import NotNow, decide
+from sidecar.authz.ports import Desk, Lane
 from sidecar.authz.preflight import encode_preflight
 from sidecar.authz.wire import (
     DenialKey,
@@ -38,8 +39,6 @@ _BEARER = b"Bearer "
 _BEARER_BYTES = len(_BEARER)
 _PLAIN_GRANTS = frozenset({Grant.TOKEN_VERIFIED, Grant.PUBLIC, Grant.ANONYMOUS})
 
-T = TypeVar("T")
-
 
 class Outcome(NamedTuple):
     """One answered Check, for those who count and record."""
@@ -57,30 +56,10 @@ class Observer(Protocol):
     """Told of every Check; ``sidecar.ledger`` is. Both must return at once."""
 
     def decided(self, outcome: Outcome) -> None:
-        """Take note of a Check that went the long way."""
+        """Take note of a Check that was refused, or allowed on other than plain grounds."""
 
     def passed(self, passage: Passage) -> None:
-        """Take note of a Check that was allowed the short way.
-
-        Its template is what an outcome that was told before came to.
-        """
-
-
-class Lane(Protocol):
-    """Gives expensive work its turns; ``sidecar.transport.lane`` does."""
-
-    def free(self) -> bool:
-        """Take this turn, if nobody has."""
-
-    def later(self, function: Callable[[], T]) -> Awaitable[T]:
-        """Run it when its turn comes."""
-
-
-class Desk(Protocol):
-    """Runs what is slow off the event loop; ``sidecar.modules.desk`` does."""
-
-    async def run(self, function: Callable[[], T]) -> T:
-        """Run it; raises ``Denied`` where too much is waiting."""
+        """Take note of a Check that was allowed on plain grounds, as nearly all are."""
 
 
 class CheckService:
@@ -148,7 +127,7 @@ class CheckService:
         try:
             attributes = parse_request(raw)
         except Denied as denied:
-            return self._conclude(Decision(denied.reason, denied.detail), None, started_ns)
+            return self._deny(Decision(denied.reason, denied.detail), None, started_ns)
         memory = self._memory
         http = attributes.request.http
         visit = memory.visits.get((http.method, http.host, http.path.partition(b"?")[0]))
@@ -225,71 +204,98 @@ class CheckService:
         view: RequestView | None = None
         try:
             view = view_of(attributes)
-            decision = decide(view, self.snapshot, self._now(), self._memory, may_verify)
-            if decision.module is not None and self._desk is not None:
-                return self._judge_bundle(self._desk, decision, view, started_ns)
+            now = self._now()
+            decision = decide(view, self.snapshot, now, self._memory, may_verify)
+            if decision.module is not None:
+                return self._judge(decision, view, now, started_ns)
+            if decision.allowed:
+                return self._allow(decision, view, attributes, now, started_ns)
         except NotNow:
             raise
         except Exception as exc:  # noqa: BLE001 - the service's edge: whatever it was, the answer is no
             self._on_fault(exc)
             decision = Decision(Reason.INTERNAL_FAULT, type(exc).__name__)
-        return self._conclude(decision, view, started_ns)
+        return self._deny(decision, view, started_ns)
 
-    async def _judge_bundle(
-        self, desk: Desk, decision: Decision, view: RequestView, started_ns: int
+    def _judge(
+        self, decision: Decision, view: RequestView, now: float, started_ns: int
+    ) -> Awaitable[bytes]:
+        """Have the bundle judged of a request that may pass but for it."""
+        if self._desk is None:
+            raise RuntimeError("a bundle came, and there is no desk to judge it at")
+        return self._judge_at(self._desk, decision, view, now, started_ns)
+
+    async def _judge_at(
+        self, desk: Desk, decision: Decision, view: RequestView, now: float, started_ns: int
     ) -> bytes:
-        """Judge the bundle of a request that may pass but for it, then conclude."""
         try:
             decision = await desk.run(partial(judge_bundle, decision, view, self.snapshot))
+            if self.snapshot is not self._under:
+                self._turn_over()
+            if decision.allowed:
+                answer = encode_allowed(decision, self.snapshot, self._allowed, self._new_nonce)
+                self._tell(decision, view, self._new_id(), now, started_ns)
+                return answer
         except Denied as denied:
             decision = refused(decision, denied)
         except Exception as exc:  # noqa: BLE001 - as in _answer
             self._on_fault(exc)
             decision = Decision(Reason.INTERNAL_FAULT, type(exc).__name__)
-        if self.snapshot is not self._under:
-            self._turn_over()
-        return self._conclude(decision, view, started_ns)
+        return self._deny(decision, view, started_ns)
 
-    def _conclude(self, decision: Decision, view: RequestView | None, started_ns: int) -> bytes:
-        """Encode an answer, and tell the observer."""
-        decision_id = self._new_id()
-        try:
-            answer = (
-                self._encode_allowed(decision)
-                if decision.allowed
-                else encode_denied(decision, self.snapshot, decision_id, self._denied)
-            )
-        except Exception as exc:  # noqa: BLE001 - as above
-            self._on_fault(exc)
-            decision = Decision(Reason.INTERNAL_FAULT, type(exc).__name__)
-            answer = encode_denied(decision, self.snapshot, decision_id, self._denied)
-        latency_ns = self._elapsed_ns() - started_ns
-        self._observer.decided(
-            Outcome(decision, view, decision_id, self._now(), latency_ns, self.snapshot.key_state)
-        )
-        return answer
-
-    def _encode_allowed(self, decision: Decision) -> bytes:
+    def _allow(
+        self,
+        decision: Decision,
+        view: RequestView,
+        attributes: AttributeContext,
+        now: float,
+        started_ns: int,
+    ) -> bytes:
         """Encode, and remember what makes the short way possible the next time."""
         if decision.outcome is Grant.PREFLIGHT:
-            return encode_preflight(decision, self.snapshot, self._denied)
+            answer = encode_preflight(decision, self.snapshot, self._denied)
+            self._tell(decision, view, self._new_id(), now, started_ns)
+            return answer
         visit, remembered, token = decision.visit, decision.remembered, decision.token
         if visit is None or not visit.place.plain or decision.outcome not in _PLAIN_GRANTS:
-            return encode_allowed(decision, self.snapshot, self._allowed, self._new_nonce)
+            answer = encode_allowed(decision, self.snapshot, self._allowed, self._new_nonce)
+            self._tell(decision, view, self._new_id(), now, started_ns)
+            return answer
+        memory = self._memory
         standing, own = NO_TOKEN, NO_RUNS
         if token is not None:
             own = own_runs(token.claims)
-            standing = self._memory.standing_of(token.claims, own)
+            standing = memory.standing_of(token.claims, own)
             if remembered is not None:
                 remembered.runs, remembered.standing = own, standing
-                remembered.epoch = self._memory.epoch
+                remembered.epoch = memory.epoch
         place = visit.place
         key = (standing, decision.origin.encode()) if place.reads_origin else standing
         template = place.answers.get(key)
         if template is None:
             template = make_template(decision, self.snapshot, own, self._allowed, self._new_nonce)
-            self._memory.remember_template(place, key, template)
+            memory.remember_template(place, key, template)
+        latency_ns = self._elapsed_ns() - started_ns
+        self._observer.passed((visit, template, remembered, attributes, now, latency_ns))
         return template.fill(own)
+
+    def _deny(self, decision: Decision, view: RequestView | None, started_ns: int) -> bytes:
+        decision_id = self._new_id()
+        answer = encode_denied(decision, self.snapshot, decision_id, self._denied)
+        self._tell(decision, view, decision_id, self._now(), started_ns)
+        return answer
+
+    def _tell(
+        self,
+        decision: Decision,
+        view: RequestView | None,
+        decision_id: str,
+        now: float,
+        started_ns: int,
+    ) -> None:
+        latency_ns = self._elapsed_ns() - started_ns
+        key_state = self.snapshot.key_state
+        self._observer.decided(Outcome(decision, view, decision_id, now, latency_ns, key_state))
 
 
 async def _whole(later: Awaitable[bytes | Awaitable[bytes]]) -> bytes:

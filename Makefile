@@ -29,6 +29,7 @@ demo: $(STAMP)  ## real Envoy + OpenBao + sidecar on loopback; ARGS=--once leave
 	@$(VENV)/bin/sidecar demo $(ARGS)
 
 test: $(STAMP) $(GRADERS)  ## every test and every check
+	@tools/get-chromium
 	@$(MAKE) --no-print-directory check
 	@$(PY) -m pytest $(ARGS)
 

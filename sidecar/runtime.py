@@ -27,6 +27,7 @@ from sidecar.vault.client import VaultClient
 from sidecar.wiring.checks import LocalChecks
 from sidecar.wiring.keys import make_refresher, start_vault
 from sidecar.wiring.lifespan import Lifespan
+from sidecar.wiring.modules import start_publishers
 from sidecar.wiring.reports import start_reports
 from sidecar.wiring.seeing import open_audit, start_admin, start_alerts
 
@@ -66,6 +67,7 @@ async def run(config: model.Config, log: LogOutput) -> None:
         checks = LocalChecks(life, audit)
         refresher = make_refresher(life, vault, alerts, checks.publish)
         await refresher.load()
+        await start_publishers(life, vault, checks.publish_publishers)
         await start_admin(life, refresher.refresh, await start_reports(life))
         await _start_sds(life, vault)
         await checks.start(refresher.nudge)

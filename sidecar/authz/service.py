@@ -10,8 +10,9 @@ so takes the long way.
 from collections.abc import Awaitable, Callable
 from functools import partial
 from hashlib import sha256
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar, cast
 
+from sidecar.authz.bundles import judge_bundle, refused
 from sidecar.authz.decision import Decision, RequestView, Snapshot
 from sidecar.authz.memory import NO_RUNS, NO_TOKEN, CheckMemory, Passage, Runs
 from sidecar.authz.pipeline import NotNow, decide
@@ -36,6 +37,8 @@ from sidecar.tokens.cache import Remembered, TokenCache
 _BEARER = b"Bearer "
 _BEARER_BYTES = len(_BEARER)
 _PLAIN_GRANTS = frozenset({Grant.TOKEN_VERIFIED, Grant.PUBLIC, Grant.ANONYMOUS})
+
+T = TypeVar("T")
 
 
 class Outcome(NamedTuple):
@@ -69,8 +72,15 @@ class Lane(Protocol):
     def free(self) -> bool:
         """Take this turn, if nobody has."""
 
-    def later(self, function: Callable[[], bytes]) -> Awaitable[bytes]:
+    def later(self, function: Callable[[], T]) -> Awaitable[T]:
         """Run it when its turn comes."""
+
+
+class Desk(Protocol):
+    """Runs what is slow off the event loop; ``sidecar.modules.desk`` does."""
+
+    async def run(self, function: Callable[[], T]) -> T:
+        """Run it; raises ``Denied`` where too much is waiting."""
 
 
 class CheckService:
@@ -84,6 +94,7 @@ class CheckService:
     __slots__ = (
         "_allowed",
         "_denied",
+        "_desk",
         "_elapsed_ns",
         "_lane",
         "_memory",
@@ -107,6 +118,7 @@ class CheckService:
         on_fault: Callable[[Exception], None],
         cache: TokenCache | None = None,
         lane: Lane | None = None,
+        desk: Desk | None = None,
         new_nonce: Callable[[], bytes] | None = None,
     ) -> None:
         self.snapshot = snapshot
@@ -116,6 +128,7 @@ class CheckService:
         self._allowed: dict[SharedKey, Runs] = {}
         self._denied: dict[DenialKey, bytes] = {}
         self._lane = lane
+        self._desk = desk
         self._now = now
         self._elapsed_ns = elapsed_ns
         self._new_id = new_id
@@ -126,8 +139,8 @@ class CheckService:
     def handle(self, raw: bytes) -> bytes | Awaitable[bytes]:  # noqa: PLR0911 - one for each way out
         """Answer one serialised ``CheckRequest`` with one ``CheckResponse``. Never raises.
 
-        With a lane, a request that needs a signature check may have to wait for its turn;
-        everything else is answered at once.
+        With a lane, a request that needs a signature check may have to wait for its turn, and
+        one that brings a bundle waits for its digest; everything else is answered at once.
         """
         started_ns = self._elapsed_ns()
         if self.snapshot is not self._under:
@@ -185,7 +198,7 @@ class CheckService:
         try:
             return self._answer(attributes, started_ns, lane.free)
         except NotNow:
-            return lane.later(partial(self._answer, attributes, started_ns))
+            return self._later(lane, attributes, started_ns)
 
     def _wait_for_turn(
         self, attributes: AttributeContext, started_ns: int
@@ -194,25 +207,47 @@ class CheckService:
         lane = self._lane
         if lane is None or lane.free():
             return self._answer(attributes, started_ns)
-        return lane.later(partial(self._answer, attributes, started_ns))
+        return self._later(lane, attributes, started_ns)
+
+    def _later(self, lane: Lane, attributes: AttributeContext, started_ns: int) -> Awaitable[bytes]:
+        later = lane.later(partial(self._answer, attributes, started_ns))
+        # Without a desk every answer is bytes, and needs no coroutine around it.
+        return _whole(later) if self._desk is not None else cast("Awaitable[bytes]", later)
 
     def _answer(
         self,
         attributes: AttributeContext,
         started_ns: int,
         may_verify: Callable[[], bool] | None = None,
-    ) -> bytes:
+    ) -> bytes | Awaitable[bytes]:
         if self.snapshot is not self._under:
             self._turn_over()
         view: RequestView | None = None
         try:
             view = view_of(attributes)
             decision = decide(view, self.snapshot, self._now(), self._memory, may_verify)
+            if decision.module is not None and self._desk is not None:
+                return self._judge_bundle(self._desk, decision, view, started_ns)
         except NotNow:
             raise
         except Exception as exc:  # noqa: BLE001 - the service's edge: whatever it was, the answer is no
             self._on_fault(exc)
             decision = Decision(Reason.INTERNAL_FAULT, type(exc).__name__)
+        return self._conclude(decision, view, started_ns)
+
+    async def _judge_bundle(
+        self, desk: Desk, decision: Decision, view: RequestView, started_ns: int
+    ) -> bytes:
+        """Judge the bundle of a request that may pass but for it, then conclude."""
+        try:
+            decision = await desk.run(partial(judge_bundle, decision, view, self.snapshot))
+        except Denied as denied:
+            decision = refused(decision, denied)
+        except Exception as exc:  # noqa: BLE001 - as in _answer
+            self._on_fault(exc)
+            decision = Decision(Reason.INTERNAL_FAULT, type(exc).__name__)
+        if self.snapshot is not self._under:
+            self._turn_over()
         return self._conclude(decision, view, started_ns)
 
     def _conclude(self, decision: Decision, view: RequestView | None, started_ns: int) -> bytes:
@@ -255,3 +290,9 @@ class CheckService:
             template = make_template(decision, self.snapshot, own, self._allowed, self._new_nonce)
             self._memory.remember_template(place, key, template)
         return template.fill(own)
+
+
+async def _whole(later: Awaitable[bytes | Awaitable[bytes]]) -> bytes:
+    """Wait for a turn, and then for what began in it."""
+    answer = await later
+    return answer if isinstance(answer, bytes) else await answer

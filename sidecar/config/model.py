@@ -231,6 +231,22 @@ class Route(Settings, frozen=True):
     token_from: Annotated[tuple[TokenPlace, ...], Meta(min_length=1, max_length=4)] = ("header",)
     clients: Annotated[tuple[ClientName, ...], Meta(max_length=256)] = ()
     shadow: bool = False
+    module: Literal["signed", "unsigned_by_owner"] | None = None
+
+
+class Modules(Settings, frozen=True):
+    """Bundles of modules, checked as they are installed (SECURITY-MODEL §6).
+
+    ``path`` is the entry of Vault KV v2 that lists the publishers' keys; it is read every
+    ``keys.poll_seconds``. A bundle travels inside one message of Envoy's, so its limit stays
+    below ``listen.authz.max_message_bytes``.
+    """
+
+    path: VaultPath = "modules/publishers"
+    mount: VaultPath = "secret"
+    max_bundle_bytes: Annotated[int, Meta(ge=1024, le=67_108_864)] = 4_000_000
+    max_waiting: Annotated[int, Meta(ge=1, le=256)] = 8
+    owner_roles: Annotated[tuple[Text, ...], Meta(max_length=16)] = ()
 
 
 class Tenant(Settings, frozen=True):
@@ -304,6 +320,7 @@ class Config(Settings, frozen=True):
     keys: Keys = Keys()
     alerts: Alerts = Alerts()
     headers: Headers = Headers()
+    modules: Modules | None = None
     tenants: Annotated[tuple[Tenant, ...], Meta(max_length=100_000)] = ()
     certificates: Annotated[tuple[Certificate, ...], Meta(max_length=10_000)] = ()
     audit: Audit = Audit()

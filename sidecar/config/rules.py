@@ -7,6 +7,7 @@ from sidecar.config.model import Config, OtlpAudit
 from sidecar.config.network import in_the_clear, is_loopback
 from sidecar.config.problem import Path, Problem
 from sidecar.config.rules_headers import check_headers
+from sidecar.config.rules_modules import check_modules
 from sidecar.config.rules_reports import check_reports
 
 
@@ -17,6 +18,7 @@ def cross_check(config: Config) -> Iterator[Problem]:
     yield from _vault(config)
     yield from _issuers(config)
     yield from _routes(config)
+    yield from check_modules(config)
     yield from check_headers(config)
     yield from _certificates(config)
     yield from _unique("tenant", (("tenants",), (t.tenant_id for t in config.tenants)))

@@ -15,6 +15,7 @@ from sidecar.keys.keyring import EMPTY_RING
 from sidecar.keys.lifecycle import KeyState
 from sidecar.keys.refresher import KeyView
 from sidecar.ledger import Ledger
+from sidecar.modules.publishers import Publishers
 from sidecar.numbers import cache_families
 from sidecar.tokens.cache import TokenCache
 from sidecar.transport.aio import GrpcServer, check_handlers
@@ -23,6 +24,7 @@ from sidecar.transport.lane import SlowLane
 from sidecar.transport.names import CHECK_METHOD, CHECK_SERVICE
 from sidecar.transport.unary import Limits
 from sidecar.wiring.lifespan import Lifespan
+from sidecar.wiring.modules import make_desk
 
 
 class LocalChecks:
@@ -47,6 +49,7 @@ class LocalChecks:
             on_fault=life.on_fault,
             cache=cache,
             lane=SlowLane(loop),
+            desk=make_desk(life.config.modules),
         )
 
     def publish(self, view: KeyView) -> None:
@@ -59,6 +62,12 @@ class LocalChecks:
         )
         self._state = view.state
         self._show_key_state()
+
+    def publish_publishers(self, publishers: Publishers) -> None:
+        """Judge bundles by these publishers from the next one on."""
+        self._service.snapshot = msgspec.structs.replace(
+            self._service.snapshot, publishers=publishers
+        )
 
     async def start(self, nudge: Callable[[], None]) -> None:
         """Listen. ``nudge`` is told of every token whose key is not known."""

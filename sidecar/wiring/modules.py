@@ -1,0 +1,40 @@
+"""Modules joined in: the desk where bundles are judged, and the publishers kept fresh."""
+
+import random
+from collections.abc import Callable
+from functools import partial
+
+from sidecar.clock import monotonic_seconds
+from sidecar.config import model
+from sidecar.modules.desk import BundleDesk
+from sidecar.modules.publishers import Publishers
+from sidecar.modules.refresher import PublisherRefresher
+from sidecar.numbers import publisher_families
+from sidecar.vault.client import VaultClient
+from sidecar.wiring.lifespan import Lifespan
+
+
+def make_desk(settings: model.Modules | None) -> BundleDesk | None:
+    """Build the desk, where there are modules at all."""
+    return None if settings is None else BundleDesk(settings.max_waiting)
+
+
+async def start_publishers(
+    life: Lifespan, vault: VaultClient, publish: Callable[[Publishers], None]
+) -> None:
+    """Read who may publish modules, and keep that fresh, where there are modules at all."""
+    config = life.config
+    if config.modules is None:
+        return
+    refresher = PublisherRefresher(
+        config.modules,
+        vault,
+        poll_seconds=config.keys.poll_seconds,
+        max_age_seconds=config.keys.max_age_seconds,
+        clock=monotonic_seconds,
+        jitter=random.random,
+        publish=publish,
+    )
+    life.metrics.add_source(partial(publisher_families, refresher, monotonic_seconds))
+    await refresher.load()
+    life.spawn(refresher.run())

@@ -18,6 +18,7 @@ import yaml
 from sidecar.clock import wall_seconds
 from sidecar.config import model
 from sidecar.demo.cases import API, PUBLIC, Minter, bearer
+from sidecar.demo.shell import PREFIX
 from sidecar.demo.stack import Stack
 from sidecar.headers.compile import csp_policies
 
@@ -85,6 +86,7 @@ def test_csp_evaluator_finds_nothing_in_any_policy_that_is_sent(stack: Stack) ->
     good = bearer(Minter(stack.key, wall_seconds()).good())
     replies = {
         "the landing page": stack.client.get("/"),
+        "the shell's page": stack.client.get(PREFIX),
         "an asset": stack.client.get(PUBLIC),
         "an answer of the API": stack.client.get(API, (good,)),
         "a refusal": stack.client.get(API),
@@ -119,9 +121,10 @@ def observe(stack: Stack, path: str, ca: str) -> Any:
     return node("observe.mjs", "localhost", *ports, path, env=environment)
 
 
-def test_the_observatory_gives_130_points(stack: Stack) -> None:
+@pytest.mark.parametrize("path", ["/", PREFIX], ids=["an answer", "the shell's page"])
+def test_the_observatory_gives_130_points(stack: Stack, path: str) -> None:
     """All there is without preloading (a list), cookies (we set none) and SRI (the page's)."""
-    result = observe(stack, "/", str(stack.folder / "ca.pem"))
+    result = observe(stack, path, str(stack.folder / "ca.pem"))
     assert result["status"] == 200
     assert [each for each in result["tests"] if not each["pass"]] == []
     assert result["score"] >= MINIMUM_SCORE, result["tests"]

@@ -18,6 +18,7 @@ import yaml
 from sidecar.clock import wall_seconds
 from sidecar.config import model
 from sidecar.demo.cases import API, PUBLIC, Minter, bearer
+from sidecar.demo.shell import PREFIX
 from sidecar.demo.stack import Stack
 from sidecar.headers.compile import csp_policies
 
@@ -85,6 +86,7 @@ def test_csp_evaluator_finds_nothing_in_any_policy_that_is_sent(stack: Stack) ->
     good = bearer(Minter(stack.key, wall_seconds()).good())
     replies = {
         "the landing page": stack.client.get("/"),
+        "the shell's page": stack.client.get(PREFIX),
         "an asset": stack.client.get(PUBLIC),
         "an answer of the API": stack.client.get(API, (good,)),
         "a refusal": stack.client.get(API),
@@ -113,16 +115,16 @@ def test_csp_evaluator_finds_nothing_in_any_policy_that_is_sent(stack: Stack) ->
     )
 
 
-def test_the_observatory_gives_130_points(stack: Stack) -> None:
+def observe(stack: Stack, path: str, ca: str) -> Any:
+    ports = str(stack.ports.http), str(stack.ports.https)
+    environment = {**os.environ, "NODE_EXTRA_CA_CERTS": ca}
+    return node("observe.mjs", "localhost", *ports, path, env=environment)
+
+
+@pytest.mark.parametrize("path", ["/", PREFIX], ids=["an answer", "the shell's page"])
+def test_the_observatory_gives_130_points(stack: Stack, path: str) -> None:
     """All there is without preloading (a list), cookies (we set none) and SRI (the page's)."""
-    result = node(
-        "observe.mjs",
-        "localhost",
-        str(stack.ports.http),
-        str(stack.ports.https),
-        "/",
-        env={**os.environ, "NODE_EXTRA_CA_CERTS": str(stack.folder / "ca.pem")},
-    )
+    result = observe(stack, path, str(stack.folder / "ca.pem"))
     assert result["status"] == 200
     assert [each for each in result["tests"] if not each["pass"]] == []
     assert result["score"] >= MINIMUM_SCORE, result["tests"]
@@ -132,14 +134,7 @@ def test_csp_evaluator_and_the_observatory_do_find_what_is_bad(stack: Stack) -> 
     """Graders that pass everything would prove nothing."""
     (findings,) = node("evaluate.mjs", input=json.dumps(["script-src 'unsafe-inline' https:"]))
     assert {each["severity"] for each in findings} >= {"HIGH"}
-    result = node(
-        "observe.mjs",
-        "localhost",
-        str(stack.ports.http),
-        str(stack.ports.https),
-        "/",
-        env={**os.environ, "NODE_EXTRA_CA_CERTS": ""},
-    )
+    result = observe(stack, "/", ca="")
     assert [each["name"] for each in result["tests"] if not each["pass"]], "the CA is not known"
 
 
@@ -194,7 +189,7 @@ def test_testssl(stack: Stack, tmp_path: Path) -> None:
         *(("--vulnerable", "--std", "--pfs", "--server-preference") if WHOLE else ()),
         f"localhost:{stack.ports.https}",
         stdin=subprocess.DEVNULL,
-        timeout=400,
+        timeout=600,
         env={**os.environ, **({"TESTSSL_INSTALL_DIR": str(data)} if data.is_dir() else {})},
     )  # fmt: skip
     findings = json.loads(out.read_text())

@@ -64,6 +64,14 @@ class Publishers:
         """Return the key of this thumbprint. One that two have registered is nobody's."""
         return self._by_kid.get(kid)
 
+    def same_as(self, other: "Publishers") -> bool:
+        """Tell whether both come to the same: a key is known by its thumbprint alone."""
+        return self.withdrawn == other.withdrawn and self.owners() == other.owners()
+
+    def owners(self) -> dict[str, str]:
+        """Return the publisher by thumbprint."""
+        return {kid: key.publisher for kid, key in self._by_kid.items()}
+
     def __len__(self) -> int:
         """Count the keys."""
         return len(self._by_kid)

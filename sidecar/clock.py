@@ -20,3 +20,8 @@ def monotonic_seconds() -> float:
 def elapsed_ns() -> int:
     """Nanoseconds that never jump: for the latency of one Check."""
     return time.perf_counter_ns()
+
+
+def cpu_seconds() -> float:
+    """CPU this process has used, in user and kernel mode."""
+    return time.process_time()

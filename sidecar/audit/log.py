@@ -9,7 +9,7 @@ import contextlib
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from sidecar.audit.entry import AuditEntry, encode_entry
 from sidecar.audit.sinks import CutShort, Sink
@@ -37,7 +37,8 @@ class AuditLog:
         self._lost = 0
         self.errors = 0
         self._sink = sink
-        self._queue: deque[AuditEntry] = deque()
+        self.dropped_before = 0
+        self._queue: deque[AuditEntry | bytes] = deque()
         self._pending = b""
         self._taken = 0
         self._queue_lines = queue_lines
@@ -51,8 +52,11 @@ class AuditLog:
 
     @property
     def dropped(self) -> int:
-        """Lines that found the queue full, or that could not be written."""
-        return self._refused + self._lost
+        """Lines that found the queue full, or that could not be written.
+
+        ``dropped_before`` of them were lost in the processes whose lines are queued here.
+        """
+        return self._refused + self._lost + self.dropped_before
 
     @property
     def queued(self) -> int:
@@ -67,6 +71,15 @@ class AuditLog:
             self._refused += 1
         else:
             self._queue.append(entry)
+
+    def record_lines(self, lines: Sequence[bytes]) -> int:
+        """Queue lines that another process encoded, as many as there is room for; returns how many.
+
+        Those that wait stay the other process's, whose own queue fills and counts.
+        """
+        room = max(0, self._queue_lines - len(self._queue))
+        self._queue.extend(lines[:room])
+        return min(room, len(lines))
 
     def _sampled(self, decision_id: str) -> bool:
         """Decide by the id, so that every line of one decision has the same fate."""
@@ -134,6 +147,9 @@ class AuditLog:
         lines: list[bytes] = []
         while self._queue and len(lines) < _BATCH_LINES:
             entry = self._queue.popleft()
+            if isinstance(entry, bytes):
+                lines.append(entry)
+                continue
             try:
                 lines.append(encode_entry(entry))
             except Exception as exc:  # noqa: BLE001 - one bad entry must not end the log

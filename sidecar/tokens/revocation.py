@@ -59,6 +59,15 @@ class RevocationEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tenants: Annotated[tuple[RevokedTenant, ...], Meta(max_length=MAX_ENTRIES)] = ()
 
 
+class RevocationTables(msgspec.Struct, frozen=True, array_like=True):
+    """The compiled list as plain values, for processes that are given it ready-made."""
+
+    kids: tuple[str, ...] = ()
+    tokens: tuple[tuple[str, str], ...] = ()
+    subjects: tuple[tuple[tuple[str, str], float], ...] = ()
+    tenants: tuple[tuple[str, float], ...] = ()
+
+
 class Revocations:
     """The list in the form a Check asks it: three look-ups, none where a kind is empty."""
 
@@ -71,13 +80,32 @@ class Revocations:
         can live (``memory_seconds`` = longest life + leeway), refuse nothing any more.
         """
         oldest = now - memory_seconds
-        self.kids = frozenset(entry.kids)
+        self.kids: frozenset[str] = frozenset(entry.kids)
         self._tokens = frozenset((each.iss, each.jti) for each in entry.tokens if each.exp > oldest)
         self._subjects = _latest(((e.iss, e.sub), e.issued_before) for e in entry.subjects)
         self._tenants = _latest((e.tenant.lower(), e.issued_before) for e in entry.tenants)
         for marks in (self._subjects, self._tenants):
             for key in [key for key, before in marks.items() if before <= oldest]:
                 del marks[key]
+
+    def tables(self) -> RevocationTables:
+        """Return what is held, in an order that depends on nothing else."""
+        return RevocationTables(
+            kids=tuple(sorted(self.kids)),
+            tokens=tuple(sorted(self._tokens)),
+            subjects=tuple(sorted(self._subjects.items())),
+            tenants=tuple(sorted(self._tenants.items())),
+        )
+
+    @classmethod
+    def restore(cls, tables: RevocationTables) -> "Revocations":
+        """Make the same list of its tables."""
+        restored = cls(RevocationEntry(), 0.0, 0.0)
+        restored.kids = frozenset(tables.kids)
+        restored._tokens = frozenset(tables.tokens)
+        restored._subjects = dict(tables.subjects)
+        restored._tenants = dict(tables.tenants)
+        return restored
 
     def __len__(self) -> int:
         """Count what is held."""

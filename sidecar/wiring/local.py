@@ -1,33 +1,38 @@
 """Checks answered by this very process, on either engine."""
 
-import asyncio
-import secrets
 from collections.abc import Callable
 from functools import partial
-
-import msgspec
+from typing import Protocol
 
 from sidecar.audit import AuditLog
-from sidecar.authz.policy import build_snapshot
-from sidecar.authz.service import CheckService, Outcome
-from sidecar.clock import elapsed_ns, monotonic_seconds, wall_seconds
-from sidecar.keys.keyring import EMPTY_RING
+from sidecar.clock import monotonic_seconds
 from sidecar.keys.lifecycle import KeyState
 from sidecar.keys.refresher import KeyView
 from sidecar.numbers import cache_families
-from sidecar.observe import observe_decision
-from sidecar.reasons import Reason
 from sidecar.tokens.cache import TokenCache
 from sidecar.transport.aio import GrpcServer, check_handlers
 from sidecar.transport.h2 import H2Server
-from sidecar.transport.lane import SlowLane
 from sidecar.transport.names import CHECK_METHOD, CHECK_SERVICE
 from sidecar.transport.unary import Limits
+from sidecar.wiring.check import give_keys, make_check
 from sidecar.wiring.lifespan import Lifespan
 
 
+class Checks(Protocol):
+    """Whoever answers Checks: this process, or workers."""
+
+    def publish(self, view: KeyView) -> None:
+        """Decide by these keys and revocations from the next Check on."""
+
+    async def start(self, nudge: Callable[[], None]) -> None:
+        """Listen. ``nudge`` is told of tokens whose key is not known."""
+
+    async def settled(self) -> None:
+        """Return when what was published decides everywhere, or after a bounded time."""
+
+
 class LocalChecks:
-    """The Check of this process: ``publish`` gives it keys, ``start`` opens its listener."""
+    """The Check of this process."""
 
     def __init__(self, life: Lifespan, audit: AuditLog) -> None:
         cache = TokenCache(life.config.tokens.cache_entries)
@@ -35,34 +40,31 @@ class LocalChecks:
         self._life = life
         self._server: GrpcServer | H2Server | None = None
         self._state = KeyState.INIT
-        self._service = CheckService(
-            build_snapshot(life.config, EMPTY_RING),
-            now=wall_seconds,
-            elapsed_ns=elapsed_ns,
-            new_id=make_ids(),
-            observe=partial(observe_decision, life.metrics, audit),
-            on_fault=life.on_fault,
+        self._nudge: Callable[[], None] = _nobody
+        self._service = make_check(
+            life.config,
+            counts=life.metrics,
+            audit=audit,
             cache=cache,
-            lane=SlowLane(asyncio.get_running_loop()),
+            on_unknown_kid=self._on_unknown_kid,
+            on_fault=life.on_fault,
         )
 
     def publish(self, view: KeyView) -> None:
         """Decide by these keys and revocations from the next Check on."""
-        self._service.snapshot = msgspec.structs.replace(
-            self._service.snapshot,
-            ring=view.ring,
-            revocations=view.revocations,
-            key_state=view.state,
-        )
+        give_keys(self._service, view.ring, view.revocations, view.state)
         self._state = view.state
         self._show_key_state()
 
     async def start(self, nudge: Callable[[], None]) -> None:
         """Listen. ``nudge`` is told of every token whose key is not known."""
-        self._service.add_observer(partial(_nudge_on_unknown_kid, nudge))
+        self._nudge = nudge
         self._server = self._make_server()
         await self._life.listen(self._server)
         self._show_key_state()
+
+    async def settled(self) -> None:
+        """Return at once: the very next Check is decided by what was published."""
 
     def _make_server(self) -> GrpcServer | H2Server:
         listen = self._life.config.listen.authz
@@ -81,6 +83,9 @@ class LocalChecks:
             max_message_bytes=listen.max_message_bytes,
         )
 
+    def _on_unknown_kid(self) -> None:
+        self._nudge()
+
     def _show_key_state(self) -> None:
         """Say the state of the keys in gRPC health, as ``keys.<state>``."""
         if self._server is not None:
@@ -88,22 +93,5 @@ class LocalChecks:
             self._life.run_soon(self._server.health.set_words(words))
 
 
-def _nudge_on_unknown_kid(nudge: Callable[[], None], outcome: Outcome) -> None:
-    if outcome.decision.outcome is Reason.KEY_UNKNOWN:
-        nudge()
-
-
-def make_ids() -> Callable[[], str]:
-    """Make decision ids: unique, and telling nothing of how many there were before.
-
-    A random number for the process, and a count scattered over 32 bits by an odd factor.
-    """
-    process = secrets.token_hex(6)
-    count = secrets.randbits(32)
-
-    def new_id() -> str:
-        nonlocal count
-        count += 1
-        return f"{process}{count * 0x9E3779B1 & 0xFFFFFFFF:08x}"
-
-    return new_id
+def _nobody() -> None:
+    """Nobody is there yet to be nudged."""

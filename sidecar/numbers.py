@@ -14,7 +14,6 @@ from sidecar.audit import AuditLog
 from sidecar.keys.lifecycle import KeyState
 from sidecar.keys.refresher import KeyRefresher
 from sidecar.metrics import counter, gauge
-from sidecar.observe import observe_decision  # noqa: F401 - the benches have it from here
 
 _log = logging.getLogger("sidecar.sds")
 

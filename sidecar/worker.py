@@ -21,7 +21,6 @@ from pathlib import Path
 import uvloop
 
 from sidecar.audit import AuditLog, DescriptorSink
-from sidecar.authz.service import CheckService
 from sidecar.clock import cpu_seconds, monotonic_seconds
 from sidecar.config import model
 from sidecar.keys.lifecycle import KeyState
@@ -32,7 +31,7 @@ from sidecar.transport.h2 import H2Server
 from sidecar.transport.names import CHECK_METHOD
 from sidecar.transport.sockets import ListenFault
 from sidecar.transport.unary import Limits
-from sidecar.wiring.check import give_keys, make_check
+from sidecar.wiring.check import Check, give_keys, make_check
 from sidecar.workers.channel import Channel, open_channel
 from sidecar.workers.frames import (
     MAX_DOWN_BYTES,
@@ -111,7 +110,7 @@ class Worker:
         self._config: model.Config
         self._cache: TokenCache
         self._audit: AuditLog | None = None
-        self._service: CheckService | None = None
+        self._check: Check | None = None
         self._server: H2Server | None = None
 
     async def run(self, end: socket.socket) -> int:
@@ -123,7 +122,8 @@ class Worker:
         code = EXIT_FAULT
         if self._keys is not None and not self._over.is_set():
             code = await self._serve()
-        if self._audit is not None:
+        if self._check is not None and self._audit is not None:
+            self._check.ledger.drain()
             self._audit.close(CLOSE_SECONDS)
             self._channel.send(self._report(0))
         self._channel.close()
@@ -135,11 +135,11 @@ class Worker:
         return code
 
     async def _serve(self) -> int:
-        if self._start is None or self._service is None:
+        if self._start is None or self._check is None:
             raise FrameFault("keys came before the configuration")
         server = H2Server(
             self._start.address,
-            {CHECK_METHOD: self._service.handle},
+            {CHECK_METHOD: self._check.service.handle},
             limits=Limits(max_message_bytes=self._config.listen.authz.max_message_bytes),
             clock=monotonic_seconds,
             on_fault=self._on_fault,
@@ -176,7 +176,7 @@ class Worker:
                 self._take_policies(config)
 
     def _take_policies(self, config: model.Config) -> None:
-        if self._start is None or self._service is not None:
+        if self._start is None or self._check is not None:
             raise FrameFault("policies are the second frame, and come once")
         logging.getLogger().setLevel(config.log.level.upper())
         self._config = config
@@ -187,20 +187,26 @@ class Worker:
             on_error=lambda exc: _log.error("audit lines find no taker: %s", exc.strerror),
             sample_allowed=config.audit.sample_allowed,
         )
-        self._service = make_check(
+        self._check = make_check(
             config,
-            counts=self._tally,
+            tally=self._tally,
             audit=self._audit,
             cache=self._cache,
-            on_unknown_kid=self._on_unknown_kid,
             on_fault=self._on_fault,
         )
+        self._check.ledger.on_key_unknown = self._on_unknown_kid
 
     def _take_keys(self, frame: Keys) -> None:
-        if self._service is None:
+        if self._check is None:
             raise FrameFault("keys came before the configuration")
-        revocations = Revocations.restore(frame.revocations)
-        give_keys(self._service, ring_of(frame.keys), revocations, frame.state)
+        # What is equal stays the same object: Checks keep what they worked out under it.
+        before, snapshot = self._keys, self._check.service.snapshot
+        ring, revocations = snapshot.ring, snapshot.revocations
+        if before is None or before.keys != frame.keys:
+            ring = ring_of(frame.keys)
+        if before is None or before.revocations != frame.revocations:
+            revocations = Revocations.restore(frame.revocations)
+        give_keys(self._check.service, ring, revocations, frame.state)
         self._keys = frame
         self._begun.set()
         self._channel.send(Applied(frame.version))

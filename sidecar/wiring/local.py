@@ -40,25 +40,24 @@ class LocalChecks:
         self._life = life
         self._server: GrpcServer | H2Server | None = None
         self._state = KeyState.INIT
-        self._nudge: Callable[[], None] = _nobody
-        self._service = make_check(
+        self._check = make_check(
             life.config,
-            counts=life.metrics,
+            tally=life.metrics.tally,
             audit=audit,
             cache=cache,
-            on_unknown_kid=self._on_unknown_kid,
             on_fault=life.on_fault,
         )
+        life.stack.callback(self._check.ledger.drain)
 
     def publish(self, view: KeyView) -> None:
         """Decide by these keys and revocations from the next Check on."""
-        give_keys(self._service, view.ring, view.revocations, view.state)
+        give_keys(self._check.service, view.ring, view.revocations, view.state)
         self._state = view.state
         self._show_key_state()
 
     async def start(self, nudge: Callable[[], None]) -> None:
         """Listen. ``nudge`` is told of every token whose key is not known."""
-        self._nudge = nudge
+        self._check.ledger.on_key_unknown = nudge
         self._server = self._make_server()
         await self._life.listen(self._server)
         self._show_key_state()
@@ -71,7 +70,7 @@ class LocalChecks:
         if listen.engine == "h2":
             return H2Server(
                 listen.address,
-                {CHECK_METHOD: self._service.handle},
+                {CHECK_METHOD: self._check.service.handle},
                 limits=Limits(max_message_bytes=listen.max_message_bytes),
                 clock=monotonic_seconds,
                 on_fault=self._life.on_fault,
@@ -79,19 +78,12 @@ class LocalChecks:
         return GrpcServer(
             listen.address,
             CHECK_SERVICE,
-            check_handlers(self._service.handle),
+            check_handlers(self._check.service.handle),
             max_message_bytes=listen.max_message_bytes,
         )
-
-    def _on_unknown_kid(self) -> None:
-        self._nudge()
 
     def _show_key_state(self) -> None:
         """Say the state of the keys in gRPC health, as ``keys.<state>``."""
         if self._server is not None:
             words = {f"keys.{each}": each is self._state for each in KeyState}
             self._life.run_soon(self._server.health.set_words(words))
-
-
-def _nobody() -> None:
-    """Nobody is there yet to be nudged."""

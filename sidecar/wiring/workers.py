@@ -28,13 +28,11 @@ class WorkerChecks:
     def __init__(self, life: Lifespan, audit: AuditLog) -> None:
         self._life = life
         self._audit = audit
-        self._nudge: Callable[[], None] = _nobody
         self._pool = WorkerPool(
             check_endpoints(life.config.listen.authz),
             life.config,
             Tools(monotonic_seconds, asyncio.sleep, random.random, audit),
             on_change=self._show,
-            nudge=self._on_unknown_kid,
         )
 
     def publish(self, view: KeyView) -> None:
@@ -43,7 +41,7 @@ class WorkerChecks:
 
     async def start(self, nudge: Callable[[], None]) -> None:
         """Start the workers. ``nudge`` is told of tokens whose key is not known."""
-        self._nudge = nudge
+        self._pool.on_unknown_kid = nudge
         life = self._life
         life.stack.push_async_callback(self._pool.stop)
         await self._pool.start()
@@ -60,9 +58,6 @@ class WorkerChecks:
     async def _refresh(self) -> None:
         await self._pool.ask_all()
         self._audit.dropped_before = self._pool.numbers().audit_dropped
-
-    def _on_unknown_kid(self) -> None:
-        self._nudge()
 
     def _show(self, serving: int, of: int) -> None:
         health = self._life.health
@@ -103,7 +98,3 @@ def worker_families(pool: WorkerPool) -> Iterator[Metric]:
         for reason, count in slot.restarts.items():
             restarts.add_metric([*name, reason], count)
     yield from (version, resident, connections, checks, cpu, restarts)
-
-
-def _nobody() -> None:
-    """Nobody is there yet to be nudged."""

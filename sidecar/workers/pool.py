@@ -92,7 +92,11 @@ class Slot:
 
 
 class WorkerPool:
-    """N supervised workers. ``on_change`` is called with how many serve, of how many."""
+    """N supervised workers.
+
+    ``on_change`` is called with how many serve, of how many; ``on_unknown_kid`` when a worker
+    says that it was shown a token whose key it does not know.
+    """
 
     def __init__(
         self,
@@ -101,7 +105,6 @@ class WorkerPool:
         tools: Tools,
         *,
         on_change: Callable[[int, int], None],
-        nudge: Callable[[], None],
     ) -> None:
         self.slots = tuple(Slot(number, address) for number, address in enumerate(addresses))
         self.version = 0
@@ -109,7 +112,7 @@ class WorkerPool:
         self._drain_seconds = config.listen.drain_seconds
         self._tools = tools
         self._on_change = on_change
-        self._nudge = nudge
+        self.on_unknown_kid: Callable[[], None] = lambda: None
         self._ready = False
         self._draining = asyncio.Event()
         self._content: tuple[object, ...] = ()
@@ -235,7 +238,7 @@ class WorkerPool:
             self.version,
             audit=self._tools.audit,
             on_serving=serves,
-            on_unknown_kid=self._nudge,
+            on_unknown_kid=self.on_unknown_kid,
         )
 
     def _tell(self) -> None:

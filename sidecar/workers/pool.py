@@ -28,7 +28,7 @@ from sidecar.workers.frames import (
     public_keys,
 )
 from sidecar.workers.numbers import Numbers
-from sidecar.workers.process import Ended, LineQueue, WorkerProcess
+from sidecar.workers.process import COMMAND, Ended, LineQueue, WorkerProcess
 
 BEAT_SECONDS = 1.0
 START_SECONDS = 30.0
@@ -54,6 +54,7 @@ class Tools(NamedTuple):
     sleep: Callable[[float], Awaitable[None]]
     jitter: Callable[[], float]
     audit: LineQueue
+    command: Sequence[str] = COMMAND
 
 
 class Slot:
@@ -239,6 +240,7 @@ class WorkerPool:
             audit=self._tools.audit,
             on_serving=serves,
             on_unknown_kid=self.on_unknown_kid,
+            command=self._tools.command,
         )
 
     def _tell(self) -> None:

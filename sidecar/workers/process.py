@@ -42,6 +42,7 @@ MAX_UNSENT_BYTES = 134_217_728
 MAX_LINE_BYTES = 1_048_576
 AUDIT_PAUSE_SECONDS = 0.02
 POLL_SECONDS = 0.01
+COMMAND = (sys.executable, "-m", "sidecar.worker")
 _KEPT_VARIABLES = ("PATH", "LANG", "TZ")
 _KEPT_PREFIXES = ("LC_", "LD_", "MALLOC_", "PYTHON")
 
@@ -79,7 +80,9 @@ class WorkerProcess:
         audit: LineQueue,
         on_serving: Callable[[], None],
         on_unknown_kid: Callable[[], None],
+        command: Sequence[str] = COMMAND,
     ) -> None:
+        self._command = command
         self.number = number
         self.pid = 0
         self.serving = False
@@ -108,8 +111,8 @@ class WorkerProcess:
         # Popen, and not the loop's own way: uvloop forks, which makes a copy of this process's
         # page tables and runs the fork handlers of grpcio; Popen does without (vfork).
         try:
-            self._child = child = subprocess.Popen(  # noqa: ASYNC220 - returns at the exec
-                [sys.executable, "-m", "sidecar.worker"],
+            self._child = child = subprocess.Popen(  # noqa: ASYNC220, S603 - our own program; returns at its exec
+                self._command,
                 stdin=theirs.fileno(),
                 stdout=subprocess.PIPE,
                 env=worker_environment(os.environ),

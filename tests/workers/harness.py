@@ -8,10 +8,20 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from sidecar.demo.process import fetch_text
 from sidecar.demo.stack import Stack
 
+ROOT = Path(__file__).parents[2]
 WORKERS = 3
+
+
+def readme_pieces() -> tuple[Any, Any]:
+    """The YAML of "Several workers": for the cluster, and for the ext_authz filter."""
+    text = (ROOT / "envoy/README.md").read_text().partition("## Several workers")[2]
+    cluster, ext_authz = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    return yaml.safe_load(cluster), yaml.safe_load(ext_authz)
 
 
 def free_run(count: int) -> int:
@@ -39,23 +49,21 @@ class WorkerStack(Stack):
         return {**config, "listen": listen}
 
     def _envoy_config(self) -> Any:
+        """edge.yaml with the two pieces of envoy/README.md, put in by their comments' word."""
         config = super()._envoy_config()
-        clusters = config["static_resources"]["clusters"]
-        (cluster,) = (each for each in clusters if each["name"] == "sidecar_authz")
-        cluster["load_assignment"]["endpoints"] = [
-            {
-                "lb_endpoints": [
-                    {
-                        "endpoint": {
-                            "address": {
-                                "socket_address": {"address": "127.0.0.1", "port_value": port}
-                            }
-                        }
-                    }
-                    for port in self.check_ports
-                ]
-            }
-        ]
+        cluster_piece, filter_piece = readme_pieces()
+        static = config["static_resources"]
+        (cluster,) = (each for each in static["clusters"] if each["name"] == "sidecar_authz")
+        cluster.update(cluster_piece)
+        (locality,) = cluster["load_assignment"]["endpoints"]
+        for endpoint, port in zip(locality["lb_endpoints"], self.check_ports, strict=True):
+            endpoint["endpoint"]["address"]["socket_address"]["port_value"] = port
+        (https,) = (each for each in static["listeners"] if each["name"] == "https")
+        manager = https["filter_chains"][0]["filters"][0]["typed_config"]
+        (ext_authz,) = (
+            each for each in manager["http_filters"] if each["name"].endswith(".ext_authz")
+        )
+        ext_authz["typed_config"].update(filter_piece)
         return config
 
     @property

@@ -5,9 +5,14 @@ them when somebody asks; a worker sends its own to the main process, which adds 
 """
 
 from bisect import bisect_left
+from collections.abc import Container
 
 import msgspec
 
+from sidecar.reasons import Grant, Reason
+
+OUTCOMES = ("allow", "deny", "shadow")
+_REASONS = frozenset({*map(str, Reason), *map(str, Grant)})
 CHECK_BUCKETS_US = (50, 100, 200, 500, 1_000, 2_500, 5_000, 10_000, 50_000, 100_000, 500_000)
 
 
@@ -66,6 +71,14 @@ class Tally(msgspec.Struct):
     def count_fault(self) -> None:
         """Count an exception that should not have been."""
         self.faults += 1
+
+    def keep_known(self, routes: Container[str]) -> None:
+        """Drop what no process of ours counts: a label is from a closed set, whoever reports it."""
+        self.checks = {
+            key: count
+            for key, count in self.checks.items()
+            if key[0] in OUTCOMES and key[1] in _REASONS and key[2] in routes
+        }
 
     def merge(self, other: "Tally") -> None:
         """Add the counts of another process."""

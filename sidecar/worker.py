@@ -266,7 +266,7 @@ class _ChannelHandler(logging.Handler):
         text = record.getMessage()
         if record.exc_info and (exc := record.exc_info[1]) is not None:
             text += ": " + "".join(traceback.format_exception(exc, limit=-_FRAMES))
-        line = LogLine(record.levelno, record.name, text[:MAX_TEXT])
+        line = LogLine(record.levelno, text[:MAX_TEXT])
         with contextlib.suppress(RuntimeError):  # the loop is closed: the end
             self._loop.call_soon_threadsafe(self._channel.send, line)
 

@@ -97,12 +97,12 @@ class Revocations:
     __hash__ = None  # type: ignore[assignment]  # compared, never looked up
 
     def tables(self) -> RevocationTables:
-        """Return what is held, in an order that depends on nothing else."""
+        """Return what is held."""
         return RevocationTables(
-            kids=tuple(sorted(self.kids)),
-            tokens=tuple(sorted(self._tokens)),
-            subjects=tuple(sorted(self._subjects.items())),
-            tenants=tuple(sorted(self._tenants.items())),
+            kids=tuple(self.kids),
+            tokens=tuple(self._tokens),
+            subjects=tuple(self._subjects.items()),
+            tenants=tuple(self._tenants.items()),
         )
 
     @classmethod

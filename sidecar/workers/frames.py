@@ -126,7 +126,6 @@ class LogLine(Frame, frozen=True, tag="log"):
     """Up: a record for the one log."""
 
     level: int
-    logger: str
     message: str
 
 

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import NamedTuple
 
+from sidecar.authz.routes import UNMATCHED
 from sidecar.config import model
 from sidecar.errors import Fault
 from sidecar.keys.keyring import KeyRing
@@ -110,6 +111,7 @@ class WorkerPool:
         self.slots = tuple(Slot(number, address) for number, address in enumerate(addresses))
         self.version = 0
         self._policies = encode(Policies(config))
+        self._routes = frozenset({UNMATCHED, *(route.name for route in config.routes)})
         self._drain_seconds = config.listen.drain_seconds
         self._tools = tools
         self._on_change = on_change
@@ -128,12 +130,13 @@ class WorkerPool:
 
     def publish(self, ring: KeyRing, revocations: Revocations, state: KeyState) -> None:
         """Give every worker the keys and revocations, if they are others than it has."""
-        content = (public_keys(ring), revocations.tables(), state)
+        content = (tuple(ring), revocations, state)
         if content == self._content:
             return
         self._content = content
         self.version += 1
-        self._keys = encode(Keys(self.version, *content))
+        keys = Keys(self.version, public_keys(ring), revocations.tables(), state)
+        self._keys = encode(keys)
         for process in self._processes():
             process.give(self._keys, self.version)
 
@@ -240,6 +243,7 @@ class WorkerPool:
             audit=self._tools.audit,
             on_serving=serves,
             on_unknown_kid=self.on_unknown_kid,
+            routes=self._routes,
             command=self._tools.command,
         )
 

@@ -20,6 +20,7 @@ import sidecar
 from sidecar.errors import Fault
 from sidecar.workers.channel import Channel, open_channel
 from sidecar.workers.frames import (
+    MAX_TEXT,
     MAX_UP_BYTES,
     Applied,
     Ask,
@@ -68,7 +69,8 @@ class WorkerProcess:
     """The child, its channel, and the pipe of its audit lines.
 
     ``hello`` are the frames it is given first; ``version`` is what it has to acknowledge.
-    ``on_serving`` is called when it listens, ``on_unknown_kid`` when it says so.
+    ``on_serving`` is called when it listens, ``on_unknown_kid`` when it says so. ``routes`` are
+    the names it may count under: what it reports becomes labels.
     """
 
     def __init__(
@@ -80,8 +82,10 @@ class WorkerProcess:
         audit: LineQueue,
         on_serving: Callable[[], None],
         on_unknown_kid: Callable[[], None],
+        routes: frozenset[str],
         command: Sequence[str] = COMMAND,
     ) -> None:
+        self._routes = routes
         self._command = command
         self.number = number
         self.pid = 0
@@ -207,6 +211,7 @@ class WorkerProcess:
         match frame:
             case Report(number=number, version=version, numbers=numbers):
                 self._answered = max(self._answered, number)
+                numbers.tally.keep_known(self._routes)
                 self.numbers = numbers
                 self.applied = version
                 for asked in [asked for asked in self._waiting if asked <= self._answered]:
@@ -222,8 +227,8 @@ class WorkerProcess:
                 self._on_serving()
             case Refused(message=message):
                 self.refusal = message
-            case LogLine(level=level, logger=logger, message=message):
-                logging.getLogger(logger).log(level, "worker %d: %s", self.number, message)
+            case LogLine(level=level, message=message):
+                _log.log(level, "worker %d: %s", self.number, message[:MAX_TEXT])
 
     def _on_closed(self, exc: Exception | None) -> None:
         self._closed.set()

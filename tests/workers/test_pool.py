@@ -30,7 +30,15 @@ from tests.minting import ISSUER, Issuer
 from tests.workers.harness import children, free_run, resident_mb
 
 WORKERS = 2
-FOREIGN = ("hvac", "grpc", "envoy_data_plane", "prometheus_client", "requests", "betterproto2")
+FOREIGN = (
+    "yaml",
+    "hvac",
+    "grpc",
+    "envoy_data_plane",
+    "prometheus_client",
+    "requests",
+    "betterproto2",
+)
 TELL_MODULES = """
 import atexit, json, sys
 atexit.register(lambda: open({path!r}, "w").write(json.dumps(sorted(sys.modules))))
@@ -368,7 +376,13 @@ def test_pauses_grow_and_are_bounded() -> None:
 
 def test_a_process_that_was_never_started_has_no_exit_code() -> None:
     process = WorkerProcess(
-        0, (), 0, audit=Lines(), on_serving=lambda: None, on_unknown_kid=lambda: None
+        0,
+        (),
+        0,
+        audit=Lines(),
+        on_serving=lambda: None,
+        on_unknown_kid=lambda: None,
+        routes=frozenset(),
     )
     process.kill(Ended.HUNG)
     assert process.exit_code is None

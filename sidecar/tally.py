@@ -24,9 +24,11 @@ class Histogram(msgspec.Struct):
     sum_us: int = 0
 
     def __post_init__(self) -> None:
-        """Begin with empty buckets."""
+        """Begin with empty buckets; ``ValueError`` for counts that are not one a bucket."""
         if not self.counts:
             self.counts = [0] * (len(self.bounds_us) + 1)
+        if len(self.counts) != len(self.bounds_us) + 1:
+            raise ValueError("a histogram has one count a bucket")
 
     def add(self, microseconds: int) -> None:
         """Count one duration."""
@@ -57,6 +59,11 @@ class Tally(msgspec.Struct):
     latency: Histogram = msgspec.field(default_factory=lambda: Histogram(CHECK_BUCKETS_US))
     pii_warnings: int = 0
     faults: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse other buckets than ours (``ValueError``): they could not be added up."""
+        if self.latency.bounds_us != CHECK_BUCKETS_US:
+            raise ValueError("other buckets than ours")
 
     def count_check(self, outcome: str, reason: str, route: str, latency_us: int) -> None:
         """Count one decision; ``route`` is a configured name or ``unmatched``."""

@@ -33,6 +33,7 @@ class WorkerChecks:
             life.config,
             Tools(monotonic_seconds, asyncio.sleep, random.random, audit),
             on_change=self._show,
+            on_fault=self._on_fault,
         )
 
     def publish(self, view: KeyView) -> None:
@@ -58,6 +59,11 @@ class WorkerChecks:
     async def _refresh(self) -> None:
         await self._pool.ask_all()
         self._audit.dropped_before = self._pool.numbers().audit_dropped
+
+    def _on_fault(self, exc: BaseException) -> None:
+        """Drain: without its supervisor a worker that dies would be missed by nobody."""
+        self._life.on_fault(exc)
+        self._life.stop.set()
 
     def _show(self, serving: int, of: int) -> None:
         health = self._life.health

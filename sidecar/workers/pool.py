@@ -97,7 +97,11 @@ class WorkerPool:
     """N supervised workers.
 
     ``on_change`` is called with how many serve, of how many; ``on_unknown_kid`` when a worker
-    says that it was shown a token whose key it does not know.
+    says that it was shown a token whose key it does not know; ``on_fault`` with a defect of
+    the pool itself, which supervises no more after it.
+
+    It needs no Vault: ``publish`` keys, ``await start()``, and the addresses answer Checks.
+    That is how a bench or a test has a worker alone.
     """
 
     def __init__(
@@ -107,6 +111,7 @@ class WorkerPool:
         tools: Tools,
         *,
         on_change: Callable[[int, int], None],
+        on_fault: Callable[[BaseException], None],
     ) -> None:
         self.slots = tuple(Slot(number, address) for number, address in enumerate(addresses))
         self.version = 0
@@ -115,6 +120,7 @@ class WorkerPool:
         self._drain_seconds = config.listen.drain_seconds
         self._tools = tools
         self._on_change = on_change
+        self._on_fault = on_fault
         self.on_unknown_kid: Callable[[], None] = lambda: None
         self._ready = False
         self._draining = asyncio.Event()
@@ -162,6 +168,8 @@ class WorkerPool:
         self._first = [loop.create_future() for _ in self.slots]
         self._tasks = [asyncio.create_task(self._keep(slot)) for slot in self.slots]
         self._tasks.append(asyncio.create_task(self._beat()))
+        for task in self._tasks:
+            task.add_done_callback(self._ended)
         try:
             await asyncio.wait_for(asyncio.gather(*self._first), START_SECONDS)
         except TimeoutError:
@@ -190,6 +198,10 @@ class WorkerPool:
             await self.ask_all()
             if all(slot.version == self.version for slot in self.slots if slot.serving):
                 return
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (exc := task.exception()) is not None:
+            self._on_fault(exc)
 
     def _processes(self) -> Iterator[WorkerProcess]:
         return (slot.process for slot in self.slots if slot.process is not None)

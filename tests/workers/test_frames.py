@@ -6,6 +6,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from sidecar.config import parse_config
 from sidecar.keys.lifecycle import KeyState
+from sidecar.tally import Histogram
 from sidecar.tokens.revocation import (
     RevocationEntry,
     Revocations,
@@ -83,11 +84,18 @@ def test_frames_arrive_as_they_were_sent_however_they_are_cut(
     assert got == frames
 
 
+OTHER_BUCKETS = Numbers()
+OTHER_BUCKETS.tally.latency = Histogram((1, 2))
+TOO_FEW = Numbers()
+TOO_FEW.tally.latency.counts.pop()
+
 REFUSED = [
     ("too long", (MAX_UP_BYTES + 1).to_bytes(4, "big"), "over the limit"),
     ("no msgpack", b"\0\0\0\1\xc1", "not understood"),
     ("of an unknown kind", encode(Ask(1)).replace(b"ask", b"axe"), "not understood"),
     ("of the other direction", encode(Drain()), "not understood"),
+    ("other buckets than ours", encode(Report(1, 1, OTHER_BUCKETS)), "other buckets"),
+    ("a bucket short", encode(Report(1, 1, TOO_FEW)), "one count a bucket"),
     ("text that is not UTF-8", encode(Refused("xx")).replace(b"xx", b"\xff\xff"), "not understood"),
 ]
 

@@ -5,8 +5,10 @@ import json
 import os
 import signal
 import socket
+import stat
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
@@ -17,11 +19,13 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from sidecar.clock import monotonic_seconds, wall_seconds
 from sidecar.config import parse_config
+from sidecar.config.endpoints import check_endpoints
 from sidecar.keys.keyring import EMPTY_RING, KeyRing
 from sidecar.keys.lifecycle import KeyState
 from sidecar.tokens.revocation import NOTHING_REVOKED, RevocationEntry, Revocations, RevokedToken
 from sidecar.transport.names import CHECK_METHOD
 from sidecar.workers import pool as pool_module
+from sidecar.workers import process as process_module
 from sidecar.workers.pool import Tools, WorkerFault, WorkerPool, pause_seconds
 from sidecar.workers.process import COMMAND, Ended, WorkerProcess, worker_environment
 from tests.authz.checks import Answer, check_request, read_answer
@@ -64,18 +68,27 @@ class Lines:
 class Pool:
     """A pool, what it says, and a client of each endpoint."""
 
-    def __init__(self, first_port: int, command: Sequence[str] = COMMAND, **audit: object) -> None:
+    def __init__(
+        self, address: str = "", command: Sequence[str] = COMMAND, **audit: object
+    ) -> None:
+        address = address or f"127.0.0.1:{free_run(WORKERS)}"
         config = parse_config(CONFIG, "test")
         config = msgspec.structs.replace(
             config, audit=msgspec.structs.replace(config.audit, **audit)
         )
-        self.addresses = [f"127.0.0.1:{first_port + number}" for number in range(WORKERS)]
+        listen = msgspec.structs.replace(config.listen.authz, address=address, workers=WORKERS)
+        self.addresses = check_endpoints(listen)
         self.lines = Lines()
         self.said: list[tuple[int, int]] = []
         self.unknown = 0
         tools = Tools(monotonic_seconds, asyncio.sleep, lambda: 0.5, self.lines, command)
+        self.faults: list[BaseException] = []
         self.pool = WorkerPool(
-            self.addresses, config, tools, on_change=lambda n, of: self.said.append((n, of))
+            self.addresses,
+            config,
+            tools,
+            on_change=lambda n, of: self.said.append((n, of)),
+            on_fault=self.faults.append,
         )
         self.pool.on_unknown_kid = self.count_unknown
 
@@ -109,13 +122,15 @@ async def until(condition: Callable[[], object], seconds: float = 15.0) -> None:
 
 @pytest.fixture
 async def pool(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Pool]:
-    monkeypatch.setattr(pool_module, "BEAT_SECONDS", 0.1)
-    running = Pool(free_run(WORKERS))
+    monkeypatch.setattr(pool_module, "BEAT_SECONDS", 0.25)
+    monkeypatch.setattr(process_module, "MAX_START_BEATS", 200)
+    running = Pool()
     running.publish(issuer.ring)
     await running.pool.start()
     yield running
     await running.pool.stop()
     assert children(os.getpid()) == []
+    assert running.faults == []
 
 
 def good(issuer: Issuer, **changes: object) -> bytes:
@@ -206,6 +221,37 @@ async def test_one_that_hangs_is_killed_and_the_others_are_asked_meanwhile(pool:
     assert pool.pool.slots[1].restarts[Ended.HUNG] == 1
 
 
+async def test_a_main_process_that_stood_still_kills_nobody(pool: Pool) -> None:
+    pids = [pool.pid(number) for number in range(WORKERS)]
+    time.sleep(2.0)  # noqa: ASYNC251 - eight heartbeats that nobody could send or hear
+    await asyncio.sleep(0.6)
+    assert [pool.pid(number) for number in range(WORKERS)] == pids
+    assert pool.pool.serving == WORKERS
+
+
+async def test_unix_sockets_are_numbered_and_for_owner_and_group(
+    tmp_path: Path, issuer: Issuer
+) -> None:
+    umask = os.umask(0o117)
+    try:
+        running = Pool(f"unix:{tmp_path}/authz.sock")
+        running.publish(issuer.ring)
+        await running.pool.start()
+    finally:
+        os.umask(umask)
+    for number in range(WORKERS):
+        assert stat.S_IMODE((tmp_path / f"authz-{number}.sock").stat().st_mode) == 0o660
+        assert (await running.ask(number, good(issuer))).allowed
+    await running.pool.stop()
+
+
+async def test_a_defect_of_the_pool_is_told(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool_module, "pause_seconds", lambda *_: 1 / 0)
+    os.kill(pool.pid(0), signal.SIGKILL)
+    await until(lambda: pool.faults)
+    assert isinstance(pool.faults.pop(), ZeroDivisionError)
+
+
 async def test_signals_are_the_main_processs(pool: Pool, issuer: Issuer) -> None:
     pids = [pool.pid(number) for number in range(WORKERS)]
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -253,7 +299,7 @@ async def test_in_flight_calls_are_answered_at_the_end(pool: Pool, issuer: Issue
 
 async def test_a_port_that_is_taken_makes_the_start_impossible(issuer: Issuer) -> None:
     first = free_run(WORKERS)
-    running = Pool(first)
+    running = Pool(f"127.0.0.1:{first}")
     running.publish(issuer.ring)
     with socket.create_server(("127.0.0.1", first + 1)):
         with pytest.raises(WorkerFault, match=f"worker 1: cannot listen on 127.0.0.1:{first + 1}"):
@@ -267,7 +313,7 @@ async def test_a_program_that_is_no_worker_makes_the_start_impossible(issuer: Is
         ((sys.executable, "-c", "raise SystemExit(3)"), "it ended with 3"),
         (("/nonexistent/python",), "it can't be started: No such file"),
     ):
-        running = Pool(free_run(WORKERS), command)
+        running = Pool(command=command)
         running.publish(issuer.ring)
         with pytest.raises(WorkerFault, match=said):
             await running.pool.start()
@@ -275,11 +321,10 @@ async def test_a_program_that_is_no_worker_makes_the_start_impossible(issuer: Is
 
 
 async def test_a_sink_that_stalls_makes_the_workers_own_queue_drop_and_count(
-    issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+    issuer: Issuer,
 ) -> None:
     """The pipe holds some, the queue 16 lines; the Checks never wait."""
-    monkeypatch.setattr(pool_module, "BEAT_SECONDS", 0.1)
-    running = Pool(free_run(WORKERS), queue_lines=16)
+    running = Pool(queue_lines=16)
     running.publish(issuer.ring)
     await running.pool.start()
     running.lines.room = 0
@@ -300,7 +345,7 @@ async def test_a_sink_that_stalls_makes_the_workers_own_queue_drop_and_count(
 async def test_what_is_not_in_a_worker(tmp_path: Path, issuer: Issuer) -> None:
     """Nothing that talks to Vault, serves SDS or renders metrics; and little memory."""
     path = tmp_path / "modules.json"
-    running = Pool(free_run(WORKERS), (sys.executable, "-c", TELL_MODULES.format(path=str(path))))
+    running = Pool(command=(sys.executable, "-c", TELL_MODULES.format(path=str(path))))
     running.publish(issuer.ring)
     await running.pool.start()
     for number in range(WORKERS):
@@ -326,7 +371,7 @@ async def test_it_ends_when_its_channel_closes(pool: Pool) -> None:
 
 async def test_one_that_breaks_the_protocol_is_killed(issuer: Issuer) -> None:
     babble = "import socket, time; socket.socket(fileno=0).send(b'\\xff' * 8); time.sleep(60)"
-    running = Pool(free_run(WORKERS), (sys.executable, "-c", babble))
+    running = Pool(command=(sys.executable, "-c", babble))
     running.publish(issuer.ring)
     with pytest.raises(WorkerFault, match="it ended with -9"):
         await running.pool.start()
@@ -338,7 +383,7 @@ async def test_a_worker_of_another_version_refuses(
     issuer: Issuer, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(pool_module, "PROTOCOL", 999)
-    running = Pool(free_run(WORKERS))
+    running = Pool()
     running.publish(issuer.ring)
     with pytest.raises(WorkerFault, match="it ended with 1"):
         await running.pool.start()

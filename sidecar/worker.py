@@ -104,7 +104,7 @@ class Worker:
         self._tasks: set[asyncio.Task[None]] = set()
         self._fault: Exception | None = None
         self._start: Start | None = None
-        self._keys: Keys | None = None
+        self._version = 0
         self._ready = False
         self._unknown_kid_at: float | None = None
         self._config: model.Config
@@ -120,7 +120,7 @@ class Worker:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._begun.wait(), START_SECONDS)
         code = EXIT_FAULT
-        if self._keys is not None and not self._over.is_set():
+        if self._version and not self._over.is_set():
             code = await self._serve()
         if self._check is not None and self._audit is not None:
             self._check.ledger.drain()
@@ -200,14 +200,14 @@ class Worker:
         if self._check is None:
             raise FrameFault("keys came before the configuration")
         # What is equal stays the same object: Checks keep what they worked out under it.
-        before, snapshot = self._keys, self._check.service.snapshot
-        ring, revocations = snapshot.ring, snapshot.revocations
-        if before is None or before.keys != frame.keys:
-            ring = ring_of(frame.keys)
-        if before is None or before.revocations != frame.revocations:
-            revocations = Revocations.restore(frame.revocations)
+        held = self._check.service.snapshot
+        ring, revocations = ring_of(frame.keys), Revocations.restore(frame.revocations)
+        if tuple(ring) == tuple(held.ring):
+            ring = held.ring
+        if revocations == held.revocations:
+            revocations = held.revocations
         give_keys(self._check.service, ring, revocations, frame.state)
-        self._keys = frame
+        self._version = frame.version
         self._begun.set()
         self._channel.send(Applied(frame.version))
         self._show_health_soon()
@@ -221,7 +221,7 @@ class Worker:
             numbers.audit_dropped, numbers.audit_queued = self._audit.dropped, self._audit.queued
         if self._server is not None:
             numbers.connections = len(self._server.connections)
-        return Report(number, self._keys.version if self._keys is not None else 0, numbers)
+        return Report(number, self._version, numbers)
 
     def _show_health_soon(self) -> None:
         task = asyncio.create_task(self._show_health())
@@ -230,8 +230,8 @@ class Worker:
 
     async def _show_health(self) -> None:
         """Say what the main process says of the whole, and the state of our own keys."""
-        if self._server is not None and self._keys is not None:
-            state = self._keys.state
+        if self._server is not None and self._check is not None:
+            state = self._check.service.snapshot.key_state
             await self._server.health.set_serving(self._ready)
             await self._server.health.set_words(
                 {f"keys.{each}": each is state for each in KeyState}

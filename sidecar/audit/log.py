@@ -39,6 +39,7 @@ class AuditLog:
         self.errors = 0
         self._sink = sink
         self.dropped_before = 0
+        self.queued_before = 0
         self._queue: deque[bytes] = deque()
         self._pending = b""
         self._taken = 0
@@ -61,8 +62,8 @@ class AuditLog:
 
     @property
     def queued(self) -> int:
-        """Lines that wait to be written."""
-        return len(self._queue)
+        """Lines that wait to be written, ``queued_before`` of them in other processes."""
+        return len(self._queue) + self.queued_before
 
     def record(self, entry: AuditEntry) -> None:
         """Queue one entry, or count it as dropped. Of allowed ones only the sample is queued."""

@@ -58,7 +58,9 @@ class WorkerChecks:
 
     async def _refresh(self) -> None:
         await self._pool.ask_all()
-        self._audit.dropped_before = self._pool.numbers().audit_dropped
+        numbers = self._pool.numbers()
+        self._audit.dropped_before = numbers.audit_dropped
+        self._audit.queued_before = numbers.audit_queued
 
     def _on_fault(self, exc: BaseException) -> None:
         """Drain: without its supervisor a worker that dies would be missed by nobody."""

@@ -189,7 +189,9 @@ class WorkerPool:
 
     async def ask_all(self) -> None:
         """Have every worker's numbers brought up to date, as far as that is quick."""
-        await self._wait([process.ask() for process in self._processes()], ASK_SECONDS)
+        asked = [process.ask() for process in self._processes() if process.serving]
+        if asked:
+            await asyncio.wait(asked, timeout=ASK_SECONDS)
 
     async def settle(self) -> None:
         """Return when every worker decides by the newest keys, or after a bounded time."""
@@ -205,10 +207,6 @@ class WorkerPool:
 
     def _processes(self) -> Iterator[WorkerProcess]:
         return (slot.process for slot in self.slots if slot.process is not None)
-
-    async def _wait(self, futures: "list[asyncio.Future[None]]", seconds: float) -> None:
-        if futures:
-            await asyncio.wait(futures, timeout=seconds)
 
     async def _keep(self, slot: Slot) -> None:
         """Run one worker after another, with pauses that grow while they do not last."""
@@ -243,15 +241,20 @@ class WorkerPool:
                 self._first[slot.number].set_result(None)
             self._tell()
 
-        return WorkerProcess(
-            slot.number,
-            (
+        def hello() -> tuple[int, Sequence[bytes]]:
+            frames = [
                 encode(Start(PROTOCOL, slot.number, slot.address)),
                 self._policies,
                 encode(Readiness(self._ready)),
                 self._keys,
-            ),
-            self.version,
+            ]
+            if self._draining.is_set():
+                frames.append(encode(Drain()))
+            return self.version, frames
+
+        return WorkerProcess(
+            slot.number,
+            hello,
             audit=self._tools.audit,
             on_serving=serves,
             on_unknown_kid=self.on_unknown_kid,

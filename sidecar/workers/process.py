@@ -68,7 +68,8 @@ class LineQueue(Protocol):
 class WorkerProcess:
     """The child, its channel, and the pipe of its audit lines.
 
-    ``hello`` are the frames it is given first; ``version`` is what it has to acknowledge.
+    ``hello`` makes the frames it is given first, and says which version of the keys is among
+    them: that is what it has to acknowledge.
     ``on_serving`` is called when it listens, ``on_unknown_kid`` when it says so. ``routes`` are
     the names it may count under: what it reports becomes labels.
     """
@@ -76,8 +77,7 @@ class WorkerProcess:
     def __init__(
         self,
         number: int,
-        hello: Sequence[bytes],
-        version: int,
+        hello: Callable[[], tuple[int, Sequence[bytes]]],
         *,
         audit: LineQueue,
         on_serving: Callable[[], None],
@@ -95,7 +95,8 @@ class WorkerProcess:
         self.numbers = Numbers()
         self.ended = Ended.EXITED
         self._hello = hello
-        self._wanted = version
+        self._greeted = False
+        self._wanted = 0
         self._on_serving = on_serving
         self._on_unknown_kid = on_unknown_kid
         self._lines = _AuditPipe(audit)
@@ -131,13 +132,19 @@ class WorkerProcess:
         try:
             await asyncio.get_running_loop().connect_read_pipe(lambda: self._lines, child.stdout)
             await open_channel(ours, self._channel)
-            for raw in self._hello:
-                self._channel.send_encoded(raw)
+            self._greet()
             await self._closed.wait()
         finally:
             self.serving = False
             await self._bury(child)
         return self.ended
+
+    def _greet(self) -> None:
+        """Say the first words; whatever changed until now is in them."""
+        self._wanted, frames = self._hello()
+        for raw in frames:
+            self._channel.send_encoded(raw)
+        self._greeted = True
 
     async def _bury(self, child: "subprocess.Popen[bytes]") -> None:
         """Wait for the end of a child whose channel is closed, and for its last audit lines."""
@@ -153,12 +160,14 @@ class WorkerProcess:
 
     def give(self, raw: bytes, version: int) -> None:
         """Send encoded keys; it has to acknowledge ``version``."""
-        self._wanted = version
-        self._channel.send_encoded(raw)
+        if self._greeted:
+            self._wanted = version
+            self._channel.send_encoded(raw)
 
     def send(self, frame: Frame) -> None:
         """Send an order."""
-        self._channel.send(frame)
+        if self._greeted:
+            self._channel.send(frame)
 
     def beat(self) -> None:
         """Ask for a sign of life; kill it for too many unanswered, or for keys not taken.

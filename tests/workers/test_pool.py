@@ -176,6 +176,35 @@ async def test_a_revocation_reaches_all_and_a_worker_that_comes_later(
         assert (await pool.ask(number, other)).allowed
 
 
+async def test_what_changes_while_one_starts_reaches_it(issuer: Issuer) -> None:
+    running = Pool()
+    running.publish(EMPTY_RING)
+    starting = asyncio.ensure_future(running.pool.start())
+    while not running.pid(0):
+        await asyncio.sleep(0)
+    running.publish(issuer.ring)
+    running.pool.set_ready(ready=True)
+    await starting
+    await running.pool.settle()
+    for number in range(WORKERS):
+        assert (await running.ask(number, good(issuer))).allowed
+        assert await running.serving(number, "")
+    await running.pool.stop()
+
+
+async def test_stopped_while_it_starts_it_is_gone_at_once(issuer: Issuer) -> None:
+    running = Pool()
+    running.publish(issuer.ring)
+    starting = asyncio.ensure_future(running.pool.start())
+    while not running.pid(0):
+        await asyncio.sleep(0)
+    await running.pool.stop()
+    assert children(os.getpid()) == []
+    starting.cancel()
+    assert running.said[-1] == (0, WORKERS)
+    assert all(slot.restarts[Ended.HUNG] == 0 for slot in running.pool.slots)
+
+
 async def test_what_is_equal_is_not_sent_again(pool: Pool, issuer: Issuer) -> None:
     pool.publish(issuer.ring)
     assert pool.pool.version == 1
@@ -422,8 +451,7 @@ def test_pauses_grow_and_are_bounded() -> None:
 def test_a_process_that_was_never_started_has_no_exit_code() -> None:
     process = WorkerProcess(
         0,
-        (),
-        0,
+        lambda: (0, ()),
         audit=Lines(),
         on_serving=lambda: None,
         on_unknown_kid=lambda: None,

@@ -11,6 +11,7 @@ import os
 import socket
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -43,6 +44,7 @@ MAX_UNSENT_BYTES = 134_217_728
 MAX_LINE_BYTES = 1_048_576
 AUDIT_PAUSE_SECONDS = 0.02
 POLL_SECONDS = 0.01
+_ROOT = str(Path(sidecar.__path__[0]).parent)
 COMMAND = (sys.executable, "-m", "sidecar.worker")
 _KEPT_VARIABLES = ("PATH", "LANG", "TZ")
 _KEPT_PREFIXES = ("LC_", "LD_", "MALLOC_", "PYTHON")
@@ -309,17 +311,20 @@ async def _within(seconds: float, condition: Callable[[], bool]) -> bool:
     return True
 
 
-def worker_environment(environment: Mapping[str, str]) -> dict[str, str]:
+def worker_environment(environment: Mapping[str, str], root: str = _ROOT) -> dict[str, str]:
     """Return what a worker gets of our environment, and where our code is.
 
     Nobody keeps secrets in this process's environment by our advice; if somebody does,
-    they go no further. The folder of our own code, and never the working directory, is
-    where the interpreter looks for it.
+    they go no further. Our own code is looked for where this process has it, and never in the
+    working directory; where it is installed, the interpreter knows the folder without us (and
+    ``PYTHONPATH`` would put it before the standard library).
     """
     kept = {
         name: value
         for name, value in environment.items()
         if name in _KEPT_VARIABLES or name.startswith(_KEPT_PREFIXES)
     }
-    root = Path(sidecar.__path__[0]).parent
-    return {**kept, "PYTHONPATH": str(root), "PYTHONSAFEPATH": "1"}
+    kept.pop("PYTHONPATH", None)
+    if root not in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib")):
+        kept["PYTHONPATH"] = root
+    return {**kept, "PYTHONSAFEPATH": "1"}

@@ -1,5 +1,6 @@
 """Three workers behind a real Envoy, with OpenBao behind the main process."""
 
+import base64
 import json
 import os
 import re
@@ -16,7 +17,12 @@ from typing import Self
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_der_private_key,
+)
 
 from sidecar.clock import wall_seconds
 from sidecar.demo.cases import API, Minter, bearer
@@ -215,12 +221,21 @@ def memory_of(pid: int) -> Iterator[bytes]:
             yield memory.read(end - start)
 
 
+def scalars(body: bytes) -> Iterator[bytes]:
+    """The private number behind a PEM, as DER and as OpenSSL keep it."""
+    key = load_der_private_key(base64.b64decode(body), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    number = key.private_numbers().private_value
+    yield number.to_bytes(32, "big")
+    yield number.to_bytes(32, "little")
+
+
 def test_no_private_key_is_in_a_workers_memory(stack: WorkerStack) -> None:
     """What is found of them in the main process, which has them, is looked for in the workers."""
     pem = re.compile(rb"-----BEGIN (?:EC )?PRIVATE KEY-----\n([A-Za-z0-9+/=\n]{100,400})-----END")
     bodies = {body for piece in memory_of(stack.sidecar.pid) for body in pem.findall(piece)}
     assert bodies, "the main process serves a certificate, and must have its key"
-    secrets = {body[:60] for body in bodies}
+    secrets = {form for body in bodies for form in (body[:60], *scalars(body))}
     for number in stack.worker_pids():
         for piece in memory_of(number):
             assert not any(secret in piece for secret in secrets)
@@ -235,24 +250,11 @@ def test_the_audit_log_can_be_rotated(stack: WorkerStack) -> None:
     assert len({json.loads(line)["decision_id"] for line in lines}) == len(lines)
 
 
-def stats(stack: WorkerStack) -> dict[str, int]:
-    text = fetch_text(stack.ports.admin, "/stats?filter=^cluster.sidecar_authz.")
-    rows = (line.split(": ") for line in text.splitlines())
-    return {row[0].rpartition(".")[2]: int(row[1]) for row in rows if row[1].isdigit()}
-
-
-@pytest.mark.usefixtures("sidecar_back")
-def test_sigterm_drains_all_and_leaves_no_process(stack: WorkerStack) -> None:
-    """No call that a worker has taken is cut off, by Envoy's own count."""
-    pids, before = stack.worker_pids(), stats(stack)
-    with Traffic(stack) as traffic:
-        time.sleep(0.5)
-        stack.sidecar.signal(SIGTERM)
-        assert stack.sidecar.wait(10) == 0
-    assert set(traffic.statuses) <= {200, 503}
-    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
-    for name in ("upstream_cx_destroy_with_active_rq", "upstream_rq_rx_reset"):
-        assert stats(stack)[name] == before[name], name
+def test_ctrl_c_in_the_terminal_reaches_the_main_process_alone(stack: WorkerStack) -> None:
+    """The workers are in sessions of their own."""
+    sessions = {os.getsid(pid) for pid in stack.worker_pids()}
+    assert len(sessions) == WORKERS
+    assert os.getsid(stack.sidecar.pid) not in sessions
 
 
 @pytest.mark.usefixtures("sidecar_back")
@@ -262,8 +264,20 @@ def test_when_the_main_process_is_killed_its_workers_end(stack: WorkerStack) -> 
     wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
 
 
-def test_ctrl_c_in_the_terminal_reaches_the_main_process_alone(stack: WorkerStack) -> None:
-    """The workers are in sessions of their own."""
-    sessions = {os.getsid(pid) for pid in stack.worker_pids()}
-    assert len(sessions) == WORKERS
-    assert os.getsid(stack.sidecar.pid) not in sessions
+def stats(stack: WorkerStack) -> dict[str, int]:
+    text = fetch_text(stack.ports.admin, "/stats?filter=^cluster.sidecar_authz.")
+    rows = (line.split(": ") for line in text.splitlines())
+    return {row[0].rpartition(".")[2]: int(row[1]) for row in rows if row[1].isdigit()}
+
+
+def test_sigterm_drains_all_and_leaves_no_process(stack: WorkerStack) -> None:
+    """No call that a worker has taken is cut off, by Envoy's own count. (The last test here.)"""
+    pids, before = stack.worker_pids(), stats(stack)
+    with Traffic(stack) as traffic:
+        time.sleep(0.5)
+        stack.sidecar.signal(SIGTERM)
+        assert stack.sidecar.wait(10) == 0
+    assert set(traffic.statuses) <= {200, 503}
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+    for name in ("upstream_cx_destroy_with_active_rq", "upstream_rq_rx_reset"):
+        assert stats(stack)[name] == before[name], name

@@ -8,6 +8,7 @@ import socket
 import stat
 import subprocess
 import sys
+import sysconfig
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
@@ -438,6 +439,8 @@ def test_of_the_environment_a_worker_gets_what_an_interpreter_needs() -> None:
     kept = worker_environment(given)
     assert kept.keys() == {"PATH", "LC_ALL", "PYTHONMALLOC", "PYTHONPATH", "PYTHONSAFEPATH"}
     assert (Path(kept["PYTHONPATH"]) / "sidecar" / "worker.py").is_file()
+    installed = worker_environment(given, sysconfig.get_path("purelib"))
+    assert "PYTHONPATH" not in installed
 
 
 def test_pauses_grow_and_are_bounded() -> None:

@@ -1,8 +1,12 @@
 """What goes through the channel, and what is refused there."""
 
+import contextlib
+
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sidecar.config import parse_config
 from sidecar.keys.lifecycle import KeyState
@@ -104,6 +108,16 @@ REFUSED = [
 def test_what_is_no_frame_is_a_fault(raw: bytes, said: str) -> None:
     with pytest.raises(FrameFault, match=said):
         list(FrameReader(Up, MAX_UP_BYTES).feed(raw))
+
+
+@given(st.binary(max_size=200), st.sampled_from(DOWN + UP), st.sampled_from([Up, Down]))
+def test_whatever_comes_is_a_frame_or_a_fault(noise: bytes, frame: Frame, kind: object) -> None:
+    raw = encode(frame)
+    spot = len(noise) % len(raw)
+    for stream in (noise, raw[:spot] + noise + raw[spot:], raw[:4] + noise):
+        reader = FrameReader(kind, MAX_UP_BYTES)
+        with contextlib.suppress(FrameFault):
+            assert all(isinstance(each, Frame) for each in reader.feed(stream))
 
 
 def test_a_ring_is_sent_as_public_keys(issuer: Issuer) -> None:

@@ -21,7 +21,7 @@ _PART = "workers"
 class WorkerChecks:
     """The Check of several processes, each with an endpoint of its own.
 
-    Ready while at least one serves: Envoy's health checks and retries see to the others,
+    Ready while at least one serves: Envoy's retries and outlier detection see to the others,
     and ``/readyz`` says how many there are.
     """
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from sidecar.config.endpoints import check_endpoints
 from sidecar.config.model import Config, OtlpAudit
 from sidecar.config.problem import Path, Problem
+from sidecar.config.rules_headers import check_headers
 
 LAST_PORT = 65_535
 _EVERY_HOST = frozenset({"0.0.0.0", "::"})  # noqa: S104 - to be compared with, not listened on
@@ -19,6 +20,7 @@ def cross_check(config: Config) -> Iterator[Problem]:
     yield from _vault(config)
     yield from _issuers(config)
     yield from _routes(config)
+    yield from check_headers(config)
     yield from _certificates(config)
     yield from _unique("tenant", (("tenants",), (t.tenant_id for t in config.tenants)))
     yield from _unique("domain", (("tenants",), (t.domain for t in config.tenants)))
@@ -139,9 +141,6 @@ def _routes(config: Config) -> Iterator[Problem]:
             yield Problem(where, "needs either path or path_prefix")
         if route.auth == "none" and (route.roles or route.scopes or route.tenant):
             yield Problem(where, "asks for roles, scopes or a tenant, and reads no token")
-        if route.csp not in config.headers.csp:
-            known = ", ".join(sorted(config.headers.csp))
-            yield Problem((*where, "csp"), f"names no profile of headers.csp; there are: {known}")
 
 
 def _certificates(config: Config) -> Iterator[Problem]:

@@ -1,6 +1,7 @@
 """What goes through the channel, and what is refused there."""
 
 import contextlib
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
@@ -8,7 +9,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.config import parse_config
+from sidecar.config import load_config, parse_config
 from sidecar.keys.lifecycle import KeyState
 from sidecar.tally import Histogram
 from sidecar.tokens.revocation import (
@@ -60,6 +61,7 @@ NUMBERS.tally.count_check("deny", "token_expired", "api", 70)
 DOWN = [
     Start(1, 2, "127.0.0.1:9110"),
     Policies(parse_config(CONFIG, "test")),
+    Policies(load_config(Path(__file__).parents[2] / "config.example.yaml")),
     Keys(7, (PublicKey("k", None, b"\x30"),), REVOCATIONS.tables(), KeyState.OUTAGE),
     Readiness(ready=True),
     Ask(9),

@@ -405,7 +405,7 @@ async def test_one_that_breaks_the_protocol_is_killed(issuer: Issuer) -> None:
     running.publish(issuer.ring)
     with pytest.raises(WorkerFault, match="it ended with -9"):
         await running.pool.start()
-    assert running.pool.slots[0].restarts[Ended.BROKE_PROTOCOL] == 1
+    assert sum(slot.restarts[Ended.BROKE_PROTOCOL] for slot in running.pool.slots) >= 1
     await running.pool.stop()
 
 

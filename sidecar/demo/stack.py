@@ -195,10 +195,10 @@ class Stack:
         self._config.write_text(yaml.safe_dump(self._sidecar_config(), sort_keys=False))
         self.start_sidecar()
         self._say("Envoy, which takes its certificate from the sidecar")
-        self.envoy = Envoy(self.edge_config(), self.folder)
+        self.envoy = Envoy(self._envoy_config(), self.folder)
         exits.callback(self.envoy.stop)
 
-    def edge_config(self) -> Any:
+    def _envoy_config(self) -> Any:
         """Return Envoy's configuration for this stack."""
         config = edge_config(self.ports, self._tls_min)
         if self.names.mapped:

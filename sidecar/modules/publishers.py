@@ -7,14 +7,13 @@ own choice, so no publisher can register a key under another's.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from sidecar.errors import Fault
 from sidecar.keys.jwk import thumbprint
-from sidecar.keys.sources import KeyFault, parse_keys
 
 WITHDRAWN = "withdrawn_bundles"
 MAX_PUBLISHERS = 10_000
@@ -64,6 +63,18 @@ class Publishers:
         """Return the key of this thumbprint. One that two have registered is nobody's."""
         return self._by_kid.get(kid)
 
+    def same_as(self, other: "Publishers") -> bool:
+        """Tell whether both come to the same: a key is known by its thumbprint alone."""
+        return self.withdrawn == other.withdrawn and self.owners() == other.owners()
+
+    def owners(self) -> dict[str, str]:
+        """Return the publisher by thumbprint."""
+        return {kid: key.publisher for kid, key in self._by_kid.items()}
+
+    def __iter__(self) -> Iterator[tuple[str, PublisherKey]]:
+        """Walk the keys that verify, each with its thumbprint."""
+        return iter(self._by_kid.items())
+
     def __len__(self) -> int:
         """Count the keys."""
         return len(self._by_kid)
@@ -91,14 +102,16 @@ def read_publishers(data: Mapping[str, Any]) -> Publishers:
             continue
         try:
             keys += _read_keys(name, value)
-        except KeyFault as fault:
+        except Fault as fault:
             problems.append(f"{name}: {fault}")
     return Publishers(keys, _read_withdrawn(data.get(WITHDRAWN)), problems)
 
 
 def _read_keys(publisher: str, value: object) -> list[PublisherKey]:
+    from sidecar.keys.sources import parse_keys  # noqa: PLC0415 - PyJWT; who only checks needs none
+
     if not isinstance(value, str):
-        raise KeyFault("is no text")
+        raise PublisherFault("is no text")
     return [PublisherKey(publisher, key.public) for key in parse_keys(value, None)]
 
 

@@ -84,8 +84,10 @@ class PublisherRefresher:
         for problem in publishers.problems:
             if problem not in self.publishers.problems:
                 _log.error("%s: %s", self.name, problem)
+        changed = not publishers.same_as(self.publishers)
         self.publishers = publishers
-        self._publish(publishers)
+        if changed:  # what Checks remember goes with every snapshot, so none is made for nothing
+            self._publish(publishers)
 
     def _count(self, fault: Fault) -> None:
         word = type(fault).__name__

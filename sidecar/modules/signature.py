@@ -17,8 +17,13 @@ from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from typing import TypeVar
 
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
-from jwt.algorithms import ECAlgorithm
+from cryptography.hazmat.primitives.asymmetric.utils import (
+    decode_dss_signature,
+    encode_dss_signature,
+)
+from cryptography.hazmat.primitives.hashes import SHA256
 
 from sidecar.errors import Denied
 from sidecar.keys.jwk import thumbprint
@@ -32,7 +37,8 @@ MAX_SIGNATURE_BYTES = 512
 _ALGORITHM = "ES256"
 _SIGNATURE_BYTES = 64
 _MEMBERS = frozenset({"alg", "typ", "kid"})
-_ES256 = ECAlgorithm(ECAlgorithm.SHA256)
+_ES256 = ec.ECDSA(SHA256())
+_HALF_BYTES = 32
 T = TypeVar("T")
 
 
@@ -40,7 +46,8 @@ def sign_digest(digest: bytes, key: ec.EllipticCurvePrivateKey) -> str:
     """Return the signature of a bundle whose SHA-256 is ``digest`` (32 bytes)."""
     header = {"alg": _ALGORITHM, "kid": thumbprint(key.public_key()), "typ": TYPE}
     encoded = _base64url(json.dumps(header, separators=(",", ":")).encode())
-    signature = _ES256.sign(_signed(encoded.encode(), digest), key)
+    r, s = decode_dss_signature(key.sign(_signed(encoded.encode(), digest), _ES256))
+    signature = r.to_bytes(_HALF_BYTES, "big") + s.to_bytes(_HALF_BYTES, "big")
     return f"{encoded}..{_base64url(signature)}"
 
 
@@ -55,10 +62,20 @@ def find_publisher(signature: bytes, digest: bytes, publishers: Publishers) -> s
     key = publishers.find(kid)
     if key is None:
         raise Denied(Reason.MODULE_KEY_UNKNOWN, "no publisher has registered the key of this kid")
-    if not _ES256.verify(_signed(header, digest), key.public, raw):
+    if not _holds(key.public, raw, _signed(header, digest)):
         hint = "the signature does not verify over this bundle"
         raise Denied(Reason.MODULE_SIGNATURE_INVALID, hint)
     return key.publisher
+
+
+def _holds(public: ec.EllipticCurvePublicKey, raw: bytes, signed: bytes) -> bool:
+    """Verify r and s (RFC 7518 §3.4); OpenSSL refuses what is out of range."""
+    r, s = (int.from_bytes(half, "big") for half in (raw[:_HALF_BYTES], raw[_HALF_BYTES:]))
+    try:
+        public.verify(encode_dss_signature(r, s), signed, _ES256)
+    except InvalidSignature:
+        return False
+    return True
 
 
 def _read(signature: bytes) -> tuple[bytes, bytes]:

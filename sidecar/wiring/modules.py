@@ -1,22 +1,15 @@
-"""Modules joined in: the desk where bundles are judged, and the publishers kept fresh."""
+"""The publishers of modules, kept fresh for whoever answers Checks."""
 
 import random
 from collections.abc import Callable
 from functools import partial
 
 from sidecar.clock import monotonic_seconds
-from sidecar.config import model
-from sidecar.modules.desk import BundleDesk
 from sidecar.modules.publishers import Publishers
 from sidecar.modules.refresher import PublisherRefresher
 from sidecar.numbers import publisher_families
 from sidecar.vault.client import VaultClient
 from sidecar.wiring.lifespan import Lifespan
-
-
-def make_desk(settings: model.Modules | None) -> BundleDesk | None:
-    """Build the desk, where there are modules at all."""
-    return None if settings is None else BundleDesk(settings.max_waiting)
 
 
 async def start_publishers(

@@ -79,6 +79,18 @@ def test_one_publishers_rubbish_is_its_own_affair(name: str, value: object, said
     assert said in publishers.problems[0]
 
 
+def test_whether_anything_has_changed() -> None:
+    before = read_publishers({"acme": pem(ONE), "withdrawn_bundles": ["a" * 64]})
+    assert before.same_as(read_publishers({"withdrawn_bundles": "a" * 64, "acme": pem(ONE)}))
+    for other in (
+        {"acme": pem(ONE)},
+        {"acme": pem(TWO), "withdrawn_bundles": ["a" * 64]},
+        {"globex": pem(ONE), "withdrawn_bundles": ["a" * 64]},
+        {"acme": pem(ONE) + pem(TWO), "withdrawn_bundles": ["a" * 64]},
+    ):
+        assert not before.same_as(read_publishers(other))
+
+
 @pytest.mark.parametrize("listed", [["a" * 64, "b" * 64], "a" * 64 + "\n" + "b" * 64])
 def test_withdrawn_bundles(listed: object) -> None:
     assert read_publishers({"withdrawn_bundles": listed}).withdrawn == {"a" * 64, "b" * 64}

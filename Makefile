@@ -3,9 +3,10 @@ PYTHON ?= python3.11
 VENV   := .venv
 PY     := $(VENV)/bin/python
 STAMP  := $(VENV)/.installed
+GRADERS := $(VENV)/.graders
 ARGS   ?=
 
-.PHONY: demo test check fmt lock proto fuzz bench clean help
+.PHONY: demo test check fmt lock proto fuzz bench graders grade clean help
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t12
@@ -15,10 +16,20 @@ $(STAMP): requirements/dev.lock pyproject.toml
 	@tools/get-promtool "$(VENV)/bin"
 	@touch $@
 
+$(GRADERS): $(STAMP) tools/get-graders requirements/graders.lock requirements/node.lock tests/graders/package-lock.json
+	@tools/get-graders "$(PYTHON)" "$(VENV)/graders"
+	@touch $@
+
+graders: $(GRADERS)  ## install what grades the edge from outside
+
+grade: $(GRADERS)  ## csp_evaluator, Observatory, sslyze, testssl.sh over the demo's edge, in full
+	@WHOLE_GRADE=1 $(PY) -m pytest tests/graders $(ARGS)
+
 demo: $(STAMP)  ## real Envoy + OpenBao + sidecar on loopback; ARGS=--once leaves after the table
 	@$(VENV)/bin/sidecar demo $(ARGS)
 
-test: $(STAMP)  ## every test and every check
+test: $(STAMP) $(GRADERS)  ## every test and every check
+	@tools/get-chromium
 	@$(MAKE) --no-print-directory check
 	@$(PY) -m pytest $(ARGS)
 
@@ -47,7 +58,7 @@ bench: $(STAMP)  ## what a Check costs, side by side; minutes
 
 SECONDS ?= 60
 fuzz: $(STAMP)  ## fuzz the parsers; SECONDS=600 for longer each
-	@for target in token signed path check credential host; do \
+	@for target in token signed path check credential host reports; do \
 	  mkdir -p build/fuzz/$$target; \
 	  $(PY) -m tests.fuzz.targets $$target build/fuzz/$$target tests/fuzz/corpus/$$target \
 	    -max_total_time=$(SECONDS) -timeout=5 -max_len=16384 -artifact_prefix=build/fuzz/ || exit 1; \

@@ -14,6 +14,7 @@ from sidecar.audit import AuditLog
 from sidecar.keys.lifecycle import KeyState
 from sidecar.keys.refresher import KeyRefresher
 from sidecar.metrics import counter, gauge
+from sidecar.modules.refresher import PublisherRefresher
 
 _log = logging.getLogger("sidecar.sds")
 
@@ -52,6 +53,24 @@ def key_families(refresher: KeyRefresher, clock: Callable[[], float]) -> Iterato
         keys.add_metric([issuer], count)
     yield keys
     yield gauge("septem_revocations", "Revocations held", len(refresher.view.revocations))
+
+
+def publisher_families(
+    refresher: PublisherRefresher, clock: Callable[[], float]
+) -> Iterator[Metric]:
+    """Tell how many publishers' keys there are, how old that is, and how refreshes went."""
+    yield gauge("septem_publisher_keys", "Publishers' keys", len(refresher.publishers))
+    yield gauge(
+        "septem_publisher_age_seconds",
+        "Seconds since the publishers were last read",
+        refresher.lifecycle.age_seconds(clock()),
+    )
+    refreshes = CounterMetricFamily(
+        "septem_publisher_refreshes", "Refreshes of the publishers", labels=["outcome"]
+    )
+    for outcome, count in refresher.outcomes.items():
+        refreshes.add_metric([outcome], count)
+    yield refreshes
 
 
 class CacheCounts(Sized, Protocol):

@@ -8,6 +8,7 @@ policy can be tested without anyone's signing key.
 
 import json
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -16,6 +17,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec
 from msgspec import Meta
 
+from sidecar.authz.bundles import judge_bundle
 from sidecar.authz.decision import Decision, RequestView, Snapshot
 from sidecar.authz.pipeline import Verdict, explain
 from sidecar.authz.policy import build_snapshot
@@ -27,6 +29,8 @@ from sidecar.config.problem import Problem
 from sidecar.config.yamltree import parse_yaml
 from sidecar.errors import ConfigFault, Fault
 from sidecar.keys.keyring import KeyRing, VerificationKey
+from sidecar.modules.publishers import PublisherKey, Publishers
+from sidecar.modules.signature import HEADER_NAME, sign_digest
 from sidecar.pb import ext_authz_pb2 as pb
 from sidecar.reasons import Grant
 
@@ -37,6 +41,7 @@ DECISION_ID = "offline"
 NONCE = b"a-nonce-made-only-once--"
 """Stands where a real answer has a random one."""
 _LIFE_SECONDS = 600
+_BUNDLE = b"export const remoteEntry = 1;"
 
 T = TypeVar("T")
 Text = Annotated[str, Meta(max_length=1_048_576)]
@@ -56,6 +61,8 @@ class Request(_Strict, frozen=True):
     source: Text = ""
     principal: Text = ""
     certificate: Text = ""
+    bundle: Literal["signed", "forged", "unsigned"] | None = None
+    """A module's bundle in the body; ``signed`` is by a registered publisher."""
 
 
 class Token(_Strict, frozen=True):
@@ -127,12 +134,19 @@ class Bench:
             VerificationKey(KID, self._own.public_key(), issuer.issuer)
             for issuer in config.tokens.issuers
         ]
-        self._snapshot: Snapshot = build_snapshot(config, KeyRing([*own, *keys]))
+        self._snapshot: Snapshot = msgspec.structs.replace(
+            build_snapshot(config, KeyRing([*own, *keys])),
+            publishers=Publishers([PublisherKey("offline", self._own.public_key())]),
+        )
 
     def evaluate(self, case: Case, now: float) -> Result:
         """Evaluate one case at its own time, or at ``now`` (Unix seconds)."""
         at = now if case.at is None else case.at
-        decision, steps = explain(self._view(case, at), self._snapshot, at)
+        view = self._view(case, at)
+        decision, steps = explain(view, self._snapshot, at)
+        if decision.module is not None:
+            decision = judge_bundle(decision, view, self._snapshot)
+            steps = (*steps, Verdict("bundle", decision.allowed, decision.detail))
         return _result(case.name, decision, steps, self._snapshot)
 
     def _view(self, case: Case, now: float) -> RequestView:
@@ -141,7 +155,14 @@ class Bench:
         if case.token is not None:
             name, value = _placed(self._sign(case.token, now), case.token.place)
             headers[name] = headers[name] + b"," + value if name in headers else value
+        body = b""
+        if request.bundle is not None:
+            body = _BUNDLE
+            signer = self._own if request.bundle == "signed" else self._stranger
+            if request.bundle != "unsigned":
+                headers[HEADER_NAME] = sign_digest(sha256(body).digest(), signer).encode()
         return RequestView(
+            body=body,
             method=request.method.encode(),
             host=request.host.encode(),
             path=request.path.encode(),

@@ -52,7 +52,16 @@ class Reason(StrEnum):
     SCOPE_MISSING = "scope_missing"
     CLIENT_CERTIFICATE_MISSING = "client_certificate_missing"
     CLIENT_NOT_ALLOWED = "client_not_allowed"
+    # The bundle of a module.
+    MODULE_MISSING = "module_missing"
+    MODULE_TOO_LARGE = "module_too_large"
+    MODULE_WITHDRAWN = "module_withdrawn"
+    MODULE_UNSIGNED = "module_unsigned"
+    MODULE_SIGNATURE_MALFORMED = "module_signature_malformed"
+    MODULE_KEY_UNKNOWN = "module_key_unknown"
+    MODULE_SIGNATURE_INVALID = "module_signature_invalid"
     # Our own failures: the answer is still no.
+    MODULES_BUSY = "modules_busy"
     KEYS_UNAVAILABLE = "keys_unavailable"
     KEYS_DEGRADED = "keys_degraded"
     INTERNAL_FAULT = "internal_fault"
@@ -129,6 +138,14 @@ ANSWERS: dict[Reason, Answer] = {
     Reason.SCOPE_MISSING: Answer(403, "The access token lacks a scope", _INSUFFICIENT_SCOPE),
     Reason.CLIENT_CERTIFICATE_MISSING: Answer(403, "A client certificate is required"),
     Reason.CLIENT_NOT_ALLOWED: Answer(403, "The client certificate is not allowed here"),
+    Reason.MODULE_MISSING: Answer(422, "The module's bundle is missing"),
+    Reason.MODULE_TOO_LARGE: Answer(413, "The module's bundle is too large"),
+    Reason.MODULE_WITHDRAWN: Answer(422, "The module's bundle has been withdrawn"),
+    Reason.MODULE_UNSIGNED: Answer(422, "The module's bundle is not signed"),
+    Reason.MODULE_SIGNATURE_MALFORMED: Answer(422, "The module's signature is malformed"),
+    Reason.MODULE_KEY_UNKNOWN: Answer(422, "The module is signed by no registered publisher"),
+    Reason.MODULE_SIGNATURE_INVALID: Answer(422, "The module's signature does not fit its bundle"),
+    Reason.MODULES_BUSY: Answer(503, "Too many modules are being checked at the moment"),
     Reason.KEYS_DEGRADED: Answer(503, "Tokens cannot be verified at the moment"),
     Reason.KEYS_UNAVAILABLE: Answer(503, "Tokens cannot be verified at the moment"),
     Reason.INTERNAL_FAULT: Answer(503, "The request could not be checked"),

@@ -29,6 +29,8 @@ from sidecar.vault.client import VaultClient
 from sidecar.wiring.keys import make_refresher, start_vault
 from sidecar.wiring.lifespan import Lifespan
 from sidecar.wiring.local import Checks, LocalChecks
+from sidecar.wiring.modules import start_publishers
+from sidecar.wiring.reports import start_reports
 from sidecar.wiring.seeing import open_audit, start_admin, start_alerts
 from sidecar.wiring.workers import WorkerChecks
 
@@ -68,7 +70,9 @@ async def run(config: model.Config, log: LogOutput) -> None:
         checks = _make_checks(life, audit)
         refresher = make_refresher(life, vault, alerts, checks.publish)
         await refresher.load()
-        await start_admin(life, partial(_refresh_keys, refresher, checks))
+        await start_publishers(life, vault, checks.publish_publishers)
+        refresh = partial(_refresh_keys, refresher, checks)
+        await start_admin(life, refresh, await start_reports(life))
         await _start_sds(life, vault)
         await checks.start(refresher.nudge)
         life.spawn(refresher.run())

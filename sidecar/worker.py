@@ -31,7 +31,7 @@ from sidecar.transport.h2 import H2Server
 from sidecar.transport.names import CHECK_METHOD
 from sidecar.transport.sockets import ListenFault
 from sidecar.transport.unary import Limits
-from sidecar.wiring.check import Check, give_keys, make_check
+from sidecar.wiring.check import Check, give_keys, give_publishers, make_check
 from sidecar.workers.channel import Channel, open_channel
 from sidecar.workers.frames import (
     MAX_DOWN_BYTES,
@@ -52,6 +52,7 @@ from sidecar.workers.frames import (
     Serving,
     Start,
     UnknownKid,
+    publishers_of,
     ring_of,
 )
 from sidecar.workers.numbers import Numbers
@@ -206,7 +207,10 @@ class Worker:
             ring = held.ring
         if revocations == held.revocations:
             revocations = held.revocations
+        publishers = publishers_of(frame)
         give_keys(self._check.service, ring, revocations, frame.state)
+        if not publishers.same_as(held.publishers):
+            give_publishers(self._check.service, publishers)
         self._version = frame.version
         self._begun.set()
         self._channel.send(Applied(frame.version))

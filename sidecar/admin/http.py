@@ -1,10 +1,7 @@
-"""HTTP/1.1 for the operator, on loopback: small, bounded, without a framework.
+"""HTTP/1.1 for what has no gRPC: small, bounded, without a framework.
 
 h11 parses; here are the limits: of the head, of the body, of idle and slow peers, of
-connections, until the last byte of an answer is gone. The ``Host`` header must name this
-machine, so that a web page in some browser on it can't read our answers by pointing its
-own name here (DNS rebinding). Nor may a page have anything done: browsers send ``Origin``
-with whatever is not a plain read (RFC 6454 §7.3), and such a request is refused.
+connections, until the last byte of an answer is gone.
 """
 
 import asyncio
@@ -12,7 +9,6 @@ import contextlib
 import inspect
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from ipaddress import ip_address
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,19 +22,25 @@ MAX_CONNECTIONS = 64
 REQUEST_SECONDS = 5.0
 IDLE_SECONDS = 30.0
 _READ_BYTES = 65_536
-_SAFE_METHODS = frozenset({b"GET", b"HEAD"})
+_NO_CONTENT = 204
 _BUSY = (
     b"HTTP/1.1 503 \r\ncontent-length: 0\r\ncache-control: no-store\r\nconnection: close\r\n\r\n"
 )
 
 
 class Request(NamedTuple):
-    """One request: ``path`` without its query."""
+    """One request: ``path`` without its query, names of ``headers`` in lower case."""
 
     method: str
     path: str
     query: str
     body: bytes
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+    def header(self, name: bytes) -> str:
+        """Return the only value of a header; empty where there is none, or more than one."""
+        values = [value for known, value in self.headers if known == name]
+        return values[0].decode("latin-1") if len(values) == 1 else ""
 
 
 class Response(NamedTuple):
@@ -56,17 +58,27 @@ class Response(NamedTuple):
 
 
 Handler = Callable[[Request], Response | Awaitable[Response]]
+Routes = Mapping[tuple[str, str], Handler]
+Guard = Callable[[h11.Request], int]
+"""Looks at a request's head: the status to refuse it with, or 0."""
 
 
-class AdminServer:
-    """Serves ``routes`` (method and path to handler) on ``host:port`` or ``unix:/path``."""
+class HttpServer:
+    """Serves ``routes`` (method and path to handler) on ``host:port`` or ``unix:/path``.
+
+    ``observe`` is told the status of every answer, those to what was no request too.
+    """
 
     def __init__(
         self,
         address: str,
-        routes: Mapping[tuple[str, str], Handler],
+        routes: Routes,
         *,
         on_fault: Callable[[Exception], None],
+        guard: Guard = lambda _: 0,
+        observe: Callable[[int], None] = lambda _: None,
+        max_body_bytes: int = MAX_BODY_BYTES,
+        max_connections: int = MAX_CONNECTIONS,
         request_seconds: float = REQUEST_SECONDS,
         idle_seconds: float = IDLE_SECONDS,
     ) -> None:
@@ -74,6 +86,10 @@ class AdminServer:
         self.bound_address = address
         self._routes = routes
         self._on_fault = on_fault
+        self._guard = guard
+        self._observe = observe
+        self._max_body_bytes = max_body_bytes
+        self._max_connections = max_connections
         self._request_seconds = request_seconds
         self._idle_seconds = idle_seconds
         self._connections: set[asyncio.Task[None]] = set()
@@ -120,7 +136,8 @@ class AdminServer:
         if task is None or self._closing:
             writer.transport.abort()
             return
-        if len(self._connections) >= MAX_CONNECTIONS:
+        if len(self._connections) >= self._max_connections:
+            self._observe(503)
             writer.write(_BUSY)
             writer.close()
             return
@@ -185,15 +202,15 @@ class AdminServer:
         async with asyncio.timeout(self._request_seconds):
             while isinstance(piece := await _next_event(http, reader), h11.Data):
                 body += piece.data
-                if len(body) > MAX_BODY_BYTES:
+                if len(body) > self._max_body_bytes:
                     raise _Refused(413)
-        if not _is_this_machine(head):
-            raise _Refused(421)
-        if head.method not in _SAFE_METHODS and any(name == b"origin" for name, _ in head.headers):
-            raise _Refused(403)
+        if status := self._guard(head):
+            raise _Refused(status)
         path, _, query = head.target.decode("ascii", "replace").partition("?")
         method = head.method.decode("ascii")
-        return Request("GET" if method == "HEAD" else method, path, query, bytes(body))
+        return Request(
+            "GET" if method == "HEAD" else method, path, query, bytes(body), tuple(head.headers)
+        )
 
     async def _answer(self, request: Request) -> Response:
         handler = self._routes.get((request.method, request.path))
@@ -222,9 +239,14 @@ class AdminServer:
         *,
         head_only: bool,
     ) -> None:
-        headers = [
+        self._observe(response.status)
+        described = [
             ("content-type", response.content_type),
             ("content-length", str(len(response.body))),
+        ]
+        headers = [
+            # A 204 has neither (RFC 9110 §8.6).
+            *(described if response.status != _NO_CONTENT else ()),
             ("cache-control", "no-store"),
             ("x-content-type-options", "nosniff"),
             *response.headers,
@@ -260,17 +282,3 @@ def _inode(path: Path) -> int:
 
 def _problem(status: int) -> Response:
     return Response.json(status, {"status": status})
-
-
-def _is_this_machine(request: h11.Request) -> bool:
-    """Tell whether ``Host`` is an IP literal or ``localhost``: nothing DNS could point here."""
-    hosts = [value.decode("latin-1") for name, value in request.headers if name == b"host"]
-    if len(hosts) != 1:
-        return not hosts
-    name = hosts[0].rpartition(":")[0] if hosts[0].rpartition(":")[2].isdigit() else hosts[0]
-    if name.lower() == "localhost":
-        return True
-    with contextlib.suppress(ValueError):
-        ip_address(name.strip("[]"))
-        return True
-    return False

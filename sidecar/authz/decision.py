@@ -5,10 +5,12 @@ from collections.abc import Mapping
 import msgspec
 
 from sidecar.authz.memory import Visit
+from sidecar.authz.modules import ModuleMode, ModulePolicy, Provenance
 from sidecar.authz.routes import UNMATCHED, RouteTable
 from sidecar.headers.security import SecurityHeaders
 from sidecar.keys.keyring import KeyRing
 from sidecar.keys.lifecycle import KeyState
+from sidecar.modules.publishers import NO_PUBLISHERS, Publishers
 from sidecar.reasons import Grant, Reason
 from sidecar.tokens.cache import Remembered
 from sidecar.tokens.pii import PiiAction
@@ -31,6 +33,8 @@ class RequestView(msgspec.Struct, frozen=True, gc=False):
     source: str = ""
     principal: str = ""
     certificate: str = ""
+    body: bytes = b""
+    """Empty but where Envoy is told to send it: on routes that install modules."""
 
 
 class Snapshot(msgspec.Struct, frozen=True):
@@ -46,6 +50,8 @@ class Snapshot(msgspec.Struct, frozen=True):
     refuse_degraded: bool = False
     pii_names: PiiAction = PiiAction.DENY
     pii_values: PiiAction = PiiAction.WARN
+    modules: ModulePolicy | None = None
+    publishers: Publishers = NO_PUBLISHERS
 
 
 class Decision(msgspec.Struct, frozen=True, gc=False):
@@ -79,8 +85,14 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     """The policy of what pages of other origins may read."""
     origin: str = ""
     """The origin whose pages may read the answer; ``*`` for all, empty for none."""
+    module: ModuleMode | None = None
+    """How the bundle is still to be judged: the rest of the request may pass."""
+    provenance: Provenance | None = None
+    """Where the bundle that may be installed comes from."""
 
     @property
     def allowed(self) -> bool:
-        """Tell whether the request may pass."""
-        return isinstance(self.outcome, Grant)
+        """Tell whether the request may pass: with a bundle, only once that is judged."""
+        return isinstance(self.outcome, Grant) and (
+            self.module is None or self.provenance is not None
+        )

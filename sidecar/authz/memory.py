@@ -112,7 +112,7 @@ class Place:
     """A route and the host it was asked under, with the answers given there.
 
     ``plain`` is true where nothing but the target and one ``Authorization`` header decides:
-    no client certificate, no cookie, no shadow.
+    no client certificate, no cookie, no shadow, no bundle.
     """
 
     __slots__ = ("answers", "plain", "reads_origin", "reads_token", "route")
@@ -123,7 +123,7 @@ class Place:
         self.reads_origin = route.reads_origin
         self.reads_token = route.auth != "none"
         header_only = not self.reads_token or route.token_from == ("header",)
-        self.plain = header_only and not route.clients and not route.shadow
+        self.plain = header_only and not route.clients and not route.shadow and route.module is None
 
 
 class Visit:

@@ -329,6 +329,7 @@ def _decide(walk: _Walk) -> Decision:
         route is not None and route.nonce,
         cors,
         walk.find_reader(route) if route is not None and cors else "",
+        route.module if trusted and route is not None else None,
     )
 
 

@@ -1,6 +1,7 @@
 """From the configuration to the snapshot a decision stands on."""
 
 from sidecar.authz.decision import Snapshot
+from sidecar.authz.modules import ModulePolicy
 from sidecar.authz.routes import Route, RouteTable
 from sidecar.config import model
 from sidecar.headers.compile import compile_headers
@@ -22,6 +23,7 @@ def build_snapshot(config: model.Config, ring: KeyRing) -> Snapshot:
         refuse_degraded=config.keys.when_degraded == "refuse",
         pii_names=PiiAction(config.tokens.pii.by_name),
         pii_values=PiiAction(config.tokens.pii.by_value),
+        modules=_module_policy(config.modules),
     )
 
 
@@ -36,6 +38,12 @@ def token_policy(tokens: model.Tokens) -> TokenPolicy:
         ),
         max_token_bytes=tokens.max_token_bytes,
     )
+
+
+def _module_policy(modules: model.Modules | None) -> ModulePolicy | None:
+    if modules is None:
+        return None
+    return ModulePolicy(modules.max_bundle_bytes, frozenset(modules.owner_roles))
 
 
 def _route(route: model.Route, headers: model.Headers) -> Route:
@@ -56,4 +64,5 @@ def _route(route: model.Route, headers: model.Headers) -> Route:
         token_from=route.token_from,
         clients=route.clients,
         shadow=route.shadow,
+        module=route.module,
     )

@@ -12,6 +12,8 @@ from typing import Literal
 
 import msgspec
 
+from sidecar.authz.modules import ModuleMode
+
 ANY_HOST = "*"
 UNMATCHED = "unmatched"
 """What stands in metrics and audit lines for a request that no route matched."""
@@ -48,6 +50,8 @@ class Route(msgspec.Struct, frozen=True):
     """Names of client certificates; with any, a verified one is required."""
     shadow: bool = False
     """Evaluate and record, but let pass."""
+    module: ModuleMode | None = None
+    """The body is a module's bundle, and is judged too."""
 
 
 class _Bucket:

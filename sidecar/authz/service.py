@@ -10,11 +10,13 @@ so takes the long way.
 from collections.abc import Awaitable, Callable
 from functools import partial
 from hashlib import sha256
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, cast
 
+from sidecar.authz.bundles import judge_bundle, refused
 from sidecar.authz.decision import Decision, RequestView, Snapshot
 from sidecar.authz.memory import NO_RUNS, NO_TOKEN, CheckMemory, Passage, Runs
 from sidecar.authz.pipeline import NotNow, decide
+from sidecar.authz.ports import Desk, Lane
 from sidecar.authz.preflight import encode_preflight
 from sidecar.authz.wire import (
     DenialKey,
@@ -60,16 +62,6 @@ class Observer(Protocol):
         """Take note of a Check that was allowed on plain grounds, as nearly all are."""
 
 
-class Lane(Protocol):
-    """Gives expensive work its turns; ``sidecar.transport.lane`` does."""
-
-    def free(self) -> bool:
-        """Take this turn, if nobody has."""
-
-    def later(self, function: Callable[[], bytes]) -> Awaitable[bytes]:
-        """Run it when its turn comes."""
-
-
 class CheckService:
     """Answers Checks from memory, each in one go.
 
@@ -81,6 +73,7 @@ class CheckService:
     __slots__ = (
         "_allowed",
         "_denied",
+        "_desk",
         "_elapsed_ns",
         "_lane",
         "_memory",
@@ -104,6 +97,7 @@ class CheckService:
         on_fault: Callable[[Exception], None],
         cache: TokenCache | None = None,
         lane: Lane | None = None,
+        desk: Desk | None = None,
         new_nonce: Callable[[], bytes] | None = None,
     ) -> None:
         self.snapshot = snapshot
@@ -113,6 +107,7 @@ class CheckService:
         self._allowed: dict[SharedKey, Runs] = {}
         self._denied: dict[DenialKey, bytes] = {}
         self._lane = lane
+        self._desk = desk
         self._now = now
         self._elapsed_ns = elapsed_ns
         self._new_id = new_id
@@ -123,8 +118,8 @@ class CheckService:
     def handle(self, raw: bytes) -> bytes | Awaitable[bytes]:  # noqa: PLR0911 - one for each way out
         """Answer one serialised ``CheckRequest`` with one ``CheckResponse``. Never raises.
 
-        With a lane, a request that needs a signature check may have to wait for its turn;
-        everything else is answered at once.
+        With a lane, a request that needs a signature check may have to wait for its turn, and
+        one that brings a bundle waits for its digest; everything else is answered at once.
         """
         started_ns = self._elapsed_ns()
         if self.snapshot is not self._under:
@@ -182,7 +177,7 @@ class CheckService:
         try:
             return self._answer(attributes, started_ns, lane.free)
         except NotNow:
-            return lane.later(partial(self._answer, attributes, started_ns))
+            return self._later(lane, attributes, started_ns)
 
     def _wait_for_turn(
         self, attributes: AttributeContext, started_ns: int
@@ -191,14 +186,19 @@ class CheckService:
         lane = self._lane
         if lane is None or lane.free():
             return self._answer(attributes, started_ns)
-        return lane.later(partial(self._answer, attributes, started_ns))
+        return self._later(lane, attributes, started_ns)
+
+    def _later(self, lane: Lane, attributes: AttributeContext, started_ns: int) -> Awaitable[bytes]:
+        later = lane.later(partial(self._answer, attributes, started_ns))
+        # Without a desk every answer is bytes, and needs no coroutine around it.
+        return _whole(later) if self._desk is not None else cast("Awaitable[bytes]", later)
 
     def _answer(
         self,
         attributes: AttributeContext,
         started_ns: int,
         may_verify: Callable[[], bool] | None = None,
-    ) -> bytes:
+    ) -> bytes | Awaitable[bytes]:
         if self.snapshot is not self._under:
             self._turn_over()
         view: RequestView | None = None
@@ -206,11 +206,39 @@ class CheckService:
             view = view_of(attributes)
             now = self._now()
             decision = decide(view, self.snapshot, now, self._memory, may_verify)
+            if decision.module is not None:
+                return self._judge(decision, view, now, started_ns)
             if decision.allowed:
                 return self._allow(decision, view, attributes, now, started_ns)
         except NotNow:
             raise
         except Exception as exc:  # noqa: BLE001 - the service's edge: whatever it was, the answer is no
+            self._on_fault(exc)
+            decision = Decision(Reason.INTERNAL_FAULT, type(exc).__name__)
+        return self._deny(decision, view, started_ns)
+
+    def _judge(
+        self, decision: Decision, view: RequestView, now: float, started_ns: int
+    ) -> Awaitable[bytes]:
+        """Have the bundle judged of a request that may pass but for it."""
+        if self._desk is None:
+            raise RuntimeError("a bundle came, and there is no desk to judge it at")
+        return self._judge_at(self._desk, decision, view, now, started_ns)
+
+    async def _judge_at(
+        self, desk: Desk, decision: Decision, view: RequestView, now: float, started_ns: int
+    ) -> bytes:
+        try:
+            decision = await desk.run(partial(judge_bundle, decision, view, self.snapshot))
+            if self.snapshot is not self._under:
+                self._turn_over()
+            if decision.allowed:
+                answer = encode_allowed(decision, self.snapshot, self._allowed, self._new_nonce)
+                self._tell(decision, view, self._new_id(), now, started_ns)
+                return answer
+        except Denied as denied:
+            decision = refused(decision, denied)
+        except Exception as exc:  # noqa: BLE001 - as in _answer
             self._on_fault(exc)
             decision = Decision(Reason.INTERNAL_FAULT, type(exc).__name__)
         return self._deny(decision, view, started_ns)
@@ -268,3 +296,9 @@ class CheckService:
         latency_ns = self._elapsed_ns() - started_ns
         key_state = self.snapshot.key_state
         self._observer.decided(Outcome(decision, view, decision_id, now, latency_ns, key_state))
+
+
+async def _whole(later: Awaitable[bytes | Awaitable[bytes]]) -> bytes:
+    """Wait for a turn, and then for what began in it."""
+    answer = await later
+    return answer if isinstance(answer, bytes) else await answer

@@ -16,7 +16,15 @@ from sidecar.errors import Denied
 from sidecar.headers.field import ResponseHeader
 from sidecar.headers.nonce import NONCE_SLOT
 from sidecar.headers.security import Page
-from sidecar.headers.tenant import CSP_NONCE, ROLES, TENANT_ID, TOKEN_ID, USER_ID, tenant_headers
+from sidecar.headers.tenant import (
+    CSP_NONCE,
+    ROLES,
+    TENANT_ID,
+    TOKEN_ID,
+    USER_ID,
+    module_headers,
+    tenant_headers,
+)
 from sidecar.pb import ext_authz_pb2 as pb
 from sidecar.reasons import ANSWERS, Answer, Reason
 from sidecar.tokens.claims import Claims
@@ -27,7 +35,7 @@ MAX_SHARED = 4096
 _CONDITIONS = ("if-none-match", "if-modified-since")
 _NONCE_SLOT = NONCE_SLOT.encode("ascii")
 _OK_STATUS = pb.CheckResponse(status=pb.Status()).SerializeToString()
-SharedKey = tuple[str, str | None, str, Page, str, bool, str]
+SharedKey = tuple[str, str | None, str, Page, str, bool, str, tuple[str, ...]]
 """What the shared part of an answer depends on."""
 DenialKey = tuple[str, str, str, str, str]
 _SLOT = "~"
@@ -66,6 +74,7 @@ def view_of(attributes: pb.AttributeContext) -> RequestView:
         source.address.socket_address.address,
         source.principal,
         source.certificate,
+        http.raw_body,
     )
 
 
@@ -93,6 +102,8 @@ def encode_allowed(
     """Return the ``CheckResponse`` that lets a request pass."""
     token = decision.token
     own = NO_RUNS if token is None else own_runs(token.claims)
+    module = (_request_header(*each) for each in _module_headers(decision).items())
+    own = (b"".join((own[0], *module)), own[1])
     return make_template(decision, snapshot, own, shared, new_nonce).fill(own)
 
 
@@ -119,7 +130,7 @@ def make_template(
     page = snapshot.headers.page_of(decision.host, tenant)
     key = (
         decision.outcome, decision.shadowed, decision.route, page, snapshot.key_state, has_roles,
-        decision.origin,
+        decision.origin, tuple(_module_headers(decision)),
     )  # fmt: skip
     common = shared.get(key)
     if common is None:
@@ -145,6 +156,7 @@ def _common_runs(decision: Decision, snapshot: Snapshot, page: Page) -> Runs:
     response = pb.CheckResponse()
     ok = response.ok_response
     trusted = set(tenant_headers(decision.token.claims)) if decision.token is not None else set()
+    trusted |= _module_headers(decision).keys()
     nonce = NONCE_SLOT if decision.nonce else None
     if nonce is not None:
         trusted.add(CSP_NONCE)
@@ -188,6 +200,10 @@ def _tenant_runs(tenant_id: str) -> Runs:
 @lru_cache(maxsize=4096)
 def _roles_header(roles: tuple[str, ...]) -> bytes:
     return _request_header(ROLES, ",".join(roles))
+
+
+def _module_headers(decision: Decision) -> dict[str, str]:
+    return {} if decision.provenance is None else module_headers(decision.provenance.publisher)
 
 
 def _request_header(name: str, value: str) -> bytes:

@@ -7,6 +7,14 @@ from msgspec import Meta
 
 Text = Annotated[str, Meta(min_length=1, max_length=2048)]
 Label = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+Address = Annotated[
+    str, Meta(pattern=r"^(unix:/.+|\[[0-9a-fA-F:.]+\]:[0-9]{1,5}|[A-Za-z0-9.-]+:[0-9]{1,5})$")
+]
+FilePath = Annotated[str, Meta(pattern=r"^[^\x00]{1,4096}$")]
+_SEGMENT = r"(?!\.{1,2}(?:/|$))(?:[A-Za-z0-9._~!$&'()*+,=:@-]|%[89A-F][0-9A-F])+"
+CanonicalPath = Annotated[
+    str, Meta(pattern=rf"^/(?:{_SEGMENT}(?:/{_SEGMENT})*/?)?$", max_length=2048)
+]
 Method = Annotated[str, Meta(pattern=r"^[A-Z]{1,16}$")]
 
 

@@ -11,6 +11,7 @@ from msgspec import Meta, field
 from msgspec.structs import force_setattr
 
 from sidecar.config.base import Label, Method, Settings
+from sidecar.config.reports import Reports
 
 HSTS = "max-age=31536000; includeSubDomains; preload"
 PERMISSIONS = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
@@ -135,6 +136,7 @@ class Headers(Settings, frozen=True):
     csp: Annotated[dict[Label, CspProfile], Meta(max_length=256)] = field(default_factory=dict)
     cors: Annotated[dict[Label, CorsPolicy], Meta(max_length=256)] = field(default_factory=dict)
     remove_from_request: Annotated[tuple[HeaderName, ...], Meta(max_length=64)] = ()
+    reports: Reports | None = None
 
     def __post_init__(self) -> None:
         force_setattr(self, "csp", {**BUILT_IN, **self.csp})

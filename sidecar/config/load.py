@@ -18,6 +18,11 @@ MAX_FILE_BYTES = 8_388_608
 
 def load_config(path: Path) -> Config:
     """Read and check the file; raises ``ConfigFault`` with every problem in it."""
+    return parse_config(read_config(path), str(path))
+
+
+def read_config(path: Path) -> str:
+    """Read the file's text; raises ``ConfigFault``."""
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_FILE_BYTES + 1)
@@ -26,10 +31,9 @@ def load_config(path: Path) -> Config:
     if len(raw) > MAX_FILE_BYTES:
         raise ConfigFault(str(path), (f"is larger than {MAX_FILE_BYTES} bytes",))
     try:
-        text = raw.decode("utf-8")
+        return raw.decode("utf-8")
     except UnicodeDecodeError as exc:
         raise ConfigFault(str(path), ("is not UTF-8",)) from exc
-    return parse_config(text, str(path))
 
 
 def parse_config(text: str, source: str) -> Config:

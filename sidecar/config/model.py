@@ -9,15 +9,12 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
-from sidecar.config.base import Label, Method, Settings, Text
+from sidecar.config.base import Address, CanonicalPath, FilePath, Label, Method, Settings, Text
 from sidecar.config.headers import CorsPolicy, CspDirectives, CspProfile, Headers
+from sidecar.config.reports import ReportsListen
 
 __all__ = ["CorsPolicy", "CspDirectives", "CspProfile", "Headers", "Settings"]
 
-Address = Annotated[
-    str, Meta(pattern=r"^(unix:/.+|\[[0-9a-fA-F:.]+\]:[0-9]{1,5}|[A-Za-z0-9.-]+:[0-9]{1,5})$")
-]
-FilePath = Annotated[str, Meta(pattern=r"^[^\x00]{1,4096}$")]
 VaultPath = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*$", max_length=512)]
 Uuid = Annotated[
     str, Meta(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")
@@ -31,10 +28,6 @@ DomainName = Annotated[
     Meta(
         pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$", max_length=253
     ),
-]
-_SEGMENT = r"(?!\.{1,2}(?:/|$))(?:[A-Za-z0-9._~!$&'()*+,=:@-]|%[89A-F][0-9A-F])+"
-CanonicalPath = Annotated[
-    str, Meta(pattern=rf"^/(?:{_SEGMENT}(?:/{_SEGMENT})*/?)?$", max_length=2048)
 ]
 TokenPlace = Annotated[
     str, Meta(pattern=r"^(header|websocket|cookie:[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64})$")
@@ -77,6 +70,7 @@ class Listen(Settings, frozen=True):
     authz: AuthzListen = AuthzListen()
     sds: SdsListen | None = None
     admin: AdminListen = AdminListen()
+    reports: ReportsListen | None = None
     drain_seconds: Seconds = 5.0
 
 
@@ -242,6 +236,22 @@ class Route(Settings, frozen=True):
     token_from: Annotated[tuple[TokenPlace, ...], Meta(min_length=1, max_length=4)] = ("header",)
     clients: Annotated[tuple[ClientName, ...], Meta(max_length=256)] = ()
     shadow: bool = False
+    module: Literal["signed", "unsigned_by_owner"] | None = None
+
+
+class Modules(Settings, frozen=True):
+    """Bundles of modules, checked as they are installed (SECURITY-MODEL §6).
+
+    ``path`` is the entry of Vault KV v2 that lists the publishers' keys; it is read every
+    ``keys.poll_seconds``. A bundle travels inside one message of Envoy's, so its limit stays
+    below ``listen.authz.max_message_bytes``.
+    """
+
+    path: VaultPath = "modules/publishers"
+    mount: VaultPath = "secret"
+    max_bundle_bytes: Annotated[int, Meta(ge=1024, le=67_108_864)] = 4_000_000
+    max_waiting: Annotated[int, Meta(ge=1, le=256)] = 8
+    owner_roles: Annotated[tuple[Text, ...], Meta(max_length=16)] = ()
 
 
 class Tenant(Settings, frozen=True):
@@ -315,6 +325,7 @@ class Config(Settings, frozen=True):
     keys: Keys = Keys()
     alerts: Alerts = Alerts()
     headers: Headers = Headers()
+    modules: Modules | None = None
     tenants: Annotated[tuple[Tenant, ...], Meta(max_length=100_000)] = ()
     certificates: Annotated[tuple[Certificate, ...], Meta(max_length=10_000)] = ()
     audit: Audit = Audit()

@@ -1,13 +1,15 @@
 """The rules that span settings: names that must be known, addresses that must differ."""
 
-import ipaddress
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 
 from sidecar.config.endpoints import check_endpoints
 from sidecar.config.model import Config, OtlpAudit
+from sidecar.config.network import in_the_clear, is_loopback
 from sidecar.config.problem import Path, Problem
 from sidecar.config.rules_headers import check_headers
+from sidecar.config.rules_modules import check_modules
+from sidecar.config.rules_reports import check_reports
 
 LAST_PORT = 65_535
 _EVERY_HOST = frozenset({"0.0.0.0", "::"})  # noqa: S104 - to be compared with, not listened on
@@ -16,10 +18,12 @@ _EVERY_HOST = frozenset({"0.0.0.0", "::"})  # noqa: S104 - to be compared with, 
 def cross_check(config: Config) -> Iterator[Problem]:
     """Yield every rule broken by a configuration whose single settings are all good."""
     yield from _listeners(config)
+    yield from check_reports(config)
     yield from _workers(config)
     yield from _vault(config)
     yield from _issuers(config)
     yield from _routes(config)
+    yield from check_modules(config)
     yield from check_headers(config)
     yield from _certificates(config)
     yield from _unique("tenant", (("tenants",), (t.tenant_id for t in config.tenants)))
@@ -28,9 +32,7 @@ def cross_check(config: Config) -> Iterator[Problem]:
 
 def _listeners(config: Config) -> Iterator[Problem]:
     listen = config.listen
-    sockets = {"authz": listen.authz.address, "admin": listen.admin.address}
-    if listen.sds:
-        sockets["sds"] = listen.sds.address
+    sockets = {"authz": listen.authz.address, **_other_sockets(config)}
     for name, address in sockets.items():
         port = address.rpartition(":")[2]
         if not address.startswith("unix:") and int(port) > LAST_PORT:
@@ -53,6 +55,13 @@ def _listeners(config: Config) -> Iterator[Problem]:
         )
 
 
+def _other_sockets(config: Config) -> dict[str, str]:
+    """Return the address of every listener but that of Checks."""
+    listen = config.listen
+    named = {"admin": listen.admin, "sds": listen.sds, "reports": listen.reports}
+    return {name: each.address for name, each in named.items() if each is not None}
+
+
 def _workers(config: Config) -> Iterator[Problem]:
     """Hold the endpoints of several workers against the other listeners."""
     listen = config.listen
@@ -73,10 +82,7 @@ def _workers(config: Config) -> Iterator[Problem]:
             return
         if int(endpoints[-1].rpartition(":")[2]) > LAST_PORT:
             yield Problem(("listen", "authz", "workers"), f"need the ports up to {endpoints[-1]}")
-    others = {"admin": listen.admin.address}
-    if listen.sds:
-        others["sds"] = listen.sds.address
-    for name, address in others.items():
+    for name, address in _other_sockets(config).items():
         for number, endpoint in enumerate(endpoints):
             if clashes(endpoint, address):
                 what = f"number {number} would listen on {endpoint}, which is listen.{name}"
@@ -96,36 +102,15 @@ def _plain(host: str) -> str:
     return "127.0.0.1" if host == "localhost" else host.strip("[]")
 
 
-def is_loopback(address: str) -> bool:
-    """Tell whether ``host:port`` or ``unix:/path`` can be reached from this machine only."""
-    if address.startswith("unix:"):
-        return True
-    host = address.rpartition(":")[0].strip("[]")
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def _vault(config: Config) -> Iterator[Problem]:
-    if _in_the_clear(config.vault.address):
+    if in_the_clear(config.vault.address):
         yield Problem(("vault", "address"), "must be https: secrets would cross the network")
     sink = config.audit.to
-    if isinstance(sink, OtlpAudit) and _in_the_clear(sink.url):
+    if isinstance(sink, OtlpAudit) and in_the_clear(sink.url):
         yield Problem(("audit", "to", "url"), "must be https: audit lines would cross the network")
     webhook = config.alerts.webhook
-    if webhook is not None and _in_the_clear(webhook.url):
+    if webhook is not None and in_the_clear(webhook.url):
         yield Problem(("alerts", "webhook", "url"), "must be https: alerts would cross the network")
-
-
-def _in_the_clear(url: str) -> bool:
-    """Tell whether a URL is plain HTTP to another machine."""
-    if not url.startswith("http://"):
-        return False
-    authority = url.removeprefix("http://").partition("/")[0]
-    return not is_loopback(authority if ":" in authority else f"{authority}:80")
 
 
 def _issuers(config: Config) -> Iterator[Problem]:

@@ -83,7 +83,10 @@ def _size(where: Path, policies: Compiled, headers: Headers) -> Iterator[Problem
         policy.render(_LONGEST_DOMAIN, _LONGEST_NONCE) for kind in policies for policy in kind
     ]
     others = len(headers.hsts) + len(headers.permissions_policy) + _OTHER_HEADER_BYTES
-    size = sum(len(value) + 2 for value in rendered) + others
+    reports = headers.reports
+    # What each policy says of where to report, and the header beside them.
+    reporting = 0 if reports is None else len(reports.path) + len(reports.group) + 40
+    size = sum(len(value) + 2 + reporting for value in rendered) + reporting + others
     if size > MAX_RESPONSE_HEADER_BYTES:
         yield Problem(
             where,

@@ -1,10 +1,20 @@
-"""The sample application: says which of the trusted headers reached it."""
+"""The sample application: a page of attacks, and answers that name the trusted headers it got."""
 
+import hashlib
 import json
 import threading
+from collections import Counter
+from collections.abc import Callable, Iterable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import cast
+from urllib.parse import parse_qs, urlsplit
 
-from sidecar.headers.tenant import TRUSTED
+from sidecar.demo.attacks import Targets
+from sidecar.demo.shell import PREFIX, own_asset, shell_page
+from sidecar.headers.tenant import CSP_NONCE, TRUSTED
+
+_MAX_NOTED = 1000
+NOWHERE = Targets("https://cdn.invalid", "https://foreign.invalid", "https://tenant.invalid")
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -14,16 +24,55 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = 30
     wbufsize = -1  # one packet a reply, not one for the head and one for the body
 
+    @property
+    def _application(self) -> "SampleApplication":
+        return cast("_Server", self.server).application
+
+    def do_POST(self) -> None:
+        """Take a body, and answer with its length and digest beside the headers."""
+        length = int(self.headers.get("content-length", "0"))
+        digest = hashlib.sha256()
+        left = length
+        while left and (chunk := self.rfile.read(min(left, 65_536))):
+            digest.update(chunk)
+            left -= len(chunk)
+        self._tell_headers({"bytes": length - left, "sha256": digest.hexdigest()})
+
     def do_GET(self) -> None:
+        """Answer with the shell, or with the headers that came."""
+        url = urlsplit(self.path)
+        self._application.note(self.headers.get("host", ""), url.path)
+        if not url.path.startswith(PREFIX):
+            self._tell_headers({})
+            return
+        name = url.path.removeprefix(PREFIX)
+        if name == "":
+            only = parse_qs(url.query).get("only", [None])[0]
+            page = shell_page(self._application.targets, self.headers.get(CSP_NONCE, ""), only)
+        elif name == "status.json":
+            self._reply("application/json", json.dumps(self._application.status()).encode())
+            return
+        else:
+            found = own_asset(name)
+            if found is None:
+                self._reply("text/plain", b"not found\n", status=404)
+                return
+            page = found
+        self._reply(page.content_type, page.body)
+
+    def _tell_headers(self, more: dict[str, object]) -> None:
         """Answer with every header whose name an application could take for a trusted one."""
         seen: dict[str, list[str]] = {}
         for name, value in self.headers.items():
             folded = name.lower().replace("_", "-")
             if folded in TRUSTED:
                 seen.setdefault(folded, []).append(value)
-        body = json.dumps({"application": "sample", "seen": seen}).encode()
-        self.send_response(200)
-        self.send_header("content-type", "application/json")
+        body = json.dumps({"application": "sample", "seen": seen, **more}).encode()
+        self._reply("application/json", body)
+
+    def _reply(self, content_type: str, body: bytes, status: int = 200) -> None:
+        self.send_response(status)
+        self.send_header("content-type", content_type)
         self.send_header("content-length", str(len(body)))
         # A careless application: the edge puts this right.
         self.send_header("x-powered-by", "sample/1.0")
@@ -35,15 +84,45 @@ class _Handler(BaseHTTPRequestHandler):
         """Print nothing."""
 
 
-class SampleApplication:
-    """The application on a free loopback port, in a thread."""
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    application: "SampleApplication"
 
-    def __init__(self) -> None:
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-        self._server.daemon_threads = True
+
+class SampleApplication:
+    """The application on a free loopback port, in a thread.
+
+    ``hits`` names the attacks that reached their goal, ``count_reports`` tells how many
+    violation reports the sidecar has: the page shows both.
+    """
+
+    def __init__(
+        self,
+        targets: Targets = NOWHERE,
+        hits: Callable[[], Iterable[str]] = tuple,
+        count_reports: Callable[[], int] = int,
+    ) -> None:
+        self.targets = targets
+        self.requests: Counter[tuple[str, str]] = Counter()
+        """GETs by host and path."""
+        self._hits = hits
+        self._count_reports = count_reports
+        self._server = _Server(("127.0.0.1", 0), _Handler)
+        self._server.application = self
         self.port = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, name="application")
         self._thread.start()
+
+    def status(self) -> dict[str, object]:
+        """Return what the page shows beside the attacks themselves."""
+        stolen = [path for (_, path) in self.requests if path.startswith(f"{PREFIX}steal/")]
+        hits = {*self._hits(), *(path.rpartition("/")[2] for path in stolen)}
+        return {"hits": sorted(hits), "reports": self._count_reports()}
+
+    def note(self, host: str, path: str) -> None:
+        """Count a GET, of as many hosts and paths as fit."""
+        if (host, path) in self.requests or len(self.requests) < _MAX_NOTED:
+            self.requests[host, path] += 1
 
     def stop(self) -> None:
         """Stop serving."""

@@ -13,13 +13,17 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from sidecar.demo.client import Client, Reply
 from sidecar.keys.jwk import thumbprint
+from sidecar.modules.signature import HEADER_NAME, sign_digest
 
 ISSUER = "https://iam.septemcore.com"
 AUDIENCE = "https://api.septemcore.com"
 TENANT = "7f1c9a52-3f0e-4c8e-9f3b-0d7a8f5d2c11"
+OTHER_TENANT = "a2b4c6d8-1357-4246-8acf-9bdf13579ace"
 TENANT_DOMAIN = "shop.acme.example"
 EVIL = "00000000-0000-4000-8000-00000000ee11"
 API, PUBLIC = "/api/orders", "/assets/logo.svg"
+INSTALL = "/api/v1/modules/install"
+BUNDLE = b"export default { mount(){} };"
 ALWAYS = {
     "strict-transport-security": "max-age=31536000; includeSubDomains; preload",
     "x-content-type-options": "nosniff",
@@ -29,6 +33,9 @@ ALWAYS = {
 }
 """Headers of every HTTPS reply, and their value where it is always the same."""
 NEVER = ("x-powered-by", "server")
+
+
+Header = tuple[str, str]
 
 
 class Case(NamedTuple):
@@ -46,6 +53,8 @@ class Case(NamedTuple):
     reason: str
     tenant: Any = ...
     tls: bool = True
+    bundle: bytes | None = None
+    """The body of a POST; without one it is a GET."""
 
 
 class Row(NamedTuple):
@@ -109,13 +118,18 @@ class Minter:
         return f"{signed}.{_base64url(mac)}"
 
 
-def build_cases(mint: Minter) -> list[Case]:
-    """Return the cases in the order they are played."""
+def build_cases(mint: Minter, publisher: ec.EllipticCurvePrivateKey) -> list[Case]:
+    """Return the cases in the order they are played; ``publisher`` has registered its key."""
 
     def api(name: str, token: str, status: int, reason: str, tenant: Any = ...) -> Case:
         return Case(name, API, (bearer(token),), status, reason, tenant)
 
+    def module(name: str, bundle: bytes, status: int, reason: str, *more: Header) -> Case:
+        passed = TENANT if status == 200 else ...  # noqa: PLR2004 - OK
+        return Case(name, INSTALL, (good, *more), status, reason, passed, bundle=bundle)
+
     good = bearer(mint.good())
+    signed = (HEADER_NAME, sign_digest(hashlib.sha256(BUNDLE).digest(), publisher))
     hour = 3600
     now = mint.claims()["iat"]
     past = {"iat": now - 2 * hour, "nbf": now - 2 * hour, "exp": now - 2 * hour + 900}
@@ -149,6 +163,9 @@ def build_cases(mint: Minter) -> list[Case]:
         Case("no route", "/nowhere", (good,), 403, "route_unknown"),
         Case("path with an encoded slash", "/assets%2f..%2fapi/orders", (), 400, ""),
         Case("path with a parameter", "/api;public/orders", (), 400, "path_ambiguous"),
+        module("a signed module", BUNDLE, 200, "token_verified", signed),
+        module("an altered module", BUNDLE + b" ", 422, "module_signature_invalid", signed),
+        module("an unsigned module", BUNDLE, 422, "module_unsigned"),
         Case("plain HTTP", API, (), 308, "", tls=False),
     ]
 
@@ -160,6 +177,8 @@ def bearer(token: str) -> tuple[str, str]:
 
 def play(client: Client, case: Case) -> Reply:
     """Send a case's request."""
+    if case.bundle is not None:
+        return client.post(case.path, case.bundle, case.headers)
     return client.get(case.path, case.headers, tls=case.tls)
 
 

@@ -37,6 +37,22 @@ class Client:
 
     def get(self, path: str, headers: Sequence[tuple[str, str]] = (), *, tls: bool = True) -> Reply:
         """Send one GET on a connection of its own; the time is that of the request alone."""
+        return self._send("GET", path, headers, tls=tls)
+
+    def post(self, path: str, body: bytes, headers: Sequence[tuple[str, str]] = ()) -> Reply:
+        """Send one POST over TLS, its body with a length."""
+        length = ("content-length", str(len(body)))
+        return self._send("POST", path, (length, *headers), body=body)
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        headers: Sequence[tuple[str, str]],
+        *,
+        tls: bool = True,
+        body: bytes | None = None,
+    ) -> Reply:
         connection: HTTPConnection
         if tls:
             connection = HTTPSConnection(
@@ -47,10 +63,10 @@ class Client:
         try:
             connection.connect()
             started = time.perf_counter()
-            connection.putrequest("GET", path, skip_accept_encoding=True)
+            connection.putrequest(method, path, skip_accept_encoding=True)
             for name, value in headers:
                 connection.putheader(name, value)
-            connection.endheaders()
+            connection.endheaders(body)
             response = connection.getresponse()
             body = response.read()
             took = (time.perf_counter() - started) * 1000

@@ -23,6 +23,7 @@ class EdgePorts(NamedTuple):
     application: int
     authz: int
     sds: int
+    reports: int = 9103
 
 
 def shipped_config(name: str = "edge.yaml") -> Any:
@@ -39,11 +40,12 @@ def edge_config(ports: EdgePorts, tls_min: str = "1.3") -> Any:
     listeners = {listener["name"]: listener for listener in static["listeners"]}
     _move(listeners["http"], ports.http)
     _move(listeners["https"], ports.https)
-    _redirect_to(listeners["http"], ports.https)
+    redirect_to(config, ports.https)
     moved: Mapping[str, int] = {
         "application": ports.application,
         "sidecar_authz": ports.authz,
         "sidecar_sds": ports.sds,
+        "sidecar_reports": ports.reports,
     }
     for cluster in static["clusters"]:
         (locality,) = cluster["load_assignment"]["endpoints"]
@@ -100,8 +102,10 @@ def _move(holder: Any, port: int) -> None:
     address["port_value"] = port
 
 
-def _redirect_to(listener: Any, https_port: int) -> None:
-    manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+def redirect_to(config: Any, https_port: int) -> None:
+    """Have plain HTTP redirect to this port."""
+    listeners = {each["name"]: each for each in config["static_resources"]["listeners"]}
+    manager = listeners["http"]["filter_chains"][0]["filters"][0]["typed_config"]
     (host,) = manager["route_config"]["virtual_hosts"]
     (route,) = host["routes"]
     route["redirect"]["port_redirect"] = https_port

@@ -7,7 +7,7 @@ own start-up message, so that it stands in no argument list and no environment.
 import json
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ _ROOT_TOKEN = re.compile(r"Root Token: (\S+)")
 SIDECAR_POLICY = """\
 # What the sidecar may do, and nothing beside it.
 path "secret/data/iam/jwt-signing-key" { capabilities = ["read"] }
+path "secret/data/modules/publishers"  { capabilities = ["read"] }
 path "pki/sign/edge"                   { capabilities = ["update"] }
 path "auth/token/renew-self"           { capabilities = ["update"] }
 """
@@ -115,6 +116,10 @@ class OpenBao:
         answer = self.client.secrets.kv.v2.create_or_update_secret(path, {field: pem})
         return int(answer["data"]["version"])
 
+    def put_publishers(self, entry: Mapping[str, Any]) -> None:
+        """Register publishers of modules: their public keys by id."""
+        self.client.secrets.kv.v2.create_or_update_secret("modules/publishers", dict(entry))
+
     def enable_pki(self, domains: Sequence[str]) -> str:
         """Mount a PKI with a root of its own and a role ``edge``; return the root, PEM."""
         system, pki = self.client.sys, self.client.secrets.pki
@@ -138,6 +143,12 @@ class OpenBao:
             },
         )
         return str(root["data"]["certificate"])
+
+    def issue(self, host: str) -> Mapping[str, Any]:
+        """Have the PKI make a key and a certificate for one host of the demo."""
+        answer = self.client.secrets.pki.generate_certificate("edge", host)
+        data: Mapping[str, Any] = answer["data"]
+        return data
 
     def token_for(self, policy: str, *, name: str = "sidecar", ttl: str = "24h") -> str:
         """Write a policy and return a token that has it and nothing else."""

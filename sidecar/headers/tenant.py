@@ -16,7 +16,9 @@ USER_ID = "x-user-id"
 ROLES = "x-roles"
 TOKEN_ID = "x-token-id"  # noqa: S105 - a header's name
 CSP_NONCE = "x-csp-nonce"
-TRUSTED = (TENANT_ID, USER_ID, ROLES, TOKEN_ID, CSP_NONCE)
+MODULE_PUBLISHER = "x-module-publisher"
+MODULE_VERIFIED = "x-module-verified"
+TRUSTED = (TENANT_ID, USER_ID, ROLES, TOKEN_ID, CSP_NONCE, MODULE_PUBLISHER, MODULE_VERIFIED)
 """Every header that only the sidecar may write."""
 URL_OVERRIDES = ("x-original-url", "x-rewrite-url")
 """Headers by which some frameworks serve another path than the one that was decided on."""
@@ -36,6 +38,13 @@ def tenant_headers(claims: Claims) -> dict[str, str]:
     if claims.roles:
         headers[ROLES] = ",".join(claims.roles)
     return headers
+
+
+def module_headers(publisher: str | None) -> dict[str, str]:
+    """Return the request headers that say where an accepted bundle comes from."""
+    if publisher is None:
+        return {MODULE_VERIFIED: "false"}
+    return {MODULE_VERIFIED: "true", MODULE_PUBLISHER: publisher}
 
 
 def names_to_remove(removed: Iterable[str] = ()) -> tuple[str, ...]:

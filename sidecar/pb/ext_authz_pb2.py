@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x0f\x65xt_authz.proto\x12\x15\x65nvoy.service.auth.v3\x1a\x1cgoogle/protobuf/struct.proto\"K\n\x0c\x43heckRequest\x12;\n\nattributes\x18\x01 \x01(\x0b\x32\'.envoy.service.auth.v3.AttributeContext\"\xd2\x04\n\x10\x41ttributeContext\x12<\n\x06source\x18\x01 \x01(\x0b\x32,.envoy.service.auth.v3.AttributeContext.Peer\x12@\n\x07request\x18\x04 \x01(\x0b\x32/.envoy.service.auth.v3.AttributeContext.Request\x1a_\n\x04Peer\x12/\n\x07\x61\x64\x64ress\x18\x01 \x01(\x0b\x32\x1e.envoy.service.auth.v3.Address\x12\x11\n\tprincipal\x18\x04 \x01(\t\x12\x13\n\x0b\x63\x65rtificate\x18\x05 \x01(\t\x1aL\n\x07Request\x12\x41\n\x04http\x18\x02 \x01(\x0b\x32\x33.envoy.service.auth.v3.AttributeContext.HttpRequest\x1a\x8e\x02\n\x0bHttpRequest\x12\n\n\x02id\x18\x01 \x01(\x0c\x12\x0e\n\x06method\x18\x02 \x01(\x0c\x12Q\n\x07headers\x18\x03 \x03(\x0b\x32@.envoy.service.auth.v3.AttributeContext.HttpRequest.HeadersEntry\x12\x0c\n\x04path\x18\x04 \x01(\x0c\x12\x0c\n\x04host\x18\x05 \x01(\x0c\x12\x0e\n\x06scheme\x18\x06 \x01(\x0c\x12\x34\n\nheader_map\x18\r \x01(\x0b\x32 .envoy.service.auth.v3.HeaderMap\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\"G\n\x07\x41\x64\x64ress\x12<\n\x0esocket_address\x18\x01 \x01(\x0b\x32$.envoy.service.auth.v3.SocketAddress\"4\n\rSocketAddress\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x12\n\nport_value\x18\x03 \x01(\r\"@\n\tHeaderMap\x12\x33\n\x07headers\x18\x01 \x03(\x0b\x32\".envoy.service.auth.v3.HeaderValue\"<\n\x0bHeaderValue\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c\x12\x11\n\traw_value\x18\x03 \x01(\x0c\"\x9a\x02\n\x11HeaderValueOption\x12\x32\n\x06header\x18\x01 \x01(\x0b\x32\".envoy.service.auth.v3.HeaderValue\x12R\n\rappend_action\x18\x03 \x01(\x0e\x32;.envoy.service.auth.v3.HeaderValueOption.HeaderAppendAction\"}\n\x12HeaderAppendAction\x12\x1b\n\x17\x41PPEND_IF_EXISTS_OR_ADD\x10\x00\x12\x11\n\rADD_IF_ABSENT\x10\x01\x12\x1e\n\x1aOVERWRITE_IF_EXISTS_OR_ADD\x10\x02\x12\x17\n\x13OVERWRITE_IF_EXISTS\x10\x03\"\xcb\x02\n\rCheckResponse\x12-\n\x06status\x18\x01 \x01(\x0b\x32\x1d.envoy.service.auth.v3.Status\x12\x44\n\x0f\x64\x65nied_response\x18\x02 \x01(\x0b\x32).envoy.service.auth.v3.DeniedHttpResponseH\x00\x12<\n\x0bok_response\x18\x03 \x01(\x0b\x32%.envoy.service.auth.v3.OkHttpResponseH\x00\x12\x43\n\x0e\x65rror_response\x18\x05 \x01(\x0b\x32).envoy.service.auth.v3.DeniedHttpResponseH\x00\x12\x31\n\x10\x64ynamic_metadata\x18\x04 \x01(\x0b\x32\x17.google.protobuf.StructB\x0f\n\rhttp_response\"\x16\n\x06Status\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\"\xb1\x01\n\x0eOkHttpResponse\x12\x39\n\x07headers\x18\x02 \x03(\x0b\x32(.envoy.service.auth.v3.HeaderValueOption\x12\x19\n\x11headers_to_remove\x18\x05 \x03(\t\x12I\n\x17response_headers_to_add\x18\x06 \x03(\x0b\x32(.envoy.service.auth.v3.HeaderValueOption\"\x90\x01\n\x12\x44\x65niedHttpResponse\x12\x31\n\x06status\x18\x01 \x01(\x0b\x32!.envoy.service.auth.v3.HttpStatus\x12\x39\n\x07headers\x18\x02 \x03(\x0b\x32(.envoy.service.auth.v3.HeaderValueOption\x12\x0c\n\x04\x62ody\x18\x03 \x01(\t\"\x1a\n\nHttpStatus\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x32\x63\n\rAuthorization\x12R\n\x05\x43heck\x12#.envoy.service.auth.v3.CheckRequest\x1a$.envoy.service.auth.v3.CheckResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x0f\x65xt_authz.proto\x12\x15\x65nvoy.service.auth.v3\x1a\x1cgoogle/protobuf/struct.proto\"K\n\x0c\x43heckRequest\x12;\n\nattributes\x18\x01 \x01(\x0b\x32\'.envoy.service.auth.v3.AttributeContext\"\xe4\x04\n\x10\x41ttributeContext\x12<\n\x06source\x18\x01 \x01(\x0b\x32,.envoy.service.auth.v3.AttributeContext.Peer\x12@\n\x07request\x18\x04 \x01(\x0b\x32/.envoy.service.auth.v3.AttributeContext.Request\x1a_\n\x04Peer\x12/\n\x07\x61\x64\x64ress\x18\x01 \x01(\x0b\x32\x1e.envoy.service.auth.v3.Address\x12\x11\n\tprincipal\x18\x04 \x01(\t\x12\x13\n\x0b\x63\x65rtificate\x18\x05 \x01(\t\x1aL\n\x07Request\x12\x41\n\x04http\x18\x02 \x01(\x0b\x32\x33.envoy.service.auth.v3.AttributeContext.HttpRequest\x1a\xa0\x02\n\x0bHttpRequest\x12\n\n\x02id\x18\x01 \x01(\x0c\x12\x0e\n\x06method\x18\x02 \x01(\x0c\x12Q\n\x07headers\x18\x03 \x03(\x0b\x32@.envoy.service.auth.v3.AttributeContext.HttpRequest.HeadersEntry\x12\x0c\n\x04path\x18\x04 \x01(\x0c\x12\x0c\n\x04host\x18\x05 \x01(\x0c\x12\x0e\n\x06scheme\x18\x06 \x01(\x0c\x12\x10\n\x08raw_body\x18\x0c \x01(\x0c\x12\x34\n\nheader_map\x18\r \x01(\x0b\x32 .envoy.service.auth.v3.HeaderMap\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\"G\n\x07\x41\x64\x64ress\x12<\n\x0esocket_address\x18\x01 \x01(\x0b\x32$.envoy.service.auth.v3.SocketAddress\"4\n\rSocketAddress\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x12\n\nport_value\x18\x03 \x01(\r\"@\n\tHeaderMap\x12\x33\n\x07headers\x18\x01 \x03(\x0b\x32\".envoy.service.auth.v3.HeaderValue\"<\n\x0bHeaderValue\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c\x12\x11\n\traw_value\x18\x03 \x01(\x0c\"\x9a\x02\n\x11HeaderValueOption\x12\x32\n\x06header\x18\x01 \x01(\x0b\x32\".envoy.service.auth.v3.HeaderValue\x12R\n\rappend_action\x18\x03 \x01(\x0e\x32;.envoy.service.auth.v3.HeaderValueOption.HeaderAppendAction\"}\n\x12HeaderAppendAction\x12\x1b\n\x17\x41PPEND_IF_EXISTS_OR_ADD\x10\x00\x12\x11\n\rADD_IF_ABSENT\x10\x01\x12\x1e\n\x1aOVERWRITE_IF_EXISTS_OR_ADD\x10\x02\x12\x17\n\x13OVERWRITE_IF_EXISTS\x10\x03\"\xcb\x02\n\rCheckResponse\x12-\n\x06status\x18\x01 \x01(\x0b\x32\x1d.envoy.service.auth.v3.Status\x12\x44\n\x0f\x64\x65nied_response\x18\x02 \x01(\x0b\x32).envoy.service.auth.v3.DeniedHttpResponseH\x00\x12<\n\x0bok_response\x18\x03 \x01(\x0b\x32%.envoy.service.auth.v3.OkHttpResponseH\x00\x12\x43\n\x0e\x65rror_response\x18\x05 \x01(\x0b\x32).envoy.service.auth.v3.DeniedHttpResponseH\x00\x12\x31\n\x10\x64ynamic_metadata\x18\x04 \x01(\x0b\x32\x17.google.protobuf.StructB\x0f\n\rhttp_response\"\x16\n\x06Status\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\"\xb1\x01\n\x0eOkHttpResponse\x12\x39\n\x07headers\x18\x02 \x03(\x0b\x32(.envoy.service.auth.v3.HeaderValueOption\x12\x19\n\x11headers_to_remove\x18\x05 \x03(\t\x12I\n\x17response_headers_to_add\x18\x06 \x03(\x0b\x32(.envoy.service.auth.v3.HeaderValueOption\"\x90\x01\n\x12\x44\x65niedHttpResponse\x12\x31\n\x06status\x18\x01 \x01(\x0b\x32!.envoy.service.auth.v3.HttpStatus\x12\x39\n\x07headers\x18\x02 \x03(\x0b\x32(.envoy.service.auth.v3.HeaderValueOption\x12\x0c\n\x04\x62ody\x18\x03 \x01(\t\"\x1a\n\nHttpStatus\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x32\x63\n\rAuthorization\x12R\n\x05\x43heck\x12#.envoy.service.auth.v3.CheckRequest\x1a$.envoy.service.auth.v3.CheckResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,37 +37,37 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CHECKREQUEST']._serialized_start=72
   _globals['_CHECKREQUEST']._serialized_end=147
   _globals['_ATTRIBUTECONTEXT']._serialized_start=150
-  _globals['_ATTRIBUTECONTEXT']._serialized_end=744
+  _globals['_ATTRIBUTECONTEXT']._serialized_end=762
   _globals['_ATTRIBUTECONTEXT_PEER']._serialized_start=298
   _globals['_ATTRIBUTECONTEXT_PEER']._serialized_end=393
   _globals['_ATTRIBUTECONTEXT_REQUEST']._serialized_start=395
   _globals['_ATTRIBUTECONTEXT_REQUEST']._serialized_end=471
   _globals['_ATTRIBUTECONTEXT_HTTPREQUEST']._serialized_start=474
-  _globals['_ATTRIBUTECONTEXT_HTTPREQUEST']._serialized_end=744
-  _globals['_ATTRIBUTECONTEXT_HTTPREQUEST_HEADERSENTRY']._serialized_start=698
-  _globals['_ATTRIBUTECONTEXT_HTTPREQUEST_HEADERSENTRY']._serialized_end=744
-  _globals['_ADDRESS']._serialized_start=746
-  _globals['_ADDRESS']._serialized_end=817
-  _globals['_SOCKETADDRESS']._serialized_start=819
-  _globals['_SOCKETADDRESS']._serialized_end=871
-  _globals['_HEADERMAP']._serialized_start=873
-  _globals['_HEADERMAP']._serialized_end=937
-  _globals['_HEADERVALUE']._serialized_start=939
-  _globals['_HEADERVALUE']._serialized_end=999
-  _globals['_HEADERVALUEOPTION']._serialized_start=1002
-  _globals['_HEADERVALUEOPTION']._serialized_end=1284
-  _globals['_HEADERVALUEOPTION_HEADERAPPENDACTION']._serialized_start=1159
-  _globals['_HEADERVALUEOPTION_HEADERAPPENDACTION']._serialized_end=1284
-  _globals['_CHECKRESPONSE']._serialized_start=1287
-  _globals['_CHECKRESPONSE']._serialized_end=1618
-  _globals['_STATUS']._serialized_start=1620
-  _globals['_STATUS']._serialized_end=1642
-  _globals['_OKHTTPRESPONSE']._serialized_start=1645
-  _globals['_OKHTTPRESPONSE']._serialized_end=1822
-  _globals['_DENIEDHTTPRESPONSE']._serialized_start=1825
-  _globals['_DENIEDHTTPRESPONSE']._serialized_end=1969
-  _globals['_HTTPSTATUS']._serialized_start=1971
-  _globals['_HTTPSTATUS']._serialized_end=1997
-  _globals['_AUTHORIZATION']._serialized_start=1999
-  _globals['_AUTHORIZATION']._serialized_end=2098
+  _globals['_ATTRIBUTECONTEXT_HTTPREQUEST']._serialized_end=762
+  _globals['_ATTRIBUTECONTEXT_HTTPREQUEST_HEADERSENTRY']._serialized_start=716
+  _globals['_ATTRIBUTECONTEXT_HTTPREQUEST_HEADERSENTRY']._serialized_end=762
+  _globals['_ADDRESS']._serialized_start=764
+  _globals['_ADDRESS']._serialized_end=835
+  _globals['_SOCKETADDRESS']._serialized_start=837
+  _globals['_SOCKETADDRESS']._serialized_end=889
+  _globals['_HEADERMAP']._serialized_start=891
+  _globals['_HEADERMAP']._serialized_end=955
+  _globals['_HEADERVALUE']._serialized_start=957
+  _globals['_HEADERVALUE']._serialized_end=1017
+  _globals['_HEADERVALUEOPTION']._serialized_start=1020
+  _globals['_HEADERVALUEOPTION']._serialized_end=1302
+  _globals['_HEADERVALUEOPTION_HEADERAPPENDACTION']._serialized_start=1177
+  _globals['_HEADERVALUEOPTION_HEADERAPPENDACTION']._serialized_end=1302
+  _globals['_CHECKRESPONSE']._serialized_start=1305
+  _globals['_CHECKRESPONSE']._serialized_end=1636
+  _globals['_STATUS']._serialized_start=1638
+  _globals['_STATUS']._serialized_end=1660
+  _globals['_OKHTTPRESPONSE']._serialized_start=1663
+  _globals['_OKHTTPRESPONSE']._serialized_end=1840
+  _globals['_DENIEDHTTPRESPONSE']._serialized_start=1843
+  _globals['_DENIEDHTTPRESPONSE']._serialized_end=1987
+  _globals['_HTTPSTATUS']._serialized_start=1989
+  _globals['_HTTPSTATUS']._serialized_end=2015
+  _globals['_AUTHORIZATION']._serialized_start=2017
+  _globals['_AUTHORIZATION']._serialized_end=2116
 # @@protoc_insertion_point(module_scope)

@@ -31,7 +31,7 @@ class AttributeContext(_message.Message):
         http: AttributeContext.HttpRequest
         def __init__(self, http: _Optional[_Union[AttributeContext.HttpRequest, _Mapping]] = ...) -> None: ...
     class HttpRequest(_message.Message):
-        __slots__ = ("id", "method", "headers", "path", "host", "scheme", "header_map")
+        __slots__ = ("id", "method", "headers", "path", "host", "scheme", "raw_body", "header_map")
         class HeadersEntry(_message.Message):
             __slots__ = ("key", "value")
             KEY_FIELD_NUMBER: _ClassVar[int]
@@ -45,6 +45,7 @@ class AttributeContext(_message.Message):
         PATH_FIELD_NUMBER: _ClassVar[int]
         HOST_FIELD_NUMBER: _ClassVar[int]
         SCHEME_FIELD_NUMBER: _ClassVar[int]
+        RAW_BODY_FIELD_NUMBER: _ClassVar[int]
         HEADER_MAP_FIELD_NUMBER: _ClassVar[int]
         id: bytes
         method: bytes
@@ -52,8 +53,9 @@ class AttributeContext(_message.Message):
         path: bytes
         host: bytes
         scheme: bytes
+        raw_body: bytes
         header_map: HeaderMap
-        def __init__(self, id: _Optional[bytes] = ..., method: _Optional[bytes] = ..., headers: _Optional[_Mapping[str, bytes]] = ..., path: _Optional[bytes] = ..., host: _Optional[bytes] = ..., scheme: _Optional[bytes] = ..., header_map: _Optional[_Union[HeaderMap, _Mapping]] = ...) -> None: ...
+        def __init__(self, id: _Optional[bytes] = ..., method: _Optional[bytes] = ..., headers: _Optional[_Mapping[str, bytes]] = ..., path: _Optional[bytes] = ..., host: _Optional[bytes] = ..., scheme: _Optional[bytes] = ..., raw_body: _Optional[bytes] = ..., header_map: _Optional[_Union[HeaderMap, _Mapping]] = ...) -> None: ...
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     REQUEST_FIELD_NUMBER: _ClassVar[int]
     source: AttributeContext.Peer

@@ -1,26 +1,42 @@
 """Signs access tokens with PyJWT, for development and the demo. Never used to serve."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jwt
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from sidecar.errors import Fault
 from sidecar.keys.jwk import thumbprint
 
 
-def read_private_key(pem: str, source: str) -> ec.EllipticCurvePrivateKey:
-    """Read an unencrypted EC P-256 key; raises ``Fault`` naming ``source``, never the content."""
+def read_private_key(
+    pem: str, source: str, ask: Callable[[str], str] | None = None
+) -> ec.EllipticCurvePrivateKey:
+    """Read an EC P-256 key; raises ``Fault`` naming ``source``, never the content.
+
+    ``ask`` is asked for the passphrase of a key that is encrypted; without it none is taken.
+    """
     try:
-        key = load_pem_private_key(pem.encode(), password=None)
-    except (ValueError, TypeError) as exc:
-        raise Fault(f"{source} holds no unencrypted PEM private key") from exc
+        key = _load(pem.encode(), source, ask)
+    except (ValueError, UnsupportedAlgorithm) as exc:
+        raise Fault(f"{source} holds no PEM private key, or the passphrase is wrong") from exc
     if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
         raise Fault(f"{source} is not an EC key on P-256: ES256 signs with no other")
     return key
+
+
+def _load(pem: bytes, source: str, ask: Callable[[str], str] | None) -> PrivateKeyTypes:
+    try:
+        return load_pem_private_key(pem, password=None)
+    except TypeError:  # it is encrypted
+        if ask is None:
+            raise Fault(f"{source} holds no unencrypted PEM private key") from None
+        return load_pem_private_key(pem, password=ask(source).encode())
 
 
 def mint_token(

@@ -9,6 +9,9 @@ whatever else has arrived is answered. What waits is bounded by the streams that
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 class SlowLane:
@@ -18,7 +21,7 @@ class SlowLane:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._waiting: deque[tuple[Callable[[], bytes], asyncio.Future[bytes]]] = deque()
+        self._waiting: deque[tuple[Callable[[], Any], asyncio.Future[Any]]] = deque()
         self._busy = False
         self.deferred = 0
 
@@ -30,9 +33,9 @@ class SlowLane:
         self._loop.call_soon(self._next)
         return True
 
-    def later(self, function: Callable[[], bytes]) -> "asyncio.Future[bytes]":
+    def later(self, function: Callable[[], T]) -> "asyncio.Future[T]":
         """Run ``function`` when its turn comes."""
-        future = self._loop.create_future()
+        future: asyncio.Future[T] = self._loop.create_future()
         self._waiting.append((function, future))
         self.deferred += 1
         return future

@@ -18,6 +18,8 @@ from sidecar.decision_ids import DecisionIds
 from sidecar.keys.keyring import EMPTY_RING, KeyRing
 from sidecar.keys.lifecycle import KeyState
 from sidecar.ledger import Ledger
+from sidecar.modules.desk import BundleDesk
+from sidecar.modules.publishers import Publishers
 from sidecar.tally import Tally
 from sidecar.tokens.cache import TokenCache
 from sidecar.tokens.revocation import Revocations
@@ -52,6 +54,7 @@ def make_check(
         on_fault=on_fault,
         cache=cache,
         lane=SlowLane(loop),
+        desk=None if config.modules is None else BundleDesk(config.modules.max_waiting),
     )
     return Check(service, ledger)
 
@@ -63,3 +66,8 @@ def give_keys(
     service.snapshot = msgspec.structs.replace(
         service.snapshot, ring=ring, revocations=revocations, key_state=state
     )
+
+
+def give_publishers(service: CheckService, publishers: Publishers) -> None:
+    """Have the service judge bundles by these publishers from the next one on."""
+    service.snapshot = msgspec.structs.replace(service.snapshot, publishers=publishers)

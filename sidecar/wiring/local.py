@@ -8,13 +8,14 @@ from sidecar.audit import AuditLog
 from sidecar.clock import monotonic_seconds
 from sidecar.keys.lifecycle import KeyState
 from sidecar.keys.refresher import KeyView
+from sidecar.modules.publishers import Publishers
 from sidecar.numbers import cache_families
 from sidecar.tokens.cache import TokenCache
 from sidecar.transport.aio import GrpcServer, check_handlers
 from sidecar.transport.h2 import H2Server
 from sidecar.transport.names import CHECK_METHOD, CHECK_SERVICE
 from sidecar.transport.unary import Limits
-from sidecar.wiring.check import give_keys, make_check
+from sidecar.wiring.check import give_keys, give_publishers, make_check
 from sidecar.wiring.lifespan import Lifespan
 
 
@@ -23,6 +24,9 @@ class Checks(Protocol):
 
     def publish(self, view: KeyView) -> None:
         """Decide by these keys and revocations from the next Check on."""
+
+    def publish_publishers(self, publishers: Publishers) -> None:
+        """Judge bundles by these publishers from the next one on."""
 
     async def start(self, nudge: Callable[[], None]) -> None:
         """Listen. ``nudge`` is told of tokens whose key is not known."""
@@ -54,6 +58,10 @@ class LocalChecks:
         give_keys(self._check.service, view.ring, view.revocations, view.state)
         self._state = view.state
         self._show_key_state()
+
+    def publish_publishers(self, publishers: Publishers) -> None:
+        """Judge bundles by these publishers from the next one on."""
+        give_publishers(self._check.service, publishers)
 
     async def start(self, nudge: Callable[[], None]) -> None:
         """Listen. ``nudge`` is told of every token whose key is not known."""

@@ -8,8 +8,9 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
-from sidecar.admin.http import AdminServer
+from sidecar.admin.http import Routes
 from sidecar.admin.routes import admin_routes
+from sidecar.admin.server import AdminServer
 from sidecar.alerts import Alerts, Webhook
 from sidecar.audit import AuditLog, DescriptorSink, FileSink, OtlpSink, Sink
 from sidecar.clock import wall_seconds
@@ -57,11 +58,13 @@ def open_audit(life: Lifespan) -> AuditLog:
     return audit
 
 
-async def start_admin(life: Lifespan, refresh_keys: Callable[[], Awaitable[str]]) -> None:
-    """Open the admin port."""
+async def start_admin(
+    life: Lifespan, refresh_keys: Callable[[], Awaitable[str]], more: Routes
+) -> None:
+    """Open the admin port; ``more`` are routes of rooms with something to show."""
     admin = AdminServer(
         life.config.listen.admin.address,
-        admin_routes(life.health, life.metrics, refresh_keys),
+        {**admin_routes(life.health, life.metrics, refresh_keys), **more},
         on_fault=life.on_fault,
     )
     await admin.start()

@@ -11,6 +11,7 @@ from sidecar.clock import monotonic_seconds
 from sidecar.config.endpoints import check_endpoints
 from sidecar.keys.refresher import KeyView
 from sidecar.metrics import gauge
+from sidecar.modules.publishers import Publishers
 from sidecar.numbers import cache_families
 from sidecar.wiring.lifespan import Lifespan
 from sidecar.workers.pool import Tools, WorkerPool
@@ -39,6 +40,10 @@ class WorkerChecks:
     def publish(self, view: KeyView) -> None:
         """Give the keys and revocations to every worker."""
         self._pool.publish(view.ring, view.revocations, view.state)
+
+    def publish_publishers(self, publishers: Publishers) -> None:
+        """Give the publishers of modules to every worker."""
+        self._pool.publish_publishers(publishers)
 
     async def start(self, nudge: Callable[[], None]) -> None:
         """Start the workers. ``nudge`` is told of tokens whose key is not known."""

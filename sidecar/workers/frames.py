@@ -22,6 +22,7 @@ from sidecar.config import model
 from sidecar.errors import Fault
 from sidecar.keys.keyring import KeyRing, VerificationKey
 from sidecar.keys.lifecycle import KeyState
+from sidecar.modules.publishers import PublisherKey, Publishers
 from sidecar.tokens.revocation import RevocationTables
 from sidecar.workers.numbers import Numbers
 
@@ -68,12 +69,16 @@ class PublicKey(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Keys(Frame, frozen=True, tag="keys"):
-    """Down: every key that verifies, every revocation, and the state of the keys, whole."""
+    """Down: all keys that verify, all revocations, the state of the keys, publishers; whole."""
 
     version: int
     keys: tuple[PublicKey, ...]
     revocations: RevocationTables
     state: KeyState
+    publishers: tuple[PublicKey, ...] = ()
+    """Publishers' keys; ``issuer`` is the publisher."""
+    withdrawn: tuple[str, ...] = ()
+    """SHA-256 digests of bundles that must not be installed, in hex."""
 
 
 class Readiness(Frame, frozen=True, tag="readiness"):
@@ -177,6 +182,24 @@ def public_keys(ring: KeyRing) -> tuple[PublicKey, ...]:
         )
         for key in ring
     )
+
+
+def publisher_keys(publishers: Publishers) -> tuple[PublicKey, ...]:
+    """Return the keys of publishers as they are sent."""
+    return tuple(
+        PublicKey(
+            kid,
+            key.publisher,
+            key.public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
+        )
+        for kid, key in publishers
+    )
+
+
+def publishers_of(frame: Keys) -> Publishers:
+    """Make the publishers that were sent; raises ``FrameFault`` for what is no key."""
+    keys = (PublisherKey(str(key.issuer), _load(key.spki)) for key in frame.publishers)
+    return Publishers(keys, frame.withdrawn)
 
 
 def ring_of(keys: tuple[PublicKey, ...]) -> KeyRing:

@@ -12,11 +12,14 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from sidecar.authz.routes import UNMATCHED
 from sidecar.config import model
 from sidecar.errors import Fault
 from sidecar.keys.keyring import KeyRing
 from sidecar.keys.lifecycle import KeyState
+from sidecar.modules.publishers import NO_PUBLISHERS, Publishers
 from sidecar.tokens.revocation import Revocations
 from sidecar.workers.frames import (
     PROTOCOL,
@@ -27,6 +30,7 @@ from sidecar.workers.frames import (
     Start,
     encode,
     public_keys,
+    publisher_keys,
 )
 from sidecar.workers.numbers import Numbers
 from sidecar.workers.process import COMMAND, Ended, LineQueue, WorkerProcess
@@ -125,6 +129,8 @@ class WorkerPool:
         self._ready = False
         self._draining = asyncio.Event()
         self._content: tuple[object, ...] = ()
+        self._order: Keys | None = None
+        self._publishers = NO_PUBLISHERS
         self._keys = b""
         self._tasks: list[asyncio.Task[None]] = []
         self._first: list[asyncio.Future[None]] = []
@@ -140,9 +146,28 @@ class WorkerPool:
         if content == self._content:
             return
         self._content = content
+        self._order = Keys(0, public_keys(ring), revocations.tables(), state)
+        self._give()
+
+    def publish_publishers(self, publishers: Publishers) -> None:
+        """Give every worker the publishers of modules."""
+        self._publishers = publishers
+        if self._order is not None:
+            self._give()
+
+    def _give(self) -> None:
+        """Send all of what decides, as a version of its own."""
+        if self._order is None:
+            return
         self.version += 1
-        keys = Keys(self.version, public_keys(ring), revocations.tables(), state)
-        self._keys = encode(keys)
+        self._keys = encode(
+            msgspec.structs.replace(
+                self._order,
+                version=self.version,
+                publishers=publisher_keys(self._publishers),
+                withdrawn=tuple(self._publishers.withdrawn),
+            )
+        )
         for process in self._processes():
             process.give(self._keys, self.version)
 

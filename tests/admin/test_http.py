@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.admin.http import MAX_CONNECTIONS, AdminServer, Request, Response
+from sidecar.admin.http import MAX_CONNECTIONS, Request, Response
 from sidecar.admin.routes import admin_routes
+from sidecar.admin.server import AdminServer
 from sidecar.health import Health
 from sidecar.metrics import Metrics
 from sidecar.transport.sockets import ListenFault

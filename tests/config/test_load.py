@@ -58,6 +58,7 @@ def test_the_defaults_are_the_security_models() -> None:
     assert config.routes[0].auth == "required"
 
 
+MODULE = MINIMAL.replace("path_prefix: /", "path_prefix: /, methods: [POST], module: signed")
 BAD: list[tuple[str, str, str]] = [
     ("unknown key", MINIMAL + "rooutes: []\n", "line 8: rooutes: is not a setting"),
     (
@@ -92,6 +93,32 @@ BAD: list[tuple[str, str, str]] = [
         "one port twice",
         MINIMAL + "listen: {admin: {address: '127.0.0.1:9100'}}\n",
         "listen.admin.address: is also that of listen.authz",
+    ),
+    ("a module route without modules", MODULE, "routes[0].module: needs the section modules"),
+    (
+        "a bundle larger than its message",
+        MODULE + "modules: {max_bundle_bytes: 4194304}\n",
+        "modules.max_bundle_bytes: must stay 131072 below",
+    ),
+    (
+        "owners that nobody is",
+        MODULE.replace("module: signed", "module: unsigned_by_owner") + "modules: {}\n",
+        "routes[0].module: needs modules.owner_roles",
+    ),
+    (
+        "a module from anybody",
+        MODULE.replace("module: signed", "module: signed, auth: optional") + "modules: {}\n",
+        "routes[0].module: needs auth: required",
+    ),
+    (
+        "a module in shadow mode",
+        MODULE.replace("module: signed", "module: signed, shadow: true") + "modules: {}\n",
+        "routes[0].module: can't be in shadow mode",
+    ),
+    (
+        "a module in a GET",
+        MODULE.replace("[POST]", "[POST, GET]") + "modules: {}\n",
+        "routes[0].module: needs methods",
     ),
     (
         "workers on a port that is taken",

@@ -18,6 +18,13 @@ with atheris.instrument_imports(include=["sidecar"]):
     from sidecar.authz.wire import decode_request, encode_allowed, encode_denied
     from sidecar.config import parse_config
     from sidecar.errors import Denied
+    from sidecar.reports.parse import (
+        DIRECTIVES,
+        LEGACY_TYPE,
+        REPORTING_TYPE,
+        NotReports,
+        parse_body,
+    )
     from sidecar.tokens.verifier import verify_token
 
 from tests.authz.conftest import CONFIG
@@ -73,6 +80,20 @@ def check(raw: bytes) -> None:
         encode_denied(decision, SNAPSHOT, "id")
 
 
+def reports(raw: bytes) -> None:
+    """Any body of either type: read or refused, and nothing of a URL but its origin stays."""
+    for kind in (LEGACY_TYPE, REPORTING_TYPE):
+        try:
+            parsed = parse_body(kind, raw)
+        except NotReports:
+            continue
+        for each in parsed.violations:
+            assert each.directive in DIRECTIVES or each.directive == "other"
+            for kept in (each.blocked, each.document, each.source):
+                assert len(kept) < 300
+                assert not set(kept.partition("://")[2]) & set("/?#@ <>\"'")
+
+
 def credential(raw: bytes) -> None:
     """Header values of any bytes: one token, none, or a refusal."""
     names = ("authorization", "cookie", "sec-websocket-protocol")
@@ -95,7 +116,7 @@ def host(raw: bytes) -> None:
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
-    target.__name__: target for target in (token, signed, path, check, credential, host)
+    target.__name__: target for target in (token, signed, path, check, credential, host, reports)
 }
 
 if __name__ == "__main__":

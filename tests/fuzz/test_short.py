@@ -9,7 +9,7 @@ import pytest
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-TARGETS = ["token", "signed", "path", "check", "credential", "host"]
+TARGETS = ["token", "signed", "path", "check", "credential", "host", "reports"]
 SECONDS = 3
 
 

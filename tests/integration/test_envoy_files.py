@@ -90,3 +90,29 @@ def test_its_security_holds(path: Path) -> None:
         assert manager["path_with_escaped_slashes_action"] == "REJECT_REQUEST"
         options = manager["common_http_protocol_options"]
         assert options["headers_with_underscores_action"] == "REJECT_REQUEST"
+
+
+def routes_of(config: Any) -> list[Any]:
+    return [
+        route
+        for manager in managers(config)
+        for host in manager["route_config"]["virtual_hosts"]
+        for route in host["routes"]
+    ]
+
+
+@pytest.mark.parametrize("path", FILES, ids=[path.name for path in FILES])
+def test_what_gets_no_check_leads_to_the_intake_of_reports_alone(path: Path) -> None:
+    """And nothing else leads there; the client's address is Envoy's word."""
+    for route in routes_of(yaml.safe_load(path.read_text())):
+        overrides = route.get("typed_per_filter_config", {})
+        unchecked = overrides.get("envoy.filters.http.ext_authz", {}).get("disabled", False)
+        assert unchecked == (route.get("route", {}).get("cluster") == "sidecar_reports")
+        if unchecked:
+            assert set(route["match"]) == {"path"}
+            assert {"cookie", "authorization"} <= set(route["request_headers_to_remove"])
+            (client,) = route["request_headers_to_add"]
+            assert client["header"]["key"] == "x-septem-client"
+            assert client["append_action"] == "OVERWRITE_IF_EXISTS_OR_ADD"
+            assert overrides["envoy.filters.http.buffer"]["buffer"]["max_request_bytes"] <= 65_536
+            assert overrides["envoy.filters.http.local_ratelimit"]["token_bucket"]

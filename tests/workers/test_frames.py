@@ -63,6 +63,7 @@ DOWN = [
     Policies(parse_config(CONFIG, "test")),
     Policies(load_config(Path(__file__).parents[2] / "config.example.yaml")),
     Keys(7, (PublicKey("k", None, b"\x30"),), REVOCATIONS.tables(), KeyState.OUTAGE),
+    Keys(8, (), REVOCATIONS.tables(), KeyState.ACTIVE, (PublicKey("k", "acme", b"0"),), ("a",)),
     Readiness(ready=True),
     Ask(9),
     Drain(),

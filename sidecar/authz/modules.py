@@ -1,0 +1,76 @@
+"""Whether a module's bundle may be installed (SECURITY-MODEL §6, Module Signing Flow).
+
+Comes after everything that is asked of any request; the token is good by now. In order:
+
+1. the whole bundle is here, and within its size;
+2. its digest is not withdrawn;
+3. it is signed by a registered publisher; or it is unsigned, the route takes that, and the
+   token is a Platform Owner's.
+
+Pure, and slow for its first step: the digest of megabytes. The service runs it in a thread.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import Literal, NamedTuple
+
+from sidecar.errors import Denied
+from sidecar.modules.publishers import Publishers
+from sidecar.modules.signature import HEADER_NAME, find_publisher
+from sidecar.reasons import Reason
+
+ModuleMode = Literal["signed", "unsigned_by_owner"]
+_PARTIAL = "x-envoy-auth-partial-body"
+
+
+class ModulePolicy(NamedTuple):
+    """What holds for bundles on every route that takes them."""
+
+    max_bundle_bytes: int
+    owner_roles: frozenset[str] = frozenset()
+    """The roles of a Platform Owner: one of them may install what is not signed."""
+
+
+class Provenance(NamedTuple):
+    """Where a bundle comes from, for the application to trust."""
+
+    sha256: str
+    publisher: str | None
+    """Whose signature held; ``None`` for an unsigned bundle."""
+
+    def __str__(self) -> str:
+        """Return what the audit log keeps."""
+        return f"bundle sha256:{self.sha256} {self.publisher or 'unsigned'}"
+
+
+def check_bundle(
+    body: bytes,
+    headers: Mapping[str, bytes],
+    roles: Iterable[str],
+    *,
+    mode: ModuleMode,
+    policy: ModulePolicy,
+    publishers: Publishers,
+) -> Provenance:
+    """Judge one bundle; raises ``Denied`` with the first rule that does not hold."""
+    if not body or headers.get(_PARTIAL) == b"true":
+        hint = "the bundle did not come, or not whole: see with_request_body in docs/modules.md"
+        raise Denied(Reason.MODULE_MISSING, hint)
+    if len(body) > policy.max_bundle_bytes:
+        limit = policy.max_bundle_bytes
+        raise Denied(Reason.MODULE_TOO_LARGE, f"{len(body)} bytes, the limit is {limit}")
+    digest = hashlib.sha256(body)
+    sha256 = digest.hexdigest()
+    if sha256 in publishers.withdrawn:
+        raise Denied(Reason.MODULE_WITHDRAWN, f"sha256:{sha256} is withdrawn")
+    signature = headers.get(HEADER_NAME)
+    if signature is not None:
+        try:
+            return Provenance(sha256, find_publisher(signature, digest.digest(), publishers))
+        except Denied as denied:
+            raise Denied(denied.reason, f"{denied.detail}; sha256:{sha256}") from None
+    if mode != "unsigned_by_owner":
+        raise Denied(Reason.MODULE_UNSIGNED, f"no {HEADER_NAME} came, and the route asks for one")
+    if policy.owner_roles.isdisjoint(roles):
+        raise Denied(Reason.MODULE_UNSIGNED, "only a Platform Owner may install unsigned modules")
+    return Provenance(sha256, None)

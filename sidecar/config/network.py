@@ -1,0 +1,24 @@
+"""Where an address leads: to this machine, or across a network."""
+
+import ipaddress
+
+
+def is_loopback(address: str) -> bool:
+    """Tell whether ``host:port`` or ``unix:/path`` can be reached from this machine only."""
+    if address.startswith("unix:"):
+        return True
+    host = address.rpartition(":")[0].strip("[]")
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def in_the_clear(url: str) -> bool:
+    """Tell whether a URL is plain HTTP to another machine."""
+    if not url.startswith("http://"):
+        return False
+    authority = url.removeprefix("http://").partition("/")[0]
+    return not is_loopback(authority if ":" in authority else f"{authority}:80")

@@ -1,0 +1,129 @@
+"""What was reported: counts by directive, a bounded table, and the latest.
+
+Every structure here has a bound, because anybody may send reports. In the table the
+rarest row of the same tenant makes room: a flood of invented origins pushes itself out,
+not what is really seen again and again, and not another tenant's.
+"""
+
+from collections import Counter, deque
+from typing import Any, NamedTuple
+
+MAX_DISTINCT = 64
+"""Distinct documents and clients of a row that are told apart; more are not counted."""
+_TENANT_SHARE = 4
+"""One tenant may fill this part of the table."""
+
+
+class Seen(NamedTuple):
+    """One report as it is kept and forwarded. Nothing here has a path or a query."""
+
+    at: float
+    tenant: str
+    """The tenant's id; empty for a host that is no tenant's."""
+    document: str
+    directive: str
+    blocked: str
+    disposition: str
+    source: str
+    document_id: str
+    """A keyed hash of the page's URL: equal for the same page, until the process ends."""
+    client_id: str
+    """A keyed hash of the client's network, likewise."""
+
+
+class Key(NamedTuple):
+    """A row of the table."""
+
+    tenant: str
+    document: str
+    directive: str
+    blocked: str
+    disposition: str
+
+
+class Row:
+    """How often something was reported, from how many pages and clients, and when."""
+
+    __slots__ = ("clients", "count", "documents", "first", "last")
+
+    def __init__(self, at: float) -> None:
+        self.count = 0
+        self.first = self.last = at
+        self.documents: set[str] = set()
+        self.clients: set[str] = set()
+
+    def add(self, seen: Seen) -> None:
+        """Count one."""
+        self.count += 1
+        self.last = seen.at
+        if len(self.documents) < MAX_DISTINCT:
+            self.documents.add(seen.document_id)
+        if len(self.clients) < MAX_DISTINCT:
+            self.clients.add(seen.client_id)
+
+
+class Ledger:
+    """The table of ``max_rows`` and the ``keep`` latest reports."""
+
+    def __init__(self, *, max_rows: int, keep: int) -> None:
+        self._max_rows = max_rows
+        self._max_rows_of_tenant = max(1, max_rows // _TENANT_SHARE)
+        self._rows: dict[Key, Row] = {}
+        self._rows_of: Counter[str] = Counter()
+        self.latest: deque[Seen] = deque(maxlen=keep)
+        self.violations: Counter[tuple[str, str]] = Counter()
+        """By directive and disposition: both are closed sets."""
+        self.pushed_out = 0
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def add(self, seen: Seen) -> None:
+        """Count and keep one report."""
+        self.latest.append(seen)
+        self.violations[seen.directive, seen.disposition] += 1
+        key = Key(seen.tenant, seen.document, seen.directive, seen.blocked, seen.disposition)
+        row = self._rows.get(key)
+        if row is None:
+            self._make_room(seen.tenant)
+            row = self._rows[key] = Row(seen.at)
+            self._rows_of[seen.tenant] += 1
+        row.add(seen)
+
+    def rows(self) -> list[tuple[Key, Row]]:
+        """Return the table, the most frequent first."""
+        return sorted(self._rows.items(), key=lambda item: (-item[1].count, item[0]))
+
+    def document(self) -> dict[str, Any]:
+        """Return all of it as plain values, for JSON."""
+        return {
+            "rows": [
+                {
+                    **key._asdict(),
+                    "count": row.count,
+                    "documents": len(row.documents),
+                    "clients": len(row.clients),
+                    "first": row.first,
+                    "last": row.last,
+                }
+                for key, row in self.rows()
+            ],
+            "latest": [seen._asdict() for seen in reversed(self.latest)],
+            "pushed_out": self.pushed_out,
+        }
+
+    def _make_room(self, tenant: str) -> None:
+        if self._rows_of[tenant] >= self._max_rows_of_tenant:
+            self._push_out([item for item in self._rows.items() if item[0].tenant == tenant])
+        elif len(self._rows) >= self._max_rows:
+            largest = max(self._rows_of.values())
+            full = {name for name, count in self._rows_of.items() if count == largest}
+            self._push_out([item for item in self._rows.items() if item[0].tenant in full])
+
+    def _push_out(self, candidates: list[tuple[Key, Row]]) -> None:
+        key, _ = min(candidates, key=lambda item: (item[1].count, item[1].last))
+        del self._rows[key]
+        self._rows_of[key.tenant] -= 1
+        if not self._rows_of[key.tenant]:
+            del self._rows_of[key.tenant]
+        self.pushed_out += 1

@@ -1,0 +1,41 @@
+"""Reports that say nothing about the page: what extensions and their like inject.
+
+An extension's script runs in the page, so the page's policy stops what it loads and the
+browser reports it to us. The lists are short: each entry is a scheme that only a browser's
+own parts have, or a host that a program on the user's machine injects by that name.
+"""
+
+from sidecar.reports.origin import host_of
+from sidecar.reports.parse import Violation
+
+EXTENSION_SCHEMES = frozenset(
+    {
+        "about",  # documents of the browser's own; a frame without a URL inherits our policy
+        "chrome",
+        "chrome-extension",
+        "edge",
+        "moz-extension",
+        "ms-browser-extension",
+        "resource",  # Firefox's own parts
+        "safari-extension",
+        "safari-web-extension",
+        "user-script",  # Firefox and Safari, user scripts
+        "webkit-masked-url",  # Safari hides an extension's URL behind this
+    }
+)
+INJECTING_DOMAINS = (
+    "kaspersky-labs.com",  # Kaspersky's web protection: gc.kis.v2.scr.kaspersky-labs.com
+    "local.adguard.org",  # AdGuard's desktop filter
+)
+
+
+def is_noise(violation: Violation) -> bool:
+    """Tell whether an extension or another program of the user's is behind a report."""
+    return any(
+        where in EXTENSION_SCHEMES or _injected(host_of(where))
+        for where in (violation.blocked, violation.source, violation.document)
+    )
+
+
+def _injected(host: str) -> bool:
+    return any(host == domain or host.endswith(f".{domain}") for domain in INJECTING_DOMAINS)

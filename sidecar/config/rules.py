@@ -32,11 +32,7 @@ def cross_check(config: Config) -> Iterator[Problem]:
 
 def _listeners(config: Config) -> Iterator[Problem]:
     listen = config.listen
-    sockets = {"authz": listen.authz.address, "admin": listen.admin.address}
-    if listen.sds:
-        sockets["sds"] = listen.sds.address
-    if listen.reports:
-        sockets["reports"] = listen.reports.address
+    sockets = {"authz": listen.authz.address, **_other_sockets(config)}
     for name, address in sockets.items():
         port = address.rpartition(":")[2]
         if not address.startswith("unix:") and int(port) > LAST_PORT:
@@ -59,6 +55,13 @@ def _listeners(config: Config) -> Iterator[Problem]:
         )
 
 
+def _other_sockets(config: Config) -> dict[str, str]:
+    """Return the address of every listener but that of Checks."""
+    listen = config.listen
+    named = {"admin": listen.admin, "sds": listen.sds, "reports": listen.reports}
+    return {name: each.address for name, each in named.items() if each is not None}
+
+
 def _workers(config: Config) -> Iterator[Problem]:
     """Hold the endpoints of several workers against the other listeners."""
     listen = config.listen
@@ -79,10 +82,7 @@ def _workers(config: Config) -> Iterator[Problem]:
             return
         if int(endpoints[-1].rpartition(":")[2]) > LAST_PORT:
             yield Problem(("listen", "authz", "workers"), f"need the ports up to {endpoints[-1]}")
-    others = {"admin": listen.admin.address}
-    if listen.sds:
-        others["sds"] = listen.sds.address
-    for name, address in others.items():
+    for name, address in _other_sockets(config).items():
         for number, endpoint in enumerate(endpoints):
             if clashes(endpoint, address):
                 what = f"number {number} would listen on {endpoint}, which is listen.{name}"

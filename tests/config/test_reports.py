@@ -22,6 +22,12 @@ BAD = [
         CONFIG + "headers: {reports: {}}\nlisten: {reports: {address: '127.0.0.1:9102'}}\n",
         "is also that of listen.",
     ),
+    (
+        "a worker's address",
+        CONFIG + "headers: {reports: {}}\nlisten: {reports: {}, authz: {workers: 4}, "
+        "admin: {address: '127.0.0.1:9110'}}\n",
+        "number 3 would listen on 127.0.0.1:9103, which is listen.reports",
+    ),
     ("a path with a comma", GOOD + "{path: '/a,b'}\n", "headers.reports.path: has a comma"),
     ("a path with a semicolon", GOOD + "{path: '/a;b'}\n", "headers.reports.path"),
     ("a profile that is none", GOOD + "{silent: [nope]}\n", "nope is no profile of headers.csp"),

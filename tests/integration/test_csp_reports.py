@@ -112,7 +112,8 @@ def test_the_running_sidecars_table_becomes_a_diff(
     assert "+= https://telemetry.example.com: 3 reports from 3 pages, 1 clients" in diff
     assert "user=7" not in diff
     added = [line for line in diff.splitlines() if line.startswith("+ ")]
-    assert any("connect-src" in line and "telemetry.example.com]" in line for line in added)
+    assert len(added) == 1
+    assert added[0].endswith(" - https://telemetry.example.com")
 
 
 ANSWERS = [
@@ -161,5 +162,5 @@ def test_a_flood_is_answered_and_counted_and_checks_go_on(stack: Stack) -> None:
     assert reached + refused == 1600
     assert reached <= 500 + 100 * (took + 1), "Envoy's bucket lets no more through"
     assert after["204"] - before.get("204", 0) == statuses.count(204)
-    assert statuses.count(204) <= 40 + 2 * (took + 1), "one client's"
+    assert statuses.count(204) <= 500 + 50 * (took + 1), "one client's, as the demo has it"
     assert "septem_ready 1.0" in fetch_text(stack.admin_port, "/metrics")

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench.figures import Spread, alternate
+from bench.figures import Spread, alternate, within
 from bench.harness import WARM_UP_CALLS, Server, expect, load, serving
 from bench.load_tools import find_tool, run_h2load_checks
 from bench.material import (
@@ -46,11 +46,11 @@ class Size(NamedTuple):
     load_seconds: float
     """Of h2load, a variant; 0 leaves it out."""
     budget_seconds: float
-    """A machine so busy that the rounds take longer gets fewer of them, but two."""
+    """Of each group of rounds; a machine that is too busy for it gets fewer, but two."""
 
 
 QUICK = Size(3, 3_000, 200, 600, (1_000,), (), 0, 12)
-FULL = Size(7, 20_000, 2_000, 4_000, (1_000, 100_000), (583, 1_024, 2_048, 4_096, 8_000), 4, 150)
+FULL = Size(7, 20_000, 1_500, 3_000, (1_000, 100_000), (583, 1_024, 2_048, 4_096, 8_000), 4, 100)
 
 Measures = dict[str, Callable[[], float]]
 Row = dict[str, float]
@@ -95,24 +95,17 @@ def kinds(material: Material, servers: dict[str, Server], size: Size) -> dict[st
             measures[f"cold {name}"] = cpu_of_next(server, cold[name], warm)
             measures[f"forged {name}"] = cpu(server, cycled(forged, size.few))
             measures[f"missing {name}"] = cpu(server, [bare] * size.few)
-    before = audited(material.folder, servers["ours-h2"])
-    started = time.monotonic()
-    spreads = alternate(
-        size.runs,
-        measures,
-        lambda done: (
-            done >= 2 and (time.monotonic() - started) / done * (done + 1) > size.budget_seconds
-        ),
-    )
+    ours = servers["ours-h2"]
+    before = ours.asked - audited(material.folder, ours)
+    spreads = alternate(size.runs, measures, within(size.budget_seconds, time.monotonic))
+    unwritten = ours.asked - audited(material.folder, ours) - before
     rounds = spreads["verify"].runs
-    written = audited(material.folder, servers["ours-h2"]) - before
-    asked = rounds * (size.calls + 3 * size.few + size.cold + 5 * WARM_UP_CALLS)
     rows = regroup(spreads)
     return {
         "verify_us": rows.pop("verify")[""],
         **{f"{kind}_us": row for kind, row in rows.items()},
         "rounds": rounds,
-        "audit_lines_share": round(written / asked, 3),
+        "audit_lines_share": round(1 - unwritten / ours.asked, 3),
         "noise": {name: round(each.relative, 3) for name, each in spreads.items()},
     }
 
@@ -146,10 +139,13 @@ def regroup(spreads: dict[str, Spread]) -> dict[str, Row]:
 
 
 def audited(folder: Path, server: Server) -> int:
-    """Count the audit lines a server has written so far."""
-    time.sleep(0.3)
+    """Count the audit lines a server has written, once it writes no more."""
     path = audit_path(folder, server.pid)
-    return path.read_bytes().count(b"\n") if path.exists() else 0
+    counts = [-1, path.read_bytes().count(b"\n") if path.exists() else 0]
+    while counts[-1] != counts[-2] and len(counts) < 20:
+        time.sleep(0.25)
+        counts.append(path.read_bytes().count(b"\n") if path.exists() else 0)
+    return counts[-1]
 
 
 def distinct(material: Material, size: Size) -> Row:
@@ -177,7 +173,9 @@ def distinct(material: Material, size: Size) -> Row:
             load(default, messages, warm_up=())
             calls = rng.choices(messages, k=size.calls)
             measures[f"{most}, default cache"] = cpu(default, calls)
-        for name, each in alternate(min(size.runs, 5), measures).items():
+        for name, each in alternate(
+            min(size.runs, 3), measures, within(size.budget_seconds / 2, time.monotonic)
+        ).items():
             row[name] = round(each.median, 1)
     return row
 
@@ -192,7 +190,9 @@ def token_sizes(material: Material, size: Size) -> dict[str, Row]:
             batches = fresh(material, size.few, first=(number + 2) * 1_000_000, about_bytes=about)
             measures[f"{about} warm"] = cpu(server, [warm] * (size.calls // 2))
             measures[f"{about} cold"] = cpu_of_next(server, batches, warm)
-        return regroup(alternate(min(size.runs, 3), measures))
+        return regroup(
+            alternate(min(size.runs, 3), measures, within(size.budget_seconds / 2, time.monotonic))
+        )
 
 
 def throughput(material: Material, servers: dict[str, Server], size: Size) -> Row:

@@ -47,6 +47,12 @@ def never(_rounds: int) -> bool:
     return False
 
 
+def within(budget_seconds: float, clock: Callable[[], float]) -> Callable[[int], bool]:
+    """Stop before a round that would end after so long; two are always run."""
+    started = clock()
+    return lambda done: done >= 2 and (clock() - started) / done * (done + 1) > budget_seconds
+
+
 def alternate(
     runs: int,
     measures: Mapping[str, Callable[[], float]],

@@ -13,6 +13,7 @@ rest larger than the server's part of it alone. ``client_late_p99_us`` says how 
 client itself was with its sending.
 """
 
+import itertools
 import os
 import statistics
 import subprocess
@@ -44,7 +45,7 @@ class Size(NamedTuple):
 
 
 QUICK = Size(2, 1.5)
-FULL = Size(5, 5.0)
+FULL = Size(4, 4.0)
 
 
 def measure(material: Material, size: Size) -> dict[str, Any]:
@@ -150,11 +151,12 @@ def attack(address: int | str, path: Path) -> None:
 
         def without_end() -> Iterator[bytes]:
             nonlocal answered
-            while True:
-                yield from messages
-                answered += len(messages)
-                counter.seek(0)
-                counter.write(answered.to_bytes(8, "big"))
+            for message in itertools.cycle(messages):
+                yield message
+                answered += 1
+                if answered % IN_FLIGHT == 0:
+                    counter.seek(0)
+                    counter.write(answered.to_bytes(8, "big"))
 
         client.run(without_end())
 

@@ -45,6 +45,8 @@ class Server:
         if not said:
             raise SystemExit(f"the server {variant!r} did not start")
         self.address: int | str = int(said) if said.isdigit() else said
+        self.asked = 0
+        """Calls of ``load`` so far, those of the warm-up too."""
 
     @property
     def pid(self) -> int:
@@ -112,10 +114,11 @@ def load(
     """
     client = GrpcClient(server.address)
     try:
-        client.run(messages[:WARM_UP_CALLS] if warm_up is None else warm_up)
+        server.asked += client.run(messages[:WARM_UP_CALLS] if warm_up is None else warm_up)
         time.sleep(SETTLE_SECONDS / 2)
         cpu, started = server.cpu_seconds(), time.perf_counter()
         calls = client.run(messages, in_flight)
+        server.asked += calls
         seconds = time.perf_counter() - started
         time.sleep(SETTLE_SECONDS)
         return Load(calls, seconds, (server.cpu_seconds() - cpu) / calls * 1e6)

@@ -39,13 +39,21 @@ def run_h2load(
     connections: int = 4,
     in_flight: int = 16,
     body: str | None = None,
+    requests: int | None = None,
 ) -> Rate:
-    """Run h2load's closed loop for so long, after half a second that does not count."""
+    """Run h2load's closed loop: for so long, after half a second that does not count.
+
+    With ``requests``, run so many instead.
+    """
     program = find_tool("h2load")
     if program is None:
         raise SystemExit("h2load is missing: tools/get-load-tools .venv")
-    command = [program, "-t1", f"-c{connections}", f"-m{in_flight}", f"-D{round(seconds)}"]
-    command += ["--warm-up-time=500ms", *(("-d", body) if body else ())]
+    command = [program, "-t1", f"-c{connections}", f"-m{in_flight}"]
+    if requests is None:
+        command += [f"-D{max(1, round(seconds))}", "--warm-up-time=500ms"]
+    else:
+        command += [f"-n{requests}"]
+    command += ("-d", body) if body else ()
     for name, value in headers:
         if not name.startswith(b":"):
             command += ["-H", f"{name.decode()}: {value.decode()}"]

@@ -39,7 +39,7 @@ class Size(NamedTuple):
 
 
 QUICK = Size(1_000, 50, 0)
-FULL = Size(20_000, 400, 120_000)
+FULL = Size(10_000, 400, 90_000)
 
 
 def measure(material: Material, size: Size) -> dict[str, Any]:

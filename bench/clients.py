@@ -14,14 +14,14 @@ from collections.abc import Iterable, Sequence
 import ngh2
 
 from bench.kernel import wake_on_time
-from bench.names import CHECK_PATH
 from bench.pacing import Paced, Schedule, tally
+from sidecar.transport.names import CHECK_METHOD
 
 Headers = tuple[tuple[bytes, bytes], ...]
 CHECK_HEADERS: Headers = (
     (b":method", b"POST"),
     (b":scheme", b"http"),
-    (b":path", CHECK_PATH.encode()),
+    (b":path", CHECK_METHOD.encode()),
     (b":authority", b"sidecar"),
     (b"te", b"trailers"),
     (b"grpc-timeout", b"500m"),

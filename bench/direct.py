@@ -25,15 +25,16 @@ from bench.material import (
     write_messages,
 )
 from bench.servers import audit_path
+from sidecar.tokens.cache import DEFAULT_ENTRIES
 
-NOISY = 0.25
-"""Quartiles further from the median than this share: the table says so."""
+KINDS = ("warm", "single", "cold", "forged", "missing")
 
 
 class Size(NamedTuple):
     """How much is run."""
 
     runs: int
+    kinds: Sequence[str]
     calls: int
     """Warm Checks of a fast engine, a run."""
     few: int
@@ -49,8 +50,10 @@ class Size(NamedTuple):
     """Of each group of rounds; a machine that is too busy for it gets fewer, but two."""
 
 
-QUICK = Size(3, 3_000, 200, 600, (1_000,), (), 0, 12)
-FULL = Size(7, 20_000, 1_500, 3_000, (1_000, 100_000), (583, 1_024, 2_048, 4_096, 8_000), 4, 100)
+QUICK = Size(3, ("warm", "cold", "forged"), 3_000, 200, 600, (1_000,), (), 0, 12)
+FULL = Size(
+    7, KINDS, 20_000, 1_500, 3_000, (1_000, 100_000), (583, 1_024, 2_048, 4_096, 8_000), 4, 100
+)
 
 Measures = dict[str, Callable[[], float]]
 Row = dict[str, float]
@@ -88,13 +91,16 @@ def kinds(material: Material, servers: dict[str, Server], size: Size) -> dict[st
     }
     measures: Measures = {"verify": lambda: verify_microseconds(material, 400)}
     for name, server in servers.items():
-        calls = size.calls if name in {"ours-h2", "floor"} else size.few
-        measures[f"warm {name}"] = cpu(server, [warm] * calls)
-        measures[f"single {name}"] = cpu(server, [warm] * size.few, in_flight=1)
-        if name != "floor":
-            measures[f"cold {name}"] = cpu_of_next(server, cold[name], warm)
-            measures[f"forged {name}"] = cpu(server, cycled(forged, size.few))
-            measures[f"missing {name}"] = cpu(server, [bare] * size.few)
+        is_fast = name in {"ours-h2", "floor"}
+        of_kind = {
+            "warm": cpu(server, [warm] * (size.calls if is_fast else size.few)),
+            "single": cpu(server, [warm] * size.few, in_flight=1),
+        }
+        if name != "floor":  # it can't tell one from another
+            of_kind["cold"] = cpu_of_next(server, cold[name], warm)
+            of_kind["forged"] = cpu(server, cycled(forged, size.few))
+            of_kind["missing"] = cpu(server, [bare] * size.few)
+        measures |= {f"{kind} {name}": of_kind[kind] for kind in size.kinds if kind in of_kind}
     ours = servers["ours-h2"]
     before = ours.asked - audited(material.folder, ours)
     spreads = alternate(size.runs, measures, within(size.budget_seconds, time.monotonic))
@@ -154,30 +160,27 @@ def distinct(material: Material, size: Size) -> Row:
     The largest number is run twice: with a cache that holds them all, and with the cache's
     default size, which may not.
     """
-    row: Row = {}
     most = max(size.distinct)
     path = material.folder / "distinct"
     write_messages(path, (material.request(number) for number in range(most)))
     messages = list(read_messages(path))
     rng = random.Random(7)
-    with (
-        serving("ours-h2", material.folder, "--cache", str(2 * most)) as roomy,
-        serving("ours-h2", material.folder) as default,
-    ):
+    with ExitStack() as stack:
+        start = partial(serving, "ours-h2", material.folder)
+        roomy = stack.enter_context(start("--cache", str(2 * most)))
         load(roomy, messages, warm_up=())
-        measures: Measures = {}
-        for count in (1, *size.distinct):
-            calls = rng.choices(messages[:count], k=size.calls)
-            measures[str(count)] = cpu(roomy, calls)
-        if most > 65_536:
+        measures = {
+            str(count): cpu(roomy, rng.choices(messages[:count], k=size.calls))
+            for count in (1, *size.distinct)
+        }
+        if most > DEFAULT_ENTRIES:
+            default = stack.enter_context(start())
             load(default, messages, warm_up=())
             calls = rng.choices(messages, k=size.calls)
             measures[f"{most}, default cache"] = cpu(default, calls)
-        for name, each in alternate(
-            min(size.runs, 3), measures, within(size.budget_seconds / 2, time.monotonic)
-        ).items():
-            row[name] = round(each.median, 1)
-    return row
+        enough = within(size.budget_seconds / 2, time.monotonic)
+        found = alternate(min(size.runs, 3), measures, enough)
+    return {name: round(each.median, 1) for name, each in found.items()}
 
 
 def token_sizes(material: Material, size: Size) -> dict[str, Row]:

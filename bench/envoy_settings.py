@@ -5,8 +5,8 @@ Usage: python -m bench.envoy_settings [--rounds N] [--json]
 The base is the shipped ``envoy/edge.yaml`` as it is, but in the clear (a connection's TLS is
 the same for all). Behind it are an application and a server that gives the sidecar's answer
 to every Check, so that Envoy does all that it does for a real one. Every change has an Envoy
-of its own; they take turns, and each run is compared with the base's of the same round. The
-base is also run a second time under another name: how far that is from nothing is how far a
+of its own; they take turns, and each run is compared with the base's runs right before and
+after it. The base is also run under another name: how far that is from nothing is how far a
 difference must be to mean something.
 
 Writes bench/envoy_settings.json and the table of envoy/README.md; with --json, prints only.
@@ -31,7 +31,7 @@ from bench.harness import Server, serving
 from bench.kernel import cpu_seconds
 from bench.load_tools import run_h2load
 from bench.material import Material
-from bench.report import ROOT, machine_words, put_section
+from bench.report import ROOT, machine_words, put_section, read_results
 from bench.sections import table
 from bench.through_envoy import request_headers, with_host
 from sidecar.demo.envoyproxy import EdgePorts, edge_config
@@ -39,7 +39,7 @@ from sidecar.demo.process import free_ports
 
 FIGURES, README = ROOT / "bench/envoy_settings.json", ROOT / "envoy/README.md"
 BASE = Change("as shipped", nothing, "")
-REQUESTS = 2_000
+REQUESTS = 1_000
 CONNECTIONS = 4
 _ATTEMPTS = 4
 _BUDGET_SECONDS = 200
@@ -95,18 +95,20 @@ def measure(rounds: int, changes: tuple[Change, ...] = CHANGES) -> dict[str, Any
             one_run(envoy, port, headers)
         enough = within(_BUDGET_SECONDS, time.monotonic)
         for number in range(rounds):
-            for name in list(edges)[:: 1 if number % 2 == 0 else -1]:
-                samples[name].append(one_run(*edges[name], headers))
+            before = one_run(*edges[BASE.name], headers)
+            samples[BASE.name].append(before)
+            for change in changes[:: 1 if number % 2 == 0 else -1]:
+                changed = one_run(*edges[change.name], headers)
+                after = one_run(*edges[BASE.name], headers)
+                samples[BASE.name].append(after)
+                samples[change.name].append(changed - (before + after) / 2)
+                before = after
             if enough(number + 1):
                 break
-    base = samples[BASE.name]
     return {
-        "base_us": round(spread(base).median, 1),
-        "rounds": len(base),
-        "changes": {
-            change.name: row(spread(a - b for a, b in zip(samples[change.name], base, strict=True)))
-            for change in changes
-        },
+        "base_us": round(spread(samples[BASE.name]).median, 1),
+        "rounds": number + 1,
+        "changes": {change.name: row(spread(samples[change.name])) for change in changes},
     }
 
 
@@ -118,23 +120,31 @@ def row(differences: Spread) -> dict[str, float]:
 
 def section(results: dict[str, Any]) -> str:
     """Write the table of envoy/README.md."""
-    base, verdicts = results["base_us"], {change.name: change.verdict for change in CHANGES}
-    rows = [("as shipped", f"{base:g} µs", "", "")]
+    base, counts = results["base_us"], results.get("instructions", {})
+    verdicts = {change.name: change.verdict for change in CHANGES}
+    rows = [(BASE.name, _thousands(counts.get(BASE.name)), "", f"{base:g}", "")]
     for name, each in results["changes"].items():
-        share = f"{each['us'] / base:+.0%}"
-        words = f"{each['us']:+g} µs ({each['low_us']:+g} to {each['high_us']:+g})"
-        rows.append((name, words, share, verdicts.get(name, "")))
+        count = counts.get(name)
+        share = "" if count is None else f"{count / counts[BASE.name] - 1:+.1%}"
+        cpu = f"{each['us']:+.0f} ({each['low_us']:+.0f} to {each['high_us']:+.0f})"
+        rows.append((name, _thousands(count), share, cpu, verdicts.get(name, "")))
     return "\n".join(
         (
             (
-                f"Envoy's CPU for one request through `edge.yaml` in the clear, without the "
-                f"sidecar's own; each change alone, median of {results['rounds']} paired "
-                f"differences with their quartiles. On {machine_words(results)}."
+                "For one request with 20 headers through `edge.yaml` in the clear: the "
+                "instructions of Envoy's own code, one request at a time, counted by Valgrind; "
+                "and Envoy's CPU under load, the kernel's part included, by differences to runs "
+                f"of `edge.yaml` right before and after, median of {results['rounds']} and "
+                f"quartiles. On {machine_words(results)}."
             ),
             "",
-            *table(("Change", "Envoy's CPU", "", "In edge.yaml"), rows),
+            *table(("Change", "Instructions", "", "CPU, µs", "In `edge.yaml`"), rows),
         )
     )
+
+
+def _thousands(count: int | None) -> str:
+    return "" if count is None else f"{count:,}"
 
 
 def main() -> int:
@@ -145,6 +155,8 @@ def main() -> int:
     options = parser.parse_args()
     about = {"date": machine.now(), "machine": machine.describe(), "versions": machine.versions()}
     results = {**about, **measure(options.rounds)}
+    if FIGURES.exists() and (counts := read_results(FIGURES).get("instructions")):
+        results["instructions"] = counts  # of bench.envoy_instructions; they do not age by the day
     text = json.dumps(results, indent=2, ensure_ascii=False) + "\n"
     if options.json:
         sys.stdout.write(text)

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.clients import IN_FLIGHT, GrpcClient
-from bench.kernel import cpu_seconds, rss_mb
+from bench.kernel import cpu_of, cpu_seconds, rss_mb
 from bench.material import is_allowed
 
-SETTLE_SECONDS = 0.06
-"""After the last answer, so that what a server does behind it (audit lines) is counted too."""
+_CALM_SECONDS = 0.03
+_CALM_CPU_SECONDS = 0.000_5
 WARM_UP_CALLS = 200
 
 
@@ -100,6 +100,22 @@ def expect(server: Server, message: bytes, *, allowed: bool) -> None:
         raise SystemExit(f"a Check that should be {'allowed' if allowed else 'denied'} is not")
 
 
+def settled(*pids: int) -> float:
+    """Wait until processes rest, and return their CPU so far.
+
+    What a server does after its last answer (counts, audit lines) is counted that way too.
+    """
+    before, calm = cpu_of(pids), 0
+    for _ in range(100):
+        time.sleep(_CALM_SECONDS)
+        now = cpu_of(pids)
+        calm = calm + 1 if now - before < _CALM_CPU_SECONDS else 0
+        before = now
+        if calm == 2:
+            break
+    return before
+
+
 def load(
     server: Server,
     messages: Sequence[bytes],
@@ -115,12 +131,10 @@ def load(
     client = GrpcClient(server.address)
     try:
         server.asked += client.run(messages[:WARM_UP_CALLS] if warm_up is None else warm_up)
-        time.sleep(SETTLE_SECONDS / 2)
-        cpu, started = server.cpu_seconds(), time.perf_counter()
+        cpu, started = settled(server.pid), time.perf_counter()
         calls = client.run(messages, in_flight)
         server.asked += calls
         seconds = time.perf_counter() - started
-        time.sleep(SETTLE_SECONDS)
-        return Load(calls, seconds, (server.cpu_seconds() - cpu) / calls * 1e6)
+        return Load(calls, seconds, (settled(server.pid) - cpu) / calls * 1e6)
     finally:
         client.close()

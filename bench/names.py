@@ -1,5 +1,3 @@
-"""Names that clients and servers of the bench share; importing this costs a server nothing."""
+"""Names that tokens and servers of the bench share; importing this costs a server nothing."""
 
 ISSUER, AUDIENCE = "https://iam.septemcore.com", "https://api.septemcore.com"
-CHECK_SERVICE = "envoy.service.auth.v3.Authorization"
-CHECK_PATH = f"/{CHECK_SERVICE}/Check"

@@ -172,7 +172,7 @@ def _draw_bar(bar: Bar, top: float, scale: float) -> list[svg.Element]:
 
 def _draw_legend(legend: Sequence[tuple[str, str]], baseline: int) -> list[svg.Element]:
     elements: list[svg.Element] = []
-    left = _LABELS + 90
+    left = _LABELS + 160
     for kind, words in legend:
         elements += [
             svg.Rect(x=left, y=baseline - 10, width=11, height=11, class_=[kind]),

@@ -105,8 +105,10 @@ def machine_words(results: Results) -> str:
 
 def picture(results: Results) -> str:
     """Draw the picture."""
-    footer = f"Medians of alternating runs; {machine_words(results)}"
-    return draw(panels_of(results), footer)
+    machine = results["machine"]
+    where = f"{machine['cores']} cores of {machine['cpu']}, Python {results['versions']['python']}"
+    when = f"{results['date'][:10]}{_busy(machine)}"
+    return draw(panels_of(results), f"Medians of alternating runs. {where}, {when}.")
 
 
 def put_section(text: str, section: str) -> str:
@@ -135,7 +137,7 @@ def read_results(path: Path = RESULTS) -> Results:
 
 def _busy(machine: dict[str, Any]) -> str:
     load = machine["load_before"]
-    return "" if load < 0.5 else f" (busy with other work: load {load:g} before the run)"
+    return "" if load < 0.5 else f" (busy: load {load:g} before the run)"
 
 
 if __name__ == "__main__":

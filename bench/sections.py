@@ -16,6 +16,13 @@ KINDS = {
     "forged_us": "denied: forged signature",
     "missing_us": "denied: no token",
 }
+KEPT = (
+    ("rss_idle_mb", "whole sidecar, one worker, idle", "MB"),
+    ("rss_worker_mb", "each further Check worker", "MB"),
+    ("bytes_per_token", "a remembered token, by the allocator", "bytes"),
+    ("rss_bytes_per_token", "a remembered token, by the kernel", "bytes"),
+    ("rss_bytes_per_connection", "a connection", "bytes"),
+)
 NOISY = 0.15
 Cells = Sequence[object]
 
@@ -45,6 +52,7 @@ def direct_page(results: dict[str, Any]) -> list[str]:
             [
                 (words, *[direct[kind].get(variant) for variant in NAMES])
                 for kind, words in KINDS.items()
+                if kind in direct
             ],
         ),
         *noise_line(direct["noise"]),
@@ -124,6 +132,10 @@ def envoy_page(envoy: dict[str, Any]) -> list[str]:
                 rate.get("wrk_per_second"),
             )
         )
+    failed = {
+        name: sum(value for key, value in rate.items() if key.endswith("_failed"))
+        for name, rate in throughput.items()
+    }
     latency = envoy["latency"]
     lateness = max(row["client_late_p99_us"] for row in latency.values() if isinstance(row, dict))
     return [
@@ -151,6 +163,15 @@ def envoy_page(envoy: dict[str, Any]) -> list[str]:
             rows,
         ),
         *noise_line(envoy["noise"]),
+        *(
+            line
+            for name, count in failed.items()
+            if count
+            for line in (
+                "",
+                f"At full load {count:,} requests of {name} were not answered with 200.",
+            )
+        ),
     ]
 
 
@@ -193,13 +214,7 @@ def memory_page(memory: dict[str, Any]) -> list[str]:
         "",
         *table(
             ("What", "Resident"),
-            [
-                ("whole sidecar, one worker, idle", f"{memory['rss_idle_mb']} MB"),
-                ("each further Check worker", f"{memory['rss_worker_mb']} MB"),
-                ("a remembered token, by the allocator", f"{memory['bytes_per_token']} bytes"),
-                ("a remembered token, by the kernel", f"{memory['rss_bytes_per_token']} bytes"),
-                ("a connection", f"{memory['rss_bytes_per_connection']} bytes"),
-            ],
+            [(words, f"{memory[key]:,} {unit}") for key, words, unit in KEPT if key in memory],
         ),
     ]
     if churn := memory.get("churn"):

@@ -11,18 +11,17 @@ port of loopback, or PATH.
 
 import asyncio
 import os
-import random
 import sys
 from collections.abc import Awaitable, Callable
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import uvloop
 
-from bench.names import AUDIENCE, CHECK_PATH, CHECK_SERVICE, ISSUER
+from bench.names import AUDIENCE, ISSUER
 from sidecar.clock import elapsed_ns, monotonic_seconds, wall_seconds
 from sidecar.transport.h2 import H2Server
+from sidecar.transport.names import CHECK_METHOD, CHECK_SERVICE
 from sidecar.transport.unary import Limits
 
 CONFIG = f"""\
@@ -35,37 +34,38 @@ routes:
 """
 
 
-def service(
-    folder: Path, *, cache_entries: int | None = None, now: Callable[[], float] = wall_seconds
-) -> Any:
+def service(folder: Path, *, cache: Any = None, now: Callable[[], float] = wall_seconds) -> Any:
     """Put the sidecar's Check together as the runtime does, keys apart.
 
-    The cache has the size that the configuration gives it where nothing is said. ``now`` is
+    ``cache`` is one of the size that the configuration gives it if nothing is said. ``now`` is
     the wall clock unless somebody needs an hour to pass at once.
     """
     from sidecar.audit import AuditLog, FileSink
     from sidecar.authz.policy import build_snapshot
     from sidecar.authz.service import CheckService
     from sidecar.config import parse_config
+    from sidecar.decision_ids import DecisionIds
     from sidecar.keys.keyring import KeyRing
     from sidecar.keys.sources import parse_keys
-    from sidecar.metrics import Metrics
-    from sidecar.numbers import observe_decision
+    from sidecar.ledger import Ledger
+    from sidecar.tally import Tally
     from sidecar.tokens.cache import TokenCache
     from sidecar.transport.lane import SlowLane
 
     keys = parse_keys((folder / "public.pem").read_text(), ISSUER)
     config = parse_config(CONFIG, "bench")
     audit = AuditLog(FileSink(audit_path(folder, os.getpid())), queue_lines=16_384, on_error=report)
+    loop = asyncio.get_running_loop()
+    ids = DecisionIds()
     return CheckService(
         build_snapshot(config, KeyRing(keys)),
         now=now,
         elapsed_ns=elapsed_ns,
-        new_id=lambda: f"{random.getrandbits(80):020x}",
-        observe=partial(observe_decision, Metrics(), audit),
+        new_id=ids.text,
+        observer=Ledger(Tally(), audit, ids, loop.call_later),
         on_fault=report,
-        cache=TokenCache(config.tokens.cache_entries if cache_entries is None else cache_entries),
-        lane=SlowLane(asyncio.get_running_loop()),
+        cache=TokenCache(config.tokens.cache_entries) if cache is None else cache,
+        lane=SlowLane(loop),
     )
 
 
@@ -73,7 +73,7 @@ async def fast(handle: Callable[[bytes], Any], address: str) -> str:
     """Serve ``handle`` on the fast engine."""
     server = H2Server(
         address,
-        {CHECK_PATH: handle},
+        {CHECK_METHOD: handle},
         limits=Limits(),
         clock=monotonic_seconds,
         on_fault=report,
@@ -189,13 +189,20 @@ class Options(NamedTuple):
         return cls(variant, Path(folder), None if cache is None else int(cache), unix, names)
 
 
+def cache_of(options: Options) -> Any:
+    """Make the cache that was asked for, if one was."""
+    from sidecar.tokens.cache import TokenCache
+
+    return None if options.cache is None else TokenCache(options.cache)
+
+
 async def start(options: Options) -> str:
     """Start the variant and return where it listens."""
     folder = options.folder
     address = f"unix:{options.unix}" if options.unix else "127.0.0.1:0"
     starts: dict[str, Callable[[], Awaitable[str]]] = {
-        "ours-h2": lambda: fast(service(folder, cache_entries=options.cache).handle, address),
-        "ours-grpcio": lambda: grpcio(service(folder, cache_entries=options.cache).handle, address),
+        "ours-h2": lambda: fast(service(folder, cache=cache_of(options)).handle, address),
+        "ours-grpcio": lambda: grpcio(service(folder, cache=cache_of(options)).handle, address),
         "floor": lambda: fast(constant((folder / "answer").read_bytes()), address),
         "naive": lambda: naive(folder, address),
         "sds": lambda: sds(options.names, address),

@@ -14,12 +14,11 @@ from bench.material import (
     verify_microseconds,
     write_messages,
 )
-from bench.names import AUDIENCE, CHECK_SERVICE, ISSUER
+from bench.names import AUDIENCE, ISSUER
 from sidecar.keys.keyring import KeyRing, VerificationKey
 from sidecar.pb import ext_authz_pb2 as pb
 from sidecar.tokens.claims import ClaimsPolicy
 from sidecar.tokens.verifier import TokenPolicy, verify_token
-from sidecar.transport import aio
 
 NOW = 1_700_000_000.0
 
@@ -77,7 +76,3 @@ def test_an_answer_is_told_from_a_denial() -> None:
 
 def test_a_verification_takes_some_time(material: Material) -> None:
     assert 5 < verify_microseconds(material, 20) < 50_000
-
-
-def test_the_servers_know_the_service_by_its_name() -> None:
-    assert CHECK_SERVICE == aio.CHECK_SERVICE

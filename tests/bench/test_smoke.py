@@ -19,7 +19,7 @@ from bench.targets import CHECK_TARGETS, ENVOY_TARGETS
 from sidecar.demo.envoyproxy import shipped_config
 
 pytestmark = pytest.mark.real
-TINY_DIRECT = direct.Size(1, 300, 40, 40, (50,), (), 0, 60)
+TINY_DIRECT = direct.Size(1, direct.KINDS, 300, 40, 40, (50,), (), 0, 60)
 
 
 @pytest.fixture

@@ -12,7 +12,9 @@ from sidecar.demo.openbao import SIDECAR_POLICY
 from sidecar.reasons import ANSWERS, Reason
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = [ROOT / "README.md", ROOT / "envoy/README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+BENCH = [ROOT / "bench/README.md", ROOT / "bench/RESULTS.md"]
+PAGES = [ROOT / "README.md", ROOT / "envoy/README.md", *BENCH]
+DOCUMENTS = [*PAGES, *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def settings_of(kind: Any) -> set[str]:
@@ -54,7 +56,7 @@ def test_links_lead_somewhere(path: Path) -> None:
 
 def test_every_metric_is_documented() -> None:
     page = (ROOT / "docs/operations.md").read_text()
-    sources = [ROOT / f"sidecar/{name}.py" for name in ("metrics", "numbers", "runtime")]
+    sources = sorted((ROOT / "sidecar").rglob("*.py"))
     names = set(re.findall(r'"(septem_\w+)"', "".join(p.read_text() for p in sources)))
     assert {name for name in names if name not in page} <= {
         "septem_build",

@@ -108,8 +108,9 @@ class Visit:
 
 
 Passage = tuple[Visit, Template, Remembered | None, AttributeContext, float, int]
-"""A Check that was allowed the short way: the target, the answer, the token if one came, the
-request's attributes, when (Unix seconds), and how long it took (nanoseconds)."""
+"""A Check that was allowed on plain grounds: the target, the answer, the token if one came, the
+request's attributes, when (Unix seconds), and how long it took (nanoseconds). A plain ground
+is a token in the one header, or that none is needed."""
 
 
 class Standing(NamedTuple):

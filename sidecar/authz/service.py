@@ -52,13 +52,10 @@ class Observer(Protocol):
     """Told of every Check; ``sidecar.ledger`` is. Both must return at once."""
 
     def decided(self, outcome: Outcome) -> None:
-        """Take note of a Check that went the long way."""
+        """Take note of a Check that was refused, or allowed on other than plain grounds."""
 
     def passed(self, passage: Passage) -> None:
-        """Take note of a Check that was allowed the short way.
-
-        Its template is what an outcome that was told before came to.
-        """
+        """Take note of a Check that was allowed on plain grounds, as nearly all are."""
 
 
 class Lane(Protocol):
@@ -130,7 +127,7 @@ class CheckService:
         try:
             attributes = parse_request(raw)
         except Denied as denied:
-            return self._conclude(Decision(denied.reason, denied.detail), None, started_ns)
+            return self._deny(Decision(denied.reason, denied.detail), None, started_ns)
         memory = self._memory
         http = attributes.request.http
         visit = memory.visits.get((http.method, http.host, http.path.partition(b"?")[0]))
@@ -200,47 +197,61 @@ class CheckService:
         view: RequestView | None = None
         try:
             view = view_of(attributes)
-            decision = decide(view, self.snapshot, self._now(), self._memory, may_verify)
+            now = self._now()
+            decision = decide(view, self.snapshot, now, self._memory, may_verify)
+            if decision.allowed:
+                return self._allow(decision, view, attributes, now, started_ns)
         except NotNow:
             raise
         except Exception as exc:  # noqa: BLE001 - the service's edge: whatever it was, the answer is no
             self._on_fault(exc)
             decision = Decision(Reason.INTERNAL_FAULT, type(exc).__name__)
-        return self._conclude(decision, view, started_ns)
+        return self._deny(decision, view, started_ns)
 
-    def _conclude(self, decision: Decision, view: RequestView | None, started_ns: int) -> bytes:
-        """Encode an answer, and tell the observer."""
-        decision_id = self._new_id()
-        try:
-            answer = (
-                self._encode_allowed(decision)
-                if decision.allowed
-                else encode_denied(decision, self.snapshot, decision_id, self._denied)
-            )
-        except Exception as exc:  # noqa: BLE001 - as above
-            self._on_fault(exc)
-            decision = Decision(Reason.INTERNAL_FAULT, type(exc).__name__)
-            answer = encode_denied(decision, self.snapshot, decision_id, self._denied)
-        latency_ns = self._elapsed_ns() - started_ns
-        self._observer.decided(
-            Outcome(decision, view, decision_id, self._now(), latency_ns, self.snapshot.key_state)
-        )
-        return answer
-
-    def _encode_allowed(self, decision: Decision) -> bytes:
+    def _allow(
+        self,
+        decision: Decision,
+        view: RequestView,
+        attributes: AttributeContext,
+        now: float,
+        started_ns: int,
+    ) -> bytes:
         """Encode, and remember what makes the short way possible the next time."""
         visit, remembered, token = decision.visit, decision.remembered, decision.token
         if visit is None or not visit.place.plain or decision.outcome not in _PLAIN_GRANTS:
-            return encode_allowed(decision, self.snapshot, self._allowed)
+            answer = encode_allowed(decision, self.snapshot, self._allowed)
+            self._tell(decision, view, self._new_id(), now, started_ns)
+            return answer
+        memory = self._memory
         standing, own = NO_TOKEN, NO_RUNS
         if token is not None:
             own = own_runs(token.claims)
-            standing = self._memory.standing_of(token.claims, own)
+            standing = memory.standing_of(token.claims, own)
             if remembered is not None:
                 remembered.runs, remembered.standing = own, standing
-                remembered.epoch = self._memory.epoch
+                remembered.epoch = memory.epoch
         template = visit.place.answers.get(standing)
         if template is None:
             template = make_template(decision, self.snapshot, own, self._allowed)
-            self._memory.remember_template(visit.place, standing, template)
+            memory.remember_template(visit.place, standing, template)
+        latency_ns = self._elapsed_ns() - started_ns
+        self._observer.passed((visit, template, remembered, attributes, now, latency_ns))
         return template.fill(own)
+
+    def _deny(self, decision: Decision, view: RequestView | None, started_ns: int) -> bytes:
+        decision_id = self._new_id()
+        answer = encode_denied(decision, self.snapshot, decision_id, self._denied)
+        self._tell(decision, view, decision_id, self._now(), started_ns)
+        return answer
+
+    def _tell(
+        self,
+        decision: Decision,
+        view: RequestView | None,
+        decision_id: str,
+        now: float,
+        started_ns: int,
+    ) -> None:
+        latency_ns = self._elapsed_ns() - started_ns
+        key_state = self.snapshot.key_state
+        self._observer.decided(Outcome(decision, view, decision_id, now, latency_ns, key_state))

@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
@@ -33,6 +34,7 @@ from bench.material import Material
 from bench.report import put_section
 from bench.through_envoy import request_headers
 from sidecar.demo.process import fetch_status
+from sidecar.pb import ext_authz_pb2 as pb
 
 REQUESTS = 100
 WARM_UP = 30
@@ -103,25 +105,58 @@ def read_total(path: Path) -> int:
     return int(found[1])
 
 
-def counted(changes: tuple[Change, ...]) -> dict[str, int]:
-    """Count every change, and the base."""
-    counts: dict[str, int] = {}
+def answers(whole: bytes) -> dict[str, bytes]:
+    """Take parts away from the sidecar's answer: what is left shows what they cost Envoy."""
+    taken: dict[str, Callable[[pb.CheckResponse], None]] = {
+        "request headers": lambda answer: answer.ok_response.ClearField("headers"),
+        "removals": lambda answer: answer.ok_response.ClearField("headers_to_remove"),
+        "response headers": lambda answer: answer.ok_response.ClearField("response_headers_to_add"),
+        "metadata": lambda answer: answer.ClearField("dynamic_metadata"),
+    }
+    made = {}
+    for name, take in taken.items():
+        answer = pb.CheckResponse.FromString(whole)
+        take(answer)
+        made[f"without {name}"] = answer.SerializeToString()
+    bare = pb.CheckResponse.FromString(whole)
+    for take in taken.values():
+        take(bare)
+    return {**made, "with none of these": bare.SerializeToString()}
+
+
+def counted(changes: tuple[Change, ...], *, with_answers: bool) -> dict[str, dict[str, int]]:
+    """Count the base, every change, and every answer with a part taken away."""
+    counts: dict[str, dict[str, int]] = {"instructions": {}, "answers": {}}
     with tempfile.TemporaryDirectory(prefix="septem-bench-") as path, ExitStack() as stack:
         folder = Path(path)
         material = Material(folder)
-        (folder / "answer").write_bytes(constant_answer(material))
+        whole = constant_answer(material)
         socket = str(folder / "floor.sock")
-        floor: Server = stack.enter_context(serving("floor", folder))
-        stack.enter_context(serving("floor", folder, "--unix", socket))
+        floor = answering(stack, folder / "whole", whole)
+        stack.enter_context(serving("floor", folder / "whole", "--unix", socket))
         upstream, application = plain_edge([])
         stack.enter_context(running_envoy(upstream, folder))
         headers = request_headers(material)
-        for change in (BASE, *changes):
-            config, port = edge_of(change, application, floor, socket)
+
+        def count(kind: str, name: str, change: Change, server: Server) -> None:
+            config, port = edge_of(change, application, server, socket)
             with tempfile.TemporaryDirectory(dir=folder) as own:
-                counts[change.name] = round(instructions(config, port, Path(own), headers))
-            print(f"{counts[change.name]:>10,}  {change.name}", file=sys.stderr, flush=True)
+                found = round(instructions(config, port, Path(own), headers))
+            counts[kind][name] = found
+            print(f"{found:>10,}  {name}", file=sys.stderr, flush=True)
+
+        for change in (BASE, *changes):
+            count("instructions", change.name, change, floor)
+        for name, answer in answers(whole).items() if with_answers else ():
+            count("answers", name, BASE, answering(stack, folder / name, answer))
     return counts
+
+
+def answering(stack: ExitStack, folder: Path, answer: bytes) -> Server:
+    """Run a server that always answers this."""
+    folder.mkdir()
+    (folder / "answer").write_bytes(answer)
+    return stack.enter_context(serving("floor", folder))
 
 
 def main() -> int:
@@ -132,11 +167,12 @@ def main() -> int:
     if shutil.which("valgrind") is None:
         raise SystemExit("valgrind is missing: apt-get install valgrind")
     if options.only:
-        counted(tuple(change for change in CHANGES if options.only in change.name))
+        chosen = tuple(change for change in CHANGES if options.only in change.name)
+        counted(chosen, with_answers=False)
         return 0
     changes = tuple(change for change in CHANGES if change.concurrency == 1)
     results = json.loads(FIGURES.read_text(encoding="utf-8"))
-    results["instructions"] = counted(changes)
+    results |= counted(changes, with_answers=True)
     FIGURES.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     README.write_text(
         put_section(README.read_text(encoding="utf-8"), section(results)), encoding="utf-8"

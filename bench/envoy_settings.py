@@ -139,8 +139,18 @@ def section(results: dict[str, Any]) -> str:
             ),
             "",
             *table(("Change", "Instructions", "", "CPU, µs", "In `edge.yaml`"), rows),
+            *_answers(counts, results.get("answers", {})),
         )
     )
+
+
+def _answers(counts: dict[str, int], answers: dict[str, int]) -> list[str]:
+    if not answers:
+        return []
+    whole = counts[BASE.name]
+    rows = [(name, f"{count:,}", f"{count / whole - 1:+.1%}") for name, count in answers.items()]
+    words = "What Envoy does with the sidecar's answer, by taking parts of it away:"
+    return ["", words, "", *table(("Answer", "Instructions", ""), rows)]
 
 
 def _thousands(count: int | None) -> str:
@@ -155,8 +165,9 @@ def main() -> int:
     options = parser.parse_args()
     about = {"date": machine.now(), "machine": machine.describe(), "versions": machine.versions()}
     results = {**about, **measure(options.rounds)}
-    if FIGURES.exists() and (counts := read_results(FIGURES).get("instructions")):
-        results["instructions"] = counts  # of bench.envoy_instructions; they do not age by the day
+    if FIGURES.exists():  # what bench.envoy_instructions counted does not age by the day
+        before = read_results(FIGURES)
+        results |= {kind: before[kind] for kind in ("instructions", "answers") if kind in before}
     text = json.dumps(results, indent=2, ensure_ascii=False) + "\n"
     if options.json:
         sys.stdout.write(text)

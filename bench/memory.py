@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 import tracemalloc
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,10 +21,17 @@ import uvloop
 from bench.clients import GrpcClient
 from bench.harness import load, serving
 from bench.kernel import rss_mb
-from bench.material import Material, is_allowed, read_messages, write_messages
+from bench.material import (
+    Material,
+    check_request,
+    is_allowed,
+    read_messages,
+    write_messages,
+)
+from sidecar.demo.process import listens
 
-WORKER = "ours-h2"
-"""What a further Check worker is: a process with the fast engine and no Vault, no SDS."""
+STAND_IN = "ours-h2"
+"""Where the sidecar has no workers: a process with the fast engine, no Vault and no SDS."""
 HOUR_SECONDS = 3_600
 _MARKS = 12
 """Marks of the hour: every five minutes of it."""
@@ -68,10 +75,43 @@ def rss_idle() -> float:
 
 
 def rss_worker(material: Material) -> float:
-    """Resident memory of a further Check worker that has answered one Check."""
-    with serving(WORKER, material.folder) as server:
+    """Resident memory of a further Check worker that has answered a Check."""
+    from sidecar.config.model import AuthzListen
+
+    if "workers" in AuthzListen.__struct_fields__:
+        return rss_of_two_workers()
+    with serving(STAND_IN, material.folder) as server:
         server.answer(material.request(0))
         return round(server.rss_mb(), 1)
+
+
+def rss_of_two_workers() -> float:
+    """Resident memory of the larger of two workers of a whole sidecar."""
+    from sidecar.demo.stack import Stack
+
+    ports = two_in_a_row()
+
+    class TwoWorkers(Stack):
+        def _sidecar_config(self) -> Mapping[str, Any]:
+            config = dict(super()._sidecar_config())
+            authz = {"address": f"127.0.0.1:{ports[0]}", "workers": 2}
+            return {**config, "listen": {**config["listen"], "authz": authz}}
+
+    with TwoWorkers() as stack:
+        for port in ports:
+            with closing(GrpcClient(port)) as client:
+                client.ask(check_request(None))
+        pid = stack.sidecar.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return round(max(rss_mb(int(child)) for child in children), 1)
+
+
+def two_in_a_row() -> tuple[int, int]:
+    """Return two free ports, one after the other."""
+    for first in range(21_000, 32_000, 2):
+        if not listens(first) and not listens(first + 1):
+            return first, first + 1
+    raise SystemExit("no two free ports in a row")
 
 
 def bytes_per_token(material: Material) -> int:

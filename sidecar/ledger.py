@@ -21,10 +21,12 @@ from sidecar.audit.entry import (
     tenant_fragment,
     token_fragment,
 )
+from sidecar.authz.decision import Decision
 from sidecar.authz.memory import Passage, Template
+from sidecar.authz.preflight import NO_CONTENT
 from sidecar.authz.service import Outcome
 from sidecar.decision_ids import DecisionIds
-from sidecar.reasons import ANSWERS, Reason
+from sidecar.reasons import ANSWERS, Grant, Reason
 from sidecar.tally import Tally
 from sidecar.tokens.cache import Remembered, digest_text
 
@@ -192,7 +194,7 @@ def entry_of(outcome: Outcome) -> AuditEntry:
         decision_id=outcome.decision_id,
         outcome="allow" if decision.allowed else "deny",
         reason=decision.outcome,
-        status=200 if decision.allowed else ANSWERS[Reason(decision.outcome)].status,
+        status=_status(decision),
         route=decision.route,
         latency_us=outcome.latency_ns // 1000,
         method=decision.method,
@@ -210,3 +212,10 @@ def entry_of(outcome: Outcome) -> AuditEntry:
         shadow_reason=decision.shadowed or "",
         warnings=decision.warnings,
     )
+
+
+def _status(decision: Decision) -> int:
+    """Return what the client is told; 200 where that is the application's to say."""
+    if decision.outcome is Grant.PREFLIGHT:
+        return NO_CONTENT
+    return 200 if decision.allowed else ANSWERS[Reason(decision.outcome)].status

@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol
 from sidecar.authz.decision import Decision, RequestView, Snapshot
 from sidecar.authz.memory import NO_RUNS, NO_TOKEN, CheckMemory, Passage, Runs
 from sidecar.authz.pipeline import NotNow, decide
+from sidecar.authz.preflight import encode_preflight
 from sidecar.authz.wire import (
     DenialKey,
     SharedKey,
@@ -27,6 +28,7 @@ from sidecar.authz.wire import (
 )
 from sidecar.clock import Now
 from sidecar.errors import Denied
+from sidecar.headers.nonce import NoncePool
 from sidecar.pb.ext_authz_pb2 import AttributeContext
 from sidecar.reasons import Grant, Reason
 from sidecar.tokens.cache import Remembered, TokenCache
@@ -83,6 +85,7 @@ class CheckService:
         "_lane",
         "_memory",
         "_new_id",
+        "_new_nonce",
         "_now",
         "_observer",
         "_on_fault",
@@ -101,6 +104,7 @@ class CheckService:
         on_fault: Callable[[Exception], None],
         cache: TokenCache | None = None,
         lane: Lane | None = None,
+        new_nonce: Callable[[], bytes] | None = None,
     ) -> None:
         self.snapshot = snapshot
         self._under = snapshot
@@ -112,6 +116,7 @@ class CheckService:
         self._now = now
         self._elapsed_ns = elapsed_ns
         self._new_id = new_id
+        self._new_nonce = NoncePool().take if new_nonce is None else new_nonce
         self._observer = observer
         self._on_fault = on_fault
 
@@ -152,7 +157,9 @@ class CheckService:
                 return self._go_long_way(attributes, started_ns)
             standing, own = remembered.standing, remembered.runs
             memory.tokens.hits += 1
-        template = place.answers.get(standing)
+        template = place.answers.get(
+            (standing, http.headers.get("origin", b"")) if place.reads_origin else standing
+        )
         if template is None:
             return self._go_long_way(attributes, started_ns)
         latency_ns = self._elapsed_ns() - started_ns
@@ -217,9 +224,13 @@ class CheckService:
         started_ns: int,
     ) -> bytes:
         """Encode, and remember what makes the short way possible the next time."""
+        if decision.outcome is Grant.PREFLIGHT:
+            answer = encode_preflight(decision, self.snapshot, self._denied)
+            self._tell(decision, view, self._new_id(), now, started_ns)
+            return answer
         visit, remembered, token = decision.visit, decision.remembered, decision.token
         if visit is None or not visit.place.plain or decision.outcome not in _PLAIN_GRANTS:
-            answer = encode_allowed(decision, self.snapshot, self._allowed)
+            answer = encode_allowed(decision, self.snapshot, self._allowed, self._new_nonce)
             self._tell(decision, view, self._new_id(), now, started_ns)
             return answer
         memory = self._memory
@@ -230,10 +241,12 @@ class CheckService:
             if remembered is not None:
                 remembered.runs, remembered.standing = own, standing
                 remembered.epoch = memory.epoch
-        template = visit.place.answers.get(standing)
+        place = visit.place
+        key = (standing, decision.origin.encode()) if place.reads_origin else standing
+        template = place.answers.get(key)
         if template is None:
-            template = make_template(decision, self.snapshot, own, self._allowed)
-            memory.remember_template(visit.place, standing, template)
+            template = make_template(decision, self.snapshot, own, self._allowed, self._new_nonce)
+            memory.remember_template(place, key, template)
         latency_ns = self._elapsed_ns() - started_ns
         self._observer.passed((visit, template, remembered, attributes, now, latency_ns))
         return template.fill(own)

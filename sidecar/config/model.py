@@ -7,15 +7,13 @@ Vault. ``docs/configuration.md`` and ``config.example.yaml`` say the same for pe
 
 from typing import Annotated, Literal
 
-import msgspec
 from msgspec import Meta, field
 
-HSTS = "max-age=31536000; includeSubDomains; preload"
+from sidecar.config.base import Label, Method, Settings, Text
+from sidecar.config.headers import CorsPolicy, CspDirectives, CspProfile, Headers
 
-Text = Annotated[str, Meta(min_length=1, max_length=2048)]
-Label = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
-HeaderName = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
-HeaderValue = Annotated[str, Meta(pattern=r"^[\x20-\x7e]{1,4096}$")]
+__all__ = ["CorsPolicy", "CspDirectives", "CspProfile", "Headers", "Settings"]
+
 Address = Annotated[
     str, Meta(pattern=r"^(unix:/.+|\[[0-9a-fA-F:.]+\]:[0-9]{1,5}|[A-Za-z0-9.-]+:[0-9]{1,5})$")
 ]
@@ -28,11 +26,16 @@ HostPattern = Annotated[
     str,
     Meta(pattern=r"^(\*|(\*\.)?[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*)$"),
 ]
+DomainName = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$", max_length=253
+    ),
+]
 _SEGMENT = r"(?!\.{1,2}(?:/|$))(?:[A-Za-z0-9._~!$&'()*+,=:@-]|%[89A-F][0-9A-F])+"
 CanonicalPath = Annotated[
     str, Meta(pattern=rf"^/(?:{_SEGMENT}(?:/{_SEGMENT})*/?)?$", max_length=2048)
 ]
-Method = Annotated[str, Meta(pattern=r"^[A-Z]{1,16}$")]
 TokenPlace = Annotated[
     str, Meta(pattern=r"^(header|websocket|cookie:[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64})$")
 ]
@@ -43,16 +46,17 @@ ClientName = Annotated[
 Seconds = Annotated[float, Meta(gt=0, le=31_536_000)]
 
 
-class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The base of every section: frozen, and an unknown key is an error."""
-
-
 class AuthzListen(Settings, frozen=True):
-    """Where Envoy asks its Checks."""
+    """Where Envoy asks its Checks.
+
+    One worker is this very process. Several are processes of their own, each with an
+    address of its own (``sidecar.config.endpoints``).
+    """
 
     address: Address = "127.0.0.1:9100"
     max_message_bytes: Annotated[int, Meta(ge=4096, le=67_108_864)] = 4_194_304
     engine: Literal["h2", "grpcio"] = "h2"
+    workers: Annotated[int, Meta(ge=1, le=64)] = 1
 
 
 class SdsListen(Settings, frozen=True):
@@ -230,6 +234,8 @@ class Route(Settings, frozen=True):
     path: CanonicalPath | None = None
     path_prefix: CanonicalPath | None = None
     csp: Label = "shell"
+    nonce: Literal["off", "no-store"] = "off"
+    cors: Label | None = None
     tenant: Uuid | None = None
     roles: Annotated[tuple[Text, ...], Meta(max_length=64)] = ()
     scopes: Annotated[tuple[Text, ...], Meta(max_length=64)] = ()
@@ -239,44 +245,15 @@ class Route(Settings, frozen=True):
 
 
 class Tenant(Settings, frozen=True):
-    """A tenant's own domain, for policies that name it."""
+    """A tenant's own domain, for policies that name it, and what is its own in them.
+
+    ``csp`` holds, by profile, the directives that stand in place of the profile's on this
+    tenant's pages: narrower, or with additions where the profile allows them.
+    """
 
     tenant_id: Uuid
-    domain: HostPattern
-
-
-CspDirectives = dict[
-    Annotated[str, Meta(pattern=r"^[a-z][a-z-]{0,40}$")],
-    Annotated[
-        tuple[Annotated[str, Meta(pattern=r"^[\x21-\x2b\x2d-\x3a\x3c-\x7e]{1,512}$")], ...],
-        Meta(max_length=64),
-    ],
-]
-
-SHELL_CSP: CspDirectives = {
-    "default-src": ("'self'",),
-    "script-src": ("'self'", "cdn.septemcore.com"),
-    "connect-src": ("'self'", "api.septemcore.com", "{tenant_domain}"),
-    "object-src": ("'none'",),
-    "base-uri": ("'none'",),
-    "form-action": ("'self'",),
-    "frame-ancestors": ("'none'",),
-}
-API_CSP: CspDirectives = {"default-src": ("'none'",), "frame-ancestors": ("'none'",)}
-
-
-class Headers(Settings, frozen=True):
-    """Security headers of every response (SECURITY-MODEL §6, §9)."""
-
-    hsts: HeaderValue = HSTS
-    referrer_policy: HeaderValue = "strict-origin-when-cross-origin"
-    permissions_policy: HeaderValue = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
-    cross_origin_opener_policy: HeaderValue = "same-origin"
-    cross_origin_resource_policy: HeaderValue = "same-origin"
-    csp: dict[Label, CspDirectives] = field(
-        default_factory=lambda: {"shell": SHELL_CSP, "api": API_CSP}
-    )
-    remove_from_request: Annotated[tuple[HeaderName, ...], Meta(max_length=64)] = ()
+    domain: DomainName
+    csp: Annotated[dict[Label, CspDirectives], Meta(max_length=32)] = field(default_factory=dict)
 
 
 class Certificate(Settings, frozen=True):

@@ -133,8 +133,11 @@ class Stack:
         self._config.write_text(yaml.safe_dump(self._sidecar_config(), sort_keys=False))
         self.start_sidecar()
         self._say("Envoy, which takes its certificate from the sidecar")
-        self.envoy = Envoy(edge_config(self.ports, self._tls_min), self.folder)
+        self.envoy = Envoy(self._envoy_config(), self.folder)
         exits.callback(self.envoy.stop)
+
+    def _envoy_config(self) -> Any:
+        return edge_config(self.ports, self._tls_min)
 
     def _sidecar_config(self) -> Mapping[str, Any]:
         token = self.folder / "vault-token"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.config import Config, load_config, parse_config
-from sidecar.config.model import HSTS
+from sidecar.config.headers import HSTS
 from sidecar.errors import ConfigFault
 
 ROOT = Path(__file__).parents[2]
@@ -52,7 +52,7 @@ def test_the_defaults_are_the_security_models() -> None:
     assert config.tokens.max_lifetime_seconds == 15 * 60
     assert config.keys.max_age_seconds == 7 * 24 * 3600
     assert config.headers.hsts == "max-age=31536000; includeSubDomains; preload"
-    shell = config.headers.csp["shell"]
+    (shell,) = config.headers.csp["shell"].enforced
     assert shell["script-src"] == ("'self'", "cdn.septemcore.com")
     assert {"api.septemcore.com", "{tenant_domain}"} <= set(shell["connect-src"])
     assert config.routes[0].auth == "required"
@@ -93,11 +93,43 @@ BAD: list[tuple[str, str, str]] = [
         MINIMAL + "listen: {admin: {address: '127.0.0.1:9100'}}\n",
         "listen.admin.address: is also that of listen.authz",
     ),
+    (
+        "workers on a port that is taken",
+        MINIMAL + "listen: {authz: {workers: 3}}\n",
+        "listen.authz.workers: number 2 would listen on 127.0.0.1:9102, which is listen.admin",
+    ),
+    (
+        "workers on every address",
+        MINIMAL + "listen: {authz: {address: '0.0.0.0:9100', workers: 3}}\n",
+        "number 2 would listen on 0.0.0.0:9102, which is listen.admin",
+    ),
+    (
+        "a worker on a socket that is taken",
+        MINIMAL + "listen: {authz: {address: 'unix:/run/a.sock', workers: 2}, "
+        "sds: {address: 'unix:/run/a-1.sock'}}\n",
+        "number 1 would listen on unix:/run/a-1.sock, which is listen.sds",
+    ),
+    (
+        "workers past the last port",
+        MINIMAL + "listen: {authz: {address: '127.0.0.1:65535', workers: 2}}\n",
+        "listen.authz.workers: need the ports up to 127.0.0.1:65536",
+    ),
+    (
+        "workers on any port",
+        MINIMAL + "listen: {authz: {address: '127.0.0.1:0', workers: 2}}\n",
+        "listen.authz.address: needs a port",
+    ),
+    (
+        "workers of the other engine",
+        MINIMAL + "listen: {authz: {address: '127.0.0.1:9110', workers: 2, engine: grpcio}}\n",
+        "listen.authz.engine: must be h2",
+    ),
+    ("no worker", MINIMAL + "listen: {authz: {workers: 0}}\n", "listen.authz.workers: expected"),
     ("http to a far Vault", MINIMAL.replace("https://vault", "http://vault"), "must be https"),
     (
         "a directive that breaks out",
-        MINIMAL + 'headers: {csp: {x: {img-src: ["a; b"]}}}\n',
-        "img-src[0]",
+        MINIMAL + 'headers: {csp: {x: {enforced: [{img-src: ["a;b"]}]}}}\n',
+        "line 8: headers.csp.x.enforced[0].img-src[0]: ';' ends a directive",
     ),
     ("a header with a line break", MINIMAL + 'headers: {hsts: "a\\r\\nb"}\n', "headers.hsts"),
     ("not YAML", "a: [", "is not YAML"),

@@ -170,7 +170,7 @@ def no_check(edge: Edge) -> None:
 CHANGES = (
     Change("the same again", nothing, "how far from nothing noise is"),
     Change("no Check at all", no_check, "what the Check costs Envoy"),
-    Change("every header to the sidecar", every_header, "no: only the two it reads are sent"),
+    Change("every header to the sidecar", every_header, "no: only those it reads are sent"),
     Change("repeated headers apart (`encode_raw_headers`)", raw_headers, "no"),
     Change("Unix socket to the sidecar", unix_socket, "yours to choose: no difference seen"),
     Change("Envoy's own headers left off the call", envoy_headers, "no: no gain"),

@@ -22,6 +22,8 @@ from sidecar.demo.process import fetch_status, find_program, free_ports
 Config = dict[str, Any]
 TYPES = "type.googleapis.com/envoy.extensions"
 HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+READ_HEADERS = (":method", "authorization", "origin", "access-control-request-method")
+"""What the sidecar reads, as envoy/edge.yaml lists it."""
 _READY_SECONDS = 20.0
 
 
@@ -169,7 +171,7 @@ def ext_authz(**changes: Any) -> list[Config]:
         "failure_mode_allow": False,
         "status_on_error": {"code": "ServiceUnavailable"},
         "validate_mutations": True,
-        "allowed_headers": {"patterns": [{"exact": ":method"}, {"exact": "authorization"}]},
+        "allowed_headers": {"patterns": [{"exact": name} for name in READ_HEADERS]},
         "grpc_service": {"envoy_grpc": {"cluster_name": "authz"}, "timeout": "0.5s"},
         **changes,
     }

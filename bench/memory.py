@@ -30,8 +30,6 @@ from bench.material import (
 )
 from sidecar.demo.process import listens
 
-STAND_IN = "ours-h2"
-"""Where the sidecar has no workers: a process with the fast engine, no Vault and no SDS."""
 HOUR_SECONDS = 3_600
 _MARKS = 12
 """Marks of the hour: every five minutes of it."""
@@ -55,7 +53,7 @@ def measure(material: Material, size: Size) -> dict[str, Any]:
     """Return resident memory in MB, and bytes of each thing that is kept."""
     result: dict[str, Any] = {
         "rss_idle_mb": rss_idle(),
-        "rss_worker_mb": rss_worker(material),
+        "rss_worker_mb": rss_worker(),
         "bytes_per_token": bytes_per_token(material),
     }
     if size.tokens:
@@ -74,19 +72,8 @@ def rss_idle() -> float:
         return round(rss_mb(stack.sidecar.pid), 1)
 
 
-def rss_worker(material: Material) -> float:
-    """Resident memory of a further Check worker that has answered a Check."""
-    from sidecar.config.model import AuthzListen
-
-    if "workers" in AuthzListen.__struct_fields__:
-        return rss_of_two_workers()
-    with serving(STAND_IN, material.folder) as server:
-        server.answer(material.request(0))
-        return round(server.rss_mb(), 1)
-
-
-def rss_of_two_workers() -> float:
-    """Resident memory of the larger of two workers of a whole sidecar."""
+def rss_worker() -> float:
+    """Resident memory of the larger of two workers of a whole sidecar, after a Check each."""
     from sidecar.demo.stack import Stack
 
     ports = two_in_a_row()

@@ -44,7 +44,7 @@ class Size(NamedTuple):
     """Of h2load and of wrk, a variant; 0 leaves them out."""
 
 
-QUICK = Size(3, 3_000, 1, 1.5, 0)
+QUICK = Size(3, 2_000, 1, 1.0, 0)
 FULL = Size(7, 6_000, 3, 5.0, 3)
 _BUDGET_SECONDS = 120
 RATE = 1_000.0

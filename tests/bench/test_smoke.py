@@ -53,7 +53,7 @@ def test_the_flood_and_its_shape(material: Material) -> None:
 
 def test_memory_of_tokens_connections_and_an_hour(material: Material) -> None:
     assert 200 < memory.bytes_per_token(material) < 20_000
-    assert 10 < memory.rss_worker(material) < 200
+    assert 10 < memory.rss_worker() < 200
     hour = memory.churn(material, 600)
     assert [mark["minute"] for mark in hour["marks"]] == list(range(5, 61, 5))
     assert 0 < hour["marks"][-1]["remembered"] <= 600

@@ -6,10 +6,10 @@ STAMP  := $(VENV)/.installed
 GRADERS := $(VENV)/.graders
 ARGS   ?=
 
-.PHONY: demo test check fmt lock proto fuzz bench graders grade clean help
+.PHONY: demo test check fmt lock proto fuzz bench bench-envoy graders grade clean help
 
 help:  ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t12
 
 $(STAMP): requirements/dev.lock pyproject.toml
 	@tools/make-venv "$(PYTHON)" "$(VENV)"
@@ -52,9 +52,12 @@ lock: $(STAMP)  ## re-resolve requirements/*.in into hashed locks
 clean:  ## remove the environment and the caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
 
-bench: $(STAMP)  ## what a Check costs, side by side; minutes
-	@$(PY) -m bench.check
-	@$(PY) -m bench.through_envoy
+bench: $(STAMP)  ## what a Check costs, side by side; ten minutes; writes bench/RESULTS.md
+	@tools/get-load-tools "$(VENV)"
+	@$(PY) -m bench
+
+bench-envoy: $(STAMP)  ## what Envoy's own settings cost; two minutes; writes envoy/README.md
+	@$(PY) -m bench.envoy_settings
 
 SECONDS ?= 60
 fuzz: $(STAMP)  ## fuzz the parsers; SECONDS=600 for longer each

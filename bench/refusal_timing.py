@@ -5,6 +5,7 @@ attacker could make them, timed in turn; Welch's t on the samples without their 
 tenth. Beyond +-4.5 (the bound of dudect) the two can be told apart.
 """
 
+import math
 import statistics
 import sys
 import time
@@ -67,7 +68,8 @@ def timed(token: bytes) -> int:
 def welch(one: list[int], other: list[int]) -> float:
     """Return Welch's t."""
     spread = statistics.variance(one) / len(one) + statistics.variance(other) / len(other)
-    return (statistics.mean(one) - statistics.mean(other)) / spread**0.5
+    difference = statistics.mean(one) - statistics.mean(other)
+    return difference / math.sqrt(spread)
 
 
 def measure(pair: Pair, rounds: int, clock: Callable[[bytes], int] = timed) -> tuple[float, float]:

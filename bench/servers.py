@@ -1,23 +1,29 @@
-"""The servers that are compared. Usage: python -m bench.servers VARIANT FOLDER.
+"""The servers that are compared, each a process of its own.
+
+Usage: python -m bench.servers VARIANT FOLDER [--cache ENTRIES] [--unix PATH] [--names N]
 
 ``ours-h2`` and ``ours-grpcio``: the sidecar's Check with cache, lane, metrics and audit, on
-either engine. ``floor``: the fast engine with a constant reply. ``naive``: what one writes
-first, grpc.aio with protobuf classes and PyJWT. ``worker``: what a further Check worker
-would be, without Vault and SDS. Each prints its port when it listens.
+either engine. ``floor``: the fast engine with a constant reply, read from FOLDER/answer.
+``naive``: what one writes first, grpc.aio with protobuf classes and PyJWT. ``sds``: the
+sidecar's SDS with N certificates in memory. Each prints where it listens when it does: a
+port of loopback, or PATH.
 """
 
 import asyncio
+import os
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import uvloop
 
+from bench.names import AUDIENCE, ISSUER
 from sidecar.clock import elapsed_ns, monotonic_seconds, wall_seconds
 from sidecar.transport.h2 import H2Server
+from sidecar.transport.names import CHECK_METHOD, CHECK_SERVICE
 from sidecar.transport.unary import Limits
 
-ISSUER, AUDIENCE = "https://iam.septemcore.com", "https://api.septemcore.com"
 CONFIG = f"""\
 vault: {{address: "https://vault.internal", auth: {{method: token_file, path: /none}}}}
 tokens: {{issuers: [{{issuer: "{ISSUER}", audiences: ["{AUDIENCE}"]}}]}}
@@ -26,11 +32,14 @@ routes:
   - {{name: api, path_prefix: /api, csp: api}}
   - {{name: shell, path_prefix: /}}
 """
-CHECK = "/envoy.service.auth.v3.Authorization/Check"
 
 
-def service(folder: Path) -> Any:
-    """Put the sidecar's Check together as the runtime does, keys apart."""
+def service(folder: Path, *, cache: Any = None, now: Callable[[], float] = wall_seconds) -> Any:
+    """Put the sidecar's Check together as the runtime does, keys apart.
+
+    ``cache`` is one of the size that the configuration gives it if nothing is said. ``now`` is
+    the wall clock unless somebody needs an hour to pass at once.
+    """
     from sidecar.audit import AuditLog, FileSink
     from sidecar.authz.policy import build_snapshot
     from sidecar.authz.service import CheckService
@@ -44,42 +53,47 @@ def service(folder: Path) -> Any:
     from sidecar.transport.lane import SlowLane
 
     keys = parse_keys((folder / "public.pem").read_text(), ISSUER)
-    audit = AuditLog(FileSink(folder / "audit"), queue_lines=16_384, on_error=print)
+    config = parse_config(CONFIG, "bench")
+    audit = AuditLog(FileSink(audit_path(folder, os.getpid())), queue_lines=16_384, on_error=report)
     loop = asyncio.get_running_loop()
     ids = DecisionIds()
     return CheckService(
-        build_snapshot(parse_config(CONFIG, "bench"), KeyRing(keys)),
-        now=wall_seconds,
+        build_snapshot(config, KeyRing(keys)),
+        now=now,
         elapsed_ns=elapsed_ns,
         new_id=ids.text,
         observer=Ledger(Tally(), audit, ids, loop.call_later),
-        on_fault=print,
-        cache=TokenCache(1_000_000),
+        on_fault=report,
+        cache=TokenCache(config.tokens.cache_entries) if cache is None else cache,
         lane=SlowLane(loop),
     )
 
 
-async def fast(handle: Any) -> int:
+async def fast(handle: Callable[[bytes], Any], address: str) -> str:
     """Serve ``handle`` on the fast engine."""
     server = H2Server(
-        "127.0.0.1:0", {CHECK: handle}, limits=Limits(), clock=monotonic_seconds, on_fault=print
+        address,
+        {CHECK_METHOD: handle},
+        limits=Limits(),
+        clock=monotonic_seconds,
+        on_fault=report,
     )
     await server.start()
-    return int(server.bound_address.rpartition(":")[2])
+    return server.bound_address
 
 
-async def grpcio(handle: Any) -> int:
+async def grpcio(handle: Callable[[bytes], Any], address: str) -> str:
     """Serve ``handle`` on grpcio."""
-    from sidecar.transport.aio import CHECK_SERVICE, GrpcServer, check_handlers
+    from sidecar.transport.aio import GrpcServer, check_handlers
 
     handlers = check_handlers(handle)
-    server = GrpcServer("127.0.0.1:0", CHECK_SERVICE, handlers, max_message_bytes=4_194_304)
+    server = GrpcServer(address, CHECK_SERVICE, handlers, max_message_bytes=4_194_304)
     await server.start()
     KEPT.append(server)
-    return int(server.bound_address.rpartition(":")[2])
+    return server.bound_address
 
 
-async def naive(folder: Path) -> int:
+async def naive(folder: Path, address: str) -> str:
     """Serve what one writes first."""
     import grpc
     import jwt
@@ -91,7 +105,7 @@ async def naive(folder: Path) -> int:
 
     async def check(request: Any, _context: Any) -> Any:
         headers = request.attributes.request.http.headers
-        token = headers["authorization"].decode().removeprefix("Bearer ")
+        token = headers.get("authorization", b"").decode().removeprefix("Bearer ")
         response = pb.CheckResponse()
         try:
             claims = jwt.decode(
@@ -118,33 +132,90 @@ async def naive(folder: Path) -> int:
         check, pb.CheckRequest.FromString, pb.CheckResponse.SerializeToString
     )
     server = grpc.aio.server()
-    service_name = CHECK.split("/")[1]
-    handlers = grpc.method_handlers_generic_handler(service_name, {"Check": method})
+    handlers = grpc.method_handlers_generic_handler(CHECK_SERVICE, {"Check": method})
     server.add_generic_rpc_handlers((handlers,))
-    port = server.add_insecure_port("127.0.0.1:0")
+    port = server.add_insecure_port(address)
     await server.start()
     KEPT.append(server)
-    return int(port)
+    return f"127.0.0.1:{port}"
+
+
+async def sds(names: int, address: str) -> str:
+    """Serve certificates that are in memory."""
+    from bench.certificates import serve_certificates
+
+    server = await serve_certificates(names, address)
+    KEPT.append(server)
+    return server.bound_address
 
 
 KEPT: list[Any] = []
+"""grpcio's servers end when nobody holds them."""
 
 
-async def main(variant: str, folder: Path) -> None:
+def audit_path(folder: Path, pid: int) -> Path:
+    """Tell where the server of this process id writes its audit lines."""
+    return folder / f"audit-{pid}.jsonl"
+
+
+def report(fault: object) -> None:
+    """Say that something went wrong; nothing should."""
+    print(f"bench.servers: {fault!r}", file=sys.stderr, flush=True)
+
+
+def constant(answer: bytes) -> Callable[[bytes], bytes]:
+    """Return the handler of the floor."""
+    return lambda _raw: answer
+
+
+class Options(NamedTuple):
+    """What is asked of a server."""
+
+    variant: str
+    folder: Path
+    cache: int | None = None
+    unix: str = ""
+    names: int = 0
+
+    @classmethod
+    def read(cls, arguments: list[str]) -> "Options":
+        """Read the command line. By hand: argparse would be a megabyte in every server."""
+        variant, folder, *rest = arguments
+        given = dict(zip(rest[::2], rest[1::2], strict=True))
+        cache = given.pop("--cache", None)
+        unix, names = given.pop("--unix", ""), int(given.pop("--names", 0))
+        if given:
+            raise SystemExit(f"bench.servers: unknown options {sorted(given)}")
+        return cls(variant, Path(folder), None if cache is None else int(cache), unix, names)
+
+
+def cache_of(options: Options) -> Any:
+    """Make the cache that was asked for, if one was."""
+    from sidecar.tokens.cache import TokenCache
+
+    return None if options.cache is None else TokenCache(options.cache)
+
+
+async def start(options: Options) -> str:
+    """Start the variant and return where it listens."""
+    folder = options.folder
+    address = f"unix:{options.unix}" if options.unix else "127.0.0.1:0"
+    starts: dict[str, Callable[[], Awaitable[str]]] = {
+        "ours-h2": lambda: fast(service(folder, cache=cache_of(options)).handle, address),
+        "ours-grpcio": lambda: grpcio(service(folder, cache=cache_of(options)).handle, address),
+        "floor": lambda: fast(constant((folder / "answer").read_bytes()), address),
+        "naive": lambda: naive(folder, address),
+        "sds": lambda: sds(options.names, address),
+    }
+    return await starts[options.variant]()
+
+
+async def main(options: Options) -> None:
     """Serve until killed."""
-    if variant == "floor":
-        constant = (folder / "answer").read_bytes()
-        port = await fast(lambda _raw: constant)
-    elif variant == "naive":
-        port = await naive(folder)
-    elif variant == "ours-grpcio":
-        port = await grpcio(service(folder).handle)
-    else:
-        port = await fast(service(folder).handle)
-    print(port, flush=True)
+    print((await start(options)).removeprefix("127.0.0.1:").removeprefix("unix:"), flush=True)
     await asyncio.Event().wait()
 
 
 if __name__ == "__main__":
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(main(sys.argv[1], Path(sys.argv[2])))
+        runner.run(main(Options.read(sys.argv[1:])))

@@ -5,7 +5,7 @@ Usage: python -m bench.through_envoy [--json] [--quick].
 One Envoy a variant, with one worker thread and a direct response behind the filter: no
 filter; Envoy's own jwt_authn without and with its token cache; ext_authz to a server with
 a constant reply; ext_authz to the sidecar's Check. Runs alternate, medians are compared,
-CPU is that of Envoy and of the server together, by the kernel's account.
+CPU is by the kernel's account, of Envoy and of the server apart.
 """
 
 import argparse
@@ -13,249 +13,223 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import ngh2
-from jwt.algorithms import ECAlgorithm
+from bench.check import constant_answer
+from bench.clients import EdgeClient, Headers
+from bench.envoys import Config, ext_authz, jwt_authn, plain_edge, running_envoy
+from bench.figures import Spread, alternate, latency_row, percentile, within
+from bench.harness import Server, serving, settled
+from bench.kernel import cpu_of, cpu_seconds
+from bench.load_tools import Rate, find_tool, run_h2load, run_wrk
+from bench.material import PLAIN_HEADERS, Material
+from bench.pacing import Paced
+from bench.targets import ENVOY_TARGETS, lines
 
-from bench.check import AUDIENCE, ISSUER, Material, constant_answer
-from bench.harness import Client, Server, cpu_seconds, percentile, serving
-from sidecar.demo.envoyproxy import Envoy
-from sidecar.demo.process import free_ports
-from sidecar.keys.jwk import thumbprint
-from sidecar.pb import ext_authz_pb2 as pb
 
-TYPES = "type.googleapis.com/envoy.extensions.filters"
-TARGETS = {"warm_vs_jwt_authn": 0.75, "warm_vs_constant": 1.10}
+class Size(NamedTuple):
+    """How much is run."""
+
+    runs: int
+    calls: int
+    windows: int
+    """Of the open loop, a variant."""
+    seconds: float
+    """A window."""
+    load_seconds: float
+    """Of h2load and of wrk, a variant; 0 leaves them out."""
+
+
+QUICK = Size(3, 2_000, 1, 1.0, 0)
+FULL = Size(7, 6_000, 3, 5.0, 3)
+_BUDGET_SECONDS = 120
+RATE = 1_000.0
+"""Requests a second of the open loop: far below what the slowest variant can take."""
 
 
 class Variant(NamedTuple):
     """A running Envoy, and the server it asks, if it asks one."""
 
     port: int
-    pids: tuple[int, ...]
+    envoy: int
+    server: int | None
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """The processes whose CPU counts."""
+        return (self.envoy,) if self.server is None else (self.envoy, self.server)
 
 
-class EdgeClient(Client):
-    """Requests with headers and no body, over HTTP/2 in the clear."""
+class Cost(NamedTuple):
+    """CPU of one request, in microseconds."""
 
-    def __init__(self, port: int, headers: tuple[tuple[bytes, bytes], ...]) -> None:
-        self._fields = headers
-        super().__init__(port)
+    envoy: float
+    server: float
 
-    def status(self) -> bytes:
-        """Send one request and return the status of its answer."""
-        self._send(b"")
-        self._flush()
-        while True:
-            self._h2.receive_data(self._socket.recv(65_536))
-            for event in self._h2.events():
-                if isinstance(event, ngh2.ResponseReceived):
-                    return dict(event.headers)[b":status"]
-
-    def _send(self, message: bytes) -> None:
-        assert not message
-        self._h2.send_request(self._fields, end_stream=True)
-
-
-def any_of(kind: str, **fields: Any) -> dict[str, Any]:
-    """Write a typed configuration."""
-    return {"@type": f"{TYPES}.{kind}", **fields}
-
-
-def jwt_authn(material: Material, *, cached: bool) -> list[dict[str, Any]]:
-    """Envoy's own filter, with the same key, issuer and audience."""
-    public = material.key.public_key()
-    jwk = {**ECAlgorithm.to_jwk(public, as_dict=True), "kid": thumbprint(public), "alg": "ES256"}
-    provider: dict[str, Any] = {
-        "issuer": ISSUER,
-        "audiences": [AUDIENCE],
-        "local_jwks": {"inline_string": json.dumps({"keys": [jwk]})},
-        "claim_to_headers": [{"header_name": "x-tenant-id", "claim_name": "tenantId"}],
-    }
-    if cached:
-        provider["jwt_cache_config"] = {"jwt_cache_size": 1000}
-    config = any_of(
-        "http.jwt_authn.v3.JwtAuthentication",
-        providers={"iam": provider},
-        rules=[{"match": {"prefix": "/"}, "requires": {"provider_name": "iam"}}],
-    )
-    return [{"name": "envoy.filters.http.jwt_authn", "typed_config": config}]
-
-
-def ext_authz() -> list[dict[str, Any]]:
-    """The filter as envoy/edge.yaml has it."""
-    config = any_of(
-        "http.ext_authz.v3.ExtAuthz",
-        transport_api_version="V3",
-        failure_mode_allow=False,
-        validate_mutations=True,
-        allowed_headers={"patterns": [{"exact": ":method"}, {"exact": "authorization"}]},
-        grpc_service={"envoy_grpc": {"cluster_name": "authz"}, "timeout": "1s"},
-    )
-    return [{"name": "envoy.filters.http.ext_authz", "typed_config": config}]
-
-
-def configuration(filters: list[dict[str, Any]], authz_port: int | None) -> tuple[Any, int]:
-    """Build an Envoy with these filters before a direct response; return it and its port."""
-    port, admin = free_ports(2)
-    router = any_of("http.router.v3.Router")
-    route = {"match": {"prefix": "/"}, "direct_response": {"status": 200}}
-    manager = any_of(
-        "network.http_connection_manager.v3.HttpConnectionManager",
-        stat_prefix="edge",
-        route_config={
-            "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [route]}],
-        },
-        http_filters=[*filters, {"name": "envoy.filters.http.router", "typed_config": router}],
-    )
-    chain = {"filters": [{"name": "hcm", "typed_config": manager}]}
-    clusters = [] if authz_port is None else [authz_cluster(authz_port)]
-    return {
-        "admin": {"address": address(admin)},
-        "static_resources": {
-            "listeners": [{"name": "edge", "address": address(port), "filter_chains": [chain]}],
-            "clusters": clusters,
-        },
-    }, port
-
-
-def address(port: int) -> dict[str, Any]:
-    """Write a loopback address."""
-    return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
-
-
-def authz_cluster(port: int) -> dict[str, Any]:
-    """Write the cluster of the server that is asked."""
-    options = {
-        "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-        "explicit_http_config": {"http2_protocol_options": {}},
-    }
-    endpoint = {"endpoint": {"address": address(port)}}
-    return {
-        "name": "authz",
-        "type": "STATIC",
-        "typed_extension_protocol_options": {
-            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": options
-        },
-        "load_assignment": {
-            "cluster_name": "authz",
-            "endpoints": [{"lb_endpoints": [endpoint]}],
-        },
-    }
+    @property
+    def total(self) -> float:
+        """Both together."""
+        return self.envoy + self.server
 
 
 @contextmanager
 def running(
-    filters: list[dict[str, Any]], folder: Path, server: Server | None = None
+    filters: Sequence[Config], folder: Path, server: Server | None = None
 ) -> Iterator[Variant]:
-    """Run an Envoy of this configuration."""
-    config, port = configuration(filters, server.port if server is not None else None)
-    with tempfile.TemporaryDirectory(dir=folder) as own:
-        envoy = Envoy(config, Path(own))
-        try:
-            pids = (envoy.process.pid, *((server.pid,) if server is not None else ()))
-            yield Variant(port, pids)
-        finally:
-            envoy.stop()
+    """Run an Envoy with these filters."""
+    config, port = plain_edge(filters, server.address if server is not None else None)
+    with running_envoy(config, folder) as envoy:
+        yield Variant(port, envoy.pid, server.pid if server is not None else None)
 
 
-def request_headers(material: Material) -> tuple[tuple[bytes, bytes], ...]:
-    """Return a browser's request with a good token."""
-    check = pb.CheckRequest.FromString(material.request(0))
-    fields = check.attributes.request.http.headers
-    extra = [(name.encode(), fields[name]) for name in sorted(fields) if not name.startswith(":")]
+def request_headers(material: Material) -> Headers:
+    """Return a browser's request with a good token, 20 headers in all."""
     return (
         (b":method", b"GET"),
         (b":scheme", b"http"),
         (b":path", b"/api/orders?page=2"),
         (b":authority", b"app.septemcore.com"),
-        *extra,
+        (b"authorization", b"Bearer " + material.token(0)),
+        *((f"x-header-{index}".encode(), b"v" * 24) for index in range(PLAIN_HEADERS)),
     )
 
 
-def microseconds(variant: Variant, headers: tuple[tuple[bytes, bytes], ...], calls: int) -> float:
-    """CPU of Envoy and server together, per request, of one closed loop."""
+def cost(variant: Variant, headers: Headers, calls: int) -> Cost:
+    """CPU of a closed loop's requests, 32 in flight on one connection."""
     client = EdgeClient(variant.port, headers)
     client.run([b""] * 300)
-    before = sum(cpu_seconds(pid) for pid in variant.pids)
+    settled(*variant.pids)
+    before = [cpu_seconds(pid) for pid in variant.pids]
     answered = client.run([b""] * calls)
-    spent = sum(cpu_seconds(pid) for pid in variant.pids) - before
+    settled(*variant.pids)
+    after = [cpu_seconds(pid) for pid in variant.pids]
     client.close()
-    return spent / answered * 1e6
+    spent = [(end - start) / answered * 1e6 for start, end in zip(before, after, strict=True)]
+    return Cost(spent[0], spent[1] if len(spent) > 1 else 0.0)
 
 
-def paced(
-    variant: Variant, headers: tuple[tuple[bytes, bytes], ...], seconds: float
-) -> dict[str, float]:
-    """Latencies of one request every 2 ms, in microseconds."""
-    client = EdgeClient(variant.port, headers)
-    samples: list[float] = []
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        samples.append(client.ask(b"") * 1e6)
-        time.sleep(0.002)
-    client.close()
-    return {"p50_us": round(percentile(samples, 0.5)), "p99_us": round(percentile(samples, 0.99))}
+def costs(
+    variants: dict[str, Variant], headers: Headers, runs: int, calls: int
+) -> tuple[dict[str, Cost], dict[str, Spread]]:
+    """Alternate between the variants; return the medians, and how the totals spread."""
+    samples: dict[str, list[Cost]] = {name: [] for name in variants}
+
+    def one(name: str) -> float:
+        samples[name].append(cost(variants[name], headers, calls))
+        return samples[name][-1].total
+
+    measures = {name: partial(one, name) for name in variants}
+    totals = alternate(runs, measures, within(_BUDGET_SECONDS, time.monotonic))
+    medians = {
+        name: Cost(
+            statistics.median(each.envoy for each in taken),
+            statistics.median(each.server for each in taken),
+        )
+        for name, taken in samples.items()
+    }
+    return medians, totals
 
 
-def assert_passes(variant: Variant, headers: tuple[tuple[bytes, bytes], ...]) -> None:
+def latencies(variants: dict[str, Variant], headers: Headers, size: Size) -> dict[str, Any]:
+    """Run the open loop against each in turn; percentiles of all windows together."""
+    windows: dict[str, list[Paced]] = {name: [] for name in variants}
+    for _ in range(size.windows):
+        for name, variant in variants.items():
+            client = EdgeClient(variant.port, headers)
+            client.run([b""] * 100)
+            windows[name].append(client.paced([b""], RATE, size.seconds))
+            client.close()
+    rows: dict[str, Any] = {}
+    for name, taken in windows.items():
+        rows[name] = dict(latency_row([each for paced in taken for each in paced.latencies]))
+        late = percentile([each for paced in taken for each in paced.lateness], 0.99)
+        rows[name]["client_late_p99_us"] = round(late * 1e6)
+        rows[name]["unanswered"] = sum(paced.unanswered for paced in taken)
+    return {"requests_per_second": RATE, **rows}
+
+
+def throughput(variants: dict[str, Variant], headers: Headers, seconds: float) -> dict[str, Any]:
+    """Requests a second by h2load and wrk, each with the CPU it took of Envoy and server."""
+    rows: dict[str, Any] = {}
+    for tool, run in (("h2load", run_h2load), ("wrk", run_wrk)):
+        if find_tool(tool) is None:
+            continue
+        for name, variant in variants.items():
+            url = f"http://127.0.0.1:{variant.port}/api/orders?page=2"
+            before = cpu_of(variant.pids)
+            rate: Rate = run(url, with_host(headers), seconds)
+            spent = cpu_of(variant.pids) - before
+            row = rows.setdefault(name, {})
+            row[f"{tool}_per_second"] = round(rate.answered_per_second)
+            row[f"{tool}_failed"] = rate.failed
+            row[f"{tool}_cores"] = round(spent / seconds, 2)
+    return rows
+
+
+def with_host(headers: Headers) -> Headers:
+    """Keep what a load tool has to be told; it makes the other pseudo-headers itself."""
+    return tuple(
+        each for each in headers if not each[0].startswith(b":") or each[0] == b":authority"
+    )
+
+
+def assert_passes(name: str, variant: Variant, headers: Headers) -> None:
     """Make sure that what is measured is an allowed request."""
     client = EdgeClient(variant.port, headers)
     status = client.status()
     client.close()
-    if status != b"200":
-        raise SystemExit(f"a request of the bench is answered {status!r}")
+    if status != 200:
+        raise SystemExit(f"a request of the bench is answered {status} by {name!r}")
 
 
-def measure(*, quick: bool) -> dict[str, Any]:
-    """Run everything and return the figures."""
-    calls, runs = (3_000, 3) if quick else (10_000, 7)
+def measure(size: Size) -> dict[str, Any]:
+    """Run everything and return the figures: those of the targets, then each part's own."""
     with tempfile.TemporaryDirectory(prefix="septem-bench-") as path, ExitStack() as stack:
         folder = Path(path)
         material = Material(folder)
-        (folder / "answer").write_bytes(constant_answer(material, folder))
+        (folder / "answer").write_bytes(constant_answer(material))
         ours = stack.enter_context(serving("ours-h2", folder))
         floor = stack.enter_context(serving("floor", folder))
-        asked: Iterable[tuple[str, list[dict[str, Any]], Server | None]] = (
-            ("nothing", [], None),
+        asked: tuple[tuple[str, list[Config], Server | None], ...] = (
+            ("no filter", [], None),
+            ("jwt_authn, token cache", jwt_authn(material, cached=True), None),
             ("jwt_authn", jwt_authn(material, cached=False), None),
-            ("jwt_authn_cached", jwt_authn(material, cached=True), None),
-            ("constant", ext_authz(), floor),
-            ("ours", ext_authz(), ours),
+            ("ext_authz, constant reply", ext_authz(), floor),
+            ("ext_authz, sidecar", ext_authz(), ours),
         )
         variants = {
             name: stack.enter_context(running(filters, folder, server))
             for name, filters, server in asked
         }
         headers = request_headers(material)
-        for variant in variants.values():
-            assert_passes(variant, headers)
-        samples: dict[str, list[float]] = {name: [] for name in variants}
-        for _ in range(runs):
-            for name, variant in variants.items():
-                samples[name].append(microseconds(variant, headers, calls))
-        cpu = {name: statistics.median(values) for name, values in samples.items()}
-        result: dict[str, Any] = {f"{name}_us": round(value, 1) for name, value in cpu.items()}
         for name, variant in variants.items():
-            for key, value in paced(variant, headers, 1.0 if quick else 5.0).items():
-                result[f"{name}_{key}"] = value
-    result["warm_vs_jwt_authn"] = round(cpu["ours"] / cpu["jwt_authn"], 3)
-    result["warm_vs_constant"] = round(cpu["ours"] / cpu["constant"], 3)
+            assert_passes(name, variant, headers)
+        cpu, totals = costs(variants, headers, size.runs, size.calls)
+        result: dict[str, Any] = {
+            **ratios(totals),
+            "cpu_us": {
+                name: {"envoy": round(each.envoy, 1), "server": round(each.server, 1)}
+                for name, each in cpu.items()
+            },
+            "noise": {name: round(each.relative, 3) for name, each in totals.items()},
+            "latency": latencies(variants, headers, size),
+        }
+        if size.load_seconds:
+            result["throughput"] = throughput(variants, headers, size.load_seconds)
     return result
 
 
-def show(result: dict[str, Any]) -> None:
-    """Print the figures beside their targets."""
-    for name, target in TARGETS.items():
-        verdict = "" if result[name] <= target else "  MISSED"
-        print(f"{name:20} {result[name]:>8} at most {target}{verdict}")
-    for name, value in result.items():
-        if name not in TARGETS:
-            print(f"{name:28} {value}")
+def ratios(totals: dict[str, Spread]) -> dict[str, float]:
+    """Compare: the figures that have a target."""
+    ours = totals["ext_authz, sidecar"].median
+    return {
+        "warm_vs_jwt_authn": round(ours / totals["jwt_authn"].median, 3),
+        "warm_vs_constant": round(ours / totals["ext_authz, constant reply"].median, 3),
+    }
 
 
 def main() -> int:
@@ -264,11 +238,12 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="one JSON object")
     parser.add_argument("--quick", action="store_true", help="under 45 seconds")
     options = parser.parse_args()
-    result = measure(quick=options.quick)
+    result = measure(QUICK if options.quick else FULL)
     if options.json:
         print(json.dumps(result))
     else:
-        show(result)
+        print("\n".join(lines(result, ENVOY_TARGETS)))
+        print(json.dumps(result, indent=2))
     return 0
 
 

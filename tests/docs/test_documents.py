@@ -12,7 +12,9 @@ from sidecar.demo.openbao import SIDECAR_POLICY
 from sidecar.reasons import ANSWERS, Reason
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = [ROOT / "README.md", ROOT / "envoy/README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+BENCH = [ROOT / "bench/README.md", ROOT / "bench/RESULTS.md"]
+PAGES = [ROOT / "README.md", ROOT / "envoy/README.md", *BENCH]
+DOCUMENTS = [*PAGES, *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def settings_of(kind: Any) -> set[str]:

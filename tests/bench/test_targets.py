@@ -1,0 +1,35 @@
+"""The marks, and that a miss is never hidden."""
+
+import pytest
+
+from bench.targets import CHECK_TARGETS, ENVOY_TARGETS, TARGETS, lines
+
+ISSUE = {
+    "warm_vs_naive": 0.06,
+    "warm_vs_floor": 2.0,
+    "cold_vs_verify": 1.5,
+    "warm_vs_jwt_authn": 0.75,
+    "warm_vs_constant": 1.10,
+    "flood_p99": 3,
+    "rss_idle_mb": 95,
+    "rss_worker_mb": 50,
+    "bytes_per_token": 1_500,
+}
+
+
+def test_the_marks_are_those_that_were_set() -> None:
+    assert {target.key: target.at_most for target in TARGETS} == ISSUE
+    assert (*CHECK_TARGETS, *ENVOY_TARGETS) == TARGETS
+
+
+@pytest.mark.parametrize(("measured", "met"), [(2.0, True), (2.001, False)])
+def test_at_most_means_at_most(measured: float, met: bool) -> None:
+    (floor,) = [target for target in TARGETS if target.key == "warm_vs_floor"]
+    assert floor.is_met(measured) is met
+
+
+def test_a_miss_is_said() -> None:
+    result = {**ISSUE, "flood_p99": 3.01}
+    said = {line.split()[0]: line for line in lines(result, TARGETS)}
+    assert "MISSED" in said["flood_p99"]
+    assert not any("MISSED" in line for key, line in said.items() if key != "flood_p99")

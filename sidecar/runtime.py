@@ -49,6 +49,7 @@ from sidecar.numbers import (
     certificate_families,
     key_families,
     observe_decision,
+    polled_families,
     vault_families,
 )
 from sidecar.reasons import Reason
@@ -109,7 +110,7 @@ class Runtime:
             refresher = self._make_refresher(stack, vault, alerts, service)
             await refresher.load()
             await self._start_admin(stack, refresher)
-            await self._start_sds(stack, vault)
+            await self._start_sds(stack, vault, alerts)
             await self._start_authz(stack, service, refresher)
             self._spawn(stack, refresher.run())
             self._install_signals(audit, refresher)
@@ -263,7 +264,7 @@ class Runtime:
             words = {f"keys.{each}": each is state for each in KeyState}
             self._run_soon(self._authz.health.set_words(words))
 
-    async def _start_sds(self, stack: AsyncExitStack, vault: VaultClient) -> None:
+    async def _start_sds(self, stack: AsyncExitStack, vault: VaultClient, alerts: Alerts) -> None:
         settings = self._config.listen.sds
         if settings is None:
             return
@@ -272,6 +273,7 @@ class Runtime:
         from sidecar.certs.pki_issuer import PkiIssuer  # noqa: PLC0415
         from sidecar.certs.store import CertificateStore  # noqa: PLC0415
         from sidecar.sds.service import SECRET_SERVICE, SdsEvents, SdsService  # noqa: PLC0415
+        from sidecar.wiring.polled import make_keeper  # noqa: PLC0415
 
         store = CertificateStore(wall_seconds)
         manager = CertificateManager(
@@ -285,6 +287,9 @@ class Runtime:
         await manager.obtain_all()
         numbers = SdsNumbers()
         sds = SdsService(store, SdsEvents(numbers.streams, numbers.push, numbers.nack))
+        polled = make_keeper(self._config, vault, sds.secrets.put, alerts)
+        await polled.load()
+        self._metrics.add_source(partial(polled_families, polled, wall_seconds))
         self._metrics.add_source(numbers.families)
         self._metrics.add_source(
             lambda: certificate_families(
@@ -297,6 +302,7 @@ class Runtime:
         await self._start_grpc(stack, server)
         stack.callback(sds.drain)
         self._spawn(stack, manager.keep_fresh())
+        self._spawn(stack, polled.run())
 
     async def _start_grpc(self, stack: AsyncExitStack, server: GrpcServer | H2Server) -> None:
         await server.start()

@@ -26,6 +26,7 @@ from sidecar.config.base import (
     Uuid,
     VaultPath,
 )
+from sidecar.config.certificates import Certificate, VaultKvIssuer, VaultPkiIssuer
 from sidecar.config.secrets import GenericSecret, SessionTicketKeys, TrustBundle
 
 HSTS = "max-age=31536000; includeSubDomains; preload"
@@ -263,15 +264,7 @@ class Headers(Settings, frozen=True):
     remove_from_request: Annotated[tuple[HeaderName, ...], Meta(max_length=64)] = ()
 
 
-class Certificate(Settings, frozen=True):
-    """One certificate served over SDS under ``name``, issued by Vault PKI for a CSR of ours."""
-
-    name: Text
-    role: VaultPath
-    common_name: HostPattern
-    alt_names: Annotated[tuple[HostPattern, ...], Meta(max_length=100)] = ()
-    mount: VaultPath = "pki"
-    ttl_seconds: Annotated[int, Meta(ge=60, le=34_560_000)] = 7_776_000
+IssuerSettings = VaultPkiIssuer | VaultKvIssuer
 
 
 class StdoutAudit(Settings, frozen=True, tag_field="sink", tag="stdout"):
@@ -323,6 +316,7 @@ class Config(Settings, frozen=True):
     alerts: Alerts = Alerts()
     headers: Headers = Headers()
     tenants: Annotated[tuple[Tenant, ...], Meta(max_length=100_000)] = ()
+    issuers: Annotated[tuple[IssuerSettings, ...], Meta(max_length=64)] = ()
     certificates: Annotated[tuple[Certificate, ...], Meta(max_length=10_000)] = ()
     trust_bundles: Annotated[tuple[TrustBundle, ...], Meta(max_length=1000)] = ()
     session_ticket_keys: Annotated[tuple[SessionTicketKeys, ...], Meta(max_length=100)] = ()

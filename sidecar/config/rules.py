@@ -15,6 +15,7 @@ def cross_check(config: Config) -> Iterator[Problem]:
     yield from _vault(config)
     yield from _issuers(config)
     yield from _routes(config)
+    yield from _certificates(config)
     yield from _secrets(config)
     yield from _unique("tenant", (("tenants",), (t.tenant_id for t in config.tenants)))
     yield from _unique("domain", (("tenants",), (t.domain for t in config.tenants)))
@@ -102,7 +103,6 @@ def _routes(config: Config) -> Iterator[Problem]:
 def _secrets(config: Config) -> Iterator[Problem]:
     """Names are what Envoy asks for: one of each over all kinds."""
     certificates = [certificate.name for certificate in config.certificates]
-    yield from _unique("certificate name", (("certificates",), certificates))
     taken = set(certificates)
     others: dict[str, Sequence[TrustBundle | SessionTicketKeys | GenericSecret]] = {
         "trust_bundles": config.trust_bundles,
@@ -120,6 +120,22 @@ def _secrets(config: Config) -> Iterator[Problem]:
                 ("session_ticket_keys", index, "rotate_seconds"),
                 "must be five times poll_seconds or more: every sidecar reads a key before its use",
             )
+
+
+def _certificates(config: Config) -> Iterator[Problem]:
+    names = (certificate.name for certificate in config.certificates)
+    yield from _unique("certificate name", (("certificates",), names))
+    issuers = [issuer.name for issuer in config.issuers]
+    yield from _unique("issuer", (("issuers",), issuers))
+    for index, certificate in enumerate(config.certificates):
+        if certificate.common_name is None and certificate.spiffe_id is None:
+            yield Problem(("certificates", index), "needs common_name, or spiffe_id, or both")
+        if certificate.common_name is None and certificate.alt_names:
+            yield Problem(("certificates", index), "has alt_names, and no common_name before them")
+        if certificate.issuer not in issuers:
+            known = ", ".join(sorted(issuers)) or "none"
+            where = ("certificates", index, "issuer")
+            yield Problem(where, f"names no entry of issuers; there are: {known}")
 
 
 def _unique(what: str, listed: tuple[Path, Iterable[str]]) -> Iterator[Problem]:

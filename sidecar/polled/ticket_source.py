@@ -51,7 +51,8 @@ class TicketSource:
         if (change := ring.next_change(now)) is not None:
             pause = max(_MIN_PAUSE_SECONDS, min(pause, change - now))
         # The entry's version, and which of its keys encrypts: that changes with the time alone.
-        label = f"{version}.{current.serial if current is not None else 0}"
+        # An entry that was removed and made anew counts from one again; its times do not.
+        label = f"{version}.{current.serial}.{current.encrypts_from:.0f}" if current else "0"
         return Fetched(ring.served(now), label, pause)
 
     def _successor(self, ring: TicketRing) -> TicketRing | None:

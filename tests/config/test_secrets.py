@@ -10,6 +10,7 @@ from sidecar.config.secrets import GenericSecret, KvTrust, PkiTrust, SessionTick
 from tests.config.test_load import MINIMAL, problems
 
 SDS = MINIMAL + "listen: {sds: {address: 'unix:/run/sds.sock'}}\n"
+ISSUER = "issuers: [{name: i, type: vault_pki, role: r}]\n"
 PIN = "A" * 43 + "="
 
 
@@ -55,8 +56,17 @@ BAD = [
      "generic_secrets: [{name: a, path: b}]\n", "generic_secrets[0].name: is the name of another"),
     ("one name for two of a kind", SDS + "trust_bundles: [{name: a}, {name: a}]\n",
      "trust_bundles[1].name: is the name of another"),
-    ("a certificate's name", SDS + "certificates: [{name: a, role: r, common_name: a.example}]\n"
+    ("a certificate's name", SDS + ISSUER + "certificates: "
+     "[{name: a, issuer: i, common_name: a.example}]\n"
      "trust_bundles: [{name: a}]\n", "trust_bundles[0].name: is the name of another"),
+    ("a certificate for nobody", SDS + ISSUER + "certificates: [{name: a, issuer: i}]\n",
+     "certificates[0]: needs common_name, or spiffe_id"),
+    ("more names without a first", SDS + ISSUER + "certificates: [{name: a, issuer: i, "
+     "spiffe_id: 'spiffe://d/a', alt_names: [b.example]}]\n", "no common_name before them"),
+    ("a trust domain that is nobody's identity", SDS + ISSUER + "certificates: [{name: a, "
+     "issuer: i, spiffe_id: 'spiffe://d'}]\n", "certificates[0].spiffe_id"),
+    ("an identity of another scheme", SDS + ISSUER + "certificates: [{name: a, "
+     "issuer: i, spiffe_id: 'https://d/a'}]\n", "certificates[0].spiffe_id"),
     ("a pin of another length", SDS + "trust_bundles: [{name: a, spki_pins: [AAAA]}]\n",
      "spki_pins[0]"),
     ("no mounts", SDS + "trust_bundles: [{name: a, roots: {source: vault_pki, mounts: []}}]\n",

@@ -269,14 +269,14 @@ class Runtime:
             return
         # These bring envoy-data-plane: half a second and 16 MB that only SDS has a use for.
         from sidecar.certs.manager import CertificateManager  # noqa: PLC0415
-        from sidecar.certs.pki_issuer import PkiIssuer  # noqa: PLC0415
         from sidecar.certs.store import CertificateStore  # noqa: PLC0415
         from sidecar.sds.service import SECRET_SERVICE, SdsEvents, SdsService  # noqa: PLC0415
+        from sidecar.wiring.certificates import make_issuers, wanted_certificates  # noqa: PLC0415
 
         store = CertificateStore(wall_seconds)
+        issuers = make_issuers(self._config, vault)
         manager = CertificateManager(
-            self._config.certificates,
-            PkiIssuer(vault, wall_seconds),
+            wanted_certificates(self._config, issuers),
             store,
             now=wall_seconds,
             sleep=asyncio.sleep,

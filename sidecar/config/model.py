@@ -7,44 +7,28 @@ Vault. ``docs/configuration.md`` and ``config.example.yaml`` say the same for pe
 
 from typing import Annotated, Literal
 
-import msgspec
 from msgspec import Meta, field
 
+from sidecar.config.base import (
+    Address,
+    CanonicalPath,
+    ClientName,
+    FilePath,
+    HeaderName,
+    HeaderValue,
+    HostPattern,
+    Label,
+    Method,
+    Seconds,
+    Settings,
+    Text,
+    TokenPlace,
+    Uuid,
+    VaultPath,
+)
+from sidecar.config.certificates import Certificate, VaultKvIssuer, VaultPkiIssuer
+
 HSTS = "max-age=31536000; includeSubDomains; preload"
-
-Text = Annotated[str, Meta(min_length=1, max_length=2048)]
-Label = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
-HeaderName = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
-HeaderValue = Annotated[str, Meta(pattern=r"^[\x20-\x7e]{1,4096}$")]
-Address = Annotated[
-    str, Meta(pattern=r"^(unix:/.+|\[[0-9a-fA-F:.]+\]:[0-9]{1,5}|[A-Za-z0-9.-]+:[0-9]{1,5})$")
-]
-FilePath = Annotated[str, Meta(pattern=r"^[^\x00]{1,4096}$")]
-VaultPath = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*$", max_length=512)]
-Uuid = Annotated[
-    str, Meta(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")
-]
-HostPattern = Annotated[
-    str,
-    Meta(pattern=r"^(\*|(\*\.)?[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*)$"),
-]
-_SEGMENT = r"(?!\.{1,2}(?:/|$))(?:[A-Za-z0-9._~!$&'()*+,=:@-]|%[89A-F][0-9A-F])+"
-CanonicalPath = Annotated[
-    str, Meta(pattern=rf"^/(?:{_SEGMENT}(?:/{_SEGMENT})*/?)?$", max_length=2048)
-]
-Method = Annotated[str, Meta(pattern=r"^[A-Z]{1,16}$")]
-TokenPlace = Annotated[
-    str, Meta(pattern=r"^(header|websocket|cookie:[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64})$")
-]
-ClientName = Annotated[
-    str,
-    Meta(pattern=r"^(spiffe://[a-z0-9._-]+(/[A-Za-z0-9._-]+)*(/\*)?|[a-z0-9][a-z0-9.-]{0,252})$"),
-]
-Seconds = Annotated[float, Meta(gt=0, le=31_536_000)]
-
-
-class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The base of every section: frozen, and an unknown key is an error."""
 
 
 class AuthzListen(Settings, frozen=True):
@@ -279,15 +263,7 @@ class Headers(Settings, frozen=True):
     remove_from_request: Annotated[tuple[HeaderName, ...], Meta(max_length=64)] = ()
 
 
-class Certificate(Settings, frozen=True):
-    """One certificate served over SDS under ``name``, issued by Vault PKI for a CSR of ours."""
-
-    name: Text
-    role: VaultPath
-    common_name: HostPattern
-    alt_names: Annotated[tuple[HostPattern, ...], Meta(max_length=100)] = ()
-    mount: VaultPath = "pki"
-    ttl_seconds: Annotated[int, Meta(ge=60, le=34_560_000)] = 7_776_000
+IssuerSettings = VaultPkiIssuer | VaultKvIssuer
 
 
 class StdoutAudit(Settings, frozen=True, tag_field="sink", tag="stdout"):
@@ -339,6 +315,7 @@ class Config(Settings, frozen=True):
     alerts: Alerts = Alerts()
     headers: Headers = Headers()
     tenants: Annotated[tuple[Tenant, ...], Meta(max_length=100_000)] = ()
+    issuers: Annotated[tuple[IssuerSettings, ...], Meta(max_length=64)] = ()
     certificates: Annotated[tuple[Certificate, ...], Meta(max_length=10_000)] = ()
     audit: Audit = Audit()
     log: Log = Log()

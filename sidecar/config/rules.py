@@ -99,6 +99,13 @@ def _routes(config: Config) -> Iterator[Problem]:
 def _certificates(config: Config) -> Iterator[Problem]:
     names = (certificate.name for certificate in config.certificates)
     yield from _unique("certificate name", (("certificates",), names))
+    issuers = [issuer.name for issuer in config.issuers]
+    yield from _unique("issuer", (("issuers",), issuers))
+    for index, certificate in enumerate(config.certificates):
+        if certificate.issuer not in issuers:
+            known = ", ".join(sorted(issuers)) or "none"
+            where = ("certificates", index, "issuer")
+            yield Problem(where, f"names no entry of issuers; there are: {known}")
 
 
 def _unique(what: str, listed: tuple[Path, Iterable[str]]) -> Iterator[Problem]:

@@ -160,6 +160,7 @@ class Stack:
                 {"name": "api", "path_prefix": "/api", "auth": "required", "csp": "api"},
             ],
             "tenants": [{"tenant_id": TENANT, "domain": TENANT_DOMAIN}],
-            "certificates": [{"name": "edge", "role": "edge", "common_name": "localhost"}],
+            "issuers": [{"name": "internal", "type": "vault_pki", "role": "edge"}],
+            "certificates": [{"name": "edge", "issuer": "internal", "common_name": "localhost"}],
             "audit": {"to": {"sink": "file", "path": str(self.folder / "audit.jsonl")}},
         }

@@ -86,6 +86,18 @@ class VaultClient:
 
         return await self._call("kv_read", f"{mount}/data/{path}", read)
 
+    async def read_kv_version(self, mount: str, path: str) -> int:
+        """Read the number of the latest version of an entry in KV v2; 0 where there is none."""
+
+        def read(client: Any) -> int:
+            try:
+                answer = client.secrets.kv.v2.read_secret_metadata(path, mount_point=mount)
+            except _hvac().exceptions.InvalidPath:
+                return 0
+            return int(answer["data"]["current_version"])
+
+        return await self._call("kv_metadata", f"{mount}/metadata/{path}", read)
+
     async def read_transit_key(self, mount: str, name: str) -> TransitKey:
         """Read the public halves of a transit key's versions."""
 
@@ -108,16 +120,20 @@ class VaultClient:
         *,
         common_name: str,
         alt_names: Sequence[str],
+        uri_sans: Sequence[str],
         ttl_seconds: int,
     ) -> str:
         """Have a CSR signed; returns the certificate and its chain, PEM, leaf first."""
+        wanted = {"alt_names": ",".join(alt_names), "ttl": f"{ttl_seconds}s"}
+        if uri_sans:
+            wanted["uri_sans"] = ",".join(uri_sans)
 
         def sign(client: Any) -> str:
             answer = client.secrets.pki.sign_certificate(
                 role,
                 csr_pem,
                 common_name,
-                extra_params={"alt_names": ",".join(alt_names), "ttl": f"{ttl_seconds}s"},
+                extra_params=wanted,
                 mount_point=mount,
             )
             data = answer["data"]

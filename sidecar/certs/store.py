@@ -39,10 +39,6 @@ class CertificateStore:
         self._watchers.add(changed)
         return lambda: self._watchers.discard(changed)
 
-    def __contains__(self, name: object) -> bool:
-        """Tell whether a certificate was ever put here under this name."""
-        return name in self._held
-
     def __iter__(self) -> Iterator[tuple[str, Material]]:
         """Walk names and certificates, expired ones too: someone has to see them."""
         yield from self._held.items()

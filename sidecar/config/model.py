@@ -27,6 +27,7 @@ from sidecar.config.base import (
     VaultPath,
 )
 from sidecar.config.certificates import Certificate, VaultKvIssuer, VaultPkiIssuer
+from sidecar.config.on_demand import OnDemand
 
 HSTS = "max-age=31536000; includeSubDomains; preload"
 
@@ -317,5 +318,6 @@ class Config(Settings, frozen=True):
     tenants: Annotated[tuple[Tenant, ...], Meta(max_length=100_000)] = ()
     issuers: Annotated[tuple[IssuerSettings, ...], Meta(max_length=64)] = ()
     certificates: Annotated[tuple[Certificate, ...], Meta(max_length=10_000)] = ()
+    on_demand: OnDemand | None = None
     audit: Audit = Audit()
     log: Log = Log()

@@ -5,7 +5,7 @@ the messages are the same, and over ADS one stream carries thousands of names.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 import grpc
 
@@ -19,6 +19,7 @@ SECRET_SERVICE = "envoy.service.secret.v3.SecretDiscoveryService"  # noqa: S105
 AGGREGATED_SERVICE = "envoy.service.discovery.v3.AggregatedDiscoveryService"
 MAX_STREAMS = 4096
 MAX_FETCHED_NAMES = 100
+__all__ = ["AGGREGATED_SERVICE", "SECRET_SERVICE", "SdsEvents", "SdsService"]
 _NAMES_A_TURN = 500
 """Looked at before the loop is given to others."""
 
@@ -26,8 +27,8 @@ _NAMES_A_TURN = 500
 class SdsService:
     """The streams of every client. ``secrets`` takes what is no certificate.
 
-    ``on_demand`` obtains certificates of names that are not configured; ``household`` says
-    how long a client keeps those.
+    ``on_demand`` obtains the certificates of names that are not ``configured``;
+    ``household`` says how long a client keeps those.
     """
 
     def __init__(
@@ -36,9 +37,10 @@ class SdsService:
         events: SdsEvents,
         *,
         on_demand: OnDemandSource | None = None,
+        configured: Container[str] = (),
         household: Household | None = None,
     ) -> None:
-        self.secrets = SecretTable(certificates, on_demand)
+        self.secrets = SecretTable(certificates, on_demand, configured)
         self._events = events
         self._household = household
         self._streams: set[Stream] = set()

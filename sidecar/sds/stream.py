@@ -218,7 +218,10 @@ class Stream:
         return True
 
     def _lookup(self, name: str, waits: bool) -> Resource | Pending | None:
-        return self._secrets.lookup(name, waits=waits)
+        # A refusal can be told in delta alone, and only there can anything be taken back.
+        if self._variant.subscription is DeltaSubscription:
+            return self._secrets.lookup(name, waits=waits)
+        return self._secrets.lookup_configured(name)
 
     def _note_request(self, request: DeltaRequest, residence: Residence, now: float) -> None:
         for name in request.unsubscribe:

@@ -1,6 +1,6 @@
 """Every secret that is served, encoded, by the name Envoy asks for."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Protocol
 
 from sidecar.certs.material import Material
@@ -20,9 +20,6 @@ class CertificateSource(Protocol):
 
     def watch(self, changed: Changed) -> Callable[[], None]:
         """Call ``changed`` on every change; returns what ends that."""
-
-    def __contains__(self, name: object) -> bool:
-        """Tell whether there is or was a certificate of this name: an expired one counts."""
 
 
 class OnDemandSource(Protocol):
@@ -46,13 +43,18 @@ class SecretTable:
 
     A configured certificate is encoded when it is first asked for, and then once a change;
     one obtained on demand whenever it is sent, which is once a client and stay.
+    ``configured`` are the names in ``certificates`` that are not had on demand.
     """
 
     def __init__(
-        self, certificates: CertificateSource, on_demand: OnDemandSource | None = None
+        self,
+        certificates: CertificateSource,
+        on_demand: OnDemandSource | None = None,
+        configured: Container[str] = (),
     ) -> None:
         self._certificates = certificates
         self._on_demand = on_demand
+        self._configured = configured
         self._encoded: dict[str, tuple[Material, Resource]] = {}
         self._others: dict[str, Resource] = {}
         self._watchers: set[Changed] = set()
@@ -72,34 +74,34 @@ class SecretTable:
 
     def lookup(self, name: str, *, waits: bool) -> Resource | Pending | None:
         """Return the resource of a name; see ``sds.subscription.Lookup``."""
-        material = self._certificates.get(name)
-        if material is not None:
-            return self._encode(name, material)
-        other = self._others.get(name)
-        if other is not None or self._on_demand is None or name in self._certificates:
-            return other
+        if self._on_demand is None or self.is_configured(name):
+            return self.lookup_configured(name)
         obtained = self._on_demand.lookup(name, waits=waits)
         if isinstance(obtained, Material):
             return _encoded(name, obtained)
         return None if obtained is None else PENDING
 
-    def is_configured(self, name: str) -> bool:
-        """Tell whether a name is served by configuration, not on demand."""
-        return name in self._others or name in self._certificates
-
-    def is_withdrawn(self, name: str) -> bool:
-        """Tell whether a name was to be had on demand and no longer is."""
-        if self._on_demand is None or self.is_configured(name):
-            return False
-        return self._on_demand.refuses(name)
-
-    def _encode(self, name: str, material: Material) -> Resource:
+    def lookup_configured(self, name: str) -> Resource | None:
+        """Return the resource of a name, if it is not one to be had on demand."""
+        material = self._certificates.get(name) if self.is_configured(name) else None
+        if material is None:
+            return self._others.get(name)
         held = self._encoded.get(name)
         if held is not None and held[0] is material:
             return held[1]
         resource = _encoded(name, material)
         self._encoded[name] = (material, resource)
         return resource
+
+    def is_configured(self, name: str) -> bool:
+        """Tell whether a name is served by configuration, not on demand."""
+        return self._on_demand is None or name in self._others or name in self._configured
+
+    def is_withdrawn(self, name: str) -> bool:
+        """Tell whether a name was to be had on demand and no longer is."""
+        if self._on_demand is None or self.is_configured(name):
+            return False
+        return self._on_demand.refuses(name)
 
     def watch(self, changed: Changed) -> Callable[[], None]:
         """Call ``changed`` on every change; returns what ends that."""

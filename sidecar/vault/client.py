@@ -98,6 +98,18 @@ class VaultClient:
 
         return await self._call("kv_metadata", f"{mount}/metadata/{path}", read)
 
+    async def list_kv(self, mount: str, path: str) -> list[str]:
+        """List the entries directly below a path in KV v2; none if there is nothing."""
+
+        def names(client: Any) -> list[str]:
+            try:
+                answer = client.secrets.kv.v2.list_secrets(path, mount_point=mount)
+            except _hvac().exceptions.InvalidPath:
+                return []
+            return [str(key) for key in answer["data"]["keys"]]
+
+        return await self._call("kv_list", f"{mount}/metadata/{path}", names)
+
     async def read_transit_key(self, mount: str, name: str) -> TransitKey:
         """Read the public halves of a transit key's versions."""
 

@@ -29,9 +29,12 @@ class Stream:
         self.subscription = subscription
         self.versions: dict[str, str | Pending] = versions
         self.lookups: list[str] = []
+        self.waiting: list[str] = []
 
-    def lookup(self, name: str) -> Resource | Pending | None:
+    def lookup(self, name: str, waits: bool) -> Resource | Pending | None:
         self.lookups.append(name)
+        if waits:
+            self.waiting.append(name)
         version = self.versions.get(name)
         if version is None or isinstance(version, Pending):
             return version

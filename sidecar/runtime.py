@@ -271,10 +271,13 @@ class Runtime:
         from sidecar.certs.manager import CertificateManager  # noqa: PLC0415
         from sidecar.certs.store import CertificateStore  # noqa: PLC0415
         from sidecar.sds.service import SECRET_SERVICE, SdsEvents, SdsService  # noqa: PLC0415
+        from sidecar.wiring import on_demand as lazily  # noqa: PLC0415
         from sidecar.wiring.certificates import make_issuers, wanted_certificates  # noqa: PLC0415
 
+        on_demand = self._config.on_demand
+        allowance = None if on_demand is None else lazily.make_allowance(on_demand)
         store = CertificateStore(wall_seconds)
-        issuers = make_issuers(self._config, vault)
+        issuers = make_issuers(self._config, vault.beside("vault-certificates"), allowance)
         manager = CertificateManager(
             wanted_certificates(self._config, issuers),
             store,
@@ -284,11 +287,22 @@ class Runtime:
         )
         await manager.obtain_all()
         numbers = SdsNumbers()
-        sds = SdsService(store, SdsEvents(numbers.streams, numbers.push, numbers.nack))
+        events = SdsEvents(numbers.streams, numbers.push, numbers.nack)
+        if on_demand is None:
+            sds = SdsService(store, events)
+        else:
+            room = lazily.OnDemandRoom(self._config, vault, lazily.Keeping(issuers, manager, store))
+            await room.registry.start()
+            sds = room.make_service(events)
+            self._metrics.add_source(room.families)
+            stack.push_async_callback(room.source.close)
+            self._spawn(stack, room.run())
+        configured = frozenset(each.name for each in self._config.certificates)
         self._metrics.add_source(numbers.families)
         self._metrics.add_source(
             lambda: certificate_families(
-                ((name, held.not_after) for name, held in store), manager.failures
+                ((name, held.not_after) for name, held in store if name in configured),
+                manager.failures,
             )
         )
         server = GrpcServer(

@@ -7,6 +7,7 @@ names unobtainable and touches none that is held.
 
 import asyncio
 import json
+import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple, Protocol
@@ -24,7 +25,7 @@ from sidecar.certs.domains import (
     read_registration,
 )
 from sidecar.certs.names import parents_of, wildcard_of
-from sidecar.config.on_demand import HttpRegistry
+from sidecar.config.on_demand import HttpRegistry, VaultKvPrefixRegistry
 from sidecar.errors import Fault
 from sidecar.outbound import make_session
 from sidecar.vault.errors import VaultNotFound
@@ -33,6 +34,7 @@ MAX_REMEMBERED = 100_000
 MAX_ANSWER_BYTES = 65_536
 _THREADS = 4
 _PATIENCE = 2.0
+_log = logging.getLogger("sidecar.domains")
 _OK, _NOT_FOUND, _GONE = 200, 404, 410
 
 
@@ -226,23 +228,20 @@ class KvPrefixResolver:
 
     def __init__(
         self,
-        mount: str,
-        prefix: str,
-        poll_seconds: float,
+        settings: VaultKvPrefixRegistry,
         vault: KvLister,
         *,
         sleep: Callable[[float], Awaitable[None]],
         on_change: Callable[[], Awaitable[None]],
-        on_fault: Callable[[Fault], None],
     ) -> None:
-        self._mount, self._prefix = mount, prefix
-        self._poll_seconds = poll_seconds
+        self._mount, self._prefix = settings.mount, settings.prefix
+        self._poll_seconds = settings.poll_seconds
         self._vault = vault
         self._sleep = sleep
         self._on_change = on_change
-        self._on_fault = on_fault
         self._listed: frozenset[str] = frozenset()
-        self.name = f"Vault entries below {mount}/{prefix}"
+        self._told = ""
+        self.name = f"Vault entries below {settings.mount}/{settings.prefix}"
 
     def patterns(self, name: str) -> Patterns:
         """Ask for those that are listed."""
@@ -274,8 +273,9 @@ class KvPrefixResolver:
             try:
                 changed = await self._list()
             except Fault as fault:
-                self._on_fault(fault)
+                self._tell(f"{fault}; the names known before stay in force")
                 continue
+            self._tell("")
             if changed:
                 await self._on_change()
 
@@ -287,3 +287,9 @@ class KvPrefixResolver:
             for key in keys
         )
         return self._listed != before
+
+    def _tell(self, trouble: str) -> None:
+        """Log a trouble once, not at every poll."""
+        if trouble and trouble != self._told:
+            _log.error("domain registry %s: %s", self.name, trouble)
+        self._told = trouble

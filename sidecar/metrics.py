@@ -56,8 +56,8 @@ class Metrics(Collector):
     """The process's numbers. Rooms with numbers of their own add a ``Source``."""
 
     def __init__(self) -> None:
-        self._checks: dict[tuple[str, str, str], int] = {}
-        self._latency = Histogram(CHECK_BUCKETS_US)
+        self._checks: dict[tuple[str, str, str], list[int]] = {}
+        self.check_latency = Histogram(CHECK_BUCKETS_US)
         self._calls: dict[tuple[str, str], int] = {}
         self._call_latency: dict[str, Histogram] = {}
         self._faults = 0
@@ -69,11 +69,16 @@ class Metrics(Collector):
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
 
-    def count_check(self, outcome: str, reason: str, route: str, latency_us: int) -> None:
-        """Count one decision; ``route`` is a configured name or ``unmatched``."""
+    def check_count(self, outcome: str, reason: str, route: str) -> list[int]:
+        """Return the one-element list that counts such decisions.
+
+        ``route`` is a configured name or ``unmatched``. Who counts often keeps the list.
+        """
         key = (outcome, reason, route)
-        self._checks[key] = self._checks.get(key, 0) + 1
-        self._latency.add(latency_us)
+        count = self._checks.get(key)
+        if count is None:
+            count = self._checks[key] = [0]
+        return count
 
     def count_vault_call(self, operation: str, outcome: str, seconds: float) -> None:
         """Count one call to Vault; both words are from closed sets."""
@@ -118,9 +123,9 @@ class Metrics(Collector):
         labels = ["outcome", "reason", "route"]
         checks = CounterMetricFamily("septem_checks", "Decisions", labels=labels)
         for key, count in self._checks.items():
-            checks.add_metric(key, count)
+            checks.add_metric(key, count[0])
         yield checks
-        buckets, total = self._latency.export()
+        buckets, total = self.check_latency.export()
         latency = HistogramMetricFamily(
             "septem_check_duration_seconds", "Time in the sidecar for one decision"
         )

@@ -11,9 +11,8 @@ import contextlib
 import logging
 import os
 import random
-import secrets
 import signal
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from functools import partial
 from importlib.metadata import version
@@ -28,9 +27,10 @@ from sidecar.admin.routes import admin_routes
 from sidecar.alerts import Alert, Alerts, Severity, Webhook
 from sidecar.audit import AuditLog, DescriptorSink, FileSink, OtlpSink, Sink
 from sidecar.authz.policy import build_snapshot
-from sidecar.authz.service import CheckService, Outcome
+from sidecar.authz.service import CheckService
 from sidecar.clock import elapsed_ns, monotonic_seconds, wall_seconds
 from sidecar.config import model
+from sidecar.decision_ids import DecisionIds
 from sidecar.errors import Fault
 from sidecar.health import Health
 from sidecar.keys.jwks_https import JwksKeySource
@@ -39,6 +39,7 @@ from sidecar.keys.lifecycle import KeyState
 from sidecar.keys.refresher import KeyRefresher, KeyView
 from sidecar.keys.revocation_source import KvRevocationSource
 from sidecar.keys.sources import KeySource, KvKeySource, TransitKeySource
+from sidecar.ledger import Ledger
 from sidecar.logs import LogOutput
 from sidecar.metrics import Metrics, counter, gauge
 from sidecar.numbers import (
@@ -48,10 +49,8 @@ from sidecar.numbers import (
     cache_families,
     certificate_families,
     key_families,
-    observe_decision,
     vault_families,
 )
-from sidecar.reasons import Reason
 from sidecar.tokens.cache import TokenCache
 from sidecar.transport.aio import CHECK_SERVICE, GrpcServer, check_handlers
 from sidecar.transport.h2 import H2Server
@@ -105,7 +104,7 @@ class Runtime:
             alerts = self._start_alerts(stack)
             vault = await self._start_vault(stack)
             audit = self._open_audit(stack)
-            service = self._check_service(audit)
+            service = self._check_service(stack, audit)
             refresher = self._make_refresher(stack, vault, alerts, service)
             await refresher.load()
             await self._start_admin(stack, refresher)
@@ -165,18 +164,22 @@ class Runtime:
         self._metrics.add_source(partial(audit_families, audit))
         return audit
 
-    def _check_service(self, audit: AuditLog) -> CheckService:
+    def _check_service(self, stack: AsyncExitStack, audit: AuditLog) -> CheckService:
         cache = TokenCache(self._config.tokens.cache_entries)
         self._metrics.add_source(partial(cache_families, cache))
+        loop = asyncio.get_running_loop()
+        ids = DecisionIds()
+        self._ledger = Ledger(self._metrics, audit, ids, loop.call_later)
+        stack.callback(self._ledger.drain)
         return CheckService(
             build_snapshot(self._config, EMPTY_RING),
             now=wall_seconds,
             elapsed_ns=elapsed_ns,
-            new_id=_make_ids(),
-            observe=partial(observe_decision, self._metrics, audit),
+            new_id=ids.text,
+            observer=self._ledger,
             on_fault=self._on_fault,
             cache=cache,
-            lane=SlowLane(asyncio.get_running_loop()),
+            lane=SlowLane(loop),
         )
 
     def _make_refresher(
@@ -206,6 +209,7 @@ class Runtime:
             publish=publish,
             on_state=partial(_say_key_state, alerts),
         )
+        self._ledger.on_key_unknown = refresher.nudge
         self._metrics.add_source(partial(key_families, refresher, monotonic_seconds))
         return refresher
 
@@ -235,7 +239,6 @@ class Runtime:
         self, stack: AsyncExitStack, service: CheckService, refresher: KeyRefresher
     ) -> None:
         listen = self._config.listen.authz
-        service.add_observer(partial(_nudge_on_unknown_kid, refresher))
         server: GrpcServer | H2Server
         if listen.engine == "h2":
             server = H2Server(
@@ -385,11 +388,6 @@ async def _keep_logged_in(vault: VaultClient) -> None:
             await vault.login()
 
 
-def _nudge_on_unknown_kid(refresher: KeyRefresher, outcome: Outcome) -> None:
-    if outcome.decision.outcome is Reason.KEY_UNKNOWN:
-        refresher.nudge()
-
-
 def _audit_failed(exc: OSError) -> None:
     _log.error("audit lines can't be written: %s", exc.strerror)
 
@@ -397,19 +395,3 @@ def _audit_failed(exc: OSError) -> None:
 def _close_audit(audit: AuditLog) -> None:
     if not audit.close(_AUDIT_CLOSE_SECONDS):
         _log.error("audit lines were lost at the end: the sink does not take them")
-
-
-def _make_ids() -> Callable[[], str]:
-    """Make decision ids: unique, and telling nothing of how many there were before.
-
-    A random number for the process, and a count scattered over 32 bits by an odd factor.
-    """
-    process = secrets.token_hex(6)
-    count = secrets.randbits(32)
-
-    def new_id() -> str:
-        nonlocal count
-        count += 1
-        return f"{process}{count * 0x9E3779B1 & 0xFFFFFFFF:08x}"
-
-    return new_id

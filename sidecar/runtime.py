@@ -53,6 +53,7 @@ from sidecar.numbers import (
 )
 from sidecar.tokens.cache import TokenCache
 from sidecar.transport.aio import CHECK_SERVICE, GrpcServer, check_handlers
+from sidecar.transport.guard import make_guard
 from sidecar.transport.h2 import H2Server
 from sidecar.transport.lane import SlowLane
 from sidecar.transport.unary import Limits
@@ -308,10 +309,20 @@ class Runtime:
                 manager.failures,
             )
         )
+        guard = make_guard(settings, numbers.refuse_peer)
         server = GrpcServer(
-            settings.address, SECRET_SERVICE, sds.handlers(), max_message_bytes=4_194_304
+            settings.address if guard is None else guard.inner_address,
+            SECRET_SERVICE,
+            sds.handlers(),
+            max_message_bytes=4_194_304,
         )
+        if guard is not None:
+            guard.prepare()
+            stack.callback(guard.close)
         await self._start_grpc(stack, server)
+        if guard is not None:
+            guard.start()
+            stack.push_async_callback(guard.stop)
         stack.callback(sds.drain)
         self._spawn(stack, manager.keep_fresh())
 

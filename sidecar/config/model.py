@@ -23,6 +23,7 @@ from sidecar.config.base import (
     Settings,
     Text,
     TokenPlace,
+    UnixId,
     Uuid,
     VaultPath,
 )
@@ -41,9 +42,15 @@ class AuthzListen(Settings, frozen=True):
 
 
 class SdsListen(Settings, frozen=True):
-    """Where Envoy asks for certificates. A Unix socket keeps them off the network."""
+    """Where Envoy asks for certificates. A Unix socket keeps them off the network.
+
+    On a Unix socket the peer's user or one of its groups must be among these; without any,
+    be our own.
+    """
 
     address: Address = "127.0.0.1:9101"
+    peer_uids: Annotated[tuple[UnixId, ...], Meta(max_length=64)] = ()
+    peer_gids: Annotated[tuple[UnixId, ...], Meta(max_length=64)] = ()
 
 
 class AdminListen(Settings, frozen=True):

@@ -46,7 +46,6 @@ from sidecar.numbers import (
     alert_families,
     audit_families,
     cache_families,
-    certificate_families,
     key_families,
     observe_decision,
     vault_families,
@@ -109,7 +108,7 @@ class Runtime:
             refresher = self._make_refresher(stack, vault, alerts, service)
             await refresher.load()
             await self._start_admin(stack, refresher)
-            await self._start_sds(stack, vault)
+            await self._start_sds(stack, vault, alerts, service)
             await self._start_authz(stack, service, refresher)
             self._spawn(stack, refresher.run())
             self._install_signals(audit, refresher)
@@ -263,40 +262,32 @@ class Runtime:
             words = {f"keys.{each}": each is state for each in KeyState}
             self._run_soon(self._authz.health.set_words(words))
 
-    async def _start_sds(self, stack: AsyncExitStack, vault: VaultClient) -> None:
+    async def _start_sds(
+        self, stack: AsyncExitStack, vault: VaultClient, alerts: Alerts, service: CheckService
+    ) -> None:
         settings = self._config.listen.sds
         if settings is None:
             return
         # These bring envoy-data-plane: half a second and 16 MB that only SDS has a use for.
-        from sidecar.certs.manager import CertificateManager  # noqa: PLC0415
-        from sidecar.certs.store import CertificateStore  # noqa: PLC0415
         from sidecar.sds.service import SECRET_SERVICE, SdsEvents, SdsService  # noqa: PLC0415
-        from sidecar.wiring.certificates import make_issuers, wanted_certificates  # noqa: PLC0415
+        from sidecar.wiring.certificates import Certificates  # noqa: PLC0415
 
-        store = CertificateStore(wall_seconds)
-        issuers = make_issuers(self._config, vault)
-        manager = CertificateManager(
-            wanted_certificates(self._config, issuers),
-            store,
-            now=wall_seconds,
-            sleep=asyncio.sleep,
-            jitter=random.random,
-        )
-        await manager.obtain_all()
+        certificates = Certificates(self._config, vault, alerts)
+        stack.callback(certificates.close)
+        await certificates.load()
+        service.challenges = certificates.board
         numbers = SdsNumbers()
-        sds = SdsService(store, SdsEvents(numbers.streams, numbers.push, numbers.nack))
+        events = SdsEvents(numbers.streams, numbers.push, numbers.nack)
+        sds = SdsService(certificates.store, events)
         self._metrics.add_source(numbers.families)
-        self._metrics.add_source(
-            lambda: certificate_families(
-                ((name, held.not_after) for name, held in store), manager.failures
-            )
-        )
+        self._metrics.add_source(certificates.families)
         server = GrpcServer(
             settings.address, SECRET_SERVICE, sds.handlers(), max_message_bytes=4_194_304
         )
         await self._start_grpc(stack, server)
         stack.callback(sds.drain)
-        self._spawn(stack, manager.keep_fresh())
+        for task in certificates.tasks():
+            self._spawn(stack, task)
 
     async def _start_grpc(self, stack: AsyncExitStack, server: GrpcServer | H2Server) -> None:
         await server.start()

@@ -4,9 +4,24 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import NamedTuple, Protocol
 
+from sidecar.authz.challenge import (
+    CHALLENGE_PREFIX,
+    ChallengeSource,
+    Found,
+    NotYet,
+    challenge_decision,
+    find_challenge,
+)
 from sidecar.authz.decision import Decision, RequestView, Snapshot
 from sidecar.authz.pipeline import NotNow, decide
-from sidecar.authz.wire import Parts, SharedKey, decode_request, encode_allowed, encode_denied
+from sidecar.authz.wire import (
+    Parts,
+    SharedKey,
+    decode_request,
+    encode_allowed,
+    encode_challenge,
+    encode_denied,
+)
 from sidecar.clock import Now
 from sidecar.errors import Denied
 from sidecar.reasons import Reason
@@ -52,6 +67,7 @@ class CheckService:
         "_on_fault",
         "_shared",
         "cache",
+        "challenges",
         "snapshot",
     )
 
@@ -70,6 +86,8 @@ class CheckService:
         self.snapshot = snapshot
         self.cache = cache
         self._lane = lane
+        self.challenges: ChallengeSource | None = None
+        """What CAs ask for, where certificates come from ACME."""
         self._shared: dict[SharedKey, Parts] = {}
         self._now = now
         self._elapsed_ns = elapsed_ns
@@ -88,28 +106,49 @@ class CheckService:
         everything else is answered at once.
         """
         lane = self._lane
-        if lane is None:
-            return self._answer(raw, None)
         try:
-            return self._answer(raw, lane.free)
+            return self._answer(raw, lane.free if lane is not None else None)
         except NotNow:
+            if lane is None:
+                raise
             return lane.later(partial(self._answer, raw, None))
+        except NotYet as waiting:
+            return self._answer_when_found(raw, waiting.found)
 
-    def _answer(self, raw: bytes, may_verify: Callable[[], bool] | None) -> bytes:
+    async def _answer_when_found(self, raw: bytes, found: Awaitable[Found]) -> bytes:
+        return self._answer(raw, None, await found, is_asked=True)
+
+    def _answer(
+        self,
+        raw: bytes,
+        may_verify: Callable[[], bool] | None,
+        found: Found = None,
+        *,
+        is_asked: bool = False,
+    ) -> bytes:
         started_ns = self._elapsed_ns()
         now = self._now()
         snapshot = self.snapshot
         view: RequestView | None = None
         try:
             view = decode_request(raw)
-            decision = decide(view, snapshot, now, self.cache, may_verify)
-            decision_id = self._new_id()
-            answer = (
-                encode_allowed(decision, snapshot, self._shared)
-                if decision.allowed
-                else encode_denied(decision, snapshot, decision_id)
-            )
-        except NotNow:
+            challenged: Decision | None = None
+            if self.challenges is not None and view.path.startswith(CHALLENGE_PREFIX):
+                if not is_asked:
+                    found = find_challenge(view, self.challenges)
+                challenged = challenge_decision(view, found) if found is not None else None
+            if challenged is not None and found is not None:
+                decision, decision_id = challenged, self._new_id()
+                answer = encode_challenge(decision, snapshot, decision_id, found.answer)
+            else:
+                decision = decide(view, snapshot, now, self.cache, may_verify)
+                decision_id = self._new_id()
+                answer = (
+                    encode_allowed(decision, snapshot, self._shared)
+                    if decision.allowed
+                    else encode_denied(decision, snapshot, decision_id)
+                )
+        except (NotNow, NotYet):
             raise
         except Denied as denied:
             decision = Decision(denied.reason, denied.detail)

@@ -1,4 +1,4 @@
-"""The rooms' own numbers as Prometheus families, and one decision as count and audit line.
+"""The rooms' own numbers as Prometheus families.
 
 Rooms know nothing of metrics; the runtime joins them here.
 """
@@ -9,54 +9,13 @@ from collections.abc import Callable, Iterable, Iterator
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from sidecar.alerts import Alerts, Webhook
-from sidecar.audit import AuditEntry, AuditLog
-from sidecar.authz.service import Outcome
+from sidecar.audit import AuditLog
 from sidecar.keys.lifecycle import KeyState
 from sidecar.keys.refresher import KeyRefresher
-from sidecar.metrics import Metrics, counter, gauge
-from sidecar.reasons import ANSWERS, Reason
+from sidecar.metrics import counter, gauge
 from sidecar.tokens.cache import TokenCache
 
 _log = logging.getLogger("sidecar.sds")
-
-
-def observe_decision(metrics: Metrics, audit: AuditLog, outcome: Outcome) -> None:
-    """Count and record one decision."""
-    decision, view = outcome.decision, outcome.view
-    word = "allow" if decision.allowed else "deny"
-    latency_us = outcome.latency_ns // 1000
-    if decision.shadowed is not None:
-        metrics.count_check("shadow", decision.shadowed, decision.route, latency_us)
-    else:
-        metrics.count_check(word, decision.outcome, decision.route, latency_us)
-    if decision.warnings:
-        metrics.count_pii_warning()
-    claims = decision.token.claims if decision.token is not None else None
-    audit.record(
-        AuditEntry(
-            at=outcome.at_seconds,
-            decision_id=outcome.decision_id,
-            outcome=word,
-            reason=decision.outcome,
-            status=200 if decision.allowed else ANSWERS[Reason(decision.outcome)].status,
-            route=decision.route,
-            latency_us=latency_us,
-            method=decision.method,
-            host=decision.host,
-            path=decision.path,
-            tenant=claims.tenant_id if claims is not None else "",
-            subject=claims.subject if claims is not None else "",
-            token_id=claims.token_id if claims is not None else "",
-            kid=decision.token.kid if decision.token is not None else "",
-            source=view.source if view is not None else "",
-            principal=view.principal if view is not None else "",
-            detail=decision.detail,
-            key_state=outcome.key_state,
-            token_digest=decision.token_digest,
-            shadow_reason=decision.shadowed or "",
-            warnings=decision.warnings,
-        )
-    )
 
 
 def audit_families(audit: AuditLog) -> Iterator[Metric]:

@@ -11,10 +11,10 @@ from typing import Protocol
 
 from sidecar.authz.canonical import canonical_host
 from sidecar.authz.decision import Decision, RequestView
+from sidecar.authz.memory import CHALLENGE_PREFIX
 from sidecar.errors import Denied
 from sidecar.reasons import Grant
 
-CHALLENGE_PREFIX = b"/.well-known/acme-challenge/"
 CHALLENGE_ROUTE = "acme-challenge"
 _MAX_TOKEN_BYTES = 128
 
@@ -59,8 +59,10 @@ def find_challenge(view: RequestView, source: ChallengeSource) -> Found:
     return found
 
 
-def challenge_decision(view: RequestView, found: Challenge) -> Decision | None:
-    """Return the decision that answers, or ``None`` where the challenge is another host's."""
+def challenge_decision(view: RequestView, found: Found) -> Decision | None:
+    """Return the decision that answers; ``None`` where nothing is found, or another host's."""
+    if found is None:
+        return None
     try:
         host = canonical_host(view.host)
     except Denied:

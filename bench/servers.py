@@ -39,7 +39,7 @@ def service(folder: Path) -> Any:
     from sidecar.keys.keyring import KeyRing
     from sidecar.keys.sources import parse_keys
     from sidecar.ledger import Ledger
-    from sidecar.metrics import Metrics
+    from sidecar.tally import Tally
     from sidecar.tokens.cache import TokenCache
     from sidecar.transport.lane import SlowLane
 
@@ -52,7 +52,7 @@ def service(folder: Path) -> Any:
         now=wall_seconds,
         elapsed_ns=elapsed_ns,
         new_id=ids.text,
-        observer=Ledger(Metrics(), audit, ids, loop.call_later),
+        observer=Ledger(Tally(), audit, ids, loop.call_later),
         on_fault=print,
         cache=TokenCache(1_000_000),
         lane=SlowLane(loop),

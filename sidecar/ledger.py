@@ -23,8 +23,8 @@ from sidecar.audit.entry import (
 from sidecar.authz.memory import Passage, Template
 from sidecar.authz.service import Outcome
 from sidecar.decision_ids import DecisionIds
-from sidecar.metrics import Metrics
 from sidecar.reasons import ANSWERS, Reason
+from sidecar.tally import Tally
 from sidecar.tokens.cache import Remembered, digest_text
 
 DRAIN_SECONDS = 0.02
@@ -36,9 +36,9 @@ MAX_WAITING = 4096
 
 
 class _Note(NamedTuple):
-    """What is kept with a template: its counter, and its part of an audit line."""
+    """What is kept with a template: its counter's key, and its part of an audit line."""
 
-    counter: list[int]
+    key: tuple[str, str, str]
     ground: bytes
     key_state: bytes
 
@@ -53,21 +53,21 @@ class Ledger:
     __slots__ = (
         "_audit",
         "_ids",
-        "_metrics",
         "_schedule",
         "_scheduled",
+        "_tally",
         "_waiting",
         "on_key_unknown",
     )  # fmt: skip
 
     def __init__(
         self,
-        metrics: Metrics,
+        tally: Tally,
         audit: AuditLog,
         ids: DecisionIds,
         schedule: Callable[[float, Callable[[], None]], object],
     ) -> None:
-        self._metrics = metrics
+        self._tally = tally
         self._audit = audit
         self._ids = ids
         self._schedule = schedule
@@ -81,8 +81,8 @@ class Ledger:
         note: _Note | None = template.note
         if note is None:
             note = template.note = self._note(template)
-        note.counter[0] += 1
-        self._metrics.check_latency.add(passage[5] // 1000)
+        self._tally.checks[note.key] += 1
+        self._tally.latency.add(passage[5] // 1000)
         self._wait(passage)
 
     def decided(self, outcome: Outcome) -> None:
@@ -90,10 +90,10 @@ class Ledger:
         decision = outcome.decision
         shadowed = decision.shadowed
         word = "shadow" if shadowed else "allow" if decision.allowed else "deny"
-        self._metrics.check_count(word, shadowed or decision.outcome, decision.route)[0] += 1
-        self._metrics.check_latency.add(outcome.latency_ns // 1000)
+        reason = shadowed or decision.outcome
+        self._tally.count_check(word, reason, decision.route, outcome.latency_ns // 1000)
         if decision.warnings:
-            self._metrics.count_pii_warning()
+            self._tally.count_pii_warning()
         if decision.outcome is Reason.KEY_UNKNOWN:
             self.on_key_unknown()
         self._wait(outcome)
@@ -135,7 +135,7 @@ class Ledger:
         tenant = token = b""
         if remembered is not None:
             if remembered.warnings:
-                self._metrics.count_pii_warning()
+                self._tally.count_pii_warning()
             if remembered.note is None:
                 remembered.note = _note_of(remembered)
             tenant, token = remembered.note
@@ -162,8 +162,10 @@ class Ledger:
         )
 
     def _note(self, template: Template) -> _Note:
+        key = ("allow", str(template.outcome), template.route)
+        self._tally.checks.setdefault(key, 0)
         return _Note(
-            self._metrics.check_count("allow", template.outcome, template.route),
+            key,
             ground_fragment(template.outcome, template.route),
             key_state_fragment(template.key_state),
         )

@@ -11,7 +11,8 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, M
 
 from sidecar.certs.domains import Registration
 from sidecar.certs.on_demand import OnDemand, OnDemandEvents
-from sidecar.metrics import Histogram, counter, gauge
+from sidecar.metrics import counter, gauge
+from sidecar.tally import Histogram
 
 ORDER_BUCKETS_US = (
     *(2_000, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000),

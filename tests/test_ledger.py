@@ -47,7 +47,7 @@ class Book:
         )
         ids = DecisionIds()
         self.ledger = Ledger(
-            self.metrics, self.audit, ids, lambda *call: self.scheduled.append(call)
+            self.metrics.tally, self.audit, ids, lambda *call: self.scheduled.append(call)
         )
         self.ledger.on_key_unknown = self.count_unknown
         self.service = CheckService(

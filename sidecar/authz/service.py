@@ -12,13 +12,28 @@ from functools import partial
 from hashlib import sha256
 from typing import NamedTuple, Protocol
 
+from sidecar.authz.challenge import (
+    ChallengeSource,
+    Found,
+    NotYet,
+    challenge_decision,
+    find_challenge,
+)
 from sidecar.authz.decision import Decision, RequestView, Snapshot
-from sidecar.authz.memory import NO_RUNS, NO_TOKEN, CheckMemory, Passage, Runs
+from sidecar.authz.memory import (
+    CHALLENGE_PREFIX,
+    NO_RUNS,
+    NO_TOKEN,
+    CheckMemory,
+    Passage,
+    Runs,
+)
 from sidecar.authz.pipeline import NotNow, decide
 from sidecar.authz.wire import (
     DenialKey,
     SharedKey,
     encode_allowed,
+    encode_challenge,
     encode_denied,
     make_template,
     own_runs,
@@ -90,6 +105,7 @@ class CheckService:
         "_observer",
         "_on_fault",
         "_under",
+        "challenges",
         "snapshot",
     )
 
@@ -112,6 +128,8 @@ class CheckService:
         self._allowed: dict[SharedKey, Runs] = {}
         self._denied: dict[DenialKey, bytes] = {}
         self._lane = lane
+        self.challenges: ChallengeSource | None = None
+        """What CAs ask for, where certificates come from ACME."""
         self._now = now
         self._elapsed_ns = elapsed_ns
         self._new_id = new_id
@@ -173,12 +191,19 @@ class CheckService:
         self, attributes: AttributeContext, started_ns: int
     ) -> bytes | Awaitable[bytes]:
         lane = self._lane
-        if lane is None:
-            return self._answer(attributes, started_ns)
         try:
-            return self._answer(attributes, started_ns, lane.free)
+            return self._answer(attributes, started_ns, None if lane is None else lane.free)
         except NotNow:
+            if lane is None:
+                raise
             return lane.later(partial(self._answer, attributes, started_ns))
+        except NotYet as waiting:
+            return self._answer_when_found(attributes, started_ns, waiting.found)
+
+    async def _answer_when_found(
+        self, attributes: AttributeContext, started_ns: int, found: Awaitable[Found]
+    ) -> bytes:
+        return self._answer(attributes, started_ns, None, (await found,))
 
     def _wait_for_turn(
         self, attributes: AttributeContext, started_ns: int
@@ -194,29 +219,39 @@ class CheckService:
         attributes: AttributeContext,
         started_ns: int,
         may_verify: Callable[[], bool] | None = None,
+        found: tuple[Found] | None = None,
     ) -> bytes:
+        """Decide and encode. ``found`` is what the fleet was asked for, where it was."""
         if self.snapshot is not self._under:
             self._turn_over()
         view: RequestView | None = None
         try:
             view = view_of(attributes)
+            if self.challenges is not None and view.path.startswith(CHALLENGE_PREFIX):
+                known = found[0] if found else find_challenge(view, self.challenges)
+                challenged = challenge_decision(view, known)
+                if known is not None and challenged is not None:
+                    return self._conclude(challenged, view, started_ns, known.answer)
             decision = decide(view, self.snapshot, self._now(), self._memory, may_verify)
-        except NotNow:
+        except (NotNow, NotYet):
             raise
         except Exception as exc:  # noqa: BLE001 - the service's edge: whatever it was, the answer is no
             self._on_fault(exc)
             decision = Decision(Reason.INTERNAL_FAULT, type(exc).__name__)
         return self._conclude(decision, view, started_ns)
 
-    def _conclude(self, decision: Decision, view: RequestView | None, started_ns: int) -> bytes:
-        """Encode an answer, and tell the observer."""
+    def _conclude(
+        self, decision: Decision, view: RequestView | None, started_ns: int, body: str | None = None
+    ) -> bytes:
+        """Encode an answer, and tell the observer. ``body`` is what a CA is told."""
         decision_id = self._new_id()
         try:
-            answer = (
-                self._encode_allowed(decision)
-                if decision.allowed
-                else encode_denied(decision, self.snapshot, decision_id, self._denied)
-            )
+            if body is not None:
+                answer = encode_challenge(decision, self.snapshot, decision_id, body)
+            elif decision.allowed:
+                answer = self._encode_allowed(decision)
+            else:
+                answer = encode_denied(decision, self.snapshot, decision_id, self._denied)
         except Exception as exc:  # noqa: BLE001 - as above
             self._on_fault(exc)
             decision = Decision(Reason.INTERNAL_FAULT, type(exc).__name__)

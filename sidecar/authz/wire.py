@@ -21,6 +21,7 @@ from sidecar.tokens.claims import Claims
 _PERMISSION_DENIED = 7
 _OVERWRITE = pb.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
 _REALM = "septem"
+_NOT_STORED = ("cache-control", "no-store")
 _MAX_SHARED = 4096
 _OK_STATUS = pb.CheckResponse(status=pb.Status()).SerializeToString()
 SharedKey = tuple[str, str | None, str, str | None, str, bool]
@@ -212,6 +213,21 @@ def _encode_denied(decision: Decision, snapshot: Snapshot, decision_id: str) -> 
     if challenge is not None:
         _set_headers(denied.headers, (("www-authenticate", challenge),))
     denied.body = problem_body(reason, answer, decision_id)
+    _set_metadata(response, decision, snapshot, decision_id)
+    return response.SerializeToString()
+
+
+def encode_challenge(decision: Decision, snapshot: Snapshot, decision_id: str, body: str) -> bytes:
+    """Write the ``CheckResponse`` that answers a CA in the application's place.
+
+    A refusal with status 200: it is the only answer with a body that Envoy has.
+    """
+    response = pb.CheckResponse()
+    response.status.code = _PERMISSION_DENIED
+    denied = response.denied_response
+    denied.status.code = 200
+    _set_headers(denied.headers, (("content-type", "application/octet-stream"), _NOT_STORED))
+    denied.body = body
     _set_metadata(response, decision, snapshot, decision_id)
     return response.SerializeToString()
 

@@ -9,7 +9,7 @@ finds stored: the allowance is asked just before the CA is.
 from collections import OrderedDict
 from collections.abc import Callable
 
-from sidecar.certs.issuer import Issuer, Order
+from sidecar.certs.issuer import FindsExisting, Issuer, Order, RenewalAdvice, advise
 from sidecar.certs.material import Material
 from sidecar.errors import Fault
 
@@ -108,7 +108,18 @@ class MeteredIssuer:
         self.name: str = issuer.name
 
     async def issue(self, order: Order) -> Material:
-        """Count the order if it is on somebody's account. Raises ``AllowanceSpent``."""
+        """Return what is there already, or count the order and place it.
+
+        Raises ``Fault``, ``AllowanceSpent`` among them.
+        """
         if order.account and order.replaces is None:
+            if isinstance(self._issuer, FindsExisting):
+                found = await self._issuer.find(order)
+                if found is not None:
+                    return found
             self._allowance.spend(order.account)
         return await self._issuer.issue(order)
+
+    async def advise(self, material: Material) -> RenewalAdvice | None:
+        """Ask the issuer within when to renew."""
+        return await advise(self._issuer, material)

@@ -180,8 +180,10 @@ class OnDemand:
         material = self._store.get(entry.key)
         if material is not None:
             return material
-        if waits and entry.task is None:
+        if entry.task is None and waits:
             self._order(entry)
+        elif entry.task is None and self._table.holds(entry):
+            return None  # it was served, and has expired or was revoked
         return OBTAINING
 
     def _entry_of(self, canonical: str, asked: str, *, waits: bool) -> Entry | None:

@@ -27,7 +27,13 @@ from sidecar.config.base import (
     Uuid,
     VaultPath,
 )
-from sidecar.config.certificates import Certificate, VaultKvIssuer, VaultPkiIssuer
+from sidecar.config.certificates import (
+    AcmeIssuer,
+    Certificate,
+    CertificateStore,
+    VaultKvIssuer,
+    VaultPkiIssuer,
+)
 from sidecar.config.on_demand import OnDemand
 
 HSTS = "max-age=31536000; includeSubDomains; preload"
@@ -271,7 +277,7 @@ class Headers(Settings, frozen=True):
     remove_from_request: Annotated[tuple[HeaderName, ...], Meta(max_length=64)] = ()
 
 
-IssuerSettings = VaultPkiIssuer | VaultKvIssuer
+IssuerSettings = VaultPkiIssuer | VaultKvIssuer | AcmeIssuer
 
 
 class StdoutAudit(Settings, frozen=True, tag_field="sink", tag="stdout"):
@@ -324,6 +330,7 @@ class Config(Settings, frozen=True):
     headers: Headers = Headers()
     tenants: Annotated[tuple[Tenant, ...], Meta(max_length=100_000)] = ()
     issuers: Annotated[tuple[IssuerSettings, ...], Meta(max_length=64)] = ()
+    certificate_store: CertificateStore | None = None
     certificates: Annotated[tuple[Certificate, ...], Meta(max_length=10_000)] = ()
     on_demand: OnDemand | None = None
     audit: Audit = Audit()

@@ -4,7 +4,7 @@ import ipaddress
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from sidecar.config.model import Config, OtlpAudit
+from sidecar.config.model import AcmeIssuer, Config, OtlpAudit, VaultKvIssuer, VaultPkiIssuer
 from sidecar.config.on_demand import HttpRegistry
 from sidecar.config.problem import Path, Problem
 
@@ -108,6 +108,7 @@ def _certificates(config: Config) -> Iterator[Problem]:
     yield from _unique("certificate name", (("certificates",), names))
     issuers = [issuer.name for issuer in config.issuers]
     yield from _unique("issuer", (("issuers",), issuers))
+    yield from _issuers_of_certificates(config)
     for index, certificate in enumerate(config.certificates):
         if certificate.issuer not in issuers:
             known = ", ".join(sorted(issuers)) or "none"
@@ -133,6 +134,29 @@ def _on_demand(config: Config) -> Iterator[Problem]:
             ("on_demand", "registry", "url"),
             "must be https: whoever alters an answer chooses what is certified",
         )
+
+
+def _issuers_of_certificates(config: Config) -> Iterator[Problem]:
+    by_name = {issuer.name: issuer for issuer in config.issuers}
+    for index, issuer in enumerate(config.issuers):
+        where: Path = ("issuers", index)
+        shares = isinstance(issuer, AcmeIssuer) or (
+            isinstance(issuer, VaultPkiIssuer) and issuer.share
+        )
+        if shares and config.certificate_store is None:
+            yield Problem(where, "needs certificate_store, where a fleet keeps what it obtained")
+        if not isinstance(issuer, AcmeIssuer):
+            continue
+        if not issuer.agree_to_terms:
+            yield Problem((*where, "agree_to_terms"), "must be true: the CA asks for it")
+        if _in_the_clear(issuer.directory):
+            yield Problem((*where, "directory"), "must be https (RFC 8555 §6.1)")
+        if issuer.fallback is not None:
+            second = by_name.get(issuer.fallback)
+            if second is None or second is issuer:
+                yield Problem((*where, "fallback"), "names no other entry of issuers")
+            elif isinstance(second, VaultKvIssuer):
+                yield Problem((*where, "fallback"), "must be a CA: acme or vault_pki")
 
 
 def _unique(what: str, listed: tuple[Path, Iterable[str]]) -> Iterator[Problem]:

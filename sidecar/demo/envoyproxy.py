@@ -104,5 +104,5 @@ def _move(holder: Any, port: int) -> None:
 def _redirect_to(listener: Any, https_port: int) -> None:
     manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
     (host,) = manager["route_config"]["virtual_hosts"]
-    (route,) = host["routes"]
-    route["redirect"]["port_redirect"] = https_port
+    for route in host["routes"]:
+        route["redirect"]["port_redirect"] = https_port

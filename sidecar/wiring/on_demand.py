@@ -3,17 +3,15 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterator
-from typing import NamedTuple
 
 from prometheus_client.core import CounterMetricFamily, Metric
 
-from sidecar.certs.allowance import Allowance, TokenBucket
+from sidecar.certs.allowance import Allowance, MeteredIssuer, TokenBucket
 from sidecar.certs.issuer import Issuers
-from sidecar.certs.manager import CertificateManager
+from sidecar.certs.kv_issuer import KvIssuer
 from sidecar.certs.on_demand import OnDemand
 from sidecar.certs.registries import FileSource, KvSource, ListedRegistry
 from sidecar.certs.resolvers import HttpResolver, KvPrefixResolver, ResolvedRegistry
-from sidecar.certs.store import CertificateStore
 from sidecar.clock import monotonic_seconds
 from sidecar.config import model
 from sidecar.config import on_demand as settings_of
@@ -22,6 +20,8 @@ from sidecar.numbers_on_demand import OnDemandNumbers
 from sidecar.sds.service import SdsService
 from sidecar.sds.stream import Household, SdsEvents
 from sidecar.vault.client import VaultClient
+from sidecar.wiring.certificate_room import Certificates
+from sidecar.wiring.lifespan import Lifespan
 
 TICK_SECONDS = 1.0
 
@@ -37,31 +37,27 @@ def make_allowance(settings: model.OnDemand) -> Allowance:
     )
 
 
-class Keeping(NamedTuple):
-    """Where certificates come from and are kept."""
-
-    issuers: Issuers
-    manager: CertificateManager
-    store: CertificateStore
-
-
 class OnDemandRoom:
     """Everything that serves names on demand, and the task that keeps it going."""
 
-    def __init__(self, config: model.Config, vault: VaultClient, keeping: Keeping) -> None:
-        if config.on_demand is None:
-            raise ValueError("nothing is to be served on demand")
-        self._settings = config.on_demand
+    def __init__(
+        self,
+        config: model.Config,
+        settings: model.OnDemand,
+        vault: VaultClient,
+        certificates: Certificates,
+    ) -> None:
+        self._settings = settings
         self._configured = frozenset(each.name for each in config.certificates)
-        self._store = keeping.store
+        self._store = certificates.store
         self._numbers = OnDemandNumbers(monotonic_seconds)
-        self.registry = make_registry(self._settings.registry, vault, self._registry_changed)
+        self.registry = make_registry(settings.registry, vault, self._registry_changed)
         self.source = OnDemand(
-            self._settings,
+            settings,
             registry=self.registry,
-            issuers=keeping.issuers,
-            keeper=keeping.manager,
-            store=keeping.store,
+            issuers=_metered(certificates.issuers, make_allowance(settings)),
+            keeper=certificates.manager,
+            store=self._store,
             configured=self._configured,
             events=self._numbers.events(),
             clock=monotonic_seconds,
@@ -69,8 +65,12 @@ class OnDemandRoom:
         )
         self._service: SdsService | None = None
 
-    def make_service(self, events: SdsEvents) -> SdsService:
-        """Build the SDS service that serves names on demand beside the configured ones."""
+    async def start(self, life: Lifespan, events: SdsEvents) -> SdsService:
+        """Read the registry, and build the SDS service that serves names on demand too.
+
+        Raises ``Fault`` for a registry that can't be read.
+        """
+        await self.registry.start()
         service = SdsService(
             self._store,
             events,
@@ -85,6 +85,9 @@ class OnDemandRoom:
         )
         self.source.on_forget(service.take_back)
         self._service = service
+        life.metrics.add_source(self.families)
+        life.stack.push_async_callback(self.source.close)
+        life.spawn(self.run())
         return service
 
     async def run(self) -> None:
@@ -117,6 +120,16 @@ class OnDemandRoom:
         await self.source.forget_withdrawn()
         if self._service is not None:
             await self._service.take_back_withdrawn()
+
+
+def _metered(issuers: Issuers, allowance: Allowance) -> Issuers:
+    """Have every CA's issuer ask the allowance first; what is only stored costs nobody anything."""
+    return Issuers(
+        {
+            each.name: each if isinstance(each, KvIssuer) else MeteredIssuer(each, allowance)
+            for each in issuers
+        }
+    )
 
 
 def make_registry(

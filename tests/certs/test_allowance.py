@@ -11,7 +11,7 @@ from sidecar.certs.allowance import (
     MeteredIssuer,
     TokenBucket,
 )
-from sidecar.certs.issuer import Order
+from sidecar.certs.issuer import Order, RenewalAdvice
 from sidecar.certs.material import Material
 
 
@@ -107,3 +107,37 @@ async def test_only_what_is_on_an_account_and_no_renewal_is_counted() -> None:
     for _ in range(3):
         await metered.issue(order._replace(account=""))
     assert len(issuer.orders) == 5
+
+
+class _Shared(_Issuer):
+    """An issuer of a fleet, which has some certificates already."""
+
+    edge_seconds = 0.0
+
+    async def find(self, order: Order) -> Material | None:
+        if order.name != "kept.example":
+            return None
+        return Material(b"", b"", order.dns_names, "kept", 0, 1e10)
+
+    async def advise(self, _: Material) -> RenewalAdvice | None:
+        return RenewalAdvice(1.0, 2.0)
+
+
+async def test_what_the_fleet_has_already_costs_no_budget() -> None:
+    world, issuer = World(per_domain=1), _Shared()
+    metered = MeteredIssuer(issuer, world.allowance)
+    for _ in range(5):
+        kept = await metered.issue(Order("kept.example", ("kept.example",), account="d"))
+        assert kept.serial == "kept"
+    assert issuer.orders == []
+    await metered.issue(Order("new.example", ("new.example",), account="d"))
+    with pytest.raises(AllowanceSpent):
+        await metered.issue(Order("newer.example", ("newer.example",), account="d"))
+
+
+async def test_advice_comes_through() -> None:
+    metered = MeteredIssuer(_Shared(), World().allowance)
+    advice = await metered.advise(Material(b"", b"", (), "1", 0, 1e10))
+    assert advice == RenewalAdvice(1.0, 2.0)
+    bare = MeteredIssuer(_Issuer(), World().allowance)
+    assert await bare.advise(Material(b"", b"", (), "1", 0, 1e10)) is None

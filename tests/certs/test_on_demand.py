@@ -391,6 +391,17 @@ async def test_an_expired_certificate_is_not_served_and_is_ordered_anew() -> Non
     assert await world.get("shop.example") == "2"
 
 
+async def test_a_certificate_that_is_revoked_is_taken_back_and_ordered_anew() -> None:
+    world = World()
+    world.register("shop.example")
+    assert await world.get("shop.example") == "1"
+    world.told.clear()
+    world.store.remove("shop.example")
+    assert world.ask("shop.example", waits=False) == "no"
+    world.told.clear()
+    assert await world.get("shop.example") == "2"
+
+
 class TestARegistryThatTakesItsTime:
     @pytest.fixture
     async def world(self) -> World:

@@ -13,6 +13,7 @@ help:  ## this list
 $(STAMP): requirements/dev.lock pyproject.toml
 	@tools/make-venv "$(PYTHON)" "$(VENV)"
 	@tools/get-promtool "$(VENV)/bin"
+	@tools/get-pebble "$(VENV)/bin"
 	@touch $@
 
 demo: $(STAMP)  ## real Envoy + OpenBao + sidecar on loopback; ARGS=--once leaves after the table

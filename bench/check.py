@@ -205,7 +205,7 @@ def measure(*, quick: bool) -> dict[str, Any]:
             rest, flooded = flood(ours, material, 3.0 if quick else 10.0)
             result["p99_at_rest_us"] = round(rest * 1e6)
             result["p99_flooded_us"] = round(flooded * 1e6)
-    result["bytes_per_token"] = bytes_per_token(material)
+        result["bytes_per_token"] = bytes_per_token(material)
     result["rss_idle_mb"] = rss_idle()
     result["warm_vs_naive"] = round(cpu["warm"] / cpu["naive"], 4)
     result["warm_vs_floor"] = round(cpu["warm"] / cpu["floor"], 3)
@@ -215,31 +215,30 @@ def measure(*, quick: bool) -> dict[str, Any]:
 
 
 def bytes_per_token(material: Material) -> int:
-    """Memory of one remembered token, by the allocator's own account."""
+    """Memory of one remembered token, by the allocator's own account.
+
+    Its claims, its part of an answer and its part of an audit line, all of them made.
+    """
+    import asyncio
     import tracemalloc
 
-    from bench.servers import CONFIG
-    from sidecar.authz.pipeline import decide
-    from sidecar.authz.policy import build_snapshot
-    from sidecar.authz.wire import decode_request, encode_allowed
-    from sidecar.config import parse_config
-    from sidecar.keys.jwk import thumbprint
-    from sidecar.keys.keyring import KeyRing, VerificationKey
-    from sidecar.tokens.cache import TokenCache
+    from bench.servers import service
 
-    public = material.key.public_key()
-    ring = KeyRing([VerificationKey(thumbprint(public), public, ISSUER)])
-    snapshot = build_snapshot(parse_config(CONFIG, "bench"), ring)
-    views = [decode_request(material.request(number)) for number in range(2_000)]
-    cache: TokenCache = TokenCache()
-    shared: dict[Any, Any] = {}
-    tracemalloc.start()
-    before = tracemalloc.get_traced_memory()[0]
-    for view in views:
-        encode_allowed(decide(view, snapshot, time.time(), cache), snapshot, shared)
-    grown = tracemalloc.get_traced_memory()[0] - before
-    tracemalloc.stop()
-    return round(grown / len(views))
+    async def grown() -> float:
+        checks = service(material.folder)
+        requests = material.requests(2_000)
+        checks.handle(material.request(2_000))
+        tracemalloc.start()
+        before = tracemalloc.get_traced_memory()[0]
+        for raw in (*requests, *requests):
+            await _awaited(checks.handle(raw))
+        await asyncio.sleep(0.5)
+        return (tracemalloc.get_traced_memory()[0] - before) / len(requests)
+
+    try:
+        return round(asyncio.run(grown()))
+    finally:
+        tracemalloc.stop()
 
 
 def rss_idle() -> float:

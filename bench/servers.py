@@ -7,9 +7,7 @@ would be, without Vault and SDS. Each prints its port when it listens.
 """
 
 import asyncio
-import random
 import sys
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,24 +35,27 @@ def service(folder: Path) -> Any:
     from sidecar.authz.policy import build_snapshot
     from sidecar.authz.service import CheckService
     from sidecar.config import parse_config
+    from sidecar.decision_ids import DecisionIds
     from sidecar.keys.keyring import KeyRing
     from sidecar.keys.sources import parse_keys
-    from sidecar.metrics import Metrics
-    from sidecar.numbers import observe_decision
+    from sidecar.ledger import Ledger
+    from sidecar.tally import Tally
     from sidecar.tokens.cache import TokenCache
     from sidecar.transport.lane import SlowLane
 
     keys = parse_keys((folder / "public.pem").read_text(), ISSUER)
     audit = AuditLog(FileSink(folder / "audit"), queue_lines=16_384, on_error=print)
+    loop = asyncio.get_running_loop()
+    ids = DecisionIds()
     return CheckService(
         build_snapshot(parse_config(CONFIG, "bench"), KeyRing(keys)),
         now=wall_seconds,
         elapsed_ns=elapsed_ns,
-        new_id=lambda: f"{random.getrandbits(80):020x}",
-        observe=partial(observe_decision, Metrics(), audit),
+        new_id=ids.text,
+        observer=Ledger(Tally(), audit, ids, loop.call_later),
         on_fault=print,
         cache=TokenCache(1_000_000),
-        lane=SlowLane(asyncio.get_running_loop()),
+        lane=SlowLane(loop),
     )
 
 

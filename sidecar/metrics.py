@@ -5,8 +5,7 @@ somebody asks. Labels come from closed sets (reasons) or from the configuration 
 never from a request.
 """
 
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
@@ -19,50 +18,24 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from sidecar.tally import Histogram, Tally
+
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-CHECK_BUCKETS_US = (50, 100, 200, 500, 1_000, 2_500, 5_000, 10_000, 50_000, 100_000, 500_000)
 CALL_BUCKETS_US = (1_000, 5_000, 10_000, 50_000, 100_000, 500_000, 1_000_000, 5_000_000)
 
 Source = Callable[[], Iterable[Metric]]
 """Something that can say its numbers when asked."""
 
 
-class Histogram:
-    """Counts of durations in microseconds, by bucket."""
-
-    __slots__ = ("_bounds", "_counts", "_sum")
-
-    def __init__(self, bounds_us: Sequence[int]) -> None:
-        self._bounds = tuple(bounds_us)
-        self._counts = [0] * (len(self._bounds) + 1)
-        self._sum = 0
-
-    def add(self, microseconds: int) -> None:
-        """Count one duration."""
-        self._counts[bisect_left(self._bounds, microseconds)] += 1
-        self._sum += microseconds
-
-    def export(self) -> tuple[list[tuple[str, float]], float]:
-        """Return cumulated buckets and the sum, in seconds, as Prometheus wants them."""
-        total = 0
-        buckets: list[tuple[str, float]] = []
-        for bound, count in zip((*self._bounds, None), self._counts, strict=True):
-            total += count
-            buckets.append(("+Inf" if bound is None else repr(bound / 1e6), float(total)))
-        return buckets, self._sum / 1e6
-
-
 class Metrics(Collector):
     """The process's numbers. Rooms with numbers of their own add a ``Source``."""
 
     def __init__(self) -> None:
-        self._checks: dict[tuple[str, str, str], int] = {}
-        self._latency = Histogram(CHECK_BUCKETS_US)
+        self.tally = Tally()
         self._calls: dict[tuple[str, str], int] = {}
         self._call_latency: dict[str, Histogram] = {}
-        self._faults = 0
-        self._pii_warnings = 0
         self._sources: list[Source] = []
+        self._tallies: list[Callable[[], Iterable[Tally]]] = []
         # Read from the disk once, not by every scrape on the event loop.
         self._version = version("septem-sidecar")
         self._registry = CollectorRegistry(auto_describe=False)
@@ -70,10 +43,16 @@ class Metrics(Collector):
         ProcessCollector(registry=self._registry)
 
     def count_check(self, outcome: str, reason: str, route: str, latency_us: int) -> None:
-        """Count one decision; ``route`` is a configured name or ``unmatched``."""
-        key = (outcome, reason, route)
-        self._checks[key] = self._checks.get(key, 0) + 1
-        self._latency.add(latency_us)
+        """Count one decision of this process."""
+        self.tally.count_check(outcome, reason, route, latency_us)
+
+    def count_pii_warning(self) -> None:
+        """Count a token that holds personal data and was let pass."""
+        self.tally.count_pii_warning()
+
+    def count_fault(self) -> None:
+        """Count an exception that should not have been."""
+        self.tally.count_fault()
 
     def count_vault_call(self, operation: str, outcome: str, seconds: float) -> None:
         """Count one call to Vault; both words are from closed sets."""
@@ -82,17 +61,13 @@ class Metrics(Collector):
         histogram = self._call_latency.setdefault(operation, Histogram(CALL_BUCKETS_US))
         histogram.add(int(seconds * 1e6))
 
-    def count_pii_warning(self) -> None:
-        """Count a token that holds personal data and was let pass."""
-        self._pii_warnings += 1
-
-    def count_fault(self) -> None:
-        """Count an exception that should not have been."""
-        self._faults += 1
-
     def add_source(self, source: Source) -> None:
         """Ask ``source`` for its families whenever the metrics are read."""
         self._sources.append(source)
+
+    def add_tallies(self, tallies: Callable[[], Iterable[Tally]]) -> None:
+        """Add the counts of other processes to ours whenever the metrics are read."""
+        self._tallies.append(tallies)
 
     def render(self) -> bytes:
         """Return the text exposition format."""
@@ -100,32 +75,20 @@ class Metrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield everything, for the registry."""
-        yield from self._check_families()
+        yield from _check_families(self._sum())
         yield from self._vault_families()
-        faults = CounterMetricFamily("septem_internal_faults", "Exceptions that are defects")
-        faults.add_metric([], self._faults)
-        yield faults
-        yield counter(
-            "septem_pii_warnings", "Tokens with personal data, let pass", self._pii_warnings
-        )
         info = InfoMetricFamily("septem_build", "The version that runs")
         info.add_metric([], {"version": self._version})
         yield info
         for source in self._sources:
             yield from source()
 
-    def _check_families(self) -> Iterator[Metric]:
-        labels = ["outcome", "reason", "route"]
-        checks = CounterMetricFamily("septem_checks", "Decisions", labels=labels)
-        for key, count in self._checks.items():
-            checks.add_metric(key, count)
-        yield checks
-        buckets, total = self._latency.export()
-        latency = HistogramMetricFamily(
-            "septem_check_duration_seconds", "Time in the sidecar for one decision"
-        )
-        latency.add_metric([], buckets, total)
-        yield latency
+    def _sum(self) -> Tally:
+        """Add up what this process and its workers counted."""
+        total = Tally()
+        for tally in (self.tally, *(tally for each in self._tallies for tally in each())):
+            total.merge(tally)
+        return total
 
     def _vault_families(self) -> Iterator[Metric]:
         calls = CounterMetricFamily(
@@ -141,6 +104,23 @@ class Metrics(Collector):
             buckets, total = histogram.export()
             latency.add_metric([operation], buckets, total)
         yield latency
+
+
+def _check_families(tally: Tally) -> Iterator[Metric]:
+    checks = CounterMetricFamily(
+        "septem_checks", "Decisions", labels=["outcome", "reason", "route"]
+    )
+    for key, count in tally.checks.items():
+        checks.add_metric(key, count)
+    yield checks
+    buckets, total = tally.latency.export()
+    latency = HistogramMetricFamily(
+        "septem_check_duration_seconds", "Time in the sidecar for one decision"
+    )
+    latency.add_metric([], buckets, total)
+    yield latency
+    yield counter("septem_internal_faults", "Exceptions that are defects", tally.faults)
+    yield counter("septem_pii_warnings", "Tokens with personal data, let pass", tally.pii_warnings)
 
 
 def gauge(name: str, documentation: str, value: float) -> GaugeMetricFamily:

@@ -1,4 +1,4 @@
-"""The rooms' own numbers as Prometheus families, and one decision as count and audit line.
+"""The rooms' own numbers as Prometheus families.
 
 Rooms know nothing of metrics; the runtime joins them here.
 """
@@ -9,55 +9,15 @@ from collections.abc import Callable, Iterable, Iterator
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from sidecar.alerts import Alerts, Webhook
-from sidecar.audit import AuditEntry, AuditLog
-from sidecar.authz.service import Outcome
+from sidecar.audit import AuditLog
 from sidecar.keys.lifecycle import KeyState
 from sidecar.keys.refresher import KeyRefresher
-from sidecar.metrics import Metrics, counter, gauge
+from sidecar.metrics import counter, gauge
 from sidecar.polled.keeper import PolledKeeper, PolledState
-from sidecar.reasons import ANSWERS, Reason
 from sidecar.tokens.cache import TokenCache
+from sidecar.transport.peers import Peer
 
 _log = logging.getLogger("sidecar.sds")
-
-
-def observe_decision(metrics: Metrics, audit: AuditLog, outcome: Outcome) -> None:
-    """Count and record one decision."""
-    decision, view = outcome.decision, outcome.view
-    word = "allow" if decision.allowed else "deny"
-    latency_us = outcome.latency_ns // 1000
-    if decision.shadowed is not None:
-        metrics.count_check("shadow", decision.shadowed, decision.route, latency_us)
-    else:
-        metrics.count_check(word, decision.outcome, decision.route, latency_us)
-    if decision.warnings:
-        metrics.count_pii_warning()
-    claims = decision.token.claims if decision.token is not None else None
-    audit.record(
-        AuditEntry(
-            at=outcome.at_seconds,
-            decision_id=outcome.decision_id,
-            outcome=word,
-            reason=decision.outcome,
-            status=200 if decision.allowed else ANSWERS[Reason(decision.outcome)].status,
-            route=decision.route,
-            latency_us=latency_us,
-            method=decision.method,
-            host=decision.host,
-            path=decision.path,
-            tenant=claims.tenant_id if claims is not None else "",
-            subject=claims.subject if claims is not None else "",
-            token_id=claims.token_id if claims is not None else "",
-            kid=decision.token.kid if decision.token is not None else "",
-            source=view.source if view is not None else "",
-            principal=view.principal if view is not None else "",
-            detail=decision.detail,
-            key_state=outcome.key_state,
-            token_digest=decision.token_digest,
-            shadow_reason=decision.shadowed or "",
-            warnings=decision.warnings,
-        )
-    )
 
 
 def audit_families(audit: AuditLog) -> Iterator[Metric]:
@@ -168,6 +128,16 @@ class SdsNumbers:
         self._streams = 0
         self._pushed = 0
         self._nacks = 0
+        self._peers_refused = 0
+
+    def refuse_peer(self, peer: Peer) -> None:
+        """Count and log a process that may not fetch secrets."""
+        self._peers_refused += 1
+        _log.error(
+            "process %d of user %d may not fetch secrets (listen.sds.peer_uids, peer_gids)",
+            peer.pid,
+            peer.uid,
+        )
 
     def streams(self, count: int) -> None:
         """Take note of how many streams there are."""
@@ -187,3 +157,6 @@ class SdsNumbers:
         yield gauge("septem_sds_streams", "Open SDS streams", self._streams)
         yield counter("septem_sds_resources_pushed", "Secrets sent", self._pushed)
         yield counter("septem_sds_nacks", "Secrets that Envoy refused", self._nacks)
+        yield counter(
+            "septem_sds_peers_refused", "Connections of processes not let in", self._peers_refused
+        )

@@ -226,7 +226,7 @@ def _result(
         status, returned = 200, _flatten(ok.response_headers_to_add)
         trusted, removed = _flatten(ok.headers), tuple(ok.headers_to_remove)
     else:
-        response.ParseFromString(encode_denied(decision, snapshot, DECISION_ID))
+        response.ParseFromString(encode_denied(decision, snapshot, DECISION_ID, {}))
         kind = str(response.WhichOneof("http_response"))
         denied = getattr(response, kind)
         status, returned = denied.status.code, _flatten(denied.headers)

@@ -68,6 +68,8 @@ class Grant(StrEnum):
     """The route asks for nothing; a token, if one came, was not looked at."""
     CLIENT_VERIFIED = "client_verified"
     """The route asks for a client certificate in place of a token, and this one is allowed."""
+    CHALLENGE_ANSWERED = "challenge_answered"
+    """A CA asked for the token of an order in flight, and was told the key authorization."""
     SHADOW = "shadow"
     """The route is in shadow mode: it would have been refused, and passes without context."""
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from sidecar.authz.memory import Visit
 from sidecar.authz.routes import UNMATCHED, RouteTable
 from sidecar.headers.security import SecurityHeaders
 from sidecar.keys.keyring import KeyRing
@@ -70,6 +71,8 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     """Why a route in shadow mode would have refused."""
     remembered: Remembered | None = None
     """Where answers for this token are kept, if it is remembered."""
+    visit: Visit | None = None
+    """Where answers for this target are kept, if it is remembered."""
 
     @property
     def allowed(self) -> bool:

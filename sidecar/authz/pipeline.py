@@ -13,9 +13,10 @@ In order, each step only after the one before it held:
 A credential that is sent where one is optional must be good: a client that believes it
 is signed in is told when it is not. Where none is asked for, none is read.
 
-``decide`` and ``explain`` are the same walk; the second one keeps a record. With a cache
-(``sidecar.tokens.cache``) a token that was verified before is not verified again; every
-other step is taken as always, and the decision is the same.
+``decide`` and ``explain`` are the same walk; the second one keeps a record. With a memory
+(``authz.memory``) a target that was matched before is not matched again, and a token that
+was verified before is not verified again; every other step is taken as always, and the
+decision is the same.
 """
 
 import hashlib
@@ -23,22 +24,20 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import msgspec
-
 from sidecar.authz.canonical import canonical_host, canonical_path
 from sidecar.authz.credential import find_token
 from sidecar.authz.decision import Decision, RequestView, Snapshot
+from sidecar.authz.memory import CheckMemory, Visit
 from sidecar.authz.requirements import check_client, check_grants, check_tenant
-from sidecar.authz.routes import UNMATCHED, Match, Route
+from sidecar.authz.routes import UNMATCHED, Route
 from sidecar.errors import Denied
 from sidecar.keys.lifecycle import KeyState
 from sidecar.reasons import Grant, Reason
-from sidecar.tokens.cache import Remembered, TokenCache
+from sidecar.tokens.cache import Remembered, digest_text
 from sidecar.tokens.pii import Finding, PiiAction, find_pii
 from sidecar.tokens.verifier import VerifiedToken, verify_token
 
 _METHOD = re.compile(rb"[A-Z]{1,32}")
-_DIGEST_BYTES = 16
 
 
 class Verdict(NamedTuple):
@@ -65,14 +64,15 @@ class _Walk:
         view: RequestView,
         snapshot: Snapshot,
         now: float,
-        cache: TokenCache | None = None,
+        memory: CheckMemory | None = None,
         may_verify: Callable[[], bool] | None = None,
     ) -> None:
         self._view = view
         self._snapshot = snapshot
         self._now = now
-        self._cache = cache
+        self._memory = memory
         self._may_verify = may_verify
+        self.visit: Visit | None = None
         self.remembered: Remembered | None = None
         self.method = self.host = self.path = self.token_digest = ""
         self.route: Route | None = None
@@ -97,18 +97,21 @@ class _Walk:
 
     def find_route(self) -> Route:
         """Return the route, from memory if this very target came before."""
-        view, routes = self._view, self._snapshot.routes
+        view, memory = self._view, self._memory
         target = (view.method, view.host, view.path.partition(b"?")[0])
-        known = routes.recall(target)
-        if known is None:
+        visit = memory.visits.get(target) if memory is not None else None
+        if visit is None:
             self.method = self.read_method()
             self.host = self.read_host()
             self.path = self.read_path()
-            self.route = self.match()
-            routes.remember(target, Match(self.method, self.host, self.path, self.route))
-            return self.route
-        self.method, self.host, self.path, self.route = known
-        return known.route
+            route = self.route = self.match()
+            if memory is not None:
+                self.visit = memory.remember_visit(target, self.method, self.host, self.path, route)
+            return route
+        self.visit = visit
+        self.method, self.host, self.path = visit.method, visit.host, visit.path
+        route = self.route = visit.place.route
+        return route
 
     def read_method(self) -> str:
         """Bring the method into its one form."""
@@ -145,13 +148,14 @@ class _Walk:
         """Return the verified token, from the cache if these very bytes verified before."""
         snapshot = self._snapshot
         digest = hashlib.sha256(raw).digest()
-        self.token_digest = digest[:_DIGEST_BYTES].hex()
+        self.token_digest = digest_text(digest)
         if not snapshot.ring:
             raise Denied(Reason.KEYS_UNAVAILABLE, "no verification key is loaded")
         if snapshot.refuse_degraded and snapshot.key_state is KeyState.DEGRADED:
             raise Denied(Reason.KEYS_DEGRADED, "the keys are older than keys.max_age_seconds")
-        if self._cache is not None:
-            known = self._cache.get(digest, snapshot.ring, snapshot.tokens.claims, self._now)
+        tokens = self._memory.tokens if self._memory is not None else None
+        if tokens is not None:
+            known = tokens.get(digest, snapshot.ring, self._now)
             if known is not None:
                 self.remembered = known
                 self.token, self.warnings = known.token, known.warnings
@@ -161,8 +165,10 @@ class _Walk:
         whole = self.verify(raw)
         self.check_pii(whole)
         self.token = token = whole.slimmed()
-        if self._cache is not None:
-            self.remembered = self._cache.put(digest, token, self.warnings, self._now)
+        if tokens is not None:
+            self.remembered = tokens.put(
+                digest, token, self.warnings, snapshot.tokens.claims, self._now
+            )
         return token
 
     def verify(self, raw: bytes) -> VerifiedToken:
@@ -222,8 +228,7 @@ class _RecordedWalk(_Walk):
     """A walk that keeps each step's verdict. It remembers nothing, so that every step runs."""
 
     def __init__(self, view: RequestView, snapshot: Snapshot, now: float) -> None:
-        fresh = msgspec.structs.replace(snapshot, routes=snapshot.routes.without_memory())
-        super().__init__(view, fresh, now)
+        super().__init__(view, snapshot, now)
         self.verdicts: list[Verdict] = []
         for method, step in _STEPS.items():
             setattr(self, method, self._recorded(step, getattr(self, method)))
@@ -246,15 +251,15 @@ def decide(
     view: RequestView,
     snapshot: Snapshot,
     now: float,
-    cache: TokenCache | None = None,
+    memory: CheckMemory | None = None,
     may_verify: Callable[[], bool] | None = None,
 ) -> Decision:
     """Decide one request at ``now`` (Unix seconds). A refusal is a value, not an exception.
 
-    ``may_verify`` is asked before a token is verified that ``cache`` does not hold; where it
+    ``may_verify`` is asked before a token is verified that ``memory`` does not hold; where it
     says no, ``NotNow`` is raised and the request is to be decided again, later.
     """
-    return _decide(_Walk(view, snapshot, now, cache, may_verify))
+    return _decide(_Walk(view, snapshot, now, memory, may_verify))
 
 
 def explain(
@@ -290,6 +295,7 @@ def _decide(walk: _Walk) -> Decision:
         walk.warnings,
         shadowed,
         walk.remembered if trusted else None,
+        walk.visit,
     )
 
 

@@ -8,13 +8,11 @@ bounded by the depth of the configuration and not by its length.
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import msgspec
 
 ANY_HOST = "*"
-MAX_REMEMBERED = 8192
-MAX_REMEMBERED_PATH = 256
 UNMATCHED = "unmatched"
 """What stands in metrics and audit lines for a request that no route matched."""
 
@@ -76,55 +74,16 @@ class _Bucket:
                 end = len(path)
 
 
-class Match(NamedTuple):
-    """A request target that was read and matched: its canonical parts and its route."""
-
-    method: str
-    host: str
-    path: str
-    route: Route
-
-
-Target = tuple[bytes, bytes, bytes]
-"""Method, host and path without query, as they came."""
-
-
 class RouteTable:
-    """The routes in the order of the configuration, filed for look-up.
+    """The routes in the order of the configuration, filed for look-up."""
 
-    A platform's clients ask for few targets again and again, so what was read and matched
-    is remembered, by the bytes that came. The memory is bounded, and emptied when it is
-    full: a flood of targets costs their own reading and nobody else's.
-    """
-
-    __slots__ = ("_buckets", "_memory")
+    __slots__ = ("_buckets",)
 
     def __init__(self, routes: Iterable[Route]) -> None:
-        self._memory: dict[Target, Match] | None = {}
         self._buckets: dict[str, _Bucket] = {}
         for number, route in enumerate(routes):
             for host in route.hosts:
                 self._buckets.setdefault(host, _Bucket()).add(number, route)
-
-    def recall(self, target: Target) -> Match | None:
-        """Return what is remembered of a target."""
-        return self._memory.get(target) if self._memory is not None else None
-
-    def remember(self, target: Target, match: Match) -> None:
-        """Remember a target that matched."""
-        memory = self._memory
-        if memory is None or len(target[2]) > MAX_REMEMBERED_PATH:
-            return
-        if len(memory) >= MAX_REMEMBERED:
-            memory.clear()
-        memory[target] = match
-
-    def without_memory(self) -> "RouteTable":
-        """Return the same routes, remembering nothing."""
-        forgetful = RouteTable(())
-        forgetful._buckets = self._buckets
-        forgetful._memory = None
-        return forgetful
 
     def match(self, method: str, host: str, path: str) -> Route | None:
         """Return the first route that matches, or ``None``: then the request is denied."""

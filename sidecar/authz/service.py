@@ -1,16 +1,54 @@
-"""Check as one function of bytes, so that any transport can carry it."""
+"""Check as one function of bytes, so that any transport can carry it.
+
+There are two ways to an answer, and they come to the same bytes. The long one is
+``pipeline.decide`` and ``wire``. The short one is for a Check whose target and token were
+both decided upon before, under this very snapshot: parse, two look-ups, two comparisons
+with the clock, one join (``authz.memory`` says why that is enough). Whatever is not plainly
+so takes the long way.
+"""
 
 from collections.abc import Awaitable, Callable
 from functools import partial
+from hashlib import sha256
 from typing import NamedTuple, Protocol
 
+from sidecar.authz.challenge import (
+    ChallengeSource,
+    Found,
+    NotYet,
+    challenge_decision,
+    find_challenge,
+)
 from sidecar.authz.decision import Decision, RequestView, Snapshot
+from sidecar.authz.memory import (
+    CHALLENGE_PREFIX,
+    NO_RUNS,
+    NO_TOKEN,
+    CheckMemory,
+    Passage,
+    Runs,
+)
 from sidecar.authz.pipeline import NotNow, decide
-from sidecar.authz.wire import Parts, SharedKey, decode_request, encode_allowed, encode_denied
+from sidecar.authz.wire import (
+    DenialKey,
+    SharedKey,
+    encode_allowed,
+    encode_challenge,
+    encode_denied,
+    make_template,
+    own_runs,
+    parse_request,
+    view_of,
+)
 from sidecar.clock import Now
 from sidecar.errors import Denied
-from sidecar.reasons import Reason
-from sidecar.tokens.cache import TokenCache
+from sidecar.pb.ext_authz_pb2 import AttributeContext
+from sidecar.reasons import Grant, Reason
+from sidecar.tokens.cache import Remembered, TokenCache
+
+_BEARER = b"Bearer "
+_BEARER_BYTES = len(_BEARER)
+_PLAIN_GRANTS = frozenset({Grant.TOKEN_VERIFIED, Grant.PUBLIC, Grant.ANONYMOUS})
 
 
 class Outcome(NamedTuple):
@@ -23,6 +61,19 @@ class Outcome(NamedTuple):
     at_seconds: float
     latency_ns: int
     key_state: str
+
+
+class Observer(Protocol):
+    """Told of every Check; ``sidecar.ledger`` is. Both must return at once."""
+
+    def decided(self, outcome: Outcome) -> None:
+        """Take note of a Check that went the long way."""
+
+    def passed(self, passage: Passage) -> None:
+        """Take note of a Check that was allowed the short way.
+
+        Its template is what an outcome that was told before came to.
+        """
 
 
 class Lane(Protocol):
@@ -38,20 +89,23 @@ class Lane(Protocol):
 class CheckService:
     """Answers Checks from memory, each in one go.
 
-    ``snapshot`` is replaced by the runtime, whole, between two Checks. ``observe`` is
-    called with every outcome and must return at once. ``on_fault`` gets the exceptions
-    that should not have been; their requests are refused with ``internal_fault``.
+    ``snapshot`` is replaced by the runtime, whole, between two Checks. ``observer`` is told
+    of every Check. ``on_fault`` gets the exceptions that should not have been; their
+    requests are refused with ``internal_fault``.
     """
 
     __slots__ = (
+        "_allowed",
+        "_denied",
         "_elapsed_ns",
         "_lane",
+        "_memory",
         "_new_id",
         "_now",
-        "_observers",
+        "_observer",
         "_on_fault",
-        "_shared",
-        "cache",
+        "_under",
+        "challenges",
         "snapshot",
     )
 
@@ -62,66 +116,166 @@ class CheckService:
         now: Now,
         elapsed_ns: Callable[[], int],
         new_id: Callable[[], str],
-        observe: Callable[[Outcome], None],
+        observer: Observer,
         on_fault: Callable[[Exception], None],
         cache: TokenCache | None = None,
         lane: Lane | None = None,
     ) -> None:
         self.snapshot = snapshot
-        self.cache = cache
+        self._under = snapshot
+        """The snapshot that the memory was made under."""
+        self._memory = CheckMemory(TokenCache(0) if cache is None else cache)
+        self._allowed: dict[SharedKey, Runs] = {}
+        self._denied: dict[DenialKey, bytes] = {}
         self._lane = lane
-        self._shared: dict[SharedKey, Parts] = {}
+        self.challenges: ChallengeSource | None = None
+        """What CAs ask for, where certificates come from ACME."""
         self._now = now
         self._elapsed_ns = elapsed_ns
         self._new_id = new_id
-        self._observers = [observe]
+        self._observer = observer
         self._on_fault = on_fault
 
-    def add_observer(self, observe: Callable[[Outcome], None]) -> None:
-        """Tell one more about every outcome."""
-        self._observers.append(observe)
-
-    def handle(self, raw: bytes) -> bytes | Awaitable[bytes]:
+    def handle(self, raw: bytes) -> bytes | Awaitable[bytes]:  # noqa: PLR0911 - one for each way out
         """Answer one serialised ``CheckRequest`` with one ``CheckResponse``. Never raises.
 
         With a lane, a request that needs a signature check may have to wait for its turn;
         everything else is answered at once.
         """
-        lane = self._lane
-        if lane is None:
-            return self._answer(raw, None)
-        try:
-            return self._answer(raw, lane.free)
-        except NotNow:
-            return lane.later(partial(self._answer, raw, None))
-
-    def _answer(self, raw: bytes, may_verify: Callable[[], bool] | None) -> bytes:
         started_ns = self._elapsed_ns()
+        if self.snapshot is not self._under:
+            self._turn_over()
+        try:
+            attributes = parse_request(raw)
+        except Denied as denied:
+            return self._conclude(Decision(denied.reason, denied.detail), None, started_ns)
+        memory = self._memory
+        http = attributes.request.http
+        visit = memory.visits.get((http.method, http.host, http.path.partition(b"?")[0]))
+        if visit is None or not visit.place.plain or http.HasField("header_map"):
+            return self._go_long_way(attributes, started_ns)
+        place = visit.place
         now = self._now()
-        snapshot = self.snapshot
+        remembered: Remembered | None = None
+        standing, own = NO_TOKEN, NO_RUNS
+        credential = http.headers.get("authorization") if place.reads_token else None
+        if credential is not None:
+            if credential[:_BEARER_BYTES] != _BEARER:
+                return self._go_long_way(attributes, started_ns)
+            remembered = memory.tokens.entries.get(sha256(credential[_BEARER_BYTES:]).digest())
+            if remembered is None:
+                return self._wait_for_turn(attributes, started_ns)
+            if (
+                remembered.epoch != memory.epoch
+                or not remembered.starts_at <= now < remembered.ends_at
+                or remembered.runs is None
+            ):
+                return self._go_long_way(attributes, started_ns)
+            standing, own = remembered.standing, remembered.runs
+            memory.tokens.hits += 1
+        template = place.answers.get(standing)
+        if template is None:
+            return self._go_long_way(attributes, started_ns)
+        latency_ns = self._elapsed_ns() - started_ns
+        self._observer.passed((visit, template, remembered, attributes, now, latency_ns))
+        return template.fill(own)
+
+    def _turn_over(self) -> None:
+        """Forget what was made under the snapshot that has gone."""
+        self._under = self.snapshot
+        self._memory.turn_over()
+        self._allowed.clear()
+        self._denied.clear()
+
+    def _go_long_way(
+        self, attributes: AttributeContext, started_ns: int
+    ) -> bytes | Awaitable[bytes]:
+        lane = self._lane
+        try:
+            return self._answer(attributes, started_ns, None if lane is None else lane.free)
+        except NotNow:
+            if lane is None:
+                raise
+            return lane.later(partial(self._answer, attributes, started_ns))
+        except NotYet as waiting:
+            return self._answer_when_found(attributes, started_ns, waiting.found)
+
+    async def _answer_when_found(
+        self, attributes: AttributeContext, started_ns: int, found: Awaitable[Found]
+    ) -> bytes:
+        return self._answer(attributes, started_ns, None, (await found,))
+
+    def _wait_for_turn(
+        self, attributes: AttributeContext, started_ns: int
+    ) -> bytes | Awaitable[bytes]:
+        """Verify a token that is not remembered: at once, if nothing else is waiting for that."""
+        lane = self._lane
+        if lane is None or lane.free():
+            return self._answer(attributes, started_ns)
+        return lane.later(partial(self._answer, attributes, started_ns))
+
+    def _answer(
+        self,
+        attributes: AttributeContext,
+        started_ns: int,
+        may_verify: Callable[[], bool] | None = None,
+        found: tuple[Found] | None = None,
+    ) -> bytes:
+        """Decide and encode. ``found`` is what the fleet was asked for, where it was."""
+        if self.snapshot is not self._under:
+            self._turn_over()
         view: RequestView | None = None
         try:
-            view = decode_request(raw)
-            decision = decide(view, snapshot, now, self.cache, may_verify)
-            decision_id = self._new_id()
-            answer = (
-                encode_allowed(decision, snapshot, self._shared)
-                if decision.allowed
-                else encode_denied(decision, snapshot, decision_id)
-            )
-        except NotNow:
+            view = view_of(attributes)
+            if self.challenges is not None and view.path.startswith(CHALLENGE_PREFIX):
+                known = found[0] if found else find_challenge(view, self.challenges)
+                challenged = challenge_decision(view, known)
+                if known is not None and challenged is not None:
+                    return self._conclude(challenged, view, started_ns, known.answer)
+            decision = decide(view, self.snapshot, self._now(), self._memory, may_verify)
+        except (NotNow, NotYet):
             raise
-        except Denied as denied:
-            decision = Decision(denied.reason, denied.detail)
-            decision_id = self._new_id()
-            answer = encode_denied(decision, snapshot, decision_id)
         except Exception as exc:  # noqa: BLE001 - the service's edge: whatever it was, the answer is no
             self._on_fault(exc)
             decision = Decision(Reason.INTERNAL_FAULT, type(exc).__name__)
-            decision_id = self._new_id()
-            answer = encode_denied(decision, snapshot, decision_id)
+        return self._conclude(decision, view, started_ns)
+
+    def _conclude(
+        self, decision: Decision, view: RequestView | None, started_ns: int, body: str | None = None
+    ) -> bytes:
+        """Encode an answer, and tell the observer. ``body`` is what a CA is told."""
+        decision_id = self._new_id()
+        try:
+            if body is not None:
+                answer = encode_challenge(decision, self.snapshot, decision_id, body)
+            elif decision.allowed:
+                answer = self._encode_allowed(decision)
+            else:
+                answer = encode_denied(decision, self.snapshot, decision_id, self._denied)
+        except Exception as exc:  # noqa: BLE001 - as above
+            self._on_fault(exc)
+            decision = Decision(Reason.INTERNAL_FAULT, type(exc).__name__)
+            answer = encode_denied(decision, self.snapshot, decision_id, self._denied)
         latency_ns = self._elapsed_ns() - started_ns
-        outcome = Outcome(decision, view, decision_id, now, latency_ns, snapshot.key_state)
-        for observe in self._observers:
-            observe(outcome)
+        self._observer.decided(
+            Outcome(decision, view, decision_id, self._now(), latency_ns, self.snapshot.key_state)
+        )
         return answer
+
+    def _encode_allowed(self, decision: Decision) -> bytes:
+        """Encode, and remember what makes the short way possible the next time."""
+        visit, remembered, token = decision.visit, decision.remembered, decision.token
+        if visit is None or not visit.place.plain or decision.outcome not in _PLAIN_GRANTS:
+            return encode_allowed(decision, self.snapshot, self._allowed)
+        standing, own = NO_TOKEN, NO_RUNS
+        if token is not None:
+            own = own_runs(token.claims)
+            standing = self._memory.standing_of(token.claims, own)
+            if remembered is not None:
+                remembered.runs, remembered.standing = own, standing
+                remembered.epoch = self._memory.epoch
+        template = visit.place.answers.get(standing)
+        if template is None:
+            template = make_template(decision, self.snapshot, own, self._allowed)
+            self._memory.remember_template(visit.place, standing, template)
+        return template.fill(own)

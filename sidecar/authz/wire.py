@@ -6,10 +6,12 @@ noted where it decides how the field is used.
 
 import json
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 from google.protobuf.message import DecodeError
 
 from sidecar.authz.decision import Decision, RequestView, Snapshot
+from sidecar.authz.memory import NO_RUNS, Runs, Template
 from sidecar.errors import Denied
 from sidecar.headers.tenant import tenant_headers
 from sidecar.pb import ext_authz_pb2 as pb
@@ -19,43 +21,54 @@ from sidecar.tokens.claims import Claims
 _PERMISSION_DENIED = 7
 _OVERWRITE = pb.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
 _REALM = "septem"
+_NOT_STORED = ("cache-control", "no-store")
 _MAX_SHARED = 4096
-_NO_PARTS = (b"", b"")
 _OK_STATUS = pb.CheckResponse(status=pb.Status()).SerializeToString()
-_OK_TAG, _METADATA_TAG = b"\x1a", b"\x22"
-"""Fields 3 and 4 of ``CheckResponse``, length-delimited."""
-Parts = tuple[bytes, bytes]
-"""Runs of fields of ``OkHttpResponse`` and of the metadata's ``Struct``."""
 SharedKey = tuple[str, str | None, str, str | None, str, bool]
 """What the shared part of an answer depends on."""
+DenialKey = tuple[str, str, str, str]
+_SLOT = "~"
+"""Stands for each character of a decision's id; none of our headers has two of it in a row."""
 _OUR_FAILURES = frozenset({Reason.KEYS_DEGRADED})
 """Counted by Envoy as errors of ours and not as denials; the client's answer is the same."""
 
 
-def decode_request(raw: bytes) -> RequestView:
-    """Read a ``CheckRequest``.
+def parse_request(raw: bytes) -> pb.AttributeContext:
+    """Parse a ``CheckRequest`` and return its attributes, unread.
 
-    Raises ``Denied(request_malformed)`` for bytes that are no such message. A message
-    that lacks what a decision needs is read as it is: the pipeline says what is missing.
+    Raises ``Denied(request_malformed)`` for bytes that are no such message.
     """
     try:
-        attributes = pb.CheckRequest.FromString(raw).attributes
+        return pb.CheckRequest.FromString(raw).attributes
     except DecodeError as exc:
         raise Denied(Reason.REQUEST_MALFORMED, "the bytes are no CheckRequest") from exc
+
+
+def view_of(attributes: pb.AttributeContext) -> RequestView:
+    """Read what a decision looks at.
+
+    A message that lacks what a decision needs is read as it is: the pipeline says what is
+    missing.
+    """
     http = attributes.request.http
     source = attributes.source
     headers: Mapping[str, bytes] = http.headers
     if http.HasField("header_map"):
         headers = _join(http.header_map.headers)
     return RequestView(
-        method=http.method,
-        host=http.host,
-        path=http.path,
-        headers=headers,
-        source=source.address.socket_address.address,
-        principal=source.principal,
-        certificate=source.certificate,
+        http.method,
+        http.host,
+        http.path,
+        headers,
+        source.address.socket_address.address,
+        source.principal,
+        source.certificate,
     )
+
+
+def decode_request(raw: bytes) -> RequestView:
+    """Parse and read in one; raises as ``parse_request`` does."""
+    return view_of(parse_request(raw))
 
 
 def _join(raw_headers: Iterable[pb.HeaderValue]) -> dict[str, bytes]:
@@ -68,8 +81,17 @@ def _join(raw_headers: Iterable[pb.HeaderValue]) -> dict[str, bytes]:
     return joined
 
 
-def encode_allowed(decision: Decision, snapshot: Snapshot, shared: dict[SharedKey, Parts]) -> bytes:
-    """Return the ``CheckResponse`` that lets a request pass.
+def encode_allowed(decision: Decision, snapshot: Snapshot, shared: dict[SharedKey, Runs]) -> bytes:
+    """Return the ``CheckResponse`` that lets a request pass."""
+    token = decision.token
+    own = NO_RUNS if token is None else own_runs(token.claims)
+    return make_template(decision, snapshot, own, shared).fill(own)
+
+
+def make_template(
+    decision: Decision, snapshot: Snapshot, own: Runs, shared: dict[SharedKey, Runs]
+) -> Template:
+    """Return the answer to an allowed request, but for what is its token's own.
 
     Its two submessages are each put together of two runs of fields: what the route, the
     tenant's domain and the state of the keys make of them, kept in ``shared``, and what the
@@ -79,7 +101,7 @@ def encode_allowed(decision: Decision, snapshot: Snapshot, shared: dict[SharedKe
     Every trusted header is either overwritten or removed, so none of the client's
     arrives (Envoy removes after it sets: what is set is left out of the removals).
     """
-    token, remembered = decision.token, decision.remembered
+    token = decision.token
     tenant = token.claims.tenant_id if token is not None else None
     has_roles = token is not None and bool(token.claims.roles)
     domain = snapshot.headers.domain_of(decision.host, tenant)
@@ -88,23 +110,23 @@ def encode_allowed(decision: Decision, snapshot: Snapshot, shared: dict[SharedKe
     )  # fmt: skip
     common = shared.get(key)
     if common is None:
-        common = _common_parts(decision, snapshot, domain)
+        common = _common_runs(decision, snapshot, domain)
         if len(shared) >= _MAX_SHARED:
             shared.clear()
         shared[key] = common
-    if token is None:
-        own = _NO_PARTS
-    elif remembered is None:
-        own = _own_parts(token.claims)
-    else:
-        own = remembered.answer = remembered.answer or _own_parts(token.claims)
-    ok, metadata = common[0] + own[0], common[1] + own[1]
-    return b"".join(
-        (_OK_STATUS, _OK_TAG, _varint(len(ok)), ok, _METADATA_TAG, _varint(len(metadata)), metadata)
+    ok, metadata = common
+    return Template(
+        _OK_STATUS + b"\x1a" + varint(len(ok) + len(own[0])),  # field 3: ok_response
+        ok,
+        b"\x22" + varint(len(metadata) + len(own[1])),  # field 4: dynamic_metadata
+        metadata,
+        outcome=decision.outcome,
+        route=decision.route,
+        key_state=snapshot.key_state,
     )
 
 
-def _common_parts(decision: Decision, snapshot: Snapshot, domain: str | None) -> Parts:
+def _common_runs(decision: Decision, snapshot: Snapshot, domain: str | None) -> Runs:
     """Encode what tokens have in common."""
     response = pb.CheckResponse()
     ok = response.ok_response
@@ -115,18 +137,43 @@ def _common_parts(decision: Decision, snapshot: Snapshot, domain: str | None) ->
     return ok.SerializeToString(), response.dynamic_metadata.SerializeToString()
 
 
-def _own_parts(claims: Claims) -> Parts:
-    """Encode what is one token's alone."""
-    response = pb.CheckResponse()
-    _set_headers(response.ok_response.headers, tenant_headers(claims).items())
-    response.dynamic_metadata.fields["tenant"].string_value = claims.tenant_id
-    return response.ok_response.SerializeToString(), response.dynamic_metadata.SerializeToString()
+def own_runs(claims: Claims) -> Runs:
+    """Encode what is one token's alone: its request headers, and its tenant as metadata.
+
+    By hand, because every token that was not seen before pays for it; the tests hold it
+    against protobuf's own encoder.
+    """
+    headers = b"".join(
+        [_request_header(name, value) for name, value in tenant_headers(claims).items()]
+    )
+    tenant = claims.tenant_id.encode("ascii")
+    string_value = b"\x1a" + varint(len(tenant)) + tenant  # google.protobuf.Value, field 3
+    entry = b"\x0a\x06tenant\x12" + varint(len(string_value)) + string_value
+    return headers, b"\x0a" + varint(len(entry)) + entry
 
 
-def _varint(value: int) -> bytes:
+def _request_header(name: str, value: str) -> bytes:
+    """Encode field 2 of ``OkHttpResponse``: a ``HeaderValueOption`` that overwrites."""
+    raw = value.encode("ascii")
+    header = _name_field(name) + varint(len(raw)) + raw
+    option = b"\x0a" + varint(len(header)) + header + b"\x18\x02"
+    return b"\x12" + varint(len(option)) + option
+
+
+@lru_cache(maxsize=64)
+def _name_field(name: str) -> bytes:
+    """Encode a ``HeaderValue``'s key, and the tag of its value."""
+    raw = name.encode("ascii")
+    return b"\x0a" + varint(len(raw)) + raw + b"\x12"
+
+
+_ONE_BYTE = tuple(bytes((value,)) for value in range(128))
+
+
+def varint(value: int) -> bytes:
     """Encode a length as protobuf does: seven bits a byte, the lowest first."""
-    if 128 <= value < 16_384:  # noqa: PLR2004 - two bytes: nearly every answer
-        return bytes((value & 0x7F | 0x80, value >> 7))
+    if value < 128:  # noqa: PLR2004
+        return _ONE_BYTE[value]
     encoded = bytearray()
     while value > 0x7F:  # noqa: PLR2004
         encoded.append(value & 0x7F | 0x80)
@@ -135,8 +182,25 @@ def _varint(value: int) -> bytes:
     return bytes(encoded)
 
 
-def encode_denied(decision: Decision, snapshot: Snapshot, decision_id: str) -> bytes:
-    """Write the ``CheckResponse`` that refuses: RFC 9457 body, RFC 6750 challenge."""
+def encode_denied(
+    decision: Decision, snapshot: Snapshot, decision_id: str, shared: dict[DenialKey, bytes]
+) -> bytes:
+    """Return the ``CheckResponse`` that refuses: RFC 9457 body, RFC 6750 challenge.
+
+    Refusals for one reason on one route differ in nothing but their id, and those who are
+    refused may come in floods: what is kept in ``shared`` has a slot for it.
+    """
+    slot = _SLOT * len(decision_id)
+    key = (decision.outcome, decision.route, snapshot.key_state, slot)
+    template = shared.get(key)
+    if template is None:
+        if len(shared) >= _MAX_SHARED:
+            shared.clear()
+        template = shared[key] = _encode_denied(decision, snapshot, slot)
+    return template.replace(slot.encode("ascii"), decision_id.encode("ascii"))
+
+
+def _encode_denied(decision: Decision, snapshot: Snapshot, decision_id: str) -> bytes:
     reason = Reason(decision.outcome)
     answer = ANSWERS[reason]
     response = pb.CheckResponse()
@@ -149,6 +213,21 @@ def encode_denied(decision: Decision, snapshot: Snapshot, decision_id: str) -> b
     if challenge is not None:
         _set_headers(denied.headers, (("www-authenticate", challenge),))
     denied.body = problem_body(reason, answer, decision_id)
+    _set_metadata(response, decision, snapshot, decision_id)
+    return response.SerializeToString()
+
+
+def encode_challenge(decision: Decision, snapshot: Snapshot, decision_id: str, body: str) -> bytes:
+    """Write the ``CheckResponse`` that answers a CA in the application's place.
+
+    A refusal with status 200: it is the only answer with a body that Envoy has.
+    """
+    response = pb.CheckResponse()
+    response.status.code = _PERMISSION_DENIED
+    denied = response.denied_response
+    denied.status.code = 200
+    _set_headers(denied.headers, (("content-type", "application/octet-stream"), _NOT_STORED))
+    denied.body = body
     _set_metadata(response, decision, snapshot, decision_id)
     return response.SerializeToString()
 

@@ -37,6 +37,7 @@ class KvIssuer:
         self._vault = vault
         self._now = now
         self.name: str = settings.name
+        self.poll_seconds: float = settings.poll_seconds
 
     async def issue(self, order: Order) -> Material:
         """Read and check the certificate that is stored now.

@@ -1,8 +1,9 @@
 """Obtains certificates and keeps them fresh: one loop and one queue, however many there are.
 
-Each certificate has its next turn in a heap: a renewal, or a look at how near its end is.
-A renewal runs as a task of its own, so that a slow CA holds up no other; a failed one is
-tried again with back-off, displaces nothing and stops nobody.
+Each certificate has its next turn in a heap: a renewal, a question to its issuer when to
+renew, or a look at how near its end is. A turn runs as a task of its own, so that a slow CA
+holds up no other; a failed renewal is tried again with back-off, displaces nothing and stops
+nobody.
 """
 
 import asyncio
@@ -12,9 +13,10 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from itertools import count
 from typing import Any
 
-from sidecar.certs.issuer import Issuer, Order
+from sidecar.certs.holding import NEVER, Holding
+from sidecar.certs.issuer import FindsExisting, Issuer, Order, advise
 from sidecar.certs.material import Material
-from sidecar.certs.renewal import MIN_PAUSE_SECONDS, renew_at, retry_after
+from sidecar.certs.renewal import MIN_PAUSE_SECONDS, Level, renew_at, retry_after
 from sidecar.certs.store import CertificateStore
 from sidecar.clock import Now
 from sidecar.errors import Fault
@@ -25,6 +27,11 @@ _MAX_SLEEP_SECONDS = 3600.0
 _CONCURRENT = 4
 """Issuances at once: as many as Vault's bridge has threads."""
 _MAX_NAMED_FAULTS = 5
+_ASK_AGAIN_SECONDS = 3600.0
+"""After a question about renewal that nobody answered."""
+
+OnLevel = Callable[[Holding, Level], None]
+"""Called with a holding, whose ``level`` is the new one, and the level before."""
 
 
 class CertificateFault(Fault):
@@ -35,24 +42,6 @@ class CertificateFault(Fault):
         if cause is not None:
             self.retryable = cause.retryable
             self.retry_after_seconds = cause.retry_after_seconds
-
-
-class Holding:
-    """One certificate that is kept: what was ordered, of whom, and how it goes."""
-
-    __slots__ = ("due", "failures", "issuer", "last_fault", "material", "order", "running")
-
-    def __init__(self, order: Order, issuer: Issuer) -> None:
-        self.order = order
-        self.issuer = issuer
-        self.material: Material | None = None
-        """What is served, or was until it expired."""
-        self.due = 0.0
-        """When the next renewal is tried (Unix seconds)."""
-        self.failures = 0
-        """Renewals that failed since the last one that did not."""
-        self.last_fault = ""
-        self.running = False
 
 
 class CertificateManager:
@@ -66,29 +55,37 @@ class CertificateManager:
         now: Now,
         sleep: Callable[[float], Awaitable[None]],
         jitter: Callable[[], float],
+        on_level: OnLevel = lambda _holding, _before: None,
     ) -> None:
         self._store = store
         self._now = now
         self._sleep = sleep
         self._jitter = jitter
+        self._on_level = on_level
         self._gate = asyncio.Semaphore(_CONCURRENT)
         self._held: dict[str, Holding] = {}
         self._turns: list[tuple[float, int, Holding]] = []
         self._sequence = count()
         self._wake = asyncio.Event()
+        self.renewals = 0
         self.failures = 0
         for order, issuer in wanted:
-            self._plan(self._held.setdefault(order.name, Holding(order, issuer)), now())
+            self._plan(self._held.setdefault(order.name, Holding(order, issuer)))
 
     def __iter__(self) -> Iterator[Holding]:
         """Walk what is kept."""
         return iter(tuple(self._held.values()))
 
-    async def obtain_all(self) -> None:
-        """Obtain every certificate once.
+    def get(self, name: str) -> Holding | None:
+        """Return what is kept under a name."""
+        return self._held.get(name)
 
-        Raises ``CertificateFault`` with what failed; after a few faults the rest is not
-        tried, for they have one cause.
+    async def obtain_all(self) -> None:
+        """Obtain every certificate once, but order none whose CA must see our edge first.
+
+        Of those, what the fleet has is taken, and the rest is ordered by ``keep_fresh`` a
+        little later. Raises ``CertificateFault`` with what failed; after a few faults the
+        rest is not tried, for they have one cause.
         """
         faults: list[CertificateFault] = []
 
@@ -96,7 +93,7 @@ class CertificateManager:
             async with self._gate:
                 if len(faults) < _MAX_NAMED_FAULTS:
                     try:
-                        await self._obtain(holding)
+                        await self._start(holding)
                     except CertificateFault as fault:
                         faults.append(fault)
 
@@ -112,10 +109,14 @@ class CertificateManager:
         """
         holding = self._held.get(order.name) or Holding(order, issuer)
         holding.order, holding.issuer = order, issuer
-        async with self._gate:
-            material = await self._obtain(holding)
         self._held[order.name] = holding
-        return material
+        try:
+            async with self._gate:
+                return await self._obtain(holding)
+        except BaseException:
+            if holding.material is None and self._held.get(order.name) is holding:
+                del self._held[order.name]
+            raise
 
     def forget(self, name: str) -> None:
         """Keep a certificate no more, and serve it no more."""
@@ -126,8 +127,19 @@ class CertificateManager:
         """Have the loop renew a certificate at once; false for a name that is not kept."""
         holding = self._held.get(name)
         if holding is not None:
-            self._plan(holding, self._now())
+            holding.try_at = self._now()
+            self._plan(holding)
         return holding is not None
+
+    def revoked(self, name: str) -> None:
+        """Serve a certificate no more that its CA has revoked, and have another at once."""
+        holding = self._held.get(name)
+        if holding is None or holding.revoked:
+            return
+        holding.revoked = True
+        self._store.remove(name)
+        _log.error("certificate revoked, and is served no more", extra={"certificate": name})
+        self.renew_soon(name)
 
     async def keep_fresh(self) -> None:
         """Renew, each in its time, until cancelled."""
@@ -142,12 +154,10 @@ class CertificateManager:
     def _next_due(self) -> Holding | None:
         while self._turns and self._turns[0][0] <= self._now():
             due, _, holding = heapq.heappop(self._turns)
-            if self._is_current(due, holding) and not holding.running:
+            is_kept = self._held.get(holding.name) is holding
+            if is_kept and holding.due == due and not holding.running:
                 return holding
         return None
-
-    def _is_current(self, due: float, holding: Holding) -> bool:
-        return holding.due == due and self._held.get(holding.order.name) is holding
 
     async def _rest(self) -> None:
         """Sleep until the next turn, or until one is planned."""
@@ -162,64 +172,118 @@ class CertificateManager:
                 wait.cancel()
             await asyncio.gather(*waits, return_exceptions=True)
 
-    def _plan(self, holding: Holding, due: float) -> None:
-        holding.due = due
-        heapq.heappush(self._turns, (due, next(self._sequence), holding))
+    def _plan(self, holding: Holding) -> None:
+        holding.due = holding.next_turn(self._now())
+        heapq.heappush(self._turns, (holding.due, next(self._sequence), holding))
         self._wake.set()
 
     async def _turn(self, holding: Holding) -> None:
-        """Try to renew. What is held is served until it expires, no longer."""
-        name = holding.order.name
-        self._announce_end(holding)
+        """Do what is due. What is held is served until it ends, no longer."""
+        self._look_at_level(holding)
+        now = self._now()
         try:
-            async with self._gate:
-                await self._obtain(holding)
+            if now >= holding.try_at:
+                async with self._gate:
+                    await self._obtain(holding)
+            elif now >= holding.ask_at:
+                await self._ask(holding)
         except CertificateFault as fault:
             self._failed(holding, str(fault), fault.retry_after_seconds or 0.0)
-            _log.warning("not renewed: %s", fault, extra={"certificate": name})
+            _log.warning("not renewed: %s", fault, extra={"certificate": holding.name})
         except Exception as exc:  # noqa: BLE001 - a task's edge: one certificate's defect ends no other's
             self._failed(holding, type(exc).__name__, 0.0)
-            _log.exception("not renewed: a defect of ours", extra={"certificate": name})
+            _log.exception("not renewed: a defect of ours", extra={"certificate": holding.name})
         finally:
             holding.running = False
-            self._wake.set()
+            self._plan(holding)
+
+    def _look_at_level(self, holding: Holding) -> None:
+        """Say once that it gets worse, and tell who serves it when it has ended."""
+        before, now = holding.level, self._now()
+        holding.level = holding.level_now(now)
+        if holding.level is Level.ENDED and holding.material is not None:
+            holding.material = None
+            self._store.announce(holding.name)
+            _log.error(
+                "certificate expired, and is served no more", extra={"certificate": holding.name}
+            )
+        if holding.level is not before:
+            self._on_level(holding, before)
 
     def _failed(self, holding: Holding, why: str, not_before_seconds: float) -> None:
         self.failures += 1
         holding.failures += 1
         holding.last_fault = why
         now = self._now()
-        remaining = holding.material.not_after - now if holding.material is not None else 0.0
-        pause = max(not_before_seconds, retry_after(holding.failures, remaining, self._jitter()))
-        # The end of what is held is a turn of its own: whoever serves it must be told.
-        self._plan(holding, now + (min(pause, remaining) if remaining > 0 else pause))
+        pause = retry_after(holding.failures, holding.seconds_left(now), self._jitter())
+        holding.try_at = now + max(pause, not_before_seconds)
 
-    def _announce_end(self, holding: Holding) -> None:
-        material = holding.material
-        if material is not None and material.not_after <= self._now():
-            holding.material = None
-            self._store.announce(holding.order.name)
-            _log.error(
-                "certificate expired, and is served no more",
-                extra={"certificate": holding.order.name},
-            )
+    async def _start(self, holding: Holding) -> None:
+        issuer = holding.issuer
+        if not isinstance(issuer, FindsExisting) or not issuer.edge_seconds:
+            await self._obtain(holding)
+            return
+        try:
+            found = await issuer.find(holding.order)
+        except Fault as fault:
+            raise _named(holding, fault) from fault
+        if found is not None:
+            await self._take(holding, found)
+        else:
+            holding.try_at = self._now() + issuer.edge_seconds
+            self._plan(holding)
 
     async def _obtain(self, holding: Holding) -> Material:
-        order = holding.order
         try:
-            material = await holding.issuer.issue(order._replace(replaces=holding.material))
+            material = await holding.issuer.issue(holding.order._replace(replaces=holding.material))
         except Fault as fault:
-            raise CertificateFault(
-                f"certificate {order.name!r}, issuer {holding.issuer.name!r}: {fault}", fault
-            ) from fault
-        holding.material, holding.failures, holding.last_fault = material, 0, ""
-        self._store.put(order.name, material)
-        now = self._now()
+            raise _named(holding, fault) from fault
+        await self._take(holding, material)
+        return material
+
+    async def _take(self, holding: Holding, material: Material) -> None:
+        """Serve a certificate, and plan what comes next."""
+        name, now = holding.name, self._now()
+        if self._held.get(name) is not holding:
+            return  # forgotten while it was ordered
+        self._store.put(name, material)
+        self.renewals += 1
+        before = holding.level
+        holding.material, holding.revoked = material, False
+        holding.failures, holding.last_fault, holding.level = 0, "", Level.FRESH
         due = renew_at(material.not_before, material.not_after, self._jitter())
-        self._plan(holding, max(due, now + MIN_PAUSE_SECONDS))
+        holding.renew_at = holding.try_at = max(due, now + MIN_PAUSE_SECONDS)
+        if before is not Level.FRESH:
+            self._on_level(holding, before)
         _log.info(
             "certificate obtained, serial %s",
             material.serial,
-            extra={"certificate": order.name, "seconds": material.not_after - now},
+            extra={"certificate": name, "seconds": material.not_after - now},
         )
-        return material
+        await self._ask(holding)
+        self._plan(holding)
+
+    async def _ask(self, holding: Holding) -> None:
+        """Follow the issuer's advice when to renew, where it gives some (ARI)."""
+        material, now = holding.material, self._now()
+        holding.ask_at = NEVER
+        if material is None:
+            return
+        try:
+            advice = await advise(holding.issuer, material)
+        except Fault as fault:
+            holding.ask_at = now + _ASK_AGAIN_SECONDS
+            _log.info("no advice: %s", fault, extra={"certificate": holding.name})
+            return
+        if advice is None:
+            return
+        holding.ask_at = max(advice.ask_again_at, now + MIN_PAUSE_SECONDS)
+        if advice.renew_at is not None:
+            wanted = min(advice.renew_at, material.not_after)
+            holding.renew_at = holding.try_at = max(wanted, now + MIN_PAUSE_SECONDS)
+
+
+def _named(holding: Holding, fault: Fault) -> CertificateFault:
+    return CertificateFault(
+        f"certificate {holding.name!r}, issuer {holding.issuer.name!r}: {fault}", fault
+    )

@@ -41,6 +41,7 @@ SpiffeId = Annotated[
     ),
 ]
 """A workload's identity: a trust domain and a path (SPIFFE-ID §2)."""
+UnixId = Annotated[int, Meta(ge=0, le=4_294_967_294)]
 Seconds = Annotated[float, Meta(gt=0, le=31_536_000)]
 
 

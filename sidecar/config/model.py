@@ -23,10 +23,18 @@ from sidecar.config.base import (
     Settings,
     Text,
     TokenPlace,
+    UnixId,
     Uuid,
     VaultPath,
 )
-from sidecar.config.certificates import Certificate, VaultKvIssuer, VaultPkiIssuer
+from sidecar.config.certificates import (
+    AcmeIssuer,
+    Certificate,
+    CertificateStore,
+    VaultKvIssuer,
+    VaultPkiIssuer,
+)
+from sidecar.config.on_demand import OnDemand
 from sidecar.config.secrets import GenericSecret, SessionTicketKeys, TrustBundle
 
 HSTS = "max-age=31536000; includeSubDomains; preload"
@@ -41,9 +49,15 @@ class AuthzListen(Settings, frozen=True):
 
 
 class SdsListen(Settings, frozen=True):
-    """Where Envoy asks for certificates. A Unix socket keeps them off the network."""
+    """Where Envoy asks for certificates. A Unix socket keeps them off the network.
+
+    On a Unix socket the peer's user or one of its groups must be among these; without any,
+    be our own.
+    """
 
     address: Address = "127.0.0.1:9101"
+    peer_uids: Annotated[tuple[UnixId, ...], Meta(max_length=64)] = ()
+    peer_gids: Annotated[tuple[UnixId, ...], Meta(max_length=64)] = ()
 
 
 class AdminListen(Settings, frozen=True):
@@ -264,7 +278,7 @@ class Headers(Settings, frozen=True):
     remove_from_request: Annotated[tuple[HeaderName, ...], Meta(max_length=64)] = ()
 
 
-IssuerSettings = VaultPkiIssuer | VaultKvIssuer
+IssuerSettings = VaultPkiIssuer | VaultKvIssuer | AcmeIssuer
 
 
 class StdoutAudit(Settings, frozen=True, tag_field="sink", tag="stdout"):
@@ -317,9 +331,11 @@ class Config(Settings, frozen=True):
     headers: Headers = Headers()
     tenants: Annotated[tuple[Tenant, ...], Meta(max_length=100_000)] = ()
     issuers: Annotated[tuple[IssuerSettings, ...], Meta(max_length=64)] = ()
+    certificate_store: CertificateStore | None = None
     certificates: Annotated[tuple[Certificate, ...], Meta(max_length=10_000)] = ()
     trust_bundles: Annotated[tuple[TrustBundle, ...], Meta(max_length=1000)] = ()
     session_ticket_keys: Annotated[tuple[SessionTicketKeys, ...], Meta(max_length=100)] = ()
     generic_secrets: Annotated[tuple[GenericSecret, ...], Meta(max_length=1000)] = ()
+    on_demand: OnDemand | None = None
     audit: Audit = Audit()
     log: Log = Log()

@@ -4,7 +4,8 @@ import ipaddress
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
-from sidecar.config.model import Config, OtlpAudit
+from sidecar.config.model import AcmeIssuer, Config, OtlpAudit, VaultKvIssuer, VaultPkiIssuer
+from sidecar.config.on_demand import HttpRegistry
 from sidecar.config.problem import Path, Problem
 from sidecar.config.secrets import GenericSecret, SessionTicketKeys, TrustBundle
 
@@ -17,6 +18,7 @@ def cross_check(config: Config) -> Iterator[Problem]:
     yield from _routes(config)
     yield from _certificates(config)
     yield from _secrets(config)
+    yield from _on_demand(config)
     yield from _unique("tenant", (("tenants",), (t.tenant_id for t in config.tenants)))
     yield from _unique("domain", (("tenants",), (t.domain for t in config.tenants)))
 
@@ -43,6 +45,11 @@ def _listeners(config: Config) -> Iterator[Problem]:
     if listen.sds is None and (wanted := [each for each in served if getattr(config, each)]):
         words = " and ".join(wanted).replace("_", " ")
         yield Problem(("listen", "sds"), f"is missing, and {words} are to be served")
+    if listen.sds and not listen.sds.address.startswith("unix:"):
+        for name in ("peer_uids", "peer_gids"):
+            if getattr(listen.sds, name):
+                why = "is only for a Unix socket: over TCP the kernel names no peer"
+                yield Problem(("listen", "sds", name), why)
     if listen.sds and not is_loopback(listen.sds.address):
         yield Problem(
             ("listen", "sds", "address"),
@@ -127,6 +134,7 @@ def _certificates(config: Config) -> Iterator[Problem]:
     yield from _unique("certificate name", (("certificates",), names))
     issuers = [issuer.name for issuer in config.issuers]
     yield from _unique("issuer", (("issuers",), issuers))
+    yield from _issuers_of_certificates(config)
     for index, certificate in enumerate(config.certificates):
         if certificate.common_name is None and certificate.spiffe_id is None:
             yield Problem(("certificates", index), "needs common_name, or spiffe_id, or both")
@@ -136,6 +144,49 @@ def _certificates(config: Config) -> Iterator[Problem]:
             known = ", ".join(sorted(issuers)) or "none"
             where = ("certificates", index, "issuer")
             yield Problem(where, f"names no entry of issuers; there are: {known}")
+
+
+def _on_demand(config: Config) -> Iterator[Problem]:
+    settings = config.on_demand
+    if settings is None:
+        return
+    if config.listen.sds is None:
+        yield Problem(("listen", "sds"), "is missing, and certificates are to be served on demand")
+    issuers = sorted(issuer.name for issuer in config.issuers)
+    if settings.issuer not in issuers:
+        known = ", ".join(issuers) or "none"
+        yield Problem(("on_demand", "issuer"), f"names no entry of issuers; there are: {known}")
+    if settings.max_retry_seconds < settings.retry_seconds:
+        yield Problem(("on_demand", "max_retry_seconds"), "is less than retry_seconds")
+    registry = settings.registry
+    if isinstance(registry, HttpRegistry) and _in_the_clear(registry.url):
+        yield Problem(
+            ("on_demand", "registry", "url"),
+            "must be https: whoever alters an answer chooses what is certified",
+        )
+
+
+def _issuers_of_certificates(config: Config) -> Iterator[Problem]:
+    by_name = {issuer.name: issuer for issuer in config.issuers}
+    for index, issuer in enumerate(config.issuers):
+        where: Path = ("issuers", index)
+        shares = isinstance(issuer, AcmeIssuer) or (
+            isinstance(issuer, VaultPkiIssuer) and issuer.share
+        )
+        if shares and config.certificate_store is None:
+            yield Problem(where, "needs certificate_store, where a fleet keeps what it obtained")
+        if not isinstance(issuer, AcmeIssuer):
+            continue
+        if not issuer.agree_to_terms:
+            yield Problem((*where, "agree_to_terms"), "must be true: the CA asks for it")
+        if _in_the_clear(issuer.directory):
+            yield Problem((*where, "directory"), "must be https (RFC 8555 §6.1)")
+        if issuer.fallback is not None:
+            second = by_name.get(issuer.fallback)
+            if second is None or second is issuer:
+                yield Problem((*where, "fallback"), "names no other entry of issuers")
+            elif isinstance(second, VaultKvIssuer):
+                yield Problem((*where, "fallback"), "must be a CA: acme or vault_pki")
 
 
 def _unique(what: str, listed: tuple[Path, Iterable[str]]) -> Iterator[Problem]:

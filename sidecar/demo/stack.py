@@ -41,11 +41,17 @@ class Stack:
         *,
         tls_min: str = "1.3",
         keys: Mapping[str, Any] | None = None,
+        on_demand: Mapping[str, Any] | None = None,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """``keys`` is the section of the sidecar's configuration, where it is not the default."""
+        """Take ``keys`` as that section of the sidecar's configuration, if not the default.
+
+        With ``on_demand``, what differs from the defaults of that section, the edge obtains
+        certificates of customers' domains, which ``register`` registers.
+        """
         self._tls_min = tls_min
         self._keys = keys or {}
+        self._on_demand = on_demand
         self._say = say
         self._exits = ExitStack()
         self.key = ec.generate_private_key(ec.SECP256R1())
@@ -74,10 +80,21 @@ class Stack:
         """The child processes."""
         return self.openbao.process, self.sidecar, self.envoy.process
 
+    @property
+    def _registry(self) -> Path:
+        return self.folder / "domains.json"
+
     def audited(self) -> list[dict[str, Any]]:
         """Return the audit log's lines."""
         text = (self.folder / "audit.jsonl").read_text(encoding="utf-8")
         return [json.loads(line) for line in text.splitlines()]
+
+    def register(self, tenants: Mapping[str, str]) -> None:
+        """Make these the registered domains, each with its tenant."""
+        domains = [{"domain": name, "tenant_id": tenant} for name, tenant in tenants.items()]
+        fresh = self._registry.with_suffix(".new")
+        fresh.write_text(json.dumps({"domains": domains}))
+        fresh.rename(self._registry)
 
     def start_sidecar(self) -> None:
         """Start (again) the sidecar, at the same ports."""
@@ -102,7 +119,8 @@ class Stack:
         exits.callback(self.openbao.stop)
         form = Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
         self.openbao.put_key(self.key.private_bytes(*form).decode())
-        self.ca_pem = self.openbao.enable_pki(["localhost"])
+        self.ca_pem = self.openbao.enable_pki(["localhost", "example"])
+        self.register({})
         (self.folder / "ca.pem").write_text(self.ca_pem)
         self._say("the sample application")
         self.application = SampleApplication()
@@ -133,7 +151,8 @@ class Stack:
         self._config.write_text(yaml.safe_dump(self._sidecar_config(), sort_keys=False))
         self.start_sidecar()
         self._say("Envoy, which takes its certificate from the sidecar")
-        self.envoy = Envoy(edge_config(self.ports, self._tls_min), self.folder)
+        name = "edge.yaml" if self._on_demand is None else "edge-on-demand.yaml"
+        self.envoy = Envoy(edge_config(self.ports, self._tls_min, name), self.folder)
         exits.callback(self.envoy.stop)
 
     def _sidecar_config(self) -> Mapping[str, Any]:
@@ -141,7 +160,10 @@ class Stack:
         token.touch(mode=0o600)
         token.write_text(self.openbao.token_for(SIDECAR_POLICY))
         loopback = "127.0.0.1:{}".format
+        registry = {"source": "file", "path": str(self._registry), "poll_seconds": 0.1}
+        on_demand = {"registry": registry, "issuer": "internal", **(self._on_demand or {})}
         return {
+            **({} if self._on_demand is None else {"on_demand": on_demand}),
             "listen": {
                 "authz": {"address": loopback(self.ports.authz)},
                 "sds": {"address": loopback(self.ports.sds)},

@@ -10,33 +10,48 @@ When the table is full, what has expired goes; if nothing has, the oldest eighth
 
 import msgspec
 
-from sidecar.errors import Denied
 from sidecar.keys.keyring import KeyRing
-from sidecar.tokens.claims import ClaimsPolicy, check_time
+from sidecar.tokens.claims import ClaimsPolicy, validity
 from sidecar.tokens.verifier import VerifiedToken
 
 DEFAULT_ENTRIES = 65_536
 _EVICT_SHARE = 8
+_DIGEST_BYTES = 16
+
+
+def digest_text(digest: bytes) -> str:
+    """Return the beginning of a credential's digest: finds a token in the audit log, is not one."""
+    return digest[:_DIGEST_BYTES].hex()
 
 
 class Remembered(msgspec.Struct, gc=False):
-    """One verified token, what was found in it, and its part of an encoded answer.
+    """One verified token, what was found in it, and what an answer is made of.
 
-    ``answer`` is ``None`` until somebody encodes it.
+    From ``starts_at`` on and before ``ends_at`` (Unix seconds, the leeway included) its
+    times hold. The rest belongs to ``sidecar.authz.memory``: the token's own runs of an
+    encoded answer, the number of its standing, and the epoch in which it was decided upon;
+    ``note`` to those who count and record.
     """
 
+    digest: bytes
     token: VerifiedToken
     warnings: tuple[str, ...]
-    answer: tuple[bytes, bytes] | None = None
+    starts_at: float
+    ends_at: float
+    runs: tuple[bytes, bytes] | None = None
+    standing: int = 0
+    epoch: int = 0
+    note: tuple[bytes, bytes] | None = None
 
 
 class TokenCache:
     """A bounded table of verified tokens. One thread, no locks."""
 
-    __slots__ = ("_entries", "_max_entries", "evicted", "hits", "misses")
+    __slots__ = ("_max_entries", "entries", "evicted", "hits", "misses")
 
     def __init__(self, max_entries: int = DEFAULT_ENTRIES) -> None:
-        self._entries: dict[bytes, Remembered] = {}
+        self.entries: dict[bytes, Remembered] = {}
+        """By digest; for reading. What is read here is held against the clock by who reads."""
         self._max_entries = max_entries
         self.hits = 0
         self.misses = 0
@@ -44,48 +59,49 @@ class TokenCache:
 
     def __len__(self) -> int:
         """Count the entries."""
-        return len(self._entries)
+        return len(self.entries)
 
-    def get(
-        self, digest: bytes, ring: KeyRing, policy: ClaimsPolicy, now: float
-    ) -> Remembered | None:
+    def get(self, digest: bytes, ring: KeyRing, now: float) -> Remembered | None:
         """Return what is remembered of a token, if its key and its times still hold.
 
         A token whose time has come is verified anew: the verifier says why it is refused.
         """
-        entry = self._entries.get(digest)
+        entry = self.entries.get(digest)
         if entry is None:
             self.misses += 1
             return None
         token = entry.token
         if token.key not in ring.find(token.kid):
-            del self._entries[digest]
+            del self.entries[digest]
             self.misses += 1
             return None
-        try:
-            check_time(token.claims, policy, now)
-        except Denied:
+        if not entry.starts_at <= now < entry.ends_at:
             self.misses += 1
             return None
         self.hits += 1
         return entry
 
     def put(
-        self, digest: bytes, token: VerifiedToken, warnings: tuple[str, ...], now: float
+        self,
+        digest: bytes,
+        token: VerifiedToken,
+        warnings: tuple[str, ...],
+        policy: ClaimsPolicy,
+        now: float,
     ) -> Remembered:
         """Remember a token that was verified just now."""
-        if self._max_entries and len(self._entries) >= self._max_entries:
+        if self._max_entries and len(self.entries) >= self._max_entries:
             self._make_room(now)
-        entry = Remembered(token, warnings)
+        entry = Remembered(digest, token, warnings, *validity(token.claims, policy))
         if self._max_entries:
-            self._entries[digest] = entry
+            self.entries[digest] = entry
         return entry
 
     def _make_room(self, now: float) -> None:
         expired = [
-            digest for digest, entry in self._entries.items() if entry.token.claims.expires_at < now
+            digest for digest, entry in self.entries.items() if entry.token.claims.expires_at < now
         ]
-        going = expired or list(self._entries)[: max(1, self._max_entries // _EVICT_SHARE)]
+        going = expired or list(self.entries)[: max(1, self._max_entries // _EVICT_SHARE)]
         for digest in going:
-            del self._entries[digest]
+            del self.entries[digest]
         self.evicted += len(going)

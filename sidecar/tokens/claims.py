@@ -81,10 +81,16 @@ def check_claims(claims: Claims, policy: ClaimsPolicy, now: float) -> None:
         rule(claims, policy, now)
 
 
-def check_time(claims: Claims, policy: ClaimsPolicy, now: float) -> None:
-    """Hold only the moving rules against ``now``: what a remembered token is asked again."""
-    _not_expired(claims, policy, now)
-    _already_valid(claims, policy, now)
+def validity(claims: Claims, policy: ClaimsPolicy) -> tuple[float, float]:
+    """Return from when on, and before when, the rules on time hold: what moves with the clock.
+
+    The same sums as in ``_not_expired``, ``_already_valid`` and ``_issued_in_past``.
+    """
+    leeway = policy.leeway_seconds
+    return (
+        max(claims.not_before - leeway, claims.issued_at - leeway),
+        claims.expires_at + leeway,
+    )
 
 
 def _issuer(claims: Claims, policy: ClaimsPolicy, _now: float) -> None:

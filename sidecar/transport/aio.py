@@ -11,9 +11,9 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from sidecar.transport.names import CHECK_SERVICE
 from sidecar.transport.sockets import ListenFault, remove_stale_socket
 
-CHECK_SERVICE = "envoy.service.auth.v3.Authorization"
 _MAX_CONCURRENT_RPCS = 10_000
 
 

@@ -24,6 +24,9 @@ KEEPALIVE_TIMEOUT_SECONDS = 10.0
 MAX_CONNECTIONS = 1024
 NOTICE_SECONDS = 0.25
 _MAX_UNWRITTEN_BYTES = 1_048_576
+_GATHER_SECONDS = 0.0005
+"""Answers that took their time are written together, while more of them are to come."""
+_DEFECT = RpcError(GrpcStatus.INTERNAL, "the call failed")
 
 
 class H2Server:
@@ -132,9 +135,9 @@ class _Connection(asyncio.Protocol):
     def __init__(self, server: H2Server) -> None:
         self._server = server
         self._clock = server.clock
-        self._grpc = UnaryConnection(server.paths, self._dispatch, server.limits)
+        self._grpc = UnaryConnection(server.paths, self._dispatch, server.limits, self._abandon)
         self._transport: asyncio.Transport
-        self._waiting: set[asyncio.Future[bytes]] = set()
+        self._waiting: dict[int, asyncio.Future[bytes]] = {}
         self._flushing = False
         self._heard = server.clock()
         self._pinged = False
@@ -152,8 +155,8 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         self._server.forget(self)
-        for future in tuple(self._waiting):
-            future.cancel()
+        for stream_id in tuple(self._waiting):
+            self._abandon(stream_id)
 
     def data_received(self, data: bytes) -> None:
         now = self._heard = self._clock()
@@ -209,41 +212,43 @@ class _Connection(asyncio.Protocol):
         if (self._draining and not self._grpc.open_calls) or self._grpc.finished:
             self._transport.close()
 
-    def _dispatch(self, stream_id: int, path: bytes, message: bytes) -> None:
+    def _dispatch(self, stream_id: int, path: bytes, message: bytes) -> bytes | None:
         try:
             answer = self._server.handlers[path](message)
-        except RpcError as error:
-            self._grpc.fail(stream_id, error.status, error.message)
-            return
-        except Exception as exc:  # noqa: BLE001 - the transport's edge
-            self._fail(stream_id, exc)
-            return
+        except RpcError:
+            raise
+        except Exception as exc:
+            self._server.on_fault(exc)
+            raise _DEFECT from exc
         if type(answer) is bytes:
-            self._grpc.respond(stream_id, answer)
-        else:
-            future = asyncio.ensure_future(cast("Awaitable[bytes]", answer))
-            self._waiting.add(future)
-            future.add_done_callback(partial(self._answer_later, stream_id))
+            return answer
+        future = asyncio.ensure_future(cast("Awaitable[bytes]", answer))
+        self._waiting[stream_id] = future
+        future.add_done_callback(partial(self._answer_later, stream_id))
+        return None
+
+    def _abandon(self, stream_id: int) -> None:
+        """Give up a call that nobody waits for: what is still to be done for it is not done."""
+        future = self._waiting.pop(stream_id, None)
+        if future is not None:
+            future.cancel()
 
     def _answer_later(self, stream_id: int, future: "asyncio.Future[bytes]") -> None:
-        """Give an answer that took its time; those of one turn of the loop are written at once."""
-        self._waiting.discard(future)
-        if future.cancelled():
+        """Give an answer that took its time."""
+        if future.cancelled() or self._waiting.pop(stream_id, None) is None:
             return
         exc = future.exception()
-        if isinstance(exc, RpcError):
+        if exc is None:
+            self._grpc.respond(stream_id, future.result())
+        elif isinstance(exc, RpcError):
             self._grpc.fail(stream_id, exc.status, exc.message)
         elif isinstance(exc, Exception):
-            self._fail(stream_id, exc)
-        else:
-            self._grpc.respond(stream_id, future.result())
+            self._server.on_fault(exc)
+            self._grpc.fail(stream_id, _DEFECT.status, _DEFECT.message)
         if not self._flushing:
             self._flushing = True
-            asyncio.get_running_loop().call_soon(self._flush)
-
-    def _fail(self, stream_id: int, exc: Exception) -> None:
-        self._server.on_fault(exc)
-        self._grpc.fail(stream_id, GrpcStatus.INTERNAL, "the call failed")
+            pause = _GATHER_SECONDS if self._waiting else 0
+            asyncio.get_running_loop().call_later(pause, self._flush)
 
 
 def service_of(handlers: Mapping[str, Handle]) -> str:

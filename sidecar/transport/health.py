@@ -7,8 +7,8 @@ for unary calls has no use for them.
 from collections.abc import Mapping
 
 from google.protobuf.message import DecodeError
-from grpc_health.v1 import health_pb2
 
+from sidecar.pb import health_pb2
 from sidecar.transport.unary import GrpcStatus, RpcError
 
 HEALTH_CHECK = "/grpc.health.v1.Health/Check"

@@ -80,27 +80,30 @@ class _Refusal(Exception):  # noqa: N818 - an answer, not an error
 
 
 class _Call:
-    """A request whose message is still arriving, or whose answer is."""
+    """A request whose message is still arriving, or whose answer takes its time."""
 
     __slots__ = ("body", "deadline", "ended", "path")
 
-    def __init__(self, path: bytes, deadline: float | None) -> None:
+    def __init__(self, path: bytes, deadline: float | None, *, ended: bool = False) -> None:
         self.path = path
         self.deadline = deadline
         self.body = bytearray()
-        self.ended = False
+        self.ended = ended
 
 
 class UnaryConnection:
     """The gRPC side of one HTTP/2 connection.
 
-    ``dispatch(stream_id, path, message)`` is called for every whole request and answers
-    with ``respond`` or ``fail``, at once or later. After ``receive``, and after any
-    answer given later, ``outgoing`` has what to write. A ``ngh2.ProtocolError`` out of
-    ``receive`` ends the connection, once ``outgoing`` (the GOAWAY) is written.
+    ``dispatch(stream_id, path, message)`` is called for every whole request. It returns the
+    answer, or raises ``RpcError``, or returns ``None`` and answers later with ``respond`` or
+    ``fail``. After ``receive``, and after any answer given later, ``outgoing`` has what to
+    write. A ``ngh2.ProtocolError`` out of ``receive`` ends the connection, once ``outgoing``
+    (the GOAWAY) is written. ``abandon(stream_id)`` is called for a call that was dispatched
+    and whose answer nobody waits for any more: its peer has left, or its deadline has passed.
     """
 
     __slots__ = (
+        "_abandon",
         "_buffered",
         "_calls",
         "_dispatch",
@@ -114,9 +117,11 @@ class UnaryConnection:
     def __init__(
         self,
         paths: frozenset[bytes],
-        dispatch: Callable[[int, bytes, bytes], None],
+        dispatch: Callable[[int, bytes, bytes], bytes | None],
         limits: Limits,
+        abandon: Callable[[int], None] = lambda _: None,
     ) -> None:
+        self._abandon = abandon
         self._paths = paths
         self._dispatch = dispatch
         self._limits = limits
@@ -149,15 +154,33 @@ class UnaryConnection:
         """Take what the peer sent at ``now`` (monotonic seconds)."""
         h2 = self._h2
         h2.receive_data(data)
+        opened: ngh2.RequestReceived | None = None
         for event in h2.events():
+            if type(event) is ngh2.RequestReceived:
+                if opened is not None:
+                    self._on_request(opened, now)
+                opened = event
+                continue
+            if opened is not None:
+                if (
+                    type(event) is ngh2.DataReceived
+                    and event.end_stream
+                    and event.stream_id == opened.stream_id
+                    and opened.headers == self._known[0]
+                ):
+                    self._on_whole(event.stream_id, event.data, now)
+                    opened = None
+                    continue
+                self._on_request(opened, now)
+                opened = None
             if type(event) is ngh2.DataReceived:
                 self._on_data(event.stream_id, event.data, event.end_stream)
-            elif type(event) is ngh2.RequestReceived:
-                self._on_request(event.stream_id, event.headers, event.end_stream, now)
             elif type(event) is ngh2.StreamClosed or type(event) is ngh2.StreamReset:
                 self._forget(event.stream_id)
             elif type(event) is ngh2.TrailersReceived:
                 self._on_data(event.stream_id, b"", ended=True)
+        if opened is not None:
+            self._on_request(opened, now)
 
     def outgoing(self) -> bytes:
         """Return everything there is to write, in one piece."""
@@ -172,10 +195,15 @@ class UnaryConnection:
 
     def respond(self, stream_id: int, message: bytes) -> None:
         """Answer one call. A call that the peer has left meanwhile is passed over."""
-        if self._calls.pop(stream_id, None) is None:
-            return
+        if self._calls.pop(stream_id, None) is not None:
+            self._send(stream_id, message)
+
+    def _send(self, stream_id: int, message: bytes) -> None:
         h2 = self._h2
-        h2.send_response(stream_id, _OK_HEADERS)
+        try:
+            h2.send_response(stream_id, _OK_HEADERS)
+        except ngh2.StreamUnavailableError:
+            return  # it was reset in the very read that brought it
         h2.send_data(stream_id, b"\0" + len(message).to_bytes(4, "big") + message)
         h2.send_trailers(stream_id, _OK_TRAILERS)
 
@@ -194,6 +222,7 @@ class UnaryConnection:
             if call.deadline is not None and now >= call.deadline
         ]
         for stream_id in late:
+            self._abandon(stream_id)
             self.fail(stream_id, GrpcStatus.DEADLINE_EXCEEDED, "the deadline has passed")
 
     def ping(self) -> None:
@@ -208,27 +237,47 @@ class UnaryConnection:
         """Say that no new call will be taken; those in flight are still answered."""
         self._h2.send_goaway()
 
-    def _on_request(
-        self,
-        stream_id: int,
-        headers: tuple[tuple[bytes, bytes], ...],
-        ended: bool,
-        now: float,
-    ) -> None:
+    def _on_request(self, event: ngh2.RequestReceived, now: float) -> None:
         # A client's calls nearly always have equal headers, so the last verdict is kept.
         known, path, timeout = self._known
-        if headers != known:
+        if event.headers != known:
             try:
-                path, timeout = read_request_headers(headers, self._paths)
+                path, timeout = read_request_headers(event.headers, self._paths)
             except _Refusal as refusal:
-                self._refuse(stream_id, refusal.headers, ended=ended)
+                self._refuse(event.stream_id, refusal.headers, ended=event.end_stream)
                 return
-            self._known = (headers, path, timeout)
+            self._known = (event.headers, path, timeout)
         call = _Call(path, None if timeout is None else now + timeout)
-        self._calls[stream_id] = call
-        if ended:
+        self._calls[event.stream_id] = call
+        if event.end_stream:
             call.ended = True
-            self.fail(stream_id, GrpcStatus.INVALID_ARGUMENT, "the request has no message")
+            self.fail(event.stream_id, GrpcStatus.INVALID_ARGUMENT, "the request has no message")
+
+    def _on_whole(self, stream_id: int, data: bytes, now: float) -> None:
+        """Take a request that came in one piece, with headers like the ones before it."""
+        _, path, timeout = self._known
+        if (
+            data[:1] == b"\0"
+            and len(data) - PREFIX_BYTES
+            == int.from_bytes(data[1:PREFIX_BYTES], "big")
+            <= self._limits.max_message_bytes
+        ):
+            deadline = None if timeout is None else now + timeout
+            self._hand_on(stream_id, path, data[PREFIX_BYTES:], deadline)
+            return
+        self._calls[stream_id] = _Call(path, None)
+        self._on_data(stream_id, data, ended=True)
+
+    def _hand_on(self, stream_id: int, path: bytes, message: bytes, deadline: float | None) -> None:
+        try:
+            answer = self._dispatch(stream_id, path, message)
+        except RpcError as error:
+            self._refuse(stream_id, _error_headers(error.status, error.message), ended=True)
+            return
+        if answer is None:
+            self._calls[stream_id] = _Call(path, deadline, ended=True)
+        else:
+            self._send(stream_id, answer)
 
     def _on_data(self, stream_id: int, data: bytes, ended: bool) -> None:
         call = self._calls.get(stream_id)
@@ -253,7 +302,8 @@ class UnaryConnection:
         elif length != len(data) - PREFIX_BYTES:
             self.fail(stream_id, GrpcStatus.INVALID_ARGUMENT, "the request is not one message")
         else:
-            self._dispatch(stream_id, call.path, data[PREFIX_BYTES:])
+            del self._calls[stream_id]
+            self._hand_on(stream_id, call.path, data[PREFIX_BYTES:], call.deadline)
 
     def _over_limit(self, stream_id: int, call: _Call) -> bool:
         too_large = len(call.body) > self._limits.max_message_bytes + PREFIX_BYTES
@@ -268,13 +318,20 @@ class UnaryConnection:
         self, stream_id: int, headers: tuple[tuple[bytes, bytes], ...], *, ended: bool
     ) -> None:
         self._calls.pop(stream_id, None)
-        self._h2.send_response(stream_id, headers, end_stream=True)
+        try:
+            self._h2.send_response(stream_id, headers, end_stream=True)
+        except ngh2.StreamUnavailableError:
+            return  # as in _send
         if not ended:
             self._resets.append(stream_id)
 
     def _forget(self, stream_id: int) -> None:
         call = self._calls.pop(stream_id, None)
-        if call is not None and not call.ended:
+        if call is None:
+            return
+        if call.ended:
+            self._abandon(stream_id)
+        else:
             self._buffered -= len(call.body)
 
 

@@ -9,12 +9,14 @@ and then, so that a token lives on where nothing else is asked of Vault.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
+from datetime import datetime
 from typing import Any, NamedTuple, TypeVar
 
 from sidecar.bridge import BridgeBusy, ThreadBridge
 from sidecar.config import model
 from sidecar.vault.auth import make_auth
-from sidecar.vault.errors import VaultFault, VaultUnreachable
+from sidecar.vault.errors import VaultConflict, VaultFault, VaultUnreachable
 from sidecar.vault.identity import Identity
 from sidecar.vault.translate import translated
 
@@ -43,6 +45,8 @@ class KvSecret(NamedTuple):
 
     data: Mapping[str, Any]
     version: int
+    written_at: float = 0.0
+    """When Vault took it, by Vault's clock (Unix seconds)."""
 
     def __repr__(self) -> str:
         """Show the names and the version, never a value."""
@@ -66,6 +70,15 @@ class VaultClient:
         self._session: Any = None
         self._identity = Identity(make_auth(settings.auth), self._make_client, clock)
 
+    def beside(self, name: str) -> "VaultClient":
+        """Return a client with this one's login and threads of its own.
+
+        What strangers can set off in numbers so holds up nothing else that is asked of Vault.
+        """
+        other = copy(self)
+        other._bridge = ThreadBridge(name, _THREADS)  # noqa: SLF001 - it is one of us
+        return other
+
     async def login(self) -> None:
         """Log in, and fail early and clearly if that is not possible.
 
@@ -82,7 +95,9 @@ class VaultClient:
                 path, mount_point=mount, raise_on_deleted_version=True
             )
             entry = answer["data"]
-            return KvSecret(entry["data"], int(entry["metadata"]["version"]))
+            metadata = entry["metadata"]
+            written = datetime.fromisoformat(metadata["created_time"]).timestamp()
+            return KvSecret(entry["data"], int(metadata["version"]), written)
 
         return await self._call("kv_read", f"{mount}/data/{path}", read)
 
@@ -97,6 +112,55 @@ class VaultClient:
             return int(answer["data"]["current_version"])
 
         return await self._call("kv_metadata", f"{mount}/metadata/{path}", read)
+
+    async def list_kv(self, mount: str, path: str) -> list[str]:
+        """List the entries directly below a path in KV v2; none if there is nothing."""
+
+        def names(client: Any) -> list[str]:
+            try:
+                answer = client.secrets.kv.v2.list_secrets(path, mount_point=mount)
+            except _hvac().exceptions.InvalidPath:
+                return []
+            return [str(key) for key in answer["data"]["keys"]]
+
+        return await self._call("kv_list", f"{mount}/metadata/{path}", names)
+
+    async def write_kv(self, mount: str, path: str, data: Mapping[str, Any], cas: int) -> int:
+        """Write an entry of KV v2 if ``cas`` is still its latest version (0: there is none).
+
+        Returns the new version; raises ``VaultConflict`` if somebody else wrote first.
+        """
+
+        def write(client: Any) -> int:
+            try:
+                answer = client.secrets.kv.v2.create_or_update_secret(
+                    path, dict(data), cas=cas, mount_point=mount
+                )
+            except _hvac().exceptions.InvalidRequest as exc:
+                if "check-and-set" in str(exc):
+                    raise VaultConflict(f"{mount}/data/{path}: somebody else wrote first") from None
+                raise
+            return int(answer["data"]["version"])
+
+        return await self._call("kv_write", f"{mount}/data/{path}", write)
+
+    async def read_time(self) -> float:
+        """Read Vault's own clock (Unix seconds, whole): the one that all of a fleet can see."""
+
+        def read(client: Any) -> float:
+            answer = client.sys.read_health_status(method="GET")
+            health = answer if isinstance(answer, dict) else answer.json()
+            return float(health["server_time_utc"])
+
+        return await self._call("time", "sys/health", read)
+
+    async def read_crl(self, mount: str) -> bytes:
+        """Read the CRL of a PKI mount, PEM."""
+
+        def read(client: Any) -> bytes:
+            return str(client.secrets.pki.read_crl(mount_point=mount)).encode("ascii")
+
+        return await self._call("pki_crl", f"{mount}/crl/pem", read)
 
     async def read_transit_key(self, mount: str, name: str) -> TransitKey:
         """Read the public halves of a transit key's versions."""

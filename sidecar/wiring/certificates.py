@@ -1,32 +1,78 @@
-"""From the configuration to issuers, and to what is ordered of each of them."""
+"""Certificates from their issuers, and SDS that hands them to Envoy.
 
-from collections.abc import Iterator
+The only part that knows envoy-data-plane: half a second and 16 MB, so the runtime imports
+this where ``listen.sds`` is set.
+"""
 
-from sidecar.certs.issuer import Issuer, Issuers, Order
-from sidecar.certs.kv_issuer import KvIssuer
-from sidecar.certs.pki_issuer import PkiIssuer
+from collections.abc import Callable
+from functools import partial
+
+from sidecar.alerts import Alerts
+from sidecar.authz.challenge import ChallengeSource
 from sidecar.clock import wall_seconds
 from sidecar.config import model
+from sidecar.numbers import SdsNumbers, polled_families
+from sidecar.sds.service import SECRET_SERVICE, SdsEvents, SdsService
+from sidecar.transport.aio import GrpcServer
+from sidecar.transport.guard import make_guard
 from sidecar.vault.client import VaultClient
+from sidecar.wiring.certificate_room import Certificates
+from sidecar.wiring.lifespan import Lifespan
+from sidecar.wiring.on_demand import OnDemandRoom
+from sidecar.wiring.polled import make_keeper
+
+_MAX_MESSAGE_BYTES = 4_194_304
 
 
-def make_issuers(config: model.Config, vault: VaultClient) -> Issuers:
-    """Build every issuer of the configuration."""
-    return Issuers({settings.name: _issuer(settings, vault) for settings in config.issuers})
+async def start_sds(
+    life: Lifespan,
+    settings: model.SdsListen,
+    vault: VaultClient,
+    alerts: Alerts,
+    answer_challenges: Callable[[ChallengeSource], None],
+) -> None:
+    """Obtain every certificate, then serve them and keep them fresh.
+
+    ``answer_challenges`` is given where challenges of ACME orders are found, for the Check.
+    """
+    certificates = Certificates(life.config, vault.beside("vault-certificates"), alerts)
+    life.stack.callback(certificates.close)
+    await certificates.load()
+    if certificates.board is not None:
+        answer_challenges(certificates.board)
+    numbers = SdsNumbers()
+    events = SdsEvents(numbers.streams, numbers.push, numbers.nack)
+    if life.config.on_demand is None:
+        sds = SdsService(certificates.store, events)
+    else:
+        room = OnDemandRoom(life.config, life.config.on_demand, vault, certificates)
+        sds = await room.start(life, events)
+    polled = make_keeper(life.config, vault.beside("vault-secrets"), sds.secrets.put, alerts)
+    await polled.load()
+    life.metrics.add_source(partial(polled_families, polled, wall_seconds))
+    life.metrics.add_source(numbers.families)
+    life.metrics.add_source(certificates.families)
+    await _listen(life, settings, sds, numbers)
+    life.stack.callback(sds.drain)
+    life.spawn(polled.run())
+    for task in certificates.tasks():
+        life.spawn(task)
 
 
-def _issuer(settings: model.IssuerSettings, vault: VaultClient) -> Issuer:
-    match settings:
-        case model.VaultPkiIssuer():
-            return PkiIssuer(settings, vault, wall_seconds)
-        case model.VaultKvIssuer():
-            return KvIssuer(settings, vault, wall_seconds)
-
-
-def wanted_certificates(config: model.Config, issuers: Issuers) -> Iterator[tuple[Order, Issuer]]:
-    """Yield the order of each configured certificate, beside who is to issue it."""
-    for each in config.certificates:
-        names = [each.common_name] if each.common_name is not None else []
-        uris = (each.spiffe_id,) if each.spiffe_id is not None else ()
-        unique = tuple(dict.fromkeys((*names, *each.alt_names)))
-        yield Order(each.name, unique, uris), issuers[each.issuer]
+async def _listen(
+    life: Lifespan, settings: model.SdsListen, sds: SdsService, numbers: SdsNumbers
+) -> None:
+    """Open the listener; a Unix socket has a guard before it."""
+    guard = make_guard(settings, numbers.refuse_peer)
+    address = settings.address
+    if guard is not None:
+        guard.prepare()
+        life.stack.callback(guard.close)
+        address = guard.inner_address
+    server = GrpcServer(
+        address, SECRET_SERVICE, sds.handlers(), max_message_bytes=_MAX_MESSAGE_BYTES
+    )
+    await life.listen(server)
+    if guard is not None:
+        guard.start()
+        life.stack.push_async_callback(guard.stop)

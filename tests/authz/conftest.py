@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from sidecar.authz.memory import Passage
 from sidecar.authz.policy import build_snapshot
 from sidecar.authz.service import CheckService, Outcome
 from sidecar.config import parse_config
@@ -34,6 +35,7 @@ class Bench:
 
     issuer: Issuer
     outcomes: list[Outcome] = field(default_factory=list)
+    passages: list[Passage] = field(default_factory=list)
     faults: list[Exception] = field(default_factory=list)
     now: float = NOW
 
@@ -44,9 +46,15 @@ class Bench:
             now=lambda: self.now,
             elapsed_ns=lambda: 0,
             new_id=lambda: f"id-{next(ids)}",
-            observe=self.outcomes.append,
+            observer=self,
             on_fault=self.faults.append,
         )
+
+    def decided(self, outcome: Outcome) -> None:
+        self.outcomes.append(outcome)
+
+    def passed(self, passage: Passage) -> None:
+        self.passages.append(passage)
 
     def ask(self, token: bytes | None = None, **changes: object) -> Answer:
         """Check one request, with a Bearer token where one is given."""

@@ -18,9 +18,7 @@ DASHBOARD = ROOT / "deploy/grafana-dashboard.json"
 
 def exported() -> set[str]:
     """Every metric's name, as Prometheus sees it."""
-    text = "".join(
-        (ROOT / "sidecar" / name).read_text() for name in ("metrics.py", "numbers.py", "runtime.py")
-    )
+    text = "".join(path.read_text() for path in sorted((ROOT / "sidecar").rglob("*.py")))
     names = set(re.findall(r'"(septem_\w+)"', text))
     return {f"{name}{end}" for name in names for end in ("", "_total", "_bucket", "_info")}
 

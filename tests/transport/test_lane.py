@@ -3,8 +3,9 @@
 import asyncio
 from itertools import pairwise
 
+from sidecar.authz.memory import Passage
 from sidecar.authz.policy import build_snapshot
-from sidecar.authz.service import CheckService
+from sidecar.authz.service import CheckService, Outcome
 from sidecar.clock import elapsed_ns
 from sidecar.config import parse_config
 from sidecar.tokens.cache import TokenCache
@@ -41,12 +42,20 @@ async def test_who_has_left_is_passed_over() -> None:
 
 async def test_warm_checks_are_answered_between_cold_ones(issuer: Issuer) -> None:
     verified: list[str] = []
+
+    class Observer:
+        def decided(self, outcome: Outcome) -> None:
+            verified.append(outcome.decision.outcome)
+
+        def passed(self, passage: Passage) -> None:
+            verified.append(passage[1].outcome)
+
     service = CheckService(
         build_snapshot(parse_config(CONFIG, "test"), issuer.ring),
         now=lambda: NOW,
         elapsed_ns=elapsed_ns,
         new_id=lambda: "id",
-        observe=lambda outcome: verified.append(outcome.decision.outcome),
+        observer=Observer(),
         on_fault=lambda _: None,
         cache=TokenCache(),
         lane=SlowLane(asyncio.get_running_loop()),

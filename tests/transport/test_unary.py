@@ -51,17 +51,19 @@ class Wire:
         self.now = 0.0
         self.asked: list[tuple[int, bytes, bytes]] = []
         self.answer_at_once = answer_at_once
-        self.server = UnaryConnection(frozenset({PATH}), self._dispatch, limits)
+        self.abandoned: list[int] = []
+        self.server = UnaryConnection(
+            frozenset({PATH}), self._dispatch, limits, self.abandoned.append
+        )
         self.client = ngh2.Connection(ngh2.Role.CLIENT)
         self.client.initiate_connection()
         self.replies: dict[int, Reply] = {}
         self.goaway: list[int] = []
         self.exchange()
 
-    def _dispatch(self, stream_id: int, path: bytes, payload: bytes) -> None:
+    def _dispatch(self, stream_id: int, path: bytes, payload: bytes) -> bytes | None:
         self.asked.append((stream_id, path, payload))
-        if self.answer_at_once:
-            self.server.respond(stream_id, payload[::-1])
+        return payload[::-1] if self.answer_at_once else None
 
     def exchange(self) -> None:
         for _ in range(8):
@@ -316,15 +318,84 @@ FLOODS = [
 ]
 
 
+@pytest.mark.parametrize("reading", [True, False], ids=["reading", "not reading"])
 @pytest.mark.parametrize("make", [f[1] for f in FLOODS], ids=[f[0] for f in FLOODS])
-def test_floods_end_the_connection(make: Callable[[int], bytes]) -> None:
-    """CVE-2019-9512, -9515, CVE-2024-28182 and CVE-2023-44487, without reading our answers."""
+def test_floods_end_the_connection(make: Callable[[int], bytes], reading: bool) -> None:
+    """CVE-2019-9512, -9515, CVE-2024-28182 and CVE-2023-44487, whether answers are read or not.
+
+    By an error, or by a GOAWAY after which nothing is read; ``H2Server`` closes after both.
+    """
     server = UnaryConnection(frozenset({PATH}), lambda *_: None, LIMITS)
     server.receive(PREFACE, 0.0)
-
-    def flood() -> None:
-        for number in range(20_000):
+    kind = make(1)[3]
+    for number in range(20_000):
+        try:
             server.receive(make(number), 0.0)
+        except ngh2.ProtocolError:
+            return
+        if reading or number % 5000 == 0:
+            server.outgoing()
+            if server.finished:
+                return
+    assert (kind, reading) in {(4, True), (6, True)}, "a peer that reads may ask and be answered"
 
-    with pytest.raises(ngh2.ProtocolError):
-        flood()
+
+def test_calls_that_come_in_one_read_are_all_answered() -> None:
+    """Whole ones, one with other headers, one in pieces, one without a message."""
+    wire = Wire()
+    wire.call(message(b"first"))
+    send, data = wire.client.send_request, wire.client.send_data
+    streams = [send(HEADERS), send(HEADERS), send(headers(grpc_timeout=b"1S")), send(HEADERS)]
+    for stream_id in streams:
+        data(stream_id, message(b"%d" % stream_id)[:4])
+    for stream_id in streams:
+        data(stream_id, message(b"%d" % stream_id)[4:], end_stream=True)
+    whole = [send(HEADERS), send(headers(grpc_timeout=b"2S")), send(HEADERS)]
+    for stream_id in whole:
+        data(stream_id, message(b"%d" % stream_id), end_stream=True)
+    empty = send(HEADERS, end_stream=True)
+    wire.exchange()
+    for stream_id in (*streams, *whole):
+        assert wire.replies[stream_id].body == message((b"%d" % stream_id)[::-1])
+        assert wire.replies[stream_id].status == 0
+    assert wire.replies[empty].status == GrpcStatus.INVALID_ARGUMENT
+    assert (wire.server.open_calls, wire.server._buffered) == (0, 0)
+
+
+def test_a_call_that_is_reset_in_the_read_that_brings_it_harms_no_other() -> None:
+    """Envoy resets a call whose time is up; the connection and its other calls go on."""
+    for answer_at_once in (True, False):
+        wire = Wire(answer_at_once=answer_at_once)
+        gone = wire.client.send_request(HEADERS)
+        wire.client.send_data(gone, message(b"gone"), end_stream=True)
+        stays = wire.client.send_request(HEADERS)
+        wire.client.send_data(stays, message(b"stays"), end_stream=True)
+        refused = wire.client.send_request(headers(__method=b"GET"))
+        raw = wire.client.data_to_send()
+        wire.client.reset_stream(gone)
+        wire.client.reset_stream(refused)
+        wire.server.receive(raw + wire.client.data_to_send(), 0.0)
+        if not answer_at_once:
+            assert wire.abandoned == [gone]
+            wire.server.respond(gone, b"too late")
+            wire.server.respond(stays, b"syats")
+        wire.exchange()
+        assert wire.replies[stays].body == message(b"syats")
+        assert wire.goaway == []
+        assert wire.server.open_calls == 0
+        assert wire.call(message(b"abc")).body == message(b"cba") or not answer_at_once
+
+
+def test_nobody_works_for_a_call_that_has_ended() -> None:
+    wire = Wire(answer_at_once=False)
+    late = wire.client.send_request(headers(grpc_timeout=b"100m"))
+    wire.client.send_data(late, message(b"late"), end_stream=True)
+    left = wire.client.send_request(HEADERS)
+    wire.client.send_data(left, message(b"left"), end_stream=True)
+    wire.exchange()
+    wire.client.reset_stream(left)
+    wire.exchange()
+    wire.server.expire(0.2)
+    wire.exchange()
+    assert wire.abandoned == [left, late]
+    assert wire.replies[late].status == GrpcStatus.DEADLINE_EXCEEDED

@@ -1,0 +1,189 @@
+"""What a Check need not work out a second time, and why that changes no answer.
+
+An answer depends on the route and the host (a *place*), on the token's tenant, roles and
+scopes (its *standing*), on the clock, and on the snapshot. Under one snapshot the first
+three are the same for Check after Check; so are the bytes that go with them:
+
+- a ``Visit`` is a request target that was read and matched: method, host and path as they
+  came, without the query;
+- a ``Place`` keeps, by standing, the ``Template`` of an answer that ``decide`` gave;
+- with a token (``tokens.cache.Remembered``) are kept its own runs of the answer, its
+  standing, its two moments, and under which snapshot it was last decided upon.
+
+All of it is dropped with the snapshot it was made under, so a key that goes, a revocation
+or a new state of the keys leaves nothing behind. Every table is bounded, and emptied when
+it is full: a flood costs its own reading and nobody else's.
+"""
+
+from typing import Any, NamedTuple
+
+from sidecar.authz.routes import Route
+from sidecar.pb.ext_authz_pb2 import AttributeContext
+from sidecar.tokens.cache import Remembered, TokenCache
+from sidecar.tokens.claims import Claims
+
+MAX_TARGETS = 8192
+MAX_PATH_BYTES = 256
+"""Longer paths are read anew each time."""
+CHALLENGE_PREFIX = b"/.well-known/acme-challenge/"
+"""Where CAs look for the answers of ACME http-01 (RFC 8555 §8.3)."""
+MAX_TEMPLATES = 32_768
+MAX_STANDINGS = 16_384
+NO_TOKEN = 0
+"""The standing of a request that brings no token."""
+
+Target = tuple[bytes, bytes, bytes]
+"""Method, host and path without query, as they came."""
+Runs = tuple[bytes, bytes]
+"""Runs of fields of ``OkHttpResponse`` and of the metadata's ``Struct``."""
+NO_RUNS: Runs = (b"", b"")
+
+
+class Template:
+    """An answer that allows, but for what is one token's own.
+
+    The whole is ``opening, ok, <own run>, between, metadata, <own run>``: the lengths of the
+    two submessages stand in ``opening`` and ``between``, so a template serves the tokens whose
+    runs are equally long. ``outcome``, ``route`` and ``key_state`` are those of the decision;
+    ``note`` is for those who count and record.
+    """
+
+    __slots__ = (
+        "between", "key_state", "metadata", "note", "ok", "opening", "outcome", "route",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        opening: bytes,
+        ok: bytes,
+        between: bytes,
+        metadata: bytes,
+        *,
+        outcome: str,
+        route: str,
+        key_state: str,
+    ) -> None:
+        self.opening = opening
+        self.ok = ok
+        self.between = between
+        self.metadata = metadata
+        self.outcome = outcome
+        self.route = route
+        self.key_state = key_state
+        self.note: Any = None
+
+    def fill(self, own: Runs) -> bytes:
+        """Return the serialised ``CheckResponse``."""
+        return b"".join(
+            (self.opening, self.ok, own[0], self.between, self.metadata, own[1]),
+        )
+
+
+class Place:
+    """A route and the host it was asked under, with the answers given there.
+
+    ``plain`` is true where nothing but the target and one ``Authorization`` header decides:
+    no client certificate, no cookie, no shadow.
+    """
+
+    __slots__ = ("answers", "plain", "reads_token", "route")
+
+    def __init__(self, route: Route) -> None:
+        self.route = route
+        self.answers: dict[int, Template] = {}
+        self.reads_token = route.auth != "none"
+        header_only = not self.reads_token or route.token_from == ("header",)
+        self.plain = header_only and not route.clients and not route.shadow
+
+
+class Visit:
+    """A target's canonical parts and where it leads. ``note``: see ``Template``."""
+
+    __slots__ = ("host", "method", "note", "path", "place")
+
+    def __init__(self, method: str, host: str, path: str, place: Place) -> None:
+        self.method = method
+        self.host = host
+        self.path = path
+        self.place = place
+        self.note: bytes | None = None
+
+
+Passage = tuple[Visit, Template, Remembered | None, AttributeContext, float, int]
+"""A Check that was allowed the short way: the target, the answer, the token if one came, the
+request's attributes, when (Unix seconds), and how long it took (nanoseconds)."""
+
+
+class Standing(NamedTuple):
+    """All of a token that a template depends on."""
+
+    tenant_id: str
+    roles: tuple[str, ...]
+    scopes: tuple[str, ...]
+    own_lengths: tuple[int, int]
+
+
+class CheckMemory:
+    """The tables of one service. One thread, no locks."""
+
+    __slots__ = (
+        "_next_standing", "_places", "_standings", "_templates", "epoch", "tokens", "visits",
+    )  # fmt: skip
+
+    def __init__(self, tokens: TokenCache) -> None:
+        self.tokens = tokens
+        self.visits: dict[Target, Visit] = {}
+        self.epoch = 1
+        """Grows with every snapshot; what was decided under another is decided anew."""
+        self._places: dict[tuple[str, str], Place] = {}
+        self._standings: dict[Standing, int] = {}
+        self._next_standing = NO_TOKEN + 1
+        self._templates = 0
+
+    def turn_over(self) -> None:
+        """Forget what was worked out under the snapshot that has gone."""
+        self.visits.clear()
+        self._places.clear()
+        self._templates = 0
+        self.epoch += 1
+
+    def remember_visit(
+        self, target: Target, method: str, host: str, path: str, route: Route
+    ) -> Visit:
+        """Remember a target that was matched.
+
+        One under the path of challenges is not: it may be answered otherwise the next time.
+        """
+        if len(self.visits) >= MAX_TARGETS:
+            self.visits.clear()
+            self._places.clear()
+            self._templates = 0
+        place = self._places.get((route.name, host))
+        if place is None:
+            place = self._places[route.name, host] = Place(route)
+        visit = Visit(method, host, path, place)
+        if len(target[2]) <= MAX_PATH_BYTES and not target[2].startswith(CHALLENGE_PREFIX):
+            self.visits[target] = visit
+        return visit
+
+    def remember_template(self, place: Place, standing: int, template: Template) -> None:
+        """Remember an answer that was given at a place."""
+        if self._templates >= MAX_TEMPLATES:
+            for each in self._places.values():
+                each.answers.clear()
+            self._templates = 0
+        place.answers[standing] = template
+        self._templates += 1
+
+    def standing_of(self, claims: Claims, own: Runs) -> int:
+        """Return the number of a token's standing; a number is never used for another."""
+        standing = Standing(
+            claims.tenant_id, claims.roles, claims.scopes, (len(own[0]), len(own[1]))
+        )
+        number = self._standings.get(standing)
+        if number is None:
+            if len(self._standings) >= MAX_STANDINGS:
+                self._standings.clear()
+            number = self._standings[standing] = self._next_standing
+            self._next_standing += 1
+        return number

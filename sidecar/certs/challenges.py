@@ -1,0 +1,160 @@
+"""The http-01 challenges of orders in flight, answered by whichever sidecar the CA reaches.
+
+The CA asks the edge, and a load balancer picks the sidecar; so the one that orders writes
+token and answer into one entry of Vault KV, and a sidecar that is asked for a token it does
+not know reads that entry. All that wait share one read, and reads keep a distance: a million
+made-up tokens cost a few reads a second, and crowd out no real one. Nothing is read while
+nobody asks.
+"""
+
+import asyncio
+import logging
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, NamedTuple
+
+from sidecar.certs.lease import FleetKv
+from sidecar.clock import Now
+from sidecar.errors import Fault
+from sidecar.vault.errors import VaultConflict, VaultFault, VaultNotFound
+
+_log = logging.getLogger("sidecar.certs")
+TOKEN = re.compile(r"[A-Za-z0-9_-]{16,128}")
+"""RFC 8555 §8.3: base64url, and so no path; ours are bounded."""
+MAX_ANSWER_CHARACTERS = 256
+MAX_IN_FLIGHT = 1000
+MAX_WAITING = 4096
+READ_DISTANCE_SECONDS = 0.2
+LIFE_SECONDS = 3600.0
+"""How long a challenge is answered whose order never ended: its sidecar died."""
+_WRITES = 30
+
+
+class ChallengeFault(Fault):
+    """A challenge can't be set up."""
+
+    retryable = True
+
+
+class Challenge(NamedTuple):
+    """One http-01 challenge: the key authorization that answers ``token`` on ``host``."""
+
+    token: str
+    host: str
+    answer: str
+    until: float
+    """When it ends, whatever became of its order (Unix seconds)."""
+
+
+class ChallengeBoard:
+    """The challenges of this sidecar's orders, and of the fleet's."""
+
+    def __init__(
+        self,
+        vault: FleetKv,
+        mount: str,
+        path: str,
+        *,
+        now: Now,
+        sleep: Callable[[float], Awaitable[None]],
+        jitter: Callable[[], float],
+    ) -> None:
+        self._vault = vault
+        self._mount = mount
+        self._path = path
+        self._now = now
+        self._sleep = sleep
+        self._jitter = jitter
+        self._own: dict[str, Challenge] = {}
+        self._waiting: list[asyncio.Future[Mapping[str, Challenge]]] = []
+        self._asked = asyncio.Event()
+        self.reads = 0
+
+    def find(self, token: str) -> Challenge | Awaitable[Challenge | None] | None:
+        """Find a token: at once if it is ours or is none, else when the fleet's were read."""
+        if (own := self._own.get(token)) is not None:
+            return own
+        if not TOKEN.fullmatch(token) or len(self._waiting) >= MAX_WAITING:
+            return None
+        return self._find_in_fleet(token)
+
+    async def _find_in_fleet(self, token: str) -> Challenge | None:
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[Mapping[str, Challenge]] = loop.create_future()
+        self._waiting.append(waiter)
+        self._asked.set()
+        return (await waiter).get(token)
+
+    async def run(self) -> None:
+        """Read for those who wait, until cancelled."""
+        while True:
+            await self._asked.wait()
+            self._asked.clear()
+            waiting, self._waiting = self._waiting, []
+            found: Mapping[str, Challenge] = {}
+            try:
+                found, _ = await self._read()
+            except VaultFault as fault:
+                _log.warning("challenges of the fleet can't be read: %s", fault)
+            finally:
+                for waiter in waiting:
+                    if not waiter.done():
+                        waiter.set_result(found)
+            await self._sleep(READ_DISTANCE_SECONDS)
+
+    async def publish(self, challenges: list[Challenge]) -> None:
+        """Have the whole fleet answer these. Raises ``VaultFault`` or ``ChallengeFault``."""
+        self._own.update({each.token: each for each in challenges})
+        await self._change(lambda listed: listed | {each.token: each for each in challenges})
+
+    async def withdraw(self, challenges: list[Challenge]) -> None:
+        """Answer these no more. Never raises: what stays in Vault ends by itself."""
+        for each in challenges:
+            self._own.pop(each.token, None)
+        gone = {each.token for each in challenges}
+        try:
+            await self._change(
+                lambda listed: {token: c for token, c in listed.items() if token not in gone}
+            )
+        except (VaultFault, ChallengeFault) as fault:
+            _log.warning("challenges are left to end by themselves: %s", fault)
+
+    async def _change(
+        self, change: Callable[[dict[str, Challenge]], Mapping[str, Challenge]]
+    ) -> None:
+        for _ in range(_WRITES):
+            listed, version = await self._read()
+            changed = change(dict(listed))
+            if len(changed) > MAX_IN_FLIGHT:
+                raise ChallengeFault(f"{MAX_IN_FLIGHT} challenges are in flight in the fleet")
+            data = {token: each._asdict() for token, each in changed.items()}
+            try:
+                await self._vault.write_kv(self._mount, self._path, {"challenges": data}, version)
+            except VaultConflict:
+                await self._sleep(0.05 * (0.5 + self._jitter()))
+            else:
+                return
+        raise ChallengeFault("the fleet's list of challenges is written by too many at once")
+
+    async def _read(self) -> tuple[Mapping[str, Challenge], int]:
+        """Read what is listed and has not ended, and the entry's version."""
+        self.reads += 1
+        try:
+            entry = await self._vault.read_kv(self._mount, self._path)
+        except VaultNotFound:
+            return {}, await self._vault.read_kv_version(self._mount, self._path)
+        listed = entry.data.get("challenges")
+        found: dict[str, Challenge] = {}
+        for token, raw in listed.items() if isinstance(listed, dict) else ():
+            challenge = _parse(token, raw)
+            if challenge is not None and challenge.until > self._now():
+                found[token] = challenge
+        return found, entry.version
+
+
+def _parse(token: str, raw: Any) -> Challenge | None:
+    match raw:
+        case {"host": str(host), "answer": str(answer), "until": int() | float() as until}:
+            if TOKEN.fullmatch(token) and len(answer) <= MAX_ANSWER_CHARACTERS:
+                return Challenge(token, host, answer, float(until))
+    return None

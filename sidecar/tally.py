@@ -1,0 +1,76 @@
+"""What Checks add up to, in plain integers: no library, no lock, cheap to send and to sum.
+
+One tally a process that answers Checks. ``sidecar.metrics`` makes Prometheus families of
+them when somebody asks; a worker sends its own to the main process, which adds them up.
+"""
+
+from bisect import bisect_left
+
+import msgspec
+
+CHECK_BUCKETS_US = (50, 100, 200, 500, 1_000, 2_500, 5_000, 10_000, 50_000, 100_000, 500_000)
+
+
+class Histogram(msgspec.Struct):
+    """Counts of durations in microseconds, by bucket; the last is for all that is longer."""
+
+    bounds_us: tuple[int, ...]
+    counts: list[int] = []
+    sum_us: int = 0
+
+    def __post_init__(self) -> None:
+        """Begin with empty buckets."""
+        if not self.counts:
+            self.counts = [0] * (len(self.bounds_us) + 1)
+
+    def add(self, microseconds: int) -> None:
+        """Count one duration."""
+        self.counts[bisect_left(self.bounds_us, microseconds)] += 1
+        self.sum_us += microseconds
+
+    def merge(self, other: "Histogram") -> None:
+        """Add another one of the same buckets."""
+        self.counts = [
+            ours + theirs for ours, theirs in zip(self.counts, other.counts, strict=True)
+        ]
+        self.sum_us += other.sum_us
+
+    def export(self) -> tuple[list[tuple[str, float]], float]:
+        """Return cumulated buckets and the sum, in seconds, as Prometheus wants them."""
+        total = 0
+        buckets: list[tuple[str, float]] = []
+        for bound, count in zip((*self.bounds_us, None), self.counts, strict=True):
+            total += count
+            buckets.append(("+Inf" if bound is None else repr(bound / 1e6), float(total)))
+        return buckets, self.sum_us / 1e6
+
+
+class Tally(msgspec.Struct):
+    """The counts of one process that answers Checks."""
+
+    checks: dict[tuple[str, str, str], int] = {}
+    latency: Histogram = msgspec.field(default_factory=lambda: Histogram(CHECK_BUCKETS_US))
+    pii_warnings: int = 0
+    faults: int = 0
+
+    def count_check(self, outcome: str, reason: str, route: str, latency_us: int) -> None:
+        """Count one decision; ``route`` is a configured name or ``unmatched``."""
+        key = (outcome, reason, route)
+        self.checks[key] = self.checks.get(key, 0) + 1
+        self.latency.add(latency_us)
+
+    def count_pii_warning(self) -> None:
+        """Count a token that holds personal data and was let pass."""
+        self.pii_warnings += 1
+
+    def count_fault(self) -> None:
+        """Count an exception that should not have been."""
+        self.faults += 1
+
+    def merge(self, other: "Tally") -> None:
+        """Add the counts of another process."""
+        for key, count in other.checks.items():
+            self.checks[key] = self.checks.get(key, 0) + count
+        self.latency.merge(other.latency)
+        self.pii_warnings += other.pii_warnings
+        self.faults += other.faults

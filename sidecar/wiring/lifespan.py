@@ -1,0 +1,83 @@
+"""What every part is started with: the settings, health, metrics, tasks, and its end.
+
+Whatever a part opens it pushes on ``stack``; the drain unwinds it, last opened, first closed.
+"""
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from typing import Any, Protocol
+
+from sidecar.config import model
+from sidecar.health import Health
+from sidecar.metrics import Metrics
+
+_log = logging.getLogger("sidecar")
+
+
+class GrpcHealth(Protocol):
+    """The ``grpc.health.v1`` of either engine."""
+
+    async def set_serving(self, serving: bool) -> None:
+        """Say whether requests may be sent here."""
+
+
+class GrpcListener(Protocol):
+    """A gRPC server of either engine."""
+
+    @property
+    def health(self) -> GrpcHealth:
+        """Its health service."""
+
+    async def start(self) -> None:
+        """Listen."""
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Answer the calls in flight, and no others."""
+
+
+class Lifespan:
+    """One run of the process, from its start to the end of its drain."""
+
+    def __init__(self, config: model.Config) -> None:
+        self.config = config
+        self.health = Health()
+        self.metrics = Metrics()
+        self.stack = AsyncExitStack()
+        self.stop = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run a part's task until the drain; a defect in it ends the process, with a drain."""
+        task = asyncio.create_task(coroutine)
+
+        def ended(task: asyncio.Task[None]) -> None:
+            if not task.cancelled() and (exc := task.exception()) is not None:
+                self.on_fault(exc)
+                self.stop.set()
+
+        task.add_done_callback(ended)
+
+        async def cancel() -> None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+        self.stack.push_async_callback(cancel)
+
+    def run_soon(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run something short that nobody waits for."""
+        task = asyncio.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def listen(self, server: GrpcListener) -> None:
+        """Start a gRPC server, have its health follow ours, and stop it at the end."""
+        await server.start()
+        self.stack.push_async_callback(server.stop, self.config.listen.drain_seconds)
+        self.health.on_change(lambda ready: self.run_soon(server.health.set_serving(serving=ready)))
+
+    def on_fault(self, exc: BaseException) -> None:
+        """Count and log an exception that should not have been."""
+        self.metrics.count_fault()
+        _log.error("a defect of ours", exc_info=exc)

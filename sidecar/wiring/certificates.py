@@ -4,6 +4,7 @@ The only part that knows envoy-data-plane: half a second and 16 MB, so the runti
 this where ``listen.sds`` is set.
 """
 
+import asyncio
 from collections.abc import Callable
 
 from sidecar.alerts import Alerts
@@ -34,22 +35,26 @@ async def start_sds(
     """
     certificates = Certificates(life.config, vault.beside("vault-certificates"), alerts)
     life.stack.callback(certificates.close)
-    await certificates.load()
+    settings_on_demand = life.config.on_demand
+    room = None
+    if settings_on_demand is not None:
+        room = OnDemandRoom(life.config, settings_on_demand, vault, certificates)
+    await asyncio.gather(certificates.load(), room.load() if room is not None else _nothing())
     if certificates.board is not None:
         answer_challenges(certificates.board)
     numbers = SdsNumbers()
     events = SdsEvents(numbers.streams, numbers.push, numbers.nack)
-    if life.config.on_demand is None:
-        sds = SdsService(certificates.store, events)
-    else:
-        room = OnDemandRoom(life.config, life.config.on_demand, vault, certificates)
-        sds = await room.start(life, events)
+    sds = SdsService(certificates.store, events) if room is None else room.start(life, events)
     life.metrics.add_source(numbers.families)
     life.metrics.add_source(certificates.families)
     await _listen(life, settings, sds, numbers)
     life.stack.callback(sds.drain)
     for task in certificates.tasks():
         life.spawn(task)
+
+
+async def _nothing() -> None:
+    """Have nothing to read."""
 
 
 async def _listen(

@@ -65,12 +65,12 @@ class OnDemandRoom:
         )
         self._service: SdsService | None = None
 
-    async def start(self, life: Lifespan, events: SdsEvents) -> SdsService:
-        """Read the registry, and build the SDS service that serves names on demand too.
-
-        Raises ``Fault`` for a registry that can't be read.
-        """
+    async def load(self) -> None:
+        """Read the registry, or what of it must be known. Raises ``Fault``."""
         await self.registry.start()
+
+    def start(self, life: Lifespan, events: SdsEvents) -> SdsService:
+        """Build the SDS service that serves names on demand too."""
         service = SdsService(
             self._store,
             events,

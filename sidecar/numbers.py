@@ -14,6 +14,7 @@ from sidecar.keys.lifecycle import KeyState
 from sidecar.keys.refresher import KeyRefresher
 from sidecar.metrics import counter, gauge
 from sidecar.tokens.cache import TokenCache
+from sidecar.transport.peers import Peer
 
 _log = logging.getLogger("sidecar.sds")
 
@@ -100,6 +101,16 @@ class SdsNumbers:
         self._streams = 0
         self._pushed = 0
         self._nacks = 0
+        self._peers_refused = 0
+
+    def refuse_peer(self, peer: Peer) -> None:
+        """Count and log a process that may not fetch secrets."""
+        self._peers_refused += 1
+        _log.error(
+            "process %d of user %d may not fetch secrets (listen.sds.peer_uids, peer_gids)",
+            peer.pid,
+            peer.uid,
+        )
 
     def streams(self, count: int) -> None:
         """Take note of how many streams there are."""
@@ -119,3 +130,6 @@ class SdsNumbers:
         yield gauge("septem_sds_streams", "Open SDS streams", self._streams)
         yield counter("septem_sds_resources_pushed", "Secrets sent", self._pushed)
         yield counter("septem_sds_nacks", "Secrets that Envoy refused", self._nacks)
+        yield counter(
+            "septem_sds_peers_refused", "Connections of processes not let in", self._peers_refused
+        )

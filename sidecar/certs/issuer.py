@@ -14,12 +14,15 @@ class Order(NamedTuple):
     case, A-labels, no trailing dot; a wildcard is ``*.`` and a name), the first is the
     common name too. ``uri_sans`` are URIs beside them, such as a SPIFFE ID. ``replaces`` is
     what is held now, if this is a renewal: an issuer never returns that one again.
+    ``account`` is the registered domain on whose budget it is ordered (``certs.allowance``);
+    empty for what the configuration names.
     """
 
     name: str
     dns_names: tuple[str, ...]
     uri_sans: tuple[str, ...] = ()
     replaces: Material | None = None
+    account: str = ""
 
 
 class Issuer(Protocol):

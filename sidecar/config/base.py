@@ -33,6 +33,7 @@ ClientName = Annotated[
     str,
     Meta(pattern=r"^(spiffe://[a-z0-9._-]+(/[A-Za-z0-9._-]+)*(/\*)?|[a-z0-9][a-z0-9.-]{0,252})$"),
 ]
+UnixId = Annotated[int, Meta(ge=0, le=4_294_967_294)]
 Seconds = Annotated[float, Meta(gt=0, le=31_536_000)]
 
 

@@ -23,6 +23,7 @@ from sidecar.config.base import (
     Settings,
     Text,
     TokenPlace,
+    UnixId,
     Uuid,
     VaultPath,
 )
@@ -33,6 +34,7 @@ from sidecar.config.certificates import (
     VaultKvIssuer,
     VaultPkiIssuer,
 )
+from sidecar.config.on_demand import OnDemand
 
 HSTS = "max-age=31536000; includeSubDomains; preload"
 
@@ -46,9 +48,15 @@ class AuthzListen(Settings, frozen=True):
 
 
 class SdsListen(Settings, frozen=True):
-    """Where Envoy asks for certificates. A Unix socket keeps them off the network."""
+    """Where Envoy asks for certificates. A Unix socket keeps them off the network.
+
+    On a Unix socket the peer's user or one of its groups must be among these; without any,
+    be our own.
+    """
 
     address: Address = "127.0.0.1:9101"
+    peer_uids: Annotated[tuple[UnixId, ...], Meta(max_length=64)] = ()
+    peer_gids: Annotated[tuple[UnixId, ...], Meta(max_length=64)] = ()
 
 
 class AdminListen(Settings, frozen=True):
@@ -324,5 +332,6 @@ class Config(Settings, frozen=True):
     issuers: Annotated[tuple[IssuerSettings, ...], Meta(max_length=64)] = ()
     certificate_store: CertificateStore | None = None
     certificates: Annotated[tuple[Certificate, ...], Meta(max_length=10_000)] = ()
+    on_demand: OnDemand | None = None
     audit: Audit = Audit()
     log: Log = Log()

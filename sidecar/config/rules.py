@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from sidecar.config.model import AcmeIssuer, Config, OtlpAudit, VaultKvIssuer, VaultPkiIssuer
+from sidecar.config.on_demand import HttpRegistry
 from sidecar.config.problem import Path, Problem
 
 
@@ -15,6 +16,7 @@ def cross_check(config: Config) -> Iterator[Problem]:
     yield from _issuers(config)
     yield from _routes(config)
     yield from _certificates(config)
+    yield from _on_demand(config)
     yield from _unique("tenant", (("tenants",), (t.tenant_id for t in config.tenants)))
     yield from _unique("domain", (("tenants",), (t.domain for t in config.tenants)))
 
@@ -39,6 +41,11 @@ def _listeners(config: Config) -> Iterator[Problem]:
         )
     if config.certificates and listen.sds is None:
         yield Problem(("listen", "sds"), "is missing, and certificates are to be served")
+    if listen.sds and not listen.sds.address.startswith("unix:"):
+        for name in ("peer_uids", "peer_gids"):
+            if getattr(listen.sds, name):
+                why = "is only for a Unix socket: over TCP the kernel names no peer"
+                yield Problem(("listen", "sds", name), why)
     if listen.sds and not is_loopback(listen.sds.address):
         yield Problem(
             ("listen", "sds", "address"),
@@ -107,6 +114,26 @@ def _certificates(config: Config) -> Iterator[Problem]:
             known = ", ".join(sorted(issuers)) or "none"
             where = ("certificates", index, "issuer")
             yield Problem(where, f"names no entry of issuers; there are: {known}")
+
+
+def _on_demand(config: Config) -> Iterator[Problem]:
+    settings = config.on_demand
+    if settings is None:
+        return
+    if config.listen.sds is None:
+        yield Problem(("listen", "sds"), "is missing, and certificates are to be served on demand")
+    issuers = sorted(issuer.name for issuer in config.issuers)
+    if settings.issuer not in issuers:
+        known = ", ".join(issuers) or "none"
+        yield Problem(("on_demand", "issuer"), f"names no entry of issuers; there are: {known}")
+    if settings.max_retry_seconds < settings.retry_seconds:
+        yield Problem(("on_demand", "max_retry_seconds"), "is less than retry_seconds")
+    registry = settings.registry
+    if isinstance(registry, HttpRegistry) and _in_the_clear(registry.url):
+        yield Problem(
+            ("on_demand", "registry", "url"),
+            "must be https: whoever alters an answer chooses what is certified",
+        )
 
 
 def _issuers_of_certificates(config: Config) -> Iterator[Problem]:

@@ -35,6 +35,12 @@ path "pki/sign/edge"                   { capabilities = ["update"] }
 path "auth/token/renew-self"           { capabilities = ["update"] }
 """
 
+STORE_POLICY = """\
+# Where a fleet keeps the certificates it obtained.
+path "secret/data/septem/certificates/*"     { capabilities = ["create", "read", "update"] }
+path "secret/metadata/septem/certificates/*" { capabilities = ["read"] }
+"""
+
 
 class OpenBao:
     """A running server. ``client`` is hvac with the root token, for setting things up.

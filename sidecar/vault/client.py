@@ -9,6 +9,7 @@ and then, so that a token lives on where nothing else is asked of Vault.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from datetime import datetime
 from typing import Any, NamedTuple, TypeVar
 
@@ -69,6 +70,15 @@ class VaultClient:
         self._session: Any = None
         self._identity = Identity(make_auth(settings.auth), self._make_client, clock)
 
+    def beside(self, name: str) -> "VaultClient":
+        """Return a client with this one's login and threads of its own.
+
+        What strangers can set off in numbers so holds up nothing else that is asked of Vault.
+        """
+        other = copy(self)
+        other._bridge = ThreadBridge(name, _THREADS)  # noqa: SLF001 - it is one of us
+        return other
+
     async def login(self) -> None:
         """Log in, and fail early and clearly if that is not possible.
 
@@ -102,6 +112,18 @@ class VaultClient:
             return int(answer["data"]["current_version"])
 
         return await self._call("kv_metadata", f"{mount}/metadata/{path}", read)
+
+    async def list_kv(self, mount: str, path: str) -> list[str]:
+        """List the entries directly below a path in KV v2; none if there is nothing."""
+
+        def names(client: Any) -> list[str]:
+            try:
+                answer = client.secrets.kv.v2.list_secrets(path, mount_point=mount)
+            except _hvac().exceptions.InvalidPath:
+                return []
+            return [str(key) for key in answer["data"]["keys"]]
+
+        return await self._call("kv_list", f"{mount}/metadata/{path}", names)
 
     async def write_kv(self, mount: str, path: str, data: Mapping[str, Any], cas: int) -> int:
         """Write an entry of KV v2 if ``cas`` is still its latest version (0: there is none).

@@ -1,6 +1,6 @@
 """What certificates count, as Prometheus families. Labels are of closed sets, or configured."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -23,10 +23,12 @@ def families(
     shared: Iterable[SharedIssuer],
     acme: "Iterable[AcmeIssuer]",
     prober: Prober,
+    *,
+    configured: Container[str],
 ) -> Iterator[Metric]:
     """Tell when certificates end, how renewals go, and what CAs and listeners say."""
     yield from certificate_families(
-        ((name, held.not_after) for name, held in store), manager.failures
+        ((name, held.not_after) for name, held in store if name in configured), manager.failures
     )
     yield counter("septem_certificate_renewals", "Certificates obtained", manager.renewals)
     levels = GaugeMetricFamily(

@@ -28,6 +28,7 @@ class Certificates:
     """The certificates of one sidecar: ``load`` before it serves, ``tasks`` while it does."""
 
     def __init__(self, config: model.Config, vault: VaultClient, alerts: Alerts) -> None:
+        self._configured = frozenset(each.name for each in config.certificates)
         self.board = make_board(config, vault)
         """Answers http-01 challenges, where there is an ACME issuer."""
         self._watches = {
@@ -81,7 +82,14 @@ class Certificates:
 
     def families(self) -> Iterator[Metric]:
         """Tell how it all does."""
-        return families(self.manager, self.store, self._shared, self._acme, self._prober)
+        return families(
+            self.manager,
+            self.store,
+            self._shared,
+            self._acme,
+            self._prober,
+            configured=self._configured,
+        )
 
     def close(self) -> None:
         """Place no further orders."""

@@ -12,9 +12,11 @@ from sidecar.config import model
 from sidecar.numbers import SdsNumbers
 from sidecar.sds.service import SECRET_SERVICE, SdsEvents, SdsService
 from sidecar.transport.aio import GrpcServer
+from sidecar.transport.guard import make_guard
 from sidecar.vault.client import VaultClient
 from sidecar.wiring.certificate_room import Certificates
 from sidecar.wiring.lifespan import Lifespan
+from sidecar.wiring.on_demand import OnDemandRoom
 
 _MAX_MESSAGE_BYTES = 4_194_304
 
@@ -30,19 +32,40 @@ async def start_sds(
 
     ``answer_challenges`` is given where challenges of ACME orders are found, for the Check.
     """
-    certificates = Certificates(life.config, vault, alerts)
+    certificates = Certificates(life.config, vault.beside("vault-certificates"), alerts)
     life.stack.callback(certificates.close)
     await certificates.load()
     if certificates.board is not None:
         answer_challenges(certificates.board)
     numbers = SdsNumbers()
-    sds = SdsService(certificates.store, SdsEvents(numbers.streams, numbers.push, numbers.nack))
+    events = SdsEvents(numbers.streams, numbers.push, numbers.nack)
+    if life.config.on_demand is None:
+        sds = SdsService(certificates.store, events)
+    else:
+        room = OnDemandRoom(life.config, life.config.on_demand, vault, certificates)
+        sds = await room.start(life, events)
     life.metrics.add_source(numbers.families)
     life.metrics.add_source(certificates.families)
-    server = GrpcServer(
-        settings.address, SECRET_SERVICE, sds.handlers(), max_message_bytes=_MAX_MESSAGE_BYTES
-    )
-    await life.listen(server)
+    await _listen(life, settings, sds, numbers)
     life.stack.callback(sds.drain)
     for task in certificates.tasks():
         life.spawn(task)
+
+
+async def _listen(
+    life: Lifespan, settings: model.SdsListen, sds: SdsService, numbers: SdsNumbers
+) -> None:
+    """Open the listener; a Unix socket has a guard before it."""
+    guard = make_guard(settings, numbers.refuse_peer)
+    address = settings.address
+    if guard is not None:
+        guard.prepare()
+        life.stack.callback(guard.close)
+        address = guard.inner_address
+    server = GrpcServer(
+        address, SECRET_SERVICE, sds.handlers(), max_message_bytes=_MAX_MESSAGE_BYTES
+    )
+    await life.listen(server)
+    if guard is not None:
+        guard.start()
+        life.stack.push_async_callback(guard.stop)

@@ -145,6 +145,21 @@ class OpenBao:
         )
         return str(root["data"]["certificate"])
 
+    def enable_acme(self, dns_resolver: str) -> None:
+        """Have the PKI answer ACME too; names are looked up at ``dns_resolver``."""
+        base = f"{self.address}/v1/pki"
+        headers = ["Last-Modified", "Location", "Replay-Nonce", "Link"]
+        write = self.client.write_data
+        write("sys/mounts/pki/tune", data={"allowed_response_headers": headers})
+        write("pki/config/cluster", data={"path": base, "aia_path": base})
+        acme = {
+            "enabled": True,
+            "dns_resolver": dns_resolver,
+            "allowed_roles": ["edge"],
+            "default_directory_policy": "role:edge",
+        }
+        write("pki/config/acme", data=acme)
+
     def token_for(self, policy: str, *, name: str = "sidecar", ttl: str = "24h") -> str:
         """Write a policy and return a token that has it and nothing else."""
         self.client.sys.create_or_update_policy(name, policy)

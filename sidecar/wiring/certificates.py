@@ -17,7 +17,7 @@ from sidecar.transport.guard import make_guard
 from sidecar.vault.client import VaultClient
 from sidecar.wiring.certificate_room import Certificates
 from sidecar.wiring.lifespan import Lifespan
-from sidecar.wiring.on_demand import OnDemandRoom
+from sidecar.wiring.on_demand import make_room
 
 _MAX_MESSAGE_BYTES = 4_194_304
 
@@ -35,11 +35,8 @@ async def start_sds(
     """
     certificates = Certificates(life.config, vault.beside("vault-certificates"), alerts)
     life.stack.callback(certificates.close)
-    settings_on_demand = life.config.on_demand
-    room = None
-    if settings_on_demand is not None:
-        room = OnDemandRoom(life.config, settings_on_demand, vault, certificates)
-    await asyncio.gather(certificates.load(), room.load() if room is not None else _nothing())
+    room = make_room(life.config, vault, certificates)
+    await asyncio.gather(certificates.load(), *([] if room is None else [room.load()]))
     if certificates.board is not None:
         answer_challenges(certificates.board)
     numbers = SdsNumbers()
@@ -51,10 +48,6 @@ async def start_sds(
     life.stack.callback(sds.drain)
     for task in certificates.tasks():
         life.spawn(task)
-
-
-async def _nothing() -> None:
-    """Have nothing to read."""
 
 
 async def _listen(

@@ -122,6 +122,15 @@ class OnDemandRoom:
             await self._service.take_back_withdrawn()
 
 
+def make_room(
+    config: model.Config, vault: VaultClient, certificates: Certificates
+) -> OnDemandRoom | None:
+    """Build the room, where something is to be served on demand."""
+    if config.on_demand is None:
+        return None
+    return OnDemandRoom(config, config.on_demand, vault, certificates)
+
+
 def _metered(issuers: Issuers, allowance: Allowance) -> Issuers:
     """Have every CA's issuer ask the allowance first; what is only stored costs nobody anything."""
     return Issuers(

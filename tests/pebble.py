@@ -31,6 +31,7 @@ class Pebble:
     process: ManagedProcess
     dns: ManagedProcess
     dns_management: int
+    dns_address: str
 
     @property
     def directory(self) -> str:
@@ -80,12 +81,13 @@ def running_pebble(
     with ExitStack() as stack:
         dns = stack.enter_context(ManagedProcess("pebble's DNS", dns_command))
         dns.wait_until(lambda: listens(dns_management), READY_SECONDS)
+        dns_address = f"127.0.0.1:{dns_port}"
         environment = {"PEBBLE_VA_NOSLEEP": "1", "PEBBLE_AUTHZREUSE": "0"}
         command = [program, "-config", str(folder / "pebble.json"), "-dnsserver",
-                   f"127.0.0.1:{dns_port}", "-strict"]  # fmt: skip
+                   dns_address, "-strict"]  # fmt: skip
         server = stack.enter_context(ManagedProcess("Pebble", command, environment))
         server.wait_until(lambda: listens(port), READY_SECONDS)
-        yield Pebble(port, management, ca_file, server, dns, dns_management)
+        yield Pebble(port, management, ca_file, server, dns, dns_management, dns_address)
 
 
 def make_server_certificate(folder: Path) -> str:

@@ -13,10 +13,10 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple
 
-from sidecar.certs.lease import FleetKv
+from sidecar.certs.lease import FleetKv, read_entry
 from sidecar.clock import Now
 from sidecar.errors import Fault
-from sidecar.vault.errors import VaultConflict, VaultFault, VaultNotFound
+from sidecar.vault.errors import VaultConflict, VaultFault
 
 _log = logging.getLogger("sidecar.certs")
 TOKEN = re.compile(r"[A-Za-z0-9_-]{16,128}")
@@ -139,17 +139,14 @@ class ChallengeBoard:
     async def _read(self) -> tuple[Mapping[str, Challenge], int]:
         """Read what is listed and has not ended, and the entry's version."""
         self.reads += 1
-        try:
-            entry = await self._vault.read_kv(self._mount, self._path)
-        except VaultNotFound:
-            return {}, await self._vault.read_kv_version(self._mount, self._path)
-        listed = entry.data.get("challenges")
+        entry, version = await read_entry(self._vault, self._mount, self._path)
+        listed = entry.data.get("challenges") if entry is not None else None
         found: dict[str, Challenge] = {}
         for token, raw in listed.items() if isinstance(listed, dict) else ():
             challenge = _parse(token, raw)
             if challenge is not None and challenge.until > self._now():
                 found[token] = challenge
-        return found, entry.version
+        return found, version
 
 
 def _parse(token: str, raw: Any) -> Challenge | None:

@@ -13,12 +13,12 @@ from typing import Any
 
 from sidecar.certs.issuer import Issuer, Order, RenewalAdvice, advise
 from sidecar.certs.kv_issuer import kv_segment, read_material
-from sidecar.certs.lease import FleetFault, FleetKv, Lease, Leases
+from sidecar.certs.lease import FleetFault, FleetKv, Lease, Leases, read_entry
 from sidecar.certs.material import Material, MaterialFault
 from sidecar.clock import Now
 from sidecar.config import model
 from sidecar.errors import Fault
-from sidecar.vault.errors import VaultConflict, VaultFault, VaultNotFound
+from sidecar.vault.errors import VaultConflict, VaultFault
 
 _log = logging.getLogger("sidecar.certs")
 _FIRST_LOOK_SECONDS = 0.1
@@ -101,21 +101,20 @@ class SharedIssuer:
 
     async def _find(self, key: str, order: Order) -> tuple[Material | None, int]:
         """Read what the fleet has; returns it if it may be served, and the entry's version."""
-        try:
-            entry = await self._vault.read_kv(self._settings.mount, self._path(key))
-        except VaultNotFound:
-            return None, 0
+        entry, version = await read_entry(self._vault, self._settings.mount, self._path(key))
+        if entry is None:
+            return None, version
         try:
             found = read_material(
                 entry.data.get(_CERTIFICATE), entry.data.get(_KEY), order, self._now()
             )
         except MaterialFault as fault:
             _log.info("what is stored at %s is not served: %s", self._path(key), fault)
-            return None, entry.version
+            return None, version
         replaced = order.replaces is not None and found.serial == order.replaces.serial
         if replaced or self._is_revoked(found.serial):
-            return None, entry.version
-        return found, entry.version
+            return None, version
+        return found, version
 
     async def _order(self, key: str, lease: Lease, order: Order) -> Material:
         fault: Fault | None = None

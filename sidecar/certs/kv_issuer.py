@@ -38,6 +38,8 @@ class KvIssuer:
         self._now = now
         self.name: str = settings.name
         self.poll_seconds: float = settings.poll_seconds
+        self.read: dict[str, int] = {}
+        """The version that was read last, good or bad, by what it is served as."""
 
     async def issue(self, order: Order) -> Material:
         """Read and check the certificate that is stored now.
@@ -48,6 +50,7 @@ class KvIssuer:
         settings = self._settings
         path = f"{settings.prefix}/{kv_segment(order.name)}"
         secret = await self._vault.read_kv(settings.mount, path)
+        self.read[order.name] = secret.version
         try:
             material = read_material(
                 secret.data.get(settings.certificate_field),

@@ -16,7 +16,6 @@ class KvWatch:
     def __init__(self, issuer: KvIssuer, *, sleep: Callable[[float], Awaitable[None]]) -> None:
         self._issuer = issuer
         self._sleep = sleep
-        self._seen: dict[str, int] = {}
 
     async def run(self, manager: CertificateManager) -> None:
         """Look, until cancelled."""
@@ -25,15 +24,16 @@ class KvWatch:
             await self._sleep(self._issuer.poll_seconds)
 
     async def look(self, manager: CertificateManager) -> None:
-        """Have renewed whatever changed since the last look."""
+        """Have renewed whatever is another version than the one that was read."""
+        read = self._issuer.read
         kept = [each for each in manager if each.issuer is self._issuer]
-        self._seen = {each.name: self._seen.get(each.name, -1) for each in kept}
+        for name in read.keys() - {each.name for each in kept}:
+            del read[name]
         for holding in kept:
             try:
                 version = await self._issuer.version(holding.order)
             except Fault as fault:
                 _log.warning("a stored certificate is not looked at: %s", fault)
                 return  # the rest would meet the same
-            before, self._seen[holding.name] = self._seen[holding.name], version
-            if version not in (before, 0) and before != -1:
+            if version not in {0, read.get(holding.name, 0)}:
                 manager.renew_soon(holding.name)

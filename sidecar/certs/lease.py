@@ -7,6 +7,7 @@ that fails leaves a word, so that the others do not try the same again one after
 It is written over and never deleted: KV counts versions on, and check-and-set with them.
 """
 
+import contextlib
 import logging
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
@@ -34,6 +35,24 @@ class FleetKv(Protocol):
 
     async def read_time(self) -> float:
         """Return Vault's own time (Unix seconds)."""
+
+
+async def read_entry(vault: FleetKv, mount: str, path: str) -> tuple[Any, int]:
+    """Read an entry, ``None`` where there is none, and the version to write over.
+
+    A deleted entry counts on. Its version is asked for before it is looked at once more:
+    the other way round, what somebody wrote in between would be written over unseen.
+    Raises ``VaultFault``.
+    """
+    with contextlib.suppress(VaultNotFound):
+        entry = await vault.read_kv(mount, path)
+        return entry, int(entry.version)
+    version = await vault.read_kv_version(mount, path)
+    if version:
+        with contextlib.suppress(VaultNotFound):
+            entry = await vault.read_kv(mount, path)
+            return entry, int(entry.version)
+    return None, version
 
 
 class FleetFault(Fault):
@@ -70,13 +89,9 @@ class Leases:
         Raises ``FleetFault`` while the pause after a failed order lasts, ``VaultFault``
         where Vault does not answer.
         """
-        version, failures = 0, 0
-        try:
-            entry = await self._vault.read_kv(self._mount, path)
-        except VaultNotFound:  # never written, or deleted by hand, and then versions go on
-            version = await self._vault.read_kv_version(self._mount, path)
-        else:
-            version = entry.version
+        failures = 0
+        entry, version = await read_entry(self._vault, self._mount, path)
+        if entry is not None:
             left = await self._seconds_left(entry)
             if entry.data.get("holder"):
                 if left > 0:

@@ -35,6 +35,12 @@ path "pki/sign/edge"                   { capabilities = ["update"] }
 path "auth/token/renew-self"           { capabilities = ["update"] }
 """
 
+STORE_POLICY = """\
+# Where a fleet keeps the certificates it obtained.
+path "secret/data/septem/certificates/*"     { capabilities = ["create", "read", "update"] }
+path "secret/metadata/septem/certificates/*" { capabilities = ["read"] }
+"""
+
 
 class OpenBao:
     """A running server. ``client`` is hvac with the root token, for setting things up.
@@ -169,6 +175,21 @@ class OpenBao:
             key_bits=256,
         )
         return str(answer["data"]["certificate"])
+
+    def enable_acme(self, dns_resolver: str) -> None:
+        """Have the PKI answer ACME too; names are looked up at ``dns_resolver``."""
+        base = f"{self.address}/v1/pki"
+        headers = ["Last-Modified", "Location", "Replay-Nonce", "Link"]
+        write = self.client.write_data
+        write("sys/mounts/pki/tune", data={"allowed_response_headers": headers})
+        write("pki/config/cluster", data={"path": base, "aia_path": base})
+        acme = {
+            "enabled": True,
+            "dns_resolver": dns_resolver,
+            "allowed_roles": ["edge"],
+            "default_directory_policy": "role:edge",
+        }
+        write("pki/config/acme", data=acme)
 
     def token_for(self, policy: str, *, name: str = "sidecar", ttl: str = "24h") -> str:
         """Write a policy and return a token that has it and nothing else."""

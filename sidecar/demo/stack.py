@@ -17,7 +17,7 @@ from sidecar.demo.application import SampleApplication
 from sidecar.demo.cases import AUDIENCE, ISSUER, TENANT, TENANT_DOMAIN
 from sidecar.demo.client import Client
 from sidecar.demo.envoyproxy import EdgePorts, Envoy, edge_config
-from sidecar.demo.openbao import SIDECAR_POLICY, OpenBao
+from sidecar.demo.openbao import SIDECAR_POLICY, STORE_POLICY, OpenBao
 from sidecar.demo.process import (
     ManagedProcess,
     ProcessFault,
@@ -107,6 +107,12 @@ class Stack:
             READY_SECONDS,
         )
 
+    def start_envoy(self) -> None:
+        """Start (again) Envoy, at the same ports."""
+        name = "edge.yaml" if self._on_demand is None else "edge-on-demand.yaml"
+        self.envoy = Envoy(edge_config(self.ports, self._tls_min, name), self.folder)
+        self._exits.callback(self.envoy.stop)
+
     def _start(self, exits: ExitStack) -> None:
         self._exits = exits
         for name, package in PROGRAMS:
@@ -133,7 +139,7 @@ class Stack:
             with ExitStack() as trial:
                 self._exits = trial
                 try:
-                    self._start_sidecar_and_envoy(trial)
+                    self._start_sidecar_and_envoy()
                 except ProcessFault:
                     if attempt == _ATTEMPTS - 1:
                         raise
@@ -142,7 +148,7 @@ class Stack:
                 self._exits = exits
                 return
 
-    def _start_sidecar_and_envoy(self, exits: ExitStack) -> None:
+    def _start_sidecar_and_envoy(self) -> None:
         http, https, envoy_admin, authz, sds, admin = free_ports(_PORTS)
         self.admin_port = admin
         self.ports = EdgePorts(http, https, envoy_admin, self.application.port, authz, sds)
@@ -151,19 +157,21 @@ class Stack:
         self._config.write_text(yaml.safe_dump(self._sidecar_config(), sort_keys=False))
         self.start_sidecar()
         self._say("Envoy, which takes its certificate from the sidecar")
-        name = "edge.yaml" if self._on_demand is None else "edge-on-demand.yaml"
-        self.envoy = Envoy(edge_config(self.ports, self._tls_min, name), self.folder)
-        exits.callback(self.envoy.stop)
+        self.start_envoy()
 
     def _sidecar_config(self) -> Mapping[str, Any]:
         token = self.folder / "vault-token"
         token.touch(mode=0o600)
-        token.write_text(self.openbao.token_for(SIDECAR_POLICY))
+        policy = SIDECAR_POLICY if self._on_demand is None else SIDECAR_POLICY + STORE_POLICY
+        token.write_text(self.openbao.token_for(policy))
         loopback = "127.0.0.1:{}".format
         registry = {"source": "file", "path": str(self._registry), "poll_seconds": 0.1}
-        on_demand = {"registry": registry, "issuer": "internal", **(self._on_demand or {})}
+        internal = {"name": "internal", "type": "vault_pki", "role": "edge"}
+        customers = {**internal, "name": "customers", "share": True}
+        on_demand = {"registry": registry, "issuer": "customers", **(self._on_demand or {})}
+        lazily = {"on_demand": on_demand, "certificate_store": {}}
         return {
-            **({} if self._on_demand is None else {"on_demand": on_demand}),
+            **({} if self._on_demand is None else lazily),
             "listen": {
                 "authz": {"address": loopback(self.ports.authz)},
                 "sds": {"address": loopback(self.ports.sds)},
@@ -182,7 +190,7 @@ class Stack:
                 {"name": "api", "path_prefix": "/api", "auth": "required", "csp": "api"},
             ],
             "tenants": [{"tenant_id": TENANT, "domain": TENANT_DOMAIN}],
-            "issuers": [{"name": "internal", "type": "vault_pki", "role": "edge"}],
+            "issuers": [internal] if self._on_demand is None else [internal, customers],
             "certificates": [{"name": "edge", "issuer": "internal", "common_name": "localhost"}],
             "audit": {"to": {"sink": "file", "path": str(self.folder / "audit.jsonl")}},
         }

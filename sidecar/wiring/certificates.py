@@ -4,6 +4,7 @@ The only part that knows envoy-data-plane: half a second and 16 MB, so the runti
 this where ``listen.sds`` is set.
 """
 
+import asyncio
 from collections.abc import Callable
 from functools import partial
 
@@ -18,7 +19,7 @@ from sidecar.transport.guard import make_guard
 from sidecar.vault.client import VaultClient
 from sidecar.wiring.certificate_room import Certificates
 from sidecar.wiring.lifespan import Lifespan
-from sidecar.wiring.on_demand import OnDemandRoom
+from sidecar.wiring.on_demand import make_room
 from sidecar.wiring.polled import make_keeper
 
 _MAX_MESSAGE_BYTES = 4_194_304
@@ -37,16 +38,13 @@ async def start_sds(
     """
     certificates = Certificates(life.config, vault.beside("vault-certificates"), alerts)
     life.stack.callback(certificates.close)
-    await certificates.load()
+    room = make_room(life.config, vault, certificates)
+    await asyncio.gather(certificates.load(), *([] if room is None else [room.load()]))
     if certificates.board is not None:
         answer_challenges(certificates.board)
     numbers = SdsNumbers()
     events = SdsEvents(numbers.streams, numbers.push, numbers.nack)
-    if life.config.on_demand is None:
-        sds = SdsService(certificates.store, events)
-    else:
-        room = OnDemandRoom(life.config, life.config.on_demand, vault, certificates)
-        sds = await room.start(life, events)
+    sds = SdsService(certificates.store, events) if room is None else room.start(life, events)
     polled = make_keeper(life.config, vault.beside("vault-secrets"), sds.secrets.put, alerts)
     await polled.load()
     life.metrics.add_source(partial(polled_families, polled, wall_seconds))

@@ -26,7 +26,13 @@ REGISTERED = {
     "gone.example": ALICE,
     "slow.example": ALICE,
 }
-LIMITS = {"orders_burst": 5000, "orders_waiting": 2000, "max_labels": 6, "retry_seconds": 0.5}
+LIMITS = {
+    "issuer": "internal",
+    "orders_burst": 5000,
+    "orders_waiting": 2000,
+    "max_labels": 6,
+    "retry_seconds": 0.5,
+}
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,9 @@ from tests.integration.test_on_demand import ALICE, envoys, number, orders, wait
 
 pytestmark = pytest.mark.real
 STAY_SECONDS = 1
-NAMES = [f"shop{each}.example" for each in range(200)]
+NAMES = [f"shop{each}.example" for each in range(120)]
 USED = NAMES[:20]
+ORDERED_AT_THE_CA = 'septem_fleet_certificates_total{from="order",issuer="customers"}'
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +23,7 @@ def stack() -> Iterator[Stack]:
     limits = {
         "orders_burst": 5000,
         "residence_seconds": STAY_SECONDS,
-        "max_names": 150,
+        "max_names": 100,
     }
     with Stack(on_demand=limits) as running:
         running.register(dict.fromkeys(NAMES, ALICE))
@@ -40,7 +41,7 @@ def test_idle_names_leave_envoy_and_names_in_use_never_miss(stack: Stack) -> Non
     before_kb = memory_kb(stack)
     assert all(hands.shake(name).done for name in NAMES)
     ordered = orders(stack)
-    wait_for(lambda: envoys(stack, "cert_active") <= 150)
+    wait_for(lambda: envoys(stack, "cert_active") <= 100)
     held_kb = memory_kb(stack)
 
     def use(_: int) -> list[Handshake]:
@@ -57,4 +58,17 @@ def test_idle_names_leave_envoy_and_names_in_use_never_miss(stack: Stack) -> Non
     wait_for(lambda: envoys(stack, "cert_active") == 0)
     wait_for(lambda: number(stack, "septem_on_demand_names") == 0)
     assert orders(stack) <= ordered + len(USED), "what is asked for again is still here"
+    assert number(stack, ORDERED_AT_THE_CA) == len(NAMES), "or in Vault"
     assert memory_kb(stack) - before_kb < (held_kb - before_kb) / 2
+
+
+def test_after_a_restart_of_everything_nothing_is_ordered(stack: Stack) -> None:
+    hands = Handshaker(stack.ports.https, stack.ca_pem)
+    before = [hands.shake(name).serial for name in USED]
+    stack.sidecar.stop()
+    stack.envoy.stop()
+    stack.start_sidecar()
+    stack.start_envoy()
+    assert number(stack, "septem_on_demand_names") == 0, "nothing is touched before it is asked for"
+    assert [hands.shake(name).serial for name in USED] == before
+    assert number(stack, ORDERED_AT_THE_CA) == 0

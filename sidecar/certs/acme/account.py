@@ -16,10 +16,10 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from sidecar.certs.acme.client import AccountKeyMaterial
-from sidecar.certs.lease import FleetKv
+from sidecar.certs.lease import FleetKv, read_entry
 from sidecar.config import model
 from sidecar.errors import Fault
-from sidecar.vault.errors import VaultConflict, VaultNotFound
+from sidecar.vault.errors import VaultConflict
 
 KEY_FIELD = "private_key"
 KID_FIELD, MAC_FIELD = "kid", "hmac_key"
@@ -36,12 +36,10 @@ async def load_account(settings: model.AcmeIssuer, vault: FleetKv) -> AccountKey
     """
     account = settings.account
     external = await _read_external(settings, vault)
-    try:
-        entry = await vault.read_kv(account.mount, account.path)
-    except VaultNotFound:
+    entry, version = await read_entry(vault, account.mount, account.path)
+    if entry is None:
         key = ec.generate_private_key(ec.SECP256R1())
         pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode("ascii")
-        version = await vault.read_kv_version(account.mount, account.path)
         try:
             await vault.write_kv(account.mount, account.path, {KEY_FIELD: pem}, version)
         except VaultConflict:

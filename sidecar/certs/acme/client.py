@@ -30,6 +30,7 @@ from sidecar.outbound import make_session
 _MAX_ANSWER_BYTES = 262_144
 _MAX_RETRY_AFTER_SECONDS = 7 * 86_400.0
 _USER_AGENT = "septem-sidecar"
+_NONCES = 4
 
 
 class AccountKeyMaterial:
@@ -63,6 +64,16 @@ class Network(ClientNetwork):
         response = super()._send_request(method, url, *args, allow_redirects=False, **kwargs)
         self.retry_after_seconds = retry_after_of(response.headers.get("Retry-After"), time.time())
         return response
+
+    def post(self, *args: Any, **kwargs: Any) -> requests.Response:
+        """POST, with another nonce where the CA will not have the one we have (RFC 8555 §6.5)."""
+        for _ in range(_NONCES):
+            try:
+                return self._post_once(*args, **kwargs)
+            except messages.Error as problem:
+                if problem.code != "badNonce":
+                    raise
+        return self._post_once(*args, **kwargs)
 
 
 class OrderWithReplaces(messages.NewOrder):

@@ -13,8 +13,17 @@ _FINAL = frozenset(
     }
 )  # fmt: skip
 """What the same order meets again until a person has changed something."""
-PROBLEMS = frozenset({str(code) for code in messages.ERROR_CODES}) | {"unreachable", "other"}
+_KNOWN = frozenset(
+    {
+        "alreadyReplaced", "alreadyRevoked", "badNonce", "badRevocationReason", "compound",
+        "connection", "dns", "incorrectResponse", "invalidProfile", "orderNotReady", "rateLimited",
+        "serverInternal", "tls", "unauthorized",
+    }
+)  # fmt: skip
+"""The rest of RFC 8555 §6.7, and what RFC 9773 and profiles add."""
+PROBLEMS = _FINAL | _KNOWN | {"unreachable", "other"}
 """Every problem there is: a closed set, so that it may be a label."""
+_PREFIX = "urn:ietf:params:acme:error:"
 _MAX_DETAIL_CHARACTERS = 300
 
 
@@ -33,10 +42,15 @@ class AcmeFault(Fault):
 def from_problem(problem: messages.Error, retry_after_seconds: float | None) -> AcmeFault:
     """Name the fault of a problem document. Subproblems say of which name it speaks."""
     first = (problem.subproblems or (problem,))[0]
-    shown = first if first.code is not None else problem
+    shown = first if _code(first) != "other" else problem
     detail = str(shown.detail or shown.title or "no detail")
     about = f" ({shown.identifier.value})" if shown.identifier is not None else ""
-    return AcmeFault(str(shown.code or "other"), printable(detail) + about, retry_after_seconds)
+    return AcmeFault(_code(shown), printable(detail) + about, retry_after_seconds)
+
+
+def _code(problem: messages.Error) -> str:
+    code = str(problem.typ).removeprefix(_PREFIX)
+    return code if code in PROBLEMS else "other"
 
 
 def translate(exc: Exception, where: str, retry_after_seconds: float | None) -> AcmeFault:

@@ -4,12 +4,19 @@ The only part that knows envoy-data-plane: half a second and 16 MB, so the runti
 this where ``listen.sds`` is set.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+
+import grpc
 
 from sidecar.alerts import Alerts
 from sidecar.authz.challenge import ChallengeSource
+from sidecar.certs.alpn import ChallengeCertificates
+from sidecar.certs.challenges import ChallengeBoard
+from sidecar.certs.store import CertificateStore
+from sidecar.clock import monotonic_seconds, wall_seconds
 from sidecar.config import model
 from sidecar.numbers import SdsNumbers
+from sidecar.sds.purposes import ACME_PURPOSE, PurposeHandler
 from sidecar.sds.service import SECRET_SERVICE, SdsEvents, SdsService
 from sidecar.transport.aio import GrpcServer
 from sidecar.transport.guard import make_guard
@@ -44,16 +51,37 @@ async def start_sds(
     else:
         room = OnDemandRoom(life.config, life.config.on_demand, vault, certificates)
         sds = await room.start(life, events)
+    handlers = sds.handlers()
+    if certificates.board is not None:
+        handlers = (_challenge_handlers(life, certificates.board, numbers), *handlers)
     life.metrics.add_source(numbers.families)
     life.metrics.add_source(certificates.families)
-    await _listen(life, settings, sds, numbers)
+    await _listen(life, settings, handlers, numbers)
     life.stack.callback(sds.drain)
     for task in certificates.tasks():
         life.spawn(task)
 
 
+def _challenge_handlers(
+    life: Lifespan, board: ChallengeBoard, numbers: SdsNumbers
+) -> grpc.GenericRpcHandler:
+    """Serve the certificates of tls-alpn-01 to the streams that come for those."""
+    source = ChallengeCertificates(board, now=wall_seconds, clock=monotonic_seconds)
+    life.stack.push_async_callback(source.close)
+    sds = SdsService(
+        CertificateStore(wall_seconds),
+        SdsEvents(lambda _streams: None, numbers.push, numbers.nack),
+        on_demand=source,
+    )
+    life.stack.callback(sds.drain)
+    return PurposeHandler(ACME_PURPOSE, sds.handlers())
+
+
 async def _listen(
-    life: Lifespan, settings: model.SdsListen, sds: SdsService, numbers: SdsNumbers
+    life: Lifespan,
+    settings: model.SdsListen,
+    handlers: Sequence[grpc.GenericRpcHandler],
+    numbers: SdsNumbers,
 ) -> None:
     """Open the listener; a Unix socket has a guard before it."""
     guard = make_guard(settings, numbers.refuse_peer)
@@ -62,9 +90,7 @@ async def _listen(
         guard.prepare()
         life.stack.callback(guard.close)
         address = guard.inner_address
-    server = GrpcServer(
-        address, SECRET_SERVICE, sds.handlers(), max_message_bytes=_MAX_MESSAGE_BYTES
-    )
+    server = GrpcServer(address, SECRET_SERVICE, handlers, max_message_bytes=_MAX_MESSAGE_BYTES)
     await life.listen(server)
     if guard is not None:
         guard.start()

@@ -38,7 +38,7 @@ from sidecar.sds.table import SecretTable
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 MAX_UNREAD_REQUESTS = 64
-MAX_TAKEN_BACK_AT_ONCE = 1000
+MAX_TAKEN_BACK_AT_ONCE = 5000
 RESUMED_WITHIN_SECONDS = 600.0
 """What a client brings from before it connected is asked for anew within this time."""
 _log = logging.getLogger("sidecar.sds")

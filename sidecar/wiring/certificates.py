@@ -5,6 +5,7 @@ this where ``listen.sds`` is set.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 
 from sidecar.alerts import Alerts
@@ -19,6 +20,7 @@ from sidecar.wiring.certificate_room import Certificates
 from sidecar.wiring.lifespan import Lifespan
 from sidecar.wiring.on_demand import make_room
 
+_log = logging.getLogger("sidecar.sds")
 _MAX_MESSAGE_BYTES = 4_194_304
 
 
@@ -56,7 +58,12 @@ async def _listen(
     """Open the listener; a Unix socket has a guard before it."""
     guard = make_guard(settings, numbers.refuse_peer)
     address = settings.address
-    if guard is not None:
+    if guard is None:
+        _log.warning(
+            "any process of this machine may fetch secrets from %s; a Unix socket has a guard",
+            address,
+        )
+    else:
         guard.prepare()
         life.stack.callback(guard.close)
         address = guard.inner_address

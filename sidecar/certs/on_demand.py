@@ -86,6 +86,7 @@ class OnDemand:
         events: OnDemandEvents,
         clock: Callable[[], float],
         jitter: Callable[[], float],
+        is_vault_well: Callable[[], bool] = lambda: True,
     ) -> None:
         """Take ``configured`` as the names in the store that are none of ours."""
         self._settings = settings
@@ -97,6 +98,7 @@ class OnDemand:
         self._events = events
         self._clock = clock
         self._jitter = jitter
+        self._is_vault_well = is_vault_well
         self._table = NameTable()
         self._coverage = Coverage(store, configured)
         self._resolving = Resolving(
@@ -145,6 +147,16 @@ class OnDemand:
         except NameRefused:
             return True
 
+    def could_serve_again(self, name: str) -> bool:
+        """Tell whether a client that drops a name would have it again, as far as we know.
+
+        After a restart of ours Envoy holds what we do not; while Vault is away, its copy is
+        the only one to be had.
+        """
+        entry = self._table.entry_of(name)
+        held = None if entry is None else self._store.get(entry.key)
+        return held is not None or self._is_vault_well()
+
     def sweep(self) -> None:
         """Let go names that nobody has asked for since long; to be called now and then."""
         asked_before = self._clock() - IDLE_STAYS * self._settings.residence_seconds
@@ -179,11 +191,12 @@ class OnDemand:
             self._put(asked, canonical, entry)
         material = self._store.get(entry.key)
         if material is not None:
+            entry.served = True
             return material
         if entry.task is None and waits:
             self._order(entry)
-        elif entry.task is None and self._table.holds(entry):
-            return None  # it was served, and has expired or was revoked
+        elif entry.task is None and entry.served:
+            return None  # it has expired or was revoked
         return OBTAINING
 
     def _entry_of(self, canonical: str, asked: str, *, waits: bool) -> Entry | None:

@@ -123,7 +123,9 @@ class World:
             ),
             clock=lambda: self.now,
             jitter=lambda: 0.0,
+            is_vault_well=lambda: self.vault_is_well,
         )
+        self.vault_is_well = True
         self.on_demand.watch(self.told.append)
         self.on_demand.on_forget(self.taken_back.append)
 
@@ -400,6 +402,25 @@ async def test_a_certificate_that_is_revoked_is_taken_back_and_ordered_anew() ->
     assert world.ask("shop.example", waits=False) == "no"
     world.told.clear()
     assert await world.get("shop.example") == "2"
+
+
+async def test_anothers_failed_order_takes_nothing_from_who_holds_a_version() -> None:
+    """After our restart an Envoy holds what we do not, and another one asks for it in vain."""
+    world = World()
+    world.register("shop.example")
+    world.ca.failing = Fault("down")
+    assert await world.get("shop.example") == "order_failed"
+    assert world.ask("shop.example", waits=False) == "..."
+
+
+async def test_what_only_envoy_has_is_not_taken_back_while_vault_is_away() -> None:
+    world = World()
+    world.register("shop.example", "old.example")
+    assert await world.get("shop.example") == "1"
+    assert world.on_demand.could_serve_again("old.example")
+    world.vault_is_well = False
+    assert world.on_demand.could_serve_again("shop.example")
+    assert not world.on_demand.could_serve_again("old.example")
 
 
 class TestARegistryThatTakesItsTime:

@@ -218,6 +218,13 @@ class VaultClient:
 
         return await self._call("pki_sign", f"{mount}/sign/{role}", sign)
 
+    async def perform(self, operation: str, path: str, function: Callable[[Any], T]) -> T:
+        """Run ``function`` with hvac's client in a thread, for what needs calls of its own.
+
+        ``operation`` is a metric's label, from a closed set; ``path`` is for messages.
+        """
+        return await self._call(operation, path, function)
+
     @property
     def token_expires_at(self) -> float | None:
         """When our token ends (monotonic seconds); ``None`` if never, or not known."""

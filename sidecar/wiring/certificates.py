@@ -7,11 +7,13 @@ this where ``listen.sds`` is set.
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 
 from sidecar.alerts import Alerts
 from sidecar.authz.challenge import ChallengeSource
+from sidecar.clock import wall_seconds
 from sidecar.config import model
-from sidecar.numbers import SdsNumbers
+from sidecar.numbers import SdsNumbers, polled_families
 from sidecar.sds.service import SECRET_SERVICE, SdsEvents, SdsService
 from sidecar.transport.aio import GrpcServer
 from sidecar.transport.guard import make_guard
@@ -19,6 +21,7 @@ from sidecar.vault.client import VaultClient
 from sidecar.wiring.certificate_room import Certificates
 from sidecar.wiring.lifespan import Lifespan
 from sidecar.wiring.on_demand import make_room
+from sidecar.wiring.polled import make_keeper
 
 _log = logging.getLogger("sidecar.sds")
 _MAX_MESSAGE_BYTES = 4_194_304
@@ -44,10 +47,14 @@ async def start_sds(
     numbers = SdsNumbers()
     events = SdsEvents(numbers.streams, numbers.push, numbers.nack)
     sds = SdsService(certificates.store, events) if room is None else room.start(life, events)
+    polled = make_keeper(life.config, vault.beside("vault-secrets"), sds.secrets.put, alerts)
+    await polled.load()
+    life.metrics.add_source(partial(polled_families, polled, wall_seconds))
     life.metrics.add_source(numbers.families)
     life.metrics.add_source(certificates.families)
     await _listen(life, settings, sds, numbers)
     life.stack.callback(sds.drain)
+    life.spawn(polled.run())
     for task in certificates.tasks():
         life.spawn(task)
 

@@ -158,6 +158,13 @@ def _on_demand(config: Config) -> Iterator[Problem]:
         yield Problem(("on_demand", "issuer"), f"names no entry of issuers; there are: {known}")
     if settings.max_retry_seconds < settings.retry_seconds:
         yield Problem(("on_demand", "max_retry_seconds"), "is less than retry_seconds")
+    for section in ("trust_bundles", "session_ticket_keys", "generic_secrets"):
+        for index, secret in enumerate(getattr(config, section)):
+            if "." in secret.name:
+                yield Problem(
+                    (section, index, "name"),
+                    "must have no dot: with on_demand, a client could ask for it as a host name",
+                )
     registry = settings.registry
     if isinstance(registry, HttpRegistry) and _in_the_clear(registry.url):
         yield Problem(

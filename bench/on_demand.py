@@ -94,7 +94,7 @@ def handshakes() -> None:
 def memory(count: int) -> None:
     """So many names, held and taken back."""
     names = [f"shop-{number:05}.customer.example" for number in range(count)]
-    stay = max(120.0, count * 0.12)
+    stay = max(240.0, count * 0.12)
     with Stack(on_demand=limits(stay)) as stack:
         register(stack, names)
         hands = Handshaker(stack.ports.https, stack.ca_pem)

@@ -18,7 +18,8 @@ from sidecar.certs.issuer import Issuer, Issuers, Order
 from sidecar.certs.manager import CertificateFault
 from sidecar.certs.material import Material
 from sidecar.certs.name_table import MAX_SPELLINGS
-from sidecar.certs.on_demand import OBTAINING, Obtaining, OnDemand, OnDemandEvents
+from sidecar.certs.on_demand import OBTAINING, Obtaining, OnDemand
+from sidecar.certs.orders import OnDemandEvents
 from sidecar.certs.store import CertificateStore
 from sidecar.config import on_demand as settings_of
 from sidecar.errors import Fault
@@ -380,6 +381,18 @@ async def test_an_order_for_a_domain_withdrawn_meanwhile_is_given_up() -> None:
     assert world.ca.kept == set()
     assert world.on_demand.open_orders == 0
     assert world.ask("shop.example") == "domain_unknown"
+
+
+async def test_an_order_given_up_before_it_began_leaves_its_place() -> None:
+    world = World(orders_waiting=1)
+    world.register("shop.example", "other.example")
+    assert world.ask("shop.example") == "..."
+    world.register("other.example")
+    await world.on_demand.forget_withdrawn()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert world.on_demand.open_orders == 0
+    assert await world.get("other.example") == "1"
 
 
 async def test_an_expired_certificate_is_not_served_and_is_ordered_anew() -> None:

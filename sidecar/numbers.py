@@ -13,6 +13,7 @@ from sidecar.audit import AuditLog
 from sidecar.keys.lifecycle import KeyState
 from sidecar.keys.refresher import KeyRefresher
 from sidecar.metrics import counter, gauge
+from sidecar.polled.keeper import PolledKeeper, PolledState
 from sidecar.tokens.cache import TokenCache
 from sidecar.transport.peers import Peer
 
@@ -92,6 +93,32 @@ def certificate_families(held: Iterable[tuple[str, float]], failures: int) -> It
         family.add_metric([name], not_after)
     yield family
     yield counter("septem_certificate_renewal_failures", "Renewals that failed", failures)
+
+
+def polled_families(keeper: PolledKeeper, now: Callable[[], float]) -> Iterator[Metric]:
+    """Tell of each polled secret: its state, its age, how reads went, and when it ends."""
+    labels = ["kind", "name"]
+    state = GaugeMetricFamily(
+        "septem_secret_state", "1 for the state of a polled secret", labels=[*labels, "state"]
+    )
+    age = GaugeMetricFamily("septem_secret_age_seconds", "Since it was last read", labels=labels)
+    ends = GaugeMetricFamily(
+        "septem_secret_ends_timestamp_seconds", "End of a CRL or of the last root", labels=labels
+    )
+    reads = CounterMetricFamily(
+        "septem_secret_reads", "Reads of polled secrets", labels=[*labels, "outcome"]
+    )
+    for part in keeper.parts:
+        name = [part.source.kind, part.source.name]
+        for each in PolledState:
+            state.add_metric([*name, each], float(each is part.state))
+        if part.read_at is not None:
+            age.add_metric(name, now() - part.read_at)
+        if part.held is not None and part.held.ends_at is not None:
+            ends.add_metric(name, part.held.ends_at)
+        for outcome, count in part.outcomes.items():
+            reads.add_metric([*name, outcome], count)
+    yield from (state, age, ends, reads)
 
 
 class SdsNumbers:

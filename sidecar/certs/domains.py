@@ -6,6 +6,7 @@ tenant is refused, unless the upper registration says that it is shared (as a pl
 domain is, whose customers have names below it).
 """
 
+import logging
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
@@ -23,6 +24,7 @@ from sidecar.errors import Fault
 MAX_DOMAINS = 200_000
 MAX_LABELS_REGISTERED = 32
 _MAX_NAMED_PROBLEMS = 5
+_log = logging.getLogger("sidecar.domains")
 
 
 class RegistryFault(Fault):
@@ -120,6 +122,11 @@ def read_registrations(document: Any) -> tuple[dict[str, Registration], list[str
     good: dict[str, Registration] = {}
     disputed: set[str] = set()
     problems: list[str] = []
+    try:
+        # All at once is many times faster, and ten thousand are read before the start.
+        document = msgspec.convert(document, list[Registration])
+    except msgspec.ValidationError:
+        _log.debug("one of the entries is none: they are read one by one")
     for position, entry in enumerate(document):
         try:
             found = read_registration(entry)
@@ -140,7 +147,7 @@ def read_registration(entry: Any, domain: str | None = None) -> Registration:
     if isinstance(entry, dict) and domain is not None:
         entry = {"domain": domain, **entry}
     try:
-        found = msgspec.convert(entry, Registration)
+        found = entry if isinstance(entry, Registration) else msgspec.convert(entry, Registration)
         canonical = canonical_pattern(found.domain, MAX_LABELS_REGISTERED)
     except msgspec.ValidationError as exc:
         raise RegistryFault(f"is no registration: {exc}") from None
@@ -150,6 +157,8 @@ def read_registration(entry: Any, domain: str | None = None) -> Registration:
         raise RegistryFault("has no tenant_id of 1 to 128 characters")
     if found.wildcard and not canonical.startswith("*."):
         raise RegistryFault("asks for a wildcard certificate for a domain without '*.'")
+    if canonical == found.domain:
+        return found
     return msgspec.structs.replace(found, domain=canonical)
 
 

@@ -38,7 +38,7 @@ def canonical_name(asked: str, max_labels: int) -> str:
     """
     if not 0 < len(asked) <= MAX_ASKED_CHARACTERS:
         raise NameRefused("name_malformed")
-    if _is_address(asked):
+    if ":" in asked and _is_address(asked):
         raise NameRefused("name_is_address")
     name = asked.lower() if asked.isascii() else asked
     name = name.removesuffix(".")
@@ -47,7 +47,7 @@ def canonical_name(asked: str, max_labels: int) -> str:
     if len(name) > MAX_NAME_BYTES or not _HOST_NAME.fullmatch(name):
         raise NameRefused("name_malformed")
     labels = name.split(".")
-    if _NUMBER.fullmatch(labels[-1]):
+    if labels[-1][0].isdigit() and _NUMBER.fullmatch(labels[-1]):
         # Some resolvers and browsers read 127.1 or 0x7f000001 as addresses (WHATWG URL §3.5).
         raise NameRefused("name_is_address")
     if len(labels) > max_labels:

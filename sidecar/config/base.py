@@ -33,6 +33,14 @@ ClientName = Annotated[
     str,
     Meta(pattern=r"^(spiffe://[a-z0-9._-]+(/[A-Za-z0-9._-]+)*(/\*)?|[a-z0-9][a-z0-9.-]{0,252})$"),
 ]
+SpiffeId = Annotated[
+    str,
+    Meta(
+        pattern=r"^spiffe://[a-z0-9._-]{1,255}(/(?!\.{1,2}(?:/|$))[A-Za-z0-9._-]+)+$",
+        max_length=2048,
+    ),
+]
+"""A workload's identity: a trust domain and a path (SPIFFE-ID §2)."""
 UnixId = Annotated[int, Meta(ge=0, le=4_294_967_294)]
 Seconds = Annotated[float, Meta(gt=0, le=31_536_000)]
 

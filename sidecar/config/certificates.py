@@ -4,7 +4,16 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from sidecar.config.base import Address, FilePath, HostPattern, Label, Settings, Text, VaultPath
+from sidecar.config.base import (
+    Address,
+    FilePath,
+    HostPattern,
+    Label,
+    Settings,
+    SpiffeId,
+    Text,
+    VaultPath,
+)
 
 
 class VaultPkiIssuer(Settings, frozen=True, tag_field="type", tag="vault_pki"):
@@ -83,10 +92,14 @@ class Probe(Settings, frozen=True):
 
 
 class Certificate(Settings, frozen=True):
-    """One certificate served over SDS under ``name``, had from the issuer of that name."""
+    """One certificate served over SDS under ``name``, had from the issuer of that name.
+
+    For hosts (``common_name``, ``alt_names``), for a service (``spiffe_id``), or for both.
+    """
 
     name: Text
     issuer: Label
-    common_name: HostPattern
+    common_name: HostPattern | None = None
     alt_names: Annotated[tuple[HostPattern, ...], Meta(max_length=100)] = ()
+    spiffe_id: SpiffeId | None = None
     probe: Probe | None = None

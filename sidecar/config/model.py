@@ -35,6 +35,7 @@ from sidecar.config.certificates import (
     VaultPkiIssuer,
 )
 from sidecar.config.on_demand import OnDemand
+from sidecar.config.secrets import GenericSecret, SessionTicketKeys, TrustBundle
 
 HSTS = "max-age=31536000; includeSubDomains; preload"
 
@@ -332,6 +333,9 @@ class Config(Settings, frozen=True):
     issuers: Annotated[tuple[IssuerSettings, ...], Meta(max_length=64)] = ()
     certificate_store: CertificateStore | None = None
     certificates: Annotated[tuple[Certificate, ...], Meta(max_length=10_000)] = ()
+    trust_bundles: Annotated[tuple[TrustBundle, ...], Meta(max_length=1000)] = ()
+    session_ticket_keys: Annotated[tuple[SessionTicketKeys, ...], Meta(max_length=100)] = ()
+    generic_secrets: Annotated[tuple[GenericSecret, ...], Meta(max_length=1000)] = ()
     on_demand: OnDemand | None = None
     audit: Audit = Audit()
     log: Log = Log()

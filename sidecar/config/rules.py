@@ -2,11 +2,12 @@
 
 import ipaddress
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from sidecar.config.model import AcmeIssuer, Config, OtlpAudit, VaultKvIssuer, VaultPkiIssuer
 from sidecar.config.on_demand import HttpRegistry
 from sidecar.config.problem import Path, Problem
+from sidecar.config.secrets import GenericSecret, SessionTicketKeys, TrustBundle
 
 
 def cross_check(config: Config) -> Iterator[Problem]:
@@ -16,6 +17,7 @@ def cross_check(config: Config) -> Iterator[Problem]:
     yield from _issuers(config)
     yield from _routes(config)
     yield from _certificates(config)
+    yield from _secrets(config)
     yield from _on_demand(config)
     yield from _unique("tenant", (("tenants",), (t.tenant_id for t in config.tenants)))
     yield from _unique("domain", (("tenants",), (t.domain for t in config.tenants)))
@@ -39,8 +41,10 @@ def _listeners(config: Config) -> Iterator[Problem]:
             ("listen", "admin", "address"),
             "must be on loopback or a Unix socket: metrics and health have no authentication",
         )
-    if config.certificates and listen.sds is None:
-        yield Problem(("listen", "sds"), "is missing, and certificates are to be served")
+    served = ("certificates", "trust_bundles", "session_ticket_keys", "generic_secrets")
+    if listen.sds is None and (wanted := [each for each in served if getattr(config, each)]):
+        words = " and ".join(wanted).replace("_", " ")
+        yield Problem(("listen", "sds"), f"is missing, and {words} are to be served")
     if listen.sds and not listen.sds.address.startswith("unix:"):
         for name in ("peer_uids", "peer_gids"):
             if getattr(listen.sds, name):
@@ -103,6 +107,28 @@ def _routes(config: Config) -> Iterator[Problem]:
             yield Problem((*where, "csp"), f"names no profile of headers.csp; there are: {known}")
 
 
+def _secrets(config: Config) -> Iterator[Problem]:
+    """Names are what Envoy asks for: one of each over all kinds."""
+    certificates = [certificate.name for certificate in config.certificates]
+    taken = set(certificates)
+    others: dict[str, Sequence[TrustBundle | SessionTicketKeys | GenericSecret]] = {
+        "trust_bundles": config.trust_bundles,
+        "session_ticket_keys": config.session_ticket_keys,
+        "generic_secrets": config.generic_secrets,
+    }
+    for section, listed in others.items():
+        for index, each in enumerate(listed):
+            if each.name in taken:
+                yield Problem((section, index, "name"), "is the name of another secret already")
+            taken.add(each.name)
+    for index, keys in enumerate(config.session_ticket_keys):
+        if keys.rotate_seconds < 5 * keys.poll_seconds:
+            yield Problem(
+                ("session_ticket_keys", index, "rotate_seconds"),
+                "must be five times poll_seconds or more: every sidecar reads a key before its use",
+            )
+
+
 def _certificates(config: Config) -> Iterator[Problem]:
     names = (certificate.name for certificate in config.certificates)
     yield from _unique("certificate name", (("certificates",), names))
@@ -110,6 +136,10 @@ def _certificates(config: Config) -> Iterator[Problem]:
     yield from _unique("issuer", (("issuers",), issuers))
     yield from _issuers_of_certificates(config)
     for index, certificate in enumerate(config.certificates):
+        if certificate.common_name is None and certificate.spiffe_id is None:
+            yield Problem(("certificates", index), "needs common_name, or spiffe_id, or both")
+        if certificate.common_name is None and certificate.alt_names:
+            yield Problem(("certificates", index), "has alt_names, and no common_name before them")
         if certificate.issuer not in issuers:
             known = ", ".join(sorted(issuers)) or "none"
             where = ("certificates", index, "issuer")
@@ -128,6 +158,13 @@ def _on_demand(config: Config) -> Iterator[Problem]:
         yield Problem(("on_demand", "issuer"), f"names no entry of issuers; there are: {known}")
     if settings.max_retry_seconds < settings.retry_seconds:
         yield Problem(("on_demand", "max_retry_seconds"), "is less than retry_seconds")
+    for section in ("trust_bundles", "session_ticket_keys", "generic_secrets"):
+        for index, secret in enumerate(getattr(config, section)):
+            if "." in secret.name:
+                yield Problem(
+                    (section, index, "name"),
+                    "must have no dot: with on_demand, a client could ask for it as a host name",
+                )
     registry = settings.registry
     if isinstance(registry, HttpRegistry) and _in_the_clear(registry.url):
         yield Problem(

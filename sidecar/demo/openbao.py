@@ -145,6 +145,37 @@ class OpenBao:
         )
         return str(root["data"]["certificate"])
 
+    def enable_services(self, trust_domain: str = "septemcore", *, mount: str = "services") -> None:
+        """Mount a PKI for services: a role ``service`` for SPIFFE IDs of a trust domain."""
+        system = self.client.sys
+        system.enable_secrets_engine("pki", path=mount)
+        system.tune_mount_configuration(mount, max_lease_ttl="87600h")
+        self.make_root(mount)
+        self.client.secrets.pki.create_or_update_role(
+            "service",
+            extra_params={
+                "allowed_uri_sans": [f"spiffe://{trust_domain}/*"],
+                "allowed_domains": ["internal"],
+                "allow_subdomains": True,
+                "require_cn": False,
+                "key_type": "ec",
+                "key_bits": 256,
+                "max_ttl": "72h",
+            },
+            mount_point=mount,
+        )
+
+    def make_root(self, mount: str = "services", *, beside: bool = False) -> str:
+        """Make a root in a mount, or one more ``beside`` those that are there; return its PEM."""
+        answer = self.client.write(
+            f"{mount}/root/{'rotate' if beside else 'generate'}/internal",
+            common_name="Septem services root",
+            ttl="87600h",
+            key_type="ec",
+            key_bits=256,
+        )
+        return str(answer["data"]["certificate"])
+
     def enable_acme(self, dns_resolver: str) -> None:
         """Have the PKI answer ACME too; names are looked up at ``dns_resolver``."""
         base = f"{self.address}/v1/pki"

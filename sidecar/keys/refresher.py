@@ -171,8 +171,15 @@ class KeyRefresher:
             revocations = Revocations(self._entry, self._now(), self._token_seconds)
         ring = KeyRing(self._verifying(revocations))
         state = worst([part.lifecycle.state for part in self.parts])
-        self.view = KeyView(ring, revocations, state)
-        self._publish(self.view)
+        # What is equal stays the same object: Checks keep what they worked out under it.
+        if tuple(ring) == tuple(before.ring):
+            ring = before.ring
+        if revocations == before.revocations:
+            revocations = before.revocations
+        view = KeyView(ring, revocations, state)
+        if view != before:
+            self.view = view
+            self._publish(view)
         if {(k.kid, k.issuer) for k in ring} != {(k.kid, k.issuer) for k in before.ring}:
             kids = ", ".join(key.kid for key in ring)
             _log.info("keys that verify: %s", kids or "none", extra={"count": len(ring)})

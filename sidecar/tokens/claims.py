@@ -17,10 +17,10 @@ from sidecar.reasons import Reason
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 _VISIBLE = re.compile(r"[\x21-\x7e]+")
-_LATEST_TIME = 253_402_300_800.0  # the year 10000: past every honest date, far inside a float
-_MAX_LISTED = 64
+LATEST_TIME = 253_402_300_800.0  # the year 10000: past every honest date, far inside a float
+MAX_LISTED = 64
 _REFRESH = frozenset({"refresh", "refresh_token"})
-_TYPE_CLAIMS = ("token_use", "token_type", "typ", "type")
+TYPE_CLAIMS = ("token_use", "token_type", "typ", "type")
 
 
 class Claims(msgspec.Struct, frozen=True, gc=False):
@@ -56,7 +56,7 @@ def read_claims(payload: Mapping[str, Any], policy: ClaimsPolicy) -> Claims:
 
     Raises ``Denied`` with ``claim_missing`` or ``claim_malformed``, naming the claim.
     """
-    for name in _TYPE_CLAIMS:
+    for name in TYPE_CLAIMS:
         kind = payload.get(name)
         if isinstance(kind, str) and kind.lower() in _REFRESH:
             raise Denied(Reason.REFRESH_TOKEN_PRESENTED, f"claim {name!r} says so")
@@ -66,12 +66,12 @@ def read_claims(payload: Mapping[str, Any], policy: ClaimsPolicy) -> Claims:
         subject=_header_text(payload, "sub"),
         audience=_audience(payload),
         token_id=_header_text(payload, "jti"),
-        tenant_id=_tenant(payload),
+        tenant_id=read_tenant(payload),
         expires_at=_time(payload, "exp"),
         issued_at=issued_at,
         not_before=_time(payload, "nbf") if policy.require_nbf or "nbf" in payload else issued_at,
-        roles=_names(payload, "roles"),
-        scopes=_scopes(payload),
+        roles=read_roles(payload),
+        scopes=read_scopes(payload),
     )
 
 
@@ -179,7 +179,7 @@ def _time(payload: Mapping[str, Any], name: str) -> float:
     value = _required(payload, name)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise _malformed(name, "a number of seconds")
-    if not 0 <= value < _LATEST_TIME or not math.isfinite(value):
+    if not 0 <= value < LATEST_TIME or not math.isfinite(value):
         raise _malformed(name, "a time between 1970 and the year 10000")
     return float(value)
 
@@ -187,14 +187,14 @@ def _time(payload: Mapping[str, Any], name: str) -> float:
 def _audience(payload: Mapping[str, Any]) -> tuple[str, ...]:
     value = _required(payload, "aud")
     listed = value if isinstance(value, list) else [value]
-    if not listed or len(listed) > _MAX_LISTED:
-        raise _malformed("aud", f"one to {_MAX_LISTED} strings")
+    if not listed or len(listed) > MAX_LISTED:
+        raise _malformed("aud", f"one to {MAX_LISTED} strings")
     if not all(isinstance(entry, str) and entry for entry in listed):
         raise _malformed("aud", "a non-empty string or an array of them")
     return tuple(listed)
 
 
-def _tenant(payload: Mapping[str, Any]) -> str:
+def read_tenant(payload: Mapping[str, Any]) -> str:
     """Read ``tenantId``: a UUID, in lower case from here on (SECURITY-MODEL §7)."""
     value = _required(payload, "tenantId")
     if not isinstance(value, str) or not _UUID.fullmatch(value):
@@ -202,20 +202,20 @@ def _tenant(payload: Mapping[str, Any]) -> str:
     return value.lower()
 
 
-def _names(payload: Mapping[str, Any], name: str) -> tuple[str, ...]:
-    """Read an optional array of names; a comma in one would forge another in the header."""
-    value = payload.get(name)
+def read_roles(payload: Mapping[str, Any]) -> tuple[str, ...]:
+    """Read the optional array of roles; a comma in one would forge another in the header."""
+    value = payload.get("roles")
     if value is None:
         return ()
-    if not isinstance(value, list) or len(value) > _MAX_LISTED:
-        raise _malformed(name, f"an array of at most {_MAX_LISTED} strings")
+    if not isinstance(value, list) or len(value) > MAX_LISTED:
+        raise _malformed("roles", f"an array of at most {MAX_LISTED} strings")
     for entry in value:
         if not isinstance(entry, str) or not _VISIBLE.fullmatch(entry) or "," in entry:
-            raise _malformed(name, "an array of names in visible ASCII without commas")
+            raise _malformed("roles", "an array of names in visible ASCII without commas")
     return tuple(value)
 
 
-def _scopes(payload: Mapping[str, Any]) -> tuple[str, ...]:
+def read_scopes(payload: Mapping[str, Any]) -> tuple[str, ...]:
     """Read ``scope``: names parted by single spaces (RFC 8693 §4.2)."""
     value = payload.get("scope")
     if value is None:
@@ -223,6 +223,6 @@ def _scopes(payload: Mapping[str, Any]) -> tuple[str, ...]:
     if not isinstance(value, str):
         raise _malformed("scope", "a string")
     scopes = tuple(value.split(" ")) if value else ()
-    if len(scopes) > _MAX_LISTED or not all(_VISIBLE.fullmatch(scope) for scope in scopes):
-        raise _malformed("scope", f"at most {_MAX_LISTED} names parted by single spaces")
+    if len(scopes) > MAX_LISTED or not all(_VISIBLE.fullmatch(scope) for scope in scopes):
+        raise _malformed("scope", f"at most {MAX_LISTED} names parted by single spaces")
     return scopes

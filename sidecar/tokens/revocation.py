@@ -79,6 +79,14 @@ class Revocations:
             for key in [key for key, before in marks.items() if before <= oldest]:
                 del marks[key]
 
+    def __eq__(self, other: object) -> bool:
+        """Whether both refuse the same."""
+        if not isinstance(other, Revocations):
+            return NotImplemented
+        return all(getattr(self, name) == getattr(other, name) for name in self.__slots__)
+
+    __hash__ = None  # type: ignore[assignment]  # compared, never looked up
+
     def __len__(self) -> int:
         """Count what is held."""
         return len(self.kids) + len(self._tokens) + len(self._subjects) + len(self._tenants)

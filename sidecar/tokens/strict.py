@@ -6,17 +6,28 @@ understand differently is how filters are passed by (RFC 8725 §2.4, §3.2).
 
 import json
 import re
-from binascii import a2b_base64, b2a_base64
+from binascii import Error as BinasciiError
+from binascii import a2b_base64
 from typing import Any, NoReturn
 
 from sidecar.errors import Denied
 from sidecar.reasons import Reason
 
 MAX_JSON_DEPTH = 16
-_BASE64URL = re.compile(rb"[A-Za-z0-9_-]*")
-_PADDING = (b"", None, b"==", b"=")
-"""What a segment of this length modulo 4 lacks; no whole number of bytes leaves 1."""
-_TO_STANDARD = bytes.maketrans(b"-_", b"+/")
+_ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+_TO_STANDARD = (
+    bytes(byte if byte in _ALPHABET else 0 for byte in range(256))
+    .replace(b"-", b"+")
+    .replace(b"_", b"/")
+)
+"""What is not of the alphabet becomes NUL, which is of none."""
+_ENDINGS: tuple[tuple[bytes, frozenset[int]], ...] = (
+    (b"", frozenset(_ALPHABET)),
+    (b"!", frozenset()),  # no whole number of bytes has this length
+    (b"==", frozenset(_ALPHABET[::16])),
+    (b"=", frozenset(_ALPHABET[::4])),
+)
+"""By length modulo 4: the padding that was left out, and the characters whose unused bits are 0."""
 _BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[{\]}]', re.DOTALL)
 
 
@@ -26,12 +37,12 @@ def decode_base64url(segment: bytes, what: str) -> bytes:
     Raises ``Denied(token_malformed)``. Exactly one spelling of every value is accepted:
     what encodes back to other characters is refused.
     """
-    padding = _PADDING[len(segment) % 4]
-    if padding is None or not _BASE64URL.fullmatch(segment):
-        raise Denied(Reason.TOKEN_MALFORMED, f"{what} is not base64url without padding")
-    standard = segment.translate(_TO_STANDARD) + padding
-    decoded = a2b_base64(standard)
-    if padding and b2a_base64(decoded, newline=False) != standard:
+    padding, last = _ENDINGS[len(segment) % 4]
+    try:
+        decoded = a2b_base64(segment.translate(_TO_STANDARD) + padding, strict_mode=True)
+    except BinasciiError:
+        raise Denied(Reason.TOKEN_MALFORMED, f"{what} is not base64url without padding") from None
+    if segment and segment[-1] not in last:
         raise Denied(Reason.TOKEN_MALFORMED, f"{what} has stray trailing bits")
     return decoded
 

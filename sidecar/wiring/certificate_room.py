@@ -51,7 +51,9 @@ class Certificates:
         self._kv = [KvWatch(each, sleep=asyncio.sleep) for each in factory.kv]
         self._prober = Prober(
             {
-                each.name: Target(each.probe, each.common_name.replace("*", "probe", 1))
+                each.name: Target(
+                    each.probe, (each.common_name or "probe").replace("*", "probe", 1)
+                )
                 for each in config.certificates
                 if each.probe is not None
             },
@@ -104,8 +106,10 @@ class Certificates:
 def wanted_certificates(config: model.Config, issuers: Issuers) -> Iterator[tuple[Order, Issuer]]:
     """Yield the order of each configured certificate, beside who is to issue it."""
     for each in config.certificates:
-        names = tuple(dict.fromkeys((each.common_name, *each.alt_names)))
-        yield Order(each.name, names), issuers[each.issuer]
+        first = [each.common_name] if each.common_name is not None else []
+        names = tuple(dict.fromkeys((*first, *each.alt_names)))
+        uris = (each.spiffe_id,) if each.spiffe_id is not None else ()
+        yield Order(each.name, names, uris), issuers[each.issuer]
 
 
 def _say_level(alerts: Alerts, holding: Holding, before: Level) -> None:

@@ -4,27 +4,29 @@ The only part that knows envoy-data-plane: half a second and 16 MB, so the runti
 this where ``listen.sds`` is set.
 """
 
+import asyncio
+import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import grpc
 
 from sidecar.alerts import Alerts
 from sidecar.authz.challenge import ChallengeSource
-from sidecar.certs.alpn import ChallengeCertificates
-from sidecar.certs.challenges import ChallengeBoard
-from sidecar.certs.store import CertificateStore
-from sidecar.clock import monotonic_seconds, wall_seconds
+from sidecar.clock import wall_seconds
 from sidecar.config import model
-from sidecar.numbers import SdsNumbers
-from sidecar.sds.purposes import ACME_PURPOSE, PurposeHandler
+from sidecar.numbers import SdsNumbers, polled_families
 from sidecar.sds.service import SECRET_SERVICE, SdsEvents, SdsService
 from sidecar.transport.aio import GrpcServer
 from sidecar.transport.guard import make_guard
 from sidecar.vault.client import VaultClient
 from sidecar.wiring.certificate_room import Certificates
+from sidecar.wiring.challenges import challenge_handler
 from sidecar.wiring.lifespan import Lifespan
-from sidecar.wiring.on_demand import OnDemandRoom
+from sidecar.wiring.on_demand import make_room
+from sidecar.wiring.polled import make_keeper
 
+_log = logging.getLogger("sidecar.sds")
 _MAX_MESSAGE_BYTES = 4_194_304
 
 
@@ -41,40 +43,26 @@ async def start_sds(
     """
     certificates = Certificates(life.config, vault.beside("vault-certificates"), alerts)
     life.stack.callback(certificates.close)
-    await certificates.load()
+    room = make_room(life.config, vault, certificates)
+    await asyncio.gather(certificates.load(), *([] if room is None else [room.load()]))
     if certificates.board is not None:
         answer_challenges(certificates.board)
     numbers = SdsNumbers()
     events = SdsEvents(numbers.streams, numbers.push, numbers.nack)
-    if life.config.on_demand is None:
-        sds = SdsService(certificates.store, events)
-    else:
-        room = OnDemandRoom(life.config, life.config.on_demand, vault, certificates)
-        sds = await room.start(life, events)
-    handlers = sds.handlers()
+    sds = SdsService(certificates.store, events) if room is None else room.start(life, events)
+    handlers = list(sds.handlers())
     if certificates.board is not None:
-        handlers = (_challenge_handlers(life, certificates.board, numbers), *handlers)
+        handlers.insert(0, challenge_handler(life, certificates.board, numbers))
+    polled = make_keeper(life.config, vault.beside("vault-secrets"), sds.secrets.put, alerts)
+    await polled.load()
+    life.metrics.add_source(partial(polled_families, polled, wall_seconds))
     life.metrics.add_source(numbers.families)
     life.metrics.add_source(certificates.families)
     await _listen(life, settings, handlers, numbers)
     life.stack.callback(sds.drain)
+    life.spawn(polled.run())
     for task in certificates.tasks():
         life.spawn(task)
-
-
-def _challenge_handlers(
-    life: Lifespan, board: ChallengeBoard, numbers: SdsNumbers
-) -> grpc.GenericRpcHandler:
-    """Serve the certificates of tls-alpn-01 to the streams that come for those."""
-    source = ChallengeCertificates(board, now=wall_seconds, clock=monotonic_seconds)
-    life.stack.push_async_callback(source.close)
-    sds = SdsService(
-        CertificateStore(wall_seconds),
-        SdsEvents(lambda _streams: None, numbers.push, numbers.nack),
-        on_demand=source,
-    )
-    life.stack.callback(sds.drain)
-    return PurposeHandler(ACME_PURPOSE, sds.handlers())
 
 
 async def _listen(
@@ -86,7 +74,12 @@ async def _listen(
     """Open the listener; a Unix socket has a guard before it."""
     guard = make_guard(settings, numbers.refuse_peer)
     address = settings.address
-    if guard is not None:
+    if guard is None:
+        _log.warning(
+            "any process of this machine may fetch secrets from %s; a Unix socket has a guard",
+            address,
+        )
+    else:
         guard.prepare()
         life.stack.callback(guard.close)
         address = guard.inner_address

@@ -62,15 +62,16 @@ class OnDemandRoom:
             events=self._numbers.events(),
             clock=monotonic_seconds,
             jitter=random.random,
+            is_vault_well=lambda: vault.is_well,
         )
         self._service: SdsService | None = None
 
-    async def start(self, life: Lifespan, events: SdsEvents) -> SdsService:
-        """Read the registry, and build the SDS service that serves names on demand too.
-
-        Raises ``Fault`` for a registry that can't be read.
-        """
+    async def load(self) -> None:
+        """Read the registry, or what of it must be known. Raises ``Fault``."""
         await self.registry.start()
+
+    def start(self, life: Lifespan, events: SdsEvents) -> SdsService:
+        """Build the SDS service that serves names on demand too."""
         service = SdsService(
             self._store,
             events,
@@ -120,6 +121,15 @@ class OnDemandRoom:
         await self.source.forget_withdrawn()
         if self._service is not None:
             await self._service.take_back_withdrawn()
+
+
+def make_room(
+    config: model.Config, vault: VaultClient, certificates: Certificates
+) -> OnDemandRoom | None:
+    """Build the room, where something is to be served on demand."""
+    if config.on_demand is None:
+        return None
+    return OnDemandRoom(config, config.on_demand, vault, certificates)
 
 
 def _metered(issuers: Issuers, allowance: Allowance) -> Issuers:

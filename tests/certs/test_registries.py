@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,8 @@ from sidecar.errors import Fault
 from sidecar.vault.client import VaultClient
 from tests.real import TokenFile
 
-POLICY = """
-path "secret/data/edge/domains"       { capabilities = ["read"] }
-path "secret/metadata/edge/domains"   { capabilities = ["read"] }
-path "secret/data/edge/domain/*"      { capabilities = ["read"] }
-path "secret/metadata/edge/domain"    { capabilities = ["list"] }
-path "secret/metadata/edge/domain/"   { capabilities = ["list"] }
-"""
+DOCUMENT = Path(__file__).parents[2] / "docs/on-demand.md"
+(POLICY,) = re.findall(r"```hcl\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
 
 
 def domains(*names: str) -> list[dict[str, str]]:
@@ -149,14 +145,14 @@ def put(openbao: OpenBao) -> Put:
 
 @pytest.mark.real
 async def test_one_entry_of_vault(vault: VaultClient, put: Put, polls: Polls) -> None:
-    put("edge/domains", {"domains": domains("shop.example")})
-    source = KvSource(VaultKvRegistry(path="edge/domains"), vault)
+    put("edge/list", {"domains": domains("shop.example")})
+    source = KvSource(VaultKvRegistry(path="edge/list"), vault)
     registry = ListedRegistry(source, 1.0, sleep=polls.sleep, on_change=polls.on_change)
     task = await running(registry)
     assert registry.find("shop.example")
     await polls.poll()
     assert polls.changes == 0
-    put("edge/domains", {"domains": domains("new.example")})
+    put("edge/list", {"domains": domains("new.example")})
     await polls.poll()
     assert polls.changes == 1
     assert registry.find("shop.example") is None
@@ -165,7 +161,7 @@ async def test_one_entry_of_vault(vault: VaultClient, put: Put, polls: Polls) ->
 
 
 def prefix_registry(vault: VaultClient, polls: Polls, ttl: float = 300.0) -> ResolvedRegistry:
-    settings = VaultKvPrefixRegistry(prefix="edge/domain")
+    settings = VaultKvPrefixRegistry(prefix="edge/domains")
     resolver = KvPrefixResolver(settings, vault, sleep=polls.sleep, on_change=polls.on_change)
     return ResolvedRegistry(
         resolver, positive_ttl_seconds=ttl, negative_ttl_seconds=ttl, clock=monotonic_seconds
@@ -185,9 +181,9 @@ async def settle(registry: ResolvedRegistry, name: str) -> Registration | None:
 async def test_entries_below_a_prefix_are_listed_and_read_when_asked_for(
     vault: VaultClient, put: Put, polls: Polls, openbao: OpenBao
 ) -> None:
-    put("edge/domain/shop.example", {"tenant_id": "a"})
-    put("edge/domain/_wildcard.wild.example", {"tenant_id": "b", "issuer": "internal"})
-    put("edge/domain/liar.example", {"tenant_id": "a", "domain": "bank.example"})
+    put("edge/domains/shop.example", {"tenant_id": "a"})
+    put("edge/domains/_wildcard.wild.example", {"tenant_id": "b", "issuer": "internal"})
+    put("edge/domains/liar.example", {"tenant_id": "a", "domain": "bank.example"})
     calls: list[str] = []
     vault._observe = lambda operation, _outcome, _seconds: calls.append(operation)
     registry = prefix_registry(vault, polls)
@@ -202,15 +198,15 @@ async def test_entries_below_a_prefix_are_listed_and_read_when_asked_for(
     assert calls == ["kv_list", "kv_read", "kv_read"], "and remembered"
     with pytest.raises(Fault, match="another domain"):
         await registry.resolve("liar.example")
-    put("edge/domain/late.example", {"tenant_id": "a"})
+    put("edge/domains/late.example", {"tenant_id": "a"})
     assert registry.find("late.example") is None
     await polls.poll()
     assert polls.changes == 1
     assert await settle(registry, "late.example")
-    openbao.client.secrets.kv.v2.delete_metadata_and_all_versions("edge/domain/late.example")
+    openbao.client.secrets.kv.v2.delete_metadata_and_all_versions("edge/domains/late.example")
     await polls.poll()
     assert registry.find("late.example") is None
-    openbao.client.secrets.kv.v2.delete_latest_version_of_secret("edge/domain/shop.example")
+    openbao.client.secrets.kv.v2.delete_latest_version_of_secret("edge/domains/shop.example")
     other = prefix_registry(vault, polls)
     await other.start()
     assert await settle(other, "shop.example") is None, "deleted, though still listed"
@@ -221,8 +217,8 @@ async def test_entries_below_a_prefix_are_listed_and_read_when_asked_for(
 async def test_below_another_tenants_entry_nothing_is_served(
     vault: VaultClient, put: Put, polls: Polls
 ) -> None:
-    put("edge/domain/upper.example", {"tenant_id": "a"})
-    put("edge/domain/x.upper.example", {"tenant_id": "b"})
+    put("edge/domains/upper.example", {"tenant_id": "a"})
+    put("edge/domains/x.upper.example", {"tenant_id": "b"})
     registry = prefix_registry(vault, polls)
     await registry.start()
     with pytest.raises(Fault, match="domain_of_other_tenant"):

@@ -69,6 +69,7 @@ class World:
     wrong: list[str] = field(default_factory=list)
     latencies: list[float] = field(default_factory=list)
     wall_jump_seconds: float = 0.0
+    published: int = 0
 
     def __post_init__(self) -> None:
         self.snapshot: Snapshot = build_snapshot(parse_config(CONFIG, "test"), EMPTY_RING)
@@ -90,6 +91,7 @@ class World:
         )
 
     def _publish(self, view: KeyView) -> None:
+        self.published += 1
         self.snapshot = msgspec.structs.replace(
             self.snapshot, ring=view.ring, revocations=view.revocations, key_state=view.state
         )
@@ -144,7 +146,7 @@ class World:
         tasks = [asyncio.create_task(t) for t in (self.refresher.run(), self.traffic())]
         try:
             yield self
-            await asyncio.sleep(0.1)
+            await self.until(lambda: len(self.latencies) > 20)
         finally:
             for task in tasks:
                 task.cancel()
@@ -318,6 +320,24 @@ async def test_rotated_while_requests_flow(own_openbao: OpenBao, token_file: Tok
         world.expect("the key, replaced and ended", world.issuer, passes=False)
         await asyncio.sleep(0.2)
     assert world.changes == ["init active"]
+
+
+async def test_a_refresh_that_finds_nothing_new_changes_nothing(world: World) -> None:
+    """What Checks have worked out under a snapshot stays good as long as it does."""
+    world.bao.put_key(pem(world.issuer))
+    await world.refresher.load()
+    snapshot, published = world.snapshot, world.published
+    for _ in range(5):
+        await world.refresher.refresh()
+    assert world.snapshot is snapshot
+    assert world.published == published
+    entry = {"tenants": [{"tenant": TENANT, "issued_before": wall_seconds() - 60}]}
+    world.bao.client.secrets.kv.v2.create_or_update_secret("iam/revocations", entry)
+    for _ in range(5):
+        await world.refresher.refresh()
+    assert world.published == published + 1
+    assert world.snapshot.ring is snapshot.ring
+    await world.vault.close()
 
 
 async def test_a_denied_kid_stops_with_one_refresh(world: World) -> None:

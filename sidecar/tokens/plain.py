@@ -1,0 +1,152 @@
+"""The claims of an ordinary token, read in one pass: acceptance only, or no opinion.
+
+Most tokens of an issuer look alike: compact JSON in ASCII, the claims of the model and no
+others, nothing that could be personal data. For those this module comes to the very
+``Claims`` that ``sidecar.tokens.strict`` and ``claims`` come to, in a fifth of the time.
+For everything else, everything that is to be refused included, it returns ``None``, and the
+strict readers decide and say why. It can so be wrong in one way alone, by accepting what they
+refuse or reading it differently; ``tests/tokens/test_plain.py`` holds it against them.
+
+Why no member can stand twice: without white space after a quote and without escapes, a
+member's name ends in ``":``, and a value that begins with a colon only makes the count too
+large. So if ``":`` stands as often as the parsed object has members, each is there once.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from sidecar.errors import Denied
+from sidecar.tokens.claims import (
+    LATEST_TIME,
+    MAX_LISTED,
+    TYPE_CLAIMS,
+    Claims,
+    ClaimsPolicy,
+    read_roles,
+    read_scopes,
+    read_tenant,
+)
+from sidecar.tokens.pii import find_pii
+
+_CLAIMS = frozenset({"iss", "sub", "aud", "jti", "tenantId", "exp", "iat", "nbf", "roles", "scope"})
+_FORBIDDEN = bytes(range(0x20)) + b"\\@+\x7f"
+"""Control characters; escapes; what an e-mail address or a telephone number is known by."""
+_MAX_ARRAYS = 8
+_decode: Callable[[bytes], Any] = msgspec.json.Decoder().decode
+
+
+def read_plain_claims(
+    raw: bytes, policy: ClaimsPolicy, issuer: str | None, now: float
+) -> Claims | None:
+    """Return the claims of a payload that holds every rule at ``now``, or ``None``: ask the others.
+
+    ``issuer`` is the one to whom the key is bound. What is returned holds no personal data.
+    """
+    if (
+        not raw.isascii()
+        or len(raw.translate(None, _FORBIDDEN)) != len(raw)
+        or b'" ' in raw
+        or raw.count(b"{") != 1
+        or raw.count(b"[") > _MAX_ARRAYS
+    ):
+        return None
+    try:
+        payload = _decode(raw)
+        if type(payload) is not dict or raw.count(b'":') != len(payload):
+            return None
+        return _accept(payload, policy, issuer, now)
+    except (msgspec.MsgspecError, KeyError, TypeError, Denied):
+        return None
+
+
+def _accept(
+    payload: dict[str, Any], policy: ClaimsPolicy, issuer: str | None, now: float
+) -> Claims | None:
+    """Hold the claims against the rules of ``claims.RULES``, each in its turn."""
+    named, audience = payload["iss"], payload["aud"]
+    meant = policy.audiences.get(named) if policy.audiences is not None else None
+    if meant is None or (issuer is not None and named != issuer):
+        return None
+    audience = _texts(tuple(audience) if type(audience) is list else (audience,))
+    issued_at, expires_at = _time(payload["iat"]), _time(payload["exp"])
+    starts_at = _time(payload["nbf"]) if policy.require_nbf or "nbf" in payload else issued_at
+    leeway = policy.leeway_seconds
+    if (
+        meant.isdisjoint(audience)
+        or expires_at - issued_at > policy.max_lifetime_seconds
+        or now >= expires_at + leeway
+        or now < starts_at - leeway
+        or now < issued_at - leeway
+    ):
+        return None
+    subject, token_id = payload["sub"], payload["jti"]
+    if not (_is_visible(subject) and _is_visible(token_id)):
+        return None
+    roles, scope = payload.get("roles"), payload.get("scope")
+    claims = Claims(
+        issuer or named,
+        subject,
+        audience,
+        token_id,
+        _tenant(payload["tenantId"]),
+        expires_at,
+        issued_at,
+        starts_at,
+        () if roles is None else _roles(tuple(roles) if type(roles) is list else roles),
+        () if scope is None else _scopes(scope),
+    )
+    others = payload.keys() - _CLAIMS
+    if others and not others.isdisjoint(TYPE_CLAIMS):
+        return None
+    # Roles and scopes were looked through when they were first read.
+    if (others or _may_be_an_address(subject) or _may_be_an_address(token_id)) and find_pii(
+        payload
+    ):
+        return None
+    return claims
+
+
+def _time(value: object) -> float:
+    """Read a NumericDate."""
+    if (type(value) is int or type(value) is float) and 0 <= value < LATEST_TIME:
+        return float(value)
+    raise TypeError
+
+
+def _is_visible(value: object) -> bool:
+    """Tell whether this is a text of visible ASCII; what else is ASCII was excluded before."""
+    return type(value) is str and value != "" and " " not in value
+
+
+def _may_be_an_address(text: str) -> bool:
+    return "." in text or ":" in text
+
+
+@lru_cache(maxsize=16_384)
+def _tenant(value: str) -> str:
+    return read_tenant({"tenantId": value})
+
+
+@lru_cache(maxsize=4096)
+def _texts(values: tuple[Any, ...]) -> tuple[str, ...]:
+    """Return the same tuple for equal ones: few audiences serve many tokens."""
+    if 0 < len(values) <= MAX_LISTED and all(type(value) is str and value for value in values):
+        return values
+    raise TypeError
+
+
+@lru_cache(maxsize=4096)
+def _roles(values: tuple[Any, ...]) -> tuple[str, ...]:
+    if type(values) is not tuple or find_pii({"roles": list(values)}):
+        raise TypeError
+    return read_roles({"roles": list(values)})
+
+
+@lru_cache(maxsize=4096)
+def _scopes(value: str) -> tuple[str, ...]:
+    if find_pii({"scope": value}):
+        raise TypeError
+    return read_scopes({"scope": value})

@@ -91,6 +91,8 @@ async def running_edge(
         for each in common.get("tls_certificate_sds_secret_configs", ()):
             # a plain listener is there at once, certificate or not
             each["sds_config"]["initial_fetch_timeout"] = "0.3s"
+    for each in _ext_authz(config):
+        each["grpc_service"]["timeout"] = "10s"  # Check and clients share one busy event loop here
     change(config)
     reader = asyncio.create_task(board.run()) if board is not None else None
     await checks.start()
@@ -107,6 +109,17 @@ async def running_edge(
         if reader is not None:
             reader.cancel()
             await asyncio.gather(reader, return_exceptions=True)
+
+
+def _ext_authz(config: Any) -> list[Any]:
+    managers = [
+        each["typed_config"]
+        for listener in config["static_resources"]["listeners"]
+        for chain in listener["filter_chains"]
+        for each in chain["filters"]
+    ]
+    filters = [each for manager in managers for each in manager["http_filters"]]
+    return [e["typed_config"] for e in filters if e["name"] == "envoy.filters.http.ext_authz"]
 
 
 def _tls_contexts(config: Any) -> list[Any]:

@@ -21,13 +21,10 @@ from sidecar.demo.openbao import OpenBao
 from sidecar.vault.client import VaultClient
 from tests.acme_edge import AcmeEdge, running_edge
 from tests.pebble import Pebble, running_pebble
+from tests.policies import FLEET_POLICY
 from tests.real import TokenFile
 
 pytestmark = pytest.mark.real
-POLICY = """\
-path "secret/data/septem/*"     { capabilities = ["create", "read", "update"] }
-path "secret/metadata/septem/*" { capabilities = ["read"] }
-"""
 PAGE = Path(__file__).parents[2] / "docs/certificates.md"
 
 
@@ -48,7 +45,7 @@ def make_board(vault: VaultClient) -> ChallengeBoard:
 
 @pytest.fixture
 def vault(openbao: OpenBao, token_file: TokenFile) -> VaultClient:
-    token_file.write(openbao.token_for(POLICY, name="alpn"))
+    token_file.write(openbao.token_for(FLEET_POLICY, name="alpn"))
     return VaultClient(token_file.settings(openbao.address), clock=monotonic_seconds)
 
 

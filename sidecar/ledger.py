@@ -1,7 +1,7 @@
 """Every Check counted at once, and written down soon after.
 
-A Check that went the short way leaves a count and one tuple in a list; what an audit line
-takes is done between Checks, a slice at a time, so that nobody waits for it. The list is
+A Check that was allowed leaves a count and one tuple in a list; what an audit line takes is
+done between Checks, a slice at a time, so that nobody waits for it. The list is
 bounded by the slice's timer: it is emptied every ``DRAIN_SECONDS``, or as soon as it is
 ``MAX_WAITING`` long.
 """
@@ -15,15 +15,18 @@ from sidecar.audit.entry import (
     encode_passage,
     ground_fragment,
     key_state_fragment,
+    kid_fragment,
     peer_fragment,
     target_fragment,
     tenant_fragment,
     token_fragment,
 )
+from sidecar.authz.decision import Decision
 from sidecar.authz.memory import Passage, Template
+from sidecar.authz.preflight import NO_CONTENT
 from sidecar.authz.service import Outcome
 from sidecar.decision_ids import DecisionIds
-from sidecar.reasons import ANSWERS, Reason
+from sidecar.reasons import ANSWERS, Grant, Reason
 from sidecar.tally import Tally
 from sidecar.tokens.cache import Remembered, digest_text
 
@@ -31,7 +34,7 @@ DRAIN_SECONDS = 0.02
 SLICE_COST = 64
 """Passages written in one slice; between two slices the loop answers what has come in."""
 OUTCOME_COST = 8
-"""A decision that went the long way takes as long to write as so many passages."""
+"""A refusal takes as long to write as so many passages."""
 MAX_WAITING = 4096
 
 
@@ -76,7 +79,7 @@ class Ledger:
         self._waiting: deque[Passage | Outcome] = deque()
 
     def passed(self, passage: Passage) -> None:
-        """Count a Check that was allowed the short way, and keep what its line is made of."""
+        """Count a Check that was allowed on plain grounds, and keep what its line is made of."""
         template = passage[1]
         note: _Note | None = template.note
         if note is None:
@@ -132,13 +135,14 @@ class Ledger:
     def _write_passage(self, passage: Passage) -> None:
         visit, template, remembered, attributes, at_seconds, latency_ns = passage
         decision_id = self._ids.raw()
-        tenant = token = b""
+        tenant = kid = token = b""
         if remembered is not None:
             if remembered.warnings:
                 self._tally.count_pii_warning()
             if remembered.note is None:
                 remembered.note = _note_of(remembered)
             tenant, token = remembered.note
+            kid = kid_fragment(remembered.token.kid)
         audit = self._audit
         if audit.samples and not audit.sampled(decision_id.decode("ascii")):
             return
@@ -155,6 +159,7 @@ class Ledger:
                 tenant,
                 target,
                 peer_fragment(source.address.socket_address.address, source.principal),
+                kid,
                 token,
                 note.key_state,
                 latency_ns // 1000,
@@ -176,9 +181,7 @@ def _note_of(remembered: Remembered) -> tuple[bytes, bytes]:
     claims = token.claims
     return (
         tenant_fragment(claims.tenant_id, claims.subject),
-        token_fragment(
-            token.kid, claims.token_id, digest_text(remembered.digest), remembered.warnings
-        ),
+        token_fragment(claims.token_id, digest_text(remembered.digest), remembered.warnings),
     )
 
 
@@ -191,7 +194,7 @@ def entry_of(outcome: Outcome) -> AuditEntry:
         decision_id=outcome.decision_id,
         outcome="allow" if decision.allowed else "deny",
         reason=decision.outcome,
-        status=200 if decision.allowed else ANSWERS[Reason(decision.outcome)].status,
+        status=_status(decision),
         route=decision.route,
         latency_us=outcome.latency_ns // 1000,
         method=decision.method,
@@ -209,3 +212,10 @@ def entry_of(outcome: Outcome) -> AuditEntry:
         shadow_reason=decision.shadowed or "",
         warnings=decision.warnings,
     )
+
+
+def _status(decision: Decision) -> int:
+    """Return what the client is told; 200 where that is the application's to say."""
+    if decision.outcome is Grant.PREFLIGHT:
+        return NO_CONTENT
+    return 200 if decision.allowed else ANSWERS[Reason(decision.outcome)].status

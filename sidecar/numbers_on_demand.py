@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 
 from sidecar.certs.domains import Registration
-from sidecar.certs.on_demand import OnDemand, OnDemandEvents
+from sidecar.certs.on_demand import OnDemand
+from sidecar.certs.orders import OnDemandEvents
 from sidecar.metrics import counter, gauge
 from sidecar.tally import Histogram
 

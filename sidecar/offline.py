@@ -19,6 +19,7 @@ from msgspec import Meta
 from sidecar.authz.decision import Decision, RequestView, Snapshot
 from sidecar.authz.pipeline import Verdict, explain
 from sidecar.authz.policy import build_snapshot
+from sidecar.authz.preflight import encode_preflight
 from sidecar.authz.wire import encode_allowed, encode_denied
 from sidecar.config import model
 from sidecar.config.base import TokenPlace
@@ -28,11 +29,14 @@ from sidecar.config.yamltree import parse_yaml
 from sidecar.errors import ConfigFault, Fault
 from sidecar.keys.keyring import KeyRing, VerificationKey
 from sidecar.pb import ext_authz_pb2 as pb
+from sidecar.reasons import Grant
 
 KID = "offline"
 MAX_FILE_BYTES = 4_194_304
 DEFAULT_TENANT = "00000000-0000-4000-8000-000000000001"
 DECISION_ID = "offline"
+NONCE = b"a-nonce-made-only-once--"
+"""Stands where a real answer has a random one."""
 _LIFE_SECONDS = 600
 
 T = TypeVar("T")
@@ -64,15 +68,18 @@ class Token(_Strict, frozen=True):
 
 
 class Expectation(_Strict, frozen=True):
-    """What must come of it. What is not written is not looked at."""
+    """What must come of it.
+
+    What is not written is not looked at; a header that is ``null`` must not be there.
+    """
 
     allowed: bool | None = None
     reason: Text | None = None
     status: int | None = None
     route: Text | None = None
     tenant: Text | None = None
-    request_headers: dict[Text, Text] = {}
-    response_headers: dict[Text, Text] = {}
+    request_headers: dict[Text, Text | None] = {}
+    response_headers: dict[Text, Text | None] = {}
 
 
 class Case(_Strict, frozen=True):
@@ -218,16 +225,20 @@ def _load(path: Path, wanted: type[T]) -> T:
 def _result(
     name: str, decision: Decision, steps: tuple[Verdict, ...], snapshot: Snapshot
 ) -> Result:
-    response = pb.CheckResponse()
-    if decision.allowed:
+    response = pb.CheckResponse.FromString(
+        encode_preflight(decision, snapshot, {})
+        if decision.outcome is Grant.PREFLIGHT
+        else encode_allowed(decision, snapshot, {}, lambda: NONCE)
+        if decision.allowed
+        else encode_denied(decision, snapshot, DECISION_ID, {})
+    )
+    kind = str(response.WhichOneof("http_response"))
+    if kind == "ok_response":
         removed: tuple[str, ...]
-        response.ParseFromString(encode_allowed(decision, snapshot, {}))
         ok = response.ok_response
         status, returned = 200, _flatten(ok.response_headers_to_add)
         trusted, removed = _flatten(ok.headers), tuple(ok.headers_to_remove)
     else:
-        response.ParseFromString(encode_denied(decision, snapshot, DECISION_ID, {}))
-        kind = str(response.WhichOneof("http_response"))
         denied = getattr(response, kind)
         status, returned = denied.status.code, _flatten(denied.headers)
         trusted, removed = {}, ()

@@ -21,6 +21,7 @@ class Reason(StrEnum):
     HOST_MALFORMED = "host_malformed"
     PATH_AMBIGUOUS = "path_ambiguous"
     ROUTE_UNKNOWN = "route_unknown"
+    ORIGIN_NOT_ALLOWED = "origin_not_allowed"
     # The credential, before it is read.
     TOKEN_MISSING = "token_missing"
     TOKEN_AMBIGUOUS = "token_ambiguous"
@@ -70,6 +71,8 @@ class Grant(StrEnum):
     """The route asks for a client certificate in place of a token, and this one is allowed."""
     CHALLENGE_ANSWERED = "challenge_answered"
     """A CA asked for the token of an order in flight, and was told the key authorization."""
+    PREFLIGHT = "preflight"
+    """A browser asks whether a page of an admitted origin may ask; answered here."""
     SHADOW = "shadow"
     """The route is in shadow mode: it would have been refused, and passes without context."""
 
@@ -101,6 +104,7 @@ ANSWERS: dict[Reason, Answer] = {
     Reason.HOST_MALFORMED: Answer(400, "The host name is not valid"),
     Reason.PATH_AMBIGUOUS: Answer(400, "The path can be read in more than one way"),
     Reason.ROUTE_UNKNOWN: Answer(403, "No route allows this request"),
+    Reason.ORIGIN_NOT_ALLOWED: Answer(403, "Pages of this origin may not ask this"),
     Reason.TOKEN_MISSING: Answer(401, "An access token is required", ""),
     Reason.TOKEN_AMBIGUOUS: Answer(400, "More than one credential was sent", _INVALID_REQUEST),
     Reason.TOKEN_SCHEME_UNSUPPORTED: Answer(401, "Only Bearer tokens are accepted", ""),

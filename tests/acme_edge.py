@@ -9,6 +9,7 @@ from typing import Any
 
 from sidecar.authz.policy import build_snapshot
 from sidecar.authz.service import CheckService, Outcome
+from sidecar.certs.alpn import ChallengeCertificates
 from sidecar.certs.challenges import ChallengeBoard
 from sidecar.certs.store import CertificateStore
 from sidecar.clock import elapsed_ns, monotonic_seconds, wall_seconds
@@ -17,6 +18,7 @@ from sidecar.demo.application import SampleApplication
 from sidecar.demo.envoyproxy import EdgePorts, Envoy, edge_config
 from sidecar.demo.process import free_ports
 from sidecar.keys.keyring import EMPTY_RING
+from sidecar.sds.purposes import ACME_PURPOSE, PurposeHandler
 from sidecar.sds.service import SECRET_SERVICE, SdsEvents, SdsService
 from sidecar.transport.aio import GrpcServer
 from sidecar.transport.h2 import H2Server
@@ -58,6 +60,7 @@ async def running_edge(
     board: ChallengeBoard | None,
     change: Callable[[Any], None] = lambda _config: None,
     store: CertificateStore | None = None,
+    challenges: ChallengeCertificates | None = None,
 ) -> AsyncIterator[AcmeEdge]:
     """Start an edge whose Check answers what ``board`` knows."""
     outcomes: list[Outcome] = []
@@ -71,6 +74,10 @@ async def running_edge(
     nacks: list[str] = []
     events = SdsEvents(lambda _: None, lambda _: None, lambda _, words: nacks.append(words))
     secrets = SdsService(store, events)
+    handlers = list(secrets.handlers())
+    if challenges is not None:
+        for_cas = SdsService(CertificateStore(wall_seconds), events, on_demand=challenges)
+        handlers.insert(0, PurposeHandler(ACME_PURPOSE, for_cas.handlers()))
     application = SampleApplication()
     http, https, admin, authz, sds = free_ports(5)
     ports = EdgePorts(http, https, admin, application.port, authz, sds)
@@ -78,14 +85,14 @@ async def running_edge(
         f"127.0.0.1:{authz}", {CHECK_METHOD: service.handle},
         limits=Limits(), clock=monotonic_seconds, on_fault=lambda exc: nacks.append(repr(exc)),
     )  # fmt: skip
-    server = GrpcServer(
-        f"127.0.0.1:{sds}", SECRET_SERVICE, secrets.handlers(), max_message_bytes=4_194_304
-    )
+    server = GrpcServer(f"127.0.0.1:{sds}", SECRET_SERVICE, handlers, max_message_bytes=4_194_304)
     config = edge_config(ports)
     for common in _tls_contexts(config):
         for each in common.get("tls_certificate_sds_secret_configs", ()):
             # a plain listener is there at once, certificate or not
             each["sds_config"]["initial_fetch_timeout"] = "0.3s"
+    for each in _ext_authz(config):
+        each["grpc_service"]["timeout"] = "10s"  # Check and clients share one busy event loop here
     change(config)
     reader = asyncio.create_task(board.run()) if board is not None else None
     await checks.start()
@@ -102,6 +109,17 @@ async def running_edge(
         if reader is not None:
             reader.cancel()
             await asyncio.gather(reader, return_exceptions=True)
+
+
+def _ext_authz(config: Any) -> list[Any]:
+    managers = [
+        each["typed_config"]
+        for listener in config["static_resources"]["listeners"]
+        for chain in listener["filter_chains"]
+        for each in chain["filters"]
+    ]
+    filters = [each for manager in managers for each in manager["http_filters"]]
+    return [e["typed_config"] for e in filters if e["name"] == "envoy.filters.http.ext_authz"]
 
 
 def _tls_contexts(config: Any) -> list[Any]:

@@ -14,6 +14,7 @@ from sidecar.audit.entry import (
     encode_passage,
     ground_fragment,
     key_state_fragment,
+    kid_fragment,
     peer_fragment,
     target_fragment,
     tenant_fragment,
@@ -228,7 +229,8 @@ def test_fragments_make_the_line_that_encode_entry_makes(  # noqa: PLR0917 - hyp
         tenant_fragment(TENANT, subject),
         target_fragment("GET", "h.example", path),
         peer_fragment(source, ""),
-        token_fragment(kid, "t", "ab", warnings),
+        kid_fragment(kid),
+        token_fragment("t", "ab", warnings),
         key_state_fragment("active"),
         latency_us,
     )

@@ -101,10 +101,15 @@ def peer_fragment(source: str, principal: str) -> bytes:
     return _members(source=redact(source, 64), principal=redact(principal, 256))
 
 
-def token_fragment(kid: str, token_id: str, token_digest: str, warnings: Sequence[str]) -> bytes:
+@lru_cache(maxsize=512)
+def kid_fragment(kid: str) -> bytes:
+    """Encode which key verified."""
+    return _members(kid=redact(kid, 256))
+
+
+def token_fragment(token_id: str, token_digest: str, warnings: Sequence[str]) -> bytes:
     """Encode which token it was, and what was found in it."""
     return _members(
-        kid=redact(kid, 256),
         token_id=redact(token_id, 256),
         token_digest=token_digest,
         warnings=_redacted(warnings),
@@ -136,13 +141,14 @@ def encode_passage(  # noqa: PLR0917 - the fragments in the line's order
     tenant: bytes,
     target: bytes,
     peer: bytes,
+    kid: bytes,
     token: bytes,
     key_state: bytes,
     latency_us: int,
 ) -> bytes:
     """Write the line of an allowed Check, from fragments; as ``encode_entry`` writes it."""
     milliseconds = int(at * 1000)
-    return b'{"time":"%b.%03d+00:00","decision_id":"%b"%b%b%b%b%b%b,"latency_us":%d}\n' % (
+    return b'{"time":"%b.%03d+00:00","decision_id":"%b"%b%b%b%b%b%b%b,"latency_us":%d}\n' % (
         _second(milliseconds // 1000),
         milliseconds % 1000,
         decision_id,
@@ -150,6 +156,7 @@ def encode_passage(  # noqa: PLR0917 - the fragments in the line's order
         tenant,
         target,
         peer,
+        kid,
         token,
         key_state,
         latency_us,

@@ -73,6 +73,12 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     """Where answers for this token are kept, if it is remembered."""
     visit: Visit | None = None
     """Where answers for this target are kept, if it is remembered."""
+    nonce: bool = False
+    """Whether the response has a nonce of its own."""
+    cors: str = ""
+    """The policy of what pages of other origins may read."""
+    origin: str = ""
+    """The origin whose pages may read the answer; ``*`` for all, empty for none."""
 
     @property
     def allowed(self) -> bool:

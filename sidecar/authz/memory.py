@@ -15,6 +15,7 @@ or a new state of the keys leaves nothing behind. Every table is bounded, and em
 it is full: a flood costs its own reading and nobody else's.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from sidecar.authz.routes import Route
@@ -28,6 +29,8 @@ MAX_PATH_BYTES = 256
 CHALLENGE_PREFIX = b"/.well-known/acme-challenge/"
 """Where CAs look for the answers of ACME http-01 (RFC 8555 §8.3)."""
 MAX_TEMPLATES = 32_768
+ORIGIN_WEIGHT = 8
+"""An answer to one origin shares its bytes with no other, so it counts as so many."""
 MAX_STANDINGS = 16_384
 NO_TOKEN = 0
 """The standing of a request that brings no token."""
@@ -79,6 +82,34 @@ class Template:
         )
 
 
+class NonceTemplate(Template):
+    """A template with slots for a nonce, and a new nonce each time it is filled."""
+
+    __slots__ = ("_new_nonce", "_pieces")
+
+    def __init__(self, template: Template, slot: bytes, new_nonce: Callable[[], bytes]) -> None:
+        super().__init__(
+            template.opening,
+            template.ok,
+            template.between,
+            template.metadata,
+            outcome=template.outcome,
+            route=template.route,
+            key_state=template.key_state,
+        )
+        self._pieces = template.ok.split(slot)
+        self._new_nonce = new_nonce
+
+    def fill(self, own: Runs) -> bytes:
+        """Return the serialised ``CheckResponse``; a nonce is as long as its slot."""
+        ok = self._new_nonce().join(self._pieces)
+        return b"".join((self.opening, ok, own[0], self.between, self.metadata, own[1]))
+
+
+AnswerKey = int | tuple[int, bytes]
+"""A standing; and the origin that may read the answer, where answers depend on it."""
+
+
 class Place:
     """A route and the host it was asked under, with the answers given there.
 
@@ -86,11 +117,12 @@ class Place:
     no client certificate, no cookie, no shadow.
     """
 
-    __slots__ = ("answers", "plain", "reads_token", "route")
+    __slots__ = ("answers", "plain", "reads_origin", "reads_token", "route")
 
     def __init__(self, route: Route) -> None:
         self.route = route
-        self.answers: dict[int, Template] = {}
+        self.answers: dict[AnswerKey, Template] = {}
+        self.reads_origin = route.reads_origin
         self.reads_token = route.auth != "none"
         header_only = not self.reads_token or route.token_from == ("header",)
         self.plain = header_only and not route.clients and not route.shadow
@@ -110,8 +142,9 @@ class Visit:
 
 
 Passage = tuple[Visit, Template, Remembered | None, AttributeContext, float, int]
-"""A Check that was allowed the short way: the target, the answer, the token if one came, the
-request's attributes, when (Unix seconds), and how long it took (nanoseconds)."""
+"""A Check that was allowed on plain grounds: the target, the answer, the token if one came, the
+request's attributes, when (Unix seconds), and how long it took (nanoseconds). A plain ground
+is a token in the one header, or that none is needed."""
 
 
 class Standing(NamedTuple):
@@ -166,14 +199,14 @@ class CheckMemory:
             self.visits[target] = visit
         return visit
 
-    def remember_template(self, place: Place, standing: int, template: Template) -> None:
+    def remember_template(self, place: Place, key: AnswerKey, template: Template) -> None:
         """Remember an answer that was given at a place."""
         if self._templates >= MAX_TEMPLATES:
             for each in self._places.values():
                 each.answers.clear()
             self._templates = 0
-        place.answers[standing] = template
-        self._templates += 1
+        place.answers[key] = template
+        self._templates += 1 if isinstance(key, int) else ORIGIN_WEIGHT
 
     def standing_of(self, claims: Claims, own: Runs) -> int:
         """Return the number of a token's standing; a number is never used for another."""

@@ -10,6 +10,9 @@ In order, each step only after the one before it held:
 6. personal data in claims, and what is revoked before its time;
 7. the tenant, the roles and the scopes that the route asks for (``requirements``).
 
+A preflight is answered after the second step, by the route of the request that it announces
+(``preflight``).
+
 A credential that is sent where one is optional must be good: a client that believes it
 is signed in is told when it is not. Where none is asked for, none is read.
 
@@ -28,6 +31,7 @@ from sidecar.authz.canonical import canonical_host, canonical_path
 from sidecar.authz.credential import find_token
 from sidecar.authz.decision import Decision, RequestView, Snapshot
 from sidecar.authz.memory import CheckMemory, Visit
+from sidecar.authz.preflight import OPTIONS, match_preflight
 from sidecar.authz.requirements import check_client, check_grants, check_tenant
 from sidecar.authz.routes import UNMATCHED, Route
 from sidecar.errors import Denied
@@ -81,6 +85,8 @@ class _Walk:
 
     def run(self) -> Grant:
         """Walk; returns the ground on which the request passes, or raises ``Denied``."""
+        if self._view.method == OPTIONS and self.check_preflight():
+            return Grant.PREFLIGHT
         route = self.find_route()
         if route.clients:
             self.check_client(route)
@@ -95,6 +101,23 @@ class _Walk:
         self.check_grants(token, route)
         return Grant.TOKEN_VERIFIED
 
+    def check_preflight(self) -> bool:
+        """Tell whether this is a preflight for us to answer; refused if its origin is."""
+        match = match_preflight(self._view, self._snapshot)
+        if match is None:
+            return False
+        self.host, self.path, route = match
+        self.method, self.route = "OPTIONS", route
+        if not self.find_reader(route):
+            raise Denied(Reason.ORIGIN_NOT_ALLOWED, f"headers.cors.{route.cors} admits it not")
+        return True
+
+    def find_reader(self, route: Route) -> str:
+        """Return the origin whose pages may read the answer, ``*`` for all."""
+        tenant_id = self.token.claims.tenant_id if self.token is not None else None
+        origin = self._view.headers.get("origin", b"")
+        return self._snapshot.headers.reader(route.cors, origin, self.host, tenant_id)
+
     def find_route(self) -> Route:
         """Return the route, from memory if this very target came before."""
         view, memory = self._view, self._memory
@@ -105,7 +128,8 @@ class _Walk:
             self.host = self.read_host()
             self.path = self.read_path()
             route = self.route = self.match()
-            if memory is not None:
+            # OPTIONS is what a preflight is too, and those are not told by their target alone.
+            if memory is not None and view.method != OPTIONS:
                 self.visit = memory.remember_visit(target, self.method, self.host, self.path, route)
             return route
         self.visit = visit
@@ -217,6 +241,7 @@ _STEPS = {
     "read_host": "host",
     "read_path": "path",
     "match": "route",
+    "check_preflight": "preflight",
     "check_client": "client",
     "find_credential": "credential",
     "verify": "token",
@@ -286,6 +311,7 @@ def _decide(walk: _Walk) -> Decision:
             outcome, shadowed = Grant.SHADOW, denied.reason
     trusted = outcome is Grant.TOKEN_VERIFIED
     route = walk.route
+    cors = route.cors if route is not None else ""
     return Decision(
         outcome,
         detail,
@@ -300,6 +326,9 @@ def _decide(walk: _Walk) -> Decision:
         shadowed,
         walk.remembered if trusted else None,
         walk.visit,
+        route is not None and route.nonce,
+        cors,
+        walk.find_reader(route) if route is not None and cors else "",
     )
 
 

@@ -3,8 +3,7 @@
 from sidecar.authz.decision import Snapshot
 from sidecar.authz.routes import Route, RouteTable
 from sidecar.config import model
-from sidecar.headers.csp import CspProfile
-from sidecar.headers.security import SecurityHeaders
+from sidecar.headers.compile import compile_headers
 from sidecar.headers.tenant import names_to_remove
 from sidecar.keys.keyring import KeyRing
 from sidecar.tokens.claims import ClaimsPolicy
@@ -16,9 +15,9 @@ def build_snapshot(config: model.Config, ring: KeyRing) -> Snapshot:
     """Compile a checked configuration; ``ring`` is replaced as keys come and go."""
     return Snapshot(
         ring=ring,
-        routes=RouteTable(_route(route) for route in config.routes),
+        routes=RouteTable(_route(route, config.headers) for route in config.routes),
         tokens=token_policy(config.tokens),
-        headers=_security_headers(config),
+        headers=compile_headers(config),
         names_to_remove=names_to_remove(config.headers.remove_from_request),
         refuse_degraded=config.keys.when_degraded == "refuse",
         pii_names=PiiAction(config.tokens.pii.by_name),
@@ -39,7 +38,7 @@ def token_policy(tokens: model.Tokens) -> TokenPolicy:
     )
 
 
-def _route(route: model.Route) -> Route:
+def _route(route: model.Route, headers: model.Headers) -> Route:
     return Route(
         name=route.name,
         auth=route.auth,
@@ -48,28 +47,13 @@ def _route(route: model.Route) -> Route:
         path=route.path,
         path_prefix=route.path_prefix,
         csp=route.csp,
+        nonce=route.nonce == "no-store",
+        cors=route.cors or "",
+        reads_origin=route.cors is not None and "*" not in headers.cors[route.cors].origins,
         tenant=route.tenant,
         roles=frozenset(route.roles),
         scopes=frozenset(route.scopes),
         token_from=route.token_from,
         clients=route.clients,
         shadow=route.shadow,
-    )
-
-
-def _security_headers(config: model.Config) -> SecurityHeaders:
-    headers = config.headers
-    fixed = (
-        ("strict-transport-security", headers.hsts),
-        ("x-content-type-options", "nosniff"),
-        ("referrer-policy", headers.referrer_policy),
-        ("permissions-policy", headers.permissions_policy),
-        ("cross-origin-opener-policy", headers.cross_origin_opener_policy),
-        ("cross-origin-resource-policy", headers.cross_origin_resource_policy),
-    )
-    return SecurityHeaders(
-        fixed=fixed,
-        profiles={name: CspProfile(directives) for name, directives in headers.csp.items()},
-        tenant_domains={tenant.tenant_id: tenant.domain for tenant in config.tenants},
-        domain_owners={tenant.domain: tenant.tenant_id for tenant in config.tenants},
     )

@@ -31,6 +31,12 @@ class Route(msgspec.Struct, frozen=True):
     path: str | None = None
     path_prefix: str | None = None
     csp: str = "shell"
+    nonce: bool = False
+    """Each response has its own nonce."""
+    cors: str = ""
+    """The policy of what pages of other origins may read; empty for none."""
+    reads_origin: bool = False
+    """Whether an answer depends on the page's origin."""
     tenant: str | None = None
     """The only tenant whose tokens pass."""
     roles: frozenset[str] = frozenset()

@@ -29,6 +29,7 @@ from sidecar.authz.memory import (
     Runs,
 )
 from sidecar.authz.pipeline import NotNow, decide
+from sidecar.authz.preflight import encode_preflight
 from sidecar.authz.wire import (
     DenialKey,
     SharedKey,
@@ -42,6 +43,7 @@ from sidecar.authz.wire import (
 )
 from sidecar.clock import Now
 from sidecar.errors import Denied
+from sidecar.headers.nonce import NoncePool
 from sidecar.pb.ext_authz_pb2 import AttributeContext
 from sidecar.reasons import Grant, Reason
 from sidecar.tokens.cache import Remembered, TokenCache
@@ -67,13 +69,10 @@ class Observer(Protocol):
     """Told of every Check; ``sidecar.ledger`` is. Both must return at once."""
 
     def decided(self, outcome: Outcome) -> None:
-        """Take note of a Check that went the long way."""
+        """Take note of a Check that was refused, or allowed on other than plain grounds."""
 
     def passed(self, passage: Passage) -> None:
-        """Take note of a Check that was allowed the short way.
-
-        Its template is what an outcome that was told before came to.
-        """
+        """Take note of a Check that was allowed on plain grounds, as nearly all are."""
 
 
 class Lane(Protocol):
@@ -101,6 +100,7 @@ class CheckService:
         "_lane",
         "_memory",
         "_new_id",
+        "_new_nonce",
         "_now",
         "_observer",
         "_on_fault",
@@ -120,6 +120,7 @@ class CheckService:
         on_fault: Callable[[Exception], None],
         cache: TokenCache | None = None,
         lane: Lane | None = None,
+        new_nonce: Callable[[], bytes] | None = None,
     ) -> None:
         self.snapshot = snapshot
         self._under = snapshot
@@ -133,6 +134,7 @@ class CheckService:
         self._now = now
         self._elapsed_ns = elapsed_ns
         self._new_id = new_id
+        self._new_nonce = NoncePool().take if new_nonce is None else new_nonce
         self._observer = observer
         self._on_fault = on_fault
 
@@ -148,7 +150,7 @@ class CheckService:
         try:
             attributes = parse_request(raw)
         except Denied as denied:
-            return self._conclude(Decision(denied.reason, denied.detail), None, started_ns)
+            return self._deny(Decision(denied.reason, denied.detail), None, started_ns)
         memory = self._memory
         http = attributes.request.http
         visit = memory.visits.get((http.method, http.host, http.path.partition(b"?")[0]))
@@ -173,7 +175,9 @@ class CheckService:
                 return self._go_long_way(attributes, started_ns)
             standing, own = remembered.standing, remembered.runs
             memory.tokens.hits += 1
-        template = place.answers.get(standing)
+        template = place.answers.get(
+            (standing, http.headers.get("origin", b"")) if place.reads_origin else standing
+        )
         if template is None:
             return self._go_long_way(attributes, started_ns)
         latency_ns = self._elapsed_ns() - started_ns
@@ -227,55 +231,81 @@ class CheckService:
         view: RequestView | None = None
         try:
             view = view_of(attributes)
+            now = self._now()
             if self.challenges is not None and view.path.startswith(CHALLENGE_PREFIX):
                 known = found[0] if found else find_challenge(view, self.challenges)
                 challenged = challenge_decision(view, known)
                 if known is not None and challenged is not None:
-                    return self._conclude(challenged, view, started_ns, known.answer)
-            decision = decide(view, self.snapshot, self._now(), self._memory, may_verify)
+                    return self._tell_ca(challenged, view, known.answer, started_ns)
+            decision = decide(view, self.snapshot, now, self._memory, may_verify)
+            if decision.allowed:
+                return self._allow(decision, view, attributes, now, started_ns)
         except (NotNow, NotYet):
             raise
         except Exception as exc:  # noqa: BLE001 - the service's edge: whatever it was, the answer is no
             self._on_fault(exc)
             decision = Decision(Reason.INTERNAL_FAULT, type(exc).__name__)
-        return self._conclude(decision, view, started_ns)
+        return self._deny(decision, view, started_ns)
 
-    def _conclude(
-        self, decision: Decision, view: RequestView | None, started_ns: int, body: str | None = None
+    def _tell_ca(
+        self, decision: Decision, view: RequestView, answer: str, started_ns: int
     ) -> bytes:
-        """Encode an answer, and tell the observer. ``body`` is what a CA is told."""
+        """Answer a CA that looks for the token of an order in flight."""
         decision_id = self._new_id()
-        try:
-            if body is not None:
-                answer = encode_challenge(decision, self.snapshot, decision_id, body)
-            elif decision.allowed:
-                answer = self._encode_allowed(decision)
-            else:
-                answer = encode_denied(decision, self.snapshot, decision_id, self._denied)
-        except Exception as exc:  # noqa: BLE001 - as above
-            self._on_fault(exc)
-            decision = Decision(Reason.INTERNAL_FAULT, type(exc).__name__)
-            answer = encode_denied(decision, self.snapshot, decision_id, self._denied)
-        latency_ns = self._elapsed_ns() - started_ns
-        self._observer.decided(
-            Outcome(decision, view, decision_id, self._now(), latency_ns, self.snapshot.key_state)
-        )
-        return answer
+        encoded = encode_challenge(decision, self.snapshot, decision_id, answer)
+        self._tell(decision, view, decision_id, self._now(), started_ns)
+        return encoded
 
-    def _encode_allowed(self, decision: Decision) -> bytes:
+    def _allow(
+        self,
+        decision: Decision,
+        view: RequestView,
+        attributes: AttributeContext,
+        now: float,
+        started_ns: int,
+    ) -> bytes:
         """Encode, and remember what makes the short way possible the next time."""
+        if decision.outcome is Grant.PREFLIGHT:
+            answer = encode_preflight(decision, self.snapshot, self._denied)
+            self._tell(decision, view, self._new_id(), now, started_ns)
+            return answer
         visit, remembered, token = decision.visit, decision.remembered, decision.token
         if visit is None or not visit.place.plain or decision.outcome not in _PLAIN_GRANTS:
-            return encode_allowed(decision, self.snapshot, self._allowed)
+            answer = encode_allowed(decision, self.snapshot, self._allowed, self._new_nonce)
+            self._tell(decision, view, self._new_id(), now, started_ns)
+            return answer
+        memory = self._memory
         standing, own = NO_TOKEN, NO_RUNS
         if token is not None:
             own = own_runs(token.claims)
-            standing = self._memory.standing_of(token.claims, own)
+            standing = memory.standing_of(token.claims, own)
             if remembered is not None:
                 remembered.runs, remembered.standing = own, standing
-                remembered.epoch = self._memory.epoch
-        template = visit.place.answers.get(standing)
+                remembered.epoch = memory.epoch
+        place = visit.place
+        key = (standing, decision.origin.encode()) if place.reads_origin else standing
+        template = place.answers.get(key)
         if template is None:
-            template = make_template(decision, self.snapshot, own, self._allowed)
-            self._memory.remember_template(visit.place, standing, template)
+            template = make_template(decision, self.snapshot, own, self._allowed, self._new_nonce)
+            memory.remember_template(place, key, template)
+        latency_ns = self._elapsed_ns() - started_ns
+        self._observer.passed((visit, template, remembered, attributes, now, latency_ns))
         return template.fill(own)
+
+    def _deny(self, decision: Decision, view: RequestView | None, started_ns: int) -> bytes:
+        decision_id = self._new_id()
+        answer = encode_denied(decision, self.snapshot, decision_id, self._denied)
+        self._tell(decision, view, decision_id, self._now(), started_ns)
+        return answer
+
+    def _tell(
+        self,
+        decision: Decision,
+        view: RequestView | None,
+        decision_id: str,
+        now: float,
+        started_ns: int,
+    ) -> None:
+        latency_ns = self._elapsed_ns() - started_ns
+        key_state = self.snapshot.key_state
+        self._observer.decided(Outcome(decision, view, decision_id, now, latency_ns, key_state))

@@ -5,28 +5,35 @@ noted where it decides how the field is used.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 
 from google.protobuf.message import DecodeError
 
 from sidecar.authz.decision import Decision, RequestView, Snapshot
-from sidecar.authz.memory import NO_RUNS, Runs, Template
+from sidecar.authz.memory import NO_RUNS, NonceTemplate, Runs, Template
 from sidecar.errors import Denied
-from sidecar.headers.tenant import tenant_headers
+from sidecar.headers.field import ResponseHeader
+from sidecar.headers.nonce import NONCE_SLOT
+from sidecar.headers.security import Page
+from sidecar.headers.tenant import CSP_NONCE, ROLES, TENANT_ID, TOKEN_ID, USER_ID, tenant_headers
 from sidecar.pb import ext_authz_pb2 as pb
 from sidecar.reasons import ANSWERS, Answer, Reason
 from sidecar.tokens.claims import Claims
 
-_PERMISSION_DENIED = 7
-_OVERWRITE = pb.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
+PERMISSION_DENIED = 7
 _REALM = "septem"
-_NOT_STORED = ("cache-control", "no-store")
-_MAX_SHARED = 4096
+MAX_SHARED = 4096
+_CONDITIONS = ("if-none-match", "if-modified-since")
+_CHALLENGE_HEADERS = (
+    ResponseHeader("content-type", b"application/octet-stream"),
+    ResponseHeader("cache-control", b"no-store"),
+)
+_NONCE_SLOT = NONCE_SLOT.encode("ascii")
 _OK_STATUS = pb.CheckResponse(status=pb.Status()).SerializeToString()
-SharedKey = tuple[str, str | None, str, str | None, str, bool]
+SharedKey = tuple[str, str | None, str, Page, str, bool, str]
 """What the shared part of an answer depends on."""
-DenialKey = tuple[str, str, str, str]
+DenialKey = tuple[str, str, str, str, str]
 _SLOT = "~"
 """Stands for each character of a decision's id; none of our headers has two of it in a row."""
 _OUR_FAILURES = frozenset({Reason.KEYS_DEGRADED})
@@ -81,15 +88,24 @@ def _join(raw_headers: Iterable[pb.HeaderValue]) -> dict[str, bytes]:
     return joined
 
 
-def encode_allowed(decision: Decision, snapshot: Snapshot, shared: dict[SharedKey, Runs]) -> bytes:
+def encode_allowed(
+    decision: Decision,
+    snapshot: Snapshot,
+    shared: dict[SharedKey, Runs],
+    new_nonce: Callable[[], bytes],
+) -> bytes:
     """Return the ``CheckResponse`` that lets a request pass."""
     token = decision.token
     own = NO_RUNS if token is None else own_runs(token.claims)
-    return make_template(decision, snapshot, own, shared).fill(own)
+    return make_template(decision, snapshot, own, shared, new_nonce).fill(own)
 
 
 def make_template(
-    decision: Decision, snapshot: Snapshot, own: Runs, shared: dict[SharedKey, Runs]
+    decision: Decision,
+    snapshot: Snapshot,
+    own: Runs,
+    shared: dict[SharedKey, Runs],
+    new_nonce: Callable[[], bytes],
 ) -> Template:
     """Return the answer to an allowed request, but for what is its token's own.
 
@@ -104,18 +120,19 @@ def make_template(
     token = decision.token
     tenant = token.claims.tenant_id if token is not None else None
     has_roles = token is not None and bool(token.claims.roles)
-    domain = snapshot.headers.domain_of(decision.host, tenant)
+    page = snapshot.headers.page_of(decision.host, tenant)
     key = (
-        decision.outcome, decision.shadowed, decision.route, domain, snapshot.key_state, has_roles,
+        decision.outcome, decision.shadowed, decision.route, page, snapshot.key_state, has_roles,
+        decision.origin,
     )  # fmt: skip
     common = shared.get(key)
     if common is None:
-        common = _common_runs(decision, snapshot, domain)
-        if len(shared) >= _MAX_SHARED:
+        common = _common_runs(decision, snapshot, page)
+        if len(shared) >= MAX_SHARED:
             shared.clear()
         shared[key] = common
     ok, metadata = common
-    return Template(
+    template = Template(
         _OK_STATUS + b"\x1a" + varint(len(ok) + len(own[0])),  # field 3: ok_response
         ok,
         b"\x22" + varint(len(metadata) + len(own[1])),  # field 4: dynamic_metadata
@@ -124,16 +141,26 @@ def make_template(
         route=decision.route,
         key_state=snapshot.key_state,
     )
+    return NonceTemplate(template, _NONCE_SLOT, new_nonce) if decision.nonce else template
 
 
-def _common_runs(decision: Decision, snapshot: Snapshot, domain: str | None) -> Runs:
+def _common_runs(decision: Decision, snapshot: Snapshot, page: Page) -> Runs:
     """Encode what tokens have in common."""
     response = pb.CheckResponse()
     ok = response.ok_response
-    trusted = tenant_headers(decision.token.claims) if decision.token is not None else {}
+    trusted = set(tenant_headers(decision.token.claims)) if decision.token is not None else set()
+    nonce = NONCE_SLOT if decision.nonce else None
+    if nonce is not None:
+        trusted.add(CSP_NONCE)
+        set_headers(ok.headers, (ResponseHeader(CSP_NONCE, _NONCE_SLOT),))
+        # A 304 would pair a page that was stored earlier with the nonce of now.
+        ok.headers_to_remove.extend(_CONDITIONS)
     ok.headers_to_remove.extend(name for name in snapshot.names_to_remove if name not in trusted)
-    _set_headers(ok.response_headers_to_add, snapshot.headers.on_allowed(decision.csp, domain))
-    _set_metadata(response, decision, snapshot)
+    headers = snapshot.headers
+    set_headers(ok.response_headers_to_add, headers.on_allowed(decision.csp, page, nonce))
+    cross_origin = headers.on_cross_origin(decision.cors, decision.origin)
+    set_headers(ok.response_headers_to_add, cross_origin)
+    set_metadata(response, decision, snapshot)
     return ok.SerializeToString(), response.dynamic_metadata.SerializeToString()
 
 
@@ -143,21 +170,43 @@ def own_runs(claims: Claims) -> Runs:
     By hand, because every token that was not seen before pays for it; the tests hold it
     against protobuf's own encoder.
     """
-    headers = b"".join(
-        [_request_header(name, value) for name, value in tenant_headers(claims).items()]
+    tenant_header, tenant_metadata = _tenant_runs(claims.tenant_id)
+    headers = (
+        tenant_header
+        + _request_header(USER_ID, claims.subject)
+        + _request_header(TOKEN_ID, claims.token_id)
     )
-    tenant = claims.tenant_id.encode("ascii")
+    if claims.roles:
+        headers += _roles_header(claims.roles)
+    return headers, tenant_metadata
+
+
+@lru_cache(maxsize=16_384)
+def _tenant_runs(tenant_id: str) -> Runs:
+    tenant = tenant_id.encode("ascii")
     string_value = b"\x1a" + varint(len(tenant)) + tenant  # google.protobuf.Value, field 3
     entry = b"\x0a\x06tenant\x12" + varint(len(string_value)) + string_value
-    return headers, b"\x0a" + varint(len(entry)) + entry
+    return _request_header(TENANT_ID, tenant_id), b"\x0a" + varint(len(entry)) + entry
+
+
+@lru_cache(maxsize=4096)
+def _roles_header(roles: tuple[str, ...]) -> bytes:
+    return _request_header(ROLES, ",".join(roles))
 
 
 def _request_header(name: str, value: str) -> bytes:
     """Encode field 2 of ``OkHttpResponse``: a ``HeaderValueOption`` that overwrites."""
-    raw = value.encode("ascii")
-    header = _name_field(name) + varint(len(raw)) + raw
+    key, raw = _name_field(name), value.encode("ascii")
+    whole = len(key) + len(raw)
+    if whole < _SHORT:
+        # The three lengths, around the value's own, fit into one byte each.
+        return b"\x12%c\x0a%c%b%c%b\x18\x02" % (whole + 5, whole + 1, key, len(raw), raw)
+    header = key + varint(len(raw)) + raw
     option = b"\x0a" + varint(len(header)) + header + b"\x18\x02"
     return b"\x12" + varint(len(option)) + option
+
+
+_SHORT = 120
 
 
 @lru_cache(maxsize=64)
@@ -191,10 +240,10 @@ def encode_denied(
     refused may come in floods: what is kept in ``shared`` has a slot for it.
     """
     slot = _SLOT * len(decision_id)
-    key = (decision.outcome, decision.route, snapshot.key_state, slot)
+    key = (decision.outcome, decision.route, snapshot.key_state, decision.origin, slot)
     template = shared.get(key)
     if template is None:
-        if len(shared) >= _MAX_SHARED:
+        if len(shared) >= MAX_SHARED:
             shared.clear()
         template = shared[key] = _encode_denied(decision, snapshot, slot)
     return template.replace(slot.encode("ascii"), decision_id.encode("ascii"))
@@ -204,16 +253,18 @@ def _encode_denied(decision: Decision, snapshot: Snapshot, decision_id: str) -> 
     reason = Reason(decision.outcome)
     answer = ANSWERS[reason]
     response = pb.CheckResponse()
-    response.status.code = _PERMISSION_DENIED
+    response.status.code = PERMISSION_DENIED
     denied = response.error_response if reason in _OUR_FAILURES else response.denied_response
     denied.status.code = answer.status
-    _set_headers(denied.headers, snapshot.headers.on_denied())
-    _set_headers(denied.headers, (("content-type", "application/problem+json"),))
+    set_headers(denied.headers, snapshot.headers.on_denied())
+    cross_origin = snapshot.headers.on_cross_origin(decision.cors, decision.origin)
+    set_headers(denied.headers, cross_origin)
+    set_headers(denied.headers, (ResponseHeader("content-type", b"application/problem+json"),))
     challenge = challenge_of(answer)
     if challenge is not None:
-        _set_headers(denied.headers, (("www-authenticate", challenge),))
+        set_headers(denied.headers, (ResponseHeader("www-authenticate", challenge.encode()),))
     denied.body = problem_body(reason, answer, decision_id)
-    _set_metadata(response, decision, snapshot, decision_id)
+    set_metadata(response, decision, snapshot, decision_id)
     return response.SerializeToString()
 
 
@@ -223,12 +274,12 @@ def encode_challenge(decision: Decision, snapshot: Snapshot, decision_id: str, b
     A refusal with status 200: it is the only answer with a body that Envoy has.
     """
     response = pb.CheckResponse()
-    response.status.code = _PERMISSION_DENIED
+    response.status.code = PERMISSION_DENIED
     denied = response.denied_response
     denied.status.code = 200
-    _set_headers(denied.headers, (("content-type", "application/octet-stream"), _NOT_STORED))
+    set_headers(denied.headers, _CHALLENGE_HEADERS)
     denied.body = body
-    _set_metadata(response, decision, snapshot, decision_id)
+    set_metadata(response, decision, snapshot, decision_id)
     return response.SerializeToString()
 
 
@@ -257,14 +308,15 @@ def problem_body(reason: Reason, answer: Answer, decision_id: str) -> str:
     )
 
 
-def _set_headers(into: object, headers: Iterable[tuple[str, str]]) -> None:
-    for name, value in headers:
-        option = into.add(append_action=_OVERWRITE)  # type: ignore[attr-defined]
+def set_headers(into: object, headers: Iterable[ResponseHeader]) -> None:
+    """Write headers into a repeated ``HeaderValueOption``."""
+    for name, value, how in headers:
+        option = into.add(append_action=int(how))  # type: ignore[attr-defined]
         option.header.key = name
-        option.header.value = value.encode("ascii")
+        option.header.value = value
 
 
-def _set_metadata(
+def set_metadata(
     response: pb.CheckResponse,
     decision: Decision,
     snapshot: Snapshot,

@@ -30,6 +30,9 @@ LIFE_SECONDS = 3600.0
 _WRITES = 30
 
 
+HTTP, TLS_ALPN = "http-01", "tls-alpn-01"
+
+
 class ChallengeFault(Fault):
     """A challenge can't be set up."""
 
@@ -37,13 +40,14 @@ class ChallengeFault(Fault):
 
 
 class Challenge(NamedTuple):
-    """One http-01 challenge: the key authorization that answers ``token`` on ``host``."""
+    """The key authorization that answers ``token`` on ``host``; ``kind`` says how it is shown."""
 
     token: str
     host: str
     answer: str
     until: float
     """When it ends, whatever became of its order (Unix seconds)."""
+    kind: str = HTTP
 
 
 class ChallengeBoard:
@@ -68,22 +72,40 @@ class ChallengeBoard:
         self._own: dict[str, Challenge] = {}
         self._waiting: list[asyncio.Future[Mapping[str, Challenge]]] = []
         self._asked = asyncio.Event()
+        self.on_own_change: Callable[[str], None] = lambda _host: None
+        """Called with the host whose challenge of ours is put up or taken down."""
         self.reads = 0
 
     def find(self, token: str) -> Challenge | Awaitable[Challenge | None] | None:
-        """Find a token: at once if it is ours or is none, else when the fleet's were read."""
-        if (own := self._own.get(token)) is not None:
-            return own
+        """Find a token of http-01: at once if it is ours or is none, else in the fleet's."""
+        own = self._own.get(token)
+        if own is not None:
+            return own if own.kind == HTTP else None
         if not TOKEN.fullmatch(token) or len(self._waiting) >= MAX_WAITING:
             return None
         return self._find_in_fleet(token)
 
+    def find_own(self, host: str) -> Challenge | None:
+        """Find a challenge of tls-alpn-01 for a host among ours."""
+        return _for_host(self._own, host)
+
+    async def find_host(self, host: str) -> Challenge | None:
+        """Find a challenge of tls-alpn-01 for a host among the fleet's."""
+        if len(self._waiting) >= MAX_WAITING:
+            return None
+        return _for_host(await self._next_read(), host)
+
     async def _find_in_fleet(self, token: str) -> Challenge | None:
+        found = (await self._next_read()).get(token)
+        return found if found is not None and found.kind == HTTP else None
+
+    async def _next_read(self) -> Mapping[str, Challenge]:
+        """Return what the next read of the list brings; all that wait share it."""
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[Mapping[str, Challenge]] = loop.create_future()
         self._waiting.append(waiter)
         self._asked.set()
-        return (await waiter).get(token)
+        return await waiter
 
     async def run(self) -> None:
         """Read for those who wait, until cancelled."""
@@ -105,12 +127,14 @@ class ChallengeBoard:
     async def publish(self, challenges: list[Challenge]) -> None:
         """Have the whole fleet answer these. Raises ``VaultFault`` or ``ChallengeFault``."""
         self._own.update({each.token: each for each in challenges})
+        self._say(challenges)
         await self._change(lambda listed: listed | {each.token: each for each in challenges})
 
     async def withdraw(self, challenges: list[Challenge]) -> None:
         """Answer these no more. Never raises: what stays in Vault ends by itself."""
         for each in challenges:
             self._own.pop(each.token, None)
+        self._say(challenges)
         gone = {each.token for each in challenges}
         try:
             await self._change(
@@ -118,6 +142,10 @@ class ChallengeBoard:
             )
         except (VaultFault, ChallengeFault) as fault:
             _log.warning("challenges are left to end by themselves: %s", fault)
+
+    def _say(self, challenges: list[Challenge]) -> None:
+        for each in challenges:
+            self.on_own_change(each.host)
 
     async def _change(
         self, change: Callable[[dict[str, Challenge]], Mapping[str, Challenge]]
@@ -149,9 +177,19 @@ class ChallengeBoard:
         return found, version
 
 
+def _for_host(listed: Mapping[str, Challenge], host: str) -> Challenge | None:
+    found = (each for each in listed.values() if each.host == host and each.kind == TLS_ALPN)
+    return next(found, None)
+
+
 def _parse(token: str, raw: Any) -> Challenge | None:
     match raw:
-        case {"host": str(host), "answer": str(answer), "until": int() | float() as until}:
+        case {
+            "host": str(host),
+            "answer": str(answer),
+            "until": int() | float() as until,
+            "kind": str(kind),
+        }:
             if TOKEN.fullmatch(token) and len(answer) <= MAX_ANSWER_CHARACTERS:
-                return Challenge(token, host, answer, float(until))
+                return Challenge(token, host, answer, float(until), kind)
     return None

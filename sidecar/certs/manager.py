@@ -27,6 +27,7 @@ _MAX_SLEEP_SECONDS = 3600.0
 _CONCURRENT = 4
 """Issuances at once: as many as Vault's bridge has threads."""
 _MAX_NAMED_FAULTS = 5
+_SPARE_TURNS = 64
 _ASK_AGAIN_SECONDS = 3600.0
 """After a question about renewal that nobody answered."""
 
@@ -175,6 +176,11 @@ class CertificateManager:
     def _plan(self, holding: Holding) -> None:
         holding.due = holding.next_turn(self._now())
         heapq.heappush(self._turns, (holding.due, next(self._sequence), holding))
+        if len(self._turns) > 2 * len(self._held) + _SPARE_TURNS:
+            # What is forgotten keeps its turn, months ahead, and with it its key: names on
+            # demand come and go every hour.
+            self._turns = [(each.due, next(self._sequence), each) for each in self]
+            heapq.heapify(self._turns)
         self._wake.set()
 
     async def _turn(self, holding: Holding) -> None:

@@ -18,7 +18,9 @@ MAX_SPELLINGS = 8
 class Entry:
     """One certificate that names are served from, or were to be."""
 
-    __slots__ = ("asked", "failures", "key", "refused", "registration", "retry_at", "task")
+    __slots__ = (
+        "asked", "failures", "key", "refused", "registration", "retry_at", "served", "task",
+    )  # fmt: skip
 
     def __init__(self, key: str, registration: Registration | None) -> None:
         self.key = key
@@ -29,6 +31,8 @@ class Entry:
         """The spellings that are served from it."""
         self.task: Any = None
         """What obtains it, while something does."""
+        self.served = False
+        """Whether it was ever here to be served."""
         self.failures = 0
         self.retry_at = 0.0
         self.refused = ""

@@ -16,28 +16,24 @@ serve what nobody renews.
 """
 
 import asyncio
-import logging
 from collections.abc import Callable, Collection
 from math import inf
-from typing import NamedTuple, Protocol
 
-from sidecar.certs.allowance import AllowanceSpent
 from sidecar.certs.coverage import Coverage
-from sidecar.certs.domains import DomainRegistry, Registration, Unresolved
-from sidecar.certs.issuer import Issuer, IssuerFault, Issuers, Order
+from sidecar.certs.domains import DomainRegistry, Unresolved
+from sidecar.certs.issuer import Issuers
 from sidecar.certs.material import Material
 from sidecar.certs.name_table import Entry, NameTable
 from sidecar.certs.names import NameRefused, canonical_name, wildcard_of
+from sidecar.certs.orders import CertificateKeeper, OnDemandEvents, Orders
 from sidecar.certs.resolving import Resolving
 from sidecar.certs.store import CertificateStore
 from sidecar.config.on_demand import OnDemand as OnDemandSettings
-from sidecar.errors import Fault
 
 IDLE_STAYS = 2
 """A name in use is asked for again by the end of each stay in Envoy; one not seen for two of
 them is held by no Envoy."""
 _SWEPT_AT_ONCE = 1000
-_log = logging.getLogger("sidecar.certs.on_demand")
 Changed = Callable[[str], None]
 
 
@@ -46,29 +42,6 @@ class Obtaining:
 
 
 OBTAINING = Obtaining()
-
-
-class CertificateKeeper(Protocol):
-    """Obtains a certificate and keeps it fresh; ``sidecar.certs.manager`` does."""
-
-    async def obtain(self, order: Order, issuer: Issuer) -> Material:
-        """Obtain one, put it into the store and keep it. Raises ``Fault``."""
-
-    def forget(self, name: str) -> None:
-        """Keep it no more."""
-
-
-class OnDemandEvents(NamedTuple):
-    """What those who count and log are told."""
-
-    refused: Callable[[str, str], None]
-    """A name as it was asked for, and why it is refused, in one word."""
-    obtained: Callable[[str, Registration, float], None]
-    """A certificate, for whom, and how many seconds it took."""
-    failed: Callable[[str, str, str], None]
-    """A certificate that was not obtained, why in one word, and in words."""
-    registry_failed: Callable[[str, str], None]
-    """A name whose owner could not be found out, and why."""
 
 
 class OnDemand:
@@ -86,17 +59,17 @@ class OnDemand:
         events: OnDemandEvents,
         clock: Callable[[], float],
         jitter: Callable[[], float],
+        is_vault_well: Callable[[], bool] = lambda: True,
     ) -> None:
         """Take ``configured`` as the names in the store that are none of ours."""
         self._settings = settings
         self._registry = registry
-        self._issuers = issuers
         self._keeper = keeper
         self._store = store
         self._configured = configured
         self._events = events
         self._clock = clock
-        self._jitter = jitter
+        self._is_vault_well = is_vault_well
         self._table = NameTable()
         self._coverage = Coverage(store, configured)
         self._resolving = Resolving(
@@ -106,14 +79,27 @@ class OnDemand:
             resolved=self._resolved,
             failed=events.registry_failed,
         )
+        self._orders = Orders(
+            settings,
+            issuers,
+            keeper,
+            events,
+            clock=clock,
+            jitter=jitter,
+            done=lambda entry: self._tell_all(entry.asked),
+        )
         self._watchers: set[Changed] = set()
         self._take_back: Changed = lambda _name: None
-        self.open_orders = 0
         store.watch(self._store_changed)
 
     def __len__(self) -> int:
         """How many names are served, being obtained or backing off."""
         return len(self._table)
+
+    @property
+    def open_orders(self) -> int:
+        """How many orders are under way."""
+        return len(self._orders)
 
     def watch(self, changed: Changed) -> Callable[[], None]:
         """Call ``changed`` when a name was obtained, renewed or refused; returns what ends that."""
@@ -145,6 +131,16 @@ class OnDemand:
         except NameRefused:
             return True
 
+    def could_serve_again(self, name: str) -> bool:
+        """Tell whether a client that drops a name would have it again, as far as we know.
+
+        After a restart of ours Envoy holds what we do not; while Vault is away, its copy is
+        the only one to be had.
+        """
+        entry = self._table.entry_of(name)
+        held = None if entry is None else self._store.get(entry.key)
+        return held is not None or self._is_vault_well()
+
     def sweep(self) -> None:
         """Let go names that nobody has asked for since long; to be called now and then."""
         asked_before = self._clock() - IDLE_STAYS * self._settings.residence_seconds
@@ -160,10 +156,7 @@ class OnDemand:
 
     async def close(self) -> None:
         """Give up what is being obtained."""
-        tasks = [entry.task for entry in self._table.entries() if entry.task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._orders.close()
         await self._resolving.close()
 
     def _serve(self, asked: str, *, waits: bool) -> Material | Obtaining | None:
@@ -179,11 +172,12 @@ class OnDemand:
             self._put(asked, canonical, entry)
         material = self._store.get(entry.key)
         if material is not None:
+            entry.served = True
             return material
         if entry.task is None and waits:
-            self._order(entry)
-        elif entry.task is None and self._table.holds(entry):
-            return None  # it was served, and has expired or was revoked
+            self._orders.begin(entry)
+        elif entry.task is None and entry.served:
+            return None  # it has expired or was revoked
         return OBTAINING
 
     def _entry_of(self, canonical: str, asked: str, *, waits: bool) -> Entry | None:
@@ -251,61 +245,14 @@ class OnDemand:
             unused.task.cancel()
         self._keeper.forget(unused.key)
 
-    def _order(self, entry: Entry) -> None:
-        """Begin to obtain a certificate. Raises ``NameRefused`` if that may not be now."""
-        if entry.retry_at > self._clock():
-            raise NameRefused(entry.refused)
-        if self.open_orders >= self._settings.orders_waiting:
-            raise NameRefused("too_many_orders")
-        self.open_orders += 1
-        entry.task = asyncio.create_task(self._obtain(entry))
-
-    async def _obtain(self, entry: Entry) -> None:
-        """Obtain a certificate, and tell whoever waits, whatever comes of it."""
-        started = self._clock()
-        try:
-            await self._ask_issuer(entry)
-        except Fault as fault:
-            self._failed(entry, fault)
-        except Exception:  # noqa: BLE001 - a task's edge: one name's defect ends no other's
-            self._failed(entry, IssuerFault("a defect of ours"))
-            _log.exception("not obtained: a defect of ours", extra={"certificate": entry.key})
-        else:
-            entry.failures, entry.retry_at = 0, 0.0
-            if entry.registration is not None:
-                self._events.obtained(entry.key, entry.registration, self._clock() - started)
-        finally:
-            self.open_orders -= 1
-            entry.task = None
-        for asked in tuple(entry.asked):
-            self._tell(asked)
-
-    async def _ask_issuer(self, entry: Entry) -> None:
-        registration = entry.registration
-        if registration is None:
-            raise IssuerFault("the configured certificate has expired")
-        issuer = self._issuers[registration.issuer or self._settings.issuer]
-        order = Order(entry.key, (entry.key,), account=registration.domain)
-        await self._keeper.obtain(order, issuer)
-
-    def _failed(self, entry: Entry, fault: Fault) -> None:
-        entry.failures += 1
-        pause = self._settings.retry_seconds * 2.0 ** min(entry.failures - 1, 16)
-        pause = min(pause, self._settings.max_retry_seconds) * (1 - self._jitter() / 10)
-        if isinstance(fault.__cause__, AllowanceSpent):
-            entry.refused = fault.__cause__.reason
-        else:
-            entry.refused = "order_failed"
-            pause = max(pause, fault.retry_after_seconds or 0.0)
-        entry.retry_at = self._clock() + pause
-        self._events.failed(entry.key, entry.refused, str(fault))
-
     def _store_changed(self, key: str) -> None:
         """Tell those that are served from it under another name; the store told its own."""
         self._coverage.learn(key)
-        for asked in tuple(self._table.entry(key, None).asked):
-            if asked != key:
-                self._tell(asked)
+        self._tell_all(self._table.entry(key, None).asked - {key})
+
+    def _tell_all(self, names: Collection[str]) -> None:
+        for name in tuple(names):
+            self._tell(name)
 
     def _tell(self, name: str) -> None:
         for changed in tuple(self._watchers):

@@ -1,6 +1,6 @@
 """The settings of certificates: who issues them, and which are held (SECURITY-MODEL §5, §9)."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
@@ -65,6 +65,7 @@ class AcmeIssuer(Settings, frozen=True, tag_field="type", tag="acme"):
     ] = ()
     ca_file: FilePath | None = None
     external_account: VaultEntry | None = None
+    challenge: Literal["http-01", "tls-alpn-01"] = "http-01"
     profile: Label | None = None
     fallback: Label | None = None
     timeout_seconds: Annotated[float, Meta(gt=0, le=120)] = 15.0

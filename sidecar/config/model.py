@@ -13,9 +13,8 @@ from sidecar.config.base import (
     Address,
     CanonicalPath,
     ClientName,
+    DomainName,
     FilePath,
-    HeaderName,
-    HeaderValue,
     HostPattern,
     Label,
     Method,
@@ -34,10 +33,11 @@ from sidecar.config.certificates import (
     VaultKvIssuer,
     VaultPkiIssuer,
 )
+from sidecar.config.headers import CorsPolicy, CspDirectives, CspProfile, Headers
 from sidecar.config.on_demand import OnDemand
 from sidecar.config.secrets import GenericSecret, SessionTicketKeys, TrustBundle
 
-HSTS = "max-age=31536000; includeSubDomains; preload"
+__all__ = ["CorsPolicy", "CspDirectives", "CspProfile", "Headers", "Settings"]
 
 
 class AuthzListen(Settings, frozen=True):
@@ -229,6 +229,8 @@ class Route(Settings, frozen=True):
     path: CanonicalPath | None = None
     path_prefix: CanonicalPath | None = None
     csp: Label = "shell"
+    nonce: Literal["off", "no-store"] = "off"
+    cors: Label | None = None
     tenant: Uuid | None = None
     roles: Annotated[tuple[Text, ...], Meta(max_length=64)] = ()
     scopes: Annotated[tuple[Text, ...], Meta(max_length=64)] = ()
@@ -238,44 +240,15 @@ class Route(Settings, frozen=True):
 
 
 class Tenant(Settings, frozen=True):
-    """A tenant's own domain, for policies that name it."""
+    """A tenant's own domain, for policies that name it, and what is its own in them.
+
+    ``csp`` holds, by profile, the directives that stand in place of the profile's on this
+    tenant's pages: narrower, or with additions where the profile allows them.
+    """
 
     tenant_id: Uuid
-    domain: HostPattern
-
-
-CspDirectives = dict[
-    Annotated[str, Meta(pattern=r"^[a-z][a-z-]{0,40}$")],
-    Annotated[
-        tuple[Annotated[str, Meta(pattern=r"^[\x21-\x2b\x2d-\x3a\x3c-\x7e]{1,512}$")], ...],
-        Meta(max_length=64),
-    ],
-]
-
-SHELL_CSP: CspDirectives = {
-    "default-src": ("'self'",),
-    "script-src": ("'self'", "cdn.septemcore.com"),
-    "connect-src": ("'self'", "api.septemcore.com", "{tenant_domain}"),
-    "object-src": ("'none'",),
-    "base-uri": ("'none'",),
-    "form-action": ("'self'",),
-    "frame-ancestors": ("'none'",),
-}
-API_CSP: CspDirectives = {"default-src": ("'none'",), "frame-ancestors": ("'none'",)}
-
-
-class Headers(Settings, frozen=True):
-    """Security headers of every response (SECURITY-MODEL §6, §9)."""
-
-    hsts: HeaderValue = HSTS
-    referrer_policy: HeaderValue = "strict-origin-when-cross-origin"
-    permissions_policy: HeaderValue = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
-    cross_origin_opener_policy: HeaderValue = "same-origin"
-    cross_origin_resource_policy: HeaderValue = "same-origin"
-    csp: dict[Label, CspDirectives] = field(
-        default_factory=lambda: {"shell": SHELL_CSP, "api": API_CSP}
-    )
-    remove_from_request: Annotated[tuple[HeaderName, ...], Meta(max_length=64)] = ()
+    domain: DomainName
+    csp: Annotated[dict[Label, CspDirectives], Meta(max_length=32)] = field(default_factory=dict)
 
 
 IssuerSettings = VaultPkiIssuer | VaultKvIssuer | AcmeIssuer

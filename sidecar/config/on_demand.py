@@ -60,7 +60,7 @@ class OnDemand(Settings, frozen=True):
 
     registry: RegistrySettings
     issuer: Label
-    max_names: Annotated[int, Meta(ge=1, le=1_000_000)] = 20_000
+    max_names: Annotated[int, Meta(ge=1, le=90_000)] = 20_000
     max_labels: Annotated[int, Meta(ge=2, le=32)] = 8
     residence_seconds: Annotated[float, Meta(ge=1, le=86_400)] = 3600.0
     retry_seconds: Annotated[float, Meta(ge=0.1, le=3600)] = 5.0

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from sidecar.config.model import AcmeIssuer, Config, OtlpAudit, VaultKvIssuer, VaultPkiIssuer
 from sidecar.config.on_demand import HttpRegistry
 from sidecar.config.problem import Path, Problem
+from sidecar.config.rules_headers import check_headers
 from sidecar.config.secrets import GenericSecret, SessionTicketKeys, TrustBundle
 
 
@@ -16,6 +17,7 @@ def cross_check(config: Config) -> Iterator[Problem]:
     yield from _vault(config)
     yield from _issuers(config)
     yield from _routes(config)
+    yield from check_headers(config)
     yield from _certificates(config)
     yield from _secrets(config)
     yield from _on_demand(config)
@@ -102,9 +104,6 @@ def _routes(config: Config) -> Iterator[Problem]:
             yield Problem(where, "needs either path or path_prefix")
         if route.auth == "none" and (route.roles or route.scopes or route.tenant):
             yield Problem(where, "asks for roles, scopes or a tenant, and reads no token")
-        if route.csp not in config.headers.csp:
-            known = ", ".join(sorted(config.headers.csp))
-            yield Problem((*where, "csp"), f"names no profile of headers.csp; there are: {known}")
 
 
 def _secrets(config: Config) -> Iterator[Problem]:
@@ -158,6 +157,13 @@ def _on_demand(config: Config) -> Iterator[Problem]:
         yield Problem(("on_demand", "issuer"), f"names no entry of issuers; there are: {known}")
     if settings.max_retry_seconds < settings.retry_seconds:
         yield Problem(("on_demand", "max_retry_seconds"), "is less than retry_seconds")
+    for section in ("trust_bundles", "session_ticket_keys", "generic_secrets"):
+        for index, secret in enumerate(getattr(config, section)):
+            if "." in secret.name:
+                yield Problem(
+                    (section, index, "name"),
+                    "must have no dot: with on_demand, a client could ask for it as a host name",
+                )
     registry = settings.registry
     if isinstance(registry, HttpRegistry) and _in_the_clear(registry.url):
         yield Problem(

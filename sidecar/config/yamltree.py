@@ -5,6 +5,7 @@ anchors; a security policy must not have two readings, so both are refused here,
 only the core scalar types are known.
 """
 
+import re
 from collections.abc import Hashable
 from typing import Any
 
@@ -13,6 +14,8 @@ import yaml
 from sidecar.config.problem import Path, Problem, show_path
 
 MAX_DEPTH = 32
+_BOOL = "tag:yaml.org,2002:bool"
+_TRUE_OR_FALSE = re.compile(r"^(?:true|false|True|False|TRUE|FALSE)$")
 
 
 class _Loader(yaml.SafeLoader):
@@ -23,6 +26,13 @@ class _Loader(yaml.SafeLoader):
             mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
             raise yaml.composer.ComposerError(None, None, "aliases are not supported", mark)
         return super().compose_node(parent, index)
+
+
+# YAML 1.1 takes off, no, on and yes for booleans, where a setting means the words.
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, _TRUE_OR_FALSE if tag == _BOOL else pattern) for tag, pattern in resolvers]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 
 
 class YamlTree:

@@ -28,7 +28,7 @@ ALWAYS = {
     "permissions-policy": None,
 }
 """Headers of every HTTPS reply, and their value where it is always the same."""
-NEVER = ("x-powered-by",)
+NEVER = ("x-powered-by", "server")
 
 
 class Case(NamedTuple):

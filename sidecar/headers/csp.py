@@ -1,42 +1,60 @@
-"""Content-Security-Policy: from directives to the header's value (CSP Level 3 §2.2).
+"""A profile's policies, ready to become headers (CSP Level 3 §3.1, §3.2).
 
-A profile is rendered once, when the configuration is loaded. What varies by request is
-only the tenant's own domain, the source ``{tenant_domain}``: known, it stands there as
-a host; unknown, the source falls away, which can only narrow a policy. A directive left
-without any source becomes ``'none'``, never an empty (and so also blocking, but
-unreadable) list.
+Checked policies come in (``sidecar.csp``), the values of two headers come out: what is
+enforced, and what is only watched. Several policies in one value are joined by commas,
+which a browser reads as it reads several headers: all of them hold. (Two headers of one name
+would not do: Envoy, told to replace, keeps the last alone.)
 """
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
-TENANT_DOMAIN = "{tenant_domain}"
-NOTHING = "default-src 'none'; frame-ancestors 'none'"
+from sidecar.csp import Kind, Policy, parse_source
+from sidecar.csp.narrow import covers
+
+ENFORCED = "content-security-policy"
+REPORT_ONLY = "content-security-policy-report-only"
+NOTHING = b"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 """What goes with a body that no page is made of: our own refusals."""
+_SELF = parse_source("'self'")
 
 
-class CspProfile:
-    """One named policy, able to be rendered for a tenant."""
+class CompiledProfile:
+    """The policies of one profile."""
 
-    __slots__ = ("_parts", "_without_tenant")
+    __slots__ = ("enforced", "has_nonce", "report_only")
 
-    def __init__(self, directives: Mapping[str, tuple[str, ...]]) -> None:
-        self._parts = tuple(directives.items())
-        self._without_tenant = self._render(None)
+    def __init__(self, enforced: Sequence[Policy], report_only: Sequence[Policy] = ()) -> None:
+        self.enforced = tuple(enforced)
+        self.report_only = tuple(report_only)
+        self.has_nonce = any(policy.has_nonce for policy in (*enforced, *report_only))
 
-    def render(self, tenant_domain: str | None) -> str:
-        """Return the header's value for pages of this tenant (``None``: of none)."""
-        if tenant_domain is None:
-            return self._without_tenant
-        return self._render(tenant_domain)
+    def render(
+        self, tenant_domain: str | None, nonce: str | None = None
+    ) -> list[tuple[str, bytes]]:
+        """Return the headers for a page of this tenant (``None``: of none).
 
-    def _render(self, tenant_domain: str | None) -> str:
-        return "; ".join(_directive(name, given, tenant_domain) for name, given in self._parts)
+        ``nonce`` is one, or ``nonce.NONCE_SLOT`` for a template; without one the sources that
+        ask for it fall away.
+        """
+        return [
+            (name, ", ".join(each.render(tenant_domain, nonce) for each in policies).encode())
+            for name, policies in ((ENFORCED, self.enforced), (REPORT_ONLY, self.report_only))
+            if policies
+        ]
 
+    def frame_options(self) -> bytes | None:
+        """Return ``X-Frame-Options`` for browsers that don't know ``frame-ancestors``.
 
-def _directive(name: str, given: tuple[str, ...], tenant_domain: str | None) -> str:
-    sources = [source for source in given if TENANT_DOMAIN not in source]
-    if tenant_domain is not None:
-        sources = [source.replace(TENANT_DOMAIN, tenant_domain) for source in given]
-    if given and not sources:
-        sources = ["'none'"]
-    return " ".join((name, *sources))
+        It can say less (RFC 7034 §2.1): where the policies name other hosts, those browsers
+        are told the stricter thing. ``None`` where every page may frame this one.
+        """
+        value: bytes | None = None
+        for policy in self.enforced:
+            rule = policy.directives.get("frame-ancestors")
+            if rule is None or any(source.text == "*" for source in rule.sources):
+                continue
+            listed = [source for source in rule.sources if source.kind is not Kind.NONE]
+            if not any(covers(source, _SELF) for source in listed):
+                return b"DENY"
+            value = b"SAMEORIGIN"
+        return value

@@ -4,33 +4,125 @@ Responses it has no say in (Envoy's own 404, or 503 while the sidecar is down) g
 fallback from ``header_mutation`` in ``envoy/edge.yaml``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from sidecar.headers.csp import NOTHING, CspProfile
+from sidecar.csp.overlay import apply_overlay
+from sidecar.headers.cors import Cors
+from sidecar.headers.csp import ENFORCED, NOTHING, CompiledProfile
+from sidecar.headers.field import How, ResponseHeader
 
-CSP = "content-security-policy"
+_NEVER_STORED = (
+    ResponseHeader("cache-control", b"no-store"),
+    # A shared cache that speaks these listens to them first (RFC 9213 §2.2).
+    ResponseHeader("cdn-cache-control", b"no-store", How.REPLACE_IF_PRESENT),
+    ResponseHeader("surrogate-control", b"no-store", How.REPLACE_IF_PRESENT),
+)
+
+Overlay = Mapping[str, Sequence[str]]
+"""Directives that stand in place of a profile's, as they are written."""
+
+
+class Profile(NamedTuple):
+    """What one kind of response gets."""
+
+    policies: CompiledProfile
+    fixed: tuple[ResponseHeader, ...]
+    """The headers that are the same for every tenant and response."""
+    csp_how: How = How.REPLACE
+    frames_how: How = How.REPLACE
+    allow_additions: frozenset[str] = frozenset()
+
+
+class Page(NamedTuple):
+    """Whose page a response is. ``overlaid`` names the tenant if profiles differ for it."""
+
+    domain: str | None
+    overlaid: str | None = None
 
 
 class SecurityHeaders(NamedTuple):
-    """The compiled policy: the headers that never vary and the CSP profiles by name."""
+    """The compiled settings of response headers."""
 
-    fixed: tuple[tuple[str, str], ...]
-    profiles: Mapping[str, CspProfile]
+    profiles: Mapping[str, Profile]
+    on_refusal: tuple[ResponseHeader, ...]
+    """The headers of our own refusals, but for their policy."""
     tenant_domains: Mapping[str, str]
     """A tenant's own domain by tenant id."""
     domain_owners: Mapping[str, str]
     """The owner of each tenant's domain: a page there is that tenant's, token or no token."""
+    overlays: Mapping[str, Mapping[str, Overlay]] = {}
+    """What is a tenant's own in profiles, by tenant id and profile."""
+    cors: Mapping[str, Cors] = {}
 
     def domain_of(self, host: str, tenant_id: str | None) -> str | None:
         """Return the tenant's own domain that a page of this host and tenant may name."""
         domain = self.tenant_domains.get(tenant_id) if tenant_id is not None else None
         return host if domain is None and host in self.domain_owners else domain
 
-    def on_allowed(self, profile: str, tenant_domain: str | None) -> tuple[tuple[str, str], ...]:
-        """Return what to set on the application's response."""
-        return (*self.fixed, (CSP, self.profiles[profile].render(tenant_domain)))
+    def page_of(self, host: str, tenant_id: str | None) -> Page:
+        """Tell whose page a response is: the token's tenant's, else the host's owner's."""
+        domain = self.domain_of(host, tenant_id)
+        owner = self.domain_owners.get(domain) if domain is not None else None
+        return Page(domain, owner if owner in self.overlays else None)
 
-    def on_denied(self) -> tuple[tuple[str, str], ...]:
+    def on_allowed(self, profile: str, page: Page, nonce: str | None) -> list[ResponseHeader]:
+        """Return what to set on the application's response.
+
+        With a ``nonce`` (or its slot) the response is one that no cache may keep.
+        """
+        chosen = self.profiles[profile]
+        policies = self._policies_for(page, profile)
+        headers = [*chosen.fixed]
+        headers += [
+            ResponseHeader(name, value, chosen.csp_how)
+            for name, value in policies.render(page.domain, nonce)
+        ]
+        frames = policies.frame_options()
+        if frames is not None:
+            headers.append(ResponseHeader("x-frame-options", frames, chosen.frames_how))
+        if nonce is not None:
+            headers += _NEVER_STORED
+        return headers
+
+    def on_denied(self) -> list[ResponseHeader]:
         """Return what goes with a refusal of ours: nothing may load, frame or cache it."""
-        return (*self.fixed, (CSP, NOTHING), ("cache-control", "no-store"))
+        return [
+            *self.on_refusal,
+            ResponseHeader(ENFORCED, NOTHING),
+            ResponseHeader("x-frame-options", b"DENY"),
+            ResponseHeader("cache-control", b"no-store"),
+        ]
+
+    def on_cross_origin(self, cors: str, origin: str) -> list[ResponseHeader]:
+        """Return what lets ``origin`` read an answer; for none (empty) only that it varies."""
+        return self.cors[cors].on_answer(origin) if cors else []
+
+    def on_preflight(self, cors: str, origin: str) -> list[ResponseHeader]:
+        """Return what tells a browser that a page of ``origin`` may ask."""
+        policy = self.cors[cors]
+        return [*policy.on_answer(origin), *policy.on_preflight()]
+
+    def reader(self, cors: str, origin: bytes, host: str, tenant_id: str | None) -> str:
+        """Return the origin that may read an answer (``*`` for any), or nothing."""
+        policy = self.cors[cors]
+        if policy.admits(origin):
+            return policy.spoken(origin)
+        if not policy.tenant_domains:
+            return ""
+        domain = policy.domain_in(origin)
+        owner = self.domain_owners.get(domain)
+        if owner is None:
+            return ""
+        host_owner = self.domain_owners.get(host)
+        whose = tenant_id if tenant_id is not None else host_owner
+        return policy.spoken(origin) if whose in {None, owner} else ""
+
+    def _policies_for(self, page: Page, profile: str) -> CompiledProfile:
+        chosen = self.profiles[profile]
+        overlay = self.overlays[page.overlaid].get(profile) if page.overlaid else None
+        if overlay is None or page.domain is None:
+            return chosen.policies
+        policies = chosen.policies.enforced, chosen.policies.report_only
+        made, _ = apply_overlay(policies, overlay, chosen.allow_additions, page.domain)
+        return CompiledProfile(*made)

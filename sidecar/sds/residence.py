@@ -39,6 +39,10 @@ class Residence:
         if name not in self._ends:
             self._stay(name, now + min(self._stay_seconds, within_seconds) * self._jitter())
 
+    def extend(self, name: str, end: float) -> None:
+        """Let a name whose stay is over stay until another end."""
+        self._stay(name, end)
+
     def leave(self, name: str) -> None:
         """Note that a name is held no more."""
         self._ends.pop(name, None)
@@ -47,7 +51,7 @@ class Residence:
             heapq.heapify(self._order)
 
     def overdue(self, now: float, limit: int) -> list[str]:
-        """Take out and return at most ``limit`` names whose stay is over."""
+        """Take out and return at most ``limit`` names whose stay is over, or that are too many."""
         found: list[str] = []
         while self._order and len(found) < limit:
             end, name = self._order[0]

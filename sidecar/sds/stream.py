@@ -38,9 +38,11 @@ from sidecar.sds.table import SecretTable
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 MAX_UNREAD_REQUESTS = 64
-MAX_TAKEN_BACK_AT_ONCE = 1000
+MAX_TAKEN_BACK_AT_ONCE = 5000
 RESUMED_WITHIN_SECONDS = 600.0
 """What a client brings from before it connected is asked for anew within this time."""
+EXTENDED_BY_SECONDS = 60.0
+"""A stay goes on for so long where we could not give the name again."""
 _log = logging.getLogger("sidecar.sds")
 
 
@@ -127,10 +129,14 @@ class Stream:
         """Have the client drop what it obtained on demand long ago; returns how much."""
         if self._household is None or self._residence is None:
             return 0
-        overdue = self._residence.overdue(self._household.clock(), MAX_TAKEN_BACK_AT_ONCE)
-        for name in overdue:
-            self.take_back(name)
-        return len(overdue)
+        now, count = self._household.clock(), 0
+        for name in self._residence.overdue(now, MAX_TAKEN_BACK_AT_ONCE):
+            if self._secrets.could_serve_again(name):
+                self.take_back(name)
+                count += 1
+            else:
+                self._residence.extend(name, now + EXTENDED_BY_SECONDS)
+        return count
 
     async def run(self) -> None:
         """Serve until the client has left, or the stream is ended."""

@@ -34,6 +34,9 @@ class OnDemandSource(Protocol):
     def refuses(self, name: str) -> bool:
         """Tell whether the name can't be had, as far as that is known without asking anyone."""
 
+    def could_serve_again(self, name: str) -> bool:
+        """Tell whether a client that drops a name would have it again, as far as is known."""
+
     def watch(self, changed: Changed) -> Callable[[], None]:
         """Call ``changed`` when a name was obtained, renewed or refused; returns what ends that."""
 
@@ -102,6 +105,10 @@ class SecretTable:
         if self._on_demand is None or self.is_configured(name):
             return False
         return self._on_demand.refuses(name)
+
+    def could_serve_again(self, name: str) -> bool:
+        """Tell whether a client may be told to drop what it was given on demand."""
+        return self._on_demand is None or self._on_demand.could_serve_again(name)
 
     def watch(self, changed: Changed) -> Callable[[], None]:
         """Call ``changed`` on every change; returns what ends that."""

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 from sidecar.bridge import BridgeBusy, ThreadBridge
 from sidecar.config import model
 from sidecar.vault.auth import make_auth
-from sidecar.vault.errors import VaultConflict, VaultFault, VaultUnreachable
+from sidecar.vault.errors import VaultConflict, VaultFault, VaultSealed, VaultUnreachable
 from sidecar.vault.identity import Identity
 from sidecar.vault.translate import translated
 
@@ -34,6 +34,12 @@ class TransitKey(NamedTuple):
     public_pems: Mapping[int, str]
     min_version: int
     latest_version: int
+
+
+class _Pulse:
+    """How Vault was when last asked; all clients beside each other share one."""
+
+    well = True
 
 
 CallObserver = Callable[[str, str, float], None]
@@ -69,6 +75,7 @@ class VaultClient:
         self._bridge = ThreadBridge("vault", _THREADS)
         self._session: Any = None
         self._identity = Identity(make_auth(settings.auth), self._make_client, clock)
+        self._pulse = _Pulse()
 
     def beside(self, name: str) -> "VaultClient":
         """Return a client with this one's login and threads of its own.
@@ -78,6 +85,11 @@ class VaultClient:
         other = copy(self)
         other._bridge = ThreadBridge(name, _THREADS)  # noqa: SLF001 - it is one of us
         return other
+
+    @property
+    def is_well(self) -> bool:
+        """Whether Vault answered when it was last asked, by us or by a client beside us."""
+        return self._pulse.well
 
     async def login(self) -> None:
         """Log in, and fail early and clearly if that is not possible.
@@ -229,8 +241,10 @@ class VaultClient:
         try:
             result = await self._in_thread(path, function)
         except VaultFault as fault:
+            self._pulse.well = not isinstance(fault, VaultUnreachable | VaultSealed)
             self._observe(operation, type(fault).__name__, self._clock() - started)
             raise
+        self._pulse.well = True
         self._observe(operation, "ok", self._clock() - started)
         return result
 

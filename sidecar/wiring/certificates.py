@@ -5,8 +5,11 @@ this where ``listen.sds`` is set.
 """
 
 import asyncio
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Sequence
 from functools import partial
+
+import grpc
 
 from sidecar.admin.certificates import certificate_routes
 from sidecar.alerts import Alerts
@@ -19,10 +22,12 @@ from sidecar.transport.aio import GrpcServer
 from sidecar.transport.guard import make_guard
 from sidecar.vault.client import VaultClient
 from sidecar.wiring.certificate_room import Certificates
+from sidecar.wiring.challenges import challenge_handler
 from sidecar.wiring.lifespan import Lifespan
 from sidecar.wiring.on_demand import make_room
 from sidecar.wiring.polled import make_keeper
 
+_log = logging.getLogger("sidecar.sds")
 _MAX_MESSAGE_BYTES = 4_194_304
 
 
@@ -46,13 +51,16 @@ async def start_sds(
     numbers = SdsNumbers()
     events = SdsEvents(numbers.streams, numbers.push, numbers.nack)
     sds = SdsService(certificates.store, events) if room is None else room.start(life, events)
+    handlers = list(sds.handlers())
+    if certificates.board is not None:
+        handlers.insert(0, challenge_handler(life, certificates.board, numbers))
     polled = make_keeper(life.config, vault.beside("vault-secrets"), sds.secrets.put, alerts)
     await polled.load()
     life.metrics.add_source(partial(polled_families, polled, wall_seconds))
     life.metrics.add_source(numbers.families)
     life.metrics.add_source(certificates.families)
     life.routes.update(certificate_routes(certificates.desk()))
-    await _listen(life, settings, sds, numbers)
+    await _listen(life, settings, handlers, numbers)
     life.stack.callback(sds.drain)
     life.spawn(polled.run())
     for task in certificates.tasks():
@@ -60,18 +68,24 @@ async def start_sds(
 
 
 async def _listen(
-    life: Lifespan, settings: model.SdsListen, sds: SdsService, numbers: SdsNumbers
+    life: Lifespan,
+    settings: model.SdsListen,
+    handlers: Sequence[grpc.GenericRpcHandler],
+    numbers: SdsNumbers,
 ) -> None:
     """Open the listener; a Unix socket has a guard before it."""
     guard = make_guard(settings, numbers.refuse_peer)
     address = settings.address
-    if guard is not None:
+    if guard is None:
+        _log.warning(
+            "any process of this machine may fetch secrets from %s; a Unix socket has a guard",
+            address,
+        )
+    else:
         guard.prepare()
         life.stack.callback(guard.close)
         address = guard.inner_address
-    server = GrpcServer(
-        address, SECRET_SERVICE, sds.handlers(), max_message_bytes=_MAX_MESSAGE_BYTES
-    )
+    server = GrpcServer(address, SECRET_SERVICE, handlers, max_message_bytes=_MAX_MESSAGE_BYTES)
     await life.listen(server)
     if guard is not None:
         guard.start()

@@ -62,6 +62,7 @@ class OnDemandRoom:
             events=self._numbers.events(),
             clock=monotonic_seconds,
             jitter=random.random,
+            is_vault_well=lambda: vault.is_well,
         )
         self._service: SdsService | None = None
 

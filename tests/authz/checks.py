@@ -65,7 +65,7 @@ class Answer:
 
 
 def read_answer(raw: bytes) -> Answer:
-    """Parse a serialised CheckResponse, insisting on OVERWRITE for every header."""
+    """Parse a serialised CheckResponse, insisting on OVERWRITE for every request header."""
     response = CheckResponse.parse(raw)
     assert response.status is not None
     metadata = response.dynamic_metadata
@@ -82,7 +82,7 @@ def read_answer(raw: bytes) -> Answer:
             status=200,
             set_headers=_flatten(ok.headers),
             removed=list(ok.headers_to_remove),
-            response_headers=_flatten(ok.response_headers_to_add),
+            response_headers=_flatten(ok.response_headers_to_add, ours=False),
             metadata=fields,
         )
     assert response.status.code == 7
@@ -92,16 +92,17 @@ def read_answer(raw: bytes) -> Answer:
     return Answer(
         allowed=False,
         status=int(denied.status.code),
-        response_headers=_flatten(denied.headers),
+        response_headers=_flatten(denied.headers, ours=False),
         body=denied.body,
         metadata=fields,
     )
 
 
-def _flatten(options: list) -> dict[str, str]:  # type: ignore[type-arg]
+def _flatten(options: list, *, ours: bool = True) -> dict[str, str]:  # type: ignore[type-arg]
+    """``ours``: headers for the application, of which the client must leave nothing."""
     flat: dict[str, str] = {}
     for option in options:
-        assert option.append_action == OVERWRITE
+        assert option.append_action == OVERWRITE or not ours
         assert option.header.key not in flat
         flat[option.header.key] = option.header.value
     return flat

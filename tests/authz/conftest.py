@@ -8,6 +8,7 @@ from sidecar.authz.memory import Passage
 from sidecar.authz.policy import build_snapshot
 from sidecar.authz.service import CheckService, Outcome
 from sidecar.config import parse_config
+from sidecar.tokens.cache import TokenCache
 from tests.authz.checks import Answer, check_request, read_answer
 from tests.minting import AUDIENCE, ISSUER, NOW, TENANT, Issuer
 
@@ -38,16 +39,19 @@ class Bench:
     passages: list[Passage] = field(default_factory=list)
     faults: list[Exception] = field(default_factory=list)
     now: float = NOW
+    config: str = CONFIG
+    cache: TokenCache | None = None
 
     def __post_init__(self) -> None:
         ids = iter(range(1, 10_000))
         self.service = CheckService(
-            build_snapshot(parse_config(CONFIG, "test"), self.issuer.ring),
+            build_snapshot(parse_config(self.config, "test"), self.issuer.ring),
             now=lambda: self.now,
             elapsed_ns=lambda: 0,
             new_id=lambda: f"id-{next(ids)}",
             observer=self,
             on_fault=self.faults.append,
+            cache=self.cache,
         )
 
     def decided(self, outcome: Outcome) -> None:

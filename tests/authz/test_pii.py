@@ -76,10 +76,16 @@ def test_what_a_finding_does(
         bench.service.snapshot, pii_names=PiiAction(actions[0]), pii_values=PiiAction(actions[1])
     )
     bench.ask(bench.issuer.mint(**claims))
-    decision = bench.last.decision
-    assert decision.outcome is outcome
-    assert len(decision.warnings) == warnings
-    said = decision.detail + "".join(decision.warnings)
+    if outcome is Grant.TOKEN_VERIFIED:
+        _, template, remembered, *_ = bench.passages[-1]
+        assert remembered is not None
+        came, found, said = template.outcome, remembered.warnings, ""
+    else:
+        decision = bench.last.decision
+        came, found, said = decision.outcome, decision.warnings, decision.detail
+    assert came is outcome
+    assert len(found) == warnings
+    said += "".join(found)
     assert "b.example" not in said
     assert "10.0.0.1" not in said
 

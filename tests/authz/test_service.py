@@ -163,7 +163,9 @@ def test_the_policy_names_the_tenants_own_domain(bench: Bench) -> None:
 
 def test_a_refusal_lets_a_browser_do_nothing(bench: Bench) -> None:
     headers = bench.ask().response_headers
-    assert headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
+    assert headers["content-security-policy"] == (
+        "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
     assert headers["cache-control"] == "no-store"
 
 

@@ -29,13 +29,10 @@ from sidecar.vault.client import VaultClient
 from tests.acme_edge import AcmeEdge, running_edge
 from tests.acme_proxy import running_proxy
 from tests.pebble import Pebble, running_pebble
+from tests.policies import FLEET_POLICY
 from tests.real import TokenFile
 
 pytestmark = [pytest.mark.real, pytest.mark.asyncio(loop_scope="module")]
-POLICY = """\
-path "secret/data/septem/*"     { capabilities = ["create", "read", "update"] }
-path "secret/metadata/septem/*" { capabilities = ["read"] }
-"""
 
 
 ORDER = Order("customer", ("a.customer.example",))
@@ -75,7 +72,7 @@ async def setting(
 ) -> AsyncIterator[Setting]:
     folder = tmp_path_factory.mktemp("acme")
     token_file = TokenFile(folder / "token")
-    token_file.write(openbao.token_for(POLICY, name="acme"))
+    token_file.write(openbao.token_for(FLEET_POLICY, name="acme"))
     vault = VaultClient(token_file.settings(openbao.address), clock=monotonic_seconds)
     board = make_board(vault)
     async with running_edge(folder, board) as edge:
@@ -246,7 +243,7 @@ NOT_ORDERED = [
 @pytest.mark.parametrize("order", [n[1] for n in NOT_ORDERED], ids=[n[0] for n in NOT_ORDERED])
 async def test_what_http_01_can_not_prove_is_not_ordered(setting: Setting, order: Order) -> None:
     before = setting.pebble.orders
-    with pytest.raises(AcmeFault, match="http-01 proves host names"):
+    with pytest.raises(AcmeFault, match="a challenge proves host names"):
         await setting.issuer().issue(order)
     assert setting.pebble.orders == before
 

@@ -13,13 +13,10 @@ from sidecar.clock import monotonic_seconds, wall_seconds
 from sidecar.demo.openbao import OpenBao
 from sidecar.vault.client import KvSecret, VaultClient
 from sidecar.vault.errors import VaultConflict, VaultNotFound, VaultUnreachable
+from tests.policies import FLEET_POLICY
 from tests.real import TokenFile
 
 NOW = 1_000_000.0
-POLICY = """\
-path "secret/data/septem/*"     { capabilities = ["create", "read", "update"] }
-path "secret/metadata/septem/*" { capabilities = ["read"] }
-"""
 
 
 class Kv:
@@ -57,7 +54,7 @@ class Kv:
 
 def make(kv: Any, *, sleep: Any = asyncio.sleep, now: Any = lambda: NOW) -> ChallengeBoard:
     return ChallengeBoard(
-        kv, "secret", "septem/challenges", now=now, sleep=sleep, jitter=lambda: 0.5
+        kv, "secret", "septem/certificates/challenges", now=now, sleep=sleep, jitter=lambda: 0.5
     )
 
 
@@ -168,7 +165,7 @@ async def test_there_are_never_too_many() -> None:
 
 @pytest.mark.real
 async def test_many_sidecars_write_one_list(openbao: OpenBao, token_file: TokenFile) -> None:
-    token_file.write(openbao.token_for(POLICY, name="challenges"))
+    token_file.write(openbao.token_for(FLEET_POLICY, name="challenges"))
     vaults = [
         VaultClient(token_file.settings(openbao.address), clock=monotonic_seconds) for _ in range(8)
     ]

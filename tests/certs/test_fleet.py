@@ -16,17 +16,14 @@ from sidecar.certs.pki_issuer import PkiIssuer
 from sidecar.certs.store import CertificateStore
 from sidecar.clock import monotonic_seconds, wall_seconds
 from sidecar.config import model
-from sidecar.demo.openbao import OpenBao
+from sidecar.demo.openbao import SIDECAR_POLICY, OpenBao
 from sidecar.errors import Fault
 from sidecar.vault.client import VaultClient
+from tests.policies import FLEET_POLICY
 from tests.real import TokenFile
 
 pytestmark = pytest.mark.real
-POLICY = """\
-path "secret/data/septem/certificates/*"     { capabilities = ["create", "read", "update"] }
-path "secret/metadata/septem/certificates/*" { capabilities = ["read"] }
-path "pki/sign/edge"                         { capabilities = ["update"] }
-"""
+POLICY = SIDECAR_POLICY + FLEET_POLICY
 PKI = model.VaultPkiIssuer(name="internal", role="edge", share=True, ttl_seconds=3600)
 STORE = model.CertificateStore(lease_seconds=20)
 

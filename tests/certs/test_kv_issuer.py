@@ -15,13 +15,11 @@ from sidecar.demo.openbao import OpenBao
 from sidecar.errors import Fault
 from sidecar.vault.client import VaultClient
 from tests.certs.test_material import CA, KEY, NOW, OTHER, SUBJECT, pem
+from tests.policies import FLEET_POLICY
 from tests.real import TokenFile
 
 pytestmark = pytest.mark.real
-POLICY = """\
-path "secret/data/septem/tls/*"     { capabilities = ["read"] }
-path "secret/metadata/septem/tls/*" { capabilities = ["read"] }
-"""
+POLICY = FLEET_POLICY
 ORDER = Order("a.example", ("a.example",))
 
 

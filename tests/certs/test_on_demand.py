@@ -18,7 +18,8 @@ from sidecar.certs.issuer import Issuer, Issuers, Order
 from sidecar.certs.manager import CertificateFault
 from sidecar.certs.material import Material
 from sidecar.certs.name_table import MAX_SPELLINGS
-from sidecar.certs.on_demand import OBTAINING, Obtaining, OnDemand, OnDemandEvents
+from sidecar.certs.on_demand import OBTAINING, Obtaining, OnDemand
+from sidecar.certs.orders import OnDemandEvents
 from sidecar.certs.store import CertificateStore
 from sidecar.config import on_demand as settings_of
 from sidecar.errors import Fault
@@ -123,7 +124,9 @@ class World:
             ),
             clock=lambda: self.now,
             jitter=lambda: 0.0,
+            is_vault_well=lambda: self.vault_is_well,
         )
+        self.vault_is_well = True
         self.on_demand.watch(self.told.append)
         self.on_demand.on_forget(self.taken_back.append)
 
@@ -380,6 +383,18 @@ async def test_an_order_for_a_domain_withdrawn_meanwhile_is_given_up() -> None:
     assert world.ask("shop.example") == "domain_unknown"
 
 
+async def test_an_order_given_up_before_it_began_leaves_its_place() -> None:
+    world = World(orders_waiting=1)
+    world.register("shop.example", "other.example")
+    assert world.ask("shop.example") == "..."
+    world.register("other.example")
+    await world.on_demand.forget_withdrawn()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert world.on_demand.open_orders == 0
+    assert await world.get("other.example") == "1"
+
+
 async def test_an_expired_certificate_is_not_served_and_is_ordered_anew() -> None:
     world = World()
     world.register("shop.example")
@@ -400,6 +415,25 @@ async def test_a_certificate_that_is_revoked_is_taken_back_and_ordered_anew() ->
     assert world.ask("shop.example", waits=False) == "no"
     world.told.clear()
     assert await world.get("shop.example") == "2"
+
+
+async def test_anothers_failed_order_takes_nothing_from_who_holds_a_version() -> None:
+    """After our restart an Envoy holds what we do not, and another one asks for it in vain."""
+    world = World()
+    world.register("shop.example")
+    world.ca.failing = Fault("down")
+    assert await world.get("shop.example") == "order_failed"
+    assert world.ask("shop.example", waits=False) == "..."
+
+
+async def test_what_only_envoy_has_is_not_taken_back_while_vault_is_away() -> None:
+    world = World()
+    world.register("shop.example", "old.example")
+    assert await world.get("shop.example") == "1"
+    assert world.on_demand.could_serve_again("old.example")
+    world.vault_is_well = False
+    assert world.on_demand.could_serve_again("shop.example")
+    assert not world.on_demand.could_serve_again("old.example")
 
 
 class TestARegistryThatTakesItsTime:

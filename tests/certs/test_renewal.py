@@ -335,6 +335,20 @@ async def test_a_name_obtained_on_the_way_is_kept_until_it_is_forgotten() -> Non
     assert world.names.count("edge") > 2
 
 
+async def test_names_that_come_and_go_leave_nothing_behind() -> None:
+    world = World()
+    await world.manager.obtain_all()
+    for number in range(500):
+        name = f"shop{number % 10}.example"
+        await world.manager.obtain(Order(name, (name,)), world)
+        world.manager.forget(name)
+    assert len(world.manager._turns) < 100, "a turn holds a key"
+    world.life_seconds = 3600.0
+    first = world.serial
+    await world.run_until(2500.0)
+    assert world.serial != first, "and what is kept has its turn still"
+
+
 async def test_a_name_that_could_not_be_obtained_is_not_kept() -> None:
     world = World()
     world.failing = Fault("no")

@@ -15,16 +15,11 @@ from sidecar.clock import monotonic_seconds, wall_seconds
 from sidecar.config import model
 from sidecar.demo.openbao import SIDECAR_POLICY, OpenBao
 from sidecar.vault.client import VaultClient
+from tests.policies import FLEET_POLICY
 from tests.real import TokenFile
 
 pytestmark = pytest.mark.real
-POLICY = (
-    SIDECAR_POLICY
-    + """\
-path "secret/data/septem/tls/*"     { capabilities = ["read"] }
-path "secret/metadata/septem/tls/*" { capabilities = ["read"] }
-"""
-)
+POLICY = SIDECAR_POLICY + FLEET_POLICY
 PKI = model.VaultPkiIssuer(name="internal", role="edge", ttl_seconds=3600)
 ORDER = Order("edge", ("app.septemcore.com",))
 

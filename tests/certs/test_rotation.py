@@ -78,18 +78,20 @@ async def test_a_hundred_rotations_under_load_drop_no_connection_and_fail_no_req
     load.append(asyncio.create_task(keep_coming()))
     serials: set[str] = set()
     for _ in range(ROTATIONS):
+        before = store.get("edge")
         manager.renew_soon("edge")
-        await asyncio.sleep(0.15)
+        await until(lambda before=before: store.get("edge") is not before)
+        await asyncio.sleep(0.1)
         held = store.get("edge")
         assert held is not None
         serials.add(held.serial)
     await served(port, store)
     done.set()
     await asyncio.gather(*load)  # a connection that was dropped raises here
-    assert len(serials) >= ROTATIONS * 0.9
-    assert len(fresh) > ROTATIONS / 4, "new handshakes got new ones all along"
+    assert len(serials) == ROTATIONS
+    assert len(fresh) > ROTATIONS / 10, "new handshakes got new ones all along"
     assert set(statuses) == {200}
-    assert len(statuses) > 500
+    assert len(statuses) > ROTATIONS
     assert edge.nacks == []
     assert manager.failures == 0
     for client in old:
@@ -161,10 +163,10 @@ async def test_a_vault_that_is_sealed_takes_nothing_out_of_service(
 
 
 async def until(condition: object) -> None:
-    for _ in range(200):
+    for _ in range(750):
         if condition():  # type: ignore[operator]
             return
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.02)
     pytest.fail("it does not happen")
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.config import Config, load_config, parse_config
-from sidecar.config.model import HSTS
+from sidecar.config.headers import HSTS
 from sidecar.errors import ConfigFault
 
 ROOT = Path(__file__).parents[2]
@@ -52,7 +52,7 @@ def test_the_defaults_are_the_security_models() -> None:
     assert config.tokens.max_lifetime_seconds == 15 * 60
     assert config.keys.max_age_seconds == 7 * 24 * 3600
     assert config.headers.hsts == "max-age=31536000; includeSubDomains; preload"
-    shell = config.headers.csp["shell"]
+    (shell,) = config.headers.csp["shell"].enforced
     assert shell["script-src"] == ("'self'", "cdn.septemcore.com")
     assert {"api.septemcore.com", "{tenant_domain}"} <= set(shell["connect-src"])
     assert config.routes[0].auth == "required"
@@ -96,8 +96,8 @@ BAD: list[tuple[str, str, str]] = [
     ("http to a far Vault", MINIMAL.replace("https://vault", "http://vault"), "must be https"),
     (
         "a directive that breaks out",
-        MINIMAL + 'headers: {csp: {x: {img-src: ["a; b"]}}}\n',
-        "img-src[0]",
+        MINIMAL + 'headers: {csp: {x: {enforced: [{img-src: ["a;b"]}]}}}\n',
+        "line 8: headers.csp.x.enforced[0].img-src[0]: ';' ends a directive",
     ),
     ("a header with a line break", MINIMAL + 'headers: {hsts: "a\\r\\nb"}\n', "headers.hsts"),
     ("not YAML", "a: [", "is not YAML"),

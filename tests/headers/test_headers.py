@@ -1,9 +1,13 @@
 """Header policies as pure values."""
 
+from collections.abc import Mapping, Sequence
+
 import pytest
 
-from sidecar.headers.csp import CspProfile
-from sidecar.headers.security import SecurityHeaders
+from sidecar.csp import Policy, parse_policy
+from sidecar.headers.csp import CompiledProfile
+from sidecar.headers.field import ResponseHeader
+from sidecar.headers.security import Profile, SecurityHeaders
 from sidecar.headers.tenant import TRUSTED, names_to_remove
 
 SHELL = {
@@ -13,6 +17,14 @@ SHELL = {
     "frame-src": ("https://{tenant_domain}",),
     "upgrade-insecure-requests": (),
 }
+
+
+def policy(directives: Mapping[str, Sequence[str]]) -> Policy:
+    parsed, wrong = parse_policy(directives)
+    assert parsed is not None, wrong
+    return parsed
+
+
 CDN = "script-src 'self' cdn.septemcore.com"
 RENDERED = [
     (
@@ -32,12 +44,18 @@ RENDERED = [
     ("domain", "value"), [r[1:] for r in RENDERED], ids=[r[0] for r in RENDERED]
 )
 def test_a_profile_rendered(domain: str | None, value: str) -> None:
-    assert CspProfile(SHELL).render(domain) == f"{value}; upgrade-insecure-requests"
+    rendered = CompiledProfile([policy(SHELL)]).render(domain)
+    assert rendered == [("content-security-policy", f"{value}; upgrade-insecure-requests".encode())]
 
 
 SECURITY = SecurityHeaders(
-    fixed=(("x", "1"),),
-    profiles={"p": CspProfile({"connect-src": ("{tenant_domain}",)})},
+    profiles={
+        "p": Profile(
+            CompiledProfile([policy({"connect-src": ("{tenant_domain}",)})]),
+            (ResponseHeader("x", b"1"),),
+        )
+    },
+    on_refusal=(),
     tenant_domains={"t1": "one.example"},
     domain_owners={"one.example": "t1"},
 )
@@ -54,8 +72,11 @@ WHOSE = [
     ("host", "tenant", "csp"), [w[1:] for w in WHOSE], ids=[w[0] for w in WHOSE]
 )
 def test_whose_page_it_is(host: str, tenant: str | None, csp: str) -> None:
-    allowed = SECURITY.on_allowed("p", SECURITY.domain_of(host, tenant))
-    assert allowed == (("x", "1"), ("content-security-policy", csp))
+    allowed = SECURITY.on_allowed("p", SECURITY.page_of(host, tenant), None)
+    assert allowed == [
+        ResponseHeader("x", b"1"),
+        ResponseHeader("content-security-policy", csp.encode()),
+    ]
 
 
 def test_every_spelling_that_a_server_may_fold_is_removed() -> None:

@@ -11,15 +11,10 @@ from sidecar.demo.openbao import SIDECAR_POLICY
 from sidecar.demo.process import fetch_text
 from sidecar.demo.stack import Stack
 from tests.pebble import Pebble, running_pebble
+from tests.policies import FLEET_POLICY
 
 pytestmark = pytest.mark.real
-POLICY = (
-    SIDECAR_POLICY
-    + """\
-path "secret/data/septem/*"     { capabilities = ["create", "read", "update"] }
-path "secret/metadata/septem/*" { capabilities = ["read"] }
-"""
-)
+POLICY = SIDECAR_POLICY + FLEET_POLICY
 NAME = "customer.example"
 
 

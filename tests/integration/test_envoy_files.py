@@ -79,6 +79,11 @@ def test_its_security_holds(path: Path) -> None:
             m["remove"] for m in filters["header_mutation"]["mutations"]["request_mutations"]
         }
         assert {*TRUSTED, *URL_OVERRIDES} <= removed
+        read = {pattern["exact"] for pattern in authz["allowed_headers"]["patterns"]}
+        assert {":method", "authorization", "origin", "access-control-request-method"} <= read
+        taken = set(manager["route_config"]["response_headers_to_remove"])
+        assert {"server", "x-powered-by", "access-control-allow-origin"} <= taken
+        assert manager["server_header_transformation"] == "PASS_THROUGH"
         for bound in ("request_headers_timeout", "request_timeout", "stream_idle_timeout"):
             assert manager[bound], "a slow client must not hold a request for ever"
         assert manager["normalize_path"] is True

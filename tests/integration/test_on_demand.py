@@ -64,9 +64,10 @@ def refusals(stack: Stack, reason: str) -> float:
 
 
 def envoys(stack: Stack, counter: str) -> int:
-    text = fetch_text(stack.ports.admin, "/stats")
-    found = [line for line in text.splitlines() if f".on_demand_secret.{counter}: " in line]
-    return sum(int(line.rpartition(" ")[2]) for line in found)
+    text = fetch_text(stack.ports.admin, f"/stats?filter=on_demand_secret.{counter}$")
+    found = [int(line.rpartition(" ")[2]) for line in text.splitlines()]
+    assert found, "Envoy did not answer"
+    return sum(found)
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 10.0) -> None:

@@ -37,6 +37,7 @@ class Source:
     def __init__(self) -> None:
         self.held: dict[str, Material] = {}
         self.slow: set[str] = set()
+        self.lost: set[str] = set()
         self.asked: list[tuple[str, bool]] = []
         self.tell: Callable[[str], None] = lambda _: None
 
@@ -46,6 +47,9 @@ class Source:
 
     def refuses(self, name: str) -> bool:
         return name not in self.held
+
+    def could_serve_again(self, name: str) -> bool:
+        return name not in self.lost
 
     def watch(self, changed: Callable[[str], None]) -> Callable[[], None]:
         self.tell = changed
@@ -227,6 +231,24 @@ async def test_what_stayed_long_or_is_too_much_is_taken_back(serving: Serving) -
     serving.service.take_back_overdue()
     assert await call.got() == ["-b.example"]
     assert await call.silent(), "what is configured is never taken back"
+    call.call.cancel()
+
+
+async def test_what_could_not_be_given_again_stays_for_now(serving: Serving) -> None:
+    call = await serving.delta()
+    serving.source.held = {"a.example": material("1"), "b.example": material("1")}
+    await call.ask("a.example", "b.example")
+    for _ in range(2):
+        await call.got()
+    serving.source.lost = {"a.example"}
+    serving.now = 101.0
+    assert serving.service.take_back_overdue() == 1
+    assert await call.got() == ["-b.example"]
+    serving.source.lost.clear()
+    assert serving.service.take_back_overdue() == 0
+    serving.now = 162.0
+    assert serving.service.take_back_overdue() == 1
+    assert await call.got() == ["-a.example"]
     call.call.cancel()
 
 

@@ -40,10 +40,21 @@ def pyjwt_accepts(token: bytes) -> dict[str, Any] | None:
 
 
 def we_accept(token: bytes) -> dict[str, Any] | None:
-    try:
-        return verify_token(token, ISSUER_KEY.ring, policy(), NOW).payload
-    except Denied:
-        return None
+    """Verify both ways; they must agree with each other before they are held against PyJWT."""
+    results: list[object] = []
+    for keep_payload in (False, True):
+        try:
+            verified = verify_token(
+                token, ISSUER_KEY.ring, policy(), NOW, keep_payload=keep_payload
+            )
+        except Denied as denied:
+            results.append((denied.reason, denied.detail))
+            payload = None
+        else:
+            results.append(verified.claims)
+            payload = verified.payload
+    assert results[0] == results[1]
+    return payload
 
 
 TEXTS = st.text(

@@ -24,6 +24,7 @@ from josepy.jwk import JWKEC
 from josepy.util import ComparableECKey
 
 from sidecar.certs.acme.faults import AcmeFault, from_problem, translate
+from sidecar.certs.challenges import HTTP, TLS_ALPN
 from sidecar.certs.issuer import RenewalAdvice
 from sidecar.outbound import make_session
 
@@ -80,6 +81,25 @@ class OrderWithReplaces(messages.NewOrder):
     """A new order that names what it replaces (RFC 9773 §5): such orders pass rate limits."""
 
     replaces: str = json_field("replaces", omitempty=True)
+
+
+@challenges.ChallengeResponse.register
+class TlsAlpnResponse(challenges.KeyAuthorizationChallengeResponse):
+    """What tells the CA that tls-alpn-01 is ready (RFC 8737 §3)."""
+
+    typ = TLS_ALPN
+
+
+@challenges.Challenge.register
+class TlsAlpn(challenges.KeyAuthorizationChallenge):
+    """A challenge of tls-alpn-01, which the library knows no more."""
+
+    response_cls = TlsAlpnResponse
+    typ = TLS_ALPN
+
+    def validation(self, account_key: JWKEC, **_: Any) -> str:
+        """Return the key authorization; the certificate is made of it elsewhere."""
+        return str(self.key_authorization(account_key))
 
 
 class AcmeClient:
@@ -243,12 +263,13 @@ def _knows_renewals(directory: messages.Directory) -> bool:
         return False
 
 
-def http_challenge(
-    authorization: messages.AuthorizationResource,
+def challenge_of(
+    authorization: messages.AuthorizationResource, kind: str
 ) -> messages.ChallengeBody | None:
-    """Return the http-01 challenge of an authorization, if it offers one."""
+    """Return the challenge of a kind that an authorization offers, if it does."""
+    wanted = challenges.HTTP01 if kind == HTTP else TlsAlpn
     for offered in authorization.body.challenges:
-        if isinstance(offered.chall, challenges.HTTP01):
+        if isinstance(offered.chall, wanted):
             return offered
     return None
 

@@ -19,7 +19,7 @@ from sidecar.certs.acme.client import (
     AccountKeyMaterial,
     AcmeClient,
     certificate_id,
-    http_challenge,
+    challenge_of,
 )
 from sidecar.certs.acme.faults import AcmeFault, from_problem
 from sidecar.certs.challenges import LIFE_SECONDS, Challenge, ChallengeBoard
@@ -71,7 +71,7 @@ class AcmeIssuer:
         """Order a certificate. Raises ``AcmeFault``, ``VaultFault`` or ``MaterialFault``."""
         if order.uri_sans or any(name.startswith("*.") for name in order.dns_names):
             raise AcmeFault(
-                "unsupportedIdentifier", "http-01 proves host names; neither wildcards nor URIs"
+                "unsupportedIdentifier", "a challenge proves host names; neither wildcards nor URIs"
             )
         try:
             async with self._gate:
@@ -152,13 +152,15 @@ class AcmeIssuer:
             if each.body.status not in {messages.STATUS_PENDING, messages.STATUS_VALID}:
                 raise AcmeFault("unauthorized", "an authorization of the order is spent")
         for each in pending:
-            challenge = http_challenge(each)
+            kind = self._settings.challenge
+            challenge = challenge_of(each, kind)
             if challenge is None:
-                raise AcmeFault("unsupportedIdentifier", "the CA offers no http-01 challenge")
+                raise AcmeFault("unsupportedIdentifier", f"the CA offers no {kind} challenge")
             answer = challenge.chall.key_authorization(client.thumbprinted)
             token = answer.partition(".")[0]
             until = self._now() + LIFE_SECONDS
-            board.append(Challenge(token, each.body.identifier.value.lower(), answer, until))
+            host = each.body.identifier.value.lower()
+            board.append(Challenge(token, host, answer, until, kind))
             offered.append(challenge)
         try:
             if board:

@@ -1,0 +1,140 @@
+"""The settings of response headers: policies by profile, and who may read across origins.
+
+A *profile* is what one kind of response gets: its Content-Security-Policies, and of the
+other headers those that differ from ``Headers``. Four are built in (SECURITY-MODEL §6);
+one that is given under the same name stands in place of the built-in one.
+"""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, field
+from msgspec.structs import force_setattr
+
+from sidecar.config.base import Label, Method, Settings
+
+HSTS = "max-age=31536000; includeSubDomains; preload"
+PERMISSIONS = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
+
+HeaderName = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+HeaderValue = Annotated[str, Meta(pattern=r"^[\x20-\x7e]{1,4096}$")]
+DirectiveName = Annotated[str, Meta(pattern=r"^[a-z][a-z-]{0,40}$")]
+DirectiveValue = Annotated[str, Meta(min_length=1, max_length=512)]
+CspDirectives = dict[DirectiveName, Annotated[tuple[DirectiveValue, ...], Meta(max_length=64)]]
+"""One policy as it is written: directives, each with the list of its values."""
+Policies = Annotated[tuple[CspDirectives, ...], Meta(max_length=4)]
+
+ReferrerPolicy = Literal[
+    "no-referrer",
+    "no-referrer-when-downgrade",
+    "origin",
+    "origin-when-cross-origin",
+    "same-origin",
+    "strict-origin",
+    "strict-origin-when-cross-origin",
+    "unsafe-url",
+]
+OpenerPolicy = Literal[
+    "same-origin", "same-origin-allow-popups", "noopener-allow-popups", "unsafe-none"
+]
+EmbedderPolicy = Literal["require-corp", "credentialless", "unsafe-none"]
+ResourcePolicy = Literal["same-origin", "same-site", "cross-origin"]
+
+
+class CspProfile(Settings, frozen=True):
+    """What one kind of response gets. What is not given is as in ``Headers``.
+
+    Every policy of ``enforced`` holds at once; ``report_only`` is watched beside them.
+    ``allow_additions`` are the directives to which a tenant may add hosts of its own.
+    """
+
+    enforced: Policies = ()
+    report_only: Policies = ()
+    allow_additions: Annotated[tuple[DirectiveName, ...], Meta(max_length=32)] = ()
+    application_csp: Literal["replace", "intersect"] = "replace"
+    application_headers: Literal["replace", "keep"] = "replace"
+    referrer_policy: ReferrerPolicy | None = None
+    permissions_policy: HeaderValue | None = None
+    cross_origin_opener_policy: OpenerPolicy | None = None
+    cross_origin_embedder_policy: EmbedderPolicy | None = None
+    cross_origin_resource_policy: ResourcePolicy | None = None
+    origin_agent_cluster: bool | None = None
+
+
+_NOTHING: CspDirectives = {
+    "default-src": ("'none'",),
+    "base-uri": ("'none'",),
+    "form-action": ("'none'",),
+    "frame-ancestors": ("'none'",),
+}
+SHELL_CSP: CspDirectives = {
+    "default-src": ("'none'",),
+    "script-src": ("'self'", "cdn.septemcore.com"),
+    "style-src": ("'self'", "cdn.septemcore.com"),
+    "img-src": ("'self'", "cdn.septemcore.com", "data:"),
+    "font-src": ("'self'", "cdn.septemcore.com"),
+    "connect-src": ("'self'", "api.septemcore.com", "{tenant_domain}"),
+    "manifest-src": ("'self'",),
+    "worker-src": ("'self'",),
+    "object-src": ("'none'",),
+    "base-uri": ("'none'",),
+    "form-action": ("'self'",),
+    "frame-ancestors": ("'none'",),
+    "require-trusted-types-for": ("'script'",),
+    "trusted-types": ("septem",),
+    "upgrade-insecure-requests": (),
+}
+STATIC_CSP: CspDirectives = {
+    **_NOTHING,
+    "script-src": ("'self'",),
+    "connect-src": ("'self'", "api.septemcore.com", "{tenant_domain}"),
+}
+"""For files. A worker lives under the policy of its own script, hence what is allowed here."""
+BUILT_IN = {
+    "shell": CspProfile(enforced=(SHELL_CSP,)),
+    "api": CspProfile(enforced=(_NOTHING,)),
+    "static": CspProfile(enforced=(STATIC_CSP,)),
+    "none": CspProfile(application_csp="intersect"),
+}
+"""``none`` sets no policy: the application's own stands."""
+
+Origin = Annotated[str, Meta(min_length=1, max_length=300)]
+
+
+class CorsPolicy(Settings, frozen=True):
+    """Which pages of other origins may read a route's answers (Fetch §3.2).
+
+    ``origins`` are ``scheme://host[:port]``, ``scheme://*.suffix`` (any depth below it),
+    ``https://{tenant_domain}``, or ``*`` alone.
+    """
+
+    origins: Annotated[tuple[Origin, ...], Meta(min_length=1, max_length=256)]
+    methods: Annotated[tuple[Method, ...], Meta(min_length=1, max_length=16)] = (
+        "GET",
+        "HEAD",
+        "POST",
+    )
+    request_headers: Annotated[tuple[HeaderName, ...], Meta(max_length=64)] = (
+        "authorization",
+        "content-type",
+    )
+    expose_headers: Annotated[tuple[HeaderName, ...], Meta(max_length=64)] = ()
+    credentials: bool = False
+    max_age_seconds: Annotated[int, Meta(ge=0, le=86_400)] = 600
+
+
+class Headers(Settings, frozen=True):
+    """Security headers of every response (SECURITY-MODEL §6, §9)."""
+
+    hsts: HeaderValue = HSTS
+    referrer_policy: ReferrerPolicy = "strict-origin-when-cross-origin"
+    permissions_policy: HeaderValue = PERMISSIONS
+    cross_origin_opener_policy: OpenerPolicy = "same-origin"
+    cross_origin_embedder_policy: EmbedderPolicy | None = None
+    cross_origin_resource_policy: ResourcePolicy = "same-origin"
+    origin_agent_cluster: bool = True
+    csp: Annotated[dict[Label, CspProfile], Meta(max_length=256)] = field(default_factory=dict)
+    cors: Annotated[dict[Label, CorsPolicy], Meta(max_length=256)] = field(default_factory=dict)
+    remove_from_request: Annotated[tuple[HeaderName, ...], Meta(max_length=64)] = ()
+
+    def __post_init__(self) -> None:
+        force_setattr(self, "csp", {**BUILT_IN, **self.csp})

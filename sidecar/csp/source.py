@@ -1,0 +1,189 @@
+"""Source expressions: what stands in a list of sources (CSP Level 3 §2.3.1).
+
+``parse_source`` knows the grammar and refuses what a browser would take for something
+else than was meant: ``self`` without quotes is the name of a host, ``'slef'`` is ignored,
+a hash of the wrong length matches nothing. A variable may stand where a host stands,
+``{tenant_domain}``, and as the one nonce, ``'nonce-{nonce}'``.
+"""
+
+import re
+from difflib import get_close_matches
+from enum import StrEnum
+from typing import NamedTuple
+
+TENANT_DOMAIN = "{tenant_domain}"
+NONCE = "{nonce}"
+NONCE_SOURCE = f"'nonce-{NONCE}'"
+
+
+class Kind(StrEnum):
+    """What a source expression is."""
+
+    NONE = "none"
+    KEYWORD = "keyword"
+    SCHEME = "scheme"
+    HOST = "host"
+    NONCE = "nonce"
+    HASH = "hash"
+
+
+class Source(NamedTuple):
+    """One source expression, taken apart.
+
+    ``text`` is what stands in the header: lower case where case has no meaning, variables
+    in place. ``scheme``, ``host`` (``*``, ``*.suffix``, a name, or with ``{tenant_domain}``
+    in it), ``port`` (digits or ``*``) and ``path`` are empty where they are not given.
+    """
+
+    kind: Kind
+    text: str
+    scheme: str = ""
+    host: str = ""
+    port: str = ""
+    path: str = ""
+
+    @property
+    def of_tenant(self) -> bool:
+        """Tell whether the tenant's own domain stands in it."""
+        return TENANT_DOMAIN in self.host
+
+    def for_tenant(self, domain: str) -> "Source":
+        """Return the source with a tenant's domain in the variable's place."""
+        if not self.of_tenant:
+            return self
+        return self._replace(
+            text=self.text.replace(TENANT_DOMAIN, domain),
+            host=self.host.replace(TENANT_DOMAIN, domain),
+        )
+
+
+class NotASourceError(ValueError):
+    """The text is no source expression, or not one that can be meant."""
+
+
+KEYWORDS = (
+    "self",
+    "unsafe-inline",
+    "unsafe-eval",
+    "strict-dynamic",
+    "unsafe-hashes",
+    "report-sample",
+    "unsafe-allow-redirects",
+    "wasm-unsafe-eval",
+    "trusted-types-eval",
+    "report-sha256",
+    "report-sha384",
+    "report-sha512",
+    "inline-speculation-rules",
+)
+SELF, UNSAFE_INLINE = "'self'", "'unsafe-inline'"
+_DIGEST_BYTES = {"sha256": 32, "sha384": 48, "sha512": 64}
+_QUOTABLE = re.compile(r"(nonce|sha256|sha384|sha512)-.+")
+_VISIBLE = re.compile(r"[\x21-\x7e]+")
+_SCHEME = r"[A-Za-z][A-Za-z0-9+.-]*"
+_SCHEME_SOURCE = re.compile(rf"({_SCHEME}):")
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
+_HOST_SOURCE = re.compile(
+    rf"(?:(?P<scheme>{_SCHEME})://)?"
+    rf"(?P<host>\*|(?:\*\.)?(?:{_LABEL}(?:\.{_LABEL})*|\{{tenant_domain\}}))"
+    r"(?::(?P<port>\*|[0-9]{1,5}))?"
+    r"(?P<path>/(?:[A-Za-z0-9._~!$&'()*+=:@/-]|%[0-9A-Fa-f]{2})*)?"
+)
+_VARIABLE = re.compile(r"\{[^{}]*\}?|\}")
+_HASH = re.compile(r"(sha256|sha384|sha512)-([A-Za-z0-9+/_-]+)(={0,2})")
+_LAST_PORT = 65_535
+_MAX_SHOWN = 40
+
+
+def parse_source(text: str) -> Source:
+    """Read one source expression; raises ``NotASourceError`` saying what is wrong with it."""
+    check_characters(text)
+    if text.startswith("'") or text.endswith("'"):
+        return _quoted(text)
+    if text.lower() in KEYWORDS or text.lower() == "none" or _QUOTABLE.fullmatch(text.lower()):
+        raise NotASourceError(
+            f"{_shown(text)} without quotes is the name of a host; write \"'{text}'\""
+        )
+    if (scheme := _SCHEME_SOURCE.fullmatch(text)) is not None:
+        return Source(Kind.SCHEME, text.lower(), scheme=scheme[1].lower())
+    return _host(text)
+
+
+def check_characters(text: str) -> None:
+    """Refuse what would end a value, a directive or the header."""
+    if not text:
+        raise NotASourceError("is empty")
+    for mark, what in ((";", "ends a directive"), (",", "ends a policy")):
+        if mark in text:
+            raise NotASourceError(f"{mark!r} {what}; in a path write it percent-encoded")
+    if not _VISIBLE.fullmatch(text):
+        raise NotASourceError("holds a space, a control character or a character beyond ASCII")
+
+
+def check_variables(text: str) -> None:
+    """Refuse a variable that there is not."""
+    for name in _VARIABLE.findall(text):
+        if name not in {TENANT_DOMAIN, NONCE}:
+            raise NotASourceError(f"{name} is no variable; there are {TENANT_DOMAIN} and {NONCE}")
+
+
+def _quoted(text: str) -> Source:
+    inner = text[1:-1]
+    if len(text) < 3 or not (text.startswith("'") and text.endswith("'")) or "'" in inner:  # noqa: PLR2004 - quotes and something in them
+        raise NotASourceError(f"{_shown(text)} has a quote without its other half")
+    lowered = inner.lower()
+    if lowered == "none":
+        return Source(Kind.NONE, "'none'")
+    if lowered in KEYWORDS:
+        return Source(Kind.KEYWORD, f"'{lowered}'")
+    if lowered.startswith("nonce-"):
+        if text == NONCE_SOURCE:
+            return Source(Kind.NONCE, text)
+        raise NotASourceError(f"a nonce that stands in a file is none; write {NONCE_SOURCE}")
+    if lowered.startswith("sha"):
+        return _hash(inner)
+    close = get_close_matches(lowered, ("none", *KEYWORDS), 1)
+    hint = f"; did you mean '{close[0]}'?" if close else ""
+    raise NotASourceError(f"{_shown(text)} is no keyword, nonce or hash{hint}")
+
+
+def _hash(inner: str) -> Source:
+    algorithm, dash, value = inner.partition("-")
+    inner = f"{algorithm.lower()}{dash}{value}"
+    match = _HASH.fullmatch(inner)
+    if match is None:
+        raise NotASourceError(
+            f"'{_shown(inner)}' is no hash: sha256-, sha384- or sha512- and the digest in base64"
+        )
+    wanted = _DIGEST_BYTES[match[1]]
+    if len(match[2]) != (wanted * 8 + 5) // 6 or len(match[3]) not in {0, -len(match[2]) % 4}:
+        raise NotASourceError(f"a {match[1]} has {wanted} bytes; this base64 has another length")
+    return Source(Kind.HASH, f"'{inner}'")
+
+
+def _host(text: str) -> Source:
+    check_variables(text)
+    match = _HOST_SOURCE.fullmatch(text)
+    if match is None:
+        raise NotASourceError(f"{_shown(text)} is no source: {_reason(text)}")
+    scheme, host, port, path = (match[part] or "" for part in ("scheme", "host", "port", "path"))
+    if port not in {"", "*"} and not 0 < int(port) <= _LAST_PORT:
+        raise NotASourceError(f"{port} is no port")
+    scheme, host = scheme.lower(), host if TENANT_DOMAIN in host else host.lower()
+    whole = "".join((f"{scheme}://" if scheme else "", host, f":{port}" if port else "", path))
+    return Source(Kind.HOST, whole, scheme, host, port, path)
+
+
+def _reason(text: str) -> str:
+    """Say what the likeliest slip is."""
+    if "?" in text or "#" in text:
+        return "it can't hold a query or a fragment"
+    if "[" in text:
+        return "an IPv6 address can't stand in a policy"
+    if "*" in text:
+        return "'*' stands alone, for a port, or as the first label of a host: *.example.com"
+    return "neither scheme: nor [scheme://]host[:port][/path]"
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}…"

@@ -1,0 +1,121 @@
+"""Which origins a policy admits, as a pure value."""
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from sidecar.headers.cors import Cors
+from sidecar.headers.security import SecurityHeaders
+
+
+def cors(*origins: str, credentials: bool = False) -> Cors:
+    return Cors(origins, ["GET"], [], ["x-a", "x-b"], credentials=credentials, max_age_seconds=5)
+
+
+POLICY = cors("https://app.example", "https://*.dev.example:8443", "http://localhost:3000")
+ADMITTED = [
+    b"https://app.example",
+    b"http://localhost:3000",
+    b"https://a.dev.example:8443",
+    b"https://a.b.dev.example:8443",
+]
+NOT_ADMITTED = [
+    b"",
+    b"null",
+    b"https://app.example/",
+    b"https://app.example:443",
+    b"https://APP.example",
+    b"http://app.example",
+    b"https://app.example.evil.example",
+    b"https://dev.example:8443",
+    b"https://.dev.example:8443",
+    b"https://evildev.example:8443",
+    b"https://a.dev.example",
+    b"https://a.dev.example:84430",
+    b"https://evil.example/.dev.example:8443",
+    b"https://evil.example#.dev.example:8443",
+    b"https://evil.example?.dev.example:8443",
+    b"https://user@a.dev.example:8443",
+    b"https://evil.example\\.dev.example:8443",
+    b"https://a b.dev.example:8443",
+    b"https://a\n.dev.example:8443",
+    b"https://\xc3\xa4.dev.example:8443",
+    b"https://" + b"a." * 200 + b"dev.example:8443",
+    b"https://app.example,https://app.example",
+    b"https://*.dev.example:8443",
+]
+
+
+@pytest.mark.parametrize("origin", ADMITTED)
+def test_admitted(origin: bytes) -> None:
+    assert POLICY.admits(origin)
+    assert POLICY.spoken(origin) == origin.decode()
+
+
+@pytest.mark.parametrize("origin", NOT_ADMITTED)
+def test_not_admitted(origin: bytes) -> None:
+    assert not POLICY.admits(origin)
+
+
+def told(policy: Cors, origin: str) -> dict[str, bytes]:
+    return {each.name: each.value for each in policy.on_answer(origin)}
+
+
+def test_what_an_origin_is_told() -> None:
+    policy = cors("https://app.example", credentials=True)
+    assert told(policy, "https://app.example") == {
+        "vary": b"origin",
+        "access-control-allow-origin": b"https://app.example",
+        "access-control-allow-credentials": b"true",
+        "access-control-expose-headers": b"x-a, x-b",
+    }
+    assert told(policy, "") == {"vary": b"origin"}
+
+
+def test_where_all_are_admitted_nothing_varies() -> None:
+    policy = cors("*")
+    assert policy.admits(b"")
+    assert policy.spoken(b"https://a.example") == "*"
+    assert "vary" not in told(policy, "*")
+
+
+SECURITY = SecurityHeaders(
+    profiles={},
+    on_refusal=(),
+    tenant_domains={"t1": "one.example", "t2": "two.example"},
+    domain_owners={"one.example": "t1", "two.example": "t2"},
+    cors={"tenants": cors("https://{tenant_domain}"), "app": cors("https://app.example")},
+)
+READERS = [
+    ("the token's own domain", "tenants", "https://one.example", "edge.example", "t1", True),
+    ("another tenant's domain", "tenants", "https://two.example", "edge.example", "t1", False),
+    ("no token yet", "tenants", "https://two.example", "edge.example", None, True),
+    ("no token, on a tenant's host", "tenants", "https://two.example", "one.example", None, False),
+    ("its own host", "tenants", "https://one.example", "one.example", None, True),
+    ("a token of nobody we know", "tenants", "https://one.example", "edge.example", "t9", False),
+    ("in the clear", "tenants", "http://one.example", "edge.example", "t1", False),
+    ("another port", "tenants", "https://one.example:444", "edge.example", "t1", False),
+    ("below it", "tenants", "https://x.one.example", "edge.example", "t1", False),
+    ("nobody's domain", "tenants", "https://evil.example", "edge.example", None, False),
+    ("the variable itself", "tenants", "https://{tenant_domain}", "edge.example", None, False),
+    ("tenants not admitted", "app", "https://one.example", "edge.example", "t1", False),
+    ("by name, whoever asks", "app", "https://app.example", "edge.example", "t1", True),
+]
+
+
+@pytest.mark.parametrize(
+    ("policy", "origin", "host", "tenant", "may"),
+    [r[1:] for r in READERS],
+    ids=[r[0] for r in READERS],
+)
+def test_readers(policy: str, origin: str, host: str, tenant: str | None, may: bool) -> None:
+    wanted = origin if may else ""
+    assert SECURITY.reader(policy, origin.encode(), host, tenant) == wanted
+
+
+@given(st.binary(max_size=64))
+@example(b"https://a.dev.example:8443 ")
+def test_what_is_admitted_can_stand_in_a_header(origin: bytes) -> None:
+    if POLICY.admits(origin):
+        assert origin.isascii()
+        assert origin.decode().isprintable()

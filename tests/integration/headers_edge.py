@@ -1,0 +1,162 @@
+"""Real Envoy with the shipped file, the Check of this very process, a careless application.
+
+Only the TLS is taken off: what is asked here is what becomes of headers.
+"""
+
+import asyncio
+import itertools
+import threading
+from contextlib import ExitStack
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from sidecar.authz.policy import build_snapshot
+from sidecar.authz.service import CheckService
+from sidecar.clock import elapsed_ns, monotonic_seconds, wall_seconds
+from sidecar.config import parse_config
+from sidecar.demo.envoyproxy import EdgePorts, Envoy, edge_config
+from sidecar.demo.process import free_ports
+from sidecar.transport.h2 import H2Server
+from sidecar.transport.names import CHECK_METHOD
+from sidecar.transport.unary import Limits
+from tests.minting import Issuer
+
+CARELESS = [
+    ("server", "careless/1.0"),
+    ("x-powered-by", "careless"),
+    ("content-security-policy", "default-src *; style-src 'self'"),
+    ("strict-transport-security", "max-age=1"),
+    ("x-content-type-options", "sniff"),
+    ("referrer-policy", "unsafe-url"),
+    ("access-control-allow-origin", "*"),
+    ("cache-control", "public, max-age=86400"),
+    ("cdn-cache-control", "max-age=86400"),
+    ("vary", "accept"),
+]
+
+Headers = list[tuple[str, str]]
+
+
+class _Application(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    timeout = 10
+
+    def do_GET(self) -> None:
+        nonces = self.headers.get_all("x-csp-nonce") or []
+        body = ",".join(nonces).encode() or b"-"
+        self.send_response_only(200)
+        for name, value in CARELESS:
+            self.send_header(name, value)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_OPTIONS = do_POST = do_GET  # noqa: N815 - the base's names
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
+        """Print nothing."""
+
+
+class _Quiet:
+    """Observes Checks, and keeps nothing."""
+
+    def decided(self, outcome: object) -> None:
+        """Take no note."""
+
+    def passed(self, passage: object) -> None:
+        """Take no note."""
+
+
+class HeadersEdge:
+    """The edge, ready to be asked. A context manager."""
+
+    def __init__(self, config: str, folder: Path) -> None:
+        self.issuer = Issuer.generate()
+        self.faults: list[Exception] = []
+        self._config = config
+        self._folder = folder
+        self._exits = ExitStack()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as exits:
+            application = ThreadingHTTPServer(("127.0.0.1", 0), _Application)
+            application.daemon_threads = True
+            threading.Thread(target=application.serve_forever).start()
+            exits.callback(application.server_close)
+            exits.callback(application.shutdown)
+            authz = self._serve_checks(exits)
+            http, https, admin = free_ports(3)
+            ports = EdgePorts(http, https, admin, application.server_address[1], authz, authz)
+            config = edge_config(ports)
+            listeners = {each["name"]: each for each in config["static_resources"]["listeners"]}
+            del listeners["https"]["listener_filters"]
+            del listeners["https"]["filter_chains"][0]["transport_socket"]
+            self.envoy = Envoy(config, self._folder)
+            exits.callback(self.envoy.stop)
+            self._port = https
+            self._exits = exits.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._exits.close()
+
+    def ask(
+        self, path: str, *headers: tuple[str, str], method: str = "GET", host: str = "app.example"
+    ) -> tuple[int, Headers, str]:
+        """Send one request; the headers come back in order, repeated ones apart."""
+        connection = HTTPConnection("127.0.0.1", self._port, timeout=10)
+        try:
+            connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
+            for name, value in (("host", host), *headers):
+                connection.putheader(name, value)
+            connection.endheaders()
+            response = connection.getresponse()
+            lowered = [(name.lower(), value) for name, value in response.getheaders()]
+            return response.status, lowered, response.read().decode()
+        finally:
+            connection.close()
+
+    def _serve_checks(self, exits: ExitStack) -> int:
+        """Answer Checks from a thread with a loop of its own; returns the port."""
+        loop = asyncio.new_event_loop()
+        thread = threading.Thread(target=loop.run_forever)
+        thread.start()
+        numbers = itertools.count(1)
+        service = CheckService(
+            build_snapshot(parse_config(self._config, "test"), self.issuer.ring),
+            now=wall_seconds,
+            elapsed_ns=elapsed_ns,
+            new_id=lambda: f"id-{next(numbers)}",
+            observer=_Quiet(),
+            on_fault=self.faults.append,
+        )
+        server = H2Server(
+            "127.0.0.1:0",
+            {CHECK_METHOD: service.handle},
+            limits=Limits(),
+            clock=monotonic_seconds,
+            on_fault=self.faults.append,
+        )
+
+        def stop() -> None:
+            asyncio.run_coroutine_threadsafe(server.stop(0.1), loop).result(10)
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+            loop.close()
+
+        exits.callback(stop)
+        asyncio.run_coroutine_threadsafe(server.start(), loop).result(10)
+        return int(server.bound_address.rpartition(":")[2])
+
+
+def values(headers: Headers, name: str) -> list[str]:
+    """Every value of a header, one for each line of it."""
+    return [value for each, value in headers if each == name]

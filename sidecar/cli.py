@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from sidecar import cli_check, cli_token
+from sidecar import cli_certs, cli_check, cli_token
 from sidecar.errors import ConfigFault, Fault
 
 EXIT_OK = 0
@@ -54,6 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_config(commands)
     cli_token.add_commands(commands)
     cli_check.add_commands(commands)
+    cli_certs.add_commands(commands)
     return parser
 
 

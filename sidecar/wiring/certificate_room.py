@@ -9,6 +9,7 @@ from typing import Any
 from prometheus_client.core import Metric
 
 from sidecar.alerts import Alert, Alerts, Severity
+from sidecar.certs.desk import CertificateDesk, DeskFault
 from sidecar.certs.holding import Holding
 from sidecar.certs.issuer import Issuer, Issuers, Order
 from sidecar.certs.kv_watch import KvWatch
@@ -20,6 +21,7 @@ from sidecar.certs.store import CertificateStore
 from sidecar.clock import monotonic_seconds, wall_seconds
 from sidecar.config import model
 from sidecar.vault.client import VaultClient
+from sidecar.vault.revoke import revoke_certificate
 from sidecar.wiring.certificate_numbers import families
 from sidecar.wiring.issuers import IssuerFactory, make_board
 
@@ -28,6 +30,12 @@ class Certificates:
     """The certificates of one sidecar: ``load`` before it serves, ``tasks`` while it does."""
 
     def __init__(self, config: model.Config, vault: VaultClient, alerts: Alerts) -> None:
+        self._vault = vault
+        self._mounts = {
+            each.name: each.mount
+            for each in config.issuers
+            if isinstance(each, model.VaultPkiIssuer)
+        }
         self._configured = frozenset(each.name for each in config.certificates)
         self.board = make_board(config, vault)
         """Answers http-01 challenges, where there is an ACME issuer."""
@@ -81,6 +89,18 @@ class Certificates:
             yield stored.run(self.manager)
         if self.board is not None:
             yield self.board.run()
+
+    def desk(self) -> CertificateDesk:
+        """Make what the operator's commands ask."""
+        return CertificateDesk(self.manager, self._prober.well, self._revoke, wall_seconds)
+
+    async def _revoke(self, issuer: str, serial: str) -> None:
+        mount = self._mounts.get(issuer)
+        if mount is None:
+            raise DeskFault(f"issuer {issuer!r} is no Vault PKI: revoke at its CA")
+        await revoke_certificate(self._vault, mount, serial)
+        if (watch := self._watches.get(issuer)) is not None:
+            await watch.refresh()
 
     def families(self) -> Iterator[Metric]:
         """Tell how it all does."""

@@ -11,6 +11,7 @@ from functools import partial
 
 import grpc
 
+from sidecar.admin.certificates import certificate_routes
 from sidecar.alerts import Alerts
 from sidecar.authz.challenge import ChallengeSource
 from sidecar.clock import wall_seconds
@@ -58,6 +59,7 @@ async def start_sds(
     life.metrics.add_source(partial(polled_families, polled, wall_seconds))
     life.metrics.add_source(numbers.families)
     life.metrics.add_source(certificates.families)
+    life.routes.update(certificate_routes(certificates.desk()))
     await _listen(life, settings, handlers, numbers)
     life.stack.callback(sds.drain)
     life.spawn(polled.run())

@@ -59,9 +59,10 @@ def open_audit(life: Lifespan) -> AuditLog:
 
 async def start_admin(life: Lifespan, refresh_keys: Callable[[], Awaitable[str]]) -> None:
     """Open the admin port."""
+    life.routes.update(admin_routes(life.health, life.metrics, refresh_keys))
     admin = AdminServer(
         life.config.listen.admin.address,
-        admin_routes(life.health, life.metrics, refresh_keys),
+        life.routes,
         on_fault=life.on_fault,
     )
     await admin.start()

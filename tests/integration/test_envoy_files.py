@@ -65,7 +65,7 @@ def test_its_security_holds(path: Path) -> None:
         m["name"].rpartition(".")[2] for m in config["overload_manager"]["resource_monitors"]
     }
     assert monitors >= {"fixed_heap", "global_downstream_max_connections"}
-    checked = [m for m in managers(config) if m["stat_prefix"] == "edge"]
+    checked = [m for m in managers(config) if m["stat_prefix"] in {"edge", "inbound"}]
     assert checked
     for manager in checked:
         names = [f["name"].rpartition(".")[2] for f in manager["http_filters"]]

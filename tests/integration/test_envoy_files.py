@@ -12,7 +12,8 @@ from sidecar.demo.envoyproxy import EdgePorts, edge_config
 from sidecar.demo.process import find_program
 from sidecar.headers.tenant import TRUSTED, URL_OVERRIDES
 
-FILES = sorted((Path(__file__).parents[2] / "envoy").glob("*.yaml"))
+ROOT = Path(__file__).parents[2] / "envoy"
+FILES = sorted(ROOT.glob("*.yaml"))
 pytestmark = pytest.mark.real
 
 
@@ -44,6 +45,29 @@ def test_the_edge_loads_with_either_lowest_tls_version(tmp_path: Path, tls_min: 
     path = tmp_path / "edge.json"
     path.write_text(json.dumps(edge_config(EdgePorts(1, 2, 3, 4, 5, 6), tls_min)))
     validate(path)
+
+
+def test_the_edge_on_demand_is_the_edge_but_for_its_certificates() -> None:
+    """The two are kept by hand, side by side: what is mended in one is mended in both."""
+    edge, lazy = (
+        yaml.safe_load((ROOT / name).read_text()) for name in ("edge.yaml", "edge-on-demand.yaml")
+    )
+    assert lazy["admin"] == edge["admin"]
+    assert lazy["overload_manager"] == edge["overload_manager"]
+    assert lazy["static_resources"]["clusters"] == edge["static_resources"]["clusters"]
+    (http, https), (lazy_http, lazy_https) = (
+        each["static_resources"]["listeners"] for each in (edge, lazy)
+    )
+    assert lazy_http == http
+    (chain,) = https["filter_chains"]
+    assert len(lazy_https["filter_chains"]) == 2
+    for each in lazy_https["filter_chains"]:
+        assert each["filters"] == chain["filters"]
+        ours, theirs = (
+            one["transport_socket"]["typed_config"]["common_tls_context"] for one in (each, chain)
+        )
+        assert ours["tls_params"] == theirs["tls_params"]
+        assert ours["alpn_protocols"] == theirs["alpn_protocols"]
 
 
 def managers(config: Any) -> list[Any]:

@@ -80,6 +80,8 @@ class PeerGuard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has n
         pems = list(auth_context.get("x509_pem_cert") or ())
         if len(pems) != 1:
             raise PeerRefused("the peer shows no certificate")
+        if list(auth_context.get("ssl_tls_version") or ()) != [b"TLSv1.3"]:
+            raise PeerRefused("the peer speaks a version before TLS 1.3")
         certificate = _parse(bytes(pems[0]))
         _, anchors = self._source.current()
         if anchors.crl_pem is not None and _is_revoked(certificate, anchors.crl_pem):

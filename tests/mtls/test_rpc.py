@@ -11,7 +11,7 @@ import grpc
 import pytest
 
 from sidecar.certs.material import Material
-from sidecar.mtls import Identity, MtlsFault
+from sidecar.mtls import Identity, MtlsFault, PeerRefused
 from sidecar.mtls.rpc import PeerGuard
 from tests.authorities import pem
 from tests.mtls.test_context import OTHER, OURS, REFUSED, WITH_CRL, A, B, C, anchors, identity
@@ -105,6 +105,23 @@ async def test_a_server_refuses_a_certificate_that_is(material: Material | None)
             address = f"127.0.0.1:{port}"
             async with grpc.aio.secure_channel(address, credentials(shown), options) as channel:
                 assert await code(channel) in wanted
+
+
+async def test_an_older_tls_or_none_is_no_peer() -> None:
+    guard = identity(NAMED).grpc_guard([A])
+    pem_of_a = OURS.material(A).chain_pem
+    good = {"x509_pem_cert": [pem_of_a], "ssl_tls_version": [b"TLSv1.3"],
+            "ssl_session_reused": [b"false"]}  # fmt: skip
+    assert guard.admit(good) == A
+    expired = {**good, "x509_pem_cert": [OURS.material(A, hours=-2).chain_pem]}
+    for bad in (
+        {**good, "ssl_tls_version": [b"TLSv1.2"]},
+        {},
+        {**good, "x509_pem_cert": [b"hello"]},
+        {**expired, "ssl_session_reused": [b"true"]},
+    ):
+        with pytest.raises(PeerRefused):
+            guard.admit(bad)
 
 
 async def test_a_client_refuses_another_server() -> None:

@@ -87,6 +87,8 @@ def sidecar_config(
     payments = {"name": "payments", "roots": roots, "peers": [PAYMENTS]}
     return {
         "listen": {"authz": authz, "sds": sds, "admin": admin},
+        # Not among the log's lines: the last few hundred of those are looked at.
+        "audit": {"to": {"sink": "file", "path": str(token.path.with_name("audit.jsonl"))}},
         "vault": {"address": vault, "auth": {"method": "token_file", "path": str(token.path)}},
         "tokens": {"issuers": [{"issuer": "https://iam.example", "audiences": ["x"]}]},
         "routes": [

@@ -14,3 +14,5 @@ monotonic_seconds: Now = time.monotonic
 """Seconds that never jump: for time-outs and back-off."""
 elapsed_ns: Callable[[], int] = time.perf_counter_ns
 """Nanoseconds that never jump: for the latency of one Check."""
+cpu_seconds: Callable[[], float] = time.process_time
+"""CPU this process has used, in user and kernel mode."""

@@ -5,7 +5,7 @@ somebody asks. Labels come from closed sets (reasons) or from the configuration 
 never from a request.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
@@ -35,6 +35,7 @@ class Metrics(Collector):
         self._calls: dict[tuple[str, str], int] = {}
         self._call_latency: dict[str, Histogram] = {}
         self._sources: list[Source] = []
+        self._refreshes: list[Callable[[], Awaitable[None]]] = []
         self._tallies: list[Callable[[], Iterable[Tally]]] = []
         # Read from the disk once, not by every scrape on the event loop.
         self._version = version("septem-sidecar")
@@ -68,6 +69,16 @@ class Metrics(Collector):
     def add_tallies(self, tallies: Callable[[], Iterable[Tally]]) -> None:
         """Add the counts of other processes to ours whenever the metrics are read."""
         self._tallies.append(tallies)
+
+    def add_refresh(self, refresh: Callable[[], Awaitable[None]]) -> None:
+        """Wait for ``refresh``, which must be quick, before the metrics are read."""
+        self._refreshes.append(refresh)
+
+    async def render_fresh(self) -> bytes:
+        """Return the text exposition format, of numbers that are brought up to date."""
+        for refresh in self._refreshes:
+            await refresh()
+        return self.render()
 
     def render(self) -> bytes:
         """Return the text exposition format."""

@@ -4,7 +4,8 @@ Rooms know nothing of metrics; the runtime joins them here.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
+from typing import Protocol
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
@@ -14,7 +15,6 @@ from sidecar.keys.lifecycle import KeyState
 from sidecar.keys.refresher import KeyRefresher
 from sidecar.metrics import counter, gauge
 from sidecar.polled.keeper import PolledKeeper, PolledState
-from sidecar.tokens.cache import TokenCache
 from sidecar.transport.peers import Peer
 
 _log = logging.getLogger("sidecar.sds")
@@ -56,7 +56,15 @@ def key_families(refresher: KeyRefresher, clock: Callable[[], float]) -> Iterato
     yield gauge("septem_revocations", "Revocations held", len(refresher.view.revocations))
 
 
-def cache_families(cache: TokenCache) -> Iterator[Metric]:
+class CacheCounts(Sized, Protocol):
+    """The counts of one memory of tokens, or of several workers' together."""
+
+    hits: int
+    misses: int
+    evicted: int
+
+
+def cache_families(cache: CacheCounts) -> Iterator[Metric]:
     """Tell how the memory of verified tokens does."""
     yield gauge("septem_token_cache_entries", "Verified tokens remembered", len(cache))
     yield counter("septem_token_cache_hits", "Tokens that were remembered", cache.hits)

@@ -13,6 +13,7 @@ import logging
 import os
 import signal
 from collections.abc import Iterator
+from functools import partial
 
 import uvloop
 from prometheus_client.core import Metric
@@ -20,15 +21,17 @@ from prometheus_client.core import Metric
 from sidecar.alerts import Alerts
 from sidecar.audit import AuditLog
 from sidecar.config import model
+from sidecar.config.endpoints import check_endpoints
 from sidecar.errors import Fault
 from sidecar.keys.refresher import KeyRefresher
 from sidecar.logs import LogOutput
 from sidecar.metrics import counter, gauge
 from sidecar.vault.client import VaultClient
-from sidecar.wiring.checks import LocalChecks
 from sidecar.wiring.keys import make_refresher, start_vault
 from sidecar.wiring.lifespan import Lifespan
+from sidecar.wiring.local import Checks, LocalChecks
 from sidecar.wiring.seeing import open_audit, start_admin, start_alerts
+from sidecar.wiring.workers import WorkerChecks
 
 EXIT_OK = 0
 EXIT_FAULT = 1
@@ -63,16 +66,16 @@ async def run(config: model.Config, log: LogOutput) -> None:
         alerts = start_alerts(life)
         vault = await start_vault(life)
         audit = open_audit(life)
-        checks = LocalChecks(life, audit)
+        checks = _make_checks(life, audit)
         refresher = make_refresher(life, vault, alerts, checks.publish)
         await refresher.load()
-        await start_admin(life, refresher.refresh)
+        await start_admin(life, partial(_refresh_keys, refresher, checks))
         await _start_sds(life, vault, alerts, checks)
         await checks.start(refresher.nudge)
         life.spawn(refresher.run())
         _install_signals(life, audit, refresher)
         life.health.right("start")
-        _log.info("serving Checks on %s", config.listen.authz.address)
+        _log.info("serving Checks on %s", ", ".join(check_endpoints(config.listen.authz)))
         await life.stop.wait()
         _log.info("draining")
         life.health.wrong("drain", "shutting down")
@@ -81,9 +84,19 @@ async def run(config: model.Config, log: LogOutput) -> None:
     _log.info("stopped")
 
 
-async def _start_sds(
-    life: Lifespan, vault: VaultClient, alerts: Alerts, checks: LocalChecks
-) -> None:
+def _make_checks(life: Lifespan, audit: AuditLog) -> Checks:
+    local = life.config.listen.authz.workers == 1
+    return LocalChecks(life, audit) if local else WorkerChecks(life, audit)
+
+
+async def _refresh_keys(refresher: KeyRefresher, checks: Checks) -> str:
+    """Ask every source now; when the answer is there, it decides wherever Checks are answered."""
+    state = await refresher.refresh()
+    await checks.settled()
+    return state
+
+
+async def _start_sds(life: Lifespan, vault: VaultClient, alerts: Alerts, checks: Checks) -> None:
     settings = life.config.listen.sds
     if settings is not None:
         # It brings envoy-data-plane: half a second and 16 MB that only SDS has a use for.

@@ -5,9 +5,14 @@ them when somebody asks; a worker sends its own to the main process, which adds 
 """
 
 from bisect import bisect_left
+from collections.abc import Container
 
 import msgspec
 
+from sidecar.reasons import Grant, Reason
+
+OUTCOMES = ("allow", "deny", "shadow")
+_REASONS = frozenset({*map(str, Reason), *map(str, Grant)})
 CHECK_BUCKETS_US = (50, 100, 200, 500, 1_000, 2_500, 5_000, 10_000, 50_000, 100_000, 500_000)
 
 
@@ -19,9 +24,11 @@ class Histogram(msgspec.Struct):
     sum_us: int = 0
 
     def __post_init__(self) -> None:
-        """Begin with empty buckets."""
+        """Begin with empty buckets; ``ValueError`` for counts that are not one a bucket."""
         if not self.counts:
             self.counts = [0] * (len(self.bounds_us) + 1)
+        if len(self.counts) != len(self.bounds_us) + 1:
+            raise ValueError("a histogram has one count a bucket")
 
     def add(self, microseconds: int) -> None:
         """Count one duration."""
@@ -53,6 +60,11 @@ class Tally(msgspec.Struct):
     pii_warnings: int = 0
     faults: int = 0
 
+    def __post_init__(self) -> None:
+        """Refuse other buckets than ours (``ValueError``): they could not be added up."""
+        if self.latency.bounds_us != CHECK_BUCKETS_US:
+            raise ValueError("other buckets than ours")
+
     def count_check(self, outcome: str, reason: str, route: str, latency_us: int) -> None:
         """Count one decision; ``route`` is a configured name or ``unmatched``."""
         key = (outcome, reason, route)
@@ -66,6 +78,14 @@ class Tally(msgspec.Struct):
     def count_fault(self) -> None:
         """Count an exception that should not have been."""
         self.faults += 1
+
+    def keep_known(self, routes: Container[str]) -> None:
+        """Drop what no process of ours counts: a label is from a closed set, whoever reports it."""
+        self.checks = {
+            key: count
+            for key, count in self.checks.items()
+            if key[0] in OUTCOMES and key[1] in _REASONS and key[2] in routes
+        }
 
     def merge(self, other: "Tally") -> None:
         """Add the counts of another process."""

@@ -20,8 +20,8 @@ def admin_routes(
         document = {"ready": health.ready, **health.facts, "problems": health.problems}
         return Response.json(status, document)
 
-    def show_metrics(_request: Request) -> Response:
-        return Response(200, metrics.render(), CONTENT_TYPE)
+    async def show_metrics(_request: Request) -> Response:
+        return Response(200, await metrics.render_fresh(), CONTENT_TYPE)
 
     async def refresh(_request: Request) -> Response:
         return Response.json(200, {"keys": await refresh_keys()})

@@ -10,7 +10,7 @@ import contextlib
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from sidecar.audit.entry import AuditEntry, encode_entry
 from sidecar.audit.sinks import CutShort, Sink
@@ -38,6 +38,8 @@ class AuditLog:
         self._lost = 0
         self.errors = 0
         self._sink = sink
+        self.dropped_before = 0
+        self.queued_before = 0
         self._queue: deque[bytes] = deque()
         self._pending = b""
         self._taken = 0
@@ -52,13 +54,16 @@ class AuditLog:
 
     @property
     def dropped(self) -> int:
-        """Lines that found the queue full, or that could not be written."""
-        return self._refused + self._lost
+        """Lines that found the queue full, or that could not be written.
+
+        ``dropped_before`` of them were lost in the processes whose lines are queued here.
+        """
+        return self._refused + self._lost + self.dropped_before
 
     @property
     def queued(self) -> int:
-        """Lines that wait to be written."""
-        return len(self._queue)
+        """Lines that wait to be written, ``queued_before`` of them in other processes."""
+        return len(self._queue) + self.queued_before
 
     def record(self, entry: AuditEntry) -> None:
         """Queue one entry, or count it as dropped. Of allowed ones only the sample is queued."""
@@ -75,6 +80,15 @@ class AuditLog:
             _log.error("the audit entry %s can't be written: %s", entry.decision_id, name)
             return
         self._queue.append(line)
+
+    def record_lines(self, lines: Sequence[bytes]) -> int:
+        """Queue lines that another process encoded, as many as there is room for; returns how many.
+
+        Those that wait stay the other process's, whose own queue fills and counts.
+        """
+        room = max(0, self._queue_lines - len(self._queue))
+        self._queue.extend(lines[:room])
+        return min(room, len(lines))
 
     def append(self, line: bytes) -> None:
         """Queue one line that was encoded elsewhere, or count it as dropped."""

@@ -52,8 +52,10 @@ def level_at(due: float, not_after: float, now: float) -> Level:
     """Return how bad it is at ``now`` that a renewal that was due at ``due`` has not succeeded."""
     if now >= not_after:
         return Level.ENDED
+    left = not_after - due
     for level, share in ((Level.CRITICAL, CRITICAL_SHARE), (Level.WARNING, WARNING_SHARE)):
-        if now >= due and not_after - now <= share * (not_after - due):
+        # As next_level_at reckons it, to the last bit: or a turn at the very moment would miss it.
+        if now >= due and now >= not_after - share * left:
             return level
     return Level.FRESH
 
@@ -61,5 +63,5 @@ def level_at(due: float, not_after: float, now: float) -> Level:
 def next_level_at(due: float, not_after: float, now: float) -> float:
     """Return when ``level_at`` changes next, the end at the latest."""
     left = not_after - due
-    moments = (not_after - WARNING_SHARE * left, not_after - CRITICAL_SHARE * left)
+    moments = (not_after - WARNING_SHARE * left, not_after - CRITICAL_SHARE * left, not_after)
     return min((moment for moment in moments if moment > now), default=not_after)

@@ -41,11 +41,16 @@ __all__ = ["CorsPolicy", "CspDirectives", "CspProfile", "Headers", "Settings"]
 
 
 class AuthzListen(Settings, frozen=True):
-    """Where Envoy asks its Checks."""
+    """Where Envoy asks its Checks.
+
+    One worker is this very process. Several are processes of their own, each with an
+    address of its own (``sidecar.config.endpoints``).
+    """
 
     address: Address = "127.0.0.1:9100"
     max_message_bytes: Annotated[int, Meta(ge=4096, le=67_108_864)] = 4_194_304
     engine: Literal["h2", "grpcio"] = "h2"
+    workers: Annotated[int, Meta(ge=1, le=64)] = 1
 
 
 class SdsListen(Settings, frozen=True):

@@ -2,18 +2,23 @@
 
 import ipaddress
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from sidecar.config.endpoints import check_endpoints
 from sidecar.config.model import AcmeIssuer, Config, OtlpAudit, VaultKvIssuer, VaultPkiIssuer
 from sidecar.config.on_demand import HttpRegistry
 from sidecar.config.problem import Path, Problem
 from sidecar.config.rules_headers import check_headers
 from sidecar.config.secrets import GenericSecret, SessionTicketKeys, TrustBundle
 
+LAST_PORT = 65_535
+_EVERY_HOST = frozenset({"0.0.0.0", "::"})  # noqa: S104 - to be compared with, not listened on
+
 
 def cross_check(config: Config) -> Iterator[Problem]:
     """Yield every rule broken by a configuration whose single settings are all good."""
     yield from _listeners(config)
+    yield from _workers(config)
     yield from _vault(config)
     yield from _issuers(config)
     yield from _routes(config)
@@ -32,7 +37,7 @@ def _listeners(config: Config) -> Iterator[Problem]:
         sockets["sds"] = listen.sds.address
     for name, address in sockets.items():
         port = address.rpartition(":")[2]
-        if not address.startswith("unix:") and int(port) > 65_535:  # noqa: PLR2004 - the last port
+        if not address.startswith("unix:") and int(port) > LAST_PORT:
             yield Problem(("listen", name, "address"), "has no such port")
         others = [other for other, taken in sockets.items() if taken == address and other != name]
         if others and not address.endswith(":0"):
@@ -57,6 +62,49 @@ def _listeners(config: Config) -> Iterator[Problem]:
             ("listen", "sds", "address"),
             "must be on loopback or a Unix socket: it hands out private keys",
         )
+
+
+def _workers(config: Config) -> Iterator[Problem]:
+    """Hold the endpoints of several workers against the other listeners."""
+    listen = config.listen
+    if listen.authz.workers == 1:
+        return
+    if listen.authz.engine != "h2":
+        yield Problem(("listen", "authz", "engine"), "must be h2 where there are several workers")
+    endpoints = check_endpoints(listen.authz)
+    if listen.authz.address.startswith("unix:"):
+        clashes: Callable[[str, str], bool] = str.__eq__
+    else:
+        clashes = _share_a_port
+        if listen.authz.address.endswith(":0"):
+            yield Problem(
+                ("listen", "authz", "address"),
+                "needs a port: the workers take it and those after it",
+            )
+            return
+        if int(endpoints[-1].rpartition(":")[2]) > LAST_PORT:
+            yield Problem(("listen", "authz", "workers"), f"need the ports up to {endpoints[-1]}")
+    others = {"admin": listen.admin.address}
+    if listen.sds:
+        others["sds"] = listen.sds.address
+    for name, address in others.items():
+        for number, endpoint in enumerate(endpoints):
+            if clashes(endpoint, address):
+                what = f"number {number} would listen on {endpoint}, which is listen.{name}"
+                yield Problem(("listen", "authz", "workers"), what)
+
+
+def _share_a_port(one: str, other: str) -> bool:
+    """Tell whether two TCP addresses can't be listened on at once."""
+    if other.startswith("unix:"):
+        return False
+    (host, _, port), (other_host, _, other_port) = one.rpartition(":"), other.rpartition(":")
+    hosts = {_plain(host), _plain(other_host)}
+    return int(port) == int(other_port) and (len(hosts) == 1 or bool(hosts & _EVERY_HOST))
+
+
+def _plain(host: str) -> str:
+    return "127.0.0.1" if host == "localhost" else host.strip("[]")
 
 
 def is_loopback(address: str) -> bool:

@@ -109,8 +109,7 @@ class Stack:
 
     def start_envoy(self) -> None:
         """Start (again) Envoy, at the same ports."""
-        name = "edge.yaml" if self._on_demand is None else "edge-on-demand.yaml"
-        self.envoy = Envoy(edge_config(self.ports, self._tls_min, name), self.folder)
+        self.envoy = Envoy(self._envoy_config(), self.folder)
         self._exits.callback(self.envoy.stop)
 
     def _start(self, exits: ExitStack) -> None:
@@ -158,6 +157,10 @@ class Stack:
         self.start_sidecar()
         self._say("Envoy, which takes its certificate from the sidecar")
         self.start_envoy()
+
+    def _envoy_config(self) -> Any:
+        name = "edge.yaml" if self._on_demand is None else "edge-on-demand.yaml"
+        return edge_config(self.ports, self._tls_min, name)
 
     def _sidecar_config(self) -> Mapping[str, Any]:
         token = self.folder / "vault-token"

@@ -59,6 +59,15 @@ class RevocationEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tenants: Annotated[tuple[RevokedTenant, ...], Meta(max_length=MAX_ENTRIES)] = ()
 
 
+class RevocationTables(msgspec.Struct, frozen=True, array_like=True):
+    """The compiled list as plain values, for processes that are given it ready-made."""
+
+    kids: tuple[str, ...] = ()
+    tokens: tuple[tuple[str, str], ...] = ()
+    subjects: tuple[tuple[tuple[str, str], float], ...] = ()
+    tenants: tuple[tuple[str, float], ...] = ()
+
+
 class Revocations:
     """The list in the form a Check asks it: three look-ups, none where a kind is empty."""
 
@@ -71,7 +80,7 @@ class Revocations:
         can live (``memory_seconds`` = longest life + leeway), refuse nothing any more.
         """
         oldest = now - memory_seconds
-        self.kids = frozenset(entry.kids)
+        self.kids: frozenset[str] = frozenset(entry.kids)
         self._tokens = frozenset((each.iss, each.jti) for each in entry.tokens if each.exp > oldest)
         self._subjects = _latest(((e.iss, e.sub), e.issued_before) for e in entry.subjects)
         self._tenants = _latest((e.tenant.lower(), e.issued_before) for e in entry.tenants)
@@ -86,6 +95,25 @@ class Revocations:
         return all(getattr(self, name) == getattr(other, name) for name in self.__slots__)
 
     __hash__ = None  # type: ignore[assignment]  # compared, never looked up
+
+    def tables(self) -> RevocationTables:
+        """Return what is held."""
+        return RevocationTables(
+            kids=tuple(self.kids),
+            tokens=tuple(self._tokens),
+            subjects=tuple(self._subjects.items()),
+            tenants=tuple(self._tenants.items()),
+        )
+
+    @classmethod
+    def restore(cls, tables: RevocationTables) -> "Revocations":
+        """Make the same list of its tables."""
+        restored = cls(RevocationEntry(), 0.0, 0.0)
+        restored.kids = frozenset(tables.kids)
+        restored._tokens = frozenset(tables.tokens)
+        restored._subjects = dict(tables.subjects)
+        restored._tenants = dict(tables.tenants)
+        return restored
 
     def __len__(self) -> int:
         """Count what is held."""

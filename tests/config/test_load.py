@@ -93,6 +93,38 @@ BAD: list[tuple[str, str, str]] = [
         MINIMAL + "listen: {admin: {address: '127.0.0.1:9100'}}\n",
         "listen.admin.address: is also that of listen.authz",
     ),
+    (
+        "workers on a port that is taken",
+        MINIMAL + "listen: {authz: {workers: 3}}\n",
+        "listen.authz.workers: number 2 would listen on 127.0.0.1:9102, which is listen.admin",
+    ),
+    (
+        "workers on every address",
+        MINIMAL + "listen: {authz: {address: '0.0.0.0:9100', workers: 3}}\n",
+        "number 2 would listen on 0.0.0.0:9102, which is listen.admin",
+    ),
+    (
+        "a worker on a socket that is taken",
+        MINIMAL + "listen: {authz: {address: 'unix:/run/a.sock', workers: 2}, "
+        "sds: {address: 'unix:/run/a-1.sock'}}\n",
+        "number 1 would listen on unix:/run/a-1.sock, which is listen.sds",
+    ),
+    (
+        "workers past the last port",
+        MINIMAL + "listen: {authz: {address: '127.0.0.1:65535', workers: 2}}\n",
+        "listen.authz.workers: need the ports up to 127.0.0.1:65536",
+    ),
+    (
+        "workers on any port",
+        MINIMAL + "listen: {authz: {address: '127.0.0.1:0', workers: 2}}\n",
+        "listen.authz.address: needs a port",
+    ),
+    (
+        "workers of the other engine",
+        MINIMAL + "listen: {authz: {address: '127.0.0.1:9110', workers: 2, engine: grpcio}}\n",
+        "listen.authz.engine: must be h2",
+    ),
+    ("no worker", MINIMAL + "listen: {authz: {workers: 0}}\n", "listen.authz.workers: expected"),
     ("http to a far Vault", MINIMAL.replace("https://vault", "http://vault"), "must be https"),
     (
         "a directive that breaks out",

@@ -1,0 +1,21 @@
+"""Where Checks are answered: one endpoint, or one a worker."""
+
+from pathlib import PurePosixPath
+
+from sidecar.config.model import AuthzListen
+
+
+def check_endpoints(listen: AuthzListen) -> tuple[str, ...]:
+    """List the addresses, in the order of the workers.
+
+    Several workers take the port and those after it (``127.0.0.1:9110``, ``:9111`` …), or
+    the socket's name with their number in it (``authz-0.sock``, ``authz-1.sock`` …).
+    """
+    if listen.workers == 1:
+        return (listen.address,)
+    if listen.address.startswith("unix:"):
+        path = PurePosixPath(listen.address.removeprefix("unix:"))
+        names = (f"{path.stem}-{number}{path.suffix}" for number in range(listen.workers))
+        return tuple(f"unix:{path.with_name(name)}" for name in names)
+    host, _, port = listen.address.rpartition(":")
+    return tuple(f"{host}:{int(port) + number}" for number in range(listen.workers))

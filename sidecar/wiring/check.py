@@ -1,0 +1,65 @@
+"""The Check put together, for whichever process answers it.
+
+Imports neither grpcio, hvac nor prometheus-client: a worker has no use for them.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import NamedTuple
+
+import msgspec
+
+from sidecar.audit import AuditLog
+from sidecar.authz.policy import build_snapshot
+from sidecar.authz.service import CheckService
+from sidecar.clock import elapsed_ns, wall_seconds
+from sidecar.config import model
+from sidecar.decision_ids import DecisionIds
+from sidecar.keys.keyring import EMPTY_RING, KeyRing
+from sidecar.keys.lifecycle import KeyState
+from sidecar.ledger import Ledger
+from sidecar.tally import Tally
+from sidecar.tokens.cache import TokenCache
+from sidecar.tokens.revocation import Revocations
+from sidecar.transport.lane import SlowLane
+
+
+class Check(NamedTuple):
+    """The service, and the ledger that is to be drained before the audit log is closed."""
+
+    service: CheckService
+    ledger: Ledger
+
+
+def make_check(
+    config: model.Config,
+    *,
+    tally: Tally,
+    audit: AuditLog,
+    cache: TokenCache,
+    on_fault: Callable[[Exception], None],
+) -> Check:
+    """Build the service, without keys."""
+    loop = asyncio.get_running_loop()
+    ids = DecisionIds()
+    ledger = Ledger(tally, audit, ids, loop.call_later)
+    service = CheckService(
+        build_snapshot(config, EMPTY_RING),
+        now=wall_seconds,
+        elapsed_ns=elapsed_ns,
+        new_id=ids.text,
+        observer=ledger,
+        on_fault=on_fault,
+        cache=cache,
+        lane=SlowLane(loop),
+    )
+    return Check(service, ledger)
+
+
+def give_keys(
+    service: CheckService, ring: KeyRing, revocations: Revocations, state: KeyState
+) -> None:
+    """Have the service decide by these from the next Check on."""
+    service.snapshot = msgspec.structs.replace(
+        service.snapshot, ring=ring, revocations=revocations, key_state=state
+    )

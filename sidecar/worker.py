@@ -1,0 +1,293 @@
+"""One worker: a process that answers Checks on its own address, and does nothing else.
+
+``python -m sidecar.worker``, started by the main process alone (``sidecar.workers.pool``),
+with its end of the channel as standard input and a pipe for audit lines as standard output.
+It reads no file and no environment: the configuration, public keys and revocations come
+through the channel, and whoever holds the other end of it is obeyed. It listens when it has
+its first keys, and ends when it is told to or when the channel closes, after the calls in
+flight. Signals are the main process's to act on.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+import traceback
+from pathlib import Path
+
+import uvloop
+
+from sidecar.audit import AuditLog, DescriptorSink
+from sidecar.clock import cpu_seconds, monotonic_seconds
+from sidecar.config import model
+from sidecar.keys.lifecycle import KeyState
+from sidecar.tally import Tally
+from sidecar.tokens.cache import TokenCache
+from sidecar.tokens.revocation import Revocations
+from sidecar.transport.h2 import H2Server
+from sidecar.transport.names import CHECK_METHOD
+from sidecar.transport.sockets import ListenFault
+from sidecar.transport.unary import Limits
+from sidecar.wiring.check import Check, give_keys, make_check
+from sidecar.workers.challenges import AskedChallenges
+from sidecar.workers.channel import Channel, open_channel
+from sidecar.workers.frames import (
+    MAX_DOWN_BYTES,
+    MAX_TEXT,
+    PROTOCOL,
+    Applied,
+    Ask,
+    Down,
+    Drain,
+    FrameFault,
+    FrameReader,
+    Keys,
+    LogLine,
+    Policies,
+    Readiness,
+    Refused,
+    Report,
+    Serving,
+    Start,
+    ToldChallenge,
+    UnknownKid,
+    WantedChallenge,
+    ring_of,
+)
+from sidecar.workers.numbers import Numbers
+
+EXIT_OK = 0
+EXIT_FAULT = 1
+EXIT_USAGE = 2
+START_SECONDS = 30.0
+CLOSE_SECONDS = 2.0
+UNKNOWN_KID_SECONDS = 1.0
+_STDIN = 0
+_FRAMES = 8
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+_log = logging.getLogger("sidecar.worker")
+
+
+def main() -> int:
+    """Run until the channel says or shows that it is over; returns the exit code."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    end = _take_channel()
+    if end is None:
+        print("a worker is started by `sidecar serve`, not by hand", file=sys.stderr)  # noqa: T201
+        return EXIT_USAGE
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(Worker().run(end))
+
+
+def _take_channel() -> socket.socket | None:
+    """Take standard input for our own, if it is a socket; nobody else is to read from it."""
+    try:
+        end = socket.socket(fileno=os.dup(_STDIN))
+    except OSError:
+        return None
+    with open(os.devnull, "rb") as nothing:  # noqa: PTH123 - a descriptor is wanted
+        os.dup2(nothing.fileno(), _STDIN)
+    return end if end.family == socket.AF_UNIX else None
+
+
+class Worker:
+    """The parts of one worker process."""
+
+    def __init__(self) -> None:
+        self._channel = Channel(FrameReader(Down, MAX_DOWN_BYTES), self._on_frame, self._on_closed)
+        self._tally = Tally()
+        self._begun = asyncio.Event()
+        self._over = asyncio.Event()
+        self._closed = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._fault: Exception | None = None
+        self._start: Start | None = None
+        self._version = 0
+        self._ready = False
+        self._unknown_kid_at: float | None = None
+        self._challenges = AskedChallenges(lambda token: self._channel.send(WantedChallenge(token)))
+        self._config: model.Config
+        self._cache: TokenCache
+        self._audit: AuditLog | None = None
+        self._check: Check | None = None
+        self._server: H2Server | None = None
+
+    async def run(self, end: socket.socket) -> int:
+        """Start, serve, drain."""
+        await open_channel(end, self._channel)
+        _log_to(self._channel)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._begun.wait(), START_SECONDS)
+        code = EXIT_FAULT
+        if self._version and not self._over.is_set():
+            code = await self._serve()
+        if self._check is not None and self._audit is not None:
+            self._check.ledger.drain()
+            self._audit.close(CLOSE_SECONDS)
+            self._channel.send(self._report(0))
+        self._channel.close()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._closed.wait(), CLOSE_SECONDS)
+        if self._fault is not None:
+            print(f"worker: {self._fault}", file=sys.stderr)  # noqa: T201 - the channel is gone
+            return EXIT_FAULT
+        return code
+
+    async def _serve(self) -> int:
+        if self._start is None or self._check is None:
+            raise FrameFault("keys came before the configuration")
+        server = H2Server(
+            self._start.address,
+            {CHECK_METHOD: self._check.service.handle},
+            limits=Limits(max_message_bytes=self._config.listen.authz.max_message_bytes),
+            clock=monotonic_seconds,
+            on_fault=self._on_fault,
+        )
+        self._server = server
+        await self._show_health()
+        try:
+            await server.start()
+        except ListenFault as fault:
+            self._channel.send(Refused(str(fault)))
+            return EXIT_FAULT
+        self._channel.send(Serving(server.bound_address))
+        await self._over.wait()
+        await server.stop(self._config.listen.drain_seconds)
+        return EXIT_OK
+
+    def _on_frame(self, frame: Down) -> None:
+        match frame:
+            case Ask(number=number):
+                self._channel.send(self._report(number))
+            case Keys():
+                self._take_keys(frame)
+            case ToldChallenge(token=token, host=host, answer=answer):
+                self._challenges.told(token, host, answer)
+            case Readiness(ready=ready):
+                self._ready = ready
+                self._show_health_soon()
+            case Drain():
+                self._over.set()
+                self._begun.set()
+            case Start(protocol=protocol):
+                if protocol != PROTOCOL:
+                    raise FrameFault("the main process is of another version; restart it")
+                self._start = frame
+            case Policies(config=config):
+                self._take_policies(config)
+
+    def _take_policies(self, config: model.Config) -> None:
+        if self._start is None or self._check is not None:
+            raise FrameFault("policies are the second frame, and come once")
+        logging.getLogger().setLevel(config.log.level.upper())
+        self._config = config
+        self._cache = TokenCache(config.tokens.cache_entries)
+        self._audit = AuditLog(
+            DescriptorSink(),
+            queue_lines=config.audit.queue_lines,
+            on_error=lambda exc: _log.error("audit lines find no taker: %s", exc.strerror),
+            sample_allowed=config.audit.sample_allowed,
+        )
+        self._check = make_check(
+            config,
+            tally=self._tally,
+            audit=self._audit,
+            cache=self._cache,
+            on_fault=self._on_fault,
+        )
+        self._check.ledger.on_key_unknown = self._on_unknown_kid
+        if any(isinstance(each, model.AcmeIssuer) for each in config.issuers):
+            self._check.service.challenges = self._challenges
+
+    def _take_keys(self, frame: Keys) -> None:
+        if self._check is None:
+            raise FrameFault("keys came before the configuration")
+        # What is equal stays the same object: Checks keep what they worked out under it.
+        held = self._check.service.snapshot
+        ring, revocations = ring_of(frame.keys), Revocations.restore(frame.revocations)
+        if tuple(ring) == tuple(held.ring):
+            ring = held.ring
+        if revocations == held.revocations:
+            revocations = held.revocations
+        give_keys(self._check.service, ring, revocations, frame.state)
+        self._version = frame.version
+        self._begun.set()
+        self._channel.send(Applied(frame.version))
+        self._show_health_soon()
+
+    def _report(self, number: int) -> Report:
+        numbers = Numbers(self._tally, cpu_seconds=cpu_seconds(), resident_bytes=_resident_bytes())
+        if self._audit is not None:
+            cache = self._cache
+            numbers.hits, numbers.misses, numbers.evicted = cache.hits, cache.misses, cache.evicted
+            numbers.cache_entries = len(cache)
+            numbers.audit_dropped, numbers.audit_queued = self._audit.dropped, self._audit.queued
+        if self._server is not None:
+            numbers.connections = len(self._server.connections)
+        return Report(number, self._version, numbers)
+
+    def _show_health_soon(self) -> None:
+        task = asyncio.create_task(self._show_health())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _show_health(self) -> None:
+        """Say what the main process says of the whole, and the state of our own keys."""
+        if self._server is not None and self._check is not None:
+            state = self._check.service.snapshot.key_state
+            await self._server.health.set_serving(self._ready)
+            await self._server.health.set_words(
+                {f"keys.{each}": each is state for each in KeyState}
+            )
+
+    def _on_unknown_kid(self) -> None:
+        now = monotonic_seconds()
+        if self._unknown_kid_at is None or now - self._unknown_kid_at >= UNKNOWN_KID_SECONDS:
+            self._unknown_kid_at = now
+            self._channel.send(UnknownKid())
+
+    def _on_fault(self, exc: Exception) -> None:
+        self._tally.count_fault()
+        _log.error("a defect of ours", exc_info=exc)
+
+    def _on_closed(self, exc: Exception | None) -> None:
+        self._fault = exc
+        self._closed.set()
+        self._over.set()
+        self._begun.set()
+
+
+class _ChannelHandler(logging.Handler):
+    """Sends records to the one log, from whatever thread."""
+
+    def __init__(self, channel: Channel) -> None:
+        super().__init__()
+        self._channel = channel
+        self._loop = asyncio.get_running_loop()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if record.exc_info and (exc := record.exc_info[1]) is not None:
+            text += ": " + "".join(traceback.format_exception(exc, limit=-_FRAMES))
+        line = LogLine(record.levelno, text[:MAX_TEXT])
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the end
+            self._loop.call_soon_threadsafe(self._channel.send, line)
+
+
+def _log_to(channel: Channel) -> None:
+    logging.raiseExceptions = False
+    logging.getLogger().handlers[:] = [_ChannelHandler(channel)]
+
+
+def _resident_bytes() -> int:
+    pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
+    return int(pages) * _PAGE_BYTES
+
+
+if __name__ == "__main__":
+    sys.exit(main())

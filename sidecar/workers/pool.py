@@ -1,0 +1,312 @@
+"""The workers: started together, restarted alone, drained together, added up.
+
+Every change of keys goes to every worker and is acknowledged; one that does not
+acknowledge, or does not answer at all, is killed within ``MAX_BEHIND_BEATS`` heartbeats and
+started anew with the keys of then. So a withdrawn key is gone everywhere within that time,
+or its worker is.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from sidecar.authz.challenge import CHALLENGE_ROUTE, ChallengeSource
+from sidecar.authz.routes import UNMATCHED
+from sidecar.config import model
+from sidecar.errors import Fault
+from sidecar.keys.keyring import KeyRing
+from sidecar.keys.lifecycle import KeyState
+from sidecar.tokens.revocation import Revocations
+from sidecar.workers.frames import (
+    PROTOCOL,
+    Drain,
+    Keys,
+    Policies,
+    Readiness,
+    Start,
+    ToldChallenge,
+    encode,
+    public_keys,
+)
+from sidecar.workers.numbers import Numbers
+from sidecar.workers.process import COMMAND, Ended, LineQueue, WorkerProcess
+
+BEAT_SECONDS = 1.0
+START_SECONDS = 30.0
+ASK_SECONDS = 0.25
+SETTLE_SECONDS = 1.0
+STEADY_SECONDS = 10.0
+FIRST_PAUSE_SECONDS = 0.1
+LONGEST_PAUSE_SECONDS = 10.0
+END_SECONDS = 4.0
+"""What a worker may take beyond the drain: to write its audit lines and its last word."""
+
+_log = logging.getLogger("sidecar.workers")
+
+
+class WorkerFault(Fault):
+    """A worker can't be started."""
+
+
+class Tools(NamedTuple):
+    """What the pool is given from outside: time, chance, and where audit lines go."""
+
+    clock: Callable[[], float]
+    sleep: Callable[[float], Awaitable[None]]
+    jitter: Callable[[], float]
+    audit: LineQueue
+    command: Sequence[str] = COMMAND
+
+
+class Slot:
+    """One of the N: its address, the process that serves it now, and what those before counted."""
+
+    def __init__(self, number: int, address: str) -> None:
+        self.number = number
+        self.address = address
+        self.process: WorkerProcess | None = None
+        self.past = Numbers()
+        self.restarts = dict.fromkeys(Ended, 0)
+
+    @property
+    def serving(self) -> bool:
+        """Whether Checks are answered here."""
+        return self.process is not None and self.process.serving
+
+    @property
+    def version(self) -> int:
+        """The version of the keys that decides here; 0 for none."""
+        return self.process.applied if self.process is not None else 0
+
+    def numbers(self) -> Numbers:
+        """Return what this slot came to, its former processes included."""
+        total = Numbers()
+        total.keep(self.past)
+        if self.process is not None:
+            total.merge(self.process.numbers)
+        return total
+
+    def retire(self, process: WorkerProcess) -> None:
+        """Keep the counts of a process that has ended."""
+        process.numbers.audit_dropped += process.lost_lines
+        self.past.keep(process.numbers)
+        self.process = None
+
+
+class WorkerPool:
+    """N supervised workers.
+
+    ``on_change`` is called with how many serve, of how many; ``on_unknown_kid`` when a worker
+    says that it was shown a token whose key it does not know; ``on_fault`` with a defect of
+    the pool itself, which supervises no more after it.
+
+    It needs no Vault: ``publish`` keys, ``await start()``, and the addresses answer Checks.
+    That is how a bench or a test has a worker alone.
+    """
+
+    def __init__(
+        self,
+        addresses: Sequence[str],
+        config: model.Config,
+        tools: Tools,
+        *,
+        on_change: Callable[[int, int], None],
+        on_fault: Callable[[BaseException], None],
+    ) -> None:
+        self.slots = tuple(Slot(number, address) for number, address in enumerate(addresses))
+        self.version = 0
+        self._policies = encode(Policies(config))
+        self._routes = frozenset(
+            {UNMATCHED, CHALLENGE_ROUTE, *(route.name for route in config.routes)}
+        )
+        self._drain_seconds = config.listen.drain_seconds
+        self._tools = tools
+        self._on_change = on_change
+        self._on_fault = on_fault
+        self.on_unknown_kid: Callable[[], None] = lambda: None
+        self.challenges: ChallengeSource | None = None
+        """Where the challenges are that workers ask for, where there are any."""
+        self._telling: set[asyncio.Task[None]] = set()
+        self._ready = False
+        self._draining = asyncio.Event()
+        self._content: tuple[object, ...] = ()
+        self._keys = b""
+        self._tasks: list[asyncio.Task[None]] = []
+        self._first: list[asyncio.Future[None]] = []
+
+    @property
+    def serving(self) -> int:
+        """How many workers answer Checks."""
+        return sum(slot.serving for slot in self.slots)
+
+    def publish(self, ring: KeyRing, revocations: Revocations, state: KeyState) -> None:
+        """Give every worker the keys and revocations, if they are others than it has."""
+        content = (tuple(ring), revocations, state)
+        if content == self._content:
+            return
+        self._content = content
+        self.version += 1
+        keys = Keys(self.version, public_keys(ring), revocations.tables(), state)
+        self._keys = encode(keys)
+        for process in self._processes():
+            process.give(self._keys, self.version)
+
+    def numbers(self) -> Numbers:
+        """Return what all of them came to."""
+        total = Numbers()
+        for slot in self.slots:
+            total.merge(slot.numbers())
+        return total
+
+    def set_ready(self, ready: bool) -> None:
+        """Have the workers' gRPC health say what ours says."""
+        self._ready = ready
+        for process in self._processes():
+            process.send(Readiness(ready))
+
+    async def start(self) -> None:
+        """Start all, and return when all serve, with the keys that were published.
+
+        Raises ``WorkerFault`` for the first that can't.
+        """
+        loop = asyncio.get_running_loop()
+        self._first = [loop.create_future() for _ in self.slots]
+        self._tasks = [asyncio.create_task(self._keep(slot)) for slot in self.slots]
+        self._tasks.append(asyncio.create_task(self._beat()))
+        for task in self._tasks:
+            task.add_done_callback(self._ended)
+        try:
+            await asyncio.wait_for(asyncio.gather(*self._first), START_SECONDS)
+        except TimeoutError:
+            raise WorkerFault(f"the workers do not serve within {START_SECONDS:.0f} s") from None
+
+    async def stop(self) -> None:
+        """Drain all at once; kill what is left when the time is over."""
+        self._draining.set()
+        for process in self._processes():
+            process.send(Drain())
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=self._drain_seconds + END_SECONDS)
+        for process in self._processes():
+            _log.error("worker %d does not end: it is killed", process.number)
+            process.kill(Ended.HUNG)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def ask_all(self) -> None:
+        """Have every worker's numbers brought up to date, as far as that is quick."""
+        asked = [process.ask() for process in self._processes() if process.serving]
+        if asked:
+            await asyncio.wait(asked, timeout=ASK_SECONDS)
+
+    async def settle(self) -> None:
+        """Return when every worker decides by the newest keys, or after a bounded time."""
+        deadline = self._tools.clock() + SETTLE_SECONDS
+        while self._tools.clock() < deadline:
+            await self.ask_all()
+            if all(slot.version == self.version for slot in self.slots if slot.serving):
+                return
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (exc := task.exception()) is not None:
+            self._on_fault(exc)
+
+    def _processes(self) -> Iterator[WorkerProcess]:
+        return (slot.process for slot in self.slots if slot.process is not None)
+
+    async def _keep(self, slot: Slot) -> None:
+        """Run one worker after another, with pauses that grow while they do not last."""
+        failures = 0
+        while not self._draining.is_set():
+            process = self._make(slot)
+            started_at = self._tools.clock()
+            slot.process = process
+            try:
+                ended = await process.run()
+            except OSError as exc:
+                ended, process.refusal = Ended.EXITED, f"it can't be started: {exc.strerror}"
+            finally:
+                slot.retire(process)
+                self._tell()
+            if self._draining.is_set():
+                return
+            slot.restarts[ended] += 1
+            what = process.refusal or f"it ended with {process.exit_code}"
+            first = self._first[slot.number]
+            if not first.done():
+                first.set_exception(WorkerFault(f"worker {slot.number}: {what}"))
+            _log.error("worker %d is gone: %s", slot.number, what)
+            steady = self._tools.clock() - started_at >= STEADY_SECONDS
+            failures = 0 if steady else failures + 1
+            await self._pause(pause_seconds(failures, self._tools.jitter()))
+
+    def _make(self, slot: Slot) -> WorkerProcess:
+        def serves() -> None:
+            _log.info("worker %d serves on %s", slot.number, slot.address)
+            if not self._first[slot.number].done():
+                self._first[slot.number].set_result(None)
+            self._tell()
+
+        def hello() -> tuple[int, Sequence[bytes]]:
+            frames = [
+                encode(Start(PROTOCOL, slot.number, slot.address)),
+                self._policies,
+                encode(Readiness(self._ready)),
+                self._keys,
+            ]
+            if self._draining.is_set():
+                frames.append(encode(Drain()))
+            return self.version, frames
+
+        return WorkerProcess(
+            slot.number,
+            hello,
+            audit=self._tools.audit,
+            on_serving=serves,
+            on_unknown_kid=self.on_unknown_kid,
+            on_challenge=self._challenge_wanted,
+            routes=self._routes,
+            command=self._tools.command,
+        )
+
+    def _challenge_wanted(self, process: WorkerProcess, token: str) -> None:
+        task = asyncio.create_task(self._tell_challenge(process, token))
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
+
+    async def _tell_challenge(self, process: WorkerProcess, token: str) -> None:
+        found = self.challenges.find(token) if self.challenges is not None else None
+        known = await found if isinstance(found, Awaitable) else found
+        told = ToldChallenge(token)
+        if known is not None:
+            told = ToldChallenge(token, known.host, known.answer)
+        process.send(told)
+
+    def _tell(self) -> None:
+        self._on_change(self.serving, len(self.slots))
+
+    async def _pause(self, seconds: float) -> None:
+        """Sleep, but not into a drain."""
+        pause = asyncio.ensure_future(self._tools.sleep(seconds))
+        over = asyncio.ensure_future(self._draining.wait())
+        await asyncio.wait([pause, over], return_when=asyncio.FIRST_COMPLETED)
+        for each in (pause, over):
+            each.cancel()
+
+    async def _beat(self) -> None:
+        while not self._draining.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._draining.wait(), BEAT_SECONDS)
+            for process in self._processes():
+                process.beat()
+
+
+def pause_seconds(failures: int, jitter: float) -> float:
+    """Return the pause before a restart: doubled with each failure, up to a bound.
+
+    ``jitter`` in [0, 1) takes off up to a half, so that workers that fell together do not
+    come back together.
+    """
+    longest = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0 ** min(failures, 16))
+    return longest * (1 - jitter / 2)

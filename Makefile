@@ -45,7 +45,7 @@ clean:  ## remove the environment and the caches
 bench: $(STAMP)  ## what a Check costs, side by side; minutes
 	@$(PY) -m bench.check
 	@$(PY) -m bench.through_envoy
-	@$(PY) -m bench.certificates
+	@$(PY) -m bench.certificate_figures
 
 SECONDS ?= 60
 fuzz: $(STAMP)  ## fuzz the parsers; SECONDS=600 for longer each

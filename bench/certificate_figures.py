@@ -1,9 +1,9 @@
 """The figures certificates are held to: a cold handshake, memory a name, one rotation, the start.
 
-``python -m bench.certificates [--quick] [--json]``. Handshakes and starts run the real Envoy, the
-real OpenBao and the sidecar; memory and rotation run the sidecar's own parts in this process,
-with a gRPC client on the stream. Exit 1 if a figure is over its bound. ``bench.on_demand`` looks
-at Envoy's side of it.
+``python -m bench.certificate_figures [--quick] [--json]``. Handshakes and starts run the real
+Envoy, the real OpenBao and the sidecar; memory and rotation run the sidecar's own parts in this
+process, with a gRPC client on the stream. Exit 1 if a figure is over its bound.
+``bench.on_demand`` looks at Envoy's side of it.
 """
 
 import argparse
@@ -225,7 +225,9 @@ def _nothing(*_: object) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m bench.certificates", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.certificate_figures", description=__doc__
+    )
     parser.add_argument("--quick", action="store_true", help="fewer names and turns")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()

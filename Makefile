@@ -14,6 +14,7 @@ help:  ## this list
 $(STAMP): requirements/dev.lock pyproject.toml
 	@tools/make-venv "$(PYTHON)" "$(VENV)"
 	@tools/get-promtool "$(VENV)/bin"
+	@tools/get-pebble "$(VENV)/bin"
 	@touch $@
 
 $(GRADERS): $(STAMP) tools/get-graders requirements/graders.lock requirements/node.lock tests/graders/package-lock.json
@@ -55,6 +56,7 @@ clean:  ## remove the environment and the caches
 bench: $(STAMP)  ## what a Check costs, side by side; ten minutes; writes bench/RESULTS.md
 	@tools/get-load-tools "$(VENV)"
 	@$(PY) -m bench
+	@$(PY) -m bench.certificate_figures
 
 bench-envoy: $(STAMP)  ## what Envoy's own settings cost; two minutes; writes envoy/README.md
 	@$(PY) -m bench.envoy_settings

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from sidecar import cli_check, cli_csp, cli_module, cli_token
+from sidecar import cli_certs, cli_check, cli_csp, cli_module, cli_token
 from sidecar.errors import ConfigFault, Fault
 
 EXIT_OK = 0
@@ -56,6 +56,7 @@ def build_parser() -> argparse.ArgumentParser:
     cli_check.add_commands(commands)
     cli_module.add_commands(commands)
     cli_csp.add_commands(commands)
+    cli_certs.add_commands(commands)
     return parser
 
 

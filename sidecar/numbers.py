@@ -15,6 +15,8 @@ from sidecar.keys.lifecycle import KeyState
 from sidecar.keys.refresher import KeyRefresher
 from sidecar.metrics import counter, gauge
 from sidecar.modules.refresher import PublisherRefresher
+from sidecar.polled.keeper import PolledKeeper, PolledState
+from sidecar.transport.peers import Peer
 
 _log = logging.getLogger("sidecar.sds")
 
@@ -120,6 +122,32 @@ def certificate_families(held: Iterable[tuple[str, float]], failures: int) -> It
     yield counter("septem_certificate_renewal_failures", "Renewals that failed", failures)
 
 
+def polled_families(keeper: PolledKeeper, now: Callable[[], float]) -> Iterator[Metric]:
+    """Tell of each polled secret: its state, its age, how reads went, and when it ends."""
+    labels = ["kind", "name"]
+    state = GaugeMetricFamily(
+        "septem_secret_state", "1 for the state of a polled secret", labels=[*labels, "state"]
+    )
+    age = GaugeMetricFamily("septem_secret_age_seconds", "Since it was last read", labels=labels)
+    ends = GaugeMetricFamily(
+        "septem_secret_ends_timestamp_seconds", "End of a CRL or of the last root", labels=labels
+    )
+    reads = CounterMetricFamily(
+        "septem_secret_reads", "Reads of polled secrets", labels=[*labels, "outcome"]
+    )
+    for part in keeper.parts:
+        name = [part.source.kind, part.source.name]
+        for each in PolledState:
+            state.add_metric([*name, each], float(each is part.state))
+        if part.read_at is not None:
+            age.add_metric(name, now() - part.read_at)
+        if part.held is not None and part.held.ends_at is not None:
+            ends.add_metric(name, part.held.ends_at)
+        for outcome, count in part.outcomes.items():
+            reads.add_metric([*name, outcome], count)
+    yield from (state, age, ends, reads)
+
+
 class SdsNumbers:
     """What SDS counts."""
 
@@ -127,6 +155,16 @@ class SdsNumbers:
         self._streams = 0
         self._pushed = 0
         self._nacks = 0
+        self._peers_refused = 0
+
+    def refuse_peer(self, peer: Peer) -> None:
+        """Count and log a process that may not fetch secrets."""
+        self._peers_refused += 1
+        _log.error(
+            "process %d of user %d may not fetch secrets (listen.sds.peer_uids, peer_gids)",
+            peer.pid,
+            peer.uid,
+        )
 
     def streams(self, count: int) -> None:
         """Take note of how many streams there are."""
@@ -146,3 +184,6 @@ class SdsNumbers:
         yield gauge("septem_sds_streams", "Open SDS streams", self._streams)
         yield counter("septem_sds_resources_pushed", "Secrets sent", self._pushed)
         yield counter("septem_sds_nacks", "Secrets that Envoy refused", self._nacks)
+        yield counter(
+            "septem_sds_peers_refused", "Connections of processes not let in", self._peers_refused
+        )

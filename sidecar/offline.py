@@ -24,6 +24,7 @@ from sidecar.authz.policy import build_snapshot
 from sidecar.authz.preflight import encode_preflight
 from sidecar.authz.wire import encode_allowed, encode_denied
 from sidecar.config import model
+from sidecar.config.base import TokenPlace
 from sidecar.config.convert import convert
 from sidecar.config.problem import Problem
 from sidecar.config.yamltree import parse_yaml
@@ -70,7 +71,7 @@ class Token(_Strict, frozen=True):
 
     claims: dict[Text, Any] = {}
     signed_by: Literal["issuer", "stranger"] = "issuer"
-    place: model.TokenPlace = "header"
+    place: TokenPlace = "header"
 
 
 class Expectation(_Strict, frozen=True):

@@ -78,6 +78,8 @@ class Grant(StrEnum):
     """The route asks for nothing; a token, if one came, was not looked at."""
     CLIENT_VERIFIED = "client_verified"
     """The route asks for a client certificate in place of a token, and this one is allowed."""
+    CHALLENGE_ANSWERED = "challenge_answered"
+    """A CA asked for the token of an order in flight, and was told the key authorization."""
     PREFLIGHT = "preflight"
     """A browser asks whether a page of an admitted origin may ask; answered here."""
     SHADOW = "shadow"

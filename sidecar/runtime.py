@@ -18,6 +18,7 @@ from functools import partial
 import uvloop
 from prometheus_client.core import Metric
 
+from sidecar.alerts import Alerts
 from sidecar.audit import AuditLog
 from sidecar.config import model
 from sidecar.config.endpoints import check_endpoints
@@ -71,9 +72,9 @@ async def run(config: model.Config, log: LogOutput) -> None:
         refresher = make_refresher(life, vault, alerts, checks.publish)
         await refresher.load()
         await start_publishers(life, vault, checks.publish_publishers)
-        refresh = partial(_refresh_keys, refresher, checks)
-        await start_admin(life, refresh, await start_reports(life))
-        await _start_sds(life, vault)
+        life.routes.update(await start_reports(life))
+        await start_admin(life, partial(_refresh_keys, refresher, checks))
+        await _start_sds(life, vault, alerts, checks)
         await checks.start(refresher.nudge)
         life.spawn(refresher.run())
         _install_signals(life, audit, refresher)
@@ -99,13 +100,13 @@ async def _refresh_keys(refresher: KeyRefresher, checks: Checks) -> str:
     return state
 
 
-async def _start_sds(life: Lifespan, vault: VaultClient) -> None:
+async def _start_sds(life: Lifespan, vault: VaultClient, alerts: Alerts, checks: Checks) -> None:
     settings = life.config.listen.sds
     if settings is not None:
         # It brings envoy-data-plane: half a second and 16 MB that only SDS has a use for.
         from sidecar.wiring.certificates import start_sds  # noqa: PLC0415
 
-        await start_sds(life, settings, vault)
+        await start_sds(life, settings, vault, alerts, checks.answer_challenges)
 
 
 def _install_signals(life: Lifespan, audit: AuditLog, refresher: KeyRefresher) -> None:

@@ -32,6 +32,7 @@ from sidecar.transport.names import CHECK_METHOD
 from sidecar.transport.sockets import ListenFault
 from sidecar.transport.unary import Limits
 from sidecar.wiring.check import Check, give_keys, give_publishers, make_check
+from sidecar.workers.challenges import AskedChallenges
 from sidecar.workers.channel import Channel, open_channel
 from sidecar.workers.frames import (
     MAX_DOWN_BYTES,
@@ -51,7 +52,9 @@ from sidecar.workers.frames import (
     Report,
     Serving,
     Start,
+    ToldChallenge,
     UnknownKid,
+    WantedChallenge,
     publishers_of,
     ring_of,
 )
@@ -108,6 +111,7 @@ class Worker:
         self._version = 0
         self._ready = False
         self._unknown_kid_at: float | None = None
+        self._challenges = AskedChallenges(lambda token: self._channel.send(WantedChallenge(token)))
         self._config: model.Config
         self._cache: TokenCache
         self._audit: AuditLog | None = None
@@ -163,6 +167,8 @@ class Worker:
                 self._channel.send(self._report(number))
             case Keys():
                 self._take_keys(frame)
+            case ToldChallenge(token=token, host=host, answer=answer):
+                self._challenges.told(token, host, answer)
             case Readiness(ready=ready):
                 self._ready = ready
                 self._show_health_soon()
@@ -196,6 +202,8 @@ class Worker:
             on_fault=self._on_fault,
         )
         self._check.ledger.on_key_unknown = self._on_unknown_kid
+        if any(isinstance(each, model.AcmeIssuer) for each in config.issuers):
+            self._check.service.challenges = self._challenges
 
     def _take_keys(self, frame: Keys) -> None:
         if self._check is None:

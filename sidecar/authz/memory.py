@@ -26,6 +26,8 @@ from sidecar.tokens.claims import Claims
 MAX_TARGETS = 8192
 MAX_PATH_BYTES = 256
 """Longer paths are read anew each time."""
+CHALLENGE_PREFIX = b"/.well-known/acme-challenge/"
+"""Where CAs look for the answers of ACME http-01 (RFC 8555 §8.3)."""
 MAX_TEMPLATES = 32_768
 ORIGIN_WEIGHT = 8
 """An answer to one origin shares its bytes with no other, so it counts as so many."""
@@ -181,7 +183,10 @@ class CheckMemory:
     def remember_visit(
         self, target: Target, method: str, host: str, path: str, route: Route
     ) -> Visit:
-        """Remember a target that was matched."""
+        """Remember a target that was matched.
+
+        One under the path of challenges is not: it may be answered otherwise the next time.
+        """
         if len(self.visits) >= MAX_TARGETS:
             self.visits.clear()
             self._places.clear()
@@ -190,7 +195,7 @@ class CheckMemory:
         if place is None:
             place = self._places[route.name, host] = Place(route)
         visit = Visit(method, host, path, place)
-        if len(target[2]) <= MAX_PATH_BYTES:
+        if len(target[2]) <= MAX_PATH_BYTES and not target[2].startswith(CHALLENGE_PREFIX):
             self.visits[target] = visit
         return visit
 

@@ -7,6 +7,7 @@ from urllib.parse import unquote
 from cryptography import x509
 
 from sidecar.authz.routes import Route
+from sidecar.certs.identities import matches, names_of
 from sidecar.errors import Denied
 from sidecar.reasons import Reason
 from sidecar.tokens.claims import Claims
@@ -39,7 +40,7 @@ def check_client(principal: str, certificate: str, allowed: Iterable[str]) -> No
         raise Denied(Reason.CLIENT_CERTIFICATE_MISSING, "no verified client certificate came")
     names = {principal, *(_names_in(certificate) if certificate else ())}
     patterns = tuple(allowed)
-    if not any(_matches(name, pattern) for name in names for pattern in patterns):
+    if not any(matches(name, pattern) for name in names for pattern in patterns):
         raise Denied(Reason.CLIENT_NOT_ALLOWED, "the client's names are not on the route's list")
 
 
@@ -48,17 +49,7 @@ def _names_in(certificate: str) -> tuple[str, ...]:
     """Read the URI and DNS names of a URL-encoded PEM; few services come, so few are read."""
     try:
         parsed = x509.load_pem_x509_certificate(unquote(certificate).encode("ascii"))
-        names = parsed.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension):
+    except ValueError:
         return ()
-    uris = names.get_values_for_type(x509.UniformResourceIdentifier)
-    return (*uris, *names.get_values_for_type(x509.DNSName))
-
-
-def _matches(name: str, pattern: str) -> bool:
-    """Match exactly, or by a prefix that ends with a slash: ``spiffe://domain/ns/*``."""
-    if not name or "=" in name:
-        return False
-    if pattern.endswith("/*"):
-        return name.startswith(pattern[:-1]) and "/../" not in name
-    return name == pattern
+    names = names_of(parsed)
+    return (*names.uris, *names.dns_names)

@@ -13,8 +13,22 @@ from hashlib import sha256
 from typing import NamedTuple, Protocol, cast
 
 from sidecar.authz.bundles import judge_bundle, refused
+from sidecar.authz.challenge import (
+    ChallengeSource,
+    Found,
+    NotYet,
+    challenge_decision,
+    find_challenge,
+)
 from sidecar.authz.decision import Decision, RequestView, Snapshot
-from sidecar.authz.memory import NO_RUNS, NO_TOKEN, CheckMemory, Passage, Runs
+from sidecar.authz.memory import (
+    CHALLENGE_PREFIX,
+    NO_RUNS,
+    NO_TOKEN,
+    CheckMemory,
+    Passage,
+    Runs,
+)
 from sidecar.authz.pipeline import NotNow, decide
 from sidecar.authz.ports import Desk, Lane
 from sidecar.authz.preflight import encode_preflight
@@ -22,6 +36,7 @@ from sidecar.authz.wire import (
     DenialKey,
     SharedKey,
     encode_allowed,
+    encode_challenge,
     encode_denied,
     make_template,
     own_runs,
@@ -83,6 +98,7 @@ class CheckService:
         "_observer",
         "_on_fault",
         "_under",
+        "challenges",
         "snapshot",
     )
 
@@ -108,6 +124,8 @@ class CheckService:
         self._denied: dict[DenialKey, bytes] = {}
         self._lane = lane
         self._desk = desk
+        self.challenges: ChallengeSource | None = None
+        """What CAs ask for, where certificates come from ACME."""
         self._now = now
         self._elapsed_ns = elapsed_ns
         self._new_id = new_id
@@ -172,12 +190,20 @@ class CheckService:
         self, attributes: AttributeContext, started_ns: int
     ) -> bytes | Awaitable[bytes]:
         lane = self._lane
-        if lane is None:
-            return self._answer(attributes, started_ns)
         try:
-            return self._answer(attributes, started_ns, lane.free)
+            return self._answer(attributes, started_ns, None if lane is None else lane.free)
         except NotNow:
+            if lane is None:
+                raise
             return self._later(lane, attributes, started_ns)
+        except NotYet as waiting:
+            return self._answer_when_found(attributes, started_ns, waiting.found)
+
+    async def _answer_when_found(
+        self, attributes: AttributeContext, started_ns: int, found: Awaitable[Found]
+    ) -> bytes:
+        answer = self._answer(attributes, started_ns, None, (await found,))
+        return answer if isinstance(answer, bytes) else await answer
 
     def _wait_for_turn(
         self, attributes: AttributeContext, started_ns: int
@@ -198,19 +224,26 @@ class CheckService:
         attributes: AttributeContext,
         started_ns: int,
         may_verify: Callable[[], bool] | None = None,
+        found: tuple[Found] | None = None,
     ) -> bytes | Awaitable[bytes]:
+        """Decide and encode. ``found`` is what the fleet was asked for, where it was."""
         if self.snapshot is not self._under:
             self._turn_over()
         view: RequestView | None = None
         try:
             view = view_of(attributes)
             now = self._now()
+            if self.challenges is not None and view.path.startswith(CHALLENGE_PREFIX):
+                known = found[0] if found else find_challenge(view, self.challenges)
+                challenged = challenge_decision(view, known)
+                if known is not None and challenged is not None:
+                    return self._tell_ca(challenged, view, known.answer, started_ns)
             decision = decide(view, self.snapshot, now, self._memory, may_verify)
             if decision.module is not None:
                 return self._judge(decision, view, now, started_ns)
             if decision.allowed:
                 return self._allow(decision, view, attributes, now, started_ns)
-        except NotNow:
+        except (NotNow, NotYet):
             raise
         except Exception as exc:  # noqa: BLE001 - the service's edge: whatever it was, the answer is no
             self._on_fault(exc)
@@ -242,6 +275,15 @@ class CheckService:
             self._on_fault(exc)
             decision = Decision(Reason.INTERNAL_FAULT, type(exc).__name__)
         return self._deny(decision, view, started_ns)
+
+    def _tell_ca(
+        self, decision: Decision, view: RequestView, answer: str, started_ns: int
+    ) -> bytes:
+        """Answer a CA that looks for the token of an order in flight."""
+        decision_id = self._new_id()
+        encoded = encode_challenge(decision, self.snapshot, decision_id, answer)
+        self._tell(decision, view, decision_id, self._now(), started_ns)
+        return encoded
 
     def _allow(
         self,

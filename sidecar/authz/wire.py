@@ -33,6 +33,10 @@ PERMISSION_DENIED = 7
 _REALM = "septem"
 MAX_SHARED = 4096
 _CONDITIONS = ("if-none-match", "if-modified-since")
+_CHALLENGE_HEADERS = (
+    ResponseHeader("content-type", b"application/octet-stream"),
+    ResponseHeader("cache-control", b"no-store"),
+)
 _NONCE_SLOT = NONCE_SLOT.encode("ascii")
 _OK_STATUS = pb.CheckResponse(status=pb.Status()).SerializeToString()
 SharedKey = tuple[str, str | None, str, Page, str, bool, str, tuple[str, ...]]
@@ -276,6 +280,21 @@ def _encode_denied(decision: Decision, snapshot: Snapshot, decision_id: str) -> 
     if challenge is not None:
         set_headers(denied.headers, (ResponseHeader("www-authenticate", challenge.encode()),))
     denied.body = problem_body(reason, answer, decision_id)
+    set_metadata(response, decision, snapshot, decision_id)
+    return response.SerializeToString()
+
+
+def encode_challenge(decision: Decision, snapshot: Snapshot, decision_id: str, body: str) -> bytes:
+    """Write the ``CheckResponse`` that answers a CA in the application's place.
+
+    A refusal with status 200: it is the only answer with a body that Envoy has.
+    """
+    response = pb.CheckResponse()
+    response.status.code = PERMISSION_DENIED
+    denied = response.denied_response
+    denied.status.code = 200
+    set_headers(denied.headers, _CHALLENGE_HEADERS)
+    denied.body = body
     set_metadata(response, decision, snapshot, decision_id)
     return response.SerializeToString()
 

@@ -1,15 +1,24 @@
-"""Obtains the configured certificates and keeps them fresh."""
+"""Obtains certificates and keeps them fresh: one loop and one queue, however many there are.
+
+Each certificate has its next turn in a heap: a renewal, a question to its issuer when to
+renew, or a look at how near its end is. A turn runs as a task of its own, so that a slow CA
+holds up no other; a failed renewal is tried again with back-off, displaces nothing and stops
+nobody.
+"""
 
 import asyncio
+import heapq
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from itertools import count
+from typing import Any
 
+from sidecar.certs.holding import NEVER, Holding
+from sidecar.certs.issuer import FindsExisting, Issuer, Order, advise
 from sidecar.certs.material import Material
-from sidecar.certs.renewal import MIN_PAUSE_SECONDS, renew_at, retry_after
+from sidecar.certs.renewal import MIN_PAUSE_SECONDS, Level, renew_at, retry_after
 from sidecar.certs.store import CertificateStore
 from sidecar.clock import Now
-from sidecar.config import model
 from sidecar.errors import Fault
 
 _log = logging.getLogger("sidecar.certs")
@@ -18,118 +27,269 @@ _MAX_SLEEP_SECONDS = 3600.0
 _CONCURRENT = 4
 """Issuances at once: as many as Vault's bridge has threads."""
 _MAX_NAMED_FAULTS = 5
+_SPARE_TURNS = 64
+_ASK_AGAIN_SECONDS = 3600.0
+"""After a question about renewal that nobody answered."""
+
+OnLevel = Callable[[Holding, Level], None]
+"""Called with a holding, whose ``level`` is the new one, and the level before."""
 
 
 class CertificateFault(Fault):
-    """A configured certificate can't be had."""
+    """A certificate can't be had; retryable where its cause is."""
 
-
-class Issuer(Protocol):
-    """Issues certificates."""
-
-    async def issue(self, wanted: model.Certificate) -> Material:
-        """Return a certificate that was checked. Raises ``Fault``."""
+    def __init__(self, message: str, cause: Fault | None = None) -> None:
+        super().__init__(message)
+        if cause is not None:
+            self.retryable = cause.retryable
+            self.retry_after_seconds = cause.retry_after_seconds
 
 
 class CertificateManager:
-    """One task a certificate. A failed renewal displaces nothing, and stops no other."""
+    """The certificates that are kept, and when each has its turn."""
 
     def __init__(
         self,
-        wanted: Sequence[model.Certificate],
-        issuer: Issuer,
+        wanted: Iterable[tuple[Order, Issuer]],
         store: CertificateStore,
         *,
         now: Now,
         sleep: Callable[[float], Awaitable[None]],
         jitter: Callable[[], float],
+        on_level: OnLevel = lambda _holding, _before: None,
     ) -> None:
-        self._wanted = wanted
-        self._issuer = issuer
         self._store = store
         self._now = now
         self._sleep = sleep
         self._jitter = jitter
+        self._on_level = on_level
         self._gate = asyncio.Semaphore(_CONCURRENT)
+        self._held: dict[str, Holding] = {}
+        self._turns: list[tuple[float, int, Holding]] = []
+        self._sequence = count()
+        self._wake = asyncio.Event()
+        self.renewals = 0
         self.failures = 0
+        for order, issuer in wanted:
+            self._plan(self._held.setdefault(order.name, Holding(order, issuer)))
+
+    def __iter__(self) -> Iterator[Holding]:
+        """Walk what is kept."""
+        return iter(tuple(self._held.values()))
+
+    def get(self, name: str) -> Holding | None:
+        """Return what is kept under a name."""
+        return self._held.get(name)
 
     async def obtain_all(self) -> None:
-        """Obtain every certificate once.
+        """Obtain every certificate once, but order none whose CA must see our edge first.
 
-        Raises ``CertificateFault`` with what failed; after a few faults the rest is not
-        tried, for they have one cause.
+        Of those, what the fleet has is taken, and the rest is ordered by ``keep_fresh`` a
+        little later. Raises ``CertificateFault`` with what failed; after a few faults the
+        rest is not tried, for they have one cause.
         """
         faults: list[CertificateFault] = []
 
-        async def obtain(wanted: model.Certificate) -> None:
+        async def obtain(holding: Holding) -> None:
             async with self._gate:
                 if len(faults) < _MAX_NAMED_FAULTS:
                     try:
-                        await self._obtain(wanted)
+                        await self._start(holding)
                     except CertificateFault as fault:
                         faults.append(fault)
 
-        await asyncio.gather(*(obtain(wanted) for wanted in self._wanted))
+        await asyncio.gather(*(obtain(holding) for holding in self))
         if faults:
             raise CertificateFault("; ".join(map(str, faults[:_MAX_NAMED_FAULTS])))
+
+    async def obtain(self, order: Order, issuer: Issuer) -> Material:
+        """Obtain one certificate now, serve it and keep it from then on.
+
+        Raises ``CertificateFault``; then nothing is kept that was not kept before. One call
+        a name at a time is the caller's affair.
+        """
+        holding = self._held.get(order.name) or Holding(order, issuer)
+        holding.order, holding.issuer = order, issuer
+        self._held[order.name] = holding
+        try:
+            async with self._gate:
+                return await self._obtain(holding)
+        except BaseException:
+            if holding.material is None and self._held.get(order.name) is holding:
+                del self._held[order.name]
+            raise
+
+    def forget(self, name: str) -> None:
+        """Keep a certificate no more, and serve it no more."""
+        self._held.pop(name, None)
+        self._store.remove(name)
+
+    def renew_soon(self, name: str) -> bool:
+        """Have the loop renew a certificate at once; false for a name that is not kept."""
+        holding = self._held.get(name)
+        if holding is not None:
+            holding.try_at = self._now()
+            self._plan(holding)
+        return holding is not None
+
+    def revoked(self, name: str) -> None:
+        """Serve a certificate no more that its CA has revoked, and have another at once."""
+        holding = self._held.get(name)
+        if holding is None or holding.revoked:
+            return
+        holding.revoked = True
+        self._store.remove(name)
+        _log.error("certificate revoked, and is served no more", extra={"certificate": name})
+        self.renew_soon(name)
 
     async def keep_fresh(self) -> None:
         """Renew, each in its time, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            for wanted in self._wanted:
-                tasks.create_task(self._keep(wanted))
+            while True:
+                self._wake.clear()
+                while (holding := self._next_due()) is not None:
+                    holding.running = True
+                    tasks.create_task(self._turn(holding))
+                await self._rest()
 
-    async def _keep(self, wanted: model.Certificate) -> None:
-        while True:
-            held = self._store.get(wanted.name)
-            if held is not None:
-                due = renew_at(held.not_before, held.not_after, self._jitter())
-                await self._sleep_until(max(due, self._now() + MIN_PAUSE_SECONDS))
-            await self._renew(wanted, held)
+    def _next_due(self) -> Holding | None:
+        while self._turns and self._turns[0][0] <= self._now():
+            due, _, holding = heapq.heappop(self._turns)
+            is_kept = self._held.get(holding.name) is holding
+            if is_kept and holding.due == due and not holding.running:
+                return holding
+        return None
 
-    async def _renew(self, wanted: model.Certificate, held: Material | None) -> None:
-        """Try until it succeeds. What is held is served until it expires, no longer."""
-        failures = 0
-        while not await self._try(wanted):
-            failures += 1
-            remaining = held.not_after - self._now() if held is not None else 0.0
-            pause = retry_after(failures, remaining, self._jitter())
-            if held is None or not 0 < remaining <= pause:
-                await self._sleep(pause)
-                continue
-            await self._sleep_until(held.not_after)
-            self._store.announce(wanted.name)
-            _log.error(
-                "certificate expired, and is served no more", extra={"certificate": wanted.name}
-            )
-
-    async def _try(self, wanted: model.Certificate) -> bool:
+    async def _rest(self) -> None:
+        """Sleep until the next turn, or until one is planned."""
+        waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(self._wake.wait())]
+        if self._turns:
+            seconds = max(0.0, self._turns[0][0] - self._now())
+            waits.append(asyncio.ensure_future(self._sleep(min(seconds, _MAX_SLEEP_SECONDS))))
         try:
-            async with self._gate:
-                await self._obtain(wanted)
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
+
+    def _plan(self, holding: Holding) -> None:
+        holding.due = holding.next_turn(self._now())
+        heapq.heappush(self._turns, (holding.due, next(self._sequence), holding))
+        if len(self._turns) > 2 * len(self._held) + _SPARE_TURNS:
+            # What is forgotten keeps its turn, months ahead, and with it its key: names on
+            # demand come and go every hour.
+            self._turns = [(each.due, next(self._sequence), each) for each in self]
+            heapq.heapify(self._turns)
+        self._wake.set()
+
+    async def _turn(self, holding: Holding) -> None:
+        """Do what is due. What is held is served until it ends, no longer."""
+        self._look_at_level(holding)
+        now = self._now()
+        try:
+            if now >= holding.try_at:
+                async with self._gate:
+                    await self._obtain(holding)
+            elif now >= holding.ask_at:
+                await self._ask(holding)
         except CertificateFault as fault:
-            _log.warning("not renewed: %s", fault, extra={"certificate": wanted.name})
-        except Exception:  # noqa: BLE001 - a task's edge: one certificate's defect ends no other's
-            _log.exception("not renewed: a defect of ours", extra={"certificate": wanted.name})
-        else:
-            return True
-        self.failures += 1
-        return False
+            self._failed(holding, str(fault), fault.retry_after_seconds or 0.0)
+            _log.warning("not renewed: %s", fault, extra={"certificate": holding.name})
+        except Exception as exc:  # noqa: BLE001 - a task's edge: one certificate's defect ends no other's
+            self._failed(holding, type(exc).__name__, 0.0)
+            _log.exception("not renewed: a defect of ours", extra={"certificate": holding.name})
+        finally:
+            holding.running = False
+            self._plan(holding)
 
-    async def _obtain(self, wanted: model.Certificate) -> None:
+    def _look_at_level(self, holding: Holding) -> None:
+        """Say once that it gets worse, and tell who serves it when it has ended."""
+        before, now = holding.level, self._now()
+        holding.level = holding.level_now(now)
+        if holding.level is Level.ENDED and holding.material is not None:
+            holding.material = None
+            self._store.announce(holding.name)
+            _log.error(
+                "certificate expired, and is served no more", extra={"certificate": holding.name}
+            )
+        if holding.level is not before:
+            self._on_level(holding, before)
+
+    def _failed(self, holding: Holding, why: str, not_before_seconds: float) -> None:
+        self.failures += 1
+        holding.failures += 1
+        holding.last_fault = why
+        now = self._now()
+        pause = retry_after(holding.failures, holding.seconds_left(now), self._jitter())
+        holding.try_at = now + max(pause, not_before_seconds)
+
+    async def _start(self, holding: Holding) -> None:
+        issuer = holding.issuer
+        if not isinstance(issuer, FindsExisting) or not issuer.edge_seconds:
+            await self._obtain(holding)
+            return
         try:
-            material = await self._issuer.issue(wanted)
+            found = await issuer.find(holding.order)
         except Fault as fault:
-            raise CertificateFault(
-                f"certificate {wanted.name!r}, role {wanted.mount}/{wanted.role}: {fault}"
-            ) from fault
-        self._store.put(wanted.name, material)
+            raise _named(holding, fault) from fault
+        if found is not None:
+            await self._take(holding, found)
+        else:
+            holding.try_at = self._now() + issuer.edge_seconds
+            self._plan(holding)
+
+    async def _obtain(self, holding: Holding) -> Material:
+        try:
+            material = await holding.issuer.issue(holding.order._replace(replaces=holding.material))
+        except Fault as fault:
+            raise _named(holding, fault) from fault
+        await self._take(holding, material)
+        return material
+
+    async def _take(self, holding: Holding, material: Material) -> None:
+        """Serve a certificate, and plan what comes next."""
+        name, now = holding.name, self._now()
+        if self._held.get(name) is not holding:
+            return  # forgotten while it was ordered
+        self._store.put(name, material)
+        self.renewals += 1
+        before = holding.level
+        holding.material, holding.revoked = material, False
+        holding.failures, holding.last_fault, holding.level = 0, "", Level.FRESH
+        due = renew_at(material.not_before, material.not_after, self._jitter())
+        holding.renew_at = holding.try_at = max(due, now + MIN_PAUSE_SECONDS)
+        if before is not Level.FRESH:
+            self._on_level(holding, before)
         _log.info(
             "certificate obtained, serial %s",
             material.serial,
-            extra={"certificate": wanted.name, "seconds": material.not_after - self._now()},
+            extra={"certificate": name, "seconds": material.not_after - now},
         )
+        await self._ask(holding)
+        self._plan(holding)
 
-    async def _sleep_until(self, moment: float) -> None:
-        while (remaining := moment - self._now()) > 0:
-            await self._sleep(min(remaining, _MAX_SLEEP_SECONDS))
+    async def _ask(self, holding: Holding) -> None:
+        """Follow the issuer's advice when to renew, where it gives some (ARI)."""
+        material, now = holding.material, self._now()
+        holding.ask_at = NEVER
+        if material is None:
+            return
+        try:
+            advice = await advise(holding.issuer, material)
+        except Fault as fault:
+            holding.ask_at = now + _ASK_AGAIN_SECONDS
+            _log.info("no advice: %s", fault, extra={"certificate": holding.name})
+            return
+        if advice is None:
+            return
+        holding.ask_at = max(advice.ask_again_at, now + MIN_PAUSE_SECONDS)
+        if advice.renew_at is not None:
+            wanted = min(advice.renew_at, material.not_after)
+            holding.renew_at = holding.try_at = max(wanted, now + MIN_PAUSE_SECONDS)
+
+
+def _named(holding: Holding, fault: Fault) -> CertificateFault:
+    return CertificateFault(
+        f"certificate {holding.name!r}, issuer {holding.issuer.name!r}: {fault}", fault
+    )

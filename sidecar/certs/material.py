@@ -1,13 +1,14 @@
 """A certificate with its private key, checked before anyone may use it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
+from typing import TypeGuard
 
 import msgspec
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -18,8 +19,12 @@ from cryptography.hazmat.primitives.serialization import (
 from sidecar.errors import Fault
 
 _MAX_CHAIN = 10
+_MIN_RSA_BITS = 2048
 _CLOCK_SKEW_SECONDS = 60.0
 """How far the CA's clock may be ahead of ours. Envoy's clients have clocks of their own."""
+
+
+ServableKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
 class MaterialFault(Fault):
@@ -38,6 +43,8 @@ class Material(msgspec.Struct, frozen=True):
     serial: str
     not_before: float
     not_after: float
+    uris: tuple[str, ...] = ()
+    """The URIs it is for, such as a SPIFFE ID."""
 
     def __repr__(self) -> str:
         """Show which certificate it is, and no key."""
@@ -49,13 +56,34 @@ class Material(msgspec.Struct, frozen=True):
         return self.serial
 
 
+def is_servable_key(key: object) -> TypeGuard[ServableKey]:
+    """Tell whether Envoy serves a key of this kind: EC on P-256 or P-384, RSA from 2048 bits."""
+    if isinstance(key, ec.EllipticCurvePrivateKey):
+        return isinstance(key.curve, ec.SECP256R1 | ec.SECP384R1)
+    return isinstance(key, rsa.RSAPrivateKey) and key.key_size >= _MIN_RSA_BITS
+
+
+def covers(names: Iterable[str], wanted: str) -> bool:
+    """Tell whether one of a certificate's DNS names is ``wanted``, or a wildcard above it.
+
+    A wildcard stands for exactly one label (RFC 6125 §6.4.3).
+    """
+    above = wanted.partition(".")[2]
+    return any(name == wanted or (above and name == f"*.{above}") for name in names)
+
+
 def check_material(
-    chain_pem: str, key: ec.EllipticCurvePrivateKey, wanted: Sequence[str], now: float
+    chain_pem: str,
+    key: ServableKey,
+    wanted: Sequence[str],
+    now: float,
+    *,
+    uri_sans: Sequence[str] = (),
 ) -> Material:
     """Build ``Material`` of what a CA returned, or raise ``MaterialFault``.
 
     The key must be the leaf's, every link must be signed by the next, which must be a CA,
-    the leaf must be valid now, be no CA itself and cover every wanted name.
+    the leaf must be valid now, be no CA itself, cover every wanted name and hold every URI.
     """
     try:
         chain = x509.load_pem_x509_certificates(chain_pem.encode("ascii", "replace"))
@@ -67,12 +95,14 @@ def check_material(
     try:
         _check_key(leaf, key)
         _check_links(chain)
-        names = _dns_names(leaf)
+        names, uris = _names(leaf)
     except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
         raise MaterialFault(
             "the CA's answer has an extension or a key that can't be read"
         ) from None
-    if missing := [name for name in wanted if name not in names]:
+    missing = [name for name in wanted if not covers(names, name)]
+    missing += [uri for uri in uri_sans if uri not in uris]
+    if missing:
         raise MaterialFault(f"the certificate does not cover {', '.join(missing)}")
     not_before, not_after = _seconds(leaf.not_valid_before_utc), _seconds(leaf.not_valid_after_utc)
     if now >= not_after:
@@ -86,10 +116,11 @@ def check_material(
         serial=f"{leaf.serial_number:x}",
         not_before=not_before,
         not_after=not_after,
+        uris=uris,
     )
 
 
-def _check_key(leaf: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
+def _check_key(leaf: x509.Certificate, key: ServableKey) -> None:
     form = Encoding.DER, PublicFormat.SubjectPublicKeyInfo
     if leaf.public_key().public_bytes(*form) != key.public_key().public_bytes(*form):
         raise MaterialFault("the certificate is for another key")
@@ -120,12 +151,13 @@ def _without_root(chain: Sequence[x509.Certificate]) -> Sequence[x509.Certificat
     return chain[:-1] if has_root else chain
 
 
-def _dns_names(leaf: x509.Certificate) -> tuple[str, ...]:
+def _names(leaf: x509.Certificate) -> tuple[tuple[str, ...], tuple[str, ...]]:
     try:
-        extension = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+        sans = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
-        return ()
-    return tuple(extension.value.get_values_for_type(x509.DNSName))
+        return (), ()
+    uris = sans.get_values_for_type(x509.UniformResourceIdentifier)
+    return tuple(sans.get_values_for_type(x509.DNSName)), tuple(uris)
 
 
 def _seconds(moment: datetime) -> float:

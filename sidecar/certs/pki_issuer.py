@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
+from sidecar.certs.issuer import Order
 from sidecar.certs.material import Material, check_material
 from sidecar.clock import Now
 from sidecar.config import model
@@ -34,48 +35,59 @@ class CertificateSigner(Protocol):
         *,
         common_name: str,
         alt_names: Sequence[str],
+        uri_sans: Sequence[str],
         ttl_seconds: int,
     ) -> str:
         """Return the certificate and its chain, PEM, leaf first."""
 
 
 class PkiIssuer:
-    """Issues what the configuration describes."""
+    """Issues from one role of one mount."""
 
-    def __init__(self, signer: CertificateSigner, now: Now) -> None:
+    def __init__(self, settings: model.VaultPkiIssuer, signer: CertificateSigner, now: Now) -> None:
+        self._settings = settings
         self._signer = signer
         self._now = now
+        self.name: str = settings.name
 
-    async def issue(self, wanted: model.Certificate) -> Material:
+    async def issue(self, order: Order) -> Material:
         """Make a key, have its CSR signed, check the answer. Raises ``Fault``."""
+        settings = self._settings
         key = ec.generate_private_key(ec.SECP256R1())
-        names = tuple(dict.fromkeys((wanted.common_name, *wanted.alt_names)))
+        names = tuple(dict.fromkeys(order.dns_names))
         chain_pem = await self._signer.sign_csr(
-            wanted.mount,
-            wanted.role,
-            make_csr(key, names),
-            common_name=wanted.common_name,
+            settings.mount,
+            settings.role,
+            make_csr(key, names, order.uri_sans),
+            common_name=names[0] if names else "",
             alt_names=names,
-            ttl_seconds=wanted.ttl_seconds,
+            uri_sans=order.uri_sans,
+            ttl_seconds=settings.ttl_seconds,
         )
-        return check_material(chain_pem, key, names, self._now())
+        return check_material(chain_pem, key, names, self._now(), uri_sans=order.uri_sans)
 
 
-def make_csr(key: ec.EllipticCurvePrivateKey, names: Sequence[str]) -> str:
-    """Return a CSR (RFC 2986) for DNS names; the first is the common name too, where it fits.
+def make_csr(
+    key: ec.EllipticCurvePrivateKey, names: Sequence[str], uris: Sequence[str] = ()
+) -> str:
+    """Return a CSR (RFC 2986) for DNS names and URIs.
 
-    Raises ``CsrFault`` for an address: it would be certified as the name it is not.
+    The first DNS name is the common name too, where it fits.
+
+    Raises ``CsrFault`` for no name at all, and for an address: it would be certified as the
+    name it is not.
     """
+    if not names and not uris:
+        raise CsrFault("no name is wanted")
     for name in names:
         if _is_address(name):
             raise CsrFault(f"{name} is an address; certificates are for host names")
-    short = len(names[0]) <= _MAX_COMMON_NAME
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])] if short else [])
+    common = [name for name in names[:1] if len(name) <= _MAX_COMMON_NAME]
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name) for name in common])
+    sans = (*map(x509.DNSName, names), *map(x509.UniformResourceIdentifier, uris))
     request = (
         x509.CertificateSigningRequestBuilder(subject)
-        .add_extension(
-            x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False
-        )
+        .add_extension(x509.SubjectAlternativeName(sans), critical=False)
         .sign(key, hashes.SHA256())
     )
     return request.public_bytes(Encoding.PEM).decode("ascii")

@@ -1,9 +1,11 @@
-"""When a certificate is renewed, and when a failed renewal is tried again. Pure.
+"""When a certificate is renewed, when a failed renewal is tried again, and when to worry. Pure.
 
 30 days before the end for a certificate that lives long enough for that (SECURITY-MODEL
 §9); two thirds into the life of a shorter one. Jitter spreads a fleet that was started
-at one moment.
+at one moment. What a CA advises (ARI) goes before both.
 """
+
+from enum import StrEnum
 
 DAY_SECONDS = 86_400.0
 RENEW_BEFORE_END_SECONDS = 30 * DAY_SECONDS
@@ -13,6 +15,19 @@ FIRST_RETRY_SECONDS = 10.0
 MAX_RETRY_SECONDS = 3600.0
 MIN_PAUSE_SECONDS = 10.0
 """Between two renewals of one certificate, however short the life that the CA gives."""
+WARNING_SHARE = 0.5
+CRITICAL_SHARE = 0.1
+
+
+class Level(StrEnum):
+    """How near its end a certificate is that is not renewed."""
+
+    FRESH = "fresh"
+    WARNING = "warning"
+    """Half of the time that was left for renewing it has passed."""
+    CRITICAL = "critical"
+    """A tenth of that time remains."""
+    ENDED = "ended"
 
 
 def renew_at(not_before: float, not_after: float, jitter: float) -> float:
@@ -31,3 +46,22 @@ def retry_after(failures: int, remaining_seconds: float, jitter: float) -> float
     doubled = FIRST_RETRY_SECONDS * 2.0 ** min(failures - 1, 16)
     ceiling = max(FIRST_RETRY_SECONDS, min(MAX_RETRY_SECONDS, remaining_seconds / 10))
     return min(doubled, ceiling) * (1 - JITTER_SHARE * jitter)
+
+
+def level_at(due: float, not_after: float, now: float) -> Level:
+    """Return how bad it is at ``now`` that a renewal that was due at ``due`` has not succeeded."""
+    if now >= not_after:
+        return Level.ENDED
+    left = not_after - due
+    for level, share in ((Level.CRITICAL, CRITICAL_SHARE), (Level.WARNING, WARNING_SHARE)):
+        # As next_level_at reckons it, to the last bit: or a turn at the very moment would miss it.
+        if now >= due and now >= not_after - share * left:
+            return level
+    return Level.FRESH
+
+
+def next_level_at(due: float, not_after: float, now: float) -> float:
+    """Return when ``level_at`` changes next, the end at the latest."""
+    left = not_after - due
+    moments = (not_after - WARNING_SHARE * left, not_after - CRITICAL_SHARE * left, not_after)
+    return min((moment for moment in moments if moment > now), default=not_after)

@@ -24,6 +24,11 @@ class CertificateStore:
         material = self._held.get(name)
         return None if material is None or material.not_after <= self._now() else material
 
+    def remove(self, name: str) -> None:
+        """Serve nothing under this name any more."""
+        if self._held.pop(name, None) is not None:
+            self.announce(name)
+
     def announce(self, name: str) -> None:
         """Have everyone look at a name again: it was put here, or has just expired."""
         for changed in tuple(self._watchers):

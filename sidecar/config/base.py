@@ -1,4 +1,4 @@
-"""What every section of the settings is made of."""
+"""What every section of the configuration is made of: the base, and the kinds of text."""
 
 from typing import Annotated
 
@@ -11,11 +11,42 @@ Address = Annotated[
     str, Meta(pattern=r"^(unix:/.+|\[[0-9a-fA-F:.]+\]:[0-9]{1,5}|[A-Za-z0-9.-]+:[0-9]{1,5})$")
 ]
 FilePath = Annotated[str, Meta(pattern=r"^[^\x00]{1,4096}$")]
+VaultPath = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*$", max_length=512)]
+Uuid = Annotated[
+    str, Meta(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")
+]
+HostPattern = Annotated[
+    str,
+    Meta(pattern=r"^(\*|(\*\.)?[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*)$"),
+]
+DomainName = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$", max_length=253
+    ),
+]
 _SEGMENT = r"(?!\.{1,2}(?:/|$))(?:[A-Za-z0-9._~!$&'()*+,=:@-]|%[89A-F][0-9A-F])+"
 CanonicalPath = Annotated[
     str, Meta(pattern=rf"^/(?:{_SEGMENT}(?:/{_SEGMENT})*/?)?$", max_length=2048)
 ]
 Method = Annotated[str, Meta(pattern=r"^[A-Z]{1,16}$")]
+TokenPlace = Annotated[
+    str, Meta(pattern=r"^(header|websocket|cookie:[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64})$")
+]
+ClientName = Annotated[
+    str,
+    Meta(pattern=r"^(spiffe://[a-z0-9._-]+(/[A-Za-z0-9._-]+)*(/\*)?|[a-z0-9][a-z0-9.-]{0,252})$"),
+]
+SpiffeId = Annotated[
+    str,
+    Meta(
+        pattern=r"^spiffe://[a-z0-9._-]{1,255}(/(?!\.{1,2}(?:/|$))[A-Za-z0-9._-]+)+$",
+        max_length=2048,
+    ),
+]
+"""A workload's identity: a trust domain and a path (SPIFFE-ID §2)."""
+UnixId = Annotated[int, Meta(ge=0, le=4_294_967_294)]
+Seconds = Annotated[float, Meta(gt=0, le=31_536_000)]
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

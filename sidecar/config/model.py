@@ -9,34 +9,36 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
-from sidecar.config.base import Address, CanonicalPath, FilePath, Label, Method, Settings, Text
+from sidecar.config.base import (
+    Address,
+    CanonicalPath,
+    ClientName,
+    DomainName,
+    FilePath,
+    HostPattern,
+    Label,
+    Method,
+    Seconds,
+    Settings,
+    Text,
+    TokenPlace,
+    UnixId,
+    Uuid,
+    VaultPath,
+)
+from sidecar.config.certificates import (
+    AcmeIssuer,
+    Certificate,
+    CertificateStore,
+    VaultKvIssuer,
+    VaultPkiIssuer,
+)
 from sidecar.config.headers import CorsPolicy, CspDirectives, CspProfile, Headers
+from sidecar.config.on_demand import OnDemand
 from sidecar.config.reports import ReportsListen
+from sidecar.config.secrets import GenericSecret, SessionTicketKeys, TrustBundle
 
 __all__ = ["CorsPolicy", "CspDirectives", "CspProfile", "Headers", "Settings"]
-
-VaultPath = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*$", max_length=512)]
-Uuid = Annotated[
-    str, Meta(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")
-]
-HostPattern = Annotated[
-    str,
-    Meta(pattern=r"^(\*|(\*\.)?[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*)$"),
-]
-DomainName = Annotated[
-    str,
-    Meta(
-        pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$", max_length=253
-    ),
-]
-TokenPlace = Annotated[
-    str, Meta(pattern=r"^(header|websocket|cookie:[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64})$")
-]
-ClientName = Annotated[
-    str,
-    Meta(pattern=r"^(spiffe://[a-z0-9._-]+(/[A-Za-z0-9._-]+)*(/\*)?|[a-z0-9][a-z0-9.-]{0,252})$"),
-]
-Seconds = Annotated[float, Meta(gt=0, le=31_536_000)]
 
 
 class AuthzListen(Settings, frozen=True):
@@ -53,9 +55,15 @@ class AuthzListen(Settings, frozen=True):
 
 
 class SdsListen(Settings, frozen=True):
-    """Where Envoy asks for certificates. A Unix socket keeps them off the network."""
+    """Where Envoy asks for certificates. A Unix socket keeps them off the network.
+
+    On a Unix socket the peer's user or one of its groups must be among these; without any,
+    be our own.
+    """
 
     address: Address = "127.0.0.1:9101"
+    peer_uids: Annotated[tuple[UnixId, ...], Meta(max_length=64)] = ()
+    peer_gids: Annotated[tuple[UnixId, ...], Meta(max_length=64)] = ()
 
 
 class AdminListen(Settings, frozen=True):
@@ -266,15 +274,7 @@ class Tenant(Settings, frozen=True):
     csp: Annotated[dict[Label, CspDirectives], Meta(max_length=32)] = field(default_factory=dict)
 
 
-class Certificate(Settings, frozen=True):
-    """One certificate served over SDS under ``name``, issued by Vault PKI for a CSR of ours."""
-
-    name: Text
-    role: VaultPath
-    common_name: HostPattern
-    alt_names: Annotated[tuple[HostPattern, ...], Meta(max_length=100)] = ()
-    mount: VaultPath = "pki"
-    ttl_seconds: Annotated[int, Meta(ge=60, le=34_560_000)] = 7_776_000
+IssuerSettings = VaultPkiIssuer | VaultKvIssuer | AcmeIssuer
 
 
 class StdoutAudit(Settings, frozen=True, tag_field="sink", tag="stdout"):
@@ -327,6 +327,12 @@ class Config(Settings, frozen=True):
     headers: Headers = Headers()
     modules: Modules | None = None
     tenants: Annotated[tuple[Tenant, ...], Meta(max_length=100_000)] = ()
+    issuers: Annotated[tuple[IssuerSettings, ...], Meta(max_length=64)] = ()
+    certificate_store: CertificateStore | None = None
     certificates: Annotated[tuple[Certificate, ...], Meta(max_length=10_000)] = ()
+    trust_bundles: Annotated[tuple[TrustBundle, ...], Meta(max_length=1000)] = ()
+    session_ticket_keys: Annotated[tuple[SessionTicketKeys, ...], Meta(max_length=100)] = ()
+    generic_secrets: Annotated[tuple[GenericSecret, ...], Meta(max_length=1000)] = ()
+    on_demand: OnDemand | None = None
     audit: Audit = Audit()
     log: Log = Log()

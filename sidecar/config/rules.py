@@ -1,15 +1,17 @@
 """The rules that span settings: names that must be known, addresses that must differ."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from sidecar.config.endpoints import check_endpoints
-from sidecar.config.model import Config, OtlpAudit
+from sidecar.config.model import AcmeIssuer, Config, OtlpAudit, VaultKvIssuer, VaultPkiIssuer
 from sidecar.config.network import in_the_clear, is_loopback
+from sidecar.config.on_demand import HttpRegistry
 from sidecar.config.problem import Path, Problem
 from sidecar.config.rules_headers import check_headers
 from sidecar.config.rules_modules import check_modules
 from sidecar.config.rules_reports import check_reports
+from sidecar.config.secrets import GenericSecret, SessionTicketKeys, TrustBundle
 
 LAST_PORT = 65_535
 _EVERY_HOST = frozenset({"0.0.0.0", "::"})  # noqa: S104 - to be compared with, not listened on
@@ -26,6 +28,8 @@ def cross_check(config: Config) -> Iterator[Problem]:
     yield from check_modules(config)
     yield from check_headers(config)
     yield from _certificates(config)
+    yield from _secrets(config)
+    yield from _on_demand(config)
     yield from _unique("tenant", (("tenants",), (t.tenant_id for t in config.tenants)))
     yield from _unique("domain", (("tenants",), (t.domain for t in config.tenants)))
 
@@ -46,8 +50,15 @@ def _listeners(config: Config) -> Iterator[Problem]:
             ("listen", "admin", "address"),
             "must be on loopback or a Unix socket: metrics and health have no authentication",
         )
-    if config.certificates and listen.sds is None:
-        yield Problem(("listen", "sds"), "is missing, and certificates are to be served")
+    served = ("certificates", "trust_bundles", "session_ticket_keys", "generic_secrets")
+    if listen.sds is None and (wanted := [each for each in served if getattr(config, each)]):
+        words = " and ".join(wanted).replace("_", " ")
+        yield Problem(("listen", "sds"), f"is missing, and {words} are to be served")
+    if listen.sds and not listen.sds.address.startswith("unix:"):
+        for name in ("peer_uids", "peer_gids"):
+            if getattr(listen.sds, name):
+                why = "is only for a Unix socket: over TCP the kernel names no peer"
+                yield Problem(("listen", "sds", name), why)
     if listen.sds and not is_loopback(listen.sds.address):
         yield Problem(
             ("listen", "sds", "address"),
@@ -128,9 +139,93 @@ def _routes(config: Config) -> Iterator[Problem]:
             yield Problem(where, "asks for roles, scopes or a tenant, and reads no token")
 
 
+def _secrets(config: Config) -> Iterator[Problem]:
+    """Names are what Envoy asks for: one of each over all kinds."""
+    certificates = [certificate.name for certificate in config.certificates]
+    taken = set(certificates)
+    others: dict[str, Sequence[TrustBundle | SessionTicketKeys | GenericSecret]] = {
+        "trust_bundles": config.trust_bundles,
+        "session_ticket_keys": config.session_ticket_keys,
+        "generic_secrets": config.generic_secrets,
+    }
+    for section, listed in others.items():
+        for index, each in enumerate(listed):
+            if each.name in taken:
+                yield Problem((section, index, "name"), "is the name of another secret already")
+            taken.add(each.name)
+    for index, keys in enumerate(config.session_ticket_keys):
+        if keys.rotate_seconds < 5 * keys.poll_seconds:
+            yield Problem(
+                ("session_ticket_keys", index, "rotate_seconds"),
+                "must be five times poll_seconds or more: every sidecar reads a key before its use",
+            )
+
+
 def _certificates(config: Config) -> Iterator[Problem]:
     names = (certificate.name for certificate in config.certificates)
     yield from _unique("certificate name", (("certificates",), names))
+    issuers = [issuer.name for issuer in config.issuers]
+    yield from _unique("issuer", (("issuers",), issuers))
+    yield from _issuers_of_certificates(config)
+    for index, certificate in enumerate(config.certificates):
+        if certificate.common_name is None and certificate.spiffe_id is None:
+            yield Problem(("certificates", index), "needs common_name, or spiffe_id, or both")
+        if certificate.common_name is None and certificate.alt_names:
+            yield Problem(("certificates", index), "has alt_names, and no common_name before them")
+        if certificate.issuer not in issuers:
+            known = ", ".join(sorted(issuers)) or "none"
+            where = ("certificates", index, "issuer")
+            yield Problem(where, f"names no entry of issuers; there are: {known}")
+
+
+def _on_demand(config: Config) -> Iterator[Problem]:
+    settings = config.on_demand
+    if settings is None:
+        return
+    if config.listen.sds is None:
+        yield Problem(("listen", "sds"), "is missing, and certificates are to be served on demand")
+    issuers = sorted(issuer.name for issuer in config.issuers)
+    if settings.issuer not in issuers:
+        known = ", ".join(issuers) or "none"
+        yield Problem(("on_demand", "issuer"), f"names no entry of issuers; there are: {known}")
+    if settings.max_retry_seconds < settings.retry_seconds:
+        yield Problem(("on_demand", "max_retry_seconds"), "is less than retry_seconds")
+    for section in ("trust_bundles", "session_ticket_keys", "generic_secrets"):
+        for index, secret in enumerate(getattr(config, section)):
+            if "." in secret.name:
+                yield Problem(
+                    (section, index, "name"),
+                    "must have no dot: with on_demand, a client could ask for it as a host name",
+                )
+    registry = settings.registry
+    if isinstance(registry, HttpRegistry) and in_the_clear(registry.url):
+        yield Problem(
+            ("on_demand", "registry", "url"),
+            "must be https: whoever alters an answer chooses what is certified",
+        )
+
+
+def _issuers_of_certificates(config: Config) -> Iterator[Problem]:
+    by_name = {issuer.name: issuer for issuer in config.issuers}
+    for index, issuer in enumerate(config.issuers):
+        where: Path = ("issuers", index)
+        shares = isinstance(issuer, AcmeIssuer) or (
+            isinstance(issuer, VaultPkiIssuer) and issuer.share
+        )
+        if shares and config.certificate_store is None:
+            yield Problem(where, "needs certificate_store, where a fleet keeps what it obtained")
+        if not isinstance(issuer, AcmeIssuer):
+            continue
+        if not issuer.agree_to_terms:
+            yield Problem((*where, "agree_to_terms"), "must be true: the CA asks for it")
+        if in_the_clear(issuer.directory):
+            yield Problem((*where, "directory"), "must be https (RFC 8555 §6.1)")
+        if issuer.fallback is not None:
+            second = by_name.get(issuer.fallback)
+            if second is None or second is issuer:
+                yield Problem((*where, "fallback"), "names no other entry of issuers")
+            elif isinstance(second, VaultKvIssuer):
+                yield Problem((*where, "fallback"), "must be a CA: acme or vault_pki")
 
 
 def _unique(what: str, listed: tuple[Path, Iterable[str]]) -> Iterator[Problem]:

@@ -32,9 +32,9 @@ def shipped_config(name: str = "edge.yaml") -> Any:
     return yaml.safe_load(text)
 
 
-def edge_config(ports: EdgePorts, tls_min: str = "1.3") -> Any:
-    """Return edge.yaml with everything on loopback at these ports, and nothing else changed."""
-    config = shipped_config()
+def edge_config(ports: EdgePorts, tls_min: str = "1.3", name: str = "edge.yaml") -> Any:
+    """Return a shipped edge with all of it on loopback at these ports, and nothing else changed."""
+    config = shipped_config(name)
     _move(config["admin"], ports.admin)
     static = config["static_resources"]
     listeners = {listener["name"]: listener for listener in static["listeners"]}
@@ -51,9 +51,10 @@ def edge_config(ports: EdgePorts, tls_min: str = "1.3") -> Any:
         (locality,) = cluster["load_assignment"]["endpoints"]
         (endpoint,) = locality["lb_endpoints"]
         _move(endpoint["endpoint"], moved[cluster["name"]])
-    tls = listeners["https"]["filter_chains"][0]["transport_socket"]["typed_config"]
-    parameters = tls["common_tls_context"]["tls_params"]
-    parameters["tls_minimum_protocol_version"] = TLS_VERSIONS[tls_min]
+    for chain in listeners["https"]["filter_chains"]:
+        tls = chain["transport_socket"]["typed_config"]
+        parameters = tls["common_tls_context"]["tls_params"]
+        parameters["tls_minimum_protocol_version"] = TLS_VERSIONS[tls_min]
     return config
 
 
@@ -107,5 +108,5 @@ def redirect_to(config: Any, https_port: int) -> None:
     listeners = {each["name"]: each for each in config["static_resources"]["listeners"]}
     manager = listeners["http"]["filter_chains"][0]["filters"][0]["typed_config"]
     (host,) = manager["route_config"]["virtual_hosts"]
-    (route,) = host["routes"]
-    route["redirect"]["port_redirect"] = https_port
+    for route in host["routes"]:
+        route["redirect"]["port_redirect"] = https_port

@@ -37,6 +37,7 @@ def run_demo(options: DemoOptions) -> int:
     try:
         from rich.console import Console  # noqa: PLC0415 - part of the demo's extra
 
+        from sidecar.demo.own_domain import play_own_domain, show_own_domain  # noqa: PLC0415
         from sidecar.demo.scenarios import KEYS, SCENARIOS  # noqa: PLC0415
         from sidecar.demo.show import play_all, show_addresses, show_table  # noqa: PLC0415
         from sidecar.demo.stack import Stack  # noqa: PLC0415
@@ -54,11 +55,14 @@ def run_demo(options: DemoOptions) -> int:
                     console.print(f"starting {what} …")
 
             keys = KEYS if options.scenario else None
-            stack = exits.enter_context(Stack(tls_min=options.tls_min, keys=keys, say=say))
+            stack = exits.enter_context(
+                Stack(tls_min=options.tls_min, keys=keys, on_demand={}, say=say)
+            )
         if options.scenario:
             return 0 if SCENARIOS[options.scenario](stack, console) else 1
         rows = play_all(stack, console)
         all_good = show_table(rows, console)
+        all_good &= show_own_domain(play_own_domain(stack), console)
         if options.once or not all_good:
             return 0 if all_good else 1
         with contextlib.suppress(KeyboardInterrupt):

@@ -36,6 +36,12 @@ path "pki/sign/edge"                   { capabilities = ["update"] }
 path "auth/token/renew-self"           { capabilities = ["update"] }
 """
 
+STORE_POLICY = """\
+# Where a fleet keeps the certificates it obtained.
+path "secret/data/septem/certificates/*"     { capabilities = ["create", "read", "update"] }
+path "secret/metadata/septem/certificates/*" { capabilities = ["read"] }
+"""
+
 
 class OpenBao:
     """A running server. ``client`` is hvac with the root token, for setting things up.
@@ -149,6 +155,52 @@ class OpenBao:
         answer = self.client.secrets.pki.generate_certificate("edge", host)
         data: Mapping[str, Any] = answer["data"]
         return data
+
+    def enable_services(self, trust_domain: str = "septemcore", *, mount: str = "services") -> None:
+        """Mount a PKI for services: a role ``service`` for SPIFFE IDs of a trust domain."""
+        system = self.client.sys
+        system.enable_secrets_engine("pki", path=mount)
+        system.tune_mount_configuration(mount, max_lease_ttl="87600h")
+        self.make_root(mount)
+        self.client.secrets.pki.create_or_update_role(
+            "service",
+            extra_params={
+                "allowed_uri_sans": [f"spiffe://{trust_domain}/*"],
+                "allowed_domains": ["internal"],
+                "allow_subdomains": True,
+                "require_cn": False,
+                "key_type": "ec",
+                "key_bits": 256,
+                "max_ttl": "72h",
+            },
+            mount_point=mount,
+        )
+
+    def make_root(self, mount: str = "services", *, beside: bool = False) -> str:
+        """Make a root in a mount, or one more ``beside`` those that are there; return its PEM."""
+        answer = self.client.write(
+            f"{mount}/root/{'rotate' if beside else 'generate'}/internal",
+            common_name="Septem services root",
+            ttl="87600h",
+            key_type="ec",
+            key_bits=256,
+        )
+        return str(answer["data"]["certificate"])
+
+    def enable_acme(self, dns_resolver: str) -> None:
+        """Have the PKI answer ACME too; names are looked up at ``dns_resolver``."""
+        base = f"{self.address}/v1/pki"
+        headers = ["Last-Modified", "Location", "Replay-Nonce", "Link"]
+        write = self.client.write_data
+        write("sys/mounts/pki/tune", data={"allowed_response_headers": headers})
+        write("pki/config/cluster", data={"path": base, "aia_path": base})
+        acme = {
+            "enabled": True,
+            "dns_resolver": dns_resolver,
+            "allowed_roles": ["edge"],
+            "default_directory_policy": "role:edge",
+        }
+        write("pki/config/acme", data=acme)
 
     def token_for(self, policy: str, *, name: str = "sidecar", ttl: str = "24h") -> str:
         """Write a policy and return a token that has it and nothing else."""

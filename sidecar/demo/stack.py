@@ -33,7 +33,7 @@ from sidecar.demo.neighbours import (
     cdn_answer,
     server_context,
 )
-from sidecar.demo.openbao import SIDECAR_POLICY, OpenBao
+from sidecar.demo.openbao import SIDECAR_POLICY, STORE_POLICY, OpenBao
 from sidecar.demo.process import (
     ManagedProcess,
     ProcessFault,
@@ -65,12 +65,18 @@ class Stack:
         tls_min: str = "1.3",
         keys: Mapping[str, Any] | None = None,
         names: Names | None = None,
+        on_demand: Mapping[str, Any] | None = None,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """``keys`` is the section of the sidecar's configuration, where it is not the default."""
+        """Take ``keys`` as that section of the sidecar's configuration, if not the default.
+
+        With ``on_demand``, what differs from the defaults of that section, the edge obtains
+        certificates of customers' domains, which ``register`` registers.
+        """
         self._tls_min = tls_min
         self._keys = keys or {}
         self.names = names or Names()
+        self._on_demand = on_demand
         self._say = say
         self._exits = ExitStack()
         self.key = ec.generate_private_key(ec.SECP256R1())
@@ -101,10 +107,21 @@ class Stack:
         """The child processes."""
         return self.openbao.process, self.sidecar, self.envoy.process
 
+    @property
+    def _registry(self) -> Path:
+        return self.folder / "domains.json"
+
     def audited(self) -> list[dict[str, Any]]:
         """Return the audit log's lines."""
         text = (self.folder / "audit.jsonl").read_text(encoding="utf-8")
         return [json.loads(line) for line in text.splitlines()]
+
+    def register(self, tenants: Mapping[str, str]) -> None:
+        """Make these the registered domains, each with its tenant."""
+        domains = [{"domain": name, "tenant_id": tenant} for name, tenant in tenants.items()]
+        fresh = self._registry.with_suffix(".new")
+        fresh.write_text(json.dumps({"domains": domains}))
+        fresh.rename(self._registry)
 
     def start_sidecar(self) -> None:
         """Start (again) the sidecar, at the same ports."""
@@ -116,6 +133,11 @@ class Stack:
             lambda: fetch_status(self.admin_port, "/readyz") == 200,  # noqa: PLR2004 - OK
             READY_SECONDS,
         )
+
+    def start_envoy(self) -> None:
+        """Start (again) Envoy, at the same ports."""
+        self.envoy = Envoy(self._envoy_config(), self.folder)
+        self._exits.callback(self.envoy.stop)
 
     def _start(self, exits: ExitStack) -> None:
         self._exits = exits
@@ -134,6 +156,7 @@ class Stack:
         )
         self.openbao.put_publishers({"acme": public.decode()})
         self.ca_pem = self.openbao.enable_pki(["localhost", "septemcore.com", "example"])
+        self.register({})
         (self.folder / "ca.pem").write_text(self.ca_pem)
         self._say("the sample application")
         self._start_neighbours(exits)
@@ -177,7 +200,7 @@ class Stack:
             with ExitStack() as trial:
                 self._exits = trial
                 try:
-                    self._start_sidecar_and_envoy(trial)
+                    self._start_sidecar_and_envoy()
                 except ProcessFault:
                     if attempt == _ATTEMPTS - 1:
                         raise
@@ -186,7 +209,7 @@ class Stack:
                 self._exits = exits
                 return
 
-    def _start_sidecar_and_envoy(self, exits: ExitStack) -> None:
+    def _start_sidecar_and_envoy(self) -> None:
         http, https, envoy_admin, authz, sds, admin, reports = free_ports(_PORTS)
         self.admin_port = admin
         self.ports = EdgePorts(http, https, envoy_admin, self.application.port, authz, sds, reports)
@@ -195,12 +218,12 @@ class Stack:
         self._config.write_text(yaml.safe_dump(self._sidecar_config(), sort_keys=False))
         self.start_sidecar()
         self._say("Envoy, which takes its certificate from the sidecar")
-        self.envoy = Envoy(self._envoy_config(), self.folder)
-        exits.callback(self.envoy.stop)
+        self.start_envoy()
 
     def _envoy_config(self) -> Any:
         """Return Envoy's configuration for this stack."""
-        config = edge_config(self.ports, self._tls_min)
+        name = "edge.yaml" if self._on_demand is None else "edge-on-demand.yaml"
+        config = edge_config(self.ports, self._tls_min, name)
         if self.names.mapped:
             redirect_to(config, 443)
         return config
@@ -225,9 +248,16 @@ class Stack:
     def _sidecar_config(self) -> Mapping[str, Any]:
         token = self.folder / "vault-token"
         token.touch(mode=0o600)
-        token.write_text(self.openbao.token_for(SIDECAR_POLICY))
+        policy = SIDECAR_POLICY if self._on_demand is None else SIDECAR_POLICY + STORE_POLICY
+        token.write_text(self.openbao.token_for(policy))
         loopback = "127.0.0.1:{}".format
+        registry = {"source": "file", "path": str(self._registry), "poll_seconds": 0.1}
+        internal = {"name": "internal", "type": "vault_pki", "role": "edge"}
+        customers = {**internal, "name": "customers", "share": True}
+        on_demand = {"registry": registry, "issuer": "customers", **(self._on_demand or {})}
+        lazily = {"on_demand": on_demand, "certificate_store": {}}
         return {
+            **({} if self._on_demand is None else lazily),
             "listen": {
                 "authz": {"address": loopback(self.ports.authz)},
                 "sds": {"address": loopback(self.ports.sds)},
@@ -274,10 +304,11 @@ class Stack:
                 {"tenant_id": TENANT, "domain": self.names.own_domain},
                 {"tenant_id": OTHER_TENANT, "domain": self.names.other_domain},
             ],
+            "issuers": [internal] if self._on_demand is None else [internal, customers],
             "certificates": [
                 {
                     "name": "edge",
-                    "role": "edge",
+                    "issuer": "internal",
                     "common_name": self.names.of_edge[0],
                     "alt_names": list(self.names.of_edge[1:]),
                 }

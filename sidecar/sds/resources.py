@@ -49,26 +49,33 @@ def validation_context(
     *,
     uris: Sequence[str] = (),
     dns_names: Sequence[str] = (),
+    uri_prefixes: Sequence[str] = (),
     spki_pins: Sequence[str] = (),
     crl_pem: bytes | None = None,
+    only_leaf_crl: bool = False,
 ) -> Resource:
     """Encode how peers are verified (``Secret.validation_context``).
 
     ``bundle_pem`` holds the roots; two during a CA's rotation. A peer must carry one of
-    ``uris`` (SPIFFE IDs) or ``dns_names`` as SAN, if there are any, exactly; and one of
-    ``spki_pins`` (base64 of the SHA-256 of the key, RFC 7469), if there are any. A CRL
-    must cover every CA of the chain: Envoy refuses chains of which it knows none.
+    ``uris`` (SPIFFE IDs) or ``dns_names`` as SAN, exactly, or a URI that begins with one of
+    ``uri_prefixes``, if there are any; and one of ``spki_pins`` (base64 of the SHA-256 of
+    the key, RFC 7469), if there are any. CRLs must cover every CA of the chain, or with
+    ``only_leaf_crl`` the peer's issuer: Envoy refuses chains of which it knows none.
     """
     kinds = SubjectAltNameMatcherSanType
-    wanted = [(kinds.URI, uri) for uri in uris] + [(kinds.DNS, each) for each in dns_names]
+    wanted = [
+        *((kinds.URI, StringMatcher(exact=uri)) for uri in uris),
+        *((kinds.URI, StringMatcher(prefix=prefix)) for prefix in uri_prefixes),
+        *((kinds.DNS, StringMatcher(exact=name)) for name in dns_names),
+    ]
     context = CertificateValidationContext(
         trusted_ca=_inline(bundle_pem),
         match_typed_subject_alt_names=[
-            SubjectAltNameMatcher(san_type=kind, matcher=StringMatcher(exact=value))
-            for kind, value in wanted
+            SubjectAltNameMatcher(san_type=kind, matcher=matcher) for kind, matcher in wanted
         ],
         verify_certificate_spki=list(spki_pins),
         crl=_inline(crl_pem) if crl_pem is not None else None,
+        only_verify_leaf_cert_crl=only_leaf_crl,
     )
     return _resource(version, Secret(name=name, validation_context=context))
 

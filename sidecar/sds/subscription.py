@@ -19,6 +19,8 @@ The rules that matter here, in both:
 - A stream that begins anew may carry versions and nonces of a process that is gone.
   What its first request says it holds in the version we hold is not sent again (delta).
 - There is no wildcard: a client gets the secrets that it names.
+- A resource can be taken back from a client that holds it for long (delta): it is told of
+  a removal, and gets the resource again when it asks again.
 
 What is to be looked at is kept in ``_due``, so that the change of one name costs nothing
 for the others of its stream.
@@ -61,8 +63,12 @@ class Pending(NamedTuple):
 
 
 PENDING = Pending()
-Lookup = Callable[[str], Resource | Pending | None]
-"""Returns a resource, ``PENDING``, or ``None`` for a name that does not exist."""
+Lookup = Callable[[str, bool], Resource | Pending | None]
+"""Returns a resource, ``PENDING``, or ``None`` for a name that does not exist.
+
+The second argument tells whether the client waits: it has nothing under this name. One that
+holds a version is told of a change, and nothing has to be obtained for it.
+"""
 
 
 class Nack(NamedTuple):
@@ -168,7 +174,7 @@ class SotwSubscription:
         """Return the next answer, or ``None`` if nothing is due. Call until ``None``."""
         while self._due:
             name, _ = self._due.popitem(last=False)
-            resource = lookup(name)
+            resource = lookup(name, self._sent[name] is None)
             if isinstance(resource, Resource) and self._sent[name] != resource.version:
                 self._sent[name] = resource.version
                 nonce = self._answers.begin(name, len(self._sent))
@@ -187,6 +193,7 @@ class DeltaSubscription:
         self._due: _Due = OrderedDict()
         self._answers = _Answers()
         self._begun = False
+        self._taken_back: set[str] = set()
 
     @property
     def names(self) -> Collection[str]:
@@ -201,6 +208,7 @@ class DeltaSubscription:
         for name in request.unsubscribe:
             self._sent.pop(name, None)
             self._due.pop(name, None)
+            self._taken_back.discard(name)
         added = sum(name not in self._sent for name in request.subscribe)
         _check_names(request.subscribe, len(self._sent) + added)
         held = {} if self._begun else request.initial_versions
@@ -208,18 +216,35 @@ class DeltaSubscription:
         for name in request.subscribe:
             self._sent[name] = held.get(name)
             self._due[name] = None
+            self._taken_back.discard(name)
         return self._answers.settle(request.nonce, request.error)
 
     def mark(self, name: str) -> bool:
         """Note that a resource changed; tells whether this client has to hear of it."""
         return _mark(name, self._sent, self._due)
 
+    def take_back(self, name: str) -> bool:
+        """Have the client drop a resource that it holds; tells whether it holds it.
+
+        When it asks for the name again it is answered as if for the first time.
+        """
+        if not self._sent.get(name):
+            return False
+        self._taken_back.add(name)
+        self._due[name] = None
+        return True
+
     def answer(self, lookup: Lookup) -> DeltaAnswer | None:
         """Return the next answer, or ``None`` if nothing is due. Call until ``None``."""
         removed: list[str] = []
         while self._due and len(removed) < MAX_REMOVED:
             name, _ = self._due.popitem(last=False)
-            resource = lookup(name)
+            if name in self._taken_back:
+                self._taken_back.discard(name)
+                self._sent[name] = self._ABSENT
+                removed.append(name)
+                continue
+            resource = lookup(name, self._sent[name] is None)
             if resource is None and self._sent[name] != self._ABSENT:
                 self._sent[name] = self._ABSENT
                 removed.append(name)

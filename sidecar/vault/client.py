@@ -9,12 +9,14 @@ and then, so that a token lives on where nothing else is asked of Vault.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
+from datetime import datetime
 from typing import Any, NamedTuple, TypeVar
 
 from sidecar.bridge import BridgeBusy, ThreadBridge
 from sidecar.config import model
 from sidecar.vault.auth import make_auth
-from sidecar.vault.errors import VaultFault, VaultUnreachable
+from sidecar.vault.errors import VaultConflict, VaultFault, VaultSealed, VaultUnreachable
 from sidecar.vault.identity import Identity
 from sidecar.vault.translate import translated
 
@@ -34,6 +36,12 @@ class TransitKey(NamedTuple):
     latest_version: int
 
 
+class _Pulse:
+    """How Vault was when last asked; all clients beside each other share one."""
+
+    well = True
+
+
 CallObserver = Callable[[str, str, float], None]
 """Called with operation, outcome (``ok`` or the fault's class) and seconds."""
 
@@ -43,6 +51,8 @@ class KvSecret(NamedTuple):
 
     data: Mapping[str, Any]
     version: int
+    written_at: float = 0.0
+    """When Vault took it, by Vault's clock (Unix seconds)."""
 
     def __repr__(self) -> str:
         """Show the names and the version, never a value."""
@@ -65,6 +75,21 @@ class VaultClient:
         self._bridge = ThreadBridge("vault", _THREADS)
         self._session: Any = None
         self._identity = Identity(make_auth(settings.auth), self._make_client, clock)
+        self._pulse = _Pulse()
+
+    def beside(self, name: str) -> "VaultClient":
+        """Return a client with this one's login and threads of its own.
+
+        What strangers can set off in numbers so holds up nothing else that is asked of Vault.
+        """
+        other = copy(self)
+        other._bridge = ThreadBridge(name, _THREADS)  # noqa: SLF001 - it is one of us
+        return other
+
+    @property
+    def is_well(self) -> bool:
+        """Whether Vault answered when it was last asked, by us or by a client beside us."""
+        return self._pulse.well
 
     async def login(self) -> None:
         """Log in, and fail early and clearly if that is not possible.
@@ -82,9 +107,72 @@ class VaultClient:
                 path, mount_point=mount, raise_on_deleted_version=True
             )
             entry = answer["data"]
-            return KvSecret(entry["data"], int(entry["metadata"]["version"]))
+            metadata = entry["metadata"]
+            written = datetime.fromisoformat(metadata["created_time"]).timestamp()
+            return KvSecret(entry["data"], int(metadata["version"]), written)
 
         return await self._call("kv_read", f"{mount}/data/{path}", read)
+
+    async def read_kv_version(self, mount: str, path: str) -> int:
+        """Read the number of the latest version of an entry in KV v2; 0 where there is none."""
+
+        def read(client: Any) -> int:
+            try:
+                answer = client.secrets.kv.v2.read_secret_metadata(path, mount_point=mount)
+            except _hvac().exceptions.InvalidPath:
+                return 0
+            return int(answer["data"]["current_version"])
+
+        return await self._call("kv_metadata", f"{mount}/metadata/{path}", read)
+
+    async def list_kv(self, mount: str, path: str) -> list[str]:
+        """List the entries directly below a path in KV v2; none if there is nothing."""
+
+        def names(client: Any) -> list[str]:
+            try:
+                answer = client.secrets.kv.v2.list_secrets(path, mount_point=mount)
+            except _hvac().exceptions.InvalidPath:
+                return []
+            return [str(key) for key in answer["data"]["keys"]]
+
+        return await self._call("kv_list", f"{mount}/metadata/{path}", names)
+
+    async def write_kv(self, mount: str, path: str, data: Mapping[str, Any], cas: int) -> int:
+        """Write an entry of KV v2 if ``cas`` is still its latest version (0: there is none).
+
+        Returns the new version; raises ``VaultConflict`` if somebody else wrote first.
+        """
+
+        def write(client: Any) -> int:
+            try:
+                answer = client.secrets.kv.v2.create_or_update_secret(
+                    path, dict(data), cas=cas, mount_point=mount
+                )
+            except _hvac().exceptions.InvalidRequest as exc:
+                if "check-and-set" in str(exc):
+                    raise VaultConflict(f"{mount}/data/{path}: somebody else wrote first") from None
+                raise
+            return int(answer["data"]["version"])
+
+        return await self._call("kv_write", f"{mount}/data/{path}", write)
+
+    async def read_time(self) -> float:
+        """Read Vault's own clock (Unix seconds, whole): the one that all of a fleet can see."""
+
+        def read(client: Any) -> float:
+            answer = client.sys.read_health_status(method="GET")
+            health = answer if isinstance(answer, dict) else answer.json()
+            return float(health["server_time_utc"])
+
+        return await self._call("time", "sys/health", read)
+
+    async def read_crl(self, mount: str) -> bytes:
+        """Read the CRL of a PKI mount, PEM."""
+
+        def read(client: Any) -> bytes:
+            return str(client.secrets.pki.read_crl(mount_point=mount)).encode("ascii")
+
+        return await self._call("pki_crl", f"{mount}/crl/pem", read)
 
     async def read_transit_key(self, mount: str, name: str) -> TransitKey:
         """Read the public halves of a transit key's versions."""
@@ -108,16 +196,20 @@ class VaultClient:
         *,
         common_name: str,
         alt_names: Sequence[str],
+        uri_sans: Sequence[str],
         ttl_seconds: int,
     ) -> str:
         """Have a CSR signed; returns the certificate and its chain, PEM, leaf first."""
+        wanted = {"alt_names": ",".join(alt_names), "ttl": f"{ttl_seconds}s"}
+        if uri_sans:
+            wanted["uri_sans"] = ",".join(uri_sans)
 
         def sign(client: Any) -> str:
             answer = client.secrets.pki.sign_certificate(
                 role,
                 csr_pem,
                 common_name,
-                extra_params={"alt_names": ",".join(alt_names), "ttl": f"{ttl_seconds}s"},
+                extra_params=wanted,
                 mount_point=mount,
             )
             data = answer["data"]
@@ -125,6 +217,13 @@ class VaultClient:
             return "\n".join(each.strip() for each in (data["certificate"], *chain)) + "\n"
 
         return await self._call("pki_sign", f"{mount}/sign/{role}", sign)
+
+    async def perform(self, operation: str, path: str, function: Callable[[Any], T]) -> T:
+        """Run ``function`` with hvac's client in a thread, for what needs calls of its own.
+
+        ``operation`` is a metric's label, from a closed set; ``path`` is for messages.
+        """
+        return await self._call(operation, path, function)
 
     @property
     def token_expires_at(self) -> float | None:
@@ -142,8 +241,10 @@ class VaultClient:
         try:
             result = await self._in_thread(path, function)
         except VaultFault as fault:
+            self._pulse.well = not isinstance(fault, VaultUnreachable | VaultSealed)
             self._observe(operation, type(fault).__name__, self._clock() - started)
             raise
+        self._pulse.well = True
         self._observe(operation, "ok", self._clock() - started)
         return result
 

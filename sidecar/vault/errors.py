@@ -27,5 +27,11 @@ class VaultNotFound(VaultFault):
     """There is nothing at this path."""
 
 
+class VaultConflict(VaultFault):
+    """Somebody else wrote first: the check-and-set version is no longer the latest."""
+
+    retryable = True
+
+
 class VaultRejected(VaultFault):
     """Vault understood the request and will not do it, or answered what we can't read."""

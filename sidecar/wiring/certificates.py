@@ -1,49 +1,92 @@
-"""Certificates from Vault, and SDS that hands them to Envoy.
+"""Certificates from their issuers, and SDS that hands them to Envoy.
 
 The only part that knows envoy-data-plane: half a second and 16 MB, so the runtime imports
 this where ``listen.sds`` is set.
 """
 
 import asyncio
-import random
+import logging
+from collections.abc import Callable, Sequence
+from functools import partial
 
-from sidecar.certs.manager import CertificateManager
-from sidecar.certs.pki_issuer import PkiIssuer
-from sidecar.certs.store import CertificateStore
+import grpc
+
+from sidecar.admin.certificates import certificate_routes
+from sidecar.alerts import Alerts
+from sidecar.authz.challenge import ChallengeSource
 from sidecar.clock import wall_seconds
 from sidecar.config import model
-from sidecar.numbers import SdsNumbers, certificate_families
+from sidecar.numbers import SdsNumbers, polled_families
 from sidecar.sds.service import SECRET_SERVICE, SdsEvents, SdsService
 from sidecar.transport.aio import GrpcServer
+from sidecar.transport.guard import make_guard
 from sidecar.vault.client import VaultClient
+from sidecar.wiring.certificate_room import Certificates
+from sidecar.wiring.challenges import challenge_handler
 from sidecar.wiring.lifespan import Lifespan
+from sidecar.wiring.on_demand import make_room
+from sidecar.wiring.polled import make_keeper
 
+_log = logging.getLogger("sidecar.sds")
 _MAX_MESSAGE_BYTES = 4_194_304
 
 
-async def start_sds(life: Lifespan, settings: model.SdsListen, vault: VaultClient) -> None:
-    """Obtain every certificate, then serve them and keep them fresh."""
-    store = CertificateStore(wall_seconds)
-    manager = CertificateManager(
-        life.config.certificates,
-        PkiIssuer(vault, wall_seconds),
-        store,
-        now=wall_seconds,
-        sleep=asyncio.sleep,
-        jitter=random.random,
-    )
-    await manager.obtain_all()
+async def start_sds(
+    life: Lifespan,
+    settings: model.SdsListen,
+    vault: VaultClient,
+    alerts: Alerts,
+    answer_challenges: Callable[[ChallengeSource], None],
+) -> None:
+    """Obtain every certificate, then serve them and keep them fresh.
+
+    ``answer_challenges`` is given where challenges of ACME orders are found, for the Check.
+    """
+    certificates = Certificates(life.config, vault.beside("vault-certificates"), alerts)
+    life.stack.callback(certificates.close)
+    room = make_room(life.config, vault, certificates)
+    await asyncio.gather(certificates.load(), *([] if room is None else [room.load()]))
+    if certificates.board is not None:
+        answer_challenges(certificates.board)
     numbers = SdsNumbers()
-    sds = SdsService(store, SdsEvents(numbers.streams, numbers.push, numbers.nack))
+    events = SdsEvents(numbers.streams, numbers.push, numbers.nack)
+    sds = SdsService(certificates.store, events) if room is None else room.start(life, events)
+    handlers = list(sds.handlers())
+    if certificates.board is not None:
+        handlers.insert(0, challenge_handler(life, certificates.board, numbers))
+    polled = make_keeper(life.config, vault.beside("vault-secrets"), sds.secrets.put, alerts)
+    await polled.load()
+    life.metrics.add_source(partial(polled_families, polled, wall_seconds))
     life.metrics.add_source(numbers.families)
-    life.metrics.add_source(
-        lambda: certificate_families(
-            ((name, held.not_after) for name, held in store), manager.failures
-        )
-    )
-    server = GrpcServer(
-        settings.address, SECRET_SERVICE, sds.handlers(), max_message_bytes=_MAX_MESSAGE_BYTES
-    )
-    await life.listen(server)
+    life.metrics.add_source(certificates.families)
+    life.routes.update(certificate_routes(certificates.desk()))
+    await _listen(life, settings, handlers, numbers)
     life.stack.callback(sds.drain)
-    life.spawn(manager.keep_fresh())
+    life.spawn(polled.run())
+    for task in certificates.tasks():
+        life.spawn(task)
+
+
+async def _listen(
+    life: Lifespan,
+    settings: model.SdsListen,
+    handlers: Sequence[grpc.GenericRpcHandler],
+    numbers: SdsNumbers,
+) -> None:
+    """Open the listener; a Unix socket has a guard before it."""
+    guard = make_guard(settings, numbers.refuse_peer)
+    address = settings.address
+    if guard is None:
+        _log.warning(
+            "any process of this machine may fetch secrets from %s; a Unix socket has a guard",
+            address,
+        )
+    else:
+        guard.prepare()
+        life.stack.callback(guard.close)
+        address = guard.inner_address
+    server = GrpcServer(address, SECRET_SERVICE, handlers, max_message_bytes=_MAX_MESSAGE_BYTES)
+    await life.listen(server)
+    if guard is not None:
+        guard.start()
+        life.stack.push_async_callback(guard.stop)

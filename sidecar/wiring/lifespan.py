@@ -9,6 +9,7 @@ from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from typing import Any, Protocol
 
+from sidecar.admin.http import Handler
 from sidecar.config import model
 from sidecar.health import Health
 from sidecar.metrics import Metrics
@@ -46,6 +47,8 @@ class Lifespan:
         self.metrics = Metrics()
         self.stack = AsyncExitStack()
         self.stop = asyncio.Event()
+        self.routes: dict[tuple[str, str], Handler] = {}
+        """What the admin port answers; a room that starts later adds its own."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:

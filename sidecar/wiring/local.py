@@ -5,6 +5,7 @@ from functools import partial
 from typing import Protocol
 
 from sidecar.audit import AuditLog
+from sidecar.authz.challenge import ChallengeSource
 from sidecar.clock import monotonic_seconds
 from sidecar.keys.lifecycle import KeyState
 from sidecar.keys.refresher import KeyView
@@ -27,6 +28,9 @@ class Checks(Protocol):
 
     def publish_publishers(self, publishers: Publishers) -> None:
         """Judge bundles by these publishers from the next one on."""
+
+    def answer_challenges(self, source: ChallengeSource) -> None:
+        """Tell CAs, from now on, what this source knows (ACME http-01)."""
 
     async def start(self, nudge: Callable[[], None]) -> None:
         """Listen. ``nudge`` is told of tokens whose key is not known."""
@@ -62,6 +66,10 @@ class LocalChecks:
     def publish_publishers(self, publishers: Publishers) -> None:
         """Judge bundles by these publishers from the next one on."""
         give_publishers(self._check.service, publishers)
+
+    def answer_challenges(self, source: ChallengeSource) -> None:
+        """Tell CAs, from now on, what this source knows (ACME http-01)."""
+        self._check.service.challenges = source
 
     async def start(self, nudge: Callable[[], None]) -> None:
         """Listen. ``nudge`` is told of every token whose key is not known."""

@@ -8,7 +8,6 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
-from sidecar.admin.http import Routes
 from sidecar.admin.routes import admin_routes
 from sidecar.admin.server import AdminServer
 from sidecar.alerts import Alerts, Webhook
@@ -58,13 +57,12 @@ def open_audit(life: Lifespan) -> AuditLog:
     return audit
 
 
-async def start_admin(
-    life: Lifespan, refresh_keys: Callable[[], Awaitable[str]], more: Routes
-) -> None:
-    """Open the admin port; ``more`` are routes of rooms with something to show."""
+async def start_admin(life: Lifespan, refresh_keys: Callable[[], Awaitable[str]]) -> None:
+    """Open the admin port."""
+    life.routes.update(admin_routes(life.health, life.metrics, refresh_keys))
     admin = AdminServer(
         life.config.listen.admin.address,
-        {**admin_routes(life.health, life.metrics, refresh_keys), **more},
+        life.routes,
         on_fault=life.on_fault,
     )
     await admin.start()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from sidecar.audit import AuditLog
+from sidecar.authz.challenge import ChallengeSource
 from sidecar.clock import monotonic_seconds
 from sidecar.config.endpoints import check_endpoints
 from sidecar.keys.refresher import KeyView
@@ -44,6 +45,10 @@ class WorkerChecks:
     def publish_publishers(self, publishers: Publishers) -> None:
         """Give the publishers of modules to every worker."""
         self._pool.publish_publishers(publishers)
+
+    def answer_challenges(self, source: ChallengeSource) -> None:
+        """Tell workers, from now on, what this source knows (ACME http-01)."""
+        self._pool.challenges = source
 
     async def start(self, nudge: Callable[[], None]) -> None:
         """Start the workers. ``nudge`` is told of tokens whose key is not known."""

@@ -7,7 +7,7 @@ says which, and a worker of another one refuses it.
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -87,6 +87,14 @@ class Readiness(Frame, frozen=True, tag="readiness"):
     ready: bool
 
 
+class ToldChallenge(Frame, frozen=True, tag="told_challenge"):
+    """Down: what is known of a token that was wanted; without a host, nothing."""
+
+    token: str
+    host: str = ""
+    answer: str = ""
+
+
 class Ask(Frame, frozen=True, tag="ask"):
     """Down: answer with a ``Report``. A worker that does not is taken for hung."""
 
@@ -127,6 +135,12 @@ class UnknownKid(Frame, frozen=True, tag="unknown_kid"):
     """Up: a token names a key that is not known; bounded in its rate."""
 
 
+class WantedChallenge(Frame, frozen=True, tag="wanted_challenge"):
+    """Up: a CA asks for the token of an ACME challenge."""
+
+    token: Annotated[str, msgspec.Meta(max_length=128)]
+
+
 class LogLine(Frame, frozen=True, tag="log"):
     """Up: a record for the one log."""
 
@@ -134,8 +148,8 @@ class LogLine(Frame, frozen=True, tag="log"):
     message: str
 
 
-Down = Start | Policies | Keys | Readiness | Ask | Drain
-Up = Serving | Refused | Applied | Report | UnknownKid | LogLine
+Down = Start | Policies | Keys | Readiness | ToldChallenge | Ask | Drain
+Up = Serving | Refused | Applied | Report | UnknownKid | WantedChallenge | LogLine
 
 _encoder = msgspec.msgpack.Encoder()
 

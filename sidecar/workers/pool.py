@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from sidecar.authz.challenge import CHALLENGE_ROUTE, ChallengeSource
 from sidecar.authz.routes import UNMATCHED
 from sidecar.config import model
 from sidecar.errors import Fault
@@ -28,6 +29,7 @@ from sidecar.workers.frames import (
     Policies,
     Readiness,
     Start,
+    ToldChallenge,
     encode,
     public_keys,
     publisher_keys,
@@ -120,12 +122,17 @@ class WorkerPool:
         self.slots = tuple(Slot(number, address) for number, address in enumerate(addresses))
         self.version = 0
         self._policies = encode(Policies(config))
-        self._routes = frozenset({UNMATCHED, *(route.name for route in config.routes)})
+        self._routes = frozenset(
+            {UNMATCHED, CHALLENGE_ROUTE, *(route.name for route in config.routes)}
+        )
         self._drain_seconds = config.listen.drain_seconds
         self._tools = tools
         self._on_change = on_change
         self._on_fault = on_fault
         self.on_unknown_kid: Callable[[], None] = lambda: None
+        self.challenges: ChallengeSource | None = None
+        """Where the challenges are that workers ask for, where there are any."""
+        self._telling: set[asyncio.Task[None]] = set()
         self._ready = False
         self._draining = asyncio.Event()
         self._content: tuple[object, ...] = ()
@@ -283,9 +290,23 @@ class WorkerPool:
             audit=self._tools.audit,
             on_serving=serves,
             on_unknown_kid=self.on_unknown_kid,
+            on_challenge=self._challenge_wanted,
             routes=self._routes,
             command=self._tools.command,
         )
+
+    def _challenge_wanted(self, process: WorkerProcess, token: str) -> None:
+        task = asyncio.create_task(self._tell_challenge(process, token))
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
+
+    async def _tell_challenge(self, process: WorkerProcess, token: str) -> None:
+        found = self.challenges.find(token) if self.challenges is not None else None
+        known = await found if isinstance(found, Awaitable) else found
+        told = ToldChallenge(token)
+        if known is not None:
+            told = ToldChallenge(token, known.host, known.answer)
+        process.send(told)
 
     def _tell(self) -> None:
         self._on_change(self.serving, len(self.slots))

@@ -33,6 +33,7 @@ from sidecar.workers.frames import (
     Serving,
     UnknownKid,
     Up,
+    WantedChallenge,
 )
 from sidecar.workers.numbers import Numbers
 
@@ -85,6 +86,7 @@ class WorkerProcess:
         on_serving: Callable[[], None],
         on_unknown_kid: Callable[[], None],
         routes: frozenset[str],
+        on_challenge: "Callable[[WorkerProcess, str], None]" = lambda _process, _token: None,
         command: Sequence[str] = COMMAND,
     ) -> None:
         self._routes = routes
@@ -101,6 +103,7 @@ class WorkerProcess:
         self._wanted = 0
         self._on_serving = on_serving
         self._on_unknown_kid = on_unknown_kid
+        self._on_challenge = on_challenge
         self._lines = _AuditPipe(audit)
         self._channel = Channel(FrameReader(Up, MAX_UP_BYTES), self._on_frame, self._on_closed)
         self._child: subprocess.Popen[bytes] | None = None
@@ -233,6 +236,8 @@ class WorkerProcess:
                 self.applied = version
             case UnknownKid():
                 self._on_unknown_kid()
+            case WantedChallenge(token=token):
+                self._on_challenge(self, token)
             case Serving():
                 self.serving = True
                 self._on_serving()

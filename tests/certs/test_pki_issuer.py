@@ -7,6 +7,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from sidecar.certs.issuer import Order
 from sidecar.certs.material import MaterialFault
 from sidecar.certs.pki_issuer import CsrFault, PkiIssuer, make_csr
 from sidecar.clock import monotonic_seconds, wall_seconds
@@ -17,6 +18,7 @@ from sidecar.vault.errors import VaultFault
 from tests.real import TokenFile
 
 KEY = ec.generate_private_key(ec.SECP256R1())
+PKI = model.VaultPkiIssuer(name="internal", role="edge", ttl_seconds=3600)
 LONG = "a" * 60 + ".septemcore.com"
 
 
@@ -51,31 +53,31 @@ class Signer:
 
     async def sign_csr(
         self, _mount: str, _role: str, csr_pem: str, *,
-        common_name: str, alt_names: Sequence[str], ttl_seconds: int,
+        common_name: str, alt_names: Sequence[str], uri_sans: Sequence[str], ttl_seconds: int,
     ) -> str:  # fmt: skip
-        assert "PRIVATE" not in csr_pem, f"{common_name} {alt_names} {ttl_seconds}"
+        assert "PRIVATE" not in csr_pem, f"{common_name} {alt_names} {uri_sans} {ttl_seconds}"
         return self.answer
 
 
 async def test_an_answer_is_checked_before_use() -> None:
-    wanted = model.Certificate(name="edge", role="edge", common_name="a.example")
     with pytest.raises(MaterialFault):
-        await PkiIssuer(Signer("nonsense"), wall_seconds).issue(wanted)
+        await PkiIssuer(PKI, Signer("nonsense"), wall_seconds).issue(Order("edge", ("a.example",)))
 
 
 @pytest.fixture
-def issuer(openbao: OpenBao, token_file: TokenFile) -> PkiIssuer:
+def vault(openbao: OpenBao, token_file: TokenFile) -> VaultClient:
     token_file.write(openbao.token_for(SIDECAR_POLICY))
-    vault = VaultClient(token_file.settings(openbao.address), clock=monotonic_seconds)
-    return PkiIssuer(vault, wall_seconds)
+    return VaultClient(token_file.settings(openbao.address), clock=monotonic_seconds)
+
+
+@pytest.fixture
+def issuer(vault: VaultClient) -> PkiIssuer:
+    return PkiIssuer(PKI, vault, wall_seconds)
 
 
 @pytest.mark.real
 async def test_a_real_ca_signs(issuer: PkiIssuer) -> None:
-    wanted = model.Certificate(
-        name="edge", role="edge", common_name="app.septemcore.com",
-        alt_names=("api.septemcore.com",), ttl_seconds=3600,
-    )  # fmt: skip
+    wanted = Order("edge", ("app.septemcore.com", "api.septemcore.com"))
     material = await issuer.issue(wanted)
     assert set(material.names) == {"app.septemcore.com", "api.septemcore.com"}
     assert 3500 < material.not_after - wall_seconds() <= 3600
@@ -87,19 +89,44 @@ async def test_a_real_ca_signs(issuer: PkiIssuer) -> None:
 
 @pytest.mark.real
 async def test_a_name_too_long_for_a_common_name_is_among_the_sans(issuer: PkiIssuer) -> None:
-    wanted = model.Certificate(name="edge", role="edge", common_name=LONG)
-    assert (await issuer.issue(wanted)).names == (LONG,)
+    assert (await issuer.issue(Order("edge", (LONG,)))).names == (LONG,)
+
+
+SPIFFE_POLICY = 'path "pki/sign/edge-spiffe" { capabilities = ["update"] }'
+
+
+@pytest.mark.real
+async def test_a_spiffe_id_and_no_dns_name(
+    openbao: OpenBao, vault: VaultClient, token_file: TokenFile
+) -> None:
+    openbao.client.secrets.pki.create_or_update_role(
+        "edge-spiffe",
+        extra_params={
+            "allowed_uri_sans": "spiffe://septemcore/*", "key_type": "ec", "key_bits": 256,
+            "require_cn": False,
+        },
+    )  # fmt: skip
+    token_file.write(openbao.token_for(SPIFFE_POLICY, name="spiffe"))
+    settings = model.VaultPkiIssuer(name="mesh", role="edge-spiffe", ttl_seconds=3600)
+    issuer = PkiIssuer(settings, vault, wall_seconds)
+    material = await issuer.issue(Order("me", (), ("spiffe://septemcore/ns/edge",)))
+    assert material.uris == ("spiffe://septemcore/ns/edge",)
+    assert material.names == ()
+    with pytest.raises(VaultFault, match="refused as invalid"):
+        await issuer.issue(Order("me", (), ("spiffe://elsewhere/ns/edge",)))
 
 
 REFUSED = [
-    ("another domain", {"common_name": "app.evil.test"}, "refused as invalid"),
-    ("a role that is not ours", {"role": "nobody"}, "permission denied"),
+    ("another domain", "app.evil.test", "edge", "refused as invalid"),
+    ("a role that is not ours", "app.septemcore.com", "nobody", "permission denied"),
 ]
 
 
 @pytest.mark.real
-@pytest.mark.parametrize(("change", "said"), [r[1:] for r in REFUSED], ids=[r[0] for r in REFUSED])
-async def test_a_real_ca_refuses(issuer: PkiIssuer, change: dict[str, str], said: str) -> None:
-    settings = {"name": "edge", "role": "edge", "common_name": "app.septemcore.com", **change}
+@pytest.mark.parametrize(
+    ("name", "role", "said"), [r[1:] for r in REFUSED], ids=[r[0] for r in REFUSED]
+)
+async def test_a_real_ca_refuses(vault: VaultClient, name: str, role: str, said: str) -> None:
+    settings = model.VaultPkiIssuer(name="internal", role=role)
     with pytest.raises(VaultFault, match=said):
-        await issuer.issue(model.Certificate(**settings))
+        await PkiIssuer(settings, vault, wall_seconds).issue(Order("edge", (name,)))

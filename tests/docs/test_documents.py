@@ -10,6 +10,7 @@ import pytest
 from sidecar.config.model import Config, Vault
 from sidecar.demo.openbao import SIDECAR_POLICY
 from sidecar.reasons import ANSWERS, Reason
+from tests.policies import FLEET_POLICY
 
 ROOT = Path(__file__).parents[2]
 BENCH = [ROOT / "bench/README.md", ROOT / "bench/RESULTS.md"]
@@ -40,11 +41,14 @@ def test_the_readme_lists_every_reason_under_its_status() -> None:
     assert listed == {str(reason): ANSWERS[reason].status for reason in Reason}
 
 
-def test_the_documented_policy_is_the_one_the_tests_use() -> None:
+def test_the_documented_policies_are_those_the_tests_use() -> None:
     def paths(text: str) -> list[tuple[str, str]]:
         return re.findall(r'path "([^"]+)"\s*\{ capabilities = (\[[^]]*\])', text)
 
-    assert paths((ROOT / "docs/operations.md").read_text()) == paths(SIDECAR_POLICY)
+    least, shared = (ROOT / "docs/operations.md").read_text().split("```hcl")[1:3]
+    assert paths(least) == paths(SIDECAR_POLICY)
+    assert paths(shared) == paths(FLEET_POLICY)[:4]
+    assert paths((ROOT / "docs/certificates.md").read_text()) == paths(FLEET_POLICY)
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=[str(p.relative_to(ROOT)) for p in DOCUMENTS])

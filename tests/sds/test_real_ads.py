@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from cryptography import x509
 
+from sidecar.certs.issuer import Order
 from sidecar.certs.pki_issuer import PkiIssuer
 from sidecar.certs.store import CertificateStore
 from sidecar.clock import monotonic_seconds, wall_seconds
@@ -125,11 +126,12 @@ async def served(port: int, serial: str) -> bool:
 async def issuer(openbao: OpenBao, token_file: TokenFile) -> AsyncIterator[PkiIssuer]:
     token_file.write(openbao.token_for(SIDECAR_POLICY))
     vault = VaultClient(token_file.settings(openbao.address), clock=monotonic_seconds)
-    yield PkiIssuer(vault, wall_seconds)
+    settings = model.VaultPkiIssuer(name="internal", role="edge")
+    yield PkiIssuer(settings, vault, wall_seconds)
     await vault.close()
 
 
-WANTED = model.Certificate(name="edge", role="edge", common_name="app.septemcore.com")
+WANTED = Order("edge", ("app.septemcore.com",))
 
 
 @pytest.mark.parametrize("variant", ["DELTA_GRPC", "GRPC"])

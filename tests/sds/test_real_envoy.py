@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from cryptography import x509
 
+from sidecar.certs.issuer import Order
 from sidecar.certs.manager import CertificateManager
 from sidecar.certs.pki_issuer import PkiIssuer
 from sidecar.certs.store import CertificateStore
@@ -25,7 +26,8 @@ from sidecar.vault.client import VaultClient
 from tests.real import TokenFile
 
 pytestmark = pytest.mark.real
-WANTED = model.Certificate(name="edge", role="edge", common_name="app.septemcore.com")
+WANTED = Order("edge", ("app.septemcore.com",))
+PKI = model.VaultPkiIssuer(name="internal", role="edge")
 
 
 @pytest.fixture
@@ -36,7 +38,7 @@ async def edge(
     vault = VaultClient(token_file.settings(openbao.address), clock=monotonic_seconds)
     store = CertificateStore(wall_seconds)
     manager = CertificateManager(
-        [WANTED], PkiIssuer(vault, wall_seconds), store,
+        [(WANTED, PkiIssuer(PKI, vault, wall_seconds))], store,
         now=wall_seconds, sleep=asyncio.sleep, jitter=lambda: 0.0,
     )  # fmt: skip
     await manager.obtain_all()

@@ -181,12 +181,12 @@ def test_a_certificate_is_encoded_when_asked_for_and_once_a_change() -> None:
     table = SecretTable(store)
     store.put("edge", material("1"))
     assert table._encoded == {}
-    first = table.lookup("edge")
+    first = table.lookup("edge", waits=True)
     assert first is not None
-    assert table.lookup("edge") is first
+    assert table.lookup("edge", waits=True) is first
     store.put("edge", material("2"))
     assert table._encoded == {}, "the old key is let go at once"
-    second = table.lookup("edge")
+    second = table.lookup("edge", waits=True)
     assert second is not None
     assert second.version == "2"
 

@@ -29,9 +29,12 @@ class Stream:
         self.subscription = subscription
         self.versions: dict[str, str | Pending] = versions
         self.lookups: list[str] = []
+        self.waiting: list[str] = []
 
-    def lookup(self, name: str) -> Resource | Pending | None:
+    def lookup(self, name: str, waits: bool) -> Resource | Pending | None:
         self.lookups.append(name)
+        if waits:
+            self.waiting.append(name)
         version = self.versions.get(name)
         if version is None or isinstance(version, Pending):
             return version
@@ -76,6 +79,10 @@ class Delta(Stream):
         return self.subscription.receive(
             DeltaRequest(subscribe, without, holds or {}, nonce, error)
         )
+
+    def take_back(self, name: str) -> bool:
+        assert isinstance(self.subscription, DeltaSubscription)
+        return self.subscription.take_back(name)
 
     def removed(self) -> list[str]:
         answers = self.answers()
@@ -338,6 +345,56 @@ class TestDelta:
         stream.receive("b", nonce="unheard of")
         assert stream.sent() == ["b@1"]
 
+    def test_what_is_taken_back_is_removed_and_sent_again_when_asked_for(self) -> None:
+        stream = Delta(a="1", b="1")
+        stream.receive("a", "b")
+        stream.sent()
+        assert stream.take_back("a")
+        assert stream.removed() == ["a"]
+        stream.set("a", "2")
+        assert stream.sent() == ["a@2"], "to a client that stays subscribed, as its next version"
+        assert stream.take_back("a")
+        assert stream.removed() == ["a"]
+        stream.receive(without=("a",))
+        stream.receive("a")
+        assert stream.sent() == ["a@2"]
+
+    def test_only_what_a_client_holds_can_be_taken_back(self) -> None:
+        stream = Delta(a="1")
+        assert not stream.take_back("a"), "not subscribed to"
+        stream.receive("a", "gone")
+        assert not stream.take_back("a"), "not sent yet"
+        stream.answers()
+        assert not stream.take_back("gone"), "known to be absent"
+        stream.receive(without=("a",))
+        assert not stream.take_back("a")
+        assert stream.answers() == []
+
+    def test_who_asks_again_before_it_is_told_keeps_it(self) -> None:
+        stream = Delta(a="1")
+        stream.receive("a")
+        stream.sent()
+        stream.take_back("a")
+        stream.receive("a")
+        assert stream.sent() == ["a@1"]
+        stream.take_back("a")
+        stream.receive(without=("a",))
+        assert stream.answers() == []
+
+    def test_only_who_holds_nothing_waits(self) -> None:
+        stream = Delta(a="1", b="1", new="1")
+        stream.receive("a", "b", "new", "none", holds={"a": "1", "b": "0"})
+        stream.answers()
+        assert stream.waiting == ["new", "none"]
+        stream.waiting.clear()
+        stream.set("a", "2")
+        stream.set("new", "2")
+        stream.answers()
+        assert stream.waiting == []
+        stream.receive("none")
+        stream.answers()
+        assert stream.waiting == ["none"], "asked for anew"
+
     def test_asking_again_for_all_is_within_the_bound(self) -> None:
         names = tuple(map(str, range(60_000)))
         stream = Delta()
@@ -352,6 +409,7 @@ STEPS = st.lists(
         st.tuples(st.just("drop"), st.sampled_from("abc"), st.just("")),
         st.tuples(st.just("subscribe"), st.sampled_from("abc"), st.just("")),
         st.tuples(st.just("unsubscribe"), st.sampled_from("abc"), st.just("")),
+        st.tuples(st.just("take back"), st.sampled_from("abc"), st.just("")),
         st.tuples(st.just("read"), st.just(""), st.just("")),
     ),
     max_size=40,
@@ -366,16 +424,22 @@ def test_a_delta_client_that_reads_always_has_the_tables_state(
     stream = Delta()
     held: dict[str, str] = {}
     wanted: set[str] = set()
+    taken: set[str] = set()
     for step, name, version in [*steps, ("read", "", "")]:
         if step == "set":
             stream.set(name, version)
         elif step == "drop":
             stream.drop(name)
+        elif step == "take back":
+            if stream.take_back(name):
+                taken.add(name)
         elif step == "subscribe":
             wanted.add(name)
+            taken.discard(name)
             stream.receive(name)
         elif step == "unsubscribe":
             wanted.discard(name)
+            taken.discard(name)
             held.pop(name, None)
             stream.receive(without=(name,))
         else:
@@ -384,7 +448,11 @@ def test_a_delta_client_that_reads_always_has_the_tables_state(
                 held.update((each.name, each.version) for each in answer.resources)
                 for gone in answer.removed:
                     held.pop(gone, None)
-            assert held == {n: v for n, v in stream.versions.items() if n in wanted}
+            there = {n: v for n, v in stream.versions.items() if n in wanted}
+            assert {n: v for n, v in held.items() if n not in taken} == {
+                n: v for n, v in there.items() if n not in taken
+            }
+            assert held.items() <= there.items()
 
 
 @settings(deadline=None)  # a busy machine is no defect

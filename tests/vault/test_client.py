@@ -74,6 +74,7 @@ async def test_a_csr_is_signed(client: VaultClient) -> None:
         csr("app.septemcore.com", "*.septemcore.com"),
         common_name="app.septemcore.com",
         alt_names=["*.septemcore.com"],
+        uri_sans=[],
         ttl_seconds=3600,
     )
     leaf, *issuers = x509.load_pem_x509_certificates(chain.encode())
@@ -104,7 +105,13 @@ async def test_what_is_not_there(openbao: OpenBao, token_file: TokenFile) -> Non
 async def test_what_vault_will_not_sign(client: VaultClient) -> None:
     with pytest.raises(VaultRejected, match="pki/sign/edge"):
         await client.sign_csr(
-            "pki", "edge", csr("evil.test"), common_name="evil.test", alt_names=[], ttl_seconds=60
+            "pki",
+            "edge",
+            csr("evil.test"),
+            common_name="evil.test",
+            alt_names=[],
+            uri_sans=[],
+            ttl_seconds=60,
         )
 
 

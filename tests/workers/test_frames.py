@@ -38,8 +38,10 @@ from sidecar.workers.frames import (
     Report,
     Serving,
     Start,
+    ToldChallenge,
     UnknownKid,
     Up,
+    WantedChallenge,
     encode,
     public_keys,
     ring_of,
@@ -65,6 +67,7 @@ DOWN = [
     Keys(7, (PublicKey("k", None, b"\x30"),), REVOCATIONS.tables(), KeyState.OUTAGE),
     Keys(8, (), REVOCATIONS.tables(), KeyState.ACTIVE, (PublicKey("k", "acme", b"0"),), ("a",)),
     Readiness(ready=True),
+    ToldChallenge("token", "a.example", "token.thumb"),
     Ask(9),
     Drain(),
 ]
@@ -74,6 +77,7 @@ UP = [
     Applied(7),
     Report(9, 7, NUMBERS),
     UnknownKid(),
+    WantedChallenge("token"),
     LogLine(40, "text"),
 ]
 

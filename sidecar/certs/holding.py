@@ -1,0 +1,61 @@
+"""One certificate that is kept, and when it has its next turn. Pure."""
+
+from sidecar.certs.issuer import Issuer, Order
+from sidecar.certs.material import Material
+from sidecar.certs.renewal import Level, level_at, next_level_at
+
+NEVER = float("inf")
+
+
+class Holding:
+    """What was ordered of whom, what came of it, and what comes next. Times are Unix seconds."""
+
+    __slots__ = (
+        "ask_at", "due", "failures", "issuer", "last_fault", "level", "material", "order",
+        "renew_at", "revoked", "running", "try_at",
+    )  # fmt: skip
+
+    def __init__(self, order: Order, issuer: Issuer) -> None:
+        self.order = order
+        self.issuer = issuer
+        self.material: Material | None = None
+        """What is served; or was, until it was revoked. ``None`` before it is had, and when
+        it has ended."""
+        self.revoked = False
+        self.renew_at = 0.0
+        """When renewal was due first; how near the end is, is reckoned from there."""
+        self.try_at = 0.0
+        """When the issuer is asked next."""
+        self.ask_at = NEVER
+        """When the issuer is asked for advice next (ARI)."""
+        self.due = 0.0
+        """The next turn, whatever it is for."""
+        self.failures = 0
+        """Renewals that failed since the last one that did not."""
+        self.last_fault = ""
+        self.level = Level.FRESH
+        self.running = False
+
+    @property
+    def name(self) -> str:
+        """What it is served as."""
+        return self.order.name
+
+    def seconds_left(self, now: float) -> float:
+        """Return how long what is held may still be served; 0 where nothing is."""
+        if self.material is None or self.revoked:
+            return 0.0
+        return max(0.0, self.material.not_after - now)
+
+    def level_now(self, now: float) -> Level:
+        """Tell how near its end it is without having been renewed."""
+        if self.material is None:
+            return self.level
+        return level_at(self.renew_at, self.material.not_after, now)
+
+    def next_turn(self, now: float) -> float:
+        """Return when to look at it next: to renew, to ask, or because it gets worse."""
+        if self.material is None:
+            return self.try_at
+        worse = next_level_at(self.renew_at, self.material.not_after, now)
+        return min(self.try_at, self.ask_at, worse)

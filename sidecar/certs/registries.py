@@ -1,0 +1,179 @@
+"""Registries held in memory, whole: a file, or one entry of Vault KV. Read again on a change."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+
+from sidecar.bridge import BridgeBusy, ThreadBridge
+from sidecar.certs.domains import (
+    DomainIndex,
+    Registration,
+    RegistryFault,
+    read_registrations,
+    summarise,
+)
+from sidecar.config.on_demand import FileRegistry, VaultKvRegistry
+from sidecar.errors import Fault
+
+MAX_FILE_BYTES = 67_108_864
+_READ_SECONDS = 60.0
+_log = logging.getLogger("sidecar.domains")
+
+
+class Document(NamedTuple):
+    """What a source holds now, and a mark that changes with it."""
+
+    mark: object
+    domains: DomainIndex
+    problems: list[str]
+
+
+class DocumentSource(Protocol):
+    """Where a list of domains stands."""
+
+    name: str
+
+    async def read(self, mark: object) -> Document | None:
+        """Read it, unless it still has this mark. Raises ``Fault``."""
+
+
+class ListedRegistry:
+    """All the domains of one document. A document that can't be read displaces nothing."""
+
+    def __init__(
+        self,
+        source: DocumentSource,
+        poll_seconds: float,
+        *,
+        sleep: Callable[[float], Awaitable[None]],
+        on_change: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._source = source
+        self._poll_seconds = poll_seconds
+        self._sleep = sleep
+        self._on_change = on_change
+        self._mark: object = None
+        self._index = DomainIndex({})
+        self._told = ""
+        self.outcomes = {"ok": 0, "failed": 0}
+
+    def __len__(self) -> int:
+        """How many domains are known."""
+        return len(self._index)
+
+    def find(self, name: str) -> Registration | None:
+        """Return who registered a name. Raises ``NameRefused``."""
+        return self._index.find(name)
+
+    async def resolve(self, name: str) -> None:
+        """Do nothing: what is registered is known."""
+
+    async def start(self) -> None:
+        """Read the document. Raises ``RegistryFault``."""
+        await self._read()
+
+    async def run(self) -> None:
+        """Read it again whenever it has changed, until cancelled."""
+        while True:
+            await self._sleep(self._poll_seconds)
+            try:
+                changed = await self._read()
+            except Fault as fault:
+                self._tell(f"{fault}; the domains known before stay in force")
+                continue
+            if changed:
+                await self._on_change()
+
+    async def _read(self) -> bool:
+        try:
+            document = await self._source.read(self._mark)
+        except Fault as fault:
+            self.outcomes["failed"] += 1
+            raise RegistryFault(f"{self._source.name}: {fault}") from fault
+        self.outcomes["ok"] += 1
+        if document is None:
+            return False
+        self._mark, self._index = document.mark, document.domains
+        _log.info("%d domains in %s", len(self._index), self._source.name)
+        self._tell(summarise(document.problems))
+        return True
+
+    def _tell(self, trouble: str) -> None:
+        """Log a trouble once, not at every poll."""
+        if trouble and trouble != self._told:
+            _log.error("domain registry %s: %s", self._source.name, trouble)
+        self._told = trouble
+
+
+class FileSource:
+    """A JSON or YAML file."""
+
+    def __init__(self, settings: FileRegistry) -> None:
+        self._path = Path(settings.path)
+        self._bridge = ThreadBridge("domains", 1)
+        self.name = settings.path
+
+    async def read(self, mark: object) -> Document | None:
+        """Read the file in a thread, if it has changed."""
+        try:
+            return await self._bridge.run(lambda: self._read(mark), _READ_SECONDS)
+        except (BridgeBusy, TimeoutError):
+            raise RegistryFault("the file system does not answer") from None
+
+    def _read(self, mark: object) -> Document | None:
+        try:
+            found = self._path.stat()
+            if (current := (found.st_ino, found.st_mtime_ns, found.st_size)) == mark:
+                return None
+            if found.st_size > MAX_FILE_BYTES:
+                raise RegistryFault(f"has more than {MAX_FILE_BYTES} bytes")
+            raw = self._path.read_bytes()
+        except OSError as exc:
+            raise RegistryFault(f"can't be read: {exc.strerror}") from None
+        registrations, problems = read_registrations(_decode(raw))
+        return Document(current, DomainIndex(registrations), problems)
+
+
+class KvReader(Protocol):
+    """What is asked of Vault; ``sidecar.vault.client.VaultClient`` answers it."""
+
+    async def read_kv(self, mount: str, path: str) -> Any:
+        """Return the latest version of an entry: ``data`` by field, ``version``."""
+
+    async def read_kv_version(self, mount: str, path: str) -> int:
+        """Return the number of the latest version, 0 where there is none."""
+
+
+class KvSource:
+    """An entry of Vault KV with the field ``domains``; its version is looked at first."""
+
+    def __init__(self, settings: VaultKvRegistry, vault: KvReader) -> None:
+        self._mount, self._path = settings.mount, settings.path
+        self._vault = vault
+        self.name = f"Vault entry {settings.mount}/{settings.path}"
+
+    async def read(self, mark: object) -> Document | None:
+        """Read the entry, if its version has changed."""
+        if mark is not None and await self._vault.read_kv_version(self._mount, self._path) == mark:
+            return None
+        secret = await self._vault.read_kv(self._mount, self._path)
+        registrations, problems = read_registrations(dict(secret.data))
+        return Document(secret.version, DomainIndex(registrations), problems)
+
+
+def _decode(raw: bytes) -> Any:
+    if raw.lstrip()[:1] in {b"{", b"["}:
+        try:
+            return msgspec.json.decode(raw)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise RegistryFault("begins as JSON and is none") from None
+    import yaml  # noqa: PLC0415 - only for those who write YAML
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        return yaml.load(raw, loader)  # noqa: S506 - it is a safe loader
+    except (yaml.YAMLError, ValueError, RecursionError):
+        raise RegistryFault("is neither JSON nor YAML") from None

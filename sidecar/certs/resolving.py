@@ -1,0 +1,73 @@
+"""Questions to a registry that takes its time: one a name at once, so many in all."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+
+from sidecar.certs.domains import DomainRegistry
+from sidecar.certs.names import NameRefused
+from sidecar.errors import Fault
+
+MAX_RESOLVING = 1024
+MAX_UNRESOLVABLE = 4096
+
+
+class Resolving:
+    """The open questions, and the names whose last one got no answer."""
+
+    def __init__(
+        self,
+        registry: DomainRegistry,
+        *,
+        retry_seconds: float,
+        clock: Callable[[], float],
+        resolved: Callable[[str], None],
+        failed: Callable[[str, str], None],
+    ) -> None:
+        """Tell ``resolved`` each spelling that waited, ``failed`` a name and the words."""
+        self._registry = registry
+        self._retry_seconds = retry_seconds
+        self._clock = clock
+        self._resolved = resolved
+        self._failed = failed
+        self._open: dict[str, tuple[asyncio.Task[None], set[str]]] = {}
+        self._unresolvable: OrderedDict[str, float] = OrderedDict()
+
+    def ask(self, canonical: str, asked: str) -> None:
+        """Find out whose a name is. Raises ``NameRefused`` if that can't be asked now."""
+        running = self._open.get(canonical)
+        if running is not None:
+            running[1].add(asked)
+            return
+        if self._unresolvable.get(canonical, 0.0) > self._clock():
+            raise NameRefused("registry_unavailable")
+        if len(self._open) >= MAX_RESOLVING:
+            raise NameRefused("registry_busy")
+        waiting = {asked}
+        self._open[canonical] = asyncio.create_task(self._run(canonical, waiting)), waiting
+
+    async def close(self) -> None:
+        """Ask no further."""
+        tasks = [task for task, _ in self._open.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _run(self, canonical: str, waiting: set[str]) -> None:
+        try:
+            await self._registry.resolve(canonical)
+        except Fault as fault:
+            self._remember_failure(canonical)
+            self._failed(canonical, str(fault))
+        else:
+            self._unresolvable.pop(canonical, None)
+        finally:
+            del self._open[canonical]
+        for asked in waiting:
+            self._resolved(asked)
+
+    def _remember_failure(self, canonical: str) -> None:
+        self._unresolvable[canonical] = self._clock() + self._retry_seconds
+        self._unresolvable.move_to_end(canonical)
+        while len(self._unresolvable) > MAX_UNRESOLVABLE:
+            self._unresolvable.popitem(last=False)

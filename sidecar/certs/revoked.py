@@ -1,0 +1,74 @@
+"""What Vault PKI has revoked: its CRL read again and again, and nothing on it is served."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from cryptography import x509
+
+from sidecar.certs.manager import CertificateManager
+from sidecar.config import model
+from sidecar.errors import Fault
+from sidecar.vault.errors import VaultFault
+
+_log = logging.getLogger("sidecar.certs")
+
+
+class CrlFault(Fault):
+    """A CRL can't be read."""
+
+
+class CrlReader(Protocol):
+    """What is asked of Vault; ``sidecar.vault.client.VaultClient`` answers it."""
+
+    async def read_crl(self, mount: str) -> bytes:
+        """Return the CRL of a PKI mount, PEM."""
+
+
+class RevocationWatch:
+    """The serials that one issuer's CRL holds, and what to do about them."""
+
+    def __init__(
+        self,
+        settings: model.VaultPkiIssuer,
+        reader: CrlReader,
+        *,
+        sleep: Callable[[float], Awaitable[None]],
+    ) -> None:
+        self._settings = settings
+        self._reader = reader
+        self._sleep = sleep
+        self._serials: frozenset[int] = frozenset()
+        self.issuer: str = settings.name
+        self.faults = 0
+
+    def is_revoked(self, serial: str) -> bool:
+        """Tell whether a serial (hexadecimal) is on the CRL that was read last."""
+        return int(serial, 16) in self._serials
+
+    async def refresh(self) -> None:
+        """Read the CRL. What was read before holds on where that fails, for a CRL only grows."""
+        try:
+            raw = await self._reader.read_crl(self._settings.mount)
+            try:
+                listed = x509.load_pem_x509_crl(raw)
+            except ValueError:
+                raise CrlFault("Vault's answer is no CRL") from None
+            self._serials = frozenset(entry.serial_number for entry in listed)
+        except (VaultFault, CrlFault) as fault:
+            self.faults += 1
+            _log.warning("what was revoked is not known anew: %s", fault)
+
+    async def run(self, manager: CertificateManager) -> None:
+        """Read and compare, until cancelled."""
+        while True:
+            await self.refresh()
+            self.compare(manager)
+            await self._sleep(self._settings.crl_poll_seconds)
+
+    def compare(self, manager: CertificateManager) -> None:
+        """Take out of service what is on the list."""
+        for holding in manager:
+            material = holding.material if holding.issuer.name == self.issuer else None
+            if material is not None and self.is_revoked(material.serial):
+                manager.revoked(holding.name)

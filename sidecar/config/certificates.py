@@ -1,0 +1,105 @@
+"""The settings of certificates: who issues them, and which are held (SECURITY-MODEL §5, §9)."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from sidecar.config.base import (
+    Address,
+    FilePath,
+    HostPattern,
+    Label,
+    Settings,
+    SpiffeId,
+    Text,
+    VaultPath,
+)
+
+
+class VaultPkiIssuer(Settings, frozen=True, tag_field="type", tag="vault_pki"):
+    """A CA in Vault PKI. The key is made here; the CA sees a CSR (``<mount>/sign/<role>``)."""
+
+    name: Label
+    role: VaultPath
+    mount: VaultPath = "pki"
+    ttl_seconds: Annotated[int, Meta(ge=60, le=34_560_000)] = 7_776_000
+    share: bool = False
+    crl_poll_seconds: Annotated[float, Meta(ge=0, le=86_400)] = 300.0
+
+
+class VaultKvIssuer(Settings, frozen=True, tag_field="type", tag="vault_kv"):
+    """Certificates that somebody else obtained and stored in Vault KV v2, as PEM.
+
+    The entry of a certificate is ``<prefix>/<name>``; of a wildcard, ``_wildcard.<rest>``.
+    """
+
+    name: Label
+    prefix: VaultPath
+    mount: VaultPath = "secret"
+    certificate_field: Text = "certificate"
+    key_field: Text = "private_key"
+    poll_seconds: Annotated[float, Meta(ge=0.1, le=86_400)] = 60.0
+
+
+class VaultEntry(Settings, frozen=True):
+    """One entry of Vault KV v2."""
+
+    path: VaultPath
+    mount: VaultPath = "secret"
+
+
+class AcmeIssuer(Settings, frozen=True, tag_field="type", tag="acme"):
+    """An ACME CA (RFC 8555); needs ``certificate_store``, for its certificates are shared.
+
+    ``account`` is where the account's key is, and is put by the first sidecar that needs it.
+    ``external_account`` holds ``kid`` and ``hmac_key``, where the CA binds accounts to others.
+    """
+
+    name: Label
+    directory: Annotated[str, Meta(pattern=r"^https?://[^\s]+$", max_length=2048)]
+    account: VaultEntry
+    agree_to_terms: bool
+    contacts: Annotated[
+        tuple[Annotated[str, Meta(pattern=r"^mailto:[^\s@]+@[^\s@]+$", max_length=320)], ...],
+        Meta(max_length=8),
+    ] = ()
+    ca_file: FilePath | None = None
+    external_account: VaultEntry | None = None
+    challenge: Literal["http-01", "tls-alpn-01"] = "http-01"
+    profile: Label | None = None
+    fallback: Label | None = None
+    timeout_seconds: Annotated[float, Meta(gt=0, le=120)] = 15.0
+    edge_seconds: Annotated[float, Meta(ge=0.1, le=600)] = 20.0
+
+
+class CertificateStore(Settings, frozen=True):
+    """Where in Vault KV v2 a fleet keeps the certificates it obtained, leases and challenges.
+
+    ``lease_seconds`` bounds one order; a sidecar that dies over one is taken over after it.
+    """
+
+    prefix: VaultPath = "septem/certificates"
+    mount: VaultPath = "secret"
+    lease_seconds: Annotated[float, Meta(ge=1, le=3600)] = 180.0
+
+
+class Probe(Settings, frozen=True):
+    """Where a certificate should be served, dialled after each change and now and then."""
+
+    address: Address
+    within_seconds: Annotated[float, Meta(gt=0, le=600)] = 15.0
+    every_seconds: Annotated[float, Meta(ge=1, le=86_400)] = 300.0
+
+
+class Certificate(Settings, frozen=True):
+    """One certificate served over SDS under ``name``, had from the issuer of that name.
+
+    For hosts (``common_name``, ``alt_names``), for a service (``spiffe_id``), or for both.
+    """
+
+    name: Text
+    issuer: Label
+    common_name: HostPattern | None = None
+    alt_names: Annotated[tuple[HostPattern, ...], Meta(max_length=100)] = ()
+    spiffe_id: SpiffeId | None = None
+    probe: Probe | None = None

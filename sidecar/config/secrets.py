@@ -1,0 +1,57 @@
+"""Settings of what is served over SDS beside certificates: trust, ticket keys, other secrets."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from sidecar.config.base import ClientName, Settings, Text, VaultPath
+
+PollSeconds = Annotated[float, Meta(ge=1, le=86_400)]
+SpkiPin = Annotated[str, Meta(pattern=r"^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$")]
+"""Base64 of the SHA-256 of a SubjectPublicKeyInfo (RFC 7469 §2.4)."""
+
+
+class PkiTrust(Settings, frozen=True, tag_field="source", tag="vault_pki"):
+    """The roots of Vault PKI mounts: every issuer's, so two while a CA is being replaced."""
+
+    mounts: Annotated[tuple[VaultPath, ...], Meta(min_length=1, max_length=16)] = ("pki",)
+    crl: bool = False
+
+
+class KvTrust(Settings, frozen=True, tag_field="source", tag="vault_kv"):
+    """Roots as PEM in an entry of Vault KV v2, with their CRLs in another field of it."""
+
+    path: VaultPath
+    mount: VaultPath = "secret"
+    field: Text = "value"
+    crl_field: Text | None = None
+
+
+class TrustBundle(Settings, frozen=True):
+    """Whom to believe, and which of those may be our peers (a validation context of SDS)."""
+
+    name: Text
+    roots: PkiTrust | KvTrust = PkiTrust()
+    peers: Annotated[tuple[ClientName, ...], Meta(max_length=256)] = ()
+    spki_pins: Annotated[tuple[SpkiPin, ...], Meta(max_length=64)] = ()
+    poll_seconds: PollSeconds = 60.0
+
+
+class SessionTicketKeys(Settings, frozen=True):
+    """Keys of TLS session tickets, made by one sidecar of a fleet and shared through Vault KV."""
+
+    name: Text
+    path: VaultPath
+    mount: VaultPath = "secret"
+    rotate_seconds: Annotated[float, Meta(ge=300, le=604_800)] = 43_200.0
+    poll_seconds: PollSeconds = 60.0
+
+
+class GenericSecret(Settings, frozen=True):
+    """One field of an entry of Vault KV v2, for an Envoy filter that wants a secret."""
+
+    name: Text
+    path: VaultPath
+    mount: VaultPath = "secret"
+    field: Text = "value"
+    poll_seconds: PollSeconds = 60.0

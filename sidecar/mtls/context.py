@@ -1,0 +1,217 @@
+"""``ssl.SSLContext`` that follows rotation and knows its peers.
+
+An OpenSSL context can't be changed safely while others use it: a root can be added and never
+taken away, and between a new certificate and its key there is a moment with neither. So
+each version of certificate and trust has a context of its own, complete and never changed, and
+``FollowingContext`` stands before them: every handshake (``wrap_bio``, ``wrap_socket``) is
+made with the one that is right at its beginning. Connections that are there live on.
+
+The peer's identity is checked in ``do_handshake``; a connection that fails it, or has not
+done it, gives and takes no byte. TLS 1.3 only, and no resumption: a session that is resumed shows
+no certificate, so it would outlive a revocation.
+"""
+
+import ssl
+import threading
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol, Self
+
+from cryptography import x509
+
+from sidecar.certs.material import Material
+from sidecar.mtls.memory import in_memory
+from sidecar.mtls.peers import MtlsFault, NothingToShow, PeerPolicy
+from sidecar.polled.bundle import TrustAnchors
+
+
+class Current(Protocol):
+    """Says what to show and whom to believe; ``sidecar.mtls.identity.Identity`` does."""
+
+    def current(self) -> tuple[Material, TrustAnchors]:
+        """Return both as they are now. Raises ``NothingToShow``."""
+
+
+class FollowingContext(ssl.SSLContext):
+    """A context for as long as the process lives. Made by ``Identity``."""
+
+    def __new__(
+        cls, source: Current, policy: PeerPolicy, alpn: Sequence[str], *, server_side: bool
+    ) -> Self:
+        """Make the front, which by itself has no certificate and believes nobody."""
+        del source, policy, alpn
+        self = super().__new__(cls, _protocol(server_side=server_side))
+        _harden(self)
+        self.sslobject_class = _NoObject
+        return self
+
+    def __init__(
+        self, source: Current, policy: PeerPolicy, alpn: Sequence[str], *, server_side: bool
+    ) -> None:
+        self._source = source
+        self._policy = policy
+        self._alpn = tuple(alpn)
+        self._server_side = server_side
+        self._lock = threading.Lock()
+        self._snapshot: _Snapshot | None = None
+        self._made_of: tuple[Material, str, tuple[str, ...]] | None = None
+
+    def set_alpn_protocols(self, alpn_protocols: Iterable[str]) -> None:
+        """Offer these protocols from the next handshake on."""
+        with self._lock:
+            self._alpn = tuple(alpn_protocols)
+            self._made_of = None
+
+    def wrap_bio(
+        self,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        server_side: bool = False,
+        server_hostname: str | bytes | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLObject:
+        """Begin a handshake; ``session`` is not resumed.
+
+        Where there is nothing to show it fails, as a handshake and not here: an event loop
+        cleans up after the one and not after the other.
+        """
+        del session
+        try:
+            context: ssl.SSLContext = self._now()
+        except NothingToShow:
+            return super().wrap_bio(incoming, outgoing, server_side, server_hostname)
+        return context.wrap_bio(incoming, outgoing, server_side, server_hostname)
+
+    def wrap_socket(self, sock: Any, *arguments: Any, **keywords: Any) -> ssl.SSLSocket:
+        """Wrap a socket; one that listens wraps what it accepts with the context of then."""
+        keywords.pop("session", None)
+        if self._server_side and not _is_connected(sock):
+            return super().wrap_socket(sock, *arguments, **keywords)
+        return self._now().wrap_socket(sock, *arguments, **keywords)
+
+    def _now(self) -> "_Snapshot":
+        material, anchors = self._source.current()
+        with self._lock:
+            parts = (material, anchors.version, self._alpn)
+            if self._snapshot is None or parts != self._made_of:
+                self._snapshot = _Snapshot.build(
+                    material, anchors, self._policy, self._alpn, server_side=self._server_side
+                )
+                self._made_of = parts
+            return self._snapshot
+
+
+class _Snapshot(ssl.SSLContext):
+    """One version of certificate and trust."""
+
+    policy: PeerPolicy
+
+    @classmethod
+    def build(
+        cls,
+        material: Material,
+        anchors: TrustAnchors,
+        policy: PeerPolicy,
+        alpn: Sequence[str],
+        *,
+        server_side: bool,
+    ) -> "_Snapshot":
+        self = cls(_protocol(server_side=server_side))
+        _harden(self)
+        self.policy = policy
+        self.sslobject_class = _CheckedObject
+        self.sslsocket_class = _CheckedSocket
+        self.load_verify_locations(cadata=anchors.roots_pem.decode("ascii"))
+        if anchors.partial_chain:
+            self.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        if anchors.crl_pem is not None:
+            whole, leaf = ssl.VERIFY_CRL_CHECK_CHAIN, ssl.VERIFY_CRL_CHECK_LEAF
+            self.verify_flags |= leaf if anchors.only_leaf_crl else whole
+            with in_memory(anchors.crl_pem) as path:
+                self.load_verify_locations(cafile=path)
+        with in_memory(material.chain_pem + material.key_pem) as path:
+            self.load_cert_chain(path)
+        if alpn:
+            self.set_alpn_protocols(list(alpn))
+        if server_side:
+            self.num_tickets = 0
+        return self
+
+
+def _protocol(*, server_side: bool) -> int:
+    return ssl.PROTOCOL_TLS_SERVER if server_side else ssl.PROTOCOL_TLS_CLIENT
+
+
+def _harden(context: ssl.SSLContext) -> None:
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    # The peer is known by its SPIFFE ID, or by a DNS name on the list, and not by where it is.
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_REQUIRED
+
+
+def _admit(connection: ssl.SSLObject | ssl.SSLSocket) -> str:
+    context = connection.context
+    certificate = connection.getpeercert(binary_form=True)
+    if not isinstance(context, _Snapshot) or certificate is None:
+        raise MtlsFault("a handshake without a certificate or without a policy")
+    return context.policy.admit(x509.load_der_x509_certificate(certificate))
+
+
+class _NoObject(ssl.SSLObject):
+    """What there is where there is nothing to show: its handshake fails."""
+
+    def do_handshake(self) -> None:
+        raise NothingToShow("there is no valid certificate or no trust bundle to speak mTLS with")
+
+
+class _CheckedObject(ssl.SSLObject):
+    """A TLS connection in memory, of whose peer nothing is read before it is admitted."""
+
+    septem_peer = ""
+
+    def do_handshake(self) -> None:
+        super().do_handshake()
+        self.septem_peer = _admit(self)
+
+    def read(self, len: int = 1024, buffer: Any = None) -> Any:  # noqa: A002 - the base's name
+        _require(self.septem_peer)
+        return super().read(len, buffer)
+
+    def write(self, data: Any) -> int:
+        _require(self.septem_peer)
+        return super().write(data)
+
+
+class _CheckedSocket(ssl.SSLSocket):
+    """The same on a socket. What reads and writes there ends in these three."""
+
+    septem_peer = ""
+
+    def do_handshake(self, block: bool = False) -> None:
+        super().do_handshake(block)
+        self.septem_peer = _admit(self)
+
+    def read(self, len: int = 1024, buffer: Any = None) -> Any:  # noqa: A002 - the base's name
+        _require(self.septem_peer)
+        return super().read(len, buffer)
+
+    def write(self, data: Any) -> int:
+        _require(self.septem_peer)
+        return super().write(data)
+
+    def send(self, data: Any, flags: int = 0) -> int:
+        _require(self.septem_peer)
+        return super().send(data, flags)
+
+
+def _require(peer: str) -> None:
+    """Refuse data before the handshake is done: OpenSSL would do it silently, without us."""
+    if not peer:
+        raise MtlsFault("the handshake is not done, or the peer was refused")
+
+
+def _is_connected(sock: Any) -> bool:
+    try:
+        sock.getpeername()
+    except OSError:
+        return False
+    return True

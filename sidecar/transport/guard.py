@@ -1,0 +1,234 @@
+"""A Unix socket that lets in whom it knows, before a server that can't ask who is there.
+
+grpcio accepts connections itself and tells nobody their descriptor, so SO_PEERCRED can't be
+read behind it. Here the connection is accepted, the peer looked at, and only then are its
+bytes passed on to grpcio, whose own socket is in a folder that nobody but us may enter.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import cast
+
+from sidecar.config import model
+from sidecar.transport.peers import Peer, PeerRule, make_rule, read_peer
+from sidecar.transport.sockets import ListenFault, remove_stale_socket
+
+MAX_CONNECTIONS = 1024
+_BACKLOG = 128
+_ACCEPT_PAUSE_SECONDS = 0.2
+_log = logging.getLogger("sidecar.transport")
+
+
+class PeerGuard:
+    """Listens on ``path`` and passes on the connections of those whom ``rule`` allows."""
+
+    def __init__(self, path: Path, rule: PeerRule, on_refused: Callable[[Peer], None]) -> None:
+        self._path = path
+        self._rule = rule
+        self._on_refused = on_refused
+        self._room = path.with_name(f"{path.name}.d")
+        self._inner = self._room / "s"
+        self._listener: socket.socket | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._pipes: set[_Pipe] = set()
+
+    @property
+    def inner_address(self) -> str:
+        """Where the server behind has to listen, as grpcio writes it."""
+        return f"unix:{self._inner}"
+
+    def prepare(self) -> None:
+        """Make the folder of the server behind. Raises ``ListenFault``."""
+        try:
+            with contextlib.suppress(FileExistsError):
+                self._room.mkdir(mode=0o700)
+            found = self._room.lstat()
+        except OSError as exc:
+            raise ListenFault(f"cannot make {self._room}: {exc.strerror}") from exc
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+            raise ListenFault(f"{self._room} is in the way: it is no folder of ours")
+        self._room.chmod(0o700)
+        if _anyone_may_replace(self._path.parent):
+            _log.warning(
+                "any user may replace sockets in %s; give it a sticky bit or an owner",
+                self._path.parent,
+            )
+
+    def start(self) -> None:
+        """Listen, once the server behind does. Raises ``ListenFault``."""
+        remove_stale_socket(self._path)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listener.setblocking(False)
+        try:
+            listener.bind(str(self._path))
+            listener.listen(_BACKLOG)
+        except OSError as exc:
+            listener.close()
+            raise ListenFault(f"cannot listen on unix:{self._path}: {exc.strerror}") from exc
+        self._listener = listener
+        self._task = asyncio.create_task(self._accept(listener))
+
+    async def stop(self) -> None:
+        """Let nobody in any more; connections there are live on until the server ends them."""
+        if self._task is not None and self._listener is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._listener.close()
+            remove_stale_socket(self._path)
+
+    def close(self) -> None:
+        """End the connections, and remove the folder: the server behind has stopped."""
+        for pipe in tuple(self._pipes):
+            pipe.end()
+        with contextlib.suppress(OSError):
+            remove_stale_socket(self._inner)
+            self._room.rmdir()
+
+    async def _accept(self, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                connection, _ = await loop.sock_accept(listener)
+            except OSError as exc:  # no descriptor left, or the peer is gone already
+                _log.warning("a connection could not be accepted: %s", exc.strerror)
+                await asyncio.sleep(_ACCEPT_PAUSE_SECONDS)
+                continue
+            if self._lets_in(connection):
+                await self._connect(connection)
+            else:
+                connection.close()
+
+    def _lets_in(self, connection: socket.socket) -> bool:
+        try:
+            peer = read_peer(connection)
+        except OSError:
+            return False
+        if not self._rule.allows(peer):
+            self._on_refused(peer)
+            return False
+        return len(self._pipes) < MAX_CONNECTIONS
+
+    async def _connect(self, connection: socket.socket) -> None:
+        """Join a peer and the server behind; bytes wait on either side until both are there."""
+        loop = asyncio.get_running_loop()
+        inner = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        inner.setblocking(False)
+        try:
+            await loop.sock_connect(inner, str(self._inner))
+        except OSError as exc:
+            _log.error("the server behind %s does not answer: %s", self._path, exc.strerror)
+            inner.close()
+            connection.close()
+            return
+        pipe = _Pipe(self._pipes.discard)
+        self._pipes.add(pipe)
+        await loop.connect_accepted_socket(lambda: pipe.sides[0], connection)
+        await loop.connect_accepted_socket(lambda: pipe.sides[1], inner)
+
+
+class _Pipe:
+    """Two connections whose bytes go over to each other."""
+
+    def __init__(self, on_end: Callable[["_Pipe"], None]) -> None:
+        self._on_end = on_end
+        self.sides = (_Side(self), _Side(self))
+        self.sides[0].other, self.sides[1].other = self.sides[1], self.sides[0]
+
+    def half_ended(self) -> None:
+        """End if neither side has more to say."""
+        if all(side.said_all for side in self.sides):
+            self.end()
+
+    def end(self) -> None:
+        """Close both, after what is on its way."""
+        for side in self.sides:
+            side.close()
+        self._on_end(self)
+
+
+class _Side(asyncio.Protocol):
+    """One end of a pipe. Who does not read is not read for: the other side pauses."""
+
+    def __init__(self, pipe: _Pipe) -> None:
+        self._pipe = pipe
+        self._early: list[bytes] = []
+        self._paused = False
+        self._closed = False
+        self._transport: asyncio.Transport | None = None
+        self.said_all = False
+        self.other = self
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.writelines(self._early)
+        self._early.clear()
+        if self._paused:
+            self._transport.pause_reading()
+        if self.other.said_all:
+            self._transport.write_eof()
+        if self._closed:
+            self._transport.close()
+
+    def eof_received(self) -> bool:
+        self.said_all = True
+        self.other.write_eof()
+        self._pipe.half_ended()
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        self._pipe.end()
+
+    def data_received(self, data: bytes) -> None:
+        self.other.write(data)
+
+    def pause_writing(self) -> None:
+        self.other.pause(paused=True)
+
+    def resume_writing(self) -> None:
+        self.other.pause(paused=False)
+
+    def write(self, data: bytes) -> None:
+        """Send what came from the other side."""
+        if self._transport is None:
+            self._early.append(data)
+        elif not self._transport.is_closing():
+            self._transport.write(data)
+
+    def write_eof(self) -> None:
+        """Say that the other side has no more."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write_eof()
+
+    def pause(self, *, paused: bool) -> None:
+        """Read on, or no further."""
+        self._paused = paused
+        if self._transport is not None and not self._transport.is_closing():
+            (self._transport.pause_reading if paused else self._transport.resume_reading)()
+
+    def close(self) -> None:
+        """Close after what is on its way."""
+        self._closed = True
+        if self._transport is not None:
+            self._transport.close()
+
+
+def make_guard(settings: model.SdsListen, on_refused: Callable[[Peer], None]) -> PeerGuard | None:
+    """Build the guard of a Unix socket; ``None`` for TCP, whose peers the kernel does not name."""
+    if not settings.address.startswith("unix:"):
+        return None
+    path = Path(settings.address.removeprefix("unix:"))
+    return PeerGuard(path, make_rule(settings.peer_uids, settings.peer_gids), on_refused)
+
+
+def _anyone_may_replace(folder: Path) -> bool:
+    try:
+        mode = folder.stat().st_mode
+    except OSError:
+        return False
+    return bool(mode & stat.S_IWOTH) and not mode & stat.S_ISVTX

@@ -1,0 +1,104 @@
+"""Certificate authorities for tests: roots, intermediates, leaves with SPIFFE IDs, CRLs."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+
+from sidecar.certs.material import Material, check_material
+
+HOUR = timedelta(hours=1)
+
+
+def common_name(name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+
+
+def pem(*objects: x509.Certificate | x509.CertificateRevocationList) -> str:
+    return "".join(each.public_bytes(Encoding.PEM).decode() for each in objects)
+
+
+class Ca:
+    """A CA that signs whatever it is asked to; ``parent`` makes it an intermediate."""
+
+    def __init__(
+        self, name: str, *, parent: "Ca | None" = None, now: datetime | None = None, hours: int = 24
+    ) -> None:
+        self.now = now or datetime.now(UTC)
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.name = common_name(name)
+        issuer = parent or self
+        self.certificate = issuer._certify(self.name, self.key, (), (), hours * HOUR, ca=True)
+        self.chain = [self.certificate, *(parent.chain if parent else [])]
+
+    def _certify(
+        self,
+        subject: x509.Name,
+        key: ec.EllipticCurvePrivateKey,
+        dns_names: Sequence[str],
+        uris: Sequence[str],
+        life: timedelta,
+        *,
+        ca: bool,
+    ) -> x509.Certificate:
+        names = [*map(x509.DNSName, dns_names), *map(x509.UniformResourceIdentifier, uris)]
+        builder = (
+            x509.CertificateBuilder()
+            .issuer_name(self.name)
+            .subject_name(subject)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(self.now - 24 * HOUR)
+            .not_valid_after(self.now + life)
+            .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+            .add_extension(
+                x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False
+            )
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()),
+                critical=False,
+            )
+        )
+        if names:
+            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+        return builder.sign(self.key, hashes.SHA256())
+
+    def leaf(
+        self, *uris: str, dns_names: Sequence[str] = (), hours: float = 12.0
+    ) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = common_name(dns_names[0] if dns_names else "a service")
+        return self._certify(subject, key, dns_names, uris, hours * HOUR, ca=False), key
+
+    def material(self, *uris: str, dns_names: Sequence[str] = (), hours: float = 12.0) -> Material:
+        """What the sidecar would hold; one that has expired too, as nobody there may."""
+        certificate, key = self.leaf(*uris, dns_names=dns_names, hours=hours)
+        then = min(self.now, self.now + (hours - 1) * HOUR).timestamp()
+        return check_material(pem(certificate, *self.chain), key, dns_names, then)
+
+    def crl(
+        self, revoked: Sequence[int] = (), hours: float | None = 24.0
+    ) -> x509.CertificateRevocationList:
+        builder = (
+            x509.CertificateRevocationListBuilder()
+            .issuer_name(self.name)
+            .last_update(self.now - 48 * HOUR)
+            .next_update(self.now + (hours or 1) * HOUR)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()),
+                critical=False,
+            )
+            .add_extension(x509.CRLNumber(1), critical=False)
+        )
+        for serial in revoked:
+            builder = builder.add_revoked_certificate(
+                x509.RevokedCertificateBuilder()
+                .serial_number(serial)
+                .revocation_date(self.now - HOUR)
+                .build()
+            )
+        return builder.sign(self.key, hashes.SHA256())

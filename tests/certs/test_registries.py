@@ -1,0 +1,226 @@
+"""Registries in a file and in a real Vault: read at start, and again when they change."""
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sidecar.certs.domains import Registration, RegistryFault, Unresolved
+from sidecar.certs.registries import FileSource, KvSource, ListedRegistry
+from sidecar.certs.resolvers import KvPrefixResolver, ResolvedRegistry
+from sidecar.clock import monotonic_seconds
+from sidecar.config.on_demand import FileRegistry, VaultKvPrefixRegistry, VaultKvRegistry
+from sidecar.demo.openbao import OpenBao
+from sidecar.errors import Fault
+from sidecar.vault.client import VaultClient
+from tests.real import TokenFile
+
+DOCUMENT = Path(__file__).parents[2] / "docs/on-demand.md"
+(POLICY,) = re.findall(r"```hcl\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+
+
+def domains(*names: str) -> list[dict[str, str]]:
+    return [{"domain": name, "tenant_id": "a"} for name in names]
+
+
+class Polls:
+    """A poll a step, and what was told of them."""
+
+    def __init__(self) -> None:
+        self.changes = 0
+        self._step = asyncio.Event()
+        self._slept = asyncio.Event()
+
+    async def sleep(self, _: float) -> None:
+        self._slept.set()
+        await self._step.wait()
+        self._step.clear()
+
+    async def on_change(self) -> None:
+        self.changes += 1
+
+    async def poll(self) -> None:
+        await self._slept.wait()
+        self._slept.clear()
+        self._step.set()
+        await self._slept.wait()
+
+
+async def running(registry: Any) -> asyncio.Task[None]:
+    await registry.start()
+    return asyncio.create_task(registry.run())
+
+
+@pytest.fixture
+async def polls() -> Polls:
+    return Polls()
+
+
+def file_registry(path: Path, polls: Polls) -> ListedRegistry:
+    return ListedRegistry(
+        FileSource(FileRegistry(path=str(path))), 1.0, sleep=polls.sleep, on_change=polls.on_change
+    )
+
+
+WRITTEN: list[tuple[str, str]] = [
+    ("JSON", json.dumps({"domains": domains("shop.example")})),
+    ("a bare list", json.dumps(domains("shop.example"))),
+    ("YAML", "domains:\n  - {domain: shop.example, tenant_id: a}\n"),
+]
+
+
+@pytest.mark.parametrize("text", [w[1] for w in WRITTEN], ids=[w[0] for w in WRITTEN])
+async def test_a_file(tmp_path: Path, polls: Polls, text: str) -> None:
+    path = tmp_path / "domains"
+    path.write_text(text)
+    registry = file_registry(path, polls)
+    await registry.start()
+    assert registry.find("shop.example") == Registration("shop.example", "a")
+    assert registry.find("other.example") is None
+
+
+async def test_a_file_is_read_again_only_when_it_changes(
+    tmp_path: Path, polls: Polls, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "domains.json"
+    path.write_text(json.dumps(domains("shop.example")))
+    registry = file_registry(path, polls)
+    task = await running(registry)
+    await polls.poll()
+    assert polls.changes == 0
+    path.write_text(json.dumps(domains("shop.example", "new.example")))
+    await polls.poll()
+    assert polls.changes == 1
+    assert registry.find("new.example")
+    for wrong in ("{", "domains: [", json.dumps({"x": 1}), "\x00"):
+        path.write_text(wrong)
+        for _ in range(3):
+            await polls.poll()
+        assert registry.find("new.example"), "what can't be read displaces nothing"
+    path.unlink()
+    await polls.poll()
+    assert registry.find("new.example")
+    errors = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert 2 <= len(errors) <= 5, "each trouble is told once"
+    path.write_text(json.dumps(domains("last.example")))
+    await polls.poll()
+    assert (polls.changes, len(registry)) == (2, 1)
+    assert registry.outcomes["failed"] >= 5
+    task.cancel()
+
+
+@pytest.mark.parametrize("text", [None, "{", "7"])
+async def test_without_a_registry_there_is_no_start(
+    tmp_path: Path, polls: Polls, text: str | None
+) -> None:
+    path = tmp_path / "domains.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(RegistryFault, match=r"domains\.json"):
+        await file_registry(path, polls).start()
+
+
+@pytest.fixture
+async def vault(openbao: OpenBao, token_file: TokenFile) -> AsyncIterator[VaultClient]:
+    token_file.write(openbao.token_for(POLICY, name="domains"))
+    client = VaultClient(token_file.settings(openbao.address), clock=monotonic_seconds)
+    yield client
+    await client.close()
+
+
+Put = Callable[[str, dict[str, Any]], None]
+
+
+@pytest.fixture
+def put(openbao: OpenBao) -> Put:
+    def write(path: str, data: dict[str, Any]) -> None:
+        openbao.client.secrets.kv.v2.create_or_update_secret(path, data)
+
+    return write
+
+
+@pytest.mark.real
+async def test_one_entry_of_vault(vault: VaultClient, put: Put, polls: Polls) -> None:
+    put("edge/list", {"domains": domains("shop.example")})
+    source = KvSource(VaultKvRegistry(path="edge/list"), vault)
+    registry = ListedRegistry(source, 1.0, sleep=polls.sleep, on_change=polls.on_change)
+    task = await running(registry)
+    assert registry.find("shop.example")
+    await polls.poll()
+    assert polls.changes == 0
+    put("edge/list", {"domains": domains("new.example")})
+    await polls.poll()
+    assert polls.changes == 1
+    assert registry.find("shop.example") is None
+    assert registry.find("new.example")
+    task.cancel()
+
+
+def prefix_registry(vault: VaultClient, polls: Polls, ttl: float = 300.0) -> ResolvedRegistry:
+    settings = VaultKvPrefixRegistry(prefix="edge/domains")
+    resolver = KvPrefixResolver(settings, vault, sleep=polls.sleep, on_change=polls.on_change)
+    return ResolvedRegistry(
+        resolver, positive_ttl_seconds=ttl, negative_ttl_seconds=ttl, clock=monotonic_seconds
+    )
+
+
+async def settle(registry: ResolvedRegistry, name: str) -> Registration | None:
+    found = registry.find(name)
+    if isinstance(found, Unresolved):
+        await registry.resolve(name)
+        found = registry.find(name)
+    assert not isinstance(found, Unresolved)
+    return found
+
+
+@pytest.mark.real
+async def test_entries_below_a_prefix_are_listed_and_read_when_asked_for(
+    vault: VaultClient, put: Put, polls: Polls, openbao: OpenBao
+) -> None:
+    put("edge/domains/shop.example", {"tenant_id": "a"})
+    put("edge/domains/_wildcard.wild.example", {"tenant_id": "b", "issuer": "internal"})
+    put("edge/domains/liar.example", {"tenant_id": "a", "domain": "bank.example"})
+    calls: list[str] = []
+    vault._observe = lambda operation, _outcome, _seconds: calls.append(operation)
+    registry = prefix_registry(vault, polls)
+    task = await running(registry)
+    assert calls == ["kv_list"], "no entry is read before its domain is asked for"
+    assert registry.find("unknown.example") is None, "refused from memory"
+    assert await settle(registry, "shop.example") == Registration("shop.example", "a")
+    assert await settle(registry, "x.wild.example") == Registration(
+        "*.wild.example", "b", "internal"
+    )
+    await settle(registry, "y.wild.example")
+    assert calls == ["kv_list", "kv_read", "kv_read"], "and remembered"
+    with pytest.raises(Fault, match="another domain"):
+        await registry.resolve("liar.example")
+    put("edge/domains/late.example", {"tenant_id": "a"})
+    assert registry.find("late.example") is None
+    await polls.poll()
+    assert polls.changes == 1
+    assert await settle(registry, "late.example")
+    openbao.client.secrets.kv.v2.delete_metadata_and_all_versions("edge/domains/late.example")
+    await polls.poll()
+    assert registry.find("late.example") is None
+    openbao.client.secrets.kv.v2.delete_latest_version_of_secret("edge/domains/shop.example")
+    other = prefix_registry(vault, polls)
+    await other.start()
+    assert await settle(other, "shop.example") is None, "deleted, though still listed"
+    task.cancel()
+
+
+@pytest.mark.real
+async def test_below_another_tenants_entry_nothing_is_served(
+    vault: VaultClient, put: Put, polls: Polls
+) -> None:
+    put("edge/domains/upper.example", {"tenant_id": "a"})
+    put("edge/domains/x.upper.example", {"tenant_id": "b"})
+    registry = prefix_registry(vault, polls)
+    await registry.start()
+    with pytest.raises(Fault, match="domain_of_other_tenant"):
+        await settle(registry, "x.upper.example")
+    assert await settle(registry, "upper.example")

@@ -1,0 +1,64 @@
+"""Issuers and certificates: what is said of a configuration that does not fit together."""
+
+import pytest
+
+from sidecar.config import parse_config
+from sidecar.errors import ConfigFault
+from tests.config.test_load import MINIMAL, problems
+
+SDS = "listen: {sds: {address: unix:/run/sds.sock}}\n"
+PKI = "{name: internal, type: vault_pki, role: edge}"
+ACME = (
+    "{name: public, type: acme, directory: 'https://ca.example/dir', agree_to_terms: true, "
+    "account: {path: septem/acme}"
+)
+STORE = "certificate_store: {}\n"
+
+
+def text(issuers: str, certificates: str = "", more: str = "") -> str:
+    listed = f"issuers: [{issuers}]\n"
+    return f"{MINIMAL}{SDS}{listed}certificates: [{certificates}]\n{more}"
+
+
+GOOD = [
+    ("pki", text(PKI, "{name: edge, issuer: internal, common_name: a.example}")),
+    ("shared", text(PKI[:-1] + ", share: true}", more=STORE)),
+    ("acme", text(ACME + "}", more=STORE)),
+    ("acme and a second CA", text(f"{PKI}, {ACME}, fallback: internal}}", more=STORE)),
+    ("acme here", text(ACME.replace("https://ca.example", "http://127.0.0.1:1") + "}", more=STORE)),
+    ("a probe", text(PKI, "{name: edge, issuer: internal, common_name: a.example, "
+                          "probe: {address: '127.0.0.1:8443'}}")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("given", [g[1] for g in GOOD], ids=[g[0] for g in GOOD])
+def test_good(given: str) -> None:
+    parse_config(given, "test.yaml")
+
+
+BAD = [
+    ("no such issuer", text(PKI, "{name: e, issuer: nobody, common_name: a.example}"),
+     "certificates[0].issuer: names no entry of issuers; there are: internal"),
+    ("two of one name", text(f"{PKI}, {PKI}"), "the issuer 'internal' stands here 2 times"),
+    ("nowhere to share", text(ACME + "}"), "issuers[0]: needs certificate_store"),
+    ("nowhere to share PKI's", text(PKI[:-1] + ", share: true}"), "needs certificate_store"),
+    ("terms", text(ACME.replace("true", "false") + "}", more=STORE), "agree_to_terms: must be"),
+    ("in the clear", text(ACME.replace("https", "http") + "}", more=STORE), "must be https"),
+    ("itself", text(ACME + ", fallback: public}", more=STORE), "names no other entry"),
+    ("nobody", text(ACME + ", fallback: nobody}", more=STORE), "names no other entry"),
+    ("no CA", text(ACME + ", fallback: kv}, {name: kv, type: vault_kv, prefix: tls}", more=STORE),
+     "must be a CA"),
+    ("no type", text("{name: a}"), "one of: acme, vault_kv, vault_pki"),
+    ("an old setting", text(PKI, "{name: e, role: edge, common_name: a.example}"),
+     "certificates[0].issuer: is missing"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("given", "said"), [b[1:] for b in BAD], ids=[b[0] for b in BAD])
+def test_bad(given: str, said: str) -> None:
+    assert any(said in problem for problem in problems(given)), problems(given)
+
+
+def test_nothing_is_parsed_and_ignored() -> None:
+    with pytest.raises(ConfigFault):
+        parse_config(text(PKI[:-1] + ", mounts: pki}"), "test.yaml")

@@ -1,0 +1,289 @@
+"""Subscriptions over the wire, in both services and both variants, and names on demand."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import grpc
+import pytest
+from envoy_data_plane.envoy.service.discovery.v3 import (
+    DeltaDiscoveryRequest,
+    DeltaDiscoveryResponse,
+    DiscoveryRequest,
+    DiscoveryResponse,
+)
+from envoy_data_plane.google.rpc import Status
+
+from sidecar.certs.material import Material
+from sidecar.certs.on_demand import OBTAINING, Obtaining
+from sidecar.certs.store import CertificateStore
+from sidecar.numbers import SdsNumbers
+from sidecar.sds.resources import SECRET_TYPE
+from sidecar.sds.service import AGGREGATED_SERVICE, SECRET_SERVICE, SdsEvents, SdsService
+from sidecar.sds.stream import Household
+from sidecar.transport.aio import GrpcServer
+
+SOTW = [f"/{SECRET_SERVICE}/StreamSecrets", f"/{AGGREGATED_SERVICE}/StreamAggregatedResources"]
+DELTA = [f"/{SECRET_SERVICE}/DeltaSecrets", f"/{AGGREGATED_SERVICE}/DeltaAggregatedResources"]
+
+
+def material(serial: str) -> Material:
+    return Material(b"chain", b"key", ("a.example",), serial, 0, 1e10)
+
+
+class Source:
+    """Names on demand: what is here is held, what is in ``slow`` is being obtained."""
+
+    def __init__(self) -> None:
+        self.held: dict[str, Material] = {}
+        self.slow: set[str] = set()
+        self.lost: set[str] = set()
+        self.asked: list[tuple[str, bool]] = []
+        self.tell: Callable[[str], None] = lambda _: None
+
+    def lookup(self, name: str, *, waits: bool) -> Material | Obtaining | None:
+        self.asked.append((name, waits))
+        return self.held.get(name) or (OBTAINING if name in self.slow else None)
+
+    def refuses(self, name: str) -> bool:
+        return name not in self.held
+
+    def could_serve_again(self, name: str) -> bool:
+        return name not in self.lost
+
+    def watch(self, changed: Callable[[str], None]) -> Callable[[], None]:
+        self.tell = changed
+        return lambda: None
+
+
+class Serving:
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.store = CertificateStore(lambda: 0.0)
+        self.source = Source()
+        self.numbers = SdsNumbers()
+        events = SdsEvents(self.numbers.streams, self.numbers.push, self.numbers.nack)
+        self.service = SdsService(
+            self.store,
+            events,
+            on_demand=self.source,
+            configured={"edge", "other"},
+            household=Household(100.0, 3, lambda: self.now, lambda: 0.0),
+        )
+        self.server = GrpcServer(
+            "127.0.0.1:0", SECRET_SERVICE, self.service.handlers(), max_message_bytes=1_000_000
+        )
+        self.channel: grpc.aio.Channel
+
+    async def delta(self, method: str = DELTA[1]) -> "DeltaCall":
+        return DeltaCall(self.channel.stream_stream(method)())
+
+    async def sotw(self, method: str = SOTW[1]) -> "SotwCall":
+        return SotwCall(self.channel.stream_stream(method)())
+
+
+class DeltaCall:
+    def __init__(self, call: Any) -> None:
+        self.call = call
+
+    async def ask(self, *names: str, **more: Any) -> None:
+        asked = DeltaDiscoveryRequest(
+            type_url=SECRET_TYPE, resource_names_subscribe=list(names), **more
+        )
+        await self.call.write(bytes(asked))
+
+    async def read(self) -> DeltaDiscoveryResponse:
+        return DeltaDiscoveryResponse.parse(await asyncio.wait_for(self.call.read(), 5))
+
+    async def got(self) -> list[str]:
+        """The next answer: ``name@version`` for resources, ``-name`` for removals."""
+        answer = await self.read()
+        sent = [f"{each.name}@{each.version}" for each in answer.resources]
+        return [*sent, *(f"-{name}" for name in answer.removed_resources)]
+
+    async def silent(self) -> bool:
+        done, _ = await asyncio.wait([asyncio.ensure_future(self.call.read())], timeout=0.15)
+        return not done
+
+
+class SotwCall(DeltaCall):
+    async def ask(self, *names: str, **more: Any) -> None:
+        asked = DiscoveryRequest(type_url=SECRET_TYPE, resource_names=list(names), **more)
+        await self.call.write(bytes(asked))
+
+    async def got(self) -> list[str]:
+        answer = DiscoveryResponse.parse(await asyncio.wait_for(self.call.read(), 5))
+        return [answer.version_info] * len(answer.resources)
+
+
+@pytest.fixture
+async def serving() -> AsyncIterator[Serving]:
+    made = Serving()
+    await made.server.start()
+    async with grpc.aio.insecure_channel(made.server.bound_address) as channel:
+        made.channel = channel
+        yield made
+    made.service.drain()
+    await made.server.stop(1)
+
+
+@pytest.mark.parametrize("method", SOTW)
+async def test_state_of_the_world_grows_shrinks_and_ignores_what_is_stale(
+    serving: Serving, method: str
+) -> None:
+    serving.store.put("edge", material("1"))
+    serving.store.put("other", material("2"))
+    call = await serving.sotw(method)
+    await call.ask("edge")
+    assert await call.got() == ["1"]
+    await call.ask("edge", "other", response_nonce="1", version_info="1")
+    assert await call.got() == ["2"], "only what is new"
+    await call.ask("other", response_nonce="1", version_info="1")  # stale: says nothing
+    serving.store.put("edge", material("3"))
+    assert await call.got() == ["3"], "still subscribed to"
+    await call.ask("other", response_nonce="3", version_info="3")
+    await asyncio.sleep(0.1)
+    serving.store.put("edge", material("4"))
+    serving.store.put("other", material("5"))
+    assert await call.got() == ["5"], "no longer subscribed to"
+    call.call.cancel()
+
+
+@pytest.mark.parametrize("method", DELTA)
+async def test_delta_grows_shrinks_and_counts_a_refusal(serving: Serving, method: str) -> None:
+    serving.store.put("edge", material("1"))
+    serving.store.put("other", material("2"))
+    call = await serving.delta(method)
+    await call.ask("edge")
+    first = await call.read()
+    await call.ask("other", response_nonce=first.nonce)
+    assert await call.got() == ["other@2"]
+    await call.ask(resource_names_unsubscribe=["edge"])
+    await asyncio.sleep(0.1)
+    serving.store.put("edge", material("3"))
+    serving.store.put("other", material("4"))
+    answer = await call.read()
+    assert [each.version for each in answer.resources] == ["4"]
+    words = Status(code=13, message="KEY_VALUES_MISMATCH")
+    await call.ask(response_nonce=answer.nonce, error_detail=words)
+    assert await call.silent(), "no loop"
+    counted = {f.name: f.samples[0].value for f in serving.numbers.families()}
+    assert counted["septem_sds_nacks"] == 1
+    call.call.cancel()
+
+
+@pytest.mark.parametrize("method", DELTA)
+async def test_a_name_on_demand_waits_until_it_is_there_or_refused(
+    serving: Serving, method: str
+) -> None:
+    call = await serving.delta(method)
+    serving.source.slow = {"a.example", "b.example"}
+    await call.ask("a.example", "b.example", "no.example")
+    assert await call.got() == ["-no.example"]
+    serving.source.slow.clear()
+    serving.source.held["a.example"] = material("7")
+    serving.source.tell("b.example")
+    assert await call.got() == ["-b.example"]
+    serving.source.tell("a.example")
+    assert await call.got() == ["a.example@7"]
+    assert all(waits for _, waits in serving.source.asked)
+    call.call.cancel()
+
+
+async def test_a_client_that_comes_back_sets_nothing_in_motion(serving: Serving) -> None:
+    """What it holds stays, unless it is known to be nobody's now; the rest it asks for."""
+    serving.source.slow = {"held.example"}
+    call = await serving.delta()
+    names = ("held.example", "gone.example", "new.example")
+    held = {"held.example": "1", "gone.example": "1"}
+    await call.ask(*names, initial_resource_versions=held)
+    assert await call.got() == ["-gone.example", "-new.example"]
+    assert serving.source.asked == [
+        ("held.example", False), ("gone.example", False), ("new.example", True)
+    ]  # fmt: skip
+    serving.now = 101.0
+    assert serving.service.take_back_overdue() == 1
+    assert await call.got() == ["-held.example"], "in its time it is asked for anew"
+    call.call.cancel()
+
+
+async def test_what_stayed_long_or_is_too_much_is_taken_back(serving: Serving) -> None:
+    call = await serving.delta()
+    serving.store.put("edge", material("1"))
+    await call.ask("edge")
+    assert await call.got() == ["edge@1"]
+    for at, name in enumerate(("a.example", "b.example", "c.example", "d.example")):
+        serving.now = float(at)
+        serving.source.held[name] = material("1")
+        await call.ask(name)
+        assert await call.got() == [f"{name}@1"]
+    assert serving.service.take_back_overdue() == 1
+    assert await call.got() == ["-a.example"], "three may stay"
+    serving.now = 101.5
+    assert serving.service.take_back_overdue() == 1
+    assert await call.got() == ["-b.example"]
+    await call.ask("b.example", resource_names_unsubscribe=["c.example"])
+    assert await call.got() == ["b.example@1"]
+    serving.now = 150.0
+    assert serving.service.take_back_overdue() == 1, "what was given up stays no longer"
+    assert await call.got() == ["-d.example"]
+    serving.now = 1000.0
+    serving.service.take_back_overdue()
+    assert await call.got() == ["-b.example"]
+    assert await call.silent(), "what is configured is never taken back"
+    call.call.cancel()
+
+
+async def test_what_could_not_be_given_again_stays_for_now(serving: Serving) -> None:
+    call = await serving.delta()
+    serving.source.held = {"a.example": material("1"), "b.example": material("1")}
+    await call.ask("a.example", "b.example")
+    for _ in range(2):
+        await call.got()
+    serving.source.lost = {"a.example"}
+    serving.now = 101.0
+    assert serving.service.take_back_overdue() == 1
+    assert await call.got() == ["-b.example"]
+    serving.source.lost.clear()
+    assert serving.service.take_back_overdue() == 0
+    serving.now = 162.0
+    assert serving.service.take_back_overdue() == 1
+    assert await call.got() == ["-a.example"]
+    call.call.cancel()
+
+
+async def test_what_is_withdrawn_is_taken_back_from_everyone(serving: Serving) -> None:
+    serving.source.held = {"a.example": material("1"), "b.example": material("1")}
+    serving.store.put("edge", material("1"))
+    calls = [await serving.delta(method) for method in DELTA]
+    for call in calls:
+        await call.ask("a.example", "b.example", "edge")
+        for _ in range(3):
+            await call.got()
+    del serving.source.held["b.example"]
+    await serving.service.take_back_withdrawn()
+    for call in calls:
+        assert await call.got() == ["-b.example"]
+        call.call.cancel()
+
+
+@pytest.mark.parametrize("method", SOTW)
+async def test_nothing_is_had_on_demand_where_a_refusal_can_not_be_told(
+    serving: Serving, method: str
+) -> None:
+    serving.source.held["a.example"] = material("1")
+    serving.store.put("edge", material("2"))
+    call = await serving.sotw(method)
+    await call.ask("a.example", "edge")
+    assert await call.got() == ["2"]
+    assert await call.silent()
+    assert serving.source.asked == []
+    call.call.cancel()
+
+
+async def test_a_fetch_obtains_nothing(serving: Serving) -> None:
+    serving.source.held["a.example"] = material("1")
+    fetch = serving.channel.unary_unary(f"/{SECRET_SERVICE}/FetchSecrets")
+    asked = DiscoveryRequest(type_url=SECRET_TYPE, resource_names=["a.example", "no.example"])
+    assert len(DiscoveryResponse.parse(await fetch(bytes(asked))).resources) == 1
+    assert not any(waits for _, waits in serving.source.asked)

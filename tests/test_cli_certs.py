@@ -1,0 +1,235 @@
+"""``sidecar certs`` against an admin port with a real manager behind it."""
+
+import asyncio
+import json
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sidecar.admin.certificates import certificate_routes
+from sidecar.admin.http import AdminServer
+from sidecar.certs.desk import CertificateDesk, DeskFault
+from sidecar.certs.issuer import Order
+from sidecar.certs.manager import CertificateManager
+from sidecar.certs.material import Material
+from sidecar.certs.store import CertificateStore
+from sidecar.cli import main
+from sidecar.clock import wall_seconds
+from sidecar.errors import Fault
+from tests.authorities import Ca
+
+CA = Ca("platform")
+
+
+class Issuer:
+    name = "internal"
+
+    def __init__(self) -> None:
+        self.failing = False
+
+    async def issue(self, order: Order) -> Material:
+        if self.failing:
+            raise Fault("Vault is away")
+        return CA.material(*order.uri_sans, dns_names=order.dns_names)
+
+
+class Admin:
+    """The admin port in a thread, as a sidecar has it."""
+
+    def __init__(self, address: str) -> None:
+        self.issuer = Issuer()
+        self.revoked: list[tuple[str, str]] = []
+        self.store = CertificateStore(wall_seconds)
+        self.address = address
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread.start()
+        self.run(self._start())
+
+    def run(self, coroutine: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(10)
+
+    async def _start(self) -> None:
+        orders = [
+            Order("edge", ("app.example", "*.app.example")),
+            Order("orders", (), ("spiffe://d/ns/orders/sa/api",)),
+        ]
+        self.manager = CertificateManager(
+            [(order, self.issuer) for order in orders], self.store,
+            now=wall_seconds, sleep=asyncio.sleep, jitter=lambda: 0.0,
+        )  # fmt: skip
+        await self.manager.obtain_all()
+        desk = CertificateDesk(self.manager, {"edge": True}, self._revoke, wall_seconds)
+        self._server = AdminServer(self.address, certificate_routes(desk), on_fault=print)
+        await self._server.start()
+        self.address = self._server.bound_address
+        self._task = asyncio.create_task(self.manager.keep_fresh())
+
+    async def _revoke(self, issuer: str, serial: str) -> None:
+        if self.issuer.failing:
+            raise Fault("Vault at x, pki/revoke: permission denied")
+        self.revoked.append((issuer, serial))
+
+    def serial(self, name: str) -> str:
+        held = self.store.get(name)
+        return held.serial if held is not None else ""
+
+    def stop(self) -> None:
+        async def end() -> None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            await self._server.close()
+
+        self.run(end())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+@pytest.fixture(params=["tcp", "unix"])
+def admin(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Admin]:
+    made = Admin("127.0.0.1:0" if request.param == "tcp" else f"unix:{tmp_path / 'admin.sock'}")
+    yield made
+    made.stop()
+
+
+Certs = Callable[..., Any]
+
+
+@pytest.fixture
+def certs(admin: Admin, capsys: pytest.CaptureFixture[str]) -> Certs:
+    def run(*arguments: str, code: int = 0) -> Any:
+        assert main(["certs", *arguments, "--admin", admin.address]) == code
+        captured = capsys.readouterr()
+        said = captured.out if code == 0 else captured.err
+        return json.loads(said) if "--json" in arguments and code == 0 else said
+
+    return run
+
+
+def test_the_list(admin: Admin, certs: Certs) -> None:
+    edge, orders = certs("list", "--json")
+    assert (edge["name"], edge["issuer"], edge["state"]) == ("edge", "internal", "held")
+    assert edge["names"] == ["app.example", "*.app.example"]
+    assert orders["names"] == ["spiffe://d/ns/orders/sa/api"]
+    assert edge["serial"] == admin.serial("edge")
+    assert 0.4 < edge["days_left"] <= 0.5
+    assert (edge["served"], orders["served"]) == (True, None)
+    table = certs("list")
+    assert "edge" in table
+    assert "days left" in table
+    assert "PRIVATE" not in table + certs("show", "edge")
+
+
+def test_show_has_the_chain(certs: Certs) -> None:
+    shown = certs("show", "orders", "--json")
+    assert shown["chain_pem"].startswith("-----BEGIN CERTIFICATE-----")
+    assert "PRIVATE" not in json.dumps(shown)
+    assert "spiffe://d/ns/orders/sa/api" in certs("show", "orders")
+
+
+def test_pins(certs: Certs) -> None:
+    pins = {row["name"]: row["spki_sha256"] for row in certs("pins", "--json")}
+    assert set(pins) == {"edge", "orders"}
+    assert all(len(pin) == 44 for pin in pins.values())
+    assert pins["edge"] in certs("pins")
+
+
+def soon(ready: Callable[[], bool]) -> None:
+    done = threading.Event()
+    for _ in range(500):
+        if ready():
+            return
+        done.wait(0.01)
+    pytest.fail("it does not happen")
+
+
+def test_renew(admin: Admin, certs: Certs) -> None:
+    before = admin.serial("edge")
+    certs("renew", "edge")
+    soon(lambda: admin.serial("edge") not in {before, ""})
+
+
+def test_a_renewal_that_fails_says_why_and_displaces_nothing(admin: Admin, certs: Certs) -> None:
+    before = admin.serial("edge")
+    admin.issuer.failing = True
+    certs("renew", "edge")
+    soon(lambda: certs("show", "edge", "--json")["state"] == "failed")
+    row = certs("show", "edge", "--json")
+    assert "Vault is away" in row["last_error"]
+    assert row["serial"] == before == admin.serial("edge")
+
+
+def test_revoke(admin: Admin, certs: Certs) -> None:
+    before = admin.serial("edge")
+    row = certs("revoke", "edge", "--json")
+    assert row["state"] == "revoked"
+    assert admin.revoked == [("internal", before)]
+    soon(lambda: admin.serial("edge") not in {before, ""})
+
+
+def test_what_the_ca_does_not_revoke_stays(admin: Admin, certs: Certs) -> None:
+    before = admin.serial("edge")
+    admin.issuer.failing = True
+    assert "permission denied" in certs("revoke", "edge", code=1)
+    assert admin.serial("edge") == before
+
+
+@pytest.mark.parametrize("act", ["show", "renew", "revoke"])
+def test_a_name_that_is_none(certs: Certs, act: str) -> None:
+    assert "no certificate 'nobody' is kept" in certs(act, "nobody", code=1)
+
+
+def test_nothing_to_revoke(admin: Admin, certs: Certs) -> None:
+    admin.issuer.failing = True
+    admin.run(_call(lambda: admin.manager.revoked("edge")))
+    assert "none is held" in certs("revoke", "edge", code=1)
+    assert certs("show", "edge", "--json")["state"] == "revoked"
+
+
+async def _call(function: Callable[[], object]) -> None:
+    function()
+
+
+def test_nobody_there(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["certs", "list", "--admin", "unix:/nowhere/admin.sock"]) == 1
+    assert "does not answer" in capsys.readouterr().err
+
+
+def test_a_browser_changes_nothing(admin: Admin) -> None:
+    if admin.address.startswith("unix:"):
+        pytest.skip("a browser opens no Unix socket")
+    host, port = admin.address.split(":")
+    before = admin.serial("edge")
+    for method, headers, status in (
+        ("POST", {"origin": "https://evil.example"}, 403),
+        ("GET", {}, 405),
+        ("POST", {"host": "evil.example"}, 421),
+    ):
+        connection = HTTPConnection(host, int(port), timeout=5)
+        connection.request(method, "/certificates/revoke?name=edge", headers=headers)
+        with connection.getresponse() as response:
+            assert response.status == status
+        connection.close()
+    assert admin.serial("edge") == before
+    assert admin.revoked == []
+
+
+def test_two_names_are_none(admin: Admin) -> None:
+    async def ask() -> Any:
+        async def refuse(_issuer: str, _serial: str) -> None:
+            raise DeskFault("not here")
+
+        desk = CertificateDesk(admin.manager, {}, refuse, wall_seconds)
+        from sidecar.admin.http import Request  # noqa: PLC0415
+
+        answer = certificate_routes(desk)["POST", "/certificates/revoke"](
+            Request("POST", "/certificates/revoke", "name=edge&name=orders", b"")
+        )
+        return await answer if isinstance(answer, Awaitable) else answer
+
+    assert admin.run(ask()).status == 400

@@ -1,0 +1,213 @@
+"""Who may fetch secrets over a Unix socket: the kernel's word is asked, and bytes pass whole."""
+
+import asyncio
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from sidecar.config import model
+from sidecar.transport.guard import PeerGuard, make_guard
+from sidecar.transport.peers import Peer, PeerRule, make_rule
+from sidecar.transport.sockets import ListenFault
+
+NOBODY = 65_534
+STRANGER = (4_000_000, 4_000_001)
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+
+
+class Guarded:
+    """An echo behind a guard."""
+
+    def __init__(self, folder: Path, rule: PeerRule) -> None:
+        self.path = folder / "s.sock"
+        self.refused: list[Peer] = []
+        self.guard = PeerGuard(self.path, rule, self.refused.append)
+        self.reached = 0
+        self.server: asyncio.Server
+
+    async def start(self) -> None:
+        self.guard.prepare()
+        inner = self.guard.inner_address.removeprefix("unix:")
+        self.server = await asyncio.start_unix_server(self._echo, inner)
+        self.guard.start()
+
+    async def stop(self) -> None:
+        await self.guard.stop()
+        self.server.close()
+        self.guard.close()
+        await asyncio.sleep(0)
+
+    async def _echo(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reached += 1
+        while data := await reader.read(65_536):
+            writer.write(data)
+            await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+
+@pytest.fixture
+async def ours(tmp_path: Path) -> AsyncIterator[Guarded]:
+    guarded = Guarded(tmp_path, make_rule((), ()))
+    await guarded.start()
+    yield guarded
+    await guarded.stop()
+
+
+async def test_what_is_sent_comes_through_whole_both_ways(ours: Guarded) -> None:
+    """More than sockets hold, to a peer that begins late to read."""
+    reader, writer = await asyncio.open_unix_connection(str(ours.path))
+    sent = os.urandom(3_000_000)
+
+    async def send() -> None:
+        writer.write(sent)
+        await writer.drain()
+        writer.write_eof()
+
+    sending = asyncio.create_task(send())
+    await asyncio.sleep(0.1)
+    received = await asyncio.wait_for(reader.readexactly(len(sent)), 10)
+    await sending
+    assert received == sent
+    assert await asyncio.wait_for(reader.read(), 5) == b"", "the end comes through too"
+    writer.close()
+
+
+async def test_a_peer_that_leaves_is_forgotten(ours: Guarded) -> None:
+    for _ in range(20):
+        reader, writer = await asyncio.open_unix_connection(str(ours.path))
+        writer.write(b"x")
+        assert await asyncio.wait_for(reader.read(1), 5) == b"x"
+        writer.close()
+    while ours.guard._pipes:
+        await asyncio.sleep(0.01)
+    assert ours.reached == 20
+
+
+async def test_whoever_is_not_named_is_turned_away_and_reaches_nothing(tmp_path: Path) -> None:
+    guarded = Guarded(tmp_path, make_rule(STRANGER[:1], STRANGER[1:]))
+    await guarded.start()
+    reader, writer = await asyncio.open_unix_connection(str(guarded.path))
+    assert await asyncio.wait_for(reader.read(), 5) == b""
+    writer.close()
+    assert guarded.reached == 0
+    assert [(peer.pid, peer.uid) for peer in guarded.refused] == [(os.getpid(), os.geteuid())]
+    await guarded.stop()
+
+
+RULES = [
+    ("our user", make_rule((), ()), Peer(1, os.geteuid(), frozenset({7})), True),
+    ("our group", make_rule((), ()), Peer(1, 4_000_000, frozenset({7, os.getegid()})), True),
+    ("neither", make_rule((), ()), Peer(1, 4_000_000, frozenset({4_000_000})), False),
+    ("a named user", make_rule((101,), ()), Peer(1, 101, frozenset()), True),
+    ("a member of a named group", make_rule((), (102,)), Peer(1, 5, frozenset({5, 102})), True),
+    ("we ourselves, not named", make_rule((101,), ()), Peer(1, os.geteuid(), frozenset()), False),
+    ("root, not named", make_rule((101,), (102,)), Peer(1, 0, frozenset({0})), False),
+]
+
+
+@pytest.mark.parametrize(
+    ("rule", "peer", "allowed"), [r[1:] for r in RULES], ids=[r[0] for r in RULES]
+)
+def test_rules(rule: PeerRule, peer: Peer, allowed: bool) -> None:
+    assert rule.allows(peer) is allowed
+
+
+SAY = """
+import socket, sys
+connection = socket.socket(socket.AF_UNIX)
+try:
+    connection.connect(sys.argv[1])
+except OSError as exc:
+    raise SystemExit(print(type(exc).__name__))
+try:
+    connection.sendall(b"x")
+    print(connection.recv(1).decode() or "closed")
+except OSError:
+    print("closed")
+"""
+
+
+async def says_nobody(path: str, *groups: str) -> str:
+    """What a process of the user nobody meets at a socket."""
+    setpriv = shutil.which("setpriv")
+    assert setpriv
+    who = ["--reuid", str(NOBODY), "--regid", str(NOBODY)]
+    who += ["--groups", ",".join(groups)] if groups else ["--clear-groups"]
+    command = [setpriv, *who, sys.executable, "-S", "-c", SAY, path]
+    done = await asyncio.to_thread(
+        subprocess.run, command, capture_output=True, text=True, timeout=20, check=False
+    )
+    return str(done.stdout.strip())
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that other users may enter."""
+    with tempfile.TemporaryDirectory(prefix="septem-guard-") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+@as_root
+async def test_another_user_by_number_by_group_and_not(open_folder: Path) -> None:
+    for rule, groups, said in (
+        (make_rule((), ()), (), "closed"),
+        (make_rule((NOBODY,), ()), (), "x"),
+        (make_rule((), (4_000_001,)), (), "closed"),
+        (make_rule((), (4_000_001,)), ("4000001",), "x"),
+    ):
+        guarded = Guarded(open_folder, rule)
+        await guarded.start()
+        guarded.path.chmod(0o666)
+        assert await says_nobody(str(guarded.path), *groups) == said
+        inner = guarded.guard.inner_address.removeprefix("unix:")
+        assert await says_nobody(inner) == "PermissionError", "no way around the guard"
+        await guarded.stop()
+
+
+async def test_the_folder_behind_is_ours_alone_and_goes_with_us(ours: Guarded) -> None:
+    room = Path(ours.guard.inner_address.removeprefix("unix:")).parent
+    assert stat.S_IMODE(room.stat().st_mode) == 0o700
+    await ours.stop()
+    assert list(room.parent.iterdir()) == []
+
+
+def test_what_is_in_the_way_is_left_alone(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (tmp_path / "s.sock.d").symlink_to(elsewhere)
+    guard = PeerGuard(tmp_path / "s.sock", make_rule((), ()), lambda _: None)
+    with pytest.raises(ListenFault, match="no folder of ours"):
+        guard.prepare()
+
+
+async def test_what_a_killed_process_left_is_used_again(tmp_path: Path) -> None:
+    left = Guarded(tmp_path, make_rule((), ()))
+    left.guard.prepare()
+    again = Guarded(tmp_path, make_rule((), ()))
+    await again.start()
+    await again.stop()
+
+
+def test_a_folder_where_anyone_may_replace_the_socket_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for mode, told in ((0o777, 1), (0o1777, 0), (0o755, 0)):
+        caplog.clear()
+        tmp_path.chmod(mode)
+        PeerGuard(tmp_path / "s.sock", make_rule((), ()), lambda _: None).prepare()
+        assert len(caplog.records) == told
+    tmp_path.chmod(0o700)
+
+
+def test_only_a_unix_socket_has_a_guard() -> None:
+    assert make_guard(model.SdsListen(address="127.0.0.1:9101"), lambda _: None) is None
+    assert make_guard(model.SdsListen(address="unix:/run/s.sock"), lambda _: None) is not None

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from sidecar.admin.certificates import certificate_routes
-from sidecar.admin.http import AdminServer
+from sidecar.admin.server import AdminServer
 from sidecar.certs.desk import CertificateDesk, DeskFault
 from sidecar.certs.issuer import Order
 from sidecar.certs.manager import CertificateManager

@@ -24,7 +24,7 @@ KEEPALIVE_TIMEOUT_SECONDS = 10.0
 MAX_CONNECTIONS = 1024
 NOTICE_SECONDS = 0.25
 _MAX_UNWRITTEN_BYTES = 1_048_576
-_GATHER_SECONDS = 0.0005
+_GATHER_SECONDS = 0.002
 """Answers that took their time are written together, while more of them are to come."""
 _DEFECT = RpcError(GrpcStatus.INTERNAL, "the call failed")
 
@@ -123,7 +123,7 @@ class _Connection(asyncio.Protocol):
     __slots__ = (
         "_clock",
         "_draining",
-        "_flushing",
+        "_gathering",
         "_grpc",
         "_heard",
         "_pinged",
@@ -138,7 +138,7 @@ class _Connection(asyncio.Protocol):
         self._grpc = UnaryConnection(server.paths, self._dispatch, server.limits, self._abandon)
         self._transport: asyncio.Transport
         self._waiting: dict[int, asyncio.Future[bytes]] = {}
-        self._flushing = False
+        self._gathering: asyncio.TimerHandle | None = None
         self._heard = server.clock()
         self._pinged = False
         self._draining = False
@@ -203,7 +203,9 @@ class _Connection(asyncio.Protocol):
         self._transport.abort()
 
     def _flush(self) -> None:
-        self._flushing = False
+        if self._gathering is not None:
+            self._gathering.cancel()
+            self._gathering = None
         if self._transport.is_closing():
             return
         data = self._grpc.outgoing()
@@ -245,10 +247,11 @@ class _Connection(asyncio.Protocol):
         elif isinstance(exc, Exception):
             self._server.on_fault(exc)
             self._grpc.fail(stream_id, _DEFECT.status, _DEFECT.message)
-        if not self._flushing:
-            self._flushing = True
-            pause = _GATHER_SECONDS if self._waiting else 0
-            asyncio.get_running_loop().call_later(pause, self._flush)
+        if not self._waiting:
+            self._flush()
+        elif self._gathering is None:
+            loop = asyncio.get_running_loop()
+            self._gathering = loop.call_later(_GATHER_SECONDS, self._flush)
 
 
 def service_of(handlers: Mapping[str, Handle]) -> str:

@@ -22,7 +22,13 @@ from sidecar.demo.process import fetch_status, find_program, free_ports
 Config = dict[str, Any]
 TYPES = "type.googleapis.com/envoy.extensions"
 HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
-READ_HEADERS = (":method", "authorization", "origin", "access-control-request-method")
+READ_HEADERS = (
+    ":method",
+    "authorization",
+    "origin",
+    "access-control-request-method",
+    "x-module-signature",
+)
 """What the sidecar reads, as envoy/edge.yaml lists it."""
 _READY_SECONDS = 20.0
 
@@ -172,6 +178,11 @@ def ext_authz(**changes: Any) -> list[Config]:
         "status_on_error": {"code": "ServiceUnavailable"},
         "validate_mutations": True,
         "allowed_headers": {"patterns": [{"exact": name} for name in READ_HEADERS]},
+        "with_request_body": {
+            "max_request_bytes": 4_000_000,
+            "allow_partial_message": False,
+            "pack_as_bytes": True,
+        },
         "grpc_service": {"envoy_grpc": {"cluster_name": "authz"}, "timeout": "0.5s"},
         **changes,
     }

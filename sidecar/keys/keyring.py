@@ -52,6 +52,10 @@ class KeyRing:
         for keys in self._by_kid.values():
             yield from keys
 
+    def __bool__(self) -> bool:
+        """Tell whether there is any key."""
+        return bool(self._by_kid)
+
     def __len__(self) -> int:
         """Count the keys."""
         return sum(map(len, self._by_kid.values()))

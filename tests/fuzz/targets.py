@@ -75,9 +75,9 @@ def check(raw: bytes) -> None:
     decision = decide(view, SNAPSHOT, NOW)
     if decision.allowed:
         assert decision.route in {"public", "either"}
-        encode_allowed(decision, SNAPSHOT, {})
+        encode_allowed(decision, SNAPSHOT, {}, lambda: b"n" * 24)
     else:
-        encode_denied(decision, SNAPSHOT, "id")
+        encode_denied(decision, SNAPSHOT, "id", {})
 
 
 def reports(raw: bytes) -> None:

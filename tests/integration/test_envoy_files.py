@@ -135,6 +135,8 @@ def test_what_gets_no_check_leads_to_the_intake_of_reports_alone(path: Path) -> 
     for route in routes_of(yaml.safe_load(path.read_text())):
         overrides = route.get("typed_per_filter_config", {})
         unchecked = overrides.get("envoy.filters.http.ext_authz", {}).get("disabled", False)
+        if "redirect" in route:
+            continue  # it leads nowhere: Envoy answers
         assert unchecked == (route.get("route", {}).get("cluster") == "sidecar_reports")
         if unchecked:
             assert set(route["match"]) == {"path"}

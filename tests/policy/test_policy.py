@@ -40,6 +40,9 @@ NOT_BY_ONE_REQUEST = {
     Reason.MODULE_WITHDRAWN: "tests/authz/test_bundles.py::test_rows",
     Reason.MODULE_SIGNATURE_INVALID: "tests/authz/test_bundles.py::test_rows",
     Reason.MODULES_BUSY: "tests/modules/test_desk.py::test_too_many_are_told_to_come_again",
+    Grant.CHALLENGE_ANSWERED: (
+        "tests/authz/test_challenge.py::test_a_token_in_flight_is_answered_and_no_route_is_asked"
+    ),
     Reason.KEYS_UNAVAILABLE: "tests/authz/test_service.py::test_without_a_key_the_answer_is_503",
     Reason.KEYS_DEGRADED: "tests/keys/test_refresher.py::test_degraded_may_refuse",
     Reason.INTERNAL_FAULT: "tests/authz/test_service.py::test_a_fault_of_ours_is_a_refusal",

@@ -85,8 +85,18 @@ class WorkerStack(Stack):
 
 
 def children(pid: int) -> list[int]:
+    """List the child processes of a process, zombies among them, but for those that tests share.
+
+    A browser and servers of whole sessions are children of the tests; a worker that has ended
+    and was not waited for has no command line, and counts.
+    """
     text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    return [int(child) for child in text.split()]
+    return [child for child in map(int, text.split()) if not _is_shared(child)]
+
+
+def _is_shared(pid: int) -> bool:
+    command = Path(f"/proc/{pid}/cmdline").read_bytes()
+    return command != b"" and b"sidecar.worker" not in command and b"-c" not in command.split(b"\0")
 
 
 def resident_mb(pid: int) -> float:

@@ -7,9 +7,9 @@ from sidecar.clock import Now
 from sidecar.config.secrets import SessionTicketKeys
 from sidecar.polled.source import Fetched
 from sidecar.polled.tickets import KEY_BYTES, TicketRing, read_ring
-from sidecar.vault.cas import keep_one_version, write_if_unchanged
+from sidecar.vault.versions import keep_one_version
 from sidecar.vault.client import VaultClient
-from sidecar.vault.errors import VaultNotFound, VaultRejected
+from sidecar.vault.errors import VaultConflict, VaultNotFound
 
 _LEAD_POLLS = 2.5
 """A key is there for so many polls before it encrypts."""
@@ -76,8 +76,8 @@ class TicketSource:
         mount, path = self._settings.mount, self._settings.path
         await keep_one_version(self._vault, mount, path)
         try:
-            written = await write_if_unchanged(self._vault, mount, path, ring.to_entry(), version)
-        except VaultRejected:
+            written = await self._vault.write_kv(mount, path, ring.to_entry(), version)
+        except VaultConflict:
             theirs, found = await self._read()
             if found == version or not theirs.keys:
                 raise

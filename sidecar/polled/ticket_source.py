@@ -7,9 +7,9 @@ from sidecar.clock import Now
 from sidecar.config.secrets import SessionTicketKeys
 from sidecar.polled.source import Fetched
 from sidecar.polled.tickets import KEY_BYTES, TicketRing, read_ring
-from sidecar.vault.versions import keep_one_version
 from sidecar.vault.client import VaultClient
 from sidecar.vault.errors import VaultConflict, VaultNotFound
+from sidecar.vault.versions import keep_one_version
 
 _LEAD_POLLS = 2.5
 """A key is there for so many polls before it encrypts."""

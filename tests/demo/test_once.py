@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -60,7 +61,13 @@ def test_a_signal_ends_it_and_nothing_is_left(
     surroundings: dict[str, str], tmp_path: Path, number: signal.Signals
 ) -> None:
     demo = subprocess.Popen(
-        COMMAND, env=surroundings, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        COMMAND,
+        env=surroundings,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Where the tests run behind a shell's "&", SIGINT is ignored, and that is inherited.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
     assert demo.stdout is not None
     deadline = time.monotonic() + 60

@@ -26,7 +26,7 @@ NOTICE_SECONDS = 0.25
 _MAX_UNWRITTEN_BYTES = 1_048_576
 _GATHER_SECONDS = 0.002
 """Answers that took their time are written together, while more of them are to come."""
-_DEFECT = RpcError(GrpcStatus.INTERNAL, "the call failed")
+_DEFECT = (GrpcStatus.INTERNAL, "the call failed")
 
 
 class H2Server:
@@ -221,7 +221,7 @@ class _Connection(asyncio.Protocol):
             raise
         except Exception as exc:
             self._server.on_fault(exc)
-            raise _DEFECT from exc
+            raise RpcError(*_DEFECT) from exc
         if type(answer) is bytes:
             return answer
         future = asyncio.ensure_future(cast("Awaitable[bytes]", answer))
@@ -246,7 +246,7 @@ class _Connection(asyncio.Protocol):
             self._grpc.fail(stream_id, exc.status, exc.message)
         elif isinstance(exc, Exception):
             self._server.on_fault(exc)
-            self._grpc.fail(stream_id, _DEFECT.status, _DEFECT.message)
+            self._grpc.fail(stream_id, *_DEFECT)
         if not self._waiting:
             self._flush()
         elif self._gathering is None:

@@ -43,14 +43,6 @@ class Metrics(Collector):
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
 
-    def count_check(self, outcome: str, reason: str, route: str, latency_us: int) -> None:
-        """Count one decision of this process."""
-        self.tally.count_check(outcome, reason, route, latency_us)
-
-    def count_pii_warning(self) -> None:
-        """Count a token that holds personal data and was let pass."""
-        self.tally.count_pii_warning()
-
     def count_fault(self) -> None:
         """Count an exception that should not have been."""
         self.tally.count_fault()

@@ -9,8 +9,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from sidecar.clock import wall_seconds
 from sidecar.errors import ConfigFault, Fault
 from sidecar.transport.sockets import split_address
@@ -115,15 +113,16 @@ def _evidence(options: argparse.Namespace, config: "Config") -> "list[Evidence]"
 
 def _edit(text: str, config: "Config", profile: str, suggestion: "Suggestion") -> str:
     from sidecar.config.yamledit import add_entry, append_item  # noqa: PLC0415
+    from sidecar.config.yamltree import parse_yaml  # noqa: PLC0415
 
     csp: SettingPath = ("headers", "csp")
-    written = yaml.safe_load(text)
+    written = parse_yaml(text).value
     if profile not in (written.get("headers") or {}).get("csp", {}):
         # A built-in profile: it has to stand in the file before it can be another one.
         text = add_entry(text, csp, profile, _profile_lines(config, profile))
     path = (*csp, profile, suggestion.list_name, suggestion.number)
     policy = getattr(config.headers.csp[profile], suggestion.list_name)[suggestion.number]
-    written = yaml.safe_load(text)["headers"]["csp"][profile]
+    written = parse_yaml(text).value["headers"]["csp"][profile]
     if suggestion.directive in written[suggestion.list_name][suggestion.number]:
         return append_item(text, (*path, suggestion.directive), suggestion.source)
     before = [value for value in policy.get("default-src", ()) if value != "'none'"]

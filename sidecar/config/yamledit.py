@@ -8,9 +8,11 @@ import difflib
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import yaml
+from ruamel.yaml.error import YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
 from sidecar.config.problem import Path, show_path
+from sidecar.config.yamltree import compose
 from sidecar.errors import Fault
 
 _INDENT = 2
@@ -30,7 +32,7 @@ class Edit(NamedTuple):
 def append_item(text: str, path: Path, item: str) -> str:
     """Return the file with one more item in the list at ``path``."""
     node = _find(_compose(text), path)
-    if not isinstance(node, yaml.SequenceNode):
+    if not isinstance(node, SequenceNode):
         raise EditFault(f"{show_path(path)} is no list")
     if not node.value:
         return _apply(text, Edit(node.start_mark.index + 1, item))
@@ -50,7 +52,7 @@ def add_entry(text: str, path: Path, key: str, lines: Sequence[str]) -> str:
     """
     root = _compose(text)
     found, missing = _deepest(root, path)
-    if not isinstance(found, yaml.MappingNode):
+    if not isinstance(found, MappingNode):
         raise EditFault(f"{show_path(path)} is no mapping")
     if found.flow_style:
         if missing or len(lines) > 1:
@@ -82,24 +84,24 @@ def unified_diff(before: str, after: str, name: str) -> str:
     return "".join(line if line.endswith("\n") else f"{line}\n" for line in lines)
 
 
-def _compose(text: str) -> yaml.Node:
+def _compose(text: str) -> Node:
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError as exc:
+        node = compose(text)
+    except (YAMLError, ValueError, RecursionError) as exc:
         raise EditFault("the file is not YAML") from exc
     if node is None:
         raise EditFault("the file is empty")
     return node
 
 
-def _find(node: yaml.Node, path: Path) -> yaml.Node:
+def _find(node: Node, path: Path) -> Node:
     found, missing = _deepest(node, path)
     if missing:
         raise EditFault(f"{show_path(path)} is not in the file")
     return found
 
 
-def _deepest(node: yaml.Node, path: Path) -> tuple[yaml.Node, Path]:
+def _deepest(node: Node, path: Path) -> tuple[Node, Path]:
     """Follow ``path`` as far as it goes; return where it ends and what is left of it."""
     for number, step in enumerate(path):
         child = _child(node, step)
@@ -109,16 +111,16 @@ def _deepest(node: yaml.Node, path: Path) -> tuple[yaml.Node, Path]:
     return node, ()
 
 
-def _child(node: yaml.Node, step: str | int) -> yaml.Node | None:
-    if isinstance(node, yaml.MappingNode):
+def _child(node: Node, step: str | int) -> Node | None:
+    if isinstance(node, MappingNode):
         return next((value for key, value in node.value if key.value == step), None)
-    if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
-        found: yaml.Node = node.value[step]
+    if isinstance(node, SequenceNode) and isinstance(step, int) and step < len(node.value):
+        found: Node = node.value[step]
         return found
     return None
 
 
-def _line_after(text: str, node: yaml.Node, line: str) -> Edit:
+def _line_after(text: str, node: Node, line: str) -> Edit:
     """Write ``line`` after the one on which a node's text ends."""
     end = _end_of(node)
     newline = text.find("\n", end)
@@ -127,11 +129,11 @@ def _line_after(text: str, node: yaml.Node, line: str) -> Edit:
     return Edit(newline + 1, line)
 
 
-def _end_of(node: yaml.Node) -> int:
+def _end_of(node: Node) -> int:
     """Return where a node's text ends; a block's own mark is past the comments behind it."""
-    if isinstance(node, yaml.MappingNode) and not node.flow_style and node.value:
+    if isinstance(node, MappingNode) and not node.flow_style and node.value:
         return _end_of(node.value[-1][1])
-    if isinstance(node, yaml.SequenceNode) and not node.flow_style and node.value:
+    if isinstance(node, SequenceNode) and not node.flow_style and node.value:
         return _end_of(node.value[-1])
     end: int = node.end_mark.index
     return end

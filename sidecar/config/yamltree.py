@@ -1,38 +1,62 @@
 """YAML as a tree of plain values that remembers where each one stands.
 
-PyYAML's safe constructor takes the last of two equal keys in silence and follows
-anchors; a security policy must not have two readings, so both are refused here, and
-only the core scalar types are known.
+YAML 1.2 (ruamel.yaml): ``off`` is a word, ``0101`` is one hundred and one, ``1:30`` is text.
+A parser may take the last of two equal keys in silence and follow aliases; a security
+policy must not have two readings, so both are refused here, and only the core scalar types
+are known.
 """
 
-import re
-from collections.abc import Hashable
+from collections.abc import Callable
 from typing import Any
 
-import yaml
+from ruamel.yaml import YAML
+from ruamel.yaml.composer import Composer, ComposerError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import AliasEvent
+from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
 from sidecar.config.problem import Path, Problem, show_path
 
 MAX_DEPTH = 32
-_BOOL = "tag:yaml.org,2002:bool"
-_TRUE_OR_FALSE = re.compile(r"^(?:true|false|True|False|TRUE|FALSE)$")
+_PREFIX = "tag:yaml.org,2002:"
+_TAGS = frozenset(
+    f"{_PREFIX}{kind}" for kind in ("map", "seq", "str", "int", "float", "bool", "null")
+)
 
 
-class _Loader(yaml.SafeLoader):
+class _Composer(Composer):
     """Composes a tree without aliases: each setting is written where it stands."""
 
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-            raise yaml.composer.ComposerError(None, None, "aliases are not supported", mark)
-        return super().compose_node(parent, index)
+    def compose_node(self, parent: Node | None, index: Any) -> Node:
+        if self.parser.check_event(AliasEvent):
+            mark = self.parser.peek_event().start_mark
+            raise ComposerError(None, None, "aliases are not supported", mark)
+        node: Node = super().compose_node(parent, index)
+        return node
 
 
-# YAML 1.1 takes off, no, on and yes for booleans, where a setting means the words.
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, _TRUE_OR_FALSE if tag == _BOOL else pattern) for tag, pattern in resolvers]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+def compose(text: str) -> Node | None:
+    """Compose one document into nodes that know where they stand; ``None`` for an empty one.
+
+    Raises ``YAMLError``, ``ValueError`` for a character that there is not, and
+    ``RecursionError``.
+    """
+    parser = YAML(typ="safe", pure=True)
+    parser.Composer = _Composer
+    node: Node | None = parser.compose(text)
+    return node
+
+
+_CONSTRUCTOR = YAML(typ="safe", pure=True).constructor
+_CONSTRUCT: dict[str, Callable[[Node], Any]] = {
+    "str": _CONSTRUCTOR.construct_scalar,
+    "int": _CONSTRUCTOR.construct_yaml_int,
+    "float": _CONSTRUCTOR.construct_yaml_float,
+    "bool": _CONSTRUCTOR.construct_yaml_bool,
+    "null": lambda _: None,
 }
+_KINDS = {"str": "a text", "int": "a whole number", "float": "a number", "bool": "true or false",
+          "null": "null", "map": "a mapping", "seq": "a list"}  # fmt: skip
 
 
 class YamlTree:
@@ -60,70 +84,61 @@ class YamlTree:
 def parse_yaml(text: str) -> YamlTree:
     """Parse one YAML document. Never raises: what is wrong is in ``problems``."""
     tree = YamlTree()
-    loader = _Loader(text)
     try:
-        node = loader.get_single_node()
+        node = compose(text)
         if node is None:
             tree.problems.append(Problem((), "is empty"))
         else:
-            tree.value = _build(loader, node, (), tree)
-    except yaml.YAMLError as exc:
-        mark = getattr(exc, "problem_mark", None)
-        line = mark.line + 1 if mark else None
-        message = getattr(exc, "problem", None) or "cannot be parsed"
-        tree.problems.append(Problem((), f"is not YAML: {message}", line))
+            tree.value = _build(node, (), tree)
+    except MarkedYAMLError as exc:
+        line = exc.problem_mark.line + 1 if exc.problem_mark else None
+        tree.problems.append(Problem((), f"is not YAML: {exc.problem or 'cannot be parsed'}", line))
+    except (YAMLError, ValueError) as exc:
+        tree.problems.append(Problem((), f"is not YAML: {_first_line(exc)}"))
     except RecursionError:
         tree.problems.append(Problem((), "is nested too deeply"))
-    finally:
-        loader.dispose()
     return tree
 
 
-def _build(loader: yaml.SafeLoader, node: yaml.Node, path: Path, tree: YamlTree) -> Any:
-    line = node.start_mark.line + 1
-    tree.remember(path, line)
+def _first_line(exc: Exception) -> str:
+    return str(exc).partition("\n")[0] or "cannot be parsed"
+
+
+def _build(node: Node, path: Path, tree: YamlTree) -> Any:
+    tree.remember(path, node.start_mark.line + 1)
     if len(path) > MAX_DEPTH:
         raise RecursionError
     if node.tag not in _TAGS:
         tree.problems.append(Problem(path, f"has the unsupported YAML type {node.tag}"))
         return None
     match node:
-        case yaml.MappingNode():
-            return _mapping(loader, node, path, tree)
-        case yaml.SequenceNode():
-            return [
-                _build(loader, child, (*path, index), tree)
-                for index, child in enumerate(node.value)
-            ]
+        case MappingNode():
+            return _mapping(node, path, tree)
+        case SequenceNode():
+            return [_build(child, (*path, index), tree) for index, child in enumerate(node.value)]
         case _:
-            return _scalar(loader, node, path, tree)
+            return _scalar(node, path, tree)
 
 
-def _mapping(
-    loader: yaml.SafeLoader, node: yaml.MappingNode, path: Path, tree: YamlTree
-) -> dict[str, Any]:
+def _mapping(node: MappingNode, path: Path, tree: YamlTree) -> dict[str, Any]:
     mapping: dict[str, Any] = {}
     for key_node, value_node in node.value:
-        key: Hashable = key_node.value
+        key = key_node.value
         line = key_node.start_mark.line + 1
-        if not isinstance(key, str) or key_node.tag != "tag:yaml.org,2002:str":
-            tree.problems.append(Problem(path, f"the key {key_node.value!r} is not a name", line))
+        if not isinstance(key, str) or key_node.tag != f"{_PREFIX}str":
+            tree.problems.append(Problem(path, f"the key {key!r} is not a name", line))
             continue
         if key in mapping:
             tree.problems.append(Problem((*path, key), "stands here twice", line))
             continue
-        mapping[key] = _build(loader, value_node, (*path, key), tree)
+        mapping[key] = _build(value_node, (*path, key), tree)
     return mapping
 
 
-_TAGS = frozenset(
-    f"tag:yaml.org,2002:{kind}" for kind in ("map", "seq", "str", "int", "float", "bool", "null")
-)
-
-
-def _scalar(loader: yaml.SafeLoader, node: yaml.Node, path: Path, tree: YamlTree) -> Any:
+def _scalar(node: Node, path: Path, tree: YamlTree) -> Any:
+    kind = str(node.tag).removeprefix(_PREFIX)
     try:
-        return loader.construct_object(node)
-    except ValueError:
-        tree.problems.append(Problem(path, f"is not a {node.tag.rpartition(':')[2]}"))
+        return _CONSTRUCT[kind](node)
+    except (ValueError, LookupError):  # what somebody tagged so by hand
+        tree.problems.append(Problem(path, f"is not {_KINDS[kind]}"))
         return None

@@ -3,9 +3,12 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sidecar.config import Config, load_config, parse_config
 from sidecar.config.headers import HSTS
+from sidecar.config.yamltree import parse_yaml
 from sidecar.errors import ConfigFault
 
 ROOT = Path(__file__).parents[2]
@@ -166,8 +169,33 @@ BAD: list[tuple[str, str, str]] = [
     ("a YAML tag", MINIMAL + "log: !!python/object:os.system {}\n", "unsupported YAML type"),
     ("an alias", "log: &a {level: info}\naudit: *a\n", "line 2: (the file): is not YAML: aliases"),
     ("a date", MINIMAL.replace("name: api", "name: 2020-01-01"), "unsupported YAML type"),
+    ("a whole number that is none", "a: !!int ''\n", "line 1: a: is not a whole number"),
+    ("a truth that is none", "a: !!bool xyz\n", "line 1: a: is not true or false"),
+    ("a number that is none", "a: !!float x\n", "line 1: a: is not a number"),
+    ("a mapping that is none", "a: !!map 5\n", "line 1: a: is not a mapping"),
+    ("a character there is not", 'a: "\\U00110000"\n', "is not YAML"),
+    ("a NUL", "a: \x00\n", "is not YAML"),
+    ("two documents", "a: 1\n---\nb: 1\n", "is not YAML"),
     ("too deep", "[" * 100 + "]" * 100, "nested too deeply"),
 ]
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [("0101", 101), ("0x1F", 31), ("0o17", 15), ("1_000", 1000), ("off", "off"), ("no", "no"),
+     ("1:30", "1:30"), ("true", True), ("~", None), ("1e3", 1000.0), ("'1'", "1")],
+)  # fmt: skip
+def test_scalars_are_those_of_yaml_1_2(written: str, read: object) -> None:
+    tree = parse_yaml(f"a: {written}\n")
+    assert tree.problems == []
+    assert tree.value == {"a": read}
+    assert type(tree.value["a"]) is type(read)
+
+
+@given(st.text(max_size=60) | st.text(alphabet="a:[]{}!&*|>-? \n'\"#%@0x.<", max_size=60))
+def test_no_text_makes_the_parser_raise(text: str) -> None:
+    tree = parse_yaml(text)
+    assert tree.problems or tree.value is not None or text.strip()
 
 
 @pytest.mark.parametrize(("text", "said"), [b[1:] for b in BAD], ids=[b[0] for b in BAD])

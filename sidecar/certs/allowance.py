@@ -12,6 +12,7 @@ from collections.abc import Callable
 from sidecar.certs.issuer import FindsExisting, Issuer, Order, RenewalAdvice, advise
 from sidecar.certs.material import Material
 from sidecar.errors import Fault
+from sidecar.limits.bucket import TokenBucket
 
 MAX_ACCOUNTS = 100_000
 
@@ -27,36 +28,6 @@ class AllowanceSpent(Fault):
         self.retry_after_seconds = retry_after_seconds
 
 
-class TokenBucket:
-    """So many at once, and so many a second after that. Times are seconds."""
-
-    __slots__ = ("_level", "_rate", "_size", "_stamp")
-
-    def __init__(self, size: float, per_second: float, now: float) -> None:
-        self._size = size
-        self._rate = per_second
-        self._level = size
-        self._stamp = now
-
-    def wait_seconds(self, now: float) -> float:
-        """Return how long until one may be taken; 0 if now."""
-        self._level = min(self._size, self._level + max(0.0, now - self._stamp) * self._rate)
-        self._stamp = now
-        return 0.0 if self._level >= 1 else (1 - self._level) / self._rate
-
-    def take(self, now: float) -> bool:
-        """Take one, if there is one."""
-        if self.wait_seconds(now) > 0:
-            return False
-        self._level -= 1
-        return True
-
-    def is_full(self, now: float) -> bool:
-        """Tell whether it is as if it had never been used."""
-        self.wait_seconds(now)
-        return self._level >= self._size
-
-
 class Allowance:
     """What may be ordered now. A budget is kept for those domains alone that used some."""
 
@@ -70,7 +41,7 @@ class Allowance:
         clock: Callable[[], float],
     ) -> None:
         self._clock = clock
-        self._all = TokenBucket(burst, orders_per_minute / 60, clock())
+        self._all = TokenBucket(orders_per_minute / 60, burst, clock())
         self._per_domain = orders_per_domain
         self._window_seconds = domain_window_seconds
         self._accounts: OrderedDict[str, TokenBucket] = OrderedDict()
@@ -88,7 +59,7 @@ class Allowance:
     def _account(self, account: str, now: float) -> TokenBucket:
         budget = self._accounts.pop(account, None)
         if budget is None:
-            budget = TokenBucket(self._per_domain, self._per_domain / self._window_seconds, now)
+            budget = TokenBucket(self._per_domain / self._window_seconds, self._per_domain, now)
         self._accounts[account] = budget
         while len(self._accounts) > 1:
             oldest, bucket = next(iter(self._accounts.items()))

@@ -4,7 +4,10 @@ from collections import OrderedDict
 
 
 class TokenBucket:
-    """``per_second`` on the long run, ``burst`` at once. Full at the beginning."""
+    """``per_second`` on the long run, ``burst`` at once. Full at the beginning; times are seconds.
+
+    A clock that goes back gives no token and costs none.
+    """
 
     __slots__ = ("_at", "_burst", "_per_second", "_tokens")
 
@@ -15,14 +18,27 @@ class TokenBucket:
         self._at = now
 
     def take(self, now: float) -> bool:
-        """Take one token, if there is one. A clock that goes back gives none and costs none."""
-        if now > self._at:
-            self._tokens = min(self._burst, self._tokens + (now - self._at) * self._per_second)
-        self._at = now
+        """Take one token, if there is one."""
+        self._refill(now)
         if self._tokens < 1:
             return False
         self._tokens -= 1
         return True
+
+    def wait_seconds(self, now: float) -> float:
+        """Return how long until a token may be taken; 0 if now."""
+        self._refill(now)
+        return 0.0 if self._tokens >= 1 else (1 - self._tokens) / self._per_second
+
+    def is_full(self, now: float) -> bool:
+        """Return whether the bucket is as if it had never been used."""
+        self._refill(now)
+        return self._tokens >= self._burst
+
+    def _refill(self, now: float) -> None:
+        if now > self._at:
+            self._tokens = min(self._burst, self._tokens + (now - self._at) * self._per_second)
+        self._at = now
 
 
 class KeyedBuckets:

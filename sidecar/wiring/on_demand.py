@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterator
 
 from prometheus_client.core import CounterMetricFamily, Metric
 
-from sidecar.certs.allowance import Allowance, MeteredIssuer, TokenBucket
+from sidecar.certs.allowance import Allowance, MeteredIssuer
 from sidecar.certs.issuer import Issuers
 from sidecar.certs.kv_issuer import KvIssuer
 from sidecar.certs.on_demand import OnDemand
@@ -15,6 +15,7 @@ from sidecar.certs.resolvers import HttpResolver, KvPrefixResolver, ResolvedRegi
 from sidecar.clock import monotonic_seconds
 from sidecar.config import model
 from sidecar.config import on_demand as settings_of
+from sidecar.limits.bucket import TokenBucket
 from sidecar.metrics import gauge
 from sidecar.numbers_on_demand import OnDemandNumbers
 from sidecar.sds.service import SdsService
@@ -159,7 +160,7 @@ def make_registry(
                 prefix, positive_ttl_seconds=ttl, negative_ttl_seconds=ttl, clock=monotonic_seconds
             )
         case settings_of.HttpRegistry(queries_per_second=rate):
-            bucket = TokenBucket(max(1.0, 2 * rate), rate, monotonic_seconds())
+            bucket = TokenBucket(rate, max(1.0, 2 * rate), monotonic_seconds())
             return ResolvedRegistry(
                 HttpResolver(settings, lambda: bucket.take(monotonic_seconds())),
                 positive_ttl_seconds=settings.positive_ttl_seconds,

@@ -1,15 +1,12 @@
 """How much may be asked of a CA on behalf of strangers."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from sidecar.certs.allowance import (
     MAX_ACCOUNTS,
     Allowance,
     AllowanceSpent,
     MeteredIssuer,
-    TokenBucket,
 )
 from sidecar.certs.issuer import Order, RenewalAdvice
 from sidecar.certs.material import Material
@@ -65,23 +62,6 @@ def test_budgets_that_recovered_are_not_kept() -> None:
     world.spend("d0")
     assert len(world.allowance._accounts) == 1
     assert MAX_ACCOUNTS >= 10_000
-
-
-@given(st.lists(st.floats(0, 100), max_size=60))
-def test_a_bucket_never_gives_more_than_its_size_and_its_rate(waits: list[float]) -> None:
-    now, taken = 0.0, 0
-    bucket = TokenBucket(5, 0.5, now)
-    for wait in waits:
-        now += wait
-        taken += bucket.take(now)
-    assert taken <= 5 + 0.5 * now + 1e-6
-
-
-def test_a_clock_that_goes_back_gives_nothing() -> None:
-    bucket = TokenBucket(1, 1.0, 100.0)
-    assert bucket.take(100.0)
-    assert not bucket.take(50.0)
-    assert not bucket.take(50.5)
 
 
 class _Issuer:

@@ -25,6 +25,22 @@ def test_never_more_than_the_bound(steps: list[float]) -> None:
     assert taken <= 5 + forward + 1e-6
 
 
+def test_a_wait_is_as_long_as_it_takes_for_one_token() -> None:
+    bucket = TokenBucket(per_second=0.5, burst=1, now=100)
+    assert bucket.wait_seconds(100) == 0
+    assert bucket.take(100)
+    assert bucket.wait_seconds(100) == 2
+    assert bucket.wait_seconds(101.5) == 0.5
+    assert [bucket.take(101.5), bucket.take(102)] == [False, True]
+
+
+def test_a_bucket_is_full_again_when_it_has_recovered() -> None:
+    bucket = TokenBucket(per_second=1, burst=2, now=0)
+    assert bucket.is_full(0)
+    bucket.take(0)
+    assert [bucket.is_full(0.5), bucket.is_full(1)] == [False, True]
+
+
 def test_keys_have_buckets_of_their_own_and_the_table_a_bound() -> None:
     buckets = KeyedBuckets(per_second=1, burst=1, max_keys=3)
     assert [buckets.take("a", 0), buckets.take("a", 0), buckets.take("b", 0)] == [True, False, True]

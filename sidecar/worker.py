@@ -191,6 +191,7 @@ class Worker:
         self._audit = AuditLog(
             DescriptorSink(),
             queue_lines=config.audit.queue_lines,
+            queue_bytes=config.audit.queue_bytes,
             on_error=lambda exc: _log.error("audit lines find no taker: %s", exc.strerror),
             sample_allowed=config.audit.sample_allowed,
         )

@@ -1,5 +1,6 @@
 """Checks answered by this very process, on either engine."""
 
+import asyncio
 from collections.abc import Callable
 from functools import partial
 from typing import Protocol
@@ -39,6 +40,12 @@ class Checks(Protocol):
         """Return when what was published decides everywhere, or after a bounded time."""
 
 
+STALL_SECONDS = 5.0
+"""Calls that wait this long without any of them being taken make the process not ready."""
+_WATCH_SECONDS = 1.0
+_PART = "checks"
+
+
 class LocalChecks:
     """The Check of this process."""
 
@@ -76,10 +83,26 @@ class LocalChecks:
         self._check.ledger.on_key_unknown = nudge
         self._server = self._make_server()
         await self._life.listen(self._server)
+        self._life.spawn(self._watch_lane())
         self._show_key_state()
 
     async def settled(self) -> None:
         """Return at once: the very next Check is decided by what was published."""
+
+    async def _watch_lane(self) -> None:
+        """Have it seen that new tokens are verified no more."""
+        health, lane = self._life.health, self._check.lane
+        while True:
+            await asyncio.sleep(_WATCH_SECONDS)
+            stalled = lane.stalled_seconds
+            if stalled >= STALL_SECONDS:
+                health.wrong(
+                    _PART,
+                    f"{len(lane)} calls have waited {stalled:.0f} s for their signature checks,"
+                    " and none is taken: restart the sidecar",
+                )
+            else:
+                health.right(_PART)
 
     def _make_server(self) -> GrpcServer | H2Server:
         listen = self._life.config.listen.authz
@@ -94,7 +117,7 @@ class LocalChecks:
         return GrpcServer(
             listen.address,
             CHECK_SERVICE,
-            check_handlers(self._check.service.handle),
+            check_handlers(self._check.service.handle, self._life.on_fault),
             max_message_bytes=listen.max_message_bytes,
         )
 

@@ -49,6 +49,7 @@ def open_audit(life: Lifespan) -> AuditLog:
     audit = AuditLog(
         sink,
         queue_lines=settings.queue_lines,
+        queue_bytes=settings.queue_bytes,
         on_error=_audit_failed,
         sample_allowed=settings.sample_allowed,
     )

@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -52,9 +52,21 @@ class Kv:
         return NOW
 
 
-def make(kv: Any, *, sleep: Any = asyncio.sleep, now: Any = lambda: NOW) -> ChallengeBoard:
+def make(
+    kv: Any,
+    *,
+    sleep: Any = asyncio.sleep,
+    now: Any = lambda: NOW,
+    clock: Callable[[], float] = monotonic_seconds,
+) -> ChallengeBoard:
     return ChallengeBoard(
-        kv, "secret", "septem/certificates/challenges", now=now, sleep=sleep, jitter=lambda: 0.5
+        kv,
+        "secret",
+        "septem/certificates/challenges",
+        now=now,
+        sleep=sleep,
+        jitter=lambda: 0.5,
+        clock=clock,
     )
 
 
@@ -114,16 +126,20 @@ async def test_what_is_no_token_is_not_looked_for(token: str) -> None:
 
 async def test_a_vault_that_is_away_answers_nobody_and_ends_nothing() -> None:
     kv = Kv()
-    board = make(kv)
+    clock = [0.0]
+    board = make(kv, clock=lambda: clock[0])
     reader = asyncio.create_task(board.run())
     kv.away = True
     one = challenge()
     assert await ask(board, one.token) is None
+    assert board.find(one.token) is None, "nobody waits for a Vault that has just not answered"
     with pytest.raises(VaultUnreachable):
         await board.publish([one])
     await board.withdraw([one])
     kv.away = False
     await make(kv).publish([one])
+    assert board.find(one.token) is None
+    clock[0] += challenges.AWAY_SECONDS
     assert await ask(board, one.token) == one
     reader.cancel()
 

@@ -14,14 +14,14 @@ class TokenBucket:
         self._tokens = burst
         self._at = now
 
-    def take(self, now: float) -> bool:
-        """Take one token, if there is one. A clock that goes back gives none and costs none."""
+    def take(self, now: float, amount: float = 1.0) -> bool:
+        """Take tokens, if there are so many. A clock that goes back gives none and costs none."""
         if now > self._at:
             self._tokens = min(self._burst, self._tokens + (now - self._at) * self._per_second)
         self._at = now
-        if self._tokens < 1:
+        if self._tokens < amount:
             return False
-        self._tokens -= 1
+        self._tokens -= amount
         return True
 
 

@@ -19,6 +19,11 @@ from sidecar.transport.names import CHECK_METHOD, CHECK_SERVICE
 from sidecar.transport.unary import Limits
 from sidecar.wiring.check import give_keys, give_publishers, make_check
 from sidecar.wiring.lifespan import Lifespan
+from sidecar.workers.pool import FleetChallenges
+
+
+class ChallengeBook(ChallengeSource, FleetChallenges, Protocol):
+    """Where challenges of ACME are found, one at a time or several."""
 
 
 class Checks(Protocol):
@@ -30,7 +35,7 @@ class Checks(Protocol):
     def publish_publishers(self, publishers: Publishers) -> None:
         """Judge bundles by these publishers from the next one on."""
 
-    def answer_challenges(self, source: ChallengeSource) -> None:
+    def answer_challenges(self, source: ChallengeBook) -> None:
         """Tell CAs, from now on, what this source knows (ACME http-01)."""
 
     async def start(self, nudge: Callable[[], None]) -> None:

@@ -65,6 +65,9 @@ class Lines:
         self.taken += taken
         return len(taken)
 
+    def share(self, _parts: int) -> "Lines":
+        return self
+
 
 class Pool:
     """A pool, what it says, and a client of each endpoint."""
@@ -275,10 +278,13 @@ async def test_unix_sockets_are_numbered_and_for_owner_and_group(
     await running.pool.stop()
 
 
-async def test_a_defect_of_the_pool_is_told(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_defect_of_the_pool_is_told_and_it_supervises_on(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(pool_module, "pause_seconds", lambda *_: 1 / 0)
-    os.kill(pool.pid(0), signal.SIGKILL)
-    await until(lambda: pool.faults)
+    monkeypatch.setattr(pool_module, "LONGEST_PAUSE_SECONDS", 0.01)
+    os.kill(pid := pool.pid(0), signal.SIGKILL)
+    await until(lambda: pool.pid(0) not in {0, pid} and pool.pool.serving == WORKERS)
     assert isinstance(pool.faults.pop(), ZeroDivisionError)
 
 
@@ -411,7 +417,7 @@ async def test_one_that_breaks_the_protocol_is_killed(issuer: Issuer) -> None:
 
 
 async def test_a_worker_of_another_version_refuses(
-    issuer: Issuer, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    issuer: Issuer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(pool_module, "PROTOCOL", 999)
     running = Pool()
@@ -419,7 +425,7 @@ async def test_a_worker_of_another_version_refuses(
     with pytest.raises(WorkerFault, match="it ended with 1"):
         await running.pool.start()
     await running.pool.stop()
-    assert "the main process is of another version" in capfd.readouterr().err
+    assert "the main process is of another version" in caplog.text
 
 
 def test_by_hand_it_says_what_it_is() -> None:
@@ -460,6 +466,7 @@ def test_a_process_that_was_never_started_has_no_exit_code() -> None:
         on_serving=lambda: None,
         on_unknown_kid=lambda: None,
         routes=frozenset(),
+        clock=monotonic_seconds,
     )
     process.kill(Ended.HUNG)
     assert process.exit_code is None

@@ -147,6 +147,8 @@ class ChallengeBoard:
         return missed_at is None or self._clock() - missed_at >= MISS_SECONDS
 
     async def _find_in_fleet(self, token: str) -> Challenge | None:
+        if not self._may_ask():  # many were told to look in one turn of the loop
+            return None
         found = (await self._next_read(token)).get(token)
         return found if found is not None and found.kind == HTTP else None
 

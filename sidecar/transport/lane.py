@@ -65,6 +65,7 @@ class SlowLane:
                 _settle(function, future)
             finally:  # whatever came of it, the others get their turn
                 self._loop.call_soon(self._next)
+                del function, future  # an exception holds the frames it came through
             return
         self._busy = False
 
@@ -85,3 +86,4 @@ def _settle(function: Callable[[], Any], future: "asyncio.Future[Any]") -> None:
     if future.done():
         raise failure  # to the loop's exception handler: nobody else is there to hear it
     future.set_exception(failure)
+    del future, failure

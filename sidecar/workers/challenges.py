@@ -42,11 +42,16 @@ class AskedChallenges:
 
     def find(self, token: str) -> Awaitable[KnownChallenge | None] | None:
         """Return what tells when the main process has answered; ``None`` if too many wait."""
-        if not token or self._overdue or len(self._waiting) >= MAX_WAITING:
+        if not token or not self._has_room():
             return None
         return self._find(token)
 
+    def _has_room(self) -> bool:
+        return not self._overdue and len(self._waiting) < MAX_WAITING
+
     async def _find(self, token: str) -> KnownChallenge | None:
+        if not self._has_room():  # many were told to look in one turn of the loop
+            return None
         waiter: _Waiter = asyncio.get_running_loop().create_future()
         self._waiting.append((token, waiter))
         self._ask_next()

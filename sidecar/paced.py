@@ -9,7 +9,7 @@ from collections import deque
 from typing import TypeVar
 
 T = TypeVar("T")
-WAKES_A_TURN = 16
+WAKES_A_TURN = 4
 
 
 def settle_paced(waiting: "deque[tuple[asyncio.Future[T], T]]") -> None:

@@ -6,8 +6,10 @@ and of the environment only what an interpreter needs.
 """
 
 import asyncio
+import contextlib
 import logging
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -224,9 +226,11 @@ class WorkerProcess:
         self.send(told)
 
     def kill(self, why: Ended) -> None:
-        """End it now."""
+        """End it now, and the processes of its session with it."""
         self.ended = why
         if self._child is not None and self._child.poll() is None:
+            with contextlib.suppress(OSError):
+                os.killpg(self._child.pid, signal.SIGKILL)
             self._child.kill()
 
     def _give_up(self, what: str) -> None:

@@ -7,6 +7,7 @@
 import asyncio
 import math
 import os
+import subprocess
 import sys
 import threading
 from collections.abc import Awaitable, Callable
@@ -84,6 +85,13 @@ def write(descriptor: int, piece: bytes) -> Attack:
     return attack
 
 
+async def leave_a_child(worker: program.Worker) -> None:
+    """Start another process, and break the protocol."""
+    child = subprocess.Popen(["sleep", "60"])  # noqa: ASYNC220, S607 - it returns at once
+    worker._channel.send(LogLine(40, f"its child is {child.pid}"))
+    worker._channel.send_encoded(b"\xff" * 8)
+
+
 async def hold_the_lane(worker: program.Worker) -> None:
     """Stop taking turns, as a lane that a defect has ended would."""
     lane = worker._check.lane  # type: ignore[union-attr]
@@ -139,6 +147,7 @@ ATTACKS: dict[str, Attack] = {
     "errors": write(2, b"Traceback\n" * 6_000),
     "an error that never ends": write(2, b"x" * 65_536),
     "a lane that stands": hold_the_lane,
+    "a child": leave_a_child,
 }
 
 

@@ -9,6 +9,7 @@ the honest worker answers.
 import asyncio
 import logging
 import os
+import re
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -188,6 +189,17 @@ async def test_one_whose_lane_stands_is_killed(
     async with attacked(["a lane that stands"], issuer, monkeypatch) as (pool, _):
         await until(lambda: pool.pool.slots[0].restarts[Ended.HUNG], 30)
         assert "begins none" in caplog.text
+
+
+async def test_what_it_started_ends_with_it(
+    issuer: Issuer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with attacked(["a child"], issuer, monkeypatch) as (pool, _):
+        await until(lambda: pool.pool.slots[0].restarts[Ended.BROKE_PROTOCOL], 30)
+        found = re.search(r"its child is (\d+)", caplog.text)
+        assert found is not None
+        status = Path(f"/proc/{found[1]}/status")
+        await until(lambda: not status.exists() or "State:\tZ" in status.read_text(), 10)
 
 
 async def test_audit_lines_that_look_right_take_their_own_part_of_the_queue(

@@ -86,7 +86,7 @@ async def grpcio(handle: Callable[[bytes], Any], address: str) -> str:
     """Serve ``handle`` on grpcio."""
     from sidecar.transport.aio import GrpcServer, check_handlers
 
-    handlers = check_handlers(handle)
+    handlers = check_handlers(handle, report)
     server = GrpcServer(address, CHECK_SERVICE, handlers, max_message_bytes=4_194_304)
     await server.start()
     KEPT.append(server)

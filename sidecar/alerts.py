@@ -23,6 +23,7 @@ from sidecar.bridge import BridgeBusy, ThreadBridge
 from sidecar.clock import Now
 from sidecar.config import model
 from sidecar.errors import Fault
+from sidecar.faults import report_to_loop
 
 _log = logging.getLogger("sidecar.alerts")
 EVENT_TYPE = "com.septemcore.system.health"
@@ -151,7 +152,12 @@ class Webhook:
             alerts.queued.clear()
             while alerts.queue:
                 event = alerts.queue[0]
-                if not await self._deliver(event):
+                try:
+                    delivered = await self._deliver(event)
+                except Exception as exc:  # noqa: BLE001 - the task's edge: the next alert is delivered
+                    delivered = False
+                    report_to_loop(exc)
+                if not delivered:
                     alerts.dropped += 1
                 # A full queue may have let this very event go meanwhile.
                 if alerts.queue and alerts.queue[0] is event:

@@ -73,5 +73,7 @@ def _settle(future: "asyncio.Future[Any]", result: Any, failure: Exception | Non
         return
     if failure is None:
         future.set_result(result)
+    elif isinstance(failure, StopIteration):  # no future takes one (PEP 479)
+        future.set_exception(RuntimeError("the call raised StopIteration"))
     else:
         future.set_exception(failure)

@@ -13,6 +13,8 @@ class Health:
     def __init__(self) -> None:
         self._problems: dict[str, str] = {}
         self._listeners: list[Callable[[bool], None]] = []
+        self.on_fault: Callable[[Exception], None] = lambda _exc: None
+        """Told what a listener raised; the others are called all the same."""
         self.facts: dict[str, str] = {}
         """What is worth saying of a part that is well, such as the state of the keys."""
 
@@ -44,4 +46,7 @@ class Health:
         change()
         if self.ready is not before:
             for listener in self._listeners:
-                listener(self.ready)
+                try:
+                    listener(self.ready)
+                except Exception as exc:  # noqa: BLE001 - one listener's defect is not the others'
+                    self.on_fault(exc)

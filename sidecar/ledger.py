@@ -6,6 +6,7 @@ bounded by the slice's timer: it is emptied every ``DRAIN_SECONDS``, or as soon 
 ``MAX_WAITING`` long.
 """
 
+import logging
 from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
@@ -38,6 +39,13 @@ OUTCOME_COST = 8
 MAX_WAITING = 4096
 
 
+_log = logging.getLogger("sidecar")
+
+
+def _log_fault(exc: Exception) -> None:
+    _log.error("a defect of ours", exc_info=exc)
+
+
 class _Note(NamedTuple):
     """What is kept with a template: its counter's key, and its part of an audit line."""
 
@@ -51,11 +59,14 @@ class Ledger:
 
     ``schedule`` calls a function after so many seconds, on the loop that makes the Checks.
     ``on_key_unknown`` is told of tokens whose kid is in no ring: a rotation may be news to us.
+    ``on_fault`` gets what is raised while a line is written: that line is lost and counted as
+    dropped, and the next one is written.
     """
 
     __slots__ = (
         "_audit",
         "_ids",
+        "_on_fault",
         "_schedule",
         "_scheduled",
         "_tally",
@@ -69,11 +80,13 @@ class Ledger:
         audit: AuditLog,
         ids: DecisionIds,
         schedule: Callable[[float, Callable[[], None]], object],
+        on_fault: Callable[[Exception], None] = _log_fault,
     ) -> None:
         self._tally = tally
         self._audit = audit
         self._ids = ids
         self._schedule = schedule
+        self._on_fault = on_fault
         self.on_key_unknown: Callable[[], None] = lambda: None
         self._scheduled = False
         self._waiting: deque[Passage | Outcome] = deque()
@@ -97,15 +110,18 @@ class Ledger:
         self._tally.count_check(word, reason, decision.route, outcome.latency_ns // 1000)
         if decision.warnings:
             self._tally.count_pii_warning()
-        if decision.outcome is Reason.KEY_UNKNOWN:
-            self.on_key_unknown()
         self._wait(outcome)
+        if decision.outcome is Reason.KEY_UNKNOWN:
+            try:
+                self.on_key_unknown()
+            except Exception as exc:  # noqa: BLE001 - the Check has its answer all the same
+                self._on_fault(exc)
 
     def _wait(self, record: Passage | Outcome) -> None:
         self._waiting.append(record)
         if not self._scheduled:
-            self._scheduled = True
             self._schedule(DRAIN_SECONDS, self._drain_slice)
+            self._scheduled = True
         elif len(self._waiting) >= MAX_WAITING:
             self.drain()
 
@@ -124,12 +140,16 @@ class Ledger:
             self._scheduled = False
 
     def _write_next(self) -> int:
-        """Write one record, and return what it cost, in passages."""
+        """Write one record, and return what it cost, in passages. Never raises."""
         record = self._waiting.popleft()
-        if isinstance(record, Outcome):
-            self._audit.record(entry_of(record))
-            return OUTCOME_COST
-        self._write_passage(record)
+        try:
+            if isinstance(record, Outcome):
+                self._audit.record(entry_of(record))
+                return OUTCOME_COST
+            self._write_passage(record)
+        except Exception as exc:  # noqa: BLE001 - one bad record must not end the others' lines
+            self._audit.count_lost(1)
+            self._on_fault(exc)
         return 1
 
     def _write_passage(self, passage: Passage) -> None:

@@ -39,6 +39,8 @@ class Metrics(Collector):
         self._tallies: list[Callable[[], Iterable[Tally]]] = []
         # Read from the disk once, not by every scrape on the event loop.
         self._version = version("septem-sidecar")
+        self.on_fault: Callable[[Exception], None] = lambda _exc: None
+        """Told what a source raised; the numbers of the others are shown all the same."""
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
@@ -69,7 +71,10 @@ class Metrics(Collector):
     async def render_fresh(self) -> bytes:
         """Return the text exposition format, of numbers that are brought up to date."""
         for refresh in self._refreshes:
-            await refresh()
+            try:
+                await refresh()
+            except Exception as exc:  # noqa: BLE001 - old numbers are better than none
+                self.on_fault(exc)
         return self.render()
 
     def render(self) -> bytes:
@@ -84,7 +89,12 @@ class Metrics(Collector):
         info.add_metric([], {"version": self._version})
         yield info
         for source in self._sources:
-            yield from source()
+            try:
+                families = list(source())
+            except Exception as exc:  # noqa: BLE001 - one source's defect hides no other's numbers
+                self.on_fault(exc)
+                continue
+            yield from families
 
     def _sum(self) -> Tally:
         """Add up what this process and its workers counted."""

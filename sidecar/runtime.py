@@ -23,6 +23,7 @@ from sidecar.audit import AuditLog
 from sidecar.config import model
 from sidecar.config.endpoints import check_endpoints
 from sidecar.errors import Fault
+from sidecar.faults import watch_loop
 from sidecar.keys.refresher import KeyRefresher
 from sidecar.logs import LogOutput
 from sidecar.metrics import counter, gauge
@@ -62,6 +63,7 @@ def serve(config: model.Config) -> int:
 async def run(config: model.Config, log: LogOutput) -> None:
     """Start, serve, drain. Raises the ``Fault`` that made a start impossible."""
     life = Lifespan(config)
+    watch_loop(asyncio.get_running_loop(), life.on_fault)
     life.health.wrong("start", "not started yet")
     life.metrics.add_source(lambda: _own_families(life, log))
     async with life.stack:

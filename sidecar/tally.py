@@ -6,6 +6,7 @@ them when somebody asks; a worker sends its own to the main process, which adds 
 
 from bisect import bisect_left
 from collections.abc import Container
+from typing import Annotated
 
 import msgspec
 
@@ -16,12 +17,16 @@ _REASONS = frozenset({*map(str, Reason), *map(str, Grant)})
 CHECK_BUCKETS_US = (50, 100, 200, 500, 1_000, 2_500, 5_000, 10_000, 50_000, 100_000, 500_000)
 
 
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+"""What another process may say of itself: no count is negative, or no number of a double."""
+
+
 class Histogram(msgspec.Struct):
     """Counts of durations in microseconds, by bucket; the last is for all that is longer."""
 
     bounds_us: tuple[int, ...]
-    counts: list[int] = []
-    sum_us: int = 0
+    counts: list[Count] = []
+    sum_us: Count = 0
 
     def __post_init__(self) -> None:
         """Begin with empty buckets; ``ValueError`` for counts that are not one a bucket."""
@@ -55,10 +60,10 @@ class Histogram(msgspec.Struct):
 class Tally(msgspec.Struct):
     """The counts of one process that answers Checks."""
 
-    checks: dict[tuple[str, str, str], int] = {}
+    checks: dict[tuple[str, str, str], Count] = {}
     latency: Histogram = msgspec.field(default_factory=lambda: Histogram(CHECK_BUCKETS_US))
-    pii_warnings: int = 0
-    faults: int = 0
+    pii_warnings: Count = 0
+    faults: Count = 0
 
     def __post_init__(self) -> None:
         """Refuse other buckets than ours (``ValueError``): they could not be added up."""

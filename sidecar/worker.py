@@ -17,13 +17,16 @@ import socket
 import sys
 import traceback
 from pathlib import Path
+from typing import cast
 
 import uvloop
 
 from sidecar.audit import AuditLog, DescriptorSink
 from sidecar.clock import cpu_seconds, monotonic_seconds
 from sidecar.config import model
+from sidecar.faults import FaultReporter, watch_loop
 from sidecar.keys.lifecycle import KeyState
+from sidecar.limits.bucket import TokenBucket
 from sidecar.tally import Tally
 from sidecar.tokens.cache import TokenCache
 from sidecar.tokens.revocation import Revocations
@@ -45,6 +48,7 @@ from sidecar.workers.frames import (
     FrameFault,
     FrameReader,
     Keys,
+    LogLevel,
     LogLine,
     Policies,
     Readiness,
@@ -52,13 +56,14 @@ from sidecar.workers.frames import (
     Report,
     Serving,
     Start,
-    ToldChallenge,
+    ToldChallenges,
     UnknownKid,
-    WantedChallenge,
+    WantedChallenges,
     publishers_of,
     ring_of,
 )
 from sidecar.workers.numbers import Numbers
+from sidecar.workers.watch import LOG_LINES_BURST, LOG_LINES_PER_SECOND
 
 EXIT_OK = 0
 EXIT_FAULT = 1
@@ -102,6 +107,7 @@ class Worker:
     def __init__(self) -> None:
         self._channel = Channel(FrameReader(Down, MAX_DOWN_BYTES), self._on_frame, self._on_closed)
         self._tally = Tally()
+        self._on_fault = FaultReporter(self._tally.count_fault, monotonic_seconds, _log)
         self._begun = asyncio.Event()
         self._over = asyncio.Event()
         self._closed = asyncio.Event()
@@ -111,7 +117,9 @@ class Worker:
         self._version = 0
         self._ready = False
         self._unknown_kid_at: float | None = None
-        self._challenges = AskedChallenges(lambda token: self._channel.send(WantedChallenge(token)))
+        self._challenges = AskedChallenges(
+            lambda number, tokens: self._channel.send(WantedChallenges(number, tokens))
+        )
         self._config: model.Config
         self._cache: TokenCache
         self._audit: AuditLog | None = None
@@ -120,6 +128,7 @@ class Worker:
 
     async def run(self, end: socket.socket) -> int:
         """Start, serve, drain."""
+        watch_loop(asyncio.get_running_loop(), self._on_fault)
         await open_channel(end, self._channel)
         _log_to(self._channel)
         with contextlib.suppress(TimeoutError):
@@ -135,7 +144,7 @@ class Worker:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._closed.wait(), CLOSE_SECONDS)
         if self._fault is not None:
-            print(f"worker: {self._fault}", file=sys.stderr)  # noqa: T201 - the channel is gone
+            print(f"{self._fault!s:.{MAX_TEXT}}", file=sys.stderr)  # noqa: T201 - the channel is gone
             return EXIT_FAULT
         return code
 
@@ -154,7 +163,7 @@ class Worker:
         try:
             await server.start()
         except ListenFault as fault:
-            self._channel.send(Refused(str(fault)))
+            self._channel.send(Refused(str(fault)[:MAX_TEXT]))
             return EXIT_FAULT
         self._channel.send(Serving(server.bound_address))
         await self._over.wait()
@@ -167,8 +176,8 @@ class Worker:
                 self._channel.send(self._report(number))
             case Keys():
                 self._take_keys(frame)
-            case ToldChallenge(token=token, host=host, answer=answer):
-                self._challenges.told(token, host, answer)
+            case ToldChallenges(number=number, known=known):
+                self._challenges.told(number, known)
             case Readiness(ready=ready):
                 self._ready = ready
                 self._show_health_soon()
@@ -191,6 +200,7 @@ class Worker:
         self._audit = AuditLog(
             DescriptorSink(),
             queue_lines=config.audit.queue_lines,
+            queue_bytes=config.audit.queue_bytes,
             on_error=lambda exc: _log.error("audit lines find no taker: %s", exc.strerror),
             sample_allowed=config.audit.sample_allowed,
         )
@@ -231,6 +241,8 @@ class Worker:
             numbers.hits, numbers.misses, numbers.evicted = cache.hits, cache.misses, cache.evicted
             numbers.cache_entries = len(cache)
             numbers.audit_dropped, numbers.audit_queued = self._audit.dropped, self._audit.queued
+        if self._check is not None:
+            numbers.lane_stalled_ms = int(self._check.lane.stalled_seconds * 1000)
         if self._server is not None:
             numbers.connections = len(self._server.connections)
         return Report(number, self._version, numbers)
@@ -255,10 +267,6 @@ class Worker:
             self._unknown_kid_at = now
             self._channel.send(UnknownKid())
 
-    def _on_fault(self, exc: Exception) -> None:
-        self._tally.count_fault()
-        _log.error("a defect of ours", exc_info=exc)
-
     def _on_closed(self, exc: Exception | None) -> None:
         self._fault = exc
         self._closed.set()
@@ -272,13 +280,19 @@ class _ChannelHandler(logging.Handler):
     def __init__(self, channel: Channel) -> None:
         super().__init__()
         self._channel = channel
+        self._bucket = TokenBucket(
+            LOG_LINES_PER_SECOND / 2, LOG_LINES_BURST / 2, monotonic_seconds()
+        )
         self._loop = asyncio.get_running_loop()
 
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
         if record.exc_info and (exc := record.exc_info[1]) is not None:
             text += ": " + "".join(traceback.format_exception(exc, limit=-_FRAMES))
-        line = LogLine(record.levelno, text[:MAX_TEXT])
+        if not self._bucket.take(monotonic_seconds()):
+            return  # more would be taken for the flood of a worker that has been taken over
+        level = max(logging.DEBUG, min(record.levelno, logging.CRITICAL)) // 10 * 10
+        line = LogLine(cast("LogLevel", level), text[:MAX_TEXT])
         with contextlib.suppress(RuntimeError):  # the loop is closed: the end
             self._loop.call_soon_threadsafe(self._channel.send, line)
 

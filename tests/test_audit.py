@@ -204,3 +204,102 @@ def test_lines_go_to_a_collector_and_are_sent_again_when_it_fails() -> None:
     assert record["severityText"] == "WARN"
     assert attributes["septem.reason"] == "token_expired"
     assert attributes["septem.latency_us"] == "42"
+
+
+def stalled(queue_lines: int, queue_bytes: int) -> tuple[AuditLog, int, int]:
+    """A log whose sink is a pipe that nobody reads, and is full."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    try:
+        while True:
+            os.write(writing, b"x" * 4096)
+    except BlockingIOError:
+        pass
+    os.set_blocking(writing, True)
+    log = AuditLog(
+        DescriptorSink(writing),
+        queue_lines=queue_lines,
+        queue_bytes=queue_bytes,
+        on_error=lambda _: None,
+    )
+    log.append(b"taken out\n")
+    while log.lines_out < 1:
+        time.sleep(0.005)
+    return log, reading, writing
+
+
+def end(log: AuditLog, reading: int, writing: int) -> None:
+    os.close(reading)
+    log.close(5)
+    os.close(writing)
+
+
+def test_the_queue_is_bounded_in_bytes() -> None:
+    log, *ends = stalled(queue_lines=10_000, queue_bytes=100_000)
+    line = b"x" * 9_999 + b"\n"
+    for _ in range(30):
+        log.append(line)
+    assert (log.queued, log.dropped) == (10, 20)
+    assert log.record_lines([line] * 5) == 0
+    log.record(entry())
+    assert log.dropped == 21
+    end(log, *ends)
+
+
+@pytest.mark.parametrize("line", [b"short\n", b"x" * 9_999 + b"\n"], ids=["lines", "bytes"])
+def test_who_fills_a_share_leaves_the_others_theirs(line: bytes) -> None:
+    log, *ends = stalled(queue_lines=100, queue_bytes=1_000_000)
+    greedy, modest = log.share(4), log.share(4)
+    taken = sum(greedy.record_lines([line] * 7) for _ in range(50))
+    assert taken == 25
+    assert log.queued == 25
+    assert modest.record_lines([b"mine\n"] * 3) == 3
+    assert greedy.record_lines([line]) == 0
+    end(log, *ends)
+
+
+def test_what_was_written_of_a_share_is_given_back(tmp_path: Path) -> None:
+    log = AuditLog(FileSink(tmp_path / "audit"), queue_lines=8, on_error=pytest.fail)
+    share = log.share(2)
+    sent = 0
+    deadline = time.monotonic() + 20
+    while sent < 40 and time.monotonic() < deadline:
+        sent += share.record_lines([b"line\n"] * min(3, 40 - sent))
+        log._wake.set()
+        time.sleep(0.001)
+    assert log.close(5)
+    assert (log.written, log.dropped) == (40, 0)
+
+
+def test_whatever_a_sink_raises_the_next_lines_are_written(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An ``OSError`` is tried again; after a defect the batch that met it is counted as lost."""
+    sink = FileSink(tmp_path / "audit")
+    real, raised = sink.write, [ValueError("a defect"), OSError(5, "gone")]
+
+    def write(data: bytes) -> None:
+        if raised:
+            raise raised.pop(0)
+        real(data)
+
+    def on_error(_exc: OSError) -> None:
+        raise KeyError("a defect of whoever is told")
+
+    sink.write = write  # type: ignore[method-assign]
+    log = AuditLog(sink, queue_lines=100, on_error=on_error)
+    log.record(entry(1))
+    while log.errors < 1:
+        time.sleep(0.01)
+    log.record(entry(2))
+    while log.errors < 2:
+        log._wake.set()
+        time.sleep(0.01)
+    while not log.written:
+        log._wake.set()
+        time.sleep(0.01)
+    assert log.is_writing
+    assert log.close(5)
+    assert [line["decision_id"] for line in lines(tmp_path / "audit")] == ["d2"]
+    assert (log.written, log.dropped, log.errors) == (1, 1, 2)
+    assert "audit lines are lost" in caplog.text

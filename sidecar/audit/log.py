@@ -2,8 +2,9 @@
 
 Encoded lines go into a bounded queue; a thread of its own writes them, because writing to a
 pipe nobody reads, or to a disk that is gone, blocks. The thread does nothing else: what it
-did under the interpreter's lock, Checks would wait for. When the queue is full a line is
-dropped and counted, and the count is a metric: silence would be worse.
+did under the interpreter's lock, Checks would wait for. The queue is bounded in lines and in
+bytes; when it is full a line is dropped and counted, and the count is a metric: silence would
+be worse.
 """
 
 import contextlib
@@ -18,6 +19,9 @@ from sidecar.audit.sinks import CutShort, Sink
 _POLL_SECONDS = 0.1
 _RETRY_SECONDS = 1.0
 _BATCH_LINES = 512
+_BATCH_BYTES = 1_048_576
+QUEUE_BYTES = 67_108_864
+"""What waits in memory at most, where nothing else is said."""
 
 _log = logging.getLogger(__name__)
 
@@ -30,6 +34,7 @@ class AuditLog:
         sink: Sink,
         *,
         queue_lines: int,
+        queue_bytes: int = QUEUE_BYTES,
         on_error: Callable[[OSError], None],
         sample_allowed: float = 1.0,
     ) -> None:
@@ -43,7 +48,11 @@ class AuditLog:
         self._queue: deque[bytes] = deque()
         self._pending = b""
         self._taken = 0
+        # Each counter has one thread that adds to it: a sum of both ways would need a lock.
+        self.lines_in = self.lines_out = 0
+        self._bytes_in = self._bytes_out = 0
         self._queue_lines = queue_lines
+        self._queue_bytes = queue_bytes
         self._on_error = on_error
         self._sample_allowed = sample_allowed
         self._wake = threading.Event()
@@ -69,7 +78,7 @@ class AuditLog:
         """Queue one entry, or count it as dropped. Of allowed ones only the sample is queued."""
         if entry.outcome == "allow" and not self.sampled(entry.decision_id):
             return
-        if len(self._queue) >= self._queue_lines:
+        if self._is_full():
             self._refused += 1
             return
         try:
@@ -79,23 +88,49 @@ class AuditLog:
             name = type(exc).__name__
             _log.error("the audit entry %s can't be written: %s", entry.decision_id, name)
             return
-        self._queue.append(line)
+        self._put(line)
 
     def record_lines(self, lines: Sequence[bytes]) -> int:
         """Queue lines that another process encoded, as many as there is room for; returns how many.
 
         Those that wait stay the other process's, whose own queue fills and counts.
         """
-        room = max(0, self._queue_lines - len(self._queue))
-        self._queue.extend(lines[:room])
-        return min(room, len(lines))
+        for number, line in enumerate(lines):
+            if self._is_full():
+                return number
+            self._put(line)
+        return len(lines)
 
     def append(self, line: bytes) -> None:
         """Queue one line that was encoded elsewhere, or count it as dropped."""
-        if len(self._queue) >= self._queue_lines:
+        if self._is_full():
             self._refused += 1
         else:
-            self._queue.append(line)
+            self._put(line)
+
+    def count_lost(self, lines: int) -> None:
+        """Count lines that could not be encoded."""
+        self._refused += lines
+
+    def share(self, parts: int) -> "AuditShare":
+        """Return one of so many equal parts of the queue, for one process that sends lines."""
+        return AuditShare(self, self._queue_lines // parts, self._queue_bytes // parts)
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether the thread that writes lives."""
+        return self._thread.is_alive()
+
+    def _is_full(self) -> bool:
+        return (
+            len(self._queue) >= self._queue_lines
+            or self._bytes_in - self._bytes_out >= self._queue_bytes
+        )
+
+    def _put(self, line: bytes) -> None:
+        self._queue.append(line)
+        self.lines_in += 1
+        self._bytes_in += len(line)
 
     @property
     def samples(self) -> bool:
@@ -125,10 +160,12 @@ class AuditLog:
                 self._turn()
             except OSError as exc:
                 self.errors += 1
-                self._on_error(exc)
+                self._tell(exc)
                 if self._closing:
                     break
                 patience_seconds = _RETRY_SECONDS
+            except Exception as exc:  # noqa: BLE001 - the thread's edge: it goes on with what follows
+                self._give_up_batch(exc)
             else:
                 if self._queue:
                     continue
@@ -137,8 +174,21 @@ class AuditLog:
             self._wake.wait(patience_seconds)
             self._wake.clear()
         self._lost += self._pending.count(b"\n", self._taken) + len(self._queue)
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(Exception):
             self._sink.close()
+
+    def _tell(self, exc: OSError) -> None:
+        try:
+            self._on_error(exc)
+        except Exception as defect:  # noqa: BLE001 - lines are written whatever becomes of the telling
+            _log.error("a defect of ours", exc_info=defect)
+
+    def _give_up_batch(self, exc: Exception) -> None:
+        """Count the batch that met a defect as lost: tried again it would meet it again."""
+        self.errors += 1
+        self._lost += self._pending.count(b"\n", self._taken)
+        self._pending, self._taken = b"", 0
+        _log.error("a defect of ours: audit lines are lost", exc_info=exc)
 
     def _turn(self) -> None:
         """Write one batch, or what is left of the last. Raises the sink's ``OSError``."""
@@ -166,4 +216,49 @@ class AuditLog:
 
     def _take_batch(self) -> bytes:
         queue = self._queue
-        return b"".join(queue.popleft() for _ in range(min(len(queue), _BATCH_LINES)))
+        lines: list[bytes] = []
+        size = 0
+        while queue and len(lines) < _BATCH_LINES and size < _BATCH_BYTES:
+            lines.append(line := queue.popleft())
+            size += len(line)
+        self.lines_out += len(lines)
+        self._bytes_out += size
+        return b"".join(lines)
+
+
+class AuditShare:
+    """The part of the queue that one other process may fill: it leaves room for the rest."""
+
+    def __init__(self, log: AuditLog, max_lines: int, max_bytes: int) -> None:
+        self._log = log
+        self._max_lines = max(1, max_lines)
+        self._max_bytes = max(1, max_bytes)
+        self._lines = self._bytes = 0
+        self._batches: deque[tuple[int, int, int]] = deque()
+        """Of each batch: the place of its last line among all there were, its lines, its bytes."""
+
+    def record_lines(self, lines: Sequence[bytes]) -> int:
+        """Queue lines, as many as this share has room for; returns how many."""
+        self._let_go()
+        room = self._max_bytes - self._bytes
+        fitting = 0
+        for line in lines[: max(0, self._max_lines - self._lines)]:
+            if room <= 0:
+                break
+            room -= len(line)
+            fitting += 1
+        taken = self._log.record_lines(lines[:fitting])
+        if taken:
+            size = sum(map(len, lines[:taken]))
+            self._batches.append((self._log.lines_in, taken, size))
+            self._lines += taken
+            self._bytes += size
+        return taken
+
+    def _let_go(self) -> None:
+        """Take off what was written meanwhile."""
+        written = self._log.lines_out
+        while self._batches and self._batches[0][0] <= written:
+            _, lines, size = self._batches.popleft()
+            self._lines -= lines
+            self._bytes -= size

@@ -52,6 +52,8 @@ from sidecar.tokens.cache import Remembered, TokenCache
 
 _BEARER = b"Bearer "
 _BEARER_BYTES = len(_BEARER)
+_NOT_FOUND: tuple[Found] = (None,)
+"""The fleet was asked for a challenge, or none was asked for, and there is none."""
 _PLAIN_GRANTS = frozenset({Grant.TOKEN_VERIFIED, Grant.PUBLIC, Grant.ANONYMOUS})
 
 
@@ -200,9 +202,26 @@ class CheckService:
             return self._answer_when_found(attributes, started_ns, waiting.found)
 
     async def _answer_when_found(
-        self, attributes: AttributeContext, started_ns: int, found: Awaitable[Found]
+        self, attributes: AttributeContext, started_ns: int, asked: Awaitable[Found]
     ) -> bytes:
-        answer = self._answer(attributes, started_ns, None, (await found,))
+        """Answer when the fleet was asked. Whoever waited with it takes the lane one by one."""
+        try:
+            found = await asked
+        except Exception as exc:  # noqa: BLE001 - the request goes its way without
+            self._on_fault(exc)
+            found = None
+        lane = self._lane
+        try:
+            # With a challenge found there is most likely nothing to verify.
+            if lane is None or found is not None:
+                may_verify = None if lane is None else lane.free
+                answer = self._answer(attributes, started_ns, may_verify, (found,))
+            else:
+                answer = await self._later(lane, attributes, started_ns)
+        except NotNow:
+            if lane is None:
+                raise
+            answer = await self._later(lane, attributes, started_ns, (found,))
         return answer if isinstance(answer, bytes) else await answer
 
     def _wait_for_turn(
@@ -214,8 +233,15 @@ class CheckService:
             return self._answer(attributes, started_ns)
         return self._later(lane, attributes, started_ns)
 
-    def _later(self, lane: Lane, attributes: AttributeContext, started_ns: int) -> Awaitable[bytes]:
-        later = lane.later(partial(self._answer, attributes, started_ns))
+    def _later(
+        self,
+        lane: Lane,
+        attributes: AttributeContext,
+        started_ns: int,
+        found: tuple[Found] = _NOT_FOUND,
+    ) -> Awaitable[bytes]:
+        """Answer when its turn comes. The fleet is not asked again: the lane waits for nobody."""
+        later = lane.later(partial(self._answer, attributes, started_ns, None, found))
         # Without a desk every answer is bytes, and needs no coroutine around it.
         return _whole(later) if self._desk is not None else cast("Awaitable[bytes]", later)
 

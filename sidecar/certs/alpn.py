@@ -21,6 +21,7 @@ from sidecar.certs.challenges import Challenge, ChallengeBoard
 from sidecar.certs.material import Material
 from sidecar.certs.on_demand import OBTAINING, Obtaining
 from sidecar.clock import Now
+from sidecar.faults import report_to_loop, tell_each
 
 ACME_PROTOCOL = "acme-tls/1"
 ACME_IDENTIFIER = x509.ObjectIdentifier("1.3.6.1.5.5.7.1.31")
@@ -89,6 +90,7 @@ class ChallengeCertificates:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _look(self, name: str) -> None:
+        """Look for a name among the fleet's, and tell whoever waits, whatever comes of it."""
         try:
             found = await self._board.find_host(name)
             if found is not None:
@@ -99,6 +101,8 @@ class ChallengeCertificates:
                 if len(self._missed) >= MAX_NAMES:
                     self._missed.clear()
                 self._missed[name] = self._clock()
+        except Exception as exc:  # noqa: BLE001 - a task's edge: a handshake waits for the word
+            report_to_loop(exc)
         finally:
             self._looking.pop(name, None)
         self._tell(name)
@@ -110,8 +114,7 @@ class ChallengeCertificates:
         self._tell(name)
 
     def _tell(self, name: str) -> None:
-        for changed in tuple(self._watchers):
-            changed(name)
+        tell_each(self._watchers, name)
 
     def _material(self, name: str, challenge: Challenge) -> Material:
         held = self._made.get(name)

@@ -4,18 +4,22 @@ The CA asks the edge, and a load balancer picks the sidecar; so the one that ord
 token and answer into one entry of Vault KV, and a sidecar that is asked for a token it does
 not know reads that entry. All that wait share one read, and reads keep a distance: a million
 made-up tokens cost a few reads a second, and crowd out no real one. Nothing is read while
-nobody asks.
+nobody asks. A token that was not there is not looked for again for a moment, and while Vault
+does not answer nothing is looked for: who asks then goes the way of every request at once.
 """
 
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from sidecar.certs.lease import FleetKv, read_entry
-from sidecar.clock import Now
+from sidecar.clock import Now, monotonic_seconds
 from sidecar.errors import Fault
+from sidecar.faults import report_to_loop
+from sidecar.paced import settle_paced
 from sidecar.vault.errors import VaultConflict, VaultFault
 
 _log = logging.getLogger("sidecar.certs")
@@ -25,6 +29,13 @@ MAX_ANSWER_CHARACTERS = 256
 MAX_IN_FLIGHT = 1000
 MAX_WAITING = 4096
 READ_DISTANCE_SECONDS = 0.2
+READ_SECONDS = 3.0
+"""A read that takes longer is given up: CAs do not wait for long, and what waits takes room."""
+AWAY_SECONDS = 1.0
+"""How long nothing is looked for after a read that failed."""
+MISS_SECONDS = 1.0
+"""How long a token that was not listed is not looked for again."""
+MAX_MISSED = 4096
 LIFE_SECONDS = 3600.0
 """How long a challenge is answered whose order never ended: its sidecar died."""
 _WRITES = 30
@@ -50,8 +61,17 @@ class Challenge(NamedTuple):
     kind: str = HTTP
 
 
+Listed = Mapping[str, Challenge]
+_Waiter = asyncio.Future[Listed]
+_NOBODY = ""
+"""Stands for a token with whoever looks for something else than one token."""
+
+
 class ChallengeBoard:
-    """The challenges of this sidecar's orders, and of the fleet's."""
+    """The challenges of this sidecar's orders, and of the fleet's.
+
+    ``clock`` is monotonic seconds.
+    """
 
     def __init__(
         self,
@@ -62,7 +82,9 @@ class ChallengeBoard:
         now: Now,
         sleep: Callable[[float], Awaitable[None]],
         jitter: Callable[[], float],
+        clock: Callable[[], float] = monotonic_seconds,
     ) -> None:
+        self._clock = clock
         self._vault = vault
         self._mount = mount
         self._path = path
@@ -70,8 +92,12 @@ class ChallengeBoard:
         self._sleep = sleep
         self._jitter = jitter
         self._own: dict[str, Challenge] = {}
-        self._waiting: list[asyncio.Future[Mapping[str, Challenge]]] = []
+        self._waiting: deque[tuple[str, _Waiter]] = deque()
         self._asked = asyncio.Event()
+        self._missed: OrderedDict[str, float] = OrderedDict()
+        self._away_until = 0.0
+        self._told_away = False
+        self._closed = False
         self.on_own_change: Callable[[str], None] = lambda _host: None
         """Called with the host whose challenge of ours is put up or taken down."""
         self.reads = 0
@@ -81,9 +107,21 @@ class ChallengeBoard:
         own = self._own.get(token)
         if own is not None:
             return own if own.kind == HTTP else None
-        if not TOKEN.fullmatch(token) or len(self._waiting) >= MAX_WAITING:
+        if not self._may_ask() or not self._is_worth_a_look(token):
             return None
         return self._find_in_fleet(token)
+
+    async def find_all(self, tokens: Collection[str]) -> Listed:
+        """Find several tokens of http-01 with one look at the fleet's list."""
+        unknown = [token for token in tokens if token not in self._own]
+        listed: Listed = {}
+        if any(map(self._is_worth_a_look, unknown)) and self._may_ask():
+            listed = await self._next_read(_NOBODY)
+            self._note_missed(token for token in unknown if token not in listed)
+        known = {**listed, **self._own}
+        return {
+            token: known[token] for token in tokens if token in known and known[token].kind == HTTP
+        }
 
     def find_own(self, host: str) -> Challenge | None:
         """Find a challenge of tls-alpn-01 for a host among ours."""
@@ -91,38 +129,88 @@ class ChallengeBoard:
 
     async def find_host(self, host: str) -> Challenge | None:
         """Find a challenge of tls-alpn-01 for a host among the fleet's."""
-        if len(self._waiting) >= MAX_WAITING:
+        if not self._may_ask():
             return None
-        return _for_host(await self._next_read(), host)
+        return _for_host(await self._next_read(_NOBODY), host)
+
+    def _may_ask(self) -> bool:
+        return (
+            not self._closed
+            and len(self._waiting) < MAX_WAITING
+            and self._clock() >= self._away_until
+        )
+
+    def _is_worth_a_look(self, token: str) -> bool:
+        if not TOKEN.fullmatch(token):
+            return False
+        missed_at = self._missed.get(token)
+        return missed_at is None or self._clock() - missed_at >= MISS_SECONDS
 
     async def _find_in_fleet(self, token: str) -> Challenge | None:
-        found = (await self._next_read()).get(token)
+        if not self._may_ask():  # many were told to look in one turn of the loop
+            return None
+        found = (await self._next_read(token)).get(token)
         return found if found is not None and found.kind == HTTP else None
 
-    async def _next_read(self) -> Mapping[str, Challenge]:
+    async def _next_read(self, token: str) -> Listed:
         """Return what the next read of the list brings; all that wait share it."""
-        loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[Mapping[str, Challenge]] = loop.create_future()
-        self._waiting.append(waiter)
+        waiter: _Waiter = asyncio.get_running_loop().create_future()
+        self._waiting.append((token, waiter))
         self._asked.set()
         return await waiter
 
     async def run(self) -> None:
-        """Read for those who wait, until cancelled."""
-        while True:
-            await self._asked.wait()
-            self._asked.clear()
-            waiting, self._waiting = self._waiting, []
-            found: Mapping[str, Challenge] = {}
-            try:
-                found, _ = await self._read()
-            except VaultFault as fault:
-                _log.warning("challenges of the fleet can't be read: %s", fault)
-            finally:
-                for waiter in waiting:
-                    if not waiter.done():
-                        waiter.set_result(found)
-            await self._sleep(READ_DISTANCE_SECONDS)
+        """Read for those who wait, until cancelled; then nobody waits any more."""
+        try:
+            while True:
+                await self._asked.wait()
+                self._asked.clear()
+                await self._read_for_waiting()
+                await self._sleep(READ_DISTANCE_SECONDS)
+        finally:
+            self._closed = True
+            self._wake(self._take_waiting(), {})
+
+    async def _read_for_waiting(self) -> None:
+        """Read once, and tell all that waited when it began, whatever comes of it."""
+        waiting = self._take_waiting()
+        listed: Listed = {}
+        try:
+            async with asyncio.timeout(READ_SECONDS):
+                listed, _ = await self._read()
+        except (VaultFault, TimeoutError) as fault:
+            self._away_until = self._clock() + AWAY_SECONDS
+            why = str(fault) or f"Vault does not answer within {READ_SECONDS:.0f} s"
+            level = logging.DEBUG if self._told_away else logging.WARNING
+            _log.log(level, "challenges of the fleet can't be read: %s", why)
+            self._told_away = True
+        except Exception as exc:  # noqa: BLE001 - a task's edge: the next are read for all the same
+            self._away_until = self._clock() + AWAY_SECONDS
+            report_to_loop(exc)
+        else:
+            self._told_away = False
+            self._note_missed(
+                token for token, _ in waiting if token != _NOBODY and token not in listed
+            )
+        finally:
+            self._wake(waiting, listed)
+
+    def _take_waiting(self) -> deque[tuple[str, _Waiter]]:
+        waiting, self._waiting = self._waiting, deque()
+        return waiting
+
+    @staticmethod
+    def _wake(waiting: Iterable[tuple[str, _Waiter]], listed: Listed) -> None:
+        settle_paced(deque((waiter, listed) for _, waiter in waiting))
+
+    def _note_missed(self, tokens: Iterable[str]) -> None:
+        """Remember what was not listed; made-up tokens push out the oldest of them."""
+        now = self._clock()
+        for token in tokens:
+            self._missed[token] = now
+            self._missed.move_to_end(token)
+        while len(self._missed) > MAX_MISSED:
+            self._missed.popitem(last=False)
 
     async def publish(self, challenges: list[Challenge]) -> None:
         """Have the whole fleet answer these. Raises ``VaultFault`` or ``ChallengeFault``."""

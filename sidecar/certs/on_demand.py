@@ -29,6 +29,7 @@ from sidecar.certs.orders import CertificateKeeper, OnDemandEvents, Orders
 from sidecar.certs.resolving import Resolving
 from sidecar.certs.store import CertificateStore
 from sidecar.config.on_demand import OnDemand as OnDemandSettings
+from sidecar.faults import tell_each
 
 IDLE_STAYS = 2
 """A name in use is asked for again by the end of each stay in Envoy; one not seen for two of
@@ -255,5 +256,4 @@ class OnDemand:
             self._tell(name)
 
     def _tell(self, name: str) -> None:
-        for changed in tuple(self._watchers):
-            changed(name)
+        tell_each(self._watchers, name)

@@ -1,7 +1,6 @@
 """Orders on demand: begun once a certificate, so many at a time, backed off from when they fail."""
 
 import asyncio
-import logging
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
@@ -13,8 +12,7 @@ from sidecar.certs.name_table import Entry
 from sidecar.certs.names import NameRefused
 from sidecar.config.on_demand import OnDemand as OnDemandSettings
 from sidecar.errors import Fault
-
-_log = logging.getLogger("sidecar.certs.on_demand")
+from sidecar.faults import report_to_loop, tell_each
 
 
 class CertificateKeeper(Protocol):
@@ -91,13 +89,14 @@ class Orders:
             await self._ask_issuer(entry)
         except Fault as fault:
             self._failed(entry, fault)
-        except Exception:  # noqa: BLE001 - a task's edge: one name's defect ends no other's
-            self._failed(entry, IssuerFault("a defect of ours"))
-            _log.exception("not obtained: a defect of ours", extra={"certificate": entry.key})
+        except Exception as exc:  # noqa: BLE001 - a task's edge: one name's defect ends no other's
+            self._failed(entry, IssuerFault(f"a defect of ours: {type(exc).__name__}"))
+            report_to_loop(exc)
         else:
             entry.failures, entry.retry_at = 0, 0.0
             if entry.registration is not None:
-                self._events.obtained(entry.key, entry.registration, self._clock() - started)
+                seconds = self._clock() - started
+                tell_each([self._events.obtained], entry.key, entry.registration, seconds)
         finally:
             self._tasks.discard(entry.task)
             entry.task = None
@@ -121,4 +120,4 @@ class Orders:
             entry.refused = "order_failed"
             pause = max(pause, fault.retry_after_seconds or 0.0)
         entry.retry_at = self._clock() + pause
-        self._events.failed(entry.key, entry.refused, str(fault))
+        tell_each([self._events.failed], entry.key, entry.refused, str(fault))

@@ -15,6 +15,7 @@ from cryptography import x509
 
 from sidecar.certs.store import CertificateStore
 from sidecar.config.certificates import Probe
+from sidecar.faults import report_to_loop
 
 _log = logging.getLogger("sidecar.certs")
 _DIAL_SECONDS = 3.0
@@ -71,7 +72,10 @@ class Prober:
                 await asyncio.wait_for(asked.wait(), target.settings.every_seconds)
             asked.clear()
             if self._store.get(name) is not None:
-                await self._probe(name, target)
+                try:
+                    await self._probe(name, target)
+                except Exception as exc:  # noqa: BLE001 - the next probe is made all the same
+                    report_to_loop(exc)
 
     async def _probe(self, name: str, target: Target) -> None:
         """Dial until what is served is what is held, for as long as a change may take."""
@@ -112,7 +116,9 @@ async def served_serial(address: str, server_name: str) -> str:
         return f"no handshake ({type(exc).__name__})"
     try:
         der = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
-        return f"{x509.load_der_x509_certificate(der).serial_number:x}"
+        return f"{x509.load_der_x509_certificate(der or b'').serial_number:x}"
+    except ValueError:
+        return "no certificate that can be read"
     finally:
         writer.close()
         with contextlib.suppress(OSError, TimeoutError):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from sidecar.certs.domains import DomainRegistry
 from sidecar.certs.names import NameRefused
 from sidecar.errors import Fault
+from sidecar.faults import report_to_loop, tell_each
 
 MAX_RESOLVING = 1024
 MAX_UNRESOLVABLE = 4096
@@ -54,17 +55,22 @@ class Resolving:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _run(self, canonical: str, waiting: set[str]) -> None:
+        """Ask, and tell whoever waits, whatever comes of it."""
         try:
             await self._registry.resolve(canonical)
         except Fault as fault:
             self._remember_failure(canonical)
-            self._failed(canonical, str(fault))
+            tell_each([self._failed], canonical, str(fault))
+        except Exception as exc:  # noqa: BLE001 - a task's edge: a handshake waits for the word
+            self._remember_failure(canonical)
+            tell_each([self._failed], canonical, f"a defect of ours: {type(exc).__name__}")
+            report_to_loop(exc)
         else:
             self._unresolvable.pop(canonical, None)
         finally:
             del self._open[canonical]
         for asked in waiting:
-            self._resolved(asked)
+            tell_each([self._resolved], asked)
 
     def _remember_failure(self, canonical: str) -> None:
         self._unresolvable[canonical] = self._clock() + self._retry_seconds

@@ -9,6 +9,7 @@ from cryptography import x509
 from sidecar.certs.manager import CertificateManager
 from sidecar.config import model
 from sidecar.errors import Fault
+from sidecar.faults import report_to_loop
 from sidecar.vault.errors import VaultFault
 
 _log = logging.getLogger("sidecar.certs")
@@ -62,8 +63,12 @@ class RevocationWatch:
     async def run(self, manager: CertificateManager) -> None:
         """Read and compare, until cancelled."""
         while True:
-            await self.refresh()
-            self.compare(manager)
+            try:
+                await self.refresh()
+                self.compare(manager)
+            except Exception as exc:  # noqa: BLE001 - the list is read again all the same
+                self.faults += 1
+                report_to_loop(exc)
             await self._sleep(self._settings.crl_poll_seconds)
 
     def compare(self, manager: CertificateManager) -> None:

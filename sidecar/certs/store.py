@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 from sidecar.certs.material import Material
 from sidecar.clock import Now
+from sidecar.faults import tell_each
 
 
 class CertificateStore:
@@ -31,8 +32,7 @@ class CertificateStore:
 
     def announce(self, name: str) -> None:
         """Have everyone look at a name again: it was put here, or has just expired."""
-        for changed in tuple(self._watchers):
-            changed(name)
+        tell_each(self._watchers, name)
 
     def watch(self, changed: Callable[[str], None]) -> Callable[[], None]:
         """Call ``changed`` with the name, on every change; returns what ends that."""

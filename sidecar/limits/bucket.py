@@ -17,12 +17,12 @@ class TokenBucket:
         self._tokens = burst
         self._at = now
 
-    def take(self, now: float) -> bool:
-        """Take one token, if there is one."""
+    def take(self, now: float, amount: float = 1.0) -> bool:
+        """Take tokens, if there are so many."""
         self._refill(now)
-        if self._tokens < 1:
+        if self._tokens < amount:
             return False
-        self._tokens -= 1
+        self._tokens -= amount
         return True
 
     def wait_seconds(self, now: float) -> float:

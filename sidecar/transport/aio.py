@@ -92,12 +92,21 @@ class GrpcServer:
 
 def check_handlers(
     handle: Callable[[bytes], bytes | Awaitable[bytes]],
+    on_fault: Callable[[Exception], None],
 ) -> Sequence[grpc.GenericRpcHandler]:
-    """Wrap ``handle`` as the handler of ``Authorization/Check``."""
+    """Wrap ``handle`` as the handler of ``Authorization/Check``.
 
-    async def check(raw: bytes, _context: object) -> bytes:
-        answer = handle(raw)
-        return answer if isinstance(answer, bytes) else await answer
+    An exception out of it is INTERNAL to the caller and goes to ``on_fault``.
+    """
+
+    async def check(raw: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+        try:
+            answer = handle(raw)
+            return answer if isinstance(answer, bytes) else await answer
+        except Exception as exc:  # noqa: BLE001 - the call's edge
+            on_fault(exc)
+        await context.abort(grpc.StatusCode.INTERNAL, "the call failed")
+        return b""  # it raises
 
     method = grpc.unary_unary_rpc_method_handler(check)
     return (grpc.method_handlers_generic_handler(CHECK_SERVICE, {"Check": method}),)

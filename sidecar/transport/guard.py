@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import cast
 
 from sidecar.config import model
+from sidecar.faults import report_to_loop
 from sidecar.transport.peers import Peer, PeerRule, make_rule, read_peer
 from sidecar.transport.sockets import ListenFault, remove_stale_socket
 
@@ -99,10 +100,17 @@ class PeerGuard:
                 _log.warning("a connection could not be accepted: %s", exc.strerror)
                 await asyncio.sleep(_ACCEPT_PAUSE_SECONDS)
                 continue
-            if self._lets_in(connection):
-                await self._connect(connection)
-            else:
+            try:
+                await self._take(connection)
+            except Exception as exc:  # noqa: BLE001 - whatever one connection meets, the next is taken
                 connection.close()
+                report_to_loop(exc)
+
+    async def _take(self, connection: socket.socket) -> None:
+        if self._lets_in(connection):
+            await self._connect(connection)
+        else:
+            connection.close()
 
     def _lets_in(self, connection: socket.socket) -> bool:
         try:
@@ -128,8 +136,13 @@ class PeerGuard:
             return
         pipe = _Pipe(self._pipes.discard)
         self._pipes.add(pipe)
-        await loop.connect_accepted_socket(lambda: pipe.sides[0], connection)
-        await loop.connect_accepted_socket(lambda: pipe.sides[1], inner)
+        try:
+            await loop.connect_accepted_socket(lambda: pipe.sides[0], connection)
+            await loop.connect_accepted_socket(lambda: pipe.sides[1], inner)
+        except BaseException:
+            inner.close()
+            pipe.end()
+            raise
 
 
 class _Pipe:

@@ -157,6 +157,7 @@ class _Connection(asyncio.Protocol):
         self._server.forget(self)
         for stream_id in tuple(self._waiting):
             self._abandon(stream_id)
+        self._grpc.close()
 
     def data_received(self, data: bytes) -> None:
         now = self._heard = self._clock()
@@ -167,16 +168,27 @@ class _Connection(asyncio.Protocol):
             self._flush()
             self._transport.close()
             return
+        except Exception as exc:  # noqa: BLE001 - the connection's edge
+            self._give_up(exc)
+            return
         self._flush()
 
     def pause_writing(self) -> None:
-        self._transport.pause_reading()
+        if not self._transport.is_closing():
+            self._transport.pause_reading()
 
     def resume_writing(self) -> None:
-        self._transport.resume_reading()
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def sweep(self, now: float) -> None:
-        """Fail late calls, ping a quiet peer, let a silent one go."""
+        """Fail late calls, ping a quiet peer, let a silent one go. Never raises."""
+        try:
+            self._sweep(now)
+        except Exception as exc:  # noqa: BLE001 - the timer goes on, for every other connection
+            self._give_up(exc)
+
+    def _sweep(self, now: float) -> None:
         self._grpc.expire(now)
         quiet_seconds = now - self._heard
         if quiet_seconds > KEEPALIVE_SECONDS + KEEPALIVE_TIMEOUT_SECONDS:
@@ -202,13 +214,26 @@ class _Connection(asyncio.Protocol):
         """Close now."""
         self._transport.abort()
 
+    def _give_up(self, exc: Exception) -> None:
+        """Close at once: after a defect nothing that this connection says can be relied upon.
+
+        What libnghttp2 raises is said of the peer, which has broken the protocol: no defect.
+        """
+        if not isinstance(exc, ngh2.NGH2Error):
+            self._server.on_fault(exc)
+        self._transport.abort()
+
     def _flush(self) -> None:
         if self._gathering is not None:
             self._gathering.cancel()
             self._gathering = None
         if self._transport.is_closing():
             return
-        data = self._grpc.outgoing()
+        try:
+            data = self._grpc.outgoing()
+        except Exception as exc:  # noqa: BLE001 - a timer and every answer come here
+            self._give_up(exc)
+            return
         if data:
             self._transport.write(data)
         if (self._draining and not self._grpc.open_calls) or self._grpc.finished:
@@ -236,8 +261,23 @@ class _Connection(asyncio.Protocol):
             future.cancel()
 
     def _answer_later(self, stream_id: int, future: "asyncio.Future[bytes]") -> None:
-        """Give an answer that took its time."""
-        if future.cancelled() or self._waiting.pop(stream_id, None) is None:
+        """Give an answer that took its time. Never raises: it is a future's callback."""
+        if self._waiting.pop(stream_id, None) is None:
+            return  # given up by ``_abandon``
+        try:
+            self._answer(stream_id, future)
+        except Exception as exc:  # noqa: BLE001 - the connection's edge
+            self._give_up(exc)
+            return
+        if not self._waiting:
+            self._flush()
+        elif self._gathering is None:
+            loop = asyncio.get_running_loop()
+            self._gathering = loop.call_later(_GATHER_SECONDS, self._flush)
+
+    def _answer(self, stream_id: int, future: "asyncio.Future[bytes]") -> None:
+        if future.cancelled():  # by whoever works on it: the caller is still there
+            self._grpc.fail(stream_id, *_DEFECT)
             return
         exc = future.exception()
         if exc is None:
@@ -247,11 +287,6 @@ class _Connection(asyncio.Protocol):
         elif isinstance(exc, Exception):
             self._server.on_fault(exc)
             self._grpc.fail(stream_id, *_DEFECT)
-        if not self._waiting:
-            self._flush()
-        elif self._gathering is None:
-            loop = asyncio.get_running_loop()
-            self._gathering = loop.call_later(_GATHER_SECONDS, self._flush)
 
 
 def service_of(handlers: Mapping[str, Handle]) -> str:

@@ -21,6 +21,8 @@ from urllib.parse import quote
 import ngh2
 
 PREFIX_BYTES = 5
+RECEIVE_SECONDS = 30.0
+"""A message that takes longer to arrive is given up: what is half-sent takes memory."""
 _POST = b"POST"
 _CONTENT_TYPE = b"application/grpc"
 _HTTP_METHOD_NOT_ALLOWED = b"405"
@@ -55,9 +57,14 @@ class RpcError(Exception):
 
 
 class Limits:
-    """The bounds of one connection."""
+    """The bounds of one connection.
 
-    __slots__ = ("max_buffered_bytes", "max_concurrent_streams", "max_message_bytes")
+    ``receive_seconds`` is how long a request may take to arrive, whatever its ``grpc-timeout``.
+    """
+
+    __slots__ = (
+        "max_buffered_bytes", "max_concurrent_streams", "max_message_bytes", "receive_seconds",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -65,10 +72,12 @@ class Limits:
         max_message_bytes: int = 4_194_304,
         max_concurrent_streams: int = 1024,
         max_buffered_bytes: int = 16_777_216,
+        receive_seconds: float = RECEIVE_SECONDS,
     ) -> None:
         self.max_message_bytes = max_message_bytes
         self.max_concurrent_streams = max_concurrent_streams
         self.max_buffered_bytes = max(max_buffered_bytes, max_message_bytes)
+        self.receive_seconds = receive_seconds
 
 
 class _Refusal(Exception):  # noqa: N818 - an answer, not an error
@@ -80,13 +89,18 @@ class _Refusal(Exception):  # noqa: N818 - an answer, not an error
 
 
 class _Call:
-    """A request whose message is still arriving, or whose answer takes its time."""
+    """A request whose message is still arriving, or whose answer takes its time.
 
-    __slots__ = ("body", "deadline", "ended", "path")
+    ``body`` is what has arrived of the message, and is empty once the message is handed on.
+    ``deadline`` is the client's; while the message is arriving, ours if that is earlier.
+    """
+
+    __slots__ = ("answer_by", "body", "deadline", "ended", "path")
 
     def __init__(self, path: bytes, deadline: float | None, *, ended: bool = False) -> None:
         self.path = path
         self.deadline = deadline
+        self.answer_by = deadline
         self.body = bytearray()
         self.ended = ended
 
@@ -146,6 +160,11 @@ class UnaryConnection:
         return len(self._calls)
 
     @property
+    def buffered_bytes(self) -> int:
+        """How many bytes of unfinished messages are held."""
+        return self._buffered
+
+    @property
     def finished(self) -> bool:
         """Whether neither side has anything left to say."""
         return not (self._h2.want_read or self._h2.want_write)
@@ -195,7 +214,7 @@ class UnaryConnection:
 
     def respond(self, stream_id: int, message: bytes) -> None:
         """Answer one call. A call that the peer has left meanwhile is passed over."""
-        if self._calls.pop(stream_id, None) is not None:
+        if self._take_off(stream_id) is not None:
             self._send(stream_id, message)
 
     def _send(self, stream_id: int, message: bytes) -> None:
@@ -214,15 +233,21 @@ class UnaryConnection:
             return
         self._refuse(stream_id, _error_headers(status, message), ended=call.ended)
 
+    def close(self) -> None:
+        """Forget every call: the connection has ended."""
+        for stream_id in tuple(self._calls):
+            self._forget(stream_id)
+
     def expire(self, now: float) -> None:
-        """Fail the calls whose ``grpc-timeout`` has run out."""
+        """Fail the calls whose ``grpc-timeout`` has run out, and those that never arrive."""
         late = [
-            stream_id
+            (stream_id, call)
             for stream_id, call in self._calls.items()
             if call.deadline is not None and now >= call.deadline
         ]
-        for stream_id in late:
-            self._abandon(stream_id)
+        for stream_id, call in late:
+            if call.ended:
+                self._abandon(stream_id)
             self.fail(stream_id, GrpcStatus.DEADLINE_EXCEEDED, "the deadline has passed")
 
     def ping(self) -> None:
@@ -247,7 +272,9 @@ class UnaryConnection:
                 self._refuse(event.stream_id, refusal.headers, ended=event.end_stream)
                 return
             self._known = (event.headers, path, timeout)
-        call = _Call(path, None if timeout is None else now + timeout)
+        patience = self._limits.receive_seconds
+        call = _Call(path, now + (patience if timeout is None else min(timeout, patience)))
+        call.answer_by = None if timeout is None else now + timeout
         self._calls[event.stream_id] = call
         if event.end_stream:
             call.ended = True
@@ -289,7 +316,6 @@ class UnaryConnection:
             if self._over_limit(stream_id, call) or not ended:
                 return
             data = bytes(call.body)
-            self._buffered -= len(data)
         call.ended = True
         if len(data) < PREFIX_BYTES:
             self.fail(stream_id, GrpcStatus.INVALID_ARGUMENT, "the request has no whole message")
@@ -302,14 +328,13 @@ class UnaryConnection:
         elif length != len(data) - PREFIX_BYTES:
             self.fail(stream_id, GrpcStatus.INVALID_ARGUMENT, "the request is not one message")
         else:
-            del self._calls[stream_id]
-            self._hand_on(stream_id, call.path, data[PREFIX_BYTES:], call.deadline)
+            self._take_off(stream_id)
+            self._hand_on(stream_id, call.path, data[PREFIX_BYTES:], call.answer_by)
 
     def _over_limit(self, stream_id: int, call: _Call) -> bool:
         too_large = len(call.body) > self._limits.max_message_bytes + PREFIX_BYTES
         if not too_large and self._buffered <= self._limits.max_buffered_bytes:
             return False
-        self._buffered -= len(call.body)
         what = "the message is" if too_large else "the connection's unfinished messages are"
         self.fail(stream_id, GrpcStatus.RESOURCE_EXHAUSTED, f"{what} too large")
         return True
@@ -317,7 +342,7 @@ class UnaryConnection:
     def _refuse(
         self, stream_id: int, headers: tuple[tuple[bytes, bytes], ...], *, ended: bool
     ) -> None:
-        self._calls.pop(stream_id, None)
+        self._take_off(stream_id)
         try:
             self._h2.send_response(stream_id, headers, end_stream=True)
         except ngh2.StreamUnavailableError:
@@ -326,13 +351,16 @@ class UnaryConnection:
             self._resets.append(stream_id)
 
     def _forget(self, stream_id: int) -> None:
-        call = self._calls.pop(stream_id, None)
-        if call is None:
-            return
-        if call.ended:
+        call = self._take_off(stream_id)
+        if call is not None and call.ended:
             self._abandon(stream_id)
-        else:
+
+    def _take_off(self, stream_id: int) -> _Call | None:
+        """Take a call off the books: the one way out, so what it held is given back on each."""
+        call = self._calls.pop(stream_id, None)
+        if call is not None:
             self._buffered -= len(call.body)
+        return call
 
 
 def read_request_headers(

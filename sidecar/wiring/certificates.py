@@ -13,7 +13,6 @@ import grpc
 
 from sidecar.admin.certificates import certificate_routes
 from sidecar.alerts import Alerts
-from sidecar.authz.challenge import ChallengeSource
 from sidecar.clock import wall_seconds
 from sidecar.config import model
 from sidecar.numbers import SdsNumbers, polled_families
@@ -24,6 +23,7 @@ from sidecar.vault.client import VaultClient
 from sidecar.wiring.certificate_room import Certificates
 from sidecar.wiring.challenges import challenge_handler
 from sidecar.wiring.lifespan import Lifespan
+from sidecar.wiring.local import ChallengeBook
 from sidecar.wiring.on_demand import make_room
 from sidecar.wiring.polled import make_keeper
 
@@ -36,7 +36,7 @@ async def start_sds(
     settings: model.SdsListen,
     vault: VaultClient,
     alerts: Alerts,
-    answer_challenges: Callable[[ChallengeSource], None],
+    answer_challenges: Callable[[ChallengeBook], None],
 ) -> None:
     """Obtain every certificate, then serve them and keep them fresh.
 

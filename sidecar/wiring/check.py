@@ -27,10 +27,11 @@ from sidecar.transport.lane import SlowLane
 
 
 class Check(NamedTuple):
-    """The service, and the ledger that is to be drained before the audit log is closed."""
+    """The service, its slow lane, and the ledger to be drained before the audit log is closed."""
 
     service: CheckService
     ledger: Ledger
+    lane: SlowLane
 
 
 def make_check(
@@ -44,7 +45,8 @@ def make_check(
     """Build the service, without keys."""
     loop = asyncio.get_running_loop()
     ids = DecisionIds()
-    ledger = Ledger(tally, audit, ids, loop.call_later)
+    ledger = Ledger(tally, audit, ids, loop.call_later, on_fault)
+    lane = SlowLane(loop)
     service = CheckService(
         build_snapshot(config, EMPTY_RING),
         now=wall_seconds,
@@ -53,10 +55,10 @@ def make_check(
         observer=ledger,
         on_fault=on_fault,
         cache=cache,
-        lane=SlowLane(loop),
+        lane=lane,
         desk=None if config.modules is None else BundleDesk(config.modules.max_waiting),
     )
-    return Check(service, ledger)
+    return Check(service, ledger, lane)
 
 
 def give_keys(

@@ -10,7 +10,9 @@ from contextlib import AsyncExitStack
 from typing import Any, Protocol
 
 from sidecar.admin.http import Handler
+from sidecar.clock import monotonic_seconds
 from sidecar.config import model
+from sidecar.faults import FaultReporter
 from sidecar.health import Health
 from sidecar.metrics import Metrics
 
@@ -50,6 +52,9 @@ class Lifespan:
         self.routes: dict[tuple[str, str], Handler] = {}
         """What the admin port answers; a room that starts later adds its own."""
         self._tasks: set[asyncio.Task[None]] = set()
+        self.on_fault = FaultReporter(self.metrics.count_fault, monotonic_seconds, _log)
+        """Told of an exception that should not have been: it is counted, and logged once."""
+        self.health.on_fault = self.metrics.on_fault = self.on_fault
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run a part's task until the drain; a defect in it ends the process, with a drain."""
@@ -70,17 +75,18 @@ class Lifespan:
 
     def run_soon(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run something short that nobody waits for."""
-        task = asyncio.create_task(coroutine)
+        task = asyncio.create_task(self._guarded(coroutine))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def _guarded(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        try:
+            await coroutine
+        except Exception as exc:  # noqa: BLE001 - the task's edge: nobody else hears of it
+            self.on_fault(exc)
 
     async def listen(self, server: GrpcListener) -> None:
         """Start a gRPC server, have its health follow ours, and stop it at the end."""
         await server.start()
         self.stack.push_async_callback(server.stop, self.config.listen.drain_seconds)
         self.health.on_change(lambda ready: self.run_soon(server.health.set_serving(serving=ready)))
-
-    def on_fault(self, exc: BaseException) -> None:
-        """Count and log an exception that should not have been."""
-        self.metrics.count_fault()
-        _log.error("a defect of ours", exc_info=exc)

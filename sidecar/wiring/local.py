@@ -1,5 +1,6 @@
 """Checks answered by this very process, on either engine."""
 
+import asyncio
 from collections.abc import Callable
 from functools import partial
 from typing import Protocol
@@ -18,6 +19,11 @@ from sidecar.transport.names import CHECK_METHOD, CHECK_SERVICE
 from sidecar.transport.unary import Limits
 from sidecar.wiring.check import give_keys, give_publishers, make_check
 from sidecar.wiring.lifespan import Lifespan
+from sidecar.workers.pool import FleetChallenges
+
+
+class ChallengeBook(ChallengeSource, FleetChallenges, Protocol):
+    """Where challenges of ACME are found, one at a time or several."""
 
 
 class Checks(Protocol):
@@ -29,7 +35,7 @@ class Checks(Protocol):
     def publish_publishers(self, publishers: Publishers) -> None:
         """Judge bundles by these publishers from the next one on."""
 
-    def answer_challenges(self, source: ChallengeSource) -> None:
+    def answer_challenges(self, source: ChallengeBook) -> None:
         """Tell CAs, from now on, what this source knows (ACME http-01)."""
 
     async def start(self, nudge: Callable[[], None]) -> None:
@@ -37,6 +43,12 @@ class Checks(Protocol):
 
     async def settled(self) -> None:
         """Return when what was published decides everywhere, or after a bounded time."""
+
+
+STALL_SECONDS = 5.0
+"""Calls that wait this long without any of them being taken make the process not ready."""
+_WATCH_SECONDS = 1.0
+_PART = "checks"
 
 
 class LocalChecks:
@@ -76,10 +88,26 @@ class LocalChecks:
         self._check.ledger.on_key_unknown = nudge
         self._server = self._make_server()
         await self._life.listen(self._server)
+        self._life.spawn(self._watch_lane())
         self._show_key_state()
 
     async def settled(self) -> None:
         """Return at once: the very next Check is decided by what was published."""
+
+    async def _watch_lane(self) -> None:
+        """Have it seen that new tokens are verified no more."""
+        health, lane = self._life.health, self._check.lane
+        while True:
+            await asyncio.sleep(_WATCH_SECONDS)
+            stalled = lane.stalled_seconds
+            if stalled >= STALL_SECONDS:
+                health.wrong(
+                    _PART,
+                    f"{len(lane)} calls have waited {stalled:.0f} s for their signature checks,"
+                    " and none is taken: restart the sidecar",
+                )
+            else:
+                health.right(_PART)
 
     def _make_server(self) -> GrpcServer | H2Server:
         listen = self._life.config.listen.authz
@@ -94,7 +122,7 @@ class LocalChecks:
         return GrpcServer(
             listen.address,
             CHECK_SERVICE,
-            check_handlers(self._check.service.handle),
+            check_handlers(self._check.service.handle, self._life.on_fault),
             max_message_bytes=listen.max_message_bytes,
         )
 

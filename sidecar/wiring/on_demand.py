@@ -16,6 +16,7 @@ from sidecar.clock import monotonic_seconds
 from sidecar.config import model
 from sidecar.config import on_demand as settings_of
 from sidecar.limits.bucket import TokenBucket
+from sidecar.faults import report_to_loop
 from sidecar.metrics import gauge
 from sidecar.numbers_on_demand import OnDemandNumbers
 from sidecar.sds.service import SdsService
@@ -114,9 +115,15 @@ class OnDemandRoom:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK_SECONDS)
-            self.source.sweep()
-            if self._service is not None:
-                self._numbers.took_back(self._service.take_back_overdue())
+            try:
+                self._sweep()
+            except Exception as exc:  # noqa: BLE001 - the timer goes on
+                report_to_loop(exc)
+
+    def _sweep(self) -> None:
+        self.source.sweep()
+        if self._service is not None:
+            self._numbers.took_back(self._service.take_back_overdue())
 
     async def _registry_changed(self) -> None:
         await self.source.forget_withdrawn()

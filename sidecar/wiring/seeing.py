@@ -18,6 +18,8 @@ from sidecar.numbers import alert_families, audit_families
 from sidecar.wiring.lifespan import Lifespan
 
 _AUDIT_CLOSE_SECONDS = 2.0
+_AUDIT = "audit"
+_WATCH_SECONDS = 1.0
 
 _log = logging.getLogger("sidecar")
 
@@ -49,10 +51,12 @@ def open_audit(life: Lifespan) -> AuditLog:
     audit = AuditLog(
         sink,
         queue_lines=settings.queue_lines,
+        queue_bytes=settings.queue_bytes,
         on_error=_audit_failed,
         sample_allowed=settings.sample_allowed,
     )
     life.stack.callback(_close_audit, audit)
+    life.spawn(_watch_audit(life, audit))
     life.metrics.add_source(partial(audit_families, audit))
     return audit
 
@@ -67,6 +71,16 @@ async def start_admin(life: Lifespan, refresh_keys: Callable[[], Awaitable[str]]
     )
     await admin.start()
     life.stack.push_async_callback(admin.close)
+
+
+async def _watch_audit(life: Lifespan, audit: AuditLog) -> None:
+    """Have it seen that decisions are recorded no more. A sink that stalls is a metric's affair."""
+    while True:
+        await asyncio.sleep(_WATCH_SECONDS)
+        if audit.is_writing:
+            life.health.right(_AUDIT)
+        else:
+            life.health.wrong(_AUDIT, "the thread that writes lines has ended: restart the sidecar")
 
 
 def _audit_failed(exc: OSError) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from sidecar.audit import AuditLog
-from sidecar.authz.challenge import ChallengeSource
 from sidecar.clock import monotonic_seconds
 from sidecar.config.endpoints import check_endpoints
 from sidecar.keys.refresher import KeyView
@@ -15,6 +14,7 @@ from sidecar.metrics import gauge
 from sidecar.modules.publishers import Publishers
 from sidecar.numbers import cache_families
 from sidecar.wiring.lifespan import Lifespan
+from sidecar.wiring.local import ChallengeBook
 from sidecar.workers.pool import Tools, WorkerPool
 
 _PART = "workers"
@@ -35,7 +35,7 @@ class WorkerChecks:
             life.config,
             Tools(monotonic_seconds, asyncio.sleep, random.random, audit),
             on_change=self._show,
-            on_fault=self._on_fault,
+            on_fault=life.on_fault,
         )
 
     def publish(self, view: KeyView) -> None:
@@ -46,7 +46,7 @@ class WorkerChecks:
         """Give the publishers of modules to every worker."""
         self._pool.publish_publishers(publishers)
 
-    def answer_challenges(self, source: ChallengeSource) -> None:
+    def answer_challenges(self, source: ChallengeBook) -> None:
         """Tell workers, from now on, what this source knows (ACME http-01)."""
         self._pool.challenges = source
 
@@ -71,11 +71,6 @@ class WorkerChecks:
         numbers = self._pool.numbers()
         self._audit.dropped_before = numbers.audit_dropped
         self._audit.queued_before = numbers.audit_queued
-
-    def _on_fault(self, exc: BaseException) -> None:
-        """Drain: without its supervisor a worker that dies would be missed by nobody."""
-        self._life.on_fault(exc)
-        self._life.stop.set()
 
     def _show(self, serving: int, of: int) -> None:
         health = self._life.health

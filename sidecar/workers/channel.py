@@ -9,7 +9,6 @@ import socket
 from collections.abc import Callable
 from typing import Any, cast
 
-from sidecar.errors import Fault
 from sidecar.workers.frames import Frame, FrameReader, encode
 
 
@@ -17,8 +16,9 @@ class Channel(asyncio.Protocol):
     """Sends frames and hands on those that arrive.
 
     ``on_frame`` gets them one by one. ``on_closed`` is called once: with ``None`` when the
-    other end is closed, with the ``Fault`` when it does not keep to the protocol or a frame
-    of it can't be used.
+    other end is closed, with the exception when it does not keep to the protocol or a frame
+    of it can't be used (a ``Fault``, or whatever using it raised). ``on_bytes`` is told how
+    many arrived, before they are looked at; it may raise a ``Fault`` too.
     """
 
     def __init__(
@@ -26,7 +26,9 @@ class Channel(asyncio.Protocol):
         reader: FrameReader,
         on_frame: Callable[[Any], None],
         on_closed: Callable[[Exception | None], None],
+        on_bytes: Callable[[int], None] = lambda _count: None,
     ) -> None:
+        self._on_bytes = on_bytes
         self._reader = reader
         self._on_frame = on_frame
         self._on_closed = on_closed
@@ -52,17 +54,25 @@ class Channel(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
 
+    def abort(self) -> None:
+        """Close at once; nothing more is sent or handed on."""
+        if self._transport is not None:
+            self._transport.abort()
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport (asyncio)."""
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         """Take bytes (asyncio)."""
+        if self._fault is not None:
+            return  # it is being closed
         try:
+            self._on_bytes(len(data))
             for frame in self._reader.feed(data):
                 self._on_frame(frame)
-        except Fault as fault:
-            self._fault = fault
+        except Exception as exc:  # noqa: BLE001 - the channel's edge: nothing of it is used any more
+            self._fault = exc
             if self._transport is not None:
                 self._transport.abort()
 

@@ -7,7 +7,7 @@ says which, and a worker of another one refuses it.
 """
 
 from collections.abc import Callable, Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -26,11 +26,14 @@ from sidecar.modules.publishers import PublisherKey, Publishers
 from sidecar.tokens.revocation import RevocationTables
 from sidecar.workers.numbers import Numbers
 
-PROTOCOL = 1
+PROTOCOL = 2
 MAX_DOWN_BYTES = 67_108_864
 """The largest configurations and lists of revocations are eight megabytes where they come from."""
 MAX_UP_BYTES = 1_048_576
 MAX_TEXT = 4096
+MAX_TOKENS = 1024
+"""Challenges that one question may be about."""
+LogLevel = Literal[10, 20, 30, 40, 50]
 _LENGTH_BYTES = 4
 _CURVE = ec.SECP256R1.name
 
@@ -87,12 +90,19 @@ class Readiness(Frame, frozen=True, tag="readiness"):
     ready: bool
 
 
-class ToldChallenge(Frame, frozen=True, tag="told_challenge"):
-    """Down: what is known of a token that was wanted; without a host, nothing."""
+class KnownChallenge(msgspec.Struct, frozen=True, array_like=True):
+    """A challenge in flight, as far as a Check needs it."""
 
     token: str
-    host: str = ""
-    answer: str = ""
+    host: str
+    answer: str
+
+
+class ToldChallenges(Frame, frozen=True, tag="told_challenges"):
+    """Down: what is known of the tokens that question ``number`` was about."""
+
+    number: int
+    known: tuple[KnownChallenge, ...] = ()
 
 
 class Ask(Frame, frozen=True, tag="ask"):
@@ -108,13 +118,13 @@ class Drain(Frame, frozen=True, tag="drain"):
 class Serving(Frame, frozen=True, tag="serving"):
     """Up: the worker listens."""
 
-    address: str
+    address: Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
 
 
 class Refused(Frame, frozen=True, tag="refused"):
     """Up: the ``Fault`` that makes it impossible to listen."""
 
-    message: str
+    message: Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
 
 
 class Applied(Frame, frozen=True, tag="applied"):
@@ -135,21 +145,28 @@ class UnknownKid(Frame, frozen=True, tag="unknown_kid"):
     """Up: a token names a key that is not known; bounded in its rate."""
 
 
-class WantedChallenge(Frame, frozen=True, tag="wanted_challenge"):
-    """Up: a CA asks for the token of an ACME challenge."""
+class WantedChallenges(Frame, frozen=True, tag="wanted_challenges"):
+    """Up: a CA, or somebody who looks like one, asks for these tokens of ACME challenges.
 
-    token: Annotated[str, msgspec.Meta(max_length=128)]
+    A worker asks its next question when this one is answered.
+    """
+
+    number: int
+    tokens: Annotated[
+        tuple[Annotated[str, msgspec.Meta(max_length=128)], ...],
+        msgspec.Meta(max_length=MAX_TOKENS),
+    ]
 
 
 class LogLine(Frame, frozen=True, tag="log"):
-    """Up: a record for the one log."""
+    """Up: a record for the one log; ``level`` is one of Python's five."""
 
-    level: int
-    message: str
+    level: LogLevel
+    message: Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
 
 
-Down = Start | Policies | Keys | Readiness | ToldChallenge | Ask | Drain
-Up = Serving | Refused | Applied | Report | UnknownKid | WantedChallenge | LogLine
+Down = Start | Policies | Keys | Readiness | ToldChallenges | Ask | Drain
+Up = Serving | Refused | Applied | Report | UnknownKid | WantedChallenges | LogLine
 
 _encoder = msgspec.msgpack.Encoder()
 

@@ -2,23 +2,25 @@
 
 import msgspec
 
-from sidecar.tally import Tally
+from sidecar.tally import Count, Tally
 
 
 class Numbers(msgspec.Struct):
     """What one worker, or all of them, came to."""
 
     tally: Tally = msgspec.field(default_factory=Tally)
-    hits: int = 0
-    misses: int = 0
-    evicted: int = 0
-    audit_dropped: int = 0
+    hits: Count = 0
+    misses: Count = 0
+    evicted: Count = 0
+    audit_dropped: Count = 0
     cpu_seconds: float = 0.0
     # From here on what is now, and not what was so far:
-    cache_entries: int = 0
-    audit_queued: int = 0
-    connections: int = 0
-    resident_bytes: int = 0
+    cache_entries: Count = 0
+    audit_queued: Count = 0
+    connections: Count = 0
+    resident_bytes: Count = 0
+    lane_stalled_ms: Count = 0
+    """How long calls have waited for signature checks of which none is begun."""
 
     def __len__(self) -> int:
         """Count the tokens that are remembered, as a cache does."""

@@ -9,12 +9,12 @@ or its worker is.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from typing import NamedTuple, Protocol
 
 import msgspec
 
-from sidecar.authz.challenge import CHALLENGE_ROUTE, ChallengeSource
+from sidecar.authz.challenge import CHALLENGE_ROUTE, Challenge
 from sidecar.authz.routes import UNMATCHED
 from sidecar.config import model
 from sidecar.errors import Fault
@@ -26,21 +26,27 @@ from sidecar.workers.frames import (
     PROTOCOL,
     Drain,
     Keys,
+    KnownChallenge,
     Policies,
     Readiness,
     Start,
-    ToldChallenge,
+    ToldChallenges,
+    WantedChallenges,
     encode,
     public_keys,
     publisher_keys,
 )
 from sidecar.workers.numbers import Numbers
-from sidecar.workers.process import COMMAND, Ended, LineQueue, WorkerProcess
+from sidecar.workers.output import LineQueue
+from sidecar.workers.process import COMMAND, Ended, WorkerProcess
 
 BEAT_SECONDS = 1.0
 START_SECONDS = 30.0
 ASK_SECONDS = 0.25
 SETTLE_SECONDS = 1.0
+SETTLE_PAUSE_SECONDS = 0.02
+CHALLENGE_SECONDS = 4.0
+"""Within this long a worker is told of the challenges it asked for; a bit less than it waits."""
 STEADY_SECONDS = 10.0
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 10.0
@@ -54,20 +60,35 @@ class WorkerFault(Fault):
     """A worker can't be started."""
 
 
+class AuditQueue(LineQueue, Protocol):
+    """Where the audit lines of all workers go; ``AuditLog`` is one."""
+
+    def share(self, parts: int) -> LineQueue:
+        """Return the part that one of so many workers may fill."""
+
+
+class FleetChallenges(Protocol):
+    """Where challenges of ACME are; ``sidecar.certs.challenges.ChallengeBoard`` is one."""
+
+    async def find_all(self, tokens: Collection[str]) -> Mapping[str, Challenge]:
+        """Find several with one look."""
+
+
 class Tools(NamedTuple):
     """What the pool is given from outside: time, chance, and where audit lines go."""
 
     clock: Callable[[], float]
     sleep: Callable[[float], Awaitable[None]]
     jitter: Callable[[], float]
-    audit: LineQueue
+    audit: AuditQueue
     command: Sequence[str] = COMMAND
 
 
 class Slot:
     """One of the N: its address, the process that serves it now, and what those before counted."""
 
-    def __init__(self, number: int, address: str) -> None:
+    def __init__(self, number: int, address: str, audit: LineQueue) -> None:
+        self.audit = audit
         self.number = number
         self.address = address
         self.process: WorkerProcess | None = None
@@ -103,8 +124,8 @@ class WorkerPool:
     """N supervised workers.
 
     ``on_change`` is called with how many serve, of how many; ``on_unknown_kid`` when a worker
-    says that it was shown a token whose key it does not know; ``on_fault`` with a defect of
-    the pool itself, which supervises no more after it.
+    says that it was shown a token whose key it does not know; ``on_fault`` with a defect, of
+    the pool or of whom it calls: it supervises on.
 
     It needs no Vault: ``publish`` keys, ``await start()``, and the addresses answer Checks.
     That is how a bench or a test has a worker alone.
@@ -117,9 +138,12 @@ class WorkerPool:
         tools: Tools,
         *,
         on_change: Callable[[int, int], None],
-        on_fault: Callable[[BaseException], None],
+        on_fault: Callable[[Exception], None],
     ) -> None:
-        self.slots = tuple(Slot(number, address) for number, address in enumerate(addresses))
+        self.slots = tuple(
+            Slot(number, address, tools.audit.share(len(addresses)))
+            for number, address in enumerate(addresses)
+        )
         self.version = 0
         self._policies = encode(Policies(config))
         self._routes = frozenset(
@@ -130,7 +154,7 @@ class WorkerPool:
         self._on_change = on_change
         self._on_fault = on_fault
         self.on_unknown_kid: Callable[[], None] = lambda: None
-        self.challenges: ChallengeSource | None = None
+        self.challenges: FleetChallenges | None = None
         """Where the challenges are that workers ask for, where there are any."""
         self._telling: set[asyncio.Task[None]] = set()
         self._ready = False
@@ -200,8 +224,6 @@ class WorkerPool:
         self._first = [loop.create_future() for _ in self.slots]
         self._tasks = [asyncio.create_task(self._keep(slot)) for slot in self.slots]
         self._tasks.append(asyncio.create_task(self._beat()))
-        for task in self._tasks:
-            task.add_done_callback(self._ended)
         try:
             await asyncio.wait_for(asyncio.gather(*self._first), START_SECONDS)
         except TimeoutError:
@@ -232,39 +254,48 @@ class WorkerPool:
             await self.ask_all()
             if all(slot.version == self.version for slot in self.slots if slot.serving):
                 return
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (exc := task.exception()) is not None:
-            self._on_fault(exc)
+            await self._tools.sleep(SETTLE_PAUSE_SECONDS)
 
     def _processes(self) -> Iterator[WorkerProcess]:
         return (slot.process for slot in self.slots if slot.process is not None)
 
     async def _keep(self, slot: Slot) -> None:
-        """Run one worker after another, with pauses that grow while they do not last."""
+        """Run one worker after another, with pauses that grow while they do not last.
+
+        A defect on the way is reported, and the next worker is started all the same.
+        """
         failures = 0
         while not self._draining.is_set():
-            process = self._make(slot)
             started_at = self._tools.clock()
-            slot.process = process
             try:
-                ended = await process.run()
-            except OSError as exc:
-                ended, process.refusal = Ended.EXITED, f"it can't be started: {exc.strerror}"
-            finally:
-                slot.retire(process)
-                self._tell()
+                await self._run_one(slot)
+            except Exception as exc:  # noqa: BLE001 - the supervisor's edge: it supervises on
+                self._on_fault(exc)
             if self._draining.is_set():
                 return
-            slot.restarts[ended] += 1
-            what = process.refusal or f"it ended with {process.exit_code}"
-            first = self._first[slot.number]
-            if not first.done():
-                first.set_exception(WorkerFault(f"worker {slot.number}: {what}"))
-            _log.error("worker %d is gone: %s", slot.number, what)
             steady = self._tools.clock() - started_at >= STEADY_SECONDS
             failures = 0 if steady else failures + 1
-            await self._pause(pause_seconds(failures, self._tools.jitter()))
+            await self._rest(failures)
+
+    async def _run_one(self, slot: Slot) -> None:
+        """Run one worker to its end."""
+        process = self._make(slot)
+        slot.process = process
+        try:
+            ended = await process.run()
+        except OSError as exc:
+            ended, process.refusal = Ended.EXITED, f"it can't be started: {exc.strerror}"
+        finally:
+            slot.retire(process)
+            self._tell()
+        if self._draining.is_set():
+            return
+        slot.restarts[ended] += 1
+        what = process.refusal or f"it ended with {process.exit_code}"
+        first = self._first[slot.number]
+        if not first.done():
+            first.set_exception(WorkerFault(f"worker {slot.number}: {what}"))
+        _log.error("worker %d is gone: %s", slot.number, what)
 
     def _make(self, slot: Slot) -> WorkerProcess:
         def serves() -> None:
@@ -287,29 +318,57 @@ class WorkerPool:
         return WorkerProcess(
             slot.number,
             hello,
-            audit=self._tools.audit,
+            audit=slot.audit,
             on_serving=serves,
-            on_unknown_kid=self.on_unknown_kid,
-            on_challenge=self._challenge_wanted,
+            on_unknown_kid=self._unknown_kid,
+            on_challenges=self._challenges_wanted,
+            on_fault=self._on_fault,
+            clock=self._tools.clock,
             routes=self._routes,
             command=self._tools.command,
         )
 
-    def _challenge_wanted(self, process: WorkerProcess, token: str) -> None:
-        task = asyncio.create_task(self._tell_challenge(process, token))
+    def _challenges_wanted(self, process: WorkerProcess, wanted: WantedChallenges) -> None:
+        """Find what a worker asks for; ``WorkerWatch`` sees to it that it asks once at a time."""
+        task = asyncio.create_task(self._tell_challenges(process, wanted))
         self._telling.add(task)
         task.add_done_callback(self._telling.discard)
 
-    async def _tell_challenge(self, process: WorkerProcess, token: str) -> None:
-        found = self.challenges.find(token) if self.challenges is not None else None
-        known = await found if isinstance(found, Awaitable) else found
-        told = ToldChallenge(token)
-        if known is not None:
-            told = ToldChallenge(token, known.host, known.answer)
-        process.send(told)
+    async def _tell_challenges(self, process: WorkerProcess, wanted: WantedChallenges) -> None:
+        """Answer a worker, whatever comes of it: it asks no further before."""
+        found: Mapping[str, Challenge] = {}
+        try:
+            if self.challenges is not None:
+                async with asyncio.timeout(CHALLENGE_SECONDS):
+                    found = await self.challenges.find_all(wanted.tokens)
+        except TimeoutError:
+            pass
+        except Exception as exc:  # noqa: BLE001 - the task's edge
+            self._on_fault(exc)
+        known = (KnownChallenge(token, each.host, each.answer) for token, each in found.items())
+        process.tell_challenges(ToldChallenges(wanted.number, tuple(known)))
+
+    def _unknown_kid(self) -> None:
+        self._call(self.on_unknown_kid)
 
     def _tell(self) -> None:
-        self._on_change(self.serving, len(self.slots))
+        self._call(lambda: self._on_change(self.serving, len(self.slots)))
+
+    def _call(self, callback: Callable[[], None]) -> None:
+        """Call whoever listens; what that raises is no fault of a worker's."""
+        try:
+            callback()
+        except Exception as exc:  # noqa: BLE001 - a frame is being read, or a worker has ended
+            self._on_fault(exc)
+
+    async def _rest(self, failures: int) -> None:
+        """Wait before the next worker is started."""
+        seconds = LONGEST_PAUSE_SECONDS
+        try:
+            seconds = pause_seconds(failures, self._tools.jitter())
+        except Exception as exc:  # noqa: BLE001 - the supervisor's edge: it supervises on
+            self._on_fault(exc)
+        await self._pause(seconds)
 
     async def _pause(self, seconds: float) -> None:
         """Sleep, but not into a drain."""
@@ -323,8 +382,8 @@ class WorkerPool:
         while not self._draining.is_set():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._draining.wait(), BEAT_SECONDS)
-            for process in self._processes():
-                process.beat()
+            for process in tuple(self._processes()):
+                self._call(process.beat)
 
 
 def pause_seconds(failures: int, jitter: float) -> float:

@@ -6,8 +6,10 @@ and of the environment only what an interpreter needs.
 """
 
 import asyncio
+import contextlib
 import logging
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -15,13 +17,11 @@ import sysconfig
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol, cast
 
 import sidecar
 from sidecar.errors import Fault
 from sidecar.workers.channel import Channel, open_channel
 from sidecar.workers.frames import (
-    MAX_TEXT,
     MAX_UP_BYTES,
     Applied,
     Ask,
@@ -31,19 +31,22 @@ from sidecar.workers.frames import (
     Refused,
     Report,
     Serving,
+    ToldChallenges,
     UnknownKid,
     Up,
-    WantedChallenge,
+    WantedChallenges,
 )
 from sidecar.workers.numbers import Numbers
+from sidecar.workers.output import AuditPipe, ErrorPipe, LineQueue
+from sidecar.workers.watch import WorkerWatch
 
 MAX_BEHIND_BEATS = 5
 MAX_START_BEATS = 30
 END_SECONDS = 3.0
 """How long a worker that has closed its channel may take to be gone, output included."""
 MAX_UNSENT_BYTES = 134_217_728
-MAX_LINE_BYTES = 1_048_576
-AUDIT_PAUSE_SECONDS = 0.02
+MAX_LANE_STALL_MS = 5000
+"""A worker whose calls wait this long for signature checks, and none is begun, is killed."""
 POLL_SECONDS = 0.01
 _ROOT = str(Path(sidecar.__path__[0]).parent)
 COMMAND = (sys.executable, "-m", "sidecar.worker")
@@ -61,16 +64,10 @@ class Ended(StrEnum):
     BROKE_PROTOCOL = "protocol"
 
 
-class LineQueue(Protocol):
-    """Where audit lines go; ``AuditLog`` is one."""
-
-    def record_lines(self, lines: Sequence[bytes]) -> int:
-        """Queue whole lines, as many as there is room for; returns how many."""
-
-
 class WorkerProcess:
-    """The child, its channel, and the pipe of its audit lines.
+    """The child, its channel, and the pipes of its audit lines and of its standard error.
 
+    What it sends passes ``WorkerWatch`` first: it is killed for what no worker of ours sends.
     ``hello`` makes the frames it is given first, and says which version of the keys is among
     them: that is what it has to acknowledge.
     ``on_serving`` is called when it listens, ``on_unknown_kid`` when it says so. ``routes`` are
@@ -86,9 +83,15 @@ class WorkerProcess:
         on_serving: Callable[[], None],
         on_unknown_kid: Callable[[], None],
         routes: frozenset[str],
-        on_challenge: "Callable[[WorkerProcess, str], None]" = lambda _process, _token: None,
+        clock: Callable[[], float],
+        on_challenges: "Callable[[WorkerProcess, WantedChallenges], None]" = lambda _by, _asks: (
+            None
+        ),
+        on_fault: Callable[[Exception], None] = lambda _exc: None,
         command: Sequence[str] = COMMAND,
     ) -> None:
+        self._watch = WorkerWatch(clock)
+        self._on_fault = on_fault
         self._routes = routes
         self._command = command
         self.number = number
@@ -103,9 +106,15 @@ class WorkerProcess:
         self._wanted = 0
         self._on_serving = on_serving
         self._on_unknown_kid = on_unknown_kid
-        self._on_challenge = on_challenge
-        self._lines = _AuditPipe(audit)
-        self._channel = Channel(FrameReader(Up, MAX_UP_BYTES), self._on_frame, self._on_closed)
+        self._on_challenges = on_challenges
+        self._lines = AuditPipe(audit, self._on_breach, clock)
+        self._errors = ErrorPipe(self._on_error_line, self._on_breach)
+        self._channel = Channel(
+            FrameReader(Up, MAX_UP_BYTES),
+            self._on_frame,
+            self._on_closed,
+            self._watch.take_bytes,
+        )
         self._child: subprocess.Popen[bytes] | None = None
         self._closed = asyncio.Event()
         self._asked = 0
@@ -125,6 +134,7 @@ class WorkerProcess:
                 self._command,
                 stdin=theirs.fileno(),
                 stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
                 env=worker_environment(os.environ),
                 start_new_session=True,
             )
@@ -135,7 +145,9 @@ class WorkerProcess:
             theirs.close()
         self.pid = child.pid
         try:
-            await asyncio.get_running_loop().connect_read_pipe(lambda: self._lines, child.stdout)
+            loop = asyncio.get_running_loop()
+            await loop.connect_read_pipe(lambda: self._lines, child.stdout)
+            await loop.connect_read_pipe(lambda: self._errors, child.stderr)
             await open_channel(ours, self._channel)
             self._greet()
             await self._closed.wait()
@@ -157,7 +169,8 @@ class WorkerProcess:
         if not await _within(END_SECONDS, lambda: child.poll() is not None):
             self.kill(Ended.HUNG)
             await _within(END_SECONDS, lambda: child.poll() is not None)
-        await _within(END_SECONDS, lambda: self._lines.ended)
+        await _within(END_SECONDS, lambda: self._lines.ended and self._errors.ended)
+        self._errors.close()
         self.lost_lines = self._lines.close()
         for future in self._waiting.values():
             if not future.done():
@@ -196,15 +209,28 @@ class WorkerProcess:
             self._ask()
 
     def ask(self) -> "asyncio.Future[None]":
-        """Ask for its numbers; done when they have come, or will not come any more."""
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting[self._ask()] = future
+        """Ask for its numbers; done when they have come, or will not come any more.
+
+        While a question is open nothing further is asked: however often somebody wants to know,
+        a worker answers one after the other.
+        """
+        number = self._asked if self._asked > self._answered else self._ask()
+        future = self._waiting.get(number)
+        if future is None or future.done():
+            future = self._waiting[number] = asyncio.get_running_loop().create_future()
         return future
 
+    def tell_challenges(self, told: ToldChallenges) -> None:
+        """Answer its question: it may ask the next one."""
+        self._watch.answered_challenges()
+        self.send(told)
+
     def kill(self, why: Ended) -> None:
-        """End it now."""
+        """End it now, and the processes of its session with it."""
         self.ended = why
         if self._child is not None and self._child.poll() is None:
+            with contextlib.suppress(OSError):
+                os.killpg(self._child.pid, signal.SIGKILL)
             self._child.kill()
 
     def _give_up(self, what: str) -> None:
@@ -222,87 +248,58 @@ class WorkerProcess:
         return self._asked
 
     def _on_frame(self, frame: Up) -> None:
+        self._watch.take_frame(frame)
         match frame:
-            case Report(number=number, version=version, numbers=numbers):
-                self._answered = max(self._answered, number)
-                numbers.tally.keep_known(self._routes)
-                self.numbers = numbers
-                self.applied = version
-                for asked in [asked for asked in self._waiting if asked <= self._answered]:
-                    future = self._waiting.pop(asked)
-                    if not future.done():
-                        future.set_result(None)
+            case Report():
+                self._take_report(frame)
             case Applied(version=version):
+                self._watch.check_applied(frame, self.applied, self._wanted)
                 self.applied = version
             case UnknownKid():
                 self._on_unknown_kid()
-            case WantedChallenge(token=token):
-                self._on_challenge(self, token)
+            case WantedChallenges():
+                self._on_challenges(self, frame)
             case Serving():
                 self.serving = True
                 self._on_serving()
             case Refused(message=message):
                 self.refusal = message
             case LogLine(level=level, message=message):
-                _log.log(level, "worker %d: %s", self.number, message[:MAX_TEXT])
+                _log.log(level, "worker %d: %s", self.number, message)
+
+    def _take_report(self, report: Report) -> None:
+        numbers = report.numbers
+        numbers.tally.keep_known(self._routes)
+        self._watch.check_applied(report, self.applied, self._wanted)
+        self._watch.check_report(report, self._answered, self._asked, self.numbers)
+        self._answered = max(self._answered, report.number)
+        self.numbers = numbers
+        self.applied = report.version
+        for asked in [asked for asked in self._waiting if asked <= self._answered]:
+            future = self._waiting.pop(asked)
+            if not future.done():
+                future.set_result(None)
+        if numbers.lane_stalled_ms >= MAX_LANE_STALL_MS:
+            self._give_up("has calls that wait for signature checks, and begins none")
+
+    def _on_error_line(self, line: bytes) -> None:
+        """Log what it writes to its standard error, as the words of a worker."""
+        self._watch.take_log_line()
+        _log.warning("worker %d: %s", self.number, line.decode("utf-8", "backslashreplace"))
 
     def _on_closed(self, exc: Exception | None) -> None:
         self._closed.set()
-        if isinstance(exc, Fault):
-            _log.error("worker %d breaks the protocol: %s", self.number, exc)
-            self.kill(Ended.BROKE_PROTOCOL)
+        if exc is not None and not isinstance(exc, OSError):
+            self._on_breach(exc)
 
-
-class _AuditPipe(asyncio.Protocol):
-    """A worker's output: cut into whole lines, which are queued as there is room for them.
-
-    While there is none, nothing more is read: the worker's own queue fills, drops and counts.
-    """
-
-    def __init__(self, queue: LineQueue) -> None:
-        self.ended = False
-        self._queue = queue
-        self._rest = b""
-        self._whole: list[bytes] = []
-        self._transport: asyncio.ReadTransport
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.ReadTransport", transport)
-
-    def data_received(self, data: bytes) -> None:
-        *whole, self._rest = (self._rest + data).split(b"\n")
-        self._whole += [line + b"\n" for line in whole]
-        if len(self._rest) > MAX_LINE_BYTES:
-            self._rest = b""
-        if not self._hand_on():
-            self._transport.pause_reading()
-            self._try_later()
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        self.ended = True
-
-    def close(self) -> int:
-        """Close, and return how many lines are lost: those without room, and a torn one."""
-        self._transport.close()
-        self._hand_on()
-        lost, self._whole = len(self._whole) + bool(self._rest), []
-        return lost
-
-    def _hand_on(self) -> bool:
-        """Queue what there is room for; False while some lines wait."""
-        del self._whole[: self._queue.record_lines(self._whole)]
-        return not self._whole
-
-    def _try_later(self) -> None:
-        asyncio.get_running_loop().call_later(AUDIT_PAUSE_SECONDS, self._resume)
-
-    def _resume(self) -> None:
-        if self._transport.is_closing():
-            return
-        if self._hand_on():
-            self._transport.resume_reading()
-        else:
-            self._try_later()
+    def _on_breach(self, exc: Exception) -> None:
+        """Kill it for what it sent; what is no ``Fault`` is a defect of ours that it found."""
+        if not isinstance(exc, Fault):
+            self._on_fault(exc)
+        if self.ended is not Ended.BROKE_PROTOCOL:
+            _log.error("worker %d breaks the protocol: %s: it is killed", self.number, exc)
+        self.kill(Ended.BROKE_PROTOCOL)
+        self._channel.abort()
 
 
 async def _within(seconds: float, condition: Callable[[], bool]) -> bool:

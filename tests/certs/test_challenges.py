@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ from sidecar.certs import challenges
 from sidecar.certs.challenges import Challenge, ChallengeBoard, ChallengeFault
 from sidecar.clock import monotonic_seconds, wall_seconds
 from sidecar.demo.openbao import OpenBao
+from sidecar.paced import WAKES_A_TURN
 from sidecar.vault.client import KvSecret, VaultClient
 from sidecar.vault.errors import VaultConflict, VaultNotFound, VaultUnreachable
 from tests.policies import FLEET_POLICY
@@ -52,9 +53,21 @@ class Kv:
         return NOW
 
 
-def make(kv: Any, *, sleep: Any = asyncio.sleep, now: Any = lambda: NOW) -> ChallengeBoard:
+def make(
+    kv: Any,
+    *,
+    sleep: Any = asyncio.sleep,
+    now: Any = lambda: NOW,
+    clock: Callable[[], float] = monotonic_seconds,
+) -> ChallengeBoard:
     return ChallengeBoard(
-        kv, "secret", "septem/certificates/challenges", now=now, sleep=sleep, jitter=lambda: 0.5
+        kv,
+        "secret",
+        "septem/certificates/challenges",
+        now=now,
+        sleep=sleep,
+        jitter=lambda: 0.5,
+        clock=clock,
     )
 
 
@@ -114,16 +127,20 @@ async def test_what_is_no_token_is_not_looked_for(token: str) -> None:
 
 async def test_a_vault_that_is_away_answers_nobody_and_ends_nothing() -> None:
     kv = Kv()
-    board = make(kv)
+    clock = [0.0]
+    board = make(kv, clock=lambda: clock[0])
     reader = asyncio.create_task(board.run())
     kv.away = True
     one = challenge()
     assert await ask(board, one.token) is None
+    assert board.find(one.token) is None, "nobody waits for a Vault that has just not answered"
     with pytest.raises(VaultUnreachable):
         await board.publish([one])
     await board.withdraw([one])
     kv.away = False
     await make(kv).publish([one])
+    assert board.find(one.token) is None
+    clock[0] += challenges.AWAY_SECONDS
     assert await ask(board, one.token) == one
     reader.cancel()
 
@@ -183,3 +200,79 @@ async def test_many_sidecars_write_one_list(openbao: OpenBao, token_file: TokenF
     assert (await boards[0]._read())[0] == {}
     for vault in vaults:
         await vault.close()
+
+
+async def test_a_token_that_was_not_there_is_not_looked_for_again_for_a_moment() -> None:
+    kv = Kv()
+    clock = [0.0]
+    board = make(kv, clock=lambda: clock[0])
+    reader = asyncio.create_task(board.run())
+    one = challenge()
+    assert await ask(board, one.token) is None
+    assert board.find(one.token) is None, "at once: it was just not there"
+    assert await board.find_all([one.token, one.token]) == {}
+    assert kv.reads == 1
+    await make(kv).publish([one])
+    clock[0] += challenges.MISS_SECONDS
+    assert await ask(board, one.token) == one
+    reader.cancel()
+
+
+async def test_what_is_remembered_of_made_up_tokens_is_bounded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(challenges, "MAX_MISSED", 100)
+    board = make(Kv())
+    board._note_missed(f"{number:020}" for number in range(500))
+    assert len(board._missed) == 100
+    assert board.find(f"{499:020}") is None
+    waiting = board.find(f"{0:020}")
+    assert waiting is not None
+    waiting.close()  # type: ignore[union-attr]
+
+
+async def test_several_are_found_with_one_look() -> None:
+    kv = Kv()
+    ours, theirs = challenge(1), challenge(2)
+    tls = challenge(3)._replace(kind=challenges.TLS_ALPN)
+    await make(kv).publish([theirs, tls])
+    board = make(kv)
+    await board.publish([ours])
+    kv.reads = 0
+    reader = asyncio.create_task(board.run())
+    tokens = [ours.token, theirs.token, tls.token, secrets.token_urlsafe(24), "no"]
+    found = await asyncio.wait_for(board.find_all(tokens), 10)
+    assert found == {ours.token: ours, theirs.token: theirs}
+    assert await board.find_all([ours.token]) == {ours.token: ours}
+    assert kv.reads == 1
+    reader.cancel()
+
+
+async def test_a_vault_that_hangs_holds_nobody_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(challenges, "READ_SECONDS", 0.02)
+    kv = Kv()
+
+    async def hang(*_: object) -> KvSecret:
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    kv.read_kv = hang  # type: ignore[method-assign]
+    board = make(kv)
+    reader = asyncio.create_task(board.run())
+    assert await asyncio.wait_for(ask(board, secrets.token_urlsafe(24)), 10) is None
+    assert board.find(secrets.token_urlsafe(24)) is None
+    reader.cancel()
+
+
+async def test_those_that_waited_for_one_read_are_woken_a_few_a_turn() -> None:
+    board = make(Kv())
+    waits = [asyncio.ensure_future(ask(board, secrets.token_urlsafe(24))) for _ in range(500)]
+    await asyncio.sleep(0)
+    reader = asyncio.create_task(board.run())
+    before = 0
+    while not all(wait.done() for wait in waits):
+        await asyncio.sleep(0)
+        done = sum(wait.done() for wait in waits)
+        assert done - before <= WAKES_A_TURN
+        before = done
+    reader.cancel()

@@ -20,10 +20,13 @@ def echo(raw: bytes) -> bytes:
     return raw[::-1]
 
 
+HANDLERS = check_handlers(echo, pytest.fail)
+
+
 @pytest.fixture(params=["tcp", "unix"])
 async def server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[GrpcServer]:
     address = "127.0.0.1:0" if request.param == "tcp" else f"unix:{tmp_path}/authz.sock"
-    server = GrpcServer(address, CHECK_SERVICE, check_handlers(echo), max_message_bytes=8192)
+    server = GrpcServer(address, CHECK_SERVICE, HANDLERS, max_message_bytes=8192)
     await server.start()
     yield server
     await server.stop(0)
@@ -87,7 +90,7 @@ async def test_a_socket_left_behind_is_replaced(tmp_path: Path) -> None:
     left.close()
     await left.wait_closed()
     assert path.is_socket()
-    server = GrpcServer(f"unix:{path}", CHECK_SERVICE, check_handlers(echo), max_message_bytes=8192)
+    server = GrpcServer(f"unix:{path}", CHECK_SERVICE, HANDLERS, max_message_bytes=8192)
     await server.start()
     async with grpc.aio.insecure_channel(f"unix:{path}") as channel:
         assert await channel.unary_unary(CHECK)(b"ab") == b"ba"

@@ -81,3 +81,60 @@ async def test_warm_checks_are_answered_between_cold_ones(issuer: Issuer) -> Non
     denied = [answer if isinstance(answer, bytes) else await answer for answer in answers]
     assert {read_answer(each).status for each in denied} == {401}
     assert len(verified) == 65
+
+
+async def test_those_that_asked_the_fleet_take_the_lane_one_by_one(issuer: Issuer) -> None:
+    """Two hundred forged tokens wait for one read; a warm Check waits for one of them."""
+    verified: list[str] = []
+
+    class Observer:
+        def decided(self, outcome: Outcome) -> None:
+            verified.append(outcome.decision.outcome)
+
+        def passed(self, passage: Passage) -> None:
+            verified.append(passage[1].outcome)
+
+    class Fleet:
+        def __init__(self) -> None:
+            self.read = asyncio.Event()
+
+        async def find(self, _token: str) -> None:
+            await self.read.wait()
+
+    fleet = Fleet()
+    lane = SlowLane(asyncio.get_running_loop())
+    config = CONFIG.replace("routes:\n", "routes:\n  - {name: below, path_prefix: /.well-known}\n")
+    service = CheckService(
+        build_snapshot(parse_config(config, "test"), issuer.ring),
+        now=lambda: NOW,
+        elapsed_ns=elapsed_ns,
+        new_id=lambda: "id",
+        observer=Observer(),
+        on_fault=lambda _: None,
+        cache=TokenCache(),
+        lane=lane,
+    )
+    service.challenges = fleet  # type: ignore[assignment]
+    warm = check_request(headers={"authorization": f"Bearer {issuer.mint().decode()}"})
+    service.handle(warm)
+    forger = Issuer.generate()
+    waiting = []
+    for number in range(200):
+        bearer = f"Bearer {forger.mint(jti=f't{number}').decode()}"
+        raw = check_request(
+            path=f"/.well-known/acme-challenge/{number:040}", headers={"authorization": bearer}
+        )
+        answer = service.handle(raw)
+        assert not isinstance(answer, bytes)
+        waiting.append(asyncio.ensure_future(answer))
+    await asyncio.sleep(0.01)
+    verified.clear()
+    fleet.read.set()
+    before = 0
+    while verified.count("signature_invalid") < 200:
+        await asyncio.sleep(0)
+        assert verified.count("signature_invalid") - before <= 1, "one a turn"
+        before = verified.count("signature_invalid")
+        assert isinstance(service.handle(warm), bytes)
+    assert {read_answer(await each).status for each in waiting} == {401}
+    assert lane.deferred == 200

@@ -216,8 +216,9 @@ def test_what_a_cancelled_call_held_is_given_back() -> None:
     ("raw", "seconds"), [(b"1H", 3600), (b"2M", 120), (b"3S", 3), (b"500m", 0.5), (b"9u", 9e-6)]
 )
 def test_the_deadline_is_the_clients(raw: bytes, seconds: float) -> None:
-    wire = Wire()
+    wire = Wire(answer_at_once=False)
     stream_id = wire.client.send_request(headers(grpc_timeout=raw))
+    wire.client.send_data(stream_id, message(b"abc"), end_stream=True)
     wire.exchange()
     wire.server.expire(seconds * 0.99)
     wire.exchange()

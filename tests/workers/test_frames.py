@@ -30,6 +30,7 @@ from sidecar.workers.frames import (
     FrameFault,
     FrameReader,
     Keys,
+    KnownChallenge,
     LogLine,
     Policies,
     PublicKey,
@@ -38,10 +39,10 @@ from sidecar.workers.frames import (
     Report,
     Serving,
     Start,
-    ToldChallenge,
+    ToldChallenges,
     UnknownKid,
     Up,
-    WantedChallenge,
+    WantedChallenges,
     encode,
     public_keys,
     ring_of,
@@ -67,7 +68,7 @@ DOWN = [
     Keys(7, (PublicKey("k", None, b"\x30"),), REVOCATIONS.tables(), KeyState.OUTAGE),
     Keys(8, (), REVOCATIONS.tables(), KeyState.ACTIVE, (PublicKey("k", "acme", b"0"),), ("a",)),
     Readiness(ready=True),
-    ToldChallenge("token", "a.example", "token.thumb"),
+    ToldChallenges(3, (KnownChallenge("token", "a.example", "token.thumb"),)),
     Ask(9),
     Drain(),
 ]
@@ -77,7 +78,7 @@ UP = [
     Applied(7),
     Report(9, 7, NUMBERS),
     UnknownKid(),
-    WantedChallenge("token"),
+    WantedChallenges(3, ("token",)),
     LogLine(40, "text"),
 ]
 

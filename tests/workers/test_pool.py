@@ -19,7 +19,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from sidecar.clock import monotonic_seconds, wall_seconds
-from sidecar.config import parse_config
+from sidecar.config import model, parse_config
 from sidecar.config.endpoints import check_endpoints
 from sidecar.keys.keyring import EMPTY_RING, KeyRing
 from sidecar.keys.lifecycle import KeyState
@@ -27,7 +27,7 @@ from sidecar.tokens.revocation import NOTHING_REVOKED, RevocationEntry, Revocati
 from sidecar.transport.names import CHECK_METHOD
 from sidecar.workers import pool as pool_module
 from sidecar.workers import process as process_module
-from sidecar.workers.pool import Tools, WorkerFault, WorkerPool, pause_seconds
+from sidecar.workers.pool import AuditQueue, Tools, WorkerFault, WorkerPool, pause_seconds
 from sidecar.workers.process import COMMAND, Ended, WorkerProcess, worker_environment
 from tests.authz.checks import Answer, check_request, read_answer
 from tests.authz.conftest import CONFIG
@@ -65,24 +65,33 @@ class Lines:
         self.taken += taken
         return len(taken)
 
+    def share(self, _parts: int) -> "Lines":
+        return self
+
 
 class Pool:
     """A pool, what it says, and a client of each endpoint."""
 
     def __init__(
-        self, address: str = "", command: Sequence[str] = COMMAND, **audit: object
+        self,
+        address: str = "",
+        command: Sequence[str] = COMMAND,
+        workers: int = WORKERS,
+        config: model.Config | None = None,
+        **audit: object,
     ) -> None:
-        address = address or f"127.0.0.1:{free_run(WORKERS)}"
-        config = parse_config(CONFIG, "test")
-        config = msgspec.structs.replace(
+        address = address or f"127.0.0.1:{free_run(workers)}"
+        config = parse_config(CONFIG, "test") if config is None else config
+        self.config = config = msgspec.structs.replace(
             config, audit=msgspec.structs.replace(config.audit, **audit)
         )
-        listen = msgspec.structs.replace(config.listen.authz, address=address, workers=WORKERS)
+        listen = msgspec.structs.replace(config.listen.authz, address=address, workers=workers)
         self.addresses = check_endpoints(listen)
         self.lines = Lines()
+        queue = self.make_queue()
         self.said: list[tuple[int, int]] = []
         self.unknown = 0
-        tools = Tools(monotonic_seconds, asyncio.sleep, lambda: 0.5, self.lines, command)
+        tools = Tools(monotonic_seconds, asyncio.sleep, lambda: 0.5, queue, command)
         self.faults: list[BaseException] = []
         self.pool = WorkerPool(
             self.addresses,
@@ -92,6 +101,9 @@ class Pool:
             on_fault=self.faults.append,
         )
         self.pool.on_unknown_kid = self.count_unknown
+
+    def make_queue(self) -> AuditQueue:
+        return self.lines
 
     def count_unknown(self) -> None:
         self.unknown += 1
@@ -105,8 +117,12 @@ class Pool:
 
     async def ask(self, number: int, token: bytes) -> Answer:
         raw = check_request(headers={"authorization": f"Bearer {token.decode()}"})
+        return read_answer(await self.call(number, raw))
+
+    async def call(self, number: int, raw: bytes) -> bytes:
         async with grpc.aio.insecure_channel(self.addresses[number]) as channel:
-            return read_answer(await channel.unary_unary(CHECK_METHOD)(raw, timeout=5))
+            answer: bytes = await channel.unary_unary(CHECK_METHOD)(raw, timeout=5)
+            return answer
 
     async def serving(self, number: int, service: str) -> bool:
         async with grpc.aio.insecure_channel(self.addresses[number]) as channel:
@@ -275,11 +291,47 @@ async def test_unix_sockets_are_numbered_and_for_owner_and_group(
     await running.pool.stop()
 
 
-async def test_a_defect_of_the_pool_is_told(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_defect_of_the_pool_is_told_and_it_supervises_on(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(pool_module, "pause_seconds", lambda *_: 1 / 0)
-    os.kill(pool.pid(0), signal.SIGKILL)
-    await until(lambda: pool.faults)
+    monkeypatch.setattr(pool_module, "LONGEST_PAUSE_SECONDS", 0.01)
+    os.kill(pid := pool.pid(0), signal.SIGKILL)
+    await until(lambda: pool.pid(0) not in {0, pid} and pool.pool.serving == WORKERS)
     assert isinstance(pool.faults.pop(), ZeroDivisionError)
+
+
+CALLBACKS = {
+    "on_change": lambda pool: setattr(pool.pool, "_on_change", _boom),
+    "on_unknown_kid": lambda pool: setattr(pool.pool, "on_unknown_kid", _boom),
+    "a beat": lambda pool: setattr(pool.pool.slots[1].process, "beat", _boom),
+}
+
+
+def _boom(*_: object) -> None:
+    raise ValueError("a defect of whoever is called")
+
+
+@pytest.mark.parametrize("name", CALLBACKS)
+async def test_what_a_callback_raises_stops_no_supervisor(
+    pool: Pool, issuer: Issuer, name: str
+) -> None:
+    CALLBACKS[name](pool)
+    await pool.ask(0, good(Issuer.generate("key-9")))
+    os.kill(pid := pool.pid(0), signal.SIGKILL)
+    await until(lambda: pool.faults and pool.pid(0) not in {0, pid})
+    await until(lambda: pool.pool.serving == WORKERS)
+    assert (await pool.ask(0, good(issuer))).allowed
+    assert {type(each) for each in pool.faults} == {ValueError}
+    mend(pool)
+    pool.faults.clear()
+
+
+def mend(pool: Pool) -> None:
+    pool.pool._on_change = lambda n, of: pool.said.append((n, of))
+    pool.pool.on_unknown_kid = pool.count_unknown
+    for slot in pool.pool.slots:
+        vars(slot.process).pop("beat", None)
 
 
 async def test_signals_are_the_main_processs(pool: Pool, issuer: Issuer) -> None:
@@ -411,7 +463,7 @@ async def test_one_that_breaks_the_protocol_is_killed(issuer: Issuer) -> None:
 
 
 async def test_a_worker_of_another_version_refuses(
-    issuer: Issuer, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    issuer: Issuer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(pool_module, "PROTOCOL", 999)
     running = Pool()
@@ -419,7 +471,7 @@ async def test_a_worker_of_another_version_refuses(
     with pytest.raises(WorkerFault, match="it ended with 1"):
         await running.pool.start()
     await running.pool.stop()
-    assert "the main process is of another version" in capfd.readouterr().err
+    assert "the main process is of another version" in caplog.text
 
 
 def test_by_hand_it_says_what_it_is() -> None:
@@ -460,6 +512,7 @@ def test_a_process_that_was_never_started_has_no_exit_code() -> None:
         on_serving=lambda: None,
         on_unknown_kid=lambda: None,
         routes=frozenset(),
+        clock=monotonic_seconds,
     )
     process.kill(Ended.HUNG)
     assert process.exit_code is None

@@ -51,6 +51,8 @@ FRAMING_REPORTED = {
     "report-uri": ["/.well-known/septem/csp-reports"],
 }
 """Chromium reports framing to a ``report-uri`` that stands alone, and not beside ``report-to``."""
+_FROM_CDN = ("script-src", "style-src", "img-src", "font-src")
+_API_HOST = "api.septemcore.com"
 READY_SECONDS = 20.0
 _ATTEMPTS = 4
 _PORTS = 7
@@ -229,9 +231,10 @@ class Stack:
         return config
 
     def _shell_policy(self) -> Mapping[str, Any]:
-        """Return the built-in policy, the CDN's name replaced by where it is here."""
+        """Return the built-in policy, with the platform's CDN and API (SECURITY-MODEL §6)."""
+        hosts = dict.fromkeys(_FROM_CDN, self.targets.cdn) | {"connect-src": _API_HOST}
         return {
-            name: [self.targets.cdn if each == "cdn.septemcore.com" else each for each in listed]
+            name: [*listed, *([hosts[name]] if name in hosts else [])]
             for name, listed in SHELL_CSP.items()
         }
 

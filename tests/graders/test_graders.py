@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from sidecar.clock import wall_seconds
-from sidecar.config import model
+from sidecar.config import load_config, model
 from sidecar.csplint.finding import Severity
 from sidecar.csplint.header import read_header
 from sidecar.csplint.lint import lint_profile
@@ -28,6 +28,7 @@ from sidecar.headers.compile import csp_policies
 
 pytestmark = pytest.mark.real
 HERE = Path(__file__).parent
+EXAMPLE = HERE.parents[1] / "config.example.yaml"
 GRADERS = HERE.parents[1] / ".venv" / "graders"
 EXCEPTIONS: dict[str, list[dict[str, str]]] = yaml.safe_load((HERE / "exceptions.yaml").read_text())
 MINIMUM_SCORE = 130
@@ -102,10 +103,11 @@ def test_csp_evaluator_finds_nothing_in_any_policy_that_is_sent(stack: Stack) ->
         for name, reply in replies.items()
         for policy in speaking(reply.headers["content-security-policy"])
     }
-    headers = model.Headers()
-    for name in headers.csp:
-        enforced, _ = csp_policies(headers, name)
-        policies |= {policy.render(None, None): f"the built-in {name}" for policy in enforced}
+    shipped = {"the built-in": model.Headers(), "the example's": load_config(EXAMPLE).headers}
+    for whose, headers in shipped.items():
+        for name in headers.csp:
+            enforced, _ = csp_policies(headers, name)
+            policies |= {policy.render(None, None): f"{whose} {name}" for policy in enforced}
     findings = node("evaluate.mjs", input=json.dumps(list(policies)))
     assert len(findings) == len(policies) >= 4
     judged(

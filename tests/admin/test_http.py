@@ -20,14 +20,10 @@ from sidecar.transport.sockets import ListenFault
 class Talk:
     """One server and a way to talk to it."""
 
-    def __init__(self, server: AdminServer, faults: list[Exception]) -> None:
+    def __init__(self, server: AdminServer, faults: list[Exception], go_on: asyncio.Event) -> None:
         self.server = server
         self.faults = faults
-        self.go_on = asyncio.Event()
-
-    async def slow(self, _request: Request) -> Response:
-        await self.go_on.wait()
-        return Response(200, b"slow")
+        self.go_on = go_on
 
     async def open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         if self.server.address.startswith("unix:"):
@@ -88,16 +84,21 @@ async def talk(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
         ("POST", "/echo"): echo,
         ("GET", "/later"): later,
         ("GET", "/broken"): broken,
-        ("GET", "/slow"): lambda request: talk.slow(request),
         ("GET", "/large"): lambda _request: Response(200, b"x" * 100_000),
     }
+    go_on = asyncio.Event()
+
+    async def slow(_request: Request) -> Response:
+        await go_on.wait()
+        return Response(200, b"slow")
+
+    routes["GET", "/slow"] = slow
     address = "127.0.0.1:0" if request.param == "tcp" else f"unix:{tmp_path}/admin.sock"
     server = AdminServer(
         address, routes, on_fault=faults.append, request_seconds=0.3, idle_seconds=0.5
     )
     await server.start()
-    talk = Talk(server, faults)
-    yield talk
+    yield Talk(server, faults, go_on)
     await server.close()
 
 
@@ -237,7 +238,7 @@ async def test_whoever_holds_every_connection_keeps_no_probe_out(talk: Talk, sen
     before = open_descriptors()
     opened = []
     for _ in range(2 * MAX_CONNECTIONS):
-        reader, writer = await talk.open()
+        _, writer = await talk.open()
         writer.transport.pause_reading()  # type: ignore[attr-defined]
         writer.write(sent)
         opened.append(writer)

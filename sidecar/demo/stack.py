@@ -127,14 +127,15 @@ class Stack:
 
     def start_sidecar(self) -> None:
         """Start (again) the sidecar, at the same ports."""
-        self.sidecar = ManagedProcess(
-            "the sidecar", [sys.executable, "-m", "sidecar", "serve", "--config", str(self._config)]
-        )
+        self.sidecar = ManagedProcess("the sidecar", self._sidecar_command())
         self._exits.callback(self.sidecar.stop)
         self.sidecar.wait_until(
             lambda: fetch_status(self.admin_port, "/readyz") == 200,  # noqa: PLR2004 - OK
             READY_SECONDS,
         )
+
+    def _sidecar_command(self) -> list[str]:
+        return [sys.executable, "-m", "sidecar", "serve", "--config", str(self._config)]
 
     def start_envoy(self) -> None:
         """Start (again) Envoy, at the same ports."""

@@ -28,6 +28,7 @@ from sidecar.keys.refresher import KeyRefresher
 from sidecar.logs import LogOutput
 from sidecar.metrics import counter, gauge
 from sidecar.vault.client import VaultClient
+from sidecar.wiring.descriptors import bound_connections
 from sidecar.wiring.keys import make_refresher, start_vault
 from sidecar.wiring.lifespan import Lifespan
 from sidecar.wiring.local import Checks, LocalChecks
@@ -64,6 +65,7 @@ async def run(config: model.Config, log: LogOutput) -> None:
     """Start, serve, drain. Raises the ``Fault`` that made a start impossible."""
     life = Lifespan(config)
     watch_loop(asyncio.get_running_loop(), life.on_fault)
+    life.bounds = bound_connections(config.listen)
     life.health.wrong("start", "not started yet")
     life.metrics.add_source(lambda: _own_families(life, log))
     async with life.stack:

@@ -16,7 +16,6 @@ import signal
 import socket
 import sys
 import traceback
-from pathlib import Path
 from typing import cast
 
 import uvloop
@@ -30,11 +29,13 @@ from sidecar.limits.bucket import TokenBucket
 from sidecar.tally import Tally
 from sidecar.tokens.cache import TokenCache
 from sidecar.tokens.revocation import Revocations
+from sidecar.transport.descriptors import raise_limit
 from sidecar.transport.h2 import H2Server
 from sidecar.transport.names import CHECK_METHOD
 from sidecar.transport.sockets import ListenFault
 from sidecar.transport.unary import Limits
 from sidecar.wiring.check import Check, give_keys, give_publishers, make_check
+from sidecar.wiring.descriptors import of_worker
 from sidecar.workers.challenges import AskedChallenges
 from sidecar.workers.channel import Channel, open_channel
 from sidecar.workers.frames import (
@@ -125,6 +126,7 @@ class Worker:
         self._audit: AuditLog | None = None
         self._check: Check | None = None
         self._server: H2Server | None = None
+        self._memory = ResidentMemory()
 
     async def run(self, end: socket.socket) -> int:
         """Start, serve, drain."""
@@ -157,6 +159,7 @@ class Worker:
             limits=Limits(max_message_bytes=self._config.listen.authz.max_message_bytes),
             clock=monotonic_seconds,
             on_fault=self._on_fault,
+            max_connections=of_worker(raise_limit()),
         )
         self._server = server
         await self._show_health()
@@ -235,7 +238,9 @@ class Worker:
         self._show_health_soon()
 
     def _report(self, number: int) -> Report:
-        numbers = Numbers(self._tally, cpu_seconds=cpu_seconds(), resident_bytes=_resident_bytes())
+        numbers = Numbers(
+            self._tally, cpu_seconds=cpu_seconds(), resident_bytes=self._memory.read()
+        )
         if self._audit is not None:
             cache = self._cache
             numbers.hits, numbers.misses, numbers.evicted = cache.hits, cache.misses, cache.evicted
@@ -274,6 +279,26 @@ class Worker:
         self._begun.set()
 
 
+class ResidentMemory:
+    """The resident memory of this process, read without opening anything.
+
+    The file is opened once: later there may be no descriptor left for it.
+    """
+
+    def __init__(self) -> None:
+        try:
+            self._statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            self._statm = -1
+
+    def read(self) -> int:
+        """Return it in bytes; 0 where the system does not tell."""
+        try:
+            return int(os.pread(self._statm, 256, 0).split()[1]) * _PAGE_BYTES
+        except (OSError, IndexError, ValueError):
+            return 0
+
+
 class _ChannelHandler(logging.Handler):
     """Sends records to the one log, from whatever thread."""
 
@@ -300,11 +325,6 @@ class _ChannelHandler(logging.Handler):
 def _log_to(channel: Channel) -> None:
     logging.raiseExceptions = False
     logging.getLogger().handlers[:] = [_ChannelHandler(channel)]
-
-
-def _resident_bytes() -> int:
-    pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
-    return int(pages) * _PAGE_BYTES
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """HTTP/1.1 for what has no gRPC: small, bounded, without a framework.
 
 h11 parses; here are the limits: of the head, of the body, of idle and slow peers, of
-connections, until the last byte of an answer is gone.
+connections, until the last byte of an answer is gone. Where all connections are taken the one
+that has been idle longest makes room: whoever holds them keeps no probe out.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ from typing import NamedTuple
 
 import h11
 
+from sidecar.admin.connections import ConnectionTable
 from sidecar.transport.sockets import ListenFault, remove_stale_socket, split_address
 
 MAX_HEAD_BYTES = 16_384
@@ -89,9 +91,9 @@ class HttpServer:
         self._guard = guard
         self._observe = observe
         self._max_body_bytes = max_body_bytes
-        self._max_connections = max_connections
         self._request_seconds = request_seconds
         self._idle_seconds = idle_seconds
+        self._table = ConnectionTable(max_connections)
         self._connections: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
         self._socket: tuple[Path, int] | None = None
@@ -136,7 +138,7 @@ class HttpServer:
         if task is None or self._closing:
             writer.transport.abort()
             return
-        if len(self._connections) >= self._max_connections:
+        if not self._table.admit(task, task.cancel):
             self._observe(503)
             writer.write(_BUSY)
             writer.close()
@@ -152,6 +154,7 @@ class HttpServer:
         except Exception as exc:  # noqa: BLE001 - the task's edge
             self._on_fault(exc)
         finally:
+            self._table.forget(task)
             self._connections.discard(task)
             # Without this a peer that never reads would keep its socket, and nobody would count it.
             writer.transport.abort()
@@ -174,6 +177,7 @@ class HttpServer:
                 response = _problem(refused.status)
             except TimeoutError:
                 response = _problem(408)
+            self._table.answered(asyncio.current_task())
             await self._write(http, writer, response, head_only=head_only)
             if http.our_state is not h11.DONE or http.their_state is not h11.DONE:
                 return
@@ -184,14 +188,18 @@ class HttpServer:
     async def _read_head(
         self, http: h11.Connection, reader: asyncio.StreamReader
     ) -> h11.Request | None:
-        """Read a request's head; ``None`` when the peer closed or stayed idle."""
-        try:
-            async with asyncio.timeout(self._idle_seconds):
-                event = await _next_event(http, reader)
-        except TimeoutError:
-            if http.trailing_data[0]:
-                raise
-            return None
+        """Read a request's head; ``None`` when the peer closed or stayed idle.
+
+        A peer may be idle before the head's first byte; from then on it is short of time.
+        """
+        if not http.trailing_data[0]:
+            try:
+                async with asyncio.timeout(self._idle_seconds):
+                    http.receive_data(await reader.read(_READ_BYTES))
+            except TimeoutError:
+                return None
+        async with asyncio.timeout(self._request_seconds):
+            event = await _next_event(http, reader)
         return event if isinstance(event, h11.Request) else None
 
     async def _read_rest(
@@ -218,10 +226,19 @@ class HttpServer:
             return self._no_handler(request.path)
         try:
             answer = handler(request)
-            return await answer if inspect.isawaitable(answer) else answer
+            return await self._wait_for(answer) if inspect.isawaitable(answer) else answer
         except Exception as exc:  # noqa: BLE001 - the server's edge
             self._on_fault(exc)
             return _problem(500)
+
+    async def _wait_for(self, answer: Awaitable[Response]) -> Response:
+        """Wait for an answer that takes its time; refuse where too many take theirs."""
+        with self._table.work(asyncio.current_task()) as has_room:
+            if has_room:
+                return await answer
+        if inspect.iscoroutine(answer):
+            answer.close()
+        return _problem(503)
 
     def _no_handler(self, path: str) -> Response:
         methods = {method for method, known in self._routes if known == path}

@@ -69,11 +69,11 @@ _NOTHING: CspDirectives = {
 }
 SHELL_CSP: CspDirectives = {
     "default-src": ("'none'",),
-    "script-src": ("'self'", "cdn.septemcore.com"),
-    "style-src": ("'self'", "cdn.septemcore.com"),
-    "img-src": ("'self'", "cdn.septemcore.com", "data:"),
-    "font-src": ("'self'", "cdn.septemcore.com"),
-    "connect-src": ("'self'", "api.septemcore.com", "{tenant_domain}"),
+    "script-src": ("'self'",),
+    "style-src": ("'self'",),
+    "img-src": ("'self'", "data:"),
+    "font-src": ("'self'",),
+    "connect-src": ("'self'", "{tenant_domain}"),
     "manifest-src": ("'self'",),
     "worker-src": ("'self'",),
     "object-src": ("'none'",),
@@ -84,10 +84,12 @@ SHELL_CSP: CspDirectives = {
     "trusted-types": ("septem",),
     "upgrade-insecure-requests": (),
 }
+"""For documents. It names no host: a platform's CDN and API stand in its configuration (the
+model's in ``config.example.yaml``, SECURITY-MODEL §6)."""
 STATIC_CSP: CspDirectives = {
     **_NOTHING,
     "script-src": ("'self'",),
-    "connect-src": ("'self'", "api.septemcore.com", "{tenant_domain}"),
+    "connect-src": ("'self'", "{tenant_domain}"),
 }
 """For files. A worker lives under the policy of its own script, hence what is allowed here."""
 BUILT_IN = {

@@ -4,7 +4,14 @@ Pure, and a leaf: it imports nothing of ours, so the configuration checks polici
 the headers are made with it, and whatever judges policies walks the same parsed form.
 """
 
-from sidecar.csp.directive import DIRECTIVES, FALLBACKS, SOURCE_LISTS, Directive, Wrong
+from sidecar.csp.directive import (
+    DIRECTIVES,
+    FALLBACKS,
+    SOURCE_LISTS,
+    Directive,
+    Wrong,
+    parse_directive,
+)
 from sidecar.csp.policy import Policy, parse_policy
 from sidecar.csp.source import (
     NONCE,
@@ -29,6 +36,7 @@ __all__ = [
     "Policy",
     "Source",
     "Wrong",
+    "parse_directive",
     "parse_policy",
     "parse_source",
 ]

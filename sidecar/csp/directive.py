@@ -64,6 +64,7 @@ _KEYWORD_HOMES: dict[str, frozenset[str]] = {
     "'report-sha384'": _SCRIPTS,
     "'report-sha512'": _SCRIPTS,
     "'inline-speculation-rules'": _SCRIPTS,
+    "'unsafe-webtransport-hashes'": frozenset({"connect-src", *_DEFAULT}),
     "'unsafe-allow-redirects'": frozenset(),
 }
 """Where each keyword means something; elsewhere browsers pass over it in silence."""
@@ -112,7 +113,7 @@ def _source_list(name: str, values: Sequence[str]) -> tuple[Directive | None, li
         except NotASourceError as exc:
             wrong.append(Wrong(str(exc), name, index))
             continue
-        problem = _out_of_place(name, source)
+        problem = out_of_place(name, source)
         if problem is None and source in sources:
             problem = f"{source.text} stands here twice"
         if problem is not None:
@@ -124,7 +125,8 @@ def _source_list(name: str, values: Sequence[str]) -> tuple[Directive | None, li
     return Directive(name, tuple(source.text for source in sources), tuple(sources)), []
 
 
-def _out_of_place(name: str, source: Source) -> str | None:
+def out_of_place(name: str, source: Source) -> str | None:
+    """Return why a source means nothing in this list; ``None`` where it means something."""
     if source.kind is Kind.KEYWORD and name not in _KEYWORD_HOMES[source.text]:
         return f"{source.text} means nothing in {name}"
     if source.kind in {Kind.NONCE, Kind.HASH} and name not in _SCRIPTS_AND_STYLES:

@@ -140,10 +140,11 @@ def _wider_sources(old: Directive, new: Directive, additions: Collection[str]) -
 
 def is_addable(source: Source) -> bool:
     """Tell whether a source is a host by name, over a secure scheme."""
+    name = source.host.removeprefix("*.").rstrip(".")
     return (
         source.kind is Kind.HOST
-        and source.host.removeprefix("*.") not in {"*", ""}
-        and "." in source.host.removeprefix("*.")
+        and name != "*"
+        and "." in name
         and (source.scheme or _PAGE) in _SECURE
     )
 

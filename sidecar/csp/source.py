@@ -2,10 +2,12 @@
 
 ``parse_source`` knows the grammar and refuses what a browser would take for something
 else than was meant: ``self`` without quotes is the name of a host, ``'slef'`` is ignored,
-a hash of the wrong length matches nothing. A variable may stand where a host stands,
-``{tenant_domain}``, and as the one nonce, ``'nonce-{nonce}'``.
+a hash of the wrong length or without its padding matches nothing. A variable may stand where
+a host stands, ``{tenant_domain}``, and as the one nonce, ``'nonce-{nonce}'``.
 """
 
+import base64
+import binascii
 import re
 from difflib import get_close_matches
 from enum import StrEnum
@@ -75,6 +77,7 @@ KEYWORDS = (
     "report-sha384",
     "report-sha512",
     "inline-speculation-rules",
+    "unsafe-webtransport-hashes",
 )
 SELF, UNSAFE_INLINE = "'self'", "'unsafe-inline'"
 _DIGEST_BYTES = {"sha256": 32, "sha384": 48, "sha512": 64}
@@ -82,16 +85,18 @@ _QUOTABLE = re.compile(r"(nonce|sha256|sha384|sha512)-.+")
 _VISIBLE = re.compile(r"[\x21-\x7e]+")
 _SCHEME = r"[A-Za-z][A-Za-z0-9+.-]*"
 _SCHEME_SOURCE = re.compile(rf"({_SCHEME}):")
-_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
+_LABEL = r"[A-Za-z0-9-]+"
 _HOST_SOURCE = re.compile(
     rf"(?:(?P<scheme>{_SCHEME})://)?"
-    rf"(?P<host>\*|(?:\*\.)?(?:{_LABEL}(?:\.{_LABEL})*|\{{tenant_domain\}}))"
-    r"(?::(?P<port>\*|[0-9]{1,5}))?"
-    r"(?P<path>/(?:[A-Za-z0-9._~!$&'()*+=:@/-]|%[0-9A-Fa-f]{2})*)?"
+    rf"(?P<host>\*|(?:\*\.)?(?:{_LABEL}(?:\.{_LABEL})*\.?|\{{tenant_domain\}}))"
+    r"(?::(?P<port>\*|[0-9]+))?"
+    r"(?P<path>/(?!/)(?:[A-Za-z0-9._~!$&'()*+=:@/-]|%[0-9A-Fa-f]{2})*)?"
 )
 _VARIABLE = re.compile(r"\{[^{}]*\}?|\}")
-_HASH = re.compile(r"(sha256|sha384|sha512)-([A-Za-z0-9+/_-]+)(={0,2})")
+_HASH = re.compile(r"(sha256|sha384|sha512)-([A-Za-z0-9+/_-]+={0,2})")
+_STANDARD_ALPHABET = str.maketrans("-_", "+/")
 _LAST_PORT = 65_535
+_PORT_DIGITS = 5
 _MAX_SHOWN = 40
 
 
@@ -137,8 +142,8 @@ def _quoted(text: str) -> Source:
     if lowered in KEYWORDS:
         return Source(Kind.KEYWORD, f"'{lowered}'")
     if lowered.startswith("nonce-"):
-        if text == NONCE_SOURCE:
-            return Source(Kind.NONCE, text)
+        if inner[len("nonce-") :] == NONCE:
+            return Source(Kind.NONCE, NONCE_SOURCE)
         raise NotASourceError(f"a nonce that stands in a file is none; write {NONCE_SOURCE}")
     if lowered.startswith("sha"):
         return _hash(inner)
@@ -156,8 +161,17 @@ def _hash(inner: str) -> Source:
             f"'{_shown(inner)}' is no hash: sha256-, sha384- or sha512- and the digest in base64"
         )
     wanted = _DIGEST_BYTES[match[1]]
-    if len(match[2]) != (wanted * 8 + 5) // 6 or len(match[3]) not in {0, -len(match[2]) % 4}:
+    # A browser compares this text with its own base64, which is padded (§6.7.2.1 of CSP3).
+    standard = match[2].translate(_STANDARD_ALPHABET)
+    try:
+        digest = base64.b64decode(standard + "=" * (-len(standard) % 4))
+    except binascii.Error:
+        digest = b""
+    if len(digest) != wanted:
         raise NotASourceError(f"a {match[1]} has {wanted} bytes; this base64 has another length")
+    written = base64.b64encode(digest).decode()
+    if written != standard:
+        raise NotASourceError(f"browsers match no other spelling than '{match[1]}-{written}'")
     return Source(Kind.HASH, f"'{inner}'")
 
 
@@ -167,8 +181,10 @@ def _host(text: str) -> Source:
     if match is None:
         raise NotASourceError(f"{_shown(text)} is no source: {_reason(text)}")
     scheme, host, port, path = (match[part] or "" for part in ("scheme", "host", "port", "path"))
-    if port not in {"", "*"} and not 0 < int(port) <= _LAST_PORT:
-        raise NotASourceError(f"{port} is no port")
+    if port not in {"", "*"}:
+        port = port.lstrip("0")
+        if not port or len(port) > _PORT_DIGITS or int(port) > _LAST_PORT:
+            raise NotASourceError(f"{_shown(match['port'])} is no port")
     scheme, host = scheme.lower(), host if TENANT_DOMAIN in host else host.lower()
     whole = "".join((f"{scheme}://" if scheme else "", host, f":{port}" if port else "", path))
     return Source(Kind.HOST, whole, scheme, host, port, path)

@@ -98,5 +98,9 @@ BYPASSES = (
 
 
 def find_bypass(host: str) -> Bypass | None:
-    """Return the entry that a source's host takes in, if there is one."""
+    """Return the entry that a source's host takes in, if there is one.
+
+    A last dot changes nothing: the name resolves to the same host.
+    """
+    host = host.removesuffix(".")
     return next((entry for entry in BYPASSES if entry.matches(host)), None)

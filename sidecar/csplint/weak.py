@@ -50,7 +50,7 @@ def weaknesses(policy: Policy) -> Iterator[Weakness]:
         for finding in (*_script_keywords(directive), *_script_hosts(directive)):
             yield Weakness(finding, matters)
     for name, (directive, matters) in _governing(policy, _PLACES).items():
-        for finding in _places(name, bool(matters & _RUNS), directive):
+        for finding in _places(name, matters, directive):
             yield Weakness(finding, matters)
     for directive, matters in _governing(policy, _STYLES).values():
         for finding in _styles(directive):
@@ -88,7 +88,9 @@ def _missing_lists(policy: Policy) -> Iterator[Finding]:
     objects = policy.effective("object-src")
     if objects is None:
         message = "neither object-src nor default-src: plug-ins and embedded documents run"
-        yield Finding(HIGH, "objects-unrestricted", message, "object-src")
+        # Where no script may run none is there to be reached: what is left are foreign documents.
+        severity = HIGH if _scripts_run(policy) else MEDIUM
+        yield Finding(severity, "objects-unrestricted", message, "object-src")
     elif any(source.kind is not Kind.NONE for source in objects.sources):
         message = f"let no plug-in load: object-src 'none' ({objects.name} stands for it)"
         yield Finding(LOW, "objects-allowed", message, "object-src")
@@ -144,11 +146,13 @@ def _script_hosts(directive: Directive) -> Iterator[Finding]:
         yield Finding(INFO, "allow-list", message, directive.name)
 
 
-def _places(name: str, runs_code: bool, directive: Directive) -> Iterator[Finding]:
+def _places(name: str, matters: frozenset[str], directive: Directive) -> Iterator[Finding]:
+    # Beside 'strict-dynamic' a browser passes over places, but for scripts alone (CSP3 §8.2).
     strict = any(source.text == _STRICT for source in directive.sources)
+    open_to = matters.difference(_SCRIPTS) if strict else matters
     for source in directive.sources:
-        for severity, rule, message in _of_place(name, runs_code, source):
-            shown = INFO if strict and runs_code else severity
+        for severity, rule, message in _of_place(name, bool(open_to & _RUNS), source):
+            shown = severity if open_to else INFO
             yield Finding(shown, rule, message, directive.name, source.text)
 
 
@@ -183,9 +187,7 @@ def _styles(directive: Directive) -> Iterator[Finding]:
 
 
 def _others(policy: Policy) -> Iterator[Weakness]:
-    scripts = _governing(policy, _SCRIPTS).values()
-    runs = any(s.kind is not Kind.NONE for each, _ in scripts for s in each.sources)
-    if (runs or not scripts) and _TRUSTED not in policy.directives:
+    if _scripts_run(policy) and _TRUSTED not in policy.directives:
         message = "DOM sinks take text; require-trusted-types-for 'script' ends that"
         finding = Finding(INFO, "trusted-types-missing", message, _TRUSTED)
         yield Weakness(finding, frozenset({_TRUSTED}))
@@ -198,6 +200,15 @@ def _others(policy: Policy) -> Iterator[Weakness]:
     if sandbox is not None and {"allow-scripts", "allow-same-origin"} <= set(sandbox.values):
         message = "with scripts and its own origin a page is in no sandbox"
         yield Weakness(Finding(LOW, "sandbox-open", message, sandbox.name), frozenset())
+
+
+def _scripts_run(policy: Policy) -> bool:
+    """Tell whether the policy lets any script run."""
+    scripts = [policy.effective(name) for name in _SCRIPTS]
+    return any(
+        directive is None or any(source.kind is not Kind.NONE for source in directive.sources)
+        for directive in scripts
+    )
 
 
 def _has(policy: Policy, text: str) -> bool:

@@ -51,6 +51,8 @@ FRAMING_REPORTED = {
     "report-uri": ["/.well-known/septem/csp-reports"],
 }
 """Chromium reports framing to a ``report-uri`` that stands alone, and not beside ``report-to``."""
+_FROM_CDN = ("script-src", "style-src", "img-src", "font-src")
+_API_HOST = "api.septemcore.com"
 READY_SECONDS = 20.0
 _ATTEMPTS = 4
 _PORTS = 7
@@ -125,14 +127,15 @@ class Stack:
 
     def start_sidecar(self) -> None:
         """Start (again) the sidecar, at the same ports."""
-        self.sidecar = ManagedProcess(
-            "the sidecar", [sys.executable, "-m", "sidecar", "serve", "--config", str(self._config)]
-        )
+        self.sidecar = ManagedProcess("the sidecar", self._sidecar_command())
         self._exits.callback(self.sidecar.stop)
         self.sidecar.wait_until(
             lambda: fetch_status(self.admin_port, "/readyz") == 200,  # noqa: PLR2004 - OK
             READY_SECONDS,
         )
+
+    def _sidecar_command(self) -> list[str]:
+        return [sys.executable, "-m", "sidecar", "serve", "--config", str(self._config)]
 
     def start_envoy(self) -> None:
         """Start (again) Envoy, at the same ports."""
@@ -229,9 +232,10 @@ class Stack:
         return config
 
     def _shell_policy(self) -> Mapping[str, Any]:
-        """Return the built-in policy, the CDN's name replaced by where it is here."""
+        """Return the built-in policy, with the platform's CDN and API (SECURITY-MODEL §6)."""
+        hosts = dict.fromkeys(_FROM_CDN, self.targets.cdn) | {"connect-src": _API_HOST}
         return {
-            name: [self.targets.cdn if each == "cdn.septemcore.com" else each for each in listed]
+            name: [*listed, *([hosts[name]] if name in hosts else [])]
             for name, listed in SHELL_CSP.items()
         }
 

@@ -18,8 +18,8 @@ from sidecar.clock import Now
 from sidecar.limits.bucket import KeyedBuckets, TokenBucket
 from sidecar.reports.ledger import Ledger, Seen
 from sidecar.reports.noise import is_noise
-from sidecar.reports.origin import host_of, strip_port
-from sidecar.reports.parse import LEGACY_TYPE, REPORTING_TYPE, NotReports, Violation, parse_body
+from sidecar.reports.origin import host_of, reduce_url, strip_port
+from sidecar.reports.parse import CONTENT_TYPES, NotReports, Violation, parse_body
 
 CLIENT_HEADER = b"x-septem-client"
 """The client's address, set by Envoy on this route, over whatever the client sent."""
@@ -81,37 +81,40 @@ class ReportIntake:
         if not (self._clients.take(network, moment) and self._all.take(moment)):
             return _problem(429, "too many reports", ("retry-after", "10"))
         content_type = request.header(b"content-type").partition(";")[0].strip().lower()
-        if content_type not in (LEGACY_TYPE, REPORTING_TYPE):
-            accepted = ("accept", f"{REPORTING_TYPE}, {LEGACY_TYPE}")
-            return _problem(415, f"send {REPORTING_TYPE} or {LEGACY_TYPE}", accepted)
+        if content_type not in CONTENT_TYPES:
+            accepted = ("accept", ", ".join(CONTENT_TYPES))
+            return _problem(415, f"send {' or '.join(CONTENT_TYPES)}", accepted)
         try:
-            parsed = parse_body(content_type, request.body)
+            parsed = parse_body(request.body)
         except NotReports:
             self.reports["malformed"] += 1
-            return _problem(400, f"this is no {content_type}")
-        host = strip_port(request.header(b"host"))
+            return _problem(400, "this is no report, nor an array of reports")
+        authority = request.header(b"host")
         for name in ("malformed", "other_type", "over_batch"):
             self.reports[name] += getattr(parsed, name)
         for violation in parsed.violations:
-            self.reports[self._take_one(violation, host, network)] += 1
+            self.reports[self._take_one(violation, authority, network)] += 1
         if not parsed.violations and parsed.malformed:
             return _problem(400, "none of these reports can be read")
         return _NO_CONTENT
 
-    def _take_one(self, violation: Violation, host: str, network: str) -> str:
+    def _take_one(self, violation: Violation, authority: str, network: str) -> str:
         if is_noise(violation):
             return "extension"
-        if not host or host_of(violation.document) != host:
+        # A frame of the page's own that does not name the page reports to the page's origin.
+        document = violation.document or reduce_url(f"https://{authority}")
+        host = strip_port(authority)
+        if not host or host_of(document) != host:
             return "foreign_document"
         seen = Seen(
             at=self._now(),
             tenant=self._domain_owners.get(host, ""),
-            document=violation.document,
+            document=document,
             directive=violation.directive,
             blocked=violation.blocked,
             disposition=violation.disposition,
             source=violation.source,
-            document_id=self._hash(violation.document_url),
+            document_id=self._hash(violation.document_url or document),
             client_id=self._hash(network),
         )
         self._ledger.add(seen)

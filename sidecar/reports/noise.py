@@ -10,7 +10,6 @@ from sidecar.reports.parse import Violation
 
 EXTENSION_SCHEMES = frozenset(
     {
-        "about",  # documents of the browser's own; a frame without a URL inherits our policy
         "chrome",
         "chrome-extension",
         "edge",
@@ -23,6 +22,11 @@ EXTENSION_SCHEMES = frozenset(
         "webkit-masked-url",  # Safari hides an extension's URL behind this
     }
 )
+_BROWSERS_OWN = "about"
+"""Pages of the browser's own (``about:newtab``), and what it stops by itself (``about:blank``).
+
+As the source of a violation it is a script of a page's own frame (``about:srcdoc``).
+"""
 INJECTING_DOMAINS = (
     "kaspersky-labs.com",  # Kaspersky's web protection: gc.kis.v2.scr.kaspersky-labs.com
     "local.adguard.org",  # AdGuard's desktop filter
@@ -31,6 +35,8 @@ INJECTING_DOMAINS = (
 
 def is_noise(violation: Violation) -> bool:
     """Tell whether an extension or another program of the user's is behind a report."""
+    if _BROWSERS_OWN in (violation.blocked, violation.document):
+        return True
     return any(
         where in EXTENSION_SCHEMES or _injected(host_of(where))
         for where in (violation.blocked, violation.source, violation.document)

@@ -1,9 +1,10 @@
-"""Both formats of a violation report, read into one (CSP Level 3 §5.3, §5.5; Reporting API §3.1).
+"""Every shape of a violation report, read into one (CSP Level 3 §5.3, §5.5; Reporting API §3.1).
 
-``application/csp-report`` is one object under ``csp-report``; ``application/reports+json``
-an array of reports of many types (WebKit sends one without the array). Anybody can send
-anything here, so a report is read field by field, and a bad one in a batch costs the
-others nothing.
+A report is an object under ``csp-report``, or an object with a ``type`` and a ``body``. It
+comes alone or in an array, and under either content type: WebKit posts a single object of the
+Reporting API as ``application/csp-report``. So the shape of each object decides how it is
+read, and the label says only that there are reports. Anybody can send anything here, so a
+report is read field by field, and a bad one in a batch costs the others nothing.
 """
 
 from collections.abc import Iterable
@@ -11,10 +12,17 @@ from typing import NamedTuple
 
 import msgspec
 
-from sidecar.reports.origin import reduce_url, without_query
+from sidecar.reports.origin import (
+    UNKNOWN,
+    is_local_document,
+    maker_of,
+    reduce_url,
+    without_query,
+)
 
 LEGACY_TYPE = "application/csp-report"
 REPORTING_TYPE = "application/reports+json"
+CONTENT_TYPES = (REPORTING_TYPE, LEGACY_TYPE)
 MAX_REPORTS = 64
 """Reports of one body that are looked at; further ones are counted and thrown away."""
 MAX_FIELD = 8192
@@ -58,7 +66,7 @@ class Violation(NamedTuple):
     blocked: str
     """An origin, a scheme or a keyword."""
     document: str
-    """The origin of the page."""
+    """The origin of the page; empty for a frame of its own that does not name it."""
     source: str
     """The origin of the script that did it; empty where none is named."""
     disposition: str
@@ -76,53 +84,59 @@ class Parsed(NamedTuple):
 
 
 class NotReports(Exception):  # noqa: N818 - what the body is
-    """The body as a whole is not what its content type says."""
+    """The body as a whole is neither a report nor an array of them."""
 
 
 class _Legacy(msgspec.Struct, rename="kebab"):
     document_uri: str
-    violated_directive: str = ""
-    effective_directive: str = ""
-    blocked_uri: str = ""
-    disposition: str = "enforce"
+    referrer: str | None = ""
+    violated_directive: str | None = ""
+    effective_directive: str | None = ""
+    blocked_uri: str | None = ""
+    disposition: str | None = "enforce"
     source_file: str | None = ""
-
-
-class _LegacyBody(msgspec.Struct, rename="kebab"):
-    csp_report: _Legacy
 
 
 class _Modern(msgspec.Struct):
     effective_directive: str = msgspec.field(name="effectiveDirective")
-    document_url: str = msgspec.field(name="documentURL")
+    document_url: str | None = msgspec.field(name="documentURL", default=None)
+    referrer: str | None = ""
     blocked_url: str | None = msgspec.field(name="blockedURL", default="")
-    disposition: str = "enforce"
+    disposition: str | None = "enforce"
     source_file: str | None = msgspec.field(name="sourceFile", default="")
 
 
+_NULL = msgspec.Raw(b"null")
+
+
 class _Report(msgspec.Struct):
-    type: str
-    body: msgspec.Raw = msgspec.Raw(b"null")
+    """One object: what it has decides which of the two it is."""
+
+    csp_report: msgspec.Raw = msgspec.field(name="csp-report", default=_NULL)
+    type: str | None = None
+    url: str | None = None
+    body: msgspec.Raw = _NULL
 
 
-_legacy = msgspec.json.Decoder(_LegacyBody)
 _batch = msgspec.json.Decoder(list[msgspec.Raw] | _Report)
 _report = msgspec.json.Decoder(_Report)
+_legacy = msgspec.json.Decoder(_Legacy)
 _modern = msgspec.json.Decoder(_Modern)
 _UNREADABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 
 
-def parse_body(content_type: str, body: bytes) -> Parsed:
-    """Read a body; ``content_type`` is one of the two above. Raises ``NotReports``."""
+def parse_body(body: bytes) -> Parsed:
+    """Read a body of either content type. Raise ``NotReports`` if it holds no report at all."""
     try:
-        if content_type == LEGACY_TYPE:
-            return Parsed((_of_legacy(_legacy.decode(body).csp_report),))
         batch = _batch.decode(body)
     except _UNREADABLE as exc:
         raise NotReports from exc
-    if isinstance(batch, _Report):
-        return _read_all([msgspec.Raw(body)], 0)
-    return _read_all(batch[:MAX_REPORTS], max(0, len(batch) - MAX_REPORTS))
+    if isinstance(batch, list):
+        return _read_all(batch[:MAX_REPORTS], max(0, len(batch) - MAX_REPORTS))
+    parsed = _read_all([msgspec.Raw(body)], 0)
+    if parsed.malformed:
+        raise NotReports
+    return parsed
 
 
 def _read_all(reports: Iterable[msgspec.Raw], over_batch: int) -> Parsed:
@@ -130,46 +144,79 @@ def _read_all(reports: Iterable[msgspec.Raw], over_batch: int) -> Parsed:
     malformed = other_type = 0
     for raw in reports:
         try:
-            report = _report.decode(raw)
-            if report.type != "csp-violation":
-                other_type += 1
-                continue
-            violations.append(_of_modern(_modern.decode(report.body)))
+            violation = _read_one(_report.decode(raw))
         except _UNREADABLE:
             malformed += 1
+            continue
+        if violation is None:
+            other_type += 1
+        else:
+            violations.append(violation)
     return Parsed(tuple(violations), malformed, other_type, over_batch)
+
+
+def _read_one(report: _Report) -> Violation | None:
+    """Return the violation; ``None`` for a report of another type."""
+    if report.csp_report != _NULL:
+        return _of_legacy(_legacy.decode(report.csp_report))
+    if report.type is None:
+        raise msgspec.DecodeError
+    if report.type != "csp-violation":
+        return None
+    return _of_modern(_modern.decode(report.body), report.url or "")
 
 
 def _of_legacy(report: _Legacy) -> Violation:
     # violated-directive is CSP Level 2's, and there with its sources: "script-src 'self'".
-    directive = report.effective_directive or report.violated_directive.split(" ", 1)[0]
+    directive = report.effective_directive or (report.violated_directive or "").split(" ", 1)[0]
     return _violation(
         directive,
         report.blocked_uri,
-        report.document_uri,
+        (report.document_uri, report.referrer or ""),
         report.source_file,
         report.disposition,
     )
 
 
-def _of_modern(report: _Modern) -> Violation:
+def _of_modern(report: _Modern, url: str) -> Violation:
     return _violation(
         report.effective_directive,
         report.blocked_url,
-        report.document_url,
+        (url if report.document_url is None else report.document_url, report.referrer or ""),
         report.source_file,
         report.disposition,
     )
 
 
 def _violation(
-    directive: str, blocked: str | None, document: str, source: str | None, disposition: str
+    directive: str,
+    blocked: str | None,
+    page: tuple[str, str],
+    source: str | None,
+    disposition: str | None,
 ) -> Violation:
+    document, document_url = _page(*(each[:MAX_FIELD] for each in page))
     return Violation(
         directive=directive if directive in DIRECTIVES else OTHER,
         blocked=reduce_url((blocked or "")[:MAX_FIELD]),
-        document=reduce_url(document[:MAX_FIELD]),
+        document=document,
         source=reduce_url(source[:MAX_FIELD]) if source else "",
         disposition="report" if disposition == "report" else "enforce",
-        document_url=without_query(document[:MAX_FIELD]),
+        document_url=document_url,
     )
+
+
+def _page(document: str, referrer: str) -> tuple[str, str]:
+    """Return the origin and the URL of the page that a violation is of.
+
+    A frame that a page made (``srcdoc``, ``blob:``, ``data:``) lives under the page's policy
+    and is the page's. Which page, a ``blob:`` URL names; else the frame's referrer does, which
+    browsers set to the page that made it. Without either both are empty.
+    """
+    if not is_local_document(document):
+        return reduce_url(document), without_query(document)
+    if maker := maker_of(document):
+        return maker, maker
+    page = reduce_url(referrer)
+    is_named = page != UNKNOWN and not is_local_document(referrer)
+    return (page, without_query(referrer)) if is_named else ("", "")

@@ -9,6 +9,7 @@ from collections.abc import Container, Sequence
 
 import grpc
 
+from sidecar.sds.inbox import Shared
 from sidecar.sds.messages import MessageFault, read_sotw, write_sotw
 from sidecar.sds.resources import SECRET_TYPE
 from sidecar.sds.stream import DELTA, INVALID, SOTW, Household, SdsEvents, Stream, Variant
@@ -44,6 +45,7 @@ class SdsService:
         self._events = events
         self._household = household
         self._streams: set[Stream] = set()
+        self._shared = Shared()
         self._draining = False
 
     def handlers(self) -> Sequence[grpc.GenericRpcHandler]:
@@ -93,7 +95,9 @@ class SdsService:
                 await context.abort(grpc.StatusCode.UNAVAILABLE, "shutting down")
             if len(self._streams) >= MAX_STREAMS:
                 await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many streams")
-            stream = Stream(variant, self.secrets, self._events, context, self._household)
+            stream = Stream(
+                variant, self.secrets, self._events, context, self._household, shared=self._shared
+            )
             self._streams.add(stream)
             self._events.on_streams(len(self._streams))
             try:

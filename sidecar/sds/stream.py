@@ -2,18 +2,18 @@
 
 A stream waits for two things at once, the client's next request and a change in the table.
 Nothing is queued for a client: of a name that changes twice before it is read, the later
-version is sent. A client that does not read is not written to, one that does not stop
-asking is not read from.
+version is sent. A client that does not read is not written to, and its stream ended after a
+while; one that does not stop asking is not read from.
 """
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable, Collection
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import grpc
 
+from sidecar.sds.inbox import Inbox, Shared
 from sidecar.sds.messages import (
     Envelope,
     MessageFault,
@@ -37,7 +37,10 @@ from sidecar.sds.subscription import (
 from sidecar.sds.table import SecretTable
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
-MAX_UNREAD_REQUESTS = 64
+EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED
+WRITE_SECONDS = 60.0
+"""A client that takes no answer for so long has its stream ended."""
+REFUSE_SECONDS = 2.0
 MAX_TAKEN_BACK_AT_ONCE = 5000
 RESUMED_WITHIN_SECONDS = 600.0
 """What a client brings from before it connected is asked for anew within this time."""
@@ -89,14 +92,19 @@ class Stream:
         events: SdsEvents,
         context: grpc.aio.ServicerContext,
         household: Household | None = None,
+        *,
+        shared: Shared | None = None,
     ) -> None:
+        """``shared`` is what all streams of the service hold together."""
+        self._shared = shared or Shared()
         self._variant = variant
         self._secrets = secrets
         self._events = events
         self._context = context
         self._subscription = variant.subscription()
-        self._inbox: deque[bytes] = deque()
-        self._room = asyncio.Event()
+        self._inbox = Inbox(self._shared)
+        self._held_names = 0
+        self._overflows = False
         self._wake = asyncio.Event()
         self._ended = False
         self._no_more_requests = False
@@ -145,8 +153,9 @@ class Stream:
         try:
             while not self._ended:
                 while self._inbox:
-                    await self._receive(self._inbox.popleft())
-                self._room.set()
+                    await self._receive(self._inbox.pop())
+                if self._overflows:
+                    await self._refuse(EXHAUSTED, "too much waits to be read; come back")
                 if await self._answer():
                     continue
                 if self._no_more_requests and not self._inbox:
@@ -156,6 +165,9 @@ class Stream:
         finally:
             unwatch()
             reader.cancel()
+            # First what is shared: a call that is cancelled may not come back from the wait.
+            self._inbox.clear()
+            self._shared.take_names(-self._held_names)
             await asyncio.gather(reader, return_exceptions=True)
 
     def _changed(self, name: str) -> None:
@@ -166,11 +178,11 @@ class Stream:
         """Move requests to the inbox; a client that floods waits for its own answers."""
         try:
             while (raw := await self._context.read()) is not grpc.aio.EOF:
-                self._inbox.append(raw)
+                if not self._inbox.put(raw):
+                    self._overflows = True
+                    return
                 self._wake.set()
-                if len(self._inbox) >= MAX_UNREAD_REQUESTS:
-                    self._room.clear()
-                    await self._room.wait()
+                await self._inbox.room()
         finally:
             self._no_more_requests = True
             self._wake.set()
@@ -179,14 +191,18 @@ class Stream:
         try:
             envelope, request = self._variant.read(raw)
         except MessageFault as fault:
-            await self._context.abort(INVALID, str(fault))
+            await self._refuse(INVALID, str(fault))
         self._node = envelope.node or self._node
         if not await self._is_ours(envelope.type_url):
             return
         try:
             nack: Nack | None = self._subscription.receive(request)
         except SubscriptionFault as fault:
-            await self._context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, str(fault))
+            await self._refuse(EXHAUSTED, str(fault))
+        more = len(self._subscription.names) - self._held_names
+        self._held_names += more
+        if not self._shared.take_names(more):
+            await self._refuse(EXHAUSTED, "too many names on all streams together")
         if nack is not None:
             self._events.on_nack(self._node, f"{nack.name!r}: {nack.message}")
         if self._household is not None and self._residence is not None:
@@ -202,7 +218,7 @@ class Stream:
         if type_url == SECRET_TYPE or (not type_url and not self._variant.aggregated):
             return True
         if not type_url or not self._variant.aggregated:
-            await self._context.abort(INVALID, "only secrets are served here")
+            await self._refuse(INVALID, "only secrets are served here")
         if not self._told_of_foreign_type:
             self._told_of_foreign_type = True
             _log.warning(
@@ -219,9 +235,27 @@ class Stream:
             return False
         if self._household is not None and self._residence is not None:
             self._note_answer(answer, self._residence, self._household.clock())
-        await self._context.write(self._variant.write(answer))
+        try:
+            async with asyncio.timeout(WRITE_SECONDS):
+                await self._context.write(self._variant.write(answer))
+        except TimeoutError:
+            _log.warning("Envoy %s takes no answer for %.0f s", self._node, WRITE_SECONDS)
+            await self._refuse(grpc.StatusCode.DEADLINE_EXCEEDED, "no answer is taken")
         self._events.on_push(len(answer.resources))
         return True
+
+    async def _refuse(self, code: grpc.StatusCode, words: str) -> NoReturn:
+        """End the stream and say why, whether or not the client reads that.
+
+        The status comes after the answers that are on their way. grpcio keeps it for a client
+        that reads none of them; nothing of ours waits with it.
+        """
+        try:
+            async with asyncio.timeout(REFUSE_SECONDS):
+                await self._context.abort(code, words)
+        except TimeoutError:
+            raise asyncio.CancelledError from None
+        raise AssertionError(words)  # abort never returns
 
     def _lookup(self, name: str, waits: bool) -> Resource | Pending | None:
         # A refusal can be told in delta alone, and only there can anything be taken back.

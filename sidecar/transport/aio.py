@@ -14,7 +14,12 @@ from grpc_reflection.v1alpha import reflection
 from sidecar.transport.names import CHECK_SERVICE
 from sidecar.transport.sockets import ListenFault, remove_stale_socket
 
+MAX_CONNECTIONS = 1024
 _MAX_CONCURRENT_RPCS = 10_000
+_MAX_STREAMS_PER_CONNECTION = 2048
+_KEEPALIVE_MS, _KEEPALIVE_TIMEOUT_MS = 30_000, 10_000
+_HANDSHAKE_MS, _IDLE_MS = 10_000, 60_000
+"""A peer that sends no HTTP/2, answers no ping or has no call for so long is let go."""
 
 
 class HealthReporter:
@@ -53,6 +58,7 @@ class GrpcServer:
         handlers: Sequence[grpc.GenericRpcHandler],
         *,
         max_message_bytes: int,
+        max_connections: int = MAX_CONNECTIONS,
     ) -> None:
         self.address = address
         self.bound_address = address
@@ -63,6 +69,13 @@ class GrpcServer:
                 ("grpc.max_receive_message_length", max_message_bytes),
                 ("grpc.max_metadata_size", 65_536),
                 ("grpc.http2.max_ping_strikes", 0),
+                ("grpc.max_allowed_incoming_connections", max_connections),
+                ("grpc.max_concurrent_streams", _MAX_STREAMS_PER_CONNECTION),
+                ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
+                ("grpc.keepalive_timeout_ms", _KEEPALIVE_TIMEOUT_MS),
+                ("grpc.http2.max_pings_without_data", 0),
+                ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
+                ("grpc.max_connection_idle_ms", _IDLE_MS),
             ),
             maximum_concurrent_rpcs=_MAX_CONCURRENT_RPCS,
         )

@@ -20,7 +20,7 @@ from sidecar.faults import report_to_loop
 from sidecar.transport.peers import Peer, PeerRule, make_rule, read_peer
 from sidecar.transport.sockets import ListenFault, remove_stale_socket
 
-MAX_CONNECTIONS = 1024
+MAX_CONNECTIONS = 256
 _BACKLOG = 128
 _ACCEPT_PAUSE_SECONDS = 0.2
 _log = logging.getLogger("sidecar.transport")
@@ -29,10 +29,17 @@ _log = logging.getLogger("sidecar.transport")
 class PeerGuard:
     """Listens on ``path`` and passes on the connections of those whom ``rule`` allows."""
 
-    def __init__(self, path: Path, rule: PeerRule, on_refused: Callable[[Peer], None]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        rule: PeerRule,
+        on_refused: Callable[[Peer], None],
+        max_connections: int = MAX_CONNECTIONS,
+    ) -> None:
         self._path = path
         self._rule = rule
         self._on_refused = on_refused
+        self._max_connections = max_connections
         self._room = path.with_name(f"{path.name}.d")
         self._inner = self._room / "s"
         self._listener: socket.socket | None = None
@@ -120,29 +127,29 @@ class PeerGuard:
         if not self._rule.allows(peer):
             self._on_refused(peer)
             return False
-        return len(self._pipes) < MAX_CONNECTIONS
+        return len(self._pipes) < self._max_connections
 
     async def _connect(self, connection: socket.socket) -> None:
         """Join a peer and the server behind; bytes wait on either side until both are there."""
         loop = asyncio.get_running_loop()
-        inner = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        inner.setblocking(False)
-        try:
-            await loop.sock_connect(inner, str(self._inner))
-        except OSError as exc:
-            _log.error("the server behind %s does not answer: %s", self._path, exc.strerror)
-            inner.close()
-            connection.close()
-            return
         pipe = _Pipe(self._pipes.discard)
-        self._pipes.add(pipe)
+        sockets = [connection]
         try:
+            inner = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            sockets.append(inner)
+            inner.setblocking(False)
+            await loop.sock_connect(inner, str(self._inner))
+            self._pipes.add(pipe)
             await loop.connect_accepted_socket(lambda: pipe.sides[0], connection)
             await loop.connect_accepted_socket(lambda: pipe.sides[1], inner)
-        except BaseException:
-            inner.close()
+        except BaseException as exc:
             pipe.end()
-            raise
+            for each in sockets:
+                each.close()
+            if not isinstance(exc, OSError):
+                raise
+            # No descriptor left, or nobody behind.
+            _log.error("no connection to the server behind %s: %s", self._path, exc.strerror)
 
 
 class _Pipe:
@@ -231,12 +238,17 @@ class _Side(asyncio.Protocol):
             self._transport.close()
 
 
-def make_guard(settings: model.SdsListen, on_refused: Callable[[Peer], None]) -> PeerGuard | None:
+def make_guard(
+    settings: model.SdsListen,
+    on_refused: Callable[[Peer], None],
+    max_connections: int = MAX_CONNECTIONS,
+) -> PeerGuard | None:
     """Build the guard of a Unix socket; ``None`` for TCP, whose peers the kernel does not name."""
     if not settings.address.startswith("unix:"):
         return None
     path = Path(settings.address.removeprefix("unix:"))
-    return PeerGuard(path, make_rule(settings.peer_uids, settings.peer_gids), on_refused)
+    rule = make_rule(settings.peer_uids, settings.peer_gids)
+    return PeerGuard(path, rule, on_refused, max_connections)
 
 
 def _anyone_may_replace(folder: Path) -> bool:

@@ -45,8 +45,10 @@ class H2Server:
         limits: Limits,
         clock: Callable[[], float],
         on_fault: Callable[[Exception], None],
+        max_connections: int = MAX_CONNECTIONS,
     ) -> None:
         self.address = address
+        self._max_connections = max_connections
         self.health = HealthBook(service_of(handlers))
         self.bound_address = address
         served = {**handlers, HEALTH_CHECK: self.health.check}
@@ -98,6 +100,21 @@ class H2Server:
         await asyncio.gather(self._sweeper, return_exceptions=True)
         await self._server.wait_closed()
 
+    def admit(self, connection: "_Connection") -> bool:
+        """Take a new connection. Where there are too many, the quietest without calls goes for it.
+
+        False if all have calls in flight.
+        """
+        if len(self.connections) >= self._max_connections:
+            idle = (each for each in self.connections if each.is_idle)
+            quietest = min(idle, key=lambda each: each.heard, default=None)
+            if quietest is None:
+                return False
+            self.connections.discard(quietest)
+            quietest.abort()
+        self.connections.add(connection)
+        return True
+
     async def _wait_idle(self, seconds: float) -> None:
         if self.connections:
             with contextlib.suppress(TimeoutError):
@@ -125,11 +142,11 @@ class _Connection(asyncio.Protocol):
         "_draining",
         "_gathering",
         "_grpc",
-        "_heard",
         "_pinged",
         "_server",
         "_transport",
         "_waiting",
+        "heard",
     )
 
     def __init__(self, server: H2Server) -> None:
@@ -139,18 +156,22 @@ class _Connection(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._waiting: dict[int, asyncio.Future[bytes]] = {}
         self._gathering: asyncio.TimerHandle | None = None
-        self._heard = server.clock()
+        self.heard = server.clock()
         self._pinged = False
         self._draining = False
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no call waits here for its answer."""
+        return not self._grpc.open_calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         stream = cast("asyncio.Transport", transport)  # uvloop's own class, of the same interface
         self._transport = stream
-        if len(self._server.connections) >= MAX_CONNECTIONS:
+        if not self._server.admit(self):
             stream.abort()
             return
         stream.set_write_buffer_limits(high=_MAX_UNWRITTEN_BYTES)
-        self._server.connections.add(self)
         stream.write(self._grpc.outgoing())
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
@@ -160,7 +181,7 @@ class _Connection(asyncio.Protocol):
         self._grpc.close()
 
     def data_received(self, data: bytes) -> None:
-        now = self._heard = self._clock()
+        now = self.heard = self._clock()
         self._pinged = False
         try:
             self._grpc.receive(data, now)
@@ -190,7 +211,7 @@ class _Connection(asyncio.Protocol):
 
     def _sweep(self, now: float) -> None:
         self._grpc.expire(now)
-        quiet_seconds = now - self._heard
+        quiet_seconds = now - self.heard
         if quiet_seconds > KEEPALIVE_SECONDS + KEEPALIVE_TIMEOUT_SECONDS:
             self._transport.abort()
             return

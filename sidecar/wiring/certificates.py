@@ -22,6 +22,7 @@ from sidecar.transport.guard import make_guard
 from sidecar.vault.client import VaultClient
 from sidecar.wiring.certificate_room import Certificates
 from sidecar.wiring.challenges import challenge_handler
+from sidecar.wiring.descriptors import SDS
 from sidecar.wiring.lifespan import Lifespan
 from sidecar.wiring.local import ChallengeBook
 from sidecar.wiring.on_demand import make_room
@@ -74,7 +75,8 @@ async def _listen(
     numbers: SdsNumbers,
 ) -> None:
     """Open the listener; a Unix socket has a guard before it."""
-    guard = make_guard(settings, numbers.refuse_peer)
+    most = life.bounds[SDS]
+    guard = make_guard(settings, numbers.refuse_peer, most)
     address = settings.address
     if guard is None:
         _log.warning(
@@ -85,7 +87,13 @@ async def _listen(
         guard.prepare()
         life.stack.callback(guard.close)
         address = guard.inner_address
-    server = GrpcServer(address, SECRET_SERVICE, handlers, max_message_bytes=_MAX_MESSAGE_BYTES)
+    server = GrpcServer(
+        address,
+        SECRET_SERVICE,
+        handlers,
+        max_message_bytes=_MAX_MESSAGE_BYTES,
+        max_connections=most,
+    )
     await life.listen(server)
     if guard is not None:
         guard.start()

@@ -5,7 +5,7 @@ Whatever a part opens it pushes on ``stack``; the drain unwinds it, last opened,
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from contextlib import AsyncExitStack
 from typing import Any, Protocol
 
@@ -51,6 +51,8 @@ class Lifespan:
         self.stop = asyncio.Event()
         self.routes: dict[tuple[str, str], Handler] = {}
         """What the admin port answers; a room that starts later adds its own."""
+        self.bounds: Mapping[str, int] = {}
+        """How many connections each listener may hold (``sidecar.wiring.descriptors``)."""
         self._tasks: set[asyncio.Task[None]] = set()
         self.on_fault = FaultReporter(self.metrics.count_fault, monotonic_seconds, _log)
         """Told of an exception that should not have been: it is counted, and logged once."""

@@ -18,6 +18,7 @@ from sidecar.transport.h2 import H2Server
 from sidecar.transport.names import CHECK_METHOD, CHECK_SERVICE
 from sidecar.transport.unary import Limits
 from sidecar.wiring.check import give_keys, give_publishers, make_check
+from sidecar.wiring.descriptors import CHECKS
 from sidecar.wiring.lifespan import Lifespan
 from sidecar.workers.pool import FleetChallenges
 
@@ -118,12 +119,14 @@ class LocalChecks:
                 limits=Limits(max_message_bytes=listen.max_message_bytes),
                 clock=monotonic_seconds,
                 on_fault=self._life.on_fault,
+                max_connections=self._life.bounds[CHECKS],
             )
         return GrpcServer(
             listen.address,
             CHECK_SERVICE,
             check_handlers(self._check.service.handle, self._life.on_fault),
             max_message_bytes=listen.max_message_bytes,
+            max_connections=self._life.bounds[CHECKS],
         )
 
     def _show_key_state(self) -> None:

@@ -15,8 +15,8 @@ from sidecar.certs.resolvers import HttpResolver, KvPrefixResolver, ResolvedRegi
 from sidecar.clock import monotonic_seconds
 from sidecar.config import model
 from sidecar.config import on_demand as settings_of
-from sidecar.limits.bucket import TokenBucket
 from sidecar.faults import report_to_loop
+from sidecar.limits.bucket import TokenBucket
 from sidecar.metrics import gauge
 from sidecar.numbers_on_demand import OnDemandNumbers
 from sidecar.sds.service import SdsService

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -19,9 +20,10 @@ from sidecar.transport.sockets import ListenFault
 class Talk:
     """One server and a way to talk to it."""
 
-    def __init__(self, server: AdminServer, faults: list[Exception]) -> None:
+    def __init__(self, server: AdminServer, faults: list[Exception], go_on: asyncio.Event) -> None:
         self.server = server
         self.faults = faults
+        self.go_on = go_on
 
     async def open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         if self.server.address.startswith("unix:"):
@@ -84,12 +86,19 @@ async def talk(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
         ("GET", "/broken"): broken,
         ("GET", "/large"): lambda _request: Response(200, b"x" * 100_000),
     }
+    go_on = asyncio.Event()
+
+    async def slow(_request: Request) -> Response:
+        await go_on.wait()
+        return Response(200, b"slow")
+
+    routes["GET", "/slow"] = slow
     address = "127.0.0.1:0" if request.param == "tcp" else f"unix:{tmp_path}/admin.sock"
     server = AdminServer(
         address, routes, on_fault=faults.append, request_seconds=0.3, idle_seconds=0.5
     )
     await server.start()
-    yield Talk(server, faults)
+    yield Talk(server, faults, go_on)
     await server.close()
 
 
@@ -212,15 +221,50 @@ async def test_an_idle_connection_is_closed(talk: Talk) -> None:
     assert await talk.say(b"") == b""
 
 
-async def test_connections_are_bounded(talk: Talk) -> None:
+HALF_A_HEAD = b"GET /livez HTTP/1.1\r\nHost: loc"
+HALF_A_BODY = b"POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nx"
+ONE_REQUEST = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
+HELD = [
+    ("idle", b""),
+    ("half a head", HALF_A_HEAD),
+    ("half a body", HALF_A_BODY),
+    ("a request was answered", ONE_REQUEST),
+    ("nothing is read", b"GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n" * 100),
+]
+
+
+@pytest.mark.parametrize("sent", [h[1] for h in HELD], ids=[h[0] for h in HELD])
+async def test_whoever_holds_every_connection_keeps_no_probe_out(talk: Talk, sent: bytes) -> None:
+    before = open_descriptors()
+    opened = []
+    for _ in range(2 * MAX_CONNECTIONS):
+        _, writer = await talk.open()
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        writer.write(sent)
+        opened.append(writer)
+    for path in ("/livez", "/metrics", "/livez"):
+        assert (await talk.get(path))[0] == 200
+    assert open_descriptors() <= before + len(opened) + MAX_CONNECTIONS + 1
+    for writer in opened:
+        writer.transport.abort()
+    assert talk.faults == []
+
+
+async def test_what_takes_its_time_is_not_cut_short_and_keeps_no_probe_out(talk: Talk) -> None:
+    slow = b"GET /slow HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     opened = [await talk.open() for _ in range(MAX_CONNECTIONS)]
-    await asyncio.sleep(0.05)
-    assert (await talk.say(b"")).startswith(b"HTTP/1.1 503 ")
+    for _, writer in opened:
+        writer.write(slow)
+    for _ in range(MAX_CONNECTIONS):
+        assert (await talk.get("/livez"))[0] == 200
+    talk.go_on.set()
+    async with asyncio.timeout(10):
+        answers = await asyncio.gather(*(reader.read() for reader, _ in opened))
+    statuses = Counter(answer[9:12] for answer in answers)
+    assert statuses[b"200"] == MAX_CONNECTIONS // 2
+    assert set(statuses) <= {b"200", b"503", b""}
     for _, writer in opened:
         writer.close()
-        await writer.wait_closed()
-    await asyncio.sleep(0.1)
-    assert (await talk.get("/livez"))[0] == 200
 
 
 async def test_a_head_sent_byte_by_byte_has_no_more_time_than_another(talk: Talk) -> None:

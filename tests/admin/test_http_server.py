@@ -17,6 +17,15 @@ def show(request: Request) -> Response:
     return Response(200, "|".join(names).encode())
 
 
+BEGUN, GO_ON = asyncio.Event(), asyncio.Event()
+
+
+async def slow(_request: Request) -> Response:
+    BEGUN.set()
+    await GO_ON.wait()
+    return Response(200, b"slow")
+
+
 def not_tea(head: h11.Request) -> int:
     return 418 if any(name == b"x-tea" for name, _ in head.headers) else 0
 
@@ -24,7 +33,13 @@ def not_tea(head: h11.Request) -> int:
 @pytest.fixture
 async def server() -> AsyncIterator[HttpServer]:
     SEEN.clear()
-    routes = {("POST", "/r"): lambda _: Response(204, b""), ("GET", "/show"): show}
+    BEGUN.clear()
+    GO_ON.clear()
+    routes = {
+        ("POST", "/r"): lambda _: Response(204, b""),
+        ("GET", "/show"): show,
+        ("GET", "/slow"): slow,
+    }
     server = HttpServer(
         "127.0.0.1:0",
         routes,
@@ -87,10 +102,22 @@ async def test_every_answer_is_told(server: HttpServer) -> None:
 
 
 async def test_one_connection_too_many_is_told_too(server: HttpServer) -> None:
+    """The one there is is worked on: nothing can make room."""
     host, _, port = server.bound_address.rpartition(":")
-    _, held = await asyncio.open_connection(host, int(port))
-    await asyncio.sleep(0.05)
+    reader, held = await asyncio.open_connection(host, int(port))
+    held.write(b"GET /slow HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    await asyncio.wait_for(BEGUN.wait(), 5)
     assert (await say(server, "")).startswith("HTTP/1.1 503 ")
     assert SEEN == {503: 1}
+    GO_ON.set()
+    assert (await asyncio.wait_for(reader.read(), 5)).startswith(b"HTTP/1.1 200 ")
     held.close()
-    await held.wait_closed()
+
+
+async def test_one_that_is_idle_makes_room(server: HttpServer) -> None:
+    host, _, port = server.bound_address.rpartition(":")
+    reader, held = await asyncio.open_connection(host, int(port))
+    assert (await say(server, f"GET /show HTTP/1.1\nHost: a\n{END}")).startswith("HTTP/1.1 200 ")
+    assert SEEN == {200: 1}
+    assert await asyncio.wait_for(reader.read(), 5) == b""
+    held.close()

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from sidecar.config import Config, load_config, parse_config
-from sidecar.config.headers import HSTS
+from sidecar.config.headers import BUILT_IN, HSTS
 from sidecar.config.yamltree import parse_yaml
 from sidecar.errors import ConfigFault
 
@@ -35,11 +36,17 @@ def test_the_example_loads() -> None:
 
 
 def test_the_example_shows_the_defaults() -> None:
-    """Uncommenting every default changes nothing."""
+    """Uncommenting every default changes nothing; beside it stand the platform's own hosts."""
     text = (ROOT / "config.example.yaml").read_text()
     minimal = parse_config(MINIMAL, "test.yaml")
     example = load_config(ROOT / "config.example.yaml")
-    assert example.headers == minimal.headers
+    for name in ("shell", "static"):
+        (shown,) = example.headers.csp[name].enforced
+        (default,) = minimal.headers.csp[name].enforced
+        own = {k: tuple(v for v in vs if "septemcore" not in v) for k, vs in shown.items()}
+        assert own == default
+        assert shown != default
+    assert structs.replace(example.headers, csp={}) == structs.replace(minimal.headers, csp={})
     assert example.keys == minimal.keys
     for shown in ("max_token_bytes: 8192", "max_lifetime_seconds: 900", "leeway_seconds: 30"):
         assert f"# {shown}" in text
@@ -56,9 +63,24 @@ def test_the_defaults_are_the_security_models() -> None:
     assert config.keys.max_age_seconds == 7 * 24 * 3600
     assert config.headers.hsts == "max-age=31536000; includeSubDomains; preload"
     (shell,) = config.headers.csp["shell"].enforced
-    assert shell["script-src"] == ("'self'", "cdn.septemcore.com")
-    assert {"api.septemcore.com", "{tenant_domain}"} <= set(shell["connect-src"])
+    assert shell["script-src"] == ("'self'",)
+    assert shell["connect-src"] == ("'self'", "{tenant_domain}")
     assert config.routes[0].auth == "required"
+
+
+def test_the_example_has_the_security_models_hosts() -> None:
+    (shell,) = load_config(ROOT / "config.example.yaml").headers.csp["shell"].enforced
+    assert shell["script-src"] == ("'self'", "cdn.septemcore.com")
+    assert shell["connect-src"] == ("'self'", "api.septemcore.com", "{tenant_domain}")
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_no_built_in_profile_names_a_host(name: str) -> None:
+    """Whose platform it is, the configuration says: nobody's CDN is on everybody's pages."""
+    profile = BUILT_IN[name]
+    for policy in (*profile.enforced, *profile.report_only):
+        for values in policy.values():
+            assert not [value for value in values if "." in value]
 
 
 MODULE = MINIMAL.replace("path_prefix: /", "path_prefix: /, methods: [POST], module: signed")

@@ -1,6 +1,8 @@
 """Every rule finds what it is for, and is silent where there is nothing."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sidecar.config.headers import BUILT_IN
 from sidecar.csp import parse_policy
@@ -85,7 +87,26 @@ FOUND = [
         SCRIPT,
     ),
     ("no scripts", "img-src 'none'", "high", "scripts-unrestricted", "script-src"),
-    ("no objects", "script-src 'none'", "high", "objects-unrestricted", "object-src"),
+    ("no objects", "script-src 'self'", "high", "objects-unrestricted", "object-src"),
+    ("no objects, no scripts", "script-src 'none'", "medium", "objects-unrestricted", "object-src"),
+    ("a last dot", with_sources(SCRIPT, "unpkg.com."), "high", "bypass-host", SCRIPT),
+    ("a scheme's name", with_sources("img-src", "https:*"), "medium", "source-mistaken", "img-src"),
+    ("a colon", with_sources("img-src", "a.example:"), "medium", "source-mistaken", "img-src"),
+    (
+        "'strict-dynamic' alone",
+        with_sources(SCRIPT, "'strict-dynamic' a.example"),
+        "medium",
+        "strict-dynamic-alone",
+        SCRIPT,
+    ),
+    ("empty", with_sources("img-src", ""), "info", "list-empty", "img-src"),
+    (
+        "'none' beside others",
+        with_sources("img-src", "'none' a.example"),
+        "medium",
+        "not-understood",
+        "img-src",
+    ),
     ("objects", with_sources("object-src", "'self'"), "low", "objects-allowed", "object-src"),
     ("no base-uri, nonces", without("base-uri"), "high", "base-uri-missing", "base-uri"),
     ("no base-uri", "default-src 'self'", "medium", "base-uri-missing", "base-uri"),
@@ -258,6 +279,141 @@ def test_what_a_browser_passes_over_hides_nothing_else() -> None:
     assert ("medium", "not-understood", "script-src") in found
     assert ("high", "scheme-source", "script-src") in found
     assert ("high", "wildcard", "object-src") in found
+
+
+NONE = ("'none'",)
+SELF = {"script-src": ("'self'",)}
+NONCE = {"script-src": ("'nonce-{nonce}'",)}
+SHORT_HASH, BAD_HASH = "'sha256-abc'", "'sha256-a'"
+READ: list[tuple[str, str, list[dict[str, tuple[str, ...]]]]] = [
+    ("a relative report URL", "script-src *; report-uri csp-report.php",
+     [{"script-src": ("*",), "report-uri": ("csp-report.php",)}]),
+    ("no report URL", "img-src *; report-uri", [{"img-src": ("*",)}]),
+    ("an unknown token of a sandbox", "sandbox allow-foo ALLOW-Forms",
+     [{"sandbox": ("allow-forms",)}]),
+    ("a sandbox", "sandbox", [{"sandbox": ()}]),
+    ("a value too many", "upgrade-insecure-requests 1", [{"upgrade-insecure-requests": ()}]),
+    ("a sink's name in capitals", "require-trusted-types-for 'style' 'SCRIPT'",
+     [{"require-trusted-types-for": ("'script'",)}]),
+    ("no sink", "require-trusted-types-for", []),
+    ("a type's name", "trusted-types a !b 'none' a", [{"trusted-types": ("a",)}]),
+    ("no types", "trusted-types 'none'", [{"trusted-types": NONE}]),
+    ("two endpoints", "report-to a b", [{"report-to": ("a",)}]),
+    ("no endpoint", "report-to; script-src 'self'", [SELF]),
+    ("webrtc", "webrtc block 'BLOCK'", [{"webrtc": ("'block'",)}]),
+    ("an empty list", "script-src;", [{"script-src": NONE}]),
+    ("an empty list at the end", "script-src", [{"script-src": NONE}]),
+    ("nothing left", "script-src 'slef'", [{"script-src": NONE}]),
+    ("'none' beside others", "script-src 'none' 'self'", [SELF]),
+    ("a bad source alone", "script-src 'slef' 'self' ://", [SELF]),
+    ("twice", "script-src 'self' 'SELF'", [SELF]),
+    ("a directive twice", "script-src 'self'; SCRIPT-SRC *", [SELF]),
+    ("a directive twice, the first unknown", "x y; x z; script-src 'self'", [SELF]),
+    ("the first of two is empty", "script-src; script-src *", [{"script-src": NONE}]),
+    ("no directive", "scrpt-src 'self'", []),
+    ("nothing", " ; ,\t,", []),
+    ("two policies", "script-src 'self', script-src *", [SELF, {"script-src": ("*",)}]),
+    ("ASCII's white space", "\tscript-src\n\f\r'self' \n; ", [SELF]),
+    ("a vertical tab is none", "script-src *; script-src\v'self'", [{"script-src": ("*",)}]),
+    ("a vertical tab in a value", "img-src *\v'self'; script-src 'self'", [SELF]),
+    ("a space of Unicode's", "script-src\u00a0*; script-src 'self'", [SELF]),
+    ("beyond ASCII drops the directive", "script-src * bücher.example; img-src 'self'",
+     [{"img-src": ("'self'",)}]),
+    ("and leaves the name free", "script-src ü; script-src 'self'", [SELF]),
+    ("case", "Script-Src 'SELF' HTTPS: CDN.Example/Path",
+     [{"script-src": ("'self'", "https:", "cdn.example/Path")}]),
+    ("a keyword out of place", "img-src 'unsafe-inline'", [{"img-src": NONE}]),
+    ("a variable is no source", "img-src {tenant_domain}", [{"img-src": NONE}]),
+    ("any nonce is a nonce", "script-src 'NONCE-abcdefghijklmnopqrstuv-_=='", [NONCE]),
+    ("no nonce", "script-src 'nonce-' 'nonce-a.b' 'nonce-a===' 'self'", [SELF]),
+    ("a hash that matches nothing", f"script-src {SHORT_HASH}", [{"script-src": (SHORT_HASH,)}]),
+    ("no hash", f"script-src {BAD_HASH}", [{"script-src": NONE}]),
+    ("an underscore", "script-src a_b.example", [{"script-src": ("a_b.example",)}]),
+    ("a query", "script-src https://a.example/x?y", [{"script-src": ("https://a.example/x",)}]),
+    ("a label without quotes", "script-src self", [{"script-src": NONE}]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("header", "policies"), [r[1:] for r in READ], ids=[r[0] for r in READ])
+def test_a_header_is_read_as_a_browser_reads_it(
+    header: str, policies: list[dict[str, tuple[str, ...]]]
+) -> None:
+    read = [
+        {name: directive.values for name, directive in policy.directives.items()}
+        for policy in read_header(header)[0]
+    ]
+    assert read == policies
+
+
+GOOGLES = (
+    "object-src 'none'; script-src 'nonce-AAAAAAAAAAAAAAAAAAAAAA' 'unsafe-inline' 'unsafe-eval' "
+    "'strict-dynamic' https: http:; base-uri 'none'; report-uri https://csp.example.com/"
+)
+STRICT_DEFAULT = "default-src 'nonce-AAAAAAAAAAAAAAAAAAAAAA' 'strict-dynamic' https:"
+NOTHING_ELSE = "default-src 'none'; base-uri 'none'"
+HIGHS: list[tuple[str, str, set[str]]] = [
+    ("a relative report URL", "script-src *; report-uri csp-report.php",
+     {"script-src", "object-src"}),
+    ("an unknown token of a sandbox", "script-src *; sandbox allow-foo",
+     {"script-src", "object-src"}),
+    ("'unsafe-hashes' alone", "default-src 'none'; script-src * 'unsafe-hashes'", {"script-src"}),
+    ("Google's", GOOGLES, set()),
+    ("Google's, without its fallbacks", GOOGLES.replace(" 'unsafe-inline'", ""), set()),
+    ("an empty list", "script-src;", set()),
+    ("'unsafe-inline' beside a nonce", with_sources(
+        SCRIPT, "'unsafe-inline' 'nonce-AAAAAAAAAAAAAAAAAAAAAA'"), set()),
+    ("'unsafe-inline' beside a hash", with_sources(SCRIPT, f"'unsafe-inline' {SHORT_HASH}"),
+     set()),
+    ("'unsafe-inline' beside no nonce", with_sources(SCRIPT, "'unsafe-inline' 'nonce-'"),
+     {"script-src"}),
+    ("'unsafe-inline' beside no hash", with_sources(SCRIPT, f"'unsafe-inline' {BAD_HASH}"),
+     {"script-src"}),
+    ("'unsafe-inline' beside 'strict-dynamic'", with_sources(
+        SCRIPT, "'unsafe-inline' 'strict-dynamic'"), set()),
+    ("'unsafe-inline' beside 'none'", with_sources(SCRIPT, "'unsafe-inline' 'none'"),
+     {"script-src"}),
+    ("a nonce, and hosts beside it", with_sources(
+        SCRIPT, "'nonce-AAAAAAAAAAAAAAAAAAAAAA' https:"), {"script-src"}),
+    ("'strict-dynamic' alone takes the hosts away", with_sources(
+        SCRIPT, "'strict-dynamic' https: *"), set()),
+    ("'strict-dynamic' is none for objects", f"base-uri 'none'; {STRICT_DEFAULT}",
+     {"default-src"}),
+    ("nor beside a rule for them",
+     f"base-uri 'none'; object-src 'none'; {STRICT_DEFAULT}", set()),
+    ("'strict-dynamic' for images is nothing", f"{NOTHING_ELSE}; img-src 'strict-dynamic'",
+     set()),
+    ("data: for scripts", f"{NOTHING_ELSE}; script-src DATA:", {"script-src"}),
+    ("data: for objects", f"{NOTHING_ELSE}; object-src data:", {"object-src"}),
+    ("data: for images", f"{NOTHING_ELSE}; img-src data:", set()),
+    ("elements alone", f"{NOTHING_ELSE}; script-src-elem *", {"script-src-elem"}),
+    ("handlers alone", f"{NOTHING_ELSE}; script-src-attr 'unsafe-inline'", {"script-src-attr"}),
+    ("elements and nothing else", "script-src-elem 'none'; object-src 'none'", {"script-src"}),
+    ("an underscore hides nothing", f"{NOTHING_ELSE}; script-src a_b.s3.amazonaws.com",
+     {"script-src"}),
+    ("a query hides nothing", f"{NOTHING_ELSE}; script-src https://unpkg.com/?x",
+     {"script-src"}),
+    ("a bad value hides nothing", f"{NOTHING_ELSE}; script-src ://x 'slef' https:",
+     {"script-src"}),
+    ("a dropped directive protects nothing", "default-src 'none' ü; base-uri 'none'",
+     {"script-src", "object-src"}),
+    ("a second policy closes it", f"script-src *; report-uri r, {NOTHING_ELSE}", set()),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("header", "highs"), [h[1:] for h in HIGHS], ids=[h[0] for h in HIGHS])
+def test_what_is_high(header: str, highs: set[str]) -> None:
+    found = [(rule, where) for severity, rule, where in lint(header) if severity == "high"]
+    assert {where for _, where in found} == highs
+    assert len(found) == len(highs)
+
+
+@given(st.text(st.sampled_from("script-src default-src object-src*'none;,:/ \t\v\u00fc=?_.{}1")))
+def test_any_text_is_read(header: str) -> None:
+    policies, _ = read_header(header)
+    for policy in policies:
+        assert policy.render("t.example", "N").isascii()
+        assert read_header(policy.render(None, "A" * 22))[0]
+    lint(header)
 
 
 @pytest.mark.parametrize("name", BUILT_IN)

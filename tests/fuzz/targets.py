@@ -20,8 +20,6 @@ with atheris.instrument_imports(include=["sidecar"]):
     from sidecar.errors import Denied
     from sidecar.reports.parse import (
         DIRECTIVES,
-        LEGACY_TYPE,
-        REPORTING_TYPE,
         NotReports,
         parse_body,
     )
@@ -81,17 +79,16 @@ def check(raw: bytes) -> None:
 
 
 def reports(raw: bytes) -> None:
-    """Any body of either type: read or refused, and nothing of a URL but its origin stays."""
-    for kind in (LEGACY_TYPE, REPORTING_TYPE):
-        try:
-            parsed = parse_body(kind, raw)
-        except NotReports:
-            continue
-        for each in parsed.violations:
-            assert each.directive in DIRECTIVES or each.directive == "other"
-            for kept in (each.blocked, each.document, each.source):
-                assert len(kept) < 300
-                assert not set(kept.partition("://")[2]) & set("/?#@ <>\"'")
+    """Any body: read or refused, and nothing of a URL but its origin stays."""
+    try:
+        parsed = parse_body(raw)
+    except NotReports:
+        return
+    for each in parsed.violations:
+        assert each.directive in DIRECTIVES or each.directive == "other"
+        for kept in (each.blocked, each.document, each.source):
+            assert len(kept) < 300
+            assert not set(kept.partition("://")[2]) & set("/?#@ <>\"'")
 
 
 def credential(raw: bytes) -> None:

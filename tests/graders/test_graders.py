@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,10 @@ import pytest
 import yaml
 
 from sidecar.clock import wall_seconds
-from sidecar.config import model
+from sidecar.config import load_config, model
+from sidecar.csplint.finding import Severity
+from sidecar.csplint.header import read_header
+from sidecar.csplint.lint import lint_profile
 from sidecar.demo.cases import API, PUBLIC, Minter, bearer
 from sidecar.demo.shell import PREFIX
 from sidecar.demo.stack import Stack
@@ -24,6 +28,7 @@ from sidecar.headers.compile import csp_policies
 
 pytestmark = pytest.mark.real
 HERE = Path(__file__).parent
+EXAMPLE = HERE.parents[1] / "config.example.yaml"
 GRADERS = HERE.parents[1] / ".venv" / "graders"
 EXCEPTIONS: dict[str, list[dict[str, str]]] = yaml.safe_load((HERE / "exceptions.yaml").read_text())
 MINIMUM_SCORE = 130
@@ -98,10 +103,11 @@ def test_csp_evaluator_finds_nothing_in_any_policy_that_is_sent(stack: Stack) ->
         for name, reply in replies.items()
         for policy in speaking(reply.headers["content-security-policy"])
     }
-    headers = model.Headers()
-    for name in headers.csp:
-        enforced, _ = csp_policies(headers, name)
-        policies |= {policy.render(None, None): f"the built-in {name}" for policy in enforced}
+    shipped = {"the built-in": model.Headers(), "the example's": load_config(EXAMPLE).headers}
+    for whose, headers in shipped.items():
+        for name in headers.csp:
+            enforced, _ = csp_policies(headers, name)
+            policies |= {policy.render(None, None): f"{whose} {name}" for policy in enforced}
     findings = node("evaluate.mjs", input=json.dumps(list(policies)))
     assert len(findings) == len(policies) >= 4
     judged(
@@ -197,3 +203,56 @@ def test_testssl(stack: Stack, tmp_path: Path) -> None:
     assert seen["TLS1_2"] == seen["TLS1_3"] == seen["HSTS_time"] == "OK", "it did look"
     assert seen["cert_chain_of_trust"] == "OK"
     judged("testssl", [each for each in findings if each["severity"] not in {"OK", "INFO"}])
+
+
+PIECES = (
+    "'self'", "*", "https:", "http://*", "DATA:", "'unsafe-inline'", "'strict-dynamic'",
+    "'nonce-AAAAAAAAAAAAAAAAAAAAAA'", "'sha256-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA='",
+    "'unsafe-hashes'", "'none'", "a.example", "'slef'",
+)  # fmt: skip
+FRAMES = (
+    "{0}; object-src 'none'; base-uri 'none'",
+    "{0}; base-uri 'none'",
+    "object-src 'none'; {0}; {0} *; base-uri 'none'",
+)
+NAMES = ("script-src", "default-src")
+NO_SCRIPTS = "no script runs, so theirs asks for object-src more than is needed"
+STRICT_OBJECTS = "theirs takes 'strict-dynamic' for a rule about objects too"
+
+
+def high_of_ours(policy: str) -> bool:
+    policies, _ = read_header(policy)
+    return any(each.finding.severity == Severity.HIGH for each in lint_profile(policies))
+
+
+def known_difference(policy: str) -> str:
+    """Name the reason for which the two may differ; empty for none."""
+    (read,), _ = read_header(policy)
+    scripts, objects = read.effective("script-src"), read.effective("object-src")
+    assert scripts is not None
+    if objects is None and scripts.values == ("'none'",):
+        return NO_SCRIPTS
+    if objects is scripts and "'strict-dynamic'" in scripts.values:
+        return STRICT_OBJECTS
+    return ""
+
+
+def test_csp_evaluator_and_our_lint_agree_on_what_is_high() -> None:
+    """Over every list of up to three sources; where they differ, the reason is a known one."""
+    policies = [
+        frame.format(" ".join((name, *sources)))
+        for length in (1, 2, 3)
+        for sources in combinations(PIECES, length)
+        for frame in FRAMES
+        for name in NAMES
+    ]
+    found = node("evaluate.mjs", input=json.dumps(policies))
+    theirs = [any(each["severity"] == "HIGH" for each in findings) for findings in found]
+    differing = {
+        policy: known_difference(policy)
+        for policy, high in zip(policies, theirs, strict=True)
+        if high_of_ours(policy) is not high
+    }
+    assert [policy for policy, reason in differing.items() if not reason] == []
+    assert set(differing.values()) == {NO_SCRIPTS, STRICT_OBJECTS}, "one is no longer needed"
+    assert {True, False} == set(theirs)

@@ -59,4 +59,12 @@ GOOD = {
     "legacy": (LEGACY_TYPE, raw(legacy())),
     "modern": (REPORTING_TYPE, raw([modern()])),
     "without its array": (REPORTING_TYPE, raw(modern())),
+    "WebKit": (LEGACY_TYPE, raw(modern())),
+    "an array under the older type": (LEGACY_TYPE, raw([modern()])),
+    "an old report under the newer type": (REPORTING_TYPE, raw(legacy())),
+    "an old report in an array": (REPORTING_TYPE, raw([legacy()])),
+    "with members of both": (LEGACY_TYPE, raw({**legacy(), "type": "csp-violation", "body": 5})),
+    "old, with what nobody knows": (LEGACY_TYPE, raw({"x": [1], **legacy(y={"z": None})})),
+    "new, the page named outside alone": (REPORTING_TYPE, raw([modern(documentURL=None)])),
 }
+"""Every shape under every label: one violation, the same one."""

@@ -61,7 +61,8 @@ ANSWERS = [
     ("plain JSON", "application/json", raw(legacy()), 415),
     ("a form", "application/x-www-form-urlencoded", b"a=b", 415),
     ("no type", "", raw(legacy()), 415),
-    ("the other's body", LEGACY_TYPE, raw([modern()]), 400),
+    ("a single report of another kind", LEGACY_TYPE, raw({"type": "deprecation"}), 204),
+    ("no object of ours", LEGACY_TYPE, raw({"csp": {}}), 400),
     ("garbage", REPORTING_TYPE, b"\x00", 400),
     ("deep", REPORTING_TYPE, b"[" * 60_000, 400),
     ("nothing readable", REPORTING_TYPE, raw([1, 2]), 400),
@@ -96,8 +97,12 @@ NOISE: list[tuple[str, dict[str, Any]]] = [
     ("Firefox", {"source-file": "moz-extension://0c9b/content.js"}),
     ("Safari", {"source-file": "safari-web-extension://A1/x.js"}),
     ("Safari, masked", {"source-file": "webkit-masked-url://hidden/"}),
-    ("a blank frame", {"document-uri": "about"}),
     ("about:", {"blocked-uri": "about:blank"}),
+    ("a page of the browser's own", {"document-uri": "about:reader?url=https%3A%2F%2Fa.example"}),
+    ("an extension's blob", {"blocked-uri": "blob:moz-extension://0c9b/0f3c"}),
+    ("a document of an extension's", {"document-uri": "blob:chrome-extension://abcdef/0f3c"}),
+    ("an extension in a frame", {"document-uri": "about", "source-file": "moz-extension://0c9b/x"}),
+    ("an extension's frame", {"document-uri": "about", "referrer": "chrome-extension://abcdef/"}),
     ("Kaspersky", {"blocked-uri": "https://gc.kis.v2.scr.kaspersky-labs.com/x/main.js"}),
     ("AdGuard", {"blocked-uri": "https://local.adguard.org/"}),
 ]
@@ -111,6 +116,50 @@ def test_extensions_noise_is_counted_apart(changes: dict[str, Any]) -> None:
         "extension": 1, "malformed": 0, "other_type": 0, "over_batch": 0,
     }  # fmt: skip
     assert len(door.ledger) == 0
+
+
+OWN_FRAMES: list[tuple[str, dict[str, Any]]] = [
+    ("srcdoc", {"document-uri": "about", "referrer": f"https://{HOST}/orders?id=7"}),
+    ("a sandboxed srcdoc", {"document-uri": "about", "referrer": f"https://{HOST}/"}),
+    ("a script in it", {"document-uri": "about", "source-file": "about", "blocked-uri": "inline"}),
+    ("a script in it, whole", {"document-uri": "about:srcdoc", "source-file": "about:srcdoc"}),
+    ("no referrer", {"document-uri": "about:srcdoc", "referrer": ""}),
+    ("a blank frame", {"document-uri": "about:blank"}),
+    ("a blob", {"document-uri": "blob", "referrer": f"https://{HOST}/orders"}),
+    ("a blob, whole", {"document-uri": f"blob:https://{HOST}/0f3c"}),
+    ("data", {"document-uri": "data"}),
+]
+
+
+@pytest.mark.parametrize("changes", [o[1] for o in OWN_FRAMES], ids=[o[0] for o in OWN_FRAMES])
+def test_a_frame_of_the_pages_own_is_the_page(changes: dict[str, Any]) -> None:
+    """Chromium names such a document by its scheme, and the page as its referrer."""
+    door = Door()
+    assert door.send(LEGACY_TYPE, raw(legacy(**changes)), host=f"{HOST}:443") == 204
+    (seen,) = door.ledger.latest
+    assert (seen.document, seen.tenant) == (f"https://{HOST}", TENANT)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"document-uri": "about", "referrer": "https://other.example/"},
+        {"document-uri": "blob:https://other.example/0f3c", "referrer": f"https://{HOST}/"},
+        {"document-uri": "data", "referrer": "https://other.example/"},
+        {"document-uri": "unknown"},
+    ],
+)
+def test_a_frame_of_another_hosts_page_is_not_ours(changes: dict[str, Any]) -> None:
+    door = Door()
+    assert door.send(LEGACY_TYPE, raw(legacy(**changes))) == 204
+    assert door.intake.reports["foreign_document"] == 1
+    assert len(door.ledger) == 0
+
+
+def test_a_frame_without_a_page_is_nobodys_where_no_host_was_asked() -> None:
+    door = Door()
+    door.send(LEGACY_TYPE, raw(legacy(**{"document-uri": "about"})), host="")
+    assert door.intake.reports["foreign_document"] == 1
 
 
 @pytest.mark.parametrize("blocked", ["https://notkaspersky-labs.com/x", "https://about.example/"])

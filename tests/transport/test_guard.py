@@ -2,12 +2,15 @@
 
 import asyncio
 import os
+import resource
 import shutil
+import socket
 import stat
 import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -25,10 +28,10 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebod
 class Guarded:
     """An echo behind a guard."""
 
-    def __init__(self, folder: Path, rule: PeerRule) -> None:
+    def __init__(self, folder: Path, rule: PeerRule, max_connections: int = 8) -> None:
         self.path = folder / "s.sock"
         self.refused: list[Peer] = []
-        self.guard = PeerGuard(self.path, rule, self.refused.append)
+        self.guard = PeerGuard(self.path, rule, self.refused.append, max_connections)
         self.reached = 0
         self.server: asyncio.Server
 
@@ -211,3 +214,49 @@ def test_a_folder_where_anyone_may_replace_the_socket_is_told(
 def test_only_a_unix_socket_has_a_guard() -> None:
     assert make_guard(model.SdsListen(address="127.0.0.1:9101"), lambda _: None) is None
     assert make_guard(model.SdsListen(address="unix:/run/s.sock"), lambda _: None) is not None
+
+
+@contextmanager
+def room_for(descriptors: int) -> Iterator[None]:
+    """Let this process open so many more files, and no further one."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken = {int(each.name) for each in Path("/proc/self/fd").iterdir()}
+    free = [number for number in range(len(taken) + 8) if number not in taken]
+    # Whatever is freed meanwhile is below the limit too: fill what is there first.
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free[descriptors], before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+@pytest.mark.parametrize("descriptors", [0, 1, 2])
+async def test_without_a_descriptor_a_connection_ends_and_the_next_is_taken(
+    ours: Guarded, descriptors: int
+) -> None:
+    """To accept takes one, to reach the server behind another, and the server one of its own."""
+    with socket.socket(socket.AF_UNIX) as peer:
+        peer.setblocking(False)
+        with room_for(descriptors):
+            peer.connect(str(ours.path))
+            await asyncio.sleep(0.5)
+    await asyncio.sleep(0.3)
+    reader, writer = await asyncio.open_unix_connection(str(ours.path))
+    writer.write(b"again")
+    assert await asyncio.wait_for(reader.readexactly(5), 5) == b"again"
+    writer.close()
+
+
+async def test_connections_are_bounded(tmp_path: Path) -> None:
+    guarded = Guarded(tmp_path, make_rule((), ()), max_connections=2)
+    await guarded.start()
+    opened = [await asyncio.open_unix_connection(str(guarded.path)) for _ in range(5)]
+    for reader, _ in opened[2:]:
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+    for reader, writer in opened[:2]:
+        writer.write(b"x")
+        assert await asyncio.wait_for(reader.readexactly(1), 5) == b"x"
+    assert guarded.reached == 2
+    for _, writer in opened:
+        writer.close()
+    await guarded.stop()

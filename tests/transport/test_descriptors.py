@@ -1,0 +1,165 @@
+"""How many connections fit below the limit of open files, and that no listener holds more."""
+
+import asyncio
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sidecar.admin.http import HttpServer, Response
+from sidecar.clock import monotonic_seconds
+from sidecar.config import model, parse_config
+from sidecar.config.reports import ReportsListen
+from sidecar.transport.aio import GrpcServer, check_handlers
+from sidecar.transport.descriptors import OWN, Demand, DescriptorFault, allot, raise_limit
+from sidecar.transport.h2 import H2Server
+from sidecar.transport.unary import Limits
+from sidecar.wiring.descriptors import ADMIN, CHECKS, REPORTS, SDS, of_main, of_worker
+
+A, B = Demand("a", 100, 10), Demand("b", 50, 5, 3)
+ALLOTTED = [
+    ("room for all", 1000, (A, B), {"a": 100, "b": 50}),
+    ("just room for all", 10 + 100 + 150, (A, B), {"a": 100, "b": 50}),
+    ("one too few", 10 + 100 + 150 - 1, (A, B), {"a": 99, "b": 49}),
+    ("half of what is wanted beyond", 10 + 25 + 112, (A, B), {"a": 54, "b": 27}),
+    ("the least", 10 + 10 + 15, (A, B), {"a": 10, "b": 5}),
+    ("nothing to share", 10 + 7, (Demand("c", 7, 7),), {"c": 7}),
+]
+
+
+@pytest.mark.parametrize(
+    ("limit", "demands", "bounds"), [a[1:] for a in ALLOTTED], ids=[a[0] for a in ALLOTTED]
+)
+def test_allotted(limit: int, demands: tuple[Demand, ...], bounds: dict[str, int]) -> None:
+    assert allot(limit, 10, demands) == bounds
+    assert 10 + sum(bounds[each.name] * each.each for each in demands) <= limit
+
+
+def test_too_few_are_one_sentence() -> None:
+    with pytest.raises(DescriptorFault) as fault:
+        allot(34, 10, (A, B))
+    assert str(fault.value) == (
+        "the limit of 34 open files is too low: at least 35 are needed (a 10, b 15, the process "
+        "itself 10); raise it (ulimit -n, LimitNOFILE=), or lower listen.reports.max_connections"
+    )
+
+
+LISTENS = {
+    "Checks alone": model.Listen(),
+    "everything": model.Listen(
+        sds=model.SdsListen(address="unix:/run/sds.sock"), reports=ReportsListen()
+    ),
+    "workers": model.Listen(
+        authz=model.AuthzListen(workers=64), sds=model.SdsListen(), reports=ReportsListen()
+    ),
+}
+
+
+@pytest.mark.parametrize("limit", [1024, 4096, 65_536])
+@pytest.mark.parametrize("listen", LISTENS.values(), ids=LISTENS)
+def test_all_listeners_together_stay_below_the_limit(listen: model.Listen, limit: int) -> None:
+    bounds = of_main(listen, limit)
+    each = {SDS: 3 if listen.sds and listen.sds.address.startswith("unix:") else 1}
+    taken = sum(count * each.get(name, 1) for name, count in bounds.items())
+    assert taken + OWN <= limit
+    assert (CHECKS in bounds) is (listen.authz.workers == 1)
+    assert (SDS in bounds, REPORTS in bounds) == (listen.sds is not None,) * 2
+    assert bounds[ADMIN] == 64
+    assert 100 < of_worker(limit) < limit - 40
+    if limit == 65_536:
+        assert bounds.get(CHECKS, 1024) == of_worker(limit) == 1024
+
+
+def test_what_is_configured_and_does_not_fit_is_refused() -> None:
+    listen = model.Listen(reports=ReportsListen(max_connections=4096))
+    assert of_main(listen, 8192)[REPORTS] == 4096
+    with pytest.raises(DescriptorFault, match=r"reports 4096.*lower listen\.reports"):
+        of_main(listen, 4096)
+
+
+def run_limited(soft: int, hard: int, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    limited = (
+        "import os, resource, sys; "
+        f"resource.setrlimit(resource.RLIMIT_NOFILE, ({soft}, {hard})); "
+        "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+    )
+    command = [sys.executable, "-c", limited, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize(("soft", "hard", "limit"), [(64, 1024, 1024), (512, 512, 512)])
+def test_the_soft_limit_is_raised_to_the_hard_one(soft: int, hard: int, limit: int) -> None:
+    show = (
+        "import resource; from sidecar.transport.descriptors import raise_limit; "
+        "print(raise_limit(), resource.getrlimit(resource.RLIMIT_NOFILE)[0])"
+    )
+    assert run_limited(soft, hard, "-c", show).stdout == f"{limit} {limit}\n"
+
+
+def test_a_sidecar_that_can_not_have_enough_says_so_and_ends(tmp_path: Path) -> None:
+    text = """\
+vault: {address: "https://vault.invalid", auth: {method: token_file, path: /t}}
+tokens: {issuers: [{issuer: "https://iam.example", audiences: [a]}]}
+routes: [{name: api, path_prefix: /}]
+"""
+    parse_config(text, "test")
+    path = tmp_path / "sidecar.yaml"
+    path.write_text(text)
+    done = run_limited(100, 100, "-m", "sidecar", "serve", "--config", str(path))
+    assert done.returncode == 1
+    assert "the limit of 100 open files is too low: at least " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def open_files() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+SERVERS = ["h2", "grpcio", "http"]
+
+
+def make(kind: str, limit: int) -> H2Server | GrpcServer | HttpServer:
+    if kind == "h2":
+        return H2Server(
+            "127.0.0.1:0",
+            {"/a.B/C": lambda raw: raw},
+            limits=Limits(),
+            clock=monotonic_seconds,
+            on_fault=lambda exc: pytest.fail(str(exc)),
+            max_connections=limit,
+        )
+    if kind == "grpcio":
+        return GrpcServer(
+            "127.0.0.1:0",
+            "a.B",
+            check_handlers(lambda raw: raw),
+            max_message_bytes=1000,
+            max_connections=limit,
+        )
+    return HttpServer(
+        "127.0.0.1:0",
+        {("GET", "/"): lambda _: Response(200, b"")},
+        on_fault=lambda exc: pytest.fail(str(exc)),
+        max_connections=limit,
+    )
+
+
+@pytest.mark.parametrize("kind", SERVERS)
+async def test_no_listener_holds_more_connections_than_it_may(kind: str) -> None:
+    server = make(kind, 20)
+    await server.start()
+    host, _, port = server.bound_address.rpartition(":")
+    before = open_files()
+    opened = [await asyncio.open_connection(host, int(port)) for _ in range(100)]
+    async with asyncio.timeout(10):
+        while open_files() > before + len(opened) + 20:
+            await asyncio.sleep(0.05)
+    for _, writer in opened:
+        writer.transport.abort()
+    await (server.close() if isinstance(server, HttpServer) else server.stop(0))
+
+
+def test_this_process_may_open_enough_for_these_tests() -> None:
+    assert raise_limit() == resource.getrlimit(resource.RLIMIT_NOFILE)[0]

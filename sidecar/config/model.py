@@ -245,6 +245,7 @@ class Route(Settings, frozen=True):
     clients: Annotated[tuple[ClientName, ...], Meta(max_length=256)] = ()
     shadow: bool = False
     module: Literal["signed", "unsigned_by_owner"] | None = None
+    end_streams_with_token: bool = False
 
 
 class Modules(Settings, frozen=True):

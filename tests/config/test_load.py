@@ -95,6 +95,11 @@ BAD: list[tuple[str, str, str]] = [
         "listen.admin.address: is also that of listen.authz",
     ),
     (
+        "a drain that was over before it began",
+        MINIMAL + "listen: {drain_notice_seconds: -1}\n",
+        "listen.drain_notice_seconds: expected",
+    ),
+    (
         "streams that end with a token that nobody reads",
         MINIMAL.replace("name: api", "name: api, auth: none, end_streams_with_token: true"),
         "routes[0].end_streams_with_token: has no effect",

@@ -81,7 +81,6 @@ class HeadersEdge:
         *,
         application: int | None = None,
         change: Callable[[Any], None] = lambda _: None,
-        name: str = "edge.yaml",
     ) -> None:
         """Take the port of another application, and what to ``change`` in Envoy's file."""
         self.issuer = Issuer.generate()
@@ -90,7 +89,6 @@ class HeadersEdge:
         self._folder = folder
         self._application = application
         self._change = change
-        self._name = name
         self._exits = ExitStack()
 
     def __enter__(self) -> Self:
@@ -99,10 +97,7 @@ class HeadersEdge:
             authz = self._serve_checks(exits)
             http, https, admin = free_ports(3)
             self.ports = EdgePorts(http, https, admin, application, authz, authz)
-            config = edge_config(self.ports, name=self._name)
-            listeners = {each["name"]: each for each in config["static_resources"]["listeners"]}
-            del listeners["https"]["listener_filters"]
-            del listeners["https"]["filter_chains"][0]["transport_socket"]
+            config = self.envoy_config()
             self._change(config)
             self.envoy = Envoy(config, self._folder)
             exits.callback(self.envoy.stop)
@@ -117,6 +112,14 @@ class HeadersEdge:
         trace: TracebackType | None,
     ) -> None:
         self._exits.close()
+
+    def envoy_config(self) -> Any:
+        """Return the shipped file with its TLS taken off."""
+        config = edge_config(self.ports)
+        listeners = {each["name"]: each for each in config["static_resources"]["listeners"]}
+        del listeners["https"]["listener_filters"]
+        del listeners["https"]["filter_chains"][0]["transport_socket"]
+        return config
 
     def ask(
         self, path: str, *headers: tuple[str, str], method: str = "GET", host: str = "app.example"

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sidecar.clock import wall_seconds
+from sidecar.demo.envoyproxy import shipped_config
+from sidecar.demo.process import free_ports
 from tests.integration.headers_edge import HeadersEdge
 from tests.minting import AUDIENCE, ISSUER, base_claims
 from tests.streams.application import Script, serving
@@ -61,9 +63,13 @@ class Reply(NamedTuple):
 
 
 def manager_of(config: Any) -> Any:
-    """Find the settings of HTTP of the listener for TLS."""
-    (https,) = (each for each in config["static_resources"]["listeners"] if each["name"] == "https")
-    return https["filter_chains"][0]["filters"][0]["typed_config"]
+    """Find the settings of HTTP of the listener that faces clients."""
+    (listener,) = (
+        each
+        for each in config["static_resources"]["listeners"]
+        if each["name"] in ("https", "inbound")
+    )
+    return listener["filter_chains"][0]["filters"][0]["typed_config"]
 
 
 def scale(config: Any) -> None:
@@ -112,6 +118,26 @@ class StreamsEdge(HeadersEdge):
             return read_reply(connection, started, enough)
 
 
+class ServiceEdge(StreamsEdge):
+    """The inbound side of service-mtls.yaml, its TLS taken off."""
+
+    def envoy_config(self) -> Any:
+        config = shipped_config("service-mtls.yaml")
+        static = config["static_resources"]
+        static["listeners"] = static["listeners"][:1]
+        del static["listeners"][0]["filter_chains"][0]["transport_socket"]
+        moved = {"service": self.ports.application, "sidecar_authz": self.ports.authz}
+        static["clusters"] = [each for each in static["clusters"] if each["name"] in moved]
+        places = [(static["listeners"][0]["address"], self.ports.https)]
+        places.append((config["admin"]["address"], self.ports.admin))
+        for cluster in static["clusters"]:
+            (endpoint,) = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"]
+            places.append((endpoint["endpoint"]["address"], moved[cluster["name"]]))
+        for address, port in places:
+            address["socket_address"] = {"address": "127.0.0.1", "port_value": port}
+        return config
+
+
 def read_reply(
     connection: socket.socket, started: float, enough: Callable[[bytes], bool] = lambda _: False
 ) -> Reply:
@@ -142,16 +168,19 @@ def running_edge(
     folder: Path,
     scripts: dict[str, Script],
     *changes: Callable[[Any], None],
-    name: str = "edge.yaml",
+    kind: type[StreamsEdge] = StreamsEdge,
 ) -> Iterator[StreamsEdge]:
     """Run the edge before an application of these scripts."""
-    with serving(scripts) as port, edge_before(folder, port, *changes, name=name) as edge:
+    with serving(scripts) as port, edge_before(folder, port, *changes, kind=kind) as edge:
         yield edge
 
 
 @contextmanager
 def edge_before(
-    folder: Path, application: int, *changes: Callable[[Any], None], name: str = "edge.yaml"
+    folder: Path,
+    application: int,
+    *changes: Callable[[Any], None],
+    kind: type[StreamsEdge] = StreamsEdge,
 ) -> Iterator[StreamsEdge]:
     """Run the edge before whatever listens on this port."""
 
@@ -159,9 +188,18 @@ def edge_before(
         for each in changes:
             each(config)
 
-    with StreamsEdge(CONFIG, folder, application=application, change=change, name=name) as edge:
+    with kind(CONFIG, folder, application=application, change=change) as edge:
         yield edge
     assert edge.faults == []
+
+
+def no_sidecar(config: Any) -> None:
+    """Have nobody where the sidecar should be."""
+    (nobody,) = free_ports(1)
+    for cluster in config["static_resources"]["clusters"]:
+        if cluster["name"] == "sidecar_authz":
+            (endpoint,) = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"]
+            endpoint["endpoint"]["address"]["socket_address"]["port_value"] = nobody
 
 
 def table(rows: Sequence[tuple[Any, ...]]) -> dict[str, Any]:

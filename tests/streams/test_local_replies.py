@@ -1,8 +1,11 @@
 """Envoy's own replies: problem+json wherever the sidecar's would be, and nothing of the inside."""
 
+import json
 import socket
 import struct
 from collections.abc import Iterator
+from contextlib import closing
+from http.client import HTTPConnection
 
 import pytest
 
@@ -15,6 +18,7 @@ from tests.streams.edge import (
     Reply,
     StreamsEdge,
     edge_before,
+    no_sidecar,
     read_reply,
     running_edge,
     scale,
@@ -105,6 +109,33 @@ def test_head_gets_the_same_headers_and_no_body(edge: StreamsEdge) -> None:
     reply = edge.fetch("/open/closes", method="HEAD")
     assert (reply.status, reply.body) == (503, b"")
     assert reply.all("content-type") == ["application/problem+json"]
+
+
+@pytest.fixture(scope="module")
+def unchecked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StreamsEdge]:
+    """The edge, whose sidecar has gone."""
+    with running_edge(tmp_path_factory.mktemp("edge"), SCRIPTS, scale, no_sidecar) as running:
+        yield running
+
+
+def test_a_sidecar_that_is_down(unchecked: StreamsEdge) -> None:
+    assert_problem(unchecked.fetch("/open/good"), 503)
+
+
+def test_plain_http_speaks_as_well_where_it_does_not_redirect(unchecked: StreamsEdge) -> None:
+    """Of the challenges of CAs alone does it ask anybody."""
+    for path, status in (("/.well-known/acme-challenge/x", 503), ("/open/good", 308)):
+        with closing(HTTPConnection("127.0.0.1", unchecked.ports.http, timeout=10)) as client:
+            client.request("GET", path)
+            reply = client.getresponse()
+            body = reply.read()
+        assert reply.status == status
+        assert reply.getheader("x-content-type-options") == "nosniff"
+        if status == 503:
+            document = {"type": "about:blank", "title": "The request could not be checked"}
+            assert json.loads(body) == {**document, "status": 503}
+        else:
+            assert body == b""
 
 
 BEFORE_A_CHECK: list[tuple[str, str, str, tuple[Header, ...], int]] = [

@@ -180,6 +180,21 @@ def test_other_media_types_are_none_of_grpcs(edge: StreamsEdge) -> None:
         assert reply.document()["reason"] == "token_missing"
 
 
+@pytest.mark.parametrize("content_type", ["application/grpc", *BINARY, *TEXT])
+def test_a_cache_keeps_no_reply_that_grpc_makes_a_200_of(
+    edge: StreamsEdge, unchecked: StreamsEdge, content_type: str
+) -> None:
+    """Anybody may send a GET for a page with this content type, and have it fail."""
+    for failing, path, status in (
+        (edge, "/test.Calls/Echo", 401),
+        (edge, "/open/a%2fb", 400),
+        (unchecked, "/open/x", 503),
+    ):
+        reply = failing.fetch(path, ("content-type", content_type))
+        assert reply.all("cache-control") == ["no-store"]
+        assert reply.status == (200 if content_type == "application/grpc" else status)
+
+
 def test_trailers_say_nothing_of_cors_and_of_what_it_runs_on(edge: StreamsEdge) -> None:
     with grpc.insecure_channel(f"127.0.0.1:{edge.ports.https}") as channel:
         stream = channel.unary_stream("/test.Calls/Echo")(

@@ -77,6 +77,7 @@ def assert_problem(reply: Reply, status: int) -> None:
     assert (document["type"], document["status"]) == ("about:blank", status)
     for word in ("127.0.0.1", "upstream", "ext_authz", "{", "reset", "SSL"):
         assert word not in document["title"]
+    assert reply.all("cache-control") == ["no-store"]
     for name, value in ALWAYS.items():
         assert len(reply.all(name)) == 1, name
         assert value is None or reply.all(name) == [value]

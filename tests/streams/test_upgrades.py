@@ -17,6 +17,7 @@ from tests.streams.edge import (
 pytestmark = pytest.mark.real
 TAKEN = manager_of(shipped_config())["route_config"]["response_headers_to_remove"]
 CARELESS = "".join(f"{name}: careless\r\n" for name in TAKEN).encode()
+CARELESS += b"cache-control: public, max-age=60\r\n"
 CLOSE = b"connection: close\r\n"
 """Or Envoy might send the next request on a connection that is about to be closed."""
 END = b"content-length: 2\r\n\r\nok"
@@ -66,6 +67,8 @@ def test_nothing_of_it_comes_through(
     )
     assert reply.status == (int(kind) if kind.isdigit() else 200)
     assert b"careless" not in reply.body
+    if headers:
+        assert reply.all("cache-control") == ["no-store"]
     assert b"about:blank" not in reply.body
     for name in TAKEN:
         assert reply.all(name) == [], name
@@ -93,7 +96,9 @@ def test_a_pages_origin_is_still_answered(edge: StreamsEdge) -> None:
 def test_the_lists_are_one() -> None:
     route, *_ = manager_of(shipped_config())["route_config"]["virtual_hosts"][0]["routes"]
     per_route = route["typed_per_filter_config"]["envoy.filters.http.header_mutation"]
-    assert per_route["mutations"]["response_mutations"] == [{"remove": name} for name in TAKEN]
+    *removed, added = per_route["mutations"]["response_mutations"]
+    assert removed == [{"remove": name} for name in TAKEN]
+    assert added["append"]["header"] == {"key": "cache-control", "value": "no-store"}
     (first, *_) = manager_of(shipped_config())["http_filters"]
     trailers = first["typed_config"]["mutations"]["response_trailers_mutations"]
     assert trailers == [{"remove": name} for name in TAKEN]

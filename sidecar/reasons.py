@@ -8,7 +8,7 @@ Statuses follow RFC 6750 §3.1: ``invalid_request`` is 400, ``invalid_token`` is
 without an error code.
 """
 
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import NamedTuple
 
 
@@ -86,6 +86,16 @@ class Grant(StrEnum):
     """The route is in shadow mode: it would have been refused, and passes without context."""
 
 
+class GrpcCode(IntEnum):
+    """The codes of gRPC that an answer of ours may have (``google.rpc.Code``)."""
+
+    INVALID_ARGUMENT = 3
+    PERMISSION_DENIED = 7
+    RESOURCE_EXHAUSTED = 8
+    UNAVAILABLE = 14
+    UNAUTHENTICATED = 16
+
+
 class Answer(NamedTuple):
     """What a client is told.
 
@@ -152,3 +162,21 @@ ANSWERS: dict[Reason, Answer] = {
     Reason.KEYS_UNAVAILABLE: Answer(503, "Tokens cannot be verified at the moment"),
     Reason.INTERNAL_FAULT: Answer(503, "The request could not be checked"),
 }
+
+GRPC_CODES = {
+    400: GrpcCode.INVALID_ARGUMENT,
+    401: GrpcCode.UNAUTHENTICATED,
+    403: GrpcCode.PERMISSION_DENIED,
+    413: GrpcCode.RESOURCE_EXHAUSTED,
+    415: GrpcCode.INVALID_ARGUMENT,
+    421: GrpcCode.INVALID_ARGUMENT,
+    422: GrpcCode.INVALID_ARGUMENT,
+    429: GrpcCode.RESOURCE_EXHAUSTED,
+    431: GrpcCode.RESOURCE_EXHAUSTED,
+    503: GrpcCode.UNAVAILABLE,
+}
+"""What a gRPC client is told, by an answer's HTTP status.
+
+Envoy's own table is made for proxies: it reads 400 as a defect of the client's library
+(INTERNAL) and knows neither 422 nor 431 (UNKNOWN). This one is that of ``google.rpc.Code``.
+"""

@@ -41,7 +41,6 @@ EXIT_OK = 0
 EXIT_FAULT = 1
 _SOCKET_UMASK = 0o117
 """Sockets and files of this process: its owner and group, nobody else."""
-_NOTICE_SECONDS = 0.25
 
 _log = logging.getLogger("sidecar")
 
@@ -88,7 +87,7 @@ async def run(config: model.Config, log: LogOutput) -> None:
         _log.info("draining")
         life.health.wrong("drain", "shutting down")
         # What watches our readiness is given the time to see it before calls are refused.
-        await asyncio.sleep(min(_NOTICE_SECONDS, config.listen.drain_seconds / 4))
+        await asyncio.sleep(config.listen.drain_notice_seconds)
     _log.info("stopped")
 
 

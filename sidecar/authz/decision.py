@@ -89,6 +89,8 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     """How the bundle is still to be judged: the rest of the request may pass."""
     provenance: Provenance | None = None
     """Where the bundle that may be installed comes from."""
+    stream_milliseconds: int = 0
+    """How long the stream may last, on a route that ends streams with their token; else 0."""
 
     @property
     def allowed(self) -> bool:

@@ -114,7 +114,7 @@ class Place:
     """A route and the host it was asked under, with the answers given there.
 
     ``plain`` is true where nothing but the target and one ``Authorization`` header decides:
-    no client certificate, no cookie, no shadow, no bundle.
+    no client certificate, no cookie, no shadow, no bundle, no end of the stream to be told.
     """
 
     __slots__ = ("answers", "plain", "reads_origin", "reads_token", "route")
@@ -125,7 +125,8 @@ class Place:
         self.reads_origin = route.reads_origin
         self.reads_token = route.auth != "none"
         header_only = not self.reads_token or route.token_from == ("header",)
-        self.plain = header_only and not route.clients and not route.shadow and route.module is None
+        bare = not route.clients and not route.shadow and route.module is None
+        self.plain = header_only and bare and not route.end_streams_with_token
 
 
 class Visit:

@@ -34,6 +34,7 @@ from sidecar.authz.memory import CheckMemory, Visit
 from sidecar.authz.preflight import OPTIONS, match_preflight
 from sidecar.authz.requirements import check_client, check_grants, check_tenant
 from sidecar.authz.routes import UNMATCHED, Route
+from sidecar.authz.streams import TIMEOUT_HEADER, stream_milliseconds
 from sidecar.errors import Denied
 from sidecar.keys.lifecycle import KeyState
 from sidecar.reasons import Grant, Reason
@@ -232,6 +233,14 @@ class _Walk:
         if route.roles or route.scopes:
             check_grants(token.claims, route)
 
+    def stream_milliseconds(self) -> int:
+        """Return how long the stream may last; 0 where the route does not ask."""
+        if self.route is None or self.token is None or not self.route.end_streams_with_token:
+            return 0
+        ends_at = self.token.claims.expires_at + self._snapshot.tokens.claims.leeway_seconds
+        asked = self._view.headers.get(TIMEOUT_HEADER, b"")
+        return stream_milliseconds(ends_at, self._now, asked)
+
     def _action_on(self, finding: Finding) -> PiiAction:
         return self._snapshot.pii_names if finding.by == "name" else self._snapshot.pii_values
 
@@ -330,6 +339,7 @@ def _decide(walk: _Walk) -> Decision:
         cors,
         walk.find_reader(route) if route is not None and cors else "",
         route.module if trusted and route is not None else None,
+        stream_milliseconds=walk.stream_milliseconds() if trusted else 0,
     )
 
 

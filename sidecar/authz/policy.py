@@ -65,4 +65,5 @@ def _route(route: model.Route, headers: model.Headers) -> Route:
         clients=route.clients,
         shadow=route.shadow,
         module=route.module,
+        end_streams_with_token=route.end_streams_with_token,
     )

@@ -52,6 +52,8 @@ class Route(msgspec.Struct, frozen=True):
     """Evaluate and record, but let pass."""
     module: ModuleMode | None = None
     """The body is a module's bundle, and is judged too."""
+    end_streams_with_token: bool = False
+    """Envoy is told to end the stream when its token ends."""
 
 
 class _Bucket:

@@ -11,7 +11,9 @@ from functools import lru_cache
 from google.protobuf.message import DecodeError
 
 from sidecar.authz.decision import Decision, RequestView, Snapshot
+from sidecar.authz.grpc_web import as_text, trailer_block
 from sidecar.authz.memory import NO_RUNS, NonceTemplate, Runs, Template
+from sidecar.authz.streams import TIMEOUT_HEADER, format_timeout
 from sidecar.errors import Denied
 from sidecar.headers.field import ResponseHeader
 from sidecar.headers.nonce import NONCE_SLOT
@@ -26,7 +28,7 @@ from sidecar.headers.tenant import (
     tenant_headers,
 )
 from sidecar.pb import ext_authz_pb2 as pb
-from sidecar.reasons import ANSWERS, Answer, Reason
+from sidecar.reasons import ANSWERS, GRPC_CODES, Answer, Reason
 from sidecar.tokens.claims import Claims
 
 PERMISSION_DENIED = 7
@@ -107,7 +109,7 @@ def encode_allowed(
     token = decision.token
     own = NO_RUNS if token is None else own_runs(token.claims)
     module = (_request_header(*each) for each in _module_headers(decision).items())
-    own = (b"".join((own[0], *module)), own[1])
+    own = (b"".join((own[0], *module, _stream_limit(decision))), own[1])
     return make_template(decision, snapshot, own, shared, new_nonce).fill(own)
 
 
@@ -206,6 +208,11 @@ def _roles_header(roles: tuple[str, ...]) -> bytes:
     return _request_header(ROLES, ",".join(roles))
 
 
+def _stream_limit(decision: Decision) -> bytes:
+    limit = decision.stream_milliseconds
+    return _request_header(TIMEOUT_HEADER, format_timeout(limit)) if limit else b""
+
+
 def _module_headers(decision: Decision) -> dict[str, str]:
     return {} if decision.provenance is None else module_headers(decision.provenance.publisher)
 
@@ -281,6 +288,7 @@ def _encode_denied(decision: Decision, snapshot: Snapshot, decision_id: str) -> 
         set_headers(denied.headers, (ResponseHeader("www-authenticate", challenge.encode()),))
     denied.body = problem_body(reason, answer, decision_id)
     set_metadata(response, decision, snapshot, decision_id)
+    _set_grpc_status(response, answer)
     return response.SerializeToString()
 
 
@@ -324,6 +332,20 @@ def problem_body(reason: Reason, answer: Answer, decision_id: str) -> str:
     )
 
 
+def _set_grpc_status(response: pb.CheckResponse, answer: Answer) -> None:
+    """Set what Envoy answers in place of the body where the client speaks gRPC or gRPC-Web.
+
+    Only Envoy knows what it speaks: the request's content type is not sent to the sidecar.
+    """
+    code = GRPC_CODES[answer.status]
+    block = trailer_block(code, answer.title)
+    fields = response.dynamic_metadata.fields
+    fields["title"].string_value = answer.title
+    fields["grpc_status"].string_value = str(int(code))
+    fields["grpc_web"].string_value = block
+    fields["grpc_web_text"].string_value = as_text(block)
+
+
 def set_headers(into: object, headers: Iterable[ResponseHeader]) -> None:
     """Write headers into a repeated ``HeaderValueOption``."""
     for name, value, how in headers:
@@ -338,7 +360,11 @@ def set_metadata(
     snapshot: Snapshot,
     decision_id: str | None = None,
 ) -> None:
-    """Set what the access log and per-tenant rate limits read."""
+    """Set what the access log and per-tenant rate limits read.
+
+    A ``decision_id`` is set where the answer has a body of the sidecar's, and only there: Envoy
+    tells by it which replies of its own are to speak problem+json.
+    """
     fields = response.dynamic_metadata.fields
     fields["reason"].string_value = decision.outcome
     fields["route"].string_value = decision.route

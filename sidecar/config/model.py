@@ -73,12 +73,17 @@ class AdminListen(Settings, frozen=True):
 
 
 class Listen(Settings, frozen=True):
-    """Every socket the sidecar opens."""
+    """Every socket the sidecar opens, and how they are closed.
+
+    After SIGTERM calls are still taken for ``drain_notice_seconds``, while readiness and gRPC's
+    health already say that this ends; then those in flight have ``drain_seconds``.
+    """
 
     authz: AuthzListen = AuthzListen()
     sds: SdsListen | None = None
     admin: AdminListen = AdminListen()
     reports: ReportsListen | None = None
+    drain_notice_seconds: Annotated[float, Meta(ge=0, le=300)] = 0.25
     drain_seconds: Seconds = 5.0
 
 
@@ -245,6 +250,7 @@ class Route(Settings, frozen=True):
     clients: Annotated[tuple[ClientName, ...], Meta(max_length=256)] = ()
     shadow: bool = False
     module: Literal["signed", "unsigned_by_owner"] | None = None
+    end_streams_with_token: bool = False
 
 
 class Modules(Settings, frozen=True):

@@ -137,6 +137,8 @@ def _routes(config: Config) -> Iterator[Problem]:
             yield Problem(where, "needs either path or path_prefix")
         if route.auth == "none" and (route.roles or route.scopes or route.tenant):
             yield Problem(where, "asks for roles, scopes or a tenant, and reads no token")
+        if route.auth == "none" and route.end_streams_with_token:
+            yield Problem((*where, "end_streams_with_token"), "has no effect: no token is read")
 
 
 def _secrets(config: Config) -> Iterator[Problem]:

@@ -119,6 +119,16 @@ BAD: list[tuple[str, str, str]] = [
         MINIMAL + "listen: {admin: {address: '127.0.0.1:9100'}}\n",
         "listen.admin.address: is also that of listen.authz",
     ),
+    (
+        "a drain that was over before it began",
+        MINIMAL + "listen: {drain_notice_seconds: -1}\n",
+        "listen.drain_notice_seconds: expected",
+    ),
+    (
+        "streams that end with a token that nobody reads",
+        MINIMAL.replace("name: api", "name: api, auth: none, end_streams_with_token: true"),
+        "routes[0].end_streams_with_token: has no effect",
+    ),
     ("a module route without modules", MODULE, "routes[0].module: needs the section modules"),
     (
         "a bundle larger than its message",

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from sidecar.reasons import ANSWERS, Grant, Reason
+from sidecar.reasons import ANSWERS, GRPC_CODES, Grant, Reason
 
 PAGE = (Path(__file__).parents[2] / "docs/reasons.md").read_text()
 
@@ -11,6 +11,13 @@ PAGE = (Path(__file__).parents[2] / "docs/reasons.md").read_text()
 def test_every_reason_has_its_row_with_its_status() -> None:
     rows = dict(re.findall(r"^\| `(\w+)` \| (\d{3}) \|", PAGE, re.MULTILINE))
     assert rows == {str(reason): str(ANSWERS[reason].status) for reason in Reason}
+
+
+def test_every_status_has_its_code_of_grpc() -> None:
+    rows = re.findall(r"^\| (\d{3}) \| (\d+) `(\w+)` \|$", PAGE, re.MULTILINE)
+    statuses = {answer.status for answer in ANSWERS.values()}
+    codes = {status: GRPC_CODES[status] for status in sorted(statuses)}
+    assert rows == [(str(s), str(c.value), c.name) for s, c in codes.items()]
 
 
 def test_every_ground_has_its_row() -> None:

@@ -6,12 +6,13 @@ Only the TLS is taken off: what is asked here is what becomes of headers.
 import asyncio
 import itertools
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from sidecar.authz.policy import build_snapshot
 from sidecar.authz.service import CheckService
@@ -73,27 +74,31 @@ class _Quiet:
 class HeadersEdge:
     """The edge, ready to be asked. A context manager."""
 
-    def __init__(self, config: str, folder: Path) -> None:
+    def __init__(
+        self,
+        config: str,
+        folder: Path,
+        *,
+        application: int | None = None,
+        change: Callable[[Any], None] = lambda _: None,
+    ) -> None:
+        """Take the port of another application, and what to ``change`` in Envoy's file."""
         self.issuer = Issuer.generate()
         self.faults: list[Exception] = []
         self._config = config
         self._folder = folder
+        self._application = application
+        self._change = change
         self._exits = ExitStack()
 
     def __enter__(self) -> Self:
         with ExitStack() as exits:
-            application = ThreadingHTTPServer(("127.0.0.1", 0), _Application)
-            application.daemon_threads = True
-            threading.Thread(target=application.serve_forever).start()
-            exits.callback(application.server_close)
-            exits.callback(application.shutdown)
+            application = self._application or _serve_careless(exits)
             authz = self._serve_checks(exits)
             http, https, admin = free_ports(3)
-            ports = EdgePorts(http, https, admin, application.server_address[1], authz, authz)
-            config = edge_config(ports)
-            listeners = {each["name"]: each for each in config["static_resources"]["listeners"]}
-            del listeners["https"]["listener_filters"]
-            del listeners["https"]["filter_chains"][0]["transport_socket"]
+            self.ports = EdgePorts(http, https, admin, application, authz, authz)
+            config = self.envoy_config()
+            self._change(config)
             self.envoy = Envoy(config, self._folder)
             exits.callback(self.envoy.stop)
             self._port = https
@@ -107,6 +112,14 @@ class HeadersEdge:
         trace: TracebackType | None,
     ) -> None:
         self._exits.close()
+
+    def envoy_config(self) -> Any:
+        """Return the shipped file with its TLS taken off."""
+        config = edge_config(self.ports)
+        listeners = {each["name"]: each for each in config["static_resources"]["listeners"]}
+        del listeners["https"]["listener_filters"]
+        del listeners["https"]["filter_chains"][0]["transport_socket"]
+        return config
 
     def ask(
         self, path: str, *headers: tuple[str, str], method: str = "GET", host: str = "app.example"
@@ -155,6 +168,15 @@ class HeadersEdge:
         exits.callback(stop)
         asyncio.run_coroutine_threadsafe(server.start(), loop).result(10)
         return int(server.bound_address.rpartition(":")[2])
+
+
+def _serve_careless(exits: ExitStack) -> int:
+    application = ThreadingHTTPServer(("127.0.0.1", 0), _Application)
+    application.daemon_threads = True
+    threading.Thread(target=application.serve_forever).start()
+    exits.callback(application.server_close)
+    exits.callback(application.shutdown)
+    return application.server_address[1]
 
 
 def values(headers: Headers, name: str) -> list[str]:

@@ -17,11 +17,11 @@ ROOT = Path(__file__).parents[2]
 WORKERS = 3
 
 
-def readme_pieces() -> tuple[Any, Any]:
-    """The YAML of "Several workers": for the cluster, and for the ext_authz filter."""
-    text = (ROOT / "envoy/README.md").read_text().partition("## Several workers")[2]
-    cluster, ext_authz = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
-    return yaml.safe_load(cluster), yaml.safe_load(ext_authz)
+def readme_pieces(section: str = "Several workers") -> list[Any]:
+    """The YAML of a section, in its order: for the cluster first."""
+    text = (ROOT / "envoy/README.md").read_text().partition(f"## {section}\n")[2]
+    pieces = re.findall(r"```yaml\n(.*?)```", text.partition("\n## ")[0], re.DOTALL)
+    return [yaml.safe_load(piece) for piece in pieces]
 
 
 def free_run(count: int) -> int:

@@ -28,13 +28,19 @@ from sidecar.keys.lifecycle import KeyState
 from sidecar.limits.bucket import TokenBucket
 from sidecar.tally import Tally
 from sidecar.tokens.cache import TokenCache
-from sidecar.tokens.revocation import Revocations
 from sidecar.transport.descriptors import raise_limit
 from sidecar.transport.h2 import H2Server
 from sidecar.transport.names import CHECK_METHOD
 from sidecar.transport.sockets import ListenFault
 from sidecar.transport.unary import Limits
-from sidecar.wiring.check import Check, give_keys, give_publishers, make_check
+from sidecar.wiring.check import (
+    Check,
+    give_domains,
+    give_keys,
+    give_publishers,
+    give_revocations,
+    make_check,
+)
 from sidecar.wiring.descriptors import of_worker
 from sidecar.workers.challenges import AskedChallenges
 from sidecar.workers.channel import Channel, open_channel
@@ -44,6 +50,7 @@ from sidecar.workers.frames import (
     PROTOCOL,
     Applied,
     Ask,
+    Domains,
     Down,
     Drain,
     FrameFault,
@@ -55,6 +62,7 @@ from sidecar.workers.frames import (
     Readiness,
     Refused,
     Report,
+    Revoked,
     Serving,
     Start,
     ToldChallenges,
@@ -64,6 +72,7 @@ from sidecar.workers.frames import (
     ring_of,
 )
 from sidecar.workers.numbers import Numbers
+from sidecar.workers.revoked import ReceivedParts
 from sidecar.workers.watch import LOG_LINES_BURST, LOG_LINES_PER_SECOND
 
 EXIT_OK = 0
@@ -117,6 +126,7 @@ class Worker:
         self._start: Start | None = None
         self._version = 0
         self._ready = False
+        self._revoked = ReceivedParts()
         self._unknown_kid_at: float | None = None
         self._challenges = AskedChallenges(
             lambda number, tokens: self._channel.send(WantedChallenges(number, tokens))
@@ -177,10 +187,14 @@ class Worker:
         match frame:
             case Ask(number=number):
                 self._channel.send(self._report(number))
+            case Revoked():
+                self._revoked.take(frame)
             case Keys():
                 self._take_keys(frame)
             case ToldChallenges(number=number, known=known):
                 self._challenges.told(number, known)
+            case Domains():
+                self._take_domains(frame)
             case Readiness(ready=ready):
                 self._ready = ready
                 self._show_health_soon()
@@ -223,19 +237,31 @@ class Worker:
             raise FrameFault("keys came before the configuration")
         # What is equal stays the same object: Checks keep what they worked out under it.
         held = self._check.service.snapshot
-        ring, revocations = ring_of(frame.keys), Revocations.restore(frame.revocations)
+        ring, revocations = ring_of(frame.keys), self._revoked.in_force(frame)
         if tuple(ring) == tuple(held.ring):
             ring = held.ring
         if revocations == held.revocations:
             revocations = held.revocations
         publishers = publishers_of(frame)
-        give_keys(self._check.service, ring, revocations, frame.state)
+        give_keys(self._check.service, ring, frame.state)
+        state = KeyState.DEGRADED if frame.revocations_degraded else KeyState.ACTIVE
+        give_revocations(self._check.service, revocations, state)
         if not publishers.same_as(held.publishers):
             give_publishers(self._check.service, publishers)
         self._version = frame.version
         self._begun.set()
         self._channel.send(Applied(frame.version))
         self._show_health_soon()
+
+    def _take_domains(self, frame: Domains) -> None:
+        if self._check is None:
+            raise FrameFault("domains came before the configuration")
+        service = self._check.service
+        held = service.snapshot.headers.registered
+        give_domains(service, held.with_shard(frame.shard, frame.owners))
+        if frame.version:
+            self._version = frame.version
+            self._channel.send(Applied(frame.version))
 
     def _report(self, number: int) -> Report:
         numbers = Numbers(

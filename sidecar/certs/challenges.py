@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 from sidecar.certs.lease import FleetKv, read_entry
 from sidecar.clock import Now, monotonic_seconds
 from sidecar.errors import Fault
-from sidecar.faults import report_to_loop
 from sidecar.paced import settle_paced
+from sidecar.polling import PollStatus
 from sidecar.vault.errors import VaultConflict, VaultFault
 
 _log = logging.getLogger("sidecar.certs")
@@ -96,11 +96,16 @@ class ChallengeBoard:
         self._asked = asyncio.Event()
         self._missed: OrderedDict[str, float] = OrderedDict()
         self._away_until = 0.0
-        self._told_away = False
         self._closed = False
         self.on_own_change: Callable[[str], None] = lambda _host: None
         """Called with the host whose challenge of ours is put up or taken down."""
         self.reads = 0
+        self.status = PollStatus(
+            "challenges",
+            f"the fleet's challenges in {mount}/{path}",
+            _log,
+            kept="only those of this sidecar's own orders are answered",
+        )
 
     def find(self, token: str) -> Challenge | Awaitable[Challenge | None] | None:
         """Find a token of http-01: at once if it is ours or is none, else in the fleet's."""
@@ -178,17 +183,14 @@ class ChallengeBoard:
         try:
             async with asyncio.timeout(READ_SECONDS):
                 listed, _ = await self._read()
-        except (VaultFault, TimeoutError) as fault:
+        except TimeoutError:
             self._away_until = self._clock() + AWAY_SECONDS
-            why = str(fault) or f"Vault does not answer within {READ_SECONDS:.0f} s"
-            level = logging.DEBUG if self._told_away else logging.WARNING
-            _log.log(level, "challenges of the fleet can't be read: %s", why)
-            self._told_away = True
+            self.status.failed(ChallengeFault(f"Vault does not answer within {READ_SECONDS:.0f} s"))
         except Exception as exc:  # noqa: BLE001 - a task's edge: the next are read for all the same
             self._away_until = self._clock() + AWAY_SECONDS
-            report_to_loop(exc)
+            self.status.failed(exc)
         else:
-            self._told_away = False
+            self.status.succeeded()
             self._note_missed(
                 token for token, _ in waiting if token != _NOBODY and token not in listed
             )

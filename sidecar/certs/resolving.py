@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from sidecar.certs.domains import DomainRegistry
 from sidecar.certs.names import NameRefused
-from sidecar.errors import Fault
 from sidecar.faults import report_to_loop, tell_each
+from sidecar.polling import PollFault, fault_of
 
 MAX_RESOLVING = 1024
 MAX_UNRESOLVABLE = 4096
@@ -58,13 +58,12 @@ class Resolving:
         """Ask, and tell whoever waits, whatever comes of it."""
         try:
             await self._registry.resolve(canonical)
-        except Fault as fault:
+        except Exception as exc:  # noqa: BLE001 - a task's edge: a name waits for no defect
             self._remember_failure(canonical)
+            fault = fault_of(exc, "the domain registry")
+            if isinstance(fault, PollFault):
+                report_to_loop(exc)
             tell_each([self._failed], canonical, str(fault))
-        except Exception as exc:  # noqa: BLE001 - a task's edge: a handshake waits for the word
-            self._remember_failure(canonical)
-            tell_each([self._failed], canonical, f"a defect of ours: {type(exc).__name__}")
-            report_to_loop(exc)
         else:
             self._unresolvable.pop(canonical, None)
         finally:

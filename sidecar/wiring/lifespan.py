@@ -5,7 +5,7 @@ Whatever a part opens it pushes on ``stack``; the drain unwinds it, last opened,
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from typing import Any, Protocol
 
@@ -13,8 +13,10 @@ from sidecar.admin.http import Handler
 from sidecar.clock import monotonic_seconds
 from sidecar.config import model
 from sidecar.faults import FaultReporter
+from sidecar.headers.registered import NO_DOMAINS
 from sidecar.health import Health
 from sidecar.metrics import Metrics
+from sidecar.polling import PollStatus
 
 _log = logging.getLogger("sidecar")
 
@@ -57,15 +59,22 @@ class Lifespan:
         self.on_fault = FaultReporter(self.metrics.count_fault, monotonic_seconds, _log)
         """Told of an exception that should not have been: it is counted, and logged once."""
         self.health.on_fault = self.metrics.on_fault = self.on_fault
+        self.registered = NO_DOMAINS
+        """Whose the domains are that a registry knows."""
+        self.failed = False
+        """Whether a defect of ours ended what must not end: the exit code says so."""
+        self.refreshers: list[Callable[[], Coroutine[Any, Any, None]]] = []
+        """What is to be read when the operator asks for it, beside the keys."""
+        self.polls: list[PollStatus] = []
+        """How each polled source is, in the order of the start."""
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        """Run a part's task until the drain; a defect in it ends the process, with a drain."""
+        """Run a part's task until the drain; a defect in it ends the process, with exit code 1."""
         task = asyncio.create_task(coroutine)
 
         def ended(task: asyncio.Task[None]) -> None:
             if not task.cancelled() and (exc := task.exception()) is not None:
-                self.on_fault(exc)
-                self.stop.set()
+                self.end_with(exc)
 
         task.add_done_callback(ended)
 
@@ -75,11 +84,37 @@ class Lifespan:
 
         self.stack.push_async_callback(cancel)
 
+    def end_with(self, exc: BaseException) -> None:
+        """Drain, and exit with a code that is not 0: without this task nothing is as it seems."""
+        self.on_fault(exc)
+        self.failed = True
+        self.stop.set()
+
+    def watch(self, status: PollStatus) -> None:
+        """Show in ``/readyz`` and in the metrics how a polled source is."""
+
+        def show(status: PollStatus) -> None:
+            self.health.facts[status.part] = f"outage: {status.problem}" if status.problem else "ok"
+
+        status.on_change = show
+        show(status)
+        self.polls.append(status)
+
+    def owner_of(self, host: str) -> str | None:
+        """Return the tenant that registered a host's domain."""
+        return self.registered.owner_of(host)
+
     def run_soon(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run something short that nobody waits for."""
         task = asyncio.create_task(self._guarded(coroutine))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+
+        def ended(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            if not task.cancelled() and (exc := task.exception()) is not None:
+                self.on_fault(exc)
+
+        task.add_done_callback(ended)
 
     async def _guarded(self, coroutine: Coroutine[Any, Any, None]) -> None:
         try:

@@ -8,16 +8,24 @@ from typing import Protocol
 from sidecar.audit import AuditLog
 from sidecar.authz.challenge import ChallengeSource
 from sidecar.clock import monotonic_seconds
+from sidecar.headers.registered import RegisteredDomains
 from sidecar.keys.lifecycle import KeyState
 from sidecar.keys.refresher import KeyView
 from sidecar.modules.publishers import Publishers
 from sidecar.numbers import cache_families
 from sidecar.tokens.cache import TokenCache
+from sidecar.tokens.revocation import Revocations
 from sidecar.transport.aio import GrpcServer, check_handlers
 from sidecar.transport.h2 import H2Server
 from sidecar.transport.names import CHECK_METHOD, CHECK_SERVICE
 from sidecar.transport.unary import Limits
-from sidecar.wiring.check import give_keys, give_publishers, make_check
+from sidecar.wiring.check import (
+    give_domains,
+    give_keys,
+    give_publishers,
+    give_revocations,
+    make_check,
+)
 from sidecar.wiring.descriptors import CHECKS
 from sidecar.wiring.lifespan import Lifespan
 from sidecar.workers.pool import FleetChallenges
@@ -33,8 +41,14 @@ class Checks(Protocol):
     def publish(self, view: KeyView) -> None:
         """Decide by these keys and revocations from the next Check on."""
 
+    def publish_revocations(self, revocations: Revocations, state: KeyState) -> None:
+        """Refuse these from the next Check on; ``state`` is how fresh they are."""
+
     def publish_publishers(self, publishers: Publishers) -> None:
         """Judge bundles by these publishers from the next one on."""
+
+    def publish_domains(self, registered: RegisteredDomains) -> None:
+        """Know these owners of domains from the next Check on."""
 
     def answer_challenges(self, source: ChallengeBook) -> None:
         """Tell CAs, from now on, what this source knows (ACME http-01)."""
@@ -72,15 +86,23 @@ class LocalChecks:
 
     def publish(self, view: KeyView) -> None:
         """Decide by these keys and revocations from the next Check on."""
-        give_keys(self._check.service, view.ring, view.revocations, view.state)
+        give_keys(self._check.service, view.ring, view.state)
         self._state = view.state
         self._show_key_state()
+
+    def publish_revocations(self, revocations: Revocations, state: KeyState) -> None:
+        """Refuse these from the next Check on; ``state`` is how fresh they are."""
+        give_revocations(self._check.service, revocations, state)
 
     def publish_publishers(self, publishers: Publishers) -> None:
         """Judge bundles by these publishers from the next one on."""
         give_publishers(self._check.service, publishers)
 
-    def answer_challenges(self, source: ChallengeSource) -> None:
+    def publish_domains(self, registered: RegisteredDomains) -> None:
+        """Know these owners of domains from the next Check on."""
+        give_domains(self._check.service, registered)
+
+    def answer_challenges(self, source: ChallengeBook) -> None:
         """Tell CAs, from now on, what this source knows (ACME http-01)."""
         self._check.service.challenges = source
 

@@ -9,10 +9,13 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from sidecar.audit import AuditLog
 from sidecar.clock import monotonic_seconds
 from sidecar.config.endpoints import check_endpoints
+from sidecar.headers.registered import RegisteredDomains
+from sidecar.keys.lifecycle import KeyState
 from sidecar.keys.refresher import KeyView
 from sidecar.metrics import gauge
 from sidecar.modules.publishers import Publishers
 from sidecar.numbers import cache_families
+from sidecar.tokens.revocation import NOTHING_REVOKED, Revocations
 from sidecar.wiring.lifespan import Lifespan
 from sidecar.wiring.local import ChallengeBook
 from sidecar.workers.pool import Tools, WorkerPool
@@ -30,6 +33,9 @@ class WorkerChecks:
     def __init__(self, life: Lifespan, audit: AuditLog) -> None:
         self._life = life
         self._audit = audit
+        self._view: KeyView | None = None
+        self._revocations = NOTHING_REVOKED
+        self._revocation_state = KeyState.INIT
         self._pool = WorkerPool(
             check_endpoints(life.config.listen.authz),
             life.config,
@@ -39,12 +45,32 @@ class WorkerChecks:
         )
 
     def publish(self, view: KeyView) -> None:
-        """Give the keys and revocations to every worker."""
-        self._pool.publish(view.ring, view.revocations, view.state)
+        """Give the keys to every worker."""
+        self._view = view
+        self._publish()
+
+    def publish_revocations(self, revocations: Revocations, state: KeyState) -> None:
+        """Give what is revoked to every worker; ``state`` is how fresh that is."""
+        self._revocations, self._revocation_state = revocations, state
+        self._publish()
+
+    def _publish(self) -> None:
+        """Give both, once there are keys."""
+        if self._view is not None:
+            self._pool.publish(
+                self._view.ring,
+                self._revocations,
+                self._view.state,
+                revocations_degraded=self._revocation_state is KeyState.DEGRADED,
+            )
 
     def publish_publishers(self, publishers: Publishers) -> None:
         """Give the publishers of modules to every worker."""
         self._pool.publish_publishers(publishers)
+
+    def publish_domains(self, registered: RegisteredDomains) -> None:
+        """Give the owners of domains to every worker."""
+        self._pool.publish_domains(registered)
 
     def answer_challenges(self, source: ChallengeBook) -> None:
         """Tell workers, from now on, what this source knows (ACME http-01)."""

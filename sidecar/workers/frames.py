@@ -20,10 +20,11 @@ from cryptography.hazmat.primitives.serialization import (
 
 from sidecar.config import model
 from sidecar.errors import Fault
+from sidecar.headers.registered import SHARDS
 from sidecar.keys.keyring import KeyRing, VerificationKey
 from sidecar.keys.lifecycle import KeyState
 from sidecar.modules.publishers import PublisherKey, Publishers
-from sidecar.tokens.revocation import RevocationTables
+from sidecar.tokens.revocation import PartTables
 from sidecar.workers.numbers import Numbers
 
 PROTOCOL = 2
@@ -71,17 +72,37 @@ class PublicKey(msgspec.Struct, frozen=True, array_like=True):
     spki: bytes
 
 
+class Revoked(Frame, frozen=True, tag="revoked"):
+    """Down: a part of what is revoked, before the ``Keys`` that put it in force by its number.
+
+    Parts come one a frame and only once: a long list never holds a worker up as a whole.
+    """
+
+    part: int
+    tables: PartTables
+
+
 class Keys(Frame, frozen=True, tag="keys"):
-    """Down: all keys that verify, all revocations, the state of the keys, publishers; whole."""
+    """Down: all keys that verify, their state, the parts of what is revoked, publishers."""
 
     version: int
     keys: tuple[PublicKey, ...]
-    revocations: RevocationTables
+    revoked: tuple[int, ...]
+    """The numbers of the parts that are in force. A part that is not among them is forgotten."""
     state: KeyState
+    revocations_degraded: bool = False
     publishers: tuple[PublicKey, ...] = ()
     """Publishers' keys; ``issuer`` is the publisher."""
     withdrawn: tuple[str, ...] = ()
     """SHA-256 digests of bundles that must not be installed, in hex."""
+
+
+class Domains(Frame, frozen=True, tag="domains"):
+    """Down: one shard of the owners of registered domains, in force from the next Check on."""
+
+    version: int
+    shard: Annotated[int, msgspec.Meta(ge=0, lt=SHARDS)]
+    owners: dict[str, str]
 
 
 class Readiness(Frame, frozen=True, tag="readiness"):
@@ -128,7 +149,7 @@ class Refused(Frame, frozen=True, tag="refused"):
 
 
 class Applied(Frame, frozen=True, tag="applied"):
-    """Up: from the next Check on, this version of the keys decides."""
+    """Up: from the next Check on, this version of keys and domains decides."""
 
     version: int
 
@@ -165,7 +186,7 @@ class LogLine(Frame, frozen=True, tag="log"):
     message: Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
 
 
-Down = Start | Policies | Keys | Readiness | ToldChallenges | Ask | Drain
+Down = Start | Policies | Revoked | Keys | Domains | Readiness | ToldChallenges | Ask | Drain
 Up = Serving | Refused | Applied | Report | UnknownKid | WantedChallenges | LogLine
 
 _encoder = msgspec.msgpack.Encoder()

@@ -18,12 +18,14 @@ from sidecar.authz.challenge import CHALLENGE_ROUTE, Challenge
 from sidecar.authz.routes import UNMATCHED
 from sidecar.config import model
 from sidecar.errors import Fault
+from sidecar.headers.registered import RegisteredDomains, Shard
 from sidecar.keys.keyring import KeyRing
 from sidecar.keys.lifecycle import KeyState
 from sidecar.modules.publishers import NO_PUBLISHERS, Publishers
 from sidecar.tokens.revocation import Revocations
 from sidecar.workers.frames import (
     PROTOCOL,
+    Domains,
     Drain,
     Keys,
     KnownChallenge,
@@ -39,6 +41,7 @@ from sidecar.workers.frames import (
 from sidecar.workers.numbers import Numbers
 from sidecar.workers.output import LineQueue
 from sidecar.workers.process import COMMAND, Ended, WorkerProcess
+from sidecar.workers.revoked import RevokedParts
 
 BEAT_SECONDS = 1.0
 START_SECONDS = 30.0
@@ -161,8 +164,9 @@ class WorkerPool:
         self._draining = asyncio.Event()
         self._content: tuple[object, ...] = ()
         self._order: Keys | None = None
+        self._revoked = RevokedParts()
         self._publishers = NO_PUBLISHERS
-        self._keys = b""
+        self._domains: dict[int, Shard] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._first: list[asyncio.Future[None]] = []
 
@@ -171,13 +175,23 @@ class WorkerPool:
         """How many workers answer Checks."""
         return sum(slot.serving for slot in self.slots)
 
-    def publish(self, ring: KeyRing, revocations: Revocations, state: KeyState) -> None:
+    def publish(
+        self,
+        ring: KeyRing,
+        revocations: Revocations,
+        state: KeyState,
+        *,
+        revocations_degraded: bool = False,
+    ) -> None:
         """Give every worker the keys and revocations, if they are others than it has."""
-        content = (tuple(ring), revocations, state)
+        content = (tuple(ring), revocations, state, revocations_degraded)
         if content == self._content:
             return
         self._content = content
-        self._order = Keys(0, public_keys(ring), revocations.tables(), state)
+        for raw in self._revoked.take(revocations.parts):
+            for process in self._processes():
+                process.send_encoded(raw)
+        self._order = Keys(0, public_keys(ring), self._revoked.numbers, state, revocations_degraded)
         self._give()
 
     def publish_publishers(self, publishers: Publishers) -> None:
@@ -186,21 +200,35 @@ class WorkerPool:
         if self._order is not None:
             self._give()
 
+    def publish_domains(self, registered: RegisteredDomains) -> None:
+        """Give every worker the shards of the owners of domains that have changed."""
+        for number, shard in enumerate(registered.shards):
+            if shard is self._domains.get(number, {}) or shard == self._domains.get(number, {}):
+                continue
+            self._domains[number] = shard
+            self.version += 1
+            raw = encode(Domains(self.version, number, dict(shard)))
+            for process in self._processes():
+                process.give(raw, self.version)
+
     def _give(self) -> None:
         """Send all of what decides, as a version of its own."""
         if self._order is None:
             return
         self.version += 1
-        self._keys = encode(
+        raw = self._encode_keys(self._order)
+        for process in self._processes():
+            process.give(raw, self.version)
+
+    def _encode_keys(self, order: Keys) -> bytes:
+        return encode(
             msgspec.structs.replace(
-                self._order,
+                order,
                 version=self.version,
                 publishers=publisher_keys(self._publishers),
                 withdrawn=tuple(self._publishers.withdrawn),
             )
         )
-        for process in self._processes():
-            process.give(self._keys, self.version)
 
     def numbers(self) -> Numbers:
         """Return what all of them came to."""
@@ -309,7 +337,13 @@ class WorkerPool:
                 encode(Start(PROTOCOL, slot.number, slot.address)),
                 self._policies,
                 encode(Readiness(self._ready)),
-                self._keys,
+                *self._revoked.frames(),
+                *(
+                    encode(Domains(0, number, dict(shard)))
+                    for number, shard in self._domains.items()
+                ),
+                # Last, because it serves from then on, and of the newest version of all.
+                *(() if self._order is None else (self._encode_keys(self._order),)),
             ]
             if self._draining.is_set():
                 frames.append(encode(Drain()))

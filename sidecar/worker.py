@@ -26,13 +26,12 @@ from sidecar.keys.lifecycle import KeyState
 from sidecar.tally import Tally
 from sidecar.tokens.cache import TokenCache
 from sidecar.tokens.revocation import Revocations
-from sidecar.transport.descriptors import raise_limit
+from sidecar.transport.descriptors import of_worker, raise_limit
 from sidecar.transport.h2 import H2Server
 from sidecar.transport.names import CHECK_METHOD
 from sidecar.transport.sockets import ListenFault
 from sidecar.transport.unary import Limits
 from sidecar.wiring.check import Check, give_keys, give_publishers, make_check
-from sidecar.wiring.descriptors import of_worker
 from sidecar.workers.challenges import AskedChallenges
 from sidecar.workers.channel import Channel, open_channel
 from sidecar.workers.frames import (

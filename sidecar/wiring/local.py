@@ -13,11 +13,11 @@ from sidecar.modules.publishers import Publishers
 from sidecar.numbers import cache_families
 from sidecar.tokens.cache import TokenCache
 from sidecar.transport.aio import GrpcServer, check_handlers
+from sidecar.transport.descriptors import CHECKS
 from sidecar.transport.h2 import H2Server
 from sidecar.transport.names import CHECK_METHOD, CHECK_SERVICE
 from sidecar.transport.unary import Limits
 from sidecar.wiring.check import give_keys, give_publishers, make_check
-from sidecar.wiring.descriptors import CHECKS
 from sidecar.wiring.lifespan import Lifespan
 
 

@@ -28,7 +28,7 @@ from sidecar.keys.lifecycle import KeyState
 from sidecar.limits.bucket import TokenBucket
 from sidecar.tally import Tally
 from sidecar.tokens.cache import TokenCache
-from sidecar.transport.descriptors import raise_limit
+from sidecar.transport.descriptors import of_worker, raise_limit
 from sidecar.transport.h2 import H2Server
 from sidecar.transport.names import CHECK_METHOD
 from sidecar.transport.sockets import ListenFault
@@ -41,7 +41,6 @@ from sidecar.wiring.check import (
     give_revocations,
     make_check,
 )
-from sidecar.wiring.descriptors import of_worker
 from sidecar.workers.challenges import AskedChallenges
 from sidecar.workers.channel import Channel, open_channel
 from sidecar.workers.frames import (

@@ -19,7 +19,6 @@ _HOST = re.compile(
 )
 """A host as the most lenient of the browsers reads it."""
 _PATH_ENDS = re.compile(r"[?#]")
-_SCHEMES = frozenset({"http", "https", "ws", "wss", "data", "blob", "filesystem"})
 
 
 def read_sources(name: str, values: Sequence[str]) -> tuple[list[Source], list[Finding]]:
@@ -41,7 +40,9 @@ def read_sources(name: str, values: Sequence[str]) -> tuple[list[Source], list[F
             message = "stands here twice"
             findings.append(Finding(Severity.LOW, "source-repeated", message, name, text))
             continue
-        findings += _slips(name, source, text)
+        if _is_short_nonce(text):
+            message = "a nonce of less than 128 bits can be guessed"
+            findings.append(Finding(Severity.MEDIUM, "nonce-short", message, name, text))
         sources.append(source)
     findings += _together(name, values, sources)
     return [source for source in sources if source.kind is not Kind.NONE], findings
@@ -79,18 +80,9 @@ def _is_word(text: str) -> bool:
     return "." not in text and "*" not in text and "/" not in text
 
 
-def _slips(name: str, source: Source, text: str) -> list[Finding]:
-    """Return what is by the grammar, and other than it looks."""
-    message = ""
-    if source.kind is Kind.SCHEME and "." in source.scheme:
-        message = "is the name of a scheme; a host stands without a colon"
-    elif source.kind is Kind.HOST and not source.scheme and source.host in _SCHEMES:
-        message = f"is the name of a host; the scheme is {source.host}:"
+def _is_short_nonce(text: str) -> bool:
     nonce = _NONCE.fullmatch(text)
-    if nonce is not None and len(nonce[1].rstrip("=")) < MIN_NONCE_CHARACTERS:
-        short = "a nonce of less than 128 bits can be guessed"
-        return [Finding(Severity.MEDIUM, "nonce-short", short, name, text)]
-    return [Finding(Severity.MEDIUM, "source-mistaken", message, name, text)] if message else []
+    return nonce is not None and len(nonce[1].rstrip("=")) < MIN_NONCE_CHARACTERS
 
 
 def _together(name: str, values: Sequence[str], sources: Sequence[Source]) -> list[Finding]:

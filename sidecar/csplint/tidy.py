@@ -8,6 +8,7 @@ from sidecar.csplint.finding import Finding, Severity
 
 LOW, INFO = Severity.LOW, Severity.INFO
 _BY_PLACE = frozenset({Kind.HOST, Kind.SCHEME})
+_SCHEMES = frozenset({"http", "https", "ws", "wss", "data", "blob", "filesystem"})
 _SPECIFIC = {
     "script-src": ("script-src-elem", "script-src-attr", "worker-src"),
     "style-src": ("style-src-elem", "style-src-attr"),
@@ -19,9 +20,22 @@ _SPECIFIC = {
 def untidiness(policy: Policy) -> Iterator[Finding]:
     """Yield what one policy says in vain."""
     for directive in policy.directives.values():
+        yield from _mistaken(directive)
         yield from _covered(directive)
         yield from _as_its_fallback(policy, directive)
     yield from _shadowed(policy)
+
+
+def _mistaken(directive: Directive) -> Iterator[Finding]:
+    """Yield what is by the grammar, and other than it looks."""
+    for source in directive.sources:
+        message = ""
+        if source.kind is Kind.SCHEME and "." in source.scheme:
+            message = "is the name of a scheme; a host stands without a colon at its end"
+        elif source.kind is Kind.HOST and not source.scheme and source.host in _SCHEMES:
+            message = f"is the name of a host; the scheme is {source.host}:"
+        if message:
+            yield Finding(Severity.MEDIUM, "source-mistaken", message, directive.name, source.text)
 
 
 def _covered(directive: Directive) -> Iterator[Finding]:

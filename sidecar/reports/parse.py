@@ -8,7 +8,7 @@ report is read field by field, and a bad one in a batch costs the others nothing
 """
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -113,8 +113,8 @@ class _Report(msgspec.Struct):
     """One object: what it has decides which of the two it is."""
 
     csp_report: msgspec.Raw = msgspec.field(name="csp-report", default=_NULL)
-    type: str | None = None
-    url: str | None = None
+    type: Any = None
+    url: Any = None
     body: msgspec.Raw = _NULL
 
 
@@ -159,11 +159,12 @@ def _read_one(report: _Report) -> Violation | None:
     """Return the violation; ``None`` for a report of another type."""
     if report.csp_report != _NULL:
         return _of_legacy(_legacy.decode(report.csp_report))
-    if report.type is None:
+    if not isinstance(report.type, str):
         raise msgspec.DecodeError
     if report.type != "csp-violation":
         return None
-    return _of_modern(_modern.decode(report.body), report.url or "")
+    url = report.url if isinstance(report.url, str) else ""
+    return _of_modern(_modern.decode(report.body), url)
 
 
 def _of_legacy(report: _Legacy) -> Violation:

@@ -11,7 +11,9 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from sidecar.errors import Fault
+from sidecar.transport import h2
 
+CHECKS = "Checks"
 WANTED_LIMIT = 65_536
 """The soft limit is raised so far, where the hard one allows it."""
 OWN = 96
@@ -35,6 +37,9 @@ class Demand(NamedTuple):
     wanted: int
     least: int
     each: int = 1
+
+
+OF_CHECKS = Demand(CHECKS, h2.MAX_CONNECTIONS, 32)
 
 
 def raise_limit() -> int:
@@ -70,3 +75,8 @@ def allot(limit: int, own: int, demands: Iterable[Demand]) -> Mapping[str, int]:
         each.name: each.least + (each.wanted - each.least) * left // max(1, beyond)
         for each in listed
     }
+
+
+def of_worker(limit: int) -> int:
+    """Return how many connections a worker takes. Raise ``DescriptorFault``."""
+    return allot(limit, OWN_OF_WORKER, [OF_CHECKS])[CHECKS]

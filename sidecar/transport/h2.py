@@ -162,8 +162,8 @@ class _Connection(asyncio.Protocol):
 
     @property
     def is_idle(self) -> bool:
-        """Whether no call waits here for its answer."""
-        return not self._grpc.open_calls
+        """Whether no whole call waits here for its answer; one that is half sent is not ours."""
+        return not self._waiting
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         stream = cast("asyncio.Transport", transport)  # uvloop's own class, of the same interface

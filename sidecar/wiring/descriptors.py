@@ -5,18 +5,19 @@ from collections.abc import Iterator, Mapping
 
 from sidecar.admin.http import MAX_CONNECTIONS as MAX_ADMIN
 from sidecar.config import model
-from sidecar.transport import guard, h2
+from sidecar.transport import guard
 from sidecar.transport.descriptors import (
     OF_A_WORKER,
+    OF_CHECKS,
     OWN,
-    OWN_OF_WORKER,
     Demand,
     allot,
+    of_worker,
     raise_limit,
 )
 
-CHECKS, SDS, ADMIN, REPORTS = "Checks", "SDS", "the admin port", "reports"
-_LEAST_CHECKS, _LEAST_SDS = 32, 8
+SDS, ADMIN, REPORTS = "SDS", "the admin port", "reports"
+_LEAST_SDS = 8
 _PER_GUARDED = 3
 """A connection through the guard: the peer's, and both ends of the one to grpcio."""
 
@@ -27,11 +28,6 @@ def of_main(listen: model.Listen, limit: int) -> Mapping[str, int]:
     """Return the bounds of the main process's listeners. Raise ``DescriptorFault``."""
     own = OWN + (OF_A_WORKER * listen.authz.workers if listen.authz.workers > 1 else 0)
     return allot(limit, own, _demands(listen))
-
-
-def of_worker(limit: int) -> int:
-    """Return how many connections a worker takes. Raise ``DescriptorFault``."""
-    return allot(limit, OWN_OF_WORKER, [_checks()])[CHECKS]
 
 
 def bound_connections(listen: model.Listen) -> Mapping[str, int]:
@@ -55,7 +51,7 @@ def bound_connections(listen: model.Listen) -> Mapping[str, int]:
 
 def _demands(listen: model.Listen) -> Iterator[Demand]:
     if listen.authz.workers == 1:
-        yield _checks()
+        yield OF_CHECKS
     if listen.sds is not None:
         guarded = listen.sds.address.startswith("unix:")
         per_connection = _PER_GUARDED if guarded else 1
@@ -64,7 +60,3 @@ def _demands(listen: model.Listen) -> Iterator[Demand]:
     if listen.reports is not None:
         most = listen.reports.max_connections
         yield Demand(REPORTS, most, most)
-
-
-def _checks() -> Demand:
-    return Demand(CHECKS, h2.MAX_CONNECTIONS, _LEAST_CHECKS)

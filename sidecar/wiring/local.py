@@ -16,6 +16,7 @@ from sidecar.numbers import cache_families
 from sidecar.tokens.cache import TokenCache
 from sidecar.tokens.revocation import Revocations
 from sidecar.transport.aio import GrpcServer, check_handlers
+from sidecar.transport.descriptors import CHECKS
 from sidecar.transport.h2 import H2Server
 from sidecar.transport.names import CHECK_METHOD, CHECK_SERVICE
 from sidecar.transport.unary import Limits
@@ -26,7 +27,6 @@ from sidecar.wiring.check import (
     give_revocations,
     make_check,
 )
-from sidecar.wiring.descriptors import CHECKS
 from sidecar.wiring.lifespan import Lifespan
 from sidecar.workers.pool import FleetChallenges
 

@@ -64,6 +64,8 @@ GOOD = {
     "an old report under the newer type": (REPORTING_TYPE, raw(legacy())),
     "an old report in an array": (REPORTING_TYPE, raw([legacy()])),
     "with members of both": (LEGACY_TYPE, raw({**legacy(), "type": "csp-violation", "body": 5})),
+    "old, with a type that is none": (LEGACY_TYPE, raw({**legacy(), "type": 5, "url": {}})),
+    "new, with a URL that is none": (LEGACY_TYPE, raw({**modern(), "url": 5})),
     "old, with what nobody knows": (LEGACY_TYPE, raw({"x": [1], **legacy(y={"z": None})})),
     "new, the page named outside alone": (REPORTING_TYPE, raw([modern(documentURL=None)])),
 }

@@ -13,10 +13,18 @@ from sidecar.clock import monotonic_seconds
 from sidecar.config import model, parse_config
 from sidecar.config.reports import ReportsListen
 from sidecar.transport.aio import GrpcServer, check_handlers
-from sidecar.transport.descriptors import OWN, Demand, DescriptorFault, allot, raise_limit
+from sidecar.transport.descriptors import (
+    CHECKS,
+    OWN,
+    Demand,
+    DescriptorFault,
+    allot,
+    of_worker,
+    raise_limit,
+)
 from sidecar.transport.h2 import H2Server
 from sidecar.transport.unary import Limits
-from sidecar.wiring.descriptors import ADMIN, CHECKS, REPORTS, SDS, of_main, of_worker
+from sidecar.wiring.descriptors import ADMIN, REPORTS, SDS, of_main
 
 A, B = Demand("a", 100, 10), Demand("b", 50, 5, 3)
 ALLOTTED = [

@@ -301,6 +301,23 @@ async def test_of_too_many_connections_the_quietest_without_calls_goes(tcp: Serv
         writer.close()
 
 
+async def test_a_call_that_is_half_sent_keeps_no_connection(tcp: Serving) -> None:
+    tcp.server._max_connections = 2
+    opened = []
+    for _ in range(4):
+        reader, writer = await asyncio.open_connection("127.0.0.1", tcp.port)
+        peer = ngh2.Connection(ngh2.Role.CLIENT, ngh2.Configuration())
+        peer.initiate_connection({})
+        peer.send_request(HEADERS)
+        writer.write(peer.data_to_send())
+        assert await reader.read(1)
+        opened.append((reader, writer))
+        tcp.ahead_seconds += 1
+    assert [await is_closed(reader) for reader, _ in opened] == [True, True, False, False]
+    for _, writer in opened:
+        writer.close()
+
+
 async def test_where_every_connection_has_a_call_in_flight_no_other_is_taken(tcp: Serving) -> None:
     tcp.server._max_connections = 1
     async with grpc.aio.insecure_channel(tcp.address) as channel:

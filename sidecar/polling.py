@@ -103,7 +103,8 @@ class PollStatus:
         """Count a read that failed, and say so once for each trouble; returns it as a ``Fault``."""
         fault = fault_of(exc, self.name)
         if isinstance(fault, PollFault) and not isinstance(exc, OSError):
-            report_defect(exc)
+            # Its text may quote what was read, so what is reported says what and where alone.
+            report_defect(PollFault(str(fault)))
         self._count(outcome_of(fault))
         before, self.problem = self.problem, str(fault)
         if self.problem != before:

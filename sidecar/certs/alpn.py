@@ -8,7 +8,6 @@ name. Anybody in the fleet can make one: it is signed by its own key, which nobo
 
 import asyncio
 import hashlib
-import logging
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -22,10 +21,8 @@ from sidecar.certs.challenges import Challenge, ChallengeBoard
 from sidecar.certs.material import Material
 from sidecar.certs.on_demand import OBTAINING, Obtaining
 from sidecar.clock import Now
-from sidecar.faults import tell_each
-from sidecar.polling import fault_of
+from sidecar.faults import report_to_loop, tell_each
 
-_log = logging.getLogger("sidecar.certs")
 ACME_PROTOCOL = "acme-tls/1"
 ACME_IDENTIFIER = x509.ObjectIdentifier("1.3.6.1.5.5.7.1.31")
 _OCTET_STRING_OF_32 = b"\x04\x20"
@@ -96,16 +93,14 @@ class ChallengeCertificates:
         """Look for a name among the fleet's, and tell whoever waits, whatever comes of it."""
         try:
             found = await self._board.find_host(name)
-        except Exception as exc:  # noqa: BLE001 - a task's edge: who waits is told all the same
-            _log.error("%s", fault_of(exc, f"the challenge of {name[:253]}"))
-            self._miss(name)
-        else:
-            if found is not None:
+            if found is None:
+                self._miss(name)
+            else:
                 self._material(name, found)
                 # Envoy keeps what it is given; the next order's must not find this one's there.
                 asyncio.get_running_loop().call_later(HOLD_SECONDS, self._own_changed, name)
-            else:
-                self._miss(name)
+        except Exception as exc:  # noqa: BLE001 - a task's edge: a handshake waits for the word
+            report_to_loop(exc)
         finally:
             self._looking.pop(name, None)
         self._tell(name)

@@ -127,9 +127,12 @@ class OnDemandRoom:
         while True:
             await asyncio.sleep(TICK_SECONDS)
             with self._sweeping.poll():
-                self.source.sweep()
-                if self._service is not None:
-                    self._numbers.took_back(self._service.take_back_overdue())
+                self._sweep()
+
+    def _sweep(self) -> None:
+        self.source.sweep()
+        if self._service is not None:
+            self._numbers.took_back(self._service.take_back_overdue())
 
     async def _registry_changed(self) -> None:
         await self.source.forget_withdrawn()

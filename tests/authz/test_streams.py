@@ -67,6 +67,7 @@ ROUTES = CONFIG.replace(
   - {name: ending, path_prefix: /ending, end_streams_with_token: true}
   - {name: maybe, path_prefix: /maybe, auth: optional, end_streams_with_token: true}
   - {name: trial, path_prefix: /trial, shadow: true, end_streams_with_token: true}
+  - {name: strict, path_prefix: /strict, shadow: true, roles: [root], end_streams_with_token: true}
 headers:
 """,
 )
@@ -103,6 +104,7 @@ def test_without_a_token_that_was_accepted_there_is_nothing_to_say(
     assert limit(bench, "/maybe/x", None, grpc_timeout="5S") is None
     assert limit(bench, "/trial/x", issuer.mint(exp=NOW - 1000)) is None
     assert limit(bench, "/trial/x", issuer.mint()) is not None
+    assert limit(bench, "/strict/x", issuer.mint()) is None
 
 
 def test_other_routes_say_nothing(bench: Bench, issuer: Issuer) -> None:

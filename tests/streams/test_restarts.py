@@ -39,7 +39,7 @@ class Pair(Stack):
         ports = {"authz": self.second_port, "sds": sds, "admin": self.second_admin}
         listen = {name: {"address": f"127.0.0.1:{port}"} for name, port in ports.items()}
         listen["reports"] = {"address": f"127.0.0.1:{reports}"}
-        notice = {"drain_notice_seconds": 1}
+        notice = {"drain_notice_seconds": 2}
         first["listen"] = {**first["listen"], **notice}
         audit = {"to": {"sink": "file", "path": str(self.folder / "second.jsonl")}}
         self.second_config = self.folder / "second.yaml"
@@ -64,13 +64,19 @@ class Pair(Stack):
         manager = manager_of(config)
         (ext_authz,) = (e for e in manager["http_filters"] if e["name"].endswith("ext_authz"))
         ext_authz["typed_config"].update(readme_pieces()[1])
+        service = ext_authz["typed_config"]["grpc_service"]
+        # Other tests run on this machine, and a Check that takes half a second is no lost one.
+        service["timeout"] = "5s"
+        service["retry_policy"]["retry_back_off"]["max_interval"] = "1s"
         (route,) = (
             each
             for each in manager["route_config"]["virtual_hosts"][0]["routes"]
             if each["match"] == {"path": INSTALL}
         )
         own = route["typed_per_filter_config"]["envoy.filters.http.ext_authz"]["check_settings"]
-        own["grpc_service"]["retry_policy"]["retry_back_off"]["max_interval"] = "3s"
+        policy = readme_pieces()[1]["grpc_service"]["retry_policy"]
+        policy["retry_back_off"]["max_interval"] = "3s"
+        own["grpc_service"]["retry_policy"] = policy
         return config
 
     def start_second(self) -> None:
@@ -185,6 +191,7 @@ def test_every_check_that_is_shipped_is_asked_again() -> None:
         for each in services:
             assert each["retry_policy"]["num_retries"] == 2, name
             assert "unavailable" in each["retry_policy"]["retry_on"]
+            assert each["retry_policy"]["retry_back_off"] == {"base_interval": "0.005s"}
 
 
 def services_of(tree: Any) -> Iterator[Any]:

@@ -10,6 +10,7 @@ import pytest
 from tests.streams.application import Script, answers
 from tests.streams.edge import (
     BEGIN_SECONDS,
+    STREAM_SECONDS,
     ServiceEdge,
     StreamsEdge,
     no_sidecar,
@@ -64,6 +65,8 @@ def test_its_own_replies_are_problems(service: StreamsEdge, path: str, status: i
     reply = service.fetch(path)
     assert (reply.status, reply.document()["status"]) == (status, status)
     assert reply.all("content-type") == ["application/problem+json"]
+    assert reply.all("cache-control") == ["no-store"]
+    assert reply.seconds < STREAM_SECONDS / 2
 
 
 def test_a_denial_keeps_its_body(service: StreamsEdge) -> None:

@@ -53,6 +53,7 @@ HOST = _rows(
     ("x-original-host", "ASP.NET, Azure Application Gateway"),
     ("x-http-host-override", "PHP and ASP.NET applications"),
     ("x-envoy-original-host", "applications behind Envoy"),
+    ("x-envoy-original-dst-host", "an Envoy behind this one"),
     decided_on="forwarded x-forwarded-host x-host x-original-host",
 )
 PATH = _rows(
@@ -150,6 +151,8 @@ IDENTITY = _rows(
     ("x-ssl-client-verify", "nginx and HAProxy recipes, Puppet"),
     ("x-ssl-client-dn", "HAProxy recipes, Puppet"),
     ("x-arr-clientcert", "Azure App Service"),
+    ("x-envoy-peer-metadata", "Istio"),
+    ("x-envoy-peer-metadata-id", "Istio"),
 )
 SERVER = _rows("the process's own proxy", ("proxy", "CGI: HTTP_PROXY (httpoxy, CVE-2016-5385)"))
 OVERRIDES = (*METHOD, *HOST, *PATH, *SCHEME, *CLIENT, *IDENTITY, *SERVER)

@@ -44,6 +44,7 @@ FOLDING = [
     ("node", "x-tenant-id", "-"),
     ("express", "x-tenant-id", "-"),
     ("go", "X-Tenant-Id", "-"),
+    ("tomcat", "x-tenant-id", "-"),
 ]
 
 
@@ -67,6 +68,7 @@ COOKIES = [
     ("puma", "1", "G"),
     ("nginx", "1", "F"),
     ("go", "1", "F"),
+    ("tomcat", "1", "F"),
 ]
 
 
@@ -80,7 +82,7 @@ def test_which_of_two_cookies_counts(
     assert space["cookies"]["session"] == spaced
 
 
-DECODING = ["php", "lighttpd", "wsgiref", "uvicorn", "puma", "nginx", "go"]
+DECODING = ["php", "lighttpd", "wsgiref", "uvicorn", "puma", "nginx", "go", "tomcat"]
 
 
 @pytest.mark.parametrize("name", [*DECODING, "node", "express"])
@@ -93,6 +95,11 @@ def test_who_decodes_a_path_before_it_is_matched(name: str, applications: Applic
 @pytest.mark.parametrize("path", ["/api/admin", "/API/ADMIN", "/api/admin/", "/Api/Admin/"])
 def test_express_ignores_case_and_a_trailing_slash(path: str, applications: Applications) -> None:
     assert told(applications, "express", path)["handler"] == "admin"
+
+
+def test_tomcat_cuts_parameters_away(applications: Applications) -> None:
+    answer = told(applications, "tomcat", "/assets2;a=b/%40admin;c=d/x")
+    assert (answer["handler"], answer["path"]) == ("admin", "/assets2/@admin/x")
 
 
 OVERRIDES = [
@@ -109,6 +116,7 @@ BELIEVED = [
     ("node", ("POST", "h.example", None, "127.0.0.1")),
     ("wsgiref", ("POST", "h.example", None, "127.0.0.1")),
     ("nginx", ("POST", "h.example", None, "127.0.0.1")),
+    ("tomcat", ("POST", "h.example", "http", "127.0.0.1")),
 ]
 
 

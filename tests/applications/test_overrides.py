@@ -71,6 +71,20 @@ def test_the_clients_address_is_said_once(
     assert said == "127.0.0.1"
 
 
+def test_behind_a_proxy_the_address_is_what_that_one_saw(
+    applications: Applications, tmp_path: Path
+) -> None:
+    """With ``xff_num_trusted_hops`` the last address counts, and still nothing before it."""
+
+    def one_hop(manager: Any) -> None:
+        manager["xff_num_trusted_hops"] = 1
+
+    with Edge(CONFIG, [applications.get("express")], tmp_path, change=one_hop) as edge:
+        sent = [("x-forwarded-for", "203.0.113.9, 198.51.100.1")]
+        told = edge.ask("express", "/public/x", sent).told
+    assert (told["client"], told["seen"]["x-forwarded-for"]) == ("198.51.100.1", "198.51.100.1")
+
+
 KEEPING = CONFIG.replace(
     "routes:\n", "headers: {keep_overrides: [x-real-ip], remove_from_request: [x-debug]}\nroutes:\n"
 )

@@ -29,6 +29,7 @@ REFUSED = [
     "x-tenant-id, upgrade",
     "upgrade, X-Roles",
     "upgrade, close",
+    "close, upgrade",
     "upgrade, te",
     "upgrade, authorization",
     "upgrade, host",

@@ -14,7 +14,6 @@ from sidecar.headers.tenant import TRUSTED
 
 _MANAGER = "HttpConnectionManager"
 _MUTATION = "header_mutation.v3.HeaderMutation"
-_PER_ROUTE = "header_mutation.v3.HeaderMutationPerRoute"
 _AUTHZ = "ext_authz.v3.ExtAuthz"
 _DISABLED = "config.route.v3.FilterConfig"
 _BYTES = "_.!#$%&'*+^`|~"
@@ -34,7 +33,7 @@ def problems_of(
 
     ``removed`` are the names of ``headers.remove_from_request``, ``kept`` the override
     headers that every route keeps, ``kept_by_routes`` those that some routes keep: Envoy's
-    routes may let these through where they have mutations of their own.
+    routes may let these through where they turn a filter off, to do it otherwise themselves.
     """
     managers = [each for each in _typed(document, _MANAGER) if _asks_the_sidecar(each)]
     targets = [(each, routes) for each in managers if (routes := list(_routes(each)))]
@@ -48,7 +47,7 @@ def problems_of(
             yield f"{where}: header_mutation must be the first HTTP filter"
         said = set()
         for levels in routes:
-            own = any(_own_mutations(each) for each in levels)
+            own = any(_turns_off(each, filters) for each in levels)
             passing = {*kept, *kept_by_routes} if own else {*kept}
             overrides = [each.name for each in OVERRIDES if each.name not in passing]
             for part in PARTS:
@@ -118,8 +117,9 @@ def _mutations(filters: list[Any], levels: Iterable[Overrides], part: str) -> It
             yield from own
 
 
-def _own_mutations(level: Overrides) -> bool:
-    return any(str(each.get("@type", "")).endswith(_PER_ROUTE) for each in level.values())
+def _turns_off(level: Overrides, filters: list[Any]) -> bool:
+    names = {each["name"] for each in filters if _kind(each).endswith(_MUTATION)}
+    return any(level[name].get("disabled", False) for name in names & level.keys())
 
 
 def _routes(manager: Any) -> Iterator[tuple[Overrides, ...]]:

@@ -175,12 +175,23 @@ def one_route_turned_off(manager: Any) -> None:
     route["typed_per_filter_config"] = {NAMES_FILTER: {"@type": kind, "disabled": True}}
 
 
+def one_route_with_more_mutations(manager: Any) -> None:
+    """What it adds, to responses say, takes nothing away from what it must remove."""
+    without_names(manager)
+    route = manager["route_config"]["virtual_hosts"][0]["routes"][-1]
+    kind = "type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3"
+    route["typed_per_filter_config"] = {
+        "envoy.filters.http.header_mutation": {"@type": f"{kind}.HeaderMutationPerRoute"}
+    }
+
+
 def no_check(manager: Any) -> None:
     manager["http_filters"] = [
         each for each in manager["http_filters"] if not each["name"].endswith("ext_authz")
     ]
 
 
+KEPT = ("x-forwarded-prefix",)
 WRONG = [
     (without_first_filter, "trailers_mutations let x-tenant-id"),
     (without_names, "request_mutations let x-tenant-id"),
@@ -190,6 +201,7 @@ WRONG = [
     (without_trailers, "request_trailers_mutations let x-tenant-id"),
     (a_pattern_that_is_none, "request_mutations let x-tenant-id"),
     (one_route_turned_off, "request_mutations let x-tenant-id"),
+    (one_route_with_more_mutations, "request_mutations let x-http-method-override"),
     (no_check, "no HTTP connection manager asks the sidecar"),
 ]
 
@@ -198,8 +210,21 @@ WRONG = [
 def test_a_file_that_lets_a_name_through_is_found(change: Any, says: str) -> None:
     document = edge()
     change(manager_of(document))
-    found = list(problems_of(document))
-    assert any(says in each for each in found), found
+    for found in (list(problems_of(document)), list(problems_of(document, [], [], KEPT))):
+        assert any(says in each for each in found), found
+
+
+def test_what_one_route_keeps_no_other_lets_through() -> None:
+    document = edge()
+    first, second = manager_of(document)["http_filters"][:2]
+    pattern = {"regex": request_names(KEPT)}
+    second["typed_config"]["mutations"]["request_mutations"] = [
+        {"remove_on_match": {"key_matcher": {"safe_regex": pattern}}}
+    ]
+    (found,) = problems_of(document, [], [], KEPT)
+    assert found.startswith("edge: request_mutations let x-forwarded-prefix through")
+    assert list(problems_of(document, [], KEPT)) == []
+    assert first["typed_config"]["mutations"]["request_trailers_mutations"]
 
 
 def test_a_mutation_in_another_order_is_the_first_filters_to_have() -> None:

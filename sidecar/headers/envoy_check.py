@@ -1,4 +1,4 @@
-"""Whether an Envoy configuration removes what must not reach the application.
+"""Whether an Envoy configuration keeps back what must not reach the application.
 
 Looked at are the listeners that ask the sidecar: every HTTP connection manager with an
 ``ext_authz`` filter and a route to a cluster. Its ``header_mutation`` filters are evaluated
@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from sidecar.config.overrides import OVERRIDES
+from sidecar.headers.envoy_patterns import UPGRADE_CONNECTION
 from sidecar.headers.tenant import TRUSTED
 
 _MANAGER = "HttpConnectionManager"
@@ -56,6 +57,7 @@ def problems_of(
                 what = "applications would believe instead of the request itself"
                 said |= set(_let_through(part, mutations, overrides, what))
         yield from (f"{where}: {each}" for each in sorted(said))
+        yield from (f"{where}: {each}" for each in _upgrades(manager))
 
 
 def spellings(name: str) -> Iterator[str]:
@@ -115,6 +117,37 @@ def _mutations(filters: list[Any], levels: Iterable[Overrides], part: str) -> It
         if not disabled:
             yield from each["typed_config"].get("mutations", {}).get(part, [])
             yield from own
+
+
+def _upgrades(manager: Any) -> Iterator[str]:
+    """Yield the virtual hosts that take upgrades and forward their ``connection`` as it came."""
+    everywhere = bool(manager.get("upgrade_configs"))
+    for host in manager.get("route_config", {}).get("virtual_hosts", []):
+        routes = host.get("routes", [])
+        own = any(each.get("route", {}).get("upgrade_configs") for each in routes)
+        if (everywhere or own) and not _refuses_upgrades(routes[0]):
+            yield (
+                f"virtual host {host.get('name')} forwards an upgrade's Connection as it came, and "
+                "the next proxy drops what that names: its first route must refuse it, as in "
+                "envoy/edge.yaml"
+            )
+
+
+def _refuses_upgrades(route: Any) -> bool:
+    match = route.get("match", {})
+    return (
+        "direct_response" in route
+        and match.get("prefix") == "/"
+        and match.get("headers")
+        == [
+            {"name": "upgrade", "present_match": True},
+            {
+                "name": "connection",
+                "string_match": {"safe_regex": {"regex": UPGRADE_CONNECTION}},
+                "invert_match": True,
+            },
+        ]
+    )
 
 
 def _turns_off(level: Overrides, filters: list[Any]) -> bool:

@@ -185,6 +185,32 @@ def one_route_with_more_mutations(manager: Any) -> None:
     }
 
 
+def upgrades_not_refused(manager: Any) -> None:
+    del manager["route_config"]["virtual_hosts"][0]["routes"][0]
+
+
+def upgrades_refused_late(manager: Any) -> None:
+    routes = manager["route_config"]["virtual_hosts"][0]["routes"]
+    routes.append(routes.pop(0))
+
+
+def upgrades_forwarded(manager: Any) -> None:
+    refused = manager["route_config"]["virtual_hosts"][0]["routes"][0]
+    refused["route"] = {"cluster": "application"}
+    del refused["direct_response"]
+
+
+def upgrades_of_one_route(manager: Any) -> None:
+    upgrades_not_refused(manager)
+    route = manager["route_config"]["virtual_hosts"][0]["routes"][-1]
+    route["route"]["upgrade_configs"] = manager.pop("upgrade_configs")
+
+
+def another_connection(manager: Any) -> None:
+    _, connection = manager["route_config"]["virtual_hosts"][0]["routes"][0]["match"]["headers"]
+    connection["string_match"] = {"safe_regex": {"regex": "(?i)upgrade.*"}}
+
+
 def no_check(manager: Any) -> None:
     manager["http_filters"] = [
         each for each in manager["http_filters"] if not each["name"].endswith("ext_authz")
@@ -202,6 +228,11 @@ WRONG = [
     (a_pattern_that_is_none, "request_mutations let x-tenant-id"),
     (one_route_turned_off, "request_mutations let x-tenant-id"),
     (one_route_with_more_mutations, "request_mutations let x-http-method-override"),
+    (upgrades_not_refused, "forwards an upgrade's Connection as it came"),
+    (upgrades_refused_late, "forwards an upgrade's Connection as it came"),
+    (upgrades_forwarded, "forwards an upgrade's Connection as it came"),
+    (upgrades_of_one_route, "forwards an upgrade's Connection as it came"),
+    (another_connection, "forwards an upgrade's Connection as it came"),
     (no_check, "no HTTP connection manager asks the sidecar"),
 ]
 
@@ -243,6 +274,14 @@ def test_every_matcher_of_envoys_is_understood(kind: str) -> None:
         mutations[part].append({"remove_on_match": {"key_matcher": {kind: matcher}}})
     assert list(problems_of(document, ["x-debug"])) == []
     assert list(problems_of(document, ["y-other"])) != []
+
+
+def test_who_takes_no_upgrades_need_not_refuse_them() -> None:
+    document = edge()
+    manager = manager_of(document)
+    upgrades_not_refused(manager)
+    del manager["upgrade_configs"]
+    assert list(problems_of(document)) == []
 
 
 def test_what_is_configured_is_looked_for_too() -> None:

@@ -94,7 +94,7 @@ class HeadersEdge:
     def __enter__(self) -> Self:
         with ExitStack() as exits:
             application = self._application or _serve_careless(exits)
-            authz = self._serve_checks(exits)
+            authz = serve_checks(exits, self._config, self.issuer, self.faults)
             http, https, admin = free_ports(3)
             self.ports = EdgePorts(http, https, admin, application, authz, authz)
             config = self.envoy_config()
@@ -137,37 +137,47 @@ class HeadersEdge:
         finally:
             connection.close()
 
-    def _serve_checks(self, exits: ExitStack) -> int:
-        """Answer Checks from a thread with a loop of its own; returns the port."""
-        loop = asyncio.new_event_loop()
-        thread = threading.Thread(target=loop.run_forever)
-        thread.start()
-        numbers = itertools.count(1)
-        service = CheckService(
-            build_snapshot(parse_config(self._config, "test"), self.issuer.ring),
-            now=wall_seconds,
-            elapsed_ns=elapsed_ns,
-            new_id=lambda: f"id-{next(numbers)}",
-            observer=_Quiet(),
-            on_fault=self.faults.append,
-        )
-        server = H2Server(
-            "127.0.0.1:0",
-            {CHECK_METHOD: service.handle},
-            limits=Limits(),
-            clock=monotonic_seconds,
-            on_fault=self.faults.append,
-        )
 
-        def stop() -> None:
-            asyncio.run_coroutine_threadsafe(server.stop(0.1), loop).result(10)
-            loop.call_soon_threadsafe(loop.stop)
-            thread.join()
-            loop.close()
+def serve_checks(exits: ExitStack, config: str, issuer: Issuer, faults: list[Exception]) -> int:
+    """Answer Checks from a thread with a loop of its own; returns the port."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    numbers = itertools.count(1)
+    service = CheckService(
+        build_snapshot(parse_config(config, "test"), issuer.ring),
+        now=wall_seconds,
+        elapsed_ns=elapsed_ns,
+        new_id=lambda: f"id-{next(numbers)}",
+        observer=_Quiet(),
+        on_fault=faults.append,
+    )
+    server = H2Server(
+        "127.0.0.1:0",
+        {CHECK_METHOD: service.handle},
+        limits=Limits(),
+        clock=monotonic_seconds,
+        on_fault=faults.append,
+    )
 
-        exits.callback(stop)
-        asyncio.run_coroutine_threadsafe(server.start(), loop).result(10)
-        return int(server.bound_address.rpartition(":")[2])
+    def stop() -> None:
+        asyncio.run_coroutine_threadsafe(server.stop(0.1), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+    exits.callback(stop)
+    asyncio.run_coroutine_threadsafe(server.start(), loop).result(10)
+    return int(server.bound_address.rpartition(":")[2])
+
+
+def without_tls(config: Any) -> Any:
+    """Return the manager of the edge's listener, which now speaks in the clear."""
+    listeners = {each["name"]: each for each in config["static_resources"]["listeners"]}
+    (chain,) = listeners["https"]["filter_chains"]
+    del listeners["https"]["listener_filters"]
+    del chain["transport_socket"]
+    return chain["filters"][0]["typed_config"]
 
 
 def _serve_careless(exits: ExitStack) -> int:

@@ -116,9 +116,7 @@ class HeadersEdge:
     def envoy_config(self) -> Any:
         """Return the shipped file with its TLS taken off."""
         config = edge_config(self.ports)
-        listeners = {each["name"]: each for each in config["static_resources"]["listeners"]}
-        del listeners["https"]["listener_filters"]
-        del listeners["https"]["filter_chains"][0]["transport_socket"]
+        without_tls(config)
         return config
 
     def ask(

@@ -90,6 +90,11 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     provenance: Provenance | None = None
     """Where the bundle that may be installed comes from."""
 
+    removed: tuple[str, ...] = ()
+    """Request headers in which the application could find a credential that nobody verified."""
+    cookie: bytes | None = None
+    """The ``Cookie`` header that is to arrive in place of the one that came."""
+
     @property
     def allowed(self) -> bool:
         """Tell whether the request may pass: with a bundle, only once that is judged."""

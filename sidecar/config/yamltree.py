@@ -60,7 +60,13 @@ class YamlTree:
 def parse_yaml(text: str) -> YamlTree:
     """Parse one YAML document. Never raises: what is wrong is in ``problems``."""
     tree = YamlTree()
-    loader = _Loader(text)
+    try:
+        loader = _Loader(text)
+    except yaml.reader.ReaderError as exc:
+        number = text.count("\n", 0, exc.position) + 1
+        message = f"is not YAML: holds the character U+{ord(text[exc.position]):04X}"
+        tree.problems.append(Problem((), message, number))
+        return tree
     try:
         node = loader.get_single_node()
         if node is None:

@@ -66,6 +66,11 @@ BAD: list[tuple[str, str, str]] = [
         MINIMAL.replace("path_prefix: /", "path_prefix: /, atuh: none"),
         "line 7: routes[0].atuh: is not a setting",
     ),
+    (
+        "a control character",
+        MINIMAL.replace("path_prefix: /", 'path_prefix: "/\x7f"'),
+        "line 7: (the file): is not YAML: holds the character U+007F",
+    ),
     ("repeated key", MINIMAL + "routes: []\n", "line 8: routes: stands here twice"),
     ("missing section", "routes: [{name: a, path: /}]\n", "vault: is missing"),
     ("wrong type", MINIMAL + "log: {level: loud}\n", "line 8: log.level: invalid enum value"),

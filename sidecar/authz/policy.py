@@ -56,7 +56,9 @@ def token_policy(tokens: model.Tokens) -> TokenPolicy:
 def _module_policy(modules: model.Modules | None) -> ModulePolicy | None:
     if modules is None:
         return None
-    return ModulePolicy(modules.max_bundle_bytes, frozenset(modules.owner_roles))
+    return ModulePolicy(
+        modules.max_bundle_bytes, frozenset(modules.owner_roles), frozenset(modules.content_types)
+    )
 
 
 def _methods(route: model.Route) -> frozenset[str]:

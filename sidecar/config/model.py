@@ -16,6 +16,7 @@ from sidecar.config.base import (
     FilePath,
     HostPattern,
     Label,
+    MediaType,
     Method,
     RoutePath,
     Seconds,
@@ -265,6 +266,11 @@ class Modules(Settings, frozen=True):
     max_bundle_bytes: Annotated[int, Meta(ge=1024, le=67_108_864)] = 4_000_000
     max_waiting: Annotated[int, Meta(ge=1, le=256)] = 8
     owner_roles: Annotated[tuple[Text, ...], Meta(max_length=16)] = ()
+    content_types: Annotated[tuple[MediaType, ...], Meta(min_length=1, max_length=16)] = (
+        "application/javascript",
+        "application/octet-stream",
+        "text/javascript",
+    )
 
 
 class Tenant(Settings, frozen=True):

@@ -126,6 +126,21 @@ BAD: list[tuple[str, str, str]] = [
         "routes[0].module: needs methods",
     ),
     (
+        "a bundle in a form",
+        MODULE + "modules: {content_types: [text/javascript, multipart/form-data]}\n",
+        "modules.content_types[1]: is a body that is decoded before it is read",
+    ),
+    (
+        "a bundle in an encoded form",
+        MODULE + "modules: {content_types: [application/x-www-form-urlencoded]}\n",
+        "modules.content_types[0]: is a body that is decoded",
+    ),
+    (
+        "a type that is none",
+        MODULE + "modules: {content_types: [javascript]}\n",
+        "modules.content_types[0]: expected",
+    ),
+    (
         "workers on a port that is taken",
         MINIMAL + "listen: {authz: {workers: 3}}\n",
         "listen.authz.workers: number 2 would listen on 127.0.0.1:9102, which is listen.admin",

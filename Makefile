@@ -4,6 +4,7 @@ VENV   := .venv
 PY     := $(VENV)/bin/python
 STAMP  := $(VENV)/.installed
 GRADERS := $(VENV)/.graders
+APPLICATIONS := $(VENV)/.applications
 ARGS   ?=
 
 .PHONY: demo test check fmt lock proto fuzz bench bench-envoy graders grade clean help
@@ -21,6 +22,10 @@ $(GRADERS): $(STAMP) tools/get-graders requirements/graders.lock requirements/no
 	@tools/get-graders "$(PYTHON)" "$(VENV)/graders"
 	@touch $@
 
+$(APPLICATIONS): $(STAMP) tools/get-applications requirements/applications.lock requirements/node.lock tests/applications/package-lock.json
+	@tools/get-applications $(PY) "$(VENV)/applications"
+	@touch $@
+
 graders: $(GRADERS)  ## install what grades the edge from outside
 
 grade: $(GRADERS)  ## csp_evaluator, Observatory, sslyze, testssl.sh over the demo's edge, in full
@@ -29,7 +34,7 @@ grade: $(GRADERS)  ## csp_evaluator, Observatory, sslyze, testssl.sh over the de
 demo: $(STAMP)  ## real Envoy + OpenBao + sidecar on loopback; ARGS=--once leaves after the table
 	@$(VENV)/bin/sidecar demo $(ARGS)
 
-test: $(STAMP) $(GRADERS)  ## every test and every check
+test: $(STAMP) $(GRADERS) $(APPLICATIONS)  ## every test and every check
 	@tools/get-chromium
 	@$(MAKE) --no-print-directory check
 	@$(PY) -m pytest $(ARGS)

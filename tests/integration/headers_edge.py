@@ -11,7 +11,7 @@ from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from sidecar.authz.policy import build_snapshot
 from sidecar.authz.service import CheckService
@@ -87,13 +87,11 @@ class HeadersEdge:
             threading.Thread(target=application.serve_forever).start()
             exits.callback(application.server_close)
             exits.callback(application.shutdown)
-            authz = self._serve_checks(exits)
+            authz = serve_checks(exits, self._config, self.issuer, self.faults)
             http, https, admin = free_ports(3)
             ports = EdgePorts(http, https, admin, application.server_address[1], authz, authz)
             config = edge_config(ports)
-            listeners = {each["name"]: each for each in config["static_resources"]["listeners"]}
-            del listeners["https"]["listener_filters"]
-            del listeners["https"]["filter_chains"][0]["transport_socket"]
+            without_tls(config)
             self.envoy = Envoy(config, self._folder)
             exits.callback(self.envoy.stop)
             self._port = https
@@ -124,37 +122,47 @@ class HeadersEdge:
         finally:
             connection.close()
 
-    def _serve_checks(self, exits: ExitStack) -> int:
-        """Answer Checks from a thread with a loop of its own; returns the port."""
-        loop = asyncio.new_event_loop()
-        thread = threading.Thread(target=loop.run_forever)
-        thread.start()
-        numbers = itertools.count(1)
-        service = CheckService(
-            build_snapshot(parse_config(self._config, "test"), self.issuer.ring),
-            now=wall_seconds,
-            elapsed_ns=elapsed_ns,
-            new_id=lambda: f"id-{next(numbers)}",
-            observer=_Quiet(),
-            on_fault=self.faults.append,
-        )
-        server = H2Server(
-            "127.0.0.1:0",
-            {CHECK_METHOD: service.handle},
-            limits=Limits(),
-            clock=monotonic_seconds,
-            on_fault=self.faults.append,
-        )
 
-        def stop() -> None:
-            asyncio.run_coroutine_threadsafe(server.stop(0.1), loop).result(10)
-            loop.call_soon_threadsafe(loop.stop)
-            thread.join()
-            loop.close()
+def serve_checks(exits: ExitStack, config: str, issuer: Issuer, faults: list[Exception]) -> int:
+    """Answer Checks from a thread with a loop of its own; returns the port."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    numbers = itertools.count(1)
+    service = CheckService(
+        build_snapshot(parse_config(config, "test"), issuer.ring),
+        now=wall_seconds,
+        elapsed_ns=elapsed_ns,
+        new_id=lambda: f"id-{next(numbers)}",
+        observer=_Quiet(),
+        on_fault=faults.append,
+    )
+    server = H2Server(
+        "127.0.0.1:0",
+        {CHECK_METHOD: service.handle},
+        limits=Limits(),
+        clock=monotonic_seconds,
+        on_fault=faults.append,
+    )
 
-        exits.callback(stop)
-        asyncio.run_coroutine_threadsafe(server.start(), loop).result(10)
-        return int(server.bound_address.rpartition(":")[2])
+    def stop() -> None:
+        asyncio.run_coroutine_threadsafe(server.stop(0.1), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+    exits.callback(stop)
+    asyncio.run_coroutine_threadsafe(server.start(), loop).result(10)
+    return int(server.bound_address.rpartition(":")[2])
+
+
+def without_tls(config: Any) -> Any:
+    """Return the manager of the edge's listener, which now speaks in the clear."""
+    listeners = {each["name"]: each for each in config["static_resources"]["listeners"]}
+    (chain,) = listeners["https"]["filter_chains"]
+    del listeners["https"]["listener_filters"]
+    del chain["transport_socket"]
+    return chain["filters"][0]["typed_config"]
 
 
 def values(headers: Headers, name: str) -> list[str]:

@@ -38,8 +38,11 @@ _LIKE_A_TOKEN = re.compile(rb"(?i:(?<![a-z0-9_-])bearer[^a-z0-9_-])|(?<![A-Za-z0
 """Some convention's bearer token (Kubernetes has ``base64url.bearer.…``), or a JWT as it is."""
 _SCHEME = b"bearer"
 _SEPARATORS = re.compile(rb"([;,])")
-_KEY = re.compile(rb"(?<![^\x00-\x20\x7f-\xff=\";,])([^\x00-\x20\x7f-\xff=\";,]++)[^\x21-\x7e]*+=")
-"""A name before an equals sign: Python's cookie parser begins a new one after white space."""
+_KEY = re.compile(
+    rb"(?<![^\x00-\x21\x7f-\xff=\x22;,])([^\x00-\x21\x7f-\xff=\x22;,]++)[^\x22-\x7e]*+="
+)
+"""A name before an equals sign: Python's cookie parser begins a new one after white space, of
+which Envoy writes what is not UTF-8 as an exclamation mark."""
 _QUERY_FORMS = (b"access_token",)
 _FORMS_IN_QUERY = frozenset(_QUERY_FORMS)
 _QUERY_SEPARATORS = re.compile(rb"[&;]")

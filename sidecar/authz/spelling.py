@@ -12,8 +12,9 @@ from urllib.parse import unquote_to_bytes
 _JOINTS = bytes.maketrans(
     b"ABCDEFGHIJKLMNOPQRSTUVWXYZ. +[", b"abcdefghijklmnopqrstuvwxyz" + b"_" * 4
 )
-_UNSEEN = bytes(range(0x21)) + b'"+' + bytes(range(0x7F, 0x100))
-"""What is stripped around a name: white space in any encoding, quotes, an encoded space."""
+_UNSEEN = bytes(range(0x21)) + b'"+!' + bytes(range(0x7F, 0x100))
+"""What is stripped around a name: white space in any encoding, quotes, an encoded space; and the
+exclamation mark, which Envoy puts in the Check for a byte that is not UTF-8."""
 
 
 def forms_of(name: bytes) -> tuple[bytes, ...]:

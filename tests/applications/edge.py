@@ -81,8 +81,13 @@ class Edge:
         *,
         file: str = "edge.yaml",
         sidecar: bool = True,
+        kept_back: Sequence[str] = (),
     ) -> None:
-        """Take the sidecar's configuration. Without ``sidecar`` nobody answers Checks."""
+        """Take the sidecar's configuration. Without ``sidecar`` nobody answers Checks.
+
+        Envoy does not send the sidecar the headers in ``kept_back``.
+        """
+        self.kept_back = tuple(kept_back)
         self.issuer = Issuer.generate()
         self.faults: list[Exception] = []
         self._config = config
@@ -100,7 +105,8 @@ class Edge:
             http, self.port, admin, nowhere = free_ports(4)
             ports = EdgePorts(http, self.port, admin, nowhere, authz, authz)
             config = edge_config(ports, name=self._file)
-            before_applications(config, self._applications)
+            manager = before_applications(config, self._applications)
+            keep_back(manager, self.kept_back)
             self.envoy = Envoy(config, self._folder)
             exits.callback(self.envoy.stop)
             self._exits = exits.pop_all()
@@ -169,6 +175,15 @@ class Edge:
             h2.send_headers(1, list(trailers), end_stream=True)
         with socket.create_connection(("127.0.0.1", self.port), timeout=SECONDS) as connection:
             return _read_http2(h2, connection)
+
+
+def keep_back(manager: Any, names: Sequence[str]) -> None:
+    """Take headers out of ``allowed_headers``."""
+    (authz,) = (each for each in manager["http_filters"] if each["name"].endswith("ext_authz"))
+    allowed = authz["typed_config"]["allowed_headers"]
+    patterns = [each for each in allowed["patterns"] if each["exact"] not in names]
+    assert len(patterns) == len(allowed["patterns"]) - len(names)
+    allowed["patterns"] = patterns
 
 
 def before_applications(config: Any, applications: Iterable[Application]) -> Any:

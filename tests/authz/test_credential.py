@@ -98,7 +98,7 @@ SPELLINGS = [
     b"session[]=F", b"session[a]=F", b"session%5Ba%5D=F", b'"session"=F', b"session\xa0=F",
     b"session\xe2\x80\x83=F", b"\xc2\xa0session=F", b"session\x0b=F", b"session\x85=F",
     b"a=b session=F", b"a=b\tsession =F", b"a=b\xa0session=F", b'a="b session=F"',
-    b"a session=F",
+    b"a session=F", b"session!=F", b"a=b!session=F",
 ]  # fmt: skip
 """Each is the cookie ``session`` to Node, PHP, Rack, Go, Django, aiohttp or ASP.NET."""
 AMBIGUOUS += [

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from sidecar import cli_certs, cli_check, cli_csp, cli_module, cli_token
+from sidecar import cli_certs, cli_check, cli_csp, cli_envoy, cli_module, cli_token
 from sidecar.errors import ConfigFault, Fault
 
 EXIT_OK = 0
@@ -123,6 +123,7 @@ def _add_config(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     )
     check.add_argument("file", type=Path, metavar="FILE")
     check.set_defaults(run=_config_check)
+    cli_envoy.add_command(subcommands)
 
 
 def _config_check(options: argparse.Namespace) -> int:
@@ -138,6 +139,13 @@ def _config_check(options: argparse.Namespace) -> int:
         f"{options.file}: good ({len(config.routes)} routes, {len(config.tokens.issuers)} issuers, "
         f"{len(config.certificates)} certificates, {len(config.tenants)} tenants)"
     )
+    kept = config.headers.keep_overrides or any(route.keep_overrides for route in config.routes)
+    if config.headers.remove_from_request or kept:
+        print(
+            "headers.remove_from_request and keep_overrides are Envoy's to do too: "
+            f"`sidecar config envoy {options.file}` prints its lines, and with --check ENVOY.yaml "
+            "holds a file of yours against them"
+        )
     return EXIT_OK
 
 

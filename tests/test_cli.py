@@ -56,6 +56,38 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
     return Run(capsys, monkeypatch)
 
 
+def test_config_envoy_prints_what_envoy_needs_and_checks_a_file(run: Run, tmp_path: Path) -> None:
+    config, envoy = tmp_path / "config.yaml", ROOT / "envoy" / "edge.yaml"
+    text = (ROOT / "config.example.yaml").read_text()
+    config.write_text(text)
+    code, out, _ = run("config", "envoy", config, "--check", envoy)
+    assert (code, out) == (0, f"{envoy}: removes everything that {config} asks for\n")
+    assert "sidecar config envoy" not in run("config", "check", config)[1]
+    assert "\nheaders:\n" in text
+    config.write_text(
+        text.replace("\nheaders:\n", "\nheaders:\n  remove_from_request: [x-debug]\n")
+    )
+    code, out, _ = run("config", "envoy", config, "--check", envoy)
+    assert code == 1
+    assert "edge: request_mutations let x-debug through, which only the sidecar may set" in out
+    code, out, _ = run("config", "envoy", config)
+    assert code == 0
+    assert out.count("- remove: x-debug\n") == 2
+    assert f"sidecar config envoy {config}" in run("config", "check", config)[1]
+
+
+@pytest.mark.parametrize("content", [b"a: [", b"\xff", None], ids=["broken", "no text", "absent"])
+def test_config_envoy_says_what_is_wrong_with_a_file(
+    run: Run, tmp_path: Path, content: bytes | None
+) -> None:
+    path = tmp_path / "envoy.yaml"
+    if content is not None:
+        path.write_bytes(content)
+    code, _, err = run("config", "envoy", ROOT / "config.example.yaml", "--check", path)
+    assert code == 1
+    assert f"{path} can't be read as YAML" in err
+
+
 def test_the_example_is_good(run: Run) -> None:
     code, out, _ = run("config", "check", ROOT / "config.example.yaml")
     assert code == 0

@@ -45,6 +45,9 @@ class Snapshot(msgspec.Struct, frozen=True):
     tokens: TokenPolicy
     headers: SecurityHeaders
     names_to_remove: tuple[str, ...]
+    """What an answer tells Envoy to remove from the request, but for what it sets."""
+    kept_by_route: Mapping[str, frozenset[str]] = {}
+    """By a route's name, what its answers leave in (``routes[].keep_overrides``)."""
     revocations: Revocations = NOTHING_REVOKED
     key_state: KeyState = KeyState.ACTIVE
     refuse_degraded: bool = False

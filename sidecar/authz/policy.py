@@ -21,7 +21,14 @@ def build_snapshot(config: model.Config, ring: KeyRing) -> Snapshot:
         routes=RouteTable(compile_routes(config)),
         tokens=token_policy(config.tokens),
         headers=compile_headers(config),
-        names_to_remove=names_to_remove(config.headers.remove_from_request),
+        names_to_remove=names_to_remove(
+            config.headers.remove_from_request, config.headers.keep_overrides
+        ),
+        kept_by_route={
+            route.name: frozenset(route.keep_overrides)
+            for route in config.routes
+            if route.keep_overrides
+        },
         refuse_degraded=config.keys.when_degraded == "refuse",
         pii_names=PiiAction(config.tokens.pii.by_name),
         pii_values=PiiAction(config.tokens.pii.by_value),

@@ -171,7 +171,8 @@ def _common_runs(decision: Decision, snapshot: Snapshot, page: Page) -> Runs:
         # A 304 would pair a page that was stored earlier with the nonce of now.
         ok.headers_to_remove.extend(_CONDITIONS)
     ok.headers_to_remove.extend(decision.removed)
-    ok.headers_to_remove.extend(name for name in snapshot.names_to_remove if name not in trusted)
+    left = trusted | snapshot.kept_by_route.get(decision.route, frozenset())
+    ok.headers_to_remove.extend(name for name in snapshot.names_to_remove if name not in left)
     headers = snapshot.headers
     set_headers(ok.response_headers_to_add, headers.on_allowed(decision.csp, page, nonce))
     cross_origin = headers.on_cross_origin(decision.cors, decision.origin)

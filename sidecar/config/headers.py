@@ -136,6 +136,7 @@ class Headers(Settings, frozen=True):
     csp: Annotated[dict[Label, CspProfile], Meta(max_length=256)] = field(default_factory=dict)
     cors: Annotated[dict[Label, CorsPolicy], Meta(max_length=256)] = field(default_factory=dict)
     remove_from_request: Annotated[tuple[HeaderName, ...], Meta(max_length=64)] = ()
+    keep_overrides: Annotated[tuple[HeaderName, ...], Meta(max_length=64)] = ()
     reports: Reports | None = None
 
     def __post_init__(self) -> None:

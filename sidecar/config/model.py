@@ -34,7 +34,7 @@ from sidecar.config.certificates import (
     VaultKvIssuer,
     VaultPkiIssuer,
 )
-from sidecar.config.headers import CorsPolicy, CspDirectives, CspProfile, Headers
+from sidecar.config.headers import CorsPolicy, CspDirectives, CspProfile, HeaderName, Headers
 from sidecar.config.on_demand import OnDemand
 from sidecar.config.reports import ReportsListen
 from sidecar.config.secrets import GenericSecret, SessionTicketKeys, TrustBundle
@@ -250,6 +250,7 @@ class Route(Settings, frozen=True):
     token_from: Annotated[tuple[TokenPlace, ...], Meta(min_length=1, max_length=4)] = ("header",)
     clients: Annotated[tuple[ClientName, ...], Meta(max_length=256)] = ()
     shadow: bool = False
+    keep_overrides: Annotated[tuple[HeaderName, ...], Meta(max_length=64)] = ()
     module: Literal["signed", "unsigned_by_owner"] | None = None
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from sidecar.config.header_values import hsts_problems, origin_problem, permissions_problems
 from sidecar.config.headers import CorsPolicy, CspDirectives, CspProfile, Headers
 from sidecar.config.model import Config, Route, Tenant
+from sidecar.config.overrides import OVERRIDE_NAMES
 from sidecar.config.problem import Path, Problem
 from sidecar.csp import SOURCE_LISTS, TENANT_DOMAIN, Policy, Wrong, parse_policy
 from sidecar.csp.overlay import apply_overlay
@@ -19,6 +20,8 @@ _OTHER_HEADER_BYTES = 1024
 _IGNORED_WHEN_WATCHED = ("sandbox", "upgrade-insecure-requests")
 """What a browser passes over in a policy that is only watched (CSP3 §6.3.1, UIR §3.1)."""
 _FORBIDDEN_METHODS = ("CONNECT", "TRACE", "TRACK")
+_NEEDED = frozenset({"host", "content-length", "transfer-encoding", "connection", "upgrade", "te"})
+"""What frames a request or says whose it is: Envoy removes none of these, or breaks."""
 _TENANT_ORIGIN = f"https://{TENANT_DOMAIN}"
 
 Compiled = tuple[tuple[Policy, ...], tuple[Policy, ...]]
@@ -43,8 +46,28 @@ def check_headers(config: Config) -> Iterator[Problem]:
         yield from _cors(("headers", "cors", name), policy)
     for index, route in enumerate(config.routes):
         yield from _route(("routes", index), route, headers, profiles)
+    yield from _request_headers(config)
     for index, tenant in enumerate(config.tenants):
         yield from _tenant(("tenants", index, "csp"), tenant, headers, profiles)
+
+
+def _request_headers(config: Config) -> Iterator[Problem]:
+    """Hold the names that are removed and kept against what they can mean."""
+    where: Path = ("headers", "remove_from_request")
+    for index, name in enumerate(config.headers.remove_from_request):
+        if name in _NEEDED:
+            yield Problem((*where, index), f"can't be {name}: a request is nothing without it")
+    yield from _kept(("headers",), config.headers.keep_overrides)
+    for index, route in enumerate(config.routes):
+        yield from _kept(("routes", index), route.keep_overrides)
+
+
+def _kept(where: Path, names: Iterable[str]) -> Iterator[Problem]:
+    for index, name in enumerate(names):
+        if name not in OVERRIDE_NAMES:
+            listed = "docs/what-reaches-your-application.md lists them"
+            message = f"{name} is none of the override headers, which alone may be kept; {listed}"
+            yield Problem((*where, "keep_overrides", index), message)
 
 
 def _profile(where: Path, profile: CspProfile) -> Iterator[Problem]:

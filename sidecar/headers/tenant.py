@@ -4,11 +4,16 @@ The application believes these headers, so a client must never be the one who wr
 them. Each is either set by us, replacing whatever came, or removed; and the spellings
 that CGI-style servers fold into the same variable (``x_tenant_id`` for ``x-tenant-id``)
 are removed with it.
+
+This is the second line. The first is Envoy's ``header_mutation`` (``envoy_patterns``),
+which knows patterns: an answer to a Check can only name names, and each of them costs Envoy
+a thousand instructions for a request.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from itertools import product
 
+from sidecar.config.overrides import OVERRIDES
 from sidecar.tokens.claims import Claims
 
 TENANT_ID = "x-tenant-id"
@@ -20,8 +25,6 @@ MODULE_PUBLISHER = "x-module-publisher"
 MODULE_VERIFIED = "x-module-verified"
 TRUSTED = (TENANT_ID, USER_ID, ROLES, TOKEN_ID, CSP_NONCE, MODULE_PUBLISHER, MODULE_VERIFIED)
 """Every header that only the sidecar may write."""
-URL_OVERRIDES = ("x-original-url", "x-rewrite-url")
-"""Headers by which some frameworks serve another path than the one that was decided on."""
 
 
 def tenant_headers(claims: Claims) -> dict[str, str]:
@@ -47,18 +50,16 @@ def module_headers(publisher: str | None) -> dict[str, str]:
     return {MODULE_VERIFIED: "true", MODULE_PUBLISHER: publisher}
 
 
-def names_to_remove(removed: Iterable[str] = ()) -> tuple[str, ...]:
-    """Return every spelling of what no client may send, and of ``removed``, in a stable order.
+def names_to_remove(removed: Iterable[str] = (), kept: Collection[str] = ()) -> tuple[str, ...]:
+    """Return what an answer tells Envoy to remove, in a stable order.
 
-    Envoy applies removals after settings, so a caller leaves out what it sets.
+    Every trusted name and those of ``removed``, in both of the spellings that most servers
+    fold; and, but for ``kept``, the headers that would undo the decision itself. Envoy applies
+    removals after settings, so a caller leaves out what it sets.
     """
-    return tuple(
-        dict.fromkeys(
-            spelling
-            for name in (*TRUSTED, *URL_OVERRIDES, *removed)
-            for spelling in _foldable_spellings(name)
-        )
-    )
+    folded = (spelling for name in (*TRUSTED, *removed) for spelling in _foldable_spellings(name))
+    undoing = (each.name for each in OVERRIDES if each.decided_on and each.name not in kept)
+    return tuple(dict.fromkeys((*folded, *undoing)))
 
 
 def _foldable_spellings(name: str) -> list[str]:

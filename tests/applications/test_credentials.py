@@ -1,6 +1,8 @@
 """The credential that an application finds is the one that was verified, or there is none."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
 
 import pytest
 
@@ -28,20 +30,37 @@ HANDSHAKE = (
 )
 
 
-@pytest.fixture(scope="module", params=["as shipped", "keeping back"])
+NOTHING: tuple[str, ...] = ()
+
+
+@pytest.fixture(scope="module", params=[NOTHING, ("cookie", "sec-websocket-protocol")], ids=str)
+def kept_back(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    """The headers that Envoy does not send to the sidecar."""
+    names: tuple[str, ...] = request.param
+    return names
+
+
+@pytest.fixture(scope="module")
 def edge(
-    request: pytest.FixtureRequest,
+    kept_back: tuple[str, ...],
     applications: Applications,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Edge]:
-    """The edge; and one whose Envoy does not send what credentials may be in."""
-    names = (*READERS, "node")
-    running = [found for name in names if (found := applications.find(name))]
+    running = [found for name in (*READERS, "node") if (found := applications.find(name))]
     folder = tmp_path_factory.mktemp("credentials")
-    kept_back = ("cookie", "sec-websocket-protocol") if request.param == "keeping back" else ()
-    with Edge(CONFIG, running, folder, kept_back=kept_back) as started:
+    keep = partial(keep_back, names=kept_back)
+    with Edge(CONFIG, running, folder, change=keep) as started:
         yield started
     assert started.faults == []
+
+
+def keep_back(manager: Any, names: Sequence[str]) -> None:
+    """Take headers out of ``allowed_headers``."""
+    (authz,) = (each for each in manager["http_filters"] if each["name"].endswith("ext_authz"))
+    allowed = authz["typed_config"]["allowed_headers"]
+    patterns = [each for each in allowed["patterns"] if each["exact"] not in names]
+    assert len(patterns) == len(allowed["patterns"]) - len(names)
+    allowed["patterns"] = patterns
 
 
 def ask(edge: Edge, name: str, path: str, headers: Headers) -> Reply:
@@ -67,7 +86,7 @@ def assert_nothing_else_found(reply: Reply, good: str) -> None:
 
 @pytest.mark.parametrize("name", READERS)
 def test_no_spelling_of_a_cookie_is_found_in_place_of_the_verified_one(
-    name: str, applications: Applications, edge: Edge
+    name: str, applications: Applications, edge: Edge, kept_back: tuple[str, ...]
 ) -> None:
     applications.get(name)
     good = token(edge)
@@ -81,18 +100,18 @@ def test_no_spelling_of_a_cookie_is_found_in_place_of_the_verified_one(
                 if reply.status == 200:
                     assert path == "/header"
                     assert_nothing_else_found(reply, "")
-                elif path == "/cookie" and not edge.kept_back:
+                elif path == "/cookie" and not kept_back:
                     assert reply.reason == "token_ambiguous", value
 
 
 @pytest.mark.parametrize("name", READERS)
 def test_the_verified_cookie_arrives_with_the_others(
-    name: str, applications: Applications, edge: Edge
+    name: str, applications: Applications, edge: Edge, kept_back: tuple[str, ...]
 ) -> None:
     applications.get(name)
     good = token(edge)
     reply = edge.ask(name, "/cookie", [("cookie", f"theme=dark; session={good}")])
-    if edge.kept_back:
+    if kept_back:
         assert reply.reason == "token_missing"
         return
     assert reply.told["cookies"] == {"theme": "dark", "session": good}
@@ -134,7 +153,7 @@ def test_two_places(
     if "protocol" in sent:
         given += HANDSHAKE
     reply = edge.ask(name, path, given)
-    if not edge.kept_back and sent != ("cookie",):
+    if not kept_back and sent != ("cookie",):
         assert (reply.status, reply.reason) == (400, "token_ambiguous")
     elif reply.status in {101, 200}:
         assert good not in reply.body.replace(f"Bearer {good}", "")

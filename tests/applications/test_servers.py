@@ -1,22 +1,11 @@
 """Each server runs behind the edge and tells what it is told."""
 
-from collections.abc import Iterator
-
 import pytest
 
-from tests.applications.edge import START, Edge
+from tests.applications.edge import Edge
 from tests.applications.servers import NAMES, Applications
 
 pytestmark = pytest.mark.real
-CONFIG = f"{START}routes: [{{name: all, path_prefix: /, auth: optional}}]\n"
-
-
-@pytest.fixture(scope="module")
-def edge(applications: Applications, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
-    running = [found for name in NAMES if (found := applications.find(name))]
-    with Edge(CONFIG, running, tmp_path_factory.mktemp("edge")) as started:
-        yield started
-    assert started.faults == []
 
 
 @pytest.mark.parametrize("name", NAMES)

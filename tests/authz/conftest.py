@@ -20,6 +20,7 @@ tokens:
   issuers: [{{issuer: {ISSUER}, audiences: [{AUDIENCE}]}}]
 routes:
   - {{name: public, path_prefix: /public, auth: none}}
+  - {{name: kept, path_prefix: /kept, auth: optional, keep_overrides: [x-forwarded-host]}}
   - {{name: either, path_prefix: /either, auth: optional}}
   - {{name: api, path_prefix: /api, csp: api}}
   - {{name: shell, path_prefix: /shell}}

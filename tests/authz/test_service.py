@@ -52,6 +52,13 @@ def test_every_trusted_header_is_set_or_removed(bench: Bench) -> None:
         assert not answer.set_headers.keys() & set(answer.removed)
 
 
+def test_what_would_undo_the_decision_is_removed_unless_the_route_keeps_it(bench: Bench) -> None:
+    for token in (None, bench.issuer.mint()):
+        kept, other = (bench.ask(token, path=path).removed for path in ("/kept/x", "/either"))
+        assert {"x-original-url", "x-http-method-override", "x-forwarded-host"} <= set(other)
+        assert {*other} - {*kept} == {"x-forwarded-host"}
+
+
 def test_a_public_route_does_not_look_at_credentials(bench: Bench) -> None:
     answer = bench.ask(b"rubbish", path="/public/x")
     assert answer.allowed

@@ -48,6 +48,21 @@ BAD: list[tuple[str, str, str]] = [
     ("a control character", csp('img-src: ["a\\u0001"]'), f"{AT}.img-src[0]: holds a space"),
     ("a number", csp("img-src: [1]"), f"{AT}.img-src[0]: expected `str`"),
     (
+        "an override that is none",
+        MINIMAL + "headers: {keep_overrides: [x-tenant-id]}\n",
+        "headers.keep_overrides[0]: x-tenant-id is none of the override headers",
+    ),
+    (
+        "a route's override that is none",
+        MINIMAL.replace("routes:\n", "routes:\n  - {name: k, path: /k, keep_overrides: [x-a]}\n"),
+        "keep_overrides[0]: x-a is none of the override headers",
+    ),
+    (
+        "a header without which there is no request",
+        MINIMAL + "headers: {remove_from_request: [x-debug, host]}\n",
+        "headers.remove_from_request[1]: can't be host",
+    ),
+    (
         "upgrades only watched",
         MINIMAL + "headers: {csp: {x: {report_only: [{upgrade-insecure-requests: []}]}}}\n",
         "report_only[0].upgrade-insecure-requests: is passed over in a policy that is only watched",

@@ -8,7 +8,9 @@ import msgspec
 import pytest
 
 from sidecar.config.model import Config, Vault
+from sidecar.config.overrides import OVERRIDES
 from sidecar.demo.openbao import SIDECAR_POLICY
+from sidecar.headers.tenant import TRUSTED
 from sidecar.reasons import ANSWERS, Reason
 from tests.policies import FLEET_POLICY
 
@@ -39,6 +41,13 @@ def test_the_readme_lists_every_reason_under_its_status() -> None:
     rows = re.findall(r"^\| (\d{3}) \| (.*) \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
     listed = {word: int(status) for status, words in rows for word in re.findall(r"`(\w+)`", words)}
     assert listed == {str(reason): ANSWERS[reason].status for reason in Reason}
+
+
+def test_every_override_header_and_trusted_name_is_listed() -> None:
+    page = (ROOT / "docs/what-reaches-your-application.md").read_text()
+    rows = re.findall(r"^\| `([a-z0-9-]+)` \| ([a-z' ]+) \| (.+) \|$", page, re.MULTILINE)
+    assert rows == [(each.name, each.changes, each.read_by) for each in OVERRIDES]
+    assert all(f"`{name}`" in page for name in TRUSTED)
 
 
 def test_the_documented_policies_are_those_the_tests_use() -> None:

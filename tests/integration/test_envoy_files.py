@@ -9,9 +9,18 @@ import pytest
 import yaml
 
 from sidecar.authz.modules import CHANGE_READING
+from sidecar.cli_envoy import NAMES_FILTER
 from sidecar.demo.envoyproxy import EdgePorts, edge_config
 from sidecar.demo.process import find_program
-from sidecar.headers.tenant import TRUSTED, URL_OVERRIDES
+from sidecar.headers.envoy_check import PARTS, problems_of
+from sidecar.headers.envoy_patterns import (
+    REQUEST_TRAILERS,
+    RESPONSE_TRAILERS,
+    UPGRADE_CONNECTION,
+    request_names,
+)
+from sidecar.headers.tenant import TRUSTED
+from sidecar.reasons import ANSWERS, Reason
 
 ROOT = Path(__file__).parents[2] / "envoy"
 FILES = sorted(ROOT.glob("*.yaml"))
@@ -90,6 +99,7 @@ def test_its_security_holds(path: Path) -> None:
         m["name"].rpartition(".")[2] for m in config["overload_manager"]["resource_monitors"]
     }
     assert monitors >= {"fixed_heap", "global_downstream_max_connections"}
+    assert list(problems_of(config)) == []
     checked = [m for m in managers(config) if m["stat_prefix"] in {"edge", "inbound"}]
     assert checked
     for manager in checked:
@@ -100,10 +110,6 @@ def test_its_security_holds(path: Path) -> None:
         authz = filters["ext_authz"]
         assert authz["failure_mode_allow"] is False
         assert authz["grpc_service"]["timeout"]
-        removed = {
-            m["remove"] for m in filters["header_mutation"]["mutations"]["request_mutations"]
-        }
-        assert {*TRUSTED, *URL_OVERRIDES} <= removed
         read = {pattern["exact"] for pattern in authz["allowed_headers"]["patterns"]}
         assert {":method", "authorization", "cookie", "sec-websocket-protocol"} <= read
         if manager["stat_prefix"] == "edge":  # browsers come here
@@ -119,6 +125,66 @@ def test_its_security_holds(path: Path) -> None:
         assert manager["path_with_escaped_slashes_action"] == "REJECT_REQUEST"
         options = manager["common_http_protocol_options"]
         assert options["headers_with_underscores_action"] == "REJECT_REQUEST"
+
+
+def patterns(mutations: list[Any]) -> list[str]:
+    """The patterns of some mutations, in their order."""
+    return [
+        each["remove_on_match"]["key_matcher"]["safe_regex"]["regex"]
+        for each in mutations
+        if "remove_on_match" in each
+    ]
+
+
+@pytest.mark.parametrize("path", FILES, ids=[path.name for path in FILES])
+def test_it_removes_what_the_sidecars_one_list_says(path: Path) -> None:
+    """The files are written by hand, and hold what ``sidecar config envoy`` would print."""
+    for manager in managers(yaml.safe_load(path.read_text())):
+        if manager["stat_prefix"] not in {"edge", "inbound"}:
+            continue
+        first, second, *_ = manager["http_filters"]
+        assert second["name"] == NAMES_FILTER
+        mutations = first["typed_config"]["mutations"]
+        for part in PARTS:
+            assert {e["remove"] for e in mutations[part] if "remove" in e} == {*TRUSTED}
+        assert patterns(mutations["request_mutations"]) == []
+        assert patterns(mutations["request_trailers_mutations"]) == [
+            request_names(),
+            REQUEST_TRAILERS,
+        ]
+        assert patterns(second["typed_config"]["mutations"]["request_mutations"]) == [
+            request_names()
+        ]
+        if manager["stat_prefix"] == "edge":
+            assert patterns(mutations["response_trailers_mutations"]) == [RESPONSE_TRAILERS]
+            (client,) = (e["append"] for e in mutations["request_mutations"] if "append" in e)
+            assert client["header"]["key"] == "x-forwarded-for"
+            assert client["append_action"] == "OVERWRITE_IF_EXISTS_OR_ADD"
+
+
+def test_an_upgrade_that_names_other_headers_is_refused_before_any_route() -> None:
+    """On both edges; a service takes no upgrades at all."""
+    for path in FILES:
+        for manager in managers(yaml.safe_load(path.read_text())):
+            if not manager.get("upgrade_configs"):
+                continue
+            assert manager["stat_prefix"] == "edge"
+            for host in manager["route_config"]["virtual_hosts"]:
+                refused, *_ = host["routes"]
+                upgrade, other = refused["match"]["headers"]
+                assert refused["match"]["prefix"] == "/"
+                assert upgrade == {"name": "upgrade", "present_match": True}
+                assert other["name"] == "connection"
+                assert other["invert_match"] is True
+                assert other["string_match"]["safe_regex"]["regex"] == UPGRADE_CONNECTION
+            mapper, *_ = manager["local_reply_config"]["mappers"]
+            matched = [
+                e["header_filter"]["header"] for e in mapper["filter"]["and_filter"]["filters"]
+            ]
+            assert matched == [upgrade, other]
+            said = mapper["body_format_override"]["json_format"]
+            assert said["title"] == ANSWERS[Reason.REQUEST_MALFORMED].title
+            assert said["reason"] == Reason.REQUEST_MALFORMED
 
 
 def routes_of(config: Any) -> list[Any]:
@@ -138,6 +204,9 @@ def test_what_gets_no_check_leads_to_the_intake_of_reports_alone(path: Path) -> 
         unchecked = overrides.get("envoy.filters.http.ext_authz", {}).get("disabled", False)
         if "redirect" in route:
             continue  # it leads nowhere: Envoy answers
+        if "direct_response" in route:
+            assert route["direct_response"] == {"status": 400}
+            continue
         assert unchecked == (route.get("route", {}).get("cluster") == "sidecar_reports")
         if unchecked:
             assert set(route["match"]) == {"path"}

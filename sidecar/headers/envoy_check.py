@@ -1,0 +1,157 @@
+"""Whether an Envoy configuration removes what must not reach the application.
+
+Looked at are the listeners that ask the sidecar: every HTTP connection manager with an
+``ext_authz`` filter and a route to a cluster. Its ``header_mutation`` filters are evaluated
+as Envoy evaluates them, route by route, over every spelling that some server folds.
+"""
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any
+
+from sidecar.config.overrides import OVERRIDES
+from sidecar.headers.tenant import TRUSTED
+
+_MANAGER = "HttpConnectionManager"
+_MUTATION = "header_mutation.v3.HeaderMutation"
+_PER_ROUTE = "header_mutation.v3.HeaderMutationPerRoute"
+_AUTHZ = "ext_authz.v3.ExtAuthz"
+_DISABLED = "config.route.v3.FilterConfig"
+_BYTES = "_.!#$%&'*+^`|~"
+"""What a field name may hold beside letters, digits and ``-`` (RFC 9110 §5.6.2)."""
+_SHOWN = 8
+PARTS = ("request_mutations", "request_trailers_mutations")
+Overrides = Mapping[str, Any]
+
+
+def problems_of(
+    document: Any,
+    removed: Iterable[str] = (),
+    kept: Collection[str] = (),
+    kept_by_routes: Collection[str] = (),
+) -> Iterator[str]:
+    """Yield what an Envoy configuration (as read from its YAML) lets through.
+
+    ``removed`` are the names of ``headers.remove_from_request``, ``kept`` the override
+    headers that every route keeps, ``kept_by_routes`` those that some routes keep: Envoy's
+    routes may let these through where they have mutations of their own.
+    """
+    managers = [each for each in _typed(document, _MANAGER) if _asks_the_sidecar(each)]
+    targets = [(each, routes) for each in managers if (routes := list(_routes(each)))]
+    if not targets:
+        yield "no HTTP connection manager asks the sidecar (ext_authz) before an application"
+    names = (*TRUSTED, *removed)
+    for manager, routes in targets:
+        where = str(manager.get("stat_prefix", "an HTTP connection manager"))
+        filters = manager["http_filters"]
+        if not _kind(filters[0]).endswith(_MUTATION):
+            yield f"{where}: header_mutation must be the first HTTP filter"
+        said = set()
+        for levels in routes:
+            own = any(_own_mutations(each) for each in levels)
+            passing = {*kept, *kept_by_routes} if own else {*kept}
+            overrides = [each.name for each in OVERRIDES if each.name not in passing]
+            for part in PARTS:
+                mutations = list(_mutations(filters, levels, part))
+                said |= set(_let_through(part, mutations, names, "only the sidecar may set"))
+                what = "applications would believe instead of the request itself"
+                said |= set(_let_through(part, mutations, overrides, what))
+        yield from (f"{where}: {each}" for each in sorted(said))
+
+
+def spellings(name: str) -> Iterator[str]:
+    """Yield a name, and spellings that some server folds to it: by each byte, and mixed."""
+    yield name
+    if "-" in name:
+        yield from (name.replace("-", byte) for byte in _BYTES)
+        yield name.replace("-", ".", 1)
+        yield ".".join(name.rsplit("-", 1))
+
+
+def _let_through(part: str, mutations: list[Any], names: Iterable[str], what: str) -> Iterator[str]:
+    passing = [
+        name
+        for name in names
+        if any(not any(_removes(each, one) for each in mutations) for one in spellings(name))
+    ]
+    if passing:
+        more = f" and {len(passing) - _SHOWN} more" if passing[_SHOWN:] else ""
+        yield f"{part} let {', '.join(passing[:_SHOWN])}{more} through, which {what}"
+
+
+def _removes(mutation: Any, name: str) -> bool:
+    if "remove" in mutation:
+        return str(mutation["remove"]).lower() == name
+    matcher = mutation.get("remove_on_match", {}).get("key_matcher", {})
+    if "safe_regex" in matcher:
+        try:
+            return re.fullmatch(str(matcher["safe_regex"].get("regex", "")), name) is not None
+        except re.error:
+            return False
+    return (
+        matcher.get("exact") == name
+        or ("prefix" in matcher and name.startswith(matcher["prefix"]))
+        or ("suffix" in matcher and name.endswith(matcher["suffix"]))
+        or ("contains" in matcher and matcher["contains"] in name)
+    )
+
+
+def _mutations(filters: list[Any], levels: Iterable[Overrides], part: str) -> Iterator[Any]:
+    """Yield the mutations of the filters before the Check, for a route with these overrides.
+
+    Of ``disabled`` the most specific level counts; mutations of every level are done.
+    """
+    for each in filters:
+        if _kind(each).endswith(_AUTHZ):
+            return
+        if not _kind(each).endswith(_MUTATION):
+            continue
+        disabled = bool(each.get("disabled", False))
+        own = []
+        for level in levels:
+            override = level.get(each["name"], {})
+            if str(override.get("@type", "")).endswith(_DISABLED):
+                disabled = bool(override.get("disabled", False))
+            own += override.get("mutations", {}).get(part, [])
+        if not disabled:
+            yield from each["typed_config"].get("mutations", {}).get(part, [])
+            yield from own
+
+
+def _own_mutations(level: Overrides) -> bool:
+    return any(str(each.get("@type", "")).endswith(_PER_ROUTE) for each in level.values())
+
+
+def _routes(manager: Any) -> Iterator[tuple[Overrides, ...]]:
+    """Yield what each route to a cluster overrides, from the least specific level to its own.
+
+    Routes that come from elsewhere (RDS) can't be seen: they are taken to override nothing.
+    """
+    config = manager.get("route_config")
+    if config is None:
+        yield ({},)
+        return
+    for host in config.get("virtual_hosts", []):
+        for route in host.get("routes", []):
+            if "route" in route:
+                yield tuple(e.get("typed_per_filter_config", {}) for e in (config, host, route))
+
+
+def _kind(filter_: Any) -> str:
+    return str(filter_.get("typed_config", {}).get("@type", ""))
+
+
+def _asks_the_sidecar(manager: Any) -> bool:
+    return any(_kind(each).endswith(_AUTHZ) for each in manager.get("http_filters", []))
+
+
+def _typed(value: Any, kind: str) -> Iterator[Any]:
+    """Yield every typed configuration of a kind, wherever it stands."""
+    if isinstance(value, dict):
+        if str(value.get("@type", "")).endswith(kind):
+            yield value
+        for each in value.values():
+            yield from _typed(each, kind)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _typed(each, kind)

@@ -1,0 +1,248 @@
+"""The patterns that Envoy removes by, and what holds a file of Envoy's against them."""
+
+import copy
+import re
+import string
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from sidecar.cli_envoy import NAMES_FILTER, fragment
+from sidecar.config import parse_config
+from sidecar.config.overrides import OVERRIDE_NAMES, OVERRIDES
+from sidecar.headers.envoy_check import problems_of, spellings
+from sidecar.headers.envoy_patterns import (
+    FOLDED_NAMES,
+    REQUEST_TRAILERS,
+    RESPONSE_TRAILERS,
+    UPGRADE_CONNECTION,
+    request_names,
+)
+from sidecar.headers.tenant import TRUSTED
+from tests.config.test_load import MINIMAL
+
+EDGE = Path(__file__).parents[2] / "envoy" / "edge.yaml"
+TOKEN = "!#$%&'*+-.^_`|~" + string.digits + string.ascii_lowercase
+PASS = [
+    ":method",
+    ":path",
+    ":authority",
+    "host",
+    "authorization",
+    "cookie",
+    "content-type",
+    "content-length",
+    "x-request-id",
+    "x-forwarded-for",
+    "x-forwarded-proto",
+    "x-forwarded-client-cert",
+    "x-envoy-external-address",
+    "if-none-match",
+    "sec-websocket-key",
+    "traceparent",
+    "x-api-key",
+    "idempotency-key",
+    "grpc-timeout",
+    "te",
+    "forwarded-by-me",
+    "proxy-authorization",
+    "x",
+    "1",
+]
+
+
+@pytest.mark.parametrize("name", PASS)
+def test_ordinary_names_pass(name: str) -> None:
+    assert re.fullmatch(request_names(), name) is None
+
+
+@pytest.mark.parametrize("byte", sorted(set(TOKEN) - set(string.ascii_lowercase + string.digits)))
+@pytest.mark.parametrize("shape", ["a{}b", "{}a", "a{}", "a{0}{0}b", "a-b{}c", "{}"])
+def test_a_name_with_any_other_byte_is_removed(shape: str, byte: str) -> None:
+    found = re.fullmatch(FOLDED_NAMES, shape.format(byte))
+    assert (found is None) == (byte == "-")
+
+
+@pytest.mark.parametrize("name", sorted(OVERRIDE_NAMES))
+def test_each_override_is_removed_in_every_spelling(name: str) -> None:
+    pattern = re.compile(request_names())
+    assert all(pattern.fullmatch(each) for each in spellings(name))
+    kept = re.compile(request_names({name}))
+    assert kept.fullmatch(name) is None
+    assert all(kept.fullmatch(each) for each in spellings(name) if each != name)
+    assert all(kept.fullmatch(each.name) for each in OVERRIDES if each.name != name)
+
+
+def test_the_list_says_who_reads_each_and_repeats_none() -> None:
+    names = [each.name for each in OVERRIDES]
+    assert len(names) == len(set(names))
+    assert not {*TRUSTED} & {*names}
+    for each in OVERRIDES:
+        assert re.fullmatch(r"[a-z0-9-]+", each.name)
+        assert each.read_by
+    undone = {each.changes for each in OVERRIDES if each.decided_on}
+    assert undone == {"method", "host", "path"}
+
+
+@pytest.mark.parametrize(
+    ("name", "taken"),
+    [
+        ("authorization", True),
+        ("cookie", True),
+        ("cookie2", True),
+        ("content-length", True),
+        ("host", True),
+        ("x-forwarded-for", True),
+        ("if-match", True),
+        ("content-digest", False),
+        ("repr-digest", False),
+        ("x-checksum", False),
+        ("grpc-status", False),
+    ],
+)
+def test_fields_of_weight_are_no_trailers(name: str, taken: bool) -> None:
+    assert (re.fullmatch(REQUEST_TRAILERS, name) is not None) == taken
+
+
+@pytest.mark.parametrize("name", ["grpc-status", "grpc-message", "server-timing", "content-digest"])
+def test_a_responses_own_trailers_stay(name: str) -> None:
+    assert re.fullmatch(RESPONSE_TRAILERS, name) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "passes"),
+    [
+        ("upgrade", True),
+        ("Upgrade, Keep-Alive", True),
+        (" upgrade\t,", True),
+        ("", False),
+        ("upgradekeep-alive", False),
+        ("upgrade keep-alive", False),
+        ("upgrade, close", False),
+        ("x-roles,upgrade", False),
+    ],
+)
+def test_what_an_upgrade_may_name(value: str, passes: bool) -> None:
+    assert (re.fullmatch(UPGRADE_CONNECTION, value) is not None) == passes
+
+
+def edge() -> Any:
+    return yaml.safe_load(EDGE.read_text())
+
+
+def manager_of(document: Any) -> Any:
+    (listener,) = (e for e in document["static_resources"]["listeners"] if e["name"] == "https")
+    return listener["filter_chains"][0]["filters"][0]["typed_config"]
+
+
+def without_first_filter(manager: Any) -> None:
+    del manager["http_filters"][0]
+
+
+def without_names(manager: Any) -> None:
+    del manager["http_filters"][1]
+
+
+def names_after_the_check(manager: Any) -> None:
+    manager["http_filters"].insert(-1, manager["http_filters"].pop(1))
+
+
+def names_disabled(manager: Any) -> None:
+    manager["http_filters"][1]["disabled"] = True
+
+
+def exact_names_alone(manager: Any) -> None:
+    mutations = manager["http_filters"][1]["typed_config"]["mutations"]
+    mutations["request_mutations"] = [{"remove": each.name} for each in OVERRIDES]
+
+
+def without_trailers(manager: Any) -> None:
+    del manager["http_filters"][0]["typed_config"]["mutations"]["request_trailers_mutations"]
+
+
+def a_pattern_that_is_none(manager: Any) -> None:
+    mutations = manager["http_filters"][1]["typed_config"]["mutations"]
+    mutations["request_mutations"][0]["remove_on_match"]["key_matcher"]["safe_regex"] = {
+        "regex": "("
+    }
+
+
+def one_route_turned_off(manager: Any) -> None:
+    route = manager["route_config"]["virtual_hosts"][0]["routes"][-1]
+    kind = "type.googleapis.com/envoy.config.route.v3.FilterConfig"
+    route["typed_per_filter_config"] = {NAMES_FILTER: {"@type": kind, "disabled": True}}
+
+
+def no_check(manager: Any) -> None:
+    manager["http_filters"] = [
+        each for each in manager["http_filters"] if not each["name"].endswith("ext_authz")
+    ]
+
+
+WRONG = [
+    (without_first_filter, "trailers_mutations let x-tenant-id"),
+    (without_names, "request_mutations let x-tenant-id"),
+    (names_after_the_check, "request_mutations let x-http-method-override"),
+    (names_disabled, "request_mutations let x-tenant-id"),
+    (exact_names_alone, "request_mutations let x-tenant-id"),
+    (without_trailers, "request_trailers_mutations let x-tenant-id"),
+    (a_pattern_that_is_none, "request_mutations let x-tenant-id"),
+    (one_route_turned_off, "request_mutations let x-tenant-id"),
+    (no_check, "no HTTP connection manager asks the sidecar"),
+]
+
+
+@pytest.mark.parametrize(("change", "says"), WRONG, ids=[row[0].__name__ for row in WRONG])
+def test_a_file_that_lets_a_name_through_is_found(change: Any, says: str) -> None:
+    document = edge()
+    change(manager_of(document))
+    found = list(problems_of(document))
+    assert any(says in each for each in found), found
+
+
+def test_a_mutation_in_another_order_is_the_first_filters_to_have() -> None:
+    document = edge()
+    filters = manager_of(document)["http_filters"]
+    filters.insert(0, {"name": "buffer", "typed_config": {"@type": "x/envoy.buffer.v3.Buffer"}})
+    assert list(problems_of(document)) == ["edge: header_mutation must be the first HTTP filter"]
+
+
+@pytest.mark.parametrize("kind", ["exact", "prefix", "suffix", "contains"])
+def test_every_matcher_of_envoys_is_understood(kind: str) -> None:
+    document = edge()
+    mutations = manager_of(document)["http_filters"][0]["typed_config"]["mutations"]
+    matcher = {"exact": "x-debug", "prefix": "x-de", "suffix": "-debug", "contains": "-d"}[kind]
+    for part in ("request_mutations", "request_trailers_mutations"):
+        mutations[part].append({"remove_on_match": {"key_matcher": {kind: matcher}}})
+    assert list(problems_of(document, ["x-debug"])) == []
+    assert list(problems_of(document, ["y-other"])) != []
+
+
+def test_what_is_configured_is_looked_for_too() -> None:
+    document = edge()
+    assert any("x-debug" in each for each in problems_of(document, ["x-debug"]))
+    assert list(problems_of(document, [], ["x-real-ip"])) == [], "removing more is no problem"
+
+
+ROUTES = """\
+  - {name: files, path_prefix: /files, auth: none, keep_overrides: [x-forwarded-prefix]}
+"""
+
+
+def test_what_is_printed_is_what_is_asked_for() -> None:
+    text = MINIMAL.replace("routes:\n", f"routes:\n{ROUTES}")
+    config = parse_config(
+        text + "headers: {remove_from_request: [x-debug], keep_overrides: [x-real-ip]}\n", "test"
+    )
+    filters, _, route = "\n".join(fragment(config)).partition("\n\n")
+    document = edge()
+    manager = manager_of(document)
+    manager["http_filters"][:2] = yaml.safe_load(filters)
+    kept = copy.deepcopy(manager["route_config"]["virtual_hosts"][0]["routes"][-1])
+    manager["route_config"]["virtual_hosts"][0]["routes"].append({**kept, **yaml.safe_load(route)})
+    asked = (["x-debug"], ["x-real-ip"], ["x-forwarded-prefix"])
+    assert list(problems_of(document, *asked)) == []
+    found = list(problems_of(document, asked[0], asked[1]))
+    assert [each for each in found if "x-forwarded-prefix" in each] == found != []

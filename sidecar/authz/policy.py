@@ -87,6 +87,7 @@ def _route(route: model.Route, headers: model.Headers, places: TokenPlaces) -> R
         methods=_methods(route),
         path=_canonical(route.path),
         path_prefix=_canonical(route.path_prefix),
+        keep_overrides=frozenset(route.keep_overrides),
         exact_paths=route.path_reading == "exact",
         csp=route.csp,
         nonce=route.nonce == "no-store",

@@ -61,6 +61,8 @@ class Route(msgspec.Struct, frozen=True):
     """The body is a module's bundle, and is judged too."""
     places: TokenPlaces = HEADER_ONLY
     """``token_from``, and what else is looked at; compiled by ``policy``."""
+    keep_overrides: frozenset[str] = frozenset()
+    """What its requests keep of the headers by which applications are told another request."""
     exact_paths: bool = False
     """Its application tells paths apart that lenient servers read alike."""
 

@@ -172,6 +172,7 @@ WEAKER = [
     {"csp": "static"},
     {"nonce": True},
     {"cors": "anyone"},
+    {"keep_overrides": frozenset({"x-forwarded-host"})},
 ]
 STRICTER = [
     {"name": "x", "path_prefix": "/x", "methods": GET, "hosts": ("x",)},

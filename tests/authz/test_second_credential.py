@@ -152,7 +152,7 @@ PATHS = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(PATHS, BEARERS, COOKIES, PROTOCOLS), max_size=20))
 def test_with_and_without_memory_the_answers_are_the_same(
     steps: list[tuple[str, str | None, str | None, str | None]],

@@ -205,7 +205,8 @@ ASK: Drawn = {
         *((token, 4) for token in TOKENS[:6]), *evenly(*TOKENS[6:], RUBBISH), (None, 4),
     ),
     "place": often(
-        "header", "other scheme", "another scheme", "cookie:session", "websocket", "two places"
+        "header", "other scheme", "another scheme", "cookie:session", "websocket", "two places",
+        "beside cookies", "beside a session", "beside a protocol",
     ),
     "principal": evenly(
         "spiffe://example/web", "", "spiffe://example/other", "spiffe://elsewhere/web"

@@ -137,6 +137,12 @@ class Ask:
                 "cookie:session": {"cookie": f"a=b; session={raw}"},
                 "two places": {"authorization": f"Bearer {raw}", "cookie": f"session={raw}"},
                 "websocket": {"sec-websocket-protocol": f"chat, bearer.{raw}"},
+                "beside cookies": {"authorization": f"Bearer {raw}", "cookie": "a=b"},
+                "beside a session": {"authorization": f"Bearer {raw}", "cookie": "session =F; a=b"},
+                "beside a protocol": {
+                    "authorization": f"Bearer {raw}",
+                    "sec-websocket-protocol": "chat",
+                },
             }[self.place]
         if self.origin:
             headers["origin"] = self.origin

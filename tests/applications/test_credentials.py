@@ -20,8 +20,8 @@ CONFIG = f"""\
   - {{name: public, path_prefix: /public, auth: none}}
   - {{name: header, path_prefix: /header}}
 """
-READERS = ("express", "php", "uvicorn", "wsgiref", "puma", "go")
-"""Each reads cookies by rules of its own: npm's cookie, PHP, http.cookies, Rack, Go."""
+READERS = ("express", "php", "uvicorn", "wsgiref", "puma", "go", "tomcat")
+"""Each reads cookies by rules of its own: npm's cookie, PHP, http.cookies, Rack, Go, Tomcat."""
 HANDSHAKE = (
     ("connection", "Upgrade"),
     ("upgrade", "websocket"),

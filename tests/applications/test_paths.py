@@ -21,7 +21,18 @@ CONFIG = f"""\
   - {{name: rest2, path_prefix: /assets2, auth: none}}
   - {{name: upper, path_prefix: /API, auth: none}}
 """
-SERVERS = ("wsgiref", "uvicorn", "php", "express", "node", "nginx", "lighttpd", "puma", "go")
+SERVERS = (
+    "wsgiref",
+    "uvicorn",
+    "php",
+    "express",
+    "node",
+    "nginx",
+    "lighttpd",
+    "puma",
+    "go",
+    "tomcat",
+)
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,11 @@
 """The credential that an application finds is the one that was verified, or there is none."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
-from typing import Any
 
 import pytest
 
-from tests.applications.edge import START, Edge, Headers, Reply
+from tests.applications.edge import START, Edge, Headers, Reply, keep_back
 from tests.applications.servers import Applications
 from tests.authz.test_credential import QUERIES, SPELLINGS
 
@@ -52,15 +51,6 @@ def edge(
     with Edge(CONFIG, running, folder, change=keep) as started:
         yield started
     assert started.faults == []
-
-
-def keep_back(manager: Any, names: Sequence[str]) -> None:
-    """Take headers out of ``allowed_headers``."""
-    (authz,) = (each for each in manager["http_filters"] if each["name"].endswith("ext_authz"))
-    allowed = authz["typed_config"]["allowed_headers"]
-    patterns = [each for each in allowed["patterns"] if each["exact"] not in names]
-    assert len(patterns) == len(allowed["patterns"]) - len(names)
-    allowed["patterns"] = patterns
 
 
 def ask(edge: Edge, name: str, path: str, headers: Headers) -> Reply:

@@ -189,7 +189,6 @@ def test_a_transfer_encoding_that_changes_the_bytes_is_refused_by_envoy(
 def test_a_bundle_may_say_what_it_is(stack: Stack, kind: str) -> None:
     reply = install(stack, signature=sign(), more=(("content-type", kind),))
     assert reply.status == 200
-    assert reply.document()["seen"]["content-type"] == [kind]
 
 
 def test_the_rules_of_tokens_hold_as_everywhere(stack: Stack) -> None:

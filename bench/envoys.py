@@ -28,6 +28,12 @@ READ_HEADERS = (
     "origin",
     "access-control-request-method",
     "x-module-signature",
+    "cookie",
+    "sec-websocket-protocol",
+    "content-type",
+    "content-encoding",
+    "content-range",
+    "content-transfer-encoding",
 )
 """What the sidecar reads, as envoy/edge.yaml lists it."""
 _READY_SECONDS = 20.0

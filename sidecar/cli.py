@@ -118,7 +118,8 @@ def _add_config(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "check",
         help="find every problem in a file",
         description="Check a configuration file and name every problem in it, each with its line "
-        "and path. Exit 0 if there is none, 2 otherwise.",
+        "and path; then, as notes, what Envoy and the application must agree with. Exit 0 if "
+        "there is no problem, 2 otherwise.",
     )
     check.add_argument("file", type=Path, metavar="FILE")
     check.set_defaults(run=_config_check)
@@ -126,9 +127,14 @@ def _add_config(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 
 def _config_check(options: argparse.Namespace) -> int:
+    from sidecar.authz.notes import notes  # noqa: PLC0415
+    from sidecar.authz.policy import compile_routes  # noqa: PLC0415
     from sidecar.config import load_config  # noqa: PLC0415
+    from sidecar.config.problem import show_path  # noqa: PLC0415
 
     config = load_config(options.file)
+    for note in notes(compile_routes(config)):
+        print(f"{options.file}: note: {show_path(note.path)}: {note.message}")
     print(
         f"{options.file}: good ({len(config.routes)} routes, {len(config.tokens.issuers)} issuers, "
         f"{len(config.certificates)} certificates, {len(config.tenants)} tenants)"

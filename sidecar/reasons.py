@@ -55,6 +55,7 @@ class Reason(StrEnum):
     # The bundle of a module.
     MODULE_MISSING = "module_missing"
     MODULE_TOO_LARGE = "module_too_large"
+    MODULE_ENCODED = "module_encoded"
     MODULE_WITHDRAWN = "module_withdrawn"
     MODULE_UNSIGNED = "module_unsigned"
     MODULE_SIGNATURE_MALFORMED = "module_signature_malformed"
@@ -152,6 +153,7 @@ ANSWERS: dict[Reason, Answer] = {
     Reason.CLIENT_NOT_ALLOWED: Answer(403, "The client certificate is not allowed here"),
     Reason.MODULE_MISSING: Answer(422, "The module's bundle is missing"),
     Reason.MODULE_TOO_LARGE: Answer(413, "The module's bundle is too large"),
+    Reason.MODULE_ENCODED: Answer(415, "The module's bundle must be sent as it was signed"),
     Reason.MODULE_WITHDRAWN: Answer(422, "The module's bundle has been withdrawn"),
     Reason.MODULE_UNSIGNED: Answer(422, "The module's bundle is not signed"),
     Reason.MODULE_SIGNATURE_MALFORMED: Answer(422, "The module's signature is malformed"),

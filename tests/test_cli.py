@@ -115,6 +115,25 @@ def test_the_example_is_good(run: Run) -> None:
     assert "good (3 routes" in out
 
 
+def test_what_envoy_and_the_application_must_agree_with_is_a_note(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    text = (ROOT / "config.example.yaml").read_text()
+    path.write_text(
+        text.replace(
+            "  - name: api\n",
+            '  - {name: page, path_prefix: /page, token_from: [header, "cookie:session"]}\n'
+            "  - {name: socket, path: /Assets/, token_from: [websocket]}\n  - name: api\n",
+        )
+    )
+    code, out, _ = run("config", "check", path)
+    assert code == 0
+    first, second, third, last = out.splitlines()
+    assert first.startswith(f"{path}: note: routes[3]: has the path of route 'assets' but for")
+    assert "note: routes: page read tokens from cookie: Envoy must send it" in second
+    assert "{exact: sec-websocket-protocol} in ext_authz's allowed_headers" in third
+    assert "good (5 routes" in last
+
+
 def test_every_problem_of_a_file_is_shown(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "bad.yaml"
     path.write_text("vault: {address: x}\nlog: {level: loud}\n")

@@ -7,7 +7,7 @@ decision: until this step has run, that is no permission (``Decision.allowed``).
 from msgspec.structs import replace
 
 from sidecar.authz.decision import Decision, RequestView, Snapshot
-from sidecar.authz.modules import check_bundle
+from sidecar.authz.modules import check_bundle, unseen
 from sidecar.errors import Denied
 from sidecar.reasons import Reason
 
@@ -24,7 +24,8 @@ def judge_bundle(decision: Decision, view: RequestView, snapshot: Snapshot) -> D
         )
     except Denied as denied:
         return refused(decision, denied)
-    return replace(decision, provenance=provenance, detail=str(provenance))
+    removed = (*decision.removed, *unseen(view.headers))
+    return replace(decision, provenance=provenance, detail=str(provenance), removed=removed)
 
 
 def refused(decision: Decision, denied: Denied) -> Decision:

@@ -4,6 +4,7 @@ A policy is matched against what Envoy sends us and enforced on what the applica
 understands. Wherever the two may read one path differently, an attacker writes the
 spelling that we call public and the application calls private. So what can't be
 brought to a single form (RFC 3986 §6.2.2) without guessing is denied, never matched.
+What only some servers read alike (letters' case, a slash at the end) is ``lenient``'s part.
 
 Envoy's own normalisation (``envoy/edge.yaml``) runs before us; nothing here relies on it.
 """
@@ -25,7 +26,10 @@ _ALLOWED = re.compile(rb"/[A-Za-z0-9._~!$&'()*+,=:@%/-]*")
 _ESCAPE = re.compile(rb"%(.{0,2})", re.DOTALL)
 _TWICE_ENCODED = re.compile(rb"%25[0-9A-Fa-f]{2}")
 _HEX_PAIR = re.compile(rb"[0-9A-Fa-f]{2}")
-_UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+_ONE_SPELLING = frozenset(
+    b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,=:@"
+)
+"""What RFC 3986 §3.3 allows raw in a segment (``pchar``), but for ``;``, which is refused."""
 _DANGEROUS = {
     ord("/"): "a slash",
     ord("\\"): "a backslash",
@@ -42,11 +46,14 @@ _HOST = re.compile(
 def canonical_path(raw: bytes) -> str:
     """Return the path of a request target, without its query, in its one canonical form.
 
-    Unreserved characters are decoded, other escapes upper-cased. Raises
-    ``Denied(path_ambiguous)`` for encoded slashes, dot segments, empty segments,
-    backslashes, semicolons (path parameters), control characters, double encoding,
-    escapes that are not UTF-8 and malformed escapes; ``Denied(request_too_large)`` over
-    8 KB.
+    What may stand raw in a segment is decoded (``%40`` is ``@``, ``%2B`` is ``+``): WSGI
+    servers, Go and nginx read both as one, so both are matched as one. Every other escape
+    stays one, in capitals; its raw form is no path. Raises ``Denied(path_ambiguous)`` for
+    encoded slashes, dot segments, empty segments, backslashes, semicolons (path
+    parameters), control characters, double encoding, escapes that are not UTF-8 and
+    malformed escapes; ``Denied(request_too_large)`` over 8 KB.
+
+    This is for matching alone: the application gets the target as the client spelt it.
     """
     path = raw.partition(b"?")[0]
     if len(path) > MAX_PATH_BYTES:
@@ -82,7 +89,7 @@ def _escape(digits: bytes) -> bytes:
     value = int(digits, 16)
     if (name := _DANGEROUS.get(value)) is not None:
         raise _ambiguous(f"it holds {name}, encoded")
-    if value in _UNRESERVED:
+    if value in _ONE_SPELLING:
         return bytes([value])
     return b"%" + digits.upper()
 

@@ -97,6 +97,11 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     stream_milliseconds: int = 0
     """How long the stream may last, on a route that ends streams with their token; else 0."""
 
+    removed: tuple[str, ...] = ()
+    """Request headers in which the application could find a credential that nobody verified."""
+    cookie: bytes | None = None
+    """The ``Cookie`` header that is to arrive in place of the one that came."""
+
     @property
     def allowed(self) -> bool:
         """Tell whether the request may pass: with a bundle, only once that is judged."""

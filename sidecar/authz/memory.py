@@ -15,7 +15,7 @@ or a new state of the keys leaves nothing behind. Every table is bounded, and em
 it is full: a flood costs its own reading and nobody else's.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from sidecar.authz.routes import Route
@@ -107,26 +107,35 @@ class NonceTemplate(Template):
 
 
 AnswerKey = int | tuple[int, bytes]
-"""A standing; and the origin that may read the answer, where answers depend on it."""
+"""A standing, its complement where cookies came of which none may be a credential; and the
+origin that may read the answer, where answers depend on it."""
 
 
 class Place:
     """A route and the host it was asked under, with the answers given there.
 
     ``plain`` is true where nothing but the target and one ``Authorization`` header decides:
-    no client certificate, no cookie, no shadow, no bundle, no end of the stream to be told.
+    no client certificate, no token in a cookie, no shadow, no bundle, no end of the stream to
+    be told. What may be a second credential beside that header is looked for each time
+    (``TokenPlaces.glance``).
     """
 
-    __slots__ = ("answers", "plain", "reads_origin", "reads_token", "route")
+    __slots__ = ("answers", "glance", "plain", "reads_origin", "reads_token", "route")
 
     def __init__(self, route: Route) -> None:
         self.route = route
         self.answers: dict[AnswerKey, Template] = {}
         self.reads_origin = route.reads_origin
         self.reads_token = route.auth != "none"
+        self.glance = route.places.glance if self.reads_token else _nothing
         header_only = not self.reads_token or route.token_from == ("header",)
         bare = not route.clients and not route.shadow and route.module is None
         self.plain = header_only and bare and not route.end_streams_with_token
+
+
+def _nothing(_headers: Mapping[str, bytes], _query: bytes) -> int:
+    """Glance where no token is read: nothing there is a credential of ours."""
+    return 0
 
 
 class Visit:

@@ -3,14 +3,17 @@
 Comes after everything that is asked of any request; the token is good by now. In order:
 
 1. the whole bundle is here, and within its size;
-2. its digest is not withdrawn;
-3. it is signed by a registered publisher; or it is unsigned, the route takes that, and the
+2. nothing beside it has the registry read other bytes than these: no encoding to undo, no
+   range, no form to take apart;
+3. its digest is not withdrawn;
+4. it is signed by a registered publisher; or it is unsigned, the route takes that, and the
    token is a Platform Owner's.
 
 Pure, and slow for its first step: the digest of megabytes. The service runs it in a thread.
 """
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple
 
@@ -21,6 +24,14 @@ from sidecar.reasons import Reason
 
 ModuleMode = Literal["signed", "unsigned_by_owner"]
 _PARTIAL = "x-envoy-auth-partial-body"
+_ENCODINGS = ("content-encoding", "content-transfer-encoding", "content-range")
+_CONTENT_TYPE = "content-type"
+CHANGE_READING = (*_ENCODINGS, _CONTENT_TYPE)
+"""Headers by which a body is read as other bytes than it has (RFC 9110 §8.3, §8.4, §14.4)."""
+_AS_IT_IS = frozenset({b"", b"identity"})
+_UTF_8 = re.compile(rb"[ \t]*charset=(?:utf-8|\"utf-8\")[ \t]*", re.IGNORECASE)
+CONTENT_TYPES = ("application/javascript", "application/octet-stream", "text/javascript")
+"""Types of a bundle that no framework decodes, where the configuration names no others."""
 
 
 class ModulePolicy(NamedTuple):
@@ -29,6 +40,8 @@ class ModulePolicy(NamedTuple):
     max_bundle_bytes: int
     owner_roles: frozenset[str] = frozenset()
     """The roles of a Platform Owner: one of them may install what is not signed."""
+    content_types: frozenset[str] = frozenset(CONTENT_TYPES)
+    """What a bundle may call itself; without ``Content-Type`` it is bytes."""
 
 
 class Provenance(NamedTuple):
@@ -59,6 +72,7 @@ def check_bundle(
     if len(body) > policy.max_bundle_bytes:
         limit = policy.max_bundle_bytes
         raise Denied(Reason.MODULE_TOO_LARGE, f"{len(body)} bytes, the limit is {limit}")
+    _check_reading(headers, policy.content_types)
     digest = hashlib.sha256(body)
     sha256 = digest.hexdigest()
     if sha256 in publishers.withdrawn:
@@ -74,3 +88,25 @@ def check_bundle(
     if policy.owner_roles.isdisjoint(roles):
         raise Denied(Reason.MODULE_UNSIGNED, "only a Platform Owner may install unsigned modules")
     return Provenance(sha256, None)
+
+
+def unseen(headers: Mapping[str, bytes]) -> tuple[str, ...]:
+    """Return the headers that change how a body is read and did not come with the Check.
+
+    They are removed from the request: where Envoy keeps one back, nobody has judged it.
+    """
+    return tuple(name for name in CHANGE_READING if name not in headers)
+
+
+def _check_reading(headers: Mapping[str, bytes], content_types: frozenset[str]) -> None:
+    """Refuse what would have a registry read other bytes than the signed ones."""
+    for name in _ENCODINGS:
+        if headers.get(name, b"").strip(b" \t").lower() not in _AS_IT_IS:
+            raise Denied(Reason.MODULE_ENCODED, f"{name} came: send the bytes that were signed")
+    kind, _, parameter = headers.get(_CONTENT_TYPE, b"").partition(b";")
+    known = kind.strip(b" \t").lower().decode("latin-1")
+    if (known and known not in content_types) or (
+        parameter and not (known and _UTF_8.fullmatch(parameter))
+    ):
+        hint = f"content-type must be one of {', '.join(sorted(content_types))}, in UTF-8"
+        raise Denied(Reason.MODULE_ENCODED, f"{hint}: see modules.content_types")

@@ -3,9 +3,11 @@
 In order, each step only after the one before it held:
 
 1. method, host and path in canonical form (``canonical``);
-2. the route (``routes``); a request that none matches is denied;
+2. the route (``routes``); a request that none matches is denied, and one that a lenient
+   server may take for a stricter route's;
 3. the client certificate, where the route asks for one (``requirements``);
-4. the credential: exactly one, from where the route looks for it (``credential``);
+4. the credential: exactly one, from where the route looks for it, and none elsewhere
+   (``credential``);
 5. the token (``sidecar.tokens.verifier``);
 6. personal data in claims, and what is revoked before its time;
 7. the tenant, the roles and the scopes that the route asks for (``requirements``).
@@ -28,7 +30,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from sidecar.authz.canonical import canonical_host, canonical_path
-from sidecar.authz.credential import find_token
+from sidecar.authz.credential import Credential, find_token, where_none_is
 from sidecar.authz.decision import Decision, RequestView, Snapshot
 from sidecar.authz.memory import CheckMemory, Visit
 from sidecar.authz.preflight import OPTIONS, match_preflight
@@ -82,6 +84,7 @@ class _Walk:
         self.method = self.host = self.path = self.token_digest = ""
         self.route: Route | None = None
         self.token: VerifiedToken | None = None
+        self.found: Credential | None = None
         self.warnings: tuple[str, ...] = ()
 
     def run(self) -> Grant:
@@ -151,8 +154,8 @@ class _Walk:
         return canonical_path(self._view.path)
 
     def match(self) -> Route:
-        """Find the first route that matches."""
-        route = self._snapshot.routes.match(self.method, self.host, self.path)
+        """Find the first route that matches, in a path that lenient servers read alike."""
+        route = self._snapshot.routes.find(self.method, self.host, self.path)
         if route is None:
             raise Denied(Reason.ROUTE_UNKNOWN, "no route matches this method, host and path")
         return route
@@ -163,11 +166,18 @@ class _Walk:
 
     def find_credential(self, route: Route) -> bytes | None:
         """Return the one credential, or ``None`` where none is needed and none came."""
-        limit = self._snapshot.tokens.max_token_bytes
-        raw = find_token(self._view.headers, route.token_from, limit)
-        if raw is None and route.auth == "required":
-            raise Denied(Reason.TOKEN_MISSING, f"no credential in {', '.join(route.token_from)}")
-        return raw
+        view, limit = self._view, self._snapshot.tokens.max_token_bytes
+        query = view.path.partition(b"?")[2]
+        found = self.found = find_token(view.headers, query, route.places, limit)
+        if found.token is None and route.auth == "required":
+            where = where_none_is(view.headers, route.places)
+            raise Denied(
+                Reason.TOKEN_MISSING,
+                f"{where}; the query has one, and is never read" if found.in_query else where,
+            )
+        if found.in_query:
+            raise Denied(Reason.TOKEN_AMBIGUOUS, "the query has a token, and is never read")
+        return found.token
 
     def find_token(self, raw: bytes) -> VerifiedToken:
         """Return the verified token, from the cache if these very bytes verified before."""
@@ -319,6 +329,7 @@ def _decide(walk: _Walk) -> Decision:
         if walk.route is not None and walk.route.shadow:
             outcome, shadowed = Grant.SHADOW, denied.reason
     trusted = outcome is Grant.TOKEN_VERIFIED
+    found = walk.found if trusted or outcome is Grant.ANONYMOUS else None
     route = walk.route
     cors = route.cors if route is not None else ""
     return Decision(
@@ -339,6 +350,8 @@ def _decide(walk: _Walk) -> Decision:
         cors,
         walk.find_reader(route) if route is not None and cors else "",
         route.module if trusted and route is not None else None,
+        removed=found.removed if found is not None else (),
+        cookie=found.cookie if found is not None else None,
         stream_milliseconds=walk.stream_milliseconds() if trusted else 0,
     )
 

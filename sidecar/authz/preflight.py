@@ -21,13 +21,13 @@ def match_preflight(view: RequestView, snapshot: Snapshot) -> tuple[str, str, Ro
     """Return host, path and route of the request that a preflight announces.
 
     ``None`` for what is no preflight, or where the route has no CORS policy: it is then a
-    request like any other. Raises ``Denied`` for a host or path without a canonical form.
+    request like any other. Raises ``Denied`` for a host or path with more than one reading.
     """
     wanted = view.headers.get("access-control-request-method", b"")
     if "origin" not in view.headers or not _METHOD.fullmatch(wanted):
         return None
     host, path = canonical_host(view.host), canonical_path(view.path)
-    route = snapshot.routes.match(wanted.decode("ascii"), host, path)
+    route = snapshot.routes.find(wanted.decode("ascii"), host, path)
     if route is None or not route.cors:
         return None
     return host, path, route

@@ -5,6 +5,9 @@ decides. A linear walk would make the thousandth route cost a thousand compariso
 let a client choose the worst case, so the routes are filed by host pattern and by path,
 and the lowest number among the few that can match is taken: the same answer, in time
 bounded by the depth of the configuration and not by its length.
+
+Matching is exact. Where a lenient server would take the path for one of a route that asks
+for more, or answers otherwise, the request is refused (``RouteTable.find``).
 """
 
 from collections.abc import Iterable, Iterator
@@ -12,7 +15,11 @@ from typing import Literal
 
 import msgspec
 
+from sidecar.authz.credential import HEADER_ONLY, TokenPlaces
+from sidecar.authz.lenient import MAX_RESPELT, LenientIndex
 from sidecar.authz.modules import ModuleMode
+from sidecar.errors import Denied
+from sidecar.reasons import Reason
 
 ANY_HOST = "*"
 UNMATCHED = "unmatched"
@@ -54,6 +61,49 @@ class Route(msgspec.Struct, frozen=True):
     """The body is a module's bundle, and is judged too."""
     end_streams_with_token: bool = False
     """Envoy is told to end the stream when its token ends."""
+    places: TokenPlaces = HEADER_ONLY
+    """``token_from``, and what else is looked at; compiled by ``policy``."""
+    keep_overrides: frozenset[str] = frozenset()
+    """What its requests keep of the headers by which applications are told another request."""
+    exact_paths: bool = False
+    """Its application tells paths apart that lenient servers read alike."""
+
+
+_AUTH_RANKS = {"none": 0, "optional": 1, "required": 2}
+_SELECTS = frozenset({"name", "hosts", "methods", "path", "path_prefix", "exact_paths"})
+_ASKS = frozenset(
+    {"auth", "tenant", "roles", "scopes", "token_from", "places", "clients", "shadow", "module"}
+)
+_ANSWERS = tuple(frozenset(Route.__struct_fields__) - _SELECTS - _ASKS)
+"""Every field that is neither which requests a route is for nor what it asks of them."""
+
+
+def covers(route: Route, other: Route) -> bool:
+    """Tell whether whatever passes ``route`` would pass ``other``, and be answered alike."""
+    return (
+        all(getattr(route, field) == getattr(other, field) for field in _ANSWERS)
+        and (other.shadow or not route.shadow)
+        and other.module in {None, route.module}
+        and _covers_client(route, other)
+        and _covers_token(route, other)
+    )
+
+
+def _covers_client(route: Route, other: Route) -> bool:
+    if not other.clients:
+        return True
+    return bool(route.clients) and set(route.clients) <= set(other.clients)
+
+
+def _covers_token(route: Route, other: Route) -> bool:
+    if _AUTH_RANKS[route.auth] < _AUTH_RANKS[other.auth]:
+        return False
+    return (
+        other.tenant in {None, route.tenant}
+        and (not other.roles or (bool(route.roles) and route.roles <= other.roles))
+        and route.scopes >= other.scopes
+        and (other.auth == "none" or set(route.token_from) <= set(other.token_from))
+    )
 
 
 class _Bucket:
@@ -89,13 +139,40 @@ class _Bucket:
 class RouteTable:
     """The routes in the order of the configuration, filed for look-up."""
 
-    __slots__ = ("_buckets",)
+    __slots__ = ("_buckets", "_lenient")
 
     def __init__(self, routes: Iterable[Route]) -> None:
+        listed = tuple(routes)
         self._buckets: dict[str, _Bucket] = {}
-        for number, route in enumerate(routes):
+        for number, route in enumerate(listed):
             for host in route.hosts:
                 self._buckets.setdefault(host, _Bucket()).add(number, route)
+        self._lenient = LenientIndex(
+            (route.path for route in listed if route.path is not None),
+            (route.path_prefix.rstrip("/") for route in listed if route.path_prefix is not None),
+        )
+
+    def find(self, method: str, host: str, path: str) -> Route | None:
+        """Return the first route that matches, if lenient servers would come to no stricter one.
+
+        The path is asked again as each route spells it that a lenient server may take it for
+        (``lenient``). Raises ``Denied(path_ambiguous)`` where that comes to a route which
+        asks for more than the one that matches, or answers otherwise; unless one of the two
+        says that its application tells such paths apart (``exact_paths``).
+        """
+        route = self.match(method, host, path)
+        if route is None or route.exact_paths:
+            return route
+        for number, spelling in enumerate(self._lenient.respell(path)):
+            if number == MAX_RESPELT:
+                hint = f"more than {number} spellings of it are in the routes"
+                raise Denied(Reason.PATH_AMBIGUOUS, hint)
+            other = self.match(method, host, spelling)
+            if other is route or (other is not None and other.exact_paths):
+                continue
+            if other is None or not covers(route, other):
+                raise Denied(Reason.PATH_AMBIGUOUS, _two_readings(route, other))
+        return route
 
     def match(self, method: str, host: str, path: str) -> Route | None:
         """Return the first route that matches, or ``None``: then the request is denied."""
@@ -111,6 +188,19 @@ class RouteTable:
                 if best is None or number < lowest:
                     best, lowest = route, number
         return best
+
+
+def _two_readings(route: Route, other: Route | None) -> str:
+    """Return the detail of a refusal: what a lenient server may take the path for."""
+    taken = (
+        "one that no route allows"
+        if other is None
+        else f"{other.path or other.path_prefix}, route {other.name!r}"
+    )
+    return (
+        f"a server that ignores case, a slash at the end or an extension may take it for {taken}; "
+        f"where the application does not, say path_reading: exact on route {route.name!r}"
+    )
 
 
 def _patterns(host: str) -> Iterator[str]:

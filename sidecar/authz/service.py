@@ -20,6 +20,7 @@ from sidecar.authz.challenge import (
     challenge_decision,
     find_challenge,
 )
+from sidecar.authz.credential import LOOK
 from sidecar.authz.decision import Decision, RequestView, Snapshot
 from sidecar.authz.memory import (
     CHALLENGE_PREFIX,
@@ -150,10 +151,14 @@ class CheckService:
             return self._deny(Decision(denied.reason, denied.detail), None, started_ns)
         memory = self._memory
         http = attributes.request.http
-        visit = memory.visits.get((http.method, http.host, http.path.partition(b"?")[0]))
+        path, _, query = http.path.partition(b"?")
+        visit = memory.visits.get((http.method, http.host, path))
         if visit is None or not visit.place.plain or http.HasField("header_map"):
             return self._go_long_way(attributes, started_ns)
         place = visit.place
+        seen = place.glance(http.headers, query)
+        if seen == LOOK:
+            return self._go_long_way(attributes, started_ns)
         now = self._now()
         remembered: Remembered | None = None
         standing, own = NO_TOKEN, NO_RUNS
@@ -172,6 +177,7 @@ class CheckService:
                 return self._go_long_way(attributes, started_ns)
             standing, own = remembered.standing, remembered.runs
             memory.tokens.hits += 1
+        standing ^= -seen
         template = place.answers.get(
             (standing, http.headers.get("origin", b"")) if place.reads_origin else standing
         )
@@ -325,7 +331,10 @@ class CheckService:
             self._tell(decision, view, self._new_id(), now, started_ns)
             return answer
         visit, remembered, token = decision.visit, decision.remembered, decision.token
-        if visit is None or not visit.place.plain or decision.outcome not in _PLAIN_GRANTS:
+        seen = LOOK
+        if visit is not None and visit.place.plain and decision.outcome in _PLAIN_GRANTS:
+            seen = visit.place.glance(view.headers, view.path.partition(b"?")[2])
+        if visit is None or seen == LOOK:
             answer = encode_allowed(decision, self.snapshot, self._allowed, self._new_nonce)
             self._tell(decision, view, self._new_id(), now, started_ns)
             return answer
@@ -338,6 +347,7 @@ class CheckService:
                 remembered.runs, remembered.standing = own, standing
                 remembered.epoch = memory.epoch
         place = visit.place
+        standing ^= -seen
         key = (standing, decision.origin.encode()) if place.reads_origin else standing
         template = place.answers.get(key)
         if template is None:

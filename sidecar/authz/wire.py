@@ -10,6 +10,7 @@ from functools import lru_cache
 
 from google.protobuf.message import DecodeError
 
+from sidecar.authz.credential import COOKIE
 from sidecar.authz.decision import Decision, RequestView, Snapshot
 from sidecar.authz.grpc_web import as_text, trailer_block
 from sidecar.authz.memory import NO_RUNS, NonceTemplate, Runs, Template
@@ -41,7 +42,7 @@ _CHALLENGE_HEADERS = (
 )
 _NONCE_SLOT = NONCE_SLOT.encode("ascii")
 _OK_STATUS = pb.CheckResponse(status=pb.Status()).SerializeToString()
-SharedKey = tuple[str, str | None, str, Page, str, bool, str, tuple[str, ...]]
+SharedKey = tuple[str, str | None, str, Page, str, bool, str, tuple[str, ...], tuple[str, ...]]
 """What the shared part of an answer depends on."""
 DenialKey = tuple[str, str, str, str, str]
 _SLOT = "~"
@@ -109,6 +110,8 @@ def encode_allowed(
     token = decision.token
     own = NO_RUNS if token is None else own_runs(token.claims)
     module = (_request_header(*each) for each in _module_headers(decision).items())
+    if decision.cookie is not None:
+        own = (own[0] + _request_header(COOKIE, decision.cookie.decode("ascii")), own[1])
     own = (b"".join((own[0], *module, _stream_limit(decision))), own[1])
     return make_template(decision, snapshot, own, shared, new_nonce).fill(own)
 
@@ -136,7 +139,7 @@ def make_template(
     page = snapshot.headers.page_of(decision.host, tenant)
     key = (
         decision.outcome, decision.shadowed, decision.route, page, snapshot.key_state, has_roles,
-        decision.origin, tuple(_module_headers(decision)),
+        decision.origin, tuple(_module_headers(decision)), decision.removed,
     )  # fmt: skip
     common = shared.get(key)
     if common is None:
@@ -169,6 +172,7 @@ def _common_runs(decision: Decision, snapshot: Snapshot, page: Page) -> Runs:
         set_headers(ok.headers, (ResponseHeader(CSP_NONCE, _NONCE_SLOT),))
         # A 304 would pair a page that was stored earlier with the nonce of now.
         ok.headers_to_remove.extend(_CONDITIONS)
+    ok.headers_to_remove.extend(decision.removed)
     left = trusted | snapshot.kept_by_route.get(decision.route, frozenset())
     ok.headers_to_remove.extend(name for name in snapshot.names_to_remove if name not in left)
     headers = snapshot.headers

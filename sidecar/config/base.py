@@ -29,6 +29,11 @@ _SEGMENT = r"(?!\.{1,2}(?:/|$))(?:[A-Za-z0-9._~!$&'()*+,=:@-]|%[89A-F][0-9A-F])+
 CanonicalPath = Annotated[
     str, Meta(pattern=rf"^/(?:{_SEGMENT}(?:/{_SEGMENT})*/?)?$", max_length=2048)
 ]
+RoutePath = Annotated[str, Meta(pattern=r"^/", max_length=2048)]
+"""A path in any spelling that has a canonical form; ``rules`` refuses the others."""
+MediaType = Annotated[
+    str, Meta(pattern=r"^[a-z0-9][a-z0-9!#$&^_.+-]*/[a-z0-9][a-z0-9!#$&^_.+-]*$", max_length=127)
+]
 Method = Annotated[str, Meta(pattern=r"^[A-Z]{1,16}$")]
 TokenPlace = Annotated[
     str, Meta(pattern=r"^(header|websocket|cookie:[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64})$")

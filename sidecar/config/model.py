@@ -11,13 +11,14 @@ from msgspec import Meta, field
 
 from sidecar.config.base import (
     Address,
-    CanonicalPath,
     ClientName,
     DomainName,
     FilePath,
     HostPattern,
     Label,
+    MediaType,
     Method,
+    RoutePath,
     Seconds,
     Settings,
     Text,
@@ -237,15 +238,20 @@ class Route(Settings, frozen=True):
 
     ``path`` matches exactly and ``path_prefix`` by whole segments (``/a`` holds ``/a``
     and ``/a/b``, not ``/ab``), both against the canonical path. Empty ``methods`` are
-    all methods.
+    all methods; GET includes HEAD (RFC 9110 §9.3.2) unless ``head_with_get`` is false. With
+    ``path_reading`` ``lenient`` a request is refused that a server which ignores case or a
+    slash at the end may take for one of a stricter route; ``exact`` says that the
+    application tells such paths apart.
     """
 
     name: Label
     auth: Literal["required", "optional", "none"] = "required"
     hosts: Annotated[tuple[HostPattern, ...], Meta(min_length=1, max_length=1024)] = ("*",)
     methods: Annotated[tuple[Method, ...], Meta(max_length=16)] = ()
-    path: CanonicalPath | None = None
-    path_prefix: CanonicalPath | None = None
+    head_with_get: bool = True
+    path: RoutePath | None = None
+    path_prefix: RoutePath | None = None
+    path_reading: Literal["lenient", "exact"] = "lenient"
     csp: Label = "shell"
     nonce: Literal["off", "no-store"] = "off"
     cors: Label | None = None
@@ -273,6 +279,11 @@ class Modules(Settings, frozen=True):
     max_bundle_bytes: Annotated[int, Meta(ge=1024, le=67_108_864)] = 4_000_000
     max_waiting: Annotated[int, Meta(ge=1, le=256)] = 8
     owner_roles: Annotated[tuple[Text, ...], Meta(max_length=16)] = ()
+    content_types: Annotated[tuple[MediaType, ...], Meta(min_length=1, max_length=16)] = (
+        "application/javascript",
+        "application/octet-stream",
+        "text/javascript",
+    )
 
 
 class Tenant(Settings, frozen=True):

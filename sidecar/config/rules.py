@@ -11,6 +11,7 @@ from sidecar.config.problem import Path, Problem
 from sidecar.config.rules_headers import check_headers
 from sidecar.config.rules_modules import check_modules
 from sidecar.config.rules_reports import check_reports
+from sidecar.config.rules_routes import check_routes
 from sidecar.config.secrets import GenericSecret, SessionTicketKeys, TrustBundle
 
 LAST_PORT = 65_535
@@ -24,7 +25,7 @@ def cross_check(config: Config) -> Iterator[Problem]:
     yield from _workers(config)
     yield from _vault(config)
     yield from _issuers(config)
-    yield from _routes(config)
+    yield from check_routes(config)
     yield from check_modules(config)
     yield from check_headers(config)
     yield from _certificates(config)
@@ -127,18 +128,6 @@ def _vault(config: Config) -> Iterator[Problem]:
 def _issuers(config: Config) -> Iterator[Problem]:
     issuers = (issuer.issuer for issuer in config.tokens.issuers)
     yield from _unique("issuer", (("tokens", "issuers"), issuers))
-
-
-def _routes(config: Config) -> Iterator[Problem]:
-    yield from _unique("route name", (("routes",), (route.name for route in config.routes)))
-    for index, route in enumerate(config.routes):
-        where: Path = ("routes", index)
-        if (route.path is None) == (route.path_prefix is None):
-            yield Problem(where, "needs either path or path_prefix")
-        if route.auth == "none" and (route.roles or route.scopes or route.tenant):
-            yield Problem(where, "asks for roles, scopes or a tenant, and reads no token")
-        if route.auth == "none" and route.end_streams_with_token:
-            yield Problem((*where, "end_streams_with_token"), "has no effect: no token is read")
 
 
 def _secrets(config: Config) -> Iterator[Problem]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from sidecar.config.model import Config, Route
 from sidecar.config.problem import Path, Problem
 
+_FORM = "application/x-www-form-urlencoded"
 _CHECK_OVERHEAD_BYTES = 131_072
 """What a Check holds beside a body: headers of 60 KB, attributes, a client's certificate."""
 
@@ -13,6 +14,7 @@ def check_modules(config: Config) -> Iterator[Problem]:
     """Yield what is wrong with the modules and with the routes that install them."""
     for index, route in enumerate(config.routes):
         yield from _module_route(config, ("routes", index, "module"), route)
+    yield from _content_types(config)
     modules, limit = config.modules, config.listen.authz.max_message_bytes
     if modules is not None and modules.max_bundle_bytes + _CHECK_OVERHEAD_BYTES > limit:
         yield Problem(
@@ -20,6 +22,16 @@ def check_modules(config: Config) -> Iterator[Problem]:
             f"must stay {_CHECK_OVERHEAD_BYTES} below listen.authz.max_message_bytes, {limit}: "
             "a bundle travels inside that message",
         )
+
+
+def _content_types(config: Config) -> Iterator[Problem]:
+    """Refuse the types of bodies that frameworks take apart before an application sees them."""
+    for index, kind in enumerate(config.modules.content_types if config.modules else ()):
+        if kind.startswith(("multipart/", "message/")) or kind == _FORM:
+            yield Problem(
+                ("modules", "content_types", index),
+                "is a body that is decoded before it is read: the signature is over other bytes",
+            )
 
 
 def _module_route(config: Config, where: Path, route: Route) -> Iterator[Problem]:

@@ -14,13 +14,12 @@ import msgspec
 
 from sidecar.errors import Denied
 from sidecar.reasons import Reason
+from sidecar.tokens.kinds import check_kind
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 _VISIBLE = re.compile(r"[\x21-\x7e]+")
 LATEST_TIME = 253_402_300_800.0  # the year 10000: past every honest date, far inside a float
 MAX_LISTED = 64
-_REFRESH = frozenset({"refresh", "refresh_token"})
-TYPE_CLAIMS = ("token_use", "token_type", "typ", "type")
 
 
 class Claims(msgspec.Struct, frozen=True, gc=False):
@@ -54,12 +53,10 @@ class ClaimsPolicy(msgspec.Struct, frozen=True):
 def read_claims(payload: Mapping[str, Any], policy: ClaimsPolicy) -> Claims:
     """Turn a token's JSON object into ``Claims``.
 
-    Raises ``Denied`` with ``claim_missing`` or ``claim_malformed``, naming the claim.
+    Raises ``Denied`` with ``claim_missing`` or ``claim_malformed``, naming the claim; and as
+    ``kinds`` does, where the claims are not an access token's.
     """
-    for name in TYPE_CLAIMS:
-        kind = payload.get(name)
-        if isinstance(kind, str) and kind.lower() in _REFRESH:
-            raise Denied(Reason.REFRESH_TOKEN_PRESENTED, f"claim {name!r} says so")
+    check_kind(payload)
     issued_at = _time(payload, "iat")
     return Claims(
         issuer=_text(payload, "iss"),

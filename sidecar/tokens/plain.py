@@ -22,13 +22,13 @@ from sidecar.errors import Denied
 from sidecar.tokens.claims import (
     LATEST_TIME,
     MAX_LISTED,
-    TYPE_CLAIMS,
     Claims,
     ClaimsPolicy,
     read_roles,
     read_scopes,
     read_tenant,
 )
+from sidecar.tokens.kinds import tells_a_kind
 from sidecar.tokens.pii import find_pii
 
 _CLAIMS = frozenset({"iss", "sub", "aud", "jti", "tenantId", "exp", "iat", "nbf", "roles", "scope"})
@@ -99,7 +99,7 @@ def _accept(
         () if scope is None else _scopes(scope),
     )
     others = payload.keys() - _CLAIMS
-    if others and not others.isdisjoint(TYPE_CLAIMS):
+    if others and tells_a_kind(others):
         return None
     # Roles and scopes were looked through when they were first read.
     if (others or _may_be_an_address(subject) or _may_be_an_address(token_id)) and find_pii(

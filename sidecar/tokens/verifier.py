@@ -27,6 +27,7 @@ from sidecar.errors import Denied
 from sidecar.keys.keyring import MAX_KID_LENGTH, KeyRing, VerificationKey
 from sidecar.reasons import Reason
 from sidecar.tokens.claims import Claims, ClaimsPolicy, check_claims, read_claims
+from sidecar.tokens.kinds import is_refresh
 from sidecar.tokens.plain import read_plain_claims
 from sidecar.tokens.strict import decode_base64url, decode_json_object
 
@@ -38,7 +39,6 @@ _SIGNATURE_BYTES = 64
 _P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 _ALLOWED_PARAMETERS = frozenset({"alg", "typ", "kid"})
 _ALLOWED_TYPES = frozenset({"jwt", "at+jwt", "application/jwt", "application/at+jwt"})
-_REFRESH_TYPES = frozenset({"rt+jwt", "refresh+jwt", "refresh"})
 _ES256 = ec.ECDSA(hashes.SHA256())
 
 
@@ -155,7 +155,7 @@ def _judge_header(segment: bytes) -> str:
 def _check_type(kind: object) -> None:
     """Refuse what does not call itself an access token (RFC 8725 §3.11, RFC 9068 §4)."""
     lowered = kind.lower() if isinstance(kind, str) else ""
-    if lowered.removeprefix("application/") in _REFRESH_TYPES:
+    if is_refresh(lowered):
         raise Denied(Reason.REFRESH_TOKEN_PRESENTED, "the header's typ says so")
     if lowered not in _ALLOWED_TYPES:
         raise Denied(Reason.TOKEN_TYPE_NOT_ALLOWED, "typ must be JWT or at+jwt")

@@ -262,3 +262,12 @@ def _read_http2(h2: H2Connection, connection: socket.socket) -> Reply:
                 case StreamEnded() | StreamReset():
                     status = int(dict(headers).get(":status", "0"))
                     return Reply(status, headers, body.decode("utf-8", "replace"), tuple(trailers))
+
+
+def keep_back(manager: Any, names: Sequence[str]) -> None:
+    """Take headers out of ``allowed_headers``."""
+    (authz,) = (each for each in manager["http_filters"] if each["name"].endswith("ext_authz"))
+    allowed = authz["typed_config"]["allowed_headers"]
+    patterns = [each for each in allowed["patterns"] if each["exact"] not in names]
+    assert len(patterns) == len(allowed["patterns"]) - len(names)
+    allowed["patterns"] = patterns

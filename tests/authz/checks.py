@@ -86,7 +86,7 @@ def read_answer(raw: bytes) -> Answer:
             metadata=fields,
         )
     assert response.status.code == 7
-    denied = response.denied_response
+    denied = response.denied_response or response.error_response
     assert denied is not None
     assert denied.status is not None
     return Answer(

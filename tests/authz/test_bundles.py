@@ -154,7 +154,60 @@ ROWS: list[tuple[str, dict[str, Any], str]] = [
         {"body": WITHDRAWN, "path": "/modules/try", "roles": OWNER},
         "module_withdrawn",
     ),
+    (
+        "as bytes",
+        {"signature": sign(), "content_type": "application/octet-stream"},
+        "token_verified",
+    ),
+    (
+        "as JavaScript",
+        {"signature": sign(), "content_type": "Text/JavaScript; charset=UTF-8"},
+        "token_verified",
+    ),
+    (
+        "identity is no encoding",
+        {"signature": sign(), "content_encoding": "identity"},
+        "token_verified",
+    ),
     ("a body where none is asked for", {"path": "/api/x"}, "token_verified"),
+]
+
+
+ENCODED = [
+    {"content_encoding": "gzip"},
+    {"content_encoding": "identity, gzip"},
+    {"content_encoding": "identity, identity"},
+    {"content_encoding": "GZIP"},
+    {"content_range": "bytes 0-9/10"},
+    {"content_transfer_encoding": "base64"},
+    {"content_type": "multipart/form-data; boundary=x"},
+    {"content_type": "multipart/related"},
+    {"content_type": "application/x-www-form-urlencoded"},
+    {"content_type": "message/http"},
+    {"content_type": "application/json"},
+    {"content_type": "text/javascript; charset=utf-16"},
+    {"content_type": "text/javascript; charset=utf-7"},
+    {"content_type": "text/javascript; charset=utf-8; charset=utf-16"},
+    {"content_type": "text/javascript; version=1"},
+    {"content_type": "text/javascript, multipart/form-data"},
+    {"content_type": "; charset=utf-8"},
+    {"content_type": "text/java\xe9script"},
+]
+ROWS += [
+    (f"read otherwise: {headers}", {"signature": sign(), **headers}, "module_encoded")
+    for headers in ENCODED
+]
+ROWS += [
+    (
+        "unsigned and read otherwise, by an owner",
+        {"path": "/modules/try", "roles": OWNER, "content_encoding": "br"},
+        "module_encoded",
+    ),
+    (
+        "encoded, where no module is installed",
+        {"path": "/api/x", "content_encoding": "gzip"},
+        "token_verified",
+    ),
 ]
 
 
@@ -168,6 +221,27 @@ async def test_rows(issuer: Issuer, request_: dict[str, Any], reason: str) -> No
         assert registry.outcomes[-1].decision.outcome == reason
         assert registry.passages == [], "a bundle never takes the short way"
     assert registry.faults == []
+
+
+@pytest.mark.parametrize(
+    ("sent", "removed"),
+    [
+        ({}, {"content-encoding", "content-range", "content-transfer-encoding", "content-type"}),
+        (
+            {"content_encoding": "identity", "content_type": "text/javascript"},
+            {"content-range", "content-transfer-encoding"},
+        ),
+    ],
+)
+async def test_what_envoy_may_have_kept_back_does_not_reach_the_registry(
+    issuer: Issuer, sent: dict[str, str], removed: set[str]
+) -> None:
+    registry = Registry(issuer)
+    for _ in range(2):
+        answer = await registry.install(signature=sign(), **sent)
+        assert {name for name in answer.removed if name.startswith("content-")} == removed
+        other = await registry.install(path="/api/x")
+        assert not {name for name in other.removed if name.startswith("content-")}
 
 
 async def test_the_application_is_told_the_publisher_and_nobody_else_can_say_it(

@@ -11,6 +11,7 @@ from sidecar.authz.canonical import canonical_host, canonical_path
 from sidecar.errors import Denied
 from sidecar.reasons import Reason
 
+ENCODED = "/%22%3C%3E%5B%5D%5E%60%7B%7C%7D"
 GOOD_PATHS = [
     ("root", b"/", "/"),
     ("plain", b"/api/v1/users", "/api/v1/users"),
@@ -23,6 +24,13 @@ GOOD_PATHS = [
     ("sub-delimiters", b"/a,b=(c)!$&'*+:@", "/a,b=(c)!$&'*+:@"),
     ("encoded percent sign", b"/100%25", "/100%25"),
     ("encoded space", b"/a%20b", "/a%20b"),
+    ("sub-delimiters, encoded", b"/%21%24%26%27%28%29%2a%2B%2c%3D%3a%40", "/!$&'()*+,=:@"),
+    ("an address", b"/users/foo%40bar.example", "/users/foo@bar.example"),
+    ("a raw sign beside an encoded one", b"/@/%40", "/@/@"),
+    ("what may not stand raw stays encoded", b"/%22%3c%3E%5b%5D%5e%60%7B%7c%7d", ENCODED),
+    ("an encoded question mark is no query", b"/a%3fb", "/a%3Fb"),
+    ("an encoded number sign is no fragment", b"/a%23b", "/a%23b"),
+    ("composed and decomposed letters are two", b"/e%cc%81/%C3%a9", "/e%CC%81/%C3%A9"),
 ]
 BAD_PATHS = [
     ("empty", b"", "begin"),
@@ -45,6 +53,10 @@ BAD_PATHS = [
     ("raw NUL", b"/a\x00", "must be encoded"),
     ("line feed", b"/a%0ax-tenant-id:1", "a control character, encoded"),
     ("fragment", b"/a#b", "must be encoded"),
+    ("an encoded semicolon among what may be decoded", b"/a%40b%3bc", "a semicolon, encoded"),
+    ("an encoded sign encoded again", b"/%2540", "encoded itself"),
+    ("an encoded sign encoded in pieces", b"/%25%340", "encoded itself"),
+    ("overlong letter", b"/%c1%a1dmin", "not UTF-8"),
     ("raw UTF-8", "/caf\u00e9".encode(), "must be encoded"),
     ("double encoding", b"/%252e%252e/admin", "encoded itself"),
     ("double encoding in pieces", b"/%25%32%65", "encoded itself"),
@@ -99,6 +111,26 @@ def test_no_path_takes_long(worst: bytes) -> None:
     with pytest.raises(Denied):
         canonical_path(b"/" + worst)
     assert time.perf_counter() - started < 0.05
+
+
+PCHAR = "ABCXYZabcxyz0189-._~!$&'()*+,=:@"
+
+
+@given(st.lists(st.tuples(st.sampled_from(PCHAR), st.booleans(), st.booleans()), min_size=1))
+def test_every_mixture_of_raw_and_encoded_is_one_path(
+    spelt: list[tuple[str, bool, bool]],
+) -> None:
+    plain = "/" + "".join(char for char, _, _ in spelt) + "/x"
+    mixed = "/" + "".join(
+        char if raw else f"%{ord(char):02{'x' if lower else 'X'}}" for char, raw, lower in spelt
+    ) + "/x"  # fmt: skip
+    try:
+        canonical = canonical_path(plain.encode())
+    except Denied:  # a segment of dots
+        with pytest.raises(Denied):
+            canonical_path(mixed.encode())
+        return
+    assert canonical_path(mixed.encode()) == canonical == plain
 
 
 @given(st.binary(max_size=64).map(lambda tail: b"/" + tail))

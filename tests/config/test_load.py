@@ -91,6 +91,11 @@ BAD: list[tuple[str, str, str]] = [
         MINIMAL.replace("path_prefix: /", "path_prefix: /, atuh: none"),
         "line 7: routes[0].atuh: is not a setting",
     ),
+    (
+        "a control character",
+        MINIMAL.replace("path_prefix: /", 'path_prefix: "/\x7f"'),
+        "line 7: (the file): is not YAML: holds the character U+007F",
+    ),
     ("repeated key", MINIMAL + "routes: []\n", "line 8: routes: stands here twice"),
     ("missing section", "routes: [{name: a, path: /}]\n", "vault: is missing"),
     ("wrong type", MINIMAL + "log: {level: loud}\n", "line 8: log.level: invalid enum value"),
@@ -154,6 +159,21 @@ BAD: list[tuple[str, str, str]] = [
         "a module in a GET",
         MODULE.replace("[POST]", "[POST, GET]") + "modules: {}\n",
         "routes[0].module: needs methods",
+    ),
+    (
+        "a bundle in a form",
+        MODULE + "modules: {content_types: [text/javascript, multipart/form-data]}\n",
+        "modules.content_types[1]: is a body that is decoded before it is read",
+    ),
+    (
+        "a bundle in an encoded form",
+        MODULE + "modules: {content_types: [application/x-www-form-urlencoded]}\n",
+        "modules.content_types[0]: is a body that is decoded",
+    ),
+    (
+        "a type that is none",
+        MODULE + "modules: {content_types: [javascript]}\n",
+        "modules.content_types[0]: expected",
     ),
     (
         "workers on a port that is taken",

@@ -11,7 +11,7 @@ import atheris
 
 with atheris.instrument_imports(include=["sidecar"]):
     from sidecar.authz.canonical import canonical_host, canonical_path
-    from sidecar.authz.credential import find_token
+    from sidecar.authz.credential import TokenPlaces, find_token
     from sidecar.authz.decision import Snapshot
     from sidecar.authz.pipeline import decide
     from sidecar.authz.policy import build_snapshot
@@ -93,13 +93,20 @@ def reports(raw: bytes) -> None:
 
 def credential(raw: bytes) -> None:
     """Header values of any bytes: one token, none, or a refusal."""
-    names = ("authorization", "cookie", "sec-websocket-protocol")
-    headers = dict(zip(names, raw.split(b"\0", 2), strict=False))
+    names = ("authorization", "cookie", "sec-websocket-protocol", "query")
+    headers = dict(zip(names, raw.split(b"\0", 3), strict=False))
+    query = headers.pop("query", b"")
     try:
-        found = find_token(headers, ("header", "cookie:session", "websocket"), 8192)
+        found = find_token(headers, query, PLACES, 8192)
     except Denied:
         return
-    assert found is None or len(found) <= 8192
+    assert found.token is None or len(found.token) <= 8192
+    if found.cookie is not None:
+        again = find_token({"cookie": found.cookie}, b"", PLACES, 8192)
+        assert again.cookie is None, "all was taken out at once"
+
+
+PLACES = TokenPlaces(("header", "cookie:session", "websocket"), ("other",))
 
 
 def host(raw: bytes) -> None:

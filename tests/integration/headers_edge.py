@@ -20,6 +20,7 @@ from sidecar.clock import elapsed_ns, monotonic_seconds, wall_seconds
 from sidecar.config import parse_config
 from sidecar.demo.envoyproxy import EdgePorts, Envoy, edge_config
 from sidecar.demo.process import free_ports
+from sidecar.modules.desk import BundleDesk
 from sidecar.transport.h2 import H2Server
 from sidecar.transport.names import CHECK_METHOD
 from sidecar.transport.unary import Limits
@@ -142,6 +143,8 @@ def serve_checks(exits: ExitStack, config: str, issuer: Issuer, faults: list[Exc
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     numbers = itertools.count(1)
+    desk = BundleDesk(max_waiting=4)
+    exits.callback(desk.close)
     service = CheckService(
         build_snapshot(parse_config(config, "test"), issuer.ring),
         now=wall_seconds,
@@ -149,6 +152,7 @@ def serve_checks(exits: ExitStack, config: str, issuer: Issuer, faults: list[Exc
         new_id=lambda: f"id-{next(numbers)}",
         observer=_Quiet(),
         on_fault=faults.append,
+        desk=desk,
     )
     server = H2Server(
         "127.0.0.1:0",

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from sidecar.authz.modules import CHANGE_READING
 from sidecar.cli_envoy import NAMES_FILTER
 from sidecar.demo.envoyproxy import EdgePorts, edge_config
 from sidecar.demo.process import find_program
@@ -110,9 +111,9 @@ def test_its_security_holds(path: Path) -> None:
         assert authz["failure_mode_allow"] is False
         assert authz["grpc_service"]["timeout"]
         read = {pattern["exact"] for pattern in authz["allowed_headers"]["patterns"]}
-        assert {":method", "authorization"} <= read
+        assert {":method", "authorization", "cookie", "sec-websocket-protocol"} <= read
         if manager["stat_prefix"] == "edge":  # browsers come here
-            assert {"origin", "access-control-request-method"} <= read
+            assert {"origin", "access-control-request-method", *CHANGE_READING} <= read
             taken = set(manager["route_config"]["response_headers_to_remove"])
             assert {"server", "x-powered-by", "access-control-allow-origin"} <= taken
             assert manager["server_header_transformation"] == "PASS_THROUGH"
@@ -215,6 +216,19 @@ def test_what_gets_no_check_leads_to_the_intake_of_reports_alone(path: Path) -> 
             assert client["append_action"] == "OVERWRITE_IF_EXISTS_OR_ADD"
             assert overrides["envoy.filters.http.buffer"]["buffer"]["max_request_bytes"] <= 65_536
             assert overrides["envoy.filters.http.local_ratelimit"]["token_bucket"]
+
+
+@pytest.mark.parametrize("name", ["edge.yaml", "edge-on-demand.yaml"])
+def test_nothing_beside_a_bundle_changes_how_it_is_read(name: str) -> None:
+    """Envoy keeps these off the registry's route, whatever the sidecar says of them."""
+    for route in routes_of(yaml.safe_load((ROOT / name).read_text())):
+        overrides = route.get("typed_per_filter_config", {})
+        settings = overrides.get("envoy.filters.http.ext_authz", {}).get("check_settings", {})
+        if "with_request_body" in settings:
+            removed = set(route["request_headers_to_remove"])
+            assert removed == {each for each in CHANGE_READING if each != "content-type"}
+            return
+    pytest.fail("no route sends its body")
 
 
 def test_services_show_and_demand_certificates_and_resume_nothing() -> None:

@@ -132,6 +132,24 @@ REFUSED: list[tuple[str, dict[str, Any], int, str]] = [
     ),
     ("rubbish", {"signature": "rubbish"}, 422, "module_signature_malformed"),
     ("an access token as signature", {"signature": TOKEN}, 422, "module_signature_malformed"),
+    *(
+        (f"{name}: {value}", {"signature": sign(), "more": ((name, value),)}, 415, "module_encoded")
+        for name, value in (
+            ("content-encoding", "gzip"),
+            ("Content-Encoding", "identity, br"),
+            ("content-range", "bytes 0-1/2"),
+            ("content-transfer-encoding", "base64"),
+            ("content-type", "multipart/form-data; boundary=x"),
+            ("content-type", "application/x-www-form-urlencoded"),
+            ("content-type", "text/javascript; charset=utf-16"),
+        )
+    ),
+    (
+        "two encodings",
+        {"signature": sign(), "more": (("content-encoding", ""), ("content-encoding", "gzip"))},
+        415,
+        "module_encoded",
+    ),
     (
         "withdrawn by digest",
         {"body": WITHDRAWN, "signature": sign(WITHDRAWN)},
@@ -149,6 +167,28 @@ def test_refused(stack: Stack, request_: dict[str, Any], status: int, reason: st
     assert (reply.status, reply.document()["reason"]) == (status, reason)
     assert reply.headers["content-type"] == "application/problem+json"
     assert "application" not in reply.document()
+
+
+@pytest.mark.parametrize("coding", ["gzip", "gzip, chunked", "chunked, gzip", "identity"])
+def test_a_transfer_encoding_that_changes_the_bytes_is_refused_by_envoy(
+    stack: Stack, coding: str
+) -> None:
+    token = Minter(stack.key, wall_seconds()).good()
+    context = create_default_context(cadata=stack.ca_pem)
+    with closing(
+        HTTPSConnection("localhost", stack.ports.https, timeout=10, context=context)
+    ) as connection:
+        headers = dict((bearer(token), ("x-module-signature", sign())))
+        connection.request("POST", INSTALL, None, {**headers, "transfer-encoding": coding})
+        reply = connection.getresponse()
+        assert reply.status in {400, 501}
+        assert b"application" not in reply.read()
+
+
+@pytest.mark.parametrize("kind", ["application/octet-stream", "text/javascript; charset=utf-8"])
+def test_a_bundle_may_say_what_it_is(stack: Stack, kind: str) -> None:
+    reply = install(stack, signature=sign(), more=(("content-type", kind),))
+    assert reply.status == 200
 
 
 def test_the_rules_of_tokens_hold_as_everywhere(stack: Stack) -> None:

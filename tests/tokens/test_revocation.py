@@ -49,6 +49,9 @@ ROWS: list[tuple[str, dict[str, Any], bool]] = [
     ("this subject of another issuer", {"subjects": [subject(NOW, iss="x")]}, False),
     ("the tenant", {"tenants": [tenant(NOW)]}, True),
     ("the tenant, in capitals", {"tenants": [tenant(NOW, TENANT.upper())]}, True),
+    ("the tenant, at that second", {"tenants": [tenant(NOW - 10)]}, False),
+    ("the tenant, a moment after", {"tenants": [tenant(NOW - 9.999)]}, True),
+    ("the subject, a moment after", {"subjects": [subject(NOW - 9.999)]}, True),
     ("another tenant", {"tenants": [tenant(NOW, OTHER)]}, False),
     ("two watermarks: the later counts", {"tenants": [tenant(NOW), tenant(NOW - 99)]}, True),
 ]
@@ -64,6 +67,21 @@ def test_rows(issuer: Issuer, entry: dict[str, Any], revoked: bool) -> None:
     with pytest.raises(Denied) as denied:
         listed.check(claims)
     assert denied.value.reason is Reason.TOKEN_REVOKED
+
+
+def test_what_is_forgotten_is_what_no_good_token_can_be_of(issuer: Issuer) -> None:
+    """The oldest token that may still be good, at the last moment at which it may be."""
+    issued_at = NOW - MEMORY
+    raw = issuer.mint(iat=issued_at, nbf=issued_at, exp=NOW - 30)
+    then = NOW - 0.001
+    claims = verify_token(raw, issuer.ring, policy(), then).claims
+    for entry in (
+        {"tokens": [token(exp=claims.expires_at)]},
+        {"subjects": [subject(issued_at + 0.001)]},
+        {"tenants": [tenant(issued_at + 0.001)]},
+    ):
+        with pytest.raises(Denied):
+            revocations(then, **entry).check(claims)
 
 
 def test_the_twin_of_a_signature_does_not_pass(issuer: Issuer) -> None:

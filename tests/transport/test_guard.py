@@ -192,6 +192,33 @@ def test_what_is_in_the_way_is_left_alone(tmp_path: Path) -> None:
         guard.prepare()
 
 
+def test_a_folder_of_somebody_else_is_in_the_way(tmp_path: Path) -> None:
+    """Its owner could put a socket of their own where the guard leads."""
+    path = tmp_path / "s"
+    if os.geteuid() == 0:
+        room = tmp_path / "s.d"
+        room.mkdir(mode=0o777)
+        os.chown(room, NOBODY, NOBODY)
+    else:
+        path, room = Path("/etc/init"), Path("/etc/init.d")
+    mode = room.stat().st_mode
+    with pytest.raises(ListenFault, match="no folder of ours"):
+        PeerGuard(path, make_rule((), ()), lambda _: None).prepare()
+    assert room.stat().st_mode == mode, "and it is left as it was"
+
+
+def test_a_file_of_ours_is_in_the_way(tmp_path: Path) -> None:
+    (tmp_path / "s.sock.d").write_text("mine")
+    with pytest.raises(ListenFault, match="no folder of ours"):
+        PeerGuard(tmp_path / "s.sock", make_rule((), ()), lambda _: None).prepare()
+    assert (tmp_path / "s.sock.d").read_text() == "mine"
+
+
+def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ListenFault, match=r"cannot make .*s\.sock\.d: No such file"):
+        PeerGuard(tmp_path / "none" / "s.sock", make_rule((), ()), lambda _: None).prepare()
+
+
 async def test_what_a_killed_process_left_is_used_again(tmp_path: Path) -> None:
     left = Guarded(tmp_path, make_rule((), ()))
     left.guard.prepare()

@@ -1,0 +1,76 @@
+"""What a good configuration leaves to be known: for ``sidecar config check``, never an error."""
+
+from collections.abc import Iterator, Sequence
+
+from sidecar.authz.credential import COOKIE, PROTOCOLS
+from sidecar.authz.lenient import fold
+from sidecar.authz.routes import ANY_HOST, Route, covers
+from sidecar.config.problem import Problem
+
+_MAX_LISTED = 5
+
+
+def notes(routes: Sequence[Route]) -> Iterator[Problem]:
+    """Yield a note for each thing that Envoy or the application must agree with."""
+    yield from _similar_paths(routes)
+    yield from _kept_back(routes)
+
+
+def _kept_back(routes: Sequence[Route]) -> Iterator[Problem]:
+    """Name the headers without which routes never see their tokens."""
+    wanted = {
+        COOKIE: [route.name for route in routes if route.places.cookies],
+        PROTOCOLS: [route.name for route in routes if route.places.websocket],
+    }
+    for header, names in wanted.items():
+        if names:
+            yield Problem(
+                ("routes",),
+                f"{_listed(names)} read tokens from {header}: Envoy must send it "
+                f"({{exact: {header}}} in ext_authz's allowed_headers, as in envoy/edge.yaml); "
+                "where it does not come, it is removed from the request",
+            )
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _MAX_LISTED
+    shown = ", ".join(names[:_MAX_LISTED])
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+def _similar_paths(routes: Sequence[Route]) -> Iterator[Problem]:
+    """Find routes whose paths lenient servers read alike, and which do not decide alike."""
+    known: dict[str, dict[str, list[Route]]] = {}
+    for index, route in enumerate(routes):
+        if route.exact_paths:
+            continue
+        spelling = _spelling(route)
+        alike = known.setdefault(fold(spelling), {})
+        others = (each for at, listed in alike.items() if at != spelling for each in listed)
+        clash = next((other for other in others if _clash(route, other)), None)
+        if clash is not None:
+            yield Problem(
+                ("routes", index),
+                f"has the path of route {clash.name!r} but for what lenient servers ignore, and "
+                "decides otherwise: requests for the weaker of the two are refused "
+                "(path_ambiguous) unless path_reading is exact",
+            )
+        alike.setdefault(spelling, []).append(route)
+
+
+def _clash(route: Route, other: Route) -> bool:
+    return _share_a_host(route, other) and not (covers(route, other) and covers(other, route))
+
+
+def _spelling(route: Route) -> str:
+    """Return a route's path; a prefix holds its own path with a slash and without one."""
+    return route.path or (route.path_prefix or "").rstrip("/")
+
+
+def _share_a_host(route: Route, other: Route) -> bool:
+    """Tell whether one host may fall under both; a wildcard counts as all that it may hold."""
+    return any(
+        one == two or ANY_HOST in {one, two} or "*" in one + two
+        for one in route.hosts
+        for two in other.hosts
+    )

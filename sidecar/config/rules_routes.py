@@ -1,0 +1,43 @@
+"""The rules of routes: one kind of path each, in a spelling that has one reading."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from sidecar.authz.canonical import canonical_path
+from sidecar.config.model import Config, Route
+from sidecar.config.problem import Path, Problem
+from sidecar.errors import Denied
+
+
+def check_routes(config: Config) -> Iterator[Problem]:
+    """Yield what is wrong with routes, each for itself and their names."""
+    for name, times in Counter(route.name for route in config.routes).items():
+        if times > 1:
+            yield Problem(("routes",), f"the route name {name!r} stands here {times} times")
+    for index, route in enumerate(config.routes):
+        yield from _route(("routes", index), route)
+
+
+def _route(where: Path, route: Route) -> Iterator[Problem]:
+    if (route.path is None) == (route.path_prefix is None):
+        yield Problem(where, "needs either path or path_prefix")
+    for name, path in (("path", route.path), ("path_prefix", route.path_prefix)):
+        if path is not None and (wrong := _wrong_path(path)):
+            yield Problem((*where, name), wrong)
+    if route.auth == "none" and (route.roles or route.scopes or route.tenant):
+        yield Problem(where, "asks for roles, scopes or a tenant, and reads no token")
+    if route.auth == "none" and route.end_streams_with_token:
+        yield Problem((*where, "end_streams_with_token"), "has no effect: no token is read")
+    if not route.head_with_get and "GET" not in route.methods:
+        yield Problem((*where, "head_with_get"), "is for a route with GET among its methods")
+
+
+def _wrong_path(path: str) -> str:
+    """Return why no request could be matched against a path, or nothing."""
+    if "?" in path:
+        return "holds a query, and routes are matched without it; an encoded ? is %3F"
+    try:
+        canonical_path(path.encode())
+    except Denied as denied:
+        return f"has no canonical form ({denied.detail.removeprefix('the path is refused: ')})"
+    return ""

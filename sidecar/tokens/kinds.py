@@ -1,0 +1,94 @@
+"""What kind of token a payload says it is: only an access token passes (RFC 8725 §3.12).
+
+An issuer signs tokens of many kinds with one key: ID tokens, refresh tokens, logout tokens,
+events. The header's ``typ`` should tell them apart (``verifier``), and often is ``JWT`` for
+all. So what the claims say counts too:
+
+- a claim that names the kind must name an access token. Cognito says ``token_use``, Keycloak
+  ``typ``, many ``token_type``, ForgeRock ``tokenName``. ``type`` may be about anything, a user
+  for example, so there only the names of other kinds are refused;
+- a claim that only another kind has is refused, whatever its value: the hashes of an ID token
+  (OpenID Connect Core §3.1.3.6, §3.3.2.11), the request of a DPoP proof (RFC 9449 §4.2), the
+  events of a logout token or another security event (RFC 8417 §2.2), an introspected token
+  (RFC 9701 §5). ``nonce`` alone is none of them: some issuers copy it into access tokens.
+"""
+
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any
+
+from sidecar.errors import Denied
+from sidecar.reasons import Reason
+
+_ACCESS = frozenset({"bearer", "access", "accesstoken", "at", "at+jwt", "jwt"})
+_REFRESH = frozenset({"refresh", "refreshtoken", "refresh+jwt", "rt", "rt+jwt", "offline"})
+_OTHERS = frozenset(
+    {
+        "id", "idtoken", "id+jwt", "serializedid", "identity", "identitytoken", "logout",
+        "logouttoken", "logout+jwt", "backchannellogout", "secevent+jwt", "event", "dpop",
+        "dpop+jwt", "clientassertion", "assertion", "userinfo", "introspection",
+        "tokenintrospection+jwt", "authorizationcode", "code", "initialaccess",
+        "initialaccesstoken", "registrationaccess", "registrationaccesstoken",
+    }
+)  # fmt: skip
+_NAMING = frozenset({"typ", "tokenuse", "tokentype", "tokenname"})
+"""Claims that say what a token is, and nothing else."""
+_PERHAPS = "type"
+_MARKS = frozenset(
+    {
+        "athash", "chash", "shash", "urn:openid:params:jwt:claim:rthash", "htm", "htu",
+        "tokenintrospection",
+    }
+)  # fmt: skip
+_EVENTS = "events"
+_ALL = _NAMING | _MARKS | {_PERHAPS, _EVENTS}
+
+
+def tells_a_kind(names: Iterable[str]) -> bool:
+    """Tell whether any of these claims may say what kind of token this is."""
+    return any(_folded(name) in _ALL for name in names)
+
+
+def check_kind(payload: Mapping[str, Any]) -> None:
+    """Refuse a token that says it is no access token.
+
+    Raises ``Denied`` with ``refresh_token_presented`` or ``token_type_not_allowed``.
+    """
+    for name, value in payload.items():
+        folded = _folded(name)
+        if folded in _ALL and value is not None:
+            _check_claim(name, folded, value)
+
+
+def is_refresh(kind: str) -> bool:
+    """Tell whether a name of a kind, in a claim or in the header, is that of a refresh token."""
+    return _folded_kind(kind) in _REFRESH
+
+
+def _check_claim(name: str, folded: str, value: object) -> None:
+    if folded == _EVENTS:
+        if isinstance(value, Mapping):
+            raise _not_allowed("claim 'events' makes it a security event")
+        return
+    if folded in _MARKS:
+        raise _not_allowed(f"an access token has no claim {name!r}")
+    for kind in value if isinstance(value, list) else (value,):
+        named = _folded_kind(kind) if isinstance(kind, str) else ""
+        if named in _REFRESH:
+            raise Denied(Reason.REFRESH_TOKEN_PRESENTED, f"claim {name!r} says so")
+        if named in _OTHERS if folded == _PERHAPS else named not in _ACCESS:
+            raise _not_allowed(f"claim {name!r} does not name an access token")
+
+
+def _not_allowed(detail: str) -> Denied:
+    return Denied(Reason.TOKEN_TYPE_NOT_ALLOWED, detail)
+
+
+@lru_cache(maxsize=1024)
+def _folded(name: str) -> str:
+    """Return a claim's name in one spelling: ``tokenUse`` is ``token_use``."""
+    return name.lower().replace("_", "").replace("-", "")
+
+
+def _folded_kind(kind: str) -> str:
+    return _folded(kind).removeprefix("application/").replace(" ", "")

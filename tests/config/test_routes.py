@@ -1,0 +1,86 @@
+"""Routes as they are written: their paths, and which methods they hold."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sidecar.authz.policy import compile_routes
+from sidecar.config import parse_config
+from sidecar.errors import ConfigFault
+from tests.config.test_load import MINIMAL, problems
+
+
+def routes(*lines: str) -> str:
+    head = MINIMAL.partition("  - {name: api")[0]
+    return head + "".join(f"  - {{{line}}}\n" for line in lines)
+
+
+ONE_FORM = [
+    ("/users/@me", "/users/@me"),
+    ("/users/%40me", "/users/@me"),
+    ("/a%2bb%21", "/a+b!"),
+    ("/caf%c3%a9", "/caf%C3%A9"),
+    ("/%61pi", "/api"),
+    ("/a%20b", "/a%20b"),
+]
+BAD = [
+    ("/a;b", "has no canonical form (it holds a character that must be encoded, or a semicolon)"),
+    ("/a%3Bb", "has no canonical form (it holds a semicolon, encoded)"),
+    ("/a%2fb", "a slash, encoded"),
+    ("/a/../b", "a dot segment"),
+    ("/a//b", "an empty segment"),
+    ("/a b", "must be encoded"),
+    ("/a%2540", "encoded itself"),
+    ("/a%", "a malformed escape"),
+    ("/%C1%A1", "its escapes are not UTF-8"),
+    ("/caf\u00e9", "must be encoded"),
+    ("/a?b=c", "holds a query, and routes are matched without it; an encoded ? is %3F"),
+    ("a", "expected `str` matching regex"),
+]
+
+
+@pytest.mark.parametrize("setting", ["path", "path_prefix"])
+@pytest.mark.parametrize(("written", "canonical"), ONE_FORM)
+def test_a_path_is_matched_in_its_one_form(setting: str, written: str, canonical: str) -> None:
+    config = parse_config(routes(f'name: a, {setting}: "{written}"'), "test")
+    assert getattr(compile_routes(config)[0], setting) == canonical
+
+
+@pytest.mark.parametrize("setting", ["path", "path_prefix"])
+@pytest.mark.parametrize(("written", "said"), BAD)
+def test_a_path_with_two_readings_is_a_problem(setting: str, written: str, said: str) -> None:
+    (problem,) = problems(routes(f'name: a, {setting}: "{written}"'))
+    assert problem.startswith(f"line 7: routes[0].{setting}: ")
+    assert said in problem
+
+
+@given(st.text(st.characters(blacklist_characters='\\"', min_codepoint=0x20), max_size=12))
+def test_every_path_that_is_taken_compiles(tail: str) -> None:
+    try:
+        config = parse_config(routes(f'name: a, path: "/{tail}"'), "test")
+    except ConfigFault:
+        return
+    compile_routes(config)
+
+
+METHODS = [
+    ("methods: [GET]", {"GET", "HEAD"}),
+    ("methods: [GET, POST]", {"GET", "HEAD", "POST"}),
+    ("methods: [GET], head_with_get: false", {"GET"}),
+    ("methods: [GET, HEAD], head_with_get: false", {"GET", "HEAD"}),
+    ("methods: [HEAD]", {"HEAD"}),
+    ("methods: [POST]", {"POST"}),
+    ("methods: []", set()),
+]
+
+
+@pytest.mark.parametrize(("written", "methods"), METHODS)
+def test_get_includes_head(written: str, methods: set[str]) -> None:
+    config = parse_config(routes(f"name: a, path: /a, {written}"), "test")
+    assert compile_routes(config)[0].methods == methods
+
+
+@pytest.mark.parametrize("methods", ["", "methods: [POST], "])
+def test_head_is_refused_where_get_is_only(methods: str) -> None:
+    (problem,) = problems(routes(f"name: a, path: /a, {methods}head_with_get: false"))
+    assert "routes[0].head_with_get: is for a route with GET among its methods" in problem

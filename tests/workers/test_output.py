@@ -144,6 +144,7 @@ BREACHES = [
 async def test_what_is_no_audit_line_is_a_breach(data: bytes, why: str) -> None:
     piped = Piped()
     piped.pipe.data_received(b"{}\n" + data)
+    assert len(piped.breaches) == 1, "at once, not when the line ends"
     piped.pipe.data_received(b"{}\n")
     await asyncio.sleep(0.01)
     assert [type(each) for each in piped.breaches] == [FrameFault]

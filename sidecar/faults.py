@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 REPEAT_SECONDS = 60.0
 """A kind of defect is logged again after this long, with how often it came meanwhile."""
 MAX_KINDS = 256
+_OURS = "defect"
 _Kind = tuple[str, str, int]
 
 
@@ -58,12 +59,14 @@ class FaultReporter:
 def watch_loop(loop: asyncio.AbstractEventLoop, report: Callable[[BaseException], None]) -> None:
     """Report what ends at the loop: exceptions of callbacks, and of tasks that nobody awaits.
 
-    A peer that hangs up is no defect (``ConnectionError``).
+    What the system says of a socket is no defect (``OSError``: a peer has hung up, there is no
+    descriptor left), unless ``report_to_loop`` was given it.
     """
 
     def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         exc = context.get("exception")
-        if isinstance(exc, Exception) and not isinstance(exc, ConnectionError):
+        is_ours = _OURS in context or not isinstance(exc, OSError)
+        if isinstance(exc, Exception) and is_ours:
             report(exc)
         else:
             loop.default_exception_handler(context)
@@ -74,7 +77,7 @@ def watch_loop(loop: asyncio.AbstractEventLoop, report: Callable[[BaseException]
 def report_to_loop(exc: Exception) -> None:
     """Hand a defect to the running loop's exception handler, where nobody nearer counts it."""
     asyncio.get_running_loop().call_exception_handler(
-        {"message": "a defect of ours", "exception": exc}
+        {"message": "a defect of ours", "exception": exc, _OURS: True}
     )
 
 

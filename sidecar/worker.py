@@ -23,6 +23,7 @@ import uvloop
 from sidecar.audit import AuditLog, DescriptorSink
 from sidecar.clock import cpu_seconds, monotonic_seconds
 from sidecar.config import model
+from sidecar.errors import Fault
 from sidecar.faults import FaultReporter, watch_loop
 from sidecar.keys.lifecycle import KeyState
 from sidecar.limits.bucket import TokenBucket
@@ -155,7 +156,8 @@ class Worker:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._closed.wait(), CLOSE_SECONDS)
         if self._fault is not None:
-            print(f"{self._fault!s:.{MAX_TEXT}}", file=sys.stderr)  # noqa: T201 - the channel is gone
+            words = str(self._fault) if isinstance(self._fault, Fault) else repr(self._fault)
+            print(words[:MAX_TEXT], file=sys.stderr)  # noqa: T201 - the channel is gone
             return EXIT_FAULT
         return code
 

@@ -246,9 +246,13 @@ def test_the_queue_is_bounded_in_bytes() -> None:
     end(log, *ends)
 
 
-@pytest.mark.parametrize("line", [b"short\n", b"x" * 9_999 + b"\n"], ids=["lines", "bytes"])
-def test_who_fills_a_share_leaves_the_others_theirs(line: bytes) -> None:
-    log, *ends = stalled(queue_lines=100, queue_bytes=1_000_000)
+@pytest.mark.parametrize(
+    ("line", "queue_lines"),
+    [(b"short\n", 100), (b"x" * 9_999 + b"\n", 4000)],
+    ids=["lines", "bytes"],
+)
+def test_who_fills_a_share_leaves_the_others_theirs(line: bytes, queue_lines: int) -> None:
+    log, *ends = stalled(queue_lines=queue_lines, queue_bytes=1_000_000)
     greedy, modest = log.share(4), log.share(4)
     taken = sum(greedy.record_lines([line] * 7) for _ in range(50))
     assert taken == 25

@@ -31,7 +31,7 @@ from sidecar.clock import elapsed_ns, monotonic_seconds
 from sidecar.config import model, parse_config
 from sidecar.config.certificates import Probe
 from sidecar.decision_ids import DecisionIds
-from sidecar.faults import REPEAT_SECONDS, FaultReporter, watch_loop
+from sidecar.faults import REPEAT_SECONDS, FaultReporter, report_to_loop, watch_loop
 from sidecar.ledger import DRAIN_SECONDS, Ledger
 from sidecar.polling import PollFault, PollStatus
 from sidecar.reasons import Reason
@@ -647,11 +647,12 @@ def test_a_kind_of_defect_is_counted_each_and_logged_once(
     assert caplog.records[-1].getMessage() == "a defect of ours (99 more of this kind before)"
 
 
-async def test_a_peer_that_hangs_up_is_no_defect(faults: Faults) -> None:
-    asyncio.get_running_loop().call_exception_handler(
-        {"message": "gone", "exception": ConnectionResetError()}
-    )
+@pytest.mark.parametrize("exc", [ConnectionResetError(), TimeoutError(110, "x"), OSError(24, "x")])
+async def test_what_is_said_of_a_socket_is_no_defect(faults: Faults, exc: OSError) -> None:
+    asyncio.get_running_loop().call_exception_handler({"message": "gone", "exception": exc})
     assert faults == []
+    report_to_loop(exc)
+    assert faults == [exc]
 
 
 async def test_a_lane_that_stands_makes_the_process_not_ready(

@@ -118,11 +118,14 @@ class ChallengeBoard:
 
     async def find_all(self, tokens: Collection[str]) -> Listed:
         """Find several tokens of http-01 with one look at the fleet's list."""
-        unknown = [token for token in tokens if token not in self._own]
+        unknown = [
+            token for token in tokens if token not in self._own and self._is_worth_a_look(token)
+        ]
         listed: Listed = {}
-        if any(map(self._is_worth_a_look, unknown)) and self._may_ask():
+        if unknown and self._may_ask():
             listed = await self._next_read(_NOBODY)
-            self._note_missed(token for token in unknown if token not in listed)
+            if self._clock() >= self._away_until:  # the read did not fail
+                self._note_missed(token for token in unknown if token not in listed)
         known = {**listed, **self._own}
         return {
             token: known[token] for token in tokens if token in known and known[token].kind == HTTP

@@ -120,10 +120,13 @@ class LocalChecks:
     async def _watch_lane(self) -> None:
         """Have it seen that new tokens are verified no more."""
         health, lane = self._life.health, self._check.lane
+        was_stalled = False
         while True:
             await asyncio.sleep(_WATCH_SECONDS)
             stalled = lane.stalled_seconds
-            if stalled >= STALL_SECONDS:
+            # Seen twice: a process that was frozen has had no chance to take any.
+            before, was_stalled = was_stalled, stalled >= STALL_SECONDS
+            if before and was_stalled:
                 health.wrong(
                     _PART,
                     f"{len(lane)} calls have waited {stalled:.0f} s for their signature checks,"

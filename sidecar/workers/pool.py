@@ -397,12 +397,12 @@ class WorkerPool:
 
     async def _rest(self, failures: int) -> None:
         """Wait before the next worker is started."""
-        seconds = LONGEST_PAUSE_SECONDS
         try:
-            seconds = pause_seconds(failures, self._tools.jitter())
+            await self._pause(pause_seconds(failures, self._tools.jitter()))
         except Exception as exc:  # noqa: BLE001 - the supervisor's edge: it supervises on
             self._on_fault(exc)
-        await self._pause(seconds)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._draining.wait(), LONGEST_PAUSE_SECONDS)
 
     async def _pause(self, seconds: float) -> None:
         """Sleep, but not into a drain."""

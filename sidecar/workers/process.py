@@ -45,8 +45,9 @@ MAX_START_BEATS = 30
 END_SECONDS = 3.0
 """How long a worker that has closed its channel may take to be gone, output included."""
 MAX_UNSENT_BYTES = 134_217_728
-MAX_LANE_STALL_MS = 5000
-"""A worker whose calls wait this long for signature checks, and none is begun, is killed."""
+LANE_STALL_MS = 1000
+"""Calls that have waited this long for signature checks, and none is begun, are a sign of life
+that is missing: it is killed for ``MAX_BEHIND_BEATS`` of those."""
 POLL_SECONDS = 0.01
 _ROOT = str(Path(sidecar.__path__[0]).parent)
 COMMAND = (sys.executable, "-m", "sidecar.worker")
@@ -195,6 +196,8 @@ class WorkerProcess:
     def beat(self) -> None:
         """Ask for a sign of life; kill it for too many unanswered, or for keys not taken.
 
+        A slow lane that does not move counts as one unanswered.
+
         Beats are counted, not seconds: where the main process itself stood still, a worker
         is given the time to answer what it was not asked.
         """
@@ -204,10 +207,12 @@ class WorkerProcess:
                 self._give_up("does not come to serve")
             return
         silent = self._answered < self._asked
-        behind = silent or self.applied != self._wanted
+        stalled = self.numbers.lane_stalled_ms >= LANE_STALL_MS
+        behind = silent or stalled or self.applied != self._wanted
         self._behind_beats = self._behind_beats + 1 if behind else 0
         if self._behind_beats >= MAX_BEHIND_BEATS:
-            self._give_up("does not answer" if silent else "does not take its keys")
+            what = "begins none of the signature checks that wait" if stalled else "does not answer"
+            self._give_up(what if silent or stalled else "does not take its keys")
         elif self._channel.unsent_bytes > MAX_UNSENT_BYTES:
             self._give_up("does not read")
         else:
@@ -284,8 +289,6 @@ class WorkerProcess:
             future = self._waiting.pop(asked)
             if not future.done():
                 future.set_result(None)
-        if numbers.lane_stalled_ms >= MAX_LANE_STALL_MS:
-            self._give_up("has calls that wait for signature checks, and begins none")
 
     def _on_error_line(self, line: bytes) -> None:
         """Log what it writes to its standard error, as the words of a worker."""

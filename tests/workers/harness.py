@@ -2,6 +2,7 @@
 
 import json
 import re
+import secrets
 import socket
 from collections.abc import Mapping
 from contextlib import ExitStack, closing
@@ -25,8 +26,13 @@ def readme_pieces(section: str = "Several workers") -> list[Any]:
 
 
 def free_run(count: int) -> int:
-    """Return the first of so many ports in a row that nobody listens on."""
-    for first in range(21_000, 32_000, count):
+    """Return the first of so many ports in a row that nobody listens on.
+
+    Looked for from anywhere, so that runs of the tests beside each other do not meet.
+    """
+    runs = range(21_000, 32_000, count)
+    start = secrets.randbelow(len(runs))
+    for first in (*runs[start:], *runs[:start]):
         with ExitStack() as held:
             try:
                 for port in range(first, first + count):

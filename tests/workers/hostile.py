@@ -92,6 +92,13 @@ async def leave_a_child(worker: program.Worker) -> None:
     worker._channel.send_encoded(b"\xff" * 8)
 
 
+async def say_last_words(worker: program.Worker) -> None:
+    """Report unasked, truly, and again."""
+    while True:
+        worker._channel.send(worker._report(0))
+        await asyncio.sleep(0)
+
+
 async def hold_the_lane(worker: program.Worker) -> None:
     """Stop taking turns, as a lane that a defect has ended would."""
     lane = worker._check.lane  # type: ignore[union-attr]
@@ -125,7 +132,7 @@ ATTACKS: dict[str, Attack] = {
     "keys never given": once(encode(Applied(999))),
     "keys of the past": once(encode(Applied(0))),
     "reports unasked": flood(lambda n: Report(n + 1000, 1, Numbers())),
-    "last words": flood(lambda _: Report(0, 1, Numbers())),
+    "last words": say_last_words,
     "questions": flood(lambda n: WantedChallenges(n, tuple(f"{n}-{i:060}" for i in range(1024)))),
     "a frame too large": once(b"\x7f\xff\xff\xff"),
     "garbage": once(b"\0\0\0\4\xff\xff\xff\xff"),

@@ -34,6 +34,7 @@ READ_HEADERS = (
     "content-encoding",
     "content-range",
     "content-transfer-encoding",
+    "grpc-timeout",
 )
 """What the sidecar reads, as envoy/edge.yaml lists it."""
 _READY_SECONDS = 20.0
@@ -189,7 +190,17 @@ def ext_authz(**changes: Any) -> list[Config]:
             "allow_partial_message": False,
             "pack_as_bytes": True,
         },
-        "grpc_service": {"envoy_grpc": {"cluster_name": "authz"}, "timeout": "0.5s"},
+        "clear_route_cache": True,
+        "clear_route_cache_headers": ["grpc-timeout"],
+        "grpc_service": {
+            "envoy_grpc": {"cluster_name": "authz"},
+            "timeout": "0.5s",
+            "retry_policy": {
+                "retry_on": "connect-failure,refused-stream,reset,unavailable",
+                "num_retries": 2,
+                "retry_back_off": {"base_interval": "0.005s", "max_interval": "10s"},
+            },
+        },
         **changes,
     }
     told = {name: value for name, value in fields.items() if value is not None}

@@ -24,7 +24,8 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         description="Print the header_mutation filters that Envoy needs with this configuration: "
         "the trusted names, headers.remove_from_request and the override headers, without those "
         "that are kept, and what a route with keep_overrides needs. With --check, hold an Envoy "
-        "configuration against it instead: exit 1 if it lets a name through that must not arrive.",
+        "configuration against it instead: exit 1 if it lets a name through that must not arrive, "
+        "or an upgrade that takes our names away.",
     )
     envoy.add_argument("file", type=Path, metavar="FILE", help="settings (YAML)")
     envoy.add_argument("--check", type=Path, metavar="ENVOY", help="an Envoy configuration (YAML)")
@@ -60,7 +61,10 @@ def check_file(config: "Config", path: Path) -> Problems:
     headers = config.headers
     by_routes = {name for route in config.routes for name in route.keep_overrides}
     removed, kept = headers.remove_from_request, headers.keep_overrides
-    return list(problems_of(document, removed, kept, by_routes))
+    try:
+        return list(problems_of(document, removed, kept, by_routes))
+    except (AttributeError, IndexError, KeyError, TypeError, RecursionError) as exc:
+        raise Fault(f"{path} is no configuration that Envoy would take: {exc!r}") from None
 
 
 def fragment(config: "Config") -> Iterator[str]:

@@ -76,6 +76,27 @@ def test_config_envoy_prints_what_envoy_needs_and_checks_a_file(run: Run, tmp_pa
     assert f"sidecar config envoy {config}" in run("config", "check", config)[1]
 
 
+MANAGER = b'{"@type": x/HttpConnectionManager, http_filters: '
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        MANAGER + b'[{typed_config: {"@type": x/ext_authz.v3.ExtAuthz}}], route_config: 1}',
+        MANAGER + b"null}",
+        MANAGER + b"[1]}",
+        b"a: &a [*a]",
+    ],
+    ids=["a number for routes", "no filters", "a number for a filter", "itself within itself"],
+)
+def test_config_envoy_says_what_is_no_envoy(run: Run, tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "envoy.yaml"
+    path.write_bytes(content)
+    code, _, err = run("config", "envoy", ROOT / "config.example.yaml", "--check", path)
+    assert code == 1
+    assert f"{path} is no configuration that Envoy would take" in err
+
+
 @pytest.mark.parametrize("content", [b"a: [", b"\xff", None], ids=["broken", "no text", "absent"])
 def test_config_envoy_says_what_is_wrong_with_a_file(
     run: Run, tmp_path: Path, content: bytes | None

@@ -64,7 +64,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Answer with every header whose name an application could take for a trusted one."""
         seen: dict[str, list[str]] = {}
         for name, value in self.headers.items():
-            folded = name.lower().replace("_", "-")
+            folded = "".join(byte if byte.isalnum() else "-" for byte in name.lower())
             if folded in TRUSTED:
                 seen.setdefault(folded, []).append(value)
         body = json.dumps({"application": "sample", "seen": seen, **more}).encode()

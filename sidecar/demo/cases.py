@@ -136,6 +136,7 @@ def build_cases(mint: Minter, publisher: ec.EllipticCurvePrivateKey) -> list[Cas
     future = {"iat": now, "nbf": now + 300, "exp": now + 900}
     once = ("x-tenant-id", EVIL)
     odd = ("X-tEnAnT-iD", EVIL)
+    dotted = ("x.tenant.id", EVIL)
     return [
         Case("valid token", API, (good,), 200, "token_verified", TENANT),
         Case("no token", API, (), 401, "token_missing"),
@@ -156,8 +157,9 @@ def build_cases(mint: Minter, publisher: ec.EllipticCurvePrivateKey) -> list[Cas
         Case("tenant spoofed, twice", API, (once, good, once), 200, "token_verified", TENANT),
         Case("tenant spoofed, odd case", API, (good, odd), 200, "token_verified", TENANT),
         Case("tenant spoofed, x_tenant_id", API, (good, ("x_tenant_id", EVIL)), 400, ""),
+        Case("tenant spoofed, x.tenant.id", API, (good, dotted), 200, "token_verified", TENANT),
         Case("public path", PUBLIC, (), 200, "public", None),
-        Case("public path, tenant spoofed", PUBLIC, (once, odd), 200, "public", None),
+        Case("public path, tenant spoofed", PUBLIC, (once, odd, dotted), 200, "public", None),
         Case("optional, no token", "/", (), 200, "anonymous", None),
         Case("optional, bad token", "/", (bearer("x"),), 401, "token_malformed"),
         Case("no route", "/nowhere", (good,), 403, "route_unknown"),

@@ -1,4 +1,4 @@
-"""Whether an Envoy configuration removes what must not reach the application.
+"""Whether an Envoy configuration keeps back what must not reach the application.
 
 Looked at are the listeners that ask the sidecar: every HTTP connection manager with an
 ``ext_authz`` filter and a route to a cluster. Its ``header_mutation`` filters are evaluated
@@ -10,11 +10,11 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from sidecar.config.overrides import OVERRIDES
+from sidecar.headers.envoy_patterns import UPGRADE_CONNECTION
 from sidecar.headers.tenant import TRUSTED
 
 _MANAGER = "HttpConnectionManager"
 _MUTATION = "header_mutation.v3.HeaderMutation"
-_PER_ROUTE = "header_mutation.v3.HeaderMutationPerRoute"
 _AUTHZ = "ext_authz.v3.ExtAuthz"
 _DISABLED = "config.route.v3.FilterConfig"
 _BYTES = "_.!#$%&'*+^`|~"
@@ -34,7 +34,7 @@ def problems_of(
 
     ``removed`` are the names of ``headers.remove_from_request``, ``kept`` the override
     headers that every route keeps, ``kept_by_routes`` those that some routes keep: Envoy's
-    routes may let these through where they have mutations of their own.
+    routes may let these through where they turn a filter off, to do it otherwise themselves.
     """
     managers = [each for each in _typed(document, _MANAGER) if _asks_the_sidecar(each)]
     targets = [(each, routes) for each in managers if (routes := list(_routes(each)))]
@@ -48,7 +48,7 @@ def problems_of(
             yield f"{where}: header_mutation must be the first HTTP filter"
         said = set()
         for levels in routes:
-            own = any(_own_mutations(each) for each in levels)
+            own = any(_turns_off(each, filters) for each in levels)
             passing = {*kept, *kept_by_routes} if own else {*kept}
             overrides = [each.name for each in OVERRIDES if each.name not in passing]
             for part in PARTS:
@@ -57,6 +57,7 @@ def problems_of(
                 what = "applications would believe instead of the request itself"
                 said |= set(_let_through(part, mutations, overrides, what))
         yield from (f"{where}: {each}" for each in sorted(said))
+        yield from (f"{where}: {each}" for each in _upgrades(manager))
 
 
 def spellings(name: str) -> Iterator[str]:
@@ -118,8 +119,40 @@ def _mutations(filters: list[Any], levels: Iterable[Overrides], part: str) -> It
             yield from own
 
 
-def _own_mutations(level: Overrides) -> bool:
-    return any(str(each.get("@type", "")).endswith(_PER_ROUTE) for each in level.values())
+def _upgrades(manager: Any) -> Iterator[str]:
+    """Yield the virtual hosts that take upgrades and forward their ``connection`` as it came."""
+    everywhere = bool(manager.get("upgrade_configs"))
+    for host in manager.get("route_config", {}).get("virtual_hosts", []):
+        routes = host.get("routes", [])
+        own = any(each.get("route", {}).get("upgrade_configs") for each in routes)
+        if (everywhere or own) and not _refuses_upgrades(routes[0]):
+            yield (
+                f"virtual host {host.get('name')} forwards an upgrade's Connection as it came, and "
+                "the next proxy drops what that names: its first route must refuse it, as in "
+                "envoy/edge.yaml"
+            )
+
+
+def _refuses_upgrades(route: Any) -> bool:
+    match = route.get("match", {})
+    return (
+        "direct_response" in route
+        and match.get("prefix") == "/"
+        and match.get("headers")
+        == [
+            {"name": "upgrade", "present_match": True},
+            {
+                "name": "connection",
+                "string_match": {"safe_regex": {"regex": UPGRADE_CONNECTION}},
+                "invert_match": True,
+            },
+        ]
+    )
+
+
+def _turns_off(level: Overrides, filters: list[Any]) -> bool:
+    names = {each["name"] for each in filters if _kind(each).endswith(_MUTATION)}
+    return any(level[name].get("disabled", False) for name in names & level.keys())
 
 
 def _routes(manager: Any) -> Iterator[tuple[Overrides, ...]]:

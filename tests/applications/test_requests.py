@@ -88,3 +88,14 @@ def test_a_body_of_two_readings_reaches_no_application(
     reply = edge.send("\r\n".join([*start, *lines, "", "0\r\n\r\n"]).encode())
     assert reply.status in {400, 501}
     assert reply.told == {}
+
+
+@pytest.mark.parametrize("name", ["node", "wsgiref"])
+def test_over_http2_the_authority_is_the_host(
+    name: str, applications: Applications, edge: Edge
+) -> None:
+    applications.get(name)
+    reply = edge.ask_http2(name, "/public/x", [("host", "other.example")])
+    assert reply.status == 200
+    assert reply.told["host"] == f"{name}.example"
+    assert "other.example" not in reply.body

@@ -65,6 +65,16 @@ def test_an_upgrade_that_takes_headers_away_is_refused(
     assert {"strict-transport-security", "content-security-policy", "x-frame-options"} <= names
 
 
+def test_no_older_name_of_connection_is_forwarded(applications: Applications, edge: Edge) -> None:
+    applications.get("node")
+    older = [("proxy-connection", "x-tenant-id"), ("keep-alive", "x-tenant-id")]
+    for path in ("/api/x", f"{UNCHECKED}/x"):
+        sent = [*HANDSHAKE, ("connection", "Upgrade"), *older, edge.token()]
+        seen = json.loads(edge.ask("node", path, sent).body)["seen"]
+        assert not {name for name, _ in older} & seen.keys()
+        assert edge.ask("node", path, [*older, edge.token()]).told["seen"].keys() >= {"host"}
+
+
 def test_two_lines_are_one_list(applications: Applications, edge: Edge) -> None:
     applications.get("node")
     assert shake(edge, "/api/x", "Upgrade", "x-tenant-id").status == 400

@@ -175,12 +175,49 @@ def one_route_turned_off(manager: Any) -> None:
     route["typed_per_filter_config"] = {NAMES_FILTER: {"@type": kind, "disabled": True}}
 
 
+def one_route_with_more_mutations(manager: Any) -> None:
+    """What it adds, to responses say, takes nothing away from what it must remove."""
+    without_names(manager)
+    route = manager["route_config"]["virtual_hosts"][0]["routes"][-1]
+    kind = "type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3"
+    route["typed_per_filter_config"] = {
+        "envoy.filters.http.header_mutation": {"@type": f"{kind}.HeaderMutationPerRoute"}
+    }
+
+
+def upgrades_not_refused(manager: Any) -> None:
+    del manager["route_config"]["virtual_hosts"][0]["routes"][0]
+
+
+def upgrades_refused_late(manager: Any) -> None:
+    routes = manager["route_config"]["virtual_hosts"][0]["routes"]
+    routes.append(routes.pop(0))
+
+
+def upgrades_forwarded(manager: Any) -> None:
+    refused = manager["route_config"]["virtual_hosts"][0]["routes"][0]
+    refused["route"] = {"cluster": "application"}
+    del refused["direct_response"]
+
+
+def upgrades_of_one_route(manager: Any) -> None:
+    upgrades_not_refused(manager)
+    route = manager["route_config"]["virtual_hosts"][0]["routes"][-1]
+    route["route"]["upgrade_configs"] = manager.pop("upgrade_configs")
+
+
+def another_connection(manager: Any) -> None:
+    _, connection = manager["route_config"]["virtual_hosts"][0]["routes"][0]["match"]["headers"]
+    connection["string_match"] = {"safe_regex": {"regex": "(?i)upgrade.*"}}
+
+
 def no_check(manager: Any) -> None:
     manager["http_filters"] = [
         each for each in manager["http_filters"] if not each["name"].endswith("ext_authz")
     ]
 
 
+KEPT = ("x-forwarded-prefix",)
 WRONG = [
     (without_first_filter, "trailers_mutations let x-tenant-id"),
     (without_names, "request_mutations let x-tenant-id"),
@@ -190,6 +227,12 @@ WRONG = [
     (without_trailers, "request_trailers_mutations let x-tenant-id"),
     (a_pattern_that_is_none, "request_mutations let x-tenant-id"),
     (one_route_turned_off, "request_mutations let x-tenant-id"),
+    (one_route_with_more_mutations, "request_mutations let x-http-method-override"),
+    (upgrades_not_refused, "forwards an upgrade's Connection as it came"),
+    (upgrades_refused_late, "forwards an upgrade's Connection as it came"),
+    (upgrades_forwarded, "forwards an upgrade's Connection as it came"),
+    (upgrades_of_one_route, "forwards an upgrade's Connection as it came"),
+    (another_connection, "forwards an upgrade's Connection as it came"),
     (no_check, "no HTTP connection manager asks the sidecar"),
 ]
 
@@ -198,8 +241,21 @@ WRONG = [
 def test_a_file_that_lets_a_name_through_is_found(change: Any, says: str) -> None:
     document = edge()
     change(manager_of(document))
-    found = list(problems_of(document))
-    assert any(says in each for each in found), found
+    for found in (list(problems_of(document)), list(problems_of(document, [], [], KEPT))):
+        assert any(says in each for each in found), found
+
+
+def test_what_one_route_keeps_no_other_lets_through() -> None:
+    document = edge()
+    first, second = manager_of(document)["http_filters"][:2]
+    pattern = {"regex": request_names(KEPT)}
+    second["typed_config"]["mutations"]["request_mutations"] = [
+        {"remove_on_match": {"key_matcher": {"safe_regex": pattern}}}
+    ]
+    (found,) = problems_of(document, [], [], KEPT)
+    assert found.startswith("edge: request_mutations let x-forwarded-prefix through")
+    assert list(problems_of(document, [], KEPT)) == []
+    assert first["typed_config"]["mutations"]["request_trailers_mutations"]
 
 
 def test_a_mutation_in_another_order_is_the_first_filters_to_have() -> None:
@@ -218,6 +274,14 @@ def test_every_matcher_of_envoys_is_understood(kind: str) -> None:
         mutations[part].append({"remove_on_match": {"key_matcher": {kind: matcher}}})
     assert list(problems_of(document, ["x-debug"])) == []
     assert list(problems_of(document, ["y-other"])) != []
+
+
+def test_who_takes_no_upgrades_need_not_refuse_them() -> None:
+    document = edge()
+    manager = manager_of(document)
+    upgrades_not_refused(manager)
+    del manager["upgrade_configs"]
+    assert list(problems_of(document)) == []
 
 
 def test_what_is_configured_is_looked_for_too() -> None:

@@ -174,6 +174,28 @@ def direct(port: int, context: ssl.SSLContext) -> int:
         connection.close()
 
 
+def test_what_a_caller_says_of_itself_reaches_no_service(
+    openbao: OpenBao, pair: tuple[Service, Service]
+) -> None:
+    """Another service's word is not ours, in whatever spelling; and nothing is upgraded."""
+    _, payments = pair
+    context = client(signed(openbao, ORDERS))
+    connection = HTTPSConnection("127.0.0.1", payments.inbound, timeout=10, context=context)
+    spellings = {f"x{byte}{name}": "forged" for byte in "-.~!" for name in ("roles", "tenant.id")}
+    try:
+        headers = {"host": "payments", "x-tenant-id": "forged", **spellings}
+        connection.request("GET", "/api/x", headers=headers)
+        with connection.getresponse() as response:
+            assert response.status == 200
+            assert json.loads(response.read())["seen"] == {}
+        upgrade = {"host": "payments", "connection": "upgrade, x-roles", "upgrade": "websocket"}
+        connection.request("GET", "/api/x", headers=upgrade)
+        with connection.getresponse() as response:
+            assert response.status == 403
+    finally:
+        connection.close()
+
+
 def signed(openbao: OpenBao, uri: str, ttl: str = "1h") -> Material:
     answer = openbao.client.write(
         "services/issue/service", uri_sans=uri, ttl=ttl, private_key_format="pkcs8"

@@ -24,7 +24,7 @@ EXAMPLES = 25
 """Of each Hypothesis test: enough for what it finds at once; the whole is for ``make test``."""
 TESTS = {
     "sidecar/authz/": ("tests/authz/", "tests/policy/"),
-    "sidecar/tokens/mint.py": ("tests/test_cli.py", "tests/test_cli_module.py"),
+    "sidecar/tokens/mint.py": ("tests/tokens/test_mint.py",),
     "sidecar/tokens/": (
         "tests/tokens/", "tests/authz/test_stateful.py", "tests/authz/test_pii.py",
         "tests/authz/test_memory.py",

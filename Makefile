@@ -7,7 +7,7 @@ GRADERS := $(VENV)/.graders
 APPLICATIONS := $(VENV)/.applications
 ARGS   ?=
 
-.PHONY: demo test check fmt lock proto fuzz bench bench-envoy graders grade clean help
+.PHONY: demo test check fmt lock proto fuzz mutate bench bench-envoy graders grade clean help
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t12
@@ -65,6 +65,9 @@ bench: $(STAMP)  ## what a Check costs, side by side; ten minutes; writes bench/
 
 bench-envoy: $(STAMP)  ## what Envoy's own settings cost; two minutes; writes envoy/README.md
 	@$(PY) -m bench.envoy_settings
+
+mutate: $(STAMP)  ## change one line at a time in what decides; ARGS=sidecar/tokens/claims.py for a part
+	@$(PY) -m tests.mutation $(ARGS)
 
 SECONDS ?= 60
 fuzz: $(STAMP)  ## fuzz the parsers; SECONDS=600 for longer each

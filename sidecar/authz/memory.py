@@ -15,7 +15,7 @@ or a new state of the keys leaves nothing behind. Every table is bounded, and em
 it is full: a flood costs its own reading and nobody else's.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from sidecar.authz.routes import Route
@@ -127,15 +127,10 @@ class Place:
         self.answers: dict[AnswerKey, Template] = {}
         self.reads_origin = route.reads_origin
         self.reads_token = route.auth != "none"
-        self.glance = route.places.glance if self.reads_token else _nothing
+        self.glance = route.places.glance
         header_only = not self.reads_token or route.token_from == ("header",)
         bare = not route.clients and not route.shadow and route.module is None
         self.plain = header_only and bare and not route.end_streams_with_token
-
-
-def _nothing(_headers: Mapping[str, bytes], _query: bytes) -> int:
-    """Glance where no token is read: nothing there is a credential of ours."""
-    return 0
 
 
 class Visit:

@@ -28,6 +28,7 @@ from sidecar.authz.memory import (
     NO_TOKEN,
     CheckMemory,
     Passage,
+    Place,
     Runs,
 )
 from sidecar.authz.pipeline import NotNow, decide
@@ -156,7 +157,7 @@ class CheckService:
         if visit is None or not visit.place.plain or http.HasField("header_map"):
             return self._go_long_way(attributes, started_ns)
         place = visit.place
-        seen = place.glance(http.headers, query)
+        seen = place.glance(http.headers, query) if place.reads_token else 0
         if seen == LOOK:
             return self._go_long_way(attributes, started_ns)
         now = self._now()
@@ -333,7 +334,7 @@ class CheckService:
         visit, remembered, token = decision.visit, decision.remembered, decision.token
         seen = LOOK
         if visit is not None and visit.place.plain and decision.outcome in _PLAIN_GRANTS:
-            seen = visit.place.glance(view.headers, view.path.partition(b"?")[2])
+            seen = _seen(visit.place, view)
         if visit is None or seen == LOOK:
             answer = encode_allowed(decision, self.snapshot, self._allowed, self._new_nonce)
             self._tell(decision, view, self._new_id(), now, started_ns)
@@ -374,6 +375,11 @@ class CheckService:
         latency_ns = self._elapsed_ns() - started_ns
         key_state = self.snapshot.key_state
         self._observer.decided(Outcome(decision, view, decision_id, now, latency_ns, key_state))
+
+
+def _seen(place: Place, view: RequestView) -> int:
+    """Return what the short way will see beside ``Authorization``."""
+    return place.glance(view.headers, view.path.partition(b"?")[2]) if place.reads_token else 0
 
 
 async def _whole(later: Awaitable[bytes | Awaitable[bytes]]) -> bytes:

@@ -5,6 +5,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sidecar.headers.cors import Cors
+from sidecar.headers.field import How
 from sidecar.headers.security import SecurityHeaders
 
 
@@ -70,6 +71,50 @@ def test_what_an_origin_is_told() -> None:
         "access-control-expose-headers": b"x-a, x-b",
     }
     assert told(policy, "") == {"vary": b"origin"}
+
+
+def test_what_is_not_configured_is_not_told() -> None:
+    plain = Cors(["https://app.example"], ["GET"], [], [], credentials=False, max_age_seconds=0)
+    assert told(plain, "https://app.example").keys() == {"vary", "access-control-allow-origin"}
+    assert {each.name: each.value for each in plain.on_preflight()} == {
+        "access-control-allow-methods": b"GET",
+        "access-control-max-age": b"0",
+    }
+    assert plain.on_answer("")[0].how is How.BESIDE, "the application's own vary stands"
+
+
+def test_what_a_preflight_is_told() -> None:
+    policy = Cors(
+        ["*"], ["GET", "PUT"], ["authorization", "x-a"], [], credentials=False, max_age_seconds=600
+    )
+    assert {each.name: each.value for each in policy.on_preflight()} == {
+        "access-control-allow-methods": b"GET, PUT",
+        "access-control-max-age": b"600",
+        "access-control-allow-headers": b"authorization, x-a",
+    }
+
+
+@pytest.mark.parametrize(
+    ("pattern", "origin", "admitted"),
+    [
+        ("https://*.dev.example", b"https://a.dev.example", True),
+        ("https://*.dev.example", b"https://a.dev.example:8443", False),
+        ("https://*.dev.example", b"https://dev.example", False),
+        ("http://*.dev.example:80", b"http://a.dev.example:80", True),
+        ("http://*.dev.example:80", b"http://a.dev.example:8080", False),
+        ("http://*.dev.example:80", b"https://a.dev.example:80", False),
+    ],
+)
+def test_a_suffix_is_of_one_scheme_and_port(pattern: str, origin: bytes, admitted: bool) -> None:
+    assert cors(pattern).admits(origin) is admitted
+
+
+def test_an_origin_has_a_bound() -> None:
+    policy = cors("https://*.example")
+    longest = b"https://" + b"a" * (300 - len(b"https://.example")) + b".example"
+    assert len(longest) == 300
+    assert policy.admits(longest)
+    assert not policy.admits(longest.replace(b"//a", b"//aa"))
 
 
 def test_where_all_are_admitted_nothing_varies() -> None:

@@ -42,6 +42,7 @@ def held_against_strict(raw: bytes) -> Claims | None:
 ORDINARY: list[dict[str, Any]] = [
     {},
     {"aud": "https://api.septemcore.com"},
+    {"aud": ["https://api.septemcore.com", "https://other.example"]},
     {"scope": "orders.read orders.write"},
     {"scope": ""},
     {"roles": []},

@@ -108,6 +108,35 @@ def test_what_no_longer_matters_is_forgotten() -> None:
     assert len(revocations(**entry)) == 2
 
 
+DIFFERENT: list[dict[str, Any]] = [
+    {}, {"kids": ["k"]}, {"tokens": [token()]}, {"subjects": [subject(NOW)]},
+    {"tenants": [tenant(NOW)]}, {"tenants": [tenant(NOW - 1)]},
+]  # fmt: skip
+
+
+def test_lists_are_equal_that_refuse_the_same() -> None:
+    """What is equal is not handed on: a difference that is missed is a revocation that is."""
+    for at, entry in enumerate(DIFFERENT):
+        for other, beside in enumerate(DIFFERENT):
+            assert (revocations(**entry) == revocations(**beside)) is (at == other)
+    assert revocations() != object()
+    twice = {"tenants": [tenant(NOW), tenant(NOW - 1)]}
+    assert revocations(**twice) == revocations(tenants=[tenant(NOW)])
+
+
+def test_a_list_goes_whole_to_another_process() -> None:
+    entry = {
+        "kids": ["k"], "tokens": [token()], "subjects": [subject(NOW)], "tenants": [tenant(NOW)],
+    }  # fmt: skip
+    listed = revocations(**entry)
+    tables = listed.tables()
+    assert Revocations.restore(tables) == listed
+    assert (tables.kids, tables.tokens) == (("k",), ((ISSUER, "tok-1"),))
+    assert tables.subjects == (((ISSUER, "user-42"), NOW),)
+    assert tables.tenants == ((TENANT, NOW),)
+    assert len(Revocations.restore(tables)) == len(listed) == 4
+
+
 BAD: list[tuple[str, dict[str, Any], str]] = [
     ("unknown field", {"toknes": []}, "toknes"),
     ("no list", {"tokens": {}}, "tokens"),

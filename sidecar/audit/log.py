@@ -22,6 +22,7 @@ _BATCH_LINES = 512
 _BATCH_BYTES = 1_048_576
 QUEUE_BYTES = 67_108_864
 """What waits in memory at most, where nothing else is said."""
+_UNEXPECTED_TRIES = 3
 
 _log = logging.getLogger(__name__)
 
@@ -41,6 +42,8 @@ class AuditLog:
         self.written = 0
         self._refused = 0
         self._lost = 0
+        self._given_up = 0
+        self._unexpected = 0
         self.errors = 0
         self._sink = sink
         self.dropped_before = 0
@@ -67,7 +70,7 @@ class AuditLog:
 
         ``dropped_before`` of them were lost in the processes whose lines are queued here.
         """
-        return self._refused + self._lost + self.dropped_before
+        return self._refused + self._lost + self._given_up + self.dropped_before
 
     @property
     def queued(self) -> int:
@@ -158,15 +161,14 @@ class AuditLog:
             patience_seconds = _POLL_SECONDS
             try:
                 self._turn()
-            except OSError as exc:
+            except Exception as exc:  # noqa: BLE001 - the thread's edge: lines are written after it
                 self.errors += 1
-                self._tell(exc)
+                self._tell(self._as_os_error(exc))
                 if self._closing:
                     break
                 patience_seconds = _RETRY_SECONDS
-            except Exception as exc:  # noqa: BLE001 - the thread's edge: it goes on with what follows
-                self._give_up_batch(exc)
             else:
+                self._unexpected = 0
                 if self._queue:
                     continue
                 if self._closing:
@@ -183,12 +185,16 @@ class AuditLog:
         except Exception as defect:  # noqa: BLE001 - lines are written whatever becomes of the telling
             _log.error("a defect of ours", exc_info=defect)
 
-    def _give_up_batch(self, exc: Exception) -> None:
-        """Count the batch that met a defect as lost: tried again it would meet it again."""
-        self.errors += 1
-        self._lost += self._pending.count(b"\n", self._taken)
-        self._pending, self._taken = b"", 0
-        _log.error("a defect of ours: audit lines are lost", exc_info=exc)
+    def _as_os_error(self, exc: Exception) -> OSError:
+        """Name what a sink must not raise; a batch that it goes on raising for is given up."""
+        if isinstance(exc, OSError):
+            return exc
+        self._unexpected += 1
+        if self._unexpected >= _UNEXPECTED_TRIES:
+            self._unexpected = 0
+            self._lost += self._pending.count(b"\n", self._taken)
+            self._pending, self._taken = b"", 0
+        return OSError(0, f"an unexpected {type(exc).__name__}")
 
     def _turn(self) -> None:
         """Write one batch, or what is left of the last. Raises the sink's ``OSError``."""

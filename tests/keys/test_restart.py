@@ -155,6 +155,14 @@ def deletion_lies_ahead(entry: Entry) -> None:
     """Every version has a time of deletion, which has not come."""
     entry.kv.update_metadata(entry.path, delete_version_after="720h")
     entry.write(B)
+    entry.write(C)
+
+
+def deleted_where_it_stood_and_alive_elsewhere(entry: Entry) -> None:
+    """The first version is gone, and its key stands in the second too, which is not."""
+    entry.write(A, B)
+    entry.write(C)
+    entry.kv.delete_secret_versions(entry.path, [1])
 
 
 def removed_and_made_anew(entry: Entry) -> None:
@@ -175,7 +183,8 @@ ROWS: list[tuple[Callable[[Entry], None], str, str]] = [
     (old_version_destroyed, "B", "B"),
     (old_version_deleted, "B", "B"),
     (one_of_two_old_destroyed, "BC", "BC"),
-    (deletion_lies_ahead, "AB", "AB"),
+    (deletion_lies_ahead, "ABC", "ABC"),
+    (deleted_where_it_stood_and_alive_elsewhere, "ABC", "ABC"),
     (removed_and_made_anew, "AC", "C"),
 ]
 """What happens, then who verifies in the sidecar that was there, and in the one started after."""
@@ -289,3 +298,9 @@ WINDOWS = [
 )
 def test_when_a_window_ends(age: float | None, seen_live: bool, left: float) -> None:
     assert window_end(WINDOW, POLL, age, seen_live=seen_live) == left
+
+
+@pytest.mark.parametrize("age", [None, 0.0, 5.0, 500.0])
+@pytest.mark.parametrize("seen_live", [True, False])
+def test_without_a_window_a_replaced_key_stops_at_once(age: float | None, seen_live: bool) -> None:
+    assert window_end(0.0, POLL, age, seen_live=seen_live) == 0.0

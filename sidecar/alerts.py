@@ -163,9 +163,12 @@ class Webhook:
                 status = await self._bridge.run(
                     lambda: self._post(event), self._settings.timeout_seconds * 2
                 )
-            except (TimeoutError, BridgeBusy, OSError) as exc:
-                # requests' exceptions are OSErrors; their text would quote the URL
-                why = type(exc).__name__
+            except (TimeoutError, BridgeBusy):
+                why = "no answer in time"
+            except Exception as exc:  # noqa: BLE001 - whatever a library raises, the next is tried
+                from sidecar.outbound import failure  # noqa: PLC0415 - brings requests
+
+                why = failure(exc, [self._settings.ca_file])
             else:
                 if status // 100 == 2:  # noqa: PLR2004 - the class of success
                     self.delivered += 1

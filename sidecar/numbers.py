@@ -13,9 +13,11 @@ from sidecar.alerts import Alerts, Webhook
 from sidecar.audit import AuditLog
 from sidecar.keys.lifecycle import KeyState
 from sidecar.keys.refresher import KeyRefresher
+from sidecar.keys.revocation_poller import RevocationPoller
 from sidecar.metrics import counter, gauge
 from sidecar.modules.refresher import PublisherRefresher
 from sidecar.polled.keeper import PolledKeeper, PolledState
+from sidecar.polling import PollStatus
 from sidecar.transport.peers import Peer
 
 _log = logging.getLogger("sidecar.sds")
@@ -39,7 +41,7 @@ def key_families(refresher: KeyRefresher, clock: Callable[[], float]) -> Iterato
         "septem_key_age_seconds", "Seconds since a source was last read", labels=["source"]
     )
     refreshes = CounterMetricFamily(
-        "septem_key_refreshes", "Refreshes of keys and revocations", labels=["source", "outcome"]
+        "septem_key_refreshes", "Refreshes of keys", labels=["source", "outcome"]
     )
     for part in refresher.parts:
         age.add_metric([part.name], part.lifecycle.age_seconds(clock()))
@@ -54,7 +56,45 @@ def key_families(refresher: KeyRefresher, clock: Callable[[], float]) -> Iterato
     for issuer, count in counts.items():
         keys.add_metric([issuer], count)
     yield keys
-    yield gauge("septem_revocations", "Revocations held", len(refresher.view.revocations))
+
+
+def revocation_families(poller: RevocationPoller, clock: Callable[[], float]) -> Iterator[Metric]:
+    """Tell the state of what is revoked, its age and number, and how reads went."""
+    lifecycle = poller.lifecycle
+    state = GaugeMetricFamily(
+        "septem_revocation_state", "1 for the state of the revocations", labels=["state"]
+    )
+    for each in KeyState:
+        state.add_metric([each], float(each is lifecycle.state))
+    yield state
+    yield gauge(
+        "septem_revocation_age_seconds",
+        "Seconds since the revocations were last read",
+        lifecycle.age_seconds(clock()),
+    )
+    refreshes = CounterMetricFamily(
+        "septem_revocation_refreshes", "Refreshes of the revocations", labels=["outcome"]
+    )
+    for outcome, count in poller.status.outcomes.items():
+        refreshes.add_metric([outcome], count)
+    yield refreshes
+    yield gauge("septem_revocations", "Revocations held", len(poller.revocations))
+
+
+def poll_families(polls: Iterable[PollStatus]) -> Iterator[Metric]:
+    """Tell how each polled source is, and how its reads went."""
+    failing = GaugeMetricFamily(
+        "septem_poll_failing", "1 while a polled source can't be read", labels=["source"]
+    )
+    reads = CounterMetricFamily(
+        "septem_polls", "Reads of polled sources", labels=["source", "outcome"]
+    )
+    for status in polls:
+        failing.add_metric([status.part], float(bool(status.problem)))
+        for outcome, count in status.outcomes.items():
+            reads.add_metric([status.part, outcome], count)
+    yield failing
+    yield reads
 
 
 def publisher_families(

@@ -5,6 +5,8 @@ secrets is in the configuration, and nowhere else. Callers follow no redirects.
 """
 
 import socket
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import requests
@@ -13,6 +15,7 @@ from requests.adapters import HTTPAdapter
 
 MAX_RESPONSE_BYTES = 8_388_608
 _POOL = 4
+_PEM_SCAN_BYTES = 1_048_576
 
 
 class _BoundedAdapter(HTTPAdapter):
@@ -80,3 +83,29 @@ def make_session(
         session.mount("http://", _BoundedAdapter(max_response_bytes))
     session.mount("https://", _BoundedAdapter(max_response_bytes))
     return session
+
+
+def failure(exc: Exception, files: Iterable[str | None] = ()) -> str:
+    """Say in one clause why a call failed, without the library's words: they quote URLs.
+
+    ``files`` are the CA file and the like that the call stands on. One that can't be used is
+    the reason, whatever the library made of it.
+    """
+    for path in files:
+        if path is not None and (problem := pem_problem(Path(path))):
+            return f"{path} {problem}"
+    if isinstance(exc, requests.exceptions.SSLError):
+        return "TLS fails; is its ca_file right?"
+    return type(exc).__name__
+
+
+def pem_problem(path: Path) -> str:
+    """Say what is wrong with a file of certificates or keys, PEM; nothing if it can be used."""
+    if path.is_dir():
+        return ""  # OpenSSL's own form of a CA directory
+    try:
+        with path.open("rb") as file:
+            head = file.read(_PEM_SCAN_BYTES)
+    except OSError as exc:
+        return f"can't be read ({exc.strerror}): put it there, readable by this process"
+    return "" if b"-----BEGIN " in head else "holds no PEM: put certificates in PEM form there"

@@ -23,11 +23,12 @@ from sidecar.audit import AuditLog
 from sidecar.config import model
 from sidecar.config.endpoints import check_endpoints
 from sidecar.errors import Fault
-from sidecar.keys.refresher import KeyRefresher
 from sidecar.logs import LogOutput
 from sidecar.metrics import counter, gauge
+from sidecar.numbers import poll_families
+from sidecar.polling import describe
 from sidecar.vault.client import VaultClient
-from sidecar.wiring.keys import make_refresher, start_vault
+from sidecar.wiring.keys import KeyRoom, make_key_room, start_vault
 from sidecar.wiring.lifespan import Lifespan
 from sidecar.wiring.local import Checks, LocalChecks
 from sidecar.wiring.modules import start_publishers
@@ -50,34 +51,50 @@ def serve(config: model.Config) -> int:
     log = LogOutput(config.log.level)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(run(config, log))
+            is_well = runner.run(run(config, log))
     except Fault as fault:
         _log.critical("%s", fault)
         return EXIT_FAULT
+    except OSError as exc:
+        _log.critical("not started: %s", describe(exc))
+        return EXIT_FAULT
+    except Exception:  # noqa: BLE001 - the process's edge
+        _log.critical("ended by a defect of ours", exc_info=True)
+        return EXIT_FAULT
     finally:
         log.close()
-    return EXIT_OK
+    return EXIT_OK if is_well else EXIT_FAULT
 
 
-async def run(config: model.Config, log: LogOutput) -> None:
-    """Start, serve, drain. Raises the ``Fault`` that made a start impossible."""
+async def run(config: model.Config, log: LogOutput) -> bool:
+    """Start, serve, drain. Raises the ``Fault`` that made a start impossible.
+
+    Returns false where a defect of ours, and no signal, ended it.
+    """
     life = Lifespan(config)
     life.health.wrong("start", "not started yet")
     life.metrics.add_source(lambda: _own_families(life, log))
+    life.metrics.add_source(lambda: poll_families(life.polls))
     async with life.stack:
         alerts = start_alerts(life)
         vault = await start_vault(life)
         audit = open_audit(life)
         checks = _make_checks(life, audit)
-        refresher = make_refresher(life, vault, alerts, checks.publish)
-        await refresher.load()
+        keys = make_key_room(
+            life,
+            vault,
+            alerts,
+            publish=checks.publish,
+            publish_revocations=checks.publish_revocations,
+        )
+        await keys.load()
         await start_publishers(life, vault, checks.publish_publishers)
         life.routes.update(await start_reports(life))
-        await start_admin(life, partial(_refresh_keys, refresher, checks))
+        await start_admin(life, partial(_refresh_keys, keys, checks))
         await _start_sds(life, vault, alerts, checks)
-        await checks.start(refresher.nudge)
-        life.spawn(refresher.run())
-        _install_signals(life, audit, refresher)
+        await checks.start(keys.keys.nudge)
+        keys.start(life)
+        _install_signals(life, audit, keys)
         life.health.right("start")
         _log.info("serving Checks on %s", ", ".join(check_endpoints(config.listen.authz)))
         await life.stop.wait()
@@ -86,6 +103,7 @@ async def run(config: model.Config, log: LogOutput) -> None:
         # What watches our readiness is given the time to see it before calls are refused.
         await asyncio.sleep(min(_NOTICE_SECONDS, config.listen.drain_seconds / 4))
     _log.info("stopped")
+    return not life.failed
 
 
 def _make_checks(life: Lifespan, audit: AuditLog) -> Checks:
@@ -93,9 +111,9 @@ def _make_checks(life: Lifespan, audit: AuditLog) -> Checks:
     return LocalChecks(life, audit) if local else WorkerChecks(life, audit)
 
 
-async def _refresh_keys(refresher: KeyRefresher, checks: Checks) -> str:
+async def _refresh_keys(keys: KeyRoom, checks: Checks) -> str:
     """Ask every source now; when the answer is there, it decides wherever Checks are answered."""
-    state = await refresher.refresh()
+    state = await keys.refresh()
     await checks.settled()
     return state
 
@@ -109,14 +127,14 @@ async def _start_sds(life: Lifespan, vault: VaultClient, alerts: Alerts, checks:
         await start_sds(life, settings, vault, alerts, checks.answer_challenges)
 
 
-def _install_signals(life: Lifespan, audit: AuditLog, refresher: KeyRefresher) -> None:
+def _install_signals(life: Lifespan, audit: AuditLog, keys: KeyRoom) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, life.stop.set)
 
     def hang_up() -> None:
         audit.reopen()
-        refresher.refresh_soon()
+        keys.refresh_soon()
 
     loop.add_signal_handler(signal.SIGHUP, hang_up)
 

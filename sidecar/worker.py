@@ -26,12 +26,11 @@ from sidecar.config import model
 from sidecar.keys.lifecycle import KeyState
 from sidecar.tally import Tally
 from sidecar.tokens.cache import TokenCache
-from sidecar.tokens.revocation import Revocations
 from sidecar.transport.h2 import H2Server
 from sidecar.transport.names import CHECK_METHOD
 from sidecar.transport.sockets import ListenFault
 from sidecar.transport.unary import Limits
-from sidecar.wiring.check import Check, give_keys, give_publishers, make_check
+from sidecar.wiring.check import Check, give_keys, give_publishers, give_revocations, make_check
 from sidecar.workers.challenges import AskedChallenges
 from sidecar.workers.channel import Channel, open_channel
 from sidecar.workers.frames import (
@@ -50,6 +49,7 @@ from sidecar.workers.frames import (
     Readiness,
     Refused,
     Report,
+    Revoked,
     Serving,
     Start,
     ToldChallenge,
@@ -59,6 +59,7 @@ from sidecar.workers.frames import (
     ring_of,
 )
 from sidecar.workers.numbers import Numbers
+from sidecar.workers.revoked import ReceivedParts
 
 EXIT_OK = 0
 EXIT_FAULT = 1
@@ -110,6 +111,7 @@ class Worker:
         self._start: Start | None = None
         self._version = 0
         self._ready = False
+        self._revoked = ReceivedParts()
         self._unknown_kid_at: float | None = None
         self._challenges = AskedChallenges(lambda token: self._channel.send(WantedChallenge(token)))
         self._config: model.Config
@@ -165,6 +167,8 @@ class Worker:
         match frame:
             case Ask(number=number):
                 self._channel.send(self._report(number))
+            case Revoked():
+                self._revoked.take(frame)
             case Keys():
                 self._take_keys(frame)
             case ToldChallenge(token=token, host=host, answer=answer):
@@ -210,13 +214,15 @@ class Worker:
             raise FrameFault("keys came before the configuration")
         # What is equal stays the same object: Checks keep what they worked out under it.
         held = self._check.service.snapshot
-        ring, revocations = ring_of(frame.keys), Revocations.restore(frame.revocations)
+        ring, revocations = ring_of(frame.keys), self._revoked.in_force(frame)
         if tuple(ring) == tuple(held.ring):
             ring = held.ring
         if revocations == held.revocations:
             revocations = held.revocations
         publishers = publishers_of(frame)
-        give_keys(self._check.service, ring, revocations, frame.state)
+        give_keys(self._check.service, ring, frame.state)
+        state = KeyState.DEGRADED if frame.revocations_degraded else KeyState.ACTIVE
+        give_revocations(self._check.service, revocations, state)
         if not publishers.same_as(held.publishers):
             give_publishers(self._check.service, publishers)
         self._version = frame.version

@@ -48,6 +48,8 @@ class Snapshot(msgspec.Struct, frozen=True):
     revocations: Revocations = NOTHING_REVOKED
     key_state: KeyState = KeyState.ACTIVE
     refuse_degraded: bool = False
+    revocations_degraded: bool = False
+    """What is revoked was not read for longer than its ``max_age_seconds``."""
     pii_names: PiiAction = PiiAction.DENY
     pii_values: PiiAction = PiiAction.WARN
     modules: ModulePolicy | None = None

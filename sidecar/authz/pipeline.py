@@ -175,8 +175,8 @@ class _Walk:
         self.token_digest = digest_text(digest)
         if not snapshot.ring:
             raise Denied(Reason.KEYS_UNAVAILABLE, "no verification key is loaded")
-        if snapshot.refuse_degraded and snapshot.key_state is KeyState.DEGRADED:
-            raise Denied(Reason.KEYS_DEGRADED, "the keys are older than keys.max_age_seconds")
+        if snapshot.refuse_degraded:
+            check_age(snapshot)
         tokens = self._memory.tokens if self._memory is not None else None
         if tokens is not None:
             known = tokens.get(digest, snapshot.ring, self._now)
@@ -331,6 +331,17 @@ def _decide(walk: _Walk) -> Decision:
         walk.find_reader(route) if route is not None and cors else "",
         route.module if trusted and route is not None else None,
     )
+
+
+def check_age(snapshot: Snapshot) -> None:
+    """Refuse where what decides is too old, and the configuration says so (``when_degraded``)."""
+    if snapshot.key_state is KeyState.DEGRADED:
+        raise Denied(Reason.KEYS_DEGRADED, "the keys are older than keys.max_age_seconds")
+    if snapshot.revocations_degraded:
+        raise Denied(
+            Reason.KEYS_DEGRADED,
+            "the revocations are older than keys.revocations.max_age_seconds",
+        )
 
 
 def canonical_method(raw: bytes) -> str:

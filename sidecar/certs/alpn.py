@@ -8,6 +8,7 @@ name. Anybody in the fleet can make one: it is signed by its own key, which nobo
 
 import asyncio
 import hashlib
+import logging
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -21,7 +22,9 @@ from sidecar.certs.challenges import Challenge, ChallengeBoard
 from sidecar.certs.material import Material
 from sidecar.certs.on_demand import OBTAINING, Obtaining
 from sidecar.clock import Now
+from sidecar.polling import fault_of
 
+_log = logging.getLogger("sidecar.certs")
 ACME_PROTOCOL = "acme-tls/1"
 ACME_IDENTIFIER = x509.ObjectIdentifier("1.3.6.1.5.5.7.1.31")
 _OCTET_STRING_OF_32 = b"\x04\x20"
@@ -91,17 +94,24 @@ class ChallengeCertificates:
     async def _look(self, name: str) -> None:
         try:
             found = await self._board.find_host(name)
+        except Exception as exc:  # noqa: BLE001 - a task's edge: who waits is told all the same
+            _log.error("%s", fault_of(exc, f"the challenge of {name[:253]}"))
+            self._miss(name)
+        else:
             if found is not None:
                 self._material(name, found)
                 # Envoy keeps what it is given; the next order's must not find this one's there.
                 asyncio.get_running_loop().call_later(HOLD_SECONDS, self._own_changed, name)
             else:
-                if len(self._missed) >= MAX_NAMES:
-                    self._missed.clear()
-                self._missed[name] = self._clock()
+                self._miss(name)
         finally:
             self._looking.pop(name, None)
         self._tell(name)
+
+    def _miss(self, name: str) -> None:
+        if len(self._missed) >= MAX_NAMES:
+            self._missed.clear()
+        self._missed[name] = self._clock()
 
     def _own_changed(self, name: str) -> None:
         """Forget what was made for a name; whoever was given it looks again."""

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from sidecar.certs.lease import FleetKv, read_entry
 from sidecar.clock import Now
 from sidecar.errors import Fault
+from sidecar.polling import PollStatus
 from sidecar.vault.errors import VaultConflict, VaultFault
 
 _log = logging.getLogger("sidecar.certs")
@@ -75,6 +76,12 @@ class ChallengeBoard:
         self.on_own_change: Callable[[str], None] = lambda _host: None
         """Called with the host whose challenge of ours is put up or taken down."""
         self.reads = 0
+        self.status = PollStatus(
+            "challenges",
+            f"the fleet's challenges in {mount}/{path}",
+            _log,
+            kept="only those of this sidecar's own orders are answered",
+        )
 
     def find(self, token: str) -> Challenge | Awaitable[Challenge | None] | None:
         """Find a token of http-01: at once if it is ours or is none, else in the fleet's."""
@@ -115,9 +122,8 @@ class ChallengeBoard:
             waiting, self._waiting = self._waiting, []
             found: Mapping[str, Challenge] = {}
             try:
-                found, _ = await self._read()
-            except VaultFault as fault:
-                _log.warning("challenges of the fleet can't be read: %s", fault)
+                with self.status.poll():
+                    found, _ = await self._read()
             finally:
                 for waiter in waiting:
                     if not waiter.done():

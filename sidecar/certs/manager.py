@@ -185,9 +185,9 @@ class CertificateManager:
 
     async def _turn(self, holding: Holding) -> None:
         """Do what is due. What is held is served until it ends, no longer."""
-        self._look_at_level(holding)
         now = self._now()
         try:
+            self._look_at_level(holding)
             if now >= holding.try_at:
                 async with self._gate:
                     await self._obtain(holding)

@@ -15,6 +15,7 @@ from cryptography import x509
 
 from sidecar.certs.store import CertificateStore
 from sidecar.config.certificates import Probe
+from sidecar.polling import PollStatus
 
 _log = logging.getLogger("sidecar.certs")
 _DIAL_SECONDS = 3.0
@@ -43,13 +44,16 @@ class Prober:
         on_change: Callable[[str, bool, str], None],
     ) -> None:
         """``on_change`` is called with name, whether it is well, and what was seen."""
-        self._targets = targets
+        self.targets = targets
         self._store = store
         self._clock = clock
         self._sleep = sleep
         self._on_change = on_change
         self._gate = asyncio.Semaphore(_MAX_PROBES)
         self._asked: dict[str, asyncio.Event] = {name: asyncio.Event() for name in targets}
+        self.status = PollStatus(
+            "probes", "the probe of a listener", _log, kept="nothing is known of what it serves"
+        )
         self.well: dict[str, bool] = {}
         self.outcomes = {"match": 0, "mismatch": 0}
         store.watch(self._changed)
@@ -61,7 +65,7 @@ class Prober:
     async def run(self) -> None:
         """Probe until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            for name, target in self._targets.items():
+            for name, target in self.targets.items():
                 tasks.create_task(self._keep_probing(name, target))
 
     async def _keep_probing(self, name: str, target: Target) -> None:
@@ -70,8 +74,9 @@ class Prober:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(asked.wait(), target.settings.every_seconds)
             asked.clear()
-            if self._store.get(name) is not None:
-                await self._probe(name, target)
+            with self.status.poll():
+                if self._store.get(name) is not None:
+                    await self._probe(name, target)
 
     async def _probe(self, name: str, target: Target) -> None:
         """Dial until what is served is what is held, for as long as a change may take."""

@@ -16,7 +16,7 @@ from sidecar.certs.domains import (
     summarise,
 )
 from sidecar.config.on_demand import FileRegistry, VaultKvRegistry
-from sidecar.errors import Fault
+from sidecar.polling import PollStatus, fault_of
 
 MAX_FILE_BYTES = 67_108_864
 _READ_SECONDS = 60.0
@@ -58,7 +58,14 @@ class ListedRegistry:
         self._mark: object = None
         self._index = DomainIndex({})
         self._told = ""
-        self.outcomes = {"ok": 0, "failed": 0}
+        self._untold = False
+        """Whether a change was read that not everybody knows of yet."""
+        self.status = PollStatus(
+            "domains",
+            f"domain registry {source.name}",
+            _log,
+            kept="the domains known before stay in force",
+        )
 
     def __len__(self) -> int:
         """How many domains are known."""
@@ -71,29 +78,43 @@ class ListedRegistry:
     async def resolve(self, name: str) -> None:
         """Do nothing: what is registered is known."""
 
+    @property
+    def outcomes(self) -> dict[str, int]:
+        """How many reads went well, and how many failed."""
+        ok = self.status.outcomes.get("ok", 0)
+        return {"ok": ok, "failed": sum(self.status.outcomes.values()) - ok}
+
     async def start(self) -> None:
         """Read the document. Raises ``RegistryFault``."""
-        await self._read()
+        try:
+            await self._read()
+        except Exception as exc:  # noqa: BLE001 - at a start, one sentence of whatever it was
+            self.status.failed(exc)
+            fault = fault_of(exc, self._source.name)
+            if isinstance(fault, RegistryFault):
+                raise fault from None
+            raise RegistryFault(f"{self._source.name}: {fault}") from fault
+        self.status.succeeded()
 
     async def run(self) -> None:
         """Read it again whenever it has changed, until cancelled."""
         while True:
             await self._sleep(self._poll_seconds)
-            try:
-                changed = await self._read()
-            except Fault as fault:
-                self._tell(f"{fault}; the domains known before stay in force")
-                continue
-            if changed:
+            await self.refresh()
+
+    async def refresh(self) -> None:
+        """Read it now, if it has changed. What can't be read changes nothing."""
+        with self.status.poll():
+            self._untold = await self._read() or self._untold
+            if self._untold:
                 await self._on_change()
+                self._untold = False
 
     async def _read(self) -> bool:
         try:
             document = await self._source.read(self._mark)
-        except Fault as fault:
-            self.outcomes["failed"] += 1
+        except RegistryFault as fault:
             raise RegistryFault(f"{self._source.name}: {fault}") from fault
-        self.outcomes["ok"] += 1
         if document is None:
             return False
         self._mark, self._index = document.mark, document.domains

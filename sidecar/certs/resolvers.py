@@ -26,8 +26,8 @@ from sidecar.certs.domains import (
 )
 from sidecar.certs.names import parents_of, wildcard_of
 from sidecar.config.on_demand import HttpRegistry, VaultKvPrefixRegistry
-from sidecar.errors import Fault
-from sidecar.outbound import make_session
+from sidecar.outbound import failure, make_session
+from sidecar.polling import PollStatus
 from sidecar.vault.errors import VaultNotFound
 
 MAX_REMEMBERED = 100_000
@@ -191,8 +191,6 @@ class HttpResolver:
         self._bridge.close()
 
     def _get(self, name: str) -> tuple[int, bytes]:
-        import requests  # noqa: PLC0415 - only where it is used
-
         if self._session is None:
             self._session = make_session(
                 ca_file=self._settings.ca_file, max_response_bytes=MAX_ANSWER_BYTES
@@ -204,8 +202,9 @@ class HttpResolver:
                 timeout=self._settings.timeout_seconds,
                 allow_redirects=False,
             )
-        except requests.RequestException as exc:
-            raise RegistryFault(f"the domain resolver: {type(exc).__name__}") from None
+        except Exception as exc:  # noqa: BLE001 - what the libraries raise ends here
+            why = failure(exc, [self._settings.ca_file])
+            raise RegistryFault(f"the domain resolver: {why}") from None
         return response.status_code, response.content
 
 
@@ -240,8 +239,15 @@ class KvPrefixResolver:
         self._sleep = sleep
         self._on_change = on_change
         self._listed: frozenset[str] = frozenset()
-        self._told = ""
+        self._untold = False
+        """Whether a change was read that not everybody knows of yet."""
         self.name = f"Vault entries below {settings.mount}/{settings.prefix}"
+        self.status = PollStatus(
+            "domains",
+            f"domain registry {self.name}",
+            _log,
+            kept="the names known before stay in force",
+        )
 
     def patterns(self, name: str) -> Patterns:
         """Ask for those that are listed."""
@@ -270,14 +276,15 @@ class KvPrefixResolver:
         """List them again and again, until cancelled."""
         while True:
             await self._sleep(self._poll_seconds)
-            try:
-                changed = await self._list()
-            except Fault as fault:
-                self._tell(f"{fault}; the names known before stay in force")
-                continue
-            self._tell("")
-            if changed:
+            await self.refresh()
+
+    async def refresh(self) -> None:
+        """List them now."""
+        with self.status.poll():
+            self._untold = await self._list() or self._untold
+            if self._untold:
                 await self._on_change()
+                self._untold = False
 
     async def _list(self) -> bool:
         before = self._listed
@@ -287,9 +294,3 @@ class KvPrefixResolver:
             for key in keys
         )
         return self._listed != before
-
-    def _tell(self, trouble: str) -> None:
-        """Log a trouble once, not at every poll."""
-        if trouble and trouble != self._told:
-            _log.error("domain registry %s: %s", self.name, trouble)
-        self._told = trouble

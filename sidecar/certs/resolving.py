@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from sidecar.certs.domains import DomainRegistry
 from sidecar.certs.names import NameRefused
-from sidecar.errors import Fault
+from sidecar.polling import fault_of
 
 MAX_RESOLVING = 1024
 MAX_UNRESOLVABLE = 4096
@@ -56,9 +56,9 @@ class Resolving:
     async def _run(self, canonical: str, waiting: set[str]) -> None:
         try:
             await self._registry.resolve(canonical)
-        except Fault as fault:
+        except Exception as exc:  # noqa: BLE001 - a task's edge: a name waits for no defect
             self._remember_failure(canonical)
-            self._failed(canonical, str(fault))
+            self._failed(canonical, str(fault_of(exc, "the domain registry")))
         else:
             self._unresolvable.pop(canonical, None)
         finally:

@@ -9,7 +9,7 @@ from cryptography import x509
 from sidecar.certs.manager import CertificateManager
 from sidecar.config import model
 from sidecar.errors import Fault
-from sidecar.vault.errors import VaultFault
+from sidecar.polling import PollStatus
 
 _log = logging.getLogger("sidecar.certs")
 
@@ -40,7 +40,17 @@ class RevocationWatch:
         self._sleep = sleep
         self._serials: frozenset[int] = frozenset()
         self.issuer: str = settings.name
-        self.faults = 0
+        self.status = PollStatus(
+            f"crl/{settings.name}",
+            f"the CRL of Vault PKI {settings.mount!r}",
+            _log,
+            kept="what is known to be revoked stays so",
+        )
+
+    @property
+    def faults(self) -> int:
+        """How many reads failed."""
+        return sum(n for outcome, n in self.status.outcomes.items() if outcome != "ok")
 
     def is_revoked(self, serial: str) -> bool:
         """Tell whether a serial (hexadecimal) is on the CRL that was read last."""
@@ -48,16 +58,13 @@ class RevocationWatch:
 
     async def refresh(self) -> None:
         """Read the CRL. What was read before holds on where that fails, for a CRL only grows."""
-        try:
+        with self.status.poll():
             raw = await self._reader.read_crl(self._settings.mount)
             try:
                 listed = x509.load_pem_x509_crl(raw)
             except ValueError:
                 raise CrlFault("Vault's answer is no CRL") from None
             self._serials = frozenset(entry.serial_number for entry in listed)
-        except (VaultFault, CrlFault) as fault:
-            self.faults += 1
-            _log.warning("what was revoked is not known anew: %s", fault)
 
     async def run(self, manager: CertificateManager) -> None:
         """Read and compare, until cancelled."""

@@ -189,10 +189,16 @@ class Tokens(Settings, frozen=True):
 
 
 class Revocations(Settings, frozen=True):
-    """An entry of Vault KV v2 that lists what is revoked before its time."""
+    """What is revoked before its time: an entry of Vault KV v2, and all the entries below it.
+
+    With ``spread`` off the entry at ``path`` alone. ``max_age_seconds`` is as that of keys.
+    """
 
     path: VaultPath = "iam/revocations"
     mount: VaultPath = "secret"
+    spread: bool = True
+    poll_seconds: Annotated[float, Meta(ge=0.1, le=3600)] | None = None
+    max_age_seconds: Seconds | None = None
 
 
 class Keys(Settings, frozen=True):

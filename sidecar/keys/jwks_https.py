@@ -6,6 +6,7 @@ from sidecar.bridge import BridgeBusy, ThreadBridge
 from sidecar.config import model
 from sidecar.errors import Fault
 from sidecar.keys.keyring import VerificationKey
+from sidecar.keys.rotation import Statement
 from sidecar.keys.sources import MAX_TEXT_BYTES, KeyFault, parse_keys
 
 _OK, _NOT_MODIFIED = 200, 304
@@ -33,11 +34,11 @@ class JwksKeySource:
         self.issuer = issuer
         self.name = f"JWKS at {settings.url}"
 
-    async def fetch(self) -> tuple[VerificationKey, ...]:
-        """GET the set, unless it has not changed."""
+    async def fetch(self) -> Statement:
+        """GET the set, unless it has not changed. A publisher lists no past."""
         patience = self._settings.timeout_seconds * _CALLER_PATIENCE
         try:
-            return await self._bridge.run(self._get, patience)
+            return Statement(await self._bridge.run(self._get, patience))
         except BridgeBusy:
             raise JwksUnreachable(f"{self.name}: the call before still hangs") from None
         except TimeoutError:
@@ -48,9 +49,7 @@ class JwksKeySource:
         self._bridge.close()
 
     def _get(self) -> tuple[VerificationKey, ...]:
-        import requests  # noqa: PLC0415 - only where there is such a source
-
-        from sidecar.outbound import make_session  # noqa: PLC0415
+        from sidecar.outbound import failure, make_session  # noqa: PLC0415 - brings requests
 
         if self._session is None:
             self._session = make_session(
@@ -66,10 +65,9 @@ class JwksKeySource:
                 timeout=self._settings.timeout_seconds,
                 allow_redirects=False,
             )
-        except requests.exceptions.SSLError:
-            raise JwksUnreachable(f"{self.name}: TLS fails; is its ca_file right?") from None
-        except requests.exceptions.RequestException as exc:
-            raise JwksUnreachable(f"{self.name}: {type(exc).__name__}") from None
+        except Exception as exc:  # noqa: BLE001 - what the libraries raise ends here
+            why = failure(exc, [self._settings.ca_file])
+            raise JwksUnreachable(f"{self.name}: {why}") from None
         return self._read(response)
 
     def _read(self, response: Any) -> tuple[VerificationKey, ...]:

@@ -5,55 +5,48 @@ only makes it earlier), at once when told to, and early when a token names a kid
 nobody knows, because that is what the first token after a rotation looks like. Early is
 rate-limited: random kids cost Vault nothing. No request ever waits for it.
 
-Whatever a source does (gone, frozen, forbidden, garbage in place of a key), the keys it
-gave before stay, and the state says how old they are.
+Whatever a source does (gone, frozen, forbidden, garbage in place of a key, an exception of a
+library), the keys it gave before stay, and the state says how old they are.
 """
 
 import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from sidecar.clock import Now
 from sidecar.config import model
 from sidecar.errors import Fault
 from sidecar.keys.keyring import KeyRing, VerificationKey
 from sidecar.keys.lifecycle import KeyState, Lifecycle, worst
-from sidecar.keys.rotation import IssuerKeys
+from sidecar.keys.rotation import IssuerKeys, Statement, window_end
 from sidecar.keys.sources import KeySource
-from sidecar.tokens.revocation import NOTHING_REVOKED, RevocationEntry, Revocations
+from sidecar.polling import PollStatus, fault_of
 
 _log = logging.getLogger("sidecar.keys")
 NUDGE_SECONDS = 5.0
 JITTER_SHARE = 0.2
 
 
-class RevocationSource(Protocol):
-    """Where revocations are listed."""
-
-    @property
-    def name(self) -> str:
-        """Where it reads, for messages."""
-
-    async def fetch(self) -> RevocationEntry:
-        """Read the list; raises ``Fault``."""
-
-
 class KeyView(NamedTuple):
     """What a Check needs to know of keys."""
 
     ring: KeyRing
-    revocations: Revocations
     state: KeyState
 
 
 class Part(NamedTuple):
-    """One source through time, for metrics."""
+    """One source through time, for metrics and ``/readyz``."""
 
     name: str
     lifecycle: Lifecycle
-    outcomes: dict[str, int]
+    status: PollStatus
+
+    @property
+    def outcomes(self) -> dict[str, int]:
+        """How its reads went, by outcome."""
+        return self.status.outcomes
 
 
 class KeyRefresher:
@@ -62,7 +55,6 @@ class KeyRefresher:
     def __init__(
         self,
         sources: Sequence[KeySource],
-        revocations: RevocationSource | None,
         settings: model.Keys,
         *,
         token_seconds: float,
@@ -73,28 +65,21 @@ class KeyRefresher:
         on_state: Callable[[KeyState, KeyState, str], None],
     ) -> None:
         """``token_seconds`` is how long a token can matter: its longest life and the leeway."""
-        window = settings.dual_key_seconds
         self._settings = settings
-        self._token_seconds = token_seconds
+        self._window_seconds = window_seconds(settings, token_seconds)
         self._sources = tuple(sources)
-        self._revocation_source = revocations
-        self._keys = tuple(
-            IssuerKeys(token_seconds if window is None else window) for _ in self._sources
-        )
-        names = [source.name for source in self._sources]
-        if revocations is not None:
-            names.append(revocations.name)
-        self.parts = tuple(Part(name, Lifecycle(settings.max_age_seconds), {}) for name in names)
+        self._keys = tuple(IssuerKeys(self._window_seconds) for _ in self._sources)
+        self.parts = tuple(_part(source, settings) for source in self._sources)
         self._clock = clock
         self._now = now
         self._jitter = jitter
         self._publish = publish
         self._on_state = on_state
-        self._entry: RevocationEntry | None = None
+        self._revoked_kids: frozenset[str] = frozenset()
         self._wake = asyncio.Event()
         self._turn = asyncio.Lock()
         self._nudged_at: float | None = None
-        self.view = KeyView(KeyRing(), NOTHING_REVOKED, KeyState.INIT)
+        self.view = KeyView(KeyRing(), KeyState.INIT)
 
     async def load(self) -> None:
         """Read every source for the first time; raises the ``Fault`` of the first that fails."""
@@ -116,6 +101,13 @@ class KeyRefresher:
             await self._round()
         return self.view.state
 
+    def revoke(self, kids: frozenset[str]) -> None:
+        """Have these kids verify nothing from now on; publishes at once."""
+        if kids != self._revoked_kids:
+            self._revoked_kids = kids
+            if self.view.state is not KeyState.INIT:
+                self._publish_view([])
+
     def refresh_soon(self) -> None:
         """Have the loop ask at once (SIGHUP)."""
         self._wake.set()
@@ -134,10 +126,7 @@ class KeyRefresher:
         return max(0.01, min([pause, *(end - self._clock() for end in ends)]))
 
     async def _round(self) -> list[Fault]:
-        fetches = [_outcome_of(source.fetch()) for source in self._sources]
-        if self._revocation_source is not None:
-            fetches.append(_outcome_of(self._revocation_source.fetch()))
-        outcomes = await asyncio.gather(*fetches)
+        outcomes = await asyncio.gather(*map(_outcome_of, self._sources))
         now = self._clock()
         faults: list[Fault] = []
         for position, (part, outcome) in enumerate(zip(self.parts, outcomes, strict=True)):
@@ -146,37 +135,44 @@ class KeyRefresher:
                 faults.append(outcome)
         for keys in self._keys:
             keys.expire(now)
-        self._publish_view(faults)
-        return faults
+        return self._publish_view(faults)
 
-    def _take(self, position: int, part: Part, outcome: object, now: float) -> None:
-        """Take one source's outcome: keys, revocations, or a fault."""
-        word = type(outcome).__name__ if isinstance(outcome, Fault) else "ok"
-        part.outcomes[word] = part.outcomes.get(word, 0) + 1
+    def _take(self, position: int, part: Part, outcome: Statement | Fault, now: float) -> None:
+        """Take one source's outcome: what it states, or a fault."""
         if isinstance(outcome, Fault):
-            change = part.lifecycle.failed(now)
-            level = logging.WARNING if change.before is not change.after else logging.DEBUG
-            _log.log(level, "keys not refreshed: %s", outcome, extra={"state": change.after})
+            part.lifecycle.failed(now)
+            part.status.failed(outcome)
             return
-        if isinstance(outcome, RevocationEntry):
-            self._entry = outcome
-        elif isinstance(outcome, tuple):
-            self._keys[position].refresh(outcome, now)
+        keys = self._keys[position]
+        seen_live = part.lifecycle.refreshed_at is not None
+        for earlier in outcome.earlier:
+            keys.refresh(earlier.keys, now, now + self._window_of(earlier.written_at, seen_live))
+        keys.refresh(outcome.keys, now, now + self._window_of(outcome.written_at, seen_live))
+        keys.withdraw(outcome.gone)
         part.lifecycle.refreshed(now)
+        part.status.succeeded()
 
-    def _publish_view(self, faults: list[Fault]) -> None:
+    def _window_of(self, written_at: float | None, seen_live: bool) -> float:
+        """Return in how many seconds the window ends of what a statement replaced."""
+        age = None if written_at is None else self._now() - written_at
+        return window_end(
+            self._window_seconds, self._settings.poll_seconds, age, seen_live=seen_live
+        )
+
+    def _publish_view(self, faults: list[Fault]) -> list[Fault]:
+        """Publish what follows, if it is another than before; returns what is wrong with it."""
         before = self.view
-        revocations = NOTHING_REVOKED
-        if self._entry is not None:
-            revocations = Revocations(self._entry, self._now(), self._token_seconds)
-        ring = KeyRing(self._verifying(revocations))
         state = worst([part.lifecycle.state for part in self.parts])
+        try:
+            ring = KeyRing(self._verifying())
+        except Fault as fault:  # more keys than a ring may hold: what it held goes on
+            faults = [*faults, fault]
+            ring = KeyRing(key for key in before.ring if key.kid not in self._revoked_kids)
+            state = worst([state, KeyState.OUTAGE if before.ring else KeyState.INIT])
         # What is equal stays the same object: Checks keep what they worked out under it.
         if tuple(ring) == tuple(before.ring):
             ring = before.ring
-        if revocations == before.revocations:
-            revocations = before.revocations
-        view = KeyView(ring, revocations, state)
+        view = KeyView(ring, state)
         if view != before:
             self.view = view
             self._publish(view)
@@ -185,16 +181,30 @@ class KeyRefresher:
             _log.info("keys that verify: %s", kids or "none", extra={"count": len(ring)})
         if state is not before.state:
             self._on_state(before.state, state, str(faults[0]) if faults else "")
+        return faults
 
-    def _verifying(self, revocations: Revocations) -> Iterator[VerificationKey]:
-        denied = {*self._settings.denied_kids, *revocations.kids}
+    def _verifying(self) -> Iterator[VerificationKey]:
+        denied = {*self._settings.denied_kids, *self._revoked_kids}
         for keys in self._keys:
             yield from keys.verifying(denied)
 
 
-async def _outcome_of(fetch: object) -> object:
-    """Await a fetch and return what came of it, a ``Fault`` as a value."""
+def window_seconds(settings: model.Keys, token_seconds: float) -> float:
+    """Return how long a replaced key goes on verifying."""
+    window = settings.dual_key_seconds
+    return token_seconds if window is None else window
+
+
+def _part(source: KeySource, settings: model.Keys) -> Part:
+    status = PollStatus(
+        f"keys/{source.issuer}", source.name, _log, kept="its keys stay as they were"
+    )
+    return Part(source.name, Lifecycle(settings.max_age_seconds), status)
+
+
+async def _outcome_of(source: KeySource) -> Statement | Fault:
+    """Ask a source; whatever it raises is a ``Fault``, and a value."""
     try:
-        return await fetch  # type: ignore[misc]
-    except Fault as fault:
-        return fault
+        return await source.fetch()
+    except Exception as exc:  # noqa: BLE001 - the poll's edge: the keys in memory go on
+        return fault_of(exc, source.name)

@@ -1,26 +1,228 @@
-"""The list of revocations in Vault KV v2."""
+"""What is revoked, in Vault KV v2: one entry, and all the entries below it.
 
+A list of any length is spread over entries below the path (``iam/revocations/2026-11-25``,
+``iam/revocations/shop-7``, whatever suits who writes it). Their names are listed and the
+version of each is looked at; only one that has changed is read. One that can't be read
+holds back no other: what it said before stays in force, and the poll says which it is.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from sidecar.bridge import BridgeBusy, ThreadBridge
+from sidecar.clock import Now
 from sidecar.config import model
-from sidecar.keys.sources import VaultReader
-from sidecar.tokens.revocation import RevocationEntry, RevocationFault, read_revocations
-from sidecar.vault.errors import VaultNotFound
+from sidecar.errors import Fault
+from sidecar.polling import fault_of
+from sidecar.tokens.revocation import RevocationPart, compile_entry
+from sidecar.tokens.revocation_entry import RevocationFault, read_entry
+from sidecar.vault.errors import VaultForbidden, VaultNotFound
+from sidecar.vault.history import KvHistory, moment
+
+MAX_ENTRIES = 512
+MAX_REVOKED = 2_000_000
+"""Of everything, in all entries: about 200 MB."""
+_COMPILE_SECONDS = 60.0
+_FORBIDDEN_SECONDS = 300.0
+"""How long it is not asked again for metadata that our policy does not let us read."""
+
+_log = logging.getLogger("sidecar.keys")
+
+Mark = tuple[object, ...]
+"""What differs whenever an entry's content may."""
+
+
+class RevocationReader(Protocol):
+    """What is asked of Vault; ``sidecar.vault.client.VaultClient`` answers it."""
+
+    async def read_kv_raw(self, mount: str, path: str) -> bytes:
+        """Return Vault's answer with the latest version."""
+
+    async def read_kv_history(self, mount: str, path: str) -> KvHistory:
+        """Return which versions there are."""
+
+    async def list_kv(self, mount: str, path: str) -> list[str]:
+        """Return the names directly below a path; none if there is nothing."""
+
+
+class Held(NamedTuple):
+    """What an entry said when it was read."""
+
+    mark: Mark
+    parts: tuple[RevocationPart, ...]
+
+    def size(self) -> int:
+        """Count what it revokes."""
+        return sum(map(len, self.parts))
+
+
+class _Metadata(msgspec.Struct):
+    version: int
+    created_time: str
+
+
+class _Entry(msgspec.Struct):
+    data: msgspec.Raw
+    metadata: _Metadata
+
+
+class _Answer(msgspec.Struct):
+    data: _Entry
+
+
+_answer = msgspec.json.Decoder(_Answer)
 
 
 class KvRevocationSource:
-    """One entry of Vault KV v2. One that is not there revokes nothing."""
+    """The entry at ``path`` and those below it. One that is not there revokes nothing."""
 
-    def __init__(self, settings: model.Revocations, vault: VaultReader) -> None:
+    def __init__(
+        self,
+        settings: model.Revocations,
+        vault: RevocationReader,
+        *,
+        memory_seconds: float,
+        now: Now,
+        clock: Callable[[], float],
+    ) -> None:
+        """``memory_seconds`` is how long a token can matter: its longest life and the leeway."""
         self._settings = settings
         self._vault = vault
+        self._memory_seconds = memory_seconds
+        self._now = now
+        self._clock = clock
+        self._bridge = ThreadBridge("revocations", 1)
+        self._ask_metadata_at = 0.0
+        self.held: dict[str, Held] = {}
         self.name = f"Vault entry {settings.mount}/{settings.path}"
 
-    async def fetch(self) -> RevocationEntry:
-        """Read the list; raises ``Fault`` naming the entry."""
+    def close(self) -> None:
+        """Let the thread go."""
+        self._bridge.close()
+
+    def parts(self) -> Iterator[RevocationPart]:
+        """Yield all that is revoked and still matters."""
+        now = self._now()
+        for held in self.held.values():
+            yield from (part for part in held.parts if part.ends_at > now)
+
+    async def poll(self, changed: Callable[[], None]) -> None:
+        """Read what has changed, and call ``changed`` after each entry that has.
+
+        Raises the first ``Fault``, once everything else was read.
+        """
+        faults: list[Fault] = []
+        paths = [self._settings.path]
         try:
-            secret = await self._vault.read_kv(self._settings.mount, self._settings.path)
+            paths += await self._paths_below()
+        except Exception as exc:  # noqa: BLE001 - the poll's edge: the single entry is read all the same
+            faults.append(fault_of(exc, self.name))
+        else:
+            self._forget_all_but(paths, changed)
+        for path in paths:
+            try:
+                await self._look_at(path, changed)
+            except Exception as exc:  # noqa: BLE001 - one entry holds back no other
+                faults.append(fault_of(exc, f"Vault entry {self._settings.mount}/{path}"))
+            await asyncio.sleep(0)
+        if faults:
+            raise faults[0]
+
+    def _forget_all_but(self, paths: list[str], changed: Callable[[], None]) -> None:
+        gone = self.held.keys() - set(paths)
+        for path in gone:
+            del self.held[path]
+        if gone:
+            changed()
+
+    async def _paths_below(self) -> list[str]:
+        mount, path = self._settings.mount, self._settings.path
+        if not self._settings.spread:
+            return []
+        try:
+            names = await self._vault.list_kv(mount, path)
+        except VaultForbidden as fault:
+            raise VaultForbidden(
+                f"{fault}; entries below {path} can't be seen: add "
+                f'path "{mount}/metadata/{path}" {{ capabilities = ["list", "read"] }} to the '
+                "policy, or set keys.revocations.spread to false"
+            ) from None
+        if len(names) > MAX_ENTRIES:
+            raise RevocationFault(f"{self.name}: more than {MAX_ENTRIES} entries are below it")
+        folders = [name for name in names if name.endswith("/")]
+        if folders:
+            raise RevocationFault(
+                f"{self.name}: {folders[0][:64]!r} below it is a folder; put entries directly below"
+            )
+        return [f"{path}/{name}" for name in names]
+
+    async def _look_at(self, path: str, changed: Callable[[], None]) -> None:
+        """Read one entry, if it may be another than before."""
+        before = self.held.get(path)
+        mark = await self._mark(path)
+        if before is not None and mark is not None and before.mark == mark:
+            return
+        try:
+            raw = await self._vault.read_kv_raw(self._settings.mount, path)
         except VaultNotFound:
-            return RevocationEntry()
+            if self.held.pop(path, None) is not None:
+                changed()
+            return
+        after = await self._compile(path, raw, before)
+        if after is before:
+            return
+        others = sum(held.size() for other, held in self.held.items() if other != path)
+        if others + after.size() > MAX_REVOKED:
+            raise RevocationFault(
+                f"Vault entry {self._settings.mount}/{path}: over {MAX_REVOKED} revocations in all"
+            )
+        self.held[path] = after
+        changed()
+
+    async def _mark(self, path: str) -> Mark | None:
+        """Return the entry's mark by its metadata; ``None`` where we may not read that."""
+        if self._clock() < self._ask_metadata_at:
+            return None
+        mount = self._settings.mount
         try:
-            return read_revocations(secret.data)
+            history = await self._vault.read_kv_history(mount, path)
+        except VaultForbidden:
+            self._ask_metadata_at = self._clock() + _FORBIDDEN_SECONDS
+            _log.warning(
+                "revocations are read whole at every poll, because their versions can't be seen: "
+                'add path "%s/metadata/%s" { capabilities = ["read"] } to the policy',
+                mount,
+                path if path == self._settings.path else f"{self._settings.path}/*",
+            )
+            return None
+        latest = history.latest
+        if latest is None or latest.is_gone(self._now()):
+            return ("none",)
+        return latest.number, latest.written_at
+
+    async def _compile(self, path: str, raw: bytes, before: Held | None) -> Held:
+        work = partial(self._compile_in_thread, raw, before)
+        where = f"Vault entry {self._settings.mount}/{path}"
+        try:
+            return await self._bridge.run(work, _COMPILE_SECONDS)
+        except (BridgeBusy, TimeoutError):
+            raise RevocationFault(f"{where}: it takes too long to read") from None
         except RevocationFault as fault:
-            raise RevocationFault(f"{self.name}: {fault}") from None
+            raise RevocationFault(
+                f"{where}: the list of revocations is not understood: {fault}"
+            ) from None
+
+    def _compile_in_thread(self, raw: bytes, before: Held | None) -> Held:
+        try:
+            entry = _answer.decode(raw).data
+            mark = entry.metadata.version, moment(entry.metadata.created_time)
+        except (msgspec.DecodeError, ValueError) as exc:
+            raise RevocationFault(f"Vault's answer: {type(exc).__name__}") from None
+        if before is not None and before.mark == mark:
+            return before
+        return Held(mark, compile_entry(read_entry(entry.data), self._now(), self._memory_seconds))

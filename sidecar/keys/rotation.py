@@ -6,11 +6,16 @@ vanish, and vanishing has two meanings:
 - *Replaced*: it vanishes in the very refresh in which another key appears. That is how a
   source that holds one key (a PEM in KV) rotates. Tokens it signed a moment ago are good
   tokens, so it verifies for the dual-key window longer: the life of a token and the
-  leeway, after the new key was first seen (SECURITY-MODEL §2, "dual-key strategy").
+  leeway, after every sidecar had seen the new key (SECURITY-MODEL §2, "dual-key strategy").
 - *Withdrawn*: it vanishes and nothing takes its place, or its kid is on the deny list.
   Somebody wants it gone. It stops with this refresh.
 
 A source that goes on listing the old key keeps it for as long as it does.
+
+A sidecar that was started a moment ago has seen no key vanish. A source that remembers what
+it stated before, and when (Vault KV), is asked for that: ``Statement.earlier`` is taken as
+if it had been read in its time, by the rules above, so a restart denies no good token and a
+fleet agrees. ``window_end`` says from when a window counts.
 """
 
 from collections.abc import Iterable
@@ -19,6 +24,42 @@ from typing import NamedTuple
 from sidecar.keys.keyring import VerificationKey
 
 MAX_RETIRED = 16
+
+
+class Earlier(NamedTuple):
+    """What a source stated before."""
+
+    keys: tuple[VerificationKey, ...]
+    written_at: float
+    """When that was written (Unix seconds)."""
+
+
+class Statement(NamedTuple):
+    """Which keys there are, and as far as the source knows it, since when and before that."""
+
+    keys: tuple[VerificationKey, ...]
+    written_at: float | None = None
+    """When it was written (Unix seconds)."""
+    earlier: tuple[Earlier, ...] = ()
+    """What was stated before and was not read in its time, oldest first."""
+    gone: frozenset[str] = frozenset()
+    """Kids that were stated before, in what has been deleted since: they are withdrawn."""
+
+
+def window_end(
+    window_seconds: float, poll_seconds: float, age_seconds: float | None, *, seen_live: bool
+) -> float:
+    """Return in how many seconds the window of a key ends that is replaced.
+
+    It begins when the last sidecar has seen the new key, one poll after that was written.
+    Who sees it live, and later than that, was cut off; so may the signer have been, hence
+    the window begins no sooner than that. ``age_seconds`` is how long ago the new key was
+    written, ``None`` where nobody knows.
+    """
+    if age_seconds is None:
+        return window_seconds
+    begins_in = poll_seconds - max(0.0, age_seconds)
+    return window_seconds + (max(0.0, begins_in) if seen_live else begins_in)
 
 
 class Retired(NamedTuple):
@@ -36,19 +77,30 @@ class IssuerKeys:
         self._listed: dict[str, VerificationKey] = {}
         self._retired: dict[str, Retired] = {}
 
-    def refresh(self, listed: Iterable[VerificationKey], now: float) -> None:
-        """Take what the source states now."""
+    def refresh(
+        self, listed: Iterable[VerificationKey], now: float, until: float | None = None
+    ) -> None:
+        """Take what the source states; what it replaces verifies ``until`` then.
+
+        Without that, for a window from now on.
+        """
+        until = now + self._window_seconds if until is None else until
         fresh = {key.kid: self._known(key) for key in listed}
         appeared = fresh.keys() - self._listed.keys() - self._retired.keys()
         vanished = self._listed.keys() - fresh.keys()
         for kid in vanished:
             if appeared:
-                self._retired[kid] = Retired(self._listed[kid], now + self._window_seconds)
+                self._retired[kid] = Retired(self._listed[kid], until)
         for kid in fresh:
             self._retired.pop(kid, None)
         while len(self._retired) > MAX_RETIRED:
             del self._retired[next(iter(self._retired))]
         self._listed = fresh
+
+    def withdraw(self, kids: Iterable[str]) -> None:
+        """Let go of replaced keys before their window has passed."""
+        for kid in kids:
+            self._retired.pop(kid, None)
 
     def _known(self, key: VerificationKey) -> VerificationKey:
         """Return the object held already for an equal key: tokens are remembered by it."""

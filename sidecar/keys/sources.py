@@ -21,6 +21,7 @@ from sidecar.config import model
 from sidecar.errors import Fault
 from sidecar.keys.jwk import fits_es256, public_members, thumbprint
 from sidecar.keys.keyring import MAX_KEYS, MAX_KID_LENGTH, VerificationKey
+from sidecar.keys.rotation import Statement
 
 MAX_TEXT_BYTES = 1_048_576
 _PEM_BLOCK = re.compile(r"-----BEGIN ([A-Z0-9 ]{1,40})-----(?:[^-]|-(?!----))*-----END \1-----")
@@ -43,40 +44,15 @@ class KeySource(Protocol):
     def name(self) -> str:
         """Where it reads, for messages."""
 
-    async def fetch(self) -> tuple[VerificationKey, ...]:
+    async def fetch(self) -> Statement:
         """Read the keys there are now; raises ``Fault`` naming the place and what is wrong."""
 
 
 class VaultReader(Protocol):
     """What the sources ask of Vault; ``sidecar.vault.client.VaultClient`` answers it."""
 
-    async def read_kv(self, mount: str, path: str) -> Any:
-        """Return the latest version: ``data`` by field."""
-
     async def read_transit_key(self, mount: str, name: str) -> Any:
         """Return ``kind``, ``public_pems`` by version and ``min_version``."""
-
-
-class KvKeySource:
-    """One entry of Vault KV v2: a PEM, a JWK or a JWKS in one of its fields."""
-
-    def __init__(self, settings: model.VaultKvKeys, issuer: str, vault: VaultReader) -> None:
-        self._settings = settings
-        self._vault = vault
-        self.issuer = issuer
-        self.name = f"Vault entry {settings.mount}/{settings.path}"
-
-    async def fetch(self) -> tuple[VerificationKey, ...]:
-        """Read the entry's field."""
-        settings = self._settings
-        secret = await self._vault.read_kv(settings.mount, settings.path)
-        value = secret.data.get(settings.field)
-        if not isinstance(value, str):
-            raise KeyFault(f"{self.name} has no text in its field {settings.field!r}")
-        try:
-            return parse_keys(value, self.issuer)
-        except KeyFault as fault:
-            raise KeyFault(f"{self.name}, field {settings.field!r}: {fault}") from None
 
 
 class TransitKeySource:
@@ -93,8 +69,8 @@ class TransitKeySource:
         self.issuer = issuer
         self.name = f"Vault transit key {settings.mount}/{settings.name}"
 
-    async def fetch(self) -> tuple[VerificationKey, ...]:
-        """Read the key's versions."""
+    async def fetch(self) -> Statement:
+        """Read the key's versions: its past is among them."""
         key = await self._vault.read_transit_key(self._settings.mount, self._settings.name)
         if key.kind != "ecdsa-p256":
             raise KeyFault(f"{self.name} is of type {key.kind}; ES256 needs ecdsa-p256")
@@ -103,7 +79,7 @@ class TransitKeySource:
             if version >= key.min_version:
                 (parsed,) = parse_keys(pem, self.issuer)
                 found += (parsed, parsed._replace(kid=f"{self._settings.name}-v{version}"))
-        return tuple(found[-MAX_KEYS:])
+        return Statement(tuple(found[-MAX_KEYS:]))
 
 
 def parse_keys(text: str, issuer: str | None) -> tuple[VerificationKey, ...]:

@@ -9,10 +9,10 @@ import logging
 from collections.abc import Callable
 
 from sidecar.config import model
-from sidecar.errors import Fault
+from sidecar.keys.kv_source import KvReader
 from sidecar.keys.lifecycle import Lifecycle
-from sidecar.keys.sources import VaultReader
 from sidecar.modules.publishers import NO_PUBLISHERS, PublisherFault, Publishers, read_publishers
+from sidecar.polling import PollStatus
 from sidecar.vault.errors import VaultNotFound
 
 _log = logging.getLogger("sidecar.modules")
@@ -25,7 +25,7 @@ class PublisherRefresher:
     def __init__(
         self,
         settings: model.Modules,
-        vault: VaultReader,
+        vault: KvReader,
         *,
         poll_seconds: float,
         max_age_seconds: float,
@@ -41,16 +41,23 @@ class PublisherRefresher:
         self._publish = publish
         self.name = f"Vault entry {settings.mount}/{settings.path}"
         self.lifecycle = Lifecycle(max_age_seconds)
-        self.outcomes: dict[str, int] = {}
+        self.status = PollStatus(
+            "publishers", f"the publishers in {self.name}", _log, kept="those read before stay"
+        )
         self.publishers = NO_PUBLISHERS
 
     async def load(self) -> None:
         """Read the entry for the first time; raises the ``Fault`` if that can't be done."""
         try:
             self._take(await self._fetch())
-        except Fault as fault:
-            self._count(fault)
-            raise
+        except Exception as exc:  # noqa: BLE001 - at a start, one sentence of whatever it was
+            raise self.status.failed(exc) from None
+        self.status.succeeded()
+
+    @property
+    def outcomes(self) -> dict[str, int]:
+        """How the reads went, by outcome."""
+        return self.status.outcomes
 
     async def run(self) -> None:
         """Read until cancelled."""
@@ -62,11 +69,11 @@ class PublisherRefresher:
         """Read the entry now; what can't be read changes nothing."""
         try:
             self._take(await self._fetch())
-        except Fault as fault:
-            self._count(fault)
-            change = self.lifecycle.failed(self._clock())
-            level = logging.WARNING if change.before is not change.after else logging.DEBUG
-            _log.log(level, "publishers not refreshed: %s", fault, extra={"state": change.after})
+        except Exception as exc:  # noqa: BLE001 - the poll's edge: the loop goes on
+            self.lifecycle.failed(self._clock())
+            self.status.failed(exc)
+        else:
+            self.status.succeeded()
 
     async def _fetch(self) -> Publishers:
         try:
@@ -80,7 +87,6 @@ class PublisherRefresher:
 
     def _take(self, publishers: Publishers) -> None:
         self.lifecycle.refreshed(self._clock())
-        self.outcomes["ok"] = self.outcomes.get("ok", 0) + 1
         for problem in publishers.problems:
             if problem not in self.publishers.problems:
                 _log.error("%s: %s", self.name, problem)
@@ -88,7 +94,3 @@ class PublisherRefresher:
         self.publishers = publishers
         if changed:  # what Checks remember goes with every snapshot, so none is made for nothing
             self._publish(publishers)
-
-    def _count(self, fault: Fault) -> None:
-        word = type(fault).__name__
-        self.outcomes[word] = self.outcomes.get(word, 0) + 1

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from sidecar.clock import Now
 from sidecar.errors import Fault
 from sidecar.polled.source import Fetched, Source
+from sidecar.polling import PollStatus
 
 _log = logging.getLogger("sidecar.polled")
 _CONCURRENT = 2
@@ -54,8 +55,22 @@ class Polled:
         self.read_at: float | None = None
         """Unix seconds of the last read that succeeded."""
         self.failures_in_a_row = 0
-        self.outcomes: dict[str, int] = {}
-        self.last_error = ""
+        self.status = PollStatus(
+            f"{source.kind}/{source.name}",
+            f"{source.kind.replace('_', ' ')} {source.name!r}",
+            _log,
+            kept="what is served stays until it ends",
+        )
+
+    @property
+    def outcomes(self) -> dict[str, int]:
+        """How the reads went, by outcome."""
+        return self.status.outcomes
+
+    @property
+    def last_error(self) -> str:
+        """Why the last read failed; empty where it did not."""
+        return self.status.problem
 
     def __repr__(self) -> str:
         """Show which it is, and no value."""
@@ -128,15 +143,12 @@ class PolledKeeper:
             async with self._gate:
                 fetched = await part.source.fetch()
             self._take(part, fetched)
-            word = "ok"
-        except Fault as fault:
-            failure, word = fault, type(fault).__name__
-        except Exception as exc:  # noqa: BLE001 - a task's edge: one defect ends no other's reads
-            _log.exception("a defect of ours", extra={"name_of": part.source.name})
-            failure, word = Fault(f"a defect of ours: {type(exc).__name__}"), "defect"
-        part.outcomes[word] = part.outcomes.get(word, 0) + 1
-        part.failures_in_a_row = 0 if failure is None else part.failures_in_a_row + 1
-        part.last_error = "" if failure is None else str(failure)
+        except Exception as exc:  # noqa: BLE001 - the poll's edge: one source ends no other's reads
+            failure = part.status.failed(exc)
+            part.failures_in_a_row += 1
+        else:
+            part.status.succeeded()
+            part.failures_in_a_row = 0
         self._step(part)
         return failure
 

@@ -5,135 +5,193 @@ signature (r, s) has a twin (r, n - s) that verifies too, and would pass.
 
 A watermark revokes everything issued before it. It is the kill switch of a subject or of
 a whole tenant, and it takes effect with the next refresh.
+
+The list is held in *parts*, each of a bounded size: what one entry of Vault says, in pieces
+of ``MAX_PART`` tokens. A change replaces the parts of one entry and touches no other, so
+that neither the event loop nor a worker ever stands still for the whole of a long list. How
+an entry is written is in ``sidecar.tokens.revocation_entry``.
 """
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Self
 
 import msgspec
-from msgspec import Meta
 
-from sidecar.errors import Denied, Fault
+from sidecar.errors import Denied
 from sidecar.reasons import Reason
 from sidecar.tokens.claims import Claims
+from sidecar.tokens.revocation_entry import (
+    RevocationEntry,
+    RevocationFault,
+    RevokedSubject,
+    RevokedTenant,
+    RevokedToken,
+    read_revocations,
+)
 
-MAX_ENTRIES = 100_000
+__all__ = [
+    "RevocationEntry",
+    "RevocationFault",
+    "RevokedSubject",
+    "RevokedTenant",
+    "RevokedToken",
+    "read_revocations",
+]
 
-Text = Annotated[str, Meta(min_length=1, max_length=1024)]
-Moment = Annotated[float, Meta(ge=0, lt=253_402_300_800)]
-
-
-class RevocationFault(Fault):
-    """The list can't be read. The one before it stays in force."""
-
-
-class RevokedToken(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One token; forgotten after ``exp``, when it is refused for its age."""
-
-    iss: Text
-    jti: Text
-    exp: Moment
-
-
-class RevokedSubject(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Everything issued to a subject before a moment (Unix seconds)."""
-
-    iss: Text
-    sub: Text
-    issued_before: Moment
+MAX_PART = 16_384
+"""Tokens (or subjects, or tenants) in one part: a few milliseconds of work."""
 
 
-class RevokedTenant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Everything issued for a tenant before a moment (Unix seconds)."""
-
-    tenant: Text
-    issued_before: Moment
-
-
-class RevocationEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The entry in Vault KV, field by field. All of them may be left out."""
-
-    kids: Annotated[tuple[Text, ...], Meta(max_length=1024)] = ()
-    tokens: Annotated[tuple[RevokedToken, ...], Meta(max_length=MAX_ENTRIES)] = ()
-    subjects: Annotated[tuple[RevokedSubject, ...], Meta(max_length=MAX_ENTRIES)] = ()
-    tenants: Annotated[tuple[RevokedTenant, ...], Meta(max_length=MAX_ENTRIES)] = ()
-
-
-class RevocationTables(msgspec.Struct, frozen=True, array_like=True):
-    """The compiled list as plain values, for processes that are given it ready-made."""
+class PartTables(msgspec.Struct, frozen=True, array_like=True):
+    """One part as plain values, for processes that are given it ready-made."""
 
     kids: tuple[str, ...] = ()
-    tokens: tuple[tuple[str, str], ...] = ()
+    tokens: dict[str, tuple[str, ...]] = {}
+    """Ids of tokens by issuer."""
     subjects: tuple[tuple[tuple[str, str], float], ...] = ()
     tenants: tuple[tuple[str, float], ...] = ()
+    ends_at: float = 0.0
 
 
-class Revocations:
-    """The list in the form a Check asks it: three look-ups, none where a kind is empty."""
+class RevocationPart:
+    """Some of what is revoked, in the form a Check asks it. Immutable."""
 
-    __slots__ = ("_subjects", "_tenants", "_tokens", "kids")
+    __slots__ = ("ends_at", "kids", "subjects", "tenants", "tokens")
 
-    def __init__(self, entry: RevocationEntry, now: float, memory_seconds: float) -> None:
-        """Compile what still matters at ``now``.
-
-        A token that ended more than the leeway ago, and a watermark older than any token
-        can live (``memory_seconds`` = longest life + leeway), refuse nothing any more.
-        """
-        oldest = now - memory_seconds
-        self.kids: frozenset[str] = frozenset(entry.kids)
-        self._tokens = frozenset((each.iss, each.jti) for each in entry.tokens if each.exp > oldest)
-        self._subjects = _latest(((e.iss, e.sub), e.issued_before) for e in entry.subjects)
-        self._tenants = _latest((e.tenant.lower(), e.issued_before) for e in entry.tenants)
-        for marks in (self._subjects, self._tenants):
-            for key in [key for key, before in marks.items() if before <= oldest]:
-                del marks[key]
+    def __init__(self, tables: PartTables) -> None:
+        self.kids = frozenset(tables.kids)
+        self.tokens = {issuer: frozenset(ids) for issuer, ids in tables.tokens.items()}
+        self.subjects = dict(tables.subjects)
+        self.tenants = dict(tables.tenants)
+        self.ends_at = tables.ends_at
+        """When the last of it has ceased to matter (Unix seconds); infinite with kids."""
 
     def __eq__(self, other: object) -> bool:
         """Whether both refuse the same."""
-        if not isinstance(other, Revocations):
+        if not isinstance(other, RevocationPart):
             return NotImplemented
         return all(getattr(self, name) == getattr(other, name) for name in self.__slots__)
 
     __hash__ = None  # type: ignore[assignment]  # compared, never looked up
 
-    def tables(self) -> RevocationTables:
+    def __len__(self) -> int:
+        """Count what is held."""
+        tokens = sum(map(len, self.tokens.values()))
+        return len(self.kids) + tokens + len(self.subjects) + len(self.tenants)
+
+    def tables(self) -> PartTables:
         """Return what is held."""
-        return RevocationTables(
+        return PartTables(
             kids=tuple(self.kids),
-            tokens=tuple(self._tokens),
-            subjects=tuple(self._subjects.items()),
-            tenants=tuple(self._tenants.items()),
+            tokens={issuer: tuple(ids) for issuer, ids in self.tokens.items()},
+            subjects=tuple(self.subjects.items()),
+            tenants=tuple(self.tenants.items()),
+            ends_at=self.ends_at,
         )
 
+
+class Revocations:
+    """The whole list: its parts, asked one after the other."""
+
+    __slots__ = ("_subjects", "_tenants", "_tokens", "kids", "parts")
+
+    def __init__(self, entry: RevocationEntry, now: float, memory_seconds: float) -> None:
+        """Compile the list that one entry is (``compile_entry``)."""
+        self.hold(compile_entry(entry, now, memory_seconds))
+
     @classmethod
-    def restore(cls, tables: RevocationTables) -> "Revocations":
-        """Make the same list of its tables."""
-        restored = cls(RevocationEntry(), 0.0, 0.0)
-        restored.kids = frozenset(tables.kids)
-        restored._tokens = frozenset(tables.tokens)
-        restored._subjects = dict(tables.subjects)
-        restored._tenants = dict(tables.tenants)
-        return restored
+    def of(cls, parts: Iterable[RevocationPart]) -> Self:
+        """Make the list of its parts."""
+        made = cls.__new__(cls)
+        made.hold(parts)
+        return made
+
+    def hold(self, parts: Iterable[RevocationPart]) -> None:
+        """Take the parts, as the list is made."""
+        self.parts = tuple(parts)
+        self.kids: frozenset[str] = frozenset().union(*(part.kids for part in self.parts))
+        # A kind that no part has costs a Check nothing.
+        self._tokens = tuple(part.tokens for part in self.parts if part.tokens)
+        self._subjects = tuple(part.subjects for part in self.parts if part.subjects)
+        self._tenants = tuple(part.tenants for part in self.parts if part.tenants)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both refuse the same. Parts that are the same objects cost nothing."""
+        if not isinstance(other, Revocations):
+            return NotImplemented
+        return self.parts == other.parts
+
+    __hash__ = None  # type: ignore[assignment]  # compared, never looked up
 
     def __len__(self) -> int:
         """Count what is held."""
-        return len(self.kids) + len(self._tokens) + len(self._subjects) + len(self._tenants)
+        return sum(map(len, self.parts))
 
     def check(self, claims: Claims) -> None:
         """Raise ``Denied(token_revoked)`` for a token that is revoked."""
-        if self._tokens and (claims.issuer, claims.token_id) in self._tokens:
-            raise Denied(Reason.TOKEN_REVOKED, "this jti is revoked")
-        if self._subjects:
-            before = self._subjects.get((claims.issuer, claims.subject))
+        for tokens in self._tokens:
+            if claims.token_id in tokens.get(claims.issuer, ()):
+                raise Denied(Reason.TOKEN_REVOKED, "this jti is revoked")
+        for subjects in self._subjects:
+            before = subjects.get((claims.issuer, claims.subject))
             if before is not None and claims.issued_at < before:
                 raise Denied(Reason.TOKEN_REVOKED, "issued before the subject's watermark")
-        if self._tenants:
-            before = self._tenants.get(claims.tenant_id)
+        for tenants in self._tenants:
+            before = tenants.get(claims.tenant_id)
             if before is not None and claims.issued_at < before:
                 raise Denied(Reason.TOKEN_REVOKED, "issued before the tenant's watermark")
 
 
-def _latest(marks: Any) -> dict[Any, float]:
+def compile_entry(
+    entry: RevocationEntry, now: float, memory_seconds: float
+) -> tuple[RevocationPart, ...]:
+    """Compile what of an entry still matters at ``now`` (Unix seconds), part by part.
+
+    A token that ended more than the leeway ago, and a watermark older than any token can
+    live (``memory_seconds`` = longest life + leeway), refuse nothing any more.
+    """
+    oldest = now - memory_seconds
+    subjects = _latest(((e.iss, e.sub), e.issued_before) for e in entry.subjects)
+    tenants = _latest((e.tenant.lower(), e.issued_before) for e in entry.tenants)
+    parts: list[PartTables] = []
+    if entry.kids:
+        parts.append(PartTables(kids=entry.kids, ends_at=float("inf")))
+    parts += _token_parts((e for e in entry.tokens if e.exp > oldest), memory_seconds)
+    parts += (
+        PartTables(subjects=tuple(chosen), ends_at=_end(chosen, memory_seconds))
+        for chosen in _pieces(item for item in subjects.items() if item[1] > oldest)
+    )
+    parts += (
+        PartTables(tenants=tuple(chosen), ends_at=_end(chosen, memory_seconds))
+        for chosen in _pieces(item for item in tenants.items() if item[1] > oldest)
+    )
+    return tuple(map(RevocationPart, parts))
+
+
+def _token_parts(tokens: Iterable[Any], memory_seconds: float) -> Iterator[PartTables]:
+    for chosen in _pieces(tokens):
+        by_issuer: dict[str, list[str]] = {}
+        for each in chosen:
+            by_issuer.setdefault(each.iss, []).append(each.jti)
+        yield PartTables(
+            tokens={issuer: tuple(ids) for issuer, ids in by_issuer.items()},
+            ends_at=max(each.exp for each in chosen) + memory_seconds,
+        )
+
+
+def _pieces(items: Iterable[Any]) -> Iterator[list[Any]]:
+    """Cut into pieces of ``MAX_PART``."""
+    piece: list[Any] = []
+    for item in items:
+        piece.append(item)
+        if len(piece) == MAX_PART:
+            yield piece
+            piece = []
+    if piece:
+        yield piece
+
+
+def _latest(marks: Iterable[tuple[Any, float]]) -> Mapping[Any, float]:
     """Keep the latest watermark of each key."""
     latest: dict[Any, float] = {}
     for key, before in marks:
@@ -141,12 +199,8 @@ def _latest(marks: Any) -> dict[Any, float]:
     return latest
 
 
-def read_revocations(data: Mapping[str, Any]) -> RevocationEntry:
-    """Read the entry strictly; raises ``RevocationFault`` saying where it is wrong."""
-    try:
-        return msgspec.convert(dict(data), RevocationEntry)
-    except msgspec.ValidationError as exc:
-        raise RevocationFault(f"the list of revocations is not understood: {exc}") from None
+def _end(marks: Iterable[tuple[Any, float]], memory_seconds: float) -> float:
+    return max(before for _, before in marks) + memory_seconds
 
 
-NOTHING_REVOKED = Revocations(RevocationEntry(), 0.0, 0.0)
+NOTHING_REVOKED = Revocations.of(())

@@ -10,13 +10,13 @@ and then, so that a token lives on where nothing else is asked of Vault.
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from datetime import datetime
 from typing import Any, NamedTuple, TypeVar
 
 from sidecar.bridge import BridgeBusy, ThreadBridge
 from sidecar.config import model
 from sidecar.vault.auth import make_auth
 from sidecar.vault.errors import VaultConflict, VaultFault, VaultSealed, VaultUnreachable
+from sidecar.vault.history import NO_HISTORY, KvHistory, moment, read_history
 from sidecar.vault.identity import Identity
 from sidecar.vault.translate import translated
 
@@ -57,6 +57,11 @@ class KvSecret(NamedTuple):
     def __repr__(self) -> str:
         """Show the names and the version, never a value."""
         return f"KvSecret(fields={sorted(self.data)}, version={self.version})"
+
+
+def _secret_of(entry: Mapping[str, Any]) -> KvSecret:
+    metadata = entry["metadata"]
+    return KvSecret(entry["data"], int(metadata["version"]), moment(metadata["created_time"]))
 
 
 class VaultClient:
@@ -106,12 +111,46 @@ class VaultClient:
             answer = client.secrets.kv.v2.read_secret_version(
                 path, mount_point=mount, raise_on_deleted_version=True
             )
-            entry = answer["data"]
-            metadata = entry["metadata"]
-            written = datetime.fromisoformat(metadata["created_time"]).timestamp()
-            return KvSecret(entry["data"], int(metadata["version"]), written)
+            return _secret_of(answer["data"])
 
         return await self._call("kv_read", f"{mount}/data/{path}", read)
+
+    async def read_kv_raw(self, mount: str, path: str) -> bytes:
+        """Read the latest version of an entry in KV v2, as Vault's answer came.
+
+        For long entries: who reads them decodes them piece by piece, and off the event loop.
+        """
+
+        def read(client: Any) -> bytes:
+            from hvac.adapters import RawAdapter  # noqa: PLC0415 - see _hvac
+
+            raw = RawAdapter.from_adapter(client.adapter)
+            return bytes(raw.get(url=f"/v1/{mount}/data/{path}").content)
+
+        return await self._call("kv_read", f"{mount}/data/{path}", read)
+
+    async def read_kv_at(self, mount: str, path: str, version: int) -> KvSecret:
+        """Read one version of an entry in KV v2; ``VaultNotFound`` if it is deleted or gone."""
+
+        def read(client: Any) -> KvSecret:
+            answer = client.secrets.kv.v2.read_secret_version(
+                path, version=version, mount_point=mount, raise_on_deleted_version=True
+            )
+            return _secret_of(answer["data"])
+
+        return await self._call("kv_read", f"{mount}/data/{path}", read)
+
+    async def read_kv_history(self, mount: str, path: str) -> KvHistory:
+        """Read which versions of an entry in KV v2 there are; none where there is no entry."""
+
+        def read(client: Any) -> KvHistory:
+            try:
+                answer = client.secrets.kv.v2.read_secret_metadata(path, mount_point=mount)
+            except _hvac().exceptions.InvalidPath:
+                return NO_HISTORY
+            return read_history(answer["data"])
+
+        return await self._call("kv_metadata", f"{mount}/metadata/{path}", read)
 
     async def read_kv_version(self, mount: str, path: str) -> int:
         """Read the number of the latest version of an entry in KV v2; 0 where there is none."""
@@ -252,7 +291,7 @@ class VaultClient:
         where = f"Vault at {self._settings.address}, {path}"
 
         def run() -> T:
-            with translated(where):
+            with translated(where, self._files()):
                 return self._run(function)
 
         patience = self._settings.timeout_seconds * _CALLER_PATIENCE
@@ -262,6 +301,12 @@ class VaultClient:
             raise VaultUnreachable(f"{where}: earlier calls still hang, or we are ending") from None
         except TimeoutError:
             raise VaultUnreachable(f"{where}: no answer within {patience:.1f} s") from None
+
+    def _files(self) -> list[str | None]:
+        """Return the files that every connection stands on."""
+        settings, auth = self._settings, self._settings.auth
+        own = [auth.certificate_file, auth.key_file] if isinstance(auth, model.CertAuth) else []
+        return [settings.ca_file, *own]
 
     def _run(self, function: Callable[[Any], T]) -> T:
         """Make one call in a thread; a refused token is replaced once."""

@@ -20,6 +20,7 @@ from sidecar.certs.revoked import RevocationWatch
 from sidecar.certs.store import CertificateStore
 from sidecar.clock import monotonic_seconds, wall_seconds
 from sidecar.config import model
+from sidecar.polling import PollStatus
 from sidecar.vault.client import VaultClient
 from sidecar.vault.revoke import revoke_certificate
 from sidecar.wiring.certificate_numbers import families
@@ -89,6 +90,15 @@ class Certificates:
             yield stored.run(self.manager)
         if self.board is not None:
             yield self.board.run()
+
+    def polls(self) -> Iterator[PollStatus]:
+        """Yield how each source is that is polled."""
+        yield from (watch.status for watch in self._watches.values())
+        yield from (stored.status for stored in self._kv)
+        if self._prober.targets:
+            yield self._prober.status
+        if self.board is not None:
+            yield self.board.status
 
     def desk(self) -> CertificateDesk:
         """Make what the operator's commands ask."""

@@ -45,6 +45,8 @@ async def start_sds(
     certificates = Certificates(life.config, vault.beside("vault-certificates"), alerts)
     life.stack.callback(certificates.close)
     room = make_room(life.config, vault, certificates)
+    for status in certificates.polls():
+        life.watch(status)
     await asyncio.gather(certificates.load(), *([] if room is None else [room.load()]))
     if certificates.board is not None:
         answer_challenges(certificates.board)
@@ -55,6 +57,8 @@ async def start_sds(
     if certificates.board is not None:
         handlers.insert(0, challenge_handler(life, certificates.board, numbers))
     polled = make_keeper(life.config, vault.beside("vault-secrets"), sds.secrets.put, alerts)
+    for part in polled.parts:
+        life.watch(part.status)
     await polled.load()
     life.metrics.add_source(partial(polled_families, polled, wall_seconds))
     life.metrics.add_source(numbers.families)

@@ -59,13 +59,19 @@ def make_check(
     return Check(service, ledger)
 
 
-def give_keys(
-    service: CheckService, ring: KeyRing, revocations: Revocations, state: KeyState
-) -> None:
-    """Have the service decide by these from the next Check on."""
-    service.snapshot = msgspec.structs.replace(
-        service.snapshot, ring=ring, revocations=revocations, key_state=state
-    )
+def give_keys(service: CheckService, ring: KeyRing, state: KeyState) -> None:
+    """Have the service verify with these from the next Check on."""
+    service.snapshot = msgspec.structs.replace(service.snapshot, ring=ring, key_state=state)
+
+
+def give_revocations(service: CheckService, revocations: Revocations, state: KeyState) -> None:
+    """Have the service refuse these from the next Check on."""
+    degraded = state is KeyState.DEGRADED
+    held = service.snapshot
+    if revocations is not held.revocations or degraded is not held.revocations_degraded:
+        service.snapshot = msgspec.structs.replace(
+            held, revocations=revocations, revocations_degraded=degraded
+        )
 
 
 def give_publishers(service: CheckService, publishers: Publishers) -> None:

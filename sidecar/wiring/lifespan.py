@@ -13,6 +13,7 @@ from sidecar.admin.http import Handler
 from sidecar.config import model
 from sidecar.health import Health
 from sidecar.metrics import Metrics
+from sidecar.polling import PollStatus
 
 _log = logging.getLogger("sidecar")
 
@@ -50,15 +51,18 @@ class Lifespan:
         self.routes: dict[tuple[str, str], Handler] = {}
         """What the admin port answers; a room that starts later adds its own."""
         self._tasks: set[asyncio.Task[None]] = set()
+        self.failed = False
+        """Whether a defect of ours ended what must not end: the exit code says so."""
+        self.polls: list[PollStatus] = []
+        """How each polled source is, in the order of the start."""
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        """Run a part's task until the drain; a defect in it ends the process, with a drain."""
+        """Run a part's task until the drain; a defect in it ends the process, with exit code 1."""
         task = asyncio.create_task(coroutine)
 
         def ended(task: asyncio.Task[None]) -> None:
             if not task.cancelled() and (exc := task.exception()) is not None:
-                self.on_fault(exc)
-                self.stop.set()
+                self.end_with(exc)
 
         task.add_done_callback(ended)
 
@@ -68,11 +72,33 @@ class Lifespan:
 
         self.stack.push_async_callback(cancel)
 
+    def end_with(self, exc: BaseException) -> None:
+        """Drain, and exit with a code that is not 0: without this task nothing is as it seems."""
+        self.on_fault(exc)
+        self.failed = True
+        self.stop.set()
+
+    def watch(self, status: PollStatus) -> None:
+        """Show in ``/readyz`` and in the metrics how a polled source is."""
+
+        def show(status: PollStatus) -> None:
+            self.health.facts[status.part] = f"outage: {status.problem}" if status.problem else "ok"
+
+        status.on_change = show
+        show(status)
+        self.polls.append(status)
+
     def run_soon(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run something short that nobody waits for."""
         task = asyncio.create_task(coroutine)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+
+        def ended(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            if not task.cancelled() and (exc := task.exception()) is not None:
+                self.on_fault(exc)
+
+        task.add_done_callback(ended)
 
     async def listen(self, server: GrpcListener) -> None:
         """Start a gRPC server, have its health follow ours, and stop it at the end."""

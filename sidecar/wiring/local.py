@@ -12,11 +12,12 @@ from sidecar.keys.refresher import KeyView
 from sidecar.modules.publishers import Publishers
 from sidecar.numbers import cache_families
 from sidecar.tokens.cache import TokenCache
+from sidecar.tokens.revocation import Revocations
 from sidecar.transport.aio import GrpcServer, check_handlers
 from sidecar.transport.h2 import H2Server
 from sidecar.transport.names import CHECK_METHOD, CHECK_SERVICE
 from sidecar.transport.unary import Limits
-from sidecar.wiring.check import give_keys, give_publishers, make_check
+from sidecar.wiring.check import give_keys, give_publishers, give_revocations, make_check
 from sidecar.wiring.lifespan import Lifespan
 
 
@@ -25,6 +26,9 @@ class Checks(Protocol):
 
     def publish(self, view: KeyView) -> None:
         """Decide by these keys and revocations from the next Check on."""
+
+    def publish_revocations(self, revocations: Revocations, state: KeyState) -> None:
+        """Refuse these from the next Check on; ``state`` is how fresh they are."""
 
     def publish_publishers(self, publishers: Publishers) -> None:
         """Judge bundles by these publishers from the next one on."""
@@ -59,9 +63,13 @@ class LocalChecks:
 
     def publish(self, view: KeyView) -> None:
         """Decide by these keys and revocations from the next Check on."""
-        give_keys(self._check.service, view.ring, view.revocations, view.state)
+        give_keys(self._check.service, view.ring, view.state)
         self._state = view.state
         self._show_key_state()
+
+    def publish_revocations(self, revocations: Revocations, state: KeyState) -> None:
+        """Refuse these from the next Check on; ``state`` is how fresh they are."""
+        give_revocations(self._check.service, revocations, state)
 
     def publish_publishers(self, publishers: Publishers) -> None:
         """Judge bundles by these publishers from the next one on."""

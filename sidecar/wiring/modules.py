@@ -29,5 +29,6 @@ async def start_publishers(
         publish=publish,
     )
     life.metrics.add_source(partial(publisher_families, refresher, monotonic_seconds))
+    life.watch(refresher.status)
     await refresher.load()
     life.spawn(refresher.run())

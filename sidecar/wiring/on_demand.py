@@ -1,6 +1,7 @@
 """Joins what certificates on demand need: registry, allowance, the SDS streams, the numbers."""
 
 import asyncio
+import logging
 import random
 from collections.abc import Awaitable, Callable, Iterator
 
@@ -17,6 +18,7 @@ from sidecar.config import model
 from sidecar.config import on_demand as settings_of
 from sidecar.metrics import gauge
 from sidecar.numbers_on_demand import OnDemandNumbers
+from sidecar.polling import PollStatus
 from sidecar.sds.service import SdsService
 from sidecar.sds.stream import Household, SdsEvents
 from sidecar.vault.client import VaultClient
@@ -24,6 +26,7 @@ from sidecar.wiring.certificate_room import Certificates
 from sidecar.wiring.lifespan import Lifespan
 
 TICK_SECONDS = 1.0
+_log = logging.getLogger("sidecar.certs.on_demand")
 
 
 def make_allowance(settings: model.OnDemand) -> Allowance:
@@ -65,6 +68,7 @@ class OnDemandRoom:
             is_vault_well=lambda: vault.is_well,
         )
         self._service: SdsService | None = None
+        self._sweeping = PollStatus("on_demand", "names on demand", _log, kept="nothing ends")
 
     async def load(self) -> None:
         """Read the registry, or what of it must be known. Raises ``Fault``."""
@@ -86,6 +90,7 @@ class OnDemandRoom:
         )
         self.source.on_forget(service.take_back)
         self._service = service
+        life.watch(self._sweeping)
         life.metrics.add_source(self.families)
         life.stack.push_async_callback(self.source.close)
         life.spawn(self.run())
@@ -113,9 +118,10 @@ class OnDemandRoom:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK_SECONDS)
-            self.source.sweep()
-            if self._service is not None:
-                self._numbers.took_back(self._service.take_back_overdue())
+            with self._sweeping.poll():
+                self.source.sweep()
+                if self._service is not None:
+                    self._numbers.took_back(self._service.take_back_overdue())
 
     async def _registry_changed(self) -> None:
         await self.source.forget_withdrawn()

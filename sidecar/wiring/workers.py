@@ -10,10 +10,12 @@ from sidecar.audit import AuditLog
 from sidecar.authz.challenge import ChallengeSource
 from sidecar.clock import monotonic_seconds
 from sidecar.config.endpoints import check_endpoints
+from sidecar.keys.lifecycle import KeyState
 from sidecar.keys.refresher import KeyView
 from sidecar.metrics import gauge
 from sidecar.modules.publishers import Publishers
 from sidecar.numbers import cache_families
+from sidecar.tokens.revocation import NOTHING_REVOKED, Revocations
 from sidecar.wiring.lifespan import Lifespan
 from sidecar.workers.pool import Tools, WorkerPool
 
@@ -30,6 +32,9 @@ class WorkerChecks:
     def __init__(self, life: Lifespan, audit: AuditLog) -> None:
         self._life = life
         self._audit = audit
+        self._view: KeyView | None = None
+        self._revocations = NOTHING_REVOKED
+        self._revocation_state = KeyState.INIT
         self._pool = WorkerPool(
             check_endpoints(life.config.listen.authz),
             life.config,
@@ -39,8 +44,24 @@ class WorkerChecks:
         )
 
     def publish(self, view: KeyView) -> None:
-        """Give the keys and revocations to every worker."""
-        self._pool.publish(view.ring, view.revocations, view.state)
+        """Give the keys to every worker."""
+        self._view = view
+        self._publish()
+
+    def publish_revocations(self, revocations: Revocations, state: KeyState) -> None:
+        """Give what is revoked to every worker; ``state`` is how fresh that is."""
+        self._revocations, self._revocation_state = revocations, state
+        self._publish()
+
+    def _publish(self) -> None:
+        """Give both, once there are keys."""
+        if self._view is not None:
+            self._pool.publish(
+                self._view.ring,
+                self._revocations,
+                self._view.state,
+                revocations_degraded=self._revocation_state is KeyState.DEGRADED,
+            )
 
     def publish_publishers(self, publishers: Publishers) -> None:
         """Give the publishers of modules to every worker."""
@@ -74,8 +95,7 @@ class WorkerChecks:
 
     def _on_fault(self, exc: BaseException) -> None:
         """Drain: without its supervisor a worker that dies would be missed by nobody."""
-        self._life.on_fault(exc)
-        self._life.stop.set()
+        self._life.end_with(exc)
 
     def _show(self, serving: int, of: int) -> None:
         health = self._life.health

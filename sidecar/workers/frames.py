@@ -23,7 +23,7 @@ from sidecar.errors import Fault
 from sidecar.keys.keyring import KeyRing, VerificationKey
 from sidecar.keys.lifecycle import KeyState
 from sidecar.modules.publishers import PublisherKey, Publishers
-from sidecar.tokens.revocation import RevocationTables
+from sidecar.tokens.revocation import PartTables
 from sidecar.workers.numbers import Numbers
 
 PROTOCOL = 1
@@ -68,13 +68,25 @@ class PublicKey(msgspec.Struct, frozen=True, array_like=True):
     spki: bytes
 
 
+class Revoked(Frame, frozen=True, tag="revoked"):
+    """Down: a part of what is revoked, before the ``Keys`` that put it in force by its number.
+
+    Parts come one a frame and only once: a long list never holds a worker up as a whole.
+    """
+
+    part: int
+    tables: PartTables
+
+
 class Keys(Frame, frozen=True, tag="keys"):
-    """Down: all keys that verify, all revocations, the state of the keys, publishers; whole."""
+    """Down: all keys that verify, their state, the parts of what is revoked, publishers."""
 
     version: int
     keys: tuple[PublicKey, ...]
-    revocations: RevocationTables
+    revoked: tuple[int, ...]
+    """The numbers of the parts that are in force. A part that is not among them is forgotten."""
     state: KeyState
+    revocations_degraded: bool = False
     publishers: tuple[PublicKey, ...] = ()
     """Publishers' keys; ``issuer`` is the publisher."""
     withdrawn: tuple[str, ...] = ()
@@ -148,7 +160,7 @@ class LogLine(Frame, frozen=True, tag="log"):
     message: str
 
 
-Down = Start | Policies | Keys | Readiness | ToldChallenge | Ask | Drain
+Down = Start | Policies | Revoked | Keys | Readiness | ToldChallenge | Ask | Drain
 Up = Serving | Refused | Applied | Report | UnknownKid | WantedChallenge | LogLine
 
 _encoder = msgspec.msgpack.Encoder()

@@ -36,6 +36,7 @@ from sidecar.workers.frames import (
 )
 from sidecar.workers.numbers import Numbers
 from sidecar.workers.process import COMMAND, Ended, LineQueue, WorkerProcess
+from sidecar.workers.revoked import RevokedParts
 
 BEAT_SECONDS = 1.0
 START_SECONDS = 30.0
@@ -137,6 +138,7 @@ class WorkerPool:
         self._draining = asyncio.Event()
         self._content: tuple[object, ...] = ()
         self._order: Keys | None = None
+        self._revoked = RevokedParts()
         self._publishers = NO_PUBLISHERS
         self._keys = b""
         self._tasks: list[asyncio.Task[None]] = []
@@ -147,13 +149,23 @@ class WorkerPool:
         """How many workers answer Checks."""
         return sum(slot.serving for slot in self.slots)
 
-    def publish(self, ring: KeyRing, revocations: Revocations, state: KeyState) -> None:
+    def publish(
+        self,
+        ring: KeyRing,
+        revocations: Revocations,
+        state: KeyState,
+        *,
+        revocations_degraded: bool = False,
+    ) -> None:
         """Give every worker the keys and revocations, if they are others than it has."""
-        content = (tuple(ring), revocations, state)
+        content = (tuple(ring), revocations, state, revocations_degraded)
         if content == self._content:
             return
         self._content = content
-        self._order = Keys(0, public_keys(ring), revocations.tables(), state)
+        for raw in self._revoked.take(revocations.parts):
+            for process in self._processes():
+                process.send_encoded(raw)
+        self._order = Keys(0, public_keys(ring), self._revoked.numbers, state, revocations_degraded)
         self._give()
 
     def publish_publishers(self, publishers: Publishers) -> None:
@@ -278,6 +290,7 @@ class WorkerPool:
                 encode(Start(PROTOCOL, slot.number, slot.address)),
                 self._policies,
                 encode(Readiness(self._ready)),
+                *self._revoked.frames(),
                 self._keys,
             ]
             if self._draining.is_set():

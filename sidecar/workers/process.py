@@ -174,6 +174,11 @@ class WorkerProcess:
         if self._greeted:
             self._channel.send(frame)
 
+    def send_encoded(self, raw: bytes) -> None:
+        """Send an order that is encoded already."""
+        if self._greeted:
+            self._channel.send_encoded(raw)
+
     def beat(self) -> None:
         """Ask for a sign of life; kill it for too many unanswered, or for keys not taken.
 

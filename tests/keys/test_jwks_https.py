@@ -84,10 +84,10 @@ async def test_keys_are_fetched_and_an_unchanged_set_is_not_sent_again(
     publisher: Publisher,
 ) -> None:
     source = publisher.source()
-    assert [(key.kid, key.issuer) for key in await source.fetch()] == [("a", "https://idp")]
-    assert [key.kid for key in await source.fetch()] == ["a"]
+    assert [(key.kid, key.issuer) for key in (await source.fetch()).keys] == [("a", "https://idp")]
+    assert [key.kid for key in (await source.fetch()).keys] == ["a"]
     publisher.body = json.dumps({"keys": [jwk(kid="b")]}).encode()
-    assert [key.kid for key in await source.fetch()] == ["b"]
+    assert [key.kid for key in (await source.fetch()).keys] == ["b"]
     assert publisher.asked[0] is None
     assert publisher.asked[1] is not None
     source.close()

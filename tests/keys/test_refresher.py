@@ -26,11 +26,13 @@ from sidecar.config import model, parse_config
 from sidecar.demo.openbao import OpenBao
 from sidecar.keys.jwk import thumbprint
 from sidecar.keys.keyring import EMPTY_RING
+from sidecar.keys.kv_source import KvKeySource
 from sidecar.keys.lifecycle import KeyState
-from sidecar.keys.refresher import KeyRefresher, KeyView
+from sidecar.keys.refresher import KeyRefresher, KeyView, window_seconds
+from sidecar.keys.revocation_poller import RevocationPoller
 from sidecar.keys.revocation_source import KvRevocationSource
-from sidecar.keys.sources import KvKeySource
 from sidecar.reasons import Grant, Reason
+from sidecar.tokens.revocation import Revocations
 from sidecar.vault.client import VaultClient
 from sidecar.vault.errors import VaultFault
 from tests.authz.checks import check_request
@@ -41,9 +43,14 @@ from tests.real import TokenFile
 pytestmark = pytest.mark.real
 POLICY = """
 path "secret/data/iam/jwt-signing-key" { capabilities = ["read"] }
-path "secret/data/iam/revocations"     { capabilities = ["read"] }
+path "secret/metadata/iam/jwt-signing-key" { capabilities = ["read"] }
+path "secret/data/iam/revocations"         { capabilities = ["read"] }
+path "secret/data/iam/revocations/*"       { capabilities = ["read"] }
+path "secret/metadata/iam/revocations"     { capabilities = ["read", "list"] }
+path "secret/metadata/iam/revocations/*"   { capabilities = ["read"] }
 """
-GENTLE, SHORT = KeyState.ACTIVE, 0.1
+SHORT = 0.1
+TOKEN_SECONDS = 930
 
 
 def pem(issuer: Issuer) -> str:
@@ -65,6 +72,7 @@ class World:
     settings: model.Keys
     issuer: Issuer = field(default_factory=new_key)
     changes: list[str] = field(default_factory=list)
+    revocation_changes: list[str] = field(default_factory=list)
     expected: dict[str, tuple[Issuer, bool]] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
     latencies: list[float] = field(default_factory=list)
@@ -77,14 +85,42 @@ class World:
         self.vault = VaultClient(
             self.token_file.settings(self.bao.address, timeout_seconds=0.4), clock=monotonic_seconds
         )
-        source = KvKeySource(model.VaultKvKeys(), ISSUER, self.vault)
+
+        def now() -> float:
+            return wall_seconds() + self.wall_jump_seconds
+
+        window = window_seconds(self.settings, TOKEN_SECONDS)
+        source = KvKeySource(
+            model.VaultKvKeys(),
+            ISSUER,
+            self.vault,
+            now=now,
+            memory_seconds=self.settings.poll_seconds + window,
+        )
+        revoked = KvRevocationSource(
+            model.Revocations(),
+            self.vault.beside("revocations"),
+            memory_seconds=TOKEN_SECONDS,
+            now=now,
+            clock=monotonic_seconds,
+        )
+        self.revocations = RevocationPoller(
+            revoked,
+            poll_seconds=self.settings.poll_seconds,
+            max_age_seconds=self.settings.max_age_seconds,
+            clock=monotonic_seconds,
+            jitter=lambda: 0.0,
+            publish=self._publish_revocations,
+            on_state=lambda before, after, _why: self.revocation_changes.append(
+                f"{before} {after}"
+            ),
+        )
         self.refresher = KeyRefresher(
             [source],
-            KvRevocationSource(model.Revocations(), self.vault),
             self.settings,
-            token_seconds=930,
+            token_seconds=TOKEN_SECONDS,
             clock=monotonic_seconds,
-            now=lambda: wall_seconds() + self.wall_jump_seconds,
+            now=now,
             jitter=lambda: 0.0,
             publish=self._publish,
             on_state=lambda before, after, _why: self.changes.append(f"{before} {after}"),
@@ -92,9 +128,20 @@ class World:
 
     def _publish(self, view: KeyView) -> None:
         self.published += 1
-        self.snapshot = msgspec.structs.replace(
-            self.snapshot, ring=view.ring, revocations=view.revocations, key_state=view.state
-        )
+        self.snapshot = msgspec.structs.replace(self.snapshot, ring=view.ring, key_state=view.state)
+
+    def _publish_revocations(self, revocations: Revocations, _state: KeyState) -> None:
+        self.published += 1
+        self.refresher.revoke(revocations.kids)
+        self.snapshot = msgspec.structs.replace(self.snapshot, revocations=revocations)
+
+    async def load(self) -> None:
+        await self.revocations.load()
+        await self.refresher.load()
+
+    async def refresh(self) -> KeyState:
+        await self.revocations.refresh()
+        return await self.refresher.refresh()
 
     def log_in(self) -> None:
         self.token_file.write(self.bao.token_for(POLICY))
@@ -140,10 +187,13 @@ class World:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator["World"]:
         self.bao.put_key(pem(self.issuer))
-        await self.refresher.load()
+        await self.load()
         self.expect("the key", self.issuer, passes=True)
         resident = resident_bytes()
-        tasks = [asyncio.create_task(t) for t in (self.refresher.run(), self.traffic())]
+        tasks = [
+            asyncio.create_task(t)
+            for t in (self.refresher.run(), self.revocations.run(), self.traffic())
+        ]
         try:
             yield self
             await self.until(lambda: len(self.latencies) > 20)
@@ -234,20 +284,12 @@ async def garbage_written(world: World) -> None:
     world.bao.put_key(pem(world.issuer))
 
 
-async def revocations_not_understood(world: World) -> None:
-    kv = world.bao.client.secrets.kv.v2
-    kv.create_or_update_secret("iam/revocations", {"toknes": []})
-    await world.until_state(KeyState.OUTAGE)
-    kv.create_or_update_secret("iam/revocations", {"tokens": []})
-
-
 FAULTS = [
     frozen,
     token_revoked,
     permission_taken_away,
     key_deleted,
     garbage_written,
-    revocations_not_understood,
 ]
 
 
@@ -325,16 +367,16 @@ async def test_rotated_while_requests_flow(own_openbao: OpenBao, token_file: Tok
 async def test_a_refresh_that_finds_nothing_new_changes_nothing(world: World) -> None:
     """What Checks have worked out under a snapshot stays good as long as it does."""
     world.bao.put_key(pem(world.issuer))
-    await world.refresher.load()
+    await world.load()
     snapshot, published = world.snapshot, world.published
     for _ in range(5):
-        await world.refresher.refresh()
+        await world.refresh()
     assert world.snapshot is snapshot
     assert world.published == published
     entry = {"tenants": [{"tenant": TENANT, "issued_before": wall_seconds() - 60}]}
     world.bao.client.secrets.kv.v2.create_or_update_secret("iam/revocations", entry)
     for _ in range(5):
-        await world.refresher.refresh()
+        await world.refresh()
     assert world.published == published + 1
     assert world.snapshot.ring is snapshot.ring
     await world.vault.close()
@@ -345,7 +387,7 @@ async def test_a_denied_kid_stops_with_one_refresh(world: World) -> None:
         world.expected.clear()
         kv = world.bao.client.secrets.kv.v2
         kv.create_or_update_secret("iam/revocations", {"kids": [world.issuer.kid]})
-        await world.refresher.refresh()
+        await world.refresh()
         world.expect("denied", world.issuer, passes=False)
         await asyncio.sleep(0.2)
         assert world.check(world.issuer) is Reason.KEY_UNKNOWN or not len(world.snapshot.ring)
@@ -357,7 +399,7 @@ async def test_a_tenants_kill_switch(world: World) -> None:
         now = wall_seconds()
         entry = {"tenants": [{"tenant": TENANT, "issued_before": now}]}
         world.bao.client.secrets.kv.v2.create_or_update_secret("iam/revocations", entry)
-        await world.refresher.refresh()
+        await world.refresh()
         assert world.check(world.issuer) is Reason.TOKEN_REVOKED
         assert world.check(world.issuer, iat=now + 1) is Grant.TOKEN_VERIFIED
         other = "0f0f0f0f-0000-4000-8000-000000000000"

@@ -133,8 +133,12 @@ async def test_a_defect_in_one_ends_no_other(caplog: pytest.LogCaptureFixture) -
     world.other.next = lambda: Fetched("two", "2", 60.0)
     await world.pass_until(1200.0)
     assert ("b", "two") in world.published
-    assert world.keeper.parts[0].outcomes["defect"] > 1
-    assert any(record.exc_info for record in caplog.records)
+    assert world.keeper.parts[0].outcomes["unexpected"] > 1
+    said = [
+        r.getMessage() for r in caplog.records if "ZeroDivisionError in sidecar/" in r.getMessage()
+    ]
+    assert len(said) == 1, "once, with its place"
+    assert "secret words" not in caplog.text, "and without its text"
 
 
 async def test_what_cannot_be_published_is_tried_again() -> None:

@@ -289,11 +289,11 @@ async def test_transit_keys_verify_what_vault_signs(
         )
         return signing + b"." + answer["data"]["signature"].rpartition(":")[2].encode()
 
-    ring = KeyRing(await source.fetch())
+    ring = KeyRing((await source.fetch()).keys)
     for version in (1, 2):
         assert verify_token(signed(version), ring, policy(), NOW).kid == f"jwt-v{version}"
     old = signed(1)
     transit.update_key_configuration("jwt", min_decryption_version=2)
     with pytest.raises(Denied) as denied:
-        verify_token(old, KeyRing(await source.fetch()), policy(), NOW)
+        verify_token(old, KeyRing((await source.fetch()).keys), policy(), NOW)
     assert denied.value.reason is Reason.KEY_UNKNOWN

@@ -36,6 +36,7 @@ from sidecar.workers.frames import (
     Readiness,
     Refused,
     Report,
+    Revoked,
     Serving,
     Start,
     ToldChallenge,
@@ -47,6 +48,7 @@ from sidecar.workers.frames import (
     ring_of,
 )
 from sidecar.workers.numbers import Numbers
+from sidecar.workers.revoked import ReceivedParts, RevokedParts
 from tests.authz.conftest import CONFIG
 from tests.minting import ISSUER, NOW, TENANT, Issuer
 
@@ -64,8 +66,9 @@ DOWN = [
     Start(1, 2, "127.0.0.1:9110"),
     Policies(parse_config(CONFIG, "test")),
     Policies(load_config(Path(__file__).parents[2] / "config.example.yaml")),
-    Keys(7, (PublicKey("k", None, b"\x30"),), REVOCATIONS.tables(), KeyState.OUTAGE),
-    Keys(8, (), REVOCATIONS.tables(), KeyState.ACTIVE, (PublicKey("k", "acme", b"0"),), ("a",)),
+    *(Revoked(number, part.tables()) for number, part in enumerate(REVOCATIONS.parts)),
+    Keys(7, (PublicKey("k", None, b"\x30"),), (0, 1), KeyState.OUTAGE),
+    Keys(8, (), (), KeyState.ACTIVE, True, (PublicKey("k", "acme", b"0"),), ("a",)),
     Readiness(ready=True),
     ToldChallenge("token", "a.example", "token.thumb"),
     Ask(9),
@@ -150,7 +153,34 @@ def test_only_keys_on_p256_come_into_a_ring(name: str) -> None:
         ring_of((PublicKey("k", ISSUER, other_keys()[name]),))
 
 
+def reader() -> FrameReader:
+    return FrameReader(Down, MAX_DOWN_BYTES)
+
+
+def test_only_new_parts_of_the_revocations_are_sent_and_others_are_forgotten() -> None:
+    sent, received = RevokedParts(), ReceivedParts()
+    for parts, fresh in (
+        (REVOCATIONS.parts, 4),
+        (REVOCATIONS.parts, 0),
+        (REVOCATIONS.parts[1:], 0),
+    ):
+        raw = sent.take(parts)
+        assert len(raw) == fresh
+        for frame in (each for one in raw for each in reader().feed(one)):
+            received.take(frame)
+        got = received.in_force(Keys(1, (), sent.numbers, KeyState.ACTIVE))
+        assert got == Revocations.of(parts)
+    assert len(list(sent.frames())) == 3
+    with pytest.raises(FrameFault, match="never came"):
+        received.in_force(Keys(1, (), (1,), KeyState.ACTIVE))
+
+
 def test_revocations_come_back_as_they_were() -> None:
-    restored = Revocations.restore(REVOCATIONS.tables())
+    sent, received = RevokedParts(), ReceivedParts()
+    frames = [each for raw in sent.take(REVOCATIONS.parts) for each in reader().feed(raw)]
+    assert len(frames) == len(REVOCATIONS.parts) == 4
+    for frame in frames:
+        received.take(frame)
+    restored = received.in_force(Keys(1, (), sent.numbers, KeyState.ACTIVE))
     assert restored == REVOCATIONS
     assert len(restored) == 4

@@ -1,0 +1,179 @@
+"""Keys in an entry of Vault KV v2, and what the entry said before.
+
+Vault keeps an entry's older versions, and when each was written. They are read once at the
+start, and after versions that came and went between two polls: a key that was replaced a
+moment ago goes on verifying for its window, whether this sidecar saw it or not. As long as
+that lasts the metadata is looked at, because to delete or destroy the old version is to say
+that its key is not to be trusted any more.
+"""
+
+import logging
+from itertools import pairwise
+from typing import Any, Protocol
+
+from sidecar.clock import Now
+from sidecar.config import model
+from sidecar.keys.keyring import VerificationKey
+from sidecar.keys.rotation import MAX_RETIRED, Earlier, Statement
+from sidecar.keys.sources import KeyFault, parse_keys
+from sidecar.vault.errors import VaultForbidden, VaultNotFound
+from sidecar.vault.history import KvHistory
+
+_log = logging.getLogger("sidecar.keys")
+
+
+class KvReader(Protocol):
+    """What is asked of Vault; ``sidecar.vault.client.VaultClient`` answers it."""
+
+    async def read_kv(self, mount: str, path: str) -> Any:
+        """Return the latest version: ``data`` by field, ``version``, ``written_at``."""
+
+    async def read_kv_at(self, mount: str, path: str, version: int) -> Any:
+        """Return one version. Raises ``VaultNotFound`` if it is deleted or gone."""
+
+    async def read_kv_history(self, mount: str, path: str) -> KvHistory:
+        """Return which versions there are."""
+
+
+class KvKeySource:
+    """One entry of Vault KV v2: a PEM, a JWK or a JWKS in one of its fields.
+
+    ``memory_seconds`` is how long after a rotation the key before it matters: a poll and the
+    dual-key window.
+    """
+
+    def __init__(
+        self,
+        settings: model.VaultKvKeys,
+        issuer: str,
+        vault: KvReader,
+        *,
+        now: Now,
+        memory_seconds: float,
+    ) -> None:
+        self._settings = settings
+        self._vault = vault
+        self._now = now
+        self._memory_seconds = memory_seconds
+        self._stated: dict[int, Earlier] = {}
+        """What each version said that was read, as long as it matters; by number."""
+        self._version = 0
+        self._may_see_history = True
+        self.issuer = issuer
+        self.name = f"Vault entry {settings.mount}/{settings.path}"
+
+    async def fetch(self) -> Statement:
+        """Read the entry's field, and of its past what has to be known."""
+        settings = self._settings
+        secret = await self._vault.read_kv(settings.mount, settings.path)
+        current = Earlier(self._keys_of(secret), secret.written_at)
+        if secret.version < self._version:  # removed with its history, and written anew
+            self._stated.clear()
+            self._version = 0
+        first = not self._version
+        missed = secret.version > self._version + 1
+        earlier: tuple[Earlier, ...] = ()
+        gone: frozenset[str] = frozenset()
+        if missed or self._matters(secret.version):
+            history = await self._history(ask=missed or self._may_see_history)
+            if missed and history is not None:
+                earlier = await self._read_earlier(history, secret.version, first=first)
+            if history is not None:
+                gone = self._gone(history, current)
+        self._version = secret.version
+        self._stated[secret.version] = current
+        self._forget(secret.version)
+        return Statement(current.keys, current.written_at, earlier, gone)
+
+    def _matters(self, current: int) -> bool:
+        """Tell whether a version before the current one may still have a key that verifies."""
+        return any(number != current for number in self._stated)
+
+    def _forget(self, current: int) -> None:
+        """Forget versions whose successor was written so long ago that they matter no more."""
+        oldest = self._now() - self._memory_seconds
+        numbers = sorted(self._stated)
+        for number, successor in pairwise(numbers):
+            if self._stated[successor].written_at < oldest and number != current:
+                del self._stated[number]
+        while len(self._stated) > MAX_RETIRED + 1:
+            del self._stated[min(self._stated)]
+
+    async def _history(self, *, ask: bool) -> KvHistory | None:
+        """Read the metadata; ``None`` where our policy does not let us, which is said once."""
+        settings = self._settings
+        if not ask:
+            return None
+        try:
+            history = await self._vault.read_kv_history(settings.mount, settings.path)
+        except VaultForbidden:
+            if self._may_see_history:
+                _log.warning(
+                    "after a rotation a restart of this sidecar refuses tokens of the key before, "
+                    "because the entry's history can't be seen: add path \"%s/metadata/%s\" "
+                    '{ capabilities = ["read"] } to the policy',
+                    settings.mount,
+                    settings.path,
+                )
+            self._may_see_history = False
+            return None
+        self._may_see_history = True
+        return history
+
+    async def _read_earlier(
+        self, history: KvHistory, current: int, *, first: bool
+    ) -> tuple[Earlier, ...]:
+        """Read the versions before the current one that were not read in their time.
+
+        Each that was replaced so lately that its keys may still verify. One that is deleted,
+        or that holds no key, says nothing, as it would have then.
+        """
+        now = self._now()
+        oldest = now - self._memory_seconds
+        versions = [each for each in history.versions if each.number <= current]
+        replaced = [
+            version
+            for version, successor in pairwise(versions)
+            if version.number > self._version and successor.written_at >= oldest
+        ]
+        if first and not replaced and versions and versions[-1].written_at >= oldest:
+            _log.warning(
+                "%s keeps no version but the latest, so tokens of a key it has just replaced are "
+                "refused: set its max_versions to 2 or more, or keep both keys in its field",
+                self.name,
+            )
+        found: list[Earlier] = []
+        for version in replaced[-MAX_RETIRED:]:
+            if version.is_gone(now):
+                continue
+            try:
+                secret = await self._vault.read_kv_at(
+                    self._settings.mount, self._settings.path, version.number
+                )
+                earlier = Earlier(self._keys_of(secret), version.written_at)
+            except (VaultNotFound, KeyFault):
+                continue
+            self._stated[version.number] = earlier
+            found.append(earlier)
+        return tuple(found)
+
+    def _gone(self, history: KvHistory, current: Earlier) -> frozenset[str]:
+        """Return the kids of versions that were deleted since, and that stand in no other."""
+        now = self._now()
+        gone: set[str] = set()
+        alive = {key.kid for key in current.keys}
+        for number, stated in self._stated.items():
+            version = history.find(number)
+            is_gone = version is not None and version.is_gone(now)
+            (gone if is_gone else alive).update(key.kid for key in stated.keys)
+        return frozenset(gone - alive)
+
+    def _keys_of(self, secret: Any) -> tuple[VerificationKey, ...]:
+        field = self._settings.field
+        value = secret.data.get(field)
+        if not isinstance(value, str):
+            raise KeyFault(f"{self.name} has no text in its field {field!r}")
+        try:
+            return parse_keys(value, self.issuer)
+        except KeyFault as fault:
+            raise KeyFault(f"{self.name}, field {field!r}: {fault}") from None

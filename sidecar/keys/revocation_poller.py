@@ -1,0 +1,117 @@
+"""Keeps what is revoked fresh, apart from the keys: it has a state, an age and an alert of its own.
+
+A list that can't be read makes no key worse, and keys that can't be read make no list worse.
+What was read stays in force. At a start everything must be readable: what is revoked and not
+known would pass.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from sidecar.keys.lifecycle import KeyState, Lifecycle
+from sidecar.polling import PollStatus
+from sidecar.tokens.revocation import NOTHING_REVOKED, RevocationPart, Revocations
+
+_log = logging.getLogger("sidecar.keys")
+_JITTER_SHARE = 0.2
+
+
+class RevocationSource(Protocol):
+    """Where revocations are listed."""
+
+    @property
+    def name(self) -> str:
+        """Where it reads, for messages."""
+
+    def parts(self) -> Iterable[RevocationPart]:
+        """Yield all that is revoked, as far as it was read."""
+
+    async def poll(self, changed: Callable[[], None]) -> None:
+        """Read what has changed, and call ``changed`` after each piece. Raises ``Fault``."""
+
+
+class RevocationPoller:
+    """The source, what it gave, and the loop that asks it."""
+
+    def __init__(
+        self,
+        source: RevocationSource,
+        *,
+        poll_seconds: float,
+        max_age_seconds: float,
+        clock: Callable[[], float],
+        jitter: Callable[[], float],
+        publish: Callable[[Revocations, KeyState], None],
+        on_state: Callable[[KeyState, KeyState, str], None],
+    ) -> None:
+        """``publish`` gets the list whenever it, or its state, is another."""
+        self._source = source
+        self._poll_seconds = poll_seconds
+        self._clock = clock
+        self._jitter = jitter
+        self._publish = publish
+        self._on_state = on_state
+        self._wake = asyncio.Event()
+        self._turn = asyncio.Lock()
+        self.lifecycle = Lifecycle(max_age_seconds)
+        self.status = PollStatus(
+            "revocations", source.name, _log, kept="what was revoked before stays so"
+        )
+        self.revocations = NOTHING_REVOKED
+
+    async def load(self) -> None:
+        """Read everything for the first time. Raises the ``Fault`` if some can't be read."""
+        try:
+            await self._source.poll(self._changed)
+        except Exception as exc:  # noqa: BLE001 - at a start, one sentence of whatever it was
+            raise self.status.failed(exc) from None
+        self._refreshed()
+
+    async def run(self) -> None:
+        """Read until cancelled."""
+        while True:
+            pause = self._poll_seconds * (1 - _JITTER_SHARE * self._jitter())
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), pause)
+            self._wake.clear()
+            await self.refresh()
+
+    def refresh_soon(self) -> None:
+        """Have the loop read at once (SIGHUP)."""
+        self._wake.set()
+
+    async def refresh(self) -> KeyState:
+        """Read now; returns the state after it. One round at a time."""
+        async with self._turn:
+            before = self.lifecycle.state
+            try:
+                await self._source.poll(self._changed)
+            except Exception as exc:  # noqa: BLE001 - the poll's edge: the loop goes on
+                fault = self.status.failed(exc)
+                self.lifecycle.failed(self._clock())
+                self._say(before, str(fault))
+            else:
+                self._refreshed()
+                self._say(before, "")
+        return self.lifecycle.state
+
+    def _refreshed(self) -> None:
+        self.lifecycle.refreshed(self._clock())
+        self.status.succeeded()
+        self._changed()  # what has ceased to matter goes
+
+    def _changed(self) -> None:
+        """Publish what is revoked now, where that is another list."""
+        revocations = Revocations.of(self._source.parts())
+        if revocations != self.revocations:
+            self.revocations = revocations
+            self._publish(revocations, self.lifecycle.state)
+
+    def _say(self, before: KeyState, why: str) -> None:
+        after = self.lifecycle.state
+        if after is not before:
+            self._publish(self.revocations, after)
+            self._on_state(before, after, why)

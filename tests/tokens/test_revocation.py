@@ -7,9 +7,10 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from sidecar.errors import Denied
 from sidecar.reasons import Reason
+from sidecar.tokens.claims import Claims, read_claims
 from sidecar.tokens.revocation import RevocationFault, Revocations, read_revocations
 from sidecar.tokens.verifier import verify_token
-from tests.minting import ISSUER, NOW, TENANT, Issuer, policy
+from tests.minting import ISSUER, NOW, TENANT, Issuer, base_claims, policy
 
 MEMORY = 930.0
 OTHER = "0f0f0f0f-0000-4000-8000-000000000000"
@@ -17,6 +18,11 @@ OTHER = "0f0f0f0f-0000-4000-8000-000000000000"
 
 def revocations(now: float = NOW, **entry: Any) -> Revocations:
     return Revocations(read_revocations(entry), now, MEMORY)
+
+
+def claims_of(**changes: Any) -> Claims:
+    """Return claims as of a token that verified."""
+    return read_claims(base_claims() | changes, policy().claims)
 
 
 def token(jti: str = "tok-1", exp: float = NOW + 600) -> dict[str, Any]:

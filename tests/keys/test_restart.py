@@ -1,0 +1,291 @@
+"""A rotation and a restart: the sidecar that was there and the one that was not agree.
+
+Each row is a history of one entry in a real OpenBao. A sidecar polls throughout it, another
+is started at its end; both must verify with the same keys, and those must be the right ones.
+"""
+
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from sidecar.clock import monotonic_seconds, wall_seconds
+from sidecar.config import model
+from sidecar.demo.openbao import OpenBao
+from sidecar.keys.jwk import thumbprint
+from sidecar.keys.kv_source import KvKeySource
+from sidecar.keys.lifecycle import KeyState
+from sidecar.keys.refresher import KeyRefresher
+from sidecar.keys.rotation import window_end
+from sidecar.vault.client import VaultClient
+from tests.real import TokenFile
+
+pytestmark = pytest.mark.real
+A, B, C = (ec.generate_private_key(ec.SECP256R1()).public_key() for _ in range(3))
+KIDS = {thumbprint(key): name for key, name in ((A, "A"), (B, "B"), (C, "C"))}
+WINDOW, POLL = 100.0, 10.0
+
+
+def pem(*keys: ec.EllipticCurvePublicKey) -> str:
+    form = Encoding.PEM, PublicFormat.SubjectPublicKeyInfo
+    return "".join(key.public_bytes(*form).decode() for key in keys)
+
+
+class Entry:
+    """One entry, and sidecars that read it. ``later`` moves their wall clocks ahead."""
+
+    def __init__(self, bao: OpenBao, token_file: TokenFile) -> None:
+        self.kv = bao.client.secrets.kv.v2
+        self.path = f"keys/{uuid4().hex}"
+        self.later = 0.0
+        self._bao = bao
+        self._token_file = token_file
+        self.may_see_history(sees=True)
+
+    def may_see_history(self, *, sees: bool) -> None:
+        policy = f'path "secret/data/{self.path}" {{ capabilities = ["read"] }}\n'
+        if sees:
+            policy += f'path "secret/metadata/{self.path}" {{ capabilities = ["read"] }}\n'
+        self._token_file.write(self._bao.token_for(policy, name=self.path.replace("/", "-")))
+        settings = self._token_file.settings(self._bao.address)
+        self.vault = VaultClient(settings, clock=monotonic_seconds)
+
+    def write(self, *keys: ec.EllipticCurvePublicKey) -> None:
+        self.kv.create_or_update_secret(self.path, {"value": pem(*keys)})
+
+    def write_text(self, text: str) -> None:
+        self.kv.create_or_update_secret(self.path, {"value": text})
+
+    def sidecar(self, **settings: Any) -> KeyRefresher:
+        def now() -> float:
+            return wall_seconds() + self.later
+
+        source = KvKeySource(
+            model.VaultKvKeys(path=self.path),
+            "https://iam",
+            self.vault,
+            now=now,
+            memory_seconds=WINDOW + POLL,
+        )
+        return KeyRefresher(
+            [source],
+            model.Keys(poll_seconds=POLL, dual_key_seconds=WINDOW, **settings),
+            token_seconds=930,
+            clock=lambda: monotonic_seconds() + self.later,
+            now=now,
+            jitter=lambda: 0.0,
+            publish=lambda _view: None,
+            on_state=lambda _before, _after, _why: None,
+        )
+
+
+@pytest.fixture
+def entry(openbao: OpenBao, token_file: TokenFile) -> Entry:
+    return Entry(openbao, token_file)
+
+
+def verifying(refresher: KeyRefresher) -> str:
+    return "".join(sorted(KIDS[key.kid] for key in refresher.view.ring))
+
+
+def rotated(entry: Entry) -> None:
+    entry.write(B)
+
+
+def rotated_twice(entry: Entry) -> None:
+    entry.write(B)
+    entry.write(C)
+
+
+def rotated_while_it_was_cut_off(entry: Entry) -> None:
+    """The signer may have been cut off as well: who sees it late gives it the whole window."""
+    entry.write(B)
+    entry.later = WINDOW + POLL + 1
+
+
+def rotated_just_inside_the_window(entry: Entry) -> None:
+    entry.write(B)
+    entry.later = WINDOW + POLL - 5
+
+
+def written_again(entry: Entry) -> None:
+    entry.write(B)
+    entry.write(B)
+
+
+def both_listed(entry: Entry) -> None:
+    entry.write(A, B)
+
+
+def both_then_one(entry: Entry) -> None:
+    entry.write(A, B)
+    entry.write(B)
+
+
+def rolled_back(entry: Entry) -> None:
+    entry.write(B)
+    entry.write(A)
+
+
+def garbage_between(entry: Entry) -> None:
+    entry.write_text("-----BEGIN nothing")
+    entry.write(B)
+
+
+def old_version_destroyed(entry: Entry) -> None:
+    entry.write(B)
+    entry.kv.destroy_secret_versions(entry.path, [1])
+
+
+def old_version_deleted(entry: Entry) -> None:
+    entry.write(B)
+    entry.kv.delete_secret_versions(entry.path, [1])
+
+
+def one_of_two_old_destroyed(entry: Entry) -> None:
+    entry.write(B)
+    entry.write(C)
+    entry.kv.destroy_secret_versions(entry.path, [1])
+
+
+def deletion_lies_ahead(entry: Entry) -> None:
+    """Every version has a time of deletion, which has not come."""
+    entry.kv.update_metadata(entry.path, delete_version_after="720h")
+    entry.write(B)
+
+
+def removed_and_made_anew(entry: Entry) -> None:
+    entry.kv.delete_metadata_and_all_versions(entry.path)
+    entry.write(C)
+
+
+ROWS: list[tuple[Callable[[Entry], None], str, str]] = [
+    (rotated, "AB", "AB"),
+    (rotated_twice, "ABC", "ABC"),
+    (rotated_just_inside_the_window, "AB", "AB"),
+    (rotated_while_it_was_cut_off, "AB", "B"),
+    (written_again, "AB", "AB"),
+    (both_listed, "AB", "AB"),
+    (both_then_one, "B", "B"),
+    (rolled_back, "A", "A"),
+    (garbage_between, "AB", "AB"),
+    (old_version_destroyed, "B", "B"),
+    (old_version_deleted, "B", "B"),
+    (one_of_two_old_destroyed, "BC", "BC"),
+    (deletion_lies_ahead, "AB", "AB"),
+    (removed_and_made_anew, "AC", "C"),
+]
+"""What happens, then who verifies in the sidecar that was there, and in the one started after."""
+
+
+@pytest.mark.parametrize(
+    ("happens", "there", "started"), ROWS, ids=[row[0].__name__ for row in ROWS]
+)
+async def test_a_sidecar_that_was_restarted_agrees_with_one_that_was_not(
+    entry: Entry, happens: Callable[[Entry], None], there: str, started: str
+) -> None:
+    entry.write(A)
+    running = entry.sidecar()
+    await running.load()
+    happens(entry)
+    fresh = entry.sidecar()
+    await fresh.load()
+    for _ in range(2):  # what is deleted is seen once the rotation was
+        await running.refresh()
+        await fresh.refresh()
+    assert (verifying(running), verifying(fresh)) == (there, started)
+    assert {running.view.state, fresh.view.state} == {KeyState.ACTIVE}
+    entry.later += WINDOW + POLL + 1
+    await running.refresh()
+    await fresh.refresh()
+    assert verifying(running) == verifying(fresh), "and the windows have ended in both"
+    assert len(verifying(fresh)) == (2 if happens is both_listed else 1)
+    await entry.vault.close()
+
+
+async def test_what_is_destroyed_later_stops_with_the_next_poll_of_both(entry: Entry) -> None:
+    entry.write(A)
+    running = entry.sidecar()
+    await running.load()
+    entry.write(B)
+    fresh = entry.sidecar()
+    await fresh.load()
+    await running.refresh()
+    assert verifying(running) == verifying(fresh) == "AB"
+    entry.kv.destroy_secret_versions(entry.path, [1])
+    await running.refresh()
+    await fresh.refresh()
+    assert verifying(running) == verifying(fresh) == "B"
+    await entry.vault.close()
+
+
+@pytest.mark.parametrize("how", ["denied by configuration", "revoked"])
+async def test_a_key_before_that_is_denied_does_not_come_back(entry: Entry, how: str) -> None:
+    entry.write(A)
+    entry.write(B)
+    kid = thumbprint(A)
+    fresh = entry.sidecar(denied_kids=(kid,) if how != "revoked" else ())
+    if how == "revoked":
+        fresh.revoke(frozenset({kid}))
+    await fresh.load()
+    assert verifying(fresh) == "B"
+    if how == "revoked":
+        fresh.revoke(frozenset())
+        assert verifying(fresh) == "AB", "it was only held back"
+    await entry.vault.close()
+
+
+async def test_an_entry_that_keeps_one_version_says_what_that_costs(
+    entry: Entry, caplog: pytest.LogCaptureFixture
+) -> None:
+    entry.kv.update_metadata(entry.path, max_versions=1)
+    entry.write(A)
+    running = entry.sidecar()
+    await running.load()
+    entry.write(B)
+    await running.refresh()
+    assert verifying(running) == "AB", "what was pushed out was not deleted"
+    fresh = entry.sidecar()
+    await fresh.load()
+    assert verifying(fresh) == "B"
+    assert "max_versions" in caplog.text
+    await entry.vault.close()
+
+
+async def test_without_the_right_to_see_the_past_it_starts_and_names_the_line(
+    entry: Entry, caplog: pytest.LogCaptureFixture
+) -> None:
+    entry.may_see_history(sees=False)
+    entry.write(A)
+    entry.write(B)
+    fresh = entry.sidecar()
+    await fresh.load()
+    for _ in range(3):
+        await fresh.refresh()
+    assert verifying(fresh) == "B"
+    said = [r.getMessage() for r in caplog.records if "history" in r.getMessage()]
+    assert len(said) == 1
+    assert f'path "secret/metadata/{entry.path}" {{ capabilities = ["read"] }}' in said[0]
+    await entry.vault.close()
+
+
+WINDOWS = [
+    ("nobody knows when", None, True, 100.0),
+    ("seen at once", 0.0, True, 110.0),
+    ("seen at the next poll", 10.0, True, 100.0),
+    ("seen after an outage", 500.0, True, 100.0),
+    ("started at once", 0.0, False, 110.0),
+    ("started in the window", 60.0, False, 50.0),
+    ("started after it", 500.0, False, -390.0),
+    ("written by a clock ahead of ours", -50.0, False, 110.0),
+]
+
+
+@pytest.mark.parametrize(
+    ("age", "seen_live", "left"), [row[1:] for row in WINDOWS], ids=[row[0] for row in WINDOWS]
+)
+def test_when_a_window_ends(age: float | None, seen_live: bool, left: float) -> None:
+    assert window_end(WINDOW, POLL, age, seen_live=seen_live) == left

@@ -1,0 +1,334 @@
+"""What is revoked, out of a real OpenBao: spread over entries, long, apart from the keys."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+import hvac
+import pytest
+
+from sidecar.clock import monotonic_seconds, wall_seconds
+from sidecar.config import model
+from sidecar.demo.openbao import OpenBao
+from sidecar.errors import Denied, Fault
+from sidecar.keys.lifecycle import KeyState
+from sidecar.keys.revocation_poller import RevocationPoller
+from sidecar.keys.revocation_source import KvRevocationSource
+from sidecar.tokens.revocation import MAX_PART, Revocations
+from sidecar.vault.client import VaultClient
+from sidecar.vault.errors import VaultForbidden
+from tests.minting import ISSUER
+from tests.real import TokenFile
+from tests.tokens.test_revocation import claims_of
+
+pytestmark = pytest.mark.real
+ENTRY, LIST = ("data", '"read"'), ("metadata", '"read", "list"')
+
+
+class World:
+    """A poller over one path of its own in a shared OpenBao."""
+
+    def __init__(self, bao: OpenBao, token_file: TokenFile) -> None:
+        self.kv = bao.client.secrets.kv.v2
+        self.path = f"revoked/{uuid4().hex}"
+        self._bao, self._token_file = bao, token_file
+        self.published: list[Revocations] = []
+        self.changes: list[str] = []
+        self.calls: list[str] = []
+        self.allow(ENTRY, LIST)
+        self.make()
+
+    def allow(self, *rights: tuple[str, str]) -> None:
+        """Have a policy with these rights to the entry and those below it."""
+        policy = "\n".join(
+            f'path "secret/{kind}/{self.path}{below}" {{ capabilities = [{right}] }}'
+            for kind, right in rights
+            for below in ("", "/*")
+        )
+        self._token_file.write(self._bao.token_for(policy, name=self.path.replace("/", "-")))
+
+    def make(self, **settings: Any) -> None:
+        self.vault = VaultClient(
+            self._token_file.settings(self._bao.address),
+            clock=monotonic_seconds,
+            observe=lambda operation, _outcome, _seconds: self.calls.append(operation),
+        )
+        source = KvRevocationSource(
+            model.Revocations(path=self.path, **settings),
+            self.vault,
+            memory_seconds=930,
+            now=wall_seconds,
+            clock=monotonic_seconds,
+        )
+        self.poller = RevocationPoller(
+            source,
+            poll_seconds=0.1,
+            max_age_seconds=3600,
+            clock=monotonic_seconds,
+            jitter=lambda: 0.0,
+            publish=lambda revocations, _state: self.published.append(revocations),
+            on_state=lambda before, after, _why: self.changes.append(f"{before} {after}"),
+        )
+
+    def write(self, below: str = "", **fields: Any) -> None:
+        path = f"{self.path}/{below}" if below else self.path
+        self.kv.create_or_update_secret(path, fields)
+
+    def revokes(self, jti: str, issuer: str = ISSUER) -> bool:
+        try:
+            self.poller.revocations.check(claims_of(iss=issuer, jti=jti))
+        except Denied:
+            return True
+        return False
+
+
+@pytest.fixture
+def world(openbao: OpenBao, token_file: TokenFile) -> World:
+    return World(openbao, token_file)
+
+
+def lines(count: int, start: int = 0, exp: float = 0.0) -> str:
+    exp = exp or wall_seconds() + 600
+    return "\n".join(f"{number:032x} {exp:.0f}" for number in range(start, start + count))
+
+
+FORMS: list[tuple[str, dict[str, Any]]] = [
+    ("objects", {"tokens": [{"iss": ISSUER, "jti": "j", "exp": 2e9}]}),
+    ("a line of the entry's issuer", {"iss": ISSUER, "tokens": "j 2000000000"}),
+    ("a line with its issuer", {"tokens": f"\n{ISSUER} j 2000000000\n\n"}),
+    ("windows' line ends", {"iss": ISSUER, "tokens": "x 2000000000\r\nj 2000000000\r\n"}),
+]
+
+
+@pytest.mark.parametrize("below", ["", "2026-11-25"])
+@pytest.mark.parametrize("fields", [form[1] for form in FORMS], ids=[form[0] for form in FORMS])
+async def test_every_form_in_the_entry_and_below_it(
+    world: World, fields: dict[str, Any], below: str
+) -> None:
+    world.write(below, **fields)
+    await world.poller.load()
+    assert world.revokes("j")
+    assert not world.revokes("k")
+    assert not world.revokes("j", "https://other")
+    await world.vault.close()
+
+
+async def test_nothing_there_revokes_nothing(world: World) -> None:
+    await world.poller.load()
+    assert len(world.poller.revocations) == 0
+    assert world.poller.lifecycle.state is KeyState.ACTIVE
+    await world.vault.close()
+
+
+async def test_only_what_has_changed_is_read_again(world: World) -> None:
+    for name in ("a", "b", "c"):
+        world.write(name, iss=ISSUER, tokens=f"{name}-1 2000000000")
+    world.write(kids=["k"])
+    await world.poller.load()
+    assert world.poller.revocations.kids == {"k"}
+    parts = world.poller.revocations.parts
+    world.calls.clear()
+    await world.poller.refresh()
+    assert "kv_read" not in world.calls
+    published = len(world.published)
+    world.write("b", iss=ISSUER, tokens="b-2 2000000000")
+    await world.poller.refresh()
+    assert world.calls.count("kv_read") == 1
+    assert len(world.published) == published + 1
+    assert world.revokes("b-2")
+    assert not world.revokes("b-1")
+    kept = [part for part in parts if any(part is each for each in world.poller.revocations.parts)]
+    assert len(kept) == len(parts) - 1
+    await world.vault.close()
+
+
+async def removed(world: World) -> None:
+    world.kv.delete_metadata_and_all_versions(f"{world.path}/a")
+
+
+async def deleted(world: World) -> None:
+    world.kv.delete_latest_version_of_secret(f"{world.path}/a")
+
+
+async def written_empty(world: World) -> None:
+    world.write("a")
+
+
+async def removed_and_written_anew(world: World) -> None:
+    """It counts from one again: the same number, another content."""
+    world.kv.delete_metadata_and_all_versions(f"{world.path}/a")
+    world.write("a", iss=ISSUER, tokens="other 2000000000")
+
+
+ENDS = [removed, deleted, written_empty, removed_and_written_anew]
+
+
+@pytest.mark.parametrize("end", ENDS, ids=[each.__name__ for each in ENDS])
+async def test_what_stands_there_no_more_is_revoked_no_more(
+    world: World, end: Callable[[World], Any]
+) -> None:
+    world.write("a", iss=ISSUER, tokens="j 2000000000")
+    await world.poller.load()
+    assert world.revokes("j")
+    await end(world)
+    await world.poller.refresh()
+    assert not world.revokes("j")
+    assert world.revokes("other") is (end is removed_and_written_anew)
+    if end is deleted:
+        world.kv.undelete_secret_versions(f"{world.path}/a", [1])
+        await world.poller.refresh()
+        assert world.revokes("j")
+    await world.vault.close()
+
+
+BAD: list[tuple[str, dict[str, Any], str]] = [
+    ("unknown field", {"toknes": []}, "toknes"),
+    ("garbage", {"tokens": "j"}, "line 1"),
+    ("a number", {"tokens": 5}, "tokens"),
+    ("null", {"tokens": None}, "tokens"),
+    ("not quoted: a time in words", {"iss": ISSUER, "tokens": "j tomorrow"}, "line 1"),
+]
+
+
+@pytest.mark.parametrize(("fields", "said"), [row[1:] for row in BAD], ids=[row[0] for row in BAD])
+async def test_a_bad_entry_keeps_what_it_said_and_holds_back_no_other(
+    world: World, fields: dict[str, Any], said: str
+) -> None:
+    world.write("a", iss=ISSUER, tokens="first 2000000000")
+    world.write("z", iss=ISSUER, tokens="z-1 2000000000")
+    await world.poller.load()
+    world.write("a", **fields)
+    world.write("z", iss=ISSUER, tokens="z-2 2000000000")
+    for _ in range(3):
+        assert await world.poller.refresh() is KeyState.OUTAGE
+    assert said in world.poller.status.problem
+    assert f"{world.path}/a" in world.poller.status.problem
+    assert (world.revokes("first"), world.revokes("z-2")) == (True, True)
+    assert world.changes == ["active outage"]
+    world.write("a", iss=ISSUER, tokens="second 2000000000")
+    assert await world.poller.refresh() is KeyState.ACTIVE
+    assert (world.revokes("first"), world.revokes("second")) == (False, True)
+    assert world.changes == ["active outage", "outage active"]
+    await world.vault.close()
+
+
+@pytest.mark.parametrize("fields", [row[1] for row in BAD[:2]], ids=[row[0] for row in BAD[:2]])
+async def test_a_start_with_what_can_not_be_read_is_refused(
+    world: World, fields: dict[str, Any]
+) -> None:
+    """What is revoked and not known would pass."""
+    world.write("a", **fields)
+    with pytest.raises(Fault, match=f"{world.path}/a"):
+        await world.poller.load()
+    await world.vault.close()
+
+
+async def test_a_folder_below_is_no_entry_and_is_not_passed_over_in_silence(world: World) -> None:
+    world.write("a/b", iss=ISSUER, tokens="j 2000000000")
+    with pytest.raises(Fault, match="is a folder"):
+        await world.poller.load()
+    await world.vault.close()
+
+
+async def test_without_the_right_to_list_the_start_is_refused_and_names_the_line(
+    world: World,
+) -> None:
+    world.allow(ENTRY)
+    world.make()
+    line = f'path "secret/metadata/{world.path}" {{ capabilities = \\["list", "read"\\] }}'
+    with pytest.raises(VaultForbidden, match=line):
+        await world.poller.load()
+    world.make(spread=False)
+    world.write(kids=["k"])
+    world.write("a", kids=["below"])
+    await world.poller.load()
+    assert world.poller.revocations.kids == {"k"}, "the one entry is all that was asked for"
+    await world.vault.close()
+
+
+async def test_without_versions_every_entry_is_read_at_every_poll(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.allow(ENTRY, ("metadata", '"list"'))
+    world.make()
+    world.write("a", kids=["k"])
+    await world.poller.load()
+    published = len(world.published)
+    world.calls.clear()
+    for _ in range(3):
+        await world.poller.refresh()
+    assert world.calls.count("kv_read") == 6
+    assert len(world.published) == published, "the same is no change"
+    assert caplog.text.count("their versions can't be seen") == 1
+    world.write("a", kids=["k", "l"])
+    await world.poller.refresh()
+    assert world.poller.revocations.kids == {"k", "l"}
+    await world.vault.close()
+
+
+def test_what_an_untuned_server_takes(openbao: OpenBao) -> None:
+    """The numbers of docs/keys.md."""
+    kv = openbao.client.secrets.kv.v2
+
+    def takes(tokens: object) -> bool:
+        try:
+            kv.create_or_update_secret("revoked/limits", {"iss": ISSUER, "tokens": tokens})
+        except hvac.exceptions.InvalidRequest as exc:
+            assert "maximum number of strings" in str(exc)
+            return False
+        return True
+
+    objects = [{"iss": ISSUER, "jti": f"{n:032x}", "exp": 2_000_000_000} for n in range(250)]
+    assert takes(objects[:195])
+    assert not takes(objects[:201])
+    assert takes(lines(20_000))
+
+
+ENTRIES, IN_EACH = 15, 20_000
+
+
+async def test_three_hundred_thousand_are_known_in_time_and_hold_nothing_up(world: World) -> None:
+    """15 entries of 20,000; the loop that answers Checks ticks all the while."""
+    await world.poller.load()
+    exp = wall_seconds() + 600
+    for number in range(ENTRIES):
+        text = lines(IN_EACH, number * IN_EACH, exp)
+        await asyncio.to_thread(world.write, f"e{number:02}", iss=ISSUER, tokens=text)
+    longest, over = await watch_loop(world.poller.refresh)
+    assert len(world.poller.revocations) == ENTRIES * IN_EACH
+    assert over < 5, f"{over:.1f} s"
+    assert world.revokes(f"{ENTRIES * IN_EACH - 1:032x}")
+    assert not world.revokes(f"{ENTRIES * IN_EACH:032x}")
+    assert all(len(part) <= MAX_PART for part in world.poller.revocations.parts)
+    world.write("e07", iss=ISSUER, tokens=lines(1, 999_999, exp))
+    again, _ = await watch_loop(world.poller.refresh)
+    assert len(world.poller.revocations) == (ENTRIES - 1) * IN_EACH + 1
+    assert world.revokes(f"{999_999:032x}")
+    assert max(longest, again) < 0.02, f"{longest * 1e3:.1f} ms, {again * 1e3:.1f} ms"
+    await world.vault.close()
+
+
+async def watch_loop(work: Callable[[], Any]) -> tuple[float, float]:
+    """Run ``work``; returns the longest that a tick of the loop waited, and how long it all took.
+
+    A tick's wait is counted in CPU time of this process, so that a busy machine is no pause.
+    """
+    longest, done = 0.0, False
+
+    async def tick() -> None:
+        nonlocal longest
+        last = time.process_time()
+        while not done:
+            await asyncio.sleep(0.001)
+            now = time.process_time()
+            longest, last = max(longest, now - last), now
+
+    ticking = asyncio.create_task(tick())
+    started = time.perf_counter()
+    await work()
+    over = time.perf_counter() - started
+    done = True
+    await ticking
+    return longest, over

@@ -4,16 +4,24 @@ import json
 import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
 
+from sidecar.clock import monotonic_seconds, wall_seconds
 from sidecar.config import model
 from sidecar.errors import Fault
 from sidecar.keys.jwks_https import JwksKeySource
+from sidecar.keys.lifecycle import KeyState
+from sidecar.keys.refresher import KeyRefresher
 from tests.certs.test_material import CA, KEY, SUBJECT, pem
 from tests.keys.test_sources import jwk
 
@@ -122,4 +130,64 @@ async def test_tls_is_verified(publisher: Publisher) -> None:
     source = publisher.source(trusted=False)
     with pytest.raises(Fault, match="TLS fails"):
         await source.fetch()
+    source.close()
+
+
+def absent(ca_file: Path) -> None:
+    ca_file.unlink()
+
+
+def not_pem(ca_file: Path) -> None:
+    ca_file.write_text("not PEM")
+
+
+def empty(ca_file: Path) -> None:
+    ca_file.write_text("")
+
+
+def another_ca(ca_file: Path) -> None:
+    form = Encoding.PEM, PublicFormat.SubjectPublicKeyInfo
+    ca_file.write_bytes(KEY.public_key().public_bytes(*form))
+
+
+CA_FILES = [
+    (absent, "No such file or directory"),
+    (not_pem, "holds no PEM"),
+    (empty, "holds no PEM"),
+    (another_ca, "TLS fails"),
+]
+
+
+@pytest.mark.parametrize(("harm", "said"), CA_FILES, ids=[row[0].__name__ for row in CA_FILES])
+async def test_a_ca_file_that_is_of_no_use_is_an_outage_of_this_source(
+    publisher: Publisher, harm: Callable[[Path], None], said: str
+) -> None:
+    """Its keys stay; the sentence names the file; with the file the outage ends."""
+    ca_file = Path(publisher.ca_file)
+    good = ca_file.read_text()  # noqa: ASYNC240 - a test's own small file
+    states: list[str] = []
+    source = publisher.source()
+    refresher = KeyRefresher(
+        [source],
+        model.Keys(poll_seconds=0.1),
+        token_seconds=930,
+        clock=monotonic_seconds,
+        now=wall_seconds,
+        jitter=lambda: 0.0,
+        publish=lambda _view: None,
+        on_state=lambda before, after, _why: states.append(f"{before} {after}"),
+    )
+    await refresher.load()
+    harm(ca_file)
+    source._session.close()  # the next poll connects anew, as after the publisher's restart
+    source._session = None
+    for _ in range(2):
+        assert await refresher.refresh() is KeyState.OUTAGE
+    assert [key.kid for key in refresher.view.ring] == ["a"]
+    assert said in refresher.parts[0].status.problem
+    assert said == "TLS fails" or str(ca_file) in refresher.parts[0].status.problem
+    ca_file.write_text(good)  # noqa: ASYNC240
+    source._session = None
+    assert await refresher.refresh() is KeyState.ACTIVE
+    assert states == ["init active", "active outage", "outage active"]
     source.close()

@@ -90,7 +90,7 @@ async def run(config: model.Config, log: LogOutput) -> bool:
         await keys.load()
         await start_publishers(life, vault, checks.publish_publishers)
         life.routes.update(await start_reports(life))
-        await start_admin(life, partial(_refresh_keys, keys, checks))
+        await start_admin(life, partial(_refresh_keys, life, keys, checks))
         await _start_sds(life, vault, alerts, checks)
         await checks.start(keys.keys.nudge)
         keys.start(life)
@@ -111,9 +111,11 @@ def _make_checks(life: Lifespan, audit: AuditLog) -> Checks:
     return LocalChecks(life, audit) if local else WorkerChecks(life, audit)
 
 
-async def _refresh_keys(keys: KeyRoom, checks: Checks) -> str:
+async def _refresh_keys(life: Lifespan, keys: KeyRoom, checks: Checks) -> str:
     """Ask every source now; when the answer is there, it decides wherever Checks are answered."""
     state = await keys.refresh()
+    for refresh in life.refreshers:
+        await refresh()
     await checks.settled()
     return state
 
@@ -124,7 +126,14 @@ async def _start_sds(life: Lifespan, vault: VaultClient, alerts: Alerts, checks:
         # It brings envoy-data-plane: half a second and 16 MB that only SDS has a use for.
         from sidecar.wiring.certificates import start_sds  # noqa: PLC0415
 
-        await start_sds(life, settings, vault, alerts, checks.answer_challenges)
+        await start_sds(
+            life,
+            settings,
+            vault,
+            alerts,
+            answer_challenges=checks.answer_challenges,
+            publish_domains=checks.publish_domains,
+        )
 
 
 def _install_signals(life: Lifespan, audit: AuditLog, keys: KeyRoom) -> None:
@@ -135,6 +144,8 @@ def _install_signals(life: Lifespan, audit: AuditLog, keys: KeyRoom) -> None:
     def hang_up() -> None:
         audit.reopen()
         keys.refresh_soon()
+        for refresh in life.refreshers:
+            life.run_soon(refresh())
 
     loop.add_signal_handler(signal.SIGHUP, hang_up)
 

@@ -30,7 +30,14 @@ from sidecar.transport.h2 import H2Server
 from sidecar.transport.names import CHECK_METHOD
 from sidecar.transport.sockets import ListenFault
 from sidecar.transport.unary import Limits
-from sidecar.wiring.check import Check, give_keys, give_publishers, give_revocations, make_check
+from sidecar.wiring.check import (
+    Check,
+    give_domains,
+    give_keys,
+    give_publishers,
+    give_revocations,
+    make_check,
+)
 from sidecar.workers.challenges import AskedChallenges
 from sidecar.workers.channel import Channel, open_channel
 from sidecar.workers.frames import (
@@ -39,6 +46,7 @@ from sidecar.workers.frames import (
     PROTOCOL,
     Applied,
     Ask,
+    Domains,
     Down,
     Drain,
     FrameFault,
@@ -171,6 +179,8 @@ class Worker:
                 self._revoked.take(frame)
             case Keys():
                 self._take_keys(frame)
+            case Domains():
+                self._take_domains(frame)
             case ToldChallenge(token=token, host=host, answer=answer):
                 self._challenges.told(token, host, answer)
             case Readiness(ready=ready):
@@ -229,6 +239,16 @@ class Worker:
         self._begun.set()
         self._channel.send(Applied(frame.version))
         self._show_health_soon()
+
+    def _take_domains(self, frame: Domains) -> None:
+        if self._check is None:
+            raise FrameFault("domains came before the configuration")
+        service = self._check.service
+        held = service.snapshot.headers.registered
+        give_domains(service, held.with_shard(frame.shard, frame.owners))
+        if frame.version:
+            self._version = frame.version
+            self._channel.send(Applied(frame.version))
 
     def _report(self, number: int) -> Report:
         numbers = Numbers(self._tally, cpu_seconds=cpu_seconds(), resident_bytes=_resident_bytes())

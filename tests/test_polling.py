@@ -23,7 +23,7 @@ from sidecar.certs.challenges import ChallengeBoard
 from sidecar.certs.domains import DomainIndex
 from sidecar.certs.kv_watch import KvWatch
 from sidecar.certs.probe import Prober
-from sidecar.certs.registries import Document, ListedRegistry
+from sidecar.certs.registries import ListedRegistry, make_document
 from sidecar.certs.resolvers import KvPrefixResolver
 from sidecar.certs.resolving import Resolving
 from sidecar.certs.revoked import RevocationWatch
@@ -94,7 +94,7 @@ class Faulty:
             "read_crl": CRL,
             "fetch": Statement(()),
             "version": 0,
-            "read": Document(1, DomainIndex({}), []),
+            "read": make_document(1, {}, []),
         }
         return answers.get(name)
 
@@ -281,7 +281,7 @@ POLLERS = [
 
 
 async def until(condition: Callable[[], object], task: "asyncio.Task[None]") -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while not condition():
             assert not task.done(), task.exception()
             await asyncio.sleep(0.002)

@@ -223,7 +223,7 @@ class _Walk:
 
     def check_tenant(self, token: VerifiedToken, route: Route) -> None:
         """Hold the token's tenant against the route's and the host's."""
-        owner = self._snapshot.headers.domain_owners.get(self.host)
+        owner = self._snapshot.headers.owner_of(self.host)
         if owner is not None or route.tenant is not None:
             check_tenant(token.claims, route, owner)
 

@@ -7,7 +7,7 @@ domain is, whose customers have names below it).
 """
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 import msgspec
@@ -20,6 +20,7 @@ from sidecar.certs.names import (
     wildcard_of,
 )
 from sidecar.errors import Fault
+from sidecar.headers.registered import SHARED
 
 MAX_DOMAINS = 200_000
 MAX_LABELS_REGISTERED = 32
@@ -47,6 +48,11 @@ class Registration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     shared: bool = False
 
     @property
+    def owner(self) -> str:
+        """Whose it is to Checks: a tenant's, or ``SHARED``."""
+        return SHARED if self.shared else self.tenant_id.lower()
+
+    @property
     def base(self) -> str:
         """The domain without its ``*.``."""
         return self.domain.removeprefix("*.")
@@ -64,6 +70,9 @@ class DomainRegistry(Protocol):
 
     def find(self, name: str) -> Registration | Unresolved | None:
         """Return who registered a canonical name. Raises ``NameRefused``."""
+
+    def want(self, name: str) -> None:
+        """Find out in good time whose a name is that clients hold already."""
 
     async def resolve(self, name: str) -> None:
         """Ask, so that ``find`` knows. Raises ``Fault``."""
@@ -83,6 +92,10 @@ class DomainIndex:
 
     def __len__(self) -> int:
         return len(self._by_domain)
+
+    def owners(self) -> Iterator[tuple[str, str]]:
+        """Yield each domain and whose it is to Checks."""
+        return ((domain, found.owner) for domain, found in self._by_domain.items())
 
     def find(self, name: str) -> Registration | None:
         """Return the registration of a name. Raises ``NameRefused``."""

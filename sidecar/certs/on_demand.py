@@ -184,6 +184,7 @@ class OnDemand:
         """Find the certificate for a name; ``None`` while it is being found out whose it is."""
         covering = self._coverage.find(canonical)
         if covering is not None:
+            self._registry.want(canonical)  # Checks are to know whose it is all the same
             return self._table.entry(covering, None)
         registration = self._registry.find(canonical)
         if isinstance(registration, Unresolved):
@@ -203,6 +204,7 @@ class OnDemand:
         """Have the registry asked; what it said before holds good until it has answered."""
         known = self._table.entry_of(asked)
         if known is None and not waits:
+            self._registry.want(canonical)
             return None
         try:
             self._resolving.ask(canonical, asked)

@@ -1,5 +1,6 @@
 """Registries held in memory, whole: a file, or one entry of Vault KV. Read again on a change."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -16,7 +17,9 @@ from sidecar.certs.domains import (
     summarise,
 )
 from sidecar.config.on_demand import FileRegistry, VaultKvRegistry
+from sidecar.headers.registered import NO_DOMAINS, RegisteredDomains
 from sidecar.polling import PollStatus, fault_of
+from sidecar.vault.history import KvHistory
 
 MAX_FILE_BYTES = 67_108_864
 _READ_SECONDS = 60.0
@@ -29,6 +32,7 @@ class Document(NamedTuple):
     mark: object
     domains: DomainIndex
     problems: list[str]
+    owners: RegisteredDomains
 
 
 class DocumentSource(Protocol):
@@ -50,14 +54,19 @@ class ListedRegistry:
         *,
         sleep: Callable[[float], Awaitable[None]],
         on_change: Callable[[], Awaitable[None]],
+        publish: Callable[[RegisteredDomains], None] = lambda _owners: None,
     ) -> None:
+        """``publish`` gets whose the domains are whenever that has changed."""
         self._source = source
+        self._publish = publish
+        self._owners = NO_DOMAINS
         self._poll_seconds = poll_seconds
         self._sleep = sleep
         self._on_change = on_change
         self._mark: object = None
         self._index = DomainIndex({})
         self._told = ""
+        self._turn = asyncio.Lock()
         self._untold = False
         """Whether a change was read that not everybody knows of yet."""
         self.status = PollStatus(
@@ -76,6 +85,9 @@ class ListedRegistry:
         return self._index.find(name)
 
     async def resolve(self, name: str) -> None:
+        """Do nothing: what is registered is known."""
+
+    def want(self, name: str) -> None:
         """Do nothing: what is registered is known."""
 
     @property
@@ -104,6 +116,10 @@ class ListedRegistry:
 
     async def refresh(self) -> None:
         """Read it now, if it has changed. What can't be read changes nothing."""
+        async with self._turn:
+            await self._refresh()
+
+    async def _refresh(self) -> None:
         with self.status.poll():
             self._untold = await self._read() or self._untold
             if self._untold:
@@ -120,7 +136,17 @@ class ListedRegistry:
         self._mark, self._index = document.mark, document.domains
         _log.info("%d domains in %s", len(self._index), self._source.name)
         self._tell(summarise(document.problems))
+        await self._publish_owners(document.owners)
         return True
+
+    async def _publish_owners(self, owners: RegisteredDomains) -> None:
+        """Publish shard by shard: nobody is held up by a long list as a whole."""
+        for number, shard in enumerate(owners.shards):
+            changed = self._owners.with_shard(number, shard)
+            if changed is not self._owners:
+                self._owners = changed
+                self._publish(changed)
+                await asyncio.sleep(0)
 
     def _tell(self, trouble: str) -> None:
         """Log a trouble once, not at every poll."""
@@ -155,7 +181,15 @@ class FileSource:
         except OSError as exc:
             raise RegistryFault(f"can't be read: {exc.strerror}") from None
         registrations, problems = read_registrations(_decode(raw))
-        return Document(current, DomainIndex(registrations), problems)
+        return make_document(current, registrations, problems)
+
+
+def make_document(
+    mark: object, registrations: dict[str, Registration], problems: list[str]
+) -> Document:
+    """Index what was read."""
+    index = DomainIndex(registrations)
+    return Document(mark, index, problems, RegisteredDomains.of(index.owners()))
 
 
 class KvReader(Protocol):
@@ -164,8 +198,8 @@ class KvReader(Protocol):
     async def read_kv(self, mount: str, path: str) -> Any:
         """Return the latest version of an entry: ``data`` by field, ``version``."""
 
-    async def read_kv_version(self, mount: str, path: str) -> int:
-        """Return the number of the latest version, 0 where there is none."""
+    async def read_kv_history(self, mount: str, path: str) -> KvHistory:
+        """Return which versions there are."""
 
 
 class KvSource:
@@ -174,15 +208,26 @@ class KvSource:
     def __init__(self, settings: VaultKvRegistry, vault: KvReader) -> None:
         self._mount, self._path = settings.mount, settings.path
         self._vault = vault
+        self._bridge = ThreadBridge("domains", 1)
         self.name = f"Vault entry {settings.mount}/{settings.path}"
 
     async def read(self, mark: object) -> Document | None:
         """Read the entry, if its version has changed."""
-        if mark is not None and await self._vault.read_kv_version(self._mount, self._path) == mark:
-            return None
+        if mark is not None:
+            latest = (await self._vault.read_kv_history(self._mount, self._path)).latest
+            # The time too: an entry that was removed and made anew counts from one again.
+            if latest is not None and (latest.number, latest.written_at) == mark:
+                return None
         secret = await self._vault.read_kv(self._mount, self._path)
-        registrations, problems = read_registrations(dict(secret.data))
-        return Document(secret.version, DomainIndex(registrations), problems)
+
+        def read() -> Document:
+            registrations, problems = read_registrations(dict(secret.data))
+            return make_document((secret.version, secret.written_at), registrations, problems)
+
+        try:
+            return await self._bridge.run(read, _READ_SECONDS)
+        except (BridgeBusy, TimeoutError):
+            raise RegistryFault("it takes too long to read") from None
 
 
 def _decode(raw: bytes) -> Any:

@@ -9,7 +9,7 @@ import asyncio
 import json
 import logging
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote
 
@@ -26,16 +26,24 @@ from sidecar.certs.domains import (
 )
 from sidecar.certs.names import parents_of, wildcard_of
 from sidecar.config.on_demand import HttpRegistry, VaultKvPrefixRegistry
+from sidecar.headers.registered import NO_DOMAINS, RegisteredDomains
 from sidecar.outbound import failure, make_session
 from sidecar.polling import PollStatus
 from sidecar.vault.errors import VaultNotFound
 
 MAX_REMEMBERED = 100_000
+MAX_HELD = 100_000
+MAX_WANTED = 20_000
+MAX_OWNERS = 200_000
 MAX_ANSWER_BYTES = 65_536
 _THREADS = 4
 _PATIENCE = 2.0
 _log = logging.getLogger("sidecar.domains")
 _OK, _NOT_FOUND, _GONE = 200, 404, 410
+
+
+async def _nothing() -> None:
+    """Nobody has to be told."""
 
 
 class Patterns(NamedTuple):
@@ -56,11 +64,21 @@ class Resolver(Protocol):
     async def look_up(self, pattern: str) -> Registration | None:
         """Return the registration of a domain. Raises ``Fault``."""
 
+    def lists(self, pattern: str) -> bool:
+        """Tell whether a domain may be registered, as far as that is known unasked."""
+
     async def start(self) -> None:
         """Get ready. Raises ``Fault``."""
 
     async def run(self) -> None:
         """Keep ready, until cancelled."""
+
+    async def refresh(self) -> None:
+        """Get ready anew, now."""
+
+    @property
+    def status(self) -> PollStatus:
+        """How that goes."""
 
 
 class _Remembered(NamedTuple):
@@ -78,8 +96,23 @@ class ResolvedRegistry:
         positive_ttl_seconds: float,
         negative_ttl_seconds: float,
         clock: Callable[[], float],
+        names_a_second: float = 10.0,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        publish: Callable[[RegisteredDomains], None] = lambda _owners: None,
     ) -> None:
+        """``publish`` gets whose the known domains are whenever that has changed.
+
+        So many ``names_a_second`` that clients hold are asked for again when their time is over.
+        """
         self._resolver = resolver
+        self._names_a_second = names_a_second
+        self._sleep = sleep
+        self._publish = publish
+        self._owners = NO_DOMAINS
+        self._held: OrderedDict[str, float] = OrderedDict()
+        """The names that clients hold, and when each is to be asked for again; soonest first."""
+        self._wanted: dict[str, None] = {}
+        """Names that clients hold and that were not asked for yet, in their order."""
         self._positive_ttl_seconds = positive_ttl_seconds
         self._negative_ttl_seconds = negative_ttl_seconds
         self._clock = clock
@@ -104,17 +137,101 @@ class ResolvedRegistry:
     async def resolve(self, name: str) -> None:
         """Look up what is not remembered; the domains above only if the name is there."""
         own, above = self._resolver.patterns(name)
-        await self._learn(own)
-        if any(each and each.registration for each in map(self._recall, own)):
-            await self._learn(above)
+        found = False
+        try:
+            await self._learn(own)
+            found = any(each and each.registration for each in map(self._recall, own))
+            if found:
+                await self._learn(above)
+        finally:
+            self._note_owners([*own, *above])
+        self._held.pop(name, None)
+        if found:
+            self._held[name] = self._clock() + self._positive_ttl_seconds
+            while len(self._held) > MAX_HELD:
+                self._held.popitem(last=False)
+
+    def want(self, name: str) -> None:
+        """Find out in good time whose a name is that clients hold already."""
+        if name not in self._held and len(self._wanted) < MAX_WANTED and self._may_be_there(name):
+            self._wanted.setdefault(name)
+
+    def _may_be_there(self, name: str) -> bool:
+        own, _ = self._resolver.patterns(name)
+        return bool(own)
+
+    async def refresh(self) -> None:
+        """Have the resolver get ready anew; what is known of domains ends with its time."""
+        await self._resolver.refresh()
+
+    @property
+    def status(self) -> PollStatus:
+        """How the resolver's polls go."""
+        return self._resolver.status
+
+    def _note_owners(self, patterns: list[str]) -> None:
+        """Publish whose these are, as far as it is known; what is unknown stays as it was."""
+        known = {pattern: self._recall(pattern) for pattern in patterns}
+        self._set_owners(
+            {
+                pattern: None if each.registration is None else each.registration.owner
+                for pattern, each in known.items()
+                if each is not None
+            }
+        )
+
+    def drop_unlisted(self) -> None:
+        """Forget the owners of domains that are listed no more."""
+        lists = self._resolver.lists
+        gone = [domain for shard in self._owners.shards for domain in shard if not lists(domain)]
+        self._set_owners(dict.fromkeys(gone))
+
+    def _set_owners(self, owners: Mapping[str, str | None]) -> None:
+        changed = self._owners.changed(owners)
+        if changed is self._owners:
+            return
+        if len(changed) > MAX_OWNERS:
+            raise RegistryFault(f"the owners of more than {MAX_OWNERS} domains are known")
+        self._owners = changed
+        self._publish(changed)
+
+    async def _keep_held(self) -> None:
+        """Ask again for the names that clients hold, each when its time is over."""
+        while True:
+            await self._sleep(1.0)
+            for _ in range(max(1, int(self._names_a_second))):
+                # Both have their turn: strangers may have many names wanted.
+                names = [name for name in (self._next_held(), self._next_wanted()) if name]
+                if not names:
+                    break
+                with self.status.poll():
+                    for name in names:
+                        await self.resolve(name)
+
+    def _next_wanted(self) -> str | None:
+        name = next(iter(self._wanted), None)
+        if name is not None:
+            del self._wanted[name]
+        return name
+
+    def _next_held(self) -> str | None:
+        name = next(iter(self._held), None)
+        if name is None or self._held[name] > self._clock():
+            return None
+        # Asked or not, it has had its turn: what fails is no reason to ask at once again.
+        self._held[name] = self._clock() + self._negative_ttl_seconds
+        self._held.move_to_end(name)
+        return name
 
     async def start(self) -> None:
         """Get the resolver ready. Raises ``Fault``."""
         await self._resolver.start()
 
     async def run(self) -> None:
-        """Keep the resolver ready."""
-        await self._resolver.run()
+        """Keep the resolver ready, and what clients hold fresh, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._resolver.run())
+            tasks.create_task(self._keep_held())
 
     def _recall(self, pattern: str) -> _Remembered | None:
         remembered = self._remembered.get(pattern)
@@ -154,6 +271,9 @@ class HttpResolver:
         self._session: Any = None
         self._gate = asyncio.Semaphore(_THREADS)
         self.name = settings.url
+        self.status = PollStatus(
+            "domains", "the domain resolver", _log, kept="the domains known before stay in force"
+        )
 
     def patterns(self, name: str) -> Patterns:
         """Ask for the name, and for each name that it is below."""
@@ -180,10 +300,17 @@ class HttpResolver:
             raise RegistryFault("the domain resolver's answer is no JSON") from None
         return check_answer(read_registration(entry, pattern), pattern)
 
+    def lists(self, _pattern: str) -> bool:
+        """Say that any domain may be registered."""
+        return True
+
     async def start(self) -> None:
         """Nothing has to be known beforehand."""
 
     async def run(self) -> None:
+        """Nothing has to be kept up with."""
+
+    async def refresh(self) -> None:
         """Nothing has to be kept up with."""
 
     def close(self) -> None:
@@ -231,13 +358,15 @@ class KvPrefixResolver:
         vault: KvLister,
         *,
         sleep: Callable[[float], Awaitable[None]],
-        on_change: Callable[[], Awaitable[None]],
+        on_change: Callable[[], Awaitable[None]] = _nothing,
     ) -> None:
         self._mount, self._prefix = settings.mount, settings.prefix
         self._poll_seconds = settings.poll_seconds
         self._vault = vault
         self._sleep = sleep
-        self._on_change = on_change
+        self._turn = asyncio.Lock()
+        self.on_change = on_change
+        """Called when other names are listed than before."""
         self._listed: frozenset[str] = frozenset()
         self._untold = False
         """Whether a change was read that not everybody knows of yet."""
@@ -268,6 +397,10 @@ class KvPrefixResolver:
             raise RegistryFault(f"the entry of {pattern} is for another domain")
         return found
 
+    def lists(self, pattern: str) -> bool:
+        """Tell whether there is an entry for a domain."""
+        return pattern in self._listed
+
     async def start(self) -> None:
         """List the names. Raises ``VaultFault``."""
         await self._list()
@@ -280,10 +413,14 @@ class KvPrefixResolver:
 
     async def refresh(self) -> None:
         """List them now."""
+        async with self._turn:
+            await self._refresh()
+
+    async def _refresh(self) -> None:
         with self.status.poll():
             self._untold = await self._list() or self._untold
             if self._untold:
-                await self._on_change()
+                await self.on_change()
                 self._untold = False
 
     async def _list(self) -> bool:

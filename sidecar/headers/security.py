@@ -11,6 +11,7 @@ from sidecar.csp.overlay import apply_overlay
 from sidecar.headers.cors import Cors
 from sidecar.headers.csp import ENFORCED, NOTHING, CompiledProfile
 from sidecar.headers.field import How, ResponseHeader
+from sidecar.headers.registered import NO_DOMAINS, RegisteredDomains
 
 _NEVER_STORED = (
     ResponseHeader("cache-control", b"no-store"),
@@ -50,20 +51,28 @@ class SecurityHeaders(NamedTuple):
     tenant_domains: Mapping[str, str]
     """A tenant's own domain by tenant id."""
     domain_owners: Mapping[str, str]
-    """The owner of each tenant's domain: a page there is that tenant's, token or no token."""
+    """The owner of each tenant's domain, as it is configured."""
     overlays: Mapping[str, Mapping[str, Overlay]] = {}
     """What is a tenant's own in profiles, by tenant id and profile."""
     cors: Mapping[str, Cors] = {}
+    registered: RegisteredDomains = NO_DOMAINS
+    """The domains that a registry knows: a tenant may have any number of them."""
+
+    def owner_of(self, host: str) -> str | None:
+        """Return whose a host is: a page there is that tenant's, token or no token."""
+        return self.domain_owners.get(host) or self.registered.owner_of(host)
 
     def domain_of(self, host: str, tenant_id: str | None) -> str | None:
         """Return the tenant's own domain that a page of this host and tenant may name."""
-        domain = self.tenant_domains.get(tenant_id) if tenant_id is not None else None
-        return host if domain is None and host in self.domain_owners else domain
+        owner = self.owner_of(host)
+        whose = owner if tenant_id is None else tenant_id
+        domain = self.tenant_domains.get(whose) if whose is not None else None
+        return host if domain is None and owner is not None else domain
 
     def page_of(self, host: str, tenant_id: str | None) -> Page:
         """Tell whose page a response is: the token's tenant's, else the host's owner's."""
         domain = self.domain_of(host, tenant_id)
-        owner = self.domain_owners.get(domain) if domain is not None else None
+        owner = self.owner_of(domain) if domain is not None else None
         return Page(domain, owner if owner in self.overlays else None)
 
     def on_allowed(self, profile: str, page: Page, nonce: str | None) -> list[ResponseHeader]:
@@ -111,10 +120,10 @@ class SecurityHeaders(NamedTuple):
         if not policy.tenant_domains:
             return ""
         domain = policy.domain_in(origin)
-        owner = self.domain_owners.get(domain)
+        owner = self.owner_of(domain)
         if owner is None:
             return ""
-        host_owner = self.domain_owners.get(host)
+        host_owner = self.owner_of(host)
         whose = tenant_id if tenant_id is not None else host_owner
         return policy.spoken(origin) if whose in {None, owner} else ""
 

@@ -52,8 +52,11 @@ class ReportIntake:
         now: Now,
         clock: Callable[[], float],
         forward: Callable[[Seen], None] = lambda _: None,
+        registered: Callable[[str], str | None] = lambda _host: None,
     ) -> None:
         """``domain_owners`` is the tenant's id by domain, ``hash_key`` secret and of this process.
+
+        ``registered`` finds the tenant of a domain that a registry knows.
 
         ``now`` stamps, ``clock`` (monotonic) limits.
         """
@@ -63,6 +66,7 @@ class ReportIntake:
             rates.per_client_per_second, rates.per_client_burst, MAX_CLIENTS
         )
         self._domain_owners = domain_owners
+        self._registered = registered
         self._hash_key = hash_key
         self._now = now
         self._clock = clock
@@ -105,7 +109,7 @@ class ReportIntake:
             return "foreign_document"
         seen = Seen(
             at=self._now(),
-            tenant=self._domain_owners.get(host, ""),
+            tenant=self._domain_owners.get(host) or self._registered(host) or "",
             document=violation.document,
             directive=violation.directive,
             blocked=violation.blocked,

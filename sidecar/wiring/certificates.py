@@ -16,6 +16,7 @@ from sidecar.alerts import Alerts
 from sidecar.authz.challenge import ChallengeSource
 from sidecar.clock import wall_seconds
 from sidecar.config import model
+from sidecar.headers.registered import RegisteredDomains
 from sidecar.numbers import SdsNumbers, polled_families
 from sidecar.sds.service import SECRET_SERVICE, SdsEvents, SdsService
 from sidecar.transport.aio import GrpcServer
@@ -36,15 +37,24 @@ async def start_sds(
     settings: model.SdsListen,
     vault: VaultClient,
     alerts: Alerts,
+    *,
     answer_challenges: Callable[[ChallengeSource], None],
+    publish_domains: Callable[[RegisteredDomains], None],
 ) -> None:
     """Obtain every certificate, then serve them and keep them fresh.
+
+    ``publish_domains`` is given whose the domains are that are served on demand.
 
     ``answer_challenges`` is given where challenges of ACME orders are found, for the Check.
     """
     certificates = Certificates(life.config, vault.beside("vault-certificates"), alerts)
     life.stack.callback(certificates.close)
-    room = make_room(life.config, vault, certificates)
+
+    def publish(registered: RegisteredDomains) -> None:
+        life.registered = registered
+        publish_domains(registered)
+
+    room = make_room(life.config, vault, certificates, publish)
     for status in certificates.polls():
         life.watch(status)
     await asyncio.gather(certificates.load(), *([] if room is None else [room.load()]))

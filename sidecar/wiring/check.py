@@ -15,6 +15,7 @@ from sidecar.authz.service import CheckService
 from sidecar.clock import elapsed_ns, wall_seconds
 from sidecar.config import model
 from sidecar.decision_ids import DecisionIds
+from sidecar.headers.registered import RegisteredDomains
 from sidecar.keys.keyring import EMPTY_RING, KeyRing
 from sidecar.keys.lifecycle import KeyState
 from sidecar.ledger import Ledger
@@ -72,6 +73,14 @@ def give_revocations(service: CheckService, revocations: Revocations, state: Key
         service.snapshot = msgspec.structs.replace(
             held, revocations=revocations, revocations_degraded=degraded
         )
+
+
+def give_domains(service: CheckService, registered: RegisteredDomains) -> None:
+    """Have the service know these owners of domains from the next Check on."""
+    held = service.snapshot
+    if registered is not held.headers.registered:
+        headers = held.headers._replace(registered=registered)
+        service.snapshot = msgspec.structs.replace(held, headers=headers)
 
 
 def give_publishers(service: CheckService, publishers: Publishers) -> None:

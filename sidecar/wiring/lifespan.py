@@ -5,12 +5,13 @@ Whatever a part opens it pushes on ``stack``; the drain unwinds it, last opened,
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from typing import Any, Protocol
 
 from sidecar.admin.http import Handler
 from sidecar.config import model
+from sidecar.headers.registered import NO_DOMAINS
 from sidecar.health import Health
 from sidecar.metrics import Metrics
 from sidecar.polling import PollStatus
@@ -51,8 +52,12 @@ class Lifespan:
         self.routes: dict[tuple[str, str], Handler] = {}
         """What the admin port answers; a room that starts later adds its own."""
         self._tasks: set[asyncio.Task[None]] = set()
+        self.registered = NO_DOMAINS
+        """Whose the domains are that a registry knows."""
         self.failed = False
         """Whether a defect of ours ended what must not end: the exit code says so."""
+        self.refreshers: list[Callable[[], Coroutine[Any, Any, None]]] = []
+        """What is to be read when the operator asks for it, beside the keys."""
         self.polls: list[PollStatus] = []
         """How each polled source is, in the order of the start."""
 
@@ -87,6 +92,10 @@ class Lifespan:
         status.on_change = show
         show(status)
         self.polls.append(status)
+
+    def owner_of(self, host: str) -> str | None:
+        """Return the tenant that registered a host's domain."""
+        return self.registered.owner_of(host)
 
     def run_soon(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run something short that nobody waits for."""

@@ -7,6 +7,7 @@ from typing import Protocol
 from sidecar.audit import AuditLog
 from sidecar.authz.challenge import ChallengeSource
 from sidecar.clock import monotonic_seconds
+from sidecar.headers.registered import RegisteredDomains
 from sidecar.keys.lifecycle import KeyState
 from sidecar.keys.refresher import KeyView
 from sidecar.modules.publishers import Publishers
@@ -17,7 +18,13 @@ from sidecar.transport.aio import GrpcServer, check_handlers
 from sidecar.transport.h2 import H2Server
 from sidecar.transport.names import CHECK_METHOD, CHECK_SERVICE
 from sidecar.transport.unary import Limits
-from sidecar.wiring.check import give_keys, give_publishers, give_revocations, make_check
+from sidecar.wiring.check import (
+    give_domains,
+    give_keys,
+    give_publishers,
+    give_revocations,
+    make_check,
+)
 from sidecar.wiring.lifespan import Lifespan
 
 
@@ -32,6 +39,9 @@ class Checks(Protocol):
 
     def publish_publishers(self, publishers: Publishers) -> None:
         """Judge bundles by these publishers from the next one on."""
+
+    def publish_domains(self, registered: RegisteredDomains) -> None:
+        """Know these owners of domains from the next Check on."""
 
     def answer_challenges(self, source: ChallengeSource) -> None:
         """Tell CAs, from now on, what this source knows (ACME http-01)."""
@@ -74,6 +84,10 @@ class LocalChecks:
     def publish_publishers(self, publishers: Publishers) -> None:
         """Judge bundles by these publishers from the next one on."""
         give_publishers(self._check.service, publishers)
+
+    def publish_domains(self, registered: RegisteredDomains) -> None:
+        """Know these owners of domains from the next Check on."""
+        give_domains(self._check.service, registered)
 
     def answer_challenges(self, source: ChallengeSource) -> None:
         """Tell CAs, from now on, what this source knows (ACME http-01)."""

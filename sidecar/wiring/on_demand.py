@@ -16,6 +16,7 @@ from sidecar.certs.resolvers import HttpResolver, KvPrefixResolver, ResolvedRegi
 from sidecar.clock import monotonic_seconds
 from sidecar.config import model
 from sidecar.config import on_demand as settings_of
+from sidecar.headers.registered import RegisteredDomains
 from sidecar.metrics import gauge
 from sidecar.numbers_on_demand import OnDemandNumbers
 from sidecar.polling import PollStatus
@@ -26,6 +27,8 @@ from sidecar.wiring.certificate_room import Certificates
 from sidecar.wiring.lifespan import Lifespan
 
 TICK_SECONDS = 1.0
+KV_NAMES_A_SECOND = 50.0
+"""Entries of domains that clients hold, read anew when their time is over."""
 _log = logging.getLogger("sidecar.certs.on_demand")
 
 
@@ -49,12 +52,14 @@ class OnDemandRoom:
         settings: model.OnDemand,
         vault: VaultClient,
         certificates: Certificates,
+        publish: Callable[[RegisteredDomains], None],
     ) -> None:
+        """``publish`` gives whose the domains are to those who answer Checks."""
         self._settings = settings
         self._configured = frozenset(each.name for each in config.certificates)
         self._store = certificates.store
         self._numbers = OnDemandNumbers(monotonic_seconds)
-        self.registry = make_registry(settings.registry, vault, self._registry_changed)
+        self.registry = make_registry(settings.registry, vault, self._registry_changed, publish)
         self.source = OnDemand(
             settings,
             registry=self.registry,
@@ -91,6 +96,8 @@ class OnDemandRoom:
         self.source.on_forget(service.take_back)
         self._service = service
         life.watch(self._sweeping)
+        life.watch(self.registry.status)
+        life.refreshers.append(self.registry.refresh)
         life.metrics.add_source(self.families)
         life.stack.push_async_callback(self.source.close)
         life.spawn(self.run())
@@ -130,12 +137,15 @@ class OnDemandRoom:
 
 
 def make_room(
-    config: model.Config, vault: VaultClient, certificates: Certificates
+    config: model.Config,
+    vault: VaultClient,
+    certificates: Certificates,
+    publish: Callable[[RegisteredDomains], None],
 ) -> OnDemandRoom | None:
     """Build the room, where something is to be served on demand."""
     if config.on_demand is None:
         return None
-    return OnDemandRoom(config, config.on_demand, vault, certificates)
+    return OnDemandRoom(config, config.on_demand, vault, certificates, publish)
 
 
 def _metered(issuers: Issuers, allowance: Allowance) -> Issuers:
@@ -152,6 +162,7 @@ def make_registry(
     settings: settings_of.RegistrySettings,
     vault: VaultClient,
     on_change: Callable[[], Awaitable[None]],
+    publish: Callable[[RegisteredDomains], None],
 ) -> ListedRegistry | ResolvedRegistry:
     """Build the registry that the configuration names."""
     match settings:
@@ -160,10 +171,22 @@ def make_registry(
         case settings_of.VaultKvRegistry(poll_seconds=poll_seconds):
             source = KvSource(settings, vault)
         case settings_of.VaultKvPrefixRegistry(entry_ttl_seconds=ttl):
-            prefix = KvPrefixResolver(settings, vault, sleep=asyncio.sleep, on_change=on_change)
-            return ResolvedRegistry(
-                prefix, positive_ttl_seconds=ttl, negative_ttl_seconds=ttl, clock=monotonic_seconds
+            prefix = KvPrefixResolver(settings, vault, sleep=asyncio.sleep)
+            registry = ResolvedRegistry(
+                prefix,
+                positive_ttl_seconds=ttl,
+                negative_ttl_seconds=ttl,
+                clock=monotonic_seconds,
+                names_a_second=KV_NAMES_A_SECOND,
+                publish=publish,
             )
+
+            async def changed() -> None:
+                registry.drop_unlisted()
+                await on_change()
+
+            prefix.on_change = changed
+            return registry
         case settings_of.HttpRegistry(queries_per_second=rate):
             bucket = TokenBucket(max(1.0, 2 * rate), rate, monotonic_seconds())
             return ResolvedRegistry(
@@ -171,5 +194,9 @@ def make_registry(
                 positive_ttl_seconds=settings.positive_ttl_seconds,
                 negative_ttl_seconds=settings.negative_ttl_seconds,
                 clock=monotonic_seconds,
+                names_a_second=rate / 2,  # the other half is for names that are new
+                publish=publish,
             )
-    return ListedRegistry(source, poll_seconds, sleep=asyncio.sleep, on_change=on_change)
+    return ListedRegistry(
+        source, poll_seconds, sleep=asyncio.sleep, on_change=on_change, publish=publish
+    )

@@ -31,7 +31,13 @@ async def start_reports(life: Lifespan) -> Routes:
     reports, listen = life.config.headers.reports, life.config.listen.reports
     if reports is None or listen is None:
         return {}
-    room = ReportsRoom(life.config, reports, listen, on_fault=life.on_fault)
+    room = ReportsRoom(
+        life.config,
+        reports,
+        listen,
+        on_fault=life.on_fault,
+        registered=life.owner_of,
+    )
     await room.start(life.stack)
     life.metrics.add_source(room.families)
     return room.admin_routes
@@ -47,6 +53,7 @@ class ReportsRoom:
         listen: ReportsListen,
         *,
         on_fault: Callable[[Exception], None],
+        registered: Callable[[str], str | None] = lambda _host: None,
     ) -> None:
         self._ledger = Ledger(max_rows=reports.table_rows, keep=reports.keep_latest)
         self.forward = _open_forward(reports)
@@ -63,6 +70,7 @@ class ReportsRoom:
             now=wall_seconds,
             clock=monotonic_seconds,
             forward=self._send_on,
+            registered=registered,
         )
         self._server = HttpServer(
             listen.address,

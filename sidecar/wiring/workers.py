@@ -10,6 +10,7 @@ from sidecar.audit import AuditLog
 from sidecar.authz.challenge import ChallengeSource
 from sidecar.clock import monotonic_seconds
 from sidecar.config.endpoints import check_endpoints
+from sidecar.headers.registered import RegisteredDomains
 from sidecar.keys.lifecycle import KeyState
 from sidecar.keys.refresher import KeyView
 from sidecar.metrics import gauge
@@ -66,6 +67,10 @@ class WorkerChecks:
     def publish_publishers(self, publishers: Publishers) -> None:
         """Give the publishers of modules to every worker."""
         self._pool.publish_publishers(publishers)
+
+    def publish_domains(self, registered: RegisteredDomains) -> None:
+        """Give the owners of domains to every worker."""
+        self._pool.publish_domains(registered)
 
     def answer_challenges(self, source: ChallengeSource) -> None:
         """Tell workers, from now on, what this source knows (ACME http-01)."""

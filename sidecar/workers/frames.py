@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from sidecar.config import model
 from sidecar.errors import Fault
+from sidecar.headers.registered import SHARDS
 from sidecar.keys.keyring import KeyRing, VerificationKey
 from sidecar.keys.lifecycle import KeyState
 from sidecar.modules.publishers import PublisherKey, Publishers
@@ -93,6 +94,14 @@ class Keys(Frame, frozen=True, tag="keys"):
     """SHA-256 digests of bundles that must not be installed, in hex."""
 
 
+class Domains(Frame, frozen=True, tag="domains"):
+    """Down: one shard of the owners of registered domains, in force from the next Check on."""
+
+    version: int
+    shard: Annotated[int, msgspec.Meta(ge=0, lt=SHARDS)]
+    owners: dict[str, str]
+
+
 class Readiness(Frame, frozen=True, tag="readiness"):
     """Down: whether the sidecar as a whole is ready; gRPC health follows it."""
 
@@ -130,7 +139,7 @@ class Refused(Frame, frozen=True, tag="refused"):
 
 
 class Applied(Frame, frozen=True, tag="applied"):
-    """Up: from the next Check on, this version of the keys decides."""
+    """Up: from the next Check on, this version of keys and domains decides."""
 
     version: int
 
@@ -160,7 +169,7 @@ class LogLine(Frame, frozen=True, tag="log"):
     message: str
 
 
-Down = Start | Policies | Revoked | Keys | Readiness | ToldChallenge | Ask | Drain
+Down = Start | Policies | Revoked | Keys | Domains | Readiness | ToldChallenge | Ask | Drain
 Up = Serving | Refused | Applied | Report | UnknownKid | WantedChallenge | LogLine
 
 _encoder = msgspec.msgpack.Encoder()

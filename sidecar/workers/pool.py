@@ -18,12 +18,14 @@ from sidecar.authz.challenge import CHALLENGE_ROUTE, ChallengeSource
 from sidecar.authz.routes import UNMATCHED
 from sidecar.config import model
 from sidecar.errors import Fault
+from sidecar.headers.registered import RegisteredDomains, Shard
 from sidecar.keys.keyring import KeyRing
 from sidecar.keys.lifecycle import KeyState
 from sidecar.modules.publishers import NO_PUBLISHERS, Publishers
 from sidecar.tokens.revocation import Revocations
 from sidecar.workers.frames import (
     PROTOCOL,
+    Domains,
     Drain,
     Keys,
     Policies,
@@ -140,7 +142,7 @@ class WorkerPool:
         self._order: Keys | None = None
         self._revoked = RevokedParts()
         self._publishers = NO_PUBLISHERS
-        self._keys = b""
+        self._domains: dict[int, Shard] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._first: list[asyncio.Future[None]] = []
 
@@ -174,21 +176,35 @@ class WorkerPool:
         if self._order is not None:
             self._give()
 
+    def publish_domains(self, registered: RegisteredDomains) -> None:
+        """Give every worker the shards of the owners of domains that have changed."""
+        for number, shard in enumerate(registered.shards):
+            if shard is self._domains.get(number, {}) or shard == self._domains.get(number, {}):
+                continue
+            self._domains[number] = shard
+            self.version += 1
+            raw = encode(Domains(self.version, number, dict(shard)))
+            for process in self._processes():
+                process.give(raw, self.version)
+
     def _give(self) -> None:
         """Send all of what decides, as a version of its own."""
         if self._order is None:
             return
         self.version += 1
-        self._keys = encode(
+        raw = self._encode_keys(self._order)
+        for process in self._processes():
+            process.give(raw, self.version)
+
+    def _encode_keys(self, order: Keys) -> bytes:
+        return encode(
             msgspec.structs.replace(
-                self._order,
+                order,
                 version=self.version,
                 publishers=publisher_keys(self._publishers),
                 withdrawn=tuple(self._publishers.withdrawn),
             )
         )
-        for process in self._processes():
-            process.give(self._keys, self.version)
 
     def numbers(self) -> Numbers:
         """Return what all of them came to."""
@@ -291,7 +307,12 @@ class WorkerPool:
                 self._policies,
                 encode(Readiness(self._ready)),
                 *self._revoked.frames(),
-                self._keys,
+                *(
+                    encode(Domains(0, number, dict(shard)))
+                    for number, shard in self._domains.items()
+                ),
+                # Last, because it serves from then on, and of the newest version of all.
+                *(() if self._order is None else (self._encode_keys(self._order),)),
             ]
             if self._draining.is_set():
                 frames.append(encode(Drain()))

@@ -40,11 +40,15 @@ class Registry:
         self.known: set[str] = set()
         self.failing = False
         self.asked: list[str] = []
+        self.wanted: list[str] = []
 
     def register(self, *entries: dict[str, object]) -> None:
         found, problems = read_registrations(list(entries))
         assert problems == []
         self.domains = DomainIndex(found)
+
+    def want(self, name: str) -> None:
+        self.wanted.append(name)
 
     def find(self, name: str) -> Registration | Unresolved | None:
         if self.slow and name not in self.known:

@@ -30,8 +30,6 @@ import sys
 from sidecar.cli import main
 sys.exit(main(["serve", "--config", sys.argv[1]]))
 """
-    "import sys; from sidecar.cli import main; sys.exit(main(['serve', '--config', sys.argv[1]]))"
-)
 
 
 def config(tmp_path: Path, token_file: TokenFile, **changes: str) -> Path:

@@ -16,6 +16,7 @@ from sidecar.clock import monotonic_seconds
 from sidecar.config.on_demand import FileRegistry, VaultKvPrefixRegistry, VaultKvRegistry
 from sidecar.demo.openbao import OpenBao
 from sidecar.errors import Fault
+from sidecar.headers.registered import NO_DOMAINS, RegisteredDomains
 from sidecar.vault.client import VaultClient
 from tests.real import TokenFile
 
@@ -224,3 +225,100 @@ async def test_below_another_tenants_entry_nothing_is_served(
     with pytest.raises(Fault, match="domain_of_other_tenant"):
         await settle(registry, "x.upper.example")
     assert await settle(registry, "upper.example")
+
+
+@pytest.mark.real
+async def test_whose_the_domains_of_an_entry_are_is_published_with_every_change(
+    vault: VaultClient, put: Put, polls: Polls, openbao: OpenBao
+) -> None:
+    put("edge/list", {"domains": domains("shop.example", "second.example")})
+    published: list[RegisteredDomains] = []
+    source = KvSource(VaultKvRegistry(path="edge/list"), vault)
+    registry = ListedRegistry(
+        source, 1.0, sleep=polls.sleep, on_change=polls.on_change, publish=published.append
+    )
+    task = await running(registry)
+    assert [published[-1].owner_of(f"{each}.example") for each in ("shop", "second")] == ["a", "a"]
+    count = len(published)
+    await polls.poll()
+    assert len(published) == count, "nothing new, nothing published"
+    # Removed and made anew it counts from one again: the same number, another content.
+    openbao.client.secrets.kv.v2.delete_metadata_and_all_versions("edge/list")
+    for _ in range(count):
+        put("edge/list", {"domains": [{"domain": "shop.example", "tenant_id": "b"}]})
+    await polls.poll()
+    assert published[-1].owner_of("www.shop.example") == "b"
+    assert published[-1].owner_of("second.example") is None
+    put("edge/list", {"domains": "rubbish"})
+    await polls.poll()
+    assert published[-1].owner_of("shop.example") == "b", "what can't be read displaces nothing"
+    assert registry.status.problem
+    task.cancel()
+
+
+@pytest.mark.real
+async def test_whose_the_domains_below_a_prefix_are_is_published_as_they_are_asked_for(
+    vault: VaultClient, put: Put, polls: Polls, openbao: OpenBao
+) -> None:
+    put("edge/domains/owned.example", {"tenant_id": "a"})
+    put("edge/domains/own-held.example", {"tenant_id": "c"})
+    put("edge/domains/own-plat.example", {"tenant_id": "p", "shared": True})
+    now, published = [0.0], [NO_DOMAINS]
+    naps: asyncio.Queue[None] = asyncio.Queue()
+
+    async def nap(_seconds: float) -> None:
+        await naps.get()
+
+    async def tick() -> None:
+        naps.put_nowait(None)
+        for _ in range(100):
+            await asyncio.sleep(0.005)
+            if naps.empty() and not registry._wanted:
+                return
+
+    def owner_of(host: str) -> str | None:
+        return published[-1].owner_of(host)
+
+    resolver = KvPrefixResolver(
+        VaultKvPrefixRegistry(prefix="edge/domains"), vault, sleep=polls.sleep
+    )
+    registry = ResolvedRegistry(
+        resolver,
+        positive_ttl_seconds=300,
+        negative_ttl_seconds=10,
+        clock=lambda: now[0],
+        sleep=nap,
+        publish=published.append,
+    )
+
+    async def changed() -> None:
+        registry.drop_unlisted()
+
+    resolver.on_change = changed
+    task = await running(registry)
+    await settle(registry, "owned.example")
+    await settle(registry, "own-plat.example")
+    assert (owner_of("www.owned.example"), owner_of("own-plat.example")) == ("a", None)
+    assert owner_of("own-held.example") is None, "nobody has asked yet"
+    registry.want("own-held.example")
+    registry.want("stranger.example")
+    await tick()
+    await until(lambda: owner_of("own-held.example") == "c")
+    # It is given to another: known when its time is over, though no client asks.
+    put("edge/domains/owned.example", {"tenant_id": "b"})
+    await tick()
+    assert owner_of("owned.example") == "a"
+    now[0] += 301
+    await tick()
+    await until(lambda: owner_of("owned.example") == "b")
+    openbao.client.secrets.kv.v2.delete_metadata_and_all_versions("edge/domains/owned.example")
+    await registry.refresh()
+    assert owner_of("owned.example") is None, "an entry that is gone ends with the next list"
+    assert owner_of("own-held.example") == "c"
+    task.cancel()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.01)

@@ -3,7 +3,7 @@
 import pytest
 
 from sidecar.certs.domains import DomainIndex, read_registrations
-from sidecar.headers.registered import NO_DOMAINS, SHARED, SHARDS, RegisteredDomains, shard_of
+from sidecar.headers.registered import NO_DOMAINS, SHARDS, SHARED, RegisteredDomains, shard_of
 
 A, B, PLATFORM = "tenant-a", "tenant-b", "platform"
 

@@ -21,6 +21,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from sidecar.clock import monotonic_seconds, wall_seconds
 from sidecar.config import parse_config
 from sidecar.config.endpoints import check_endpoints
+from sidecar.headers.registered import RegisteredDomains
 from sidecar.keys.keyring import EMPTY_RING, KeyRing
 from sidecar.keys.lifecycle import KeyState
 from sidecar.tokens.revocation import NOTHING_REVOKED, RevocationEntry, Revocations, RevokedToken
@@ -103,8 +104,9 @@ class Pool:
         process = self.pool.slots[number].process
         return process.pid if process is not None else 0
 
-    async def ask(self, number: int, token: bytes) -> Answer:
-        raw = check_request(headers={"authorization": f"Bearer {token.decode()}"})
+    async def ask(self, number: int, token: bytes, host: str = "app.septemcore.com") -> Answer:
+        headers = {"authorization": f"Bearer {token.decode()}"}
+        raw = check_request(headers=headers, host=host)
         async with grpc.aio.insecure_channel(self.addresses[number]) as channel:
             return read_answer(await channel.unary_unary(CHECK_METHOD)(raw, timeout=5))
 
@@ -175,6 +177,30 @@ async def test_a_revocation_reaches_all_and_a_worker_that_comes_later(
     for number in range(WORKERS):
         assert (await pool.ask(number, token)).metadata["reason"] == "token_revoked"
         assert (await pool.ask(number, other)).allowed
+
+
+async def test_a_registered_domain_reaches_all_and_a_worker_that_comes_later(
+    pool: Pool, issuer: Issuer
+) -> None:
+    """It is acknowledged as a revocation is; a worker never serves without it."""
+    registered = RegisteredDomains.of([("shop.example", "another-tenant")])
+    token = good(issuer)
+    assert (await pool.ask(0, token, host="shop.example")).allowed
+    pool.pool.publish_domains(registered)
+    await pool.pool.settle()
+    assert {slot.version for slot in pool.pool.slots} == {pool.pool.version} == {2}
+    pool.pool.publish_domains(registered)
+    assert pool.pool.version == 2, "nothing new, nothing sent"
+    os.kill(pid := pool.pid(0), signal.SIGKILL)
+    await until(lambda: pool.pid(0) not in {0, pid} and pool.pool.serving == WORKERS)
+    for number in range(WORKERS):
+        answer = await pool.ask(number, token, host="shop.example")
+        assert answer.metadata["reason"] == "tenant_mismatch"
+        assert (await pool.ask(number, token)).allowed
+    pool.pool.publish_domains(registered.changed({"shop.example": None}))
+    await pool.pool.settle()
+    for number in range(WORKERS):
+        assert (await pool.ask(number, token, host="shop.example")).allowed
 
 
 async def test_what_changes_while_one_starts_reaches_it(issuer: Issuer) -> None:

@@ -30,10 +30,11 @@ _ROOT_TOKEN = re.compile(r"Root Token: (\S+)")
 
 SIDECAR_POLICY = """\
 # What the sidecar may do, and nothing beside it.
-path "secret/data/iam/jwt-signing-key" { capabilities = ["read"] }
-path "secret/data/modules/publishers"  { capabilities = ["read"] }
-path "pki/sign/edge"                   { capabilities = ["update"] }
-path "auth/token/renew-self"           { capabilities = ["update"] }
+path "secret/data/iam/jwt-signing-key"     { capabilities = ["read"] }
+path "secret/metadata/iam/jwt-signing-key" { capabilities = ["read"] }
+path "secret/data/modules/publishers"      { capabilities = ["read"] }
+path "pki/sign/edge"                       { capabilities = ["update"] }
+path "auth/token/renew-self"               { capabilities = ["update"] }
 """
 
 STORE_POLICY = """\

@@ -4,6 +4,7 @@ import pytest
 
 from sidecar.certs.domains import DomainIndex, read_registrations
 from sidecar.headers.registered import NO_DOMAINS, SHARDS, SHARED, RegisteredDomains, shard_of
+from sidecar.headers.security import SecurityHeaders
 
 A, B, PLATFORM = "tenant-a", "tenant-b", "platform"
 
@@ -31,6 +32,7 @@ ROWS = [
     ("what is below it", "www.shop.example", A),
     ("and deep below it", "x.y.z.shop.example", A),
     ("what another registered below it", "intruder.shop.example", A),
+    ("and what is below that", "x.intruder.shop.example", A),
     ("one that only ends alike", "myshop.example", None),
     ("what is above it", "example", None),
     ("a wildcard", "x.wild.example", B),
@@ -54,6 +56,26 @@ ROWS = [
 def test_whose_a_host_is(host: str, owner: str | None) -> None:
     assert TABLE.owner_of(host) == owner
     assert NO_DOMAINS.owner_of(host) is None
+
+
+HEADERS = SecurityHeaders({}, (), {A: "a.example"}, {"a.example": A}, registered=TABLE)
+DOMAINS = [
+    ("its configured domain", "a.example", None, "a.example"),
+    ("a registered one of who has a configured one", "shop.example", None, "a.example"),
+    ("the same with its token", "shop.example", A, "a.example"),
+    ("a registered one of who has no other", "x.wild.example", None, "x.wild.example"),
+    ("the same with its token", "x.wild.example", B, "x.wild.example"),
+    ("the platform's, with a token", "platform.example", A, "a.example"),
+    ("the platform's, without", "platform.example", None, None),
+    ("nobody's", "nobody.test", B, None),
+]
+
+
+@pytest.mark.parametrize(
+    ("host", "tenant", "domain"), [r[1:] for r in DOMAINS], ids=[r[0] for r in DOMAINS]
+)
+def test_which_domain_a_page_may_name(host: str, tenant: str | None, domain: str | None) -> None:
+    assert HEADERS.domain_of(host, tenant) == domain
 
 
 def test_a_change_touches_one_shard_and_the_rest_is_the_same() -> None:

@@ -155,6 +155,14 @@ def deletion_lies_ahead(entry: Entry) -> None:
     """Every version has a time of deletion, which has not come."""
     entry.kv.update_metadata(entry.path, delete_version_after="720h")
     entry.write(B)
+    entry.write(C)
+
+
+def deleted_where_it_stood_and_alive_elsewhere(entry: Entry) -> None:
+    """The first version is gone, and its key stands in the second too, which is not."""
+    entry.write(A, B)
+    entry.write(C)
+    entry.kv.delete_secret_versions(entry.path, [1])
 
 
 def removed_and_made_anew(entry: Entry) -> None:
@@ -175,7 +183,8 @@ ROWS: list[tuple[Callable[[Entry], None], str, str]] = [
     (old_version_destroyed, "B", "B"),
     (old_version_deleted, "B", "B"),
     (one_of_two_old_destroyed, "BC", "BC"),
-    (deletion_lies_ahead, "AB", "AB"),
+    (deletion_lies_ahead, "ABC", "ABC"),
+    (deleted_where_it_stood_and_alive_elsewhere, "ABC", "ABC"),
     (removed_and_made_anew, "AC", "C"),
 ]
 """What happens, then who verifies in the sidecar that was there, and in the one started after."""

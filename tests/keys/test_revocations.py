@@ -282,6 +282,35 @@ def test_what_an_untuned_server_takes(openbao: OpenBao) -> None:
     write(lines(20_000))
 
 
+BOUNDS = [
+    ("MAX_ENTRIES", 1, "more than 1 entries"),
+    ("MAX_REVOKED", 3, "over 3 revocations"),
+]
+
+
+@pytest.mark.parametrize(("bound", "value", "said"), BOUNDS, ids=[row[0] for row in BOUNDS])
+async def test_the_whole_is_bounded(
+    world: World, monkeypatch: pytest.MonkeyPatch, bound: str, value: int, said: str
+) -> None:
+    monkeypatch.setattr(f"sidecar.keys.revocation_source.{bound}", value)
+    for name in ("a", "b"):
+        world.write(name, iss=ISSUER, tokens=f"{name}1 2000000000\n{name}2 2000000000")
+    with pytest.raises(Fault, match=said):
+        await world.poller.load()
+    await world.vault.close()
+
+
+async def test_what_has_ended_is_forgotten_without_a_change_of_its_entry(world: World) -> None:
+    world.write("a", iss=ISSUER, tokens=f"j {wall_seconds() + 60:.0f}")
+    await world.poller.load()
+    assert len(world.poller.revocations) == 1
+    source = world.poller._source
+    source._now = lambda: wall_seconds() + 60 + 930 + 2  # type: ignore[attr-defined]
+    await world.poller.refresh()
+    assert len(world.poller.revocations) == 0
+    await world.vault.close()
+
+
 ENTRIES, IN_EACH = 15, 20_000
 
 
@@ -297,6 +326,7 @@ async def test_three_hundred_thousand_are_known_in_time_and_hold_nothing_up(worl
     assert over < 5, f"{over:.1f} s"
     assert world.revokes(f"{ENTRIES * IN_EACH - 1:032x}")
     assert not world.revokes(f"{ENTRIES * IN_EACH:032x}")
+    assert MAX_PART <= 20_000, "what a worker takes in one piece"
     assert all(len(part) <= MAX_PART for part in world.poller.revocations.parts)
     world.write("e07", iss=ISSUER, tokens=lines(1, 999_999, exp))
     again, _ = await watch_loop(world.poller.refresh)

@@ -98,6 +98,14 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("milliseconds", {"tenants": [tenant(NOW * 1000)]}, "issued_before"),
     ("a misspelt field", {"tenants": [{"tenant": "t", "issuedBefore": 1}]}, "issuedBefore"),
     ("too many", {"kids": [str(n) for n in range(1025)]}, "kids"),
+    ("too many marks", {"tenants": [tenant(NOW)] * 100_001}, "tenants: more than 100000"),
+    ("too many lines", {"tokens": "\n" * 200_000}, "tokens: more than 200000"),
+    ("a line too long", {"tokens": f"i {'j' * 1025} 5"}, "line 1: more than 1024"),
+    ("a line in milliseconds", {"tokens": f"i j {NOW * 1000:.0f}"}, "line 1: exp"),
+    ("a line with a fraction", {"tokens": "i j 5.5"}, "line 1: exp"),
+    ("a line with a sign", {"tokens": "i j -5"}, "line 1: exp"),
+    ("a line of four words", {"tokens": "i j 5 6"}, "line 1: is neither"),
+    ("a second line without issuer", {"tokens": "i j 5\nj 5"}, "line 2: is neither"),
 ]
 
 

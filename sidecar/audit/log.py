@@ -18,6 +18,7 @@ from sidecar.audit.sinks import CutShort, Sink
 _POLL_SECONDS = 0.1
 _RETRY_SECONDS = 1.0
 _BATCH_LINES = 512
+_UNEXPECTED_TRIES = 3
 
 _log = logging.getLogger(__name__)
 
@@ -36,6 +37,8 @@ class AuditLog:
         self.written = 0
         self._refused = 0
         self._lost = 0
+        self._given_up = 0
+        self._unexpected = 0
         self.errors = 0
         self._sink = sink
         self.dropped_before = 0
@@ -58,7 +61,7 @@ class AuditLog:
 
         ``dropped_before`` of them were lost in the processes whose lines are queued here.
         """
-        return self._refused + self._lost + self.dropped_before
+        return self._refused + self._lost + self._given_up + self.dropped_before
 
     @property
     def queued(self) -> int:
@@ -123,13 +126,14 @@ class AuditLog:
             patience_seconds = _POLL_SECONDS
             try:
                 self._turn()
-            except OSError as exc:
+            except Exception as exc:  # noqa: BLE001 - the thread's edge: lines are written after it
                 self.errors += 1
-                self._on_error(exc)
+                self._on_error(self._as_os_error(exc))
                 if self._closing:
                     break
                 patience_seconds = _RETRY_SECONDS
             else:
+                self._unexpected = 0
                 if self._queue:
                     continue
                 if self._closing:
@@ -139,6 +143,17 @@ class AuditLog:
         self._lost += self._pending.count(b"\n", self._taken) + len(self._queue)
         with contextlib.suppress(OSError):
             self._sink.close()
+
+    def _as_os_error(self, exc: Exception) -> OSError:
+        """Name what a sink must not raise; a batch that it goes on raising for is given up."""
+        if isinstance(exc, OSError):
+            return exc
+        self._unexpected += 1
+        if self._unexpected >= _UNEXPECTED_TRIES:
+            self._unexpected = 0
+            self._given_up += self._pending.count(b"\n", self._taken)
+            self._pending = b""
+        return OSError(0, f"an unexpected {type(exc).__name__}")
 
     def _turn(self) -> None:
         """Write one batch, or what is left of the last. Raises the sink's ``OSError``."""

@@ -166,3 +166,40 @@ def test_no_token_survives_into_a_line(field: str, before: str, after: str) -> N
     assert len(line) < 8192
     for part in TOKEN.encode().split(b"."):
         assert part not in line
+
+
+class Strange:
+    """A sink that raises what it must not, as a library may."""
+
+    def __init__(self, times: int) -> None:
+        self.left = times
+        self.taken = b""
+
+    def write(self, lines: bytes) -> None:
+        if self.left:
+            self.left -= 1
+            raise ValueError("hvs.what-was-read")
+        self.taken += lines
+
+    def reopen(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+@pytest.mark.parametrize(("times", "written"), [(2, [1, 2]), (3, [2])])
+def test_a_sink_that_raises_what_it_must_not_stops_no_line_after(
+    monkeypatch: pytest.MonkeyPatch, times: int, written: list[int]
+) -> None:
+    """Tried three times; then the batch is given up, and counted as lost."""
+    monkeypatch.setattr("sidecar.audit.log._RETRY_SECONDS", 0.01)
+    said: list[OSError] = []
+    sink = Strange(times)
+    audit = AuditLog(sink, queue_lines=16, on_error=said.append)
+    audit.record(entry(1))
+    until(lambda: audit.errors == times)
+    audit.record(entry(2))
+    until(lambda: b"d2" in sink.taken)
+    assert audit.close(5)
+    assert ids(sink.taken.decode()) == [f"d{number}" for number in written]
+    assert audit.dropped == 2 - len(written)
+    assert {exc.strerror for exc in said} == {"an unexpected ValueError"}

@@ -25,10 +25,11 @@ SHARED = ""
 class RegisteredDomains:
     """Owners (tenant ids) by domain or ``*.domain``."""
 
-    __slots__ = ("shards",)
+    __slots__ = ("_is_empty", "shards")
 
     def __init__(self, shards: tuple[Shard, ...] = ({},) * SHARDS) -> None:
         self.shards = shards
+        self._is_empty = not any(shards)
 
     @classmethod
     def of(cls, owners: Iterable[tuple[str, str]]) -> "RegisteredDomains":
@@ -65,6 +66,8 @@ class RegisteredDomains:
 
     def owner_of(self, host: str) -> str | None:
         """Return the tenant that a host belongs to: that of the uppermost domain not shared."""
+        if self._is_empty:  # nothing is served on demand: a Check pays nothing for it
+            return None
         shards = self.shards
         for pattern in _from_above(host):
             owner = shards[shard_of(pattern)].get(pattern)

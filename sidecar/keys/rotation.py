@@ -54,9 +54,9 @@ def window_end(
     It begins when the last sidecar has seen the new key, one poll after that was written.
     Who sees it live, and later than that, was cut off; so may the signer have been, hence
     the window begins no sooner than that. ``age_seconds`` is how long ago the new key was
-    written, ``None`` where nobody knows.
+    written, ``None`` where nobody knows. A window of nothing is none: the key stops at once.
     """
-    if age_seconds is None:
+    if age_seconds is None or not window_seconds:
         return window_seconds
     begins_in = poll_seconds - max(0.0, age_seconds)
     return window_seconds + (max(0.0, begins_in) if seen_live else begins_in)

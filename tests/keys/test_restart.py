@@ -298,3 +298,9 @@ WINDOWS = [
 )
 def test_when_a_window_ends(age: float | None, seen_live: bool, left: float) -> None:
     assert window_end(WINDOW, POLL, age, seen_live=seen_live) == left
+
+
+@pytest.mark.parametrize("age", [None, 0.0, 5.0, 500.0])
+@pytest.mark.parametrize("seen_live", [True, False])
+def test_without_a_window_a_replaced_key_stops_at_once(age: float | None, seen_live: bool) -> None:
+    assert window_end(0.0, POLL, age, seen_live=seen_live) == 0.0

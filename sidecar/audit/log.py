@@ -192,8 +192,9 @@ class AuditLog:
         self._unexpected += 1
         if self._unexpected >= _UNEXPECTED_TRIES:
             self._unexpected = 0
-            self._lost += self._pending.count(b"\n", self._taken)
+            self._given_up += self._pending.count(b"\n", self._taken)
             self._pending, self._taken = b"", 0
+            _log.error("a defect of ours: audit lines are lost", exc_info=exc)
         return OSError(0, f"an unexpected {type(exc).__name__}")
 
     def _turn(self) -> None:

@@ -23,6 +23,7 @@ from sidecar.audit import AuditLog
 from sidecar.config import model
 from sidecar.config.endpoints import check_endpoints
 from sidecar.errors import Fault
+from sidecar.hardening.process import adopt_orphans, harden_process
 from sidecar.keys.refresher import KeyRefresher
 from sidecar.logs import LogOutput
 from sidecar.metrics import counter, gauge
@@ -47,7 +48,11 @@ _log = logging.getLogger("sidecar")
 def serve(config: model.Config) -> int:
     """Run until SIGTERM or SIGINT; returns the exit code."""
     os.umask(_SOCKET_UMASK)
+    hardening = harden_process(), adopt_orphans()
     log = LogOutput(config.log.level)
+    for each in hardening:
+        if each.missing:
+            _log.warning("this process is not hardened by all that it should be: %s", each)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(run(config, log))

@@ -80,6 +80,7 @@ class WorkerChecks:
     def _show(self, serving: int, of: int) -> None:
         health = self._life.health
         health.facts[_PART] = f"{serving} of {of} serve"
+        health.facts["workers_confined_by"] = " / ".join(sorted(self._pool.hardening))
         if serving:
             health.right(_PART)
         else:

@@ -26,7 +26,7 @@ from sidecar.modules.publishers import PublisherKey, Publishers
 from sidecar.tokens.revocation import RevocationTables
 from sidecar.workers.numbers import Numbers
 
-PROTOCOL = 1
+PROTOCOL = 2
 MAX_DOWN_BYTES = 67_108_864
 """The largest configurations and lists of revocations are eight megabytes where they come from."""
 MAX_UP_BYTES = 1_048_576
@@ -106,9 +106,10 @@ class Drain(Frame, frozen=True, tag="drain"):
 
 
 class Serving(Frame, frozen=True, tag="serving"):
-    """Up: the worker listens."""
+    """Up: the worker listens, and this is what it has given up (``sidecar.hardening``)."""
 
     address: str
+    hardening: Annotated[str, msgspec.Meta(max_length=1024)] = ""
 
 
 class Refused(Frame, frozen=True, tag="refused"):

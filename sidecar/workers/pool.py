@@ -22,6 +22,7 @@ from sidecar.keys.keyring import KeyRing
 from sidecar.keys.lifecycle import KeyState
 from sidecar.modules.publishers import NO_PUBLISHERS, Publishers
 from sidecar.tokens.revocation import Revocations
+from sidecar.transport.sockets import path_of, remove_stale_socket
 from sidecar.workers.frames import (
     PROTOCOL,
     Drain,
@@ -218,6 +219,15 @@ class WorkerPool:
             _log.error("worker %d does not end: it is killed", process.number)
             process.kill(Ended.HUNG)
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for slot in self.slots:  # a confined worker can't remove its own
+            if (path := path_of(slot.address)) is not None:
+                with contextlib.suppress(OSError):
+                    remove_stale_socket(path)
+
+    @property
+    def hardening(self) -> frozenset[str]:
+        """What the workers that serve have given up, in their words; one text if all are alike."""
+        return frozenset(each.hardening for each in self._processes() if each.serving)
 
     async def ask_all(self) -> None:
         """Have every worker's numbers brought up to date, as far as that is quick."""

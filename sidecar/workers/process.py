@@ -95,6 +95,7 @@ class WorkerProcess:
         self.pid = 0
         self.serving = False
         self.refusal = ""
+        self.hardening = ""
         self.applied = 0
         self.numbers = Numbers()
         self.ended = Ended.EXITED
@@ -238,7 +239,8 @@ class WorkerProcess:
                 self._on_unknown_kid()
             case WantedChallenge(token=token):
                 self._on_challenge(self, token)
-            case Serving():
+            case Serving(hardening=hardening):
+                self.hardening = hardening
                 self.serving = True
                 self._on_serving()
             case Refused(message=message):

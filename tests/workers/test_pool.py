@@ -46,7 +46,8 @@ FOREIGN = (
 )
 TELL_MODULES = """
 import atexit, json, sys
-atexit.register(lambda: open({path!r}, "w").write(json.dumps(sorted(sys.modules))))
+told = open({path!r}, "w")
+atexit.register(lambda: told.write(json.dumps(sorted(sys.modules))))
 import sidecar.worker
 sys.exit(sidecar.worker.main())
 """

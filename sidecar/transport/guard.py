@@ -2,7 +2,8 @@
 
 grpcio accepts connections itself and tells nobody their descriptor, so SO_PEERCRED can't be
 read behind it. Here the connection is accepted, the peer looked at, and only then are its
-bytes passed on to grpcio, whose own socket is in a folder that nobody but us may enter.
+bytes passed on to grpcio. Its own socket is in a folder that nobody but our user may enter,
+and has no name there once it listens: our own workers are of our user too.
 """
 
 import asyncio
@@ -12,12 +13,13 @@ import os
 import socket
 import stat
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import cast
 
 from sidecar.config import model
-from sidecar.transport.peers import Peer, PeerRule, make_rule, read_peer
-from sidecar.transport.sockets import ListenFault, remove_stale_socket
+from sidecar.transport.peers import Peer, PeerRule, make_rule, may_descend_from, read_peer
+from sidecar.transport.sockets import ListenFault, path_of, remove_stale_socket
 
 MAX_CONNECTIONS = 1024
 _BACKLOG = 128
@@ -26,14 +28,25 @@ _log = logging.getLogger("sidecar.transport")
 
 
 class PeerGuard:
-    """Listens on ``path`` and passes on the connections of those whom ``rule`` allows."""
+    """Listens on ``path`` and passes on the connections of those whom ``rule`` allows.
 
-    def __init__(self, path: Path, rule: PeerRule, on_refused: Callable[[Peer], None]) -> None:
+    Our own children it never allows, whatever the rule says; ``is_child`` tells by a PID.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        rule: PeerRule,
+        on_refused: Callable[[Peer], None],
+        is_child: Callable[[int], bool] | None = None,
+    ) -> None:
         self._path = path
         self._rule = rule
         self._on_refused = on_refused
+        self._is_child = is_child or partial(may_descend_from, ancestor=os.getpid())
         self._room = path.with_name(f"{path.name}.d")
         self._inner = self._room / "s"
+        self._inner_socket = -1
         self._listener: socket.socket | None = None
         self._task: asyncio.Task[None] | None = None
         self._pipes: set[_Pipe] = set()
@@ -62,6 +75,7 @@ class PeerGuard:
 
     def start(self) -> None:
         """Listen, once the server behind does. Raises ``ListenFault``."""
+        self._take_inner_socket()
         remove_stale_socket(self._path)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         listener.setblocking(False)
@@ -73,6 +87,14 @@ class PeerGuard:
             raise ListenFault(f"cannot listen on unix:{self._path}: {exc.strerror}") from exc
         self._listener = listener
         self._task = asyncio.create_task(self._accept(listener))
+
+    def _take_inner_socket(self) -> None:
+        """Hold the socket of the server behind, and take its name away."""
+        try:
+            self._inner_socket = os.open(self._inner, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+            self._inner.unlink()
+        except OSError as exc:
+            raise ListenFault(f"the server behind {self._path} is gone: {exc.strerror}") from exc
 
     async def stop(self) -> None:
         """Let nobody in any more; connections there are live on until the server ends them."""
@@ -86,6 +108,9 @@ class PeerGuard:
         """End the connections, and remove the folder: the server behind has stopped."""
         for pipe in tuple(self._pipes):
             pipe.end()
+        if self._inner_socket >= 0:
+            os.close(self._inner_socket)
+            self._inner_socket = -1
         with contextlib.suppress(OSError):
             remove_stale_socket(self._inner)
             self._room.rmdir()
@@ -109,7 +134,7 @@ class PeerGuard:
             peer = read_peer(connection)
         except OSError:
             return False
-        if not self._rule.allows(peer):
+        if not self._rule.allows(peer) or self._is_child(peer.pid):
             self._on_refused(peer)
             return False
         return len(self._pipes) < MAX_CONNECTIONS
@@ -120,7 +145,7 @@ class PeerGuard:
         inner = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         inner.setblocking(False)
         try:
-            await loop.sock_connect(inner, str(self._inner))
+            await loop.sock_connect(inner, f"/proc/self/fd/{self._inner_socket}")
         except OSError as exc:
             _log.error("the server behind %s does not answer: %s", self._path, exc.strerror)
             inner.close()
@@ -218,12 +243,16 @@ class _Side(asyncio.Protocol):
             self._transport.close()
 
 
-def make_guard(settings: model.SdsListen, on_refused: Callable[[Peer], None]) -> PeerGuard | None:
+def make_guard(
+    settings: model.SdsListen,
+    on_refused: Callable[[Peer], None],
+    is_child: Callable[[int], bool] | None = None,
+) -> PeerGuard | None:
     """Build the guard of a Unix socket; ``None`` for TCP, whose peers the kernel does not name."""
-    if not settings.address.startswith("unix:"):
+    path = path_of(settings.address)
+    if path is None:
         return None
-    path = Path(settings.address.removeprefix("unix:"))
-    return PeerGuard(path, make_rule(settings.peer_uids, settings.peer_gids), on_refused)
+    return PeerGuard(path, make_rule(settings.peer_uids, settings.peer_gids), on_refused, is_child)
 
 
 def _anyone_may_replace(folder: Path) -> bool:

@@ -18,15 +18,18 @@ from functools import partial
 import uvloop
 from prometheus_client.core import Metric
 
+from sidecar.admin.routes import KeyRefresh
 from sidecar.alerts import Alerts
 from sidecar.audit import AuditLog
 from sidecar.config import model
 from sidecar.config.endpoints import check_endpoints
 from sidecar.errors import Fault
 from sidecar.hardening.process import adopt_orphans, harden_process
+from sidecar.keys.lifecycle import KeyState
 from sidecar.keys.refresher import KeyRefresher
 from sidecar.logs import LogOutput
 from sidecar.metrics import counter, gauge
+from sidecar.shared_run import SharedRun
 from sidecar.vault.client import VaultClient
 from sidecar.wiring.keys import make_refresher, start_vault
 from sidecar.wiring.lifespan import Lifespan
@@ -78,7 +81,7 @@ async def run(config: model.Config, log: LogOutput) -> None:
         await refresher.load()
         await start_publishers(life, vault, checks.publish_publishers)
         life.routes.update(await start_reports(life))
-        await start_admin(life, partial(_refresh_keys, refresher, checks))
+        await start_admin(life, SharedRun(partial(_refresh_keys, refresher, checks)))
         await _start_sds(life, vault, alerts, checks)
         await checks.start(refresher.nudge)
         life.spawn(refresher.run())
@@ -98,11 +101,10 @@ def _make_checks(life: Lifespan, audit: AuditLog) -> Checks:
     return LocalChecks(life, audit) if local else WorkerChecks(life, audit)
 
 
-async def _refresh_keys(refresher: KeyRefresher, checks: Checks) -> str:
-    """Ask every source now; when the answer is there, it decides wherever Checks are answered."""
+async def _refresh_keys(refresher: KeyRefresher, checks: Checks) -> KeyRefresh:
+    """Ask every source now, and wait until what was read decides wherever Checks are answered."""
     state = await refresher.refresh()
-    await checks.settled()
-    return state
+    return KeyRefresh(state, state is KeyState.ACTIVE, await checks.settled())
 
 
 async def _start_sds(life: Lifespan, vault: VaultClient, alerts: Alerts, checks: Checks) -> None:

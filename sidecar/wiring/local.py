@@ -35,8 +35,11 @@ class Checks(Protocol):
     async def start(self, nudge: Callable[[], None]) -> None:
         """Listen. ``nudge`` is told of tokens whose key is not known."""
 
-    async def settled(self) -> None:
-        """Return when what was published decides everywhere, or after a bounded time."""
+    async def settled(self) -> tuple[str, ...]:
+        """Wait until what was published decides everywhere, for a bounded time.
+
+        Returns the names of those where it does not.
+        """
 
 
 class LocalChecks:
@@ -78,8 +81,9 @@ class LocalChecks:
         await self._life.listen(self._server)
         self._show_key_state()
 
-    async def settled(self) -> None:
+    async def settled(self) -> tuple[str, ...]:
         """Return at once: the very next Check is decided by what was published."""
+        return ()
 
     def _make_server(self) -> GrpcServer | H2Server:
         listen = self._life.config.listen.authz

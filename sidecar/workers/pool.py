@@ -36,12 +36,21 @@ from sidecar.workers.frames import (
     publisher_keys,
 )
 from sidecar.workers.numbers import Numbers
-from sidecar.workers.process import COMMAND, Ended, LineQueue, WorkerProcess
+from sidecar.workers.process import (
+    COMMAND,
+    MAX_BEHIND_BEATS,
+    Ended,
+    LineQueue,
+    WorkerProcess,
+)
+from sidecar.workers.process import END_SECONDS as PROCESS_END_SECONDS
 
 BEAT_SECONDS = 1.0
 START_SECONDS = 30.0
 ASK_SECONDS = 0.25
-SETTLE_SECONDS = 1.0
+SETTLE_SECONDS = (MAX_BEHIND_BEATS + 2) * BEAT_SECONDS + 2 * PROCESS_END_SECONDS
+"""Longer than a worker that does not take its keys may live."""
+SETTLE_POLL_SECONDS = 0.005
 STEADY_SECONDS = 10.0
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 10.0
@@ -235,13 +244,19 @@ class WorkerPool:
         if asked:
             await asyncio.wait(asked, timeout=ASK_SECONDS)
 
-    async def settle(self) -> None:
-        """Return when every worker decides by the newest keys, or after a bounded time."""
+    async def settle(self) -> tuple[int, ...]:
+        """Wait until no process decides by older keys than the newest at this moment.
+
+        That is until each has acknowledged them or is gone: one that hangs is killed after
+        ``MAX_BEHIND_BEATS``. Returns the numbers of those where it lasts longer.
+        """
+        wanted = self.version
         deadline = self._tools.clock() + SETTLE_SECONDS
-        while self._tools.clock() < deadline:
-            await self.ask_all()
-            if all(slot.version == self.version for slot in self.slots if slot.serving):
-                return
+        while behind := [p.number for p in self._processes() if not p.decides_by(wanted)]:
+            if self._tools.clock() >= deadline:
+                break
+            await asyncio.sleep(SETTLE_POLL_SECONDS)
+        return tuple(behind)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (exc := task.exception()) is not None:

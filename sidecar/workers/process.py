@@ -170,6 +170,13 @@ class WorkerProcess:
             self._wanted = version
             self._channel.send_encoded(raw)
 
+    def decides_by(self, version: int) -> bool:
+        """Tell whether this version of the keys decides there, or a later one.
+
+        One that is not greeted yet is given the newest when it is.
+        """
+        return not self._greeted or self.applied >= version
+
     def send(self, frame: Frame) -> None:
         """Send an order."""
         if self._greeted:

@@ -21,7 +21,11 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     for name, run, words in (
         ("list", _list, "every certificate: issuer, state, end, serial, last error"),
         ("show", _show, "one certificate, with its chain"),
-        ("renew", _renew, "have one renewed now; what is held is served until then"),
+        (
+            "renew",
+            _renew,
+            "have one renewed now, once a minute at most; what is held is served until then",
+        ),
         ("revoke", _revoke, "have Vault PKI revoke one: it is served no more, and renewed at once"),
         ("pins", _pins, "SHA-256 of the public keys held (RFC 7469), for pinning"),
     ):

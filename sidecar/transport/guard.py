@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import cast
 
 from sidecar.config import model
+from sidecar.private_file import anyone_may_replace
 from sidecar.transport.peers import Peer, PeerRule, make_rule, may_descend_from, read_peer
 from sidecar.transport.sockets import ListenFault, path_of, remove_stale_socket
 
@@ -67,7 +68,7 @@ class PeerGuard:
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
             raise ListenFault(f"{self._room} is in the way: it is no folder of ours")
         self._room.chmod(0o700)
-        if _anyone_may_replace(self._path.parent):
+        if anyone_may_replace(self._path.parent):
             _log.warning(
                 "any user may replace sockets in %s; give it a sticky bit or an owner",
                 self._path.parent,
@@ -253,11 +254,3 @@ def make_guard(
     if path is None:
         return None
     return PeerGuard(path, make_rule(settings.peer_uids, settings.peer_gids), on_refused, is_child)
-
-
-def _anyone_may_replace(folder: Path) -> bool:
-    try:
-        mode = folder.stat().st_mode
-    except OSError:
-        return False
-    return bool(mode & stat.S_IWOTH) and not mode & stat.S_ISVTX

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from sidecar.cli_token import add_key_options, read_revocation_file, read_text
 from sidecar.clock import wall_seconds
 from sidecar.errors import Fault
 from sidecar.printable import printable
@@ -33,6 +34,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     check.add_argument(
         "--jwks", type=Path, metavar="FILE", help="keys for real tokens in a request's headers"
     )
+    add_key_options(check)
     check.set_defaults(run=_check)
     explain = commands.add_parser(
         "explain",
@@ -49,14 +51,13 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def _check(options: argparse.Namespace) -> int:
-    from sidecar.cli_token import read_text  # noqa: PLC0415 - each command imports what it needs
-    from sidecar.config import load_config  # noqa: PLC0415
-    from sidecar.keys.sources import parse_keys  # noqa: PLC0415
+    from sidecar.config import load_config  # noqa: PLC0415 - each command imports what it needs
     from sidecar.offline import Bench, load_case  # noqa: PLC0415
+    from sidecar.token_evaluator import keys_of  # noqa: PLC0415
 
     config = load_config(options.config)
-    keys = parse_keys(read_text(options.jwks), None) if options.jwks else ()
-    bench = Bench(config, keys)
+    keys = keys_of(read_text(options.jwks), config, options.issuer) if options.jwks else ()
+    bench = Bench(config, keys, read_revocation_file(options.revocations))
     if options.request:
         result = bench.evaluate(load_case(options.request), wall_seconds())
         steps = [step._asdict() for step in result.steps]

@@ -6,7 +6,6 @@ them, and revocations, in the order and with the words of the edge. What a route
 that (tenant, roles, scopes, its own place for a token) is ``sidecar check``'s to tell.
 """
 
-import json
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -17,6 +16,7 @@ from sidecar.authz.pipeline import decide
 from sidecar.authz.policy import build_snapshot
 from sidecar.authz.routes import Route, RouteTable
 from sidecar.config import model
+from sidecar.entry_file import entry_of
 from sidecar.errors import Fault
 from sidecar.keys.keyring import KeyRing, VerificationKey
 from sidecar.keys.sources import parse_keys
@@ -125,16 +125,7 @@ def parse_revocations(text: str) -> RevocationEntry:
 
     Raises ``Fault``.
     """
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        raise Fault("the list of revocations is not JSON") from None
-    for _ in range(2):  # {"data": {"data": …}}
-        if isinstance(value, dict) and isinstance(value.get("data"), dict):
-            value = value["data"]
-    if not isinstance(value, dict):
-        raise Fault("the list of revocations is no JSON object")
-    return read_revocations(value)
+    return read_revocations(entry_of(text, "the list of revocations"))
 
 
 _ANYONE = model.Config(

@@ -157,6 +157,15 @@ def test_what_is_found_and_let_pass_is_shown(run: Run, keys: Path, issuer: Issue
     assert line["claims"]["contact"] == "a@b.example"
 
 
+def test_without_a_configuration_the_rest_is_as_a_server_has_it(
+    run: Run, keys: Path, issuer: Issuer
+) -> None:
+    tokens = [claims(issuer, iss=OTHER, aud="b"), claims(issuer, iss=OTHER, email="a@b.example")]
+    command = ["token", "verify", "--jwks", keys / "jwks.json", "--at", NOW]
+    _, out, _ = run(*command, stdin=b"\n".join(tokens))
+    assert [json.loads(line).get("reason") for line in out.splitlines()] == [None, "pii_in_token"]
+
+
 @pytest.mark.parametrize("stdin", [b"", b"\n \r\n\t\n"])
 def test_no_token_is_no_success(run: Run, keys: Path, stdin: bytes) -> None:
     code, out, err = run("token", "verify", "--jwks", keys / "jwks.json", stdin=stdin)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.config import model
+from sidecar.transport import peers
 from sidecar.transport.guard import PeerGuard, make_guard
 from sidecar.transport.peers import Peer, PeerRule, make_rule, may_descend_from
 from sidecar.transport.sockets import ListenFault
@@ -210,6 +211,55 @@ PARENTS = [
 @pytest.mark.parametrize(("pid", "is_child"), [r[1:] for r in PARENTS], ids=[r[0] for r in PARENTS])
 def test_who_is_no_child(pid: int, is_child: bool) -> None:
     assert may_descend_from(pid, os.getpid()) is is_child
+
+
+def test_a_line_of_ancestors_without_an_end_counts_as_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not may_descend_from(os.getpid(), ancestor=-1)
+    monkeypatch.setattr(peers, "_MAX_GENERATIONS", 1)
+    assert may_descend_from(os.getpid(), ancestor=-1)
+
+
+def test_another_users_process_whose_parents_are_hidden_is_none_of_ours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """/proc with hidepid; root is never refused a signal, so that is played here."""
+    monkeypatch.setattr(peers, "_parent_of", lambda _pid: None)
+    assert may_descend_from(os.getpid(), os.getpid()), "one of our user, and nothing can be told"
+
+    def refuse(_pid: int, _number: int) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "kill", refuse)
+    assert not may_descend_from(os.getpid(), os.getpid())
+
+
+ORPHAN = """
+import os, subprocess, sys
+from sidecar.hardening.process import adopt_orphans
+from sidecar.transport.peers import may_descend_from
+if sys.argv[1:]:
+    assert not adopt_orphans().missing
+grandchild = "import os; print(os.getpid(), flush=True); os.read(0, 1)"
+child = (
+    "import subprocess, sys;"
+    f"p = subprocess.Popen([sys.executable, '-c', {grandchild!r}], stdout=subprocess.PIPE);"
+    "print(p.stdout.readline().decode(), end='', flush=True)"
+)
+held, let_go = os.pipe()
+done = subprocess.run([sys.executable, "-c", child], stdin=held, stdout=subprocess.PIPE, check=True)
+print(may_descend_from(int(done.stdout), os.getpid()))
+os.write(let_go, b"x")
+"""
+
+
+@pytest.mark.parametrize("adopting", [True, False])
+def test_one_that_lost_its_parent_is_still_ours(adopting: bool) -> None:
+    command = [sys.executable, "-c", ORPHAN, *(["adopt"] if adopting else [])]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=60, check=True,
+        cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    assert done.stdout.strip() == str(adopting)
 
 
 async def test_the_server_behind_has_no_name_for_our_own_user(ours: Guarded) -> None:

@@ -11,7 +11,7 @@ from sidecar.certs.acme.account import load_account
 from sidecar.certs.challenges import Challenge, ChallengeBoard
 from sidecar.certs.fleet import SharedIssuer
 from sidecar.certs.issuer import Order
-from sidecar.certs.lease import Leases
+from sidecar.certs.lease import FleetFault, Leases
 from sidecar.certs.pki_issuer import PkiIssuer
 from sidecar.clock import monotonic_seconds, wall_seconds
 from sidecar.config import model
@@ -123,6 +123,19 @@ async def test_neither_leases_nor_challenges_nor_an_accounts_key_pile_up(
     await load_account(settings, vault)
     for path in (*entries(openbao, prefix), account.path):
         assert len(readable(openbao, path)) == 1, path
+    await vault.close()
+
+
+async def test_what_a_ca_said_of_days_is_kept_for_days(vault: VaultClient) -> None:
+    leases = Leases(vault, "secret", holder="one", seconds=20)
+    lease = await leases.take(f"{ROOT}/days")
+    assert lease is not None
+    fault = FleetFault("rateLimited", 3 * 86_400.0)
+    await leases.give_back(lease, fault, 0.0)
+    with pytest.raises(FleetFault) as told:
+        await leases.take(f"{ROOT}/days")
+    assert told.value.retry_after_seconds is not None
+    assert 2.9 * 86_400 < told.value.retry_after_seconds < 3.1 * 86_400
     await vault.close()
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.config import model
+from sidecar.numbers import SdsNumbers
 from sidecar.transport import peers
 from sidecar.transport.guard import PeerGuard, make_guard
 from sidecar.transport.peers import Peer, PeerRule, make_rule, may_descend_from
@@ -307,3 +308,13 @@ def test_a_folder_where_anyone_may_replace_the_socket_is_told(
 def test_only_a_unix_socket_has_a_guard() -> None:
     assert make_guard(model.SdsListen(address="127.0.0.1:9101"), lambda _: None) is None
     assert make_guard(model.SdsListen(address="unix:/run/s.sock"), lambda _: None) is not None
+
+
+def test_those_who_come_again_and_again_do_not_fill_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    numbers = SdsNumbers()
+    for _ in range(1000):
+        numbers.refuse_peer(Peer(1, 2, frozenset()))
+    assert len(caplog.records) == 10
+    assert "512 refused by now" in caplog.records[-1].message

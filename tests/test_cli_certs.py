@@ -200,6 +200,31 @@ def test_a_hundred_that_fail_are_one_order_too(admin: Admin, certs: Certs) -> No
     assert admin.issuer.asked == 3
 
 
+def test_what_came_while_another_was_revoked_is_served(admin: Admin) -> None:
+    """The CA takes its time to revoke, and meanwhile the certificate is renewed."""
+    reached, may_go_on = asyncio.Event(), asyncio.Event()
+
+    async def slowly(_issuer: str, _serial: str) -> None:
+        reached.set()
+        await may_go_on.wait()
+
+    async def revoke_and_renew() -> tuple[str, str]:
+        desk = CertificateDesk(admin.manager, {}, slowly, wall_seconds)
+        before = admin.serial("edge")
+        revoking = asyncio.create_task(desk.revoke("edge"))
+        await reached.wait()
+        desk.renew("edge")
+        while admin.serial("edge") == before:
+            await asyncio.sleep(0.01)
+        fresh = admin.serial("edge")
+        may_go_on.set()
+        await revoking
+        return fresh, admin.serial("edge")
+
+    fresh, served = admin.run(revoke_and_renew())
+    assert fresh == served != ""
+
+
 def test_revoked_again_and_again_it_is_revoked_and_the_next_order_waits(
     admin: Admin, certs: Certs
 ) -> None:

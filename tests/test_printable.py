@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sidecar.audit import AuditEntry, encode_entry
@@ -55,6 +55,7 @@ def test_nothing_else_comes_of_any_text(text: str) -> None:
     assert printable_lines(text).count("\n") == text.count("\n")
 
 
+@example("\x7f")
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_an_escaped_json_text_says_the_same(text: str) -> None:
     encoded = json.dumps({"a": text}, ensure_ascii=False).encode()
@@ -87,9 +88,12 @@ ODD = [
     ("a number of 5,000 digits", b'{"decision_id": "4f0c2a", "status": ' + b"9" * 5000 + b"}"),
     ("nested deep", b'{"decision_id": "4f0c2a", "a": ' + b"[" * 30_000 + b"]" * 30_000 + b"}"),
     ("a line of 10 MB", b'{"decision_id": "4f0c2a", "path": "' + b"x" * 10_000_000 + b'"}'),
-    (
-        "a line within a line that is too long",
-        b"x" * 65_536 + b'{"decision_id": "4f0c2a", "outcome": "forged"}',
+    *(
+        (
+            f"a line within a line of {length}",
+            b"x" * length + b'{"decision_id": "4f0c2a", "outcome": "forged"}',
+        )
+        for length in (65_536, 65_537, 131_073, 131_074)
     ),
     ("a line ended by a carriage return", b'x\r{"decision_id": "4f0c2a", "outcome": "forged"}'),
 ]

@@ -14,7 +14,7 @@ class Holding:
 
     __slots__ = (
         "ask_at", "by_hand_at", "due", "failures", "issuer", "last_fault", "level", "material",
-        "order", "ordering", "renew_at", "revoked", "running", "try_at",
+        "order", "renew_at", "revoked", "running", "try_at",
     )  # fmt: skip
 
     def __init__(self, order: Order, issuer: Issuer) -> None:
@@ -37,8 +37,6 @@ class Holding:
         self.last_fault = ""
         self.level = Level.FRESH
         self.running = False
-        self.ordering = False
-        """Whether the issuer is being asked for a certificate."""
         self.by_hand_at = -NEVER
         """When an operator last had one ordered."""
 

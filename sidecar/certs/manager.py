@@ -139,7 +139,7 @@ class CertificateManager:
         ``HAND_PAUSE_SECONDS`` is begun.
         """
         holding, now = self._held.get(name), self._now()
-        if holding is None or holding.ordering or holding.try_at <= now:
+        if holding is None or holding.try_at <= now:
             return 0.0
         if (pause := holding.hand_pause_seconds(now)) > 0:
             return pause
@@ -267,13 +267,10 @@ class CertificateManager:
             self._plan(holding)
 
     async def _obtain(self, holding: Holding) -> Material:
-        holding.ordering = True
         try:
             material = await holding.issuer.issue(holding.order._replace(replaces=holding.material))
         except Fault as fault:
             raise _named(holding, fault) from fault
-        finally:
-            holding.ordering = False
         await self._take(holding, material)
         return material
 

@@ -5,13 +5,16 @@ configuration is wrong.
 """
 
 import argparse
+import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import TextIO, cast
 
 from sidecar import cli_certs, cli_check, cli_csp, cli_envoy, cli_module, cli_token
 from sidecar.errors import ConfigFault, Fault
+from sidecar.printable import PrintableStream, printable, printable_lines
 
 EXIT_OK = 0
 EXIT_FAULT = 1
@@ -22,13 +25,20 @@ EXIT_INTERRUPTED = 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     options = build_parser().parse_args(arguments)
+    # The demo draws; what it shows is its own.
+    with contextlib.nullcontext() if options.draws else _printable_output():
+        return _run(options)
+
+
+def _run(options: argparse.Namespace) -> int:
     try:
         code: int = options.run(options)
     except ConfigFault as fault:
         _show_config_fault(fault)
         return EXIT_CONFIG
     except Fault as fault:
-        print(f"sidecar: {fault}", file=sys.stderr)
+        show = printable_lines if options.draws else printable
+        print(f"sidecar: {show(str(fault))}", file=sys.stderr)
         return EXIT_FAULT
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
@@ -37,6 +47,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.close()
         return EXIT_FAULT
     return code
+
+
+@contextlib.contextmanager
+def _printable_output() -> Iterator[None]:
+    """Have a terminal get nothing that it would obey."""
+    with contextlib.ExitStack() as stack:
+        if sys.stdout.isatty():
+            out = cast("TextIO", PrintableStream(sys.stdout))
+            stack.enter_context(contextlib.redirect_stdout(out))
+        if sys.stderr.isatty():
+            err = cast("TextIO", PrintableStream(sys.stderr))
+            stack.enter_context(contextlib.redirect_stderr(err))
+        yield
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -48,6 +71,7 @@ def build_parser() -> argparse.ArgumentParser:
         epilog="Documentation: README.md and docs/.",
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {_version()}")
+    parser.set_defaults(draws=False)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_serve(commands)
     _add_demo(commands)
@@ -100,7 +124,7 @@ def _add_demo(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         choices=("rotation", "vault-outage"),
         help="play this one instead of the table, with a timeline",
     )
-    demo.set_defaults(run=_demo)
+    demo.set_defaults(run=_demo, draws=True)
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -151,7 +175,7 @@ def _config_check(options: argparse.Namespace) -> int:
 
 def _show_config_fault(fault: ConfigFault) -> None:
     for problem in fault.problems:
-        print(f"{fault.source}: {problem}", file=sys.stderr)
+        print(printable(f"{fault.source}: {problem}"), file=sys.stderr)
     count = len(fault.problems)
     print(f"{count} problem{'s' if count > 1 else ''} found", file=sys.stderr)
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sidecar.admin.client import ask_admin
+from sidecar.admin.client import ask_admin, no_sidecar
+from sidecar.printable import printable, printable_lines
 
 EXIT_OK = 0
 DEFAULT_ADMIN = "127.0.0.1:9102"
@@ -21,7 +22,11 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     for name, run, words in (
         ("list", _list, "every certificate: issuer, state, end, serial, last error"),
         ("show", _show, "one certificate, with its chain"),
-        ("renew", _renew, "have one renewed now; what is held is served until then"),
+        (
+            "renew",
+            _renew,
+            "have one renewed now, once a minute at most; what is held is served until then",
+        ),
         ("revoke", _revoke, "have Vault PKI revoke one: it is served no more, and renewed at once"),
         ("pins", _pins, "SHA-256 of the public keys held (RFC 7469), for pinning"),
     ):
@@ -42,16 +47,24 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def _list(options: argparse.Namespace) -> int:
-    rows = ask_admin(_admin(options), "GET", "/certificates")["certificates"]
-    _show_rows(options, rows, _LISTED)
+    _show_rows(options, _rows(options), _LISTED)
     return EXIT_OK
 
 
 def _pins(options: argparse.Namespace) -> int:
-    rows = ask_admin(_admin(options), "GET", "/certificates")["certificates"]
-    held = [{key: row[key] for key in _PINNED} for row in rows if row["spki_sha256"]]
+    rows = _rows(options)
+    held = [{key: row.get(key) for key in _PINNED} for row in rows if row.get("spki_sha256")]
     _show_rows(options, held, _PINNED)
     return EXIT_OK
+
+
+def _rows(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Ask for every certificate; raises ``AdminFault`` for an answer of another shape."""
+    address = _admin(options)
+    rows = ask_admin(address, "GET", "/certificates").get("certificates")
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise no_sidecar(address)
+    return rows
 
 
 def _show(options: argparse.Namespace) -> int:
@@ -72,11 +85,12 @@ def _one(options: argparse.Namespace, method: str, act: str) -> int:
         print(json.dumps(row, indent=1))
         return EXIT_OK
     chain = row.pop("chain_pem", "")
-    width = max(map(len, row))
-    for key, value in row.items():
-        print(f"{key.replace('_', ' '):<{width}}  {_text(value)}")
-    if chain:
-        print(chain, end="")
+    titles = [printable(key.replace("_", " ")) for key in row]
+    width = max(map(len, titles), default=0)
+    for title, value in zip(titles, row.values(), strict=True):
+        print(f"{title:<{width}}  {_text(value)}")
+    if isinstance(chain, str) and chain:
+        print(printable_lines(chain), end="")
     return EXIT_OK
 
 
@@ -95,22 +109,8 @@ def _show_rows(
         print(json.dumps(rows, indent=1))
         return
     titles = [column.replace("_", " ") for column in columns]
-    cells = [[_text(row[column]) for column in columns] for row in rows]
-    try:
-        from rich.console import Console  # noqa: PLC0415 - of the extra `demo`
-        from rich.table import Table  # noqa: PLC0415
-        from rich.text import Text  # noqa: PLC0415
-    except ImportError:
-        _show_plainly(titles, cells)
-        return
-    console = Console()
-    if not console.is_terminal:
-        _show_plainly(titles, cells)
-        return
-    table = Table(*titles, box=None)
-    for line in cells:
-        table.add_row(*map(Text, line))
-    console.print(table)
+    cells = [[_text(row.get(column)) for column in columns] for row in rows]
+    _show_plainly(titles, cells)
 
 
 def _show_plainly(titles: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
@@ -121,11 +121,11 @@ def _show_plainly(titles: Sequence[str], cells: Sequence[Sequence[str]]) -> None
 
 
 def _text(value: Any) -> str:
-    """Write a value for people; names come from certificates, so nothing unprintable."""
+    """Write a value for people, in one line: names come from certificates."""
     if value is None:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list):
         return ", ".join(map(_text, value))
-    return "".join(each if each.isprintable() else "?" for each in str(value))
+    return printable(value)

@@ -3,17 +3,19 @@
 import argparse
 import json
 import sys
-from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from sidecar.cli_token import add_key_options, read_revocation_file, read_text
 from sidecar.clock import wall_seconds
 from sidecar.errors import Fault
+from sidecar.printable import printable
 
 EXIT_OK, EXIT_WRONG = 0, 1
-MAX_AUDIT_LINE_BYTES = 65_536
+MAX_FIELDS, MAX_NAME = 64, 64
 
 
 def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -32,6 +34,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     check.add_argument(
         "--jwks", type=Path, metavar="FILE", help="keys for real tokens in a request's headers"
     )
+    add_key_options(check)
     check.set_defaults(run=_check)
     explain = commands.add_parser(
         "explain",
@@ -48,14 +51,13 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def _check(options: argparse.Namespace) -> int:
-    from sidecar.cli_token import read_text  # noqa: PLC0415 - each command imports what it needs
-    from sidecar.config import load_config  # noqa: PLC0415
-    from sidecar.keys.sources import parse_keys  # noqa: PLC0415
+    from sidecar.config import load_config  # noqa: PLC0415 - each command imports what it needs
     from sidecar.offline import Bench, load_case  # noqa: PLC0415
+    from sidecar.token_evaluator import keys_of  # noqa: PLC0415
 
     config = load_config(options.config)
-    keys = parse_keys(read_text(options.jwks), None) if options.jwks else ()
-    bench = Bench(config, keys)
+    keys = keys_of(read_text(options.jwks), config, options.issuer) if options.jwks else ()
+    bench = Bench(config, keys, read_revocation_file(options.revocations))
     if options.request:
         result = bench.evaluate(load_case(options.request), wall_seconds())
         steps = [step._asdict() for step in result.steps]
@@ -76,52 +78,44 @@ def _run_cases(bench: Any, folder: Path) -> int:
             problems = list(problems_of(case, result))
             held, failed = held + (not problems), failed + bool(problems)
             if problems:
-                print(f"FAILED {path.name}: {case.name}")
+                print(printable(f"FAILED {path.name}: {case.name}"))
                 for problem in problems:
-                    print(f"    {problem}")
+                    print(f"    {printable(problem)}")
                 for step in result.steps:
-                    print(f"    {'ok ' if step.held else 'NO '} {step.step}: {step.detail}")
+                    verdict = "ok " if step.held else "NO "
+                    print(f"    {verdict} {printable(f'{step.step}: {step.detail}')}")
     print(f"{held} held, {failed} failed")
     return EXIT_WRONG if failed else EXIT_OK
 
 
 def _explain(options: argparse.Namespace) -> int:
+    from sidecar.audit.search import find_decision  # noqa: PLC0415
+
     wanted = options.id.rpartition(":")[2]
     found = False
-    for path, line in _audit_lines(options.audit):
-        if wanted not in line:
-            continue
-        try:
-            entry = json.loads(line)
-        except ValueError:
-            continue
-        if entry.get("decision_id") == wanted:
-            found = True
-            _show(path, entry)
+    for path, entry in find_decision(options.audit, wanted):
+        found = True
+        _show(path, wanted, entry)
     if not found:
-        print(f"no decision {wanted} in {options.audit} or its rotated files", file=sys.stderr)
+        words = f"no decision {wanted} in {options.audit} or its rotated files"
+        print(printable(words), file=sys.stderr)
         return EXIT_WRONG
     return EXIT_OK
 
 
-def _audit_lines(path: Path) -> Iterator[tuple[Path, str]]:
-    """Walk the audit log and what was rotated away, the newest file first."""
-    if not path.exists():
-        raise Fault(f"{path} is not there; is it where audit.to.path points to?")
-    rotated = sorted(path.parent.glob(f"{path.name}.*"), key=lambda each: each.stat().st_mtime)
-    for each in (path, *reversed(rotated)):
-        try:
-            with each.open(encoding="utf-8", errors="replace") as file:
-                while line := file.readline(MAX_AUDIT_LINE_BYTES):
-                    yield each, line
-        except OSError as exc:
-            raise Fault(f"{each} cannot be read: {exc.strerror}") from exc
-
-
-def _show(path: Path, entry: dict[str, Any]) -> None:
-    print(f"decision {entry['decision_id']} ({path})")
-    for name, value in entry.items():
+def _show(path: Path, decision_id: str, entry: dict[str, Any]) -> None:
+    """Show one line of the log, which anybody may have written, a field a line."""
+    print(printable(f"decision {decision_id} ({path})"))
+    for name, value in islice(entry.items(), MAX_FIELDS):
         if name != "decision_id":
-            shown = ", ".join(value) if isinstance(value, list) else value
-            print(f"  {name:14} {shown}")
-    print(f"  {'what it means':14} docs/reasons.md, {entry.get('reason', '?')}")
+            print(f"  {printable(name, MAX_NAME):14} {_value(value)}")
+    if len(entry) > MAX_FIELDS:
+        print(f"  {len(entry) - MAX_FIELDS} more fields are not shown")
+    reason = printable(entry.get("reason", "?"), MAX_NAME)
+    print(f"  {'what it means':14} docs/reasons.md, {reason}")
+
+
+def _value(value: object) -> str:
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        return printable(", ".join(value))
+    return printable(value if isinstance(value, str) else msgspec.json.encode(value).decode())

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sidecar.cli_csp_suggest import add_suggest
+from sidecar.printable import printable
 
 if TYPE_CHECKING:
     from sidecar.config import Config
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 EXIT_OK, EXIT_FOUND = 0, 1
 _SEVERITIES = ("high", "medium", "low", "info")
+MAX_LINE = 65_536
 _COLUMNS = ("severity", "policy", "directive", "source", "rule", "message")
 
 
@@ -129,7 +131,7 @@ def _show(found: "list[tuple[str, Placed]]") -> None:
     widths = [max([len(name), *(len(row[name]) for row in rows)]) for name in _COLUMNS]
     for cells in (dict(zip(_COLUMNS, _COLUMNS, strict=True)), *rows):
         line = "  ".join(cells[n].ljust(w) for n, w in zip(_COLUMNS, widths, strict=True))
-        print(line.rstrip())
+        print(printable(line.rstrip(), MAX_LINE))
     counts = ", ".join(
         f"{sum(row['severity'] == severity for row in rows)} {severity}" for severity in _SEVERITIES
     )

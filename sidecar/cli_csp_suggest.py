@@ -1,17 +1,15 @@
 """``sidecar csp suggest``: reports in, a diff of the configuration out."""
 
 import argparse
-import http.client
-import json
-import socket
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from sidecar.admin.client import ask_admin
 from sidecar.clock import wall_seconds
 from sidecar.errors import ConfigFault, Fault
-from sidecar.transport.sockets import split_address
+from sidecar.printable import printable
 
 if TYPE_CHECKING:
     from sidecar.config.model import Config
@@ -19,8 +17,6 @@ if TYPE_CHECKING:
     from sidecar.reports.suggest import Evidence, Suggestion
 
 EXIT_OK, EXIT_NOTHING = 0, 1
-_TIMEOUT_SECONDS = 10.0
-_MAX_ANSWER = 67_108_864
 _HOUR = 3600.0
 
 
@@ -77,12 +73,12 @@ def _suggest(options: argparse.Namespace) -> int:
     )
     for refusal in refused:
         seen = refusal.evidence
-        print(f"# not proposed: {seen.blocked} for {seen.directive}: {refusal.why}")
+        print(printable(f"# not proposed: {seen.blocked} for {seen.directive}: {refusal.why}"))
     changed = text
     for each in suggestions:
         changed = _edit(changed, config, options.profile, each)
         where = f"headers.csp.{options.profile}.{each.list_name}[{each.number}].{each.directive}"
-        print(f"# {where} += {each.source}: {each.evidence}")
+        print(printable(f"# {where} += {each.source}: {each.evidence}"))
     if changed == text:
         print("# nothing to propose")
         return EXIT_NOTHING
@@ -96,17 +92,18 @@ def _suggest(options: argparse.Namespace) -> int:
 
 
 def _evidence(options: argparse.Namespace, config: "Config") -> "list[Evidence]":
-    from sidecar.reports.suggest import from_lines, from_table  # noqa: PLC0415
+    from sidecar.reports.suggest import from_lines, from_table, lines_of  # noqa: PLC0415
 
     since = 0.0 if options.last is None else wall_seconds() - options.last * _HOUR
     if options.reports is None:
         address = options.admin or config.listen.admin.address
-        return from_table(_ask(address), since)
+        absent = f"{address} has no reports; is headers.reports configured there?"
+        return from_table(ask_admin(address, "GET", "/csp/reports", absent=absent), since)
     if str(options.reports) == "-":
-        return from_lines(sys.stdin.buffer, since)
+        return from_lines(lines_of(sys.stdin.buffer), since)
     try:
         with options.reports.open("rb") as file:
-            return from_lines(file, since)
+            return from_lines(lines_of(file), since)
     except OSError as exc:
         raise Fault(f"{options.reports} cannot be read: {exc.strerror}") from exc
 
@@ -178,41 +175,3 @@ def _check_only_added(
     csp = {**before.headers.csp, profile: meant}
     if after != replace(before, headers=replace(before.headers, csp=csp)):
         raise Fault("the file has a shape that this can't change safely; no change is proposed")
-
-
-def _ask(address: str) -> Mapping[str, Any]:
-    """Read the table of the running sidecar."""
-    connection = _connect(address)
-    try:
-        connection.request("GET", "/csp/reports", headers={"host": "localhost"})
-        answer = connection.getresponse()
-        body = answer.read(_MAX_ANSWER)
-    except (OSError, http.client.HTTPException) as exc:
-        raise Fault(f"the sidecar does not answer on {address}: {type(exc).__name__}") from exc
-    finally:
-        connection.close()
-    if answer.status != http.client.OK:
-        raise Fault(f"{address} answers {answer.status}; is headers.reports configured there?")
-    try:
-        document: Mapping[str, Any] = json.loads(body)
-    except ValueError as exc:
-        raise Fault(f"what answers on {address} is no sidecar") from exc
-    return document
-
-
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=_TIMEOUT_SECONDS)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(_TIMEOUT_SECONDS)
-        self.sock.connect(self._path)
-
-
-def _connect(address: str) -> http.client.HTTPConnection:
-    if address.startswith("unix:"):
-        return _UnixConnection(address.removeprefix("unix:"))
-    host, port = split_address(address)
-    return http.client.HTTPConnection(host.strip("[]"), port, timeout=_TIMEOUT_SECONDS)

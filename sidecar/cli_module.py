@@ -5,11 +5,18 @@ import getpass
 import hashlib
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sidecar.cli_token import read_text
+from sidecar.entry_file import entry_of
 from sidecar.errors import Denied, Fault
+from sidecar.printable import printable
+
+if TYPE_CHECKING:
+    from sidecar.modules.publishers import Publishers
 
 MAX_BUNDLE_BYTES = 1_073_741_824
+MAX_PUBLISHERS_BYTES = 67_108_864
 _CHUNK_BYTES = 1_048_576
 
 
@@ -71,15 +78,26 @@ def _add_verify(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     verify = commands.add_parser(
         "verify",
         help="verify a bundle's signature",
-        description="Hold a bundle against its signature and a publisher's public keys, by the "
-        "rules of the edge. Exit 0 if it holds; otherwise 1, with the reason the edge would give.",
+        description="Hold a bundle against its signature, as the edge does on a route with "
+        "module: signed: its size, whether it is withdrawn, its signature and whose it is. "
+        "Exit 0 if it holds; otherwise 1, with the reason the edge would give.",
     )
-    verify.add_argument(
+    whose = verify.add_mutually_exclusive_group(required=True)
+    whose.add_argument(
         "--key",
         type=Path,
-        required=True,
         metavar="FILE",
-        help="the publisher's public keys: PEM, a JWK or a JWKS",
+        help="the publisher's public keys: PEM, a JWK or a JWKS; nothing is withdrawn then",
+    )
+    whose.add_argument(
+        "--publishers",
+        type=Path,
+        metavar="FILE",
+        help="the entry of modules.path as JSON (vault kv get -format=json): all publishers' "
+        "keys, and what is withdrawn",
+    )
+    verify.add_argument(
+        "--config", type=Path, metavar="FILE", help="take modules.max_bundle_bytes from here"
     )
     verify.add_argument(
         "--signature", type=Path, metavar="FILE", help="the signature (default: BUNDLE.sig)"
@@ -89,22 +107,63 @@ def _add_verify(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from sidecar.keys.sources import parse_keys  # noqa: PLC0415 - as in cli
-    from sidecar.modules.publishers import PublisherKey, Publishers  # noqa: PLC0415
-    from sidecar.modules.signature import find_publisher  # noqa: PLC0415
+    from sidecar.authz.modules import ModulePolicy, check_bundle  # noqa: PLC0415 - as in cli
+    from sidecar.modules.signature import HEADER_NAME  # noqa: PLC0415
 
-    name = str(options.key)
-    keys = parse_keys(read_text(options.key), None)
-    publishers = Publishers(PublisherKey(name, key.public) for key in keys)
+    limit = _bundle_limit(options.config)
     signature = read_text(options.signature or signature_path(options.bundle)).strip().encode()
-    digest = digest_of(options.bundle)
+    body = _read_bundle(options.bundle, limit)
     try:
-        find_publisher(signature, digest, publishers)
+        held = check_bundle(
+            body,
+            {HEADER_NAME: signature},
+            (),
+            mode="signed",
+            policy=ModulePolicy(limit),
+            publishers=_publishers(options),
+        )
     except Denied as denied:
-        print(f"{options.bundle}: {denied}", file=sys.stderr)
+        print(f"{printable(options.bundle)}: {printable(denied)}", file=sys.stderr)
         return 1
-    print(f"{options.bundle}: good; sha256:{digest.hex()}")
+    print(f"{printable(options.bundle)}: good; sha256:{held.sha256} {printable(held.publisher)}")
     return 0
+
+
+def _bundle_limit(path: Path | None) -> int:
+    from sidecar.config import load_config, model  # noqa: PLC0415
+
+    modules = load_config(path).modules if path is not None else None
+    return (modules or model.Modules()).max_bundle_bytes
+
+
+def _publishers(options: argparse.Namespace) -> "Publishers":
+    from sidecar.keys.sources import parse_keys  # noqa: PLC0415
+    from sidecar.modules.publishers import (  # noqa: PLC0415
+        PublisherKey,
+        Publishers,
+        read_publishers,
+    )
+
+    if options.publishers is None:
+        keys = parse_keys(read_text(options.key), None)
+        return Publishers(PublisherKey(str(options.key), key.public) for key in keys)
+    text = read_text(options.publishers, MAX_PUBLISHERS_BYTES)
+    try:
+        publishers = read_publishers(entry_of(text, "the list of publishers"))
+    except Fault as fault:
+        raise Fault(f"{options.publishers}: {fault}") from None
+    for problem in publishers.problems:
+        print(printable(f"{options.publishers}: {problem}"), file=sys.stderr)
+    return publishers
+
+
+def _read_bundle(path: Path, limit: int) -> bytes:
+    """Read a bundle as far as it takes to see that it is too large."""
+    try:
+        with path.open("rb") as file:
+            return file.read(limit + 1)
+    except OSError as exc:
+        raise Fault(f"{path} cannot be read: {exc.strerror}") from exc
 
 
 def signature_path(bundle: Path) -> Path:

@@ -1,4 +1,4 @@
-"""``sidecar token``: verify tokens by the very rules the server has, and mint them for tests."""
+"""``sidecar token``: verify tokens by the server's own decision, and mint them for tests."""
 
 import argparse
 import json
@@ -6,13 +6,21 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sidecar.clock import wall_seconds
-from sidecar.errors import Denied, Fault
+from sidecar.errors import Fault
+
+if TYPE_CHECKING:
+    from sidecar.token_evaluator import TokenResult
+    from sidecar.tokens.revocation import RevocationEntry
 
 MAX_KEY_FILE_BYTES = 1_048_576
 MAX_LINE_BYTES = 1_048_576
+MAX_REVOCATION_BYTES = 67_108_864
+_LATEST = 253_402_300_800.0
+"""The year 10000."""
+EXIT_OK, EXIT_REFUSED, EXIT_NOTHING = 0, 1, 2
 
 
 def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -28,7 +36,8 @@ def _add_verify(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "verify",
         help="verify tokens read from standard input",
         description="Read access tokens, one a line, on standard input and print one JSON object "
-        "a line: what they claim, or why they are refused. Exit 0 only if all are accepted.",
+        "a line: what they claim, or why the edge would refuse them. Exit 0 only if there is one "
+        "and all are accepted, 1 if one is refused, 2 if there is none.",
     )
     verify.add_argument(
         "--jwks", type=Path, required=True, metavar="FILE", help="the keys: a JWKS, a JWK or a PEM"
@@ -39,6 +48,7 @@ def _add_verify(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         metavar="FILE",
         help="take issuers, audiences and limits from here (default: any issuer and audience)",
     )
+    add_key_options(verify)
     verify.add_argument(
         "--at",
         type=_time,
@@ -49,25 +59,60 @@ def _add_verify(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from sidecar.authz.policy import token_policy  # noqa: PLC0415 - each command imports what it needs
-    from sidecar.config import load_config  # noqa: PLC0415
-    from sidecar.keys.keyring import KeyRing  # noqa: PLC0415
-    from sidecar.keys.sources import parse_keys  # noqa: PLC0415
-    from sidecar.tokens.verifier import TokenPolicy, verify_token  # noqa: PLC0415
+    from sidecar.config import load_config  # noqa: PLC0415 - each command imports what it needs
+    from sidecar.token_evaluator import TokenEvaluator, keys_of  # noqa: PLC0415
 
-    policy = token_policy(load_config(options.config).tokens) if options.config else TokenPolicy()
-    ring = KeyRing(parse_keys(read_text(options.jwks), None))
-    refused = False
+    config = load_config(options.config) if options.config else None
+    keys = keys_of(read_text(options.jwks), config, options.issuer)
+    entry = read_revocation_file(options.revocations)
+    at: float | None = options.at
+    evaluator = TokenEvaluator(config, keys, entry)
+    read = refused = 0
     for line in _lines(sys.stdin.buffer):
-        now = wall_seconds() if options.at is None else options.at
-        try:
-            verified = verify_token(line, ring, policy, now)
-        except Denied as denied:
-            refused = True
-            _print_json({"ok": False, "reason": denied.reason, "detail": denied.detail})
-        else:
-            _print_json({"ok": True, "kid": verified.kid, "claims": verified.payload})
-    return 1 if refused else 0
+        result = evaluator.judge(line, wall_seconds() if at is None else at)
+        read, refused = read + 1, refused + (not result.ok)
+        _show(result)
+    if not read:
+        print("sidecar: no token came on standard input", file=sys.stderr)
+        return EXIT_NOTHING
+    return EXIT_REFUSED if refused else EXIT_OK
+
+
+def _show(result: "TokenResult") -> None:
+    if not result.ok:
+        _print_json({"ok": False, "reason": result.reason, "detail": result.detail})
+        return
+    shown: dict[str, Any] = {"ok": True, "kid": result.kid, "claims": result.claims}
+    if result.warnings:
+        shown["warnings"] = result.warnings
+    _print_json(shown)
+
+
+def add_key_options(parser: argparse.ArgumentParser) -> None:
+    """Add what a server knows beside the keys themselves: whose they are, and what is revoked."""
+    parser.add_argument(
+        "--issuer",
+        metavar="ISS",
+        help="whose keys these are (default: the issuer of the configuration, where it has one)",
+    )
+    parser.add_argument(
+        "--revocations",
+        type=Path,
+        metavar="FILE",
+        help="what is revoked: the entry of keys.revocations as JSON (vault kv get -format=json)",
+    )
+
+
+def read_revocation_file(path: Path | None) -> "RevocationEntry | None":
+    """Read a list of revocations; raises ``Fault`` naming the file."""
+    from sidecar.token_evaluator import parse_revocations  # noqa: PLC0415
+
+    if path is None:
+        return None
+    try:
+        return parse_revocations(read_text(path, MAX_REVOCATION_BYTES))
+    except Fault as fault:
+        raise Fault(f"{path}: {fault}") from None
 
 
 def _add_mint(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -136,13 +181,13 @@ def _skip_line(stream: Any) -> None:
         pass
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path, max_bytes: int = MAX_KEY_FILE_BYTES) -> str:
     """Read a key file; raises ``Fault`` naming it, never its content."""
     try:
         with path.open("rb") as file:
-            raw = file.read(MAX_KEY_FILE_BYTES + 1)
-        if len(raw) > MAX_KEY_FILE_BYTES:
-            raise Fault(f"{path} is larger than {MAX_KEY_FILE_BYTES} bytes: is it a key file?")
+            raw = file.read(max_bytes + 1)
+        if len(raw) > max_bytes:
+            raise Fault(f"{path} is larger than {max_bytes} bytes: is it the right file?")
         return raw.decode("utf-8")
     except OSError as exc:
         raise Fault(f"{path} cannot be read: {exc.strerror}") from exc
@@ -151,17 +196,22 @@ def read_text(path: Path) -> str:
 
 
 def _time(text: str) -> float:
+    wrong = f"{text!r} is neither RFC 3339 (2026-11-24T12:00:00Z) nor Unix seconds"
     try:
-        return float(text)
+        seconds = float(text)
     except ValueError:
-        pass
+        seconds = _rfc_3339(text, wrong)
+    if not 0 <= seconds < _LATEST:  # NaN is neither, and nothing would ever have expired
+        raise argparse.ArgumentTypeError(wrong)
+    return seconds
+
+
+def _rfc_3339(text: str, wrong: str) -> float:
     try:
         parsed = datetime.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is neither RFC 3339 (2026-11-24T12:00:00Z) nor Unix seconds"
-        ) from None
-    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
+        return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        raise argparse.ArgumentTypeError(wrong) from None
 
 
 def _ttl(text: str) -> int:

@@ -18,6 +18,7 @@ from typing import Any, TextIO
 import msgspec
 
 from sidecar.audit.sinks import write_all
+from sidecar.printable import escape_json
 from sidecar.redact import redact
 
 QUEUE_RECORDS = 4096
@@ -53,7 +54,7 @@ class JsonFormatter(logging.Formatter):
             line["exception_message"] = _clean(str(exc), _MAX_FIELD)
             text = "".join(traceback.format_exception(exc, limit=-_FRAMES))
             line["traceback"] = _clean(text, _MAX_TRACEBACK)
-        return _encoder.encode(line).decode("utf-8")
+        return escape_json(_encoder.encode(line)).decode("utf-8")
 
 
 def _message(record: logging.LogRecord) -> str:

@@ -198,13 +198,16 @@ class SdsNumbers:
         self._peers_refused = 0
 
     def refuse_peer(self, peer: Peer) -> None:
-        """Count and log a process that may not fetch secrets."""
+        """Count a process that may not fetch secrets; log it each time their number doubles."""
         self._peers_refused += 1
-        _log.error(
-            "process %d of user %d may not fetch secrets (listen.sds.peer_uids, peer_gids)",
-            peer.pid,
-            peer.uid,
-        )
+        if self._peers_refused & (self._peers_refused - 1) == 0:
+            _log.error(
+                "process %d of user %d may not fetch secrets (listen.sds.peer_uids, peer_gids; "
+                "and no child of ours may); %d refused by now",
+                peer.pid,
+                peer.uid,
+                self._peers_refused,
+            )
 
     def streams(self, count: int) -> None:
         """Take note of how many streams there are."""

@@ -34,6 +34,8 @@ from sidecar.modules.publishers import PublisherKey, Publishers
 from sidecar.modules.signature import HEADER_NAME, sign_digest
 from sidecar.pb import ext_authz_pb2 as pb
 from sidecar.reasons import Grant
+from sidecar.token_evaluator import admitted, revocations_of
+from sidecar.tokens.revocation import RevocationEntry
 
 KID = "offline"
 MAX_FILE_BYTES = 4_194_304
@@ -126,8 +128,13 @@ class Result(msgspec.Struct, frozen=True):
 class Bench:
     """A policy without a server."""
 
-    def __init__(self, config: model.Config, keys: tuple[VerificationKey, ...] = ()) -> None:
-        """``keys`` verify tokens that stand in a request's own headers."""
+    def __init__(
+        self,
+        config: model.Config,
+        keys: tuple[VerificationKey, ...] = (),
+        entry: RevocationEntry | None = None,
+    ) -> None:
+        """``keys`` verify tokens that stand in a request's own headers; ``entry`` revokes."""
         self._config = config
         self._own = ec.generate_private_key(ec.SECP256R1())
         self._stranger = ec.generate_private_key(ec.SECP256R1())
@@ -135,8 +142,10 @@ class Bench:
             VerificationKey(KID, self._own.public_key(), issuer.issuer)
             for issuer in config.tokens.issuers
         ]
+        revocations = revocations_of(config, entry)
         self._snapshot: Snapshot = msgspec.structs.replace(
-            build_snapshot(config, KeyRing([*own, *keys])),
+            build_snapshot(config, KeyRing([*own, *admitted(config, keys, revocations)])),
+            revocations=revocations,
             publishers=Publishers([PublisherKey("offline", self._own.public_key())]),
         )
 

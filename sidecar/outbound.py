@@ -1,4 +1,6 @@
-"""HTTP sessions for everything the sidecar calls: bounded answers, nothing from the environment.
+"""HTTP sessions for everything the sidecar calls, nothing of them from the environment.
+
+An exchange is bounded in its size and in its whole time, not only in each read's.
 
 Proxies, ``.netrc`` and CA variables of the environment are not looked at: who sees our
 secrets is in the configuration, and nowhere else. Callers follow no redirects.
@@ -13,27 +15,50 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
+from sidecar.deadline import POOLS, Exchange, watch
+
 MAX_RESPONSE_BYTES = 8_388_608
 _POOL = 4
 _PEM_SCAN_BYTES = 1_048_576
+WHOLE_SHARE = 2.5
+"""Of one read's time-out, an exchange may take: as long as callers wait for it."""
+LONGEST_READ_SECONDS = 120.0
+"""Of a call without a time-out of its own; as long as any setting allows."""
 
 
 class _BoundedAdapter(HTTPAdapter):
-    """Reads no more of an answer than it may hold in memory."""
+    """Reads no more of an answer than it may hold in memory, and no longer than it may take."""
 
     def __init__(self, max_response_bytes: int) -> None:
         self._max_response_bytes = max_response_bytes
         super().__init__(pool_connections=1, pool_maxsize=_POOL, max_retries=0)
 
     def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:  # type: ignore[override]
-        response = super().send(request, **{**options, "stream": True})
-        content = response.raw.read(self._max_response_bytes + 1, decode_content=True)
-        response.close()
+        with Exchange(_whole_seconds(options.get("timeout"))) as exchange:
+            try:
+                response = super().send(request, **{**options, "stream": True})
+                content = response.raw.read(self._max_response_bytes + 1, decode_content=True)
+                response.close()
+            except Exception:
+                if not exchange.expired:
+                    raise
+            if exchange.expired:  # what came may look whole, and is cut off
+                raise requests.exceptions.ReadTimeout("the answer takes too long in all")
         if len(content) > self._max_response_bytes:
             raise requests.exceptions.ContentDecodingError("the answer is too large")
         response._content = content  # noqa: SLF001 - as requests itself does
         response._content_consumed = True  # noqa: SLF001
         return response
+
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        super().init_poolmanager(*arguments, **options)
+        self.poolmanager.pool_classes_by_scheme = POOLS
+
+
+def _whole_seconds(timeout: object) -> float:
+    """Return how long an exchange may take in all whose reads may take ``timeout`` each."""
+    each = timeout if isinstance(timeout, int | float) else LONGEST_READ_SECONDS
+    return float(each) * WHOLE_SHARE
 
 
 class _UnixConnection(urllib3.connection.HTTPConnection):
@@ -45,7 +70,12 @@ class _UnixConnection(urllib3.connection.HTTPConnection):
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         if isinstance(self.timeout, int | float):
             self.sock.settimeout(self.timeout)
+        watch(self)
         self.sock.connect(self.socket_path)
+
+    def request(self, *arguments: Any, **options: Any) -> None:
+        watch(self)
+        super().request(*arguments, **options)
 
 
 class _UnixAdapter(_BoundedAdapter):

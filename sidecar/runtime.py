@@ -18,16 +18,19 @@ from functools import partial
 import uvloop
 from prometheus_client.core import Metric
 
+from sidecar.admin.routes import KeyRefresh
 from sidecar.alerts import Alerts
 from sidecar.audit import AuditLog
 from sidecar.config import model
 from sidecar.config.endpoints import check_endpoints
 from sidecar.errors import Fault
 from sidecar.faults import watch_loop
+from sidecar.hardening.process import adopt_orphans, harden_process
 from sidecar.logs import LogOutput
 from sidecar.metrics import counter, gauge
 from sidecar.numbers import poll_families
 from sidecar.polling import describe
+from sidecar.shared_run import SharedRun
 from sidecar.vault.client import VaultClient
 from sidecar.wiring.descriptors import bound_connections
 from sidecar.wiring.keys import KeyRoom, make_key_room, start_vault
@@ -49,7 +52,11 @@ _log = logging.getLogger("sidecar")
 def serve(config: model.Config) -> int:
     """Run until SIGTERM or SIGINT; returns the exit code."""
     os.umask(_SOCKET_UMASK)
+    hardening = harden_process(), adopt_orphans()
     log = LogOutput(config.log.level)
+    for each in hardening:
+        if each.missing:
+            _log.warning("this process is not hardened by all that it should be: %s", each)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             is_well = runner.run(run(config, log))
@@ -93,7 +100,7 @@ async def run(config: model.Config, log: LogOutput) -> bool:
         await keys.load()
         await start_publishers(life, vault, checks.publish_publishers)
         life.routes.update(await start_reports(life))
-        await start_admin(life, partial(_refresh_keys, life, keys, checks))
+        await start_admin(life, SharedRun(partial(_refresh_keys, life, keys, checks)))
         await _start_sds(life, vault, alerts, checks)
         await checks.start(keys.keys.nudge)
         keys.start(life)
@@ -114,13 +121,13 @@ def _make_checks(life: Lifespan, audit: AuditLog) -> Checks:
     return LocalChecks(life, audit) if local else WorkerChecks(life, audit)
 
 
-async def _refresh_keys(life: Lifespan, keys: KeyRoom, checks: Checks) -> str:
-    """Ask every source now; when the answer is there, it decides wherever Checks are answered."""
+async def _refresh_keys(life: Lifespan, keys: KeyRoom, checks: Checks) -> KeyRefresh:
+    """Ask every source now, and wait until what was read decides wherever Checks are answered."""
     state = await keys.refresh()
     for refresh in life.refreshers:
         await refresh()
-    await checks.settled()
-    return state
+    complete = keys.complete and not any(status.problem for status in life.refreshed)
+    return KeyRefresh(state, complete, await checks.settled())
 
 
 async def _start_sds(life: Lifespan, vault: VaultClient, alerts: Alerts, checks: Checks) -> None:

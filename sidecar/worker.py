@@ -3,9 +3,10 @@
 ``python -m sidecar.worker``, started by the main process alone (``sidecar.workers.pool``),
 with its end of the channel as standard input and a pipe for audit lines as standard output.
 It reads no file and no environment: the configuration, public keys and revocations come
-through the channel, and whoever holds the other end of it is obeyed. It listens when it has
-its first keys, and ends when it is told to or when the channel closes, after the calls in
-flight. Signals are the main process's to act on.
+through the channel, and whoever holds the other end of it is obeyed. Once its listener is
+bound, and before it reads a byte from it, it gives up files, other sockets and other processes
+(``sidecar.hardening``). It listens when it has its first keys, and ends when it is told to or
+when the channel closes, after the calls in flight. Signals are the main process's to act on.
 """
 
 import asyncio
@@ -25,6 +26,7 @@ from sidecar.clock import cpu_seconds, monotonic_seconds
 from sidecar.config import model
 from sidecar.errors import Fault
 from sidecar.faults import FaultReporter, watch_loop
+from sidecar.hardening.process import Hardening, begin_worker, confine_worker
 from sidecar.keys.lifecycle import KeyState
 from sidecar.limits.bucket import TokenBucket
 from sidecar.tally import Tally
@@ -32,7 +34,7 @@ from sidecar.tokens.cache import TokenCache
 from sidecar.transport.descriptors import of_worker, raise_limit
 from sidecar.transport.h2 import H2Server
 from sidecar.transport.names import CHECK_METHOD
-from sidecar.transport.sockets import ListenFault
+from sidecar.transport.sockets import ListenFault, open_listeners
 from sidecar.transport.unary import Limits
 from sidecar.wiring.check import (
     Check,
@@ -96,8 +98,9 @@ def main() -> int:
     if end is None:
         print("a worker is started by `sidecar serve`, not by hand", file=sys.stderr)  # noqa: T201
         return EXIT_USAGE
+    hardening = begin_worker()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(Worker().run(end))
+        return runner.run(Worker(hardening).run(end))
 
 
 def _take_channel() -> socket.socket | None:
@@ -114,7 +117,8 @@ def _take_channel() -> socket.socket | None:
 class Worker:
     """The parts of one worker process."""
 
-    def __init__(self) -> None:
+    def __init__(self, hardening: Hardening) -> None:
+        self._hardening = hardening
         self._channel = Channel(FrameReader(Down, MAX_DOWN_BYTES), self._on_frame, self._on_closed)
         self._tally = Tally()
         self._on_fault = FaultReporter(self._tally.count_fault, monotonic_seconds, _log)
@@ -124,6 +128,7 @@ class Worker:
         self._tasks: set[asyncio.Task[None]] = set()
         self._fault: Exception | None = None
         self._start: Start | None = None
+        self._listeners: list[socket.socket] = []
         self._version = 0
         self._ready = False
         self._revoked = ReceivedParts()
@@ -164,6 +169,8 @@ class Worker:
     async def _serve(self) -> int:
         if self._start is None or self._check is None:
             raise FrameFault("keys came before the configuration")
+        if not self._listeners:
+            return EXIT_FAULT  # refused, and said so
         server = H2Server(
             self._start.address,
             {CHECK_METHOD: self._check.service.handle},
@@ -175,11 +182,11 @@ class Worker:
         self._server = server
         await self._show_health()
         try:
-            await server.start()
+            await server.start(self._listeners)
         except ListenFault as fault:
             self._channel.send(Refused(str(fault)[:MAX_TEXT]))
             return EXIT_FAULT
-        self._channel.send(Serving(server.bound_address))
+        self._channel.send(Serving(server.bound_address, str(self._hardening)))
         await self._over.wait()
         await server.stop(self._config.listen.drain_seconds)
         return EXIT_OK
@@ -205,9 +212,23 @@ class Worker:
             case Start(protocol=protocol):
                 if protocol != PROTOCOL:
                     raise FrameFault("the main process is of another version; restart it")
-                self._start = frame
+                self._take_start(frame)
             case Policies(config=config):
                 self._take_policies(config)
+
+    def _take_start(self, start: Start) -> None:
+        """Bind, then confine this process: before any thread, and anything of a client's."""
+        if self._start is not None:
+            raise FrameFault("a worker is started once")
+        self._start = start
+        try:
+            self._listeners = open_listeners(start.address)
+        except ListenFault as fault:
+            self._channel.send(Refused(str(fault)))
+            return
+        self._hardening += confine_worker()
+        if self._hardening.missing:
+            _log.warning("not confined by all that it should be: %s", self._hardening)
 
     def _take_policies(self, config: model.Config) -> None:
         if self._start is None or self._check is not None:

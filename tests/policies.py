@@ -2,9 +2,9 @@
 
 FLEET_POLICY = """\
 path "secret/data/septem/certificates/*"     { capabilities = ["create", "read", "update"] }
-path "secret/metadata/septem/certificates/*" { capabilities = ["read"] }
+path "secret/metadata/septem/certificates/*" { capabilities = ["create", "read", "update"] }
 path "secret/data/septem/acme/*"             { capabilities = ["create", "read", "update"] }
-path "secret/metadata/septem/acme/*"         { capabilities = ["read"] }
+path "secret/metadata/septem/acme/*"         { capabilities = ["create", "read", "update"] }
 path "secret/data/septem/tls/*"              { capabilities = ["read"] }
 path "secret/metadata/septem/tls/*"          { capabilities = ["read"] }
 """

@@ -2,6 +2,7 @@
 
 import json
 import os
+import stat
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -106,7 +107,17 @@ def test_a_disk_that_fails_is_tried_again(tmp_path: Path) -> None:
     assert len(lines(path)) == 1
 
 
-@pytest.mark.parametrize("kind", ["link", "fifo", "folder", "nowhere"])
+KINDS = {
+    "link": "",
+    "fifo": "",
+    "folder": "",
+    "nowhere": "No such file",
+    "second name": "another name",
+    "another's": "belongs to user 65534",
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_path_that_is_no_file_of_ours(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "audit"
     if kind == "link":
@@ -115,10 +126,57 @@ def test_a_path_that_is_no_file_of_ours(tmp_path: Path, kind: str) -> None:
         os.mkfifo(path)
     elif kind == "folder":
         path.mkdir()
+    elif kind == "second name":
+        path.touch()
+        (tmp_path / "elsewhere").hardlink_to(path)
+    elif kind == "another's":
+        if os.geteuid():
+            pytest.skip("only root can give a file away")
+        path.touch()
+        os.chown(path, 65_534, 65_534)
     else:
         path = tmp_path / "no" / "audit"
-    with pytest.raises(AuditFault, match="can't be opened"):
+    with pytest.raises(AuditFault, match=f"can't be opened: .*{KINDS[kind]}"):
         FileSink(path)
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o666, 0o700, 0o4600, 0o604])
+def test_a_file_that_is_there_is_closed_to_others_with_those_rotated_away(
+    tmp_path: Path, mode: int
+) -> None:
+    path = tmp_path / "audit.jsonl"
+    ours = [path, *(tmp_path / f"audit.jsonl.{number}" for number in (1, 2, 17))]
+    others = [tmp_path / "audit.jsonl.gz", tmp_path / "other.1", tmp_path / "audit_jsonl.1"]
+    for each in (*ours, *others):
+        each.write_text("a line\n")
+        each.chmod(mode)
+    (tmp_path / "audit.jsonl.3").symlink_to(others[0])
+    FileSink(path).close()
+    assert {stat.S_IMODE(each.stat().st_mode) for each in ours} == {0o600}
+    assert {stat.S_IMODE(each.stat().st_mode) for each in others} == {mode}
+    assert path.read_text() == "a line\n"
+
+
+def test_a_file_that_logrotate_made_is_closed_to_others_when_it_is_opened_anew(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "audit.jsonl"
+    sink = FileSink(path)
+    path.rename(tmp_path / "audit.jsonl.1")
+    path.touch(0o644)
+    sink.reopen()
+    sink.write(b"a line\n")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    sink.close()
+
+
+@pytest.mark.parametrize(("mode", "told"), [(0o777, 1), (0o1777, 0), (0o700, 0)])
+def test_a_folder_where_anyone_may_replace_the_file_is_told(
+    tmp_path: Path, mode: int, told: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    tmp_path.chmod(mode)
+    FileSink(tmp_path / "audit.jsonl").close()
+    assert len(caplog.records) == told
 
 
 def test_of_allowed_decisions_a_sample_and_of_denials_all(tmp_path: Path) -> None:

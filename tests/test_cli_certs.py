@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from sidecar.admin.certificates import certificate_routes
+from sidecar.admin.http import Request, Response
 from sidecar.admin.server import AdminServer
 from sidecar.certs.desk import CertificateDesk, DeskFault
 from sidecar.certs.issuer import Order
@@ -30,8 +31,13 @@ class Issuer:
 
     def __init__(self) -> None:
         self.failing = False
+        self.asked = 0
+        self.may_answer = threading.Event()
+        self.may_answer.set()
 
     async def issue(self, order: Order) -> Material:
+        self.asked += 1
+        await asyncio.to_thread(self.may_answer.wait, 10)
         if self.failing:
             raise Fault("Vault is away")
         return CA.material(*order.uri_sans, dns_names=order.dns_names)
@@ -154,6 +160,86 @@ def test_renew(admin: Admin, certs: Certs) -> None:
     soon(lambda: admin.serial("edge") not in {before, ""})
 
 
+def test_a_hundred_renewals_are_one_order(admin: Admin, certs: Certs) -> None:
+    before, asked = admin.serial("edge"), admin.issuer.asked
+    admin.issuer.may_answer.clear()
+    for _ in range(50):
+        certs("renew", "edge")  # one is under way
+    admin.issuer.may_answer.set()
+    soon(lambda: admin.serial("edge") not in {before, ""})
+    soon(lambda: certs("show", "edge", "--json")["state"] == "held")
+    for _ in range(50):
+        assert "was ordered by hand a moment ago" in certs("renew", "edge", code=1)
+    assert admin.issuer.asked == asked + 1
+    certs("renew", "orders")
+    soon(lambda: admin.issuer.asked == asked + 2)  # another certificate is another's affair
+
+
+def test_too_soon_says_when(admin: Admin) -> None:
+    async def ask() -> Response:
+        desk = CertificateDesk(admin.manager, {}, admin._revoke, wall_seconds)
+        renew = certificate_routes(desk)["POST", "/certificates/renew"]
+        answer = renew(Request("POST", "/certificates/renew", "name=edge", b""))
+        return await answer if isinstance(answer, Awaitable) else answer
+
+    assert admin.run(ask()).status == 200
+    soon(lambda: admin.issuer.asked == 3)
+    soon(lambda: not admin.manager.get("edge").running)
+    refused = admin.run(ask())
+    assert refused.status == 429
+    (after,) = [value for name, value in refused.headers if name == "retry-after"]
+    assert 0 < int(after) <= 60
+
+
+def test_a_hundred_that_fail_are_one_order_too(admin: Admin, certs: Certs) -> None:
+    admin.issuer.failing = True
+    certs("renew", "edge")
+    soon(lambda: certs("show", "edge", "--json")["state"] == "failed")
+    for _ in range(20):
+        certs("renew", "edge", code=1)
+    assert admin.issuer.asked == 3
+
+
+def test_what_came_while_another_was_revoked_is_served(admin: Admin) -> None:
+    """The CA takes its time to revoke, and meanwhile the certificate is renewed."""
+    reached, may_go_on = asyncio.Event(), asyncio.Event()
+
+    async def slowly(_issuer: str, _serial: str) -> None:
+        reached.set()
+        await may_go_on.wait()
+
+    async def revoke_and_renew() -> tuple[str, str]:
+        desk = CertificateDesk(admin.manager, {}, slowly, wall_seconds)
+        before = admin.serial("edge")
+        revoking = asyncio.create_task(desk.revoke("edge"))
+        await reached.wait()
+        desk.renew("edge")
+        while admin.serial("edge") == before:
+            await asyncio.sleep(0.01)
+        fresh = admin.serial("edge")
+        may_go_on.set()
+        await revoking
+        return fresh, admin.serial("edge")
+
+    fresh, served = admin.run(revoke_and_renew())
+    assert fresh == served != ""
+
+
+def test_revoked_again_and_again_it_is_revoked_and_the_next_order_waits(
+    admin: Admin, certs: Certs
+) -> None:
+    certs("revoke", "edge")
+    soon(lambda: admin.issuer.asked == 3)
+    soon(lambda: certs("show", "edge", "--json")["state"] == "held")
+    assert certs("revoke", "edge", "--json")["state"] == "revoked"
+    assert len(admin.revoked) == 2, "what is to be served no more is not, at once"
+    assert admin.serial("edge") == ""
+    holding = admin.manager.get("edge")
+    assert holding is not None
+    assert 50 < holding.due - wall_seconds() <= 60
+    assert admin.issuer.asked == 3
+
+
 def test_a_renewal_that_fails_says_why_and_displaces_nothing(admin: Admin, certs: Certs) -> None:
     before = admin.serial("edge")
     admin.issuer.failing = True
@@ -225,8 +311,6 @@ def test_two_names_are_none(admin: Admin) -> None:
             raise DeskFault("not here")
 
         desk = CertificateDesk(admin.manager, {}, refuse, wall_seconds)
-        from sidecar.admin.http import Request  # noqa: PLC0415
-
         answer = certificate_routes(desk)["POST", "/certificates/revoke"](
             Request("POST", "/certificates/revoke", "name=edge&name=orders", b"")
         )

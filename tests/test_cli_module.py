@@ -1,6 +1,7 @@
 """``sidecar module``: what it signs, the edge accepts; what it refuses, the edge refuses."""
 
 import hashlib
+import json
 import os
 import pty
 import subprocess
@@ -23,6 +24,12 @@ from sidecar.modules.signature import find_publisher
 from tests.modules.test_publishers import pem
 
 KEY, OTHER = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+MODULES = """\
+vault: {address: "https://vault.internal", auth: {method: token_file, path: /t}}
+tokens: {issuers: [{issuer: "https://iam", audiences: [a]}]}
+routes: [{name: install, path: /install, methods: [POST], module: signed}]
+modules: {max_bundle_bytes: 4096}
+"""
 PASSPHRASE = "correct horse battery staple"
 BUNDLE = b"export default 1;"
 
@@ -87,6 +94,34 @@ def test_refusals_have_the_edges_words(bundle: Path, capsys: pytest.CaptureFixtu
     bundle.write_bytes(BUNDLE + b" ")
     assert verify(bundle) == 1
     assert "module_signature_invalid" in capsys.readouterr().err
+
+
+def test_the_rest_of_the_edges_rules(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its size, what is withdrawn, and a key that two have registered."""
+    sign(bundle)
+    public = (bundle.parent / "public.pem").read_text()
+    digest = hashlib.sha256(BUNDLE).hexdigest()
+    entry, config = tmp_path / "publishers.json", tmp_path / "config.yaml"
+    config.write_text(MODULES)
+    command = ["module", "verify", "--publishers", str(entry), "--config", str(config)]
+    for data, limit, code, said in (
+        ({"acme": public}, 4096, 0, f"good; sha256:{digest} acme"),
+        ({"acme": public, "withdrawn_bundles": [digest]}, 4096, 1, "module_withdrawn"),
+        ({"acme": public, "bob": public}, 4096, 1, "module_key_unknown"),
+        ({"acme": public}, 1024, 1, "module_too_large"),
+        ({}, 4096, 1, "module_key_unknown"),
+        ({"withdrawn_bundles": 5}, 4096, 1, "must list at most"),
+    ):
+        entry.write_text(json.dumps({"data": {"data": data}}))
+        config.write_text(MODULES.replace("4096", str(limit)))
+        bundle.write_bytes(BUNDLE + b" " * (1100 if limit == 1024 else 0))
+        assert main([*command, str(bundle)]) == code
+        captured = capsys.readouterr()
+        assert said in captured.out + captured.err
+    bundle.write_bytes(b"")
+    assert main([*command, str(bundle)]) == 1
 
 
 @pytest.mark.parametrize(

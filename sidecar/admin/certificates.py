@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from urllib.parse import parse_qs
 
 from sidecar.admin.http import Handler, Request, Response
-from sidecar.certs.desk import DeskFault, UnknownCertificate
+from sidecar.certs.desk import DeskFault, TooSoon, UnknownCertificate
 from sidecar.errors import Fault
 
 
@@ -60,6 +60,9 @@ async def _answer(request: Request, act: Any) -> Response:
         return Response.json(200, await done if isinstance(done, Awaitable) else done)
     except UnknownCertificate as fault:
         return Response.json(404, {"error": str(fault)})
+    except TooSoon as fault:
+        wait = (("retry-after", str(fault.retry_after_seconds)),)
+        return Response.json(429, {"error": str(fault)})._replace(headers=wait)
     except DeskFault as fault:
         return Response.json(409, {"error": str(fault)})
     except Fault as fault:

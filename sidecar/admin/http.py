@@ -61,8 +61,17 @@ class Response(NamedTuple):
 
 Handler = Callable[[Request], Response | Awaitable[Response]]
 Routes = Mapping[tuple[str, str], Handler]
-Guard = Callable[[h11.Request], int]
-"""Looks at a request's head: the status to refuse it with, or 0."""
+
+
+class Refusal(NamedTuple):
+    """Why a request is not answered by its handler; ``detail`` tells the sender what to do."""
+
+    status: int
+    detail: str = ""
+
+
+Guard = Callable[[h11.Request], Refusal | None]
+"""Looks at a request's head: what it is refused with, or ``None``."""
 
 
 class HttpServer:
@@ -77,7 +86,7 @@ class HttpServer:
         routes: Routes,
         *,
         on_fault: Callable[[Exception], None],
-        guard: Guard = lambda _: 0,
+        guard: Guard = lambda _: None,
         observe: Callable[[int], None] = lambda _: None,
         max_body_bytes: int = MAX_BODY_BYTES,
         max_connections: int = MAX_CONNECTIONS,
@@ -174,7 +183,7 @@ class HttpServer:
             except h11.RemoteProtocolError as exc:
                 response = _problem(exc.error_status_hint)
             except _Refused as refused:
-                response = _problem(refused.status)
+                response = _problem(refused.refusal.status, refused.refusal.detail)
             except TimeoutError:
                 response = _problem(408)
             self._table.answered(asyncio.current_task())
@@ -211,9 +220,9 @@ class HttpServer:
             while isinstance(piece := await _next_event(http, reader), h11.Data):
                 body += piece.data
                 if len(body) > self._max_body_bytes:
-                    raise _Refused(413)
-        if status := self._guard(head):
-            raise _Refused(status)
+                    raise _Refused(Refusal(413))
+        if refusal := self._guard(head):
+            raise _Refused(refusal)
         path, _, query = head.target.decode("ascii", "replace").partition("?")
         method = head.method.decode("ascii")
         return Request(
@@ -280,9 +289,9 @@ class HttpServer:
 class _Refused(Exception):  # noqa: N818 - an answer
     """A request that is not answered by its handler."""
 
-    def __init__(self, status: int) -> None:
-        super().__init__(status)
-        self.status = status
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.status)
+        self.refusal = refusal
 
 
 async def _next_event(http: h11.Connection, reader: asyncio.StreamReader) -> object:
@@ -297,5 +306,5 @@ def _inode(path: Path) -> int:
     return path.stat().st_ino
 
 
-def _problem(status: int) -> Response:
-    return Response.json(status, {"status": status})
+def _problem(status: int, detail: str = "") -> Response:
+    return Response.json(status, {"status": status, **({"error": detail} if detail else {})})

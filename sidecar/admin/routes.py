@@ -1,16 +1,29 @@
 """What the operator may ask: /metrics, /livez, /readyz, and what the operator may have done."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from typing import NamedTuple
 
 from sidecar.admin.http import Handler, Request, Response
 from sidecar.health import Health
 from sidecar.metrics import CONTENT_TYPE, Metrics
 
+_OK, _BAD_GATEWAY, _GATEWAY_TIMEOUT = 200, 502, 504
+
+
+class KeyRefresh(NamedTuple):
+    """What a refresh came to: the state of the keys, and who does not decide by it yet."""
+
+    state: str
+    complete: bool
+    """Whether every source answered."""
+    pending: tuple[str, ...] = ()
+    """Workers that have not acknowledged what was read."""
+
 
 def admin_routes(
-    health: Health, metrics: Metrics, refresh_keys: Callable[[], Awaitable[str]]
+    health: Health, metrics: Metrics, refresh_keys: Callable[[], Awaitable[KeyRefresh]]
 ) -> Mapping[tuple[str, str], Handler]:
-    """Build the table of routes; ``refresh_keys`` asks every source now and returns the state."""
+    """Build the table of routes; ``refresh_keys`` asks every source now."""
 
     def livez(_request: Request) -> Response:
         return Response(200, b"alive\n")
@@ -24,7 +37,13 @@ def admin_routes(
         return Response(200, await metrics.render_fresh(), CONTENT_TYPE)
 
     async def refresh(_request: Request) -> Response:
-        return Response.json(200, {"keys": await refresh_keys()})
+        done = await refresh_keys()
+        if done.pending:
+            return Response.json(
+                _GATEWAY_TIMEOUT, {"keys": done.state, "pending": list(done.pending)}
+            )
+        status = _OK if done.complete else _BAD_GATEWAY
+        return Response.json(status, {"keys": done.state})
 
     return {
         ("GET", "/livez"): livez,

@@ -2,8 +2,11 @@
 
 The ``Host`` header must name this machine, so that a web page in some browser on it can't
 read our answers by pointing its own name here (DNS rebinding). Nor may a page have anything
-done: browsers send ``Origin`` with whatever is not a plain read (RFC 6454 §7.3), and such a
-request is refused.
+done: a request that is not a plain read is refused where it bears any sign of a browser. Those
+are ``Origin`` (RFC 6454 §7.3), the ``Sec-Fetch-…`` headers (Fetch Metadata), ``Referer``,
+``Cookie``, and the three types of a body that a form or a beacon sends without having asked
+first (Fetch, "CORS-safelisted request-header"). Of reads, a page of another site may have a
+navigation alone: its images, scripts and frames get nothing.
 """
 
 import contextlib
@@ -12,9 +15,22 @@ from ipaddress import ip_address
 
 import h11
 
-from sidecar.admin.http import IDLE_SECONDS, REQUEST_SECONDS, HttpServer, Routes
+from sidecar.admin.http import IDLE_SECONDS, REQUEST_SECONDS, HttpServer, Refusal, Routes
 
 _SAFE_METHODS = frozenset({b"GET", b"HEAD"})
+_OF_BROWSERS = frozenset({b"origin", b"referer", b"cookie"})
+_FETCH_METADATA = b"sec-fetch-"
+_SIMPLE_TYPES = frozenset(
+    {b"application/x-www-form-urlencoded", b"multipart/form-data", b"text/plain"}
+)
+_OTHER_SITES = frozenset({b"cross-site", b"same-site"})
+_NOT_HERE = Refusal(421, "the Host header must be an IP address or localhost")
+_OF_A_PAGE = Refusal(
+    403,
+    "a web page may have nothing done here; without a browser: curl -X POST, "
+    "and no Origin, Referer, Cookie, Sec-Fetch header or form's content-type",
+)
+_OF_ANOTHER_SITE = Refusal(403, "a page of another site may not load this; open it by its address")
 
 
 class AdminServer(HttpServer):
@@ -39,11 +55,24 @@ class AdminServer(HttpServer):
         )
 
 
-def _not_of_a_page(head: h11.Request) -> int:
+def _not_of_a_page(head: h11.Request) -> Refusal | None:
     if not _is_this_machine(head):
-        return 421
-    with_origin = any(name == b"origin" for name, _ in head.headers)
-    return 403 if with_origin and head.method not in _SAFE_METHODS else 0
+        return _NOT_HERE
+    if head.method not in _SAFE_METHODS:
+        return _OF_A_PAGE if any(_is_of_a_browser(*field) for field in head.headers) else None
+    said = {name: value.lower() for name, value in head.headers if name.startswith(_FETCH_METADATA)}
+    is_opened = said.get(b"sec-fetch-mode") == b"navigate" and (
+        said.get(b"sec-fetch-dest") == b"document"
+    )
+    if said.get(b"sec-fetch-site") in _OTHER_SITES and not is_opened:
+        return _OF_ANOTHER_SITE
+    return None
+
+
+def _is_of_a_browser(name: bytes, value: bytes) -> bool:
+    if name == b"content-type":
+        return value.partition(b";")[0].strip().lower() in _SIMPLE_TYPES
+    return name in _OF_BROWSERS or name.startswith(_FETCH_METADATA)
 
 
 def _is_this_machine(request: h11.Request) -> bool:

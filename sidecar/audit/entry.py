@@ -6,6 +6,7 @@ from functools import lru_cache
 
 import msgspec
 
+from sidecar.printable import escape_json
 from sidecar.redact import redact
 
 _MAX_WARNINGS = 8
@@ -127,10 +128,12 @@ def _redacted(warnings: Sequence[str]) -> tuple[str, ...]:
 
 def _members(**members: str | int | tuple[str, ...]) -> bytes:
     """Encode members that are not empty, each with a comma before it."""
-    return b"".join(
-        b',"%b":%b' % (name.encode("ascii"), _encoder.encode(value))
-        for name, value in members.items()
-        if value not in {"", ()}
+    return escape_json(
+        b"".join(
+            b',"%b":%b' % (name.encode("ascii"), _encoder.encode(value))
+            for name, value in members.items()
+            if value not in {"", ()}
+        )
     )
 
 
@@ -188,4 +191,4 @@ def encode_entry(entry: AuditEntry) -> bytes:
         key_state=entry.key_state,
         latency_us=entry.latency_us,
     )
-    return _encoder.encode(line) + b"\n"
+    return escape_json(_encoder.encode(line)) + b"\n"

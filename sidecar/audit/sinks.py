@@ -5,15 +5,17 @@ A full disk takes part of a batch and then fails. The writer is told how much wa
 """
 
 import contextlib
+import logging
 import os
 import select
-import stat
 from pathlib import Path
 from typing import Protocol
 
 from sidecar.errors import Fault
+from sidecar.private_file import anyone_may_replace, close_to_others, open_to_append
 
 _STDOUT = 1
+_log = logging.getLogger("sidecar.audit")
 
 
 class AuditFault(Fault):
@@ -59,8 +61,9 @@ class DescriptorSink:
 
 
 class FileSink:
-    """A file of our own, only appended to, readable by its owner alone.
+    """A file of our own, only appended to, readable by its owner alone (``private_file``).
 
+    One that is there already is made so, with what was rotated away; another's is refused.
     With ``max_bytes`` it is renamed before it would grow larger, ``keep`` times.
     """
 
@@ -70,14 +73,17 @@ class FileSink:
         self._keep = keep
         self._torn = False
         try:
-            self._descriptor = self._open()
+            self._descriptor = open_to_append(path)
+            close_to_others(path.parent, path.name)
         except OSError as exc:
             raise AuditFault(f"the audit log {path} can't be opened: {exc.strerror}") from exc
+        if anyone_may_replace(path.parent):
+            _log.warning("any user may replace %s; give its folder a sticky bit or an owner", path)
 
     def write(self, lines: bytes) -> None:
         """Append all of it; after a failure the file is opened anew."""
         if self._descriptor < 0:
-            self._descriptor = self._open()
+            self._descriptor = open_to_append(self._path)
         size = os.fstat(self._descriptor).st_size if self._max_bytes else 0
         # What completes a torn line belongs to the file that has its beginning.
         if size and size + len(lines) > self._max_bytes and not self._torn:
@@ -110,18 +116,10 @@ class FileSink:
             if older.exists():
                 older.replace(self._numbered(number + 1))
         self._path.replace(self._numbered(1))
-        self._descriptor = self._open()
+        self._descriptor = open_to_append(self._path)
 
     def _numbered(self, number: int) -> Path:
         return self._path.with_name(f"{self._path.name}.{number}")
-
-    def _open(self) -> int:
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(self._path, flags | os.O_NONBLOCK, 0o600)
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            os.close(descriptor)
-            raise OSError(0, "it is no regular file")
-        return descriptor
 
 
 def write_all(descriptor: int, data: bytes) -> None:

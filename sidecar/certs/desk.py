@@ -1,5 +1,6 @@
 """What an operator sees of the certificates held, and may have done with one."""
 
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -19,6 +20,20 @@ class DeskFault(Fault):
 
 class UnknownCertificate(DeskFault):
     """No certificate of this name is kept."""
+
+
+class TooSoon(DeskFault):
+    """An order by hand was placed a moment ago."""
+
+    retryable = True
+
+    def __init__(self, name: str, retry_after_seconds: float) -> None:
+        seconds = math.ceil(retry_after_seconds)
+        super().__init__(
+            f"certificate {name!r} was ordered by hand a moment ago (CAs count orders); "
+            f"ask again in {seconds} s"
+        )
+        self.retry_after_seconds = seconds
 
 
 Revoke = Callable[[str, str], Awaitable[None]]
@@ -48,21 +63,28 @@ class CertificateDesk:
         return {**self._row(holding), "chain_pem": chain}
 
     def renew(self, name: str) -> dict[str, Any]:
-        """Have a certificate renewed now. Raises ``UnknownCertificate``."""
-        self._get(name)
-        self._manager.renew_soon(name)
-        return self._row(self._get(name))
+        """Have a certificate renewed now, if that is not under way already.
+
+        Raises ``UnknownCertificate``, or ``TooSoon`` within a minute of the last time.
+        """
+        holding = self._get(name)
+        if (pause := self._manager.renew_by_hand(name)) > 0:
+            raise TooSoon(name, pause)
+        return self._row(holding)
 
     async def revoke(self, name: str) -> dict[str, Any]:
         """Have the CA revoke what is held; it is served no more, and another is ordered at once.
 
+        It is ordered a minute after the last order by hand, if that is later.
         Raises ``DeskFault`` where nothing is held, or the CA's ``Fault``; then nothing changes.
         """
         holding = self._get(name)
         if holding.material is None or holding.revoked:
             raise DeskFault(f"certificate {name!r}: none is held that could be revoked")
-        await self._revoke(holding.issuer.name, holding.material.serial)
-        self._manager.revoked(name)
+        material = holding.material
+        await self._revoke(holding.issuer.name, material.serial)
+        if holding.material is material:  # and not another, which came meanwhile
+            self._manager.revoked_by_hand(name)
         return self._row(holding)
 
     def _get(self, name: str) -> Holding:

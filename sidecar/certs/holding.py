@@ -5,14 +5,16 @@ from sidecar.certs.material import Material
 from sidecar.certs.renewal import Level, level_at, next_level_at
 
 NEVER = float("inf")
+HAND_PAUSE_SECONDS = 60.0
+"""Between two orders of a certificate by hand: CAs count them."""
 
 
 class Holding:
     """What was ordered of whom, what came of it, and what comes next. Times are Unix seconds."""
 
     __slots__ = (
-        "ask_at", "due", "failures", "issuer", "last_fault", "level", "material", "order",
-        "renew_at", "revoked", "running", "try_at",
+        "ask_at", "by_hand_at", "due", "failures", "issuer", "last_fault", "level", "material",
+        "order", "renew_at", "revoked", "running", "try_at",
     )  # fmt: skip
 
     def __init__(self, order: Order, issuer: Issuer) -> None:
@@ -35,6 +37,8 @@ class Holding:
         self.last_fault = ""
         self.level = Level.FRESH
         self.running = False
+        self.by_hand_at = -NEVER
+        """When an operator last had one ordered."""
 
     @property
     def name(self) -> str:
@@ -46,6 +50,12 @@ class Holding:
         if self.material is None or self.revoked:
             return 0.0
         return max(0.0, self.material.not_after - now)
+
+    def hand_pause_seconds(self, now: float) -> float:
+        """Return how long until an operator may have one ordered again; 0 if now."""
+        since = now - self.by_hand_at
+        # A clock that was set back must not shut an operator out.
+        return HAND_PAUSE_SECONDS - since if 0 <= since < HAND_PAUSE_SECONDS else 0.0
 
     def level_now(self, now: float) -> Level:
         """Tell how near its end it is without having been renewed."""

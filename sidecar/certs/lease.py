@@ -18,7 +18,8 @@ from sidecar.vault.errors import VaultConflict, VaultFault, VaultNotFound
 
 _log = logging.getLogger("sidecar.certs")
 _MAX_FAULT_CHARACTERS = 300
-_MAX_PAUSE_SECONDS = 86_400.0
+_MAX_PAUSE_SECONDS = 7 * 86_400.0
+"""As long as a CA's ``Retry-After`` is believed (``acme.client``)."""
 
 
 class FleetKv(Protocol):

@@ -132,15 +132,42 @@ class CertificateManager:
             self._plan(holding)
         return holding is not None
 
+    def renew_by_hand(self, name: str) -> float:
+        """Have one ordered for an operator; returns the seconds to wait, 0 if it is on its way.
+
+        However often it is asked for, one order is under way, and one a
+        ``HAND_PAUSE_SECONDS`` is begun.
+        """
+        holding, now = self._held.get(name), self._now()
+        if holding is None or holding.try_at <= now:
+            return 0.0
+        if (pause := holding.hand_pause_seconds(now)) > 0:
+            return pause
+        holding.by_hand_at = now
+        self.renew_soon(name)
+        return 0.0
+
     def revoked(self, name: str) -> None:
         """Serve a certificate no more that its CA has revoked, and have another at once."""
+        if self._end_revoked(name):
+            self.renew_soon(name)
+
+    def revoked_by_hand(self, name: str) -> None:
+        """Do the same for an operator: another at once, or when it is time for an order by hand."""
+        if not self._end_revoked(name):
+            return
+        holding, now = self._held[name], self._now()
+        holding.by_hand_at = holding.try_at = now + holding.hand_pause_seconds(now)
+        self._plan(holding)
+
+    def _end_revoked(self, name: str) -> bool:
         holding = self._held.get(name)
         if holding is None or holding.revoked:
-            return
+            return False
         holding.revoked = True
         self._store.remove(name)
         _log.error("certificate revoked, and is served no more", extra={"certificate": name})
-        self.renew_soon(name)
+        return True
 
     async def keep_fresh(self) -> None:
         """Renew, each in its time, until cancelled."""
@@ -275,6 +302,7 @@ class CertificateManager:
         holding.ask_at = NEVER
         if material is None:
             return
+        planned = holding.try_at
         try:
             advice = await advise(holding.issuer, material)
         except Fault as fault:
@@ -284,7 +312,8 @@ class CertificateManager:
         if advice is None:
             return
         holding.ask_at = max(advice.ask_again_at, now + MIN_PAUSE_SECONDS)
-        if advice.renew_at is not None:
+        # Whoever asked for a renewal meanwhile is not to be put off by it.
+        if advice.renew_at is not None and holding.try_at == planned:
             wanted = min(advice.renew_at, material.not_after)
             holding.renew_at = holding.try_at = max(wanted, now + MIN_PAUSE_SECONDS)
 

@@ -40,7 +40,7 @@ path "auth/token/renew-self"               { capabilities = ["update"] }
 STORE_POLICY = """\
 # Where a fleet keeps the certificates it obtained.
 path "secret/data/septem/certificates/*"     { capabilities = ["create", "read", "update"] }
-path "secret/metadata/septem/certificates/*" { capabilities = ["read"] }
+path "secret/metadata/septem/certificates/*" { capabilities = ["create", "read", "update"] }
 """
 
 

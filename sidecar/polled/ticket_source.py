@@ -9,7 +9,6 @@ from sidecar.polled.source import Fetched
 from sidecar.polled.tickets import KEY_BYTES, TicketRing, read_ring
 from sidecar.vault.client import VaultClient
 from sidecar.vault.errors import VaultConflict, VaultNotFound
-from sidecar.vault.versions import keep_one_version
 
 _LEAD_POLLS = 2.5
 """A key is there for so many polls before it encrypts."""
@@ -74,7 +73,6 @@ class TicketSource:
     async def _write(self, ring: TicketRing, version: int) -> tuple[TicketRing, int]:
         """Write the ring; where another was faster, take what it wrote."""
         mount, path = self._settings.mount, self._settings.path
-        await keep_one_version(self._vault, mount, path)
         try:
             written = await self._vault.write_kv(mount, path, ring.to_entry(), version)
         except VaultConflict:

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from sidecar.config.reports import HttpsForward as HttpsSettings
+from sidecar.printable import escape_json
 from sidecar.reports.ledger import Seen
 
 _encoder = msgspec.json.Encoder()
@@ -15,7 +16,7 @@ def encode_seen(seen: Seen) -> bytes:
     """Write one report as a line of JSON."""
     time = datetime.fromtimestamp(seen.at, UTC).isoformat(timespec="milliseconds")
     fields = {name: value for name, value in seen._asdict().items() if name != "at"}
-    return _encoder.encode({"time": time, **fields}) + b"\n"
+    return escape_json(_encoder.encode({"time": time, **fields})) + b"\n"
 
 
 class HttpsForward:

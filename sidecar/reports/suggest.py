@@ -6,10 +6,11 @@ scheme, a wildcard, a host that is a known way past policies, or a tenant's doma
 is a proposal: a diff for a person to read.
 """
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
+
+import msgspec
 
 from sidecar.csp import Policy, Source, parse_source
 from sidecar.csp.narrow import covers
@@ -39,6 +40,38 @@ _SCRIPTS = frozenset({"script-src", "script-src-elem", "worker-src", "child-src"
 _SCHEMES = frozenset({"https", "wss"})
 MAX_LINE = 65_536
 MAX_LINES = 5_000_000
+
+
+class _Line(msgspec.Struct, frozen=True):
+    """What is read of a forwarded report."""
+
+    time: str
+    directive: str
+    blocked: str
+    disposition: str
+    document_id: str
+    client_id: str
+    tenant: str
+
+
+class _Row(msgspec.Struct, frozen=True):
+    """What is read of a row of the table."""
+
+    last: float
+    directive: str
+    blocked: str
+    disposition: str
+    tenant: str
+    count: int
+    documents: int
+    clients: int
+
+
+class _Table(msgspec.Struct, frozen=True):
+    rows: list[_Row]
+
+
+_LINES = msgspec.json.Decoder(_Line)
 
 
 class Thresholds(NamedTuple):
@@ -89,29 +122,34 @@ class Refused(NamedTuple):
 
 def from_lines(lines: Iterable[bytes], since: float = 0.0) -> list[Evidence]:
     """Gather evidence from forwarded reports, JSON lines. Raises ``Fault`` at one that is none."""
-    gathered: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    gathered: dict[tuple[str, str, str], list[_Line]] = {}
     for number, line in enumerate(lines, 1):
         if number > MAX_LINES or len(line) > MAX_LINE:
             raise Fault(f"line {number}: more than can be read at once")
         try:
-            seen = json.loads(line)
-            at = datetime.fromisoformat(seen["time"]).timestamp()
-            key = (str(seen["directive"]), str(seen["blocked"]), str(seen["disposition"]))
-            kept = {name: str(seen[name]) for name in ("document_id", "client_id", "tenant")}
-        except (ValueError, KeyError, TypeError, RecursionError) as exc:
+            seen = _LINES.decode(line)
+            at = datetime.fromisoformat(seen.time).timestamp()
+        except (ValueError, RecursionError, OverflowError, OSError) as exc:
             raise Fault(f"line {number} is no forwarded report") from exc
         if at >= since:
-            gathered.setdefault(key, []).append(kept)
+            key = (seen.directive, seen.blocked, seen.disposition)
+            gathered.setdefault(key, []).append(seen)
     return [
         Evidence(
             *key,
             reports=len(all_seen),
-            documents=len({seen["document_id"] for seen in all_seen}),
-            clients=len({seen["client_id"] for seen in all_seen}),
-            tenants=tuple(sorted({seen["tenant"] for seen in all_seen})),
+            documents=len({seen.document_id for seen in all_seen}),
+            clients=len({seen.client_id for seen in all_seen}),
+            tenants=tuple(sorted({seen.tenant for seen in all_seen})),
         )
         for key, all_seen in gathered.items()
     ]
+
+
+def lines_of(file: BinaryIO) -> Iterator[bytes]:
+    """Read lines, none of them longer than what ``from_lines`` refuses for its length."""
+    while line := file.readline(MAX_LINE + 1):
+        yield line
 
 
 def from_table(document: Mapping[str, Any], since: float = 0.0) -> list[Evidence]:
@@ -120,21 +158,21 @@ def from_table(document: Mapping[str, Any], since: float = 0.0) -> list[Evidence
     Pages of different tenants are different pages. Clients may be the same: the most of
     one row counts.
     """
-    gathered: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
+    gathered: dict[tuple[str, str, str], list[_Row]] = {}
     try:
-        for row in document["rows"]:
-            if row["last"] >= since:
-                key = (row["directive"], row["blocked"], row["disposition"])
-                gathered.setdefault(key, []).append(row)
-    except (KeyError, TypeError) as exc:
+        table = msgspec.convert(document, _Table)
+    except msgspec.ValidationError as exc:
         raise Fault("this is not the table of a sidecar of this version") from exc
+    for row in table.rows:
+        if row.last >= since:
+            gathered.setdefault((row.directive, row.blocked, row.disposition), []).append(row)
     return [
         Evidence(
             *key,
-            reports=sum(row["count"] for row in rows),
-            documents=sum(row["documents"] for row in rows),
-            clients=max(row["clients"] for row in rows),
-            tenants=tuple(sorted({row["tenant"] for row in rows})),
+            reports=sum(row.count for row in rows),
+            documents=sum(row.documents for row in rows),
+            clients=max(row.clients for row in rows),
+            tenants=tuple(sorted({row.tenant for row in rows})),
         )
         for key, rows in gathered.items()
     ]

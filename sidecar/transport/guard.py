@@ -2,7 +2,8 @@
 
 grpcio accepts connections itself and tells nobody their descriptor, so SO_PEERCRED can't be
 read behind it. Here the connection is accepted, the peer looked at, and only then are its
-bytes passed on to grpcio, whose own socket is in a folder that nobody but us may enter.
+bytes passed on to grpcio. Its own socket is in a folder that nobody but our user may enter,
+and has no name there once it listens: our own workers are of our user too.
 """
 
 import asyncio
@@ -12,13 +13,15 @@ import os
 import socket
 import stat
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import cast
 
 from sidecar.config import model
 from sidecar.faults import report_to_loop
-from sidecar.transport.peers import Peer, PeerRule, make_rule, read_peer
-from sidecar.transport.sockets import ListenFault, remove_stale_socket
+from sidecar.private_file import anyone_may_replace
+from sidecar.transport.peers import Peer, PeerRule, make_rule, may_descend_from, read_peer
+from sidecar.transport.sockets import ListenFault, path_of, remove_stale_socket
 
 MAX_CONNECTIONS = 256
 _BACKLOG = 128
@@ -27,7 +30,10 @@ _log = logging.getLogger("sidecar.transport")
 
 
 class PeerGuard:
-    """Listens on ``path`` and passes on the connections of those whom ``rule`` allows."""
+    """Listens on ``path`` and passes on the connections of those whom ``rule`` allows.
+
+    Our own children it never allows, whatever the rule says; ``is_child`` tells by a PID.
+    """
 
     def __init__(
         self,
@@ -35,13 +41,16 @@ class PeerGuard:
         rule: PeerRule,
         on_refused: Callable[[Peer], None],
         max_connections: int = MAX_CONNECTIONS,
+        is_child: Callable[[int], bool] | None = None,
     ) -> None:
         self._path = path
         self._rule = rule
         self._on_refused = on_refused
         self._max_connections = max_connections
+        self._is_child = is_child or partial(may_descend_from, ancestor=os.getpid())
         self._room = path.with_name(f"{path.name}.d")
         self._inner = self._room / "s"
+        self._inner_socket = -1
         self._listener: socket.socket | None = None
         self._task: asyncio.Task[None] | None = None
         self._pipes: set[_Pipe] = set()
@@ -62,7 +71,7 @@ class PeerGuard:
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
             raise ListenFault(f"{self._room} is in the way: it is no folder of ours")
         self._room.chmod(0o700)
-        if _anyone_may_replace(self._path.parent):
+        if anyone_may_replace(self._path.parent):
             _log.warning(
                 "any user may replace sockets in %s; give it a sticky bit or an owner",
                 self._path.parent,
@@ -70,6 +79,7 @@ class PeerGuard:
 
     def start(self) -> None:
         """Listen, once the server behind does. Raises ``ListenFault``."""
+        self._take_inner_socket()
         remove_stale_socket(self._path)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         listener.setblocking(False)
@@ -81,6 +91,14 @@ class PeerGuard:
             raise ListenFault(f"cannot listen on unix:{self._path}: {exc.strerror}") from exc
         self._listener = listener
         self._task = asyncio.create_task(self._accept(listener))
+
+    def _take_inner_socket(self) -> None:
+        """Hold the socket of the server behind, and take its name away."""
+        try:
+            self._inner_socket = os.open(self._inner, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+            self._inner.unlink()
+        except OSError as exc:
+            raise ListenFault(f"the server behind {self._path} is gone: {exc.strerror}") from exc
 
     async def stop(self) -> None:
         """Let nobody in any more; connections there are live on until the server ends them."""
@@ -94,6 +112,9 @@ class PeerGuard:
         """End the connections, and remove the folder: the server behind has stopped."""
         for pipe in tuple(self._pipes):
             pipe.end()
+        if self._inner_socket >= 0:
+            os.close(self._inner_socket)
+            self._inner_socket = -1
         with contextlib.suppress(OSError):
             remove_stale_socket(self._inner)
             self._room.rmdir()
@@ -124,7 +145,7 @@ class PeerGuard:
             peer = read_peer(connection)
         except OSError:
             return False
-        if not self._rule.allows(peer):
+        if not self._rule.allows(peer) or self._is_child(peer.pid):
             self._on_refused(peer)
             return False
         return len(self._pipes) < self._max_connections
@@ -138,7 +159,7 @@ class PeerGuard:
             inner = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             sockets.append(inner)
             inner.setblocking(False)
-            await loop.sock_connect(inner, str(self._inner))
+            await loop.sock_connect(inner, f"/proc/self/fd/{self._inner_socket}")
             self._pipes.add(pipe)
             await loop.connect_accepted_socket(lambda: pipe.sides[0], connection)
             await loop.connect_accepted_socket(lambda: pipe.sides[1], inner)
@@ -242,18 +263,11 @@ def make_guard(
     settings: model.SdsListen,
     on_refused: Callable[[Peer], None],
     max_connections: int = MAX_CONNECTIONS,
+    is_child: Callable[[int], bool] | None = None,
 ) -> PeerGuard | None:
     """Build the guard of a Unix socket; ``None`` for TCP, whose peers the kernel does not name."""
-    if not settings.address.startswith("unix:"):
+    path = path_of(settings.address)
+    if path is None:
         return None
-    path = Path(settings.address.removeprefix("unix:"))
     rule = make_rule(settings.peer_uids, settings.peer_gids)
-    return PeerGuard(path, rule, on_refused, max_connections)
-
-
-def _anyone_may_replace(folder: Path) -> bool:
-    try:
-        mode = folder.stat().st_mode
-    except OSError:
-        return False
-    return bool(mode & stat.S_IWOTH) and not mode & stat.S_ISVTX
+    return PeerGuard(path, rule, on_refused, max_connections, is_child)

@@ -6,15 +6,15 @@ that does not read is not read from either; one that has gone quiet is pinged, t
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
+import socket
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import cast
 
 import ngh2
 
 from sidecar.transport.health import HEALTH_CHECK, HealthBook
-from sidecar.transport.sockets import ListenFault, remove_stale_socket, split_address
+from sidecar.transport.sockets import ListenFault, open_listeners, path_of
 from sidecar.transport.unary import GrpcStatus, Limits, RpcError, UnaryConnection
 
 Handle = Callable[[bytes], bytes | Awaitable[bytes]]
@@ -23,6 +23,7 @@ KEEPALIVE_SECONDS = 30.0
 KEEPALIVE_TIMEOUT_SECONDS = 10.0
 MAX_CONNECTIONS = 1024
 NOTICE_SECONDS = 0.25
+_BACKLOG = 1024
 _MAX_UNWRITTEN_BYTES = 1_048_576
 _GATHER_SECONDS = 0.002
 """Answers that took their time are written together, while more of them are to come."""
@@ -59,33 +60,39 @@ class H2Server:
         self.on_fault = on_fault
         self.connections: set[_Connection] = set()
         self._idle = asyncio.Event()
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
+        self._inode = 0
         self._sweeper: asyncio.Task[None] | None = None
 
-    async def start(self) -> None:
-        """Listen. Raises ``ListenFault`` for an address that is taken or not ours."""
+    async def start(self, listeners: Sequence[socket.socket] = ()) -> None:
+        """Listen, on sockets that are bound already where there are any.
+
+        Raises ``ListenFault`` for an address that is taken or not ours.
+        """
         loop = asyncio.get_running_loop()
+        path = path_of(self.address)
+        create = loop.create_server if path is None else loop.create_unix_server
         try:
-            if self.address.startswith("unix:"):
-                path = Path(self.address.removeprefix("unix:"))
-                remove_stale_socket(path)
-                self._server = await loop.create_unix_server(lambda: _Connection(self), str(path))
-            else:
-                host, port = split_address(self.address)
-                self._server = await loop.create_server(
-                    lambda: _Connection(self), host, port, backlog=1024
+            for listener in listeners or open_listeners(self.address):
+                self._servers.append(
+                    await create(lambda: _Connection(self), sock=listener, backlog=_BACKLOG)
                 )
-                port = self._server.sockets[0].getsockname()[1]
-                self.bound_address = f"{self.address.rpartition(':')[0]}:{port}"
+                if path is not None:
+                    self._inode = path.stat().st_ino
+                else:
+                    port = listener.getsockname()[1]
+                    self.bound_address = f"{self.address.rpartition(':')[0]}:{port}"
         except OSError as exc:
             raise ListenFault(f"cannot listen on {self.address}: {exc.strerror}") from exc
         self._sweeper = asyncio.create_task(self._sweep())
 
     async def stop(self, grace_seconds: float) -> None:
         """Take no new connection or call, answer those in flight, then close."""
-        if self._server is None or self._sweeper is None:
+        if self._sweeper is None:
             return
-        self._server.close()
+        for server in self._servers:
+            server.close()
+        self._remove_socket()
         self._idle.clear()
         for connection in tuple(self.connections):
             connection.announce_drain()
@@ -98,7 +105,18 @@ class H2Server:
             connection.abort()
         self._sweeper.cancel()
         await asyncio.gather(self._sweeper, return_exceptions=True)
-        await self._server.wait_closed()
+        for server in self._servers:
+            await server.wait_closed()
+
+    def _remove_socket(self) -> None:
+        """Take our Unix socket away, unless a successor has put its own in that place.
+
+        A confined worker can't; the main process does it.
+        """
+        if (path := path_of(self.address)) is not None:
+            with contextlib.suppress(OSError):
+                if path.stat().st_ino == self._inode:
+                    path.unlink()
 
     def admit(self, connection: "_Connection") -> bool:
         """Take a new connection. Where there are too many, the quietest without calls goes for it.

@@ -4,14 +4,20 @@ The kernel notes a process's identity when it connects (SO_PEERCRED, unix(7)); t
 forge it. It proves the user and the groups the peer had at that moment, and not which
 program it is: another process of Envoy's user passes, and so does whoever Envoy hands its
 end to. Behind a user namespace the numbers are those of ours.
+
+Our own children are known by their descent: workers are of our user, read what clients send,
+and are never to have a certificate's key.
 """
 
 import os
 import socket
 import struct
 from collections.abc import Collection
+from pathlib import Path
 from typing import NamedTuple
 
+_MAX_GENERATIONS = 64
+_NO_PARENTS = frozenset({0, 1})
 _UCRED = struct.Struct("3i")
 _SO_PEERGROUPS = 59
 """Linux 4.13; Python has no name for it."""
@@ -20,7 +26,10 @@ _MAX_GROUPS_BYTES = 1024
 
 
 class Peer(NamedTuple):
-    """The user and the groups of a peer when it connected; ``pid`` is for the log alone."""
+    """The user and the groups of a peer when it connected.
+
+    ``pid`` is 0 where it is of another PID namespace.
+    """
 
     pid: int
     uid: int
@@ -55,3 +64,43 @@ def read_peer(connection: socket.socket) -> Peer:
         groups = b""
     supplementary = (each for (each,) in struct.iter_unpack("I", groups))
     return Peer(pid, uid, frozenset({gid, *supplementary}))
+
+
+def may_descend_from(pid: int, ancestor: int) -> bool:
+    """Tell whether a process is, or could be, a child of ``ancestor``, or a child's child.
+
+    What can't be told counts as one: a process that has ended may have left its connection to
+    another. A process of another PID namespace (0) is none, for children are always seen from
+    the namespace of their parents. Nor is one whom we may not even signal, where its parents
+    are hidden from us: our children have our user.
+    """
+    for _ in range(_MAX_GENERATIONS):
+        if pid in _NO_PARENTS:
+            return False
+        parent = _parent_of(pid)
+        if parent is None:
+            return not _is_anothers(pid)
+        if parent == ancestor:
+            return True
+        pid = parent
+    return True
+
+
+def _parent_of(pid: int) -> int | None:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return None
+    # The name stands in brackets and may hold any byte; state and parent follow.
+    return int(stat.rpartition(b")")[2].split()[1])
+
+
+def _is_anothers(pid: int) -> bool:
+    """Tell whether a process is there and of another user."""
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return False

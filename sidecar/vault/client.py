@@ -19,6 +19,7 @@ from sidecar.vault.errors import VaultConflict, VaultFault, VaultSealed, VaultUn
 from sidecar.vault.history import NO_HISTORY, KvHistory, moment, read_history
 from sidecar.vault.identity import Identity
 from sidecar.vault.translate import translated
+from sidecar.vault.versions import CappedEntries, keep_one_version
 
 _THREADS = 4
 _CALLER_PATIENCE = 2.5
@@ -81,6 +82,7 @@ class VaultClient:
         self._session: Any = None
         self._identity = Identity(make_auth(settings.auth), self._make_client, clock)
         self._pulse = _Pulse()
+        self._capped = CappedEntries()
 
     def beside(self, name: str) -> "VaultClient":
         """Return a client with this one's login and threads of its own.
@@ -179,8 +181,16 @@ class VaultClient:
     async def write_kv(self, mount: str, path: str, data: Mapping[str, Any], cas: int) -> int:
         """Write an entry of KV v2 if ``cas`` is still its latest version (0: there is none).
 
-        Returns the new version; raises ``VaultConflict`` if somebody else wrote first.
+        No older version is kept: where the entry can't be told so, nothing is written. Returns
+        the new version; raises ``VaultConflict`` if somebody else wrote first.
         """
+        if self._capped.lacks(mount, path, cas):
+            await self._call(
+                "kv_metadata",
+                f"{mount}/metadata/{path}",
+                lambda client: keep_one_version(client, mount, path),
+            )
+            self._capped.add(mount, path)
 
         def write(client: Any) -> int:
             try:

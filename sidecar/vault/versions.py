@@ -1,18 +1,37 @@
-"""What an entry of Vault KV v2 remembers of itself."""
+"""What we write to Vault KV v2 leaves no older version behind: those hold keys that were replaced.
 
+A folder's metadata does not reach the entries below it, so each entry has its own
+(``max_versions``), and Vault removes what is over when the entry is written next.
+"""
+
+from collections import OrderedDict
 from typing import Any
 
-from sidecar.vault.client import VaultClient
+_MAX_KNOWN = 4096
 
 
-async def keep_one_version(vault: VaultClient, mount: str, path: str) -> None:
-    """Have Vault keep no older version of an entry: what was rotated away shall be gone.
+class CappedEntries:
+    """The entries that were seen to, so that each is seen to once by a process."""
 
-    Makes the entry's metadata if there is none. Needs ``create`` and ``update`` on
-    ``<mount>/metadata/<path>``. Raises ``VaultFault``.
+    def __init__(self) -> None:
+        self._known: OrderedDict[tuple[str, str], None] = OrderedDict()
+
+    def lacks(self, mount: str, path: str, cas: int) -> bool:
+        """Tell whether an entry is to be capped before it is written; a new one always is."""
+        return cas == 0 or (mount, path) not in self._known
+
+    def add(self, mount: str, path: str) -> None:
+        """Take note of one; the oldest are forgotten, and seen to once more."""
+        self._known[mount, path] = None
+        if len(self._known) > _MAX_KNOWN:
+            self._known.popitem(last=False)
+
+
+def keep_one_version(client: Any, mount: str, path: str) -> None:
+    """Have Vault keep the latest version of an entry alone, from its next write on.
+
+    Makes the entry's metadata if there is none, and changes nothing else of it (hvac's own
+    call would reset ``delete_version_after``). Needs ``create`` and ``update`` on
+    ``<mount>/metadata/<path>``. Raises what hvac raises.
     """
-
-    def update(client: Any) -> None:
-        client.secrets.kv.v2.update_metadata(path, max_versions=1, mount_point=mount)
-
-    await vault.perform("kv_metadata", f"{mount}/metadata/{path}", update)
+    client.adapter.post(url=f"/v1/{mount}/metadata/{path}", json={"max_versions": 1})

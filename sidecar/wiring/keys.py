@@ -58,6 +58,14 @@ class KeyRoom(NamedTuple):
             await self.revocations.refresh()
         return await self.keys.refresh()
 
+    @property
+    def complete(self) -> bool:
+        """Whether every source was read by the last refresh."""
+        states = {self.keys.view.state}
+        if self.revocations is not None:
+            states.add(self.revocations.lifecycle.state)
+        return states == {KeyState.ACTIVE}
+
     def refresh_soon(self) -> None:
         """Have the loops ask at once (SIGHUP)."""
         self.keys.refresh_soon()

@@ -65,6 +65,8 @@ class Lifespan:
         """Whether a defect of ours ended what must not end: the exit code says so."""
         self.refreshers: list[Callable[[], Coroutine[Any, Any, None]]] = []
         """What is to be read when the operator asks for it, beside the keys."""
+        self.refreshed: list[PollStatus] = []
+        """How that goes."""
         self.polls: list[PollStatus] = []
         """How each polled source is, in the order of the start."""
 

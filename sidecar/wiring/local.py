@@ -56,8 +56,11 @@ class Checks(Protocol):
     async def start(self, nudge: Callable[[], None]) -> None:
         """Listen. ``nudge`` is told of tokens whose key is not known."""
 
-    async def settled(self) -> None:
-        """Return when what was published decides everywhere, or after a bounded time."""
+    async def settled(self) -> tuple[str, ...]:
+        """Wait until what was published decides everywhere, for a bounded time.
+
+        Returns the names of those where it does not.
+        """
 
 
 STALL_SECONDS = 5.0
@@ -114,8 +117,9 @@ class LocalChecks:
         self._life.spawn(self._watch_lane())
         self._show_key_state()
 
-    async def settled(self) -> None:
+    async def settled(self) -> tuple[str, ...]:
         """Return at once: the very next Check is decided by what was published."""
+        return ()
 
     async def _watch_lane(self) -> None:
         """Have it seen that new tokens are verified no more."""

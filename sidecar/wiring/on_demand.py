@@ -99,6 +99,7 @@ class OnDemandRoom:
         life.watch(self._sweeping)
         life.watch(self.registry.status)
         life.refreshers.append(self.registry.refresh)
+        life.refreshed.append(self.registry.status)
         life.metrics.add_source(self.families)
         life.stack.push_async_callback(self.source.close)
         life.spawn(self.run())

@@ -8,7 +8,7 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
-from sidecar.admin.routes import admin_routes
+from sidecar.admin.routes import KeyRefresh, admin_routes
 from sidecar.admin.server import AdminServer
 from sidecar.alerts import Alerts, Webhook
 from sidecar.audit import AuditLog, DescriptorSink, FileSink, OtlpSink, Sink
@@ -61,7 +61,7 @@ def open_audit(life: Lifespan) -> AuditLog:
     return audit
 
 
-async def start_admin(life: Lifespan, refresh_keys: Callable[[], Awaitable[str]]) -> None:
+async def start_admin(life: Lifespan, refresh_keys: Callable[[], Awaitable[KeyRefresh]]) -> None:
     """Open the admin port."""
     life.routes.update(admin_routes(life.health, life.metrics, refresh_keys))
     admin = AdminServer(

@@ -88,9 +88,12 @@ class WorkerChecks:
         life.metrics.add_source(lambda: cache_families(self._pool.numbers()))
         life.metrics.add_source(lambda: worker_families(self._pool))
 
-    async def settled(self) -> None:
-        """Return when every worker decides by the newest keys, or after a second."""
-        await self._pool.settle()
+    async def settled(self) -> tuple[str, ...]:
+        """Wait until every worker decides by the newest keys; returns those that do not.
+
+        One that hangs is killed meanwhile, and decides nothing any more.
+        """
+        return tuple(f"worker {number}" for number in await self._pool.settle())
 
     async def _refresh(self) -> None:
         await self._pool.ask_all()
@@ -101,6 +104,7 @@ class WorkerChecks:
     def _show(self, serving: int, of: int) -> None:
         health = self._life.health
         health.facts[_PART] = f"{serving} of {of} serve"
+        health.facts["workers_confined_by"] = " / ".join(sorted(self._pool.hardening))
         if serving:
             health.right(_PART)
         else:

@@ -137,9 +137,10 @@ class Drain(Frame, frozen=True, tag="drain"):
 
 
 class Serving(Frame, frozen=True, tag="serving"):
-    """Up: the worker listens."""
+    """Up: the worker listens, and this is what it has given up (``sidecar.hardening``)."""
 
     address: Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
+    hardening: Annotated[str, msgspec.Meta(max_length=1024)] = ""
 
 
 class Refused(Frame, frozen=True, tag="refused"):

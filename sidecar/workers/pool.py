@@ -23,6 +23,7 @@ from sidecar.keys.keyring import KeyRing
 from sidecar.keys.lifecycle import KeyState
 from sidecar.modules.publishers import NO_PUBLISHERS, Publishers
 from sidecar.tokens.revocation import Revocations
+from sidecar.transport.sockets import path_of, remove_stale_socket
 from sidecar.workers.frames import (
     PROTOCOL,
     Domains,
@@ -40,14 +41,21 @@ from sidecar.workers.frames import (
 )
 from sidecar.workers.numbers import Numbers
 from sidecar.workers.output import LineQueue
-from sidecar.workers.process import COMMAND, Ended, WorkerProcess
+from sidecar.workers.process import (
+    COMMAND,
+    MAX_BEHIND_BEATS,
+    Ended,
+    WorkerProcess,
+)
+from sidecar.workers.process import END_SECONDS as PROCESS_END_SECONDS
 from sidecar.workers.revoked import RevokedParts
 
 BEAT_SECONDS = 1.0
 START_SECONDS = 30.0
 ASK_SECONDS = 0.25
-SETTLE_SECONDS = 1.0
-SETTLE_PAUSE_SECONDS = 0.02
+SETTLE_SECONDS = (MAX_BEHIND_BEATS + 2) * BEAT_SECONDS + 2 * PROCESS_END_SECONDS
+"""Longer than a worker that does not take its keys may live."""
+SETTLE_POLL_SECONDS = 0.005
 CHALLENGE_SECONDS = 4.0
 """Within this long a worker is told of the challenges it asked for; a bit less than it waits."""
 STEADY_SECONDS = 10.0
@@ -268,6 +276,15 @@ class WorkerPool:
             _log.error("worker %d does not end: it is killed", process.number)
             process.kill(Ended.HUNG)
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for slot in self.slots:  # a confined worker can't remove its own
+            if (path := path_of(slot.address)) is not None:
+                with contextlib.suppress(OSError):
+                    remove_stale_socket(path)
+
+    @property
+    def hardening(self) -> frozenset[str]:
+        """What the workers that serve have given up, in their words; one text if all are alike."""
+        return frozenset(each.hardening for each in self._processes() if each.serving)
 
     async def ask_all(self) -> None:
         """Have every worker's numbers brought up to date, as far as that is quick."""
@@ -275,14 +292,19 @@ class WorkerPool:
         if asked:
             await asyncio.wait(asked, timeout=ASK_SECONDS)
 
-    async def settle(self) -> None:
-        """Return when every worker decides by the newest keys, or after a bounded time."""
+    async def settle(self) -> tuple[int, ...]:
+        """Wait until no process decides by older keys than the newest at this moment.
+
+        That is until each has acknowledged them or is gone: one that hangs is killed after
+        ``MAX_BEHIND_BEATS``. Returns the numbers of those where it lasts longer.
+        """
+        wanted = self.version
         deadline = self._tools.clock() + SETTLE_SECONDS
-        while self._tools.clock() < deadline:
-            await self.ask_all()
-            if all(slot.version == self.version for slot in self.slots if slot.serving):
-                return
-            await self._tools.sleep(SETTLE_PAUSE_SECONDS)
+        while behind := [p.number for p in self._processes() if not p.decides_by(wanted)]:
+            if self._tools.clock() >= deadline:
+                break
+            await asyncio.sleep(SETTLE_POLL_SECONDS)
+        return tuple(behind)
 
     def _processes(self) -> Iterator[WorkerProcess]:
         return (slot.process for slot in self.slots if slot.process is not None)

@@ -99,6 +99,7 @@ class WorkerProcess:
         self.pid = 0
         self.serving = False
         self.refusal = ""
+        self.hardening = ""
         self.applied = 0
         self.numbers = Numbers()
         self.ended = Ended.EXITED
@@ -182,6 +183,13 @@ class WorkerProcess:
         if self._greeted:
             self._wanted = version
             self._channel.send_encoded(raw)
+
+    def decides_by(self, version: int) -> bool:
+        """Tell whether this version of the keys decides there, or a later one.
+
+        One that is not greeted yet is given the newest when it is.
+        """
+        return not self._greeted or self.applied >= version
 
     def send(self, frame: Frame) -> None:
         """Send an order."""
@@ -269,7 +277,8 @@ class WorkerProcess:
                 self._on_unknown_kid()
             case WantedChallenges():
                 self._on_challenges(self, frame)
-            case Serving():
+            case Serving(hardening=hardening):
+                self.hardening = hardening
                 self.serving = True
                 self._on_serving()
             case Refused(message=message):

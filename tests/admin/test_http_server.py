@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import h11
 import pytest
 
-from sidecar.admin.http import HttpServer, Request, Response
+from sidecar.admin.http import HttpServer, Refusal, Request, Response
 
 SEEN: Counter[int] = Counter()
 
@@ -26,8 +26,8 @@ async def slow(_request: Request) -> Response:
     return Response(200, b"slow")
 
 
-def not_tea(head: h11.Request) -> int:
-    return 418 if any(name == b"x-tea" for name, _ in head.headers) else 0
+def not_tea(head: h11.Request) -> Refusal | None:
+    return Refusal(418) if any(name == b"x-tea" for name, _ in head.headers) else None
 
 
 @pytest.fixture

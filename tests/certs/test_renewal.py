@@ -287,6 +287,23 @@ async def test_the_cas_advice_goes_before_ours() -> None:
     assert world.advised[:2] == [0.0, 100.0]
 
 
+async def test_advice_puts_off_nobody_who_asked_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An operator asks for a renewal while the CA is asked when that should be."""
+    world = World()
+    world.advice = [RenewalAdvice(2000.0, 100.0), RenewalAdvice(3000.0, 1e9)]
+    await world.manager.obtain_all()
+    ask = world.advise
+
+    async def advise(material: Material) -> RenewalAdvice | None:
+        if world.now >= 100.0 and world.issued == 1:
+            assert world.manager.renew_by_hand("edge") == 0.0
+        return await ask(material)
+
+    monkeypatch.setattr(world, "advise", advise)
+    await world.run_until(200.0)
+    assert world.issued == 2
+
+
 async def test_advice_that_can_not_be_had_stops_nothing() -> None:
     world = World()
     world.advice = [Fault("no answer")]

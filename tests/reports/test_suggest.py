@@ -12,6 +12,7 @@ from sidecar.cli import main
 from sidecar.clock import wall_seconds
 from sidecar.config import load_config
 from sidecar.csp import parse_policy
+from sidecar.errors import Fault
 from sidecar.reports.forward import encode_seen
 from sidecar.reports.ledger import Ledger, Seen
 from sidecar.reports.suggest import (
@@ -21,6 +22,7 @@ from sidecar.reports.suggest import (
     Thresholds,
     from_lines,
     from_table,
+    lines_of,
     suggest,
 )
 
@@ -204,7 +206,21 @@ def test_nothing_to_propose_is_said(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert output.endswith("# nothing to propose\n")
 
 
-@pytest.mark.parametrize("line", ["{}", "[", "5", json.dumps({"time": "x"}), "[" * 50_000])
+WHOLE = json.loads(encode_seen(report(1, "x")))
+ODD_LINES = [
+    "{}",
+    "[",
+    "5",
+    json.dumps({"time": "x"}),
+    "[" * 50_000,
+    json.dumps({**WHOLE, "time": "0001-01-01T00:00:00"}),
+    json.dumps({**WHOLE, "time": 5}),
+    json.dumps({**WHOLE, "blocked": ["x"]}),
+    json.dumps({**WHOLE, "directive": None}),
+]
+
+
+@pytest.mark.parametrize("line", ODD_LINES)
 def test_a_line_that_is_no_report_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], line: str
 ) -> None:
@@ -212,3 +228,27 @@ def test_a_line_that_is_no_report_is_named(
     path.write_bytes(encode_seen(report(1, "x")) + line.encode() + b"\n")
     assert main(["csp", "suggest", "--config", str(EXAMPLE), "--reports", str(path)]) == 1
     assert "line 2 is no forwarded report" in capsys.readouterr().err
+
+
+def test_a_line_without_an_end_is_not_read_to_its_end(tmp_path: Path) -> None:
+    with (tmp_path / "r").open("w+b") as file:
+        file.truncate(1 << 40)  # a file with nothing in it, of a terabyte
+        with pytest.raises(Fault, match="line 1: more than can be read at once"):
+            from_lines(lines_of(file))
+
+
+ROW = {
+    "last": 5.0, "directive": "connect-src", "blocked": "https://a.example", "tenant": "t",
+    "disposition": "enforce", "count": 5, "documents": 2, "clients": 1,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "document",
+    [{}, {"rows": 5}, {"rows": [5]}, {"rows": [{**ROW, "count": "5"}]},
+     {"rows": [{**ROW, "last": None}]}, {"rows": [{**ROW, "blocked": ["x"]}]},
+     {"rows": [ROW, {**ROW, "clients": "many"}]}],
+)  # fmt: skip
+def test_a_table_of_another_shape_is_said(document: dict[str, Any]) -> None:
+    with pytest.raises(Fault, match="not the table of a sidecar of this version"):
+        from_table(document)

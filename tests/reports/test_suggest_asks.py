@@ -39,7 +39,7 @@ async def test_the_table_is_read(
 
 
 WRONG: list[tuple[str, Routes, str]] = [
-    ("no reports there", {}, "answers 404; is headers.reports configured there?"),
+    ("no reports there", {}, "has no reports; is headers.reports configured there?"),
     (
         "something else",
         {("GET", "/csp/reports"): lambda _: Response(200, b"<html>")},
@@ -64,4 +64,4 @@ async def test_what_answers_otherwise_is_said(
 def test_nobody_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     address = f"unix:{tmp_path}/none.sock"
     assert main(["csp", "suggest", "--config", str(EXAMPLE), "--admin", address]) == 1
-    assert f"does not answer on {address}" in capsys.readouterr().err
+    assert f"admin port at {address} does not answer" in capsys.readouterr().err

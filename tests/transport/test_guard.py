@@ -9,15 +9,17 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from sidecar.config import model
+from sidecar.numbers import SdsNumbers
+from sidecar.transport import peers
 from sidecar.transport.guard import PeerGuard, make_guard
-from sidecar.transport.peers import Peer, PeerRule, make_rule
+from sidecar.transport.peers import Peer, PeerRule, make_rule, may_descend_from
 from sidecar.transport.sockets import ListenFault
 
 NOBODY = 65_534
@@ -28,10 +30,16 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebod
 class Guarded:
     """An echo behind a guard."""
 
-    def __init__(self, folder: Path, rule: PeerRule, max_connections: int = 8) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        rule: PeerRule,
+        max_connections: int = 8,
+        is_child: Callable[[int], bool] | None = None,
+    ) -> None:
         self.path = folder / "s.sock"
         self.refused: list[Peer] = []
-        self.guard = PeerGuard(self.path, rule, self.refused.append, max_connections)
+        self.guard = PeerGuard(self.path, rule, self.refused.append, max_connections, is_child)
         self.reached = 0
         self.server: asyncio.Server
 
@@ -167,13 +175,106 @@ async def test_another_user_by_number_by_group_and_not(open_folder: Path) -> Non
         (make_rule((), (4_000_001,)), (), "closed"),
         (make_rule((), (4_000_001,)), ("4000001",), "x"),
     ):
-        guarded = Guarded(open_folder, rule)
+        guarded = Guarded(open_folder, rule, lambda _pid: False)  # it is a child of the tests
         await guarded.start()
         guarded.path.chmod(0o666)
         assert await says_nobody(str(guarded.path), *groups) == said
         inner = guarded.guard.inner_address.removeprefix("unix:")
         assert await says_nobody(inner) == "PermissionError", "no way around the guard"
         await guarded.stop()
+
+
+BY_A_CHILD = f"""
+import subprocess, sys
+subprocess.run([sys.executable, "-S", "-c", {SAY!r}, sys.argv[1]], check=True)
+"""
+
+
+@pytest.mark.parametrize("program", [SAY, BY_A_CHILD], ids=["a child", "a child of a child"])
+async def test_no_child_of_ours_is_let_in(ours: Guarded, program: str) -> None:
+    command = [sys.executable, "-S", "-c", program, str(ours.path)]
+    done = await asyncio.to_thread(
+        subprocess.run, command, capture_output=True, text=True, timeout=20, check=True
+    )
+    assert done.stdout.strip() == "closed"
+    assert ours.reached == 0
+    assert len(ours.refused) == 1
+
+
+async def test_what_left_its_connection_to_another_and_ended_counts_as_a_child() -> None:
+    """Its PID tells nothing any more: who can't be known is not let in."""
+    child = await asyncio.create_subprocess_exec(sys.executable, "-c", "pass")
+    await child.wait()
+    assert may_descend_from(child.pid, os.getpid())
+
+
+PARENTS = [
+    ("of another PID namespace", 0, False),
+    ("the first process", 1, False),
+    ("we ourselves", os.getpid(), False),
+    ("our parent", os.getppid(), False),
+]
+
+
+@pytest.mark.parametrize(("pid", "is_child"), [r[1:] for r in PARENTS], ids=[r[0] for r in PARENTS])
+def test_who_is_no_child(pid: int, is_child: bool) -> None:
+    assert may_descend_from(pid, os.getpid()) is is_child
+
+
+def test_a_line_of_ancestors_without_an_end_counts_as_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not may_descend_from(os.getpid(), ancestor=-1)
+    monkeypatch.setattr(peers, "_MAX_GENERATIONS", 1)
+    assert may_descend_from(os.getpid(), ancestor=-1)
+
+
+def test_another_users_process_whose_parents_are_hidden_is_none_of_ours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """/proc with hidepid; root is never refused a signal, so that is played here."""
+    monkeypatch.setattr(peers, "_parent_of", lambda _pid: None)
+    assert may_descend_from(os.getpid(), os.getpid()), "one of our user, and nothing can be told"
+
+    def refuse(_pid: int, _number: int) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "kill", refuse)
+    assert not may_descend_from(os.getpid(), os.getpid())
+
+
+ORPHAN = """
+import os, subprocess, sys
+from sidecar.hardening.process import adopt_orphans
+from sidecar.transport.peers import may_descend_from
+if sys.argv[1:]:
+    assert not adopt_orphans().missing
+grandchild = "import os; print(os.getpid(), flush=True); os.read(0, 1)"
+child = (
+    "import subprocess, sys;"
+    f"p = subprocess.Popen([sys.executable, '-c', {grandchild!r}], stdout=subprocess.PIPE);"
+    "print(p.stdout.readline().decode(), end='', flush=True)"
+)
+held, let_go = os.pipe()
+done = subprocess.run([sys.executable, "-c", child], stdin=held, stdout=subprocess.PIPE, check=True)
+print(may_descend_from(int(done.stdout), os.getpid()))
+os.write(let_go, b"x")
+"""
+
+
+@pytest.mark.parametrize("adopting", [True, False])
+def test_one_that_lost_its_parent_is_still_ours(adopting: bool) -> None:
+    command = [sys.executable, "-c", ORPHAN, *(["adopt"] if adopting else [])]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=60, check=True,
+        cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    assert done.stdout.strip() == str(adopting)
+
+
+async def test_the_server_behind_has_no_name_for_our_own_user(ours: Guarded) -> None:
+    inner = Path(ours.guard.inner_address.removeprefix("unix:"))
+    assert list(inner.parent.iterdir()) == []
+    with pytest.raises(FileNotFoundError):
+        await asyncio.open_unix_connection(str(inner))
 
 
 async def test_the_folder_behind_is_ours_alone_and_goes_with_us(ours: Guarded) -> None:
@@ -287,3 +388,13 @@ async def test_connections_are_bounded(tmp_path: Path) -> None:
     for _, writer in opened:
         writer.close()
     await guarded.stop()
+
+
+def test_those_who_come_again_and_again_do_not_fill_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    numbers = SdsNumbers()
+    for _ in range(1000):
+        numbers.refuse_peer(Peer(1, 2, frozenset()))
+    assert len(caplog.records) == 10
+    assert "512 refused by now" in caplog.records[-1].message

@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.serialization import (
 from sidecar.clock import wall_seconds
 from sidecar.demo.cases import API, Minter, bearer
 from sidecar.demo.process import fetch_text
+from sidecar.hardening.landlock import abi_version
 from tests.workers.harness import WORKERS, WorkerStack, resident_mb
 
 pytestmark = pytest.mark.real
@@ -239,6 +240,31 @@ def test_no_private_key_is_in_a_workers_memory(stack: WorkerStack) -> None:
     for number in stack.worker_pids():
         for piece in memory_of(number):
             assert not any(secret in piece for secret in secrets)
+
+
+def status_of(pid: int) -> dict[str, str]:
+    rows = (line.partition(":") for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    return {name: value.strip() for name, _, value in rows}
+
+
+def test_all_are_hardened_and_readyz_says_by_what(stack: WorkerStack) -> None:
+    """What it comes to is tried in tests/hardening; here, that the real processes have it."""
+    assert status_of(stack.sidecar.pid)["NoNewPrivs"] == "1"
+    limits = Path(f"/proc/{stack.sidecar.pid}/limits").read_text()
+    assert re.search(r"Max core file size +0 +0", limits)
+    for pid in stack.worker_pids():
+        status = status_of(pid)
+        assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
+        assert int(status["Seccomp_filters"]) == 2
+        assert not [
+            each
+            for each in Path(f"/proc/{pid}/fd").iterdir()
+            if not str(each.readlink()).startswith(("socket:", "pipe:", "anon_inode:", "/proc/"))
+            and str(each.readlink()) not in {"/dev/null", "/dev/urandom"}
+        ], "no file is open but its own statistics"
+    said = stack.readyz()["workers_confined_by"]
+    assert said.startswith("no new privileges, no core, memory closed, no io_uring")
+    assert ("missing" in said) is (abi_version() == 0)
 
 
 def test_the_audit_log_can_be_rotated(stack: WorkerStack) -> None:

@@ -47,7 +47,8 @@ FOREIGN = (
 )
 TELL_MODULES = """
 import atexit, json, sys
-atexit.register(lambda: open({path!r}, "w").write(json.dumps(sorted(sys.modules))))
+told = open({path!r}, "w")
+atexit.register(lambda: told.write(json.dumps(sorted(sys.modules))))
 import sidecar.worker
 sys.exit(sidecar.worker.main())
 """
@@ -290,6 +291,32 @@ async def test_one_that_hangs_is_killed_and_the_others_are_asked_meanwhile(pool:
         await pool.pool.ask_all()  # bounded: it does not wait for the one that hangs
     await until(lambda: pool.pid(1) not in {0, pid} and pool.pool.serving == WORKERS)
     assert pool.pool.slots[1].restarts[Ended.HUNG] == 1
+
+
+async def test_a_withdrawal_is_settled_when_the_worker_that_hangs_is_gone(
+    pool: Pool, issuer: Issuer
+) -> None:
+    """Not before: thawed, it would answer by the keys it has."""
+    os.kill(pid := pool.pid(1), signal.SIGSTOP)
+    pool.publish(EMPTY_RING)
+    assert await pool.pool.settle() == ()
+    assert not Path(f"/proc/{pid}").exists()  # noqa: ASYNC240 - no disk
+    await until(lambda: pool.pool.serving == WORKERS)
+    for number in range(WORKERS):
+        assert (await pool.ask(number, good(issuer))).metadata["reason"] == "keys_unavailable"
+
+
+async def test_a_worker_that_does_not_take_its_keys_in_time_is_named(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process_module, "MAX_BEHIND_BEATS", 1000)
+    monkeypatch.setattr(pool_module, "SETTLE_SECONDS", 0.5)
+    os.kill(pid := pool.pid(1), signal.SIGSTOP)
+    pool.publish(EMPTY_RING)
+    assert await pool.pool.settle() == (1,)
+    os.kill(pid, signal.SIGCONT)
+    await until(lambda: pool.pool.slots[1].version == pool.pool.version)
+    assert await pool.pool.settle() == ()
 
 
 async def test_a_main_process_that_stood_still_kills_nobody(pool: Pool) -> None:

@@ -334,3 +334,14 @@ async def test_where_every_connection_has_a_call_in_flight_no_other_is_taken(tcp
 async def test_an_address_in_use_is_a_clear_fault(tcp: Serving) -> None:
     with pytest.raises(ListenFault, match="in use"):
         await Serving(tcp.address).server.start()
+
+
+async def test_a_successors_socket_stays_when_we_stop(tmp_path: Path) -> None:
+    path = tmp_path / "h2.sock"
+    first, second = Serving(f"unix:{path}"), Serving(f"unix:{path}")
+    await first.server.start()
+    await second.server.start()  # in the same place
+    await first.server.stop(0.1)
+    assert path.is_socket()
+    await second.server.stop(0.1)
+    assert not path.exists()

@@ -14,6 +14,7 @@ from ruamel.yaml.composer import Composer, ComposerError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import AliasEvent
 from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
+from ruamel.yaml.reader import ReaderError
 
 from sidecar.config.problem import Path, Problem, show_path
 
@@ -90,6 +91,10 @@ def parse_yaml(text: str) -> YamlTree:
             tree.problems.append(Problem((), "is empty"))
         else:
             tree.value = _build(node, (), tree)
+    except ReaderError as exc:
+        line = text.count("\n", 0, exc.position) + 1
+        found = f"is not YAML: holds the character U+{ord(text[exc.position]):04X}"
+        tree.problems.append(Problem((), found, line))
     except MarkedYAMLError as exc:
         line = exc.problem_mark.line + 1 if exc.problem_mark else None
         tree.problems.append(Problem((), f"is not YAML: {exc.problem or 'cannot be parsed'}", line))

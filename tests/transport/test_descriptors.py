@@ -142,7 +142,7 @@ def make(kind: str, limit: int) -> H2Server | GrpcServer | HttpServer:
         return GrpcServer(
             "127.0.0.1:0",
             "a.B",
-            check_handlers(lambda raw: raw),
+            check_handlers(lambda raw: raw, pytest.fail),
             max_message_bytes=1000,
             max_connections=limit,
         )

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Awaitable, Callable
 
 import sidecar.worker as program
+from sidecar.hardening.process import Hardening
 from sidecar.workers.frames import (
     MAX_TEXT,
     Applied,
@@ -167,6 +168,8 @@ async def _attack_when_ready(worker: program.Worker, attack: Attack) -> None:
 def main(kinds: list[str]) -> int:
     """Run a worker that turns hostile."""
     real = program.Worker._serve
+    if "a child" in kinds:  # as on a kernel that confines nobody
+        program.confine_worker = lambda: Hardening((), ())
 
     async def serve(self: program.Worker) -> int:
         kind = kinds[self._start.number]  # type: ignore[union-attr]

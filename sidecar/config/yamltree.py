@@ -92,9 +92,9 @@ def parse_yaml(text: str) -> YamlTree:
         else:
             tree.value = _build(node, (), tree)
     except ReaderError as exc:
-        line = text.count("\n", 0, exc.position) + 1
+        at = text.count("\n", 0, exc.position) + 1
         found = f"is not YAML: holds the character U+{ord(text[exc.position]):04X}"
-        tree.problems.append(Problem((), found, line))
+        tree.problems.append(Problem((), found, at))
     except MarkedYAMLError as exc:
         line = exc.problem_mark.line + 1 if exc.problem_mark else None
         tree.problems.append(Problem((), f"is not YAML: {exc.problem or 'cannot be parsed'}", line))

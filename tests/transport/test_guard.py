@@ -175,9 +175,8 @@ async def test_another_user_by_number_by_group_and_not(open_folder: Path) -> Non
         (make_rule((), (4_000_001,)), (), "closed"),
         (make_rule((), (4_000_001,)), ("4000001",), "x"),
     ):
-        guarded = Guarded(
-            open_folder, rule, is_child=lambda _pid: False
-        )  # it is a child of the tests
+        # It is a child of the tests.
+        guarded = Guarded(open_folder, rule, is_child=lambda _pid: False)
         await guarded.start()
         guarded.path.chmod(0o666)
         assert await says_nobody(str(guarded.path), *groups) == said

@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from bench.names import AUDIENCE, ISSUER
-from sidecar.keys.jwk import thumbprint
 from sidecar.pb import ext_authz_pb2 as pb
+from sidecar.tokens.jwk import thumbprint
 
 TENANT = "7f1c9a52-3f0e-4c8e-9f3b-0d7a8f5d2c11"
 LIFETIME_SECONDS = 900

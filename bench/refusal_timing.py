@@ -13,7 +13,7 @@ from base64 import urlsafe_b64decode
 from collections.abc import Callable
 from typing import NamedTuple
 
-from sidecar.errors import Denied
+from sidecar.common.errors import Denied
 from sidecar.tokens.verifier import verify_token
 from tests.minting import NOW, Issuer, b64, policy
 

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import uvloop
 
 from bench.names import AUDIENCE, ISSUER
-from sidecar.clock import elapsed_ns, monotonic_seconds, wall_seconds
+from sidecar.common.clock import elapsed_ns, monotonic_seconds, wall_seconds
 from sidecar.transport.h2 import H2Server
 from sidecar.transport.names import CHECK_METHOD, CHECK_SERVICE
 from sidecar.transport.unary import Limits
@@ -40,16 +40,16 @@ def service(folder: Path, *, cache: Any = None, now: Callable[[], float] = wall_
     ``cache`` is one of the size that the configuration gives it if nothing is said. ``now`` is
     the wall clock unless somebody needs an hour to pass at once.
     """
-    from sidecar.audit import AuditLog, FileSink
-    from sidecar.authz.policy import build_snapshot
+    from sidecar.authz.decision_ids import DecisionIds
+    from sidecar.authz.recorder import Ledger
     from sidecar.authz.service import CheckService
+    from sidecar.authz.snapshot import build_snapshot
     from sidecar.config import parse_config
-    from sidecar.decision_ids import DecisionIds
-    from sidecar.keys.keyring import KeyRing
     from sidecar.keys.sources import parse_keys
-    from sidecar.ledger import Ledger
-    from sidecar.tally import Tally
+    from sidecar.observability.audit import AuditLog, FileSink
+    from sidecar.observability.counters import Tally
     from sidecar.tokens.cache import TokenCache
+    from sidecar.tokens.keyring import KeyRing
     from sidecar.transport.lane import SlowLane
 
     keys = parse_keys((folder / "public.pem").read_text(), ISSUER)

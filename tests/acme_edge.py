@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sidecar.authz.policy import build_snapshot
 from sidecar.authz.service import CheckService, Outcome
-from sidecar.certs.alpn import ChallengeCertificates
-from sidecar.certs.challenges import ChallengeBoard
-from sidecar.certs.store import CertificateStore
-from sidecar.clock import elapsed_ns, monotonic_seconds, wall_seconds
+from sidecar.authz.snapshot import build_snapshot
+from sidecar.certificates.challenges.http01 import ChallengeBoard
+from sidecar.certificates.challenges.tls_alpn01 import ChallengeCertificates
+from sidecar.certificates.managed.store import CertificateStore
+from sidecar.common.clock import elapsed_ns, monotonic_seconds, wall_seconds
 from sidecar.config.load import parse_config
 from sidecar.demo.application import SampleApplication
 from sidecar.demo.envoyproxy import EdgePorts, Envoy, edge_config
 from sidecar.demo.process import free_ports
-from sidecar.keys.keyring import EMPTY_RING
 from sidecar.sds.purposes import ACME_PURPOSE, PurposeHandler
 from sidecar.sds.service import SECRET_SERVICE, SdsEvents, SdsService
+from sidecar.tokens.keyring import EMPTY_RING
 from sidecar.transport.aio import GrpcServer
 from sidecar.transport.h2 import H2Server
 from sidecar.transport.names import CHECK_METHOD

@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
-from sidecar.keys.keyring import KeyRing, VerificationKey
 from sidecar.tokens.claims import ClaimsPolicy
+from sidecar.tokens.keyring import KeyRing, VerificationKey
 from sidecar.tokens.verifier import TokenPolicy
 
 NOW = 1_790_000_000.0

@@ -3,9 +3,9 @@
 from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 
-from sidecar.admin.http import Handler, Request, Response
-from sidecar.health import Health
-from sidecar.metrics import CONTENT_TYPE, Metrics
+from sidecar.observability.health import Health
+from sidecar.observability.metrics import CONTENT_TYPE, Metrics
+from sidecar.transport.http1 import Handler, Request, Response
 
 _OK, _BAD_GATEWAY, _GATEWAY_TIMEOUT = 200, 502, 504
 

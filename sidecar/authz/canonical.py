@@ -12,8 +12,8 @@ Envoy's own normalisation (``envoy/edge.yaml``) runs before us; nothing here rel
 import re
 from functools import lru_cache
 
-from sidecar.errors import Denied
-from sidecar.reasons import Reason
+from sidecar.common.errors import Denied
+from sidecar.common.reasons import Reason
 
 MAX_PATH_BYTES = 8192
 MAX_HOST_LENGTH = 253

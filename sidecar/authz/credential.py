@@ -24,8 +24,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from sidecar.authz.spelling import forms_of, may_hold
-from sidecar.errors import Denied
-from sidecar.reasons import Reason
+from sidecar.common.errors import Denied
+from sidecar.common.reasons import Reason
 
 HEADER = "header"
 WEBSOCKET = "websocket"

@@ -4,15 +4,15 @@ from collections.abc import Mapping
 
 import msgspec
 
-from sidecar.authz.memory import Visit
-from sidecar.authz.modules import ModuleMode, ModulePolicy, Provenance
+from sidecar.authz.response_cache import Visit
 from sidecar.authz.routes import UNMATCHED, RouteTable
+from sidecar.common.reasons import Grant, Reason
 from sidecar.headers.security import SecurityHeaders
-from sidecar.keys.keyring import KeyRing
 from sidecar.keys.lifecycle import KeyState
-from sidecar.modules.publishers import NO_PUBLISHERS, Publishers
-from sidecar.reasons import Grant, Reason
+from sidecar.module_signing.install import ModuleMode, ModulePolicy, Provenance
+from sidecar.module_signing.publishers import NO_PUBLISHERS, Publishers
 from sidecar.tokens.cache import Remembered
+from sidecar.tokens.keyring import KeyRing
 from sidecar.tokens.pii import PiiAction
 from sidecar.tokens.revocation import NOTHING_REVOKED, Revocations
 from sidecar.tokens.verifier import TokenPolicy, VerifiedToken

@@ -17,7 +17,7 @@ class Lane(Protocol):
 
 
 class Desk(Protocol):
-    """Runs what is slow off the event loop; ``sidecar.modules.desk`` does."""
+    """Runs what is slow off the event loop; ``sidecar.module_signing.digest_pool`` does."""
 
     async def run(self, function: Callable[[], T]) -> T:
         """Run it; raises ``Denied`` where too much is waiting."""

@@ -8,8 +8,14 @@ import re
 
 from sidecar.authz.canonical import canonical_host, canonical_path
 from sidecar.authz.decision import Decision, RequestView, Snapshot
+from sidecar.authz.encoding import (
+    MAX_SHARED,
+    PERMISSION_DENIED,
+    DenialKey,
+    set_headers,
+    set_metadata,
+)
 from sidecar.authz.routes import Route
-from sidecar.authz.wire import MAX_SHARED, PERMISSION_DENIED, DenialKey, set_headers, set_metadata
 from sidecar.pb import ext_authz_pb2 as pb
 
 OPTIONS = b"OPTIONS"

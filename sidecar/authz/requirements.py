@@ -7,9 +7,9 @@ from urllib.parse import unquote
 from cryptography import x509
 
 from sidecar.authz.routes import Route
-from sidecar.certs.identities import matches, names_of
-from sidecar.errors import Denied
-from sidecar.reasons import Reason
+from sidecar.certificates.identities import matches, names_of
+from sidecar.common.errors import Denied
+from sidecar.common.reasons import Reason
 from sidecar.tokens.claims import Claims
 
 

@@ -17,9 +17,9 @@ import msgspec
 
 from sidecar.authz.credential import HEADER_ONLY, TokenPlaces
 from sidecar.authz.lenient import MAX_RESPELT, LenientIndex
-from sidecar.authz.modules import ModuleMode
-from sidecar.errors import Denied
-from sidecar.reasons import Reason
+from sidecar.common.errors import Denied
+from sidecar.common.reasons import Reason
+from sidecar.module_signing.install import ModuleMode
 
 ANY_HOST = "*"
 UNMATCHED = "unmatched"

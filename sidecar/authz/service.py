@@ -12,8 +12,7 @@ from functools import partial
 from hashlib import sha256
 from typing import NamedTuple, Protocol, cast
 
-from sidecar.authz.bundles import judge_bundle, refused
-from sidecar.authz.challenge import (
+from sidecar.authz.acme_challenge import (
     ChallengeSource,
     Found,
     NotYet,
@@ -22,19 +21,7 @@ from sidecar.authz.challenge import (
 )
 from sidecar.authz.credential import LOOK
 from sidecar.authz.decision import Decision, RequestView, Snapshot
-from sidecar.authz.memory import (
-    CHALLENGE_PREFIX,
-    NO_RUNS,
-    NO_TOKEN,
-    CheckMemory,
-    Passage,
-    Place,
-    Runs,
-)
-from sidecar.authz.pipeline import NotNow, decide
-from sidecar.authz.ports import Desk, Lane
-from sidecar.authz.preflight import encode_preflight
-from sidecar.authz.wire import (
+from sidecar.authz.encoding import (
     DenialKey,
     SharedKey,
     encode_allowed,
@@ -45,11 +32,24 @@ from sidecar.authz.wire import (
     parse_request,
     view_of,
 )
-from sidecar.clock import Now
-from sidecar.errors import Denied
+from sidecar.authz.evaluate import NotNow, decide
+from sidecar.authz.module_install import judge_bundle, refused
+from sidecar.authz.ports import Desk, Lane
+from sidecar.authz.preflight import encode_preflight
+from sidecar.authz.response_cache import (
+    CHALLENGE_PREFIX,
+    NO_RUNS,
+    NO_TOKEN,
+    CheckMemory,
+    Passage,
+    Place,
+    Runs,
+)
+from sidecar.common.clock import Now
+from sidecar.common.errors import Denied
+from sidecar.common.reasons import Grant, Reason
 from sidecar.headers.nonce import NoncePool
 from sidecar.pb.ext_authz_pb2 import AttributeContext
-from sidecar.reasons import Grant, Reason
 from sidecar.tokens.cache import Remembered, TokenCache
 
 _BEARER = b"Bearer "
@@ -72,7 +72,7 @@ class Outcome(NamedTuple):
 
 
 class Observer(Protocol):
-    """Told of every Check; ``sidecar.ledger`` is. Both must return at once."""
+    """Told of every Check; ``sidecar.authz.recorder`` is. Both must return at once."""
 
     def decided(self, outcome: Outcome) -> None:
         """Take note of a Check that was refused, or allowed on other than plain grounds."""

@@ -7,11 +7,11 @@ is held against the rules that span settings (``rules``).
 
 from pathlib import Path
 
+from sidecar.common.errors import ConfigFault
 from sidecar.config.convert import convert
 from sidecar.config.model import Config
 from sidecar.config.rules import cross_check
 from sidecar.config.yamltree import parse_yaml
-from sidecar.errors import ConfigFault
 
 MAX_FILE_BYTES = 8_388_608
 

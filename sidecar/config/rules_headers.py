@@ -7,8 +7,8 @@ from sidecar.config.headers import CorsPolicy, CspDirectives, CspProfile, Header
 from sidecar.config.model import Config, Route, Tenant
 from sidecar.config.overrides import OVERRIDE_NAMES
 from sidecar.config.problem import Path, Problem
-from sidecar.csp import SOURCE_LISTS, TENANT_DOMAIN, Policy, Wrong, parse_policy
-from sidecar.csp.overlay import apply_overlay
+from sidecar.csp.language import SOURCE_LISTS, TENANT_DOMAIN, Policy, Wrong, parse_policy
+from sidecar.csp.language.overlay import apply_overlay
 
 MAX_RESPONSE_HEADER_BYTES = 16_384
 """For a profile's headers on one response. An Envoy in front of this one takes 80 KiB of a

@@ -11,9 +11,9 @@ from typing import NamedTuple
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
+from sidecar.common.errors import Fault
 from sidecar.config.problem import Path, show_path
 from sidecar.config.yamltree import compose
-from sidecar.errors import Fault
 
 _INDENT = 2
 

@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from sidecar.demo.client import Client, Reply
-from sidecar.keys.jwk import thumbprint
-from sidecar.modules.signature import HEADER_NAME, sign_digest
+from sidecar.module_signing.signature import HEADER_NAME, sign_digest
+from sidecar.tokens.jwk import thumbprint
 
 ISSUER = "https://iam.septemcore.com"
 AUDIENCE = "https://api.septemcore.com"

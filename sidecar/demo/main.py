@@ -7,7 +7,7 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
-from sidecar.errors import Fault
+from sidecar.common.errors import Fault
 
 if TYPE_CHECKING:
     from sidecar.demo.stack import Stack

@@ -14,6 +14,7 @@ from typing import Any
 
 import hvac
 
+from sidecar.common.http_client import make_session
 from sidecar.demo.process import (
     ManagedProcess,
     ProcessFault,
@@ -22,7 +23,6 @@ from sidecar.demo.process import (
     free_ports,
     listens,
 )
-from sidecar.outbound import make_session
 
 READY_SECONDS = 20.0
 _ATTEMPTS = 5

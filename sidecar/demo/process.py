@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from sidecar.errors import Fault
+from sidecar.common.errors import Fault
 
 _KEPT_LINES = 400
 _STOP_SECONDS = 5.0

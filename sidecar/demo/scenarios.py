@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from rich.console import Console
 
-from sidecar.clock import wall_seconds
+from sidecar.common.clock import wall_seconds
 from sidecar.demo.cases import API, Minter, bearer
 from sidecar.demo.process import fetch_text
 from sidecar.demo.stack import Stack
@@ -190,6 +190,6 @@ def _show_alerts(stack: Stack, console: Console) -> None:
     """Print what the sidecar said about it: three lines, not one a failed poll."""
     console.print("\nsystem.health, from the sidecar's log:")
     for text in list(stack.sidecar.lines):
-        if '"sidecar.alerts"' in text:
+        if '"sidecar.observability.alerts"' in text:
             entry = json.loads(text)
             console.print(f"  {entry['level']:8} {entry['message']}", markup=False)

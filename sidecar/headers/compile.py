@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from sidecar.config import model
 from sidecar.config.reports import Reports
-from sidecar.csp import Policy, parse_policy
+from sidecar.csp.language import Policy, parse_policy
 from sidecar.headers.cors import Cors
 from sidecar.headers.csp import CompiledProfile
 from sidecar.headers.field import How, ResponseHeader

@@ -1,6 +1,6 @@
 """A profile's policies, ready to become headers (CSP Level 3 §3.1, §3.2).
 
-Checked policies come in (``sidecar.csp``), the values of two headers come out: what is
+Checked policies come in (``sidecar.csp.language``), the values of two headers come out: what is
 enforced, and what is only watched. Several policies in one value are joined by commas,
 which a browser reads as it reads several headers: all of them hold. (Two headers of one name
 would not do: Envoy, told to replace, keeps the last alone.)
@@ -8,8 +8,8 @@ would not do: Envoy, told to replace, keeps the last alone.)
 
 from collections.abc import Sequence
 
-from sidecar.csp import Kind, Policy, parse_source
-from sidecar.csp.narrow import covers
+from sidecar.csp.language import Kind, Policy, parse_source
+from sidecar.csp.language.narrow import covers
 
 ENFORCED = "content-security-policy"
 REPORT_ONLY = "content-security-policy-report-only"

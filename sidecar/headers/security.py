@@ -7,7 +7,7 @@ fallback from ``header_mutation`` in ``envoy/edge.yaml``.
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from sidecar.csp.overlay import apply_overlay
+from sidecar.csp.language.overlay import apply_overlay
 from sidecar.headers.cors import Cors
 from sidecar.headers.csp import ENFORCED, NOTHING, CompiledProfile
 from sidecar.headers.field import How, ResponseHeader

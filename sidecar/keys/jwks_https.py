@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from sidecar.bridge import BridgeBusy, ThreadBridge
+from sidecar.common.blocking import BridgeBusy, ThreadBridge
+from sidecar.common.errors import Fault
 from sidecar.config import model
-from sidecar.errors import Fault
-from sidecar.keys.keyring import VerificationKey
 from sidecar.keys.rotation import Statement
 from sidecar.keys.sources import MAX_TEXT_BYTES, KeyFault, parse_keys
+from sidecar.tokens.keyring import VerificationKey
 
 _OK, _NOT_MODIFIED = 200, 304
 _CALLER_PATIENCE = 2.0
@@ -49,7 +49,7 @@ class JwksKeySource:
         self._bridge.close()
 
     def _get(self) -> tuple[VerificationKey, ...]:
-        from sidecar.outbound import failure, make_session  # noqa: PLC0415 - brings requests
+        from sidecar.common.http_client import failure, make_session  # noqa: PLC0415 - brings requests
 
         if self._session is None:
             self._session = make_session(

@@ -11,11 +11,11 @@ import logging
 from itertools import pairwise
 from typing import Any, Protocol
 
-from sidecar.clock import Now
+from sidecar.common.clock import Now
 from sidecar.config import model
-from sidecar.keys.keyring import VerificationKey
 from sidecar.keys.rotation import MAX_RETIRED, Earlier, Statement
 from sidecar.keys.sources import KeyFault, parse_keys
+from sidecar.tokens.keyring import VerificationKey
 from sidecar.vault.errors import VaultForbidden, VaultNotFound
 from sidecar.vault.history import KvHistory
 

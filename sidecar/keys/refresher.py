@@ -15,14 +15,14 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from sidecar.clock import Now
+from sidecar.common.clock import Now
+from sidecar.common.errors import Fault
+from sidecar.common.polling import PollStatus, fault_of
 from sidecar.config import model
-from sidecar.errors import Fault
-from sidecar.keys.keyring import KeyRing, VerificationKey
 from sidecar.keys.lifecycle import KeyState, Lifecycle, worst
 from sidecar.keys.rotation import IssuerKeys, Statement, window_end
 from sidecar.keys.sources import KeySource
-from sidecar.polling import PollStatus, fault_of
+from sidecar.tokens.keyring import KeyRing, VerificationKey
 
 _log = logging.getLogger("sidecar.keys")
 NUDGE_SECONDS = 5.0

@@ -11,8 +11,8 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+from sidecar.common.polling import PollStatus
 from sidecar.keys.lifecycle import KeyState, Lifecycle
-from sidecar.polling import PollStatus
 from sidecar.tokens.revocation import NOTHING_REVOKED, RevocationPart, Revocations
 
 _log = logging.getLogger("sidecar.keys")

@@ -14,11 +14,11 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from sidecar.bridge import BridgeBusy, ThreadBridge
-from sidecar.clock import Now
+from sidecar.common.blocking import BridgeBusy, ThreadBridge
+from sidecar.common.clock import Now
+from sidecar.common.errors import Fault
+from sidecar.common.polling import fault_of
 from sidecar.config import model
-from sidecar.errors import Fault
-from sidecar.polling import fault_of
 from sidecar.tokens.revocation import RevocationPart, compile_entry
 from sidecar.tokens.revocation_entry import RevocationFault, read_entry
 from sidecar.vault.errors import VaultForbidden, VaultNotFound

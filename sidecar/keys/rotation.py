@@ -21,7 +21,7 @@ fleet agrees. ``window_end`` says from when a window counts.
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from sidecar.keys.keyring import VerificationKey
+from sidecar.tokens.keyring import VerificationKey
 
 MAX_RETIRED = 16
 

@@ -17,11 +17,11 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
+from sidecar.common.errors import Fault
 from sidecar.config import model
-from sidecar.errors import Fault
-from sidecar.keys.jwk import fits_es256, public_members, thumbprint
-from sidecar.keys.keyring import MAX_KEYS, MAX_KID_LENGTH, VerificationKey
 from sidecar.keys.rotation import Statement
+from sidecar.tokens.jwk import fits_es256, public_members, thumbprint
+from sidecar.tokens.keyring import MAX_KEYS, MAX_KID_LENGTH, VerificationKey
 
 MAX_TEXT_BYTES = 1_048_576
 _PEM_BLOCK = re.compile(r"-----BEGIN ([A-Z0-9 ]{1,40})-----(?:[^-]|-(?!----))*-----END \1-----")

@@ -18,10 +18,10 @@ from typing import Any, Protocol, Self
 
 from cryptography import x509
 
-from sidecar.certs.material import Material
+from sidecar.certificates.material import Material
 from sidecar.mtls.memory import in_memory
 from sidecar.mtls.peers import MtlsFault, NothingToShow, PeerPolicy
-from sidecar.polled.bundle import TrustAnchors
+from sidecar.sds.secrets.trust_bundle import TrustAnchors
 
 
 class Current(Protocol):

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from sidecar.certs.material import Material
-from sidecar.clock import Now
+from sidecar.certificates.material import Material
+from sidecar.common.clock import Now
 from sidecar.mtls.context import FollowingContext
 from sidecar.mtls.peers import NothingToShow, PeerPolicy
-from sidecar.polled.bundle import TrustAnchors
+from sidecar.sds.secrets.trust_bundle import TrustAnchors
 
 if TYPE_CHECKING:
     from sidecar.mtls.rpc import GrpcTunnel, PeerGuard

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 from cryptography import x509
 
-from sidecar.certs.identities import matches, names_of
-from sidecar.errors import Fault
-from sidecar.polled.bundle import spki_pin
+from sidecar.certificates.identities import matches, names_of
+from sidecar.common.errors import Fault
+from sidecar.sds.secrets.trust_bundle import spki_pin
 
 SPIFFE = "spiffe://"
 

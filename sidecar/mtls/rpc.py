@@ -27,7 +27,7 @@ from typing import Any, Self
 import grpc
 from cryptography import x509
 
-from sidecar.clock import Now
+from sidecar.common.clock import Now
 from sidecar.mtls.context import Current, FollowingContext
 from sidecar.mtls.peers import MtlsFault, PeerPolicy, PeerRefused
 

@@ -11,18 +11,18 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Self
 
-from sidecar.certs.issuer import Order
-from sidecar.certs.manager import CertificateManager
-from sidecar.certs.pki_issuer import PkiIssuer
-from sidecar.certs.store import CertificateStore
-from sidecar.clock import monotonic_seconds, wall_seconds
+from sidecar.certificates.issuers.base import Order
+from sidecar.certificates.issuers.vault_pki import PkiIssuer
+from sidecar.certificates.managed.manager import CertificateManager
+from sidecar.certificates.managed.store import CertificateStore
+from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.config.certificates import VaultPkiIssuer
 from sidecar.config.model import Vault
 from sidecar.config.secrets import TrustBundle
 from sidecar.mtls.identity import Identity
-from sidecar.polled.bundle_source import BundleSource, VaultAnchors
-from sidecar.polled.keeper import Change, PolledKeeper, PolledState
-from sidecar.polled.source import Fetched, Source
+from sidecar.sds.secrets.poller import Change, PolledKeeper, PolledState
+from sidecar.sds.secrets.source import Fetched, Source
+from sidecar.sds.secrets.trust_bundle_source import BundleSource, VaultAnchors
 from sidecar.vault.client import VaultClient
 
 _NAME = "workload"

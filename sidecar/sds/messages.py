@@ -19,7 +19,7 @@ from envoy_data_plane.envoy.service.discovery.v3 import Resource as DeltaResourc
 from envoy_data_plane.google.protobuf import Any
 from envoy_data_plane.google.rpc import Status
 
-from sidecar.errors import Fault
+from sidecar.common.errors import Fault
 from sidecar.sds.resources import SECRET_TYPE
 from sidecar.sds.subscription import (
     DeltaAnswer,

@@ -22,7 +22,6 @@ from sidecar.sds.messages import (
     write_delta,
     write_sotw,
 )
-from sidecar.sds.residence import Residence
 from sidecar.sds.resources import SECRET_TYPE
 from sidecar.sds.subscription import (
     DeltaAnswer,
@@ -35,6 +34,7 @@ from sidecar.sds.subscription import (
     SubscriptionFault,
 )
 from sidecar.sds.table import SecretTable
+from sidecar.sds.ttl import Residence
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED

@@ -30,7 +30,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple
 
-from sidecar.errors import Fault
+from sidecar.common.errors import Fault
 
 MAX_NAMES = 100_000
 MAX_NAME_LENGTH = 512

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Container
 from typing import Protocol
 
-from sidecar.certs.material import Material
-from sidecar.certs.on_demand import Obtaining
+from sidecar.certificates.material import Material
+from sidecar.certificates.on_demand.on_demand import Obtaining
 from sidecar.sds.resources import tls_certificate
 from sidecar.sds.subscription import PENDING, Pending, Resource
 
@@ -13,7 +13,7 @@ Changed = Callable[[str], None]
 
 
 class CertificateSource(Protocol):
-    """Where certificates are; ``sidecar.certs.store.CertificateStore`` is one."""
+    """Where certificates are; ``sidecar.certificates.managed.store.CertificateStore`` is one."""
 
     def get(self, name: str) -> Material | None:
         """Return the certificate of a name, unless it has expired."""
@@ -23,7 +23,7 @@ class CertificateSource(Protocol):
 
 
 class OnDemandSource(Protocol):
-    """Certificates of names that are not configured; ``sidecar.certs.on_demand`` has one."""
+    """Certificates of names that are not configured; ``certificates.on_demand`` has one."""
 
     def lookup(self, name: str, *, waits: bool) -> Material | Obtaining | None:
         """Return a certificate, that it is being obtained, or a refusal.

@@ -10,8 +10,8 @@ When the table is full, what has expired goes; if nothing has, the oldest eighth
 
 import msgspec
 
-from sidecar.keys.keyring import KeyRing
 from sidecar.tokens.claims import ClaimsPolicy, validity
+from sidecar.tokens.keyring import KeyRing
 from sidecar.tokens.verifier import VerifiedToken
 
 DEFAULT_ENTRIES = 65_536
@@ -28,7 +28,7 @@ class Remembered(msgspec.Struct, gc=False):
     """One verified token, what was found in it, and what an answer is made of.
 
     From ``starts_at`` on and before ``ends_at`` (Unix seconds, the leeway included) its
-    times hold. The rest belongs to ``sidecar.authz.memory``: the token's own runs of an
+    times hold. The rest belongs to ``sidecar.authz.response_cache``: the token's own runs of an
     encoded answer, the number of its standing, and the epoch in which it was decided upon;
     ``note`` to those who count and record.
     """

@@ -17,8 +17,8 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from sidecar.errors import Denied
-from sidecar.reasons import Reason
+from sidecar.common.errors import Denied
+from sidecar.common.reasons import Reason
 
 _ACCESS = frozenset({"bearer", "access", "accesstoken", "at", "at+jwt", "jwt"})
 _REFRESH = frozenset({"refresh", "refreshtoken", "refresh+jwt", "rt", "rt+jwt", "offline"})

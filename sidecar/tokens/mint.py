@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from sidecar.errors import Fault
-from sidecar.keys.jwk import thumbprint
+from sidecar.common.errors import Fault
+from sidecar.tokens.jwk import thumbprint
 
 
 def read_private_key(

@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from sidecar.errors import Denied
+from sidecar.common.errors import Denied
 from sidecar.tokens.claims import (
     LATEST_TIME,
     MAX_LISTED,

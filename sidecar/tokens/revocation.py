@@ -17,8 +17,8 @@ from typing import Any, Self
 
 import msgspec
 
-from sidecar.errors import Denied
-from sidecar.reasons import Reason
+from sidecar.common.errors import Denied
+from sidecar.common.reasons import Reason
 from sidecar.tokens.claims import Claims
 from sidecar.tokens.revocation_entry import (
     RevocationEntry,

@@ -17,7 +17,7 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 from msgspec import Meta
 
-from sidecar.errors import Fault
+from sidecar.common.errors import Fault
 
 MAX_TOKENS = 200_000
 MAX_MARKS = 100_000

@@ -10,8 +10,8 @@ from binascii import Error as BinasciiError
 from binascii import a2b_base64
 from typing import Any, NoReturn
 
-from sidecar.errors import Denied
-from sidecar.reasons import Reason
+from sidecar.common.errors import Denied
+from sidecar.common.reasons import Reason
 
 MAX_JSON_DEPTH = 16
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"

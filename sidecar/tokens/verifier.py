@@ -23,10 +23,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
-from sidecar.errors import Denied
-from sidecar.keys.keyring import MAX_KID_LENGTH, KeyRing, VerificationKey
-from sidecar.reasons import Reason
+from sidecar.common.errors import Denied
+from sidecar.common.reasons import Reason
 from sidecar.tokens.claims import Claims, ClaimsPolicy, check_claims, read_claims
+from sidecar.tokens.keyring import MAX_KID_LENGTH, KeyRing, VerificationKey
 from sidecar.tokens.kinds import is_refresh
 from sidecar.tokens.plain import read_plain_claims
 from sidecar.tokens.strict import decode_base64url, decode_json_object

@@ -10,7 +10,7 @@ import resource
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from sidecar.errors import Fault
+from sidecar.common.errors import Fault
 from sidecar.transport import h2
 
 CHECKS = "Checks"

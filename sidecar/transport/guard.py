@@ -17,9 +17,9 @@ from functools import partial
 from pathlib import Path
 from typing import cast
 
+from sidecar.common.faults import report_to_loop
+from sidecar.common.private_file import anyone_may_replace
 from sidecar.config import model
-from sidecar.faults import report_to_loop
-from sidecar.private_file import anyone_may_replace
 from sidecar.transport.peers import Peer, PeerRule, make_rule, may_descend_from, read_peer
 from sidecar.transport.sockets import ListenFault, path_of, remove_stale_socket
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sidecar.errors import Fault
+from sidecar.common.errors import Fault
 
 
 class ListenFault(Fault):

@@ -1,7 +1,7 @@
 """Vault, seen from the event loop: hvac behind a bridge of a few threads, every call bounded.
 
 A frozen Vault makes calls hang: each has hvac's time-out, its caller has another, and
-none queues behind those that hang (``sidecar.bridge``).
+none queues behind those that hang (``sidecar.common.blocking``).
 
 Logging in, renewing (at two thirds of the token's life) and logging in again after a
 refusal happen inside the call that needs it (``identity``); the runtime calls ``login`` now
@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from typing import Any, NamedTuple, TypeVar
 
-from sidecar.bridge import BridgeBusy, ThreadBridge
+from sidecar.common.blocking import BridgeBusy, ThreadBridge
 from sidecar.config import model
 from sidecar.vault.auth import make_auth
 from sidecar.vault.errors import VaultConflict, VaultFault, VaultSealed, VaultUnreachable
@@ -333,7 +333,7 @@ class VaultClient:
 
     def _make_client(self, token: str) -> Any:
         """Build an ``hvac.Client``; all share one session, and so its connections."""
-        from sidecar.outbound import make_session  # noqa: PLC0415 - brings requests
+        from sidecar.common.http_client import make_session  # noqa: PLC0415 - brings requests
 
         settings = self._settings
         address, auth = settings.address, settings.auth

@@ -1,6 +1,6 @@
 """What can go wrong with Vault, by what helps against it."""
 
-from sidecar.errors import Fault
+from sidecar.common.errors import Fault
 
 
 class VaultFault(Fault):

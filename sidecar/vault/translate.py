@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sidecar.polling import describe
+from sidecar.common.polling import describe
 from sidecar.vault.errors import (
     VaultFault,
     VaultForbidden,
@@ -57,7 +57,7 @@ def translate(exc: Exception, where: str, files: Iterable[str | None] = ()) -> V
 
 
 def _file_problem(files: Iterable[str | None]) -> str:
-    from sidecar.outbound import pem_problem  # noqa: PLC0415 - brings requests
+    from sidecar.common.http_client import pem_problem  # noqa: PLC0415 - brings requests
 
     for path in files:
         if path is not None and (problem := pem_problem(Path(path))):

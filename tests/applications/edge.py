@@ -16,7 +16,7 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import DataReceived, ResponseReceived, StreamEnded, StreamReset, TrailersReceived
 
-from sidecar.clock import wall_seconds
+from sidecar.common.clock import wall_seconds
 from sidecar.demo.envoyproxy import EdgePorts, Envoy, edge_config
 from sidecar.demo.process import free_ports
 from tests.applications.servers import Application

@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from sidecar.authz.modules import CHANGE_READING
+from sidecar.module_signing.install import CHANGE_READING
 from tests.applications.edge import START, Edge, keep_back
 from tests.applications.servers import Applications
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from sidecar.reasons import ANSWERS, Reason
+from sidecar.common.reasons import ANSWERS, Reason
 from tests.applications.conftest import UNCHECKED
 from tests.applications.edge import Edge, Reply
 from tests.applications.servers import Applications

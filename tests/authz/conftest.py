@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from sidecar.authz.memory import Passage
-from sidecar.authz.policy import build_snapshot
+from sidecar.authz.response_cache import Passage
 from sidecar.authz.service import CheckService, Outcome
+from sidecar.authz.snapshot import build_snapshot
 from sidecar.config import parse_config
 from sidecar.tokens.cache import TokenCache
 from tests.authz.checks import Answer, check_request, read_answer

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from sidecar.authz.memory import ORIGIN_WEIGHT
-from sidecar.authz.pipeline import decide
-from sidecar.ledger import entry_of
+from sidecar.authz.evaluate import decide
+from sidecar.authz.recorder import entry_of
+from sidecar.authz.response_cache import ORIGIN_WEIGHT
 from sidecar.tokens.cache import TokenCache
 from tests.authz.checks import Answer, check_request
 from tests.authz.conftest import Bench
@@ -155,7 +155,7 @@ def test_admitted_origins_fill_no_memory_either(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who is no browser writes what it likes into ``Origin``, below the suffix too."""
-    monkeypatch.setattr("sidecar.authz.memory.MAX_TEMPLATES", 10 * ORIGIN_WEIGHT)
+    monkeypatch.setattr("sidecar.authz.response_cache.MAX_TEMPLATES", 10 * ORIGIN_WEIGHT)
     for number in range(50):
         origin = {"origin": f"https://o{number}.dev.example"}
         assert bench.ask(path="/open/x", headers=origin).allowed

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.authz.canonical import canonical_host, canonical_path
-from sidecar.errors import Denied
-from sidecar.reasons import Reason
+from sidecar.common.errors import Denied
+from sidecar.common.reasons import Reason
 
 ENCODED = "/%22%3C%3E%5B%5D%5E%60%7B%7C%7D"
 GOOD_PATHS = [

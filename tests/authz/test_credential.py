@@ -15,8 +15,8 @@ from sidecar.authz.credential import (
     where_none_is,
 )
 from sidecar.authz.spelling import forms_of, may_hold
-from sidecar.errors import Denied
-from sidecar.reasons import Reason
+from sidecar.common.errors import Denied
+from sidecar.common.reasons import Reason
 
 HEADER = TokenPlaces(("header",), ("session",), watches_websocket=True)
 COOKIE = TokenPlaces(("cookie:session",), ("session", "other"), watches_websocket=True)

@@ -3,10 +3,10 @@
 import msgspec
 import pytest
 
+from sidecar.common.reasons import Reason
 from sidecar.keys.lifecycle import KeyState
-from sidecar.reasons import Reason
+from sidecar.runtime.check import give_keys, give_revocations
 from sidecar.tokens.revocation import NOTHING_REVOKED
-from sidecar.wiring.check import give_keys, give_revocations
 from tests.authz.checks import check_request
 from tests.authz.conftest import Bench
 

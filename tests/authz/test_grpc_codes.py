@@ -5,12 +5,12 @@ import base64
 import pytest
 
 from sidecar.authz.decision import Decision
+from sidecar.authz.encoding import encode_denied
 from sidecar.authz.grpc_web import LONGEST_BLOCK, as_text, trailer_block
-from sidecar.authz.policy import build_snapshot
-from sidecar.authz.wire import encode_denied
+from sidecar.authz.snapshot import build_snapshot
+from sidecar.common.reasons import ANSWERS, GRPC_CODES, GrpcCode, Reason
 from sidecar.config import parse_config
 from sidecar.pb import ext_authz_pb2 as pb
-from sidecar.reasons import ANSWERS, GRPC_CODES, GrpcCode, Reason
 from tests.authz.conftest import CONFIG
 from tests.minting import Issuer
 

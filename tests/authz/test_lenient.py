@@ -10,8 +10,8 @@ from sidecar.authz.canonical import canonical_path
 from sidecar.authz.lenient import MAX_RESPELT, fold
 from sidecar.authz.notes import notes
 from sidecar.authz.routes import Route, RouteTable, covers
-from sidecar.errors import Denied
-from sidecar.reasons import Reason
+from sidecar.common.errors import Denied
+from sidecar.common.reasons import Reason
 from tests.authz.test_routes import route
 
 ALIKE = [

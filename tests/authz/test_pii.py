@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.reasons import Grant, Reason
+from sidecar.common.reasons import Grant, Reason
 from sidecar.tokens.pii import PiiAction, find_pii
 from tests.authz.conftest import Bench
 

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from sidecar.authz.policy import build_snapshot
+from sidecar.authz.snapshot import build_snapshot
 from sidecar.config import parse_config
 from sidecar.headers.registered import RegisteredDomains
+from sidecar.runtime.check import give_domains
 from sidecar.tokens.cache import TokenCache
-from sidecar.wiring.check import give_domains
 from tests.authz.checks import Answer
 from tests.authz.conftest import CONFIG, Bench
 from tests.minting import TENANT, Issuer

@@ -7,11 +7,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from sidecar.authz.encoding import decode_request
 from sidecar.authz.requirements import check_client
-from sidecar.authz.wire import decode_request
-from sidecar.errors import Denied
-from sidecar.reasons import Reason
-from tests.certs.test_material import CA, KEY, NOW, SUBJECT, timedelta
+from sidecar.common.errors import Denied
+from sidecar.common.reasons import Reason
+from tests.certificates.test_material import CA, KEY, NOW, SUBJECT, timedelta
 
 WEB, API = "spiffe://septem/ns/edge/sa/web", "api.internal"
 

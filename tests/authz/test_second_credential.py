@@ -4,12 +4,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sidecar.authz.policy import build_snapshot
+from sidecar.authz.snapshot import build_snapshot
 from sidecar.config import parse_config
 from tests.authz.checks import Answer, check_request, read_answer
 from tests.authz.conftest import CONFIG as BASE
 from tests.authz.conftest import Bench
-from tests.authz.test_memory import ISSUER, Witness
+from tests.authz.test_response_cache import ISSUER, Witness
 from tests.minting import TENANT
 
 CONFIG = BASE.replace(

@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sidecar.authz.service import CheckService
-from sidecar.keys.keyring import EMPTY_RING
-from sidecar.reasons import ANSWERS, Reason
+from sidecar.common.reasons import ANSWERS, Reason
+from sidecar.tokens.keyring import EMPTY_RING
 from tests.authz.checks import check_request, read_answer
 from tests.authz.conftest import Bench
 from tests.minting import TENANT, Issuer, base_claims

@@ -22,16 +22,16 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from sidecar.audit import AuditEntry, encode_entry
-from sidecar.authz import memory
-from sidecar.authz.policy import build_snapshot
+from sidecar.authz import response_cache as memory
+from sidecar.authz.recorder import Ledger
 from sidecar.authz.service import CheckService
-from sidecar.certs.challenges import Challenge
+from sidecar.authz.snapshot import build_snapshot
+from sidecar.certificates.challenges.http01 import Challenge
 from sidecar.config import model
 from sidecar.headers.nonce import NONCE_CHARACTERS
 from sidecar.keys.lifecycle import KeyState
-from sidecar.ledger import Ledger
-from sidecar.tally import Tally
+from sidecar.observability.audit import AuditEntry, encode_entry
+from sidecar.observability.counters import Tally
 from sidecar.tokens.cache import TokenCache
 from sidecar.tokens.revocation import Revocations, read_revocations
 from tests.authz.checks import Answer, read_answer

@@ -10,9 +10,9 @@ from urllib.parse import quote
 
 from envoy_data_plane.envoy.service.auth.v3 import CheckRequest
 
-from sidecar.authz.policy import build_snapshot
+from sidecar.authz.snapshot import build_snapshot
 from sidecar.config import model, parse_config
-from sidecar.keys.keyring import KeyRing
+from sidecar.tokens.keyring import KeyRing
 from tests.authorities import Ca, pem
 from tests.authz.checks import check_request
 from tests.authz.conftest import CONFIG

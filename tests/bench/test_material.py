@@ -15,9 +15,9 @@ from bench.material import (
     write_messages,
 )
 from bench.names import AUDIENCE, ISSUER
-from sidecar.keys.keyring import KeyRing, VerificationKey
 from sidecar.pb import ext_authz_pb2 as pb
 from sidecar.tokens.claims import ClaimsPolicy
+from sidecar.tokens.keyring import KeyRing, VerificationKey
 from sidecar.tokens.verifier import TokenPolicy, verify_token
 
 NOW = 1_700_000_000.0

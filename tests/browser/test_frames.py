@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import sync_playwright
 
-from sidecar.admin.http import Request
-from sidecar.reports.intake import Rates, ReportIntake
-from sidecar.reports.ledger import Ledger
+from sidecar.csp.reports.intake import Rates, ReportIntake
+from sidecar.csp.reports.store import Ledger
+from sidecar.transport.http1 import Request
 from tests.browser.chromium import NO_CHROMIUM, PROGRAM, chromium
 
 pytestmark = [pytest.mark.real, pytest.mark.skipif(PROGRAM is None, reason=NO_CHROMIUM)]

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
 
-from sidecar.clock import wall_seconds
+from sidecar.common.clock import wall_seconds
 from sidecar.demo.attacks import ATTACKS, Attack, fill
 from sidecar.demo.cases import Minter
 from sidecar.demo.envoyproxy import Envoy, edge_config

@@ -2,8 +2,8 @@
 
 import pytest
 
+from sidecar.common.errors import ConfigFault
 from sidecar.config import parse_config
-from sidecar.errors import ConfigFault
 from tests.config.test_load import MINIMAL, problems
 
 SDS = "listen: {sds: {address: unix:/run/sds.sock}}\n"

@@ -2,11 +2,11 @@
 
 import pytest
 
+from sidecar.common.errors import ConfigFault
 from sidecar.config import parse_config
 from sidecar.config.header_values import hsts_problems, origin_problem, permissions_problems
 from sidecar.config.headers import BUILT_IN, HSTS, PERMISSIONS
 from sidecar.config.rules_headers import MAX_RESPONSE_HEADER_BYTES
-from sidecar.errors import ConfigFault
 from tests.config.test_load import MINIMAL
 
 TENANT = "7f1c9a52-3f0e-4c8e-9f3b-0d7a8f5d2c11"

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
+from sidecar.common.errors import ConfigFault
 from sidecar.config import Config, load_config, parse_config
 from sidecar.config.headers import BUILT_IN, HSTS
 from sidecar.config.yamltree import parse_yaml
-from sidecar.errors import ConfigFault
 
 ROOT = Path(__file__).parents[2]
 MINIMAL = """\

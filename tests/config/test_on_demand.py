@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
+from sidecar.common.errors import ConfigFault
 from sidecar.config import load_config
-from sidecar.errors import ConfigFault
 
 GOOD: dict[str, Any] = {
     "vault": {

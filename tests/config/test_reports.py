@@ -2,9 +2,9 @@
 
 import pytest
 
+from sidecar.common.errors import ConfigFault
 from sidecar.config import parse_config
-from sidecar.errors import ConfigFault
-from tests.test_cli_csp import CONFIG
+from tests.cli.test_csp import CONFIG
 
 GOOD = (
     CONFIG + "listen: {reports: {address: 'unix:/run/septem/reports.sock'}}\nheaders:\n  reports: "

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.authz.policy import compile_routes
+from sidecar.authz.snapshot import compile_routes
+from sidecar.common.errors import ConfigFault
 from sidecar.config import parse_config
-from sidecar.errors import ConfigFault
 from tests.config.test_load import MINIMAL, problems
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from sidecar.clock import wall_seconds
+from sidecar.common.clock import wall_seconds
 from sidecar.demo.cases import ALWAYS, API, Minter, bearer
 from sidecar.demo.client import Client
 from sidecar.demo.envoyproxy import Envoy, edge_config

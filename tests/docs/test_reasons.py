@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from sidecar.reasons import ANSWERS, GRPC_CODES, Grant, Reason
+from sidecar.common.reasons import ANSWERS, GRPC_CODES, Grant, Reason
 
 PAGE = (Path(__file__).parents[2] / "docs/reasons.md").read_text()
 

@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 import yaml
 
-from sidecar.clock import wall_seconds
+from sidecar.common.clock import wall_seconds
 from sidecar.config import load_config, model
-from sidecar.csplint.finding import Severity
-from sidecar.csplint.header import read_header
-from sidecar.csplint.lint import lint_profile
+from sidecar.csp.lint.finding import Severity
+from sidecar.csp.lint.header import read_header
+from sidecar.csp.lint.lint import lint_profile
 from sidecar.demo.cases import API, PUBLIC, Minter, bearer
 from sidecar.demo.shell import PREFIX
 from sidecar.demo.stack import Stack

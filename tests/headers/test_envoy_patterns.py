@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from sidecar.cli_envoy import NAMES_FILTER, fragment
+from sidecar.cli.envoy import NAMES_FILTER, fragment
 from sidecar.config import parse_config
 from sidecar.config.overrides import OVERRIDE_NAMES, OVERRIDES
 from sidecar.headers.envoy_check import problems_of, spellings

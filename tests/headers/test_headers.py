@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from sidecar.csp import Policy, parse_policy
+from sidecar.csp.language import Policy, parse_policy
 from sidecar.headers.csp import CompiledProfile
 from sidecar.headers.field import ResponseHeader
 from sidecar.headers.security import Profile, SecurityHeaders

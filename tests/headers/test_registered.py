@@ -2,7 +2,7 @@
 
 import pytest
 
-from sidecar.certs.domains import DomainIndex, read_registrations
+from sidecar.certificates.on_demand.domains import DomainIndex, read_registrations
 from sidecar.headers.registered import NO_DOMAINS, SHARDS, SHARED, RegisteredDomains, shard_of
 from sidecar.headers.security import SecurityHeaders
 

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from sidecar.cli import main
-from sidecar.clock import wall_seconds
+from sidecar.cli.main import main
+from sidecar.common.clock import wall_seconds
+from sidecar.csp.reports.parse import LEGACY_TYPE, REPORTING_TYPE
 from sidecar.demo.cases import API, Minter, bearer
 from sidecar.demo.process import fetch_text
 from sidecar.demo.stack import Stack
-from sidecar.reports.parse import LEGACY_TYPE, REPORTING_TYPE
-from tests.reports.bodies import legacy, modern, raw
+from tests.csp.reports.bodies import legacy, modern, raw
 
 pytestmark = pytest.mark.real
 PATH = "/.well-known/septem/csp-reports"

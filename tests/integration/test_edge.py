@@ -14,7 +14,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from sidecar.clock import wall_seconds
+from sidecar.common.clock import wall_seconds
 from sidecar.demo.cases import ALWAYS, API, PUBLIC, Minter, bearer
 from sidecar.demo.client import Reply
 from sidecar.demo.process import fetch_text

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from sidecar.authz.modules import CHANGE_READING
-from sidecar.cli_envoy import NAMES_FILTER
+from sidecar.cli.envoy import NAMES_FILTER
+from sidecar.common.reasons import ANSWERS, Reason
 from sidecar.demo.envoyproxy import EdgePorts, edge_config
 from sidecar.demo.process import find_program
 from sidecar.headers.envoy_check import PARTS, problems_of
@@ -20,7 +20,7 @@ from sidecar.headers.envoy_patterns import (
     request_names,
 )
 from sidecar.headers.tenant import TRUSTED
-from sidecar.reasons import ANSWERS, Reason
+from sidecar.module_signing.install import CHANGE_READING
 
 ROOT = Path(__file__).parents[2] / "envoy"
 FILES = sorted(ROOT.glob("*.yaml"))

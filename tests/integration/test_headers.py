@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from sidecar.clock import wall_seconds
+from sidecar.common.clock import wall_seconds
 from tests.integration.headers_edge import HeadersEdge, values
 from tests.minting import AUDIENCE, ISSUER, base_claims
 

@@ -8,7 +8,7 @@ from http.client import HTTPSConnection
 
 import pytest
 
-from sidecar.clock import wall_seconds
+from sidecar.common.clock import wall_seconds
 from sidecar.demo.cases import API, OTHER_TENANT, TENANT, Minter
 from sidecar.demo.stack import Stack
 

@@ -16,13 +16,13 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from sidecar.clock import monotonic_seconds, wall_seconds
+from sidecar.common.clock import monotonic_seconds, wall_seconds
+from sidecar.common.errors import Fault
 from sidecar.config import model
-from sidecar.errors import Fault
 from sidecar.keys.jwks_https import JwksKeySource
 from sidecar.keys.lifecycle import KeyState
 from sidecar.keys.refresher import KeyRefresher
-from tests.certs.test_material import CA, KEY, SUBJECT, pem
+from tests.certificates.test_material import CA, KEY, SUBJECT, pem
 from tests.keys.test_sources import jwk
 
 

@@ -18,20 +18,20 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from sidecar.authz.decision import Snapshot
-from sidecar.authz.pipeline import decide
-from sidecar.authz.policy import build_snapshot
-from sidecar.authz.wire import decode_request
-from sidecar.clock import monotonic_seconds, wall_seconds
+from sidecar.authz.encoding import decode_request
+from sidecar.authz.evaluate import decide
+from sidecar.authz.snapshot import build_snapshot
+from sidecar.common.clock import monotonic_seconds, wall_seconds
+from sidecar.common.reasons import Grant, Reason
 from sidecar.config import model, parse_config
 from sidecar.demo.openbao import OpenBao
-from sidecar.keys.jwk import thumbprint
-from sidecar.keys.keyring import EMPTY_RING
 from sidecar.keys.kv_source import KvKeySource
 from sidecar.keys.lifecycle import KeyState
 from sidecar.keys.refresher import KeyRefresher, KeyView, window_seconds
 from sidecar.keys.revocation_poller import RevocationPoller
 from sidecar.keys.revocation_source import KvRevocationSource
-from sidecar.reasons import Grant, Reason
+from sidecar.tokens.jwk import thumbprint
+from sidecar.tokens.keyring import EMPTY_RING
 from sidecar.tokens.revocation import Revocations
 from sidecar.vault.client import VaultClient
 from sidecar.vault.errors import VaultFault

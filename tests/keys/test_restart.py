@@ -12,14 +12,14 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from sidecar.clock import monotonic_seconds, wall_seconds
+from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.config import model
 from sidecar.demo.openbao import OpenBao
-from sidecar.keys.jwk import thumbprint
 from sidecar.keys.kv_source import KvKeySource
 from sidecar.keys.lifecycle import KeyState
 from sidecar.keys.refresher import KeyRefresher
 from sidecar.keys.rotation import window_end
+from sidecar.tokens.jwk import thumbprint
 from sidecar.vault.client import VaultClient
 from tests.real import TokenFile
 

@@ -3,8 +3,8 @@
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from sidecar.keys.keyring import VerificationKey
 from sidecar.keys.rotation import MAX_RETIRED, IssuerKeys
+from sidecar.tokens.keyring import VerificationKey
 
 PUBLIC = ec.generate_private_key(ec.SECP256R1()).public_key()
 Steps = list[tuple[float, str]]

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from jwt.algorithms import ECAlgorithm
 
 from sidecar.config import model
-from sidecar.keys.jwk import thumbprint
 from sidecar.keys.kv_source import KvKeySource
 from sidecar.keys.sources import KeyFault, TransitKeySource, parse_keys
+from sidecar.tokens.jwk import thumbprint
 from sidecar.vault.client import KvSecret, TransitKey
 from sidecar.vault.history import KvHistory
 

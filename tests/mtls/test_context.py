@@ -13,11 +13,11 @@ import pytest
 import uvloop
 from cryptography import x509
 
-from sidecar.certs.material import Material
-from sidecar.clock import wall_seconds
+from sidecar.certificates.material import Material
+from sidecar.common.clock import wall_seconds
 from sidecar.mtls import FollowingContext, Identity, MtlsFault, PeerRefused
 from sidecar.mtls.memory import in_memory
-from sidecar.polled.bundle import TrustAnchors, read_anchors, spki_pin
+from sidecar.sds.secrets.trust_bundle import TrustAnchors, read_anchors, spki_pin
 from tests.authorities import Ca, pem
 
 OURS, OTHER = Ca("platform"), Ca("another platform")

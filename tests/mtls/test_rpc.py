@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 import pytest
 
-from sidecar.certs.material import Material
+from sidecar.certificates.material import Material
 from sidecar.mtls import Identity, MtlsFault, PeerRefused
 from sidecar.mtls.rpc import PeerGuard
 from tests.authorities import pem

@@ -27,12 +27,12 @@ TESTS = {
     "sidecar/tokens/mint.py": ("tests/tokens/test_mint.py",),
     "sidecar/tokens/": (
         "tests/tokens/", "tests/authz/test_stateful.py", "tests/authz/test_pii.py",
-        "tests/authz/test_memory.py",
+        "tests/authz/test_response_cache.py",
     ),
     "sidecar/keys/": ("tests/keys/",),
     "sidecar/headers/": (
         "tests/headers/", "tests/authz/test_browser_headers.py", "tests/authz/test_service.py",
-        "tests/authz/test_bundles.py", "tests/policy/",
+        "tests/authz/test_module_install.py", "tests/policy/",
     ),
     "sidecar/transport/guard.py": ("tests/transport/test_guard.py",),
 }  # fmt: skip
@@ -41,8 +41,8 @@ NEVER = ("stays_flat", "lives_that_nobody_chose", "generated_code_is_current", "
 """Tests of memory, of time, and of what no mutant changes."""
 LIVES = "test_what_is_remembered_changes_no_answer"
 LIVES_ARE_FOR = frozenset({
-    "sidecar/authz/memory.py", "sidecar/authz/pipeline.py", "sidecar/authz/service.py",
-    "sidecar/authz/wire.py", "sidecar/tokens/cache.py",
+    "sidecar/authz/response_cache.py", "sidecar/authz/evaluate.py", "sidecar/authz/service.py",
+    "sidecar/authz/encoding.py", "sidecar/tokens/cache.py",
 })  # fmt: skip
 """The stateful test takes seconds: it is for what remembers."""
 REAL_ARE_FOR = frozenset({

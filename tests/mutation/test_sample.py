@@ -70,13 +70,13 @@ def test_the_list_of_equivalents_names_mutants_that_there_are() -> None:
 def test_a_swapped_function_is_what_everybody_calls() -> None:
     """In a child: this process must keep its own."""
     code = """
-from sidecar.authz.memory import Place
+from sidecar.authz.response_cache import Place
 from sidecar.authz.routes import Route
 from tests.mutation.mutants import mutants_of
 from tests.mutation.swap import swap
 from pathlib import Path
 
-path = Path("sidecar/authz/memory.py")
+path = Path("sidecar/authz/response_cache.py")
 change = "header_only and not route.clients => header_only"
 mutant = next(each for each in mutants_of(path) if each.change.endswith(change))
 route = Route("mesh", "required", clients=("a",))

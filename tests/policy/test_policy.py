@@ -7,9 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.cli import main
-from sidecar.config import load_config
-from sidecar.offline import (
+from sidecar.cli.evaluate import (
     Bench,
     Case,
     Request,
@@ -18,7 +16,9 @@ from sidecar.offline import (
     load_suites,
     problems_of,
 )
-from sidecar.reasons import Grant, Reason
+from sidecar.cli.main import main
+from sidecar.common.reasons import Grant, Reason
+from sidecar.config import load_config
 from tests.minting import NOW
 
 HERE = Path(__file__).parent
@@ -36,12 +36,14 @@ NOT_BY_ONE_REQUEST = {
     Reason.REQUEST_TOO_LARGE: "tests/authz/test_canonical.py::test_a_path_over_the_limit",
     Reason.TOKEN_TOO_LARGE: "tests/authz/test_service.py::test_denials",
     Reason.TOKEN_REVOKED: "tests/tokens/test_revocation.py::test_rows",
-    Reason.MODULE_TOO_LARGE: "tests/authz/test_bundles.py::test_rows",
-    Reason.MODULE_WITHDRAWN: "tests/authz/test_bundles.py::test_rows",
-    Reason.MODULE_SIGNATURE_INVALID: "tests/authz/test_bundles.py::test_rows",
-    Reason.MODULES_BUSY: "tests/modules/test_desk.py::test_too_many_are_told_to_come_again",
+    Reason.MODULE_TOO_LARGE: "tests/authz/test_module_install.py::test_rows",
+    Reason.MODULE_WITHDRAWN: "tests/authz/test_module_install.py::test_rows",
+    Reason.MODULE_SIGNATURE_INVALID: "tests/authz/test_module_install.py::test_rows",
+    Reason.MODULES_BUSY: (
+        "tests/module_signing/test_digest_pool.py::test_too_many_are_told_to_come_again"
+    ),
     Grant.CHALLENGE_ANSWERED: (
-        "tests/authz/test_challenge.py::test_a_token_in_flight_is_answered_and_no_route_is_asked"
+        "tests/authz/test_acme_challenge.py::test_a_token_in_flight_is_answered_and_no_route_is_asked"
     ),
     Reason.KEYS_UNAVAILABLE: "tests/authz/test_service.py::test_without_a_key_the_answer_is_503",
     Reason.KEYS_DEGRADED: "tests/keys/test_refresher.py::test_degraded_may_refuse",

@@ -7,7 +7,7 @@ import grpc
 import pytest
 from envoy_data_plane.envoy.service.discovery.v3 import DeltaDiscoveryRequest
 
-from sidecar.certs.store import CertificateStore
+from sidecar.certificates.managed.store import CertificateStore
 from sidecar.sds import inbox, service, stream
 from sidecar.sds.inbox import MAX_UNREAD_BYTES, MAX_UNREAD_REQUESTS, OWN_BYTES, Inbox, Shared
 from sidecar.sds.resources import SECRET_TYPE

@@ -12,10 +12,10 @@ import msgspec
 import pytest
 from cryptography import x509
 
-from sidecar.certs.issuer import Order
-from sidecar.certs.pki_issuer import PkiIssuer
-from sidecar.certs.store import CertificateStore
-from sidecar.clock import monotonic_seconds, wall_seconds
+from sidecar.certificates.issuers.base import Order
+from sidecar.certificates.issuers.vault_pki import PkiIssuer
+from sidecar.certificates.managed.store import CertificateStore
+from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.config import model
 from sidecar.demo.envoyproxy import Envoy
 from sidecar.demo.openbao import SIDECAR_POLICY, OpenBao

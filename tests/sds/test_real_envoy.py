@@ -10,11 +10,11 @@ import msgspec
 import pytest
 from cryptography import x509
 
-from sidecar.certs.issuer import Order
-from sidecar.certs.manager import CertificateManager
-from sidecar.certs.pki_issuer import PkiIssuer
-from sidecar.certs.store import CertificateStore
-from sidecar.clock import monotonic_seconds, wall_seconds
+from sidecar.certificates.issuers.base import Order
+from sidecar.certificates.issuers.vault_pki import PkiIssuer
+from sidecar.certificates.managed.manager import CertificateManager
+from sidecar.certificates.managed.store import CertificateStore
+from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.config import model
 from sidecar.demo.application import SampleApplication
 from sidecar.demo.envoyproxy import EdgePorts, Envoy, edge_config

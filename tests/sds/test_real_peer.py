@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.certs.issuer import Order
-from sidecar.certs.material import Material
-from sidecar.certs.pki_issuer import PkiIssuer
-from sidecar.certs.store import CertificateStore
-from sidecar.clock import monotonic_seconds, wall_seconds
+from sidecar.certificates.issuers.base import Order
+from sidecar.certificates.issuers.vault_pki import PkiIssuer
+from sidecar.certificates.managed.store import CertificateStore
+from sidecar.certificates.material import Material
+from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.config import model
 from sidecar.demo.envoyproxy import EdgePorts, Envoy, edge_config
 from sidecar.demo.handshake import Handshaker
 from sidecar.demo.openbao import SIDECAR_POLICY, OpenBao
 from sidecar.demo.process import free_ports
-from sidecar.numbers import SdsNumbers
+from sidecar.observability.collectors import SdsNumbers
 from sidecar.sds.service import SECRET_SERVICE, SdsEvents, SdsService
 from sidecar.transport.aio import GrpcServer
 from sidecar.transport.guard import make_guard

@@ -16,8 +16,8 @@ from envoy_data_plane.envoy.service.discovery.v3 import (
 )
 from envoy_data_plane.google.rpc import Status
 
-from sidecar.certs.material import Material
-from sidecar.certs.store import CertificateStore
+from sidecar.certificates.managed.store import CertificateStore
+from sidecar.certificates.material import Material
 from sidecar.sds.resources import SECRET_TYPE, generic_secret
 from sidecar.sds.service import AGGREGATED_SERVICE, SECRET_SERVICE, SdsEvents, SdsService
 from sidecar.sds.table import SecretTable

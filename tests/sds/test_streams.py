@@ -14,10 +14,10 @@ from envoy_data_plane.envoy.service.discovery.v3 import (
 )
 from envoy_data_plane.google.rpc import Status
 
-from sidecar.certs.material import Material
-from sidecar.certs.on_demand import OBTAINING, Obtaining
-from sidecar.certs.store import CertificateStore
-from sidecar.numbers import SdsNumbers
+from sidecar.certificates.managed.store import CertificateStore
+from sidecar.certificates.material import Material
+from sidecar.certificates.on_demand.on_demand import OBTAINING, Obtaining
+from sidecar.observability.collectors import SdsNumbers
 from sidecar.sds.resources import SECRET_TYPE
 from sidecar.sds.service import AGGREGATED_SERVICE, SECRET_SERVICE, SdsEvents, SdsService
 from sidecar.sds.stream import Household

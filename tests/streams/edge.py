@@ -10,7 +10,7 @@ from email.parser import BytesParser
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sidecar.clock import wall_seconds
+from sidecar.common.clock import wall_seconds
 from sidecar.demo.envoyproxy import shipped_config
 from sidecar.demo.process import free_ports
 from tests.integration.headers_edge import HeadersEdge

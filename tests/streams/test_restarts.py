@@ -13,15 +13,15 @@ import pytest
 import yaml
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from sidecar.clock import wall_seconds
+from sidecar.common.clock import wall_seconds
 from sidecar.demo.cases import API, INSTALL, Minter, bearer
 from sidecar.demo.envoyproxy import shipped_config
 from sidecar.demo.process import ManagedProcess, fetch_status, fetch_text, free_ports
 from sidecar.demo.stack import READY_SECONDS, Stack
-from sidecar.modules.signature import HEADER_NAME, sign_digest
-from tests.modules.test_publishers import pem
+from sidecar.module_signing.signature import HEADER_NAME, sign_digest
+from tests.module_signing.test_publishers import pem
+from tests.runtime.workers.harness import readme_pieces
 from tests.streams.edge import manager_of
-from tests.workers.harness import readme_pieces
 
 pytestmark = pytest.mark.real
 LARGE = "install of a large bundle"

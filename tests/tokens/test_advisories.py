@@ -16,9 +16,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from sidecar.errors import Denied
-from sidecar.keys.keyring import KeyRing
-from sidecar.reasons import Reason
+from sidecar.common.errors import Denied
+from sidecar.common.reasons import Reason
+from sidecar.tokens.keyring import KeyRing
 from sidecar.tokens.verifier import verify_token
 from tests.minting import NOW, TENANT, Issuer, b64, base_claims, policy
 

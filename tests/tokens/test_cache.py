@@ -5,15 +5,15 @@ from typing import Any
 
 import msgspec
 
-from sidecar.authz.memory import CheckMemory
-from sidecar.authz.pipeline import decide
-from sidecar.authz.policy import build_snapshot
-from sidecar.authz.wire import decode_request
+from sidecar.authz.encoding import decode_request
+from sidecar.authz.evaluate import decide
+from sidecar.authz.response_cache import CheckMemory
+from sidecar.authz.snapshot import build_snapshot
+from sidecar.common.reasons import Grant, Reason
 from sidecar.config import parse_config
-from sidecar.keys.keyring import KeyRing
 from sidecar.keys.rotation import IssuerKeys
-from sidecar.reasons import Grant, Reason
 from sidecar.tokens.cache import TokenCache
+from sidecar.tokens.keyring import KeyRing
 from sidecar.tokens.revocation import Revocations, read_revocations
 from tests.authz.checks import check_request
 from tests.authz.conftest import CONFIG

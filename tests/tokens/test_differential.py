@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sidecar.errors import Denied
+from sidecar.common.errors import Denied
 from sidecar.tokens.verifier import verify_token
 from tests.minting import AUDIENCE, ISSUER, NOW, Issuer, base_claims, policy
 

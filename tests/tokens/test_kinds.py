@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from sidecar.errors import Denied
-from sidecar.reasons import Reason
+from sidecar.common.errors import Denied
+from sidecar.common.reasons import Reason
 from sidecar.tokens.plain import read_plain_claims
 from sidecar.tokens.verifier import verify_token
 from tests.minting import ISSUER, NOW, Issuer, base_claims, policy

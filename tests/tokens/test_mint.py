@@ -12,9 +12,9 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 
-from sidecar.errors import Fault
-from sidecar.keys.jwk import thumbprint
-from sidecar.keys.keyring import KeyRing, VerificationKey
+from sidecar.common.errors import Fault
+from sidecar.tokens.jwk import thumbprint
+from sidecar.tokens.keyring import KeyRing, VerificationKey
 from sidecar.tokens.mint import mint_token, read_private_key
 from sidecar.tokens.verifier import verify_token
 from tests.minting import AUDIENCE, ISSUER, NOW, TENANT, policy

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sidecar.errors import Denied
+from sidecar.common.errors import Denied
 from sidecar.tokens.claims import Claims, check_claims, read_claims
 from sidecar.tokens.pii import find_pii
 from sidecar.tokens.plain import read_plain_claims

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
-from sidecar.errors import Denied
-from sidecar.reasons import Reason
+from sidecar.common.errors import Denied
+from sidecar.common.reasons import Reason
 from sidecar.tokens.claims import Claims, read_claims
 from sidecar.tokens.revocation import RevocationFault, Revocations, read_revocations
 from sidecar.tokens.verifier import verify_token

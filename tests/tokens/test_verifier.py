@@ -10,9 +10,9 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from sidecar.errors import Denied
-from sidecar.keys.keyring import EMPTY_RING, KeyRing
-from sidecar.reasons import Reason
+from sidecar.common.errors import Denied
+from sidecar.common.reasons import Reason
+from sidecar.tokens.keyring import EMPTY_RING, KeyRing
 from sidecar.tokens.verifier import verify_token
 from tests.minting import NOW, Issuer, b64, base_claims, policy
 

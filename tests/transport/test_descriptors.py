@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.admin.http import HttpServer, Response
-from sidecar.clock import monotonic_seconds
+from sidecar.common.clock import monotonic_seconds
 from sidecar.config import model, parse_config
 from sidecar.config.reports import ReportsListen
+from sidecar.runtime.descriptors import ADMIN, REPORTS, SDS, of_main
 from sidecar.transport.aio import GrpcServer, check_handlers
 from sidecar.transport.descriptors import (
     CHECKS,
@@ -23,8 +23,8 @@ from sidecar.transport.descriptors import (
     raise_limit,
 )
 from sidecar.transport.h2 import H2Server
+from sidecar.transport.http1 import HttpServer, Response
 from sidecar.transport.unary import Limits
-from sidecar.wiring.descriptors import ADMIN, REPORTS, SDS, of_main
 
 A, B = Demand("a", 100, 10), Demand("b", 50, 5, 3)
 ALLOTTED = [

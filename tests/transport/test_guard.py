@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.config import model
-from sidecar.numbers import SdsNumbers
+from sidecar.observability.collectors import SdsNumbers
 from sidecar.transport import peers
 from sidecar.transport.guard import PeerGuard, make_guard
 from sidecar.transport.peers import Peer, PeerRule, make_rule, may_descend_from
@@ -244,7 +244,7 @@ def test_another_users_process_whose_parents_are_hidden_is_none_of_ours(
 
 ORPHAN = """
 import os, subprocess, sys
-from sidecar.hardening.process import adopt_orphans
+from sidecar.runtime.hardening.process import adopt_orphans
 from sidecar.transport.peers import may_descend_from
 if sys.argv[1:]:
     assert not adopt_orphans().missing

@@ -11,7 +11,7 @@ import ngh2
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from sidecar.clock import monotonic_seconds
+from sidecar.common.clock import monotonic_seconds
 from sidecar.transport import h2
 from sidecar.transport.h2 import H2Server
 from sidecar.transport.sockets import ListenFault

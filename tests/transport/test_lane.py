@@ -3,10 +3,10 @@
 import asyncio
 from itertools import pairwise
 
-from sidecar.authz.memory import Passage
-from sidecar.authz.policy import build_snapshot
+from sidecar.authz.response_cache import Passage
 from sidecar.authz.service import CheckService, Outcome
-from sidecar.clock import elapsed_ns
+from sidecar.authz.snapshot import build_snapshot
+from sidecar.common.clock import elapsed_ns
 from sidecar.config import parse_config
 from sidecar.tokens.cache import TokenCache
 from sidecar.transport.lane import SlowLane

@@ -19,14 +19,14 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from sidecar.clock import monotonic_seconds
+from sidecar.common.clock import monotonic_seconds
 from sidecar.config import model
 from sidecar.demo.openbao import SIDECAR_POLICY, OpenBao
 from sidecar.demo.process import ManagedProcess, find_program, free_ports
 from sidecar.vault.client import VaultClient
 from sidecar.vault.errors import VaultFault
-from tests.certs.test_material import CA, SUBJECT, pem
-from tests.certs.test_material import KEY as TLS_KEY
+from tests.certificates.test_material import CA, SUBJECT, pem
+from tests.certificates.test_material import KEY as TLS_KEY
 from tests.real import TokenFile
 
 pytestmark = pytest.mark.real

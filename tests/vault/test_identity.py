@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.clock import monotonic_seconds
+from sidecar.common.clock import monotonic_seconds
 from sidecar.config import model
 from sidecar.demo.openbao import SIDECAR_POLICY, OpenBao
 from sidecar.vault.client import VaultClient

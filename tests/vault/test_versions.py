@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from hvac.exceptions import InvalidPath
 
-from sidecar.certs.acme.account import load_account
-from sidecar.certs.challenges import Challenge, ChallengeBoard
-from sidecar.certs.fleet import SharedIssuer
-from sidecar.certs.issuer import Order
-from sidecar.certs.lease import FleetFault, Leases
-from sidecar.certs.pki_issuer import PkiIssuer
-from sidecar.clock import monotonic_seconds, wall_seconds
+from sidecar.certificates.challenges.http01 import Challenge, ChallengeBoard
+from sidecar.certificates.issuers.acme.account import load_account
+from sidecar.certificates.issuers.base import Order
+from sidecar.certificates.issuers.lease import FleetFault, Leases
+from sidecar.certificates.issuers.shared import SharedIssuer
+from sidecar.certificates.issuers.vault_pki import PkiIssuer
+from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.config import model
 from sidecar.config.certificates import VaultEntry
 from sidecar.demo.openbao import SIDECAR_POLICY, OpenBao

@@ -1,0 +1,241 @@
+"""Every Check counted at once, and written down soon after.
+
+A Check that was allowed leaves a count and one tuple in a list; what an audit line takes is
+done between Checks, a slice at a time, so that nobody waits for it. The list is
+bounded by the slice's timer: it is emptied every ``DRAIN_SECONDS``, or as soon as it is
+``MAX_WAITING`` long.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
+
+from sidecar.authz.decision import Decision
+from sidecar.authz.decision_ids import DecisionIds
+from sidecar.authz.preflight import NO_CONTENT
+from sidecar.authz.response_cache import Passage, Template
+from sidecar.authz.service import Outcome
+from sidecar.common.reasons import ANSWERS, Grant, Reason
+from sidecar.observability.audit import AuditEntry, AuditLog
+from sidecar.observability.audit.entry import (
+    encode_passage,
+    ground_fragment,
+    key_state_fragment,
+    kid_fragment,
+    peer_fragment,
+    target_fragment,
+    tenant_fragment,
+    token_fragment,
+)
+from sidecar.observability.counters import Tally
+from sidecar.tokens.cache import Remembered, digest_text
+
+DRAIN_SECONDS = 0.02
+SLICE_COST = 64
+"""Passages written in one slice; between two slices the loop answers what has come in."""
+OUTCOME_COST = 8
+"""A refusal takes as long to write as so many passages."""
+MAX_WAITING = 4096
+
+
+_log = logging.getLogger("sidecar")
+
+
+def _log_fault(exc: Exception) -> None:
+    _log.error("a defect of ours", exc_info=exc)
+
+
+class _Note(NamedTuple):
+    """What is kept with a template: its counter's key, and its part of an audit line."""
+
+    key: tuple[str, str, str]
+    ground: bytes
+    key_state: bytes
+
+
+class Ledger:
+    """Counts and records; see ``sidecar.authz.service.Observer``.
+
+    ``schedule`` calls a function after so many seconds, on the loop that makes the Checks.
+    ``on_key_unknown`` is told of tokens whose kid is in no ring: a rotation may be news to us.
+    ``on_fault`` gets what is raised while a line is written: that line is lost and counted as
+    dropped, and the next one is written.
+    """
+
+    __slots__ = (
+        "_audit",
+        "_ids",
+        "_on_fault",
+        "_schedule",
+        "_scheduled",
+        "_tally",
+        "_waiting",
+        "on_key_unknown",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        tally: Tally,
+        audit: AuditLog,
+        ids: DecisionIds,
+        schedule: Callable[[float, Callable[[], None]], object],
+        on_fault: Callable[[Exception], None] = _log_fault,
+    ) -> None:
+        self._tally = tally
+        self._audit = audit
+        self._ids = ids
+        self._schedule = schedule
+        self._on_fault = on_fault
+        self.on_key_unknown: Callable[[], None] = lambda: None
+        self._scheduled = False
+        self._waiting: deque[Passage | Outcome] = deque()
+
+    def passed(self, passage: Passage) -> None:
+        """Count a Check that was allowed on plain grounds, and keep what its line is made of."""
+        template = passage[1]
+        note: _Note | None = template.note
+        if note is None:
+            note = template.note = self._note(template)
+        self._tally.checks[note.key] += 1
+        self._tally.latency.add(passage[5] // 1000)
+        self._wait(passage)
+
+    def decided(self, outcome: Outcome) -> None:
+        """Count a decision, and keep it for its line."""
+        decision = outcome.decision
+        shadowed = decision.shadowed
+        word = "shadow" if shadowed else "allow" if decision.allowed else "deny"
+        reason = shadowed or decision.outcome
+        self._tally.count_check(word, reason, decision.route, outcome.latency_ns // 1000)
+        if decision.warnings:
+            self._tally.count_pii_warning()
+        self._wait(outcome)
+        if decision.outcome is Reason.KEY_UNKNOWN:
+            try:
+                self.on_key_unknown()
+            except Exception as exc:  # noqa: BLE001 - the Check has its answer all the same
+                self._on_fault(exc)
+
+    def _wait(self, record: Passage | Outcome) -> None:
+        self._waiting.append(record)
+        if not self._scheduled:
+            self._schedule(DRAIN_SECONDS, self._drain_slice)
+            self._scheduled = True
+        elif len(self._waiting) >= MAX_WAITING:
+            self.drain()
+
+    def drain(self) -> None:
+        """Encode everything that waits."""
+        while self._waiting:
+            self._write_next()
+
+    def _drain_slice(self) -> None:
+        budget = SLICE_COST
+        while self._waiting and budget > 0:
+            budget -= self._write_next()
+        if self._waiting:
+            self._schedule(0, self._drain_slice)
+        else:
+            self._scheduled = False
+
+    def _write_next(self) -> int:
+        """Write one record, and return what it cost, in passages. Never raises."""
+        record = self._waiting.popleft()
+        try:
+            if isinstance(record, Outcome):
+                self._audit.record(entry_of(record))
+                return OUTCOME_COST
+            self._write_passage(record)
+        except Exception as exc:  # noqa: BLE001 - one bad record must not end the others' lines
+            self._audit.count_lost(1)
+            self._on_fault(exc)
+        return 1
+
+    def _write_passage(self, passage: Passage) -> None:
+        visit, template, remembered, attributes, at_seconds, latency_ns = passage
+        decision_id = self._ids.raw()
+        tenant = kid = token = b""
+        if remembered is not None:
+            if remembered.warnings:
+                self._tally.count_pii_warning()
+            if remembered.note is None:
+                remembered.note = _note_of(remembered)
+            tenant, token = remembered.note
+            kid = kid_fragment(remembered.token.kid)
+        audit = self._audit
+        if audit.samples and not audit.sampled(decision_id.decode("ascii")):
+            return
+        note: _Note = template.note
+        target = visit.note
+        if target is None:
+            target = visit.note = target_fragment(visit.method, visit.host, visit.path)
+        source = attributes.source
+        audit.append(
+            encode_passage(
+                at_seconds,
+                decision_id,
+                note.ground,
+                tenant,
+                target,
+                peer_fragment(source.address.socket_address.address, source.principal),
+                kid,
+                token,
+                note.key_state,
+                latency_ns // 1000,
+            )
+        )
+
+    def _note(self, template: Template) -> _Note:
+        key = ("allow", str(template.outcome), template.route)
+        self._tally.checks.setdefault(key, 0)
+        return _Note(
+            key,
+            ground_fragment(template.outcome, template.route),
+            key_state_fragment(template.key_state),
+        )
+
+
+def _note_of(remembered: Remembered) -> tuple[bytes, bytes]:
+    token = remembered.token
+    claims = token.claims
+    return (
+        tenant_fragment(claims.tenant_id, claims.subject),
+        token_fragment(claims.token_id, digest_text(remembered.digest), remembered.warnings),
+    )
+
+
+def entry_of(outcome: Outcome) -> AuditEntry:
+    """Return the audit entry of a decision."""
+    decision, view, token = outcome.decision, outcome.view, outcome.decision.token
+    claims = token.claims if token is not None else None
+    return AuditEntry(
+        at=outcome.at_seconds,
+        decision_id=outcome.decision_id,
+        outcome="allow" if decision.allowed else "deny",
+        reason=decision.outcome,
+        status=_status(decision),
+        route=decision.route,
+        latency_us=outcome.latency_ns // 1000,
+        method=decision.method,
+        host=decision.host,
+        path=decision.path,
+        tenant=claims.tenant_id if claims is not None else "",
+        subject=claims.subject if claims is not None else "",
+        token_id=claims.token_id if claims is not None else "",
+        kid=token.kid if token is not None else "",
+        source=view.source if view is not None else "",
+        principal=view.principal if view is not None else "",
+        detail=decision.detail,
+        key_state=outcome.key_state,
+        token_digest=decision.token_digest,
+        shadow_reason=decision.shadowed or "",
+        warnings=decision.warnings,
+    )
+
+
+def _status(decision: Decision) -> int:
+    """Return what the client is told; 200 where that is the application's to say."""
+    if decision.outcome is Grant.PREFLIGHT:
+        return NO_CONTENT
+    return 200 if decision.allowed else ANSWERS[Reason(decision.outcome)].status

@@ -1,0 +1,105 @@
+"""From the configuration to the snapshot a decision stands on."""
+
+from sidecar.authz.canonical import canonical_path
+from sidecar.authz.credential import COOKIE_PREFIX, WEBSOCKET, TokenPlaces
+from sidecar.authz.decision import Snapshot
+from sidecar.authz.routes import Route, RouteTable
+from sidecar.config import model
+from sidecar.headers.compile import compile_headers
+from sidecar.headers.tenant import names_to_remove
+from sidecar.module_signing.install import ModulePolicy
+from sidecar.tokens.claims import ClaimsPolicy
+from sidecar.tokens.keyring import KeyRing
+from sidecar.tokens.pii import PiiAction
+from sidecar.tokens.verifier import TokenPolicy
+
+
+def build_snapshot(config: model.Config, ring: KeyRing) -> Snapshot:
+    """Compile a checked configuration; ``ring`` is replaced as keys come and go."""
+    return Snapshot(
+        ring=ring,
+        routes=RouteTable(compile_routes(config)),
+        tokens=token_policy(config.tokens),
+        headers=compile_headers(config),
+        names_to_remove=names_to_remove(
+            config.headers.remove_from_request, config.headers.keep_overrides
+        ),
+        kept_by_route={
+            route.name: frozenset(route.keep_overrides)
+            for route in config.routes
+            if route.keep_overrides
+        },
+        refuse_degraded=config.keys.when_degraded == "refuse",
+        pii_names=PiiAction(config.tokens.pii.by_name),
+        pii_values=PiiAction(config.tokens.pii.by_value),
+        modules=_module_policy(config.modules),
+    )
+
+
+def compile_routes(config: model.Config) -> tuple[Route, ...]:
+    """Compile the routes; each knows in which places all of them read tokens."""
+    every = {place for route in config.routes if route.auth != "none" for place in route.token_from}
+    cookies = {place.removeprefix(COOKIE_PREFIX) for place in every if COOKIE_PREFIX in place}
+    places = {
+        token_from: TokenPlaces(token_from, cookies, watches_websocket=WEBSOCKET in every)
+        for token_from in {route.token_from for route in config.routes}
+    }
+    return tuple(_route(route, config.headers, places[route.token_from]) for route in config.routes)
+
+
+def token_policy(tokens: model.Tokens) -> TokenPolicy:
+    """Compile the rules of tokens."""
+    return TokenPolicy(
+        claims=ClaimsPolicy(
+            audiences={entry.issuer: frozenset(entry.audiences) for entry in tokens.issuers},
+            leeway_seconds=tokens.leeway_seconds,
+            max_lifetime_seconds=tokens.max_lifetime_seconds,
+            require_nbf=tokens.require_nbf,
+        ),
+        max_token_bytes=tokens.max_token_bytes,
+    )
+
+
+def _module_policy(modules: model.Modules | None) -> ModulePolicy | None:
+    if modules is None:
+        return None
+    return ModulePolicy(
+        modules.max_bundle_bytes, frozenset(modules.owner_roles), frozenset(modules.content_types)
+    )
+
+
+def _methods(route: model.Route) -> frozenset[str]:
+    """HEAD is GET without its body (RFC 9110 §9.3.2): whoever may do one may do the other."""
+    methods = frozenset(route.methods)
+    return methods | {"HEAD"} if "GET" in methods and route.head_with_get else methods
+
+
+def _canonical(path: str | None) -> str | None:
+    """Bring a path of the configuration into the form in which requests are matched."""
+    return None if path is None else canonical_path(path.encode())
+
+
+def _route(route: model.Route, headers: model.Headers, places: TokenPlaces) -> Route:
+    return Route(
+        name=route.name,
+        auth=route.auth,
+        hosts=route.hosts,
+        methods=_methods(route),
+        path=_canonical(route.path),
+        path_prefix=_canonical(route.path_prefix),
+        keep_overrides=frozenset(route.keep_overrides),
+        exact_paths=route.path_reading == "exact",
+        csp=route.csp,
+        nonce=route.nonce == "no-store",
+        cors=route.cors or "",
+        reads_origin=route.cors is not None and "*" not in headers.cors[route.cors].origins,
+        tenant=route.tenant,
+        roles=frozenset(route.roles),
+        scopes=frozenset(route.scopes),
+        token_from=route.token_from,
+        places=places,
+        clients=route.clients,
+        shadow=route.shadow,
+        module=route.module,
+        end_streams_with_token=route.end_streams_with_token,
+    )

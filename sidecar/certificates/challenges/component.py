@@ -1,0 +1,27 @@
+"""Certificates that answer tls-alpn-01, served beside the real ones and never in their place."""
+
+import grpc
+
+from sidecar.certificates.challenges.http01 import ChallengeBoard
+from sidecar.certificates.challenges.tls_alpn01 import ChallengeCertificates
+from sidecar.certificates.managed.store import CertificateStore
+from sidecar.common.clock import monotonic_seconds, wall_seconds
+from sidecar.context import Lifespan
+from sidecar.observability.collectors import SdsNumbers
+from sidecar.sds.purposes import ACME_PURPOSE, PurposeHandler
+from sidecar.sds.service import SdsEvents, SdsService
+
+
+def challenge_handler(
+    life: Lifespan, board: ChallengeBoard, numbers: SdsNumbers
+) -> grpc.GenericRpcHandler:
+    """Serve them to the streams that come for those; their number is not that of Envoys."""
+    source = ChallengeCertificates(board, now=wall_seconds, clock=monotonic_seconds)
+    life.stack.push_async_callback(source.close)
+    sds = SdsService(
+        CertificateStore(wall_seconds),
+        SdsEvents(lambda _streams: None, numbers.push, numbers.nack),
+        on_demand=source,
+    )
+    life.stack.callback(sds.drain)
+    return PurposeHandler(ACME_PURPOSE, sds.handlers())

@@ -1,0 +1,288 @@
+"""The http-01 challenges of orders in flight, answered by whichever sidecar the CA reaches.
+
+The CA asks the edge, and a load balancer picks the sidecar; so the one that orders writes
+token and answer into one entry of Vault KV, and a sidecar that is asked for a token it does
+not know reads that entry. All that wait share one read, and reads keep a distance: a million
+made-up tokens cost a few reads a second, and crowd out no real one. Nothing is read while
+nobody asks. A token that was not there is not looked for again for a moment, and while Vault
+does not answer nothing is looked for: who asks then goes the way of every request at once.
+"""
+
+import asyncio
+import logging
+import re
+from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from typing import Any, NamedTuple
+
+from sidecar.certificates.issuers.lease import FleetKv, read_entry
+from sidecar.common.clock import Now, monotonic_seconds
+from sidecar.common.errors import Fault
+from sidecar.common.pacing import settle_paced
+from sidecar.common.polling import PollStatus
+from sidecar.vault.errors import VaultConflict, VaultFault
+
+_log = logging.getLogger("sidecar.certificates")
+TOKEN = re.compile(r"[A-Za-z0-9_-]{16,128}")
+"""RFC 8555 §8.3: base64url, and so no path; ours are bounded."""
+MAX_ANSWER_CHARACTERS = 256
+MAX_IN_FLIGHT = 1000
+MAX_WAITING = 4096
+READ_DISTANCE_SECONDS = 0.2
+READ_SECONDS = 3.0
+"""A read that takes longer is given up: CAs do not wait for long, and what waits takes room."""
+AWAY_SECONDS = 1.0
+"""How long nothing is looked for after a read that failed."""
+MISS_SECONDS = 1.0
+"""How long a token that was not listed is not looked for again."""
+MAX_MISSED = 4096
+LIFE_SECONDS = 3600.0
+"""How long a challenge is answered whose order never ended: its sidecar died."""
+_WRITES = 30
+
+
+HTTP, TLS_ALPN = "http-01", "tls-alpn-01"
+
+
+class ChallengeFault(Fault):
+    """A challenge can't be set up."""
+
+    retryable = True
+
+
+class Challenge(NamedTuple):
+    """The key authorization that answers ``token`` on ``host``; ``kind`` says how it is shown."""
+
+    token: str
+    host: str
+    answer: str
+    until: float
+    """When it ends, whatever became of its order (Unix seconds)."""
+    kind: str = HTTP
+
+
+Listed = Mapping[str, Challenge]
+_Waiter = asyncio.Future[Listed]
+_NOBODY = ""
+"""Stands for a token with whoever looks for something else than one token."""
+
+
+class ChallengeBoard:
+    """The challenges of this sidecar's orders, and of the fleet's.
+
+    ``clock`` is monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        vault: FleetKv,
+        mount: str,
+        path: str,
+        *,
+        now: Now,
+        sleep: Callable[[float], Awaitable[None]],
+        jitter: Callable[[], float],
+        clock: Callable[[], float] = monotonic_seconds,
+    ) -> None:
+        self._clock = clock
+        self._vault = vault
+        self._mount = mount
+        self._path = path
+        self._now = now
+        self._sleep = sleep
+        self._jitter = jitter
+        self._own: dict[str, Challenge] = {}
+        self._waiting: deque[tuple[str, _Waiter]] = deque()
+        self._asked = asyncio.Event()
+        self._missed: OrderedDict[str, float] = OrderedDict()
+        self._away_until = 0.0
+        self._closed = False
+        self.on_own_change: Callable[[str], None] = lambda _host: None
+        """Called with the host whose challenge of ours is put up or taken down."""
+        self.reads = 0
+        self.status = PollStatus(
+            "challenges",
+            f"the fleet's challenges in {mount}/{path}",
+            _log,
+            kept="only those of this sidecar's own orders are answered",
+        )
+
+    def find(self, token: str) -> Challenge | Awaitable[Challenge | None] | None:
+        """Find a token of http-01: at once if it is ours or is none, else in the fleet's."""
+        own = self._own.get(token)
+        if own is not None:
+            return own if own.kind == HTTP else None
+        if not self._may_ask() or not self._is_worth_a_look(token):
+            return None
+        return self._find_in_fleet(token)
+
+    async def find_all(self, tokens: Collection[str]) -> Listed:
+        """Find several tokens of http-01 with one look at the fleet's list."""
+        unknown = [
+            token for token in tokens if token not in self._own and self._is_worth_a_look(token)
+        ]
+        listed: Listed = {}
+        if unknown and self._may_ask():
+            listed = await self._next_read(_NOBODY)
+            if self._clock() >= self._away_until:  # the read did not fail
+                self._note_missed(token for token in unknown if token not in listed)
+        known = {**listed, **self._own}
+        return {
+            token: known[token] for token in tokens if token in known and known[token].kind == HTTP
+        }
+
+    def find_own(self, host: str) -> Challenge | None:
+        """Find a challenge of tls-alpn-01 for a host among ours."""
+        return _for_host(self._own, host)
+
+    async def find_host(self, host: str) -> Challenge | None:
+        """Find a challenge of tls-alpn-01 for a host among the fleet's."""
+        if not self._may_ask():
+            return None
+        return _for_host(await self._next_read(_NOBODY), host)
+
+    def _may_ask(self) -> bool:
+        return (
+            not self._closed
+            and len(self._waiting) < MAX_WAITING
+            and self._clock() >= self._away_until
+        )
+
+    def _is_worth_a_look(self, token: str) -> bool:
+        if not TOKEN.fullmatch(token):
+            return False
+        missed_at = self._missed.get(token)
+        return missed_at is None or self._clock() - missed_at >= MISS_SECONDS
+
+    async def _find_in_fleet(self, token: str) -> Challenge | None:
+        if not self._may_ask():  # many were told to look in one turn of the loop
+            return None
+        found = (await self._next_read(token)).get(token)
+        return found if found is not None and found.kind == HTTP else None
+
+    async def _next_read(self, token: str) -> Listed:
+        """Return what the next read of the list brings; all that wait share it."""
+        waiter: _Waiter = asyncio.get_running_loop().create_future()
+        self._waiting.append((token, waiter))
+        self._asked.set()
+        return await waiter
+
+    async def run(self) -> None:
+        """Read for those who wait, until cancelled; then nobody waits any more."""
+        try:
+            while True:
+                await self._asked.wait()
+                self._asked.clear()
+                await self._read_for_waiting()
+                await self._sleep(READ_DISTANCE_SECONDS)
+        finally:
+            self._closed = True
+            self._wake(self._take_waiting(), {})
+
+    async def _read_for_waiting(self) -> None:
+        """Read once, and tell all that waited when it began, whatever comes of it."""
+        waiting = self._take_waiting()
+        listed: Listed = {}
+        try:
+            async with asyncio.timeout(READ_SECONDS):
+                listed, _ = await self._read()
+        except TimeoutError:
+            self._away_until = self._clock() + AWAY_SECONDS
+            self.status.failed(ChallengeFault(f"Vault does not answer within {READ_SECONDS:.0f} s"))
+        except Exception as exc:  # noqa: BLE001 - a task's edge: the next are read for all the same
+            self._away_until = self._clock() + AWAY_SECONDS
+            self.status.failed(exc)
+        else:
+            self.status.succeeded()
+            self._note_missed(
+                token for token, _ in waiting if token != _NOBODY and token not in listed
+            )
+        finally:
+            self._wake(waiting, listed)
+
+    def _take_waiting(self) -> deque[tuple[str, _Waiter]]:
+        waiting, self._waiting = self._waiting, deque()
+        return waiting
+
+    @staticmethod
+    def _wake(waiting: Iterable[tuple[str, _Waiter]], listed: Listed) -> None:
+        settle_paced(deque((waiter, listed) for _, waiter in waiting))
+
+    def _note_missed(self, tokens: Iterable[str]) -> None:
+        """Remember what was not listed; made-up tokens push out the oldest of them."""
+        now = self._clock()
+        for token in tokens:
+            self._missed[token] = now
+            self._missed.move_to_end(token)
+        while len(self._missed) > MAX_MISSED:
+            self._missed.popitem(last=False)
+
+    async def publish(self, challenges: list[Challenge]) -> None:
+        """Have the whole fleet answer these. Raises ``VaultFault`` or ``ChallengeFault``."""
+        self._own.update({each.token: each for each in challenges})
+        self._say(challenges)
+        await self._change(lambda listed: listed | {each.token: each for each in challenges})
+
+    async def withdraw(self, challenges: list[Challenge]) -> None:
+        """Answer these no more. Never raises: what stays in Vault ends by itself."""
+        for each in challenges:
+            self._own.pop(each.token, None)
+        self._say(challenges)
+        gone = {each.token for each in challenges}
+        try:
+            await self._change(
+                lambda listed: {token: c for token, c in listed.items() if token not in gone}
+            )
+        except (VaultFault, ChallengeFault) as fault:
+            _log.warning("challenges are left to end by themselves: %s", fault)
+
+    def _say(self, challenges: list[Challenge]) -> None:
+        for each in challenges:
+            self.on_own_change(each.host)
+
+    async def _change(
+        self, change: Callable[[dict[str, Challenge]], Mapping[str, Challenge]]
+    ) -> None:
+        for _ in range(_WRITES):
+            listed, version = await self._read()
+            changed = change(dict(listed))
+            if len(changed) > MAX_IN_FLIGHT:
+                raise ChallengeFault(f"{MAX_IN_FLIGHT} challenges are in flight in the fleet")
+            data = {token: each._asdict() for token, each in changed.items()}
+            try:
+                await self._vault.write_kv(self._mount, self._path, {"challenges": data}, version)
+            except VaultConflict:
+                await self._sleep(0.05 * (0.5 + self._jitter()))
+            else:
+                return
+        raise ChallengeFault("the fleet's list of challenges is written by too many at once")
+
+    async def _read(self) -> tuple[Mapping[str, Challenge], int]:
+        """Read what is listed and has not ended, and the entry's version."""
+        self.reads += 1
+        entry, version = await read_entry(self._vault, self._mount, self._path)
+        listed = entry.data.get("challenges") if entry is not None else None
+        found: dict[str, Challenge] = {}
+        for token, raw in listed.items() if isinstance(listed, dict) else ():
+            challenge = _parse(token, raw)
+            if challenge is not None and challenge.until > self._now():
+                found[token] = challenge
+        return found, version
+
+
+def _for_host(listed: Mapping[str, Challenge], host: str) -> Challenge | None:
+    found = (each for each in listed.values() if each.host == host and each.kind == TLS_ALPN)
+    return next(found, None)
+
+
+def _parse(token: str, raw: Any) -> Challenge | None:
+    match raw:
+        case {
+            "host": str(host),
+            "answer": str(answer),
+            "until": int() | float() as until,
+            "kind": str(kind),
+        }:
+            if TOKEN.fullmatch(token) and len(answer) <= MAX_ANSWER_CHARACTERS:
+                return Challenge(token, host, answer, float(until), kind)
+    return None

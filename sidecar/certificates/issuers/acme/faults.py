@@ -1,0 +1,76 @@
+"""What can go wrong with an ACME CA, by its problem type (RFC 8555 §6.7)."""
+
+import requests
+from acme import errors, messages
+
+from sidecar.common.errors import Fault
+
+_FINAL = frozenset(
+    {
+        "accountDoesNotExist", "badCSR", "badPublicKey", "badSignatureAlgorithm", "caa",
+        "externalAccountRequired", "invalidContact", "malformed", "rejectedIdentifier",
+        "unsupportedContact", "unsupportedIdentifier", "userActionRequired",
+    }
+)  # fmt: skip
+"""What the same order meets again until a person has changed something."""
+_KNOWN = frozenset(
+    {
+        "alreadyReplaced", "alreadyRevoked", "badNonce", "badRevocationReason", "compound",
+        "connection", "dns", "incorrectResponse", "invalidProfile", "orderNotReady", "rateLimited",
+        "serverInternal", "tls", "unauthorized",
+    }
+)  # fmt: skip
+"""The rest of RFC 8555 §6.7, and what RFC 9773 and profiles add."""
+PROBLEMS = _FINAL | _KNOWN | {"unreachable", "other"}
+"""Every problem there is: a closed set, so that it may be a label."""
+_PREFIX = "urn:ietf:params:acme:error:"
+_MAX_DETAIL_CHARACTERS = 300
+
+
+class AcmeFault(Fault):
+    """An ACME CA can't be had, or refuses. ``problem`` is one of ``PROBLEMS``."""
+
+    def __init__(
+        self, problem: str, message: str, retry_after_seconds: float | None = None
+    ) -> None:
+        super().__init__(f"{problem}: {message}")
+        self.problem = problem if problem in PROBLEMS else "other"
+        self.retryable = self.problem not in _FINAL
+        self.retry_after_seconds = retry_after_seconds
+
+
+def from_problem(problem: messages.Error, retry_after_seconds: float | None) -> AcmeFault:
+    """Name the fault of a problem document. Subproblems say of which name it speaks."""
+    first = (problem.subproblems or (problem,))[0]
+    shown = first if _code(first) != "other" else problem
+    detail = str(shown.detail or shown.title or "no detail")
+    about = f" ({shown.identifier.value})" if shown.identifier is not None else ""
+    return AcmeFault(_code(shown), printable(detail) + about, retry_after_seconds)
+
+
+def _code(problem: messages.Error) -> str:
+    code = str(problem.typ).removeprefix(_PREFIX)
+    return code if code in PROBLEMS else "other"
+
+
+def translate(exc: Exception, where: str, retry_after_seconds: float | None) -> AcmeFault:
+    """Name the fault of whatever the ACME library or requests raised."""
+    if isinstance(exc, messages.Error):
+        fault = from_problem(exc, retry_after_seconds)
+        return AcmeFault(fault.problem, f"{where}: {fault}", fault.retry_after_seconds)
+    if isinstance(exc, errors.IssuanceError):
+        return translate(exc.error, where, retry_after_seconds)
+    if isinstance(exc, requests.exceptions.RequestException):
+        hint = (
+            "TLS fails; is ca_file its CA?" if "SSL" in type(exc).__name__ else "cannot be reached"
+        )
+        return AcmeFault("unreachable", f"{where}: {hint}", retry_after_seconds)
+    return AcmeFault(
+        "other", f"{where}: an answer that can't be understood ({type(exc).__name__})",
+        retry_after_seconds,
+    )  # fmt: skip
+
+
+def printable(text: str) -> str:
+    """Return a CA's words, bounded, on one line."""
+    return "".join(c if c.isprintable() else " " for c in text[:_MAX_DETAIL_CHARACTERS])

@@ -1,0 +1,114 @@
+"""From the configuration to issuers.
+
+They are built in two layers: what speaks to a CA, and around it what a fleet shares. A
+second CA stands within the sharing, so that one lease covers both.
+"""
+
+import asyncio
+import random
+import secrets
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from sidecar.certificates.challenges.http01 import ChallengeBoard
+from sidecar.certificates.issuers.base import Issuer, IssuerFault, Issuers
+from sidecar.certificates.issuers.fallback import FallbackIssuer
+from sidecar.certificates.issuers.shared import SharedIssuer
+from sidecar.certificates.issuers.vault_kv import KvIssuer
+from sidecar.certificates.issuers.vault_pki import PkiIssuer
+from sidecar.common.clock import monotonic_seconds, wall_seconds
+from sidecar.config import model
+from sidecar.vault.client import VaultClient
+
+if TYPE_CHECKING:  # certbot's library: 0.3 s and 15 MB that only ACME has a use for
+    from sidecar.certificates.issuers.acme.issuer import AcmeIssuer
+
+
+def make_board(config: model.Config, vault: VaultClient) -> ChallengeBoard | None:
+    """Build what answers http-01 challenges, where an issuer needs that."""
+    store = config.certificate_store
+    if store is None or not any(isinstance(each, model.AcmeIssuer) for each in config.issuers):
+        return None
+    return ChallengeBoard(
+        vault,
+        store.mount,
+        f"{store.prefix}/challenges",
+        now=wall_seconds,
+        sleep=asyncio.sleep,
+        jitter=random.random,
+    )
+
+
+class IssuerFactory:
+    """Builds every issuer of a configuration, each once."""
+
+    def __init__(
+        self,
+        config: model.Config,
+        vault: VaultClient,
+        board: ChallengeBoard | None,
+        is_revoked: Callable[[str, str], bool] = lambda _issuer, _serial: False,
+    ) -> None:
+        self._settings = {each.name: each for each in config.issuers}
+        self._store = config.certificate_store
+        self._vault = vault
+        self._board = board
+        self._is_revoked = is_revoked
+        self._holder = secrets.token_hex(8)
+        self._bare: dict[str, Issuer] = {}
+        self.kv: list[KvIssuer] = []
+        self.acme: list[AcmeIssuer] = []
+        self.shared: list[SharedIssuer] = []
+
+    def make(self) -> Issuers:
+        """Build them."""
+        return Issuers({name: self._shared(name) for name in self._settings})
+
+    def _shared(self, name: str) -> Issuer:
+        settings = self._settings[name]
+        issuer = self._bare_issuer(name)
+        match settings:
+            case model.AcmeIssuer(fallback=str(second)):
+                issuer = FallbackIssuer(issuer, self._bare_issuer(second))
+            case model.VaultKvIssuer() | model.VaultPkiIssuer(share=False):
+                return issuer
+        if self._store is None:
+            raise IssuerFault(f"issuer {name!r} needs certificate_store")
+        shared = SharedIssuer(
+            issuer,
+            self._store,
+            self._vault,
+            holder=self._holder,
+            now=wall_seconds,
+            clock=monotonic_seconds,
+            sleep=asyncio.sleep,
+            jitter=random.random,
+            is_revoked=lambda serial: self._is_revoked(name, serial),
+            edge_seconds=settings.edge_seconds if isinstance(settings, model.AcmeIssuer) else 0.0,
+        )
+        self.shared.append(shared)
+        return shared
+
+    def _bare_issuer(self, name: str) -> Issuer:
+        if name not in self._bare:
+            self._bare[name] = self._make(self._settings[name])
+        return self._bare[name]
+
+    def _make(self, settings: model.IssuerSettings) -> Issuer:
+        match settings:
+            case model.VaultPkiIssuer():
+                return PkiIssuer(settings, self._vault, wall_seconds)
+            case model.VaultKvIssuer():
+                stored = KvIssuer(settings, self._vault, wall_seconds)
+                self.kv.append(stored)
+                return stored
+            case model.AcmeIssuer():
+                from sidecar.certificates.issuers.acme.issuer import AcmeIssuer  # noqa: PLC0415
+
+                if self._board is None:
+                    raise IssuerFault(f"issuer {settings.name!r} needs certificate_store")
+                issuer = AcmeIssuer(
+                    settings, self._vault, self._board, now=wall_seconds, sleep=asyncio.sleep
+                )
+                self.acme.append(issuer)
+                return issuer

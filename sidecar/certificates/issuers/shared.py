@@ -1,0 +1,182 @@
+"""One order for the fleet: what one sidecar obtained, all of them serve, from Vault KV.
+
+A certificate and its key live in Vault and in memory, nowhere else (SECURITY-MODEL §9). So
+a restart orders nothing, and ten sidecars that are asked for a new name at once order it once:
+one takes the lease (``lease``), the others look into KV until it is there.
+"""
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from sidecar.certificates.issuers.base import Issuer, Order, RenewalAdvice, advise
+from sidecar.certificates.issuers.lease import FleetFault, FleetKv, Lease, Leases, read_entry
+from sidecar.certificates.issuers.vault_kv import kv_segment, read_material
+from sidecar.certificates.material import Material, MaterialFault
+from sidecar.common.clock import Now
+from sidecar.common.errors import Fault
+from sidecar.config import model
+from sidecar.vault.errors import VaultConflict, VaultFault
+
+_log = logging.getLogger("sidecar.certificates")
+_FIRST_LOOK_SECONDS = 0.1
+_LOOK_GROWTH = 1.6
+_MAX_LOOK_SECONDS = 2.0
+_ORDER_SHARE = 0.8
+"""Of the lease, an order may take: what is left is for writing the outcome down."""
+_WRITES = 4
+_CERTIFICATE, _KEY = "certificate", "private_key"
+
+
+class SharedIssuer:
+    """An issuer whose certificates a fleet shares."""
+
+    def __init__(
+        self,
+        inner: Issuer,
+        settings: model.CertificateStore,
+        vault: FleetKv,
+        *,
+        holder: str,
+        now: Now,
+        clock: Callable[[], float],
+        sleep: Callable[[float], Awaitable[None]],
+        jitter: Callable[[], float],
+        is_revoked: Callable[[str], bool] = lambda _serial: False,
+        edge_seconds: float = 0.0,
+    ) -> None:
+        self._inner = inner
+        self._settings = settings
+        self._vault = vault
+        self._now = now
+        self._clock = clock
+        self._sleep = sleep
+        self._jitter = jitter
+        self._is_revoked = is_revoked
+        self._leases = Leases(vault, settings.mount, holder=holder, seconds=settings.lease_seconds)
+        self.name = inner.name
+        self.edge_seconds = edge_seconds
+        """What our edge is given to come up before a first order, if the CA looks at it."""
+        self.found = 0
+        """Certificates that were there already."""
+        self.ordered = 0
+        """Orders that this sidecar placed for the fleet."""
+
+    async def issue(self, order: Order) -> Material:
+        """Return what the fleet has, or order it for the fleet.
+
+        Raises ``Fault``: that of the order, of Vault, or ``FleetFault`` where another
+        sidecar's order takes longer than a lease.
+        """
+        key = f"{self.name}/{order_key(order)}"
+        deadline = self._clock() + self._settings.lease_seconds + _MAX_LOOK_SECONDS
+        pause = _FIRST_LOOK_SECONDS
+        while True:
+            found, _ = await self._find(key, order)
+            if found is not None:
+                self.found += 1
+                return found
+            lease = await self._leases.take(f"{self._settings.prefix}/leases/{key}")
+            if lease is not None:
+                return await self._order(key, lease, order)
+            if self._clock() > deadline:
+                raise FleetFault("another sidecar orders it, and has not come to an end")
+            await self._sleep(pause * (0.5 + self._jitter()))
+            pause = min(pause * _LOOK_GROWTH, _MAX_LOOK_SECONDS)
+
+    async def find(self, order: Order) -> Material | None:
+        """Return what the fleet has, and order nothing. Raises ``VaultFault``."""
+        found, _ = await self._find(f"{self.name}/{order_key(order)}", order)
+        self.found += found is not None
+        return found
+
+    async def advise(self, material: Material) -> RenewalAdvice | None:
+        """Ask the issuer within when to renew."""
+        return await advise(self._inner, material)
+
+    def _path(self, key: str) -> str:
+        return f"{self._settings.prefix}/certificates/{key}"
+
+    async def _find(self, key: str, order: Order) -> tuple[Material | None, int]:
+        """Read what the fleet has; returns it if it may be served, and the entry's version."""
+        entry, version = await read_entry(self._vault, self._settings.mount, self._path(key))
+        if entry is None:
+            return None, version
+        try:
+            found = read_material(
+                entry.data.get(_CERTIFICATE), entry.data.get(_KEY), order, self._now()
+            )
+        except MaterialFault as fault:
+            _log.info("what is stored at %s is not served: %s", self._path(key), fault)
+            return None, version
+        replaced = order.replaces is not None and found.serial == order.replaces.serial
+        if replaced or self._is_revoked(found.serial):
+            return None, version
+        return found, version
+
+    async def _order(self, key: str, lease: Lease, order: Order) -> Material:
+        fault: Fault | None = None
+        try:
+            # Whoever held the lease before may have finished between our look and now.
+            found, version = await self._find(key, order)
+            if found is not None:
+                self.found += 1
+                return found
+            self.ordered += 1
+            async with asyncio.timeout(self._settings.lease_seconds * _ORDER_SHARE):
+                material = await self._inner.issue(order)
+            await self._keep(key, material, version)
+        except Fault as raised:
+            fault = raised
+            raise
+        except TimeoutError:
+            fault = FleetFault("the issuer takes longer than a lease")
+            raise fault from None
+        else:
+            return material
+        finally:
+            await self._leases.give_back(lease, fault, self._jitter())
+
+    async def _keep(self, key: str, material: Material, version: int) -> None:
+        """Write a certificate down. It was paid for, so a Vault that is away is waited for a while.
+
+        Where it can't be, this sidecar serves it all the same and the others order their own.
+        """
+        data = {
+            _CERTIFICATE: material.chain_pem.decode("ascii"),
+            _KEY: material.key_pem.decode("ascii"),
+            "serial": material.serial,
+            "not_after": material.not_after,
+        }
+        for attempt in range(_WRITES):
+            try:
+                await self._vault.write_kv(self._settings.mount, self._path(key), data, version)
+            except VaultConflict:
+                version = await self._version(key, version)
+            except VaultFault as gone:
+                _log.warning("a new certificate is not stored yet: %s", gone)
+                await self._sleep(2.0**attempt * (0.5 + self._jitter()))
+            else:
+                return
+        _log.error("a new certificate could not be stored; other sidecars will order their own")
+
+    async def _version(self, key: str, before: int) -> int:
+        """Read the version to write over: a deleted entry counts on."""
+        try:
+            return await self._vault.read_kv_version(self._settings.mount, self._path(key))
+        except VaultFault:
+            return before
+
+
+def order_key(order: Order) -> str:
+    """Name the place of an order's certificate: the same for every sidecar that wants these names.
+
+    What it is served as is one sidecar's affair, so it takes no part.
+    """
+    names: list[Any] = [*sorted(order.dns_names), *sorted(order.uri_sans)]
+    if len(names) == 1 and order.dns_names:
+        return kv_segment(order.dns_names[0])
+    digest = hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
+    return f"{kv_segment(order.dns_names[0])}.{digest}" if order.dns_names else digest

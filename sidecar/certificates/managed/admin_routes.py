@@ -1,0 +1,69 @@
+"""The admin routes of certificates: read them, renew one, revoke one.
+
+What changes something is POST, and so behind the same refusal of browsers as the rest.
+"""
+
+from collections.abc import Awaitable, Mapping
+from typing import Any, Protocol
+from urllib.parse import parse_qs
+
+from sidecar.certificates.managed.admin import DeskFault, TooSoon, UnknownCertificate
+from sidecar.common.errors import Fault
+from sidecar.transport.http1 import Handler, Request, Response
+
+
+class Desk(Protocol):
+    """What is asked; ``sidecar.certificates.managed.admin.CertificateDesk`` answers."""
+
+    def list(self) -> "list[dict[str, Any]]":
+        """Return every certificate."""
+
+    def show(self, name: str) -> dict[str, Any]:
+        """Return one."""
+
+    def renew(self, name: str) -> dict[str, Any]:
+        """Have one renewed."""
+
+    def revoke(self, name: str) -> Awaitable[dict[str, Any]]:
+        """Have one revoked."""
+
+
+def certificate_routes(desk: Desk) -> Mapping[tuple[str, str], Handler]:
+    """Build the routes; a certificate is named by ``?name=``."""
+
+    def listed(_request: Request) -> Response:
+        return Response.json(200, {"certificates": desk.list()})
+
+    async def shown(request: Request) -> Response:
+        return await _answer(request, desk.show)
+
+    async def renewed(request: Request) -> Response:
+        return await _answer(request, desk.renew)
+
+    async def revoked(request: Request) -> Response:
+        return await _answer(request, desk.revoke)
+
+    return {
+        ("GET", "/certificates"): listed,
+        ("GET", "/certificates/show"): shown,
+        ("POST", "/certificates/renew"): renewed,
+        ("POST", "/certificates/revoke"): revoked,
+    }
+
+
+async def _answer(request: Request, act: Any) -> Response:
+    names = parse_qs(request.query).get("name", [])
+    if len(names) != 1:
+        return Response.json(400, {"error": "one certificate must be named: ?name="})
+    try:
+        done = act(names[0])
+        return Response.json(200, await done if isinstance(done, Awaitable) else done)
+    except UnknownCertificate as fault:
+        return Response.json(404, {"error": str(fault)})
+    except TooSoon as fault:
+        wait = (("retry-after", str(fault.retry_after_seconds)),)
+        return Response.json(429, {"error": str(fault)})._replace(headers=wait)
+    except DeskFault as fault:
+        return Response.json(409, {"error": str(fault)})
+    except Fault as fault:
+        return Response.json(502, {"error": str(fault)})

@@ -1,0 +1,166 @@
+"""Everything of certificates joined: issuers, the manager, and what watches over both."""
+
+import asyncio
+import random
+from collections.abc import Coroutine, Iterator
+from functools import partial
+from typing import Any
+
+from prometheus_client.core import Metric
+
+from sidecar.certificates.issuers.base import Issuer, Issuers, Order
+from sidecar.certificates.issuers.factory import IssuerFactory, make_board
+from sidecar.certificates.issuers.vault_kv_watch import KvWatch
+from sidecar.certificates.managed.admin import CertificateDesk, DeskFault
+from sidecar.certificates.managed.certificate import Holding
+from sidecar.certificates.managed.manager import CertificateManager
+from sidecar.certificates.managed.metrics import families
+from sidecar.certificates.managed.probe import Prober, Target
+from sidecar.certificates.managed.renewal import Level
+from sidecar.certificates.managed.revocation import RevocationWatch
+from sidecar.certificates.managed.store import CertificateStore
+from sidecar.common.clock import monotonic_seconds, wall_seconds
+from sidecar.common.polling import PollStatus
+from sidecar.config import model
+from sidecar.observability.alerts import Alert, Alerts, Severity
+from sidecar.vault.client import VaultClient
+from sidecar.vault.revoke import revoke_certificate
+
+
+class Certificates:
+    """The certificates of one sidecar: ``load`` before it serves, ``tasks`` while it does."""
+
+    def __init__(self, config: model.Config, vault: VaultClient, alerts: Alerts) -> None:
+        self._vault = vault
+        self._mounts = {
+            each.name: each.mount
+            for each in config.issuers
+            if isinstance(each, model.VaultPkiIssuer)
+        }
+        self._configured = frozenset(each.name for each in config.certificates)
+        self.board = make_board(config, vault)
+        """Answers http-01 challenges, where there is an ACME issuer."""
+        self._watches = {
+            each.name: RevocationWatch(each, vault, sleep=asyncio.sleep)
+            for each in config.issuers
+            if isinstance(each, model.VaultPkiIssuer) and each.crl_poll_seconds
+        }
+        factory = IssuerFactory(config, vault, self.board, self._is_revoked)
+        self.issuers = factory.make()
+        self._acme, self._shared = factory.acme, factory.shared
+        self.store = CertificateStore(wall_seconds)
+        self.manager = CertificateManager(
+            wanted_certificates(config, self.issuers),
+            self.store,
+            now=wall_seconds,
+            sleep=asyncio.sleep,
+            jitter=random.random,
+            on_level=partial(_say_level, alerts),
+        )
+        self._kv = [KvWatch(each, sleep=asyncio.sleep) for each in factory.kv]
+        self._prober = Prober(
+            {
+                each.name: Target(
+                    each.probe, (each.common_name or "probe").replace("*", "probe", 1)
+                )
+                for each in config.certificates
+                if each.probe is not None
+            },
+            self.store,
+            clock=monotonic_seconds,
+            sleep=asyncio.sleep,
+            on_change=partial(_say_probe, alerts),
+        )
+
+    async def load(self) -> None:
+        """Read what is revoked, and obtain what can be had before the edge is up.
+
+        Raises ``CertificateFault``.
+        """
+        await asyncio.gather(*(watch.refresh() for watch in self._watches.values()))
+        await self.manager.obtain_all()
+
+    def tasks(self) -> Iterator[Coroutine[Any, Any, None]]:
+        """Yield what runs until the drain."""
+        yield self.manager.keep_fresh()
+        yield self._prober.run()
+        for watch in self._watches.values():
+            yield watch.run(self.manager)
+        for stored in self._kv:
+            yield stored.run(self.manager)
+        if self.board is not None:
+            yield self.board.run()
+
+    def polls(self) -> Iterator[PollStatus]:
+        """Yield how each source is that is polled."""
+        yield from (watch.status for watch in self._watches.values())
+        yield from (stored.status for stored in self._kv)
+        if self._prober.targets:
+            yield self._prober.status
+        if self.board is not None:
+            yield self.board.status
+
+    def desk(self) -> CertificateDesk:
+        """Make what the operator's commands ask."""
+        return CertificateDesk(self.manager, self._prober.well, self._revoke, wall_seconds)
+
+    async def _revoke(self, issuer: str, serial: str) -> None:
+        mount = self._mounts.get(issuer)
+        if mount is None:
+            raise DeskFault(f"issuer {issuer!r} is no Vault PKI: revoke at its CA")
+        await revoke_certificate(self._vault, mount, serial)
+        if (watch := self._watches.get(issuer)) is not None:
+            await watch.refresh()
+
+    def families(self) -> Iterator[Metric]:
+        """Tell how it all does."""
+        return families(
+            self.manager,
+            self.store,
+            self._shared,
+            self._acme,
+            self._prober,
+            configured=self._configured,
+        )
+
+    def close(self) -> None:
+        """Place no further orders."""
+        for issuer in self._acme:
+            issuer.close()
+
+    def _is_revoked(self, issuer: str, serial: str) -> bool:
+        watch = self._watches.get(issuer)
+        return watch is not None and watch.is_revoked(serial)
+
+
+def wanted_certificates(config: model.Config, issuers: Issuers) -> Iterator[tuple[Order, Issuer]]:
+    """Yield the order of each configured certificate, beside who is to issue it."""
+    for each in config.certificates:
+        first = [each.common_name] if each.common_name is not None else []
+        names = tuple(dict.fromkeys((*first, *each.alt_names)))
+        uris = (each.spiffe_id,) if each.spiffe_id is not None else ()
+        yield Order(each.name, names, uris), issuers[each.issuer]
+
+
+def _say_level(alerts: Alerts, holding: Holding, before: Level) -> None:
+    """Turn a change of how near an end is into the alert it is."""
+    why = f": {holding.last_fault}" if holding.last_fault else ""
+    match holding.level:
+        case Level.WARNING:
+            severity, message = Severity.WARNING, f"half of the time to renew it has passed{why}"
+        case Level.CRITICAL:
+            severity, message = Severity.CRITICAL, f"a tenth of the time to renew it is left{why}"
+        case Level.ENDED:
+            severity, message = Severity.CRITICAL, f"it has expired and is served no more{why}"
+        case Level.FRESH:
+            severity, message = Severity.INFO, f"it is renewed; it was {before}"
+    alerts.say(Alert(severity, f"certificate/{holding.name}", holding.level, message))
+
+
+def _say_probe(alerts: Alerts, name: str, is_well: bool, seen: str) -> None:
+    if is_well:
+        alert = Alert(Severity.INFO, f"certificate/{name}", "served", "it is served again")
+    else:
+        words = f"the listener serves another certificate than we gave it: {seen}"
+        alert = Alert(Severity.WARNING, f"certificate/{name}", "not served", words)
+    alerts.say(alert)

@@ -1,0 +1,64 @@
+"""What certificates count, as Prometheus families. Labels are of closed sets, or configured."""
+
+from collections.abc import Container, Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from sidecar.certificates.issuers.shared import SharedIssuer
+from sidecar.certificates.managed.manager import CertificateManager
+from sidecar.certificates.managed.probe import Prober
+from sidecar.certificates.managed.renewal import Level
+from sidecar.certificates.managed.store import CertificateStore
+from sidecar.observability.collectors import certificate_families
+from sidecar.observability.metrics import counter
+
+if TYPE_CHECKING:
+    from sidecar.certificates.issuers.acme.issuer import AcmeIssuer
+
+
+def families(
+    manager: CertificateManager,
+    store: CertificateStore,
+    shared: Iterable[SharedIssuer],
+    acme: "Iterable[AcmeIssuer]",
+    prober: Prober,
+    *,
+    configured: Container[str],
+) -> Iterator[Metric]:
+    """Tell when certificates end, how renewals go, and what CAs and listeners say."""
+    yield from certificate_families(
+        ((name, held.not_after) for name, held in store if name in configured), manager.failures
+    )
+    yield counter("septem_certificate_renewals", "Certificates obtained", manager.renewals)
+    levels = GaugeMetricFamily(
+        "septem_certificates", "Certificates by how near their end they are", labels=["level"]
+    )
+    counts = dict.fromkeys(Level, 0)
+    for holding in manager:
+        counts[holding.level] += 1
+    for level, count in counts.items():
+        levels.add_metric([level], count)
+    yield levels
+    taken = CounterMetricFamily(
+        "septem_fleet_certificates", "Certificates by where they came from",
+        labels=["issuer", "from"],
+    )  # fmt: skip
+    for each in shared:
+        taken.add_metric([each.name, "store"], each.found)
+        taken.add_metric([each.name, "order"], each.ordered)
+    yield taken
+    orders = CounterMetricFamily(
+        "septem_acme_orders", "Orders at an ACME CA by outcome", labels=["issuer", "outcome"]
+    )
+    for issuer in acme:
+        for outcome, count in issuer.outcomes.items():
+            orders.add_metric([issuer.name, outcome], count)
+    yield orders
+    probes = CounterMetricFamily(
+        "septem_certificate_probes", "Listeners dialled, by whether they served what we gave",
+        labels=["outcome"],
+    )  # fmt: skip
+    for outcome, count in prober.outcomes.items():
+        probes.add_metric([outcome], count)
+    yield probes

@@ -1,0 +1,127 @@
+"""Closes the loop: dials the listener as a client would, and compares the serial it is served.
+
+Envoy may have acknowledged a secret and serve another: after a rejected one, later updates
+have been known to stop. A mismatch is counted and said; nothing is changed because of it.
+"""
+
+import asyncio
+import contextlib
+import logging
+import ssl
+from collections.abc import Awaitable, Callable, Mapping
+from typing import NamedTuple
+
+from cryptography import x509
+
+from sidecar.certificates.managed.store import CertificateStore
+from sidecar.common.polling import PollStatus
+from sidecar.config.certificates import Probe
+
+_log = logging.getLogger("sidecar.certificates")
+_DIAL_SECONDS = 3.0
+_FIRST_PAUSE_SECONDS = 0.2
+_MAX_PAUSE_SECONDS = 2.0
+_MAX_PROBES = 4
+
+
+class Target(NamedTuple):
+    """Where a certificate should be served, and for which name it is asked there."""
+
+    settings: Probe
+    server_name: str
+
+
+class Prober:
+    """Probes after every change of a certificate, and now and then."""
+
+    def __init__(
+        self,
+        targets: Mapping[str, Target],
+        store: CertificateStore,
+        *,
+        clock: Callable[[], float],
+        sleep: Callable[[float], Awaitable[None]],
+        on_change: Callable[[str, bool, str], None],
+    ) -> None:
+        """``on_change`` is called with name, whether it is well, and what was seen."""
+        self.targets = targets
+        self._store = store
+        self._clock = clock
+        self._sleep = sleep
+        self._on_change = on_change
+        self._gate = asyncio.Semaphore(_MAX_PROBES)
+        self._asked: dict[str, asyncio.Event] = {name: asyncio.Event() for name in targets}
+        self.status = PollStatus(
+            "probes", "the probe of a listener", _log, kept="nothing is known of what it serves"
+        )
+        self.well: dict[str, bool] = {}
+        self.outcomes = {"match": 0, "mismatch": 0}
+        store.watch(self._changed)
+
+    def _changed(self, name: str) -> None:
+        if name in self._asked:
+            self._asked[name].set()
+
+    async def run(self) -> None:
+        """Probe until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for name, target in self.targets.items():
+                tasks.create_task(self._keep_probing(name, target))
+
+    async def _keep_probing(self, name: str, target: Target) -> None:
+        asked = self._asked[name]
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(asked.wait(), target.settings.every_seconds)
+            asked.clear()
+            with self.status.poll():
+                if self._store.get(name) is not None:
+                    await self._probe(name, target)
+
+    async def _probe(self, name: str, target: Target) -> None:
+        """Dial until what is served is what is held, for as long as a change may take."""
+        deadline = self._clock() + target.settings.within_seconds
+        pause = _FIRST_PAUSE_SECONDS
+        while True:
+            async with self._gate:
+                seen = await served_serial(target.settings.address, target.server_name)
+            held = self._store.get(name)
+            if held is None:
+                return
+            is_well = seen == held.serial
+            if is_well or self._clock() > deadline:
+                break
+            await self._sleep(pause)
+            pause = min(pause * 1.5, _MAX_PAUSE_SECONDS)
+        self.outcomes["match" if is_well else "mismatch"] += 1
+        if is_well is not self.well.get(name, True):
+            self._on_change(name, is_well, seen)
+        self.well[name] = is_well
+
+
+async def served_serial(address: str, server_name: str) -> str:
+    """Return the serial (hexadecimal) that a listener serves for a name; why not, in words.
+
+    The chain is not verified: whether it is the one we gave is all that is asked.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    host, _, port = address.rpartition(":")
+    try:
+        async with asyncio.timeout(_DIAL_SECONDS):
+            _, writer = await asyncio.open_connection(
+                host.strip("[]"), int(port), ssl=context, server_hostname=server_name
+            )
+    except (OSError, TimeoutError) as exc:
+        return f"no handshake ({type(exc).__name__})"
+    try:
+        der = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+        return f"{x509.load_der_x509_certificate(der or b'').serial_number:x}"
+    except ValueError:
+        return "no certificate that can be read"
+    finally:
+        writer.close()
+        with contextlib.suppress(OSError, TimeoutError):
+            async with asyncio.timeout(_DIAL_SECONDS):
+                await writer.wait_closed()

@@ -1,0 +1,85 @@
+"""What Vault PKI has revoked: its CRL read again and again, and nothing on it is served."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from cryptography import x509
+
+from sidecar.certificates.managed.manager import CertificateManager
+from sidecar.common.errors import Fault
+from sidecar.common.faults import report_to_loop
+from sidecar.common.polling import PollStatus
+from sidecar.config import model
+
+_log = logging.getLogger("sidecar.certificates")
+
+
+class CrlFault(Fault):
+    """A CRL can't be read."""
+
+
+class CrlReader(Protocol):
+    """What is asked of Vault; ``sidecar.vault.client.VaultClient`` answers it."""
+
+    async def read_crl(self, mount: str) -> bytes:
+        """Return the CRL of a PKI mount, PEM."""
+
+
+class RevocationWatch:
+    """The serials that one issuer's CRL holds, and what to do about them."""
+
+    def __init__(
+        self,
+        settings: model.VaultPkiIssuer,
+        reader: CrlReader,
+        *,
+        sleep: Callable[[float], Awaitable[None]],
+    ) -> None:
+        self._settings = settings
+        self._reader = reader
+        self._sleep = sleep
+        self._serials: frozenset[int] = frozenset()
+        self.issuer: str = settings.name
+        self.status = PollStatus(
+            f"crl/{settings.name}",
+            f"the CRL of Vault PKI {settings.mount!r}",
+            _log,
+            kept="what is known to be revoked stays so",
+        )
+
+    @property
+    def faults(self) -> int:
+        """How many reads failed."""
+        return sum(n for outcome, n in self.status.outcomes.items() if outcome != "ok")
+
+    def is_revoked(self, serial: str) -> bool:
+        """Tell whether a serial (hexadecimal) is on the CRL that was read last."""
+        return int(serial, 16) in self._serials
+
+    async def refresh(self) -> None:
+        """Read the CRL. What was read before holds on where that fails, for a CRL only grows."""
+        with self.status.poll():
+            raw = await self._reader.read_crl(self._settings.mount)
+            try:
+                listed = x509.load_pem_x509_crl(raw)
+            except ValueError:
+                raise CrlFault("Vault's answer is no CRL") from None
+            self._serials = frozenset(entry.serial_number for entry in listed)
+
+    async def run(self, manager: CertificateManager) -> None:
+        """Read and compare, until cancelled."""
+        while True:
+            await self.refresh()
+            try:
+                self.compare(manager)
+            except Exception as exc:  # noqa: BLE001 - the list is read again all the same
+                report_to_loop(exc)
+            await self._sleep(self._settings.crl_poll_seconds)
+
+    def compare(self, manager: CertificateManager) -> None:
+        """Take out of service what is on the list."""
+        for holding in manager:
+            material = holding.material if holding.issuer.name == self.issuer else None
+            if material is not None and self.is_revoked(material.serial):
+                manager.revoked(holding.name)

@@ -1,0 +1,164 @@
+"""A certificate with its private key, checked before anyone may use it."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from itertools import pairwise
+from typing import TypeGuard
+
+import msgspec
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
+
+from sidecar.common.errors import Fault
+
+_MAX_CHAIN = 10
+_MIN_RSA_BITS = 2048
+_CLOCK_SKEW_SECONDS = 60.0
+"""How far the CA's clock may be ahead of ours. Envoy's clients have clocks of their own."""
+
+
+ServableKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+
+
+class MaterialFault(Fault):
+    """What was issued can't be served."""
+
+
+class Material(msgspec.Struct, frozen=True):
+    """A chain, leaf first, and the leaf's key. Times are Unix seconds.
+
+    The key is in memory and on the way to Envoy, nowhere else: ``repr`` hides it.
+    """
+
+    chain_pem: bytes
+    key_pem: bytes
+    names: tuple[str, ...]
+    serial: str
+    not_before: float
+    not_after: float
+    uris: tuple[str, ...] = ()
+    """The URIs it is for, such as a SPIFFE ID."""
+
+    def __repr__(self) -> str:
+        """Show which certificate it is, and no key."""
+        return f"Material(names={self.names}, serial={self.serial})"
+
+    @property
+    def version(self) -> str:
+        """What SDS calls this version: the serial, unique by issuer (RFC 5280 §4.1.2.2)."""
+        return self.serial
+
+
+def is_servable_key(key: object) -> TypeGuard[ServableKey]:
+    """Tell whether Envoy serves a key of this kind: EC on P-256 or P-384, RSA from 2048 bits."""
+    if isinstance(key, ec.EllipticCurvePrivateKey):
+        return isinstance(key.curve, ec.SECP256R1 | ec.SECP384R1)
+    return isinstance(key, rsa.RSAPrivateKey) and key.key_size >= _MIN_RSA_BITS
+
+
+def covers(names: Iterable[str], wanted: str) -> bool:
+    """Tell whether one of a certificate's DNS names is ``wanted``, or a wildcard above it.
+
+    A wildcard stands for exactly one label (RFC 6125 §6.4.3).
+    """
+    above = wanted.partition(".")[2]
+    return any(name == wanted or (above and name == f"*.{above}") for name in names)
+
+
+def check_material(
+    chain_pem: str,
+    key: ServableKey,
+    wanted: Sequence[str],
+    now: float,
+    *,
+    uri_sans: Sequence[str] = (),
+) -> Material:
+    """Build ``Material`` of what a CA returned, or raise ``MaterialFault``.
+
+    The key must be the leaf's, every link must be signed by the next, which must be a CA,
+    the leaf must be valid now, be no CA itself, cover every wanted name and hold every URI.
+    """
+    try:
+        chain = x509.load_pem_x509_certificates(chain_pem.encode("ascii", "replace"))
+    except ValueError:
+        raise MaterialFault("the CA's answer is no chain of PEM certificates") from None
+    if not 0 < len(chain) <= _MAX_CHAIN:
+        raise MaterialFault(f"the CA's answer has {len(chain)} certificates")
+    leaf = chain[0]
+    try:
+        _check_key(leaf, key)
+        _check_links(chain)
+        names, uris = _names(leaf)
+    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+        raise MaterialFault(
+            "the CA's answer has an extension or a key that can't be read"
+        ) from None
+    missing = [name for name in wanted if not covers(names, name)]
+    missing += [uri for uri in uri_sans if uri not in uris]
+    if missing:
+        raise MaterialFault(f"the certificate does not cover {', '.join(missing)}")
+    not_before, not_after = _seconds(leaf.not_valid_before_utc), _seconds(leaf.not_valid_after_utc)
+    if now >= not_after:
+        raise MaterialFault("the certificate has expired")
+    if now < not_before - _CLOCK_SKEW_SECONDS:
+        raise MaterialFault("the certificate is not valid yet: is a clock wrong?")
+    return Material(
+        chain_pem=b"".join(each.public_bytes(Encoding.PEM) for each in _without_root(chain)),
+        key_pem=key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
+        names=names,
+        serial=f"{leaf.serial_number:x}",
+        not_before=not_before,
+        not_after=not_after,
+        uris=uris,
+    )
+
+
+def _check_key(leaf: x509.Certificate, key: ServableKey) -> None:
+    form = Encoding.DER, PublicFormat.SubjectPublicKeyInfo
+    if leaf.public_key().public_bytes(*form) != key.public_key().public_bytes(*form):
+        raise MaterialFault("the certificate is for another key")
+
+
+def _check_links(chain: Sequence[x509.Certificate]) -> None:
+    if _is_ca(chain[0]):
+        raise MaterialFault("the certificate is a CA's; it must be a server's")
+    for certificate, issuer in pairwise(chain):
+        if not _is_ca(issuer):
+            raise MaterialFault("the chain does not build: an issuer is no CA")
+        try:
+            certificate.verify_directly_issued_by(issuer)
+        except (ValueError, TypeError, InvalidSignature):
+            raise MaterialFault("the chain does not build: a link is not the next one's") from None
+
+
+def _is_ca(certificate: x509.Certificate) -> bool:
+    try:
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except x509.ExtensionNotFound:
+        return False
+
+
+def _without_root(chain: Sequence[x509.Certificate]) -> Sequence[x509.Certificate]:
+    """Leave the root out: a client trusts it already or not at all (RFC 8446 §4.4.2)."""
+    has_root = len(chain) > 1 and chain[-1].issuer == chain[-1].subject
+    return chain[:-1] if has_root else chain
+
+
+def _names(leaf: x509.Certificate) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    try:
+        sans = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return (), ()
+    uris = sans.get_values_for_type(x509.UniformResourceIdentifier)
+    return tuple(sans.get_values_for_type(x509.DNSName)), tuple(uris)
+
+
+def _seconds(moment: datetime) -> float:
+    return moment.astimezone(UTC).timestamp()

@@ -1,0 +1,211 @@
+"""Joins what certificates on demand need: registry, allowance, the SDS streams, the numbers."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Iterator
+
+from prometheus_client.core import CounterMetricFamily, Metric
+
+from sidecar.certificates.issuers.base import Issuers
+from sidecar.certificates.issuers.vault_kv import KvIssuer
+from sidecar.certificates.managed.component import Certificates
+from sidecar.certificates.on_demand.issuance_limits import Allowance, MeteredIssuer
+from sidecar.certificates.on_demand.metrics import OnDemandNumbers
+from sidecar.certificates.on_demand.on_demand import OnDemand
+from sidecar.certificates.on_demand.registries import FileSource, KvSource, ListedRegistry
+from sidecar.certificates.on_demand.resolvers import (
+    HttpResolver,
+    KvPrefixResolver,
+    ResolvedRegistry,
+)
+from sidecar.common.clock import monotonic_seconds
+from sidecar.common.polling import PollStatus
+from sidecar.common.token_bucket import TokenBucket
+from sidecar.config import model
+from sidecar.config import on_demand as settings_of
+from sidecar.context import Lifespan
+from sidecar.headers.registered import RegisteredDomains
+from sidecar.observability.metrics import gauge
+from sidecar.sds.service import SdsService
+from sidecar.sds.stream import Household, SdsEvents
+from sidecar.vault.client import VaultClient
+
+TICK_SECONDS = 1.0
+KV_NAMES_A_SECOND = 50.0
+"""Entries of domains that clients hold, read anew when their time is over."""
+_log = logging.getLogger("sidecar.certificates.on_demand")
+
+
+def make_allowance(settings: model.OnDemand) -> Allowance:
+    """Build the allowance that every issuer asks."""
+    return Allowance(
+        orders_per_minute=settings.orders_per_minute,
+        burst=settings.orders_burst,
+        orders_per_domain=settings.orders_per_domain,
+        domain_window_seconds=settings.domain_window_seconds,
+        clock=monotonic_seconds,
+    )
+
+
+class OnDemandRoom:
+    """Everything that serves names on demand, and the task that keeps it going."""
+
+    def __init__(
+        self,
+        config: model.Config,
+        settings: model.OnDemand,
+        vault: VaultClient,
+        certificates: Certificates,
+        publish: Callable[[RegisteredDomains], None],
+    ) -> None:
+        """``publish`` gives whose the domains are to those who answer Checks."""
+        self._settings = settings
+        self._configured = frozenset(each.name for each in config.certificates)
+        self._store = certificates.store
+        self._numbers = OnDemandNumbers(monotonic_seconds)
+        self.registry = make_registry(settings.registry, vault, self._registry_changed, publish)
+        self.source = OnDemand(
+            settings,
+            registry=self.registry,
+            issuers=_metered(certificates.issuers, make_allowance(settings)),
+            keeper=certificates.manager,
+            store=self._store,
+            configured=self._configured,
+            events=self._numbers.events(),
+            clock=monotonic_seconds,
+            jitter=random.random,
+            is_vault_well=lambda: vault.is_well,
+        )
+        self._service: SdsService | None = None
+        self._sweeping = PollStatus("on_demand", "names on demand", _log, kept="nothing ends")
+
+    async def load(self) -> None:
+        """Read the registry, or what of it must be known. Raises ``Fault``."""
+        await self.registry.start()
+
+    def start(self, life: Lifespan, events: SdsEvents) -> SdsService:
+        """Build the SDS service that serves names on demand too."""
+        service = SdsService(
+            self._store,
+            events,
+            on_demand=self.source,
+            configured=self._configured,
+            household=Household(
+                self._settings.residence_seconds,
+                self._settings.max_names,
+                monotonic_seconds,
+                random.random,
+            ),
+        )
+        self.source.on_forget(service.take_back)
+        self._service = service
+        life.watch(self._sweeping)
+        life.watch(self.registry.status)
+        life.refreshers.append(self.registry.refresh)
+        life.refreshed.append(self.registry.status)
+        life.metrics.add_source(self.families)
+        life.stack.push_async_callback(self.source.close)
+        life.spawn(self.run())
+        return service
+
+    async def run(self) -> None:
+        """Follow the registry, and take back what has been held for long, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.registry.run())
+            tasks.create_task(self._tick())
+
+    def families(self) -> Iterator[Metric]:
+        """Tell the numbers."""
+        yield from self._numbers.families(self.source)
+        yield gauge(
+            "septem_domain_registry_entries", "Domains known, or answers held", len(self.registry)
+        )
+        reads = CounterMetricFamily(
+            "septem_domain_registry_reads", "Questions to the domain registry", labels=["outcome"]
+        )
+        for outcome, count in self.registry.outcomes.items():
+            reads.add_metric([outcome], count)
+        yield reads
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            with self._sweeping.poll():
+                self._sweep()
+
+    def _sweep(self) -> None:
+        self.source.sweep()
+        if self._service is not None:
+            self._numbers.took_back(self._service.take_back_overdue())
+
+    async def _registry_changed(self) -> None:
+        await self.source.forget_withdrawn()
+        if self._service is not None:
+            await self._service.take_back_withdrawn()
+
+
+def make_room(
+    config: model.Config,
+    vault: VaultClient,
+    certificates: Certificates,
+    publish: Callable[[RegisteredDomains], None],
+) -> OnDemandRoom | None:
+    """Build the room, where something is to be served on demand."""
+    if config.on_demand is None:
+        return None
+    return OnDemandRoom(config, config.on_demand, vault, certificates, publish)
+
+
+def _metered(issuers: Issuers, allowance: Allowance) -> Issuers:
+    """Have every CA's issuer ask the allowance first; what is only stored costs nobody anything."""
+    return Issuers(
+        {
+            each.name: each if isinstance(each, KvIssuer) else MeteredIssuer(each, allowance)
+            for each in issuers
+        }
+    )
+
+
+def make_registry(
+    settings: settings_of.RegistrySettings,
+    vault: VaultClient,
+    on_change: Callable[[], Awaitable[None]],
+    publish: Callable[[RegisteredDomains], None],
+) -> ListedRegistry | ResolvedRegistry:
+    """Build the registry that the configuration names."""
+    match settings:
+        case settings_of.FileRegistry(poll_seconds=poll_seconds):
+            source: FileSource | KvSource = FileSource(settings)
+        case settings_of.VaultKvRegistry(poll_seconds=poll_seconds):
+            source = KvSource(settings, vault)
+        case settings_of.VaultKvPrefixRegistry(entry_ttl_seconds=ttl):
+            prefix = KvPrefixResolver(settings, vault, sleep=asyncio.sleep)
+            registry = ResolvedRegistry(
+                prefix,
+                positive_ttl_seconds=ttl,
+                negative_ttl_seconds=ttl,
+                clock=monotonic_seconds,
+                names_a_second=KV_NAMES_A_SECOND,
+                publish=publish,
+            )
+
+            async def changed() -> None:
+                registry.drop_unlisted()
+                await on_change()
+
+            prefix.on_change = changed
+            return registry
+        case settings_of.HttpRegistry(queries_per_second=rate):
+            bucket = TokenBucket(rate, max(1.0, 2 * rate), monotonic_seconds())
+            return ResolvedRegistry(
+                HttpResolver(settings, lambda: bucket.take(monotonic_seconds())),
+                positive_ttl_seconds=settings.positive_ttl_seconds,
+                negative_ttl_seconds=settings.negative_ttl_seconds,
+                clock=monotonic_seconds,
+                names_a_second=rate / 2,  # the other half is for names that are new
+                publish=publish,
+            )
+    return ListedRegistry(
+        source, poll_seconds, sleep=asyncio.sleep, on_change=on_change, publish=publish
+    )

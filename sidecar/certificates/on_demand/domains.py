@@ -1,0 +1,189 @@
+"""Which domains are whose: the rules by which a registry lets a name be served. Pure.
+
+A registration is for one name, or for the names one label below it (``*.shop.example``).
+Whoever registered a domain owns what is below it: a name there that belongs to another
+tenant is refused, unless the upper registration says that it is shared (as a platform's own
+domain is, whose customers have names below it).
+"""
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Protocol
+
+import msgspec
+
+from sidecar.certificates.on_demand.names import (
+    NameRefused,
+    canonical_pattern,
+    covers,
+    parents_of,
+    wildcard_of,
+)
+from sidecar.common.errors import Fault
+from sidecar.headers.registered import SHARED
+
+MAX_DOMAINS = 200_000
+MAX_LABELS_REGISTERED = 32
+_MAX_NAMED_PROBLEMS = 5
+_log = logging.getLogger("sidecar.domains")
+
+
+class RegistryFault(Fault):
+    """A registry can't be read, or does not answer."""
+
+    retryable = True
+
+
+class Registration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One registered domain, as a registry writes it.
+
+    ``issuer`` is a name of the configuration's ``issuers``. With ``wildcard`` one
+    certificate is ordered for all names below a ``*.`` domain, instead of one each.
+    """
+
+    domain: str
+    tenant_id: str
+    issuer: str | None = None
+    wildcard: bool = False
+    shared: bool = False
+
+    @property
+    def owner(self) -> str:
+        """Whose it is to Checks: a tenant's, or ``SHARED``."""
+        return SHARED if self.shared else self.tenant_id.lower()
+
+    @property
+    def base(self) -> str:
+        """The domain without its ``*.``."""
+        return self.domain.removeprefix("*.")
+
+
+class Unresolved:
+    """It is not known yet whether a name is registered: ``resolve`` finds out."""
+
+
+UNRESOLVED = Unresolved()
+
+
+class DomainRegistry(Protocol):
+    """A source of registrations. ``find`` answers from memory."""
+
+    def find(self, name: str) -> Registration | Unresolved | None:
+        """Return who registered a canonical name. Raises ``NameRefused``."""
+
+    def want(self, name: str) -> None:
+        """Find out in good time whose a name is that clients hold already."""
+
+    async def resolve(self, name: str) -> None:
+        """Ask, so that ``find`` knows. Raises ``Fault``."""
+
+    async def start(self) -> None:
+        """Read what must be known before anything is served. Raises ``Fault``."""
+
+    async def run(self) -> None:
+        """Keep up with changes, until cancelled."""
+
+
+class DomainIndex:
+    """Registrations, found by the names they are for."""
+
+    def __init__(self, registrations: Mapping[str, Registration]) -> None:
+        self._by_domain = registrations
+
+    def __len__(self) -> int:
+        return len(self._by_domain)
+
+    def owners(self) -> Iterator[tuple[str, str]]:
+        """Yield each domain and whose it is to Checks."""
+        return ((domain, found.owner) for domain, found in self._by_domain.items())
+
+    def find(self, name: str) -> Registration | None:
+        """Return the registration of a name. Raises ``NameRefused``."""
+        get = self._by_domain.get
+        found = get(name) or get(wildcard_of(name))
+        if found is not None:
+            check_owner(found, (get(pattern) for pattern in patterns_above(name)))
+        return found
+
+
+def patterns_above(name: str) -> list[str]:
+    """Return the domains whose owner owns a name, beside those that are the name's own."""
+    found = [wildcard_of(name)]
+    for parent in parents_of(name):
+        found += (parent, f"*.{parent}")
+    return list(dict.fromkeys(found))
+
+
+def check_owner(found: Registration, above: Iterable[Registration | None]) -> None:
+    """Raise ``NameRefused`` if a name's registration is below another tenant's domain."""
+    for upper in above:
+        if upper is not None and upper.tenant_id != found.tenant_id and not upper.shared:
+            raise NameRefused("domain_of_other_tenant")
+
+
+def read_registrations(document: Any) -> tuple[dict[str, Registration], list[str]]:
+    """Read a list of registrations, or ``{"domains": [...]}``.
+
+    Returns those that are good, by canonical domain, and what is wrong with the others: one
+    bad entry holds back no other. A domain of two tenants is neither's. Raises
+    ``RegistryFault`` for what is no such list.
+    """
+    if isinstance(document, dict):
+        document = document.get("domains")
+    if not isinstance(document, list) or len(document) > MAX_DOMAINS:
+        raise RegistryFault(f"is no list 'domains' of at most {MAX_DOMAINS} entries")
+    good: dict[str, Registration] = {}
+    disputed: set[str] = set()
+    problems: list[str] = []
+    try:
+        # All at once is many times faster, and ten thousand are read before the start.
+        document = msgspec.convert(document, list[Registration])
+    except msgspec.ValidationError:
+        _log.debug("one of the entries is none: they are read one by one")
+    for position, entry in enumerate(document):
+        try:
+            found = read_registration(entry)
+        except RegistryFault as fault:
+            problems.append(f"domains[{position}] {fault}")
+            continue
+        other = good.setdefault(found.domain, found)
+        if other != found:
+            disputed.add(found.domain)
+            problems.append(f"domains[{position}]: {found.domain} stands here twice, differently")
+    for domain in disputed:
+        del good[domain]
+    return good, problems
+
+
+def read_registration(entry: Any, domain: str | None = None) -> Registration:
+    """Read one entry; ``domain`` stands for one that names none. Raises ``RegistryFault``."""
+    if isinstance(entry, dict) and domain is not None:
+        entry = {"domain": domain, **entry}
+    try:
+        found = entry if isinstance(entry, Registration) else msgspec.convert(entry, Registration)
+        canonical = canonical_pattern(found.domain, MAX_LABELS_REGISTERED)
+    except msgspec.ValidationError as exc:
+        raise RegistryFault(f"is no registration: {exc}") from None
+    except NameRefused as refused:
+        raise RegistryFault(f"has a domain that can't be served: {refused}") from None
+    if not 0 < len(found.tenant_id) <= 128:  # noqa: PLR2004 - room for a UUID, no more needed
+        raise RegistryFault("has no tenant_id of 1 to 128 characters")
+    if found.wildcard and not canonical.startswith("*."):
+        raise RegistryFault("asks for a wildcard certificate for a domain without '*.'")
+    if canonical == found.domain:
+        return found
+    return msgspec.structs.replace(found, domain=canonical)
+
+
+def check_answer(found: Registration, name: str) -> Registration:
+    """Return a registration that must be for a name. Raises ``RegistryFault`` if it is not."""
+    if not covers(found.domain, name):
+        raise RegistryFault(f"the registration found for {name} is for another domain")
+    return found
+
+
+def summarise(problems: list[str]) -> str:
+    """Return the first few problems, and how many more there are."""
+    more = len(problems) - _MAX_NAMED_PROBLEMS
+    text = "; ".join(problems[:_MAX_NAMED_PROBLEMS])
+    return f"{text}; and {more} more" if more > 0 else text

@@ -1,0 +1,141 @@
+"""What is counted and logged of certificates on demand.
+
+Strangers choose the names and the pace. So a refusal is counted by its reason, and of each
+reason one line in ten seconds is logged, with the number of those that were not.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+
+from sidecar.certificates.on_demand.domains import Registration
+from sidecar.certificates.on_demand.on_demand import OnDemand
+from sidecar.certificates.on_demand.orders import OnDemandEvents
+from sidecar.observability.counters import Histogram
+from sidecar.observability.metrics import counter, gauge
+
+ORDER_BUCKETS_US = (
+    *(2_000, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000),
+    *(5_000_000, 15_000_000, 60_000_000),
+)
+LOG_PAUSE_SECONDS = 10.0
+REASONS = frozenset(
+    {
+        "name_malformed",
+        "name_is_address",
+        "name_too_deep",
+        "name_too_shallow",
+        "name_is_configured",
+        "too_many_spellings",
+        "domain_unknown",
+        "domain_of_other_tenant",
+        "registry_unavailable",
+        "registry_busy",
+        "too_many_orders",
+        "orders_too_fast",
+        "domain_budget_spent",
+        "order_failed",
+    }
+)
+"""Every word a refusal can have: the label's values."""
+_log = logging.getLogger("sidecar.certificates.on_demand")
+
+
+class _Pace:
+    """Which of many like events is worth a line."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._last: dict[str, float] = {}
+        self._silent: dict[str, int] = {}
+
+    def take(self, kind: str) -> int | None:
+        """Return how many there were since the last line, or ``None`` for no line now."""
+        now = self._clock()
+        if now - self._last.get(kind, -LOG_PAUSE_SECONDS) < LOG_PAUSE_SECONDS:
+            self._silent[kind] = self._silent.get(kind, 0) + 1
+            return None
+        self._last[kind] = now
+        return self._silent.pop(kind, 0)
+
+
+class OnDemandNumbers:
+    """Counts of what ``OnDemand`` tells."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._pace = _Pace(clock)
+        self._refusals = dict.fromkeys(sorted(REASONS), 0)
+        self._orders = {"ok": 0, "failed": 0}
+        self._registry_failures = 0
+        self._taken_back = 0
+        self._seconds = Histogram(ORDER_BUCKETS_US)
+
+    def events(self) -> OnDemandEvents:
+        """Return what is to be told."""
+        return OnDemandEvents(self._refused, self._obtained, self._failed, self._registry_failed)
+
+    def took_back(self, count: int) -> None:
+        """Count names that Envoy was told to drop at the end of their stay."""
+        self._taken_back += count
+
+    def _refused(self, name: str, reason: str) -> None:
+        self._refusals[reason] += 1
+        self._say(logging.INFO, reason, "refused %.100r: %s", name, reason)
+
+    def _obtained(self, name: str, registration: Registration, seconds: float) -> None:
+        self._orders["ok"] += 1
+        self._seconds.add(int(seconds * 1e6))
+        _log.info(
+            "obtained on demand for tenant %s in %.0f ms",
+            registration.tenant_id,
+            seconds * 1000,
+            extra={"certificate": name},
+        )
+
+    def _failed(self, name: str, reason: str, words: str) -> None:
+        self._orders["failed"] += 1
+        self._say(logging.WARNING, f"failed {reason}", "not obtained, %s: %s", name, words)
+
+    def _registry_failed(self, name: str, words: str) -> None:
+        self._registry_failures += 1
+        self._say(logging.WARNING, "registry", "whose %.100r is can't be told: %s", name, words)
+
+    def _say(self, level: int, kind: str, message: str, *args: object) -> None:
+        silent = self._pace.take(kind)
+        if silent is not None:
+            more = f" (and {silent} like it since the last such line)" if silent else ""
+            _log.log(level, message + more, *args)
+
+    def families(self, on_demand: OnDemand) -> Iterator[Metric]:
+        """Tell it."""
+        refusals = CounterMetricFamily(
+            "septem_on_demand_refusals", "Names refused to handshakes", labels=["reason"]
+        )
+        for reason, count in self._refusals.items():
+            refusals.add_metric([reason], count)
+        yield refusals
+        orders = CounterMetricFamily(
+            "septem_on_demand_orders", "Certificates ordered on demand", labels=["outcome"]
+        )
+        for outcome, count in self._orders.items():
+            orders.add_metric([outcome], count)
+        yield orders
+        buckets, total = self._seconds.export()
+        duration = HistogramMetricFamily(
+            "septem_on_demand_order_duration_seconds", "Time from the question to the certificate"
+        )
+        duration.add_metric([], buckets, total)
+        yield duration
+        yield gauge("septem_on_demand_names", "Names served on demand", len(on_demand))
+        yield gauge("septem_on_demand_open_orders", "Orders under way", on_demand.open_orders)
+        yield counter(
+            "septem_on_demand_names_taken_back",
+            "Names that an Envoy was told to drop at the end of their stay",
+            self._taken_back,
+        )
+        yield counter(
+            "septem_on_demand_registry_failures",
+            "Names whose owner could not be found out",
+            self._registry_failures,
+        )

@@ -1,0 +1,131 @@
+"""The names that are served on demand, and the certificate each is served from. Pure.
+
+A certificate may serve many names (a wildcard), a name may be asked for in many spellings,
+and Envoy holds one resource a spelling. Bounded: the name asked for the longest ago goes
+first.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from sidecar.certificates.on_demand.domains import Registration
+
+MAX_SPELLINGS = 8
+"""Of one name beside its normal form: a name of n letters has two to the n of them."""
+
+
+class Entry:
+    """One certificate that names are served from, or were to be."""
+
+    __slots__ = (
+        "asked", "failures", "key", "refused", "registration", "retry_at", "served", "task",
+    )  # fmt: skip
+
+    def __init__(self, key: str, registration: Registration | None) -> None:
+        self.key = key
+        """Its name in the store: a host name, a wildcard, or what the configuration calls it."""
+        self.registration = registration
+        """On whose account it is ordered; ``None`` for a configured certificate."""
+        self.asked: set[str] = set()
+        """The spellings that are served from it."""
+        self.task: Any = None
+        """What obtains it, while something does."""
+        self.served = False
+        """Whether it was ever here to be served."""
+        self.failures = 0
+        self.retry_at = 0.0
+        self.refused = ""
+        """Why the last order failed, in one word."""
+
+
+class _Asked(NamedTuple):
+    canonical: str
+    entry: Entry
+    at: float
+
+
+class NameTable:
+    """Spellings, normal forms and certificates. Times are seconds."""
+
+    def __init__(self) -> None:
+        self._asked: OrderedDict[str, _Asked] = OrderedDict()
+        """By spelling, the one asked for the longest ago first."""
+        self._entries: dict[str, Entry] = {}
+        self._spellings: dict[str, int] = {}
+        """How many spellings of a normal form there are, it itself not counted."""
+
+    def __len__(self) -> int:
+        """How many spellings there are."""
+        return len(self._asked)
+
+    def __contains__(self, asked: object) -> bool:
+        return asked in self._asked
+
+    def entries(self) -> Iterator[Entry]:
+        """Walk the certificates; the table may change meanwhile."""
+        return iter(tuple(self._entries.values()))
+
+    def canonical(self, asked: str) -> str | None:
+        """Return the normal form of a spelling that is here."""
+        known = self._asked.get(asked)
+        return None if known is None else known.canonical
+
+    def entry_of(self, asked: str) -> Entry | None:
+        """Return the certificate that a spelling is served from."""
+        known = self._asked.get(asked)
+        return None if known is None else known.entry
+
+    def entry(self, key: str, registration: Registration | None) -> Entry:
+        """Return a certificate's entry; a new one is kept once a name is put to it."""
+        return self._entries.get(key) or Entry(key, registration)
+
+    def holds(self, entry: Entry) -> bool:
+        """Tell whether names are served from this very entry."""
+        return self._entries.get(entry.key) is entry
+
+    def has_room(self, asked: str, canonical: str) -> bool:
+        """Tell whether one more spelling of a name may be served."""
+        return asked == canonical or self._spellings.get(canonical, 0) < MAX_SPELLINGS
+
+    def put(self, asked: str, canonical: str, entry: Entry, now: float) -> Entry | None:
+        """Note that a name is asked for and served from an entry.
+
+        Returns the entry it was served from before, if that serves nothing any more.
+        """
+        before = self._asked.pop(asked, None)
+        if before is None and asked != canonical:
+            self._spellings[canonical] = self._spellings.get(canonical, 0) + 1
+        self._asked[asked] = _Asked(canonical, entry, now)
+        self._entries[entry.key] = entry
+        entry.asked.add(asked)
+        if before is None or before.entry is entry:
+            return None
+        return self._leave(asked, before.entry)
+
+    def remove(self, asked: str) -> Entry | None:
+        """Serve a spelling no more; returns its entry, if that serves nothing any more."""
+        canonical, entry, _ = self._asked.pop(asked)
+        if asked != canonical:
+            left = self._spellings.pop(canonical) - 1
+            if left:
+                self._spellings[canonical] = left
+        return self._leave(asked, entry)
+
+    def excess(self, max_names: int, asked_before: float, limit: int) -> list[str]:
+        """Return at most ``limit`` names: those too many, and those not asked for since."""
+        found: list[str] = []
+        too_many = len(self._asked) - max_names
+        for asked, (_, _, at) in self._asked.items():
+            if len(found) >= limit or (len(found) >= too_many and at >= asked_before):
+                break
+            found.append(asked)
+        return found
+
+    def _leave(self, asked: str, entry: Entry) -> Entry | None:
+        entry.asked.discard(asked)
+        if entry.asked:
+            return None
+        if self.holds(entry):
+            del self._entries[entry.key]
+        return entry

@@ -1,0 +1,245 @@
+"""Registries held in memory, whole: a file, or one entry of Vault KV. Read again on a change."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+
+from sidecar.certificates.on_demand.domains import (
+    DomainIndex,
+    Registration,
+    RegistryFault,
+    read_registrations,
+    summarise,
+)
+from sidecar.common.blocking import BridgeBusy, ThreadBridge
+from sidecar.common.polling import PollStatus, fault_of
+from sidecar.config.on_demand import FileRegistry, VaultKvRegistry
+from sidecar.headers.registered import NO_DOMAINS, RegisteredDomains
+from sidecar.vault.history import KvHistory
+
+MAX_FILE_BYTES = 67_108_864
+_READ_SECONDS = 60.0
+_log = logging.getLogger("sidecar.domains")
+
+
+class Document(NamedTuple):
+    """What a source holds now, and a mark that changes with it."""
+
+    mark: object
+    domains: DomainIndex
+    problems: list[str]
+    owners: RegisteredDomains
+
+
+class DocumentSource(Protocol):
+    """Where a list of domains stands."""
+
+    name: str
+
+    async def read(self, mark: object) -> Document | None:
+        """Read it, unless it still has this mark. Raises ``Fault``."""
+
+
+class ListedRegistry:
+    """All the domains of one document. A document that can't be read displaces nothing."""
+
+    def __init__(
+        self,
+        source: DocumentSource,
+        poll_seconds: float,
+        *,
+        sleep: Callable[[float], Awaitable[None]],
+        on_change: Callable[[], Awaitable[None]],
+        publish: Callable[[RegisteredDomains], None] = lambda _owners: None,
+    ) -> None:
+        """``publish`` gets whose the domains are whenever that has changed."""
+        self._source = source
+        self._publish = publish
+        self._owners = NO_DOMAINS
+        self._poll_seconds = poll_seconds
+        self._sleep = sleep
+        self._on_change = on_change
+        self._mark: object = None
+        self._index = DomainIndex({})
+        self._told = ""
+        self._turn = asyncio.Lock()
+        self._untold = False
+        """Whether a change was read that not everybody knows of yet."""
+        self.status = PollStatus(
+            "domains",
+            f"domain registry {source.name}",
+            _log,
+            kept="the domains known before stay in force",
+        )
+
+    def __len__(self) -> int:
+        """How many domains are known."""
+        return len(self._index)
+
+    def find(self, name: str) -> Registration | None:
+        """Return who registered a name. Raises ``NameRefused``."""
+        return self._index.find(name)
+
+    async def resolve(self, name: str) -> None:
+        """Do nothing: what is registered is known."""
+
+    def want(self, name: str) -> None:
+        """Do nothing: what is registered is known."""
+
+    @property
+    def outcomes(self) -> dict[str, int]:
+        """How many reads went well, and how many failed."""
+        ok = self.status.outcomes.get("ok", 0)
+        return {"ok": ok, "failed": sum(self.status.outcomes.values()) - ok}
+
+    async def start(self) -> None:
+        """Read the document. Raises ``RegistryFault``."""
+        try:
+            await self._read()
+        except Exception as exc:  # noqa: BLE001 - at a start, one sentence of whatever it was
+            self.status.failed(exc)
+            fault = fault_of(exc, self._source.name)
+            if isinstance(fault, RegistryFault):
+                raise fault from None
+            raise RegistryFault(f"{self._source.name}: {fault}") from fault
+        self.status.succeeded()
+
+    async def run(self) -> None:
+        """Read it again whenever it has changed, until cancelled."""
+        while True:
+            await self._sleep(self._poll_seconds)
+            await self.refresh()
+
+    async def refresh(self) -> None:
+        """Read it now, if it has changed. What can't be read changes nothing."""
+        async with self._turn:
+            await self._refresh()
+
+    async def _refresh(self) -> None:
+        with self.status.poll():
+            self._untold = await self._read() or self._untold
+            if self._untold:
+                await self._on_change()
+                self._untold = False
+
+    async def _read(self) -> bool:
+        try:
+            document = await self._source.read(self._mark)
+        except RegistryFault as fault:
+            raise RegistryFault(f"{self._source.name}: {fault}") from fault
+        if document is None:
+            return False
+        self._mark, self._index = document.mark, document.domains
+        _log.info("%d domains in %s", len(self._index), self._source.name)
+        self._tell(summarise(document.problems))
+        await self._publish_owners(document.owners)
+        return True
+
+    async def _publish_owners(self, owners: RegisteredDomains) -> None:
+        """Publish shard by shard: nobody is held up by a long list as a whole."""
+        for number, shard in enumerate(owners.shards):
+            changed = self._owners.with_shard(number, shard)
+            if changed is not self._owners:
+                self._owners = changed
+                self._publish(changed)
+                await asyncio.sleep(0)
+
+    def _tell(self, trouble: str) -> None:
+        """Log a trouble once, not at every poll."""
+        if trouble and trouble != self._told:
+            _log.error("domain registry %s: %s", self._source.name, trouble)
+        self._told = trouble
+
+
+class FileSource:
+    """A JSON or YAML file."""
+
+    def __init__(self, settings: FileRegistry) -> None:
+        self._path = Path(settings.path)
+        self._bridge = ThreadBridge("domains", 1)
+        self.name = settings.path
+
+    async def read(self, mark: object) -> Document | None:
+        """Read the file in a thread, if it has changed."""
+        try:
+            return await self._bridge.run(lambda: self._read(mark), _READ_SECONDS)
+        except (BridgeBusy, TimeoutError):
+            raise RegistryFault("the file system does not answer") from None
+
+    def _read(self, mark: object) -> Document | None:
+        try:
+            found = self._path.stat()
+            if (current := (found.st_ino, found.st_mtime_ns, found.st_size)) == mark:
+                return None
+            if found.st_size > MAX_FILE_BYTES:
+                raise RegistryFault(f"has more than {MAX_FILE_BYTES} bytes")
+            raw = self._path.read_bytes()
+        except OSError as exc:
+            raise RegistryFault(f"can't be read: {exc.strerror}") from None
+        registrations, problems = read_registrations(_decode(raw))
+        return make_document(current, registrations, problems)
+
+
+def make_document(
+    mark: object, registrations: dict[str, Registration], problems: list[str]
+) -> Document:
+    """Index what was read."""
+    index = DomainIndex(registrations)
+    return Document(mark, index, problems, RegisteredDomains.of(index.owners()))
+
+
+class KvReader(Protocol):
+    """What is asked of Vault; ``sidecar.vault.client.VaultClient`` answers it."""
+
+    async def read_kv(self, mount: str, path: str) -> Any:
+        """Return the latest version of an entry: ``data`` by field, ``version``."""
+
+    async def read_kv_history(self, mount: str, path: str) -> KvHistory:
+        """Return which versions there are."""
+
+
+class KvSource:
+    """An entry of Vault KV with the field ``domains``; its version is looked at first."""
+
+    def __init__(self, settings: VaultKvRegistry, vault: KvReader) -> None:
+        self._mount, self._path = settings.mount, settings.path
+        self._vault = vault
+        self._bridge = ThreadBridge("domains", 1)
+        self.name = f"Vault entry {settings.mount}/{settings.path}"
+
+    async def read(self, mark: object) -> Document | None:
+        """Read the entry, if its version has changed."""
+        if mark is not None:
+            latest = (await self._vault.read_kv_history(self._mount, self._path)).latest
+            # The time too: an entry that was removed and made anew counts from one again.
+            if latest is not None and (latest.number, latest.written_at) == mark:
+                return None
+        secret = await self._vault.read_kv(self._mount, self._path)
+
+        def read() -> Document:
+            registrations, problems = read_registrations(dict(secret.data))
+            return make_document((secret.version, secret.written_at), registrations, problems)
+
+        try:
+            return await self._bridge.run(read, _READ_SECONDS)
+        except (BridgeBusy, TimeoutError):
+            raise RegistryFault("it takes too long to read") from None
+
+
+def _decode(raw: bytes) -> Any:
+    if raw.lstrip()[:1] in {b"{", b"["}:
+        try:
+            return msgspec.json.decode(raw)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise RegistryFault("begins as JSON and is none") from None
+    import yaml  # noqa: PLC0415 - only for those who write YAML
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        return yaml.load(raw, loader)  # noqa: S506 - it is a safe loader
+    except (yaml.YAMLError, ValueError, RecursionError):
+        raise RegistryFault("is neither JSON nor YAML") from None

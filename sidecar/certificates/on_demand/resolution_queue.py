@@ -1,0 +1,78 @@
+"""Questions to a registry that takes its time: one a name at once, so many in all."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+
+from sidecar.certificates.on_demand.domains import DomainRegistry
+from sidecar.certificates.on_demand.names import NameRefused
+from sidecar.common.faults import report_to_loop, tell_each
+from sidecar.common.polling import PollFault, fault_of
+
+MAX_RESOLVING = 1024
+MAX_UNRESOLVABLE = 4096
+
+
+class Resolving:
+    """The open questions, and the names whose last one got no answer."""
+
+    def __init__(
+        self,
+        registry: DomainRegistry,
+        *,
+        retry_seconds: float,
+        clock: Callable[[], float],
+        resolved: Callable[[str], None],
+        failed: Callable[[str, str], None],
+    ) -> None:
+        """Tell ``resolved`` each spelling that waited, ``failed`` a name and the words."""
+        self._registry = registry
+        self._retry_seconds = retry_seconds
+        self._clock = clock
+        self._resolved = resolved
+        self._failed = failed
+        self._open: dict[str, tuple[asyncio.Task[None], set[str]]] = {}
+        self._unresolvable: OrderedDict[str, float] = OrderedDict()
+
+    def ask(self, canonical: str, asked: str) -> None:
+        """Find out whose a name is. Raises ``NameRefused`` if that can't be asked now."""
+        running = self._open.get(canonical)
+        if running is not None:
+            running[1].add(asked)
+            return
+        if self._unresolvable.get(canonical, 0.0) > self._clock():
+            raise NameRefused("registry_unavailable")
+        if len(self._open) >= MAX_RESOLVING:
+            raise NameRefused("registry_busy")
+        waiting = {asked}
+        self._open[canonical] = asyncio.create_task(self._run(canonical, waiting)), waiting
+
+    async def close(self) -> None:
+        """Ask no further."""
+        tasks = [task for task, _ in self._open.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _run(self, canonical: str, waiting: set[str]) -> None:
+        """Ask, and tell whoever waits, whatever comes of it."""
+        try:
+            await self._registry.resolve(canonical)
+        except Exception as exc:  # noqa: BLE001 - a task's edge: a name waits for no defect
+            self._remember_failure(canonical)
+            fault = fault_of(exc, "the domain registry")
+            if isinstance(fault, PollFault):
+                report_to_loop(exc)
+            tell_each([self._failed], canonical, str(fault))
+        else:
+            self._unresolvable.pop(canonical, None)
+        finally:
+            del self._open[canonical]
+        for asked in waiting:
+            tell_each([self._resolved], asked)
+
+    def _remember_failure(self, canonical: str) -> None:
+        self._unresolvable[canonical] = self._clock() + self._retry_seconds
+        self._unresolvable.move_to_end(canonical)
+        while len(self._unresolvable) > MAX_UNRESOLVABLE:
+            self._unresolvable.popitem(last=False)

@@ -1,0 +1,88 @@
+"""A client of the admin port, for the command line: TCP on loopback or a Unix socket."""
+
+import json
+import socket
+from http.client import HTTPConnection, HTTPException
+from typing import Any
+from urllib.parse import urlencode
+
+from sidecar.common.errors import Fault
+from sidecar.transport.sockets import path_of, split_address
+
+_SECONDS = 30.0
+_MAX_BYTES = 268_435_456
+_NO_CERTIFICATES = "this sidecar serves no certificates (listen.sds)"
+
+
+class AdminFault(Fault):
+    """The sidecar does not answer, or says no."""
+
+
+class _UnixConnection(HTTPConnection):
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost", timeout=_SECONDS)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(_SECONDS)
+        self.sock.connect(self._path)
+
+
+def ask_admin(
+    address: str, method: str, path: str, *, absent: str = _NO_CERTIFICATES, **query: str
+) -> dict[str, Any]:
+    """Make one request and return its JSON object.
+
+    Raises ``AdminFault`` in the sidecar's words; with ``absent`` where it has no such path.
+    """
+    connection = _connect(address)
+    target = f"{path}?{urlencode(query, errors='replace')}" if query else path
+    try:
+        connection.request(method, target)
+        answer = connection.getresponse()
+        document = _read_object(answer.read(_MAX_BYTES))
+    except (OSError, HTTPException) as exc:
+        why = getattr(exc, "strerror", None) or type(exc).__name__
+        raise AdminFault(
+            f"the sidecar's admin port at {address} does not answer ({why}); "
+            "is it there? see --config or --admin"
+        ) from exc
+    except _NotAnObject:
+        raise no_sidecar(address) from None
+    finally:
+        connection.close()
+    if answer.status == 404 and "error" not in document:  # noqa: PLR2004 - not found
+        raise AdminFault(absent)
+    if answer.status != 200:  # noqa: PLR2004 - OK
+        raise AdminFault(str(document.get("error", f"status {answer.status}")))
+    return document
+
+
+def _connect(address: str) -> HTTPConnection:
+    if (path := path_of(address)) is not None:
+        return _UnixConnection(str(path))
+    try:
+        host, port = split_address(address)
+    except ValueError:
+        raise AdminFault(f"{address!r} is neither host:port nor unix:/path") from None
+    return HTTPConnection(host, port, timeout=_SECONDS)
+
+
+def no_sidecar(address: str) -> AdminFault:
+    """Return the fault of an answer that no sidecar gives."""
+    return AdminFault(f"what listens on {address} is no sidecar's admin port")
+
+
+class _NotAnObject(Exception):  # noqa: N818 - turned into a fault with the address
+    """The answer is no JSON object."""
+
+
+def _read_object(raw: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(raw)
+    except (ValueError, RecursionError):
+        raise _NotAnObject from None
+    if not isinstance(document, dict):
+        raise _NotAnObject
+    return document

@@ -1,0 +1,131 @@
+"""``sidecar certs``: the certificates of a running sidecar, through its admin port."""
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sidecar.cli.admin_client import ask_admin, no_sidecar
+from sidecar.common.printable import printable, printable_lines
+
+EXIT_OK = 0
+DEFAULT_ADMIN = "127.0.0.1:9102"
+_LISTED = ("name", "issuer", "state", "days_left", "not_after", "serial", "served", "last_error")
+_PINNED = ("name", "spki_sha256", "names")
+
+
+def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add ``certs`` and its commands."""
+    certs = commands.add_parser("certs", help="the certificates of a running sidecar")
+    subcommands = certs.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for name, run, words in (
+        ("list", _list, "every certificate: issuer, state, end, serial, last error"),
+        ("show", _show, "one certificate, with its chain"),
+        (
+            "renew",
+            _renew,
+            "have one renewed now, once a minute at most; what is held is served until then",
+        ),
+        ("revoke", _revoke, "have Vault PKI revoke one: it is served no more, and renewed at once"),
+        ("pins", _pins, "SHA-256 of the public keys held (RFC 7469), for pinning"),
+    ):
+        parser = subcommands.add_parser(name, help=words, description=words.capitalize() + ".")
+        if name in {"show", "renew", "revoke"}:
+            parser.add_argument("name", metavar="NAME")
+        where = parser.add_mutually_exclusive_group()
+        where.add_argument(
+            "--admin",
+            metavar="ADDRESS",
+            help=f"the admin port, host:port or unix:/path (default: {DEFAULT_ADMIN})",
+        )
+        where.add_argument(
+            "--config", type=Path, metavar="FILE", help="take the admin port from these settings"
+        )
+        parser.add_argument("--json", action="store_true", help="the whole, as JSON")
+        parser.set_defaults(run=run)
+
+
+def _list(options: argparse.Namespace) -> int:
+    _show_rows(options, _rows(options), _LISTED)
+    return EXIT_OK
+
+
+def _pins(options: argparse.Namespace) -> int:
+    rows = _rows(options)
+    held = [{key: row.get(key) for key in _PINNED} for row in rows if row.get("spki_sha256")]
+    _show_rows(options, held, _PINNED)
+    return EXIT_OK
+
+
+def _rows(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Ask for every certificate; raises ``AdminFault`` for an answer of another shape."""
+    address = _admin(options)
+    rows = ask_admin(address, "GET", "/certificates").get("certificates")
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise no_sidecar(address)
+    return rows
+
+
+def _show(options: argparse.Namespace) -> int:
+    return _one(options, "GET", "show")
+
+
+def _renew(options: argparse.Namespace) -> int:
+    return _one(options, "POST", "renew")
+
+
+def _revoke(options: argparse.Namespace) -> int:
+    return _one(options, "POST", "revoke")
+
+
+def _one(options: argparse.Namespace, method: str, act: str) -> int:
+    row = ask_admin(_admin(options), method, f"/certificates/{act}", name=options.name)
+    if options.json:
+        print(json.dumps(row, indent=1))
+        return EXIT_OK
+    chain = row.pop("chain_pem", "")
+    titles = [printable(key.replace("_", " ")) for key in row]
+    width = max(map(len, titles), default=0)
+    for title, value in zip(titles, row.values(), strict=True):
+        print(f"{title:<{width}}  {_text(value)}")
+    if isinstance(chain, str) and chain:
+        print(printable_lines(chain), end="")
+    return EXIT_OK
+
+
+def _admin(options: argparse.Namespace) -> str:
+    if options.config is not None:
+        from sidecar.config import load_config  # noqa: PLC0415 - only where it is asked for
+
+        return load_config(options.config).listen.admin.address
+    return options.admin or DEFAULT_ADMIN
+
+
+def _show_rows(
+    options: argparse.Namespace, rows: Sequence[dict[str, Any]], columns: Sequence[str]
+) -> None:
+    if options.json:
+        print(json.dumps(rows, indent=1))
+        return
+    titles = [column.replace("_", " ") for column in columns]
+    cells = [[_text(row.get(column)) for column in columns] for row in rows]
+    _show_plainly(titles, cells)
+
+
+def _show_plainly(titles: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+    widths = [max(len(line[at]) for line in (titles, *cells)) for at in range(len(titles))]
+    for line in (titles, *cells):
+        padded = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        print("  ".join(padded).rstrip())
+
+
+def _text(value: Any) -> str:
+    """Write a value for people, in one line: names come from certificates."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(map(_text, value))
+    return printable(value)

@@ -1,0 +1,121 @@
+"""``sidecar check`` holds requests against a policy; ``explain`` tells a decision's story."""
+
+import argparse
+import json
+import sys
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from sidecar.cli.token import add_key_options, read_revocation_file, read_text
+from sidecar.common.clock import wall_seconds
+from sidecar.common.errors import Fault
+from sidecar.common.printable import printable
+
+EXIT_OK, EXIT_WRONG = 0, 1
+MAX_FIELDS, MAX_NAME = 64, 64
+
+
+def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add ``check`` and ``explain``."""
+    check = commands.add_parser(
+        "check",
+        help="evaluate requests offline, or test a policy",
+        description="Evaluate one request against a configuration and print the decision, the "
+        "headers and each step's verdict as JSON; or run a folder of cases and exit 0 only if "
+        "every expectation holds. Nothing is started and nobody is asked.",
+    )
+    check.add_argument("--config", type=Path, required=True, metavar="FILE", help="settings (YAML)")
+    what = check.add_mutually_exclusive_group(required=True)
+    what.add_argument("--request", type=Path, metavar="FILE", help="one case (JSON or YAML)")
+    what.add_argument("--cases", type=Path, metavar="DIR", help="files of cases, with expectations")
+    check.add_argument(
+        "--jwks", type=Path, metavar="FILE", help="keys for real tokens in a request's headers"
+    )
+    add_key_options(check)
+    check.set_defaults(run=_check)
+    explain = commands.add_parser(
+        "explain",
+        help="find a decision in the audit log",
+        description="Find the audit lines of a decision by the id a client was given.",
+    )
+    explain.add_argument(
+        "id", metavar="ID", help="the decision id, with or without its urn: prefix"
+    )
+    explain.add_argument(
+        "--audit", type=Path, required=True, metavar="FILE", help="the audit log; rotated ones too"
+    )
+    explain.set_defaults(run=_explain)
+
+
+def _check(options: argparse.Namespace) -> int:
+    from sidecar.cli.evaluate import Bench, load_case  # noqa: PLC0415
+    from sidecar.cli.token_evaluator import keys_of  # noqa: PLC0415
+    from sidecar.config import load_config  # noqa: PLC0415 - each command imports what it needs
+
+    config = load_config(options.config)
+    keys = keys_of(read_text(options.jwks), config, options.issuer) if options.jwks else ()
+    bench = Bench(config, keys, read_revocation_file(options.revocations))
+    if options.request:
+        result = bench.evaluate(load_case(options.request), wall_seconds())
+        steps = [step._asdict() for step in result.steps]
+        print(json.dumps({**msgspec.to_builtins(result), "steps": steps}, indent=2))
+        return EXIT_OK if result.allowed else EXIT_WRONG
+    return _run_cases(bench, options.cases)
+
+
+def _run_cases(bench: Any, folder: Path) -> int:
+    from sidecar.cli.evaluate import load_suites, problems_of  # noqa: PLC0415
+
+    if not folder.is_dir():
+        raise Fault(f"{folder} is not a folder")
+    held = failed = 0
+    for path, suite in load_suites(folder):
+        for case in suite.cases:
+            result = bench.evaluate(case, wall_seconds())
+            problems = list(problems_of(case, result))
+            held, failed = held + (not problems), failed + bool(problems)
+            if problems:
+                print(printable(f"FAILED {path.name}: {case.name}"))
+                for problem in problems:
+                    print(f"    {printable(problem)}")
+                for step in result.steps:
+                    verdict = "ok " if step.held else "NO "
+                    print(f"    {verdict} {printable(f'{step.step}: {step.detail}')}")
+    print(f"{held} held, {failed} failed")
+    return EXIT_WRONG if failed else EXIT_OK
+
+
+def _explain(options: argparse.Namespace) -> int:
+    from sidecar.observability.audit.search import find_decision  # noqa: PLC0415
+
+    wanted = options.id.rpartition(":")[2]
+    found = False
+    for path, entry in find_decision(options.audit, wanted):
+        found = True
+        _show(path, wanted, entry)
+    if not found:
+        words = f"no decision {wanted} in {options.audit} or its rotated files"
+        print(printable(words), file=sys.stderr)
+        return EXIT_WRONG
+    return EXIT_OK
+
+
+def _show(path: Path, decision_id: str, entry: dict[str, Any]) -> None:
+    """Show one line of the log, which anybody may have written, a field a line."""
+    print(printable(f"decision {decision_id} ({path})"))
+    for name, value in islice(entry.items(), MAX_FIELDS):
+        if name != "decision_id":
+            print(f"  {printable(name, MAX_NAME):14} {_value(value)}")
+    if len(entry) > MAX_FIELDS:
+        print(f"  {len(entry) - MAX_FIELDS} more fields are not shown")
+    reason = printable(entry.get("reason", "?"), MAX_NAME)
+    print(f"  {'what it means':14} docs/reasons.md, {reason}")
+
+
+def _value(value: object) -> str:
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        return printable(", ".join(value))
+    return printable(value if isinstance(value, str) else msgspec.json.encode(value).decode())

@@ -1,0 +1,177 @@
+"""``sidecar csp suggest``: reports in, a diff of the configuration out."""
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sidecar.cli.admin_client import ask_admin
+from sidecar.common.clock import wall_seconds
+from sidecar.common.errors import ConfigFault, Fault
+from sidecar.common.printable import printable
+
+if TYPE_CHECKING:
+    from sidecar.config.model import Config
+    from sidecar.config.problem import Path as SettingPath
+    from sidecar.csp.reports.suggest import Evidence, Suggestion
+
+EXIT_OK, EXIT_NOTHING = 0, 1
+_HOUR = 3600.0
+
+
+def add_suggest(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command."""
+    suggest = subcommands.add_parser(
+        "suggest",
+        help="turn reports into a proposed change",
+        description="Turn violation reports into a change of the configuration, as a diff that "
+        "patch takes, with the reason of every line. Only exact HTTPS origins are proposed. "
+        "Anybody can send reports: read the diff before you apply it. Exit 1 if there is "
+        "nothing to propose.",
+    )
+    suggest.add_argument("--config", type=Path, required=True, metavar="FILE", help="settings")
+    source = suggest.add_mutually_exclusive_group()
+    source.add_argument(
+        "--reports", type=Path, metavar="FILE", help="forwarded reports (JSON lines), or -"
+    )
+    source.add_argument(
+        "--admin",
+        metavar="ADDRESS",
+        help="ask the sidecar that runs there (default: listen.admin.address of the configuration)",
+    )
+    suggest.add_argument("--profile", default="shell", help="(default: %(default)s)")
+    suggest.add_argument(
+        "--last", type=float, metavar="HOURS", help="leave out what was last seen before"
+    )
+    for name, default in (("reports", 20), ("documents", 2), ("clients", 3)):
+        suggest.add_argument(
+            f"--min-{name}",
+            type=int,
+            default=default,
+            metavar="N",
+            help=f"propose nothing with fewer {name} (default: %(default)s)",
+        )
+    suggest.set_defaults(run=_suggest)
+
+
+def _suggest(options: argparse.Namespace) -> int:
+    from sidecar.config.load import parse_config, read_config  # noqa: PLC0415
+    from sidecar.config.yamledit import unified_diff  # noqa: PLC0415
+    from sidecar.csp.reports.suggest import Thresholds, suggest  # noqa: PLC0415
+    from sidecar.headers.compile import csp_policies  # noqa: PLC0415 - each command imports its own
+
+    text = read_config(options.config)
+    config = parse_config(text, str(options.config))
+    if options.profile not in config.headers.csp:
+        raise Fault(f"there is no profile {options.profile} in headers.csp")
+    suggestions, refused = suggest(
+        _evidence(options, config),
+        *csp_policies(config.headers, options.profile),
+        Thresholds(options.min_reports, options.min_documents, options.min_clients),
+        frozenset(tenant.domain for tenant in config.tenants),
+    )
+    for refusal in refused:
+        seen = refusal.evidence
+        print(printable(f"# not proposed: {seen.blocked} for {seen.directive}: {refusal.why}"))
+    changed = text
+    for each in suggestions:
+        changed = _edit(changed, config, options.profile, each)
+        where = f"headers.csp.{options.profile}.{each.list_name}[{each.number}].{each.directive}"
+        print(printable(f"# {where} += {each.source}: {each.evidence}"))
+    if changed == text:
+        print("# nothing to propose")
+        return EXIT_NOTHING
+    try:
+        after = parse_config(changed, str(options.config))
+    except ConfigFault as fault:
+        raise Fault(f"the change would not load: {fault.problems[0]}") from fault
+    _check_only_added(config, after, options.profile, suggestions)
+    sys.stdout.write(unified_diff(text, changed, str(options.config)))
+    return EXIT_OK
+
+
+def _evidence(options: argparse.Namespace, config: "Config") -> "list[Evidence]":
+    from sidecar.csp.reports.suggest import from_lines, from_table, lines_of  # noqa: PLC0415
+
+    since = 0.0 if options.last is None else wall_seconds() - options.last * _HOUR
+    if options.reports is None:
+        address = options.admin or config.listen.admin.address
+        absent = f"{address} has no reports; is headers.reports configured there?"
+        return from_table(ask_admin(address, "GET", "/csp/reports", absent=absent), since)
+    if str(options.reports) == "-":
+        return from_lines(lines_of(sys.stdin.buffer), since)
+    try:
+        with options.reports.open("rb") as file:
+            return from_lines(lines_of(file), since)
+    except OSError as exc:
+        raise Fault(f"{options.reports} cannot be read: {exc.strerror}") from exc
+
+
+def _edit(text: str, config: "Config", profile: str, suggestion: "Suggestion") -> str:
+    from sidecar.config.yamledit import add_entry, append_item  # noqa: PLC0415
+    from sidecar.config.yamltree import parse_yaml  # noqa: PLC0415
+
+    csp: SettingPath = ("headers", "csp")
+    written = parse_yaml(text).value
+    if profile not in (written.get("headers") or {}).get("csp", {}):
+        # A built-in profile: it has to stand in the file before it can be another one.
+        text = add_entry(text, csp, profile, _profile_lines(config, profile))
+    path = (*csp, profile, suggestion.list_name, suggestion.number)
+    policy = getattr(config.headers.csp[profile], suggestion.list_name)[suggestion.number]
+    written = parse_yaml(text).value["headers"]["csp"][profile]
+    if suggestion.directive in written[suggestion.list_name][suggestion.number]:
+        return append_item(text, (*path, suggestion.directive), suggestion.source)
+    before = [value for value in policy.get("default-src", ()) if value != "'none'"]
+    return add_entry(text, path, suggestion.directive, [_flow([*before, suggestion.source])])
+
+
+def _profile_lines(config: "Config", name: str) -> list[str]:
+    """Write a built-in profile as lines of YAML: its policies, everything else is the default."""
+    profile = config.headers.csp[name]
+    lines: list[str] = []
+    for list_name in ("enforced", "report_only"):
+        policies: Sequence[Mapping[str, Sequence[str]]] = getattr(profile, list_name)
+        if policies:
+            lines.append(f"{list_name}:")
+        for policy in policies:
+            marks = ("  - ", *("    " for _ in range(len(policy))))
+            lines += (
+                f"{mark}{directive}: {_flow(values)}"
+                for mark, (directive, values) in zip(marks, policy.items(), strict=False)
+            )
+    return lines
+
+
+def _flow(values: Sequence[str]) -> str:
+    shown = (
+        f'"{value}"' if set(value) & set("'{}*") or value.endswith(":") else value
+        for value in values
+    )
+    return f"[{', '.join(shown)}]"
+
+
+def _check_only_added(
+    before: "Config", after: "Config", profile: str, suggestions: "Sequence[Suggestion]"
+) -> None:
+    """Hold the changed file against what was meant: these sources, and nothing else."""
+    from msgspec.structs import replace  # noqa: PLC0415
+
+    wanted: dict[str, list[dict[str, tuple[str, ...]]]] = {
+        name: [dict(policy) for policy in getattr(before.headers.csp[profile], name)]
+        for name in ("enforced", "report_only")
+    }
+    for each in suggestions:
+        policy = wanted[each.list_name][each.number]
+        base = policy.get(each.directive)
+        if base is None:
+            base = tuple(v for v in policy.get("default-src", ()) if v != "'none'")
+        policy[each.directive] = (*base, each.source)
+    meant = replace(
+        before.headers.csp[profile],
+        enforced=tuple(wanted["enforced"]),
+        report_only=tuple(wanted["report_only"]),
+    )
+    csp = {**before.headers.csp, profile: meant}
+    if after != replace(before, headers=replace(before.headers, csp=csp)):
+        raise Fault("the file has a shape that this can't change safely; no change is proposed")

@@ -1,0 +1,138 @@
+"""``sidecar config envoy``: what Envoy must remove for this configuration, and whether it does."""
+
+import argparse
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sidecar.config import Config
+
+EXIT_OK, EXIT_FOUND = 0, 1
+_WIDTH, _LONGEST = 100, 120
+_FILTER = "type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3"
+NAMES_FILTER = "septem.request_names"
+"""A ``header_mutation`` filter of its own, so that a route may turn it off."""
+Problems = list[str]
+
+
+def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add ``envoy`` to the commands of ``config``."""
+    envoy = commands.add_parser(
+        "envoy",
+        help="what Envoy must remove from requests",
+        description="Print the header_mutation filters that Envoy needs with this configuration: "
+        "the trusted names, headers.remove_from_request and the override headers, without those "
+        "that are kept, and what a route with keep_overrides needs. With --check, hold an Envoy "
+        "configuration against it instead: exit 1 if it lets a name through that must not arrive, "
+        "or an upgrade that takes our names away.",
+    )
+    envoy.add_argument("file", type=Path, metavar="FILE", help="settings (YAML)")
+    envoy.add_argument("--check", type=Path, metavar="ENVOY", help="an Envoy configuration (YAML)")
+    envoy.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from sidecar.config import load_config  # noqa: PLC0415 - as each command does
+
+    config = load_config(options.file)
+    if options.check is None:
+        print("\n".join(fragment(config)))
+        return EXIT_OK
+    problems = check_file(config, options.check)
+    for problem in problems:
+        print(f"{options.check}: {problem}")
+    if not problems:
+        print(f"{options.check}: removes everything that {options.file} asks for")
+    return EXIT_FOUND if problems else EXIT_OK
+
+
+def check_file(config: "Config", path: Path) -> Problems:
+    """Return what an Envoy configuration lets through; raises ``Fault`` if it can't be read."""
+    import yaml  # noqa: PLC0415
+
+    from sidecar.common.errors import Fault  # noqa: PLC0415
+    from sidecar.headers.envoy_check import problems_of  # noqa: PLC0415
+
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as exc:
+        raise Fault(f"{path} can't be read as YAML: {exc}") from None
+    headers = config.headers
+    by_routes = {name for route in config.routes for name in route.keep_overrides}
+    removed, kept = headers.remove_from_request, headers.keep_overrides
+    try:
+        return list(problems_of(document, removed, kept, by_routes))
+    except (AttributeError, IndexError, KeyError, TypeError, RecursionError) as exc:
+        raise Fault(f"{path} is no configuration that Envoy would take: {exc!r}") from None
+
+
+def fragment(config: "Config") -> Iterator[str]:
+    """Yield the lines of the two filters, and of the routes that keep something."""
+    from sidecar.headers.envoy_patterns import (  # noqa: PLC0415
+        REQUEST_TRAILERS,
+        request_names,
+    )
+    from sidecar.headers.tenant import TRUSTED  # noqa: PLC0415
+
+    kept = config.headers.keep_overrides
+    exact = [
+        f"        - remove: {name}" for name in (*TRUSTED, *config.headers.remove_from_request)
+    ]
+    yield "# The first two of http_filters, as in envoy/edge.yaml. The pattern is longer than Envoy"
+    yield "# takes by default: layered_runtime with re2.max_program_size.error_level: 4000."
+    yield "- name: envoy.filters.http.header_mutation"
+    yield "  typed_config:"
+    yield f'    "@type": {_FILTER}.HeaderMutation'
+    yield "    mutations:"
+    yield "      request_mutations:"
+    yield from exact
+    yield "      request_trailers_mutations:"
+    yield from exact
+    yield from removal(8, request_names(kept))
+    yield from removal(8, REQUEST_TRAILERS)
+    yield f"- name: {NAMES_FILTER}"
+    yield "  typed_config:"
+    yield f'    "@type": {_FILTER}.HeaderMutation'
+    yield "    mutations:"
+    yield "      request_mutations:"
+    yield from removal(8, request_names(kept))
+    for route in config.routes:
+        if route.keep_overrides:
+            yield ""
+            yield from _route(route.name, {*kept, *route.keep_overrides})
+
+
+def _route(name: str, kept: Collection[str]) -> Iterator[str]:
+    from sidecar.headers.envoy_patterns import request_names  # noqa: PLC0415
+
+    yield f"# In Envoy's route for {name}, which keeps {', '.join(sorted(kept))}:"
+    yield "typed_per_filter_config:"
+    yield f"  {NAMES_FILTER}:"
+    yield '    "@type": type.googleapis.com/envoy.config.route.v3.FilterConfig'
+    yield "    disabled: true"
+    yield "  envoy.filters.http.header_mutation:"
+    yield f'    "@type": {_FILTER}.HeaderMutationPerRoute'
+    yield "    mutations:"
+    yield "      request_mutations:"
+    yield from removal(8, request_names(kept))
+
+
+def removal(indent: int, pattern: str) -> Iterator[str]:
+    """Yield one mutation, its pattern broken into lines that YAML joins without a space."""
+    pad = " " * indent
+    start = f'{pad}- remove_on_match: {{key_matcher: {{safe_regex: {{regex: "'
+    if len(start) + len(pattern) <= _LONGEST:
+        yield f'{start}{pattern}"}}}}}}'
+        return
+    yield f"{pad}- remove_on_match:"
+    yield f"{pad}    key_matcher:"
+    yield f"{pad}      safe_regex:"
+    yield f'{pad}        regex: "\\'
+    line = f"{pad}          "
+    for name in pattern.split("|"):
+        if len(line) + len(name) + 2 > _WIDTH:
+            yield line + "\\"
+            line = f"{pad}          "
+        line += f"{name}|"
+    yield line.removesuffix("|") + '"'

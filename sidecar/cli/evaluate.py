@@ -1,0 +1,301 @@
+"""One request evaluated without a server: what would be decided, step by step, and why.
+
+The request, its token and what is expected are a file; the decision is the server's own
+(``authz.pipeline.explain``), and the headers are read back from the very bytes that Envoy
+would get. Tokens are written as claims and signed with a key made on the spot, so a
+policy can be tested without anyone's signing key.
+"""
+
+import json
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import jwt
+import msgspec
+from cryptography.hazmat.primitives.asymmetric import ec
+from msgspec import Meta
+
+from sidecar.authz.decision import Decision, RequestView, Snapshot
+from sidecar.authz.encoding import encode_allowed, encode_denied
+from sidecar.authz.evaluate import Verdict, explain
+from sidecar.authz.module_install import judge_bundle
+from sidecar.authz.preflight import encode_preflight
+from sidecar.authz.snapshot import build_snapshot
+from sidecar.cli.token_evaluator import admitted, revocations_of
+from sidecar.common.errors import ConfigFault, Fault
+from sidecar.common.reasons import Grant
+from sidecar.config import model
+from sidecar.config.base import TokenPlace
+from sidecar.config.convert import convert
+from sidecar.config.problem import Problem
+from sidecar.config.yamltree import parse_yaml
+from sidecar.module_signing.publishers import PublisherKey, Publishers
+from sidecar.module_signing.signature import HEADER_NAME, sign_digest
+from sidecar.pb import ext_authz_pb2 as pb
+from sidecar.tokens.keyring import KeyRing, VerificationKey
+from sidecar.tokens.revocation import RevocationEntry
+
+KID = "offline"
+MAX_FILE_BYTES = 4_194_304
+DEFAULT_TENANT = "00000000-0000-4000-8000-000000000001"
+DECISION_ID = "offline"
+NONCE = b"a-nonce-made-only-once--"
+"""Stands where a real answer has a random one."""
+_LIFE_SECONDS = 600
+_BUNDLE = b"export const remoteEntry = 1;"
+
+T = TypeVar("T")
+Text = Annotated[str, Meta(max_length=1_048_576)]
+
+
+class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A misspelt expectation must not be one that always holds."""
+
+
+class Request(_Strict, frozen=True):
+    """What the client sends. ``source``, ``principal`` and ``certificate`` are what Envoy adds."""
+
+    path: Text
+    method: Text = "GET"
+    host: Text = "localhost"
+    headers: dict[Text, Text] = {}
+    source: Text = ""
+    principal: Text = ""
+    certificate: Text = ""
+    bundle: Literal["signed", "forged", "unsigned"] | None = None
+    """A module's bundle in the body; ``signed`` is by a registered publisher."""
+
+
+class Token(_Strict, frozen=True):
+    """An access token, as claims over good ones; ``null`` takes a claim away."""
+
+    claims: dict[Text, Any] = {}
+    signed_by: Literal["issuer", "stranger"] = "issuer"
+    place: TokenPlace = "header"
+
+
+class Expectation(_Strict, frozen=True):
+    """What must come of it.
+
+    What is not written is not looked at; a header that is ``null`` must not be there.
+    """
+
+    allowed: bool | None = None
+    reason: Text | None = None
+    status: int | None = None
+    route: Text | None = None
+    tenant: Text | None = None
+    request_headers: dict[Text, Text | None] = {}
+    response_headers: dict[Text, Text | None] = {}
+
+
+class Case(_Strict, frozen=True):
+    """One request, with or without a token, and what is expected of it."""
+
+    request: Request
+    name: Text = "request"
+    token: Token | None = None
+    at: float | None = None
+    expect: Expectation = Expectation()
+
+
+class Suite(_Strict, frozen=True):
+    """A file of cases."""
+
+    cases: Annotated[tuple[Case, ...], Meta(min_length=1, max_length=10_000)]
+
+
+class Result(msgspec.Struct, frozen=True):
+    """What came of a case, ready to be written as JSON."""
+
+    name: str
+    allowed: bool
+    reason: str
+    detail: str
+    status: int
+    route: str
+    tenant: str | None
+    request_headers: dict[str, str]
+    removed_headers: tuple[str, ...]
+    response_headers: dict[str, str]
+    steps: tuple[Verdict, ...]
+    warnings: tuple[str, ...] = ()
+    shadowed: str | None = None
+
+
+class Bench:
+    """A policy without a server."""
+
+    def __init__(
+        self,
+        config: model.Config,
+        keys: tuple[VerificationKey, ...] = (),
+        entry: RevocationEntry | None = None,
+    ) -> None:
+        """``keys`` verify tokens that stand in a request's own headers; ``entry`` revokes."""
+        self._config = config
+        self._own = ec.generate_private_key(ec.SECP256R1())
+        self._stranger = ec.generate_private_key(ec.SECP256R1())
+        own = [
+            VerificationKey(KID, self._own.public_key(), issuer.issuer)
+            for issuer in config.tokens.issuers
+        ]
+        revocations = revocations_of(config, entry)
+        self._snapshot: Snapshot = msgspec.structs.replace(
+            build_snapshot(config, KeyRing([*own, *admitted(config, keys, revocations)])),
+            revocations=revocations,
+            publishers=Publishers([PublisherKey("offline", self._own.public_key())]),
+        )
+
+    def evaluate(self, case: Case, now: float) -> Result:
+        """Evaluate one case at its own time, or at ``now`` (Unix seconds)."""
+        at = now if case.at is None else case.at
+        view = self._view(case, at)
+        decision, steps = explain(view, self._snapshot, at)
+        if decision.module is not None:
+            decision = judge_bundle(decision, view, self._snapshot)
+            steps = (*steps, Verdict("bundle", decision.allowed, decision.detail))
+        return _result(case.name, decision, steps, self._snapshot)
+
+    def _view(self, case: Case, now: float) -> RequestView:
+        request = case.request
+        headers = {name.lower(): value.encode() for name, value in request.headers.items()}
+        if case.token is not None:
+            name, value = _placed(self._sign(case.token, now), case.token.place)
+            headers[name] = headers[name] + b"," + value if name in headers else value
+        body = b""
+        if request.bundle is not None:
+            body = _BUNDLE
+            signer = self._own if request.bundle == "signed" else self._stranger
+            if request.bundle != "unsigned":
+                headers[HEADER_NAME] = sign_digest(sha256(body).digest(), signer).encode()
+        return RequestView(
+            body=body,
+            method=request.method.encode(),
+            host=request.host.encode(),
+            path=request.path.encode(),
+            headers=headers,
+            source=request.source,
+            principal=request.principal,
+            certificate=request.certificate,
+        )
+
+    def _sign(self, token: Token, now: float) -> bytes:
+        issuer = self._config.tokens.issuers[0]
+        tenants = self._config.tenants
+        claims: dict[str, Any] = {
+            "iss": issuer.issuer,
+            "aud": issuer.audiences[0],
+            "sub": "somebody",
+            "tenantId": tenants[0].tenant_id if tenants else DEFAULT_TENANT,
+            "jti": "offline",
+            "iat": int(now),
+            "nbf": int(now),
+            "exp": int(now) + _LIFE_SECONDS,
+            **token.claims,
+        }
+        kept = {name: value for name, value in claims.items() if value is not None}
+        key = self._own if token.signed_by == "issuer" else self._stranger
+        try:
+            payload = json.dumps(kept).encode()
+            return jwt.PyJWS().encode(payload, key, "ES256", {"kid": KID, "typ": "at+jwt"}).encode()
+        except (TypeError, ValueError) as exc:
+            raise Fault(f"a token of these claims can't be made: {exc}") from None
+
+
+def problems_of(case: Case, result: Result) -> Iterator[str]:
+    """Yield every expectation that does not hold."""
+    expect = case.expect
+    for name in ("allowed", "reason", "status", "route", "tenant"):
+        wanted, got = getattr(expect, name), getattr(result, name)
+        if wanted is not None and wanted != got:
+            yield f"{name} is {got!r}, not {wanted!r}"
+    for where in ("request_headers", "response_headers"):
+        got_headers = getattr(result, where)
+        for name, value in getattr(expect, where).items():
+            if got_headers.get(name.lower()) != value:
+                yield f"{where} {name} is {got_headers.get(name.lower())!r}, not {value!r}"
+
+
+def load_case(path: Path) -> Case:
+    """Read one case; raises ``ConfigFault`` with everything wrong in the file."""
+    return _load(path, Case)
+
+
+def load_suites(folder: Path) -> Iterator[tuple[Path, Suite]]:
+    """Read every ``*.yaml`` and ``*.json`` of a folder, in order of name."""
+    paths = sorted(path for path in folder.iterdir() if path.suffix in {".yaml", ".yml", ".json"})
+    if not paths:
+        raise Fault(f"{folder} holds no *.yaml or *.json")
+    for path in paths:
+        yield path, _load(path, Suite)
+
+
+def _load(path: Path, wanted: type[T]) -> T:
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_FILE_BYTES + 1)
+        text = raw.decode("utf-8")
+    except OSError as exc:
+        raise Fault(f"{path} cannot be read: {exc.strerror}") from exc
+    except UnicodeDecodeError as exc:
+        raise Fault(f"{path} is not UTF-8") from exc
+    if len(raw) > MAX_FILE_BYTES:
+        raise Fault(f"{path} is larger than {MAX_FILE_BYTES} bytes")
+    tree = parse_yaml(text)
+    problems: list[Problem] = list(tree.problems)
+    value = convert(tree.value, wanted, problems) if not problems else None
+    if value is None:
+        raise ConfigFault(str(path), tuple(tree.locate(problem) for problem in problems))
+    return value
+
+
+def _result(
+    name: str, decision: Decision, steps: tuple[Verdict, ...], snapshot: Snapshot
+) -> Result:
+    response = pb.CheckResponse.FromString(
+        encode_preflight(decision, snapshot, {})
+        if decision.outcome is Grant.PREFLIGHT
+        else encode_allowed(decision, snapshot, {}, lambda: NONCE)
+        if decision.allowed
+        else encode_denied(decision, snapshot, DECISION_ID, {})
+    )
+    kind = str(response.WhichOneof("http_response"))
+    if kind == "ok_response":
+        removed: tuple[str, ...]
+        ok = response.ok_response
+        status, returned = 200, _flatten(ok.response_headers_to_add)
+        trusted, removed = _flatten(ok.headers), tuple(ok.headers_to_remove)
+    else:
+        denied = getattr(response, kind)
+        status, returned = denied.status.code, _flatten(denied.headers)
+        trusted, removed = {}, ()
+    return Result(
+        name=name,
+        allowed=decision.allowed,
+        reason=str(decision.outcome),
+        detail=decision.detail,
+        status=status,
+        route=decision.route,
+        tenant=decision.token.claims.tenant_id if decision.token is not None else None,
+        request_headers=trusted,
+        removed_headers=removed,
+        response_headers=returned,
+        steps=steps,
+        warnings=decision.warnings,
+        shadowed=decision.shadowed,
+    )
+
+
+def _flatten(options: Any) -> dict[str, str]:
+    return {option.header.key: option.header.value.decode() for option in options}
+
+
+def _placed(token: bytes, place: str) -> tuple[str, bytes]:
+    if place == "header":
+        return "authorization", b"Bearer " + token
+    if place == "websocket":
+        return "sec-websocket-protocol", b"bearer." + token
+    return "cookie", place.removeprefix("cookie:").encode() + b"=" + token

@@ -1,0 +1,189 @@
+"""The command line: arguments in, an exit code out, never a traceback.
+
+Exit codes: 0 it worked; 1 it did not (the message says why); 2 the command or the
+configuration is wrong.
+"""
+
+import argparse
+import contextlib
+import sys
+from collections.abc import Iterator, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import TextIO, cast
+
+from sidecar.cli import certs as cli_certs
+from sidecar.cli import check as cli_check
+from sidecar.cli import csp as cli_csp
+from sidecar.cli import envoy as cli_envoy
+from sidecar.cli import module as cli_module
+from sidecar.cli import token as cli_token
+from sidecar.common.errors import ConfigFault, Fault
+from sidecar.common.printable import PrintableStream, printable, printable_lines
+
+EXIT_OK = 0
+EXIT_FAULT = 1
+EXIT_CONFIG = 2
+EXIT_INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    options = build_parser().parse_args(arguments)
+    # The demo draws; what it shows is its own.
+    with contextlib.nullcontext() if options.draws else _printable_output():
+        return _run(options)
+
+
+def _run(options: argparse.Namespace) -> int:
+    try:
+        code: int = options.run(options)
+    except ConfigFault as fault:
+        _show_config_fault(fault)
+        return EXIT_CONFIG
+    except Fault as fault:
+        show = printable_lines if options.draws else printable
+        print(f"sidecar: {show(str(fault))}", file=sys.stderr)
+        return EXIT_FAULT
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output has gone; there is nobody left to tell.
+        sys.stderr.close()
+        return EXIT_FAULT
+    return code
+
+
+@contextlib.contextmanager
+def _printable_output() -> Iterator[None]:
+    """Have a terminal get nothing that it would obey."""
+    with contextlib.ExitStack() as stack:
+        if sys.stdout.isatty():
+            out = cast("TextIO", PrintableStream(sys.stdout))
+            stack.enter_context(contextlib.redirect_stdout(out))
+        if sys.stderr.isatty():
+            err = cast("TextIO", PrintableStream(sys.stderr))
+            stack.enter_context(contextlib.redirect_stderr(err))
+        yield
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Build the parser; every command's function stands in its ``run``."""
+    parser = argparse.ArgumentParser(
+        prog="sidecar",
+        description="The security process beside an Envoy proxy: ext_authz, tenant context, "
+        "security headers and certificates from Vault.",
+        epilog="Documentation: README.md and docs/.",
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {_version()}")
+    parser.set_defaults(draws=False)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_serve(commands)
+    _add_demo(commands)
+    _add_config(commands)
+    cli_token.add_commands(commands)
+    cli_check.add_commands(commands)
+    cli_module.add_commands(commands)
+    cli_csp.add_commands(commands)
+    cli_certs.add_commands(commands)
+    return parser
+
+
+def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    serve = commands.add_parser(
+        "serve",
+        help="answer Envoy",
+        description="Answer Envoy's Checks and SDS requests until SIGTERM, then drain.",
+    )
+    serve.add_argument("--config", type=Path, required=True, metavar="FILE", help="settings (YAML)")
+    serve.set_defaults(run=_serve)
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from sidecar.config import load_config  # noqa: PLC0415 - each command imports what it needs
+    from sidecar.runtime.serve import serve  # noqa: PLC0415
+
+    return serve(load_config(options.config))
+
+
+def _add_demo(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    demo = commands.add_parser(
+        "demo",
+        help="see it work: real Envoy, real OpenBao, one minute",
+        description="Start a real Envoy, a real OpenBao, a sample application and the sidecar on "
+        "free loopback ports, play a set of requests through them and show what happened.",
+    )
+    demo.add_argument(
+        "--once",
+        action="store_true",
+        help="leave after the table; exit 1 if a row is not as it must be",
+    )
+    demo.add_argument(
+        "--tls-min",
+        choices=("1.2", "1.3"),
+        default="1.3",
+        help="lowest TLS version at the edge (default: %(default)s)",
+    )
+    demo.add_argument(
+        "--scenario",
+        choices=("rotation", "vault-outage"),
+        help="play this one instead of the table, with a timeline",
+    )
+    demo.set_defaults(run=_demo, draws=True)
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from sidecar.demo.main import DemoOptions, run_demo  # noqa: PLC0415
+
+    return run_demo(
+        DemoOptions(once=options.once, tls_min=options.tls_min, scenario=options.scenario)
+    )
+
+
+def _add_config(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    config = commands.add_parser("config", help="work with the configuration")
+    subcommands = config.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    check = subcommands.add_parser(
+        "check",
+        help="find every problem in a file",
+        description="Check a configuration file and name every problem in it, each with its line "
+        "and path; then, as notes, what Envoy and the application must agree with. Exit 0 if "
+        "there is no problem, 2 otherwise.",
+    )
+    check.add_argument("file", type=Path, metavar="FILE")
+    check.set_defaults(run=_config_check)
+    cli_envoy.add_command(subcommands)
+
+
+def _config_check(options: argparse.Namespace) -> int:
+    from sidecar.authz.notes import notes  # noqa: PLC0415
+    from sidecar.authz.snapshot import compile_routes  # noqa: PLC0415
+    from sidecar.config import load_config  # noqa: PLC0415
+    from sidecar.config.problem import show_path  # noqa: PLC0415
+
+    config = load_config(options.file)
+    for note in notes(compile_routes(config)):
+        print(f"{options.file}: note: {show_path(note.path)}: {note.message}")
+    print(
+        f"{options.file}: good ({len(config.routes)} routes, {len(config.tokens.issuers)} issuers, "
+        f"{len(config.certificates)} certificates, {len(config.tenants)} tenants)"
+    )
+    kept = config.headers.keep_overrides or any(route.keep_overrides for route in config.routes)
+    if config.headers.remove_from_request or kept:
+        print(
+            "headers.remove_from_request and keep_overrides are Envoy's to do too: "
+            f"`sidecar config envoy {options.file}` prints its lines, and with --check ENVOY.yaml "
+            "holds a file of yours against them"
+        )
+    return EXIT_OK
+
+
+def _show_config_fault(fault: ConfigFault) -> None:
+    for problem in fault.problems:
+        print(printable(f"{fault.source}: {problem}"), file=sys.stderr)
+    count = len(fault.problems)
+    print(f"{count} problem{'s' if count > 1 else ''} found", file=sys.stderr)
+
+
+def _version() -> str:
+    return version("septem-sidecar")

@@ -1,0 +1,195 @@
+"""``sidecar module``: sign a module's bundle, and verify one as the edge would."""
+
+import argparse
+import getpass
+import hashlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sidecar.cli.entry_file import entry_of
+from sidecar.cli.token import read_text
+from sidecar.common.errors import Denied, Fault
+from sidecar.common.printable import printable
+
+if TYPE_CHECKING:
+    from sidecar.module_signing.publishers import Publishers
+
+MAX_BUNDLE_BYTES = 1_073_741_824
+MAX_PUBLISHERS_BYTES = 67_108_864
+_CHUNK_BYTES = 1_048_576
+
+
+def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add ``module sign`` and ``module verify``."""
+    module = commands.add_parser("module", help="sign and verify bundles of modules")
+    subcommands = module.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_sign(subcommands)
+    _add_verify(subcommands)
+
+
+def _add_sign(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    sign = commands.add_parser(
+        "sign",
+        help="sign a bundle",
+        description="Sign a bundle's SHA-256 with ES256 and write the signature beside it, to "
+        "BUNDLE.sig. Its one line is the value of the header x-module-signature. An encrypted "
+        "key's passphrase is asked for; it is never taken from an argument or the environment.",
+    )
+    sign.add_argument(
+        "--key",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="private key, EC P-256, PEM; encrypted or not",
+    )
+    sign.add_argument(
+        "--output", type=Path, metavar="FILE", help="where to write it (default: BUNDLE.sig)"
+    )
+    sign.add_argument(
+        "--header",
+        action="store_true",
+        help="print the whole header for curl -H instead of writing a file",
+    )
+    sign.add_argument("bundle", type=Path, metavar="BUNDLE", help="for example remoteEntry.js")
+    sign.set_defaults(run=_sign)
+
+
+def _sign(options: argparse.Namespace) -> int:
+    from sidecar.module_signing.signature import HEADER_NAME, sign_digest  # noqa: PLC0415 - as in cli
+    from sidecar.tokens.mint import read_private_key  # noqa: PLC0415
+
+    digest = digest_of(options.bundle)
+    key = read_private_key(read_text(options.key), str(options.key), _ask_passphrase)
+    signature = sign_digest(digest, key)
+    if options.header:
+        print(f"{HEADER_NAME}: {signature}")
+        return 0
+    path = options.output or signature_path(options.bundle)
+    try:
+        path.write_text(signature + "\n", encoding="ascii")
+    except OSError as exc:
+        raise Fault(f"{path} cannot be written: {exc.strerror}") from exc
+    print(f"{path}: sha256:{digest.hex()}")
+    return 0
+
+
+def _add_verify(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    verify = commands.add_parser(
+        "verify",
+        help="verify a bundle's signature",
+        description="Hold a bundle against its signature, as the edge does on a route with "
+        "module: signed: its size, whether it is withdrawn, its signature and whose it is. "
+        "Exit 0 if it holds; otherwise 1, with the reason the edge would give.",
+    )
+    whose = verify.add_mutually_exclusive_group(required=True)
+    whose.add_argument(
+        "--key",
+        type=Path,
+        metavar="FILE",
+        help="the publisher's public keys: PEM, a JWK or a JWKS; nothing is withdrawn then",
+    )
+    whose.add_argument(
+        "--publishers",
+        type=Path,
+        metavar="FILE",
+        help="the entry of modules.path as JSON (vault kv get -format=json): all publishers' "
+        "keys, and what is withdrawn",
+    )
+    verify.add_argument(
+        "--config", type=Path, metavar="FILE", help="take modules.max_bundle_bytes from here"
+    )
+    verify.add_argument(
+        "--signature", type=Path, metavar="FILE", help="the signature (default: BUNDLE.sig)"
+    )
+    verify.add_argument("bundle", type=Path, metavar="BUNDLE")
+    verify.set_defaults(run=_verify)
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from sidecar.module_signing.install import ModulePolicy, check_bundle  # noqa: PLC0415 - as in cli
+    from sidecar.module_signing.signature import HEADER_NAME  # noqa: PLC0415
+
+    limit = _bundle_limit(options.config)
+    signature = read_text(options.signature or signature_path(options.bundle)).strip().encode()
+    body = _read_bundle(options.bundle, limit)
+    try:
+        held = check_bundle(
+            body,
+            {HEADER_NAME: signature},
+            (),
+            mode="signed",
+            policy=ModulePolicy(limit),
+            publishers=_publishers(options),
+        )
+    except Denied as denied:
+        print(f"{printable(options.bundle)}: {printable(denied)}", file=sys.stderr)
+        return 1
+    print(f"{printable(options.bundle)}: good; sha256:{held.sha256} {printable(held.publisher)}")
+    return 0
+
+
+def _bundle_limit(path: Path | None) -> int:
+    from sidecar.config import load_config, model  # noqa: PLC0415
+
+    modules = load_config(path).modules if path is not None else None
+    return (modules or model.Modules()).max_bundle_bytes
+
+
+def _publishers(options: argparse.Namespace) -> "Publishers":
+    from sidecar.keys.sources import parse_keys  # noqa: PLC0415
+    from sidecar.module_signing.publishers import (  # noqa: PLC0415
+        PublisherKey,
+        Publishers,
+        read_publishers,
+    )
+
+    if options.publishers is None:
+        keys = parse_keys(read_text(options.key), None)
+        return Publishers(PublisherKey(str(options.key), key.public) for key in keys)
+    text = read_text(options.publishers, MAX_PUBLISHERS_BYTES)
+    try:
+        publishers = read_publishers(entry_of(text, "the list of publishers"))
+    except Fault as fault:
+        raise Fault(f"{options.publishers}: {fault}") from None
+    for problem in publishers.problems:
+        print(printable(f"{options.publishers}: {problem}"), file=sys.stderr)
+    return publishers
+
+
+def _read_bundle(path: Path, limit: int) -> bytes:
+    """Read a bundle as far as it takes to see that it is too large."""
+    try:
+        with path.open("rb") as file:
+            return file.read(limit + 1)
+    except OSError as exc:
+        raise Fault(f"{path} cannot be read: {exc.strerror}") from exc
+
+
+def signature_path(bundle: Path) -> Path:
+    """Return where a bundle's signature stands by default."""
+    return bundle.with_name(bundle.name + ".sig")
+
+
+def digest_of(path: Path) -> bytes:
+    """Return a file's SHA-256; raises ``Fault`` if it can't be read, or is empty."""
+    digest, size = hashlib.sha256(), 0
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(_CHUNK_BYTES):
+                size += len(chunk)
+                if size > MAX_BUNDLE_BYTES:
+                    raise Fault(f"{path} is larger than {MAX_BUNDLE_BYTES} bytes")
+                digest.update(chunk)
+    except OSError as exc:
+        raise Fault(f"{path} cannot be read: {exc.strerror}") from exc
+    if not size:
+        raise Fault(f"{path} is empty")
+    return digest.digest()
+
+
+def _ask_passphrase(source: str) -> str:
+    try:
+        return getpass.getpass(f"Passphrase of {source}: ")
+    except EOFError:
+        raise Fault(f"{source} is encrypted, and no passphrase was given") from None

@@ -1,0 +1,224 @@
+"""``sidecar token``: verify tokens by the server's own decision, and mint them for tests."""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sidecar.common.clock import wall_seconds
+from sidecar.common.errors import Fault
+
+if TYPE_CHECKING:
+    from sidecar.cli.token_evaluator import TokenResult
+    from sidecar.tokens.revocation import RevocationEntry
+
+MAX_KEY_FILE_BYTES = 1_048_576
+MAX_LINE_BYTES = 1_048_576
+MAX_REVOCATION_BYTES = 67_108_864
+_LATEST = 253_402_300_800.0
+"""The year 10000."""
+EXIT_OK, EXIT_REFUSED, EXIT_NOTHING = 0, 1, 2
+
+
+def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add ``token verify`` and ``token mint``."""
+    token = commands.add_parser("token", help="verify tokens, or mint them for development")
+    subcommands = token.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_verify(subcommands)
+    _add_mint(subcommands)
+
+
+def _add_verify(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    verify = commands.add_parser(
+        "verify",
+        help="verify tokens read from standard input",
+        description="Read access tokens, one a line, on standard input and print one JSON object "
+        "a line: what they claim, or why the edge would refuse them. Exit 0 only if there is one "
+        "and all are accepted, 1 if one is refused, 2 if there is none.",
+    )
+    verify.add_argument(
+        "--jwks", type=Path, required=True, metavar="FILE", help="the keys: a JWKS, a JWK or a PEM"
+    )
+    verify.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="take issuers, audiences and limits from here (default: any issuer and audience)",
+    )
+    add_key_options(verify)
+    verify.add_argument(
+        "--at",
+        type=_time,
+        metavar="TIME",
+        help="verify as of this time (RFC 3339 or Unix seconds) and not now",
+    )
+    verify.set_defaults(run=_verify)
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from sidecar.cli.token_evaluator import TokenEvaluator, keys_of  # noqa: PLC0415
+    from sidecar.config import load_config  # noqa: PLC0415 - each command imports what it needs
+
+    config = load_config(options.config) if options.config else None
+    keys = keys_of(read_text(options.jwks), config, options.issuer)
+    entry = read_revocation_file(options.revocations)
+    at: float | None = options.at
+    evaluator = TokenEvaluator(config, keys, entry)
+    read = refused = 0
+    for line in _lines(sys.stdin.buffer):
+        result = evaluator.judge(line, wall_seconds() if at is None else at)
+        read, refused = read + 1, refused + (not result.ok)
+        _show(result)
+    if not read:
+        print("sidecar: no token came on standard input", file=sys.stderr)
+        return EXIT_NOTHING
+    return EXIT_REFUSED if refused else EXIT_OK
+
+
+def _show(result: "TokenResult") -> None:
+    if not result.ok:
+        _print_json({"ok": False, "reason": result.reason, "detail": result.detail})
+        return
+    shown: dict[str, Any] = {"ok": True, "kid": result.kid, "claims": result.claims}
+    if result.warnings:
+        shown["warnings"] = result.warnings
+    _print_json(shown)
+
+
+def add_key_options(parser: argparse.ArgumentParser) -> None:
+    """Add what a server knows beside the keys themselves: whose they are, and what is revoked."""
+    parser.add_argument(
+        "--issuer",
+        metavar="ISS",
+        help="whose keys these are (default: the issuer of the configuration, where it has one)",
+    )
+    parser.add_argument(
+        "--revocations",
+        type=Path,
+        metavar="FILE",
+        help="what is revoked: the entry of keys.revocations as JSON (vault kv get -format=json)",
+    )
+
+
+def read_revocation_file(path: Path | None) -> "RevocationEntry | None":
+    """Read a list of revocations; raises ``Fault`` naming the file."""
+    from sidecar.cli.token_evaluator import parse_revocations  # noqa: PLC0415
+
+    if path is None:
+        return None
+    try:
+        return parse_revocations(read_text(path, MAX_REVOCATION_BYTES))
+    except Fault as fault:
+        raise Fault(f"{path}: {fault}") from None
+
+
+def _add_mint(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    mint = commands.add_parser(
+        "mint",
+        help="sign a token for development",
+        description="Sign one access token with a private key of yours and print it. For "
+        "development and tests: in production an identity provider does this.",
+    )
+    mint.add_argument(
+        "--key",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="private key, EC P-256, PEM (openssl ecparam -genkey -name prime256v1 -noout)",
+    )
+    mint.add_argument("--kid", help="key id (default: the key's RFC 7638 thumbprint)")
+    mint.add_argument("--issuer", required=True, help="claim iss")
+    mint.add_argument(
+        "--audience", required=True, action="append", help="claim aud; may be given again"
+    )
+    mint.add_argument("--tenant", required=True, metavar="UUID", help="claim tenantId")
+    mint.add_argument("--subject", default="developer", help="claim sub (default: %(default)s)")
+    mint.add_argument("--role", action="append", default=[], help="claim roles; may be given again")
+    mint.add_argument(
+        "--ttl-seconds",
+        type=_ttl,
+        default=900,
+        metavar="N",
+        help="life of the token (default: %(default)s)",
+    )
+    mint.set_defaults(run=_mint)
+
+
+def _mint(options: argparse.Namespace) -> int:
+    from sidecar.tokens.mint import mint_token, read_private_key  # noqa: PLC0415
+
+    key = read_private_key(read_text(options.key), str(options.key))
+    now = wall_seconds()
+    token = mint_token(
+        key,
+        now=now,
+        kid=options.kid,
+        issuer=options.issuer,
+        audiences=options.audience,
+        tenant_id=options.tenant,
+        subject=options.subject,
+        roles=options.role,
+        ttl_seconds=options.ttl_seconds,
+    )
+    print(token)
+    return 0
+
+
+def _lines(stream: Any) -> Iterator[bytes]:
+    """Read non-empty lines; one over ``MAX_LINE_BYTES`` is cut, and so refused for its size."""
+    while line := stream.readline(MAX_LINE_BYTES):
+        if not line.endswith(b"\n") and len(line) == MAX_LINE_BYTES:
+            _skip_line(stream)
+        if stripped := line.strip(b" \t\r\n"):
+            yield stripped
+
+
+def _skip_line(stream: Any) -> None:
+    while (chunk := stream.readline(MAX_LINE_BYTES)) and not chunk.endswith(b"\n"):
+        pass
+
+
+def read_text(path: Path, max_bytes: int = MAX_KEY_FILE_BYTES) -> str:
+    """Read a key file; raises ``Fault`` naming it, never its content."""
+    try:
+        with path.open("rb") as file:
+            raw = file.read(max_bytes + 1)
+        if len(raw) > max_bytes:
+            raise Fault(f"{path} is larger than {max_bytes} bytes: is it the right file?")
+        return raw.decode("utf-8")
+    except OSError as exc:
+        raise Fault(f"{path} cannot be read: {exc.strerror}") from exc
+    except UnicodeDecodeError as exc:
+        raise Fault(f"{path} is not UTF-8 text: a PEM, a JWK or a JWKS is expected") from exc
+
+
+def _time(text: str) -> float:
+    wrong = f"{text!r} is neither RFC 3339 (2026-11-24T12:00:00Z) nor Unix seconds"
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = _rfc_3339(text, wrong)
+    if not 0 <= seconds < _LATEST:  # NaN is neither, and nothing would ever have expired
+        raise argparse.ArgumentTypeError(wrong)
+    return seconds
+
+
+def _rfc_3339(text: str, wrong: str) -> float:
+    try:
+        parsed = datetime.fromisoformat(text)
+        return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        raise argparse.ArgumentTypeError(wrong) from None
+
+
+def _ttl(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 86_400:  # noqa: PLR2004 - a day is enough for a test
+        raise argparse.ArgumentTypeError("a number of seconds from 1 to 86400 is expected")
+    return int(text)
+
+
+def _print_json(value: dict[str, Any]) -> None:
+    print(json.dumps(value, separators=(",", ":")), flush=True)

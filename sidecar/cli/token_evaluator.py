@@ -1,0 +1,136 @@
+"""Tokens judged without a server, by the server's own decision.
+
+Each is put into an ``Authorization`` header of a request that asks for nothing but a token, and
+``authz.pipeline.decide`` decides it: its size, its form, its key, its claims, personal data in
+them, and revocations, in the order and with the words of the edge. What a route asks beside
+that (tenant, roles, scopes, its own place for a token) is ``sidecar check``'s to tell.
+"""
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import msgspec
+
+from sidecar.authz.decision import RequestView
+from sidecar.authz.evaluate import decide
+from sidecar.authz.routes import Route, RouteTable
+from sidecar.authz.snapshot import build_snapshot
+from sidecar.cli.entry_file import entry_of
+from sidecar.common.errors import Fault
+from sidecar.config import model
+from sidecar.keys.sources import parse_keys
+from sidecar.tokens.keyring import KeyRing, VerificationKey
+from sidecar.tokens.revocation import (
+    NOTHING_REVOKED,
+    RevocationEntry,
+    Revocations,
+    read_revocations,
+)
+from sidecar.tokens.strict import decode_base64url, decode_json_object
+from sidecar.tokens.verifier import TokenPolicy
+
+_HOST = b"token.invalid"
+"""No tenant's: a name that can't be registered (RFC 2606 §2)."""
+
+
+class TokenResult(NamedTuple):
+    """What came of one token; ``claims`` are there when it is accepted."""
+
+    ok: bool
+    reason: str
+    detail: str
+    kid: str = ""
+    claims: dict[str, Any] | None = None
+    warnings: tuple[str, ...] = ()
+
+
+class TokenEvaluator:
+    """The server's rules for tokens.
+
+    Without a configuration any issuer and audience is accepted, and the rest is as a server has
+    it by default.
+    """
+
+    def __init__(
+        self,
+        config: model.Config | None,
+        keys: Iterable[VerificationKey],
+        entry: RevocationEntry | None,
+    ) -> None:
+        """``entry`` is what is revoked."""
+        settings = config or _ANYONE
+        revocations = revocations_of(settings, entry)
+        snapshot = build_snapshot(settings, KeyRing(admitted(settings, keys, revocations)))
+        self._snapshot = msgspec.structs.replace(
+            snapshot,
+            routes=RouteTable([Route(name="token", auth="required", path="/")]),
+            tokens=TokenPolicy() if config is None else snapshot.tokens,
+            revocations=revocations,
+        )
+
+    def judge(self, token: bytes, now: float) -> TokenResult:
+        """Judge one token in compact serialisation at ``now`` (Unix seconds)."""
+        headers = {"authorization": b"Bearer " + token}
+        view = RequestView(method=b"GET", host=_HOST, path=b"/", headers=headers)
+        decision = decide(view, self._snapshot, now)
+        verified = decision.token
+        if not decision.allowed or verified is None:
+            return TokenResult(ok=False, reason=str(decision.outcome), detail=decision.detail)
+        payload = decode_base64url(token.split(b".")[1], "the payload")
+        return TokenResult(
+            ok=True,
+            reason=str(decision.outcome),
+            detail=decision.detail,
+            kid=verified.kid,
+            claims=decode_json_object(payload, "the payload"),
+            warnings=decision.warnings,
+        )
+
+
+def admitted(
+    config: model.Config, keys: Iterable[VerificationKey], revocations: Revocations
+) -> list[VerificationKey]:
+    """Return the keys that a server would let verify: none that is denied or revoked."""
+    denied = {*config.keys.denied_kids, *revocations.kids}
+    return [key for key in keys if key.kid not in denied]
+
+
+def revocations_of(config: model.Config, entry: RevocationEntry | None) -> Revocations:
+    """Compile what is revoked; nothing is left out for its age, whatever time is looked at."""
+    if entry is None:
+        return NOTHING_REVOKED
+    tokens = config.tokens
+    return Revocations(entry, 0.0, tokens.max_lifetime_seconds + tokens.leeway_seconds)
+
+
+def keys_of(
+    text: str, config: model.Config | None, issuer: str | None
+) -> tuple[VerificationKey, ...]:
+    """Read keys and bind them to the issuer whose they are, as a server's sources do.
+
+    Raises ``Fault`` where that is not one of the configured ones, or can't be told.
+    """
+    if config is None:
+        return parse_keys(text, issuer)
+    names = [each.issuer for each in config.tokens.issuers]
+    if issuer is None and len(names) > 1:
+        raise Fault(f"whose keys are these? --issuer, one of: {', '.join(names)}")
+    if issuer is not None and issuer not in names:
+        raise Fault(f"--issuer is none of tokens.issuers: {', '.join(names)}")
+    return parse_keys(text, issuer or names[0])
+
+
+def parse_revocations(text: str) -> RevocationEntry:
+    """Read the entry of ``keys.revocations`` as JSON: its data, or as Vault's commands print it.
+
+    Raises ``Fault``.
+    """
+    return read_revocations(entry_of(text, "the list of revocations"))
+
+
+_ANYONE = model.Config(
+    vault=model.Vault(address="", auth=model.TokenFileAuth(path="")),
+    tokens=model.Tokens(issuers=()),
+    routes=(),
+)
+"""Settings that nobody wrote: every default."""

@@ -1,0 +1,47 @@
+"""The two roots of errors. Nothing else crosses a module boundary.
+
+``Denied`` is the request's fault: an answer, counted and audited, never logged as an
+error. ``Fault`` is ours or Vault's: logged, retried where that can help.
+"""
+
+from sidecar.common.reasons import Reason
+
+
+class Denied(Exception):  # noqa: N818 - it is an answer, not an error
+    """A request is refused.
+
+    ``detail`` is for the audit log and for ``sidecar token verify``. It names claims
+    and settings, and never repeats a value of the request's credential.
+    """
+
+    __slots__ = ("detail", "reason")
+
+    def __init__(self, reason: Reason, detail: str = "") -> None:
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = detail
+
+    def __str__(self) -> str:
+        """Return the reason, with its detail where there is one."""
+        return f"{self.reason}: {self.detail}" if self.detail else str(self.reason)
+
+
+class Fault(Exception):  # noqa: N818 - subclasses carry the noun
+    """Something of ours, or of a service we stand on, does not work.
+
+    The message says what failed and what to do next; it is shown to the operator as it
+    stands. ``retryable`` is true where the same call may succeed later, and not before
+    ``retry_after_seconds`` where whoever refused it said so.
+    """
+
+    retryable = False
+    retry_after_seconds: float | None = None
+
+
+class ConfigFault(Fault):
+    """The configuration cannot be used; ``problems`` lists everything wrong with it."""
+
+    def __init__(self, source: str, problems: tuple[str, ...]) -> None:
+        super().__init__(f"{source}: {len(problems)} problem(s)")
+        self.source = source
+        self.problems = problems

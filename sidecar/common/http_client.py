@@ -1,0 +1,141 @@
+"""HTTP sessions for everything the sidecar calls, nothing of them from the environment.
+
+An exchange is bounded in its size and in its whole time, not only in each read's.
+
+Proxies, ``.netrc`` and CA variables of the environment are not looked at: who sees our
+secrets is in the configuration, and nowhere else. Callers follow no redirects.
+"""
+
+import socket
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+
+from sidecar.common.deadline import POOLS, Exchange, watch
+
+MAX_RESPONSE_BYTES = 8_388_608
+_POOL = 4
+_PEM_SCAN_BYTES = 1_048_576
+WHOLE_SHARE = 2.5
+"""Of one read's time-out, an exchange may take: as long as callers wait for it."""
+LONGEST_READ_SECONDS = 120.0
+"""Of a call without a time-out of its own; as long as any setting allows."""
+
+
+class _BoundedAdapter(HTTPAdapter):
+    """Reads no more of an answer than it may hold in memory, and no longer than it may take."""
+
+    def __init__(self, max_response_bytes: int) -> None:
+        self._max_response_bytes = max_response_bytes
+        super().__init__(pool_connections=1, pool_maxsize=_POOL, max_retries=0)
+
+    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:  # type: ignore[override]
+        with Exchange(_whole_seconds(options.get("timeout"))) as exchange:
+            try:
+                response = super().send(request, **{**options, "stream": True})
+                content = response.raw.read(self._max_response_bytes + 1, decode_content=True)
+                response.close()
+            except Exception:
+                if not exchange.expired:
+                    raise
+            if exchange.expired:  # what came may look whole, and is cut off
+                raise requests.exceptions.ReadTimeout("the answer takes too long in all")
+        if len(content) > self._max_response_bytes:
+            raise requests.exceptions.ContentDecodingError("the answer is too large")
+        response._content = content  # noqa: SLF001 - as requests itself does
+        response._content_consumed = True  # noqa: SLF001
+        return response
+
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        super().init_poolmanager(*arguments, **options)
+        self.poolmanager.pool_classes_by_scheme = POOLS
+
+
+def _whole_seconds(timeout: object) -> float:
+    """Return how long an exchange may take in all whose reads may take ``timeout`` each."""
+    each = timeout if isinstance(timeout, int | float) else LONGEST_READ_SECONDS
+    return float(each) * WHOLE_SHARE
+
+
+class _UnixConnection(urllib3.connection.HTTPConnection):
+    """HTTP over a Unix socket: a Vault agent or proxy beside us."""
+
+    socket_path = ""
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        if isinstance(self.timeout, int | float):
+            self.sock.settimeout(self.timeout)
+        watch(self)
+        self.sock.connect(self.socket_path)
+
+    def request(self, *arguments: Any, **options: Any) -> None:
+        watch(self)
+        super().request(*arguments, **options)
+
+
+class _UnixAdapter(_BoundedAdapter):
+    """Sends every request to one Unix socket, whatever its host."""
+
+    def __init__(self, socket_path: str, max_response_bytes: int) -> None:
+        super().__init__(max_response_bytes)
+        connection = type("_Connection", (_UnixConnection,), {"socket_path": socket_path})
+        self._pool = urllib3.HTTPConnectionPool("localhost", maxsize=_POOL)
+        self._pool.ConnectionCls = connection
+
+    def get_connection_with_tls_context(self, *_: Any, **__: Any) -> Any:
+        return self._pool
+
+    def close(self) -> None:
+        self._pool.close()
+        super().close()
+
+
+def make_session(
+    *,
+    ca_file: str | None = None,
+    client_certificate: tuple[str, str] | None = None,
+    unix_socket: str | None = None,
+    max_response_bytes: int = MAX_RESPONSE_BYTES,
+) -> requests.Session:
+    """Build a session. ``client_certificate`` is the paths of certificate and key, PEM."""
+    session = requests.Session()
+    session.trust_env = False
+    session.verify = ca_file or True
+    session.cert = client_certificate
+    if unix_socket is not None:
+        session.mount("http://", _UnixAdapter(unix_socket, max_response_bytes))
+    else:
+        session.mount("http://", _BoundedAdapter(max_response_bytes))
+    session.mount("https://", _BoundedAdapter(max_response_bytes))
+    return session
+
+
+def failure(exc: Exception, files: Iterable[str | None] = ()) -> str:
+    """Say in one clause why a call failed, without the library's words: they quote URLs.
+
+    ``files`` are the CA file and the like that the call stands on. One that can't be used is
+    the reason, whatever the library made of it.
+    """
+    for path in files:
+        if path is not None and (problem := pem_problem(Path(path))):
+            return f"{path} {problem}"
+    if isinstance(exc, requests.exceptions.SSLError):
+        return "TLS fails; is its ca_file right?"
+    return type(exc).__name__
+
+
+def pem_problem(path: Path) -> str:
+    """Say what is wrong with a file of certificates or keys, PEM; nothing if it can be used."""
+    if path.is_dir():
+        return ""  # OpenSSL's own form of a CA directory
+    try:
+        with path.open("rb") as file:
+            head = file.read(_PEM_SCAN_BYTES)
+    except OSError as exc:
+        return f"can't be read ({exc.strerror}): put it there, readable by this process"
+    return "" if b"-----BEGIN " in head else "holds no PEM: put certificates in PEM form there"

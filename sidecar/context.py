@@ -1,0 +1,131 @@
+"""What every part is started with: the settings, health, metrics, tasks, and its end.
+
+Whatever a part opens it pushes on ``stack``; the drain unwinds it, last opened, first closed.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import AsyncExitStack
+from typing import Any, Protocol
+
+from sidecar.common.clock import monotonic_seconds
+from sidecar.common.faults import FaultReporter
+from sidecar.common.polling import PollStatus
+from sidecar.config import model
+from sidecar.headers.registered import NO_DOMAINS
+from sidecar.observability.health import Health
+from sidecar.observability.metrics import Metrics
+from sidecar.transport.http1 import Handler
+
+_log = logging.getLogger("sidecar")
+
+
+class GrpcHealth(Protocol):
+    """The ``grpc.health.v1`` of either engine."""
+
+    async def set_serving(self, serving: bool) -> None:
+        """Say whether requests may be sent here."""
+
+
+class GrpcListener(Protocol):
+    """A gRPC server of either engine."""
+
+    @property
+    def health(self) -> GrpcHealth:
+        """Its health service."""
+
+    async def start(self) -> None:
+        """Listen."""
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Answer the calls in flight, and no others."""
+
+
+class Lifespan:
+    """One run of the process, from its start to the end of its drain."""
+
+    def __init__(self, config: model.Config) -> None:
+        self.config = config
+        self.health = Health()
+        self.metrics = Metrics()
+        self.stack = AsyncExitStack()
+        self.stop = asyncio.Event()
+        self.routes: dict[tuple[str, str], Handler] = {}
+        """What the admin port answers; a room that starts later adds its own."""
+        self.bounds: Mapping[str, int] = {}
+        """How many connections each listener may hold (``sidecar.runtime.descriptors``)."""
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.on_fault = FaultReporter(self.metrics.count_fault, monotonic_seconds, _log)
+        """Told of an exception that should not have been: it is counted, and logged once."""
+        self.health.on_fault = self.metrics.on_fault = self.on_fault
+        self.registered = NO_DOMAINS
+        """Whose the domains are that a registry knows."""
+        self.failed = False
+        """Whether a defect of ours ended what must not end: the exit code says so."""
+        self.refreshers: list[Callable[[], Coroutine[Any, Any, None]]] = []
+        """What is to be read when the operator asks for it, beside the keys."""
+        self.refreshed: list[PollStatus] = []
+        """How that goes."""
+        self.polls: list[PollStatus] = []
+        """How each polled source is, in the order of the start."""
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run a part's task until the drain; a defect in it ends the process, with exit code 1."""
+        task = asyncio.create_task(coroutine)
+
+        def ended(task: asyncio.Task[None]) -> None:
+            if not task.cancelled() and (exc := task.exception()) is not None:
+                self.end_with(exc)
+
+        task.add_done_callback(ended)
+
+        async def cancel() -> None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+        self.stack.push_async_callback(cancel)
+
+    def end_with(self, exc: BaseException) -> None:
+        """Drain, and exit with a code that is not 0: without this task nothing is as it seems."""
+        self.on_fault(exc)
+        self.failed = True
+        self.stop.set()
+
+    def watch(self, status: PollStatus) -> None:
+        """Show in ``/readyz`` and in the metrics how a polled source is."""
+
+        def show(status: PollStatus) -> None:
+            self.health.facts[status.part] = f"outage: {status.problem}" if status.problem else "ok"
+
+        status.on_change = show
+        show(status)
+        self.polls.append(status)
+
+    def owner_of(self, host: str) -> str | None:
+        """Return the tenant that registered a host's domain."""
+        return self.registered.owner_of(host)
+
+    def run_soon(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run something short that nobody waits for."""
+        task = asyncio.create_task(self._guarded(coroutine))
+        self._tasks.add(task)
+
+        def ended(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            if not task.cancelled() and (exc := task.exception()) is not None:
+                self.on_fault(exc)
+
+        task.add_done_callback(ended)
+
+    async def _guarded(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        try:
+            await coroutine
+        except Exception as exc:  # noqa: BLE001 - the task's edge: nobody else hears of it
+            self.on_fault(exc)
+
+    async def listen(self, server: GrpcListener) -> None:
+        """Start a gRPC server, have its health follow ours, and stop it at the end."""
+        await server.start()
+        self.stack.push_async_callback(server.stop, self.config.listen.drain_seconds)
+        self.health.on_change(lambda ready: self.run_soon(server.health.set_serving(serving=ready)))

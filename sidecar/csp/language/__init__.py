@@ -1,0 +1,42 @@
+"""Content-Security-Policy as a language: grammar, meaning, comparison.
+
+Pure, and a leaf: it imports nothing of ours, so the configuration checks policies with it,
+the headers are made with it, and whatever judges policies walks the same parsed form.
+"""
+
+from sidecar.csp.language.directive import (
+    DIRECTIVES,
+    FALLBACKS,
+    SOURCE_LISTS,
+    Directive,
+    Wrong,
+    parse_directive,
+)
+from sidecar.csp.language.policy import Policy, parse_policy
+from sidecar.csp.language.source import (
+    NONCE,
+    NONCE_SOURCE,
+    TENANT_DOMAIN,
+    Kind,
+    NotASourceError,
+    Source,
+    parse_source,
+)
+
+__all__ = [
+    "DIRECTIVES",
+    "FALLBACKS",
+    "NONCE",
+    "NONCE_SOURCE",
+    "SOURCE_LISTS",
+    "TENANT_DOMAIN",
+    "Directive",
+    "Kind",
+    "NotASourceError",
+    "Policy",
+    "Source",
+    "Wrong",
+    "parse_directive",
+    "parse_policy",
+    "parse_source",
+]

@@ -1,0 +1,220 @@
+"""Vault, and the keys and revocations that come from it."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+from sidecar.common.clock import monotonic_seconds, wall_seconds
+from sidecar.common.polling import PollStatus
+from sidecar.config import model
+from sidecar.context import Lifespan
+from sidecar.keys.jwks_https import JwksKeySource
+from sidecar.keys.kv_source import KvKeySource
+from sidecar.keys.lifecycle import KeyState
+from sidecar.keys.refresher import KeyRefresher, KeyView, window_seconds
+from sidecar.keys.revocation_poller import RevocationPoller
+from sidecar.keys.revocation_source import KvRevocationSource
+from sidecar.keys.sources import KeySource, TransitKeySource
+from sidecar.observability.alerts import Alert, Alerts, Severity
+from sidecar.observability.collectors import key_families, revocation_families, vault_families
+from sidecar.tokens.revocation import Revocations
+from sidecar.vault.client import VaultClient
+
+_LOGIN_CHECK_SECONDS = 20.0
+
+_log = logging.getLogger("sidecar.keys")
+
+
+class KeyWords(NamedTuple):
+    """How alerts speak of what is polled here."""
+
+    subject: str
+    what: str
+    setting: str
+
+
+KEYS = KeyWords("signing-keys", "keys", "keys.max_age_seconds")
+REVOCATIONS = KeyWords("revocations", "revocations", "keys.revocations.max_age_seconds")
+
+
+class KeyRoom(NamedTuple):
+    """The pollers of keys and of what is revoked."""
+
+    keys: KeyRefresher
+    revocations: RevocationPoller | None
+
+    async def load(self) -> None:
+        """Read everything for the first time, what is revoked before the keys. Raises ``Fault``."""
+        if self.revocations is not None:
+            await self.revocations.load()
+        await self.keys.load()
+
+    async def refresh(self) -> KeyState:
+        """Ask every source now; returns the state of the keys after it."""
+        if self.revocations is not None:
+            await self.revocations.refresh()
+        return await self.keys.refresh()
+
+    @property
+    def complete(self) -> bool:
+        """Whether every source was read by the last refresh."""
+        states = {self.keys.view.state}
+        if self.revocations is not None:
+            states.add(self.revocations.lifecycle.state)
+        return states == {KeyState.ACTIVE}
+
+    def refresh_soon(self) -> None:
+        """Have the loops ask at once (SIGHUP)."""
+        self.keys.refresh_soon()
+        if self.revocations is not None:
+            self.revocations.refresh_soon()
+
+    def start(self, life: Lifespan) -> None:
+        """Keep both fresh until the drain."""
+        life.spawn(self.keys.run())
+        if self.revocations is not None:
+            life.spawn(self.revocations.run())
+
+
+async def start_vault(life: Lifespan) -> VaultClient:
+    """Log in to Vault and stay logged in; raises ``VaultFault``."""
+    vault = VaultClient(
+        life.config.vault, clock=monotonic_seconds, observe=life.metrics.count_vault_call
+    )
+    life.stack.push_async_callback(vault.close)
+    life.metrics.add_source(lambda: vault_families(vault.token_expires_at, monotonic_seconds()))
+    await vault.login()
+    status = PollStatus("vault_login", "the login to Vault", _log, kept="our token lives on")
+    life.watch(status)
+    life.spawn(_keep_logged_in(vault, status))
+    return vault
+
+
+def make_key_room(
+    life: Lifespan,
+    vault: VaultClient,
+    alerts: Alerts,
+    *,
+    publish: Callable[[KeyView], None],
+    publish_revocations: Callable[[Revocations, KeyState], None],
+) -> KeyRoom:
+    """Build what keeps keys and revocations fresh, and publishes them to those who check."""
+
+    def take(view: KeyView) -> None:
+        life.health.facts["keys"] = view.state
+        publish(view)
+
+    keys = _make_refresher(life, vault, alerts, take)
+
+    def revoke(revocations: Revocations, state: KeyState) -> None:
+        keys.revoke(revocations.kids)
+        publish_revocations(revocations, state)
+
+    return KeyRoom(keys, _make_revocations(life, vault, alerts, revoke))
+
+
+def _make_refresher(
+    life: Lifespan, vault: VaultClient, alerts: Alerts, publish: Callable[[KeyView], None]
+) -> KeyRefresher:
+    config = life.config
+    refresher = KeyRefresher(
+        [_key_source(life, issuer, vault) for issuer in config.tokens.issuers],
+        config.keys,
+        token_seconds=token_seconds(config.tokens),
+        clock=monotonic_seconds,
+        now=wall_seconds,
+        jitter=random.random,
+        publish=publish,
+        on_state=partial(_say_state, alerts, KEYS),
+    )
+    for part in refresher.parts:
+        life.watch(part.status)
+    life.metrics.add_source(partial(key_families, refresher, monotonic_seconds))
+    return refresher
+
+
+def _make_revocations(
+    life: Lifespan,
+    vault: VaultClient,
+    alerts: Alerts,
+    publish: Callable[[Revocations, KeyState], None],
+) -> RevocationPoller | None:
+    settings = life.config.keys.revocations
+    if settings is None:
+        return None
+    keys = life.config.keys
+    source = KvRevocationSource(
+        settings,
+        vault.beside("vault-revocations"),  # a long list holds up nothing else
+        memory_seconds=token_seconds(life.config.tokens),
+        now=wall_seconds,
+        clock=monotonic_seconds,
+    )
+    life.stack.callback(source.close)
+    max_age_seconds = settings.max_age_seconds
+    poller = RevocationPoller(
+        source,
+        poll_seconds=settings.poll_seconds or keys.poll_seconds,
+        max_age_seconds=keys.max_age_seconds if max_age_seconds is None else max_age_seconds,
+        clock=monotonic_seconds,
+        jitter=random.random,
+        publish=publish,
+        on_state=partial(_say_state, alerts, REVOCATIONS),
+    )
+    life.watch(poller.status)
+    life.metrics.add_source(partial(revocation_families, poller, monotonic_seconds))
+    return poller
+
+
+def token_seconds(tokens: model.Tokens) -> float:
+    """Return how long a token can matter: its longest life and the leeway."""
+    return tokens.max_lifetime_seconds + tokens.leeway_seconds
+
+
+def _key_source(life: Lifespan, issuer: model.Issuer, vault: VaultClient) -> KeySource:
+    match issuer.keys:
+        case model.VaultKvKeys():
+            keys = life.config.keys
+            window = window_seconds(keys, token_seconds(life.config.tokens))
+            return KvKeySource(
+                issuer.keys,
+                issuer.issuer,
+                vault,
+                now=wall_seconds,
+                memory_seconds=keys.poll_seconds + window,
+            )
+        case model.VaultTransitKeys():
+            return TransitKeySource(issuer.keys, issuer.issuer, vault)
+        case model.JwksKeys():
+            source = JwksKeySource(issuer.keys, issuer.issuer)
+            life.stack.callback(source.close)
+            return source
+
+
+def _say_state(
+    alerts: Alerts, words: KeyWords, before: KeyState, after: KeyState, why: str
+) -> None:
+    """Turn a change of a state into the alert it is, if it is one."""
+    match before, after:
+        case KeyState.DEGRADED, KeyState.OUTAGE:
+            return  # one source of several is back; the all-clear waits for the last
+        case _, KeyState.DEGRADED:
+            severity, message = Severity.CRITICAL, f"no refresh for {words.setting}: {why}"
+        case _, KeyState.OUTAGE:
+            severity, message = Severity.WARNING, f"{words.what} can't be refreshed: {why}"
+        case ((KeyState.OUTAGE | KeyState.DEGRADED), KeyState.ACTIVE):
+            severity, message = Severity.INFO, f"{words.what} are refreshed again"
+        case _:
+            return
+    alerts.say(Alert(severity, words.subject, after, message))
+
+
+async def _keep_logged_in(vault: VaultClient, status: PollStatus) -> None:
+    """Renew our token when that is due, where no other call comes by to do it."""
+    while True:
+        await asyncio.sleep(_LOGIN_CHECK_SECONDS)
+        with status.poll():
+            await vault.login()

@@ -1,0 +1,45 @@
+"""Where bundles wait for their digest: a few threads, a short queue, and no more.
+
+The digest of four megabytes takes milliseconds, during which the event loop has hundreds
+of other Checks to answer; the interpreter is free meanwhile, so a thread is enough. Every
+bundle that waits is held in memory, so their number is bounded.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import TypeVar
+
+from sidecar.common.blocking import BridgeBusy, ThreadBridge
+from sidecar.common.errors import Denied
+from sidecar.common.reasons import Reason
+
+T = TypeVar("T")
+_THREADS = 2
+_PATIENCE_SECONDS = 30.0
+
+
+class BundleDesk:
+    """Runs the judging of bundles off the event loop."""
+
+    def __init__(self, max_waiting: int) -> None:
+        self._bridge = ThreadBridge("bundle", _THREADS)
+        self._turn = asyncio.Semaphore(_THREADS)
+        self._max_waiting = max_waiting
+        self.waiting = 0
+
+    async def run(self, function: Callable[[], T]) -> T:
+        """Run ``function`` in a thread; raises ``Denied(modules_busy)`` if too many wait."""
+        if self.waiting >= self._max_waiting:
+            raise Denied(Reason.MODULES_BUSY, f"{self.waiting} bundles are being checked")
+        self.waiting += 1
+        try:
+            async with self._turn:
+                return await self._bridge.run(function, _PATIENCE_SECONDS)
+        except (BridgeBusy, TimeoutError):
+            raise Denied(Reason.MODULES_BUSY, "no thread is free") from None
+        finally:
+            self.waiting -= 1
+
+    def close(self) -> None:
+        """Take no further bundles."""
+        self._bridge.close()

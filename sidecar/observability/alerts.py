@@ -1,0 +1,208 @@
+"""``system.health``: one message when something begins, one when it gets worse, one when it ends.
+
+Each goes to the log and to a metric; and, where there is one, to a webhook as a
+CloudEvent (CloudEvents 1.0, structured JSON), signed as Standard Webhooks has it:
+``webhook-signature: v1,base64(HMAC-SHA256(secret, id.timestamp.body))``.
+"""
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import json
+import logging
+import secrets
+from collections import deque
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sidecar.common.blocking import BridgeBusy, ThreadBridge
+from sidecar.common.clock import Now
+from sidecar.common.errors import Fault
+from sidecar.common.faults import report_to_loop
+from sidecar.config import model
+
+_log = logging.getLogger("sidecar.observability.alerts")
+EVENT_TYPE = "com.septemcore.system.health"
+EVENT_SOURCE = "/septem-sidecar"
+MAX_QUEUED = 64
+MAX_ATTEMPTS = 12
+MAX_PAUSE_SECONDS = 60.0
+MIN_SECRET_BYTES = 16
+_BASE64_PREFIX = "whsec_"
+_LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "critical": logging.CRITICAL}
+
+
+class WebhookFault(Fault):
+    """The webhook can't be used."""
+
+
+class Severity(StrEnum):
+    """How bad it is."""
+
+    INFO = "info"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+class Alert(NamedTuple):
+    """One message. ``subject`` is what it is about, ``state`` how that is now."""
+
+    severity: Severity
+    subject: str
+    state: str
+    message: str
+
+
+class Alerts:
+    """Says alerts, and queues them for the webhook."""
+
+    def __init__(self, now: Now, *, with_webhook: bool) -> None:
+        self._now = now
+        self._with_webhook = with_webhook
+        self.queue: deque[dict[str, Any]] = deque()
+        self.queued = asyncio.Event()
+        self.said: dict[str, int] = dict.fromkeys(Severity, 0)
+        self.dropped = 0
+
+    def say(self, alert: Alert) -> None:
+        """Log, count and queue one alert."""
+        self.said[alert.severity] += 1
+        _log.log(
+            _LEVELS[alert.severity],
+            "%s: %s",
+            alert.subject,
+            alert.message,
+            extra={"state": alert.state},
+        )
+        if not self._with_webhook:
+            return
+        if len(self.queue) >= MAX_QUEUED:
+            self.queue.popleft()
+            self.dropped += 1
+        self.queue.append(cloud_event(alert, self._now(), secrets.token_hex(16)))
+        self.queued.set()
+
+
+def cloud_event(alert: Alert, now: float, event_id: str) -> dict[str, Any]:
+    """Write an alert as a CloudEvent in structured JSON."""
+    return {
+        "specversion": "1.0",
+        "id": event_id,
+        "source": EVENT_SOURCE,
+        "type": EVENT_TYPE,
+        "subject": alert.subject,
+        "time": datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds"),
+        "datacontenttype": "application/json",
+        "data": {"severity": alert.severity, "state": alert.state, "message": alert.message},
+    }
+
+
+def sign(secret: bytes, event_id: str, timestamp: int, body: bytes) -> str:
+    """Return the value of ``webhook-signature`` (Standard Webhooks 1.0)."""
+    mac = hmac.new(secret, b"%s.%d.%s" % (event_id.encode(), timestamp, body), hashlib.sha256)
+    return "v1," + base64.b64encode(mac.digest()).decode("ascii")
+
+
+def read_secret(path: Path) -> bytes:
+    """Read the signing secret; raises ``WebhookFault`` naming the file, never its content."""
+    try:
+        text = path.read_text(encoding="ascii").strip()
+        raw = text.encode()
+        if text.startswith(_BASE64_PREFIX):
+            raw = base64.b64decode(text.removeprefix(_BASE64_PREFIX), validate=True)
+    except (OSError, ValueError):
+        raise WebhookFault(f"the webhook's secret cannot be read from {path}") from None
+    if len(raw) < MIN_SECRET_BYTES:
+        raise WebhookFault(f"the webhook's secret in {path} has less than {MIN_SECRET_BYTES} bytes")
+    return raw
+
+
+class Webhook:
+    """Delivers queued events in order, each until it is taken or has been tried long enough."""
+
+    def __init__(
+        self,
+        settings: model.Webhook,
+        alerts: Alerts,
+        *,
+        now: Now,
+        sleep: Callable[[float], Awaitable[None]],
+        jitter: Callable[[], float],
+    ) -> None:
+        self._settings = settings
+        self._alerts = alerts
+        self._now = now
+        self._sleep = sleep
+        self._jitter = jitter
+        self._secret = read_secret(Path(settings.secret_file))
+        self._bridge = ThreadBridge("webhook", 1)
+        self._session: Any = None
+        self.delivered = 0
+        self.failed = 0
+
+    async def run(self) -> None:
+        """Deliver until cancelled."""
+        alerts = self._alerts
+        while True:
+            await alerts.queued.wait()
+            alerts.queued.clear()
+            while alerts.queue:
+                event = alerts.queue[0]
+                try:
+                    delivered = await self._deliver(event)
+                except Exception as exc:  # noqa: BLE001 - the task's edge: the next alert is delivered
+                    delivered = False
+                    report_to_loop(exc)
+                if not delivered:
+                    alerts.dropped += 1
+                # A full queue may have let this very event go meanwhile.
+                if alerts.queue and alerts.queue[0] is event:
+                    alerts.queue.popleft()
+
+    async def _deliver(self, event: dict[str, Any]) -> bool:
+        for attempt in range(MAX_ATTEMPTS):
+            try:
+                status = await self._bridge.run(
+                    lambda: self._post(event), self._settings.timeout_seconds * 2
+                )
+            except (TimeoutError, BridgeBusy):
+                why = "no answer in time"
+            except Exception as exc:  # noqa: BLE001 - whatever a library raises, the next is tried
+                from sidecar.common.http_client import failure  # noqa: PLC0415 - brings requests
+
+                why = failure(exc, [self._settings.ca_file])
+            else:
+                if status // 100 == 2:  # noqa: PLR2004 - the class of success
+                    self.delivered += 1
+                    return True
+                why = f"status {status}"
+            self.failed += 1
+            _log.warning("alert not delivered: %s", why, extra={"count": attempt + 1})
+            pause = min(MAX_PAUSE_SECONDS, 2.0**attempt)
+            await self._sleep(pause * (1 - 0.2 * self._jitter()))
+        return False
+
+    def _post(self, event: dict[str, Any]) -> int:
+        from sidecar.common.http_client import make_session  # noqa: PLC0415 - brings requests
+
+        if self._session is None:
+            self._session = make_session(ca_file=self._settings.ca_file, max_response_bytes=65_536)
+        body = json.dumps(event, separators=(",", ":")).encode()
+        timestamp = int(self._now())
+        response = self._session.post(
+            self._settings.url,
+            data=body,
+            headers={
+                "content-type": "application/cloudevents+json",
+                "webhook-id": event["id"],
+                "webhook-timestamp": str(timestamp),
+                "webhook-signature": sign(self._secret, event["id"], timestamp, body),
+            },
+            timeout=self._settings.timeout_seconds,
+            allow_redirects=False,
+        )
+        return int(response.status_code)

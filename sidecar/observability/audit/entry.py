@@ -1,0 +1,194 @@
+"""The audit line: a fixed list of fields, redacted when they are written (SECURITY-MODEL §10)."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+
+import msgspec
+
+from sidecar.common.printable import escape_json
+from sidecar.common.redact import redact
+
+_MAX_WARNINGS = 8
+
+
+class AuditEntry(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """The fields of a line, and no others: what is not here is not recorded.
+
+    Texts that a client chose are redacted when the line is encoded.
+    """
+
+    at: float
+    decision_id: str
+    outcome: str
+    reason: str
+    status: int
+    route: str
+    latency_us: int
+    method: str = ""
+    host: str = ""
+    path: str = ""
+    tenant: str = ""
+    subject: str = ""
+    kid: str = ""
+    token_id: str = ""
+    source: str = ""
+    principal: str = ""
+    detail: str = ""
+    key_state: str = ""
+    token_digest: str = ""
+    shadow_reason: str = ""
+    warnings: tuple[str, ...] = ()
+
+
+class _Line(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """How an entry is written. The order of the fields is that of the line."""
+
+    time: str
+    decision_id: str
+    outcome: str
+    reason: str
+    status: int
+    route: str
+    tenant: str = ""
+    subject: str = ""
+    method: str = ""
+    host: str = ""
+    path: str = ""
+    source: str = ""
+    principal: str = ""
+    kid: str = ""
+    token_id: str = ""
+    token_digest: str = ""
+    detail: str = ""
+    shadow_reason: str = ""
+    warnings: tuple[str, ...] = ()
+    key_state: str = ""
+    latency_us: int
+
+
+_encoder = msgspec.json.Encoder()
+
+
+def _timestamp(at: float) -> str:
+    """Write RFC 3339 with milliseconds; the second is written once for all of its lines."""
+    milliseconds = int(at * 1000)
+    return f"{_second(milliseconds // 1000).decode()}.{milliseconds % 1000:03}+00:00"
+
+
+@lru_cache(maxsize=4)
+def _second(second: int) -> bytes:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S").encode("ascii")
+
+
+def ground_fragment(reason: str, route: str) -> bytes:
+    """Encode what the lines of one place have in common. An allowed request's status is 200."""
+    return _members(outcome="allow", reason=reason, status=200, route=route)
+
+
+def tenant_fragment(tenant: str, subject: str) -> bytes:
+    """Encode whose token it was."""
+    return _members(tenant=tenant, subject=redact(subject, 256))
+
+
+def target_fragment(method: str, host: str, path: str) -> bytes:
+    """Encode what was asked for."""
+    return _members(method=method, host=host, path=redact(path))
+
+
+@lru_cache(maxsize=4096)
+def peer_fragment(source: str, principal: str) -> bytes:
+    """Encode who asked; peers come again."""
+    return _members(source=redact(source, 64), principal=redact(principal, 256))
+
+
+@lru_cache(maxsize=512)
+def kid_fragment(kid: str) -> bytes:
+    """Encode which key verified."""
+    return _members(kid=redact(kid, 256))
+
+
+def token_fragment(token_id: str, token_digest: str, warnings: Sequence[str]) -> bytes:
+    """Encode which token it was, and what was found in it."""
+    return _members(
+        token_id=redact(token_id, 256),
+        token_digest=token_digest,
+        warnings=_redacted(warnings),
+    )
+
+
+def key_state_fragment(key_state: str) -> bytes:
+    """Encode the state of the keys."""
+    return _members(key_state=key_state)
+
+
+def _redacted(warnings: Sequence[str]) -> tuple[str, ...]:
+    return tuple(redact(warning, 256) for warning in warnings[:_MAX_WARNINGS])
+
+
+def _members(**members: str | int | tuple[str, ...]) -> bytes:
+    """Encode members that are not empty, each with a comma before it."""
+    return escape_json(
+        b"".join(
+            b',"%b":%b' % (name.encode("ascii"), _encoder.encode(value))
+            for name, value in members.items()
+            if value not in {"", ()}
+        )
+    )
+
+
+def encode_passage(  # noqa: PLR0917 - the fragments in the line's order
+    at: float,
+    decision_id: bytes,
+    ground: bytes,
+    tenant: bytes,
+    target: bytes,
+    peer: bytes,
+    kid: bytes,
+    token: bytes,
+    key_state: bytes,
+    latency_us: int,
+) -> bytes:
+    """Write the line of an allowed Check, from fragments; as ``encode_entry`` writes it."""
+    milliseconds = int(at * 1000)
+    return b'{"time":"%b.%03d+00:00","decision_id":"%b"%b%b%b%b%b%b%b,"latency_us":%d}\n' % (
+        _second(milliseconds // 1000),
+        milliseconds % 1000,
+        decision_id,
+        ground,
+        tenant,
+        target,
+        peer,
+        kid,
+        token,
+        key_state,
+        latency_us,
+    )
+
+
+def encode_entry(entry: AuditEntry) -> bytes:
+    """Write one entry as one line of JSON."""
+    line = _Line(
+        time=_timestamp(entry.at),
+        decision_id=entry.decision_id,
+        outcome=entry.outcome,
+        reason=entry.reason,
+        status=entry.status,
+        route=entry.route,
+        tenant=entry.tenant,
+        subject=redact(entry.subject, 256),
+        method=entry.method,
+        host=entry.host,
+        path=redact(entry.path),
+        source=redact(entry.source, 64),
+        principal=redact(entry.principal, 256),
+        kid=redact(entry.kid, 256),
+        token_id=redact(entry.token_id, 256),
+        detail=redact(entry.detail, 256),
+        token_digest=entry.token_digest,
+        shadow_reason=entry.shadow_reason,
+        warnings=_redacted(entry.warnings),
+        key_state=entry.key_state,
+        latency_us=entry.latency_us,
+    )
+    return escape_json(_encoder.encode(line)) + b"\n"

@@ -1,0 +1,271 @@
+"""The queue before the sink, so that no Check ever waits for one (SECURITY-MODEL §10).
+
+Encoded lines go into a bounded queue; a thread of its own writes them, because writing to a
+pipe nobody reads, or to a disk that is gone, blocks. The thread does nothing else: what it
+did under the interpreter's lock, Checks would wait for. The queue is bounded in lines and in
+bytes; when it is full a line is dropped and counted, and the count is a metric: silence would
+be worse.
+"""
+
+import contextlib
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from sidecar.observability.audit.entry import AuditEntry, encode_entry
+from sidecar.observability.audit.sinks import CutShort, Sink
+
+_POLL_SECONDS = 0.1
+_RETRY_SECONDS = 1.0
+_BATCH_LINES = 512
+_BATCH_BYTES = 1_048_576
+QUEUE_BYTES = 67_108_864
+"""What waits in memory at most, where nothing else is said."""
+_UNEXPECTED_TRIES = 3
+
+_log = logging.getLogger(__name__)
+
+
+class AuditLog:
+    """The queue and its thread. ``record`` and ``append`` never wait or raise."""
+
+    def __init__(
+        self,
+        sink: Sink,
+        *,
+        queue_lines: int,
+        queue_bytes: int = QUEUE_BYTES,
+        on_error: Callable[[OSError], None],
+        sample_allowed: float = 1.0,
+    ) -> None:
+        self.written = 0
+        self._refused = 0
+        self._lost = 0
+        self._given_up = 0
+        self._unexpected = 0
+        self.errors = 0
+        self._sink = sink
+        self.dropped_before = 0
+        self.queued_before = 0
+        self._queue: deque[bytes] = deque()
+        self._pending = b""
+        self._taken = 0
+        # Each counter has one thread that adds to it: a sum of both ways would need a lock.
+        self.lines_in = self.lines_out = 0
+        self._bytes_in = self._bytes_out = 0
+        self._queue_lines = queue_lines
+        self._queue_bytes = queue_bytes
+        self._on_error = on_error
+        self._sample_allowed = sample_allowed
+        self._wake = threading.Event()
+        self._closing = False
+        self._reopen = False
+        self._thread = threading.Thread(target=self._run, name="audit", daemon=True)
+        self._thread.start()
+
+    @property
+    def dropped(self) -> int:
+        """Lines that found the queue full, or that could not be written.
+
+        ``dropped_before`` of them were lost in the processes whose lines are queued here.
+        """
+        return self._refused + self._lost + self._given_up + self.dropped_before
+
+    @property
+    def queued(self) -> int:
+        """Lines that wait to be written, ``queued_before`` of them in other processes."""
+        return len(self._queue) + self.queued_before
+
+    def record(self, entry: AuditEntry) -> None:
+        """Queue one entry, or count it as dropped. Of allowed ones only the sample is queued."""
+        if entry.outcome == "allow" and not self.sampled(entry.decision_id):
+            return
+        if self._is_full():
+            self._refused += 1
+            return
+        try:
+            line = encode_entry(entry)
+        except Exception as exc:  # noqa: BLE001 - one bad entry must not end the log
+            self._lost += 1
+            name = type(exc).__name__
+            _log.error("the audit entry %s can't be written: %s", entry.decision_id, name)
+            return
+        self._put(line)
+
+    def record_lines(self, lines: Sequence[bytes]) -> int:
+        """Queue lines that another process encoded, as many as there is room for; returns how many.
+
+        Those that wait stay the other process's, whose own queue fills and counts.
+        """
+        for number, line in enumerate(lines):
+            if self._is_full():
+                return number
+            self._put(line)
+        return len(lines)
+
+    def append(self, line: bytes) -> None:
+        """Queue one line that was encoded elsewhere, or count it as dropped."""
+        if self._is_full():
+            self._refused += 1
+        else:
+            self._put(line)
+
+    def count_lost(self, lines: int) -> None:
+        """Count lines that could not be encoded."""
+        self._refused += lines
+
+    def share(self, parts: int) -> "AuditShare":
+        """Return one of so many equal parts of the queue, for one process that sends lines."""
+        return AuditShare(self, self._queue_lines // parts, self._queue_bytes // parts)
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether the thread that writes lives."""
+        return self._thread.is_alive()
+
+    def _is_full(self) -> bool:
+        return (
+            len(self._queue) >= self._queue_lines
+            or self._bytes_in - self._bytes_out >= self._queue_bytes
+        )
+
+    def _put(self, line: bytes) -> None:
+        self._queue.append(line)
+        self.lines_in += 1
+        self._bytes_in += len(line)
+
+    @property
+    def samples(self) -> bool:
+        """Whether some allowed decisions go unrecorded."""
+        return self._sample_allowed < 1
+
+    def sampled(self, decision_id: str) -> bool:
+        """Decide by the id, so that every line of one decision has the same fate."""
+        return self._sample_allowed >= 1 or int(decision_id[-6:], 16) < self._sample_allowed * 2**24
+
+    def reopen(self) -> None:
+        """Have the file opened anew before the next write."""
+        self._reopen = True
+        self._wake.set()
+
+    def close(self, timeout_seconds: float) -> bool:
+        """Write what is queued and stop; False if the sink did not take it all in time."""
+        self._closing = True
+        self._wake.set()
+        self._thread.join(timeout_seconds)
+        return not self._thread.is_alive() and not self._queue and not self._pending
+
+    def _run(self) -> None:
+        while True:
+            patience_seconds = _POLL_SECONDS
+            try:
+                self._turn()
+            except Exception as exc:  # noqa: BLE001 - the thread's edge: lines are written after it
+                self.errors += 1
+                self._tell(self._as_os_error(exc))
+                if self._closing:
+                    break
+                patience_seconds = _RETRY_SECONDS
+            else:
+                self._unexpected = 0
+                if self._queue:
+                    continue
+                if self._closing:
+                    break
+            self._wake.wait(patience_seconds)
+            self._wake.clear()
+        self._lost += self._pending.count(b"\n", self._taken) + len(self._queue)
+        with contextlib.suppress(Exception):
+            self._sink.close()
+
+    def _tell(self, exc: OSError) -> None:
+        try:
+            self._on_error(exc)
+        except Exception as defect:  # noqa: BLE001 - lines are written whatever becomes of the telling
+            _log.error("a defect of ours", exc_info=defect)
+
+    def _as_os_error(self, exc: Exception) -> OSError:
+        """Name what a sink must not raise; a batch that it goes on raising for is given up."""
+        if isinstance(exc, OSError):
+            return exc
+        self._unexpected += 1
+        if self._unexpected >= _UNEXPECTED_TRIES:
+            self._unexpected = 0
+            self._given_up += self._pending.count(b"\n", self._taken)
+            self._pending, self._taken = b"", 0
+            _log.error("a defect of ours: audit lines are lost", exc_info=exc)
+        return OSError(0, f"an unexpected {type(exc).__name__}")
+
+    def _turn(self) -> None:
+        """Write one batch, or what is left of the last. Raises the sink's ``OSError``."""
+        if self._reopen:
+            self._reopen = False
+            # The new file begins with a whole line; the old one keeps the torn half.
+            self._taken = self._pending.rfind(b"\n", 0, self._taken) + 1
+            self._sink.reopen()
+        if not self._pending:
+            self._pending = self._take_batch()
+            self._taken = 0
+        if not self._pending:
+            return
+        try:
+            self._sink.write(self._pending[self._taken :])
+        except CutShort as cut:
+            self._count_written(self._taken + cut.taken)
+            raise
+        self._count_written(len(self._pending))
+        self._pending = b""
+
+    def _count_written(self, taken: int) -> None:
+        self.written += self._pending.count(b"\n", self._taken, taken)
+        self._taken = taken
+
+    def _take_batch(self) -> bytes:
+        queue = self._queue
+        lines: list[bytes] = []
+        size = 0
+        while queue and len(lines) < _BATCH_LINES and size < _BATCH_BYTES:
+            lines.append(line := queue.popleft())
+            size += len(line)
+        self.lines_out += len(lines)
+        self._bytes_out += size
+        return b"".join(lines)
+
+
+class AuditShare:
+    """The part of the queue that one other process may fill: it leaves room for the rest."""
+
+    def __init__(self, log: AuditLog, max_lines: int, max_bytes: int) -> None:
+        self._log = log
+        self._max_lines = max(1, max_lines)
+        self._max_bytes = max(1, max_bytes)
+        self._lines = self._bytes = 0
+        self._batches: deque[tuple[int, int, int]] = deque()
+        """Of each batch: the place of its last line among all there were, its lines, its bytes."""
+
+    def record_lines(self, lines: Sequence[bytes]) -> int:
+        """Queue lines, as many as this share has room for; returns how many."""
+        self._let_go()
+        room = self._max_bytes - self._bytes
+        fitting = 0
+        for line in lines[: max(0, self._max_lines - self._lines)]:
+            if room <= 0:
+                break
+            room -= len(line)
+            fitting += 1
+        taken = self._log.record_lines(lines[:fitting])
+        if taken:
+            size = sum(map(len, lines[:taken]))
+            self._batches.append((self._log.lines_in, taken, size))
+            self._lines += taken
+            self._bytes += size
+        return taken
+
+    def _let_go(self) -> None:
+        """Take off what was written meanwhile."""
+        written = self._log.lines_out
+        while self._batches and self._batches[0][0] <= written:
+            _, lines, size = self._batches.popleft()
+            self._lines -= lines
+            self._bytes -= size

@@ -1,0 +1,78 @@
+"""Audit lines as OpenTelemetry logs: OTLP over HTTP, in JSON."""
+
+import json
+from datetime import datetime
+from typing import Any
+
+from sidecar.config import model
+
+_SEVERITY_INFO, _SEVERITY_WARN = 9, 13
+_SUCCESS = 200
+
+
+class OtlpSink:
+    """A collector (OTLP 1.x, ``POST /v1/logs``). A batch is taken whole or sent again."""
+
+    def __init__(self, settings: model.OtlpAudit, version: str) -> None:
+        self._settings = settings
+        self._resource = {
+            "attributes": [
+                _attribute("service.name", "septem-sidecar"),
+                _attribute("service.version", version),
+            ]
+        }
+        self._session: Any = None
+
+    def write(self, lines: bytes) -> None:
+        """Send a batch; an answer other than success is an ``OSError``."""
+        from sidecar.common.http_client import make_session  # noqa: PLC0415 - brings requests
+
+        if self._session is None:
+            self._session = make_session(
+                ca_file=self._settings.ca_file, max_response_bytes=1_048_576
+            )
+        records = [_log_record(json.loads(line)) for line in lines.splitlines()]
+        scope = {"scope": {"name": "sidecar.observability.audit"}, "logRecords": records}
+        document = {"resourceLogs": [{"resource": self._resource, "scopeLogs": [scope]}]}
+        response = self._session.post(
+            self._settings.url,
+            json=document,
+            timeout=self._settings.timeout_seconds,
+            allow_redirects=False,
+        )
+        if response.status_code != _SUCCESS:
+            raise OSError(0, f"the collector answers {response.status_code}")
+
+    def reopen(self) -> None:
+        """Nothing to reopen."""
+
+    def close(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            self._session.close()
+
+
+def _log_record(line: dict[str, Any]) -> dict[str, Any]:
+    """Turn one line into an OTLP log record; the fields become attributes."""
+    nanoseconds = int(datetime.fromisoformat(line["time"]).timestamp() * 1e9)
+    denied = line["outcome"] == "deny"
+    return {
+        "timeUnixNano": str(nanoseconds),
+        "severityNumber": _SEVERITY_WARN if denied else _SEVERITY_INFO,
+        "severityText": "WARN" if denied else "INFO",
+        "body": {"stringValue": f"{line['outcome']}: {line['reason']}"},
+        "attributes": [
+            _attribute(f"septem.{name}", value) for name, value in line.items() if name != "time"
+        ],
+    }
+
+
+def _attribute(key: str, value: Any) -> dict[str, Any]:
+    if isinstance(value, int):
+        return {"key": key, "value": {"intValue": str(value)}}
+    if isinstance(value, list):
+        return {
+            "key": key,
+            "value": {"arrayValue": {"values": [{"stringValue": v} for v in value]}},
+        }
+    return {"key": key, "value": {"stringValue": value}}

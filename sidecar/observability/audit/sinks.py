@@ -1,0 +1,141 @@
+"""Where audit lines go, and what a sink may do wrong.
+
+A full disk takes part of a batch and then fails. The writer is told how much was taken
+(``CutShort``) and goes on from there: no line is torn, none is written twice.
+"""
+
+import contextlib
+import logging
+import os
+import select
+from pathlib import Path
+from typing import Protocol
+
+from sidecar.common.errors import Fault
+from sidecar.common.private_file import anyone_may_replace, close_to_others, open_to_append
+
+_STDOUT = 1
+_log = logging.getLogger("sidecar.observability.audit")
+
+
+class AuditFault(Fault):
+    """The audit log can't be opened."""
+
+
+class CutShort(OSError):  # noqa: N818 - a report of how far it went
+    """A write failed after ``taken`` bytes; the rest is still to be written."""
+
+    def __init__(self, cause: OSError, taken: int) -> None:
+        super().__init__(cause.errno, cause.strerror)
+        self.taken = taken
+
+
+class Sink(Protocol):
+    """Where lines go. Called from the writing thread alone."""
+
+    def write(self, lines: bytes) -> None:
+        """Write whole lines. Raises ``OSError``: ``CutShort`` where some bytes were taken."""
+
+    def reopen(self) -> None:
+        """Let go of a file that was rotated away and open it anew."""
+
+    def close(self) -> None:
+        """Close."""
+
+
+class DescriptorSink:
+    """An open file descriptor, such as standard output."""
+
+    def __init__(self, descriptor: int = _STDOUT) -> None:
+        self._descriptor = descriptor
+
+    def write(self, lines: bytes) -> None:
+        """Write all of it."""
+        write_all(self._descriptor, lines)
+
+    def reopen(self) -> None:
+        """Nothing to reopen."""
+
+    def close(self) -> None:
+        """Leave it open: it is not ours."""
+
+
+class FileSink:
+    """A file of our own, only appended to, readable by its owner alone (``private_file``).
+
+    One that is there already is made so, with what was rotated away; another's is refused.
+    With ``max_bytes`` it is renamed before it would grow larger, ``keep`` times.
+    """
+
+    def __init__(self, path: Path, *, max_bytes: int = 0, keep: int = 5) -> None:
+        self._path = path
+        self._max_bytes = max_bytes
+        self._keep = keep
+        self._torn = False
+        try:
+            self._descriptor = open_to_append(path)
+            close_to_others(path.parent, path.name)
+        except OSError as exc:
+            raise AuditFault(f"the audit log {path} can't be opened: {exc.strerror}") from exc
+        if anyone_may_replace(path.parent):
+            _log.warning("any user may replace %s; give its folder a sticky bit or an owner", path)
+
+    def write(self, lines: bytes) -> None:
+        """Append all of it; after a failure the file is opened anew."""
+        if self._descriptor < 0:
+            self._descriptor = open_to_append(self._path)
+        size = os.fstat(self._descriptor).st_size if self._max_bytes else 0
+        # What completes a torn line belongs to the file that has its beginning.
+        if size and size + len(lines) > self._max_bytes and not self._torn:
+            self._rotate()
+        try:
+            write_all(self._descriptor, lines)
+            self._torn = False
+        except OSError as exc:
+            self._torn = isinstance(exc, CutShort) and exc.taken > 0
+            with contextlib.suppress(OSError):
+                self.close()
+            raise
+
+    def reopen(self) -> None:
+        """Open the path anew: what logrotate moved away is let go."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._descriptor >= 0:
+            # Let go first: after a failed close the number is no longer ours (close(2)).
+            descriptor, self._descriptor = self._descriptor, -1
+            os.close(descriptor)
+
+    def _rotate(self) -> None:
+        """Rename the file to ``.1``, and ``.1`` to ``.2``; the last one goes."""
+        self.close()
+        for number in range(self._keep - 1, 0, -1):
+            older = self._numbered(number)
+            if older.exists():
+                older.replace(self._numbered(number + 1))
+        self._path.replace(self._numbered(1))
+        self._descriptor = open_to_append(self._path)
+
+    def _numbered(self, number: int) -> Path:
+        return self._path.with_name(f"{self._path.name}.{number}")
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write all of ``data``, waiting where the other side is slow.
+
+    A descriptor that another process made non-blocking (they share the setting) is waited
+    for like any other. Raises ``CutShort`` with what was taken until then.
+    """
+    view = memoryview(data)
+    taken = 0
+    while taken < len(data):
+        try:
+            taken += os.write(descriptor, view[taken:])
+        except BlockingIOError:
+            poll = select.poll()
+            poll.register(descriptor, select.POLLOUT)
+            poll.poll()
+        except OSError as exc:
+            raise CutShort(exc, taken) from exc

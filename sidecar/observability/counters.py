@@ -1,0 +1,101 @@
+"""What Checks add up to, in plain integers: no library, no lock, cheap to send and to sum.
+
+One tally a process that answers Checks. ``observability.metrics`` makes Prometheus families
+of them when somebody asks; a worker sends its own to the main process, which adds them up.
+"""
+
+from bisect import bisect_left
+from collections.abc import Container
+from typing import Annotated
+
+import msgspec
+
+from sidecar.common.reasons import Grant, Reason
+
+OUTCOMES = ("allow", "deny", "shadow")
+_REASONS = frozenset({*map(str, Reason), *map(str, Grant)})
+CHECK_BUCKETS_US = (50, 100, 200, 500, 1_000, 2_500, 5_000, 10_000, 50_000, 100_000, 500_000)
+
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+"""What another process may say of itself: no count is negative, or no number of a double."""
+
+
+class Histogram(msgspec.Struct):
+    """Counts of durations in microseconds, by bucket; the last is for all that is longer."""
+
+    bounds_us: tuple[int, ...]
+    counts: list[Count] = []
+    sum_us: Count = 0
+
+    def __post_init__(self) -> None:
+        """Begin with empty buckets; ``ValueError`` for counts that are not one a bucket."""
+        if not self.counts:
+            self.counts = [0] * (len(self.bounds_us) + 1)
+        if len(self.counts) != len(self.bounds_us) + 1:
+            raise ValueError("a histogram has one count a bucket")
+
+    def add(self, microseconds: int) -> None:
+        """Count one duration."""
+        self.counts[bisect_left(self.bounds_us, microseconds)] += 1
+        self.sum_us += microseconds
+
+    def merge(self, other: "Histogram") -> None:
+        """Add another one of the same buckets."""
+        self.counts = [
+            ours + theirs for ours, theirs in zip(self.counts, other.counts, strict=True)
+        ]
+        self.sum_us += other.sum_us
+
+    def export(self) -> tuple[list[tuple[str, float]], float]:
+        """Return cumulated buckets and the sum, in seconds, as Prometheus wants them."""
+        total = 0
+        buckets: list[tuple[str, float]] = []
+        for bound, count in zip((*self.bounds_us, None), self.counts, strict=True):
+            total += count
+            buckets.append(("+Inf" if bound is None else repr(bound / 1e6), float(total)))
+        return buckets, self.sum_us / 1e6
+
+
+class Tally(msgspec.Struct):
+    """The counts of one process that answers Checks."""
+
+    checks: dict[tuple[str, str, str], Count] = {}
+    latency: Histogram = msgspec.field(default_factory=lambda: Histogram(CHECK_BUCKETS_US))
+    pii_warnings: Count = 0
+    faults: Count = 0
+
+    def __post_init__(self) -> None:
+        """Refuse other buckets than ours (``ValueError``): they could not be added up."""
+        if self.latency.bounds_us != CHECK_BUCKETS_US:
+            raise ValueError("other buckets than ours")
+
+    def count_check(self, outcome: str, reason: str, route: str, latency_us: int) -> None:
+        """Count one decision; ``route`` is a configured name or ``unmatched``."""
+        key = (outcome, reason, route)
+        self.checks[key] = self.checks.get(key, 0) + 1
+        self.latency.add(latency_us)
+
+    def count_pii_warning(self) -> None:
+        """Count a token that holds personal data and was let pass."""
+        self.pii_warnings += 1
+
+    def count_fault(self) -> None:
+        """Count an exception that should not have been."""
+        self.faults += 1
+
+    def keep_known(self, routes: Container[str]) -> None:
+        """Drop what no process of ours counts: a label is from a closed set, whoever reports it."""
+        self.checks = {
+            key: count
+            for key, count in self.checks.items()
+            if key[0] in OUTCOMES and key[1] in _REASONS and key[2] in routes
+        }
+
+    def merge(self, other: "Tally") -> None:
+        """Add the counts of another process."""
+        for key, count in other.checks.items():
+            self.checks[key] = self.checks.get(key, 0) + count
+        self.latency.merge(other.latency)
+        self.pii_warnings += other.pii_warnings
+        self.faults += other.faults

@@ -1,0 +1,90 @@
+"""The Check put together, for whichever process answers it.
+
+Imports neither grpcio, hvac nor prometheus-client: a worker has no use for them.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import NamedTuple
+
+import msgspec
+
+from sidecar.authz.decision_ids import DecisionIds
+from sidecar.authz.recorder import Ledger
+from sidecar.authz.service import CheckService
+from sidecar.authz.snapshot import build_snapshot
+from sidecar.common.clock import elapsed_ns, wall_seconds
+from sidecar.config import model
+from sidecar.headers.registered import RegisteredDomains
+from sidecar.keys.lifecycle import KeyState
+from sidecar.module_signing.digest_pool import BundleDesk
+from sidecar.module_signing.publishers import Publishers
+from sidecar.observability.audit import AuditLog
+from sidecar.observability.counters import Tally
+from sidecar.tokens.cache import TokenCache
+from sidecar.tokens.keyring import EMPTY_RING, KeyRing
+from sidecar.tokens.revocation import Revocations
+from sidecar.transport.lane import SlowLane
+
+
+class Check(NamedTuple):
+    """The service, its slow lane, and the ledger to be drained before the audit log is closed."""
+
+    service: CheckService
+    ledger: Ledger
+    lane: SlowLane
+
+
+def make_check(
+    config: model.Config,
+    *,
+    tally: Tally,
+    audit: AuditLog,
+    cache: TokenCache,
+    on_fault: Callable[[Exception], None],
+) -> Check:
+    """Build the service, without keys."""
+    loop = asyncio.get_running_loop()
+    ids = DecisionIds()
+    ledger = Ledger(tally, audit, ids, loop.call_later, on_fault)
+    lane = SlowLane(loop)
+    service = CheckService(
+        build_snapshot(config, EMPTY_RING),
+        now=wall_seconds,
+        elapsed_ns=elapsed_ns,
+        new_id=ids.text,
+        observer=ledger,
+        on_fault=on_fault,
+        cache=cache,
+        lane=lane,
+        desk=None if config.modules is None else BundleDesk(config.modules.max_waiting),
+    )
+    return Check(service, ledger, lane)
+
+
+def give_keys(service: CheckService, ring: KeyRing, state: KeyState) -> None:
+    """Have the service verify with these from the next Check on."""
+    service.snapshot = msgspec.structs.replace(service.snapshot, ring=ring, key_state=state)
+
+
+def give_revocations(service: CheckService, revocations: Revocations, state: KeyState) -> None:
+    """Have the service refuse these from the next Check on."""
+    degraded = state is KeyState.DEGRADED
+    held = service.snapshot
+    if revocations is not held.revocations or degraded is not held.revocations_degraded:
+        service.snapshot = msgspec.structs.replace(
+            held, revocations=revocations, revocations_degraded=degraded
+        )
+
+
+def give_domains(service: CheckService, registered: RegisteredDomains) -> None:
+    """Have the service know these owners of domains from the next Check on."""
+    held = service.snapshot
+    if registered is not held.headers.registered:
+        headers = held.headers._replace(registered=registered)
+        service.snapshot = msgspec.structs.replace(held, headers=headers)
+
+
+def give_publishers(service: CheckService, publishers: Publishers) -> None:
+    """Have the service judge bundles by these publishers from the next one on."""
+    service.snapshot = msgspec.structs.replace(service.snapshot, publishers=publishers)

@@ -1,0 +1,165 @@
+"""Checks answered by this very process, on either engine."""
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import Protocol
+
+from sidecar.authz.acme_challenge import ChallengeSource
+from sidecar.common.clock import monotonic_seconds
+from sidecar.context import Lifespan
+from sidecar.headers.registered import RegisteredDomains
+from sidecar.keys.lifecycle import KeyState
+from sidecar.keys.refresher import KeyView
+from sidecar.module_signing.publishers import Publishers
+from sidecar.observability.audit import AuditLog
+from sidecar.observability.collectors import cache_families
+from sidecar.runtime.check import (
+    give_domains,
+    give_keys,
+    give_publishers,
+    give_revocations,
+    make_check,
+)
+from sidecar.runtime.workers.pool import FleetChallenges
+from sidecar.tokens.cache import TokenCache
+from sidecar.tokens.revocation import Revocations
+from sidecar.transport.aio import GrpcServer, check_handlers
+from sidecar.transport.descriptors import CHECKS
+from sidecar.transport.h2 import H2Server
+from sidecar.transport.names import CHECK_METHOD, CHECK_SERVICE
+from sidecar.transport.unary import Limits
+
+
+class ChallengeBook(ChallengeSource, FleetChallenges, Protocol):
+    """Where challenges of ACME are found, one at a time or several."""
+
+
+class Checks(Protocol):
+    """Whoever answers Checks: this process, or workers."""
+
+    def publish(self, view: KeyView) -> None:
+        """Decide by these keys and revocations from the next Check on."""
+
+    def publish_revocations(self, revocations: Revocations, state: KeyState) -> None:
+        """Refuse these from the next Check on; ``state`` is how fresh they are."""
+
+    def publish_publishers(self, publishers: Publishers) -> None:
+        """Judge bundles by these publishers from the next one on."""
+
+    def publish_domains(self, registered: RegisteredDomains) -> None:
+        """Know these owners of domains from the next Check on."""
+
+    def answer_challenges(self, source: ChallengeBook) -> None:
+        """Tell CAs, from now on, what this source knows (ACME http-01)."""
+
+    async def start(self, nudge: Callable[[], None]) -> None:
+        """Listen. ``nudge`` is told of tokens whose key is not known."""
+
+    async def settled(self) -> tuple[str, ...]:
+        """Wait until what was published decides everywhere, for a bounded time.
+
+        Returns the names of those where it does not.
+        """
+
+
+STALL_SECONDS = 5.0
+"""Calls that wait this long without any of them being taken make the process not ready."""
+_WATCH_SECONDS = 1.0
+_PART = "checks"
+
+
+class LocalChecks:
+    """The Check of this process."""
+
+    def __init__(self, life: Lifespan, audit: AuditLog) -> None:
+        cache = TokenCache(life.config.tokens.cache_entries)
+        life.metrics.add_source(partial(cache_families, cache))
+        self._life = life
+        self._server: GrpcServer | H2Server | None = None
+        self._state = KeyState.INIT
+        self._check = make_check(
+            life.config,
+            tally=life.metrics.tally,
+            audit=audit,
+            cache=cache,
+            on_fault=life.on_fault,
+        )
+        life.stack.callback(self._check.ledger.drain)
+
+    def publish(self, view: KeyView) -> None:
+        """Decide by these keys and revocations from the next Check on."""
+        give_keys(self._check.service, view.ring, view.state)
+        self._state = view.state
+        self._show_key_state()
+
+    def publish_revocations(self, revocations: Revocations, state: KeyState) -> None:
+        """Refuse these from the next Check on; ``state`` is how fresh they are."""
+        give_revocations(self._check.service, revocations, state)
+
+    def publish_publishers(self, publishers: Publishers) -> None:
+        """Judge bundles by these publishers from the next one on."""
+        give_publishers(self._check.service, publishers)
+
+    def publish_domains(self, registered: RegisteredDomains) -> None:
+        """Know these owners of domains from the next Check on."""
+        give_domains(self._check.service, registered)
+
+    def answer_challenges(self, source: ChallengeBook) -> None:
+        """Tell CAs, from now on, what this source knows (ACME http-01)."""
+        self._check.service.challenges = source
+
+    async def start(self, nudge: Callable[[], None]) -> None:
+        """Listen. ``nudge`` is told of every token whose key is not known."""
+        self._check.ledger.on_key_unknown = nudge
+        self._server = self._make_server()
+        await self._life.listen(self._server)
+        self._life.spawn(self._watch_lane())
+        self._show_key_state()
+
+    async def settled(self) -> tuple[str, ...]:
+        """Return at once: the very next Check is decided by what was published."""
+        return ()
+
+    async def _watch_lane(self) -> None:
+        """Have it seen that new tokens are verified no more."""
+        health, lane = self._life.health, self._check.lane
+        was_stalled = False
+        while True:
+            await asyncio.sleep(_WATCH_SECONDS)
+            stalled = lane.stalled_seconds
+            # Seen twice: a process that was frozen has had no chance to take any.
+            before, was_stalled = was_stalled, stalled >= STALL_SECONDS
+            if before and was_stalled:
+                health.wrong(
+                    _PART,
+                    f"{len(lane)} calls have waited {stalled:.0f} s for their signature checks,"
+                    " and none is taken: restart the sidecar",
+                )
+            else:
+                health.right(_PART)
+
+    def _make_server(self) -> GrpcServer | H2Server:
+        listen = self._life.config.listen.authz
+        if listen.engine == "h2":
+            return H2Server(
+                listen.address,
+                {CHECK_METHOD: self._check.service.handle},
+                limits=Limits(max_message_bytes=listen.max_message_bytes),
+                clock=monotonic_seconds,
+                on_fault=self._life.on_fault,
+                max_connections=self._life.bounds[CHECKS],
+            )
+        return GrpcServer(
+            listen.address,
+            CHECK_SERVICE,
+            check_handlers(self._check.service.handle, self._life.on_fault),
+            max_message_bytes=listen.max_message_bytes,
+            max_connections=self._life.bounds[CHECKS],
+        )
+
+    def _show_key_state(self) -> None:
+        """Say the state of the keys in gRPC health, as ``keys.<state>``."""
+        if self._server is not None:
+            words = {f"keys.{each}": each is self._state for each in KeyState}
+            self._life.run_soon(self._server.health.set_words(words))

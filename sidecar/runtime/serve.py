@@ -1,0 +1,165 @@
+"""One running sidecar: start order, the main loop, drain.
+
+Start: log, Vault, keys, certificates, then the listeners; whatever fails before the last
+listener is up ends the process with a message (INIT: "startup fails if Vault is
+unreachable", SECURITY-MODEL §3). Main loop: wait for a signal. Drain: not ready first,
+then no new calls, those in flight answered, audit and log written, exit 0.
+
+How the parts of each room are joined is in ``sidecar.runtime``, one file a room.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import Iterator
+from functools import partial
+
+import uvloop
+from prometheus_client.core import Metric
+
+from sidecar.admin.routes import KeyRefresh
+from sidecar.common.errors import Fault
+from sidecar.common.faults import watch_loop
+from sidecar.common.polling import describe
+from sidecar.common.shared_run import SharedRun
+from sidecar.config import model
+from sidecar.config.endpoints import check_endpoints
+from sidecar.context import Lifespan
+from sidecar.csp.reports.component import start_reports
+from sidecar.keys.component import KeyRoom, make_key_room, start_vault
+from sidecar.module_signing.component import start_publishers
+from sidecar.observability.alerts import Alerts
+from sidecar.observability.audit import AuditLog
+from sidecar.observability.collectors import poll_families
+from sidecar.observability.component import open_audit, start_admin, start_alerts
+from sidecar.observability.logs import LogOutput
+from sidecar.observability.metrics import counter, gauge
+from sidecar.runtime.descriptors import bound_connections
+from sidecar.runtime.hardening.process import adopt_orphans, harden_process
+from sidecar.runtime.in_process import Checks, LocalChecks
+from sidecar.runtime.workers.component import WorkerChecks
+from sidecar.vault.client import VaultClient
+
+EXIT_OK = 0
+EXIT_FAULT = 1
+_SOCKET_UMASK = 0o117
+"""Sockets and files of this process: its owner and group, nobody else."""
+
+_log = logging.getLogger("sidecar")
+
+
+def serve(config: model.Config) -> int:
+    """Run until SIGTERM or SIGINT; returns the exit code."""
+    os.umask(_SOCKET_UMASK)
+    hardening = harden_process(), adopt_orphans()
+    log = LogOutput(config.log.level)
+    for each in hardening:
+        if each.missing:
+            _log.warning("this process is not hardened by all that it should be: %s", each)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            is_well = runner.run(run(config, log))
+    except Fault as fault:
+        _log.critical("%s", fault)
+        return EXIT_FAULT
+    except OSError as exc:
+        _log.critical("not started: %s", describe(exc))
+        return EXIT_FAULT
+    except Exception:  # noqa: BLE001 - the process's edge
+        _log.critical("ended by a defect of ours", exc_info=True)
+        return EXIT_FAULT
+    finally:
+        log.close()
+    return EXIT_OK if is_well else EXIT_FAULT
+
+
+async def run(config: model.Config, log: LogOutput) -> bool:
+    """Start, serve, drain. Raises the ``Fault`` that made a start impossible.
+
+    Returns false where a defect of ours, and no signal, ended it.
+    """
+    life = Lifespan(config)
+    watch_loop(asyncio.get_running_loop(), life.on_fault)
+    life.bounds = bound_connections(config.listen)
+    life.health.wrong("start", "not started yet")
+    life.metrics.add_source(lambda: _own_families(life, log))
+    life.metrics.add_source(lambda: poll_families(life.polls))
+    async with life.stack:
+        alerts = start_alerts(life)
+        vault = await start_vault(life)
+        audit = open_audit(life)
+        checks = _make_checks(life, audit)
+        keys = make_key_room(
+            life,
+            vault,
+            alerts,
+            publish=checks.publish,
+            publish_revocations=checks.publish_revocations,
+        )
+        await keys.load()
+        await start_publishers(life, vault, checks.publish_publishers)
+        life.routes.update(await start_reports(life))
+        await start_admin(life, SharedRun(partial(_refresh_keys, life, keys, checks)))
+        await _start_sds(life, vault, alerts, checks)
+        await checks.start(keys.keys.nudge)
+        keys.start(life)
+        _install_signals(life, audit, keys)
+        life.health.right("start")
+        _log.info("serving Checks on %s", ", ".join(check_endpoints(config.listen.authz)))
+        await life.stop.wait()
+        _log.info("draining")
+        life.health.wrong("drain", "shutting down")
+        # What watches our readiness is given the time to see it before calls are refused.
+        await asyncio.sleep(config.listen.drain_notice_seconds)
+    _log.info("stopped")
+    return not life.failed
+
+
+def _make_checks(life: Lifespan, audit: AuditLog) -> Checks:
+    local = life.config.listen.authz.workers == 1
+    return LocalChecks(life, audit) if local else WorkerChecks(life, audit)
+
+
+async def _refresh_keys(life: Lifespan, keys: KeyRoom, checks: Checks) -> KeyRefresh:
+    """Ask every source now, and wait until what was read decides wherever Checks are answered."""
+    state = await keys.refresh()
+    for refresh in life.refreshers:
+        await refresh()
+    complete = keys.complete and not any(status.problem for status in life.refreshed)
+    return KeyRefresh(state, complete, await checks.settled())
+
+
+async def _start_sds(life: Lifespan, vault: VaultClient, alerts: Alerts, checks: Checks) -> None:
+    settings = life.config.listen.sds
+    if settings is not None:
+        # It brings envoy-data-plane: half a second and 16 MB that only SDS has a use for.
+        from sidecar.sds.component import start_sds  # noqa: PLC0415
+
+        await start_sds(
+            life,
+            settings,
+            vault,
+            alerts,
+            answer_challenges=checks.answer_challenges,
+            publish_domains=checks.publish_domains,
+        )
+
+
+def _install_signals(life: Lifespan, audit: AuditLog, keys: KeyRoom) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, life.stop.set)
+
+    def hang_up() -> None:
+        audit.reopen()
+        keys.refresh_soon()
+        for refresh in life.refreshers:
+            life.run_soon(refresh())
+
+    loop.add_signal_handler(signal.SIGHUP, hang_up)
+
+
+def _own_families(life: Lifespan, log: LogOutput) -> Iterator[Metric]:
+    yield gauge("septem_ready", "1 while requests may come", float(life.health.ready))
+    yield counter("septem_log_records_dropped", "Log records lost", log.dropped)

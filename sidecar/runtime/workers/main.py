@@ -1,0 +1,379 @@
+"""One worker: a process that answers Checks on its own address, and does nothing else.
+
+``python -m sidecar.runtime.workers.main``, started by the main process alone (``sidecar.runtime.workers.pool``),
+with its end of the channel as standard input and a pipe for audit lines as standard output.
+It reads no file and no environment: the configuration, public keys and revocations come
+through the channel, and whoever holds the other end of it is obeyed. Once its listener is
+bound, and before it reads a byte from it, it gives up files, other sockets and other processes
+(``sidecar.runtime.hardening``). It listens when it has its first keys, and ends when it is told to or
+when the channel closes, after the calls in flight. Signals are the main process's to act on.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+import traceback
+from typing import cast
+
+import uvloop
+
+from sidecar.common.clock import cpu_seconds, monotonic_seconds
+from sidecar.common.errors import Fault
+from sidecar.common.faults import FaultReporter, watch_loop
+from sidecar.common.token_bucket import TokenBucket
+from sidecar.config import model
+from sidecar.keys.lifecycle import KeyState
+from sidecar.observability.audit import AuditLog, DescriptorSink
+from sidecar.observability.counters import Tally
+from sidecar.runtime.check import (
+    Check,
+    give_domains,
+    give_keys,
+    give_publishers,
+    give_revocations,
+    make_check,
+)
+from sidecar.runtime.hardening.process import Hardening, begin_worker, confine_worker
+from sidecar.runtime.workers.challenges import AskedChallenges
+from sidecar.runtime.workers.channel import Channel, open_channel
+from sidecar.runtime.workers.frames import (
+    MAX_DOWN_BYTES,
+    MAX_TEXT,
+    PROTOCOL,
+    Applied,
+    Ask,
+    Domains,
+    Down,
+    Drain,
+    FrameFault,
+    FrameReader,
+    Keys,
+    LogLevel,
+    LogLine,
+    Policies,
+    Readiness,
+    Refused,
+    Report,
+    Revoked,
+    Serving,
+    Start,
+    ToldChallenges,
+    UnknownKid,
+    WantedChallenges,
+    publishers_of,
+    ring_of,
+)
+from sidecar.runtime.workers.revoked import ReceivedParts
+from sidecar.runtime.workers.stats import Numbers
+from sidecar.runtime.workers.watch import LOG_LINES_BURST, LOG_LINES_PER_SECOND
+from sidecar.tokens.cache import TokenCache
+from sidecar.transport.descriptors import of_worker, raise_limit
+from sidecar.transport.h2 import H2Server
+from sidecar.transport.names import CHECK_METHOD
+from sidecar.transport.sockets import ListenFault, open_listeners
+from sidecar.transport.unary import Limits
+
+EXIT_OK = 0
+EXIT_FAULT = 1
+EXIT_USAGE = 2
+START_SECONDS = 30.0
+CLOSE_SECONDS = 2.0
+UNKNOWN_KID_SECONDS = 1.0
+_STDIN = 0
+_FRAMES = 8
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+_log = logging.getLogger("sidecar.runtime.workers")
+
+
+def main() -> int:
+    """Run until the channel says or shows that it is over; returns the exit code."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    end = _take_channel()
+    if end is None:
+        print("a worker is started by `sidecar serve`, not by hand", file=sys.stderr)  # noqa: T201
+        return EXIT_USAGE
+    hardening = begin_worker()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(Worker(hardening).run(end))
+
+
+def _take_channel() -> socket.socket | None:
+    """Take standard input for our own, if it is a socket; nobody else is to read from it."""
+    try:
+        end = socket.socket(fileno=os.dup(_STDIN))
+    except OSError:
+        return None
+    with open(os.devnull, "rb") as nothing:  # noqa: PTH123 - a descriptor is wanted
+        os.dup2(nothing.fileno(), _STDIN)
+    return end if end.family == socket.AF_UNIX else None
+
+
+class Worker:
+    """The parts of one worker process."""
+
+    def __init__(self, hardening: Hardening) -> None:
+        self._hardening = hardening
+        self._channel = Channel(FrameReader(Down, MAX_DOWN_BYTES), self._on_frame, self._on_closed)
+        self._tally = Tally()
+        self._on_fault = FaultReporter(self._tally.count_fault, monotonic_seconds, _log)
+        self._begun = asyncio.Event()
+        self._over = asyncio.Event()
+        self._closed = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._fault: Exception | None = None
+        self._start: Start | None = None
+        self._listeners: list[socket.socket] = []
+        self._version = 0
+        self._ready = False
+        self._revoked = ReceivedParts()
+        self._unknown_kid_at: float | None = None
+        self._challenges = AskedChallenges(
+            lambda number, tokens: self._channel.send(WantedChallenges(number, tokens))
+        )
+        self._config: model.Config
+        self._cache: TokenCache
+        self._audit: AuditLog | None = None
+        self._check: Check | None = None
+        self._server: H2Server | None = None
+        self._memory = ResidentMemory()
+
+    async def run(self, end: socket.socket) -> int:
+        """Start, serve, drain."""
+        watch_loop(asyncio.get_running_loop(), self._on_fault)
+        await open_channel(end, self._channel)
+        _log_to(self._channel)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._begun.wait(), START_SECONDS)
+        code = EXIT_FAULT
+        if self._version and not self._over.is_set():
+            code = await self._serve()
+        if self._check is not None and self._audit is not None:
+            self._check.ledger.drain()
+            self._audit.close(CLOSE_SECONDS)
+            self._channel.send(self._report(0))
+        self._channel.close()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._closed.wait(), CLOSE_SECONDS)
+        if self._fault is not None:
+            words = str(self._fault) if isinstance(self._fault, Fault) else repr(self._fault)
+            print(words[:MAX_TEXT], file=sys.stderr)  # noqa: T201 - the channel is gone
+            return EXIT_FAULT
+        return code
+
+    async def _serve(self) -> int:
+        if self._start is None or self._check is None:
+            raise FrameFault("keys came before the configuration")
+        if not self._listeners:
+            return EXIT_FAULT  # refused, and said so
+        server = H2Server(
+            self._start.address,
+            {CHECK_METHOD: self._check.service.handle},
+            limits=Limits(max_message_bytes=self._config.listen.authz.max_message_bytes),
+            clock=monotonic_seconds,
+            on_fault=self._on_fault,
+            max_connections=of_worker(raise_limit()),
+        )
+        self._server = server
+        await self._show_health()
+        try:
+            await server.start(self._listeners)
+        except ListenFault as fault:
+            self._channel.send(Refused(str(fault)[:MAX_TEXT]))
+            return EXIT_FAULT
+        self._channel.send(Serving(server.bound_address, str(self._hardening)))
+        await self._over.wait()
+        await server.stop(self._config.listen.drain_seconds)
+        return EXIT_OK
+
+    def _on_frame(self, frame: Down) -> None:
+        match frame:
+            case Ask(number=number):
+                self._channel.send(self._report(number))
+            case Revoked():
+                self._revoked.take(frame)
+            case Keys():
+                self._take_keys(frame)
+            case ToldChallenges(number=number, known=known):
+                self._challenges.told(number, known)
+            case Domains():
+                self._take_domains(frame)
+            case Readiness(ready=ready):
+                self._ready = ready
+                self._show_health_soon()
+            case Drain():
+                self._over.set()
+                self._begun.set()
+            case Start(protocol=protocol):
+                if protocol != PROTOCOL:
+                    raise FrameFault("the main process is of another version; restart it")
+                self._take_start(frame)
+            case Policies(config=config):
+                self._take_policies(config)
+
+    def _take_start(self, start: Start) -> None:
+        """Bind, then confine this process: before any thread, and anything of a client's."""
+        if self._start is not None:
+            raise FrameFault("a worker is started once")
+        self._start = start
+        try:
+            self._listeners = open_listeners(start.address)
+        except ListenFault as fault:
+            self._channel.send(Refused(str(fault)))
+            return
+        self._hardening += confine_worker()
+        if self._hardening.missing:
+            _log.warning("not confined by all that it should be: %s", self._hardening)
+
+    def _take_policies(self, config: model.Config) -> None:
+        if self._start is None or self._check is not None:
+            raise FrameFault("policies are the second frame, and come once")
+        logging.getLogger().setLevel(config.log.level.upper())
+        self._config = config
+        self._cache = TokenCache(config.tokens.cache_entries)
+        self._audit = AuditLog(
+            DescriptorSink(),
+            queue_lines=config.audit.queue_lines,
+            queue_bytes=config.audit.queue_bytes,
+            on_error=lambda exc: _log.error("audit lines find no taker: %s", exc.strerror),
+            sample_allowed=config.audit.sample_allowed,
+        )
+        self._check = make_check(
+            config,
+            tally=self._tally,
+            audit=self._audit,
+            cache=self._cache,
+            on_fault=self._on_fault,
+        )
+        self._check.ledger.on_key_unknown = self._on_unknown_kid
+        if any(isinstance(each, model.AcmeIssuer) for each in config.issuers):
+            self._check.service.challenges = self._challenges
+
+    def _take_keys(self, frame: Keys) -> None:
+        if self._check is None:
+            raise FrameFault("keys came before the configuration")
+        # What is equal stays the same object: Checks keep what they worked out under it.
+        held = self._check.service.snapshot
+        ring, revocations = ring_of(frame.keys), self._revoked.in_force(frame)
+        if tuple(ring) == tuple(held.ring):
+            ring = held.ring
+        if revocations == held.revocations:
+            revocations = held.revocations
+        publishers = publishers_of(frame)
+        give_keys(self._check.service, ring, frame.state)
+        state = KeyState.DEGRADED if frame.revocations_degraded else KeyState.ACTIVE
+        give_revocations(self._check.service, revocations, state)
+        if not publishers.same_as(held.publishers):
+            give_publishers(self._check.service, publishers)
+        self._version = frame.version
+        self._begun.set()
+        self._channel.send(Applied(frame.version))
+        self._show_health_soon()
+
+    def _take_domains(self, frame: Domains) -> None:
+        if self._check is None:
+            raise FrameFault("domains came before the configuration")
+        service = self._check.service
+        held = service.snapshot.headers.registered
+        give_domains(service, held.with_shard(frame.shard, frame.owners))
+        if frame.version:
+            self._version = frame.version
+            self._channel.send(Applied(frame.version))
+
+    def _report(self, number: int) -> Report:
+        numbers = Numbers(
+            self._tally, cpu_seconds=cpu_seconds(), resident_bytes=self._memory.read()
+        )
+        if self._audit is not None:
+            cache = self._cache
+            numbers.hits, numbers.misses, numbers.evicted = cache.hits, cache.misses, cache.evicted
+            numbers.cache_entries = len(cache)
+            numbers.audit_dropped, numbers.audit_queued = self._audit.dropped, self._audit.queued
+        if self._check is not None:
+            numbers.lane_stalled_ms = int(self._check.lane.stalled_seconds * 1000)
+        if self._server is not None:
+            numbers.connections = len(self._server.connections)
+        return Report(number, self._version, numbers)
+
+    def _show_health_soon(self) -> None:
+        task = asyncio.create_task(self._show_health())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _show_health(self) -> None:
+        """Say what the main process says of the whole, and the state of our own keys."""
+        if self._server is not None and self._check is not None:
+            state = self._check.service.snapshot.key_state
+            await self._server.health.set_serving(self._ready)
+            await self._server.health.set_words(
+                {f"keys.{each}": each is state for each in KeyState}
+            )
+
+    def _on_unknown_kid(self) -> None:
+        now = monotonic_seconds()
+        if self._unknown_kid_at is None or now - self._unknown_kid_at >= UNKNOWN_KID_SECONDS:
+            self._unknown_kid_at = now
+            self._channel.send(UnknownKid())
+
+    def _on_closed(self, exc: Exception | None) -> None:
+        self._fault = exc
+        self._closed.set()
+        self._over.set()
+        self._begun.set()
+
+
+class ResidentMemory:
+    """The resident memory of this process, read without opening anything.
+
+    The file is opened once: later there may be no descriptor left for it.
+    """
+
+    def __init__(self) -> None:
+        try:
+            self._statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            self._statm = -1
+
+    def read(self) -> int:
+        """Return it in bytes; 0 where the system does not tell."""
+        try:
+            return int(os.pread(self._statm, 256, 0).split()[1]) * _PAGE_BYTES
+        except (OSError, IndexError, ValueError):
+            return 0
+
+
+class _ChannelHandler(logging.Handler):
+    """Sends records to the one log, from whatever thread."""
+
+    def __init__(self, channel: Channel) -> None:
+        super().__init__()
+        self._channel = channel
+        self._bucket = TokenBucket(
+            LOG_LINES_PER_SECOND / 2, LOG_LINES_BURST / 2, monotonic_seconds()
+        )
+        self._loop = asyncio.get_running_loop()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if record.exc_info and (exc := record.exc_info[1]) is not None:
+            text += ": " + "".join(traceback.format_exception(exc, limit=-_FRAMES))
+        if not self._bucket.take(monotonic_seconds()):
+            return  # more would be taken for the flood of a worker that has been taken over
+        level = max(logging.DEBUG, min(record.levelno, logging.CRITICAL)) // 10 * 10
+        line = LogLine(cast("LogLevel", level), text[:MAX_TEXT])
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the end
+            self._loop.call_soon_threadsafe(self._channel.send, line)
+
+
+def _log_to(channel: Channel) -> None:
+    logging.raiseExceptions = False
+    logging.getLogger().handlers[:] = [_ChannelHandler(channel)]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

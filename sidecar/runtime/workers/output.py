@@ -1,0 +1,189 @@
+"""What a worker writes to its standard output and its standard error, read and held in bounds.
+
+Its output is audit lines, its error what an interpreter says at its end. Both come from a
+process that may have been taken over: nothing of it is kept beyond a bound, nothing of it
+makes the loop stand still, and what no worker of ours writes ends it.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import Protocol, cast
+
+from sidecar.common.token_bucket import TokenBucket
+from sidecar.runtime.workers.frames import MAX_TEXT, FrameFault
+
+MAX_LINE_BYTES = 65_536
+"""Several times the longest audit line: every field of one is cut."""
+LINE_BYTES = 512
+"""What a line costs beside its bytes: many short ones take time too."""
+BYTES_PER_SECOND, BYTES_BURST = 33_554_432.0, 33_554_432.0
+PAUSE_SECONDS = 0.02
+MAX_SLICE_LINES = 512
+
+
+class LineQueue(Protocol):
+    """Where audit lines go; ``AuditLog`` is one."""
+
+    def record_lines(self, lines: Sequence[bytes]) -> int:
+        """Queue whole lines, as many as there is room for; returns how many."""
+
+
+class AuditPipe(asyncio.Protocol):
+    """A worker's output: cut into whole lines, which are queued as there is room for them.
+
+    While there is none, or more has come than in a second may, nothing more is read: the
+    worker's own queue fills, drops and counts. ``on_breach`` is told of what is no audit line.
+    """
+
+    def __init__(
+        self,
+        queue: LineQueue,
+        on_breach: Callable[[Exception], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self.ended = False
+        self._queue = queue
+        self._on_breach = on_breach
+        self._clock = clock
+        self._bucket = TokenBucket(BYTES_PER_SECOND, BYTES_BURST, clock())
+        self._unread = b""
+        """What has come and is not cut yet: one read, and the beginning of a line."""
+        self._whole: list[bytes] = []
+        self._paused = False
+        self._breached = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._transport: asyncio.ReadTransport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the transport (asyncio)."""
+        self._transport = cast("asyncio.ReadTransport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes (asyncio)."""
+        if self._breached:
+            return
+        self._unread += data
+        self._go_on()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        """Take note of the end (asyncio)."""
+        self.ended = True
+
+    def close(self) -> int:
+        """Close, and return how many lines are lost: those without room, and a torn one."""
+        self._transport.close()
+        self._stop_timer()
+        with contextlib.suppress(FrameFault):
+            while self._hand_on() and b"\n" in self._unread:
+                self._cut()
+        torn = self._unread != b"" and not self._unread.endswith(b"\n")
+        lost = len(self._whole) + self._unread.count(b"\n") + torn
+        self._whole, self._unread = [], b""
+        return lost
+
+    def _go_on(self) -> None:
+        """Queue what there is, a slice a turn. Never raises: it is a timer's, too."""
+        self._stop_timer()
+        try:
+            pause = self._take_slice()
+        except Exception as exc:  # noqa: BLE001 - the pipe's edge
+            self._breached = True
+            self._whole, self._unread = [], b""
+            self._on_breach(exc)
+            return
+        if self._transport.is_closing():
+            return
+        if pause is not None:
+            if not self._paused:
+                self._paused = True
+                self._transport.pause_reading()
+            self._timer = asyncio.get_running_loop().call_later(pause, self._go_on)
+        elif self._paused:
+            self._paused = False
+            self._transport.resume_reading()
+
+    def _take_slice(self) -> float | None:
+        """Queue one slice; returns after how many seconds the next, ``None`` for no more."""
+        if not self._whole:
+            size = len(self._unread)
+            if size and not self._bucket.take(self._clock(), self._cost()):
+                return PAUSE_SECONDS
+            self._cut()
+        if not self._hand_on():
+            return PAUSE_SECONDS
+        return 0.0 if b"\n" in self._unread else None
+
+    def _cost(self) -> float:
+        """Return what the next slice costs: its bytes, and so much for each line."""
+        lines = min(self._unread.count(b"\n"), MAX_SLICE_LINES)
+        whole = self._unread.count(b"\n") == lines
+        size = len(self._unread) if whole else lines * len(self._unread) / self._unread.count(b"\n")
+        return size + lines * LINE_BYTES
+
+    def _cut(self) -> None:
+        """Cut the next slice of lines off what was read. Raises ``FrameFault``."""
+        *lines, self._unread = self._unread.split(b"\n", MAX_SLICE_LINES)
+        if any(len(line) > MAX_LINE_BYTES for line in lines):
+            raise FrameFault("its output has a line that is too long")
+        if b"\n" not in self._unread and len(self._unread) > MAX_LINE_BYTES:
+            raise FrameFault("its output has a line that is too long")
+        if not all(line[:1] == b"{" and line[-1:] == b"}" for line in lines):
+            raise FrameFault("its output has a line that is no audit line")
+        self._whole = [line + b"\n" for line in lines]
+
+    def _hand_on(self) -> bool:
+        """Queue what there is room for; False while some lines wait."""
+        del self._whole[: self._queue.record_lines(self._whole)]
+        return not self._whole
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+class ErrorPipe(asyncio.Protocol):
+    """A worker's standard error, line by line to ``on_line``, which may raise a ``Fault``."""
+
+    def __init__(
+        self, on_line: Callable[[bytes], None], on_breach: Callable[[Exception], None]
+    ) -> None:
+        self.ended = False
+        self._on_line = on_line
+        self._on_breach = on_breach
+        self._rest = b""
+        self._breached = False
+        self._transport: asyncio.ReadTransport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the transport (asyncio)."""
+        self._transport = cast("asyncio.ReadTransport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes (asyncio)."""
+        if self._breached:
+            return
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        if len(self._rest) > MAX_TEXT:
+            lines.append(self._rest)
+            self._rest = b""
+        self._say(lines)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        """Take note of the end (asyncio)."""
+        self.ended = True
+        if self._rest and not self._breached:
+            self._say([self._rest])
+
+    def close(self) -> None:
+        """Read no further."""
+        self._transport.close()
+
+    def _say(self, lines: Sequence[bytes]) -> None:
+        try:
+            for line in lines:
+                self._on_line(line[:MAX_TEXT])
+        except Exception as exc:  # noqa: BLE001 - the pipe's edge
+            self._breached = True
+            self._on_breach(exc)

@@ -1,0 +1,114 @@
+"""Certificates from their issuers, and SDS that hands them to Envoy.
+
+The only part that knows envoy-data-plane: half a second and 16 MB, so the runtime imports
+this where ``listen.sds`` is set.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import grpc
+
+from sidecar.certificates.challenges.component import challenge_handler
+from sidecar.certificates.managed.admin_routes import certificate_routes
+from sidecar.certificates.managed.component import Certificates
+from sidecar.certificates.on_demand.component import make_room
+from sidecar.common.clock import wall_seconds
+from sidecar.config import model
+from sidecar.context import Lifespan
+from sidecar.headers.registered import RegisteredDomains
+from sidecar.observability.alerts import Alerts
+from sidecar.observability.collectors import SdsNumbers, polled_families
+from sidecar.runtime.descriptors import SDS
+from sidecar.runtime.in_process import ChallengeBook
+from sidecar.sds.secrets.component import make_keeper
+from sidecar.sds.service import SECRET_SERVICE, SdsEvents, SdsService
+from sidecar.transport.aio import GrpcServer
+from sidecar.transport.guard import make_guard
+from sidecar.vault.client import VaultClient
+
+_log = logging.getLogger("sidecar.sds")
+_MAX_MESSAGE_BYTES = 4_194_304
+
+
+async def start_sds(
+    life: Lifespan,
+    settings: model.SdsListen,
+    vault: VaultClient,
+    alerts: Alerts,
+    *,
+    answer_challenges: Callable[[ChallengeBook], None],
+    publish_domains: Callable[[RegisteredDomains], None],
+) -> None:
+    """Obtain every certificate, then serve them and keep them fresh.
+
+    ``publish_domains`` is given whose the domains are that are served on demand.
+
+    ``answer_challenges`` is given where challenges of ACME orders are found, for the Check.
+    """
+    certificates = Certificates(life.config, vault.beside("vault-certificates"), alerts)
+    life.stack.callback(certificates.close)
+
+    def publish(registered: RegisteredDomains) -> None:
+        life.registered = registered
+        publish_domains(registered)
+
+    room = make_room(life.config, vault, certificates, publish)
+    for status in certificates.polls():
+        life.watch(status)
+    await asyncio.gather(certificates.load(), *([] if room is None else [room.load()]))
+    if certificates.board is not None:
+        answer_challenges(certificates.board)
+    numbers = SdsNumbers()
+    events = SdsEvents(numbers.streams, numbers.push, numbers.nack)
+    sds = SdsService(certificates.store, events) if room is None else room.start(life, events)
+    handlers = list(sds.handlers())
+    if certificates.board is not None:
+        handlers.insert(0, challenge_handler(life, certificates.board, numbers))
+    polled = make_keeper(life.config, vault.beside("vault-secrets"), sds.secrets.put, alerts)
+    for part in polled.parts:
+        life.watch(part.status)
+    await polled.load()
+    life.metrics.add_source(partial(polled_families, polled, wall_seconds))
+    life.metrics.add_source(numbers.families)
+    life.metrics.add_source(certificates.families)
+    life.routes.update(certificate_routes(certificates.desk()))
+    await _listen(life, settings, handlers, numbers)
+    life.stack.callback(sds.drain)
+    life.spawn(polled.run())
+    for task in certificates.tasks():
+        life.spawn(task)
+
+
+async def _listen(
+    life: Lifespan,
+    settings: model.SdsListen,
+    handlers: Sequence[grpc.GenericRpcHandler],
+    numbers: SdsNumbers,
+) -> None:
+    """Open the listener; a Unix socket has a guard before it."""
+    most = life.bounds[SDS]
+    guard = make_guard(settings, numbers.refuse_peer, most)
+    address = settings.address
+    if guard is None:
+        _log.warning(
+            "any process of this machine may fetch secrets from %s; a Unix socket has a guard",
+            address,
+        )
+    else:
+        guard.prepare()
+        life.stack.callback(guard.close)
+        address = guard.inner_address
+    server = GrpcServer(
+        address,
+        SECRET_SERVICE,
+        handlers,
+        max_message_bytes=_MAX_MESSAGE_BYTES,
+        max_connections=most,
+    )
+    await life.listen(server)
+    if guard is not None:
+        guard.start()
+        life.stack.push_async_callback(guard.stop)

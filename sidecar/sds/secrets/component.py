@@ -1,0 +1,96 @@
+"""From the configuration to the secrets that are polled, and from what they hold to SDS."""
+
+import asyncio
+import hashlib
+import random
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from sidecar.common.clock import wall_seconds
+from sidecar.config import model
+from sidecar.config.secrets import TrustBundle
+from sidecar.observability.alerts import Alert, Alerts, Severity
+from sidecar.sds.resources import generic_secret, session_ticket_keys, validation_context
+from sidecar.sds.secrets.generic import GenericSource
+from sidecar.sds.secrets.poller import Change, PolledKeeper, PolledState
+from sidecar.sds.secrets.session_ticket_source import TicketSource
+from sidecar.sds.secrets.source import Fetched, Source
+from sidecar.sds.secrets.trust_bundle import TrustAnchors
+from sidecar.sds.secrets.trust_bundle_source import BundleSource, VaultAnchors
+from sidecar.sds.subscription import Resource
+from sidecar.vault.client import VaultClient
+
+
+def make_keeper(
+    config: model.Config, vault: VaultClient, put: Callable[[Resource], None], alerts: Alerts
+) -> PolledKeeper:
+    """Build the keeper of every trust bundle, ticket key and generic secret."""
+    read = VaultAnchors(vault)
+    sources: list[Source[Any]] = [
+        *(BundleSource(each, read, wall_seconds) for each in config.trust_bundles),
+        *(TicketSource(each, vault, wall_seconds) for each in config.session_ticket_keys),
+        *(GenericSource(each, vault) for each in config.generic_secrets),
+    ]
+    return PolledKeeper(
+        sources,
+        now=wall_seconds,
+        sleep=asyncio.sleep,
+        jitter=random.random,
+        publish=lambda source, fetched: put(encode(source, fetched)),
+        on_state=partial(say_state, alerts),
+    )
+
+
+def encode(source: Source[Any], fetched: Fetched[Any]) -> Resource:
+    """Encode what was read, as the resource Envoy asks for. Raises ``ResourceFault``."""
+    match source:
+        case BundleSource(settings=settings):
+            return encode_bundle(settings, fetched.value)
+        case TicketSource():
+            return session_ticket_keys(source.name, fetched.version, fetched.value)
+        case _:
+            return generic_secret(source.name, fetched.version, {"": fetched.value})
+
+
+def encode_bundle(settings: TrustBundle, anchors: TrustAnchors) -> Resource:
+    """Encode anchors with the peers that are allowed under them.
+
+    The peers and the pins are part of the version: a new configuration is a new context.
+    """
+    uris = [peer for peer in settings.peers if peer.startswith("spiffe://")]
+    exact = [uri for uri in uris if not uri.endswith("/*")]
+    version = f"{anchors.version}.{config_digest(settings)}"
+    return validation_context(
+        settings.name,
+        version,
+        anchors.roots_pem,
+        uris=exact,
+        uri_prefixes=[uri[:-1] for uri in uris if uri.endswith("/*")],
+        dns_names=[peer for peer in settings.peers if not peer.startswith("spiffe://")],
+        spki_pins=settings.spki_pins,
+        crl_pem=anchors.crl_pem,
+        only_leaf_crl=anchors.only_leaf_crl,
+    )
+
+
+def config_digest(settings: TrustBundle) -> str:
+    """Return a digest of what a bundle asks of peers beside its roots."""
+    return hashlib.sha256(repr((settings.peers, settings.spki_pins)).encode()).hexdigest()[:8]
+
+
+def say_state(alerts: Alerts, change: Change) -> None:
+    """Turn a change of a secret's state into the alert it is, if it is one."""
+    what = f"{change.kind.replace('_', ' ')} {change.name!r}"
+    match change.before, change.after:
+        case _, PolledState.ENDED:
+            severity, message = Severity.CRITICAL, f"{what} has ended: peers are refused"
+        case _, PolledState.STALE:
+            severity, message = Severity.WARNING, f"{what} can't be refreshed"
+        case ((PolledState.STALE | PolledState.ENDED), PolledState.FRESH):
+            severity, message = Severity.INFO, f"{what} is refreshed again"
+        case _:
+            return
+    if change.why:
+        message = f"{message}: {change.why}"
+    alerts.say(Alert(severity, f"{change.kind}/{change.name}", change.after, message))

@@ -1,0 +1,172 @@
+"""Keeps polled secrets fresh: one task each, the last good value held through every failure.
+
+A failed read changes nothing of what is served. It is counted, and said once, when it
+begins and when it ends; and once more, critically, if what is held ends meanwhile (a CRL
+past its ``nextUpdate``, a bundle of roots that have all expired): then Envoy refuses peers,
+which is right, and nobody may have to find out from them.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from sidecar.common.clock import Now
+from sidecar.common.errors import Fault
+from sidecar.common.polling import PollStatus
+from sidecar.sds.secrets.source import Fetched, Source
+
+_log = logging.getLogger("sidecar.sds.secrets")
+_CONCURRENT = 2
+"""Reads at once: half of the bridge's threads, so that keys and certificates get by."""
+_JITTER_SHARE = 0.1
+_FIRST_RETRY_SECONDS = 2.0
+
+
+class PolledState(StrEnum):
+    """How one secret is."""
+
+    INIT = "init"
+    FRESH = "fresh"
+    STALE = "stale"
+    """The last read failed; the one before is served."""
+    ENDED = "ended"
+    """What is served has ended: peers are refused."""
+
+
+class Change(NamedTuple):
+    """A secret's state changed."""
+
+    kind: str
+    name: str
+    before: PolledState
+    after: PolledState
+    why: str
+
+
+class Polled:
+    """One secret through time."""
+
+    def __init__(self, source: Source[Any]) -> None:
+        self.source = source
+        self.state = PolledState.INIT
+        self.held: Fetched[Any] | None = None
+        self.read_at: float | None = None
+        """Unix seconds of the last read that succeeded."""
+        self.failures_in_a_row = 0
+        self.status = PollStatus(
+            f"{source.kind}/{source.name}",
+            f"{source.kind.replace('_', ' ')} {source.name!r}",
+            _log,
+            kept="what is served stays until it ends",
+        )
+
+    @property
+    def outcomes(self) -> dict[str, int]:
+        """How the reads went, by outcome."""
+        return self.status.outcomes
+
+    @property
+    def last_error(self) -> str:
+        """Why the last read failed; empty where it did not."""
+        return self.status.problem
+
+    def __repr__(self) -> str:
+        """Show which it is, and no value."""
+        return f"Polled({self.source.kind}, {self.source.name!r}, {self.state})"
+
+    def judge(self, now: float) -> PolledState:
+        """Return the state that follows from what is held and how the last read went."""
+        if self.held is None:
+            return PolledState.INIT
+        if self.held.ends_at is not None and self.held.ends_at <= now:
+            return PolledState.ENDED
+        return PolledState.STALE if self.failures_in_a_row else PolledState.FRESH
+
+    def pause(self, jitter: float) -> float:
+        """Return how long to wait: the poll, or less, doubling, after failures."""
+        wait = self.held.again_seconds if self.held is not None else 60.0
+        if self.failures_in_a_row:
+            doubled = _FIRST_RETRY_SECONDS * 2.0 ** min(self.failures_in_a_row - 1, 16)
+            wait = min(max(wait, _FIRST_RETRY_SECONDS), doubled)
+        return wait * (1 - _JITTER_SHARE * jitter)
+
+
+class PolledKeeper:
+    """Every polled secret. ``publish`` gets each new version, on the event loop."""
+
+    def __init__(
+        self,
+        sources: Sequence[Source[Any]],
+        *,
+        now: Now,
+        sleep: Callable[[float], Awaitable[None]],
+        jitter: Callable[[], float],
+        publish: Callable[[Source[Any], Fetched[Any]], None],
+        on_state: Callable[[Change], None],
+    ) -> None:
+        self.parts = tuple(Polled(source) for source in sources)
+        self._now = now
+        self._sleep = sleep
+        self._jitter = jitter
+        self._publish = publish
+        self._on_state = on_state
+        self._gate = asyncio.Semaphore(_CONCURRENT)
+
+    async def load(self) -> None:
+        """Read everything once. Raises the first ``Fault``: there is no last good value yet."""
+        async with asyncio.TaskGroup() as tasks:
+            reads = [tasks.create_task(self._read(part)) for part in self.parts]
+        for read in reads:
+            if (fault := read.result()) is not None:
+                raise fault
+
+    async def run(self) -> None:
+        """Read, each when it is due, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for part in self.parts:
+                tasks.create_task(self._keep(part))
+
+    async def refresh(self) -> None:
+        """Read everything now."""
+        await asyncio.gather(*(self._read(part) for part in self.parts))
+
+    async def _keep(self, part: Polled) -> None:
+        while True:
+            await self._sleep(part.pause(self._jitter()))
+            await self._read(part)
+
+    async def _read(self, part: Polled) -> Fault | None:
+        failure: Fault | None = None
+        try:
+            async with self._gate:
+                fetched = await part.source.fetch()
+            self._take(part, fetched)
+        except Exception as exc:  # noqa: BLE001 - the poll's edge: one source ends no other's reads
+            failure = part.status.failed(exc)
+            part.failures_in_a_row += 1
+        else:
+            part.status.succeeded()
+            part.failures_in_a_row = 0
+        self._step(part)
+        return failure
+
+    def _take(self, part: Polled, fetched: Fetched[Any]) -> None:
+        held = part.held
+        if held is None or held.version != fetched.version:
+            self._publish(part.source, fetched)
+            _log.info(
+                "%s is at version %s", part.source.kind, fetched.version,
+                extra={"name_of": part.source.name},
+            )  # fmt: skip
+        # Held only once it is published: what can't be encoded is tried again.
+        part.held = fetched
+        part.read_at = self._now()
+
+    def _step(self, part: Polled) -> None:
+        before, after = part.state, part.judge(self._now())
+        part.state = after
+        if before is not after:
+            kind, name = part.source.kind, part.source.name
+            self._on_state(Change(kind, name, before, after, part.last_error))

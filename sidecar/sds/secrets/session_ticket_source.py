@@ -1,0 +1,83 @@
+"""Session-ticket keys out of Vault KV and into it: who wins the check-and-set makes the next."""
+
+import secrets
+from collections.abc import Callable
+
+from sidecar.common.clock import Now
+from sidecar.config.secrets import SessionTicketKeys
+from sidecar.sds.secrets.session_tickets import KEY_BYTES, TicketRing, read_ring
+from sidecar.sds.secrets.source import Fetched
+from sidecar.vault.client import VaultClient
+from sidecar.vault.errors import VaultConflict, VaultNotFound
+
+_LEAD_POLLS = 2.5
+"""A key is there for so many polls before it encrypts."""
+_MIN_PAUSE_SECONDS = 0.05
+
+
+def make_key() -> bytes:
+    """Make a key."""
+    return secrets.token_bytes(KEY_BYTES)
+
+
+class TicketSource:
+    """The keys of one configured name."""
+
+    kind = "session_ticket_keys"
+
+    def __init__(
+        self,
+        settings: SessionTicketKeys,
+        vault: VaultClient,
+        now: Now,
+        make: Callable[[], bytes] = make_key,
+    ) -> None:
+        self.name = settings.name
+        self._settings = settings
+        self._vault = vault
+        self._now = now
+        self._make = make
+
+    async def fetch(self) -> Fetched[tuple[bytes, ...]]:
+        """Read the keys, the one that encrypts first; make the next one when it is due."""
+        ring, version = await self._read()
+        fresh = self._successor(ring)
+        if fresh is not None:
+            ring, version = await self._write(fresh, version)
+        now = self._now()
+        current = ring.current(now)
+        pause = self._settings.poll_seconds
+        if (change := ring.next_change(now)) is not None:
+            pause = max(_MIN_PAUSE_SECONDS, min(pause, change - now))
+        # The entry's version, and which of its keys encrypts: that changes with the time alone.
+        # An entry that was removed and made anew counts from one again; its times do not.
+        label = f"{version}.{current.serial}.{current.encrypts_from:.0f}" if current else "0"
+        return Fetched(ring.served(now), label, pause)
+
+    def _successor(self, ring: TicketRing) -> TicketRing | None:
+        return ring.successor(
+            self._now(),
+            rotate_seconds=self._settings.rotate_seconds,
+            lead_seconds=self._settings.poll_seconds * _LEAD_POLLS,
+            fresh=self._make(),
+        )
+
+    async def _read(self) -> tuple[TicketRing, int]:
+        mount, path = self._settings.mount, self._settings.path
+        try:
+            secret = await self._vault.read_kv(mount, path)
+        except VaultNotFound:
+            return TicketRing(), 0
+        return read_ring(secret.data, f"{mount}/{path}"), secret.version
+
+    async def _write(self, ring: TicketRing, version: int) -> tuple[TicketRing, int]:
+        """Write the ring; where another was faster, take what it wrote."""
+        mount, path = self._settings.mount, self._settings.path
+        try:
+            written = await self._vault.write_kv(mount, path, ring.to_entry(), version)
+        except VaultConflict:
+            theirs, found = await self._read()
+            if found == version or not theirs.keys:
+                raise
+            return theirs, found
+        return ring, written

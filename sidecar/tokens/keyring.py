@@ -1,0 +1,64 @@
+"""The keys that verify: an immutable ring, looked up by ``kid``.
+
+A ring holds public keys only; what a source finds of a private key is dropped before
+it comes here. A new ring replaces the old one whole, so a Check sees one or the other
+and never a mixture.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from sidecar.common.errors import Fault
+
+MAX_KEYS = 256
+MAX_KID_LENGTH = 256
+
+
+class VerificationKey(NamedTuple):
+    """One public key on P-256, bound to the issuer whose tokens it may verify.
+
+    ``issuer`` is ``None`` only where tokens are read by hand (``sidecar token verify``
+    without a configuration).
+    """
+
+    kid: str
+    public: ec.EllipticCurvePublicKey
+    issuer: str | None
+
+
+class KeyRing:
+    """Keys by ``kid``. Two issuers may publish the same ``kid``; both are kept."""
+
+    __slots__ = ("_by_kid",)
+
+    def __init__(self, keys: Iterable[VerificationKey] = ()) -> None:
+        by_kid: dict[str, tuple[VerificationKey, ...]] = {}
+        for key in keys:
+            if any(known.issuer == key.issuer for known in by_kid.get(key.kid, ())):
+                raise Fault(f"two keys of issuer {key.issuer!r} share the kid {key.kid!r}")
+            by_kid[key.kid] = (*by_kid.get(key.kid, ()), key)
+        if len(by_kid) > MAX_KEYS:
+            raise Fault(f"{len(by_kid)} keys, more than the {MAX_KEYS} a ring may hold")
+        self._by_kid = by_kid
+
+    def find(self, kid: str) -> tuple[VerificationKey, ...]:
+        """Return the keys published under this ``kid``: none, one, or one an issuer."""
+        return self._by_kid.get(kid, ())
+
+    def __iter__(self) -> Iterator[VerificationKey]:
+        """Walk all keys, those of one ``kid`` together."""
+        for keys in self._by_kid.values():
+            yield from keys
+
+    def __bool__(self) -> bool:
+        """Tell whether there is any key."""
+        return bool(self._by_kid)
+
+    def __len__(self) -> int:
+        """Count the keys."""
+        return sum(map(len, self._by_kid.values()))
+
+
+EMPTY_RING = KeyRing()

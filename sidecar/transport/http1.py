@@ -1,0 +1,310 @@
+"""HTTP/1.1 for what has no gRPC: small, bounded, without a framework.
+
+h11 parses; here are the limits: of the head, of the body, of idle and slow peers, of
+connections, until the last byte of an answer is gone. Where all connections are taken the one
+that has been idle longest makes room: whoever holds them keeps no probe out.
+"""
+
+import asyncio
+import contextlib
+import inspect
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import h11
+
+from sidecar.transport.http1_connections import ConnectionTable
+from sidecar.transport.sockets import ListenFault, remove_stale_socket, split_address
+
+MAX_HEAD_BYTES = 16_384
+MAX_BODY_BYTES = 65_536
+MAX_CONNECTIONS = 64
+REQUEST_SECONDS = 5.0
+IDLE_SECONDS = 30.0
+_READ_BYTES = 65_536
+_NO_CONTENT = 204
+_BUSY = (
+    b"HTTP/1.1 503 \r\ncontent-length: 0\r\ncache-control: no-store\r\nconnection: close\r\n\r\n"
+)
+
+
+class Request(NamedTuple):
+    """One request: ``path`` without its query, names of ``headers`` in lower case."""
+
+    method: str
+    path: str
+    query: str
+    body: bytes
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+    def header(self, name: bytes) -> str:
+        """Return the only value of a header; empty where there is none, or more than one."""
+        values = [value for known, value in self.headers if known == name]
+        return values[0].decode("latin-1") if len(values) == 1 else ""
+
+
+class Response(NamedTuple):
+    """One answer; ``headers`` are those beside the type, the length and what all answers have."""
+
+    status: int
+    body: bytes
+    content_type: str = "text/plain; charset=utf-8"
+    headers: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def json(cls, status: int, value: object) -> "Response":
+        """Answer with a JSON document."""
+        return cls(status, json.dumps(value, indent=1).encode() + b"\n", "application/json")
+
+
+Handler = Callable[[Request], Response | Awaitable[Response]]
+Routes = Mapping[tuple[str, str], Handler]
+
+
+class Refusal(NamedTuple):
+    """Why a request is not answered by its handler; ``detail`` tells the sender what to do."""
+
+    status: int
+    detail: str = ""
+
+
+Guard = Callable[[h11.Request], Refusal | None]
+"""Looks at a request's head: what it is refused with, or ``None``."""
+
+
+class HttpServer:
+    """Serves ``routes`` (method and path to handler) on ``host:port`` or ``unix:/path``.
+
+    ``observe`` is told the status of every answer, those to what was no request too.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        routes: Routes,
+        *,
+        on_fault: Callable[[Exception], None],
+        guard: Guard = lambda _: None,
+        observe: Callable[[int], None] = lambda _: None,
+        max_body_bytes: int = MAX_BODY_BYTES,
+        max_connections: int = MAX_CONNECTIONS,
+        request_seconds: float = REQUEST_SECONDS,
+        idle_seconds: float = IDLE_SECONDS,
+    ) -> None:
+        self.address = address
+        self.bound_address = address
+        self._routes = routes
+        self._on_fault = on_fault
+        self._guard = guard
+        self._observe = observe
+        self._max_body_bytes = max_body_bytes
+        self._request_seconds = request_seconds
+        self._idle_seconds = idle_seconds
+        self._table = ConnectionTable(max_connections)
+        self._connections: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+        self._socket: tuple[Path, int] | None = None
+        self._closing = False
+
+    async def start(self) -> None:
+        """Listen. Raises ``ListenFault`` for an address that is taken or not ours."""
+        try:
+            if self.address.startswith("unix:"):
+                path = Path(self.address.removeprefix("unix:"))
+                remove_stale_socket(path)
+                self._server = await asyncio.start_unix_server(self._serve, path)
+                self._socket = path, _inode(path)
+            else:
+                host, port = split_address(self.address)
+                self._server = await asyncio.start_server(self._serve, host, port)
+                port = self._server.sockets[0].getsockname()[1]
+                self.bound_address = f"{self.address.rpartition(':')[0]}:{port}"
+        except OSError as exc:
+            raise ListenFault(f"cannot listen on {self.address}: {exc.strerror}") from exc
+
+    async def close(self) -> None:
+        """Close the listener and every connection, whatever their peers are doing."""
+        self._closing = True
+        if self._server is not None:
+            self._server.close()
+        for task in tuple(self._connections):
+            task.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+        self._remove_socket()
+
+    def _remove_socket(self) -> None:
+        """Take our Unix socket away, unless a successor has put its own in that place."""
+        if self._socket is not None:
+            path, inode = self._socket
+            with contextlib.suppress(OSError):
+                if _inode(path) == inode:
+                    path.unlink()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        if task is None or self._closing:
+            writer.transport.abort()
+            return
+        if not self._table.admit(task, task.cancel):
+            self._observe(503)
+            writer.write(_BUSY)
+            writer.close()
+            return
+        self._connections.add(task)
+        try:
+            await self._converse(h11.Connection(h11.SERVER, MAX_HEAD_BYTES), reader, writer)
+            writer.close()
+            async with asyncio.timeout(self._request_seconds):
+                await writer.wait_closed()
+        except (ConnectionError, TimeoutError, asyncio.CancelledError):
+            pass  # the peer's business, or the server closes
+        except Exception as exc:  # noqa: BLE001 - the task's edge
+            self._on_fault(exc)
+        finally:
+            self._table.forget(task)
+            self._connections.discard(task)
+            # Without this a peer that never reads would keep its socket, and nobody would count it.
+            writer.transport.abort()
+
+    async def _converse(
+        self, http: h11.Connection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """Answer request after request until one side has had enough."""
+        while True:
+            head_only = False
+            try:
+                head = await self._read_head(http, reader)
+                if head is None:
+                    return
+                head_only = head.method == b"HEAD"
+                response = await self._answer(await self._read_rest(http, reader, head))
+            except h11.RemoteProtocolError as exc:
+                response = _problem(exc.error_status_hint)
+            except _Refused as refused:
+                response = _problem(refused.refusal.status, refused.refusal.detail)
+            except TimeoutError:
+                response = _problem(408)
+            self._table.answered(asyncio.current_task())
+            await self._write(http, writer, response, head_only=head_only)
+            if http.our_state is not h11.DONE or http.their_state is not h11.DONE:
+                return
+            http.start_next_cycle()
+            # Pipelined requests are all here already: nothing above need have waited.
+            await asyncio.sleep(0)
+
+    async def _read_head(
+        self, http: h11.Connection, reader: asyncio.StreamReader
+    ) -> h11.Request | None:
+        """Read a request's head; ``None`` when the peer closed or stayed idle.
+
+        A peer may be idle before the head's first byte; from then on it is short of time.
+        """
+        if not http.trailing_data[0]:
+            try:
+                async with asyncio.timeout(self._idle_seconds):
+                    http.receive_data(await reader.read(_READ_BYTES))
+            except TimeoutError:
+                return None
+        async with asyncio.timeout(self._request_seconds):
+            event = await _next_event(http, reader)
+        return event if isinstance(event, h11.Request) else None
+
+    async def _read_rest(
+        self, http: h11.Connection, reader: asyncio.StreamReader, head: h11.Request
+    ) -> Request:
+        """Read the body of a request that may be answered here."""
+        body = bytearray()
+        async with asyncio.timeout(self._request_seconds):
+            while isinstance(piece := await _next_event(http, reader), h11.Data):
+                body += piece.data
+                if len(body) > self._max_body_bytes:
+                    raise _Refused(Refusal(413))
+        if refusal := self._guard(head):
+            raise _Refused(refusal)
+        path, _, query = head.target.decode("ascii", "replace").partition("?")
+        method = head.method.decode("ascii")
+        return Request(
+            "GET" if method == "HEAD" else method, path, query, bytes(body), tuple(head.headers)
+        )
+
+    async def _answer(self, request: Request) -> Response:
+        handler = self._routes.get((request.method, request.path))
+        if handler is None:
+            return self._no_handler(request.path)
+        try:
+            answer = handler(request)
+            return await self._wait_for(answer) if inspect.isawaitable(answer) else answer
+        except Exception as exc:  # noqa: BLE001 - the server's edge
+            self._on_fault(exc)
+            return _problem(500)
+
+    async def _wait_for(self, answer: Awaitable[Response]) -> Response:
+        """Wait for an answer that takes its time; refuse where too many take theirs."""
+        with self._table.work(asyncio.current_task()) as has_room:
+            if has_room:
+                return await answer
+        if inspect.iscoroutine(answer):
+            answer.close()
+        return _problem(503)
+
+    def _no_handler(self, path: str) -> Response:
+        methods = {method for method, known in self._routes if known == path}
+        if not methods:
+            return _problem(404)
+        if "GET" in methods:
+            methods.add("HEAD")
+        return _problem(405)._replace(headers=(("allow", ", ".join(sorted(methods))),))
+
+    async def _write(
+        self,
+        http: h11.Connection,
+        writer: asyncio.StreamWriter,
+        response: Response,
+        *,
+        head_only: bool,
+    ) -> None:
+        self._observe(response.status)
+        described = [
+            ("content-type", response.content_type),
+            ("content-length", str(len(response.body))),
+        ]
+        headers = [
+            # A 204 has neither (RFC 9110 §8.6).
+            *(described if response.status != _NO_CONTENT else ()),
+            ("cache-control", "no-store"),
+            ("x-content-type-options", "nosniff"),
+            *response.headers,
+        ]
+        if http.their_state is not h11.DONE:
+            headers.append(("connection", "close"))
+        head = http.send(h11.Response(status_code=response.status, headers=headers)) or b""
+        body = b"" if head_only else http.send(h11.Data(response.body)) or b""
+        writer.write(head + body + (http.send(h11.EndOfMessage()) or b""))
+        async with asyncio.timeout(self._request_seconds):
+            await writer.drain()
+
+
+class _Refused(Exception):  # noqa: N818 - an answer
+    """A request that is not answered by its handler."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.status)
+        self.refusal = refusal
+
+
+async def _next_event(http: h11.Connection, reader: asyncio.StreamReader) -> object:
+    while True:
+        event = http.next_event()
+        if not isinstance(event, type) or event is h11.PAUSED:
+            return event
+        http.receive_data(await reader.read(_READ_BYTES))
+
+
+def _inode(path: Path) -> int:
+    return path.stat().st_ino
+
+
+def _problem(status: int, detail: str = "") -> Response:
+    return Response.json(status, {"status": status, **({"error": detail} if detail else {})})

@@ -1,0 +1,132 @@
+"""What is asked of the CA, and a real OpenBao's answer to it."""
+
+from collections.abc import Sequence
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from sidecar.certificates.issuers.base import Order
+from sidecar.certificates.issuers.vault_pki import CsrFault, PkiIssuer, make_csr
+from sidecar.certificates.material import MaterialFault
+from sidecar.common.clock import monotonic_seconds, wall_seconds
+from sidecar.config import model
+from sidecar.demo.openbao import SIDECAR_POLICY, OpenBao
+from sidecar.vault.client import VaultClient
+from sidecar.vault.errors import VaultFault
+from tests.real import TokenFile
+
+KEY = ec.generate_private_key(ec.SECP256R1())
+PKI = model.VaultPkiIssuer(name="internal", role="edge", ttl_seconds=3600)
+LONG = "a" * 60 + ".septemcore.com"
+
+
+def read_csr(names: Sequence[str]) -> tuple[str, list[str]]:
+    request = x509.load_pem_x509_csr(make_csr(KEY, names).encode())
+    assert request.is_signature_valid
+    assert request.public_key() == KEY.public_key()
+    sans = request.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return request.subject.rfc4514_string(), sans.get_values_for_type(x509.DNSName)
+
+
+@pytest.mark.parametrize(
+    ("names", "subject"),
+    [(["a.example"], "CN=a.example"), (["*.a.example", "b.example"], "CN=*.a.example"),
+     ([LONG], "")],
+)  # fmt: skip
+def test_a_csr(names: list[str], subject: str) -> None:
+    assert read_csr(names) == (subject, names)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+def test_an_address_is_no_name(address: str) -> None:
+    with pytest.raises(CsrFault, match="is an address"):
+        make_csr(KEY, ["a.example", address])
+
+
+class Signer:
+    """A CA that answers what it is told to."""
+
+    def __init__(self, answer: str) -> None:
+        self.answer = answer
+
+    async def sign_csr(
+        self, _mount: str, _role: str, csr_pem: str, *,
+        common_name: str, alt_names: Sequence[str], uri_sans: Sequence[str], ttl_seconds: int,
+    ) -> str:  # fmt: skip
+        assert "PRIVATE" not in csr_pem, f"{common_name} {alt_names} {uri_sans} {ttl_seconds}"
+        return self.answer
+
+
+async def test_an_answer_is_checked_before_use() -> None:
+    with pytest.raises(MaterialFault):
+        await PkiIssuer(PKI, Signer("nonsense"), wall_seconds).issue(Order("edge", ("a.example",)))
+
+
+@pytest.fixture
+def vault(openbao: OpenBao, token_file: TokenFile) -> VaultClient:
+    token_file.write(openbao.token_for(SIDECAR_POLICY))
+    return VaultClient(token_file.settings(openbao.address), clock=monotonic_seconds)
+
+
+@pytest.fixture
+def issuer(vault: VaultClient) -> PkiIssuer:
+    return PkiIssuer(PKI, vault, wall_seconds)
+
+
+@pytest.mark.real
+async def test_a_real_ca_signs(issuer: PkiIssuer) -> None:
+    wanted = Order("edge", ("app.septemcore.com", "api.septemcore.com"))
+    material = await issuer.issue(wanted)
+    assert set(material.names) == {"app.septemcore.com", "api.septemcore.com"}
+    assert 3500 < material.not_after - wall_seconds() <= 3600
+    key = load_pem_private_key(material.key_pem, None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    assert isinstance(key.curve, ec.SECP256R1)
+    assert (await issuer.issue(wanted)).key_pem != material.key_pem, "each has a key of its own"
+
+
+@pytest.mark.real
+async def test_a_name_too_long_for_a_common_name_is_among_the_sans(issuer: PkiIssuer) -> None:
+    assert (await issuer.issue(Order("edge", (LONG,)))).names == (LONG,)
+
+
+SPIFFE_POLICY = 'path "pki/sign/edge-spiffe" { capabilities = ["update"] }'
+
+
+@pytest.mark.real
+async def test_a_spiffe_id_and_no_dns_name(
+    openbao: OpenBao, vault: VaultClient, token_file: TokenFile
+) -> None:
+    openbao.client.secrets.pki.create_or_update_role(
+        "edge-spiffe",
+        extra_params={
+            "allowed_uri_sans": "spiffe://septemcore/*", "key_type": "ec", "key_bits": 256,
+            "require_cn": False,
+        },
+    )  # fmt: skip
+    token_file.write(openbao.token_for(SPIFFE_POLICY, name="spiffe"))
+    settings = model.VaultPkiIssuer(name="mesh", role="edge-spiffe", ttl_seconds=3600)
+    issuer = PkiIssuer(settings, vault, wall_seconds)
+    material = await issuer.issue(Order("me", (), ("spiffe://septemcore/ns/edge",)))
+    assert material.uris == ("spiffe://septemcore/ns/edge",)
+    assert material.names == ()
+    with pytest.raises(VaultFault, match="refused as invalid"):
+        await issuer.issue(Order("me", (), ("spiffe://elsewhere/ns/edge",)))
+
+
+REFUSED = [
+    ("another domain", "app.evil.test", "edge", "refused as invalid"),
+    ("a role that is not ours", "app.septemcore.com", "nobody", "permission denied"),
+]
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("name", "role", "said"), [r[1:] for r in REFUSED], ids=[r[0] for r in REFUSED]
+)
+async def test_a_real_ca_refuses(vault: VaultClient, name: str, role: str, said: str) -> None:
+    settings = model.VaultPkiIssuer(name="internal", role=role)
+    with pytest.raises(VaultFault, match=said):
+        await PkiIssuer(settings, vault, wall_seconds).issue(Order("edge", (name,)))

@@ -1,0 +1,125 @@
+"""What a real Vault PKI revokes is served no more, and a stored certificate that changes is."""
+
+import asyncio
+
+import pytest
+
+from sidecar.certificates.issuers.base import Order
+from sidecar.certificates.issuers.vault_kv import KvIssuer
+from sidecar.certificates.issuers.vault_kv_watch import KvWatch
+from sidecar.certificates.issuers.vault_pki import PkiIssuer
+from sidecar.certificates.managed.manager import CertificateManager
+from sidecar.certificates.managed.revocation import RevocationWatch
+from sidecar.certificates.managed.store import CertificateStore
+from sidecar.common.clock import monotonic_seconds, wall_seconds
+from sidecar.config import model
+from sidecar.demo.openbao import SIDECAR_POLICY, OpenBao
+from sidecar.vault.client import VaultClient
+from tests.policies import FLEET_POLICY
+from tests.real import TokenFile
+
+pytestmark = pytest.mark.real
+POLICY = SIDECAR_POLICY + FLEET_POLICY
+PKI = model.VaultPkiIssuer(name="internal", role="edge", ttl_seconds=3600)
+ORDER = Order("edge", ("app.septemcore.com",))
+
+
+@pytest.fixture
+def vault(openbao: OpenBao, token_file: TokenFile) -> VaultClient:
+    token_file.write(openbao.token_for(POLICY, name="revoked"))
+    return VaultClient(token_file.settings(openbao.address), clock=monotonic_seconds)
+
+
+def manager_of(store: CertificateStore, *wanted: tuple[Order, object]) -> CertificateManager:
+    return CertificateManager(
+        wanted, store, now=wall_seconds, sleep=asyncio.sleep, jitter=lambda: 0.0  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+async def test_a_revoked_certificate_is_replaced(openbao: OpenBao, vault: VaultClient) -> None:
+    store = CertificateStore(wall_seconds)
+    manager = manager_of(store, (ORDER, PkiIssuer(PKI, vault, wall_seconds)))
+    await manager.obtain_all()
+    first = store.get("edge")
+    assert first is not None
+    watch = RevocationWatch(PKI, vault, sleep=asyncio.sleep)
+    await watch.refresh()
+    watch.compare(manager)
+    assert store.get("edge") is first, "it is not revoked"
+    digits = f"{int(first.serial, 16):x}".zfill(len(first.serial) + len(first.serial) % 2)
+    openbao.client.secrets.pki.revoke_certificate(
+        ":".join(digits[at : at + 2] for at in range(0, len(digits), 2))
+    )
+    await watch.refresh()
+    assert watch.is_revoked(first.serial)
+    watch.compare(manager)
+    assert store.get("edge") is None
+    loop = asyncio.create_task(manager.keep_fresh())
+    for _ in range(200):
+        if store.get("edge") is not None:
+            break
+        await asyncio.sleep(0.02)
+    loop.cancel()
+    await asyncio.gather(loop, return_exceptions=True)
+    second = store.get("edge")
+    assert second is not None
+    assert second.serial != first.serial
+    watch.compare(manager)
+    assert store.get("edge") is second
+
+
+async def test_a_crl_that_can_not_be_read_forgets_nothing(vault: VaultClient) -> None:
+    watch = RevocationWatch(
+        model.VaultPkiIssuer(name="nobody", role="edge", mount="nowhere"), vault,
+        sleep=asyncio.sleep,
+    )  # fmt: skip
+    watch._serials = frozenset({7})
+    await watch.refresh()
+    assert watch.faults == 1
+    assert watch.is_revoked("7")
+
+
+async def test_a_stored_certificate_that_changes_is_pushed(
+    openbao: OpenBao, vault: VaultClient
+) -> None:
+    source = PkiIssuer(PKI, vault, wall_seconds)
+
+    async def put() -> str:
+        made = await source.issue(ORDER)
+        openbao.client.secrets.kv.v2.create_or_update_secret(
+            "septem/tls/edge",
+            {"certificate": made.chain_pem.decode(), "private_key": made.key_pem.decode()},
+        )
+        return made.serial
+
+    first = await put()
+    settings = model.VaultKvIssuer(name="stored", prefix="septem/tls", poll_seconds=0.1)
+    issuer = KvIssuer(settings, vault, wall_seconds)
+    store = CertificateStore(wall_seconds)
+    manager = manager_of(store, (ORDER, issuer))
+    await manager.obtain_all()
+    tasks = [
+        asyncio.create_task(manager.keep_fresh()),
+        asyncio.create_task(KvWatch(issuer, sleep=asyncio.sleep).run(manager)),
+    ]
+    await asyncio.sleep(0.3)
+    held = store.get("edge")
+    assert held is not None
+    assert held.serial == first
+    second = await put()
+    for _ in range(100):
+        held = store.get("edge")
+        if held is not None and held.serial == second:
+            break
+        await asyncio.sleep(0.05)
+    else:
+        pytest.fail("the change is not noticed")
+    openbao.client.secrets.kv.v2.create_or_update_secret("septem/tls/edge", {"oops": "x"})
+    await asyncio.sleep(0.5)
+    held = store.get("edge")
+    assert held is not None
+    assert held.serial == second, "what can't be served displaces nothing"
+    assert manager.failures >= 1
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

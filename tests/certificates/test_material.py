@@ -1,0 +1,98 @@
+"""What a CA returned is checked before anyone uses it."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from sidecar.certificates.material import MaterialFault, check_material
+
+NOW = datetime(2026, 11, 24, tzinfo=UTC)
+KEY, OTHER = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+
+
+class Authority:
+    """A CA that signs whatever it is asked to."""
+
+    def __init__(self, name: str, *, ca: bool = True) -> None:
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        self.root = self.sign(self.key, self.name, [], ca=ca)
+
+    def sign(
+        self,
+        key: ec.EllipticCurvePrivateKey,
+        subject: x509.Name,
+        names: list[str],
+        *,
+        days: int = 90,
+        since: int = -100,
+        ca: bool = False,
+        client: bool = False,
+    ) -> x509.Certificate:
+        builder = (
+            x509.CertificateBuilder()
+            .issuer_name(self.name)
+            .subject_name(subject)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(NOW + timedelta(days=since))
+            .not_valid_after(NOW + timedelta(days=days))
+            .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+        )
+        if names:
+            sans = x509.SubjectAlternativeName([x509.DNSName(name) for name in names])
+            builder = builder.add_extension(sans, critical=False)
+        if client:
+            usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
+            builder = builder.add_extension(usage, critical=False)
+        return builder.sign(self.key, hashes.SHA256())
+
+
+CA, EVIL = Authority("root"), Authority("evil")
+LOWER = Authority("a server that signs", ca=False)
+SUBJECT = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a.example")])
+
+
+def pem(*certificates: x509.Certificate) -> str:
+    return "".join(each.public_bytes(Encoding.PEM).decode() for each in certificates)
+
+
+LEAF = CA.sign(KEY, SUBJECT, ["a.example", "*.a.example"])
+
+
+def test_a_good_answer() -> None:
+    material = check_material(pem(LEAF, CA.root), KEY, ["a.example"], NOW.timestamp())
+    assert material.names == ("a.example", "*.a.example")
+    assert material.not_after == (NOW + timedelta(days=90)).timestamp()
+    assert material.chain_pem.count(b"BEGIN CERTIFICATE") == 1, "the root stays out"
+    assert b"PRIVATE KEY" in material.key_pem
+    assert "PRIVATE" not in repr(material)
+    assert "PRIVATE" not in str({"x": material})
+
+
+BAD = [
+    ("nothing", "", "no chain"),
+    ("text", "hello", "no chain"),
+    ("half", pem(LEAF)[:100], "no chain"),
+    ("another key", pem(CA.sign(OTHER, SUBJECT, ["a.example"]), CA.root), "another key"),
+    ("the wrong issuer", pem(LEAF, EVIL.root), "chain does not build"),
+    ("the wrong order", pem(CA.root, LEAF), "another key"),
+    ("expired", pem(CA.sign(KEY, SUBJECT, ["a.example"], days=-1), CA.root), "has expired"),
+    ("a name missing", pem(CA.sign(KEY, SUBJECT, ["b.example"]), CA.root), "cover a.example"),
+    ("no names", pem(CA.sign(KEY, SUBJECT, []), CA.root), "cover a.example"),
+    ("not yet valid", pem(CA.sign(KEY, SUBJECT, ["a.example"], since=1), CA.root), "not valid yet"),
+    ("a CA's own", pem(CA.sign(KEY, SUBJECT, ["a.example"], ca=True), CA.root), "a CA's"),
+    ("an issuer that is no CA", pem(LOWER.sign(KEY, SUBJECT, ["a.example"]), LOWER.root), "no CA"),
+    ("a chain too long", pem(LEAF, *[CA.root] * 10), "11 certificates"),
+]
+
+
+@pytest.mark.parametrize(("answer", "said"), [b[1:] for b in BAD], ids=[b[0] for b in BAD])
+def test_what_is_not_served(answer: str, said: str) -> None:
+    with pytest.raises(MaterialFault, match=said):
+        check_material(answer, KEY, ["a.example"], NOW.timestamp())

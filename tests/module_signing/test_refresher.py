@@ -1,0 +1,91 @@
+"""Publishers are kept fresh from a real OpenBao, and survive its absence."""
+
+import hashlib
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from sidecar.common.clock import monotonic_seconds
+from sidecar.common.errors import Fault
+from sidecar.config import model
+from sidecar.demo.openbao import OpenBao
+from sidecar.keys.lifecycle import KeyState
+from sidecar.module_signing.publishers import Publishers
+from sidecar.module_signing.refresher import PublisherRefresher
+from sidecar.vault.client import VaultClient
+from tests.module_signing.test_publishers import kid, pem
+from tests.real import TokenFile
+
+pytestmark = pytest.mark.real
+KEY = ec.generate_private_key(ec.SECP256R1())
+POLICY = 'path "secret/data/modules/publishers" { capabilities = ["read"] }'
+
+
+async def test_registered_withdrawn_and_kept_while_vault_is_away(
+    own_openbao: OpenBao, token_file: TokenFile
+) -> None:
+    token_file.write(own_openbao.token_for(POLICY))
+    vault = VaultClient(
+        token_file.settings(own_openbao.address, timeout_seconds=1), clock=monotonic_seconds
+    )
+    seen: list[Publishers] = []
+    refresher = PublisherRefresher(
+        model.Modules(),
+        vault,
+        poll_seconds=1,
+        max_age_seconds=3600,
+        clock=monotonic_seconds,
+        jitter=lambda: 0.0,
+        publish=seen.append,
+    )
+    await refresher.load()
+    assert seen == [], "no entry: nobody has registered, as before"
+
+    own_openbao.put_publishers({"acme": pem(KEY)})
+    await refresher.refresh()
+    await refresher.refresh()
+    assert len(seen) == 1, "nothing new, nothing published"
+    assert seen[-1].find(kid(KEY)) is not None
+
+    digest = hashlib.sha256(b"x").hexdigest()
+    own_openbao.put_publishers({"acme": pem(KEY), "withdrawn_bundles": [digest]})
+    await refresher.refresh()
+    assert digest in seen[-1].withdrawn
+
+    own_openbao.put_publishers({"withdrawn_bundles": ["rubbish"]})
+    await refresher.refresh()
+    assert seen[-1].find(kid(KEY)) is not None, "an entry that can't be read changes nothing"
+    assert refresher.lifecycle.state is KeyState.OUTAGE
+
+    own_openbao.put_publishers({"globex": pem(KEY)})
+    await refresher.refresh()
+    found = seen[-1].find(kid(KEY))
+    assert found is not None
+    assert found.publisher == "globex"
+    assert refresher.lifecycle.state is KeyState.ACTIVE
+
+    own_openbao.stop()
+    before = len(seen)
+    await refresher.refresh()
+    assert len(seen) == before
+    assert refresher.outcomes == {"ok": 5, "PublisherFault": 1, "VaultUnreachable": 1}
+    await vault.close()
+
+
+async def test_a_start_without_the_right_to_read_fails(
+    openbao: OpenBao, token_file: TokenFile
+) -> None:
+    token_file.write(openbao.token_for('path "x" { capabilities = ["read"] }', name="none"))
+    vault = VaultClient(token_file.settings(openbao.address), clock=monotonic_seconds)
+    refresher = PublisherRefresher(
+        model.Modules(),
+        vault,
+        poll_seconds=1,
+        max_age_seconds=3600,
+        clock=monotonic_seconds,
+        jitter=lambda: 0.0,
+        publish=lambda _: None,
+    )
+    with pytest.raises(Fault, match="modules/publishers"):
+        await refresher.load()
+    await vault.close()

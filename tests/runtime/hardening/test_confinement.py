@@ -1,0 +1,267 @@
+"""A process that was taken over tries what it can, under each guard alone and in a real worker."""
+
+import asyncio
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sidecar.runtime.hardening.landlock import abi_version
+from sidecar.runtime.hardening.process import Hardening, code_folders
+from sidecar.runtime.hardening.seccomp import REFUSED, build_filter
+from tests.minting import Issuer
+from tests.runtime.workers.test_pool import Pool, until
+from tests.transport.test_guard import Guarded, make_rule
+
+ROOT = Path(__file__).parents[3]
+NOBODY = 65_534
+landlocked = pytest.mark.skipif(abi_version() < 6, reason="this kernel's Landlock is older")
+
+TRY = """
+import json, os, sys
+sys.path.insert(0, {root!r})
+from tests.runtime.hardening.attempts import attempts
+{before}
+print(json.dumps(attempts(json.loads({target!r}))))
+"""
+WAIT = "import sys; print(flush=True); sys.stdin.read()"
+LANDLOCK = """
+from sidecar.runtime.hardening.landlock import restrict_self
+from sidecar.runtime.hardening.process import code_folders, harden_process
+assert not harden_process().missing
+restrict_self(code_folders())
+"""
+SECCOMP = """
+from sidecar.runtime.hardening.process import harden_process
+from sidecar.runtime.hardening.seccomp import refuse_calls
+assert not harden_process().missing
+refuse_calls()
+"""
+IN_A_WORKER = """
+import json, sys
+sys.path.insert(0, {root!r})
+from tests.runtime.hardening.attempts import attempts
+told = open({path!r}, "w")
+import sidecar.runtime.workers.main
+report = sidecar.runtime.workers.main.Worker._report
+def tried(self, number):
+    if not told.closed:
+        with told:
+            told.write(json.dumps(attempts(json.loads({target!r}))))
+    return report(self, number)
+sidecar.runtime.workers.main.Worker._report = tried
+sys.exit(sidecar.runtime.workers.main.main())
+"""
+
+
+class House:
+    """What there is to be had: a token, secrets behind a guard, a listener, a process of ours."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.token_file = folder / "vault-token"
+        self.token_file.write_text("hvs.a-token")
+        self.guarded = Guarded(folder, make_rule((), ()))
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.other = subprocess.Popen([sys.executable, "-c", WAIT], stdin=subprocess.PIPE)
+
+    def close(self) -> None:
+        self.listener.close()
+        self.other.communicate()
+
+    @property
+    def target(self) -> str:
+        values: dict[str, Any] = {
+            "pid": self.other.pid,
+            "token_file": str(self.token_file),
+            "folder": str(self.folder),
+            "sds": str(self.guarded.path),
+            "inner": self.guarded.guard.inner_address.removeprefix("unix:"),
+            "port": self.listener.getsockname()[1],
+        }
+        return json.dumps(values)
+
+
+@pytest.fixture
+async def house() -> AsyncIterator[House]:
+    with tempfile.TemporaryDirectory(prefix="septem-") as folder:
+        made = House(Path(folder))
+        await made.guarded.start()
+        yield made
+        await made.guarded.stop()
+        made.close()
+
+
+async def tried(house: House, before: str) -> dict[str, str]:
+    program = TRY.format(root=str(ROOT), before=before, target=house.target)
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-c", program],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    outcomes: dict[str, str] = json.loads(done.stdout)
+    return outcomes
+
+
+UNREACHABLE = {"connect to the SDS socket", "connect to the socket behind it"}
+"""By whatever they fail: the guard knows its own children, and the socket behind has no name."""
+BY_LANDLOCK = {
+    "read the token file", "write the token file", "list its folder", "make a file",
+    "make a socket by a name", "remove the token file", "connect over TCP",
+    "listen on another port", "read its memory", "read its environment",
+    "list its descriptors", "trace it", "copy its memory", "signal it", "run a program",
+}  # fmt: skip
+BY_SECCOMP = {
+    "open the token file to all", "make a socket by a name", "connect to the SDS socket",
+    "connect over TCP", "send over UDP", "listen on another port", "trace it", "copy its memory",
+    "signal it", "limit it", "slow it down", "run a program", "fork", "become another user",
+}  # fmt: skip
+
+
+async def test_without_a_guard_all_of_it_can_be_done_but_for_secrets(house: House) -> None:
+    """The control: no attempt fails because it is no good. Only the SDS guard stands."""
+    outcomes = await tried(house, "")
+    assert {name for name, outcome in outcomes.items() if outcome != "done"} == UNREACHABLE
+
+
+@landlocked
+async def test_by_landlock_alone(house: House) -> None:
+    outcomes = await tried(house, LANDLOCK)
+    assert {
+        name: outcomes[name] for name in BY_LANDLOCK if outcomes[name] != "PermissionError"
+    } == {}
+    assert {name for name, outcome in outcomes.items() if outcome != "done"} >= UNREACHABLE
+
+
+async def test_by_seccomp_alone(house: House) -> None:
+    outcomes = await tried(house, SECCOMP)
+    assert {
+        name: outcomes[name] for name in BY_SECCOMP if outcomes[name] != "PermissionError"
+    } == {}
+    assert house.guarded.reached == 0
+
+
+@landlocked
+async def test_in_a_real_worker_nothing_is_left(house: House, issuer: Issuer) -> None:
+    path = house.folder / "outcomes.json"
+    program = IN_A_WORKER.format(root=str(ROOT), path=str(path), target=house.target)
+    running = Pool(command=(sys.executable, "-c", program))
+    running.publish(issuer.ring)
+    await running.pool.start()
+    await running.pool.ask_all()
+    await until(lambda: path.stat().st_size)
+    outcomes = json.loads(path.read_text())
+    assert {
+        name: outcome for name, outcome in outcomes.items() if outcome != "PermissionError"
+    } == {}
+    assert house.token_file.read_text() == "hvs.a-token"
+    (said,) = running.pool.hardening
+    assert said.startswith("no new privileges, no core, memory closed, no io_uring, Landlock ")
+    assert said.endswith(", seccomp")
+    for number in range(2):
+        assert not [each for each in links_of(running.pid(number)) if "io_uring" in each]
+    await running.pool.stop()
+
+
+def links_of(pid: int) -> list[str]:
+    """What a process has open; a ring among it would be seen into by no filter."""
+    return [str(each.readlink()) for each in Path(f"/proc/{pid}/fd").iterdir()]
+
+
+HARDENED = """
+import sys
+from sidecar.runtime.hardening.process import harden_process
+print(harden_process(), flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+@pytest.mark.parametrize(
+    ("program", "outcome"),
+    [(HARDENED, "PermissionError"), (WAIT, "done")],
+    ids=["hardened", "not hardened"],
+)
+def test_another_process_of_our_user_has_nothing_of_our_memory(program: str, outcome: str) -> None:
+    setpriv = shutil.which("setpriv")
+    assert setpriv
+    who = [setpriv, "--reuid", str(NOBODY), "--regid", str(NOBODY), "--clear-groups"]
+    command = [*who, sys.executable, "-c", program]
+    env = {"PYTHONPATH": str(ROOT), "SECRET": "hvs.a-token"}
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        target = dict.fromkeys(("folder", "token_file", "sds", "inner"), "/nothing")
+        target |= {"pid": str(child.pid), "port": "1"}
+        peek = TRY.format(root=str(ROOT), before="", target=json.dumps(target))
+        done = subprocess.run(
+            [*who, sys.executable, "-c", peek], capture_output=True, timeout=60, check=True
+        )
+        child.communicate()
+    outcomes = json.loads(done.stdout)
+    for name in ("read its memory", "read its environment", "list its descriptors"):
+        assert outcomes[name] == outcome, name
+
+
+TELL = """
+from sidecar.runtime.hardening.process import harden_process
+harden_process()
+print(open("/proc/self/status").read())
+print(open("/proc/self/limits").read())
+"""
+
+
+def test_a_core_is_not_written_and_nothing_is_gained_by_exec() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", TELL], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert "NoNewPrivs:\t1" in done.stdout
+    (core,) = [line for line in done.stdout.splitlines() if line.startswith("Max core file size")]
+    assert core.split()[4:6] == ["0", "0"]
+
+
+def test_what_is_missing_is_named() -> None:
+    whole = Hardening(("a",)) + Hardening(("b",), ("Landlock (the kernel has no Landlock)",))
+    assert str(whole) == "a, b; missing: Landlock (the kernel has no Landlock)"
+    assert str(Hardening()) == "nothing"
+    with pytest.raises(OSError, match="riscv64"):
+        build_filter("riscv64", 1)
+
+
+def test_what_may_be_read_is_code_and_no_folder_above_it() -> None:
+    folders = code_folders()
+    assert ROOT / "sidecar" in folders
+    assert not [each for each in folders if each in {Path("/"), Path("/usr"), ROOT}]
+
+
+@pytest.mark.parametrize(
+    ("machine", "header"),
+    [("x86_64", "x86_64-linux-gnu/asm/unistd_64.h"), ("aarch64", "asm-generic/unistd.h")],
+)
+def test_the_numbers_are_those_of_the_kernels_headers(machine: str, header: str) -> None:
+    path = Path("/usr/include") / header
+    if not path.is_file():
+        pytest.skip("no kernel headers here")
+    known = {}
+    for line in path.read_text().splitlines():
+        match line.removeprefix("#define __NR").removeprefix("3264").split():
+            case [name, number] if number.isdecimal():
+                known[name.removeprefix("_")] = int(number)
+    column = ("x86_64", "aarch64").index(machine)
+    wrong = {
+        name: numbers[column]
+        for name, numbers in REFUSED.items()
+        if numbers[column] is not None and known.get(name, numbers[column]) != numbers[column]
+    }
+    assert wrong == {}
+    assert len(known.keys() & REFUSED.keys()) > 60
+    assert len(build_filter(machine, 1)) // 8 < 4096, "as many as a filter may have"

@@ -1,0 +1,108 @@
+"""How `sidecar serve` ends when it can't go on: the exit code, and one line that says why."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from sidecar.demo.openbao import SIDECAR_POLICY, OpenBao
+from tests.minting import AUDIENCE, ISSUER, Issuer
+from tests.real import TokenFile
+
+pytestmark = pytest.mark.real
+BASE = """\
+listen:
+  authz: {{address: "127.0.0.1:0"}}
+  admin: {{address: "127.0.0.1:0"}}
+  drain_seconds: 0.1
+vault: {{address: "{vault}", auth: {{method: token_file, path: {token}}}{ca}}}
+tokens:
+  issuers: [{{issuer: "{issuer}", audiences: ["{audience}"], keys: {keys}}}]
+routes: [{{name: all, path_prefix: /}}]
+{more}
+"""
+KV = "{source: vault_kv}"
+MAIN = """
+import sys
+from sidecar.cli.main import main
+sys.exit(main(["serve", "--config", sys.argv[1]]))
+"""
+
+
+def config(tmp_path: Path, token_file: TokenFile, **changes: str) -> Path:
+    values = {"vault": "http://127.0.0.1:1", "ca": "", "keys": KV, "more": "", **changes}
+    path = tmp_path / "serve.yaml"
+    path.write_text(BASE.format(token=token_file.path, issuer=ISSUER, audience=AUDIENCE, **values))
+    return path
+
+
+def serve(path: Path, before: str = "") -> tuple[int, list[str]]:
+    """Run it to its end; returns the exit code and the lines of its log."""
+    command = [sys.executable, "-c", f"{before}\n{MAIN}", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return done.returncode, done.stderr.splitlines()
+
+
+JWKS = '{{source: jwks, url: "https://127.0.0.1:1/jwks.json", ca_file: {file}}}'
+FILES: list[tuple[str, dict[str, str]]] = [
+    ("the CA of a JWKS source", {"keys": JWKS}),
+    ("the CA of Vault", {"vault": "https://127.0.0.1:1", "ca": ", ca_file: {file}"}),
+    ("the secret of a webhook", {
+        "more": 'alerts: {{webhook: {{url: "https://alerts.example", secret_file: {file}}}}}',
+    }),
+    ("the folder of the audit log", {"more": "audit: {{to: {{sink: file, path: {file}/audit}}}}"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("harm", ["absent", "a folder above is a file", "not PEM"])
+@pytest.mark.parametrize("changes", [row[1] for row in FILES], ids=[row[0] for row in FILES])
+def test_a_file_that_is_of_no_use_is_one_sentence_that_names_it(
+    tmp_path: Path, token_file: TokenFile, changes: dict[str, str], harm: str
+) -> None:
+    token_file.write("hvs.token")
+    file = tmp_path / "the-file"
+    if harm == "not PEM":
+        file.write_text("-")
+    if harm == "a folder above is a file":
+        file.write_text("-")
+        file = file / "below"
+    settings = {name: value.format(file=file) for name, value in changes.items()}
+    code, lines = serve(config(tmp_path, token_file, **settings))
+    assert code == 1
+    critical = [line for line in map(json.loads, lines) if line["level"] == "critical"]
+    (said,) = critical
+    assert str(file) in said["message"]
+    assert not any("traceback" in line or "exception" in line for line in critical)
+
+
+DEFECTS = {
+    "a loop that ends with an exception": """
+import sidecar.keys.refresher as module
+async def run(self):
+    raise ZeroDivisionError("the loop")
+module.KeyRefresher.run = run
+""",
+    "a start that meets an exception": """
+import sidecar.runtime.serve as module
+def broken(*_):
+    raise ZeroDivisionError("the start")
+module.open_audit = broken
+""",
+}
+
+
+@pytest.mark.parametrize("before", DEFECTS.values(), ids=DEFECTS)
+def test_a_defect_of_ours_ends_the_process_with_another_code_than_a_signal(
+    tmp_path: Path, token_file: TokenFile, openbao: OpenBao, issuer: Issuer, before: str
+) -> None:
+    """An orchestrator starts it anew; with exit code 0 it might not."""
+    form = Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+    openbao.put_key(issuer.private.private_bytes(*form).decode())
+    token_file.write(openbao.token_for(SIDECAR_POLICY))
+    code, lines = serve(config(tmp_path, token_file, vault=openbao.address), before)
+    assert code == 1
+    said = [line for line in map(json.loads, lines) if "defect of ours" in line["message"]]
+    assert [line["exception"] for line in said] == ["ZeroDivisionError"]

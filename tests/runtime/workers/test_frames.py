@@ -1,0 +1,187 @@
+"""What goes through the channel, and what is refused there."""
+
+import contextlib
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sidecar.config import load_config, parse_config
+from sidecar.keys.lifecycle import KeyState
+from sidecar.observability.counters import Histogram
+from sidecar.runtime.workers.frames import (
+    MAX_DOWN_BYTES,
+    MAX_UP_BYTES,
+    Applied,
+    Ask,
+    Down,
+    Drain,
+    Frame,
+    FrameFault,
+    FrameReader,
+    Keys,
+    KnownChallenge,
+    LogLine,
+    Policies,
+    PublicKey,
+    Readiness,
+    Refused,
+    Report,
+    Revoked,
+    Serving,
+    Start,
+    ToldChallenges,
+    UnknownKid,
+    Up,
+    WantedChallenges,
+    encode,
+    public_keys,
+    ring_of,
+)
+from sidecar.runtime.workers.revoked import ReceivedParts, RevokedParts
+from sidecar.runtime.workers.stats import Numbers
+from sidecar.tokens.revocation import (
+    RevocationEntry,
+    Revocations,
+    RevokedSubject,
+    RevokedTenant,
+    RevokedToken,
+)
+from tests.authz.conftest import CONFIG
+from tests.minting import ISSUER, NOW, TENANT, Issuer
+
+ENTRY = RevocationEntry(
+    kids=("gone",),
+    tokens=(RevokedToken(iss=ISSUER, jti="t-1", exp=NOW + 60),),
+    subjects=(RevokedSubject(iss=ISSUER, sub="alice", issued_before=NOW),),
+    tenants=(RevokedTenant(tenant=TENANT, issued_before=NOW),),
+)
+REVOCATIONS = Revocations(ENTRY, NOW, 930)
+NUMBERS = Numbers(hits=3, cpu_seconds=0.5)
+NUMBERS.tally.count_check("deny", "token_expired", "api", 70)
+
+DOWN = [
+    Start(1, 2, "127.0.0.1:9110"),
+    Policies(parse_config(CONFIG, "test")),
+    Policies(load_config(Path(__file__).parents[3] / "config.example.yaml")),
+    *(Revoked(number, part.tables()) for number, part in enumerate(REVOCATIONS.parts)),
+    Keys(7, (PublicKey("k", None, b"\x30"),), (0, 1), KeyState.OUTAGE),
+    Keys(8, (), (), KeyState.ACTIVE, True, (PublicKey("k", "acme", b"0"),), ("a",)),
+    Readiness(ready=True),
+    ToldChallenges(3, (KnownChallenge("token", "a.example", "token.thumb"),)),
+    Ask(9),
+    Drain(),
+]
+UP = [
+    Serving("127.0.0.1:9110"),
+    Refused("taken"),
+    Applied(7),
+    Report(9, 7, NUMBERS),
+    UnknownKid(),
+    WantedChallenges(3, ("token",)),
+    LogLine(40, "text"),
+]
+
+
+@pytest.mark.parametrize("size", [1, 7, 1_000_000])
+@pytest.mark.parametrize(("frames", "kind"), [(DOWN, Down), (UP, Up)], ids=["down", "up"])
+def test_frames_arrive_as_they_were_sent_however_they_are_cut(
+    frames: list[Frame], kind: object, size: int
+) -> None:
+    stream = b"".join(encode(frame) for frame in frames)
+    reader = FrameReader(kind, MAX_DOWN_BYTES)
+    got = []
+    for start in range(0, len(stream), size):
+        got += reader.feed(stream[start : start + size])
+    assert got == frames
+
+
+OTHER_BUCKETS = Numbers()
+OTHER_BUCKETS.tally.latency = Histogram((1, 2))
+TOO_FEW = Numbers()
+TOO_FEW.tally.latency.counts.pop()
+
+REFUSED = [
+    ("too long", (MAX_UP_BYTES + 1).to_bytes(4, "big"), "over the limit"),
+    ("no msgpack", b"\0\0\0\1\xc1", "not understood"),
+    ("of an unknown kind", encode(Ask(1)).replace(b"ask", b"axe"), "not understood"),
+    ("of the other direction", encode(Drain()), "not understood"),
+    ("other buckets than ours", encode(Report(1, 1, OTHER_BUCKETS)), "other buckets"),
+    ("a bucket short", encode(Report(1, 1, TOO_FEW)), "one count a bucket"),
+    ("text that is not UTF-8", encode(Refused("xx")).replace(b"xx", b"\xff\xff"), "not understood"),
+]
+
+
+@pytest.mark.parametrize(("raw", "said"), [r[1:] for r in REFUSED], ids=[r[0] for r in REFUSED])
+def test_what_is_no_frame_is_a_fault(raw: bytes, said: str) -> None:
+    with pytest.raises(FrameFault, match=said):
+        list(FrameReader(Up, MAX_UP_BYTES).feed(raw))
+
+
+@given(st.binary(max_size=200), st.sampled_from(DOWN + UP), st.sampled_from([Up, Down]))
+def test_whatever_comes_is_a_frame_or_a_fault(noise: bytes, frame: Frame, kind: object) -> None:
+    raw = encode(frame)
+    spot = len(noise) % len(raw)
+    for stream in (noise, raw[:spot] + noise + raw[spot:], raw[:4] + noise):
+        reader = FrameReader(kind, MAX_UP_BYTES)
+        with contextlib.suppress(FrameFault):
+            assert all(isinstance(each, Frame) for each in reader.feed(stream))
+
+
+def test_a_ring_is_sent_as_public_keys(issuer: Issuer) -> None:
+    sent = public_keys(issuer.ring)
+    public = issuer.private.public_key()
+    der = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    assert sent == (PublicKey("key-1", ISSUER, der),)
+    assert list(ring_of(sent)) == list(issuer.ring)
+
+
+def other_keys() -> dict[str, bytes]:
+    spki = Encoding.DER, PublicFormat.SubjectPublicKeyInfo
+    return {
+        "another curve": ec.generate_private_key(ec.SECP384R1()).public_key().public_bytes(*spki),
+        "another kind": ed25519.Ed25519PrivateKey.generate().public_key().public_bytes(*spki),
+        "garbage": b"\x30\x00",
+    }
+
+
+@pytest.mark.parametrize("name", ["another curve", "another kind", "garbage"])
+def test_only_keys_on_p256_come_into_a_ring(name: str) -> None:
+    with pytest.raises(FrameFault, match="a key that"):
+        ring_of((PublicKey("k", ISSUER, other_keys()[name]),))
+
+
+def reader() -> FrameReader:
+    return FrameReader(Down, MAX_DOWN_BYTES)
+
+
+def test_only_new_parts_of_the_revocations_are_sent_and_others_are_forgotten() -> None:
+    sent, received = RevokedParts(), ReceivedParts()
+    for parts, fresh in (
+        (REVOCATIONS.parts, 4),
+        (REVOCATIONS.parts, 0),
+        (REVOCATIONS.parts[1:], 0),
+    ):
+        raw = sent.take(parts)
+        assert len(raw) == fresh
+        for frame in (each for one in raw for each in reader().feed(one)):
+            received.take(frame)
+        got = received.in_force(Keys(1, (), sent.numbers, KeyState.ACTIVE))
+        assert got == Revocations.of(parts)
+    assert len(list(sent.frames())) == 3
+    with pytest.raises(FrameFault, match="never came"):
+        received.in_force(Keys(1, (), (1,), KeyState.ACTIVE))
+
+
+def test_revocations_come_back_as_they_were() -> None:
+    sent, received = RevokedParts(), ReceivedParts()
+    frames = [each for raw in sent.take(REVOCATIONS.parts) for each in reader().feed(raw)]
+    assert len(frames) == len(REVOCATIONS.parts) == 4
+    for frame in frames:
+        received.take(frame)
+    restored = received.in_force(Keys(1, (), sent.numbers, KeyState.ACTIVE))
+    assert restored == REVOCATIONS
+    assert len(restored) == 4

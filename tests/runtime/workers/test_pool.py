@@ -1,0 +1,581 @@
+"""Real worker processes, without Vault and Envoy around them."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+
+import grpc
+import msgspec
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from sidecar.common.clock import monotonic_seconds, wall_seconds
+from sidecar.config import model, parse_config
+from sidecar.config.endpoints import check_endpoints
+from sidecar.headers.registered import RegisteredDomains
+from sidecar.keys.lifecycle import KeyState
+from sidecar.runtime.workers import pool as pool_module
+from sidecar.runtime.workers import process as process_module
+from sidecar.runtime.workers.pool import AuditQueue, Tools, WorkerFault, WorkerPool, pause_seconds
+from sidecar.runtime.workers.process import COMMAND, Ended, WorkerProcess, worker_environment
+from sidecar.tokens.keyring import EMPTY_RING, KeyRing
+from sidecar.tokens.revocation import NOTHING_REVOKED, RevocationEntry, Revocations, RevokedToken
+from sidecar.transport.names import CHECK_METHOD
+from tests.authz.checks import Answer, check_request, read_answer
+from tests.authz.conftest import CONFIG
+from tests.minting import ISSUER, Issuer
+from tests.runtime.workers.harness import children, free_run, resident_mb
+
+WORKERS = 2
+FOREIGN = (
+    "yaml",
+    "hvac",
+    "grpc",
+    "envoy_data_plane",
+    "prometheus_client",
+    "requests",
+    "betterproto2",
+)
+TELL_MODULES = """
+import atexit, json, sys
+told = open({path!r}, "w")
+atexit.register(lambda: told.write(json.dumps(sorted(sys.modules))))
+import sidecar.runtime.workers.main
+sys.exit(sidecar.runtime.workers.main.main())
+"""
+
+
+class Lines:
+    """Takes audit lines while there is room."""
+
+    def __init__(self) -> None:
+        self.room = 1_000_000
+        self.taken: list[bytes] = []
+
+    def record_lines(self, lines: Sequence[bytes]) -> int:
+        taken = lines[: max(0, self.room)]
+        self.room -= len(taken)
+        self.taken += taken
+        return len(taken)
+
+    def share(self, _parts: int) -> "Lines":
+        return self
+
+
+class Pool:
+    """A pool, what it says, and a client of each endpoint."""
+
+    def __init__(
+        self,
+        address: str = "",
+        command: Sequence[str] = COMMAND,
+        workers: int = WORKERS,
+        config: model.Config | None = None,
+        **audit: object,
+    ) -> None:
+        address = address or f"127.0.0.1:{free_run(workers)}"
+        config = parse_config(CONFIG, "test") if config is None else config
+        self.config = config = msgspec.structs.replace(
+            config, audit=msgspec.structs.replace(config.audit, **audit)
+        )
+        listen = msgspec.structs.replace(config.listen.authz, address=address, workers=workers)
+        self.addresses = check_endpoints(listen)
+        self.lines = Lines()
+        queue = self.make_queue()
+        self.said: list[tuple[int, int]] = []
+        self.unknown = 0
+        tools = Tools(monotonic_seconds, asyncio.sleep, lambda: 0.5, queue, command)
+        self.faults: list[BaseException] = []
+        self.pool = WorkerPool(
+            self.addresses,
+            config,
+            tools,
+            on_change=lambda n, of: self.said.append((n, of)),
+            on_fault=self.faults.append,
+        )
+        self.pool.on_unknown_kid = self.count_unknown
+
+    def make_queue(self) -> AuditQueue:
+        return self.lines
+
+    def count_unknown(self) -> None:
+        self.unknown += 1
+
+    def publish(self, ring: KeyRing, revocations: Revocations = NOTHING_REVOKED) -> None:
+        self.pool.publish(ring, revocations, KeyState.ACTIVE)
+
+    def pid(self, number: int) -> int:
+        process = self.pool.slots[number].process
+        return process.pid if process is not None else 0
+
+    async def ask(self, number: int, token: bytes, host: str = "app.septemcore.com") -> Answer:
+        headers = {"authorization": f"Bearer {token.decode()}"}
+        return read_answer(await self.call(number, check_request(headers=headers, host=host)))
+
+    async def call(self, number: int, raw: bytes) -> bytes:
+        async with grpc.aio.insecure_channel(self.addresses[number]) as channel:
+            answer: bytes = await channel.unary_unary(CHECK_METHOD)(raw, timeout=5)
+            return answer
+
+    async def serving(self, number: int, service: str) -> bool:
+        async with grpc.aio.insecure_channel(self.addresses[number]) as channel:
+            asked = health_pb2.HealthCheckRequest(service=service)
+            answer = await health_pb2_grpc.HealthStub(channel).Check(asked, timeout=5)
+            return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+async def until(condition: Callable[[], object], seconds: float = 15.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+async def pool(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Pool]:
+    monkeypatch.setattr(pool_module, "BEAT_SECONDS", 0.25)
+    monkeypatch.setattr(process_module, "MAX_START_BEATS", 200)
+    running = Pool()
+    running.publish(issuer.ring)
+    await running.pool.start()
+    yield running
+    await running.pool.stop()
+    assert children(os.getpid()) == []
+    assert running.faults == []
+
+
+def good(issuer: Issuer, **changes: object) -> bytes:
+    now = wall_seconds()
+    return issuer.mint(**{"exp": now + 600, "iat": now - 1, "nbf": now - 1, **changes})
+
+
+async def test_each_answers_on_its_own_endpoint(pool: Pool, issuer: Issuer) -> None:
+    for number in range(WORKERS):
+        answer = await pool.ask(number, good(issuer))
+        assert answer.allowed
+        assert answer.set_headers["x-user-id"] == "user-42"
+    assert pool.said[-1] == (WORKERS, WORKERS)
+    await pool.pool.ask_all()
+    for slot in pool.pool.slots:
+        assert slot.numbers().tally.checks == {("allow", "token_verified", "api"): 1}
+        assert slot.numbers().cache_entries == 1
+    assert len(pool.pool.numbers()) == WORKERS
+
+
+async def test_a_withdrawn_key_is_gone_everywhere(pool: Pool, issuer: Issuer) -> None:
+    token = good(issuer)
+    for number in range(WORKERS):
+        assert (await pool.ask(number, token)).allowed
+    pool.publish(EMPTY_RING)
+    await pool.pool.settle()
+    for number, slot in enumerate(pool.pool.slots):
+        assert slot.version == pool.pool.version == 2
+        assert (await pool.ask(number, token)).metadata["reason"] == "keys_unavailable"
+
+
+async def test_a_revocation_reaches_all_and_a_worker_that_comes_later(
+    pool: Pool, issuer: Issuer
+) -> None:
+    token, other = good(issuer), good(issuer, jti="tok-2")
+    entry = RevocationEntry(tokens=(RevokedToken(iss=ISSUER, jti="tok-1", exp=2e9),))
+    pool.publish(issuer.ring, Revocations(entry, 0, 930))
+    await pool.pool.settle()
+    os.kill(pid := pool.pid(0), signal.SIGKILL)
+    await until(lambda: pool.pid(0) not in {0, pid} and pool.pool.serving == WORKERS)
+    for number in range(WORKERS):
+        assert (await pool.ask(number, token)).metadata["reason"] == "token_revoked"
+        assert (await pool.ask(number, other)).allowed
+
+
+async def test_a_registered_domain_reaches_all_and_a_worker_that_comes_later(
+    pool: Pool, issuer: Issuer
+) -> None:
+    """It is acknowledged as a revocation is; a worker never serves without it."""
+    registered = RegisteredDomains.of([("shop.example", "another-tenant")])
+    token = good(issuer)
+    assert (await pool.ask(0, token, host="shop.example")).allowed
+    pool.pool.publish_domains(registered)
+    await pool.pool.settle()
+    assert {slot.version for slot in pool.pool.slots} == {pool.pool.version} == {2}
+    pool.pool.publish_domains(registered)
+    assert pool.pool.version == 2, "nothing new, nothing sent"
+    os.kill(pid := pool.pid(0), signal.SIGKILL)
+    await until(lambda: pool.pid(0) not in {0, pid} and pool.pool.serving == WORKERS)
+    for number in range(WORKERS):
+        answer = await pool.ask(number, token, host="shop.example")
+        assert answer.metadata["reason"] == "tenant_mismatch"
+        assert (await pool.ask(number, token)).allowed
+    pool.pool.publish_domains(registered.changed({"shop.example": None}))
+    await pool.pool.settle()
+    for number in range(WORKERS):
+        assert (await pool.ask(number, token, host="shop.example")).allowed
+
+
+async def test_what_changes_while_one_starts_reaches_it(issuer: Issuer) -> None:
+    running = Pool()
+    running.publish(EMPTY_RING)
+    starting = asyncio.ensure_future(running.pool.start())
+    while not running.pid(0):
+        await asyncio.sleep(0)
+    running.publish(issuer.ring)
+    running.pool.set_ready(ready=True)
+    await starting
+    await running.pool.settle()
+    for number in range(WORKERS):
+        assert (await running.ask(number, good(issuer))).allowed
+        assert await running.serving(number, "")
+    await running.pool.stop()
+
+
+async def test_stopped_while_it_starts_it_is_gone_at_once(issuer: Issuer) -> None:
+    running = Pool()
+    running.publish(issuer.ring)
+    starting = asyncio.ensure_future(running.pool.start())
+    while not running.pid(0):
+        await asyncio.sleep(0)
+    await running.pool.stop()
+    assert children(os.getpid()) == []
+    starting.cancel()
+    assert running.said[-1] == (0, WORKERS)
+    assert all(slot.restarts[Ended.HUNG] == 0 for slot in running.pool.slots)
+
+
+async def test_what_is_equal_is_not_sent_again(pool: Pool, issuer: Issuer) -> None:
+    pool.publish(issuer.ring)
+    assert pool.pool.version == 1
+
+
+async def test_health_follows_the_main_process_and_tells_the_state_of_the_keys(
+    pool: Pool, issuer: Issuer
+) -> None:
+    assert not await pool.serving(0, "")
+    pool.pool.set_ready(ready=True)
+    pool.pool.publish(issuer.ring, NOTHING_REVOKED, KeyState.OUTAGE)
+    await pool.pool.settle()
+    assert await pool.serving(0, "")
+    assert await pool.serving(1, "envoy.service.auth.v3.Authorization")
+    assert await pool.serving(0, "keys.outage")
+    assert not await pool.serving(0, "keys.active")
+
+
+async def test_one_that_is_killed_comes_back_and_its_counts_stay(
+    pool: Pool, issuer: Issuer
+) -> None:
+    for _ in range(3):
+        await pool.ask(0, good(issuer))
+    await pool.pool.ask_all()
+    os.kill(pid := pool.pid(0), signal.SIGKILL)
+    await until(lambda: pool.said[-1] == (1, WORKERS))
+    slot = pool.pool.slots[0]
+    assert sum(slot.numbers().tally.checks.values()) == 3
+    assert slot.numbers().resident_bytes == 0
+    await until(lambda: pool.pool.serving == WORKERS)
+    assert pool.pid(0) != pid
+    await pool.ask(0, good(issuer))
+    await pool.pool.ask_all()
+    assert sum(slot.numbers().tally.checks.values()) == 4
+    assert slot.restarts == {Ended.EXITED: 1, Ended.HUNG: 0, Ended.BROKE_PROTOCOL: 0}
+
+
+async def test_one_that_hangs_is_killed_and_the_others_are_asked_meanwhile(pool: Pool) -> None:
+    os.kill(pid := pool.pid(1), signal.SIGSTOP)
+    async with asyncio.timeout(1.0):
+        await pool.pool.ask_all()  # bounded: it does not wait for the one that hangs
+    await until(lambda: pool.pid(1) not in {0, pid} and pool.pool.serving == WORKERS)
+    assert pool.pool.slots[1].restarts[Ended.HUNG] == 1
+
+
+async def test_a_withdrawal_is_settled_when_the_worker_that_hangs_is_gone(
+    pool: Pool, issuer: Issuer
+) -> None:
+    """Not before: thawed, it would answer by the keys it has."""
+    os.kill(pid := pool.pid(1), signal.SIGSTOP)
+    pool.publish(EMPTY_RING)
+    assert await pool.pool.settle() == ()
+    assert not Path(f"/proc/{pid}").exists()  # noqa: ASYNC240 - no disk
+    await until(lambda: pool.pool.serving == WORKERS)
+    for number in range(WORKERS):
+        assert (await pool.ask(number, good(issuer))).metadata["reason"] == "keys_unavailable"
+
+
+async def test_a_worker_that_does_not_take_its_keys_in_time_is_named(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process_module, "MAX_BEHIND_BEATS", 1000)
+    monkeypatch.setattr(pool_module, "SETTLE_SECONDS", 0.5)
+    os.kill(pid := pool.pid(1), signal.SIGSTOP)
+    pool.publish(EMPTY_RING)
+    assert await pool.pool.settle() == (1,)
+    os.kill(pid, signal.SIGCONT)
+    await until(lambda: pool.pool.slots[1].version == pool.pool.version)
+    assert await pool.pool.settle() == ()
+
+
+async def test_a_main_process_that_stood_still_kills_nobody(pool: Pool) -> None:
+    pids = [pool.pid(number) for number in range(WORKERS)]
+    time.sleep(2.0)  # noqa: ASYNC251 - eight heartbeats that nobody could send or hear
+    await asyncio.sleep(0.6)
+    assert [pool.pid(number) for number in range(WORKERS)] == pids
+    assert pool.pool.serving == WORKERS
+
+
+async def test_unix_sockets_are_numbered_and_for_owner_and_group(
+    tmp_path: Path, issuer: Issuer
+) -> None:
+    umask = os.umask(0o117)
+    try:
+        running = Pool(f"unix:{tmp_path}/authz.sock")
+        running.publish(issuer.ring)
+        await running.pool.start()
+    finally:
+        os.umask(umask)
+    for number in range(WORKERS):
+        assert stat.S_IMODE((tmp_path / f"authz-{number}.sock").stat().st_mode) == 0o660
+        assert (await running.ask(number, good(issuer))).allowed
+    await running.pool.stop()
+    left = list(tmp_path.iterdir())  # noqa: ASYNC240 - no disk
+    assert left == [], "workers may not remove them, so the pool does"
+
+
+async def test_a_defect_of_the_pool_is_told_and_it_supervises_on(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool_module, "pause_seconds", lambda *_: 1 / 0)
+    monkeypatch.setattr(pool_module, "LONGEST_PAUSE_SECONDS", 0.01)
+    os.kill(pid := pool.pid(0), signal.SIGKILL)
+    await until(lambda: pool.pid(0) not in {0, pid} and pool.pool.serving == WORKERS)
+    assert isinstance(pool.faults.pop(), ZeroDivisionError)
+
+
+CALLBACKS = {
+    "on_change": lambda pool: setattr(pool.pool, "_on_change", _boom),
+    "on_unknown_kid": lambda pool: setattr(pool.pool, "on_unknown_kid", _boom),
+    "a beat": lambda pool: setattr(pool.pool.slots[1].process, "beat", _boom),
+}
+
+
+def _boom(*_: object) -> None:
+    raise ValueError("a defect of whoever is called")
+
+
+@pytest.mark.parametrize("name", CALLBACKS)
+async def test_what_a_callback_raises_stops_no_supervisor(
+    pool: Pool, issuer: Issuer, name: str
+) -> None:
+    CALLBACKS[name](pool)
+    await pool.ask(0, good(Issuer.generate("key-9")))
+    os.kill(pid := pool.pid(0), signal.SIGKILL)
+    await until(lambda: pool.faults and pool.pid(0) not in {0, pid})
+    await until(lambda: pool.pool.serving == WORKERS)
+    assert (await pool.ask(0, good(issuer))).allowed
+    assert {type(each) for each in pool.faults} == {ValueError}
+    mend(pool)
+    pool.faults.clear()
+
+
+def mend(pool: Pool) -> None:
+    pool.pool._on_change = lambda n, of: pool.said.append((n, of))
+    pool.pool.on_unknown_kid = pool.count_unknown
+    for slot in pool.pool.slots:
+        vars(slot.process).pop("beat", None)
+
+
+async def test_signals_are_the_main_processs(pool: Pool, issuer: Issuer) -> None:
+    pids = [pool.pid(number) for number in range(WORKERS)]
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for pid in pids:
+            os.kill(pid, number)
+    await asyncio.sleep(0.2)
+    await pool.ask(0, good(issuer))
+    assert [pool.pid(number) for number in range(WORKERS)] == pids
+
+
+async def test_an_unknown_kid_is_told_and_not_for_every_token(pool: Pool) -> None:
+    stranger = Issuer.generate("key-9")
+    for _ in range(20):
+        answer = await pool.ask(0, good(stranger))
+        assert answer.metadata["reason"] == "key_unknown"
+    await pool.pool.ask_all()
+    assert 1 <= pool.unknown <= 10
+
+
+async def test_audit_lines_come_whole_and_all(pool: Pool, issuer: Issuer) -> None:
+    for number in range(WORKERS):
+        for _ in range(5):
+            await pool.ask(number, good(issuer))
+    await pool.pool.stop()
+    lines = [json.loads(line) for line in pool.lines.taken]
+    assert len({line["decision_id"] for line in lines}) == len(lines) == 10
+    assert pool.pool.numbers().audit_dropped == 0
+
+
+async def test_in_flight_calls_are_answered_at_the_end(pool: Pool, issuer: Issuer) -> None:
+    raw = check_request(headers={"authorization": f"Bearer {good(issuer).decode()}"})
+    async with grpc.aio.insecure_channel(pool.addresses[0]) as channel:
+        check = channel.unary_unary(CHECK_METHOD)
+        await check(raw, timeout=5)
+        calls = [asyncio.ensure_future(check(raw, timeout=5)) for _ in range(200)]
+        await asyncio.sleep(0.02)
+        await pool.pool.stop()
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+    given = [answer for answer in answers if isinstance(answer, bytes)]
+    assert given
+    assert all(read_answer(answer).allowed for answer in given)
+    failed = [answer for answer in answers if not isinstance(answer, bytes)]
+    assert all(error.code() is grpc.StatusCode.UNAVAILABLE for error in failed), failed
+
+
+async def test_a_port_that_is_taken_makes_the_start_impossible(issuer: Issuer) -> None:
+    first = free_run(WORKERS)
+    running = Pool(f"127.0.0.1:{first}")
+    running.publish(issuer.ring)
+    with socket.create_server(("127.0.0.1", first + 1)):
+        with pytest.raises(WorkerFault, match=f"worker 1: cannot listen on 127.0.0.1:{first + 1}"):
+            await running.pool.start()
+        await running.pool.stop()
+    assert children(os.getpid()) == []
+
+
+async def test_a_program_that_is_no_worker_makes_the_start_impossible(issuer: Issuer) -> None:
+    for command, said in (
+        ((sys.executable, "-c", "raise SystemExit(3)"), "it ended with 3"),
+        (("/nonexistent/python",), "it can't be started: No such file"),
+    ):
+        running = Pool(command=command)
+        running.publish(issuer.ring)
+        with pytest.raises(WorkerFault, match=said):
+            await running.pool.start()
+        await running.pool.stop()
+
+
+async def test_a_sink_that_stalls_makes_the_workers_own_queue_drop_and_count(
+    issuer: Issuer,
+) -> None:
+    """The pipe holds some, the queue 16 lines; the Checks never wait."""
+    running = Pool(queue_lines=16)
+    running.publish(issuer.ring)
+    await running.pool.start()
+    running.lines.room = 0
+    raw = check_request(path="/api/" + "x" * 200)
+    async with grpc.aio.insecure_channel(running.addresses[0]) as channel:
+        check = channel.unary_unary(CHECK_METHOD)
+        for _ in range(12):
+            await asyncio.gather(*(check(raw, timeout=5) for _ in range(100)))
+    await running.pool.ask_all()
+    await until(lambda: running.pool.numbers().audit_dropped > 0)
+    running.lines.room = 1_000_000
+    await running.pool.stop()
+    dropped = running.pool.numbers().audit_dropped
+    assert len(running.lines.taken) + dropped == 1200
+    assert all(json.loads(line)["outcome"] == "deny" for line in running.lines.taken)
+
+
+async def test_what_is_not_in_a_worker(tmp_path: Path, issuer: Issuer) -> None:
+    """Nothing that talks to Vault, serves SDS or renders metrics; and little memory."""
+    path = tmp_path / "modules.json"
+    running = Pool(command=(sys.executable, "-c", TELL_MODULES.format(path=str(path))))
+    running.publish(issuer.ring)
+    await running.pool.start()
+    for number in range(WORKERS):
+        await running.ask(number, good(issuer))
+    await running.pool.ask_all()
+    assert resident_mb(running.pid(0)) <= 50
+    await running.pool.stop()
+    modules = json.loads(path.read_text())
+    assert "sidecar.authz.service" in modules
+    roots = {name.partition(".")[0] for name in modules}
+    assert roots & set(FOREIGN) == set()
+    ours = {name for name in modules if name.startswith("sidecar.")}
+    forbidden = (
+        "sidecar.vault",
+        "sidecar.sds",
+        "sidecar.certificates",
+        "sidecar.admin",
+        "sidecar.observability.alerts",
+    )
+    names_of_peers = {
+        "sidecar.certificates",
+        "sidecar.certificates.identities",
+    }  # X.509 names, and nothing else
+    assert {name for name in ours if name.startswith(forbidden)} <= names_of_peers
+
+
+async def test_it_ends_when_its_channel_closes(pool: Pool) -> None:
+    process = pool.pool.slots[0].process
+    assert process is not None
+    process._channel.close()
+    await until(lambda: not Path(f"/proc/{process.pid}").exists())
+
+
+async def test_one_that_breaks_the_protocol_is_killed(issuer: Issuer) -> None:
+    babble = "import socket, time; socket.socket(fileno=0).send(b'\\xff' * 8); time.sleep(60)"
+    running = Pool(command=(sys.executable, "-c", babble))
+    running.publish(issuer.ring)
+    with pytest.raises(WorkerFault, match="it ended with -9"):
+        await running.pool.start()
+    assert sum(slot.restarts[Ended.BROKE_PROTOCOL] for slot in running.pool.slots) >= 1
+    await running.pool.stop()
+
+
+async def test_a_worker_of_another_version_refuses(
+    issuer: Issuer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(pool_module, "PROTOCOL", 999)
+    running = Pool()
+    running.publish(issuer.ring)
+    with pytest.raises(WorkerFault, match="it ended with 1"):
+        await running.pool.start()
+    await running.pool.stop()
+    assert "the main process is of another version" in caplog.text
+
+
+def test_by_hand_it_says_what_it_is() -> None:
+    done = subprocess.run(COMMAND, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    assert done.returncode == 2
+    assert b"started by `sidecar serve`" in done.stderr
+
+
+def test_of_the_environment_a_worker_gets_what_an_interpreter_needs() -> None:
+    given = {
+        "PATH": "/bin",
+        "LC_ALL": "C",
+        "PYTHONMALLOC": "malloc",
+        "PYTHONPATH": "/evil",
+        "VAULT_TOKEN": "secret",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+    }
+    kept = worker_environment(given)
+    assert kept.keys() == {"PATH", "LC_ALL", "PYTHONMALLOC", "PYTHONPATH", "PYTHONSAFEPATH"}
+    assert (Path(kept["PYTHONPATH"]) / "sidecar" / "runtime" / "workers" / "main.py").is_file()
+    installed = worker_environment(given, sysconfig.get_path("purelib"))
+    assert "PYTHONPATH" not in installed
+
+
+def test_pauses_grow_and_are_bounded() -> None:
+    pauses = [pause_seconds(failures, 0.0) for failures in range(12)]
+    assert pauses[:4] == [0.1, 0.2, 0.4, 0.8]
+    assert pauses[-1] == 10.0
+    assert pause_seconds(10_000, 0.0) == 10.0
+    assert pause_seconds(3, 0.999) > 0.4
+
+
+def test_a_process_that_was_never_started_has_no_exit_code() -> None:
+    process = WorkerProcess(
+        0,
+        lambda: (0, ()),
+        audit=Lines(),
+        on_serving=lambda: None,
+        on_unknown_kid=lambda: None,
+        routes=frozenset(),
+        clock=monotonic_seconds,
+    )
+    process.kill(Ended.HUNG)
+    assert process.exit_code is None

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 import ngh2
 
 from bench.kernel import wake_on_time
-from bench.pacing import Paced, Schedule, tally
+from bench.pacing import Paced, Schedule, counters
 from sidecar.transport.names import CHECK_METHOD
 
 Headers = tuple[tuple[bytes, bytes], ...]
@@ -120,7 +120,7 @@ class Client:
                 answered.update({number_of.pop(stream): now for stream in ended})
             elif clock() > last_due + _ANSWERS_SECONDS:
                 break
-        return tally(schedule, sent, answered, clock())
+        return counters(schedule, sent, answered, clock())
 
     def close(self) -> None:
         """Close the connection."""

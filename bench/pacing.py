@@ -54,7 +54,7 @@ class Paced(NamedTuple):
     unanswered: int
 
 
-def tally(
+def counters(
     schedule: Schedule, sent: Mapping[int, float], answered: Mapping[int, float], ended: float
 ) -> Paced:
     """Sum an open loop up. Nothing is left out: what was never sent or answered counts too."""

@@ -41,13 +41,13 @@ def service(folder: Path, *, cache: Any = None, now: Callable[[], float] = wall_
     the wall clock unless somebody needs an hour to pass at once.
     """
     from sidecar.authz.decision_ids import DecisionIds
-    from sidecar.authz.recorder import Ledger
+    from sidecar.authz.recorder import DecisionRecorder
     from sidecar.authz.service import CheckService
     from sidecar.authz.snapshot import build_snapshot
     from sidecar.config import parse_config
     from sidecar.keys.sources import parse_keys
     from sidecar.observability.audit import AuditLog, FileSink
-    from sidecar.observability.counters import Tally
+    from sidecar.observability.counters import Counters
     from sidecar.tokens.cache import TokenCache
     from sidecar.tokens.keyring import KeyRing
     from sidecar.transport.lane import SlowLane
@@ -62,7 +62,7 @@ def service(folder: Path, *, cache: Any = None, now: Callable[[], float] = wall_
         now=now,
         elapsed_ns=elapsed_ns,
         new_id=ids.text,
-        observer=Ledger(Tally(), audit, ids, loop.call_later),
+        observer=DecisionRecorder(Counters(), audit, ids, loop.call_later),
         on_fault=report,
         cache=TokenCache(config.tokens.cache_entries) if cache is None else cache,
         lane=SlowLane(loop),

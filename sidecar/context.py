@@ -42,7 +42,7 @@ class GrpcListener(Protocol):
         """Answer the calls in flight, and no others."""
 
 
-class Lifespan:
+class AppContext:
     """One run of the process, from its start to the end of its drain."""
 
     def __init__(self, config: model.Config) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from sidecar.authz.service import CheckService, Outcome
 from sidecar.authz.snapshot import build_snapshot
-from sidecar.certificates.challenges.http01 import ChallengeBoard
+from sidecar.certificates.challenges.http01 import DistributedSolver
 from sidecar.certificates.challenges.tls_alpn01 import ChallengeCertificates
 from sidecar.certificates.managed.store import CertificateStore
 from sidecar.common.clock import elapsed_ns, monotonic_seconds, wall_seconds
@@ -57,19 +57,19 @@ class AcmeEdge:
 @asynccontextmanager
 async def running_edge(
     folder: Path,
-    board: ChallengeBoard | None,
+    solver: DistributedSolver | None,
     change: Callable[[Any], None] = lambda _config: None,
     store: CertificateStore | None = None,
     challenges: ChallengeCertificates | None = None,
 ) -> AsyncIterator[AcmeEdge]:
-    """Start an edge whose Check answers what ``board`` knows."""
+    """Start an edge whose Check answers what ``solver`` knows."""
     outcomes: list[Outcome] = []
     service = CheckService(
         build_snapshot(parse_config(CONFIG, "test"), EMPTY_RING),
         now=wall_seconds, elapsed_ns=elapsed_ns, new_id=lambda: "id",
         observer=Observer(outcomes.append), on_fault=outcomes.append,  # type: ignore[arg-type]
     )  # fmt: skip
-    service.challenges = board
+    service.challenges = solver
     store = store or CertificateStore(wall_seconds)
     nacks: list[str] = []
     events = SdsEvents(lambda _: None, lambda _: None, lambda _, words: nacks.append(words))
@@ -94,7 +94,7 @@ async def running_edge(
     for each in _ext_authz(config):
         each["grpc_service"]["timeout"] = "10s"  # Check and clients share one busy event loop here
     change(config)
-    reader = asyncio.create_task(board.run()) if board is not None else None
+    reader = asyncio.create_task(solver.run()) if solver is not None else None
     await checks.start()
     await server.start()
     envoy = await asyncio.to_thread(Envoy, config, folder)

@@ -35,13 +35,13 @@ Found = Challenge | None
 
 
 class ChallengeSource(Protocol):
-    """Where challenges are; ``sidecar.certificates.challenges.http01.ChallengeBoard`` is one."""
+    """Where challenges are; ``sidecar.certificates.challenges.http01.DistributedSolver`` is one."""
 
     def find(self, token: str) -> Challenge | Awaitable[Found] | None:
         """Return the challenge, ``None``, or what tells when the fleet was asked."""
 
 
-class NotYet(Exception):  # noqa: N818 - neither a refusal nor an error
+class ChallengePending(Exception):  # noqa: N818 - neither a refusal nor an error
     """Whether there is such a challenge is known when ``found`` is."""
 
     def __init__(self, found: Awaitable[Found]) -> None:
@@ -49,13 +49,13 @@ class NotYet(Exception):  # noqa: N818 - neither a refusal nor an error
 
 
 def find_challenge(view: RequestView, source: ChallengeSource) -> Found:
-    """Find the challenge that a request under the prefix asks for; raises ``NotYet``."""
+    """Find the challenge that a request under the prefix asks for; raises ``ChallengePending``."""
     token = view.path[len(CHALLENGE_PREFIX) :]
     if view.method != b"GET" or len(token) > _MAX_TOKEN_BYTES or not token.isascii():
         return None
     found = source.find(token.decode("ascii"))
     if isinstance(found, Awaitable):
-        raise NotYet(found)
+        raise ChallengePending(found)
     return found
 
 

@@ -4,14 +4,14 @@ from collections.abc import Mapping
 
 import msgspec
 
-from sidecar.authz.response_cache import Visit
+from sidecar.authz.response_cache import ResolvedTarget
 from sidecar.authz.routes import UNMATCHED, RouteTable
 from sidecar.common.reasons import Grant, Reason
 from sidecar.headers.security import SecurityHeaders
 from sidecar.keys.lifecycle import KeyState
 from sidecar.module_signing.install import ModuleMode, ModulePolicy, Provenance
 from sidecar.module_signing.publishers import NO_PUBLISHERS, Publishers
-from sidecar.tokens.cache import Remembered
+from sidecar.tokens.cache import CachedToken
 from sidecar.tokens.keyring import KeyRing
 from sidecar.tokens.pii import PiiAction
 from sidecar.tokens.revocation import NOTHING_REVOKED, Revocations
@@ -80,9 +80,9 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     """What was found and let pass: personal data in claims."""
     shadowed: Reason | None = None
     """Why a route in shadow mode would have refused."""
-    remembered: Remembered | None = None
+    remembered: CachedToken | None = None
     """Where answers for this token are kept, if it is remembered."""
-    visit: Visit | None = None
+    visit: ResolvedTarget | None = None
     """Where answers for this target are kept, if it is remembered."""
     nonce: bool = False
     """Whether the response has a nonce of its own."""

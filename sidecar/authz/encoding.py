@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError
 from sidecar.authz.credential import COOKIE
 from sidecar.authz.decision import Decision, RequestView, Snapshot
 from sidecar.authz.grpc_web import as_text, trailer_block
-from sidecar.authz.response_cache import NO_RUNS, NonceTemplate, Runs, Template
+from sidecar.authz.response_cache import NO_FIELDS, EncodedFields, NonceTemplate, Template
 from sidecar.authz.streams import TIMEOUT_HEADER, format_timeout
 from sidecar.common.errors import Denied
 from sidecar.common.reasons import ANSWERS, GRPC_CODES, Answer, Reason
@@ -103,12 +103,12 @@ def _join(raw_headers: Iterable[pb.HeaderValue]) -> dict[str, bytes]:
 def encode_allowed(
     decision: Decision,
     snapshot: Snapshot,
-    shared: dict[SharedKey, Runs],
+    shared: dict[SharedKey, EncodedFields],
     new_nonce: Callable[[], bytes],
 ) -> bytes:
     """Return the ``CheckResponse`` that lets a request pass."""
     token = decision.token
-    own = NO_RUNS if token is None else own_runs(token.claims)
+    own = NO_FIELDS if token is None else own_fields(token.claims)
     module = (_request_header(*each) for each in _module_headers(decision).items())
     if decision.cookie is not None:
         own = (own[0] + _request_header(COOKIE, decision.cookie.decode("ascii")), own[1])
@@ -119,8 +119,8 @@ def encode_allowed(
 def make_template(
     decision: Decision,
     snapshot: Snapshot,
-    own: Runs,
-    shared: dict[SharedKey, Runs],
+    own: EncodedFields,
+    shared: dict[SharedKey, EncodedFields],
     new_nonce: Callable[[], bytes],
 ) -> Template:
     """Return the answer to an allowed request, but for what is its token's own.
@@ -143,7 +143,7 @@ def make_template(
     )  # fmt: skip
     common = shared.get(key)
     if common is None:
-        common = _common_runs(decision, snapshot, page)
+        common = _common_fields(decision, snapshot, page)
         if len(shared) >= MAX_SHARED:
             shared.clear()
         shared[key] = common
@@ -160,7 +160,7 @@ def make_template(
     return NonceTemplate(template, _NONCE_SLOT, new_nonce) if decision.nonce else template
 
 
-def _common_runs(decision: Decision, snapshot: Snapshot, page: Page) -> Runs:
+def _common_fields(decision: Decision, snapshot: Snapshot, page: Page) -> EncodedFields:
     """Encode what tokens have in common."""
     response = pb.CheckResponse()
     ok = response.ok_response
@@ -183,13 +183,13 @@ def _common_runs(decision: Decision, snapshot: Snapshot, page: Page) -> Runs:
     return ok.SerializeToString(), response.dynamic_metadata.SerializeToString()
 
 
-def own_runs(claims: Claims) -> Runs:
+def own_fields(claims: Claims) -> EncodedFields:
     """Encode what is one token's alone: its request headers, and its tenant as metadata.
 
     By hand, because every token that was not seen before pays for it; the tests hold it
     against protobuf's own encoder.
     """
-    tenant_header, tenant_metadata = _tenant_runs(claims.tenant_id)
+    tenant_header, tenant_metadata = _tenant_fields(claims.tenant_id)
     headers = (
         tenant_header
         + _request_header(USER_ID, claims.subject)
@@ -201,7 +201,7 @@ def own_runs(claims: Claims) -> Runs:
 
 
 @lru_cache(maxsize=16_384)
-def _tenant_runs(tenant_id: str) -> Runs:
+def _tenant_fields(tenant_id: str) -> EncodedFields:
     tenant = tenant_id.encode("ascii")
     string_value = b"\x1a" + varint(len(tenant)) + tenant  # google.protobuf.Value, field 3
     entry = b"\x0a\x06tenant\x12" + varint(len(string_value)) + string_value

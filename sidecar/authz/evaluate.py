@@ -34,20 +34,20 @@ from sidecar.authz.credential import Credential, find_token, where_none_is
 from sidecar.authz.decision import Decision, RequestView, Snapshot
 from sidecar.authz.preflight import OPTIONS, match_preflight
 from sidecar.authz.requirements import check_client, check_grants, check_tenant
-from sidecar.authz.response_cache import CheckMemory, Visit
+from sidecar.authz.response_cache import ResolvedTarget, ResponseCache
 from sidecar.authz.routes import UNMATCHED, Route
 from sidecar.authz.streams import TIMEOUT_HEADER, stream_milliseconds
 from sidecar.common.errors import Denied
 from sidecar.common.reasons import Grant, Reason
 from sidecar.keys.lifecycle import KeyState
-from sidecar.tokens.cache import Remembered, digest_text
-from sidecar.tokens.pii import Finding, PiiAction, find_pii
+from sidecar.tokens.cache import CachedToken, digest_text
+from sidecar.tokens.pii import PiiAction, PiiFinding, find_pii
 from sidecar.tokens.verifier import VerifiedToken, verify_token
 
 _METHOD = re.compile(rb"[A-Z]{1,32}")
 
 
-class Verdict(NamedTuple):
+class StepResult(NamedTuple):
     """What one step of the walk came to."""
 
     step: str
@@ -55,14 +55,14 @@ class Verdict(NamedTuple):
     detail: str
 
 
-class NotNow(Exception):  # noqa: N818 - neither a refusal nor an error
+class VerificationDeferred(Exception):  # noqa: N818 - neither a refusal nor an error
     """This request needs a verification, and now is not the time for one."""
 
 
-class _Walk:
+class _Evaluation:
     """One request on its way through the steps, and what is known of it by now.
 
-    Every step is a method; ``_RecordedWalk`` wraps them, so that the walk that explains is
+    Every step is a method; ``_RecordedEvaluation`` wraps them, so that the walk that explains is
     the walk that decides, and the one that decides pays nothing for it.
     """
 
@@ -71,7 +71,7 @@ class _Walk:
         view: RequestView,
         snapshot: Snapshot,
         now: float,
-        memory: CheckMemory | None = None,
+        memory: ResponseCache | None = None,
         may_verify: Callable[[], bool] | None = None,
     ) -> None:
         self._view = view
@@ -79,8 +79,8 @@ class _Walk:
         self._now = now
         self._memory = memory
         self._may_verify = may_verify
-        self.visit: Visit | None = None
-        self.remembered: Remembered | None = None
+        self.visit: ResolvedTarget | None = None
+        self.remembered: CachedToken | None = None
         self.method = self.host = self.path = self.token_digest = ""
         self.route: Route | None = None
         self.token: VerifiedToken | None = None
@@ -134,7 +134,7 @@ class _Walk:
             route = self.route = self.match()
             # OPTIONS is what a preflight is too, and those are not told by their target alone.
             if memory is not None and view.method != OPTIONS:
-                self.visit = memory.remember_visit(target, self.method, self.host, self.path, route)
+                self.visit = memory.cache_target(target, self.method, self.host, self.path, route)
             return route
         self.visit = visit
         self.method, self.host, self.path = visit.method, visit.host, visit.path
@@ -196,7 +196,7 @@ class _Walk:
                 self.token, self.warnings = known.token, known.warnings
                 return known.token
             if self._may_verify is not None and not self._may_verify():
-                raise NotNow
+                raise VerificationDeferred
         whole = self.verify(raw)
         self.check_pii(whole)
         self.token = token = whole.slimmed()
@@ -251,7 +251,7 @@ class _Walk:
         asked = self._view.headers.get(TIMEOUT_HEADER, b"")
         return stream_milliseconds(ends_at, self._now, asked)
 
-    def _action_on(self, finding: Finding) -> PiiAction:
+    def _action_on(self, finding: PiiFinding) -> PiiAction:
         return self._snapshot.pii_names if finding.by == "name" else self._snapshot.pii_values
 
 
@@ -272,12 +272,12 @@ _STEPS = {
 """The steps that are recorded, and what they are called for people."""
 
 
-class _RecordedWalk(_Walk):
+class _RecordedEvaluation(_Evaluation):
     """A walk that keeps each step's verdict. It remembers nothing, so that every step runs."""
 
     def __init__(self, view: RequestView, snapshot: Snapshot, now: float) -> None:
         super().__init__(view, snapshot, now)
-        self.verdicts: list[Verdict] = []
+        self.verdicts: list[StepResult] = []
         for method, step in _STEPS.items():
             setattr(self, method, self._recorded(step, getattr(self, method)))
 
@@ -286,10 +286,10 @@ class _RecordedWalk(_Walk):
             try:
                 result = function(*arguments)
             except Denied as denied:
-                self.verdicts.append(Verdict(step, False, str(denied)))
+                self.verdicts.append(StepResult(step, False, str(denied)))
                 raise
             shown = result.name if isinstance(result, Route) else result
-            self.verdicts.append(Verdict(step, True, shown if isinstance(shown, str) else ""))
+            self.verdicts.append(StepResult(step, True, shown if isinstance(shown, str) else ""))
             return result
 
         return run
@@ -299,60 +299,60 @@ def decide(
     view: RequestView,
     snapshot: Snapshot,
     now: float,
-    memory: CheckMemory | None = None,
+    memory: ResponseCache | None = None,
     may_verify: Callable[[], bool] | None = None,
 ) -> Decision:
     """Decide one request at ``now`` (Unix seconds). A refusal is a value, not an exception.
 
     ``may_verify`` is asked before a token is verified that ``memory`` does not hold; where it
-    says no, ``NotNow`` is raised and the request is to be decided again, later.
+    says no, ``VerificationDeferred`` is raised and the request is to be decided again, later.
     """
-    return _decide(_Walk(view, snapshot, now, memory, may_verify))
+    return _decide(_Evaluation(view, snapshot, now, memory, may_verify))
 
 
 def explain(
     view: RequestView, snapshot: Snapshot, now: float
-) -> tuple[Decision, tuple[Verdict, ...]]:
+) -> tuple[Decision, tuple[StepResult, ...]]:
     """Decide, and return each step's verdict beside the decision."""
-    walk = _RecordedWalk(view, snapshot, now)
-    decision = _decide(walk)
-    return decision, tuple(walk.verdicts)
+    evaluation = _RecordedEvaluation(view, snapshot, now)
+    decision = _decide(evaluation)
+    return decision, tuple(evaluation.verdicts)
 
 
-def _decide(walk: _Walk) -> Decision:
+def _decide(evaluation: _Evaluation) -> Decision:
     outcome: Reason | Grant
     detail, shadowed = "", None
     try:
-        outcome = walk.run()
+        outcome = evaluation.run()
     except Denied as denied:
         outcome, detail = denied.reason, denied.detail
-        if walk.route is not None and walk.route.shadow:
+        if evaluation.route is not None and evaluation.route.shadow:
             outcome, shadowed = Grant.SHADOW, denied.reason
     trusted = outcome is Grant.TOKEN_VERIFIED
-    found = walk.found if trusted or outcome is Grant.ANONYMOUS else None
-    route = walk.route
+    found = evaluation.found if trusted or outcome is Grant.ANONYMOUS else None
+    route = evaluation.route
     cors = route.cors if route is not None else ""
     return Decision(
         outcome,
         detail,
         route.name if route is not None else UNMATCHED,
-        walk.method,
-        walk.host,
-        walk.path,
+        evaluation.method,
+        evaluation.host,
+        evaluation.path,
         route.csp if route is not None else "",
-        walk.token if trusted else None,
-        walk.token_digest,
-        walk.warnings,
+        evaluation.token if trusted else None,
+        evaluation.token_digest,
+        evaluation.warnings,
         shadowed,
-        walk.remembered if trusted else None,
-        walk.visit,
+        evaluation.remembered if trusted else None,
+        evaluation.visit,
         route is not None and route.nonce,
         cors,
-        walk.find_reader(route) if route is not None and cors else "",
+        evaluation.find_reader(route) if route is not None and cors else "",
         route.module if trusted and route is not None else None,
         removed=found.removed if found is not None else (),
         cookie=found.cookie if found is not None else None,
-        stream_milliseconds=walk.stream_milliseconds() if trusted else 0,
+        stream_milliseconds=evaluation.stream_milliseconds() if trusted else 0,
     )
 
 

@@ -16,7 +16,7 @@ class Lane(Protocol):
         """Run it when its turn comes."""
 
 
-class Desk(Protocol):
+class VerifierPool(Protocol):
     """Runs what is slow off the event loop; ``sidecar.module_signing.digest_pool`` does."""
 
     async def run(self, function: Callable[[], T]) -> T:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from sidecar.authz.decision import Decision
 from sidecar.authz.decision_ids import DecisionIds
 from sidecar.authz.preflight import NO_CONTENT
-from sidecar.authz.response_cache import Passage, Template
+from sidecar.authz.response_cache import AllowedCheck, Template
 from sidecar.authz.service import Outcome
 from sidecar.common.reasons import ANSWERS, Grant, Reason
 from sidecar.observability.audit import AuditEntry, AuditLog
@@ -28,8 +28,8 @@ from sidecar.observability.audit.entry import (
     tenant_fragment,
     token_fragment,
 )
-from sidecar.observability.counters import Tally
-from sidecar.tokens.cache import Remembered, digest_text
+from sidecar.observability.counters import Counters
+from sidecar.tokens.cache import CachedToken, digest_text
 
 DRAIN_SECONDS = 0.02
 SLICE_COST = 64
@@ -54,7 +54,7 @@ class _Note(NamedTuple):
     key_state: bytes
 
 
-class Ledger:
+class DecisionRecorder:
     """Counts and records; see ``sidecar.authz.service.Observer``.
 
     ``schedule`` calls a function after so many seconds, on the loop that makes the Checks.
@@ -65,40 +65,40 @@ class Ledger:
 
     __slots__ = (
         "_audit",
+        "_counters",
         "_ids",
         "_on_fault",
         "_schedule",
         "_scheduled",
-        "_tally",
         "_waiting",
         "on_key_unknown",
     )  # fmt: skip
 
     def __init__(
         self,
-        tally: Tally,
+        counters: Counters,
         audit: AuditLog,
         ids: DecisionIds,
         schedule: Callable[[float, Callable[[], None]], object],
         on_fault: Callable[[Exception], None] = _log_fault,
     ) -> None:
-        self._tally = tally
+        self._counters = counters
         self._audit = audit
         self._ids = ids
         self._schedule = schedule
         self._on_fault = on_fault
         self.on_key_unknown: Callable[[], None] = lambda: None
         self._scheduled = False
-        self._waiting: deque[Passage | Outcome] = deque()
+        self._waiting: deque[AllowedCheck | Outcome] = deque()
 
-    def passed(self, passage: Passage) -> None:
+    def allowed_fast(self, passage: AllowedCheck) -> None:
         """Count a Check that was allowed on plain grounds, and keep what its line is made of."""
         template = passage[1]
         note: _Note | None = template.note
         if note is None:
             note = template.note = self._note(template)
-        self._tally.checks[note.key] += 1
-        self._tally.latency.add(passage[5] // 1000)
+        self._counters.checks[note.key] += 1
+        self._counters.latency.add(passage[5] // 1000)
         self._wait(passage)
 
     def decided(self, outcome: Outcome) -> None:
@@ -107,9 +107,9 @@ class Ledger:
         shadowed = decision.shadowed
         word = "shadow" if shadowed else "allow" if decision.allowed else "deny"
         reason = shadowed or decision.outcome
-        self._tally.count_check(word, reason, decision.route, outcome.latency_ns // 1000)
+        self._counters.count_check(word, reason, decision.route, outcome.latency_ns // 1000)
         if decision.warnings:
-            self._tally.count_pii_warning()
+            self._counters.count_pii_warning()
         self._wait(outcome)
         if decision.outcome is Reason.KEY_UNKNOWN:
             try:
@@ -117,7 +117,7 @@ class Ledger:
             except Exception as exc:  # noqa: BLE001 - the Check has its answer all the same
                 self._on_fault(exc)
 
-    def _wait(self, record: Passage | Outcome) -> None:
+    def _wait(self, record: AllowedCheck | Outcome) -> None:
         self._waiting.append(record)
         if not self._scheduled:
             self._schedule(DRAIN_SECONDS, self._drain_slice)
@@ -152,13 +152,13 @@ class Ledger:
             self._on_fault(exc)
         return 1
 
-    def _write_passage(self, passage: Passage) -> None:
+    def _write_passage(self, passage: AllowedCheck) -> None:
         visit, template, remembered, attributes, at_seconds, latency_ns = passage
         decision_id = self._ids.raw()
         tenant = kid = token = b""
         if remembered is not None:
             if remembered.warnings:
-                self._tally.count_pii_warning()
+                self._counters.count_pii_warning()
             if remembered.note is None:
                 remembered.note = _note_of(remembered)
             tenant, token = remembered.note
@@ -188,7 +188,7 @@ class Ledger:
 
     def _note(self, template: Template) -> _Note:
         key = ("allow", str(template.outcome), template.route)
-        self._tally.checks.setdefault(key, 0)
+        self._counters.checks.setdefault(key, 0)
         return _Note(
             key,
             ground_fragment(template.outcome, template.route),
@@ -196,7 +196,7 @@ class Ledger:
         )
 
 
-def _note_of(remembered: Remembered) -> tuple[bytes, bytes]:
+def _note_of(remembered: CachedToken) -> tuple[bytes, bytes]:
     token = remembered.token
     claims = token.claims
     return (

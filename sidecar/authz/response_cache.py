@@ -4,10 +4,10 @@ An answer depends on the route and the host (a *place*), on the token's tenant, 
 scopes (its *standing*), on the clock, and on the snapshot. Under one snapshot the first
 three are the same for Check after Check; so are the bytes that go with them:
 
-- a ``Visit`` is a request target that was read and matched: method, host and path as they
+- a ``ResolvedTarget`` is a request target that was read and matched: method, host and path as they
   came, without the query;
-- a ``Place`` keeps, by standing, the ``Template`` of an answer that ``decide`` gave;
-- with a token (``tokens.cache.Remembered``) are kept its own runs of the answer, its
+- a ``RouteScope`` keeps, by standing, the ``Template`` of an answer that ``decide`` gave;
+- with a token (``tokens.cache.CachedToken``) are kept its own runs of the answer, its
   standing, its two moments, and under which snapshot it was last decided upon.
 
 All of it is dropped with the snapshot it was made under, so a key that goes, a revocation
@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from sidecar.authz.routes import Route
 from sidecar.pb.ext_authz_pb2 import AttributeContext
-from sidecar.tokens.cache import Remembered, TokenCache
+from sidecar.tokens.cache import CachedToken, TokenCache
 from sidecar.tokens.claims import Claims
 
 MAX_TARGETS = 8192
@@ -31,15 +31,15 @@ CHALLENGE_PREFIX = b"/.well-known/acme-challenge/"
 MAX_TEMPLATES = 32_768
 ORIGIN_WEIGHT = 8
 """An answer to one origin shares its bytes with no other, so it counts as so many."""
-MAX_STANDINGS = 16_384
+MAX_PRINCIPAL_KEYS = 16_384
 NO_TOKEN = 0
 """The standing of a request that brings no token."""
 
 Target = tuple[bytes, bytes, bytes]
 """Method, host and path without query, as they came."""
-Runs = tuple[bytes, bytes]
+EncodedFields = tuple[bytes, bytes]
 """Runs of fields of ``OkHttpResponse`` and of the metadata's ``Struct``."""
-NO_RUNS: Runs = (b"", b"")
+NO_FIELDS: EncodedFields = (b"", b"")
 
 
 class Template:
@@ -75,7 +75,7 @@ class Template:
         self.key_state = key_state
         self.note: Any = None
 
-    def fill(self, own: Runs) -> bytes:
+    def fill(self, own: EncodedFields) -> bytes:
         """Return the serialised ``CheckResponse``."""
         return b"".join(
             (self.opening, self.ok, own[0], self.between, self.metadata, own[1]),
@@ -100,7 +100,7 @@ class NonceTemplate(Template):
         self._pieces = template.ok.split(slot)
         self._new_nonce = new_nonce
 
-    def fill(self, own: Runs) -> bytes:
+    def fill(self, own: EncodedFields) -> bytes:
         """Return the serialised ``CheckResponse``; a nonce is as long as its slot."""
         ok = self._new_nonce().join(self._pieces)
         return b"".join((self.opening, ok, own[0], self.between, self.metadata, own[1]))
@@ -111,7 +111,7 @@ AnswerKey = int | tuple[int, bytes]
 origin that may read the answer, where answers depend on it."""
 
 
-class Place:
+class RouteScope:
     """A route and the host it was asked under, with the answers given there.
 
     ``plain`` is true where nothing but the target and one ``Authorization`` header decides:
@@ -133,12 +133,12 @@ class Place:
         self.plain = header_only and bare and not route.end_streams_with_token
 
 
-class Visit:
+class ResolvedTarget:
     """A target's canonical parts and where it leads. ``note``: see ``Template``."""
 
     __slots__ = ("host", "method", "note", "path", "place")
 
-    def __init__(self, method: str, host: str, path: str, place: Place) -> None:
+    def __init__(self, method: str, host: str, path: str, place: RouteScope) -> None:
         self.method = method
         self.host = host
         self.path = path
@@ -146,13 +146,13 @@ class Visit:
         self.note: bytes | None = None
 
 
-Passage = tuple[Visit, Template, Remembered | None, AttributeContext, float, int]
+AllowedCheck = tuple[ResolvedTarget, Template, CachedToken | None, AttributeContext, float, int]
 """A Check that was allowed on plain grounds: the target, the answer, the token if one came, the
 request's attributes, when (Unix seconds), and how long it took (nanoseconds). A plain ground
 is a token in the one header, or that none is needed."""
 
 
-class Standing(NamedTuple):
+class PrincipalKey(NamedTuple):
     """All of a token that a template depends on."""
 
     tenant_id: str
@@ -161,67 +161,73 @@ class Standing(NamedTuple):
     own_lengths: tuple[int, int]
 
 
-class CheckMemory:
+class ResponseCache:
     """The tables of one service. One thread, no locks."""
 
     __slots__ = (
-        "_next_standing", "_places", "_standings", "_templates", "epoch", "tokens", "visits",
+        "_next_principal_key",
+        "_principal_keys",
+        "_scopes",
+        "_templates",
+        "epoch",
+        "tokens",
+        "visits",
     )  # fmt: skip
 
     def __init__(self, tokens: TokenCache) -> None:
         self.tokens = tokens
-        self.visits: dict[Target, Visit] = {}
+        self.visits: dict[Target, ResolvedTarget] = {}
         self.epoch = 1
         """Grows with every snapshot; what was decided under another is decided anew."""
-        self._places: dict[tuple[str, str], Place] = {}
-        self._standings: dict[Standing, int] = {}
-        self._next_standing = NO_TOKEN + 1
+        self._scopes: dict[tuple[str, str], RouteScope] = {}
+        self._principal_keys: dict[PrincipalKey, int] = {}
+        self._next_principal_key = NO_TOKEN + 1
         self._templates = 0
 
-    def turn_over(self) -> None:
+    def invalidate(self) -> None:
         """Forget what was worked out under the snapshot that has gone."""
         self.visits.clear()
-        self._places.clear()
+        self._scopes.clear()
         self._templates = 0
         self.epoch += 1
 
-    def remember_visit(
+    def cache_target(
         self, target: Target, method: str, host: str, path: str, route: Route
-    ) -> Visit:
+    ) -> ResolvedTarget:
         """Remember a target that was matched.
 
         One under the path of challenges is not: it may be answered otherwise the next time.
         """
         if len(self.visits) >= MAX_TARGETS:
             self.visits.clear()
-            self._places.clear()
+            self._scopes.clear()
             self._templates = 0
-        place = self._places.get((route.name, host))
+        place = self._scopes.get((route.name, host))
         if place is None:
-            place = self._places[route.name, host] = Place(route)
-        visit = Visit(method, host, path, place)
+            place = self._scopes[route.name, host] = RouteScope(route)
+        visit = ResolvedTarget(method, host, path, place)
         if len(target[2]) <= MAX_PATH_BYTES and not target[2].startswith(CHALLENGE_PREFIX):
             self.visits[target] = visit
         return visit
 
-    def remember_template(self, place: Place, key: AnswerKey, template: Template) -> None:
+    def cache_template(self, place: RouteScope, key: AnswerKey, template: Template) -> None:
         """Remember an answer that was given at a place."""
         if self._templates >= MAX_TEMPLATES:
-            for each in self._places.values():
+            for each in self._scopes.values():
                 each.answers.clear()
             self._templates = 0
         place.answers[key] = template
         self._templates += 1 if isinstance(key, int) else ORIGIN_WEIGHT
 
-    def standing_of(self, claims: Claims, own: Runs) -> int:
+    def principal_key_of(self, claims: Claims, own: EncodedFields) -> int:
         """Return the number of a token's standing; a number is never used for another."""
-        standing = Standing(
+        principal_key = PrincipalKey(
             claims.tenant_id, claims.roles, claims.scopes, (len(own[0]), len(own[1]))
         )
-        number = self._standings.get(standing)
+        number = self._principal_keys.get(principal_key)
         if number is None:
-            if len(self._standings) >= MAX_STANDINGS:
-                self._standings.clear()
-            number = self._standings[standing] = self._next_standing
-            self._next_standing += 1
+            if len(self._principal_keys) >= MAX_PRINCIPAL_KEYS:
+                self._principal_keys.clear()
+            number = self._principal_keys[principal_key] = self._next_principal_key
+            self._next_principal_key += 1
         return number

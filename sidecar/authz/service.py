@@ -13,9 +13,9 @@ from hashlib import sha256
 from typing import NamedTuple, Protocol, cast
 
 from sidecar.authz.acme_challenge import (
+    ChallengePending,
     ChallengeSource,
     Found,
-    NotYet,
     challenge_decision,
     find_challenge,
 )
@@ -28,29 +28,29 @@ from sidecar.authz.encoding import (
     encode_challenge,
     encode_denied,
     make_template,
-    own_runs,
+    own_fields,
     parse_request,
     view_of,
 )
-from sidecar.authz.evaluate import NotNow, decide
+from sidecar.authz.evaluate import VerificationDeferred, decide
 from sidecar.authz.module_install import judge_bundle, refused
-from sidecar.authz.ports import Desk, Lane
+from sidecar.authz.ports import Lane, VerifierPool
 from sidecar.authz.preflight import encode_preflight
 from sidecar.authz.response_cache import (
     CHALLENGE_PREFIX,
-    NO_RUNS,
+    NO_FIELDS,
     NO_TOKEN,
-    CheckMemory,
-    Passage,
-    Place,
-    Runs,
+    AllowedCheck,
+    EncodedFields,
+    ResponseCache,
+    RouteScope,
 )
 from sidecar.common.clock import Now
 from sidecar.common.errors import Denied
 from sidecar.common.reasons import Grant, Reason
 from sidecar.headers.nonce import NoncePool
 from sidecar.pb.ext_authz_pb2 import AttributeContext
-from sidecar.tokens.cache import Remembered, TokenCache
+from sidecar.tokens.cache import CachedToken, TokenCache
 
 _BEARER = b"Bearer "
 _BEARER_BYTES = len(_BEARER)
@@ -77,7 +77,7 @@ class Observer(Protocol):
     def decided(self, outcome: Outcome) -> None:
         """Take note of a Check that was refused, or allowed on other than plain grounds."""
 
-    def passed(self, passage: Passage) -> None:
+    def allowed_fast(self, passage: AllowedCheck) -> None:
         """Take note of a Check that was allowed on plain grounds, as nearly all are."""
 
 
@@ -117,14 +117,14 @@ class CheckService:
         on_fault: Callable[[Exception], None],
         cache: TokenCache | None = None,
         lane: Lane | None = None,
-        desk: Desk | None = None,
+        desk: VerifierPool | None = None,
         new_nonce: Callable[[], bytes] | None = None,
     ) -> None:
         self.snapshot = snapshot
         self._under = snapshot
         """The snapshot that the memory was made under."""
-        self._memory = CheckMemory(TokenCache(0) if cache is None else cache)
-        self._allowed: dict[SharedKey, Runs] = {}
+        self._memory = ResponseCache(TokenCache(0) if cache is None else cache)
+        self._allowed: dict[SharedKey, EncodedFields] = {}
         self._denied: dict[DenialKey, bytes] = {}
         self._lane = lane
         self._desk = desk
@@ -145,7 +145,7 @@ class CheckService:
         """
         started_ns = self._elapsed_ns()
         if self.snapshot is not self._under:
-            self._turn_over()
+            self._invalidate()
         try:
             attributes = parse_request(raw)
         except Denied as denied:
@@ -155,18 +155,18 @@ class CheckService:
         path, _, query = http.path.partition(b"?")
         visit = memory.visits.get((http.method, http.host, path))
         if visit is None or not visit.place.plain or http.HasField("header_map"):
-            return self._go_long_way(attributes, started_ns)
+            return self._take_slow_path(attributes, started_ns)
         place = visit.place
         seen = place.glance(http.headers, query) if place.reads_token else 0
         if seen == LOOK:
-            return self._go_long_way(attributes, started_ns)
+            return self._take_slow_path(attributes, started_ns)
         now = self._now()
-        remembered: Remembered | None = None
-        standing, own = NO_TOKEN, NO_RUNS
+        remembered: CachedToken | None = None
+        principal_key, own = NO_TOKEN, NO_FIELDS
         credential = http.headers.get("authorization") if place.reads_token else None
         if credential is not None:
             if credential[:_BEARER_BYTES] != _BEARER:
-                return self._go_long_way(attributes, started_ns)
+                return self._take_slow_path(attributes, started_ns)
             remembered = memory.tokens.entries.get(sha256(credential[_BEARER_BYTES:]).digest())
             if remembered is None:
                 return self._wait_for_turn(attributes, started_ns)
@@ -175,37 +175,39 @@ class CheckService:
                 or not remembered.starts_at <= now < remembered.ends_at
                 or remembered.runs is None
             ):
-                return self._go_long_way(attributes, started_ns)
-            standing, own = remembered.standing, remembered.runs
+                return self._take_slow_path(attributes, started_ns)
+            principal_key, own = remembered.principal_key, remembered.runs
             memory.tokens.hits += 1
-        standing ^= -seen
+        principal_key ^= -seen
         template = place.answers.get(
-            (standing, http.headers.get("origin", b"")) if place.reads_origin else standing
+            (principal_key, http.headers.get("origin", b""))
+            if place.reads_origin
+            else principal_key
         )
         if template is None:
-            return self._go_long_way(attributes, started_ns)
+            return self._take_slow_path(attributes, started_ns)
         latency_ns = self._elapsed_ns() - started_ns
-        self._observer.passed((visit, template, remembered, attributes, now, latency_ns))
+        self._observer.allowed_fast((visit, template, remembered, attributes, now, latency_ns))
         return template.fill(own)
 
-    def _turn_over(self) -> None:
+    def _invalidate(self) -> None:
         """Forget what was made under the snapshot that has gone."""
         self._under = self.snapshot
-        self._memory.turn_over()
+        self._memory.invalidate()
         self._allowed.clear()
         self._denied.clear()
 
-    def _go_long_way(
+    def _take_slow_path(
         self, attributes: AttributeContext, started_ns: int
     ) -> bytes | Awaitable[bytes]:
         lane = self._lane
         try:
             return self._answer(attributes, started_ns, None if lane is None else lane.free)
-        except NotNow:
+        except VerificationDeferred:
             if lane is None:
                 raise
             return self._later(lane, attributes, started_ns)
-        except NotYet as waiting:
+        except ChallengePending as waiting:
             return self._answer_when_found(attributes, started_ns, waiting.found)
 
     async def _answer_when_found(
@@ -225,7 +227,7 @@ class CheckService:
                 answer = self._answer(attributes, started_ns, may_verify, (found,))
             else:
                 answer = await self._later(lane, attributes, started_ns)
-        except NotNow:
+        except VerificationDeferred:
             if lane is None:
                 raise
             answer = await self._later(lane, attributes, started_ns, (found,))
@@ -261,7 +263,7 @@ class CheckService:
     ) -> bytes | Awaitable[bytes]:
         """Decide and encode. ``found`` is what the fleet was asked for, where it was."""
         if self.snapshot is not self._under:
-            self._turn_over()
+            self._invalidate()
         view: RequestView | None = None
         try:
             view = view_of(attributes)
@@ -276,7 +278,7 @@ class CheckService:
                 return self._judge(decision, view, now, started_ns)
             if decision.allowed:
                 return self._allow(decision, view, attributes, now, started_ns)
-        except (NotNow, NotYet):
+        except (VerificationDeferred, ChallengePending):
             raise
         except Exception as exc:  # noqa: BLE001 - the service's edge: whatever it was, the answer is no
             self._on_fault(exc)
@@ -292,12 +294,12 @@ class CheckService:
         return self._judge_at(self._desk, decision, view, now, started_ns)
 
     async def _judge_at(
-        self, desk: Desk, decision: Decision, view: RequestView, now: float, started_ns: int
+        self, desk: VerifierPool, decision: Decision, view: RequestView, now: float, started_ns: int
     ) -> bytes:
         try:
             decision = await desk.run(partial(judge_bundle, decision, view, self.snapshot))
             if self.snapshot is not self._under:
-                self._turn_over()
+                self._invalidate()
             if decision.allowed:
                 answer = encode_allowed(decision, self.snapshot, self._allowed, self._new_nonce)
                 self._tell(decision, view, self._new_id(), now, started_ns)
@@ -340,22 +342,22 @@ class CheckService:
             self._tell(decision, view, self._new_id(), now, started_ns)
             return answer
         memory = self._memory
-        standing, own = NO_TOKEN, NO_RUNS
+        principal_key, own = NO_TOKEN, NO_FIELDS
         if token is not None:
-            own = own_runs(token.claims)
-            standing = memory.standing_of(token.claims, own)
+            own = own_fields(token.claims)
+            principal_key = memory.principal_key_of(token.claims, own)
             if remembered is not None:
-                remembered.runs, remembered.standing = own, standing
+                remembered.runs, remembered.principal_key = own, principal_key
                 remembered.epoch = memory.epoch
         place = visit.place
-        standing ^= -seen
-        key = (standing, decision.origin.encode()) if place.reads_origin else standing
+        principal_key ^= -seen
+        key = (principal_key, decision.origin.encode()) if place.reads_origin else principal_key
         template = place.answers.get(key)
         if template is None:
             template = make_template(decision, self.snapshot, own, self._allowed, self._new_nonce)
-            memory.remember_template(place, key, template)
+            memory.cache_template(place, key, template)
         latency_ns = self._elapsed_ns() - started_ns
-        self._observer.passed((visit, template, remembered, attributes, now, latency_ns))
+        self._observer.allowed_fast((visit, template, remembered, attributes, now, latency_ns))
         return template.fill(own)
 
     def _deny(self, decision: Decision, view: RequestView | None, started_ns: int) -> bytes:
@@ -377,7 +379,7 @@ class CheckService:
         self._observer.decided(Outcome(decision, view, decision_id, now, latency_ns, key_state))
 
 
-def _seen(place: Place, view: RequestView) -> int:
+def _seen(place: RouteScope, view: RequestView) -> int:
     """Return what the short way will see beside ``Authorization``."""
     return place.glance(view.headers, view.path.partition(b"?")[2]) if place.reads_token else 0
 

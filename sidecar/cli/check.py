@@ -51,13 +51,13 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def _check(options: argparse.Namespace) -> int:
-    from sidecar.cli.evaluate import Bench, load_case  # noqa: PLC0415
+    from sidecar.cli.evaluate import PolicyEvaluator, load_case  # noqa: PLC0415
     from sidecar.cli.token_evaluator import keys_of  # noqa: PLC0415
     from sidecar.config import load_config  # noqa: PLC0415 - each command imports what it needs
 
     config = load_config(options.config)
     keys = keys_of(read_text(options.jwks), config, options.issuer) if options.jwks else ()
-    bench = Bench(config, keys, read_revocation_file(options.revocations))
+    bench = PolicyEvaluator(config, keys, read_revocation_file(options.revocations))
     if options.request:
         result = bench.evaluate(load_case(options.request), wall_seconds())
         steps = [step._asdict() for step in result.steps]

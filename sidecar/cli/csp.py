@@ -47,7 +47,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def _check(options: argparse.Namespace) -> int:
-    from sidecar.csp.lint.finding import Severity, worst  # noqa: PLC0415 - as each command does
+    from sidecar.csp.lint.finding import LintSeverity, worst  # noqa: PLC0415 - as each command does
 
     if options.policy is not None:
         found = list(_of_header(options.policy))
@@ -58,7 +58,7 @@ def _check(options: argparse.Namespace) -> int:
     else:
         _show(found)
     highest = worst(placed.finding for _, placed in found)
-    failing = highest is not None and highest >= Severity[options.fail_on.upper()]
+    failing = highest is not None and highest >= LintSeverity[options.fail_on.upper()]
     return EXIT_FOUND if failing else EXIT_OK
 
 

@@ -19,7 +19,7 @@ from msgspec import Meta
 
 from sidecar.authz.decision import Decision, RequestView, Snapshot
 from sidecar.authz.encoding import encode_allowed, encode_denied
-from sidecar.authz.evaluate import Verdict, explain
+from sidecar.authz.evaluate import StepResult, explain
 from sidecar.authz.module_install import judge_bundle
 from sidecar.authz.preflight import encode_preflight
 from sidecar.authz.snapshot import build_snapshot
@@ -54,7 +54,7 @@ class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """A misspelt expectation must not be one that always holds."""
 
 
-class Request(_Strict, frozen=True):
+class RecordedRequest(_Strict, frozen=True):
     """What the client sends. ``source``, ``principal`` and ``certificate`` are what Envoy adds."""
 
     path: Text
@@ -94,7 +94,7 @@ class Expectation(_Strict, frozen=True):
 class Case(_Strict, frozen=True):
     """One request, with or without a token, and what is expected of it."""
 
-    request: Request
+    request: RecordedRequest
     name: Text = "request"
     token: Token | None = None
     at: float | None = None
@@ -120,12 +120,12 @@ class Result(msgspec.Struct, frozen=True):
     request_headers: dict[str, str]
     removed_headers: tuple[str, ...]
     response_headers: dict[str, str]
-    steps: tuple[Verdict, ...]
+    steps: tuple[StepResult, ...]
     warnings: tuple[str, ...] = ()
     shadowed: str | None = None
 
 
-class Bench:
+class PolicyEvaluator:
     """A policy without a server."""
 
     def __init__(
@@ -156,7 +156,7 @@ class Bench:
         decision, steps = explain(view, self._snapshot, at)
         if decision.module is not None:
             decision = judge_bundle(decision, view, self._snapshot)
-            steps = (*steps, Verdict("bundle", decision.allowed, decision.detail))
+            steps = (*steps, StepResult("bundle", decision.allowed, decision.detail))
         return _result(case.name, decision, steps, self._snapshot)
 
     def _view(self, case: Case, now: float) -> RequestView:
@@ -253,7 +253,7 @@ def _load(path: Path, wanted: type[T]) -> T:
 
 
 def _result(
-    name: str, decision: Decision, steps: tuple[Verdict, ...], snapshot: Snapshot
+    name: str, decision: Decision, steps: tuple[StepResult, ...], snapshot: Snapshot
 ) -> Result:
     response = pb.CheckResponse.FromString(
         encode_preflight(decision, snapshot, {})

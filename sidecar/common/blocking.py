@@ -13,11 +13,11 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-class BridgeBusy(Exception):  # noqa: N818 - what it is, not what it does
+class BlockingRunnerBusy(Exception):  # noqa: N818 - what it is, not what it does
     """Every thread hangs in an earlier call, or the bridge is closed."""
 
 
-class ThreadBridge:
+class BlockingRunner:
     """A few threads for the blocking calls of one kind.
 
     A daemon thread a call, and not a pool: the interpreter waits at its end for the threads
@@ -33,11 +33,11 @@ class ThreadBridge:
     async def run(self, function: Callable[[], T], patience_seconds: float) -> T:
         """Run ``function`` in a thread and return what it returns, or raise what it raises.
 
-        Raises ``BridgeBusy`` if no thread is free, ``TimeoutError`` if the answer takes
+        Raises ``BlockingRunnerBusy`` if no thread is free, ``TimeoutError`` if the answer takes
         longer than the caller's patience; the call itself then ends unheard.
         """
         if self._closed or not self._free.acquire(blocking=False):
-            raise BridgeBusy
+            raise BlockingRunnerBusy
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
 
@@ -58,7 +58,7 @@ class ThreadBridge:
             threading.Thread(target=call, name=self._name, daemon=True).start()
         except RuntimeError:  # the system has no thread left
             self._free.release()
-            raise BridgeBusy from None
+            raise BlockingRunnerBusy from None
         async with asyncio.timeout(patience_seconds):
             return await future
 

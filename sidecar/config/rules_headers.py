@@ -7,7 +7,7 @@ from sidecar.config.headers import CorsPolicy, CspDirectives, CspProfile, Header
 from sidecar.config.model import Config, Route, Tenant
 from sidecar.config.overrides import OVERRIDE_NAMES
 from sidecar.config.problem import Path, Problem
-from sidecar.csp.language import SOURCE_LISTS, TENANT_DOMAIN, Policy, Wrong, parse_policy
+from sidecar.csp.language import SOURCE_LISTS, TENANT_DOMAIN, Policy, PolicyProblem, parse_policy
 from sidecar.csp.language.overlay import apply_overlay
 
 MAX_RESPONSE_HEADER_BYTES = 16_384
@@ -89,7 +89,7 @@ def _profile(where: Path, profile: CspProfile) -> Iterator[Problem]:
             yield Problem((*where, "permissions_policy"), message)
 
 
-def _located(where: Path, wrong: Iterable[Wrong]) -> Iterator[Problem]:
+def _located(where: Path, wrong: Iterable[PolicyProblem]) -> Iterator[Problem]:
     for message, directive, position in wrong:
         steps = tuple(step for step in (directive, position) if step is not None)
         yield Problem((*where, *steps), message)

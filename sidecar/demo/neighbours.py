@@ -73,7 +73,7 @@ class _Server(ThreadingHTTPServer):
         """Say nothing of clients that leave in the middle of a handshake."""
 
 
-class Neighbour:
+class FakeOrigin:
     """One host on a free loopback port, in a thread. ``paths`` is everything it was asked."""
 
     def __init__(self, answer: Answer) -> None:

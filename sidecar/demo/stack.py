@@ -27,7 +27,7 @@ from sidecar.demo.client import Client
 from sidecar.demo.envoyproxy import EdgePorts, Envoy, edge_config, redirect_to
 from sidecar.demo.names import Names
 from sidecar.demo.neighbours import (
-    Neighbour,
+    FakeOrigin,
     attack_of,
     attacker_answer,
     cdn_answer,
@@ -170,8 +170,8 @@ class Stack:
     def _start_neighbours(self, exits: ExitStack) -> None:
         """Start the CDN and the attacker's host, with certificates of the same CA."""
         names = self.names
-        self.cdn = Neighbour(cdn_answer)
-        self.attacker = Neighbour(partial(attacker_answer, self._attackers_page))
+        self.cdn = FakeOrigin(cdn_answer)
+        self.attacker = FakeOrigin(partial(attacker_answer, self._attackers_page))
         for host, neighbour in ((names.cdn, self.cdn), (names.foreign, self.attacker)):
             exits.callback(neighbour.stop)
             neighbour.start(server_context(self.openbao.issue(host)))

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.common.polling import PollStatus
 from sidecar.config import model
-from sidecar.context import Lifespan
+from sidecar.context import AppContext
 from sidecar.keys.jwks_https import JwksKeySource
 from sidecar.keys.kv_source import KvKeySource
 from sidecar.keys.lifecycle import KeyState
@@ -72,29 +72,29 @@ class KeyRoom(NamedTuple):
         if self.revocations is not None:
             self.revocations.refresh_soon()
 
-    def start(self, life: Lifespan) -> None:
+    def start(self, context: AppContext) -> None:
         """Keep both fresh until the drain."""
-        life.spawn(self.keys.run())
+        context.spawn(self.keys.run())
         if self.revocations is not None:
-            life.spawn(self.revocations.run())
+            context.spawn(self.revocations.run())
 
 
-async def start_vault(life: Lifespan) -> VaultClient:
+async def start_vault(context: AppContext) -> VaultClient:
     """Log in to Vault and stay logged in; raises ``VaultFault``."""
     vault = VaultClient(
-        life.config.vault, clock=monotonic_seconds, observe=life.metrics.count_vault_call
+        context.config.vault, clock=monotonic_seconds, observe=context.metrics.count_vault_call
     )
-    life.stack.push_async_callback(vault.close)
-    life.metrics.add_source(lambda: vault_families(vault.token_expires_at, monotonic_seconds()))
+    context.stack.push_async_callback(vault.close)
+    context.metrics.add_source(lambda: vault_families(vault.token_expires_at, monotonic_seconds()))
     await vault.login()
     status = PollStatus("vault_login", "the login to Vault", _log, kept="our token lives on")
-    life.watch(status)
-    life.spawn(_keep_logged_in(vault, status))
+    context.watch(status)
+    context.spawn(_keep_logged_in(vault, status))
     return vault
 
 
 def make_key_room(
-    life: Lifespan,
+    context: AppContext,
     vault: VaultClient,
     alerts: Alerts,
     *,
@@ -104,24 +104,24 @@ def make_key_room(
     """Build what keeps keys and revocations fresh, and publishes them to those who check."""
 
     def take(view: KeyView) -> None:
-        life.health.facts["keys"] = view.state
+        context.health.facts["keys"] = view.state
         publish(view)
 
-    keys = _make_refresher(life, vault, alerts, take)
+    keys = _make_refresher(context, vault, alerts, take)
 
     def revoke(revocations: Revocations, state: KeyState) -> None:
         keys.revoke(revocations.kids)
         publish_revocations(revocations, state)
 
-    return KeyRoom(keys, _make_revocations(life, vault, alerts, revoke))
+    return KeyRoom(keys, _make_revocations(context, vault, alerts, revoke))
 
 
 def _make_refresher(
-    life: Lifespan, vault: VaultClient, alerts: Alerts, publish: Callable[[KeyView], None]
+    context: AppContext, vault: VaultClient, alerts: Alerts, publish: Callable[[KeyView], None]
 ) -> KeyRefresher:
-    config = life.config
+    config = context.config
     refresher = KeyRefresher(
-        [_key_source(life, issuer, vault) for issuer in config.tokens.issuers],
+        [_key_source(context, issuer, vault) for issuer in config.tokens.issuers],
         config.keys,
         token_seconds=token_seconds(config.tokens),
         clock=monotonic_seconds,
@@ -131,29 +131,29 @@ def _make_refresher(
         on_state=partial(_say_state, alerts, KEYS),
     )
     for part in refresher.parts:
-        life.watch(part.status)
-    life.metrics.add_source(partial(key_families, refresher, monotonic_seconds))
+        context.watch(part.status)
+    context.metrics.add_source(partial(key_families, refresher, monotonic_seconds))
     return refresher
 
 
 def _make_revocations(
-    life: Lifespan,
+    context: AppContext,
     vault: VaultClient,
     alerts: Alerts,
     publish: Callable[[Revocations, KeyState], None],
 ) -> RevocationPoller | None:
-    settings = life.config.keys.revocations
+    settings = context.config.keys.revocations
     if settings is None:
         return None
-    keys = life.config.keys
+    keys = context.config.keys
     source = KvRevocationSource(
         settings,
         vault.beside("vault-revocations"),  # a long list holds up nothing else
-        memory_seconds=token_seconds(life.config.tokens),
+        memory_seconds=token_seconds(context.config.tokens),
         now=wall_seconds,
         clock=monotonic_seconds,
     )
-    life.stack.callback(source.close)
+    context.stack.callback(source.close)
     max_age_seconds = settings.max_age_seconds
     poller = RevocationPoller(
         source,
@@ -164,8 +164,8 @@ def _make_revocations(
         publish=publish,
         on_state=partial(_say_state, alerts, REVOCATIONS),
     )
-    life.watch(poller.status)
-    life.metrics.add_source(partial(revocation_families, poller, monotonic_seconds))
+    context.watch(poller.status)
+    context.metrics.add_source(partial(revocation_families, poller, monotonic_seconds))
     return poller
 
 
@@ -174,11 +174,11 @@ def token_seconds(tokens: model.Tokens) -> float:
     return tokens.max_lifetime_seconds + tokens.leeway_seconds
 
 
-def _key_source(life: Lifespan, issuer: model.Issuer, vault: VaultClient) -> KeySource:
+def _key_source(context: AppContext, issuer: model.Issuer, vault: VaultClient) -> KeySource:
     match issuer.keys:
         case model.VaultKvKeys():
-            keys = life.config.keys
-            window = window_seconds(keys, token_seconds(life.config.tokens))
+            keys = context.config.keys
+            window = window_seconds(keys, token_seconds(context.config.tokens))
             return KvKeySource(
                 issuer.keys,
                 issuer.issuer,
@@ -190,7 +190,7 @@ def _key_source(life: Lifespan, issuer: model.Issuer, vault: VaultClient) -> Key
             return TransitKeySource(issuer.keys, issuer.issuer, vault)
         case model.JwksKeys():
             source = JwksKeySource(issuer.keys, issuer.issuer)
-            life.stack.callback(source.close)
+            context.stack.callback(source.close)
             return source
 
 

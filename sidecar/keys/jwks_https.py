@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sidecar.common.blocking import BridgeBusy, ThreadBridge
+from sidecar.common.blocking import BlockingRunner, BlockingRunnerBusy
 from sidecar.common.errors import Fault
 from sidecar.config import model
 from sidecar.keys.rotation import Statement
@@ -27,7 +27,7 @@ class JwksKeySource:
 
     def __init__(self, settings: model.JwksKeys, issuer: str) -> None:
         self._settings = settings
-        self._bridge = ThreadBridge("jwks", 1)
+        self._bridge = BlockingRunner("jwks", 1)
         self._session: Any = None
         self._etag: str | None = None
         self._keys: tuple[VerificationKey, ...] = ()
@@ -39,7 +39,7 @@ class JwksKeySource:
         patience = self._settings.timeout_seconds * _CALLER_PATIENCE
         try:
             return Statement(await self._bridge.run(self._get, patience))
-        except BridgeBusy:
+        except BlockingRunnerBusy:
             raise JwksUnreachable(f"{self.name}: the call before still hangs") from None
         except TimeoutError:
             raise JwksUnreachable(f"{self.name}: no answer within {patience:.1f} s") from None

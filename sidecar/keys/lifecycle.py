@@ -54,7 +54,7 @@ class LifecycleError(Exception):
     """An event that can't happen in this state: a defect of ours."""
 
 
-class Change(NamedTuple):
+class KeyStateChange(NamedTuple):
     """One step from a state to another."""
 
     before: KeyState
@@ -69,30 +69,30 @@ class Lifecycle:
         self.refreshed_at: float | None = None
         self._max_age_seconds = max_age_seconds
 
-    def refreshed(self, now: float) -> Change:
+    def refreshed(self, now: float) -> KeyStateChange:
         """Take note of a refresh that succeeded."""
         self.refreshed_at = now
         return self._step(KeyEvent.REFRESHED)
 
-    def failed(self, now: float) -> Change:
+    def failed(self, now: float) -> KeyStateChange:
         """Take note of a refresh that failed, and of the age the keys have by now."""
         before = self.state
         self._step(KeyEvent.FAILED)
         if self.state is KeyState.OUTAGE and self.age_seconds(now) >= self._max_age_seconds:
             self._step(KeyEvent.AGED)
-        return Change(before, self.state)
+        return KeyStateChange(before, self.state)
 
     def age_seconds(self, now: float) -> float:
         """Return how long ago the last successful refresh was; 0 before the first."""
         return 0.0 if self.refreshed_at is None else now - self.refreshed_at
 
-    def _step(self, event: KeyEvent) -> Change:
+    def _step(self, event: KeyEvent) -> KeyStateChange:
         before = self.state
         try:
             self.state = TRANSITIONS[before, event]
         except KeyError:
             raise LifecycleError(f"{event} can't happen in {before}") from None
-        return Change(before, self.state)
+        return KeyStateChange(before, self.state)
 
 
 def worst(states: list[KeyState]) -> KeyState:

@@ -112,7 +112,7 @@ class KeyRefresher:
         """Have the loop ask at once (SIGHUP)."""
         self._wake.set()
 
-    def nudge(self) -> None:
+    def request_refresh(self) -> None:
         """Take note of an unknown kid: ask early, at most every ``NUDGE_SECONDS``."""
         now = self._clock()
         if self._nudged_at is None or now - self._nudged_at >= NUDGE_SECONDS:

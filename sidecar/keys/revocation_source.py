@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from sidecar.common.blocking import BridgeBusy, ThreadBridge
+from sidecar.common.blocking import BlockingRunner, BlockingRunnerBusy
 from sidecar.common.clock import Now
 from sidecar.common.errors import Fault
 from sidecar.common.polling import fault_of
@@ -96,7 +96,7 @@ class KvRevocationSource:
         self._memory_seconds = memory_seconds
         self._now = now
         self._clock = clock
-        self._bridge = ThreadBridge("revocations", 1)
+        self._bridge = BlockingRunner("revocations", 1)
         self._ask_metadata_at = 0.0
         self.held: dict[str, Held] = {}
         self.name = f"Vault entry {settings.mount}/{settings.path}"
@@ -210,7 +210,7 @@ class KvRevocationSource:
         where = f"Vault entry {self._settings.mount}/{path}"
         try:
             return await self._bridge.run(work, _COMPILE_SECONDS)
-        except (BridgeBusy, TimeoutError):
+        except (BlockingRunnerBusy, TimeoutError):
             raise RevocationFault(f"{where}: it takes too long to read") from None
         except RevocationFault as fault:
             raise RevocationFault(

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import partial
 
 from sidecar.common.clock import monotonic_seconds
-from sidecar.context import Lifespan
+from sidecar.context import AppContext
 from sidecar.module_signing.publishers import Publishers
 from sidecar.module_signing.refresher import PublisherRefresher
 from sidecar.observability.collectors import publisher_families
@@ -13,10 +13,10 @@ from sidecar.vault.client import VaultClient
 
 
 async def start_publishers(
-    life: Lifespan, vault: VaultClient, publish: Callable[[Publishers], None]
+    context: AppContext, vault: VaultClient, publish: Callable[[Publishers], None]
 ) -> None:
     """Read who may publish modules, and keep that fresh, where there are modules at all."""
-    config = life.config
+    config = context.config
     if config.modules is None:
         return
     refresher = PublisherRefresher(
@@ -28,7 +28,7 @@ async def start_publishers(
         jitter=random.random,
         publish=publish,
     )
-    life.metrics.add_source(partial(publisher_families, refresher, monotonic_seconds))
-    life.watch(refresher.status)
+    context.metrics.add_source(partial(publisher_families, refresher, monotonic_seconds))
+    context.watch(refresher.status)
     await refresher.load()
-    life.spawn(refresher.run())
+    context.spawn(refresher.run())

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TypeVar
 
-from sidecar.common.blocking import BridgeBusy, ThreadBridge
+from sidecar.common.blocking import BlockingRunner, BlockingRunnerBusy
 from sidecar.common.errors import Denied
 from sidecar.common.reasons import Reason
 
@@ -18,11 +18,11 @@ _THREADS = 2
 _PATIENCE_SECONDS = 30.0
 
 
-class BundleDesk:
+class DigestPool:
     """Runs the judging of bundles off the event loop."""
 
     def __init__(self, max_waiting: int) -> None:
-        self._bridge = ThreadBridge("bundle", _THREADS)
+        self._bridge = BlockingRunner("bundle", _THREADS)
         self._turn = asyncio.Semaphore(_THREADS)
         self._max_waiting = max_waiting
         self.waiting = 0
@@ -35,7 +35,7 @@ class BundleDesk:
         try:
             async with self._turn:
                 return await self._bridge.run(function, _PATIENCE_SECONDS)
-        except (BridgeBusy, TimeoutError):
+        except (BlockingRunnerBusy, TimeoutError):
             raise Denied(Reason.MODULES_BUSY, "no thread is free") from None
         finally:
             self.waiting -= 1

@@ -25,14 +25,14 @@ from sidecar.sds.secrets.trust_bundle import TrustAnchors
 
 
 class Current(Protocol):
-    """Says what to show and whom to believe; ``sidecar.mtls.identity.Identity`` does."""
+    """Says what to show and whom to believe; ``sidecar.mtls.identity.WorkloadIdentity`` does."""
 
     def current(self) -> tuple[Material, TrustAnchors]:
         """Return both as they are now. Raises ``NothingToShow``."""
 
 
 class FollowingContext(ssl.SSLContext):
-    """A context for as long as the process lives. Made by ``Identity``."""
+    """A context for as long as the process lives. Made by ``WorkloadIdentity``."""
 
     def __new__(
         cls, source: Current, policy: PeerPolicy, alpn: Sequence[str], *, server_side: bool

@@ -10,10 +10,10 @@ from sidecar.mtls.peers import NothingToShow, PeerPolicy
 from sidecar.sds.secrets.trust_bundle import TrustAnchors
 
 if TYPE_CHECKING:
-    from sidecar.mtls.rpc import GrpcTunnel, PeerGuard
+    from sidecar.mtls.rpc import GrpcPeerGuard, GrpcTunnel
 
 
-class Identity:
+class WorkloadIdentity:
     """The current certificate and trust of this process.
 
     ``peers`` and ``spki_pins`` are for contexts that name none of their own.
@@ -64,11 +64,11 @@ class Identity:
         """
         return FollowingContext(self, self.policy(peers), alpn, server_side=False)
 
-    def grpc_guard(self, peers: Sequence[str] | None = None) -> "PeerGuard":
-        """Make credentials and interceptor for a ``grpc.aio`` server (``rpc.PeerGuard``)."""
-        from sidecar.mtls.rpc import PeerGuard  # noqa: PLC0415 - grpc, for those who speak it
+    def grpc_guard(self, peers: Sequence[str] | None = None) -> "GrpcPeerGuard":
+        """Make credentials and interceptor for a ``grpc.aio`` server (``rpc.GrpcPeerGuard``)."""
+        from sidecar.mtls.rpc import GrpcPeerGuard  # noqa: PLC0415 - grpc, for those who speak it
 
-        return PeerGuard(self, self.policy(peers), self._now)
+        return GrpcPeerGuard(self, self.policy(peers), self._now)
 
     def grpc_tunnel(
         self,

@@ -39,7 +39,7 @@ _BACKLOG = 16
 _PEER_CREDENTIALS = struct.Struct("3i")
 
 
-class PeerGuard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
+class GrpcPeerGuard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
     """Credentials for a server's port, and the interceptor without which they are half.
 
     ::

@@ -19,9 +19,9 @@ from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.config.certificates import VaultPkiIssuer
 from sidecar.config.model import Vault
 from sidecar.config.secrets import TrustBundle
-from sidecar.mtls.identity import Identity
-from sidecar.sds.secrets.poller import Change, PolledKeeper, PolledState
-from sidecar.sds.secrets.source import Fetched, Source
+from sidecar.mtls.identity import WorkloadIdentity
+from sidecar.sds.secrets.poller import SecretPoller, SourceStatus, StatusChange
+from sidecar.sds.secrets.source import SecretSource, VersionedValue
 from sidecar.sds.secrets.trust_bundle_source import BundleSource, VaultAnchors
 from sidecar.vault.client import VaultClient
 
@@ -29,8 +29,8 @@ _NAME = "workload"
 _log = logging.getLogger("sidecar.mtls")
 
 
-class Workload(Identity):
-    """An ``Identity`` that Vault keeps fresh, for the length of a block.
+class Workload(WorkloadIdentity):
+    """An ``WorkloadIdentity`` that Vault keeps fresh, for the length of a block.
 
     ``issuer`` names the PKI role, which must allow ``spiffe_id`` (``allowed_uri_sans``) and
     ``dns_names``. ``trust`` says whom to believe, and by its ``peers`` who may be here where a
@@ -63,7 +63,7 @@ class Workload(Identity):
             sleep=asyncio.sleep,
             jitter=random.random,
         )
-        self.trust = PolledKeeper(
+        self.trust = SecretPoller(
             [BundleSource(trust, VaultAnchors(self._vault), wall_seconds)],
             now=wall_seconds,
             sleep=asyncio.sleep,
@@ -96,12 +96,12 @@ class Workload(Identity):
         self.show(None)
         await self._stack.aclose()
 
-    def _published(self, _source: Source[Any], fetched: Fetched[Any]) -> None:
+    def _published(self, _source: SecretSource[Any], fetched: VersionedValue[Any]) -> None:
         self.believe(fetched.value)
 
 
-def _say(change: Change) -> None:
-    level = logging.INFO if change.after is PolledState.FRESH else logging.WARNING
+def _say(change: StatusChange) -> None:
+    level = logging.INFO if change.after is SourceStatus.FRESH else logging.WARNING
     _log.log(level, "trust bundle is %s%s", change.after, change.why and f": {change.why}")
 
 

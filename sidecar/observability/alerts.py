@@ -19,7 +19,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sidecar.common.blocking import BridgeBusy, ThreadBridge
+from sidecar.common.blocking import BlockingRunner, BlockingRunnerBusy
 from sidecar.common.clock import Now
 from sidecar.common.errors import Fault
 from sidecar.common.faults import report_to_loop
@@ -139,7 +139,7 @@ class Webhook:
         self._sleep = sleep
         self._jitter = jitter
         self._secret = read_secret(Path(settings.secret_file))
-        self._bridge = ThreadBridge("webhook", 1)
+        self._bridge = BlockingRunner("webhook", 1)
         self._session: Any = None
         self.delivered = 0
         self.failed = 0
@@ -169,7 +169,7 @@ class Webhook:
                 status = await self._bridge.run(
                     lambda: self._post(event), self._settings.timeout_seconds * 2
                 )
-            except (TimeoutError, BridgeBusy):
+            except (TimeoutError, BlockingRunnerBusy):
                 why = "no answer in time"
             except Exception as exc:  # noqa: BLE001 - whatever a library raises, the next is tried
                 from sidecar.common.http_client import failure  # noqa: PLC0415 - brings requests

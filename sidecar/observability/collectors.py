@@ -17,7 +17,7 @@ from sidecar.module_signing.refresher import PublisherRefresher
 from sidecar.observability.alerts import Alerts, Webhook
 from sidecar.observability.audit import AuditLog
 from sidecar.observability.metrics import counter, gauge
-from sidecar.sds.secrets.poller import PolledKeeper, PolledState
+from sidecar.sds.secrets.poller import SecretPoller, SourceStatus
 from sidecar.transport.peers import Peer
 
 _log = logging.getLogger("sidecar.sds")
@@ -162,7 +162,7 @@ def certificate_families(held: Iterable[tuple[str, float]], failures: int) -> It
     yield counter("septem_certificate_renewal_failures", "Renewals that failed", failures)
 
 
-def polled_families(keeper: PolledKeeper, now: Callable[[], float]) -> Iterator[Metric]:
+def polled_families(keeper: SecretPoller, now: Callable[[], float]) -> Iterator[Metric]:
     """Tell of each polled secret: its state, its age, how reads went, and when it ends."""
     labels = ["kind", "name"]
     state = GaugeMetricFamily(
@@ -177,7 +177,7 @@ def polled_families(keeper: PolledKeeper, now: Callable[[], float]) -> Iterator[
     )
     for part in keeper.parts:
         name = [part.source.kind, part.source.name]
-        for each in PolledState:
+        for each in SourceStatus:
             state.add_metric([*name, each], float(each is part.state))
         if part.read_at is not None:
             age.add_metric(name, now() - part.read_at)
@@ -188,7 +188,7 @@ def polled_families(keeper: PolledKeeper, now: Callable[[], float]) -> Iterator[
     yield from (state, age, ends, reads)
 
 
-class SdsNumbers:
+class SdsMetrics:
     """What SDS counts."""
 
     def __init__(self) -> None:

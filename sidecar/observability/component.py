@@ -12,7 +12,7 @@ from sidecar.admin.routes import KeyRefresh, admin_routes
 from sidecar.admin.server import AdminServer
 from sidecar.common.clock import wall_seconds
 from sidecar.config import model
-from sidecar.context import Lifespan
+from sidecar.context import AppContext
 from sidecar.observability.alerts import Alerts, Webhook
 from sidecar.observability.audit import AuditLog, DescriptorSink, FileSink, OtlpSink, Sink
 from sidecar.observability.collectors import alert_families, audit_families
@@ -24,7 +24,7 @@ _WATCH_SECONDS = 1.0
 _log = logging.getLogger("sidecar")
 
 
-def start_alerts(life: Lifespan) -> Alerts:
+def start_alerts(life: AppContext) -> Alerts:
     """Start what ``system.health`` says, with the webhook where there is one."""
     settings = life.config.alerts.webhook
     alerts = Alerts(wall_seconds, with_webhook=settings is not None)
@@ -38,7 +38,7 @@ def start_alerts(life: Lifespan) -> Alerts:
     return alerts
 
 
-def open_audit(life: Lifespan) -> AuditLog:
+def open_audit(life: AppContext) -> AuditLog:
     """Open the audit log; raises ``AuditFault`` where that can't be done."""
     settings = life.config.audit
     match settings.to:
@@ -61,7 +61,7 @@ def open_audit(life: Lifespan) -> AuditLog:
     return audit
 
 
-async def start_admin(life: Lifespan, refresh_keys: Callable[[], Awaitable[KeyRefresh]]) -> None:
+async def start_admin(life: AppContext, refresh_keys: Callable[[], Awaitable[KeyRefresh]]) -> None:
     """Open the admin port."""
     life.routes.update(admin_routes(life.health, life.metrics, refresh_keys))
     admin = AdminServer(
@@ -73,7 +73,7 @@ async def start_admin(life: Lifespan, refresh_keys: Callable[[], Awaitable[KeyRe
     life.stack.push_async_callback(admin.close)
 
 
-async def _watch_audit(life: Lifespan, audit: AuditLog) -> None:
+async def _watch_audit(life: AppContext, audit: AuditLog) -> None:
     """Have it seen that decisions are recorded no more. A sink that stalls is a metric's affair."""
     while True:
         await asyncio.sleep(_WATCH_SECONDS)

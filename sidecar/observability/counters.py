@@ -57,7 +57,7 @@ class Histogram(msgspec.Struct):
         return buckets, self.sum_us / 1e6
 
 
-class Tally(msgspec.Struct):
+class Counters(msgspec.Struct):
     """The counts of one process that answers Checks."""
 
     checks: dict[tuple[str, str, str], Count] = {}
@@ -92,7 +92,7 @@ class Tally(msgspec.Struct):
             if key[0] in OUTCOMES and key[1] in _REASONS and key[2] in routes
         }
 
-    def merge(self, other: "Tally") -> None:
+    def merge(self, other: "Counters") -> None:
         """Add the counts of another process."""
         for key, count in other.checks.items():
             self.checks[key] = self.checks.get(key, 0) + count

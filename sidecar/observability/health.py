@@ -33,11 +33,11 @@ class Health:
         self._listeners.append(listener)
         listener(self.ready)
 
-    def wrong(self, part: str, problem: str) -> None:
+    def set_unhealthy(self, part: str, problem: str) -> None:
         """Take note that a part is not well."""
         self._change(lambda: self._problems.__setitem__(part, problem))
 
-    def right(self, part: str) -> None:
+    def set_healthy(self, part: str) -> None:
         """Take note that a part is well."""
         self._change(lambda: self._problems.pop(part, None))
 

@@ -18,25 +18,25 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from sidecar.observability.counters import Histogram, Tally
+from sidecar.observability.counters import Counters, Histogram
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 CALL_BUCKETS_US = (1_000, 5_000, 10_000, 50_000, 100_000, 500_000, 1_000_000, 5_000_000)
 
-Source = Callable[[], Iterable[Metric]]
+MetricsSource = Callable[[], Iterable[Metric]]
 """Something that can say its numbers when asked."""
 
 
 class Metrics(Collector):
-    """The process's numbers. Rooms with numbers of their own add a ``Source``."""
+    """The process's numbers. Rooms with numbers of their own add a ``MetricsSource``."""
 
     def __init__(self) -> None:
-        self.tally = Tally()
+        self.counters = Counters()
         self._calls: dict[tuple[str, str], int] = {}
         self._call_latency: dict[str, Histogram] = {}
-        self._sources: list[Source] = []
+        self._sources: list[MetricsSource] = []
         self._refreshes: list[Callable[[], Awaitable[None]]] = []
-        self._tallies: list[Callable[[], Iterable[Tally]]] = []
+        self._other_counters: list[Callable[[], Iterable[Counters]]] = []
         # Read from the disk once, not by every scrape on the event loop.
         self._version = version("septem-sidecar")
         self.on_fault: Callable[[Exception], None] = lambda _exc: None
@@ -47,7 +47,7 @@ class Metrics(Collector):
 
     def count_fault(self) -> None:
         """Count an exception that should not have been."""
-        self.tally.count_fault()
+        self.counters.count_fault()
 
     def count_vault_call(self, operation: str, outcome: str, seconds: float) -> None:
         """Count one call to Vault; both words are from closed sets."""
@@ -56,13 +56,13 @@ class Metrics(Collector):
         histogram = self._call_latency.setdefault(operation, Histogram(CALL_BUCKETS_US))
         histogram.add(int(seconds * 1e6))
 
-    def add_source(self, source: Source) -> None:
+    def add_source(self, source: MetricsSource) -> None:
         """Ask ``source`` for its families whenever the metrics are read."""
         self._sources.append(source)
 
-    def add_tallies(self, tallies: Callable[[], Iterable[Tally]]) -> None:
+    def add_counters(self, others: Callable[[], Iterable[Counters]]) -> None:
         """Add the counts of other processes to ours whenever the metrics are read."""
-        self._tallies.append(tallies)
+        self._other_counters.append(others)
 
     def add_refresh(self, refresh: Callable[[], Awaitable[None]]) -> None:
         """Wait for ``refresh``, which must be quick, before the metrics are read."""
@@ -96,11 +96,14 @@ class Metrics(Collector):
                 continue
             yield from families
 
-    def _sum(self) -> Tally:
+    def _sum(self) -> Counters:
         """Add up what this process and its workers counted."""
-        total = Tally()
-        for tally in (self.tally, *(tally for each in self._tallies for tally in each())):
-            total.merge(tally)
+        total = Counters()
+        for counters in (
+            self.counters,
+            *(counters for each in self._other_counters for counters in each()),
+        ):
+            total.merge(counters)
         return total
 
     def _vault_families(self) -> Iterator[Metric]:
@@ -119,21 +122,23 @@ class Metrics(Collector):
         yield latency
 
 
-def _check_families(tally: Tally) -> Iterator[Metric]:
+def _check_families(counters: Counters) -> Iterator[Metric]:
     checks = CounterMetricFamily(
         "septem_checks", "Decisions", labels=["outcome", "reason", "route"]
     )
-    for key, count in tally.checks.items():
+    for key, count in counters.checks.items():
         checks.add_metric(key, count)
     yield checks
-    buckets, total = tally.latency.export()
+    buckets, total = counters.latency.export()
     latency = HistogramMetricFamily(
         "septem_check_duration_seconds", "Time in the sidecar for one decision"
     )
     latency.add_metric([], buckets, total)
     yield latency
-    yield counter("septem_internal_faults", "Exceptions that are defects", tally.faults)
-    yield counter("septem_pii_warnings", "Tokens with personal data, let pass", tally.pii_warnings)
+    yield counter("septem_internal_faults", "Exceptions that are defects", counters.faults)
+    yield counter(
+        "septem_pii_warnings", "Tokens with personal data, let pass", counters.pii_warnings
+    )
 
 
 def gauge(name: str, documentation: str, value: float) -> GaugeMetricFamily:

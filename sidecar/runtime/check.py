@@ -10,17 +10,17 @@ from typing import NamedTuple
 import msgspec
 
 from sidecar.authz.decision_ids import DecisionIds
-from sidecar.authz.recorder import Ledger
+from sidecar.authz.recorder import DecisionRecorder
 from sidecar.authz.service import CheckService
 from sidecar.authz.snapshot import build_snapshot
 from sidecar.common.clock import elapsed_ns, wall_seconds
 from sidecar.config import model
 from sidecar.headers.registered import RegisteredDomains
 from sidecar.keys.lifecycle import KeyState
-from sidecar.module_signing.digest_pool import BundleDesk
+from sidecar.module_signing.digest_pool import DigestPool
 from sidecar.module_signing.publishers import Publishers
 from sidecar.observability.audit import AuditLog
-from sidecar.observability.counters import Tally
+from sidecar.observability.counters import Counters
 from sidecar.tokens.cache import TokenCache
 from sidecar.tokens.keyring import EMPTY_RING, KeyRing
 from sidecar.tokens.revocation import Revocations
@@ -31,14 +31,14 @@ class Check(NamedTuple):
     """The service, its slow lane, and the ledger to be drained before the audit log is closed."""
 
     service: CheckService
-    ledger: Ledger
+    recorder: DecisionRecorder
     lane: SlowLane
 
 
 def make_check(
     config: model.Config,
     *,
-    tally: Tally,
+    counters: Counters,
     audit: AuditLog,
     cache: TokenCache,
     on_fault: Callable[[Exception], None],
@@ -46,20 +46,20 @@ def make_check(
     """Build the service, without keys."""
     loop = asyncio.get_running_loop()
     ids = DecisionIds()
-    ledger = Ledger(tally, audit, ids, loop.call_later, on_fault)
+    recorder = DecisionRecorder(counters, audit, ids, loop.call_later, on_fault)
     lane = SlowLane(loop)
     service = CheckService(
         build_snapshot(config, EMPTY_RING),
         now=wall_seconds,
         elapsed_ns=elapsed_ns,
         new_id=ids.text,
-        observer=ledger,
+        observer=recorder,
         on_fault=on_fault,
         cache=cache,
         lane=lane,
-        desk=None if config.modules is None else BundleDesk(config.modules.max_waiting),
+        desk=None if config.modules is None else DigestPool(config.modules.max_waiting),
     )
-    return Check(service, ledger, lane)
+    return Check(service, recorder, lane)
 
 
 def give_keys(service: CheckService, ring: KeyRing, state: KeyState) -> None:

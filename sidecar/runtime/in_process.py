@@ -7,7 +7,7 @@ from typing import Protocol
 
 from sidecar.authz.acme_challenge import ChallengeSource
 from sidecar.common.clock import monotonic_seconds
-from sidecar.context import Lifespan
+from sidecar.context import AppContext
 from sidecar.headers.registered import RegisteredDomains
 from sidecar.keys.lifecycle import KeyState
 from sidecar.keys.refresher import KeyView
@@ -53,8 +53,8 @@ class Checks(Protocol):
     def answer_challenges(self, source: ChallengeBook) -> None:
         """Tell CAs, from now on, what this source knows (ACME http-01)."""
 
-    async def start(self, nudge: Callable[[], None]) -> None:
-        """Listen. ``nudge`` is told of tokens whose key is not known."""
+    async def start(self, request_refresh: Callable[[], None]) -> None:
+        """Listen. ``request_refresh`` is told of tokens whose key is not known."""
 
     async def settled(self) -> tuple[str, ...]:
         """Wait until what was published decides everywhere, for a bounded time.
@@ -69,23 +69,23 @@ _WATCH_SECONDS = 1.0
 _PART = "checks"
 
 
-class LocalChecks:
+class InProcessChecks:
     """The Check of this process."""
 
-    def __init__(self, life: Lifespan, audit: AuditLog) -> None:
-        cache = TokenCache(life.config.tokens.cache_entries)
-        life.metrics.add_source(partial(cache_families, cache))
-        self._life = life
+    def __init__(self, context: AppContext, audit: AuditLog) -> None:
+        cache = TokenCache(context.config.tokens.cache_entries)
+        context.metrics.add_source(partial(cache_families, cache))
+        self._context = context
         self._server: GrpcServer | H2Server | None = None
         self._state = KeyState.INIT
         self._check = make_check(
-            life.config,
-            tally=life.metrics.tally,
+            context.config,
+            counters=context.metrics.counters,
             audit=audit,
             cache=cache,
-            on_fault=life.on_fault,
+            on_fault=context.on_fault,
         )
-        life.stack.callback(self._check.ledger.drain)
+        context.stack.callback(self._check.recorder.drain)
 
     def publish(self, view: KeyView) -> None:
         """Decide by these keys and revocations from the next Check on."""
@@ -109,12 +109,12 @@ class LocalChecks:
         """Tell CAs, from now on, what this source knows (ACME http-01)."""
         self._check.service.challenges = source
 
-    async def start(self, nudge: Callable[[], None]) -> None:
-        """Listen. ``nudge`` is told of every token whose key is not known."""
-        self._check.ledger.on_key_unknown = nudge
+    async def start(self, request_refresh: Callable[[], None]) -> None:
+        """Listen. ``request_refresh`` is told of every token whose key is not known."""
+        self._check.recorder.on_key_unknown = request_refresh
         self._server = self._make_server()
-        await self._life.listen(self._server)
-        self._life.spawn(self._watch_lane())
+        await self._context.listen(self._server)
+        self._context.spawn(self._watch_lane())
         self._show_key_state()
 
     async def settled(self) -> tuple[str, ...]:
@@ -123,7 +123,7 @@ class LocalChecks:
 
     async def _watch_lane(self) -> None:
         """Have it seen that new tokens are verified no more."""
-        health, lane = self._life.health, self._check.lane
+        health, lane = self._context.health, self._check.lane
         was_stalled = False
         while True:
             await asyncio.sleep(_WATCH_SECONDS)
@@ -131,35 +131,35 @@ class LocalChecks:
             # Seen twice: a process that was frozen has had no chance to take any.
             before, was_stalled = was_stalled, stalled >= STALL_SECONDS
             if before and was_stalled:
-                health.wrong(
+                health.set_unhealthy(
                     _PART,
                     f"{len(lane)} calls have waited {stalled:.0f} s for their signature checks,"
                     " and none is taken: restart the sidecar",
                 )
             else:
-                health.right(_PART)
+                health.set_healthy(_PART)
 
     def _make_server(self) -> GrpcServer | H2Server:
-        listen = self._life.config.listen.authz
+        listen = self._context.config.listen.authz
         if listen.engine == "h2":
             return H2Server(
                 listen.address,
                 {CHECK_METHOD: self._check.service.handle},
                 limits=Limits(max_message_bytes=listen.max_message_bytes),
                 clock=monotonic_seconds,
-                on_fault=self._life.on_fault,
-                max_connections=self._life.bounds[CHECKS],
+                on_fault=self._context.on_fault,
+                max_connections=self._context.bounds[CHECKS],
             )
         return GrpcServer(
             listen.address,
             CHECK_SERVICE,
-            check_handlers(self._check.service.handle, self._life.on_fault),
+            check_handlers(self._check.service.handle, self._context.on_fault),
             max_message_bytes=listen.max_message_bytes,
-            max_connections=self._life.bounds[CHECKS],
+            max_connections=self._context.bounds[CHECKS],
         )
 
     def _show_key_state(self) -> None:
         """Say the state of the keys in gRPC health, as ``keys.<state>``."""
         if self._server is not None:
             words = {f"keys.{each}": each is self._state for each in KeyState}
-            self._life.run_soon(self._server.health.set_words(words))
+            self._context.run_soon(self._server.health.set_status(words))

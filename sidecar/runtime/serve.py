@@ -25,7 +25,7 @@ from sidecar.common.polling import describe
 from sidecar.common.shared_run import SharedRun
 from sidecar.config import model
 from sidecar.config.endpoints import check_endpoints
-from sidecar.context import Lifespan
+from sidecar.context import AppContext
 from sidecar.csp.reports.component import start_reports
 from sidecar.keys.component import KeyRoom, make_key_room, start_vault
 from sidecar.module_signing.component import start_publishers
@@ -37,7 +37,7 @@ from sidecar.observability.logs import LogOutput
 from sidecar.observability.metrics import counter, gauge
 from sidecar.runtime.descriptors import bound_connections
 from sidecar.runtime.hardening.process import adopt_orphans, harden_process
-from sidecar.runtime.in_process import Checks, LocalChecks
+from sidecar.runtime.in_process import Checks, InProcessChecks
 from sidecar.runtime.workers.component import WorkerChecks
 from sidecar.vault.client import VaultClient
 
@@ -79,65 +79,67 @@ async def run(config: model.Config, log: LogOutput) -> bool:
 
     Returns false where a defect of ours, and no signal, ended it.
     """
-    life = Lifespan(config)
-    watch_loop(asyncio.get_running_loop(), life.on_fault)
-    life.bounds = bound_connections(config.listen)
-    life.health.wrong("start", "not started yet")
-    life.metrics.add_source(lambda: _own_families(life, log))
-    life.metrics.add_source(lambda: poll_families(life.polls))
-    async with life.stack:
-        alerts = start_alerts(life)
-        vault = await start_vault(life)
-        audit = open_audit(life)
-        checks = _make_checks(life, audit)
+    context = AppContext(config)
+    watch_loop(asyncio.get_running_loop(), context.on_fault)
+    context.bounds = bound_connections(config.listen)
+    context.health.set_unhealthy("start", "not started yet")
+    context.metrics.add_source(lambda: _own_families(context, log))
+    context.metrics.add_source(lambda: poll_families(context.polls))
+    async with context.stack:
+        alerts = start_alerts(context)
+        vault = await start_vault(context)
+        audit = open_audit(context)
+        checks = _make_checks(context, audit)
         keys = make_key_room(
-            life,
+            context,
             vault,
             alerts,
             publish=checks.publish,
             publish_revocations=checks.publish_revocations,
         )
         await keys.load()
-        await start_publishers(life, vault, checks.publish_publishers)
-        life.routes.update(await start_reports(life))
-        await start_admin(life, SharedRun(partial(_refresh_keys, life, keys, checks)))
-        await _start_sds(life, vault, alerts, checks)
-        await checks.start(keys.keys.nudge)
-        keys.start(life)
-        _install_signals(life, audit, keys)
-        life.health.right("start")
+        await start_publishers(context, vault, checks.publish_publishers)
+        context.routes.update(await start_reports(context))
+        await start_admin(context, SharedRun(partial(_refresh_keys, context, keys, checks)))
+        await _start_sds(context, vault, alerts, checks)
+        await checks.start(keys.keys.request_refresh)
+        keys.start(context)
+        _install_signals(context, audit, keys)
+        context.health.set_healthy("start")
         _log.info("serving Checks on %s", ", ".join(check_endpoints(config.listen.authz)))
-        await life.stop.wait()
+        await context.stop.wait()
         _log.info("draining")
-        life.health.wrong("drain", "shutting down")
+        context.health.set_unhealthy("drain", "shutting down")
         # What watches our readiness is given the time to see it before calls are refused.
         await asyncio.sleep(config.listen.drain_notice_seconds)
     _log.info("stopped")
-    return not life.failed
+    return not context.failed
 
 
-def _make_checks(life: Lifespan, audit: AuditLog) -> Checks:
-    local = life.config.listen.authz.workers == 1
-    return LocalChecks(life, audit) if local else WorkerChecks(life, audit)
+def _make_checks(context: AppContext, audit: AuditLog) -> Checks:
+    local = context.config.listen.authz.workers == 1
+    return InProcessChecks(context, audit) if local else WorkerChecks(context, audit)
 
 
-async def _refresh_keys(life: Lifespan, keys: KeyRoom, checks: Checks) -> KeyRefresh:
+async def _refresh_keys(context: AppContext, keys: KeyRoom, checks: Checks) -> KeyRefresh:
     """Ask every source now, and wait until what was read decides wherever Checks are answered."""
     state = await keys.refresh()
-    for refresh in life.refreshers:
+    for refresh in context.refreshers:
         await refresh()
-    complete = keys.complete and not any(status.problem for status in life.refreshed)
+    complete = keys.complete and not any(status.problem for status in context.refreshed)
     return KeyRefresh(state, complete, await checks.settled())
 
 
-async def _start_sds(life: Lifespan, vault: VaultClient, alerts: Alerts, checks: Checks) -> None:
-    settings = life.config.listen.sds
+async def _start_sds(
+    context: AppContext, vault: VaultClient, alerts: Alerts, checks: Checks
+) -> None:
+    settings = context.config.listen.sds
     if settings is not None:
         # It brings envoy-data-plane: half a second and 16 MB that only SDS has a use for.
         from sidecar.sds.component import start_sds  # noqa: PLC0415
 
         await start_sds(
-            life,
+            context,
             settings,
             vault,
             alerts,
@@ -146,20 +148,20 @@ async def _start_sds(life: Lifespan, vault: VaultClient, alerts: Alerts, checks:
         )
 
 
-def _install_signals(life: Lifespan, audit: AuditLog, keys: KeyRoom) -> None:
+def _install_signals(context: AppContext, audit: AuditLog, keys: KeyRoom) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, life.stop.set)
+        loop.add_signal_handler(number, context.stop.set)
 
     def hang_up() -> None:
         audit.reopen()
         keys.refresh_soon()
-        for refresh in life.refreshers:
-            life.run_soon(refresh())
+        for refresh in context.refreshers:
+            context.run_soon(refresh())
 
     loop.add_signal_handler(signal.SIGHUP, hang_up)
 
 
-def _own_families(life: Lifespan, log: LogOutput) -> Iterator[Metric]:
-    yield gauge("septem_ready", "1 while requests may come", float(life.health.ready))
+def _own_families(context: AppContext, log: LogOutput) -> Iterator[Metric]:
+    yield gauge("septem_ready", "1 while requests may come", float(context.health.ready))
     yield counter("septem_log_records_dropped", "Log records lost", log.dropped)

@@ -14,16 +14,16 @@ import grpc
 from sidecar.certificates.challenges.component import challenge_handler
 from sidecar.certificates.managed.admin_routes import certificate_routes
 from sidecar.certificates.managed.component import Certificates
-from sidecar.certificates.on_demand.component import make_room
+from sidecar.certificates.on_demand.component import make_component
 from sidecar.common.clock import wall_seconds
 from sidecar.config import model
-from sidecar.context import Lifespan
+from sidecar.context import AppContext
 from sidecar.headers.registered import RegisteredDomains
 from sidecar.observability.alerts import Alerts
-from sidecar.observability.collectors import SdsNumbers, polled_families
+from sidecar.observability.collectors import SdsMetrics, polled_families
 from sidecar.runtime.descriptors import SDS
 from sidecar.runtime.in_process import ChallengeBook
-from sidecar.sds.secrets.component import make_keeper
+from sidecar.sds.secrets.component import make_poller
 from sidecar.sds.service import SECRET_SERVICE, SdsEvents, SdsService
 from sidecar.transport.aio import GrpcServer
 from sidecar.transport.guard import make_guard
@@ -34,7 +34,7 @@ _MAX_MESSAGE_BYTES = 4_194_304
 
 
 async def start_sds(
-    life: Lifespan,
+    context: AppContext,
     settings: model.SdsListen,
     vault: VaultClient,
     alerts: Alerts,
@@ -48,48 +48,52 @@ async def start_sds(
 
     ``answer_challenges`` is given where challenges of ACME orders are found, for the Check.
     """
-    certificates = Certificates(life.config, vault.beside("vault-certificates"), alerts)
-    life.stack.callback(certificates.close)
+    certificates = Certificates(context.config, vault.beside("vault-certificates"), alerts)
+    context.stack.callback(certificates.close)
 
     def publish(registered: RegisteredDomains) -> None:
-        life.registered = registered
+        context.registered = registered
         publish_domains(registered)
 
-    room = make_room(life.config, vault, certificates, publish)
+    component = make_component(context.config, vault, certificates, publish)
     for status in certificates.polls():
-        life.watch(status)
-    await asyncio.gather(certificates.load(), *([] if room is None else [room.load()]))
-    if certificates.board is not None:
-        answer_challenges(certificates.board)
-    numbers = SdsNumbers()
+        context.watch(status)
+    await asyncio.gather(certificates.load(), *([] if component is None else [component.load()]))
+    if certificates.solver is not None:
+        answer_challenges(certificates.solver)
+    numbers = SdsMetrics()
     events = SdsEvents(numbers.streams, numbers.push, numbers.nack)
-    sds = SdsService(certificates.store, events) if room is None else room.start(life, events)
+    sds = (
+        SdsService(certificates.store, events)
+        if component is None
+        else component.start(context, events)
+    )
     handlers = list(sds.handlers())
-    if certificates.board is not None:
-        handlers.insert(0, challenge_handler(life, certificates.board, numbers))
-    polled = make_keeper(life.config, vault.beside("vault-secrets"), sds.secrets.put, alerts)
+    if certificates.solver is not None:
+        handlers.insert(0, challenge_handler(context, certificates.solver, numbers))
+    polled = make_poller(context.config, vault.beside("vault-secrets"), sds.secrets.put, alerts)
     for part in polled.parts:
-        life.watch(part.status)
+        context.watch(part.status)
     await polled.load()
-    life.metrics.add_source(partial(polled_families, polled, wall_seconds))
-    life.metrics.add_source(numbers.families)
-    life.metrics.add_source(certificates.families)
-    life.routes.update(certificate_routes(certificates.desk()))
-    await _listen(life, settings, handlers, numbers)
-    life.stack.callback(sds.drain)
-    life.spawn(polled.run())
+    context.metrics.add_source(partial(polled_families, polled, wall_seconds))
+    context.metrics.add_source(numbers.families)
+    context.metrics.add_source(certificates.families)
+    context.routes.update(certificate_routes(certificates.desk()))
+    await _listen(context, settings, handlers, numbers)
+    context.stack.callback(sds.drain)
+    context.spawn(polled.run())
     for task in certificates.tasks():
-        life.spawn(task)
+        context.spawn(task)
 
 
 async def _listen(
-    life: Lifespan,
+    context: AppContext,
     settings: model.SdsListen,
     handlers: Sequence[grpc.GenericRpcHandler],
-    numbers: SdsNumbers,
+    numbers: SdsMetrics,
 ) -> None:
     """Open the listener; a Unix socket has a guard before it."""
-    most = life.bounds[SDS]
+    most = context.bounds[SDS]
     guard = make_guard(settings, numbers.refuse_peer, most)
     address = settings.address
     if guard is None:
@@ -99,7 +103,7 @@ async def _listen(
         )
     else:
         guard.prepare()
-        life.stack.callback(guard.close)
+        context.stack.callback(guard.close)
         address = guard.inner_address
     server = GrpcServer(
         address,
@@ -108,7 +112,7 @@ async def _listen(
         max_message_bytes=_MAX_MESSAGE_BYTES,
         max_connections=most,
     )
-    await life.listen(server)
+    await context.listen(server)
     if guard is not None:
         guard.start()
-        life.stack.push_async_callback(guard.stop)
+        context.stack.push_async_callback(guard.stop)

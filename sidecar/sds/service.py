@@ -12,7 +12,7 @@ import grpc
 from sidecar.sds.inbox import Shared
 from sidecar.sds.messages import MessageFault, read_sotw, write_sotw
 from sidecar.sds.resources import SECRET_TYPE
-from sidecar.sds.stream import DELTA, INVALID, SOTW, Household, SdsEvents, Stream, Variant
+from sidecar.sds.stream import DELTA, INVALID, SOTW, EvictionPolicy, SdsEvents, Stream, Variant
 from sidecar.sds.subscription import Resource, SotwAnswer
 from sidecar.sds.table import CertificateSource, OnDemandSource, SecretTable
 
@@ -29,7 +29,7 @@ class SdsService:
     """The streams of every client. ``secrets`` takes what is no certificate.
 
     ``on_demand`` obtains the certificates of names that are not ``configured``;
-    ``household`` says how long a client keeps those.
+    ``eviction`` says how long a client keeps those.
     """
 
     def __init__(
@@ -39,11 +39,11 @@ class SdsService:
         *,
         on_demand: OnDemandSource | None = None,
         configured: Container[str] = (),
-        household: Household | None = None,
+        eviction: EvictionPolicy | None = None,
     ) -> None:
         self.secrets = SecretTable(certificates, on_demand, configured)
         self._events = events
-        self._household = household
+        self._eviction = eviction
         self._streams: set[Stream] = set()
         self._shared = Shared()
         self._draining = False
@@ -70,23 +70,23 @@ class SdsService:
         for stream in tuple(self._streams):
             stream.end()
 
-    def take_back(self, name: str) -> None:
+    def evict(self, name: str) -> None:
         """Have every client drop this name, and ask again if it needs it (delta)."""
         for stream in tuple(self._streams):
-            stream.take_back(name)
+            stream.evict(name)
 
-    def take_back_overdue(self) -> int:
+    def evict_overdue(self) -> int:
         """Have clients drop what they obtained on demand long ago; returns how much."""
-        return sum(stream.take_back_overdue() for stream in tuple(self._streams))
+        return sum(stream.evict_overdue() for stream in tuple(self._streams))
 
-    async def take_back_withdrawn(self) -> None:
+    async def evict_withdrawn(self) -> None:
         """Have clients drop what may no longer be had on demand: a registry has changed."""
         for stream in tuple(self._streams):
             names = tuple(stream.names)
             for start in range(0, len(names), _NAMES_A_TURN):
                 for name in names[start : start + _NAMES_A_TURN]:
                     if self.secrets.is_withdrawn(name):
-                        stream.take_back(name)
+                        stream.evict(name)
                 await asyncio.sleep(0)
 
     def _stream_of(self, variant: Variant) -> grpc.RpcMethodHandler:
@@ -96,7 +96,7 @@ class SdsService:
             if len(self._streams) >= MAX_STREAMS:
                 await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many streams")
             stream = Stream(
-                variant, self.secrets, self._events, context, self._household, shared=self._shared
+                variant, self.secrets, self._events, context, self._eviction, shared=self._shared
             )
             self._streams.add(stream)
             self._events.on_streams(len(self._streams))

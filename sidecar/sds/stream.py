@@ -34,7 +34,7 @@ from sidecar.sds.subscription import (
     SubscriptionFault,
 )
 from sidecar.sds.table import SecretTable
-from sidecar.sds.ttl import Residence
+from sidecar.sds.ttl import TtlTracker
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -60,10 +60,10 @@ class SdsEvents(NamedTuple):
     """The node that refused; which secret, and its words."""
 
 
-class Household(NamedTuple):
+class EvictionPolicy(NamedTuple):
     """How a client is kept small: what it obtained on demand stays for so long, and no more."""
 
-    stay_seconds: float
+    ttl_seconds: float
     max_names: int
     clock: Callable[[], float]
     jitter: Callable[[], float]
@@ -91,7 +91,7 @@ class Stream:
         secrets: SecretTable,
         events: SdsEvents,
         context: grpc.aio.ServicerContext,
-        household: Household | None = None,
+        eviction: EvictionPolicy | None = None,
         *,
         shared: Shared | None = None,
     ) -> None:
@@ -111,11 +111,11 @@ class Stream:
         self._node = ""
         self._told_of_foreign_type = False
         # State of the world knows no removals: what was given there stays.
-        self._household = household if variant.subscription is DeltaSubscription else None
-        self._residence: Residence | None = None
-        if self._household is not None:
-            stay_seconds, max_names, _, jitter = self._household
-            self._residence = Residence(stay_seconds, max_names, jitter)
+        self._eviction = eviction if variant.subscription is DeltaSubscription else None
+        self._ttl_tracker: TtlTracker | None = None
+        if self._eviction is not None:
+            ttl_seconds, max_names, _, jitter = self._eviction
+            self._ttl_tracker = TtlTracker(ttl_seconds, max_names, jitter)
 
     @property
     def names(self) -> Collection[str]:
@@ -128,22 +128,22 @@ class Stream:
         self._ended = True
         self._wake.set()
 
-    def take_back(self, name: str) -> None:
+    def evict(self, name: str) -> None:
         """Have the client drop a name, if it can be told so and holds it."""
-        if self._variant.subscription is DeltaSubscription and self._subscription.take_back(name):
+        if self._variant.subscription is DeltaSubscription and self._subscription.evict(name):
             self._wake.set()
 
-    def take_back_overdue(self) -> int:
+    def evict_overdue(self) -> int:
         """Have the client drop what it obtained on demand long ago; returns how much."""
-        if self._household is None or self._residence is None:
+        if self._eviction is None or self._ttl_tracker is None:
             return 0
-        now, count = self._household.clock(), 0
-        for name in self._residence.overdue(now, MAX_TAKEN_BACK_AT_ONCE):
+        now, count = self._eviction.clock(), 0
+        for name in self._ttl_tracker.overdue(now, MAX_TAKEN_BACK_AT_ONCE):
             if self._secrets.could_serve_again(name):
-                self.take_back(name)
+                self.evict(name)
                 count += 1
             else:
-                self._residence.extend(name, now + EXTENDED_BY_SECONDS)
+                self._ttl_tracker.extend(name, now + EXTENDED_BY_SECONDS)
         return count
 
     async def run(self) -> None:
@@ -205,8 +205,8 @@ class Stream:
             await self._refuse(EXHAUSTED, "too many names on all streams together")
         if nack is not None:
             self._events.on_nack(self._node, f"{nack.name!r}: {nack.message}")
-        if self._household is not None and self._residence is not None:
-            self._note_request(request, self._residence, self._household.clock())
+        if self._eviction is not None and self._ttl_tracker is not None:
+            self._note_request(request, self._ttl_tracker, self._eviction.clock())
 
     async def _is_ours(self, type_url: str) -> bool:
         """Tell whether a request is for secrets.
@@ -233,8 +233,8 @@ class Stream:
         answer = self._subscription.answer(self._lookup)
         if answer is None:
             return False
-        if self._household is not None and self._residence is not None:
-            self._note_answer(answer, self._residence, self._household.clock())
+        if self._eviction is not None and self._ttl_tracker is not None:
+            self._note_answer(answer, self._ttl_tracker, self._eviction.clock())
         try:
             async with asyncio.timeout(WRITE_SECONDS):
                 await self._context.write(self._variant.write(answer))
@@ -263,16 +263,16 @@ class Stream:
             return self._secrets.lookup(name, waits=waits)
         return self._secrets.lookup_configured(name)
 
-    def _note_request(self, request: DeltaRequest, residence: Residence, now: float) -> None:
+    def _note_request(self, request: DeltaRequest, tracker: TtlTracker, now: float) -> None:
         for name in request.unsubscribe:
-            residence.leave(name)
+            tracker.leave(name)
         for name in request.subscribe:
             if name in request.initial_versions and not self._secrets.is_configured(name):
-                residence.resume(name, now, RESUMED_WITHIN_SECONDS)
+                tracker.resume(name, now, RESUMED_WITHIN_SECONDS)
 
-    def _note_answer(self, answer: DeltaAnswer, residence: Residence, now: float) -> None:
+    def _note_answer(self, answer: DeltaAnswer, tracker: TtlTracker, now: float) -> None:
         for name in answer.removed:
-            residence.leave(name)
+            tracker.leave(name)
         for resource in answer.resources:
             if not self._secrets.is_configured(resource.name):
-                residence.arrive(resource.name, now)
+                tracker.arrive(resource.name, now)

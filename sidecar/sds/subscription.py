@@ -223,7 +223,7 @@ class DeltaSubscription:
         """Note that a resource changed; tells whether this client has to hear of it."""
         return _mark(name, self._sent, self._due)
 
-    def take_back(self, name: str) -> bool:
+    def evict(self, name: str) -> bool:
         """Have the client drop a resource that it holds; tells whether it holds it.
 
         When it asks for the name again it is answered as if for the first time.

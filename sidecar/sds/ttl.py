@@ -12,14 +12,14 @@ JITTER_SHARE = 0.2
 """Stays end up to this share earlier, so that what came together does not leave together."""
 
 
-class Residence:
+class TtlTracker:
     """The names one client holds, each with the end of its stay. Times are seconds.
 
     At most ``max_names`` stay: one more ends the stay that would end first.
     """
 
-    def __init__(self, stay_seconds: float, max_names: int, jitter: Callable[[], float]) -> None:
-        self._stay_seconds = stay_seconds
+    def __init__(self, ttl_seconds: float, max_names: int, jitter: Callable[[], float]) -> None:
+        self._ttl_seconds = ttl_seconds
         self._max_names = max_names
         self._jitter = jitter
         self._ends: dict[str, float] = {}
@@ -32,12 +32,12 @@ class Residence:
     def arrive(self, name: str, now: float) -> None:
         """Note that a name was sent. One that is there already stays no longer for it."""
         if name not in self._ends:
-            self._stay(name, now + self._stay_seconds * (1 - JITTER_SHARE * self._jitter()))
+            self._stay(name, now + self._ttl_seconds * (1 - JITTER_SHARE * self._jitter()))
 
     def resume(self, name: str, now: float, within_seconds: float) -> None:
         """Note a name that was held before we knew of it: its end is anywhere within a time."""
         if name not in self._ends:
-            self._stay(name, now + min(self._stay_seconds, within_seconds) * self._jitter())
+            self._stay(name, now + min(self._ttl_seconds, within_seconds) * self._jitter())
 
     def extend(self, name: str, end: float) -> None:
         """Let a name whose stay is over stay until another end."""

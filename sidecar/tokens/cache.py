@@ -24,7 +24,7 @@ def digest_text(digest: bytes) -> str:
     return digest[:_DIGEST_BYTES].hex()
 
 
-class Remembered(msgspec.Struct, gc=False):
+class CachedToken(msgspec.Struct, gc=False):
     """One verified token, what was found in it, and what an answer is made of.
 
     From ``starts_at`` on and before ``ends_at`` (Unix seconds, the leeway included) its
@@ -39,7 +39,7 @@ class Remembered(msgspec.Struct, gc=False):
     starts_at: float
     ends_at: float
     runs: tuple[bytes, bytes] | None = None
-    standing: int = 0
+    principal_key: int = 0
     epoch: int = 0
     note: tuple[bytes, bytes] | None = None
 
@@ -50,7 +50,7 @@ class TokenCache:
     __slots__ = ("_max_entries", "entries", "evicted", "hits", "misses")
 
     def __init__(self, max_entries: int = DEFAULT_ENTRIES) -> None:
-        self.entries: dict[bytes, Remembered] = {}
+        self.entries: dict[bytes, CachedToken] = {}
         """By digest; for reading. What is read here is held against the clock by who reads."""
         self._max_entries = max_entries
         self.hits = 0
@@ -61,7 +61,7 @@ class TokenCache:
         """Count the entries."""
         return len(self.entries)
 
-    def get(self, digest: bytes, ring: KeyRing, now: float) -> Remembered | None:
+    def get(self, digest: bytes, ring: KeyRing, now: float) -> CachedToken | None:
         """Return what is remembered of a token, if its key and its times still hold.
 
         A token whose time has come is verified anew: the verifier says why it is refused.
@@ -88,11 +88,11 @@ class TokenCache:
         warnings: tuple[str, ...],
         policy: ClaimsPolicy,
         now: float,
-    ) -> Remembered:
+    ) -> CachedToken:
         """Remember a token that was verified just now."""
         if self._max_entries and len(self.entries) >= self._max_entries:
             self._make_room(now)
-        entry = Remembered(digest, token, warnings, *validity(token.claims, policy))
+        entry = CachedToken(digest, token, warnings, *validity(token.claims, policy))
         if self._max_entries:
             self.entries[digest] = entry
         return entry

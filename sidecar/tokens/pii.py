@@ -40,7 +40,7 @@ class PiiAction(StrEnum):
     OFF = "off"
 
 
-class Finding(NamedTuple):
+class PiiFinding(NamedTuple):
     """A claim that holds what it must not: ``address.email``, ``email``, by ``name``."""
 
     claim: str
@@ -52,33 +52,33 @@ class Finding(NamedTuple):
         return f"claim {self.claim!r} holds {self.kind} (by its {self.by})"
 
 
-def find_pii(payload: Mapping[str, Any]) -> list[Finding]:
+def find_pii(payload: Mapping[str, Any]) -> list[PiiFinding]:
     """Look through all claims, nested ones too.
 
     Depth and size were bounded when they were parsed. The claims whose form the verifier has
     settled (times, issuer, audience, tenant) are passed over.
     """
-    found: list[Finding] = []
+    found: list[PiiFinding] = []
     for name, value in payload.items():
         if name not in _SETTLED:
             _look_at(name, value, name, found)
     return found
 
 
-def _look_at(name: str, value: Any, path: str, found: list[Finding]) -> None:
+def _look_at(name: str, value: Any, path: str, found: list[PiiFinding]) -> None:
     kind = _kind_of_name(name)
     # `email_verified: true` and an empty value say nothing of anybody.
     if kind is not None and isinstance(value, str | int | list) and _says_something(value):
-        found.append(Finding(path, kind, "name"))
+        found.append(PiiFinding(path, kind, "name"))
     else:
         _look_into(value, path, found)
 
 
-def _look_into(value: Any, path: str, found: list[Finding]) -> None:
+def _look_into(value: Any, path: str, found: list[PiiFinding]) -> None:
     if isinstance(value, str):
         kind = _kind_of_value(value)
         if kind is not None:
-            found.append(Finding(path, kind, "value"))
+            found.append(PiiFinding(path, kind, "value"))
     elif isinstance(value, list):
         for inner in value:
             _look_into(inner, path, found)

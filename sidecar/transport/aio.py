@@ -31,9 +31,9 @@ class HealthReporter:
 
     async def set_serving(self, serving: bool) -> None:
         """Tell every watcher whether to send requests here."""
-        await self.set_words(dict.fromkeys(self._names, serving))
+        await self.set_status(dict.fromkeys(self._names, serving))
 
-    async def set_words(self, words: Mapping[str, bool]) -> None:
+    async def set_status(self, words: Mapping[str, bool]) -> None:
         """Set further names, such as one for each state a part can be in."""
         status = health_pb2.HealthCheckResponse
         for name, serving in words.items():

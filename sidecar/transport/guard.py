@@ -29,7 +29,7 @@ _ACCEPT_PAUSE_SECONDS = 0.2
 _log = logging.getLogger("sidecar.transport")
 
 
-class PeerGuard:
+class SocketGuard:
     """Listens on ``path`` and passes on the connections of those whom ``rule`` allows.
 
     Our own children it never allows, whatever the rule says; ``is_child`` tells by a PID.
@@ -264,10 +264,10 @@ def make_guard(
     on_refused: Callable[[Peer], None],
     max_connections: int = MAX_CONNECTIONS,
     is_child: Callable[[int], bool] | None = None,
-) -> PeerGuard | None:
+) -> SocketGuard | None:
     """Build the guard of a Unix socket; ``None`` for TCP, whose peers the kernel does not name."""
     path = path_of(settings.address)
     if path is None:
         return None
     rule = make_rule(settings.peer_uids, settings.peer_gids)
-    return PeerGuard(path, rule, on_refused, max_connections, is_child)
+    return SocketGuard(path, rule, on_refused, max_connections, is_child)

@@ -13,7 +13,7 @@ from typing import cast
 
 import ngh2
 
-from sidecar.transport.health import HEALTH_CHECK, HealthBook
+from sidecar.transport.health import HEALTH_CHECK, HealthStatus
 from sidecar.transport.sockets import ListenFault, open_listeners, path_of
 from sidecar.transport.unary import GrpcStatus, Limits, RpcError, UnaryConnection
 
@@ -50,7 +50,7 @@ class H2Server:
     ) -> None:
         self.address = address
         self._max_connections = max_connections
-        self.health = HealthBook(service_of(handlers))
+        self.health = HealthStatus(service_of(handlers))
         self.bound_address = address
         served = {**handlers, HEALTH_CHECK: self.health.check}
         self.handlers = {path.encode("ascii"): handle for path, handle in served.items()}

@@ -14,7 +14,7 @@ from sidecar.transport.unary import GrpcStatus, RpcError
 HEALTH_CHECK = "/grpc.health.v1.Health/Check"
 
 
-class HealthBook:
+class HealthStatus:
     """What is serving, by name; the empty name is the whole server."""
 
     def __init__(self, service: str) -> None:
@@ -23,9 +23,9 @@ class HealthBook:
 
     async def set_serving(self, serving: bool) -> None:
         """Say whether requests may be sent here."""
-        await self.set_words(dict.fromkeys(self._names, serving))
+        await self.set_status(dict.fromkeys(self._names, serving))
 
-    async def set_words(self, words: Mapping[str, bool]) -> None:
+    async def set_status(self, words: Mapping[str, bool]) -> None:
         """Set further names, such as one for each state a part can be in."""
         status = health_pb2.HealthCheckResponse
         for name, serving in words.items():

@@ -15,7 +15,7 @@ MAX_CREDENTIAL_BYTES = 65_536
 RENEW_AT_SHARE = 2 / 3
 
 
-class Lease(NamedTuple):
+class TokenLease(NamedTuple):
     """A token to call Vault with. Times are monotonic seconds; ``None`` means never."""
 
     token: str
@@ -31,7 +31,7 @@ class Lease(NamedTuple):
 class AuthMethod(Protocol):
     """One way to log in."""
 
-    def login(self, client: Any, now: float) -> Lease:
+    def login(self, client: Any, now: float) -> TokenLease:
         """Get a token; ``client`` is an ``hvac.Client`` without one."""
 
     def stale(self) -> bool:
@@ -71,10 +71,10 @@ class TokenFile:
         self._path = path
         self._seen: object = None
 
-    def login(self, client: Any, now: float) -> Lease:  # noqa: ARG002 - the interface
+    def login(self, client: Any, now: float) -> TokenLease:  # noqa: ARG002 - the interface
         """Read the file."""
         self._seen = fingerprint(self._path)
-        return Lease(read_credential(self._path, "Vault token"), None, None, renewable=False)
+        return TokenLease(read_credential(self._path, "Vault token"), None, None, renewable=False)
 
     def stale(self) -> bool:
         """Tell whether the agent has written the file anew."""
@@ -88,7 +88,7 @@ class Login:
         self._mount = mount
         self._credential = credential
 
-    def login(self, client: Any, now: float) -> Lease:
+    def login(self, client: Any, now: float) -> TokenLease:
         """Exchange the credential; raises ``VaultForbidden`` where Vault does not take it."""
         from hvac import exceptions  # noqa: PLC0415 - see client.py
 
@@ -137,12 +137,12 @@ class SecretId:
         return self._unwrapped
 
 
-def lease_of(auth: dict[str, Any], now: float) -> Lease:
+def lease_of(auth: dict[str, Any], now: float) -> TokenLease:
     """Read the ``auth`` part of Vault's answer to a login or a renewal."""
     ttl_seconds = float(auth.get("lease_duration") or 0)
     if ttl_seconds <= 0:
-        return Lease(auth["client_token"], None, None, renewable=False)
-    return Lease(
+        return TokenLease(auth["client_token"], None, None, renewable=False)
+    return TokenLease(
         token=auth["client_token"],
         renew_at=now + ttl_seconds * RENEW_AT_SHARE,
         expires_at=now + ttl_seconds,

@@ -12,12 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from typing import Any, NamedTuple, TypeVar
 
-from sidecar.common.blocking import BridgeBusy, ThreadBridge
+from sidecar.common.blocking import BlockingRunner, BlockingRunnerBusy
 from sidecar.config import model
 from sidecar.vault.auth import make_auth
 from sidecar.vault.errors import VaultConflict, VaultFault, VaultSealed, VaultUnreachable
 from sidecar.vault.history import NO_HISTORY, KvHistory, moment, read_history
-from sidecar.vault.identity import Identity
+from sidecar.vault.identity import VaultIdentity
 from sidecar.vault.translate import translated
 from sidecar.vault.versions import CappedEntries, keep_one_version
 
@@ -37,7 +37,7 @@ class TransitKey(NamedTuple):
     latest_version: int
 
 
-class _Pulse:
+class _Heartbeat:
     """How Vault was when last asked; all clients beside each other share one."""
 
     well = True
@@ -78,10 +78,10 @@ class VaultClient:
         self._settings = settings
         self._clock = clock
         self._observe = observe
-        self._bridge = ThreadBridge("vault", _THREADS)
+        self._bridge = BlockingRunner("vault", _THREADS)
         self._session: Any = None
-        self._identity = Identity(make_auth(settings.auth), self._make_client, clock)
-        self._pulse = _Pulse()
+        self._identity = VaultIdentity(make_auth(settings.auth), self._make_client, clock)
+        self._pulse = _Heartbeat()
         self._capped = CappedEntries()
 
     def beside(self, name: str) -> "VaultClient":
@@ -90,7 +90,7 @@ class VaultClient:
         What strangers can set off in numbers so holds up nothing else that is asked of Vault.
         """
         other = copy(self)
-        other._bridge = ThreadBridge(name, _THREADS)  # noqa: SLF001 - it is one of us
+        other._bridge = BlockingRunner(name, _THREADS)  # noqa: SLF001 - it is one of us
         return other
 
     @property
@@ -307,7 +307,7 @@ class VaultClient:
         patience = self._settings.timeout_seconds * _CALLER_PATIENCE
         try:
             return await self._bridge.run(run, patience)
-        except BridgeBusy:
+        except BlockingRunnerBusy:
             raise VaultUnreachable(f"{where}: earlier calls still hang, or we are ending") from None
         except TimeoutError:
             raise VaultUnreachable(f"{where}: no answer within {patience:.1f} s") from None

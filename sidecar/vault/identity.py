@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from sidecar.vault.auth import AuthMethod, Lease, lease_of
+from sidecar.vault.auth import AuthMethod, TokenLease, lease_of
 from sidecar.vault.errors import VaultForbidden
 
 LOGIN_PAUSE_SECONDS = 60.0
@@ -20,10 +20,10 @@ class Bearer(NamedTuple):
     """An ``hvac.Client`` and the lease on the token it sends."""
 
     client: Any
-    lease: Lease
+    lease: TokenLease
 
 
-class Identity:
+class VaultIdentity:
     """Logs in when that is needed, renews at two thirds of a token's life."""
 
     def __init__(
@@ -40,7 +40,7 @@ class Identity:
         self._no_login_before = clock()
 
     @property
-    def lease(self) -> Lease | None:
+    def lease(self) -> TokenLease | None:
         """The lease in use, or ``None`` before the first login."""
         return self._bearer.lease if self._bearer is not None else None
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from sidecar.authz.response_cache import Passage
+from sidecar.authz.response_cache import AllowedCheck
 from sidecar.authz.service import CheckService, Outcome
 from sidecar.authz.snapshot import build_snapshot
 from sidecar.config import parse_config
@@ -37,7 +37,7 @@ class Bench:
 
     issuer: Issuer
     outcomes: list[Outcome] = field(default_factory=list)
-    passages: list[Passage] = field(default_factory=list)
+    passages: list[AllowedCheck] = field(default_factory=list)
     faults: list[Exception] = field(default_factory=list)
     now: float = NOW
     config: str = CONFIG
@@ -58,7 +58,7 @@ class Bench:
     def decided(self, outcome: Outcome) -> None:
         self.outcomes.append(outcome)
 
-    def passed(self, passage: Passage) -> None:
+    def allowed_fast(self, passage: AllowedCheck) -> None:
         self.passages.append(passage)
 
     def ask(self, token: bytes | None = None, **changes: object) -> Answer:

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from envoy_data_plane.envoy.service.auth.v3 import CheckRequest
 from msgspec.structs import replace
 
-from sidecar.authz.response_cache import Passage
+from sidecar.authz.response_cache import AllowedCheck
 from sidecar.authz.service import CheckService, Outcome
 from sidecar.authz.snapshot import build_snapshot
 from sidecar.common.errors import Denied
@@ -70,7 +70,7 @@ class Registry:
         self.issuer = issuer
         self.outcomes: list[Outcome] = []
         self.faults: list[Exception] = []
-        self.passages: list[Passage] = []
+        self.passages: list[AllowedCheck] = []
         snapshot = build_snapshot(parse_config(POLICY, "test"), issuer.ring)
         self.service = CheckService(
             replace(snapshot, publishers=PUBLISHERS),
@@ -85,7 +85,7 @@ class Registry:
     def decided(self, outcome: Outcome) -> None:
         self.outcomes.append(outcome)
 
-    def passed(self, passage: Passage) -> None:
+    def allowed_fast(self, passage: AllowedCheck) -> None:
         self.passages.append(passage)
 
     def request(

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.authz.decision_ids import DecisionIds
-from sidecar.authz.recorder import MAX_WAITING, OUTCOME_COST, SLICE_COST, Ledger
+from sidecar.authz.recorder import MAX_WAITING, OUTCOME_COST, SLICE_COST, DecisionRecorder
 from sidecar.authz.service import CheckService
 from sidecar.authz.snapshot import build_snapshot
 from sidecar.config import parse_config
@@ -47,16 +47,16 @@ class Book:
             FileSink(path), queue_lines=100_000, on_error=pytest.fail, sample_allowed=sample_allowed
         )
         ids = DecisionIds()
-        self.ledger = Ledger(
-            self.metrics.tally, self.audit, ids, lambda *call: self.scheduled.append(call)
+        self.recorder = DecisionRecorder(
+            self.metrics.counters, self.audit, ids, lambda *call: self.scheduled.append(call)
         )
-        self.ledger.on_key_unknown = self.count_unknown
+        self.recorder.on_key_unknown = self.count_unknown
         self.service = CheckService(
             build_snapshot(parse_config(CONFIG, "test"), ISSUER.ring),
             now=lambda: NOW + 0.25,
             elapsed_ns=self.elapsed_ns,
             new_id=ids.text,
-            observer=self.ledger,
+            observer=self.recorder,
             on_fault=lambda exc: pytest.fail(repr(exc)),
             cache=TokenCache(),
         )
@@ -79,7 +79,7 @@ class Book:
             function()
 
     def lines(self) -> list[dict[str, object]]:
-        self.ledger.drain()
+        self.recorder.drain()
         assert self.audit.close(5)
         return [json.loads(line) for line in self.path.read_text().splitlines()]
 
@@ -151,11 +151,11 @@ def test_lines_are_written_between_checks_a_slice_at_a_time(book: Book) -> None:
         book.ask(token)
     assert (len(book.scheduled), book.audit.written) == (1, 0)
     book.turn()
-    waiting = len(book.ledger._waiting)
+    waiting = len(book.recorder._waiting)
     assert 2 * SLICE_COST <= waiting <= 2 * SLICE_COST + OUTCOME_COST
     while book.scheduled:
         book.turn()
-    assert not book.ledger._waiting
+    assert not book.recorder._waiting
     assert len(book.lines()) == 3 * SLICE_COST
 
 
@@ -163,7 +163,7 @@ def test_what_waits_is_bounded_without_a_loop_that_turns(book: Book) -> None:
     token = ISSUER.mint()
     for _ in range(2 * MAX_WAITING + 10):
         book.ask(token)
-        assert len(book.ledger._waiting) < MAX_WAITING
+        assert len(book.recorder._waiting) < MAX_WAITING
     assert len(book.lines()) == 2 * MAX_WAITING + 10
 
 
@@ -198,7 +198,7 @@ def test_what_a_remembered_token_costs(tmp_path: Path) -> None:
         for token in tokens:
             book.ask(token)
             book.ask(token)
-            book.ledger.drain()
+            book.recorder.drain()
         while book.audit.queued:
             pass
         grown = (tracemalloc.get_traced_memory()[0] - before) / count

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidecar.authz import response_cache as memory
-from sidecar.authz.encoding import own_runs, varint
-from sidecar.authz.response_cache import Passage
+from sidecar.authz.encoding import own_fields, varint
+from sidecar.authz.response_cache import AllowedCheck
 from sidecar.authz.service import CheckService, Outcome
 from sidecar.authz.snapshot import build_snapshot
 from sidecar.config import parse_config
@@ -57,7 +57,7 @@ class Witness:
     def __init__(self, entries: int = 1000) -> None:
         self.now = NOW
         self.outcomes: list[Outcome] = []
-        self.passages: list[Passage] = []
+        self.passages: list[AllowedCheck] = []
         self.service = Counting(
             SNAPSHOT,
             now=lambda: self.now,
@@ -71,7 +71,7 @@ class Witness:
     def decided(self, outcome: Outcome) -> None:
         self.outcomes.append(outcome)
 
-    def passed(self, passage: Passage) -> None:
+    def allowed_fast(self, passage: AllowedCheck) -> None:
         self.passages.append(passage)
 
     def ask(self, raw: bytes) -> bytes:
@@ -195,7 +195,7 @@ def test_one_tenants_answers_are_not_another_tenants() -> None:
 
 
 def test_every_table_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("MAX_TARGETS", "MAX_TEMPLATES", "MAX_STANDINGS"):
+    for name in ("MAX_TARGETS", "MAX_TEMPLATES", "MAX_PRINCIPAL_KEYS"):
         monkeypatch.setattr(memory, name, 8)
     witness = Witness()
     for number in range(100):
@@ -204,8 +204,8 @@ def test_every_table_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         assert witness.ask(raw) == witness.ask(raw)
     tables = witness.service._memory
     assert len(tables.visits) <= 8
-    assert len(tables._standings) <= 8
-    assert sum(len(place.answers) for place in tables._places.values()) <= 8
+    assert len(tables._principal_keys) <= 8
+    assert sum(len(place.answers) for place in tables._scopes.values()) <= 8
 
 
 @pytest.mark.parametrize("length", [0, 1, 127, 128, 300, 16_383, 16_384, 2_097_152])
@@ -225,7 +225,7 @@ def test_a_tokens_own_runs_are_protobufs_own(subject: str, token_id: str, roles:
         option = response.ok_response.headers.add(append_action=2)
         option.header.key, option.header.value = name, value.encode("ascii")
     response.dynamic_metadata.fields["tenant"].string_value = TENANT
-    assert own_runs(claims) == (
+    assert own_fields(claims) == (
         response.ok_response.SerializeToString(),
         response.dynamic_metadata.SerializeToString(),
     )

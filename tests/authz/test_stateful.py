@@ -23,7 +23,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from sidecar.authz import response_cache as memory
-from sidecar.authz.recorder import Ledger
+from sidecar.authz.recorder import DecisionRecorder
 from sidecar.authz.service import CheckService
 from sidecar.authz.snapshot import build_snapshot
 from sidecar.certificates.challenges.http01 import Challenge
@@ -31,7 +31,7 @@ from sidecar.config import model
 from sidecar.headers.nonce import NONCE_CHARACTERS
 from sidecar.keys.lifecycle import KeyState
 from sidecar.observability.audit import AuditEntry, encode_entry
-from sidecar.observability.counters import Tally
+from sidecar.observability.counters import Counters
 from sidecar.tokens.cache import TokenCache
 from sidecar.tokens.revocation import Revocations, read_revocations
 from tests.authz.checks import Answer, read_answer
@@ -99,10 +99,10 @@ class Lane:
 
     def later(self, function: Callable[[], Any]) -> Awaitable[Any]:
         self.waited_for = True
-        return Desk().run(function)
+        return VerifierPool().run(function)
 
 
-class Desk:
+class VerifierPool:
     """Judges bundles at once."""
 
     async def run(self, function: Callable[[], Any]) -> Any:
@@ -126,22 +126,22 @@ def _never(seconds: float, function: Callable[[], None]) -> None:
 class Side:
     """A service with its ledger."""
 
-    def __init__(self, snapshot: Any, step: Step, board: Any, entries: int, lane: Any) -> None:
-        self.lines, self.tally = Lines(), Tally(checks={})
-        self.ledger = Ledger(self.tally, self.lines, step, _never)  # type: ignore[arg-type]
+    def __init__(self, snapshot: Any, step: Step, solver: Any, entries: int, lane: Any) -> None:
+        self.lines, self.counters = Lines(), Counters(checks={})
+        self.recorder = DecisionRecorder(self.counters, self.lines, step, _never)  # type: ignore[arg-type]
         self.service = Counting(
             snapshot,
             now=lambda: step.now,
             elapsed_ns=lambda: 0,
             new_id=step.new_id,
-            observer=self.ledger,
+            observer=self.recorder,
             on_fault=lambda exc: pytest.fail(repr(exc)),
             cache=TokenCache(entries),
             lane=lane,
-            desk=Desk(),
+            desk=VerifierPool(),
             new_nonce=step.new_nonce,
         )
-        self.service.challenges = board
+        self.service.challenges = solver
 
 
 def settle(answer: Answered) -> bytes:
@@ -247,7 +247,7 @@ class Life:
         self.unusual = {
             name for name in sorted({**ROUTE, **ASK}) if self.random.random() < SHARE_UNUSUAL
         }
-        self.step, self.board, self.lane = Step(), Board(), Lane()
+        self.step, self.solver, self.lane = Step(), Board(), Lane()
         self.key_state = KeyState.ACTIVE
         self.asked: list[Ask] = []
         self.told: list[dict[str, Any]] = []
@@ -255,7 +255,7 @@ class Life:
         self.warned = self.short = 0
         self.conditions = Conditions(routes=tuple(map(self.draw_route, PREFIXES)))
         entries = self.draw(((1000, 6), (0, 1), (1, 1), (4, 1)))
-        self.old = Side(self.snapshot(), self.step, self.board, entries, self.lane)
+        self.old = Side(self.snapshot(), self.step, self.solver, entries, self.lane)
 
     def draw(self, values: tuple[tuple[Any, int], ...]) -> Any:
         drawn, weights = zip(*values, strict=True)
@@ -331,7 +331,7 @@ class Life:
         ask = Ask(CHALLENGE, host=host, token=self.draw(ASK["token"]))
         self.check(ask)
         found = Challenge(token, host, f"{token}.thumbprint", NOW + 1e6)
-        self.board.known = {} if self.board.known else {token: found}
+        self.solver.known = {} if self.solver.known else {token: found}
         self.check(ask)
 
     def a_page_of_another_origin_asks(self) -> None:
@@ -343,9 +343,9 @@ class Life:
             self.check(Ask(path, token=token, origin=origin))
 
     def lines_are_written(self) -> None:
-        self.old.ledger.drain()
+        self.old.recorder.drain()
         assert self.old.lines.taken == self.told
-        assert self.old.tally.pii_warnings == self.warned
+        assert self.old.counters.pii_warnings == self.warned
 
     def anything_is_asked(self) -> None:
         self.check(Ask(**{name: self.draw_field(name, values) for name, values in ASK.items()}))
@@ -406,16 +406,16 @@ class Life:
         self.short += self.old.service.long == before
 
     def compare(self, ask: Ask, raw: bytes, answer: bytes) -> None:
-        fresh = Side(self.old.service.snapshot, self.step, self.board, 0, None)
+        fresh = Side(self.old.service.snapshot, self.step, self.solver, 0, None)
         wanted = settle(fresh.service.handle(raw))
         read = read_answer(answer)
         assert answer == wanted, f"{ask}: {read} is not {read_answer(wanted)}"
-        fresh.ledger.drain()
+        fresh.recorder.drain()
         self.told += fresh.lines.taken
-        for key, count in fresh.tally.checks.items():
+        for key, count in fresh.counters.checks.items():
             self.counted[key] = self.counted.get(key, 0) + count
-        self.warned += fresh.tally.pii_warnings
-        assert {key: n for key, n in self.old.tally.checks.items() if n} == self.counted
+        self.warned += fresh.counters.pii_warnings
+        assert {key: n for key, n in self.old.counters.checks.items() if n} == self.counted
         self.compare_with_second_opinion(ask, read, fresh.lines.taken[-1])
 
     def compare_with_second_opinion(self, ask: Ask, answer: Answer, line: dict[str, Any]) -> None:
@@ -444,7 +444,7 @@ class Life:
             assert IDENTITY - told.keys() <= set(answer.removed)
 
     def is_answered_to_a_ca(self, ask: Ask) -> bool:
-        known = self.board.known.get("in-flight")
+        known = self.solver.known.get("in-flight")
         asked_for = ask.path == CHALLENGE and ask.method == "GET"
         return asked_for and known is not None and known.host == ask.host
 
@@ -453,7 +453,7 @@ def live(seed: int, room: int = 1000, events: int = 30) -> Life:
     """Run one life; ``room`` is that of every table."""
     life = Life(seed)
     try:
-        with patch.multiple(memory, MAX_TARGETS=room, MAX_TEMPLATES=room, MAX_STANDINGS=room):
+        with patch.multiple(memory, MAX_TARGETS=room, MAX_TEMPLATES=room, MAX_PRINCIPAL_KEYS=room):
             life.run(events)
     except AssertionError as wrong:
         wrong.add_note(f"seed {seed}, room {room}, step {life.step.number}: {life.conditions}")
@@ -560,6 +560,6 @@ def test_an_order_that_begins_is_answered_on_a_target_that_was_known() -> None:
     for _ in range(2):
         life.check(Ask(CHALLENGE))
         life.check(Ask(CHALLENGE))
-        life.board.known = {"in-flight": Challenge("in-flight", APP, "answer", NOW + 60)}
+        life.solver.known = {"in-flight": Challenge("in-flight", APP, "answer", NOW + 60)}
         life.check(Ask(CHALLENGE))
-        life.board.known = {}
+        life.solver.known = {}

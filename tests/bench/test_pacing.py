@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.figures import percentile
-from bench.pacing import Schedule, tally
+from bench.pacing import Schedule, counters
 
 
 def test_requests_are_due_at_even_distances_from_the_start() -> None:
@@ -45,7 +45,7 @@ def test_a_stall_is_counted_for_everyone_who_would_have_met_it() -> None:
     """
     schedule = Schedule(0.0, 100.0, 200)
     answered = {n: max(schedule.due_at(n) + 0.001, 1.0) for n in range(200)}
-    paced = tally(schedule, {n: schedule.due_at(n) for n in range(200)}, answered, 3.0)
+    paced = counters(schedule, {n: schedule.due_at(n) for n in range(200)}, answered, 3.0)
     assert sum(latency > 0.005 for latency in paced.latencies) == pytest.approx(100, abs=1)
     assert percentile(paced.latencies, 0.5) == pytest.approx(0.01, abs=0.01)
     assert percentile(paced.latencies, 0.25) == pytest.approx(0.001)
@@ -53,14 +53,14 @@ def test_a_stall_is_counted_for_everyone_who_would_have_met_it() -> None:
 
 
 def test_latency_counts_from_when_a_request_was_due_not_from_when_it_was_sent() -> None:
-    paced = tally(Schedule(0.0, 10.0, 2), {0: 0.5, 1: 0.5}, {0: 0.6, 1: 0.6}, 1.0)
+    paced = counters(Schedule(0.0, 10.0, 2), {0: 0.5, 1: 0.5}, {0: 0.6, 1: 0.6}, 1.0)
     assert paced.latencies == pytest.approx([0.6, 0.5])
     assert paced.lateness == pytest.approx([0.5, 0.4])
     assert paced.unanswered == 0
 
 
 def test_what_was_never_answered_or_sent_counts_to_the_end() -> None:
-    paced = tally(Schedule(0.0, 10.0, 3), {0: 0.0, 1: 0.1}, {0: 0.01}, 5.0)
+    paced = counters(Schedule(0.0, 10.0, 3), {0: 0.0, 1: 0.1}, {0: 0.01}, 5.0)
     assert paced.unanswered == 2
     assert paced.latencies == pytest.approx([0.01, 4.9, 4.8])
     assert paced.lateness == pytest.approx([0.0, 0.0, 4.8])

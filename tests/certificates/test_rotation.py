@@ -142,14 +142,14 @@ async def test_a_vault_that_is_sealed_takes_nothing_out_of_service(
         server.client.sys.seal()
         manager.renew_soon("edge")
         await until(lambda: manager.failures > 0)
-        holding = manager.get("edge")
-        assert holding is not None
-        assert "sealed" in holding.last_fault
-        assert holding.level is Level.FRESH
+        managed = manager.get("edge")
+        assert managed is not None
+        assert "sealed" in managed.last_fault
+        assert managed.level is Level.FRESH
         assert edge.store.get("edge") is held
         assert await served_serial(f"127.0.0.1:{edge.ports.https}", NAME) == held.serial
         with pytest.raises(Exception, match="sealed"):
-            await manager.obtain(Order("new", ("new.septemcore.com",)), holding.issuer)
+            await manager.obtain(Order("new", ("new.septemcore.com",)), managed.issuer)
         assert manager.get("new") is None
         await asyncio.to_thread(server.unseal)
         manager.renew_soon("edge")

@@ -12,7 +12,7 @@ import pytest
 
 from sidecar.admin.server import AdminServer
 from sidecar.certificates.issuers.base import Order
-from sidecar.certificates.managed.admin import CertificateDesk, DeskFault
+from sidecar.certificates.managed.admin import CertificateAdmin, CertificateAdminFault
 from sidecar.certificates.managed.admin_routes import certificate_routes
 from sidecar.certificates.managed.manager import CertificateManager
 from sidecar.certificates.managed.store import CertificateStore
@@ -69,7 +69,7 @@ class Admin:
             now=wall_seconds, sleep=asyncio.sleep, jitter=lambda: 0.0,
         )  # fmt: skip
         await self.manager.obtain_all()
-        desk = CertificateDesk(self.manager, {"edge": True}, self._revoke, wall_seconds)
+        desk = CertificateAdmin(self.manager, {"edge": True}, self._revoke, wall_seconds)
         self._server = AdminServer(self.address, certificate_routes(desk), on_fault=print)
         await self._server.start()
         self.address = self._server.bound_address
@@ -177,7 +177,7 @@ def test_a_hundred_renewals_are_one_order(admin: Admin, certs: Certs) -> None:
 
 def test_too_soon_says_when(admin: Admin) -> None:
     async def ask() -> Response:
-        desk = CertificateDesk(admin.manager, {}, admin._revoke, wall_seconds)
+        desk = CertificateAdmin(admin.manager, {}, admin._revoke, wall_seconds)
         renew = certificate_routes(desk)["POST", "/certificates/renew"]
         answer = renew(Request("POST", "/certificates/renew", "name=edge", b""))
         return await answer if isinstance(answer, Awaitable) else answer
@@ -209,7 +209,7 @@ def test_what_came_while_another_was_revoked_is_served(admin: Admin) -> None:
         await may_go_on.wait()
 
     async def revoke_and_renew() -> tuple[str, str]:
-        desk = CertificateDesk(admin.manager, {}, slowly, wall_seconds)
+        desk = CertificateAdmin(admin.manager, {}, slowly, wall_seconds)
         before = admin.serial("edge")
         revoking = asyncio.create_task(desk.revoke("edge"))
         await reached.wait()
@@ -234,9 +234,9 @@ def test_revoked_again_and_again_it_is_revoked_and_the_next_order_waits(
     assert certs("revoke", "edge", "--json")["state"] == "revoked"
     assert len(admin.revoked) == 2, "what is to be served no more is not, at once"
     assert admin.serial("edge") == ""
-    holding = admin.manager.get("edge")
-    assert holding is not None
-    assert 50 < holding.due - wall_seconds() <= 60
+    managed = admin.manager.get("edge")
+    assert managed is not None
+    assert 50 < managed.due - wall_seconds() <= 60
     assert admin.issuer.asked == 3
 
 
@@ -308,9 +308,9 @@ def test_a_browser_changes_nothing(admin: Admin) -> None:
 def test_two_names_are_none(admin: Admin) -> None:
     async def ask() -> Any:
         async def refuse(_issuer: str, _serial: str) -> None:
-            raise DeskFault("not here")
+            raise CertificateAdminFault("not here")
 
-        desk = CertificateDesk(admin.manager, {}, refuse, wall_seconds)
+        desk = CertificateAdmin(admin.manager, {}, refuse, wall_seconds)
         answer = certificate_routes(desk)["POST", "/certificates/revoke"](
             Request("POST", "/certificates/revoke", "name=edge&name=orders", b"")
         )

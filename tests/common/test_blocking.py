@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sidecar.common.blocking import BridgeBusy, ThreadBridge
+from sidecar.common.blocking import BlockingRunner, BlockingRunnerBusy
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def fail() -> None:
 
 
 async def test_what_a_call_returns_or_raises_comes_back() -> None:
-    bridge = ThreadBridge("test", 1)
+    bridge = BlockingRunner("test", 1)
     name = await bridge.run(lambda: threading.current_thread().name, 5)
     assert name == "test"
     with pytest.raises(LookupError, match="from the thread"):
@@ -37,18 +37,18 @@ async def test_what_a_call_returns_or_raises_comes_back() -> None:
 async def test_calls_that_hang_keep_their_threads_and_no_more_are_taken(
     gate: threading.Event,
 ) -> None:
-    bridge = ThreadBridge("test", 2)
+    bridge = BlockingRunner("test", 2)
     for _ in range(2):
         with pytest.raises(TimeoutError):
             await bridge.run(gate.wait, 0.01)
-    with pytest.raises(BridgeBusy):
+    with pytest.raises(BlockingRunnerBusy):
         await bridge.run(gate.wait, 5)
     gate.set()
     async with asyncio.timeout(5):
         while True:
             try:
                 assert await bridge.run(lambda: "free", 5) == "free"
-            except BridgeBusy:
+            except BlockingRunnerBusy:
                 await asyncio.sleep(0.01)
             else:
                 return
@@ -59,7 +59,7 @@ async def test_a_failure_after_the_caller_has_left_is_dropped_in_silence(
 ) -> None:
     complaints: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _loop, what: complaints.append(what))
-    bridge = ThreadBridge("test", 1)
+    bridge = BlockingRunner("test", 1)
 
     def fail_later() -> None:
         gate.wait()
@@ -77,18 +77,18 @@ async def test_a_failure_after_the_caller_has_left_is_dropped_in_silence(
 
 
 async def test_a_closed_bridge_takes_no_calls() -> None:
-    bridge = ThreadBridge("test", 1)
+    bridge = BlockingRunner("test", 1)
     bridge.close()
-    with pytest.raises(BridgeBusy):
+    with pytest.raises(BlockingRunnerBusy):
         await bridge.run(lambda: None, 5)
 
 
 LEAVE_A_CALL_BEHIND = """
 import asyncio, contextlib, time
-from sidecar.common.blocking import ThreadBridge
+from sidecar.common.blocking import BlockingRunner
 async def main():
     with contextlib.suppress(TimeoutError):
-        await ThreadBridge("test", 1).run(lambda: time.sleep(60), 0.05)
+        await BlockingRunner("test", 1).run(lambda: time.sleep(60), 0.05)
 asyncio.run(main())
 """
 

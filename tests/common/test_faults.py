@@ -27,20 +27,20 @@ from sidecar.certificates.managed.probe import Prober, Target
 from sidecar.certificates.managed.revocation import RevocationWatch
 from sidecar.certificates.managed.store import CertificateStore
 from sidecar.certificates.on_demand import component as on_demand_wiring
-from sidecar.common.blocking import ThreadBridge
+from sidecar.common.blocking import BlockingRunner
 from sidecar.common.clock import elapsed_ns, monotonic_seconds
 from sidecar.common.faults import REPEAT_SECONDS, FaultReporter, report_to_loop, watch_loop
 from sidecar.common.polling import PollFault, PollStatus
 from sidecar.common.reasons import Reason
 from sidecar.config import model, parse_config
 from sidecar.config.certificates import Probe
-from sidecar.context import Lifespan
+from sidecar.context import AppContext
 from sidecar.observability.alerts import Alert, Alerts, Severity, Webhook
 from sidecar.observability.audit import AuditLog, DescriptorSink, FileSink
-from sidecar.observability.counters import Tally
+from sidecar.observability.counters import Counters
 from sidecar.runtime import in_process as local_module
 from sidecar.runtime.descriptors import bound_connections
-from sidecar.runtime.in_process import LocalChecks
+from sidecar.runtime.in_process import InProcessChecks
 from sidecar.runtime.workers.channel import Channel
 from sidecar.runtime.workers.frames import (
     MAX_UP_BYTES,
@@ -62,7 +62,7 @@ from sidecar.transport.unary import Limits, UnaryConnection
 from tests.authz.checks import check_request, read_answer
 from tests.authz.conftest import CONFIG
 from tests.certificates.challenges.test_http01 import Kv, ask, challenge
-from tests.certificates.challenges.test_http01 import make as make_board
+from tests.certificates.challenges.test_http01 import make as make_solver
 from tests.certificates.on_demand.test_on_demand import World, material
 from tests.minting import NOW, Issuer
 from tests.transport.test_guard import Guarded
@@ -131,7 +131,7 @@ async def a_call_in_the_slow_lane(_faults: Faults, _tmp: Path, _patch: pytest.Mo
 async def a_record_of_the_ledger(faults: Faults, tmp: Path, _patch: pytest.MonkeyPatch) -> None:
     audit = AuditLog(FileSink(tmp / "audit"), queue_lines=100, on_error=pytest.fail)
     ids = DecisionIds()
-    ledger = Ledger(Tally(), audit, ids, asyncio.get_running_loop().call_later, faults.append)
+    ledger = Ledger(Counters(), audit, ids, asyncio.get_running_loop().call_later, faults.append)
     service = make_service(ledger, faults)
     ledger._wait(Unreadable())  # type: ignore[arg-type]
     service.handle(check_request(path="/api/x"))
@@ -147,7 +147,7 @@ async def whoever_hears_of_unknown_keys(
 ) -> None:
     audit = AuditLog(FileSink(tmp / "audit"), queue_lines=100, on_error=pytest.fail)
     ids = DecisionIds()
-    ledger = Ledger(Tally(), audit, ids, lambda *_: None, faults.append)
+    ledger = Ledger(Counters(), audit, ids, lambda *_: None, faults.append)
     ledger.on_key_unknown = boom
     token = Issuer.generate("key-9").mint()
     raw = check_request(headers={"authorization": f"Bearer {token.decode()}"})
@@ -349,7 +349,7 @@ async def a_callback_of_the_loop(_faults: Faults, _tmp: Path, _patch: pytest.Mon
 
 
 async def a_task_that_nobody_awaits(faults: Faults, _tmp: Path, _patch: pytest.MonkeyPatch) -> None:
-    life = Lifespan(parse_config(CONFIG, "test"))
+    life = AppContext(parse_config(CONFIG, "test"))
     life.on_fault = faults.append  # type: ignore[assignment]
 
     async def run() -> None:
@@ -360,7 +360,7 @@ async def a_task_that_nobody_awaits(faults: Faults, _tmp: Path, _patch: pytest.M
 
 
 async def a_listener_of_readiness(faults: Faults, _tmp: Path, _patch: pytest.MonkeyPatch) -> None:
-    life = Lifespan(parse_config(CONFIG, "test"))
+    life = AppContext(parse_config(CONFIG, "test"))
     life.health.on_fault = faults.append
     seen: list[bool] = []
     life.health._listeners.append(boom)
@@ -370,7 +370,7 @@ async def a_listener_of_readiness(faults: Faults, _tmp: Path, _patch: pytest.Mon
 
 
 async def a_source_of_metrics(faults: Faults, _tmp: Path, _patch: pytest.MonkeyPatch) -> None:
-    life = Lifespan(parse_config(CONFIG, "test"))
+    life = AppContext(parse_config(CONFIG, "test"))
     life.metrics.on_fault = faults.append
     life.metrics.add_source(boom)
     text = await life.metrics.render_fresh()
@@ -381,14 +381,14 @@ async def a_source_of_metrics(faults: Faults, _tmp: Path, _patch: pytest.MonkeyP
 async def what_brings_metrics_up_to_date(
     faults: Faults, _tmp: Path, _patch: pytest.MonkeyPatch
 ) -> None:
-    life = Lifespan(parse_config(CONFIG, "test"))
+    life = AppContext(parse_config(CONFIG, "test"))
     life.metrics.on_fault = faults.append
     life.metrics.add_refresh(boom)
     assert b"septem_internal_faults_total" in await life.metrics.render_fresh()
 
 
 async def a_blocking_call(_faults: Faults, _tmp: Path, _patch: pytest.MonkeyPatch) -> None:
-    bridge = ThreadBridge("test", 1)
+    bridge = BlockingRunner("test", 1)
     with pytest.raises(BoomError):
         await bridge.run(boom, 5)
     with pytest.raises(RuntimeError, match="StopIteration"):
@@ -399,18 +399,18 @@ async def a_blocking_call(_faults: Faults, _tmp: Path, _patch: pytest.MonkeyPatc
 async def the_read_of_challenges(_faults: Faults, _tmp: Path, _patch: pytest.MonkeyPatch) -> None:
     kv = Kv()
     now = [0.0]
-    board = make_board(kv, clock=lambda: now[0])
+    solver = make_solver(kv, clock=lambda: now[0])
     one = challenge()
-    await make_board(kv).publish([one])
+    await make_solver(kv).publish([one])
     real, kv.read_kv = kv.read_kv, boom  # type: ignore[method-assign]
-    reader = asyncio.create_task(board.run())
-    assert await ask(board, one.token) is None
+    reader = asyncio.create_task(solver.run())
+    assert await ask(solver, one.token) is None
     kv.read_kv = real  # type: ignore[method-assign]
     now[0] += 10
-    assert await ask(board, one.token) == one
+    assert await ask(solver, one.token) == one
     reader.cancel()
     await asyncio.gather(reader, return_exceptions=True)
-    assert await ask(board, "x" * 40) is None, "nobody waits for a reader that has ended"
+    assert await ask(solver, "x" * 40) is None, "nobody waits for a reader that has ended"
 
 
 async def a_question_to_the_domain_registry(
@@ -465,17 +465,17 @@ async def the_look_for_a_tls_challenge(
     _faults: Faults, _tmp: Path, _patch: pytest.MonkeyPatch
 ) -> None:
     kv = Kv()
-    board = make_board(kv)
-    real = board.find_host
-    board.find_host = boom_once(real)  # type: ignore[method-assign]
-    source = ChallengeCertificates(board, now=lambda: NOW, clock=monotonic_seconds)
+    solver = make_solver(kv)
+    real = solver.find_host
+    solver.find_host = boom_once(real)  # type: ignore[method-assign]
+    source = ChallengeCertificates(solver, now=lambda: NOW, clock=monotonic_seconds)
     told: list[str] = []
     source.watch(told.append)
     source.lookup("a.example", waits=True)
     await until(lambda: told)
-    reader = asyncio.create_task(board.run())
+    reader = asyncio.create_task(solver.run())
     one = challenge()._replace(kind=TLS_ALPN, until=2e9)
-    await make_board(kv).publish([one])
+    await make_solver(kv).publish([one])
     source.lookup("a.example", waits=True)
     await until(lambda: len(told) == 2)
     assert isinstance(source._made["a.example"][0], Challenge)
@@ -520,7 +520,7 @@ async def the_timer_of_names_on_demand(
     _faults: Faults, _tmp: Path, patch: pytest.MonkeyPatch
 ) -> None:
     patch.setattr(on_demand_wiring, "TICK_SECONDS", 0.01)
-    room = on_demand_wiring.OnDemandRoom.__new__(on_demand_wiring.OnDemandRoom)
+    room = on_demand_wiring.OnDemandComponent.__new__(on_demand_wiring.OnDemandComponent)
     room._sweeping = PollStatus("on_demand", "names on demand", logging.getLogger("test"))
     sweeps = Counter(lambda: None)
     patch.setattr(room, "_sweep", boom_once(sweeps))
@@ -669,11 +669,11 @@ async def test_a_lane_that_stands_makes_the_process_not_ready(
     monkeypatch.setattr(local_module, "_WATCH_SECONDS", 0.01)
     reading, writing = os.pipe()
     config = parse_config(CONFIG + "listen: {authz: {address: 127.0.0.1:0}}\n", "test")
-    life = Lifespan(config)
+    life = AppContext(config)
     life.bounds = bound_connections(config.listen)
     async with life.stack:
         log = AuditLog(DescriptorSink(writing), queue_lines=16, on_error=pytest.fail)
-        checks = LocalChecks(life, log)
+        checks = InProcessChecks(life, log)
         await checks.start(lambda: None)
         lane = checks._check.lane
         lane._busy = True

@@ -18,13 +18,13 @@ import idna
 import pytest
 import requests
 
-from sidecar.certificates.challenges.http01 import ChallengeBoard
+from sidecar.certificates.challenges.http01 import DistributedSolver
 from sidecar.certificates.issuers.vault_kv_watch import KvWatch
 from sidecar.certificates.managed.probe import Prober
 from sidecar.certificates.managed.revocation import RevocationWatch
 from sidecar.certificates.on_demand.domains import DomainIndex
 from sidecar.certificates.on_demand.registries import ListedRegistry, make_document
-from sidecar.certificates.on_demand.resolution_queue import Resolving
+from sidecar.certificates.on_demand.resolution_queue import ResolutionQueue
 from sidecar.certificates.on_demand.resolvers import KvPrefixResolver
 from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.common.errors import Fault
@@ -37,8 +37,8 @@ from sidecar.keys.revocation_poller import RevocationPoller
 from sidecar.keys.rotation import Statement
 from sidecar.module_signing.refresher import PublisherRefresher
 from sidecar.observability.alerts import Alert, Alerts, Severity, Webhook
-from sidecar.sds.secrets.poller import PolledKeeper
-from sidecar.sds.secrets.source import Fetched
+from sidecar.sds.secrets.poller import SecretPoller
+from sidecar.sds.secrets.source import VersionedValue
 from sidecar.vault.client import KvSecret
 
 SECRET = "hvs.what-was-read"
@@ -170,14 +170,14 @@ class Secret:
     def __init__(self, faulty: Faulty) -> None:
         self._faulty = faulty
 
-    async def fetch(self) -> Fetched[bytes]:
+    async def fetch(self) -> VersionedValue[bytes]:
         self._faulty.answer("secret")
-        return Fetched(b"x", "1", 0.01)
+        return VersionedValue(b"x", "1", 0.01)
 
 
 def secrets(faulty: Faulty) -> Made:
     """Trust bundles, session-ticket keys and generic secrets have one loop."""
-    keeper = PolledKeeper(
+    keeper = SecretPoller(
         [Secret(faulty)],
         now=wall_seconds,
         sleep=nap,
@@ -203,11 +203,11 @@ def registry_of_entries(faulty: Faulty) -> Made:
 def stored_certificates(faulty: Faulty) -> Made:
     faulty.name, faulty.poll_seconds, faulty.read = "stored", 0.01, {}  # type: ignore[attr-defined]
 
-    class Holding:
+    class ManagedCertificate:
         name, issuer, order = "a", faulty, None
 
     watch = KvWatch(faulty, sleep=nap)  # type: ignore[arg-type]
-    return lambda: watch.run([Holding]), watch.status  # type: ignore[arg-type]
+    return lambda: watch.run([ManagedCertificate]), watch.status  # type: ignore[arg-type]
 
 
 def crl(faulty: Faulty) -> Made:
@@ -217,7 +217,7 @@ def crl(faulty: Faulty) -> Made:
 
 
 def challenges(faulty: Faulty) -> Made:
-    board = ChallengeBoard(
+    solver = DistributedSolver(
         faulty,  # type: ignore[arg-type]
         "secret",
         "challenges",
@@ -229,14 +229,14 @@ def challenges(faulty: Faulty) -> Made:
     async def run() -> None:
         async def ask() -> None:
             while True:
-                assert await board.find_host("a.example") is None
+                assert await solver.find_host("a.example") is None
                 await asyncio.sleep(0.001)
 
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(board.run())
+            tasks.create_task(solver.run())
             tasks.create_task(ask())
 
-    return run, board.status
+    return run, solver.status
 
 
 def probes(faulty: Faulty) -> Made:
@@ -345,7 +345,7 @@ async def test_a_question_to_a_registry_ends_for_everyone_who_waits(kind: str) -
     faulty.raises = EXCEPTIONS[kind]
     resolved: list[str] = []
     failed: list[tuple[str, str]] = []
-    resolving = Resolving(
+    resolving = ResolutionQueue(
         faulty,  # type: ignore[arg-type]
         retry_seconds=5,
         clock=monotonic_seconds,

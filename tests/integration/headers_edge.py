@@ -20,7 +20,7 @@ from sidecar.common.clock import elapsed_ns, monotonic_seconds, wall_seconds
 from sidecar.config import parse_config
 from sidecar.demo.envoyproxy import EdgePorts, Envoy, edge_config
 from sidecar.demo.process import free_ports
-from sidecar.module_signing.digest_pool import BundleDesk
+from sidecar.module_signing.digest_pool import DigestPool
 from sidecar.transport.h2 import H2Server
 from sidecar.transport.names import CHECK_METHOD
 from sidecar.transport.unary import Limits
@@ -143,7 +143,7 @@ def serve_checks(exits: ExitStack, config: str, issuer: Issuer, faults: list[Exc
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     numbers = itertools.count(1)
-    desk = BundleDesk(max_waiting=4)
+    desk = DigestPool(max_waiting=4)
     exits.callback(desk.close)
     service = CheckService(
         build_snapshot(parse_config(config, "test"), issuer.ring),

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from sidecar.keys.lifecycle import (
     TRANSITIONS,
-    Change,
     KeyEvent,
     KeyState,
+    KeyStateChange,
     Lifecycle,
     LifecycleError,
     diagram,
@@ -37,26 +37,26 @@ def test_every_pair(state: KeyState, event: KeyEvent) -> None:
         with pytest.raises(LifecycleError):
             life._step(event)
     else:
-        assert life._step(event) == Change(state, after)
+        assert life._step(event) == KeyStateChange(state, after)
 
 
 def test_a_life() -> None:
     life = Lifecycle(100.0)
-    assert life.failed(0.0) == Change(I, I)
-    assert life.refreshed(1.0) == Change(I, A)
-    assert life.failed(50.0) == Change(A, O)
-    assert life.failed(100.9) == Change(O, O)
-    assert life.failed(101.0) == Change(O, D)
-    assert life.failed(500.0) == Change(D, D)
+    assert life.failed(0.0) == KeyStateChange(I, I)
+    assert life.refreshed(1.0) == KeyStateChange(I, A)
+    assert life.failed(50.0) == KeyStateChange(A, O)
+    assert life.failed(100.9) == KeyStateChange(O, O)
+    assert life.failed(101.0) == KeyStateChange(O, D)
+    assert life.failed(500.0) == KeyStateChange(D, D)
     assert life.age_seconds(500.0) == 499.0
-    assert life.refreshed(501.0) == Change(D, A)
+    assert life.refreshed(501.0) == KeyStateChange(D, A)
     assert life.age_seconds(501.0) == 0.0
 
 
 def test_an_outage_that_is_seen_late_is_degraded_at_once() -> None:
     life = Lifecycle(100.0)
     life.refreshed(0.0)
-    assert life.failed(1000.0) == Change(A, D)
+    assert life.failed(1000.0) == KeyStateChange(A, D)
 
 
 @given(st.lists(st.tuples(st.booleans(), st.floats(0, 60)), max_size=50))

@@ -416,10 +416,10 @@ async def test_an_unknown_kid_asks_early_and_a_flood_of_them_asks_once(
         fresh = new_key()
         world.bao.put_key(pem(fresh))
         for _ in range(10_000):
-            world.refresher.nudge()
+            world.refresher.request_refresh()
         await world.until(lambda: bool(world.snapshot.ring.find(fresh.kid)), 3)
         for _ in range(10_000):
-            world.refresher.nudge()
+            world.refresher.request_refresh()
         await asyncio.sleep(0.3)
         assert part.outcomes == {"ok": 2}
         world.refresher.refresh_soon()

@@ -7,11 +7,11 @@ import pytest
 
 from sidecar.common.errors import Denied
 from sidecar.common.reasons import Reason
-from sidecar.module_signing.digest_pool import BundleDesk
+from sidecar.module_signing.digest_pool import DigestPool
 
 
 async def test_the_loop_goes_on_meanwhile() -> None:
-    desk, gate = BundleDesk(4), threading.Event()
+    desk, gate = DigestPool(4), threading.Event()
 
     def slow() -> str:
         assert gate.wait(10)
@@ -25,7 +25,7 @@ async def test_the_loop_goes_on_meanwhile() -> None:
 
 
 async def test_too_many_are_told_to_come_again() -> None:
-    desk, gate = BundleDesk(3), threading.Event()
+    desk, gate = DigestPool(3), threading.Event()
     running = [asyncio.create_task(desk.run(lambda: gate.wait(10))) for _ in range(3)]
     await asyncio.sleep(0)
     with pytest.raises(Denied) as denied:
@@ -38,7 +38,7 @@ async def test_too_many_are_told_to_come_again() -> None:
 
 
 async def test_a_refusal_comes_back_as_it_is_and_frees_the_place() -> None:
-    desk = BundleDesk(1)
+    desk = DigestPool(1)
 
     def refuse() -> None:
         raise Denied(Reason.MODULE_UNSIGNED)
@@ -50,7 +50,7 @@ async def test_a_refusal_comes_back_as_it_is_and_frees_the_place() -> None:
 
 
 async def test_who_leaves_frees_the_place() -> None:
-    desk, gate = BundleDesk(1), threading.Event()
+    desk, gate = DigestPool(1), threading.Event()
     gone = asyncio.create_task(desk.run(lambda: gate.wait(10)))
     await asyncio.sleep(0.01)
     gone.cancel()
@@ -60,7 +60,7 @@ async def test_who_leaves_frees_the_place() -> None:
 
 
 async def test_closed_it_takes_nothing() -> None:
-    desk = BundleDesk(1)
+    desk = DigestPool(1)
     desk.close()
     with pytest.raises(Denied) as denied:
         await desk.run(lambda: 7)

@@ -15,7 +15,7 @@ from cryptography import x509
 
 from sidecar.certificates.material import Material
 from sidecar.common.clock import wall_seconds
-from sidecar.mtls import FollowingContext, Identity, MtlsFault, PeerRefused
+from sidecar.mtls import FollowingContext, MtlsFault, PeerRefused, WorkloadIdentity
 from sidecar.mtls.memory import in_memory
 from sidecar.sds.secrets.trust_bundle import TrustAnchors, read_anchors, spki_pin
 from tests.authorities import Ca, pem
@@ -31,8 +31,8 @@ def anchors(*cas: Ca, crls: tuple[str, ...] = ()) -> TrustAnchors:
 
 def identity(
     material: Material | None, trust: TrustAnchors | None = None, *, pins: tuple[str, ...] = ()
-) -> Identity:
-    made = Identity(wall_seconds, spki_pins=pins)
+) -> WorkloadIdentity:
+    made = WorkloadIdentity(wall_seconds, spki_pins=pins)
     made.show(material)
     made.believe(trust or anchors(OURS))
     return made

@@ -11,8 +11,8 @@ import grpc
 import pytest
 
 from sidecar.certificates.material import Material
-from sidecar.mtls import Identity, MtlsFault, PeerRefused
-from sidecar.mtls.rpc import PeerGuard
+from sidecar.mtls import MtlsFault, PeerRefused, WorkloadIdentity
+from sidecar.mtls.rpc import GrpcPeerGuard
 from tests.authorities import pem
 from tests.mtls.test_context import OTHER, OURS, REFUSED, WITH_CRL, A, B, C, anchors, identity
 
@@ -45,7 +45,7 @@ METHODS = {
 
 
 @asynccontextmanager
-async def serving(guard: PeerGuard) -> AsyncIterator[int]:
+async def serving(guard: GrpcPeerGuard) -> AsyncIterator[int]:
     server = grpc.aio.server(interceptors=[guard])
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("echo.Echo", METHODS),))
     port = server.add_secure_port("127.0.0.1:0", guard.credentials)
@@ -214,7 +214,7 @@ async def test_a_handler_that_blocks_is_not_run_on_the_loop() -> None:
 async def test_nobody_there() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    me: Identity = identity(OURS.material(A))
+    me: WorkloadIdentity = identity(OURS.material(A))
     async with me.grpc_tunnel("127.0.0.1", port, [B]) as tunnel:
         assert await code(tunnel.channel) == "UNAVAILABLE"
         assert "refused" in tunnel.last_refusal or "Connect call failed" in tunnel.last_refusal

@@ -36,9 +36,9 @@ def test_stories(steps: list[Step], problems: dict[str, str], told: list[bool]) 
     health.on_change(second.append)
     for what, part in steps:
         if what == "wrong":
-            health.wrong(part, "no good")
+            health.set_unhealthy(part, "no good")
         else:
-            health.right(part)
+            health.set_healthy(part)
     assert health.problems == problems
     assert health.ready is (not problems)
     assert first == second == told
@@ -46,7 +46,7 @@ def test_stories(steps: list[Step], problems: dict[str, str], told: list[bool]) 
 
 def test_a_listener_that_comes_late_is_told_at_once() -> None:
     health = Health()
-    health.wrong("keys", "none")
+    health.set_unhealthy("keys", "none")
     told: list[bool] = []
     health.on_change(told.append)
     assert told == [False]
@@ -54,8 +54,8 @@ def test_a_listener_that_comes_late_is_told_at_once() -> None:
 
 def test_the_latest_problem_of_a_part_is_shown() -> None:
     health = Health()
-    health.wrong("keys", "none")
-    health.wrong("keys", "too old")
+    health.set_unhealthy("keys", "none")
+    health.set_unhealthy("keys", "too old")
     assert health.problems == {"keys": "too old"}
 
 

@@ -17,8 +17,8 @@ def samples(metrics: Metrics) -> dict[tuple[str, ...], float]:
 def test_checks_are_counted_by_outcome_reason_and_route() -> None:
     metrics = Metrics()
     for latency_us in (40, 50, 51, 10**9):
-        metrics.tally.count_check("deny", "token_expired", "api", latency_us)
-    metrics.tally.count_check("allow", "public", "assets", 10)
+        metrics.counters.count_check("deny", "token_expired", "api", latency_us)
+    metrics.counters.count_check("allow", "public", "assets", 10)
     found = samples(metrics)
     key = ("septem_checks_total", "outcome=deny", "reason=token_expired", "route=api")
     assert found[key] == 4

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.cli.evaluate import (
-    Bench,
     Case,
-    Request,
+    PolicyEvaluator,
+    RecordedRequest,
     Token,
     load_case,
     load_suites,
@@ -23,7 +23,7 @@ from tests.minting import NOW
 
 HERE = Path(__file__).parent
 CONFIG = HERE / "config.yaml"
-BENCH = Bench(load_config(CONFIG))
+BENCH = PolicyEvaluator(load_config(CONFIG))
 CASES = [case for _, suite in load_suites(HERE / "cases") for case in suite.cases]
 
 
@@ -162,5 +162,7 @@ VALUES = st.one_of(
 
 @given(st.dictionaries(st.sampled_from(NAMES), VALUES, min_size=1))
 def test_no_mutation_of_claims_gets_past_with_an_exception(claims: dict[str, object]) -> None:
-    result = BENCH.evaluate(Case(request=Request(path="/api"), token=Token(claims=claims)), NOW)
+    result = BENCH.evaluate(
+        Case(request=RecordedRequest(path="/api"), token=Token(claims=claims)), NOW
+    )
     assert result.status in {200, 401}

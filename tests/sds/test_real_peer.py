@@ -17,7 +17,7 @@ from sidecar.demo.envoyproxy import EdgePorts, Envoy, edge_config
 from sidecar.demo.handshake import Handshaker
 from sidecar.demo.openbao import SIDECAR_POLICY, OpenBao
 from sidecar.demo.process import free_ports
-from sidecar.observability.collectors import SdsNumbers
+from sidecar.observability.collectors import SdsMetrics
 from sidecar.sds.service import SECRET_SERVICE, SdsEvents, SdsService
 from sidecar.transport.aio import GrpcServer
 from sidecar.transport.guard import make_guard
@@ -50,7 +50,7 @@ async def test_only_the_user_that_is_named_is_given_a_certificate(
 ) -> None:
     store = CertificateStore(wall_seconds)
     store.put("edge", await edge_certificate(openbao, token_file))
-    numbers = SdsNumbers()
+    numbers = SdsMetrics()
     service = SdsService(store, SdsEvents(numbers.streams, numbers.push, numbers.nack))
     path = folder / "sds.sock"
     settings = model.SdsListen(address=f"unix:{path}", peer_uids=uids)

@@ -17,10 +17,10 @@ from envoy_data_plane.google.rpc import Status
 from sidecar.certificates.managed.store import CertificateStore
 from sidecar.certificates.material import Material
 from sidecar.certificates.on_demand.on_demand import OBTAINING, Obtaining
-from sidecar.observability.collectors import SdsNumbers
+from sidecar.observability.collectors import SdsMetrics
 from sidecar.sds.resources import SECRET_TYPE
 from sidecar.sds.service import AGGREGATED_SERVICE, SECRET_SERVICE, SdsEvents, SdsService
-from sidecar.sds.stream import Household
+from sidecar.sds.stream import EvictionPolicy
 from sidecar.transport.aio import GrpcServer
 
 SOTW = [f"/{SECRET_SERVICE}/StreamSecrets", f"/{AGGREGATED_SERVICE}/StreamAggregatedResources"]
@@ -31,7 +31,7 @@ def material(serial: str) -> Material:
     return Material(b"chain", b"key", ("a.example",), serial, 0, 1e10)
 
 
-class Source:
+class SecretSource:
     """Names on demand: what is here is held, what is in ``slow`` is being obtained."""
 
     def __init__(self) -> None:
@@ -60,15 +60,15 @@ class Serving:
     def __init__(self) -> None:
         self.now = 0.0
         self.store = CertificateStore(lambda: 0.0)
-        self.source = Source()
-        self.numbers = SdsNumbers()
+        self.source = SecretSource()
+        self.numbers = SdsMetrics()
         events = SdsEvents(self.numbers.streams, self.numbers.push, self.numbers.nack)
         self.service = SdsService(
             self.store,
             events,
             on_demand=self.source,
             configured={"edge", "other"},
-            household=Household(100.0, 3, lambda: self.now, lambda: 0.0),
+            eviction=EvictionPolicy(100.0, 3, lambda: self.now, lambda: 0.0),
         )
         self.server = GrpcServer(
             "127.0.0.1:0", SECRET_SERVICE, self.service.handlers(), max_message_bytes=1_000_000
@@ -202,7 +202,7 @@ async def test_a_client_that_comes_back_sets_nothing_in_motion(serving: Serving)
         ("held.example", False), ("gone.example", False), ("new.example", True)
     ]  # fmt: skip
     serving.now = 101.0
-    assert serving.service.take_back_overdue() == 1
+    assert serving.service.evict_overdue() == 1
     assert await call.got() == ["-held.example"], "in its time it is asked for anew"
     call.call.cancel()
 
@@ -217,18 +217,18 @@ async def test_what_stayed_long_or_is_too_much_is_taken_back(serving: Serving) -
         serving.source.held[name] = material("1")
         await call.ask(name)
         assert await call.got() == [f"{name}@1"]
-    assert serving.service.take_back_overdue() == 1
+    assert serving.service.evict_overdue() == 1
     assert await call.got() == ["-a.example"], "three may stay"
     serving.now = 101.5
-    assert serving.service.take_back_overdue() == 1
+    assert serving.service.evict_overdue() == 1
     assert await call.got() == ["-b.example"]
     await call.ask("b.example", resource_names_unsubscribe=["c.example"])
     assert await call.got() == ["b.example@1"]
     serving.now = 150.0
-    assert serving.service.take_back_overdue() == 1, "what was given up stays no longer"
+    assert serving.service.evict_overdue() == 1, "what was given up stays no longer"
     assert await call.got() == ["-d.example"]
     serving.now = 1000.0
-    serving.service.take_back_overdue()
+    serving.service.evict_overdue()
     assert await call.got() == ["-b.example"]
     assert await call.silent(), "what is configured is never taken back"
     call.call.cancel()
@@ -242,12 +242,12 @@ async def test_what_could_not_be_given_again_stays_for_now(serving: Serving) -> 
         await call.got()
     serving.source.lost = {"a.example"}
     serving.now = 101.0
-    assert serving.service.take_back_overdue() == 1
+    assert serving.service.evict_overdue() == 1
     assert await call.got() == ["-b.example"]
     serving.source.lost.clear()
-    assert serving.service.take_back_overdue() == 0
+    assert serving.service.evict_overdue() == 0
     serving.now = 162.0
-    assert serving.service.take_back_overdue() == 1
+    assert serving.service.evict_overdue() == 1
     assert await call.got() == ["-a.example"]
     call.call.cancel()
 
@@ -261,7 +261,7 @@ async def test_what_is_withdrawn_is_taken_back_from_everyone(serving: Serving) -
         for _ in range(3):
             await call.got()
     del serving.source.held["b.example"]
-    await serving.service.take_back_withdrawn()
+    await serving.service.evict_withdrawn()
     for call in calls:
         assert await call.got() == ["-b.example"]
         call.call.cancel()

@@ -80,9 +80,9 @@ class Delta(Stream):
             DeltaRequest(subscribe, without, holds or {}, nonce, error)
         )
 
-    def take_back(self, name: str) -> bool:
+    def evict(self, name: str) -> bool:
         assert isinstance(self.subscription, DeltaSubscription)
-        return self.subscription.take_back(name)
+        return self.subscription.evict(name)
 
     def removed(self) -> list[str]:
         answers = self.answers()
@@ -349,11 +349,11 @@ class TestDelta:
         stream = Delta(a="1", b="1")
         stream.receive("a", "b")
         stream.sent()
-        assert stream.take_back("a")
+        assert stream.evict("a")
         assert stream.removed() == ["a"]
         stream.set("a", "2")
         assert stream.sent() == ["a@2"], "to a client that stays subscribed, as its next version"
-        assert stream.take_back("a")
+        assert stream.evict("a")
         assert stream.removed() == ["a"]
         stream.receive(without=("a",))
         stream.receive("a")
@@ -361,23 +361,23 @@ class TestDelta:
 
     def test_only_what_a_client_holds_can_be_taken_back(self) -> None:
         stream = Delta(a="1")
-        assert not stream.take_back("a"), "not subscribed to"
+        assert not stream.evict("a"), "not subscribed to"
         stream.receive("a", "gone")
-        assert not stream.take_back("a"), "not sent yet"
+        assert not stream.evict("a"), "not sent yet"
         stream.answers()
-        assert not stream.take_back("gone"), "known to be absent"
+        assert not stream.evict("gone"), "known to be absent"
         stream.receive(without=("a",))
-        assert not stream.take_back("a")
+        assert not stream.evict("a")
         assert stream.answers() == []
 
     def test_who_asks_again_before_it_is_told_keeps_it(self) -> None:
         stream = Delta(a="1")
         stream.receive("a")
         stream.sent()
-        stream.take_back("a")
+        stream.evict("a")
         stream.receive("a")
         assert stream.sent() == ["a@1"]
-        stream.take_back("a")
+        stream.evict("a")
         stream.receive(without=("a",))
         assert stream.answers() == []
 
@@ -431,7 +431,7 @@ def test_a_delta_client_that_reads_always_has_the_tables_state(
         elif step == "drop":
             stream.drop(name)
         elif step == "take back":
-            if stream.take_back(name):
+            if stream.evict(name):
                 taken.add(name)
         elif step == "subscribe":
             wanted.add(name)

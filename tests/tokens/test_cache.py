@@ -7,7 +7,7 @@ import msgspec
 
 from sidecar.authz.encoding import decode_request
 from sidecar.authz.evaluate import decide
-from sidecar.authz.response_cache import CheckMemory
+from sidecar.authz.response_cache import ResponseCache
 from sidecar.authz.snapshot import build_snapshot
 from sidecar.common.reasons import Grant, Reason
 from sidecar.config import parse_config
@@ -29,7 +29,7 @@ def request(token: bytes, path: str = "/api/x", host: str = "app.example") -> by
 
 
 def outcome(cache: TokenCache, token: bytes, now: float = NOW, snapshot: Any = SNAPSHOT) -> object:
-    return decide(decode_request(request(token)), snapshot, now, CheckMemory(cache)).outcome
+    return decide(decode_request(request(token)), snapshot, now, ResponseCache(cache)).outcome
 
 
 def test_the_second_time_is_from_memory() -> None:

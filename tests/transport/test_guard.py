@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from sidecar.config import model
-from sidecar.observability.collectors import SdsNumbers
+from sidecar.observability.collectors import SdsMetrics
 from sidecar.transport import peers
-from sidecar.transport.guard import PeerGuard, make_guard
+from sidecar.transport.guard import SocketGuard, make_guard
 from sidecar.transport.peers import Peer, PeerRule, make_rule, may_descend_from
 from sidecar.transport.sockets import ListenFault
 
@@ -39,7 +39,7 @@ class Guarded:
     ) -> None:
         self.path = folder / "s.sock"
         self.refused: list[Peer] = []
-        self.guard = PeerGuard(self.path, rule, self.refused.append, max_connections, is_child)
+        self.guard = SocketGuard(self.path, rule, self.refused.append, max_connections, is_child)
         self.reached = 0
         self.server: asyncio.Server
 
@@ -289,7 +289,7 @@ def test_what_is_in_the_way_is_left_alone(tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (tmp_path / "s.sock.d").symlink_to(elsewhere)
-    guard = PeerGuard(tmp_path / "s.sock", make_rule((), ()), lambda _: None)
+    guard = SocketGuard(tmp_path / "s.sock", make_rule((), ()), lambda _: None)
     with pytest.raises(ListenFault, match="no folder of ours"):
         guard.prepare()
 
@@ -305,20 +305,20 @@ def test_a_folder_of_somebody_else_is_in_the_way(tmp_path: Path) -> None:
         path, room = Path("/etc/init"), Path("/etc/init.d")
     mode = room.stat().st_mode
     with pytest.raises(ListenFault, match="no folder of ours"):
-        PeerGuard(path, make_rule((), ()), lambda _: None).prepare()
+        SocketGuard(path, make_rule((), ()), lambda _: None).prepare()
     assert room.stat().st_mode == mode, "and it is left as it was"
 
 
 def test_a_file_of_ours_is_in_the_way(tmp_path: Path) -> None:
     (tmp_path / "s.sock.d").write_text("mine")
     with pytest.raises(ListenFault, match="no folder of ours"):
-        PeerGuard(tmp_path / "s.sock", make_rule((), ()), lambda _: None).prepare()
+        SocketGuard(tmp_path / "s.sock", make_rule((), ()), lambda _: None).prepare()
     assert (tmp_path / "s.sock.d").read_text() == "mine"
 
 
 def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     with pytest.raises(ListenFault, match=r"cannot make .*s\.sock\.d: No such file"):
-        PeerGuard(tmp_path / "none" / "s.sock", make_rule((), ()), lambda _: None).prepare()
+        SocketGuard(tmp_path / "none" / "s.sock", make_rule((), ()), lambda _: None).prepare()
 
 
 async def test_what_a_killed_process_left_is_used_again(tmp_path: Path) -> None:
@@ -335,7 +335,7 @@ def test_a_folder_where_anyone_may_replace_the_socket_is_told(
     for mode, told in ((0o777, 1), (0o1777, 0), (0o755, 0)):
         caplog.clear()
         tmp_path.chmod(mode)
-        PeerGuard(tmp_path / "s.sock", make_rule((), ()), lambda _: None).prepare()
+        SocketGuard(tmp_path / "s.sock", make_rule((), ()), lambda _: None).prepare()
         assert len(caplog.records) == told
     tmp_path.chmod(0o700)
 
@@ -394,7 +394,7 @@ async def test_connections_are_bounded(tmp_path: Path) -> None:
 def test_those_who_come_again_and_again_do_not_fill_the_log(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    numbers = SdsNumbers()
+    numbers = SdsMetrics()
     for _ in range(1000):
         numbers.refuse_peer(Peer(1, 2, frozenset()))
     assert len(caplog.records) == 10

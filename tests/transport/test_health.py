@@ -6,25 +6,25 @@ import sys
 import pytest
 from grpc_health.v1 import health_pb2
 
-from sidecar.transport.health import HealthBook
+from sidecar.transport.health import HealthStatus
 from sidecar.transport.unary import GrpcStatus, RpcError
 
 
-def ask(book: HealthBook, service: str) -> int:
+def ask(book: HealthStatus, service: str) -> int:
     raw = health_pb2.HealthCheckRequest(service=service).SerializeToString()
     return int(health_pb2.HealthCheckResponse.FromString(book.check(raw)).status)
 
 
 async def test_speaks_the_messages_of_grpc_health_v1() -> None:
-    book = HealthBook("pkg.Service")
+    book = HealthStatus("pkg.Service")
     await book.set_serving(serving=True)
-    await book.set_words({"keys.outage": False})
+    await book.set_status({"keys.outage": False})
     assert ask(book, "") == ask(book, "pkg.Service") == health_pb2.HealthCheckResponse.SERVING
     assert ask(book, "keys.outage") == health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 async def test_refuses_what_it_does_not_know_or_understand() -> None:
-    book = HealthBook("pkg.Service")
+    book = HealthStatus("pkg.Service")
     with pytest.raises(RpcError) as unknown:
         ask(book, "other")
     assert unknown.value.status is GrpcStatus.NOT_FOUND

@@ -57,7 +57,7 @@ def open_descriptors() -> int:
 
 
 HEALTH = Health()
-HEALTH.wrong("keys", "no key is loaded")
+HEALTH.set_unhealthy("keys", "no key is loaded")
 
 
 REFRESHES = [

@@ -3,7 +3,7 @@
 import asyncio
 from itertools import pairwise
 
-from sidecar.authz.response_cache import Passage
+from sidecar.authz.response_cache import AllowedCheck
 from sidecar.authz.service import CheckService, Outcome
 from sidecar.authz.snapshot import build_snapshot
 from sidecar.common.clock import elapsed_ns
@@ -47,7 +47,7 @@ async def test_warm_checks_are_answered_between_cold_ones(issuer: Issuer) -> Non
         def decided(self, outcome: Outcome) -> None:
             verified.append(outcome.decision.outcome)
 
-        def passed(self, passage: Passage) -> None:
+        def allowed_fast(self, passage: AllowedCheck) -> None:
             verified.append(passage[1].outcome)
 
     service = CheckService(
@@ -91,7 +91,7 @@ async def test_those_that_asked_the_fleet_take_the_lane_one_by_one(issuer: Issue
         def decided(self, outcome: Outcome) -> None:
             verified.append(outcome.decision.outcome)
 
-        def passed(self, passage: Passage) -> None:
+        def allowed_fast(self, passage: AllowedCheck) -> None:
             verified.append(passage[1].outcome)
 
     class Fleet:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hvac.exceptions import InvalidPath
 
-from sidecar.certificates.challenges.http01 import Challenge, ChallengeBoard
+from sidecar.certificates.challenges.http01 import Challenge, DistributedSolver
 from sidecar.certificates.issuers.acme.account import load_account
 from sidecar.certificates.issuers.base import Order
 from sidecar.certificates.issuers.lease import FleetFault, Leases
@@ -106,13 +106,13 @@ async def test_neither_leases_nor_challenges_nor_an_accounts_key_pile_up(
         lease = await leases.take(f"{prefix}/leases/a")
         assert lease is not None
         await leases.give_back(lease, None, 0.0)
-    board = ChallengeBoard(
+    solver = DistributedSolver(
         vault, "secret", f"{prefix}/challenges",
         now=wall_seconds, sleep=asyncio.sleep, jitter=random.random,
     )  # fmt: skip
     for number in range(3):
         until = wall_seconds() + 60
-        await board.publish([Challenge(f"token-{number}" * 4, "a.example", "x", until)])
+        await solver.publish([Challenge(f"token-{number}" * 4, "a.example", "x", until)])
     account = VaultEntry(path="septem/acme/versions")
     settings = model.AcmeIssuer(
         name="acme", directory="https://ca.example", account=account, agree_to_terms=True

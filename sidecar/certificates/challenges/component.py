@@ -2,21 +2,21 @@
 
 import grpc
 
-from sidecar.certificates.challenges.http01 import ChallengeBoard
+from sidecar.certificates.challenges.http01 import DistributedSolver
 from sidecar.certificates.challenges.tls_alpn01 import ChallengeCertificates
 from sidecar.certificates.managed.store import CertificateStore
 from sidecar.common.clock import monotonic_seconds, wall_seconds
-from sidecar.context import Lifespan
-from sidecar.observability.collectors import SdsNumbers
+from sidecar.context import AppContext
+from sidecar.observability.collectors import SdsMetrics
 from sidecar.sds.purposes import ACME_PURPOSE, PurposeHandler
 from sidecar.sds.service import SdsEvents, SdsService
 
 
 def challenge_handler(
-    life: Lifespan, board: ChallengeBoard, numbers: SdsNumbers
+    life: AppContext, solver: DistributedSolver, numbers: SdsMetrics
 ) -> grpc.GenericRpcHandler:
     """Serve them to the streams that come for those; their number is not that of Envoys."""
-    source = ChallengeCertificates(board, now=wall_seconds, clock=monotonic_seconds)
+    source = ChallengeCertificates(solver, now=wall_seconds, clock=monotonic_seconds)
     life.stack.push_async_callback(source.close)
     sds = SdsService(
         CertificateStore(wall_seconds),

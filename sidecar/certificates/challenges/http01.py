@@ -67,7 +67,7 @@ _NOBODY = ""
 """Stands for a token with whoever looks for something else than one token."""
 
 
-class ChallengeBoard:
+class DistributedSolver:
     """The challenges of this sidecar's orders, and of the fleet's.
 
     ``clock`` is monotonic seconds.

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from sidecar.certificates.challenges.http01 import Challenge, ChallengeBoard
+from sidecar.certificates.challenges.http01 import Challenge, DistributedSolver
 from sidecar.certificates.material import Material
 from sidecar.certificates.on_demand.on_demand import OBTAINING, Obtaining
 from sidecar.common.clock import Now
@@ -39,22 +39,22 @@ _LIFE = timedelta(days=1)
 class ChallengeCertificates:
     """Makes the certificate of a name when it is asked for; an SDS source on demand."""
 
-    def __init__(self, board: ChallengeBoard, *, now: Now, clock: Callable[[], float]) -> None:
-        self._board = board
+    def __init__(self, solver: DistributedSolver, *, now: Now, clock: Callable[[], float]) -> None:
+        self._solver = solver
         self._now = now
         self._clock = clock
         self._made: dict[str, tuple[Challenge, Material]] = {}
         self._missed: dict[str, float] = {}
         self._looking: dict[str, asyncio.Task[None]] = {}
         self._watchers: set[Callable[[str], None]] = set()
-        board.on_own_change = self._own_changed
+        solver.on_own_change = self._own_changed
 
     def lookup(self, name: str, *, waits: bool) -> Material | Obtaining | None:
         """Return the certificate of a name in flight; a refusal where there is none.
 
         A client that waits has the fleet's challenges looked at, once a name and a while.
         """
-        challenge = self._board.find_own(name)
+        challenge = self._solver.find_own(name)
         held = self._made.get(name)
         if challenge is None and held is not None and held[0].until > self._now():
             challenge = held[0]
@@ -71,7 +71,7 @@ class ChallengeCertificates:
 
     def refuses(self, name: str) -> bool:
         """Tell whether there is nothing for a name, as far as is known."""
-        return self._board.find_own(name) is None and name not in self._made
+        return self._solver.find_own(name) is None and name not in self._made
 
     def could_serve_again(self, _name: str) -> bool:
         """Say that any of these may be dropped: they are worth nothing after their order."""
@@ -92,7 +92,7 @@ class ChallengeCertificates:
     async def _look(self, name: str) -> None:
         """Look for a name among the fleet's, and tell whoever waits, whatever comes of it."""
         try:
-            found = await self._board.find_host(name)
+            found = await self._solver.find_host(name)
             if found is None:
                 self._miss(name)
             else:

@@ -14,7 +14,7 @@ class Order(NamedTuple):
     case, A-labels, no trailing dot; a wildcard is ``*.`` and a name), the first is the
     common name too. ``uri_sans`` are URIs beside them, such as a SPIFFE ID. ``replaces`` is
     what is held now, if this is a renewal: an issuer never returns that one again.
-    ``account`` is the registered domain on whose budget it is ordered (``certs.allowance``);
+    ``account`` is the registered domain on whose budget it is ordered (``certs.rate_limiter``);
     empty for what the configuration names.
     """
 

@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from sidecar.certificates.challenges.http01 import ChallengeBoard
+from sidecar.certificates.challenges.http01 import DistributedSolver
 from sidecar.certificates.issuers.base import Issuer, IssuerFault, Issuers
 from sidecar.certificates.issuers.fallback import FallbackIssuer
 from sidecar.certificates.issuers.shared import SharedIssuer
@@ -24,12 +24,12 @@ if TYPE_CHECKING:  # certbot's library: 0.3 s and 15 MB that only ACME has a use
     from sidecar.certificates.issuers.acme.issuer import AcmeIssuer
 
 
-def make_board(config: model.Config, vault: VaultClient) -> ChallengeBoard | None:
+def make_solver(config: model.Config, vault: VaultClient) -> DistributedSolver | None:
     """Build what answers http-01 challenges, where an issuer needs that."""
     store = config.certificate_store
     if store is None or not any(isinstance(each, model.AcmeIssuer) for each in config.issuers):
         return None
-    return ChallengeBoard(
+    return DistributedSolver(
         vault,
         store.mount,
         f"{store.prefix}/challenges",
@@ -46,13 +46,13 @@ class IssuerFactory:
         self,
         config: model.Config,
         vault: VaultClient,
-        board: ChallengeBoard | None,
+        solver: DistributedSolver | None,
         is_revoked: Callable[[str, str], bool] = lambda _issuer, _serial: False,
     ) -> None:
         self._settings = {each.name: each for each in config.issuers}
         self._store = config.certificate_store
         self._vault = vault
-        self._board = board
+        self._solver = solver
         self._is_revoked = is_revoked
         self._holder = secrets.token_hex(8)
         self._bare: dict[str, Issuer] = {}
@@ -105,10 +105,10 @@ class IssuerFactory:
             case model.AcmeIssuer():
                 from sidecar.certificates.issuers.acme.issuer import AcmeIssuer  # noqa: PLC0415
 
-                if self._board is None:
+                if self._solver is None:
                     raise IssuerFault(f"issuer {settings.name!r} needs certificate_store")
                 issuer = AcmeIssuer(
-                    settings, self._vault, self._board, now=wall_seconds, sleep=asyncio.sleep
+                    settings, self._vault, self._solver, now=wall_seconds, sleep=asyncio.sleep
                 )
                 self.acme.append(issuer)
                 return issuer

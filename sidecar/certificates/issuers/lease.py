@@ -66,7 +66,7 @@ class FleetFault(Fault):
         self.retry_after_seconds = retry_after_seconds
 
 
-class Lease(NamedTuple):
+class OrderLease(NamedTuple):
     """A lease we hold."""
 
     path: str
@@ -84,7 +84,7 @@ class Leases:
         self._holder = holder
         self._seconds = seconds
 
-    async def take(self, path: str) -> Lease | None:
+    async def take(self, path: str) -> OrderLease | None:
         """Take the lease, or return ``None`` while another sidecar holds it.
 
         Raises ``FleetFault`` while the pause after a failed order lasts, ``VaultFault``
@@ -107,9 +107,9 @@ class Leases:
             version = await self._vault.write_kv(self._mount, path, held, version)
         except VaultConflict:
             return None
-        return Lease(path, version, failures)
+        return OrderLease(path, version, failures)
 
-    async def give_back(self, lease: Lease, fault: Fault | None, jitter: float) -> None:
+    async def give_back(self, lease: OrderLease, fault: Fault | None, jitter: float) -> None:
         """End a lease; with a fault, nobody orders before a pause is over.
 
         Never raises: where Vault does not answer, the lease ends by itself.

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from sidecar.certificates.issuers.base import Issuer, Order, RenewalAdvice, advise
-from sidecar.certificates.issuers.lease import FleetFault, FleetKv, Lease, Leases, read_entry
+from sidecar.certificates.issuers.lease import FleetFault, FleetKv, Leases, OrderLease, read_entry
 from sidecar.certificates.issuers.vault_kv import kv_segment, read_material
 from sidecar.certificates.material import Material, MaterialFault
 from sidecar.common.clock import Now
@@ -116,7 +116,7 @@ class SharedIssuer:
             return None, version
         return found, version
 
-    async def _order(self, key: str, lease: Lease, order: Order) -> Material:
+    async def _order(self, key: str, lease: OrderLease, order: Order) -> Material:
         fault: Fault | None = None
         try:
             # Whoever held the lease before may have finished between our look and now.

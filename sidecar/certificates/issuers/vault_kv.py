@@ -19,7 +19,7 @@ MAX_PEM_CHARACTERS = 65_536
 _SEGMENT = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,253}")
 
 
-class KvReader(Protocol):
+class StoredCertificateReader(Protocol):
     """What is asked of Vault; ``sidecar.vault.client.VaultClient`` answers it."""
 
     async def read_kv(self, mount: str, path: str) -> Any:
@@ -32,7 +32,9 @@ class KvReader(Protocol):
 class KvIssuer:
     """Issues what is stored under ``<prefix>/<name>``."""
 
-    def __init__(self, settings: model.VaultKvIssuer, vault: KvReader, now: Now) -> None:
+    def __init__(
+        self, settings: model.VaultKvIssuer, vault: StoredCertificateReader, now: Now
+    ) -> None:
         self._settings = settings
         self._vault = vault
         self._now = now

@@ -39,7 +39,7 @@ class KvWatch:
         kept = [each for each in manager if each.issuer is self._issuer]
         for name in read.keys() - {each.name for each in kept}:
             del read[name]
-        for holding in kept:
-            version = await self._issuer.version(holding.order)
-            if version not in {0, read.get(holding.name, 0)}:
-                manager.renew_soon(holding.name)
+        for managed in kept:
+            version = await self._issuer.version(managed.order)
+            if version not in {0, read.get(managed.name, 0)}:
+                manager.renew_soon(managed.name)

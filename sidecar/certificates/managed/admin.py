@@ -6,7 +6,7 @@ from typing import Any
 
 from cryptography import x509
 
-from sidecar.certificates.managed.certificate import Holding
+from sidecar.certificates.managed.certificate import ManagedCertificate
 from sidecar.certificates.managed.manager import CertificateManager
 from sidecar.certificates.managed.renewal import DAY_SECONDS, Level
 from sidecar.common.clock import Now
@@ -14,15 +14,15 @@ from sidecar.common.errors import Fault
 from sidecar.sds.secrets.trust_bundle import spki_pin
 
 
-class DeskFault(Fault):
+class CertificateAdminFault(Fault):
     """The operator asks for what can't be done."""
 
 
-class UnknownCertificate(DeskFault):
+class UnknownCertificate(CertificateAdminFault):
     """No certificate of this name is kept."""
 
 
-class TooSoon(DeskFault):
+class TooSoon(CertificateAdminFault):
     """An order by hand was placed a moment ago."""
 
     retryable = True
@@ -40,7 +40,7 @@ Revoke = Callable[[str, str], Awaitable[None]]
 """Has the CA behind an issuer (by its name) revoke a serial. Raises ``Fault``."""
 
 
-class CertificateDesk:
+class CertificateAdmin:
     """Shows certificates, and has them renewed or revoked. It never shows a key."""
 
     def __init__(
@@ -58,55 +58,56 @@ class CertificateDesk:
 
     def show(self, name: str) -> dict[str, Any]:
         """Return one certificate with its chain. Raises ``UnknownCertificate``."""
-        holding = self._get(name)
-        chain = holding.material.chain_pem.decode("ascii") if holding.material else ""
-        return {**self._row(holding), "chain_pem": chain}
+        managed = self._get(name)
+        chain = managed.material.chain_pem.decode("ascii") if managed.material else ""
+        return {**self._row(managed), "chain_pem": chain}
 
     def renew(self, name: str) -> dict[str, Any]:
         """Have a certificate renewed now, if that is not under way already.
 
         Raises ``UnknownCertificate``, or ``TooSoon`` within a minute of the last time.
         """
-        holding = self._get(name)
+        managed = self._get(name)
         if (pause := self._manager.renew_by_hand(name)) > 0:
             raise TooSoon(name, pause)
-        return self._row(holding)
+        return self._row(managed)
 
     async def revoke(self, name: str) -> dict[str, Any]:
         """Have the CA revoke what is held; it is served no more, and another is ordered at once.
 
         It is ordered a minute after the last order by hand, if that is later.
-        Raises ``DeskFault`` where nothing is held, or the CA's ``Fault``; then nothing changes.
+        Raises ``CertificateAdminFault`` where nothing is held, or the CA's ``Fault``; then nothing
+        changes.
         """
-        holding = self._get(name)
-        if holding.material is None or holding.revoked:
-            raise DeskFault(f"certificate {name!r}: none is held that could be revoked")
-        material = holding.material
-        await self._revoke(holding.issuer.name, material.serial)
-        if holding.material is material:  # and not another, which came meanwhile
+        managed = self._get(name)
+        if managed.material is None or managed.revoked:
+            raise CertificateAdminFault(f"certificate {name!r}: none is held that could be revoked")
+        material = managed.material
+        await self._revoke(managed.issuer.name, material.serial)
+        if managed.material is material:  # and not another, which came meanwhile
             self._manager.revoked_by_hand(name)
-        return self._row(holding)
+        return self._row(managed)
 
-    def _get(self, name: str) -> Holding:
-        holding = self._manager.get(name)
-        if holding is None:
+    def _get(self, name: str) -> ManagedCertificate:
+        managed = self._manager.get(name)
+        if managed is None:
             raise UnknownCertificate(f"no certificate {name!r} is kept here")
-        return holding
+        return managed
 
-    def _row(self, holding: Holding) -> dict[str, Any]:
-        material, order = holding.material, holding.order
+    def _row(self, managed: ManagedCertificate) -> dict[str, Any]:
+        material, order = managed.material, managed.order
         row: dict[str, Any] = {
-            "name": holding.name,
-            "issuer": holding.issuer.name,
+            "name": managed.name,
+            "issuer": managed.issuer.name,
             "names": [*order.dns_names, *order.uri_sans],
-            "state": state_of(holding),
-            "last_error": holding.last_fault,
-            "failures": holding.failures,
+            "state": state_of(managed),
+            "last_error": managed.last_fault,
+            "failures": managed.failures,
             "serial": "",
             "not_after": None,
             "days_left": None,
             "spki_sha256": "",
-            "served": self._probed.get(holding.name),
+            "served": self._probed.get(managed.name),
         }
         if material is not None:
             leaf = x509.load_pem_x509_certificate(material.chain_pem)
@@ -120,14 +121,14 @@ class CertificateDesk:
         return row
 
 
-def state_of(holding: Holding) -> str:
+def state_of(managed: ManagedCertificate) -> str:
     """Return one word: held, renewing, failed, expired, revoked or pending."""
-    if holding.revoked:
+    if managed.revoked:
         return "revoked"
-    if holding.level is Level.ENDED:
+    if managed.level is Level.ENDED:
         return "expired"
-    if holding.running:
+    if managed.running:
         return "renewing"
-    if holding.failures:
+    if managed.failures:
         return "failed"
-    return "pending" if holding.material is None else "held"
+    return "pending" if managed.material is None else "held"

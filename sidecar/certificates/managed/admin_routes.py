@@ -7,13 +7,13 @@ from collections.abc import Awaitable, Mapping
 from typing import Any, Protocol
 from urllib.parse import parse_qs
 
-from sidecar.certificates.managed.admin import DeskFault, TooSoon, UnknownCertificate
+from sidecar.certificates.managed.admin import CertificateAdminFault, TooSoon, UnknownCertificate
 from sidecar.common.errors import Fault
 from sidecar.transport.http1 import Handler, Request, Response
 
 
-class Desk(Protocol):
-    """What is asked; ``sidecar.certificates.managed.admin.CertificateDesk`` answers."""
+class CertificateActions(Protocol):
+    """What is asked; ``sidecar.certificates.managed.admin.CertificateAdmin`` answers."""
 
     def list(self) -> "list[dict[str, Any]]":
         """Return every certificate."""
@@ -28,7 +28,7 @@ class Desk(Protocol):
         """Have one revoked."""
 
 
-def certificate_routes(desk: Desk) -> Mapping[tuple[str, str], Handler]:
+def certificate_routes(desk: CertificateActions) -> Mapping[tuple[str, str], Handler]:
     """Build the routes; a certificate is named by ``?name=``."""
 
     def listed(_request: Request) -> Response:
@@ -63,7 +63,7 @@ async def _answer(request: Request, act: Any) -> Response:
     except TooSoon as fault:
         wait = (("retry-after", str(fault.retry_after_seconds)),)
         return Response.json(429, {"error": str(fault)})._replace(headers=wait)
-    except DeskFault as fault:
+    except CertificateAdminFault as fault:
         return Response.json(409, {"error": str(fault)})
     except Fault as fault:
         return Response.json(502, {"error": str(fault)})

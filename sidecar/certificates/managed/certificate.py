@@ -9,7 +9,7 @@ HAND_PAUSE_SECONDS = 60.0
 """Between two orders of a certificate by hand: CAs count them."""
 
 
-class Holding:
+class ManagedCertificate:
     """What was ordered of whom, what came of it, and what comes next. Times are Unix seconds."""
 
     __slots__ = (

@@ -9,10 +9,10 @@ from typing import Any
 from prometheus_client.core import Metric
 
 from sidecar.certificates.issuers.base import Issuer, Issuers, Order
-from sidecar.certificates.issuers.factory import IssuerFactory, make_board
+from sidecar.certificates.issuers.factory import IssuerFactory, make_solver
 from sidecar.certificates.issuers.vault_kv_watch import KvWatch
-from sidecar.certificates.managed.admin import CertificateDesk, DeskFault
-from sidecar.certificates.managed.certificate import Holding
+from sidecar.certificates.managed.admin import CertificateAdmin, CertificateAdminFault
+from sidecar.certificates.managed.certificate import ManagedCertificate
 from sidecar.certificates.managed.manager import CertificateManager
 from sidecar.certificates.managed.metrics import families
 from sidecar.certificates.managed.probe import Prober, Target
@@ -38,14 +38,14 @@ class Certificates:
             if isinstance(each, model.VaultPkiIssuer)
         }
         self._configured = frozenset(each.name for each in config.certificates)
-        self.board = make_board(config, vault)
+        self.solver = make_solver(config, vault)
         """Answers http-01 challenges, where there is an ACME issuer."""
         self._watches = {
             each.name: RevocationWatch(each, vault, sleep=asyncio.sleep)
             for each in config.issuers
             if isinstance(each, model.VaultPkiIssuer) and each.crl_poll_seconds
         }
-        factory = IssuerFactory(config, vault, self.board, self._is_revoked)
+        factory = IssuerFactory(config, vault, self.solver, self._is_revoked)
         self.issuers = factory.make()
         self._acme, self._shared = factory.acme, factory.shared
         self.store = CertificateStore(wall_seconds)
@@ -88,8 +88,8 @@ class Certificates:
             yield watch.run(self.manager)
         for stored in self._kv:
             yield stored.run(self.manager)
-        if self.board is not None:
-            yield self.board.run()
+        if self.solver is not None:
+            yield self.solver.run()
 
     def polls(self) -> Iterator[PollStatus]:
         """Yield how each source is that is polled."""
@@ -97,17 +97,17 @@ class Certificates:
         yield from (stored.status for stored in self._kv)
         if self._prober.targets:
             yield self._prober.status
-        if self.board is not None:
-            yield self.board.status
+        if self.solver is not None:
+            yield self.solver.status
 
-    def desk(self) -> CertificateDesk:
+    def desk(self) -> CertificateAdmin:
         """Make what the operator's commands ask."""
-        return CertificateDesk(self.manager, self._prober.well, self._revoke, wall_seconds)
+        return CertificateAdmin(self.manager, self._prober.well, self._revoke, wall_seconds)
 
     async def _revoke(self, issuer: str, serial: str) -> None:
         mount = self._mounts.get(issuer)
         if mount is None:
-            raise DeskFault(f"issuer {issuer!r} is no Vault PKI: revoke at its CA")
+            raise CertificateAdminFault(f"issuer {issuer!r} is no Vault PKI: revoke at its CA")
         await revoke_certificate(self._vault, mount, serial)
         if (watch := self._watches.get(issuer)) is not None:
             await watch.refresh()
@@ -142,10 +142,10 @@ def wanted_certificates(config: model.Config, issuers: Issuers) -> Iterator[tupl
         yield Order(each.name, names, uris), issuers[each.issuer]
 
 
-def _say_level(alerts: Alerts, holding: Holding, before: Level) -> None:
+def _say_level(alerts: Alerts, managed: ManagedCertificate, before: Level) -> None:
     """Turn a change of how near an end is into the alert it is."""
-    why = f": {holding.last_fault}" if holding.last_fault else ""
-    match holding.level:
+    why = f": {managed.last_fault}" if managed.last_fault else ""
+    match managed.level:
         case Level.WARNING:
             severity, message = Severity.WARNING, f"half of the time to renew it has passed{why}"
         case Level.CRITICAL:
@@ -154,7 +154,7 @@ def _say_level(alerts: Alerts, holding: Holding, before: Level) -> None:
             severity, message = Severity.CRITICAL, f"it has expired and is served no more{why}"
         case Level.FRESH:
             severity, message = Severity.INFO, f"it is renewed; it was {before}"
-    alerts.say(Alert(severity, f"certificate/{holding.name}", holding.level, message))
+    alerts.say(Alert(severity, f"certificate/{managed.name}", managed.level, message))
 
 
 def _say_probe(alerts: Alerts, name: str, is_well: bool, seen: str) -> None:

@@ -14,7 +14,7 @@ from itertools import count
 from typing import Any
 
 from sidecar.certificates.issuers.base import FindsExisting, Issuer, Order, advise
-from sidecar.certificates.managed.certificate import NEVER, Holding
+from sidecar.certificates.managed.certificate import NEVER, ManagedCertificate
 from sidecar.certificates.managed.renewal import MIN_PAUSE_SECONDS, Level, renew_at, retry_after
 from sidecar.certificates.managed.store import CertificateStore
 from sidecar.certificates.material import Material
@@ -31,7 +31,7 @@ _SPARE_TURNS = 64
 _ASK_AGAIN_SECONDS = 3600.0
 """After a question about renewal that nobody answered."""
 
-OnLevel = Callable[[Holding, Level], None]
+OnLevel = Callable[[ManagedCertificate, Level], None]
 """Called with a holding, whose ``level`` is the new one, and the level before."""
 
 
@@ -64,20 +64,20 @@ class CertificateManager:
         self._jitter = jitter
         self._on_level = on_level
         self._gate = asyncio.Semaphore(_CONCURRENT)
-        self._held: dict[str, Holding] = {}
-        self._turns: list[tuple[float, int, Holding]] = []
+        self._held: dict[str, ManagedCertificate] = {}
+        self._turns: list[tuple[float, int, ManagedCertificate]] = []
         self._sequence = count()
         self._wake = asyncio.Event()
         self.renewals = 0
         self.failures = 0
         for order, issuer in wanted:
-            self._plan(self._held.setdefault(order.name, Holding(order, issuer)))
+            self._plan(self._held.setdefault(order.name, ManagedCertificate(order, issuer)))
 
-    def __iter__(self) -> Iterator[Holding]:
+    def __iter__(self) -> Iterator[ManagedCertificate]:
         """Walk what is kept."""
         return iter(tuple(self._held.values()))
 
-    def get(self, name: str) -> Holding | None:
+    def get(self, name: str) -> ManagedCertificate | None:
         """Return what is kept under a name."""
         return self._held.get(name)
 
@@ -90,15 +90,15 @@ class CertificateManager:
         """
         faults: list[CertificateFault] = []
 
-        async def obtain(holding: Holding) -> None:
+        async def obtain(managed: ManagedCertificate) -> None:
             async with self._gate:
                 if len(faults) < _MAX_NAMED_FAULTS:
                     try:
-                        await self._start(holding)
+                        await self._start(managed)
                     except CertificateFault as fault:
                         faults.append(fault)
 
-        await asyncio.gather(*(obtain(holding) for holding in self))
+        await asyncio.gather(*(obtain(managed) for managed in self))
         if faults:
             raise CertificateFault("; ".join(map(str, faults[:_MAX_NAMED_FAULTS])))
 
@@ -108,14 +108,14 @@ class CertificateManager:
         Raises ``CertificateFault``; then nothing is kept that was not kept before. One call
         a name at a time is the caller's affair.
         """
-        holding = self._held.get(order.name) or Holding(order, issuer)
-        holding.order, holding.issuer = order, issuer
-        self._held[order.name] = holding
+        managed = self._held.get(order.name) or ManagedCertificate(order, issuer)
+        managed.order, managed.issuer = order, issuer
+        self._held[order.name] = managed
         try:
             async with self._gate:
-                return await self._obtain(holding)
+                return await self._obtain(managed)
         except BaseException:
-            if holding.material is None and self._held.get(order.name) is holding:
+            if managed.material is None and self._held.get(order.name) is managed:
                 del self._held[order.name]
             raise
 
@@ -126,11 +126,11 @@ class CertificateManager:
 
     def renew_soon(self, name: str) -> bool:
         """Have the loop renew a certificate at once; false for a name that is not kept."""
-        holding = self._held.get(name)
-        if holding is not None:
-            holding.try_at = self._now()
-            self._plan(holding)
-        return holding is not None
+        managed = self._held.get(name)
+        if managed is not None:
+            managed.try_at = self._now()
+            self._plan(managed)
+        return managed is not None
 
     def renew_by_hand(self, name: str) -> float:
         """Have one ordered for an operator; returns the seconds to wait, 0 if it is on its way.
@@ -138,12 +138,12 @@ class CertificateManager:
         However often it is asked for, one order is under way, and one a
         ``HAND_PAUSE_SECONDS`` is begun.
         """
-        holding, now = self._held.get(name), self._now()
-        if holding is None or holding.try_at <= now:
+        managed, now = self._held.get(name), self._now()
+        if managed is None or managed.try_at <= now:
             return 0.0
-        if (pause := holding.hand_pause_seconds(now)) > 0:
+        if (pause := managed.hand_pause_seconds(now)) > 0:
             return pause
-        holding.by_hand_at = now
+        managed.by_hand_at = now
         self.renew_soon(name)
         return 0.0
 
@@ -156,15 +156,15 @@ class CertificateManager:
         """Do the same for an operator: another at once, or when it is time for an order by hand."""
         if not self._end_revoked(name):
             return
-        holding, now = self._held[name], self._now()
-        holding.by_hand_at = holding.try_at = now + holding.hand_pause_seconds(now)
-        self._plan(holding)
+        managed, now = self._held[name], self._now()
+        managed.by_hand_at = managed.try_at = now + managed.hand_pause_seconds(now)
+        self._plan(managed)
 
     def _end_revoked(self, name: str) -> bool:
-        holding = self._held.get(name)
-        if holding is None or holding.revoked:
+        managed = self._held.get(name)
+        if managed is None or managed.revoked:
             return False
-        holding.revoked = True
+        managed.revoked = True
         self._store.remove(name)
         _log.error("certificate revoked, and is served no more", extra={"certificate": name})
         return True
@@ -174,17 +174,17 @@ class CertificateManager:
         async with asyncio.TaskGroup() as tasks:
             while True:
                 self._wake.clear()
-                while (holding := self._next_due()) is not None:
-                    holding.running = True
-                    tasks.create_task(self._turn(holding))
+                while (managed := self._next_due()) is not None:
+                    managed.running = True
+                    tasks.create_task(self._turn(managed))
                 await self._rest()
 
-    def _next_due(self) -> Holding | None:
+    def _next_due(self) -> ManagedCertificate | None:
         while self._turns and self._turns[0][0] <= self._now():
-            due, _, holding = heapq.heappop(self._turns)
-            is_kept = self._held.get(holding.name) is holding
-            if is_kept and holding.due == due and not holding.running:
-                return holding
+            due, _, managed = heapq.heappop(self._turns)
+            is_kept = self._held.get(managed.name) is managed
+            if is_kept and managed.due == due and not managed.running:
+                return managed
         return None
 
     async def _rest(self) -> None:
@@ -200,9 +200,9 @@ class CertificateManager:
                 wait.cancel()
             await asyncio.gather(*waits, return_exceptions=True)
 
-    def _plan(self, holding: Holding) -> None:
-        holding.due = holding.next_turn(self._now())
-        heapq.heappush(self._turns, (holding.due, next(self._sequence), holding))
+    def _plan(self, managed: ManagedCertificate) -> None:
+        managed.due = managed.next_turn(self._now())
+        heapq.heappush(self._turns, (managed.due, next(self._sequence), managed))
         if len(self._turns) > 2 * len(self._held) + _SPARE_TURNS:
             # What is forgotten keeps its turn, months ahead, and with it its key: names on
             # demand come and go every hour.
@@ -210,115 +210,115 @@ class CertificateManager:
             heapq.heapify(self._turns)
         self._wake.set()
 
-    async def _turn(self, holding: Holding) -> None:
+    async def _turn(self, managed: ManagedCertificate) -> None:
         """Do what is due. What is held is served until it ends, no longer."""
         try:
-            self._look_at_level(holding)
+            self._look_at_level(managed)
             now = self._now()
-            if now >= holding.try_at:
+            if now >= managed.try_at:
                 async with self._gate:
-                    await self._obtain(holding)
-            elif now >= holding.ask_at:
-                await self._ask(holding)
+                    await self._obtain(managed)
+            elif now >= managed.ask_at:
+                await self._ask(managed)
         except CertificateFault as fault:
-            self._failed(holding, str(fault), fault.retry_after_seconds or 0.0)
-            _log.warning("not renewed: %s", fault, extra={"certificate": holding.name})
+            self._failed(managed, str(fault), fault.retry_after_seconds or 0.0)
+            _log.warning("not renewed: %s", fault, extra={"certificate": managed.name})
         except Exception as exc:  # noqa: BLE001 - a task's edge: one certificate's defect ends no other's
-            self._failed(holding, type(exc).__name__, 0.0)
-            _log.exception("not renewed: a defect of ours", extra={"certificate": holding.name})
+            self._failed(managed, type(exc).__name__, 0.0)
+            _log.exception("not renewed: a defect of ours", extra={"certificate": managed.name})
         finally:
-            holding.running = False
-            self._plan(holding)
+            managed.running = False
+            self._plan(managed)
 
-    def _look_at_level(self, holding: Holding) -> None:
+    def _look_at_level(self, managed: ManagedCertificate) -> None:
         """Say once that it gets worse, and tell who serves it when it has ended."""
-        before, now = holding.level, self._now()
-        holding.level = holding.level_now(now)
-        if holding.level is Level.ENDED and holding.material is not None:
-            holding.material = None
-            self._store.announce(holding.name)
+        before, now = managed.level, self._now()
+        managed.level = managed.level_now(now)
+        if managed.level is Level.ENDED and managed.material is not None:
+            managed.material = None
+            self._store.announce(managed.name)
             _log.error(
-                "certificate expired, and is served no more", extra={"certificate": holding.name}
+                "certificate expired, and is served no more", extra={"certificate": managed.name}
             )
-        if holding.level is not before:
-            self._on_level(holding, before)
+        if managed.level is not before:
+            self._on_level(managed, before)
 
-    def _failed(self, holding: Holding, why: str, not_before_seconds: float) -> None:
+    def _failed(self, managed: ManagedCertificate, why: str, not_before_seconds: float) -> None:
         self.failures += 1
-        holding.failures += 1
-        holding.last_fault = why
+        managed.failures += 1
+        managed.last_fault = why
         now = self._now()
-        pause = retry_after(holding.failures, holding.seconds_left(now), self._jitter())
-        holding.try_at = now + max(pause, not_before_seconds)
+        pause = retry_after(managed.failures, managed.seconds_left(now), self._jitter())
+        managed.try_at = now + max(pause, not_before_seconds)
 
-    async def _start(self, holding: Holding) -> None:
-        issuer = holding.issuer
+    async def _start(self, managed: ManagedCertificate) -> None:
+        issuer = managed.issuer
         if not isinstance(issuer, FindsExisting) or not issuer.edge_seconds:
-            await self._obtain(holding)
+            await self._obtain(managed)
             return
         try:
-            found = await issuer.find(holding.order)
+            found = await issuer.find(managed.order)
         except Fault as fault:
-            raise _named(holding, fault) from fault
+            raise _named(managed, fault) from fault
         if found is not None:
-            await self._take(holding, found)
+            await self._take(managed, found)
         else:
-            holding.try_at = self._now() + issuer.edge_seconds
-            self._plan(holding)
+            managed.try_at = self._now() + issuer.edge_seconds
+            self._plan(managed)
 
-    async def _obtain(self, holding: Holding) -> Material:
+    async def _obtain(self, managed: ManagedCertificate) -> Material:
         try:
-            material = await holding.issuer.issue(holding.order._replace(replaces=holding.material))
+            material = await managed.issuer.issue(managed.order._replace(replaces=managed.material))
         except Fault as fault:
-            raise _named(holding, fault) from fault
-        await self._take(holding, material)
+            raise _named(managed, fault) from fault
+        await self._take(managed, material)
         return material
 
-    async def _take(self, holding: Holding, material: Material) -> None:
+    async def _take(self, managed: ManagedCertificate, material: Material) -> None:
         """Serve a certificate, and plan what comes next."""
-        name, now = holding.name, self._now()
-        if self._held.get(name) is not holding:
+        name, now = managed.name, self._now()
+        if self._held.get(name) is not managed:
             return  # forgotten while it was ordered
         self._store.put(name, material)
         self.renewals += 1
-        before = holding.level
-        holding.material, holding.revoked = material, False
-        holding.failures, holding.last_fault, holding.level = 0, "", Level.FRESH
+        before = managed.level
+        managed.material, managed.revoked = material, False
+        managed.failures, managed.last_fault, managed.level = 0, "", Level.FRESH
         due = renew_at(material.not_before, material.not_after, self._jitter())
-        holding.renew_at = holding.try_at = max(due, now + MIN_PAUSE_SECONDS)
+        managed.renew_at = managed.try_at = max(due, now + MIN_PAUSE_SECONDS)
         if before is not Level.FRESH:
-            self._on_level(holding, before)
+            self._on_level(managed, before)
         _log.info(
             "certificate obtained, serial %s",
             material.serial,
             extra={"certificate": name, "seconds": material.not_after - now},
         )
-        await self._ask(holding)
-        self._plan(holding)
+        await self._ask(managed)
+        self._plan(managed)
 
-    async def _ask(self, holding: Holding) -> None:
+    async def _ask(self, managed: ManagedCertificate) -> None:
         """Follow the issuer's advice when to renew, where it gives some (ARI)."""
-        material, now = holding.material, self._now()
-        holding.ask_at = NEVER
+        material, now = managed.material, self._now()
+        managed.ask_at = NEVER
         if material is None:
             return
-        planned = holding.try_at
+        planned = managed.try_at
         try:
-            advice = await advise(holding.issuer, material)
+            advice = await advise(managed.issuer, material)
         except Fault as fault:
-            holding.ask_at = now + _ASK_AGAIN_SECONDS
-            _log.info("no advice: %s", fault, extra={"certificate": holding.name})
+            managed.ask_at = now + _ASK_AGAIN_SECONDS
+            _log.info("no advice: %s", fault, extra={"certificate": managed.name})
             return
         if advice is None:
             return
-        holding.ask_at = max(advice.ask_again_at, now + MIN_PAUSE_SECONDS)
+        managed.ask_at = max(advice.ask_again_at, now + MIN_PAUSE_SECONDS)
         # Whoever asked for a renewal meanwhile is not to be put off by it.
-        if advice.renew_at is not None and holding.try_at == planned:
+        if advice.renew_at is not None and managed.try_at == planned:
             wanted = min(advice.renew_at, material.not_after)
-            holding.renew_at = holding.try_at = max(wanted, now + MIN_PAUSE_SECONDS)
+            managed.renew_at = managed.try_at = max(wanted, now + MIN_PAUSE_SECONDS)
 
 
-def _named(holding: Holding, fault: Fault) -> CertificateFault:
+def _named(managed: ManagedCertificate, fault: Fault) -> CertificateFault:
     return CertificateFault(
-        f"certificate {holding.name!r}, issuer {holding.issuer.name!r}: {fault}", fault
+        f"certificate {managed.name!r}, issuer {managed.issuer.name!r}: {fault}", fault
     )

@@ -35,8 +35,8 @@ def families(
         "septem_certificates", "Certificates by how near their end they are", labels=["level"]
     )
     counts = dict.fromkeys(Level, 0)
-    for holding in manager:
-        counts[holding.level] += 1
+    for managed in manager:
+        counts[managed.level] += 1
     for level, count in counts.items():
         levels.add_metric([level], count)
     yield levels

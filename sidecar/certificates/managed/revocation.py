@@ -79,7 +79,7 @@ class RevocationWatch:
 
     def compare(self, manager: CertificateManager) -> None:
         """Take out of service what is on the list."""
-        for holding in manager:
-            material = holding.material if holding.issuer.name == self.issuer else None
+        for managed in manager:
+            material = managed.material if managed.issuer.name == self.issuer else None
             if material is not None and self.is_revoked(material.serial):
-                manager.revoked(holding.name)
+                manager.revoked(managed.name)

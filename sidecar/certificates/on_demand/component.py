@@ -10,8 +10,8 @@ from prometheus_client.core import CounterMetricFamily, Metric
 from sidecar.certificates.issuers.base import Issuers
 from sidecar.certificates.issuers.vault_kv import KvIssuer
 from sidecar.certificates.managed.component import Certificates
-from sidecar.certificates.on_demand.issuance_limits import Allowance, MeteredIssuer
-from sidecar.certificates.on_demand.metrics import OnDemandNumbers
+from sidecar.certificates.on_demand.issuance_limits import IssuanceRateLimiter, RateLimitedIssuer
+from sidecar.certificates.on_demand.metrics import OnDemandMetrics
 from sidecar.certificates.on_demand.on_demand import OnDemand
 from sidecar.certificates.on_demand.registries import FileSource, KvSource, ListedRegistry
 from sidecar.certificates.on_demand.resolvers import (
@@ -24,11 +24,11 @@ from sidecar.common.polling import PollStatus
 from sidecar.common.token_bucket import TokenBucket
 from sidecar.config import model
 from sidecar.config import on_demand as settings_of
-from sidecar.context import Lifespan
+from sidecar.context import AppContext
 from sidecar.headers.registered import RegisteredDomains
 from sidecar.observability.metrics import gauge
 from sidecar.sds.service import SdsService
-from sidecar.sds.stream import Household, SdsEvents
+from sidecar.sds.stream import EvictionPolicy, SdsEvents
 from sidecar.vault.client import VaultClient
 
 TICK_SECONDS = 1.0
@@ -37,9 +37,9 @@ KV_NAMES_A_SECOND = 50.0
 _log = logging.getLogger("sidecar.certificates.on_demand")
 
 
-def make_allowance(settings: model.OnDemand) -> Allowance:
+def make_rate_limiter(settings: model.OnDemand) -> IssuanceRateLimiter:
     """Build the allowance that every issuer asks."""
-    return Allowance(
+    return IssuanceRateLimiter(
         orders_per_minute=settings.orders_per_minute,
         burst=settings.orders_burst,
         orders_per_domain=settings.orders_per_domain,
@@ -48,7 +48,7 @@ def make_allowance(settings: model.OnDemand) -> Allowance:
     )
 
 
-class OnDemandRoom:
+class OnDemandComponent:
     """Everything that serves names on demand, and the task that keeps it going."""
 
     def __init__(
@@ -63,12 +63,12 @@ class OnDemandRoom:
         self._settings = settings
         self._configured = frozenset(each.name for each in config.certificates)
         self._store = certificates.store
-        self._numbers = OnDemandNumbers(monotonic_seconds)
+        self._numbers = OnDemandMetrics(monotonic_seconds)
         self.registry = make_registry(settings.registry, vault, self._registry_changed, publish)
         self.source = OnDemand(
             settings,
             registry=self.registry,
-            issuers=_metered(certificates.issuers, make_allowance(settings)),
+            issuers=_rate_limited(certificates.issuers, make_rate_limiter(settings)),
             keeper=certificates.manager,
             store=self._store,
             configured=self._configured,
@@ -84,29 +84,29 @@ class OnDemandRoom:
         """Read the registry, or what of it must be known. Raises ``Fault``."""
         await self.registry.start()
 
-    def start(self, life: Lifespan, events: SdsEvents) -> SdsService:
+    def start(self, context: AppContext, events: SdsEvents) -> SdsService:
         """Build the SDS service that serves names on demand too."""
         service = SdsService(
             self._store,
             events,
             on_demand=self.source,
             configured=self._configured,
-            household=Household(
+            eviction=EvictionPolicy(
                 self._settings.residence_seconds,
                 self._settings.max_names,
                 monotonic_seconds,
                 random.random,
             ),
         )
-        self.source.on_forget(service.take_back)
+        self.source.on_forget(service.evict)
         self._service = service
-        life.watch(self._sweeping)
-        life.watch(self.registry.status)
-        life.refreshers.append(self.registry.refresh)
-        life.refreshed.append(self.registry.status)
-        life.metrics.add_source(self.families)
-        life.stack.push_async_callback(self.source.close)
-        life.spawn(self.run())
+        context.watch(self._sweeping)
+        context.watch(self.registry.status)
+        context.refreshers.append(self.registry.refresh)
+        context.refreshed.append(self.registry.status)
+        context.metrics.add_source(self.families)
+        context.stack.push_async_callback(self.source.close)
+        context.spawn(self.run())
         return service
 
     async def run(self) -> None:
@@ -137,31 +137,31 @@ class OnDemandRoom:
     def _sweep(self) -> None:
         self.source.sweep()
         if self._service is not None:
-            self._numbers.took_back(self._service.take_back_overdue())
+            self._numbers.evicted(self._service.evict_overdue())
 
     async def _registry_changed(self) -> None:
         await self.source.forget_withdrawn()
         if self._service is not None:
-            await self._service.take_back_withdrawn()
+            await self._service.evict_withdrawn()
 
 
-def make_room(
+def make_component(
     config: model.Config,
     vault: VaultClient,
     certificates: Certificates,
     publish: Callable[[RegisteredDomains], None],
-) -> OnDemandRoom | None:
+) -> OnDemandComponent | None:
     """Build the room, where something is to be served on demand."""
     if config.on_demand is None:
         return None
-    return OnDemandRoom(config, config.on_demand, vault, certificates, publish)
+    return OnDemandComponent(config, config.on_demand, vault, certificates, publish)
 
 
-def _metered(issuers: Issuers, allowance: Allowance) -> Issuers:
+def _rate_limited(issuers: Issuers, rate_limiter: IssuanceRateLimiter) -> Issuers:
     """Have every CA's issuer ask the allowance first; what is only stored costs nobody anything."""
     return Issuers(
         {
-            each.name: each if isinstance(each, KvIssuer) else MeteredIssuer(each, allowance)
+            each.name: each if isinstance(each, KvIssuer) else RateLimitedIssuer(each, rate_limiter)
             for each in issuers
         }
     )

@@ -17,7 +17,7 @@ from sidecar.common.token_bucket import TokenBucket
 MAX_ACCOUNTS = 100_000
 
 
-class AllowanceSpent(Fault):
+class IssuanceRateExceeded(Fault):
     """No order may be made now; ``reason`` is one word for it."""
 
     retryable = True
@@ -28,7 +28,7 @@ class AllowanceSpent(Fault):
         self.retry_after_seconds = retry_after_seconds
 
 
-class Allowance:
+class IssuanceRateLimiter:
     """What may be ordered now. A budget is kept for those domains alone that used some."""
 
     def __init__(
@@ -47,13 +47,13 @@ class Allowance:
         self._accounts: OrderedDict[str, TokenBucket] = OrderedDict()
 
     def spend(self, account: str) -> None:
-        """Count one order for a registered domain. Raises ``AllowanceSpent``."""
+        """Count one order for a registered domain. Raises ``IssuanceRateExceeded``."""
         now = self._clock()
         if (wait := self._all.wait_seconds(now)) > 0:
-            raise AllowanceSpent("orders_too_fast", wait)
+            raise IssuanceRateExceeded("orders_too_fast", wait)
         budget = self._account(account, now)
         if not budget.take(now):
-            raise AllowanceSpent("domain_budget_spent", budget.wait_seconds(now))
+            raise IssuanceRateExceeded("domain_budget_spent", budget.wait_seconds(now))
         self._all.take(now)
 
     def _account(self, account: str, now: float) -> TokenBucket:
@@ -70,25 +70,25 @@ class Allowance:
         return budget
 
 
-class MeteredIssuer:
+class RateLimitedIssuer:
     """An issuer that asks a CA only while the allowance lasts."""
 
-    def __init__(self, issuer: Issuer, allowance: Allowance) -> None:
+    def __init__(self, issuer: Issuer, rate_limiter: IssuanceRateLimiter) -> None:
         self._issuer = issuer
-        self._allowance = allowance
+        self._rate_limiter = rate_limiter
         self.name: str = issuer.name
 
     async def issue(self, order: Order) -> Material:
         """Return what is there already, or count the order and place it.
 
-        Raises ``Fault``, ``AllowanceSpent`` among them.
+        Raises ``Fault``, ``IssuanceRateExceeded`` among them.
         """
         if order.account and order.replaces is None:
             if isinstance(self._issuer, FindsExisting):
                 found = await self._issuer.find(order)
                 if found is not None:
                     return found
-            self._allowance.spend(order.account)
+            self._rate_limiter.spend(order.account)
         return await self._issuer.issue(order)
 
     async def advise(self, material: Material) -> RenewalAdvice | None:

@@ -60,7 +60,7 @@ class _Pace:
         return self._silent.pop(kind, 0)
 
 
-class OnDemandNumbers:
+class OnDemandMetrics:
     """Counts of what ``OnDemand`` tells."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -75,7 +75,7 @@ class OnDemandNumbers:
         """Return what is to be told."""
         return OnDemandEvents(self._refused, self._obtained, self._failed, self._registry_failed)
 
-    def took_back(self, count: int) -> None:
+    def evicted(self, count: int) -> None:
         """Count names that Envoy was told to drop at the end of their stay."""
         self._taken_back += count
 

@@ -7,7 +7,7 @@ The rules for a name, as a client spelled it, in their order (SECURITY-MODEL §9
 3. The registry must know it, below no other tenant's domain (``certs.domains``). Nothing is
    asked of a CA before that.
 4. What is held is served. What failed a moment ago is refused.
-5. It is ordered, once however many ask, while allowance and room last (``certs.allowance``).
+5. It is ordered, once however many ask, while allowance and room last (``certs.rate_limiter``).
 
 A refusal is no state: whoever asks again is judged anew, so that a domain registered
 meanwhile works. State is kept of names that are served, being obtained, or backing off, and
@@ -27,7 +27,7 @@ from sidecar.certificates.on_demand.domains import DomainRegistry, Unresolved
 from sidecar.certificates.on_demand.name_table import Entry, NameTable
 from sidecar.certificates.on_demand.names import NameRefused, canonical_name, wildcard_of
 from sidecar.certificates.on_demand.orders import CertificateKeeper, OnDemandEvents, Orders
-from sidecar.certificates.on_demand.resolution_queue import Resolving
+from sidecar.certificates.on_demand.resolution_queue import ResolutionQueue
 from sidecar.common.faults import tell_each
 from sidecar.config.on_demand import OnDemand as OnDemandSettings
 
@@ -73,7 +73,7 @@ class OnDemand:
         self._is_vault_well = is_vault_well
         self._table = NameTable()
         self._coverage = Coverage(store, configured)
-        self._resolving = Resolving(
+        self._resolving = ResolutionQueue(
             registry,
             retry_seconds=settings.retry_seconds,
             clock=clock,
@@ -90,7 +90,7 @@ class OnDemand:
             done=lambda entry: self._tell_all(entry.asked),
         )
         self._watchers: set[Changed] = set()
-        self._take_back: Changed = lambda _name: None
+        self._evict: Changed = lambda _name: None
         store.watch(self._store_changed)
 
     def __len__(self) -> int:
@@ -107,9 +107,9 @@ class OnDemand:
         self._watchers.add(changed)
         return lambda: self._watchers.discard(changed)
 
-    def on_forget(self, take_back: Changed) -> None:
-        """Have ``take_back`` called with a name that clients must not hold any longer."""
-        self._take_back = take_back
+    def on_forget(self, evict: Changed) -> None:
+        """Have ``evict`` called with a name that clients must not hold any longer."""
+        self._evict = evict
 
     def lookup(self, name: str, *, waits: bool) -> Material | Obtaining | None:
         """Return a certificate, that it is being obtained, or a refusal.
@@ -238,7 +238,7 @@ class OnDemand:
 
     def _forget(self, asked: str) -> None:
         self._release(self._table.remove(asked))
-        self._take_back(asked)
+        self._evict(asked)
 
     def _release(self, unused: Entry | None) -> None:
         """Keep a certificate no more that serves no name."""

@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 from sidecar.certificates.issuers.base import Issuer, IssuerFault, Issuers, Order
 from sidecar.certificates.material import Material
 from sidecar.certificates.on_demand.domains import Registration
-from sidecar.certificates.on_demand.issuance_limits import AllowanceSpent
+from sidecar.certificates.on_demand.issuance_limits import IssuanceRateExceeded
 from sidecar.certificates.on_demand.name_table import Entry
 from sidecar.certificates.on_demand.names import NameRefused
 from sidecar.common.errors import Fault
@@ -114,7 +114,7 @@ class Orders:
         entry.failures += 1
         pause = self._settings.retry_seconds * 2.0 ** min(entry.failures - 1, 16)
         pause = min(pause, self._settings.max_retry_seconds) * (1 - self._jitter() / 10)
-        if isinstance(fault.__cause__, AllowanceSpent):
+        if isinstance(fault.__cause__, IssuanceRateExceeded):
             entry.refused = fault.__cause__.reason
         else:
             entry.refused = "order_failed"

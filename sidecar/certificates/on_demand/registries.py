@@ -15,7 +15,7 @@ from sidecar.certificates.on_demand.domains import (
     read_registrations,
     summarise,
 )
-from sidecar.common.blocking import BridgeBusy, ThreadBridge
+from sidecar.common.blocking import BlockingRunner, BlockingRunnerBusy
 from sidecar.common.polling import PollStatus, fault_of
 from sidecar.config.on_demand import FileRegistry, VaultKvRegistry
 from sidecar.headers.registered import NO_DOMAINS, RegisteredDomains
@@ -160,14 +160,14 @@ class FileSource:
 
     def __init__(self, settings: FileRegistry) -> None:
         self._path = Path(settings.path)
-        self._bridge = ThreadBridge("domains", 1)
+        self._bridge = BlockingRunner("domains", 1)
         self.name = settings.path
 
     async def read(self, mark: object) -> Document | None:
         """Read the file in a thread, if it has changed."""
         try:
             return await self._bridge.run(lambda: self._read(mark), _READ_SECONDS)
-        except (BridgeBusy, TimeoutError):
+        except (BlockingRunnerBusy, TimeoutError):
             raise RegistryFault("the file system does not answer") from None
 
     def _read(self, mark: object) -> Document | None:
@@ -208,7 +208,7 @@ class KvSource:
     def __init__(self, settings: VaultKvRegistry, vault: KvReader) -> None:
         self._mount, self._path = settings.mount, settings.path
         self._vault = vault
-        self._bridge = ThreadBridge("domains", 1)
+        self._bridge = BlockingRunner("domains", 1)
         self.name = f"Vault entry {settings.mount}/{settings.path}"
 
     async def read(self, mark: object) -> Document | None:
@@ -226,7 +226,7 @@ class KvSource:
 
         try:
             return await self._bridge.run(read, _READ_SECONDS)
-        except (BridgeBusy, TimeoutError):
+        except (BlockingRunnerBusy, TimeoutError):
             raise RegistryFault("it takes too long to read") from None
 
 

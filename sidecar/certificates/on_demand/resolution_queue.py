@@ -9,11 +9,11 @@ from sidecar.certificates.on_demand.names import NameRefused
 from sidecar.common.faults import report_to_loop, tell_each
 from sidecar.common.polling import PollFault, fault_of
 
-MAX_RESOLVING = 1024
+MAX_QUEUED = 1024
 MAX_UNRESOLVABLE = 4096
 
 
-class Resolving:
+class ResolutionQueue:
     """The open questions, and the names whose last one got no answer."""
 
     def __init__(
@@ -42,7 +42,7 @@ class Resolving:
             return
         if self._unresolvable.get(canonical, 0.0) > self._clock():
             raise NameRefused("registry_unavailable")
-        if len(self._open) >= MAX_RESOLVING:
+        if len(self._open) >= MAX_QUEUED:
             raise NameRefused("registry_busy")
         waiting = {asked}
         self._open[canonical] = asyncio.create_task(self._run(canonical, waiting)), waiting

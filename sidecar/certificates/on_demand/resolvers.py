@@ -24,7 +24,7 @@ from sidecar.certificates.on_demand.domains import (
     read_registration,
 )
 from sidecar.certificates.on_demand.names import parents_of, wildcard_of
-from sidecar.common.blocking import BridgeBusy, ThreadBridge
+from sidecar.common.blocking import BlockingRunner, BlockingRunnerBusy
 from sidecar.common.http_client import failure, make_session
 from sidecar.common.polling import PollStatus
 from sidecar.config.on_demand import HttpRegistry, VaultKvPrefixRegistry
@@ -267,7 +267,7 @@ class HttpResolver:
     def __init__(self, settings: HttpRegistry, allow: Callable[[], bool]) -> None:
         self._settings = settings
         self._allow = allow
-        self._bridge = ThreadBridge("domain-resolver", _THREADS)
+        self._bridge = BlockingRunner("domain-resolver", _THREADS)
         self._session: Any = None
         self._gate = asyncio.Semaphore(_THREADS)
         self.name = settings.url
@@ -288,7 +288,7 @@ class HttpResolver:
                 status, body = await self._bridge.run(
                     lambda: self._get(pattern), self._settings.timeout_seconds * _PATIENCE
                 )
-            except (BridgeBusy, TimeoutError):
+            except (BlockingRunnerBusy, TimeoutError):
                 raise RegistryFault("the domain resolver does not answer") from None
         if status in {_NOT_FOUND, _GONE}:
             return None

@@ -9,7 +9,7 @@ from sidecar.csp.language.directive import (
     FALLBACKS,
     SOURCE_LISTS,
     Directive,
-    Wrong,
+    PolicyProblem,
     parse_directive,
 )
 from sidecar.csp.language.policy import Policy, parse_policy
@@ -34,8 +34,8 @@ __all__ = [
     "Kind",
     "NotASourceError",
     "Policy",
+    "PolicyProblem",
     "Source",
-    "Wrong",
     "parse_directive",
     "parse_policy",
     "parse_source",

@@ -79,7 +79,7 @@ class Directive(NamedTuple):
     sources: tuple[Source, ...] = ()
 
 
-class Wrong(NamedTuple):
+class PolicyProblem(NamedTuple):
     """What is wrong with a policy, and where: its directive, and which value of it."""
 
     message: str
@@ -87,13 +87,15 @@ class Wrong(NamedTuple):
     position: int | None = None
 
 
-def parse_directive(name: str, values: Sequence[str]) -> tuple[Directive | None, list[Wrong]]:
+def parse_directive(
+    name: str, values: Sequence[str]
+) -> tuple[Directive | None, list[PolicyProblem]]:
     """Read one directive. With anything wrong there is none, and everything is said."""
     if name not in DIRECTIVES:
-        return None, [Wrong(_unknown(name), name)]
+        return None, [PolicyProblem(_unknown(name), name)]
     if name in SOURCE_LISTS:
         return _source_list(name, values)
-    wrong = [Wrong(message, name, index) for index, message in check_values(name, values)]
+    wrong = [PolicyProblem(message, name, index) for index, message in check_values(name, values)]
     return (None, wrong) if wrong else (Directive(name, tuple(values)), [])
 
 
@@ -104,22 +106,22 @@ def _unknown(name: str) -> str:
     return "is no directive" + (f"; did you mean {close[0]}?" if close else "")
 
 
-def _source_list(name: str, values: Sequence[str]) -> tuple[Directive | None, list[Wrong]]:
+def _source_list(name: str, values: Sequence[str]) -> tuple[Directive | None, list[PolicyProblem]]:
     sources: list[Source] = []
-    wrong: list[Wrong] = []
+    wrong: list[PolicyProblem] = []
     for index, text in enumerate(values):
         try:
             source = parse_source(text)
         except NotASourceError as exc:
-            wrong.append(Wrong(str(exc), name, index))
+            wrong.append(PolicyProblem(str(exc), name, index))
             continue
         problem = out_of_place(name, source)
         if problem is None and source in sources:
             problem = f"{source.text} stands here twice"
         if problem is not None:
-            wrong.append(Wrong(problem, name, index))
+            wrong.append(PolicyProblem(problem, name, index))
         sources.append(source)
-    wrong += [Wrong(message, name) for message in _together(values, sources)]
+    wrong += [PolicyProblem(message, name) for message in _together(values, sources)]
     if wrong:
         return None, wrong
     return Directive(name, tuple(source.text for source in sources), tuple(sources)), []

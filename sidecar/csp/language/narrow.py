@@ -13,7 +13,7 @@ A policy is narrower than another if every directive, with what it falls back to
 from collections.abc import Collection, Iterator, Sequence
 from urllib.parse import unquote_to_bytes
 
-from sidecar.csp.language.directive import SOURCE_LISTS, Directive, Wrong
+from sidecar.csp.language.directive import SOURCE_LISTS, Directive, PolicyProblem
 from sidecar.csp.language.policy import Policy
 from sidecar.csp.language.source import SELF, Kind, Source
 
@@ -109,7 +109,9 @@ def uncovered(wide: Sequence[Source], narrow: Sequence[Source]) -> list[Source]:
     ]
 
 
-def widenings(before: Policy, after: Policy, additions: Collection[str] = ()) -> Iterator[Wrong]:
+def widenings(
+    before: Policy, after: Policy, additions: Collection[str] = ()
+) -> Iterator[PolicyProblem]:
     """Yield where ``after`` allows what ``before`` does not.
 
     ``additions`` are directives in which further hosts may stand: hosts by name, over a
@@ -120,22 +122,24 @@ def widenings(before: Policy, after: Policy, additions: Collection[str] = ()) ->
         if old is None or old == new:
             continue
         if new is None:
-            yield Wrong("is taken away", name)
+            yield PolicyProblem("is taken away", name)
         elif name in SOURCE_LISTS:
             yield from _wider_sources(old, new, additions)
         else:
             yield from _wider_values(old, new)
 
 
-def _wider_sources(old: Directive, new: Directive, additions: Collection[str]) -> Iterator[Wrong]:
+def _wider_sources(
+    old: Directive, new: Directive, additions: Collection[str]
+) -> Iterator[PolicyProblem]:
     for source in uncovered(old.sources, new.sources):
         position = new.sources.index(source)
         if new.name not in additions:
             message = f"{source.text} is not covered by the profile's {old.name}"
-            yield Wrong(message, new.name, position)
+            yield PolicyProblem(message, new.name, position)
         elif not is_addable(source):
             message = f"{source.text} can't be added: a host by name over https or wss can"
-            yield Wrong(message, new.name, position)
+            yield PolicyProblem(message, new.name, position)
 
 
 def is_addable(source: Source) -> bool:
@@ -149,10 +153,10 @@ def is_addable(source: Source) -> bool:
     )
 
 
-def _wider_values(old: Directive, new: Directive) -> Iterator[Wrong]:
+def _wider_values(old: Directive, new: Directive) -> Iterator[PolicyProblem]:
     """Compare lists in which every value is a permission of its own."""
     if "*" in old.values and old.name == "trusted-types":
         return
     for position, value in enumerate(new.values):
         if value not in old.values and value not in _NEVER_WIDER:
-            yield Wrong(f"{value} is not in the profile's {old.name}", new.name, position)
+            yield PolicyProblem(f"{value} is not in the profile's {old.name}", new.name, position)

@@ -8,7 +8,7 @@ additions, and are else left as they are.
 
 from collections.abc import Collection, Mapping, Sequence
 
-from sidecar.csp.language.directive import SOURCE_LISTS, Directive, Wrong
+from sidecar.csp.language.directive import SOURCE_LISTS, Directive, PolicyProblem
 from sidecar.csp.language.narrow import uncovered, widenings
 from sidecar.csp.language.policy import NONE, Policy, parse_policy
 from sidecar.csp.language.source import Source
@@ -24,17 +24,17 @@ def apply_overlay(
     given: Mapping[str, Sequence[str]],
     allow_additions: Collection[str],
     tenant_domain: str,
-) -> tuple[Policies, list[Wrong]]:
+) -> tuple[Policies, list[PolicyProblem]]:
     """Return a profile's policies as they are for one tenant, and what is wrong with that."""
     overlay, wrong = parse_policy(given)
     if overlay is None:
         return policies, wrong
     enforced, watched = map(list, policies)
     if not enforced:
-        return policies, [Wrong("the profile enforces no policy that could be narrowed")]
+        return policies, [PolicyProblem("the profile enforces no policy that could be narrowed")]
     for directive in overlay.directives.values():
         if directive.name in _NOT_A_TENANTS:
-            wrong.append(Wrong("where reports go is not a tenant's to say", directive.name))
+            wrong.append(PolicyProblem("where reports go is not a tenant's to say", directive.name))
             continue
         first = next((i for i, each in enumerate(enforced) if each.effective(directive.name)), 0)
         added = _additions(enforced[first], directive, tenant_domain)

@@ -8,7 +8,7 @@ source falls away, which can only narrow a policy; a list left without any sourc
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from sidecar.csp.language.directive import FALLBACKS, Directive, Wrong, parse_directive
+from sidecar.csp.language.directive import FALLBACKS, Directive, PolicyProblem, parse_directive
 from sidecar.csp.language.source import NONCE, Kind, Source
 
 NONE = Source(Kind.NONE, "'none'")
@@ -72,12 +72,14 @@ def _sources(directive: Directive, tenant_domain: str | None, nonce: str | None)
     return known
 
 
-def parse_policy(directives: Mapping[str, Sequence[str]]) -> tuple[Policy | None, list[Wrong]]:
+def parse_policy(
+    directives: Mapping[str, Sequence[str]],
+) -> tuple[Policy | None, list[PolicyProblem]]:
     """Read a policy; with anything wrong there is none, and everything wrong is said."""
     parsed: dict[str, Directive] = {}
-    wrong: list[Wrong] = []
+    wrong: list[PolicyProblem] = []
     if not directives:
-        wrong.append(Wrong("is empty; a profile without a policy has no entry here"))
+        wrong.append(PolicyProblem("is empty; a profile without a policy has no entry here"))
     for name, values in directives.items():
         directive, problems = parse_directive(name, values)
         wrong += problems

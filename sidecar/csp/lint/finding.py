@@ -5,7 +5,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 
-class Severity(IntEnum):
+class LintSeverity(IntEnum):
     """How bad it is: ``HIGH`` is a known way past the policy, ``INFO`` a thing to know."""
 
     INFO = 0
@@ -22,13 +22,13 @@ class Severity(IntEnum):
 class Finding(NamedTuple):
     """One thing about one policy. ``directive`` and ``source`` are empty where it is the whole."""
 
-    severity: Severity
+    severity: LintSeverity
     rule: str
     message: str
     directive: str = ""
     source: str = ""
 
 
-def worst(findings: Iterable[Finding]) -> Severity | None:
+def worst(findings: Iterable[Finding]) -> LintSeverity | None:
     """Return the highest severity; ``None`` where there is no finding."""
     return max((finding.severity for finding in findings), default=None)

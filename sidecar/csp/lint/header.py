@@ -22,7 +22,7 @@ from sidecar.csp.language import (
 )
 from sidecar.csp.language.policy import NONE
 from sidecar.csp.language.values import check_values
-from sidecar.csp.lint.finding import Finding, Severity
+from sidecar.csp.lint.finding import Finding, LintSeverity
 from sidecar.csp.lint.sources import read_sources
 
 ASCII_WHITESPACE = "\t\n\f\r "
@@ -56,7 +56,7 @@ def _read_policy(text: str, into: dict[str, Directive]) -> Iterator[Finding]:
             continue
         if name in seen:
             message = "stands here twice; browsers take the first"
-            yield Finding(Severity.MEDIUM, "directive-repeated", message, name)
+            yield Finding(LintSeverity.MEDIUM, "directive-repeated", message, name)
             continue
         seen.add(name)
         directive, findings = _read_directive(name, values)
@@ -88,7 +88,7 @@ def _of_sources(name: str, sources: Sequence[Source]) -> Directive:
 
 
 def _not_understood(name: str, message: str, source: str = "") -> Finding:
-    return Finding(Severity.MEDIUM, "not-understood", message, name, source)
+    return Finding(LintSeverity.MEDIUM, "not-understood", message, name, source)
 
 
 _Kept = Callable[[Sequence[str]], tuple[tuple[str, ...], bool]]

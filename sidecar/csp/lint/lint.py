@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from sidecar.csp.language import Policy
-from sidecar.csp.lint.finding import Finding, Severity
+from sidecar.csp.lint.finding import Finding, LintSeverity
 from sidecar.csp.lint.tidy import adds_nothing, untidiness
 from sidecar.csp.lint.weak import Weakness, weaknesses
 
@@ -37,7 +37,7 @@ def lint_profile(
     ]
     if not enforced:
         message = "no policy is enforced: the application's own stands, or none"
-        found.append(Placed("", None, Finding(Severity.INFO, "no-policy", message)))
+        found.append(Placed("", None, Finding(LintSeverity.INFO, "no-policy", message)))
     return sorted(found, key=lambda placed: -placed.finding.severity)
 
 
@@ -51,15 +51,15 @@ def _weak(enforced: Sequence[Policy]) -> Iterator[Placed]:
                 yield Placed("enforced", index, weakness.finding)
 
 
-def _worst_by_matter(found: Sequence[Weakness]) -> dict[str, Severity]:
-    worst: dict[str, Severity] = {}
+def _worst_by_matter(found: Sequence[Weakness]) -> dict[str, LintSeverity]:
+    worst: dict[str, LintSeverity] = {}
     for finding, matters in found:
         for matter in matters:
             worst[matter] = max(worst.get(matter, finding.severity), finding.severity)
     return worst
 
 
-def _stands(weakness: Weakness, others: Sequence[dict[str, Severity]]) -> bool:
+def _stands(weakness: Weakness, others: Sequence[dict[str, LintSeverity]]) -> bool:
     """Tell whether all other policies are at least as weak in one of its matters."""
     if not weakness.matters:
         return True
@@ -83,7 +83,7 @@ def _vain(
         others = [other for other in enforced if other is not policy]
         if adds_nothing(policy, others):
             message = "forbids nothing that an enforced policy beside it does not"
-            yield Placed(list_name, index, Finding(Severity.LOW, "policy-in-vain", message))
+            yield Placed(list_name, index, Finding(LintSeverity.LOW, "policy-in-vain", message))
 
 
 def _silent(list_name: str, policies: Sequence[Policy], endpoint: str | None) -> Iterator[Placed]:
@@ -91,15 +91,17 @@ def _silent(list_name: str, policies: Sequence[Policy], endpoint: str | None) ->
     for index, policy in enumerate(policies):
         to, uri = policy.directives.get("report-to"), policy.directives.get("report-uri")
         if to is None and uri is None:
-            severity = Severity.MEDIUM if watched else Severity.INFO
+            severity = LintSeverity.MEDIUM if watched else LintSeverity.INFO
             message = "nobody hears of violations" + (": it does nothing" if watched else "")
             yield Placed(list_name, index, Finding(severity, "no-endpoint", message))
         if to is not None and to.values[0] != endpoint:
             message = "names an endpoint that no Reporting-Endpoints header has"
-            finding = Finding(Severity.MEDIUM, "endpoint-unknown", message, to.name, to.values[0])
+            finding = Finding(
+                LintSeverity.MEDIUM, "endpoint-unknown", message, to.name, to.values[0]
+            )
             yield Placed(list_name, index, finding)
         if to is not None and uri is None:
             message = "browsers without the Reporting API need report-uri"
             yield Placed(
-                list_name, index, Finding(Severity.INFO, "report-to-only", message, to.name)
+                list_name, index, Finding(LintSeverity.INFO, "report-to-only", message, to.name)
             )

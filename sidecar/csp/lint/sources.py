@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from sidecar.csp.language import NONCE_SOURCE, Kind, NotASourceError, Source, parse_source
 from sidecar.csp.language.directive import out_of_place
-from sidecar.csp.lint.finding import Finding, Severity
+from sidecar.csp.lint.finding import Finding, LintSeverity
 
 MIN_NONCE_CHARACTERS = 22
 """128 bits in base64 (CSP Level 3 §7.1)."""
@@ -33,16 +33,16 @@ def read_sources(name: str, values: Sequence[str]) -> tuple[list[Source], list[F
         if source is not None and (misplaced := out_of_place(name, source)) is not None:
             source, problem = None, misplaced
         if problem is not None:
-            findings.append(Finding(Severity.MEDIUM, "not-understood", problem, name, text))
+            findings.append(Finding(LintSeverity.MEDIUM, "not-understood", problem, name, text))
         if source is None:
             continue
         if source in sources:
             message = "stands here twice"
-            findings.append(Finding(Severity.LOW, "source-repeated", message, name, text))
+            findings.append(Finding(LintSeverity.LOW, "source-repeated", message, name, text))
             continue
         if _is_short_nonce(text):
             message = "a nonce of less than 128 bits can be guessed"
-            findings.append(Finding(Severity.MEDIUM, "nonce-short", message, name, text))
+            findings.append(Finding(LintSeverity.MEDIUM, "nonce-short", message, name, text))
         sources.append(source)
     findings += _together(name, values, sources)
     return [source for source in sources if source.kind is not Kind.NONE], findings
@@ -90,14 +90,14 @@ def _together(name: str, values: Sequence[str], sources: Sequence[Source]) -> li
     kinds, texts = {source.kind for source in sources}, {source.text for source in sources}
     found = []
     if not values:
-        found.append((Severity.INFO, "list-empty", "is empty: it is 'none'"))
+        found.append((LintSeverity.INFO, "list-empty", "is empty: it is 'none'"))
     if Kind.NONE in kinds and len(sources) > 1:
         message = "'none' stands alone: beside others it is passed over"
-        found.append((Severity.MEDIUM, "not-understood", message))
+        found.append((LintSeverity.MEDIUM, "not-understood", message))
     if "'strict-dynamic'" in texts and not kinds & {Kind.NONCE, Kind.HASH}:
         message = "'strict-dynamic' without a nonce or a hash blocks every script"
-        found.append((Severity.MEDIUM, "strict-dynamic-alone", message))
+        found.append((LintSeverity.MEDIUM, "strict-dynamic-alone", message))
     if "'unsafe-hashes'" in texts and Kind.HASH not in kinds:
         message = "'unsafe-hashes' without a hash means nothing"
-        found.append((Severity.LOW, "unsafe-hashes-alone", message))
+        found.append((LintSeverity.LOW, "unsafe-hashes-alone", message))
     return [Finding(severity, rule, message, name) for severity, rule, message in found]

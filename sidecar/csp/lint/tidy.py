@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 
 from sidecar.csp.language import FALLBACKS, Directive, Kind, Policy, Source
 from sidecar.csp.language.narrow import covers, widenings
-from sidecar.csp.lint.finding import Finding, Severity
+from sidecar.csp.lint.finding import Finding, LintSeverity
 
-LOW, INFO = Severity.LOW, Severity.INFO
+LOW, INFO = LintSeverity.LOW, LintSeverity.INFO
 _BY_PLACE = frozenset({Kind.HOST, Kind.SCHEME})
 _SCHEMES = frozenset({"http", "https", "ws", "wss", "data", "blob", "filesystem"})
 _SPECIFIC = {
@@ -35,7 +35,9 @@ def _mistaken(directive: Directive) -> Iterator[Finding]:
         elif source.kind is Kind.HOST and not source.scheme and source.host in _SCHEMES:
             message = f"is the name of a host; the scheme is {source.host}:"
         if message:
-            yield Finding(Severity.MEDIUM, "source-mistaken", message, directive.name, source.text)
+            yield Finding(
+                LintSeverity.MEDIUM, "source-mistaken", message, directive.name, source.text
+            )
 
 
 def _covered(directive: Directive) -> Iterator[Finding]:

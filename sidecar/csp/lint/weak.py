@@ -10,9 +10,14 @@ from typing import NamedTuple
 
 from sidecar.csp.language import FALLBACKS, Directive, Kind, Policy, Source
 from sidecar.csp.lint.bypasses import find_bypass
-from sidecar.csp.lint.finding import Finding, Severity
+from sidecar.csp.lint.finding import Finding, LintSeverity
 
-HIGH, MEDIUM, LOW, INFO = Severity.HIGH, Severity.MEDIUM, Severity.LOW, Severity.INFO
+HIGH, MEDIUM, LOW, INFO = (
+    LintSeverity.HIGH,
+    LintSeverity.MEDIUM,
+    LintSeverity.LOW,
+    LintSeverity.INFO,
+)
 _SCRIPTS = ("script-src-elem", "script-src-attr", "script-src", "worker-src")
 _STYLES = ("style-src", "style-src-elem", "style-src-attr")
 _PLACES = (
@@ -156,7 +161,9 @@ def _places(name: str, matters: frozenset[str], directive: Directive) -> Iterato
             yield Finding(shown, rule, message, directive.name, source.text)
 
 
-def _of_place(name: str, runs_code: bool, source: Source) -> Iterator[tuple[Severity, str, str]]:
+def _of_place(
+    name: str, runs_code: bool, source: Source
+) -> Iterator[tuple[LintSeverity, str, str]]:
     leaves = name in _LEAVES or name == "default-src"
     if source.kind is Kind.SCHEME and source.scheme in _RUNNING_SCHEMES:
         if runs_code:

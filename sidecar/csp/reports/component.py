@@ -11,12 +11,12 @@ from prometheus_client.core import CounterMetricFamily, Metric
 from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.config import model
 from sidecar.config.reports import FileForward, HttpsForward, Reports, ReportsListen
-from sidecar.context import Lifespan
+from sidecar.context import AppContext
 from sidecar.csp.reports.forward import HttpsForward as HttpsSink
 from sidecar.csp.reports.forward import encode_seen
 from sidecar.csp.reports.intake import Rates, ReportIntake
 from sidecar.csp.reports.page import report_routes
-from sidecar.csp.reports.store import Ledger, Seen
+from sidecar.csp.reports.store import ReportStore, Seen
 from sidecar.observability.audit import AuditLog, FileSink, Sink
 from sidecar.observability.metrics import counter, gauge
 from sidecar.transport.http1 import HttpServer, Routes
@@ -26,24 +26,24 @@ _FORWARD_CLOSE_SECONDS = 2.0
 _log = logging.getLogger("sidecar.csp.reports")
 
 
-async def start_reports(life: Lifespan) -> Routes:
+async def start_reports(context: AppContext) -> Routes:
     """Open the intake, where it is configured; returns what the admin port shows of it."""
-    reports, listen = life.config.headers.reports, life.config.listen.reports
+    reports, listen = context.config.headers.reports, context.config.listen.reports
     if reports is None or listen is None:
         return {}
-    room = ReportsRoom(
-        life.config,
+    component = ReportsComponent(
+        context.config,
         reports,
         listen,
-        on_fault=life.on_fault,
-        registered=life.owner_of,
+        on_fault=context.on_fault,
+        registered=context.owner_of,
     )
-    await room.start(life.stack)
-    life.metrics.add_source(room.families)
-    return room.admin_routes
+    await component.start(context.stack)
+    context.metrics.add_source(component.families)
+    return component.admin_routes
 
 
-class ReportsRoom:
+class ReportsComponent:
     """The intake, its listener, its forwarder; what they count and show."""
 
     def __init__(
@@ -55,10 +55,10 @@ class ReportsRoom:
         on_fault: Callable[[Exception], None],
         registered: Callable[[str], str | None] = lambda _host: None,
     ) -> None:
-        self._ledger = Ledger(max_rows=reports.table_rows, keep=reports.keep_latest)
+        self._store = ReportStore(max_rows=reports.table_rows, keep=reports.keep_latest)
         self.forward = _open_forward(reports)
         self._intake = ReportIntake(
-            self._ledger,
+            self._store,
             Rates(
                 reports.max_per_second,
                 reports.burst,
@@ -80,7 +80,7 @@ class ReportsRoom:
             max_body_bytes=listen.max_body_bytes,
             max_connections=listen.max_connections,
         )
-        self.admin_routes: Routes = report_routes(self._ledger, self._intake)
+        self.admin_routes: Routes = report_routes(self._store, self._intake)
 
     async def start(self, stack: AsyncExitStack) -> None:
         """Listen until ``stack`` closes. Raises ``ListenFault``."""
@@ -106,12 +106,12 @@ class ReportsRoom:
         violations = CounterMetricFamily(
             "septem_csp_violations", "Reported violations", labels=["directive", "disposition"]
         )
-        for labels, count in self._ledger.violations.items():
+        for labels, count in self._store.violations.items():
             violations.add_metric(labels, count)
         yield violations
-        yield gauge("septem_csp_report_rows", "Rows of the table of reports", len(self._ledger))
+        yield gauge("septem_csp_report_rows", "Rows of the table of reports", len(self._store))
         yield counter(
-            "septem_csp_report_rows_pushed_out", "Rows that made room", self._ledger.pushed_out
+            "septem_csp_report_rows_pushed_out", "Rows that made room", self._store.pushed_out
         )
         if self.forward is not None:
             yield counter("septem_csp_reports_forwarded", "Reports sent on", self.forward.written)

@@ -18,7 +18,7 @@ from sidecar.common.token_bucket import KeyedBuckets, TokenBucket
 from sidecar.csp.reports.noise import is_noise
 from sidecar.csp.reports.origin import host_of, reduce_url, strip_port
 from sidecar.csp.reports.parse import CONTENT_TYPES, NotReports, Violation, parse_body
-from sidecar.csp.reports.store import Ledger, Seen
+from sidecar.csp.reports.store import ReportStore, Seen
 from sidecar.transport.http1 import Request, Response
 
 CLIENT_HEADER = b"x-septem-client"
@@ -44,7 +44,7 @@ class ReportIntake:
 
     def __init__(
         self,
-        ledger: Ledger,
+        store: ReportStore,
         rates: Rates,
         *,
         domain_owners: Mapping[str, str],
@@ -60,7 +60,7 @@ class ReportIntake:
 
         ``now`` stamps, ``clock`` (monotonic) limits.
         """
-        self._ledger = ledger
+        self._store = store
         self._all = TokenBucket(rates.per_second, rates.burst, clock())
         self._clients = KeyedBuckets(
             rates.per_client_per_second, rates.per_client_burst, MAX_CLIENTS
@@ -121,7 +121,7 @@ class ReportIntake:
             document_id=self._hash(violation.document_url or document),
             client_id=self._hash(network),
         )
-        self._ledger.add(seen)
+        self._store.add(seen)
         self._forward(seen)
         self._say(seen)
         return "counted"

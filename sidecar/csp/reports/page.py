@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from html import escape
 
 from sidecar.csp.reports.intake import ReportIntake
-from sidecar.csp.reports.store import Ledger
+from sidecar.csp.reports.store import ReportStore
 from sidecar.transport.http1 import Request, Response, Routes
 
 _STYLE = (
@@ -34,21 +34,21 @@ _HEADERS = (
 _Cell = str | int
 
 
-def report_routes(ledger: Ledger, intake: ReportIntake) -> Routes:
+def report_routes(store: ReportStore, intake: ReportIntake) -> Routes:
     """Build the routes of the admin port: the page and its JSON."""
 
     def page(_request: Request) -> Response:
-        body = render(ledger, intake.reports).encode("utf-8", "replace")
+        body = render(store, intake.reports).encode("utf-8", "replace")
         return Response(200, body, "text/html; charset=utf-8", _HEADERS)
 
     def document(_request: Request) -> Response:
-        facts = {"reports": intake.reports, "answers": intake.answers, **ledger.document()}
+        facts = {"reports": intake.reports, "answers": intake.answers, **store.document()}
         return Response.json(200, facts)
 
     return {("GET", "/csp"): page, ("GET", "/csp/reports"): document}
 
 
-def render(ledger: Ledger, reports: Mapping[str, int]) -> str:
+def render(store: ReportStore, reports: Mapping[str, int]) -> str:
     """Write the page."""
     rows = (
         (
@@ -62,7 +62,7 @@ def render(ledger: Ledger, reports: Mapping[str, int]) -> str:
             len(row.clients),
             _time(row.last),
         )
-        for key, row in ledger.rows()
+        for key, row in store.rows()
     )
     latest = (
         (
@@ -74,7 +74,7 @@ def render(ledger: Ledger, reports: Mapping[str, int]) -> str:
             seen.tenant or "-",
             seen.source or "-",
         )
-        for seen in reversed(ledger.latest)
+        for seen in reversed(store.latest)
     )
     became = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in reports.items())
     return "".join(
@@ -82,7 +82,7 @@ def render(ledger: Ledger, reports: Mapping[str, int]) -> str:
             '<!doctype html><html lang="en"><head><meta charset="utf-8">',
             f"<title>CSP reports</title><style>{_STYLE}</style></head><body>",
             "<h1>CSP reports</h1><p>Anybody can send these. They say where to look; they are no ",
-            f"evidence. {escape(became)}. Rows pushed out of the table: {ledger.pushed_out}.</p>",
+            f"evidence. {escape(became)}. Rows pushed out of the table: {store.pushed_out}.</p>",
             _table(
                 "What was blocked",
                 "count directive blocked disposition page tenant pages clients last",

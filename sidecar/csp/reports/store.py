@@ -41,7 +41,7 @@ class Key(NamedTuple):
     disposition: str
 
 
-class Row:
+class ReportRow:
     """How often something was reported, from how many pages and clients, and when."""
 
     __slots__ = ("clients", "count", "documents", "first", "last")
@@ -62,13 +62,13 @@ class Row:
             self.clients.add(seen.client_id)
 
 
-class Ledger:
+class ReportStore:
     """The table of ``max_rows`` and the ``keep`` latest reports."""
 
     def __init__(self, *, max_rows: int, keep: int) -> None:
         self._max_rows = max_rows
         self._max_rows_of_tenant = max(1, max_rows // _TENANT_SHARE)
-        self._rows: dict[Key, Row] = {}
+        self._rows: dict[Key, ReportRow] = {}
         self._rows_of: Counter[str] = Counter()
         self.latest: deque[Seen] = deque(maxlen=keep)
         self.violations: Counter[tuple[str, str]] = Counter()
@@ -86,11 +86,11 @@ class Ledger:
         row = self._rows.get(key)
         if row is None:
             self._make_room(seen.tenant)
-            row = self._rows[key] = Row(seen.at)
+            row = self._rows[key] = ReportRow(seen.at)
             self._rows_of[seen.tenant] += 1
         row.add(seen)
 
-    def rows(self) -> list[tuple[Key, Row]]:
+    def rows(self) -> list[tuple[Key, ReportRow]]:
         """Return the table, the most frequent first."""
         return sorted(self._rows.items(), key=lambda item: (-item[1].count, item[0]))
 
@@ -120,7 +120,7 @@ class Ledger:
             full = {name for name, count in self._rows_of.items() if count == largest}
             self._push_out([item for item in self._rows.items() if item[0].tenant in full])
 
-    def _push_out(self, candidates: list[tuple[Key, Row]]) -> None:
+    def _push_out(self, candidates: list[tuple[Key, ReportRow]]) -> None:
         key, _ = min(candidates, key=lambda item: (item[1].count, item[1].last))
         del self._rows[key]
         self._rows_of[key.tenant] -= 1

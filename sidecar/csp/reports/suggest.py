@@ -113,7 +113,7 @@ class Suggestion(NamedTuple):
     evidence: Evidence
 
 
-class Refused(NamedTuple):
+class RefusedSuggestion(NamedTuple):
     """What was reported and is not proposed, and why."""
 
     evidence: Evidence
@@ -184,14 +184,14 @@ def suggest(
     report_only: list[Policy],
     thresholds: Thresholds,
     tenant_domains: frozenset[str],
-) -> tuple[list[Suggestion], list[Refused]]:
+) -> tuple[list[Suggestion], list[RefusedSuggestion]]:
     """Return what could be added to a profile's policies, and what not, the most seen first."""
     suggestions: list[Suggestion] = []
-    refused: list[Refused] = []
+    refused: list[RefusedSuggestion] = []
     for evidence in sorted(found, key=lambda each: (-each.reports, each)):
         why = next(_objections(evidence, thresholds, tenant_domains), None)
         if why is not None:
-            refused.append(Refused(evidence, why))
+            refused.append(RefusedSuggestion(evidence, why))
             continue
         watched = evidence.disposition == "report"
         name, policies = ("report_only", report_only) if watched else ("enforced", enforced)
@@ -199,7 +199,7 @@ def suggest(
         suggestions += proposed
         if not proposed:
             refused.append(
-                Refused(evidence, "the policies allow it already, or do not speak of it")
+                RefusedSuggestion(evidence, "the policies allow it already, or do not speak of it")
             )
     return _once(suggestions), refused
 

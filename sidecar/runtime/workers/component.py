@@ -8,7 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 from sidecar.common.clock import monotonic_seconds
 from sidecar.config.endpoints import check_endpoints
-from sidecar.context import Lifespan
+from sidecar.context import AppContext
 from sidecar.headers.registered import RegisteredDomains
 from sidecar.keys.lifecycle import KeyState
 from sidecar.keys.refresher import KeyView
@@ -17,7 +17,7 @@ from sidecar.observability.audit import AuditLog
 from sidecar.observability.collectors import cache_families
 from sidecar.observability.metrics import gauge
 from sidecar.runtime.in_process import ChallengeBook
-from sidecar.runtime.workers.pool import Tools, WorkerPool
+from sidecar.runtime.workers.pool import Dependencies, WorkerPool
 from sidecar.tokens.revocation import NOTHING_REVOKED, Revocations
 
 _PART = "workers"
@@ -30,18 +30,18 @@ class WorkerChecks:
     and ``/readyz`` says how many there are.
     """
 
-    def __init__(self, life: Lifespan, audit: AuditLog) -> None:
-        self._life = life
+    def __init__(self, context: AppContext, audit: AuditLog) -> None:
+        self._context = context
         self._audit = audit
         self._view: KeyView | None = None
         self._revocations = NOTHING_REVOKED
         self._revocation_state = KeyState.INIT
         self._pool = WorkerPool(
-            check_endpoints(life.config.listen.authz),
-            life.config,
-            Tools(monotonic_seconds, asyncio.sleep, random.random, audit),
+            check_endpoints(context.config.listen.authz),
+            context.config,
+            Dependencies(monotonic_seconds, asyncio.sleep, random.random, audit),
             on_change=self._show,
-            on_fault=life.on_fault,
+            on_fault=context.on_fault,
         )
 
     def publish(self, view: KeyView) -> None:
@@ -76,17 +76,17 @@ class WorkerChecks:
         """Tell workers, from now on, what this source knows (ACME http-01)."""
         self._pool.challenges = source
 
-    async def start(self, nudge: Callable[[], None]) -> None:
-        """Start the workers. ``nudge`` is told of tokens whose key is not known."""
-        self._pool.on_unknown_kid = nudge
-        life = self._life
-        life.stack.push_async_callback(self._pool.stop)
+    async def start(self, request_refresh: Callable[[], None]) -> None:
+        """Start the workers. ``request_refresh`` is told of tokens whose key is not known."""
+        self._pool.on_unknown_kid = request_refresh
+        context = self._context
+        context.stack.push_async_callback(self._pool.stop)
         await self._pool.start()
-        life.health.on_change(self._pool.set_ready)
-        life.metrics.add_refresh(self._refresh)
-        life.metrics.add_tallies(lambda: (slot.numbers().tally for slot in self._pool.slots))
-        life.metrics.add_source(lambda: cache_families(self._pool.numbers()))
-        life.metrics.add_source(lambda: worker_families(self._pool))
+        context.health.on_change(self._pool.set_ready)
+        context.metrics.add_refresh(self._refresh)
+        context.metrics.add_counters(lambda: (slot.numbers().counters for slot in self._pool.slots))
+        context.metrics.add_source(lambda: cache_families(self._pool.numbers()))
+        context.metrics.add_source(lambda: worker_families(self._pool))
 
     async def settled(self) -> tuple[str, ...]:
         """Wait until every worker decides by the newest keys; returns those that do not.
@@ -102,13 +102,13 @@ class WorkerChecks:
         self._audit.queued_before = numbers.audit_queued
 
     def _show(self, serving: int, of: int) -> None:
-        health = self._life.health
+        health = self._context.health
         health.facts[_PART] = f"{serving} of {of} serve"
         health.facts["workers_confined_by"] = " / ".join(sorted(self._pool.hardening))
         if serving:
-            health.right(_PART)
+            health.set_healthy(_PART)
         else:
-            health.wrong(_PART, "none serves")
+            health.set_unhealthy(_PART, "none serves")
 
 
 def worker_families(pool: WorkerPool) -> Iterator[Metric]:
@@ -136,7 +136,7 @@ def worker_families(pool: WorkerPool) -> Iterator[Metric]:
         version.add_metric(name, slot.version)
         resident.add_metric(name, numbers.resident_bytes)
         connections.add_metric(name, numbers.connections)
-        checks.add_metric(name, sum(numbers.tally.checks.values()))
+        checks.add_metric(name, sum(numbers.counters.checks.values()))
         cpu.add_metric(name, numbers.cpu_seconds)
         for reason, count in slot.restarts.items():
             restarts.add_metric([*name, reason], count)

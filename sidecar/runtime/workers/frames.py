@@ -23,7 +23,7 @@ from sidecar.config import model
 from sidecar.headers.registered import SHARDS
 from sidecar.keys.lifecycle import KeyState
 from sidecar.module_signing.publishers import PublisherKey, Publishers
-from sidecar.runtime.workers.stats import Numbers
+from sidecar.runtime.workers.stats import WorkerStats
 from sidecar.tokens.keyring import KeyRing, VerificationKey
 from sidecar.tokens.revocation import PartTables
 
@@ -73,7 +73,7 @@ class PublicKey(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Revoked(Frame, frozen=True, tag="revoked"):
-    """Down: a part of what is revoked, before the ``Keys`` that put it in force by its number.
+    """Down: a part of what is revoked, before the ``KeysFrame`` that put it in force by its number.
 
     Parts come one a frame and only once: a long list never holds a worker up as a whole.
     """
@@ -82,7 +82,7 @@ class Revoked(Frame, frozen=True, tag="revoked"):
     tables: PartTables
 
 
-class Keys(Frame, frozen=True, tag="keys"):
+class KeysFrame(Frame, frozen=True, tag="keys"):
     """Down: all keys that verify, their state, the parts of what is revoked, publishers."""
 
     version: int
@@ -143,7 +143,7 @@ class Serving(Frame, frozen=True, tag="serving"):
     hardening: Annotated[str, msgspec.Meta(max_length=1024)] = ""
 
 
-class Refused(Frame, frozen=True, tag="refused"):
+class VersionRefused(Frame, frozen=True, tag="refused"):
     """Up: the ``Fault`` that makes it impossible to listen."""
 
     message: Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
@@ -160,7 +160,7 @@ class Report(Frame, frozen=True, tag="report"):
 
     number: int
     version: int
-    numbers: Numbers
+    numbers: WorkerStats
 
 
 class UnknownKid(Frame, frozen=True, tag="unknown_kid"):
@@ -187,8 +187,8 @@ class LogLine(Frame, frozen=True, tag="log"):
     message: Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
 
 
-Down = Start | Policies | Revoked | Keys | Domains | Readiness | ToldChallenges | Ask | Drain
-Up = Serving | Refused | Applied | Report | UnknownKid | WantedChallenges | LogLine
+Down = Start | Policies | Revoked | KeysFrame | Domains | Readiness | ToldChallenges | Ask | Drain
+Up = Serving | VersionRefused | Applied | Report | UnknownKid | WantedChallenges | LogLine
 
 _encoder = msgspec.msgpack.Encoder()
 
@@ -249,7 +249,7 @@ def publisher_keys(publishers: Publishers) -> tuple[PublicKey, ...]:
     )
 
 
-def publishers_of(frame: Keys) -> Publishers:
+def publishers_of(frame: KeysFrame) -> Publishers:
     """Make the publishers that were sent; raises ``FrameFault`` for what is no key."""
     keys = (PublisherKey(str(key.issuer), _load(key.spki)) for key in frame.publishers)
     return Publishers(keys, frame.withdrawn)

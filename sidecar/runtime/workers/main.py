@@ -28,7 +28,7 @@ from sidecar.common.token_bucket import TokenBucket
 from sidecar.config import model
 from sidecar.keys.lifecycle import KeyState
 from sidecar.observability.audit import AuditLog, DescriptorSink
-from sidecar.observability.counters import Tally
+from sidecar.observability.counters import Counters
 from sidecar.runtime.check import (
     Check,
     give_domains,
@@ -51,24 +51,24 @@ from sidecar.runtime.workers.frames import (
     Drain,
     FrameFault,
     FrameReader,
-    Keys,
+    KeysFrame,
     LogLevel,
     LogLine,
     Policies,
     Readiness,
-    Refused,
     Report,
     Revoked,
     Serving,
     Start,
     ToldChallenges,
     UnknownKid,
+    VersionRefused,
     WantedChallenges,
     publishers_of,
     ring_of,
 )
 from sidecar.runtime.workers.revoked import ReceivedParts
-from sidecar.runtime.workers.stats import Numbers
+from sidecar.runtime.workers.stats import WorkerStats
 from sidecar.runtime.workers.watch import LOG_LINES_BURST, LOG_LINES_PER_SECOND
 from sidecar.tokens.cache import TokenCache
 from sidecar.transport.descriptors import of_worker, raise_limit
@@ -120,8 +120,8 @@ class Worker:
     def __init__(self, hardening: Hardening) -> None:
         self._hardening = hardening
         self._channel = Channel(FrameReader(Down, MAX_DOWN_BYTES), self._on_frame, self._on_closed)
-        self._tally = Tally()
-        self._on_fault = FaultReporter(self._tally.count_fault, monotonic_seconds, _log)
+        self._counters = Counters()
+        self._on_fault = FaultReporter(self._counters.count_fault, monotonic_seconds, _log)
         self._begun = asyncio.Event()
         self._over = asyncio.Event()
         self._closed = asyncio.Event()
@@ -154,7 +154,7 @@ class Worker:
         if self._version and not self._over.is_set():
             code = await self._serve()
         if self._check is not None and self._audit is not None:
-            self._check.ledger.drain()
+            self._check.recorder.drain()
             self._audit.close(CLOSE_SECONDS)
             self._channel.send(self._report(0))
         self._channel.close()
@@ -184,7 +184,7 @@ class Worker:
         try:
             await server.start(self._listeners)
         except ListenFault as fault:
-            self._channel.send(Refused(str(fault)[:MAX_TEXT]))
+            self._channel.send(VersionRefused(str(fault)[:MAX_TEXT]))
             return EXIT_FAULT
         self._channel.send(Serving(server.bound_address, str(self._hardening)))
         await self._over.wait()
@@ -197,7 +197,7 @@ class Worker:
                 self._channel.send(self._report(number))
             case Revoked():
                 self._revoked.take(frame)
-            case Keys():
+            case KeysFrame():
                 self._take_keys(frame)
             case ToldChallenges(number=number, known=known):
                 self._challenges.told(number, known)
@@ -224,7 +224,7 @@ class Worker:
         try:
             self._listeners = open_listeners(start.address)
         except ListenFault as fault:
-            self._channel.send(Refused(str(fault)))
+            self._channel.send(VersionRefused(str(fault)))
             return
         self._hardening += confine_worker()
         if self._hardening.missing:
@@ -245,16 +245,16 @@ class Worker:
         )
         self._check = make_check(
             config,
-            tally=self._tally,
+            counters=self._counters,
             audit=self._audit,
             cache=self._cache,
             on_fault=self._on_fault,
         )
-        self._check.ledger.on_key_unknown = self._on_unknown_kid
+        self._check.recorder.on_key_unknown = self._on_unknown_kid
         if any(isinstance(each, model.AcmeIssuer) for each in config.issuers):
             self._check.service.challenges = self._challenges
 
-    def _take_keys(self, frame: Keys) -> None:
+    def _take_keys(self, frame: KeysFrame) -> None:
         if self._check is None:
             raise FrameFault("keys came before the configuration")
         # What is equal stays the same object: Checks keep what they worked out under it.
@@ -286,8 +286,8 @@ class Worker:
             self._channel.send(Applied(frame.version))
 
     def _report(self, number: int) -> Report:
-        numbers = Numbers(
-            self._tally, cpu_seconds=cpu_seconds(), resident_bytes=self._memory.read()
+        numbers = WorkerStats(
+            self._counters, cpu_seconds=cpu_seconds(), resident_bytes=self._memory.read()
         )
         if self._audit is not None:
             cache = self._cache
@@ -310,7 +310,7 @@ class Worker:
         if self._server is not None and self._check is not None:
             state = self._check.service.snapshot.key_state
             await self._server.health.set_serving(self._ready)
-            await self._server.health.set_words(
+            await self._server.health.set_status(
                 {f"keys.{each}": each is state for each in KeyState}
             )
 

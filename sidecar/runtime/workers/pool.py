@@ -25,7 +25,7 @@ from sidecar.runtime.workers.frames import (
     PROTOCOL,
     Domains,
     Drain,
-    Keys,
+    KeysFrame,
     KnownChallenge,
     Policies,
     Readiness,
@@ -45,7 +45,7 @@ from sidecar.runtime.workers.process import (
 )
 from sidecar.runtime.workers.process import END_SECONDS as PROCESS_END_SECONDS
 from sidecar.runtime.workers.revoked import RevokedParts
-from sidecar.runtime.workers.stats import Numbers
+from sidecar.runtime.workers.stats import WorkerStats
 from sidecar.tokens.keyring import KeyRing
 from sidecar.tokens.revocation import Revocations
 from sidecar.transport.sockets import path_of, remove_stale_socket
@@ -79,13 +79,13 @@ class AuditQueue(LineQueue, Protocol):
 
 
 class FleetChallenges(Protocol):
-    """Where challenges of ACME are; ``sidecar.certificates.challenges.http01.ChallengeBoard`` is one."""
+    """Where challenges of ACME are; ``sidecar.certificates.challenges.http01.DistributedSolver`` is one."""
 
     async def find_all(self, tokens: Collection[str]) -> Mapping[str, Challenge]:
         """Find several with one look."""
 
 
-class Tools(NamedTuple):
+class Dependencies(NamedTuple):
     """What the pool is given from outside: time, chance, and where audit lines go."""
 
     clock: Callable[[], float]
@@ -103,7 +103,7 @@ class Slot:
         self.number = number
         self.address = address
         self.process: WorkerProcess | None = None
-        self.past = Numbers()
+        self.past = WorkerStats()
         self.restarts = dict.fromkeys(Ended, 0)
 
     @property
@@ -116,9 +116,9 @@ class Slot:
         """The version of the keys that decides here; 0 for none."""
         return self.process.applied if self.process is not None else 0
 
-    def numbers(self) -> Numbers:
+    def numbers(self) -> WorkerStats:
         """Return what this slot came to, its former processes included."""
-        total = Numbers()
+        total = WorkerStats()
         total.keep(self.past)
         if self.process is not None:
             total.merge(self.process.numbers)
@@ -146,7 +146,7 @@ class WorkerPool:
         self,
         addresses: Sequence[str],
         config: model.Config,
-        tools: Tools,
+        tools: Dependencies,
         *,
         on_change: Callable[[int, int], None],
         on_fault: Callable[[Exception], None],
@@ -161,7 +161,7 @@ class WorkerPool:
             {UNMATCHED, CHALLENGE_ROUTE, *(route.name for route in config.routes)}
         )
         self._drain_seconds = config.listen.drain_seconds
-        self._tools = tools
+        self._dependencies = tools
         self._on_change = on_change
         self._on_fault = on_fault
         self.on_unknown_kid: Callable[[], None] = lambda: None
@@ -171,7 +171,7 @@ class WorkerPool:
         self._ready = False
         self._draining = asyncio.Event()
         self._content: tuple[object, ...] = ()
-        self._order: Keys | None = None
+        self._order: KeysFrame | None = None
         self._revoked = RevokedParts()
         self._publishers = NO_PUBLISHERS
         self._domains: dict[int, Shard] = {}
@@ -199,7 +199,9 @@ class WorkerPool:
         for raw in self._revoked.take(revocations.parts):
             for process in self._processes():
                 process.send_encoded(raw)
-        self._order = Keys(0, public_keys(ring), self._revoked.numbers, state, revocations_degraded)
+        self._order = KeysFrame(
+            0, public_keys(ring), self._revoked.numbers, state, revocations_degraded
+        )
         self._give()
 
     def publish_publishers(self, publishers: Publishers) -> None:
@@ -228,7 +230,7 @@ class WorkerPool:
         for process in self._processes():
             process.give(raw, self.version)
 
-    def _encode_keys(self, order: Keys) -> bytes:
+    def _encode_keys(self, order: KeysFrame) -> bytes:
         return encode(
             msgspec.structs.replace(
                 order,
@@ -238,9 +240,9 @@ class WorkerPool:
             )
         )
 
-    def numbers(self) -> Numbers:
+    def numbers(self) -> WorkerStats:
         """Return what all of them came to."""
-        total = Numbers()
+        total = WorkerStats()
         for slot in self.slots:
             total.merge(slot.numbers())
         return total
@@ -299,9 +301,9 @@ class WorkerPool:
         ``MAX_BEHIND_BEATS``. Returns the numbers of those where it lasts longer.
         """
         wanted = self.version
-        deadline = self._tools.clock() + SETTLE_SECONDS
+        deadline = self._dependencies.clock() + SETTLE_SECONDS
         while behind := [p.number for p in self._processes() if not p.decides_by(wanted)]:
-            if self._tools.clock() >= deadline:
+            if self._dependencies.clock() >= deadline:
                 break
             await asyncio.sleep(SETTLE_POLL_SECONDS)
         return tuple(behind)
@@ -316,14 +318,14 @@ class WorkerPool:
         """
         failures = 0
         while not self._draining.is_set():
-            started_at = self._tools.clock()
+            started_at = self._dependencies.clock()
             try:
                 await self._run_one(slot)
             except Exception as exc:  # noqa: BLE001 - the supervisor's edge: it supervises on
                 self._on_fault(exc)
             if self._draining.is_set():
                 return
-            steady = self._tools.clock() - started_at >= STEADY_SECONDS
+            steady = self._dependencies.clock() - started_at >= STEADY_SECONDS
             failures = 0 if steady else failures + 1
             await self._rest(failures)
 
@@ -379,9 +381,9 @@ class WorkerPool:
             on_unknown_kid=self._unknown_kid,
             on_challenges=self._challenges_wanted,
             on_fault=self._on_fault,
-            clock=self._tools.clock,
+            clock=self._dependencies.clock,
             routes=self._routes,
-            command=self._tools.command,
+            command=self._dependencies.command,
         )
 
     def _challenges_wanted(self, process: WorkerProcess, wanted: WantedChallenges) -> None:
@@ -420,7 +422,7 @@ class WorkerPool:
     async def _rest(self, failures: int) -> None:
         """Wait before the next worker is started."""
         try:
-            await self._pause(pause_seconds(failures, self._tools.jitter()))
+            await self._pause(pause_seconds(failures, self._dependencies.jitter()))
         except Exception as exc:  # noqa: BLE001 - the supervisor's edge: it supervises on
             self._on_fault(exc)
             with contextlib.suppress(TimeoutError):
@@ -428,7 +430,7 @@ class WorkerPool:
 
     async def _pause(self, seconds: float) -> None:
         """Sleep, but not into a drain."""
-        pause = asyncio.ensure_future(self._tools.sleep(seconds))
+        pause = asyncio.ensure_future(self._dependencies.sleep(seconds))
         over = asyncio.ensure_future(self._draining.wait())
         await asyncio.wait([pause, over], return_when=asyncio.FIRST_COMPLETED)
         for each in (pause, over):

@@ -28,16 +28,16 @@ from sidecar.runtime.workers.frames import (
     Frame,
     FrameReader,
     LogLine,
-    Refused,
     Report,
     Serving,
     ToldChallenges,
     UnknownKid,
     Up,
+    VersionRefused,
     WantedChallenges,
 )
 from sidecar.runtime.workers.output import AuditPipe, ErrorPipe, LineQueue
-from sidecar.runtime.workers.stats import Numbers
+from sidecar.runtime.workers.stats import WorkerStats
 from sidecar.runtime.workers.watch import WorkerWatch
 
 MAX_BEHIND_BEATS = 5
@@ -101,7 +101,7 @@ class WorkerProcess:
         self.refusal = ""
         self.hardening = ""
         self.applied = 0
-        self.numbers = Numbers()
+        self.numbers = WorkerStats()
         self.ended = Ended.EXITED
         self._hello = hello
         self._greeted = False
@@ -281,14 +281,14 @@ class WorkerProcess:
                 self.hardening = hardening
                 self.serving = True
                 self._on_serving()
-            case Refused(message=message):
+            case VersionRefused(message=message):
                 self.refusal = message
             case LogLine(level=level, message=message):
                 _log.log(level, "worker %d: %s", self.number, message)
 
     def _take_report(self, report: Report) -> None:
         numbers = report.numbers
-        numbers.tally.keep_known(self._routes)
+        numbers.counters.keep_known(self._routes)
         self._watch.check_applied(report, self.applied, self._wanted)
         self._watch.check_report(report, self._answered, self._asked, self.numbers)
         self._answered = max(self._answered, report.number)

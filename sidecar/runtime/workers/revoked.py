@@ -7,7 +7,7 @@ change sends the parts that are new.
 
 from collections.abc import Iterable, Iterator
 
-from sidecar.runtime.workers.frames import FrameFault, Keys, Revoked, encode
+from sidecar.runtime.workers.frames import FrameFault, KeysFrame, Revoked, encode
 from sidecar.tokens.revocation import RevocationPart, Revocations
 
 
@@ -52,7 +52,7 @@ class ReceivedParts:
         """Keep a part until it is put in force."""
         self._parts[frame.part] = RevocationPart(frame.tables)
 
-    def in_force(self, frame: Keys) -> Revocations:
+    def in_force(self, frame: KeysFrame) -> Revocations:
         """Return what a frame puts in force, and forget the rest. Raises ``FrameFault``."""
         try:
             self._parts = {number: self._parts[number] for number in frame.revoked}

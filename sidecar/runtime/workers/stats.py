@@ -2,13 +2,13 @@
 
 import msgspec
 
-from sidecar.observability.counters import Count, Tally
+from sidecar.observability.counters import Count, Counters
 
 
-class Numbers(msgspec.Struct):
+class WorkerStats(msgspec.Struct):
     """What one worker, or all of them, came to."""
 
-    tally: Tally = msgspec.field(default_factory=Tally)
+    counters: Counters = msgspec.field(default_factory=Counters)
     hits: Count = 0
     misses: Count = 0
     evicted: Count = 0
@@ -26,16 +26,16 @@ class Numbers(msgspec.Struct):
         """Count the tokens that are remembered, as a cache does."""
         return self.cache_entries
 
-    def keep(self, ended: "Numbers") -> None:
+    def keep(self, ended: "WorkerStats") -> None:
         """Keep what only grows of a worker that has ended: totals never go backwards."""
-        self.tally.merge(ended.tally)
+        self.counters.merge(ended.counters)
         self.hits += ended.hits
         self.misses += ended.misses
         self.evicted += ended.evicted
         self.audit_dropped += ended.audit_dropped
         self.cpu_seconds += ended.cpu_seconds
 
-    def merge(self, other: "Numbers") -> None:
+    def merge(self, other: "WorkerStats") -> None:
         """Add those of another worker that lives."""
         self.keep(other)
         self.cache_entries += other.cache_entries

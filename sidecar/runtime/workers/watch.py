@@ -14,13 +14,13 @@ from sidecar.runtime.workers.frames import (
     Applied,
     FrameFault,
     LogLine,
-    Refused,
     Report,
     Serving,
     Up,
+    VersionRefused,
     WantedChallenges,
 )
-from sidecar.runtime.workers.stats import Numbers
+from sidecar.runtime.workers.stats import WorkerStats
 
 FRAMES_PER_SECOND, FRAMES_BURST = 500.0, 2000.0
 BYTES_PER_SECOND, BYTES_BURST = 4_194_304.0, 33_554_432.0
@@ -61,9 +61,9 @@ class WorkerWatch:
         if not self._frames.take(self._clock()):
             raise FrameFault("it sends too many frames")
         match frame:
-            case Serving() | Refused():
+            case Serving() | VersionRefused():
                 # Each is said once, and of the two one.
-                if self._seen & {Serving, Refused}:
+                if self._seen & {Serving, VersionRefused}:
                     raise FrameFault("it says again whether it serves")
                 self._seen.add(type(frame))
             case LogLine():
@@ -82,7 +82,7 @@ class WorkerWatch:
         if not applied <= frame.version <= wanted:
             raise FrameFault(f"it has keys of version {frame.version}, which it was not given")
 
-    def check_report(self, report: Report, answered: int, asked: int, before: Numbers) -> None:
+    def check_report(self, report: Report, answered: int, asked: int, before: WorkerStats) -> None:
         """Hold a report against what was asked for, and its counts against those before."""
         if report.number == 0:
             if self._last_word:
@@ -95,7 +95,7 @@ class WorkerWatch:
             raise FrameFault(f"its counts can't be: {problem}")
 
 
-def misreport(before: Numbers, after: Numbers, age_seconds: float) -> str:
+def misreport(before: WorkerStats, after: WorkerStats, age_seconds: float) -> str:
     """Return what is impossible about the counts of a worker of this age; empty for nothing.
 
     Counts only grow, and no faster than Checks can be answered.
@@ -103,29 +103,29 @@ def misreport(before: Numbers, after: Numbers, age_seconds: float) -> str:
     return next(_problems(before, after, age_seconds), "")
 
 
-def _problems(before: Numbers, after: Numbers, age_seconds: float) -> Iterator[str]:
+def _problems(before: WorkerStats, after: WorkerStats, age_seconds: float) -> Iterator[str]:
     if not isfinite(after.cpu_seconds) or after.cpu_seconds > CPUS * (age_seconds + 60):
         yield "more CPU time than there was"
     if after.cpu_seconds < before.cpu_seconds:
         yield "CPU time shrinks"
     yield from _shrunken(before, after)
     *counts, latency_us = _scalars(after)
-    timed = sum(after.tally.latency.counts)
+    timed = sum(after.counters.latency.counts)
     most = CHECKS_PER_SECOND * (age_seconds + 1)
-    if max(sum(after.tally.checks.values()), timed, *counts) > most:
+    if max(sum(after.counters.checks.values()), timed, *counts) > most:
         yield "more than can be answered in its time"
     if latency_us > CHECK_MICROSECONDS * timed:
         yield "Checks take longer than they may"
 
 
-def _shrunken(before: Numbers, after: Numbers) -> Iterator[str]:
+def _shrunken(before: WorkerStats, after: WorkerStats) -> Iterator[str]:
     for name, old, new in zip(_NAMES, _scalars(before), _scalars(after), strict=True):
         if new < old:
             yield f"{name} shrink"
-    for key, count in before.tally.checks.items():
-        if after.tally.checks.get(key, 0) < count:
+    for key, count in before.counters.checks.items():
+        if after.counters.checks.get(key, 0) < count:
             yield "Checks shrink"
-    buckets = zip(before.tally.latency.counts, after.tally.latency.counts, strict=True)
+    buckets = zip(before.counters.latency.counts, after.counters.latency.counts, strict=True)
     if any(new < old for old, new in buckets):
         yield "a bucket of latencies shrinks"
 
@@ -133,14 +133,14 @@ def _shrunken(before: Numbers, after: Numbers) -> Iterator[str]:
 _NAMES = ("hits", "misses", "evictions", "dropped audit lines", "warnings", "faults", "latencies")
 
 
-def _scalars(numbers: Numbers) -> tuple[int, ...]:
-    tally = numbers.tally
+def _scalars(numbers: WorkerStats) -> tuple[int, ...]:
+    counters = numbers.counters
     return (
         numbers.hits,
         numbers.misses,
         numbers.evicted,
         numbers.audit_dropped,
-        tally.pii_warnings,
-        tally.faults,
-        tally.latency.sum_us,
+        counters.pii_warnings,
+        counters.faults,
+        counters.latency.sum_us,
     )

@@ -13,26 +13,26 @@ from sidecar.config.secrets import TrustBundle
 from sidecar.observability.alerts import Alert, Alerts, Severity
 from sidecar.sds.resources import generic_secret, session_ticket_keys, validation_context
 from sidecar.sds.secrets.generic import GenericSource
-from sidecar.sds.secrets.poller import Change, PolledKeeper, PolledState
+from sidecar.sds.secrets.poller import SecretPoller, SourceStatus, StatusChange
 from sidecar.sds.secrets.session_ticket_source import TicketSource
-from sidecar.sds.secrets.source import Fetched, Source
+from sidecar.sds.secrets.source import SecretSource, VersionedValue
 from sidecar.sds.secrets.trust_bundle import TrustAnchors
 from sidecar.sds.secrets.trust_bundle_source import BundleSource, VaultAnchors
 from sidecar.sds.subscription import Resource
 from sidecar.vault.client import VaultClient
 
 
-def make_keeper(
+def make_poller(
     config: model.Config, vault: VaultClient, put: Callable[[Resource], None], alerts: Alerts
-) -> PolledKeeper:
+) -> SecretPoller:
     """Build the keeper of every trust bundle, ticket key and generic secret."""
     read = VaultAnchors(vault)
-    sources: list[Source[Any]] = [
+    sources: list[SecretSource[Any]] = [
         *(BundleSource(each, read, wall_seconds) for each in config.trust_bundles),
         *(TicketSource(each, vault, wall_seconds) for each in config.session_ticket_keys),
         *(GenericSource(each, vault) for each in config.generic_secrets),
     ]
-    return PolledKeeper(
+    return SecretPoller(
         sources,
         now=wall_seconds,
         sleep=asyncio.sleep,
@@ -42,7 +42,7 @@ def make_keeper(
     )
 
 
-def encode(source: Source[Any], fetched: Fetched[Any]) -> Resource:
+def encode(source: SecretSource[Any], fetched: VersionedValue[Any]) -> Resource:
     """Encode what was read, as the resource Envoy asks for. Raises ``ResourceFault``."""
     match source:
         case BundleSource(settings=settings):
@@ -79,15 +79,15 @@ def config_digest(settings: TrustBundle) -> str:
     return hashlib.sha256(repr((settings.peers, settings.spki_pins)).encode()).hexdigest()[:8]
 
 
-def say_state(alerts: Alerts, change: Change) -> None:
+def say_state(alerts: Alerts, change: StatusChange) -> None:
     """Turn a change of a secret's state into the alert it is, if it is one."""
     what = f"{change.kind.replace('_', ' ')} {change.name!r}"
     match change.before, change.after:
-        case _, PolledState.ENDED:
+        case _, SourceStatus.ENDED:
             severity, message = Severity.CRITICAL, f"{what} has ended: peers are refused"
-        case _, PolledState.STALE:
+        case _, SourceStatus.STALE:
             severity, message = Severity.WARNING, f"{what} can't be refreshed"
-        case ((PolledState.STALE | PolledState.ENDED), PolledState.FRESH):
+        case ((SourceStatus.STALE | SourceStatus.ENDED), SourceStatus.FRESH):
             severity, message = Severity.INFO, f"{what} is refreshed again"
         case _:
             return

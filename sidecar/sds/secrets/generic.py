@@ -1,7 +1,7 @@
 """A generic secret: one field of an entry in Vault KV."""
 
 from sidecar.config.secrets import GenericSecret
-from sidecar.sds.secrets.source import Fetched, SecretFault
+from sidecar.sds.secrets.source import SecretFault, VersionedValue
 from sidecar.vault.client import VaultClient
 
 MAX_SECRET_BYTES = 65_536
@@ -17,7 +17,7 @@ class GenericSource:
         self._settings = settings
         self._vault = vault
 
-    async def fetch(self) -> Fetched[bytes]:
+    async def fetch(self) -> VersionedValue[bytes]:
         """Read it. Its version is the entry's: a digest would tell of the value."""
         settings = self._settings
         secret = await self._vault.read_kv(settings.mount, settings.path)
@@ -28,4 +28,4 @@ class GenericSource:
         raw = value.encode()
         if len(raw) > MAX_SECRET_BYTES:
             raise SecretFault(f"generic secret {self.name!r}: {where} is over {MAX_SECRET_BYTES}")
-        return Fetched(raw, str(secret.version), settings.poll_seconds)
+        return VersionedValue(raw, str(secret.version), settings.poll_seconds)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from sidecar.common.clock import Now
 from sidecar.common.errors import Fault
 from sidecar.common.polling import PollStatus
-from sidecar.sds.secrets.source import Fetched, Source
+from sidecar.sds.secrets.source import SecretSource, VersionedValue
 
 _log = logging.getLogger("sidecar.sds.secrets")
 _CONCURRENT = 2
@@ -24,7 +24,7 @@ _JITTER_SHARE = 0.1
 _FIRST_RETRY_SECONDS = 2.0
 
 
-class PolledState(StrEnum):
+class SourceStatus(StrEnum):
     """How one secret is."""
 
     INIT = "init"
@@ -35,23 +35,23 @@ class PolledState(StrEnum):
     """What is served has ended: peers are refused."""
 
 
-class Change(NamedTuple):
+class StatusChange(NamedTuple):
     """A secret's state changed."""
 
     kind: str
     name: str
-    before: PolledState
-    after: PolledState
+    before: SourceStatus
+    after: SourceStatus
     why: str
 
 
 class Polled:
     """One secret through time."""
 
-    def __init__(self, source: Source[Any]) -> None:
+    def __init__(self, source: SecretSource[Any]) -> None:
         self.source = source
-        self.state = PolledState.INIT
-        self.held: Fetched[Any] | None = None
+        self.state = SourceStatus.INIT
+        self.held: VersionedValue[Any] | None = None
         self.read_at: float | None = None
         """Unix seconds of the last read that succeeded."""
         self.failures_in_a_row = 0
@@ -76,13 +76,13 @@ class Polled:
         """Show which it is, and no value."""
         return f"Polled({self.source.kind}, {self.source.name!r}, {self.state})"
 
-    def judge(self, now: float) -> PolledState:
+    def judge(self, now: float) -> SourceStatus:
         """Return the state that follows from what is held and how the last read went."""
         if self.held is None:
-            return PolledState.INIT
+            return SourceStatus.INIT
         if self.held.ends_at is not None and self.held.ends_at <= now:
-            return PolledState.ENDED
-        return PolledState.STALE if self.failures_in_a_row else PolledState.FRESH
+            return SourceStatus.ENDED
+        return SourceStatus.STALE if self.failures_in_a_row else SourceStatus.FRESH
 
     def pause(self, jitter: float) -> float:
         """Return how long to wait: the poll, or less, doubling, after failures."""
@@ -93,18 +93,18 @@ class Polled:
         return wait * (1 - _JITTER_SHARE * jitter)
 
 
-class PolledKeeper:
+class SecretPoller:
     """Every polled secret. ``publish`` gets each new version, on the event loop."""
 
     def __init__(
         self,
-        sources: Sequence[Source[Any]],
+        sources: Sequence[SecretSource[Any]],
         *,
         now: Now,
         sleep: Callable[[float], Awaitable[None]],
         jitter: Callable[[], float],
-        publish: Callable[[Source[Any], Fetched[Any]], None],
-        on_state: Callable[[Change], None],
+        publish: Callable[[SecretSource[Any], VersionedValue[Any]], None],
+        on_state: Callable[[StatusChange], None],
     ) -> None:
         self.parts = tuple(Polled(source) for source in sources)
         self._now = now
@@ -152,7 +152,7 @@ class PolledKeeper:
         self._step(part)
         return failure
 
-    def _take(self, part: Polled, fetched: Fetched[Any]) -> None:
+    def _take(self, part: Polled, fetched: VersionedValue[Any]) -> None:
         held = part.held
         if held is None or held.version != fetched.version:
             self._publish(part.source, fetched)
@@ -169,4 +169,4 @@ class PolledKeeper:
         part.state = after
         if before is not after:
             kind, name = part.source.kind, part.source.name
-            self._on_state(Change(kind, name, before, after, part.last_error))
+            self._on_state(StatusChange(kind, name, before, after, part.last_error))

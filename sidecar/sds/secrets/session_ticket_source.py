@@ -6,7 +6,7 @@ from collections.abc import Callable
 from sidecar.common.clock import Now
 from sidecar.config.secrets import SessionTicketKeys
 from sidecar.sds.secrets.session_tickets import KEY_BYTES, TicketRing, read_ring
-from sidecar.sds.secrets.source import Fetched
+from sidecar.sds.secrets.source import VersionedValue
 from sidecar.vault.client import VaultClient
 from sidecar.vault.errors import VaultConflict, VaultNotFound
 
@@ -38,7 +38,7 @@ class TicketSource:
         self._now = now
         self._make = make
 
-    async def fetch(self) -> Fetched[tuple[bytes, ...]]:
+    async def fetch(self) -> VersionedValue[tuple[bytes, ...]]:
         """Read the keys, the one that encrypts first; make the next one when it is due."""
         ring, version = await self._read()
         fresh = self._successor(ring)
@@ -52,7 +52,7 @@ class TicketSource:
         # The entry's version, and which of its keys encrypts: that changes with the time alone.
         # An entry that was removed and made anew counts from one again; its times do not.
         label = f"{version}.{current.serial}.{current.encrypts_from:.0f}" if current else "0"
-        return Fetched(ring.served(now), label, pause)
+        return VersionedValue(ring.served(now), label, pause)
 
     def _successor(self, ring: TicketRing) -> TicketRing | None:
         return ring.successor(

@@ -13,7 +13,7 @@ class SecretFault(Fault):
     """What Vault holds can't be served as what it should be."""
 
 
-class Fetched(NamedTuple, Generic[T]):
+class VersionedValue(NamedTuple, Generic[T]):
     """A value with its version: another whenever the value is, the same in every process."""
 
     value: T
@@ -28,7 +28,7 @@ class Fetched(NamedTuple, Generic[T]):
         return f"Fetched(version={self.version!r})"
 
 
-class Source(Protocol[T]):
+class SecretSource(Protocol[T]):
     """Where one secret comes from."""
 
     @property
@@ -39,5 +39,5 @@ class Source(Protocol[T]):
     def name(self) -> str:
         """The name Envoy asks for."""
 
-    async def fetch(self) -> Fetched[T]:
+    async def fetch(self) -> VersionedValue[T]:
         """Read it. Raises ``Fault``."""

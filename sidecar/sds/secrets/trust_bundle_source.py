@@ -6,7 +6,7 @@ from cryptography import x509
 
 from sidecar.common.clock import Now
 from sidecar.config.secrets import KvTrust, PkiTrust, TrustBundle
-from sidecar.sds.secrets.source import Fetched
+from sidecar.sds.secrets.source import VersionedValue
 from sidecar.sds.secrets.trust_bundle import (
     BundleFault,
     TrustAnchors,
@@ -38,7 +38,7 @@ class BundleSource:
         self._read = read
         self._now = now
 
-    async def fetch(self) -> Fetched[TrustAnchors]:
+    async def fetch(self) -> VersionedValue[TrustAnchors]:
         """Read the anchors; sooner again where a CRL ends before the next poll."""
         chain_pems, crl_pems = await self._read(self.settings.roots)
         now = self._now()
@@ -49,7 +49,7 @@ class BundleSource:
         pause = self.settings.poll_seconds
         if anchors.ends_at is not None:
             pause = max(_MIN_PAUSE_SECONDS, min(pause, (anchors.ends_at - now) / 2))
-        return Fetched(anchors, anchors.version, pause, anchors.ends_at)
+        return VersionedValue(anchors, anchors.version, pause, anchors.ends_at)
 
     def _chains(self, pems: list[str]) -> list[list[x509.Certificate]]:
         chains = [read_chain(pem) for pem in pems]

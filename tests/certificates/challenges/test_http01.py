@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sidecar.certificates.challenges import http01 as challenges
-from sidecar.certificates.challenges.http01 import Challenge, ChallengeBoard, ChallengeFault
+from sidecar.certificates.challenges.http01 import Challenge, ChallengeFault, DistributedSolver
 from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.common.pacing import WAKES_A_TURN
 from sidecar.demo.openbao import OpenBao
@@ -59,8 +59,8 @@ def make(
     sleep: Any = asyncio.sleep,
     now: Any = lambda: NOW,
     clock: Callable[[], float] = monotonic_seconds,
-) -> ChallengeBoard:
-    return ChallengeBoard(
+) -> DistributedSolver:
+    return DistributedSolver(
         kv,
         "secret",
         "septem/certificates/challenges",
@@ -76,8 +76,8 @@ def challenge(number: int = 0, *, ends_in: float = 100.0, start: float = NOW) ->
     return Challenge(token, "a.example", f"{token}.thumb", start + ends_in)
 
 
-async def ask(board: ChallengeBoard, token: str) -> Challenge | None:
-    found = board.find(token)
+async def ask(solver: DistributedSolver, token: str) -> Challenge | None:
+    found = solver.find(token)
     return found if isinstance(found, Challenge) or found is None else await found
 
 
@@ -112,8 +112,8 @@ async def test_ten_thousand_made_up_tokens_cost_a_few_reads_and_crowd_out_no_rea
 
 async def test_nobody_waits_beyond_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(challenges, "MAX_WAITING", 2)
-    board = make(Kv())
-    waits = [asyncio.ensure_future(ask(board, secrets.token_urlsafe(24))) for _ in range(5)]
+    solver = make(Kv())
+    waits = [asyncio.ensure_future(ask(solver, secrets.token_urlsafe(24))) for _ in range(5)]
     await asyncio.sleep(0)
     assert [wait.done() for wait in waits] == [False, False, True, True, True]
     for wait in waits:
@@ -128,20 +128,20 @@ async def test_what_is_no_token_is_not_looked_for(token: str) -> None:
 async def test_a_vault_that_is_away_answers_nobody_and_ends_nothing() -> None:
     kv = Kv()
     clock = [0.0]
-    board = make(kv, clock=lambda: clock[0])
-    reader = asyncio.create_task(board.run())
+    solver = make(kv, clock=lambda: clock[0])
+    reader = asyncio.create_task(solver.run())
     kv.away = True
     one = challenge()
-    assert await ask(board, one.token) is None
-    assert board.find(one.token) is None, "nobody waits for a Vault that has just not answered"
+    assert await ask(solver, one.token) is None
+    assert solver.find(one.token) is None, "nobody waits for a Vault that has just not answered"
     with pytest.raises(VaultUnreachable):
-        await board.publish([one])
-    await board.withdraw([one])
+        await solver.publish([one])
+    await solver.withdraw([one])
     kv.away = False
     await make(kv).publish([one])
-    assert board.find(one.token) is None
+    assert solver.find(one.token) is None
     clock[0] += challenges.AWAY_SECONDS
-    assert await ask(board, one.token) == one
+    assert await ask(solver, one.token) == one
     reader.cancel()
 
 
@@ -149,8 +149,8 @@ async def test_what_a_dead_sidecar_left_ends_by_itself() -> None:
     kv = Kv()
     gone, fresh = challenge(1, ends_in=-1), challenge(2)
     kv.data, kv.version = {"challenges": {gone.token: gone._asdict()}}, 5
-    board = make(kv)
-    await board.publish([fresh])
+    solver = make(kv)
+    await solver.publish([fresh])
     assert kv.data == {"challenges": {fresh.token: fresh._asdict()}}
 
 
@@ -190,12 +190,12 @@ async def test_many_sidecars_write_one_list(openbao: OpenBao, token_file: TokenF
     start = wall_seconds()
     wanted = [challenge(number, start=start) for number in range(8)]
     await asyncio.gather(
-        *(board.publish([each]) for board, each in zip(boards, wanted, strict=True))
+        *(solver.publish([each]) for solver, each in zip(boards, wanted, strict=True))
     )
     listed, _ = await boards[0]._read()
     assert set(listed.values()) == set(wanted)
     await asyncio.gather(
-        *(board.withdraw([each]) for board, each in zip(boards, wanted, strict=True))
+        *(solver.withdraw([each]) for solver, each in zip(boards, wanted, strict=True))
     )
     assert (await boards[0]._read())[0] == {}
     for vault in vaults:
@@ -205,16 +205,16 @@ async def test_many_sidecars_write_one_list(openbao: OpenBao, token_file: TokenF
 async def test_a_token_that_was_not_there_is_not_looked_for_again_for_a_moment() -> None:
     kv = Kv()
     clock = [0.0]
-    board = make(kv, clock=lambda: clock[0])
-    reader = asyncio.create_task(board.run())
+    solver = make(kv, clock=lambda: clock[0])
+    reader = asyncio.create_task(solver.run())
     one = challenge()
-    assert await ask(board, one.token) is None
-    assert board.find(one.token) is None, "at once: it was just not there"
-    assert await board.find_all([one.token, one.token]) == {}
+    assert await ask(solver, one.token) is None
+    assert solver.find(one.token) is None, "at once: it was just not there"
+    assert await solver.find_all([one.token, one.token]) == {}
     assert kv.reads == 1
     await make(kv).publish([one])
     clock[0] += challenges.MISS_SECONDS
-    assert await ask(board, one.token) == one
+    assert await ask(solver, one.token) == one
     reader.cancel()
 
 
@@ -222,11 +222,11 @@ async def test_what_is_remembered_of_made_up_tokens_is_bounded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(challenges, "MAX_MISSED", 100)
-    board = make(Kv())
-    board._note_missed(f"{number:020}" for number in range(500))
-    assert len(board._missed) == 100
-    assert board.find(f"{499:020}") is None
-    waiting = board.find(f"{0:020}")
+    solver = make(Kv())
+    solver._note_missed(f"{number:020}" for number in range(500))
+    assert len(solver._missed) == 100
+    assert solver.find(f"{499:020}") is None
+    waiting = solver.find(f"{0:020}")
     assert waiting is not None
     waiting.close()  # type: ignore[union-attr]
 
@@ -236,14 +236,14 @@ async def test_several_are_found_with_one_look() -> None:
     ours, theirs = challenge(1), challenge(2)
     tls = challenge(3)._replace(kind=challenges.TLS_ALPN)
     await make(kv).publish([theirs, tls])
-    board = make(kv)
-    await board.publish([ours])
+    solver = make(kv)
+    await solver.publish([ours])
     kv.reads = 0
-    reader = asyncio.create_task(board.run())
+    reader = asyncio.create_task(solver.run())
     tokens = [ours.token, theirs.token, tls.token, secrets.token_urlsafe(24), "no"]
-    found = await asyncio.wait_for(board.find_all(tokens), 10)
+    found = await asyncio.wait_for(solver.find_all(tokens), 10)
     assert found == {ours.token: ours, theirs.token: theirs}
-    assert await board.find_all([ours.token]) == {ours.token: ours}
+    assert await solver.find_all([ours.token]) == {ours.token: ours}
     assert kv.reads == 1
     reader.cancel()
 
@@ -257,18 +257,18 @@ async def test_a_vault_that_hangs_holds_nobody_for_long(monkeypatch: pytest.Monk
         raise AssertionError
 
     kv.read_kv = hang  # type: ignore[method-assign]
-    board = make(kv)
-    reader = asyncio.create_task(board.run())
-    assert await asyncio.wait_for(ask(board, secrets.token_urlsafe(24)), 10) is None
-    assert board.find(secrets.token_urlsafe(24)) is None
+    solver = make(kv)
+    reader = asyncio.create_task(solver.run())
+    assert await asyncio.wait_for(ask(solver, secrets.token_urlsafe(24)), 10) is None
+    assert solver.find(secrets.token_urlsafe(24)) is None
     reader.cancel()
 
 
 async def test_those_that_waited_for_one_read_are_woken_a_few_a_turn() -> None:
-    board = make(Kv())
-    waits = [asyncio.ensure_future(ask(board, secrets.token_urlsafe(24))) for _ in range(500)]
+    solver = make(Kv())
+    waits = [asyncio.ensure_future(ask(solver, secrets.token_urlsafe(24))) for _ in range(500)]
     await asyncio.sleep(0)
-    reader = asyncio.create_task(board.run())
+    reader = asyncio.create_task(solver.run())
     before = 0
     while not all(wait.done() for wait in waits):
         await asyncio.sleep(0)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from sidecar.certificates.challenges.http01 import ChallengeBoard
+from sidecar.certificates.challenges.http01 import DistributedSolver
 from sidecar.certificates.challenges.tls_alpn01 import ChallengeCertificates
 from sidecar.certificates.issuers.acme.issuer import AcmeIssuer
 from sidecar.certificates.issuers.base import Order
@@ -36,8 +36,8 @@ def add_chain(config: Any) -> None:
     listeners["https"]["filter_chains"].insert(0, chain)
 
 
-def make_board(vault: VaultClient) -> ChallengeBoard:
-    return ChallengeBoard(
+def make_solver(vault: VaultClient) -> DistributedSolver:
+    return DistributedSolver(
         vault, "secret", "septem/certificates/alpn-challenges",
         now=wall_seconds, sleep=asyncio.sleep, jitter=random.random,
     )  # fmt: skip
@@ -51,28 +51,28 @@ def vault(openbao: OpenBao, token_file: TokenFile) -> VaultClient:
 
 @pytest.fixture
 async def edge(vault: VaultClient, tmp_path: Path) -> AsyncIterator[tuple[AcmeEdge, Pebble]]:
-    board = make_board(vault)
-    source = ChallengeCertificates(board, now=wall_seconds, clock=monotonic_seconds)
-    async with running_edge(tmp_path, board, add_chain, challenges=source) as edge:
+    solver = make_solver(vault)
+    source = ChallengeCertificates(solver, now=wall_seconds, clock=monotonic_seconds)
+    async with running_edge(tmp_path, solver, add_chain, challenges=source) as edge:
         ports = edge.ports
         with running_pebble(tmp_path / "pebble", 1, tls_port=ports.https) as pebble:
             yield edge, pebble
     await source.close()
 
 
-def issuer_of(pebble: Pebble, vault: VaultClient, board: ChallengeBoard) -> AcmeIssuer:
+def issuer_of(pebble: Pebble, vault: VaultClient, solver: DistributedSolver) -> AcmeIssuer:
     settings = model.AcmeIssuer(
         name="public", directory=pebble.directory, ca_file=pebble.ca_file, agree_to_terms=True,
         account=VaultEntry(path="septem/acme/alpn"), challenge="tls-alpn-01",
     )  # fmt: skip
-    return AcmeIssuer(settings, vault, board, now=wall_seconds, sleep=asyncio.sleep)
+    return AcmeIssuer(settings, vault, solver, now=wall_seconds, sleep=asyncio.sleep)
 
 
 async def test_a_name_is_proved_by_a_certificate(
     edge: tuple[AcmeEdge, Pebble], vault: VaultClient
 ) -> None:
     running, pebble = edge
-    assert isinstance(running.service.challenges, ChallengeBoard)
+    assert isinstance(running.service.challenges, DistributedSolver)
     issuer = issuer_of(pebble, vault, running.service.challenges)
     names = ("a.alpn.example", "b.alpn.example")
     first = await issuer.issue(Order("x", names))
@@ -94,8 +94,8 @@ async def test_the_sidecar_that_is_asked_need_not_be_the_one_that_ordered(
     edge: tuple[AcmeEdge, Pebble], vault: VaultClient
 ) -> None:
     running, pebble = edge
-    assert isinstance(running.service.challenges, ChallengeBoard)
-    issuer = issuer_of(pebble, vault, make_board(vault))
+    assert isinstance(running.service.challenges, DistributedSolver)
+    issuer = issuer_of(pebble, vault, make_solver(vault))
     material = await issuer.issue(Order("x", ("c.alpn.example",)))
     assert material.names == ("c.alpn.example",)
     assert running.service.challenges.reads > 0

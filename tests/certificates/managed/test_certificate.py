@@ -3,7 +3,7 @@
 import pytest
 
 from sidecar.certificates.issuers.base import Order
-from sidecar.certificates.managed.certificate import HAND_PAUSE_SECONDS, Holding
+from sidecar.certificates.managed.certificate import HAND_PAUSE_SECONDS, ManagedCertificate
 from sidecar.certificates.material import Material
 
 
@@ -26,7 +26,7 @@ PAUSES = [
 
 @pytest.mark.parametrize(("at", "pause"), [p[1:] for p in PAUSES], ids=[p[0] for p in PAUSES])
 def test_the_pause(at: float | None, pause: float) -> None:
-    holding = Holding(Order("edge", ("a.example",)), Nobody())
+    managed = ManagedCertificate(Order("edge", ("a.example",)), Nobody())
     if at is not None:
-        holding.by_hand_at = at
-    assert holding.hand_pause_seconds(1000.0) == pause
+        managed.by_hand_at = at
+    assert managed.hand_pause_seconds(1000.0) == pause

@@ -80,7 +80,7 @@ class World:
         self.manager = CertificateManager(
             [(each, self) for each in wanted], self.store,
             now=lambda: self.now, sleep=self.sleep, jitter=lambda: 0.0,
-            on_level=lambda holding, _before: self.levels.append((holding.level, self.now)),
+            on_level=lambda managed, _before: self.levels.append((managed.level, self.now)),
         )  # fmt: skip
 
     async def issue(self, order: Order) -> Material:

@@ -6,16 +6,16 @@ from sidecar.certificates.issuers.base import Order, RenewalAdvice
 from sidecar.certificates.material import Material
 from sidecar.certificates.on_demand.issuance_limits import (
     MAX_ACCOUNTS,
-    Allowance,
-    AllowanceSpent,
-    MeteredIssuer,
+    IssuanceRateExceeded,
+    IssuanceRateLimiter,
+    RateLimitedIssuer,
 )
 
 
 class World:
     def __init__(self, *, burst: int = 100, per_domain: int = 2) -> None:
         self.now = 1000.0
-        self.allowance = Allowance(
+        self.rate_limiter = IssuanceRateLimiter(
             orders_per_minute=60,
             burst=burst,
             orders_per_domain=per_domain,
@@ -25,8 +25,8 @@ class World:
 
     def spend(self, account: str) -> str:
         try:
-            self.allowance.spend(account)
-        except AllowanceSpent as spent:
+            self.rate_limiter.spend(account)
+        except IssuanceRateExceeded as spent:
             return spent.reason if spent.retry_after_seconds else "at once"
         return "ok"
 
@@ -57,10 +57,10 @@ def test_budgets_that_recovered_are_not_kept() -> None:
     world = World(burst=10_000)
     for number in range(500):
         world.spend(f"d{number}")
-    assert len(world.allowance._accounts) == 500
+    assert len(world.rate_limiter._accounts) == 500
     world.now += 1000.0
     world.spend("d0")
-    assert len(world.allowance._accounts) == 1
+    assert len(world.rate_limiter._accounts) == 1
     assert MAX_ACCOUNTS >= 10_000
 
 
@@ -77,11 +77,11 @@ class _Issuer:
 
 async def test_only_what_is_on_an_account_and_no_renewal_is_counted() -> None:
     world, issuer = World(per_domain=1), _Issuer()
-    metered = MeteredIssuer(issuer, world.allowance)
+    metered = RateLimitedIssuer(issuer, world.rate_limiter)
     assert metered.name == "public"
     order = Order("a.example", ("a.example",), account="a.example")
     material = await metered.issue(order)
-    with pytest.raises(AllowanceSpent):
+    with pytest.raises(IssuanceRateExceeded):
         await metered.issue(order)
     await metered.issue(order._replace(replaces=material))
     for _ in range(3):
@@ -105,19 +105,19 @@ class _Shared(_Issuer):
 
 async def test_what_the_fleet_has_already_costs_no_budget() -> None:
     world, issuer = World(per_domain=1), _Shared()
-    metered = MeteredIssuer(issuer, world.allowance)
+    metered = RateLimitedIssuer(issuer, world.rate_limiter)
     for _ in range(5):
         kept = await metered.issue(Order("kept.example", ("kept.example",), account="d"))
         assert kept.serial == "kept"
     assert issuer.orders == []
     await metered.issue(Order("new.example", ("new.example",), account="d"))
-    with pytest.raises(AllowanceSpent):
+    with pytest.raises(IssuanceRateExceeded):
         await metered.issue(Order("newer.example", ("newer.example",), account="d"))
 
 
 async def test_advice_comes_through() -> None:
-    metered = MeteredIssuer(_Shared(), World().allowance)
+    metered = RateLimitedIssuer(_Shared(), World().rate_limiter)
     advice = await metered.advise(Material(b"", b"", (), "1", 0, 1e10))
     assert advice == RenewalAdvice(1.0, 2.0)
-    bare = MeteredIssuer(_Issuer(), World().allowance)
+    bare = RateLimitedIssuer(_Issuer(), World().rate_limiter)
     assert await bare.advise(Material(b"", b"", (), "1", 0, 1e10)) is None

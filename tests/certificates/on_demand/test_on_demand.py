@@ -17,7 +17,7 @@ from sidecar.certificates.on_demand.domains import (
     Unresolved,
     read_registrations,
 )
-from sidecar.certificates.on_demand.issuance_limits import AllowanceSpent
+from sidecar.certificates.on_demand.issuance_limits import IssuanceRateExceeded
 from sidecar.certificates.on_demand.name_table import MAX_SPELLINGS
 from sidecar.certificates.on_demand.on_demand import OBTAINING, Obtaining, OnDemand
 from sidecar.certificates.on_demand.orders import OnDemandEvents
@@ -258,7 +258,7 @@ async def test_a_ca_that_says_when_is_not_asked_before() -> None:
 async def test_a_spent_budget_is_told_as_that_and_does_not_hold_back_for_its_whole_time() -> None:
     world = World(retry_seconds=5.0)
     world.register("shop.example")
-    world.ca.failing = AllowanceSpent("domain_budget_spent", 100_000.0)
+    world.ca.failing = IssuanceRateExceeded("domain_budget_spent", 100_000.0)
     assert await world.get("shop.example") == "domain_budget_spent"
     assert world.failed == ["domain_budget_spent"]
     world.now += 6

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sidecar.csp.language import Policy, Wrong, parse_policy
+from sidecar.csp.language import Policy, PolicyProblem, parse_policy
 from sidecar.csp.language.overlay import apply_overlay
 from tests.csp.language.test_narrow import LISTS, NAMES, POLICIES, allowed, seen
 
@@ -23,7 +23,7 @@ def overlaid(
     overlay: Given,
     additions: tuple[str, ...] = (),
     watched: list[Given] | None = None,
-) -> tuple[list[str], list[Wrong]]:
+) -> tuple[list[str], list[PolicyProblem]]:
     policies = tuple(map(policy, enforced)), tuple(map(policy, watched or []))
     (after, after_watched), wrong = apply_overlay(policies, overlay, additions, DOMAIN)
     return [each.render(DOMAIN, None) for each in (*after, *after_watched)], wrong
@@ -66,36 +66,38 @@ def test_made(overlay: Given, additions: tuple[str, ...], text: str) -> None:
     assert overlaid([SHELL], overlay, additions) == ([text], [])
 
 
-REFUSED: list[tuple[str, Given, tuple[str, ...], Wrong]] = [
+REFUSED: list[tuple[str, Given, tuple[str, ...], PolicyProblem]] = [
     (
         "an addition that no profile allows",
         {"connect-src": ("'self'", "evil.example")},
         (),
-        Wrong("evil.example is not covered by the profile's connect-src", "connect-src", 1),
+        PolicyProblem("evil.example is not covered by the profile's connect-src", "connect-src", 1),
     ),
     (
         "in another directive than the allowed one",
         {"img-src": ("a.example",)},
         ("connect-src",),
-        Wrong("a.example is not covered by the profile's default-src", "img-src", 0),
+        PolicyProblem("a.example is not covered by the profile's default-src", "img-src", 0),
     ),
     (
         "everything as an addition",
         {"connect-src": ("*",)},
         ("connect-src",),
-        Wrong("* can't be added: a host by name over https or wss can", "connect-src", 0),
+        PolicyProblem("* can't be added: a host by name over https or wss can", "connect-src", 0),
     ),
     (
         "a scheme as an addition",
         {"connect-src": ("https:",)},
         ("connect-src",),
-        Wrong("https: can't be added: a host by name over https or wss can", "connect-src", 0),
+        PolicyProblem(
+            "https: can't be added: a host by name over https or wss can", "connect-src", 0
+        ),
     ),
     (
         "an addition in the clear",
         {"connect-src": ("http://a.example",)},
         ("connect-src",),
-        Wrong(
+        PolicyProblem(
             "http://a.example can't be added: a host by name over https or wss can",
             "connect-src",
             0,
@@ -105,13 +107,15 @@ REFUSED: list[tuple[str, Given, tuple[str, ...], Wrong]] = [
         "a whole top-level domain",
         {"connect-src": ("*.example",)},
         ("connect-src",),
-        Wrong("*.example can't be added: a host by name over https or wss can", "connect-src", 0),
+        PolicyProblem(
+            "*.example can't be added: a host by name over https or wss can", "connect-src", 0
+        ),
     ),
     (
         "inline scripts as an addition",
         {"script-src": ("'unsafe-inline'",)},
         ("script-src",),
-        Wrong(
+        PolicyProblem(
             "'unsafe-inline' can't be added: a host by name over https or wss can", "script-src", 0
         ),
     ),
@@ -119,22 +123,27 @@ REFUSED: list[tuple[str, Given, tuple[str, ...], Wrong]] = [
         "where reports go",
         {"report-uri": ("https://evil.example/",)},
         (),
-        Wrong("where reports go is not a tenant's to say", "report-uri"),
+        PolicyProblem("where reports go is not a tenant's to say", "report-uri"),
     ),
-    ("a misspelling", {"img": ()}, (), Wrong("is no directive; did you mean img-src?", "img")),
+    (
+        "a misspelling",
+        {"img": ()},
+        (),
+        PolicyProblem("is no directive; did you mean img-src?", "img"),
+    ),
 ]
 
 
 @pytest.mark.parametrize(
     ("overlay", "additions", "said"), [r[1:] for r in REFUSED], ids=[r[0] for r in REFUSED]
 )
-def test_refused(overlay: Given, additions: tuple[str, ...], said: Wrong) -> None:
+def test_refused(overlay: Given, additions: tuple[str, ...], said: PolicyProblem) -> None:
     assert overlaid([SHELL], overlay, additions)[1] == [said]
 
 
 def test_a_profile_without_policy_can_not_be_narrowed() -> None:
     assert overlaid([], {"img-src": ("'self'",)})[1] == [
-        Wrong("the profile enforces no policy that could be narrowed")
+        PolicyProblem("the profile enforces no policy that could be narrowed")
     ]
 
 

@@ -4,41 +4,48 @@ import pytest
 from hypothesis import given as generated
 from hypothesis import strategies as st
 
-from sidecar.csp.language import DIRECTIVES, FALLBACKS, NONCE_SOURCE, Policy, Wrong, parse_policy
+from sidecar.csp.language import (
+    DIRECTIVES,
+    FALLBACKS,
+    NONCE_SOURCE,
+    Policy,
+    PolicyProblem,
+    parse_policy,
+)
 
 HASH = "'sha256-" + "A" * 43 + "='"
-WRONG: list[tuple[str, dict[str, tuple[str, ...]], Wrong]] = [
+WRONG: list[tuple[str, dict[str, tuple[str, ...]], PolicyProblem]] = [
     (
         "misspelt",
         {"scirpt-src": ("'self'",)},
-        Wrong("is no directive; did you mean script-src?", "scirpt-src"),
+        PolicyProblem("is no directive; did you mean script-src?", "scirpt-src"),
     ),
-    ("nothing like it", {"zzz": ()}, Wrong("is no directive", "zzz")),
+    ("nothing like it", {"zzz": ()}, PolicyProblem("is no directive", "zzz")),
     (
         "dropped by browsers",
         {"plugin-types": ("a/b",)},
-        Wrong("is no longer a directive; instead: object-src 'none'", "plugin-types"),
+        PolicyProblem("is no longer a directive; instead: object-src 'none'", "plugin-types"),
     ),
-    ("no policy", {}, Wrong("is empty; a profile without a policy has no entry here")),
+    ("no policy", {}, PolicyProblem("is empty; a profile without a policy has no entry here")),
     (
         "an empty list",
         {"img-src": ()},
-        Wrong("is empty, which blocks everything: write \"'none'\"", "img-src"),
+        PolicyProblem("is empty, which blocks everything: write \"'none'\"", "img-src"),
     ),
     (
         "'none' beside others",
         {"img-src": ("'none'", "a.example")},
-        Wrong("'none' stands alone: beside others it is passed over", "img-src"),
+        PolicyProblem("'none' stands alone: beside others it is passed over", "img-src"),
     ),
     (
         "twice",
         {"img-src": ("a.example", "A.example")},
-        Wrong("a.example stands here twice", "img-src", 1),
+        PolicyProblem("a.example stands here twice", "img-src", 1),
     ),
     (
         "'unsafe-inline' beside a nonce",
         {"script-src": ("'unsafe-inline'", NONCE_SOURCE)},
-        Wrong(
+        PolicyProblem(
             "'unsafe-inline' beside a nonce, a hash or 'strict-dynamic': today's browsers pass "
             "over it, and for old ones it takes the protection away",
             "script-src",
@@ -47,7 +54,7 @@ WRONG: list[tuple[str, dict[str, tuple[str, ...]], Wrong]] = [
     (
         "'unsafe-inline' beside a hash",
         {"style-src": (HASH, "'unsafe-inline'")},
-        Wrong(
+        PolicyProblem(
             "'unsafe-inline' beside a nonce, a hash or 'strict-dynamic': today's browsers pass "
             "over it, and for old ones it takes the protection away",
             "style-src",
@@ -56,64 +63,68 @@ WRONG: list[tuple[str, dict[str, tuple[str, ...]], Wrong]] = [
     (
         "'strict-dynamic' alone",
         {"script-src": ("'strict-dynamic'", "a.example")},
-        Wrong("'strict-dynamic' without a nonce or a hash blocks every script", "script-src"),
+        PolicyProblem(
+            "'strict-dynamic' without a nonce or a hash blocks every script", "script-src"
+        ),
     ),
     (
         "'unsafe-hashes' alone",
         {"script-src": ("'unsafe-hashes'",)},
-        Wrong("'unsafe-hashes' without a hash means nothing", "script-src"),
+        PolicyProblem("'unsafe-hashes' without a hash means nothing", "script-src"),
     ),
     (
         "a nonce for images",
         {"img-src": (NONCE_SOURCE,)},
-        Wrong("a nonce means nothing in img-src", "img-src", 0),
+        PolicyProblem("a nonce means nothing in img-src", "img-src", 0),
     ),
     (
         "a keyword of scripts for connections",
         {"connect-src": ("'self'", "'unsafe-eval'")},
-        Wrong("'unsafe-eval' means nothing in connect-src", "connect-src", 1),
+        PolicyProblem("'unsafe-eval' means nothing in connect-src", "connect-src", 1),
     ),
     (
         "a keyword that workers don't know",
         {"worker-src": ("'self'", "'wasm-unsafe-eval'")},
-        Wrong("'wasm-unsafe-eval' means nothing in worker-src", "worker-src", 1),
+        PolicyProblem("'wasm-unsafe-eval' means nothing in worker-src", "worker-src", 1),
     ),
     (
         "a bad source, with its place",
         {"img-src": ("a.example", "self")},
-        Wrong("self without quotes is the name of a host; write \"'self'\"", "img-src", 1),
+        PolicyProblem("self without quotes is the name of a host; write \"'self'\"", "img-src", 1),
     ),
     (
         "upgrade with a value",
         {"upgrade-insecure-requests": ("1",)},
-        Wrong("holds nothing: write []", "upgrade-insecure-requests"),
+        PolicyProblem("holds nothing: write []", "upgrade-insecure-requests"),
     ),
     (
         "Trusted Types for styles",
         {"require-trusted-types-for": ("'style'",)},
-        Wrong("holds exactly \"'script'\"", "require-trusted-types-for"),
+        PolicyProblem("holds exactly \"'script'\"", "require-trusted-types-for"),
     ),
     (
         "a policy's name with a space",
         {"trusted-types": ("a b",)},
-        Wrong("holds a space, a control character or a character beyond ASCII", "trusted-types", 0),
+        PolicyProblem(
+            "holds a space, a control character or a character beyond ASCII", "trusted-types", 0
+        ),
     ),
     (
         "a policy's name in quotes",
         {"trusted-types": ("'a'",)},
-        Wrong(
+        PolicyProblem(
             "'a' is no name of a policy, nor 'none', 'allow-duplicates' or *", "trusted-types", 0
         ),
     ),
     (
         "no Trusted Types and one",
         {"trusted-types": ("'none'", "a")},
-        Wrong("'none' stands alone: beside others it is passed over", "trusted-types"),
+        PolicyProblem("'none' stands alone: beside others it is passed over", "trusted-types"),
     ),
     (
         "a sandbox's token misspelt",
         {"sandbox": ("allow-script",)},
-        Wrong(
+        PolicyProblem(
             "allow-script lifts no restriction of a sandbox; did you mean allow-scripts?",
             "sandbox",
             0,
@@ -122,29 +133,29 @@ WRONG: list[tuple[str, dict[str, tuple[str, ...]], Wrong]] = [
     (
         "webrtc without quotes",
         {"webrtc": ("block",)},
-        Wrong("holds exactly \"'allow'\" or \"'block'\"", "webrtc"),
+        PolicyProblem("holds exactly \"'allow'\" or \"'block'\"", "webrtc"),
     ),
     (
         "two endpoints",
         {"report-to": ("a", "b")},
-        Wrong("holds the name of one endpoint", "report-to"),
+        PolicyProblem("holds the name of one endpoint", "report-to"),
     ),
     (
         "a report URL without host",
         {"report-uri": ("//a.example/x",)},
-        Wrong("is neither http(s)://host/path nor /path", "report-uri", 0),
+        PolicyProblem("is neither http(s)://host/path nor /path", "report-uri", 0),
     ),
-    ("no report URL", {"report-uri": ()}, Wrong("holds one URL or more", "report-uri")),
+    ("no report URL", {"report-uri": ()}, PolicyProblem("holds one URL or more", "report-uri")),
     (
         "a break-out",
         {"report-uri": ("/r;script-src", "*")},
-        Wrong("';' ends a directive; in a path write it percent-encoded", "report-uri", 0),
+        PolicyProblem("';' ends a directive; in a path write it percent-encoded", "report-uri", 0),
     ),
 ]
 
 
 @pytest.mark.parametrize(("given", "said"), [w[1:] for w in WRONG], ids=[w[0] for w in WRONG])
-def test_wrong(given: dict[str, tuple[str, ...]], said: Wrong) -> None:
+def test_wrong(given: dict[str, tuple[str, ...]], said: PolicyProblem) -> None:
     policy, wrong = parse_policy(given)
     assert policy is None
     assert wrong == [said]

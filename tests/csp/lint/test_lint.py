@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sidecar.config.headers import BUILT_IN
 from sidecar.csp.language import parse_policy
 from sidecar.csp.lint.bypasses import BYPASSES, find_bypass
-from sidecar.csp.lint.finding import Severity, worst
+from sidecar.csp.lint.finding import LintSeverity, worst
 from sidecar.csp.lint.header import read_header
 from sidecar.csp.lint.lint import lint_profile
 
@@ -419,7 +419,7 @@ def test_any_text_is_read(header: str) -> None:
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_the_built_in_profiles_have_nothing_above_info(name: str) -> None:
     policies = [policy for given in BUILT_IN[name].enforced if (policy := parse_policy(given)[0])]
-    assert worst(each.finding for each in lint_profile(policies)) == Severity.INFO
+    assert worst(each.finding for each in lint_profile(policies)) == LintSeverity.INFO
 
 
 def test_the_list_of_bypasses_is_tidy() -> None:

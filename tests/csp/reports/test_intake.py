@@ -7,7 +7,7 @@ import pytest
 
 from sidecar.csp.reports.intake import Rates, ReportIntake, client_network
 from sidecar.csp.reports.parse import LEGACY_TYPE, REPORTING_TYPE
-from sidecar.csp.reports.store import Ledger, Seen
+from sidecar.csp.reports.store import ReportStore, Seen
 from sidecar.transport.http1 import Request
 from tests.csp.reports.bodies import GOOD, HOST, TENANT, legacy, modern, raw
 
@@ -21,9 +21,9 @@ class Door:
     def __init__(self, rates: Rates = MANY) -> None:
         self.moment = 1000.0
         self.forwarded: list[Seen] = []
-        self.ledger = Ledger(max_rows=64, keep=10)
+        self.store = ReportStore(max_rows=64, keep=10)
         self.intake = ReportIntake(
-            self.ledger,
+            self.store,
             rates,
             domain_owners={HOST: TENANT, "other.example": OTHER_TENANT},
             hash_key=b"k" * 32,
@@ -48,8 +48,8 @@ class Door:
 def test_a_report_is_counted_kept_and_forwarded(kind: str, body: bytes) -> None:
     door = Door()
     assert door.send(f"{kind}; charset=utf-8", body, host=f"{HOST.upper()}:8443") == 204
-    assert door.ledger.violations == {("script-src-elem", "enforce"): 1}
-    (seen,) = door.ledger.latest
+    assert door.store.violations == {("script-src-elem", "enforce"): 1}
+    (seen,) = door.store.latest
     assert seen.tenant == TENANT
     assert seen.blocked == "https://evil.example"
     assert door.forwarded == [seen]
@@ -83,12 +83,12 @@ def test_the_tenant_is_the_one_whose_domain_was_asked() -> None:
     """Neither a header nor the report names it."""
     door = Door()
     door.send(LEGACY_TYPE, raw(legacy()), x_tenant_id=OTHER_TENANT)
-    assert door.ledger.latest[-1].tenant == TENANT
+    assert door.store.latest[-1].tenant == TENANT
     door.send(LEGACY_TYPE, raw(legacy()), host="other.example")
     assert door.intake.reports["foreign_document"] == 1
     door.send(LEGACY_TYPE, raw(legacy(**{"document-uri": "https://app.example/"})), "app.example")
-    assert door.ledger.latest[-1].tenant == ""
-    assert len(door.ledger.latest) == 2
+    assert door.store.latest[-1].tenant == ""
+    assert len(door.store.latest) == 2
 
 
 NOISE: list[tuple[str, dict[str, Any]]] = [
@@ -115,7 +115,7 @@ def test_extensions_noise_is_counted_apart(changes: dict[str, Any]) -> None:
     assert door.intake.reports == {
         "extension": 1, "malformed": 0, "other_type": 0, "over_batch": 0,
     }  # fmt: skip
-    assert len(door.ledger) == 0
+    assert len(door.store) == 0
 
 
 OWN_FRAMES: list[tuple[str, dict[str, Any]]] = [
@@ -136,7 +136,7 @@ def test_a_frame_of_the_pages_own_is_the_page(changes: dict[str, Any]) -> None:
     """Chromium names such a document by its scheme, and the page as its referrer."""
     door = Door()
     assert door.send(LEGACY_TYPE, raw(legacy(**changes)), host=f"{HOST}:443") == 204
-    (seen,) = door.ledger.latest
+    (seen,) = door.store.latest
     assert (seen.document, seen.tenant) == (f"https://{HOST}", TENANT)
 
 
@@ -153,7 +153,7 @@ def test_a_frame_of_another_hosts_page_is_not_ours(changes: dict[str, Any]) -> N
     door = Door()
     assert door.send(LEGACY_TYPE, raw(legacy(**changes))) == 204
     assert door.intake.reports["foreign_document"] == 1
-    assert len(door.ledger) == 0
+    assert len(door.store) == 0
 
 
 def test_a_frame_without_a_page_is_nobodys_where_no_host_was_asked() -> None:
@@ -166,7 +166,7 @@ def test_a_frame_without_a_page_is_nobodys_where_no_host_was_asked() -> None:
 def test_what_only_looks_like_noise_is_not(blocked: str) -> None:
     door = Door()
     door.send(LEGACY_TYPE, raw(legacy(**{"blocked-uri": blocked})))
-    assert len(door.ledger) == 1
+    assert len(door.store) == 1
 
 
 def test_a_client_over_its_rate_takes_nothing_from_the_others() -> None:
@@ -202,5 +202,5 @@ def test_distinct_pages_and_clients_are_counted_without_being_known() -> None:
         url = f"https://{HOST}/orders/{number % 3}?x={number}"
         report = legacy(**{"document-uri": url})
         door.send(LEGACY_TYPE, raw(report), client=f"192.0.2.{number % 2}")
-    (row,) = door.ledger.document()["rows"]
+    (row,) = door.store.document()["rows"]
     assert (row["count"], row["documents"], row["clients"]) == (6, 3, 2)

@@ -29,7 +29,7 @@ class Tags(HTMLParser):
 
 
 def page(door: Door) -> tuple[str, str]:
-    answer = report_routes(door.ledger, door.intake)["GET", "/csp"](GET)
+    answer = report_routes(door.store, door.intake)["GET", "/csp"](GET)
     assert not hasattr(answer, "__await__")
     return answer.body.decode(), dict(answer.headers)["content-security-policy"]
 
@@ -37,7 +37,7 @@ def page(door: Door) -> tuple[str, str]:
 def test_what_was_sent_stands_there_as_text() -> None:
     door = Door()
     door.send(*GOOD["legacy"])
-    door.ledger.add(Seen(0.0, EVIL, EVIL, EVIL, EVIL, EVIL, EVIL, "d", "c"))
+    door.store.add(Seen(0.0, EVIL, EVIL, EVIL, EVIL, EVIL, EVIL, "d", "c"))
     text, _ = page(door)
     assert "https://evil.example" in text
     parser = Tags()
@@ -58,5 +58,5 @@ def test_its_policy_allows_its_one_style_and_nothing_else() -> None:
 def test_the_json_has_the_same() -> None:
     door = Door()
     door.send(*GOOD["legacy"])
-    answer = report_routes(door.ledger, door.intake)["GET", "/csp/reports"](GET)
+    answer = report_routes(door.store, door.intake)["GET", "/csp/reports"](GET)
     assert b'"blocked": "https://evil.example"' in answer.body  # type: ignore[union-attr]

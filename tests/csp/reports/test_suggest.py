@@ -14,10 +14,10 @@ from sidecar.common.errors import Fault
 from sidecar.config import load_config
 from sidecar.csp.language import parse_policy
 from sidecar.csp.reports.forward import encode_seen
-from sidecar.csp.reports.store import Ledger, Seen
+from sidecar.csp.reports.store import ReportStore, Seen
 from sidecar.csp.reports.suggest import (
     Evidence,
-    Refused,
+    RefusedSuggestion,
     Suggestion,
     Thresholds,
     from_lines,
@@ -44,7 +44,7 @@ def seen_often(directive: str, blocked: str, disposition: str = "enforce", **les
     return Evidence(directive, blocked, disposition, **counts)
 
 
-def judge(*found: Evidence) -> tuple[list[Suggestion], list[Refused]]:
+def judge(*found: Evidence) -> tuple[list[Suggestion], list[RefusedSuggestion]]:
     return suggest(found, [POLICY], [], Thresholds(), DOMAINS)
 
 
@@ -117,11 +117,11 @@ def report(number: int, blocked: str, directive: str = "connect-src", **changes:
 
 def test_both_windows_say_the_same() -> None:
     reports = [report(n, "https://a.example.com") for n in range(30)]
-    ledger = Ledger(max_rows=64, keep=4)
+    store = ReportStore(max_rows=64, keep=4)
     for each in reports:
-        ledger.add(each)
+        store.add(each)
     from_file = from_lines(encode_seen(each) for each in reports)
-    assert from_file == from_table(ledger.document())
+    assert from_file == from_table(store.document())
     assert from_file == [
         Evidence("connect-src", "https://a.example.com", "enforce", 30, 4, 5, ("t",))
     ]

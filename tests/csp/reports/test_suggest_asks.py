@@ -14,7 +14,7 @@ from tests.csp.reports.test_suggest import EXAMPLE, report
 
 
 def answering(door: Door) -> Routes:
-    return report_routes(door.ledger, door.intake)
+    return report_routes(door.store, door.intake)
 
 
 async def ask(address: str, routes: Routes) -> int:
@@ -32,7 +32,7 @@ async def test_the_table_is_read(
 ) -> None:
     door = Door()
     for number in range(30):
-        door.ledger.add(report(number, "https://a.example.com"))
+        door.store.add(report(number, "https://a.example.com"))
     address = "127.0.0.1:0" if kind == "tcp" else f"unix:{tmp_path}/admin.sock"
     assert await ask(address, answering(door)) == 0
     assert "+= https://a.example.com: 30 reports from 4 pages" in capsys.readouterr().out

@@ -257,11 +257,11 @@ def test_the_numbers_are_those_of_the_kernels_headers(machine: str, header: str)
             case [name, number] if number.isdecimal():
                 known[name.removeprefix("_")] = int(number)
     column = ("x86_64", "aarch64").index(machine)
-    wrong = {
+    set_unhealthy = {
         name: numbers[column]
         for name, numbers in REFUSED.items()
         if numbers[column] is not None and known.get(name, numbers[column]) != numbers[column]
     }
-    assert wrong == {}
+    assert set_unhealthy == {}
     assert len(known.keys() & REFUSED.keys()) > 60
     assert len(build_filter(machine, 1)) // 8 < 4096, "as many as a filter may have"

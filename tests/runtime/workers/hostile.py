@@ -19,14 +19,14 @@ from sidecar.runtime.workers.frames import (
     Applied,
     Frame,
     LogLine,
-    Refused,
     Report,
     Serving,
     UnknownKid,
+    VersionRefused,
     WantedChallenges,
     encode,
 )
-from sidecar.runtime.workers.stats import Numbers
+from sidecar.runtime.workers.stats import WorkerStats
 
 Attack = Callable[["program.Worker"], Awaitable[None]]
 _PENDING_BYTES = 262_144
@@ -55,7 +55,7 @@ def once(raw: bytes) -> Attack:
     return attack
 
 
-def lie(change: Callable[[Numbers], None]) -> Attack:
+def lie(change: Callable[[WorkerStats], None]) -> Attack:
     """Answer what is asked with other numbers."""
 
     async def attack(worker: program.Worker) -> None:
@@ -66,7 +66,7 @@ def lie(change: Callable[[Numbers], None]) -> Attack:
             change(told.numbers)
             return told
 
-        worker._tally.faults += 10
+        worker._counters.faults += 10
         await asyncio.sleep(0.6)  # a true report goes out in between
         worker._report = report  # type: ignore[method-assign]
 
@@ -108,31 +108,31 @@ async def hold_the_lane(worker: program.Worker) -> None:
     lane._moved_at -= 60
 
 
-def _set(name: str, value: object) -> Callable[[Numbers], None]:
+def _set(name: str, value: object) -> Callable[[WorkerStats], None]:
     return lambda numbers: setattr(numbers, name, value)
 
 
-def _shrink(numbers: Numbers) -> None:
-    numbers.tally.faults = 1
+def _shrink(numbers: WorkerStats) -> None:
+    numbers.counters.faults = 1
 
 
-def _many_checks(numbers: Numbers) -> None:
-    numbers.tally.checks["allow", "public", "api"] = 2**52
+def _many_checks(numbers: WorkerStats) -> None:
+    numbers.counters.checks["allow", "public", "api"] = 2**52
 
 
-def _long_checks(numbers: Numbers) -> None:
-    numbers.tally.latency.sum_us = 2**52
+def _long_checks(numbers: WorkerStats) -> None:
+    numbers.counters.latency.sum_us = 2**52
 
 
 ATTACKS: dict[str, Attack] = {
     "serves again": flood(lambda _: Serving("127.0.0.1:1")),
-    "refuses": flood(lambda _: Refused("x" * MAX_TEXT)),
+    "refuses": flood(lambda _: VersionRefused("x" * MAX_TEXT)),
     "unknown kids": flood(lambda _: UnknownKid()),
     "log lines": flood(lambda n: LogLine(40, f"{n} " + "x" * 4000)),
     "keys taken": flood(lambda _: Applied(1)),
     "keys never given": once(encode(Applied(999))),
     "keys of the past": once(encode(Applied(0))),
-    "reports unasked": flood(lambda n: Report(n + 1000, 1, Numbers())),
+    "reports unasked": flood(lambda n: Report(n + 1000, 1, WorkerStats())),
     "last words": say_last_words,
     "questions": flood(lambda n: WantedChallenges(n, tuple(f"{n}-{i:060}" for i in range(1024)))),
     "a frame too large": once(b"\x7f\xff\xff\xff"),

@@ -123,7 +123,7 @@ async def test_a_real_worker_answers_a_ca(issuer: Issuer) -> None:
     )
     config = msgspec.structs.replace(running.config, issuers=(acme,))
     running = Pool(config=config)
-    running.pool.challenges = board = Board()
+    running.pool.challenges = solver = Board()
     running.publish(issuer.ring)
     await running.pool.start()
     raw = check_request(path=f"/.well-known/acme-challenge/{KNOWN.token}", host="shop.acme.example")
@@ -131,5 +131,5 @@ async def test_a_real_worker_answers_a_ca(issuer: Issuer) -> None:
     answer = read_answer(await running.call(0, raw))
     assert (answer.status, answer.body) == (200, "the answer")
     assert [type(each) for each in running.faults] == [ValueError]
-    assert board.looks == 2
+    assert solver.looks == 2
     await running.pool.stop()

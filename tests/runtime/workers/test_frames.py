@@ -22,13 +22,12 @@ from sidecar.runtime.workers.frames import (
     Frame,
     FrameFault,
     FrameReader,
-    Keys,
+    KeysFrame,
     KnownChallenge,
     LogLine,
     Policies,
     PublicKey,
     Readiness,
-    Refused,
     Report,
     Revoked,
     Serving,
@@ -36,13 +35,14 @@ from sidecar.runtime.workers.frames import (
     ToldChallenges,
     UnknownKid,
     Up,
+    VersionRefused,
     WantedChallenges,
     encode,
     public_keys,
     ring_of,
 )
 from sidecar.runtime.workers.revoked import ReceivedParts, RevokedParts
-from sidecar.runtime.workers.stats import Numbers
+from sidecar.runtime.workers.stats import WorkerStats
 from sidecar.tokens.revocation import (
     RevocationEntry,
     Revocations,
@@ -60,16 +60,16 @@ ENTRY = RevocationEntry(
     tenants=(RevokedTenant(tenant=TENANT, issued_before=NOW),),
 )
 REVOCATIONS = Revocations(ENTRY, NOW, 930)
-NUMBERS = Numbers(hits=3, cpu_seconds=0.5)
-NUMBERS.tally.count_check("deny", "token_expired", "api", 70)
+NUMBERS = WorkerStats(hits=3, cpu_seconds=0.5)
+NUMBERS.counters.count_check("deny", "token_expired", "api", 70)
 
 DOWN = [
     Start(1, 2, "127.0.0.1:9110"),
     Policies(parse_config(CONFIG, "test")),
     Policies(load_config(Path(__file__).parents[3] / "config.example.yaml")),
     *(Revoked(number, part.tables()) for number, part in enumerate(REVOCATIONS.parts)),
-    Keys(7, (PublicKey("k", None, b"\x30"),), (0, 1), KeyState.OUTAGE),
-    Keys(8, (), (), KeyState.ACTIVE, True, (PublicKey("k", "acme", b"0"),), ("a",)),
+    KeysFrame(7, (PublicKey("k", None, b"\x30"),), (0, 1), KeyState.OUTAGE),
+    KeysFrame(8, (), (), KeyState.ACTIVE, True, (PublicKey("k", "acme", b"0"),), ("a",)),
     Readiness(ready=True),
     ToldChallenges(3, (KnownChallenge("token", "a.example", "token.thumb"),)),
     Ask(9),
@@ -77,7 +77,7 @@ DOWN = [
 ]
 UP = [
     Serving("127.0.0.1:9110"),
-    Refused("taken"),
+    VersionRefused("taken"),
     Applied(7),
     Report(9, 7, NUMBERS),
     UnknownKid(),
@@ -99,10 +99,10 @@ def test_frames_arrive_as_they_were_sent_however_they_are_cut(
     assert got == frames
 
 
-OTHER_BUCKETS = Numbers()
-OTHER_BUCKETS.tally.latency = Histogram((1, 2))
-TOO_FEW = Numbers()
-TOO_FEW.tally.latency.counts.pop()
+OTHER_BUCKETS = WorkerStats()
+OTHER_BUCKETS.counters.latency = Histogram((1, 2))
+TOO_FEW = WorkerStats()
+TOO_FEW.counters.latency.counts.pop()
 
 REFUSED = [
     ("too long", (MAX_UP_BYTES + 1).to_bytes(4, "big"), "over the limit"),
@@ -111,7 +111,11 @@ REFUSED = [
     ("of the other direction", encode(Drain()), "not understood"),
     ("other buckets than ours", encode(Report(1, 1, OTHER_BUCKETS)), "other buckets"),
     ("a bucket short", encode(Report(1, 1, TOO_FEW)), "one count a bucket"),
-    ("text that is not UTF-8", encode(Refused("xx")).replace(b"xx", b"\xff\xff"), "not understood"),
+    (
+        "text that is not UTF-8",
+        encode(VersionRefused("xx")).replace(b"xx", b"\xff\xff"),
+        "not understood",
+    ),
 ]
 
 
@@ -169,11 +173,11 @@ def test_only_new_parts_of_the_revocations_are_sent_and_others_are_forgotten() -
         assert len(raw) == fresh
         for frame in (each for one in raw for each in reader().feed(one)):
             received.take(frame)
-        got = received.in_force(Keys(1, (), sent.numbers, KeyState.ACTIVE))
+        got = received.in_force(KeysFrame(1, (), sent.numbers, KeyState.ACTIVE))
         assert got == Revocations.of(parts)
     assert len(list(sent.frames())) == 3
     with pytest.raises(FrameFault, match="never came"):
-        received.in_force(Keys(1, (), (1,), KeyState.ACTIVE))
+        received.in_force(KeysFrame(1, (), (1,), KeyState.ACTIVE))
 
 
 def test_revocations_come_back_as_they_were() -> None:
@@ -182,6 +186,6 @@ def test_revocations_come_back_as_they_were() -> None:
     assert len(frames) == len(REVOCATIONS.parts) == 4
     for frame in frames:
         received.take(frame)
-    restored = received.in_force(Keys(1, (), sent.numbers, KeyState.ACTIVE))
+    restored = received.in_force(KeysFrame(1, (), sent.numbers, KeyState.ACTIVE))
     assert restored == REVOCATIONS
     assert len(restored) == 4

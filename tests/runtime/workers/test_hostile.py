@@ -69,7 +69,7 @@ class Watcher:
             last = now
             self.growth_mb = max(self.growth_mb, resident_mb(os.getpid()) - self._before_mb)
             numbers = self._pool.pool.numbers()
-            count = numbers.tally.faults + numbers.hits + sum(numbers.tally.checks.values())
+            count = numbers.counters.faults + numbers.hits + sum(numbers.counters.checks.values())
             self.shrunk |= count < total
             total = count
 

@@ -25,7 +25,13 @@ from sidecar.headers.registered import RegisteredDomains
 from sidecar.keys.lifecycle import KeyState
 from sidecar.runtime.workers import pool as pool_module
 from sidecar.runtime.workers import process as process_module
-from sidecar.runtime.workers.pool import AuditQueue, Tools, WorkerFault, WorkerPool, pause_seconds
+from sidecar.runtime.workers.pool import (
+    AuditQueue,
+    Dependencies,
+    WorkerFault,
+    WorkerPool,
+    pause_seconds,
+)
 from sidecar.runtime.workers.process import COMMAND, Ended, WorkerProcess, worker_environment
 from sidecar.tokens.keyring import EMPTY_RING, KeyRing
 from sidecar.tokens.revocation import NOTHING_REVOKED, RevocationEntry, Revocations, RevokedToken
@@ -93,7 +99,7 @@ class Pool:
         queue = self.make_queue()
         self.said: list[tuple[int, int]] = []
         self.unknown = 0
-        tools = Tools(monotonic_seconds, asyncio.sleep, lambda: 0.5, queue, command)
+        tools = Dependencies(monotonic_seconds, asyncio.sleep, lambda: 0.5, queue, command)
         self.faults: list[BaseException] = []
         self.pool = WorkerPool(
             self.addresses,
@@ -165,7 +171,7 @@ async def test_each_answers_on_its_own_endpoint(pool: Pool, issuer: Issuer) -> N
     assert pool.said[-1] == (WORKERS, WORKERS)
     await pool.pool.ask_all()
     for slot in pool.pool.slots:
-        assert slot.numbers().tally.checks == {("allow", "token_verified", "api"): 1}
+        assert slot.numbers().counters.checks == {("allow", "token_verified", "api"): 1}
         assert slot.numbers().cache_entries == 1
     assert len(pool.pool.numbers()) == WORKERS
 
@@ -275,13 +281,13 @@ async def test_one_that_is_killed_comes_back_and_its_counts_stay(
     os.kill(pid := pool.pid(0), signal.SIGKILL)
     await until(lambda: pool.said[-1] == (1, WORKERS))
     slot = pool.pool.slots[0]
-    assert sum(slot.numbers().tally.checks.values()) == 3
+    assert sum(slot.numbers().counters.checks.values()) == 3
     assert slot.numbers().resident_bytes == 0
     await until(lambda: pool.pool.serving == WORKERS)
     assert pool.pid(0) != pid
     await pool.ask(0, good(issuer))
     await pool.pool.ask_all()
-    assert sum(slot.numbers().tally.checks.values()) == 4
+    assert sum(slot.numbers().counters.checks.values()) == 4
     assert slot.restarts == {Ended.EXITED: 1, Ended.HUNG: 0, Ended.BROKE_PROTOCOL: 0}
 
 

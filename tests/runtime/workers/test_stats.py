@@ -1,10 +1,10 @@
 """Numbers of several workers, added up."""
 
-from sidecar.runtime.workers.stats import Numbers
+from sidecar.runtime.workers.stats import WorkerStats
 
 
-def worker(checks: int) -> Numbers:
-    numbers = Numbers(
+def worker(checks: int) -> WorkerStats:
+    numbers = WorkerStats(
         hits=1,
         misses=2,
         evicted=3,
@@ -16,20 +16,20 @@ def worker(checks: int) -> Numbers:
         resident_bytes=9,
     )
     for _ in range(checks):
-        numbers.tally.count_check("allow", "public", "api", 60)
-    numbers.tally.count_fault()
-    numbers.tally.count_pii_warning()
+        numbers.counters.count_check("allow", "public", "api", 60)
+    numbers.counters.count_fault()
+    numbers.counters.count_pii_warning()
     return numbers
 
 
 def test_living_workers_are_added_up_whole() -> None:
-    total = Numbers()
+    total = WorkerStats()
     total.merge(worker(2))
     total.merge(worker(3))
-    assert total.tally.checks == {("allow", "public", "api"): 5}
-    assert total.tally.latency.counts[1] == 5
-    assert total.tally.latency.sum_us == 300
-    assert (total.tally.faults, total.tally.pii_warnings) == (2, 2)
+    assert total.counters.checks == {("allow", "public", "api"): 5}
+    assert total.counters.latency.counts[1] == 5
+    assert total.counters.latency.sum_us == 300
+    assert (total.counters.faults, total.counters.pii_warnings) == (2, 2)
     assert (total.hits, total.misses, total.evicted, total.audit_dropped) == (2, 4, 6, 8)
     assert total.cpu_seconds == 1.0
     assert (len(total), total.audit_queued, total.connections) == (12, 14, 16)
@@ -37,26 +37,26 @@ def test_living_workers_are_added_up_whole() -> None:
 
 
 def test_of_one_that_ended_stays_what_only_grows() -> None:
-    past = Numbers()
+    past = WorkerStats()
     past.keep(worker(2))
-    assert past.tally.checks == {("allow", "public", "api"): 2}
+    assert past.counters.checks == {("allow", "public", "api"): 2}
     assert (past.hits, past.misses, past.evicted, past.audit_dropped) == (1, 2, 3, 4)
     assert (len(past), past.audit_queued, past.connections, past.resident_bytes) == (0, 0, 0, 0)
 
 
 def test_adding_up_changes_nobody_elses_numbers() -> None:
     one = worker(1)
-    Numbers().merge(one)
-    total = Numbers()
+    WorkerStats().merge(one)
+    total = WorkerStats()
     total.merge(one)
     total.merge(worker(5))
-    assert one.tally.checks == {("allow", "public", "api"): 1}
+    assert one.counters.checks == {("allow", "public", "api"): 1}
 
 
 def test_what_a_worker_reports_becomes_no_label_of_its_own_making() -> None:
     numbers = worker(1)
-    numbers.tally.count_check("allow", "public", "made-up", 1)
-    numbers.tally.count_check("allow", "made-up", "api", 1)
-    numbers.tally.count_check("made-up", "public", "api", 1)
-    numbers.tally.keep_known({"api"})
-    assert numbers.tally.checks == {("allow", "public", "api"): 1}
+    numbers.counters.count_check("allow", "public", "made-up", 1)
+    numbers.counters.count_check("allow", "made-up", "api", 1)
+    numbers.counters.count_check("made-up", "public", "api", 1)
+    numbers.counters.keep_known({"api"})
+    assert numbers.counters.checks == {("allow", "public", "api"): 1}

@@ -8,8 +8,8 @@ import pytest
 from sidecar.common.errors import Fault
 from sidecar.observability.alerts import Alerts
 from sidecar.sds.secrets.component import say_state
-from sidecar.sds.secrets.poller import Change, PolledKeeper, PolledState
-from sidecar.sds.secrets.source import Fetched, Source
+from sidecar.sds.secrets.poller import SecretPoller, SourceStatus, StatusChange
+from sidecar.sds.secrets.source import SecretSource, VersionedValue
 
 
 class Scripted:
@@ -20,10 +20,10 @@ class Scripted:
     def __init__(self, name: str, world: "World") -> None:
         self.name = name
         self.world = world
-        self.next: Callable[[], Fetched[str]] = lambda: Fetched("one", "1", 60.0)
+        self.next: Callable[[], VersionedValue[str]] = lambda: VersionedValue("one", "1", 60.0)
         self.reads: list[float] = []
 
-    async def fetch(self) -> Fetched[str]:
+    async def fetch(self) -> VersionedValue[str]:
         self.reads.append(self.world.now)
         return self.next()
 
@@ -32,14 +32,14 @@ class World:
     def __init__(self) -> None:
         self.now = 1000.0
         self.published: list[tuple[str, str]] = []
-        self.changes: list[Change] = []
+        self.changes: list[StatusChange] = []
         self.source, self.other = Scripted("a", self), Scripted("b", self)
-        self.keeper = PolledKeeper(
+        self.keeper = SecretPoller(
             [self.source, self.other], now=lambda: self.now, sleep=self.sleep,
             jitter=lambda: 0.0, publish=self.publish, on_state=self.changes.append,
         )  # fmt: skip
 
-    def publish(self, source: Source[str], fetched: Fetched[str]) -> None:
+    def publish(self, source: SecretSource[str], fetched: VersionedValue[str]) -> None:
         self.published.append((source.name, fetched.value))
 
     async def sleep(self, seconds: float) -> None:
@@ -57,8 +57,8 @@ class World:
         await asyncio.gather(task, return_exceptions=True)
 
 
-def fails(exc: Exception) -> Callable[[], Fetched[str]]:
-    def fail() -> Fetched[str]:
+def fails(exc: Exception) -> Callable[[], VersionedValue[str]]:
+    def fail() -> VersionedValue[str]:
         raise exc
 
     return fail
@@ -75,7 +75,7 @@ async def test_what_does_not_change_is_published_once() -> None:
 async def test_a_change_is_published_and_only_that() -> None:
     world = World()
     await world.keeper.load()
-    world.source.next = lambda: Fetched("two", "2", 60.0)
+    world.source.next = lambda: VersionedValue("two", "2", 60.0)
     await world.pass_until(1100.0)
     assert world.published[2:] == [("a", "two")]
 
@@ -87,26 +87,26 @@ async def test_a_failure_keeps_the_last_good_one_and_is_said_once() -> None:
     world.source.next = fails(Fault("Vault is away"))
     await world.pass_until(1500.0)
     assert len(world.published) == 2
-    assert [change.after for change in world.changes] == [PolledState.STALE]
+    assert [change.after for change in world.changes] == [SourceStatus.STALE]
     assert world.keeper.parts[0].outcomes == {"ok": 1, "Fault": len(world.source.reads) - 1}
     gaps = [b - a for a, b in zip(world.source.reads, world.source.reads[1:], strict=False)]
     assert gaps[:4] == [60, 2, 4, 8], "it tries again soon, and then less often"
     assert max(gaps) == 60
-    assert world.keeper.parts[1].state is PolledState.FRESH, "the other one goes on"
-    world.source.next = lambda: Fetched("one", "1", 60.0)
+    assert world.keeper.parts[1].state is SourceStatus.FRESH, "the other one goes on"
+    world.source.next = lambda: VersionedValue("one", "1", 60.0)
     await world.pass_until(1600.0)
-    assert [change.after for change in world.changes][1:] == [PolledState.FRESH]
+    assert [change.after for change in world.changes][1:] == [SourceStatus.FRESH]
     assert len(world.published) == 2, "it is the same as before"
 
 
 async def test_what_ends_meanwhile_is_critical() -> None:
     world = World()
-    world.source.next = lambda: Fetched("one", "1", 60.0, ends_at=1200.0)
+    world.source.next = lambda: VersionedValue("one", "1", 60.0, ends_at=1200.0)
     await world.keeper.load()
     world.source.next = fails(Fault("Vault is away"))
     await world.pass_until(1400.0)
     assert [change.after for change in world.changes if change.name == "a"] == [
-        PolledState.FRESH, PolledState.STALE, PolledState.ENDED,
+        SourceStatus.FRESH, SourceStatus.STALE, SourceStatus.ENDED,
     ]  # fmt: skip
     alerts = Alerts(lambda: world.now, with_webhook=True)
     for change in world.changes:
@@ -130,7 +130,7 @@ async def test_a_defect_in_one_ends_no_other(caplog: pytest.LogCaptureFixture) -
     world = World()
     await world.keeper.load()
     world.source.next = fails(ZeroDivisionError("secret words"))
-    world.other.next = lambda: Fetched("two", "2", 60.0)
+    world.other.next = lambda: VersionedValue("two", "2", 60.0)
     await world.pass_until(1200.0)
     assert ("b", "two") in world.published
     assert world.keeper.parts[0].outcomes["unexpected"] > 1
@@ -144,11 +144,11 @@ async def test_a_defect_in_one_ends_no_other(caplog: pytest.LogCaptureFixture) -
 async def test_what_cannot_be_published_is_tried_again() -> None:
     world = World()
     await world.keeper.load()
-    world.source.next = lambda: Fetched("two", "2", 60.0)
+    world.source.next = lambda: VersionedValue("two", "2", 60.0)
     publish = world.keeper._publish
     world.keeper._publish = lambda *_: fails(Fault("Envoy would refuse it"))()  # type: ignore[assignment]
     await world.pass_until(1100.0)
-    assert world.keeper.parts[0].held == Fetched("one", "1", 60.0)
+    assert world.keeper.parts[0].held == VersionedValue("one", "1", 60.0)
     world.keeper._publish = publish
     await world.pass_until(1200.0)
     assert ("a", "two") in world.published

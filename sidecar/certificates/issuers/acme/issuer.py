@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from acme import messages
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from sidecar.certificates.challenges.http01 import LIFE_SECONDS, Challenge, ChallengeBoard
+from sidecar.certificates.challenges.http01 import LIFE_SECONDS, Challenge, DistributedSolver
 from sidecar.certificates.issuers.acme.account import load_account
 from sidecar.certificates.issuers.acme.client import (
     AccountKeyMaterial,
@@ -26,7 +26,7 @@ from sidecar.certificates.issuers.base import Order, RenewalAdvice
 from sidecar.certificates.issuers.lease import FleetKv
 from sidecar.certificates.issuers.vault_pki import make_csr
 from sidecar.certificates.material import Material, check_material
-from sidecar.common.blocking import BridgeBusy, ThreadBridge
+from sidecar.common.blocking import BlockingRunner, BlockingRunnerBusy
 from sidecar.common.clock import Now
 from sidecar.config import model
 
@@ -48,17 +48,17 @@ class AcmeIssuer:
         self,
         settings: model.AcmeIssuer,
         vault: FleetKv,
-        board: ChallengeBoard,
+        solver: DistributedSolver,
         *,
         now: Now,
         sleep: Callable[[float], Awaitable[None]],
     ) -> None:
         self._settings = settings
         self._vault = vault
-        self._board = board
+        self._solver = solver
         self._now = now
         self._sleep = sleep
-        self._bridge = ThreadBridge(f"acme-{settings.name}", _ORDERS + 1)
+        self._bridge = BlockingRunner(f"acme-{settings.name}", _ORDERS + 1)
         self._gate = asyncio.Semaphore(_ORDERS)
         self._opening = asyncio.Lock()
         self._account_key: AccountKeyMaterial | None = None
@@ -146,7 +146,7 @@ class AcmeIssuer:
     async def _authorize(self, client: AcmeClient, placed: messages.OrderResource) -> None:
         """Prove every name that the CA does not hold as proved already."""
         offered: list[messages.ChallengeBody] = []
-        board: list[Challenge] = []
+        solver: list[Challenge] = []
         pending = [a for a in placed.authorizations if a.body.status == messages.STATUS_PENDING]
         for each in placed.authorizations:
             if each.body.status not in {messages.STATUS_PENDING, messages.STATUS_VALID}:
@@ -160,18 +160,18 @@ class AcmeIssuer:
             token = answer.partition(".")[0]
             until = self._now() + LIFE_SECONDS
             host = each.body.identifier.value.lower()
-            board.append(Challenge(token, host, answer, until, kind))
+            solver.append(Challenge(token, host, answer, until, kind))
             offered.append(challenge)
         try:
-            if board:
-                await self._board.publish(board)
+            if solver:
+                await self._solver.publish(solver)
             for challenge in offered:
                 await self._run(partial(client.answer, challenge))
             for each in pending:
                 await self._wait_for(client, each.uri)
         finally:
-            if board:
-                await self._board.withdraw(board)
+            if solver:
+                await self._solver.withdraw(solver)
 
     async def _wait_for(self, client: AcmeClient, url: str) -> None:
         pause = _FIRST_POLL_SECONDS
@@ -188,7 +188,7 @@ class AcmeIssuer:
         patience = self._settings.timeout_seconds * _CALL_PATIENCE
         try:
             return await self._bridge.run(call, patience)
-        except BridgeBusy:
+        except BlockingRunnerBusy:
             raise AcmeFault("unreachable", "earlier calls still hang, or we are ending") from None
         except TimeoutError:
             raise AcmeFault("unreachable", f"no answer within {patience:.0f} s") from None

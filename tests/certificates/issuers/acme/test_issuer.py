@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 from cryptography import x509
 
-from sidecar.certificates.challenges.http01 import ChallengeBoard
+from sidecar.certificates.challenges.http01 import DistributedSolver
 from sidecar.certificates.issuers.acme.client import certificate_id
 from sidecar.certificates.issuers.acme.faults import AcmeFault
 from sidecar.certificates.issuers.acme.issuer import AcmeIssuer
@@ -44,7 +44,7 @@ class Setting(NamedTuple):
     edge: AcmeEdge
     pebble: Pebble
     vault: VaultClient
-    board: ChallengeBoard
+    solver: DistributedSolver
 
     def settings(self, **change: object) -> model.AcmeIssuer:
         settings = {
@@ -55,12 +55,12 @@ class Setting(NamedTuple):
 
     def issuer(self, **change: object) -> AcmeIssuer:
         return AcmeIssuer(
-            self.settings(**change), self.vault, self.board, now=wall_seconds, sleep=asyncio.sleep
+            self.settings(**change), self.vault, self.solver, now=wall_seconds, sleep=asyncio.sleep
         )
 
 
-def make_board(vault: VaultClient) -> ChallengeBoard:
-    return ChallengeBoard(
+def make_solver(vault: VaultClient) -> DistributedSolver:
+    return DistributedSolver(
         vault, "secret", "septem/certificates/challenges",
         now=wall_seconds, sleep=asyncio.sleep, jitter=lambda: 0.5,
     )  # fmt: skip
@@ -74,10 +74,10 @@ async def setting(
     token_file = TokenFile(folder / "token")
     token_file.write(openbao.token_for(FLEET_POLICY, name="acme"))
     vault = VaultClient(token_file.settings(openbao.address), clock=monotonic_seconds)
-    board = make_board(vault)
-    async with running_edge(folder, board) as edge:
+    solver = make_solver(vault)
+    async with running_edge(folder, solver) as edge:
         with running_pebble(folder / "pebble", edge.ports.http) as pebble:
-            yield Setting(edge, pebble, vault, board)
+            yield Setting(edge, pebble, vault, solver)
     await vault.close()
 
 
@@ -142,13 +142,13 @@ async def test_a_ca_that_asks_for_an_external_account(
 async def test_the_sidecar_that_is_asked_need_not_be_the_one_that_ordered(
     setting: Setting,
 ) -> None:
-    other_board = make_board(setting.vault)
+    other_board = make_solver(setting.vault)
     issuer = AcmeIssuer(
         setting.settings(), setting.vault, other_board, now=wall_seconds, sleep=asyncio.sleep
     )
     await issuer.issue(ORDER)
     assert other_board.reads > 0
-    assert setting.board.reads > 0, "the edge's own sidecar found the answer in Vault"
+    assert setting.solver.reads > 0, "the edge's own sidecar found the answer in Vault"
 
 
 async def test_a_name_that_is_not_ours_is_not_proved_and_says_why(setting: Setting) -> None:

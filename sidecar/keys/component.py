@@ -40,7 +40,7 @@ KEYS = KeyWords("signing-keys", "keys", "keys.max_age_seconds")
 REVOCATIONS = KeyWords("revocations", "revocations", "keys.revocations.max_age_seconds")
 
 
-class KeyRoom(NamedTuple):
+class KeyPollers(NamedTuple):
     """The pollers of keys and of what is revoked."""
 
     keys: KeyRefresher
@@ -93,14 +93,14 @@ async def start_vault(context: AppContext) -> VaultClient:
     return vault
 
 
-def make_key_room(
+def make_key_pollers(
     context: AppContext,
     vault: VaultClient,
     alerts: Alerts,
     *,
     publish: Callable[[KeyView], None],
     publish_revocations: Callable[[Revocations, KeyState], None],
-) -> KeyRoom:
+) -> KeyPollers:
     """Build what keeps keys and revocations fresh, and publishes them to those who check."""
 
     def take(view: KeyView) -> None:
@@ -113,7 +113,7 @@ def make_key_room(
         keys.revoke(revocations.kids)
         publish_revocations(revocations, state)
 
-    return KeyRoom(keys, _make_revocations(context, vault, alerts, revoke))
+    return KeyPollers(keys, _make_revocations(context, vault, alerts, revoke))
 
 
 def _make_refresher(

@@ -78,9 +78,11 @@ async def _watch_audit(life: AppContext, audit: AuditLog) -> None:
     while True:
         await asyncio.sleep(_WATCH_SECONDS)
         if audit.is_writing:
-            life.health.right(_AUDIT)
+            life.health.set_healthy(_AUDIT)
         else:
-            life.health.wrong(_AUDIT, "the thread that writes lines has ended: restart the sidecar")
+            life.health.set_unhealthy(
+                _AUDIT, "the thread that writes lines has ended: restart the sidecar"
+            )
 
 
 def _audit_failed(exc: OSError) -> None:

@@ -31,7 +31,7 @@ from sidecar.transport.names import CHECK_METHOD, CHECK_SERVICE
 from sidecar.transport.unary import Limits
 
 
-class ChallengeBook(ChallengeSource, FleetChallenges, Protocol):
+class ChallengeLookup(ChallengeSource, FleetChallenges, Protocol):
     """Where challenges of ACME are found, one at a time or several."""
 
 
@@ -50,7 +50,7 @@ class Checks(Protocol):
     def publish_domains(self, registered: RegisteredDomains) -> None:
         """Know these owners of domains from the next Check on."""
 
-    def answer_challenges(self, source: ChallengeBook) -> None:
+    def answer_challenges(self, source: ChallengeLookup) -> None:
         """Tell CAs, from now on, what this source knows (ACME http-01)."""
 
     async def start(self, request_refresh: Callable[[], None]) -> None:
@@ -105,7 +105,7 @@ class InProcessChecks:
         """Know these owners of domains from the next Check on."""
         give_domains(self._check.service, registered)
 
-    def answer_challenges(self, source: ChallengeBook) -> None:
+    def answer_challenges(self, source: ChallengeLookup) -> None:
         """Tell CAs, from now on, what this source knows (ACME http-01)."""
         self._check.service.challenges = source
 

@@ -27,7 +27,7 @@ from sidecar.config import model
 from sidecar.config.endpoints import check_endpoints
 from sidecar.context import AppContext
 from sidecar.csp.reports.component import start_reports
-from sidecar.keys.component import KeyRoom, make_key_room, start_vault
+from sidecar.keys.component import KeyPollers, make_key_pollers, start_vault
 from sidecar.module_signing.component import start_publishers
 from sidecar.observability.alerts import Alerts
 from sidecar.observability.audit import AuditLog
@@ -90,7 +90,7 @@ async def run(config: model.Config, log: LogOutput) -> bool:
         vault = await start_vault(context)
         audit = open_audit(context)
         checks = _make_checks(context, audit)
-        keys = make_key_room(
+        keys = make_key_pollers(
             context,
             vault,
             alerts,
@@ -121,7 +121,7 @@ def _make_checks(context: AppContext, audit: AuditLog) -> Checks:
     return InProcessChecks(context, audit) if local else WorkerChecks(context, audit)
 
 
-async def _refresh_keys(context: AppContext, keys: KeyRoom, checks: Checks) -> KeyRefresh:
+async def _refresh_keys(context: AppContext, keys: KeyPollers, checks: Checks) -> KeyRefresh:
     """Ask every source now, and wait until what was read decides wherever Checks are answered."""
     state = await keys.refresh()
     for refresh in context.refreshers:
@@ -148,7 +148,7 @@ async def _start_sds(
         )
 
 
-def _install_signals(context: AppContext, audit: AuditLog, keys: KeyRoom) -> None:
+def _install_signals(context: AppContext, audit: AuditLog, keys: KeyPollers) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, context.stop.set)

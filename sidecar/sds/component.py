@@ -22,7 +22,7 @@ from sidecar.headers.registered import RegisteredDomains
 from sidecar.observability.alerts import Alerts
 from sidecar.observability.collectors import SdsMetrics, polled_families
 from sidecar.runtime.descriptors import SDS
-from sidecar.runtime.in_process import ChallengeBook
+from sidecar.runtime.in_process import ChallengeLookup
 from sidecar.sds.secrets.component import make_poller
 from sidecar.sds.service import SECRET_SERVICE, SdsEvents, SdsService
 from sidecar.transport.aio import GrpcServer
@@ -39,7 +39,7 @@ async def start_sds(
     vault: VaultClient,
     alerts: Alerts,
     *,
-    answer_challenges: Callable[[ChallengeBook], None],
+    answer_challenges: Callable[[ChallengeLookup], None],
     publish_domains: Callable[[RegisteredDomains], None],
 ) -> None:
     """Obtain every certificate, then serve them and keep them fresh.

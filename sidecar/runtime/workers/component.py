@@ -16,7 +16,7 @@ from sidecar.module_signing.publishers import Publishers
 from sidecar.observability.audit import AuditLog
 from sidecar.observability.collectors import cache_families
 from sidecar.observability.metrics import gauge
-from sidecar.runtime.in_process import ChallengeBook
+from sidecar.runtime.in_process import ChallengeLookup
 from sidecar.runtime.workers.pool import Dependencies, WorkerPool
 from sidecar.tokens.revocation import NOTHING_REVOKED, Revocations
 
@@ -72,7 +72,7 @@ class WorkerChecks:
         """Give the owners of domains to every worker."""
         self._pool.publish_domains(registered)
 
-    def answer_challenges(self, source: ChallengeBook) -> None:
+    def answer_challenges(self, source: ChallengeLookup) -> None:
         """Tell workers, from now on, what this source knows (ACME http-01)."""
         self._pool.challenges = source
 

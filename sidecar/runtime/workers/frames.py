@@ -119,7 +119,7 @@ class KnownChallenge(msgspec.Struct, frozen=True, array_like=True):
     answer: str
 
 
-class ToldChallenges(Frame, frozen=True, tag="told_challenges"):
+class ChallengesReply(Frame, frozen=True, tag="told_challenges"):
     """Down: what is known of the tokens that question ``number`` was about."""
 
     number: int
@@ -167,7 +167,7 @@ class UnknownKid(Frame, frozen=True, tag="unknown_kid"):
     """Up: a token names a key that is not known; bounded in its rate."""
 
 
-class WantedChallenges(Frame, frozen=True, tag="wanted_challenges"):
+class ChallengesRequest(Frame, frozen=True, tag="wanted_challenges"):
     """Up: a CA, or somebody who looks like one, asks for these tokens of ACME challenges.
 
     A worker asks its next question when this one is answered.
@@ -187,8 +187,8 @@ class LogLine(Frame, frozen=True, tag="log"):
     message: Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
 
 
-Down = Start | Policies | Revoked | KeysFrame | Domains | Readiness | ToldChallenges | Ask | Drain
-Up = Serving | VersionRefused | Applied | Report | UnknownKid | WantedChallenges | LogLine
+Down = Start | Policies | Revoked | KeysFrame | Domains | Readiness | ChallengesReply | Ask | Drain
+Up = Serving | VersionRefused | Applied | Report | UnknownKid | ChallengesRequest | LogLine
 
 _encoder = msgspec.msgpack.Encoder()
 

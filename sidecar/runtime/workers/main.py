@@ -60,10 +60,10 @@ from sidecar.runtime.workers.frames import (
     Revoked,
     Serving,
     Start,
-    ToldChallenges,
+    ChallengesReply,
     UnknownKid,
     VersionRefused,
-    WantedChallenges,
+    ChallengesRequest,
     publishers_of,
     ring_of,
 )
@@ -134,7 +134,7 @@ class Worker:
         self._revoked = ReceivedParts()
         self._unknown_kid_at: float | None = None
         self._challenges = AskedChallenges(
-            lambda number, tokens: self._channel.send(WantedChallenges(number, tokens))
+            lambda number, tokens: self._channel.send(ChallengesRequest(number, tokens))
         )
         self._config: model.Config
         self._cache: TokenCache
@@ -199,7 +199,7 @@ class Worker:
                 self._revoked.take(frame)
             case KeysFrame():
                 self._take_keys(frame)
-            case ToldChallenges(number=number, known=known):
+            case ChallengesReply(number=number, known=known):
                 self._challenges.told(number, known)
             case Domains():
                 self._take_domains(frame)

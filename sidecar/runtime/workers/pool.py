@@ -30,8 +30,8 @@ from sidecar.runtime.workers.frames import (
     Policies,
     Readiness,
     Start,
-    ToldChallenges,
-    WantedChallenges,
+    ChallengesReply,
+    ChallengesRequest,
     encode,
     public_keys,
     publisher_keys,
@@ -386,13 +386,13 @@ class WorkerPool:
             command=self._dependencies.command,
         )
 
-    def _challenges_wanted(self, process: WorkerProcess, wanted: WantedChallenges) -> None:
+    def _challenges_wanted(self, process: WorkerProcess, wanted: ChallengesRequest) -> None:
         """Find what a worker asks for; ``WorkerWatch`` sees to it that it asks once at a time."""
         task = asyncio.create_task(self._tell_challenges(process, wanted))
         self._telling.add(task)
         task.add_done_callback(self._telling.discard)
 
-    async def _tell_challenges(self, process: WorkerProcess, wanted: WantedChallenges) -> None:
+    async def _tell_challenges(self, process: WorkerProcess, wanted: ChallengesRequest) -> None:
         """Answer a worker, whatever comes of it: it asks no further before."""
         found: Mapping[str, Challenge] = {}
         try:
@@ -404,7 +404,7 @@ class WorkerPool:
         except Exception as exc:  # noqa: BLE001 - the task's edge
             self._on_fault(exc)
         known = (KnownChallenge(token, each.host, each.answer) for token, each in found.items())
-        process.tell_challenges(ToldChallenges(wanted.number, tuple(known)))
+        process.tell_challenges(ChallengesReply(wanted.number, tuple(known)))
 
     def _unknown_kid(self) -> None:
         self._call(self.on_unknown_kid)

@@ -30,11 +30,11 @@ from sidecar.runtime.workers.frames import (
     LogLine,
     Report,
     Serving,
-    ToldChallenges,
+    ChallengesReply,
     UnknownKid,
     Up,
     VersionRefused,
-    WantedChallenges,
+    ChallengesRequest,
 )
 from sidecar.runtime.workers.output import AuditPipe, ErrorPipe, LineQueue
 from sidecar.runtime.workers.stats import WorkerStats
@@ -238,7 +238,7 @@ class WorkerProcess:
             future = self._waiting[number] = asyncio.get_running_loop().create_future()
         return future
 
-    def tell_challenges(self, told: ToldChallenges) -> None:
+    def tell_challenges(self, told: ChallengesReply) -> None:
         """Answer its question: it may ask the next one."""
         self._watch.answered_challenges()
         self.send(told)
@@ -275,7 +275,7 @@ class WorkerProcess:
                 self.applied = version
             case UnknownKid():
                 self._on_unknown_kid()
-            case WantedChallenges():
+            case ChallengesRequest():
                 self._on_challenges(self, frame)
             case Serving(hardening=hardening):
                 self.hardening = hardening

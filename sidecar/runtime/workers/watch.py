@@ -18,7 +18,7 @@ from sidecar.runtime.workers.frames import (
     Serving,
     Up,
     VersionRefused,
-    WantedChallenges,
+    ChallengesRequest,
 )
 from sidecar.runtime.workers.stats import WorkerStats
 
@@ -68,7 +68,7 @@ class WorkerWatch:
                 self._seen.add(type(frame))
             case LogLine():
                 self.take_log_line()
-            case WantedChallenges():
+            case ChallengesRequest():
                 if self._asks_open:
                     raise FrameFault("it asks for challenges before it was answered")
                 self._asks_open = True

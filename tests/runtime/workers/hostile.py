@@ -23,7 +23,7 @@ from sidecar.runtime.workers.frames import (
     Serving,
     UnknownKid,
     VersionRefused,
-    WantedChallenges,
+    ChallengesRequest,
     encode,
 )
 from sidecar.runtime.workers.stats import WorkerStats
@@ -134,7 +134,7 @@ ATTACKS: dict[str, Attack] = {
     "keys of the past": once(encode(Applied(0))),
     "reports unasked": flood(lambda n: Report(n + 1000, 1, WorkerStats())),
     "last words": say_last_words,
-    "questions": flood(lambda n: WantedChallenges(n, tuple(f"{n}-{i:060}" for i in range(1024)))),
+    "questions": flood(lambda n: ChallengesRequest(n, tuple(f"{n}-{i:060}" for i in range(1024)))),
     "a frame too large": once(b"\x7f\xff\xff\xff"),
     "garbage": once(b"\0\0\0\4\xff\xff\xff\xff"),
     "a level of its own": once(encode(LogLine(41, "x"))),  # type: ignore[arg-type]

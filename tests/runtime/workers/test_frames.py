@@ -32,11 +32,11 @@ from sidecar.runtime.workers.frames import (
     Revoked,
     Serving,
     Start,
-    ToldChallenges,
+    ChallengesReply,
     UnknownKid,
     Up,
     VersionRefused,
-    WantedChallenges,
+    ChallengesRequest,
     encode,
     public_keys,
     ring_of,
@@ -71,7 +71,7 @@ DOWN = [
     KeysFrame(7, (PublicKey("k", None, b"\x30"),), (0, 1), KeyState.OUTAGE),
     KeysFrame(8, (), (), KeyState.ACTIVE, True, (PublicKey("k", "acme", b"0"),), ("a",)),
     Readiness(ready=True),
-    ToldChallenges(3, (KnownChallenge("token", "a.example", "token.thumb"),)),
+    ChallengesReply(3, (KnownChallenge("token", "a.example", "token.thumb"),)),
     Ask(9),
     Drain(),
 ]
@@ -81,7 +81,7 @@ UP = [
     Applied(7),
     Report(9, 7, NUMBERS),
     UnknownKid(),
-    WantedChallenges(3, ("token",)),
+    ChallengesRequest(3, ("token",)),
     LogLine(40, "text"),
 ]
 

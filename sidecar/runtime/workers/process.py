@@ -85,7 +85,7 @@ class WorkerProcess:
         on_unknown_kid: Callable[[], None],
         routes: frozenset[str],
         clock: Callable[[], float],
-        on_challenges: "Callable[[WorkerProcess, WantedChallenges], None]" = lambda _by, _asks: (
+        on_challenges: "Callable[[WorkerProcess, ChallengesRequest], None]" = lambda _by, _asks: (
             None
         ),
         on_fault: Callable[[Exception], None] = lambda _exc: None,

@@ -1,5 +1,7 @@
 """A certificate with its private key, checked before anyone may use it."""
 
+import base64
+import hashlib
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -162,3 +164,10 @@ def _names(leaf: x509.Certificate) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 def _seconds(moment: datetime) -> float:
     return moment.astimezone(UTC).timestamp()
+
+
+def spki_pin(certificate: x509.Certificate) -> str:
+    """Return base64 of the SHA-256 of a certificate's SubjectPublicKeyInfo (RFC 7469 §2.4)."""
+    form = Encoding.DER, PublicFormat.SubjectPublicKeyInfo
+    digest = hashlib.sha256(certificate.public_key().public_bytes(*form)).digest()
+    return base64.b64encode(digest).decode("ascii")

@@ -1,6 +1,5 @@
-"""Vault, and the keys and revocations that come from it."""
+"""The keys that verify tokens, and what is revoked, kept fresh for whoever answers Checks."""
 
-import asyncio
 import logging
 import random
 from collections.abc import Callable
@@ -8,22 +7,19 @@ from functools import partial
 from typing import NamedTuple
 
 from sidecar.common.clock import monotonic_seconds, wall_seconds
-from sidecar.common.polling import PollStatus
 from sidecar.config import model
 from sidecar.context import AppContext
 from sidecar.keys.jwks_https import JwksKeySource
 from sidecar.keys.kv_source import KvKeySource
 from sidecar.keys.lifecycle import KeyState
+from sidecar.keys.metrics import key_families, revocation_families
 from sidecar.keys.refresher import KeyRefresher, KeyView, window_seconds
 from sidecar.keys.revocation_poller import RevocationPoller
 from sidecar.keys.revocation_source import KvRevocationSource
 from sidecar.keys.sources import KeySource, TransitKeySource
 from sidecar.observability.alerts import Alert, Alerts, Severity
-from sidecar.observability.collectors import key_families, revocation_families, vault_families
 from sidecar.tokens.revocation import Revocations
 from sidecar.vault.client import VaultClient
-
-_LOGIN_CHECK_SECONDS = 20.0
 
 _log = logging.getLogger("sidecar.keys")
 
@@ -79,21 +75,7 @@ class KeyPollers(NamedTuple):
             context.spawn(self.revocations.run())
 
 
-async def start_vault(context: AppContext) -> VaultClient:
-    """Log in to Vault and stay logged in; raises ``VaultFault``."""
-    vault = VaultClient(
-        context.config.vault, clock=monotonic_seconds, observe=context.metrics.count_vault_call
-    )
-    context.stack.push_async_callback(vault.close)
-    context.metrics.add_source(lambda: vault_families(vault.token_expires_at, monotonic_seconds()))
-    await vault.login()
-    status = PollStatus("vault_login", "the login to Vault", _log, kept="our token lives on")
-    context.watch(status)
-    context.spawn(_keep_logged_in(vault, status))
-    return vault
-
-
-def make_key_pollers(
+async def start(
     context: AppContext,
     vault: VaultClient,
     alerts: Alerts,
@@ -101,7 +83,10 @@ def make_key_pollers(
     publish: Callable[[KeyView], None],
     publish_revocations: Callable[[Revocations, KeyState], None],
 ) -> KeyPollers:
-    """Build what keeps keys and revocations fresh, and publishes them to those who check."""
+    """Read keys and revocations, and publish them; returns what keeps both fresh.
+
+    Raises ``Fault`` where there is nothing to begin with.
+    """
 
     def take(view: KeyView) -> None:
         context.health.facts["keys"] = view.state
@@ -113,7 +98,9 @@ def make_key_pollers(
         keys.revoke(revocations.kids)
         publish_revocations(revocations, state)
 
-    return KeyPollers(keys, _make_revocations(context, vault, alerts, revoke))
+    pollers = KeyPollers(keys, _make_revocations(context, vault, alerts, revoke))
+    await pollers.load()
+    return pollers
 
 
 def _make_refresher(
@@ -210,11 +197,3 @@ def _say_state(
         case _:
             return
     alerts.say(Alert(severity, words.subject, after, message))
-
-
-async def _keep_logged_in(vault: VaultClient, status: PollStatus) -> None:
-    """Renew our token when that is due, where no other call comes by to do it."""
-    while True:
-        await asyncio.sleep(_LOGIN_CHECK_SECONDS)
-        with status.poll():
-            await vault.login()

@@ -6,13 +6,13 @@ from functools import partial
 
 from sidecar.common.clock import monotonic_seconds
 from sidecar.context import AppContext
+from sidecar.module_signing.metrics import publisher_families
 from sidecar.module_signing.publishers import Publishers
 from sidecar.module_signing.refresher import PublisherRefresher
-from sidecar.observability.collectors import publisher_families
 from sidecar.vault.client import VaultClient
 
 
-async def start_publishers(
+async def start(
     context: AppContext, vault: VaultClient, publish: Callable[[Publishers], None]
 ) -> None:
     """Read who may publish modules, and keep that fresh, where there are modules at all."""

@@ -12,8 +12,8 @@ from typing import NamedTuple
 from cryptography import x509
 
 from sidecar.certificates.identities import matches, names_of
+from sidecar.certificates.material import spki_pin
 from sidecar.common.errors import Fault
-from sidecar.sds.secrets.trust_bundle import spki_pin
 
 SPIFFE = "spiffe://"
 

@@ -1,46 +1,50 @@
-"""What the operator sees and hears: alerts, the audit log, the admin port."""
+"""What the operator sees and hears: alerts and the audit log."""
 
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
-from sidecar.admin.routes import KeyRefresh, admin_routes
-from sidecar.admin.server import AdminServer
 from sidecar.common.clock import wall_seconds
 from sidecar.config import model
-from sidecar.context import AppContext
 from sidecar.observability.alerts import Alerts, Webhook
 from sidecar.observability.audit import AuditLog, DescriptorSink, FileSink, OtlpSink, Sink
 from sidecar.observability.collectors import alert_families, audit_families
+from sidecar.observability.health import Health
+from sidecar.observability.metrics import Metrics
 
 _AUDIT_CLOSE_SECONDS = 2.0
 _AUDIT = "audit"
 _WATCH_SECONDS = 1.0
 
+Spawn = Callable[[Coroutine[Any, Any, None]], None]
+"""Runs a task until the drain."""
+
 _log = logging.getLogger("sidecar")
 
 
-def start_alerts(life: AppContext) -> Alerts:
-    """Start what ``system.health`` says, with the webhook where there is one."""
-    settings = life.config.alerts.webhook
+def start_alerts(settings: model.Webhook | None, metrics: Metrics, spawn: Spawn) -> Alerts:
+    """Start the alerts of ``system.health``; where there is a webhook, ``spawn`` runs it."""
     alerts = Alerts(wall_seconds, with_webhook=settings is not None)
     webhook = None
     if settings is not None:
         webhook = Webhook(
             settings, alerts, now=wall_seconds, sleep=asyncio.sleep, jitter=random.random
         )
-        life.spawn(webhook.run())
-    life.metrics.add_source(partial(alert_families, alerts, webhook))
+        spawn(webhook.run())
+    metrics.add_source(partial(alert_families, alerts, webhook))
     return alerts
 
 
-def open_audit(life: AppContext) -> AuditLog:
-    """Open the audit log; raises ``AuditFault`` where that can't be done."""
-    settings = life.config.audit
+def start_audit(
+    settings: model.Audit, metrics: Metrics, health: Health, stack: AsyncExitStack, spawn: Spawn
+) -> AuditLog:
+    """Open the audit log, to be closed with ``stack``; raises ``AuditFault`` where it can't be."""
     match settings.to:
         case model.FileAudit(path=path, max_bytes=max_bytes, keep=keep):
             sink: Sink = FileSink(Path(path), max_bytes=max_bytes, keep=keep)
@@ -55,32 +59,20 @@ def open_audit(life: AppContext) -> AuditLog:
         on_error=_audit_failed,
         sample_allowed=settings.sample_allowed,
     )
-    life.stack.callback(_close_audit, audit)
-    life.spawn(_watch_audit(life, audit))
-    life.metrics.add_source(partial(audit_families, audit))
+    stack.callback(_close_audit, audit)
+    spawn(_watch_audit(health, audit))
+    metrics.add_source(partial(audit_families, audit))
     return audit
 
 
-async def start_admin(life: AppContext, refresh_keys: Callable[[], Awaitable[KeyRefresh]]) -> None:
-    """Open the admin port."""
-    life.routes.update(admin_routes(life.health, life.metrics, refresh_keys))
-    admin = AdminServer(
-        life.config.listen.admin.address,
-        life.routes,
-        on_fault=life.on_fault,
-    )
-    await admin.start()
-    life.stack.push_async_callback(admin.close)
-
-
-async def _watch_audit(life: AppContext, audit: AuditLog) -> None:
+async def _watch_audit(health: Health, audit: AuditLog) -> None:
     """Have it seen that decisions are recorded no more. A sink that stalls is a metric's affair."""
     while True:
         await asyncio.sleep(_WATCH_SECONDS)
         if audit.is_writing:
-            life.health.set_healthy(_AUDIT)
+            health.set_healthy(_AUDIT)
         else:
-            life.health.set_unhealthy(
+            health.set_unhealthy(
                 _AUDIT, "the thread that writes lines has ended: restart the sidecar"
             )
 

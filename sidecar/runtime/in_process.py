@@ -6,6 +6,7 @@ from functools import partial
 from typing import Protocol
 
 from sidecar.authz.acme_challenge import ChallengeSource
+from sidecar.authz.metrics import cache_families
 from sidecar.common.clock import monotonic_seconds
 from sidecar.context import AppContext
 from sidecar.headers.registered import RegisteredDomains
@@ -13,7 +14,6 @@ from sidecar.keys.lifecycle import KeyState
 from sidecar.keys.refresher import KeyView
 from sidecar.module_signing.publishers import Publishers
 from sidecar.observability.audit import AuditLog
-from sidecar.observability.collectors import cache_families
 from sidecar.runtime.check import (
     give_domains,
     give_keys,

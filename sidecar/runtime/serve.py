@@ -5,7 +5,7 @@ listener is up ends the process with a message (INIT: "startup fails if Vault is
 unreachable", SECURITY-MODEL §3). Main loop: wait for a signal. Drain: not ready first,
 then no new calls, those in flight answered, audit and log written, exit 0.
 
-How the parts of each room are joined is in ``sidecar.runtime``, one file a room.
+Each component joins its own parts, in its ``component.py``.
 """
 
 import asyncio
@@ -18,6 +18,7 @@ from functools import partial
 import uvloop
 from prometheus_client.core import Metric
 
+from sidecar.admin import component as admin
 from sidecar.admin.routes import KeyRefresh
 from sidecar.common.errors import Fault
 from sidecar.common.faults import watch_loop
@@ -26,19 +27,21 @@ from sidecar.common.shared_run import SharedRun
 from sidecar.config import model
 from sidecar.config.endpoints import check_endpoints
 from sidecar.context import AppContext
-from sidecar.csp.reports.component import start_reports
-from sidecar.keys.component import KeyPollers, make_key_pollers, start_vault
-from sidecar.module_signing.component import start_publishers
+from sidecar.csp.reports import component as csp_reports
+from sidecar.keys import component as keys
+from sidecar.keys.component import KeyPollers
+from sidecar.module_signing import component as module_signing
+from sidecar.observability import component as observability
 from sidecar.observability.alerts import Alerts
 from sidecar.observability.audit import AuditLog
 from sidecar.observability.collectors import poll_families
-from sidecar.observability.component import open_audit, start_admin, start_alerts
 from sidecar.observability.logs import LogOutput
 from sidecar.observability.metrics import counter, gauge
 from sidecar.runtime.descriptors import bound_connections
 from sidecar.runtime.hardening.process import adopt_orphans, harden_process
 from sidecar.runtime.in_process import Checks, InProcessChecks
 from sidecar.runtime.workers.component import WorkerChecks
+from sidecar.vault import component as vault
 from sidecar.vault.client import VaultClient
 
 EXIT_OK = 0
@@ -86,25 +89,26 @@ async def run(config: model.Config, log: LogOutput) -> bool:
     context.metrics.add_source(lambda: _own_families(context, log))
     context.metrics.add_source(lambda: poll_families(context.polls))
     async with context.stack:
-        alerts = start_alerts(context)
-        vault = await start_vault(context)
-        audit = open_audit(context)
+        alerts = observability.start_alerts(config.alerts.webhook, context.metrics, context.spawn)
+        audit = observability.start_audit(
+            config.audit, context.metrics, context.health, context.stack, context.spawn
+        )
+        client = await vault.start(context)
         checks = _make_checks(context, audit)
-        keys = make_key_pollers(
+        pollers = await keys.start(
             context,
-            vault,
+            client,
             alerts,
             publish=checks.publish,
             publish_revocations=checks.publish_revocations,
         )
-        await keys.load()
-        await start_publishers(context, vault, checks.publish_publishers)
-        context.routes.update(await start_reports(context))
-        await start_admin(context, SharedRun(partial(_refresh_keys, context, keys, checks)))
-        await _start_sds(context, vault, alerts, checks)
-        await checks.start(keys.keys.request_refresh)
-        keys.start(context)
-        _install_signals(context, audit, keys)
+        await module_signing.start(context, client, checks.publish_publishers)
+        await csp_reports.start(context)
+        await admin.start(context, SharedRun(partial(_refresh_keys, context, pollers, checks)))
+        await _start_sds(context, client, alerts, checks)
+        await checks.start(pollers.keys.request_refresh)
+        pollers.start(context)
+        _install_signals(context, audit, pollers)
         context.health.set_healthy("start")
         _log.info("serving Checks on %s", ", ".join(check_endpoints(config.listen.authz)))
         await context.stop.wait()
@@ -136,9 +140,9 @@ async def _start_sds(
     settings = context.config.listen.sds
     if settings is not None:
         # It brings envoy-data-plane: half a second and 16 MB that only SDS has a use for.
-        from sidecar.sds.component import start_sds  # noqa: PLC0415
+        from sidecar.sds import component as sds  # noqa: PLC0415
 
-        await start_sds(
+        await sds.start(
             context,
             settings,
             vault,

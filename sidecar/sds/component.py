@@ -6,25 +6,29 @@ this where ``listen.sds`` is set.
 
 import asyncio
 import logging
+import random
 from collections.abc import Callable, Sequence
 from functools import partial
 
 import grpc
 
-from sidecar.certificates.challenges.component import challenge_handler
 from sidecar.certificates.managed.admin_routes import certificate_routes
 from sidecar.certificates.managed.component import Certificates
-from sidecar.certificates.on_demand.component import make_component
-from sidecar.common.clock import wall_seconds
+from sidecar.certificates.on_demand.component import OnDemandComponent, make_component
+from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.config import model
+from sidecar.config.on_demand import OnDemand
 from sidecar.context import AppContext
 from sidecar.headers.registered import RegisteredDomains
 from sidecar.observability.alerts import Alerts
-from sidecar.observability.collectors import SdsMetrics, polled_families
 from sidecar.runtime.descriptors import SDS
 from sidecar.runtime.in_process import ChallengeLookup
+from sidecar.sds.acme_streams import challenge_handler
+from sidecar.sds.metrics import SdsMetrics
 from sidecar.sds.secrets.component import make_poller
+from sidecar.sds.secrets.metrics import polled_families
 from sidecar.sds.service import SECRET_SERVICE, SdsEvents, SdsService
+from sidecar.sds.stream import EvictionPolicy
 from sidecar.transport.aio import GrpcServer
 from sidecar.transport.guard import make_guard
 from sidecar.vault.client import VaultClient
@@ -33,7 +37,7 @@ _log = logging.getLogger("sidecar.sds")
 _MAX_MESSAGE_BYTES = 4_194_304
 
 
-async def start_sds(
+async def start(
     context: AppContext,
     settings: model.SdsListen,
     vault: VaultClient,
@@ -63,11 +67,10 @@ async def start_sds(
         answer_challenges(certificates.solver)
     numbers = SdsMetrics()
     events = SdsEvents(numbers.streams, numbers.push, numbers.nack)
-    sds = (
-        SdsService(certificates.store, events)
-        if component is None
-        else component.start(context, events)
-    )
+    sds = SdsService(certificates.store, events)
+    if component is not None and context.config.on_demand is not None:
+        sds = _serve_on_demand(component, context.config.on_demand, certificates, events)
+        component.start(context, sds)
     handlers = list(sds.handlers())
     if certificates.solver is not None:
         handlers.insert(0, challenge_handler(context, certificates.solver, numbers))
@@ -84,6 +87,23 @@ async def start_sds(
     context.spawn(polled.run())
     for task in certificates.tasks():
         context.spawn(task)
+
+
+def _serve_on_demand(
+    component: OnDemandComponent,
+    settings: OnDemand,
+    certificates: Certificates,
+    events: SdsEvents,
+) -> SdsService:
+    return SdsService(
+        certificates.store,
+        events,
+        on_demand=component.source,
+        configured=component.configured,
+        eviction=EvictionPolicy(
+            settings.residence_seconds, settings.max_names, monotonic_seconds, random.random
+        ),
+    )
 
 
 async def _listen(

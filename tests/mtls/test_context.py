@@ -13,11 +13,11 @@ import pytest
 import uvloop
 from cryptography import x509
 
-from sidecar.certificates.material import Material
+from sidecar.certificates.material import Material, spki_pin
 from sidecar.common.clock import wall_seconds
 from sidecar.mtls import FollowingContext, MtlsFault, PeerRefused, WorkloadIdentity
 from sidecar.mtls.memory import in_memory
-from sidecar.sds.secrets.trust_bundle import TrustAnchors, read_anchors, spki_pin
+from sidecar.sds.secrets.trust_bundle import TrustAnchors, read_anchors
 from tests.authorities import Ca, pem
 
 OURS, OTHER = Ca("platform"), Ca("another platform")

@@ -17,7 +17,7 @@ from sidecar.demo.envoyproxy import EdgePorts, Envoy, edge_config
 from sidecar.demo.handshake import Handshaker
 from sidecar.demo.openbao import SIDECAR_POLICY, OpenBao
 from sidecar.demo.process import free_ports
-from sidecar.observability.collectors import SdsMetrics
+from sidecar.sds.metrics import SdsMetrics
 from sidecar.sds.service import SECRET_SERVICE, SdsEvents, SdsService
 from sidecar.transport.aio import GrpcServer
 from sidecar.transport.guard import make_guard

@@ -17,7 +17,7 @@ from envoy_data_plane.google.rpc import Status
 from sidecar.certificates.managed.store import CertificateStore
 from sidecar.certificates.material import Material
 from sidecar.certificates.on_demand.on_demand import OBTAINING, Obtaining
-from sidecar.observability.collectors import SdsMetrics
+from sidecar.sds.metrics import SdsMetrics
 from sidecar.sds.resources import SECRET_TYPE
 from sidecar.sds.service import AGGREGATED_SERVICE, SECRET_SERVICE, SdsEvents, SdsService
 from sidecar.sds.stream import EvictionPolicy

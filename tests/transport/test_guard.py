@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.config import model
-from sidecar.observability.collectors import SdsMetrics
+from sidecar.sds.metrics import SdsMetrics
 from sidecar.transport import peers
 from sidecar.transport.guard import SocketGuard, make_guard
 from sidecar.transport.peers import Peer, PeerRule, make_rule, may_descend_from

@@ -9,9 +9,9 @@ from cryptography import x509
 from sidecar.certificates.managed.certificate import ManagedCertificate
 from sidecar.certificates.managed.manager import CertificateManager
 from sidecar.certificates.managed.renewal import DAY_SECONDS, Level
+from sidecar.certificates.material import spki_pin
 from sidecar.common.clock import Now
 from sidecar.common.errors import Fault
-from sidecar.sds.secrets.trust_bundle import spki_pin
 
 
 class CertificateAdminFault(Fault):

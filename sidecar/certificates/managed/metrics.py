@@ -10,7 +10,6 @@ from sidecar.certificates.managed.manager import CertificateManager
 from sidecar.certificates.managed.probe import Prober
 from sidecar.certificates.managed.renewal import Level
 from sidecar.certificates.managed.store import CertificateStore
-from sidecar.observability.collectors import certificate_families
 from sidecar.observability.metrics import counter
 
 if TYPE_CHECKING:
@@ -62,3 +61,14 @@ def families(
     for outcome, count in prober.outcomes.items():
         probes.add_metric([outcome], count)
     yield probes
+
+
+def certificate_families(held: Iterable[tuple[str, float]], failures: int) -> Iterator[Metric]:
+    """Tell when certificates end."""
+    family = GaugeMetricFamily(
+        "septem_certificate_not_after_timestamp_seconds", "End of a certificate", labels=["name"]
+    )
+    for name, not_after in held:
+        family.add_metric([name], not_after)
+    yield family
+    yield counter("septem_certificate_renewal_failures", "Renewals that failed", failures)

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Iterator
+from typing import Protocol
 
 from prometheus_client.core import CounterMetricFamily, Metric
 
@@ -27,8 +28,6 @@ from sidecar.config import on_demand as settings_of
 from sidecar.context import AppContext
 from sidecar.headers.registered import RegisteredDomains
 from sidecar.observability.metrics import gauge
-from sidecar.sds.service import SdsService
-from sidecar.sds.stream import EvictionPolicy, SdsEvents
 from sidecar.vault.client import VaultClient
 
 TICK_SECONDS = 1.0
@@ -48,6 +47,19 @@ def make_rate_limiter(settings: model.OnDemand) -> IssuanceRateLimiter:
     )
 
 
+class Served(Protocol):
+    """What serves the names to Envoy, and can take them back; ``sds.service`` does."""
+
+    def evict(self, name: str) -> None:
+        """Take one name back from every Envoy that has it."""
+
+    def evict_overdue(self) -> int:
+        """Take back what was held for its time to live; return how many names that were."""
+
+    async def evict_withdrawn(self) -> None:
+        """Take back what is no longer allowed."""
+
+
 class OnDemandComponent:
     """Everything that serves names on demand, and the task that keeps it going."""
 
@@ -60,8 +72,7 @@ class OnDemandComponent:
         publish: Callable[[RegisteredDomains], None],
     ) -> None:
         """``publish`` gives whose the domains are to those who answer Checks."""
-        self._settings = settings
-        self._configured = frozenset(each.name for each in config.certificates)
+        self.configured = frozenset(each.name for each in config.certificates)
         self._store = certificates.store
         self._numbers = OnDemandMetrics(monotonic_seconds)
         self.registry = make_registry(settings.registry, vault, self._registry_changed, publish)
@@ -71,35 +82,23 @@ class OnDemandComponent:
             issuers=_rate_limited(certificates.issuers, make_rate_limiter(settings)),
             keeper=certificates.manager,
             store=self._store,
-            configured=self._configured,
+            configured=self.configured,
             events=self._numbers.events(),
             clock=monotonic_seconds,
             jitter=random.random,
             is_vault_well=lambda: vault.is_well,
         )
-        self._service: SdsService | None = None
+        self._served: Served | None = None
         self._sweeping = PollStatus("on_demand", "names on demand", _log, kept="nothing ends")
 
     async def load(self) -> None:
         """Read the registry, or what of it must be known. Raises ``Fault``."""
         await self.registry.start()
 
-    def start(self, context: AppContext, events: SdsEvents) -> SdsService:
-        """Build the SDS service that serves names on demand too."""
-        service = SdsService(
-            self._store,
-            events,
-            on_demand=self.source,
-            configured=self._configured,
-            eviction=EvictionPolicy(
-                self._settings.residence_seconds,
-                self._settings.max_names,
-                monotonic_seconds,
-                random.random,
-            ),
-        )
-        self.source.on_forget(service.evict)
-        self._service = service
+    def start(self, context: AppContext, served: Served) -> None:
+        """Follow the registry; ``served`` is told of names that Envoy must not hold any longer."""
+        self.source.on_forget(served.evict)
+        self._served = served
         context.watch(self._sweeping)
         context.watch(self.registry.status)
         context.refreshers.append(self.registry.refresh)
@@ -107,7 +106,6 @@ class OnDemandComponent:
         context.metrics.add_source(self.families)
         context.stack.push_async_callback(self.source.close)
         context.spawn(self.run())
-        return service
 
     async def run(self) -> None:
         """Follow the registry, and take back what has been held for long, until cancelled."""
@@ -136,13 +134,13 @@ class OnDemandComponent:
 
     def _sweep(self) -> None:
         self.source.sweep()
-        if self._service is not None:
-            self._numbers.evicted(self._service.evict_overdue())
+        if self._served is not None:
+            self._numbers.evicted(self._served.evict_overdue())
 
     async def _registry_changed(self) -> None:
         await self.source.forget_withdrawn()
-        if self._service is not None:
-            await self._service.evict_withdrawn()
+        if self._served is not None:
+            await self._served.evict_withdrawn()
 
 
 def make_component(

@@ -1,4 +1,4 @@
-"""Joins the parts of violation reports; ``start_reports`` is what the runtime calls."""
+"""Violation reports: the intake, its listener, the forwarder, and what the admin port shows."""
 
 import logging
 import secrets
@@ -26,11 +26,11 @@ _FORWARD_CLOSE_SECONDS = 2.0
 _log = logging.getLogger("sidecar.csp.reports")
 
 
-async def start_reports(context: AppContext) -> Routes:
-    """Open the intake, where it is configured; returns what the admin port shows of it."""
+async def start(context: AppContext) -> None:
+    """Open the intake, where it is configured, and show it on the admin port."""
     reports, listen = context.config.headers.reports, context.config.listen.reports
     if reports is None or listen is None:
-        return {}
+        return
     component = ReportsComponent(
         context.config,
         reports,
@@ -40,7 +40,7 @@ async def start_reports(context: AppContext) -> Routes:
     )
     await component.start(context.stack)
     context.metrics.add_source(component.families)
-    return component.admin_routes
+    context.routes.update(component.admin_routes)
 
 
 class ReportsComponent:

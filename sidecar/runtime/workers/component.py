@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from sidecar.authz.metrics import cache_families
 from sidecar.common.clock import monotonic_seconds
 from sidecar.config.endpoints import check_endpoints
 from sidecar.context import AppContext
@@ -14,7 +15,6 @@ from sidecar.keys.lifecycle import KeyState
 from sidecar.keys.refresher import KeyView
 from sidecar.module_signing.publishers import Publishers
 from sidecar.observability.audit import AuditLog
-from sidecar.observability.collectors import cache_families
 from sidecar.observability.metrics import gauge
 from sidecar.runtime.in_process import ChallengeLookup
 from sidecar.runtime.workers.pool import Dependencies, WorkerPool

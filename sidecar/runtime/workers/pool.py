@@ -23,6 +23,8 @@ from sidecar.keys.lifecycle import KeyState
 from sidecar.module_signing.publishers import NO_PUBLISHERS, Publishers
 from sidecar.runtime.workers.frames import (
     PROTOCOL,
+    ChallengesReply,
+    ChallengesRequest,
     Domains,
     Drain,
     KeysFrame,
@@ -30,8 +32,6 @@ from sidecar.runtime.workers.frames import (
     Policies,
     Readiness,
     Start,
-    ChallengesReply,
-    ChallengesRequest,
     encode,
     public_keys,
     publisher_keys,

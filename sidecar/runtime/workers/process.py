@@ -25,16 +25,16 @@ from sidecar.runtime.workers.frames import (
     MAX_UP_BYTES,
     Applied,
     Ask,
+    ChallengesReply,
+    ChallengesRequest,
     Frame,
     FrameReader,
     LogLine,
     Report,
     Serving,
-    ChallengesReply,
     UnknownKid,
     Up,
     VersionRefused,
-    ChallengesRequest,
 )
 from sidecar.runtime.workers.output import AuditPipe, ErrorPipe, LineQueue
 from sidecar.runtime.workers.stats import WorkerStats

@@ -12,13 +12,13 @@ from math import isfinite
 from sidecar.common.token_bucket import TokenBucket
 from sidecar.runtime.workers.frames import (
     Applied,
+    ChallengesRequest,
     FrameFault,
     LogLine,
     Report,
     Serving,
     Up,
     VersionRefused,
-    ChallengesRequest,
 )
 from sidecar.runtime.workers.stats import WorkerStats
 

@@ -11,7 +11,6 @@
 What is not so is refused as a whole; the bundle that was good before stays.
 """
 
-import base64
 import hashlib
 from collections.abc import Iterable, Sequence
 
@@ -19,7 +18,7 @@ import msgspec
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from sidecar.common.errors import Fault
 
@@ -92,13 +91,6 @@ def split_crls(pem: str) -> list[str]:
     """Take a text of several CRLs apart."""
     end = "-----END X509 CRL-----"
     return [part.strip() + f"\n{end}\n" for part in pem.split(end) if part.strip()]
-
-
-def spki_pin(certificate: x509.Certificate) -> str:
-    """Return base64 of the SHA-256 of a certificate's SubjectPublicKeyInfo (RFC 7469 §2.4)."""
-    form = Encoding.DER, PublicFormat.SubjectPublicKeyInfo
-    digest = hashlib.sha256(certificate.public_key().public_bytes(*form)).digest()
-    return base64.b64encode(digest).decode("ascii")
 
 
 def _read_crls(

@@ -17,13 +17,13 @@ from sidecar.runtime.hardening.process import Hardening
 from sidecar.runtime.workers.frames import (
     MAX_TEXT,
     Applied,
+    ChallengesRequest,
     Frame,
     LogLine,
     Report,
     Serving,
     UnknownKid,
     VersionRefused,
-    ChallengesRequest,
     encode,
 )
 from sidecar.runtime.workers.stats import WorkerStats

@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 import pytest
 from cryptography import x509
 
+from sidecar.certificates.material import spki_pin
 from sidecar.sds.secrets.trust_bundle import (
     BundleFault,
     read_anchors,
     read_chain,
-    spki_pin,
     split_crls,
 )
 from tests.authorities import Ca, pem

@@ -7,7 +7,7 @@ from sidecar.certificates.challenges.tls_alpn01 import ChallengeCertificates
 from sidecar.certificates.managed.store import CertificateStore
 from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.context import AppContext
-from sidecar.observability.collectors import SdsMetrics
+from sidecar.sds.metrics import SdsMetrics
 from sidecar.sds.purposes import ACME_PURPOSE, PurposeHandler
 from sidecar.sds.service import SdsEvents, SdsService
 

@@ -1,0 +1,55 @@
+"""What is counted of SDS, as Prometheus families."""
+
+import logging
+from collections.abc import Iterator
+
+from prometheus_client.core import Metric
+
+from sidecar.observability.metrics import counter, gauge
+from sidecar.transport.peers import Peer
+
+_log = logging.getLogger("sidecar.sds")
+
+
+class SdsMetrics:
+    """What SDS counts."""
+
+    def __init__(self) -> None:
+        self._streams = 0
+        self._pushed = 0
+        self._nacks = 0
+        self._peers_refused = 0
+
+    def refuse_peer(self, peer: Peer) -> None:
+        """Count a process that may not fetch secrets; log it each time their number doubles."""
+        self._peers_refused += 1
+        if self._peers_refused & (self._peers_refused - 1) == 0:
+            _log.error(
+                "process %d of user %d may not fetch secrets (listen.sds.peer_uids, peer_gids; "
+                "and no child of ours may); %d refused by now",
+                peer.pid,
+                peer.uid,
+                self._peers_refused,
+            )
+
+    def streams(self, count: int) -> None:
+        """Take note of how many streams there are."""
+        self._streams = count
+
+    def push(self, count: int) -> None:
+        """Count resources that were sent."""
+        self._pushed += count
+
+    def nack(self, node: str, message: str) -> None:
+        """Count and log a refusal, in Envoy's words."""
+        self._nacks += 1
+        _log.error("Envoy %s refuses a secret: %s", node[:128], message)
+
+    def families(self) -> Iterator[Metric]:
+        """Tell it."""
+        yield gauge("septem_sds_streams", "Open SDS streams", self._streams)
+        yield counter("septem_sds_resources_pushed", "Secrets sent", self._pushed)
+        yield counter("septem_sds_nacks", "Secrets that Envoy refused", self._nacks)
+        yield counter(
+            "septem_sds_peers_refused", "Connections of processes not let in", self._peers_refused
+        )

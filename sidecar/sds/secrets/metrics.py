@@ -1,0 +1,33 @@
+"""What is counted of polled secrets, as Prometheus families."""
+
+from collections.abc import Callable, Iterator
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from sidecar.sds.secrets.poller import SecretPoller, SourceStatus
+
+
+def polled_families(keeper: SecretPoller, now: Callable[[], float]) -> Iterator[Metric]:
+    """Tell of each polled secret: its state, its age, how reads went, and when it ends."""
+    labels = ["kind", "name"]
+    state = GaugeMetricFamily(
+        "septem_secret_state", "1 for the state of a polled secret", labels=[*labels, "state"]
+    )
+    age = GaugeMetricFamily("septem_secret_age_seconds", "Since it was last read", labels=labels)
+    ends = GaugeMetricFamily(
+        "septem_secret_ends_timestamp_seconds", "End of a CRL or of the last root", labels=labels
+    )
+    reads = CounterMetricFamily(
+        "septem_secret_reads", "Reads of polled secrets", labels=[*labels, "outcome"]
+    )
+    for part in keeper.parts:
+        name = [part.source.kind, part.source.name]
+        for each in SourceStatus:
+            state.add_metric([*name, each], float(each is part.state))
+        if part.read_at is not None:
+            age.add_metric(name, now() - part.read_at)
+        if part.held is not None and part.held.ends_at is not None:
+            ends.add_metric(name, part.held.ends_at)
+        for outcome, count in part.outcomes.items():
+            reads.add_metric([*name, outcome], count)
+    yield from (state, age, ends, reads)

@@ -1,0 +1,36 @@
+"""The client of Vault, logged in, for every component that reads from it."""
+
+import asyncio
+import logging
+
+from sidecar.common.clock import monotonic_seconds
+from sidecar.common.polling import PollStatus
+from sidecar.context import AppContext
+from sidecar.vault.client import VaultClient
+from sidecar.vault.metrics import vault_families
+
+_LOGIN_CHECK_SECONDS = 20.0
+
+_log = logging.getLogger("sidecar.vault")
+
+
+async def start(context: AppContext) -> VaultClient:
+    """Log in to Vault and stay logged in; raises ``VaultFault``."""
+    vault = VaultClient(
+        context.config.vault, clock=monotonic_seconds, observe=context.metrics.count_vault_call
+    )
+    context.stack.push_async_callback(vault.close)
+    context.metrics.add_source(lambda: vault_families(vault.token_expires_at, monotonic_seconds()))
+    await vault.login()
+    status = PollStatus("vault_login", "the login to Vault", _log, kept="our token lives on")
+    context.watch(status)
+    context.spawn(_keep_logged_in(vault, status))
+    return vault
+
+
+async def _keep_logged_in(vault: VaultClient, status: PollStatus) -> None:
+    """Renew our token when that is due, where no other call comes by to do it."""
+    while True:
+        await asyncio.sleep(_LOGIN_CHECK_SECONDS)
+        with status.poll():
+            await vault.login()

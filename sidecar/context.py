@@ -12,8 +12,8 @@ from typing import Any, Protocol
 from sidecar.common.clock import monotonic_seconds
 from sidecar.common.faults import FaultReporter
 from sidecar.common.polling import PollStatus
+from sidecar.common.registered_domains import NO_DOMAINS
 from sidecar.config import model
-from sidecar.headers.registered import NO_DOMAINS
 from sidecar.observability.health import Health
 from sidecar.observability.metrics import Metrics
 from sidecar.transport.http1 import Handler

@@ -60,7 +60,7 @@ def read_layers(pyproject: Path = ROOT / "pyproject.toml") -> tuple[tuple[str, .
 def read_arrows(components: Iterable[str]) -> Arrows:
     """Return which component imports which, imports for types alone left out."""
     graph = grimp.build_graph(PACKAGE, exclude_type_checking_imports=True, cache_dir=None)
-    # The longest name first: sidecar.csp.language.language is a component inside sidecar.csp.language.
+    # The longest name first: a component may stand inside another one.
     names = sorted(components, key=len, reverse=True)
 
     def component_of(module: str) -> str | None:

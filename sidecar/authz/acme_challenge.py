@@ -9,9 +9,9 @@ goes the way of every request.
 from collections.abc import Awaitable
 from typing import Protocol
 
-from sidecar.authz.canonical import canonical_host
 from sidecar.authz.decision import Decision, RequestView
 from sidecar.authz.response_cache import CHALLENGE_PREFIX
+from sidecar.common.canonical import canonical_host
 from sidecar.common.errors import Denied
 from sidecar.common.reasons import Grant
 

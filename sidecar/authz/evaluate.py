@@ -29,7 +29,6 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from sidecar.authz.canonical import canonical_host, canonical_path
 from sidecar.authz.credential import Credential, find_token, where_none_is
 from sidecar.authz.decision import Decision, RequestView, Snapshot
 from sidecar.authz.preflight import OPTIONS, match_preflight
@@ -37,6 +36,7 @@ from sidecar.authz.requirements import check_client, check_grants, check_tenant
 from sidecar.authz.response_cache import ResolvedTarget, ResponseCache
 from sidecar.authz.routes import UNMATCHED, Route
 from sidecar.authz.streams import TIMEOUT_HEADER, stream_milliseconds
+from sidecar.common.canonical import canonical_host, canonical_path
 from sidecar.common.errors import Denied
 from sidecar.common.reasons import Grant, Reason
 from sidecar.keys.lifecycle import KeyState

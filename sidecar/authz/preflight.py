@@ -6,7 +6,6 @@ that is still to come: so the route is that request's, and nothing else of it is
 
 import re
 
-from sidecar.authz.canonical import canonical_host, canonical_path
 from sidecar.authz.decision import Decision, RequestView, Snapshot
 from sidecar.authz.encoding import (
     MAX_SHARED,
@@ -16,6 +15,7 @@ from sidecar.authz.encoding import (
     set_metadata,
 )
 from sidecar.authz.routes import Route
+from sidecar.common.canonical import canonical_host, canonical_path
 from sidecar.pb import ext_authz_pb2 as pb
 
 OPTIONS = b"OPTIONS"

@@ -1,9 +1,9 @@
 """From the configuration to the snapshot a decision stands on."""
 
-from sidecar.authz.canonical import canonical_path
 from sidecar.authz.credential import COOKIE_PREFIX, WEBSOCKET, TokenPlaces
 from sidecar.authz.decision import Snapshot
 from sidecar.authz.routes import Route, RouteTable
+from sidecar.common.canonical import canonical_path
 from sidecar.config import model
 from sidecar.headers.compile import compile_headers
 from sidecar.headers.tenant import names_to_remove

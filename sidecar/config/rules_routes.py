@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from sidecar.authz.canonical import canonical_path
+from sidecar.common.canonical import canonical_path
 from sidecar.common.errors import Denied
 from sidecar.config.model import Config, Route
 from sidecar.config.problem import Path, Problem

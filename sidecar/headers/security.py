@@ -7,11 +7,11 @@ fallback from ``header_mutation`` in ``envoy/edge.yaml``.
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from sidecar.common.registered_domains import NO_DOMAINS, RegisteredDomains
 from sidecar.csp.language.overlay import apply_overlay
 from sidecar.headers.cors import Cors
 from sidecar.headers.csp import ENFORCED, NOTHING, CompiledProfile
 from sidecar.headers.field import How, ResponseHeader
-from sidecar.headers.registered import NO_DOMAINS, RegisteredDomains
 
 _NEVER_STORED = (
     ResponseHeader("cache-control", b"no-store"),

@@ -14,8 +14,8 @@ from sidecar.authz.recorder import DecisionRecorder
 from sidecar.authz.service import CheckService
 from sidecar.authz.snapshot import build_snapshot
 from sidecar.common.clock import elapsed_ns, wall_seconds
+from sidecar.common.registered_domains import RegisteredDomains
 from sidecar.config import model
-from sidecar.headers.registered import RegisteredDomains
 from sidecar.keys.lifecycle import KeyState
 from sidecar.module_signing.digest_pool import DigestPool
 from sidecar.module_signing.publishers import Publishers

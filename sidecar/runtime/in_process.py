@@ -8,8 +8,8 @@ from typing import Protocol
 from sidecar.authz.acme_challenge import ChallengeSource
 from sidecar.authz.metrics import cache_families
 from sidecar.common.clock import monotonic_seconds
+from sidecar.common.registered_domains import RegisteredDomains
 from sidecar.context import AppContext
-from sidecar.headers.registered import RegisteredDomains
 from sidecar.keys.lifecycle import KeyState
 from sidecar.keys.refresher import KeyView
 from sidecar.module_signing.publishers import Publishers

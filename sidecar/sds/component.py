@@ -16,10 +16,10 @@ from sidecar.certificates.managed.admin_routes import certificate_routes
 from sidecar.certificates.managed.component import Certificates
 from sidecar.certificates.on_demand.component import OnDemandComponent, make_component
 from sidecar.common.clock import monotonic_seconds, wall_seconds
+from sidecar.common.registered_domains import RegisteredDomains
 from sidecar.config import model
 from sidecar.config.on_demand import OnDemand
 from sidecar.context import AppContext
-from sidecar.headers.registered import RegisteredDomains
 from sidecar.observability.alerts import Alerts
 from sidecar.runtime.descriptors import SDS
 from sidecar.runtime.in_process import ChallengeLookup

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.authz.canonical import canonical_path
 from sidecar.authz.lenient import MAX_RESPELT, fold
 from sidecar.authz.notes import notes
 from sidecar.authz.routes import Route, RouteTable, covers
+from sidecar.common.canonical import canonical_path
 from sidecar.common.errors import Denied
 from sidecar.common.reasons import Reason
 from tests.authz.test_routes import route

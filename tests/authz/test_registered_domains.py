@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from sidecar.authz.snapshot import build_snapshot
+from sidecar.common.registered_domains import RegisteredDomains
 from sidecar.config import parse_config
-from sidecar.headers.registered import RegisteredDomains
 from sidecar.runtime.check import give_domains
 from sidecar.tokens.cache import TokenCache
 from tests.authz.checks import Answer

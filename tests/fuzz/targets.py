@@ -10,12 +10,12 @@ from urllib.parse import unquote
 import atheris
 
 with atheris.instrument_imports(include=["sidecar"]):
-    from sidecar.authz.canonical import canonical_host, canonical_path
     from sidecar.authz.credential import TokenPlaces, find_token
     from sidecar.authz.decision import Snapshot
     from sidecar.authz.encoding import decode_request, encode_allowed, encode_denied
     from sidecar.authz.evaluate import decide
     from sidecar.authz.snapshot import build_snapshot
+    from sidecar.common.canonical import canonical_host, canonical_path
     from sidecar.common.errors import Denied
     from sidecar.config import parse_config
     from sidecar.csp.reports.parse import (

@@ -33,7 +33,7 @@ def test_cases(case: Case) -> None:
 
 
 NOT_BY_ONE_REQUEST = {
-    Reason.REQUEST_TOO_LARGE: "tests/authz/test_canonical.py::test_a_path_over_the_limit",
+    Reason.REQUEST_TOO_LARGE: "tests/common/test_canonical.py::test_a_path_over_the_limit",
     Reason.TOKEN_TOO_LARGE: "tests/authz/test_service.py::test_denials",
     Reason.TOKEN_REVOKED: "tests/tokens/test_revocation.py::test_rows",
     Reason.MODULE_TOO_LARGE: "tests/authz/test_module_install.py::test_rows",

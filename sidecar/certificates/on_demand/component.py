@@ -22,11 +22,11 @@ from sidecar.certificates.on_demand.resolvers import (
 )
 from sidecar.common.clock import monotonic_seconds
 from sidecar.common.polling import PollStatus
+from sidecar.common.registered_domains import RegisteredDomains
 from sidecar.common.token_bucket import TokenBucket
 from sidecar.config import model
 from sidecar.config import on_demand as settings_of
 from sidecar.context import AppContext
-from sidecar.headers.registered import RegisteredDomains
 from sidecar.observability.metrics import gauge
 from sidecar.vault.client import VaultClient
 

@@ -20,7 +20,7 @@ from sidecar.certificates.on_demand.names import (
     wildcard_of,
 )
 from sidecar.common.errors import Fault
-from sidecar.headers.registered import SHARED
+from sidecar.common.registered_domains import SHARED
 
 MAX_DOMAINS = 200_000
 MAX_LABELS_REGISTERED = 32

@@ -17,8 +17,8 @@ from sidecar.certificates.on_demand.domains import (
 )
 from sidecar.common.blocking import BlockingRunner, BlockingRunnerBusy
 from sidecar.common.polling import PollStatus, fault_of
+from sidecar.common.registered_domains import NO_DOMAINS, RegisteredDomains
 from sidecar.config.on_demand import FileRegistry, VaultKvRegistry
-from sidecar.headers.registered import NO_DOMAINS, RegisteredDomains
 from sidecar.vault.history import KvHistory
 
 MAX_FILE_BYTES = 67_108_864

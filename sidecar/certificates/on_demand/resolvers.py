@@ -27,8 +27,8 @@ from sidecar.certificates.on_demand.names import parents_of, wildcard_of
 from sidecar.common.blocking import BlockingRunner, BlockingRunnerBusy
 from sidecar.common.http_client import failure, make_session
 from sidecar.common.polling import PollStatus
+from sidecar.common.registered_domains import NO_DOMAINS, RegisteredDomains
 from sidecar.config.on_demand import HttpRegistry, VaultKvPrefixRegistry
-from sidecar.headers.registered import NO_DOMAINS, RegisteredDomains
 from sidecar.vault.errors import VaultNotFound
 
 MAX_REMEMBERED = 100_000

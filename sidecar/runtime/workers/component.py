@@ -8,9 +8,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 from sidecar.authz.metrics import cache_families
 from sidecar.common.clock import monotonic_seconds
+from sidecar.common.registered_domains import RegisteredDomains
 from sidecar.config.endpoints import check_endpoints
 from sidecar.context import AppContext
-from sidecar.headers.registered import RegisteredDomains
 from sidecar.keys.lifecycle import KeyState
 from sidecar.keys.refresher import KeyView
 from sidecar.module_signing.publishers import Publishers

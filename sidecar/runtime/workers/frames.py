@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from sidecar.common.errors import Fault
+from sidecar.common.registered_domains import SHARDS
 from sidecar.config import model
-from sidecar.headers.registered import SHARDS
 from sidecar.keys.lifecycle import KeyState
 from sidecar.module_signing.publishers import PublisherKey, Publishers
 from sidecar.runtime.workers.stats import WorkerStats

@@ -1,11 +1,11 @@
 """One worker: a process that answers Checks on its own address, and does nothing else.
 
-``python -m sidecar.runtime.workers.main``, started by the main process alone (``sidecar.runtime.workers.pool``),
-with its end of the channel as standard input and a pipe for audit lines as standard output.
-It reads no file and no environment: the configuration, public keys and revocations come
-through the channel, and whoever holds the other end of it is obeyed. Once its listener is
-bound, and before it reads a byte from it, it gives up files, other sockets and other processes
-(``sidecar.runtime.hardening``). It listens when it has its first keys, and ends when it is told to or
+``python -m sidecar.runtime.workers.main``, started by the main process alone (``pool``), with its
+end of the channel as standard input and a pipe for audit lines as standard output. It reads
+no file and no environment: the configuration, public keys and revocations come through the
+channel, and whoever holds the other end of it is obeyed. Once its listener is bound, and
+before it reads a byte from it, it gives up files, other sockets and other processes
+(``runtime.hardening``). It listens when it has its first keys, and ends when it is told to or
 when the channel closes, after the calls in flight. Signals are the main process's to act on.
 """
 

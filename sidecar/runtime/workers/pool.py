@@ -17,8 +17,8 @@ import msgspec
 from sidecar.authz.acme_challenge import CHALLENGE_ROUTE, Challenge
 from sidecar.authz.routes import UNMATCHED
 from sidecar.common.errors import Fault
+from sidecar.common.registered_domains import RegisteredDomains, Shard
 from sidecar.config import model
-from sidecar.headers.registered import RegisteredDomains, Shard
 from sidecar.keys.lifecycle import KeyState
 from sidecar.module_signing.publishers import NO_PUBLISHERS, Publishers
 from sidecar.runtime.workers.frames import (
@@ -79,7 +79,7 @@ class AuditQueue(LineQueue, Protocol):
 
 
 class FleetChallenges(Protocol):
-    """Where challenges of ACME are; ``sidecar.certificates.challenges.http01.DistributedSolver`` is one."""
+    """Where challenges of ACME are; ``certificates.challenges.http01`` has one."""
 
     async def find_all(self, tokens: Collection[str]) -> Mapping[str, Challenge]:
         """Find several with one look."""

@@ -14,9 +14,9 @@ from sidecar.certificates.on_demand.registries import FileSource, KvSource, List
 from sidecar.certificates.on_demand.resolvers import KvPrefixResolver, ResolvedRegistry
 from sidecar.common.clock import monotonic_seconds
 from sidecar.common.errors import Fault
+from sidecar.common.registered_domains import NO_DOMAINS, RegisteredDomains
 from sidecar.config.on_demand import FileRegistry, VaultKvPrefixRegistry, VaultKvRegistry
 from sidecar.demo.openbao import OpenBao
-from sidecar.headers.registered import NO_DOMAINS, RegisteredDomains
 from sidecar.vault.client import VaultClient
 from tests.real import TokenFile
 

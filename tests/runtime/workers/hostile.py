@@ -1,7 +1,7 @@
 """The program of a worker that was taken over: honest until the sidecar is ready, then hostile.
 
-``python -m tests.runtime.workers.hostile KIND…``: the worker of slot n does what the n-th kind says;
-``honest`` does nothing. It keeps the channel full and never waits to be asked.
+``python -m tests.runtime.workers.hostile KIND…``: the worker of slot n does what the n-th kind
+says; ``honest`` does nothing. It keeps the channel full and never waits to be asked.
 """
 
 import asyncio

@@ -19,9 +19,9 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from sidecar.common.clock import monotonic_seconds, wall_seconds
+from sidecar.common.registered_domains import RegisteredDomains
 from sidecar.config import model, parse_config
 from sidecar.config.endpoints import check_endpoints
-from sidecar.headers.registered import RegisteredDomains
 from sidecar.keys.lifecycle import KeyState
 from sidecar.runtime.workers import pool as pool_module
 from sidecar.runtime.workers import process as process_module

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.authz.canonical import canonical_host, canonical_path
+from sidecar.common.canonical import canonical_host, canonical_path
 from sidecar.common.errors import Denied
 from sidecar.common.reasons import Reason
 

@@ -3,7 +3,13 @@
 import pytest
 
 from sidecar.certificates.on_demand.domains import DomainIndex, read_registrations
-from sidecar.headers.registered import NO_DOMAINS, SHARDS, SHARED, RegisteredDomains, shard_of
+from sidecar.common.registered_domains import (
+    NO_DOMAINS,
+    SHARDS,
+    SHARED,
+    RegisteredDomains,
+    shard_of,
+)
 from sidecar.headers.security import SecurityHeaders
 
 A, B, PLATFORM = "tenant-a", "tenant-b", "platform"

@@ -54,7 +54,7 @@ class AppContext:
         self.routes: dict[tuple[str, str], Handler] = {}
         """What the admin port answers; a room that starts later adds its own."""
         self.bounds: Mapping[str, int] = {}
-        """How many connections each listener may hold (``sidecar.runtime.descriptors``)."""
+        """How many connections each listener may hold (``sidecar.transport.listener_bounds``)."""
         self._tasks: set[asyncio.Task[None]] = set()
         self.on_fault = FaultReporter(self.metrics.count_fault, monotonic_seconds, _log)
         """Told of an exception that should not have been: it is counted, and logged once."""

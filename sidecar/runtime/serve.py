@@ -37,10 +37,10 @@ from sidecar.observability.audit import AuditLog
 from sidecar.observability.collectors import poll_families
 from sidecar.observability.logs import LogOutput
 from sidecar.observability.metrics import counter, gauge
-from sidecar.runtime.descriptors import bound_connections
 from sidecar.runtime.hardening.process import adopt_orphans, harden_process
 from sidecar.runtime.in_process import Checks, InProcessChecks
 from sidecar.runtime.workers.component import WorkerChecks
+from sidecar.transport.listener_bounds import bound_connections
 from sidecar.vault import component as vault
 from sidecar.vault.client import VaultClient
 

@@ -12,6 +12,7 @@ from functools import partial
 
 import grpc
 
+from sidecar.certificates.challenges.http01 import DistributedSolver
 from sidecar.certificates.managed.admin_routes import certificate_routes
 from sidecar.certificates.managed.component import Certificates
 from sidecar.certificates.on_demand.component import OnDemandComponent, make_component
@@ -21,8 +22,6 @@ from sidecar.config import model
 from sidecar.config.on_demand import OnDemand
 from sidecar.context import AppContext
 from sidecar.observability.alerts import Alerts
-from sidecar.runtime.descriptors import SDS
-from sidecar.runtime.in_process import ChallengeLookup
 from sidecar.sds.acme_streams import challenge_handler
 from sidecar.sds.metrics import SdsMetrics
 from sidecar.sds.secrets.component import make_poller
@@ -31,6 +30,7 @@ from sidecar.sds.service import SECRET_SERVICE, SdsEvents, SdsService
 from sidecar.sds.stream import EvictionPolicy
 from sidecar.transport.aio import GrpcServer
 from sidecar.transport.guard import make_guard
+from sidecar.transport.listener_bounds import SDS
 from sidecar.vault.client import VaultClient
 
 _log = logging.getLogger("sidecar.sds")
@@ -43,7 +43,7 @@ async def start(
     vault: VaultClient,
     alerts: Alerts,
     *,
-    answer_challenges: Callable[[ChallengeLookup], None],
+    answer_challenges: Callable[[DistributedSolver], None],
     publish_domains: Callable[[RegisteredDomains], None],
 ) -> None:
     """Obtain every certificate, then serve them and keep them fresh.

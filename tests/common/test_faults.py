@@ -39,7 +39,6 @@ from sidecar.observability.alerts import Alert, Alerts, Severity, Webhook
 from sidecar.observability.audit import AuditLog, DescriptorSink, FileSink
 from sidecar.observability.counters import Counters
 from sidecar.runtime import in_process as local_module
-from sidecar.runtime.descriptors import bound_connections
 from sidecar.runtime.in_process import InProcessChecks
 from sidecar.runtime.workers.channel import Channel
 from sidecar.runtime.workers.frames import (
@@ -56,6 +55,7 @@ from sidecar.transport import h2
 from sidecar.transport.aio import GrpcServer, check_handlers
 from sidecar.transport.h2 import H2Server
 from sidecar.transport.lane import SlowLane
+from sidecar.transport.listener_bounds import bound_connections
 from sidecar.transport.names import CHECK_METHOD, CHECK_SERVICE
 from sidecar.transport.peers import make_rule
 from sidecar.transport.unary import Limits, UnaryConnection

@@ -11,7 +11,6 @@ import pytest
 from sidecar.common.clock import monotonic_seconds
 from sidecar.config import model, parse_config
 from sidecar.config.reports import ReportsListen
-from sidecar.runtime.descriptors import ADMIN, REPORTS, SDS, of_main
 from sidecar.transport.aio import GrpcServer, check_handlers
 from sidecar.transport.descriptors import (
     CHECKS,
@@ -24,6 +23,7 @@ from sidecar.transport.descriptors import (
 )
 from sidecar.transport.h2 import H2Server
 from sidecar.transport.http1 import HttpServer, Response
+from sidecar.transport.listener_bounds import ADMIN, REPORTS, SDS, of_main
 from sidecar.transport.unary import Limits
 
 A, B = Demand("a", 100, 10), Demand("b", 50, 5, 3)

@@ -1,7 +1,7 @@
 """A worker that was taken over costs its own Checks and nobody else's, whatever it sends.
 
-Real worker processes whose program turns hostile (``tests.runtime.workers.hostile``), several kinds in
-one pool and an honest worker beside them. For every kind: it is killed for it, the main process
+Real worker processes whose program turns hostile (``hostile.py``), several kinds in one
+pool and an honest worker beside them. For every kind: it is killed for it, the main process
 keeps its memory, its loop goes on turning, its log stays readable, its totals only grow, and
 the honest worker answers.
 """

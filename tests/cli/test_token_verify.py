@@ -13,7 +13,7 @@ from sidecar.common.reasons import Reason
 from sidecar.config import parse_config
 from sidecar.tokens.keyring import KeyRing
 from sidecar.tokens.revocation import Revocations, read_revocations
-from tests.authz.conftest import CONFIG, PolicyEvaluator
+from tests.authz.conftest import CONFIG, Bench
 from tests.cli.test_main import Run
 from tests.minting import ISSUER, NOW, TENANT, Issuer, b64, base_claims
 
@@ -118,9 +118,9 @@ def verify(run: Run, keys: Path, *tokens: bytes) -> tuple[int, list[dict[str, An
     return code, [json.loads(line) for line in out.splitlines()]
 
 
-def of_the_server(issuer: Issuer) -> PolicyEvaluator:
+def of_the_server(issuer: Issuer) -> Bench:
     """A service as one has it whose Vault holds these keys and revocations."""
-    bench = PolicyEvaluator(issuer, config=SETTINGS)
+    bench = Bench(issuer, config=SETTINGS)
     entry = read_revocations(REVOCATIONS)
     bench.service.snapshot = msgspec.structs.replace(
         bench.service.snapshot,

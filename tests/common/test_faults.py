@@ -16,7 +16,7 @@ import grpc
 import pytest
 
 from sidecar.authz.decision_ids import DecisionIds
-from sidecar.authz.recorder import DRAIN_SECONDS, Ledger
+from sidecar.authz.recorder import DRAIN_SECONDS, DecisionRecorder
 from sidecar.authz.service import CheckService
 from sidecar.authz.snapshot import build_snapshot
 from sidecar.certificates.challenges.http01 import TLS_ALPN, Challenge
@@ -131,13 +131,15 @@ async def a_call_in_the_slow_lane(_faults: Faults, _tmp: Path, _patch: pytest.Mo
 async def a_record_of_the_ledger(faults: Faults, tmp: Path, _patch: pytest.MonkeyPatch) -> None:
     audit = AuditLog(FileSink(tmp / "audit"), queue_lines=100, on_error=pytest.fail)
     ids = DecisionIds()
-    ledger = Ledger(Counters(), audit, ids, asyncio.get_running_loop().call_later, faults.append)
-    service = make_service(ledger, faults)
-    ledger._wait(Unreadable())  # type: ignore[arg-type]
+    recorder = DecisionRecorder(
+        Counters(), audit, ids, asyncio.get_running_loop().call_later, faults.append
+    )
+    service = make_service(recorder, faults)
+    recorder._wait(Unreadable())  # type: ignore[arg-type]
     service.handle(check_request(path="/api/x"))
     await asyncio.sleep(DRAIN_SECONDS * 3)
     service.handle(check_request(path="/api/x"))
-    await until(lambda: not ledger._waiting)
+    await until(lambda: not recorder._waiting)
     assert audit.close(5)
     assert (audit.written, audit.dropped) == (2, 1)
 
@@ -147,11 +149,11 @@ async def whoever_hears_of_unknown_keys(
 ) -> None:
     audit = AuditLog(FileSink(tmp / "audit"), queue_lines=100, on_error=pytest.fail)
     ids = DecisionIds()
-    ledger = Ledger(Counters(), audit, ids, lambda *_: None, faults.append)
-    ledger.on_key_unknown = boom
+    recorder = DecisionRecorder(Counters(), audit, ids, lambda *_: None, faults.append)
+    recorder.on_key_unknown = boom
     token = Issuer.generate("key-9").mint()
     raw = check_request(headers={"authorization": f"Bearer {token.decode()}"})
-    answer = make_service(ledger, faults).handle(raw)
+    answer = make_service(recorder, faults).handle(raw)
     assert isinstance(answer, bytes)
     assert read_answer(answer).metadata["reason"] == Reason.KEY_UNKNOWN
     audit.close(1)
@@ -365,7 +367,7 @@ async def a_listener_of_readiness(faults: Faults, _tmp: Path, _patch: pytest.Mon
     seen: list[bool] = []
     life.health._listeners.append(boom)
     life.health.on_change(seen.append)
-    life.health.wrong("part", "why")
+    life.health.set_unhealthy("part", "why")
     assert seen == [True, False]
 
 

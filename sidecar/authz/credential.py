@@ -200,7 +200,7 @@ def _read_cookies(header: bytes, places: TokenPlaces) -> tuple[list[bytes], byte
     What comes between the separators is one cookie to some servers and several to others;
     a comma parts two header lines that Envoy has joined.
     """
-    if not header or not places.forms or not may_hold(header, places.forms):
+    if not may_hold(header, places.forms):
         return [], None
     parts = _SEPARATORS.split(header, 2 * MAX_PARTS)
     if len(parts) > 2 * MAX_PARTS:
@@ -213,8 +213,6 @@ def _read_cookies(header: bytes, places: TokenPlaces) -> tuple[list[bytes], byte
             continue
         if names:
             tokens.append(_read_cookie(parts[number], len(names), places))
-            if len(tokens) > 1:
-                raise _ambiguous(f"more than one cookie is read as one of {places.names}")
         kept += parts[max(number - 1, 0) : number + 1]
     if sum(map(len, kept)) == len(header):
         return tokens, None

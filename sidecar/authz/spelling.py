@@ -21,11 +21,8 @@ def forms_of(name: bytes) -> tuple[bytes, ...]:
     """Return what servers may read a name as."""
     decoded = unquote_to_bytes(name) if b"%" in name else name
     whole = decoded.partition(b"\0")[0].lstrip(_UNSEEN)
-    return (
-        whole.translate(_JOINTS),
-        whole.rstrip(_UNSEEN).translate(_JOINTS),
-        whole.partition(b"[")[0].rstrip(_UNSEEN).translate(_JOINTS),
-    )
+    alone = whole.partition(b"[")[0].rstrip(_UNSEEN)
+    return whole.translate(_JOINTS), alone.translate(_JOINTS)
 
 
 def may_hold(text: bytes, forms: Iterable[bytes]) -> bool:

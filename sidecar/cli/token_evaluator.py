@@ -23,6 +23,7 @@ from sidecar.tokens.keyring import KeyRing, VerificationKey
 from sidecar.tokens.revocation import (
     NOTHING_REVOKED,
     RevocationEntry,
+    RevocationFault,
     Revocations,
     read_revocations,
 )
@@ -125,7 +126,10 @@ def parse_revocations(text: str) -> RevocationEntry:
 
     Raises ``Fault``.
     """
-    return read_revocations(entry_of(text, "the list of revocations"))
+    try:
+        return read_revocations(entry_of(text, "the list of revocations"))
+    except RevocationFault as fault:
+        raise RevocationFault(f"the list of revocations: {fault}") from None
 
 
 _ANYONE = model.Config(

@@ -6,7 +6,6 @@ them ends at the event loop's exception handler, which ``watch_loop`` makes repo
 """
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable, Iterable
 from types import TracebackType
@@ -79,13 +78,6 @@ def report_to_loop(exc: Exception) -> None:
     asyncio.get_running_loop().call_exception_handler(
         {"message": "a defect of ours", "exception": exc, _OURS: True}
     )
-
-
-def report_defect(exc: BaseException) -> None:
-    """Hand a defect to the running loop, where there is one: a poll may be tried without."""
-    if isinstance(exc, Exception):
-        with contextlib.suppress(RuntimeError):
-            report_to_loop(exc)
 
 
 def tell_each(callbacks: Iterable[Callable[..., object]], *arguments: object) -> None:

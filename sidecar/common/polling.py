@@ -13,11 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sidecar.common.errors import Fault
-from sidecar.common.faults import report_defect
 
 UNEXPECTED = "unexpected"
 """The outcome's label for what is no ``Fault``: a file, a socket, a library, a defect."""
-_PACKAGE = Path(__file__).parent
+_PACKAGE = Path(__file__).parents[1]
 
 
 class PollFault(Fault):
@@ -102,9 +101,6 @@ class PollStatus:
     def failed(self, exc: BaseException) -> Fault:
         """Count a read that failed, and say so once for each trouble; returns it as a ``Fault``."""
         fault = fault_of(exc, self.name)
-        if isinstance(fault, PollFault) and not isinstance(exc, OSError):
-            # Its text may quote what was read, so what is reported says what and where alone.
-            report_defect(PollFault(str(fault)))
         self._count(outcome_of(fault))
         before, self.problem = self.problem, str(fault)
         if self.problem != before:

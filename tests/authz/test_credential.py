@@ -56,6 +56,8 @@ TOKENS: list[tuple[str, Headers, TokenPlaces, bytes | None]] = [
     ("a name that begins like it", cookie(b"session2=F; session-x=F"), COOKIE, None),
     ("the name as a value", cookie(b"a=session; session"), COOKIE, None),
     ("half a quote", cookie(b'session="GOOD'), COOKIE, b'"GOOD'),
+    ("padding", cookie(b"session=GOOD="), COOKIE, b"GOOD="),
+    ("empty lines beside it", cookie(b"session=GOOD", authorization=b" ,"), COOKIE, b"GOOD"),
     ("an empty one", cookie(b"session="), COOKIE, b""),
     ("an empty Authorization", cookie(b"session=GOOD", authorization=b" "), COOKIE, b"GOOD"),
     ("a subprotocol", protocols(b"chat, bearer.GOOD"), SOCKET, b"GOOD"),
@@ -95,7 +97,8 @@ AMBIGUOUS: list[tuple[str, Headers, TokenPlaces]] = [
 SPELLINGS = [
     b"session =F", b"session\t=F", b" session \t=F", b"SESSION=F", b"Session=F",
     b"sess%69on=F", b"%73ession=F", b"session%20=F", b"%20session=F", b"session%00x=F",
-    b"session[]=F", b"session[a]=F", b"session%5Ba%5D=F", b'"session"=F', b"session\xa0=F",
+    b"session[]=F", b"session[a]=F", b"Session[a]=F",
+    b"session [a]=F", b"session%5Ba%5D=F", b'"session"=F', b"session\xa0=F",
     b"session\xe2\x80\x83=F", b"\xc2\xa0session=F", b"session\x0b=F", b"session\x85=F",
     b"a=b session=F", b"a=b\tsession =F", b"a=b\xa0session=F", b'a="b session=F"',
     b"a session=F", b"session!=F", b"a=b!session=F",
@@ -195,6 +198,29 @@ def test_cookies_that_can_not_be_rewritten_are_refused() -> None:
     with pytest.raises(Denied, match="not ASCII"):
         find(cookie("session=F; name=ü".encode()), HEADER)
     assert find(cookie("name=ü".encode()), HEADER).cookie is None
+
+
+@pytest.mark.parametrize(
+    ("token_from", "watches", "removed"),
+    [
+        ("header", False, ()),
+        ("header", True, ("sec-websocket-protocol",)),
+        ("websocket", False, ("authorization", "sec-websocket-protocol")),
+        ("websocket", True, ("authorization", "sec-websocket-protocol")),
+    ],
+)
+def test_subprotocols_that_did_not_come(
+    token_from: str, watches: bool, removed: tuple[str, ...]
+) -> None:
+    assert find({}, TokenPlaces((token_from,), watches_websocket=watches)).removed == removed
+
+
+def test_a_refusal_names_the_places_that_are_read() -> None:
+    places = TokenPlaces(("cookie:session", "websocket"))
+    with pytest.raises(Denied, match="reads cookie:session, websocket"):
+        find(cookie(b"session=GOOD", **GOOD), places)
+    with pytest.raises(Denied, match="reads cookie:session, websocket"):
+        find(cookie(b"session=GOOD", **protocols(b"bearer.F")), places)
 
 
 @pytest.mark.parametrize(

@@ -120,6 +120,20 @@ def test_which_rule_holds_where_servers_may_differ(path: str, name: str | None) 
     assert denied.value.reason is Reason.PATH_AMBIGUOUS
 
 
+def test_routes_without_any_prefix() -> None:
+    table = RouteTable([route("a", path="/a"), anybody("other", path="/A")])
+    assert table.find("GET", "x", "/a") is not None
+    with pytest.raises(Denied):
+        table.find("GET", "x", "/A")
+
+
+def test_a_prefix_of_many_segments() -> None:
+    table = RouteTable([route("deep", path_prefix="/a/b/c/d"), anybody("rest")])
+    for path in ("/a/b/c/D/x", "/A/b/c/d", "/a/B/c/d/"):
+        with pytest.raises(Denied):
+            table.find("GET", "x", path)
+
+
 def test_a_rule_for_another_method_or_host_is_not_met() -> None:
     table = RouteTable(
         [

@@ -10,14 +10,17 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from envoy_data_plane.envoy.service.auth.v3 import CheckRequest
 from msgspec.structs import replace
 
+from sidecar.authz.decision import Decision, RequestView
+from sidecar.authz.module_install import judge_bundle
 from sidecar.authz.response_cache import AllowedCheck
 from sidecar.authz.service import CheckService, Outcome
 from sidecar.authz.snapshot import build_snapshot
 from sidecar.common.errors import Denied
-from sidecar.common.reasons import Reason
+from sidecar.common.reasons import Grant, Reason
 from sidecar.config import parse_config
 from sidecar.module_signing.publishers import PublisherKey, Publishers
 from sidecar.module_signing.signature import sign_digest
+from sidecar.tokens.verifier import verify_token
 from sidecar.transport.lane import SlowLane
 from tests.authz.checks import Answer, check_request, read_answer
 from tests.authz.conftest import CONFIG
@@ -302,3 +305,20 @@ async def test_a_turn_in_the_slow_lane_first(issuer: Issuer) -> None:
     assert lane.free()
     assert (await registry.install(signature=sign())).allowed
     assert not (await registry.install(signature=sign(b"other"))).allowed
+
+
+@pytest.mark.parametrize("missing", ["policy", "mode", "token"])
+def test_a_bundle_that_nothing_is_known_of_is_refused(issuer: Issuer, missing: str) -> None:
+    """The pipeline never comes here so; if it did, the answer is no."""
+    snapshot = build_snapshot(parse_config(POLICY, "test"), issuer.ring)
+    token = verify_token(issuer.mint(), issuer.ring, snapshot.tokens, NOW)
+    decision = Decision(Grant.TOKEN_VERIFIED, token=token, module="signed")
+    if missing == "policy":
+        snapshot = replace(snapshot, modules=None)
+    else:
+        decision = replace(decision, **{"token" if missing == "token" else "module": None})
+    view = RequestView(b"POST", b"h", b"/", {}, body=BUNDLE)
+    judged = judge_bundle(decision, view, snapshot)
+    assert judged.outcome is Reason.INTERNAL_FAULT
+    assert judged.detail == "there is no policy for bundles"
+    assert not judged.allowed

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sidecar.authz import evaluate as pipeline
 from sidecar.authz import response_cache as memory
 from sidecar.authz.encoding import own_fields, varint
 from sidecar.authz.response_cache import AllowedCheck
@@ -129,6 +130,36 @@ def test_raw_headers_go_the_long_way_even_where_the_target_is_known() -> None:
     twice = check_request(path="/api/x", host="app.example", raw_headers=[bearer, bearer])
     assert witness.ways(twice) == "L"
     assert read_answer(witness.ask(twice)).status == 400
+
+
+def test_the_long_way_matches_and_verifies_once_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[str] = []
+
+    def counting(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*arguments: Any, **named: Any) -> Any:
+            counted.append(name)
+            return function(*arguments, **named)
+
+        return run
+
+    monkeypatch.setattr(pipeline, "verify_token", counting("verify", pipeline.verify_token))
+    monkeypatch.setattr(pipeline, "canonical_path", counting("path", pipeline.canonical_path))
+    witness, token = Witness(), ISSUER.mint(jti="in a cookie".replace(" ", "-")).decode()
+    raw = check_request(path="/cookie", host="app.example", headers={"cookie": f"session={token}"})
+    assert witness.ways(raw, raw, raw) == "LLL"
+    assert counted == ["path", "verify"]
+
+
+@pytest.mark.parametrize("changes", [{"method": ""}, {"host": "a b"}, {"path": "/a/../b"}])
+def test_what_could_not_be_read_is_empty_in_the_record(changes: dict[str, str]) -> None:
+    witness = Witness()
+    witness.ask(check_request(**{"host": "app.example", "path": "/api", **changes}))
+    decision = witness.outcomes[-1].decision
+    read = [decision.method, decision.host, decision.path]
+    unread = ["method", "host", "path"].index(next(iter(changes)))
+    assert read[:unread] == ["GET", "app.example", "/api"][:unread]
+    assert read[unread:] == [""] * (3 - unread)
+    assert (decision.token_digest, decision.csp, decision.route) == ("", "", "unmatched")
 
 
 CHANGES: dict[str, Callable[[], dict[str, object]]] = {

@@ -14,6 +14,8 @@ import json
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Any
 from unittest.mock import patch
 
@@ -46,6 +48,7 @@ from tests.authz.world import (
     TOKENS,
     Ask,
     Conditions,
+    Expected,
     expected,
 )
 from tests.minting import ISSUER, NOW, TENANT
@@ -77,6 +80,12 @@ class Step:
 
     now = NOW
     number = 0
+    ticks = 0
+
+    def elapsed_ns(self) -> int:
+        """Stand still but between a Check's beginning and its end."""
+        self.ticks += 1_000
+        return self.ticks
 
     def new_id(self) -> str:
         return f"decision-{self.number:08}"
@@ -132,7 +141,7 @@ class Side:
         self.service = Counting(
             snapshot,
             now=lambda: step.now,
-            elapsed_ns=lambda: 0,
+            elapsed_ns=step.elapsed_ns,
             new_id=step.new_id,
             observer=self.recorder,
             on_fault=lambda exc: pytest.fail(repr(exc)),
@@ -283,7 +292,7 @@ class Life:
         return msgspec.structs.replace(
             build_snapshot(config, RINGS[known.ring]),
             revocations=Revocations(read_revocations(listed), NOW, 930),
-            key_state=KeyState.DEGRADED if known.refuses else self.key_state,
+            key_state=KeyState.DEGRADED if known.degraded else self.key_state,
             refuse_degraded=known.refuses,
         )
 
@@ -310,8 +319,8 @@ class Life:
         self.change(**{**changes, name: self.draw(CONDITIONS[name])})
 
     def the_keys_change_their_state(self) -> None:
-        self.key_state = self.random.choice((KeyState.ACTIVE, KeyState.OUTAGE, KeyState.DEGRADED))
-        self.change()
+        self.key_state = self.random.choice((KeyState.ACTIVE, KeyState.OUTAGE))
+        self.change(degraded=self.random.random() < SHARE_UNUSUAL)
 
     def a_token_in_use_is_revoked(self) -> None:
         tokens = [ask.token for ask in self.asked[-8:] if ask.token is not None]
@@ -438,10 +447,42 @@ class Life:
             if opinion.token.roles:
                 told["x-roles"] = ",".join(opinion.token.roles)
         assert {k: v for k, v in answer.set_headers.items() if k in IDENTITY} == told, ask
+        self.look_at_the_line(ask, opinion, answer, line)
         assert line.get("tenant", "") == told.get("x-tenant-id", "")
         assert line.get("subject", "") == told.get("x-user-id", "")
         if answer.allowed:
             assert IDENTITY - told.keys() <= set(answer.removed)
+
+    def look_at_the_line(
+        self, ask: Ask, opinion: Expected, answer: Answer, line: dict[str, Any]
+    ) -> None:
+        """Hold the rest of the audit line against what was asked and what came."""
+        token, route = opinion.token, self.conditions.route_of(ask)
+        at = datetime.fromtimestamp(self.step.now, UTC)
+        wanted: dict[str, Any] = {
+            "time": at.isoformat(timespec="milliseconds"),
+            "latency_us": 1,
+            "outcome": "allow" if answer.allowed else "deny",
+            "status": answer.status,
+            "route": "unmatched" if route is None else route.name,
+            "method": ask.method,
+            "host": ask.host,
+            "path": ask.path.partition("?")[0],
+            "source": "203.0.113.7",
+            "principal": ask.principal or None,
+            "key_state": str(self.old.service.snapshot.key_state),
+            "kid": None if token is None or token.signed_by is None else token.signed_by.kid,
+            "token_id": None if token is None else token.token_id,
+        }
+        if token is not None:
+            wanted["token_digest"] = sha256(token.raw).hexdigest()[:32]
+        assert {name: line.get(name) for name in wanted} == wanted, ask
+        assert (answer.metadata["route"], answer.metadata["key_state"]) == (
+            line["route"], line["key_state"],
+        )  # fmt: skip
+        assert answer.metadata.get("tenant", "") == line.get("tenant", "")
+        warned = token is not None and token.token_id == "tok-9"
+        assert ("warnings" in line) is warned or token is None
 
     def is_answered_to_a_ca(self, ask: Ask) -> bool:
         known = self.solver.known.get("in-flight")
@@ -530,6 +571,20 @@ SCRIPTS: dict[str, tuple[dict[str, Any], Script]] = {
             {"now": NOW + 89.75}, Ask(token=SHORT_LIVED), {"now": NOW + 90}, Ask(token=SHORT_LIVED),
         ],
     ),
+    "degraded keys, where that refuses and where not": (
+        {},
+        [
+            {"refuses": True}, Ask(token=ONE), Ask(token=ONE),
+            {"degraded": True}, Ask(token=ONE), {"refuses": False}, Ask(token=ONE), Ask(token=ONE),
+        ],
+    ),
+    "a name that only the whole certificate has": (
+        {"clients": ("db.example",), "auth": "none"},
+        [
+            Ask(principal=WEB, certificate=CERTIFICATE), Ask(principal=WEB),
+            Ask(certificate=CERTIFICATE), Ask(),
+        ],
+    ),
     "another key by the same kid": (
         {}, [Ask(token=ONE), {"ring": "another key by the first one's kid"}, Ask(token=ONE)],
     ),
@@ -545,7 +600,7 @@ SCRIPTS: dict[str, tuple[dict[str, Any], Script]] = {
 def test_scripts(name: str) -> None:
     route, script = SCRIPTS[name]
     life = Life(0)
-    life.change(routes=(model.Route(name="a", path_prefix="/a", **route),))
+    life.change(degraded=False, routes=(model.Route(name="a", path_prefix="/a", **route),))
     for step in script:
         if isinstance(step, Ask):
             life.check(step)

@@ -174,8 +174,9 @@ class Conditions:
     routes: tuple[model.Route, ...] = ()
     ring: str = "both"
     now: float = NOW
+    degraded: bool = False
     refuses: bool = False
-    """Degraded, and that refuses."""
+    """Whether degraded keys verify nothing."""
     revoked_tokens: frozenset[str] = frozenset()
     subjects_before: tuple[tuple[str, float], ...] = ()
     tenants_before: tuple[tuple[str, float], ...] = ()
@@ -252,7 +253,7 @@ def _ring_refusal(token: Facts, conditions: Conditions) -> str | None:
     ring = IN_RING[conditions.ring]
     if not ring:
         return "keys_unavailable"
-    if conditions.refuses:
+    if conditions.refuses and conditions.degraded:
         return "keys_degraded"
     if token.signed_by is None:
         return "token_malformed"

@@ -31,7 +31,6 @@ from sidecar.common.errors import Fault
 from sidecar.common.polling import PollFault, PollStatus, describe, fault_of
 from sidecar.config import model
 from sidecar.config.on_demand import VaultKvPrefixRegistry
-from sidecar.keys import component as wiring_keys
 from sidecar.keys.refresher import KeyRefresher
 from sidecar.keys.revocation_poller import RevocationPoller
 from sidecar.keys.rotation import Statement
@@ -39,6 +38,7 @@ from sidecar.module_signing.refresher import PublisherRefresher
 from sidecar.observability.alerts import Alert, Alerts, Severity, Webhook
 from sidecar.sds.secrets.poller import SecretPoller
 from sidecar.sds.secrets.source import VersionedValue
+from sidecar.vault import component as vault_component
 from sidecar.vault.client import KvSecret
 
 SECRET = "hvs.what-was-read"
@@ -262,7 +262,7 @@ def probes(faulty: Faulty) -> Made:
 
 def login(faulty: Faulty) -> Made:
     status = PollStatus("vault_login", "the login", logging.getLogger("sidecar"))
-    return lambda: wiring_keys._keep_logged_in(faulty, status), status  # type: ignore[arg-type]
+    return lambda: vault_component._keep_logged_in(faulty, status), status  # type: ignore[arg-type]
 
 
 POLLERS = [
@@ -293,7 +293,7 @@ async def test_every_poller_outlives_every_exception(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(wiring_keys, "_LOGIN_CHECK_SECONDS", 0.01)
+    monkeypatch.setattr(vault_component, "_LOGIN_CHECK_SECONDS", 0.01)
     monkeypatch.setattr(
         "sidecar.certificates.managed.revocation.x509.load_pem_x509_crl", lambda _raw: ()
     )
@@ -410,7 +410,9 @@ def test_how_an_exception_is_named(exc: Exception, said: str, kind: type[Fault])
 def test_a_defect_is_named_with_its_place_in_our_code() -> None:
     with pytest.raises(AttributeError) as defect:
         DomainIndex(None).find("a.example")  # type: ignore[arg-type]
-    assert re.fullmatch(r"AttributeError in sidecar/certs/domains\.py:\d+", describe(defect.value))
+    assert re.fullmatch(
+        r"AttributeError in sidecar/certificates/on_demand/domains\.py:\d+", describe(defect.value)
+    )
     with pytest.raises(TypeError) as elsewhere:
         json.loads(5)  # type: ignore[arg-type]
     assert describe(elsewhere.value) == "TypeError"

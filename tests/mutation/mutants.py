@@ -62,7 +62,7 @@ def _strings(node: cst.SimpleString) -> Iterator[cst.CSTNode]:
 def _arguments(node: cst.Call) -> Iterator[cst.CSTNode]:
     """Put ``None`` in place of an argument."""
     for at, argument in enumerate(node.args):
-        if not argument.star and not _is_name(argument.value, "None"):
+        if not argument.star and not _is_name(argument.value, "None") and not _is_spoken(argument):
             changed = argument.with_changes(value=cst.Name("None"))
             yield node.with_changes(args=[*node.args[:at], changed, *node.args[at + 1 :]])
 

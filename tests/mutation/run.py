@@ -23,7 +23,7 @@ WALL_SECONDS = 600
 EXAMPLES = 25
 """Of each Hypothesis test: enough for what it finds at once; the whole is for ``make test``."""
 TESTS = {
-    "sidecar/authz/": ("tests/authz/", "tests/policy/"),
+    "sidecar/authz/": ("tests/authz/", "tests/policy/", "tests/transport/test_lane.py"),
     "sidecar/tokens/mint.py": ("tests/tokens/test_mint.py",),
     "sidecar/tokens/": (
         "tests/tokens/", "tests/authz/test_stateful.py", "tests/authz/test_pii.py",
@@ -34,7 +34,9 @@ TESTS = {
         "tests/headers/", "tests/authz/test_browser_headers.py", "tests/authz/test_service.py",
         "tests/authz/test_module_install.py", "tests/policy/",
     ),
-    "sidecar/transport/guard.py": ("tests/transport/test_guard.py",),
+    "sidecar/transport/guard.py": (
+        "tests/transport/test_guard.py", "tests/transport/test_guard_faults.py",
+    ),
 }  # fmt: skip
 """Which tests concern a file; those of the first folder run first."""
 NEVER = ("stays_flat", "lives_that_nobody_chose", "generated_code_is_current", "ten_thousand")

@@ -32,6 +32,7 @@ REFUSED: list[tuple[str, dict[str, Any], Reason]] = [
     ("an empty kind", {"token_use": ""}, OTHER),
     ("a kind of two", {"typ": ["Bearer", "ID"]}, OTHER),
     ("an ID token's hash", {"at_hash": "x"}, OTHER),
+    ("that looks like a kind", {"c_hash": "Bearer"}, OTHER),
     ("with its nonce", {"nonce": "n", "at_hash": "x"}, OTHER),
     ("of the code", {"nonce": "n", "c_hash": "x"}, OTHER),
     ("of the state", {"s_hash": "x"}, OTHER),
@@ -76,6 +77,7 @@ def test_refused(
     with pytest.raises(Denied) as denied:
         verify_token(minted(issuer, claims), issuer.ring, policy(), NOW, keep_payload=keep_payload)
     assert denied.value.reason is reason
+    assert any(repr(name) in denied.value.detail for name in claims), "it says which claim"
 
 
 @pytest.mark.parametrize("keep_payload", [True, False], ids=["strict", "fast"])

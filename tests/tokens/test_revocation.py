@@ -124,19 +124,6 @@ def test_lists_are_equal_that_refuse_the_same() -> None:
     assert revocations(**twice) == revocations(tenants=[tenant(NOW)])
 
 
-def test_a_list_goes_whole_to_another_process() -> None:
-    entry = {
-        "kids": ["k"], "tokens": [token()], "subjects": [subject(NOW)], "tenants": [tenant(NOW)],
-    }  # fmt: skip
-    listed = revocations(**entry)
-    tables = listed.tables()
-    assert Revocations.restore(tables) == listed
-    assert (tables.kids, tables.tokens) == (("k",), ((ISSUER, "tok-1"),))
-    assert tables.subjects == (((ISSUER, "user-42"), NOW),)
-    assert tables.tenants == ((TENANT, NOW),)
-    assert len(Revocations.restore(tables)) == len(listed) == 4
-
-
 BAD: list[tuple[str, dict[str, Any], str]] = [
     ("unknown field", {"toknes": []}, "toknes"),
     ("no list", {"tokens": {}}, "tokens"),

@@ -1,0 +1,239 @@
+"""The guard when something fails: whoever is not known to be allowed gets nothing."""
+
+import asyncio
+import os
+import socket
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+
+from sidecar.config import model
+from sidecar.transport import guard as guards
+from sidecar.transport.guard import SocketGuard, _Pipe, make_guard
+from sidecar.transport.peers import Peer, PeerRule, make_rule
+from sidecar.transport.sockets import ListenFault
+
+EVERYBODY = make_rule((), ())
+
+
+class Behind:
+    """An echo behind a guard whose parts can be made to fail."""
+
+    def __init__(self, folder: Path, rule: PeerRule = EVERYBODY) -> None:
+        self.path = folder / "s"
+        self.refused: list[Peer] = []
+        self.guard = SocketGuard(self.path, rule, self.refused.append)
+        self.reached = 0
+
+    async def __aenter__(self) -> Self:
+        self.guard.prepare()
+        inner = self.guard.inner_address.removeprefix("unix:")
+        self.server = await asyncio.start_unix_server(self._echo, inner)
+        self.guard.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.guard.stop()
+        self.server.close()
+        self.guard.close()
+
+    async def _echo(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reached += 1
+        while data := await reader.read(65_536):
+            writer.write(data)
+        writer.close()
+
+    async def says(self) -> bytes:
+        """Send a byte; returns what comes back, nothing where the guard hangs up."""
+        reader, writer = await asyncio.open_unix_connection(str(self.path))
+        try:
+            writer.write(b"x")
+            return await asyncio.wait_for(reader.read(1), 20)
+        except ConnectionError:
+            return b""
+        finally:
+            writer.close()
+
+
+async def test_a_peer_that_cannot_be_asked_for_is_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(_: socket.socket) -> Peer:
+        raise OSError("no such option")
+
+    async with Behind(tmp_path) as behind:
+        monkeypatch.setattr(guards, "read_peer", failing)
+        assert await behind.says() == b""
+        assert (behind.reached, behind.refused) == (0, [])
+        monkeypatch.undo()
+        assert await behind.says() == b"x"
+
+
+async def test_connections_are_bounded_and_a_place_comes_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guards, "MAX_CONNECTIONS", 1)
+    async with Behind(tmp_path) as behind:
+        reader, writer = await asyncio.open_unix_connection(str(behind.path))
+        writer.write(b"x")
+        assert await asyncio.wait_for(reader.read(1), 20) == b"x"
+        assert await behind.says() == b""
+        assert behind.refused == [], "who is allowed is not told of as refused"
+        writer.close()
+        while behind.guard._pipes:
+            await asyncio.sleep(0.01)
+        assert await behind.says() == b"x"
+
+
+async def test_a_server_behind_that_is_gone_is_said_and_the_peer_not_left_waiting(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Behind(tmp_path) as behind:
+        behind.server.close()
+        await behind.server.wait_closed()
+        assert await behind.says() == b""
+        assert "does not answer" in caplog.text
+        assert not behind.guard._pipes
+
+
+async def test_a_failed_accept_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    loop = asyncio.get_running_loop()
+    accept, failures = loop.sock_accept, [OSError(24, "Too many open files")] * 2
+
+    async def flaky(listener: socket.socket) -> Any:
+        if failures:
+            raise failures.pop()
+        return await accept(listener)
+
+    monkeypatch.setattr(loop, "sock_accept", flaky)
+    monkeypatch.setattr(guards, "_ACCEPT_PAUSE_SECONDS", 0.001)
+    async with Behind(tmp_path) as behind:
+        assert await behind.says() == b"x"
+    assert caplog.text.count("could not be accepted") == 2
+    assert failures == []
+
+
+async def test_where_it_cannot_listen_it_says_where(tmp_path: Path) -> None:
+    guard = SocketGuard(tmp_path / "s", EVERYBODY, lambda _: None)
+    (tmp_path / "s").write_text("not a socket")
+    with pytest.raises(ListenFault, match=rf"cannot listen on unix:{tmp_path}/s: "):
+        guard.start()
+    assert (tmp_path / "s").read_text() == "not a socket"
+    await guard.stop()
+    guard.close()
+
+
+async def test_the_rule_is_the_configured_one() -> None:
+    settings = model.SdsListen(address="unix:/run/s", peer_uids=(101,), peer_gids=(102,))
+    guard = make_guard(settings, lambda _: None)
+    assert guard is not None
+    assert guard._rule == PeerRule(frozenset({101}), frozenset({102}))
+    assert guard.inner_address == "unix:/run/s.d/s"
+
+
+def test_a_folder_that_was_open_is_shut(tmp_path: Path) -> None:
+    room = tmp_path / "s.d"
+    for prepared in (False, True):
+        if prepared:
+            room.chmod(0o777)
+        before = os.umask(0)
+        try:
+            SocketGuard(tmp_path / "s", EVERYBODY, lambda _: None).prepare()
+        finally:
+            os.umask(before)
+        assert room.stat().st_mode & 0o777 == 0o700
+
+
+class Transport(asyncio.Transport):
+    """Keeps what is done with it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.done: list[object] = []
+        self.closing = False
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+    def close(self) -> None:
+        self.closing = True
+        self.done.append("close")
+
+    def write(self, data: Any) -> None:
+        self.done.append(bytes(data))
+
+    def writelines(self, list_of_data: Any) -> None:
+        self.done += [bytes(each) for each in list_of_data]
+
+    def write_eof(self) -> None:
+        self.done.append("eof")
+
+    def pause_reading(self) -> None:
+        self.done.append("pause")
+
+    def resume_reading(self) -> None:
+        self.done.append("resume")
+
+
+def piped() -> tuple[_Pipe, list[_Pipe]]:
+    ended: list[_Pipe] = []
+    return _Pipe(ended.append), ended
+
+
+def test_what_comes_before_the_other_side_is_there_waits_for_it() -> None:
+    pipe, ended = piped()
+    early, late = Transport(), Transport()
+    one, other = pipe.sides
+    one.connection_made(early)
+    one.data_received(b"a")
+    one.data_received(b"b")
+    other.pause_writing()
+    one.eof_received()
+    other.connection_made(late)
+    assert late.done == [b"a", b"b", "eof"]
+    assert early.done == ["pause"]
+    assert not ended
+
+
+def test_who_does_not_read_is_not_read_for() -> None:
+    pipe, _ = piped()
+    transports = [Transport(), Transport()]
+    pipe.sides[1].pause_writing()
+    for side, transport in zip(pipe.sides, transports, strict=True):
+        side.connection_made(transport)
+    assert transports[0].done == ["pause"]
+    pipe.sides[1].resume_writing()
+    assert (transports[0].done, transports[1].done) == (["pause", "resume"], [])
+    transports[0].closing = True
+    pipe.sides[1].pause_writing()
+    pipe.sides[1].data_received(b"late")
+    pipe.sides[1].eof_received()
+    assert transports[0].done == ["pause", "resume"], "nothing is done with what is closing"
+
+
+def test_it_ends_with_both_ends_and_with_a_lost_one() -> None:
+    pipe, ended = piped()
+    transports = [Transport(), Transport()]
+    for side, transport in zip(pipe.sides, transports, strict=True):
+        side.connection_made(transport)
+    assert pipe.sides[0].eof_received(), "the other direction stays open"
+    assert (transports[1].done, ended) == (["eof"], [])
+    assert pipe.sides[1].eof_received()
+    assert [each.done[-1] for each in transports] == ["close", "close"]
+    assert ended == [pipe]
+    lost, gone = piped()
+    kept = Transport()
+    lost.sides[1].connection_made(kept)
+    lost.sides[0].connection_lost(None)
+    assert (kept.done, gone) == (["close"], [lost])
+
+
+def test_a_side_that_comes_after_the_end_is_closed() -> None:
+    pipe, _ = piped()
+    pipe.end()
+    late = Transport()
+    pipe.sides[0].connection_made(late)
+    assert late.done[-1] == "close"

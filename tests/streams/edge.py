@@ -72,12 +72,17 @@ def manager_of(config: Any) -> Any:
     return listener["filter_chains"][0]["filters"][0]["typed_config"]
 
 
+def routes_of(host: Any) -> list[Any]:
+    """Return the routes that lead somewhere: the refusal of odd upgrades does not."""
+    return [route for route in host["routes"] if "route" in route]
+
+
 def scale(config: Any) -> None:
     """Replace the edge's bounds on streams by short ones; nothing else, and each of them."""
     manager = manager_of(config)
     (host,) = manager["route_config"]["virtual_hosts"]
     holders = [manager]
-    for route in host["routes"]:
+    for route in routes_of(host):
         holders += [route["route"], *(v for v in route["route"].values() if isinstance(v, dict))]
     for holder in holders:
         for name, value in holder.items():

@@ -21,6 +21,7 @@ from tests.streams.edge import (
     StreamsEdge,
     manager_of,
     read_reply,
+    routes_of,
     running_edge,
     scale,
 )
@@ -203,9 +204,9 @@ def test_the_numbers_stand_for_those_of_the_file() -> None:
     scaled = manager_of(config := shipped_config())
     scale(config)
     (host,), (as_shipped,) = (each["route_config"]["virtual_hosts"] for each in (scaled, manager))
-    upgrade, *others = (each["route"] for each in host["routes"])
+    upgrade, *others = (each["route"] for each in routes_of(host))
     bounds = {"max_stream_duration": "900s", "grpc_timeout_header_max": "900s"}
-    assert as_shipped["routes"][0]["route"]["max_stream_duration"] == bounds
+    assert routes_of(as_shipped)[0]["route"]["max_stream_duration"] == bounds
     assert upgrade["max_stream_duration"]["max_stream_duration"] == f"{UPGRADE_SECONDS}s"
     for route in (upgrade, *others):
         if route["cluster"] == "application":

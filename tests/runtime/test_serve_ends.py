@@ -89,7 +89,7 @@ module.KeyRefresher.run = run
 import sidecar.runtime.serve as module
 def broken(*_):
     raise ZeroDivisionError("the start")
-module.open_audit = broken
+module.observability.start_audit = broken
 """,
 }
 

@@ -14,7 +14,7 @@ class ManagedCertificate:
 
     __slots__ = (
         "ask_at", "by_hand_at", "due", "failures", "issuer", "last_fault", "level", "material",
-        "order", "renew_at", "revoked", "running", "try_at",
+        "order", "renew_at", "replaced_at", "revoked", "running", "try_at",
     )  # fmt: skip
 
     def __init__(self, order: Order, issuer: Issuer) -> None:
@@ -39,6 +39,8 @@ class ManagedCertificate:
         self.running = False
         self.by_hand_at = -NEVER
         """When an operator last had one ordered."""
+        self.replaced_at = -NEVER
+        """When one was last ordered in place of one that an operator had revoked."""
 
     @property
     def name(self) -> str:
@@ -51,9 +53,15 @@ class ManagedCertificate:
             return 0.0
         return max(0.0, self.material.not_after - now)
 
-    def hand_pause_seconds(self, now: float) -> float:
-        """Return how long until an operator may have one ordered again; 0 if now."""
-        since = now - self.by_hand_at
+    @staticmethod
+    def pause_seconds(last: float, now: float) -> float:
+        """Return how long until an operator may have one ordered again; 0 if now.
+
+        ``last`` is when that was done last. A renewal and the replacement of a revoked
+        certificate are counted apart: who renewed a moment ago must be able to revoke, and
+        not be without a certificate for it.
+        """
+        since = now - last
         # A clock that was set back must not shut an operator out.
         return HAND_PAUSE_SECONDS - since if 0 <= since < HAND_PAUSE_SECONDS else 0.0
 

@@ -141,7 +141,7 @@ class CertificateManager:
         managed, now = self._held.get(name), self._now()
         if managed is None or managed.try_at <= now:
             return 0.0
-        if (pause := managed.hand_pause_seconds(now)) > 0:
+        if (pause := managed.pause_seconds(managed.by_hand_at, now)) > 0:
             return pause
         managed.by_hand_at = now
         self.renew_soon(name)
@@ -153,11 +153,12 @@ class CertificateManager:
             self.renew_soon(name)
 
     def revoked_by_hand(self, name: str) -> None:
-        """Do the same for an operator: another at once, or when it is time for an order by hand."""
+        """Do the same for an operator: another at once, but one a ``HAND_PAUSE_SECONDS``."""
         if not self._end_revoked(name):
             return
         managed, now = self._held[name], self._now()
-        managed.by_hand_at = managed.try_at = now + managed.hand_pause_seconds(now)
+        managed.try_at = now + managed.pause_seconds(managed.replaced_at, now)
+        managed.replaced_at = managed.try_at
         self._plan(managed)
 
     def _end_revoked(self, name: str) -> bool:

@@ -29,4 +29,4 @@ def test_the_pause(at: float | None, pause: float) -> None:
     managed = ManagedCertificate(Order("edge", ("a.example",)), Nobody())
     if at is not None:
         managed.by_hand_at = at
-    assert managed.hand_pause_seconds(1000.0) == pause
+    assert managed.pause_seconds(managed.by_hand_at, 1000.0) == pause

@@ -312,6 +312,24 @@ async def test_advice_that_can_not_be_had_stops_nothing() -> None:
     assert world.issued == 2
 
 
+async def test_one_that_was_renewed_a_moment_ago_is_replaced_at_once_when_it_is_revoked() -> None:
+    """The pause between orders by hand is counted apart for renewing and for revoking."""
+    world = World()
+    await world.manager.obtain_all()
+    await world.run_until(1.0)
+    assert world.manager.renew_by_hand("edge") == 0.0
+    await world.run_until(2.0)
+    assert world.issued == 2
+    world.manager.revoked_by_hand("edge")
+    await world.run_until(3.0)
+    assert (world.issued, world.serial is None) == (3, False)
+    world.manager.revoked_by_hand("edge")
+    await world.run_until(30.0)
+    assert (world.issued, world.serial) == (3, None), "one a minute: CAs count them"
+    await world.run_until(64.0)
+    assert world.issued == 4
+
+
 async def test_what_is_revoked_is_served_no_more_and_replaced_at_once() -> None:
     world = World()
     await world.manager.obtain_all()

@@ -262,6 +262,17 @@ def test_a_tokens_own_runs_are_protobufs_own(subject: str, token_id: str, roles:
     )
 
 
+@pytest.mark.parametrize("length", [*range(100, 140), 255, 256, 4000, 16_384])
+def test_a_value_of_any_length_is_protobufs_own(length: int) -> None:
+    """Around where a length takes a second byte, and a third."""
+    claims = Claims("iss", "s" * length, ("aud",), "j", TENANT, 0.0, 0.0, 0.0)
+    response = pb.CheckResponse()
+    for name, value in tenant_headers(claims).items():
+        option = response.ok_response.headers.add(append_action=2)
+        option.header.key, option.header.value = name, value.encode("ascii")
+    assert own_fields(claims)[0] == response.ok_response.SerializeToString()
+
+
 PATHS = st.sampled_from(
     ["/api/x", "/api/x?a", "/either", "/public/x", "/shell", "/admin", "/acme", "/nowhere",
      "/shadow/x", "/a/../b"]

@@ -108,12 +108,32 @@ async def test_a_failed_accept_ends_nothing(
             raise failures.pop()
         return await accept(listener)
 
+    pauses: list[float] = []
+    sleep = asyncio.sleep
+
+    async def pausing(seconds: float) -> None:
+        pauses.append(seconds)
+        await sleep(0)
+
     monkeypatch.setattr(loop, "sock_accept", flaky)
-    monkeypatch.setattr(guards, "_ACCEPT_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(guards.asyncio, "sleep", pausing)
     async with Behind(tmp_path) as behind:
         assert await behind.says() == b"x"
+    assert pauses == [guards._ACCEPT_PAUSE_SECONDS] * 2, "no busy loop while nothing is free"
     assert caplog.text.count("could not be accepted") == 2
     assert failures == []
+
+
+async def test_connections_live_on_when_it_stops_and_end_when_it_closes(tmp_path: Path) -> None:
+    async with Behind(tmp_path) as behind:
+        reader, writer = await asyncio.open_unix_connection(str(behind.path))
+        for step in (lambda: asyncio.sleep(0), behind.guard.stop):
+            await step()
+            writer.write(b"x")
+            assert await asyncio.wait_for(reader.read(1), 20) == b"x"
+        behind.guard.close()
+        assert await asyncio.wait_for(reader.read(1), 20) == b""
+        writer.close()
 
 
 async def test_where_it_cannot_listen_it_says_where(tmp_path: Path) -> None:

@@ -28,6 +28,10 @@ EXAMPLES = 25
 """Of each Hypothesis test: enough for what it finds at once; the whole is for ``make test``."""
 TESTS = {
     "sidecar/authz/": ("tests/authz/", "tests/policy/", "tests/transport/test_lane.py"),
+    "sidecar/common/canonical.py": (
+        "tests/common/test_canonical.py", "tests/authz/test_lenient.py",
+        "tests/config/test_routes.py",
+    ),
     "sidecar/tokens/mint.py": ("tests/tokens/test_mint.py",),
     "sidecar/tokens/": (
         "tests/tokens/", "tests/authz/test_stateful.py", "tests/authz/test_pii.py",

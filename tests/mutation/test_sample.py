@@ -28,9 +28,14 @@ def test_the_tests_notice_a_sample_of_changes() -> None:
 
 NAMED = [
     ("authz/service.py", "CheckService.handle", "remembered.epoch != memory.epoch", "False"),
-    ("authz/memory.py", "Place.__init__", "header_only and not route.clients", "header_only"),
+    (
+        "authz/response_cache.py",
+        "RouteScope.__init__",
+        "not route.clients and not route.shadow",
+        "not route.shadow",
+    ),
     ("tokens/revocation.py", "Revocations.check", "claims.issued_at < before", "<= before"),
-    ("transport/guard.py", "PeerGuard.prepare", "found.st_uid != os.geteuid()", "found.st_mode"),
+    ("transport/guard.py", "SocketGuard.prepare", "found.st_uid != os.geteuid()", "found.st_mode"),
 ]
 
 
@@ -70,19 +75,19 @@ def test_the_list_of_equivalents_names_mutants_that_there_are() -> None:
 def test_a_swapped_function_is_what_everybody_calls() -> None:
     """In a child: this process must keep its own."""
     code = """
-from sidecar.authz.response_cache import Place
+from sidecar.authz.response_cache import RouteScope
 from sidecar.authz.routes import Route
 from tests.mutation.mutants import mutants_of
 from tests.mutation.swap import swap
 from pathlib import Path
 
 path = Path("sidecar/authz/response_cache.py")
-change = "header_only and not route.clients => header_only"
+change = "not route.clients and not route.shadow => not route.shadow"
 mutant = next(each for each in mutants_of(path) if each.change.endswith(change))
 route = Route("mesh", "required", clients=("a",))
-assert not Place(route).plain
+assert not RouteScope(route).plain
 swap(mutant.path, mutant.function, mutant.source())
-assert Place(route).plain
+assert RouteScope(route).plain
 """
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)
     assert callable(swap)

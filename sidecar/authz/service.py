@@ -172,7 +172,7 @@ class CheckService:
                 return self._wait_for_turn(attributes, started_ns)
             if (
                 remembered.epoch != memory.epoch
-                or not remembered.starts_at <= now < remembered.ends_at
+                or not remembered.holds_at(now)
                 or remembered.runs is None
             ):
                 return self._take_slow_path(attributes, started_ns)

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from sidecar.authz.encoding import decode_request
+from sidecar.authz.encoding.request import decode_request
 from sidecar.authz.evaluate import decide
 from sidecar.authz.response_cache import ResponseCache
 from sidecar.authz.snapshot import build_snapshot

@@ -41,6 +41,7 @@ from sidecar.common.errors import Denied
 from sidecar.common.reasons import Grant, Reason
 from sidecar.keys.lifecycle import KeyState
 from sidecar.tokens.cache import CachedToken, digest_text
+from sidecar.tokens.claims import validity
 from sidecar.tokens.pii import PiiAction, PiiFinding, find_pii
 from sidecar.tokens.verifier import VerifiedToken, verify_token
 
@@ -247,7 +248,7 @@ class _Evaluation:
         """Return how long the stream may last; 0 where the route does not ask."""
         if self.route is None or self.token is None or not self.route.end_streams_with_token:
             return 0
-        ends_at = self.token.claims.expires_at + self._snapshot.tokens.claims.leeway_seconds
+        ends_at = validity(self.token.claims, self._snapshot.tokens.claims).ends_at
         asked = self._view.headers.get(TIMEOUT_HEADER, b"")
         return stream_milliseconds(ends_at, self._now, asked)
 

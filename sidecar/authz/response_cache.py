@@ -16,12 +16,14 @@ it is full: a flood costs its own reading and nobody else's.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sidecar.authz.routes import Route
-from sidecar.pb.ext_authz_pb2 import AttributeContext
 from sidecar.tokens.cache import CachedToken, TokenCache
 from sidecar.tokens.claims import Claims
+
+if TYPE_CHECKING:
+    from sidecar.authz.encoding.request import Attributes
 
 MAX_TARGETS = 8192
 MAX_PATH_BYTES = 256
@@ -146,7 +148,7 @@ class ResolvedTarget:
         self.note: bytes | None = None
 
 
-AllowedCheck = tuple[ResolvedTarget, Template, CachedToken | None, AttributeContext, float, int]
+AllowedCheck = tuple[ResolvedTarget, Template, CachedToken | None, "Attributes", float, int]
 """A Check that was allowed on plain grounds: the target, the answer, the token if one came, the
 request's attributes, when (Unix seconds), and how long it took (nanoseconds). A plain ground
 is a token in the one header, or that none is needed."""

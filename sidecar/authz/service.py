@@ -21,21 +21,17 @@ from sidecar.authz.acme_challenge import (
 )
 from sidecar.authz.credential import LOOK
 from sidecar.authz.decision import Decision, RequestView, Snapshot
-from sidecar.authz.encoding import (
+from sidecar.authz.encoding.allowed import SharedKey, encode_allowed, make_template, own_fields
+from sidecar.authz.encoding.denied import (
     DenialKey,
-    SharedKey,
-    encode_allowed,
     encode_challenge,
     encode_denied,
-    make_template,
-    own_fields,
-    parse_request,
-    view_of,
+    encode_preflight,
 )
+from sidecar.authz.encoding.request import Attributes, parse_request, view_of
 from sidecar.authz.evaluate import VerificationDeferred, decide
 from sidecar.authz.module_install import judge_bundle, refused
 from sidecar.authz.ports import Lane, VerifierPool
-from sidecar.authz.preflight import encode_preflight
 from sidecar.authz.response_cache import (
     CHALLENGE_PREFIX,
     NO_FIELDS,
@@ -49,7 +45,6 @@ from sidecar.common.clock import Now
 from sidecar.common.errors import Denied
 from sidecar.common.reasons import Grant, Reason
 from sidecar.headers.nonce import NoncePool
-from sidecar.pb.ext_authz_pb2 import AttributeContext
 from sidecar.tokens.cache import CachedToken, TokenCache
 
 _BEARER = b"Bearer "
@@ -172,7 +167,7 @@ class CheckService:
                 return self._wait_for_turn(attributes, started_ns)
             if (
                 remembered.epoch != memory.epoch
-                or not remembered.starts_at <= now < remembered.ends_at
+                or not remembered.holds_at(now)
                 or remembered.runs is None
             ):
                 return self._take_slow_path(attributes, started_ns)
@@ -197,9 +192,7 @@ class CheckService:
         self._allowed.clear()
         self._denied.clear()
 
-    def _take_slow_path(
-        self, attributes: AttributeContext, started_ns: int
-    ) -> bytes | Awaitable[bytes]:
+    def _take_slow_path(self, attributes: Attributes, started_ns: int) -> bytes | Awaitable[bytes]:
         lane = self._lane
         try:
             return self._answer(attributes, started_ns, None if lane is None else lane.free)
@@ -211,7 +204,7 @@ class CheckService:
             return self._answer_when_found(attributes, started_ns, waiting.found)
 
     async def _answer_when_found(
-        self, attributes: AttributeContext, started_ns: int, asked: Awaitable[Found]
+        self, attributes: Attributes, started_ns: int, asked: Awaitable[Found]
     ) -> bytes:
         """Answer when the fleet was asked. Whoever waited with it takes the lane one by one."""
         try:
@@ -233,9 +226,7 @@ class CheckService:
             answer = await self._later(lane, attributes, started_ns, (found,))
         return answer if isinstance(answer, bytes) else await answer
 
-    def _wait_for_turn(
-        self, attributes: AttributeContext, started_ns: int
-    ) -> bytes | Awaitable[bytes]:
+    def _wait_for_turn(self, attributes: Attributes, started_ns: int) -> bytes | Awaitable[bytes]:
         """Verify a token that is not remembered: at once, if nothing else is waiting for that."""
         lane = self._lane
         if lane is None or lane.free():
@@ -245,7 +236,7 @@ class CheckService:
     def _later(
         self,
         lane: Lane,
-        attributes: AttributeContext,
+        attributes: Attributes,
         started_ns: int,
         found: tuple[Found] = _NOT_FOUND,
     ) -> Awaitable[bytes]:
@@ -256,7 +247,7 @@ class CheckService:
 
     def _answer(
         self,
-        attributes: AttributeContext,
+        attributes: Attributes,
         started_ns: int,
         may_verify: Callable[[], bool] | None = None,
         found: tuple[Found] | None = None,
@@ -324,7 +315,7 @@ class CheckService:
         self,
         decision: Decision,
         view: RequestView,
-        attributes: AttributeContext,
+        attributes: Attributes,
         now: float,
         started_ns: int,
     ) -> bytes:

@@ -18,10 +18,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from msgspec import Meta
 
 from sidecar.authz.decision import Decision, RequestView, Snapshot
-from sidecar.authz.encoding import encode_allowed, encode_denied
+from sidecar.authz.encoding.allowed import encode_allowed
+from sidecar.authz.encoding.denied import encode_denied, encode_preflight
+from sidecar.authz.encoding.response import decode_response
 from sidecar.authz.evaluate import StepResult, explain
 from sidecar.authz.module_install import judge_bundle
-from sidecar.authz.preflight import encode_preflight
 from sidecar.authz.snapshot import build_snapshot
 from sidecar.cli.token_evaluator import admitted, revocations_of
 from sidecar.common.errors import ConfigFault, Fault
@@ -33,7 +34,6 @@ from sidecar.config.problem import Problem
 from sidecar.config.yamltree import parse_yaml
 from sidecar.module_signing.publishers import PublisherKey, Publishers
 from sidecar.module_signing.signature import HEADER_NAME, sign_digest
-from sidecar.pb import ext_authz_pb2 as pb
 from sidecar.tokens.keyring import KeyRing, VerificationKey
 from sidecar.tokens.revocation import RevocationEntry
 
@@ -255,42 +255,28 @@ def _load(path: Path, wanted: type[T]) -> T:
 def _result(
     name: str, decision: Decision, steps: tuple[StepResult, ...], snapshot: Snapshot
 ) -> Result:
-    response = pb.CheckResponse.FromString(
+    answer = decode_response(
         encode_preflight(decision, snapshot, {})
         if decision.outcome is Grant.PREFLIGHT
         else encode_allowed(decision, snapshot, {}, lambda: NONCE)
         if decision.allowed
         else encode_denied(decision, snapshot, DECISION_ID, {})
     )
-    kind = str(response.WhichOneof("http_response"))
-    if kind == "ok_response":
-        removed: tuple[str, ...]
-        ok = response.ok_response
-        status, returned = 200, _flatten(ok.response_headers_to_add)
-        trusted, removed = _flatten(ok.headers), tuple(ok.headers_to_remove)
-    else:
-        denied = getattr(response, kind)
-        status, returned = denied.status.code, _flatten(denied.headers)
-        trusted, removed = {}, ()
     return Result(
         name=name,
         allowed=decision.allowed,
         reason=str(decision.outcome),
         detail=decision.detail,
-        status=status,
+        status=answer.status,
         route=decision.route,
         tenant=decision.token.claims.tenant_id if decision.token is not None else None,
-        request_headers=trusted,
-        removed_headers=removed,
-        response_headers=returned,
+        request_headers=answer.request_headers,
+        removed_headers=answer.removed_headers,
+        response_headers=answer.response_headers,
         steps=steps,
         warnings=decision.warnings,
         shadowed=decision.shadowed,
     )
-
-
-def _flatten(options: Any) -> dict[str, str]:
-    return {option.header.key: option.header.value.decode() for option in options}
 
 
 def _placed(token: bytes, place: str) -> tuple[str, bytes]:

@@ -100,8 +100,7 @@ def revocations_of(config: model.Config, entry: RevocationEntry | None) -> Revoc
     """Compile what is revoked; nothing is left out for its age, whatever time is looked at."""
     if entry is None:
         return NOTHING_REVOKED
-    tokens = config.tokens
-    return Revocations(entry, 0.0, tokens.max_lifetime_seconds + tokens.leeway_seconds)
+    return Revocations(entry, 0.0, config.tokens.token_seconds)
 
 
 def keys_of(

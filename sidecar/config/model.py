@@ -193,6 +193,11 @@ class Tokens(Settings, frozen=True):
     cache_entries: Annotated[int, Meta(ge=0, le=16_777_216)] = 65_536
     pii: Pii = Pii()
 
+    @property
+    def token_seconds(self) -> float:
+        """How long a token can matter, in seconds: its longest life and the leeway."""
+        return self.max_lifetime_seconds + self.leeway_seconds
+
 
 class Revocations(Settings, frozen=True):
     """What is revoked before its time: an entry of Vault KV v2, and all the entries below it.

@@ -110,7 +110,7 @@ def _make_refresher(
     refresher = KeyRefresher(
         [_key_source(context, issuer, vault) for issuer in config.tokens.issuers],
         config.keys,
-        token_seconds=token_seconds(config.tokens),
+        token_seconds=config.tokens.token_seconds,
         clock=monotonic_seconds,
         now=wall_seconds,
         jitter=random.random,
@@ -136,7 +136,7 @@ def _make_revocations(
     source = KvRevocationSource(
         settings,
         vault.beside("vault-revocations"),  # a long list holds up nothing else
-        memory_seconds=token_seconds(context.config.tokens),
+        memory_seconds=context.config.tokens.token_seconds,
         now=wall_seconds,
         clock=monotonic_seconds,
     )
@@ -156,16 +156,11 @@ def _make_revocations(
     return poller
 
 
-def token_seconds(tokens: model.Tokens) -> float:
-    """Return how long a token can matter: its longest life and the leeway."""
-    return tokens.max_lifetime_seconds + tokens.leeway_seconds
-
-
 def _key_source(context: AppContext, issuer: model.Issuer, vault: VaultClient) -> KeySource:
     match issuer.keys:
         case model.VaultKvKeys():
             keys = context.config.keys
-            window = window_seconds(keys, token_seconds(context.config.tokens))
+            window = window_seconds(keys, context.config.tokens.token_seconds)
             return KvKeySource(
                 issuer.keys,
                 issuer.issuer,

@@ -15,6 +15,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
+from sidecar.common.backoff import with_jitter
 from sidecar.common.clock import Now
 from sidecar.common.errors import Fault
 from sidecar.common.polling import PollStatus, fault_of
@@ -26,7 +27,6 @@ from sidecar.tokens.keyring import KeyRing, VerificationKey
 
 _log = logging.getLogger("sidecar.keys")
 NUDGE_SECONDS = 5.0
-JITTER_SHARE = 0.2
 
 
 class KeyView(NamedTuple):
@@ -121,7 +121,7 @@ class KeyRefresher:
 
     def _pause_seconds(self) -> float:
         """Return how long to wait: the poll, or less if a replaced key ends before."""
-        pause = self._settings.poll_seconds * (1 - JITTER_SHARE * self._jitter())
+        pause = with_jitter(self._settings.poll_seconds, self._jitter())
         ends = [end for keys in self._keys if (end := keys.next_expiry()) is not None]
         return max(0.01, min([pause, *(end - self._clock() for end in ends)]))
 

@@ -11,12 +11,12 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+from sidecar.common.backoff import with_jitter
 from sidecar.common.polling import PollStatus
 from sidecar.keys.lifecycle import KeyState, Lifecycle
 from sidecar.tokens.revocation import NOTHING_REVOKED, RevocationPart, Revocations
 
 _log = logging.getLogger("sidecar.keys")
-_JITTER_SHARE = 0.2
 
 
 class RevocationSource(Protocol):
@@ -73,7 +73,7 @@ class RevocationPoller:
     async def run(self) -> None:
         """Read until cancelled."""
         while True:
-            pause = self._poll_seconds * (1 - _JITTER_SHARE * self._jitter())
+            pause = with_jitter(self._poll_seconds, self._jitter())
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), pause)
             self._wake.clear()

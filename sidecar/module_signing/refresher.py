@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from sidecar.common.backoff import with_jitter
 from sidecar.common.polling import PollStatus
 from sidecar.config import model
 from sidecar.keys.kv_source import KvReader
@@ -21,7 +22,6 @@ from sidecar.module_signing.publishers import (
 from sidecar.vault.errors import VaultNotFound
 
 _log = logging.getLogger("sidecar.module_signing")
-_JITTER_SHARE = 0.2
 
 
 class PublisherRefresher:
@@ -67,7 +67,7 @@ class PublisherRefresher:
     async def run(self) -> None:
         """Read until cancelled."""
         while True:
-            await asyncio.sleep(self._poll_seconds * (1 - _JITTER_SHARE * self._jitter()))
+            await asyncio.sleep(with_jitter(self._poll_seconds, self._jitter()))
             await self.refresh()
 
     async def refresh(self) -> None:

@@ -19,6 +19,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from sidecar.common.backoff import Backoff
 from sidecar.common.blocking import BlockingRunner, BlockingRunnerBusy
 from sidecar.common.clock import Now
 from sidecar.common.errors import Fault
@@ -30,7 +31,7 @@ EVENT_TYPE = "com.septemcore.system.health"
 EVENT_SOURCE = "/septem-sidecar"
 MAX_QUEUED = 64
 MAX_ATTEMPTS = 12
-MAX_PAUSE_SECONDS = 60.0
+_RETRIES = Backoff(1.0, 60.0)
 MIN_SECRET_BYTES = 16
 _BASE64_PREFIX = "whsec_"
 _LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "critical": logging.CRITICAL}
@@ -164,7 +165,7 @@ class Webhook:
                     alerts.queue.popleft()
 
     async def _deliver(self, event: dict[str, Any]) -> bool:
-        for attempt in range(MAX_ATTEMPTS):
+        for attempt in range(1, MAX_ATTEMPTS + 1):
             try:
                 status = await self._bridge.run(
                     lambda: self._post(event), self._settings.timeout_seconds * 2
@@ -181,9 +182,8 @@ class Webhook:
                     return True
                 why = f"status {status}"
             self.failed += 1
-            _log.warning("alert not delivered: %s", why, extra={"count": attempt + 1})
-            pause = min(MAX_PAUSE_SECONDS, 2.0**attempt)
-            await self._sleep(pause * (1 - 0.2 * self._jitter()))
+            _log.warning("alert not delivered: %s", why, extra={"count": attempt})
+            await self._sleep(_RETRIES.pause_seconds(attempt, self._jitter()))
         return False
 
     def _post(self, event: dict[str, Any]) -> int:

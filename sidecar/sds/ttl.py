@@ -8,8 +8,7 @@ its next handshake, which costs a millisecond, and one that is not is gone.
 import heapq
 from collections.abc import Callable
 
-JITTER_SHARE = 0.2
-"""Stays end up to this share earlier, so that what came together does not leave together."""
+from sidecar.common.backoff import with_jitter
 
 
 class TtlTracker:
@@ -32,7 +31,7 @@ class TtlTracker:
     def arrive(self, name: str, now: float) -> None:
         """Note that a name was sent. One that is there already stays no longer for it."""
         if name not in self._ends:
-            self._stay(name, now + self._ttl_seconds * (1 - JITTER_SHARE * self._jitter()))
+            self._stay(name, now + with_jitter(self._ttl_seconds, self._jitter()))
 
     def resume(self, name: str, now: float, within_seconds: float) -> None:
         """Note a name that was held before we knew of it: its end is anywhere within a time."""

@@ -8,10 +8,9 @@ the clock each time; revocations are asked by the pipeline, cached or not.
 When the table is full, what has expired goes; if nothing has, the oldest eighth goes.
 """
 
-import msgspec
-
 from sidecar.tokens.claims import ClaimsPolicy, validity
 from sidecar.tokens.keyring import KeyRing
+from sidecar.tokens.validity import Validity
 from sidecar.tokens.verifier import VerifiedToken
 
 DEFAULT_ENTRIES = 65_536
@@ -24,20 +23,17 @@ def digest_text(digest: bytes) -> str:
     return digest[:_DIGEST_BYTES].hex()
 
 
-class CachedToken(msgspec.Struct, gc=False):
+class CachedToken(Validity, gc=False):
     """One verified token, what was found in it, and what an answer is made of.
 
-    From ``starts_at`` on and before ``ends_at`` (Unix seconds, the leeway included) its
-    times hold. The rest belongs to ``sidecar.authz.response_cache``: the token's own runs of an
-    encoded answer, the number of its standing, and the epoch in which it was decided upon;
-    ``note`` to those who count and record.
+    It is good while ``holds_at(now)``. The rest belongs to ``sidecar.authz.response_cache``:
+    the token's own runs of an encoded answer, the number of its standing, and the epoch in
+    which it was decided upon; ``note`` to those who count and record.
     """
 
     digest: bytes
     token: VerifiedToken
     warnings: tuple[str, ...]
-    starts_at: float
-    ends_at: float
     runs: tuple[bytes, bytes] | None = None
     principal_key: int = 0
     epoch: int = 0
@@ -75,7 +71,7 @@ class TokenCache:
             del self.entries[digest]
             self.misses += 1
             return None
-        if not entry.starts_at <= now < entry.ends_at:
+        if not entry.holds_at(now):
             self.misses += 1
             return None
         self.hits += 1
@@ -92,15 +88,14 @@ class TokenCache:
         """Remember a token that was verified just now."""
         if self._max_entries and len(self.entries) >= self._max_entries:
             self._make_room(now)
-        entry = CachedToken(digest, token, warnings, *validity(token.claims, policy))
+        span = validity(token.claims, policy)
+        entry = CachedToken(span.starts_at, span.ends_at, digest, token, warnings)
         if self._max_entries:
             self.entries[digest] = entry
         return entry
 
     def _make_room(self, now: float) -> None:
-        expired = [
-            digest for digest, entry in self.entries.items() if entry.token.claims.expires_at < now
-        ]
+        expired = [digest for digest, entry in self.entries.items() if entry.is_over_at(now)]
         going = expired or list(self.entries)[: max(1, self._max_entries // _EVICT_SHARE)]
         for digest in going:
             del self.entries[digest]

@@ -15,6 +15,7 @@ import msgspec
 from sidecar.common.errors import Denied
 from sidecar.common.reasons import Reason
 from sidecar.tokens.kinds import check_kind
+from sidecar.tokens.validity import Validity, validity_of
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 _VISIBLE = re.compile(r"[\x21-\x7e]+")
@@ -78,15 +79,10 @@ def check_claims(claims: Claims, policy: ClaimsPolicy, now: float) -> None:
         rule(claims, policy, now)
 
 
-def validity(claims: Claims, policy: ClaimsPolicy) -> tuple[float, float]:
-    """Return from when on, and before when, the rules on time hold: what moves with the clock.
-
-    The same sums as in ``_not_expired``, ``_already_valid`` and ``_issued_in_past``.
-    """
-    leeway = policy.leeway_seconds
-    return (
-        max(claims.not_before - leeway, claims.issued_at - leeway),
-        claims.expires_at + leeway,
+def validity(claims: Claims, policy: ClaimsPolicy) -> Validity:
+    """Return when the rules on time hold: all of them that moves with the clock."""
+    return validity_of(
+        claims.issued_at, claims.not_before, claims.expires_at, policy.leeway_seconds
     )
 
 
@@ -114,34 +110,28 @@ def _lifetime(claims: Claims, policy: ClaimsPolicy, _now: float) -> None:
         )
 
 
-def _not_expired(claims: Claims, policy: ClaimsPolicy, now: float) -> None:
-    """Refuse on and after exp (RFC 7519 §4.1.4)."""
-    if now >= claims.expires_at + policy.leeway_seconds:
-        ago = now - claims.expires_at
-        raise Denied(Reason.TOKEN_EXPIRED, f"expired {ago:.0f} s ago")
+def _in_time(claims: Claims, policy: ClaimsPolicy, now: float) -> None:
+    """Refuse a token outside its ``Validity``, and say on which side and by which claim.
 
-
-def _already_valid(claims: Claims, policy: ClaimsPolicy, now: float) -> None:
-    """Refuse before nbf (RFC 7519 §4.1.5)."""
-    if now < claims.not_before - policy.leeway_seconds:
-        ahead = claims.not_before - now
-        raise Denied(Reason.TOKEN_NOT_YET_VALID, f"valid in {ahead:.0f} s")
-
-
-def _issued_in_past(claims: Claims, policy: ClaimsPolicy, now: float) -> None:
-    """Refuse a token from the future: its issuer's clock or its lifetime is not honest."""
-    if now < claims.issued_at - policy.leeway_seconds:
-        ahead = claims.issued_at - now
-        raise Denied(Reason.TOKEN_ISSUED_IN_FUTURE, f"iat is {ahead:.0f} s ahead")
+    One that was issued in the future is refused though its nbf may have come: its issuer's
+    clock or its lifetime is not honest.
+    """
+    span = validity(claims, policy)
+    if span.holds_at(now):
+        return
+    if span.is_over_at(now):
+        raise Denied(Reason.TOKEN_EXPIRED, f"expired {now - claims.expires_at:.0f} s ago")
+    begun, ends, leeway = claims.not_before, claims.expires_at, policy.leeway_seconds
+    if not validity_of(begun, begun, ends, leeway).holds_at(now):
+        raise Denied(Reason.TOKEN_NOT_YET_VALID, f"valid in {claims.not_before - now:.0f} s")
+    raise Denied(Reason.TOKEN_ISSUED_IN_FUTURE, f"iat is {claims.issued_at - now:.0f} s ahead")
 
 
 RULES: tuple[Callable[[Claims, ClaimsPolicy, float], None], ...] = (
     _issuer,
     _audience_meant,
     _lifetime,
-    _not_expired,
-    _already_valid,
-    _issued_in_past,
+    _in_time,
 )
 
 

@@ -30,6 +30,7 @@ from sidecar.tokens.claims import (
 )
 from sidecar.tokens.kinds import tells_a_kind
 from sidecar.tokens.pii import find_pii
+from sidecar.tokens.validity import validity_of
 
 _CLAIMS = frozenset({"iss", "sub", "aud", "jti", "tenantId", "exp", "iat", "nbf", "roles", "scope"})
 _FORBIDDEN = bytes(range(0x20)) + b"\\@+\x7f"
@@ -72,14 +73,11 @@ def _accept(
         return None
     audience = _texts(tuple(audience) if type(audience) is list else (audience,))
     issued_at, expires_at = _time(payload["iat"]), _time(payload["exp"])
-    starts_at = _time(payload["nbf"]) if policy.require_nbf or "nbf" in payload else issued_at
-    leeway = policy.leeway_seconds
+    not_before = _time(payload["nbf"]) if policy.require_nbf or "nbf" in payload else issued_at
     if (
         meant.isdisjoint(audience)
         or expires_at - issued_at > policy.max_lifetime_seconds
-        or now >= expires_at + leeway
-        or now < starts_at - leeway
-        or now < issued_at - leeway
+        or not validity_of(issued_at, not_before, expires_at, policy.leeway_seconds).holds_at(now)
     ):
         return None
     subject, token_id = payload["sub"], payload["jti"]
@@ -94,7 +92,7 @@ def _accept(
         _tenant(payload["tenantId"]),
         expires_at,
         issued_at,
-        starts_at,
+        not_before,
         () if roles is None else _roles(tuple(roles) if type(roles) is list else roles),
         () if scope is None else _scopes(scope),
     )

@@ -12,7 +12,7 @@ from envoy_data_plane.envoy.service.auth.v3 import (
 )
 from envoy_data_plane.envoy.type.v3 import HttpStatus, StatusCode
 
-from sidecar.authz.encoding import decode_request
+from sidecar.authz.encoding.request import decode_request
 from sidecar.pb import ext_authz_pb2 as pb
 from tests.authz.checks import OVERWRITE, check_request
 

@@ -5,7 +5,7 @@ import base64
 import pytest
 
 from sidecar.authz.decision import Decision
-from sidecar.authz.encoding import encode_denied
+from sidecar.authz.encoding.denied import encode_denied
 from sidecar.authz.grpc_web import LONGEST_BLOCK, as_text, trailer_block
 from sidecar.authz.snapshot import build_snapshot
 from sidecar.common.reasons import ANSWERS, GRPC_CODES, GrpcCode, Reason

@@ -7,7 +7,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from sidecar.authz.encoding import decode_request
+from sidecar.authz.encoding.request import decode_request
 from sidecar.authz.requirements import check_client
 from sidecar.common.errors import Denied
 from sidecar.common.reasons import Reason

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sidecar.authz import evaluate as pipeline
 from sidecar.authz import response_cache as memory
-from sidecar.authz.encoding import own_fields, varint
+from sidecar.authz.encoding.allowed import own_fields, varint
 from sidecar.authz.response_cache import AllowedCheck
 from sidecar.authz.service import CheckService, Outcome
 from sidecar.authz.snapshot import build_snapshot

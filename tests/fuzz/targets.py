@@ -12,7 +12,9 @@ import atheris
 with atheris.instrument_imports(include=["sidecar"]):
     from sidecar.authz.credential import TokenPlaces, find_token
     from sidecar.authz.decision import Snapshot
-    from sidecar.authz.encoding import decode_request, encode_allowed, encode_denied
+    from sidecar.authz.encoding.allowed import encode_allowed
+    from sidecar.authz.encoding.denied import encode_denied
+    from sidecar.authz.encoding.request import decode_request
     from sidecar.authz.evaluate import decide
     from sidecar.authz.snapshot import build_snapshot
     from sidecar.common.canonical import canonical_host, canonical_path

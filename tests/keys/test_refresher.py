@@ -18,7 +18,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from sidecar.authz.decision import Snapshot
-from sidecar.authz.encoding import decode_request
+from sidecar.authz.encoding.request import decode_request
 from sidecar.authz.evaluate import decide
 from sidecar.authz.snapshot import build_snapshot
 from sidecar.common.clock import monotonic_seconds, wall_seconds

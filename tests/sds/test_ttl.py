@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.sds.ttl import JITTER_SHARE, TtlTracker
+from sidecar.common.backoff import JITTER_SHARE
+from sidecar.sds.ttl import TtlTracker
 
 
 def names(count: int) -> list[str]:

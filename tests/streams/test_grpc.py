@@ -10,7 +10,7 @@ import grpc
 import pytest
 from msgspec.structs import replace
 
-from sidecar.authz.encoding import encode_denied
+from sidecar.authz.encoding.denied import encode_denied
 from sidecar.common.reasons import ANSWERS, GRPC_CODES, Reason
 from sidecar.demo.process import free_ports
 from tests.streams.edge import (

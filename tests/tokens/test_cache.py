@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from sidecar.authz.encoding import decode_request
+from sidecar.authz.encoding.request import decode_request
 from sidecar.authz.evaluate import decide
 from sidecar.authz.response_cache import ResponseCache
 from sidecar.authz.snapshot import build_snapshot
@@ -102,7 +102,7 @@ def test_the_table_is_bounded_and_what_has_expired_goes_first() -> None:
         outcome(cache, ISSUER.mint(jti=f"old{number}", exp=NOW + 5))
     for number in range(50):
         outcome(cache, ISSUER.mint(jti=f"new{number}"))
-    outcome(cache, ISSUER.mint(jti="one-more", iat=NOW, nbf=NOW, exp=NOW + 600), NOW + 20)
+    outcome(cache, ISSUER.mint(jti="one-more", iat=NOW, nbf=NOW, exp=NOW + 600), NOW + 35)
     assert (len(cache), cache.evicted) == (51, 50)
     for number in range(200):
         outcome(cache, ISSUER.mint(jti=f"many{number}"))

@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from sidecar.certificates.issuers.lease import FleetKv, read_entry
+from sidecar.common.backoff import CONTENDED_JITTER_SHARE, Backoff
 from sidecar.common.clock import Now, monotonic_seconds
 from sidecar.common.errors import Fault
 from sidecar.common.pacing import settle_paced
@@ -39,6 +40,7 @@ MAX_MISSED = 4096
 LIFE_SECONDS = 3600.0
 """How long a challenge is answered whose order never ended: its sidecar died."""
 _WRITES = 30
+_REWRITES = Backoff(0.05, 0.2, jitter_share=CONTENDED_JITTER_SHARE)
 
 
 HTTP, TLS_ALPN = "http-01", "tls-alpn-01"
@@ -243,7 +245,7 @@ class DistributedSolver:
     async def _change(
         self, change: Callable[[dict[str, Challenge]], Mapping[str, Challenge]]
     ) -> None:
-        for _ in range(_WRITES):
+        for attempt in range(1, _WRITES + 1):
             listed, version = await self._read()
             changed = change(dict(listed))
             if len(changed) > MAX_IN_FLIGHT:
@@ -252,7 +254,7 @@ class DistributedSolver:
             try:
                 await self._vault.write_kv(self._mount, self._path, {"challenges": data}, version)
             except VaultConflict:
-                await self._sleep(0.05 * (0.5 + self._jitter()))
+                await self._sleep(_REWRITES.pause_seconds(attempt, self._jitter()))
             else:
                 return
         raise ChallengeFault("the fleet's list of challenges is written by too many at once")

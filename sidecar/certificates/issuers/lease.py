@@ -117,7 +117,7 @@ class Leases:
         data: dict[str, Any] = {"holder": "", "seconds": 0.0, "failures": 0}
         if fault is not None:
             failures = lease.failures + 1
-            pause = max(fault.retry_after_seconds or 0.0, retry_after(failures, 0.0, jitter))
+            pause = retry_after(failures, 0.0, jitter, fault.retry_after_seconds)
             data = {
                 "holder": "",
                 "seconds": min(pause, _MAX_PAUSE_SECONDS),

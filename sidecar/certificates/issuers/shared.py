@@ -15,15 +15,16 @@ from sidecar.certificates.issuers.base import Issuer, Order, RenewalAdvice, advi
 from sidecar.certificates.issuers.lease import FleetFault, FleetKv, Leases, OrderLease, read_entry
 from sidecar.certificates.issuers.vault_kv import kv_segment, read_material
 from sidecar.certificates.material import Material, MaterialFault
+from sidecar.common.backoff import CONTENDED_JITTER_SHARE, Backoff
 from sidecar.common.clock import Now
 from sidecar.common.errors import Fault
 from sidecar.config import model
 from sidecar.vault.errors import VaultConflict, VaultFault
 
 _log = logging.getLogger("sidecar.certificates")
-_FIRST_LOOK_SECONDS = 0.1
-_LOOK_GROWTH = 1.6
-_MAX_LOOK_SECONDS = 2.0
+_LOOKS = Backoff(0.1, 2.0, growth=1.6, jitter_share=CONTENDED_JITTER_SHARE)
+"""Between two looks at what another sidecar orders."""
+_REWRITES = Backoff(1.0, 8.0, jitter_share=CONTENDED_JITTER_SHARE)
 _ORDER_SHARE = 0.8
 """Of the lease, an order may take: what is left is for writing the outcome down."""
 _WRITES = 4
@@ -71,8 +72,8 @@ class SharedIssuer:
         sidecar's order takes longer than a lease.
         """
         key = f"{self.name}/{order_key(order)}"
-        deadline = self._clock() + self._settings.lease_seconds + _MAX_LOOK_SECONDS
-        pause = _FIRST_LOOK_SECONDS
+        deadline = self._clock() + self._settings.lease_seconds + _LOOKS.max_seconds
+        looks = 0
         while True:
             found, _ = await self._find(key, order)
             if found is not None:
@@ -83,8 +84,8 @@ class SharedIssuer:
                 return await self._order(key, lease, order)
             if self._clock() > deadline:
                 raise FleetFault("another sidecar orders it, and has not come to an end")
-            await self._sleep(pause * (0.5 + self._jitter()))
-            pause = min(pause * _LOOK_GROWTH, _MAX_LOOK_SECONDS)
+            looks += 1
+            await self._sleep(_LOOKS.pause_seconds(looks, self._jitter()))
 
     async def find(self, order: Order) -> Material | None:
         """Return what the fleet has, and order nothing. Raises ``VaultFault``."""
@@ -150,14 +151,14 @@ class SharedIssuer:
             "serial": material.serial,
             "not_after": material.not_after,
         }
-        for attempt in range(_WRITES):
+        for attempt in range(1, _WRITES + 1):
             try:
                 await self._vault.write_kv(self._settings.mount, self._path(key), data, version)
             except VaultConflict:
                 version = await self._version(key, version)
             except VaultFault as gone:
                 _log.warning("a new certificate is not stored yet: %s", gone)
-                await self._sleep(2.0**attempt * (0.5 + self._jitter()))
+                await self._sleep(_REWRITES.pause_seconds(attempt, self._jitter()))
             else:
                 return
         _log.error("a new certificate could not be stored; other sidecars will order their own")

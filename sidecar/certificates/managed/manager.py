@@ -222,10 +222,10 @@ class CertificateManager:
             elif now >= managed.ask_at:
                 await self._ask(managed)
         except CertificateFault as fault:
-            self._failed(managed, str(fault), fault.retry_after_seconds or 0.0)
+            self._failed(managed, str(fault), fault.retry_after_seconds)
             _log.warning("not renewed: %s", fault, extra={"certificate": managed.name})
         except Exception as exc:  # noqa: BLE001 - a task's edge: one certificate's defect ends no other's
-            self._failed(managed, type(exc).__name__, 0.0)
+            self._failed(managed, type(exc).__name__, None)
             _log.exception("not renewed: a defect of ours", extra={"certificate": managed.name})
         finally:
             managed.running = False
@@ -244,13 +244,13 @@ class CertificateManager:
         if managed.level is not before:
             self._on_level(managed, before)
 
-    def _failed(self, managed: ManagedCertificate, why: str, not_before_seconds: float) -> None:
+    def _failed(self, managed: ManagedCertificate, why: str, asked_seconds: float | None) -> None:
         self.failures += 1
         managed.failures += 1
         managed.last_fault = why
         now = self._now()
-        pause = retry_after(managed.failures, managed.seconds_left(now), self._jitter())
-        managed.try_at = now + max(pause, not_before_seconds)
+        left = managed.seconds_left(now)
+        managed.try_at = now + retry_after(managed.failures, left, self._jitter(), asked_seconds)
 
     async def _start(self, managed: ManagedCertificate) -> None:
         issuer = managed.issuer

@@ -14,13 +14,13 @@ from typing import NamedTuple
 from cryptography import x509
 
 from sidecar.certificates.managed.store import CertificateStore
+from sidecar.common.backoff import Backoff
 from sidecar.common.polling import PollStatus
 from sidecar.config.certificates import Probe
 
 _log = logging.getLogger("sidecar.certificates")
 _DIAL_SECONDS = 3.0
-_FIRST_PAUSE_SECONDS = 0.2
-_MAX_PAUSE_SECONDS = 2.0
+_DIALS = Backoff(0.2, 2.0, growth=1.5)
 _MAX_PROBES = 4
 
 
@@ -81,7 +81,7 @@ class Prober:
     async def _probe(self, name: str, target: Target) -> None:
         """Dial until what is served is what is held, for as long as a change may take."""
         deadline = self._clock() + target.settings.within_seconds
-        pause = _FIRST_PAUSE_SECONDS
+        dials = 0
         while True:
             async with self._gate:
                 seen = await served_serial(target.settings.address, target.server_name)
@@ -91,8 +91,8 @@ class Prober:
             is_well = seen == held.serial
             if is_well or self._clock() > deadline:
                 break
-            await self._sleep(pause)
-            pause = min(pause * 1.5, _MAX_PAUSE_SECONDS)
+            dials += 1
+            await self._sleep(_DIALS.pause_seconds(dials, 0.0))
         self.outcomes["match" if is_well else "mismatch"] += 1
         if is_well is not self.well.get(name, True):
             self._on_change(name, is_well, seen)

@@ -10,6 +10,7 @@ from sidecar.certificates.on_demand.domains import Registration
 from sidecar.certificates.on_demand.issuance_limits import IssuanceRateExceeded
 from sidecar.certificates.on_demand.name_table import Entry
 from sidecar.certificates.on_demand.names import NameRefused
+from sidecar.common.backoff import Backoff
 from sidecar.common.errors import Fault
 from sidecar.common.faults import report_to_loop, tell_each
 from sidecar.config.on_demand import OnDemand as OnDemandSettings
@@ -112,12 +113,13 @@ class Orders:
 
     def _failed(self, entry: Entry, fault: Fault) -> None:
         entry.failures += 1
-        pause = self._settings.retry_seconds * 2.0 ** min(entry.failures - 1, 16)
-        pause = min(pause, self._settings.max_retry_seconds) * (1 - self._jitter() / 10)
+        asked_seconds: float | None = None
         if isinstance(fault.__cause__, IssuanceRateExceeded):
             entry.refused = fault.__cause__.reason
         else:
             entry.refused = "order_failed"
-            pause = max(pause, fault.retry_after_seconds or 0.0)
+            asked_seconds = fault.retry_after_seconds
+        backoff = Backoff(self._settings.retry_seconds, self._settings.max_retry_seconds)
+        pause = backoff.pause_seconds(entry.failures, self._jitter(), asked_seconds)
         entry.retry_at = self._clock() + pause
         tell_each([self._events.failed], entry.key, entry.refused, str(fault))

@@ -16,6 +16,7 @@ import msgspec
 
 from sidecar.authz.acme_challenge import CHALLENGE_ROUTE, Challenge
 from sidecar.authz.routes import UNMATCHED
+from sidecar.common.backoff import CONTENDED_JITTER_SHARE, Backoff
 from sidecar.common.errors import Fault
 from sidecar.common.registered_domains import RegisteredDomains, Shard
 from sidecar.config import model
@@ -59,8 +60,7 @@ SETTLE_POLL_SECONDS = 0.005
 CHALLENGE_SECONDS = 4.0
 """Within this long a worker is told of the challenges it asked for; a bit less than it waits."""
 STEADY_SECONDS = 10.0
-FIRST_PAUSE_SECONDS = 0.1
-LONGEST_PAUSE_SECONDS = 10.0
+RESTARTS = Backoff(0.1, 10.0, jitter_share=CONTENDED_JITTER_SHARE)
 END_SECONDS = 4.0
 """What a worker may take beyond the drain: to write its audit lines and its last word."""
 
@@ -422,11 +422,11 @@ class WorkerPool:
     async def _rest(self, failures: int) -> None:
         """Wait before the next worker is started."""
         try:
-            await self._pause(pause_seconds(failures, self._dependencies.jitter()))
+            await self._pause(RESTARTS.pause_seconds(failures + 1, self._dependencies.jitter()))
         except Exception as exc:  # noqa: BLE001 - the supervisor's edge: it supervises on
             self._on_fault(exc)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._draining.wait(), LONGEST_PAUSE_SECONDS)
+                await asyncio.wait_for(self._draining.wait(), RESTARTS.max_seconds)
 
     async def _pause(self, seconds: float) -> None:
         """Sleep, but not into a drain."""
@@ -442,13 +442,3 @@ class WorkerPool:
                 await asyncio.wait_for(self._draining.wait(), BEAT_SECONDS)
             for process in tuple(self._processes()):
                 self._call(process.beat)
-
-
-def pause_seconds(failures: int, jitter: float) -> float:
-    """Return the pause before a restart: doubled with each failure, up to a bound.
-
-    ``jitter`` in [0, 1) takes off up to a half, so that workers that fell together do not
-    come back together.
-    """
-    longest = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0 ** min(failures, 16))
-    return longest * (1 - jitter / 2)

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from sidecar.common.backoff import Backoff, with_jitter
 from sidecar.common.clock import Now
 from sidecar.common.errors import Fault
 from sidecar.common.polling import PollStatus
@@ -20,7 +21,6 @@ from sidecar.sds.secrets.source import SecretSource, VersionedValue
 _log = logging.getLogger("sidecar.sds.secrets")
 _CONCURRENT = 2
 """Reads at once: half of the bridge's threads, so that keys and certificates get by."""
-_JITTER_SHARE = 0.1
 _FIRST_RETRY_SECONDS = 2.0
 
 
@@ -88,9 +88,9 @@ class Polled:
         """Return how long to wait: the poll, or less, doubling, after failures."""
         wait = self.held.again_seconds if self.held is not None else 60.0
         if self.failures_in_a_row:
-            doubled = _FIRST_RETRY_SECONDS * 2.0 ** min(self.failures_in_a_row - 1, 16)
-            wait = min(max(wait, _FIRST_RETRY_SECONDS), doubled)
-        return wait * (1 - _JITTER_SHARE * jitter)
+            retries = Backoff(_FIRST_RETRY_SECONDS, max(wait, _FIRST_RETRY_SECONDS))
+            return retries.pause_seconds(self.failures_in_a_row, jitter)
+        return with_jitter(wait, jitter)
 
 
 class SecretPoller:

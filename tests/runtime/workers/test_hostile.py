@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.authz.acme_challenge import Challenge
+from sidecar.common.backoff import Backoff
 from sidecar.common.clock import monotonic_seconds
 from sidecar.observability.audit import AuditLog, DescriptorSink
 from sidecar.runtime.workers import pool as pool_module
@@ -80,7 +81,7 @@ async def attacked(
 ) -> AsyncIterator[tuple[Pool, Watcher]]:
     """A pool of such workers, of which the last is honest; hostile from the moment it is given."""
     monkeypatch.setattr(pool_module, "BEAT_SECONDS", 0.25)
-    monkeypatch.setattr(pool_module, "FIRST_PAUSE_SECONDS", 2.0)
+    monkeypatch.setattr(pool_module, "RESTARTS", Backoff(2.0, 10.0))
     monkeypatch.setattr(process_module, "MAX_START_BEATS", 400)
     # The program is of the tests, which are not installed.
     program = (

@@ -18,6 +18,7 @@ import msgspec
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from sidecar.common.backoff import Backoff
 from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.common.registered_domains import RegisteredDomains
 from sidecar.config import model, parse_config
@@ -26,11 +27,11 @@ from sidecar.keys.lifecycle import KeyState
 from sidecar.runtime.workers import pool as pool_module
 from sidecar.runtime.workers import process as process_module
 from sidecar.runtime.workers.pool import (
+    RESTARTS,
     AuditQueue,
     Dependencies,
     WorkerFault,
     WorkerPool,
-    pause_seconds,
 )
 from sidecar.runtime.workers.process import COMMAND, Ended, WorkerProcess, worker_environment
 from sidecar.tokens.keyring import EMPTY_RING, KeyRing
@@ -354,11 +355,10 @@ async def test_unix_sockets_are_numbered_and_for_owner_and_group(
 async def test_a_defect_of_the_pool_is_told_and_it_supervises_on(
     pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pool_module, "pause_seconds", lambda *_: 1 / 0)
-    monkeypatch.setattr(pool_module, "LONGEST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(pool_module, "RESTARTS", Backoff(1.0, 0.01, growth=None))  # type: ignore[arg-type]
     os.kill(pid := pool.pid(0), signal.SIGKILL)
     await until(lambda: pool.pid(0) not in {0, pid} and pool.pool.serving == WORKERS)
-    assert isinstance(pool.faults.pop(), ZeroDivisionError)
+    assert isinstance(pool.faults.pop(), TypeError)
 
 
 CALLBACKS = {
@@ -566,11 +566,10 @@ def test_of_the_environment_a_worker_gets_what_an_interpreter_needs() -> None:
 
 
 def test_pauses_grow_and_are_bounded() -> None:
-    pauses = [pause_seconds(failures, 0.0) for failures in range(12)]
+    pauses = [RESTARTS.pause_seconds(failures + 1, 0.0) for failures in range(12)]
     assert pauses[:4] == [0.1, 0.2, 0.4, 0.8]
     assert pauses[-1] == 10.0
-    assert pause_seconds(10_000, 0.0) == 10.0
-    assert pause_seconds(3, 0.999) > 0.4
+    assert 0.4 < RESTARTS.pause_seconds(4, 0.999) < 0.41, "who fell together does not start so"
 
 
 def test_a_process_that_was_never_started_has_no_exit_code() -> None:

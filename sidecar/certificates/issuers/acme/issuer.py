@@ -26,6 +26,7 @@ from sidecar.certificates.issuers.base import Order, RenewalAdvice
 from sidecar.certificates.issuers.lease import FleetKv
 from sidecar.certificates.issuers.vault_pki import make_csr
 from sidecar.certificates.material import Material, check_material
+from sidecar.common.backoff import Backoff
 from sidecar.common.blocking import BlockingRunner, BlockingRunnerBusy
 from sidecar.common.clock import Now
 from sidecar.config import model
@@ -33,8 +34,8 @@ from sidecar.config import model
 _log = logging.getLogger("sidecar.certificates")
 _ORDERS = 4
 """Orders at once, each in at most one thread."""
-_FIRST_POLL_SECONDS = 0.25
-_MAX_POLL_SECONDS = 5.0
+_POLLS = Backoff(0.25, 5.0, growth=1.5)
+"""Between two looks at an order, where the CA says nothing of it."""
 _CALL_PATIENCE = 4.0
 """How many of a request's time-outs a step may take: it makes a few requests."""
 
@@ -102,10 +103,10 @@ class AcmeIssuer:
         placed = await self._place(client, csr, names, replaces)
         await self._authorize(client, placed)
         placed = await self._run(partial(client.finalize, placed))
-        pause = _FIRST_POLL_SECONDS
+        polls = 0
         while not placed.fullchain_pem:
-            await self._sleep(client.retry_after_seconds or pause)
-            pause = min(pause * 1.5, _MAX_POLL_SECONDS)
+            polls += 1
+            await self._sleep(client.retry_after_seconds or _POLLS.pause_seconds(polls, 0.0))
             placed = await self._run(partial(client.poll_order, placed))
             if placed.body.status == messages.STATUS_READY:
                 await self._run(partial(client.finalize, placed))
@@ -174,15 +175,15 @@ class AcmeIssuer:
                 await self._solver.withdraw(solver)
 
     async def _wait_for(self, client: AcmeClient, url: str) -> None:
-        pause = _FIRST_POLL_SECONDS
+        polls = 0
         while True:
             state = await self._run(partial(client.poll, url))
             if state.body.status == messages.STATUS_VALID:
                 return
             if state.body.status not in {messages.STATUS_PENDING, messages.STATUS_PROCESSING}:
                 raise _why_not(state.body)
-            await self._sleep(client.retry_after_seconds or pause)
-            pause = min(pause * 1.5, _MAX_POLL_SECONDS)
+            polls += 1
+            await self._sleep(client.retry_after_seconds or _POLLS.pause_seconds(polls, 0.0))
 
     async def _run(self, call: Callable[[], T]) -> T:
         patience = self._settings.timeout_seconds * _CALL_PATIENCE

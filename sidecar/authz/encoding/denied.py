@@ -1,0 +1,145 @@
+"""Answers of the sidecar's own: refusals, preflights, and what a CA asks for.
+
+To Envoy each of them is a denial: it is the only answer with a status and a body that it has.
+"""
+
+import json
+
+from sidecar.authz.decision import Decision, Snapshot
+from sidecar.authz.encoding.fields import MAX_SHARED, set_headers, set_metadata
+from sidecar.authz.grpc_web import as_text, trailer_block
+from sidecar.authz.preflight import NO_CONTENT
+from sidecar.common.reasons import ANSWERS, GRPC_CODES, Answer, Reason
+from sidecar.headers.field import ResponseHeader
+from sidecar.pb import ext_authz_pb2 as pb
+
+PERMISSION_DENIED = 7
+_REALM = "septem"
+_CHALLENGE_HEADERS = (
+    ResponseHeader("content-type", b"application/octet-stream"),
+    ResponseHeader("cache-control", b"no-store"),
+)
+DenialKey = tuple[str, str, str, str, str]
+_SLOT = "~"
+"""Stands for each character of a decision's id; none of our headers has two of it in a row."""
+_OUR_FAILURES = frozenset({Reason.KEYS_DEGRADED})
+"""Counted by Envoy as errors of ours and not as denials; the client's answer is the same."""
+
+
+def encode_denied(
+    decision: Decision, snapshot: Snapshot, decision_id: str, shared: dict[DenialKey, bytes]
+) -> bytes:
+    """Return the ``CheckResponse`` that refuses: RFC 9457 body, RFC 6750 challenge.
+
+    Refusals for one reason on one route differ in nothing but their id, and those who are
+    refused may come in floods: what is kept in ``shared`` has a slot for it.
+    """
+    slot = _SLOT * len(decision_id)
+    key = (decision.outcome, decision.route, snapshot.key_state, decision.origin, slot)
+    template = shared.get(key)
+    if template is None:
+        if len(shared) >= MAX_SHARED:
+            shared.clear()
+        template = shared[key] = _encode_denied(decision, snapshot, slot)
+    return template.replace(slot.encode("ascii"), decision_id.encode("ascii"))
+
+
+def _encode_denied(decision: Decision, snapshot: Snapshot, decision_id: str) -> bytes:
+    reason = Reason(decision.outcome)
+    answer = ANSWERS[reason]
+    response = pb.CheckResponse()
+    response.status.code = PERMISSION_DENIED
+    denied = response.error_response if reason in _OUR_FAILURES else response.denied_response
+    denied.status.code = answer.status
+    set_headers(denied.headers, snapshot.headers.on_denied())
+    cross_origin = snapshot.headers.on_cross_origin(decision.cors, decision.origin)
+    set_headers(denied.headers, cross_origin)
+    set_headers(denied.headers, (ResponseHeader("content-type", b"application/problem+json"),))
+    challenge = challenge_of(answer)
+    if challenge is not None:
+        set_headers(denied.headers, (ResponseHeader("www-authenticate", challenge.encode()),))
+    denied.body = problem_body(reason, answer, decision_id)
+    set_metadata(response, decision, snapshot, decision_id)
+    _set_grpc_status(response, answer)
+    return response.SerializeToString()
+
+
+def encode_preflight(
+    decision: Decision, snapshot: Snapshot, shared: dict[DenialKey, bytes]
+) -> bytes:
+    """Return the answer to an admitted preflight: to Envoy a denial, to the browser a 204.
+
+    It is the same for every preflight of a route and an origin, and kept in ``shared``.
+    """
+    key = (decision.outcome, decision.route, snapshot.key_state, decision.origin, "")
+    answer = shared.get(key)
+    if answer is None:
+        if len(shared) >= MAX_SHARED:
+            shared.clear()
+        answer = shared[key] = _encode_preflight(decision, snapshot)
+    return answer
+
+
+def _encode_preflight(decision: Decision, snapshot: Snapshot) -> bytes:
+    response = pb.CheckResponse()
+    response.status.code = PERMISSION_DENIED
+    answered = response.denied_response
+    answered.status.code = NO_CONTENT
+    set_headers(answered.headers, snapshot.headers.on_denied())
+    set_headers(answered.headers, snapshot.headers.on_preflight(decision.cors, decision.origin))
+    set_metadata(response, decision, snapshot)
+    return response.SerializeToString()
+
+
+def encode_challenge(decision: Decision, snapshot: Snapshot, decision_id: str, body: str) -> bytes:
+    """Write the ``CheckResponse`` that answers a CA in the application's place.
+
+    A refusal with status 200: it is the only answer with a body that Envoy has.
+    """
+    response = pb.CheckResponse()
+    response.status.code = PERMISSION_DENIED
+    denied = response.denied_response
+    denied.status.code = 200
+    set_headers(denied.headers, _CHALLENGE_HEADERS)
+    denied.body = body
+    set_metadata(response, decision, snapshot, decision_id)
+    return response.SerializeToString()
+
+
+def challenge_of(answer: Answer) -> str | None:
+    """Return the value of ``WWW-Authenticate`` (RFC 6750 §3), or ``None`` for none."""
+    if answer.challenge is None:
+        return None
+    if not answer.challenge:
+        return f'Bearer realm="{_REALM}"'
+    return (
+        f'Bearer realm="{_REALM}", error="{answer.challenge}", error_description="{answer.title}"'
+    )
+
+
+def problem_body(reason: Reason, answer: Answer, decision_id: str) -> str:
+    """Return the problem+json of a refusal (RFC 9457 §3): terse, nothing of the request."""
+    return json.dumps(
+        {
+            "type": f"urn:septem:reason:{reason}",
+            "title": answer.title,
+            "status": answer.status,
+            "reason": reason,
+            "instance": f"urn:septem:decision:{decision_id}",
+        },
+        separators=(",", ":"),
+    )
+
+
+def _set_grpc_status(response: pb.CheckResponse, answer: Answer) -> None:
+    """Set what Envoy answers in place of the body where the client speaks gRPC or gRPC-Web.
+
+    Only Envoy knows what it speaks: the request's content type is not sent to the sidecar.
+    """
+    code = GRPC_CODES[answer.status]
+    block = trailer_block(code, answer.title)
+    fields = response.dynamic_metadata.fields
+    fields["title"].string_value = answer.title
+    fields["grpc_status"].string_value = str(int(code))
+    fields["grpc_web"].string_value = block
+    fields["grpc_web_text"].string_value = as_text(block)

@@ -1,0 +1,62 @@
+"""What Envoy asks: a ``CheckRequest``, read as far as a decision looks at it."""
+
+from collections.abc import Iterable, Mapping
+
+from google.protobuf.message import DecodeError
+
+from sidecar.authz.decision import RequestView
+from sidecar.common.errors import Denied
+from sidecar.common.reasons import Reason
+from sidecar.pb import ext_authz_pb2 as pb
+
+Attributes = pb.AttributeContext
+"""A request's attributes as they came. Whoever passes them on need not know what they are."""
+
+
+def parse_request(raw: bytes) -> Attributes:
+    """Parse a ``CheckRequest`` and return its attributes, unread.
+
+    Raises ``Denied(request_malformed)`` for bytes that are no such message.
+    """
+    try:
+        return pb.CheckRequest.FromString(raw).attributes
+    except DecodeError as exc:
+        raise Denied(Reason.REQUEST_MALFORMED, "the bytes are no CheckRequest") from exc
+
+
+def view_of(attributes: Attributes) -> RequestView:
+    """Read what a decision looks at.
+
+    A message that lacks what a decision needs is read as it is: the pipeline says what is
+    missing.
+    """
+    http = attributes.request.http
+    source = attributes.source
+    headers: Mapping[str, bytes] = http.headers
+    if http.HasField("header_map"):
+        headers = _join(http.header_map.headers)
+    return RequestView(
+        http.method,
+        http.host,
+        http.path,
+        headers,
+        source.address.socket_address.address,
+        source.principal,
+        source.certificate,
+        http.raw_body,
+    )
+
+
+def decode_request(raw: bytes) -> RequestView:
+    """Parse and read in one; raises as ``parse_request`` does."""
+    return view_of(parse_request(raw))
+
+
+def _join(raw_headers: Iterable[pb.HeaderValue]) -> dict[str, bytes]:
+    """Join repeated headers by commas, as Envoy does where it does not send them raw."""
+    joined: dict[str, bytes] = {}
+    for header in raw_headers:
+        name = header.key.lower()
+        value = header.raw_value or header.value
+        joined[name] = joined[name] + b"," + value if name in joined else value
+    return joined

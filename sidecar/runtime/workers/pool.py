@@ -195,50 +195,41 @@ class WorkerPool:
         content = (tuple(ring), revocations, state, revocations_degraded)
         if content == self._content:
             return
-        self._content = content
+        keys = public_keys(ring)
         for raw in self._revoked.take(revocations.parts):
             for process in self._processes():
                 process.send_encoded(raw)
-        self._order = KeysFrame(
-            0, public_keys(ring), self._revoked.numbers, state, revocations_degraded
-        )
-        self._give()
+        order = KeysFrame(0, keys, self._revoked.numbers, state, revocations_degraded)
+        self._give(order, self._publishers)
+        self._content = content
 
     def publish_publishers(self, publishers: Publishers) -> None:
         """Give every worker the publishers of modules."""
-        self._publishers = publishers
         if self._order is not None:
-            self._give()
+            self._give(self._order, publishers)
+        self._publishers = publishers
 
     def publish_domains(self, registered: RegisteredDomains) -> None:
         """Give every worker the shards of the owners of domains that have changed."""
         for number, shard in enumerate(registered.shards):
             if shard is self._domains.get(number, {}) or shard == self._domains.get(number, {}):
                 continue
+            raw = encode(Domains(self.version + 1, number, dict(shard)))
             self._domains[number] = shard
             self.version += 1
-            raw = encode(Domains(self.version, number, dict(shard)))
             for process in self._processes():
                 process.give(raw, self.version)
 
-    def _give(self) -> None:
-        """Send all of what decides, as a version of its own."""
-        if self._order is None:
-            return
+    def _give(self, order: KeysFrame, publishers: Publishers) -> None:
+        """Send all of what decides, as a version of its own.
+
+        It is encoded before it is kept: what can't be is given to no worker that starts later.
+        """
+        raw = _encode_keys(order, publishers, self.version + 1)
         self.version += 1
-        raw = self._encode_keys(self._order)
+        self._order = order
         for process in self._processes():
             process.give(raw, self.version)
-
-    def _encode_keys(self, order: KeysFrame) -> bytes:
-        return encode(
-            msgspec.structs.replace(
-                order,
-                version=self.version,
-                publishers=publisher_keys(self._publishers),
-                withdrawn=tuple(self._publishers.withdrawn),
-            )
-        )
 
     def numbers(self) -> WorkerStats:
         """Return what all of them came to."""
@@ -367,7 +358,11 @@ class WorkerPool:
                     for number, shard in self._domains.items()
                 ),
                 # Last, because it serves from then on, and of the newest version of all.
-                *(() if self._order is None else (self._encode_keys(self._order),)),
+                *(
+                    ()
+                    if self._order is None
+                    else (_encode_keys(self._order, self._publishers, self.version),)
+                ),
             ]
             if self._draining.is_set():
                 frames.append(encode(Drain()))
@@ -399,12 +394,14 @@ class WorkerPool:
             if self.challenges is not None:
                 async with asyncio.timeout(CHALLENGE_SECONDS):
                     found = await self.challenges.find_all(wanted.tokens)
+            known = (KnownChallenge(token, each.host, each.answer) for token, each in found.items())
+            raw = encode(ChallengesReply(wanted.number, tuple(known)))
         except TimeoutError:
-            pass
+            raw = encode(ChallengesReply(wanted.number))
         except Exception as exc:  # noqa: BLE001 - the task's edge
             self._on_fault(exc)
-        known = (KnownChallenge(token, each.host, each.answer) for token, each in found.items())
-        process.tell_challenges(ChallengesReply(wanted.number, tuple(known)))
+            raw = encode(ChallengesReply(wanted.number))
+        process.tell_challenges(raw)
 
     def _unknown_kid(self) -> None:
         self._call(self.on_unknown_kid)
@@ -442,6 +439,17 @@ class WorkerPool:
                 await asyncio.wait_for(self._draining.wait(), BEAT_SECONDS)
             for process in tuple(self._processes()):
                 self._call(process.beat)
+
+
+def _encode_keys(order: KeysFrame, publishers: Publishers, version: int) -> bytes:
+    return encode(
+        msgspec.structs.replace(
+            order,
+            version=version,
+            publishers=publisher_keys(publishers),
+            withdrawn=tuple(publishers.withdrawn),
+        )
+    )
 
 
 def pause_seconds(failures: int, jitter: float) -> float:

@@ -54,9 +54,8 @@ async def test_only_the_user_that_is_named_is_given_a_certificate(
     service = SdsService(store, SdsEvents(numbers.streams, numbers.push, numbers.nack))
     path = folder / "sds.sock"
     settings = model.SdsListen(address=f"unix:{path}", peer_uids=uids)
-    guard = make_guard(
-        settings, numbers.refuse_peer, lambda _pid: False
-    )  # Envoy is our own child here
+    # Envoy is our own child here.
+    guard = make_guard(settings, numbers.refuse_peer, is_child=lambda _pid: False)
     assert guard is not None
     guard.prepare()
     server = GrpcServer(

@@ -48,7 +48,7 @@ from sidecar.runtime.workers.revoked import RevokedParts
 from sidecar.runtime.workers.stats import WorkerStats
 from sidecar.tokens.keyring import KeyRing
 from sidecar.tokens.revocation import Revocations
-from sidecar.transport.sockets import path_of, remove_stale_socket
+from sidecar.transport.sockets import inode_of, path_of, remove_own_socket
 
 BEAT_SECONDS = 1.0
 START_SECONDS = 30.0
@@ -104,6 +104,8 @@ class Slot:
         self.address = address
         self.process: WorkerProcess | None = None
         self.past = WorkerStats()
+        self.inode = 0
+        """Of its Unix socket, where it listens on one."""
         self.restarts = dict.fromkeys(Ended, 0)
 
     @property
@@ -271,8 +273,7 @@ class WorkerPool:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for slot in self.slots:  # a confined worker can't remove its own
             if (path := path_of(slot.address)) is not None:
-                with contextlib.suppress(OSError):
-                    remove_stale_socket(path)
+                remove_own_socket(path, slot.inode)
 
     @property
     def hardening(self) -> frozenset[str]:
@@ -343,6 +344,8 @@ class WorkerPool:
     def _make(self, slot: Slot) -> WorkerProcess:
         def serves() -> None:
             _log.info("worker %d serves on %s", slot.number, slot.address)
+            if (path := path_of(slot.address)) is not None:
+                slot.inode = inode_of(path)
             if not self._first[slot.number].done():
                 self._first[slot.number].set_result(None)
             self._tell()

@@ -1,8 +1,9 @@
 """Real servers for tests, as fixtures: `pytest_plugins` of the root conftest."""
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,3 +48,26 @@ class TokenFile:
 @pytest.fixture
 def token_file(tmp_path: Path) -> TokenFile:
     return TokenFile(tmp_path / "vault-token")
+
+
+class LaggingVault:
+    """A client of Vault that can be made to answer as it did once: a standby that lags."""
+
+    def __init__(self, vault: Any) -> None:
+        self._vault = vault
+        self._answers: dict[tuple[object, ...], Any] = {}
+        self._past: dict[tuple[object, ...], Any] = {}
+        self.lags = False
+
+    def remember(self) -> None:
+        """Take what was answered last for the past, that is told while it ``lags``."""
+        self._past = dict(self._answers)
+
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
+        async def ask(*question: object) -> Any:
+            if self.lags and (name, *question) in self._past:
+                return self._past[name, *question]
+            answer = self._answers[name, *question] = await getattr(self._vault, name)(*question)
+            return answer
+
+        return ask

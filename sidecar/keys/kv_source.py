@@ -18,6 +18,7 @@ from sidecar.keys.sources import KeyFault, parse_keys
 from sidecar.tokens.keyring import VerificationKey
 from sidecar.vault.errors import VaultForbidden, VaultNotFound
 from sidecar.vault.history import KvHistory
+from sidecar.vault.newest import NewestVersion
 
 _log = logging.getLogger("sidecar.keys")
 
@@ -58,6 +59,9 @@ class KvKeySource:
         self._stated: dict[int, Earlier] = {}
         """What each version said that was read, as long as it matters; by number."""
         self._version = 0
+        self._newest = NewestVersion()
+        self._removed: set[str] = set()
+        """Kids of an entry that was removed with its history, until that is stated."""
         self._may_see_history = True
         self.issuer = issuer
         self.name = f"Vault entry {settings.mount}/{settings.path}"
@@ -66,16 +70,21 @@ class KvKeySource:
         """Read the entry's field, and of its past what has to be known."""
         settings = self._settings
         secret = await self._vault.read_kv(settings.mount, settings.path)
+        self._newest.take(self.name, secret.version, secret.written_at)
         current = Earlier(self._keys_of(secret), secret.written_at)
-        if secret.version < self._version:  # removed with its history, and written anew
-            self._stated.clear()
-            self._version = 0
+        if secret.version < self._version or self._is_another(secret.version, secret.written_at):
+            self._take_back_all()
         first = not self._version
         missed = secret.version > self._version + 1
         earlier: tuple[Earlier, ...] = ()
         gone: frozenset[str] = frozenset()
         if missed or self._matters(secret.version):
             history = await self._history(ask=missed or self._may_see_history)
+            if history is not None and any(
+                self._is_another(each.number, each.written_at) for each in history.versions
+            ):
+                self._take_back_all()
+                missed = True
             if missed and history is not None:
                 earlier = await self._read_earlier(history, secret.version, first=first)
             if history is not None:
@@ -83,7 +92,24 @@ class KvKeySource:
         self._version = secret.version
         self._stated[secret.version] = current
         self._forget(secret.version)
+        listed = {key.kid for each in (current, *earlier) for key in each.keys}
+        gone |= self._removed - listed
+        self._removed = set()
         return Statement(current.keys, current.written_at, earlier, gone)
+
+    def _take_back_all(self) -> None:
+        """Forget an entry that was removed with its history, and withdraw the keys it had.
+
+        Who starts now can't know of them either.
+        """
+        self._removed |= {key.kid for each in self._stated.values() for key in each.keys}
+        self._stated.clear()
+        self._version = 0
+
+    def _is_another(self, number: int, written_at: float) -> bool:
+        """Tell whether a version is not the one of that number that was read."""
+        stated = self._stated.get(number)
+        return stated is not None and stated.written_at != written_at
 
     def _matters(self, current: int) -> bool:
         """Tell whether a version before the current one may still have a key that verifies."""

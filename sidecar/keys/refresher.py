@@ -174,8 +174,8 @@ class KeyRefresher:
             ring = before.ring
         view = KeyView(ring, state)
         if view != before:
-            self.view = view
             self._publish(view)
+            self.view = view  # once it is published: where that fails, the next round does it
         if {(k.kid, k.issuer) for k in ring} != {(k.kid, k.issuer) for k in before.ring}:
             kids = ", ".join(key.kid for key in ring)
             _log.info("keys that verify: %s", kids or "none", extra={"count": len(ring)})

@@ -61,14 +61,17 @@ class RevocationPoller:
             "revocations", source.name, _log, kept="what was revoked before stays so"
         )
         self.revocations = NOTHING_REVOKED
+        """What was published last, and with which state."""
+        self._state = KeyState.INIT
 
     async def load(self) -> None:
         """Read everything for the first time. Raises the ``Fault`` if some can't be read."""
         try:
-            await self._source.poll(self._changed)
+            await self._read()
         except Exception as exc:  # noqa: BLE001 - at a start, one sentence of whatever it was
             raise self.status.failed(exc) from None
         self._refreshed()
+        self._changed()
 
     async def run(self) -> None:
         """Read until cancelled."""
@@ -88,7 +91,7 @@ class RevocationPoller:
         async with self._turn:
             before = self.lifecycle.state
             try:
-                await self._source.poll(self._changed)
+                await self._read()
             except Exception as exc:  # noqa: BLE001 - the poll's edge: the loop goes on
                 fault = self.status.failed(exc)
                 self.lifecycle.failed(self._clock())
@@ -98,20 +101,31 @@ class RevocationPoller:
                 self._say(before, "")
         return self.lifecycle.state
 
+    async def _read(self) -> None:
+        await self._source.poll(self._changed)
+        self._changed()  # what has ceased to matter goes
+
     def _refreshed(self) -> None:
         self.lifecycle.refreshed(self._clock())
         self.status.succeeded()
-        self._changed()  # what has ceased to matter goes
 
     def _changed(self) -> None:
-        """Publish what is revoked now, where that is another list."""
-        revocations = Revocations.of(self._source.parts())
-        if revocations != self.revocations:
-            self.revocations = revocations
-            self._publish(revocations, self.lifecycle.state)
+        """Publish what is revoked now and how fresh it is, where either is another.
+
+        Taken note of once it is published: where that fails, the next poll does it.
+        """
+        revocations, state = Revocations.of(self._source.parts()), self.lifecycle.state
+        if revocations == self.revocations:
+            revocations = self.revocations
+        if revocations is not self.revocations or state is not self._state:
+            self._publish(revocations, state)
+            self.revocations, self._state = revocations, state
 
     def _say(self, before: KeyState, why: str) -> None:
+        try:
+            self._changed()
+        except Exception as exc:  # noqa: BLE001 - the poll's edge: the next one publishes it
+            self.status.failed(exc)
         after = self.lifecycle.state
         if after is not before:
-            self._publish(self.revocations, after)
             self._on_state(before, after, why)

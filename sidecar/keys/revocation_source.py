@@ -23,6 +23,7 @@ from sidecar.tokens.revocation import RevocationPart, compile_entry
 from sidecar.tokens.revocation_entry import RevocationFault, read_entry
 from sidecar.vault.errors import VaultForbidden, VaultNotFound
 from sidecar.vault.history import KvHistory, moment
+from sidecar.vault.newest import NewestVersion
 
 MAX_ENTRIES = 512
 MAX_REVOKED = 2_000_000
@@ -33,8 +34,8 @@ _FORBIDDEN_SECONDS = 300.0
 
 _log = logging.getLogger("sidecar.keys")
 
-Mark = tuple[object, ...]
-"""What differs whenever an entry's content may."""
+Mark = tuple[int, float]
+"""What differs whenever an entry's content may: its version, and when that was written."""
 
 
 class RevocationReader(Protocol):
@@ -55,6 +56,15 @@ class Held(NamedTuple):
 
     mark: Mark
     parts: tuple[RevocationPart, ...]
+    compiled_at: float = 0.0
+    """By our clock (Unix seconds). What had ceased to matter by then is not among the parts."""
+
+    def is_of(self, mark: Mark, now: float) -> bool:
+        """Tell whether an entry with this mark would come to the same now.
+
+        Not where our clock was ahead: what it took for past may be still to come.
+        """
+        return self.mark == mark and self.compiled_at <= now
 
     def size(self) -> int:
         """Count what it revokes."""
@@ -98,6 +108,7 @@ class KvRevocationSource:
         self._clock = clock
         self._bridge = BlockingRunner("revocations", 1)
         self._ask_metadata_at = 0.0
+        self._newest: dict[str, NewestVersion] = {}
         self.held: dict[str, Held] = {}
         self.name = f"Vault entry {settings.mount}/{settings.path}"
 
@@ -117,14 +128,14 @@ class KvRevocationSource:
         Raises the first ``Fault``, once everything else was read.
         """
         faults: list[Fault] = []
-        paths = [self._settings.path]
         try:
-            paths += await self._paths_below()
-        except Exception as exc:  # noqa: BLE001 - the poll's edge: the single entry is read all the same
+            below = await self._paths_below(faults)
+        except Exception as exc:  # noqa: BLE001 - the poll's edge: the entries we know are read all the same
             faults.append(fault_of(exc, self.name))
+            below = list(self.held)
         else:
-            self._forget_all_but(paths, changed)
-        for path in paths:
+            self._forget_all_but([self._settings.path, *below], changed)
+        for path in dict.fromkeys([self._settings.path, *below]):
             try:
                 await self._look_at(path, changed)
             except Exception as exc:  # noqa: BLE001 - one entry holds back no other
@@ -137,10 +148,12 @@ class KvRevocationSource:
         gone = self.held.keys() - set(paths)
         for path in gone:
             del self.held[path]
+            self._newest.pop(path, None)
         if gone:
             changed()
 
-    async def _paths_below(self) -> list[str]:
+    async def _paths_below(self, faults: list[Fault]) -> list[str]:
+        """List the entries below. What of them is not read, because it may not be, is a fault."""
         mount, path = self._settings.mount, self._settings.path
         if not self._settings.spread:
             return []
@@ -152,20 +165,28 @@ class KvRevocationSource:
                 f'path "{mount}/metadata/{path}" {{ capabilities = ["list", "read"] }} to the '
                 "policy, or set keys.revocations.spread to false"
             ) from None
-        if len(names) > MAX_ENTRIES:
-            raise RevocationFault(f"{self.name}: more than {MAX_ENTRIES} entries are below it")
         folders = [name for name in names if name.endswith("/")]
         if folders:
-            raise RevocationFault(
-                f"{self.name}: {folders[0][:64]!r} below it is a folder; put entries directly below"
+            faults.append(
+                RevocationFault(
+                    f"{self.name}: {folders[0][:64]!r} below it is a folder; put entries directly "
+                    "below"
+                )
             )
-        return [f"{path}/{name}" for name in names]
+        below = [f"{path}/{name}" for name in names if not name.endswith("/")]
+        if len(below) > MAX_ENTRIES:
+            faults.append(
+                RevocationFault(f"{self.name}: more than {MAX_ENTRIES} entries are below it")
+            )
+            # Those we know first: what they say must not cease to hold because of one more.
+            below.sort(key=lambda each: each not in self.held)
+        return below[:MAX_ENTRIES]
 
     async def _look_at(self, path: str, changed: Callable[[], None]) -> None:
         """Read one entry, if it may be another than before."""
         before = self.held.get(path)
         mark = await self._mark(path)
-        if before is not None and mark is not None and before.mark == mark:
+        if before is not None and mark is not None and before.is_of(mark, self._now()):
             return
         try:
             raw = await self._vault.read_kv_raw(self._settings.mount, path)
@@ -174,6 +195,7 @@ class KvRevocationSource:
                 changed()
             return
         after = await self._compile(path, raw, before)
+        self._check_newest(path, *after.mark)
         if after is before:
             return
         others = sum(held.size() for other, held in self.held.items() if other != path)
@@ -185,7 +207,7 @@ class KvRevocationSource:
         changed()
 
     async def _mark(self, path: str) -> Mark | None:
-        """Return the entry's mark by its metadata; ``None`` where we may not read that."""
+        """Return the mark that its metadata has; ``None`` if there is none, or none for us."""
         if self._clock() < self._ask_metadata_at:
             return None
         mount = self._settings.mount
@@ -202,8 +224,14 @@ class KvRevocationSource:
             return None
         latest = history.latest
         if latest is None or latest.is_gone(self._now()):
-            return ("none",)
+            return None
+        self._check_newest(path, latest.number, latest.written_at)
         return latest.number, latest.written_at
+
+    def _check_newest(self, path: str, number: int, written_at: float) -> None:
+        """Raise ``VaultStale`` for a version older than what was read: that stays in force."""
+        newest = self._newest.setdefault(path, NewestVersion())
+        newest.take(f"Vault entry {self._settings.mount}/{path}", number, written_at)
 
     async def _compile(self, path: str, raw: bytes, before: Held | None) -> Held:
         work = partial(self._compile_in_thread, raw, before)
@@ -223,6 +251,8 @@ class KvRevocationSource:
             mark = entry.metadata.version, moment(entry.metadata.created_time)
         except (msgspec.DecodeError, ValueError) as exc:
             raise RevocationFault(f"Vault's answer: {type(exc).__name__}") from None
-        if before is not None and before.mark == mark:
+        now = self._now()
+        if before is not None and before.is_of(mark, now):
             return before
-        return Held(mark, compile_entry(read_entry(entry.data), self._now(), self._memory_seconds))
+        parts = compile_entry(read_entry(entry.data), now, self._memory_seconds)
+        return Held(mark, parts, now)

@@ -151,6 +151,8 @@ def _read_jwk(jwk: dict[str, Any], issuer: str | None) -> VerificationKey:
     kid = jwk.get("kid")
     if kid is None:
         kid = thumbprint(public)
-    if not isinstance(kid, str) or not 0 < len(kid) <= MAX_KID_LENGTH:
-        raise KeyFault(f"holds a JWK whose kid is not text of 1 to {MAX_KID_LENGTH} characters")
+    if not isinstance(kid, str) or not 0 < len(kid) <= MAX_KID_LENGTH or not kid.isprintable():
+        raise KeyFault(
+            f"holds a JWK whose kid is not text of 1 to {MAX_KID_LENGTH} printable characters"
+        )
     return VerificationKey(kid, public, issuer)

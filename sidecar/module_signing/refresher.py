@@ -20,6 +20,7 @@ from sidecar.module_signing.publishers import (
     read_publishers,
 )
 from sidecar.vault.errors import VaultNotFound
+from sidecar.vault.newest import NewestVersion
 
 _log = logging.getLogger("sidecar.module_signing")
 
@@ -50,6 +51,7 @@ class PublisherRefresher:
             "publishers", f"the publishers in {self.name}", _log, kept="those read before stay"
         )
         self.publishers = NO_PUBLISHERS
+        self._newest = NewestVersion()
 
     async def load(self) -> None:
         """Read the entry for the first time; raises the ``Fault`` if that can't be done."""
@@ -85,17 +87,19 @@ class PublisherRefresher:
             secret = await self._vault.read_kv(self._settings.mount, self._settings.path)
         except VaultNotFound:
             return NO_PUBLISHERS  # nobody has registered: every signature is refused
+        self._newest.take(self.name, secret.version, secret.written_at)
         try:
             return read_publishers(secret.data)
         except PublisherFault as fault:
             raise PublisherFault(f"{self.name} {fault}") from None
 
     def _take(self, publishers: Publishers) -> None:
-        self.lifecycle.refreshed(self._clock())
         for problem in publishers.problems:
             if problem not in self.publishers.problems:
                 _log.error("%s: %s", self.name, problem)
-        changed = not publishers.same_as(self.publishers)
-        self.publishers = publishers
-        if changed:  # what Checks remember goes with every snapshot, so none is made for nothing
+        # What Checks remember goes with every snapshot, so none is made for nothing.
+        if not publishers.same_as(self.publishers):
             self._publish(publishers)
+        # Held once they are published: where that fails, the next read does it.
+        self.publishers = publishers
+        self.lifecycle.refreshed(self._clock())

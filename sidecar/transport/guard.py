@@ -21,11 +21,21 @@ from sidecar.common.faults import report_to_loop
 from sidecar.common.private_file import anyone_may_replace
 from sidecar.config import model
 from sidecar.transport.peers import Peer, PeerRule, make_rule, may_descend_from, read_peer
-from sidecar.transport.sockets import ListenFault, path_of, remove_stale_socket
+from sidecar.transport.sockets import (
+    ListenFault,
+    inode_of,
+    path_of,
+    remove_own_socket,
+    remove_stale_socket,
+)
 
 MAX_CONNECTIONS = 256
 _BACKLOG = 128
 _ACCEPT_PAUSE_SECONDS = 0.2
+STALL_SECONDS = 60.0
+"""Who takes nothing of what waits for so long is let go: its place is somebody else's."""
+LINGER_SECONDS = 5.0
+"""What is on its way at the end of a connection is given so long; then it is cut off."""
 _log = logging.getLogger("sidecar.transport")
 
 
@@ -51,6 +61,7 @@ class SocketGuard:
         self._room = path.with_name(f"{path.name}.d")
         self._inner = self._room / "s"
         self._inner_socket = -1
+        self._inode = 0
         self._listener: socket.socket | None = None
         self._task: asyncio.Task[None] | None = None
         self._pipes: set[_Pipe] = set()
@@ -89,6 +100,7 @@ class SocketGuard:
         except OSError as exc:
             listener.close()
             raise ListenFault(f"cannot listen on unix:{self._path}: {exc.strerror}") from exc
+        self._inode = inode_of(self._path)
         self._listener = listener
         self._task = asyncio.create_task(self._accept(listener))
 
@@ -106,7 +118,7 @@ class SocketGuard:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._listener.close()
-            remove_stale_socket(self._path)
+            remove_own_socket(self._path, self._inode)
 
     def close(self) -> None:
         """End the connections, and remove the folder: the server behind has stopped."""
@@ -174,23 +186,40 @@ class SocketGuard:
 
 
 class _Pipe:
-    """Two connections whose bytes go over to each other."""
+    """Two connections whose bytes go over to each other.
+
+    ``on_end`` is called when both are closed: until then they take descriptors, and count.
+    """
 
     def __init__(self, on_end: Callable[["_Pipe"], None]) -> None:
         self._on_end = on_end
+        self._timer: asyncio.TimerHandle | None = None
         self.sides = (_Side(self), _Side(self))
         self.sides[0].other, self.sides[1].other = self.sides[1], self.sides[0]
 
     def half_ended(self) -> None:
-        """End if neither side has more to say."""
-        if all(side.said_all for side in self.sides):
+        """End if the server behind has no more to say.
+
+        It has closed then, which looks like half a close: a peer that waits on would keep its
+        place. A peer that has said all is still answered.
+        """
+        if self.sides[1].said_all:
             self.end()
 
     def end(self) -> None:
-        """Close both, after what is on its way."""
+        """Close both, after what is on its way; who does not read that does not keep us."""
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(LINGER_SECONDS, self.abort)
         for side in self.sides:
             side.close()
-        self._on_end(self)
+        if all(side.is_gone for side in self.sides):
+            self._timer.cancel()
+            self._on_end(self)
+
+    def abort(self) -> None:
+        """Close both now, whatever is on its way."""
+        for side in self.sides:
+            side.abort()
 
 
 class _Side(asyncio.Protocol):
@@ -202,11 +231,15 @@ class _Side(asyncio.Protocol):
         self._paused = False
         self._closed = False
         self._transport: asyncio.Transport | None = None
+        self._stall: asyncio.TimerHandle | None = None
+        self.is_gone = True
+        """Whether there is no connection on this side: not yet, or not any more."""
         self.said_all = False
         self.other = self
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        self.is_gone = False
         self._transport.writelines(self._early)
         self._early.clear()
         if self._paused:
@@ -223,16 +256,25 @@ class _Side(asyncio.Protocol):
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        self.is_gone = True
+        self._forget_stall()
         self._pipe.end()
 
     def data_received(self, data: bytes) -> None:
         self.other.write(data)
 
     def pause_writing(self) -> None:
+        self._stall = asyncio.get_running_loop().call_later(STALL_SECONDS, self._pipe.abort)
         self.other.pause(paused=True)
 
     def resume_writing(self) -> None:
+        self._forget_stall()
         self.other.pause(paused=False)
+
+    def _forget_stall(self) -> None:
+        if self._stall is not None:
+            self._stall.cancel()
+            self._stall = None
 
     def write(self, data: bytes) -> None:
         """Send what came from the other side."""
@@ -257,6 +299,11 @@ class _Side(asyncio.Protocol):
         self._closed = True
         if self._transport is not None:
             self._transport.close()
+
+    def abort(self) -> None:
+        """Close now, whatever is on its way."""
+        if self._transport is not None:
+            self._transport.abort()
 
 
 def make_guard(

@@ -14,7 +14,13 @@ from typing import cast
 import ngh2
 
 from sidecar.transport.health import HEALTH_CHECK, HealthStatus
-from sidecar.transport.sockets import ListenFault, open_listeners, path_of
+from sidecar.transport.sockets import (
+    ListenFault,
+    inode_of,
+    open_listeners,
+    path_of,
+    remove_own_socket,
+)
 from sidecar.transport.unary import GrpcStatus, Limits, RpcError, UnaryConnection
 
 Handle = Callable[[bytes], bytes | Awaitable[bytes]]
@@ -78,7 +84,7 @@ class H2Server:
                     await create(lambda: _Connection(self), sock=listener, backlog=_BACKLOG)
                 )
                 if path is not None:
-                    self._inode = path.stat().st_ino
+                    self._inode = inode_of(path)
                 else:
                     port = listener.getsockname()[1]
                     self.bound_address = f"{self.address.rpartition(':')[0]}:{port}"
@@ -114,9 +120,7 @@ class H2Server:
         A confined worker can't; the main process does it.
         """
         if (path := path_of(self.address)) is not None:
-            with contextlib.suppress(OSError):
-                if path.stat().st_ino == self._inode:
-                    path.unlink()
+            remove_own_socket(path, self._inode)
 
     def admit(self, connection: "_Connection") -> bool:
         """Take a new connection. Where there are too many, the quietest without calls goes for it.

@@ -6,7 +6,6 @@ that has been idle longest makes room: whoever holds them keeps no probe out.
 """
 
 import asyncio
-import contextlib
 import inspect
 import json
 from collections.abc import Awaitable, Callable, Mapping
@@ -16,7 +15,13 @@ from typing import NamedTuple
 import h11
 
 from sidecar.transport.http1_connections import ConnectionTable
-from sidecar.transport.sockets import ListenFault, remove_stale_socket, split_address
+from sidecar.transport.sockets import (
+    ListenFault,
+    inode_of,
+    remove_own_socket,
+    remove_stale_socket,
+    split_address,
+)
 
 MAX_HEAD_BYTES = 16_384
 MAX_BODY_BYTES = 65_536
@@ -115,7 +120,7 @@ class HttpServer:
                 path = Path(self.address.removeprefix("unix:"))
                 remove_stale_socket(path)
                 self._server = await asyncio.start_unix_server(self._serve, path)
-                self._socket = path, _inode(path)
+                self._socket = path, inode_of(path)
             else:
                 host, port = split_address(self.address)
                 self._server = await asyncio.start_server(self._serve, host, port)
@@ -132,15 +137,8 @@ class HttpServer:
         for task in tuple(self._connections):
             task.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
-        self._remove_socket()
-
-    def _remove_socket(self) -> None:
-        """Take our Unix socket away, unless a successor has put its own in that place."""
         if self._socket is not None:
-            path, inode = self._socket
-            with contextlib.suppress(OSError):
-                if _inode(path) == inode:
-                    path.unlink()
+            remove_own_socket(*self._socket)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -300,10 +298,6 @@ async def _next_event(http: h11.Connection, reader: asyncio.StreamReader) -> obj
         if not isinstance(event, type) or event is h11.PAUSED:
             return event
         http.receive_data(await reader.read(_READ_BYTES))
-
-
-def _inode(path: Path) -> int:
-    return path.stat().st_ino
 
 
 def _problem(status: int, detail: str = "") -> Response:

@@ -30,6 +30,21 @@ def remove_stale_socket(path: Path) -> None:
         path.unlink()
 
 
+def inode_of(path: Path) -> int:
+    """Return what tells our socket from a successor's in the same place; 0 where there is none."""
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return 0
+
+
+def remove_own_socket(path: Path, inode: int) -> None:
+    """Take our socket away, unless a successor has put its own in that place. Never raises."""
+    with contextlib.suppress(OSError):
+        if path.stat().st_ino == inode:
+            path.unlink()
+
+
 def open_listeners(address: str) -> list[socket.socket]:
     """Bind ``unix:/path``, or every address that the host of ``host:port`` has; listen to none yet.
 

@@ -33,5 +33,11 @@ class VaultConflict(VaultFault):
     retryable = True
 
 
+class VaultStale(VaultFault):
+    """The answer is older than one before: it comes from a standby that lags."""
+
+    retryable = True
+
+
 class VaultRejected(VaultFault):
     """Vault understood the request and will not do it, or answered what we can't read."""

@@ -21,7 +21,7 @@ from sidecar.keys.refresher import KeyRefresher
 from sidecar.keys.rotation import window_end
 from sidecar.tokens.jwk import thumbprint
 from sidecar.vault.client import VaultClient
-from tests.real import TokenFile
+from tests.real import LaggingVault, TokenFile
 
 pytestmark = pytest.mark.real
 A, B, C = (ec.generate_private_key(ec.SECP256R1()).public_key() for _ in range(3))
@@ -63,10 +63,11 @@ class Entry:
         def now() -> float:
             return wall_seconds() + self.later
 
+        self.standby = LaggingVault(self.vault)
         source = KvKeySource(
             model.VaultKvKeys(path=self.path),
             "https://iam",
-            self.vault,
+            self.standby,
             now=now,
             memory_seconds=WINDOW + POLL,
         )
@@ -170,6 +171,13 @@ def removed_and_made_anew(entry: Entry) -> None:
     entry.write(C)
 
 
+def removed_and_made_anew_twice(entry: Entry) -> None:
+    """The count is above the one that was read, and yet it is another entry."""
+    entry.kv.delete_metadata_and_all_versions(entry.path)
+    entry.write(C)
+    entry.write(B)
+
+
 ROWS: list[tuple[Callable[[Entry], None], str, str]] = [
     (rotated, "AB", "AB"),
     (rotated_twice, "ABC", "ABC"),
@@ -185,7 +193,8 @@ ROWS: list[tuple[Callable[[Entry], None], str, str]] = [
     (one_of_two_old_destroyed, "BC", "BC"),
     (deletion_lies_ahead, "ABC", "ABC"),
     (deleted_where_it_stood_and_alive_elsewhere, "ABC", "ABC"),
-    (removed_and_made_anew, "AC", "C"),
+    (removed_and_made_anew, "C", "C"),
+    (removed_and_made_anew_twice, "BC", "BC"),
 ]
 """What happens, then who verifies in the sidecar that was there, and in the one started after."""
 
@@ -304,3 +313,37 @@ def test_when_a_window_ends(age: float | None, seen_live: bool, left: float) -> 
 @pytest.mark.parametrize("seen_live", [True, False])
 def test_without_a_window_a_replaced_key_stops_at_once(age: float | None, seen_live: bool) -> None:
     assert window_end(0.0, POLL, age, seen_live=seen_live) == 0.0
+
+
+async def test_a_standby_that_lags_withdraws_no_key(entry: Entry) -> None:
+    """It lists the key before, and not the one that tokens are signed with."""
+    entry.write(A)
+    running = entry.sidecar()
+    await running.load()
+    entry.standby.remember()
+    entry.write(B)
+    assert await running.refresh() is KeyState.ACTIVE
+    entry.standby.lags = True
+    assert await running.refresh() is KeyState.OUTAGE
+    assert "does a standby lag" in running.parts[0].status.problem
+    assert verifying(running) == "AB"
+    entry.standby.lags = False
+    assert await running.refresh() is KeyState.ACTIVE
+    assert verifying(running) == "AB"
+
+
+async def test_keys_that_could_not_be_published_are_with_the_next_round(entry: Entry) -> None:
+    entry.write(A)
+    running = entry.sidecar()
+    published: list[str] = []
+
+    def fail(_view: object) -> None:
+        raise ValueError("a defect")
+
+    running._publish = fail
+    with pytest.raises(ValueError, match="a defect"):
+        await running.load()
+    running._publish = lambda _view: published.append("told")
+    await running.refresh()
+    assert published == ["told"]
+    assert verifying(running) == "A"

@@ -20,7 +20,7 @@ from sidecar.tokens.revocation import MAX_PART, Revocations
 from sidecar.vault.client import VaultClient
 from sidecar.vault.errors import VaultForbidden
 from tests.minting import ISSUER
-from tests.real import TokenFile
+from tests.real import LaggingVault, TokenFile
 from tests.tokens.test_revocation import claims_of
 
 pytestmark = pytest.mark.real
@@ -55,11 +55,14 @@ class World:
             clock=monotonic_seconds,
             observe=lambda operation, _outcome, _seconds: self.calls.append(operation),
         )
+        self.standby = LaggingVault(self.vault)
+        self.ahead = 0.0
+        self.fails = 0
         source = KvRevocationSource(
             model.Revocations(path=self.path, **settings),
-            self.vault,
+            self.standby,
             memory_seconds=930,
-            now=wall_seconds,
+            now=lambda: wall_seconds() + self.ahead,
             clock=monotonic_seconds,
         )
         self.poller = RevocationPoller(
@@ -68,9 +71,15 @@ class World:
             max_age_seconds=3600,
             clock=monotonic_seconds,
             jitter=lambda: 0.0,
-            publish=lambda revocations, _state: self.published.append(revocations),
+            publish=self.publish,
             on_state=lambda before, after, _why: self.changes.append(f"{before} {after}"),
         )
+
+    def publish(self, revocations: Revocations, _state: KeyState) -> None:
+        if self.fails:
+            self.fails -= 1
+            raise ValueError("a defect")
+        self.published.append(revocations)
 
     def write(self, below: str = "", **fields: Any) -> None:
         path = f"{self.path}/{below}" if below else self.path
@@ -304,10 +313,104 @@ async def test_what_has_ended_is_forgotten_without_a_change_of_its_entry(world: 
     world.write("a", iss=ISSUER, tokens=f"j {wall_seconds() + 60:.0f}")
     await world.poller.load()
     assert len(world.poller.revocations) == 1
-    source = world.poller._source
-    source._now = lambda: wall_seconds() + 60 + 930 + 2  # type: ignore[attr-defined]
+    world.ahead = 60 + 930 + 2
     await world.poller.refresh()
     assert len(world.poller.revocations) == 0
+    await world.vault.close()
+
+
+@pytest.mark.parametrize("sees_versions", [True, False])
+async def test_a_standby_that_lags_undoes_no_revocation(world: World, sees_versions: bool) -> None:
+    world.allow(ENTRY, LIST if sees_versions else ("metadata", '"list"'))
+    world.make()
+    world.write("a", iss=ISSUER, tokens="first 2000000000")
+    await world.poller.load()
+    world.standby.remember()
+    world.write("a", iss=ISSUER, tokens="first 2000000000\nsecond 2000000000")
+    assert await world.poller.refresh() is KeyState.ACTIVE
+    world.standby.lags = True
+    assert await world.poller.refresh() is KeyState.OUTAGE
+    assert "does a standby lag" in world.poller.status.problem
+    assert world.revokes("second")
+    world.standby.lags = False
+    assert await world.poller.refresh() is KeyState.ACTIVE
+    assert world.revokes("second")
+    world.standby.lags = True
+    for _ in range(3):
+        await world.poller.refresh()
+    assert not world.revokes("second"), "a backup was restored: that is what Vault says now"
+    await world.vault.close()
+
+
+async def test_a_clock_that_was_ahead_undoes_no_revocation(world: World) -> None:
+    """What was read then was taken for past, and left out."""
+    world.write()
+    world.write("a", iss=ISSUER, tokens=lines(2))
+    await world.poller.load()
+    world.ahead = 86_400.0
+    world.write("a", iss=ISSUER, tokens=lines(3))
+    await world.poller.refresh()
+    assert len(world.poller.revocations) == 0
+    world.ahead = 0.0
+    await world.poller.refresh()
+    assert len(world.poller.revocations) == 3
+    world.calls.clear()
+    await world.poller.refresh()
+    assert "kv_read" not in world.calls, "once"
+    await world.vault.close()
+
+
+def folder(world: World) -> str:
+    world.write("b/c", kids=["k"])
+    return "is a folder"
+
+
+def one_too_many(world: World) -> str:
+    for number in range(3):  # sorted before and after the one that is known
+        world.write(f"{number}", kids=[f"k{number}"])
+    world.write("z", kids=["z"])
+    return "more than 2 entries"
+
+
+def no_right_to_list(world: World) -> str:
+    policy_of = world._bao.client.sys.create_or_update_policy
+    name = world.path.replace("/", "-")
+    paths = f'path "secret/data/{world.path}/*" {{ capabilities = ["read"] }}'
+    more = f'path "secret/metadata/{world.path}/*" {{ capabilities = ["read"] }}'
+    single = f'path "secret/+/{world.path}" {{ capabilities = ["read"] }}'
+    policy_of(name, f"{paths}\n{more}\n{single}")
+    return "entries below"
+
+
+TROUBLE = [folder, one_too_many, no_right_to_list]
+
+
+@pytest.mark.parametrize("begin", TROUBLE, ids=[each.__name__ for each in TROUBLE])
+async def test_what_can_not_be_listed_holds_back_nothing_that_is_known(
+    world: World, monkeypatch: pytest.MonkeyPatch, begin: Callable[[World], str]
+) -> None:
+    monkeypatch.setattr("sidecar.keys.revocation_source.MAX_ENTRIES", 2)
+    world.write("m", iss=ISSUER, tokens="first 2000000000")
+    await world.poller.load()
+    said = begin(world)
+    world.write("m", iss=ISSUER, tokens="second 2000000000")
+    for _ in range(2):
+        assert await world.poller.refresh() is KeyState.OUTAGE
+        assert said in world.poller.status.problem
+        assert (world.revokes("first"), world.revokes("second")) == (False, True)
+    await world.vault.close()
+
+
+async def test_what_could_not_be_published_is_published_with_the_next_poll(world: World) -> None:
+    """Nobody may take for known what nobody was told."""
+    await world.poller.load()
+    world.write("a", kids=["k"])
+    world.fails = 2
+    assert await world.poller.refresh() is KeyState.OUTAGE
+    assert "ValueError" in world.poller.status.problem
+    assert world.poller.revocations.kids == set()
+    assert await world.poller.refresh() is KeyState.ACTIVE
+    assert world.published[-1].kids == world.poller.revocations.kids == {"k"}
     await world.vault.close()
 
 

@@ -94,6 +94,8 @@ BAD = [
     ("no y", json.dumps(jwk(y=None)), "no point on P-256"),
     ("a number for x", json.dumps(jwk(x=5)), "no point on P-256"),
     ("kid no text", json.dumps(jwk(kid=5)), "kid is not text"),
+    ("kid that is no Unicode", json.dumps(jwk(kid="\ud800")), "kid is not text"),
+    ("kid of two lines", json.dumps(jwk(kid="a\nb")), "kid is not text"),
     ("kid too long", json.dumps(jwk(kid="k" * 257)), "kid is not text"),
     ("kid twice", json.dumps({"keys": [jwk(kid="a"), jwk(kid="a")]}), "two keys under one kid"),
     ("too large", "{" + " " * 1_048_576, "more than"),

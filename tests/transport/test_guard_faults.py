@@ -1,6 +1,7 @@
 """The guard when something fails: whoever is not known to be allowed gets nothing."""
 
 import asyncio
+import contextlib
 import os
 import socket
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from sidecar.config import model
 from sidecar.transport import guard as guards
-from sidecar.transport.guard import SocketGuard, _Pipe, make_guard
+from sidecar.transport.guard import MAX_CONNECTIONS, SocketGuard, _Pipe, make_guard
 from sidecar.transport.peers import Peer, PeerRule, make_rule
 from sidecar.transport.sockets import ListenFault
 
@@ -20,10 +21,10 @@ EVERYBODY = make_rule((), ())
 class Behind:
     """An echo behind a guard whose parts can be made to fail."""
 
-    def __init__(self, folder: Path, rule: PeerRule = EVERYBODY) -> None:
+    def __init__(self, folder: Path, max_connections: int = MAX_CONNECTIONS) -> None:
         self.path = folder / "s"
         self.refused: list[Peer] = []
-        self.guard = SocketGuard(self.path, rule, self.refused.append)
+        self.guard = SocketGuard(self.path, EVERYBODY, self.refused.append, max_connections)
         self.reached = 0
 
     async def __aenter__(self) -> Self:
@@ -70,11 +71,8 @@ async def test_a_peer_that_cannot_be_asked_for_is_nobody(
         assert await behind.says() == b"x"
 
 
-async def test_connections_are_bounded_and_a_place_comes_free(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(guards, "MAX_CONNECTIONS", 1)
-    async with Behind(tmp_path) as behind:
+async def test_connections_are_bounded_and_a_place_comes_free(tmp_path: Path) -> None:
+    async with Behind(tmp_path, max_connections=1) as behind:
         reader, writer = await asyncio.open_unix_connection(str(behind.path))
         writer.write(b"x")
         assert await asyncio.wait_for(reader.read(1), 20) == b"x"
@@ -93,8 +91,49 @@ async def test_a_server_behind_that_is_gone_is_said_and_the_peer_not_left_waitin
         behind.server.close()
         await behind.server.wait_closed()
         assert await behind.says() == b""
-        assert "does not answer" in caplog.text
+        assert "no connection to the server behind" in caplog.text
         assert not behind.guard._pipes
+
+
+@pytest.mark.parametrize("size", [0, 230_000, 4_194_304], ids=["idles", "lingers", "stalls"])
+async def test_a_peer_that_reads_nothing_keeps_no_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    """The server behind hangs up. Whether or not that can be seen, the peer is cut off."""
+    monkeypatch.setattr(guards, "LINGER_SECONDS", 0.5)
+    monkeypatch.setattr(guards, "STALL_SECONDS", 0.5)
+    behind = Behind(tmp_path)
+    sent = asyncio.Event()
+
+    async def pour(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(bytes(size))
+        writer.close()
+        sent.set()
+
+    monkeypatch.setattr(behind, "_echo", pour)
+    async with behind:
+        with socket.socket(socket.AF_UNIX) as peer:
+            peer.connect(str(behind.path))
+            async with asyncio.timeout(20):
+                await sent.wait()
+                assert len(behind.guard._pipes) == 1, "its descriptors are counted"
+                while behind.guard._pipes:
+                    await asyncio.sleep(0.01)
+            received = 0
+            with contextlib.suppress(ConnectionError):
+                while more := peer.recv(1_048_576):
+                    received += len(more)
+            assert received < max(size, 1)
+
+
+async def test_a_successors_socket_stays(tmp_path: Path) -> None:
+    async with Behind(tmp_path):
+        successor = tmp_path / "s"
+        successor.unlink()
+        with socket.socket(socket.AF_UNIX) as other:
+            other.bind(str(successor))
+            inode = successor.stat().st_ino
+    assert successor.stat().st_ino == inode
 
 
 async def test_a_failed_accept_ends_nothing(
@@ -138,6 +177,8 @@ async def test_connections_live_on_when_it_stops_and_end_when_it_closes(tmp_path
 
 async def test_where_it_cannot_listen_it_says_where(tmp_path: Path) -> None:
     guard = SocketGuard(tmp_path / "s", EVERYBODY, lambda _: None)
+    guard.prepare()
+    Path(guard.inner_address.removeprefix("unix:")).touch()  # noqa: ASYNC240 - no disk
     (tmp_path / "s").write_text("not a socket")
     with pytest.raises(ListenFault, match=rf"cannot listen on unix:{tmp_path}/s: "):
         guard.start()
@@ -203,7 +244,7 @@ def piped() -> tuple[_Pipe, list[_Pipe]]:
     return _Pipe(ended.append), ended
 
 
-def test_what_comes_before_the_other_side_is_there_waits_for_it() -> None:
+async def test_what_comes_before_the_other_side_is_there_waits_for_it() -> None:
     pipe, ended = piped()
     early, late = Transport(), Transport()
     one, other = pipe.sides
@@ -218,7 +259,7 @@ def test_what_comes_before_the_other_side_is_there_waits_for_it() -> None:
     assert not ended
 
 
-def test_who_does_not_read_is_not_read_for() -> None:
+async def test_who_does_not_read_is_not_read_for() -> None:
     pipe, _ = piped()
     transports = [Transport(), Transport()]
     pipe.sides[1].pause_writing()
@@ -230,11 +271,12 @@ def test_who_does_not_read_is_not_read_for() -> None:
     transports[0].closing = True
     pipe.sides[1].pause_writing()
     pipe.sides[1].data_received(b"late")
-    pipe.sides[1].eof_received()
+    pipe.sides[1].connection_lost(None)
+    assert transports[0].done.pop() == "close"
     assert transports[0].done == ["pause", "resume"], "nothing is done with what is closing"
 
 
-def test_it_ends_with_both_ends_and_with_a_lost_one() -> None:
+async def test_it_ends_with_both_ends_and_with_a_lost_one() -> None:
     pipe, ended = piped()
     transports = [Transport(), Transport()]
     for side, transport in zip(pipe.sides, transports, strict=True):
@@ -243,15 +285,20 @@ def test_it_ends_with_both_ends_and_with_a_lost_one() -> None:
     assert (transports[1].done, ended) == (["eof"], [])
     assert pipe.sides[1].eof_received()
     assert [each.done[-1] for each in transports] == ["close", "close"]
+    pipe.sides[0].connection_lost(None)
+    assert ended == [], "the other takes a descriptor still"
+    pipe.sides[1].connection_lost(None)
     assert ended == [pipe]
     lost, gone = piped()
     kept = Transport()
     lost.sides[1].connection_made(kept)
     lost.sides[0].connection_lost(None)
-    assert (kept.done, gone) == (["close"], [lost])
+    assert (kept.done, gone) == (["close"], [])
+    lost.sides[1].connection_lost(None)
+    assert gone == [lost]
 
 
-def test_a_side_that_comes_after_the_end_is_closed() -> None:
+async def test_a_side_that_comes_after_the_end_is_closed() -> None:
     pipe, _ = piped()
     pipe.end()
     late = Transport()

@@ -39,6 +39,8 @@ MISS_SECONDS = 1.0
 MAX_MISSED = 4096
 LIFE_SECONDS = 3600.0
 """How long a challenge is answered whose order never ended: its sidecar died."""
+LATEST = 253_402_300_800.0
+"""The end of the year 9999 (Unix seconds): a time beyond it is none."""
 _WRITES = 30
 _REWRITES = Backoff(0.05, 0.2, jitter_share=CONTENDED_JITTER_SHARE)
 
@@ -285,6 +287,9 @@ def _parse(token: str, raw: Any) -> Challenge | None:
             "until": int() | float() as until,
             "kind": str(kind),
         }:
-            if TOKEN.fullmatch(token) and len(answer) <= MAX_ANSWER_CHARACTERS:
-                return Challenge(token, host, answer, float(until), kind)
+            is_shown = (host + answer + kind).isprintable() and answer.isascii()
+            # A whole number that no float can hold is no time either.
+            is_time = abs(until) <= LATEST
+            if TOKEN.fullmatch(token) and len(answer) <= MAX_ANSWER_CHARACTERS and is_shown:
+                return Challenge(token, host, answer, float(until), kind) if is_time else None
     return None

@@ -166,8 +166,9 @@ def read_registration(entry: Any, domain: str | None = None) -> Registration:
         raise RegistryFault(f"is no registration: {exc}") from None
     except NameRefused as refused:
         raise RegistryFault(f"has a domain that can't be served: {refused}") from None
-    if not 0 < len(found.tenant_id) <= 128:  # noqa: PLR2004 - room for a UUID, no more needed
-        raise RegistryFault("has no tenant_id of 1 to 128 characters")
+    # Room for a UUID; and what can be told to workers, in a log and in a header.
+    if not 0 < len(found.tenant_id) <= 128 or not found.tenant_id.isprintable():  # noqa: PLR2004
+        raise RegistryFault("has no tenant_id of 1 to 128 printable characters")
     if found.wildcard and not canonical.startswith("*."):
         raise RegistryFault("asks for a wildcard certificate for a domain without '*.'")
     if canonical == found.domain:

@@ -133,10 +133,11 @@ class ListedRegistry:
             raise RegistryFault(f"{self._source.name}: {fault}") from fault
         if document is None:
             return False
-        self._mark, self._index = document.mark, document.domains
+        self._index = document.domains
         _log.info("%d domains in %s", len(self._index), self._source.name)
         self._tell(summarise(document.problems))
         await self._publish_owners(document.owners)
+        self._mark = document.mark  # once it is published: where that fails, it is read again
         return True
 
     async def _publish_owners(self, owners: RegisteredDomains) -> None:
@@ -144,8 +145,8 @@ class ListedRegistry:
         for number, shard in enumerate(owners.shards):
             changed = self._owners.with_shard(number, shard)
             if changed is not self._owners:
-                self._owners = changed
                 self._publish(changed)
+                self._owners = changed
                 await asyncio.sleep(0)
 
     def _tell(self, trouble: str) -> None:

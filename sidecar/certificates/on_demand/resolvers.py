@@ -192,8 +192,8 @@ class ResolvedRegistry:
             return
         if len(changed) > MAX_OWNERS:
             raise RegistryFault(f"the owners of more than {MAX_OWNERS} domains are known")
-        self._owners = changed
         self._publish(changed)
+        self._owners = changed
 
     async def _keep_held(self) -> None:
         """Ask again for the names that clients hold, each when its time is over."""

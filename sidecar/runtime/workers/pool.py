@@ -49,7 +49,7 @@ from sidecar.runtime.workers.revoked import RevokedParts
 from sidecar.runtime.workers.stats import WorkerStats
 from sidecar.tokens.keyring import KeyRing
 from sidecar.tokens.revocation import Revocations
-from sidecar.transport.sockets import path_of, remove_stale_socket
+from sidecar.transport.sockets import inode_of, path_of, remove_own_socket
 
 BEAT_SECONDS = 1.0
 START_SECONDS = 30.0
@@ -104,6 +104,8 @@ class Slot:
         self.address = address
         self.process: WorkerProcess | None = None
         self.past = WorkerStats()
+        self.inode = 0
+        """Of its Unix socket, where it listens on one."""
         self.restarts = dict.fromkeys(Ended, 0)
 
     @property
@@ -195,50 +197,41 @@ class WorkerPool:
         content = (tuple(ring), revocations, state, revocations_degraded)
         if content == self._content:
             return
-        self._content = content
+        keys = public_keys(ring)
         for raw in self._revoked.take(revocations.parts):
             for process in self._processes():
                 process.send_encoded(raw)
-        self._order = KeysFrame(
-            0, public_keys(ring), self._revoked.numbers, state, revocations_degraded
-        )
-        self._give()
+        order = KeysFrame(0, keys, self._revoked.numbers, state, revocations_degraded)
+        self._give(order, self._publishers)
+        self._content = content
 
     def publish_publishers(self, publishers: Publishers) -> None:
         """Give every worker the publishers of modules."""
-        self._publishers = publishers
         if self._order is not None:
-            self._give()
+            self._give(self._order, publishers)
+        self._publishers = publishers
 
     def publish_domains(self, registered: RegisteredDomains) -> None:
         """Give every worker the shards of the owners of domains that have changed."""
         for number, shard in enumerate(registered.shards):
             if shard is self._domains.get(number, {}) or shard == self._domains.get(number, {}):
                 continue
+            raw = encode(Domains(self.version + 1, number, dict(shard)))
             self._domains[number] = shard
             self.version += 1
-            raw = encode(Domains(self.version, number, dict(shard)))
             for process in self._processes():
                 process.give(raw, self.version)
 
-    def _give(self) -> None:
-        """Send all of what decides, as a version of its own."""
-        if self._order is None:
-            return
+    def _give(self, order: KeysFrame, publishers: Publishers) -> None:
+        """Send all of what decides, as a version of its own.
+
+        It is encoded before it is kept: what can't be is given to no worker that starts later.
+        """
+        raw = _encode_keys(order, publishers, self.version + 1)
         self.version += 1
-        raw = self._encode_keys(self._order)
+        self._order = order
         for process in self._processes():
             process.give(raw, self.version)
-
-    def _encode_keys(self, order: KeysFrame) -> bytes:
-        return encode(
-            msgspec.structs.replace(
-                order,
-                version=self.version,
-                publishers=publisher_keys(self._publishers),
-                withdrawn=tuple(self._publishers.withdrawn),
-            )
-        )
 
     def numbers(self) -> WorkerStats:
         """Return what all of them came to."""
@@ -280,8 +273,7 @@ class WorkerPool:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for slot in self.slots:  # a confined worker can't remove its own
             if (path := path_of(slot.address)) is not None:
-                with contextlib.suppress(OSError):
-                    remove_stale_socket(path)
+                remove_own_socket(path, slot.inode)
 
     @property
     def hardening(self) -> frozenset[str]:
@@ -352,6 +344,8 @@ class WorkerPool:
     def _make(self, slot: Slot) -> WorkerProcess:
         def serves() -> None:
             _log.info("worker %d serves on %s", slot.number, slot.address)
+            if (path := path_of(slot.address)) is not None:
+                slot.inode = inode_of(path)
             if not self._first[slot.number].done():
                 self._first[slot.number].set_result(None)
             self._tell()
@@ -367,7 +361,11 @@ class WorkerPool:
                     for number, shard in self._domains.items()
                 ),
                 # Last, because it serves from then on, and of the newest version of all.
-                *(() if self._order is None else (self._encode_keys(self._order),)),
+                *(
+                    ()
+                    if self._order is None
+                    else (_encode_keys(self._order, self._publishers, self.version),)
+                ),
             ]
             if self._draining.is_set():
                 frames.append(encode(Drain()))
@@ -399,12 +397,14 @@ class WorkerPool:
             if self.challenges is not None:
                 async with asyncio.timeout(CHALLENGE_SECONDS):
                     found = await self.challenges.find_all(wanted.tokens)
+            known = (KnownChallenge(token, each.host, each.answer) for token, each in found.items())
+            raw = encode(ChallengesReply(wanted.number, tuple(known)))
         except TimeoutError:
-            pass
+            raw = encode(ChallengesReply(wanted.number))
         except Exception as exc:  # noqa: BLE001 - the task's edge
             self._on_fault(exc)
-        known = (KnownChallenge(token, each.host, each.answer) for token, each in found.items())
-        process.tell_challenges(ChallengesReply(wanted.number, tuple(known)))
+            raw = encode(ChallengesReply(wanted.number))
+        process.tell_challenges(raw)
 
     def _unknown_kid(self) -> None:
         self._call(self.on_unknown_kid)
@@ -442,3 +442,14 @@ class WorkerPool:
                 await asyncio.wait_for(self._draining.wait(), BEAT_SECONDS)
             for process in tuple(self._processes()):
                 self._call(process.beat)
+
+
+def _encode_keys(order: KeysFrame, publishers: Publishers, version: int) -> bytes:
+    return encode(
+        msgspec.structs.replace(
+            order,
+            version=version,
+            publishers=publisher_keys(publishers),
+            withdrawn=tuple(publishers.withdrawn),
+        )
+    )

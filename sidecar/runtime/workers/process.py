@@ -25,7 +25,6 @@ from sidecar.runtime.workers.frames import (
     MAX_UP_BYTES,
     Applied,
     Ask,
-    ChallengesReply,
     ChallengesRequest,
     Frame,
     FrameReader,
@@ -238,10 +237,10 @@ class WorkerProcess:
             future = self._waiting[number] = asyncio.get_running_loop().create_future()
         return future
 
-    def tell_challenges(self, told: ChallengesReply) -> None:
-        """Answer its question: it may ask the next one."""
+    def tell_challenges(self, raw: bytes) -> None:
+        """Answer its question with an encoded reply: it may ask the next one."""
         self._watch.answered_challenges()
-        self.send(told)
+        self.send_encoded(raw)
 
     def kill(self, why: Ended) -> None:
         """End it now, and the processes of its session with it."""

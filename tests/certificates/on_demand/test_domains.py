@@ -71,6 +71,8 @@ BAD: list[tuple[str, Any, str]] = [
     ("no tenant", {"domain": "a.example"}, "no registration"),
     ("an empty tenant", {"domain": "a.example", "tenant_id": ""}, "tenant_id"),
     ("a number for a tenant", {"domain": "a.example", "tenant_id": 7}, "no registration"),
+    ("a tenant that is no Unicode", {"domain": "a.example", "tenant_id": "\ud800"}, "printable"),
+    ("a tenant of two lines", {"domain": "a.example", "tenant_id": "a\nb"}, "printable"),
     ("an unknown field", {"domain": "a.example", "tenant_id": A, "x": 1}, "no registration"),
     ("an address", {"domain": "192.0.2.1", "tenant_id": A}, "name_is_address"),
     ("a whole zone", {"domain": "*.example", "tenant_id": A}, "name_too_shallow"),

@@ -256,6 +256,38 @@ async def test_whose_the_domains_of_an_entry_are_is_published_with_every_change(
     task.cancel()
 
 
+async def test_owners_that_could_not_be_published_are_with_the_next_poll(
+    tmp_path: Path, polls: Polls
+) -> None:
+    """Workers must not go without what nobody could tell them, while all looks well."""
+    path = tmp_path / "domains.json"
+    path.write_text(json.dumps(domains("shop.example")))
+    published: list[RegisteredDomains] = []
+    fails = [ValueError("a defect"), ValueError("a defect")]
+
+    def publish(owners: RegisteredDomains) -> None:
+        if fails and owners.owner_of("second.example"):
+            raise fails.pop()
+        published.append(owners)
+
+    registry = ListedRegistry(
+        FileSource(FileRegistry(path=str(path))),
+        1.0,
+        sleep=polls.sleep,
+        on_change=polls.on_change,
+        publish=publish,
+    )
+    task = await running(registry)
+    path.write_text(json.dumps(domains("shop.example", "second.example")))
+    for _ in range(2):
+        await polls.poll()
+        assert "ValueError" in registry.status.problem
+    await polls.poll()
+    assert registry.status.problem == ""
+    assert published[-1].owner_of("second.example") == "a"
+    task.cancel()
+
+
 @pytest.mark.real
 async def test_whose_the_domains_below_a_prefix_are_is_published_as_they_are_asked_for(
     vault: VaultClient, put: Put, polls: Polls, openbao: OpenBao

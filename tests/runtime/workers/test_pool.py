@@ -226,6 +226,26 @@ async def test_a_registered_domain_reaches_all_and_a_worker_that_comes_later(
         assert (await pool.ask(number, token, host="shop.example")).allowed
 
 
+async def test_what_can_not_be_told_to_workers_harms_none_that_starts_later(
+    pool: Pool, issuer: Issuer
+) -> None:
+    """A lone surrogate is no Unicode, and can't be encoded; what came before goes on."""
+    version = pool.pool.version
+    with pytest.raises(UnicodeEncodeError):
+        pool.pool.publish_domains(RegisteredDomains.of([("shop.example", "\ud800")]))
+    with pytest.raises(UnicodeEncodeError):
+        pool.publish(KeyRing([*issuer.ring, next(iter(issuer.ring))._replace(kid="\ud800")]))
+    assert pool.pool.version == version
+    os.kill(pid := pool.pid(0), signal.SIGKILL)
+    await until(lambda: pool.pid(0) not in {0, pid} and pool.pool.serving == WORKERS)
+    assert (await pool.ask(0, good(issuer))).allowed
+    pool.pool.publish_domains(RegisteredDomains.of([("shop.example", "another-tenant")]))
+    pool.publish(KeyRing(()))
+    assert await pool.pool.settle() == ()
+    for number in range(WORKERS):
+        assert not (await pool.ask(number, good(issuer))).allowed
+
+
 async def test_what_changes_while_one_starts_reaches_it(issuer: Issuer) -> None:
     running = Pool()
     running.publish(EMPTY_RING)
@@ -347,9 +367,13 @@ async def test_unix_sockets_are_numbered_and_for_owner_and_group(
     for number in range(WORKERS):
         assert stat.S_IMODE((tmp_path / f"authz-{number}.sock").stat().st_mode) == 0o660
         assert (await running.ask(number, good(issuer))).allowed
-    await running.pool.stop()
+    successors = tmp_path / "authz-1.sock"
+    with socket.socket(socket.AF_UNIX) as successor:
+        successors.unlink()
+        successor.bind(str(successors))
+        await running.pool.stop()
     left = list(tmp_path.iterdir())  # noqa: ASYNC240 - no disk
-    assert left == [], "workers may not remove them, so the pool does"
+    assert left == [successors], "workers may not remove theirs, so the pool does; and no others"
 
 
 async def test_a_defect_of_the_pool_is_told_and_it_supervises_on(

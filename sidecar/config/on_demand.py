@@ -51,7 +51,7 @@ class HttpRegistry(Settings, frozen=True, tag_field="source", tag="http"):
 RegistrySettings = FileRegistry | VaultKvRegistry | VaultKvPrefixRegistry | HttpRegistry
 
 
-class OnDemand(Settings, frozen=True):
+class OnDemandSettings(Settings, frozen=True):
     """Certificates for names that Envoy learns from a handshake.
 
     ``issuer`` issues for every domain that names no other. ``residence_seconds`` is how long

@@ -161,7 +161,9 @@ def token_seconds(tokens: model.Tokens) -> float:
     return tokens.max_lifetime_seconds + tokens.leeway_seconds
 
 
-def _key_source(context: AppContext, issuer: model.Issuer, vault: VaultClient) -> KeySource:
+def _key_source(
+    context: AppContext, issuer: model.TokenIssuerSettings, vault: VaultClient
+) -> KeySource:
     match issuer.keys:
         case model.VaultKvKeys():
             keys = context.config.keys

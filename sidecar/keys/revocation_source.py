@@ -66,13 +66,13 @@ class _Metadata(msgspec.Struct):
     created_time: str
 
 
-class _Entry(msgspec.Struct):
+class _KvResponseData(msgspec.Struct):
     data: msgspec.Raw
     metadata: _Metadata
 
 
 class _Answer(msgspec.Struct):
-    data: _Entry
+    data: _KvResponseData
 
 
 _answer = msgspec.json.Decoder(_Answer)
@@ -83,7 +83,7 @@ class KvRevocationSource:
 
     def __init__(
         self,
-        settings: model.Revocations,
+        settings: model.RevocationsSettings,
         vault: RevocationReader,
         *,
         memory_seconds: float,

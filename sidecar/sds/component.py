@@ -19,7 +19,7 @@ from sidecar.certificates.on_demand.component import OnDemandComponent, make_com
 from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.common.registered_domains import RegisteredDomains
 from sidecar.config import model
-from sidecar.config.on_demand import OnDemand
+from sidecar.config.on_demand import OnDemandSettings
 from sidecar.context import AppContext
 from sidecar.observability.alerts import Alerts
 from sidecar.sds.acme_streams import challenge_handler
@@ -91,7 +91,7 @@ async def start(
 
 def _serve_on_demand(
     component: OnDemandComponent,
-    settings: OnDemand,
+    settings: OnDemandSettings,
     certificates: Certificates,
     events: SdsEvents,
 ) -> SdsService:

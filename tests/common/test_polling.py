@@ -370,7 +370,7 @@ async def test_an_alert_is_tried_again_whatever_its_delivery_raises(
     secret = tmp_path / "secret"
     secret.write_text("0123456789abcdef0123456789abcdef")
     alerts = Alerts(wall_seconds, with_webhook=True)
-    settings = model.Webhook(url="https://alerts.example/", secret_file=str(secret))
+    settings = model.WebhookSettings(url="https://alerts.example/", secret_file=str(secret))
     webhook = Webhook(settings, alerts, now=wall_seconds, sleep=nap, jitter=lambda: 0.0)
     raises: list[Exception] = [EXCEPTIONS[kind]() for _ in range(3)]
 

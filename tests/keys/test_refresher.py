@@ -98,7 +98,7 @@ class World:
             memory_seconds=self.settings.poll_seconds + window,
         )
         revoked = KvRevocationSource(
-            model.Revocations(),
+            model.RevocationsSettings(),
             self.vault.beside("revocations"),
             memory_seconds=TOKEN_SECONDS,
             now=now,

@@ -56,7 +56,7 @@ class World:
             observe=lambda operation, _outcome, _seconds: self.calls.append(operation),
         )
         source = KvRevocationSource(
-            model.Revocations(path=self.path, **settings),
+            model.RevocationsSettings(path=self.path, **settings),
             self.vault,
             memory_seconds=930,
             now=wall_seconds,

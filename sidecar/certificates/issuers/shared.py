@@ -36,7 +36,7 @@ class SharedIssuer:
     def __init__(
         self,
         inner: Issuer,
-        settings: model.CertificateStore,
+        settings: model.CertificateStoreSettings,
         vault: FleetKv,
         *,
         holder: str,

@@ -36,7 +36,7 @@ KV_NAMES_A_SECOND = 50.0
 _log = logging.getLogger("sidecar.certificates.on_demand")
 
 
-def make_rate_limiter(settings: model.OnDemand) -> IssuanceRateLimiter:
+def make_rate_limiter(settings: model.OnDemandSettings) -> IssuanceRateLimiter:
     """Build the allowance that every issuer asks."""
     return IssuanceRateLimiter(
         orders_per_minute=settings.orders_per_minute,
@@ -66,7 +66,7 @@ class OnDemandComponent:
     def __init__(
         self,
         config: model.Config,
-        settings: model.OnDemand,
+        settings: model.OnDemandSettings,
         vault: VaultClient,
         certificates: Certificates,
         publish: Callable[[RegisteredDomains], None],

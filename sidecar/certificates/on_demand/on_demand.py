@@ -29,7 +29,7 @@ from sidecar.certificates.on_demand.names import NameRefused, canonical_name, wi
 from sidecar.certificates.on_demand.orders import CertificateKeeper, OnDemandEvents, Orders
 from sidecar.certificates.on_demand.resolution_queue import ResolutionQueue
 from sidecar.common.faults import tell_each
-from sidecar.config.on_demand import OnDemand as OnDemandSettings
+from sidecar.config.on_demand import OnDemandSettings
 
 IDLE_STAYS = 2
 """A name in use is asked for again by the end of each stay in Envoy; one not seen for two of

@@ -114,7 +114,7 @@ class World:
         self.taken_back: list[str] = []
         registry = settings_of.FileRegistry(path="-")
         self.on_demand = OnDemand(
-            settings_of.OnDemand(registry=registry, issuer="public", **settings),  # type: ignore[arg-type]
+            settings_of.OnDemandSettings(registry=registry, issuer="public", **settings),  # type: ignore[arg-type]
             registry=self.registry,
             issuers=Issuers({"public": self.ca}),
             keeper=self.ca,

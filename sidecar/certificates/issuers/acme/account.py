@@ -29,7 +29,7 @@ class AccountFault(Fault):
     """What Vault holds of an account can't be used."""
 
 
-async def load_account(settings: model.AcmeIssuer, vault: FleetKv) -> AccountKeyMaterial:
+async def load_account(settings: model.AcmeIssuerSettings, vault: FleetKv) -> AccountKeyMaterial:
     """Read the account's key, or make it; and the external account's, where there is one.
 
     Raises ``VaultFault`` or ``AccountFault``.
@@ -59,7 +59,9 @@ def _read_key(entry: Any, where: str) -> ec.EllipticCurvePrivateKey:
     return key
 
 
-async def _read_external(settings: model.AcmeIssuer, vault: FleetKv) -> tuple[str, str] | None:
+async def _read_external(
+    settings: model.AcmeIssuerSettings, vault: FleetKv
+) -> tuple[str, str] | None:
     place = settings.external_account
     if place is None:
         return None

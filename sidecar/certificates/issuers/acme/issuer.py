@@ -46,7 +46,7 @@ class AcmeIssuer:
 
     def __init__(
         self,
-        settings: model.AcmeIssuer,
+        settings: model.AcmeIssuerSettings,
         vault: FleetKv,
         solver: DistributedSolver,
         *,

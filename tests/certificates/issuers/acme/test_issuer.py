@@ -46,12 +46,12 @@ class Setting(NamedTuple):
     vault: VaultClient
     solver: DistributedSolver
 
-    def settings(self, **change: object) -> model.AcmeIssuer:
+    def settings(self, **change: object) -> model.AcmeIssuerSettings:
         settings = {
             "name": "public", "directory": self.pebble.directory, "ca_file": self.pebble.ca_file,
             "account": VaultEntry(path="septem/acme/public"), "agree_to_terms": True, **change,
         }  # fmt: skip
-        return model.AcmeIssuer(**settings)  # type: ignore[arg-type]
+        return model.AcmeIssuerSettings(**settings)  # type: ignore[arg-type]
 
     def issuer(self, **change: object) -> AcmeIssuer:
         return AcmeIssuer(

@@ -22,13 +22,13 @@ SIGNED = 'septem_vault_call_duration_seconds_sum{operation="pki_sign"}'
 SIGNED_COUNT = 'septem_vault_call_duration_seconds_count{operation="pki_sign"}'
 
 
-def limits(stay_seconds: float) -> dict[str, object]:
+def limits(ttl_seconds: float) -> dict[str, object]:
     return {
         "issuer": "internal",
         "orders_burst": 100_000,
         "orders_waiting": 10_000,
         "max_names": 90_000,
-        "residence_seconds": stay_seconds,
+        "ttl_seconds": ttl_seconds,
     }
 
 

@@ -1,18 +1,20 @@
-"""Holds a tree of plain values against the types of ``model``, collecting every problem.
+"""Convert a tree of plain values to the types of ``model``, and collect every problem.
 
-msgspec checks a value in one go and stops at the first fault. For a person mending a
-file that is one fault too few, so this walks the structures itself and leaves only the
-leaves to msgspec.
+msgspec checks a whole value and stops at the first fault. A person who corrects a file wants
+to see all of them, so this module walks the structures itself and leaves only single values
+to msgspec.
 """
 
 import re
 import typing
+from collections.abc import Iterable
 from types import NoneType, UnionType
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 import msgspec
 
 from sidecar.config.problem import Path, Problem
+from sidecar.config.renamed import new_name
 
 T = TypeVar("T")
 _AT_PATH = re.compile(r" - at `\$(.*)`$")
@@ -20,7 +22,7 @@ _UNION_ORIGINS = (UnionType, typing.Union)
 
 
 def convert(value: Any, wanted: type[T], problems: list[Problem]) -> T | None:
-    """Convert ``value`` to ``wanted``, or note in ``problems`` all that is wrong with it."""
+    """Convert ``value`` to ``wanted``, or add everything that is wrong with it to ``problems``."""
     before = len(problems)
     _walk(value, wanted, (), problems)
     if len(problems) > before:
@@ -58,8 +60,7 @@ def _walk_struct(
     fields = {field.encode_name: field for field in msgspec.structs.fields(struct)}
     tag_field = struct.__struct_config__.tag_field
     for key in value.keys() - fields.keys() - {tag_field}:
-        known = ", ".join(sorted(fields))
-        problems.append(Problem((*path, key), f"is not a setting; here are: {known}"))
+        problems.append(Problem((*path, key), _unknown((*path, key), fields)))
     for name, field in fields.items():
         if name in value:
             _walk(value[name], field.type, (*path, name), problems)
@@ -67,8 +68,15 @@ def _walk_struct(
             problems.append(Problem((*path, name), "is missing"))
 
 
+def _unknown(path: Path, fields: Iterable[str]) -> str:
+    renamed = new_name(path)
+    if renamed is not None:
+        return f"has a new name: write {renamed} instead"
+    return f"is not a setting; the settings here are: {', '.join(sorted(fields))}"
+
+
 def _pick(value: Any, union: Any, path: Path, problems: list[Problem]) -> Any:
-    """Choose the member of a union: by its tag, or the one beside ``None``."""
+    """Return the member of a union that is meant: by its tag, or the only one beside ``None``."""
     members = [member for member in get_args(union) if member is not NoneType]
     if value is None and NoneType in get_args(union):
         return None
@@ -81,7 +89,7 @@ def _pick(value: Any, union: Any, path: Path, problems: list[Problem]) -> Any:
         return None
     choices = ", ".join(sorted(tags))
     if tag_field not in value:
-        problems.append(Problem((*path, tag_field), f"is missing; one of: {choices}"))
+        problems.append(Problem((*path, tag_field), f"is missing; it must be one of: {choices}"))
         return None
     tag = value[tag_field]
     if not isinstance(tag, str) or tag not in tags:

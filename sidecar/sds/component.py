@@ -101,7 +101,7 @@ def _serve_on_demand(
         on_demand=component.source,
         configured=component.configured,
         eviction=EvictionPolicy(
-            settings.residence_seconds, settings.max_names, monotonic_seconds, random.random
+            settings.ttl_seconds, settings.max_names, monotonic_seconds, random.random
         ),
     )
 

@@ -144,7 +144,7 @@ class OnDemand:
 
     def sweep(self) -> None:
         """Let go names that nobody has asked for since long; to be called now and then."""
-        asked_before = self._clock() - IDLE_STAYS * self._settings.residence_seconds
+        asked_before = self._clock() - IDLE_STAYS * self._settings.ttl_seconds
         for asked in self._table.excess(self._settings.max_names, asked_before, _SWEPT_AT_ONCE):
             self._forget(asked)
 

@@ -331,7 +331,7 @@ async def test_the_name_asked_for_the_longest_ago_makes_room_everywhere() -> Non
 
 
 async def test_what_nobody_asks_for_is_let_go() -> None:
-    world = World(residence_seconds=100.0)
+    world = World(ttl_seconds=100.0)
     world.register("*.shop.example")
     await world.get("a.shop.example")
     await world.get("b.shop.example")

@@ -59,8 +59,8 @@ def _walk_struct(
         return
     fields = {field.encode_name: field for field in msgspec.structs.fields(struct)}
     tag_field = struct.__struct_config__.tag_field
-    for key in value.keys() - fields.keys() - {tag_field}:
-        problems.append(Problem((*path, key), _unknown((*path, key), fields)))
+    unknown = value.keys() - fields.keys() - {tag_field}
+    problems.extend(_unknown((*path, key), fields) for key in unknown)
     for name, field in fields.items():
         if name in value:
             _walk(value[name], field.type, (*path, name), problems)
@@ -68,11 +68,11 @@ def _walk_struct(
             problems.append(Problem((*path, name), "is missing"))
 
 
-def _unknown(path: Path, fields: Iterable[str]) -> str:
+def _unknown(path: Path, fields: Iterable[str]) -> Problem:
     renamed = new_name(path)
     if renamed is not None:
-        return f"has a new name: write {renamed} instead"
-    return f"is not a setting; the settings here are: {', '.join(sorted(fields))}"
+        return Problem(path, f"has a new name: write {renamed} instead")
+    return Problem(path, f"is not a setting; the settings here are: {', '.join(sorted(fields))}")
 
 
 def _pick(value: Any, union: Any, path: Path, problems: list[Problem]) -> Any:

@@ -21,17 +21,17 @@ _AT_PATH = re.compile(r" - at `\$(.*)`$")
 _UNION_ORIGINS = (UnionType, typing.Union)
 
 
-def convert(value: Any, wanted: type[T], problems: list[Problem]) -> T | None:
-    """Convert ``value`` to ``wanted``, or add everything that is wrong with it to ``problems``."""
+def convert(value: Any, expected: type[T], problems: list[Problem]) -> T | None:
+    """Convert ``value`` to ``expected``, or add everything that is wrong with it to ``problems``."""
     before = len(problems)
-    _walk(value, wanted, (), problems)
+    _walk(value, expected, (), problems)
     if len(problems) > before:
         return None
-    return msgspec.convert(value, wanted)
+    return msgspec.convert(value, expected)
 
 
-def _walk(value: Any, wanted: Any, path: Path, problems: list[Problem]) -> None:
-    bare = _without_annotation(wanted)
+def _walk(value: Any, expected: Any, path: Path, problems: list[Problem]) -> None:
+    bare = _without_annotation(expected)
     if get_origin(bare) in _UNION_ORIGINS:
         bare = _pick(value, bare, path, problems)
         if bare is None:
@@ -39,7 +39,7 @@ def _walk(value: Any, wanted: Any, path: Path, problems: list[Problem]) -> None:
     if isinstance(bare, type) and issubclass(bare, msgspec.Struct):
         _walk_struct(value, bare, path, problems)
     elif get_origin(bare) is tuple and isinstance(value, list):
-        if _leaf([], wanted, path, problems) if not value else True:
+        if _leaf([], expected, path, problems) if not value else True:
             for index, item in enumerate(value):
                 _walk(item, get_args(bare)[0], (*path, index), problems)
     elif get_origin(bare) is dict and isinstance(value, dict):
@@ -48,7 +48,7 @@ def _walk(value: Any, wanted: Any, path: Path, problems: list[Problem]) -> None:
             if _leaf(key, key_type, (*path, key), problems):
                 _walk(item, item_type, (*path, key), problems)
     else:
-        _leaf(value, wanted, path, problems)
+        _leaf(value, expected, path, problems)
 
 
 def _walk_struct(
@@ -98,9 +98,9 @@ def _pick(value: Any, union: Any, path: Path, problems: list[Problem]) -> Any:
     return tags[tag]
 
 
-def _leaf(value: Any, wanted: Any, path: Path, problems: list[Problem]) -> bool:
+def _leaf(value: Any, expected: Any, path: Path, problems: list[Problem]) -> bool:
     try:
-        msgspec.convert(value, wanted)
+        msgspec.convert(value, expected)
     except msgspec.ValidationError as exc:
         message = _AT_PATH.sub("", str(exc))
         problems.append(Problem(path, message[0].lower() + message[1:]))
@@ -108,8 +108,8 @@ def _leaf(value: Any, wanted: Any, path: Path, problems: list[Problem]) -> bool:
     return True
 
 
-def _without_annotation(wanted: Any) -> Any:
-    return get_args(wanted)[0] if get_origin(wanted) is Annotated else wanted
+def _without_annotation(expected: Any) -> Any:
+    return get_args(expected)[0] if get_origin(expected) is Annotated else expected
 
 
 def _kind(value: Any) -> str:

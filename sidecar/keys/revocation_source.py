@@ -96,14 +96,14 @@ class KvRevocationSource:
         self._memory_seconds = memory_seconds
         self._now = now
         self._clock = clock
-        self._bridge = BlockingRunner("revocations", 1)
+        self._runner = BlockingRunner("revocations", 1)
         self._ask_metadata_at = 0.0
         self.held: dict[str, Held] = {}
         self.name = f"Vault entry {settings.mount}/{settings.path}"
 
     def close(self) -> None:
         """Let the thread go."""
-        self._bridge.close()
+        self._runner.close()
 
     def parts(self) -> Iterator[RevocationPart]:
         """Yield all that is revoked and still matters."""
@@ -209,7 +209,7 @@ class KvRevocationSource:
         work = partial(self._compile_in_thread, raw, before)
         where = f"Vault entry {self._settings.mount}/{path}"
         try:
-            return await self._bridge.run(work, _COMPILE_SECONDS)
+            return await self._runner.run(work, _COMPILE_SECONDS)
         except (BlockingRunnerBusy, TimeoutError):
             raise RevocationFault(f"{where}: it takes too long to read") from None
         except RevocationFault as fault:

@@ -220,14 +220,14 @@ class DistributedSolver:
     async def publish(self, challenges: list[Challenge]) -> None:
         """Have the whole fleet answer these. Raises ``VaultFault`` or ``ChallengeFault``."""
         self._own.update({each.token: each for each in challenges})
-        self._say(challenges)
+        self._announce(challenges)
         await self._change(lambda listed: listed | {each.token: each for each in challenges})
 
     async def withdraw(self, challenges: list[Challenge]) -> None:
         """Answer these no more. Never raises: what stays in Vault ends by itself."""
         for each in challenges:
             self._own.pop(each.token, None)
-        self._say(challenges)
+        self._announce(challenges)
         gone = {each.token for each in challenges}
         try:
             await self._change(
@@ -236,7 +236,7 @@ class DistributedSolver:
         except (VaultFault, ChallengeFault) as fault:
             _log.warning("challenges are left to end by themselves: %s", fault)
 
-    def _say(self, challenges: list[Challenge]) -> None:
+    def _announce(self, challenges: list[Challenge]) -> None:
         for each in challenges:
             self.on_own_change(each.host)
 

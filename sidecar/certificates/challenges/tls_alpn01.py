@@ -103,7 +103,7 @@ class ChallengeCertificates:
             report_to_loop(exc)
         finally:
             self._looking.pop(name, None)
-        self._tell(name)
+        self._notify(name)
 
     def _miss(self, name: str) -> None:
         if len(self._missed) >= MAX_NAMES:
@@ -114,9 +114,9 @@ class ChallengeCertificates:
         """Forget what was made for a name; whoever was given it looks again."""
         self._made.pop(name, None)
         self._missed.pop(name, None)
-        self._tell(name)
+        self._notify(name)
 
-    def _tell(self, name: str) -> None:
+    def _notify(self, name: str) -> None:
         tell_each(self._watchers, name)
 
     def _material(self, name: str, challenge: Challenge) -> Material:

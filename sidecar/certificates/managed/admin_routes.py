@@ -28,20 +28,20 @@ class CertificateActions(Protocol):
         """Have one revoked."""
 
 
-def certificate_routes(desk: CertificateActions) -> Mapping[tuple[str, str], Handler]:
+def certificate_routes(admin: CertificateActions) -> Mapping[tuple[str, str], Handler]:
     """Build the routes; a certificate is named by ``?name=``."""
 
     def listed(_request: Request) -> Response:
-        return Response.json(200, {"certificates": desk.list()})
+        return Response.json(200, {"certificates": admin.list()})
 
     async def shown(request: Request) -> Response:
-        return await _answer(request, desk.show)
+        return await _answer(request, admin.show)
 
     async def renewed(request: Request) -> Response:
-        return await _answer(request, desk.renew)
+        return await _answer(request, admin.renew)
 
     async def revoked(request: Request) -> Response:
-        return await _answer(request, desk.revoke)
+        return await _answer(request, admin.revoke)
 
     return {
         ("GET", "/certificates"): listed,

@@ -63,7 +63,7 @@ class ManagedCertificate:
             return self.level
         return level_at(self.renew_at, self.material.not_after, now)
 
-    def next_turn(self, now: float) -> float:
+    def next_due(self, now: float) -> float:
         """Return when to look at it next: to renew, to ask, or because it gets worse."""
         if self.material is None:
             return self.try_at

@@ -55,7 +55,7 @@ class Certificates:
             now=wall_seconds,
             sleep=asyncio.sleep,
             jitter=random.random,
-            on_level=partial(_say_level, alerts),
+            on_level=partial(_alert_level, alerts),
         )
         self._kv = [KvWatch(each, sleep=asyncio.sleep) for each in factory.kv]
         self._prober = Prober(
@@ -69,7 +69,7 @@ class Certificates:
             self.store,
             clock=monotonic_seconds,
             sleep=asyncio.sleep,
-            on_change=partial(_say_probe, alerts),
+            on_change=partial(_alert_probe, alerts),
         )
 
     async def load(self) -> None:
@@ -100,9 +100,9 @@ class Certificates:
         if self.solver is not None:
             yield self.solver.status
 
-    def desk(self) -> CertificateAdmin:
+    def admin(self) -> CertificateAdmin:
         """Make what the operator's commands ask."""
-        return CertificateAdmin(self.manager, self._prober.well, self._revoke, wall_seconds)
+        return CertificateAdmin(self.manager, self._prober.healthy, self._revoke, wall_seconds)
 
     async def _revoke(self, issuer: str, serial: str) -> None:
         mount = self._mounts.get(issuer)
@@ -142,7 +142,7 @@ def wanted_certificates(config: model.Config, issuers: Issuers) -> Iterator[tupl
         yield Order(each.name, names, uris), issuers[each.issuer]
 
 
-def _say_level(alerts: Alerts, managed: ManagedCertificate, before: Level) -> None:
+def _alert_level(alerts: Alerts, managed: ManagedCertificate, before: Level) -> None:
     """Turn a change of how near an end is into the alert it is."""
     why = f": {managed.last_fault}" if managed.last_fault else ""
     match managed.level:
@@ -157,8 +157,8 @@ def _say_level(alerts: Alerts, managed: ManagedCertificate, before: Level) -> No
     alerts.say(Alert(severity, f"certificate/{managed.name}", managed.level, message))
 
 
-def _say_probe(alerts: Alerts, name: str, is_well: bool, seen: str) -> None:
-    if is_well:
+def _alert_probe(alerts: Alerts, name: str, is_healthy: bool, seen: str) -> None:
+    if is_healthy:
         alert = Alert(Severity.INFO, f"certificate/{name}", "served", "it is served again")
     else:
         words = f"the listener serves another certificate than we gave it: {seen}"

@@ -27,7 +27,7 @@ _MAX_SLEEP_SECONDS = 3600.0
 _CONCURRENT = 4
 """Issuances at once: as many as Vault's bridge has threads."""
 _MAX_NAMED_FAULTS = 5
-_SPARE_TURNS = 64
+_SPARE_ENTRIES = 64
 _ASK_AGAIN_SECONDS = 3600.0
 """After a question about renewal that nobody answered."""
 
@@ -56,7 +56,7 @@ class CertificateManager:
         now: Now,
         sleep: Callable[[float], Awaitable[None]],
         jitter: Callable[[], float],
-        on_level: OnLevel = lambda _holding, _before: None,
+        on_level: OnLevel = lambda _managed, _before: None,
     ) -> None:
         self._store = store
         self._now = now
@@ -65,7 +65,7 @@ class CertificateManager:
         self._on_level = on_level
         self._gate = asyncio.Semaphore(_CONCURRENT)
         self._held: dict[str, ManagedCertificate] = {}
-        self._turns: list[tuple[float, int, ManagedCertificate]] = []
+        self._schedule: list[tuple[float, int, ManagedCertificate]] = []
         self._sequence = count()
         self._wake = asyncio.Event()
         self.renewals = 0
@@ -176,22 +176,22 @@ class CertificateManager:
                 self._wake.clear()
                 while (managed := self._next_due()) is not None:
                     managed.running = True
-                    tasks.create_task(self._turn(managed))
-                await self._rest()
+                    tasks.create_task(self._run_due(managed))
+                await self._sleep_until_due()
 
     def _next_due(self) -> ManagedCertificate | None:
-        while self._turns and self._turns[0][0] <= self._now():
-            due, _, managed = heapq.heappop(self._turns)
+        while self._schedule and self._schedule[0][0] <= self._now():
+            due, _, managed = heapq.heappop(self._schedule)
             is_kept = self._held.get(managed.name) is managed
             if is_kept and managed.due == due and not managed.running:
                 return managed
         return None
 
-    async def _rest(self) -> None:
+    async def _sleep_until_due(self) -> None:
         """Sleep until the next turn, or until one is planned."""
         waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(self._wake.wait())]
-        if self._turns:
-            seconds = max(0.0, self._turns[0][0] - self._now())
+        if self._schedule:
+            seconds = max(0.0, self._schedule[0][0] - self._now())
             waits.append(asyncio.ensure_future(self._sleep(min(seconds, _MAX_SLEEP_SECONDS))))
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
@@ -201,16 +201,16 @@ class CertificateManager:
             await asyncio.gather(*waits, return_exceptions=True)
 
     def _plan(self, managed: ManagedCertificate) -> None:
-        managed.due = managed.next_turn(self._now())
-        heapq.heappush(self._turns, (managed.due, next(self._sequence), managed))
-        if len(self._turns) > 2 * len(self._held) + _SPARE_TURNS:
+        managed.due = managed.next_due(self._now())
+        heapq.heappush(self._schedule, (managed.due, next(self._sequence), managed))
+        if len(self._schedule) > 2 * len(self._held) + _SPARE_ENTRIES:
             # What is forgotten keeps its turn, months ahead, and with it its key: names on
             # demand come and go every hour.
-            self._turns = [(each.due, next(self._sequence), each) for each in self]
-            heapq.heapify(self._turns)
+            self._schedule = [(each.due, next(self._sequence), each) for each in self]
+            heapq.heapify(self._schedule)
         self._wake.set()
 
-    async def _turn(self, managed: ManagedCertificate) -> None:
+    async def _run_due(self, managed: ManagedCertificate) -> None:
         """Do what is due. What is held is served until it ends, no longer."""
         try:
             self._look_at_level(managed)

@@ -54,7 +54,7 @@ class Prober:
         self.status = PollStatus(
             "probes", "the probe of a listener", _log, kept="nothing is known of what it serves"
         )
-        self.well: dict[str, bool] = {}
+        self.healthy: dict[str, bool] = {}
         self.outcomes = {"match": 0, "mismatch": 0}
         store.watch(self._changed)
 
@@ -88,15 +88,15 @@ class Prober:
             held = self._store.get(name)
             if held is None:
                 return
-            is_well = seen == held.serial
-            if is_well or self._clock() > deadline:
+            is_healthy = seen == held.serial
+            if is_healthy or self._clock() > deadline:
                 break
             await self._sleep(pause)
             pause = min(pause * 1.5, _MAX_PAUSE_SECONDS)
-        self.outcomes["match" if is_well else "mismatch"] += 1
-        if is_well is not self.well.get(name, True):
-            self._on_change(name, is_well, seen)
-        self.well[name] = is_well
+        self.outcomes["match" if is_healthy else "mismatch"] += 1
+        if is_healthy is not self.healthy.get(name, True):
+            self._on_change(name, is_healthy, seen)
+        self.healthy[name] = is_healthy
 
 
 async def served_serial(address: str, server_name: str) -> str:

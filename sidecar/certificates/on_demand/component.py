@@ -74,19 +74,19 @@ class OnDemandComponent:
         """``publish`` gives whose the domains are to those who answer Checks."""
         self.configured = frozenset(each.name for each in config.certificates)
         self._store = certificates.store
-        self._numbers = OnDemandMetrics(monotonic_seconds)
+        self._metrics = OnDemandMetrics(monotonic_seconds)
         self.registry = make_registry(settings.registry, vault, self._registry_changed, publish)
         self.source = OnDemand(
             settings,
             registry=self.registry,
             issuers=_rate_limited(certificates.issuers, make_rate_limiter(settings)),
-            keeper=certificates.manager,
+            manager=certificates.manager,
             store=self._store,
             configured=self.configured,
-            events=self._numbers.events(),
+            events=self._metrics.events(),
             clock=monotonic_seconds,
             jitter=random.random,
-            is_vault_well=lambda: vault.is_well,
+            is_vault_healthy=lambda: vault.is_healthy,
         )
         self._served: Served | None = None
         self._sweeping = PollStatus("on_demand", "names on demand", _log, kept="nothing ends")
@@ -115,7 +115,7 @@ class OnDemandComponent:
 
     def families(self) -> Iterator[Metric]:
         """Tell the numbers."""
-        yield from self._numbers.families(self.source)
+        yield from self._metrics.families(self.source)
         yield gauge(
             "septem_domain_registry_entries", "Domains known, or answers held", len(self.registry)
         )
@@ -135,7 +135,7 @@ class OnDemandComponent:
     def _sweep(self) -> None:
         self.source.sweep()
         if self._served is not None:
-            self._numbers.evicted(self._served.evict_overdue())
+            self._metrics.evicted(self._served.evict_overdue())
 
     async def _registry_changed(self) -> None:
         await self.source.forget_withdrawn()

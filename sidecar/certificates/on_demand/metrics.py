@@ -68,7 +68,7 @@ class OnDemandMetrics:
         self._refusals = dict.fromkeys(sorted(REASONS), 0)
         self._orders = {"ok": 0, "failed": 0}
         self._registry_failures = 0
-        self._taken_back = 0
+        self._evicted = 0
         self._seconds = Histogram(ORDER_BUCKETS_US)
 
     def events(self) -> OnDemandEvents:
@@ -77,11 +77,11 @@ class OnDemandMetrics:
 
     def evicted(self, count: int) -> None:
         """Count names that Envoy was told to drop at the end of their stay."""
-        self._taken_back += count
+        self._evicted += count
 
     def _refused(self, name: str, reason: str) -> None:
         self._refusals[reason] += 1
-        self._say(logging.INFO, reason, "refused %.100r: %s", name, reason)
+        self._log_limited(logging.INFO, reason, "refused %.100r: %s", name, reason)
 
     def _obtained(self, name: str, registration: Registration, seconds: float) -> None:
         self._orders["ok"] += 1
@@ -93,15 +93,17 @@ class OnDemandMetrics:
             extra={"certificate": name},
         )
 
-    def _failed(self, name: str, reason: str, words: str) -> None:
+    def _failed(self, name: str, reason: str, detail: str) -> None:
         self._orders["failed"] += 1
-        self._say(logging.WARNING, f"failed {reason}", "not obtained, %s: %s", name, words)
+        self._log_limited(logging.WARNING, f"failed {reason}", "not obtained, %s: %s", name, detail)
 
-    def _registry_failed(self, name: str, words: str) -> None:
+    def _registry_failed(self, name: str, detail: str) -> None:
         self._registry_failures += 1
-        self._say(logging.WARNING, "registry", "whose %.100r is can't be told: %s", name, words)
+        self._log_limited(
+            logging.WARNING, "registry", "whose %.100r is can't be told: %s", name, detail
+        )
 
-    def _say(self, level: int, kind: str, message: str, *args: object) -> None:
+    def _log_limited(self, level: int, kind: str, message: str, *args: object) -> None:
         silent = self._pace.take(kind)
         if silent is not None:
             more = f" (and {silent} like it since the last such line)" if silent else ""
@@ -132,7 +134,7 @@ class OnDemandMetrics:
         yield counter(
             "septem_on_demand_names_taken_back",
             "Names that an Envoy was told to drop at the end of their stay",
-            self._taken_back,
+            self._evicted,
         )
         yield counter(
             "septem_on_demand_registry_failures",

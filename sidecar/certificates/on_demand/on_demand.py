@@ -26,12 +26,12 @@ from sidecar.certificates.on_demand.coverage import Coverage
 from sidecar.certificates.on_demand.domains import DomainRegistry, Unresolved
 from sidecar.certificates.on_demand.name_table import Entry, NameTable
 from sidecar.certificates.on_demand.names import NameRefused, canonical_name, wildcard_of
-from sidecar.certificates.on_demand.orders import CertificateKeeper, OnDemandEvents, Orders
+from sidecar.certificates.on_demand.orders import ObtainsCertificates, OnDemandEvents, Orders
 from sidecar.certificates.on_demand.resolution_queue import ResolutionQueue
 from sidecar.common.faults import tell_each
 from sidecar.config.on_demand import OnDemandSettings
 
-IDLE_STAYS = 2
+IDLE_TTLS = 2
 """A name in use is asked for again by the end of each stay in Envoy; one not seen for two of
 them is held by no Envoy."""
 _SWEPT_AT_ONCE = 1000
@@ -54,23 +54,23 @@ class OnDemand:
         *,
         registry: DomainRegistry,
         issuers: Issuers,
-        keeper: CertificateKeeper,
+        manager: ObtainsCertificates,
         store: CertificateStore,
         configured: Collection[str],
         events: OnDemandEvents,
         clock: Callable[[], float],
         jitter: Callable[[], float],
-        is_vault_well: Callable[[], bool] = lambda: True,
+        is_vault_healthy: Callable[[], bool] = lambda: True,
     ) -> None:
         """Take ``configured`` as the names in the store that are none of ours."""
         self._settings = settings
         self._registry = registry
-        self._keeper = keeper
+        self._manager = manager
         self._store = store
         self._configured = configured
         self._events = events
         self._clock = clock
-        self._is_vault_well = is_vault_well
+        self._is_vault_well = is_vault_healthy
         self._table = NameTable()
         self._coverage = Coverage(store, configured)
         self._resolving = ResolutionQueue(
@@ -83,11 +83,11 @@ class OnDemand:
         self._orders = Orders(
             settings,
             issuers,
-            keeper,
+            manager,
             events,
             clock=clock,
             jitter=jitter,
-            done=lambda entry: self._tell_all(entry.asked),
+            done=lambda entry: self._notify_all(entry.asked),
         )
         self._watchers: set[Changed] = set()
         self._evict: Changed = lambda _name: None
@@ -144,7 +144,7 @@ class OnDemand:
 
     def sweep(self) -> None:
         """Let go names that nobody has asked for since long; to be called now and then."""
-        asked_before = self._clock() - IDLE_STAYS * self._settings.ttl_seconds
+        asked_before = self._clock() - IDLE_TTLS * self._settings.ttl_seconds
         for asked in self._table.excess(self._settings.max_names, asked_before, _SWEPT_AT_ONCE):
             self._forget(asked)
 
@@ -218,7 +218,7 @@ class OnDemand:
         known = self._table.entry_of(asked)
         if known is not None:
             self._check_registration(known)
-        self._tell(asked)
+        self._notify(asked)
 
     def _check_registration(self, entry: Entry) -> None:
         """Let go the names of a certificate that are not registered as they were."""
@@ -246,16 +246,16 @@ class OnDemand:
             return
         if unused.task is not None:
             unused.task.cancel()
-        self._keeper.forget(unused.key)
+        self._manager.forget(unused.key)
 
     def _store_changed(self, key: str) -> None:
         """Tell those that are served from it under another name; the store told its own."""
         self._coverage.learn(key)
-        self._tell_all(self._table.entry(key, None).asked - {key})
+        self._notify_all(self._table.entry(key, None).asked - {key})
 
-    def _tell_all(self, names: Collection[str]) -> None:
+    def _notify_all(self, names: Collection[str]) -> None:
         for name in tuple(names):
-            self._tell(name)
+            self._notify(name)
 
-    def _tell(self, name: str) -> None:
+    def _notify(self, name: str) -> None:
         tell_each(self._watchers, name)

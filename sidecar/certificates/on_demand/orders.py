@@ -15,7 +15,7 @@ from sidecar.common.faults import report_to_loop, tell_each
 from sidecar.config.on_demand import OnDemandSettings
 
 
-class CertificateKeeper(Protocol):
+class ObtainsCertificates(Protocol):
     """Obtains a certificate and keeps it fresh; ``sidecar.certificates.managed.manager`` does."""
 
     async def obtain(self, order: Order, issuer: Issuer) -> Material:
@@ -45,7 +45,7 @@ class Orders:
         self,
         settings: OnDemandSettings,
         issuers: Issuers,
-        keeper: CertificateKeeper,
+        manager: ObtainsCertificates,
         events: OnDemandEvents,
         *,
         clock: Callable[[], float],
@@ -55,7 +55,7 @@ class Orders:
         """Tell ``done`` of each order that came to an end, good or bad."""
         self._settings = settings
         self._issuers = issuers
-        self._keeper = keeper
+        self._manager = manager
         self._events = events
         self._clock = clock
         self._jitter = jitter
@@ -108,7 +108,7 @@ class Orders:
             raise IssuerFault("the configured certificate has expired")
         issuer = self._issuers[registration.issuer or self._settings.issuer]
         order = Order(entry.key, (entry.key,), account=registration.domain)
-        await self._keeper.obtain(order, issuer)
+        await self._manager.obtain(order, issuer)
 
     def _failed(self, entry: Entry, fault: Fault) -> None:
         entry.failures += 1

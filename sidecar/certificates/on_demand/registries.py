@@ -65,9 +65,9 @@ class ListedRegistry:
         self._on_change = on_change
         self._mark: object = None
         self._index = DomainIndex({})
-        self._told = ""
-        self._turn = asyncio.Lock()
-        self._untold = False
+        self._logged = ""
+        self._lock = asyncio.Lock()
+        self._change_pending = False
         """Whether a change was read that not everybody knows of yet."""
         self.status = PollStatus(
             "domains",
@@ -116,15 +116,15 @@ class ListedRegistry:
 
     async def refresh(self) -> None:
         """Read it now, if it has changed. What can't be read changes nothing."""
-        async with self._turn:
+        async with self._lock:
             await self._refresh()
 
     async def _refresh(self) -> None:
         with self.status.poll():
-            self._untold = await self._read() or self._untold
-            if self._untold:
+            self._change_pending = await self._read() or self._change_pending
+            if self._change_pending:
                 await self._on_change()
-                self._untold = False
+                self._change_pending = False
 
     async def _read(self) -> bool:
         try:
@@ -135,7 +135,7 @@ class ListedRegistry:
             return False
         self._mark, self._index = document.mark, document.domains
         _log.info("%d domains in %s", len(self._index), self._source.name)
-        self._tell(summarise(document.problems))
+        self._log_once(summarise(document.problems))
         await self._publish_owners(document.owners)
         return True
 
@@ -148,11 +148,11 @@ class ListedRegistry:
                 self._publish(changed)
                 await asyncio.sleep(0)
 
-    def _tell(self, trouble: str) -> None:
+    def _log_once(self, trouble: str) -> None:
         """Log a trouble once, not at every poll."""
-        if trouble and trouble != self._told:
+        if trouble and trouble != self._logged:
             _log.error("domain registry %s: %s", self._source.name, trouble)
-        self._told = trouble
+        self._logged = trouble
 
 
 class FileSource:
@@ -160,13 +160,13 @@ class FileSource:
 
     def __init__(self, settings: FileRegistry) -> None:
         self._path = Path(settings.path)
-        self._bridge = BlockingRunner("domains", 1)
+        self._runner = BlockingRunner("domains", 1)
         self.name = settings.path
 
     async def read(self, mark: object) -> Document | None:
         """Read the file in a thread, if it has changed."""
         try:
-            return await self._bridge.run(lambda: self._read(mark), _READ_SECONDS)
+            return await self._runner.run(lambda: self._read(mark), _READ_SECONDS)
         except (BlockingRunnerBusy, TimeoutError):
             raise RegistryFault("the file system does not answer") from None
 
@@ -208,7 +208,7 @@ class KvSource:
     def __init__(self, settings: VaultKvRegistry, vault: KvReader) -> None:
         self._mount, self._path = settings.mount, settings.path
         self._vault = vault
-        self._bridge = BlockingRunner("domains", 1)
+        self._runner = BlockingRunner("domains", 1)
         self.name = f"Vault entry {settings.mount}/{settings.path}"
 
     async def read(self, mark: object) -> Document | None:
@@ -225,7 +225,7 @@ class KvSource:
             return make_document((secret.version, secret.written_at), registrations, problems)
 
         try:
-            return await self._bridge.run(read, _READ_SECONDS)
+            return await self._runner.run(read, _READ_SECONDS)
         except (BlockingRunnerBusy, TimeoutError):
             raise RegistryFault("it takes too long to read") from None
 

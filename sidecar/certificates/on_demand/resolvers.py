@@ -267,7 +267,7 @@ class HttpResolver:
     def __init__(self, settings: HttpRegistry, allow: Callable[[], bool]) -> None:
         self._settings = settings
         self._allow = allow
-        self._bridge = BlockingRunner("domain-resolver", _THREADS)
+        self._runner = BlockingRunner("domain-resolver", _THREADS)
         self._session: Any = None
         self._gate = asyncio.Semaphore(_THREADS)
         self.name = settings.url
@@ -285,7 +285,7 @@ class HttpResolver:
             raise RegistryFault("more names are asked for than may be passed on to the resolver")
         async with self._gate:
             try:
-                status, body = await self._bridge.run(
+                status, body = await self._runner.run(
                     lambda: self._get(pattern), self._settings.timeout_seconds * _PATIENCE
                 )
             except (BlockingRunnerBusy, TimeoutError):
@@ -315,7 +315,7 @@ class HttpResolver:
 
     def close(self) -> None:
         """Take no further calls."""
-        self._bridge.close()
+        self._runner.close()
 
     def _get(self, name: str) -> tuple[int, bytes]:
         if self._session is None:
@@ -364,11 +364,11 @@ class KvPrefixResolver:
         self._poll_seconds = settings.poll_seconds
         self._vault = vault
         self._sleep = sleep
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
         self.on_change = on_change
         """Called when other names are listed than before."""
         self._listed: frozenset[str] = frozenset()
-        self._untold = False
+        self._change_pending = False
         """Whether a change was read that not everybody knows of yet."""
         self.name = f"Vault entries below {settings.mount}/{settings.prefix}"
         self.status = PollStatus(
@@ -413,15 +413,15 @@ class KvPrefixResolver:
 
     async def refresh(self) -> None:
         """List them now."""
-        async with self._turn:
+        async with self._lock:
             await self._refresh()
 
     async def _refresh(self) -> None:
         with self.status.poll():
-            self._untold = await self._list() or self._untold
-            if self._untold:
+            self._change_pending = await self._list() or self._change_pending
+            if self._change_pending:
                 await self.on_change()
-                self._untold = False
+                self._change_pending = False
 
     async def _list(self) -> bool:
         before = self._listed

@@ -69,7 +69,7 @@ class Registry:
 
 @dataclass
 class CertificateAuthority:
-    """An issuer and the keeper of what it issues."""
+    """An issuer and the manager of what it issues."""
 
     store: CertificateStore
     name: str = "public"
@@ -117,7 +117,7 @@ class World:
             settings_of.OnDemandSettings(registry=registry, issuer="public", **settings),  # type: ignore[arg-type]
             registry=self.registry,
             issuers=Issuers({"public": self.ca}),
-            keeper=self.ca,
+            manager=self.ca,
             store=self.store,
             configured=configured,
             events=OnDemandEvents(
@@ -128,7 +128,7 @@ class World:
             ),
             clock=lambda: self.now,
             jitter=lambda: 0.0,
-            is_vault_well=lambda: self.vault_is_well,
+            is_vault_healthy=lambda: self.vault_is_well,
         )
         self.vault_is_well = True
         self.on_demand.watch(self.told.append)

@@ -58,7 +58,7 @@ class AcmeIssuer:
         self._solver = solver
         self._now = now
         self._sleep = sleep
-        self._bridge = BlockingRunner(f"acme-{settings.name}", _ORDERS + 1)
+        self._runner = BlockingRunner(f"acme-{settings.name}", _ORDERS + 1)
         self._gate = asyncio.Semaphore(_ORDERS)
         self._opening = asyncio.Lock()
         self._account_key: AccountKeyMaterial | None = None
@@ -91,7 +91,7 @@ class AcmeIssuer:
 
     def close(self) -> None:
         """Take no further orders."""
-        self._bridge.close()
+        self._runner.close()
 
     async def _issue(self, order: Order) -> Material:
         key = ec.generate_private_key(ec.SECP256R1())
@@ -187,7 +187,7 @@ class AcmeIssuer:
     async def _run(self, call: Callable[[], T]) -> T:
         patience = self._settings.timeout_seconds * _CALL_PATIENCE
         try:
-            return await self._bridge.run(call, patience)
+            return await self._runner.run(call, patience)
         except BlockingRunnerBusy:
             raise AcmeFault("unreachable", "earlier calls still hang, or we are ending") from None
         except TimeoutError:

@@ -22,7 +22,7 @@ _UNION_ORIGINS = (UnionType, typing.Union)
 
 
 def convert(value: Any, expected: type[T], problems: list[Problem]) -> T | None:
-    """Convert ``value`` to ``expected``, or add everything that is wrong with it to ``problems``."""
+    """Convert ``value`` to ``expected``, or add every fault in it to ``problems``."""
     before = len(problems)
     _walk(value, expected, (), problems)
     if len(problems) > before:

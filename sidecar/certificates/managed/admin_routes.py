@@ -28,20 +28,20 @@ class CertificateActions(Protocol):
         """Have one revoked."""
 
 
-def certificate_routes(admin: CertificateActions) -> Mapping[tuple[str, str], Handler]:
+def certificate_routes(actions: CertificateActions) -> Mapping[tuple[str, str], Handler]:
     """Build the routes; a certificate is named by ``?name=``."""
 
     def listed(_request: Request) -> Response:
-        return Response.json(200, {"certificates": admin.list()})
+        return Response.json(200, {"certificates": actions.list()})
 
     async def shown(request: Request) -> Response:
-        return await _answer(request, admin.show)
+        return await _answer(request, actions.show)
 
     async def renewed(request: Request) -> Response:
-        return await _answer(request, admin.renew)
+        return await _answer(request, actions.renew)
 
     async def revoked(request: Request) -> Response:
-        return await _answer(request, admin.revoke)
+        return await _answer(request, actions.revoke)
 
     return {
         ("GET", "/certificates"): listed,

@@ -54,9 +54,8 @@ async def test_only_the_user_that_is_named_is_given_a_certificate(
     service = SdsService(store, SdsEvents(metrics.streams, metrics.push, metrics.nack))
     path = folder / "sds.sock"
     settings = model.SdsListen(address=f"unix:{path}", peer_uids=uids)
-    guard = make_guard(
-        settings, metrics.refuse_peer, lambda _pid: False
-    )  # Envoy is our own child here
+    # Envoy is a child of this process here, which the guard would refuse.
+    guard = make_guard(settings, metrics.refuse_peer, is_child=lambda _pid: False)
     assert guard is not None
     guard.prepare()
     server = GrpcServer(

@@ -267,13 +267,13 @@ def test_what_the_ca_does_not_revoke_stays(admin: Admin, certs: Certs) -> None:
 
 @pytest.mark.parametrize("act", ["show", "renew", "revoke"])
 def test_a_name_that_is_none(certs: Certs, act: str) -> None:
-    assert "no certificate 'nobody' is kept" in certs(act, "nobody", code=1)
+    assert "there is no certificate 'nobody'" in certs(act, "nobody", code=1)
 
 
 def test_nothing_to_revoke(admin: Admin, certs: Certs) -> None:
     admin.issuer.failing = True
     admin.run(_call(lambda: admin.manager.revoked("edge")))
-    assert "none is held" in certs("revoke", "edge", code=1)
+    assert "there is none to revoke" in certs("revoke", "edge", code=1)
     assert certs("show", "edge", "--json")["state"] == "revoked"
 
 

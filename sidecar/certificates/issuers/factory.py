@@ -1,7 +1,7 @@
-"""From the configuration to issuers.
+"""Builds the issuers of the configuration.
 
-They are built in two layers: what speaks to a CA, and around it what a fleet shares. A
-second CA stands within the sharing, so that one lease covers both.
+They are built in two layers: the inner issuer talks to a CA, and the outer one shares its
+certificates with the fleet. A fallback CA is inside the sharing, so that one lease covers both.
 """
 
 import asyncio
@@ -20,12 +20,12 @@ from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.config import model
 from sidecar.vault.client import VaultClient
 
-if TYPE_CHECKING:  # certbot's library: 0.3 s and 15 MB that only ACME has a use for
+if TYPE_CHECKING:  # certbot's library: 0.3 s and 15 MB that only ACME needs
     from sidecar.certificates.issuers.acme.issuer import AcmeIssuer
 
 
 def make_solver(config: model.Config, vault: VaultClient) -> DistributedSolver | None:
-    """Build what answers http-01 challenges, where an issuer needs that."""
+    """Return the solver of ACME challenges; ``None`` if no issuer needs one."""
     store = config.certificate_store
     if store is None or not any(
         isinstance(each, model.AcmeIssuerSettings) for each in config.issuers
@@ -63,7 +63,7 @@ class IssuerFactory:
         self.shared: list[SharedIssuer] = []
 
     def make(self) -> Issuers:
-        """Build them."""
+        """Return all issuers."""
         return Issuers({name: self._shared(name) for name in self._settings})
 
     def _shared(self, name: str) -> Issuer:

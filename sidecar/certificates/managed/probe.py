@@ -1,7 +1,7 @@
-"""Closes the loop: dials the listener as a client would, and compares the serial it is served.
+"""Connects to the listener as a client would, and compares the serial that it serves.
 
-Envoy may have acknowledged a secret and serve another: after a rejected one, later updates
-have been known to stop. A mismatch is counted and said; nothing is changed because of it.
+Envoy may have acknowledged a secret and serve another: after a rejected secret, later updates
+have been known to stop. A mismatch is counted and raises an alert; nothing else changes.
 """
 
 import asyncio
@@ -25,14 +25,14 @@ _MAX_PROBES = 4
 
 
 class Target(NamedTuple):
-    """Where a certificate should be served, and for which name it is asked there."""
+    """Where a certificate should be served, and the name (SNI) to ask for."""
 
     settings: Probe
     server_name: str
 
 
 class Prober:
-    """Probes after every change of a certificate, and now and then."""
+    """Probes after every change of a certificate, and at an interval."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class Prober:
         sleep: Callable[[float], Awaitable[None]],
         on_change: Callable[[str, bool, str], None],
     ) -> None:
-        """``on_change`` is called with name, whether it is well, and what was seen."""
+        """``on_change`` is called with name, whether the probe matched, and what was served."""
         self.targets = targets
         self._store = store
         self._clock = clock
@@ -52,7 +52,7 @@ class Prober:
         self._gate = asyncio.Semaphore(_MAX_PROBES)
         self._asked: dict[str, asyncio.Event] = {name: asyncio.Event() for name in targets}
         self.status = PollStatus(
-            "probes", "the probe of a listener", _log, kept="nothing is known of what it serves"
+            "probes", "the probe of a listener", _log, kept="it is unknown what the listener serves"
         )
         self.healthy: dict[str, bool] = {}
         self.outcomes = {"match": 0, "mismatch": 0}
@@ -79,7 +79,7 @@ class Prober:
                     await self._probe(name, target)
 
     async def _probe(self, name: str, target: Target) -> None:
-        """Dial until what is served is what is held, for as long as a change may take."""
+        """Connect until the listener serves the current certificate, or the time is over."""
         deadline = self._clock() + target.settings.within_seconds
         pause = _FIRST_PAUSE_SECONDS
         while True:
@@ -100,9 +100,9 @@ class Prober:
 
 
 async def served_serial(address: str, server_name: str) -> str:
-    """Return the serial (hexadecimal) that a listener serves for a name; why not, in words.
+    """Return the serial (hexadecimal) that a listener serves for a name, or why there is none.
 
-    The chain is not verified: whether it is the one we gave is all that is asked.
+    The chain is not verified: the probe only asks whether it is the certificate we gave.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False

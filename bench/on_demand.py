@@ -22,13 +22,13 @@ SIGNED = 'septem_vault_call_duration_seconds_sum{operation="pki_sign"}'
 SIGNED_COUNT = 'septem_vault_call_duration_seconds_count{operation="pki_sign"}'
 
 
-def limits(stay_seconds: float) -> dict[str, object]:
+def limits(ttl_seconds: float) -> dict[str, object]:
     return {
         "issuer": "internal",
         "orders_burst": 100_000,
         "orders_waiting": 10_000,
         "max_names": 90_000,
-        "residence_seconds": stay_seconds,
+        "ttl_seconds": ttl_seconds,
     }
 
 
@@ -94,8 +94,8 @@ def handshakes() -> None:
 def memory(count: int) -> None:
     """So many names, held and taken back."""
     names = [f"shop-{number:05}.customer.example" for number in range(count)]
-    stay = max(240.0, count * 0.12)
-    with Stack(on_demand=limits(stay)) as stack:
+    ttl = max(240.0, count * 0.12)
+    with Stack(on_demand=limits(ttl)) as stack:
         register(stack, names)
         hands = Handshaker(stack.ports.https, stack.ca_pem)
         shake_all(hands, names[:50])
@@ -103,7 +103,7 @@ def memory(count: int) -> None:
         started = time.monotonic()
         shake_all(hands, names[50:])
         took, held = time.monotonic() - started, count - 50
-        assert took < stay * 0.8, "names leave before all are there: the machine is too busy"
+        assert took < ttl * 0.8, "names leave before all are there: the machine is too busy"
         print(f"{held} names obtained in                {took:8.1f} s")
         print(
             f"Envoy's heap a name                    {(envoy_heap_kb(stack) - heap) / held:8.1f} KB"
@@ -111,7 +111,7 @@ def memory(count: int) -> None:
         each = (resident_kb(stack.sidecar.pid) - ours) / held
         print(f"the sidecar's resident memory a name   {each:8.1f} KB")
         full, full_rss = envoy_heap_kb(stack), resident_kb(stack.envoy.process.pid)
-        wait_for(lambda: envoy_holds(stack) == 0, 2 * stay)
+        wait_for(lambda: envoy_holds(stack) == 0, 2 * ttl)
         back = envoy_heap_kb(stack)
         print(f"Envoy's heap, names held               {full / 1024:8.1f} MB")
         print(f"Envoy's heap, names taken back         {back / 1024:8.1f} MB")

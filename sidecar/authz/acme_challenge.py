@@ -19,7 +19,7 @@ CHALLENGE_ROUTE = "acme-challenge"
 _MAX_TOKEN_BYTES = 128
 
 
-class Challenge(Protocol):
+class PendingChallenge(Protocol):
     """A challenge in flight; ``sidecar.certificates.challenges.http01.Challenge`` is one."""
 
     @property
@@ -31,13 +31,13 @@ class Challenge(Protocol):
         """The key authorization."""
 
 
-Found = Challenge | None
+Found = PendingChallenge | None
 
 
 class ChallengeSource(Protocol):
     """Where challenges are; ``sidecar.certificates.challenges.http01.DistributedSolver`` is one."""
 
-    def find(self, token: str) -> Challenge | Awaitable[Found] | None:
+    def find(self, token: str) -> PendingChallenge | Awaitable[Found] | None:
         """Return the challenge, ``None``, or what tells when the fleet was asked."""
 
 

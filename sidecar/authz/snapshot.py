@@ -68,7 +68,7 @@ def _module_policy(modules: model.Modules | None) -> ModulePolicy | None:
     )
 
 
-def _methods(route: model.Route) -> frozenset[str]:
+def _methods(route: model.RouteSettings) -> frozenset[str]:
     """HEAD is GET without its body (RFC 9110 §9.3.2): whoever may do one may do the other."""
     methods = frozenset(route.methods)
     return methods | {"HEAD"} if "GET" in methods and route.head_with_get else methods
@@ -79,7 +79,7 @@ def _canonical(path: str | None) -> str | None:
     return None if path is None else canonical_path(path.encode())
 
 
-def _route(route: model.Route, headers: model.Headers, places: TokenPlaces) -> Route:
+def _route(route: model.RouteSettings, headers: model.Headers, places: TokenPlaces) -> Route:
     return Route(
         name=route.name,
         auth=route.auth,

@@ -1,4 +1,4 @@
-"""The names in a certificate, and what it takes for one of them to be on a list."""
+"""The names in a certificate, and how they are matched against a list of patterns."""
 
 from typing import NamedTuple
 
@@ -6,14 +6,14 @@ from cryptography import x509
 
 
 class CertificateNames(NamedTuple):
-    """The SANs that identify somebody. A subject's common name is none of them (RFC 9525)."""
+    """The SANs that identify a peer. A subject's common name does not (RFC 9525)."""
 
     uris: tuple[str, ...] = ()
     dns_names: tuple[str, ...] = ()
 
 
 def names_of(certificate: x509.Certificate) -> CertificateNames:
-    """Read a certificate's SANs; one that can't be read has none."""
+    """Return a certificate's SANs; none if they can't be read."""
     try:
         sans = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         uris = sans.get_values_for_type(x509.UniformResourceIdentifier)
@@ -23,7 +23,10 @@ def names_of(certificate: x509.Certificate) -> CertificateNames:
 
 
 def matches(name: str, pattern: str) -> bool:
-    """Match exactly, or by a prefix that ends with a slash: ``spiffe://domain/ns/*``."""
+    """Tell whether a name equals a pattern, or begins with one that ends in ``/*``.
+
+    ``spiffe://domain/ns/*`` matches every name below ``spiffe://domain/ns/``.
+    """
     if not name or "=" in name:
         return False
     if pattern.endswith("/*"):

@@ -23,20 +23,20 @@ from sidecar.common.errors import Fault
 _MAX_CHAIN = 10
 _MIN_RSA_BITS = 2048
 _CLOCK_SKEW_SECONDS = 60.0
-"""How far the CA's clock may be ahead of ours. Envoy's clients have clocks of their own."""
+"""How far the CA's clock may be ahead of ours. The clocks of Envoy's clients differ too."""
 
 
 ServableKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
 class MaterialFault(Fault):
-    """What was issued can't be served."""
+    """A certificate or key that was issued or stored can't be served."""
 
 
 class Material(msgspec.Struct, frozen=True):
     """A chain, leaf first, and the leaf's key. Times are Unix seconds.
 
-    The key is in memory and on the way to Envoy, nowhere else: ``repr`` hides it.
+    The key exists in memory and on its way to Envoy, nowhere else: ``repr`` hides it.
     """
 
     chain_pem: bytes
@@ -49,17 +49,17 @@ class Material(msgspec.Struct, frozen=True):
     """The URIs it is for, such as a SPIFFE ID."""
 
     def __repr__(self) -> str:
-        """Show which certificate it is, and no key."""
+        """Name the certificate, without its key."""
         return f"Material(names={self.names}, serial={self.serial})"
 
     @property
     def version(self) -> str:
-        """What SDS calls this version: the serial, unique by issuer (RFC 5280 §4.1.2.2)."""
+        """The version for SDS: the serial, which is unique by issuer (RFC 5280 §4.1.2.2)."""
         return self.serial
 
 
 def is_servable_key(key: object) -> TypeGuard[ServableKey]:
-    """Tell whether Envoy serves a key of this kind: EC on P-256 or P-384, RSA from 2048 bits."""
+    """Tell whether Envoy serves this kind of key: EC (P-256, P-384) or RSA of 2048 bits or more."""
     if isinstance(key, ec.EllipticCurvePrivateKey):
         return isinstance(key.curve, ec.SECP256R1 | ec.SECP384R1)
     return isinstance(key, rsa.RSAPrivateKey) and key.key_size >= _MIN_RSA_BITS
@@ -82,17 +82,19 @@ def check_material(
     *,
     uri_sans: Sequence[str] = (),
 ) -> Material:
-    """Build ``Material`` of what a CA returned, or raise ``MaterialFault``.
+    """Build ``Material`` from what a CA returned. Raises ``MaterialFault``.
 
     The key must be the leaf's, every link must be signed by the next, which must be a CA,
-    the leaf must be valid now, be no CA itself, cover every wanted name and hold every URI.
+    the leaf must be valid now, must not be a CA, and must cover every wanted name and URI.
     """
     try:
         chain = x509.load_pem_x509_certificates(chain_pem.encode("ascii", "replace"))
     except ValueError:
-        raise MaterialFault("the CA's answer is no chain of PEM certificates") from None
+        raise MaterialFault("the CA's answer is not a chain of PEM certificates") from None
     if not 0 < len(chain) <= _MAX_CHAIN:
-        raise MaterialFault(f"the CA's answer has {len(chain)} certificates")
+        raise MaterialFault(
+            f"the CA's answer has {len(chain)} certificates; 1 to {_MAX_CHAIN} are allowed"
+        )
     leaf = chain[0]
     try:
         _check_key(leaf, key)
@@ -110,7 +112,9 @@ def check_material(
     if now >= not_after:
         raise MaterialFault("the certificate has expired")
     if now < not_before - _CLOCK_SKEW_SECONDS:
-        raise MaterialFault("the certificate is not valid yet: is a clock wrong?")
+        raise MaterialFault(
+            "the certificate is not valid yet; check the clocks of this host and of the CA"
+        )
     return Material(
         chain_pem=b"".join(each.public_bytes(Encoding.PEM) for each in _without_root(chain)),
         key_pem=key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
@@ -130,14 +134,16 @@ def _check_key(leaf: x509.Certificate, key: ServableKey) -> None:
 
 def _check_links(chain: Sequence[x509.Certificate]) -> None:
     if _is_ca(chain[0]):
-        raise MaterialFault("the certificate is a CA's; it must be a server's")
+        raise MaterialFault("the certificate is a CA certificate; it must be a server certificate")
     for certificate, issuer in pairwise(chain):
         if not _is_ca(issuer):
-            raise MaterialFault("the chain does not build: an issuer is no CA")
+            raise MaterialFault("the chain is not valid: an issuer in it is not a CA")
         try:
             certificate.verify_directly_issued_by(issuer)
         except (ValueError, TypeError, InvalidSignature):
-            raise MaterialFault("the chain does not build: a link is not the next one's") from None
+            raise MaterialFault(
+                "the chain is not valid: a certificate is not signed by the next one"
+            ) from None
 
 
 def _is_ca(certificate: x509.Certificate) -> bool:
@@ -148,7 +154,7 @@ def _is_ca(certificate: x509.Certificate) -> bool:
 
 
 def _without_root(chain: Sequence[x509.Certificate]) -> Sequence[x509.Certificate]:
-    """Leave the root out: a client trusts it already or not at all (RFC 8446 §4.4.2)."""
+    """Return the chain without its root, which a client trusts or not (RFC 8446 §4.4.2)."""
     has_root = len(chain) > 1 and chain[-1].issuer == chain[-1].subject
     return chain[:-1] if has_root else chain
 

@@ -48,7 +48,7 @@ class VaultEntry(Settings, frozen=True):
     mount: VaultPath = "secret"
 
 
-class AcmeIssuer(Settings, frozen=True, tag_field="type", tag="acme"):
+class AcmeIssuerSettings(Settings, frozen=True, tag_field="type", tag="acme"):
     """An ACME CA (RFC 8555); needs ``certificate_store``, for its certificates are shared.
 
     ``account`` is where the account's key is, and is put by the first sidecar that needs it.
@@ -72,7 +72,7 @@ class AcmeIssuer(Settings, frozen=True, tag_field="type", tag="acme"):
     edge_seconds: Annotated[float, Meta(ge=0.1, le=600)] = 20.0
 
 
-class CertificateStore(Settings, frozen=True):
+class CertificateStoreSettings(Settings, frozen=True):
     """Where in Vault KV v2 a fleet keeps the certificates it obtained, leases and challenges.
 
     ``lease_seconds`` bounds one order; a sidecar that dies over one is taken over after it.

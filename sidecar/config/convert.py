@@ -1,35 +1,37 @@
-"""Holds a tree of plain values against the types of ``model``, collecting every problem.
+"""Convert a tree of plain values to the types of ``model``, and collect every problem.
 
-msgspec checks a value in one go and stops at the first fault. For a person mending a
-file that is one fault too few, so this walks the structures itself and leaves only the
-leaves to msgspec.
+msgspec checks a whole value and stops at the first fault. A person who corrects a file wants
+to see all of them, so this module walks the structures itself and leaves only single values
+to msgspec.
 """
 
 import re
 import typing
+from collections.abc import Iterable
 from types import NoneType, UnionType
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 import msgspec
 
 from sidecar.config.problem import Path, Problem
+from sidecar.config.renamed import new_name
 
 T = TypeVar("T")
 _AT_PATH = re.compile(r" - at `\$(.*)`$")
 _UNION_ORIGINS = (UnionType, typing.Union)
 
 
-def convert(value: Any, wanted: type[T], problems: list[Problem]) -> T | None:
-    """Convert ``value`` to ``wanted``, or note in ``problems`` all that is wrong with it."""
+def convert(value: Any, expected: type[T], problems: list[Problem]) -> T | None:
+    """Convert ``value`` to ``expected``, or add every fault in it to ``problems``."""
     before = len(problems)
-    _walk(value, wanted, (), problems)
+    _walk(value, expected, (), problems)
     if len(problems) > before:
         return None
-    return msgspec.convert(value, wanted)
+    return msgspec.convert(value, expected)
 
 
-def _walk(value: Any, wanted: Any, path: Path, problems: list[Problem]) -> None:
-    bare = _without_annotation(wanted)
+def _walk(value: Any, expected: Any, path: Path, problems: list[Problem]) -> None:
+    bare = _without_annotation(expected)
     if get_origin(bare) in _UNION_ORIGINS:
         bare = _pick(value, bare, path, problems)
         if bare is None:
@@ -37,7 +39,7 @@ def _walk(value: Any, wanted: Any, path: Path, problems: list[Problem]) -> None:
     if isinstance(bare, type) and issubclass(bare, msgspec.Struct):
         _walk_struct(value, bare, path, problems)
     elif get_origin(bare) is tuple and isinstance(value, list):
-        if _leaf([], wanted, path, problems) if not value else True:
+        if _leaf([], expected, path, problems) if not value else True:
             for index, item in enumerate(value):
                 _walk(item, get_args(bare)[0], (*path, index), problems)
     elif get_origin(bare) is dict and isinstance(value, dict):
@@ -46,7 +48,7 @@ def _walk(value: Any, wanted: Any, path: Path, problems: list[Problem]) -> None:
             if _leaf(key, key_type, (*path, key), problems):
                 _walk(item, item_type, (*path, key), problems)
     else:
-        _leaf(value, wanted, path, problems)
+        _leaf(value, expected, path, problems)
 
 
 def _walk_struct(
@@ -57,9 +59,8 @@ def _walk_struct(
         return
     fields = {field.encode_name: field for field in msgspec.structs.fields(struct)}
     tag_field = struct.__struct_config__.tag_field
-    for key in value.keys() - fields.keys() - {tag_field}:
-        known = ", ".join(sorted(fields))
-        problems.append(Problem((*path, key), f"is not a setting; here are: {known}"))
+    unknown = value.keys() - fields.keys() - {tag_field}
+    problems.extend(_unknown((*path, key), fields) for key in unknown)
     for name, field in fields.items():
         if name in value:
             _walk(value[name], field.type, (*path, name), problems)
@@ -67,8 +68,15 @@ def _walk_struct(
             problems.append(Problem((*path, name), "is missing"))
 
 
+def _unknown(path: Path, fields: Iterable[str]) -> Problem:
+    renamed = new_name(path)
+    if renamed is not None:
+        return Problem(path, f"has a new name: write {renamed} instead")
+    return Problem(path, f"is not a setting; the settings here are: {', '.join(sorted(fields))}")
+
+
 def _pick(value: Any, union: Any, path: Path, problems: list[Problem]) -> Any:
-    """Choose the member of a union: by its tag, or the one beside ``None``."""
+    """Return the member of a union that is meant: by its tag, or the only one beside ``None``."""
     members = [member for member in get_args(union) if member is not NoneType]
     if value is None and NoneType in get_args(union):
         return None
@@ -81,7 +89,7 @@ def _pick(value: Any, union: Any, path: Path, problems: list[Problem]) -> Any:
         return None
     choices = ", ".join(sorted(tags))
     if tag_field not in value:
-        problems.append(Problem((*path, tag_field), f"is missing; one of: {choices}"))
+        problems.append(Problem((*path, tag_field), f"is missing; it must be one of: {choices}"))
         return None
     tag = value[tag_field]
     if not isinstance(tag, str) or tag not in tags:
@@ -90,9 +98,9 @@ def _pick(value: Any, union: Any, path: Path, problems: list[Problem]) -> Any:
     return tags[tag]
 
 
-def _leaf(value: Any, wanted: Any, path: Path, problems: list[Problem]) -> bool:
+def _leaf(value: Any, expected: Any, path: Path, problems: list[Problem]) -> bool:
     try:
-        msgspec.convert(value, wanted)
+        msgspec.convert(value, expected)
     except msgspec.ValidationError as exc:
         message = _AT_PATH.sub("", str(exc))
         problems.append(Problem(path, message[0].lower() + message[1:]))
@@ -100,8 +108,8 @@ def _leaf(value: Any, wanted: Any, path: Path, problems: list[Problem]) -> bool:
     return True
 
 
-def _without_annotation(wanted: Any) -> Any:
-    return get_args(wanted)[0] if get_origin(wanted) is Annotated else wanted
+def _without_annotation(expected: Any) -> Any:
+    return get_args(expected)[0] if get_origin(expected) is Annotated else expected
 
 
 def _kind(value: Any) -> str:

@@ -28,14 +28,14 @@ from sidecar.config.base import (
     VaultPath,
 )
 from sidecar.config.certificates import (
-    AcmeIssuer,
+    AcmeIssuerSettings,
     Certificate,
-    CertificateStore,
+    CertificateStoreSettings,
     VaultKvIssuer,
     VaultPkiIssuer,
 )
 from sidecar.config.headers import CorsPolicy, CspDirectives, CspProfile, HeaderName, Headers
-from sidecar.config.on_demand import OnDemand
+from sidecar.config.on_demand import OnDemandSettings
 from sidecar.config.reports import ReportsListen
 from sidecar.config.secrets import GenericSecret, SessionTicketKeys, TrustBundle
 
@@ -167,7 +167,7 @@ class JwksKeys(Settings, frozen=True, tag_field="source", tag="jwks"):
 KeySourceSettings = VaultKvKeys | VaultTransitKeys | JwksKeys
 
 
-class Issuer(Settings, frozen=True):
+class TokenIssuerSettings(Settings, frozen=True):
     """Who may sign tokens, for whom, and where their keys are."""
 
     issuer: Text
@@ -185,7 +185,7 @@ class Pii(Settings, frozen=True):
 class Tokens(Settings, frozen=True):
     """What an access token must be (SECURITY-MODEL §3)."""
 
-    issuers: Annotated[tuple[Issuer, ...], Meta(min_length=1, max_length=32)]
+    issuers: Annotated[tuple[TokenIssuerSettings, ...], Meta(min_length=1, max_length=32)]
     max_token_bytes: Annotated[int, Meta(ge=256, le=65_536)] = 8192
     max_lifetime_seconds: Seconds = 900.0
     leeway_seconds: Annotated[float, Meta(ge=0, le=300)] = 30.0
@@ -199,7 +199,7 @@ class Tokens(Settings, frozen=True):
         return self.max_lifetime_seconds + self.leeway_seconds
 
 
-class Revocations(Settings, frozen=True):
+class RevocationsSettings(Settings, frozen=True):
     """What is revoked before its time: an entry of Vault KV v2, and all the entries below it.
 
     With ``spread`` off the entry at ``path`` alone. ``max_age_seconds`` is as that of keys.
@@ -220,10 +220,10 @@ class Keys(Settings, frozen=True):
     dual_key_seconds: Annotated[float, Meta(ge=0, le=31_536_000)] | None = None
     when_degraded: Literal["verify", "refuse"] = "verify"
     denied_kids: Annotated[tuple[Text, ...], Meta(max_length=1024)] = ()
-    revocations: Revocations | None = None
+    revocations: RevocationsSettings | None = None
 
 
-class Webhook(Settings, frozen=True):
+class WebhookSettings(Settings, frozen=True):
     """Where alerts go: CloudEvents, signed with the secret in a file."""
 
     url: Annotated[str, Meta(pattern=r"^https?://[^\s]+$", max_length=2048)]
@@ -232,13 +232,13 @@ class Webhook(Settings, frozen=True):
     timeout_seconds: Annotated[float, Meta(gt=0, le=60)] = 5.0
 
 
-class Alerts(Settings, frozen=True):
+class AlertsSettings(Settings, frozen=True):
     """Where ``system.health`` speaks, beside the log and the metrics."""
 
-    webhook: Webhook | None = None
+    webhook: WebhookSettings | None = None
 
 
-class Route(Settings, frozen=True):
+class RouteSettings(Settings, frozen=True):
     """What a request must bring. The first route that matches decides; none means 403.
 
     ``path`` matches exactly and ``path_prefix`` by whole segments (``/a`` holds ``/a``
@@ -303,7 +303,7 @@ class Tenant(Settings, frozen=True):
     csp: Annotated[dict[Label, CspDirectives], Meta(max_length=32)] = field(default_factory=dict)
 
 
-IssuerSettings = VaultPkiIssuer | VaultKvIssuer | AcmeIssuer
+IssuerSettings = VaultPkiIssuer | VaultKvIssuer | AcmeIssuerSettings
 
 
 class StdoutAudit(Settings, frozen=True, tag_field="sink", tag="stdout"):
@@ -350,19 +350,19 @@ class Config(Settings, frozen=True):
 
     vault: Vault
     tokens: Tokens
-    routes: Annotated[tuple[Route, ...], Meta(min_length=1, max_length=10_000)]
+    routes: Annotated[tuple[RouteSettings, ...], Meta(min_length=1, max_length=10_000)]
     listen: Listen = Listen()
     keys: Keys = Keys()
-    alerts: Alerts = Alerts()
+    alerts: AlertsSettings = AlertsSettings()
     headers: Headers = Headers()
     modules: Modules | None = None
     tenants: Annotated[tuple[Tenant, ...], Meta(max_length=100_000)] = ()
     issuers: Annotated[tuple[IssuerSettings, ...], Meta(max_length=64)] = ()
-    certificate_store: CertificateStore | None = None
+    certificate_store: CertificateStoreSettings | None = None
     certificates: Annotated[tuple[Certificate, ...], Meta(max_length=10_000)] = ()
     trust_bundles: Annotated[tuple[TrustBundle, ...], Meta(max_length=1000)] = ()
     session_ticket_keys: Annotated[tuple[SessionTicketKeys, ...], Meta(max_length=100)] = ()
     generic_secrets: Annotated[tuple[GenericSecret, ...], Meta(max_length=1000)] = ()
-    on_demand: OnDemand | None = None
+    on_demand: OnDemandSettings | None = None
     audit: Audit = Audit()
     log: Log = Log()

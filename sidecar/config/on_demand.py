@@ -51,10 +51,10 @@ class HttpRegistry(Settings, frozen=True, tag_field="source", tag="http"):
 RegistrySettings = FileRegistry | VaultKvRegistry | VaultKvPrefixRegistry | HttpRegistry
 
 
-class OnDemand(Settings, frozen=True):
+class OnDemandSettings(Settings, frozen=True):
     """Certificates for names that Envoy learns from a handshake.
 
-    ``issuer`` issues for every domain that names no other. ``residence_seconds`` is how long
+    ``issuer`` issues for every domain that names no other. ``ttl_seconds`` is how long
     an Envoy holds such a certificate before it has to ask again.
     """
 
@@ -62,7 +62,7 @@ class OnDemand(Settings, frozen=True):
     issuer: Label
     max_names: Annotated[int, Meta(ge=1, le=90_000)] = 20_000
     max_labels: Annotated[int, Meta(ge=2, le=32)] = 8
-    residence_seconds: Annotated[float, Meta(ge=1, le=86_400)] = 3600.0
+    ttl_seconds: Annotated[float, Meta(ge=1, le=86_400)] = 3600.0
     retry_seconds: Annotated[float, Meta(ge=0.1, le=3600)] = 5.0
     max_retry_seconds: Annotated[float, Meta(ge=1, le=86_400)] = 3600.0
     orders_per_minute: Annotated[float, Meta(gt=0, le=60_000)] = 60.0

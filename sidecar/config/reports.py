@@ -25,7 +25,7 @@ class FileForward(Settings, frozen=True, tag_field="sink", tag="file"):
     keep: Annotated[int, Meta(ge=1, le=1000)] = 5
 
 
-class HttpsForward(Settings, frozen=True, tag_field="sink", tag="https"):
+class HttpsForwardSettings(Settings, frozen=True, tag_field="sink", tag="https"):
     """Reports posted as JSON arrays."""
 
     url: Annotated[str, Meta(pattern=r"^https?://[^\s]+$", max_length=2048)]
@@ -50,4 +50,4 @@ class Reports(Settings, frozen=True):
     table_rows: Annotated[int, Meta(ge=16, le=4096)] = 512
     keep_latest: Annotated[int, Meta(ge=1, le=1000)] = 100
     queue_reports: Annotated[int, Meta(ge=16, le=1_048_576)] = 4096
-    forward: FileForward | HttpsForward | None = None
+    forward: FileForward | HttpsForwardSettings | None = None

@@ -4,7 +4,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from sidecar.config.endpoints import check_endpoints
-from sidecar.config.model import AcmeIssuer, Config, OtlpAudit, VaultKvIssuer, VaultPkiIssuer
+from sidecar.config.model import (
+    AcmeIssuerSettings,
+    Config,
+    OtlpAudit,
+    VaultKvIssuer,
+    VaultPkiIssuer,
+)
 from sidecar.config.network import in_the_clear, is_loopback
 from sidecar.config.on_demand import HttpRegistry
 from sidecar.config.problem import Path, Problem
@@ -200,12 +206,12 @@ def _issuers_of_certificates(config: Config) -> Iterator[Problem]:
     by_name = {issuer.name: issuer for issuer in config.issuers}
     for index, issuer in enumerate(config.issuers):
         where: Path = ("issuers", index)
-        shares = isinstance(issuer, AcmeIssuer) or (
+        shares = isinstance(issuer, AcmeIssuerSettings) or (
             isinstance(issuer, VaultPkiIssuer) and issuer.share
         )
         if shares and config.certificate_store is None:
             yield Problem(where, "needs certificate_store, where a fleet keeps what it obtained")
-        if not isinstance(issuer, AcmeIssuer):
+        if not isinstance(issuer, AcmeIssuerSettings):
             continue
         if not issuer.agree_to_terms:
             yield Problem((*where, "agree_to_terms"), "must be true: the CA asks for it")

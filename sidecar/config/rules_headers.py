@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from sidecar.config.header_values import hsts_problems, origin_problem, permissions_problems
 from sidecar.config.headers import CorsPolicy, CspDirectives, CspProfile, Headers
-from sidecar.config.model import Config, Route, Tenant
+from sidecar.config.model import Config, RouteSettings, Tenant
 from sidecar.config.overrides import OVERRIDE_NAMES
 from sidecar.config.problem import Path, Problem
 from sidecar.csp.language import SOURCE_LISTS, TENANT_DOMAIN, Policy, PolicyProblem, parse_policy
@@ -133,7 +133,7 @@ def _cors(where: Path, policy: CorsPolicy) -> Iterator[Problem]:
 
 
 def _route(
-    where: Path, route: Route, headers: Headers, profiles: dict[str, Compiled]
+    where: Path, route: RouteSettings, headers: Headers, profiles: dict[str, Compiled]
 ) -> Iterator[Problem]:
     if route.csp not in headers.csp:
         known = ", ".join(sorted(headers.csp))

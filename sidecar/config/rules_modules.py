@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from sidecar.config.model import Config, Route
+from sidecar.config.model import Config, RouteSettings
 from sidecar.config.problem import Path, Problem
 
 _FORM = "application/x-www-form-urlencoded"
@@ -34,7 +34,7 @@ def _content_types(config: Config) -> Iterator[Problem]:
             )
 
 
-def _module_route(config: Config, where: Path, route: Route) -> Iterator[Problem]:
+def _module_route(config: Config, where: Path, route: RouteSettings) -> Iterator[Problem]:
     if route.module is None:
         return
     if config.modules is None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from sidecar.config.model import Config
 from sidecar.config.network import in_the_clear, is_loopback
 from sidecar.config.problem import Problem
-from sidecar.config.reports import HttpsForward
+from sidecar.config.reports import HttpsForwardSettings
 
 
 def check_reports(config: Config) -> Iterator[Problem]:
@@ -22,7 +22,7 @@ def check_reports(config: Config) -> Iterator[Problem]:
         )
     if reports is None:
         return
-    if isinstance(reports.forward, HttpsForward) and in_the_clear(reports.forward.url):
+    if isinstance(reports.forward, HttpsForwardSettings) and in_the_clear(reports.forward.url):
         yield Problem(
             ("headers", "reports", "forward", "url"),
             "must be https: reports would cross the network",

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from sidecar.common.canonical import canonical_path
 from sidecar.common.errors import Denied
-from sidecar.config.model import Config, Route
+from sidecar.config.model import Config, RouteSettings
 from sidecar.config.problem import Path, Problem
 
 
@@ -18,7 +18,7 @@ def check_routes(config: Config) -> Iterator[Problem]:
         yield from _route(("routes", index), route)
 
 
-def _route(where: Path, route: Route) -> Iterator[Problem]:
+def _route(where: Path, route: RouteSettings) -> Iterator[Problem]:
     if (route.path is None) == (route.path_prefix is None):
         yield Problem(where, "needs either path or path_prefix")
     for name, path in (("path", route.path), ("path_prefix", route.path_prefix)):

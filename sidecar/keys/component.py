@@ -117,8 +117,8 @@ def _make_refresher(
         publish=publish,
         on_state=partial(_say_state, alerts, KEYS),
     )
-    for part in refresher.parts:
-        context.watch(part.status)
+    for source in refresher.statuses:
+        context.watch(source.status)
     context.metrics.add_source(partial(key_families, refresher, monotonic_seconds))
     return refresher
 
@@ -135,7 +135,7 @@ def _make_revocations(
     keys = context.config.keys
     source = KvRevocationSource(
         settings,
-        vault.beside("vault-revocations"),  # a long list holds up nothing else
+        vault.with_own_threads("vault-revocations"),  # a long list holds up nothing else
         memory_seconds=context.config.tokens.token_seconds,
         now=wall_seconds,
         clock=monotonic_seconds,
@@ -156,7 +156,9 @@ def _make_revocations(
     return poller
 
 
-def _key_source(context: AppContext, issuer: model.Issuer, vault: VaultClient) -> KeySource:
+def _key_source(
+    context: AppContext, issuer: model.TokenIssuerSettings, vault: VaultClient
+) -> KeySource:
     match issuer.keys:
         case model.VaultKvKeys():
             keys = context.config.keys

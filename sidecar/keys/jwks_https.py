@@ -27,7 +27,7 @@ class JwksKeySource:
 
     def __init__(self, settings: model.JwksKeys, issuer: str) -> None:
         self._settings = settings
-        self._bridge = BlockingRunner("jwks", 1)
+        self._runner = BlockingRunner("jwks", 1)
         self._session: Any = None
         self._etag: str | None = None
         self._keys: tuple[VerificationKey, ...] = ()
@@ -38,7 +38,7 @@ class JwksKeySource:
         """GET the set, unless it has not changed. A publisher lists no past."""
         patience = self._settings.timeout_seconds * _CALLER_PATIENCE
         try:
-            return Statement(await self._bridge.run(self._get, patience))
+            return Statement(await self._runner.run(self._get, patience))
         except BlockingRunnerBusy:
             raise JwksUnreachable(f"{self.name}: the call before still hangs") from None
         except TimeoutError:
@@ -46,7 +46,7 @@ class JwksKeySource:
 
     def close(self) -> None:
         """Let the thread go."""
-        self._bridge.close()
+        self._runner.close()
 
     def _get(self) -> tuple[VerificationKey, ...]:
         from sidecar.common.http_client import failure, make_session  # noqa: PLC0415 - brings requests

@@ -22,10 +22,10 @@ def key_families(refresher: KeyRefresher, clock: Callable[[], float]) -> Iterato
     refreshes = CounterMetricFamily(
         "septem_key_refreshes", "Refreshes of keys", labels=["source", "outcome"]
     )
-    for part in refresher.parts:
-        age.add_metric([part.name], part.lifecycle.age_seconds(clock()))
-        for outcome, count in part.outcomes.items():
-            refreshes.add_metric([part.name, outcome], count)
+    for source in refresher.statuses:
+        age.add_metric([source.name], source.lifecycle.age_seconds(clock()))
+        for outcome, count in source.outcomes.items():
+            refreshes.add_metric([source.name, outcome], count)
     yield age
     yield refreshes
     keys = GaugeMetricFamily("septem_keys", "Keys that verify", labels=["issuer"])

@@ -26,7 +26,7 @@ from sidecar.keys.sources import KeySource
 from sidecar.tokens.keyring import KeyRing, VerificationKey
 
 _log = logging.getLogger("sidecar.keys")
-NUDGE_SECONDS = 5.0
+EARLY_REFRESH_SECONDS = 5.0
 
 
 class KeyView(NamedTuple):
@@ -36,7 +36,7 @@ class KeyView(NamedTuple):
     state: KeyState
 
 
-class Part(NamedTuple):
+class KeySourceStatus(NamedTuple):
     """One source through time, for metrics and ``/readyz``."""
 
     name: str
@@ -69,7 +69,7 @@ class KeyRefresher:
         self._window_seconds = window_seconds(settings, token_seconds)
         self._sources = tuple(sources)
         self._keys = tuple(IssuerKeys(self._window_seconds) for _ in self._sources)
-        self.parts = tuple(_part(source, settings) for source in self._sources)
+        self.statuses = tuple(_status_of(source, settings) for source in self._sources)
         self._clock = clock
         self._now = now
         self._jitter = jitter
@@ -77,8 +77,8 @@ class KeyRefresher:
         self._on_state = on_state
         self._revoked_kids: frozenset[str] = frozenset()
         self._wake = asyncio.Event()
-        self._turn = asyncio.Lock()
-        self._nudged_at: float | None = None
+        self._lock = asyncio.Lock()
+        self._early_refresh_at: float | None = None
         self.view = KeyView(KeyRing(), KeyState.INIT)
 
     async def load(self) -> None:
@@ -97,7 +97,7 @@ class KeyRefresher:
 
     async def refresh(self) -> KeyState:
         """Ask every source now; returns the state after it. One round at a time."""
-        async with self._turn:
+        async with self._lock:
             await self._round()
         return self.view.state
 
@@ -113,10 +113,10 @@ class KeyRefresher:
         self._wake.set()
 
     def request_refresh(self) -> None:
-        """Take note of an unknown kid: ask early, at most every ``NUDGE_SECONDS``."""
+        """Take note of an unknown kid: ask early, at most every ``EARLY_REFRESH_SECONDS``."""
         now = self._clock()
-        if self._nudged_at is None or now - self._nudged_at >= NUDGE_SECONDS:
-            self._nudged_at = now
+        if self._early_refresh_at is None or now - self._early_refresh_at >= EARLY_REFRESH_SECONDS:
+            self._early_refresh_at = now
             self._wake.set()
 
     def _pause_seconds(self) -> float:
@@ -129,28 +129,30 @@ class KeyRefresher:
         outcomes = await asyncio.gather(*map(_outcome_of, self._sources))
         now = self._clock()
         faults: list[Fault] = []
-        for position, (part, outcome) in enumerate(zip(self.parts, outcomes, strict=True)):
-            self._take(position, part, outcome, now)
+        for position, (source, outcome) in enumerate(zip(self.statuses, outcomes, strict=True)):
+            self._take(position, source, outcome, now)
             if isinstance(outcome, Fault):
                 faults.append(outcome)
         for keys in self._keys:
             keys.expire(now)
         return self._publish_view(faults)
 
-    def _take(self, position: int, part: Part, outcome: Statement | Fault, now: float) -> None:
+    def _take(
+        self, position: int, source: KeySourceStatus, outcome: Statement | Fault, now: float
+    ) -> None:
         """Take one source's outcome: what it states, or a fault."""
         if isinstance(outcome, Fault):
-            part.lifecycle.failed(now)
-            part.status.failed(outcome)
+            source.lifecycle.failed(now)
+            source.status.failed(outcome)
             return
         keys = self._keys[position]
-        seen_live = part.lifecycle.refreshed_at is not None
+        seen_live = source.lifecycle.refreshed_at is not None
         for earlier in outcome.earlier:
             keys.refresh(earlier.keys, now, now + self._window_of(earlier.written_at, seen_live))
         keys.refresh(outcome.keys, now, now + self._window_of(outcome.written_at, seen_live))
         keys.withdraw(outcome.gone)
-        part.lifecycle.refreshed(now)
-        part.status.succeeded()
+        source.lifecycle.refreshed(now)
+        source.status.succeeded()
 
     def _window_of(self, written_at: float | None, seen_live: bool) -> float:
         """Return in how many seconds the window ends of what a statement replaced."""
@@ -162,7 +164,7 @@ class KeyRefresher:
     def _publish_view(self, faults: list[Fault]) -> list[Fault]:
         """Publish what follows, if it is another than before; returns what is wrong with it."""
         before = self.view
-        state = worst([part.lifecycle.state for part in self.parts])
+        state = worst([source.lifecycle.state for source in self.statuses])
         try:
             ring = KeyRing(self._verifying())
         except Fault as fault:  # more keys than a ring may hold: what it held goes on
@@ -195,11 +197,11 @@ def window_seconds(settings: model.Keys, token_seconds: float) -> float:
     return token_seconds if window is None else window
 
 
-def _part(source: KeySource, settings: model.Keys) -> Part:
+def _status_of(source: KeySource, settings: model.Keys) -> KeySourceStatus:
     status = PollStatus(
         f"keys/{source.issuer}", source.name, _log, kept="its keys stay as they were"
     )
-    return Part(source.name, Lifecycle(settings.max_age_seconds), status)
+    return KeySourceStatus(source.name, Lifecycle(settings.max_age_seconds), status)
 
 
 async def _outcome_of(source: KeySource) -> Statement | Fault:

@@ -55,7 +55,7 @@ class RevocationPoller:
         self._publish = publish
         self._on_state = on_state
         self._wake = asyncio.Event()
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
         self.lifecycle = Lifecycle(max_age_seconds)
         self.status = PollStatus(
             "revocations", source.name, _log, kept="what was revoked before stays so"
@@ -88,17 +88,17 @@ class RevocationPoller:
 
     async def refresh(self) -> KeyState:
         """Read now; returns the state after it. One round at a time."""
-        async with self._turn:
+        async with self._lock:
             before = self.lifecycle.state
             try:
                 await self._read()
             except Exception as exc:  # noqa: BLE001 - the poll's edge: the loop goes on
                 fault = self.status.failed(exc)
                 self.lifecycle.failed(self._clock())
-                self._say(before, str(fault))
+                self._report_state(before, str(fault))
             else:
                 self._refreshed()
-                self._say(before, "")
+                self._report_state(before, "")
         return self.lifecycle.state
 
     async def _read(self) -> None:
@@ -121,7 +121,7 @@ class RevocationPoller:
             self._publish(revocations, state)
             self.revocations, self._state = revocations, state
 
-    def _say(self, before: KeyState, why: str) -> None:
+    def _report_state(self, before: KeyState, why: str) -> None:
         try:
             self._changed()
         except Exception as exc:  # noqa: BLE001 - the poll's edge: the next one publishes it

@@ -76,13 +76,13 @@ class _Metadata(msgspec.Struct):
     created_time: str
 
 
-class _Entry(msgspec.Struct):
+class _KvResponseData(msgspec.Struct):
     data: msgspec.Raw
     metadata: _Metadata
 
 
 class _Answer(msgspec.Struct):
-    data: _Entry
+    data: _KvResponseData
 
 
 _answer = msgspec.json.Decoder(_Answer)
@@ -93,7 +93,7 @@ class KvRevocationSource:
 
     def __init__(
         self,
-        settings: model.Revocations,
+        settings: model.RevocationsSettings,
         vault: RevocationReader,
         *,
         memory_seconds: float,
@@ -106,7 +106,7 @@ class KvRevocationSource:
         self._memory_seconds = memory_seconds
         self._now = now
         self._clock = clock
-        self._bridge = BlockingRunner("revocations", 1)
+        self._runner = BlockingRunner("revocations", 1)
         self._ask_metadata_at = 0.0
         self._newest: dict[str, NewestVersion] = {}
         self.held: dict[str, Held] = {}
@@ -114,7 +114,7 @@ class KvRevocationSource:
 
     def close(self) -> None:
         """Let the thread go."""
-        self._bridge.close()
+        self._runner.close()
 
     def parts(self) -> Iterator[RevocationPart]:
         """Yield all that is revoked and still matters."""
@@ -237,7 +237,7 @@ class KvRevocationSource:
         work = partial(self._compile_in_thread, raw, before)
         where = f"Vault entry {self._settings.mount}/{path}"
         try:
-            return await self._bridge.run(work, _COMPILE_SECONDS)
+            return await self._runner.run(work, _COMPILE_SECONDS)
         except (BlockingRunnerBusy, TimeoutError):
             raise RevocationFault(f"{where}: it takes too long to read") from None
         except RevocationFault as fault:

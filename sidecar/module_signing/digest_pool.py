@@ -22,7 +22,7 @@ class DigestPool:
     """Runs the judging of bundles off the event loop."""
 
     def __init__(self, max_waiting: int) -> None:
-        self._bridge = BlockingRunner("bundle", _THREADS)
+        self._runner = BlockingRunner("bundle", _THREADS)
         self._turn = asyncio.Semaphore(_THREADS)
         self._max_waiting = max_waiting
         self.waiting = 0
@@ -34,7 +34,7 @@ class DigestPool:
         self.waiting += 1
         try:
             async with self._turn:
-                return await self._bridge.run(function, _PATIENCE_SECONDS)
+                return await self._runner.run(function, _PATIENCE_SECONDS)
         except (BlockingRunnerBusy, TimeoutError):
             raise Denied(Reason.MODULES_BUSY, "no thread is free") from None
         finally:
@@ -42,4 +42,4 @@ class DigestPool:
 
     def close(self) -> None:
         """Take no further bundles."""
-        self._bridge.close()
+        self._runner.close()

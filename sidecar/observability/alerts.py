@@ -127,7 +127,7 @@ class Webhook:
 
     def __init__(
         self,
-        settings: model.Webhook,
+        settings: model.WebhookSettings,
         alerts: Alerts,
         *,
         now: Now,

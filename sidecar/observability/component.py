@@ -28,7 +28,7 @@ Spawn = Callable[[Coroutine[Any, Any, None]], None]
 _log = logging.getLogger("sidecar")
 
 
-def start_alerts(settings: model.Webhook | None, metrics: Metrics, spawn: Spawn) -> Alerts:
+def start_alerts(settings: model.WebhookSettings | None, metrics: Metrics, spawn: Spawn) -> Alerts:
     """Start the alerts of ``system.health``; where there is a webhook, ``spawn`` runs it."""
     alerts = Alerts(wall_seconds, with_webhook=settings is not None)
     webhook = None

@@ -62,7 +62,7 @@ def serve(config: model.Config) -> int:
             _log.warning("this process is not hardened by all that it should be: %s", each)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            is_well = runner.run(run(config, log))
+            is_healthy = runner.run(run(config, log))
     except Fault as fault:
         _log.critical("%s", fault)
         return EXIT_FAULT
@@ -74,7 +74,7 @@ def serve(config: model.Config) -> int:
         return EXIT_FAULT
     finally:
         log.close()
-    return EXIT_OK if is_well else EXIT_FAULT
+    return EXIT_OK if is_healthy else EXIT_FAULT
 
 
 async def run(config: model.Config, log: LogOutput) -> bool:

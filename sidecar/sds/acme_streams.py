@@ -13,14 +13,14 @@ from sidecar.sds.service import SdsEvents, SdsService
 
 
 def challenge_handler(
-    life: AppContext, solver: DistributedSolver, numbers: SdsMetrics
+    life: AppContext, solver: DistributedSolver, metrics: SdsMetrics
 ) -> grpc.GenericRpcHandler:
     """Serve them to the streams that come for those; their number is not that of Envoys."""
     source = ChallengeCertificates(solver, now=wall_seconds, clock=monotonic_seconds)
     life.stack.push_async_callback(source.close)
     sds = SdsService(
         CertificateStore(wall_seconds),
-        SdsEvents(lambda _streams: None, numbers.push, numbers.nack),
+        SdsEvents(lambda _streams: None, metrics.push, metrics.nack),
         on_demand=source,
     )
     life.stack.callback(sds.drain)

@@ -19,7 +19,7 @@ from sidecar.certificates.on_demand.component import OnDemandComponent, make_com
 from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.common.registered_domains import RegisteredDomains
 from sidecar.config import model
-from sidecar.config.on_demand import OnDemand
+from sidecar.config.on_demand import OnDemandSettings
 from sidecar.context import AppContext
 from sidecar.observability.alerts import Alerts
 from sidecar.sds.acme_streams import challenge_handler
@@ -52,7 +52,9 @@ async def start(
 
     ``answer_challenges`` is given where challenges of ACME orders are found, for the Check.
     """
-    certificates = Certificates(context.config, vault.beside("vault-certificates"), alerts)
+    certificates = Certificates(
+        context.config, vault.with_own_threads("vault-certificates"), alerts
+    )
     context.stack.callback(certificates.close)
 
     def publish(registered: RegisteredDomains) -> None:
@@ -65,24 +67,26 @@ async def start(
     await asyncio.gather(certificates.load(), *([] if component is None else [component.load()]))
     if certificates.solver is not None:
         answer_challenges(certificates.solver)
-    numbers = SdsMetrics()
-    events = SdsEvents(numbers.streams, numbers.push, numbers.nack)
+    metrics = SdsMetrics()
+    events = SdsEvents(metrics.streams, metrics.push, metrics.nack)
     sds = SdsService(certificates.store, events)
     if component is not None and context.config.on_demand is not None:
         sds = _serve_on_demand(component, context.config.on_demand, certificates, events)
         component.start(context, sds)
     handlers = list(sds.handlers())
     if certificates.solver is not None:
-        handlers.insert(0, challenge_handler(context, certificates.solver, numbers))
-    polled = make_poller(context.config, vault.beside("vault-secrets"), sds.secrets.put, alerts)
-    for part in polled.parts:
-        context.watch(part.status)
+        handlers.insert(0, challenge_handler(context, certificates.solver, metrics))
+    polled = make_poller(
+        context.config, vault.with_own_threads("vault-secrets"), sds.secrets.put, alerts
+    )
+    for secret in polled.secrets:
+        context.watch(secret.status)
     await polled.load()
     context.metrics.add_source(partial(polled_families, polled, wall_seconds))
-    context.metrics.add_source(numbers.families)
+    context.metrics.add_source(metrics.families)
     context.metrics.add_source(certificates.families)
-    context.routes.update(certificate_routes(certificates.desk()))
-    await _listen(context, settings, handlers, numbers)
+    context.routes.update(certificate_routes(certificates.admin()))
+    await _listen(context, settings, handlers, metrics)
     context.stack.callback(sds.drain)
     context.spawn(polled.run())
     for task in certificates.tasks():
@@ -91,7 +95,7 @@ async def start(
 
 def _serve_on_demand(
     component: OnDemandComponent,
-    settings: OnDemand,
+    settings: OnDemandSettings,
     certificates: Certificates,
     events: SdsEvents,
 ) -> SdsService:
@@ -101,7 +105,7 @@ def _serve_on_demand(
         on_demand=component.source,
         configured=component.configured,
         eviction=EvictionPolicy(
-            settings.residence_seconds, settings.max_names, monotonic_seconds, random.random
+            settings.ttl_seconds, settings.max_names, monotonic_seconds, random.random
         ),
     )
 
@@ -110,11 +114,11 @@ async def _listen(
     context: AppContext,
     settings: model.SdsListen,
     handlers: Sequence[grpc.GenericRpcHandler],
-    numbers: SdsMetrics,
+    metrics: SdsMetrics,
 ) -> None:
     """Open the listener; a Unix socket has a guard before it."""
     most = context.bounds[SDS]
-    guard = make_guard(settings, numbers.refuse_peer, most)
+    guard = make_guard(settings, metrics.refuse_peer, most)
     address = settings.address
     if guard is None:
         _log.warning(

@@ -41,7 +41,7 @@ EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED
 WRITE_SECONDS = 60.0
 """A client that takes no answer for so long has its stream ended."""
 REFUSE_SECONDS = 2.0
-MAX_TAKEN_BACK_AT_ONCE = 5000
+MAX_EVICTED_AT_ONCE = 5000
 RESUMED_WITHIN_SECONDS = 600.0
 """What a client brings from before it connected is asked for anew within this time."""
 EXTENDED_BY_SECONDS = 60.0
@@ -109,7 +109,7 @@ class Stream:
         self._ended = False
         self._no_more_requests = False
         self._node = ""
-        self._told_of_foreign_type = False
+        self._logged_foreign_type = False
         # State of the world knows no removals: what was given there stays.
         self._eviction = eviction if variant.subscription is DeltaSubscription else None
         self._ttl_tracker: TtlTracker | None = None
@@ -138,7 +138,7 @@ class Stream:
         if self._eviction is None or self._ttl_tracker is None:
             return 0
         now, count = self._eviction.clock(), 0
-        for name in self._ttl_tracker.overdue(now, MAX_TAKEN_BACK_AT_ONCE):
+        for name in self._ttl_tracker.overdue(now, MAX_EVICTED_AT_ONCE):
             if self._secrets.could_serve_again(name):
                 self.evict(name)
                 count += 1
@@ -219,8 +219,8 @@ class Stream:
             return True
         if not type_url or not self._variant.aggregated:
             await self._refuse(INVALID, "only secrets are served here")
-        if not self._told_of_foreign_type:
-            self._told_of_foreign_type = True
+        if not self._logged_foreign_type:
+            self._logged_foreign_type = True
             _log.warning(
                 "Envoy %s asks over ADS for %.128r; only secrets are served, it gets no answer",
                 self._node,
@@ -265,14 +265,14 @@ class Stream:
 
     def _note_request(self, request: DeltaRequest, tracker: TtlTracker, now: float) -> None:
         for name in request.unsubscribe:
-            tracker.leave(name)
+            tracker.discard(name)
         for name in request.subscribe:
             if name in request.initial_versions and not self._secrets.is_configured(name):
                 tracker.resume(name, now, RESUMED_WITHIN_SECONDS)
 
     def _note_answer(self, answer: DeltaAnswer, tracker: TtlTracker, now: float) -> None:
         for name in answer.removed:
-            tracker.leave(name)
+            tracker.discard(name)
         for resource in answer.resources:
             if not self._secrets.is_configured(resource.name):
-                tracker.arrive(resource.name, now)
+                tracker.add(resource.name, now)

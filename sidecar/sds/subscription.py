@@ -193,7 +193,7 @@ class DeltaSubscription:
         self._due: _Due = OrderedDict()
         self._answers = _Answers()
         self._begun = False
-        self._taken_back: set[str] = set()
+        self._evicted: set[str] = set()
 
     @property
     def names(self) -> Collection[str]:
@@ -208,7 +208,7 @@ class DeltaSubscription:
         for name in request.unsubscribe:
             self._sent.pop(name, None)
             self._due.pop(name, None)
-            self._taken_back.discard(name)
+            self._evicted.discard(name)
         added = sum(name not in self._sent for name in request.subscribe)
         _check_names(request.subscribe, len(self._sent) + added)
         held = {} if self._begun else request.initial_versions
@@ -216,7 +216,7 @@ class DeltaSubscription:
         for name in request.subscribe:
             self._sent[name] = held.get(name)
             self._due[name] = None
-            self._taken_back.discard(name)
+            self._evicted.discard(name)
         return self._answers.settle(request.nonce, request.error)
 
     def mark(self, name: str) -> bool:
@@ -230,7 +230,7 @@ class DeltaSubscription:
         """
         if not self._sent.get(name):
             return False
-        self._taken_back.add(name)
+        self._evicted.add(name)
         self._due[name] = None
         return True
 
@@ -239,8 +239,8 @@ class DeltaSubscription:
         removed: list[str] = []
         while self._due and len(removed) < MAX_REMOVED:
             name, _ = self._due.popitem(last=False)
-            if name in self._taken_back:
-                self._taken_back.discard(name)
+            if name in self._evicted:
+                self._evicted.discard(name)
                 self._sent[name] = self._ABSENT
                 removed.append(name)
                 continue

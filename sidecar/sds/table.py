@@ -63,17 +63,17 @@ class SecretTable:
         self._watchers: set[Changed] = set()
         certificates.watch(self._certificate_changed)
         if on_demand is not None:
-            on_demand.watch(self._tell)
+            on_demand.watch(self._notify)
 
     def put(self, resource: Resource) -> None:
         """Serve a secret that is no certificate: a trust bundle, ticket keys, a generic one."""
         self._others[resource.name] = resource
-        self._tell(resource.name)
+        self._notify(resource.name)
 
     def remove(self, name: str) -> None:
         """Serve what ``put`` brought no more."""
         if self._others.pop(name, None) is not None:
-            self._tell(name)
+            self._notify(name)
 
     def lookup(self, name: str, *, waits: bool) -> Resource | Pending | None:
         """Return the resource of a name; see ``sds.subscription.Lookup``."""
@@ -117,9 +117,9 @@ class SecretTable:
 
     def _certificate_changed(self, name: str) -> None:
         self._encoded.pop(name, None)
-        self._tell(name)
+        self._notify(name)
 
-    def _tell(self, name: str) -> None:
+    def _notify(self, name: str) -> None:
         for changed in tuple(self._watchers):
             changed(name)
 

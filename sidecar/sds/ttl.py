@@ -28,21 +28,21 @@ class TtlTracker:
     def __len__(self) -> int:
         return len(self._ends)
 
-    def arrive(self, name: str, now: float) -> None:
+    def add(self, name: str, now: float) -> None:
         """Note that a name was sent. One that is there already stays no longer for it."""
         if name not in self._ends:
-            self._stay(name, now + with_jitter(self._ttl_seconds, self._jitter()))
+            self._set_end(name, now + with_jitter(self._ttl_seconds, self._jitter()))
 
     def resume(self, name: str, now: float, within_seconds: float) -> None:
         """Note a name that was held before we knew of it: its end is anywhere within a time."""
         if name not in self._ends:
-            self._stay(name, now + min(self._ttl_seconds, within_seconds) * self._jitter())
+            self._set_end(name, now + min(self._ttl_seconds, within_seconds) * self._jitter())
 
     def extend(self, name: str, end: float) -> None:
         """Let a name whose stay is over stay until another end."""
-        self._stay(name, end)
+        self._set_end(name, end)
 
-    def leave(self, name: str) -> None:
+    def discard(self, name: str) -> None:
         """Note that a name is held no more."""
         self._ends.pop(name, None)
         if len(self._order) > 2 * len(self._ends) + 64:
@@ -62,6 +62,6 @@ class TtlTracker:
             heapq.heappop(self._order)
         return found
 
-    def _stay(self, name: str, end: float) -> None:
+    def _set_end(self, name: str, end: float) -> None:
         self._ends[name] = end
         heapq.heappush(self._order, (end, name))

@@ -78,23 +78,23 @@ class VaultClient:
         self._settings = settings
         self._clock = clock
         self._observe = observe
-        self._bridge = BlockingRunner("vault", _THREADS)
+        self._runner = BlockingRunner("vault", _THREADS)
         self._session: Any = None
         self._identity = VaultIdentity(make_auth(settings.auth), self._make_client, clock)
         self._pulse = _Heartbeat()
         self._capped = CappedEntries()
 
-    def beside(self, name: str) -> "VaultClient":
+    def with_own_threads(self, name: str) -> "VaultClient":
         """Return a client with this one's login and threads of its own.
 
         What strangers can set off in numbers so holds up nothing else that is asked of Vault.
         """
         other = copy(self)
-        other._bridge = BlockingRunner(name, _THREADS)  # noqa: SLF001 - it is one of us
+        other._runner = BlockingRunner(name, _THREADS)  # noqa: SLF001 - it is one of us
         return other
 
     @property
-    def is_well(self) -> bool:
+    def is_healthy(self) -> bool:
         """Whether Vault answered when it was last asked, by us or by a client beside us."""
         return self._pulse.well
 
@@ -282,7 +282,7 @@ class VaultClient:
 
     async def close(self) -> None:
         """Take no further calls and forget the token. A thread that hangs is left behind."""
-        self._bridge.close()
+        self._runner.close()
         self._identity.forget()
 
     async def _call(self, operation: str, path: str, function: Callable[[Any], T]) -> T:
@@ -306,7 +306,7 @@ class VaultClient:
 
         patience = self._settings.timeout_seconds * _CALLER_PATIENCE
         try:
-            return await self._bridge.run(run, patience)
+            return await self._runner.run(run, patience)
         except BlockingRunnerBusy:
             raise VaultUnreachable(f"{where}: earlier calls still hang, or we are ending") from None
         except TimeoutError:

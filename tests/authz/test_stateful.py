@@ -270,9 +270,9 @@ class Life:
         drawn, weights = zip(*values, strict=True)
         return self.random.choices(drawn, weights)[0]
 
-    def draw_route(self, prefix: str) -> model.Route:
+    def draw_route(self, prefix: str) -> model.RouteSettings:
         drawn = {name: self.draw_field(name, values) for name, values in ROUTE.items()}
-        return model.Route(name=prefix[1:2], path_prefix=prefix, **drawn)
+        return model.RouteSettings(name=prefix[1:2], path_prefix=prefix, **drawn)
 
     def draw_field(self, name: str, values: tuple[tuple[Any, int], ...]) -> Any:
         return self.draw(values) if name in self.unusual | ALWAYS else values[0][0]
@@ -600,7 +600,7 @@ SCRIPTS: dict[str, tuple[dict[str, Any], Script]] = {
 def test_scripts(name: str) -> None:
     route, script = SCRIPTS[name]
     life = Life(0)
-    life.change(degraded=False, routes=(model.Route(name="a", path_prefix="/a", **route),))
+    life.change(degraded=False, routes=(model.RouteSettings(name="a", path_prefix="/a", **route),))
     for step in script:
         if isinstance(step, Ask):
             life.check(step)
@@ -611,7 +611,7 @@ def test_scripts(name: str) -> None:
 
 def test_an_order_that_begins_is_answered_on_a_target_that_was_known() -> None:
     life = Life(0)
-    life.change(routes=(model.Route(name="all", path_prefix="/", auth="none"),))
+    life.change(routes=(model.RouteSettings(name="all", path_prefix="/", auth="none"),))
     for _ in range(2):
         life.check(Ask(CHALLENGE))
         life.check(Ask(CHALLENGE))

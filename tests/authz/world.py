@@ -171,7 +171,7 @@ class Ask:
 class Conditions:
     """All that an answer depends on beside the request."""
 
-    routes: tuple[model.Route, ...] = ()
+    routes: tuple[model.RouteSettings, ...] = ()
     ring: str = "both"
     now: float = NOW
     degraded: bool = False
@@ -181,7 +181,7 @@ class Conditions:
     subjects_before: tuple[tuple[str, float], ...] = ()
     tenants_before: tuple[tuple[str, float], ...] = ()
 
-    def route_of(self, ask: Ask) -> model.Route | None:
+    def route_of(self, ask: Ask) -> model.RouteSettings | None:
         """Find the route: every one of this test has a prefix, and they don't overlap."""
         path = ask.path.partition("?")[0]
         for route in self.routes:
@@ -222,7 +222,7 @@ def expected(ask: Ask, conditions: Conditions) -> Expected | None:
     return Expected("anonymous" if ask.token is None else "token_verified", token=ask.token)
 
 
-def _credential_refusal(ask: Ask, route: model.Route, conditions: Conditions) -> str | None:
+def _credential_refusal(ask: Ask, route: model.RouteSettings, conditions: Conditions) -> str | None:
     token = ask.token
     if route.auth == "none" or (route.auth == "optional" and token is None):
         return None
@@ -235,7 +235,7 @@ def _credential_refusal(ask: Ask, route: model.Route, conditions: Conditions) ->
     )
 
 
-def _client_refusal(ask: Ask, route: model.Route) -> str | None:
+def _client_refusal(ask: Ask, route: model.RouteSettings) -> str | None:
     if not route.clients:
         return None
     if not ask.principal and not ask.certificate:
@@ -279,7 +279,7 @@ def _time_refusal(token: Facts, conditions: Conditions) -> str | None:
     return "token_revoked" if revoked else None
 
 
-def _grant_refusal(token: Facts, route: model.Route, host: str) -> str | None:
+def _grant_refusal(token: Facts, route: model.RouteSettings, host: str) -> str | None:
     if route.tenant not in {None, token.tenant} or (host == SHOP and token.tenant != TENANT):
         return "tenant_mismatch"
     if route.roles and not set(route.roles) & set(token.roles):

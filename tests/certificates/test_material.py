@@ -76,18 +76,22 @@ def test_a_good_answer() -> None:
 
 
 BAD = [
-    ("nothing", "", "no chain"),
-    ("text", "hello", "no chain"),
-    ("half", pem(LEAF)[:100], "no chain"),
+    ("nothing", "", "not a chain"),
+    ("text", "hello", "not a chain"),
+    ("half", pem(LEAF)[:100], "not a chain"),
     ("another key", pem(CA.sign(OTHER, SUBJECT, ["a.example"]), CA.root), "another key"),
-    ("the wrong issuer", pem(LEAF, EVIL.root), "chain does not build"),
+    ("the wrong issuer", pem(LEAF, EVIL.root), "chain is not valid"),
     ("the wrong order", pem(CA.root, LEAF), "another key"),
     ("expired", pem(CA.sign(KEY, SUBJECT, ["a.example"], days=-1), CA.root), "has expired"),
     ("a name missing", pem(CA.sign(KEY, SUBJECT, ["b.example"]), CA.root), "cover a.example"),
     ("no names", pem(CA.sign(KEY, SUBJECT, []), CA.root), "cover a.example"),
     ("not yet valid", pem(CA.sign(KEY, SUBJECT, ["a.example"], since=1), CA.root), "not valid yet"),
-    ("a CA's own", pem(CA.sign(KEY, SUBJECT, ["a.example"], ca=True), CA.root), "a CA's"),
-    ("an issuer that is no CA", pem(LOWER.sign(KEY, SUBJECT, ["a.example"]), LOWER.root), "no CA"),
+    ("a CA's own", pem(CA.sign(KEY, SUBJECT, ["a.example"], ca=True), CA.root), "a CA certificate"),
+    (
+        "an issuer that is no CA",
+        pem(LOWER.sign(KEY, SUBJECT, ["a.example"]), LOWER.root),
+        "not a CA",
+    ),
     ("a chain too long", pem(LEAF, *[CA.root] * 10), "11 certificates"),
 ]
 

@@ -69,8 +69,8 @@ class Admin:
             now=wall_seconds, sleep=asyncio.sleep, jitter=lambda: 0.0,
         )  # fmt: skip
         await self.manager.obtain_all()
-        desk = CertificateAdmin(self.manager, {"edge": True}, self._revoke, wall_seconds)
-        self._server = AdminServer(self.address, certificate_routes(desk), on_fault=print)
+        actions = CertificateAdmin(self.manager, {"edge": True}, self._revoke, wall_seconds)
+        self._server = AdminServer(self.address, certificate_routes(actions), on_fault=print)
         await self._server.start()
         self.address = self._server.bound_address
         self._task = asyncio.create_task(self.manager.keep_fresh())
@@ -177,8 +177,8 @@ def test_a_hundred_renewals_are_one_order(admin: Admin, certs: Certs) -> None:
 
 def test_too_soon_says_when(admin: Admin) -> None:
     async def ask() -> Response:
-        desk = CertificateAdmin(admin.manager, {}, admin._revoke, wall_seconds)
-        renew = certificate_routes(desk)["POST", "/certificates/renew"]
+        actions = CertificateAdmin(admin.manager, {}, admin._revoke, wall_seconds)
+        renew = certificate_routes(actions)["POST", "/certificates/renew"]
         answer = renew(Request("POST", "/certificates/renew", "name=edge", b""))
         return await answer if isinstance(answer, Awaitable) else answer
 
@@ -209,11 +209,11 @@ def test_what_came_while_another_was_revoked_is_served(admin: Admin) -> None:
         await may_go_on.wait()
 
     async def revoke_and_renew() -> tuple[str, str]:
-        desk = CertificateAdmin(admin.manager, {}, slowly, wall_seconds)
+        actions = CertificateAdmin(admin.manager, {}, slowly, wall_seconds)
         before = admin.serial("edge")
-        revoking = asyncio.create_task(desk.revoke("edge"))
+        revoking = asyncio.create_task(actions.revoke("edge"))
         await reached.wait()
-        desk.renew("edge")
+        actions.renew("edge")
         while admin.serial("edge") == before:
             await asyncio.sleep(0.01)
         fresh = admin.serial("edge")
@@ -267,13 +267,13 @@ def test_what_the_ca_does_not_revoke_stays(admin: Admin, certs: Certs) -> None:
 
 @pytest.mark.parametrize("act", ["show", "renew", "revoke"])
 def test_a_name_that_is_none(certs: Certs, act: str) -> None:
-    assert "no certificate 'nobody' is kept" in certs(act, "nobody", code=1)
+    assert "there is no certificate 'nobody'" in certs(act, "nobody", code=1)
 
 
 def test_nothing_to_revoke(admin: Admin, certs: Certs) -> None:
     admin.issuer.failing = True
     admin.run(_call(lambda: admin.manager.revoked("edge")))
-    assert "none is held" in certs("revoke", "edge", code=1)
+    assert "there is none to revoke" in certs("revoke", "edge", code=1)
     assert certs("show", "edge", "--json")["state"] == "revoked"
 
 
@@ -310,8 +310,8 @@ def test_two_names_are_none(admin: Admin) -> None:
         async def refuse(_issuer: str, _serial: str) -> None:
             raise CertificateAdminFault("not here")
 
-        desk = CertificateAdmin(admin.manager, {}, refuse, wall_seconds)
-        answer = certificate_routes(desk)["POST", "/certificates/revoke"](
+        actions = CertificateAdmin(admin.manager, {}, refuse, wall_seconds)
+        answer = certificate_routes(actions)["POST", "/certificates/revoke"](
             Request("POST", "/certificates/revoke", "name=edge&name=orders", b"")
         )
         return await answer if isinstance(answer, Awaitable) else answer

@@ -552,7 +552,7 @@ async def the_delivery_of_an_alert(_faults: Faults, tmp: Path, patch: pytest.Mon
     secret = tmp / "secret"
     secret.write_text("0123456789abcdef")
     alerts = Alerts(lambda: NOW, with_webhook=True)
-    settings = model.Webhook(url="https://127.0.0.1:1/", secret_file=str(secret))
+    settings = model.WebhookSettings(url="https://127.0.0.1:1/", secret_file=str(secret))
     webhook = Webhook(settings, alerts, now=lambda: NOW, sleep=asyncio.sleep, jitter=lambda: 0.0)
     delivered: list[str] = []
 

@@ -125,7 +125,7 @@ def keys(faulty: Faulty) -> Made:
         publish=lambda _view: None,
         on_state=lambda _before, _after, _why: None,
     )
-    return refresher.run, refresher.parts[0].status
+    return refresher.run, refresher.statuses[0].status
 
 
 class Revoked(Faulty):
@@ -177,7 +177,7 @@ class Secret:
 
 def secrets(faulty: Faulty) -> Made:
     """Trust bundles, session-ticket keys and generic secrets have one loop."""
-    keeper = SecretPoller(
+    poller = SecretPoller(
         [Secret(faulty)],
         now=wall_seconds,
         sleep=nap,
@@ -185,7 +185,7 @@ def secrets(faulty: Faulty) -> Made:
         publish=lambda _source, _fetched: None,
         on_state=lambda _change: None,
     )
-    return keeper.run, keeper.parts[0].status
+    return poller.run, poller.secrets[0].status
 
 
 def listed_registry(faulty: Faulty) -> Made:
@@ -370,7 +370,7 @@ async def test_an_alert_is_tried_again_whatever_its_delivery_raises(
     secret = tmp_path / "secret"
     secret.write_text("0123456789abcdef0123456789abcdef")
     alerts = Alerts(wall_seconds, with_webhook=True)
-    settings = model.Webhook(url="https://alerts.example/", secret_file=str(secret))
+    settings = model.WebhookSettings(url="https://alerts.example/", secret_file=str(secret))
     webhook = Webhook(settings, alerts, now=wall_seconds, sleep=nap, jitter=lambda: 0.0)
     raises: list[Exception] = [EXCEPTIONS[kind]() for _ in range(3)]
 

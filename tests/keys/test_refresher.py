@@ -98,8 +98,8 @@ class World:
             memory_seconds=self.settings.poll_seconds + window,
         )
         revoked = KvRevocationSource(
-            model.Revocations(),
-            self.vault.beside("revocations"),
+            model.RevocationsSettings(),
+            self.vault.with_own_threads("revocations"),
             memory_seconds=TOKEN_SECONDS,
             now=now,
             clock=monotonic_seconds,
@@ -411,7 +411,7 @@ async def test_an_unknown_kid_asks_early_and_a_flood_of_them_asks_once(
 ) -> None:
     world = World(own_openbao, token_file, keys(poll_seconds=3600.0))
     async with world.running():
-        part = world.refresher.parts[0]
+        part = world.refresher.statuses[0]
         assert part.outcomes == {"ok": 1}
         fresh = new_key()
         world.bao.put_key(pem(fresh))

@@ -59,7 +59,7 @@ class World:
         self.ahead = 0.0
         self.fails = 0
         source = KvRevocationSource(
-            model.Revocations(path=self.path, **settings),
+            model.RevocationsSettings(path=self.path, **settings),
             self.standby,
             memory_seconds=930,
             now=lambda: wall_seconds() + self.ahead,

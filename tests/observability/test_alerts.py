@@ -88,7 +88,7 @@ def hooked(receiver: Receiver, secret_file: Path) -> tuple[Alerts, Webhook, list
         await asyncio.sleep(0)
 
     alerts = Alerts(lambda: 1_790_000_000.0, with_webhook=True)
-    settings = model.Webhook(url=receiver.url, secret_file=str(secret_file))
+    settings = model.WebhookSettings(url=receiver.url, secret_file=str(secret_file))
     webhook = Webhook(
         settings, alerts, now=lambda: 1_790_000_000.0, sleep=sleep, jitter=lambda: 0.0
     )

@@ -50,12 +50,12 @@ async def test_only_the_user_that_is_named_is_given_a_certificate(
 ) -> None:
     store = CertificateStore(wall_seconds)
     store.put("edge", await edge_certificate(openbao, token_file))
-    numbers = SdsMetrics()
-    service = SdsService(store, SdsEvents(numbers.streams, numbers.push, numbers.nack))
+    metrics = SdsMetrics()
+    service = SdsService(store, SdsEvents(metrics.streams, metrics.push, metrics.nack))
     path = folder / "sds.sock"
     settings = model.SdsListen(address=f"unix:{path}", peer_uids=uids)
-    # Envoy is our own child here.
-    guard = make_guard(settings, numbers.refuse_peer, is_child=lambda _pid: False)
+    # Envoy is a child of this process here, which the guard would refuse.
+    guard = make_guard(settings, metrics.refuse_peer, is_child=lambda _pid: False)
     assert guard is not None
     guard.prepare()
     server = GrpcServer(
@@ -76,7 +76,7 @@ async def test_only_the_user_that_is_named_is_given_a_certificate(
     try:
         hands = Handshaker(https, openbao.client.secrets.pki.read_ca_certificate())
         done = await asyncio.to_thread(hands.shake, "localhost")
-        counted = {f.name: f.samples[0].value for f in numbers.families()}
+        counted = {f.name: f.samples[0].value for f in metrics.families()}
         if uids:
             assert not done.done
             assert counted["septem_sds_peers_refused"] > 0

@@ -69,7 +69,7 @@ def vault(openbao: OpenBao, token_file: TokenFile) -> VaultClient:
 def shared_issuer(vault: VaultClient, prefix: str) -> SharedIssuer:
     pki = model.VaultPkiIssuer(name="internal", role="edge", share=True, ttl_seconds=3600)
     return SharedIssuer(
-        PkiIssuer(pki, vault, wall_seconds), model.CertificateStore(prefix=prefix), vault,
+        PkiIssuer(pki, vault, wall_seconds), model.CertificateStoreSettings(prefix=prefix), vault,
         holder="one", now=wall_seconds, clock=monotonic_seconds,
         sleep=asyncio.sleep, jitter=random.random,
     )  # fmt: skip
@@ -114,7 +114,7 @@ async def test_neither_leases_nor_challenges_nor_an_accounts_key_pile_up(
         until = wall_seconds() + 60
         await solver.publish([Challenge(f"token-{number}" * 4, "a.example", "x", until)])
     account = VaultEntry(path="septem/acme/versions")
-    settings = model.AcmeIssuer(
+    settings = model.AcmeIssuerSettings(
         name="acme", directory="https://ca.example", account=account, agree_to_terms=True
     )
     kv = openbao.client.secrets.kv.v2

@@ -1,11 +1,11 @@
-"""The http-01 challenges of orders in flight, answered by whichever sidecar the CA reaches.
+"""The http-01 challenges of orders in flight, answered by any sidecar of the fleet.
 
-The CA asks the edge, and a load balancer picks the sidecar; so the one that orders writes
-token and answer into one entry of Vault KV, and a sidecar that is asked for a token it does
-not know reads that entry. All that wait share one read, and reads keep a distance: a million
-made-up tokens cost a few reads a second, and crowd out no real one. Nothing is read while
-nobody asks. A token that was not there is not looked for again for a moment, and while Vault
-does not answer nothing is looked for: who asks then goes the way of every request at once.
+The CA asks the edge, and a load balancer picks the sidecar. So the sidecar that orders writes
+token and answer into one entry of Vault KV, and a sidecar that is asked for an unknown token
+reads that entry. All that wait share one read, and reads are spaced: a million invented tokens
+cost a few reads a second and delay no real one. Nothing is read while nobody asks. A token
+that was not listed is not looked for again for a moment. While Vault does not answer nothing
+is looked for, and the request is decided like any other.
 """
 
 import asyncio
@@ -25,20 +25,20 @@ from sidecar.vault.errors import VaultConflict, VaultFault
 
 _log = logging.getLogger("sidecar.certificates")
 TOKEN = re.compile(r"[A-Za-z0-9_-]{16,128}")
-"""RFC 8555 §8.3: base64url, and so no path; ours are bounded."""
+"""RFC 8555 §8.3: base64url, so it can't be a path; the length is bounded here."""
 MAX_ANSWER_CHARACTERS = 256
 MAX_IN_FLIGHT = 1000
 MAX_WAITING = 4096
 READ_DISTANCE_SECONDS = 0.2
 READ_SECONDS = 3.0
-"""A read that takes longer is given up: CAs do not wait for long, and what waits takes room."""
+"""A read that takes longer is cancelled: CAs do not wait for long, and waiting costs memory."""
 AWAY_SECONDS = 1.0
-"""How long nothing is looked for after a read that failed."""
+"""How long no token is looked for after a failed read."""
 MISS_SECONDS = 1.0
 """How long a token that was not listed is not looked for again."""
 MAX_MISSED = 4096
 LIFE_SECONDS = 3600.0
-"""How long a challenge is answered whose order never ended: its sidecar died."""
+"""How long a challenge is answered if its sidecar died during the order."""
 LATEST = 253_402_300_800.0
 """The end of the year 9999 (Unix seconds): a time beyond it is none."""
 _WRITES = 30
@@ -49,26 +49,26 @@ HTTP, TLS_ALPN = "http-01", "tls-alpn-01"
 
 
 class ChallengeFault(Fault):
-    """A challenge can't be set up."""
+    """A challenge can't be published."""
 
     retryable = True
 
 
 class Challenge(NamedTuple):
-    """The key authorization that answers ``token`` on ``host``; ``kind`` says how it is shown."""
+    """The key authorization that answers ``token`` on ``host``; ``kind`` is its ACME type."""
 
     token: str
     host: str
     answer: str
     until: float
-    """When it ends, whatever became of its order (Unix seconds)."""
+    """When it ends, whatever the outcome of its order (Unix seconds)."""
     kind: str = HTTP
 
 
 Listed = Mapping[str, Challenge]
 _Waiter = asyncio.Future[Listed]
 _NOBODY = ""
-"""Stands for a token with whoever looks for something else than one token."""
+"""In place of a token, for those who do not look for one token."""
 
 
 class DistributedSolver:
@@ -102,17 +102,17 @@ class DistributedSolver:
         self._away_until = 0.0
         self._closed = False
         self.on_own_change: Callable[[str], None] = lambda _host: None
-        """Called with the host whose challenge of ours is put up or taken down."""
+        """Called with the host whose challenge this sidecar publishes or withdraws."""
         self.reads = 0
         self.status = PollStatus(
             "challenges",
             f"the fleet's challenges in {mount}/{path}",
             _log,
-            kept="only those of this sidecar's own orders are answered",
+            kept="only challenges of this sidecar's own orders are answered",
         )
 
     def find(self, token: str) -> Challenge | Awaitable[Challenge | None] | None:
-        """Find a token of http-01: at once if it is ours or is none, else in the fleet's."""
+        """Find a token of http-01: at once from memory, or with a read of the fleet's list."""
         own = self._own.get(token)
         if own is not None:
             return own if own.kind == HTTP else None
@@ -121,7 +121,7 @@ class DistributedSolver:
         return self._find_in_fleet(token)
 
     async def find_all(self, tokens: Collection[str]) -> Listed:
-        """Find several tokens of http-01 with one look at the fleet's list."""
+        """Find several tokens of http-01 with one read of the fleet's list."""
         unknown = [
             token for token in tokens if token not in self._own and self._is_worth_a_look(token)
         ]
@@ -136,11 +136,11 @@ class DistributedSolver:
         }
 
     def find_own(self, host: str) -> Challenge | None:
-        """Find a challenge of tls-alpn-01 for a host among ours."""
+        """Find a tls-alpn-01 challenge for a host among this sidecar's own."""
         return _for_host(self._own, host)
 
     async def find_host(self, host: str) -> Challenge | None:
-        """Find a challenge of tls-alpn-01 for a host among the fleet's."""
+        """Find a tls-alpn-01 challenge for a host in the fleet's list."""
         if not self._may_ask():
             return None
         return _for_host(await self._next_read(_NOBODY), host)
@@ -159,20 +159,20 @@ class DistributedSolver:
         return missed_at is None or self._clock() - missed_at >= MISS_SECONDS
 
     async def _find_in_fleet(self, token: str) -> Challenge | None:
-        if not self._may_ask():  # many were told to look in one turn of the loop
+        if not self._may_ask():  # many look-ups were allowed in one iteration of the event loop
             return None
         found = (await self._next_read(token)).get(token)
         return found if found is not None and found.kind == HTTP else None
 
     async def _next_read(self, token: str) -> Listed:
-        """Return what the next read of the list brings; all that wait share it."""
+        """Return the result of the next read of the list, which all waiters share."""
         waiter: _Waiter = asyncio.get_running_loop().create_future()
         self._waiting.append((token, waiter))
         self._asked.set()
         return await waiter
 
     async def run(self) -> None:
-        """Read for those who wait, until cancelled; then nobody waits any more."""
+        """Read for those who wait, until cancelled; then release them."""
         try:
             while True:
                 await self._asked.wait()
@@ -184,7 +184,7 @@ class DistributedSolver:
             self._wake(self._take_waiting(), {})
 
     async def _read_for_waiting(self) -> None:
-        """Read once, and tell all that waited when it began, whatever comes of it."""
+        """Read once, and release all that waited when it began, whatever the outcome."""
         waiting = self._take_waiting()
         listed: Listed = {}
         try:
@@ -192,8 +192,8 @@ class DistributedSolver:
                 listed, _ = await self._read()
         except TimeoutError:
             self._away_until = self._clock() + AWAY_SECONDS
-            self.status.failed(ChallengeFault(f"Vault does not answer within {READ_SECONDS:.0f} s"))
-        except Exception as exc:  # noqa: BLE001 - a task's edge: the next are read for all the same
+            self.status.failed(ChallengeFault(f"Vault did not answer within {READ_SECONDS:.0f} s"))
+        except Exception as exc:  # noqa: BLE001 - the edge of a task: later waiters still get their read
             self._away_until = self._clock() + AWAY_SECONDS
             self.status.failed(exc)
         else:
@@ -213,7 +213,7 @@ class DistributedSolver:
         settle_paced(deque((waiter, listed) for _, waiter in waiting))
 
     def _note_missed(self, tokens: Iterable[str]) -> None:
-        """Remember what was not listed; made-up tokens push out the oldest of them."""
+        """Remember tokens that were not listed; the oldest are dropped beyond the bound."""
         now = self._clock()
         for token in tokens:
             self._missed[token] = now
@@ -222,25 +222,25 @@ class DistributedSolver:
             self._missed.popitem(last=False)
 
     async def publish(self, challenges: list[Challenge]) -> None:
-        """Have the whole fleet answer these. Raises ``VaultFault`` or ``ChallengeFault``."""
+        """Publish challenges to the fleet. Raises ``VaultFault`` or ``ChallengeFault``."""
         self._own.update({each.token: each for each in challenges})
-        self._say(challenges)
+        self._announce(challenges)
         await self._change(lambda listed: listed | {each.token: each for each in challenges})
 
     async def withdraw(self, challenges: list[Challenge]) -> None:
-        """Answer these no more. Never raises: what stays in Vault ends by itself."""
+        """Withdraw challenges. Never raises: those that stay in Vault expire."""
         for each in challenges:
             self._own.pop(each.token, None)
-        self._say(challenges)
+        self._announce(challenges)
         gone = {each.token for each in challenges}
         try:
             await self._change(
                 lambda listed: {token: c for token, c in listed.items() if token not in gone}
             )
         except (VaultFault, ChallengeFault) as fault:
-            _log.warning("challenges are left to end by themselves: %s", fault)
+            _log.warning("challenges could not be withdrawn and will expire: %s", fault)
 
-    def _say(self, challenges: list[Challenge]) -> None:
+    def _announce(self, challenges: list[Challenge]) -> None:
         for each in challenges:
             self.on_own_change(each.host)
 
@@ -251,7 +251,9 @@ class DistributedSolver:
             listed, version = await self._read()
             changed = change(dict(listed))
             if len(changed) > MAX_IN_FLIGHT:
-                raise ChallengeFault(f"{MAX_IN_FLIGHT} challenges are in flight in the fleet")
+                raise ChallengeFault(
+                    f"the fleet has {MAX_IN_FLIGHT} challenges in flight, the most that are allowed"
+                )
             data = {token: each._asdict() for token, each in changed.items()}
             try:
                 await self._vault.write_kv(self._mount, self._path, {"challenges": data}, version)
@@ -259,10 +261,12 @@ class DistributedSolver:
                 await self._sleep(_REWRITES.pause_seconds(attempt, self._jitter()))
             else:
                 return
-        raise ChallengeFault("the fleet's list of challenges is written by too many at once")
+        raise ChallengeFault(
+            "the fleet's list of challenges could not be written: too many write it at once"
+        )
 
     async def _read(self) -> tuple[Mapping[str, Challenge], int]:
-        """Read what is listed and has not ended, and the entry's version."""
+        """Return the listed challenges that have not ended, and the entry's version."""
         self.reads += 1
         entry, version = await read_entry(self._vault, self._mount, self._path)
         listed = entry.data.get("challenges") if entry is not None else None

@@ -1,9 +1,9 @@
-"""Certificates that answer tls-alpn-01 (RFC 8737): one a name, while its order is in flight.
+"""Certificates that answer tls-alpn-01 (RFC 8737): one per name, while its order is in flight.
 
-A CA connects with the ALPN protocol ``acme-tls/1`` and the name as SNI, and must be shown a
+A CA connects with the ALPN protocol ``acme-tls/1`` and the name as SNI, and expects a
 certificate for exactly that name with the digest of the key authorization in it. Envoy sends
-such connections to a filter chain of their own, whose certificates it asks for on demand, by
-name. Anybody in the fleet can make one: it is signed by its own key, which nobody trusts.
+such connections to a separate filter chain, whose certificates it asks for on demand, by name.
+Any sidecar of the fleet can make one: it is self-signed, and nobody trusts it.
 """
 
 import asyncio
@@ -27,17 +27,17 @@ ACME_PROTOCOL = "acme-tls/1"
 ACME_IDENTIFIER = x509.ObjectIdentifier("1.3.6.1.5.5.7.1.31")
 _OCTET_STRING_OF_32 = b"\x04\x20"
 MAX_NAMES = 1000
-"""Names whose answers are remembered; as many as challenges are in flight at most."""
+"""The most names whose certificates are cached, as many as challenges can be in flight."""
 MISS_SECONDS = 1.0
-"""How long a name that nobody orders is not looked for again."""
+"""How long a name without an order is not looked for again."""
 HOLD_SECONDS = 10.0
-"""How long an Envoy keeps the certificate of another sidecar's order: a CA looks at once."""
+"""How long an Envoy keeps the certificate of another sidecar's order; a CA connects at once."""
 _COMMON_NAME = "ACME challenge"
 _LIFE = timedelta(days=1)
 
 
 class ChallengeCertificates:
-    """Makes the certificate of a name when it is asked for; an SDS source on demand."""
+    """An on-demand source of SDS that makes the certificate of a name when it is asked for."""
 
     def __init__(self, solver: DistributedSolver, *, now: Now, clock: Callable[[], float]) -> None:
         self._solver = solver
@@ -50,9 +50,10 @@ class ChallengeCertificates:
         solver.on_own_change = self._own_changed
 
     def lookup(self, name: str, *, waits: bool) -> Material | Obtaining | None:
-        """Return the certificate of a name in flight; a refusal where there is none.
+        """Return the certificate of a name in flight; ``None`` if there is none.
 
-        A client that waits has the fleet's challenges looked at, once a name and a while.
+        If the client waits, the fleet's challenges are read, at most once per name and
+        ``MISS_SECONDS``.
         """
         challenge = self._solver.find_own(name)
         held = self._made.get(name)
@@ -70,40 +71,40 @@ class ChallengeCertificates:
         return OBTAINING
 
     def refuses(self, name: str) -> bool:
-        """Tell whether there is nothing for a name, as far as is known."""
+        """Tell whether a name has no challenge, as far as is known."""
         return self._solver.find_own(name) is None and name not in self._made
 
     def could_serve_again(self, _name: str) -> bool:
-        """Say that any of these may be dropped: they are worth nothing after their order."""
+        """Return True: these certificates have no use after their order."""
         return True
 
     def watch(self, changed: Callable[[str], None]) -> Callable[[], None]:
-        """Call ``changed`` when it is known whether a name is in flight."""
+        """Call ``changed`` when it is known whether a name is in flight; return what ends this."""
         self._watchers.add(changed)
         return lambda: self._watchers.discard(changed)
 
     async def close(self) -> None:
-        """Look for nothing any more."""
+        """Cancel all look-ups."""
         tasks = tuple(self._looking.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _look(self, name: str) -> None:
-        """Look for a name among the fleet's, and tell whoever waits, whatever comes of it."""
+        """Look for a name in the fleet's list, and notify those who wait whatever the outcome."""
         try:
             found = await self._solver.find_host(name)
             if found is None:
                 self._miss(name)
             else:
                 self._material(name, found)
-                # Envoy keeps what it is given; the next order's must not find this one's there.
+                # Envoy keeps a certificate; the next order must not find this one still there.
                 asyncio.get_running_loop().call_later(HOLD_SECONDS, self._own_changed, name)
-        except Exception as exc:  # noqa: BLE001 - a task's edge: a handshake waits for the word
+        except Exception as exc:  # noqa: BLE001 - the edge of a task: a handshake waits for its end
             report_to_loop(exc)
         finally:
             self._looking.pop(name, None)
-        self._tell(name)
+        self._notify(name)
 
     def _miss(self, name: str) -> None:
         if len(self._missed) >= MAX_NAMES:
@@ -111,12 +112,12 @@ class ChallengeCertificates:
         self._missed[name] = self._clock()
 
     def _own_changed(self, name: str) -> None:
-        """Forget what was made for a name; whoever was given it looks again."""
+        """Drop the certificate of a name, and let its clients ask again."""
         self._made.pop(name, None)
         self._missed.pop(name, None)
-        self._tell(name)
+        self._notify(name)
 
-    def _tell(self, name: str) -> None:
+    def _notify(self, name: str) -> None:
         tell_each(self._watchers, name)
 
     def _material(self, name: str, challenge: Challenge) -> Material:

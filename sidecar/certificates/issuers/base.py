@@ -1,4 +1,4 @@
-"""One interface of everything that issues certificates, and the table of those there are."""
+"""The interface of all issuers of certificates, and the table of configured issuers."""
 
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -8,14 +8,14 @@ from sidecar.common.errors import Fault
 
 
 class Order(NamedTuple):
-    """What is wanted of an issuer.
+    """An order for an issuer.
 
-    ``name`` is what the certificate is served as. ``dns_names`` are in normal form (lower
-    case, A-labels, no trailing dot; a wildcard is ``*.`` and a name), the first is the
-    common name too. ``uri_sans`` are URIs beside them, such as a SPIFFE ID. ``replaces`` is
-    what is held now, if this is a renewal: an issuer never returns that one again.
-    ``account`` is the registered domain on whose budget it is ordered (``certs.rate_limiter``);
-    empty for what the configuration names.
+    ``name`` is the name the certificate is served under. ``dns_names`` are in normal form (lower
+    case, A-labels, no trailing dot; a wildcard is ``*.`` and a name), the first is also
+    the common name. ``uri_sans`` are URIs, such as a SPIFFE ID. ``replaces`` is the current
+    certificate, if this is a renewal: an issuer never returns that one again. ``account`` is
+    the registered domain whose budget the order counts against (``on_demand.issuance_limits``);
+    empty for configured certificates.
     """
 
     name: str
@@ -30,20 +30,20 @@ class Issuer(Protocol):
 
     @property
     def name(self) -> str:
-        """What the configuration calls it; for messages and labels."""
+        """Its name in the configuration; for messages and labels."""
 
     async def issue(self, order: Order) -> Material:
-        """Return a certificate that was checked (``certs.material``), for this order.
+        """Return a certificate for this order that was checked (``certificates.material``).
 
-        Raises ``Fault``: ``retryable`` where the same order may succeed later, not before
-        ``retry_after_seconds`` where the issuer said so.
+        Raises ``Fault``: ``retryable`` if the same order may succeed later, not before
+        ``retry_after_seconds`` if the issuer said so.
         """
 
 
 class RenewalAdvice(NamedTuple):
-    """When an issuer wants a certificate renewed, and when it wants to be asked again.
+    """When an issuer wants a certificate renewed, and when to ask it again.
 
-    Unix seconds; ``renew_at`` is ``None`` where it has no opinion.
+    Unix seconds; ``renew_at`` is ``None`` if it gives no time.
     """
 
     renew_at: float | None
@@ -52,31 +52,31 @@ class RenewalAdvice(NamedTuple):
 
 @runtime_checkable
 class AdvisesRenewal(Protocol):
-    """An issuer that knows when to renew: ACME with ARI (RFC 9773)."""
+    """An issuer that advises when to renew: ACME with ARI (RFC 9773)."""
 
     async def advise(self, material: Material) -> RenewalAdvice | None:
-        """Return its advice for a certificate; ``None`` where there is none. Raises ``Fault``."""
+        """Return its advice for a certificate; ``None`` if there is none. Raises ``Fault``."""
 
 
 async def advise(issuer: Issuer, material: Material) -> RenewalAdvice | None:
-    """Ask an issuer when to renew; ``None`` from one that gives no advice. Raises ``Fault``."""
+    """Ask an issuer when to renew; return ``None`` if it gives no advice. Raises ``Fault``."""
     return await issuer.advise(material) if isinstance(issuer, AdvisesRenewal) else None
 
 
 @runtime_checkable
 class FindsExisting(Protocol):
-    """An issuer that can look for what was ordered before, without ordering."""
+    """An issuer that can look for an existing certificate without ordering one."""
 
     @property
     def edge_seconds(self) -> float:
-        """How long to wait with a first order until our edge is up; 0 where no CA looks at it."""
+        """How long a first order waits for our edge to start; 0 if no CA connects to it."""
 
     async def find(self, order: Order) -> Material | None:
-        """Return a certificate that is there and may be served. Raises ``Fault``."""
+        """Return an existing certificate that may be served. Raises ``Fault``."""
 
 
 class IssuerFault(Fault):
-    """An issuer can't do what is asked of it."""
+    """An issuer can't process an order."""
 
 
 class Issuers:
@@ -86,11 +86,13 @@ class Issuers:
         self._by_name = dict(by_name)
 
     def __getitem__(self, name: str) -> Issuer:
-        """Return an issuer; raises ``IssuerFault`` for a name that is none's."""
+        """Return the issuer of a name. Raises ``IssuerFault`` if there is none."""
         try:
             return self._by_name[name]
         except KeyError:
-            raise IssuerFault(f"there is no issuer {name!r}") from None
+            raise IssuerFault(
+                f"there is no issuer {name!r} in the configuration (issuers[].name)"
+            ) from None
 
     def __iter__(self) -> Iterator[Issuer]:
         return iter(self._by_name.values())

@@ -1,7 +1,7 @@
-"""From the configuration to issuers.
+"""Builds the issuers of the configuration.
 
-They are built in two layers: what speaks to a CA, and around it what a fleet shares. A
-second CA stands within the sharing, so that one lease covers both.
+They are built in two layers: the inner issuer talks to a CA, and the outer one shares its
+certificates with the fleet. A fallback CA is inside the sharing, so that one lease covers both.
 """
 
 import asyncio
@@ -20,14 +20,16 @@ from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.config import model
 from sidecar.vault.client import VaultClient
 
-if TYPE_CHECKING:  # certbot's library: 0.3 s and 15 MB that only ACME has a use for
+if TYPE_CHECKING:  # certbot's library: 0.3 s and 15 MB that only ACME needs
     from sidecar.certificates.issuers.acme.issuer import AcmeIssuer
 
 
 def make_solver(config: model.Config, vault: VaultClient) -> DistributedSolver | None:
-    """Build what answers http-01 challenges, where an issuer needs that."""
+    """Return the solver of ACME challenges; ``None`` if no issuer needs one."""
     store = config.certificate_store
-    if store is None or not any(isinstance(each, model.AcmeIssuer) for each in config.issuers):
+    if store is None or not any(
+        isinstance(each, model.AcmeIssuerSettings) for each in config.issuers
+    ):
         return None
     return DistributedSolver(
         vault,
@@ -61,14 +63,14 @@ class IssuerFactory:
         self.shared: list[SharedIssuer] = []
 
     def make(self) -> Issuers:
-        """Build them."""
+        """Return all issuers."""
         return Issuers({name: self._shared(name) for name in self._settings})
 
     def _shared(self, name: str) -> Issuer:
         settings = self._settings[name]
         issuer = self._bare_issuer(name)
         match settings:
-            case model.AcmeIssuer(fallback=str(second)):
+            case model.AcmeIssuerSettings(fallback=str(second)):
                 issuer = FallbackIssuer(issuer, self._bare_issuer(second))
             case model.VaultKvIssuer() | model.VaultPkiIssuer(share=False):
                 return issuer
@@ -84,7 +86,9 @@ class IssuerFactory:
             sleep=asyncio.sleep,
             jitter=random.random,
             is_revoked=lambda serial: self._is_revoked(name, serial),
-            edge_seconds=settings.edge_seconds if isinstance(settings, model.AcmeIssuer) else 0.0,
+            edge_seconds=settings.edge_seconds
+            if isinstance(settings, model.AcmeIssuerSettings)
+            else 0.0,
         )
         self.shared.append(shared)
         return shared
@@ -102,7 +106,7 @@ class IssuerFactory:
                 stored = KvIssuer(settings, self._vault, wall_seconds)
                 self.kv.append(stored)
                 return stored
-            case model.AcmeIssuer():
+            case model.AcmeIssuerSettings():
                 from sidecar.certificates.issuers.acme.issuer import AcmeIssuer  # noqa: PLC0415
 
                 if self._solver is None:

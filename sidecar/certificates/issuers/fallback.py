@@ -1,4 +1,4 @@
-"""A second CA for when the first one can't or will not."""
+"""A second CA for orders that the first one fails."""
 
 import logging
 
@@ -11,17 +11,17 @@ _log = logging.getLogger("sidecar.certificates")
 
 
 class FallbackFault(Fault):
-    """Neither CA issues; retryable if one of them says so, as early as one of them says."""
+    """Both CAs failed; retryable if one fault is, after the shorter of the two pauses."""
 
     def __init__(self, first: Fault, second: Fault) -> None:
-        super().__init__(f"{first}; and then: {second}")
+        super().__init__(f"{first}; then the fallback: {second}")
         self.retryable = first.retryable or second.retryable
         waits = [first.retry_after_seconds, second.retry_after_seconds]
         self.retry_after_seconds = None if None in waits else min(w for w in waits if w is not None)
 
 
 class FallbackIssuer:
-    """Asks the first issuer, and the second one where that fails for its own reasons."""
+    """Asks the first issuer, and the second one if the first one's CA fails."""
 
     def __init__(self, first: Issuer, second: Issuer) -> None:
         self._first = first
@@ -30,16 +30,19 @@ class FallbackIssuer:
         self.fell_back = 0
 
     async def issue(self, order: Order) -> Material:
-        """Issue from the first CA that does. A Vault that is away is no reason to change CAs."""
+        """Issue from the first CA that succeeds. A fault of Vault is no reason to change CAs."""
         try:
             return await self._first.issue(order)
         except VaultFault:
             raise
         except Fault as fault:
             _log.warning(
-                "%s: %s; asking %s", self._first.name, fault, self._second.name,
+                "issuer %s failed: %s; asking the fallback %s",
+                self._first.name,
+                fault,
+                self._second.name,
                 extra={"certificate": order.name},
-            )  # fmt: skip
+            )
             first = fault
         try:
             material = await self._second.issue(order)
@@ -49,7 +52,7 @@ class FallbackIssuer:
         return material
 
     async def advise(self, material: Material) -> RenewalAdvice | None:
-        """Ask the first CA; one that did not issue the certificate gives no usable advice."""
+        """Ask the first CA, and the second one if that fails: only the issuing CA gives advice."""
         try:
             return await advise(self._first, material)
         except Fault:

@@ -1,10 +1,10 @@
-"""A lease in Vault KV: of all the sidecars that want a certificate, one orders it.
+"""A lease in Vault KV: of all the sidecars that need a certificate, one orders it.
 
-The entry is written with check-and-set, so of many that try at once one succeeds. Its age is
-reckoned by Vault's own clock alone, its writing and its reading, so that the clocks of the
-fleet may differ as they like. A holder that dies is taken over from when the lease ends; one
-that fails leaves a word, so that the others do not try the same again one after the other.
-It is written over and never deleted: KV counts versions on, and check-and-set with them.
+The entry is written with check-and-set, so that only one of several concurrent writers
+succeeds. Its age is measured by Vault's own clock, so that the clocks of the fleet may differ.
+When the holder dies, another sidecar takes over at the end of the lease. When an order fails,
+the holder records that, so that the others do not repeat it one after the other. The entry is
+overwritten and never deleted: KV goes on counting versions, and check-and-set relies on that.
 """
 
 import contextlib
@@ -19,30 +19,30 @@ from sidecar.vault.errors import VaultConflict, VaultFault, VaultNotFound
 _log = logging.getLogger("sidecar.certificates")
 _MAX_FAULT_CHARACTERS = 300
 _MAX_PAUSE_SECONDS = 7 * 86_400.0
-"""As long as a CA's ``Retry-After`` is believed (``acme.client``)."""
+"""The longest ``Retry-After`` of a CA that is accepted (``acme.client``)."""
 
 
 class FleetKv(Protocol):
-    """What a fleet shares through; ``sidecar.vault.client.VaultClient`` answers it."""
+    """The calls to Vault for a fleet; ``sidecar.vault.client.VaultClient`` implements them."""
 
     async def read_kv(self, mount: str, path: str) -> Any:
         """Return the latest version: ``data``, ``version``, ``written_at`` (Vault's clock)."""
 
     async def read_kv_version(self, mount: str, path: str) -> int:
-        """Return the number of the latest version, deleted or not; 0 where there is none."""
+        """Return the number of the latest version, deleted or not; 0 if there is none."""
 
     async def write_kv(self, mount: str, path: str, data: Mapping[str, Any], cas: int) -> int:
-        """Write, if ``cas`` is the latest version; raises ``VaultConflict`` if not."""
+        """Write if ``cas`` is the latest version; return the new one. Raises ``VaultConflict``."""
 
     async def read_time(self) -> float:
         """Return Vault's own time (Unix seconds)."""
 
 
 async def read_entry(vault: FleetKv, mount: str, path: str) -> tuple[Any, int]:
-    """Read an entry, ``None`` where there is none, and the version to write over.
+    """Return an entry (``None`` if there is none) and the version to overwrite.
 
-    A deleted entry counts on. Its version is asked for before it is looked at once more:
-    the other way round, what somebody wrote in between would be written over unseen.
+    A deleted entry keeps its version number. The number is read before the entry is read
+    again: in the other order, a version written in between would be overwritten unread.
     Raises ``VaultFault``.
     """
     with contextlib.suppress(VaultNotFound):
@@ -57,7 +57,7 @@ async def read_entry(vault: FleetKv, mount: str, path: str) -> tuple[Any, int]:
 
 
 class FleetFault(Fault):
-    """The certificate is another sidecar's to order, and is not there."""
+    """Another sidecar of the fleet orders the certificate, and it is not there yet."""
 
     retryable = True
 
@@ -67,16 +67,16 @@ class FleetFault(Fault):
 
 
 class OrderLease(NamedTuple):
-    """A lease we hold."""
+    """A lease that this sidecar holds."""
 
     path: str
     version: int
     failures: int
-    """How many orders in a row failed before ours, in the whole fleet."""
+    """How many orders failed in a row before this one, in the whole fleet."""
 
 
 class Leases:
-    """Takes and gives back leases under one path of one mount."""
+    """Takes and returns leases under one path of one mount."""
 
     def __init__(self, vault: FleetKv, mount: str, *, holder: str, seconds: float) -> None:
         self._vault = vault
@@ -87,8 +87,8 @@ class Leases:
     async def take(self, path: str) -> OrderLease | None:
         """Take the lease, or return ``None`` while another sidecar holds it.
 
-        Raises ``FleetFault`` while the pause after a failed order lasts, ``VaultFault``
-        where Vault does not answer.
+        Raises ``FleetFault`` during the pause after a failed order, ``VaultFault`` if Vault
+        does not answer.
         """
         failures = 0
         entry, version = await read_entry(self._vault, self._mount, path)
@@ -97,10 +97,14 @@ class Leases:
             if entry.data.get("holder"):
                 if left > 0:
                     return None
-                _log.warning("taken over from a sidecar that ended: the lease %s", path)
+                _log.warning(
+                    "took over the lease %s from a sidecar that ended without returning it", path
+                )
             elif left > 0:
                 why = str(entry.data.get("fault", ""))[:_MAX_FAULT_CHARACTERS]
-                raise FleetFault(f"an order failed {entry.data['failures']} time(s): {why}", left)
+                raise FleetFault(
+                    f"the order failed {entry.data['failures']} time(s) in the fleet: {why}", left
+                )
             failures = _count(entry.data.get("failures"))
         held = {"holder": self._holder, "seconds": self._seconds, "failures": failures}
         try:
@@ -110,9 +114,9 @@ class Leases:
         return OrderLease(path, version, failures)
 
     async def give_back(self, lease: OrderLease, fault: Fault | None, jitter: float) -> None:
-        """End a lease; with a fault, nobody orders before a pause is over.
+        """End a lease; after a fault, no sidecar orders before a pause is over.
 
-        Never raises: where Vault does not answer, the lease ends by itself.
+        Never raises: if Vault does not answer, the lease expires.
         """
         data: dict[str, Any] = {"holder": "", "seconds": 0.0, "failures": 0}
         if fault is not None:
@@ -127,9 +131,12 @@ class Leases:
         try:
             await self._vault.write_kv(self._mount, lease.path, data, lease.version)
         except VaultConflict:
-            _log.warning("the lease %s ended before the order did", lease.path)
+            _log.warning(
+                "the lease %s expired during the order; raise certificate_store.lease_seconds",
+                lease.path,
+            )
         except VaultFault as gone:
-            _log.warning("the lease %s is left to end by itself: %s", lease.path, gone)
+            _log.warning("the lease %s could not be returned and will expire: %s", lease.path, gone)
 
     async def _seconds_left(self, entry: Any) -> float:
         try:

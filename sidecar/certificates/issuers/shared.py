@@ -1,8 +1,8 @@
-"""One order for the fleet: what one sidecar obtained, all of them serve, from Vault KV.
+"""One order for the fleet: a certificate that one sidecar obtained is shared through Vault KV.
 
-A certificate and its key live in Vault and in memory, nowhere else (SECURITY-MODEL §9). So
+A certificate and its key exist in Vault and in memory, nowhere else (SECURITY-MODEL §9). So
 a restart orders nothing, and ten sidecars that are asked for a new name at once order it once:
-one takes the lease (``lease``), the others look into KV until it is there.
+one takes the lease (``lease``), the others poll KV until it is there.
 """
 
 import asyncio
@@ -26,18 +26,18 @@ _LOOKS = Backoff(0.1, 2.0, growth=1.6, jitter_share=CONTENDED_JITTER_SHARE)
 """Between two looks at what another sidecar orders."""
 _REWRITES = Backoff(1.0, 8.0, jitter_share=CONTENDED_JITTER_SHARE)
 _ORDER_SHARE = 0.8
-"""Of the lease, an order may take: what is left is for writing the outcome down."""
+"""The share of the lease that an order may take; the rest is for storing the result."""
 _WRITES = 4
 _CERTIFICATE, _KEY = "certificate", "private_key"
 
 
 class SharedIssuer:
-    """An issuer whose certificates a fleet shares."""
+    """An issuer whose certificates are shared by a fleet."""
 
     def __init__(
         self,
         inner: Issuer,
-        settings: model.CertificateStore,
+        settings: model.CertificateStoreSettings,
         vault: FleetKv,
         *,
         holder: str,
@@ -59,17 +59,17 @@ class SharedIssuer:
         self._leases = Leases(vault, settings.mount, holder=holder, seconds=settings.lease_seconds)
         self.name = inner.name
         self.edge_seconds = edge_seconds
-        """What our edge is given to come up before a first order, if the CA looks at it."""
+        """How long a first order waits for our edge to start; 0 if no CA connects to it."""
         self.found = 0
-        """Certificates that were there already."""
+        """Certificates that were in the store already."""
         self.ordered = 0
         """Orders that this sidecar placed for the fleet."""
 
     async def issue(self, order: Order) -> Material:
-        """Return what the fleet has, or order it for the fleet.
+        """Return the fleet's certificate, or order it for the fleet.
 
-        Raises ``Fault``: that of the order, of Vault, or ``FleetFault`` where another
-        sidecar's order takes longer than a lease.
+        Raises ``Fault``: that of the order, of Vault, or ``FleetFault`` if another sidecar's
+        order takes longer than a lease.
         """
         key = f"{self.name}/{order_key(order)}"
         deadline = self._clock() + self._settings.lease_seconds + _LOOKS.max_seconds
@@ -83,25 +83,25 @@ class SharedIssuer:
             if lease is not None:
                 return await self._order(key, lease, order)
             if self._clock() > deadline:
-                raise FleetFault("another sidecar orders it, and has not come to an end")
+                raise FleetFault("another sidecar orders it, and is not done yet")
             looks += 1
             await self._sleep(_LOOKS.pause_seconds(looks, self._jitter()))
 
     async def find(self, order: Order) -> Material | None:
-        """Return what the fleet has, and order nothing. Raises ``VaultFault``."""
+        """Return the fleet's certificate, without ordering. Raises ``VaultFault``."""
         found, _ = await self._find(f"{self.name}/{order_key(order)}", order)
         self.found += found is not None
         return found
 
     async def advise(self, material: Material) -> RenewalAdvice | None:
-        """Ask the issuer within when to renew."""
+        """Return the inner issuer's renewal advice."""
         return await advise(self._inner, material)
 
     def _path(self, key: str) -> str:
         return f"{self._settings.prefix}/certificates/{key}"
 
     async def _find(self, key: str, order: Order) -> tuple[Material | None, int]:
-        """Read what the fleet has; returns it if it may be served, and the entry's version."""
+        """Return the stored certificate if it may be served, and the version of its entry."""
         entry, version = await read_entry(self._vault, self._settings.mount, self._path(key))
         if entry is None:
             return None, version
@@ -110,7 +110,7 @@ class SharedIssuer:
                 entry.data.get(_CERTIFICATE), entry.data.get(_KEY), order, self._now()
             )
         except MaterialFault as fault:
-            _log.info("what is stored at %s is not served: %s", self._path(key), fault)
+            _log.info("the certificate stored at %s is not served: %s", self._path(key), fault)
             return None, version
         replaced = order.replaces is not None and found.serial == order.replaces.serial
         if replaced or self._is_revoked(found.serial):
@@ -120,7 +120,7 @@ class SharedIssuer:
     async def _order(self, key: str, lease: OrderLease, order: Order) -> Material:
         fault: Fault | None = None
         try:
-            # Whoever held the lease before may have finished between our look and now.
+            # The previous holder of the lease may have finished since the last read.
             found, version = await self._find(key, order)
             if found is not None:
                 self.found += 1
@@ -133,7 +133,9 @@ class SharedIssuer:
             fault = raised
             raise
         except TimeoutError:
-            fault = FleetFault("the issuer takes longer than a lease")
+            fault = FleetFault(
+                "the issuer takes longer than certificate_store.lease_seconds allows"
+            )
             raise fault from None
         else:
             return material
@@ -141,9 +143,9 @@ class SharedIssuer:
             await self._leases.give_back(lease, fault, self._jitter())
 
     async def _keep(self, key: str, material: Material, version: int) -> None:
-        """Write a certificate down. It was paid for, so a Vault that is away is waited for a while.
+        """Store a certificate. An order is expensive, so a fault of Vault is retried for a while.
 
-        Where it can't be, this sidecar serves it all the same and the others order their own.
+        If that fails, this sidecar serves it all the same and the others order their own.
         """
         data = {
             _CERTIFICATE: material.chain_pem.decode("ascii"),
@@ -157,14 +159,16 @@ class SharedIssuer:
             except VaultConflict:
                 version = await self._version(key, version)
             except VaultFault as gone:
-                _log.warning("a new certificate is not stored yet: %s", gone)
+                _log.warning("a new certificate is not stored in Vault yet: %s; trying again", gone)
                 await self._sleep(_REWRITES.pause_seconds(attempt, self._jitter()))
             else:
                 return
-        _log.error("a new certificate could not be stored; other sidecars will order their own")
+        _log.error(
+            "a new certificate could not be stored in Vault; other sidecars will order their own"
+        )
 
     async def _version(self, key: str, before: int) -> int:
-        """Read the version to write over: a deleted entry counts on."""
+        """Return the version to overwrite; a deleted entry keeps its number."""
         try:
             return await self._vault.read_kv_version(self._settings.mount, self._path(key))
         except VaultFault:
@@ -172,9 +176,9 @@ class SharedIssuer:
 
 
 def order_key(order: Order) -> str:
-    """Name the place of an order's certificate: the same for every sidecar that wants these names.
+    """Return the key of an order in the store: the same for every sidecar that needs these names.
 
-    What it is served as is one sidecar's affair, so it takes no part.
+    The name it is served under may differ between sidecars, so it is not part of the key.
     """
     names: list[Any] = [*sorted(order.dns_names), *sorted(order.uri_sans)]
     if len(names) == 1 and order.dns_names:

@@ -1,7 +1,7 @@
-"""Certificates that somebody stored in Vault KV v2: read, checked, and read again on a change.
+"""Certificates stored in Vault KV v2 by someone else: read, checked, and read again on a change.
 
-There is no push in KV, so the entry's metadata is polled: one small call that shows the
-version, and no secret.
+KV has no push, so the entry's metadata is polled: one small call that returns the version and
+no secret.
 """
 
 import re
@@ -20,17 +20,17 @@ _SEGMENT = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,253}")
 
 
 class StoredCertificateReader(Protocol):
-    """What is asked of Vault; ``sidecar.vault.client.VaultClient`` answers it."""
+    """The calls to Vault; ``sidecar.vault.client.VaultClient`` implements them."""
 
     async def read_kv(self, mount: str, path: str) -> Any:
         """Return the latest version of an entry: ``data`` by field, ``version``."""
 
     async def read_kv_version(self, mount: str, path: str) -> int:
-        """Return the number of the latest version, 0 where there is none."""
+        """Return the number of the latest version; 0 if there is none."""
 
 
 class KvIssuer:
-    """Issues what is stored under ``<prefix>/<name>``."""
+    """Issues the certificate that is stored under ``<prefix>/<name>``."""
 
     def __init__(
         self, settings: model.VaultKvIssuer, vault: StoredCertificateReader, now: Now
@@ -41,13 +41,13 @@ class KvIssuer:
         self.name: str = settings.name
         self.poll_seconds: float = settings.poll_seconds
         self.read: dict[str, int] = {}
-        """The version that was read last, good or bad, by what it is served as."""
+        """The version that was read last, valid or not, by the name it is served under."""
 
     async def issue(self, order: Order) -> Material:
-        """Read and check the certificate that is stored now.
+        """Return the certificate that is stored now, checked.
 
-        Raises ``VaultFault``, or ``MaterialFault`` for what can't be served, and for what is
-        the very certificate that the order replaces.
+        Raises ``VaultFault``, or ``MaterialFault`` if it can't be served or is the same
+        certificate that the order replaces.
         """
         settings = self._settings
         path = f"{settings.prefix}/{kv_segment(order.name)}"
@@ -67,7 +67,7 @@ class KvIssuer:
         return material
 
     async def version(self, order: Order) -> int:
-        """Return the version of the entry there is now, 0 where there is none."""
+        """Return the latest version of the entry; 0 if there is none."""
         settings = self._settings
         return await self._vault.read_kv_version(
             settings.mount, f"{settings.prefix}/{kv_segment(order.name)}"
@@ -75,13 +75,13 @@ class KvIssuer:
 
 
 class NotChanged(MaterialFault):
-    """What is stored is what is served already: there is nothing to renew it with yet."""
+    """The stored certificate is the one that is served already; a renewed one is not there yet."""
 
     retryable = True
 
 
 def read_material(chain: object, key: object, order: Order, now: float) -> Material:
-    """Read a stored chain and its key, PEM, and check them as if a CA had just sent them."""
+    """Check a stored chain and its key (PEM) as if a CA had just issued them."""
     if not isinstance(chain, str) or not isinstance(key, str):
         raise MaterialFault("has no text in the field of the certificate or of the key")
     if max(len(chain), len(key)) > MAX_PEM_CHARACTERS:
@@ -89,15 +89,15 @@ def read_material(chain: object, key: object, order: Order, now: float) -> Mater
     try:
         private = load_pem_private_key(key.encode("ascii", "replace"), password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise MaterialFault("the key is no PEM of an unencrypted private key") from None
+        raise MaterialFault("the key is not an unencrypted private key in PEM") from None
     if not is_servable_key(private):
-        raise MaterialFault("the key is neither EC on P-256 or P-384, nor RSA of 2048 bits or more")
+        raise MaterialFault("the key must be EC on P-256 or P-384, or RSA of 2048 bits or more")
     return check_material(chain, private, order.dns_names, now, uri_sans=order.uri_sans)
 
 
 def kv_segment(name: str) -> str:
-    """Return the segment of a KV path for a certificate's name; raises ``MaterialFault``."""
+    """Return a certificate's name as a segment of a KV path. Raises ``MaterialFault``."""
     segment = f"_wildcard.{name[2:]}" if name.startswith("*.") else name
     if not _SEGMENT.fullmatch(segment):
-        raise MaterialFault("the certificate's name can't stand in a path of Vault KV")
+        raise MaterialFault("the certificate's name can't be part of a path in Vault KV")
     return segment

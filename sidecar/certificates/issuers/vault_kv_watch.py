@@ -1,4 +1,4 @@
-"""Notices that a stored certificate was replaced: Vault KV has no push, so versions are polled."""
+"""Polls the versions of stored certificates, because Vault KV has no push."""
 
 import logging
 from collections.abc import Awaitable, Callable
@@ -11,7 +11,7 @@ _log = logging.getLogger("sidecar.certificates")
 
 
 class KvWatch:
-    """Looks at the version of every entry that one issuer serves from."""
+    """Compares the version of every entry that one issuer serves from."""
 
     def __init__(self, issuer: KvIssuer, *, sleep: Callable[[float], Awaitable[None]]) -> None:
         self._issuer = issuer
@@ -20,20 +20,20 @@ class KvWatch:
             f"stored_certificates/{issuer.name}",
             f"the versions of the certificates of issuer {issuer.name!r}",
             _log,
-            kept="certificates are served as they were read last",
+            kept="the certificates that were read last are served",
         )
 
     async def run(self, manager: CertificateManager) -> None:
-        """Look, until cancelled."""
+        """Poll the versions, until cancelled."""
         while True:
             with self.status.poll():
                 await self.look(manager)
             await self._sleep(self._issuer.poll_seconds)
 
     async def look(self, manager: CertificateManager) -> None:
-        """Have renewed whatever is another version than the one that was read.
+        """Renew each certificate whose version is not the one that was read.
 
-        Raises the first ``Fault``: the rest would meet the same.
+        Raises the first ``Fault``: the rest would fail for the same reason.
         """
         read = self._issuer.read
         kept = [each for each in manager if each.issuer is self._issuer]

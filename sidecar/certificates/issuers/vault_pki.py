@@ -17,15 +17,15 @@ from sidecar.common.errors import Fault
 from sidecar.config import model
 
 _MAX_COMMON_NAME = 64
-"""RFC 5280, appendix A (ub-common-name). A longer name stands among the SANs only."""
+"""RFC 5280, appendix A (ub-common-name). A longer name is only among the SANs."""
 
 
 class CsrFault(Fault):
-    """No certificate can be asked for with these names."""
+    """A CSR can't be made for these names."""
 
 
 class CertificateSigner(Protocol):
-    """Signs CSRs; ``sidecar.vault.client.VaultClient`` does."""
+    """Signs CSRs; ``sidecar.vault.client.VaultClient`` implements it."""
 
     async def sign_csr(
         self,
@@ -72,16 +72,15 @@ def make_csr(
 ) -> str:
     """Return a CSR (RFC 2986) for DNS names and URIs.
 
-    The first DNS name is the common name too, where it fits.
+    The first DNS name is also the common name, if it is short enough.
 
-    Raises ``CsrFault`` for no name at all, and for an address: it would be certified as the
-    name it is not.
+    Raises ``CsrFault`` if there is no name, and for an IP address, which is not a DNS name.
     """
     if not names and not uris:
-        raise CsrFault("no name is wanted")
+        raise CsrFault("the order has no name")
     for name in names:
         if _is_address(name):
-            raise CsrFault(f"{name} is an address; certificates are for host names")
+            raise CsrFault(f"{name} is an IP address; certificates are for host names")
     common = [name for name in names[:1] if len(name) <= _MAX_COMMON_NAME]
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name) for name in common])
     sans = (*map(x509.DNSName, names), *map(x509.UniformResourceIdentifier, uris))

@@ -1,4 +1,4 @@
-"""What an operator sees of the certificates held, and may have done with one."""
+"""The certificates as an operator sees them, and the actions on one: renew and revoke."""
 
 import math
 from collections.abc import Awaitable, Callable, Mapping
@@ -15,38 +15,38 @@ from sidecar.common.errors import Fault
 
 
 class CertificateAdminFault(Fault):
-    """The operator asks for what can't be done."""
+    """The operator asked for something that can't be done."""
 
 
 class UnknownCertificate(CertificateAdminFault):
-    """No certificate of this name is kept."""
+    """There is no certificate of this name."""
 
 
 class TooSoon(CertificateAdminFault):
-    """An order by hand was placed a moment ago."""
+    """The operator ordered this certificate less than a minute ago."""
 
     retryable = True
 
     def __init__(self, name: str, retry_after_seconds: float) -> None:
         seconds = math.ceil(retry_after_seconds)
         super().__init__(
-            f"certificate {name!r} was ordered by hand a moment ago (CAs count orders); "
-            f"ask again in {seconds} s"
+            f"certificate {name!r} was ordered by hand a moment ago (CAs limit orders); "
+            f"try again in {seconds} s"
         )
         self.retry_after_seconds = seconds
 
 
 Revoke = Callable[[str, str], Awaitable[None]]
-"""Has the CA behind an issuer (by its name) revoke a serial. Raises ``Fault``."""
+"""Asks the CA of an issuer (by its name) to revoke a serial. Raises ``Fault``."""
 
 
 class CertificateAdmin:
-    """Shows certificates, and has them renewed or revoked. It never shows a key."""
+    """Shows, renews and revokes certificates. It never shows a key."""
 
     def __init__(
         self, manager: CertificateManager, probed: Mapping[str, bool], revoke: Revoke, now: Now
     ) -> None:
-        """``probed`` tells, by name, whether a listener was seen to serve what it was given."""
+        """``probed`` says, by name, whether the listener served the certificate it was given."""
         self._manager = manager
         self._probed = probed
         self._revoke = revoke
@@ -63,7 +63,7 @@ class CertificateAdmin:
         return {**self._row(managed), "chain_pem": chain}
 
     def renew(self, name: str) -> dict[str, Any]:
-        """Have a certificate renewed now, if that is not under way already.
+        """Renew a certificate now, unless a renewal is under way.
 
         Raises ``UnknownCertificate``, or ``TooSoon`` within a minute of the last time.
         """
@@ -73,25 +73,27 @@ class CertificateAdmin:
         return self._row(managed)
 
     async def revoke(self, name: str) -> dict[str, Any]:
-        """Have the CA revoke what is held; it is served no more, and another is ordered at once.
+        """Revoke the current certificate at its CA, stop serving it, and order another.
 
-        It is ordered a minute after the last order by hand, if that is later.
-        Raises ``CertificateAdminFault`` where nothing is held, or the CA's ``Fault``; then nothing
-        changes.
+        The order is placed at once, or a minute after the last order by hand if that is later.
+        Raises ``CertificateAdminFault`` if there is no certificate, or the CA's ``Fault``; then
+        nothing changes.
         """
         managed = self._get(name)
         if managed.material is None or managed.revoked:
-            raise CertificateAdminFault(f"certificate {name!r}: none is held that could be revoked")
+            raise CertificateAdminFault(f"certificate {name!r}: there is none to revoke")
         material = managed.material
         await self._revoke(managed.issuer.name, material.serial)
-        if managed.material is material:  # and not another, which came meanwhile
+        if managed.material is material:  # and has not been replaced meanwhile
             self._manager.revoked_by_hand(name)
         return self._row(managed)
 
     def _get(self, name: str) -> ManagedCertificate:
         managed = self._manager.get(name)
         if managed is None:
-            raise UnknownCertificate(f"no certificate {name!r} is kept here")
+            raise UnknownCertificate(
+                f"there is no certificate {name!r}; GET /certificates lists them"
+            )
         return managed
 
     def _row(self, managed: ManagedCertificate) -> dict[str, Any]:
@@ -122,7 +124,7 @@ class CertificateAdmin:
 
 
 def state_of(managed: ManagedCertificate) -> str:
-    """Return one word: held, renewing, failed, expired, revoked or pending."""
+    """Return the state for the operator: held, renewing, failed, expired, revoked or pending."""
     if managed.revoked:
         return "revoked"
     if managed.level is Level.ENDED:

@@ -1,6 +1,6 @@
-"""The admin routes of certificates: read them, renew one, revoke one.
+"""The admin routes of certificates: list them, show one, renew one, revoke one.
 
-What changes something is POST, and so behind the same refusal of browsers as the rest.
+Routes that change something are POST, which the admin port refuses to browsers.
 """
 
 from collections.abc import Awaitable, Mapping
@@ -13,35 +13,35 @@ from sidecar.transport.http1 import Handler, Request, Response
 
 
 class CertificateActions(Protocol):
-    """What is asked; ``sidecar.certificates.managed.admin.CertificateAdmin`` answers."""
+    """The actions; ``sidecar.certificates.managed.admin.CertificateAdmin`` implements them."""
 
     def list(self) -> "list[dict[str, Any]]":
         """Return every certificate."""
 
     def show(self, name: str) -> dict[str, Any]:
-        """Return one."""
+        """Return one certificate."""
 
     def renew(self, name: str) -> dict[str, Any]:
-        """Have one renewed."""
+        """Renew one certificate."""
 
     def revoke(self, name: str) -> Awaitable[dict[str, Any]]:
-        """Have one revoked."""
+        """Revoke one certificate."""
 
 
-def certificate_routes(desk: CertificateActions) -> Mapping[tuple[str, str], Handler]:
-    """Build the routes; a certificate is named by ``?name=``."""
+def certificate_routes(actions: CertificateActions) -> Mapping[tuple[str, str], Handler]:
+    """Return the routes; a request names its certificate by ``?name=``."""
 
     def listed(_request: Request) -> Response:
-        return Response.json(200, {"certificates": desk.list()})
+        return Response.json(200, {"certificates": actions.list()})
 
     async def shown(request: Request) -> Response:
-        return await _answer(request, desk.show)
+        return await _answer(request, actions.show)
 
     async def renewed(request: Request) -> Response:
-        return await _answer(request, desk.renew)
+        return await _answer(request, actions.renew)
 
     async def revoked(request: Request) -> Response:
-        return await _answer(request, desk.revoke)
+        return await _answer(request, actions.revoke)
 
     return {
         ("GET", "/certificates"): listed,
@@ -54,7 +54,7 @@ def certificate_routes(desk: CertificateActions) -> Mapping[tuple[str, str], Han
 async def _answer(request: Request, act: Any) -> Response:
     names = parse_qs(request.query).get("name", [])
     if len(names) != 1:
-        return Response.json(400, {"error": "one certificate must be named: ?name="})
+        return Response.json(400, {"error": "name exactly one certificate: ?name=<name>"})
     try:
         done = act(names[0])
         return Response.json(200, await done if isinstance(done, Awaitable) else done)

@@ -1,4 +1,4 @@
-"""One certificate that is kept, and when it has its next turn. Pure."""
+"""One managed certificate, and when it is due next. Pure."""
 
 from sidecar.certificates.issuers.base import Issuer, Order
 from sidecar.certificates.managed.renewal import Level, level_at, next_level_at
@@ -6,11 +6,11 @@ from sidecar.certificates.material import Material
 
 NEVER = float("inf")
 HAND_PAUSE_SECONDS = 60.0
-"""Between two orders of a certificate by hand: CAs count them."""
+"""Between two orders of a certificate by hand: CAs limit them."""
 
 
 class ManagedCertificate:
-    """What was ordered of whom, what came of it, and what comes next. Times are Unix seconds."""
+    """An order, its issuer, the certificate, and what is due next. Times are Unix seconds."""
 
     __slots__ = (
         "ask_at", "by_hand_at", "due", "failures", "issuer", "last_fault", "level", "material",
@@ -21,34 +21,34 @@ class ManagedCertificate:
         self.order = order
         self.issuer = issuer
         self.material: Material | None = None
-        """What is served; or was, until it was revoked. ``None`` before it is had, and when
-        it has ended."""
+        """The certificate that is served, or was served until it was revoked. ``None`` before
+        the first one is obtained, and after the last one has expired."""
         self.revoked = False
         self.renew_at = 0.0
-        """When renewal was due first; how near the end is, is reckoned from there."""
+        """When the renewal became due; ``level_now`` counts from there."""
         self.try_at = 0.0
-        """When the issuer is asked next."""
+        """When the issuer is asked for a certificate next."""
         self.ask_at = NEVER
         """When the issuer is asked for advice next (ARI)."""
         self.due = 0.0
-        """The next turn, whatever it is for."""
+        """When something is due next, whatever it is."""
         self.failures = 0
-        """Renewals that failed since the last one that did not."""
+        """Failed renewals since the last one that succeeded."""
         self.last_fault = ""
         self.level = Level.FRESH
         self.running = False
         self.by_hand_at = -NEVER
-        """When an operator last had one ordered."""
+        """When an operator last ordered it."""
         self.replaced_at = -NEVER
         """When one was last ordered in place of one that an operator had revoked."""
 
     @property
     def name(self) -> str:
-        """What it is served as."""
+        """The name under which it is served."""
         return self.order.name
 
     def seconds_left(self, now: float) -> float:
-        """Return how long what is held may still be served; 0 where nothing is."""
+        """Return how long the certificate may still be served; 0 if there is none."""
         if self.material is None or self.revoked:
             return 0.0
         return max(0.0, self.material.not_after - now)
@@ -62,17 +62,17 @@ class ManagedCertificate:
         not be without a certificate for it.
         """
         since = now - last
-        # A clock that was set back must not shut an operator out.
+        # A clock that was set back must not lock an operator out.
         return HAND_PAUSE_SECONDS - since if 0 <= since < HAND_PAUSE_SECONDS else 0.0
 
     def level_now(self, now: float) -> Level:
-        """Tell how near its end it is without having been renewed."""
+        """Return how close to its end it is without having been renewed."""
         if self.material is None:
             return self.level
         return level_at(self.renew_at, self.material.not_after, now)
 
-    def next_turn(self, now: float) -> float:
-        """Return when to look at it next: to renew, to ask, or because it gets worse."""
+    def next_due(self, now: float) -> float:
+        """Return when it is due next: to renew, to ask for advice, or to raise its level."""
         if self.material is None:
             return self.try_at
         worse = next_level_at(self.renew_at, self.material.not_after, now)

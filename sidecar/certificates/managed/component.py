@@ -1,4 +1,4 @@
-"""Everything of certificates joined: issuers, the manager, and what watches over both."""
+"""The configured certificates: issuers, manager, probes, and the watch on revocations."""
 
 import asyncio
 import random
@@ -39,7 +39,7 @@ class Certificates:
         }
         self._configured = frozenset(each.name for each in config.certificates)
         self.solver = make_solver(config, vault)
-        """Answers http-01 challenges, where there is an ACME issuer."""
+        """Answers ACME challenges; ``None`` without an ACME issuer."""
         self._watches = {
             each.name: RevocationWatch(each, vault, sleep=asyncio.sleep)
             for each in config.issuers
@@ -55,7 +55,7 @@ class Certificates:
             now=wall_seconds,
             sleep=asyncio.sleep,
             jitter=random.random,
-            on_level=partial(_say_level, alerts),
+            on_level=partial(_alert_level, alerts),
         )
         self._kv = [KvWatch(each, sleep=asyncio.sleep) for each in factory.kv]
         self._prober = Prober(
@@ -69,11 +69,11 @@ class Certificates:
             self.store,
             clock=monotonic_seconds,
             sleep=asyncio.sleep,
-            on_change=partial(_say_probe, alerts),
+            on_change=partial(_alert_probe, alerts),
         )
 
     async def load(self) -> None:
-        """Read what is revoked, and obtain what can be had before the edge is up.
+        """Read the CRLs, and obtain every certificate that needs no running edge.
 
         Raises ``CertificateFault``.
         """
@@ -81,7 +81,7 @@ class Certificates:
         await self.manager.obtain_all()
 
     def tasks(self) -> Iterator[Coroutine[Any, Any, None]]:
-        """Yield what runs until the drain."""
+        """Yield the tasks that run until the drain."""
         yield self.manager.keep_fresh()
         yield self._prober.run()
         for watch in self._watches.values():
@@ -92,7 +92,7 @@ class Certificates:
             yield self.solver.run()
 
     def polls(self) -> Iterator[PollStatus]:
-        """Yield how each source is that is polled."""
+        """Yield the status of each polled source."""
         yield from (watch.status for watch in self._watches.values())
         yield from (stored.status for stored in self._kv)
         if self._prober.targets:
@@ -100,20 +100,22 @@ class Certificates:
         if self.solver is not None:
             yield self.solver.status
 
-    def desk(self) -> CertificateAdmin:
-        """Make what the operator's commands ask."""
-        return CertificateAdmin(self.manager, self._prober.well, self._revoke, wall_seconds)
+    def admin(self) -> CertificateAdmin:
+        """Return the actions for the operator's commands."""
+        return CertificateAdmin(self.manager, self._prober.healthy, self._revoke, wall_seconds)
 
     async def _revoke(self, issuer: str, serial: str) -> None:
         mount = self._mounts.get(issuer)
         if mount is None:
-            raise CertificateAdminFault(f"issuer {issuer!r} is no Vault PKI: revoke at its CA")
+            raise CertificateAdminFault(
+                f"issuer {issuer!r} is not a Vault PKI issuer: revoke the certificate at its CA"
+            )
         await revoke_certificate(self._vault, mount, serial)
         if (watch := self._watches.get(issuer)) is not None:
             await watch.refresh()
 
     def families(self) -> Iterator[Metric]:
-        """Tell how it all does."""
+        """Yield the metrics of certificates."""
         return families(
             self.manager,
             self.store,
@@ -134,7 +136,7 @@ class Certificates:
 
 
 def wanted_certificates(config: model.Config, issuers: Issuers) -> Iterator[tuple[Order, Issuer]]:
-    """Yield the order of each configured certificate, beside who is to issue it."""
+    """Yield the order and the issuer of each configured certificate."""
     for each in config.certificates:
         first = [each.common_name] if each.common_name is not None else []
         names = tuple(dict.fromkeys((*first, *each.alt_names)))
@@ -142,8 +144,8 @@ def wanted_certificates(config: model.Config, issuers: Issuers) -> Iterator[tupl
         yield Order(each.name, names, uris), issuers[each.issuer]
 
 
-def _say_level(alerts: Alerts, managed: ManagedCertificate, before: Level) -> None:
-    """Turn a change of how near an end is into the alert it is."""
+def _alert_level(alerts: Alerts, managed: ManagedCertificate, before: Level) -> None:
+    """Send the alert for a change of level."""
     why = f": {managed.last_fault}" if managed.last_fault else ""
     match managed.level:
         case Level.WARNING:
@@ -151,16 +153,18 @@ def _say_level(alerts: Alerts, managed: ManagedCertificate, before: Level) -> No
         case Level.CRITICAL:
             severity, message = Severity.CRITICAL, f"a tenth of the time to renew it is left{why}"
         case Level.ENDED:
-            severity, message = Severity.CRITICAL, f"it has expired and is served no more{why}"
+            severity, message = Severity.CRITICAL, f"it has expired and is no longer served{why}"
         case Level.FRESH:
-            severity, message = Severity.INFO, f"it is renewed; it was {before}"
+            severity, message = Severity.INFO, f"it is renewed; its level was {before}"
     alerts.say(Alert(severity, f"certificate/{managed.name}", managed.level, message))
 
 
-def _say_probe(alerts: Alerts, name: str, is_well: bool, seen: str) -> None:
-    if is_well:
-        alert = Alert(Severity.INFO, f"certificate/{name}", "served", "it is served again")
+def _alert_probe(alerts: Alerts, name: str, is_healthy: bool, seen: str) -> None:
+    if is_healthy:
+        alert = Alert(
+            Severity.INFO, f"certificate/{name}", "served", "the listener serves it again"
+        )
     else:
-        words = f"the listener serves another certificate than we gave it: {seen}"
+        words = f"the listener does not serve the certificate that it was given: {seen}"
         alert = Alert(Severity.WARNING, f"certificate/{name}", "not served", words)
     alerts.say(alert)

@@ -1,9 +1,9 @@
-"""Obtains certificates and keeps them fresh: one loop and one queue, however many there are.
+"""Obtains certificates and renews them: one loop and one schedule for all of them.
 
-Each certificate has its next turn in a heap: a renewal, a question to its issuer when to
-renew, or a look at how near its end is. A turn runs as a task of its own, so that a slow CA
-holds up no other; a failed renewal is tried again with back-off, displaces nothing and stops
-nobody.
+The schedule is a heap of what is due next for each certificate: a renewal, a question to its
+issuer when to renew, or a check of how close its end is. Each runs as a task of its own, so
+that a slow CA delays no other certificate. A failed renewal is retried with back-off, and the
+current certificate stays in service.
 """
 
 import asyncio
@@ -23,20 +23,20 @@ from sidecar.common.errors import Fault
 
 _log = logging.getLogger("sidecar.certificates")
 _MAX_SLEEP_SECONDS = 3600.0
-"""Long sleeps are cut, so that a clock that was set right is noticed."""
+"""Long sleeps are cut, so that a corrected clock is noticed."""
 _CONCURRENT = 4
-"""Issuances at once: as many as Vault's bridge has threads."""
+"""Issuances at once: as many as the Vault client has threads."""
 _MAX_NAMED_FAULTS = 5
-_SPARE_TURNS = 64
+_SPARE_ENTRIES = 64
 _ASK_AGAIN_SECONDS = 3600.0
-"""After a question about renewal that nobody answered."""
+"""After a question about renewal that the issuer did not answer."""
 
 OnLevel = Callable[[ManagedCertificate, Level], None]
-"""Called with a holding, whose ``level`` is the new one, and the level before."""
+"""Called with a certificate, whose ``level`` is the new one, and the level before."""
 
 
 class CertificateFault(Fault):
-    """A certificate can't be had; retryable where its cause is."""
+    """A certificate can't be obtained; retryable if its cause is."""
 
     def __init__(self, message: str, cause: Fault | None = None) -> None:
         super().__init__(message)
@@ -46,7 +46,7 @@ class CertificateFault(Fault):
 
 
 class CertificateManager:
-    """The certificates that are kept, and when each has its turn."""
+    """The managed certificates and their schedule."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class CertificateManager:
         now: Now,
         sleep: Callable[[float], Awaitable[None]],
         jitter: Callable[[], float],
-        on_level: OnLevel = lambda _holding, _before: None,
+        on_level: OnLevel = lambda _managed, _before: None,
     ) -> None:
         self._store = store
         self._now = now
@@ -65,7 +65,7 @@ class CertificateManager:
         self._on_level = on_level
         self._gate = asyncio.Semaphore(_CONCURRENT)
         self._held: dict[str, ManagedCertificate] = {}
-        self._turns: list[tuple[float, int, ManagedCertificate]] = []
+        self._schedule: list[tuple[float, int, ManagedCertificate]] = []
         self._sequence = count()
         self._wake = asyncio.Event()
         self.renewals = 0
@@ -74,19 +74,19 @@ class CertificateManager:
             self._plan(self._held.setdefault(order.name, ManagedCertificate(order, issuer)))
 
     def __iter__(self) -> Iterator[ManagedCertificate]:
-        """Walk what is kept."""
+        """Iterate over the managed certificates."""
         return iter(tuple(self._held.values()))
 
     def get(self, name: str) -> ManagedCertificate | None:
-        """Return what is kept under a name."""
+        """Return the managed certificate of a name."""
         return self._held.get(name)
 
     async def obtain_all(self) -> None:
-        """Obtain every certificate once, but order none whose CA must see our edge first.
+        """Obtain every certificate once, but order none whose CA must reach our edge first.
 
-        Of those, what the fleet has is taken, and the rest is ordered by ``keep_fresh`` a
-        little later. Raises ``CertificateFault`` with what failed; after a few faults the
-        rest is not tried, for they have one cause.
+        Of those, certificates that the fleet already has are used, and the rest is ordered by
+        ``keep_fresh`` a little later. Raises ``CertificateFault`` with what failed; after a
+        few faults the rest is not tried, because the cause is probably the same.
         """
         faults: list[CertificateFault] = []
 
@@ -103,10 +103,10 @@ class CertificateManager:
             raise CertificateFault("; ".join(map(str, faults[:_MAX_NAMED_FAULTS])))
 
     async def obtain(self, order: Order, issuer: Issuer) -> Material:
-        """Obtain one certificate now, serve it and keep it from then on.
+        """Obtain one certificate now, serve it, and manage it from then on.
 
-        Raises ``CertificateFault``; then nothing is kept that was not kept before. One call
-        a name at a time is the caller's affair.
+        Raises ``CertificateFault``; then nothing is managed that was not managed before. The
+        caller makes only one call at a time for a name.
         """
         managed = self._held.get(order.name) or ManagedCertificate(order, issuer)
         managed.order, managed.issuer = order, issuer
@@ -120,12 +120,12 @@ class CertificateManager:
             raise
 
     def forget(self, name: str) -> None:
-        """Keep a certificate no more, and serve it no more."""
+        """Stop managing and serving a certificate."""
         self._held.pop(name, None)
         self._store.remove(name)
 
     def renew_soon(self, name: str) -> bool:
-        """Have the loop renew a certificate at once; false for a name that is not kept."""
+        """Let the loop renew a certificate at once; return False for an unknown name."""
         managed = self._held.get(name)
         if managed is not None:
             managed.try_at = self._now()
@@ -133,10 +133,10 @@ class CertificateManager:
         return managed is not None
 
     def renew_by_hand(self, name: str) -> float:
-        """Have one ordered for an operator; returns the seconds to wait, 0 if it is on its way.
+        """Renew for an operator; return the seconds to wait, 0 if the order is on its way.
 
-        However often it is asked for, one order is under way, and one a
-        ``HAND_PAUSE_SECONDS`` is begun.
+        However often this is called, only one order is under way, and one begins every
+        ``HAND_PAUSE_SECONDS``.
         """
         managed, now = self._held.get(name), self._now()
         if managed is None or managed.try_at <= now:
@@ -148,12 +148,12 @@ class CertificateManager:
         return 0.0
 
     def revoked(self, name: str) -> None:
-        """Serve a certificate no more that its CA has revoked, and have another at once."""
+        """Stop serving a certificate that its CA has revoked, and order another at once."""
         if self._end_revoked(name):
             self.renew_soon(name)
 
     def revoked_by_hand(self, name: str) -> None:
-        """Do the same for an operator: another at once, but one a ``HAND_PAUSE_SECONDS``."""
+        """Do the same for an operator: order at once, but only once a ``HAND_PAUSE_SECONDS``."""
         if not self._end_revoked(name):
             return
         managed, now = self._held[name], self._now()
@@ -167,32 +167,32 @@ class CertificateManager:
             return False
         managed.revoked = True
         self._store.remove(name)
-        _log.error("certificate revoked, and is served no more", extra={"certificate": name})
+        _log.error("certificate was revoked and is no longer served", extra={"certificate": name})
         return True
 
     async def keep_fresh(self) -> None:
-        """Renew, each in its time, until cancelled."""
+        """Renew each certificate when it is due, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             while True:
                 self._wake.clear()
                 while (managed := self._next_due()) is not None:
                     managed.running = True
-                    tasks.create_task(self._turn(managed))
-                await self._rest()
+                    tasks.create_task(self._run_due(managed))
+                await self._sleep_until_due()
 
     def _next_due(self) -> ManagedCertificate | None:
-        while self._turns and self._turns[0][0] <= self._now():
-            due, _, managed = heapq.heappop(self._turns)
+        while self._schedule and self._schedule[0][0] <= self._now():
+            due, _, managed = heapq.heappop(self._schedule)
             is_kept = self._held.get(managed.name) is managed
             if is_kept and managed.due == due and not managed.running:
                 return managed
         return None
 
-    async def _rest(self) -> None:
-        """Sleep until the next turn, or until one is planned."""
+    async def _sleep_until_due(self) -> None:
+        """Sleep until something is due, or until the schedule changes."""
         waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(self._wake.wait())]
-        if self._turns:
-            seconds = max(0.0, self._turns[0][0] - self._now())
+        if self._schedule:
+            seconds = max(0.0, self._schedule[0][0] - self._now())
             waits.append(asyncio.ensure_future(self._sleep(min(seconds, _MAX_SLEEP_SECONDS))))
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
@@ -202,17 +202,17 @@ class CertificateManager:
             await asyncio.gather(*waits, return_exceptions=True)
 
     def _plan(self, managed: ManagedCertificate) -> None:
-        managed.due = managed.next_turn(self._now())
-        heapq.heappush(self._turns, (managed.due, next(self._sequence), managed))
-        if len(self._turns) > 2 * len(self._held) + _SPARE_TURNS:
-            # What is forgotten keeps its turn, months ahead, and with it its key: names on
-            # demand come and go every hour.
-            self._turns = [(each.due, next(self._sequence), each) for each in self]
-            heapq.heapify(self._turns)
+        managed.due = managed.next_due(self._now())
+        heapq.heappush(self._schedule, (managed.due, next(self._sequence), managed))
+        if len(self._schedule) > 2 * len(self._held) + _SPARE_ENTRIES:
+            # A forgotten certificate would stay in the schedule for months, with its key: names
+            # on demand come and go every hour.
+            self._schedule = [(each.due, next(self._sequence), each) for each in self]
+            heapq.heapify(self._schedule)
         self._wake.set()
 
-    async def _turn(self, managed: ManagedCertificate) -> None:
-        """Do what is due. What is held is served until it ends, no longer."""
+    async def _run_due(self, managed: ManagedCertificate) -> None:
+        """Do what is due. The current certificate is served until it expires."""
         try:
             self._look_at_level(managed)
             now = self._now()
@@ -223,23 +223,29 @@ class CertificateManager:
                 await self._ask(managed)
         except CertificateFault as fault:
             self._failed(managed, str(fault), fault.retry_after_seconds)
-            _log.warning("not renewed: %s", fault, extra={"certificate": managed.name})
+            _log.warning(
+                "certificate was not renewed: %s", fault, extra={"certificate": managed.name}
+            )
         except Exception as exc:  # noqa: BLE001 - a task's edge: one certificate's defect ends no other's
             self._failed(managed, type(exc).__name__, None)
-            _log.exception("not renewed: a defect of ours", extra={"certificate": managed.name})
+            _log.exception(
+                "certificate was not renewed: internal error (a bug in the sidecar)",
+                extra={"certificate": managed.name},
+            )
         finally:
             managed.running = False
             self._plan(managed)
 
     def _look_at_level(self, managed: ManagedCertificate) -> None:
-        """Say once that it gets worse, and tell who serves it when it has ended."""
+        """Report a change of level once, and stop serving a certificate that has expired."""
         before, now = managed.level, self._now()
         managed.level = managed.level_now(now)
         if managed.level is Level.ENDED and managed.material is not None:
             managed.material = None
             self._store.announce(managed.name)
             _log.error(
-                "certificate expired, and is served no more", extra={"certificate": managed.name}
+                "certificate has expired and is no longer served",
+                extra={"certificate": managed.name},
             )
         if managed.level is not before:
             self._on_level(managed, before)
@@ -276,7 +282,7 @@ class CertificateManager:
         return material
 
     async def _take(self, managed: ManagedCertificate, material: Material) -> None:
-        """Serve a certificate, and plan what comes next."""
+        """Serve a certificate, and schedule what is due next."""
         name, now = managed.name, self._now()
         if self._held.get(name) is not managed:
             return  # forgotten while it was ordered
@@ -298,7 +304,7 @@ class CertificateManager:
         self._plan(managed)
 
     async def _ask(self, managed: ManagedCertificate) -> None:
-        """Follow the issuer's advice when to renew, where it gives some (ARI)."""
+        """Follow the issuer's advice when to renew, if it gives any (ARI)."""
         material, now = managed.material, self._now()
         managed.ask_at = NEVER
         if material is None:
@@ -308,12 +314,14 @@ class CertificateManager:
             advice = await advise(managed.issuer, material)
         except Fault as fault:
             managed.ask_at = now + _ASK_AGAIN_SECONDS
-            _log.info("no advice: %s", fault, extra={"certificate": managed.name})
+            _log.info(
+                "the issuer gave no renewal advice: %s", fault, extra={"certificate": managed.name}
+            )
             return
         if advice is None:
             return
         managed.ask_at = max(advice.ask_again_at, now + MIN_PAUSE_SECONDS)
-        # Whoever asked for a renewal meanwhile is not to be put off by it.
+        # A renewal that was requested meanwhile is not delayed by the advice.
         if advice.renew_at is not None and managed.try_at == planned:
             wanted = min(advice.renew_at, material.not_after)
             managed.renew_at = managed.try_at = max(wanted, now + MIN_PAUSE_SECONDS)

@@ -25,7 +25,7 @@ def families(
     *,
     configured: Container[str],
 ) -> Iterator[Metric]:
-    """Tell when certificates end, how renewals go, and what CAs and listeners say."""
+    """Yield when certificates end, how renewals go, and what CAs and listeners answer."""
     yield from certificate_families(
         ((name, held.not_after) for name, held in store if name in configured), manager.failures
     )
@@ -64,7 +64,7 @@ def families(
 
 
 def certificate_families(held: Iterable[tuple[str, float]], failures: int) -> Iterator[Metric]:
-    """Tell when certificates end."""
+    """Yield when certificates end, and how many renewals failed."""
     family = GaugeMetricFamily(
         "septem_certificate_not_after_timestamp_seconds", "End of a certificate", labels=["name"]
     )

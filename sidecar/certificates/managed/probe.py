@@ -1,7 +1,7 @@
-"""Closes the loop: dials the listener as a client would, and compares the serial it is served.
+"""Connects to the listener as a client would, and compares the serial that it serves.
 
-Envoy may have acknowledged a secret and serve another: after a rejected one, later updates
-have been known to stop. A mismatch is counted and said; nothing is changed because of it.
+Envoy may have acknowledged a secret and serve another: after a rejected secret, later updates
+have been known to stop. A mismatch is counted and raises an alert; nothing else changes.
 """
 
 import asyncio
@@ -25,14 +25,14 @@ _MAX_PROBES = 4
 
 
 class Target(NamedTuple):
-    """Where a certificate should be served, and for which name it is asked there."""
+    """Where a certificate should be served, and the name (SNI) to ask for."""
 
     settings: Probe
     server_name: str
 
 
 class Prober:
-    """Probes after every change of a certificate, and now and then."""
+    """Probes after every change of a certificate, and at an interval."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class Prober:
         sleep: Callable[[float], Awaitable[None]],
         on_change: Callable[[str, bool, str], None],
     ) -> None:
-        """``on_change`` is called with name, whether it is well, and what was seen."""
+        """``on_change`` is called with name, whether the probe matched, and what was served."""
         self.targets = targets
         self._store = store
         self._clock = clock
@@ -52,9 +52,9 @@ class Prober:
         self._gate = asyncio.Semaphore(_MAX_PROBES)
         self._asked: dict[str, asyncio.Event] = {name: asyncio.Event() for name in targets}
         self.status = PollStatus(
-            "probes", "the probe of a listener", _log, kept="nothing is known of what it serves"
+            "probes", "the probe of a listener", _log, kept="it is unknown what the listener serves"
         )
-        self.well: dict[str, bool] = {}
+        self.healthy: dict[str, bool] = {}
         self.outcomes = {"match": 0, "mismatch": 0}
         store.watch(self._changed)
 
@@ -79,7 +79,7 @@ class Prober:
                     await self._probe(name, target)
 
     async def _probe(self, name: str, target: Target) -> None:
-        """Dial until what is served is what is held, for as long as a change may take."""
+        """Connect until the listener serves the current certificate, or the time is over."""
         deadline = self._clock() + target.settings.within_seconds
         dials = 0
         while True:
@@ -88,21 +88,21 @@ class Prober:
             held = self._store.get(name)
             if held is None:
                 return
-            is_well = seen == held.serial
-            if is_well or self._clock() > deadline:
+            is_healthy = seen == held.serial
+            if is_healthy or self._clock() > deadline:
                 break
             dials += 1
             await self._sleep(_DIALS.pause_seconds(dials, 0.0))
-        self.outcomes["match" if is_well else "mismatch"] += 1
-        if is_well is not self.well.get(name, True):
-            self._on_change(name, is_well, seen)
-        self.well[name] = is_well
+        self.outcomes["match" if is_healthy else "mismatch"] += 1
+        if is_healthy is not self.healthy.get(name, True):
+            self._on_change(name, is_healthy, seen)
+        self.healthy[name] = is_healthy
 
 
 async def served_serial(address: str, server_name: str) -> str:
-    """Return the serial (hexadecimal) that a listener serves for a name; why not, in words.
+    """Return the serial (hexadecimal) that a listener serves for a name, or why there is none.
 
-    The chain is not verified: whether it is the one we gave is all that is asked.
+    The chain is not verified: the probe only asks whether it is the certificate we gave.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False

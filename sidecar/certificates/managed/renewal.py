@@ -1,8 +1,8 @@
-"""When a certificate is renewed, when a failed renewal is tried again, and when to worry. Pure.
+"""When a certificate is renewed, when a failed renewal is retried, and when to alert. Pure.
 
 30 days before the end for a certificate that lives long enough for that (SECURITY-MODEL
 §9); two thirds into the life of a shorter one. Jitter spreads a fleet that was started
-at one moment. What a CA advises (ARI) goes before both.
+at one moment. A CA's advice (ARI) takes precedence over both.
 """
 
 from enum import StrEnum
@@ -23,11 +23,11 @@ CRITICAL_SHARE = 0.1
 
 
 class Level(StrEnum):
-    """How near its end a certificate is that is not renewed."""
+    """How close to its end a certificate is that has not been renewed."""
 
     FRESH = "fresh"
     WARNING = "warning"
-    """Half of the time that was left for renewing it has passed."""
+    """Half of the time for renewing it has passed."""
     CRITICAL = "critical"
     """A tenth of that time remains."""
     ENDED = "ended"
@@ -53,19 +53,19 @@ def retry_after(
 
 
 def level_at(due: float, not_after: float, now: float) -> Level:
-    """Return how bad it is at ``now`` that a renewal that was due at ``due`` has not succeeded."""
+    """Return the level at ``now`` of a certificate whose renewal became due at ``due``."""
     if now >= not_after:
         return Level.ENDED
     left = not_after - due
     for level, share in ((Level.CRITICAL, CRITICAL_SHARE), (Level.WARNING, WARNING_SHARE)):
-        # As next_level_at reckons it, to the last bit: or a turn at the very moment would miss it.
+        # The same arithmetic as in next_level_at, so that a run at that very moment sees it.
         if now >= due and now >= not_after - share * left:
             return level
     return Level.FRESH
 
 
 def next_level_at(due: float, not_after: float, now: float) -> float:
-    """Return when ``level_at`` changes next, the end at the latest."""
+    """Return when ``level_at`` changes next; the end at the latest."""
     left = not_after - due
     moments = (not_after - WARNING_SHARE * left, not_after - CRITICAL_SHARE * left, not_after)
     return min((moment for moment in moments if moment > now), default=not_after)

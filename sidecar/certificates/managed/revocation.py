@@ -1,4 +1,4 @@
-"""What Vault PKI has revoked: its CRL read again and again, and nothing on it is served."""
+"""Polls the CRL of Vault PKI, and stops serving what it lists."""
 
 import logging
 from collections.abc import Awaitable, Callable
@@ -20,14 +20,14 @@ class CrlFault(Fault):
 
 
 class CrlReader(Protocol):
-    """What is asked of Vault; ``sidecar.vault.client.VaultClient`` answers it."""
+    """The calls to Vault; ``sidecar.vault.client.VaultClient`` implements them."""
 
     async def read_crl(self, mount: str) -> bytes:
         """Return the CRL of a PKI mount, PEM."""
 
 
 class RevocationWatch:
-    """The serials that one issuer's CRL holds, and what to do about them."""
+    """The revoked serials of one issuer, from its CRL."""
 
     def __init__(
         self,
@@ -45,30 +45,30 @@ class RevocationWatch:
             f"crl/{settings.name}",
             f"the CRL of Vault PKI {settings.mount!r}",
             _log,
-            kept="what is known to be revoked stays so",
+            kept="the serials known to be revoked stay revoked",
         )
 
     @property
     def faults(self) -> int:
-        """How many reads failed."""
+        """Return how many reads failed."""
         return sum(n for outcome, n in self.status.outcomes.items() if outcome != "ok")
 
     def is_revoked(self, serial: str) -> bool:
-        """Tell whether a serial (hexadecimal) is on the CRL that was read last."""
+        """Tell whether a serial (hexadecimal) is on the last CRL that was read."""
         return int(serial, 16) in self._serials
 
     async def refresh(self) -> None:
-        """Read the CRL. What was read before holds on where that fails, for a CRL only grows."""
+        """Read the CRL. If that fails, the last one stays in force: a CRL only grows."""
         with self.status.poll():
             raw = await self._reader.read_crl(self._settings.mount)
             try:
                 listed = x509.load_pem_x509_crl(raw)
             except ValueError:
-                raise CrlFault("Vault's answer is no CRL") from None
+                raise CrlFault("Vault's answer is not a CRL") from None
             self._serials = frozenset(entry.serial_number for entry in listed)
 
     async def run(self, manager: CertificateManager) -> None:
-        """Read and compare, until cancelled."""
+        """Poll the CRL, until cancelled."""
         while True:
             await self.refresh()
             try:
@@ -78,7 +78,7 @@ class RevocationWatch:
             await self._sleep(self._settings.crl_poll_seconds)
 
     def compare(self, manager: CertificateManager) -> None:
-        """Take out of service what is on the list."""
+        """Stop serving the certificates that are on the CRL."""
         for managed in manager:
             material = managed.material if managed.issuer.name == self.issuer else None
             if material is not None and self.is_revoked(material.serial):

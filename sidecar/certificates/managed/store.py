@@ -1,4 +1,4 @@
-"""The certificates held, by the name Envoy asks for. In memory, and only there."""
+"""The current certificates, by the name Envoy asks for. They exist in memory only."""
 
 from collections.abc import Callable, Iterator
 
@@ -8,7 +8,7 @@ from sidecar.common.faults import tell_each
 
 
 class CertificateStore:
-    """The current certificate of each name, and who is told when it changes."""
+    """The current certificate of each name, and the watchers of changes."""
 
     def __init__(self, now: Now) -> None:
         self._now = now
@@ -21,24 +21,24 @@ class CertificateStore:
         self.announce(name)
 
     def get(self, name: str) -> Material | None:
-        """Return the certificate of a name. One that has expired is not served."""
+        """Return the certificate of a name; ``None`` if there is none or it has expired."""
         material = self._held.get(name)
         return None if material is None or material.not_after <= self._now() else material
 
     def remove(self, name: str) -> None:
-        """Serve nothing under this name any more."""
+        """Stop serving a certificate under this name."""
         if self._held.pop(name, None) is not None:
             self.announce(name)
 
     def announce(self, name: str) -> None:
-        """Have everyone look at a name again: it was put here, or has just expired."""
+        """Notify the watchers of a name: it changed, or has just expired."""
         tell_each(self._watchers, name)
 
     def watch(self, changed: Callable[[str], None]) -> Callable[[], None]:
-        """Call ``changed`` with the name, on every change; returns what ends that."""
+        """Call ``changed`` with the name on every change; return a function that ends this."""
         self._watchers.add(changed)
         return lambda: self._watchers.discard(changed)
 
     def __iter__(self) -> Iterator[tuple[str, Material]]:
-        """Walk names and certificates, expired ones too: someone has to see them."""
+        """Iterate over names and certificates, expired ones included."""
         yield from self._held.items()

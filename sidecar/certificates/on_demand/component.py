@@ -1,4 +1,4 @@
-"""Joins what certificates on demand need: registry, allowance, the SDS streams, the numbers."""
+"""Certificates on demand: registry, issuance limits, SDS streams and metrics joined."""
 
 import asyncio
 import logging
@@ -32,12 +32,12 @@ from sidecar.vault.client import VaultClient
 
 TICK_SECONDS = 1.0
 KV_NAMES_A_SECOND = 50.0
-"""Entries of domains that clients hold, read anew when their time is over."""
+"""Entries of domains that clients hold, read again when their TTL is over."""
 _log = logging.getLogger("sidecar.certificates.on_demand")
 
 
-def make_rate_limiter(settings: model.OnDemand) -> IssuanceRateLimiter:
-    """Build the allowance that every issuer asks."""
+def make_rate_limiter(settings: model.OnDemandSettings) -> IssuanceRateLimiter:
+    """Return the rate limiter that all issuers share."""
     return IssuanceRateLimiter(
         orders_per_minute=settings.orders_per_minute,
         burst=settings.orders_burst,
@@ -48,55 +48,55 @@ def make_rate_limiter(settings: model.OnDemand) -> IssuanceRateLimiter:
 
 
 class Served(Protocol):
-    """What serves the names to Envoy, and can take them back; ``sds.service`` does."""
+    """Serves the names to Envoy and evicts them; ``sds.service`` implements it."""
 
     def evict(self, name: str) -> None:
-        """Take one name back from every Envoy that has it."""
+        """Evict one name from every Envoy that has it."""
 
     def evict_overdue(self) -> int:
-        """Take back what was held for its time to live; return how many names that were."""
+        """Evict the names whose TTL is over; return how many there were."""
 
     async def evict_withdrawn(self) -> None:
-        """Take back what is no longer allowed."""
+        """Evict the names that are no longer registered."""
 
 
 class OnDemandComponent:
-    """Everything that serves names on demand, and the task that keeps it going."""
+    """The parts that serve names on demand, and their tasks."""
 
     def __init__(
         self,
         config: model.Config,
-        settings: model.OnDemand,
+        settings: model.OnDemandSettings,
         vault: VaultClient,
         certificates: Certificates,
         publish: Callable[[RegisteredDomains], None],
     ) -> None:
-        """``publish`` gives whose the domains are to those who answer Checks."""
+        """``publish`` hands the owners of the domains to the Checks."""
         self.configured = frozenset(each.name for each in config.certificates)
         self._store = certificates.store
-        self._numbers = OnDemandMetrics(monotonic_seconds)
+        self._metrics = OnDemandMetrics(monotonic_seconds)
         self.registry = make_registry(settings.registry, vault, self._registry_changed, publish)
         self.source = OnDemand(
             settings,
             registry=self.registry,
             issuers=_rate_limited(certificates.issuers, make_rate_limiter(settings)),
-            keeper=certificates.manager,
+            manager=certificates.manager,
             store=self._store,
             configured=self.configured,
-            events=self._numbers.events(),
+            events=self._metrics.events(),
             clock=monotonic_seconds,
             jitter=random.random,
-            is_vault_well=lambda: vault.is_well,
+            is_vault_healthy=lambda: vault.is_healthy,
         )
         self._served: Served | None = None
-        self._sweeping = PollStatus("on_demand", "names on demand", _log, kept="nothing ends")
+        self._sweeping = PollStatus("on_demand", "names on demand", _log, kept="no name is evicted")
 
     async def load(self) -> None:
-        """Read the registry, or what of it must be known. Raises ``Fault``."""
+        """Read the registry as far as the start needs it. Raises ``Fault``."""
         await self.registry.start()
 
     def start(self, context: AppContext, served: Served) -> None:
-        """Follow the registry; ``served`` is told of names that Envoy must not hold any longer."""
+        """Start the tasks; ``served`` evicts the names that Envoy must not hold any longer."""
         self.source.on_forget(served.evict)
         self._served = served
         context.watch(self._sweeping)
@@ -108,14 +108,14 @@ class OnDemandComponent:
         context.spawn(self.run())
 
     async def run(self) -> None:
-        """Follow the registry, and take back what has been held for long, until cancelled."""
+        """Follow the registry and evict names whose TTL is over, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.registry.run())
             tasks.create_task(self._tick())
 
     def families(self) -> Iterator[Metric]:
-        """Tell the numbers."""
-        yield from self._numbers.families(self.source)
+        """Yield the metrics."""
+        yield from self._metrics.families(self.source)
         yield gauge(
             "septem_domain_registry_entries", "Domains known, or answers held", len(self.registry)
         )
@@ -135,7 +135,7 @@ class OnDemandComponent:
     def _sweep(self) -> None:
         self.source.sweep()
         if self._served is not None:
-            self._numbers.evicted(self._served.evict_overdue())
+            self._metrics.evicted(self._served.evict_overdue())
 
     async def _registry_changed(self) -> None:
         await self.source.forget_withdrawn()
@@ -149,14 +149,14 @@ def make_component(
     certificates: Certificates,
     publish: Callable[[RegisteredDomains], None],
 ) -> OnDemandComponent | None:
-    """Build the room, where something is to be served on demand."""
+    """Return the component; ``None`` if nothing is served on demand."""
     if config.on_demand is None:
         return None
     return OnDemandComponent(config, config.on_demand, vault, certificates, publish)
 
 
 def _rate_limited(issuers: Issuers, rate_limiter: IssuanceRateLimiter) -> Issuers:
-    """Have every CA's issuer ask the allowance first; what is only stored costs nobody anything."""
+    """Limit the rate of every issuer except Vault KV, where certificates are only read."""
     return Issuers(
         {
             each.name: each if isinstance(each, KvIssuer) else RateLimitedIssuer(each, rate_limiter)
@@ -171,7 +171,7 @@ def make_registry(
     on_change: Callable[[], Awaitable[None]],
     publish: Callable[[RegisteredDomains], None],
 ) -> ListedRegistry | ResolvedRegistry:
-    """Build the registry that the configuration names."""
+    """Return the registry that the configuration names."""
     match settings:
         case settings_of.FileRegistry(poll_seconds=poll_seconds):
             source: FileSource | KvSource = FileSource(settings)
@@ -201,7 +201,7 @@ def make_registry(
                 positive_ttl_seconds=settings.positive_ttl_seconds,
                 negative_ttl_seconds=settings.negative_ttl_seconds,
                 clock=monotonic_seconds,
-                names_a_second=rate / 2,  # the other half is for names that are new
+                names_a_second=rate / 2,  # the other half is for new names
                 publish=publish,
             )
     return ListedRegistry(

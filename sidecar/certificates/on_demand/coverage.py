@@ -1,4 +1,4 @@
-"""Which configured certificate serves a name that was not configured: by SAN or wildcard."""
+"""Which configured certificate covers a name that was not configured: by SAN or wildcard."""
 
 from collections.abc import Collection
 
@@ -7,7 +7,7 @@ from sidecar.certificates.on_demand.names import wildcard_of
 
 
 class Coverage:
-    """The names in the configured certificates, and what each certificate is called."""
+    """The names in the configured certificates, each with its certificate's key in the store."""
 
     def __init__(self, store: CertificateStore, configured: Collection[str]) -> None:
         self._store = store
@@ -17,7 +17,7 @@ class Coverage:
             self.learn(key)
 
     def learn(self, key: str) -> None:
-        """Look at a certificate that is new or was renewed; another's names are left alone."""
+        """Index a new or renewed certificate; names of other certificates are not taken over."""
         material = self._store.get(key) if key in self._configured else None
         if material is None:
             return
@@ -27,7 +27,7 @@ class Coverage:
             self._by_name.setdefault(name, key)
 
     def find(self, name: str) -> str | None:
-        """Return what the certificate is called that serves a canonical name now."""
+        """Return the key of the certificate that covers a canonical name now, if there is one."""
         for pattern in (name, wildcard_of(name)):
             key = self._by_name.get(pattern)
             if key is not None and self._store.get(key) is not None:

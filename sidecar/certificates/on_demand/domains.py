@@ -49,7 +49,7 @@ class Registration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def owner(self) -> str:
-        """Whose it is to Checks: a tenant's, or ``SHARED``."""
+        """The owner for Checks: a tenant's id, or ``SHARED``."""
         return SHARED if self.shared else self.tenant_id.lower()
 
     @property
@@ -59,7 +59,7 @@ class Registration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Unresolved:
-    """It is not known yet whether a name is registered: ``resolve`` finds out."""
+    """It is not yet known whether a name is registered; ``resolve`` asks."""
 
 
 UNRESOLVED = Unresolved()
@@ -72,16 +72,16 @@ class DomainRegistry(Protocol):
         """Return who registered a canonical name. Raises ``NameRefused``."""
 
     def want(self, name: str) -> None:
-        """Find out in good time whose a name is that clients hold already."""
+        """Schedule a look-up of a name that clients hold already."""
 
     async def resolve(self, name: str) -> None:
-        """Ask, so that ``find`` knows. Raises ``Fault``."""
+        """Look a name up, so that ``find`` can answer. Raises ``Fault``."""
 
     async def start(self) -> None:
         """Read what must be known before anything is served. Raises ``Fault``."""
 
     async def run(self) -> None:
-        """Keep up with changes, until cancelled."""
+        """Follow changes, until cancelled."""
 
 
 class DomainIndex:
@@ -94,7 +94,7 @@ class DomainIndex:
         return len(self._by_domain)
 
     def owners(self) -> Iterator[tuple[str, str]]:
-        """Yield each domain and whose it is to Checks."""
+        """Yield each domain and its owner for Checks."""
         return ((domain, found.owner) for domain, found in self._by_domain.items())
 
     def find(self, name: str) -> Registration | None:
@@ -107,7 +107,7 @@ class DomainIndex:
 
 
 def patterns_above(name: str) -> list[str]:
-    """Return the domains whose owner owns a name, beside those that are the name's own."""
+    """Return the domains above a name, whose owner must be the name's owner too."""
     found = [wildcard_of(name)]
     for parent in parents_of(name):
         found += (parent, f"*.{parent}")
@@ -124,14 +124,14 @@ def check_owner(found: Registration, above: Iterable[Registration | None]) -> No
 def read_registrations(document: Any) -> tuple[dict[str, Registration], list[str]]:
     """Read a list of registrations, or ``{"domains": [...]}``.
 
-    Returns those that are good, by canonical domain, and what is wrong with the others: one
-    bad entry holds back no other. A domain of two tenants is neither's. Raises
-    ``RegistryFault`` for what is no such list.
+    Returns the valid ones by canonical domain, and the problems of the others: one bad entry
+    does not affect the rest. A domain of two tenants belongs to neither. Raises
+    ``RegistryFault`` if the document is not such a list.
     """
     if isinstance(document, dict):
         document = document.get("domains")
     if not isinstance(document, list) or len(document) > MAX_DOMAINS:
-        raise RegistryFault(f"is no list 'domains' of at most {MAX_DOMAINS} entries")
+        raise RegistryFault(f"must be a list 'domains' of at most {MAX_DOMAINS} entries")
     good: dict[str, Registration] = {}
     disputed: set[str] = set()
     problems: list[str] = []
@@ -139,7 +139,7 @@ def read_registrations(document: Any) -> tuple[dict[str, Registration], list[str
         # All at once is many times faster, and ten thousand are read before the start.
         document = msgspec.convert(document, list[Registration])
     except msgspec.ValidationError:
-        _log.debug("one of the entries is none: they are read one by one")
+        _log.debug("one of the entries is not valid; they are read one by one")
     for position, entry in enumerate(document):
         try:
             found = read_registration(entry)
@@ -149,35 +149,37 @@ def read_registrations(document: Any) -> tuple[dict[str, Registration], list[str
         other = good.setdefault(found.domain, found)
         if other != found:
             disputed.add(found.domain)
-            problems.append(f"domains[{position}]: {found.domain} stands here twice, differently")
+            problems.append(
+                f"domains[{position}]: {found.domain} is listed twice, differently; neither counts"
+            )
     for domain in disputed:
         del good[domain]
     return good, problems
 
 
 def read_registration(entry: Any, domain: str | None = None) -> Registration:
-    """Read one entry; ``domain`` stands for one that names none. Raises ``RegistryFault``."""
+    """Read one entry; ``domain`` is the default if it names none. Raises ``RegistryFault``."""
     if isinstance(entry, dict) and domain is not None:
         entry = {"domain": domain, **entry}
     try:
         found = entry if isinstance(entry, Registration) else msgspec.convert(entry, Registration)
         canonical = canonical_pattern(found.domain, MAX_LABELS_REGISTERED)
     except msgspec.ValidationError as exc:
-        raise RegistryFault(f"is no registration: {exc}") from None
+        raise RegistryFault(f"is not a registration: {exc}") from None
     except NameRefused as refused:
         raise RegistryFault(f"has a domain that can't be served: {refused}") from None
     # Room for a UUID; and what can be told to workers, in a log and in a header.
     if not 0 < len(found.tenant_id) <= 128 or not found.tenant_id.isprintable():  # noqa: PLR2004
-        raise RegistryFault("has no tenant_id of 1 to 128 printable characters")
+        raise RegistryFault("needs a tenant_id of 1 to 128 printable characters")
     if found.wildcard and not canonical.startswith("*."):
-        raise RegistryFault("asks for a wildcard certificate for a domain without '*.'")
+        raise RegistryFault("has wildcard: true, which needs a domain that begins with '*.'")
     if canonical == found.domain:
         return found
     return msgspec.structs.replace(found, domain=canonical)
 
 
 def check_answer(found: Registration, name: str) -> Registration:
-    """Return a registration that must be for a name. Raises ``RegistryFault`` if it is not."""
+    """Return ``found`` if it is for this name. Raises ``RegistryFault`` if it is not."""
     if not covers(found.domain, name):
         raise RegistryFault(f"the registration found for {name} is for another domain")
     return found

@@ -1,9 +1,9 @@
-"""How much may be asked of a CA on behalf of strangers: a rate for all, a budget a domain.
+"""Limits on the orders that clients can cause: one rate for all, and a budget per domain.
 
-Whoever can reach the edge chooses what names are asked for. A registered domain's wildcard
-makes any number of them good, and CAs count orders (Let's Encrypt: 50 a week for a
-registered domain). A renewal is our own doing and is not counted, nor is what an issuer
-finds stored: the allowance is asked just before the CA is.
+Anyone who can reach the edge chooses the names that are asked for. A registered wildcard
+domain makes any number of names valid, and CAs limit orders (Let's Encrypt: 50 a week per
+registered domain). Renewals are not counted, and neither is a certificate that an issuer
+finds in its store: the limiter is asked just before the CA.
 """
 
 from collections import OrderedDict
@@ -18,7 +18,7 @@ MAX_ACCOUNTS = 100_000
 
 
 class IssuanceRateExceeded(Fault):
-    """No order may be made now; ``reason`` is one word for it."""
+    """No order may be placed now; ``reason`` is a label of the metrics."""
 
     retryable = True
 
@@ -29,7 +29,7 @@ class IssuanceRateExceeded(Fault):
 
 
 class IssuanceRateLimiter:
-    """What may be ordered now. A budget is kept for those domains alone that used some."""
+    """Decides what may be ordered now. Only domains that used some of their budget are kept."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class IssuanceRateLimiter:
         self._accounts[account] = budget
         while len(self._accounts) > 1:
             oldest, bucket = next(iter(self._accounts.items()))
-            # A budget that has recovered is the same as none; beyond the bound the oldest goes.
+            # A full budget need not be kept; beyond the bound the oldest is dropped.
             if not bucket.is_full(now) and len(self._accounts) <= MAX_ACCOUNTS:
                 break
             del self._accounts[oldest]
@@ -71,7 +71,7 @@ class IssuanceRateLimiter:
 
 
 class RateLimitedIssuer:
-    """An issuer that asks a CA only while the allowance lasts."""
+    """An issuer that places orders only within the limits."""
 
     def __init__(self, issuer: Issuer, rate_limiter: IssuanceRateLimiter) -> None:
         self._issuer = issuer
@@ -79,9 +79,9 @@ class RateLimitedIssuer:
         self.name: str = issuer.name
 
     async def issue(self, order: Order) -> Material:
-        """Return what is there already, or count the order and place it.
+        """Return an existing certificate, or count the order and place it.
 
-        Raises ``Fault``, ``IssuanceRateExceeded`` among them.
+        Raises ``Fault``, which may be an ``IssuanceRateExceeded``.
         """
         if order.account and order.replaces is None:
             if isinstance(self._issuer, FindsExisting):
@@ -92,5 +92,5 @@ class RateLimitedIssuer:
         return await self._issuer.issue(order)
 
     async def advise(self, material: Material) -> RenewalAdvice | None:
-        """Ask the issuer within when to renew."""
+        """Return the inner issuer's renewal advice."""
         return await advise(self._issuer, material)

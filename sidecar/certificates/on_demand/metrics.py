@@ -1,7 +1,7 @@
-"""What is counted and logged of certificates on demand.
+"""The metrics and the log of certificates on demand.
 
-Strangers choose the names and the pace. So a refusal is counted by its reason, and of each
-reason one line in ten seconds is logged, with the number of those that were not.
+Clients choose the names and the rate. So a refusal is counted by its reason, and one line
+per reason is logged in ten seconds, with the number of refusals that were not logged.
 """
 
 import logging
@@ -38,12 +38,12 @@ REASONS = frozenset(
         "order_failed",
     }
 )
-"""Every word a refusal can have: the label's values."""
+"""Every reason of a refusal: the values of the label."""
 _log = logging.getLogger("sidecar.certificates.on_demand")
 
 
 class _Pace:
-    """Which of many like events is worth a line."""
+    """Decides which of many similar events is logged."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -51,7 +51,7 @@ class _Pace:
         self._silent: dict[str, int] = {}
 
     def take(self, kind: str) -> int | None:
-        """Return how many there were since the last line, or ``None`` for no line now."""
+        """Return how many were not logged since the last line, or ``None`` to log nothing now."""
         now = self._clock()
         if now - self._last.get(kind, -LOG_PAUSE_SECONDS) < LOG_PAUSE_SECONDS:
             self._silent[kind] = self._silent.get(kind, 0) + 1
@@ -61,54 +61,68 @@ class _Pace:
 
 
 class OnDemandMetrics:
-    """Counts of what ``OnDemand`` tells."""
+    """Counts the events of ``OnDemand``."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._pace = _Pace(clock)
         self._refusals = dict.fromkeys(sorted(REASONS), 0)
         self._orders = {"ok": 0, "failed": 0}
         self._registry_failures = 0
-        self._taken_back = 0
+        self._evicted = 0
         self._seconds = Histogram(ORDER_BUCKETS_US)
 
     def events(self) -> OnDemandEvents:
-        """Return what is to be told."""
+        """Return the callbacks that count and log."""
         return OnDemandEvents(self._refused, self._obtained, self._failed, self._registry_failed)
 
     def evicted(self, count: int) -> None:
-        """Count names that Envoy was told to drop at the end of their stay."""
-        self._taken_back += count
+        """Count names that were evicted at the end of their TTL."""
+        self._evicted += count
 
     def _refused(self, name: str, reason: str) -> None:
         self._refusals[reason] += 1
-        self._say(logging.INFO, reason, "refused %.100r: %s", name, reason)
+        self._log_limited(
+            logging.INFO, reason, "refused a certificate for %.100r: %s", name, reason
+        )
 
     def _obtained(self, name: str, registration: Registration, seconds: float) -> None:
         self._orders["ok"] += 1
         self._seconds.add(int(seconds * 1e6))
         _log.info(
-            "obtained on demand for tenant %s in %.0f ms",
+            "certificate obtained on demand for tenant %s in %.0f ms",
             registration.tenant_id,
             seconds * 1000,
             extra={"certificate": name},
         )
 
-    def _failed(self, name: str, reason: str, words: str) -> None:
+    def _failed(self, name: str, reason: str, detail: str) -> None:
         self._orders["failed"] += 1
-        self._say(logging.WARNING, f"failed {reason}", "not obtained, %s: %s", name, words)
+        self._log_limited(
+            logging.WARNING,
+            f"failed {reason}",
+            "certificate on demand was not obtained, %s: %s",
+            name,
+            detail,
+        )
 
-    def _registry_failed(self, name: str, words: str) -> None:
+    def _registry_failed(self, name: str, detail: str) -> None:
         self._registry_failures += 1
-        self._say(logging.WARNING, "registry", "whose %.100r is can't be told: %s", name, words)
+        self._log_limited(
+            logging.WARNING,
+            "registry",
+            "the owner of %.100r could not be looked up: %s",
+            name,
+            detail,
+        )
 
-    def _say(self, level: int, kind: str, message: str, *args: object) -> None:
+    def _log_limited(self, level: int, kind: str, message: str, *args: object) -> None:
         silent = self._pace.take(kind)
         if silent is not None:
-            more = f" (and {silent} like it since the last such line)" if silent else ""
+            more = f" ({silent} more since the last such line)" if silent else ""
             _log.log(level, message + more, *args)
 
     def families(self, on_demand: OnDemand) -> Iterator[Metric]:
-        """Tell it."""
+        """Yield the metrics."""
         refusals = CounterMetricFamily(
             "septem_on_demand_refusals", "Names refused to handshakes", labels=["reason"]
         )
@@ -123,7 +137,7 @@ class OnDemandMetrics:
         yield orders
         buckets, total = self._seconds.export()
         duration = HistogramMetricFamily(
-            "septem_on_demand_order_duration_seconds", "Time from the question to the certificate"
+            "septem_on_demand_order_duration_seconds", "Time from the request to the certificate"
         )
         duration.add_metric([], buckets, total)
         yield duration
@@ -131,11 +145,11 @@ class OnDemandMetrics:
         yield gauge("septem_on_demand_open_orders", "Orders under way", on_demand.open_orders)
         yield counter(
             "septem_on_demand_names_taken_back",
-            "Names that an Envoy was told to drop at the end of their stay",
-            self._taken_back,
+            "Names that were evicted from an Envoy at the end of their TTL",
+            self._evicted,
         )
         yield counter(
             "septem_on_demand_registry_failures",
-            "Names whose owner could not be found out",
+            "Names whose owner could not be looked up",
             self._registry_failures,
         )

@@ -1,8 +1,8 @@
 """The names that are served on demand, and the certificate each is served from. Pure.
 
 A certificate may serve many names (a wildcard), a name may be asked for in many spellings,
-and Envoy holds one resource a spelling. Bounded: the name asked for the longest ago goes
-first.
+and Envoy holds one resource per spelling. The table is bounded: the name that was asked for
+least recently is dropped first.
 """
 
 from collections import OrderedDict
@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 from sidecar.certificates.on_demand.domains import Registration
 
 MAX_SPELLINGS = 8
-"""Of one name beside its normal form: a name of n letters has two to the n of them."""
+"""Of one name besides its normal form: a name of n letters has 2^n spellings."""
 
 
 class Entry:
-    """One certificate that names are served from, or were to be."""
+    """One certificate that names are served from, or will be."""
 
     __slots__ = (
         "asked", "failures", "key", "refused", "registration", "retry_at", "served", "task",
@@ -24,19 +24,19 @@ class Entry:
 
     def __init__(self, key: str, registration: Registration | None) -> None:
         self.key = key
-        """Its name in the store: a host name, a wildcard, or what the configuration calls it."""
+        """Its key in the store: a host name, a wildcard, or its name in the configuration."""
         self.registration = registration
-        """On whose account it is ordered; ``None`` for a configured certificate."""
+        """The registration it is ordered for; ``None`` for a configured certificate."""
         self.asked: set[str] = set()
         """The spellings that are served from it."""
         self.task: Any = None
-        """What obtains it, while something does."""
+        """The task that obtains it, while there is one."""
         self.served = False
-        """Whether it was ever here to be served."""
+        """Whether it was ever available."""
         self.failures = 0
         self.retry_at = 0.0
         self.refused = ""
-        """Why the last order failed, in one word."""
+        """The reason why the last order failed."""
 
 
 class _Asked(NamedTuple):
@@ -50,10 +50,10 @@ class NameTable:
 
     def __init__(self) -> None:
         self._asked: OrderedDict[str, _Asked] = OrderedDict()
-        """By spelling, the one asked for the longest ago first."""
+        """By spelling; the least recently asked for comes first."""
         self._entries: dict[str, Entry] = {}
         self._spellings: dict[str, int] = {}
-        """How many spellings of a normal form there are, it itself not counted."""
+        """How many spellings of a normal form there are, without the form itself."""
 
     def __len__(self) -> int:
         """How many spellings there are."""
@@ -63,11 +63,11 @@ class NameTable:
         return asked in self._asked
 
     def entries(self) -> Iterator[Entry]:
-        """Walk the certificates; the table may change meanwhile."""
+        """Iterate over a copy of the certificates; the table may change meanwhile."""
         return iter(tuple(self._entries.values()))
 
     def canonical(self, asked: str) -> str | None:
-        """Return the normal form of a spelling that is here."""
+        """Return the normal form of a known spelling."""
         known = self._asked.get(asked)
         return None if known is None else known.canonical
 
@@ -77,7 +77,7 @@ class NameTable:
         return None if known is None else known.entry
 
     def entry(self, key: str, registration: Registration | None) -> Entry:
-        """Return a certificate's entry; a new one is kept once a name is put to it."""
+        """Return a certificate's entry; a new one is stored once a name is put to it."""
         return self._entries.get(key) or Entry(key, registration)
 
     def holds(self, entry: Entry) -> bool:
@@ -89,9 +89,9 @@ class NameTable:
         return asked == canonical or self._spellings.get(canonical, 0) < MAX_SPELLINGS
 
     def put(self, asked: str, canonical: str, entry: Entry, now: float) -> Entry | None:
-        """Note that a name is asked for and served from an entry.
+        """Store that a name is served from an entry.
 
-        Returns the entry it was served from before, if that serves nothing any more.
+        Returns the entry it was served from before, if that serves no name any more.
         """
         before = self._asked.pop(asked, None)
         if before is None and asked != canonical:
@@ -104,7 +104,7 @@ class NameTable:
         return self._leave(asked, before.entry)
 
     def remove(self, asked: str) -> Entry | None:
-        """Serve a spelling no more; returns its entry, if that serves nothing any more."""
+        """Remove a spelling; return its entry if that serves no name any more."""
         canonical, entry, _ = self._asked.pop(asked)
         if asked != canonical:
             left = self._spellings.pop(canonical) - 1
@@ -113,7 +113,7 @@ class NameTable:
         return self._leave(asked, entry)
 
     def excess(self, max_names: int, asked_before: float, limit: int) -> list[str]:
-        """Return at most ``limit`` names: those too many, and those not asked for since."""
+        """Return at most ``limit`` names to drop: beyond ``max_names``, or unused for long."""
         found: list[str] = []
         too_many = len(self._asked) - max_names
         for asked, (_, _, at) in self._asked.items():

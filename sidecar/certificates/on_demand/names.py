@@ -1,10 +1,10 @@
-"""Names as clients spell them, and the one form in which we know them. Pure.
+"""Names as clients spell them, and their normal form. Pure.
 
-A client's SNI reaches us as it came: in any case, with a dot at the end, in Unicode. Envoy
-asks for each spelling apart; certificates, registries and budgets know one. Stricter than
-DNS, as public CAs are: host names of letters, digits and hyphens, no address, no single
-label (RFC 6066 §3, RFC 5890, UTS #46 without transitional mappings, CA/B Baseline
-Requirements §3.2.2.4).
+A client's SNI arrives unchanged: in any case, with a dot at the end, in Unicode. Envoy asks
+for each spelling separately; certificates, registries and budgets use the normal form. The
+rules are stricter than DNS, as those of public CAs are: host names of letters, digits and
+hyphens, no address, no single label (RFC 6066 §3, RFC 5890, UTS #46 without transitional
+mappings, CA/B Baseline Requirements §3.2.2.4).
 """
 
 import ipaddress
@@ -13,7 +13,7 @@ import re
 from sidecar.common.errors import Fault
 
 MAX_NAME_BYTES = 253
-"""RFC 1035 §2.3.4, less the length octets and the root."""
+"""RFC 1035 §2.3.4, without the length octets and the root."""
 MAX_ASKED_CHARACTERS = 255
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _HOST_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
@@ -23,7 +23,7 @@ _NUMBER = re.compile(r"(?:[0-9]+|0x[0-9a-f]*)")
 
 
 class NameRefused(Fault):
-    """Nothing is served under a name like this; ``reason`` is one word for it."""
+    """No certificate is served for this name; ``reason`` is a label of the metrics."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -70,7 +70,7 @@ def wildcard_of(name: str) -> str:
 
 
 def parents_of(name: str) -> list[str]:
-    """Return the names that a name is below, nearest first, down to two labels."""
+    """Return the names above a name, nearest first, down to two labels."""
     labels = name.split(".")
     return [".".join(labels[start:]) for start in range(1, len(labels) - 1)]
 
@@ -81,7 +81,7 @@ def covers(pattern: str, name: str) -> bool:
 
 
 def _to_ascii(name: str) -> str:
-    import idna  # noqa: PLC0415 - 5 MB of tables that ASCII names do without
+    import idna  # noqa: PLC0415 - 5 MB of tables that ASCII names do not need
 
     try:
         mapped = idna.uts46_remap(name, std3_rules=True, transitional=False)

@@ -1,18 +1,18 @@
-"""Certificates for names that nobody configured: obtained when a handshake asks for them.
+"""Certificates for names that are not configured: obtained when a handshake asks for them.
 
 The rules for a name, as a client spelled it, in their order (SECURITY-MODEL §9):
 
-1. It is brought to its normal form, or refused by its shape (``certs.names``).
+1. It is brought to its normal form, or refused by its shape (``names``).
 2. A configured certificate that covers it, by name or wildcard, serves it.
-3. The registry must know it, below no other tenant's domain (``certs.domains``). Nothing is
-   asked of a CA before that.
-4. What is held is served. What failed a moment ago is refused.
-5. It is ordered, once however many ask, while allowance and room last (``certs.rate_limiter``).
+3. The registry must know it, and it must not be below another tenant's domain (``domains``).
+   No CA is asked before that.
+4. An existing certificate is served. A name whose order failed a moment ago is refused.
+5. It is ordered, once however many clients ask, within the limits (``issuance_limits``).
 
-A refusal is no state: whoever asks again is judged anew, so that a domain registered
-meanwhile works. State is kept of names that are served, being obtained, or backing off, and
-of no more than ``max_names``. A name that goes is taken back from Envoy too, or Envoy would
-serve what nobody renews.
+A refusal is not stored: the next request is decided again, so that a domain registered
+meanwhile works. State is kept for names that are served, being obtained, or backing off, and
+for no more than ``max_names``. A name that is dropped is evicted from Envoy too: otherwise
+Envoy would go on serving a certificate that is no longer renewed.
 """
 
 import asyncio
@@ -26,27 +26,27 @@ from sidecar.certificates.on_demand.coverage import Coverage
 from sidecar.certificates.on_demand.domains import DomainRegistry, Unresolved
 from sidecar.certificates.on_demand.name_table import Entry, NameTable
 from sidecar.certificates.on_demand.names import NameRefused, canonical_name, wildcard_of
-from sidecar.certificates.on_demand.orders import CertificateKeeper, OnDemandEvents, Orders
+from sidecar.certificates.on_demand.orders import ObtainsCertificates, OnDemandEvents, Orders
 from sidecar.certificates.on_demand.resolution_queue import ResolutionQueue
 from sidecar.common.faults import tell_each
-from sidecar.config.on_demand import OnDemand as OnDemandSettings
+from sidecar.config.on_demand import OnDemandSettings
 
-IDLE_STAYS = 2
-"""A name in use is asked for again by the end of each stay in Envoy; one not seen for two of
-them is held by no Envoy."""
+IDLE_TTLS = 2
+"""A name in use is asked for again at the end of each TTL; a name that was not asked for during
+two of them is held by no Envoy."""
 _SWEPT_AT_ONCE = 1000
 Changed = Callable[[str], None]
 
 
 class Obtaining:
-    """A certificate is on its way."""
+    """A certificate is being obtained."""
 
 
 OBTAINING = Obtaining()
 
 
 class OnDemand:
-    """The names that are served on demand. All of it runs on the event loop."""
+    """The names that are served on demand. All methods run on the event loop."""
 
     def __init__(
         self,
@@ -54,23 +54,23 @@ class OnDemand:
         *,
         registry: DomainRegistry,
         issuers: Issuers,
-        keeper: CertificateKeeper,
+        manager: ObtainsCertificates,
         store: CertificateStore,
         configured: Collection[str],
         events: OnDemandEvents,
         clock: Callable[[], float],
         jitter: Callable[[], float],
-        is_vault_well: Callable[[], bool] = lambda: True,
+        is_vault_healthy: Callable[[], bool] = lambda: True,
     ) -> None:
-        """Take ``configured`` as the names in the store that are none of ours."""
+        """Take ``configured`` as the names in the store that are not served on demand."""
         self._settings = settings
         self._registry = registry
-        self._keeper = keeper
+        self._manager = manager
         self._store = store
         self._configured = configured
         self._events = events
         self._clock = clock
-        self._is_vault_well = is_vault_well
+        self._is_vault_well = is_vault_healthy
         self._table = NameTable()
         self._coverage = Coverage(store, configured)
         self._resolving = ResolutionQueue(
@@ -83,11 +83,11 @@ class OnDemand:
         self._orders = Orders(
             settings,
             issuers,
-            keeper,
+            manager,
             events,
             clock=clock,
             jitter=jitter,
-            done=lambda entry: self._tell_all(entry.asked),
+            done=lambda entry: self._notify_all(entry.asked),
         )
         self._watchers: set[Changed] = set()
         self._evict: Changed = lambda _name: None
@@ -103,19 +103,19 @@ class OnDemand:
         return len(self._orders)
 
     def watch(self, changed: Changed) -> Callable[[], None]:
-        """Call ``changed`` when a name was obtained, renewed or refused; returns what ends that."""
+        """Call ``changed`` when a name was obtained, renewed or refused; return what ends this."""
         self._watchers.add(changed)
         return lambda: self._watchers.discard(changed)
 
     def on_forget(self, evict: Changed) -> None:
-        """Have ``evict`` called with a name that clients must not hold any longer."""
+        """Call ``evict`` with each name that clients must not hold any longer."""
         self._evict = evict
 
     def lookup(self, name: str, *, waits: bool) -> Material | Obtaining | None:
-        """Return a certificate, that it is being obtained, or a refusal.
+        """Return a certificate, ``OBTAINING``, or ``None`` for a refusal.
 
-        For a client that does not wait nothing is set in motion: it holds what it was given,
-        perhaps by a process before this one, and asks anew at the end of its stay.
+        For a client that does not wait nothing is ordered: it holds a certificate, perhaps
+        from an earlier process, and asks again at the end of the TTL.
         """
         try:
             return self._serve(name, waits=waits)
@@ -125,7 +125,7 @@ class OnDemand:
             return None
 
     def refuses(self, name: str) -> bool:
-        """Tell whether a name can't be had, as far as that is known without asking anyone."""
+        """Tell whether a name is refused, as far as that is known from memory."""
         try:
             canonical = canonical_name(name, self._settings.max_labels)
             return self._coverage.find(canonical) is None and self._registry.find(canonical) is None
@@ -133,30 +133,30 @@ class OnDemand:
             return True
 
     def could_serve_again(self, name: str) -> bool:
-        """Tell whether a client that drops a name would have it again, as far as we know.
+        """Tell whether a client that drops a name could get it again, as far as is known.
 
-        After a restart of ours Envoy holds what we do not; while Vault is away, its copy is
-        the only one to be had.
+        After a restart of the sidecar Envoy may hold certificates that the sidecar does not;
+        while Vault is unavailable, Envoy's copy is the only one.
         """
         entry = self._table.entry_of(name)
         held = None if entry is None else self._store.get(entry.key)
         return held is not None or self._is_vault_well()
 
     def sweep(self) -> None:
-        """Let go names that nobody has asked for since long; to be called now and then."""
-        asked_before = self._clock() - IDLE_STAYS * self._settings.residence_seconds
+        """Drop names that were not asked for during ``IDLE_TTLS``; call this at an interval."""
+        asked_before = self._clock() - IDLE_TTLS * self._settings.ttl_seconds
         for asked in self._table.excess(self._settings.max_names, asked_before, _SWEPT_AT_ONCE):
             self._forget(asked)
 
     async def forget_withdrawn(self) -> None:
-        """Let go what is registered no more, or otherwise than when it was ordered."""
+        """Drop names that are no longer registered, or whose registration has changed."""
         for number, entry in enumerate(self._table.entries()):
             self._check_registration(entry)
             if number % _SWEPT_AT_ONCE == 0:
                 await asyncio.sleep(0)
 
     async def close(self) -> None:
-        """Give up what is being obtained."""
+        """Cancel the orders and look-ups that are under way."""
         await self._orders.close()
         await self._resolving.close()
 
@@ -182,10 +182,10 @@ class OnDemand:
         return OBTAINING
 
     def _entry_of(self, canonical: str, asked: str, *, waits: bool) -> Entry | None:
-        """Find the certificate for a name; ``None`` while it is being found out whose it is."""
+        """Return the entry for a name; ``None`` while its owner is being looked up."""
         covering = self._coverage.find(canonical)
         if covering is not None:
-            self._registry.want(canonical)  # Checks are to know whose it is all the same
+            self._registry.want(canonical)  # Checks need its owner all the same
             return self._table.entry(covering, None)
         registration = self._registry.find(canonical)
         if isinstance(registration, Unresolved):
@@ -202,7 +202,7 @@ class OnDemand:
         return entry
 
     def _unresolved(self, canonical: str, asked: str, *, waits: bool) -> Entry | None:
-        """Have the registry asked; what it said before holds good until it has answered."""
+        """Ask the registry; its earlier answer stays valid until it has answered."""
         known = self._table.entry_of(asked)
         if known is None and not waits:
             self._registry.want(canonical)
@@ -218,10 +218,10 @@ class OnDemand:
         known = self._table.entry_of(asked)
         if known is not None:
             self._check_registration(known)
-        self._tell(asked)
+        self._notify(asked)
 
     def _check_registration(self, entry: Entry) -> None:
-        """Let go the names of a certificate that are not registered as they were."""
+        """Drop the names of a certificate whose registration has changed."""
         for asked in tuple(entry.asked) if entry.registration is not None else ():
             canonical = self._table.canonical(asked)
             try:
@@ -241,21 +241,21 @@ class OnDemand:
         self._evict(asked)
 
     def _release(self, unused: Entry | None) -> None:
-        """Keep a certificate no more that serves no name."""
+        """Stop managing a certificate that serves no name."""
         if unused is None or unused.registration is None:
             return
         if unused.task is not None:
             unused.task.cancel()
-        self._keeper.forget(unused.key)
+        self._manager.forget(unused.key)
 
     def _store_changed(self, key: str) -> None:
-        """Tell those that are served from it under another name; the store told its own."""
+        """Notify the names that are served from it; the store has notified its own."""
         self._coverage.learn(key)
-        self._tell_all(self._table.entry(key, None).asked - {key})
+        self._notify_all(self._table.entry(key, None).asked - {key})
 
-    def _tell_all(self, names: Collection[str]) -> None:
+    def _notify_all(self, names: Collection[str]) -> None:
         for name in tuple(names):
-            self._tell(name)
+            self._notify(name)
 
-    def _tell(self, name: str) -> None:
+    def _notify(self, name: str) -> None:
         tell_each(self._watchers, name)

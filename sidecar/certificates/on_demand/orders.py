@@ -1,4 +1,4 @@
-"""Orders on demand: begun once a certificate, so many at a time, backed off from when they fail."""
+"""Orders on demand: one per certificate, a bounded number at a time, with back-off."""
 
 import asyncio
 from collections.abc import Callable
@@ -13,50 +13,50 @@ from sidecar.certificates.on_demand.names import NameRefused
 from sidecar.common.backoff import Backoff
 from sidecar.common.errors import Fault
 from sidecar.common.faults import report_to_loop, tell_each
-from sidecar.config.on_demand import OnDemand as OnDemandSettings
+from sidecar.config.on_demand import OnDemandSettings
 
 
-class CertificateKeeper(Protocol):
-    """Obtains a certificate and keeps it fresh; ``sidecar.certificates.managed.manager`` does."""
+class ObtainsCertificates(Protocol):
+    """Obtains and renews certificates; ``sidecar.certificates.managed.manager`` implements it."""
 
     async def obtain(self, order: Order, issuer: Issuer) -> Material:
-        """Obtain one, put it into the store and keep it. Raises ``Fault``."""
+        """Obtain one, put it into the store and manage it. Raises ``Fault``."""
 
     def forget(self, name: str) -> None:
-        """Keep it no more."""
+        """Stop managing it."""
 
 
 class OnDemandEvents(NamedTuple):
-    """What those who count and log are told."""
+    """The callbacks for metrics and log."""
 
     refused: Callable[[str, str], None]
-    """A name as it was asked for, and why it is refused, in one word."""
+    """A name as it was asked for, and the reason of its refusal."""
     obtained: Callable[[str, Registration, float], None]
-    """A certificate, for whom, and how many seconds it took."""
+    """A certificate's key, its registration, and the seconds it took."""
     failed: Callable[[str, str, str], None]
-    """A certificate that was not obtained, why in one word, and in words."""
+    """A certificate's key, the reason why it was not obtained, and the message."""
     registry_failed: Callable[[str, str], None]
-    """A name whose owner could not be found out, and why."""
+    """A name whose owner could not be looked up, and why."""
 
 
 class Orders:
-    """The orders under way. What is refused is not queued."""
+    """The orders under way. A refused order is not queued."""
 
     def __init__(
         self,
         settings: OnDemandSettings,
         issuers: Issuers,
-        keeper: CertificateKeeper,
+        manager: ObtainsCertificates,
         events: OnDemandEvents,
         *,
         clock: Callable[[], float],
         jitter: Callable[[], float],
         done: Callable[[Entry], None],
     ) -> None:
-        """Tell ``done`` of each order that came to an end, good or bad."""
+        """``done`` is called after each order, whether it succeeded or failed."""
         self._settings = settings
         self._issuers = issuers
-        self._keeper = keeper
+        self._manager = manager
         self._events = events
         self._clock = clock
         self._jitter = jitter
@@ -64,11 +64,11 @@ class Orders:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Return how many orders are under way."""
         return len(self._tasks)
 
     def begin(self, entry: Entry) -> None:
-        """Begin to obtain a certificate. Raises ``NameRefused`` if that may not be now."""
+        """Begin to obtain a certificate. Raises ``NameRefused`` if that is not allowed now."""
         if entry.retry_at > self._clock():
             raise NameRefused(entry.refused)
         if len(self._tasks) >= self._settings.orders_waiting:
@@ -78,20 +78,22 @@ class Orders:
         entry.task.add_done_callback(self._tasks.discard)  # one that is cancelled may never begin
 
     async def close(self) -> None:
-        """Give up what is under way."""
+        """Cancel the orders under way."""
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _obtain(self, entry: Entry) -> None:
-        """Obtain a certificate, and tell whoever waits, whatever comes of it."""
+        """Obtain a certificate, and call ``done`` whatever the outcome."""
         started = self._clock()
         try:
             await self._ask_issuer(entry)
         except Fault as fault:
             self._failed(entry, fault)
         except Exception as exc:  # noqa: BLE001 - a task's edge: one name's defect ends no other's
-            self._failed(entry, IssuerFault(f"a defect of ours: {type(exc).__name__}"))
+            self._failed(
+                entry, IssuerFault(f"internal error (a bug in the sidecar): {type(exc).__name__}")
+            )
             report_to_loop(exc)
         else:
             entry.failures, entry.retry_at = 0, 0.0
@@ -109,7 +111,7 @@ class Orders:
             raise IssuerFault("the configured certificate has expired")
         issuer = self._issuers[registration.issuer or self._settings.issuer]
         order = Order(entry.key, (entry.key,), account=registration.domain)
-        await self._keeper.obtain(order, issuer)
+        await self._manager.obtain(order, issuer)
 
     def _failed(self, entry: Entry, fault: Fault) -> None:
         entry.failures += 1

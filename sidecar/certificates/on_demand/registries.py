@@ -1,4 +1,4 @@
-"""Registries held in memory, whole: a file, or one entry of Vault KV. Read again on a change."""
+"""Registries that are held in memory as a whole: a file, or one entry of Vault KV."""
 
 import asyncio
 import logging
@@ -27,7 +27,7 @@ _log = logging.getLogger("sidecar.domains")
 
 
 class Document(NamedTuple):
-    """What a source holds now, and a mark that changes with it."""
+    """The content of a source, and a mark that changes with it."""
 
     mark: object
     domains: DomainIndex
@@ -36,16 +36,16 @@ class Document(NamedTuple):
 
 
 class DocumentSource(Protocol):
-    """Where a list of domains stands."""
+    """A source of a list of domains."""
 
     name: str
 
     async def read(self, mark: object) -> Document | None:
-        """Read it, unless it still has this mark. Raises ``Fault``."""
+        """Read it; return ``None`` if it still has this mark. Raises ``Fault``."""
 
 
 class ListedRegistry:
-    """All the domains of one document. A document that can't be read displaces nothing."""
+    """The domains of one document. If it can't be read, the last ones stay in force."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class ListedRegistry:
         on_change: Callable[[], Awaitable[None]],
         publish: Callable[[RegisteredDomains], None] = lambda _owners: None,
     ) -> None:
-        """``publish`` gets whose the domains are whenever that has changed."""
+        """``publish`` gets the owners of the domains whenever they have changed."""
         self._source = source
         self._publish = publish
         self._owners = NO_DOMAINS
@@ -65,10 +65,10 @@ class ListedRegistry:
         self._on_change = on_change
         self._mark: object = None
         self._index = DomainIndex({})
-        self._told = ""
-        self._turn = asyncio.Lock()
-        self._untold = False
-        """Whether a change was read that not everybody knows of yet."""
+        self._logged = ""
+        self._lock = asyncio.Lock()
+        self._change_pending = False
+        """Whether a change was read that ``on_change`` has not handled yet."""
         self.status = PollStatus(
             "domains",
             f"domain registry {source.name}",
@@ -85,14 +85,14 @@ class ListedRegistry:
         return self._index.find(name)
 
     async def resolve(self, name: str) -> None:
-        """Do nothing: what is registered is known."""
+        """Do nothing: all registrations are in memory."""
 
     def want(self, name: str) -> None:
-        """Do nothing: what is registered is known."""
+        """Do nothing: all registrations are in memory."""
 
     @property
     def outcomes(self) -> dict[str, int]:
-        """How many reads went well, and how many failed."""
+        """Return how many reads succeeded, and how many failed."""
         ok = self.status.outcomes.get("ok", 0)
         return {"ok": ok, "failed": sum(self.status.outcomes.values()) - ok}
 
@@ -100,7 +100,7 @@ class ListedRegistry:
         """Read the document. Raises ``RegistryFault``."""
         try:
             await self._read()
-        except Exception as exc:  # noqa: BLE001 - at a start, one sentence of whatever it was
+        except Exception as exc:  # noqa: BLE001 - at the start, one message for any cause
             self.status.failed(exc)
             fault = fault_of(exc, self._source.name)
             if isinstance(fault, RegistryFault):
@@ -109,22 +109,22 @@ class ListedRegistry:
         self.status.succeeded()
 
     async def run(self) -> None:
-        """Read it again whenever it has changed, until cancelled."""
+        """Poll the document, until cancelled."""
         while True:
             await self._sleep(self._poll_seconds)
             await self.refresh()
 
     async def refresh(self) -> None:
-        """Read it now, if it has changed. What can't be read changes nothing."""
-        async with self._turn:
+        """Read the document now, if it has changed. A failed read changes nothing."""
+        async with self._lock:
             await self._refresh()
 
     async def _refresh(self) -> None:
         with self.status.poll():
-            self._untold = await self._read() or self._untold
-            if self._untold:
+            self._change_pending = await self._read() or self._change_pending
+            if self._change_pending:
                 await self._on_change()
-                self._untold = False
+                self._change_pending = False
 
     async def _read(self) -> bool:
         try:
@@ -135,13 +135,13 @@ class ListedRegistry:
             return False
         self._index = document.domains
         _log.info("%d domains in %s", len(self._index), self._source.name)
-        self._tell(summarise(document.problems))
+        self._log_once(summarise(document.problems))
         await self._publish_owners(document.owners)
         self._mark = document.mark  # once it is published: where that fails, it is read again
         return True
 
     async def _publish_owners(self, owners: RegisteredDomains) -> None:
-        """Publish shard by shard: nobody is held up by a long list as a whole."""
+        """Publish shard by shard, so that a long list does not block the event loop."""
         for number, shard in enumerate(owners.shards):
             changed = self._owners.with_shard(number, shard)
             if changed is not self._owners:
@@ -149,11 +149,11 @@ class ListedRegistry:
                 self._owners = changed
                 await asyncio.sleep(0)
 
-    def _tell(self, trouble: str) -> None:
-        """Log a trouble once, not at every poll."""
-        if trouble and trouble != self._told:
-            _log.error("domain registry %s: %s", self._source.name, trouble)
-        self._told = trouble
+    def _log_once(self, problem: str) -> None:
+        """Log a problem once, not at every poll."""
+        if problem and problem != self._logged:
+            _log.error("domain registry %s: %s", self._source.name, problem)
+        self._logged = problem
 
 
 class FileSource:
@@ -161,15 +161,17 @@ class FileSource:
 
     def __init__(self, settings: FileRegistry) -> None:
         self._path = Path(settings.path)
-        self._bridge = BlockingRunner("domains", 1)
+        self._runner = BlockingRunner("domains", 1)
         self.name = settings.path
 
     async def read(self, mark: object) -> Document | None:
         """Read the file in a thread, if it has changed."""
         try:
-            return await self._bridge.run(lambda: self._read(mark), _READ_SECONDS)
+            return await self._runner.run(lambda: self._read(mark), _READ_SECONDS)
         except (BlockingRunnerBusy, TimeoutError):
-            raise RegistryFault("the file system does not answer") from None
+            raise RegistryFault(
+                f"can't be read: the file system did not answer within {_READ_SECONDS:.0f} s"
+            ) from None
 
     def _read(self, mark: object) -> Document | None:
         try:
@@ -188,13 +190,13 @@ class FileSource:
 def make_document(
     mark: object, registrations: dict[str, Registration], problems: list[str]
 ) -> Document:
-    """Index what was read."""
+    """Return the indexed document."""
     index = DomainIndex(registrations)
     return Document(mark, index, problems, RegisteredDomains.of(index.owners()))
 
 
 class KvReader(Protocol):
-    """What is asked of Vault; ``sidecar.vault.client.VaultClient`` answers it."""
+    """The calls to Vault; ``sidecar.vault.client.VaultClient`` implements them."""
 
     async def read_kv(self, mount: str, path: str) -> Any:
         """Return the latest version of an entry: ``data`` by field, ``version``."""
@@ -204,19 +206,19 @@ class KvReader(Protocol):
 
 
 class KvSource:
-    """An entry of Vault KV with the field ``domains``; its version is looked at first."""
+    """An entry of Vault KV with the field ``domains``; its version is compared first."""
 
     def __init__(self, settings: VaultKvRegistry, vault: KvReader) -> None:
         self._mount, self._path = settings.mount, settings.path
         self._vault = vault
-        self._bridge = BlockingRunner("domains", 1)
+        self._runner = BlockingRunner("domains", 1)
         self.name = f"Vault entry {settings.mount}/{settings.path}"
 
     async def read(self, mark: object) -> Document | None:
         """Read the entry, if its version has changed."""
         if mark is not None:
             latest = (await self._vault.read_kv_history(self._mount, self._path)).latest
-            # The time too: an entry that was removed and made anew counts from one again.
+            # The time too: an entry that was removed and created again counts from one.
             if latest is not None and (latest.number, latest.written_at) == mark:
                 return None
         secret = await self._vault.read_kv(self._mount, self._path)
@@ -226,9 +228,11 @@ class KvSource:
             return make_document((secret.version, secret.written_at), registrations, problems)
 
         try:
-            return await self._bridge.run(read, _READ_SECONDS)
+            return await self._runner.run(read, _READ_SECONDS)
         except (BlockingRunnerBusy, TimeoutError):
-            raise RegistryFault("it takes too long to read") from None
+            raise RegistryFault(
+                f"can't be read: decoding took longer than {_READ_SECONDS:.0f} s"
+            ) from None
 
 
 def _decode(raw: bytes) -> Any:
@@ -236,8 +240,8 @@ def _decode(raw: bytes) -> Any:
         try:
             return msgspec.json.decode(raw)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise RegistryFault("begins as JSON and is none") from None
-    import yaml  # noqa: PLC0415 - only for those who write YAML
+            raise RegistryFault("begins like JSON but is not valid JSON") from None
+    import yaml  # noqa: PLC0415 - only for a registry in YAML
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:

@@ -1,4 +1,4 @@
-"""Questions to a registry that takes its time: one a name at once, so many in all."""
+"""Look-ups in a slow registry: one per name at a time, and a bounded number in all."""
 
 import asyncio
 from collections import OrderedDict
@@ -14,7 +14,7 @@ MAX_UNRESOLVABLE = 4096
 
 
 class ResolutionQueue:
-    """The open questions, and the names whose last one got no answer."""
+    """The open look-ups, and the names whose last look-up failed."""
 
     def __init__(
         self,
@@ -25,7 +25,7 @@ class ResolutionQueue:
         resolved: Callable[[str], None],
         failed: Callable[[str, str], None],
     ) -> None:
-        """Tell ``resolved`` each spelling that waited, ``failed`` a name and the words."""
+        """Call ``resolved`` with each spelling that waited, ``failed`` with name and message."""
         self._registry = registry
         self._retry_seconds = retry_seconds
         self._clock = clock
@@ -35,7 +35,7 @@ class ResolutionQueue:
         self._unresolvable: OrderedDict[str, float] = OrderedDict()
 
     def ask(self, canonical: str, asked: str) -> None:
-        """Find out whose a name is. Raises ``NameRefused`` if that can't be asked now."""
+        """Look up the owner of a name. Raises ``NameRefused`` if that is not possible now."""
         running = self._open.get(canonical)
         if running is not None:
             running[1].add(asked)
@@ -48,14 +48,14 @@ class ResolutionQueue:
         self._open[canonical] = asyncio.create_task(self._run(canonical, waiting)), waiting
 
     async def close(self) -> None:
-        """Ask no further."""
+        """Cancel the open look-ups."""
         tasks = [task for task, _ in self._open.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _run(self, canonical: str, waiting: set[str]) -> None:
-        """Ask, and tell whoever waits, whatever comes of it."""
+        """Ask the registry, and notify those who wait whatever the outcome."""
         try:
             await self._registry.resolve(canonical)
         except Exception as exc:  # noqa: BLE001 - a task's edge: a name waits for no defect

@@ -1,8 +1,8 @@
-"""Registries that are asked for one name at a time, and remembered for a while.
+"""Registries that are asked for one name at a time, with a cache of their answers.
 
-A Domain Resolver over HTTP, or the entries below a prefix of Vault KV. What was learnt is
-served from memory until its time is over; a resolver that does not answer then makes new
-names unobtainable and touches none that is held.
+A Domain Resolver over HTTP, or the entries below a prefix of Vault KV. Answers are cached
+for their TTL. While a resolver does not answer, new names can't be obtained, and names that
+are served already are not affected.
 """
 
 import asyncio
@@ -43,11 +43,11 @@ _OK, _NOT_FOUND, _GONE = 200, 404, 410
 
 
 async def _nothing() -> None:
-    """Nobody has to be told."""
+    """Do nothing on a change."""
 
 
 class Patterns(NamedTuple):
-    """What is to be looked up for a name: under what it stands itself, and what is above it."""
+    """The domains to look up for a name: those that match it, and those above it."""
 
     own: list[str]
     above: list[str]
@@ -59,26 +59,26 @@ class Resolver(Protocol):
     name: str
 
     def patterns(self, name: str) -> Patterns:
-        """Return what is to be looked up; nothing for a name known not to be there."""
+        """Return the domains to look up; none for a name that is known not to be registered."""
 
     async def look_up(self, pattern: str) -> Registration | None:
         """Return the registration of a domain. Raises ``Fault``."""
 
     def lists(self, pattern: str) -> bool:
-        """Tell whether a domain may be registered, as far as that is known unasked."""
+        """Tell whether a domain may be registered, as far as that is known from memory."""
 
     async def start(self) -> None:
-        """Get ready. Raises ``Fault``."""
+        """Read what look-ups need. Raises ``Fault``."""
 
     async def run(self) -> None:
-        """Keep ready, until cancelled."""
+        """Keep that up to date, until cancelled."""
 
     async def refresh(self) -> None:
-        """Get ready anew, now."""
+        """Read it again now."""
 
     @property
     def status(self) -> PollStatus:
-        """How that goes."""
+        """Return the status of these reads."""
 
 
 class _Remembered(NamedTuple):
@@ -87,7 +87,7 @@ class _Remembered(NamedTuple):
 
 
 class ResolvedRegistry:
-    """What a resolver has answered, each for its time."""
+    """The answers of a resolver, each cached for its TTL."""
 
     def __init__(
         self,
@@ -100,9 +100,10 @@ class ResolvedRegistry:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         publish: Callable[[RegisteredDomains], None] = lambda _owners: None,
     ) -> None:
-        """``publish`` gets whose the known domains are whenever that has changed.
+        """``publish`` gets the owners of the known domains whenever they have changed.
 
-        So many ``names_a_second`` that clients hold are asked for again when their time is over.
+        Of the names that clients hold, up to ``names_a_second`` are looked up again when their
+        TTL is over.
         """
         self._resolver = resolver
         self._names_a_second = names_a_second
@@ -110,9 +111,9 @@ class ResolvedRegistry:
         self._publish = publish
         self._owners = NO_DOMAINS
         self._held: OrderedDict[str, float] = OrderedDict()
-        """The names that clients hold, and when each is to be asked for again; soonest first."""
+        """The names that clients hold, and when each is looked up again; soonest first."""
         self._wanted: dict[str, None] = {}
-        """Names that clients hold and that were not asked for yet, in their order."""
+        """Names that clients hold and that were not looked up yet, in their order."""
         self._positive_ttl_seconds = positive_ttl_seconds
         self._negative_ttl_seconds = negative_ttl_seconds
         self._clock = clock
@@ -120,11 +121,11 @@ class ResolvedRegistry:
         self.outcomes = {"ok": 0, "failed": 0}
 
     def __len__(self) -> int:
-        """How many answers are remembered."""
+        """Return how many answers are cached."""
         return len(self._remembered)
 
     def find(self, name: str) -> Registration | Unresolved | None:
-        """Return who registered a name, as far as that is remembered. Raises ``NameRefused``."""
+        """Return the registration of a name from the cache. Raises ``NameRefused``."""
         own, above = self._resolver.patterns(name)
         known = [self._recall(pattern) for pattern in own]
         found = next((each.registration for each in known if each and each.registration), None)
@@ -135,7 +136,7 @@ class ResolvedRegistry:
         return UNRESOLVED if None in known else found
 
     async def resolve(self, name: str) -> None:
-        """Look up what is not remembered; the domains above only if the name is there."""
+        """Look up what is not cached; the domains above only if the name is registered."""
         own, above = self._resolver.patterns(name)
         found = False
         try:
@@ -152,7 +153,7 @@ class ResolvedRegistry:
                 self._held.popitem(last=False)
 
     def want(self, name: str) -> None:
-        """Find out in good time whose a name is that clients hold already."""
+        """Schedule a look-up of a name that clients hold already."""
         if name not in self._held and len(self._wanted) < MAX_WANTED and self._may_be_there(name):
             self._wanted.setdefault(name)
 
@@ -161,16 +162,16 @@ class ResolvedRegistry:
         return bool(own)
 
     async def refresh(self) -> None:
-        """Have the resolver get ready anew; what is known of domains ends with its time."""
+        """Refresh the resolver; cached answers stay until the end of their TTL."""
         await self._resolver.refresh()
 
     @property
     def status(self) -> PollStatus:
-        """How the resolver's polls go."""
+        """Return the status of the resolver's polls."""
         return self._resolver.status
 
     def _note_owners(self, patterns: list[str]) -> None:
-        """Publish whose these are, as far as it is known; what is unknown stays as it was."""
+        """Publish the known owners of these domains; the others stay as they were."""
         known = {pattern: self._recall(pattern) for pattern in patterns}
         self._set_owners(
             {
@@ -181,7 +182,7 @@ class ResolvedRegistry:
         )
 
     def drop_unlisted(self) -> None:
-        """Forget the owners of domains that are listed no more."""
+        """Remove the owners of domains that are no longer listed."""
         lists = self._resolver.lists
         gone = [domain for shard in self._owners.shards for domain in shard if not lists(domain)]
         self._set_owners(dict.fromkeys(gone))
@@ -191,16 +192,18 @@ class ResolvedRegistry:
         if changed is self._owners:
             return
         if len(changed) > MAX_OWNERS:
-            raise RegistryFault(f"the owners of more than {MAX_OWNERS} domains are known")
+            raise RegistryFault(
+                f"more than {MAX_OWNERS} domains have known owners; later ones are not published"
+            )
         self._publish(changed)
         self._owners = changed
 
     async def _keep_held(self) -> None:
-        """Ask again for the names that clients hold, each when its time is over."""
+        """Look up the names that clients hold again, each when its TTL is over."""
         while True:
             await self._sleep(1.0)
             for _ in range(max(1, int(self._names_a_second))):
-                # Both have their turn: strangers may have many names wanted.
+                # One of each, because clients may request any number of new names.
                 names = [name for name in (self._next_held(), self._next_wanted()) if name]
                 if not names:
                     break
@@ -218,17 +221,17 @@ class ResolvedRegistry:
         name = next(iter(self._held), None)
         if name is None or self._held[name] > self._clock():
             return None
-        # Asked or not, it has had its turn: what fails is no reason to ask at once again.
+        # Moved back even if the look-up fails, so that a failure is not retried at once.
         self._held[name] = self._clock() + self._negative_ttl_seconds
         self._held.move_to_end(name)
         return name
 
     async def start(self) -> None:
-        """Get the resolver ready. Raises ``Fault``."""
+        """Start the resolver. Raises ``Fault``."""
         await self._resolver.start()
 
     async def run(self) -> None:
-        """Keep the resolver ready, and what clients hold fresh, until cancelled."""
+        """Keep the resolver and the names that clients hold up to date, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._resolver.run())
             tasks.create_task(self._keep_held())
@@ -261,13 +264,13 @@ class ResolvedRegistry:
 class HttpResolver:
     """A Domain Resolver: 200 with a registration as JSON, or 404 (410) for none.
 
-    ``allow`` says whether one more query may be made now: strangers choose the names.
+    ``allow`` says whether one more query may be sent now: clients choose the names.
     """
 
     def __init__(self, settings: HttpRegistry, allow: Callable[[], bool]) -> None:
         self._settings = settings
         self._allow = allow
-        self._bridge = BlockingRunner("domain-resolver", _THREADS)
+        self._runner = BlockingRunner("domain-resolver", _THREADS)
         self._session: Any = None
         self._gate = asyncio.Semaphore(_THREADS)
         self.name = settings.url
@@ -276,46 +279,48 @@ class HttpResolver:
         )
 
     def patterns(self, name: str) -> Patterns:
-        """Ask for the name, and for each name that it is below."""
+        """Return the name, and each name above it."""
         return Patterns([name], parents_of(name))
 
     async def look_up(self, pattern: str) -> Registration | None:
         """GET one name. Raises ``RegistryFault``."""
         if not self._allow():
-            raise RegistryFault("more names are asked for than may be passed on to the resolver")
+            raise RegistryFault(
+                "more names are asked for than on_demand.registry.queries_per_second allows"
+            )
         async with self._gate:
             try:
-                status, body = await self._bridge.run(
+                status, body = await self._runner.run(
                     lambda: self._get(pattern), self._settings.timeout_seconds * _PATIENCE
                 )
             except (BlockingRunnerBusy, TimeoutError):
-                raise RegistryFault("the domain resolver does not answer") from None
+                raise RegistryFault("the domain resolver did not answer in time") from None
         if status in {_NOT_FOUND, _GONE}:
             return None
         if status != _OK:
-            raise RegistryFault(f"the domain resolver answers {status}")
+            raise RegistryFault(f"the domain resolver answered {status}, not 200 or 404")
         try:
             entry = json.loads(body)
         except (ValueError, RecursionError):
-            raise RegistryFault("the domain resolver's answer is no JSON") from None
+            raise RegistryFault("the domain resolver's answer is not JSON") from None
         return check_answer(read_registration(entry, pattern), pattern)
 
     def lists(self, _pattern: str) -> bool:
-        """Say that any domain may be registered."""
+        """Return True: any domain may be registered."""
         return True
 
     async def start(self) -> None:
-        """Nothing has to be known beforehand."""
+        """Do nothing: look-ups need no data."""
 
     async def run(self) -> None:
-        """Nothing has to be kept up with."""
+        """Do nothing: look-ups need no data."""
 
     async def refresh(self) -> None:
-        """Nothing has to be kept up with."""
+        """Do nothing: look-ups need no data."""
 
     def close(self) -> None:
-        """Take no further calls."""
-        self._bridge.close()
+        """Stop making calls."""
+        self._runner.close()
 
     def _get(self, name: str) -> tuple[int, bytes]:
         if self._session is None:
@@ -329,14 +334,14 @@ class HttpResolver:
                 timeout=self._settings.timeout_seconds,
                 allow_redirects=False,
             )
-        except Exception as exc:  # noqa: BLE001 - what the libraries raise ends here
+        except Exception as exc:  # noqa: BLE001 - no library's exception leaves this module
             why = failure(exc, [self._settings.ca_file])
             raise RegistryFault(f"the domain resolver: {why}") from None
         return response.status_code, response.content
 
 
 class KvLister(Protocol):
-    """What is asked of Vault; ``sidecar.vault.client.VaultClient`` answers it."""
+    """The calls to Vault; ``sidecar.vault.client.VaultClient`` implements them."""
 
     async def list_kv(self, mount: str, path: str) -> list[str]:
         """Return the names of the entries directly below a path; none if there is nothing."""
@@ -348,8 +353,8 @@ class KvLister(Protocol):
 class KvPrefixResolver:
     """Entries below a prefix of Vault KV, named like their domains.
 
-    The names are listed now and then, so that one that is not there is refused from memory;
-    an entry is read when its domain is asked for.
+    The names are listed at an interval, so that an unknown name is refused from memory; an
+    entry is read when its domain is asked for.
     """
 
     def __init__(
@@ -364,12 +369,12 @@ class KvPrefixResolver:
         self._poll_seconds = settings.poll_seconds
         self._vault = vault
         self._sleep = sleep
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
         self.on_change = on_change
-        """Called when other names are listed than before."""
+        """Called when the list of names has changed."""
         self._listed: frozenset[str] = frozenset()
-        self._untold = False
-        """Whether a change was read that not everybody knows of yet."""
+        self._change_pending = False
+        """Whether a change was read that ``on_change`` has not handled yet."""
         self.name = f"Vault entries below {settings.mount}/{settings.prefix}"
         self.status = PollStatus(
             "domains",
@@ -379,7 +384,7 @@ class KvPrefixResolver:
         )
 
     def patterns(self, name: str) -> Patterns:
-        """Ask for those that are listed."""
+        """Return the matching domains that are listed."""
         own = (name, wildcard_of(name))
         there = [pattern for pattern in own if pattern in self._listed]
         above = (each for each in patterns_above(name) if each not in own)
@@ -406,22 +411,22 @@ class KvPrefixResolver:
         await self._list()
 
     async def run(self) -> None:
-        """List them again and again, until cancelled."""
+        """Poll the list, until cancelled."""
         while True:
             await self._sleep(self._poll_seconds)
             await self.refresh()
 
     async def refresh(self) -> None:
-        """List them now."""
-        async with self._turn:
+        """List the names now."""
+        async with self._lock:
             await self._refresh()
 
     async def _refresh(self) -> None:
         with self.status.poll():
-            self._untold = await self._list() or self._untold
-            if self._untold:
+            self._change_pending = await self._list() or self._change_pending
+            if self._change_pending:
                 await self.on_change()
-                self._untold = False
+                self._change_pending = False
 
     async def _list(self) -> bool:
         before = self._listed

@@ -10,10 +10,9 @@ from prometheus_client.core import CounterMetricFamily, Metric
 
 from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.config import model
-from sidecar.config.reports import FileForward, HttpsForward, Reports, ReportsListen
+from sidecar.config.reports import FileForward, HttpsForwardSettings, Reports, ReportsListen
 from sidecar.context import AppContext
-from sidecar.csp.reports.forward import HttpsForward as HttpsSink
-from sidecar.csp.reports.forward import encode_seen
+from sidecar.csp.reports.forward import HttpsForward, encode_seen
 from sidecar.csp.reports.intake import Rates, ReportIntake
 from sidecar.csp.reports.page import report_routes
 from sidecar.csp.reports.store import ReportStore, Seen
@@ -131,8 +130,8 @@ def _open_forward(reports: Reports) -> AuditLog | None:
             return None
         case FileForward(path=path, max_bytes=max_bytes, keep=keep):
             sink: Sink = FileSink(Path(path), max_bytes=max_bytes, keep=keep)
-        case HttpsForward():
-            sink = HttpsSink(reports.forward)
+        case HttpsForwardSettings():
+            sink = HttpsForward(reports.forward)
     return AuditLog(sink, queue_lines=reports.queue_reports, on_error=_forward_failed)
 
 

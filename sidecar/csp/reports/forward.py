@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from sidecar.common.printable import escape_json
-from sidecar.config.reports import HttpsForward as HttpsSettings
+from sidecar.config.reports import HttpsForwardSettings
 from sidecar.csp.reports.store import Seen
 
 _encoder = msgspec.json.Encoder()
@@ -22,7 +22,7 @@ def encode_seen(seen: Seen) -> bytes:
 class HttpsForward:
     """Posts batches as ``application/json``. A batch is taken whole (2xx) or sent again."""
 
-    def __init__(self, settings: HttpsSettings) -> None:
+    def __init__(self, settings: HttpsForwardSettings) -> None:
         self._settings = settings
         self._session: Any = None
 

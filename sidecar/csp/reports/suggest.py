@@ -42,7 +42,7 @@ MAX_LINE = 65_536
 MAX_LINES = 5_000_000
 
 
-class _Line(msgspec.Struct, frozen=True):
+class _ReportLine(msgspec.Struct, frozen=True):
     """What is read of a forwarded report."""
 
     time: str
@@ -71,7 +71,7 @@ class _Table(msgspec.Struct, frozen=True):
     rows: list[_Row]
 
 
-_LINES = msgspec.json.Decoder(_Line)
+_LINES = msgspec.json.Decoder(_ReportLine)
 
 
 class Thresholds(NamedTuple):
@@ -122,7 +122,7 @@ class RefusedSuggestion(NamedTuple):
 
 def from_lines(lines: Iterable[bytes], since: float = 0.0) -> list[Evidence]:
     """Gather evidence from forwarded reports, JSON lines. Raises ``Fault`` at one that is none."""
-    gathered: dict[tuple[str, str, str], list[_Line]] = {}
+    gathered: dict[tuple[str, str, str], list[_ReportLine]] = {}
     for number, line in enumerate(lines, 1):
         if number > MAX_LINES or len(line) > MAX_LINE:
             raise Fault(f"line {number}: more than can be read at once")

@@ -251,7 +251,7 @@ class Worker:
             on_fault=self._on_fault,
         )
         self._check.recorder.on_key_unknown = self._on_unknown_kid
-        if any(isinstance(each, model.AcmeIssuer) for each in config.issuers):
+        if any(isinstance(each, model.AcmeIssuerSettings) for each in config.issuers):
             self._check.service.challenges = self._challenges
 
     def _take_keys(self, frame: KeysFrame) -> None:

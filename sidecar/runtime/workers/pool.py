@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from sidecar.authz.acme_challenge import CHALLENGE_ROUTE, Challenge
+from sidecar.authz.acme_challenge import CHALLENGE_ROUTE, PendingChallenge
 from sidecar.authz.routes import UNMATCHED
 from sidecar.common.backoff import CONTENDED_JITTER_SHARE, Backoff
 from sidecar.common.errors import Fault
@@ -81,7 +81,7 @@ class AuditQueue(LineQueue, Protocol):
 class FleetChallenges(Protocol):
     """Where challenges of ACME are; ``certificates.challenges.http01`` has one."""
 
-    async def find_all(self, tokens: Collection[str]) -> Mapping[str, Challenge]:
+    async def find_all(self, tokens: Collection[str]) -> Mapping[str, PendingChallenge]:
         """Find several with one look."""
 
 
@@ -392,7 +392,7 @@ class WorkerPool:
 
     async def _tell_challenges(self, process: WorkerProcess, wanted: ChallengesRequest) -> None:
         """Answer a worker, whatever comes of it: it asks no further before."""
-        found: Mapping[str, Challenge] = {}
+        found: Mapping[str, PendingChallenge] = {}
         try:
             if self.challenges is not None:
                 async with asyncio.timeout(CHALLENGE_SECONDS):

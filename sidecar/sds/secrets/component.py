@@ -25,7 +25,7 @@ from sidecar.vault.client import VaultClient
 def make_poller(
     config: model.Config, vault: VaultClient, put: Callable[[Resource], None], alerts: Alerts
 ) -> SecretPoller:
-    """Build the keeper of every trust bundle, ticket key and generic secret."""
+    """Build the poller of every trust bundle, ticket key and generic secret."""
     read = VaultAnchors(vault)
     sources: list[SecretSource[Any]] = [
         *(BundleSource(each, read, wall_seconds) for each in config.trust_bundles),
@@ -37,20 +37,20 @@ def make_poller(
         now=wall_seconds,
         sleep=asyncio.sleep,
         jitter=random.random,
-        publish=lambda source, fetched: put(encode(source, fetched)),
-        on_state=partial(say_state, alerts),
+        publish=lambda source, value: put(encode(source, value)),
+        on_state=partial(alert_state, alerts),
     )
 
 
-def encode(source: SecretSource[Any], fetched: VersionedValue[Any]) -> Resource:
+def encode(source: SecretSource[Any], value: VersionedValue[Any]) -> Resource:
     """Encode what was read, as the resource Envoy asks for. Raises ``ResourceFault``."""
     match source:
         case BundleSource(settings=settings):
-            return encode_bundle(settings, fetched.value)
+            return encode_bundle(settings, value.value)
         case TicketSource():
-            return session_ticket_keys(source.name, fetched.version, fetched.value)
+            return session_ticket_keys(source.name, value.version, value.value)
         case _:
-            return generic_secret(source.name, fetched.version, {"": fetched.value})
+            return generic_secret(source.name, value.version, {"": value.value})
 
 
 def encode_bundle(settings: TrustBundle, anchors: TrustAnchors) -> Resource:
@@ -79,7 +79,7 @@ def config_digest(settings: TrustBundle) -> str:
     return hashlib.sha256(repr((settings.peers, settings.spki_pins)).encode()).hexdigest()[:8]
 
 
-def say_state(alerts: Alerts, change: StatusChange) -> None:
+def alert_state(alerts: Alerts, change: StatusChange) -> None:
     """Turn a change of a secret's state into the alert it is, if it is one."""
     what = f"{change.kind.replace('_', ' ')} {change.name!r}"
     match change.before, change.after:

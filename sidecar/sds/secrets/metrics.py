@@ -7,7 +7,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from sidecar.sds.secrets.poller import SecretPoller, SourceStatus
 
 
-def polled_families(keeper: SecretPoller, now: Callable[[], float]) -> Iterator[Metric]:
+def polled_families(poller: SecretPoller, now: Callable[[], float]) -> Iterator[Metric]:
     """Tell of each polled secret: its state, its age, how reads went, and when it ends."""
     labels = ["kind", "name"]
     state = GaugeMetricFamily(
@@ -20,14 +20,14 @@ def polled_families(keeper: SecretPoller, now: Callable[[], float]) -> Iterator[
     reads = CounterMetricFamily(
         "septem_secret_reads", "Reads of polled secrets", labels=[*labels, "outcome"]
     )
-    for part in keeper.parts:
-        name = [part.source.kind, part.source.name]
+    for secret in poller.secrets:
+        name = [secret.source.kind, secret.source.name]
         for each in SourceStatus:
-            state.add_metric([*name, each], float(each is part.state))
-        if part.read_at is not None:
-            age.add_metric(name, now() - part.read_at)
-        if part.held is not None and part.held.ends_at is not None:
-            ends.add_metric(name, part.held.ends_at)
-        for outcome, count in part.outcomes.items():
+            state.add_metric([*name, each], float(each is secret.state))
+        if secret.read_at is not None:
+            age.add_metric(name, now() - secret.read_at)
+        if secret.held is not None and secret.held.ends_at is not None:
+            ends.add_metric(name, secret.held.ends_at)
+        for outcome, count in secret.outcomes.items():
             reads.add_metric([*name, outcome], count)
     yield from (state, age, ends, reads)

@@ -106,7 +106,7 @@ class SecretPoller:
         publish: Callable[[SecretSource[Any], VersionedValue[Any]], None],
         on_state: Callable[[StatusChange], None],
     ) -> None:
-        self.parts = tuple(Polled(source) for source in sources)
+        self.secrets = tuple(Polled(source) for source in sources)
         self._now = now
         self._sleep = sleep
         self._jitter = jitter
@@ -117,7 +117,7 @@ class SecretPoller:
     async def load(self) -> None:
         """Read everything once. Raises the first ``Fault``: there is no last good value yet."""
         async with asyncio.TaskGroup() as tasks:
-            reads = [tasks.create_task(self._read(part)) for part in self.parts]
+            reads = [tasks.create_task(self._read(secret)) for secret in self.secrets]
         for read in reads:
             if (fault := read.result()) is not None:
                 raise fault
@@ -125,48 +125,48 @@ class SecretPoller:
     async def run(self) -> None:
         """Read, each when it is due, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            for part in self.parts:
-                tasks.create_task(self._keep(part))
+            for secret in self.secrets:
+                tasks.create_task(self._keep(secret))
 
     async def refresh(self) -> None:
         """Read everything now."""
-        await asyncio.gather(*(self._read(part) for part in self.parts))
+        await asyncio.gather(*(self._read(secret) for secret in self.secrets))
 
-    async def _keep(self, part: Polled) -> None:
+    async def _keep(self, secret: Polled) -> None:
         while True:
-            await self._sleep(part.pause(self._jitter()))
-            await self._read(part)
+            await self._sleep(secret.pause(self._jitter()))
+            await self._read(secret)
 
-    async def _read(self, part: Polled) -> Fault | None:
+    async def _read(self, secret: Polled) -> Fault | None:
         failure: Fault | None = None
         try:
             async with self._gate:
-                fetched = await part.source.fetch()
-            self._take(part, fetched)
+                value = await secret.source.fetch()
+            self._take(secret, value)
         except Exception as exc:  # noqa: BLE001 - the poll's edge: one source ends no other's reads
-            failure = part.status.failed(exc)
-            part.failures_in_a_row += 1
+            failure = secret.status.failed(exc)
+            secret.failures_in_a_row += 1
         else:
-            part.status.succeeded()
-            part.failures_in_a_row = 0
-        self._step(part)
+            secret.status.succeeded()
+            secret.failures_in_a_row = 0
+        self._step(secret)
         return failure
 
-    def _take(self, part: Polled, fetched: VersionedValue[Any]) -> None:
-        held = part.held
-        if held is None or held.version != fetched.version:
-            self._publish(part.source, fetched)
+    def _take(self, secret: Polled, value: VersionedValue[Any]) -> None:
+        held = secret.held
+        if held is None or held.version != value.version:
+            self._publish(secret.source, value)
             _log.info(
-                "%s is at version %s", part.source.kind, fetched.version,
-                extra={"name_of": part.source.name},
+                "%s is at version %s", secret.source.kind, value.version,
+                extra={"name_of": secret.source.name},
             )  # fmt: skip
         # Held only once it is published: what can't be encoded is tried again.
-        part.held = fetched
-        part.read_at = self._now()
+        secret.held = value
+        secret.read_at = self._now()
 
-    def _step(self, part: Polled) -> None:
-        before, after = part.state, part.judge(self._now())
-        part.state = after
+    def _step(self, secret: Polled) -> None:
+        before, after = secret.state, secret.judge(self._now())
+        secret.state = after
         if before is not after:
-            kind, name = part.source.kind, part.source.name
-            self._on_state(StatusChange(kind, name, before, after, part.last_error))
+            kind, name = secret.source.kind, secret.source.name
+            self._on_state(StatusChange(kind, name, before, after, secret.last_error))

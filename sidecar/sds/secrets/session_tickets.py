@@ -92,14 +92,14 @@ class _Written(msgspec.Struct):
     key: str
 
 
-class _Entry(msgspec.Struct):
+class _TicketEntry(msgspec.Struct):
     keys: list[_Written]
 
 
 def read_ring(entry: Mapping[str, Any], where: str) -> TicketRing:
     """Read an entry of Vault KV. Raises ``SecretFault``, which quotes nothing of it."""
     try:
-        written = msgspec.convert(dict(entry), _Entry).keys
+        written = msgspec.convert(dict(entry), _TicketEntry).keys
         keys = tuple(
             TicketKey(each.serial, each.encrypts_from, base64.b64decode(each.key, validate=True))
             for each in written

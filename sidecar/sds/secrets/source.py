@@ -1,4 +1,4 @@
-"""What the keeper asks again and again, and what it is given."""
+"""What the poller asks again and again, and what it is given."""
 
 from typing import Generic, NamedTuple, Protocol, TypeVar
 

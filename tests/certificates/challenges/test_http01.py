@@ -176,7 +176,7 @@ async def test_there_are_never_too_many() -> None:
     kv = Kv()
     many = {f"{n:020}": challenge(n)._replace(token=f"{n:020}")._asdict() for n in range(1000)}
     kv.data, kv.version = {"challenges": many}, 1
-    with pytest.raises(ChallengeFault, match="1000 challenges are in flight"):
+    with pytest.raises(ChallengeFault, match="1000 challenges in flight"):
         await make(kv).publish([challenge()])
 
 

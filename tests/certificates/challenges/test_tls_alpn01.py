@@ -61,7 +61,7 @@ async def edge(vault: VaultClient, tmp_path: Path) -> AsyncIterator[tuple[AcmeEd
 
 
 def issuer_of(pebble: Pebble, vault: VaultClient, solver: DistributedSolver) -> AcmeIssuer:
-    settings = model.AcmeIssuer(
+    settings = model.AcmeIssuerSettings(
         name="public", directory=pebble.directory, ca_file=pebble.ca_file, agree_to_terms=True,
         account=VaultEntry(path="septem/acme/alpn"), challenge="tls-alpn-01",
     )  # fmt: skip

@@ -25,7 +25,7 @@ from tests.real import TokenFile
 pytestmark = pytest.mark.real
 POLICY = SIDECAR_POLICY + FLEET_POLICY
 PKI = model.VaultPkiIssuer(name="internal", role="edge", share=True, ttl_seconds=3600)
-STORE = model.CertificateStore(lease_seconds=20)
+STORE = model.CertificateStoreSettings(lease_seconds=20)
 
 
 class CountingCa:
@@ -61,7 +61,7 @@ class Fleet:
         self.issuers = [self.issuer(number) for number in range(10)]
         self.stores = [CertificateStore(wall_seconds) for _ in range(10)]
 
-    def issuer(self, number: int, store: model.CertificateStore = STORE) -> SharedIssuer:
+    def issuer(self, number: int, store: model.CertificateStoreSettings = STORE) -> SharedIssuer:
         skew = (number - 5) * 600.0  # what a sidecar thinks the time is, must not matter
         return SharedIssuer(
             self.ca, store, self.vaults[number], holder=f"sidecar-{number}",
@@ -143,7 +143,7 @@ async def test_what_a_ca_asks_to_wait_the_fleet_waits(fleet: Fleet) -> None:
 
 
 async def test_a_holder_that_dies_is_taken_over_when_its_lease_ends(fleet: Fleet) -> None:
-    short = model.CertificateStore(lease_seconds=2)
+    short = model.CertificateStoreSettings(lease_seconds=2)
     leases = Leases(fleet.vaults[9], "secret", holder="dead", seconds=2)
     path = f"{short.prefix}/leases/internal/{order_key(fleet.order)}"
     assert await leases.take(path) is not None
@@ -156,8 +156,8 @@ async def test_a_holder_that_dies_is_taken_over_when_its_lease_ends(fleet: Fleet
 
 async def test_an_order_that_takes_longer_than_a_lease_is_given_up(fleet: Fleet) -> None:
     fleet.ca.seconds = 30
-    issuer = fleet.issuer(0, model.CertificateStore(lease_seconds=1))
-    with pytest.raises(FleetFault, match="longer than a lease"):
+    issuer = fleet.issuer(0, model.CertificateStoreSettings(lease_seconds=1))
+    with pytest.raises(FleetFault, match=r"longer than certificate_store\.lease_seconds"):
         await issuer.issue(fleet.order)
 
 

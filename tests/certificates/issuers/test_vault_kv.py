@@ -62,9 +62,9 @@ BAD = [
     ("another key", {"certificate": leaf(), "private_key": key_pem(OTHER)}, "another key"),
     ("expired", {"certificate": leaf(days=-1), "private_key": key_pem(KEY)}, "has expired"),
     ("no key", {"certificate": leaf()}, "no text in the field"),
-    ("no PEM", {"certificate": leaf(), "private_key": "hello"}, "no PEM of an unencrypted"),
+    ("no PEM", {"certificate": leaf(), "private_key": "hello"}, "not an unencrypted private key"),
     ("a weak key", {"certificate": leaf(),
-                    "private_key": key_pem(rsa.generate_private_key(65537, 1024))}, "neither EC"),  # noqa: S505 - that is the test
+                    "private_key": key_pem(rsa.generate_private_key(65537, 1024))}, "must be EC"),  # noqa: S505 - that is the test
     ("too long", {"certificate": "x" * 70_000, "private_key": key_pem(KEY)}, "more than 65536"),
 ]  # fmt: skip
 

@@ -41,7 +41,7 @@ def test_a_csr(names: list[str], subject: str) -> None:
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
 def test_an_address_is_no_name(address: str) -> None:
-    with pytest.raises(CsrFault, match="is an address"):
+    with pytest.raises(CsrFault, match="is an IP address"):
         make_csr(KEY, ["a.example", address])
 
 

@@ -378,7 +378,7 @@ async def test_names_that_come_and_go_leave_nothing_behind() -> None:
         name = f"shop{number % 10}.example"
         await world.manager.obtain(Order(name, (name,)), world)
         world.manager.forget(name)
-    assert len(world.manager._turns) < 100, "a turn holds a key"
+    assert len(world.manager._schedule) < 100, "a turn holds a key"
     world.life_seconds = 3600.0
     first = world.serial
     await world.run_until(2500.0)

@@ -67,20 +67,20 @@ def test_domains_are_known_in_their_normal_form() -> None:
 
 
 BAD: list[tuple[str, Any, str]] = [
-    ("no object", "shop.example", "no registration"),
-    ("no tenant", {"domain": "a.example"}, "no registration"),
+    ("no object", "shop.example", "not a registration"),
+    ("no tenant", {"domain": "a.example"}, "not a registration"),
     ("an empty tenant", {"domain": "a.example", "tenant_id": ""}, "tenant_id"),
-    ("a number for a tenant", {"domain": "a.example", "tenant_id": 7}, "no registration"),
+    ("a number for a tenant", {"domain": "a.example", "tenant_id": 7}, "not a registration"),
     ("a tenant that is no Unicode", {"domain": "a.example", "tenant_id": "\ud800"}, "printable"),
     ("a tenant of two lines", {"domain": "a.example", "tenant_id": "a\nb"}, "printable"),
-    ("an unknown field", {"domain": "a.example", "tenant_id": A, "x": 1}, "no registration"),
+    ("an unknown field", {"domain": "a.example", "tenant_id": A, "x": 1}, "not a registration"),
     ("an address", {"domain": "192.0.2.1", "tenant_id": A}, "name_is_address"),
     ("a whole zone", {"domain": "*.example", "tenant_id": A}, "name_too_shallow"),
     ("everything", {"domain": "*", "tenant_id": A}, "name_malformed"),
     (
         "a wildcard certificate for one name",
         {"domain": "a.example", "tenant_id": A, "wildcard": True},
-        "without",
+        "needs a domain that begins with",
     ),
 ]
 
@@ -99,7 +99,7 @@ def test_a_domain_of_two_tenants_is_neithers() -> None:
     entries = [{"domain": d, "tenant_id": t} for d, t in (("s.example", A), ("S.example.", B))]
     found, problems = read_registrations([*entries, {"domain": "t.example", "tenant_id": A}])
     assert list(found) == ["t.example"]
-    assert "s.example stands here twice" in problems[0]
+    assert "s.example is listed twice" in problems[0]
     same, problems = read_registrations([entries[0], entries[0]])
     assert list(same) == ["s.example"]
     assert problems == [], "said twice is said once"

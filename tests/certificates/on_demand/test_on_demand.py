@@ -69,7 +69,7 @@ class Registry:
 
 @dataclass
 class CertificateAuthority:
-    """An issuer and the keeper of what it issues."""
+    """An issuer and the manager of what it issues."""
 
     store: CertificateStore
     name: str = "public"
@@ -114,10 +114,10 @@ class World:
         self.taken_back: list[str] = []
         registry = settings_of.FileRegistry(path="-")
         self.on_demand = OnDemand(
-            settings_of.OnDemand(registry=registry, issuer="public", **settings),  # type: ignore[arg-type]
+            settings_of.OnDemandSettings(registry=registry, issuer="public", **settings),  # type: ignore[arg-type]
             registry=self.registry,
             issuers=Issuers({"public": self.ca}),
-            keeper=self.ca,
+            manager=self.ca,
             store=self.store,
             configured=configured,
             events=OnDemandEvents(
@@ -128,7 +128,7 @@ class World:
             ),
             clock=lambda: self.now,
             jitter=lambda: 0.0,
-            is_vault_well=lambda: self.vault_is_well,
+            is_vault_healthy=lambda: self.vault_is_well,
         )
         self.vault_is_well = True
         self.on_demand.watch(self.told.append)
@@ -331,7 +331,7 @@ async def test_the_name_asked_for_the_longest_ago_makes_room_everywhere() -> Non
 
 
 async def test_what_nobody_asks_for_is_let_go() -> None:
-    world = World(residence_seconds=100.0)
+    world = World(ttl_seconds=100.0)
     world.register("*.shop.example")
     await world.get("a.shop.example")
     await world.get("b.shop.example")

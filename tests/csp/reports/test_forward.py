@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.config.reports import HttpsForward
-from sidecar.csp.reports.forward import HttpsForward as HttpsSink
-from sidecar.csp.reports.forward import encode_seen
+from sidecar.config.reports import HttpsForwardSettings
+from sidecar.csp.reports.forward import HttpsForward, encode_seen
 from sidecar.observability.audit import AuditLog, FileSink
 from tests.csp.reports.test_suggest import report
 
@@ -58,7 +57,7 @@ def test_a_receiver_that_fails_gets_them_later_and_once(receiver: Receiver) -> N
     errors: list[str] = []
     url = f"http://127.0.0.1:{receiver.server_address[1]}/r"
     log = AuditLog(
-        HttpsSink(HttpsForward(url=url)),
+        HttpsForward(HttpsForwardSettings(url=url)),
         queue_lines=1000,
         on_error=lambda exc: errors.append(str(exc.strerror)),
     )
@@ -80,7 +79,7 @@ def test_a_receiver_that_fails_gets_them_later_and_once(receiver: Receiver) -> N
 
 def test_a_receiver_that_is_gone_costs_no_more_than_the_queue() -> None:
     log = AuditLog(
-        HttpsSink(HttpsForward(url="http://127.0.0.1:9/r", timeout_seconds=0.5)),
+        HttpsForward(HttpsForwardSettings(url="http://127.0.0.1:9/r", timeout_seconds=0.5)),
         queue_lines=50,
         on_error=lambda _: None,
     )

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 import msgspec
 import pytest
 
-from sidecar.authz.acme_challenge import Challenge
+from sidecar.authz.acme_challenge import PendingChallenge
 from sidecar.common.pacing import WAKES_A_TURN
 from sidecar.config import model
 from sidecar.config.certificates import VaultEntry
@@ -105,7 +105,7 @@ class Board:
     def __init__(self) -> None:
         self.looks = 0
 
-    async def find_all(self, tokens: Collection[str]) -> Mapping[str, Challenge]:
+    async def find_all(self, tokens: Collection[str]) -> Mapping[str, PendingChallenge]:
         self.looks += 1
         await asyncio.sleep(0)
         if self.looks == 1:
@@ -117,7 +117,7 @@ class Board:
 
 async def test_a_real_worker_answers_a_ca(issuer: Issuer) -> None:
     running = Pool()
-    acme = model.AcmeIssuer(
+    acme = model.AcmeIssuerSettings(
         name="public",
         directory="https://127.0.0.1:1/dir",
         agree_to_terms=True,

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.authz.acme_challenge import Challenge
+from sidecar.authz.acme_challenge import PendingChallenge
 from sidecar.common.backoff import Backoff
 from sidecar.common.clock import monotonic_seconds
 from sidecar.observability.audit import AuditLog, DescriptorSink
@@ -43,7 +43,7 @@ class SlowChallenges:
     def __init__(self) -> None:
         self.open = self.most = 0
 
-    async def find_all(self, _tokens: object) -> Mapping[str, Challenge]:
+    async def find_all(self, _tokens: object) -> Mapping[str, PendingChallenge]:
         self.open += 1
         self.most = max(self.most, self.open)
         await asyncio.sleep(0.2)

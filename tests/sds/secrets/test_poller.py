@@ -7,7 +7,7 @@ import pytest
 
 from sidecar.common.errors import Fault
 from sidecar.observability.alerts import Alerts
-from sidecar.sds.secrets.component import say_state
+from sidecar.sds.secrets.component import alert_state
 from sidecar.sds.secrets.poller import SecretPoller, SourceStatus, StatusChange
 from sidecar.sds.secrets.source import SecretSource, VersionedValue
 
@@ -34,13 +34,13 @@ class World:
         self.published: list[tuple[str, str]] = []
         self.changes: list[StatusChange] = []
         self.source, self.other = Scripted("a", self), Scripted("b", self)
-        self.keeper = SecretPoller(
+        self.poller = SecretPoller(
             [self.source, self.other], now=lambda: self.now, sleep=self.sleep,
             jitter=lambda: 0.0, publish=self.publish, on_state=self.changes.append,
         )  # fmt: skip
 
-    def publish(self, source: SecretSource[str], fetched: VersionedValue[str]) -> None:
-        self.published.append((source.name, fetched.value))
+    def publish(self, source: SecretSource[str], value: VersionedValue[str]) -> None:
+        self.published.append((source.name, value.value))
 
     async def sleep(self, seconds: float) -> None:
         until = self.now + seconds
@@ -48,7 +48,7 @@ class World:
             await asyncio.sleep(0)
 
     async def pass_until(self, moment: float) -> None:
-        task = asyncio.create_task(self.keeper.run())
+        task = asyncio.create_task(self.poller.run())
         while self.now < moment:
             for _ in range(10):
                 await asyncio.sleep(0)
@@ -66,7 +66,7 @@ def fails(exc: Exception) -> Callable[[], VersionedValue[str]]:
 
 async def test_what_does_not_change_is_published_once() -> None:
     world = World()
-    await world.keeper.load()
+    await world.poller.load()
     await world.pass_until(1300.0)
     assert world.published == [("a", "one"), ("b", "one")]
     assert [at - 1000 for at in world.source.reads][:5] == [0, 60, 120, 180, 240]
@@ -74,7 +74,7 @@ async def test_what_does_not_change_is_published_once() -> None:
 
 async def test_a_change_is_published_and_only_that() -> None:
     world = World()
-    await world.keeper.load()
+    await world.poller.load()
     world.source.next = lambda: VersionedValue("two", "2", 60.0)
     await world.pass_until(1100.0)
     assert world.published[2:] == [("a", "two")]
@@ -82,17 +82,17 @@ async def test_a_change_is_published_and_only_that() -> None:
 
 async def test_a_failure_keeps_the_last_good_one_and_is_said_once() -> None:
     world = World()
-    await world.keeper.load()
+    await world.poller.load()
     world.changes.clear()
     world.source.next = fails(Fault("Vault is away"))
     await world.pass_until(1500.0)
     assert len(world.published) == 2
     assert [change.after for change in world.changes] == [SourceStatus.STALE]
-    assert world.keeper.parts[0].outcomes == {"ok": 1, "Fault": len(world.source.reads) - 1}
+    assert world.poller.secrets[0].outcomes == {"ok": 1, "Fault": len(world.source.reads) - 1}
     gaps = [b - a for a, b in zip(world.source.reads, world.source.reads[1:], strict=False)]
     assert gaps[:4] == [60, 2, 4, 8], "it tries again soon, and then less often"
     assert max(gaps) == 60
-    assert world.keeper.parts[1].state is SourceStatus.FRESH, "the other one goes on"
+    assert world.poller.secrets[1].state is SourceStatus.FRESH, "the other one goes on"
     world.source.next = lambda: VersionedValue("one", "1", 60.0)
     await world.pass_until(1600.0)
     assert [change.after for change in world.changes][1:] == [SourceStatus.FRESH]
@@ -102,7 +102,7 @@ async def test_a_failure_keeps_the_last_good_one_and_is_said_once() -> None:
 async def test_what_ends_meanwhile_is_critical() -> None:
     world = World()
     world.source.next = lambda: VersionedValue("one", "1", 60.0, ends_at=1200.0)
-    await world.keeper.load()
+    await world.poller.load()
     world.source.next = fails(Fault("Vault is away"))
     await world.pass_until(1400.0)
     assert [change.after for change in world.changes if change.name == "a"] == [
@@ -110,7 +110,7 @@ async def test_what_ends_meanwhile_is_critical() -> None:
     ]  # fmt: skip
     alerts = Alerts(lambda: world.now, with_webhook=True)
     for change in world.changes:
-        say_state(alerts, change)
+        alert_state(alerts, change)
     said = [(e["data"]["severity"], e["subject"], e["data"]["message"]) for e in alerts.queue]
     assert said == [
         ("warning", "trust_bundle/a", "trust bundle 'a' can't be refreshed: Vault is away"),
@@ -123,17 +123,17 @@ async def test_without_a_first_value_there_is_no_start() -> None:
     world = World()
     world.other.next = fails(Fault("permission denied"))
     with pytest.raises(Fault, match="permission denied"):
-        await world.keeper.load()
+        await world.poller.load()
 
 
 async def test_a_defect_in_one_ends_no_other(caplog: pytest.LogCaptureFixture) -> None:
     world = World()
-    await world.keeper.load()
+    await world.poller.load()
     world.source.next = fails(ZeroDivisionError("secret words"))
     world.other.next = lambda: VersionedValue("two", "2", 60.0)
     await world.pass_until(1200.0)
     assert ("b", "two") in world.published
-    assert world.keeper.parts[0].outcomes["unexpected"] > 1
+    assert world.poller.secrets[0].outcomes["unexpected"] > 1
     said = [
         r.getMessage() for r in caplog.records if "ZeroDivisionError in sidecar/" in r.getMessage()
     ]
@@ -143,12 +143,12 @@ async def test_a_defect_in_one_ends_no_other(caplog: pytest.LogCaptureFixture) -
 
 async def test_what_cannot_be_published_is_tried_again() -> None:
     world = World()
-    await world.keeper.load()
+    await world.poller.load()
     world.source.next = lambda: VersionedValue("two", "2", 60.0)
-    publish = world.keeper._publish
-    world.keeper._publish = lambda *_: fails(Fault("Envoy would refuse it"))()  # type: ignore[assignment]
+    publish = world.poller._publish
+    world.poller._publish = lambda *_: fails(Fault("Envoy would refuse it"))()  # type: ignore[assignment]
     await world.pass_until(1100.0)
-    assert world.keeper.parts[0].held == VersionedValue("one", "1", 60.0)
-    world.keeper._publish = publish
+    assert world.poller.secrets[0].held == VersionedValue("one", "1", 60.0)
+    world.poller._publish = publish
     await world.pass_until(1200.0)
     assert ("a", "two") in world.published

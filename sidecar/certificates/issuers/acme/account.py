@@ -1,7 +1,7 @@
-"""The account's key, which lives in Vault KV and in memory, and is the whole fleet's.
+"""The key of the ACME account: in Vault KV and in memory, shared by the fleet.
 
-It is made by the first sidecar that needs it, EC P-256, and written with check-and-set: of
-several that make one at once, one is kept and the others take that.
+The first sidecar that needs it makes it (EC P-256) and writes it with check-and-set: if several
+make one at once, one is stored and the others use that.
 """
 
 from typing import Any
@@ -26,11 +26,11 @@ KID_FIELD, MAC_FIELD = "kid", "hmac_key"
 
 
 class AccountFault(Fault):
-    """What Vault holds of an account can't be used."""
+    """The account's entry in Vault can't be used."""
 
 
-async def load_account(settings: model.AcmeIssuer, vault: FleetKv) -> AccountKeyMaterial:
-    """Read the account's key, or make it; and the external account's, where there is one.
+async def load_account(settings: model.AcmeIssuerSettings, vault: FleetKv) -> AccountKeyMaterial:
+    """Return the account's key, made if there is none, and the external account's key.
 
     Raises ``VaultFault`` or ``AccountFault``.
     """
@@ -53,13 +53,15 @@ def _read_key(entry: Any, where: str) -> ec.EllipticCurvePrivateKey:
     try:
         key = load_pem_private_key(str(entry.data.get(KEY_FIELD)).encode(), password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise AccountFault(f"Vault entry {where} holds no PEM in its field {KEY_FIELD}") from None
+        raise AccountFault(f"Vault entry {where} has no PEM in its field {KEY_FIELD}") from None
     if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
         raise AccountFault(f"Vault entry {where}: the account's key is not EC on P-256")
     return key
 
 
-async def _read_external(settings: model.AcmeIssuer, vault: FleetKv) -> tuple[str, str] | None:
+async def _read_external(
+    settings: model.AcmeIssuerSettings, vault: FleetKv
+) -> tuple[str, str] | None:
     place = settings.external_account
     if place is None:
         return None

@@ -1,8 +1,8 @@
-"""One ACME CA through certbot's ``acme`` library: blocking calls, each bounded, none redirected.
+"""An ACME CA through certbot's ``acme`` library: blocking, bounded, without redirects.
 
-Called in threads (``common.blocking``). Every order has a client of its own, for the library
-keeps nonces without a lock; directory and account are shared. Nothing is taken from the
-environment, and where the directory came over HTTPS everything does.
+Its methods run in threads (``common.blocking``). Every order has its own client, because the
+library keeps nonces without a lock; directory and account are shared. Nothing is read from the
+environment, and a directory over HTTPS can't lead to plain HTTP.
 """
 
 import base64
@@ -35,7 +35,7 @@ _NONCES = 4
 
 
 class AccountKeyMaterial:
-    """What an account is opened with. ``repr`` shows none of it."""
+    """The keys that open an account. ``repr`` does not show them."""
 
     def __init__(
         self, key: ec.EllipticCurvePrivateKey, external: tuple[str, str] | None = None
@@ -46,7 +46,7 @@ class AccountKeyMaterial:
 
 
 class Network(ClientNetwork):
-    """The library's transport on a session of ours. Remembers the last ``Retry-After``."""
+    """The library's transport on our session. It stores the last ``Retry-After``."""
 
     def __init__(
         self, key: Any, ca_file: str | None, timeout_seconds: float, *, https: bool
@@ -60,14 +60,16 @@ class Network(ClientNetwork):
 
     def _send_request(self, method: str, url: str, *args: Any, **kwargs: Any) -> requests.Response:
         if self._https and not url.startswith("https://"):
-            raise AcmeFault("other", "the CA leads from https to another scheme")
+            raise AcmeFault(
+                "other", "the CA's directory is https, and it refers to a URL that is not"
+            )
         self.retry_after_seconds = None
         response = super()._send_request(method, url, *args, allow_redirects=False, **kwargs)
         self.retry_after_seconds = retry_after_of(response.headers.get("Retry-After"), time.time())
         return response
 
     def post(self, *args: Any, **kwargs: Any) -> requests.Response:
-        """POST, with another nonce where the CA will not have the one we have (RFC 8555 §6.5)."""
+        """POST, and repeat it with a new nonce if the CA refuses the nonce (RFC 8555 §6.5)."""
         for _ in range(_NONCES):
             try:
                 return self._post_once(*args, **kwargs)
@@ -78,32 +80,32 @@ class Network(ClientNetwork):
 
 
 class OrderWithReplaces(messages.NewOrder):
-    """A new order that names what it replaces (RFC 9773 §5): such orders pass rate limits."""
+    """A new order with ``replaces`` (RFC 9773 §5): CAs exempt such orders from rate limits."""
 
     replaces: str = json_field("replaces", omitempty=True)
 
 
 @challenges.ChallengeResponse.register
 class TlsAlpnResponse(challenges.KeyAuthorizationChallengeResponse):
-    """What tells the CA that tls-alpn-01 is ready (RFC 8737 §3)."""
+    """The message that tls-alpn-01 is ready (RFC 8737 §3)."""
 
     typ = TLS_ALPN
 
 
 @challenges.Challenge.register
 class TlsAlpn(challenges.KeyAuthorizationChallenge):
-    """A challenge of tls-alpn-01, which the library knows no more."""
+    """A challenge of tls-alpn-01, which the library no longer has."""
 
     response_cls = TlsAlpnResponse
     typ = TLS_ALPN
 
     def validation(self, account_key: JWKEC, **_: Any) -> str:
-        """Return the key authorization; the certificate is made of it elsewhere."""
+        """Return the key authorization; ``challenges.tls_alpn01`` makes the certificate from it."""
         return str(self.key_authorization(account_key))
 
 
 class AcmeClient:
-    """What is asked of the CA for one order. Every method raises ``AcmeFault`` and nothing else."""
+    """The requests to the CA for one order. Every method raises only ``AcmeFault``."""
 
     def __init__(
         self,
@@ -121,12 +123,12 @@ class AcmeClient:
 
     @property
     def thumbprinted(self) -> Any:
-        """The account's key, which key authorizations are made with."""
+        """Return the account's key, for key authorizations."""
         return self._account_key.jwk
 
     @property
     def retry_after_seconds(self) -> float | None:
-        """What the CA's last answer asked to wait."""
+        """Return the ``Retry-After`` of the CA's last answer."""
         return self._net.retry_after_seconds
 
     def open(
@@ -135,7 +137,7 @@ class AcmeClient:
         account: messages.RegistrationResource | None,
         contacts: tuple[str, ...],
     ) -> tuple[messages.Directory, messages.RegistrationResource]:
-        """Read the directory and open the account, where they are not known already."""
+        """Read the directory and open the account, unless they are given."""
         with self._translated():
             if directory is None:
                 directory = ClientV2.get_directory(self._where, self._net)
@@ -161,7 +163,7 @@ class AcmeClient:
         try:
             return client.new_account(wanted)
         except errors.ConflictError as known:
-            # The key's account exists already: somebody of the fleet opened it.
+            # The account exists already: another sidecar of the fleet opened it.
             return messages.RegistrationResource(
                 body=messages.Registration(), uri=str(known.location)
             )
@@ -198,13 +200,13 @@ class AcmeClient:
             return messages.AuthorizationResource(body=body, uri=url)
 
     def answer(self, challenge: messages.ChallengeBody) -> None:
-        """Tell the CA that the answer of a challenge stands where it will look."""
+        """Tell the CA that the answer of a challenge is in place."""
         with self._translated():
             response = challenge.chall.response(self._account_key.jwk)
             self._ready()._post(challenge.uri, response)  # noqa: SLF001 - OpenBao sends no "up" link
 
     def finalize(self, order: messages.OrderResource) -> messages.OrderResource:
-        """Send the CSR; an order that is not ready yet is left for the next poll."""
+        """Send the CSR; if the order is not ready yet, the next poll tries again."""
         with self._translated():
             try:
                 return self._ready().begin_finalization(order)
@@ -214,7 +216,7 @@ class AcmeClient:
                 return order
 
     def poll_order(self, order: messages.OrderResource) -> messages.OrderResource:
-        """Read how far an order is; with its chain where it is done."""
+        """Read the state of an order, with its chain if it is done."""
         with self._translated():
             client = self._ready()
             response = client._post_as_get(order.uri)  # noqa: SLF001 - the library's own sleeps
@@ -223,7 +225,7 @@ class AcmeClient:
             if body.status == messages.STATUS_INVALID:
                 if body.error is not None:
                     raise from_problem(body.error, retry_after)
-                raise AcmeFault("other", "the order failed, and the CA does not say why")
+                raise AcmeFault("other", "the order failed, and the CA did not say why")
             if body.status == messages.STATUS_VALID and body.certificate is not None:
                 chain = client._post_as_get(body.certificate).text  # noqa: SLF001
                 done: messages.OrderResource = order.update(body=body, fullchain_pem=chain)
@@ -241,7 +243,7 @@ class AcmeClient:
 
     def _ready(self) -> ClientV2:
         if self._client is None:
-            raise AcmeFault("other", "the account is not open")
+            raise AcmeFault("other", "the ACME account is not open")
         return self._client
 
     @contextlib.contextmanager
@@ -250,7 +252,7 @@ class AcmeClient:
             yield
         except AcmeFault:
             raise
-        except Exception as exc:  # noqa: BLE001 - what the libraries raise ends here
+        except Exception as exc:  # noqa: BLE001 - no library's exception leaves this module
             cause = exc.__cause__ if isinstance(exc, errors.ARIError) else exc
             shown = cause if isinstance(cause, Exception) else exc
             raise translate(shown, self._where, self._net.retry_after_seconds) from None
@@ -266,7 +268,7 @@ def _knows_renewals(directory: messages.Directory) -> bool:
 def challenge_of(
     authorization: messages.AuthorizationResource, kind: str
 ) -> messages.ChallengeBody | None:
-    """Return the challenge of a kind that an authorization offers, if it does."""
+    """Return the challenge of a kind that an authorization offers; ``None`` if it has none."""
     wanted = challenges.HTTP01 if kind == HTTP else TlsAlpn
     for offered in authorization.body.challenges:
         if isinstance(offered.chall, wanted):
@@ -275,7 +277,7 @@ def challenge_of(
 
 
 def certificate_id(chain_pem: bytes) -> str | None:
-    """Return how ARI names a certificate (RFC 9773 §4.1), ``None`` where it has no such name."""
+    """Return the ARI identifier of a certificate (RFC 9773 §4.1); ``None`` if it has none."""
     leaf = x509.load_pem_x509_certificate(chain_pem)
     try:
         extension = leaf.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier)
@@ -293,7 +295,7 @@ def _base64url(raw: bytes) -> str:
 
 
 def retry_after_of(header: str | None, now: float) -> float | None:
-    """Read ``Retry-After`` (RFC 9110 §10.2.3): seconds or a date; bounded to a week."""
+    """Return the seconds of a ``Retry-After`` (RFC 9110 §10.2.3), at most a week."""
     if header is None:
         return None
     try:

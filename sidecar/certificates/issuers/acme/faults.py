@@ -1,4 +1,4 @@
-"""What can go wrong with an ACME CA, by its problem type (RFC 8555 §6.7)."""
+"""The faults of an ACME CA, by their problem type (RFC 8555 §6.7)."""
 
 import requests
 from acme import errors, messages
@@ -12,7 +12,7 @@ _FINAL = frozenset(
         "unsupportedContact", "unsupportedIdentifier", "userActionRequired",
     }
 )  # fmt: skip
-"""What the same order meets again until a person has changed something."""
+"""Problems that the same order meets again until a person has changed something."""
 _KNOWN = frozenset(
     {
         "alreadyReplaced", "alreadyRevoked", "badNonce", "badRevocationReason", "compound",
@@ -20,15 +20,15 @@ _KNOWN = frozenset(
         "serverInternal", "tls", "unauthorized",
     }
 )  # fmt: skip
-"""The rest of RFC 8555 §6.7, and what RFC 9773 and profiles add."""
+"""The other problems of RFC 8555 §6.7, and those that RFC 9773 and profiles add."""
 PROBLEMS = _FINAL | _KNOWN | {"unreachable", "other"}
-"""Every problem there is: a closed set, so that it may be a label."""
+"""All problems: a closed set, so that it may be a label."""
 _PREFIX = "urn:ietf:params:acme:error:"
 _MAX_DETAIL_CHARACTERS = 300
 
 
 class AcmeFault(Fault):
-    """An ACME CA can't be had, or refuses. ``problem`` is one of ``PROBLEMS``."""
+    """An ACME CA can't be reached, or refuses. ``problem`` is one of ``PROBLEMS``."""
 
     def __init__(
         self, problem: str, message: str, retry_after_seconds: float | None = None
@@ -40,7 +40,7 @@ class AcmeFault(Fault):
 
 
 def from_problem(problem: messages.Error, retry_after_seconds: float | None) -> AcmeFault:
-    """Name the fault of a problem document. Subproblems say of which name it speaks."""
+    """Return the fault of a problem document; a subproblem says which name it is about."""
     first = (problem.subproblems or (problem,))[0]
     shown = first if _code(first) != "other" else problem
     detail = str(shown.detail or shown.title or "no detail")
@@ -54,7 +54,7 @@ def _code(problem: messages.Error) -> str:
 
 
 def translate(exc: Exception, where: str, retry_after_seconds: float | None) -> AcmeFault:
-    """Name the fault of whatever the ACME library or requests raised."""
+    """Return the fault for an exception of the ACME library or of requests."""
     if isinstance(exc, messages.Error):
         fault = from_problem(exc, retry_after_seconds)
         return AcmeFault(fault.problem, f"{where}: {fault}", fault.retry_after_seconds)
@@ -62,15 +62,17 @@ def translate(exc: Exception, where: str, retry_after_seconds: float | None) -> 
         return translate(exc.error, where, retry_after_seconds)
     if isinstance(exc, requests.exceptions.RequestException):
         hint = (
-            "TLS fails; is ca_file its CA?" if "SSL" in type(exc).__name__ else "cannot be reached"
+            "TLS fails; check issuers[].ca_file"
+            if "SSL" in type(exc).__name__
+            else "cannot be reached"
         )
         return AcmeFault("unreachable", f"{where}: {hint}", retry_after_seconds)
     return AcmeFault(
-        "other", f"{where}: an answer that can't be understood ({type(exc).__name__})",
+        "other", f"{where}: the answer can't be read ({type(exc).__name__})",
         retry_after_seconds,
     )  # fmt: skip
 
 
 def printable(text: str) -> str:
-    """Return a CA's words, bounded, on one line."""
+    """Return a CA's text, bounded and on one line."""
     return "".join(c if c.isprintable() else " " for c in text[:_MAX_DETAIL_CHARACTERS])

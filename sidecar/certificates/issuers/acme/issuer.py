@@ -1,7 +1,8 @@
-"""Certificates from an ACME CA (RFC 8555), its http-01 challenges answered by the Check.
+"""Certificates from an ACME CA (RFC 8555), whose challenges the fleet answers.
 
-One order: account (once), order, challenges published to the fleet, CA told, authorizations
-polled as the CA asks, CSR, chain, checked. The key is made here and the CA sees a CSR.
+The steps of an order: open the account (once), place the order, publish the challenges to the
+fleet, notify the CA, poll the authorizations, send the CSR, fetch the chain, check it. The key
+is made here, and the CA sees only a CSR.
 """
 
 import asyncio
@@ -33,11 +34,11 @@ from sidecar.config import model
 
 _log = logging.getLogger("sidecar.certificates")
 _ORDERS = 4
-"""Orders at once, each in at most one thread."""
+"""Concurrent orders, each in at most one thread."""
 _POLLS = Backoff(0.25, 5.0, growth=1.5)
-"""Between two looks at an order, where the CA says nothing of it."""
+"""The pause between two polls of an order for which the CA names none."""
 _CALL_PATIENCE = 4.0
-"""How many of a request's time-outs a step may take: it makes a few requests."""
+"""A step may take this many times the time-out of a request, since it makes several."""
 
 T = TypeVar("T")
 
@@ -47,7 +48,7 @@ class AcmeIssuer:
 
     def __init__(
         self,
-        settings: model.AcmeIssuer,
+        settings: model.AcmeIssuerSettings,
         vault: FleetKv,
         solver: DistributedSolver,
         *,
@@ -59,20 +60,21 @@ class AcmeIssuer:
         self._solver = solver
         self._now = now
         self._sleep = sleep
-        self._bridge = BlockingRunner(f"acme-{settings.name}", _ORDERS + 1)
+        self._runner = BlockingRunner(f"acme-{settings.name}", _ORDERS + 1)
         self._gate = asyncio.Semaphore(_ORDERS)
         self._opening = asyncio.Lock()
         self._account_key: AccountKeyMaterial | None = None
         self._known: tuple[messages.Directory, messages.RegistrationResource] | None = None
         self.name: str = settings.name
         self.outcomes: dict[str, int] = {}
-        """How orders ended: ``ok`` or the problem, counted."""
+        """Counts of orders by outcome: ``ok`` or the problem."""
 
     async def issue(self, order: Order) -> Material:
         """Order a certificate. Raises ``AcmeFault``, ``VaultFault`` or ``MaterialFault``."""
         if order.uri_sans or any(name.startswith("*.") for name in order.dns_names):
             raise AcmeFault(
-                "unsupportedIdentifier", "a challenge proves host names; neither wildcards nor URIs"
+                "unsupportedIdentifier",
+                "ACME challenges prove host names; they prove neither wildcards nor URIs",
             )
         try:
             async with self._gate:
@@ -80,7 +82,7 @@ class AcmeIssuer:
         except AcmeFault as fault:
             self._count(fault.problem)
             if fault.problem == "caa":
-                _log.error("a CAA record forbids this CA: %s", fault)
+                _log.error("a CAA record forbids this CA to issue: %s", fault)
             raise
         self._count("ok")
         return material
@@ -91,8 +93,8 @@ class AcmeIssuer:
         return await self._run(partial(client.advise, material.chain_pem))
 
     def close(self) -> None:
-        """Take no further orders."""
-        self._bridge.close()
+        """Stop taking orders."""
+        self._runner.close()
 
     async def _issue(self, order: Order) -> Material:
         key = ec.generate_private_key(ec.SECP256R1())
@@ -120,8 +122,8 @@ class AcmeIssuer:
             return await self._run(partial(client.new_order, csr, names, profile, replaces))
         except AcmeFault as fault:
             if fault.problem == "accountDoesNotExist":
-                self._known = None  # the CA has forgotten us; the next order opens an account
-            # A CA may refuse to replace what another order replaced already (RFC 9773 §5).
+                self._known = None  # the CA has deleted the account; the next order opens one
+            # A CA may refuse ``replaces`` for a certificate that is replaced already (RFC 9773 §5).
             if replaces is None or fault.problem not in {"alreadyReplaced", "malformed", "other"}:
                 raise
         return await self._run(partial(client.new_order, csr, names, profile, None))
@@ -129,7 +131,7 @@ class AcmeIssuer:
     async def _open(self) -> AcmeClient:
         """Return a client for one order, with the account open."""
         settings = self._settings
-        async with self._opening:  # the first of many orders opens the account for all
+        async with self._opening:  # the first of several orders opens the account for all
             if self._account_key is None:
                 self._account_key = await load_account(settings, self._vault)
             client = AcmeClient(
@@ -145,13 +147,15 @@ class AcmeIssuer:
         return client
 
     async def _authorize(self, client: AcmeClient, placed: messages.OrderResource) -> None:
-        """Prove every name that the CA does not hold as proved already."""
+        """Prove every name that the CA has not authorized already."""
         offered: list[messages.ChallengeBody] = []
         solver: list[Challenge] = []
         pending = [a for a in placed.authorizations if a.body.status == messages.STATUS_PENDING]
         for each in placed.authorizations:
             if each.body.status not in {messages.STATUS_PENDING, messages.STATUS_VALID}:
-                raise AcmeFault("unauthorized", "an authorization of the order is spent")
+                raise AcmeFault(
+                    "unauthorized", "an authorization of the order is neither pending nor valid"
+                )
         for each in pending:
             kind = self._settings.challenge
             challenge = challenge_of(each, kind)
@@ -188,9 +192,11 @@ class AcmeIssuer:
     async def _run(self, call: Callable[[], T]) -> T:
         patience = self._settings.timeout_seconds * _CALL_PATIENCE
         try:
-            return await self._bridge.run(call, patience)
+            return await self._runner.run(call, patience)
         except BlockingRunnerBusy:
-            raise AcmeFault("unreachable", "earlier calls still hang, or we are ending") from None
+            raise AcmeFault(
+                "unreachable", "earlier calls still hang, or the sidecar is stopping"
+            ) from None
         except TimeoutError:
             raise AcmeFault("unreachable", f"no answer within {patience:.0f} s") from None
 
@@ -199,11 +205,13 @@ class AcmeIssuer:
 
 
 def _why_not(body: Any) -> AcmeFault:
-    """Name why an authorization failed: the CA says it at the challenge."""
+    """Return why an authorization failed; the CA says it in the challenge."""
     offered: Sequence[Any] = body.challenges
     name = body.identifier.value
     for challenge in offered:
         if challenge.error is not None:
             fault = from_problem(challenge.error, None)
-            return AcmeFault(fault.problem, f"{name} is not proved: {fault}")
-    return AcmeFault("unauthorized", f"{name} is not proved: the authorization is {body.status}")
+            return AcmeFault(fault.problem, f"the CA could not verify {name}: {fault}")
+    return AcmeFault(
+        "unauthorized", f"the CA could not verify {name}: the authorization is {body.status}"
+    )

@@ -18,7 +18,7 @@ from sidecar.certificates.issuers.acme.faults import AcmeFault
 from tests.authorities import Ca, pem
 
 DIRECTORY = ("newNonce", "newAccount", "newOrder", "revokeCert", "keyChange")
-LED_AWAY = "leads from https to another scheme"
+LED_AWAY = "refers to a URL that is not"
 
 
 class Server(ThreadingHTTPServer):

@@ -12,7 +12,7 @@ from sidecar.demo.stack import Stack
 from tests.integration.test_on_demand import ALICE, envoys, number, orders, wait_for
 
 pytestmark = pytest.mark.real
-STAY_SECONDS = 1
+TTL_SECONDS = 1
 NAMES = [f"shop{each}.example" for each in range(120)]
 USED = NAMES[:20]
 ORDERED_AT_THE_CA = 'septem_fleet_certificates_total{from="order",issuer="customers"}'
@@ -22,7 +22,7 @@ ORDERED_AT_THE_CA = 'septem_fleet_certificates_total{from="order",issuer="custom
 def stack() -> Iterator[Stack]:
     limits = {
         "orders_burst": 5000,
-        "residence_seconds": STAY_SECONDS,
+        "ttl_seconds": TTL_SECONDS,
         "max_names": 100,
     }
     with Stack(on_demand=limits) as running:
@@ -45,7 +45,7 @@ def test_idle_names_leave_envoy_and_names_in_use_never_miss(stack: Stack) -> Non
     held_kb = memory_kb(stack)
 
     def use(_: int) -> list[Handshake]:
-        made, end = [], time.monotonic() + 3 * STAY_SECONDS
+        made, end = [], time.monotonic() + 3 * TTL_SECONDS
         while time.monotonic() < end:
             made += [hands.shake(name) for name in USED]
         return made

@@ -18,7 +18,7 @@ from sidecar.common.reasons import Grant, Reason
 from sidecar.module_signing.install import ModulePolicy, Provenance
 from sidecar.tokens.verifier import verify_token
 from tests.authz.world import SNAPSHOT
-from tests.minting import NOW, Issuer, policy
+from tests.support.minting import NOW, Issuer, policy
 
 
 def name_of(length: int) -> bytes:

@@ -29,7 +29,7 @@ from sidecar.observability.metrics import Metrics
 from sidecar.tokens.cache import TokenCache
 from tests.authz.checks import check_request
 from tests.authz.conftest import CONFIG
-from tests.minting import NOW, TENANT, Issuer
+from tests.support.minting import NOW, TENANT, Issuer
 
 ISSUER = Issuer.generate()
 

@@ -24,7 +24,7 @@ from sidecar.tokens.keyring import EMPTY_RING, KeyRing
 from sidecar.tokens.revocation import Revocations, read_revocations
 from tests.authz.checks import check_request, read_answer
 from tests.authz.conftest import CONFIG as BASE
-from tests.minting import NOW, TENANT, Issuer
+from tests.support.minting import NOW, TENANT, Issuer
 
 CONFIG = BASE.replace(
     "headers:\n",

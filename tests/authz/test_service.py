@@ -13,7 +13,7 @@ from sidecar.common.reasons import ANSWERS, Reason
 from sidecar.tokens.keyring import EMPTY_RING
 from tests.authz.checks import check_request, read_answer
 from tests.authz.conftest import Bench
-from tests.minting import TENANT, Issuer, base_claims
+from tests.support.minting import TENANT, Issuer, base_claims
 
 SPOOFED = {"x-tenant-id": "evil", "X-Tenant-Id": "evil", "x_tenant_id": "evil", "x-roles": "root"}
 

@@ -17,9 +17,9 @@ from sidecar.config import model
 from sidecar.config.certificates import Probe
 from sidecar.demo.openbao import SIDECAR_POLICY, OpenBao
 from sidecar.vault.client import VaultClient
-from tests.acme_edge import AcmeEdge, running_edge
-from tests.h2_client import H2Client
-from tests.real import TokenFile
+from tests.support.acme_edge import AcmeEdge, running_edge
+from tests.support.h2_client import H2Client
+from tests.support.real import TokenFile
 
 pytestmark = pytest.mark.real
 NAME = "app.septemcore.com"

@@ -21,7 +21,7 @@ from sidecar.cli.main import main
 from sidecar.common.clock import wall_seconds
 from sidecar.common.errors import Fault
 from sidecar.transport.http1 import Request, Response
-from tests.authorities import Ca
+from tests.support.authorities import Ca
 
 CA = Ca("platform")
 

@@ -64,7 +64,7 @@ from tests.authz.conftest import CONFIG
 from tests.certificates.challenges.test_http01 import Kv, ask, challenge
 from tests.certificates.challenges.test_http01 import make as make_solver
 from tests.certificates.on_demand.test_on_demand import World, material
-from tests.minting import NOW, Issuer
+from tests.support.minting import NOW, Issuer
 from tests.transport.test_guard import Guarded
 
 CHALLENGES = "/.well-known/acme-challenge/"

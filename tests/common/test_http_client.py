@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from sidecar.common.http_client import WHOLE_SHARE, make_session
-from tests.authorities import Ca, pem
+from tests.support.authorities import Ca, pem
 
 READ_SECONDS = 0.4
 PAUSE_SECONDS = 0.05

@@ -10,8 +10,8 @@ import pytest
 from sidecar.demo.openbao import SIDECAR_POLICY
 from sidecar.demo.process import fetch_text
 from sidecar.demo.stack import Stack
-from tests.pebble import Pebble, running_pebble
-from tests.policies import FLEET_POLICY
+from tests.support.pebble import Pebble, running_pebble
+from tests.support.policies import FLEET_POLICY
 
 pytestmark = pytest.mark.real
 POLICY = SIDECAR_POLICY + FLEET_POLICY

@@ -27,8 +27,8 @@ from sidecar.demo.process import ManagedProcess, fetch_status, free_ports
 from sidecar.mtls import Identity, VaultPkiIssuer, Workload
 from sidecar.mtls.memory import in_memory
 from sidecar.sds.secrets.trust_bundle import read_anchors, read_chain
-from tests.authorities import Ca
-from tests.real import TokenFile
+from tests.support.authorities import Ca
+from tests.support.real import TokenFile
 
 pytestmark = pytest.mark.real
 ORDERS, PAYMENTS = "spiffe://septemcore/ns/orders/sa/api", "spiffe://septemcore/ns/payments/sa/api"

@@ -37,8 +37,8 @@ from sidecar.vault.client import VaultClient
 from sidecar.vault.errors import VaultFault
 from tests.authz.checks import check_request
 from tests.authz.conftest import CONFIG
-from tests.minting import ISSUER, TENANT, Issuer
-from tests.real import TokenFile
+from tests.support.minting import ISSUER, TENANT, Issuer
+from tests.support.real import TokenFile
 
 pytestmark = pytest.mark.real
 POLICY = """

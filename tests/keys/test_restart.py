@@ -21,7 +21,7 @@ from sidecar.keys.refresher import KeyRefresher
 from sidecar.keys.rotation import window_end
 from sidecar.tokens.jwk import thumbprint
 from sidecar.vault.client import VaultClient
-from tests.real import TokenFile
+from tests.support.real import TokenFile
 
 pytestmark = pytest.mark.real
 A, B, C = (ec.generate_private_key(ec.SECP256R1()).public_key() for _ in range(3))

@@ -14,7 +14,7 @@ from sidecar.module_signing.publishers import Publishers
 from sidecar.module_signing.refresher import PublisherRefresher
 from sidecar.vault.client import VaultClient
 from tests.module_signing.test_publishers import kid, pem
-from tests.real import TokenFile
+from tests.support.real import TokenFile
 
 pytestmark = pytest.mark.real
 KEY = ec.generate_private_key(ec.SECP256R1())

@@ -13,8 +13,8 @@ import pytest
 from sidecar.certificates.material import Material
 from sidecar.mtls import MtlsFault, PeerRefused, WorkloadIdentity
 from sidecar.mtls.rpc import GrpcPeerGuard
-from tests.authorities import pem
 from tests.mtls.test_context import OTHER, OURS, REFUSED, WITH_CRL, A, B, C, anchors, identity
+from tests.support.authorities import pem
 
 
 async def unary(request: bytes, _context: Any) -> bytes:

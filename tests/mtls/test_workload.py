@@ -14,7 +14,7 @@ from sidecar.common.errors import Fault
 from sidecar.demo.openbao import OpenBao
 from sidecar.mtls import PkiTrust, TrustBundle, Vault, VaultPkiIssuer, Workload
 from tests.mtls.test_context import gets, plain, serving
-from tests.real import TokenFile
+from tests.support.real import TokenFile
 
 pytestmark = pytest.mark.real
 POLICY = """\

@@ -23,7 +23,7 @@ from sidecar.demo.process import free_ports
 from sidecar.sds.service import SECRET_SERVICE, SdsEvents, SdsService
 from sidecar.transport.aio import GrpcServer
 from sidecar.vault.client import VaultClient
-from tests.real import TokenFile
+from tests.support.real import TokenFile
 
 pytestmark = pytest.mark.real
 WANTED = Order("edge", ("app.septemcore.com",))

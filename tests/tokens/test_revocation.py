@@ -10,7 +10,7 @@ from sidecar.common.reasons import Reason
 from sidecar.tokens.claims import Claims, read_claims
 from sidecar.tokens.revocation import RevocationFault, Revocations, read_revocations
 from sidecar.tokens.verifier import verify_token
-from tests.minting import ISSUER, NOW, TENANT, Issuer, base_claims, policy
+from tests.support.minting import ISSUER, NOW, TENANT, Issuer, base_claims, policy
 
 MEMORY = 930.0
 OTHER = "0f0f0f0f-0000-4000-8000-000000000000"

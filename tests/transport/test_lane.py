@@ -12,7 +12,7 @@ from sidecar.tokens.cache import TokenCache
 from sidecar.transport.lane import SlowLane
 from tests.authz.checks import check_request, read_answer
 from tests.authz.conftest import CONFIG
-from tests.minting import NOW, Issuer
+from tests.support.minting import NOW, Issuer
 
 
 async def test_one_a_turn_and_in_order() -> None:

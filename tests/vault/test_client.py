@@ -30,8 +30,8 @@ from sidecar.vault.errors import (
     VaultSealed,
     VaultUnreachable,
 )
-from tests.minting import ISSUER, NOW, b64, base_claims, policy
-from tests.real import TokenFile
+from tests.support.minting import ISSUER, NOW, b64, base_claims, policy
+from tests.support.real import TokenFile
 
 pytestmark = pytest.mark.real
 KEY = "iam/jwt-signing-key"

@@ -14,8 +14,8 @@ from sidecar.common.pacing import WAKES_A_TURN
 from sidecar.demo.openbao import OpenBao
 from sidecar.vault.client import KvSecret, VaultClient
 from sidecar.vault.errors import VaultConflict, VaultNotFound, VaultUnreachable
-from tests.policies import FLEET_POLICY
-from tests.real import TokenFile
+from tests.support.policies import FLEET_POLICY
+from tests.support.real import TokenFile
 
 NOW = 1_000_000.0
 

@@ -15,8 +15,8 @@ from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.config import model
 from sidecar.demo.openbao import SIDECAR_POLICY, OpenBao
 from sidecar.vault.client import VaultClient
-from tests.policies import FLEET_POLICY
-from tests.real import TokenFile
+from tests.support.policies import FLEET_POLICY
+from tests.support.real import TokenFile
 
 pytestmark = pytest.mark.real
 POLICY = SIDECAR_POLICY + FLEET_POLICY

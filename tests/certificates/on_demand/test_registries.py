@@ -18,7 +18,7 @@ from sidecar.common.registered_domains import NO_DOMAINS, RegisteredDomains
 from sidecar.config.on_demand import FileRegistry, VaultKvPrefixRegistry, VaultKvRegistry
 from sidecar.demo.openbao import OpenBao
 from sidecar.vault.client import VaultClient
-from tests.real import TokenFile
+from tests.support.real import TokenFile
 
 DOCUMENT = Path(__file__).parents[3] / "docs/on-demand.md"
 (POLICY,) = re.findall(r"```hcl\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.observability.audit import AuditEntry, AuditLog, DescriptorSink, FileSink, encode_entry
-from tests.minting import Issuer
+from tests.support.minting import Issuer
 
 TOKEN = Issuer.generate().mint().decode()
 

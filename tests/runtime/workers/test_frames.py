@@ -51,7 +51,7 @@ from sidecar.tokens.revocation import (
     RevokedToken,
 )
 from tests.authz.conftest import CONFIG
-from tests.minting import ISSUER, NOW, TENANT, Issuer
+from tests.support.minting import ISSUER, NOW, TENANT, Issuer
 
 ENTRY = RevocationEntry(
     kids=("gone",),

@@ -25,9 +25,9 @@ from sidecar.runtime.workers import process as process_module
 from sidecar.runtime.workers.frames import FrameFault
 from sidecar.runtime.workers.process import Ended
 from sidecar.runtime.workers.watch import WorkerWatch
-from tests.minting import Issuer
 from tests.runtime.workers.harness import resident_mb
 from tests.runtime.workers.test_pool import Pool, good, until
+from tests.support.minting import Issuer
 
 MAX_GROWTH_MB = 96
 MAX_GAP_SECONDS = 1.5

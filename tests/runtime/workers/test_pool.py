@@ -38,8 +38,8 @@ from sidecar.tokens.revocation import NOTHING_REVOKED, RevocationEntry, Revocati
 from sidecar.transport.names import CHECK_METHOD
 from tests.authz.checks import Answer, check_request, read_answer
 from tests.authz.conftest import CONFIG
-from tests.minting import ISSUER, Issuer
 from tests.runtime.workers.harness import children, free_run, resident_mb
+from tests.support.minting import ISSUER, Issuer
 
 WORKERS = 2
 FOREIGN = (

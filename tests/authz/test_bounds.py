@@ -5,14 +5,20 @@ from hashlib import sha256
 
 import pytest
 from msgspec.structs import replace
-from sidecar.authz.canonical import MAX_HOST_LENGTH, MAX_PATH_BYTES, canonical_host, canonical_path
 
 from sidecar.authz.acme_challenge import CHALLENGE_ROUTE, challenge_decision, find_challenge
-from sidecar.authz.credential import find_token, read_bearer
+from sidecar.authz.credential import TokenPlaces, find_token, read_bearer
 from sidecar.authz.decision import Decision, RequestView, Snapshot
 from sidecar.authz.module_install import judge_bundle
 from sidecar.authz.response_cache import CHALLENGE_PREFIX
 from sidecar.certificates.challenges.http01 import Challenge
+from sidecar.common.canonical import (
+    MAX_HOST_LENGTH,
+    MAX_PATH_BYTES,
+    _canonical_host,
+    canonical_host,
+    canonical_path,
+)
 from sidecar.common.errors import Denied
 from sidecar.common.reasons import Grant, Reason
 from sidecar.module_signing.install import ModulePolicy, Provenance
@@ -48,8 +54,6 @@ def test_hosts(raw: bytes, good: bool) -> None:
 
 
 def test_what_is_too_long_is_not_remembered() -> None:
-    from sidecar.authz.canonical import _canonical_host  # noqa: PLC0415 - its memo
-
     _canonical_host.cache_clear()
     with pytest.raises(Denied):
         canonical_host(b"a" * 100_000)
@@ -76,9 +80,9 @@ PLACES: list[tuple[str, Callable[[bytes], dict[str, bytes]]]] = [
 def test_a_credential_is_bounded_where_it_is_found(
     place: str, headers: Callable[[bytes], dict[str, bytes]]
 ) -> None:
-    assert find_token(headers(b"t" * 20), (place,), 20) == b"t" * 20
+    assert find_token(headers(b"t" * 20), b"", TokenPlaces((place,)), 20).token == b"t" * 20
     with pytest.raises(Denied) as denied:
-        find_token(headers(b"t" * 21), (place,), 20)
+        find_token(headers(b"t" * 21), b"", TokenPlaces((place,)), 20)
     assert denied.value.reason is Reason.TOKEN_TOO_LARGE
 
 
@@ -90,8 +94,9 @@ def test_the_size_is_looked_at_before_anything_else() -> None:
 
 def test_a_cookie_may_stand_in_quotes() -> None:
     """RFC 6265 §4.1.1; white space is no part of a value, quotes are none either."""
-    assert find_token({"cookie": b'session="token"'}, ("cookie:session",), 20) == b"token"
-    assert find_token({"cookie": b"session=XtokenX"}, ("cookie:session",), 20) == b"XtokenX"
+    places = TokenPlaces(("cookie:session",))
+    assert find_token({"cookie": b'session="token"'}, b"", places, 20).token == b"token"
+    assert find_token({"cookie": b"session=XtokenX"}, b"", places, 20).token == b"XtokenX"
 
 
 class Known:

@@ -2,6 +2,7 @@
 
 import json
 import tracemalloc
+from typing import Any
 
 import msgspec
 import pytest
@@ -99,7 +100,7 @@ DENIALS = [
 @pytest.mark.parametrize(
     ("changes", "reason"), [d[1:] for d in DENIALS], ids=[d[0] for d in DENIALS]
 )
-def test_denials(bench: Bench, changes: dict[str, object], reason: Reason) -> None:
+def test_denials(bench: Bench, changes: dict[str, Any], reason: Reason) -> None:
     answer = bench.ask(**dict(changes))
     assert not answer.allowed
     problem = json.loads(answer.body)

@@ -159,7 +159,9 @@ class Ask:
             )
         )
         attributes = request.attributes
+        assert attributes is not None
         assert attributes.source is not None
+        assert attributes.request is not None
         assert attributes.request.http is not None
         attributes.source.principal = self.principal
         attributes.source.certificate = self.certificate

@@ -184,7 +184,9 @@ def test_too_soon_says_when(admin: Admin) -> None:
 
     assert admin.run(ask()).status == 200
     soon(lambda: admin.issuer.asked == 3)
-    soon(lambda: not admin.manager.get("edge").running)
+    managed = admin.manager.get("edge")
+    assert managed is not None
+    soon(lambda: not managed.running)
     refused = admin.run(ask())
     assert refused.status == 429
     (after,) = [value for name, value in refused.headers if name == "retry-after"]

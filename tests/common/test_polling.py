@@ -116,7 +116,7 @@ Made = tuple[Callable[[], Coroutine[Any, Any, None]], PollStatus]
 def keys(faulty: Faulty) -> Made:
     faulty.name, faulty.issuer = "the keys", "https://iam"  # type: ignore[attr-defined]
     refresher = KeyRefresher(
-        [faulty],  # type: ignore[list-item]
+        [faulty],
         model.Keys(poll_seconds=0.1),
         token_seconds=930,
         clock=monotonic_seconds,
@@ -139,7 +139,7 @@ def revocations(faulty: Faulty) -> Made:
     source = Revoked()
     source.__dict__ = faulty.__dict__
     poller = RevocationPoller(
-        source,  # type: ignore[arg-type]
+        source,
         poll_seconds=0.01,
         max_age_seconds=3600,
         clock=monotonic_seconds,
@@ -154,7 +154,7 @@ def revocations(faulty: Faulty) -> Made:
 def publishers(faulty: Faulty) -> Made:
     refresher = PublisherRefresher(
         model.Modules(),
-        faulty,  # type: ignore[arg-type]
+        faulty,
         poll_seconds=0.01,
         max_age_seconds=3600,
         clock=monotonic_seconds,
@@ -190,13 +190,13 @@ def secrets(faulty: Faulty) -> Made:
 
 def listed_registry(faulty: Faulty) -> Made:
     faulty.name = "domains.json"  # type: ignore[attr-defined]
-    registry = ListedRegistry(faulty, 0.01, sleep=nap, on_change=nothing)  # type: ignore[arg-type]
+    registry = ListedRegistry(faulty, 0.01, sleep=nap, on_change=nothing)
     return registry.run, registry.status
 
 
 def registry_of_entries(faulty: Faulty) -> Made:
     settings = VaultKvPrefixRegistry(prefix="edge/domains")
-    resolver = KvPrefixResolver(settings, faulty, sleep=nap, on_change=nothing)  # type: ignore[arg-type]
+    resolver = KvPrefixResolver(settings, faulty, sleep=nap, on_change=nothing)
     return resolver.run, resolver.status
 
 
@@ -212,13 +212,13 @@ def stored_certificates(faulty: Faulty) -> Made:
 
 def crl(faulty: Faulty) -> Made:
     settings = model.VaultPkiIssuer(name="edge", role="edge", mount="pki")
-    watch = RevocationWatch(settings, faulty, sleep=nap)  # type: ignore[arg-type]
+    watch = RevocationWatch(settings, faulty, sleep=nap)
     return lambda: watch.run([]), watch.status  # type: ignore[arg-type]
 
 
 def challenges(faulty: Faulty) -> Made:
     solver = DistributedSolver(
-        faulty,  # type: ignore[arg-type]
+        faulty,
         "secret",
         "challenges",
         now=wall_seconds,
@@ -327,7 +327,7 @@ async def test_who_could_not_be_told_of_a_change_is_told_later() -> None:
         if len(told) < 3:
             raise KeyError(SECRET)
 
-    registry = ListedRegistry(source, 1, sleep=nap, on_change=tell)  # type: ignore[arg-type]
+    registry = ListedRegistry(source, 1, sleep=nap, on_change=tell)
     await registry.refresh()
     source.read = _unchanged  # type: ignore[attr-defined]
     for _ in range(4):
@@ -346,7 +346,7 @@ async def test_a_question_to_a_registry_ends_for_everyone_who_waits(kind: str) -
     resolved: list[str] = []
     failed: list[tuple[str, str]] = []
     resolving = ResolutionQueue(
-        faulty,  # type: ignore[arg-type]
+        faulty,
         retry_seconds=5,
         clock=monotonic_seconds,
         resolved=resolved.append,

@@ -24,7 +24,7 @@ from sidecar.demo.application import SampleApplication
 from sidecar.demo.envoyproxy import Envoy, shipped_config
 from sidecar.demo.openbao import OpenBao
 from sidecar.demo.process import ManagedProcess, fetch_status, free_ports
-from sidecar.mtls import Identity, VaultPkiIssuer, Workload
+from sidecar.mtls import VaultPkiIssuer, Workload, WorkloadIdentity
 from sidecar.mtls.memory import in_memory
 from sidecar.sds.secrets.trust_bundle import read_anchors, read_chain
 from tests.support.authorities import Ca
@@ -252,7 +252,7 @@ def test_envoy_refuses_a_server_that_is_not_the_one_it_means(
 ) -> None:
     """Whoever answers at the address of payments: another service, or another CA's."""
     root = openbao.client.secrets.pki.read_ca_certificate(mount_point="services")
-    me = Identity(wall_seconds)
+    me = WorkloadIdentity(wall_seconds)
     me.show(Ca("Septem services root").material(PAYMENTS))
     me.believe(read_anchors([read_chain(root)], [], wall_seconds()))
     server = _Https(me.server_context(["spiffe://septemcore/*"]))
@@ -332,7 +332,7 @@ def test_a_ca_is_replaced_under_traffic_and_no_request_fails(
         for service in pair:
             serial = certs(capsys, "list", "--admin", service.admin)[0]["serial"]
             certs(capsys, "renew", "service", "--admin", service.admin)
-            wait(lambda s=service, n=serial: held(s, capsys) not in {n, ""})  # type: ignore[misc]
+            wait(lambda s=service, n=serial: held(s, capsys) not in {n, ""})
         fresh[0] = client(signed(openbao, ORDERS))
         time.sleep(0.5)
         issuers = openbao.client.list("services/issuers")["data"]["key_info"]

@@ -7,7 +7,7 @@ pass, forged ones and those of withdrawn keys do not.
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from signal import SIGCONT, SIGSTOP
@@ -223,9 +223,9 @@ def world(own_openbao: OpenBao, token_file: TokenFile) -> World:
 
 
 @pytest.fixture
-def stored(tmp_path: Path, token_file: TokenFile) -> Any:
-    bao = OpenBao(tmp_path / "bao") if (tmp_path / "bao").mkdir() is None else None
-    assert bao is not None
+def stored(tmp_path: Path, token_file: TokenFile) -> Iterator[World]:
+    (tmp_path / "bao").mkdir()
+    bao = OpenBao(tmp_path / "bao")
     yield World(bao, token_file, keys())
     bao.stop()
 

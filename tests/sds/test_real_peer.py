@@ -55,8 +55,10 @@ async def test_only_the_user_that_is_named_is_given_a_certificate(
     path = folder / "sds.sock"
     settings = model.SdsListen(address=f"unix:{path}", peer_uids=uids)
     guard = make_guard(
-        settings, numbers.refuse_peer, lambda _pid: False
-    )  # Envoy is our own child here
+        settings,
+        numbers.refuse_peer,
+        is_child=lambda _pid: False,  # Envoy is our own child here
+    )
     assert guard is not None
     guard.prepare()
     server = GrpcServer(

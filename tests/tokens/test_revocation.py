@@ -100,7 +100,7 @@ def test_the_twin_of_a_signature_does_not_pass(issuer: Issuer) -> None:
 
 
 def test_what_no_longer_matters_is_forgotten() -> None:
-    entry = {
+    entry: dict[str, Any] = {
         "tokens": [token("old", NOW - MEMORY), token("new", NOW - MEMORY + 1)],
         "subjects": [subject(NOW - MEMORY), subject(NOW, sub="x")],
         "tenants": [tenant(NOW - MEMORY - 1)],
@@ -120,7 +120,7 @@ def test_lists_are_equal_that_refuse_the_same() -> None:
         for other, beside in enumerate(DIFFERENT):
             assert (revocations(**entry) == revocations(**beside)) is (at == other)
     assert revocations() != object()
-    twice = {"tenants": [tenant(NOW), tenant(NOW - 1)]}
+    twice: dict[str, Any] = {"tenants": [tenant(NOW), tenant(NOW - 1)]}
     assert revocations(**twice) == revocations(tenants=[tenant(NOW)])
 
 

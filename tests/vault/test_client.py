@@ -287,7 +287,8 @@ async def test_transit_keys_verify_what_vault_signs(
             hash_algorithm="sha2-256",
             marshaling_algorithm="jws",
         )
-        return signing + b"." + answer["data"]["signature"].rpartition(":")[2].encode()
+        signature: str = answer["data"]["signature"].rpartition(":")[2]
+        return signing + b"." + signature.encode()
 
     ring = KeyRing((await source.fetch()).keys)
     for version in (1, 2):

@@ -256,7 +256,7 @@ async def test_a_vault_that_hangs_holds_nobody_for_long(monkeypatch: pytest.Monk
         await asyncio.sleep(60)
         raise AssertionError
 
-    kv.read_kv = hang  # type: ignore[method-assign]
+    kv.read_kv = hang  # type: ignore[method-assign, assignment]
     solver = make(kv)
     reader = asyncio.create_task(solver.run())
     assert await asyncio.wait_for(ask(solver, secrets.token_urlsafe(24)), 10) is None

@@ -7,12 +7,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.observability.audit import AuditEntry, AuditLog, DescriptorSink, FileSink, encode_entry
+from tests.support.failing import fail_on
 from tests.support.minting import Issuer
 
 TOKEN = Issuer.generate().mint().decode()
@@ -134,7 +136,7 @@ def test_an_entry_that_is_no_utf8_is_counted_and_does_not_end_the_log() -> None:
 def test_a_pipe_that_another_process_made_non_blocking_is_waited_for() -> None:
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
-    log = AuditLog(DescriptorSink(writing), queue_lines=10_000, on_error=pytest.fail)
+    log = AuditLog(DescriptorSink(writing), queue_lines=10_000, on_error=fail_on)
     for number in range(3000):
         log.record(entry(number))
     until(lambda: log.queued < 3000)
@@ -157,9 +159,10 @@ CLIENTS_WORDS = ("path", "subject", "kid", "token_id", "source", "principal", "d
     after=st.text(st.characters(exclude_categories=["Cs"]), max_size=300),
 )
 def test_no_token_survives_into_a_line(field: str, before: str, after: str) -> None:
+    said: dict[str, Any] = {field: f"{before} {TOKEN} {after}"}
     one = AuditEntry(
         at=1.0, decision_id="d", outcome="deny", reason="r", status=401, route="x", latency_us=1,
-        **{field: f"{before} {TOKEN} {after}"},
+        **said,
     )  # fmt: skip
     line = encode_entry(one)
     assert line.count(b"\n") == 1

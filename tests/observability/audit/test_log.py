@@ -7,6 +7,7 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -20,6 +21,7 @@ from sidecar.observability.audit import (
     FileSink,
     OtlpSink,
 )
+from tests.support.failing import fail_on
 
 
 def entry(number: int = 1) -> AuditEntry:
@@ -35,7 +37,7 @@ def lines(path: Path) -> list[dict[str, object]]:
 
 def test_lines_arrive_in_order_and_closing_writes_the_rest(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
-    log = AuditLog(FileSink(path), queue_lines=10_000, on_error=pytest.fail)
+    log = AuditLog(FileSink(path), queue_lines=10_000, on_error=fail_on)
     for number in range(3000):
         log.record(entry(number))
     assert log.close(5)
@@ -51,7 +53,7 @@ def test_lines_arrive_in_order_and_closing_writes_the_rest(tmp_path: Path) -> No
 
 def test_a_rotated_file_is_opened_anew(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
-    log = AuditLog(FileSink(path), queue_lines=100, on_error=pytest.fail)
+    log = AuditLog(FileSink(path), queue_lines=100, on_error=fail_on)
     log.record(entry(1))
     while not log.written:
         time.sleep(0.01)
@@ -94,7 +96,7 @@ def test_a_disk_that_fails_is_tried_again(tmp_path: Path) -> None:
             raise OSError(28, "No space left on device")
         real(data)
 
-    sink.write = write  # type: ignore[method-assign]
+    sink.write = write  # type: ignore[method-assign, assignment]
     log = AuditLog(sink, queue_lines=100, on_error=errors.append)
     log.record(entry())
     while not log.errors:
@@ -181,7 +183,7 @@ def test_a_folder_where_anyone_may_replace_the_file_is_told(
 
 def test_of_allowed_decisions_a_sample_and_of_denials_all(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
-    log = AuditLog(FileSink(path), queue_lines=10_000, on_error=pytest.fail, sample_allowed=0.25)
+    log = AuditLog(FileSink(path), queue_lines=10_000, on_error=fail_on, sample_allowed=0.25)
     for number in range(2000):
         decision_id = f"{number * 8_388:016x}"
         for outcome in ("allow", "deny"):
@@ -212,7 +214,7 @@ class Collector:
     """A real HTTP server where an OpenTelemetry collector would be."""
 
     def __init__(self) -> None:
-        self.documents: list[dict[str, object]] = []
+        self.documents: list[dict[str, Any]] = []
         self.statuses: list[int] = []
         collector = self
 
@@ -255,7 +257,7 @@ def test_lines_go_to_a_collector_and_are_sent_again_when_it_fails() -> None:
     collector.stop()
     assert [error.strerror for error in errors] == ["the collector answers 503"]
     (document,) = collector.documents
-    (resource,) = document["resourceLogs"]  # type: ignore[misc]
+    (resource,) = document["resourceLogs"]
     (record,) = resource["scopeLogs"][0]["logRecords"]
     attributes = {a["key"]: next(iter(a["value"].values())) for a in record["attributes"]}
     assert record["timeUnixNano"] == "1000000000"
@@ -321,7 +323,7 @@ def test_who_fills_a_share_leaves_the_others_theirs(line: bytes, queue_lines: in
 
 
 def test_what_was_written_of_a_share_is_given_back(tmp_path: Path) -> None:
-    log = AuditLog(FileSink(tmp_path / "audit"), queue_lines=8, on_error=pytest.fail)
+    log = AuditLog(FileSink(tmp_path / "audit"), queue_lines=8, on_error=fail_on)
     share = log.share(2)
     sent = 0
     deadline = time.monotonic() + 20
@@ -348,7 +350,7 @@ def test_whatever_a_sink_raises_the_next_lines_are_written(
     def on_error(_exc: OSError) -> None:
         raise KeyError("a defect of whoever is told")
 
-    sink.write = write  # type: ignore[method-assign]
+    sink.write = write  # type: ignore[method-assign, assignment]
     log = AuditLog(sink, queue_lines=100, on_error=on_error)
     log.record(entry(1))
     while log.errors < 3:

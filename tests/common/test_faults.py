@@ -66,6 +66,7 @@ from tests.certificates.challenges.test_http01 import make as make_solver
 from tests.certificates.on_demand.test_on_demand import World, material
 from tests.support.failing import fail_on
 from tests.support.minting import NOW, Issuer
+from tests.support.waiting import until
 from tests.transport.test_guard import Guarded
 
 CHALLENGES = "/.well-known/acme-challenge/"
@@ -103,12 +104,6 @@ async def faults() -> Faults:
     counted = Faults()
     watch_loop(asyncio.get_running_loop(), counted.append)
     return counted
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 async def a_call_in_the_slow_lane(_faults: Faults, _tmp: Path, _patch: pytest.MonkeyPatch) -> None:

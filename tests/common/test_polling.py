@@ -10,6 +10,7 @@ import logging
 import re
 import ssl
 from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ from sidecar.sds.secrets.poller import SecretPoller
 from sidecar.sds.secrets.source import VersionedValue
 from sidecar.vault import component as vault_component
 from sidecar.vault.client import KvSecret
+from tests.support.waiting import until
 
 SECRET = "hvs.what-was-read"
 
@@ -280,11 +282,8 @@ POLLERS = [
 ]
 
 
-async def until(condition: Callable[[], object], task: "asyncio.Task[None]") -> None:
-    async with asyncio.timeout(30):
-        while not condition():
-            assert not task.done(), task.exception()
-            await asyncio.sleep(0.002)
+def failed_often(faulty: Faulty, status: PollStatus, calls: int) -> bool:
+    return bool(status.problem) and faulty.calls >= calls
 
 
 @pytest.mark.parametrize("make", POLLERS, ids=[each.__name__ for each in POLLERS])
@@ -303,15 +302,16 @@ async def test_every_poller_outlives_every_exception(
     task = asyncio.create_task(run())
     for kind, exception in EXCEPTIONS.items():
         faulty.raises = None
-        await until(lambda: not status.problem and status.outcomes.get("ok"), task)
+        await until(lambda: not status.problem and status.outcomes.get("ok"), task=task)
         caplog.clear()
-        faulty.raises, calls = exception, faulty.calls
-        await until(lambda calls=calls: status.problem and faulty.calls > calls + 2, task)  # type: ignore[misc]
+        faulty.raises = exception
+        met = faulty.calls + 3
+        await until(partial(failed_often, faulty, status, met), task=task)
         said = [r for r in caplog.records if r.levelno >= logging.ERROR]
         assert len(said) == 1, f"{kind}: said once, however often it is met"
         assert SECRET not in caplog.text + status.problem, kind
     faulty.raises = None
-    await until(lambda: not status.problem, task)
+    await until(lambda: not status.problem, task=task)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
 
@@ -382,7 +382,7 @@ async def test_an_alert_is_tried_again_whatever_its_delivery_raises(
     monkeypatch.setattr(webhook, "_post", post)
     task = asyncio.create_task(webhook.run())
     alerts.say(Alert(Severity.WARNING, "subject", "outage", "words"))
-    await until(lambda: webhook.delivered == 1, task)
+    await until(lambda: webhook.delivered == 1, task=task)
     assert webhook.failed == 3
     assert SECRET not in caplog.text
     task.cancel()

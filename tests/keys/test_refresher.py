@@ -39,6 +39,7 @@ from tests.authz.checks import check_request
 from tests.authz.conftest import CONFIG
 from tests.support.minting import ISSUER, TENANT, Issuer
 from tests.support.real import TokenFile
+from tests.support.waiting import SECONDS, until
 
 pytestmark = pytest.mark.real
 POLICY = """
@@ -175,11 +176,8 @@ class World:
                     self.wrong.append(f"{name}: {decision.outcome}")
             await asyncio.sleep(0.002)
 
-    async def until(self, condition: Callable[[], bool], seconds: float = 15.0) -> None:
-        deadline = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < deadline, (self.snapshot.key_state, self.changes)
-            await asyncio.sleep(0.02)
+    async def until(self, condition: Callable[[], bool], seconds: float = SECONDS) -> None:
+        await until(condition, seconds, explain=lambda: (self.snapshot.key_state, self.changes))
 
     async def until_state(self, state: KeyState) -> None:
         await self.until(lambda: self.snapshot.key_state is state)

@@ -5,6 +5,7 @@ import os
 import stat
 import threading
 import time
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from sidecar.observability.audit import (
     OtlpSink,
 )
 from tests.support.failing import fail_on
+from tests.support.waiting import wait_until
 
 
 def entry(number: int = 1) -> AuditEntry:
@@ -29,6 +31,16 @@ def entry(number: int = 1) -> AuditEntry:
         at=float(number), decision_id=f"d{number}", outcome="deny", reason="token_expired",
         status=401, route="api", latency_us=42, path="/api", method="GET",
     )  # fmt: skip
+
+
+def wait_awake(log: AuditLog, condition: Callable[[], object]) -> None:
+    """Wait, while the writer is woken from whatever it waits for."""
+
+    def woken() -> object:
+        log._wake.set()
+        return condition()
+
+    wait_until(woken)
 
 
 def lines(path: Path) -> list[dict[str, object]]:
@@ -55,8 +67,7 @@ def test_a_rotated_file_is_opened_anew(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     log = AuditLog(FileSink(path), queue_lines=100, on_error=fail_on)
     log.record(entry(1))
-    while not log.written:
-        time.sleep(0.01)
+    wait_until(lambda: log.written)
     path.rename(tmp_path / "audit.1")
     log.reopen()
     log.record(entry(2))
@@ -99,11 +110,9 @@ def test_a_disk_that_fails_is_tried_again(tmp_path: Path) -> None:
     sink.write = write  # type: ignore[method-assign, assignment]
     log = AuditLog(sink, queue_lines=100, on_error=errors.append)
     log.record(entry())
-    while not log.errors:
-        time.sleep(0.01)
+    wait_until(lambda: log.errors)
     log._wake.set()
-    while not log.written:
-        time.sleep(0.01)
+    wait_until(lambda: log.written)
     assert log.close(5)
     assert len(errors) == 1
     assert len(lines(path)) == 1
@@ -250,9 +259,7 @@ def test_lines_go_to_a_collector_and_are_sent_again_when_it_fails() -> None:
         OtlpSink(model.OtlpAudit(url=url), "1.2"), queue_lines=100, on_error=errors.append
     )
     log.record(entry())
-    deadline = time.monotonic() + 10
-    while not log.written and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_until(lambda: log.written)
     assert log.close(5)
     collector.stop()
     assert [error.strerror for error in errors] == ["the collector answers 503"]
@@ -283,8 +290,7 @@ def stalled(queue_lines: int, queue_bytes: int) -> tuple[AuditLog, int, int]:
         on_error=lambda _: None,
     )
     log.append(b"taken out\n")
-    while log.lines_out < 1:
-        time.sleep(0.005)
+    wait_until(lambda: log.lines_out)
     return log, reading, writing
 
 
@@ -353,16 +359,10 @@ def test_whatever_a_sink_raises_the_next_lines_are_written(
     sink.write = write  # type: ignore[method-assign, assignment]
     log = AuditLog(sink, queue_lines=100, on_error=on_error)
     log.record(entry(1))
-    while log.errors < 3:
-        log._wake.set()
-        time.sleep(0.01)
+    wait_awake(log, lambda: log.errors >= 3)
     log.record(entry(2))
-    while log.errors < 4:
-        log._wake.set()
-        time.sleep(0.01)
-    while not log.written:
-        log._wake.set()
-        time.sleep(0.01)
+    wait_awake(log, lambda: log.errors >= 4)
+    wait_awake(log, lambda: log.written)
     assert log.is_writing
     assert log.close(5)
     assert [line["decision_id"] for line in lines(tmp_path / "audit")] == ["d2"]

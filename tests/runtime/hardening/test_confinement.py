@@ -18,8 +18,9 @@ from sidecar.runtime.hardening.landlock import abi_version
 from sidecar.runtime.hardening.process import Hardening, code_folders
 from sidecar.runtime.hardening.seccomp import REFUSED, build_filter
 from sidecar.transport.peers import make_rule
-from tests.runtime.workers.test_pool import Pool, until
+from tests.runtime.workers.test_pool import Pool
 from tests.support.minting import Issuer
+from tests.support.waiting import until
 from tests.transport.test_guard import Guarded
 
 ROOT = Path(__file__).parents[3]

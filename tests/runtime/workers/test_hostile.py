@@ -26,9 +26,10 @@ from sidecar.runtime.workers.frames import FrameFault
 from sidecar.runtime.workers.process import Ended
 from sidecar.runtime.workers.watch import WorkerWatch
 from tests.runtime.workers.harness import resident_mb
-from tests.runtime.workers.test_pool import Pool, good, until
+from tests.runtime.workers.test_pool import Pool, good
 from tests.support.failing import fail_on
 from tests.support.minting import Issuer
+from tests.support.waiting import until
 
 MAX_GROWTH_MB = 96
 MAX_GAP_SECONDS = 1.5

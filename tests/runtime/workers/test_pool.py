@@ -10,7 +10,7 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ from tests.authz.checks import Answer, check_request, read_answer
 from tests.authz.conftest import CONFIG
 from tests.runtime.workers.harness import children, free_run, resident_mb
 from tests.support.minting import ISSUER, Issuer
+from tests.support.waiting import until
 
 WORKERS = 2
 FOREIGN = (
@@ -138,12 +139,6 @@ class Pool:
             asked = health_pb2.HealthCheckRequest(service=service)
             answer = await health_pb2_grpc.HealthStub(channel).Check(asked, timeout=5)
             return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
-
-
-async def until(condition: Callable[[], object], seconds: float = 15.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.02)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ GRADERS := $(VENV)/.graders
 APPLICATIONS := $(VENV)/.applications
 ARGS   ?=
 
-.PHONY: demo test check fmt lock proto fuzz mutate bench bench-envoy graders grade clean help
+.PHONY: demo test check fmt lock proto architecture fuzz mutate bench bench-envoy graders grade clean help
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t12
@@ -51,6 +51,9 @@ fmt: $(STAMP)  ## put the formatting right
 
 proto: $(STAMP)  ## regenerate sidecar/pb from proto/
 	@$(PY) tools/generate_pb.py
+
+architecture: $(STAMP)  ## draw docs/images/architecture.svg from the imports
+	@$(PY) tools/draw_architecture.py
 
 lock: $(STAMP)  ## re-resolve requirements/*.in into hashed locks
 	@tools/lock "$(PYTHON)"

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from sidecar.common.errors import Denied
 from sidecar.tokens.verifier import verify_token
-from tests.minting import NOW, Issuer, b64, policy
+from tests.support.minting import NOW, Issuer, b64, policy
 
 DISTINGUISHABLE = 4.5
 KEPT_SHARE = 0.9

@@ -3,13 +3,13 @@
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.minting import Issuer
+from tests.support.minting import Issuer
 
 # A busy machine draws slowly; that says nothing of what is tested.
 settings.register_profile("septem", suppress_health_check=[HealthCheck.too_slow], deadline=None)
 settings.load_profile("septem")
 
-pytest_plugins = ["tests.real"]
+pytest_plugins = ["tests.support.real"]
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,7 @@ from sidecar.demo.envoyproxy import EdgePorts, Envoy, edge_config
 from sidecar.demo.process import free_ports
 from tests.applications.servers import Application
 from tests.integration.headers_edge import serve_checks, without_tls
-from tests.minting import AUDIENCE, ISSUER, Issuer
+from tests.support.minting import AUDIENCE, ISSUER, Issuer
 
 SECONDS = 20.0
 HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"

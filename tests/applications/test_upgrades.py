@@ -1,6 +1,7 @@
 """What an upgrade's ``Connection`` names, and what the proxies behind us then remove."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -134,7 +135,7 @@ def test_another_upgrade_reaches_no_application(
     ids=["extended CONNECT", "a protocol without CONNECT", "CONNECT"],
 )
 def test_http2_has_no_way_round(
-    method: str, more: dict[str, str], applications: Applications, edge: Edge
+    method: str, more: dict[str, Any], applications: Applications, edge: Edge
 ) -> None:
     applications.get("node")
     headers = [*HANDSHAKE[1:], edge.token()]

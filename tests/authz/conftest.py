@@ -10,7 +10,7 @@ from sidecar.authz.snapshot import build_snapshot
 from sidecar.config import parse_config
 from sidecar.tokens.cache import TokenCache
 from tests.authz.checks import Answer, check_request, read_answer
-from tests.minting import AUDIENCE, ISSUER, NOW, TENANT, Issuer
+from tests.support.minting import AUDIENCE, ISSUER, NOW, TENANT, Issuer
 
 CONFIG = f"""\
 vault:

@@ -12,13 +12,19 @@ from sidecar.authz.decision import Decision, RequestView, Snapshot
 from sidecar.authz.module_install import judge_bundle
 from sidecar.authz.response_cache import CHALLENGE_PREFIX
 from sidecar.certificates.challenges.http01 import Challenge
-from sidecar.common.canonical import MAX_HOST_LENGTH, MAX_PATH_BYTES, canonical_host, canonical_path
+from sidecar.common.canonical import (
+    MAX_HOST_LENGTH,
+    MAX_PATH_BYTES,
+    _canonical_host,
+    canonical_host,
+    canonical_path,
+)
 from sidecar.common.errors import Denied
 from sidecar.common.reasons import Grant, Reason
 from sidecar.module_signing.install import ModulePolicy, Provenance
 from sidecar.tokens.verifier import verify_token
 from tests.authz.world import SNAPSHOT
-from tests.minting import NOW, Issuer, policy
+from tests.support.minting import NOW, Issuer, policy
 
 
 def name_of(length: int) -> bytes:
@@ -48,8 +54,6 @@ def test_hosts(raw: bytes, good: bool) -> None:
 
 
 def test_what_is_too_long_is_not_remembered() -> None:
-    from sidecar.common.canonical import _canonical_host  # noqa: PLC0415 - its memo
-
     _canonical_host.cache_clear()
     with pytest.raises(Denied):
         canonical_host(b"a" * 100_000)

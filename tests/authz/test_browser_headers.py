@@ -12,7 +12,7 @@ from sidecar.authz.response_cache import ORIGIN_WEIGHT
 from sidecar.tokens.cache import TokenCache
 from tests.authz.checks import Answer, check_request
 from tests.authz.conftest import Bench
-from tests.minting import AUDIENCE, ISSUER, TENANT, Issuer
+from tests.support.minting import AUDIENCE, ISSUER, TENANT, Issuer
 
 CONFIG = f"""\
 vault: {{address: "https://vault.internal", auth: {{method: token_file, path: /x}}}}

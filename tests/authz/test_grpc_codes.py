@@ -12,7 +12,7 @@ from sidecar.common.reasons import ANSWERS, GRPC_CODES, GrpcCode, Reason
 from sidecar.config import parse_config
 from sidecar.pb import ext_authz_pb2 as pb
 from tests.authz.conftest import CONFIG
-from tests.minting import Issuer
+from tests.support.minting import Issuer
 
 CODES = {
     400: GrpcCode.INVALID_ARGUMENT,

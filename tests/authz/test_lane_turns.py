@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from sidecar.authz import evaluate as pipeline
 from sidecar.authz.service import CheckService
 from sidecar.config import model
+from sidecar.tokens import verifier
 from tests.authz.test_stateful import Life, settle
 from tests.authz.world import RUBBISH, TOKENS, Ask
 
@@ -16,21 +16,21 @@ from tests.authz.world import RUBBISH, TOKENS, Ask
 def verified(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """The tokens that were verified, in order."""
     seen: list[bytes] = []
-    verify = pipeline.verify_token
+    verify = verifier.verify_token
 
     def watching(token: bytes, *arguments: Any, **named: Any) -> Any:
         seen.append(token)
         return verify(token, *arguments, **named)
 
-    monkeypatch.setattr(pipeline, "verify_token", watching)
+    monkeypatch.setattr("sidecar.authz.evaluate.verify_token", watching)
     return seen
 
 
 @pytest.fixture
 def service() -> CheckService:
     life = Life(1)
-    cookie = model.Route(name="c", path_prefix="/c", token_from=("cookie:session",))
-    life.change(routes=(model.Route(name="a", path_prefix="/a", auth="optional"), cookie))
+    cookie = model.RouteSettings(name="c", path_prefix="/c", token_from=("cookie:session",))
+    life.change(routes=(model.RouteSettings(name="a", path_prefix="/a", auth="optional"), cookie))
     life.lane.busy = True
     return life.old.service
 

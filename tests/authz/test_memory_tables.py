@@ -18,7 +18,7 @@ from sidecar.authz.response_cache import (
 from sidecar.authz.routes import Route
 from sidecar.tokens.cache import TokenCache
 from sidecar.tokens.claims import Claims
-from tests.minting import NOW, TENANT
+from tests.support.minting import NOW, TENANT
 
 ROUTE = Route("api", "required")
 OWN = (b"xx", b"yyy")

@@ -24,7 +24,7 @@ from sidecar.tokens.verifier import verify_token
 from sidecar.transport.lane import SlowLane
 from tests.authz.checks import Answer, check_request, read_answer
 from tests.authz.conftest import CONFIG
-from tests.minting import NOW, Issuer
+from tests.support.minting import NOW, Issuer
 
 BUNDLE = b"export default 1;" * 100
 KEY = ec.generate_private_key(ec.SECP256R1())

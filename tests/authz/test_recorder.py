@@ -29,7 +29,8 @@ from sidecar.observability.metrics import Metrics
 from sidecar.tokens.cache import TokenCache
 from tests.authz.checks import check_request
 from tests.authz.conftest import CONFIG
-from tests.minting import NOW, TENANT, Issuer
+from tests.support.failing import fail_on
+from tests.support.minting import NOW, TENANT, Issuer
 
 ISSUER = Issuer.generate()
 
@@ -44,7 +45,7 @@ class Book:
         self.unknown_keys = 0
         self.ticks = 0
         self.audit = AuditLog(
-            FileSink(path), queue_lines=100_000, on_error=pytest.fail, sample_allowed=sample_allowed
+            FileSink(path), queue_lines=100_000, on_error=fail_on, sample_allowed=sample_allowed
         )
         ids = DecisionIds()
         self.recorder = DecisionRecorder(

@@ -11,7 +11,7 @@ from sidecar.runtime.check import give_domains
 from sidecar.tokens.cache import TokenCache
 from tests.authz.checks import Answer
 from tests.authz.conftest import CONFIG, Bench
-from tests.minting import TENANT, Issuer
+from tests.support.minting import TENANT, Issuer
 
 B = "0b0b0b0b-0000-4000-8000-000000000000"
 OVERLAY = f"""\

@@ -1,5 +1,6 @@
 """Who a client's certificate says it is, read from what Envoy sends of it."""
 
+from datetime import timedelta
 from urllib.parse import quote
 
 import pytest
@@ -11,7 +12,7 @@ from sidecar.authz.encoding.request import decode_request
 from sidecar.authz.requirements import check_client
 from sidecar.common.errors import Denied
 from sidecar.common.reasons import Reason
-from tests.certificates.test_material import CA, KEY, NOW, SUBJECT, timedelta
+from tests.certificates.test_material import CA, KEY, NOW, SUBJECT
 
 WEB, API = "spiffe://septem/ns/edge/sa/web", "api.internal"
 

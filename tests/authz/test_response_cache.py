@@ -1,6 +1,6 @@
 """The short way to an answer: it changes what a Check costs, and nothing else."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -14,6 +14,7 @@ from sidecar.authz.encoding.allowed import own_fields, varint
 from sidecar.authz.response_cache import AllowedCheck
 from sidecar.authz.service import CheckService, Outcome
 from sidecar.authz.snapshot import build_snapshot
+from sidecar.common.canonical import canonical_path
 from sidecar.config import parse_config
 from sidecar.headers.tenant import tenant_headers
 from sidecar.keys.lifecycle import KeyState
@@ -22,9 +23,10 @@ from sidecar.tokens.cache import TokenCache
 from sidecar.tokens.claims import Claims
 from sidecar.tokens.keyring import EMPTY_RING, KeyRing
 from sidecar.tokens.revocation import Revocations, read_revocations
+from sidecar.tokens.verifier import verify_token
 from tests.authz.checks import check_request, read_answer
 from tests.authz.conftest import CONFIG as BASE
-from tests.minting import NOW, TENANT, Issuer
+from tests.support.minting import NOW, TENANT, Issuer
 
 CONFIG = BASE.replace(
     "headers:\n",
@@ -47,7 +49,7 @@ class Counting(CheckService):
 
     long = 0
 
-    def _answer(self, *arguments: Any) -> bytes:
+    def _answer(self, *arguments: Any) -> bytes | Awaitable[bytes]:
         self.long += 1
         return super()._answer(*arguments)
 
@@ -142,8 +144,8 @@ def test_the_long_way_matches_and_verifies_once_too(monkeypatch: pytest.MonkeyPa
 
         return run
 
-    monkeypatch.setattr(pipeline, "verify_token", counting("verify", pipeline.verify_token))
-    monkeypatch.setattr(pipeline, "canonical_path", counting("path", pipeline.canonical_path))
+    monkeypatch.setattr(pipeline, "verify_token", counting("verify", verify_token))
+    monkeypatch.setattr(pipeline, "canonical_path", counting("path", canonical_path))
     witness, token = Witness(), ISSUER.mint(jti="in a cookie".replace(" ", "-")).decode()
     raw = check_request(path="/cookie", host="app.example", headers={"cookie": f"session={token}"})
     assert witness.ways(raw, raw, raw) == "LLL"
@@ -151,7 +153,7 @@ def test_the_long_way_matches_and_verifies_once_too(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("changes", [{"method": ""}, {"host": "a b"}, {"path": "/a/../b"}])
-def test_what_could_not_be_read_is_empty_in_the_record(changes: dict[str, str]) -> None:
+def test_what_could_not_be_read_is_empty_in_the_record(changes: dict[str, Any]) -> None:
     witness = Witness()
     witness.ask(check_request(**{"host": "app.example", "path": "/api", **changes}))
     decision = witness.outcomes[-1].decision

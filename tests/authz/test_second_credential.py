@@ -10,7 +10,7 @@ from tests.authz.checks import Answer, check_request, read_answer
 from tests.authz.conftest import CONFIG as BASE
 from tests.authz.conftest import Bench
 from tests.authz.test_response_cache import ISSUER, Witness
-from tests.minting import TENANT
+from tests.support.minting import TENANT
 
 CONFIG = BASE.replace(
     "headers:\n",

@@ -2,6 +2,7 @@
 
 import json
 import tracemalloc
+from typing import Any
 
 import msgspec
 import pytest
@@ -13,7 +14,7 @@ from sidecar.common.reasons import ANSWERS, Reason
 from sidecar.tokens.keyring import EMPTY_RING
 from tests.authz.checks import check_request, read_answer
 from tests.authz.conftest import Bench
-from tests.minting import TENANT, Issuer, base_claims
+from tests.support.minting import TENANT, Issuer, base_claims
 
 SPOOFED = {"x-tenant-id": "evil", "X-Tenant-Id": "evil", "x_tenant_id": "evil", "x-roles": "root"}
 
@@ -99,7 +100,7 @@ DENIALS = [
 @pytest.mark.parametrize(
     ("changes", "reason"), [d[1:] for d in DENIALS], ids=[d[0] for d in DENIALS]
 )
-def test_denials(bench: Bench, changes: dict[str, object], reason: Reason) -> None:
+def test_denials(bench: Bench, changes: dict[str, Any], reason: Reason) -> None:
     answer = bench.ask(**dict(changes))
     assert not answer.allowed
     problem = json.loads(answer.body)

@@ -51,7 +51,7 @@ from tests.authz.world import (
     Expected,
     expected,
 )
-from tests.minting import ISSUER, NOW, TENANT
+from tests.support.minting import ISSUER, NOW, TENANT
 
 CHALLENGE = "/.well-known/acme-challenge/in-flight"
 IDENTITY = {"x-tenant-id", "x-user-id", "x-roles", "x-token-id"}

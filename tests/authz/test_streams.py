@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from sidecar.authz.streams import format_timeout, parse_timeout, stream_milliseconds
 from tests.authz.conftest import CONFIG, Bench
-from tests.minting import NOW, Issuer
+from tests.support.minting import NOW, Issuer
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,10 @@ from envoy_data_plane.envoy.service.auth.v3 import CheckRequest
 from sidecar.authz.snapshot import build_snapshot
 from sidecar.config import model, parse_config
 from sidecar.tokens.keyring import KeyRing
-from tests.authorities import Ca, pem
 from tests.authz.checks import check_request
 from tests.authz.conftest import CONFIG
-from tests.minting import NOW, TENANT, Issuer
+from tests.support.authorities import Ca, pem
+from tests.support.minting import NOW, TENANT, Issuer
 
 OTHER_TENANT = "0f0f0f0f-0000-4000-8000-000000000000"
 SHOP = "shop.acme.example"
@@ -159,7 +159,9 @@ class Ask:
             )
         )
         attributes = request.attributes
+        assert attributes is not None
         assert attributes.source is not None
+        assert attributes.request is not None
         assert attributes.request.http is not None
         attributes.source.principal = self.principal
         attributes.source.certificate = self.certificate

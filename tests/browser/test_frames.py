@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 from sidecar.csp.reports.intake import Rates, ReportIntake
-from sidecar.csp.reports.store import Ledger
+from sidecar.csp.reports.store import ReportStore
 from sidecar.transport.http1 import Request
 from tests.browser.chromium import NO_CHROMIUM, PROGRAM, chromium
 
@@ -43,9 +43,9 @@ class Site:
 
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
-        self.ledger = Ledger(max_rows=64, keep=64)
+        self.store = ReportStore(max_rows=64, keep=64)
         self.intake = ReportIntake(
-            self.ledger,
+            self.store,
             Rates(1e6, 1e6, 1e6, 1e6),
             domain_owners={},
             hash_key=b"k" * 32,
@@ -107,7 +107,7 @@ def test_each_frame_of_a_pages_own_is_counted_as_the_page() -> None:
     assert site.intake.reports == {
         "counted": len(FRAMES) + 1, "malformed": 0, "other_type": 0, "over_batch": 0,
     }  # fmt: skip
-    seen = {(each.blocked, each.document) for each in site.ledger.latest}
+    seen = {(each.blocked, each.document) for each in site.store.latest}
     assert seen == {("https://evil.example", f"http://{HOST}"), ("inline", f"http://{HOST}")}
     reported = b"".join(site.bodies)
     assert all(f"evil.example/{frame}".encode() in reported for frame in FRAMES)

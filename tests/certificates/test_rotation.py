@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,14 +13,16 @@ from sidecar.certificates.managed.manager import CertificateManager
 from sidecar.certificates.managed.probe import Prober, Target, served_serial
 from sidecar.certificates.managed.renewal import Level
 from sidecar.certificates.managed.store import CertificateStore
+from sidecar.certificates.material import Material
 from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.config import model
 from sidecar.config.certificates import Probe
 from sidecar.demo.openbao import SIDECAR_POLICY, OpenBao
 from sidecar.vault.client import VaultClient
-from tests.acme_edge import AcmeEdge, running_edge
-from tests.h2_client import H2Client
-from tests.real import TokenFile
+from tests.support.acme_edge import AcmeEdge, running_edge
+from tests.support.h2_client import H2Client
+from tests.support.real import TokenFile
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.real
 NAME = "app.septemcore.com"
@@ -80,7 +83,7 @@ async def test_a_hundred_rotations_under_load_drop_no_connection_and_fail_no_req
     for _ in range(ROTATIONS):
         before = store.get("edge")
         manager.renew_soon("edge")
-        await until(lambda before=before: store.get("edge") is not before)
+        await until(partial(differs, store, before))
         await asyncio.sleep(0.1)
         held = store.get("edge")
         assert held is not None
@@ -162,12 +165,8 @@ async def test_a_vault_that_is_sealed_takes_nothing_out_of_service(
         server.stop()
 
 
-async def until(condition: object) -> None:
-    for _ in range(750):
-        if condition():  # type: ignore[operator]
-            return
-        await asyncio.sleep(0.02)
-    pytest.fail("it does not happen")
+def differs(store: CertificateStore, before: Material | None) -> bool:
+    return store.get("edge") is not before
 
 
 async def test_a_listener_that_serves_another_certificate_is_told_of(

@@ -21,7 +21,8 @@ from sidecar.cli.main import main
 from sidecar.common.clock import wall_seconds
 from sidecar.common.errors import Fault
 from sidecar.transport.http1 import Request, Response
-from tests.authorities import Ca
+from tests.support.authorities import Ca
+from tests.support.waiting import wait_until
 
 CA = Ca("platform")
 
@@ -145,19 +146,10 @@ def test_pins(certs: Certs) -> None:
     assert pins["edge"] in certs("pins")
 
 
-def soon(ready: Callable[[], bool]) -> None:
-    done = threading.Event()
-    for _ in range(500):
-        if ready():
-            return
-        done.wait(0.01)
-    pytest.fail("it does not happen")
-
-
 def test_renew(admin: Admin, certs: Certs) -> None:
     before = admin.serial("edge")
     certs("renew", "edge")
-    soon(lambda: admin.serial("edge") not in {before, ""})
+    wait_until(lambda: admin.serial("edge") not in {before, ""})
 
 
 def test_a_hundred_renewals_are_one_order(admin: Admin, certs: Certs) -> None:
@@ -166,13 +158,13 @@ def test_a_hundred_renewals_are_one_order(admin: Admin, certs: Certs) -> None:
     for _ in range(50):
         certs("renew", "edge")  # one is under way
     admin.issuer.may_answer.set()
-    soon(lambda: admin.serial("edge") not in {before, ""})
-    soon(lambda: certs("show", "edge", "--json")["state"] == "held")
+    wait_until(lambda: admin.serial("edge") not in {before, ""})
+    wait_until(lambda: certs("show", "edge", "--json")["state"] == "held")
     for _ in range(50):
         assert "was ordered by hand a moment ago" in certs("renew", "edge", code=1)
     assert admin.issuer.asked == asked + 1
     certs("renew", "orders")
-    soon(lambda: admin.issuer.asked == asked + 2)  # another certificate is another's affair
+    wait_until(lambda: admin.issuer.asked == asked + 2)  # another certificate is another's affair
 
 
 def test_too_soon_says_when(admin: Admin) -> None:
@@ -183,8 +175,10 @@ def test_too_soon_says_when(admin: Admin) -> None:
         return await answer if isinstance(answer, Awaitable) else answer
 
     assert admin.run(ask()).status == 200
-    soon(lambda: admin.issuer.asked == 3)
-    soon(lambda: not admin.manager.get("edge").running)
+    wait_until(lambda: admin.issuer.asked == 3)
+    managed = admin.manager.get("edge")
+    assert managed is not None
+    wait_until(lambda: not managed.running)
     refused = admin.run(ask())
     assert refused.status == 429
     (after,) = [value for name, value in refused.headers if name == "retry-after"]
@@ -194,7 +188,7 @@ def test_too_soon_says_when(admin: Admin) -> None:
 def test_a_hundred_that_fail_are_one_order_too(admin: Admin, certs: Certs) -> None:
     admin.issuer.failing = True
     certs("renew", "edge")
-    soon(lambda: certs("show", "edge", "--json")["state"] == "failed")
+    wait_until(lambda: certs("show", "edge", "--json")["state"] == "failed")
     for _ in range(20):
         certs("renew", "edge", code=1)
     assert admin.issuer.asked == 3
@@ -229,8 +223,8 @@ def test_revoked_again_and_again_it_is_revoked_and_the_next_order_waits(
     admin: Admin, certs: Certs
 ) -> None:
     certs("revoke", "edge")
-    soon(lambda: admin.issuer.asked == 3)
-    soon(lambda: certs("show", "edge", "--json")["state"] == "held")
+    wait_until(lambda: admin.issuer.asked == 3)
+    wait_until(lambda: certs("show", "edge", "--json")["state"] == "held")
     assert certs("revoke", "edge", "--json")["state"] == "revoked"
     assert len(admin.revoked) == 2, "what is to be served no more is not, at once"
     assert admin.serial("edge") == ""
@@ -244,7 +238,7 @@ def test_a_renewal_that_fails_says_why_and_displaces_nothing(admin: Admin, certs
     before = admin.serial("edge")
     admin.issuer.failing = True
     certs("renew", "edge")
-    soon(lambda: certs("show", "edge", "--json")["state"] == "failed")
+    wait_until(lambda: certs("show", "edge", "--json")["state"] == "failed")
     row = certs("show", "edge", "--json")
     assert "Vault is away" in row["last_error"]
     assert row["serial"] == before == admin.serial("edge")
@@ -255,7 +249,7 @@ def test_revoke(admin: Admin, certs: Certs) -> None:
     row = certs("revoke", "edge", "--json")
     assert row["state"] == "revoked"
     assert admin.revoked == [("internal", before)]
-    soon(lambda: admin.serial("edge") not in {before, ""})
+    wait_until(lambda: admin.serial("edge") not in {before, ""})
 
 
 def test_what_the_ca_does_not_revoke_stays(admin: Admin, certs: Certs) -> None:

@@ -17,8 +17,8 @@ from sidecar.cli.main import main
 from sidecar.demo.openbao import SIDECAR_POLICY, OpenBao
 from sidecar.demo.process import ManagedProcess
 from tests.authz.checks import check_request
-from tests.minting import AUDIENCE, ISSUER, NOW, TENANT, Issuer
-from tests.real import TokenFile
+from tests.support.minting import AUDIENCE, ISSUER, NOW, TENANT, Issuer
+from tests.support.real import TokenFile
 
 ROOT = Path(__file__).parents[2]
 

@@ -15,7 +15,7 @@ from sidecar.tokens.keyring import KeyRing
 from sidecar.tokens.revocation import Revocations, read_revocations
 from tests.authz.conftest import CONFIG, Bench
 from tests.cli.test_main import Run
-from tests.minting import ISSUER, NOW, TENANT, Issuer, b64, base_claims
+from tests.support.minting import ISSUER, NOW, TENANT, Issuer, b64, base_claims
 
 OTHER = "https://other.example"
 OF_OTHERS = Issuer.generate("key-1")

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from sidecar.common.blocking import BlockingRunner, BlockingRunnerBusy
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -61,12 +62,15 @@ async def test_a_failure_after_the_caller_has_left_is_dropped_in_silence(
     asyncio.get_running_loop().set_exception_handler(lambda _loop, what: complaints.append(what))
     bridge = BlockingRunner("test", 1)
 
+    begun = threading.Event()
+
     def fail_later() -> None:
+        begun.set()
         gate.wait()
         fail()
 
     caller = asyncio.create_task(bridge.run(fail_later, 5))
-    await asyncio.sleep(0.01)
+    await until(begun.is_set)
     caller.cancel()
     with pytest.raises(asyncio.CancelledError):
         await caller

@@ -57,14 +57,16 @@ from sidecar.transport.h2 import H2Server
 from sidecar.transport.lane import SlowLane
 from sidecar.transport.listener_bounds import bound_connections
 from sidecar.transport.names import CHECK_METHOD, CHECK_SERVICE
-from sidecar.transport.peers import make_rule
+from sidecar.transport.peers import make_rule, read_peer
 from sidecar.transport.unary import Limits, UnaryConnection
 from tests.authz.checks import check_request, read_answer
 from tests.authz.conftest import CONFIG
 from tests.certificates.challenges.test_http01 import Kv, ask, challenge
 from tests.certificates.challenges.test_http01 import make as make_solver
 from tests.certificates.on_demand.test_on_demand import World, material
-from tests.minting import NOW, Issuer
+from tests.support.failing import fail_on
+from tests.support.minting import NOW, Issuer
+from tests.support.waiting import until
 from tests.transport.test_guard import Guarded
 
 CHALLENGES = "/.well-known/acme-challenge/"
@@ -104,12 +106,6 @@ async def faults() -> Faults:
     return counted
 
 
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
 async def a_call_in_the_slow_lane(_faults: Faults, _tmp: Path, _patch: pytest.MonkeyPatch) -> None:
     lane = SlowLane(asyncio.get_running_loop())
     ended: list[asyncio.Future[str]] = []
@@ -129,7 +125,7 @@ async def a_call_in_the_slow_lane(_faults: Faults, _tmp: Path, _patch: pytest.Mo
 
 
 async def a_record_of_the_ledger(faults: Faults, tmp: Path, _patch: pytest.MonkeyPatch) -> None:
-    audit = AuditLog(FileSink(tmp / "audit"), queue_lines=100, on_error=pytest.fail)
+    audit = AuditLog(FileSink(tmp / "audit"), queue_lines=100, on_error=fail_on)
     ids = DecisionIds()
     recorder = DecisionRecorder(
         Counters(), audit, ids, asyncio.get_running_loop().call_later, faults.append
@@ -147,7 +143,7 @@ async def a_record_of_the_ledger(faults: Faults, tmp: Path, _patch: pytest.Monke
 async def whoever_hears_of_unknown_keys(
     faults: Faults, tmp: Path, _patch: pytest.MonkeyPatch
 ) -> None:
-    audit = AuditLog(FileSink(tmp / "audit"), queue_lines=100, on_error=pytest.fail)
+    audit = AuditLog(FileSink(tmp / "audit"), queue_lines=100, on_error=fail_on)
     ids = DecisionIds()
     recorder = DecisionRecorder(Counters(), audit, ids, lambda *_: None, faults.append)
     recorder.on_key_unknown = boom
@@ -282,7 +278,7 @@ async def what_is_written_to_a_connection(
 
     def outgoing(connection: UnaryConnection) -> bytes:
         calls[0] += 1
-        return boom() if calls[0] == 2 else real(connection)  # type: ignore[no-any-return]
+        return boom() if calls[0] == 2 else real(connection)
 
     patch.setattr(UnaryConnection, "outgoing", outgoing)
     await until_served(server)
@@ -535,7 +531,7 @@ async def the_timer_of_names_on_demand(
 
 
 async def a_connection_to_the_guard(_faults: Faults, tmp: Path, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(guard_module, "read_peer", boom_once(guard_module.read_peer))
+    patch.setattr(guard_module, "read_peer", boom_once(read_peer))
     guarded = Guarded(tmp, make_rule((), ()))
     await guarded.start()
     for wanted in (b"", b"x"):
@@ -638,7 +634,7 @@ def test_a_kind_of_defect_is_counted_each_and_logged_once(
         count[0] += 1
 
     report = FaultReporter(add, lambda: now[0], logging.getLogger("test"))
-    kinds: list[Callable[[], object]] = [boom, lambda: {}["x"], lambda: 1 / 0]
+    kinds: list[Callable[[], object]] = [boom, lambda: dict[str, int]()["x"], lambda: 1 / 0]
     for _ in range(100):
         for kind in kinds:
             try:
@@ -674,7 +670,7 @@ async def test_a_lane_that_stands_makes_the_process_not_ready(
     life = AppContext(config)
     life.bounds = bound_connections(config.listen)
     async with life.stack:
-        log = AuditLog(DescriptorSink(writing), queue_lines=16, on_error=pytest.fail)
+        log = AuditLog(DescriptorSink(writing), queue_lines=16, on_error=fail_on)
         checks = InProcessChecks(life, log)
         await checks.start(lambda: None)
         lane = checks._check.lane

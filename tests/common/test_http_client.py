@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from sidecar.common.http_client import WHOLE_SHARE, make_session
-from tests.authorities import Ca, pem
+from tests.support.authorities import Ca, pem
 
 READ_SECONDS = 0.4
 PAUSE_SECONDS = 0.05
@@ -64,7 +64,9 @@ def slow_handshake(peer: socket.socket) -> None:
 
 
 @contextmanager
-def serving(speak: Speak, address: object = ("127.0.0.1", 0)) -> Iterator[socket.socket]:
+def serving(
+    speak: Speak, address: str | tuple[str, int] = ("127.0.0.1", 0)
+) -> Iterator[socket.socket]:
     """A server that speaks with each who comes, until it can't."""
     unix = isinstance(address, str)
     listener = socket.socket(socket.AF_UNIX if unix else socket.AF_INET)

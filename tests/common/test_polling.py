@@ -10,6 +10,7 @@ import logging
 import re
 import ssl
 from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ from sidecar.sds.secrets.poller import SecretPoller
 from sidecar.sds.secrets.source import VersionedValue
 from sidecar.vault import component as vault_component
 from sidecar.vault.client import KvSecret
+from tests.support.waiting import until
 
 SECRET = "hvs.what-was-read"
 
@@ -116,7 +118,7 @@ Made = tuple[Callable[[], Coroutine[Any, Any, None]], PollStatus]
 def keys(faulty: Faulty) -> Made:
     faulty.name, faulty.issuer = "the keys", "https://iam"  # type: ignore[attr-defined]
     refresher = KeyRefresher(
-        [faulty],  # type: ignore[list-item]
+        [faulty],
         model.Keys(poll_seconds=0.1),
         token_seconds=930,
         clock=monotonic_seconds,
@@ -139,7 +141,7 @@ def revocations(faulty: Faulty) -> Made:
     source = Revoked()
     source.__dict__ = faulty.__dict__
     poller = RevocationPoller(
-        source,  # type: ignore[arg-type]
+        source,
         poll_seconds=0.01,
         max_age_seconds=3600,
         clock=monotonic_seconds,
@@ -154,7 +156,7 @@ def revocations(faulty: Faulty) -> Made:
 def publishers(faulty: Faulty) -> Made:
     refresher = PublisherRefresher(
         model.Modules(),
-        faulty,  # type: ignore[arg-type]
+        faulty,
         poll_seconds=0.01,
         max_age_seconds=3600,
         clock=monotonic_seconds,
@@ -190,13 +192,13 @@ def secrets(faulty: Faulty) -> Made:
 
 def listed_registry(faulty: Faulty) -> Made:
     faulty.name = "domains.json"  # type: ignore[attr-defined]
-    registry = ListedRegistry(faulty, 0.01, sleep=nap, on_change=nothing)  # type: ignore[arg-type]
+    registry = ListedRegistry(faulty, 0.01, sleep=nap, on_change=nothing)
     return registry.run, registry.status
 
 
 def registry_of_entries(faulty: Faulty) -> Made:
     settings = VaultKvPrefixRegistry(prefix="edge/domains")
-    resolver = KvPrefixResolver(settings, faulty, sleep=nap, on_change=nothing)  # type: ignore[arg-type]
+    resolver = KvPrefixResolver(settings, faulty, sleep=nap, on_change=nothing)
     return resolver.run, resolver.status
 
 
@@ -212,13 +214,13 @@ def stored_certificates(faulty: Faulty) -> Made:
 
 def crl(faulty: Faulty) -> Made:
     settings = model.VaultPkiIssuer(name="edge", role="edge", mount="pki")
-    watch = RevocationWatch(settings, faulty, sleep=nap)  # type: ignore[arg-type]
+    watch = RevocationWatch(settings, faulty, sleep=nap)
     return lambda: watch.run([]), watch.status  # type: ignore[arg-type]
 
 
 def challenges(faulty: Faulty) -> Made:
     solver = DistributedSolver(
-        faulty,  # type: ignore[arg-type]
+        faulty,
         "secret",
         "challenges",
         now=wall_seconds,
@@ -280,11 +282,8 @@ POLLERS = [
 ]
 
 
-async def until(condition: Callable[[], object], task: "asyncio.Task[None]") -> None:
-    async with asyncio.timeout(30):
-        while not condition():
-            assert not task.done(), task.exception()
-            await asyncio.sleep(0.002)
+def failed_often(faulty: Faulty, status: PollStatus, calls: int) -> bool:
+    return bool(status.problem) and faulty.calls >= calls
 
 
 @pytest.mark.parametrize("make", POLLERS, ids=[each.__name__ for each in POLLERS])
@@ -303,15 +302,16 @@ async def test_every_poller_outlives_every_exception(
     task = asyncio.create_task(run())
     for kind, exception in EXCEPTIONS.items():
         faulty.raises = None
-        await until(lambda: not status.problem and status.outcomes.get("ok"), task)
+        await until(lambda: not status.problem and status.outcomes.get("ok"), task=task)
         caplog.clear()
-        faulty.raises, calls = exception, faulty.calls
-        await until(lambda calls=calls: status.problem and faulty.calls > calls + 2, task)  # type: ignore[misc]
+        faulty.raises = exception
+        met = faulty.calls + 3
+        await until(partial(failed_often, faulty, status, met), task=task)
         said = [r for r in caplog.records if r.levelno >= logging.ERROR]
         assert len(said) == 1, f"{kind}: said once, however often it is met"
         assert SECRET not in caplog.text + status.problem, kind
     faulty.raises = None
-    await until(lambda: not status.problem, task)
+    await until(lambda: not status.problem, task=task)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
 
@@ -327,7 +327,7 @@ async def test_who_could_not_be_told_of_a_change_is_told_later() -> None:
         if len(told) < 3:
             raise KeyError(SECRET)
 
-    registry = ListedRegistry(source, 1, sleep=nap, on_change=tell)  # type: ignore[arg-type]
+    registry = ListedRegistry(source, 1, sleep=nap, on_change=tell)
     await registry.refresh()
     source.read = _unchanged  # type: ignore[attr-defined]
     for _ in range(4):
@@ -346,7 +346,7 @@ async def test_a_question_to_a_registry_ends_for_everyone_who_waits(kind: str) -
     resolved: list[str] = []
     failed: list[tuple[str, str]] = []
     resolving = ResolutionQueue(
-        faulty,  # type: ignore[arg-type]
+        faulty,
         retry_seconds=5,
         clock=monotonic_seconds,
         resolved=resolved.append,
@@ -382,7 +382,7 @@ async def test_an_alert_is_tried_again_whatever_its_delivery_raises(
     monkeypatch.setattr(webhook, "_post", post)
     task = asyncio.create_task(webhook.run())
     alerts.say(Alert(Severity.WARNING, "subject", "outage", "words"))
-    await until(lambda: webhook.delivered == 1, task)
+    await until(lambda: webhook.delivered == 1, task=task)
     assert webhook.failed == 3
     assert SECRET not in caplog.text
     task.cancel()

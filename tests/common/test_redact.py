@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sidecar.common.redact import MASK, redact
 from sidecar.observability.audit import AuditEntry, encode_entry
 from sidecar.observability.logs import LogOutput
-from tests.minting import Issuer, base_claims
+from tests.support.minting import Issuer, base_claims
 
 TOKEN = Issuer.generate().mint().decode()
 _ISSUER = Issuer.generate()

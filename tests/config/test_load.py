@@ -48,9 +48,9 @@ def test_the_example_shows_the_defaults() -> None:
         assert shown != default
     assert structs.replace(example.headers, csp={}) == structs.replace(minimal.headers, csp={})
     assert example.keys == minimal.keys
-    for shown in ("max_token_bytes: 8192", "max_lifetime_seconds: 900", "leeway_seconds: 30"):
-        assert f"# {shown}" in text
-        name, _, value = shown.partition(": ")
+    for line in ("max_token_bytes: 8192", "max_lifetime_seconds: 900", "leeway_seconds: 30"):
+        assert f"# {line}" in text
+        name, _, value = line.partition(": ")
         assert getattr(minimal.tokens, name) == float(value)
     assert f"# hsts: {HSTS}" in text
     assert f"# max_age_seconds: {minimal.keys.max_age_seconds:.0f}" in text

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
 from functools import partial
@@ -100,9 +101,8 @@ def test_without_a_program_it_says_what_to_install(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     from sidecar.cli.main import main  # noqa: PLC0415
-    from sidecar.demo import process  # noqa: PLC0415
 
-    monkeypatch.setattr(process.sysconfig, "get_path", lambda _: tempfile.gettempdir())
+    monkeypatch.setattr(sysconfig, "get_path", lambda _: tempfile.gettempdir())
     monkeypatch.setenv("PATH", surroundings["TMPDIR"])
     previous = signal.getsignal(signal.SIGTERM)
     try:

@@ -12,7 +12,7 @@ from sidecar.config.model import Config, Vault
 from sidecar.config.overrides import OVERRIDES
 from sidecar.demo.openbao import SIDECAR_POLICY
 from sidecar.headers.tenant import TRUSTED
-from tests.policies import FLEET_POLICY
+from tests.support.policies import FLEET_POLICY
 
 ROOT = Path(__file__).parents[2]
 BENCH = [ROOT / "bench/README.md", ROOT / "bench/RESULTS.md"]

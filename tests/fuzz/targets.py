@@ -28,7 +28,7 @@ with atheris.instrument_imports(include=["sidecar"]):
     from sidecar.tokens.verifier import verify_token
 
 from tests.authz.conftest import CONFIG
-from tests.minting import NOW, Issuer, policy
+from tests.support.minting import NOW, Issuer, policy
 
 ISSUER = Issuer.generate()
 SNAPSHOT: Snapshot = build_snapshot(parse_config(CONFIG, "fuzz"), ISSUER.ring)

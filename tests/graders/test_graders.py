@@ -18,7 +18,7 @@ import yaml
 
 from sidecar.common.clock import wall_seconds
 from sidecar.config import load_config, model
-from sidecar.csp.lint.finding import Severity
+from sidecar.csp.lint.finding import LintSeverity
 from sidecar.csp.lint.header import read_header
 from sidecar.csp.lint.lint import lint_profile
 from sidecar.demo.cases import API, PUBLIC, Minter, bearer
@@ -55,7 +55,7 @@ def run(
 
 def node(script: str, *arguments: str, **more: Any) -> Any:
     shutil.copy(HERE / script, GRADERS / "npm")
-    command = (GRADERS / "node", script, *arguments)
+    command: tuple[str | Path, ...] = (GRADERS / "node", script, *arguments)
     return json.loads(run(*command, cwd=GRADERS / "npm", **more).stdout)
 
 
@@ -222,7 +222,7 @@ STRICT_OBJECTS = "theirs takes 'strict-dynamic' for a rule about objects too"
 
 def high_of_ours(policy: str) -> bool:
     policies, _ = read_header(policy)
-    return any(each.finding.severity == Severity.HIGH for each in lint_profile(policies))
+    return any(each.finding.severity == LintSeverity.HIGH for each in lint_profile(policies))
 
 
 def known_difference(policy: str) -> str:

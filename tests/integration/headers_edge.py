@@ -24,7 +24,7 @@ from sidecar.module_signing.digest_pool import DigestPool
 from sidecar.transport.h2 import H2Server
 from sidecar.transport.names import CHECK_METHOD
 from sidecar.transport.unary import Limits
-from tests.minting import Issuer
+from tests.support.minting import Issuer
 
 CARELESS = [
     ("server", "careless/1.0"),

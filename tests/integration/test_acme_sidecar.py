@@ -1,7 +1,6 @@
 """The whole sidecar with a public CA: ordered once, kept in Vault, found again after a restart."""
 
 import re
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,8 +9,9 @@ import pytest
 from sidecar.demo.openbao import SIDECAR_POLICY
 from sidecar.demo.process import fetch_text
 from sidecar.demo.stack import Stack
-from tests.pebble import Pebble, running_pebble
-from tests.policies import FLEET_POLICY
+from tests.support.pebble import Pebble, running_pebble
+from tests.support.policies import FLEET_POLICY
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.real
 POLICY = SIDECAR_POLICY + FLEET_POLICY
@@ -51,10 +51,7 @@ class AcmeStack(Stack):
         return float(found[1]) if found else 0.0
 
     def wait_for(self, family: str, **labels: str) -> None:
-        deadline = time.monotonic() + 20
-        while not self.counted(family, **labels):
-            assert time.monotonic() < deadline, self.sidecar.tail()
-            time.sleep(0.05)
+        wait_until(lambda: self.counted(family, **labels), explain=self.sidecar.tail)
 
 
 def test_ordered_once_and_found_again() -> None:

@@ -19,6 +19,7 @@ from sidecar.demo.cases import ALWAYS, API, PUBLIC, Minter, bearer
 from sidecar.demo.client import Reply
 from sidecar.demo.process import fetch_text
 from sidecar.demo.stack import Stack
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.real
 
@@ -43,11 +44,10 @@ def ask(stack: Stack, path: str = API) -> Reply:
     return stack.client.get(path, (bearer(token),))
 
 
-def wait_until(condition: object, seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+def wait_for_the_audit_log(stack: Stack) -> None:
+    """It is written behind, in order: with the line of one more request all others are there."""
+    mark = stack.client.get(API).document()["instance"].rpartition(":")[2]
+    wait_until(lambda: any(line["decision_id"] == mark for line in stack.audited()))
 
 
 def assert_secure(reply: Reply) -> None:
@@ -97,11 +97,12 @@ def test_killed_under_traffic_every_answer_is_right_or_503(stack: Stack) -> None
     threads = [threading.Thread(target=traffic) for _ in range(4)]
     for thread in threads:
         thread.start()
-    time.sleep(0.5)
+    wait_until(lambda: (200, 401) in statuses)
     stack.sidecar.signal(SIGKILL)
-    time.sleep(0.5)
+    wait_until(lambda: (503, 503) in statuses)
     stack.start_sidecar()
-    time.sleep(0.5)
+    count = len(statuses)
+    wait_until(lambda: (200, 401) in statuses[count:])
     stop.set()
     for thread in threads:
         thread.join()
@@ -121,7 +122,7 @@ def test_sigterm_drains(stack: Stack) -> None:
 
     thread = threading.Thread(target=traffic)
     thread.start()
-    time.sleep(0.3)
+    wait_until(lambda: len(statuses) > 10)
     stack.sidecar.signal(SIGTERM)
     wait_until(lambda: '"drain"' in fetch_text(stack.admin_port, "/readyz"), 2)
     assert stack.sidecar.wait(5) == 0
@@ -151,8 +152,7 @@ def test_one_word_in_body_audit_metric_and_access_log(stack: Stack) -> None:
 
 def test_the_audit_log_can_be_rotated(stack: Stack) -> None:
     path = stack.folder / "audit.jsonl"
-    ask(stack)
-    time.sleep(0.3)
+    wait_for_the_audit_log(stack)
     old = path.rename(stack.folder / "audit.1")
     before = old.stat().st_size
     stack.sidecar.signal(SIGHUP)
@@ -177,7 +177,7 @@ def test_no_secret_is_ever_written(stack: Stack) -> None:
         client.get(f"/api/x?access_token={token}", headers)
         client.get(f"/api/{token}", headers)
         client.get(f"/nowhere/{token}", headers)
-    time.sleep(0.5)
+    wait_for_the_audit_log(stack)
     vault_token = (stack.folder / "vault-token").read_text()
     written = {
         "audit": (stack.folder / "audit.jsonl").read_text(),

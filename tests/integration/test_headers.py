@@ -7,7 +7,7 @@ import pytest
 
 from sidecar.common.clock import wall_seconds
 from tests.integration.headers_edge import HeadersEdge, values
-from tests.minting import AUDIENCE, ISSUER, base_claims
+from tests.support.minting import AUDIENCE, ISSUER, base_claims
 
 pytestmark = pytest.mark.real
 

@@ -22,6 +22,7 @@ from sidecar.demo.envoyproxy import edge_config
 from sidecar.demo.stack import Stack
 from sidecar.module_signing.signature import sign_digest
 from tests.module_signing.test_publishers import pem
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.real
 LIMIT = 4_000_000
@@ -34,11 +35,17 @@ WITHDRAWN = b"a bundle that turned out to be bad"
 def stack() -> Iterator[Stack]:
     with Stack(keys={"poll_seconds": 0.2}) as running:
         register(running)
-        deadline = time.monotonic() + 10
-        while install(running, signature=sign()).status != 200:
-            assert time.monotonic() < deadline, "a registration is known within poll_seconds"
-            time.sleep(0.1)
+        # A registration is known within poll_seconds.
+        wait_until(lambda: install(running, signature=sign()).status == 200)
         yield running
+
+
+def mark(stack: Stack) -> str:
+    """Have a request refused, and wait until the audit log, written behind, says so."""
+    unsigned = stack.client.post(INSTALL, BUNDLE)
+    decision_id: str = unsigned.document()["instance"].rpartition(":")[2]
+    wait_until(lambda: any(line["decision_id"] == decision_id for line in stack.audited()))
+    return decision_id
 
 
 def register(stack: Stack, **changes: str) -> None:
@@ -220,15 +227,14 @@ def test_a_path_that_is_the_same_is_judged_the_same(stack: Stack, path: str) -> 
 
 
 def test_over_the_limit_envoy_says_413_and_asks_nobody(stack: Stack) -> None:
-    time.sleep(0.5)  # the audit log is written behind
-    before = len(stack.audited())
+    first = mark(stack)
     reply = install(stack, b"x" * (LIMIT + 1), sign())
     assert reply.status == 413
     assert reply.headers["content-type"] == "application/problem+json"
     assert "content-security-policy" in reply.headers
-    install(stack, signature=sign())
-    time.sleep(0.5)
-    assert len(stack.audited()) == before + 1
+    second = mark(stack)
+    written = [line["decision_id"] for line in stack.audited()]
+    assert written.index(second) == written.index(first) + 1, "of the one between nobody heard"
 
 
 def test_a_body_without_a_length_is_bounded_too(stack: Stack) -> None:

@@ -1,7 +1,7 @@
 """Certificates on demand through the real Envoy: who is served, who is refused, how fast."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from signal import SIGCONT, SIGSTOP
 from statistics import median
@@ -11,6 +11,7 @@ import pytest
 from sidecar.demo.handshake import Handshake, Handshaker
 from sidecar.demo.process import fetch_text
 from sidecar.demo.stack import Stack
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.real
 ALICE = "7f1c9a52-3f0e-4c8e-9f3b-0d7a8f5d2c11"
@@ -39,7 +40,7 @@ LIMITS = {
 def stack() -> Iterator[Stack]:
     with Stack(on_demand=LIMITS) as running:
         running.register(REGISTERED)
-        wait_for(lambda: number(running, "septem_domain_registry_entries") == len(REGISTERED))
+        wait_until(lambda: number(running, "septem_domain_registry_entries") == len(REGISTERED))
         yield running
 
 
@@ -68,13 +69,6 @@ def envoys(stack: Stack, counter: str) -> int:
     found = [int(line.rpartition(" ")[2]) for line in text.splitlines()]
     assert found, "Envoy did not answer"
     return sum(found)
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def shake_all(hands: Handshaker, names: list[str]) -> list[Handshake]:
@@ -175,15 +169,15 @@ def test_below_a_wildcard_each_name_is_ordered_by_itself(stack: Stack, hands: Ha
 def test_refused_now_registered_a_moment_later_served(stack: Stack, hands: Handshaker) -> None:
     assert not hands.shake("late.example").done
     stack.register({**REGISTERED, "late.example": BOB})
-    wait_for(lambda: hands.shake("late.example").done)
+    wait_until(lambda: hands.shake("late.example").done)
 
 
 def test_what_is_registered_no_more_is_served_no_more(stack: Stack, hands: Handshaker) -> None:
     assert hands.shake("gone.example").done
     stack.register({name: who for name, who in REGISTERED.items() if name != "gone.example"})
-    wait_for(lambda: not hands.shake("gone.example").done)
+    wait_until(lambda: not hands.shake("gone.example").done)
     stack.register(REGISTERED)
-    wait_for(lambda: hands.shake("gone.example").done)
+    wait_until(lambda: hands.shake("gone.example").done)
 
 
 def test_without_vault_new_names_fail_cleanly_and_held_ones_do_not(
@@ -198,7 +192,7 @@ def test_without_vault_new_names_fail_cleanly_and_held_ones_do_not(
         assert hands.shake("plain.example").done
     finally:
         stack.openbao.process.signal(SIGCONT)
-    wait_for(lambda: hands.shake("slow.example").done, 20)
+    wait_until(lambda: hands.shake("slow.example").done, 20)
 
 
 def test_a_sidecar_that_starts_anew_orders_nothing_and_touches_nothing(
@@ -208,7 +202,7 @@ def test_a_sidecar_that_starts_anew_orders_nothing_and_touches_nothing(
     stack.sidecar.stop()
     assert hands.shake(MANY[0]).serial == held[MANY[0]], "Envoy has it"
     stack.start_sidecar()
-    wait_for(lambda: number(stack, "septem_sds_streams") == 1)
+    wait_until(lambda: number(stack, "septem_sds_streams") == 1)
     signed = vault_calls(stack)
     assert {name: hands.shake(name).serial for name in held} == held
     time.sleep(1)

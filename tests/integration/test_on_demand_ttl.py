@@ -9,7 +9,8 @@ import pytest
 from sidecar.demo.handshake import Handshake, Handshaker
 from sidecar.demo.process import fetch_text
 from sidecar.demo.stack import Stack
-from tests.integration.test_on_demand import ALICE, envoys, number, orders, wait_for
+from tests.integration.test_on_demand import ALICE, envoys, number, orders
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.real
 TTL_SECONDS = 1
@@ -27,7 +28,7 @@ def stack() -> Iterator[Stack]:
     }
     with Stack(on_demand=limits) as running:
         running.register(dict.fromkeys(NAMES, ALICE))
-        wait_for(lambda: number(running, "septem_domain_registry_entries") == len(NAMES))
+        wait_until(lambda: number(running, "septem_domain_registry_entries") == len(NAMES))
         yield running
 
 
@@ -41,7 +42,7 @@ def test_idle_names_leave_envoy_and_names_in_use_never_miss(stack: Stack) -> Non
     before_kb = memory_kb(stack)
     assert all(hands.shake(name).done for name in NAMES)
     ordered = orders(stack)
-    wait_for(lambda: envoys(stack, "cert_active") <= 100)
+    wait_until(lambda: envoys(stack, "cert_active") <= 100)
     held_kb = memory_kb(stack)
 
     def use(_: int) -> list[Handshake]:
@@ -55,8 +56,8 @@ def test_idle_names_leave_envoy_and_names_in_use_never_miss(stack: Stack) -> Non
     assert [each.failure for each in made if not each.done] == []
     assert len(made) > 500
     assert number(stack, "septem_on_demand_names_taken_back_total") >= len(NAMES) + len(USED)
-    wait_for(lambda: envoys(stack, "cert_active") == 0)
-    wait_for(lambda: number(stack, "septem_on_demand_names") == 0)
+    wait_until(lambda: envoys(stack, "cert_active") == 0)
+    wait_until(lambda: number(stack, "septem_on_demand_names") == 0)
     assert orders(stack) <= ordered + len(USED), "what is asked for again is still here"
     assert number(stack, ORDERED_AT_THE_CA) == len(NAMES), "or in Vault"
     assert memory_kb(stack) - before_kb < (held_kb - before_kb) / 2

@@ -2,7 +2,6 @@
 
 import socket
 import ssl
-import time
 from collections.abc import Iterator
 from http.client import HTTPSConnection
 
@@ -11,6 +10,7 @@ import pytest
 from sidecar.common.clock import wall_seconds
 from sidecar.demo.cases import API, OTHER_TENANT, TENANT, Minter
 from sidecar.demo.stack import Stack
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.real
 FIRST, SECOND, LATE = "first.customer.example", "second.test", "late.example"
@@ -46,10 +46,10 @@ def _connected(port: int) -> socket.socket:
 
 
 def until(stack: Stack, host: str, tenant: str, expected: int) -> None:
-    deadline = time.monotonic() + 15
-    while (found := status(stack, host, tenant)) != expected:
-        assert time.monotonic() < deadline, found
-        time.sleep(0.1)
+    wait_until(
+        lambda: status(stack, host, tenant) == expected,
+        explain=lambda: status(stack, host, tenant),
+    )
 
 
 @pytest.mark.parametrize("name", ["localhost", FIRST], ids=["another's handshake", "its own"])

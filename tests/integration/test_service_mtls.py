@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,9 @@ from sidecar.demo.process import ManagedProcess, fetch_status, free_ports
 from sidecar.mtls import VaultPkiIssuer, Workload, WorkloadIdentity
 from sidecar.mtls.memory import in_memory
 from sidecar.sds.secrets.trust_bundle import read_anchors, read_chain
-from tests.authorities import Ca
-from tests.real import TokenFile
+from tests.support.authorities import Ca
+from tests.support.real import TokenFile
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.real
 ORDERS, PAYMENTS = "spiffe://septemcore/ns/orders/sa/api", "spiffe://septemcore/ns/payments/sa/api"
@@ -158,7 +160,7 @@ def call(port: int) -> int:
 
 def test_one_service_calls_the_other(pair: tuple[Service, Service]) -> None:
     orders, _ = pair
-    wait(lambda: call(orders.outbound) == 200)
+    wait_until(lambda: call(orders.outbound) == 200)
 
 
 def direct(port: int, context: ssl.SSLContext) -> int:
@@ -264,7 +266,7 @@ def test_envoy_refuses_a_server_that_is_not_the_one_it_means(
             assert {call(orders.outbound) for _ in range(5)} == {503}, "another service's"
             assert server.requests == 0
             me.show(signed(openbao, PAYMENTS))
-            wait(lambda: call(orders.outbound) != 503 or server.requests > 0)
+            wait_until(lambda: call(orders.outbound) != 503 or server.requests > 0)
         finally:
             orders.stop()
     finally:
@@ -327,22 +329,22 @@ def test_a_ca_is_replaced_under_traffic_and_no_request_fails(
     try:
         before = roots(orders), roots(payments)
         openbao.make_root(beside=True)
-        wait(lambda: roots(orders) >= before[0] + 2 and roots(payments) >= before[1] + 2)
+        wait_until(lambda: roots(orders) >= before[0] + 2 and roots(payments) >= before[1] + 2)
         openbao.client.write("services/config/issuers", default="next")
         for service in pair:
             serial = certs(capsys, "list", "--admin", service.admin)[0]["serial"]
             certs(capsys, "renew", "service", "--admin", service.admin)
-            wait(lambda s=service, n=serial: held(s, capsys) not in {n, ""})  # type: ignore[misc]
-        fresh[0] = client(signed(openbao, ORDERS))
-        time.sleep(0.5)
+            wait_until(partial(holds_another, service, serial, capsys))
+        fresh[0], count = client(signed(openbao, ORDERS)), len(statuses)
+        wait_until(lambda: len(statuses) > count + 20)
         issuers = openbao.client.list("services/issuers")["data"]["key_info"]
         (gone,) = [key for key, info in issuers.items() if not info["is_default"]]
         before = roots(orders), roots(payments)
         openbao.client.delete(f"services/issuer/{gone}")
-        wait(lambda: roots(orders) >= before[0] + 2 and roots(payments) >= before[1] + 2)
-        wait(lambda: direct(payments.inbound, old) == 0)
+        wait_until(lambda: roots(orders) >= before[0] + 2 and roots(payments) >= before[1] + 2)
+        wait_until(lambda: direct(payments.inbound, old) == 0)
         count = len(statuses)
-        wait(lambda: len(statuses) > count + 10)
+        wait_until(lambda: len(statuses) > count + 10)
     finally:
         ended.set()
         thread.join(30)
@@ -354,6 +356,10 @@ def held(service: Service, capsys: pytest.CaptureFixture[str]) -> str:
     return str(certs(capsys, "list", "--admin", service.admin)[0]["serial"])
 
 
+def holds_another(service: Service, serial: str, capsys: pytest.CaptureFixture[str]) -> bool:
+    return held(service, capsys) not in {serial, ""}
+
+
 def test_a_revoked_certificate_is_refused_and_replaced(
     openbao: OpenBao, pair: tuple[Service, Service], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -361,22 +367,15 @@ def test_a_revoked_certificate_is_refused_and_replaced(
     stolen = signed(openbao, ORDERS)
     assert direct(payments.inbound, client(stolen)) == 200
     openbao.client.write("services/revoke", certificate=first(stolen.chain_pem))
-    wait(lambda: direct(payments.inbound, client(stolen)) == 0)
+    wait_until(lambda: direct(payments.inbound, client(stolen)) == 0)
     before = held(orders, capsys)
     row = certs(capsys, "revoke", "service", "--admin", orders.admin)
     assert row["serial"] == before
     assert row["state"] == "revoked"
-    wait(lambda: held(orders, capsys) != before)
-    wait(lambda: call(orders.outbound) == 200)
+    wait_until(lambda: held(orders, capsys) != before)
+    wait_until(lambda: call(orders.outbound) == 200)
 
 
 def first(chain: bytes) -> str:
     end = "-----END CERTIFICATE-----"
     return chain.decode().partition(end)[0] + end
-
-
-def wait(ready: Any, seconds: float = 40.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not ready():
-        assert time.monotonic() < deadline, "it does not happen"
-        time.sleep(0.05)

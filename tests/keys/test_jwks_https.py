@@ -63,7 +63,7 @@ class Publisher:
         context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
-        self.server.handle_error = lambda *_: None  # type: ignore[method-assign, misc]
+        self.server.handle_error = lambda *_: None  # type: ignore[method-assign]
         self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
         self.thread = threading.Thread(target=self.server.serve_forever)
         self.thread.start()

@@ -7,7 +7,7 @@ pass, forged ones and those of withdrawn keys do not.
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from signal import SIGCONT, SIGSTOP
@@ -37,8 +37,9 @@ from sidecar.vault.client import VaultClient
 from sidecar.vault.errors import VaultFault
 from tests.authz.checks import check_request
 from tests.authz.conftest import CONFIG
-from tests.minting import ISSUER, TENANT, Issuer
-from tests.real import TokenFile
+from tests.support.minting import ISSUER, TENANT, Issuer
+from tests.support.real import TokenFile
+from tests.support.waiting import SECONDS, until
 
 pytestmark = pytest.mark.real
 POLICY = """
@@ -175,11 +176,8 @@ class World:
                     self.wrong.append(f"{name}: {decision.outcome}")
             await asyncio.sleep(0.002)
 
-    async def until(self, condition: Callable[[], bool], seconds: float = 15.0) -> None:
-        deadline = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < deadline, (self.snapshot.key_state, self.changes)
-            await asyncio.sleep(0.02)
+    async def until(self, condition: Callable[[], bool], seconds: float = SECONDS) -> None:
+        await until(condition, seconds, explain=lambda: (self.snapshot.key_state, self.changes))
 
     async def until_state(self, state: KeyState) -> None:
         await self.until(lambda: self.snapshot.key_state is state)
@@ -223,9 +221,9 @@ def world(own_openbao: OpenBao, token_file: TokenFile) -> World:
 
 
 @pytest.fixture
-def stored(tmp_path: Path, token_file: TokenFile) -> Any:
-    bao = OpenBao(tmp_path / "bao") if (tmp_path / "bao").mkdir() is None else None
-    assert bao is not None
+def stored(tmp_path: Path, token_file: TokenFile) -> Iterator[World]:
+    (tmp_path / "bao").mkdir()
+    bao = OpenBao(tmp_path / "bao")
     yield World(bao, token_file, keys())
     bao.stop()
 

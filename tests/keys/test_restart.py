@@ -21,7 +21,7 @@ from sidecar.keys.refresher import KeyRefresher
 from sidecar.keys.rotation import window_end
 from sidecar.tokens.jwk import thumbprint
 from sidecar.vault.client import VaultClient
-from tests.real import LaggingVault, TokenFile
+from tests.support.real import LaggingVault, TokenFile
 
 pytestmark = pytest.mark.real
 A, B, C = (ec.generate_private_key(ec.SECP256R1()).public_key() for _ in range(3))
@@ -325,7 +325,7 @@ async def test_a_standby_that_lags_withdraws_no_key(entry: Entry) -> None:
     assert await running.refresh() is KeyState.ACTIVE
     entry.standby.lags = True
     assert await running.refresh() is KeyState.OUTAGE
-    assert "does a standby lag" in running.parts[0].status.problem
+    assert "does a standby lag" in running.statuses[0].status.problem
     assert verifying(running) == "AB"
     entry.standby.lags = False
     assert await running.refresh() is KeyState.ACTIVE

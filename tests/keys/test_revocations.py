@@ -19,8 +19,8 @@ from sidecar.keys.revocation_source import KvRevocationSource
 from sidecar.tokens.revocation import MAX_PART, Revocations
 from sidecar.vault.client import VaultClient
 from sidecar.vault.errors import VaultForbidden
-from tests.minting import ISSUER
-from tests.real import LaggingVault, TokenFile
+from tests.support.minting import ISSUER
+from tests.support.real import LaggingVault, TokenFile
 from tests.tokens.test_revocation import claims_of
 
 pytestmark = pytest.mark.real

@@ -8,17 +8,19 @@ import pytest
 from sidecar.common.errors import Denied
 from sidecar.common.reasons import Reason
 from sidecar.module_signing.digest_pool import DigestPool
+from tests.support.waiting import until
 
 
 async def test_the_loop_goes_on_meanwhile() -> None:
-    desk, gate = DigestPool(4), threading.Event()
+    desk, begun, gate = DigestPool(4), threading.Event(), threading.Event()
 
     def slow() -> str:
+        begun.set()
         assert gate.wait(10)
         return threading.current_thread().name
 
     waiting = asyncio.create_task(desk.run(slow))
-    await asyncio.sleep(0.01)
+    await until(begun.is_set)
     assert not waiting.done()
     gate.set()
     assert await waiting == "bundle"
@@ -50,9 +52,14 @@ async def test_a_refusal_comes_back_as_it_is_and_frees_the_place() -> None:
 
 
 async def test_who_leaves_frees_the_place() -> None:
-    desk, gate = DigestPool(1), threading.Event()
-    gone = asyncio.create_task(desk.run(lambda: gate.wait(10)))
-    await asyncio.sleep(0.01)
+    desk, begun, gate = DigestPool(1), threading.Event(), threading.Event()
+
+    def slow() -> None:
+        begun.set()
+        gate.wait(10)
+
+    gone = asyncio.create_task(desk.run(slow))
+    await until(begun.is_set)
     gone.cancel()
     await asyncio.gather(gone, return_exceptions=True)
     assert await desk.run(lambda: 7) == 7

@@ -18,7 +18,7 @@ from sidecar.common.clock import wall_seconds
 from sidecar.mtls import FollowingContext, MtlsFault, PeerRefused, WorkloadIdentity
 from sidecar.mtls.memory import in_memory
 from sidecar.sds.secrets.trust_bundle import TrustAnchors, read_anchors
-from tests.authorities import Ca, pem
+from tests.support.authorities import Ca, pem
 
 OURS, OTHER = Ca("platform"), Ca("another platform")
 LOWER = Ca("lower", parent=OURS)

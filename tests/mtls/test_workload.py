@@ -14,7 +14,7 @@ from sidecar.common.errors import Fault
 from sidecar.demo.openbao import OpenBao
 from sidecar.mtls import PkiTrust, TrustBundle, Vault, VaultPkiIssuer, Workload
 from tests.mtls.test_context import gets, plain, serving
-from tests.real import TokenFile
+from tests.support.real import TokenFile
 
 pytestmark = pytest.mark.real
 POLICY = """\
@@ -131,7 +131,7 @@ async def test_vault_away_keeps_what_there_is(own_openbao: OpenBao, vault: Vault
         await asyncio.to_thread(own_openbao.stop)
         one.renew_soon()
         async with asyncio.timeout(15):
-            while not one.trust.parts[0].failures_in_a_row:
+            while not one.trust.secrets[0].failures_in_a_row:
                 assert await gets(port, client) == "ok"
                 await asyncio.sleep(0.05)
         assert await gets(port, client) == "ok"

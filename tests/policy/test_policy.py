@@ -19,7 +19,7 @@ from sidecar.cli.evaluate import (
 from sidecar.cli.main import main
 from sidecar.common.reasons import Grant, Reason
 from sidecar.config import load_config
-from tests.minting import NOW
+from tests.support.minting import NOW
 
 HERE = Path(__file__).parent
 CONFIG = HERE / "config.yaml"

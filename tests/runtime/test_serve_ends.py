@@ -9,8 +9,8 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from sidecar.demo.openbao import SIDECAR_POLICY, OpenBao
-from tests.minting import AUDIENCE, ISSUER, Issuer
-from tests.real import TokenFile
+from tests.support.minting import AUDIENCE, ISSUER, Issuer
+from tests.support.real import TokenFile
 
 pytestmark = pytest.mark.real
 BASE = """\

@@ -14,6 +14,7 @@ from sidecar.sds.resources import SECRET_TYPE
 from sidecar.sds.service import SECRET_SERVICE, SdsEvents, SdsService
 from sidecar.sds.subscription import Resource
 from sidecar.transport.aio import GrpcServer
+from tests.support.waiting import until
 
 
 async def has_room(box: Inbox) -> bool:
@@ -123,10 +124,8 @@ async def serving() -> AsyncIterator[Serving]:
     await made.server.stop(1)
 
 
-async def until(streams: int, serving: Serving) -> None:
-    async with asyncio.timeout(30):
-        while serving.streams != streams:
-            await asyncio.sleep(0.02)
+async def until_streams(streams: int, serving: Serving) -> None:
+    await until(lambda: serving.streams == streams, explain=lambda: serving.streams)
 
 
 LARGE = asked(resource_names_unsubscribe=["z" * 500] * 2000)
@@ -166,7 +165,7 @@ async def test_the_names_of_all_streams_are_bounded(
     await calls[1].write(asked(resource_names_subscribe=["b"]))
     assert await calls[1].code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     calls[0].cancel()
-    await until(0, serving)
+    await until_streams(0, serving)
     again = serving.channel.stream_stream(f"/{SECRET_SERVICE}/DeltaSecrets")()
     await again.write(asked(resource_names_subscribe=["b"]))
     await again.read()
@@ -183,7 +182,7 @@ async def test_a_request_that_does_not_fit_ends_its_stream_alone(
     other = serving.channel.stream_stream(f"/{SECRET_SERVICE}/DeltaSecrets")()
     await other.write(LARGE)
     assert await other.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-    await until(1, serving)
+    await until_streams(1, serving)
     await well.write(asked(resource_names_subscribe=["n2"]))
     await well.read()
     well.cancel()

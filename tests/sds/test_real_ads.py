@@ -24,7 +24,7 @@ from sidecar.sds import resources
 from sidecar.sds.service import SECRET_SERVICE, SdsEvents, SdsService
 from sidecar.transport.aio import GrpcServer
 from sidecar.vault.client import VaultClient
-from tests.real import TokenFile
+from tests.support.real import TokenFile
 
 pytestmark = pytest.mark.real
 API = "type.googleapis.com/envoy.extensions."

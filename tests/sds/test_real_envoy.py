@@ -23,7 +23,8 @@ from sidecar.demo.process import free_ports
 from sidecar.sds.service import SECRET_SERVICE, SdsEvents, SdsService
 from sidecar.transport.aio import GrpcServer
 from sidecar.vault.client import VaultClient
-from tests.real import TokenFile
+from tests.support.real import TokenFile
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.real
 WANTED = Order("edge", ("app.septemcore.com",))
@@ -120,10 +121,7 @@ async def test_a_bad_secret_is_refused_noted_and_displaces_nothing(
     ((_, other),) = tuple(store)
     mixed = msgspec.structs.replace(other, key_pem=held.key_pem, serial="bad")
     store.put("edge", mixed)
-    for _ in range(200):
-        if nacks:
-            break
-        await asyncio.sleep(0.02)
+    await until(lambda: nacks)
     assert len(nacks) == 1
     assert nacks[0][1].startswith("'edge': ")
     assert "KEY_VALUES_MISMATCH" in nacks[0][1]

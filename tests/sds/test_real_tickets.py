@@ -22,9 +22,9 @@ from sidecar.sds.service import SECRET_SERVICE, SdsService
 from sidecar.sds.stream import SdsEvents
 from sidecar.transport.aio import GrpcServer
 from sidecar.vault.client import VaultClient
-from tests.authorities import Ca, pem
-from tests.real import TokenFile
 from tests.sds.test_real_ads import config
+from tests.support.authorities import Ca, pem
+from tests.support.real import TokenFile
 
 pytestmark = pytest.mark.real
 POLICY = """\

@@ -20,6 +20,7 @@ from sidecar.certificates.managed.store import CertificateStore
 from sidecar.certificates.material import Material
 from sidecar.sds.resources import SECRET_TYPE, generic_secret
 from sidecar.sds.service import AGGREGATED_SERVICE, SECRET_SERVICE, SdsEvents, SdsService
+from sidecar.sds.subscription import Resource
 from sidecar.sds.table import SecretTable
 from sidecar.transport.aio import GrpcServer
 
@@ -187,7 +188,7 @@ def test_a_certificate_is_encoded_when_asked_for_and_once_a_change() -> None:
     store.put("edge", material("2"))
     assert table._encoded == {}, "the old key is let go at once"
     second = table.lookup("edge", waits=True)
-    assert second is not None
+    assert isinstance(second, Resource)
     assert second.version == "2"
 
 

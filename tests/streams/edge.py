@@ -14,8 +14,8 @@ from sidecar.common.clock import wall_seconds
 from sidecar.demo.envoyproxy import shipped_config
 from sidecar.demo.process import free_ports
 from tests.integration.headers_edge import HeadersEdge
-from tests.minting import AUDIENCE, ISSUER, base_claims
 from tests.streams.application import Script, serving
+from tests.support.minting import AUDIENCE, ISSUER, base_claims
 
 CONFIG = f"""\
 vault: {{address: "https://vault.internal", auth: {{method: token_file, path: /x}}}}

@@ -22,6 +22,7 @@ from sidecar.module_signing.signature import HEADER_NAME, sign_digest
 from tests.module_signing.test_publishers import pem
 from tests.runtime.workers.harness import readme_pieces
 from tests.streams.edge import manager_of
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.real
 LARGE = "install of a large bundle"
@@ -99,13 +100,6 @@ def pair() -> Iterator[Pair]:
         wait_until(lambda: running.healthy() == 2)
         wait_until(lambda: install(running, b"first") == 200)
         yield running
-
-
-def wait_until(condition: Any, seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.03)
 
 
 def install(pair: Pair, bundle: bytes) -> int:

@@ -20,7 +20,7 @@ from sidecar.common.errors import Denied
 from sidecar.common.reasons import Reason
 from sidecar.tokens.keyring import KeyRing
 from sidecar.tokens.verifier import verify_token
-from tests.minting import NOW, TENANT, Issuer, b64, base_claims, policy
+from tests.support.minting import NOW, TENANT, Issuer, b64, base_claims, policy
 
 ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 Attack = Callable[[Issuer], bytes]

@@ -17,7 +17,7 @@ from sidecar.tokens.keyring import KeyRing
 from sidecar.tokens.revocation import Revocations, read_revocations
 from tests.authz.checks import check_request
 from tests.authz.conftest import CONFIG
-from tests.minting import NOW, TENANT, Issuer
+from tests.support.minting import NOW, TENANT, Issuer
 
 ISSUER, OTHER = Issuer.generate(), Issuer.generate(kid="key-2")
 SNAPSHOT = build_snapshot(parse_config(CONFIG, "test"), KeyRing([ISSUER.key, OTHER.key]))

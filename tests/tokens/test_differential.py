@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from sidecar.common.errors import Denied
 from sidecar.tokens.verifier import verify_token
-from tests.minting import AUDIENCE, ISSUER, NOW, Issuer, base_claims, policy
+from tests.support.minting import AUDIENCE, ISSUER, NOW, Issuer, base_claims, policy
 
 ISSUER_KEY = Issuer.generate()
 REQUIRED = ["exp", "iat", "nbf", "iss", "aud", "sub", "jti"]

@@ -9,10 +9,10 @@ from sidecar.common.errors import Denied
 from sidecar.common.reasons import Reason
 from sidecar.tokens.plain import read_plain_claims
 from sidecar.tokens.verifier import verify_token
-from tests.minting import ISSUER, NOW, Issuer, base_claims, policy
+from tests.support.minting import ISSUER, NOW, Issuer, base_claims, policy
 
 REFRESH, OTHER = Reason.REFRESH_TOKEN_PRESENTED, Reason.TOKEN_TYPE_NOT_ALLOWED
-EVENT = {"http://schemas.openid.net/event/backchannel-logout": {}}
+EVENT: dict[str, Any] = {"http://schemas.openid.net/event/backchannel-logout": {}}
 REFUSED: list[tuple[str, dict[str, Any], Reason]] = [
     ("Cognito's ID token", {"token_use": "id"}, OTHER),
     ("Keycloak's ID token", {"typ": "ID"}, OTHER),

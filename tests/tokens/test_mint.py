@@ -17,7 +17,7 @@ from sidecar.tokens.jwk import thumbprint
 from sidecar.tokens.keyring import KeyRing, VerificationKey
 from sidecar.tokens.mint import mint_token, read_private_key
 from sidecar.tokens.verifier import verify_token
-from tests.minting import AUDIENCE, ISSUER, NOW, TENANT, policy
+from tests.support.minting import AUDIENCE, ISSUER, NOW, TENANT, policy
 
 KEY = ec.generate_private_key(ec.SECP256R1())
 SECRET = BestAvailableEncryption(b"a passphrase")

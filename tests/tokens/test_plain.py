@@ -13,7 +13,7 @@ from sidecar.tokens.claims import Claims, check_claims, read_claims
 from sidecar.tokens.pii import find_pii
 from sidecar.tokens.plain import read_plain_claims
 from sidecar.tokens.strict import decode_json_object
-from tests.minting import ISSUER, NOW, TENANT, base_claims, policy
+from tests.support.minting import ISSUER, NOW, TENANT, base_claims, policy
 
 POLICY = policy().claims
 

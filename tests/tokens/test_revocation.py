@@ -10,7 +10,7 @@ from sidecar.common.reasons import Reason
 from sidecar.tokens.claims import Claims, read_claims
 from sidecar.tokens.revocation import RevocationFault, Revocations, read_revocations
 from sidecar.tokens.verifier import verify_token
-from tests.minting import ISSUER, NOW, TENANT, Issuer, base_claims, policy
+from tests.support.minting import ISSUER, NOW, TENANT, Issuer, base_claims, policy
 
 MEMORY = 930.0
 OTHER = "0f0f0f0f-0000-4000-8000-000000000000"
@@ -100,7 +100,7 @@ def test_the_twin_of_a_signature_does_not_pass(issuer: Issuer) -> None:
 
 
 def test_what_no_longer_matters_is_forgotten() -> None:
-    entry = {
+    entry: dict[str, Any] = {
         "tokens": [token("old", NOW - MEMORY), token("new", NOW - MEMORY + 1)],
         "subjects": [subject(NOW - MEMORY), subject(NOW, sub="x")],
         "tenants": [tenant(NOW - MEMORY - 1)],
@@ -120,7 +120,7 @@ def test_lists_are_equal_that_refuse_the_same() -> None:
         for other, beside in enumerate(DIFFERENT):
             assert (revocations(**entry) == revocations(**beside)) is (at == other)
     assert revocations() != object()
-    twice = {"tenants": [tenant(NOW), tenant(NOW - 1)]}
+    twice: dict[str, Any] = {"tenants": [tenant(NOW), tenant(NOW - 1)]}
     assert revocations(**twice) == revocations(tenants=[tenant(NOW)])
 
 

@@ -8,7 +8,7 @@ import pytest
 from sidecar.common.errors import Denied
 from sidecar.common.reasons import Reason
 from sidecar.tokens.strict import MAX_JSON_DEPTH, decode_base64url, decode_json_object
-from tests.minting import b64
+from tests.support.minting import b64
 
 DEEP = MAX_JSON_DEPTH - 1
 """One level is the object's own."""

@@ -6,7 +6,7 @@ from sidecar.common.errors import Denied
 from sidecar.common.reasons import Reason
 from sidecar.tokens.claims import Claims, ClaimsPolicy, check_claims, validity
 from sidecar.tokens.validity import validity_of
-from tests.minting import NOW
+from tests.support.minting import NOW
 
 LEEWAY = 30.0
 OPEN = ClaimsPolicy(leeway_seconds=LEEWAY, max_lifetime_seconds=10_000.0)

@@ -14,7 +14,7 @@ from sidecar.common.errors import Denied
 from sidecar.common.reasons import Reason
 from sidecar.tokens.keyring import EMPTY_RING, KeyRing
 from sidecar.tokens.verifier import verify_token
-from tests.minting import NOW, Issuer, b64, base_claims, policy
+from tests.support.minting import NOW, Issuer, b64, base_claims, policy
 
 Make = Callable[[Issuer], bytes]
 

@@ -9,7 +9,7 @@ from sidecar.common.errors import Denied
 from sidecar.common.reasons import Reason
 from sidecar.tokens.keyring import KeyRing, VerificationKey
 from sidecar.tokens.verifier import MAX_TOKEN_BYTES, TokenPolicy, VerifiedToken, verify_token
-from tests.minting import ISSUER, NOW, Issuer, b64, base_claims, policy
+from tests.support.minting import ISSUER, NOW, Issuer, b64, base_claims, policy
 
 ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 

@@ -10,8 +10,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from sidecar.pb import ext_authz_pb2  # noqa: F401 - reflection serves its descriptor
-from sidecar.transport.aio import CHECK_SERVICE, GrpcServer, check_handlers
+from sidecar.transport.aio import GrpcServer, check_handlers
+from sidecar.transport.names import CHECK_SERVICE
 from sidecar.transport.sockets import ListenFault
+from tests.support.failing import fail_on
 
 CHECK = f"/{CHECK_SERVICE}/Check"
 
@@ -20,7 +22,7 @@ def echo(raw: bytes) -> bytes:
     return raw[::-1]
 
 
-HANDLERS = check_handlers(echo, pytest.fail)
+HANDLERS = check_handlers(echo, fail_on)
 
 
 @pytest.fixture(params=["tcp", "unix"])

@@ -25,6 +25,7 @@ from sidecar.transport.h2 import H2Server
 from sidecar.transport.http1 import HttpServer, Response
 from sidecar.transport.listener_bounds import ADMIN, REPORTS, SDS, of_main
 from sidecar.transport.unary import Limits
+from tests.support.failing import fail_on
 
 A, B = Demand("a", 100, 10), Demand("b", 50, 5, 3)
 ALLOTTED = [
@@ -142,7 +143,7 @@ def make(kind: str, limit: int) -> H2Server | GrpcServer | HttpServer:
         return GrpcServer(
             "127.0.0.1:0",
             "a.B",
-            check_handlers(lambda raw: raw, pytest.fail),
+            check_handlers(lambda raw: raw, fail_on),
             max_message_bytes=1000,
             max_connections=limit,
         )

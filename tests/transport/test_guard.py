@@ -21,6 +21,7 @@ from sidecar.transport import peers
 from sidecar.transport.guard import SocketGuard, make_guard
 from sidecar.transport.peers import Peer, PeerRule, make_rule, may_descend_from
 from sidecar.transport.sockets import ListenFault
+from tests.support.waiting import until
 
 NOBODY = 65_534
 STRANGER = (4_000_000, 4_000_001)
@@ -97,8 +98,7 @@ async def test_a_peer_that_leaves_is_forgotten(ours: Guarded) -> None:
         writer.write(b"x")
         assert await asyncio.wait_for(reader.read(1), 5) == b"x"
         writer.close()
-    while ours.guard._pipes:
-        await asyncio.sleep(0.01)
+    await until(lambda: not ours.guard._pipes)
     assert ours.reached == 20
 
 

@@ -155,7 +155,7 @@ async def test_a_failed_accept_ends_nothing(
         await sleep(0)
 
     monkeypatch.setattr(loop, "sock_accept", flaky)
-    monkeypatch.setattr(guards.asyncio, "sleep", pausing)
+    monkeypatch.setattr("sidecar.transport.guard.asyncio.sleep", pausing)
     async with Behind(tmp_path) as behind:
         assert await behind.says() == b"x"
     assert pauses == [guards._ACCEPT_PAUSE_SECONDS] * 2, "no busy loop while nothing is free"
@@ -166,8 +166,9 @@ async def test_a_failed_accept_ends_nothing(
 async def test_connections_live_on_when_it_stops_and_end_when_it_closes(tmp_path: Path) -> None:
     async with Behind(tmp_path) as behind:
         reader, writer = await asyncio.open_unix_connection(str(behind.path))
-        for step in (lambda: asyncio.sleep(0), behind.guard.stop):
-            await step()
+        for stop in (False, True):
+            if stop:
+                await behind.guard.stop()
             writer.write(b"x")
             assert await asyncio.wait_for(reader.read(1), 20) == b"x"
         behind.guard.close()

@@ -1,5 +1,7 @@
 """Who makes room for whom."""
 
+from functools import partial
+
 from sidecar.transport.http1_connections import ConnectionTable
 
 
@@ -11,9 +13,7 @@ class Table:
         self.closed: list[str] = []
 
     def admit(self, *names: str) -> list[bool]:
-        return [
-            self.table.admit(each, lambda each=each: self.closed.append(each)) for each in names
-        ]
+        return [self.table.admit(each, partial(self.closed.append, each)) for each in names]
 
 
 def test_the_one_that_came_first_makes_room() -> None:

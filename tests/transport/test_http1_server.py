@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import h11
 import pytest
 
-from sidecar.transport.http1 import HttpServer, Refusal, Request, Response
+from sidecar.transport.http1 import Handler, HttpServer, Refusal, Request, Response
 
 SEEN: Counter[int] = Counter()
 
@@ -35,7 +35,7 @@ async def server() -> AsyncIterator[HttpServer]:
     SEEN.clear()
     BEGUN.clear()
     GO_ON.clear()
-    routes = {
+    routes: dict[tuple[str, str], Handler] = {
         ("POST", "/r"): lambda _: Response(204, b""),
         ("GET", "/show"): show,
         ("GET", "/slow"): slow,

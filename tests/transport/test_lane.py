@@ -1,6 +1,7 @@
 """The slow lane: many signature checks at once hold up nobody."""
 
 import asyncio
+from functools import partial
 from itertools import pairwise
 
 from sidecar.authz.response_cache import AllowedCheck
@@ -12,7 +13,7 @@ from sidecar.tokens.cache import TokenCache
 from sidecar.transport.lane import SlowLane
 from tests.authz.checks import check_request, read_answer
 from tests.authz.conftest import CONFIG
-from tests.minting import NOW, Issuer
+from tests.support.minting import NOW, Issuer
 
 
 async def test_one_a_turn_and_in_order() -> None:
@@ -20,7 +21,12 @@ async def test_one_a_turn_and_in_order() -> None:
     done: list[int] = []
     assert lane.free()
     assert not lane.free()
-    futures = [lane.later(lambda n=n: done.append(n) or b"x") for n in range(5)]  # type: ignore[misc]
+
+    def answer(number: int) -> bytes:
+        done.append(number)
+        return b"x"
+
+    futures = [lane.later(partial(answer, number)) for number in range(5)]
     seen: list[int] = []
     while len(done) < 5:
         await asyncio.sleep(0)
@@ -114,7 +120,7 @@ async def test_those_that_asked_the_fleet_take_the_lane_one_by_one(issuer: Issue
         cache=TokenCache(),
         lane=lane,
     )
-    service.challenges = fleet  # type: ignore[assignment]
+    service.challenges = fleet
     warm = check_request(headers={"authorization": f"Bearer {issuer.mint().decode()}"})
     service.handle(warm)
     forger = Issuer.generate()

@@ -78,12 +78,12 @@ class Wire:
         match event:
             case ngh2.ResponseReceived(stream_id, fields, end_stream):
                 reply = self.replies.setdefault(stream_id, Reply())
-                reply.headers.update(dict(fields))  # type: ignore[arg-type]
+                reply.headers.update(dict(fields))
                 reply.ended = end_stream
             case ngh2.DataReceived(stream_id, data, _):
                 self.replies[stream_id].body += data
             case ngh2.TrailersReceived(stream_id, fields):
-                self.replies[stream_id].headers.update(dict(fields))  # type: ignore[arg-type]
+                self.replies[stream_id].headers.update(dict(fields))
                 self.replies[stream_id].ended = True
             case ngh2.StreamReset(stream_id, error_code):
                 self.replies.setdefault(stream_id, Reply()).reset = error_code

@@ -27,7 +27,7 @@ from sidecar.vault.client import VaultClient
 from sidecar.vault.errors import VaultFault
 from tests.certificates.test_material import CA, SUBJECT, pem
 from tests.certificates.test_material import KEY as TLS_KEY
-from tests.real import TokenFile
+from tests.support.real import TokenFile
 
 pytestmark = pytest.mark.real
 KEY = "iam/jwt-signing-key"

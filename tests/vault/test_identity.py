@@ -10,7 +10,7 @@ from sidecar.config import model
 from sidecar.demo.openbao import SIDECAR_POLICY, OpenBao
 from sidecar.vault.client import VaultClient
 from sidecar.vault.errors import VaultForbidden, VaultUnreachable
-from tests.real import TokenFile
+from tests.support.real import TokenFile
 
 pytestmark = pytest.mark.real
 KEY = "iam/jwt-signing-key"

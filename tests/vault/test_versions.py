@@ -20,8 +20,8 @@ from sidecar.demo.openbao import SIDECAR_POLICY, OpenBao
 from sidecar.vault.client import VaultClient
 from sidecar.vault.errors import VaultForbidden
 from sidecar.vault.versions import CappedEntries
-from tests.policies import FLEET_POLICY
-from tests.real import TokenFile
+from tests.support.policies import FLEET_POLICY
+from tests.support.real import TokenFile
 
 pytestmark = pytest.mark.real
 POLICY_BEFORE = """

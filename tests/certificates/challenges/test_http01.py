@@ -14,8 +14,8 @@ from sidecar.common.pacing import WAKES_A_TURN
 from sidecar.demo.openbao import OpenBao
 from sidecar.vault.client import KvSecret, VaultClient
 from sidecar.vault.errors import VaultConflict, VaultNotFound, VaultUnreachable
-from tests.policies import FLEET_POLICY
-from tests.real import TokenFile
+from tests.support.policies import FLEET_POLICY
+from tests.support.real import TokenFile
 
 NOW = 1_000_000.0
 
@@ -256,7 +256,7 @@ async def test_a_vault_that_hangs_holds_nobody_for_long(monkeypatch: pytest.Monk
         await asyncio.sleep(60)
         raise AssertionError
 
-    kv.read_kv = hang  # type: ignore[method-assign]
+    kv.read_kv = hang  # type: ignore[method-assign, assignment]
     solver = make(kv)
     reader = asyncio.create_task(solver.run())
     assert await asyncio.wait_for(ask(solver, secrets.token_urlsafe(24)), 10) is None

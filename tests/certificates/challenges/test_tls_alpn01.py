@@ -19,10 +19,10 @@ from sidecar.config import model
 from sidecar.config.certificates import VaultEntry
 from sidecar.demo.openbao import OpenBao
 from sidecar.vault.client import VaultClient
-from tests.acme_edge import AcmeEdge, running_edge
-from tests.pebble import Pebble, running_pebble
-from tests.policies import FLEET_POLICY
-from tests.real import TokenFile
+from tests.support.acme_edge import AcmeEdge, running_edge
+from tests.support.pebble import Pebble, running_pebble
+from tests.support.policies import FLEET_POLICY
+from tests.support.real import TokenFile
 
 pytestmark = pytest.mark.real
 PAGE = Path(__file__).parents[3] / "docs/certificates.md"

@@ -19,8 +19,8 @@ from sidecar.common.errors import Fault
 from sidecar.config import model
 from sidecar.demo.openbao import SIDECAR_POLICY, OpenBao
 from sidecar.vault.client import VaultClient
-from tests.policies import FLEET_POLICY
-from tests.real import TokenFile
+from tests.support.policies import FLEET_POLICY
+from tests.support.real import TokenFile
 
 pytestmark = pytest.mark.real
 POLICY = SIDECAR_POLICY + FLEET_POLICY

@@ -15,8 +15,8 @@ from sidecar.config import model
 from sidecar.demo.openbao import OpenBao
 from sidecar.vault.client import VaultClient
 from tests.certificates.test_material import CA, KEY, NOW, OTHER, SUBJECT, pem
-from tests.policies import FLEET_POLICY
-from tests.real import TokenFile
+from tests.support.policies import FLEET_POLICY
+from tests.support.real import TokenFile
 
 pytestmark = pytest.mark.real
 POLICY = FLEET_POLICY

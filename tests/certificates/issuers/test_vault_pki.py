@@ -15,7 +15,7 @@ from sidecar.config import model
 from sidecar.demo.openbao import SIDECAR_POLICY, OpenBao
 from sidecar.vault.client import VaultClient
 from sidecar.vault.errors import VaultFault
-from tests.real import TokenFile
+from tests.support.real import TokenFile
 
 KEY = ec.generate_private_key(ec.SECP256R1())
 PKI = model.VaultPkiIssuer(name="internal", role="edge", ttl_seconds=3600)

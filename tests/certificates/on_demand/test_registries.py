@@ -18,7 +18,8 @@ from sidecar.common.registered_domains import NO_DOMAINS, RegisteredDomains
 from sidecar.config.on_demand import FileRegistry, VaultKvPrefixRegistry, VaultKvRegistry
 from sidecar.demo.openbao import OpenBao
 from sidecar.vault.client import VaultClient
-from tests.real import TokenFile
+from tests.support.real import TokenFile
+from tests.support.waiting import until
 
 DOCUMENT = Path(__file__).parents[3] / "docs/on-demand.md"
 (POLICY,) = re.findall(r"```hcl\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
@@ -348,9 +349,3 @@ async def test_whose_the_domains_below_a_prefix_are_is_published_as_they_are_ask
     assert owner_of("owned.example") is None, "an entry that is gone ends with the next list"
     assert owner_of("own-held.example") == "c"
     task.cancel()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0.01)

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from sidecar.csp.language import Policy, PolicyProblem, parse_policy
 from sidecar.csp.language.overlay import apply_overlay
-from tests.csp.language.test_narrow import LISTS, NAMES, POLICIES, allowed, seen
+from tests.csp.language.browser import allowed
+from tests.csp.language.test_narrow import LISTS, NAMES, POLICIES, seen
 
 DOMAIN = "shop.acme.example"
 Given = dict[str, tuple[str, ...]]

@@ -282,10 +282,11 @@ def test_what_a_browser_passes_over_hides_nothing_else() -> None:
 
 
 NONE = ("'none'",)
-SELF = {"script-src": ("'self'",)}
-NONCE = {"script-src": ("'nonce-{nonce}'",)}
+Directives = dict[str, tuple[str, ...]]
+SELF: Directives = {"script-src": ("'self'",)}
+NONCE: Directives = {"script-src": ("'nonce-{nonce}'",)}
 SHORT_HASH, BAD_HASH = "'sha256-abc'", "'sha256-a'"
-READ: list[tuple[str, str, list[dict[str, tuple[str, ...]]]]] = [
+READ: list[tuple[str, str, list[Directives]]] = [
     ("a relative report URL", "script-src *; report-uri csp-report.php",
      [{"script-src": ("*",), "report-uri": ("csp-report.php",)}]),
     ("no report URL", "img-src *; report-uri", [{"img-src": ("*",)}]),

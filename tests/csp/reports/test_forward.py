@@ -12,6 +12,7 @@ from sidecar.config.reports import HttpsForwardSettings
 from sidecar.csp.reports.forward import HttpsForward, encode_seen
 from sidecar.observability.audit import AuditLog, FileSink
 from tests.csp.reports.test_suggest import report
+from tests.support.failing import fail_on
 
 
 class Receiver(ThreadingHTTPServer):
@@ -92,7 +93,7 @@ def test_a_receiver_that_is_gone_costs_no_more_than_the_queue() -> None:
 
 def test_a_file_has_a_line_each_for_its_owner_alone(tmp_path: Path) -> None:
     path = tmp_path / "reports.jsonl"
-    log = AuditLog(FileSink(path), queue_lines=10, on_error=pytest.fail)
+    log = AuditLog(FileSink(path), queue_lines=10, on_error=fail_on)
     log.append(encode_seen(report(1, "https://a.example", at=1.5)))
     assert log.close(5)
     assert json.loads(path.read_text())["time"] == "1970-01-01T00:00:01.500+00:00"

@@ -119,7 +119,12 @@ def test_a_frame_of_a_pages_own_is_the_pages(document: str, referrer: str, page:
 
 
 def test_a_bad_report_in_a_batch_costs_the_others_nothing() -> None:
-    batch = [modern(), {"type": 5}, {"type": "csp-violation"}, {"type": "deprecation", "body": {}}]
+    batch: list[Any] = [
+        modern(),
+        {"type": 5},
+        {"type": "csp-violation"},
+        {"type": "deprecation", "body": {}},
+    ]
     batch += ["text", modern(blockedURL=["x"]), modern(blockedURL=None)]
     parsed = parse_body(raw(batch))
     assert [v.blocked for v in parsed.violations] == ["https://evil.example", "unknown"]

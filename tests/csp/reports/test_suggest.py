@@ -27,7 +27,7 @@ from sidecar.csp.reports.suggest import (
 )
 
 EXAMPLE = Path(__file__).parents[3] / "config.example.yaml"
-POLICY, _ = parse_policy(
+parsed, _ = parse_policy(
     {
         "default-src": ["'none'"],
         "script-src": ["'self'", "cdn.septemcore.com"],
@@ -35,7 +35,8 @@ POLICY, _ = parse_policy(
         "connect-src": ["'self'"],
     }
 )
-assert POLICY
+assert parsed
+POLICY = parsed
 DOMAINS = frozenset({"shop.acme.example", "other.example"})
 
 

@@ -3,17 +3,19 @@
 import json
 import os
 import resource
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.observability.audit import AuditEntry, AuditLog, DescriptorSink, FileSink, encode_entry
-from tests.minting import Issuer
+from tests.support.failing import fail_on
+from tests.support.minting import Issuer
+from tests.support.waiting import wait_until
 
 TOKEN = Issuer.generate().mint().decode()
 
@@ -28,13 +30,6 @@ def entry(number: int = 1, kid: str = "") -> AuditEntry:
 def ids(text: str) -> list[str]:
     """Every line must be whole, or this raises."""
     return [json.loads(line)["decision_id"] for line in text.splitlines()]
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 5
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 @contextmanager
@@ -76,7 +71,7 @@ def test_a_disk_that_fills_tears_no_line_and_repeats_none(tmp_path: Path) -> Non
         log = AuditLog(FileSink(path), queue_lines=1000, on_error=errors.append)
         for number in range(100):
             log.record(entry(number))
-        until(lambda: errors)
+        wait_until(lambda: errors)
     assert path.stat().st_size == 5000
     assert log.close(5)
     assert ids(path.read_text()) == [f"d{n}" for n in range(100)]
@@ -92,7 +87,7 @@ def test_a_file_rotated_in_the_middle_of_a_line_begins_anew_with_a_whole_one(
         log = AuditLog(FileSink(path), queue_lines=1000, on_error=errors.append)
         for number in range(100):
             log.record(entry(number))
-        until(lambda: errors)
+        wait_until(lambda: errors)
         path.rename(old)
     log.reopen()
     assert log.close(5)
@@ -105,7 +100,7 @@ def test_a_file_rotated_in_the_middle_of_a_line_begins_anew_with_a_whole_one(
 def test_closing_says_that_lines_were_lost_and_counts_them() -> None:
     log = AuditLog(BadSink(write=True), queue_lines=100, on_error=lambda _: None)
     log.record(entry(1))
-    until(lambda: log.errors)
+    wait_until(lambda: log.errors)
     log.record(entry(2))
     assert not log.close(5)
     assert (log.written, log.dropped) == (0, 2)
@@ -115,7 +110,7 @@ def test_a_rotation_that_fails_does_not_end_the_log() -> None:
     sink = BadSink(reopen=True)
     log = AuditLog(sink, queue_lines=100, on_error=lambda _: None)
     log.reopen()
-    until(lambda: log.errors)
+    wait_until(lambda: log.errors)
     log.record(entry(1))
     assert log.close(5)
     assert ids(sink.taken.decode()) == ["d1"]
@@ -134,10 +129,10 @@ def test_an_entry_that_is_no_utf8_is_counted_and_does_not_end_the_log() -> None:
 def test_a_pipe_that_another_process_made_non_blocking_is_waited_for() -> None:
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
-    log = AuditLog(DescriptorSink(writing), queue_lines=10_000, on_error=pytest.fail)
+    log = AuditLog(DescriptorSink(writing), queue_lines=10_000, on_error=fail_on)
     for number in range(3000):
         log.record(entry(number))
-    until(lambda: log.queued < 3000)
+    wait_until(lambda: log.queued < 3000)
     taken = b""
     while taken.count(b"\n") < 3000:
         taken += os.read(reading, 4096)
@@ -157,9 +152,10 @@ CLIENTS_WORDS = ("path", "subject", "kid", "token_id", "source", "principal", "d
     after=st.text(st.characters(exclude_categories=["Cs"]), max_size=300),
 )
 def test_no_token_survives_into_a_line(field: str, before: str, after: str) -> None:
+    said: dict[str, Any] = {field: f"{before} {TOKEN} {after}"}
     one = AuditEntry(
         at=1.0, decision_id="d", outcome="deny", reason="r", status=401, route="x", latency_us=1,
-        **{field: f"{before} {TOKEN} {after}"},
+        **said,
     )  # fmt: skip
     line = encode_entry(one)
     assert line.count(b"\n") == 1
@@ -196,9 +192,9 @@ def test_a_sink_that_raises_what_it_must_not_stops_no_line_after(
     sink = Strange(times)
     audit = AuditLog(sink, queue_lines=16, on_error=said.append)
     audit.record(entry(1))
-    until(lambda: audit.errors == times)
+    wait_until(lambda: audit.errors == times)
     audit.record(entry(2))
-    until(lambda: b"d2" in sink.taken)
+    wait_until(lambda: b"d2" in sink.taken)
     assert audit.close(5)
     assert ids(sink.taken.decode()) == [f"d{number}" for number in written]
     assert audit.dropped == 2 - len(written)

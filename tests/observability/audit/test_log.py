@@ -5,8 +5,10 @@ import os
 import stat
 import threading
 import time
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -20,6 +22,8 @@ from sidecar.observability.audit import (
     FileSink,
     OtlpSink,
 )
+from tests.support.failing import fail_on
+from tests.support.waiting import wait_until
 
 
 def entry(number: int = 1) -> AuditEntry:
@@ -29,13 +33,23 @@ def entry(number: int = 1) -> AuditEntry:
     )  # fmt: skip
 
 
+def wait_awake(log: AuditLog, condition: Callable[[], object]) -> None:
+    """Wait, while the writer is woken from whatever it waits for."""
+
+    def woken() -> object:
+        log._wake.set()
+        return condition()
+
+    wait_until(woken)
+
+
 def lines(path: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def test_lines_arrive_in_order_and_closing_writes_the_rest(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
-    log = AuditLog(FileSink(path), queue_lines=10_000, on_error=pytest.fail)
+    log = AuditLog(FileSink(path), queue_lines=10_000, on_error=fail_on)
     for number in range(3000):
         log.record(entry(number))
     assert log.close(5)
@@ -51,10 +65,9 @@ def test_lines_arrive_in_order_and_closing_writes_the_rest(tmp_path: Path) -> No
 
 def test_a_rotated_file_is_opened_anew(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
-    log = AuditLog(FileSink(path), queue_lines=100, on_error=pytest.fail)
+    log = AuditLog(FileSink(path), queue_lines=100, on_error=fail_on)
     log.record(entry(1))
-    while not log.written:
-        time.sleep(0.01)
+    wait_until(lambda: log.written)
     path.rename(tmp_path / "audit.1")
     log.reopen()
     log.record(entry(2))
@@ -94,14 +107,12 @@ def test_a_disk_that_fails_is_tried_again(tmp_path: Path) -> None:
             raise OSError(28, "No space left on device")
         real(data)
 
-    sink.write = write  # type: ignore[method-assign]
+    sink.write = write  # type: ignore[method-assign, assignment]
     log = AuditLog(sink, queue_lines=100, on_error=errors.append)
     log.record(entry())
-    while not log.errors:
-        time.sleep(0.01)
+    wait_until(lambda: log.errors)
     log._wake.set()
-    while not log.written:
-        time.sleep(0.01)
+    wait_until(lambda: log.written)
     assert log.close(5)
     assert len(errors) == 1
     assert len(lines(path)) == 1
@@ -181,7 +192,7 @@ def test_a_folder_where_anyone_may_replace_the_file_is_told(
 
 def test_of_allowed_decisions_a_sample_and_of_denials_all(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
-    log = AuditLog(FileSink(path), queue_lines=10_000, on_error=pytest.fail, sample_allowed=0.25)
+    log = AuditLog(FileSink(path), queue_lines=10_000, on_error=fail_on, sample_allowed=0.25)
     for number in range(2000):
         decision_id = f"{number * 8_388:016x}"
         for outcome in ("allow", "deny"):
@@ -212,7 +223,7 @@ class Collector:
     """A real HTTP server where an OpenTelemetry collector would be."""
 
     def __init__(self) -> None:
-        self.documents: list[dict[str, object]] = []
+        self.documents: list[dict[str, Any]] = []
         self.statuses: list[int] = []
         collector = self
 
@@ -248,14 +259,12 @@ def test_lines_go_to_a_collector_and_are_sent_again_when_it_fails() -> None:
         OtlpSink(model.OtlpAudit(url=url), "1.2"), queue_lines=100, on_error=errors.append
     )
     log.record(entry())
-    deadline = time.monotonic() + 10
-    while not log.written and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_until(lambda: log.written)
     assert log.close(5)
     collector.stop()
     assert [error.strerror for error in errors] == ["the collector answers 503"]
     (document,) = collector.documents
-    (resource,) = document["resourceLogs"]  # type: ignore[misc]
+    (resource,) = document["resourceLogs"]
     (record,) = resource["scopeLogs"][0]["logRecords"]
     attributes = {a["key"]: next(iter(a["value"].values())) for a in record["attributes"]}
     assert record["timeUnixNano"] == "1000000000"
@@ -281,8 +290,7 @@ def stalled(queue_lines: int, queue_bytes: int) -> tuple[AuditLog, int, int]:
         on_error=lambda _: None,
     )
     log.append(b"taken out\n")
-    while log.lines_out < 1:
-        time.sleep(0.005)
+    wait_until(lambda: log.lines_out)
     return log, reading, writing
 
 
@@ -321,7 +329,7 @@ def test_who_fills_a_share_leaves_the_others_theirs(line: bytes, queue_lines: in
 
 
 def test_what_was_written_of_a_share_is_given_back(tmp_path: Path) -> None:
-    log = AuditLog(FileSink(tmp_path / "audit"), queue_lines=8, on_error=pytest.fail)
+    log = AuditLog(FileSink(tmp_path / "audit"), queue_lines=8, on_error=fail_on)
     share = log.share(2)
     sent = 0
     deadline = time.monotonic() + 20
@@ -348,19 +356,13 @@ def test_whatever_a_sink_raises_the_next_lines_are_written(
     def on_error(_exc: OSError) -> None:
         raise KeyError("a defect of whoever is told")
 
-    sink.write = write  # type: ignore[method-assign]
+    sink.write = write  # type: ignore[method-assign, assignment]
     log = AuditLog(sink, queue_lines=100, on_error=on_error)
     log.record(entry(1))
-    while log.errors < 3:
-        log._wake.set()
-        time.sleep(0.01)
+    wait_awake(log, lambda: log.errors >= 3)
     log.record(entry(2))
-    while log.errors < 4:
-        log._wake.set()
-        time.sleep(0.01)
-    while not log.written:
-        log._wake.set()
-        time.sleep(0.01)
+    wait_awake(log, lambda: log.errors >= 4)
+    wait_awake(log, lambda: log.written)
     assert log.is_writing
     assert log.close(5)
     assert [line["decision_id"] for line in lines(tmp_path / "audit")] == ["d2"]

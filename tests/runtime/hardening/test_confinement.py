@@ -17,9 +17,11 @@ import pytest
 from sidecar.runtime.hardening.landlock import abi_version
 from sidecar.runtime.hardening.process import Hardening, code_folders
 from sidecar.runtime.hardening.seccomp import REFUSED, build_filter
-from tests.minting import Issuer
-from tests.runtime.workers.test_pool import Pool, until
-from tests.transport.test_guard import Guarded, make_rule
+from sidecar.transport.peers import make_rule
+from tests.runtime.workers.test_pool import Pool
+from tests.support.minting import Issuer
+from tests.support.waiting import until
+from tests.transport.test_guard import Guarded
 
 ROOT = Path(__file__).parents[3]
 NOBODY = 65_534

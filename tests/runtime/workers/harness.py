@@ -32,7 +32,8 @@ def free_run(count: int) -> int:
     """
     runs = range(21_000, 32_000, count)
     start = secrets.randbelow(len(runs))
-    for first in (*runs[start:], *runs[:start]):
+    order: tuple[int, ...] = (*runs[start:], *runs[:start])
+    for first in order:
         with ExitStack() as held:
             try:
                 for port in range(first, first + count):

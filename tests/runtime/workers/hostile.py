@@ -169,7 +169,7 @@ def main(kinds: list[str]) -> int:
     """Run a worker that turns hostile."""
     real = program.Worker._serve
     if "a child" in kinds:  # as on a kernel that confines nobody
-        program.confine_worker = lambda: Hardening((), ())
+        vars(program)["confine_worker"] = lambda: Hardening((), ())
 
     async def serve(self: program.Worker) -> int:
         kind = kinds[self._start.number]  # type: ignore[union-attr]

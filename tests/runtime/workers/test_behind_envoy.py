@@ -29,6 +29,7 @@ from sidecar.demo.cases import API, Minter, bearer
 from sidecar.demo.process import fetch_text
 from sidecar.runtime.hardening.landlock import abi_version
 from tests.runtime.workers.harness import WORKERS, WorkerStack, resident_mb
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.real
 MAX_WORKER_MB = 50
@@ -47,13 +48,6 @@ def sidecar_back(stack: WorkerStack) -> Iterator[None]:
     stack.sidecar.stop()
     stack.start_sidecar()
     wait_until(lambda: ask(stack) == 200)
-
-
-def wait_until(condition: object, seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < deadline
-        time.sleep(0.03)
 
 
 def ask(stack: WorkerStack, key: ec.EllipticCurvePrivateKey | None = None) -> int:
@@ -80,6 +74,11 @@ class Traffic:
             answer.read()
             self.statuses.append(answer.status)
         connection.close()
+
+    def flow(self, count: int = 40) -> None:
+        """Wait for some answers more."""
+        enough = len(self.statuses) + count
+        wait_until(lambda: len(self.statuses) >= enough)
 
     def __enter__(self) -> Self:
         for thread in self._threads:
@@ -164,11 +163,11 @@ def test_one_is_lost_under_load_and_the_others_go_on(stack: WorkerStack, number:
     """Asked again of another worker, a Check survives; nothing that is counted goes backwards."""
     before = stack.worker_pids()
     with scrapes(stack) as taken, Traffic(stack) as traffic:
-        time.sleep(0.5)
+        traffic.flow()
         os.kill(before[1], number)
         wait_until(lambda: before[1] not in stack.worker_pids())
         wait_until(lambda: whole_again(stack))
-        time.sleep(0.5)
+        traffic.flow()
     failed = len(traffic.statuses) - traffic.statuses.count(200)
     assert failed <= 2, (failed, len(traffic.statuses))
     assert set(stack.worker_pids()) > set(before) - {before[1]}
@@ -300,7 +299,7 @@ def test_sigterm_drains_all_and_leaves_no_process(stack: WorkerStack) -> None:
     """No call that a worker has taken is cut off, by Envoy's own count. (The last test here.)"""
     pids, before = stack.worker_pids(), stats(stack)
     with Traffic(stack) as traffic:
-        time.sleep(0.5)
+        traffic.flow()
         stack.sidecar.signal(SIGTERM)
         assert stack.sidecar.wait(10) == 0
     assert set(traffic.statuses) <= {200, 503}

@@ -14,8 +14,8 @@ from sidecar.runtime.workers import challenges as challenges_module
 from sidecar.runtime.workers.challenges import AskedChallenges
 from sidecar.runtime.workers.frames import MAX_TOKENS, KnownChallenge
 from tests.authz.checks import check_request, read_answer
-from tests.minting import Issuer
 from tests.runtime.workers.test_pool import Pool
+from tests.support.minting import Issuer
 
 KNOWN = KnownChallenge("a-token-in-flight-0123456789", "shop.acme.example", "the answer")
 
@@ -77,7 +77,7 @@ async def test_nobody_waits_for_a_main_process_that_does_not_answer(
 ) -> None:
     monkeypatch.setattr(challenges_module, "WAIT_SECONDS", 0.02)
     main = Main()
-    assert await asyncio.gather(main.look("one"), main.look("two")) == [None, None]
+    assert list(await asyncio.gather(main.look("one"), main.look("two"))) == [None, None]
     assert main.challenges.find("three") is None
     assert len(main.asked) == 1, "a second question is a breach of the protocol"
     main.challenges.told(1, [])

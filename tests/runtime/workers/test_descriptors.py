@@ -13,7 +13,8 @@ import pytest
 from sidecar.demo.process import fetch_status
 from sidecar.transport.descriptors import raise_limit
 from tests.runtime.workers.harness import WORKERS, WorkerStack
-from tests.runtime.workers.test_behind_envoy import ask, restarts, wait_until
+from tests.runtime.workers.test_behind_envoy import ask, restarts
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.real
 LIMITED = (

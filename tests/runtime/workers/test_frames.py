@@ -51,7 +51,7 @@ from sidecar.tokens.revocation import (
     RevokedToken,
 )
 from tests.authz.conftest import CONFIG
-from tests.minting import ISSUER, NOW, TENANT, Issuer
+from tests.support.minting import ISSUER, NOW, TENANT, Issuer
 
 ENTRY = RevocationEntry(
     kids=("gone",),
@@ -93,7 +93,7 @@ def test_frames_arrive_as_they_were_sent_however_they_are_cut(
 ) -> None:
     stream = b"".join(encode(frame) for frame in frames)
     reader = FrameReader(kind, MAX_DOWN_BYTES)
-    got = []
+    got: list[Frame] = []
     for start in range(0, len(stream), size):
         got += reader.feed(stream[start : start + size])
     assert got == frames

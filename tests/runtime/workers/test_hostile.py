@@ -26,9 +26,11 @@ from sidecar.runtime.workers import process as process_module
 from sidecar.runtime.workers.frames import FrameFault
 from sidecar.runtime.workers.process import Ended
 from sidecar.runtime.workers.watch import WorkerWatch
-from tests.minting import Issuer
 from tests.runtime.workers.harness import resident_mb
-from tests.runtime.workers.test_pool import Pool, good, until
+from tests.runtime.workers.test_pool import Pool, good
+from tests.support.failing import fail_on
+from tests.support.minting import Issuer
+from tests.support.waiting import until
 
 MAX_GROWTH_MB = 96
 MAX_GAP_SECONDS = 1.5
@@ -213,7 +215,7 @@ async def test_audit_lines_that_look_right_take_their_own_part_of_the_queue(
     os.set_blocking(reading, False)
     queue_bytes = 8_388_608
     log = AuditLog(
-        DescriptorSink(writing), queue_lines=4096, queue_bytes=queue_bytes, on_error=pytest.fail
+        DescriptorSink(writing), queue_lines=4096, queue_bytes=queue_bytes, on_error=fail_on
     )
     monkeypatch.setattr(Pool, "make_queue", lambda _self: log)
     kinds = ["audit lines", "small audit lines"]

@@ -10,8 +10,9 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import grpc
 import msgspec
@@ -39,8 +40,9 @@ from sidecar.tokens.revocation import NOTHING_REVOKED, RevocationEntry, Revocati
 from sidecar.transport.names import CHECK_METHOD
 from tests.authz.checks import Answer, check_request, read_answer
 from tests.authz.conftest import CONFIG
-from tests.minting import ISSUER, Issuer
 from tests.runtime.workers.harness import children, free_run, resident_mb
+from tests.support.minting import ISSUER, Issuer
+from tests.support.waiting import until
 
 WORKERS = 2
 FOREIGN = (
@@ -140,12 +142,6 @@ class Pool:
             return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
 
-async def until(condition: Callable[[], object], seconds: float = 15.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.02)
-
-
 @pytest.fixture
 async def pool(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Pool]:
     monkeypatch.setattr(pool_module, "BEAT_SECONDS", 0.25)
@@ -159,7 +155,7 @@ async def pool(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
     assert running.faults == []
 
 
-def good(issuer: Issuer, **changes: object) -> bytes:
+def good(issuer: Issuer, **changes: Any) -> bytes:
     now = wall_seconds()
     return issuer.mint(**{"exp": now + 600, "iat": now - 1, "nbf": now - 1, **changes})
 
@@ -460,7 +456,10 @@ async def test_in_flight_calls_are_answered_at_the_end(pool: Pool, issuer: Issue
     assert given
     assert all(read_answer(answer).allowed for answer in given)
     failed = [answer for answer in answers if not isinstance(answer, bytes)]
-    assert all(error.code() is grpc.StatusCode.UNAVAILABLE for error in failed), failed
+    codes = {error.code() for error in failed if isinstance(error, grpc.aio.AioRpcError)}
+    assert len(given) + len(failed) == 200
+    assert codes <= {grpc.StatusCode.UNAVAILABLE}, failed
+    assert all(isinstance(error, grpc.aio.AioRpcError) for error in failed), failed
 
 
 async def test_a_port_that_is_taken_makes_the_start_impossible(issuer: Issuer) -> None:

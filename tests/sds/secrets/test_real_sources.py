@@ -25,8 +25,8 @@ from sidecar.sds.secrets.trust_bundle import BundleFault
 from sidecar.sds.secrets.trust_bundle_source import BundleSource, VaultAnchors
 from sidecar.vault.client import VaultClient
 from sidecar.vault.errors import VaultForbidden
-from tests.authorities import Ca, pem
-from tests.real import TokenFile
+from tests.support.authorities import Ca, pem
+from tests.support.real import TokenFile
 
 pytestmark = pytest.mark.real
 POLICY = """\

@@ -12,7 +12,7 @@ from sidecar.sds.secrets.trust_bundle import (
     read_chain,
     split_crls,
 )
-from tests.authorities import Ca, pem
+from tests.support.authorities import Ca, pem
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 AT = NOW.timestamp()

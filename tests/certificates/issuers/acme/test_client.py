@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from sidecar.certificates.issuers.acme.client import AccountKeyMaterial, AcmeClient
 from sidecar.certificates.issuers.acme.faults import AcmeFault
-from tests.authorities import Ca, pem
+from tests.support.authorities import Ca, pem
 
 DIRECTORY = ("newNonce", "newAccount", "newOrder", "revokeCert", "keyChange")
 LED_AWAY = "refers to a URL that is not"

@@ -1,6 +1,6 @@
 """Real servers for tests, as fixtures: `pytest_plugins` of the root conftest."""
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,7 +63,7 @@ class LaggingVault:
         """Take what was answered last for the past, that is told while it ``lags``."""
         self._past = dict(self._answers)
 
-    def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
+    def __getattr__(self, name: str) -> Callable[..., Coroutine[Any, Any, Any]]:
         async def ask(*question: object) -> Any:
             if self.lags and (name, *question) in self._past:
                 return self._past[name, *question]

@@ -32,6 +32,7 @@ class Ca:
         self.key = ec.generate_private_key(ec.SECP256R1())
         self.name = common_name(name)
         issuer = parent or self
+        self.chain: list[x509.Certificate] = []
         self.certificate = issuer._certify(self.name, self.key, (), (), hours * HOUR, ca=True)
         self.chain = [self.certificate, *(parent.chain if parent else [])]
 

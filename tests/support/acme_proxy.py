@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import requests
 
-from tests.pebble import Pebble
+from tests.support.pebble import Pebble
 
 PROBLEM = "urn:ietf:params:acme:error:"
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from demo.openbao import OpenBao
 from sidecar.config import model
-from sidecar.demo.openbao import OpenBao
 
 
 @pytest.fixture(scope="session")

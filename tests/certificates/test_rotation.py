@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from demo.openbao import SIDECAR_POLICY, OpenBao
 from sidecar.certificates.issuers.base import Order
 from sidecar.certificates.issuers.vault_pki import PkiIssuer
 from sidecar.certificates.managed.manager import CertificateManager
@@ -15,7 +16,6 @@ from sidecar.certificates.managed.store import CertificateStore
 from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.config import model
 from sidecar.config.certificates import Probe
-from sidecar.demo.openbao import SIDECAR_POLICY, OpenBao
 from sidecar.vault.client import VaultClient
 from tests.acme_edge import AcmeEdge, running_edge
 from tests.h2_client import H2Client

@@ -99,8 +99,8 @@ def test_without_a_program_it_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    from demo import process  # noqa: PLC0415
     from sidecar.cli.main import main  # noqa: PLC0415
-    from sidecar.demo import process  # noqa: PLC0415
 
     monkeypatch.setattr(process.sysconfig, "get_path", lambda _: tempfile.gettempdir())
     monkeypatch.setenv("PATH", surroundings["TMPDIR"])

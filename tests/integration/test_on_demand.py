@@ -8,9 +8,9 @@ from statistics import median
 
 import pytest
 
-from sidecar.demo.handshake import Handshake, Handshaker
-from sidecar.demo.process import fetch_text
-from sidecar.demo.stack import Stack
+from demo.handshake import Handshake, Handshaker
+from demo.process import fetch_text
+from demo.stack import Stack
 
 pytestmark = pytest.mark.real
 ALICE = "7f1c9a52-3f0e-4c8e-9f3b-0d7a8f5d2c11"

@@ -8,9 +8,9 @@ from http.client import HTTPSConnection
 
 import pytest
 
+from demo.cases import API, OTHER_TENANT, TENANT, Minter
+from demo.stack import Stack
 from sidecar.common.clock import wall_seconds
-from sidecar.demo.cases import API, OTHER_TENANT, TENANT, Minter
-from sidecar.demo.stack import Stack
 
 pytestmark = pytest.mark.real
 FIRST, SECOND, LATE = "first.customer.example", "second.test", "late.example"

@@ -12,7 +12,6 @@ COPY requirements/build.lock requirements/build.lock
 RUN python -m venv /opt/build \
  && /opt/build/bin/pip install --require-hashes --only-binary :all: -r requirements/build.lock
 COPY pyproject.toml README.md LICENSE ./
-COPY envoy envoy
 COPY sidecar sidecar
 RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /dist . \
  && /opt/sidecar/bin/pip install --no-deps --no-index /dist/*.whl \

@@ -39,10 +39,11 @@ test: $(STAMP) $(GRADERS) $(APPLICATIONS)  ## every test and every check
 	@$(MAKE) --no-print-directory check
 	@$(PY) -m pytest $(ARGS)
 
-check: $(STAMP)  ## formatting, lint, types: what pre-commit runs too
+check: $(STAMP)  ## formatting, lint, types, layers: what pre-commit runs too
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/mypy
+	@tools/quiet $(VENV)/bin/lint-imports
 	@$(VENV)/bin/hadolint Dockerfile
 
 fmt: $(STAMP)  ## put the formatting right

@@ -33,7 +33,7 @@ from bench.harness import Server, serving
 from bench.material import Material
 from bench.report import put_section
 from bench.through_envoy import request_headers
-from sidecar.demo.process import fetch_status
+from demo.process import fetch_status
 from sidecar.pb import ext_authz_pb2 as pb
 
 REQUESTS = 100

@@ -34,8 +34,8 @@ from bench.material import Material
 from bench.report import ROOT, machine_words, put_section, read_results
 from bench.sections import table
 from bench.through_envoy import request_headers, with_host
-from sidecar.demo.envoyproxy import EdgePorts, edge_config
-from sidecar.demo.process import free_ports
+from demo.envoyproxy import EdgePorts, edge_config
+from demo.process import free_ports
 
 FIGURES, README = ROOT / "bench/envoy_settings.json", ROOT / "envoy/README.md"
 BASE = Change("as shipped", nothing, "")

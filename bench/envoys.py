@@ -17,7 +17,7 @@ from jwt.algorithms import ECAlgorithm
 
 from bench.material import Material
 from bench.names import AUDIENCE, ISSUER
-from sidecar.demo.process import fetch_status, find_program, free_ports
+from demo.process import fetch_status, find_program, free_ports
 
 Config = dict[str, Any]
 TYPES = "type.googleapis.com/envoy.extensions"
@@ -28,13 +28,13 @@ READ_HEADERS = (
     "origin",
     "access-control-request-method",
     "x-module-signature",
+    "grpc-timeout",
     "cookie",
     "sec-websocket-protocol",
     "content-type",
     "content-encoding",
     "content-range",
     "content-transfer-encoding",
-    "grpc-timeout",
 )
 """What the sidecar reads, as envoy/edge.yaml lists it."""
 _READY_SECONDS = 20.0

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.load_tools import find_tool
-from sidecar.demo.process import find_program
+from demo.process import find_program
 
 PACKAGES = ("septem-sidecar", "ngh2", "uvloop", "grpcio", "protobuf", "cryptography", "pyjwt")
 

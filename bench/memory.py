@@ -28,7 +28,7 @@ from bench.material import (
     read_messages,
     write_messages,
 )
-from sidecar.demo.process import listens
+from demo.process import listens
 
 HOUR_SECONDS = 3_600
 _MARKS = 12
@@ -65,7 +65,7 @@ def measure(material: Material, size: Size) -> dict[str, Any]:
 
 def rss_idle() -> float:
     """Resident memory of a whole sidecar, with Vault, SDS and a certificate, doing nothing."""
-    from sidecar.demo.stack import Stack
+    from demo.stack import Stack
 
     with Stack() as stack:
         time.sleep(1)
@@ -74,7 +74,7 @@ def rss_idle() -> float:
 
 def rss_worker() -> float:
     """Resident memory of the larger of two workers of a whole sidecar, after a Check each."""
-    from sidecar.demo.stack import Stack
+    from demo.stack import Stack
 
     ports = two_in_a_row()
 

@@ -11,9 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
 
-from sidecar.demo.handshake import Handshake, Handshaker
-from sidecar.demo.process import fetch_text
-from sidecar.demo.stack import Stack
+from demo.handshake import Handshake, Handshaker
+from demo.process import fetch_text
+from demo.stack import Stack
 
 TENANT = "7f1c9a52-3f0e-4c8e-9f3b-0d7a8f5d2c11"
 COLD = 200

@@ -31,7 +31,7 @@ from bench.envoys import ads_edge, running_envoy
 from bench.figures import latency_row, spread
 from bench.harness import serving
 from bench.material import TENANT
-from sidecar.demo.process import fetch_text, free_ports
+from demo.process import fetch_text, free_ports
 from sidecar.sds.resources import SECRET_TYPE
 from sidecar.sds.service import AGGREGATED_SERVICE
 
@@ -189,12 +189,12 @@ def issued_handshakes(count: int) -> dict[str, Any]:
     """Dial names whose certificates the sidecar has to get from Vault's PKI first.
 
     With the whole stack of the demo. A sidecar that obtains none on demand has no
-    ``sidecar.demo.handshake`` to dial with; then this is left out, and the page says so.
+    ``demo.handshake`` to dial with; then this is left out, and the page says so.
     """
-    if find_spec("sidecar.demo.handshake") is None:
+    if find_spec("demo.handshake") is None:
         return {"skipped": NOT_YET}
-    handshake: Any = import_module("sidecar.demo.handshake")
-    make_stack: Any = import_module("sidecar.demo.stack").Stack
+    handshake: Any = import_module("demo.handshake")
+    make_stack: Any = import_module("demo.stack").Stack
     names = [f"cold-{number:05}.example" for number in range(count)]
     with make_stack(on_demand=ON_DEMAND) as stack:
         stack.register(dict.fromkeys(names, TENANT))

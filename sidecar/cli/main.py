@@ -15,6 +15,7 @@ from typing import TextIO, cast
 from sidecar.cli import certs as cli_certs
 from sidecar.cli import check as cli_check
 from sidecar.cli import csp as cli_csp
+from sidecar.cli import demo as cli_demo
 from sidecar.cli import envoy as cli_envoy
 from sidecar.cli import module as cli_module
 from sidecar.cli import token as cli_token
@@ -79,7 +80,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.set_defaults(draws=False)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_serve(commands)
-    _add_demo(commands)
+    cli_demo.add_command(commands)
     _add_config(commands)
     cli_token.add_commands(commands)
     cli_check.add_commands(commands)
@@ -104,40 +105,6 @@ def _serve(options: argparse.Namespace) -> int:
     from sidecar.runtime.serve import serve  # noqa: PLC0415
 
     return serve(load_config(options.config))
-
-
-def _add_demo(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    demo = commands.add_parser(
-        "demo",
-        help="see it work: real Envoy, real OpenBao, one minute",
-        description="Start a real Envoy, a real OpenBao, a sample application and the sidecar on "
-        "free loopback ports, play a set of requests through them and show what happened.",
-    )
-    demo.add_argument(
-        "--once",
-        action="store_true",
-        help="leave after the table; exit 1 if a row is not as it must be",
-    )
-    demo.add_argument(
-        "--tls-min",
-        choices=("1.2", "1.3"),
-        default="1.3",
-        help="lowest TLS version at the edge (default: %(default)s)",
-    )
-    demo.add_argument(
-        "--scenario",
-        choices=("rotation", "vault-outage"),
-        help="play this one instead of the table, with a timeline",
-    )
-    demo.set_defaults(run=_demo, draws=True)
-
-
-def _demo(options: argparse.Namespace) -> int:
-    from sidecar.demo.main import DemoOptions, run_demo  # noqa: PLC0415
-
-    return run_demo(
-        DemoOptions(once=options.once, tls_min=options.tls_min, scenario=options.scenario)
-    )
 
 
 def _add_config(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -16,9 +16,9 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import DataReceived, ResponseReceived, StreamEnded, StreamReset, TrailersReceived
 
+from demo.envoyproxy import EdgePorts, Envoy, edge_config
+from demo.process import free_ports
 from sidecar.common.clock import wall_seconds
-from sidecar.demo.envoyproxy import EdgePorts, Envoy, edge_config
-from sidecar.demo.process import free_ports
 from tests.applications.servers import Application
 from tests.integration.headers_edge import serve_checks, without_tls
 from tests.support.minting import AUDIENCE, ISSUER, Issuer

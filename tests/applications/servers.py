@@ -22,7 +22,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import pytest
 
-from sidecar.demo.process import ManagedProcess, free_ports, listens
+from demo.process import ManagedProcess, free_ports, listens
 
 HERE = Path(__file__).parent
 PROGRAMS = HERE / "programs"

@@ -16,7 +16,7 @@ from bench.envoys import ext_authz, plain_edge, running_envoy
 from bench.harness import expect, serving
 from bench.material import Material
 from bench.targets import CHECK_TARGETS, ENVOY_TARGETS
-from sidecar.demo.envoyproxy import shipped_config
+from demo.envoyproxy import shipped_config
 
 pytestmark = pytest.mark.real
 TINY_DIRECT = direct.Size(1, direct.KINDS, 300, 40, 40, (50,), (), 0, 60)

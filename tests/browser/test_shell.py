@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
 
+from demo.attacks import ATTACKS, Attack, fill
+from demo.cases import Minter
+from demo.envoyproxy import Envoy, edge_config
+from demo.names import PLATFORM, Names
+from demo.process import fetch_text, free_ports
+from demo.stack import Stack
 from sidecar.common.clock import wall_seconds
-from sidecar.demo.attacks import ATTACKS, Attack, fill
-from sidecar.demo.cases import Minter
-from sidecar.demo.envoyproxy import Envoy, edge_config
-from sidecar.demo.names import PLATFORM, Names
-from sidecar.demo.process import fetch_text, free_ports
-from sidecar.demo.stack import Stack
 from tests.browser.chromium import NO_CHROMIUM, PROGRAM, chromium, pin_of
 
 pytestmark = [pytest.mark.real, pytest.mark.skipif(PROGRAM is None, reason=NO_CHROMIUM)]

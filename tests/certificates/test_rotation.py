@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from demo.openbao import SIDECAR_POLICY, OpenBao
 from sidecar.certificates.issuers.base import Order
 from sidecar.certificates.issuers.vault_pki import PkiIssuer
 from sidecar.certificates.managed.manager import CertificateManager
@@ -17,7 +18,6 @@ from sidecar.certificates.material import Material
 from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.config import model
 from sidecar.config.certificates import Probe
-from sidecar.demo.openbao import SIDECAR_POLICY, OpenBao
 from sidecar.vault.client import VaultClient
 from tests.support.acme_edge import AcmeEdge, running_edge
 from tests.support.h2_client import H2Client

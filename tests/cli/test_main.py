@@ -13,9 +13,9 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from jwt.algorithms import ECAlgorithm
 
+from demo.openbao import SIDECAR_POLICY, OpenBao
+from demo.process import ManagedProcess
 from sidecar.cli.main import main
-from sidecar.demo.openbao import SIDECAR_POLICY, OpenBao
-from sidecar.demo.process import ManagedProcess
 from tests.authz.checks import check_request
 from tests.support.minting import AUDIENCE, ISSUER, NOW, TENANT, Issuer
 from tests.support.real import TokenFile

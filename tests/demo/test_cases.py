@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from sidecar.demo.cases import ALWAYS, TENANT, Case, judge
-from sidecar.demo.client import Reply
-from sidecar.demo.envoyproxy import EdgePorts, edge_config, shipped_config
+from demo.cases import ALWAYS, TENANT, Case, judge
+from demo.client import Reply
+from demo.envoyproxy import EdgePorts, edge_config, shipped_config
 
 SECURE = {name: value or "x" for name, value in ALWAYS.items()}
 PASSED = Case("valid", "/", (), 200, "token_verified", TENANT)

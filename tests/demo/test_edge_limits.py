@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
+from demo.cases import ALWAYS, API, Minter, bearer
+from demo.client import Client
+from demo.envoyproxy import Envoy, edge_config
+from demo.process import free_ports
+from demo.stack import Stack
 from sidecar.common.clock import wall_seconds
-from sidecar.demo.cases import ALWAYS, API, Minter, bearer
-from sidecar.demo.client import Client
-from sidecar.demo.envoyproxy import Envoy, edge_config
-from sidecar.demo.process import free_ports
-from sidecar.demo.stack import Stack
 
 pytestmark = pytest.mark.real
 UPGRADE = (

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.demo.attacks import ATTACKS, Targets, fill
-from sidecar.demo.neighbours import attack_of
-from sidecar.demo.shell import attacker_page, own_asset, shell_page
+from demo.attacks import ATTACKS, Targets, fill
+from demo.neighbours import attack_of
+from demo.shell import attacker_page, own_asset, shell_page
 
 TARGETS = Targets("https://cdn.example", "https://evil.example", "https://other.example")
 ROOT = Path(__file__).parents[2]

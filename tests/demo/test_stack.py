@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.demo import stack
-from sidecar.demo.cases import PUBLIC
-from sidecar.demo.process import ProcessFault, free_ports
+from demo import stack
+from demo.cases import PUBLIC
+from demo.process import ProcessFault, free_ports
 
 pytestmark = pytest.mark.real
 # In the order in which the stack asks for them; each belongs to one process that must give way.

@@ -7,10 +7,10 @@ from typing import Any, get_args, get_origin
 import msgspec
 import pytest
 
+from demo.openbao import SIDECAR_POLICY
 from sidecar.common.reasons import ANSWERS, Reason
 from sidecar.config.model import Config, Vault
 from sidecar.config.overrides import OVERRIDES
-from sidecar.demo.openbao import SIDECAR_POLICY
 from sidecar.headers.tenant import TRUSTED
 from tests.support.policies import FLEET_POLICY
 

@@ -16,14 +16,14 @@ from typing import Any
 import pytest
 import yaml
 
+from demo.cases import API, PUBLIC, Minter, bearer
+from demo.shell import PREFIX
+from demo.stack import Stack
 from sidecar.common.clock import wall_seconds
 from sidecar.config import load_config, model
 from sidecar.csp.lint.finding import LintSeverity
 from sidecar.csp.lint.header import read_header
 from sidecar.csp.lint.lint import lint_profile
-from sidecar.demo.cases import API, PUBLIC, Minter, bearer
-from sidecar.demo.shell import PREFIX
-from sidecar.demo.stack import Stack
 from sidecar.headers.compile import csp_policies
 
 pytestmark = pytest.mark.real

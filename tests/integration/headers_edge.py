@@ -14,12 +14,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from demo.envoyproxy import EdgePorts, Envoy, edge_config
+from demo.process import free_ports
 from sidecar.authz.service import CheckService
 from sidecar.authz.snapshot import build_snapshot
 from sidecar.common.clock import elapsed_ns, monotonic_seconds, wall_seconds
 from sidecar.config import parse_config
-from sidecar.demo.envoyproxy import EdgePorts, Envoy, edge_config
-from sidecar.demo.process import free_ports
 from sidecar.module_signing.digest_pool import DigestPool
 from sidecar.transport.h2 import H2Server
 from sidecar.transport.names import CHECK_METHOD

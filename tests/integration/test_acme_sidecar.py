@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from sidecar.demo.openbao import SIDECAR_POLICY
-from sidecar.demo.process import fetch_text
-from sidecar.demo.stack import Stack
+from demo.openbao import SIDECAR_POLICY
+from demo.process import fetch_text
+from demo.stack import Stack
 from tests.support.pebble import Pebble, running_pebble
 from tests.support.policies import FLEET_POLICY
 from tests.support.waiting import wait_until

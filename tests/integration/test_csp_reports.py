@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
+from demo.cases import API, Minter, bearer
+from demo.process import fetch_text
+from demo.stack import Stack
 from sidecar.cli.main import main
 from sidecar.common.clock import wall_seconds
 from sidecar.csp.reports.parse import LEGACY_TYPE, REPORTING_TYPE
-from sidecar.demo.cases import API, Minter, bearer
-from sidecar.demo.process import fetch_text
-from sidecar.demo.stack import Stack
 from tests.csp.reports.bodies import legacy, modern, raw
 
 pytestmark = pytest.mark.real

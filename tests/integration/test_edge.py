@@ -14,11 +14,11 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from demo.cases import ALWAYS, API, PUBLIC, Minter, bearer
+from demo.client import Reply
+from demo.process import fetch_text
+from demo.stack import Stack
 from sidecar.common.clock import wall_seconds
-from sidecar.demo.cases import ALWAYS, API, PUBLIC, Minter, bearer
-from sidecar.demo.client import Reply
-from sidecar.demo.process import fetch_text
-from sidecar.demo.stack import Stack
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.real

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
+from demo.envoyproxy import EdgePorts, edge_config
+from demo.process import find_program
 from sidecar.cli.envoy import NAMES_FILTER
 from sidecar.common.reasons import ANSWERS, Reason
-from sidecar.demo.envoyproxy import EdgePorts, edge_config
-from sidecar.demo.process import find_program
 from sidecar.headers.envoy_check import PARTS, problems_of
 from sidecar.headers.envoy_patterns import (
     REQUEST_TRAILERS,

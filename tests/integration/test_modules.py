@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from demo.cases import API, INSTALL, Minter, bearer
+from demo.client import Client, Reply
+from demo.envoyproxy import edge_config
+from demo.stack import Stack
 from sidecar.common.clock import wall_seconds
 from sidecar.config import model
-from sidecar.demo.cases import API, INSTALL, Minter, bearer
-from sidecar.demo.client import Client, Reply
-from sidecar.demo.envoyproxy import edge_config
-from sidecar.demo.stack import Stack
 from sidecar.module_signing.signature import sign_digest
 from tests.module_signing.test_publishers import pem
 from tests.support.waiting import wait_until

@@ -8,9 +8,9 @@ from statistics import median
 
 import pytest
 
-from sidecar.demo.handshake import Handshake, Handshaker
-from sidecar.demo.process import fetch_text
-from sidecar.demo.stack import Stack
+from demo.handshake import Handshake, Handshaker
+from demo.process import fetch_text
+from demo.stack import Stack
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.real

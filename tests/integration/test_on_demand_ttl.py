@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from sidecar.demo.handshake import Handshake, Handshaker
-from sidecar.demo.process import fetch_text
-from sidecar.demo.stack import Stack
+from demo.handshake import Handshake, Handshaker
+from demo.process import fetch_text
+from demo.stack import Stack
 from tests.integration.test_on_demand import ALICE, envoys, number, orders
 from tests.support.waiting import wait_until
 

@@ -7,9 +7,9 @@ from http.client import HTTPSConnection
 
 import pytest
 
+from demo.cases import API, OTHER_TENANT, TENANT, Minter
+from demo.stack import Stack
 from sidecar.common.clock import wall_seconds
-from sidecar.demo.cases import API, OTHER_TENANT, TENANT, Minter
-from sidecar.demo.stack import Stack
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.real

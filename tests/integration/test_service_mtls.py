@@ -17,14 +17,14 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from demo.application import SampleApplication
+from demo.envoyproxy import Envoy, shipped_config
+from demo.openbao import OpenBao
+from demo.process import ManagedProcess, fetch_status, free_ports
 from sidecar.certificates.material import Material
 from sidecar.cli.main import main
 from sidecar.common.clock import wall_seconds
 from sidecar.config.secrets import PkiTrust, TrustBundle
-from sidecar.demo.application import SampleApplication
-from sidecar.demo.envoyproxy import Envoy, shipped_config
-from sidecar.demo.openbao import OpenBao
-from sidecar.demo.process import ManagedProcess, fetch_status, free_ports
 from sidecar.mtls import VaultPkiIssuer, Workload, WorkloadIdentity
 from sidecar.mtls.memory import in_memory
 from sidecar.sds.secrets.trust_bundle import read_anchors, read_chain

@@ -17,6 +17,7 @@ import msgspec
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from demo.openbao import OpenBao
 from sidecar.authz.decision import Snapshot
 from sidecar.authz.encoding.request import decode_request
 from sidecar.authz.evaluate import decide
@@ -24,7 +25,6 @@ from sidecar.authz.snapshot import build_snapshot
 from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.common.reasons import Grant, Reason
 from sidecar.config import model, parse_config
-from sidecar.demo.openbao import OpenBao
 from sidecar.keys.kv_source import KvKeySource
 from sidecar.keys.lifecycle import KeyState
 from sidecar.keys.refresher import KeyRefresher, KeyView, window_seconds

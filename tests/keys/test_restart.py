@@ -12,9 +12,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from demo.openbao import OpenBao
 from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.config import model
-from sidecar.demo.openbao import OpenBao
 from sidecar.keys.kv_source import KvKeySource
 from sidecar.keys.lifecycle import KeyState
 from sidecar.keys.refresher import KeyRefresher

@@ -9,10 +9,10 @@ from uuid import uuid4
 import hvac
 import pytest
 
+from demo.openbao import OpenBao
 from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.common.errors import Denied, Fault
 from sidecar.config import model
-from sidecar.demo.openbao import OpenBao
 from sidecar.keys.lifecycle import KeyState
 from sidecar.keys.revocation_poller import RevocationPoller
 from sidecar.keys.revocation_source import KvRevocationSource

@@ -5,10 +5,10 @@ import hashlib
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from demo.openbao import OpenBao
 from sidecar.common.clock import monotonic_seconds
 from sidecar.common.errors import Fault
 from sidecar.config import model
-from sidecar.demo.openbao import OpenBao
 from sidecar.keys.lifecycle import KeyState
 from sidecar.module_signing.publishers import Publishers
 from sidecar.module_signing.refresher import PublisherRefresher

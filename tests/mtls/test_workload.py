@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import uvloop
 
+from demo.openbao import OpenBao
 from sidecar.common.errors import Fault
-from sidecar.demo.openbao import OpenBao
 from sidecar.mtls import PkiTrust, TrustBundle, Vault, VaultPkiIssuer, Workload
 from tests.mtls.test_context import gets, plain, serving
 from tests.support.real import TokenFile

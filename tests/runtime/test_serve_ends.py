@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from sidecar.demo.openbao import SIDECAR_POLICY, OpenBao
+from demo.openbao import SIDECAR_POLICY, OpenBao
 from tests.support.minting import AUDIENCE, ISSUER, Issuer
 from tests.support.real import TokenFile
 

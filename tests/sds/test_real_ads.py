@@ -12,14 +12,14 @@ import msgspec
 import pytest
 from cryptography import x509
 
+from demo.envoyproxy import Envoy
+from demo.openbao import SIDECAR_POLICY, OpenBao
+from demo.process import free_ports
 from sidecar.certificates.issuers.base import Order
 from sidecar.certificates.issuers.vault_pki import PkiIssuer
 from sidecar.certificates.managed.store import CertificateStore
 from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.config import model
-from sidecar.demo.envoyproxy import Envoy
-from sidecar.demo.openbao import SIDECAR_POLICY, OpenBao
-from sidecar.demo.process import free_ports
 from sidecar.sds import resources
 from sidecar.sds.service import SECRET_SERVICE, SdsEvents, SdsService
 from sidecar.transport.aio import GrpcServer

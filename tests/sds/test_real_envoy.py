@@ -10,16 +10,16 @@ import msgspec
 import pytest
 from cryptography import x509
 
+from demo.application import SampleApplication
+from demo.envoyproxy import EdgePorts, Envoy, edge_config
+from demo.openbao import SIDECAR_POLICY, OpenBao
+from demo.process import free_ports
 from sidecar.certificates.issuers.base import Order
 from sidecar.certificates.issuers.vault_pki import PkiIssuer
 from sidecar.certificates.managed.manager import CertificateManager
 from sidecar.certificates.managed.store import CertificateStore
 from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.config import model
-from sidecar.demo.application import SampleApplication
-from sidecar.demo.envoyproxy import EdgePorts, Envoy, edge_config
-from sidecar.demo.openbao import SIDECAR_POLICY, OpenBao
-from sidecar.demo.process import free_ports
 from sidecar.sds.service import SECRET_SERVICE, SdsEvents, SdsService
 from sidecar.transport.aio import GrpcServer
 from sidecar.vault.client import VaultClient

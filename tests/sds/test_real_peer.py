@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from demo.envoyproxy import EdgePorts, Envoy, edge_config
+from demo.handshake import Handshaker
+from demo.openbao import SIDECAR_POLICY, OpenBao
+from demo.process import free_ports
 from sidecar.certificates.issuers.base import Order
 from sidecar.certificates.issuers.vault_pki import PkiIssuer
 from sidecar.certificates.managed.store import CertificateStore
 from sidecar.certificates.material import Material
 from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.config import model
-from sidecar.demo.envoyproxy import EdgePorts, Envoy, edge_config
-from sidecar.demo.handshake import Handshaker
-from sidecar.demo.openbao import SIDECAR_POLICY, OpenBao
-from sidecar.demo.process import free_ports
 from sidecar.sds.metrics import SdsMetrics
 from sidecar.sds.service import SECRET_SERVICE, SdsEvents, SdsService
 from sidecar.transport.aio import GrpcServer

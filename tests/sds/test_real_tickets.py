@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
+from demo.envoyproxy import Envoy
+from demo.openbao import OpenBao
+from demo.process import free_ports
 from sidecar.certificates.managed.store import CertificateStore
 from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.config.secrets import SessionTicketKeys
-from sidecar.demo.envoyproxy import Envoy
-from sidecar.demo.openbao import OpenBao
-from sidecar.demo.process import free_ports
 from sidecar.sds import resources
 from sidecar.sds.secrets.session_ticket_source import TicketSource
 from sidecar.sds.service import SECRET_SERVICE, SdsService

@@ -10,9 +10,9 @@ from email.parser import BytesParser
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from demo.envoyproxy import shipped_config
+from demo.process import free_ports
 from sidecar.common.clock import wall_seconds
-from sidecar.demo.envoyproxy import shipped_config
-from sidecar.demo.process import free_ports
 from tests.integration.headers_edge import HeadersEdge
 from tests.streams.application import Script, serving
 from tests.support.minting import AUDIENCE, ISSUER, base_claims

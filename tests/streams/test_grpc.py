@@ -10,9 +10,9 @@ import grpc
 import pytest
 from msgspec.structs import replace
 
+from demo.process import free_ports
 from sidecar.authz.encoding.denied import encode_denied
 from sidecar.common.reasons import ANSWERS, GRPC_CODES, Reason
-from sidecar.demo.process import free_ports
 from tests.streams.edge import (
     UPGRADE_SECONDS,
     StreamsEdge,

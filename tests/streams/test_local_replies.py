@@ -9,8 +9,8 @@ from http.client import HTTPConnection
 
 import pytest
 
-from sidecar.demo.cases import ALWAYS
-from sidecar.demo.process import free_ports
+from demo.cases import ALWAYS
+from demo.process import free_ports
 from tests.streams.application import Script, answers
 from tests.streams.edge import (
     UPGRADE,

@@ -9,7 +9,7 @@ from threading import Thread
 
 import pytest
 
-from sidecar.demo.envoyproxy import shipped_config
+from demo.envoyproxy import shipped_config
 from tests.streams.application import Script
 from tests.streams.edge import (
     BEGIN_SECONDS,

@@ -13,11 +13,11 @@ import pytest
 import yaml
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from demo.cases import API, INSTALL, Minter, bearer
+from demo.envoyproxy import shipped_config
+from demo.process import ManagedProcess, fetch_status, fetch_text, free_ports
+from demo.stack import READY_SECONDS, Stack
 from sidecar.common.clock import wall_seconds
-from sidecar.demo.cases import API, INSTALL, Minter, bearer
-from sidecar.demo.envoyproxy import shipped_config
-from sidecar.demo.process import ManagedProcess, fetch_status, fetch_text, free_ports
-from sidecar.demo.stack import READY_SECONDS, Stack
 from sidecar.module_signing.signature import HEADER_NAME, sign_digest
 from tests.module_signing.test_publishers import pem
 from tests.runtime.workers.harness import readme_pieces

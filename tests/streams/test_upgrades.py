@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from sidecar.demo.envoyproxy import shipped_config
+from demo.envoyproxy import shipped_config
 from tests.streams.application import Script, answers
 from tests.streams.edge import (
     UPGRADE,

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from demo.application import SampleApplication
+from demo.envoyproxy import EdgePorts, Envoy, edge_config
+from demo.process import free_ports
 from sidecar.authz.service import CheckService, Outcome
 from sidecar.authz.snapshot import build_snapshot
 from sidecar.certificates.challenges.http01 import DistributedSolver
@@ -14,9 +17,6 @@ from sidecar.certificates.challenges.tls_alpn01 import ChallengeCertificates
 from sidecar.certificates.managed.store import CertificateStore
 from sidecar.common.clock import elapsed_ns, monotonic_seconds, wall_seconds
 from sidecar.config.load import parse_config
-from sidecar.demo.application import SampleApplication
-from sidecar.demo.envoyproxy import EdgePorts, Envoy, edge_config
-from sidecar.demo.process import free_ports
 from sidecar.sds.purposes import ACME_PURPOSE, PurposeHandler
 from sidecar.sds.service import SECRET_SERVICE, SdsEvents, SdsService
 from sidecar.tokens.keyring import EMPTY_RING

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from sidecar.demo.process import ManagedProcess, find_program, free_ports, listens
+from demo.process import ManagedProcess, find_program, free_ports, listens
 
 READY_SECONDS = 20.0
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from demo.openbao import OpenBao
 from sidecar.config import model
-from sidecar.demo.openbao import OpenBao
 
 
 @pytest.fixture(scope="session")

@@ -19,10 +19,10 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
+from demo.openbao import SIDECAR_POLICY, OpenBao
+from demo.process import ManagedProcess, find_program, free_ports
 from sidecar.common.clock import monotonic_seconds
 from sidecar.config import model
-from sidecar.demo.openbao import SIDECAR_POLICY, OpenBao
-from sidecar.demo.process import ManagedProcess, find_program, free_ports
 from sidecar.vault.client import VaultClient
 from sidecar.vault.errors import VaultFault
 from tests.certificates.test_material import CA, SUBJECT, pem

@@ -15,11 +15,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
+from demo.openbao import SIDECAR_POLICY, OpenBao
 from sidecar.common.clock import monotonic_seconds
 from sidecar.common.errors import Denied
 from sidecar.common.reasons import Reason
 from sidecar.config import model
-from sidecar.demo.openbao import SIDECAR_POLICY, OpenBao
 from sidecar.keys.sources import TransitKeySource
 from sidecar.tokens.keyring import KeyRing
 from sidecar.tokens.verifier import verify_token

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from demo.openbao import SIDECAR_POLICY, OpenBao
 from sidecar.common.clock import monotonic_seconds
 from sidecar.config import model
-from sidecar.demo.openbao import SIDECAR_POLICY, OpenBao
 from sidecar.vault.client import VaultClient
 from sidecar.vault.errors import VaultForbidden, VaultUnreachable
 from tests.support.real import TokenFile

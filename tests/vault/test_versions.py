@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hvac.exceptions import InvalidPath
 
+from demo.openbao import SIDECAR_POLICY, OpenBao
 from sidecar.certificates.challenges.http01 import Challenge, DistributedSolver
 from sidecar.certificates.issuers.acme.account import load_account
 from sidecar.certificates.issuers.base import Order
@@ -16,7 +17,6 @@ from sidecar.certificates.issuers.vault_pki import PkiIssuer
 from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.config import model
 from sidecar.config.certificates import VaultEntry
-from sidecar.demo.openbao import SIDECAR_POLICY, OpenBao
 from sidecar.vault.client import VaultClient
 from sidecar.vault.errors import VaultForbidden
 from sidecar.vault.versions import CappedEntries

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from demo.openbao import OpenBao
 from sidecar.certificates.challenges import http01 as challenges
 from sidecar.certificates.challenges.http01 import Challenge, ChallengeFault, DistributedSolver
 from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.common.pacing import WAKES_A_TURN
-from sidecar.demo.openbao import OpenBao
 from sidecar.vault.client import KvSecret, VaultClient
 from sidecar.vault.errors import VaultConflict, VaultNotFound, VaultUnreachable
 from tests.support.policies import FLEET_POLICY

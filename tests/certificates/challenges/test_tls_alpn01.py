@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from demo.openbao import OpenBao
 from sidecar.certificates.challenges.http01 import DistributedSolver
 from sidecar.certificates.challenges.tls_alpn01 import ChallengeCertificates
 from sidecar.certificates.issuers.acme.issuer import AcmeIssuer
@@ -17,7 +18,6 @@ from sidecar.certificates.managed.probe import served_serial
 from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.config import model
 from sidecar.config.certificates import VaultEntry
-from sidecar.demo.openbao import OpenBao
 from sidecar.vault.client import VaultClient
 from tests.support.acme_edge import AcmeEdge, running_edge
 from tests.support.pebble import Pebble, running_pebble

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from demo.openbao import SIDECAR_POLICY, OpenBao
 from sidecar.certificates.issuers.base import Order
 from sidecar.certificates.issuers.lease import FleetFault, Leases
 from sidecar.certificates.issuers.shared import SharedIssuer, order_key
@@ -17,7 +18,6 @@ from sidecar.certificates.material import Material
 from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.common.errors import Fault
 from sidecar.config import model
-from sidecar.demo.openbao import SIDECAR_POLICY, OpenBao
 from sidecar.vault.client import VaultClient
 from tests.support.policies import FLEET_POLICY
 from tests.support.real import TokenFile

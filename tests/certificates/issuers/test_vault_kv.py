@@ -6,13 +6,13 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from demo.openbao import OpenBao
 from sidecar.certificates.issuers.base import Order
 from sidecar.certificates.issuers.vault_kv import KvIssuer, kv_segment
 from sidecar.certificates.material import MaterialFault
 from sidecar.common.clock import monotonic_seconds
 from sidecar.common.errors import Fault
 from sidecar.config import model
-from sidecar.demo.openbao import OpenBao
 from sidecar.vault.client import VaultClient
 from tests.certificates.test_material import CA, KEY, NOW, OTHER, SUBJECT, pem
 from tests.support.policies import FLEET_POLICY

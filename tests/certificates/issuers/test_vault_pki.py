@@ -7,12 +7,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from demo.openbao import SIDECAR_POLICY, OpenBao
 from sidecar.certificates.issuers.base import Order
 from sidecar.certificates.issuers.vault_pki import CsrFault, PkiIssuer, make_csr
 from sidecar.certificates.material import MaterialFault
 from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.config import model
-from sidecar.demo.openbao import SIDECAR_POLICY, OpenBao
 from sidecar.vault.client import VaultClient
 from sidecar.vault.errors import VaultFault
 from tests.support.real import TokenFile

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from demo.openbao import SIDECAR_POLICY, OpenBao
 from sidecar.certificates.issuers.base import Order
 from sidecar.certificates.issuers.vault_kv import KvIssuer
 from sidecar.certificates.issuers.vault_kv_watch import KvWatch
@@ -13,7 +14,6 @@ from sidecar.certificates.managed.revocation import RevocationWatch
 from sidecar.certificates.managed.store import CertificateStore
 from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.config import model
-from sidecar.demo.openbao import SIDECAR_POLICY, OpenBao
 from sidecar.vault.client import VaultClient
 from tests.support.policies import FLEET_POLICY
 from tests.support.real import TokenFile

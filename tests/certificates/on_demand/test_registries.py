@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from demo.openbao import OpenBao
 from sidecar.certificates.on_demand.domains import Registration, RegistryFault, Unresolved
 from sidecar.certificates.on_demand.registries import FileSource, KvSource, ListedRegistry
 from sidecar.certificates.on_demand.resolvers import KvPrefixResolver, ResolvedRegistry
@@ -16,7 +17,6 @@ from sidecar.common.clock import monotonic_seconds
 from sidecar.common.errors import Fault
 from sidecar.common.registered_domains import NO_DOMAINS, RegisteredDomains
 from sidecar.config.on_demand import FileRegistry, VaultKvPrefixRegistry, VaultKvRegistry
-from sidecar.demo.openbao import OpenBao
 from sidecar.vault.client import VaultClient
 from tests.support.real import TokenFile
 from tests.support.waiting import until

@@ -11,8 +11,8 @@ from typing import Any
 
 import yaml
 
-from sidecar.demo.process import fetch_text
-from sidecar.demo.stack import Stack
+from demo.process import fetch_text
+from demo.stack import Stack
 
 ROOT = Path(__file__).parents[3]
 WORKERS = 3

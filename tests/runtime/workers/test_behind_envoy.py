@@ -24,9 +24,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_der_private_key,
 )
 
+from demo.cases import API, Minter, bearer
+from demo.process import fetch_text
 from sidecar.common.clock import wall_seconds
-from sidecar.demo.cases import API, Minter, bearer
-from sidecar.demo.process import fetch_text
 from sidecar.runtime.hardening.landlock import abi_version
 from tests.runtime.workers.harness import WORKERS, WorkerStack, resident_mb
 from tests.support.waiting import wait_until

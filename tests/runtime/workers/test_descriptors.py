@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.demo.process import fetch_status
+from demo.process import fetch_status
 from sidecar.transport.descriptors import raise_limit
 from tests.runtime.workers.harness import WORKERS, WorkerStack
 from tests.runtime.workers.test_behind_envoy import ask, restarts

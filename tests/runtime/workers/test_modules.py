@@ -5,9 +5,9 @@ import time
 
 import pytest
 
+from demo.cases import BUNDLE, INSTALL, Minter, bearer
+from demo.stack import Stack
 from sidecar.common.clock import wall_seconds
-from sidecar.demo.cases import BUNDLE, INSTALL, Minter, bearer
-from sidecar.demo.stack import Stack
 from sidecar.module_signing.signature import HEADER_NAME, sign_digest
 from tests.runtime.workers.harness import WORKERS, WorkerStack
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 
+from demo.openbao import OpenBao
 from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.common.errors import Fault
 from sidecar.config.secrets import (
@@ -17,7 +18,6 @@ from sidecar.config.secrets import (
     SessionTicketKeys,
     TrustBundle,
 )
-from sidecar.demo.openbao import OpenBao
 from sidecar.sds.secrets.generic import GenericSource
 from sidecar.sds.secrets.session_ticket_source import TicketSource
 from sidecar.sds.secrets.source import SecretFault

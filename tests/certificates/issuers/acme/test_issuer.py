@@ -14,6 +14,7 @@ import pytest
 import pytest_asyncio
 from cryptography import x509
 
+from demo.openbao import OpenBao
 from sidecar.certificates.challenges.http01 import DistributedSolver
 from sidecar.certificates.issuers.acme.client import certificate_id
 from sidecar.certificates.issuers.acme.faults import AcmeFault
@@ -24,7 +25,6 @@ from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.common.errors import Fault
 from sidecar.config import model
 from sidecar.config.certificates import VaultEntry
-from sidecar.demo.openbao import OpenBao
 from sidecar.vault.client import VaultClient
 from tests.support.acme_edge import AcmeEdge, running_edge
 from tests.support.acme_proxy import running_proxy

@@ -6,7 +6,7 @@ from importlib.resources import files
 from string import Template
 from typing import NamedTuple
 
-from sidecar.demo.attacks import ATTACKS, Attack, Targets, fill
+from demo.attacks import ATTACKS, Attack, Targets, fill
 
 PREFIX = "/shell/"
 _TYPES = {
@@ -35,7 +35,7 @@ class Page(NamedTuple):
 
 def asset(name: str) -> Page:
     """Read one of the files that ship with the package."""
-    body = files("sidecar.demo").joinpath("site", name).read_bytes()
+    body = files("demo").joinpath("site", name).read_bytes()
     return Page(_TYPES[name.rpartition(".")[2]], body)
 
 

@@ -1,36 +1,13 @@
-"""What is shipped: the wheel holds what the demo reads, the image's recipe keeps its rules."""
+"""The image's recipe keeps its rules."""
 
 import re
 import subprocess
-import sys
 from pathlib import Path
-from zipfile import ZipFile
 
-import pytest
-
-from sidecar.demo.process import find_program
+from demo.process import find_program
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-index"]
-    command += ["--no-build-isolation", "--quiet", "--wheel-dir", str(folder), str(ROOT)]
-    subprocess.run(command, check=True, capture_output=True, timeout=120)
-    (built,) = folder.iterdir()
-    return built
-
-
-def test_the_wheel_holds_envoys_configurations_and_the_types(wheel: Path) -> None:
-    with ZipFile(wheel) as archive:
-        held = set(archive.namelist())
-        for path in (ROOT / "envoy").iterdir():
-            assert archive.read(f"sidecar/demo/envoy/{path.name}") == path.read_bytes()
-    assert "sidecar/py.typed" in held
-    assert not {name for name in held if name.startswith(("tests/", "envoy/"))}
 
 
 def test_hadolint_has_nothing_to_say() -> None:

@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from sidecar.demo.cases import EVIL, TENANT, TENANT_DOMAIN
-from sidecar.demo.handshake import Handshake, Handshaker
-from sidecar.demo.process import fetch_text
-from sidecar.demo.stack import Stack
+from demo.cases import EVIL, TENANT, TENANT_DOMAIN
+from demo.handshake import Handshake, Handshaker
+from demo.process import fetch_text
+from demo.stack import Stack
 
 STRANGER = "not-registered.example"
 REGISTERED_LATER = "late.example"

@@ -14,10 +14,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from rich.console import Console
 
+from demo.cases import API, Minter, bearer
+from demo.process import fetch_text
+from demo.stack import Stack
 from sidecar.common.clock import wall_seconds
-from sidecar.demo.cases import API, Minter, bearer
-from sidecar.demo.process import fetch_text
-from sidecar.demo.stack import Stack
 
 KEYS = {"poll_seconds": 0.5, "max_age_seconds": 6.0, "dual_key_seconds": 4.0}
 """The security model's days, shortened to seconds."""

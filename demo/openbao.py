@@ -14,8 +14,7 @@ from typing import Any
 
 import hvac
 
-from sidecar.common.http_client import make_session
-from sidecar.demo.process import (
+from demo.process import (
     ManagedProcess,
     ProcessFault,
     fetch_status,
@@ -23,6 +22,7 @@ from sidecar.demo.process import (
     free_ports,
     listens,
 )
+from sidecar.common.http_client import make_session
 
 READY_SECONDS = 20.0
 _ATTEMPTS = 5

@@ -11,7 +11,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from sidecar.demo.client import Client, Reply
+from demo.client import Client, Reply
 from sidecar.module_signing.signature import HEADER_NAME, sign_digest
 from sidecar.tokens.jwk import thumbprint
 

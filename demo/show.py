@@ -8,8 +8,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from sidecar.common.clock import wall_seconds
-from sidecar.demo.cases import (
+from demo.cases import (
     API,
     AUDIENCE,
     ISSUER,
@@ -22,8 +21,9 @@ from sidecar.demo.cases import (
     play,
     tenants_seen,
 )
-from sidecar.demo.client import Reply
-from sidecar.demo.stack import Stack
+from demo.client import Reply
+from demo.stack import Stack
+from sidecar.common.clock import wall_seconds
 from sidecar.tokens.mint import mint_token
 
 _AUDIT_SECONDS = 5.0

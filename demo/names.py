@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from sidecar.demo.cases import TENANT_DOMAIN
+from demo.cases import TENANT_DOMAIN
 
 
 class Names(NamedTuple):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, cast
 
-from sidecar.demo.shell import Page, asset
+from demo.shell import Page, asset
 
 MODULE_PATH = "/module.js"
 _PIXEL = Page("image/svg+xml", b'<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"/>')

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 from sidecar.common.errors import Fault
 
 if TYPE_CHECKING:
-    from sidecar.demo.stack import Stack
+    from demo.stack import Stack
 
 _WATCH_SECONDS = 0.5
 _PIPED_COLUMNS = 120
@@ -35,14 +35,14 @@ def run_demo(options: DemoOptions) -> int:
     without ``once``, it stays until Ctrl-C. Processes and files are gone in every case.
     """
     try:
-        from rich.console import Console  # noqa: PLC0415 - part of the demo's extra
+        from rich.console import Console  # noqa: PLC0415 - it may be absent
 
-        from sidecar.demo.own_domain import play_own_domain, show_own_domain  # noqa: PLC0415
-        from sidecar.demo.scenarios import KEYS, SCENARIOS  # noqa: PLC0415
-        from sidecar.demo.show import play_all, show_addresses, show_table  # noqa: PLC0415
-        from sidecar.demo.stack import Stack  # noqa: PLC0415
+        from demo.own_domain import play_own_domain, show_own_domain  # noqa: PLC0415
+        from demo.scenarios import KEYS, SCENARIOS  # noqa: PLC0415
+        from demo.show import play_all, show_addresses, show_table  # noqa: PLC0415
+        from demo.stack import Stack  # noqa: PLC0415
     except ImportError as exc:
-        raise DemoFault(f"the demo needs {exc.name}: pip install 'septem-sidecar[demo]'") from exc
+        raise DemoFault(f"the demo needs {exc.name}: `make demo` installs it") from exc
     signal.signal(signal.SIGTERM, _interrupt)
     piped_width = None if sys.stdout.isatty() else _PIPED_COLUMNS
     console = Console(width=piped_width, highlight=False)

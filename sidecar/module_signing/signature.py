@@ -13,7 +13,6 @@ dots (Appendix F). The header is exactly ``alg`` (ES256), ``typ`` (``module+jws`
 """
 
 import json
-from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -25,6 +24,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import (
 )
 from cryptography.hazmat.primitives.hashes import SHA256
 
+from sidecar.common.base64url import encode_base64url
 from sidecar.common.errors import Denied
 from sidecar.common.reasons import Reason
 from sidecar.module_signing.publishers import Publishers
@@ -45,10 +45,10 @@ T = TypeVar("T")
 def sign_digest(digest: bytes, key: ec.EllipticCurvePrivateKey) -> str:
     """Return the signature of a bundle whose SHA-256 is ``digest`` (32 bytes)."""
     header = {"alg": _ALGORITHM, "kid": thumbprint(key.public_key()), "typ": TYPE}
-    encoded = _base64url(json.dumps(header, separators=(",", ":")).encode())
+    encoded = encode_base64url(json.dumps(header, separators=(",", ":")).encode())
     r, s = decode_dss_signature(key.sign(_signed(encoded.encode(), digest), _ES256))
     signature = r.to_bytes(_HALF_BYTES, "big") + s.to_bytes(_HALF_BYTES, "big")
-    return f"{encoded}..{_base64url(signature)}"
+    return f"{encoded}..{encode_base64url(signature)}"
 
 
 def find_publisher(signature: bytes, digest: bytes, publishers: Publishers) -> str:
@@ -120,8 +120,4 @@ def _malformed(what: str) -> Denied:
 
 def _signed(header: bytes, digest: bytes) -> bytes:
     """Return the JWS signing input (RFC 7515 §5.1)."""
-    return header + b"." + _base64url(digest).encode()
-
-
-def _base64url(raw: bytes) -> str:
-    return urlsafe_b64encode(raw).rstrip(b"=").decode()
+    return header + b"." + encode_base64url(digest).encode()

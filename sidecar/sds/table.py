@@ -5,6 +5,7 @@ from typing import Protocol
 
 from sidecar.certificates.material import Material
 from sidecar.certificates.on_demand.on_demand import Obtaining
+from sidecar.common.observers import Observers
 from sidecar.sds.resources import tls_certificate
 from sidecar.sds.subscription import PENDING, Pending, Resource
 
@@ -60,7 +61,7 @@ class SecretTable:
         self._configured = configured
         self._encoded: dict[str, tuple[Material, Resource]] = {}
         self._others: dict[str, Resource] = {}
-        self._watchers: set[Changed] = set()
+        self._observers: Observers[str] = Observers()
         certificates.watch(self._certificate_changed)
         if on_demand is not None:
             on_demand.watch(self._notify)
@@ -112,16 +113,14 @@ class SecretTable:
 
     def watch(self, changed: Changed) -> Callable[[], None]:
         """Call ``changed`` on every change; returns what ends that."""
-        self._watchers.add(changed)
-        return lambda: self._watchers.discard(changed)
+        return self._observers.watch(changed)
 
     def _certificate_changed(self, name: str) -> None:
         self._encoded.pop(name, None)
         self._notify(name)
 
     def _notify(self, name: str) -> None:
-        for changed in tuple(self._watchers):
-            changed(name)
+        self._observers.notify(name)
 
 
 def _encoded(name: str, material: Material) -> Resource:

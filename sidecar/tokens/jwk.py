@@ -1,11 +1,12 @@
 """What a JSON Web Key says of itself (RFC 7517 §4), and the name of one that has none."""
 
-import base64
 import hashlib
 import json
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
+
+from sidecar.common.base64url import encode_base64url
 
 _COORDINATE_BYTES = 32
 
@@ -38,12 +39,8 @@ def thumbprint(key: ec.EllipticCurvePublicKey) -> str:
     members = {
         "crv": "P-256",
         "kty": "EC",
-        "x": _base64url(numbers.x.to_bytes(_COORDINATE_BYTES, "big")),
-        "y": _base64url(numbers.y.to_bytes(_COORDINATE_BYTES, "big")),
+        "x": encode_base64url(numbers.x.to_bytes(_COORDINATE_BYTES, "big")),
+        "y": encode_base64url(numbers.y.to_bytes(_COORDINATE_BYTES, "big")),
     }
     canonical = json.dumps(members, separators=(",", ":"), sort_keys=True)
-    return _base64url(hashlib.sha256(canonical.encode()).digest())
-
-
-def _base64url(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")
+    return encode_base64url(hashlib.sha256(canonical.encode()).digest())

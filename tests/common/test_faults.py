@@ -440,7 +440,7 @@ async def an_order(_faults: Faults, _tmp: Path, _patch: pytest.MonkeyPatch) -> N
 
 async def whoever_hears_of_a_name(_faults: Faults, _tmp: Path, _patch: pytest.MonkeyPatch) -> None:
     world = World()
-    world.on_demand._watchers.clear()
+    world.on_demand._observers._callbacks.clear()
     world.on_demand.watch(boom_once())
     world.on_demand.watch(world.told.append)
     world.register("shop.example")

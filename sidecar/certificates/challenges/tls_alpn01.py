@@ -21,7 +21,8 @@ from sidecar.certificates.challenges.http01 import Challenge, DistributedSolver
 from sidecar.certificates.material import Material
 from sidecar.certificates.on_demand.on_demand import OBTAINING, Obtaining
 from sidecar.common.clock import Now
-from sidecar.common.faults import report_to_loop, tell_each
+from sidecar.common.faults import report_to_loop
+from sidecar.common.observers import Observers
 
 ACME_PROTOCOL = "acme-tls/1"
 ACME_IDENTIFIER = x509.ObjectIdentifier("1.3.6.1.5.5.7.1.31")
@@ -46,7 +47,7 @@ class ChallengeCertificates:
         self._made: dict[str, tuple[Challenge, Material]] = {}
         self._missed: dict[str, float] = {}
         self._looking: dict[str, asyncio.Task[None]] = {}
-        self._watchers: set[Callable[[str], None]] = set()
+        self._observers: Observers[str] = Observers()
         solver.on_own_change = self._own_changed
 
     def lookup(self, name: str, *, waits: bool) -> Material | Obtaining | None:
@@ -80,8 +81,7 @@ class ChallengeCertificates:
 
     def watch(self, changed: Callable[[str], None]) -> Callable[[], None]:
         """Call ``changed`` when it is known whether a name is in flight; return what ends this."""
-        self._watchers.add(changed)
-        return lambda: self._watchers.discard(changed)
+        return self._observers.watch(changed)
 
     async def close(self) -> None:
         """Cancel all look-ups."""
@@ -118,7 +118,7 @@ class ChallengeCertificates:
         self._notify(name)
 
     def _notify(self, name: str) -> None:
-        tell_each(self._watchers, name)
+        self._observers.notify(name)
 
     def _material(self, name: str, challenge: Challenge) -> Material:
         held = self._made.get(name)

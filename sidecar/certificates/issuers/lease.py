@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Protocol
 from sidecar.certificates.managed.renewal import retry_after
 from sidecar.common.errors import Fault
 from sidecar.vault.errors import VaultConflict, VaultFault, VaultNotFound
+from sidecar.vault.ports import KvReader, KvVersionReader
 
 _log = logging.getLogger("sidecar.certificates")
 _MAX_FAULT_CHARACTERS = 300
@@ -22,14 +23,8 @@ _MAX_PAUSE_SECONDS = 7 * 86_400.0
 """The longest ``Retry-After`` of a CA that is accepted (``acme.client``)."""
 
 
-class FleetKv(Protocol):
-    """The calls to Vault for a fleet; ``sidecar.vault.client.VaultClient`` implements them."""
-
-    async def read_kv(self, mount: str, path: str) -> Any:
-        """Return the latest version: ``data``, ``version``, ``written_at`` (Vault's clock)."""
-
-    async def read_kv_version(self, mount: str, path: str) -> int:
-        """Return the number of the latest version, deleted or not; 0 if there is none."""
+class FleetKv(KvReader, KvVersionReader, Protocol):
+    """What a fleet shares through: ``sidecar.vault.client.VaultClient``."""
 
     async def write_kv(self, mount: str, path: str, data: Mapping[str, Any], cas: int) -> int:
         """Write if ``cas`` is the latest version; return the new one. Raises ``VaultConflict``."""

@@ -5,7 +5,7 @@ no secret.
 """
 
 import re
-from typing import Any, Protocol
+from typing import Protocol
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -14,19 +14,14 @@ from sidecar.certificates.issuers.base import Order
 from sidecar.certificates.material import Material, MaterialFault, check_material, is_servable_key
 from sidecar.common.clock import Now
 from sidecar.config import model
+from sidecar.vault.ports import KvReader, KvVersionReader
 
 MAX_PEM_CHARACTERS = 65_536
 _SEGMENT = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,253}")
 
 
-class StoredCertificateReader(Protocol):
-    """The calls to Vault; ``sidecar.vault.client.VaultClient`` implements them."""
-
-    async def read_kv(self, mount: str, path: str) -> Any:
-        """Return the latest version of an entry: ``data`` by field, ``version``."""
-
-    async def read_kv_version(self, mount: str, path: str) -> int:
-        """Return the number of the latest version; 0 if there is none."""
+class StoredCertificateReader(KvReader, KvVersionReader, Protocol):
+    """What is asked of Vault."""
 
 
 class KvIssuer:

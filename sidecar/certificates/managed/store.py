@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 from sidecar.certificates.material import Material
 from sidecar.common.clock import Now
-from sidecar.common.faults import tell_each
+from sidecar.common.observers import Observers
 
 
 class CertificateStore:
@@ -13,7 +13,7 @@ class CertificateStore:
     def __init__(self, now: Now) -> None:
         self._now = now
         self._held: dict[str, Material] = {}
-        self._watchers: set[Callable[[str], None]] = set()
+        self._observers: Observers[str] = Observers()
 
     def put(self, name: str, material: Material) -> None:
         """Serve this certificate under this name from now on."""
@@ -32,12 +32,11 @@ class CertificateStore:
 
     def announce(self, name: str) -> None:
         """Notify the watchers of a name: it changed, or has just expired."""
-        tell_each(self._watchers, name)
+        self._observers.notify(name)
 
     def watch(self, changed: Callable[[str], None]) -> Callable[[], None]:
         """Call ``changed`` with the name on every change; return a function that ends this."""
-        self._watchers.add(changed)
-        return lambda: self._watchers.discard(changed)
+        return self._observers.watch(changed)
 
     def __iter__(self) -> Iterator[tuple[str, Material]]:
         """Iterate over names and certificates, expired ones included."""

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 
 from sidecar.certificates.managed.store import CertificateStore
-from sidecar.certificates.on_demand.names import wildcard_of
+from sidecar.certificates.wildcards import wildcard_of
 
 
 class Coverage:

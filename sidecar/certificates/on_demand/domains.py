@@ -12,13 +12,8 @@ from typing import Any, Protocol
 
 import msgspec
 
-from sidecar.certificates.on_demand.names import (
-    NameRefused,
-    canonical_pattern,
-    covers,
-    parents_of,
-    wildcard_of,
-)
+from sidecar.certificates.on_demand.names import NameRefused, canonical_pattern, parents_of
+from sidecar.certificates.wildcards import covers, wildcard_of
 from sidecar.common.errors import Fault
 from sidecar.common.registered_domains import SHARED
 

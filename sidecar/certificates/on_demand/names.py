@@ -64,20 +64,10 @@ def canonical_pattern(written: str, max_labels: int) -> str:
     return canonical_name(written, max_labels)
 
 
-def wildcard_of(name: str) -> str:
-    """Return the wildcard that covers a name: its first label replaced (RFC 6125 §6.4.3)."""
-    return f"*.{name.partition('.')[2]}"
-
-
 def parents_of(name: str) -> list[str]:
     """Return the names above a name, nearest first, down to two labels."""
     labels = name.split(".")
     return [".".join(labels[start:]) for start in range(1, len(labels) - 1)]
-
-
-def covers(pattern: str, name: str) -> bool:
-    """Tell whether a certificate's name is this name, or the wildcard that covers it."""
-    return pattern in {name, wildcard_of(name)}
 
 
 def _to_ascii(name: str) -> str:

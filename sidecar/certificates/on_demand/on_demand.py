@@ -25,10 +25,11 @@ from sidecar.certificates.material import Material
 from sidecar.certificates.on_demand.coverage import Coverage
 from sidecar.certificates.on_demand.domains import DomainRegistry, Unresolved
 from sidecar.certificates.on_demand.name_table import Entry, NameTable
-from sidecar.certificates.on_demand.names import NameRefused, canonical_name, wildcard_of
+from sidecar.certificates.on_demand.names import NameRefused, canonical_name
 from sidecar.certificates.on_demand.orders import ObtainsCertificates, OnDemandEvents, Orders
 from sidecar.certificates.on_demand.resolution_queue import ResolutionQueue
-from sidecar.common.faults import tell_each
+from sidecar.certificates.wildcards import wildcard_of
+from sidecar.common.observers import Observers
 from sidecar.config.on_demand import OnDemandSettings
 
 IDLE_TTLS = 2
@@ -89,7 +90,7 @@ class OnDemand:
             jitter=jitter,
             done=lambda entry: self._notify_all(entry.asked),
         )
-        self._watchers: set[Changed] = set()
+        self._observers: Observers[str] = Observers()
         self._evict: Changed = lambda _name: None
         store.watch(self._store_changed)
 
@@ -104,8 +105,7 @@ class OnDemand:
 
     def watch(self, changed: Changed) -> Callable[[], None]:
         """Call ``changed`` when a name was obtained, renewed or refused; return what ends this."""
-        self._watchers.add(changed)
-        return lambda: self._watchers.discard(changed)
+        return self._observers.watch(changed)
 
     def on_forget(self, evict: Changed) -> None:
         """Call ``evict`` with each name that clients must not hold any longer."""
@@ -258,4 +258,4 @@ class OnDemand:
             self._notify(name)
 
     def _notify(self, name: str) -> None:
-        tell_each(self._watchers, name)
+        self._observers.notify(name)

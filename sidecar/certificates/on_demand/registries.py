@@ -19,7 +19,7 @@ from sidecar.common.blocking import BlockingRunner, BlockingRunnerBusy
 from sidecar.common.polling import PollStatus, fault_of
 from sidecar.common.registered_domains import NO_DOMAINS, RegisteredDomains
 from sidecar.config.on_demand import FileRegistry, VaultKvRegistry
-from sidecar.vault.history import KvHistory
+from sidecar.vault.ports import KvHistoryReader, KvReader
 
 MAX_FILE_BYTES = 67_108_864
 _READ_SECONDS = 60.0
@@ -195,20 +195,14 @@ def make_document(
     return Document(mark, index, problems, RegisteredDomains.of(index.owners()))
 
 
-class KvReader(Protocol):
-    """The calls to Vault; ``sidecar.vault.client.VaultClient`` implements them."""
-
-    async def read_kv(self, mount: str, path: str) -> Any:
-        """Return the latest version of an entry: ``data`` by field, ``version``."""
-
-    async def read_kv_history(self, mount: str, path: str) -> KvHistory:
-        """Return which versions there are."""
+class RegistryReader(KvReader, KvHistoryReader, Protocol):
+    """What is asked of Vault."""
 
 
 class KvSource:
     """An entry of Vault KV with the field ``domains``; its version is compared first."""
 
-    def __init__(self, settings: VaultKvRegistry, vault: KvReader) -> None:
+    def __init__(self, settings: VaultKvRegistry, vault: RegistryReader) -> None:
         self._mount, self._path = settings.mount, settings.path
         self._vault = vault
         self._runner = BlockingRunner("domains", 1)

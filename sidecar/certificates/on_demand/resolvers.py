@@ -23,13 +23,15 @@ from sidecar.certificates.on_demand.domains import (
     patterns_above,
     read_registration,
 )
-from sidecar.certificates.on_demand.names import parents_of, wildcard_of
+from sidecar.certificates.on_demand.names import parents_of
+from sidecar.certificates.wildcards import wildcard_of
 from sidecar.common.blocking import BlockingRunner, BlockingRunnerBusy
 from sidecar.common.http_client import failure, make_session
 from sidecar.common.polling import PollStatus
 from sidecar.common.registered_domains import NO_DOMAINS, RegisteredDomains
 from sidecar.config.on_demand import HttpRegistry, VaultKvPrefixRegistry
 from sidecar.vault.errors import VaultNotFound
+from sidecar.vault.ports import KvLister, KvReader
 
 MAX_REMEMBERED = 100_000
 MAX_HELD = 100_000
@@ -340,14 +342,8 @@ class HttpResolver:
         return response.status_code, response.content
 
 
-class KvLister(Protocol):
-    """The calls to Vault; ``sidecar.vault.client.VaultClient`` implements them."""
-
-    async def list_kv(self, mount: str, path: str) -> list[str]:
-        """Return the names of the entries directly below a path; none if there is nothing."""
-
-    async def read_kv(self, mount: str, path: str) -> Any:
-        """Return the latest version of an entry: ``data`` by field, ``version``."""
+class PrefixReader(KvLister, KvReader, Protocol):
+    """What is asked of Vault."""
 
 
 class KvPrefixResolver:
@@ -360,7 +356,7 @@ class KvPrefixResolver:
     def __init__(
         self,
         settings: VaultKvPrefixRegistry,
-        vault: KvLister,
+        vault: PrefixReader,
         *,
         sleep: Callable[[float], Awaitable[None]],
         on_change: Callable[[], Awaitable[None]] = _nothing,

@@ -10,9 +10,7 @@ from sidecar.certificates.on_demand.names import (
     NameRefused,
     canonical_name,
     canonical_pattern,
-    covers,
     parents_of,
-    wildcard_of,
 )
 
 LABELS = 8
@@ -101,11 +99,7 @@ def test_no_address_is_a_name(address: ipaddress.IPv4Address | ipaddress.IPv6Add
         canonical_name(str(address), LABELS)
 
 
-def test_wildcards_cover_one_label_and_parents_end_at_two() -> None:
-    assert wildcard_of("a.shop.example") == "*.shop.example"
-    assert covers("*.shop.example", "a.shop.example")
-    assert not covers("*.shop.example", "a.b.shop.example")
-    assert not covers("*.shop.example", "shop.example")
+def test_parents_end_at_two_labels() -> None:
     assert parents_of("a.b.shop.example") == ["b.shop.example", "shop.example"]
     assert parents_of("shop.example") == []
     assert canonical_pattern("*.Bücher.example", LABELS) == "*.xn--bcher-kva.example"

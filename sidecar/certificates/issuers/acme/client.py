@@ -5,7 +5,6 @@ library keeps nonces without a lock; directory and account are shared. Nothing i
 environment, and a directory over HTTPS can't lead to plain HTTP.
 """
 
-import base64
 import contextlib
 import time
 from collections.abc import Iterator
@@ -26,6 +25,7 @@ from josepy.util import ComparableECKey
 from sidecar.certificates.challenges.http01 import HTTP, TLS_ALPN
 from sidecar.certificates.issuers.acme.faults import AcmeFault, from_problem, translate
 from sidecar.certificates.issuers.base import RenewalAdvice
+from sidecar.common.base64url import encode_base64url
 from sidecar.common.http_client import make_session
 
 _MAX_ANSWER_BYTES = 262_144
@@ -287,11 +287,7 @@ def certificate_id(chain_pem: bytes) -> str | None:
     if issuer is None:
         return None
     serial = leaf.serial_number.to_bytes(leaf.serial_number.bit_length() // 8 + 1, "big")
-    return f"{_base64url(issuer)}.{_base64url(serial)}"
-
-
-def _base64url(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")
+    return f"{encode_base64url(issuer)}.{encode_base64url(serial)}"
 
 
 def retry_after_of(header: str | None, now: float) -> float | None:

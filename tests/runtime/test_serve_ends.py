@@ -86,10 +86,10 @@ async def run(self):
 module.KeyRefresher.run = run
 """,
     "a start that meets an exception": """
-import sidecar.runtime.serve as module
+import sidecar.observability.component as module
 def broken(*_):
     raise ZeroDivisionError("the start")
-module.open_audit = broken
+module.start_audit = broken
 """,
 }
 

@@ -21,6 +21,10 @@ from sidecar.transport.http1 import Handler
 _log = logging.getLogger("sidecar")
 
 
+class UnaskedEnd(Exception):  # noqa: N818 - what happened
+    """A task that runs until the drain was cancelled before, by nobody who may."""
+
+
 class GrpcHealth(Protocol):
     """The ``grpc.health.v1`` of either engine."""
 
@@ -73,14 +77,22 @@ class AppContext:
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run a part's task until the drain; a defect in it ends the process, with exit code 1."""
         task = asyncio.create_task(coroutine)
+        over = False
 
         def ended(task: asyncio.Task[None]) -> None:
-            if not task.cancelled() and (exc := task.exception()) is not None:
+            exc: BaseException | None
+            if task.cancelled():  # with what it awaited, where that was not for the drain
+                exc = None if over else UnaskedEnd("a part's task was cancelled")
+            else:
+                exc = task.exception()
+            if exc is not None:
                 self.end_with(exc)
 
         task.add_done_callback(ended)
 
         async def cancel() -> None:
+            nonlocal over
+            over = True
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 

@@ -12,8 +12,9 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
+from typing import Any
 
 import uvloop
 from prometheus_client.core import Metric
@@ -52,6 +53,31 @@ _SOCKET_UMASK = 0o117
 _log = logging.getLogger("sidecar")
 
 
+class HangUp:
+    """What is done for SIGHUP; one that comes during the start is kept until it is over."""
+
+    def __init__(self, context: AppContext) -> None:
+        self._context = context
+        self._then: tuple[Callable[[], None], ...] = ()
+        self._is_due = False
+
+    def __call__(self) -> None:
+        """Have the audit file opened anew, and everything read that is polled."""
+        self._is_due = not self._then
+        if self._is_due:
+            return
+        for each in self._then:
+            each()
+        for refresh in self._context.refreshers:
+            self._context.run_soon(refresh())
+
+    def started(self, *then: Callable[[], None]) -> None:
+        """Do this from now on."""
+        self._then = then
+        if self._is_due:
+            self()
+
+
 def serve(config: model.Config) -> int:
     """Run until SIGTERM or SIGINT; returns the exit code."""
     os.umask(_SOCKET_UMASK)
@@ -88,36 +114,58 @@ async def run(config: model.Config, log: LogOutput) -> bool:
     context.health.set_unhealthy("start", "not started yet")
     context.metrics.add_source(lambda: _own_families(context, log))
     context.metrics.add_source(lambda: poll_families(context.polls))
+    hang_up = _install_signals(context)
     async with context.stack:
-        alerts = observability.start_alerts(config.alerts.webhook, context.metrics, context.spawn)
-        audit = observability.start_audit(
-            config.audit, context.metrics, context.health, context.stack, context.spawn
-        )
-        client = await vault.start(context)
-        checks = _make_checks(context, audit)
-        pollers = await keys.start(
-            context,
-            client,
-            alerts,
-            publish=checks.publish,
-            publish_revocations=checks.publish_revocations,
-        )
-        await module_signing.start(context, client, checks.publish_publishers)
-        await csp_reports.start(context)
-        await admin.start(context, SharedRun(partial(_refresh_keys, context, pollers, checks)))
-        await _start_sds(context, client, alerts, checks)
-        await checks.start(pollers.keys.request_refresh)
-        pollers.start(context)
-        _install_signals(context, audit, pollers)
-        context.health.set_healthy("start")
-        _log.info("serving Checks on %s", ", ".join(check_endpoints(config.listen.authz)))
-        await context.stop.wait()
-        _log.info("draining")
-        context.health.set_unhealthy("drain", "shutting down")
-        # What watches our readiness is given the time to see it before calls are refused.
-        await asyncio.sleep(config.listen.drain_notice_seconds)
+        if await _unless_stopped(context, _start(context, hang_up)):
+            await context.stop.wait()
+            _log.info("draining")
+            context.health.set_unhealthy("drain", "shutting down")
+            # What watches our readiness is given the time to see it before calls are refused.
+            await asyncio.sleep(config.listen.drain_notice_seconds)
     _log.info("stopped")
     return not context.failed
+
+
+async def _unless_stopped(context: AppContext, start: Coroutine[Any, Any, None]) -> bool:
+    """Start; false where a signal or a defect ended that. Raises what the start raises."""
+    starting = asyncio.create_task(start)
+    stopping = asyncio.create_task(context.stop.wait())
+    await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if starting.done():
+        starting.result()
+        return True
+    _log.info("stopped while it starts")
+    starting.cancel()
+    await asyncio.gather(starting, return_exceptions=True)
+    return False
+
+
+async def _start(context: AppContext, hang_up: HangUp) -> None:
+    """Start everything, in its order."""
+    config = context.config
+    alerts = observability.start_alerts(config.alerts.webhook, context.metrics, context.spawn)
+    audit = observability.start_audit(
+        config.audit, context.metrics, context.health, context.stack, context.spawn
+    )
+    client = await vault.start(context)
+    checks = _make_checks(context, audit)
+    pollers = await keys.start(
+        context,
+        client,
+        alerts,
+        publish=checks.publish,
+        publish_revocations=checks.publish_revocations,
+    )
+    await module_signing.start(context, client, checks.publish_publishers)
+    await csp_reports.start(context)
+    await admin.start(context, SharedRun(partial(_refresh_keys, context, pollers, checks)))
+    await _start_sds(context, client, alerts, checks)
+    await checks.start(pollers.keys.request_refresh)
+    pollers.start(context)
+    context.health.set_healthy("start")
+    _log.info("serving Checks on %s", ", ".join(check_endpoints(config.listen.authz)))
+    hang_up.started(audit.reopen, pollers.refresh_soon)
 
 
 def _make_checks(context: AppContext, audit: AuditLog) -> Checks:
@@ -152,18 +200,14 @@ async def _start_sds(
         )
 
 
-def _install_signals(context: AppContext, audit: AuditLog, keys: KeyPollers) -> None:
+def _install_signals(context: AppContext) -> HangUp:
+    """Take signals, before anything is started: what nobody takes would end the process."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, context.stop.set)
-
-    def hang_up() -> None:
-        audit.reopen()
-        keys.refresh_soon()
-        for refresh in context.refreshers:
-            context.run_soon(refresh())
-
+    hang_up = HangUp(context)
     loop.add_signal_handler(signal.SIGHUP, hang_up)
+    return hang_up
 
 
 def _own_families(context: AppContext, log: LogOutput) -> Iterator[Metric]:

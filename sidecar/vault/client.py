@@ -102,9 +102,10 @@ class VaultClient:
         """Log in, and fail early and clearly if that is not possible.
 
         With a token from a file that is no more than reading it: whether Vault takes it
-        shows at the first read.
+        shows at the first read. Also raises ``VaultFault`` for a token that lives, and could
+        not be renewed when that was due.
         """
-        await self._call("login", "auth", lambda client: client)
+        await self._call("login", "auth", lambda _client: self._identity.check())
 
     async def read_kv(self, mount: str, path: str) -> KvSecret:
         """Read the latest version of an entry in KV v2."""

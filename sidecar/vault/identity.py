@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 from sidecar.vault.auth import AuthMethod, TokenLease, lease_of
 from sidecar.vault.errors import VaultForbidden
 
+RENEW_PAUSE_SECONDS = 10.0
+"""After a renewal that failed, and no login either."""
 LOGIN_PAUSE_SECONDS = 60.0
 """After a login that did not help: each may leave a live token behind in Vault."""
 
@@ -38,6 +40,9 @@ class VaultIdentity:
         self._bearer: Bearer | None = None
         self._lock = threading.Lock()
         self._no_login_before = clock()
+        self._no_renewal_before = clock()
+        self._problem: Exception | None = None
+        """Why our token could not be renewed or replaced when that was due."""
 
     @property
     def lease(self) -> TokenLease | None:
@@ -56,9 +61,28 @@ class VaultIdentity:
                 except VaultForbidden:
                     # Its file is gone or half written. The old token is good until Vault says no.
                     return bearer
-            if _past(bearer.lease.renew_at, now):
-                return self._renew(bearer, now) or self._log_in(now)
+            if _past(bearer.lease.renew_at, now) and now >= self._no_renewal_before:
+                return self._renew_or_keep(bearer, now)
             return bearer
+
+    def _renew_or_keep(self, bearer: Bearer, now: float) -> Bearer:
+        """Renew a token that lives, or log in; whatever comes of that, it is good until it ends.
+
+        Where Vault can be read and not written to (a standby whose leader is gone, a login that
+        is refused), what we read goes on being read. ``check`` says that there is a problem.
+        """
+        try:
+            return self._renew(bearer, now) or self._log_in(now)
+        except Exception as exc:  # noqa: BLE001 - whatever the libraries raise, the token lives
+            self._problem = exc
+            self._no_renewal_before = now + RENEW_PAUSE_SECONDS
+            return bearer
+
+    def check(self) -> None:
+        """Raise what the libraries raised when our token was to be renewed, while it is not."""
+        with self._lock:
+            if self._problem is not None:
+                raise self._problem
 
     def after_refusal(self, refused: Bearer) -> Bearer | None:
         """Return the bearer to try again with, or ``None`` where the refusal stands.
@@ -90,6 +114,7 @@ class VaultIdentity:
     def _log_in(self, now: float) -> Bearer:
         lease = self._auth.login(self._make_client(""), now)
         self._bearer = Bearer(self._make_client(lease.token), lease)
+        self._problem = None
         return self._bearer
 
     def _renew(self, bearer: Bearer, now: float) -> Bearer | None:
@@ -107,6 +132,7 @@ class VaultIdentity:
         # Near its maximum a token is renewed for less and less: then a new one is due.
         if _past(lease.renew_at, now) and not _later(renewed.renew_at, lease.expires_at):
             return None
+        self._problem = None
         return self._bearer
 
 

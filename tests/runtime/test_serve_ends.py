@@ -1,8 +1,13 @@
 """How `sidecar serve` ends when it can't go on: the exit code, and one line that says why."""
 
 import json
+import signal
+import socket
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -79,6 +84,15 @@ def test_a_file_that_is_of_no_use_is_one_sentence_that_names_it(
 
 
 DEFECTS = {
+    "a loop that is cancelled by what it waits for": """
+import asyncio
+import sidecar.keys.refresher as module
+async def run(self):
+    gone = asyncio.get_running_loop().create_future()
+    gone.cancel()
+    await gone
+module.KeyRefresher.run = run
+""",
     "a loop that ends with an exception": """
 import sidecar.keys.refresher as module
 async def run(self):
@@ -86,10 +100,10 @@ async def run(self):
 module.KeyRefresher.run = run
 """,
     "a start that meets an exception": """
-import sidecar.runtime.serve as module
+import sidecar.observability.component as module
 def broken(*_):
     raise ZeroDivisionError("the start")
-module.observability.start_audit = broken
+module.start_audit = broken
 """,
 }
 
@@ -105,4 +119,54 @@ def test_a_defect_of_ours_ends_the_process_with_another_code_than_a_signal(
     code, lines = serve(config(tmp_path, token_file, vault=openbao.address), before)
     assert code == 1
     said = [line for line in map(json.loads, lines) if "defect of ours" in line["message"]]
-    assert [line["exception"] for line in said] == ["ZeroDivisionError"]
+    assert [line["exception"] for line in said] == [
+        "UnaskedEnd" if "cancel" in before else "ZeroDivisionError"
+    ]
+
+
+@pytest.fixture
+def silent_vault() -> Iterator[str]:
+    """Takes connections and answers nothing: the start waits for it."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+@contextmanager
+def starting(path: Path) -> Iterator["subprocess.Popen[str]"]:
+    """One that has begun its start: it says so when its signals are taken."""
+    before = """
+import sidecar.runtime.serve as module
+install = module._install_signals
+def say(context):
+    installed = install(context)
+    print("begun", flush=True)
+    return installed
+module._install_signals = say
+"""
+    command = [sys.executable, "-c", f"{before}\n{MAIN}", str(path)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, **pipes) as running:
+        try:
+            assert running.stdout is not None
+            assert running.stdout.readline() == "begun\n"
+            yield running
+        finally:
+            running.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_stop_ends_a_start_that_waits(
+    tmp_path: Path, token_file: TokenFile, silent_vault: str, number: int
+) -> None:
+    """As the first process of a container it would not be ended by one that it does not take."""
+    token_file.write("a-token")
+    with starting(config(tmp_path, token_file, vault=silent_vault)) as running:
+        running.send_signal(signal.SIGHUP)  # logrotate's, which may come at any time
+        time.sleep(0.3)
+        assert running.poll() is None
+        running.send_signal(number)
+        _, said = running.communicate(timeout=8)
+    assert running.returncode == 0
+    assert "stopped while it starts" in said

@@ -81,6 +81,35 @@ async def test_a_revoked_token_is_replaced_at_once_whatever_was_forbidden_before
         await client.read_kv("secret", KEY)
 
 
+async def test_a_token_that_can_not_be_renewed_is_used_until_it_ends(
+    openbao: OpenBao, tmp_path: Path
+) -> None:
+    """Neither it nor a login is to be had: what is read goes on, and it is said."""
+    openbao.put_key("a key")
+    now = [0.0]
+    settings = approle(openbao, tmp_path, NO_RENEWAL, ttl="90s")
+    client = VaultClient(settings, clock=lambda: now[0])
+    await client.login()
+    secret_id = tmp_path / "secret-id"
+    good = secret_id.read_text()
+    secret_id.write_text("of yesterday")
+    before = live_tokens(openbao)
+    now[0] = 61.0
+    for _ in range(3):
+        await client.read_kv("secret", KEY)
+        with pytest.raises(VaultForbidden, match="refuses our login"):
+            await client.login()
+    now[0] = 89.0
+    await client.read_kv("secret", KEY)
+    now[0] = 91.0
+    with pytest.raises(VaultForbidden, match="refuses our login"):
+        await client.read_kv("secret", KEY)
+    secret_id.write_text(good)
+    await client.read_kv("secret", KEY)
+    await client.login()
+    assert live_tokens(openbao) == before + 1
+
+
 async def test_an_end_of_life_seen_by_many_calls_is_one_login(
     openbao: OpenBao, tmp_path: Path
 ) -> None:

@@ -41,7 +41,7 @@ class AuditEntry(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     warnings: tuple[str, ...] = ()
 
 
-class _Line(msgspec.Struct, omit_defaults=True, kw_only=True):
+class _Line(msgspec.Struct, omit_defaults=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """How an entry is written. The order of the fields is that of the line."""
 
     time: str
@@ -68,6 +68,7 @@ class _Line(msgspec.Struct, omit_defaults=True, kw_only=True):
 
 
 _encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(_Line)
 
 
 def _timestamp(at: float) -> str:
@@ -192,3 +193,16 @@ def encode_entry(entry: AuditEntry) -> bytes:
         latency_us=entry.latency_us,
     )
     return escape_json(_encoder.encode(line)) + b"\n"
+
+
+def is_line(line: bytes) -> bool:
+    """Tell whether this is what ``encode_entry`` and ``encode_passage`` write, without its end.
+
+    For lines of processes that may have been taken over: whoever reads the log, a collector or
+    a terminal, is given nothing else.
+    """
+    try:
+        _decoder.decode(line)
+        return escape_json(line) == line
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from sidecar.observability.audit.entry import AuditEntry, encode_entry
-from sidecar.observability.audit.sinks import CutShort, Sink
+from sidecar.observability.audit.sinks import CutShort, LinesLost, Sink
 
 _POLL_SECONDS = 0.1
 _RETRY_SECONDS = 1.0
@@ -214,6 +214,14 @@ class AuditLog:
         except CutShort as cut:
             self._count_written(self._taken + cut.taken)
             raise
+        except LinesLost as lost:
+            self._given_up += lost.lines
+            self.written -= lost.lines
+            self._finish_batch()
+            raise OSError(0, str(lost)) from None
+        self._finish_batch()
+
+    def _finish_batch(self) -> None:
         self._count_written(len(self._pending))
         self._pending = b""
 

@@ -5,13 +5,20 @@ from datetime import datetime
 from typing import Any
 
 from sidecar.config import model
+from sidecar.observability.audit.sinks import LinesLost
 
 _SEVERITY_INFO, _SEVERITY_WARN = 9, 13
 _SUCCESS = 200
+_REFUSED = frozenset({400, 413, 422})
+"""What judges the batch itself: sent again, it would be refused again (OTLP 1.x, "Failures")."""
 
 
 class OtlpSink:
-    """A collector (OTLP 1.x, ``POST /v1/logs``). A batch is taken whole or sent again."""
+    """A collector (OTLP 1.x, ``POST /v1/logs``).
+
+    A batch is sent again until it is taken; what the collector says it will never take is
+    given up and counted, or nothing would come after it.
+    """
 
     def __init__(self, settings: model.OtlpAudit, version: str) -> None:
         self._settings = settings
@@ -24,7 +31,7 @@ class OtlpSink:
         self._session: Any = None
 
     def write(self, lines: bytes) -> None:
-        """Send a batch; an answer other than success is an ``OSError``."""
+        """Send a batch. An answer other than success is an ``OSError``, or ``LinesLost``."""
         from sidecar.common.http_client import make_session  # noqa: PLC0415 - brings requests
 
         if self._session is None:
@@ -40,8 +47,12 @@ class OtlpSink:
             timeout=self._settings.timeout_seconds,
             allow_redirects=False,
         )
+        if response.status_code in _REFUSED:
+            raise LinesLost(len(records), f"the collector refuses lines: {response.status_code}")
         if response.status_code != _SUCCESS:
             raise OSError(0, f"the collector answers {response.status_code}")
+        if rejected := min(_rejected(response.content), len(records)):
+            raise LinesLost(rejected, f"the collector refuses {rejected} lines of a batch")
 
     def reopen(self) -> None:
         """Nothing to reopen."""
@@ -50,6 +61,17 @@ class OtlpSink:
         """Close the connections."""
         if self._session is not None:
             self._session.close()
+
+
+def _rejected(body: bytes) -> int:
+    """Return how many records of a batch that was taken were not (``partialSuccess``)."""
+    try:
+        match json.loads(body or b"{}"):
+            case {"partialSuccess": {"rejectedLogRecords": int() | str() as count}}:
+                return max(0, int(count))
+    except (ValueError, RecursionError):
+        pass  # it has answered 200: what else it says is its own affair
+    return 0
 
 
 def _log_record(line: dict[str, Any]) -> dict[str, Any]:

@@ -30,11 +30,23 @@ class CutShort(OSError):  # noqa: N818 - a report of how far it went
         self.taken = taken
 
 
+class LinesLost(Exception):  # noqa: N818 - a report of what became of them
+    """The batch is done with; ``lines`` of it were refused, and would be again."""
+
+    def __init__(self, lines: int, why: str) -> None:
+        super().__init__(why)
+        self.lines = lines
+
+
 class Sink(Protocol):
     """Where lines go. Called from the writing thread alone."""
 
     def write(self, lines: bytes) -> None:
-        """Write whole lines. Raises ``OSError``: ``CutShort`` where some bytes were taken."""
+        """Write whole lines.
+
+        Raises ``OSError``: ``CutShort`` where some bytes were taken. Raises ``LinesLost`` where
+        all that can be taken of them was.
+        """
 
     def reopen(self) -> None:
         """Let go of a file that was rotated away and open it anew."""

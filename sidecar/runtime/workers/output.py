@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, cast
 
 from sidecar.common.token_bucket import TokenBucket
+from sidecar.observability.audit.entry import is_line
 from sidecar.runtime.workers.frames import MAX_TEXT, FrameFault
 
 MAX_LINE_BYTES = 65_536
@@ -128,7 +129,7 @@ class AuditPipe(asyncio.Protocol):
             raise FrameFault("its output has a line that is too long")
         if b"\n" not in self._unread and len(self._unread) > MAX_LINE_BYTES:
             raise FrameFault("its output has a line that is too long")
-        if not all(line[:1] == b"{" and line[-1:] == b"}" for line in lines):
+        if not all(map(is_line, lines)):
             raise FrameFault("its output has a line that is no audit line")
         self._whole = [line + b"\n" for line in lines]
 

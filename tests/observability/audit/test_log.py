@@ -225,6 +225,7 @@ class Collector:
     def __init__(self) -> None:
         self.documents: list[dict[str, Any]] = []
         self.statuses: list[int] = []
+        self.body = ""
         collector = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -234,8 +235,9 @@ class Collector:
                 if status == 200:
                     collector.documents.append(json.loads(body))
                 self.send_response(status)
-                self.send_header("content-length", "0")
+                self.send_header("content-length", str(len(collector.body)))
                 self.end_headers()
+                self.wfile.write(collector.body.encode())
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -271,6 +273,41 @@ def test_lines_go_to_a_collector_and_are_sent_again_when_it_fails() -> None:
     assert record["severityText"] == "WARN"
     assert attributes["septem.reason"] == "token_expired"
     assert attributes["septem.latency_us"] == "42"
+
+
+REFUSALS: list[tuple[str, int, str, int, int]] = [
+    ("never takes it", 400, "", 0, 1),
+    ("too large", 413, "", 0, 1),
+    ("takes a part", 200, '{"partialSuccess": {"rejectedLogRecords": "1"}}', 0, 1),
+    ("has taken all", 200, '{"partialSuccess": {"errorMessage": "slow down"}}', 1, 0),
+    ("says something else", 200, "thank you", 1, 0),
+]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "written", "lost"), [r[1:] for r in REFUSALS], ids=[r[0] for r in REFUSALS]
+)
+def test_what_a_collector_refuses_for_good_is_counted_and_holds_back_no_line_after(
+    status: int, body: str, written: int, lost: int
+) -> None:
+    collector = Collector()
+    collector.statuses, collector.body = [status], body
+    url = f"http://127.0.0.1:{collector.server.server_address[1]}/v1/logs"
+    log = AuditLog(
+        OtlpSink(model.OtlpAudit(url=url), "1.2"), queue_lines=100, on_error=lambda _: None
+    )
+    log.record(entry())
+    deadline = time.monotonic() + 20
+    while log.written + log.dropped < 1 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert (log.written, log.dropped) == (written, lost)
+    collector.body = ""
+    log.record(entry())
+    while log.written < written + 1 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert log.close(5)
+    collector.stop()
+    assert (log.written, log.dropped) == (written + 1, lost)
 
 
 def stalled(queue_lines: int, queue_bytes: int) -> tuple[AuditLog, int, int]:

@@ -27,6 +27,7 @@ from sidecar.runtime.workers.frames import (
     encode,
 )
 from sidecar.runtime.workers.stats import WorkerStats
+from tests.runtime.workers.lines import LINE, line
 
 Attack = Callable[["program.Worker"], Awaitable[None]]
 _PENDING_BYTES = 262_144
@@ -150,8 +151,9 @@ ATTACKS: dict[str, Attack] = {
     "an audit line that never ends": write(1, b"x" * 65_536),
     "empty audit lines": write(1, b"\n" * 65_536),
     "no audit lines": write(1, b"hello\n" * 10_000),
-    "audit lines": write(1, (b'{"x":"' + b"x" * 60_000 + b'"}\n')),
-    "small audit lines": write(1, b"{}\n" * 20_000),
+    "audit lines that are no JSON": write(1, b"{x}\n"),
+    "audit lines": write(1, line(padding=60_000)),
+    "small audit lines": write(1, LINE * 20_000),
     "errors": write(2, b"Traceback\n" * 6_000),
     "an error that never ends": write(2, b"x" * 65_536),
     "a lane that stands": hold_the_lane,

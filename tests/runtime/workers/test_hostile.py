@@ -143,6 +143,7 @@ GROUPS: list[dict[str, str]] = [
     {
         "empty audit lines": "no audit line",
         "no audit lines": "no audit line",
+        "audit lines that are no JSON": "no audit line",
         "errors": "too many lines for the log",
         "an error that never ends": "too many lines for the log",
     },

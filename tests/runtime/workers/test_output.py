@@ -9,6 +9,7 @@ import pytest
 from sidecar.runtime.workers import output
 from sidecar.runtime.workers.frames import MAX_TEXT, FrameFault
 from sidecar.runtime.workers.output import BYTES_BURST, MAX_LINE_BYTES, AuditPipe, ErrorPipe
+from tests.runtime.workers.lines import LINE, line
 
 
 class Transport:
@@ -65,7 +66,7 @@ class Piped:
 
 async def test_lines_come_whole_however_they_are_cut() -> None:
     piped = Piped()
-    lines = [b'{"n":%d}\n' % number for number in range(2000)]
+    lines = [line(number) for number in range(2000)]
     whole = b"".join(lines)
     for start in range(0, len(whole), 777):
         await piped.settle()
@@ -78,24 +79,25 @@ async def test_lines_come_whole_however_they_are_cut() -> None:
 async def test_while_there_is_no_room_nothing_more_is_read() -> None:
     piped = Piped()
     piped.queue.room = 1
-    piped.pipe.data_received(b"{1}\n{2}\n{3")
+    first, second, third = line(1), line(2), line(3)
+    piped.pipe.data_received(first + second + third[:9])
     assert not piped.transport.reading
     await asyncio.sleep(3 * output.PAUSE_SECONDS)
-    assert piped.queue.taken == [b"{1}\n"]
+    assert piped.queue.taken == [first]
     assert not piped.transport.reading
     piped.queue.room = 9
     await piped.settle()
-    piped.pipe.data_received(b"}\n")
-    assert piped.queue.taken == [b"{1}\n", b"{2}\n", b"{3}\n"]
+    piped.pipe.data_received(third[9:])
+    assert piped.queue.taken == [first, second, third]
     piped.queue.room = 0
-    piped.pipe.data_received(b"{4}\n{5}\n{6")
+    piped.pipe.data_received(LINE + LINE + LINE[:9])
     assert piped.pipe.close() == 3, "two without room and a torn one"
 
 
 async def test_a_slice_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(output, "MAX_SLICE_LINES", 10)
     piped = Piped()
-    piped.pipe.data_received(b"{}\n" * 100)
+    piped.pipe.data_received(LINE * 100)
     before = len(piped.queue.taken)
     assert before == 10
     while len(piped.queue.taken) < 100:
@@ -107,13 +109,13 @@ async def test_a_slice_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_more_than_may_come_in_a_second_waits() -> None:
     piped = Piped()
-    line = b"{" + b"x" * (MAX_LINE_BYTES - 2) + b"}\n"
-    for _ in range(int(BYTES_BURST) // len(line) + 10):
+    long = line(padding=MAX_LINE_BYTES - 256)
+    for _ in range(int(BYTES_BURST) // len(long) + 10):
         if piped.transport.reading:
-            piped.pipe.data_received(line)
+            piped.pipe.data_received(long)
     assert not piped.transport.reading
     taken = len(piped.queue.taken)
-    assert taken * len(line) <= BYTES_BURST
+    assert taken * len(long) <= BYTES_BURST
     await asyncio.sleep(3 * output.PAUSE_SECONDS)
     assert len(piped.queue.taken) == taken
     piped.now += 1.0
@@ -126,7 +128,7 @@ async def test_many_short_lines_cost_more_than_their_bytes() -> None:
     piped = Piped()
     for _ in range(1000):
         if piped.transport.reading:
-            piped.pipe.data_received(b"{}\n" * 512)
+            piped.pipe.data_received(LINE * 512)
     assert not piped.transport.reading
     assert len(piped.queue.taken) < 70_000
 
@@ -136,16 +138,23 @@ BREACHES = [
     ("a line that does not end", b"{" + b"x" * (MAX_LINE_BYTES + 1), "too long"),
     ("an empty line", b"\n", "no audit line"),
     ("no object", b"hello\n", "no audit line"),
-    ("half an object", b'{"x":1\n', "no audit line"),
+    ("half an object", LINE[:-2] + b"\n", "no audit line"),
+    ("braces, and no JSON between", b"{x}\n", "no audit line"),
+    ("an object of others", b"{}\n", "no audit line"),
+    ("a field of its own", LINE[:-2] + b',"x":1}\n', "no audit line"),
+    ("a field of another type", LINE.replace(b":401", b':"401"'), "no audit line"),
+    ("what a terminal obeys", LINE.replace(b'"api"', b'"\xc2\x9b2J"'), "no audit line"),
+    ("no UTF-8", LINE.replace(b'"api"', b'"\xff"'), "no audit line"),
+    ("nested without end", b"[" * 60_000 + b"\n", "no audit line"),
 ]
 
 
 @pytest.mark.parametrize(("data", "why"), [b[1:] for b in BREACHES], ids=[b[0] for b in BREACHES])
 async def test_what_is_no_audit_line_is_a_breach(data: bytes, why: str) -> None:
     piped = Piped()
-    piped.pipe.data_received(b"{}\n" + data)
+    piped.pipe.data_received(LINE + data)
     assert len(piped.breaches) == 1, "at once, not when the line ends"
-    piped.pipe.data_received(b"{}\n")
+    piped.pipe.data_received(LINE)
     await asyncio.sleep(0.01)
     assert [type(each) for each in piped.breaches] == [FrameFault]
     assert why in str(piped.breaches[0])
@@ -156,7 +165,7 @@ async def test_what_is_no_audit_line_is_a_breach(data: bytes, why: str) -> None:
 async def test_a_defect_of_the_queue_ends_the_pipe_and_is_told() -> None:
     piped = Piped()
     piped.queue.raising = True
-    piped.pipe.data_received(b"{}\n")
+    piped.pipe.data_received(LINE)
     assert [type(each) for each in piped.breaches] == [ValueError]
 
 

@@ -1,4 +1,4 @@
-"""Between protobuf and the decision: the only module of ``authz`` that knows the wire.
+"""Decodes ``CheckRequest`` and encodes ``CheckResponse``: authz's only module with protobuf.
 
 Messages are those of ``proto/ext_authz.proto``; Envoy's behaviour with each field is
 noted where it decides how the field is used.
@@ -46,26 +46,26 @@ SharedKey = tuple[str, str | None, str, Page, str, bool, str, tuple[str, ...], t
 """What the shared part of an answer depends on."""
 DenialKey = tuple[str, str, str, str, str]
 _SLOT = "~"
-"""Stands for each character of a decision's id; none of our headers has two of it in a row."""
-_OUR_FAILURES = frozenset({Reason.KEYS_DEGRADED})
-"""Counted by Envoy as errors of ours and not as denials; the client's answer is the same."""
+"""Placeholder for each character of a decision id; no header contains two of it in a row."""
+_ERRORS = frozenset({Reason.KEYS_DEGRADED})
+"""Envoy counts these as errors of ext_authz, not as denials; the client's answer is the same."""
 
 
 def parse_request(raw: bytes) -> pb.AttributeContext:
-    """Parse a ``CheckRequest`` and return its attributes, unread.
+    """Parse a ``CheckRequest`` and return its attributes.
 
-    Raises ``Denied(request_malformed)`` for bytes that are no such message.
+    Raises ``Denied(request_malformed)`` for bytes that are not such a message.
     """
     try:
         return pb.CheckRequest.FromString(raw).attributes
     except DecodeError as exc:
-        raise Denied(Reason.REQUEST_MALFORMED, "the bytes are no CheckRequest") from exc
+        raise Denied(Reason.REQUEST_MALFORMED, "the bytes are not a CheckRequest") from exc
 
 
 def view_of(attributes: pb.AttributeContext) -> RequestView:
-    """Read what a decision looks at.
+    """Return the request view of a Check's attributes.
 
-    A message that lacks what a decision needs is read as it is: the pipeline says what is
+    Missing fields are empty in the view: the evaluation denies the request and says what is
     missing.
     """
     http = attributes.request.http
@@ -86,12 +86,12 @@ def view_of(attributes: pb.AttributeContext) -> RequestView:
 
 
 def decode_request(raw: bytes) -> RequestView:
-    """Parse and read in one; raises as ``parse_request`` does."""
+    """Return the request view of a serialised ``CheckRequest``; raise as ``parse_request``."""
     return view_of(parse_request(raw))
 
 
 def _join(raw_headers: Iterable[pb.HeaderValue]) -> dict[str, bytes]:
-    """Join repeated headers by commas, as Envoy does where it does not send them raw."""
+    """Join repeated headers with commas, as Envoy does when it does not send them raw."""
     joined: dict[str, bytes] = {}
     for header in raw_headers:
         name = header.key.lower()
@@ -106,7 +106,7 @@ def encode_allowed(
     shared: dict[SharedKey, EncodedFields],
     new_nonce: Callable[[], bytes],
 ) -> bytes:
-    """Return the ``CheckResponse`` that lets a request pass."""
+    """Return the ``CheckResponse`` that allows a request."""
     token = decision.token
     own = NO_FIELDS if token is None else own_fields(token.claims)
     module = (_request_header(*each) for each in _module_headers(decision).items())
@@ -123,15 +123,15 @@ def make_template(
     shared: dict[SharedKey, EncodedFields],
     new_nonce: Callable[[], bytes],
 ) -> Template:
-    """Return the answer to an allowed request, but for what is its token's own.
+    """Return the answer to an allowed request, without the fields that are its token's own.
 
-    Its two submessages are each put together of two runs of fields: what the route, the
-    tenant's domain and the state of the keys make of them, kept in ``shared``, and what the
-    token makes of them, kept with the token. So nothing is encoded for a token that was
-    here before, and a remembered token costs a few hundred bytes.
+    Each of its two submessages consists of two parts: the fields that depend on the route, the
+    tenant's domain and the key state, kept in ``shared``, and the fields that depend on the
+    token, kept with the cached token. So nothing is encoded for a token that was seen before,
+    and a cached token costs a few hundred bytes.
 
-    Every trusted header is either overwritten or removed, so none of the client's
-    arrives (Envoy removes after it sets: what is set is left out of the removals).
+    Every trusted header is either overwritten or removed, so none of the client's reaches the
+    application (Envoy removes after it sets: headers that are set are not removed).
     """
     token = decision.token
     tenant = token.claims.tenant_id if token is not None else None
@@ -161,7 +161,7 @@ def make_template(
 
 
 def _common_fields(decision: Decision, snapshot: Snapshot, page: Page) -> EncodedFields:
-    """Encode what tokens have in common."""
+    """Encode the fields that do not depend on the token."""
     response = pb.CheckResponse()
     ok = response.ok_response
     trusted = set(tenant_headers(decision.token.claims)) if decision.token is not None else set()
@@ -170,7 +170,7 @@ def _common_fields(decision: Decision, snapshot: Snapshot, page: Page) -> Encode
     if nonce is not None:
         trusted.add(CSP_NONCE)
         set_headers(ok.headers, (ResponseHeader(CSP_NONCE, _NONCE_SLOT),))
-        # A 304 would pair a page that was stored earlier with the nonce of now.
+        # A 304 would pair a page that was stored earlier with the new nonce.
         ok.headers_to_remove.extend(_CONDITIONS)
     ok.headers_to_remove.extend(decision.removed)
     left = trusted | snapshot.kept_by_route.get(decision.route, frozenset())
@@ -184,10 +184,10 @@ def _common_fields(decision: Decision, snapshot: Snapshot, page: Page) -> Encode
 
 
 def own_fields(claims: Claims) -> EncodedFields:
-    """Encode what is one token's alone: its request headers, and its tenant as metadata.
+    """Encode the fields that are one token's own: its request headers, its tenant as metadata.
 
-    By hand, because every token that was not seen before pays for it; the tests hold it
-    against protobuf's own encoder.
+    Encoded by hand, because every new token pays for it; the tests compare the result with
+    protobuf's own encoder.
     """
     tenant_header, tenant_metadata = _tenant_fields(claims.tenant_id)
     headers = (
@@ -262,10 +262,10 @@ def varint(value: int) -> bytes:
 def encode_denied(
     decision: Decision, snapshot: Snapshot, decision_id: str, shared: dict[DenialKey, bytes]
 ) -> bytes:
-    """Return the ``CheckResponse`` that refuses: RFC 9457 body, RFC 6750 challenge.
+    """Return the ``CheckResponse`` that denies: RFC 9457 body, RFC 6750 challenge.
 
-    Refusals for one reason on one route differ in nothing but their id, and those who are
-    refused may come in floods: what is kept in ``shared`` has a slot for it.
+    Denials for one reason on one route differ only in their decision id, and they may come in
+    floods: the encoded answer in ``shared`` has a slot for the id.
     """
     slot = _SLOT * len(decision_id)
     key = (decision.outcome, decision.route, snapshot.key_state, decision.origin, slot)
@@ -282,7 +282,7 @@ def _encode_denied(decision: Decision, snapshot: Snapshot, decision_id: str) -> 
     answer = ANSWERS[reason]
     response = pb.CheckResponse()
     response.status.code = PERMISSION_DENIED
-    denied = response.error_response if reason in _OUR_FAILURES else response.denied_response
+    denied = response.error_response if reason in _ERRORS else response.denied_response
     denied.status.code = answer.status
     set_headers(denied.headers, snapshot.headers.on_denied())
     cross_origin = snapshot.headers.on_cross_origin(decision.cors, decision.origin)
@@ -298,9 +298,9 @@ def _encode_denied(decision: Decision, snapshot: Snapshot, decision_id: str) -> 
 
 
 def encode_challenge(decision: Decision, snapshot: Snapshot, decision_id: str, body: str) -> bytes:
-    """Write the ``CheckResponse`` that answers a CA in the application's place.
+    """Return the ``CheckResponse`` that answers a CA in place of the application.
 
-    A refusal with status 200: it is the only answer with a body that Envoy has.
+    It is a denial with status 200: ext_authz has no other answer with a body.
     """
     response = pb.CheckResponse()
     response.status.code = PERMISSION_DENIED
@@ -324,7 +324,7 @@ def challenge_of(answer: Answer) -> str | None:
 
 
 def problem_body(reason: Reason, answer: Answer, decision_id: str) -> str:
-    """Return the problem+json of a refusal (RFC 9457 §3): terse, nothing of the request."""
+    """Return the problem+json of a denial (RFC 9457 §3): terse, nothing of the request."""
     return json.dumps(
         {
             "type": f"urn:septem:reason:{reason}",
@@ -338,9 +338,9 @@ def problem_body(reason: Reason, answer: Answer, decision_id: str) -> str:
 
 
 def _set_grpc_status(response: pb.CheckResponse, answer: Answer) -> None:
-    """Set what Envoy answers in place of the body where the client speaks gRPC or gRPC-Web.
+    """Set what Envoy answers instead of the body to clients of gRPC or gRPC-Web.
 
-    Only Envoy knows what it speaks: the request's content type is not sent to the sidecar.
+    Only Envoy knows the protocol: the request's content type is not sent to the sidecar.
     """
     code = GRPC_CODES[answer.status]
     block = trailer_block(code, answer.title)
@@ -365,10 +365,10 @@ def set_metadata(
     snapshot: Snapshot,
     decision_id: str | None = None,
 ) -> None:
-    """Set what the access log and per-tenant rate limits read.
+    """Set the dynamic metadata that the access log and per-tenant rate limits read.
 
-    A ``decision_id`` is set where the answer has a body of the sidecar's, and only there: Envoy
-    tells by it which replies of its own are to speak problem+json.
+    A ``decision_id`` is set exactly where the answer has a body of the sidecar's: Envoy uses
+    it to recognise the local replies that must be problem+json.
     """
     fields = response.dynamic_metadata.fields
     fields["reason"].string_value = decision.outcome

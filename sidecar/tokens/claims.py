@@ -23,7 +23,7 @@ MAX_LISTED = 64
 
 
 class Claims(msgspec.Struct, frozen=True, gc=False):
-    """What an accepted token says. Times are Unix seconds."""
+    """The claims of an accepted token. Times are Unix seconds."""
 
     issuer: str
     subject: str
@@ -38,9 +38,9 @@ class Claims(msgspec.Struct, frozen=True, gc=False):
 
 
 class ClaimsPolicy(msgspec.Struct, frozen=True):
-    """What a token's claims are held against.
+    """The rules for a token's claims.
 
-    ``audiences`` maps each accepted issuer to the audiences it may speak to. ``None``
+    ``audiences`` maps each accepted issuer to the audiences it may issue tokens for. ``None``
     accepts any issuer and audience: for reading tokens by hand, never for a server.
     """
 
@@ -73,15 +73,15 @@ def read_claims(payload: Mapping[str, Any], policy: ClaimsPolicy) -> Claims:
 
 
 def check_claims(claims: Claims, policy: ClaimsPolicy, now: float) -> None:
-    """Hold the claims against the policy at ``now``; raises ``Denied`` at the first rule broken."""
+    """Check the claims against the policy at ``now``; raise ``Denied`` for the first violation."""
     for rule in RULES:
         rule(claims, policy, now)
 
 
 def validity(claims: Claims, policy: ClaimsPolicy) -> tuple[float, float]:
-    """Return from when on, and before when, the rules on time hold: what moves with the clock.
+    """Return the validity period: the rules on time hold from the first moment, before the second.
 
-    The same sums as in ``_not_expired``, ``_already_valid`` and ``_issued_in_past``.
+    Unix seconds, leeway included; the same sums as in the three rules on time below.
     """
     leeway = policy.leeway_seconds
     return (
@@ -97,7 +97,7 @@ def _issuer(claims: Claims, policy: ClaimsPolicy, _now: float) -> None:
 
 
 def _audience_meant(claims: Claims, policy: ClaimsPolicy, _now: float) -> None:
-    """Accept only a token meant for us (RFC 7519 §4.1.3, RFC 8725 §3.9)."""
+    """Accept only a token for a configured audience (RFC 7519 §4.1.3, RFC 8725 §3.9)."""
     if policy.audiences is None:
         return
     if policy.audiences[claims.issuer].isdisjoint(claims.audience):
@@ -115,21 +115,21 @@ def _lifetime(claims: Claims, policy: ClaimsPolicy, _now: float) -> None:
 
 
 def _not_expired(claims: Claims, policy: ClaimsPolicy, now: float) -> None:
-    """Refuse on and after exp (RFC 7519 §4.1.4)."""
+    """Deny on and after exp (RFC 7519 §4.1.4)."""
     if now >= claims.expires_at + policy.leeway_seconds:
         ago = now - claims.expires_at
         raise Denied(Reason.TOKEN_EXPIRED, f"expired {ago:.0f} s ago")
 
 
 def _already_valid(claims: Claims, policy: ClaimsPolicy, now: float) -> None:
-    """Refuse before nbf (RFC 7519 §4.1.5)."""
+    """Deny before nbf (RFC 7519 §4.1.5)."""
     if now < claims.not_before - policy.leeway_seconds:
         ahead = claims.not_before - now
         raise Denied(Reason.TOKEN_NOT_YET_VALID, f"valid in {ahead:.0f} s")
 
 
 def _issued_in_past(claims: Claims, policy: ClaimsPolicy, now: float) -> None:
-    """Refuse a token from the future: its issuer's clock or its lifetime is not honest."""
+    """Deny a token issued in the future: its issuer's clock is wrong, or iat is forged."""
     if now < claims.issued_at - policy.leeway_seconds:
         ahead = claims.issued_at - now
         raise Denied(Reason.TOKEN_ISSUED_IN_FUTURE, f"iat is {ahead:.0f} s ahead")
@@ -152,8 +152,8 @@ def _required(payload: Mapping[str, Any], name: str) -> Any:
     return value
 
 
-def _malformed(name: str, wanted: str) -> Denied:
-    return Denied(Reason.CLAIM_MALFORMED, f"claim {name!r} must be {wanted}")
+def _malformed(name: str, expected: str) -> Denied:
+    return Denied(Reason.CLAIM_MALFORMED, f"claim {name!r} must be {expected}")
 
 
 def _text(payload: Mapping[str, Any], name: str) -> str:
@@ -172,7 +172,7 @@ def _header_text(payload: Mapping[str, Any], name: str) -> str:
 
 
 def _time(payload: Mapping[str, Any], name: str) -> float:
-    """Read a NumericDate: an integer or a decimal, finite and sane (RFC 7519 §2)."""
+    """Read a NumericDate: an integer or a decimal, finite and plausible (RFC 7519 §2)."""
     value = _required(payload, name)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise _malformed(name, "a number of seconds")
@@ -200,7 +200,7 @@ def read_tenant(payload: Mapping[str, Any]) -> str:
 
 
 def read_roles(payload: Mapping[str, Any]) -> tuple[str, ...]:
-    """Read the optional array of roles; a comma in one would forge another in the header."""
+    """Read the optional array of roles; a comma in one would add another in the header."""
     value = payload.get("roles")
     if value is None:
         return ()
@@ -213,7 +213,7 @@ def read_roles(payload: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def read_scopes(payload: Mapping[str, Any]) -> tuple[str, ...]:
-    """Read ``scope``: names parted by single spaces (RFC 8693 §4.2)."""
+    """Read ``scope``: names separated by single spaces (RFC 8693 §4.2)."""
     value = payload.get("scope")
     if value is None:
         return ()
@@ -221,5 +221,5 @@ def read_scopes(payload: Mapping[str, Any]) -> tuple[str, ...]:
         raise _malformed("scope", "a string")
     scopes = tuple(value.split(" ")) if value else ()
     if len(scopes) > MAX_LISTED or not all(_VISIBLE.fullmatch(scope) for scope in scopes):
-        raise _malformed("scope", f"at most {MAX_LISTED} names parted by single spaces")
+        raise _malformed("scope", f"at most {MAX_LISTED} names separated by single spaces")
     return scopes

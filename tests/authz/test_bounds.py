@@ -5,14 +5,14 @@ from hashlib import sha256
 
 import pytest
 from msgspec.structs import replace
-from sidecar.authz.canonical import MAX_HOST_LENGTH, MAX_PATH_BYTES, canonical_host, canonical_path
 
 from sidecar.authz.acme_challenge import CHALLENGE_ROUTE, challenge_decision, find_challenge
-from sidecar.authz.credential import find_token, read_bearer
+from sidecar.authz.credential import TokenPlaces, find_token, read_bearer
 from sidecar.authz.decision import Decision, RequestView, Snapshot
 from sidecar.authz.module_install import judge_bundle
 from sidecar.authz.response_cache import CHALLENGE_PREFIX
 from sidecar.certificates.challenges.http01 import Challenge
+from sidecar.common.canonical import MAX_HOST_LENGTH, MAX_PATH_BYTES, canonical_host, canonical_path
 from sidecar.common.errors import Denied
 from sidecar.common.reasons import Grant, Reason
 from sidecar.module_signing.install import ModulePolicy, Provenance
@@ -47,8 +47,8 @@ def test_hosts(raw: bytes, good: bool) -> None:
     assert denied.value.reason is Reason.HOST_MALFORMED
 
 
-def test_what_is_too_long_is_not_remembered() -> None:
-    from sidecar.authz.canonical import _canonical_host  # noqa: PLC0415 - its memo
+def test_what_is_too_long_is_not_cached() -> None:
+    from sidecar.common.canonical import _canonical_host  # noqa: PLC0415 - its memo
 
     _canonical_host.cache_clear()
     with pytest.raises(Denied):
@@ -72,13 +72,17 @@ PLACES: list[tuple[str, Callable[[bytes], dict[str, bytes]]]] = [
 ]
 
 
+def find(headers: dict[str, bytes], place: str) -> bytes | None:
+    return find_token(headers, b"", TokenPlaces((place,)), 20).token
+
+
 @pytest.mark.parametrize(("place", "headers"), PLACES, ids=[row[0] for row in PLACES])
 def test_a_credential_is_bounded_where_it_is_found(
     place: str, headers: Callable[[bytes], dict[str, bytes]]
 ) -> None:
-    assert find_token(headers(b"t" * 20), (place,), 20) == b"t" * 20
+    assert find(headers(b"t" * 20), place) == b"t" * 20
     with pytest.raises(Denied) as denied:
-        find_token(headers(b"t" * 21), (place,), 20)
+        find(headers(b"t" * 21), place)
     assert denied.value.reason is Reason.TOKEN_TOO_LARGE
 
 
@@ -90,8 +94,8 @@ def test_the_size_is_looked_at_before_anything_else() -> None:
 
 def test_a_cookie_may_stand_in_quotes() -> None:
     """RFC 6265 §4.1.1; white space is no part of a value, quotes are none either."""
-    assert find_token({"cookie": b'session="token"'}, ("cookie:session",), 20) == b"token"
-    assert find_token({"cookie": b"session=XtokenX"}, ("cookie:session",), 20) == b"XtokenX"
+    assert find({"cookie": b'session="token"'}, "cookie:session") == b"token"
+    assert find({"cookie": b"session=XtokenX"}, "cookie:session") == b"XtokenX"
 
 
 class Known:
@@ -196,7 +200,7 @@ def test_a_bundle_is_never_judged_on_half_of_what_it_takes(
     assert judged.outcome is Reason.INTERNAL_FAULT
     assert judged.route == "install"
     assert not judged.allowed
-    assert judged.detail == "there is no policy for bundles"
+    assert judged.detail == "no policy for bundles is set"
     whole = replace(decision, module="unsigned_by_owner", token=token)
     allowed = judge_bundle(whole, asked, replace(SNAPSHOT, modules=POLICY))
     assert allowed.allowed

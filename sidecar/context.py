@@ -1,6 +1,6 @@
-"""What every part is started with: the settings, health, metrics, tasks, and its end.
+"""The app context, with which every component starts: settings, health, metrics, tasks, drain.
 
-Whatever a part opens it pushes on ``stack``; the drain unwinds it, last opened, first closed.
+A component pushes everything it opens on ``stack``; the drain unwinds it in reverse order.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ class GrpcHealth(Protocol):
     """The ``grpc.health.v1`` of either engine."""
 
     async def set_serving(self, serving: bool) -> None:
-        """Say whether requests may be sent here."""
+        """Set whether clients may send requests."""
 
 
 class GrpcListener(Protocol):
@@ -40,10 +40,10 @@ class GrpcListener(Protocol):
         """Its health service."""
 
     async def start(self) -> None:
-        """Listen."""
+        """Start listening."""
 
     async def stop(self, grace_seconds: float) -> None:
-        """Answer the calls in flight, and no others."""
+        """Stop accepting calls, and wait for those in flight for at most ``grace_seconds``."""
 
 
 class AppContext:
@@ -56,26 +56,26 @@ class AppContext:
         self.stack = AsyncExitStack()
         self.stop = asyncio.Event()
         self.routes: dict[tuple[str, str], Handler] = {}
-        """What the admin port answers; a room that starts later adds its own."""
+        """The routes of the admin port by method and path; each component adds its own."""
         self.bounds: Mapping[str, int] = {}
-        """How many connections each listener may hold (``sidecar.transport.listener_bounds``)."""
+        """The most connections of each listener (``sidecar.transport.listener_bounds``)."""
         self._tasks: set[asyncio.Task[None]] = set()
         self.on_fault = FaultReporter(self.metrics.count_fault, monotonic_seconds, _log)
-        """Told of an exception that should not have been: it is counted, and logged once."""
+        """Counts an unexpected exception, and logs each kind once."""
         self.health.on_fault = self.metrics.on_fault = self.on_fault
         self.registered = NO_DOMAINS
-        """Whose the domains are that a registry knows."""
+        """The tenants' domains, as the registries list them."""
         self.failed = False
-        """Whether a defect of ours ended what must not end: the exit code says so."""
+        """Whether a bug ended a task that must not end; the exit code is then 1."""
         self.refreshers: list[Callable[[], Coroutine[Any, Any, None]]] = []
-        """What is to be read when the operator asks for it, beside the keys."""
+        """Sources that are read again, in addition to the keys, when the operator requests it."""
         self.refreshed: list[PollStatus] = []
-        """How that goes."""
+        """The status of those sources."""
         self.polls: list[PollStatus] = []
-        """How each polled source is, in the order of the start."""
+        """The status of every polled source, in the order of the start."""
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        """Run a part's task until the drain; a defect in it ends the process, with exit code 1."""
+        """Run a component's task until the drain; an exception in it ends the process."""
         task = asyncio.create_task(coroutine)
         over = False
 
@@ -99,13 +99,13 @@ class AppContext:
         self.stack.push_async_callback(cancel)
 
     def end_with(self, exc: BaseException) -> None:
-        """Drain, and exit with a code that is not 0: without this task nothing is as it seems."""
+        """Report an exception that ended an essential task; drain, and exit with code 1."""
         self.on_fault(exc)
         self.failed = True
         self.stop.set()
 
     def watch(self, status: PollStatus) -> None:
-        """Show in ``/readyz`` and in the metrics how a polled source is."""
+        """Show the status of a polled source in ``/readyz`` and in the metrics."""
 
         def show(status: PollStatus) -> None:
             self.health.facts[status.part] = f"outage: {status.problem}" if status.problem else "ok"
@@ -119,7 +119,7 @@ class AppContext:
         return self.registered.owner_of(host)
 
     def run_soon(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        """Run something short that nobody waits for."""
+        """Run a short coroutine in the background; an exception in it is reported."""
         task = asyncio.create_task(self._guarded(coroutine))
         self._tasks.add(task)
 
@@ -133,11 +133,11 @@ class AppContext:
     async def _guarded(self, coroutine: Coroutine[Any, Any, None]) -> None:
         try:
             await coroutine
-        except Exception as exc:  # noqa: BLE001 - the task's edge: nobody else hears of it
+        except Exception as exc:  # noqa: BLE001 - the task's edge: reported, as nothing awaits it
             self.on_fault(exc)
 
     async def listen(self, server: GrpcListener) -> None:
-        """Start a gRPC server, have its health follow ours, and stop it at the end."""
+        """Start a gRPC server, let its health follow the process's, and stop it in the drain."""
         await server.start()
         self.stack.push_async_callback(server.stop, self.config.listen.drain_seconds)
         self.health.on_change(lambda ready: self.run_soon(server.health.set_serving(serving=ready)))

@@ -1,9 +1,9 @@
 """The one path that is answered before any route: ACME's http-01 challenge (RFC 8555 §8.3).
 
-A CA asks the edge for a token and must be told the key authorization. The Check does it, as
-a refusal with status 200, so the ordinary edge proves names and needs no server for it. Only
-tokens of orders in flight are answered, on the host they are for, to GET; everything else
-goes the way of every request.
+A CA requests a token from the edge and expects the key authorization. The Check answers it, as
+a denial with status 200, so the ordinary edge validates names and needs no server for it. Only
+tokens of orders in flight are answered, on the host they are for, to GET; every other request
+is evaluated as usual.
 """
 
 from collections.abc import Awaitable
@@ -24,7 +24,7 @@ class PendingChallenge(Protocol):
 
     @property
     def host(self) -> str:
-        """The only host it is for."""
+        """The only host on which it is answered."""
 
     @property
     def answer(self) -> str:
@@ -35,21 +35,21 @@ Found = PendingChallenge | None
 
 
 class ChallengeSource(Protocol):
-    """Where challenges are; ``sidecar.certificates.challenges.http01.DistributedSolver`` is one."""
+    """Finds challenges; ``sidecar.certificates.challenges.http01.DistributedSolver`` is one."""
 
     def find(self, token: str) -> PendingChallenge | Awaitable[Found] | None:
-        """Return the challenge, ``None``, or what tells when the fleet was asked."""
+        """Return the challenge, ``None``, or an awaitable of the fleet's reply."""
 
 
-class ChallengePending(Exception):  # noqa: N818 - neither a refusal nor an error
-    """Whether there is such a challenge is known when ``found`` is."""
+class ChallengePending(Exception):  # noqa: N818 - neither a denial nor an error
+    """The fleet is being asked for the challenge; ``found`` is its reply."""
 
     def __init__(self, found: Awaitable[Found]) -> None:
         self.found = found
 
 
 def find_challenge(view: RequestView, source: ChallengeSource) -> Found:
-    """Find the challenge that a request under the prefix asks for; raises ``ChallengePending``."""
+    """Return the challenge that a request under the prefix asks for; raise ``ChallengePending``."""
     token = view.path[len(CHALLENGE_PREFIX) :]
     if view.method != b"GET" or len(token) > _MAX_TOKEN_BYTES or not token.isascii():
         return None
@@ -60,7 +60,7 @@ def find_challenge(view: RequestView, source: ChallengeSource) -> Found:
 
 
 def challenge_decision(view: RequestView, found: Found) -> Decision | None:
-    """Return the decision that answers; ``None`` where nothing is found, or another host's."""
+    """Return the decision that answers; ``None`` for no challenge, or one of another host."""
     if found is None:
         return None
     try:

@@ -7,16 +7,16 @@
 
 Never the query (RFC 6750 §2.3): it is in logs, histories and ``Referer``.
 
-The application looks for its token by rules of its own, and must find the one that was
-verified or none. So on a route that reads a token every place is looked at, in every
-spelling that a server may take for it (``spelling``):
+The application reads its token by rules of its own, and must find the one that was verified or
+none. So on a route that reads a token every place is searched, in every spelling that a server
+may accept for it (``spelling``):
 
-- two credentials are denied, from one place or from two, and so is one where the route does
-  not look, or in a spelling that is not read here;
-- a cookie in which only *other* routes read tokens is taken out of the request: a browser
-  sends it along unasked;
-- a header that did not come is removed. Where Envoy keeps it back (``allowed_headers``) the
-  client's would otherwise arrive unread.
+- two credentials are denied, from one place or from two, and so is one in a place that the
+  route does not read, or in a spelling that is not accepted here;
+- a cookie in which only *other* routes read tokens is removed from the request: browsers send
+  it with every request;
+- a header that is absent from the Check is removed. Where Envoy withholds it from the sidecar
+  (``allowed_headers``) the client's header would otherwise reach the application unverified.
 """
 
 import re
@@ -32,10 +32,10 @@ WEBSOCKET = "websocket"
 COOKIE_PREFIX = "cookie:"
 AUTHORIZATION, COOKIE, PROTOCOLS = "authorization", "cookie", "sec-websocket-protocol"
 MAX_PARTS = 512
-"""Cookies or query parameters among which a token is looked for; a browser sends 180."""
+"""The most cookies or query parameters that are searched for a token; a browser sends 180."""
 _PROTOCOL_PREFIX = b"bearer."
 _LIKE_A_TOKEN = re.compile(rb"(?i:(?<![a-z0-9_-])bearer[^a-z0-9_-])|(?<![A-Za-z0-9_-])eyJ")
-"""Some convention's bearer token (Kubernetes has ``base64url.bearer.…``), or a JWT as it is."""
+"""A bearer token of another convention (Kubernetes: ``base64url.bearer.…``), or a bare JWT."""
 _SCHEME = b"bearer"
 _SEPARATORS = re.compile(rb"([;,])")
 _KEY = re.compile(
@@ -49,19 +49,19 @@ _QUERY_SEPARATORS = re.compile(rb"[&;]")
 
 
 class Credential(NamedTuple):
-    """What was found: the token, and what must not reach the application beside it."""
+    """What was found: the token, and what must be removed before the application's request."""
 
     token: bytes | None
     in_query: bool = False
-    """Whether the query holds a token, which is read nowhere."""
+    """Whether the query holds a token, which no route reads."""
     removed: tuple[str, ...] = ()
-    """Headers that are not to arrive."""
+    """Headers that Envoy must remove."""
     cookie: bytes | None = None
     """The ``Cookie`` header without other routes' tokens, where it had one."""
 
 
 class TokenPlaces:
-    """Where one route looks for its token, and where all routes together do.
+    """Where one route reads its token, and where all routes together do.
 
     ``watched_cookies`` are the names in which any route reads tokens, and
     ``watches_websocket`` is true where any reads them from subprotocols.
@@ -92,32 +92,32 @@ class TokenPlaces:
         self.forms = frozenset(form for name in watched for form in forms_of(name))
         self.watches_websocket = self.websocket or watches_websocket
 
-    def glance(self, headers: Mapping[str, bytes], query: bytes) -> int:
-        """Tell in passing what a request holds beside ``Authorization``.
+    def scan(self, headers: Mapping[str, bytes], query: bytes) -> int:
+        """Scan cheaply for credentials in addition to ``Authorization``.
 
-        0 for nothing that could be a credential, 1 for cookies of which none could be one,
-        and ``LOOK`` where only ``find_token`` can tell.
+        Return 0 for nothing that could be a credential, 1 for cookies of which none could be
+        one, and ``UNDECIDED`` where only ``find_token`` can decide.
         """
         if PROTOCOLS in headers or (query and may_hold(query, _QUERY_FORMS)):
-            return LOOK
+            return UNDECIDED
         if not self.forms:
             return 0
         cookie = headers.get(COOKIE)
         if cookie is None:
             return 0
-        return LOOK if may_hold(cookie, self.forms) else 1
+        return UNDECIDED if may_hold(cookie, self.forms) else 1
 
 
 HEADER_ONLY = TokenPlaces()
-LOOK = -1
+UNDECIDED = -1
 
 
 def find_token(
     headers: Mapping[str, bytes], query: bytes, places: TokenPlaces, max_token_bytes: int
 ) -> Credential:
-    """Return the one credential, or one without a token if there is none; raises ``Denied``.
+    """Return the one credential, or one without a token if there is none; raise ``Denied``.
 
-    ``query`` is the request target's, as it came.
+    ``query`` is the request target's, as it arrived.
     """
     cookies, kept = _read_cookies(headers.get(COOKIE, b""), places)
     tokens = [
@@ -126,7 +126,7 @@ def find_token(
         *cookies,
     ]
     if len(tokens) > 1:
-        raise _ambiguous(f"more than one credential came, for a route that reads {places.names}")
+        raise _ambiguous(f"more than one credential was sent; the route reads {places.names}")
     return Credential(
         _bounded(tokens[0], max_token_bytes) if tokens else None,
         _in_query(query),
@@ -136,19 +136,22 @@ def find_token(
 
 
 def where_none_is(headers: Mapping[str, bytes], places: TokenPlaces) -> str:
-    """Say for the audit log where no credential was, and which header Envoy may keep back."""
+    """Return the detail for the audit log: the places read, and the headers absent from the Check.
+
+    A header may be absent because Envoy withholds it (``allowed_headers``).
+    """
     read = (
         (AUTHORIZATION, places.header),
         (COOKIE, bool(places.cookies)),
         (PROTOCOLS, places.websocket),
     )
-    unseen = [name for name, wanted in read if wanted and name not in headers]
-    if not unseen:
+    absent = [name for name, is_read in read if is_read and name not in headers]
+    if not absent:
         return f"no credential in {places.names}"
-    names = " and no ".join(unseen)
+    names = " and no ".join(absent)
     return (
-        f"no credential in {places.names}: no {names} header came; if the client sent it, "
-        "ext_authz's allowed_headers in Envoy keeps it back"
+        f"no credential in {places.names}: the Check has no {names} header; if the client sent "
+        "it, add it to ext_authz's allowed_headers in Envoy"
     )
 
 
@@ -156,7 +159,7 @@ def read_bearer(credential: bytes, max_token_bytes: int) -> bytes:
     """Return the token of an ``Authorization`` header's value.
 
     Raises ``Denied``: a comma means several headers or several credentials (neither a
-    scheme nor a token may hold one), another scheme is not ours to judge, and the size
+    scheme nor a token may contain one), only the scheme Bearer is supported, and the size
     is bounded here already so that nothing larger is copied.
     """
     scheme, _, token = credential.strip(b" \t").partition(b" ")
@@ -176,12 +179,12 @@ def _read_authorization(
     if places.header:
         return (read_bearer(credential, max_token_bytes),)
     if credential.strip(b" \t,"):
-        raise _ambiguous(f"Authorization came, and the route reads {places.names}")
+        raise _ambiguous(f"Authorization was sent, but the route reads {places.names}")
     return ()
 
 
 def _read_protocols(protocols: bytes, places: TokenPlaces) -> list[bytes]:
-    """Return the tokens among the subprotocols; refuses those in a form that is not read."""
+    """Return the tokens among the subprotocols; raise ``Denied`` for unsupported forms."""
     if not protocols:
         return []
     tokens = []
@@ -190,15 +193,15 @@ def _read_protocols(protocols: bytes, places: TokenPlaces) -> list[bytes]:
         if places.websocket and stripped.startswith(_PROTOCOL_PREFIX):
             tokens.append(stripped[len(_PROTOCOL_PREFIX) :])
         elif _LIKE_A_TOKEN.search(stripped):
-            raise _ambiguous("a subprotocol looks like a token, and is not read on this route")
+            raise _ambiguous("a subprotocol looks like a token, but this route reads none there")
     return tokens
 
 
 def _read_cookies(header: bytes, places: TokenPlaces) -> tuple[list[bytes], bytes | None]:
-    """Return the tokens in cookies, and the header without other routes' where it had any.
+    """Return the tokens in cookies, and the header without other routes' tokens if it had any.
 
-    What comes between the separators is one cookie to some servers and several to others;
-    a comma parts two header lines that Envoy has joined.
+    Text between two separators is one cookie to some servers and several to others; a comma
+    separates two header lines that Envoy has joined.
     """
     if not may_hold(header, places.forms):
         return [], None
@@ -218,7 +221,7 @@ def _read_cookies(header: bytes, places: TokenPlaces) -> tuple[list[bytes], byte
         return tokens, None
     rest = b"".join(kept).strip(b" \t;,")
     if not rest.isascii():
-        raise _ambiguous("a cookie of another route can't be taken out: the others are not ASCII")
+        raise _ambiguous("another route's cookie can't be removed: the others are not ASCII")
     return tokens, rest
 
 
@@ -235,7 +238,7 @@ def _read_cookie(part: bytes, names: int, places: TokenPlaces) -> bytes:
     """Return the value of a cookie of a name that the route reads."""
     name, _, value = part.strip(b" \t").partition(b"=")
     if names > 1 or name not in places.cookies:
-        raise _ambiguous("some servers take a cookie of another name for one that the route reads")
+        raise _ambiguous("some servers read a cookie of another name as one of the route's")
     value = value.strip(b" \t")
     return value[1:-1] if len(value) > 1 and value[:1] == value[-1:] == b'"' else value
 
@@ -243,7 +246,7 @@ def _read_cookie(part: bytes, names: int, places: TokenPlaces) -> bytes:
 def _not_to_arrive(
     headers: Mapping[str, bytes], places: TokenPlaces, kept: bytes | None
 ) -> list[str]:
-    """List the headers in which an application could find what was not verified."""
+    """Return the headers in which an application could find an unverified credential."""
     removed = []
     if not places.header:
         removed.append(AUTHORIZATION)
@@ -255,7 +258,7 @@ def _not_to_arrive(
 
 
 def _in_query(query: bytes) -> bool:
-    """Tell whether the query has a token (RFC 6750 §2.3) in any spelling of the name."""
+    """Return whether the query has a token (RFC 6750 §2.3) in any spelling of the name."""
     if not query or not may_hold(query, _QUERY_FORMS):
         return False
     parts = _QUERY_SEPARATORS.split(query, MAX_PARTS)

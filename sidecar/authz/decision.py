@@ -1,4 +1,4 @@
-"""What a Check comes to: a plain value, turned into protobuf at the edge."""
+"""The values of a Check: request view, snapshot and decision. ``encoding`` knows the protobuf."""
 
 from collections.abc import Mapping
 
@@ -19,9 +19,9 @@ from sidecar.tokens.verifier import TokenPolicy, VerifiedToken
 
 
 class RequestView(msgspec.Struct, frozen=True, gc=False):
-    """What a decision looks at. Bytes are as the client sent them; nothing is trusted.
+    """The input of a decision. Bytes are as the client sent them; nothing is trusted.
 
-    ``headers`` has lower-case names; a header that came several times is joined by
+    ``headers`` has lower-case names; a header that was sent several times is joined by
     commas. ``source`` is the peer's address without port, ``principal`` its verified
     certificate's identity, ``certificate`` that certificate, URL-encoded PEM.
     """
@@ -34,25 +34,25 @@ class RequestView(msgspec.Struct, frozen=True, gc=False):
     principal: str = ""
     certificate: str = ""
     body: bytes = b""
-    """Empty but where Envoy is told to send it: on routes that install modules."""
+    """Empty except on routes that install modules, where Envoy is configured to send it."""
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """Everything a decision stands on, replaced whole when any of it changes."""
+    """Everything that decisions depend on, replaced as a whole when any of it changes."""
 
     ring: KeyRing
     routes: RouteTable
     tokens: TokenPolicy
     headers: SecurityHeaders
     names_to_remove: tuple[str, ...]
-    """What an answer tells Envoy to remove from the request, but for what it sets."""
+    """Request headers that Envoy removes, except those that the answer sets."""
     kept_by_route: Mapping[str, frozenset[str]] = {}
-    """By a route's name, what its answers leave in (``routes[].keep_overrides``)."""
+    """By route name, the headers that are not removed (``routes[].keep_overrides``)."""
     revocations: Revocations = NOTHING_REVOKED
     key_state: KeyState = KeyState.ACTIVE
     refuse_degraded: bool = False
     revocations_degraded: bool = False
-    """What is revoked was not read for longer than its ``max_age_seconds``."""
+    """The revocations were not read for longer than their ``max_age_seconds``."""
     pii_names: PiiAction = PiiAction.DENY
     pii_values: PiiAction = PiiAction.WARN
     modules: ModulePolicy | None = None
@@ -60,10 +60,10 @@ class Snapshot(msgspec.Struct, frozen=True):
 
 
 class Decision(msgspec.Struct, frozen=True, gc=False):
-    """Allowed on a ground, or denied for a reason; and what is known of the request.
+    """The grant or the reason of a denial, and what the evaluation knows of the request.
 
-    ``host``, ``path`` and ``method`` are canonical, or empty where the request was
-    refused before they could be read. ``detail`` is for the audit log alone.
+    ``host``, ``path`` and ``method`` are canonical, or empty where the request was denied
+    before they could be read. ``detail`` is for the audit log only.
     """
 
     outcome: Reason | Grant
@@ -75,36 +75,35 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     csp: str = ""
     token: VerifiedToken | None = None
     token_digest: str = ""
-    """The beginning of the credential's SHA-256: finds a token in the audit log, is not one."""
+    """The beginning of the credential's SHA-256: identifies a token in the audit log."""
     warnings: tuple[str, ...] = ()
-    """What was found and let pass: personal data in claims."""
+    """Personal data in claims that was found and allowed."""
     shadowed: Reason | None = None
-    """Why a route in shadow mode would have refused."""
-    remembered: CachedToken | None = None
-    """Where answers for this token are kept, if it is remembered."""
-    visit: ResolvedTarget | None = None
-    """Where answers for this target are kept, if it is remembered."""
+    """Why a route in shadow mode would have denied the request."""
+    cached_token: CachedToken | None = None
+    """The token's cache entry, if it is cached."""
+    target: ResolvedTarget | None = None
+    """The target's cache entry, if it is cached."""
     nonce: bool = False
     """Whether the response has a nonce of its own."""
     cors: str = ""
-    """The policy of what pages of other origins may read."""
+    """The CORS policy's name; empty for none."""
     origin: str = ""
     """The origin whose pages may read the answer; ``*`` for all, empty for none."""
     module: ModuleMode | None = None
-    """How the bundle is still to be judged: the rest of the request may pass."""
+    """How the bundle must still be checked; every other step has succeeded."""
     provenance: Provenance | None = None
-    """Where the bundle that may be installed comes from."""
+    """The origin of a bundle that was checked and may be installed."""
     stream_milliseconds: int = 0
     """How long the stream may last, on a route that ends streams with their token; else 0."""
-
     removed: tuple[str, ...] = ()
-    """Request headers in which the application could find a credential that nobody verified."""
+    """Request headers in which the application could find an unverified credential."""
     cookie: bytes | None = None
-    """The ``Cookie`` header that is to arrive in place of the one that came."""
+    """The ``Cookie`` header that replaces the client's."""
 
     @property
     def allowed(self) -> bool:
-        """Tell whether the request may pass: with a bundle, only once that is judged."""
+        """Whether the request may pass; with a bundle, only once the bundle is checked."""
         return isinstance(self.outcome, Grant) and (
             self.module is None or self.provenance is not None
         )

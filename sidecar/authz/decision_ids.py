@@ -1,9 +1,9 @@
-"""The ids of decisions: unique, and telling nothing of how many there were before."""
+"""The ids of decisions: unique, and revealing nothing of how many there were before."""
 
 import secrets
 
 _SCATTER = 0x9E3779B1
-"""Odd, so that no two counts of 32 bits come to one number."""
+"""Odd, so that no two 32-bit counts map to one number."""
 
 
 class DecisionIds:

@@ -1,27 +1,27 @@
 """The decision: a pure function of the request, the snapshot and the time.
 
-In order, each step only after the one before it held:
+The steps run in this order, each one only if the one before it succeeded:
 
 1. method, host and path in canonical form (``canonical``);
-2. the route (``routes``); a request that none matches is denied, and one that a lenient
-   server may take for a stricter route's;
+2. the route (``routes``); a request that no route matches is denied, and so is one that a
+   lenient server may read as a request for a stricter route;
 3. the client certificate, where the route asks for one (``requirements``);
-4. the credential: exactly one, from where the route looks for it, and none elsewhere
+4. the credential: exactly one, from where the route reads it, and none elsewhere
    (``credential``);
 5. the token (``sidecar.tokens.verifier``);
-6. personal data in claims, and what is revoked before its time;
-7. the tenant, the roles and the scopes that the route asks for (``requirements``).
+6. personal data in claims, and revocations;
+7. the tenant, the roles and the scopes that the route requires (``requirements``).
 
 A preflight is answered after the second step, by the route of the request that it announces
 (``preflight``).
 
-A credential that is sent where one is optional must be good: a client that believes it
-is signed in is told when it is not. Where none is asked for, none is read.
+Where a credential is optional, one that is sent must still be valid: a client that believes it
+is signed in learns when it is not. On a route without authentication no credential is read.
 
-``decide`` and ``explain`` are the same walk; the second one keeps a record. With a memory
-(``authz.memory``) a target that was matched before is not matched again, and a token that
-was verified before is not verified again; every other step is taken as always, and the
-decision is the same.
+``decide`` and ``explain`` run the same evaluation; ``explain`` records each step. With a
+response cache (``authz.response_cache``) a target that was matched before is not matched again,
+and a token that was verified before is not verified again; every other step runs as always, and
+the decision is the same.
 """
 
 import hashlib
@@ -49,7 +49,7 @@ _METHOD = re.compile(rb"[A-Z]{1,32}")
 
 
 class StepResult(NamedTuple):
-    """What one step of the walk came to."""
+    """The result of one step of an evaluation."""
 
     step: str
     held: bool
@@ -57,14 +57,14 @@ class StepResult(NamedTuple):
 
 
 class VerificationDeferred(Exception):  # noqa: N818 - neither a refusal nor an error
-    """This request needs a verification, and now is not the time for one."""
+    """The request needs a signature verification, and ``may_verify`` did not permit one now."""
 
 
 class _Evaluation:
-    """One request on its way through the steps, and what is known of it by now.
+    """The evaluation of one request: its steps, and the results so far.
 
-    Every step is a method; ``_RecordedEvaluation`` wraps them, so that the walk that explains is
-    the walk that decides, and the one that decides pays nothing for it.
+    Every step is a method; ``_RecordedEvaluation`` wraps them, so that explaining and deciding
+    run the same code, and deciding pays nothing for it.
     """
 
     def __init__(
@@ -72,16 +72,16 @@ class _Evaluation:
         view: RequestView,
         snapshot: Snapshot,
         now: float,
-        memory: ResponseCache | None = None,
+        response_cache: ResponseCache | None = None,
         may_verify: Callable[[], bool] | None = None,
     ) -> None:
         self._view = view
         self._snapshot = snapshot
         self._now = now
-        self._memory = memory
+        self._response_cache = response_cache
         self._may_verify = may_verify
-        self.visit: ResolvedTarget | None = None
-        self.remembered: CachedToken | None = None
+        self.target: ResolvedTarget | None = None
+        self.cached_token: CachedToken | None = None
         self.method = self.host = self.path = self.token_digest = ""
         self.route: Route | None = None
         self.token: VerifiedToken | None = None
@@ -89,7 +89,7 @@ class _Evaluation:
         self.warnings: tuple[str, ...] = ()
 
     def run(self) -> Grant:
-        """Walk; returns the ground on which the request passes, or raises ``Denied``."""
+        """Run the steps; return the ground on which the request passes, or raise ``Denied``."""
         if self._view.method == OPTIONS and self.check_preflight():
             return Grant.PREFLIGHT
         route = self.find_route()
@@ -107,14 +107,15 @@ class _Evaluation:
         return Grant.TOKEN_VERIFIED
 
     def check_preflight(self) -> bool:
-        """Tell whether this is a preflight for us to answer; refused if its origin is."""
+        """Return whether this is a preflight to answer; raise ``Denied`` for a foreign origin."""
         match = match_preflight(self._view, self._snapshot)
         if match is None:
             return False
         self.host, self.path, route = match
         self.method, self.route = "OPTIONS", route
         if not self.find_reader(route):
-            raise Denied(Reason.ORIGIN_NOT_ALLOWED, f"headers.cors.{route.cors} admits it not")
+            hint = f"headers.cors.{route.cors} does not allow this origin"
+            raise Denied(Reason.ORIGIN_NOT_ALLOWED, hint)
         return True
 
     def find_reader(self, route: Route) -> str:
@@ -124,49 +125,51 @@ class _Evaluation:
         return self._snapshot.headers.reader(route.cors, origin, self.host, tenant_id)
 
     def find_route(self) -> Route:
-        """Return the route, from memory if this very target came before."""
-        view, memory = self._view, self._memory
-        target = (view.method, view.host, view.path.partition(b"?")[0])
-        visit = memory.visits.get(target) if memory is not None else None
-        if visit is None:
+        """Return the route, from the response cache if the same target was matched before."""
+        view, response_cache = self._view, self._response_cache
+        target_key = (view.method, view.host, view.path.partition(b"?")[0])
+        target = response_cache.targets.get(target_key) if response_cache is not None else None
+        if target is None:
             self.method = self.read_method()
             self.host = self.read_host()
             self.path = self.read_path()
             route = self.route = self.match()
-            # OPTIONS is what a preflight is too, and those are not told by their target alone.
-            if memory is not None and view.method != OPTIONS:
-                self.visit = memory.cache_target(target, self.method, self.host, self.path, route)
+            # An OPTIONS request may be a preflight, which its target alone does not show.
+            if response_cache is not None and view.method != OPTIONS:
+                self.target = response_cache.cache_target(
+                    target_key, self.method, self.host, self.path, route
+                )
             return route
-        self.visit = visit
-        self.method, self.host, self.path = visit.method, visit.host, visit.path
-        route = self.route = visit.place.route
+        self.target = target
+        self.method, self.host, self.path = target.method, target.host, target.path
+        route = self.route = target.route_scope.route
         return route
 
     def read_method(self) -> str:
-        """Bring the method into its one form."""
+        """Return the method in canonical form."""
         return canonical_method(self._view.method)
 
     def read_host(self) -> str:
-        """Bring the host into its one form."""
+        """Return the host in canonical form."""
         return canonical_host(self._view.host)
 
     def read_path(self) -> str:
-        """Bring the path into its one form."""
+        """Return the path in canonical form."""
         return canonical_path(self._view.path)
 
     def match(self) -> Route:
-        """Find the first route that matches, in a path that lenient servers read alike."""
+        """Return the first route that matches; raise ``Denied`` for none or for two readings."""
         route = self._snapshot.routes.find(self.method, self.host, self.path)
         if route is None:
             raise Denied(Reason.ROUTE_UNKNOWN, "no route matches this method, host and path")
         return route
 
     def check_client(self, route: Route) -> None:
-        """Hold the client's certificate against the route's list."""
+        """Check the client's certificate against the route's list."""
         check_client(self._view.principal, self._view.certificate, route.clients)
 
     def find_credential(self, route: Route) -> bytes | None:
-        """Return the one credential, or ``None`` where none is needed and none came."""
+        """Return the one credential, or ``None`` where none is required and none was sent."""
         view, limit = self._view, self._snapshot.tokens.max_token_bytes
         query = view.path.partition(b"?")[2]
         found = self.found = find_token(view.headers, query, route.places, limit)
@@ -174,14 +177,18 @@ class _Evaluation:
             where = where_none_is(view.headers, route.places)
             raise Denied(
                 Reason.TOKEN_MISSING,
-                f"{where}; the query has one, and is never read" if found.in_query else where,
+                f"{where}; the query has one, but tokens in the query are never read"
+                if found.in_query
+                else where,
             )
         if found.in_query:
-            raise Denied(Reason.TOKEN_AMBIGUOUS, "the query has a token, and is never read")
+            raise Denied(
+                Reason.TOKEN_AMBIGUOUS, "the query has a token, which is not read from there"
+            )
         return found.token
 
     def find_token(self, raw: bytes) -> VerifiedToken:
-        """Return the verified token, from the cache if these very bytes verified before."""
+        """Return the verified token, from the cache if the same bytes were verified before."""
         snapshot = self._snapshot
         digest = hashlib.sha256(raw).digest()
         self.token_digest = digest_text(digest)
@@ -189,11 +196,11 @@ class _Evaluation:
             raise Denied(Reason.KEYS_UNAVAILABLE, "no verification key is loaded")
         if snapshot.refuse_degraded:
             check_age(snapshot)
-        tokens = self._memory.tokens if self._memory is not None else None
+        tokens = self._response_cache.tokens if self._response_cache is not None else None
         if tokens is not None:
             known = tokens.get(digest, snapshot.ring, self._now)
             if known is not None:
-                self.remembered = known
+                self.cached_token = known
                 self.token, self.warnings = known.token, known.warnings
                 return known.token
             if self._may_verify is not None and not self._may_verify():
@@ -202,13 +209,13 @@ class _Evaluation:
         self.check_pii(whole)
         self.token = token = whole.slimmed()
         if tokens is not None:
-            self.remembered = tokens.put(
+            self.cached_token = tokens.put(
                 digest, token, self.warnings, snapshot.tokens.claims, self._now
             )
         return token
 
     def verify(self, raw: bytes) -> VerifiedToken:
-        """Hold the token against every rule of ``sidecar.tokens.verifier``."""
+        """Check the token against every rule of ``sidecar.tokens.verifier``."""
         return verify_token(
             raw, self._snapshot.ring, self._snapshot.tokens, self._now, keep_payload=False
         )
@@ -230,27 +237,27 @@ class _Evaluation:
         self.warnings = tuple(warnings)
 
     def check_revocation(self, token: VerifiedToken) -> None:
-        """Refuse what is revoked before its time."""
+        """Deny a token that is revoked."""
         self._snapshot.revocations.check(token.claims)
 
     def check_tenant(self, token: VerifiedToken, route: Route) -> None:
-        """Hold the token's tenant against the route's and the host's."""
+        """Check the token's tenant against the route's and the host's."""
         owner = self._snapshot.headers.owner_of(self.host)
         if owner is not None or route.tenant is not None:
             check_tenant(token.claims, route, owner)
 
     def check_grants(self, token: VerifiedToken, route: Route) -> None:
-        """Hold the token's roles and scopes against the route's."""
+        """Check the token's roles and scopes against the route's."""
         if route.roles or route.scopes:
             check_grants(token.claims, route)
 
     def stream_milliseconds(self) -> int:
-        """Return how long the stream may last; 0 where the route does not ask."""
+        """Return how long the stream may last; 0 where the route does not limit it."""
         if self.route is None or self.token is None or not self.route.end_streams_with_token:
             return 0
         ends_at = validity(self.token.claims, self._snapshot.tokens.claims).ends_at
-        asked = self._view.headers.get(TIMEOUT_HEADER, b"")
-        return stream_milliseconds(ends_at, self._now, asked)
+        client_timeout = self._view.headers.get(TIMEOUT_HEADER, b"")
+        return stream_milliseconds(ends_at, self._now, client_timeout)
 
     def _action_on(self, finding: PiiFinding) -> PiiAction:
         return self._snapshot.pii_names if finding.by == "name" else self._snapshot.pii_values
@@ -270,15 +277,15 @@ _STEPS = {
     "check_tenant": "tenant",
     "check_grants": "roles and scopes",
 }
-"""The steps that are recorded, and what they are called for people."""
+"""The methods that are recorded, and the step's name in an explanation."""
 
 
 class _RecordedEvaluation(_Evaluation):
-    """A walk that keeps each step's verdict. It remembers nothing, so that every step runs."""
+    """An evaluation that keeps each step's result. It uses no cache, so that every step runs."""
 
     def __init__(self, view: RequestView, snapshot: Snapshot, now: float) -> None:
         super().__init__(view, snapshot, now)
-        self.verdicts: list[StepResult] = []
+        self.step_results: list[StepResult] = []
         for method, step in _STEPS.items():
             setattr(self, method, self._recorded(step, getattr(self, method)))
 
@@ -287,10 +294,12 @@ class _RecordedEvaluation(_Evaluation):
             try:
                 result = function(*arguments)
             except Denied as denied:
-                self.verdicts.append(StepResult(step, False, str(denied)))
+                self.step_results.append(StepResult(step, False, str(denied)))
                 raise
             shown = result.name if isinstance(result, Route) else result
-            self.verdicts.append(StepResult(step, True, shown if isinstance(shown, str) else ""))
+            self.step_results.append(
+                StepResult(step, True, shown if isinstance(shown, str) else "")
+            )
             return result
 
         return run
@@ -300,24 +309,24 @@ def decide(
     view: RequestView,
     snapshot: Snapshot,
     now: float,
-    memory: ResponseCache | None = None,
+    response_cache: ResponseCache | None = None,
     may_verify: Callable[[], bool] | None = None,
 ) -> Decision:
-    """Decide one request at ``now`` (Unix seconds). A refusal is a value, not an exception.
+    """Decide one request at ``now`` (Unix seconds). A denial is a value, not an exception.
 
-    ``may_verify`` is asked before a token is verified that ``memory`` does not hold; where it
-    says no, ``VerificationDeferred`` is raised and the request is to be decided again, later.
+    ``may_verify`` is called before a token is verified that ``response_cache`` does not hold.
+    Where it returns false, ``VerificationDeferred`` is raised; decide the request again later.
     """
-    return _decide(_Evaluation(view, snapshot, now, memory, may_verify))
+    return _decide(_Evaluation(view, snapshot, now, response_cache, may_verify))
 
 
 def explain(
     view: RequestView, snapshot: Snapshot, now: float
 ) -> tuple[Decision, tuple[StepResult, ...]]:
-    """Decide, and return each step's verdict beside the decision."""
+    """Return the decision and the result of each step."""
     evaluation = _RecordedEvaluation(view, snapshot, now)
     decision = _decide(evaluation)
-    return decision, tuple(evaluation.verdicts)
+    return decision, tuple(evaluation.step_results)
 
 
 def _decide(evaluation: _Evaluation) -> Decision:
@@ -345,8 +354,8 @@ def _decide(evaluation: _Evaluation) -> Decision:
         evaluation.token_digest,
         evaluation.warnings,
         shadowed,
-        evaluation.remembered if trusted else None,
-        evaluation.visit,
+        evaluation.cached_token if trusted else None,
+        evaluation.target,
         route is not None and route.nonce,
         cors,
         evaluation.find_reader(route) if route is not None and cors else "",
@@ -358,7 +367,7 @@ def _decide(evaluation: _Evaluation) -> Decision:
 
 
 def check_age(snapshot: Snapshot) -> None:
-    """Refuse where what decides is too old, and the configuration says so (``when_degraded``)."""
+    """Deny with keys or revocations past their maximum age, where ``when_degraded`` is refuse."""
     if snapshot.key_state is KeyState.DEGRADED:
         raise Denied(Reason.KEYS_DEGRADED, "the keys are older than keys.max_age_seconds")
     if snapshot.revocations_degraded:
@@ -371,8 +380,8 @@ def check_age(snapshot: Snapshot) -> None:
 def canonical_method(raw: bytes) -> str:
     """Accept a method in the letters of every registered one (RFC 9110 §9.1)."""
     if not raw:
-        hint = "no method came; allow ':method' where ext_authz has allowed_headers"
+        hint = "the Check has no method; add ':method' to ext_authz's allowed_headers in Envoy"
         raise Denied(Reason.REQUEST_MALFORMED, hint)
     if not _METHOD.fullmatch(raw):
-        raise Denied(Reason.REQUEST_MALFORMED, "the method is not one to thirty-two capitals")
+        raise Denied(Reason.REQUEST_MALFORMED, "the method is not 1 to 32 capital letters")
     return raw.decode("ascii")

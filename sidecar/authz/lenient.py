@@ -1,14 +1,14 @@
-"""How lenient servers read a path, and which routes' paths they would take it for.
+"""How lenient servers read a path, and which routes' paths they would read it as.
 
-Express ignores the case of letters and a slash at the end; so does a file server on a disk
-without case, which ignores dots and spaces at a segment's end as well; Rails and older
-Spring take ``/admin.json`` for ``/admin``; some read ``+`` as a space; what decodes a path
-before it parts it from the query cuts it at ``%3F``. Where such a reading meets a route that
-the path as it stands does not, a policy by path holds for one of the two alone
-(``routes.RouteTable.find``).
+Express ignores the case of letters and a trailing slash; so does a file server on a
+case-insensitive disk, which ignores dots and spaces at the end of a segment as well; Rails and
+older Spring read ``/admin.json`` as ``/admin``; some servers read ``+`` as a space; a server
+that decodes a path before it separates the query cuts it at ``%3F``. Where such a reading
+matches a route that the literal path does not match, a policy by path applies to only one of
+the two (``routes.RouteTable.find``).
 
-The readings are one fold, taken wide on purpose: a path that folds like a route's without
-being spelt like it has no honest sender. Unicode is folded by NFKC and full case folding, so
+All readings are one fold, wide on purpose: no legitimate client sends a path that folds like a
+route's path without being spelled like it. Unicode is folded by NFKC and full case folding, so
 that the Kelvin sign is a ``k`` and a decomposed letter the composed one.
 """
 
@@ -18,7 +18,7 @@ from unicodedata import normalize
 from urllib.parse import quote, unquote
 
 MAX_RESPELT = 32
-"""More spellings of one path no honest configuration has; what may be all of them is refused."""
+"""No sensible configuration spells one path in more ways; a path with more is denied."""
 _QUERY_OR_FRAGMENT = re.compile(r"%3F|%23")
 _ENDS_OF_SEGMENTS = re.compile(r"(?:\.|%20)+(?=/|$)")
 _EXTENSIONS = (re.compile(r"(?<=[^/.])\.[^/.]*$"), re.compile(r"(?<=[^/.])\.[^/]*$"))
@@ -26,7 +26,7 @@ _EXTENSIONS = (re.compile(r"(?<=[^/.])\.[^/.]*$"), re.compile(r"(?<=[^/.])\.[^/]
 
 
 def fold(path: str) -> str:
-    """Return what lenient servers make of a canonical path: equal for all that they read alike."""
+    """Return the folded form of a canonical path: equal for paths that lenient servers equate."""
     if "%" in path:
         text = normalize("NFKC", normalize("NFKC", unquote(path)).casefold())
         path = quote(text, safe="/!$&'()*+,=:@~")
@@ -40,20 +40,20 @@ def fold(path: str) -> str:
 
 
 class LenientIndex:
-    """The spellings of the routes' paths and prefixes, by what they fold to."""
+    """The spellings of the routes' paths and prefixes, by their folded form."""
 
     __slots__ = ("_deepest", "_paths", "_prefixes")
 
     def __init__(self, paths: Iterable[str], prefixes: Iterable[str]) -> None:
-        """``prefixes`` are without a slash at the end; all are canonical."""
+        """``prefixes`` have no trailing slash; all arguments are canonical."""
         self._paths = _by_fold(paths)
         self._prefixes = _by_fold(prefixes)
         self._deepest = max((prefix.count("/") for prefix in self._prefixes), default=0)
 
     def respell(self, path: str) -> Iterator[str]:
-        """Yield a canonical path as each route spells it that a lenient server may take it for.
+        """Yield the path in the spelling of each route that a lenient server may read it as.
 
-        The path itself is not among them. What follows a route's prefix stays as it is.
+        The path itself is not among them. What follows a route's prefix is not changed.
         """
         folded = fold(path)
         seen = {path}
@@ -66,7 +66,7 @@ class LenientIndex:
                 yield from _new(self._prefixes.get(bare, ()), seen)
 
     def _under_prefixes(self, path: str, folded: str) -> Iterator[str]:
-        """Respell the beginning of a path, segment by segment, as far as any prefix goes."""
+        """Respell the beginning of a path, segment by segment, up to the deepest prefix."""
         end = rest = 0
         for _ in range(self._deepest + 1):
             for prefix in self._prefixes.get(folded[:end], ()):

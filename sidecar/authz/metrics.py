@@ -1,4 +1,4 @@
-"""What is counted of the cache of verified tokens, as Prometheus families."""
+"""The metrics of the token cache, as Prometheus families."""
 
 from collections.abc import Iterator, Sized
 from typing import Protocol
@@ -9,7 +9,7 @@ from sidecar.observability.metrics import counter, gauge
 
 
 class CacheCounts(Sized, Protocol):
-    """The counts of one memory of tokens, or of several workers' together."""
+    """The counts of one token cache, or the sums of several workers' caches."""
 
     hits: int
     misses: int
@@ -17,8 +17,8 @@ class CacheCounts(Sized, Protocol):
 
 
 def cache_families(cache: CacheCounts) -> Iterator[Metric]:
-    """Tell how the memory of verified tokens does."""
-    yield gauge("septem_token_cache_entries", "Verified tokens remembered", len(cache))
-    yield counter("septem_token_cache_hits", "Tokens that were remembered", cache.hits)
-    yield counter("septem_token_cache_misses", "Tokens that were verified", cache.misses)
-    yield counter("septem_token_cache_evictions", "Tokens that made room", cache.evicted)
+    """Yield the metric families of the token cache."""
+    yield gauge("septem_token_cache_entries", "Verified tokens in the cache", len(cache))
+    yield counter("septem_token_cache_hits", "Tokens found in the cache", cache.hits)
+    yield counter("septem_token_cache_misses", "Tokens not found in the cache", cache.misses)
+    yield counter("septem_token_cache_evictions", "Tokens evicted", cache.evicted)

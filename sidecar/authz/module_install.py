@@ -1,7 +1,7 @@
-"""The last step of a decision on a route that installs modules: its bundle is judged.
+"""The last step of a decision on a route that installs modules: checking the bundle.
 
-``decide`` has found that the rest of the request may pass, and has left ``module`` in the
-decision: until this step has run, that is no permission (``Decision.allowed``).
+``decide`` found that the request passes every other step and set ``module`` in the decision:
+until this step has run, the request is not allowed (``Decision.allowed``).
 """
 
 from msgspec.structs import replace
@@ -13,10 +13,10 @@ from sidecar.module_signing.install import check_bundle, unseen
 
 
 def judge_bundle(decision: Decision, view: RequestView, snapshot: Snapshot) -> Decision:
-    """Return the decision as it is with the bundle judged. Pure; takes milliseconds."""
+    """Return the decision with the bundle checked. A pure function; takes milliseconds."""
     policy, mode, token = snapshot.modules, decision.module, decision.token
     if policy is None or mode is None or token is None:
-        return refused(decision, Denied(Reason.INTERNAL_FAULT, "there is no policy for bundles"))
+        return refused(decision, Denied(Reason.INTERNAL_FAULT, "no policy for bundles is set"))
     roles, publishers = token.claims.roles, snapshot.publishers
     try:
         provenance = check_bundle(
@@ -29,5 +29,5 @@ def judge_bundle(decision: Decision, view: RequestView, snapshot: Snapshot) -> D
 
 
 def refused(decision: Decision, denied: Denied) -> Decision:
-    """Return the refusal; whose token came with the bundle stays, for the audit log."""
+    """Return the denial; the token's identity stays in it for the audit log."""
     return replace(decision, outcome=denied.reason, detail=denied.detail)

@@ -1,4 +1,4 @@
-"""What a good configuration leaves to be known: for ``sidecar config check``, never an error."""
+"""Notes on a valid configuration, which ``sidecar config check`` prints. They are not errors."""
 
 from collections.abc import Iterator, Sequence
 
@@ -11,24 +11,24 @@ _MAX_LISTED = 5
 
 
 def notes(routes: Sequence[Route]) -> Iterator[Problem]:
-    """Yield a note for each thing that Envoy or the application must agree with."""
+    """Yield a note for each requirement that Envoy or the application must meet."""
     yield from _similar_paths(routes)
-    yield from _kept_back(routes)
+    yield from _required_headers(routes)
 
 
-def _kept_back(routes: Sequence[Route]) -> Iterator[Problem]:
-    """Name the headers without which routes never see their tokens."""
-    wanted = {
+def _required_headers(routes: Sequence[Route]) -> Iterator[Problem]:
+    """Yield a note for each header that Envoy must send so that routes see their tokens."""
+    routes_by_header = {
         COOKIE: [route.name for route in routes if route.places.cookies],
         PROTOCOLS: [route.name for route in routes if route.places.websocket],
     }
-    for header, names in wanted.items():
+    for header, names in routes_by_header.items():
         if names:
             yield Problem(
                 ("routes",),
                 f"{_listed(names)} read tokens from {header}: Envoy must send it "
                 f"({{exact: {header}}} in ext_authz's allowed_headers, as in envoy/edge.yaml); "
-                "where it does not come, it is removed from the request",
+                "where it is not sent, it is removed from the request",
             )
 
 
@@ -39,7 +39,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _similar_paths(routes: Sequence[Route]) -> Iterator[Problem]:
-    """Find routes whose paths lenient servers read alike, and which do not decide alike."""
+    """Yield a note for routes whose paths lenient servers equate but which decide differently."""
     known: dict[str, dict[str, list[Route]]] = {}
     for index, route in enumerate(routes):
         if route.exact_paths:
@@ -51,8 +51,8 @@ def _similar_paths(routes: Sequence[Route]) -> Iterator[Problem]:
         if clash is not None:
             yield Problem(
                 ("routes", index),
-                f"has the path of route {clash.name!r} but for what lenient servers ignore, and "
-                "decides otherwise: requests for the weaker of the two are refused "
+                f"differs from the path of route {clash.name!r} only in what lenient servers "
+                "ignore, and decides differently: requests for the weaker of the two are denied "
                 "(path_ambiguous) unless path_reading is exact",
             )
         alike.setdefault(spelling, []).append(route)
@@ -63,12 +63,12 @@ def _clash(route: Route, other: Route) -> bool:
 
 
 def _spelling(route: Route) -> str:
-    """Return a route's path; a prefix holds its own path with a slash and without one."""
+    """Return a route's path; a prefix matches its own path with and without a slash."""
     return route.path or (route.path_prefix or "").rstrip("/")
 
 
 def _share_a_host(route: Route, other: Route) -> bool:
-    """Tell whether one host may fall under both; a wildcard counts as all that it may hold."""
+    """Return whether both may match one host; a wildcard is assumed to match any host."""
     return any(
         one == two or ANY_HOST in {one, two} or "*" in one + two
         for one in route.hosts

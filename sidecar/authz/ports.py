@@ -1,4 +1,4 @@
-"""What the service needs from around it to give expensive work its turns."""
+"""The interfaces that the Check service needs to run expensive work."""
 
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
@@ -7,17 +7,17 @@ T = TypeVar("T")
 
 
 class Lane(Protocol):
-    """Gives expensive work its turns; ``sidecar.transport.lane`` does."""
+    """Runs expensive work one job at a time; ``sidecar.transport.lane`` implements it."""
 
     def free(self) -> bool:
-        """Take this turn, if nobody has."""
+        """Return whether a job may run now, and if so claim this turn."""
 
     def later(self, function: Callable[[], T]) -> Awaitable[T]:
-        """Run it when its turn comes."""
+        """Queue a job and return its result."""
 
 
 class VerifierPool(Protocol):
-    """Runs what is slow off the event loop; ``sidecar.module_signing.digest_pool`` does."""
+    """Runs slow work off the event loop; ``sidecar.module_signing.digest_pool`` implements it."""
 
     async def run(self, function: Callable[[], T]) -> T:
-        """Run it; raises ``Denied`` where too much is waiting."""
+        """Return the function's result; raise ``Denied`` where the queue is full."""

@@ -1,9 +1,8 @@
-"""Every Check counted at once, and written down soon after.
+"""The decision recorder: every Check is counted at once, and its audit line is written later.
 
-A Check that was allowed leaves a count and one tuple in a list; what an audit line takes is
-done between Checks, a slice at a time, so that nobody waits for it. The list is
-bounded by the slice's timer: it is emptied every ``DRAIN_SECONDS``, or as soon as it is
-``MAX_WAITING`` long.
+An allowed Check costs a count and one tuple in a queue; the audit line is encoded between
+Checks, a slice at a time, so that no Check waits for it. The queue is bounded: it is drained
+every ``DRAIN_SECONDS``, or as soon as it is ``MAX_WAITING`` long.
 """
 
 import logging
@@ -19,7 +18,7 @@ from sidecar.authz.service import Outcome
 from sidecar.common.reasons import ANSWERS, Grant, Reason
 from sidecar.observability.audit import AuditEntry, AuditLog
 from sidecar.observability.audit.entry import (
-    encode_passage,
+    encode_allowed_check,
     ground_fragment,
     key_state_fragment,
     kid_fragment,
@@ -33,9 +32,9 @@ from sidecar.tokens.cache import CachedToken, digest_text
 
 DRAIN_SECONDS = 0.02
 SLICE_COST = 64
-"""Passages written in one slice; between two slices the loop answers what has come in."""
+"""Allowed Checks written in one slice; between two slices the loop answers new Checks."""
 OUTCOME_COST = 8
-"""A refusal takes as long to write as so many passages."""
+"""A denial takes as long to write as this many allowed Checks."""
 MAX_WAITING = 4096
 
 
@@ -43,11 +42,11 @@ _log = logging.getLogger("sidecar")
 
 
 def _log_fault(exc: Exception) -> None:
-    _log.error("a defect of ours", exc_info=exc)
+    _log.error("internal error (a bug in the sidecar) while recording a decision", exc_info=exc)
 
 
 class _Note(NamedTuple):
-    """What is kept with a template: its counter's key, and its part of an audit line."""
+    """What is stored with a template: its counter's key, and its fields of an audit line."""
 
     key: tuple[str, str, str]
     ground: bytes
@@ -57,10 +56,10 @@ class _Note(NamedTuple):
 class DecisionRecorder:
     """Counts and records; see ``sidecar.authz.service.Observer``.
 
-    ``schedule`` calls a function after so many seconds, on the loop that makes the Checks.
-    ``on_key_unknown`` is told of tokens whose kid is in no ring: a rotation may be news to us.
-    ``on_fault`` gets what is raised while a line is written: that line is lost and counted as
-    dropped, and the next one is written.
+    ``schedule`` calls a function after so many seconds, on the loop that answers the Checks.
+    ``on_key_unknown`` is called for tokens whose kid is not in the ring: the keys may have been
+    rotated. ``on_fault`` gets exceptions raised while a line is written: that line is counted
+    as dropped, and the next one is written.
     """
 
     __slots__ = (
@@ -91,23 +90,23 @@ class DecisionRecorder:
         self._scheduled = False
         self._waiting: deque[AllowedCheck | Outcome] = deque()
 
-    def allowed_fast(self, passage: AllowedCheck) -> None:
-        """Count a Check that was allowed on plain grounds, and keep what its line is made of."""
-        template = passage[1]
+    def allowed_fast(self, allowed_check: AllowedCheck) -> None:
+        """Count a Check that the fast path may answer, and queue it for its audit line."""
+        template = allowed_check[1]
         note: _Note | None = template.note
         if note is None:
             note = template.note = self._note(template)
         self._counters.checks[note.key] += 1
-        self._counters.latency.add(passage[5] // 1000)
-        self._wait(passage)
+        self._counters.latency.add(allowed_check[5] // 1000)
+        self._wait(allowed_check)
 
     def decided(self, outcome: Outcome) -> None:
-        """Count a decision, and keep it for its line."""
+        """Count a decision, and queue it for its audit line."""
         decision = outcome.decision
         shadowed = decision.shadowed
-        word = "shadow" if shadowed else "allow" if decision.allowed else "deny"
+        label = "shadow" if shadowed else "allow" if decision.allowed else "deny"
         reason = shadowed or decision.outcome
-        self._counters.count_check(word, reason, decision.route, outcome.latency_ns // 1000)
+        self._counters.count_check(label, reason, decision.route, outcome.latency_ns // 1000)
         if decision.warnings:
             self._counters.count_pii_warning()
         self._wait(outcome)
@@ -126,7 +125,7 @@ class DecisionRecorder:
             self.drain()
 
     def drain(self) -> None:
-        """Encode everything that waits."""
+        """Write every queued record."""
         while self._waiting:
             self._write_next()
 
@@ -140,44 +139,44 @@ class DecisionRecorder:
             self._scheduled = False
 
     def _write_next(self) -> int:
-        """Write one record, and return what it cost, in passages. Never raises."""
+        """Write one record and return its cost, in allowed Checks. Never raises."""
         record = self._waiting.popleft()
         try:
             if isinstance(record, Outcome):
                 self._audit.record(entry_of(record))
                 return OUTCOME_COST
-            self._write_passage(record)
+            self._write_allowed(record)
         except Exception as exc:  # noqa: BLE001 - one bad record must not end the others' lines
             self._audit.count_lost(1)
             self._on_fault(exc)
         return 1
 
-    def _write_passage(self, passage: AllowedCheck) -> None:
-        visit, template, remembered, attributes, at_seconds, latency_ns = passage
+    def _write_allowed(self, allowed_check: AllowedCheck) -> None:
+        target, template, cached_token, attributes, at_seconds, latency_ns = allowed_check
         decision_id = self._ids.raw()
         tenant = kid = token = b""
-        if remembered is not None:
-            if remembered.warnings:
+        if cached_token is not None:
+            if cached_token.warnings:
                 self._counters.count_pii_warning()
-            if remembered.note is None:
-                remembered.note = _note_of(remembered)
-            tenant, token = remembered.note
-            kid = kid_fragment(remembered.token.kid)
+            if cached_token.note is None:
+                cached_token.note = _note_of(cached_token)
+            tenant, token = cached_token.note
+            kid = kid_fragment(cached_token.token.kid)
         audit = self._audit
         if audit.samples and not audit.sampled(decision_id.decode("ascii")):
             return
         note: _Note = template.note
-        target = visit.note
-        if target is None:
-            target = visit.note = target_fragment(visit.method, visit.host, visit.path)
+        fragment = target.note
+        if fragment is None:
+            fragment = target.note = target_fragment(target.method, target.host, target.path)
         source = attributes.source
         audit.append(
-            encode_passage(
+            encode_allowed_check(
                 at_seconds,
                 decision_id,
                 note.ground,
                 tenant,
-                target,
+                fragment,
                 peer_fragment(source.address.socket_address.address, source.principal),
                 kid,
                 token,
@@ -196,12 +195,12 @@ class DecisionRecorder:
         )
 
 
-def _note_of(remembered: CachedToken) -> tuple[bytes, bytes]:
-    token = remembered.token
+def _note_of(cached_token: CachedToken) -> tuple[bytes, bytes]:
+    token = cached_token.token
     claims = token.claims
     return (
         tenant_fragment(claims.tenant_id, claims.subject),
-        token_fragment(claims.token_id, digest_text(remembered.digest), remembered.warnings),
+        token_fragment(claims.token_id, digest_text(cached_token.digest), cached_token.warnings),
     )
 
 
@@ -235,7 +234,7 @@ def entry_of(outcome: Outcome) -> AuditEntry:
 
 
 def _status(decision: Decision) -> int:
-    """Return what the client is told; 200 where that is the application's to say."""
+    """Return the status that the client gets; 200 where the application answers."""
     if decision.outcome is Grant.PREFLIGHT:
         return NO_CONTENT
     return 200 if decision.allowed else ANSWERS[Reason(decision.outcome)].status

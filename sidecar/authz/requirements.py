@@ -1,4 +1,4 @@
-"""What a route asks for beyond a good token: the tenant, roles, scopes, the client's identity."""
+"""What a route requires beyond a valid token: tenant, roles, scopes, the client's identity."""
 
 from collections.abc import Iterable
 from functools import lru_cache
@@ -14,7 +14,7 @@ from sidecar.tokens.claims import Claims
 
 
 def check_tenant(claims: Claims, route: Route, host_owner: str | None) -> None:
-    """Refuse another tenant's token on a tenant's route or host (SECURITY-MODEL §7, §10)."""
+    """Deny another tenant's token on a tenant's route or host (SECURITY-MODEL §7, §10)."""
     if route.tenant is not None and claims.tenant_id != route.tenant:
         raise Denied(Reason.TENANT_MISMATCH, "the route belongs to another tenant")
     if host_owner is not None and claims.tenant_id != host_owner:
@@ -33,11 +33,11 @@ def check_client(principal: str, certificate: str, allowed: Iterable[str]) -> No
     """Require a verified client certificate of an allowed name (SECURITY-MODEL §5).
 
     ``principal`` is what Envoy found first in the certificate it verified: a URI SAN, else
-    a DNS SAN, else the subject. ``certificate``, where Envoy sends it, is the whole one,
-    and every name in it counts. A subject holds ``=``, and is no name here.
+    a DNS SAN, else the subject. ``certificate``, where Envoy sends it, is the whole certificate,
+    and every name in it counts. A subject contains ``=`` and never matches.
     """
     if not principal and not certificate:
-        raise Denied(Reason.CLIENT_CERTIFICATE_MISSING, "no verified client certificate came")
+        raise Denied(Reason.CLIENT_CERTIFICATE_MISSING, "no verified client certificate was sent")
     names = {principal, *(_names_in(certificate) if certificate else ())}
     patterns = tuple(allowed)
     if not any(matches(name, pattern) for name in names for pattern in patterns):
@@ -46,7 +46,7 @@ def check_client(principal: str, certificate: str, allowed: Iterable[str]) -> No
 
 @lru_cache(maxsize=1024)
 def _names_in(certificate: str) -> tuple[str, ...]:
-    """Read the URI and DNS names of a URL-encoded PEM; few services come, so few are read."""
+    """Return the URI and DNS names of a URL-encoded PEM; cached, as clients are few services."""
     try:
         parsed = x509.load_pem_x509_certificate(unquote(certificate).encode("ascii"))
     except ValueError:

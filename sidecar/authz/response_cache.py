@@ -1,18 +1,18 @@
-"""What a Check need not work out a second time, and why that changes no answer.
+"""The response cache: what a Check need not compute again, and why that changes no answer.
 
-An answer depends on the route and the host (a *place*), on the token's tenant, roles and
-scopes (its *standing*), on the clock, and on the snapshot. Under one snapshot the first
-three are the same for Check after Check; so are the bytes that go with them:
+An answer depends on the route and the host (a *route scope*), on the token's tenant, roles and
+scopes (a *principal key*), on the clock, and on the snapshot. Under one snapshot the first two
+are the same for Check after Check, and so are the bytes of the answer:
 
-- a ``ResolvedTarget`` is a request target that was read and matched: method, host and path as they
-  came, without the query;
-- a ``RouteScope`` keeps, by standing, the ``Template`` of an answer that ``decide`` gave;
-- with a token (``tokens.cache.CachedToken``) are kept its own runs of the answer, its
-  standing, its two moments, and under which snapshot it was last decided upon.
+- a ``ResolvedTarget`` is a request target that was parsed and matched: method, host and path as
+  they arrived, without the query;
+- a ``RouteScope`` keeps, by principal key, the ``Template`` of an answer that ``decide`` gave;
+- a cached token (``tokens.cache.CachedToken``) keeps its own encoded fields of the answer, its
+  principal key, from when until when it is valid, and under which snapshot it was last evaluated.
 
-All of it is dropped with the snapshot it was made under, so a key that goes, a revocation
-or a new state of the keys leaves nothing behind. Every table is bounded, and emptied when
-it is full: a flood costs its own reading and nobody else's.
+All of it is dropped with the snapshot it was made under, so no entry outlives the removal of a
+key, a revocation or a change of the key state. Every table is bounded and emptied when it is
+full: a flood makes the next requests slower and costs no memory.
 """
 
 from collections.abc import Callable
@@ -27,30 +27,30 @@ if TYPE_CHECKING:
 
 MAX_TARGETS = 8192
 MAX_PATH_BYTES = 256
-"""Longer paths are read anew each time."""
+"""Longer paths are not cached."""
 CHALLENGE_PREFIX = b"/.well-known/acme-challenge/"
-"""Where CAs look for the answers of ACME http-01 (RFC 8555 §8.3)."""
+"""Where CAs request the answers of ACME http-01 (RFC 8555 §8.3)."""
 MAX_TEMPLATES = 32_768
 ORIGIN_WEIGHT = 8
-"""An answer to one origin shares its bytes with no other, so it counts as so many."""
+"""An answer for one origin shares its bytes with no other, so it counts as this many."""
 MAX_PRINCIPAL_KEYS = 16_384
 NO_TOKEN = 0
-"""The standing of a request that brings no token."""
+"""The principal key of a request without a token."""
 
-Target = tuple[bytes, bytes, bytes]
-"""Method, host and path without query, as they came."""
+TargetKey = tuple[bytes, bytes, bytes]
+"""Method, host and path without query, as they arrived."""
 EncodedFields = tuple[bytes, bytes]
-"""Runs of fields of ``OkHttpResponse`` and of the metadata's ``Struct``."""
+"""Encoded fields of ``OkHttpResponse``, and of the metadata's ``Struct``."""
 NO_FIELDS: EncodedFields = (b"", b"")
 
 
 class Template:
-    """An answer that allows, but for what is one token's own.
+    """An encoded answer that allows, without the fields that are one token's own.
 
-    The whole is ``opening, ok, <own run>, between, metadata, <own run>``: the lengths of the
-    two submessages stand in ``opening`` and ``between``, so a template serves the tokens whose
-    runs are equally long. ``outcome``, ``route`` and ``key_state`` are those of the decision;
-    ``note`` is for those who count and record.
+    The message is ``opening, ok, <own fields>, between, metadata, <own fields>``: ``opening``
+    and ``between`` contain the lengths of the two submessages, so a template serves the tokens
+    whose own fields are equally long. ``outcome``, ``route`` and ``key_state`` are those of the
+    decision; ``note`` belongs to the decision recorder.
     """
 
     __slots__ = (
@@ -109,53 +109,51 @@ class NonceTemplate(Template):
 
 
 AnswerKey = int | tuple[int, bytes]
-"""A standing, its complement where cookies came of which none may be a credential; and the
-origin that may read the answer, where answers depend on it."""
+"""A principal key, or its complement where the request has cookies of which none can be a
+credential; and the origin that may read the answer, where the answer depends on it."""
 
 
 class RouteScope:
-    """A route and the host it was asked under, with the answers given there.
+    """A route and the host of the requests, with the answers cached for them.
 
-    ``plain`` is true where nothing but the target and one ``Authorization`` header decides:
-    no client certificate, no token in a cookie, no shadow, no bundle, no end of the stream to
-    be told. What may be a second credential beside that header is looked for each time
-    (``TokenPlaces.glance``).
+    ``plain`` is true where only the target and one ``Authorization`` header decide: no client
+    certificate, no token in a cookie, no shadow mode, no bundle, no limit of the stream's
+    duration. Every request is scanned for a second credential (``TokenPlaces.scan``).
     """
 
-    __slots__ = ("answers", "glance", "plain", "reads_origin", "reads_token", "route")
+    __slots__ = ("answers", "plain", "reads_origin", "reads_token", "route", "scan")
 
     def __init__(self, route: Route) -> None:
         self.route = route
         self.answers: dict[AnswerKey, Template] = {}
         self.reads_origin = route.reads_origin
         self.reads_token = route.auth != "none"
-        self.glance = route.places.glance
+        self.scan = route.places.scan
         header_only = not self.reads_token or route.token_from == ("header",)
         bare = not route.clients and not route.shadow and route.module is None
         self.plain = header_only and bare and not route.end_streams_with_token
 
 
 class ResolvedTarget:
-    """A target's canonical parts and where it leads. ``note``: see ``Template``."""
+    """A target's canonical method, host and path, and its scope. ``note``: see ``Template``."""
 
-    __slots__ = ("host", "method", "note", "path", "place")
+    __slots__ = ("host", "method", "note", "path", "route_scope")
 
-    def __init__(self, method: str, host: str, path: str, place: RouteScope) -> None:
+    def __init__(self, method: str, host: str, path: str, route_scope: RouteScope) -> None:
         self.method = method
         self.host = host
         self.path = path
-        self.place = place
+        self.route_scope = route_scope
         self.note: bytes | None = None
 
 
 AllowedCheck = tuple[ResolvedTarget, Template, CachedToken | None, "Attributes", float, int]
-"""A Check that was allowed on plain grounds: the target, the answer, the token if one came, the
-request's attributes, when (Unix seconds), and how long it took (nanoseconds). A plain ground
-is a token in the one header, or that none is needed."""
+"""An allowed Check that the fast path may answer: the target, the answer, the token if there is
+one, the request's attributes, the time (Unix seconds) and the latency (nanoseconds)."""
 
 
 class PrincipalKey(NamedTuple):
-    """All of a token that a template depends on."""
+    """Every property of a token that a template depends on."""
 
     tenant_id: str
     roles: tuple[str, ...]
@@ -172,57 +170,57 @@ class ResponseCache:
         "_scopes",
         "_templates",
         "epoch",
+        "targets",
         "tokens",
-        "visits",
     )  # fmt: skip
 
     def __init__(self, tokens: TokenCache) -> None:
         self.tokens = tokens
-        self.visits: dict[Target, ResolvedTarget] = {}
+        self.targets: dict[TargetKey, ResolvedTarget] = {}
         self.epoch = 1
-        """Grows with every snapshot; what was decided under another is decided anew."""
+        """Grows with every snapshot; what was evaluated under another one is evaluated again."""
         self._scopes: dict[tuple[str, str], RouteScope] = {}
         self._principal_keys: dict[PrincipalKey, int] = {}
         self._next_principal_key = NO_TOKEN + 1
         self._templates = 0
 
     def invalidate(self) -> None:
-        """Forget what was worked out under the snapshot that has gone."""
-        self.visits.clear()
+        """Drop what was cached under the previous snapshot. Principal keys stay valid."""
+        self.targets.clear()
         self._scopes.clear()
         self._templates = 0
         self.epoch += 1
 
     def cache_target(
-        self, target: Target, method: str, host: str, path: str, route: Route
+        self, target_key: TargetKey, method: str, host: str, path: str, route: Route
     ) -> ResolvedTarget:
-        """Remember a target that was matched.
+        """Cache a target that was matched.
 
-        One under the path of challenges is not: it may be answered otherwise the next time.
+        A target under the challenges' path is not cached: its next answer may be another one.
         """
-        if len(self.visits) >= MAX_TARGETS:
-            self.visits.clear()
+        if len(self.targets) >= MAX_TARGETS:
+            self.targets.clear()
             self._scopes.clear()
             self._templates = 0
-        place = self._scopes.get((route.name, host))
-        if place is None:
-            place = self._scopes[route.name, host] = RouteScope(route)
-        visit = ResolvedTarget(method, host, path, place)
-        if len(target[2]) <= MAX_PATH_BYTES and not target[2].startswith(CHALLENGE_PREFIX):
-            self.visits[target] = visit
-        return visit
+        route_scope = self._scopes.get((route.name, host))
+        if route_scope is None:
+            route_scope = self._scopes[route.name, host] = RouteScope(route)
+        target = ResolvedTarget(method, host, path, route_scope)
+        if len(target_key[2]) <= MAX_PATH_BYTES and not target_key[2].startswith(CHALLENGE_PREFIX):
+            self.targets[target_key] = target
+        return target
 
-    def cache_template(self, place: RouteScope, key: AnswerKey, template: Template) -> None:
-        """Remember an answer that was given at a place."""
+    def cache_template(self, route_scope: RouteScope, key: AnswerKey, template: Template) -> None:
+        """Cache an answer of a route scope."""
         if self._templates >= MAX_TEMPLATES:
             for each in self._scopes.values():
                 each.answers.clear()
             self._templates = 0
-        place.answers[key] = template
+        route_scope.answers[key] = template
         self._templates += 1 if isinstance(key, int) else ORIGIN_WEIGHT
 
     def principal_key_of(self, claims: Claims, own: EncodedFields) -> int:
-        """Return the number of a token's standing; a number is never used for another."""
+        """Return the number of a token's principal key; a number is never used for another."""
         principal_key = PrincipalKey(
             claims.tenant_id, claims.roles, claims.scopes, (len(own[0]), len(own[1]))
         )

@@ -1,13 +1,13 @@
-"""Which rule a request falls under.
+"""The route table: which route a request matches.
 
-The first route of the configuration that matches method, host and canonical path
-decides. A linear walk would make the thousandth route cost a thousand comparisons and
-let a client choose the worst case, so the routes are filed by host pattern and by path,
-and the lowest number among the few that can match is taken: the same answer, in time
-bounded by the depth of the configuration and not by its length.
+The first route of the configuration that matches method, host and canonical path decides. A
+linear search would make the thousandth route cost a thousand comparisons and let a client
+choose the worst case, so the routes are indexed by host pattern and by path, and the lowest
+number among the candidates is taken: the same result, in time bounded by the depth of the
+configuration and not by its length.
 
-Matching is exact. Where a lenient server would take the path for one of a route that asks
-for more, or answers otherwise, the request is refused (``RouteTable.find``).
+Matching is exact. Where a lenient server would read the path as one of a stricter route, or of
+one that answers differently, the request is denied (``RouteTable.find``).
 """
 
 from collections.abc import Iterable, Iterator
@@ -23,14 +23,14 @@ from sidecar.module_signing.install import ModuleMode
 
 ANY_HOST = "*"
 UNMATCHED = "unmatched"
-"""What stands in metrics and audit lines for a request that no route matched."""
+"""The route's name in metrics and audit lines for a request that no route matched."""
 
 
 class Route(msgspec.Struct, frozen=True):
     """One rule. ``hosts`` are names, ``*.suffix`` (any depth below it) or ``*``.
 
-    Exactly one of ``path`` (equal) and ``path_prefix`` (whole segments) is set. No
-    ``methods`` are all methods.
+    Exactly one of ``path`` (equal) and ``path_prefix`` (whole segments) is set. Empty
+    ``methods`` match every method.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Route(msgspec.Struct, frozen=True):
     nonce: bool = False
     """Each response has its own nonce."""
     cors: str = ""
-    """The policy of what pages of other origins may read; empty for none."""
+    """The CORS policy's name; empty for none."""
     reads_origin: bool = False
     """Whether an answer depends on the page's origin."""
     tenant: str | None = None
@@ -54,32 +54,32 @@ class Route(msgspec.Struct, frozen=True):
     """All of these must be in the token."""
     token_from: tuple[str, ...] = ("header",)
     clients: tuple[str, ...] = ()
-    """Names of client certificates; with any, a verified one is required."""
+    """Names of client certificates; if there are any, a verified certificate is required."""
     shadow: bool = False
     """Evaluate and record, but let pass."""
     module: ModuleMode | None = None
-    """The body is a module's bundle, and is judged too."""
+    """The body is a module's bundle, and its signature is verified too."""
     end_streams_with_token: bool = False
-    """Envoy is told to end the stream when its token ends."""
+    """Envoy ends the stream when its token expires."""
     places: TokenPlaces = HEADER_ONLY
-    """``token_from``, and what else is looked at; compiled by ``policy``."""
+    """``token_from`` and the other places that are searched; compiled by ``snapshot``."""
     keep_overrides: frozenset[str] = frozenset()
-    """What its requests keep of the headers by which applications are told another request."""
+    """Request headers that override the method or the path and are not removed on this route."""
     exact_paths: bool = False
-    """Its application tells paths apart that lenient servers read alike."""
+    """The application distinguishes paths that lenient servers treat as equal."""
 
 
 _AUTH_RANKS = {"none": 0, "optional": 1, "required": 2}
-_SELECTS = frozenset({"name", "hosts", "methods", "path", "path_prefix", "exact_paths"})
-_ASKS = frozenset(
+_MATCHERS = frozenset({"name", "hosts", "methods", "path", "path_prefix", "exact_paths"})
+_REQUIREMENTS = frozenset(
     {"auth", "tenant", "roles", "scopes", "token_from", "places", "clients", "shadow", "module"}
 )
-_ANSWERS = tuple(frozenset(Route.__struct_fields__) - _SELECTS - _ASKS)
-"""Every field that is neither which requests a route is for nor what it asks of them."""
+_ANSWERS = tuple(frozenset(Route.__struct_fields__) - _MATCHERS - _REQUIREMENTS)
+"""Every field that neither selects requests nor states a requirement."""
 
 
 def covers(route: Route, other: Route) -> bool:
-    """Tell whether whatever passes ``route`` would pass ``other``, and be answered alike."""
+    """Return whether every request that passes ``route`` passes ``other`` with the same answer."""
     return (
         all(getattr(route, field) == getattr(other, field) for field in _ANSWERS)
         and (other.shadow or not route.shadow)
@@ -107,7 +107,7 @@ def _covers_token(route: Route, other: Route) -> bool:
 
 
 class _Bucket:
-    """The routes of one host pattern, by path and by prefix, each with its number."""
+    """The routes of one host pattern, by path and by prefix, each with its position."""
 
     __slots__ = ("deepest", "paths", "prefixes")
 
@@ -137,7 +137,7 @@ class _Bucket:
 
 
 class RouteTable:
-    """The routes in the order of the configuration, filed for look-up."""
+    """The routes in the order of the configuration, indexed for look-up."""
 
     __slots__ = ("_buckets", "_lenient")
 
@@ -153,19 +153,19 @@ class RouteTable:
         )
 
     def find(self, method: str, host: str, path: str) -> Route | None:
-        """Return the first route that matches, if lenient servers would come to no stricter one.
+        """Return the first route that matches, unless a lenient server would match a stricter one.
 
-        The path is asked again as each route spells it that a lenient server may take it for
-        (``lenient``). Raises ``Denied(path_ambiguous)`` where that comes to a route which
-        asks for more than the one that matches, or answers otherwise; unless one of the two
-        says that its application tells such paths apart (``exact_paths``).
+        The path is matched again in every spelling of a route that a lenient server may read it
+        as (``lenient``). Raises ``Denied(path_ambiguous)`` where that gives a route which
+        requires more than the one that matches, or answers differently, unless one of the two
+        declares that its application distinguishes such paths (``exact_paths``).
         """
         route = self.match(method, host, path)
         if route is None or route.exact_paths:
             return route
         for number, spelling in enumerate(self._lenient.respell(path)):
             if number == MAX_RESPELT:
-                hint = f"more than {number} spellings of it are in the routes"
+                hint = f"the routes contain more than {number} spellings of this path"
                 raise Denied(Reason.PATH_AMBIGUOUS, hint)
             other = self.match(method, host, spelling)
             if other is route or (other is not None and other.exact_paths):
@@ -175,7 +175,7 @@ class RouteTable:
         return route
 
     def match(self, method: str, host: str, path: str) -> Route | None:
-        """Return the first route that matches, or ``None``: then the request is denied."""
+        """Return the first route that matches, or ``None``; the request is then denied."""
         best: Route | None = None
         lowest = -1
         for pattern in _patterns(host):
@@ -191,20 +191,20 @@ class RouteTable:
 
 
 def _two_readings(route: Route, other: Route | None) -> str:
-    """Return the detail of a refusal: what a lenient server may take the path for."""
-    taken = (
+    """Return the detail of a denial: how a lenient server may read the path."""
+    reading = (
         "one that no route allows"
         if other is None
         else f"{other.path or other.path_prefix}, route {other.name!r}"
     )
     return (
-        f"a server that ignores case, a slash at the end or an extension may take it for {taken}; "
-        f"where the application does not, say path_reading: exact on route {route.name!r}"
+        "a server that ignores case, a trailing slash or an extension may read the path as "
+        f"{reading}; if the application does not, set path_reading: exact on route {route.name!r}"
     )
 
 
 def _patterns(host: str) -> Iterator[str]:
-    """Every pattern that matches a host: itself, its wildcards from the longest, ``*``."""
+    """Yield every pattern that matches a host: itself, its wildcards from the longest, ``*``."""
     yield host
     dot = host.find(".")
     while dot >= 0:

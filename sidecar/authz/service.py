@@ -1,10 +1,10 @@
 """Check as one function of bytes, so that any transport can carry it.
 
-There are two ways to an answer, and they come to the same bytes. The long one is
-``pipeline.decide`` and ``wire``. The short one is for a Check whose target and token were
-both decided upon before, under this very snapshot: parse, two look-ups, two comparisons
-with the clock, one join (``authz.memory`` says why that is enough). Whatever is not plainly
-so takes the long way.
+There are two paths to an answer, and both give the same bytes. The slow path is
+``evaluate.decide`` and ``encoding``. The fast path serves a Check whose target and token were
+both evaluated before under the current snapshot: parse, two look-ups, two comparisons with the
+clock, one join (``authz.response_cache`` explains why that is sufficient). Every other Check
+takes the slow path.
 """
 
 from collections.abc import Awaitable, Callable
@@ -19,7 +19,7 @@ from sidecar.authz.acme_challenge import (
     challenge_decision,
     find_challenge,
 )
-from sidecar.authz.credential import LOOK
+from sidecar.authz.credential import UNDECIDED
 from sidecar.authz.decision import Decision, RequestView, Snapshot
 from sidecar.authz.encoding.allowed import SharedKey, encode_allowed, make_template, own_fields
 from sidecar.authz.encoding.denied import (
@@ -50,12 +50,12 @@ from sidecar.tokens.cache import CachedToken, TokenCache
 _BEARER = b"Bearer "
 _BEARER_BYTES = len(_BEARER)
 _NOT_FOUND: tuple[Found] = (None,)
-"""The fleet was asked for a challenge, or none was asked for, and there is none."""
+"""No challenge exists: the fleet was asked and has none, or the request is not for one."""
 _PLAIN_GRANTS = frozenset({Grant.TOKEN_VERIFIED, Grant.PUBLIC, Grant.ANONYMOUS})
 
 
 class Outcome(NamedTuple):
-    """One answered Check, for those who count and record."""
+    """One answered Check, as the decision recorder gets it."""
 
     decision: Decision
     view: RequestView | None
@@ -67,36 +67,36 @@ class Outcome(NamedTuple):
 
 
 class Observer(Protocol):
-    """Told of every Check; ``sidecar.authz.recorder`` is. Both must return at once."""
+    """Records every Check; ``sidecar.authz.recorder`` implements it. No method may block."""
 
     def decided(self, outcome: Outcome) -> None:
-        """Take note of a Check that was refused, or allowed on other than plain grounds."""
+        """Record a Check that was denied, or allowed by the slow path only."""
 
-    def allowed_fast(self, passage: AllowedCheck) -> None:
-        """Take note of a Check that was allowed on plain grounds, as nearly all are."""
+    def allowed_fast(self, allowed_check: AllowedCheck) -> None:
+        """Record a Check whose answer the fast path may repeat, as nearly all are."""
 
 
 class CheckService:
-    """Answers Checks from memory, each in one go.
+    """Answers Checks from memory, without waiting wherever possible.
 
-    ``snapshot`` is replaced by the runtime, whole, between two Checks. ``observer`` is told
-    of every Check. ``on_fault`` gets the exceptions that should not have been; their
-    requests are refused with ``internal_fault``.
+    The runtime replaces ``snapshot`` as a whole between two Checks. ``observer`` records every
+    Check. ``on_fault`` receives unexpected exceptions; their requests are denied with
+    ``internal_fault``.
     """
 
     __slots__ = (
         "_allowed",
         "_denied",
-        "_desk",
         "_elapsed_ns",
         "_lane",
-        "_memory",
         "_new_id",
         "_new_nonce",
         "_now",
         "_observer",
         "_on_fault",
+        "_response_cache",
         "_under",
+        "_verifier_pool",
         "challenges",
         "snapshot",
     )
@@ -112,19 +112,19 @@ class CheckService:
         on_fault: Callable[[Exception], None],
         cache: TokenCache | None = None,
         lane: Lane | None = None,
-        desk: VerifierPool | None = None,
+        verifier_pool: VerifierPool | None = None,
         new_nonce: Callable[[], bytes] | None = None,
     ) -> None:
         self.snapshot = snapshot
         self._under = snapshot
-        """The snapshot that the memory was made under."""
-        self._memory = ResponseCache(TokenCache(0) if cache is None else cache)
+        """The snapshot that the cached answers were made under."""
+        self._response_cache = ResponseCache(TokenCache(0) if cache is None else cache)
         self._allowed: dict[SharedKey, EncodedFields] = {}
         self._denied: dict[DenialKey, bytes] = {}
         self._lane = lane
-        self._desk = desk
+        self._verifier_pool = verifier_pool
         self.challenges: ChallengeSource | None = None
-        """What CAs ask for, where certificates come from ACME."""
+        """The http-01 challenges in flight, where certificates come from ACME."""
         self._now = now
         self._elapsed_ns = elapsed_ns
         self._new_id = new_id
@@ -135,8 +135,8 @@ class CheckService:
     def handle(self, raw: bytes) -> bytes | Awaitable[bytes]:  # noqa: PLR0911 - one for each way out
         """Answer one serialised ``CheckRequest`` with one ``CheckResponse``. Never raises.
 
-        With a lane, a request that needs a signature check may have to wait for its turn, and
-        one that brings a bundle waits for its digest; everything else is answered at once.
+        With a lane, a request that needs a signature check may be queued, and one that carries
+        a bundle waits for its digest; every other request is answered at once.
         """
         started_ns = self._elapsed_ns()
         if self.snapshot is not self._under:
@@ -145,50 +145,52 @@ class CheckService:
             attributes = parse_request(raw)
         except Denied as denied:
             return self._deny(Decision(denied.reason, denied.detail), None, started_ns)
-        memory = self._memory
+        response_cache = self._response_cache
         http = attributes.request.http
         path, _, query = http.path.partition(b"?")
-        visit = memory.visits.get((http.method, http.host, path))
-        if visit is None or not visit.place.plain or http.HasField("header_map"):
+        target = response_cache.targets.get((http.method, http.host, path))
+        if target is None or not target.route_scope.plain or http.HasField("header_map"):
             return self._take_slow_path(attributes, started_ns)
-        place = visit.place
-        seen = place.glance(http.headers, query) if place.reads_token else 0
-        if seen == LOOK:
+        route_scope = target.route_scope
+        seen = route_scope.scan(http.headers, query) if route_scope.reads_token else 0
+        if seen == UNDECIDED:
             return self._take_slow_path(attributes, started_ns)
         now = self._now()
-        remembered: CachedToken | None = None
+        cached_token: CachedToken | None = None
         principal_key, own = NO_TOKEN, NO_FIELDS
-        credential = http.headers.get("authorization") if place.reads_token else None
+        credential = http.headers.get("authorization") if route_scope.reads_token else None
         if credential is not None:
             if credential[:_BEARER_BYTES] != _BEARER:
                 return self._take_slow_path(attributes, started_ns)
-            remembered = memory.tokens.entries.get(sha256(credential[_BEARER_BYTES:]).digest())
-            if remembered is None:
-                return self._wait_for_turn(attributes, started_ns)
+            cached_token = response_cache.tokens.entries.get(
+                sha256(credential[_BEARER_BYTES:]).digest()
+            )
+            if cached_token is None:
+                return self._verify_or_queue(attributes, started_ns)
             if (
-                remembered.epoch != memory.epoch
-                or not remembered.holds_at(now)
-                or remembered.runs is None
+                cached_token.epoch != response_cache.epoch
+                or not cached_token.holds_at(now)
+                or cached_token.encoded_fields is None
             ):
                 return self._take_slow_path(attributes, started_ns)
-            principal_key, own = remembered.principal_key, remembered.runs
-            memory.tokens.hits += 1
+            principal_key, own = cached_token.principal_key, cached_token.encoded_fields
+            response_cache.tokens.hits += 1
         principal_key ^= -seen
-        template = place.answers.get(
+        template = route_scope.answers.get(
             (principal_key, http.headers.get("origin", b""))
-            if place.reads_origin
+            if route_scope.reads_origin
             else principal_key
         )
         if template is None:
             return self._take_slow_path(attributes, started_ns)
         latency_ns = self._elapsed_ns() - started_ns
-        self._observer.allowed_fast((visit, template, remembered, attributes, now, latency_ns))
+        self._observer.allowed_fast((target, template, cached_token, attributes, now, latency_ns))
         return template.fill(own)
 
     def _invalidate(self) -> None:
-        """Forget what was made under the snapshot that has gone."""
+        """Drop everything that was cached under the previous snapshot."""
         self._under = self.snapshot
-        self._memory.invalidate()
+        self._response_cache.invalidate()
         self._allowed.clear()
         self._denied.clear()
 
@@ -199,17 +201,17 @@ class CheckService:
         except VerificationDeferred:
             if lane is None:
                 raise
-            return self._later(lane, attributes, started_ns)
+            return self._queue(lane, attributes, started_ns)
         except ChallengePending as waiting:
             return self._answer_when_found(attributes, started_ns, waiting.found)
 
     async def _answer_when_found(
         self, attributes: Attributes, started_ns: int, asked: Awaitable[Found]
     ) -> bytes:
-        """Answer when the fleet was asked. Whoever waited with it takes the lane one by one."""
+        """Answer once the fleet has replied; requests that still need the lane queue for it."""
         try:
             found = await asked
-        except Exception as exc:  # noqa: BLE001 - the request goes its way without
+        except Exception as exc:  # noqa: BLE001 - the request is answered without a challenge
             self._on_fault(exc)
             found = None
         lane = self._lane
@@ -219,31 +221,31 @@ class CheckService:
                 may_verify = None if lane is None else lane.free
                 answer = self._answer(attributes, started_ns, may_verify, (found,))
             else:
-                answer = await self._later(lane, attributes, started_ns)
+                answer = await self._queue(lane, attributes, started_ns)
         except VerificationDeferred:
             if lane is None:
                 raise
-            answer = await self._later(lane, attributes, started_ns, (found,))
+            answer = await self._queue(lane, attributes, started_ns, (found,))
         return answer if isinstance(answer, bytes) else await answer
 
-    def _wait_for_turn(self, attributes: Attributes, started_ns: int) -> bytes | Awaitable[bytes]:
-        """Verify a token that is not remembered: at once, if nothing else is waiting for that."""
+    def _verify_or_queue(self, attributes: Attributes, started_ns: int) -> bytes | Awaitable[bytes]:
+        """Verify a token that is not cached: at once if the lane is free, otherwise queued."""
         lane = self._lane
         if lane is None or lane.free():
             return self._answer(attributes, started_ns)
-        return self._later(lane, attributes, started_ns)
+        return self._queue(lane, attributes, started_ns)
 
-    def _later(
+    def _queue(
         self,
         lane: Lane,
         attributes: Attributes,
         started_ns: int,
         found: tuple[Found] = _NOT_FOUND,
     ) -> Awaitable[bytes]:
-        """Answer when its turn comes. The fleet is not asked again: the lane waits for nobody."""
+        """Answer from the lane. The fleet is not asked again: a job in the lane never waits."""
         later = lane.later(partial(self._answer, attributes, started_ns, None, found))
-        # Without a desk every answer is bytes, and needs no coroutine around it.
-        return _whole(later) if self._desk is not None else cast("Awaitable[bytes]", later)
+        # Without a verifier pool every answer is bytes and needs no coroutine around it.
+        return _whole(later) if self._verifier_pool is not None else cast("Awaitable[bytes]", later)
 
     def _answer(
         self,
@@ -252,7 +254,7 @@ class CheckService:
         may_verify: Callable[[], bool] | None = None,
         found: tuple[Found] | None = None,
     ) -> bytes | Awaitable[bytes]:
-        """Decide and encode. ``found`` is what the fleet was asked for, where it was."""
+        """Decide and encode. ``found`` is the fleet's reply, where the fleet was asked."""
         if self.snapshot is not self._under:
             self._invalidate()
         view: RequestView | None = None
@@ -263,15 +265,15 @@ class CheckService:
                 known = found[0] if found else find_challenge(view, self.challenges)
                 challenged = challenge_decision(view, known)
                 if known is not None and challenged is not None:
-                    return self._tell_ca(challenged, view, known.answer, started_ns)
-            decision = decide(view, self.snapshot, now, self._memory, may_verify)
+                    return self._answer_challenge(challenged, view, known.answer, started_ns)
+            decision = decide(view, self.snapshot, now, self._response_cache, may_verify)
             if decision.module is not None:
                 return self._judge(decision, view, now, started_ns)
             if decision.allowed:
                 return self._allow(decision, view, attributes, now, started_ns)
         except (VerificationDeferred, ChallengePending):
             raise
-        except Exception as exc:  # noqa: BLE001 - the service's edge: whatever it was, the answer is no
+        except Exception as exc:  # noqa: BLE001 - the service's edge: fail closed on any exception
             self._on_fault(exc)
             decision = Decision(Reason.INTERNAL_FAULT, type(exc).__name__)
         return self._deny(decision, view, started_ns)
@@ -279,21 +281,26 @@ class CheckService:
     def _judge(
         self, decision: Decision, view: RequestView, now: float, started_ns: int
     ) -> Awaitable[bytes]:
-        """Have the bundle judged of a request that may pass but for it."""
-        if self._desk is None:
-            raise RuntimeError("a bundle came, and there is no desk to judge it at")
-        return self._judge_at(self._desk, decision, view, now, started_ns)
+        """Check the bundle of a request that passed every other step."""
+        if self._verifier_pool is None:
+            raise RuntimeError("the route checks bundles, but the service has no verifier pool")
+        return self._judge_in(self._verifier_pool, decision, view, now, started_ns)
 
-    async def _judge_at(
-        self, desk: VerifierPool, decision: Decision, view: RequestView, now: float, started_ns: int
+    async def _judge_in(
+        self,
+        verifier_pool: VerifierPool,
+        decision: Decision,
+        view: RequestView,
+        now: float,
+        started_ns: int,
     ) -> bytes:
         try:
-            decision = await desk.run(partial(judge_bundle, decision, view, self.snapshot))
+            decision = await verifier_pool.run(partial(judge_bundle, decision, view, self.snapshot))
             if self.snapshot is not self._under:
                 self._invalidate()
             if decision.allowed:
                 answer = encode_allowed(decision, self.snapshot, self._allowed, self._new_nonce)
-                self._tell(decision, view, self._new_id(), now, started_ns)
+                self._record(decision, view, self._new_id(), now, started_ns)
                 return answer
         except Denied as denied:
             decision = refused(decision, denied)
@@ -302,13 +309,13 @@ class CheckService:
             decision = Decision(Reason.INTERNAL_FAULT, type(exc).__name__)
         return self._deny(decision, view, started_ns)
 
-    def _tell_ca(
+    def _answer_challenge(
         self, decision: Decision, view: RequestView, answer: str, started_ns: int
     ) -> bytes:
-        """Answer a CA that looks for the token of an order in flight."""
+        """Answer a CA that validates an http-01 challenge of an order in flight."""
         decision_id = self._new_id()
         encoded = encode_challenge(decision, self.snapshot, decision_id, answer)
-        self._tell(decision, view, decision_id, self._now(), started_ns)
+        self._record(decision, view, decision_id, self._now(), started_ns)
         return encoded
 
     def _allow(
@@ -319,45 +326,47 @@ class CheckService:
         now: float,
         started_ns: int,
     ) -> bytes:
-        """Encode, and remember what makes the short way possible the next time."""
+        """Encode, and cache what lets the fast path answer the next such request."""
         if decision.outcome is Grant.PREFLIGHT:
             answer = encode_preflight(decision, self.snapshot, self._denied)
-            self._tell(decision, view, self._new_id(), now, started_ns)
+            self._record(decision, view, self._new_id(), now, started_ns)
             return answer
-        visit, remembered, token = decision.visit, decision.remembered, decision.token
-        seen = LOOK
-        if visit is not None and visit.place.plain and decision.outcome in _PLAIN_GRANTS:
-            seen = _seen(visit.place, view)
-        if visit is None or seen == LOOK:
+        target, cached_token, token = decision.target, decision.cached_token, decision.token
+        seen = UNDECIDED
+        if target is not None and target.route_scope.plain and decision.outcome in _PLAIN_GRANTS:
+            seen = _seen(target.route_scope, view)
+        if target is None or seen == UNDECIDED:
             answer = encode_allowed(decision, self.snapshot, self._allowed, self._new_nonce)
-            self._tell(decision, view, self._new_id(), now, started_ns)
+            self._record(decision, view, self._new_id(), now, started_ns)
             return answer
-        memory = self._memory
+        response_cache = self._response_cache
         principal_key, own = NO_TOKEN, NO_FIELDS
         if token is not None:
             own = own_fields(token.claims)
-            principal_key = memory.principal_key_of(token.claims, own)
-            if remembered is not None:
-                remembered.runs, remembered.principal_key = own, principal_key
-                remembered.epoch = memory.epoch
-        place = visit.place
+            principal_key = response_cache.principal_key_of(token.claims, own)
+            if cached_token is not None:
+                cached_token.encoded_fields, cached_token.principal_key = own, principal_key
+                cached_token.epoch = response_cache.epoch
+        route_scope = target.route_scope
         principal_key ^= -seen
-        key = (principal_key, decision.origin.encode()) if place.reads_origin else principal_key
-        template = place.answers.get(key)
+        key = (
+            (principal_key, decision.origin.encode()) if route_scope.reads_origin else principal_key
+        )
+        template = route_scope.answers.get(key)
         if template is None:
             template = make_template(decision, self.snapshot, own, self._allowed, self._new_nonce)
-            memory.cache_template(place, key, template)
+            response_cache.cache_template(route_scope, key, template)
         latency_ns = self._elapsed_ns() - started_ns
-        self._observer.allowed_fast((visit, template, remembered, attributes, now, latency_ns))
+        self._observer.allowed_fast((target, template, cached_token, attributes, now, latency_ns))
         return template.fill(own)
 
     def _deny(self, decision: Decision, view: RequestView | None, started_ns: int) -> bytes:
         decision_id = self._new_id()
         answer = encode_denied(decision, self.snapshot, decision_id, self._denied)
-        self._tell(decision, view, decision_id, self._now(), started_ns)
+        self._record(decision, view, decision_id, self._now(), started_ns)
         return answer
 
-    def _tell(
+    def _record(
         self,
         decision: Decision,
         view: RequestView | None,
@@ -370,12 +379,16 @@ class CheckService:
         self._observer.decided(Outcome(decision, view, decision_id, now, latency_ns, key_state))
 
 
-def _seen(place: RouteScope, view: RequestView) -> int:
-    """Return what the short way will see beside ``Authorization``."""
-    return place.glance(view.headers, view.path.partition(b"?")[2]) if place.reads_token else 0
+def _seen(route_scope: RouteScope, view: RequestView) -> int:
+    """Return what the fast path's scan finds in addition to ``Authorization``."""
+    return (
+        route_scope.scan(view.headers, view.path.partition(b"?")[2])
+        if route_scope.reads_token
+        else 0
+    )
 
 
 async def _whole(later: Awaitable[bytes | Awaitable[bytes]]) -> bytes:
-    """Wait for a turn, and then for what began in it."""
+    """Await the queued job, and then the answer that it started."""
     answer = await later
     return answer if isinstance(answer, bytes) else await answer

@@ -1,4 +1,4 @@
-"""From the configuration to the snapshot a decision stands on."""
+"""Compiles the configuration into the snapshot that decisions are made with."""
 
 from sidecar.authz.credential import COOKIE_PREFIX, WEBSOCKET, TokenPlaces
 from sidecar.authz.decision import Snapshot
@@ -15,7 +15,7 @@ from sidecar.tokens.verifier import TokenPolicy
 
 
 def build_snapshot(config: model.Config, ring: KeyRing) -> Snapshot:
-    """Compile a checked configuration; ``ring`` is replaced as keys come and go."""
+    """Compile a validated configuration; ``ring`` is replaced whenever the keys change."""
     return Snapshot(
         ring=ring,
         routes=RouteTable(compile_routes(config)),
@@ -37,7 +37,7 @@ def build_snapshot(config: model.Config, ring: KeyRing) -> Snapshot:
 
 
 def compile_routes(config: model.Config) -> tuple[Route, ...]:
-    """Compile the routes; each knows in which places all of them read tokens."""
+    """Compile the routes; each one knows every place in which any route reads tokens."""
     every = {place for route in config.routes if route.auth != "none" for place in route.token_from}
     cookies = {place.removeprefix(COOKIE_PREFIX) for place in every if COOKIE_PREFIX in place}
     places = {
@@ -69,13 +69,13 @@ def _module_policy(modules: model.Modules | None) -> ModulePolicy | None:
 
 
 def _methods(route: model.RouteSettings) -> frozenset[str]:
-    """HEAD is GET without its body (RFC 9110 §9.3.2): whoever may do one may do the other."""
+    """Return the methods; HEAD is allowed with GET, as GET without a body (RFC 9110 §9.3.2)."""
     methods = frozenset(route.methods)
     return methods | {"HEAD"} if "GET" in methods and route.head_with_get else methods
 
 
 def _canonical(path: str | None) -> str | None:
-    """Bring a path of the configuration into the form in which requests are matched."""
+    """Return a configured path in the canonical form in which requests are matched."""
     return None if path is None else canonical_path(path.encode())
 
 

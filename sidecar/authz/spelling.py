@@ -1,9 +1,9 @@
 """How servers read the names of cookies and of query parameters: one form for all of them.
 
-PHP and Rack decode a name's escapes; PHP makes ``_`` of a dot, a space and a lone bracket, and
-ends a name at NUL and, as an array, at ``[``; Node, Go and Django strip white space, of which
-Django knows Unicode's; ASP.NET ignores case. Whoever looks for a name that a server might find
-looks for every form.
+PHP and Rack decode a name's escapes; PHP replaces a dot, a space and a lone bracket with ``_``,
+and ends a name at NUL and, as an array, at ``[``; Node, Go and Django strip white space, Django
+also Unicode's; ASP.NET ignores case. A search for a name must cover every form in which some
+server would find it.
 """
 
 from collections.abc import Iterable
@@ -13,12 +13,12 @@ _JOINTS = bytes.maketrans(
     b"ABCDEFGHIJKLMNOPQRSTUVWXYZ. +[", b"abcdefghijklmnopqrstuvwxyz" + b"_" * 4
 )
 _UNSEEN = bytes(range(0x21)) + b'"+!' + bytes(range(0x7F, 0x100))
-"""What is stripped around a name: white space in any encoding, quotes, an encoded space; and the
-exclamation mark, which Envoy puts in the Check for a byte that is not UTF-8."""
+"""Stripped around a name: white space in any encoding, quotes, an encoded space, and the
+exclamation mark, with which Envoy replaces a byte that is not UTF-8 in the Check."""
 
 
 def forms_of(name: bytes) -> tuple[bytes, ...]:
-    """Return what servers may read a name as."""
+    """Return every form in which servers may read a name."""
     decoded = unquote_to_bytes(name) if b"%" in name else name
     whole = decoded.partition(b"\0")[0].lstrip(_UNSEEN)
     alone = whole.partition(b"[")[0].rstrip(_UNSEEN)
@@ -26,6 +26,6 @@ def forms_of(name: bytes) -> tuple[bytes, ...]:
 
 
 def may_hold(text: bytes, forms: Iterable[bytes]) -> bool:
-    """Tell whether any of the names may stand in a text: false only where none does."""
+    """Return whether a text may contain any of the names; false only if it contains none."""
     folded = (unquote_to_bytes(text) if b"%" in text else text).translate(_JOINTS)
     return any(form in folded for form in forms)

@@ -1,9 +1,9 @@
-"""How long a stream may last: no longer than the token that let it in.
+"""How long a stream may last: no longer than the token that it was allowed with.
 
-A Check is asked once, when a request begins. A websocket, server-sent events or a streaming
-call go on after it, and nobody asks again. What ends them is Envoy's ``max_stream_duration``;
-Envoy 1.40 takes it from the request header ``grpc-timeout``, of any request, where a route
-has ``grpc_timeout_header_max`` and is chosen again after the Check (``clear_route_cache``).
+Envoy sends one Check when a request begins. A websocket, server-sent events or a streaming call
+continue without another Check. Envoy's ``max_stream_duration`` ends them; Envoy 1.40 reads it
+from the request header ``grpc-timeout``, of any request, where a route has
+``grpc_timeout_header_max`` and is selected again after the Check (``clear_route_cache``).
 """
 
 import re
@@ -18,13 +18,13 @@ _NANOSECONDS = {
     b"n": 1,
 }
 _MOST = 99_999_999
-"""Eight digits are all that the header may have."""
+"""The header's value has at most eight digits."""
 
 TIMEOUT_HEADER = "grpc-timeout"
 
 
 def parse_timeout(raw: bytes) -> int | None:
-    """Return a ``grpc-timeout`` in milliseconds, rounded down; ``None`` if it is none.
+    """Return a ``grpc-timeout`` in milliseconds, rounded down; ``None`` if it is malformed.
 
     Source: the gRPC protocol over HTTP/2, "Requests": at most eight digits and a unit.
     """
@@ -32,19 +32,19 @@ def parse_timeout(raw: bytes) -> int | None:
     return None if match is None else int(match[1]) * _NANOSECONDS[match[2]] // 1_000_000
 
 
-def stream_milliseconds(ends_at: float, now: float, asked: bytes) -> int:
-    """Return how long a stream may last from ``now`` on (Unix seconds): a millisecond at least.
+def stream_milliseconds(ends_at: float, now: float, client_timeout: bytes) -> int:
+    """Return how long a stream may last from ``now`` on (Unix seconds): at least a millisecond.
 
-    Until the token's end, or until the deadline that the client itself ``asked`` for in
-    ``grpc-timeout``, if that is sooner.
+    Until the token expires at ``ends_at``, or until the client's own deadline in
+    ``client_timeout`` (a ``grpc-timeout`` or empty), whichever is sooner.
     """
     left = int((ends_at - now) * 1000)
-    wanted = parse_timeout(asked) if asked else None
-    return max(1, left if wanted is None else min(left, wanted))
+    requested = parse_timeout(client_timeout) if client_timeout else None
+    return max(1, left if requested is None else min(left, requested))
 
 
 def format_timeout(milliseconds: int) -> str:
-    """Return a ``grpc-timeout`` that is not longer: in milliseconds, or in whole seconds."""
+    """Return a ``grpc-timeout`` of at most this length: in milliseconds, or whole seconds."""
     if milliseconds <= _MOST:
         return f"{milliseconds}m"
     return f"{min(milliseconds // 1000, _MOST)}S"

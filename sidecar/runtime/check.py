@@ -57,7 +57,7 @@ def make_check(
         on_fault=on_fault,
         cache=cache,
         lane=lane,
-        desk=None if config.modules is None else DigestPool(config.modules.max_waiting),
+        verifier_pool=None if config.modules is None else DigestPool(config.modules.max_waiting),
     )
     return Check(service, recorder, lane)
 

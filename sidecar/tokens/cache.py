@@ -1,11 +1,11 @@
-"""Tokens that were verified before: the same bytes need no second signature check.
+"""The cache of verified tokens: the same bytes need no second signature check.
 
-Keyed by the SHA-256 of the credential, so that no credential is kept. Only what verified
-goes in, so forged tokens can neither fill the table nor push anybody out. An entry is
-used again only while its key is the very key in the ring, and its times are held against
-the clock each time; revocations are asked by the pipeline, cached or not.
+It is keyed by the SHA-256 of the credential, so that no credential is stored. Only verified
+tokens enter it, so forged tokens can neither fill the table nor evict an entry. An entry is
+used only while its key is the same object as the key in the ring, and its times are compared
+with the clock on every use; the evaluation checks revocations, cached or not.
 
-When the table is full, what has expired goes; if nothing has, the oldest eighth goes.
+When the table is full, expired entries are evicted; if there are none, the oldest eighth is.
 """
 
 from sidecar.tokens.claims import ClaimsPolicy, validity
@@ -19,22 +19,22 @@ _DIGEST_BYTES = 16
 
 
 def digest_text(digest: bytes) -> str:
-    """Return the beginning of a credential's digest: finds a token in the audit log, is not one."""
+    """Return the beginning of a credential's digest, which identifies it in the audit log."""
     return digest[:_DIGEST_BYTES].hex()
 
 
 class CachedToken(Validity, gc=False):
-    """One verified token, what was found in it, and what an answer is made of.
+    """One verified token, the warnings about it, and its fields of an encoded answer.
 
-    It is good while ``holds_at(now)``. The rest belongs to ``sidecar.authz.response_cache``:
-    the token's own runs of an encoded answer, the number of its standing, and the epoch in
-    which it was decided upon; ``note`` to those who count and record.
+    It is valid while ``holds_at(now)``. The rest belongs to ``sidecar.authz.response_cache``:
+    the token's own encoded fields, the number of its principal key, and the epoch in which it
+    was last evaluated. ``note`` belongs to the decision recorder.
     """
 
     digest: bytes
     token: VerifiedToken
     warnings: tuple[str, ...]
-    runs: tuple[bytes, bytes] | None = None
+    encoded_fields: tuple[bytes, bytes] | None = None
     principal_key: int = 0
     epoch: int = 0
     note: tuple[bytes, bytes] | None = None
@@ -47,7 +47,7 @@ class TokenCache:
 
     def __init__(self, max_entries: int = DEFAULT_ENTRIES) -> None:
         self.entries: dict[bytes, CachedToken] = {}
-        """By digest; for reading. What is read here is held against the clock by who reads."""
+        """By digest, for reading. The reader must compare the entry's times with the clock."""
         self._max_entries = max_entries
         self.hits = 0
         self.misses = 0
@@ -58,9 +58,10 @@ class TokenCache:
         return len(self.entries)
 
     def get(self, digest: bytes, ring: KeyRing, now: float) -> CachedToken | None:
-        """Return what is remembered of a token, if its key and its times still hold.
+        """Return a token's entry, if its key and its times are still valid.
 
-        A token whose time has come is verified anew: the verifier says why it is refused.
+        ``None`` for an expired token: it is verified again, and the verifier says why it is
+        denied.
         """
         entry = self.entries.get(digest)
         if entry is None:
@@ -85,16 +86,16 @@ class TokenCache:
         policy: ClaimsPolicy,
         now: float,
     ) -> CachedToken:
-        """Remember a token that was verified just now."""
+        """Cache a token that was just verified."""
         if self._max_entries and len(self.entries) >= self._max_entries:
-            self._make_room(now)
+            self._evict(now)
         span = validity(token.claims, policy)
         entry = CachedToken(span.starts_at, span.ends_at, digest, token, warnings)
         if self._max_entries:
             self.entries[digest] = entry
         return entry
 
-    def _make_room(self, now: float) -> None:
+    def _evict(self, now: float) -> None:
         expired = [digest for digest, entry in self.entries.items() if entry.is_over_at(now)]
         going = expired or list(self.entries)[: max(1, self._max_entries // _EVICT_SHARE)]
         for digest in going:

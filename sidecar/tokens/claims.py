@@ -24,7 +24,7 @@ MAX_LISTED = 64
 
 
 class Claims(msgspec.Struct, frozen=True, gc=False):
-    """What an accepted token says. Times are Unix seconds."""
+    """The claims of an accepted token. Times are Unix seconds."""
 
     issuer: str
     subject: str
@@ -39,9 +39,9 @@ class Claims(msgspec.Struct, frozen=True, gc=False):
 
 
 class ClaimsPolicy(msgspec.Struct, frozen=True):
-    """What a token's claims are held against.
+    """The rules for a token's claims.
 
-    ``audiences`` maps each accepted issuer to the audiences it may speak to. ``None``
+    ``audiences`` maps each accepted issuer to the audiences it may issue tokens for. ``None``
     accepts any issuer and audience: for reading tokens by hand, never for a server.
     """
 
@@ -74,13 +74,13 @@ def read_claims(payload: Mapping[str, Any], policy: ClaimsPolicy) -> Claims:
 
 
 def check_claims(claims: Claims, policy: ClaimsPolicy, now: float) -> None:
-    """Hold the claims against the policy at ``now``; raises ``Denied`` at the first rule broken."""
+    """Check the claims against the policy at ``now``; raise ``Denied`` for the first violation."""
     for rule in RULES:
         rule(claims, policy, now)
 
 
 def validity(claims: Claims, policy: ClaimsPolicy) -> Validity:
-    """Return when the rules on time hold: all of them that moves with the clock."""
+    """Return the validity period: when all rules on time hold, leeway included."""
     return validity_of(
         claims.issued_at, claims.not_before, claims.expires_at, policy.leeway_seconds
     )
@@ -93,7 +93,7 @@ def _issuer(claims: Claims, policy: ClaimsPolicy, _now: float) -> None:
 
 
 def _audience_meant(claims: Claims, policy: ClaimsPolicy, _now: float) -> None:
-    """Accept only a token meant for us (RFC 7519 §4.1.3, RFC 8725 §3.9)."""
+    """Accept only a token for a configured audience (RFC 7519 §4.1.3, RFC 8725 §3.9)."""
     if policy.audiences is None:
         return
     if policy.audiences[claims.issuer].isdisjoint(claims.audience):
@@ -111,9 +111,9 @@ def _lifetime(claims: Claims, policy: ClaimsPolicy, _now: float) -> None:
 
 
 def _in_time(claims: Claims, policy: ClaimsPolicy, now: float) -> None:
-    """Refuse a token outside its ``Validity``, and say on which side and by which claim.
+    """Deny a token outside its ``Validity``, and say on which side and by which claim.
 
-    One that was issued in the future is refused though its nbf may have come: its issuer's
+    One that was issued in the future is denied though its nbf may have come: its issuer's
     clock or its lifetime is not honest.
     """
     span = validity(claims, policy)
@@ -142,8 +142,8 @@ def _required(payload: Mapping[str, Any], name: str) -> Any:
     return value
 
 
-def _malformed(name: str, wanted: str) -> Denied:
-    return Denied(Reason.CLAIM_MALFORMED, f"claim {name!r} must be {wanted}")
+def _malformed(name: str, expected: str) -> Denied:
+    return Denied(Reason.CLAIM_MALFORMED, f"claim {name!r} must be {expected}")
 
 
 def _text(payload: Mapping[str, Any], name: str) -> str:
@@ -162,7 +162,7 @@ def _header_text(payload: Mapping[str, Any], name: str) -> str:
 
 
 def _time(payload: Mapping[str, Any], name: str) -> float:
-    """Read a NumericDate: an integer or a decimal, finite and sane (RFC 7519 §2)."""
+    """Read a NumericDate: an integer or a decimal, finite and plausible (RFC 7519 §2)."""
     value = _required(payload, name)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise _malformed(name, "a number of seconds")
@@ -190,7 +190,7 @@ def read_tenant(payload: Mapping[str, Any]) -> str:
 
 
 def read_roles(payload: Mapping[str, Any]) -> tuple[str, ...]:
-    """Read the optional array of roles; a comma in one would forge another in the header."""
+    """Read the optional array of roles; a comma in one would add another in the header."""
     value = payload.get("roles")
     if value is None:
         return ()
@@ -203,7 +203,7 @@ def read_roles(payload: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def read_scopes(payload: Mapping[str, Any]) -> tuple[str, ...]:
-    """Read ``scope``: names parted by single spaces (RFC 8693 §4.2)."""
+    """Read ``scope``: names separated by single spaces (RFC 8693 §4.2)."""
     value = payload.get("scope")
     if value is None:
         return ()
@@ -211,5 +211,5 @@ def read_scopes(payload: Mapping[str, Any]) -> tuple[str, ...]:
         raise _malformed("scope", "a string")
     scopes = tuple(value.split(" ")) if value else ()
     if len(scopes) > MAX_LISTED or not all(_VISIBLE.fullmatch(scope) for scope in scopes):
-        raise _malformed("scope", f"at most {MAX_LISTED} names parted by single spaces")
+        raise _malformed("scope", f"at most {MAX_LISTED} names separated by single spaces")
     return scopes

@@ -1,4 +1,4 @@
-"""What a JSON Web Key says of itself (RFC 7517 §4), and the name of one that has none."""
+"""The metadata of a JSON Web Key (RFC 7517 §4), and the thumbprint as a default ``kid``."""
 
 import hashlib
 import json
@@ -12,10 +12,10 @@ _COORDINATE_BYTES = 32
 
 
 def fits_es256(jwk: dict[str, Any]) -> bool:
-    """Tell whether a JWK may verify ES256 signatures, by everything it says of itself.
+    """Return whether a JWK may verify ES256 signatures, according to all of its metadata.
 
-    ``use`` and ``key_ops`` are honoured where they stand (RFC 7517 §4.2, §4.3): a key
-    published for encryption is never used for signatures.
+    ``use`` and ``key_ops`` are respected if present (RFC 7517 §4.2, §4.3): a key published for
+    encryption is never used for signatures.
     """
     operations = jwk.get("key_ops", ["verify"])
     return (
@@ -29,7 +29,7 @@ def fits_es256(jwk: dict[str, Any]) -> bool:
 
 
 def public_members(jwk: dict[str, Any]) -> dict[str, Any]:
-    """Return the public half of an EC key, and nothing else it may carry."""
+    """Return the public members of an EC key, and no others."""
     return {name: jwk.get(name) for name in ("kty", "crv", "x", "y")}
 
 

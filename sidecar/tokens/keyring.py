@@ -1,8 +1,7 @@
-"""The keys that verify: an immutable ring, looked up by ``kid``.
+"""The key ring: the immutable set of verification keys, looked up by ``kid``.
 
-A ring holds public keys only; what a source finds of a private key is dropped before
-it comes here. A new ring replaces the old one whole, so a Check sees one or the other
-and never a mixture.
+A ring contains public keys only; a source drops the private parts before a key gets here. A
+new ring replaces the old one as a whole, so a Check sees one or the other and never a mixture.
 """
 
 from collections.abc import Iterable, Iterator
@@ -40,7 +39,7 @@ class KeyRing:
                 raise Fault(f"two keys of issuer {key.issuer!r} share the kid {key.kid!r}")
             by_kid[key.kid] = (*by_kid.get(key.kid, ()), key)
         if len(by_kid) > MAX_KEYS:
-            raise Fault(f"{len(by_kid)} keys, more than the {MAX_KEYS} a ring may hold")
+            raise Fault(f"{len(by_kid)} keys, but a key ring may contain at most {MAX_KEYS}")
         self._by_kid = by_kid
 
     def find(self, kid: str) -> tuple[VerificationKey, ...]:
@@ -48,12 +47,12 @@ class KeyRing:
         return self._by_kid.get(kid, ())
 
     def __iter__(self) -> Iterator[VerificationKey]:
-        """Walk all keys, those of one ``kid`` together."""
+        """Yield all keys, those of one ``kid`` together."""
         for keys in self._by_kid.values():
             yield from keys
 
     def __bool__(self) -> bool:
-        """Tell whether there is any key."""
+        """Return whether there is any key."""
         return bool(self._by_kid)
 
     def __len__(self) -> int:

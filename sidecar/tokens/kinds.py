@@ -1,13 +1,13 @@
-"""What kind of token a payload says it is: only an access token passes (RFC 8725 §3.12).
+"""The kind of a token, by its claims: only an access token passes (RFC 8725 §3.12).
 
 An issuer signs tokens of many kinds with one key: ID tokens, refresh tokens, logout tokens,
-events. The header's ``typ`` should tell them apart (``verifier``), and often is ``JWT`` for
-all. So what the claims say counts too:
+events. The header's ``typ`` should distinguish them (``verifier``), but is often ``JWT`` for
+all. So the claims count too:
 
-- a claim that names the kind must name an access token. Cognito says ``token_use``, Keycloak
+- a claim that names the kind must name an access token. Cognito uses ``token_use``, Keycloak
   ``typ``, many ``token_type``, ForgeRock ``tokenName``. ``type`` may be about anything, a user
-  for example, so there only the names of other kinds are refused;
-- a claim that only another kind has is refused, whatever its value: the hashes of an ID token
+  for example, so there only the names of other kinds are denied;
+- a claim that only another kind has is denied, with any value: the hashes of an ID token
   (OpenID Connect Core §3.1.3.6, §3.3.2.11), the request of a DPoP proof (RFC 9449 §4.2), the
   events of a logout token or another security event (RFC 8417 §2.2), an introspected token
   (RFC 9701 §5). ``nonce`` alone is none of them: some issuers copy it into access tokens.
@@ -32,7 +32,7 @@ _OTHERS = frozenset(
     }
 )  # fmt: skip
 _NAMING = frozenset({"typ", "tokenuse", "tokentype", "tokenname"})
-"""Claims that say what a token is, and nothing else."""
+"""Claims that name the kind of a token, and nothing else."""
 _PERHAPS = "type"
 _MARKS = frozenset(
     {
@@ -45,12 +45,12 @@ _ALL = _NAMING | _MARKS | {_PERHAPS, _EVENTS}
 
 
 def tells_a_kind(names: Iterable[str]) -> bool:
-    """Tell whether any of these claims may say what kind of token this is."""
+    """Return whether any of these claims may name the kind of the token."""
     return any(_folded(name) in _ALL for name in names)
 
 
 def check_kind(payload: Mapping[str, Any]) -> None:
-    """Refuse a token that says it is no access token.
+    """Deny a token whose claims say that it is not an access token.
 
     Raises ``Denied`` with ``refresh_token_presented`` or ``token_type_not_allowed``.
     """
@@ -61,21 +61,21 @@ def check_kind(payload: Mapping[str, Any]) -> None:
 
 
 def is_refresh(kind: str) -> bool:
-    """Tell whether a name of a kind, in a claim or in the header, is that of a refresh token."""
+    """Return whether a kind, as named in a claim or in the header, is a refresh token."""
     return _folded_kind(kind) in _REFRESH
 
 
 def _check_claim(name: str, folded: str, value: object) -> None:
     if folded == _EVENTS:
         if isinstance(value, Mapping):
-            raise _not_allowed("claim 'events' makes it a security event")
+            raise _not_allowed("claim 'events' marks a security event")
         return
     if folded in _MARKS:
-        raise _not_allowed(f"an access token has no claim {name!r}")
+        raise _not_allowed(f"claim {name!r} is not a claim of access tokens")
     for kind in value if isinstance(value, list) else (value,):
         named = _folded_kind(kind) if isinstance(kind, str) else ""
         if named in _REFRESH:
-            raise Denied(Reason.REFRESH_TOKEN_PRESENTED, f"claim {name!r} says so")
+            raise Denied(Reason.REFRESH_TOKEN_PRESENTED, f"claim {name!r} names a refresh token")
         if named in _OTHERS if folded == _PERHAPS else named not in _ACCESS:
             raise _not_allowed(f"claim {name!r} does not name an access token")
 
@@ -86,7 +86,7 @@ def _not_allowed(detail: str) -> Denied:
 
 @lru_cache(maxsize=1024)
 def _folded(name: str) -> str:
-    """Return a claim's name in one spelling: ``tokenUse`` is ``token_use``."""
+    """Return a claim's name in one spelling: ``tokenUse`` equals ``token_use``."""
     return name.lower().replace("_", "").replace("-", "")
 
 

@@ -15,28 +15,29 @@ from sidecar.tokens.jwk import thumbprint
 
 
 def read_private_key(
-    pem: str, source: str, ask: Callable[[str], str] | None = None
+    pem: str, source: str, ask_passphrase: Callable[[str], str] | None = None
 ) -> ec.EllipticCurvePrivateKey:
-    """Read an EC P-256 key; raises ``Fault`` naming ``source``, never the content.
+    """Read an EC P-256 key; raise ``Fault`` naming ``source``, never the content.
 
-    ``ask`` is asked for the passphrase of a key that is encrypted; without it none is taken.
+    ``ask_passphrase`` returns the passphrase of an encrypted key; without it such a key is
+    refused.
     """
     try:
-        key = _load(pem.encode(), source, ask)
+        key = _load(pem.encode(), source, ask_passphrase)
     except (ValueError, UnsupportedAlgorithm) as exc:
-        raise Fault(f"{source} holds no PEM private key, or the passphrase is wrong") from exc
+        raise Fault(f"{source} has no PEM private key, or the passphrase is wrong") from exc
     if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise Fault(f"{source} is not an EC key on P-256: ES256 signs with no other")
+        raise Fault(f"{source} is not an EC key on P-256, which ES256 requires")
     return key
 
 
-def _load(pem: bytes, source: str, ask: Callable[[str], str] | None) -> PrivateKeyTypes:
+def _load(pem: bytes, source: str, ask_passphrase: Callable[[str], str] | None) -> PrivateKeyTypes:
     try:
         return load_pem_private_key(pem, password=None)
     except TypeError:  # it is encrypted
-        if ask is None:
-            raise Fault(f"{source} holds no unencrypted PEM private key") from None
-        return load_pem_private_key(pem, password=ask(source).encode())
+        if ask_passphrase is None:
+            raise Fault(f"{source} has no unencrypted PEM private key") from None
+        return load_pem_private_key(pem, password=ask_passphrase(source).encode())
 
 
 def mint_token(

@@ -1,9 +1,9 @@
 """Personal data in a token's claims (SECURITY-MODEL §3: prohibited).
 
-A JWT is readable by whoever holds it, and it is logged, cached and stored in places
-nobody thinks of. So an e-mail address, a telephone number or an IP address does not
-belong into one. They are found by the claim's name, which is sure, and by the look of
-its value, which is a guess: the two can be treated differently.
+A JWT is readable by everyone who holds it, and it is logged, cached and stored in many places.
+So an e-mail address, a telephone number or an IP address must not be in it. They are found by
+the claim's name, which is certain, and by the form of its value, which is a heuristic: the two
+can be treated differently.
 
 A finding names the claim and never its value.
 """
@@ -33,7 +33,7 @@ _MAX_NUMBER_LENGTH = 64
 
 
 class PiiAction(StrEnum):
-    """What a finding does."""
+    """What happens when personal data is found."""
 
     DENY = "deny"
     WARN = "warn"
@@ -41,55 +41,55 @@ class PiiAction(StrEnum):
 
 
 class PiiFinding(NamedTuple):
-    """A claim that holds what it must not: ``address.email``, ``email``, by ``name``."""
+    """Personal data in a claim: ``address.email``, ``email``, found by its ``name``."""
 
     claim: str
     kind: str
     by: str
 
     def __str__(self) -> str:
-        """Say it without the value."""
+        """Describe the finding without the value."""
         return f"claim {self.claim!r} holds {self.kind} (by its {self.by})"
 
 
 def find_pii(payload: Mapping[str, Any]) -> list[PiiFinding]:
-    """Look through all claims, nested ones too.
+    """Return the personal data in all claims, nested ones too.
 
-    Depth and size were bounded when they were parsed. The claims whose form the verifier has
-    settled (times, issuer, audience, tenant) are passed over.
+    Depth and size were bounded when the payload was parsed. The claims whose form the verifier
+    has checked (times, issuer, audience, tenant) are skipped.
     """
     found: list[PiiFinding] = []
     for name, value in payload.items():
         if name not in _SETTLED:
-            _look_at(name, value, name, found)
+            _inspect_claim(name, value, name, found)
     return found
 
 
-def _look_at(name: str, value: Any, path: str, found: list[PiiFinding]) -> None:
+def _inspect_claim(name: str, value: Any, path: str, found: list[PiiFinding]) -> None:
     kind = _kind_of_name(name)
-    # `email_verified: true` and an empty value say nothing of anybody.
+    # `email_verified: true` and an empty value are not personal data.
     if kind is not None and isinstance(value, str | int | list) and _says_something(value):
         found.append(PiiFinding(path, kind, "name"))
     else:
-        _look_into(value, path, found)
+        _inspect_value(value, path, found)
 
 
-def _look_into(value: Any, path: str, found: list[PiiFinding]) -> None:
+def _inspect_value(value: Any, path: str, found: list[PiiFinding]) -> None:
     if isinstance(value, str):
         kind = _kind_of_value(value)
         if kind is not None:
             found.append(PiiFinding(path, kind, "value"))
     elif isinstance(value, list):
         for inner in value:
-            _look_into(inner, path, found)
+            _inspect_value(inner, path, found)
     elif isinstance(value, dict):
         for name, inner in value.items():
-            _look_at(name, inner, f"{path}.{name}", found)
+            _inspect_claim(name, inner, f"{path}.{name}", found)
 
 
 @lru_cache(maxsize=1024)
 def _kind_of_name(name: str) -> str | None:
-    """Tell what a claim of this name holds; issuers use few names, so they are remembered."""
+    """Return the kind of data in a claim of this name; cached, as issuers use few names."""
     return _KIND_OF_NAME.get(_SEPARATORS.sub("", name.lower()))
 
 
@@ -98,7 +98,7 @@ def _says_something(value: str | int | list[Any]) -> bool:
 
 
 def _kind_of_value(value: str) -> str | None:
-    """Judge a text by its look. What can't be any of the three is passed over at a glance."""
+    """Return the kind of personal data that a text looks like, or ``None``."""
     stripped = value.strip()
     if "@" in stripped:
         return "email" if _EMAIL.fullmatch(stripped.removeprefix("mailto:")) else None

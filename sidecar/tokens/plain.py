@@ -1,15 +1,15 @@
-"""The claims of an ordinary token, read in one pass: acceptance only, or no opinion.
+"""The fast path for the claims of an ordinary token: it accepts, or leaves the decision open.
 
-Most tokens of an issuer look alike: compact JSON in ASCII, the claims of the model and no
-others, nothing that could be personal data. For those this module comes to the very
-``Claims`` that ``sidecar.tokens.strict`` and ``claims`` come to, in a fifth of the time.
-For everything else, everything that is to be refused included, it returns ``None``, and the
-strict readers decide and say why. It can so be wrong in one way alone, by accepting what they
-refuse or reading it differently; ``tests/tokens/test_plain.py`` holds it against them.
+Most tokens of an issuer are alike: compact JSON in ASCII, the claims of the model and no
+others, nothing that could be personal data. For those this module returns the same ``Claims``
+as ``sidecar.tokens.strict`` and ``claims``, in a fifth of the time. For every other token,
+including every one that must be denied, it returns ``None``, and the strict readers decide and
+say why. So it can be wrong in one way only: by accepting what they deny, or reading it
+differently. ``tests/tokens/test_plain.py`` compares it with them.
 
-Why no member can stand twice: without white space after a quote and without escapes, a
+Why no member can occur twice: without white space after a quote and without escapes, a
 member's name ends in ``":``, and a value that begins with a colon only makes the count too
-large. So if ``":`` stands as often as the parsed object has members, each is there once.
+large. So if ``":`` occurs as often as the parsed object has members, each occurs once.
 """
 
 from collections.abc import Callable
@@ -34,7 +34,7 @@ from sidecar.tokens.validity import validity_of
 
 _CLAIMS = frozenset({"iss", "sub", "aud", "jti", "tenantId", "exp", "iat", "nbf", "roles", "scope"})
 _FORBIDDEN = bytes(range(0x20)) + b"\\@+\x7f"
-"""Control characters; escapes; what an e-mail address or a telephone number is known by."""
+"""Control characters, escapes, and the marks of e-mail addresses and telephone numbers."""
 _MAX_ARRAYS = 8
 _decode: Callable[[bytes], Any] = msgspec.json.Decoder().decode
 
@@ -42,9 +42,10 @@ _decode: Callable[[bytes], Any] = msgspec.json.Decoder().decode
 def read_plain_claims(
     raw: bytes, policy: ClaimsPolicy, issuer: str | None, now: float
 ) -> Claims | None:
-    """Return the claims of a payload that holds every rule at ``now``, or ``None``: ask the others.
+    """Return the claims of a plain payload that meets every rule at ``now``; otherwise ``None``.
 
-    ``issuer`` is the one to whom the key is bound. What is returned holds no personal data.
+    ``issuer`` is the one to which the key is bound. The returned claims have no personal data.
+    After ``None`` the strict readers must decide.
     """
     if (
         not raw.isascii()
@@ -66,7 +67,7 @@ def read_plain_claims(
 def _accept(
     payload: dict[str, Any], policy: ClaimsPolicy, issuer: str | None, now: float
 ) -> Claims | None:
-    """Hold the claims against the rules of ``claims.RULES``, each in its turn."""
+    """Check the claims against the rules of ``claims.RULES``, in any order."""
     named, audience = payload["iss"], payload["aud"]
     meant = policy.audiences.get(named) if policy.audiences is not None else None
     if meant is None or (issuer is not None and named != issuer):
@@ -99,7 +100,7 @@ def _accept(
     others = payload.keys() - _CLAIMS
     if others and tells_a_kind(others):
         return None
-    # Roles and scopes were looked through when they were first read.
+    # Roles and scopes were searched for personal data when they were first read.
     if (others or _may_be_an_address(subject) or _may_be_an_address(token_id)) and find_pii(
         payload
     ):
@@ -115,7 +116,7 @@ def _time(value: object) -> float:
 
 
 def _is_visible(value: object) -> bool:
-    """Tell whether this is a text of visible ASCII; what else is ASCII was excluded before."""
+    """Return whether this is visible ASCII; other control characters were excluded before."""
     return type(value) is str and value != "" and " " not in value
 
 

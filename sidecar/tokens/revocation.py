@@ -1,15 +1,14 @@
-"""What is revoked before its time: keys, single tokens, a subject's, a tenant's.
+"""The revocation list: keys, single tokens, all tokens of a subject or of a tenant.
 
-Tokens are named by (``iss``, ``jti``) and never by a hash of their bytes: an ECDSA
-signature (r, s) has a twin (r, n - s) that verifies too, and would pass.
+Tokens are identified by (``iss``, ``jti``) and never by a hash of their bytes: for every ECDSA
+signature (r, s) there is a second one (r, n - s) that verifies too.
 
 A watermark revokes everything issued before it. It is the kill switch of a subject or of
 a whole tenant, and it takes effect with the next refresh.
 
-The list is held in *parts*, each of a bounded size: what one entry of Vault says, in pieces
-of ``MAX_PART`` tokens. A change replaces the parts of one entry and touches no other, so
-that neither the event loop nor a worker ever stands still for the whole of a long list. How
-an entry is written is in ``sidecar.tokens.revocation_entry``.
+The list consists of *parts* of a bounded size: one entry of Vault, in pieces of ``MAX_PART``
+tokens. A change replaces the parts of one entry and no others, so that a long list never blocks
+the event loop or a worker. ``sidecar.tokens.revocation_entry`` has the format of an entry.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -43,7 +42,7 @@ MAX_PART = 16_384
 
 
 class PartTables(msgspec.Struct, frozen=True, array_like=True):
-    """One part as plain values, for processes that are given it ready-made."""
+    """One part as plain values, for transfer to the workers."""
 
     kids: tuple[str, ...] = ()
     tokens: dict[str, tuple[str, ...]] = {}
@@ -54,7 +53,7 @@ class PartTables(msgspec.Struct, frozen=True, array_like=True):
 
 
 class RevocationPart:
-    """Some of what is revoked, in the form a Check asks it. Immutable."""
+    """One part of the list, indexed for Checks. Immutable."""
 
     __slots__ = ("ends_at", "kids", "subjects", "tenants", "tokens")
 
@@ -64,10 +63,10 @@ class RevocationPart:
         self.subjects = dict(tables.subjects)
         self.tenants = dict(tables.tenants)
         self.ends_at = tables.ends_at
-        """When the last of it has ceased to matter (Unix seconds); infinite with kids."""
+        """When the whole part is obsolete (Unix seconds); infinite if it has kids."""
 
     def __eq__(self, other: object) -> bool:
-        """Whether both refuse the same."""
+        """Return whether both revoke the same."""
         if not isinstance(other, RevocationPart):
             return NotImplemented
         return all(getattr(self, name) == getattr(other, name) for name in self.__slots__)
@@ -75,12 +74,12 @@ class RevocationPart:
     __hash__ = None  # type: ignore[assignment]  # compared, never looked up
 
     def __len__(self) -> int:
-        """Count what is held."""
+        """Count the entries."""
         tokens = sum(map(len, self.tokens.values()))
         return len(self.kids) + tokens + len(self.subjects) + len(self.tenants)
 
     def tables(self) -> PartTables:
-        """Return what is held."""
+        """Return the entries as plain values."""
         return PartTables(
             kids=tuple(self.kids),
             tokens={issuer: tuple(ids) for issuer, ids in self.tokens.items()},
@@ -91,32 +90,32 @@ class RevocationPart:
 
 
 class Revocations:
-    """The whole list: its parts, asked one after the other."""
+    """The whole list: its parts, searched one after the other."""
 
     __slots__ = ("_subjects", "_tenants", "_tokens", "kids", "parts")
 
-    def __init__(self, entry: RevocationEntry, now: float, memory_seconds: float) -> None:
-        """Compile the list that one entry is (``compile_entry``)."""
-        self.hold(compile_entry(entry, now, memory_seconds))
+    def __init__(self, entry: RevocationEntry, now: float, retention_seconds: float) -> None:
+        """Compile the list of a single entry (``compile_entry``)."""
+        self.set_parts(compile_entry(entry, now, retention_seconds))
 
     @classmethod
     def of(cls, parts: Iterable[RevocationPart]) -> Self:
-        """Make the list of its parts."""
+        """Return the list that consists of these parts."""
         made = cls.__new__(cls)
-        made.hold(parts)
+        made.set_parts(parts)
         return made
 
-    def hold(self, parts: Iterable[RevocationPart]) -> None:
-        """Take the parts, as the list is made."""
+    def set_parts(self, parts: Iterable[RevocationPart]) -> None:
+        """Set the parts; only for constructing the list."""
         self.parts = tuple(parts)
         self.kids: frozenset[str] = frozenset().union(*(part.kids for part in self.parts))
-        # A kind that no part has costs a Check nothing.
+        # A table that no part has costs a Check nothing.
         self._tokens = tuple(part.tokens for part in self.parts if part.tokens)
         self._subjects = tuple(part.subjects for part in self.parts if part.subjects)
         self._tenants = tuple(part.tenants for part in self.parts if part.tenants)
 
     def __eq__(self, other: object) -> bool:
-        """Whether both refuse the same. Parts that are the same objects cost nothing."""
+        """Return whether both revoke the same. Comparing identical parts costs nothing."""
         if not isinstance(other, Revocations):
             return NotImplemented
         return self.parts == other.parts
@@ -124,7 +123,7 @@ class Revocations:
     __hash__ = None  # type: ignore[assignment]  # compared, never looked up
 
     def __len__(self) -> int:
-        """Count what is held."""
+        """Count the entries."""
         return sum(map(len, self.parts))
 
     def check(self, claims: Claims) -> None:
@@ -143,44 +142,44 @@ class Revocations:
 
 
 def compile_entry(
-    entry: RevocationEntry, now: float, memory_seconds: float
+    entry: RevocationEntry, now: float, retention_seconds: float
 ) -> tuple[RevocationPart, ...]:
-    """Compile what of an entry still matters at ``now`` (Unix seconds), part by part.
+    """Compile the records that are not obsolete at ``now`` (Unix seconds), part by part.
 
-    A token that ended more than the leeway ago, and a watermark older than any token can
-    live (``memory_seconds`` = longest life + leeway), refuse nothing any more.
+    A token that expired longer than the leeway ago, and a watermark older than the longest
+    lifetime of a token (``retention_seconds`` = longest lifetime + leeway), revoke nothing.
     """
-    oldest = now - memory_seconds
+    oldest = now - retention_seconds
     subjects = _latest(((e.iss, e.sub), e.issued_before) for e in entry.subjects)
     tenants = _latest((e.tenant.lower(), e.issued_before) for e in entry.tenants)
     parts: list[PartTables] = []
     if entry.kids:
         parts.append(PartTables(kids=entry.kids, ends_at=float("inf")))
-    parts += _token_parts((e for e in entry.tokens if e.exp > oldest), memory_seconds)
+    parts += _token_parts((e for e in entry.tokens if e.exp > oldest), retention_seconds)
     parts += (
-        PartTables(subjects=tuple(chosen), ends_at=_end(chosen, memory_seconds))
+        PartTables(subjects=tuple(chosen), ends_at=_end(chosen, retention_seconds))
         for chosen in _pieces(item for item in subjects.items() if item[1] > oldest)
     )
     parts += (
-        PartTables(tenants=tuple(chosen), ends_at=_end(chosen, memory_seconds))
+        PartTables(tenants=tuple(chosen), ends_at=_end(chosen, retention_seconds))
         for chosen in _pieces(item for item in tenants.items() if item[1] > oldest)
     )
     return tuple(map(RevocationPart, parts))
 
 
-def _token_parts(tokens: Iterable[Any], memory_seconds: float) -> Iterator[PartTables]:
+def _token_parts(tokens: Iterable[Any], retention_seconds: float) -> Iterator[PartTables]:
     for chosen in _pieces(tokens):
         by_issuer: dict[str, list[str]] = {}
         for each in chosen:
             by_issuer.setdefault(each.iss, []).append(each.jti)
         yield PartTables(
             tokens={issuer: tuple(ids) for issuer, ids in by_issuer.items()},
-            ends_at=max(each.exp for each in chosen) + memory_seconds,
+            ends_at=max(each.exp for each in chosen) + retention_seconds,
         )
 
 
 def _pieces(items: Iterable[Any]) -> Iterator[list[Any]]:
-    """Cut into pieces of ``MAX_PART``."""
+    """Yield the items in lists of at most ``MAX_PART``."""
     piece: list[Any] = []
     for item in items:
         piece.append(item)
@@ -199,8 +198,8 @@ def _latest(marks: Iterable[tuple[Any, float]]) -> Mapping[Any, float]:
     return latest
 
 
-def _end(marks: Iterable[tuple[Any, float]], memory_seconds: float) -> float:
-    return max(before for _, before in marks) + memory_seconds
+def _end(marks: Iterable[tuple[Any, float]], retention_seconds: float) -> float:
+    return max(before for _, before in marks) + retention_seconds
 
 
 NOTHING_REVOKED = Revocations.of(())

@@ -1,14 +1,13 @@
-"""How what is revoked is written in an entry of Vault KV v2, and how one is read.
+"""The format of a revocation entry in Vault KV v2, and its reader.
 
-Every field may be left out; one that is not known is refused, because half a kill switch is
-worse than an error. ``tokens`` may be written in two ways. As a list of objects it can be
-read by anyone, and a Vault that was not tuned takes 199 of them. As one text with a token a
-line (``<jti> <exp>``, and ``iss`` once beside it) it is one JSON string, and 20,000 tokens
-fit into the megabyte that Vault's own storage takes.
+Every field is optional; an unknown field is an error, because half a kill switch is worse than
+an error. ``tokens`` has two formats. A list of objects is easy to read, and a Vault with its
+default limits accepts 199 of them. A text with one token a line (``<jti> <exp>``, and ``iss``
+once in a field of its own) is one JSON string, and 20,000 tokens fit into the megabyte that
+Vault's storage accepts.
 
-An entry is read piece by piece: no single call into a library goes on for as long as a
-long list would take it, so that other threads, the event loop's first of all, are not
-kept waiting by the interpreter's lock.
+An entry is read piece by piece: no single library call lasts as long as a long list would
+need, so that the interpreter lock does not delay other threads, above all the event loop's.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -30,11 +29,11 @@ Moment = Annotated[float, Meta(ge=0, lt=_LATEST)]
 
 
 class RevocationFault(Fault):
-    """The list can't be read. The one before it stays in force."""
+    """The list is invalid. The previous one stays in force."""
 
 
 class RevokedToken(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
-    """One token; forgotten after ``exp``, when it is refused for its age."""
+    """One token; dropped after ``exp``, when it is denied as expired."""
 
     iss: Text
     jti: Text
@@ -42,7 +41,7 @@ class RevokedToken(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=F
 
 
 class RevokedSubject(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
-    """Everything issued to a subject before a moment (Unix seconds)."""
+    """All tokens issued to a subject before a moment (Unix seconds)."""
 
     iss: Text
     sub: Text
@@ -50,7 +49,7 @@ class RevokedSubject(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc
 
 
 class RevokedTenant(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
-    """Everything issued for a tenant before a moment (Unix seconds)."""
+    """All tokens issued for a tenant before a moment (Unix seconds)."""
 
     tenant: Text
     issued_before: Moment
@@ -82,7 +81,7 @@ _tenant = msgspec.json.Decoder(RevokedTenant)
 
 
 def read_entry(raw: bytes | msgspec.Raw) -> RevocationEntry:
-    """Read an entry's JSON object strictly. Raises ``RevocationFault`` saying where it is wrong."""
+    """Read an entry's JSON object strictly; raise ``RevocationFault`` naming the invalid field."""
     try:
         fields = _fields.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
@@ -96,7 +95,7 @@ def read_entry(raw: bytes | msgspec.Raw) -> RevocationEntry:
 
 
 def read_revocations(data: Mapping[str, Any]) -> RevocationEntry:
-    """Read an entry that was decoded already: of a file, or of a test."""
+    """Read an entry that is already decoded, for example from a file."""
     return read_entry(msgspec.json.encode(dict(data)))
 
 
@@ -112,25 +111,25 @@ def _read_tokens(raw: msgspec.Raw, issuer: str | None) -> Iterator[RevokedToken]
     if len(lines) > MAX_TOKENS:
         raise RevocationFault(f"tokens: more than {MAX_TOKENS} lines")
     for number, line in enumerate(lines, 1):
-        words = line.split()
-        if words:
-            yield _read_line(words, issuer, number)
+        columns = line.split()
+        if columns:
+            yield _read_line(columns, issuer, number)
 
 
-def _read_line(words: list[str], issuer: str | None, number: int) -> RevokedToken:
+def _read_line(columns: list[str], issuer: str | None, number: int) -> RevokedToken:
     """Read ``jti exp`` of the entry's ``iss``, or ``iss jti exp``."""
-    if len(words) == 2 and issuer is not None:  # noqa: PLR2004 - the words of a line
-        words = [issuer, *words]
-    if len(words) != 3:  # noqa: PLR2004
+    if len(columns) == 2 and issuer is not None:  # noqa: PLR2004 - the columns of a line
+        columns = [issuer, *columns]
+    if len(columns) != 3:  # noqa: PLR2004
         raise RevocationFault(
             f"tokens, line {number}: is neither 'iss jti exp' nor, where the entry has a field "
             "iss, 'jti exp'"
         )
-    found, jti, exp = words
+    found, jti, exp = columns
     if max(len(found), len(jti)) > _MAX_TEXT:
         raise RevocationFault(f"tokens, line {number}: more than {_MAX_TEXT} characters")
     if not (exp.isascii() and exp.isdigit() and len(exp) < 16 and int(exp) < _LATEST):  # noqa: PLR2004
-        raise RevocationFault(f"tokens, line {number}: exp is no time in whole Unix seconds")
+        raise RevocationFault(f"tokens, line {number}: exp is not a time in whole Unix seconds")
     return RevokedToken(found, jti, float(exp))
 
 

@@ -1,7 +1,7 @@
-"""Strict readers of the two encodings a JWT is made of.
+"""Strict readers of the two encodings in a JWT: base64url and JSON.
 
-A lenient reader gives one token several spellings, and a spelling that two readers
-understand differently is how filters are passed by (RFC 8725 §2.4, §3.2).
+A lenient reader accepts several spellings of one token, and attackers bypass filters with a
+spelling that two readers understand differently (RFC 8725 §2.4, §3.2).
 """
 
 import json
@@ -20,22 +20,21 @@ _TO_STANDARD = (
     .replace(b"-", b"+")
     .replace(b"_", b"/")
 )
-"""What is not of the alphabet becomes NUL, which is of none."""
+"""Every byte outside the alphabet is mapped to NUL, which no decoder accepts."""
 _ENDINGS: tuple[tuple[bytes, frozenset[int]], ...] = (
     (b"", frozenset(_ALPHABET)),
     (b"!", frozenset()),  # no whole number of bytes has this length
     (b"==", frozenset(_ALPHABET[::16])),
     (b"=", frozenset(_ALPHABET[::4])),
 )
-"""By length modulo 4: the padding that was left out, and the characters whose unused bits are 0."""
+"""By length modulo 4: the omitted padding, and the last characters whose unused bits are 0."""
 _BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[{\]}]', re.DOTALL)
 
 
 def decode_base64url(segment: bytes, what: str) -> bytes:
     """Decode RFC 7515 base64url: no padding, no white space, no stray trailing bits.
 
-    Raises ``Denied(token_malformed)``. Exactly one spelling of every value is accepted:
-    what encodes back to other characters is refused.
+    Raises ``Denied(token_malformed)``. Exactly one spelling of every value is accepted.
     """
     padding, last = _ENDINGS[len(segment) % 4]
     try:
@@ -69,7 +68,7 @@ def decode_json_object(raw: bytes, what: str) -> dict[str, Any]:
 
 
 def _depth(text: str) -> int:
-    """Count the deepest nesting, passing over strings."""
+    """Return the deepest nesting, ignoring brackets in strings."""
     deepest = depth = 0
     for match in _BRACKETS.finditer(text):
         match match.group():

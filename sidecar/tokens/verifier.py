@@ -1,17 +1,16 @@
-"""What makes an access token good: every rule, in one file, without I/O.
+"""The rules of a valid access token, in one file, without I/O.
 
-The order is the rule. Nothing of a later step is looked at before the earlier ones
-hold:
+The order matters: no step runs before the earlier ones succeeded:
 
 1. the size, before anything is parsed (SECURITY-MODEL §3: 8 KB);
 2. three segments of strict base64url (RFC 7515 §3.1);
-3. the JOSE header, by allow-list: ``alg`` is ES256 because *we* say so, ``typ`` is
-   explicit, ``kid`` is one we hold; parameters that bring or point to a key, or change
-   what is signed, are refused and never followed (RFC 8725 §3.1, §3.10, §3.11);
+3. the JOSE header, by allow-list: ``alg`` must be ES256, ``typ`` explicit and ``kid`` in the
+   ring; parameters that contain or point to a key, or change what is signed, are denied and
+   never followed (RFC 8725 §3.1, §3.10, §3.11);
 4. the signature: 64 bytes, r and s in range, by the key of that ``kid``
    (RFC 7518 §3.4; CVE-2022-21449 is what happens without the range check);
-5. the claims, read strictly and held against the policy of the issuer to which the key
-   is bound (``sidecar.tokens.claims``; by ``sidecar.tokens.plain`` where they are ordinary).
+5. the claims, read strictly and checked against the policy of the issuer to which the key
+   is bound (``sidecar.tokens.claims``; ``sidecar.tokens.plain`` for ordinary ones).
 """
 
 from functools import lru_cache
@@ -34,7 +33,7 @@ from sidecar.tokens.strict import decode_base64url, decode_json_object
 ALGORITHM = "ES256"
 MAX_TOKEN_BYTES = 8192
 _SEGMENTS = 3
-_MAX_REMEMBERED_HEADER = 512
+_MAX_CACHED_HEADER = 512
 _SIGNATURE_BYTES = 64
 _P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 _ALLOWED_PARAMETERS = frozenset({"alg", "typ", "kid"})
@@ -50,10 +49,10 @@ class TokenPolicy(msgspec.Struct, frozen=True):
 
 
 class VerifiedToken(msgspec.Struct, frozen=True, gc=False):
-    """A token that held every rule, and the key that said so.
+    """A token that meets every rule, and the key that verified it.
 
-    ``payload`` is the whole JSON object, for rules that look at other claims; ``None`` where
-    it was read as plain (``sidecar.tokens.plain``) and holds nothing for them.
+    ``payload`` is the whole JSON object, for rules about other claims; ``None`` where the
+    claims were read as plain (``sidecar.tokens.plain``) and those rules need nothing more.
     """
 
     claims: Claims
@@ -61,7 +60,7 @@ class VerifiedToken(msgspec.Struct, frozen=True, gc=False):
     payload: dict[str, Any] | None
 
     def slimmed(self) -> "VerifiedToken":
-        """Return what a decision needs: without the payload, sharing what tokens have in common."""
+        """Return the token without its payload, sharing equal tuples with other tokens."""
         if self.payload is None:
             return self
         claims = msgspec.structs.replace(
@@ -90,8 +89,8 @@ def verify_token(
 ) -> VerifiedToken:
     """Verify one access token in compact serialisation at ``now`` (Unix seconds).
 
-    Without ``keep_payload`` an ordinary token's claims are read the fast way. Raises
-    ``Denied`` with the first rule that does not hold.
+    Without ``keep_payload`` an ordinary token's claims are read on the fast path
+    (``sidecar.tokens.plain``). Raises ``Denied`` with the first rule that is violated.
     """
     if len(token) > policy.max_token_bytes:
         raise Denied(
@@ -102,7 +101,7 @@ def verify_token(
     kid = _read_header(header)
     keys = ring.find(kid)
     if not keys:
-        raise Denied(Reason.KEY_UNKNOWN, "no key of this kid is in the ring")
+        raise Denied(Reason.KEY_UNKNOWN, "no key with this kid is in the key ring")
     key = _verify_signature(token[: len(header) + 1 + len(payload)], signature, keys)
     raw = decode_base64url(payload, "the payload")
     if not keep_payload:
@@ -116,26 +115,26 @@ def _split(token: bytes) -> list[bytes]:
     """Cut the compact serialisation; a token of ten thousand dots is cut four times."""
     segments = token.split(b".", _SEGMENTS)
     if len(segments) != _SEGMENTS:
-        raise Denied(Reason.TOKEN_MALFORMED, "not three segments parted by dots")
+        raise Denied(Reason.TOKEN_MALFORMED, "not three segments separated by dots")
     return segments
 
 
 def _read_header(segment: bytes) -> str:
-    """Hold the JOSE header against the allow-list and return its ``kid``.
+    """Check the JOSE header against the allow-list and return its ``kid``.
 
-    All tokens of a key have the same header, byte for byte; one that held is remembered.
+    All tokens of a key have the same header, byte for byte; a header that passed is cached.
     """
-    if len(segment) <= _MAX_REMEMBERED_HEADER:
-        return _read_short_header(segment)
-    return _judge_header(segment)
+    if len(segment) <= _MAX_CACHED_HEADER:
+        return _read_cached_header(segment)
+    return _check_header(segment)
 
 
 @lru_cache(maxsize=512)
-def _read_short_header(segment: bytes) -> str:
-    return _judge_header(segment)
+def _read_cached_header(segment: bytes) -> str:
+    return _check_header(segment)
 
 
-def _judge_header(segment: bytes) -> str:
+def _check_header(segment: bytes) -> str:
     header = decode_json_object(decode_base64url(segment, "the header"), "the header")
     if header.get("alg") != ALGORITHM:
         raise Denied(Reason.ALGORITHM_NOT_ALLOWED, f"only {ALGORITHM} is accepted")
@@ -143,7 +142,7 @@ def _judge_header(segment: bytes) -> str:
         extra = len(header.keys() - _ALLOWED_PARAMETERS)
         raise Denied(
             Reason.HEADER_PARAMETER_NOT_ALLOWED,
-            f"{extra} parameter(s) beside {', '.join(sorted(_ALLOWED_PARAMETERS))}",
+            f"{extra} parameter(s) other than {', '.join(sorted(_ALLOWED_PARAMETERS))}",
         )
     _check_type(header.get("typ"))
     kid = header.get("kid")
@@ -153,10 +152,10 @@ def _judge_header(segment: bytes) -> str:
 
 
 def _check_type(kind: object) -> None:
-    """Refuse what does not call itself an access token (RFC 8725 §3.11, RFC 9068 §4)."""
+    """Deny a ``typ`` that does not name an access token (RFC 8725 §3.11, RFC 9068 §4)."""
     lowered = kind.lower() if isinstance(kind, str) else ""
     if is_refresh(lowered):
-        raise Denied(Reason.REFRESH_TOKEN_PRESENTED, "the header's typ says so")
+        raise Denied(Reason.REFRESH_TOKEN_PRESENTED, "the header's typ names a refresh token")
     if lowered not in _ALLOWED_TYPES:
         raise Denied(Reason.TOKEN_TYPE_NOT_ALLOWED, "typ must be JWT or at+jwt")
 
@@ -185,7 +184,7 @@ def _verify_signature(
 def _accept_payload(
     raw: bytes, key: VerificationKey, policy: TokenPolicy, now: float
 ) -> VerifiedToken:
-    """Read and check the claims; the key's issuer is the only one they may name."""
+    """Read and check the claims; they must name the key's issuer."""
     payload = decode_json_object(raw, "the payload")
     claims = read_claims(payload, policy.claims)
     if key.issuer is not None and claims.issuer != key.issuer:

@@ -33,11 +33,11 @@ tenants:
 
 @dataclass
 class Bench:
-    """A CheckService and everything it said to its observers."""
+    """A CheckService and everything that it reported to its observer."""
 
     issuer: Issuer
     outcomes: list[Outcome] = field(default_factory=list)
-    passages: list[AllowedCheck] = field(default_factory=list)
+    allowed_checks: list[AllowedCheck] = field(default_factory=list)
     faults: list[Exception] = field(default_factory=list)
     now: float = NOW
     config: str = CONFIG
@@ -58,8 +58,8 @@ class Bench:
     def decided(self, outcome: Outcome) -> None:
         self.outcomes.append(outcome)
 
-    def allowed_fast(self, passage: AllowedCheck) -> None:
-        self.passages.append(passage)
+    def allowed_fast(self, allowed_check: AllowedCheck) -> None:
+        self.allowed_checks.append(allowed_check)
 
     def ask(self, token: bytes | None = None, **changes: object) -> Answer:
         """Check one request, with a Bearer token where one is given."""

@@ -28,10 +28,10 @@ class Source:
     def find(self, token: str) -> Challenge | Awaitable[Found] | None:
         self.asked.append(token)
         if self.fleet is not None and token not in self.known:
-            return self._later(token)
+            return self._queue(token)
         return self.known.get(token)
 
-    async def _later(self, token: str) -> Found:
+    async def _queue(self, token: str) -> Found:
         await asyncio.sleep(0)
         return (self.fleet or {}).get(token)
 
@@ -91,8 +91,8 @@ async def test_what_the_fleet_knows_is_waited_for(bench: Bench, source: Source) 
     assert read_answer(await waiting).status == 403
 
 
-def test_what_was_not_known_is_not_remembered(bench: Bench, source: Source) -> None:
-    """The short way of a Check must not outlive the answer it was made from."""
+def test_what_was_not_known_is_not_cached(bench: Bench, source: Source) -> None:
+    """The fast path of a Check must not outlive the answer it was made from."""
     source.known.clear()
     path = PATH.replace("/.well-known", "/.well-known", 1)
     for _ in range(3):

@@ -53,7 +53,7 @@ def test_hosts(raw: bytes, good: bool) -> None:
     assert denied.value.reason is Reason.HOST_MALFORMED
 
 
-def test_what_is_too_long_is_not_remembered() -> None:
+def test_what_is_too_long_is_not_cached() -> None:
     _canonical_host.cache_clear()
     with pytest.raises(Denied):
         canonical_host(b"a" * 100_000)
@@ -204,7 +204,7 @@ def test_a_bundle_is_never_judged_on_half_of_what_it_takes(
     assert judged.outcome is Reason.INTERNAL_FAULT
     assert judged.route == "install"
     assert not judged.allowed
-    assert judged.detail == "there is no policy for bundles"
+    assert judged.detail == "no policy for bundles is set"
     whole = replace(decision, module="unsigned_by_owner", token=token)
     allowed = judge_bundle(whole, asked, replace(SNAPSHOT, modules=POLICY))
     assert allowed.allowed

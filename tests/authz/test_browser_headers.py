@@ -1,4 +1,4 @@
-"""Nonces and origins on the way through the service, the long way and the short one."""
+"""Nonces and origins on the way through the service, the slow path and the short one."""
 
 import re
 import tracemalloc
@@ -44,7 +44,7 @@ def bench(issuer: Issuer) -> Bench:
 
 @pytest.fixture
 def decided(monkeypatch: pytest.MonkeyPatch) -> list[object]:
-    """Every Check that takes the long way, by its request."""
+    """Every Check that takes the slow path, by its request."""
     requests: list[object] = []
 
     def counted(view: object, *rest: Any) -> Any:
@@ -68,7 +68,7 @@ def test_each_answer_has_one_nonce_of_its_own(
 ) -> None:
     token = bench.issuer.mint() if signed_in else None
     answers = [bench.ask(token, path="/document/a", headers={}) for _ in range(5)]
-    assert len(decided) == 1, "all but the first went the short way"
+    assert len(decided) == 1, "all but the first went the fast path"
     assert all(len(nonces(answer)) == 1 for answer in answers)
     assert len(set().union(*map(nonces, answers))) == 5
     for answer in answers:
@@ -79,7 +79,7 @@ def test_each_answer_has_one_nonce_of_its_own(
         assert ("x-tenant-id" in answer.set_headers) is signed_in
 
 
-def test_the_short_way_tells_each_origin_what_the_long_way_told_it(
+def test_the_fast_path_tells_each_origin_what_the_slow_path_told_it(
     bench: Bench, decided: list[object]
 ) -> None:
     token = bench.issuer.mint()
@@ -95,7 +95,7 @@ def test_the_short_way_tells_each_origin_what_the_long_way_told_it(
         None,
     ]
     assert all(each.response_headers["vary"] == "origin" for each in first)
-    assert len(decided) == 4 + 1, "an origin that is not admitted is not remembered"
+    assert len(decided) == 4 + 1, "an origin that is not admitted is not cached"
 
 
 def test_a_tenants_page_reads_its_own_tenants_answers(bench: Bench) -> None:
@@ -151,7 +151,7 @@ def test_refusals_tell_an_admitted_origin_why_and_no_other(bench: Bench) -> None
         assert unknown.response_headers["vary"] == "origin"
 
 
-def test_admitted_origins_fill_no_memory_either(
+def test_admitted_origins_fill_no_table_either(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who is no browser writes what it likes into ``Origin``, below the suffix too."""
@@ -159,8 +159,8 @@ def test_admitted_origins_fill_no_memory_either(
     for number in range(50):
         origin = {"origin": f"https://o{number}.dev.example"}
         assert bench.ask(path="/open/x", headers=origin).allowed
-    places = {visit.place for visit in bench.service._memory.visits.values()}
-    assert 0 < sum(len(place.answers) for place in places) <= 10
+    places = {target.route_scope for target in bench.service._response_cache.targets.values()}
+    assert 0 < sum(len(route_scope.answers) for route_scope in places) <= 10
 
 
 def test_memory_stays_flat_under_a_flood_of_origins(bench: Bench) -> None:
@@ -170,7 +170,7 @@ def test_memory_stays_flat_under_a_flood_of_origins(bench: Bench) -> None:
             bench.handle(check_request(path="/open/x", headers=origin))
             bench.handle(check_request(path="/api/x", headers=origin))
             bench.outcomes.clear()
-            bench.passages.clear()
+            bench.allowed_checks.clear()
 
     flood(0)
     tracemalloc.start()

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.authz.credential import (
-    LOOK,
     MAX_PARTS,
+    UNDECIDED,
     Credential,
     TokenPlaces,
     find_token,
@@ -130,8 +130,8 @@ def test_what_a_server_may_find_beside_the_token(headers: Headers, places: Token
     assert denied.value.reason is Reason.TOKEN_AMBIGUOUS
     assert "GOOD" not in denied.value.detail
     if headers.keys() != {"authorization"}:
-        query_free = places.glance(headers, b"")
-        assert query_free == LOOK or not places.header, "the fast path looks at these too"
+        query_free = places.scan(headers, b"")
+        assert query_free == UNDECIDED or not places.header, "the fast path looks at these too"
 
 
 QUERIES = [
@@ -153,7 +153,7 @@ NO_TOKEN = [
 @pytest.mark.parametrize("query", QUERIES)
 def test_a_token_in_the_query_is_seen(query: bytes) -> None:
     assert find(GOOD, HEADER, query).in_query
-    assert HEADER.glance({}, query) == ALONE.glance({}, query) == LOOK
+    assert HEADER.scan({}, query) == ALONE.scan({}, query) == UNDECIDED
 
 
 @pytest.mark.parametrize("query", NO_TOKEN)
@@ -226,10 +226,10 @@ def test_a_refusal_names_the_places_that_are_read() -> None:
 @pytest.mark.parametrize(
     ("places", "headers", "said"),
     [
-        (COOKIE, {}, "no cookie header came; if the client sent it"),
+        (COOKIE, {}, "the Check has no cookie header; if the client sent it"),
         (COOKIE, {"cookie": b"a=b"}, "no credential in cookie:session"),
-        (SOCKET, {}, "no sec-websocket-protocol header came"),
-        (EITHER, {}, "no authorization and no cookie header came"),
+        (SOCKET, {}, "no sec-websocket-protocol header"),
+        (EITHER, {}, "no authorization and no cookie header"),
     ],
 )
 def test_a_refusal_says_which_header_envoy_may_keep_back(
@@ -239,19 +239,19 @@ def test_a_refusal_says_which_header_envoy_may_keep_back(
     assert ("allowed_headers" in where_none_is(headers, places)) == (not headers)
 
 
-GLANCES = [
+SCANS = [
     ({}, b"", HEADER, 0),
     ({}, b"a=b%20c", HEADER, 0),
     (cookie(b"a=b; c=%20"), b"", HEADER, 1),
-    (cookie(b"a=b; sess%69on=F"), b"", HEADER, LOOK),
+    (cookie(b"a=b; sess%69on=F"), b"", HEADER, UNDECIDED),
     (cookie(b"session=F"), b"", ALONE, 0),
-    (protocols(b"chat"), b"", ALONE, LOOK),
+    (protocols(b"chat"), b"", ALONE, UNDECIDED),
 ]
 
 
-@pytest.mark.parametrize(("headers", "query", "places", "seen"), GLANCES)
-def test_a_glance(headers: Headers, query: bytes, places: TokenPlaces, seen: int) -> None:
-    assert places.glance(headers, query) == seen
+@pytest.mark.parametrize(("headers", "query", "places", "seen"), SCANS)
+def test_a_scan(headers: Headers, query: bytes, places: TokenPlaces, seen: int) -> None:
+    assert places.scan(headers, query) == seen
 
 
 PIECES = st.lists(
@@ -264,7 +264,7 @@ PIECES = st.lists(
 
 
 @given(PIECES)
-def test_what_a_glance_passes_holds_no_name(raw: bytes) -> None:
+def test_what_a_scan_passes_holds_no_name(raw: bytes) -> None:
     names = [b"session", b"other"]
     forms = [form for name in names for form in forms_of(name)]
     if not may_hold(raw, forms):

@@ -46,34 +46,34 @@ def sign(bundle: bytes = BUNDLE) -> str:
 
 
 class Inline:
-    """A desk that judges at once."""
+    """A verifier pool that checks at once."""
 
     async def run(self, function: Callable[[], Any]) -> Any:
         return function()
 
 
 class Full:
-    """A desk where too many wait."""
+    """A verifier pool with a full queue."""
 
     async def run(self, function: Callable[[], Any]) -> Any:  # noqa: ARG002 - the port's signature
         raise Denied(Reason.MODULES_BUSY, "full")
 
 
 class Broken:
-    """A desk with a defect."""
+    """A verifier pool with a bug."""
 
     async def run(self, function: Callable[[], Any]) -> Any:  # noqa: ARG002 - the port's signature
         raise RuntimeError("a defect")
 
 
 class Registry:
-    """A service over the policy above, and all it told."""
+    """A service over the policy above, and all that it reported."""
 
     def __init__(self, issuer: Issuer, **changes: Any) -> None:
         self.issuer = issuer
         self.outcomes: list[Outcome] = []
         self.faults: list[Exception] = []
-        self.passages: list[AllowedCheck] = []
+        self.allowed_checks: list[AllowedCheck] = []
         snapshot = build_snapshot(parse_config(POLICY, "test"), issuer.ring)
         self.service = CheckService(
             replace(snapshot, publishers=PUBLISHERS),
@@ -82,14 +82,14 @@ class Registry:
             new_id=lambda: "id",
             observer=self,
             on_fault=self.faults.append,
-            **{"desk": Inline(), **changes},
+            **{"verifier_pool": Inline(), **changes},
         )
 
     def decided(self, outcome: Outcome) -> None:
         self.outcomes.append(outcome)
 
-    def allowed_fast(self, passage: AllowedCheck) -> None:
-        self.passages.append(passage)
+    def allowed_fast(self, allowed_check: AllowedCheck) -> None:
+        self.allowed_checks.append(allowed_check)
 
     def request(
         self,
@@ -222,7 +222,7 @@ async def test_rows(issuer: Issuer, request_: dict[str, Any], reason: str) -> No
     assert answer.allowed is (reason == "token_verified")
     if request_.get("path") != "/api/x":
         assert registry.outcomes[-1].decision.outcome == reason
-        assert registry.passages == [], "a bundle never takes the short way"
+        assert registry.allowed_checks == [], "a bundle never takes the fast path"
     assert registry.faults == []
 
 
@@ -274,7 +274,7 @@ async def test_the_audit_log_knows_the_digest_and_the_signer(issuer: Issuer) -> 
     assert decision.token is not None, "who tried is known"
 
 
-async def test_answers_that_are_remembered_are_not_mixed_up(issuer: Issuer) -> None:
+async def test_answers_that_are_cached_are_not_mixed_up(issuer: Issuer) -> None:
     """One service, one token: signed, unsigned and no bundle at all take turns."""
     registry = Registry(issuer)
     for _ in range(2):
@@ -285,14 +285,14 @@ async def test_answers_that_are_remembered_are_not_mixed_up(issuer: Issuer) -> N
         assert "x-module-publisher" not in unsigned.set_headers
 
 
-async def test_a_desk_that_is_full_is_a_503(issuer: Issuer) -> None:
-    answer = await Registry(issuer, desk=Full()).install(signature=sign())
+async def test_a_verifier_pool_that_is_full_is_a_503(issuer: Issuer) -> None:
+    answer = await Registry(issuer, verifier_pool=Full()).install(signature=sign())
     assert (answer.status, answer.metadata["reason"]) == (503, "modules_busy")
 
 
-@pytest.mark.parametrize("desk", [Broken(), None])
-async def test_a_defect_never_lets_a_bundle_pass(issuer: Issuer, desk: object) -> None:
-    registry = Registry(issuer, desk=desk)
+@pytest.mark.parametrize("verifier_pool", [Broken(), None])
+async def test_a_defect_never_lets_a_bundle_pass(issuer: Issuer, verifier_pool: object) -> None:
+    registry = Registry(issuer, verifier_pool=verifier_pool)
     answer = await registry.install(signature=sign())
     assert (answer.status, answer.metadata["reason"]) == (503, "internal_fault")
     assert len(registry.faults) == 1
@@ -309,7 +309,7 @@ async def test_a_turn_in_the_slow_lane_first(issuer: Issuer) -> None:
 
 @pytest.mark.parametrize("missing", ["policy", "mode", "token"])
 def test_a_bundle_that_nothing_is_known_of_is_refused(issuer: Issuer, missing: str) -> None:
-    """The pipeline never comes here so; if it did, the answer is no."""
+    """The evaluation never comes here so; if it did, the answer is no."""
     snapshot = build_snapshot(parse_config(POLICY, "test"), issuer.ring)
     token = verify_token(issuer.mint(), issuer.ring, snapshot.tokens, NOW)
     decision = Decision(Grant.TOKEN_VERIFIED, token=token, module="signed")
@@ -320,5 +320,5 @@ def test_a_bundle_that_nothing_is_known_of_is_refused(issuer: Issuer, missing: s
     view = RequestView(b"POST", b"h", b"/", {}, body=BUNDLE)
     judged = judge_bundle(decision, view, snapshot)
     assert judged.outcome is Reason.INTERNAL_FAULT
-    assert judged.detail == "there is no policy for bundles"
+    assert judged.detail == "no policy for bundles is set"
     assert not judged.allowed

@@ -1,4 +1,4 @@
-"""Every Check is counted and has its line, whichever way it went."""
+"""Every Check is counted and has its line, whichever path it took."""
 
 import json
 import tracemalloc
@@ -16,7 +16,7 @@ from sidecar.authz.snapshot import build_snapshot
 from sidecar.config import parse_config
 from sidecar.observability.audit import AuditEntry, AuditLog, FileSink, encode_entry
 from sidecar.observability.audit.entry import (
-    encode_passage,
+    encode_allowed_check,
     ground_fragment,
     key_state_fragment,
     kid_fragment,
@@ -36,7 +36,7 @@ ISSUER = Issuer.generate()
 
 
 class Book:
-    """A service whose ledger writes to a file, with a clock and a scheduler in our hands."""
+    """A service whose recorder writes to a file, with a clock and a scheduler in our hands."""
 
     def __init__(self, path: Path, sample_allowed: float = 1.0) -> None:
         self.path = path
@@ -94,7 +94,7 @@ def book(tmp_path: Path) -> Book:
     return Book(tmp_path / "audit.jsonl")
 
 
-def test_both_ways_leave_the_same_line(book: Book) -> None:
+def test_both_paths_leave_the_same_line(book: Book) -> None:
     token = ISSUER.mint()
     for path in ("/api/x", "/public/x", "/either"):
         for _ in range(2):
@@ -125,7 +125,7 @@ def test_both_ways_leave_the_same_line(book: Book) -> None:
     }
 
 
-def test_both_ways_are_counted(book: Book) -> None:
+def test_both_paths_are_counted(book: Book) -> None:
     token = ISSUER.mint()
     for _ in range(5):
         book.ask(token)
@@ -137,7 +137,7 @@ def test_both_ways_are_counted(book: Book) -> None:
     book.lines()
 
 
-def test_personal_data_that_is_let_pass_is_told_each_time(book: Book) -> None:
+def test_personal_data_that_is_let_pass_is_counted_each_time(book: Book) -> None:
     token = ISSUER.mint(nick="somebody@example.com")
     for _ in range(3):
         book.ask(token)
@@ -181,14 +181,14 @@ def test_of_allowed_ones_a_sample_is_written_whichever_way_they_went(tmp_path: P
     assert book.number(allowed) == 2000
 
 
-def test_an_unknown_kid_is_told(book: Book) -> None:
+def test_an_unknown_kid_is_reported(book: Book) -> None:
     for kid in ("key-1", "nobody"):
         book.ask(Issuer.generate(kid=kid).mint())
     assert book.unknown_keys == 1
     book.lines()
 
 
-def test_what_a_remembered_token_costs(tmp_path: Path) -> None:
+def test_what_a_cached_token_costs(tmp_path: Path) -> None:
     """The figure to reach is 1.5 KB a token: claims, answers and audit fragments included."""
     book, count = Book(tmp_path / "audit"), 2000
     tokens = [ISSUER.mint(jti=f"token-{n:08}", sub=f"user-{n:06}") for n in range(count)]
@@ -206,7 +206,7 @@ def test_what_a_remembered_token_costs(tmp_path: Path) -> None:
     finally:
         tracemalloc.stop()
         book.lines()
-    assert len(book.service._memory.tokens) == count + 1
+    assert len(book.service._response_cache.tokens) == count + 1
     assert grown < 1500
 
 
@@ -223,7 +223,7 @@ def test_fragments_make_the_line_that_encode_entry_makes(  # noqa: PLR0917 - hyp
         tenant=TENANT, subject=subject, kid=kid, token_id="t", source=source, principal="",
         key_state="active", token_digest="ab", warnings=tuple(warnings),
     )  # fmt: skip
-    line = encode_passage(
+    line = encode_allowed_check(
         NOW + 0.5,
         b"d1",
         ground_fragment("token_verified", "api"),

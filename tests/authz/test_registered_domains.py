@@ -35,7 +35,7 @@ def ask(bench: Bench, host: str, path: str, tenant: str | None) -> Answer:
     if tenant is None:
         return bench.ask(host=host, path=path)
     key = (tenant, id(bench))
-    if key not in TOKENS:  # the very same bytes, so that it is remembered
+    if key not in TOKENS:  # the very same bytes, so that it is cached
         TOKENS[key] = bench.issuer.mint(tenantId=tenant, jti=f"of-{tenant}")
     return bench.ask(TOKENS[key], host=host, path=path)
 
@@ -50,7 +50,7 @@ def connect_src(answer: Answer) -> str:
 def test_a_token_of_another_tenant_is_refused_on_every_domain_of_a_tenant(
     bench: Bench, host: str
 ) -> None:
-    for _ in range(3):  # remembered or not
+    for _ in range(3):  # cached or not
         assert ask(bench, host, "/api/x", TENANT).metadata["reason"] == "tenant_mismatch"
         assert ask(bench, host, "/api/x", B).allowed
     assert ask(bench, "edge.example", "/api/x", TENANT).allowed

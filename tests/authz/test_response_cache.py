@@ -1,4 +1,4 @@
-"""The short way to an answer: it changes what a Check costs, and nothing else."""
+"""The fast path to an answer: it changes what a Check costs, and nothing else."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sidecar.authz import evaluate as pipeline
-from sidecar.authz import response_cache as memory
+from sidecar.authz import evaluate, response_cache
 from sidecar.authz.encoding.allowed import own_fields, varint
 from sidecar.authz.response_cache import AllowedCheck
 from sidecar.authz.service import CheckService, Outcome
@@ -45,22 +44,22 @@ SNAPSHOT = build_snapshot(parse_config(CONFIG, "test"), KeyRing([ISSUER.key, OTH
 
 
 class Counting(CheckService):
-    """Counts the Checks that go the long way."""
+    """Counts the Checks that go the slow path."""
 
-    long = 0
+    slow = 0
 
     def _answer(self, *arguments: Any) -> bytes | Awaitable[bytes]:
-        self.long += 1
+        self.slow += 1
         return super()._answer(*arguments)
 
 
 class Witness:
-    """A service, and which way each of its answers came."""
+    """A service, and which path gave each of its answers."""
 
     def __init__(self, entries: int = 1000) -> None:
         self.now = NOW
         self.outcomes: list[Outcome] = []
-        self.passages: list[AllowedCheck] = []
+        self.allowed_checks: list[AllowedCheck] = []
         self.service = Counting(
             SNAPSHOT,
             now=lambda: self.now,
@@ -74,8 +73,8 @@ class Witness:
     def decided(self, outcome: Outcome) -> None:
         self.outcomes.append(outcome)
 
-    def allowed_fast(self, passage: AllowedCheck) -> None:
-        self.passages.append(passage)
+    def allowed_fast(self, allowed_check: AllowedCheck) -> None:
+        self.allowed_checks.append(allowed_check)
 
     def ask(self, raw: bytes) -> bytes:
         answer = self.service.handle(raw)
@@ -83,13 +82,13 @@ class Witness:
         return answer
 
     def ways(self, *requests: bytes) -> str:
-        """Tell which way each request goes: S(hort) or L(ong)."""
-        ways = ""
+        """Return which path each request takes: F(ast) or S(low)."""
+        paths = ""
         for raw in requests:
-            before = self.service.long
+            before = self.service.slow
             self.ask(raw)
-            ways += "L" if self.service.long > before else "S"
-        return ways
+            paths += "S" if self.service.slow > before else "F"
+        return paths
 
 
 def request(token: bytes | None = None, path: str = "/api/x", host: str = "app.example") -> bytes:
@@ -97,14 +96,16 @@ def request(token: bytes | None = None, path: str = "/api/x", host: str = "app.e
     return check_request(path=path, host=host, headers=headers)
 
 
-def test_the_second_time_is_the_short_way() -> None:
+def test_the_second_time_is_the_fast_path() -> None:
     witness, one, two = Witness(), ISSUER.mint(jti="one"), ISSUER.mint(jti="two")
-    assert witness.ways(*[request(one)] * 3) == "LSS"
-    assert witness.ways(request(two), request(two)) == "LS", "another token is verified once"
-    assert witness.ways(request(one, "/api/y?q=1"), request(one, "/api/y?q=2")) == "LS"
-    assert witness.ways(request(one, "/shell"), request(two, "/shell")) == "LS", "of equal standing"
-    assert witness.ways(*[request(path="/public/x")] * 2, *[request(path="/either")] * 2) == "LSLS"
-    assert len(witness.outcomes) + len(witness.passages) == 13
+    assert witness.ways(*[request(one)] * 3) == "SFF"
+    assert witness.ways(request(two), request(two)) == "SF", "another token is verified once"
+    assert witness.ways(request(one, "/api/y?q=1"), request(one, "/api/y?q=2")) == "SF"
+    assert witness.ways(request(one, "/shell"), request(two, "/shell")) == "SF", (
+        "with an equal principal key"
+    )
+    assert witness.ways(*[request(path="/public/x")] * 2, *[request(path="/either")] * 2) == "SFSF"
+    assert len(witness.outcomes) + len(witness.allowed_checks) == 13
 
 
 @pytest.mark.parametrize(
@@ -120,21 +121,21 @@ def test_the_second_time_is_the_short_way() -> None:
         ("/cookie", {"cookie": f"session={ISSUER.mint().decode()}"}),
     ],
 )
-def test_what_always_goes_the_long_way(path: str, headers: dict[str, str]) -> None:
+def test_what_always_goes_the_slow_path(path: str, headers: dict[str, str]) -> None:
     raw = check_request(path=path, host="app.example", headers=headers)
-    assert Witness().ways(raw, raw, raw) == "LLL"
+    assert Witness().ways(raw, raw, raw) == "SSS"
 
 
-def test_raw_headers_go_the_long_way_even_where_the_target_is_known() -> None:
+def test_raw_headers_go_the_slow_path_even_where_the_target_is_known() -> None:
     witness, token = Witness(), ISSUER.mint()
     witness.ways(request(token))
     bearer = ("authorization", b"Bearer " + token)
     twice = check_request(path="/api/x", host="app.example", raw_headers=[bearer, bearer])
-    assert witness.ways(twice) == "L"
+    assert witness.ways(twice) == "S"
     assert read_answer(witness.ask(twice)).status == 400
 
 
-def test_the_long_way_matches_and_verifies_once_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_slow_path_matches_and_verifies_once_too(monkeypatch: pytest.MonkeyPatch) -> None:
     counted: list[str] = []
 
     def counting(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -144,11 +145,11 @@ def test_the_long_way_matches_and_verifies_once_too(monkeypatch: pytest.MonkeyPa
 
         return run
 
-    monkeypatch.setattr(pipeline, "verify_token", counting("verify", verify_token))
-    monkeypatch.setattr(pipeline, "canonical_path", counting("path", canonical_path))
+    monkeypatch.setattr(evaluate, "verify_token", counting("verify", verify_token))
+    monkeypatch.setattr(evaluate, "canonical_path", counting("path", canonical_path))
     witness, token = Witness(), ISSUER.mint(jti="in a cookie".replace(" ", "-")).decode()
     raw = check_request(path="/cookie", host="app.example", headers={"cookie": f"session={token}"})
-    assert witness.ways(raw, raw, raw) == "LLL"
+    assert witness.ways(raw, raw, raw) == "SSS"
     assert counted == ["path", "verify"]
 
 
@@ -182,11 +183,11 @@ CHANGES: dict[str, Callable[[], dict[str, object]]] = {
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_new_snapshot_is_asked_at_once(change: str) -> None:
     witness, raw = Witness(), request(ISSUER.mint())
-    assert witness.ways(raw, raw) == "LS"
+    assert witness.ways(raw, raw) == "SF"
     witness.service.snapshot = msgspec.structs.replace(SNAPSHOT, **CHANGES[change]())
     assert pb.CheckResponse.FromString(witness.ask(raw)).status.code == 7
     witness.service.snapshot = SNAPSHOT
-    assert witness.ways(raw, raw) == "LS"
+    assert witness.ways(raw, raw) == "SF"
 
 
 def test_a_new_state_of_the_keys_is_in_the_answer() -> None:
@@ -200,7 +201,7 @@ def test_a_new_state_of_the_keys_is_in_the_answer() -> None:
 def test_the_clock_is_asked_each_time() -> None:
     witness = Witness()
     raw = request(ISSUER.mint(iat=NOW, nbf=NOW, exp=NOW + 10))
-    assert witness.ways(raw, raw) == "LS"
+    assert witness.ways(raw, raw) == "SF"
     witness.now = NOW + 39.999
     assert read_answer(witness.ask(raw)).allowed
     witness.now = NOW + 40
@@ -210,7 +211,7 @@ def test_the_clock_is_asked_each_time() -> None:
 
 
 def test_one_tenants_answers_are_not_another_tenants() -> None:
-    """Same place, same lengths: the standing tells them apart."""
+    """Same route scope, same lengths: the principal key distinguishes them."""
     witness, mine = Witness(), ISSUER.mint(roles=["admin"], scope="orders.read")
     theirs = ISSUER.mint(tenantId=OTHER_TENANT, roles=["admin"], scope="orders.read")
     assert read_answer(witness.ask(request(mine, "/acme"))).allowed
@@ -229,16 +230,16 @@ def test_one_tenants_answers_are_not_another_tenants() -> None:
 
 def test_every_table_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("MAX_TARGETS", "MAX_TEMPLATES", "MAX_PRINCIPAL_KEYS"):
-        monkeypatch.setattr(memory, name, 8)
+        monkeypatch.setattr(response_cache, name, 8)
     witness = Witness()
     for number in range(100):
         token = ISSUER.mint(sub="u" * (number % 20 + 1), jti=f"j{number}")
         raw = request(token, f"/api/{number}", f"h{number}.example")
         assert witness.ask(raw) == witness.ask(raw)
-    tables = witness.service._memory
-    assert len(tables.visits) <= 8
+    tables = witness.service._response_cache
+    assert len(tables.targets) <= 8
     assert len(tables._principal_keys) <= 8
-    assert sum(len(place.answers) for place in tables._scopes.values()) <= 8
+    assert sum(len(route_scope.answers) for route_scope in tables._scopes.values()) <= 8
 
 
 @pytest.mark.parametrize("length", [0, 1, 127, 128, 300, 16_383, 16_384, 2_097_152])
@@ -297,7 +298,7 @@ LATER = st.sampled_from([0.0, 20.0, 60.0, -400.0])
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.tuples(TOKENS, PATHS, HOSTS, LATER), max_size=20), st.integers(0, 3))
-def test_with_and_without_memory_the_answers_are_the_same(
+def test_with_and_without_cache_the_answers_are_the_same(
     steps: list[tuple[bytes | None, str, str, float]], entries: int
 ) -> None:
     old = Witness(entries)

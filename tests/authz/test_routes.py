@@ -1,4 +1,4 @@
-"""Routes: the first that matches, found without walking them all."""
+"""Routes: the first that matches, found without comparing them all."""
 
 import time
 
@@ -52,7 +52,7 @@ def test_matches(method: str, host: str, path: str, name: str | None) -> None:
 
 
 def naive(routes: list[Route], method: str, host: str, path: str) -> Route | None:
-    """The definition: walk the list, take the first."""
+    """The definition: search the list, take the first."""
     for each in routes:
         hosts = any(
             pattern in {"*", host} or (pattern[:2] == "*." and host.endswith(pattern[1:]))

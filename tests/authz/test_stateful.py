@@ -1,4 +1,4 @@
-"""One service that remembers, through everything that changes, against one that does not.
+"""One service that caches, through everything that changes, against one that does not.
 
 Snapshots, clocks, client certificates and requests are drawn. Every answer is compared, byte
 for byte, with the answer of a service made for that Check alone, and with a second opinion
@@ -24,7 +24,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from sidecar.authz import response_cache as memory
+from sidecar.authz import response_cache
 from sidecar.authz.recorder import DecisionRecorder
 from sidecar.authz.service import CheckService
 from sidecar.authz.snapshot import build_snapshot
@@ -119,12 +119,12 @@ class VerifierPool:
 
 
 class Counting(CheckService):
-    """Counts the Checks that go the long way."""
+    """Counts the Checks that go the slow path."""
 
-    long = 0
+    slow = 0
 
     def _answer(self, *arguments: Any) -> Answered:
-        self.long += 1
+        self.slow += 1
         return super()._answer(*arguments)
 
 
@@ -133,7 +133,7 @@ def _never(seconds: float, function: Callable[[], None]) -> None:
 
 
 class Side:
-    """A service with its ledger."""
+    """A service with its recorder."""
 
     def __init__(self, snapshot: Any, step: Step, solver: Any, entries: int, lane: Any) -> None:
         self.lines, self.counters = Lines(), Counters(checks={})
@@ -147,7 +147,7 @@ class Side:
             on_fault=lambda exc: pytest.fail(repr(exc)),
             cache=TokenCache(entries),
             lane=lane,
-            desk=VerifierPool(),
+            verifier_pool=VerifierPool(),
             new_nonce=step.new_nonce,
         )
         self.service.challenges = solver
@@ -261,7 +261,7 @@ class Life:
         self.asked: list[Ask] = []
         self.told: list[dict[str, Any]] = []
         self.counted: dict[tuple[str, str, str], int] = {}
-        self.warned = self.short = 0
+        self.warned = self.fast = 0
         self.conditions = Conditions(routes=tuple(map(self.draw_route, PREFIXES)))
         entries = self.draw(((1000, 6), (0, 1), (1, 1), (4, 1)))
         self.old = Side(self.snapshot(), self.step, self.solver, entries, self.lane)
@@ -405,14 +405,14 @@ class Life:
         self.asked.append(ask)
         self.step.number += 1
         self.lane.busy, self.lane.waited_for = self.draw(often(False, True)), False
-        before = self.old.service.long
+        before = self.old.service.slow
         raw = ask.encoded()
         answered = self.old.service.handle(raw)
         if self.lane.waited_for:
             # It waits for its turn: what is decided then is decided on what holds then.
             self.random.choice((lambda: None, self.something_changes, self.a_route_changes))()
         self.compare(ask, raw, settle(answered))
-        self.short += self.old.service.long == before
+        self.fast += self.old.service.slow == before
 
     def compare(self, ask: Ask, raw: bytes, answer: bytes) -> None:
         fresh = Side(self.old.service.snapshot, self.step, self.solver, 0, None)
@@ -494,7 +494,9 @@ def live(seed: int, room: int = 1000, events: int = 30) -> Life:
     """Run one life; ``room`` is that of every table."""
     life = Life(seed)
     try:
-        with patch.multiple(memory, MAX_TARGETS=room, MAX_TEMPLATES=room, MAX_PRINCIPAL_KEYS=room):
+        with patch.multiple(
+            response_cache, MAX_TARGETS=room, MAX_TEMPLATES=room, MAX_PRINCIPAL_KEYS=room
+        ):
             life.run(events)
     except AssertionError as wrong:
         wrong.add_note(f"seed {seed}, room {room}, step {life.step.number}: {life.conditions}")
@@ -502,9 +504,9 @@ def live(seed: int, room: int = 1000, events: int = 30) -> Life:
     return life
 
 
-def test_what_is_remembered_changes_no_answer() -> None:
+def test_what_is_cached_changes_no_answer() -> None:
     lives = [live(seed) for seed in range(25)]
-    assert sum(life.short for life in lives) > 200, "else nothing that is remembered was tried"
+    assert sum(life.fast for life in lives) > 200, "else nothing that is cached was tried"
 
 
 @settings(max_examples=20, phases=[Phase.generate])
@@ -513,16 +515,16 @@ def test_nor_does_it_in_lives_that_nobody_chose(seed: int, room: int) -> None:
     live(seed, room)
 
 
-ONE, OF_EQUAL_STANDING, SHORT_LIVED, EARLY = TOKENS[0], TOKENS[1], TOKENS[4], TOKENS[5]
+ONE, OF_EQUAL_PRINCIPAL, SHORT_LIVED, EARLY = TOKENS[0], TOKENS[1], TOKENS[4], TOKENS[5]
 WEB, PAGE = "spiffe://example/web", "https://page.example"
 Script = list[Ask | dict[str, Any]]
 SCRIPTS: dict[str, tuple[dict[str, Any], Script]] = {
     "revoked, and another's token has made the answer known": (
         {},
         [
-            Ask(token=ONE), Ask(token=OF_EQUAL_STANDING),
+            Ask(token=ONE), Ask(token=OF_EQUAL_PRINCIPAL),
             {"revoked_tokens": frozenset({ONE.token_id})},
-            Ask(token=OF_EQUAL_STANDING), Ask(token=OF_EQUAL_STANDING), Ask(token=ONE),
+            Ask(token=OF_EQUAL_PRINCIPAL), Ask(token=OF_EQUAL_PRINCIPAL), Ask(token=ONE),
         ],
     ),
     "the certificate does not come again": (

@@ -86,7 +86,7 @@ def limit(bench: Bench, path: str, token: bytes | None, **headers: str) -> str |
 
 
 def test_an_answer_says_how_long_the_token_is_good(bench: Bench, issuer: Issuer) -> None:
-    """Each time anew, though the token is remembered."""
+    """Each time again, although the token is cached."""
     token = issuer.mint()
     leeway = bench.service.snapshot.tokens.claims.leeway_seconds
     for later in (0, 1.5, 400, 599):

@@ -41,7 +41,7 @@ tenants:
 
 @dataclass(frozen=True)
 class Facts:
-    """What is true of a token, whoever verifies it."""
+    """What is true of a token, whichever verifier reads it."""
 
     raw: bytes
     signed_by: Issuer | None
@@ -91,7 +91,7 @@ TOKENS = (
 RUBBISH = Facts(b"rubbish", None)
 RINGS = {
     "both": KeyRing([ONE.key, TWO.key]),
-    "both, read anew": KeyRing([Issuer(ONE.private).key, TWO.key]),
+    "both, read again": KeyRing([Issuer(ONE.private).key, TWO.key]),
     "the first": ONE.ring,
     "the second": TWO.ring,
     "another key by the first one's kid": KeyRing([IMPOSTOR.key, TWO.key]),
@@ -99,7 +99,7 @@ RINGS = {
 }
 IN_RING = {
     "both": (ONE, TWO),
-    "both, read anew": (ONE, TWO),
+    "both, read again": (ONE, TWO),
     "the first": (ONE,),
     "the second": (TWO,),
     "another key by the first one's kid": (IMPOSTOR, TWO),

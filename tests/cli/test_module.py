@@ -127,7 +127,7 @@ def test_the_rest_of_the_edges_rules(
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("developer.pem", b"rubbish", "holds no PEM private key"),
+        ("developer.pem", b"rubbish", "has no PEM private key"),
         ("developer.pem", None, "cannot be read"),
         ("remoteEntry.js", b"", "is empty"),
         ("remoteEntry.js", None, "cannot be read"),

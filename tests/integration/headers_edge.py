@@ -143,8 +143,8 @@ def serve_checks(exits: ExitStack, config: str, issuer: Issuer, faults: list[Exc
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     numbers = itertools.count(1)
-    desk = DigestPool(max_waiting=4)
-    exits.callback(desk.close)
+    pool = DigestPool(max_waiting=4)
+    exits.callback(pool.close)
     service = CheckService(
         build_snapshot(parse_config(config, "test"), issuer.ring),
         now=wall_seconds,
@@ -152,7 +152,7 @@ def serve_checks(exits: ExitStack, config: str, issuer: Issuer, faults: list[Exc
         new_id=lambda: f"id-{next(numbers)}",
         observer=_Quiet(),
         on_fault=faults.append,
-        desk=desk,
+        verifier_pool=pool,
     )
     server = H2Server(
         "127.0.0.1:0",

@@ -146,8 +146,8 @@ def say(context):
 module._install_signals = say
 """
     command = [sys.executable, "-c", f"{before}\n{MAIN}", str(path)]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, text=True, **pipes) as running:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, text=True, stdout=pipe, stderr=pipe) as running:
         try:
             assert running.stdout is not None
             assert running.stdout.readline() == "begun\n"

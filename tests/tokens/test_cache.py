@@ -1,4 +1,4 @@
-"""The memory of verified tokens: it changes what a Check costs, and nothing else."""
+"""The cache of verified tokens: it changes what a Check costs, and nothing else."""
 
 import hashlib
 from typing import Any
@@ -32,13 +32,13 @@ def outcome(cache: TokenCache, token: bytes, now: float = NOW, snapshot: Any = S
     return decide(decode_request(request(token)), snapshot, now, ResponseCache(cache)).outcome
 
 
-def test_the_second_time_is_from_memory() -> None:
+def test_the_second_time_is_from_the_cache() -> None:
     cache, token = TokenCache(), ISSUER.mint()
     assert [outcome(cache, token) for _ in range(3)] == [Grant.TOKEN_VERIFIED] * 3
     assert (cache.hits, cache.misses, len(cache)) == (2, 1, 1)
 
 
-def test_a_remembered_token_still_expires() -> None:
+def test_a_cached_token_still_expires() -> None:
     cache, token = TokenCache(), ISSUER.mint(exp=NOW + 10)
     assert outcome(cache, token) is Grant.TOKEN_VERIFIED
     assert outcome(cache, token, NOW + 39.9) is Grant.TOKEN_VERIFIED
@@ -56,7 +56,7 @@ def test_a_key_that_leaves_the_ring_takes_its_tokens_along_and_no_others() -> No
     assert cache.hits == hits + 1
 
 
-def test_another_key_under_the_same_kid_verifies_nothing_remembered() -> None:
+def test_another_key_under_the_same_kid_verifies_nothing_cached() -> None:
     cache, token = TokenCache(), ISSUER.mint()
     outcome(cache, token)
     stranger = Issuer.generate(kid=ISSUER.kid)
@@ -73,7 +73,7 @@ def test_a_refresh_that_changes_nothing_forgets_nothing() -> None:
     assert keys.verifying()[0] is first
 
 
-def test_a_revocation_reaches_what_is_remembered() -> None:
+def test_a_revocation_reaches_what_is_cached() -> None:
     cache, token = TokenCache(), ISSUER.mint()
     outcome(cache, token)
     entry = read_revocations({"tenants": [{"tenant": TENANT, "issued_before": NOW}]})
@@ -109,7 +109,7 @@ def test_the_table_is_bounded_and_what_has_expired_goes_first() -> None:
     assert len(cache) <= 100
 
 
-def test_none_are_remembered_where_none_may_be() -> None:
+def test_none_are_cached_where_none_may_be() -> None:
     cache, token = TokenCache(max_entries=0), ISSUER.mint()
     assert outcome(cache, token) is outcome(cache, token) is Grant.TOKEN_VERIFIED
     assert (len(cache), cache.hits) == (0, 0)

@@ -58,11 +58,11 @@ def test_a_key_is_read_with_and_without_a_passphrase() -> None:
 
 def test_without_the_passphrase_it_is_said_and_nothing_of_the_key() -> None:
     encrypted = pem(KEY, SECRET)
-    with pytest.raises(Fault, match=r"key\.pem holds no unencrypted PEM private key") as refused:
+    with pytest.raises(Fault, match=r"key\.pem has no unencrypted PEM private key") as refused:
         read_private_key(encrypted, "key.pem")
     assert encrypted[40:80] not in str(refused.value)
     for text in (encrypted, "hello"):
-        with pytest.raises(Fault, match=r"key\.pem holds no PEM private key"):
+        with pytest.raises(Fault, match=r"key\.pem has no PEM private key"):
             read_private_key(text, "key.pem", lambda _: "another")
 
 

@@ -12,12 +12,12 @@ from sidecar.tokens.revocation import RevocationFault, Revocations, read_revocat
 from sidecar.tokens.verifier import verify_token
 from tests.support.minting import ISSUER, NOW, TENANT, Issuer, base_claims, policy
 
-MEMORY = 930.0
+RETENTION = 930.0
 OTHER = "0f0f0f0f-0000-4000-8000-000000000000"
 
 
 def revocations(now: float = NOW, **entry: Any) -> Revocations:
-    return Revocations(read_revocations(entry), now, MEMORY)
+    return Revocations(read_revocations(entry), now, RETENTION)
 
 
 def claims_of(**changes: Any) -> Claims:
@@ -71,7 +71,7 @@ def test_rows(issuer: Issuer, entry: dict[str, Any], revoked: bool) -> None:
 
 def test_what_is_forgotten_is_what_no_good_token_can_be_of(issuer: Issuer) -> None:
     """The oldest token that may still be good, at the last moment at which it may be."""
-    issued_at = NOW - MEMORY
+    issued_at = NOW - RETENTION
     raw = issuer.mint(iat=issued_at, nbf=issued_at, exp=NOW - 30)
     then = NOW - 0.001
     claims = verify_token(raw, issuer.ring, policy(), then).claims
@@ -101,9 +101,9 @@ def test_the_twin_of_a_signature_does_not_pass(issuer: Issuer) -> None:
 
 def test_what_no_longer_matters_is_forgotten() -> None:
     entry: dict[str, Any] = {
-        "tokens": [token("old", NOW - MEMORY), token("new", NOW - MEMORY + 1)],
-        "subjects": [subject(NOW - MEMORY), subject(NOW, sub="x")],
-        "tenants": [tenant(NOW - MEMORY - 1)],
+        "tokens": [token("old", NOW - RETENTION), token("new", NOW - RETENTION + 1)],
+        "subjects": [subject(NOW - RETENTION), subject(NOW, sub="x")],
+        "tenants": [tenant(NOW - RETENTION - 1)],
     }
     assert len(revocations(**entry)) == 2
 

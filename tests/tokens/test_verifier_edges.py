@@ -88,7 +88,7 @@ def long(header: str) -> str:
     return header + " " * 600
 
 
-def test_a_header_too_long_to_be_remembered_is_judged_alike(issuer: Issuer) -> None:
+def test_a_header_too_long_to_be_cached_is_judged_alike(issuer: Issuer) -> None:
     """White space is JSON's; nothing else can make a good header so long."""
     claims = json.dumps(base_claims())
     assert accept(issuer, issuer.mint_raw(long(issuer.header()), claims)).kid == issuer.kid
@@ -102,7 +102,7 @@ def test_a_header_too_long_to_be_remembered_is_judged_alike(issuer: Issuer) -> N
 
 KIDS: list[tuple[object, str]] = [
     ("", "names no kid"), ("k" * 257, "names no kid"), (7, "names no kid"),
-    ("k" * 256, "no key of this kid"), ("other", "no key of this kid"),
+    ("k" * 256, "no key with this kid"), ("other", "no key with this kid"),
 ]  # fmt: skip
 
 

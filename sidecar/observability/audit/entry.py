@@ -138,7 +138,7 @@ def _members(**members: str | int | tuple[str, ...]) -> bytes:
     )
 
 
-def encode_passage(  # noqa: PLR0917 - the fragments in the line's order
+def encode_allowed_check(  # noqa: PLR0917 - the fragments in the line's order
     at: float,
     decision_id: bytes,
     ground: bytes,

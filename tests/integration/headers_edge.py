@@ -68,7 +68,7 @@ class _Quiet:
     def decided(self, outcome: object) -> None:
         """Take no note."""
 
-    def passed(self, passage: object) -> None:
+    def allowed_fast(self, passage: object) -> None:
         """Take no note."""
 
 

@@ -48,7 +48,6 @@ PASS = [
     "grpc-timeout",
     "te",
     "forwarded-by-me",
-    "proxy-authorization",
     "x",
     "1",
 ]

@@ -1,11 +1,11 @@
 """Request headers by which an application is told another request than the one decided on.
 
 Proxies invented them to tell the applications behind them what the client's request was:
-its method, host, path, scheme, the client's address, who the user is. Frameworks believe
-them, most of them by default or at the turn of one switch (Express's ``trust proxy``,
-Symfony's trusted proxies, Werkzeug's ``ProxyFix``). From a client they are lies: the
-decision was made on the request itself. So Envoy removes every one of them, and this is
-the one list: ``envoy/*.yaml`` and the documents are held against it by tests.
+its method, host, path, scheme, the client's address, who the user is, whose tenant.
+Frameworks believe them, most of them by default or at the turn of one switch (Express's
+``trust proxy``, Symfony's trusted proxies, Werkzeug's ``ProxyFix``). From a client they are
+lies: the decision was made on the request itself. So Envoy removes every one of them, and
+this is the one list: ``envoy/*.yaml`` and the documents are held against it by tests.
 
 Two are not here because Envoy sets them itself, whatever the client said:
 ``x-forwarded-proto`` and ``x-forwarded-for`` (the latter by overwriting, in the files).
@@ -54,6 +54,7 @@ HOST = _rows(
     ("x-http-host-override", "PHP and ASP.NET applications"),
     ("x-envoy-original-host", "applications behind Envoy"),
     ("x-envoy-original-dst-host", "an Envoy behind this one"),
+    ("l5d-dst-override", "Linkerd"),
     decided_on="forwarded x-forwarded-host x-host x-original-host",
 )
 PATH = _rows(
@@ -76,6 +77,17 @@ PATH = _rows(
     ("x-invoke-query", "Next.js"),
     ("x-matched-path", "Next.js"),
     ("x-now-route-matches", "Next.js (CVE-2024-46982)"),
+    ("x-middleware-redirect", "Next.js"),
+    ("x-middleware-next", "Next.js"),
+    ("x-middleware-skip", "Next.js"),
+    ("x-middleware-override-headers", "Next.js"),
+    ("x-middleware-set-cookie", "Next.js"),
+    ("x-react-router-spa-mode", "React Router (CVE-2025-43864)"),
+    ("x-react-router-prerender-data", "React Router (CVE-2025-43865)"),
+    ("x-astro-path", "Astro on Vercel"),
+    ("x-original-prefix", "ASP.NET"),
+    ("x-ingress-path", "Home Assistant's add-ons"),
+    ("x-cf-forwarded-url", "Cloud Foundry's route services"),
     decided_on="x-original-url x-rewrite-url",
 )
 SCHEME = _rows(
@@ -88,6 +100,8 @@ SCHEME = _rows(
     ("front-end-https", "Microsoft's, PHP applications"),
     ("cloudfront-forwarded-proto", "behind CloudFront"),
     ("x-arr-ssl", "IIS's Application Request Routing"),
+    ("x-original-proto", "ASP.NET"),
+    ("wl-proxy-ssl", "WebLogic"),
 )
 CLIENT = _rows(
     "client address",
@@ -117,6 +131,8 @@ CLIENT = _rows(
     ("incap-client-ip", "behind Imperva"),
     ("proxy-client-ip", "WebLogic, Java applications"),
     ("wl-proxy-client-ip", "WebLogic, Java applications"),
+    ("x-proxyuser-ip", "Google's services"),
+    ("x-appengine-remote-addr", "Google App Engine"),
 )
 IDENTITY = _rows(
     "user",
@@ -153,8 +169,98 @@ IDENTITY = _rows(
     ("x-arr-clientcert", "Azure App Service"),
     ("x-envoy-peer-metadata", "Istio"),
     ("x-envoy-peer-metadata-id", "Istio"),
+    ("remote-groups", "Authelia"),
+    ("remote-name", "Authelia"),
+    ("remote-email", "Authelia"),
+    ("x-remote-name", "Django and Rails recipes"),
+    ("x-remote-email", "Django and Rails recipes"),
+    ("x-remote-groups", "Django and Rails recipes"),
+    ("x-remote-uid", "Kubernetes"),
+    ("x-remote-user-id", "Home Assistant's add-ons"),
+    ("x-remote-user-name", "Home Assistant's add-ons"),
+    ("x-remote-user-display-name", "Home Assistant's add-ons"),
+    ("x-auth-request-preferred-username", "oauth2-proxy"),
+    ("x-auth-subject", "Keycloak Gatekeeper, louketo"),
+    ("x-auth-userid", "Keycloak Gatekeeper, louketo"),
+    ("x-auth-username", "Keycloak Gatekeeper, louketo"),
+    ("x-auth-email", "Keycloak Gatekeeper, louketo"),
+    ("x-auth-groups", "Keycloak Gatekeeper, louketo"),
+    ("x-auth-roles", "Keycloak Gatekeeper, louketo"),
+    ("x-consumer-id", "Kong"),
+    ("x-consumer-custom-id", "Kong"),
+    ("x-consumer-username", "Kong"),
+    ("x-consumer-groups", "Kong"),
+    ("x-authenticated-userid", "Kong"),
+    ("x-authenticated-scope", "Kong"),
+    ("x-authenticated-groups", "Kong"),
+    ("x-credential-identifier", "Kong"),
+    ("x-authentik-username", "authentik"),
+    ("x-authentik-groups", "authentik"),
+    ("x-authentik-entitlements", "authentik"),
+    ("x-authentik-email", "authentik"),
+    ("x-authentik-name", "authentik"),
+    ("x-authentik-uid", "authentik"),
+    ("x-authentik-jwt", "authentik"),
+    ("x-pomerium-jwt-assertion", "Pomerium"),
+    ("x-pomerium-claim-email", "Pomerium"),
+    ("x-pomerium-claim-user", "Pomerium"),
+    ("x-pomerium-claim-groups", "Pomerium"),
+    ("tailscale-user-login", "Tailscale Serve"),
+    ("tailscale-user-name", "Tailscale Serve"),
+    ("tailscale-app-capabilities", "Tailscale Serve"),
+    ("x-vouch-user", "Vouch Proxy"),
+    ("x-webauth-name", "Grafana"),
+    ("x-webauth-email", "Grafana"),
+    ("x-webauth-role", "Grafana"),
+    ("x-webauth-groups", "Grafana"),
+    ("x-amzn-oidc-accesstoken", "behind AWS's load balancer"),
+    ("x-amzn-mtls-clientcert", "behind AWS's load balancer"),
+    ("x-amzn-mtls-clientcert-leaf", "behind AWS's load balancer"),
+    ("x-amzn-mtls-clientcert-subject", "behind AWS's load balancer"),
+    ("x-goog-authenticated-user-id", "behind Google's IAP"),
+    ("x-endpoint-api-userinfo", "Google Cloud Endpoints"),
+    ("x-apigateway-api-userinfo", "Google API Gateway"),
+    ("x-appengine-user-email", "Google App Engine"),
+    ("x-appengine-user-id", "Google App Engine"),
+    ("x-appengine-user-is-admin", "Google App Engine"),
+    ("x-appengine-inbound-appid", "Google App Engine"),
+    ("x-appengine-cron", "Google App Engine"),
+    ("x-appengine-queuename", "Google App Engine"),
+    ("x-ms-client-principal-idp", "Azure App Service"),
+    ("x-ms-token-aad-access-token", "Azure App Service"),
+    ("x-ms-token-aad-id-token", "Azure App Service"),
+    ("x-userinfo", "APISIX, lua-resty-openidc"),
+    ("x-id-token", "APISIX, lua-resty-openidc"),
+    ("x-jwt-assertion", "WSO2"),
+    ("x-jwt-payload", "Envoy's and Istio's recipes"),
+    ("l5d-client-id", "Linkerd"),
+    ("oidc-claim-sub", "mod_auth_openidc"),
+    ("oidc-claim-email", "mod_auth_openidc"),
+    ("oidc-claim-preferred-username", "mod_auth_openidc"),
+    ("sm-user", "SiteMinder"),
+    ("sm-universalid", "SiteMinder"),
+    ("iv-user", "IBM WebSEAL"),
+    ("iv-groups", "IBM WebSEAL"),
+    ("oam-remote-user", "Oracle Access Manager"),
+    ("ssl-client-verify", "ingress-nginx"),
+    ("ssl-client-subject-dn", "ingress-nginx"),
+    ("ssl-client-issuer-dn", "ingress-nginx"),
+    ("x-forwarded-tls-client-cert", "Traefik"),
+    ("x-forwarded-tls-client-cert-info", "Traefik"),
+    ("x-client-verify", "nginx recipes, Puppet"),
+    ("x-client-dn", "nginx recipes, Puppet"),
+    ("x-ssl-client-s-dn", "nginx recipes"),
+    ("x-ssl-client-cn", "HAProxy recipes"),
+    ("wl-proxy-client-cert", "WebLogic"),
+    ("proxy-authorization", "a proxy behind this one, Google's IAP"),
+    ("x-serverless-authorization", "Google Cloud Run"),
+)
+TENANT = _rows(
+    "tenant",
+    ("x-scope-orgid", "Grafana's Loki, Mimir, Tempo, Cortex"),
+    ("thanos-tenant", "Thanos"),
 )
 SERVER = _rows("the process's own proxy", ("proxy", "CGI: HTTP_PROXY (httpoxy, CVE-2016-5385)"))
-OVERRIDES = (*METHOD, *HOST, *PATH, *SCHEME, *CLIENT, *IDENTITY, *SERVER)
+OVERRIDES = (*METHOD, *HOST, *PATH, *SCHEME, *CLIENT, *IDENTITY, *TENANT, *SERVER)
 """All of them. A route, or the configuration, may keep one by name (``keep_overrides``)."""
 OVERRIDE_NAMES = frozenset(each.name for each in OVERRIDES)

@@ -10,12 +10,14 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from sidecar.config.overrides import OVERRIDES
-from sidecar.headers.envoy_patterns import UPGRADE_CONNECTION
+from sidecar.headers.envoy_patterns import HOST_OF_TWO_READINGS, UPGRADE_CONNECTION
 from sidecar.headers.tenant import TRUSTED
 
 _MANAGER = "HttpConnectionManager"
 _MUTATION = "header_mutation.v3.HeaderMutation"
 _AUTHZ = "ext_authz.v3.ExtAuthz"
+_RBAC = "rbac.v3.RBAC"
+_STRIPS = ("strip_any_host_port", "strip_trailing_host_dot")
 _DISABLED = "config.route.v3.FilterConfig"
 _BYTES = "_.!#$%&'*+^`|~"
 """What a field name may hold beside letters, digits and ``-`` (RFC 9110 §5.6.2)."""
@@ -57,7 +59,7 @@ def problems_of(
                 what = "applications would believe instead of the request itself"
                 said |= set(_let_through(part, mutations, overrides, what))
         yield from (f"{where}: {each}" for each in sorted(said))
-        yield from (f"{where}: {each}" for each in _upgrades(manager))
+        yield from (f"{where}: {each}" for each in (*_upgrades(manager), *_hosts(manager)))
 
 
 def spellings(name: str) -> Iterator[str]:
@@ -131,6 +133,50 @@ def _upgrades(manager: Any) -> Iterator[str]:
                 "the next proxy drops what that names: its first route must refuse it, as in "
                 "envoy/edge.yaml"
             )
+
+
+def _hosts(manager: Any) -> Iterator[str]:
+    """Yield what is wrong where several virtual hosts are chosen by more than the sidecar reads.
+
+    Virtual hosts that come from elsewhere (RDS) can't be seen: they are taken for several.
+    """
+    config = manager.get("route_config")
+    if config is not None and not config.get("virtual_hosts", [])[1:]:
+        return
+    missing = [name for name in _STRIPS if not manager.get(name)]
+    if missing or not any(_refuses_hosts(each) for each in _before_the_check(manager)):
+        what = " and ".join(missing) or "the filter septem.one_host of envoy/edge.yaml"
+        yield (
+            "there are several virtual hosts, and a port or a dot at the host's end leads to "
+            f"another than the one that the sidecar decides on: {what} is missing"
+        )
+
+
+def _before_the_check(manager: Any) -> Iterator[Any]:
+    for each in manager["http_filters"]:
+        if _kind(each).endswith(_AUTHZ):
+            return
+        yield each
+
+
+def _refuses_hosts(filter_: Any) -> bool:
+    """Tell whether a filter denies a host of two readings, whoever asks."""
+    rules = filter_.get("typed_config", {}).get("rules", {})
+    matcher = {
+        "name": ":authority",
+        "string_match": {"safe_regex": {"regex": HOST_OF_TWO_READINGS}},
+    }
+    return (
+        _kind(filter_).endswith(_RBAC)
+        and not filter_.get("disabled", False)
+        and rules.get("action") == "DENY"
+        and any(
+            {"header": matcher} in policy.get("permissions", [])
+            and {"any": True} in policy.get("principals", [])
+            and "condition" not in policy
+            for policy in rules.get("policies", {}).values()
+        )
+    )
 
 
 def _refuses_upgrades(route: Any) -> bool:

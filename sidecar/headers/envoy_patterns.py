@@ -55,6 +55,13 @@ With an upgrade Envoy forwards the client's own, and the next proxy removes what
 (RFC 9110 §7.6.1): ``x-tenant-id``, say.
 """
 
+HOST_OF_TWO_READINGS = r".*\.|.*:[^\]]*"
+"""An ``:authority`` that has a port or a dot at its end when Envoy has taken off one of each.
+
+The sidecar decides on the host without them, and Envoy chooses the virtual host with them: on
+``a.example..`` and ``a.example:1:1`` the one of ``a.example`` would be let in to another's.
+"""
+
 
 def request_names(kept: Collection[str] = ()) -> str:
     """Return the pattern of what is removed: names that fold, and the override headers.

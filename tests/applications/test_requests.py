@@ -1,8 +1,12 @@
 """Hosts, methods and framing: what applications are told is what was decided on."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 
-from tests.applications.edge import Edge
+from tests.applications.conftest import UNCHECKED, without_check
+from tests.applications.edge import START, Edge
 from tests.applications.servers import Applications
 
 pytestmark = pytest.mark.real
@@ -54,6 +58,66 @@ def test_what_is_not_one_host_reaches_no_application(
     reply = edge.send(head("wsgiref", *hosts))
     assert reply.status in {400, 404, 503}
     assert reply.told == {}
+
+
+TWO_READINGS = [
+    "@NAME@.example..",
+    "@NAME@.example:1:2",
+    "@NAME@.example:443:443",
+    "@NAME@.example:443.:443",
+    "@NAME@.example.:",
+    "@NAME@.example:",
+]
+
+
+def through_the_other_host(manager: Any) -> None:
+    """Let the virtual host that takes every host have an application of its own, and no Check."""
+    without_check(manager)
+    for route in manager["route_config"]["virtual_hosts"][0]["routes"]:
+        if route.get("route", {}).get("cluster") == "application":
+            route["route"]["cluster"] = "wsgiref"
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["sidecar", "edge alone"])
+def two_hosts(
+    request: pytest.FixtureRequest,
+    applications: Applications,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Edge]:
+    """The host of node is public, and every other host is not."""
+    config = f"""\
+{START}routes:
+  - {{name: public, path_prefix: /, hosts: [node.example], auth: none}}
+  - {{name: all, path_prefix: /}}
+"""
+    running = [applications.get(name) for name in ("wsgiref", "node")]
+    folder = tmp_path_factory.mktemp("two-hosts")
+    change = through_the_other_host
+    with Edge(config, running, folder, change=change, sidecar=request.param) as started:
+        yield started
+
+
+@pytest.mark.parametrize("path", ["/secret", f"{UNCHECKED}/x"])
+@pytest.mark.parametrize("host", TWO_READINGS)
+def test_no_spelling_of_a_public_host_leads_to_another_hosts_application(
+    host: str, path: str, two_hosts: Edge
+) -> None:
+    """Envoy would choose the virtual host by what is left of one, the sidecar the rule."""
+    named = host.replace("@NAME@", "node")
+    replies = [two_hosts.send(head("node", named, target=path))]
+    replies.append(two_hosts.ask_http2("node", path, authority=named))
+    for reply in replies:
+        assert (reply.status, reply.reason) == (400, "host_malformed"), reply.body
+        assert ("content-type", "application/problem+json") in reply.headers
+
+
+def test_hosts_that_are_one_reach_their_own_application(two_hosts: Edge) -> None:
+    for host in ("node.example", "NODE.example:8443", "node.example."):
+        reply = two_hosts.send(head("node", host, target=f"{UNCHECKED}/x"))
+        assert "GATEWAY_INTERFACE" not in reply.told["seen"]
+    reply = two_hosts.send(head("node", "[::1]:8443", target=f"{UNCHECKED}/x"))
+    assert reply.told["host"] == "[::1]"
+    assert "GATEWAY_INTERFACE" in reply.told["seen"]
 
 
 @pytest.mark.parametrize("method", ["get", "Post", "DELETE/**/", "M-SEARCH", "PRI"])

@@ -15,6 +15,7 @@ from sidecar.config.overrides import OVERRIDE_NAMES, OVERRIDES
 from sidecar.headers.envoy_check import problems_of, spellings
 from sidecar.headers.envoy_patterns import (
     FOLDED_NAMES,
+    HOST_OF_TWO_READINGS,
     REQUEST_TRAILERS,
     RESPONSE_TRAILERS,
     UPGRADE_CONNECTION,
@@ -47,7 +48,6 @@ PASS = [
     "grpc-timeout",
     "te",
     "forwarded-by-me",
-    "proxy-authorization",
     "x",
     "1",
 ]
@@ -217,8 +217,81 @@ def no_check(manager: Any) -> None:
     ]
 
 
+def several_hosts(manager: Any) -> None:
+    hosts = manager["route_config"]["virtual_hosts"]
+    hosts.append(copy.deepcopy(hosts[0]) | {"name": "other", "domains": ["other.example"]})
+
+
+def ports_stay(manager: Any) -> None:
+    several_hosts(manager)
+    del manager["strip_any_host_port"]
+
+
+def dots_stay(manager: Any) -> None:
+    several_hosts(manager)
+    manager["strip_trailing_host_dot"] = False
+
+
+def one_host(manager: Any) -> Any:
+    (found,) = (e for e in manager["http_filters"] if e["name"] == "septem.one_host")
+    return found
+
+
+def hosts_not_refused(manager: Any) -> None:
+    several_hosts(manager)
+    manager["http_filters"].remove(one_host(manager))
+
+
+def hosts_refused_late(manager: Any) -> None:
+    found = one_host(manager)
+    hosts_not_refused(manager)
+    manager["http_filters"].insert(-1, found)
+
+
+def hosts_refusal_disabled(manager: Any) -> None:
+    several_hosts(manager)
+    one_host(manager)["disabled"] = True
+
+
+def hosts_allowed(manager: Any) -> None:
+    several_hosts(manager)
+    one_host(manager)["typed_config"]["rules"]["action"] = "ALLOW"
+
+
+def hosts_refused_to_some(manager: Any) -> None:
+    several_hosts(manager)
+    (policy,) = one_host(manager)["typed_config"]["rules"]["policies"].values()
+    policy["principals"] = [{"remote_ip": {"address_prefix": "10.0.0.0", "prefix_len": 8}}]
+
+
+def hosts_refused_on_a_condition(manager: Any) -> None:
+    several_hosts(manager)
+    (policy,) = one_host(manager)["typed_config"]["rules"]["policies"].values()
+    policy["condition"] = {"const_expr": {"bool_value": False}}
+
+
+def hosts_of_elsewhere(manager: Any) -> None:
+    manager["http_filters"].remove(one_host(manager))
+    manager["rds"] = manager.pop("route_config")["name"]
+
+
 KEPT = ("x-forwarded-prefix",)
+TO_ANOTHER = "leads to another than the one that the sidecar decides on"
 WRONG = [
+    (ports_stay, f"{TO_ANOTHER}: strip_any_host_port is"),
+    (dots_stay, f"{TO_ANOTHER}: strip_trailing_host_dot is"),
+    *(
+        (change, f"{TO_ANOTHER}: the filter septem.one_host")
+        for change in (
+            hosts_not_refused,
+            hosts_refused_late,
+            hosts_refusal_disabled,
+            hosts_allowed,
+            hosts_refused_to_some,
+            hosts_refused_on_a_condition,
+            hosts_of_elsewhere,
+        )
+    ),
     (without_first_filter, "trailers_mutations let x-tenant-id"),
     (without_names, "request_mutations let x-tenant-id"),
     (names_after_the_check, "request_mutations let x-http-method-override"),
@@ -243,6 +316,29 @@ def test_a_file_that_lets_a_name_through_is_found(change: Any, says: str) -> Non
     change(manager_of(document))
     for found in (list(problems_of(document)), list(problems_of(document, [], [], KEPT))):
         assert any(says in each for each in found), found
+
+
+def test_several_hosts_behind_the_shipped_filters_are_well() -> None:
+    document = edge()
+    several_hosts(manager_of(document))
+    assert list(problems_of(document)) == []
+
+
+@pytest.mark.parametrize(
+    ("host", "refused"),
+    [
+        ("a.example", False),
+        ("[::1]", False),
+        ("127.0.0.1", False),
+        ("a.example.", True),
+        ("a.example:1", True),
+        ("a.example:", True),
+        ("[::1]:1", True),
+        ("a.example:1.", True),
+    ],
+)
+def test_a_host_that_still_has_a_port_or_a_dot(host: str, refused: bool) -> None:
+    assert (re.fullmatch(HOST_OF_TWO_READINGS, host) is not None) == refused
 
 
 def test_what_one_route_keeps_no_other_lets_through() -> None:

@@ -14,6 +14,7 @@ from sidecar.cli.envoy import NAMES_FILTER
 from sidecar.common.reasons import ANSWERS, Reason
 from sidecar.headers.envoy_check import PARTS, problems_of
 from sidecar.headers.envoy_patterns import (
+    HOST_OF_TWO_READINGS,
     REQUEST_TRAILERS,
     RESPONSE_TRAILERS,
     UPGRADE_CONNECTION,
@@ -185,6 +186,24 @@ def test_an_upgrade_that_names_other_headers_is_refused_before_any_route() -> No
             said = mapper["body_format_override"]["json_format"]
             assert said["title"] == ANSWERS[Reason.REQUEST_MALFORMED].title
             assert said["reason"] == Reason.REQUEST_MALFORMED
+
+
+def test_a_host_of_two_readings_is_refused_whatever_the_virtual_host() -> None:
+    """By a filter, and by name; a service has one virtual host for all."""
+    for path in FILES:
+        for manager in managers(yaml.safe_load(path.read_text())):
+            if manager["stat_prefix"] != "edge":
+                assert len(manager["route_config"]["virtual_hosts"]) == 1
+                continue
+            (found,) = (e for e in manager["http_filters"] if e["name"] == "septem.one_host")
+            (policy,) = found["typed_config"]["rules"]["policies"].values()
+            header = policy["permissions"][0]["header"]
+            assert header["string_match"]["safe_regex"]["regex"] == HOST_OF_TWO_READINGS
+            mapper = manager["local_reply_config"]["mappers"][1]
+            assert mapper["filter"] == {"header_filter": {"header": header}}
+            said = mapper["body_format_override"]["json_format"]
+            assert said["title"] == ANSWERS[Reason.HOST_MALFORMED].title
+            assert said["reason"] == Reason.HOST_MALFORMED
 
 
 def routes_of(config: Any) -> list[Any]:

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 
+from sidecar.common.shared_run import SharedRun
 from sidecar.observability.health import Health
 from sidecar.observability.metrics import CONTENT_TYPE, Metrics
 from sidecar.transport.http1 import Handler, Request, Response
@@ -33,8 +34,11 @@ def admin_routes(
         document = {"ready": health.ready, **health.facts, "problems": health.problems}
         return Response.json(status, document)
 
+    # Many who ask at once are shown one text: each costs Checks of this process their time.
+    render = SharedRun(metrics.render_fresh)
+
     async def show_metrics(_request: Request) -> Response:
-        return Response(200, await metrics.render_fresh(), CONTENT_TYPE)
+        return Response(200, await render(), CONTENT_TYPE)
 
     async def refresh(_request: Request) -> Response:
         done = await refresh_keys()

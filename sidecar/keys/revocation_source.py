@@ -143,7 +143,8 @@ class KvRevocationSource:
         gone = self.held.keys() - set(paths)
         for path in gone:
             del self.held[path]
-            self._newest.pop(path, None)
+        for path in self._newest.keys() - set(paths):
+            del self._newest[path]
         if gone:
             changed()
 

@@ -21,7 +21,7 @@ from sidecar.transport.sockets import (
     path_of,
     remove_own_socket,
 )
-from sidecar.transport.unary import GrpcStatus, Limits, RpcError, UnaryConnection
+from sidecar.transport.unary import BufferAccount, GrpcStatus, Limits, RpcError, UnaryConnection
 
 Handle = Callable[[bytes], bytes | Awaitable[bytes]]
 SWEEP_SECONDS = 1.0
@@ -62,6 +62,7 @@ class H2Server:
         self.handlers = {path.encode("ascii"): handle for path, handle in served.items()}
         self.paths = frozenset(self.handlers)
         self.limits = limits
+        self.buffered = BufferAccount()
         self.clock = clock
         self.on_fault = on_fault
         self.connections: set[_Connection] = set()
@@ -174,7 +175,9 @@ class _Connection(asyncio.Protocol):
     def __init__(self, server: H2Server) -> None:
         self._server = server
         self._clock = server.clock
-        self._grpc = UnaryConnection(server.paths, self._dispatch, server.limits, self._abandon)
+        self._grpc = UnaryConnection(
+            server.paths, self._dispatch, server.limits, self._abandon, server.buffered
+        )
         self._transport: asyncio.Transport
         self._waiting: dict[int, asyncio.Future[bytes]] = {}
         self._gathering: asyncio.TimerHandle | None = None

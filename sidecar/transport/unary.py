@@ -23,6 +23,8 @@ import ngh2
 PREFIX_BYTES = 5
 RECEIVE_SECONDS = 30.0
 """A message that takes longer to arrive is given up: what is half-sent takes memory."""
+MAX_BUFFERED_BYTES = 134_217_728
+"""Of unfinished messages on all connections of a server: those of eight that fill their own."""
 _POST = b"POST"
 _CONTENT_TYPE = b"application/grpc"
 _HTTP_METHOD_NOT_ALLOWED = b"405"
@@ -80,6 +82,21 @@ class Limits:
         self.receive_seconds = receive_seconds
 
 
+class BufferAccount:
+    """What all connections of a server hold of unfinished messages, together."""
+
+    __slots__ = ("held_bytes", "max_bytes")
+
+    def __init__(self, max_bytes: int = MAX_BUFFERED_BYTES) -> None:
+        self.max_bytes = max_bytes
+        self.held_bytes = 0
+
+    @property
+    def is_overdrawn(self) -> bool:
+        """Whether it is more than they may."""
+        return self.held_bytes > self.max_bytes
+
+
 class _Refusal(Exception):  # noqa: N818 - an answer, not an error
     """A request that is answered without being handed on."""
 
@@ -126,6 +143,7 @@ class UnaryConnection:
         "_limits",
         "_paths",
         "_resets",
+        "_shared",
     )
 
     def __init__(
@@ -134,8 +152,11 @@ class UnaryConnection:
         dispatch: Callable[[int, bytes, bytes], bytes | None],
         limits: Limits,
         abandon: Callable[[int], None] = lambda _: None,
+        shared: BufferAccount | None = None,
     ) -> None:
+        """``shared`` is what all connections of the server hold together."""
         self._abandon = abandon
+        self._shared = shared or BufferAccount()
         self._paths = paths
         self._dispatch = dispatch
         self._limits = limits
@@ -313,6 +334,7 @@ class UnaryConnection:
         if not ended or call.body:
             call.body += data
             self._buffered += len(data)
+            self._shared.held_bytes += len(data)
             if self._over_limit(stream_id, call) or not ended:
                 return
             data = bytes(call.body)
@@ -333,9 +355,11 @@ class UnaryConnection:
 
     def _over_limit(self, stream_id: int, call: _Call) -> bool:
         too_large = len(call.body) > self._limits.max_message_bytes + PREFIX_BYTES
-        if not too_large and self._buffered <= self._limits.max_buffered_bytes:
+        over_own = self._buffered > self._limits.max_buffered_bytes
+        if not (too_large or over_own or self._shared.is_overdrawn):
             return False
-        what = "the message is" if too_large else "the connection's unfinished messages are"
+        whose = "the connection's" if over_own else "all connections'"
+        what = "the message is" if too_large else f"{whose} unfinished messages are"
         self.fail(stream_id, GrpcStatus.RESOURCE_EXHAUSTED, f"{what} too large")
         return True
 
@@ -358,8 +382,9 @@ class UnaryConnection:
     def _take_off(self, stream_id: int) -> _Call | None:
         """Take a call off the books: the one way out, so what it held is given back on each."""
         call = self._calls.pop(stream_id, None)
-        if call is not None:
+        if call is not None and call.body:
             self._buffered -= len(call.body)
+            self._shared.held_bytes -= len(call.body)
         return call
 
 

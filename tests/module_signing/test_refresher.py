@@ -14,7 +14,7 @@ from sidecar.module_signing.publishers import Publishers
 from sidecar.module_signing.refresher import PublisherRefresher
 from sidecar.vault.client import VaultClient
 from tests.module_signing.test_publishers import kid, pem
-from tests.support.real import TokenFile
+from tests.support.real import LaggingVault, TokenFile
 
 pytestmark = pytest.mark.real
 KEY = ec.generate_private_key(ec.SECP256R1())
@@ -94,3 +94,42 @@ async def test_a_start_without_the_right_to_read_fails(
     with pytest.raises(Fault, match="modules/publishers"):
         await refresher.load()
     await vault.close()
+
+
+async def test_a_standby_that_lags_brings_no_withdrawn_bundle_back(
+    own_openbao: OpenBao, token_file: TokenFile
+) -> None:
+    token_file.write(own_openbao.token_for(POLICY))
+    vault = VaultClient(token_file.settings(own_openbao.address), clock=monotonic_seconds)
+    standby, fails = LaggingVault(vault), [ValueError("a defect")]
+    seen: list[Publishers] = []
+
+    def publish(publishers: Publishers) -> None:
+        if publishers.withdrawn and fails:
+            raise fails.pop()
+        seen.append(publishers)
+
+    refresher = PublisherRefresher(
+        model.Modules(),
+        standby,
+        poll_seconds=1,
+        max_age_seconds=3600,
+        clock=monotonic_seconds,
+        jitter=lambda: 0.0,
+        publish=publish,
+    )
+    own_openbao.put_publishers({"acme": pem(KEY)})
+    await refresher.load()
+    standby.remember()
+    digest = hashlib.sha256(b"x").hexdigest()
+    own_openbao.put_publishers({"acme": pem(KEY), "withdrawn_bundles": [digest]})
+    await refresher.refresh()
+    assert refresher.lifecycle.state is KeyState.OUTAGE, "it could not be published"
+    await refresher.refresh()
+    assert refresher.lifecycle.state is KeyState.ACTIVE
+    assert digest in seen[-1].withdrawn
+    standby.lags = True
+    await refresher.refresh()
+    assert refresher.lifecycle.state is KeyState.OUTAGE
+    assert digest in seen[-1].withdrawn
+    assert digest in refresher.publishers.withdrawn

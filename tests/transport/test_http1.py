@@ -92,6 +92,22 @@ async def test_a_refresh_says_what_it_came_to(
     assert (done.status, json.loads(done.body)) == (status, body)
 
 
+async def test_many_who_ask_for_metrics_at_once_are_shown_few_texts() -> None:
+    metrics, rendered = Metrics(), 0
+
+    async def count() -> None:
+        nonlocal rendered
+        rendered += 1
+        await asyncio.sleep(0.01)
+
+    metrics.add_refresh(count)
+    show = admin_routes(HEALTH, metrics, refreshed)["GET", "/metrics"]
+    answers = [show(Request("GET", "/metrics", "", b"")) for _ in range(64)]
+    done = await asyncio.gather(*answers)  # type: ignore[arg-type]
+    assert {each.status for each in done} == {200}
+    assert rendered <= 2
+
+
 def echo(request: Request) -> Response:
     return Response(200, f"{request.query}|".encode() + request.body)
 

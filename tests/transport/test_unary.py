@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import ngh2
 import pytest
 
-from sidecar.transport.unary import GrpcStatus, Limits, UnaryConnection
+from sidecar.transport.unary import BufferAccount, GrpcStatus, Limits, UnaryConnection
 
 PATH = b"/pkg.Service/Method"
 HEADERS = (
@@ -47,13 +47,19 @@ class Reply:
 class Wire:
     """A client and a server joined by a wire in memory."""
 
-    def __init__(self, limits: Limits = LIMITS, *, answer_at_once: bool = True) -> None:
+    def __init__(
+        self,
+        limits: Limits = LIMITS,
+        *,
+        answer_at_once: bool = True,
+        shared: BufferAccount | None = None,
+    ) -> None:
         self.now = 0.0
         self.asked: list[tuple[int, bytes, bytes]] = []
         self.answer_at_once = answer_at_once
         self.abandoned: list[int] = []
         self.server = UnaryConnection(
-            frozenset({PATH}), self._dispatch, limits, self.abandoned.append
+            frozenset({PATH}), self._dispatch, limits, self.abandoned.append, shared
         )
         self.client = ngh2.Connection(ngh2.Role.CLIENT)
         self.client.initiate_connection()

@@ -6,7 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from sidecar.transport.unary import RECEIVE_SECONDS, GrpcStatus, Limits
+from sidecar.transport.unary import RECEIVE_SECONDS, BufferAccount, GrpcStatus, Limits
 from tests.transport.test_unary import HEADERS, Wire, headers, message
 
 HALF = message(b"a" * 9_000)[:8_000]
@@ -78,7 +78,27 @@ def test_each_way_out_gives_back_what_was_held(way_out: object) -> None:
     wire = Wire()
     way_out(wire)  # type: ignore[operator]
     wire.exchange()
-    assert wire.server.buffered_bytes == 0
+    assert wire.server.buffered_bytes == wire.server._shared.held_bytes == 0
+
+
+def test_all_connections_together_hold_no_more_than_they_may() -> None:
+    """However many connections there are, and what one gives back is another's."""
+    shared = BufferAccount(max_bytes=20_000)
+    wires = [Wire(shared=shared) for _ in range(4)]
+    for wire in wires[:2]:
+        half_sent(wire)
+    assert shared.held_bytes == 2 * len(HALF)
+    refused = wires[2].call(HALF[:9], HALF[9:] + b"a" * 1_005)
+    assert refused.status == GrpcStatus.RESOURCE_EXHAUSTED
+    assert refused.headers[b"grpc-message"].startswith(b"all connections")
+    whole = message(b"in one piece")
+    assert wires[3].call(whole).status == 0, "what comes whole is not held"
+    wires[0].server.close()
+    assert shared.held_bytes == len(HALF)
+    assert wires[2].call(HALF[:9], HALF[9:] + b"a" * 1_005).status == 0
+    for wire in wires[1:]:
+        wire.server.close()
+    assert shared.held_bytes == 0
 
 
 def test_half_sent_calls_that_ran_out_of_time_leave_room_for_a_large_one() -> None:

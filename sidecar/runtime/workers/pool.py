@@ -198,6 +198,8 @@ class WorkerPool:
         if content == self._content:
             return
         keys = public_keys(ring)
+        # What can't be encoded is found out before the parts of the order in force are let go.
+        _encode_keys(KeysFrame(0, keys, (), state), self._publishers, 0)
         for raw in self._revoked.take(revocations.parts):
             for process in self._processes():
                 process.send_encoded(raw)

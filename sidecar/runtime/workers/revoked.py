@@ -30,15 +30,16 @@ class RevokedParts:
 
     def take(self, parts: Iterable[RevocationPart]) -> list[bytes]:
         """Take the parts that are in force now; returns the frames of those that are new."""
-        before, self._sent = self._sent, {}
+        taken: dict[int, tuple[int, RevocationPart, bytes]] = {}
         fresh: list[bytes] = []
         for part in parts:
-            held = before.get(id(part))
+            held = self._sent.get(id(part))
             if held is None:
                 held = (self._next, part, encode(Revoked(self._next, part.tables())))
                 self._next += 1
                 fresh.append(held[2])
-            self._sent[id(part)] = held
+            taken[id(part)] = held
+        self._sent = taken  # once all are encoded
         return fresh
 
 

@@ -36,7 +36,14 @@ from sidecar.runtime.workers.pool import (
 )
 from sidecar.runtime.workers.process import COMMAND, Ended, WorkerProcess, worker_environment
 from sidecar.tokens.keyring import EMPTY_RING, KeyRing
-from sidecar.tokens.revocation import NOTHING_REVOKED, RevocationEntry, Revocations, RevokedToken
+from sidecar.tokens.revocation import (
+    NOTHING_REVOKED,
+    PartTables,
+    RevocationEntry,
+    RevocationPart,
+    Revocations,
+    RevokedToken,
+)
 from sidecar.transport.names import CHECK_METHOD
 from tests.authz.checks import Answer, check_request, read_answer
 from tests.authz.conftest import CONFIG
@@ -226,11 +233,14 @@ async def test_what_can_not_be_told_to_workers_harms_none_that_starts_later(
     pool: Pool, issuer: Issuer
 ) -> None:
     """A lone surrogate is no Unicode, and can't be encoded; what came before goes on."""
+    revoked = [Revocations.of([RevocationPart(PartTables(kids=(kid,)))]) for kid in ("a", "b")]
+    pool.publish(issuer.ring, revoked[0])
     version = pool.pool.version
     with pytest.raises(UnicodeEncodeError):
         pool.pool.publish_domains(RegisteredDomains.of([("shop.example", "\ud800")]))
+    bad = next(iter(issuer.ring))._replace(kid="\ud800")
     with pytest.raises(UnicodeEncodeError):
-        pool.publish(KeyRing([*issuer.ring, next(iter(issuer.ring))._replace(kid="\ud800")]))
+        pool.publish(KeyRing([*issuer.ring, bad]), revoked[1])
     assert pool.pool.version == version
     os.kill(pid := pool.pid(0), signal.SIGKILL)
     await until(lambda: pool.pid(0) not in {0, pid} and pool.pool.serving == WORKERS)

@@ -48,11 +48,6 @@ class RevocationWatch:
             kept="what is known to be revoked stays so",
         )
 
-    @property
-    def faults(self) -> int:
-        """How many reads failed."""
-        return sum(n for outcome, n in self.status.outcomes.items() if outcome != "ok")
-
     def is_revoked(self, serial: str) -> bool:
         """Tell whether a serial (hexadecimal) is on the CRL that was read last."""
         return int(serial, 16) in self._serials

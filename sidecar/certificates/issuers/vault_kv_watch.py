@@ -11,7 +11,11 @@ _log = logging.getLogger("sidecar.certificates")
 
 
 class KvWatch:
-    """Looks at the version of every entry that one issuer serves from."""
+    """Looks at the version of every entry that one issuer serves from.
+
+    It has no ``PollLoop``: it looks at once when it starts, for what was obtained before may
+    have changed meanwhile, and whoever renews reads the entry itself, so nobody asks it to.
+    """
 
     def __init__(self, issuer: KvIssuer, *, sleep: Callable[[float], Awaitable[None]]) -> None:
         self._issuer = issuer

@@ -27,7 +27,11 @@ class CrlReader(Protocol):
 
 
 class RevocationWatch:
-    """The serials that one issuer's CRL holds, and what to do about them."""
+    """The serials that one issuer's CRL holds, and what to do about them.
+
+    It has no ``PollLoop``: each read is followed by a comparison that is due although the read
+    failed, and the first one has been read before the loop begins.
+    """
 
     def __init__(
         self,

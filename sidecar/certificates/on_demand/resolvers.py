@@ -27,7 +27,7 @@ from sidecar.certificates.on_demand.names import parents_of
 from sidecar.certificates.wildcards import wildcard_of
 from sidecar.common.blocking import BlockingRunner, BlockingRunnerBusy
 from sidecar.common.http_client import failure, make_session
-from sidecar.common.polling import PollStatus
+from sidecar.common.polling import PollLoop, PollStatus
 from sidecar.common.registered_domains import NO_DOMAINS, RegisteredDomains
 from sidecar.config.on_demand import HttpRegistry, VaultKvPrefixRegistry
 from sidecar.vault.errors import VaultNotFound
@@ -357,10 +357,8 @@ class KvPrefixResolver:
         on_change: Callable[[], Awaitable[None]] = _nothing,
     ) -> None:
         self._mount, self._prefix = settings.mount, settings.prefix
-        self._poll_seconds = settings.poll_seconds
         self._vault = vault
-        self._sleep = sleep
-        self._turn = asyncio.Lock()
+        self._loop = PollLoop(self._refresh, lambda: settings.poll_seconds, sleep=sleep)
         self.on_change = on_change
         """Called when other names are listed than before."""
         self._listed: frozenset[str] = frozenset()
@@ -403,14 +401,11 @@ class KvPrefixResolver:
 
     async def run(self) -> None:
         """List them again and again, until cancelled."""
-        while True:
-            await self._sleep(self._poll_seconds)
-            await self.refresh()
+        await self._loop.run()
 
     async def refresh(self) -> None:
         """List them now."""
-        async with self._turn:
-            await self._refresh()
+        await self._loop.refresh()
 
     async def _refresh(self) -> None:
         with self.status.poll():

@@ -11,7 +11,6 @@ from typing import Any, cast
 
 from demo.shell import Page, asset
 
-MODULE_PATH = "/module.js"
 _PIXEL = Page("image/svg+xml", b'<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"/>')
 _WEBSOCKET_GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 """RFC 6455 §1.3."""

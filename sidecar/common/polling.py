@@ -1,4 +1,6 @@
-"""One read of a source that is polled: whatever it raises is counted, said once, and ends there.
+"""Sources that are polled: how each read goes, and when the next one is.
+
+Whatever a read raises is counted, said once, and ends there.
 
 A poll meets files that are gone, sockets that close, libraries that raise what their
 documentation does not name, and defects of ours. None of it may end the loop that polls:
@@ -6,9 +8,10 @@ what was read before stays in force, and the operator is told which part is behi
 log when it begins and when it ends, in ``/readyz`` and in the metrics for as long as it lasts.
 """
 
+import asyncio
 import logging
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -111,3 +114,53 @@ class PollStatus:
 
     def _count(self, outcome: str) -> None:
         self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
+
+
+class PollLoop:
+    """When a source is read again: after a pause, or at once when somebody asks. One at a time.
+
+    ``read`` counts what it meets itself (``PollStatus``) and does not raise; ``pause_seconds``
+    is asked before each wait, so that it may depend on what was read. ``sleep`` is a test's, or
+    ``asyncio.sleep``.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[], Awaitable[object]],
+        pause_seconds: Callable[[], float],
+        *,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._read = read
+        self._pause_seconds = pause_seconds
+        self._sleep = sleep
+        self._asked = asyncio.Event()
+        self._turn = asyncio.Lock()
+
+    def refresh_soon(self) -> None:
+        """Have the loop read at once; returns at once."""
+        self._asked.set()
+
+    async def refresh(self) -> None:
+        """Read now. Whoever comes while a read is under way has the next one."""
+        async with self._turn:
+            await self._read()
+
+    async def run(self) -> None:
+        """Wait and read, until cancelled."""
+        while True:
+            await self._wait()
+            self._asked.clear()
+            await self.refresh()
+
+    async def _wait(self) -> None:
+        """Sleep for the pause, or until somebody asks."""
+        pause = asyncio.ensure_future(self._sleep(self._pause_seconds()))
+        asked = asyncio.ensure_future(self._asked.wait())
+        try:
+            await asyncio.wait((pause, asked), return_when=asyncio.FIRST_COMPLETED)
+            if pause.done():
+                pause.result()  # what a sleep raises is the loop's end
+        finally:
+            pause.cancel()
+            asked.cancel()

@@ -10,7 +10,6 @@ library), the keys it gave before stay, and the state says how old they are.
 """
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
@@ -18,7 +17,7 @@ from typing import NamedTuple
 from sidecar.common.backoff import with_jitter
 from sidecar.common.clock import Now
 from sidecar.common.errors import Fault
-from sidecar.common.polling import PollStatus, fault_of
+from sidecar.common.polling import PollLoop, PollStatus, fault_of
 from sidecar.config import model
 from sidecar.keys.lifecycle import KeyState, Lifecycle, worst
 from sidecar.keys.rotation import IssuerKeys, Statement, window_end
@@ -76,8 +75,7 @@ class KeyRefresher:
         self._publish = publish
         self._on_state = on_state
         self._revoked_kids: frozenset[str] = frozenset()
-        self._wake = asyncio.Event()
-        self._lock = asyncio.Lock()
+        self._loop = PollLoop(self._round, self._pause_seconds)
         self._early_refresh_at: float | None = None
         self.view = KeyView(KeyRing(), KeyState.INIT)
 
@@ -89,16 +87,11 @@ class KeyRefresher:
 
     async def run(self) -> None:
         """Refresh until cancelled."""
-        while True:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), self._pause_seconds())
-            self._wake.clear()
-            await self.refresh()
+        await self._loop.run()
 
     async def refresh(self) -> KeyState:
         """Ask every source now; returns the state after it. One round at a time."""
-        async with self._lock:
-            await self._round()
+        await self._loop.refresh()
         return self.view.state
 
     def revoke(self, kids: frozenset[str]) -> None:
@@ -110,14 +103,14 @@ class KeyRefresher:
 
     def refresh_soon(self) -> None:
         """Have the loop ask at once (SIGHUP)."""
-        self._wake.set()
+        self._loop.refresh_soon()
 
     def request_refresh(self) -> None:
         """Take note of an unknown kid: ask early, at most every ``EARLY_REFRESH_SECONDS``."""
         now = self._clock()
         if self._early_refresh_at is None or now - self._early_refresh_at >= EARLY_REFRESH_SECONDS:
             self._early_refresh_at = now
-            self._wake.set()
+            self._loop.refresh_soon()
 
     def _pause_seconds(self) -> float:
         """Return how long to wait: the poll, or less if a replaced key ends before."""

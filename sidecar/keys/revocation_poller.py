@@ -5,14 +5,12 @@ What was read stays in force. At a start everything must be readable: what is re
 known would pass.
 """
 
-import asyncio
-import contextlib
 import logging
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from sidecar.common.backoff import with_jitter
-from sidecar.common.polling import PollStatus
+from sidecar.common.polling import PollLoop, PollStatus
 from sidecar.keys.lifecycle import KeyState, Lifecycle
 from sidecar.tokens.revocation import NOTHING_REVOKED, RevocationPart, Revocations
 
@@ -49,13 +47,10 @@ class RevocationPoller:
     ) -> None:
         """``publish`` gets the list whenever it, or its state, is another."""
         self._source = source
-        self._poll_seconds = poll_seconds
         self._clock = clock
-        self._jitter = jitter
         self._publish = publish
         self._on_state = on_state
-        self._wake = asyncio.Event()
-        self._lock = asyncio.Lock()
+        self._loop = PollLoop(self._read, lambda: with_jitter(poll_seconds, jitter()))
         self.lifecycle = Lifecycle(max_age_seconds)
         self.status = PollStatus(
             "revocations", source.name, _log, kept="what was revoked before stays so"
@@ -75,35 +70,29 @@ class RevocationPoller:
 
     async def run(self) -> None:
         """Read until cancelled."""
-        while True:
-            pause = with_jitter(self._poll_seconds, self._jitter())
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), pause)
-            self._wake.clear()
-            await self.refresh()
+        await self._loop.run()
 
     def refresh_soon(self) -> None:
         """Have the loop read at once (SIGHUP)."""
-        self._wake.set()
+        self._loop.refresh_soon()
 
     async def refresh(self) -> KeyState:
         """Read now; returns the state after it. One round at a time."""
-        async with self._lock:
-            before = self.lifecycle.state
-            try:
-                await self._read()
-            except Exception as exc:  # noqa: BLE001 - the poll's edge: the loop goes on
-                fault = self.status.failed(exc)
-                self.lifecycle.failed(self._clock())
-                self._report_state(before, str(fault))
-            else:
-                self._refreshed()
-                self._report_state(before, "")
+        await self._loop.refresh()
         return self.lifecycle.state
 
     async def _read(self) -> None:
-        await self._source.poll(self._changed)
-        self._changed()  # what has ceased to matter goes
+        before = self.lifecycle.state
+        try:
+            await self._source.poll(self._changed)
+            self._changed()  # what has ceased to matter goes
+        except Exception as exc:  # noqa: BLE001 - the poll's edge: the loop goes on
+            fault = self.status.failed(exc)
+            self.lifecycle.failed(self._clock())
+            self._report_state(before, str(fault))
+        else:
+            self._refreshed()
+            self._report_state(before, "")
 
     def _refreshed(self) -> None:
         self.lifecycle.refreshed(self._clock())

@@ -4,12 +4,11 @@ What was read stays while Vault is away: new publishers and withdrawals can't ar
 and the log and a metric say so. One that is withdrawn is refused from the next read on.
 """
 
-import asyncio
 import logging
 from collections.abc import Callable
 
 from sidecar.common.backoff import with_jitter
-from sidecar.common.polling import PollStatus
+from sidecar.common.polling import PollLoop, PollStatus
 from sidecar.config import model
 from sidecar.keys.lifecycle import Lifecycle
 from sidecar.module_signing.publishers import (
@@ -41,9 +40,8 @@ class PublisherRefresher:
     ) -> None:
         self._settings = settings
         self._vault = vault
-        self._poll_seconds = poll_seconds
         self._clock = clock
-        self._jitter = jitter
+        self._loop = PollLoop(self._read, lambda: with_jitter(poll_seconds, jitter()))
         self._publish = publish
         self.name = f"Vault entry {settings.mount}/{settings.path}"
         self.lifecycle = Lifecycle(max_age_seconds)
@@ -68,12 +66,13 @@ class PublisherRefresher:
 
     async def run(self) -> None:
         """Read until cancelled."""
-        while True:
-            await asyncio.sleep(with_jitter(self._poll_seconds, self._jitter()))
-            await self.refresh()
+        await self._loop.run()
 
     async def refresh(self) -> None:
         """Read the entry now; what can't be read changes nothing."""
+        await self._loop.refresh()
+
+    async def _read(self) -> None:
         try:
             self._take(await self._fetch())
         except Exception as exc:  # noqa: BLE001 - the poll's edge: the loop goes on

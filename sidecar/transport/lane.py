@@ -19,14 +19,13 @@ T = TypeVar("T")
 class SlowLane:
     """One lane an event loop."""
 
-    __slots__ = ("_busy", "_loop", "_moved_at", "_waiting", "deferred")
+    __slots__ = ("_busy", "_loop", "_moved_at", "_waiting")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._waiting: deque[tuple[Callable[[], Any], asyncio.Future[Any]]] = deque()
         self._busy = False
         self._moved_at = 0.0
-        self.deferred = 0
 
     def __len__(self) -> int:
         """How many calls wait."""
@@ -51,7 +50,6 @@ class SlowLane:
         if not self._waiting:
             self._moved_at = self._loop.time()
         self._waiting.append((function, future))
-        self.deferred += 1
         self.free()
         return future
 

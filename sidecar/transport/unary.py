@@ -181,11 +181,6 @@ class UnaryConnection:
         return len(self._calls)
 
     @property
-    def buffered_bytes(self) -> int:
-        """How many bytes of unfinished messages are held."""
-        return self._buffered
-
-    @property
     def finished(self) -> bool:
         """Whether neither side has anything left to say."""
         return not (self._h2.want_read or self._h2.want_write)

@@ -8,7 +8,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from sidecar.authz.encoding.request import decode_request
+from sidecar.authz.encoding.request import parse_request, view_of
 from sidecar.authz.requirements import check_client
 from sidecar.common.errors import Denied
 from sidecar.common.reasons import Reason
@@ -74,5 +74,5 @@ def test_the_certificate_is_read_from_the_message() -> None:
     )
 
     peer = AttributeContextPeer(principal=WEB, certificate=BOTH)
-    view = decode_request(bytes(CheckRequest(attributes=AttributeContext(source=peer))))
+    view = view_of(parse_request(bytes(CheckRequest(attributes=AttributeContext(source=peer)))))
     assert (view.principal, view.certificate) == (WEB, BOTH)

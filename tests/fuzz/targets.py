@@ -14,7 +14,7 @@ with atheris.instrument_imports(include=["sidecar"]):
     from sidecar.authz.decision import Snapshot
     from sidecar.authz.encoding.allowed import encode_allowed
     from sidecar.authz.encoding.denied import encode_denied
-    from sidecar.authz.encoding.request import decode_request
+    from sidecar.authz.encoding.request import parse_request, view_of
     from sidecar.authz.evaluate import decide
     from sidecar.authz.snapshot import build_snapshot
     from sidecar.common.canonical import canonical_host, canonical_path
@@ -69,7 +69,7 @@ def path(raw: bytes) -> None:
 def check(raw: bytes) -> None:
     """Any bytes as a CheckRequest: one answer, never an allow on a protected route."""
     try:
-        view = decode_request(raw)
+        view = view_of(parse_request(raw))
     except Denied:
         return
     decision = decide(view, SNAPSHOT, NOW)

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from demo.openbao import OpenBao
 from sidecar.authz.decision import Snapshot
-from sidecar.authz.encoding.request import decode_request
+from sidecar.authz.encoding.request import parse_request, view_of
 from sidecar.authz.evaluate import decide
 from sidecar.authz.snapshot import build_snapshot
 from sidecar.common.clock import monotonic_seconds, wall_seconds
@@ -155,7 +155,7 @@ class World:
         now = wall_seconds()
         token = issuer.mint(**{"exp": now + 600, "nbf": now - 10, "iat": now - 10, **changes})
         raw = check_request(headers={"authorization": f"Bearer {token.decode()}"})
-        return decide(decode_request(raw), self.snapshot, now).outcome
+        return decide(view_of(parse_request(raw)), self.snapshot, now).outcome
 
     async def traffic(self) -> None:
         """Check good and forged tokens without end."""
@@ -170,7 +170,7 @@ class World:
                     headers = {"authorization": f"Bearer {token.decode()}"}
                     requests[id(issuer)] = check_request(headers=headers)
                 started = time.perf_counter()
-                decision = decide(decode_request(requests[id(issuer)]), self.snapshot, now)
+                decision = decide(view_of(parse_request(requests[id(issuer)])), self.snapshot, now)
                 self.latencies.append(time.perf_counter() - started)
                 if decision.allowed is not passes:
                     self.wrong.append(f"{name}: {decision.outcome}")

@@ -124,12 +124,12 @@ async def test_a_standby_that_lags_brings_no_withdrawn_bundle_back(
     digest = hashlib.sha256(b"x").hexdigest()
     own_openbao.put_publishers({"acme": pem(KEY), "withdrawn_bundles": [digest]})
     await refresher.refresh()
-    assert refresher.lifecycle.state is KeyState.OUTAGE, "it could not be published"
+    assert str(refresher.lifecycle.state) == "outage", "it could not be published"
     await refresher.refresh()
-    assert refresher.lifecycle.state is KeyState.ACTIVE
+    assert str(refresher.lifecycle.state) == "active"
     assert digest in seen[-1].withdrawn
     standby.lags = True
     await refresher.refresh()
-    assert refresher.lifecycle.state is KeyState.OUTAGE
+    assert str(refresher.lifecycle.state) == "outage"
     assert digest in seen[-1].withdrawn
     assert digest in refresher.publishers.withdrawn

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from sidecar.authz.encoding.request import decode_request
+from sidecar.authz.encoding.request import parse_request, view_of
 from sidecar.authz.evaluate import decide
 from sidecar.authz.response_cache import ResponseCache
 from sidecar.authz.snapshot import build_snapshot
@@ -29,7 +29,9 @@ def request(token: bytes, path: str = "/api/x", host: str = "app.example") -> by
 
 
 def outcome(cache: TokenCache, token: bytes, now: float = NOW, snapshot: Any = SNAPSHOT) -> object:
-    return decide(decode_request(request(token)), snapshot, now, ResponseCache(cache)).outcome
+    return decide(
+        view_of(parse_request(request(token))), snapshot, now, ResponseCache(cache)
+    ).outcome
 
 
 def test_the_second_time_is_from_the_cache() -> None:

@@ -18,7 +18,7 @@ def half_sent(wire: Wire, fields: tuple[tuple[bytes, bytes], ...] = HEADERS) -> 
     stream_id = wire.client.send_request(fields)
     wire.client.send_data(stream_id, HALF)
     wire.exchange()
-    assert wire.server.buffered_bytes > 0
+    assert wire.server._buffered > 0
     return stream_id
 
 
@@ -78,7 +78,7 @@ def test_each_way_out_gives_back_what_was_held(way_out: object) -> None:
     wire = Wire()
     way_out(wire)  # type: ignore[operator]
     wire.exchange()
-    assert wire.server.buffered_bytes == wire.server._shared.held_bytes == 0
+    assert wire.server._buffered == wire.server._shared.held_bytes == 0
 
 
 def test_all_connections_together_hold_no_more_than_they_may() -> None:
@@ -111,7 +111,7 @@ def test_half_sent_calls_that_ran_out_of_time_leave_room_for_a_large_one() -> No
             wire.exchange()
         wire.server.expire(1.0 + round_number)
         wire.exchange()
-    assert wire.server.buffered_bytes == 0
+    assert wire.server._buffered == 0
     assert wire.call(message(b"a" * 300_000)[:9], message(b"a" * 300_000)[9:]).status == 0
 
 
@@ -191,7 +191,7 @@ class Account(RuleBasedStateMachine):
     @invariant()
     def the_account_is_what_is_held(self) -> None:
         held = sum(len(call.body) for call in self.wire.server._calls.values())
-        assert self.wire.server.buffered_bytes == held
+        assert self.wire.server._buffered == held
         assert held <= 20_000 + 9_000
 
     def teardown(self) -> None:
@@ -202,7 +202,7 @@ class Account(RuleBasedStateMachine):
             except ngh2.NGH2Error:
                 continue
         self.wire.exchange()
-        assert self.wire.server.buffered_bytes == 0
+        assert self.wire.server._buffered == 0
 
 
 TestAccount = Account.TestCase

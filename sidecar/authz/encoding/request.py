@@ -47,11 +47,6 @@ def view_of(attributes: Attributes) -> RequestView:
     )
 
 
-def decode_request(raw: bytes) -> RequestView:
-    """Parse and read in one; raises as ``parse_request`` does."""
-    return view_of(parse_request(raw))
-
-
 def _join(raw_headers: Iterable[pb.HeaderValue]) -> dict[str, bytes]:
     """Join repeated headers by commas, as Envoy does where it does not send them raw."""
     joined: dict[str, bytes] = {}

@@ -24,7 +24,6 @@ from sidecar.common.clock import Now
 from sidecar.common.faults import report_to_loop
 from sidecar.common.observers import Observers
 
-ACME_PROTOCOL = "acme-tls/1"
 ACME_IDENTIFIER = x509.ObjectIdentifier("1.3.6.1.5.5.7.1.31")
 _OCTET_STRING_OF_32 = b"\x04\x20"
 MAX_NAMES = 1000

@@ -61,6 +61,7 @@ class IssuerFactory:
         self.kv: list[KvIssuer] = []
         self.acme: list[AcmeIssuer] = []
         self.shared: list[SharedIssuer] = []
+        self.fallbacks: list[FallbackIssuer] = []
 
     def make(self) -> Issuers:
         """Return all issuers."""
@@ -71,7 +72,8 @@ class IssuerFactory:
         issuer = self._bare_issuer(name)
         match settings:
             case model.AcmeIssuerSettings(fallback=str(second)):
-                issuer = FallbackIssuer(issuer, self._bare_issuer(second))
+                issuer = fallback = FallbackIssuer(issuer, self._bare_issuer(second))
+                self.fallbacks.append(fallback)
             case model.VaultKvIssuer() | model.VaultPkiIssuer(share=False):
                 return issuer
         if self._store is None:

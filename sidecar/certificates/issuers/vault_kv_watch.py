@@ -11,7 +11,11 @@ _log = logging.getLogger("sidecar.certificates")
 
 
 class KvWatch:
-    """Compares the version of every entry that one issuer serves from."""
+    """Compares the version of every entry that one issuer serves from.
+
+    It has no ``PollLoop``: it compares at once when it starts, because what was obtained before
+    may have changed meanwhile, and a renewal reads the entry itself.
+    """
 
     def __init__(self, issuer: KvIssuer, *, sleep: Callable[[float], Awaitable[None]]) -> None:
         self._issuer = issuer

@@ -14,7 +14,7 @@ from sidecar.certificates.issuers.vault_kv_watch import KvWatch
 from sidecar.certificates.managed.admin import CertificateAdmin, CertificateAdminFault
 from sidecar.certificates.managed.certificate import ManagedCertificate
 from sidecar.certificates.managed.manager import CertificateManager
-from sidecar.certificates.managed.metrics import families
+from sidecar.certificates.managed.metrics import families, issuer_families
 from sidecar.certificates.managed.probe import Prober, Target
 from sidecar.certificates.managed.renewal import Level
 from sidecar.certificates.managed.revocation import RevocationWatch
@@ -48,6 +48,7 @@ class Certificates:
         factory = IssuerFactory(config, vault, self.solver, self._is_revoked)
         self.issuers = factory.make()
         self._acme, self._shared = factory.acme, factory.shared
+        self._fallbacks = factory.fallbacks
         self.store = CertificateStore(wall_seconds)
         self.manager = CertificateManager(
             wanted_certificates(config, self.issuers),
@@ -116,14 +117,8 @@ class Certificates:
 
     def families(self) -> Iterator[Metric]:
         """Yield the metrics of certificates."""
-        return families(
-            self.manager,
-            self.store,
-            self._shared,
-            self._acme,
-            self._prober,
-            configured=self._configured,
-        )
+        yield from families(self.manager, self.store, self._prober, configured=self._configured)
+        yield from issuer_families(self._shared, self._acme, self._fallbacks)
 
     def close(self) -> None:
         """Place no further orders."""

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from sidecar.certificates.issuers.fallback import FallbackIssuer
 from sidecar.certificates.issuers.shared import SharedIssuer
 from sidecar.certificates.managed.manager import CertificateManager
 from sidecar.certificates.managed.probe import Prober
@@ -19,13 +20,11 @@ if TYPE_CHECKING:
 def families(
     manager: CertificateManager,
     store: CertificateStore,
-    shared: Iterable[SharedIssuer],
-    acme: "Iterable[AcmeIssuer]",
     prober: Prober,
     *,
     configured: Container[str],
 ) -> Iterator[Metric]:
-    """Yield when certificates end, how renewals go, and what CAs and listeners answer."""
+    """Yield when certificates end, how renewals go, and what listeners serve."""
     yield from certificate_families(
         ((name, held.not_after) for name, held in store if name in configured), manager.failures
     )
@@ -39,6 +38,21 @@ def families(
     for level, count in counts.items():
         levels.add_metric([level], count)
     yield levels
+    probes = CounterMetricFamily(
+        "septem_certificate_probes", "Listeners dialled, by whether they served what we gave",
+        labels=["outcome"],
+    )  # fmt: skip
+    for outcome, count in prober.outcomes.items():
+        probes.add_metric([outcome], count)
+    yield probes
+
+
+def issuer_families(
+    shared: Iterable[SharedIssuer],
+    acme: "Iterable[AcmeIssuer]",
+    fallbacks: Iterable[FallbackIssuer],
+) -> Iterator[Metric]:
+    """Tell where certificates came from, and what CAs say."""
     taken = CounterMetricFamily(
         "septem_fleet_certificates", "Certificates by where they came from",
         labels=["issuer", "from"],
@@ -54,13 +68,14 @@ def families(
         for outcome, count in issuer.outcomes.items():
             orders.add_metric([issuer.name, outcome], count)
     yield orders
-    probes = CounterMetricFamily(
-        "septem_certificate_probes", "Listeners dialled, by whether they served what we gave",
-        labels=["outcome"],
-    )  # fmt: skip
-    for outcome, count in prober.outcomes.items():
-        probes.add_metric([outcome], count)
-    yield probes
+    fell_back = CounterMetricFamily(
+        "septem_certificate_fallbacks",
+        "Certificates that the second CA issued, since the issuer's own would not",
+        labels=["issuer"],
+    )
+    for second in fallbacks:
+        fell_back.add_metric([second.name], second.fell_back)
+    yield fell_back
 
 
 def certificate_families(held: Iterable[tuple[str, float]], failures: int) -> Iterator[Metric]:

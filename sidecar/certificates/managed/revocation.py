@@ -27,7 +27,11 @@ class CrlReader(Protocol):
 
 
 class RevocationWatch:
-    """The revoked serials of one issuer, from its CRL."""
+    """The revoked serials of one issuer, from its CRL.
+
+    It has no ``PollLoop``: each read is followed by a comparison, which is due even if the read
+    failed, and the first read happens before the loop begins.
+    """
 
     def __init__(
         self,
@@ -47,11 +51,6 @@ class RevocationWatch:
             _log,
             kept="the serials known to be revoked stay revoked",
         )
-
-    @property
-    def faults(self) -> int:
-        """Return how many reads failed."""
-        return sum(n for outcome, n in self.status.outcomes.items() if outcome != "ok")
 
     def is_revoked(self, serial: str) -> bool:
         """Tell whether a serial (hexadecimal) is on the last CRL that was read."""

@@ -16,7 +16,7 @@ from sidecar.certificates.on_demand.domains import (
     summarise,
 )
 from sidecar.common.blocking import BlockingRunner, BlockingRunnerBusy
-from sidecar.common.polling import PollStatus, fault_of
+from sidecar.common.polling import PollLoop, PollStatus, fault_of
 from sidecar.common.registered_domains import NO_DOMAINS, RegisteredDomains
 from sidecar.config.on_demand import FileRegistry, VaultKvRegistry
 from sidecar.vault.ports import KvHistoryReader, KvReader
@@ -60,13 +60,11 @@ class ListedRegistry:
         self._source = source
         self._publish = publish
         self._owners = NO_DOMAINS
-        self._poll_seconds = poll_seconds
-        self._sleep = sleep
+        self._loop = PollLoop(self._refresh, lambda: poll_seconds, sleep=sleep)
         self._on_change = on_change
         self._mark: object = None
         self._index = DomainIndex({})
         self._logged = ""
-        self._lock = asyncio.Lock()
         self._change_pending = False
         """Whether a change was read that ``on_change`` has not handled yet."""
         self.status = PollStatus(
@@ -110,14 +108,11 @@ class ListedRegistry:
 
     async def run(self) -> None:
         """Poll the document, until cancelled."""
-        while True:
-            await self._sleep(self._poll_seconds)
-            await self.refresh()
+        await self._loop.run()
 
     async def refresh(self) -> None:
         """Read the document now, if it has changed. A failed read changes nothing."""
-        async with self._lock:
-            await self._refresh()
+        await self._loop.refresh()
 
     async def _refresh(self) -> None:
         with self.status.poll():

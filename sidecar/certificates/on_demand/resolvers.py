@@ -27,7 +27,7 @@ from sidecar.certificates.on_demand.names import parents_of
 from sidecar.certificates.wildcards import wildcard_of
 from sidecar.common.blocking import BlockingRunner, BlockingRunnerBusy
 from sidecar.common.http_client import failure, make_session
-from sidecar.common.polling import PollStatus
+from sidecar.common.polling import PollLoop, PollStatus
 from sidecar.common.registered_domains import NO_DOMAINS, RegisteredDomains
 from sidecar.config.on_demand import HttpRegistry, VaultKvPrefixRegistry
 from sidecar.vault.errors import VaultNotFound
@@ -362,10 +362,8 @@ class KvPrefixResolver:
         on_change: Callable[[], Awaitable[None]] = _nothing,
     ) -> None:
         self._mount, self._prefix = settings.mount, settings.prefix
-        self._poll_seconds = settings.poll_seconds
         self._vault = vault
-        self._sleep = sleep
-        self._lock = asyncio.Lock()
+        self._loop = PollLoop(self._refresh, lambda: settings.poll_seconds, sleep=sleep)
         self.on_change = on_change
         """Called when the list of names has changed."""
         self._listed: frozenset[str] = frozenset()
@@ -408,14 +406,11 @@ class KvPrefixResolver:
 
     async def run(self) -> None:
         """Poll the list, until cancelled."""
-        while True:
-            await self._sleep(self._poll_seconds)
-            await self.refresh()
+        await self._loop.run()
 
     async def refresh(self) -> None:
         """List the names now."""
-        async with self._lock:
-            await self._refresh()
+        await self._loop.refresh()
 
     async def _refresh(self) -> None:
         with self.status.poll():

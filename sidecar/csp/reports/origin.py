@@ -15,7 +15,6 @@ UNKNOWN = "unknown"
 """Nothing was given, or nothing that is a URL."""
 NETWORK_SCHEMES = {"http": "80", "https": "443", "ws": "80", "wss": "443"}
 """Schemes of which the origin is kept, with their ports; of any other only the scheme is."""
-MAX_URL = 65_536
 _LOCAL_SCHEMES = frozenset({"blob", "data", "filesystem"})
 _ABOUT = frozenset({"about", "about:blank", "about:srcdoc"})
 """With the schemes above: documents that a page makes, under its own policy (HTML §7.1.7).

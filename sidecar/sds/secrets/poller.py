@@ -94,7 +94,11 @@ class Polled:
 
 
 class SecretPoller:
-    """Every polled secret. ``publish`` gets each new version, on the event loop."""
+    """Every polled secret. ``publish`` gets each new version, on the event loop.
+
+    It has no ``PollLoop``: many sources share one gate, each with a pause that follows from its
+    own last read, and one task group ends them together.
+    """
 
     def __init__(
         self,

@@ -76,7 +76,7 @@ async def test_a_crl_that_can_not_be_read_forgets_nothing(vault: VaultClient) ->
     )  # fmt: skip
     watch._serials = frozenset({7})
     await watch.refresh()
-    assert watch.faults == 1
+    assert watch.status.outcomes == {"VaultForbidden": 1}
     assert watch.is_revoked("7")
 
 

@@ -34,7 +34,7 @@ TESTS = {
     ),
     "sidecar/tokens/mint.py": ("tests/tokens/test_mint.py",),
     "sidecar/tokens/": (
-        "tests/tokens/", "tests/authz/test_stateful.py", "tests/authz/test_pii.py",
+        "tests/tokens/", "tests/authz/test_stateful.py", "tests/authz/test_pii_actions.py",
         "tests/authz/test_response_cache.py",
     ),
     "sidecar/keys/": (

@@ -20,8 +20,6 @@ from sidecar.certificates.managed.store import CertificateStore
 from sidecar.certificates.material import Material
 from sidecar.sds.resources import SECRET_TYPE, generic_secret
 from sidecar.sds.service import AGGREGATED_SERVICE, SECRET_SERVICE, SdsEvents, SdsService
-from sidecar.sds.subscription import Resource
-from sidecar.sds.table import SecretTable
 from sidecar.transport.aio import GrpcServer
 
 SOTW = [f"/{SECRET_SERVICE}/StreamSecrets", f"/{AGGREGATED_SERVICE}/StreamAggregatedResources"]
@@ -175,21 +173,6 @@ async def test_a_secret_that_is_no_certificate_is_served_and_taken_back(serving:
     response = DeltaDiscoveryResponse.parse(await asyncio.wait_for(call.read(), 5))
     assert response.removed_resources == ["password"]
     call.cancel()
-
-
-def test_a_certificate_is_encoded_when_asked_for_and_once_a_change() -> None:
-    store = CertificateStore(lambda: 0.0)
-    table = SecretTable(store)
-    store.put("edge", material("1"))
-    assert table._encoded == {}
-    first = table.lookup("edge", waits=True)
-    assert first is not None
-    assert table.lookup("edge", waits=True) is first
-    store.put("edge", material("2"))
-    assert table._encoded == {}, "the old key is let go at once"
-    second = table.lookup("edge", waits=True)
-    assert isinstance(second, Resource)
-    assert second.version == "2"
 
 
 async def test_a_client_that_says_no_more_is_answered_first(serving: Serving) -> None:

@@ -2,10 +2,13 @@
 
 from typing import Any
 
+import jwt
 import pytest
 
-from sidecar.tokens.jwk import fits_es256, public_members
+from sidecar.tokens.jwk import fits_es256, public_members, thumbprint
+from tests.support.minting import Issuer
 
+ISSUER = Issuer.generate()
 GOOD = {"kty": "EC", "crv": "P-256", "x": "x", "y": "y"}
 ROWS: list[tuple[dict[str, Any], bool]] = [
     ({}, True),
@@ -34,3 +37,12 @@ def test_rows(changes: dict[str, Any], fits: bool) -> None:
 
 def test_the_private_half_and_all_else_stays_behind() -> None:
     assert public_members({**GOOD, "d": "secret", "kid": "k"}) == GOOD
+
+
+def test_the_thumbprint_is_that_of_rfc_7638() -> None:
+    """PyJWT reads the key that the RFC's sum is made of, with an encoder of its own."""
+    members = jwt.algorithms.ECAlgorithm.to_jwk(ISSUER.private.public_key(), as_dict=True)
+    print_ = thumbprint(ISSUER.private.public_key())
+    assert thumbprint(jwt.PyJWK({**members, "alg": "ES256"}).key) == print_
+    assert len(print_) == 43
+    assert thumbprint(Issuer.generate().private.public_key()) != print_

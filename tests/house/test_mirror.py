@@ -1,0 +1,78 @@
+"""The tests' folders mirror the tree: one file a module, where there is logic."""
+
+import ast
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+TESTS = ROOT / "tests"
+LIST = Path(__file__).with_name("unnames_of_tests.txt")
+WHOLE = {
+    "applications", "browser", "docs", "fuzz", "graders", "house", "integration", "mutation",
+    "policy", "streams", "support",
+}  # fmt: skip
+"""Folders about several components, or about the repository: see CONTRIBUTING.md."""
+NOT_COMPONENTS = {"pb", "demo", "mtls"}
+"""Generated; the embedded stack and the applications' library are tested as a whole."""
+
+
+def has_logic(path: Path) -> bool:
+    """Whether a module has a function that decides: a branch, a loop or an exception handled."""
+    deciding = (ast.If, ast.IfExp, ast.For, ast.While, ast.Try, ast.Match, ast.BoolOp)
+    functions = [
+        node
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    return any(isinstance(inner, deciding) for each in functions for inner in ast.walk(each))
+
+
+def modules() -> set[str]:
+    """Every module with logic, as ``tokens/claims``."""
+    paths = (path.relative_to(ROOT / "sidecar") for path in (ROOT / "sidecar").rglob("*.py"))
+    return {
+        str(path.with_suffix(""))
+        for path in paths
+        if path.parts[0] not in NOT_COMPONENTS
+        and not path.name.startswith("__")
+        and has_logic(ROOT / "sidecar" / path)
+    }
+
+
+def names_of_tests() -> set[str]:
+    """Every module that has a test file of its name, in the folder that mirrors its own."""
+    paths = (path.relative_to(TESTS) for path in TESTS.rglob("test_*.py"))
+    return {str(path.parent / path.stem.removeprefix("test_")) for path in paths}
+
+
+def listed() -> dict[str, str]:
+    """The list: a module, and the test file that tests it."""
+    rows = (line.split(maxsplit=1) for line in LIST.read_text().splitlines())
+    return {row[0]: row[1] for row in rows if row and row[0] != "#"}
+
+
+def test_every_folder_of_tests_mirrors_one_of_the_tree() -> None:
+    for path in sorted({each.parent for each in TESTS.rglob("test_*.py")} - {TESTS}):
+        folder = path.relative_to(TESTS)
+        if folder.parts[0] not in WHOLE:
+            assert (ROOT / "sidecar" / folder).is_dir() or (ROOT / folder).is_dir(), folder
+
+
+def test_every_module_with_logic_has_a_test_of_its_name_or_is_listed() -> None:
+    missing = modules() - names_of_tests() - listed().keys()
+    assert not missing, f"write tests/<component>/test_<module>.py for {sorted(missing)}"
+
+
+def test_the_list_only_becomes_shorter() -> None:
+    done = listed().keys() - (modules() - names_of_tests())
+    assert not done, f"no longer needed in {LIST.name}: {sorted(done)}"
+    assert len(listed()) <= MOST_LISTED, "write the test file instead"
+
+
+def test_the_list_says_where_each_is_tested() -> None:
+    for module, where in listed().items():
+        for each in where.split():
+            assert (TESTS / each).exists(), f"{module}: {each}"
+
+
+MOST_LISTED = 110
+"""Lower it with every test file that is added; never raise it."""

@@ -1,0 +1,21 @@
+"""What the table of secrets keeps, and for how long."""
+
+from sidecar.certificates.managed.store import CertificateStore
+from sidecar.sds.subscription import Resource
+from sidecar.sds.table import SecretTable
+from tests.sds.test_service import material
+
+
+def test_a_certificate_is_encoded_when_asked_for_and_once_a_change() -> None:
+    store = CertificateStore(lambda: 0.0)
+    table = SecretTable(store)
+    store.put("edge", material("1"))
+    assert table._encoded == {}
+    first = table.lookup("edge", waits=True)
+    assert first is not None
+    assert table.lookup("edge", waits=True) is first
+    store.put("edge", material("2"))
+    assert table._encoded == {}, "the old key is let go at once"
+    second = table.lookup("edge", waits=True)
+    assert isinstance(second, Resource)
+    assert second.version == "2"

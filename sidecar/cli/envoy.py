@@ -1,4 +1,4 @@
-"""``sidecar config envoy``: what Envoy must remove for this configuration, and whether it does."""
+"""``sidecar config envoy``: the headers that Envoy must remove, and whether it does."""
 
 import argparse
 from collections.abc import Collection, Iterator
@@ -23,9 +23,9 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         help="what Envoy must remove from requests",
         description="Print the header_mutation filters that Envoy needs with this configuration: "
         "the trusted names, headers.remove_from_request and the override headers, without those "
-        "that are kept, and what a route with keep_overrides needs. With --check, hold an Envoy "
-        "configuration against it instead: exit 1 if it lets a name through that must not arrive, "
-        "or an upgrade that takes our names away.",
+        "that are kept, and what a route with keep_overrides needs. With --check, check an Envoy "
+        "configuration instead: exit 1 if it lets a name through that must not reach applications, "
+        "or an upgrade that removes the sidecar's headers.",
     )
     envoy.add_argument("file", type=Path, metavar="FILE", help="settings (YAML)")
     envoy.add_argument("--check", type=Path, metavar="ENVOY", help="an Envoy configuration (YAML)")
@@ -43,12 +43,12 @@ def _run(options: argparse.Namespace) -> int:
     for problem in problems:
         print(f"{options.check}: {problem}")
     if not problems:
-        print(f"{options.check}: removes everything that {options.file} asks for")
+        print(f"{options.check}: removes every header that {options.file} requires")
     return EXIT_FOUND if problems else EXIT_OK
 
 
 def check_file(config: "Config", path: Path) -> Problems:
-    """Return what an Envoy configuration lets through; raises ``Fault`` if it can't be read."""
+    """Return what an Envoy configuration lets through; raise ``Fault`` if it can't be read."""
     import yaml  # noqa: PLC0415
 
     from sidecar.common.errors import Fault  # noqa: PLC0415
@@ -64,7 +64,7 @@ def check_file(config: "Config", path: Path) -> Problems:
     try:
         return list(problems_of(document, removed, kept, by_routes))
     except (AttributeError, IndexError, KeyError, TypeError, RecursionError) as exc:
-        raise Fault(f"{path} is no configuration that Envoy would take: {exc!r}") from None
+        raise Fault(f"{path} is not a configuration that Envoy accepts: {exc!r}") from None
 
 
 def fragment(config: "Config") -> Iterator[str]:

@@ -30,7 +30,7 @@ EXIT_INTERRUPTED = 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     options = build_parser().parse_args(arguments)
-    # The demo draws; what it shows is its own.
+    # The demo draws on the terminal itself.
     with contextlib.nullcontext() if options.draws else _printable_output():
         return _run(options)
 
@@ -48,7 +48,7 @@ def _run(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        # The reader of our output has gone; there is nobody left to tell.
+        # The reader of the output has closed the pipe.
         sys.stderr.close()
         return EXIT_FAULT
     return code
@@ -56,7 +56,7 @@ def _run(options: argparse.Namespace) -> int:
 
 @contextlib.contextmanager
 def _printable_output() -> Iterator[None]:
-    """Have a terminal get nothing that it would obey."""
+    """Replace standard output and error by printable streams while a terminal is attached."""
     with contextlib.ExitStack() as stack:
         if sys.stdout.isatty():
             out = cast("TextIO", PrintableStream(sys.stdout))
@@ -68,7 +68,7 @@ def _printable_output() -> Iterator[None]:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Build the parser; every command's function stands in its ``run``."""
+    """Build the parser; every command's function is in its ``run``."""
     parser = argparse.ArgumentParser(
         prog="sidecar",
         description="The security process beside an Envoy proxy: ext_authz, tenant context, "
@@ -109,14 +109,14 @@ def _serve(options: argparse.Namespace) -> int:
 def _add_demo(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     demo = commands.add_parser(
         "demo",
-        help="see it work: real Envoy, real OpenBao, one minute",
+        help="show it at work: real Envoy, real OpenBao, one minute",
         description="Start a real Envoy, a real OpenBao, a sample application and the sidecar on "
         "free loopback ports, play a set of requests through them and show what happened.",
     )
     demo.add_argument(
         "--once",
         action="store_true",
-        help="leave after the table; exit 1 if a row is not as it must be",
+        help="exit after the table, with 1 if a row is not as expected",
     )
     demo.add_argument(
         "--tls-min",
@@ -127,7 +127,7 @@ def _add_demo(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     demo.add_argument(
         "--scenario",
         choices=("rotation", "vault-outage"),
-        help="play this one instead of the table, with a timeline",
+        help="play this scenario instead of the table, with a timeline",
     )
     demo.set_defaults(run=_demo, draws=True)
 
@@ -147,8 +147,8 @@ def _add_config(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "check",
         help="find every problem in a file",
         description="Check a configuration file and name every problem in it, each with its line "
-        "and path; then, as notes, what Envoy and the application must agree with. Exit 0 if "
-        "there is no problem, 2 otherwise.",
+        "and path; then, as notes, what Envoy and the application must be configured for. Exit 0 "
+        "if there is no problem, 2 otherwise.",
     )
     check.add_argument("file", type=Path, metavar="FILE")
     check.set_defaults(run=_config_check)
@@ -171,9 +171,9 @@ def _config_check(options: argparse.Namespace) -> int:
     kept = config.headers.keep_overrides or any(route.keep_overrides for route in config.routes)
     if config.headers.remove_from_request or kept:
         print(
-            "headers.remove_from_request and keep_overrides are Envoy's to do too: "
+            "headers.remove_from_request and keep_overrides need settings in Envoy too: "
             f"`sidecar config envoy {options.file}` prints its lines, and with --check ENVOY.yaml "
-            "holds a file of yours against them"
+            "checks your Envoy configuration against them"
         )
     return EXIT_OK
 

@@ -1,9 +1,9 @@
-"""One read of a source that is polled: whatever it raises is counted, said once, and ends there.
+"""Status of polled sources: every exception of a read is counted and logged once, and ends there.
 
-A poll meets files that are gone, sockets that close, libraries that raise what their
-documentation does not name, and defects of ours. None of it may end the loop that polls:
-what was read before stays in force, and the operator is told which part is behind, in the
-log when it begins and when it ends, in ``/readyz`` and in the metrics for as long as it lasts.
+A poll meets missing files, closed sockets, undocumented exceptions of libraries, and bugs. None
+of them may end the polling loop: the last good value stays in force, and the operator sees which
+source is behind, in the log when it begins and when it ends, in ``/readyz`` and in the metrics
+for as long as it lasts.
 """
 
 import logging
@@ -15,12 +15,12 @@ from pathlib import Path
 from sidecar.common.errors import Fault
 
 UNEXPECTED = "unexpected"
-"""The outcome's label for what is no ``Fault``: a file, a socket, a library, a defect."""
+"""The outcome's label for any exception but a ``Fault``."""
 _PACKAGE = Path(__file__).parents[1]
 
 
 class PollFault(Fault):
-    """A poll met what its source has no name for."""
+    """A poll failed with an exception that is not a ``Fault``."""
 
     retryable = True
 
@@ -82,7 +82,7 @@ class PollStatus:
 
     @contextmanager
     def poll(self) -> Iterator[None]:
-        """Run one read. Nothing but a cancellation gets out of the block."""
+        """Run one read. No exception but a cancellation leaves the block."""
         try:
             yield
         except Exception as exc:  # noqa: BLE001 - the poll's edge: the loop goes on
@@ -91,15 +91,15 @@ class PollStatus:
             self.succeeded()
 
     def succeeded(self) -> None:
-        """Count a read that went well."""
+        """Count a successful read."""
         self._count("ok")
         if self.problem:
-            self._log.info("%s is read again", self.name, extra={"state": "ok"})
+            self._log.info("%s can be read again", self.name, extra={"state": "ok"})
         self.problem = ""
         self.on_change(self)
 
     def failed(self, exc: BaseException) -> Fault:
-        """Count a read that failed, and say so once for each trouble; returns it as a ``Fault``."""
+        """Count a failed read, and log each problem once; return it as a ``Fault``."""
         fault = fault_of(exc, self.name)
         self._count(outcome_of(fault))
         before, self.problem = self.problem, str(fault)

@@ -21,7 +21,7 @@ from sidecar.certificates.challenges.http01 import Challenge, DistributedSolver
 from sidecar.certificates.material import Material
 from sidecar.certificates.on_demand.on_demand import OBTAINING, Obtaining
 from sidecar.common.clock import Now
-from sidecar.common.faults import report_to_loop, tell_each
+from sidecar.common.faults import call_each, report_to_loop
 
 ACME_PROTOCOL = "acme-tls/1"
 ACME_IDENTIFIER = x509.ObjectIdentifier("1.3.6.1.5.5.7.1.31")
@@ -117,7 +117,7 @@ class ChallengeCertificates:
         self._tell(name)
 
     def _tell(self, name: str) -> None:
-        tell_each(self._watchers, name)
+        call_each(self._watchers, name)
 
     def _material(self, name: str, challenge: Challenge) -> Material:
         held = self._made.get(name)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 from sidecar.certificates.material import Material
 from sidecar.common.clock import Now
-from sidecar.common.faults import tell_each
+from sidecar.common.faults import call_each
 
 
 class CertificateStore:
@@ -32,7 +32,7 @@ class CertificateStore:
 
     def announce(self, name: str) -> None:
         """Have everyone look at a name again: it was put here, or has just expired."""
-        tell_each(self._watchers, name)
+        call_each(self._watchers, name)
 
     def watch(self, changed: Callable[[str], None]) -> Callable[[], None]:
         """Call ``changed`` with the name, on every change; returns what ends that."""

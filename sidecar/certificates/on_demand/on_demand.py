@@ -28,7 +28,7 @@ from sidecar.certificates.on_demand.name_table import Entry, NameTable
 from sidecar.certificates.on_demand.names import NameRefused, canonical_name, wildcard_of
 from sidecar.certificates.on_demand.orders import CertificateKeeper, OnDemandEvents, Orders
 from sidecar.certificates.on_demand.resolution_queue import ResolutionQueue
-from sidecar.common.faults import tell_each
+from sidecar.common.faults import call_each
 from sidecar.config.on_demand import OnDemand as OnDemandSettings
 
 IDLE_STAYS = 2
@@ -258,4 +258,4 @@ class OnDemand:
             self._tell(name)
 
     def _tell(self, name: str) -> None:
-        tell_each(self._watchers, name)
+        call_each(self._watchers, name)

@@ -11,7 +11,7 @@ from sidecar.certificates.on_demand.issuance_limits import IssuanceRateExceeded
 from sidecar.certificates.on_demand.name_table import Entry
 from sidecar.certificates.on_demand.names import NameRefused
 from sidecar.common.errors import Fault
-from sidecar.common.faults import report_to_loop, tell_each
+from sidecar.common.faults import call_each, report_to_loop
 from sidecar.config.on_demand import OnDemand as OnDemandSettings
 
 
@@ -96,7 +96,7 @@ class Orders:
             entry.failures, entry.retry_at = 0, 0.0
             if entry.registration is not None:
                 seconds = self._clock() - started
-                tell_each([self._events.obtained], entry.key, entry.registration, seconds)
+                call_each([self._events.obtained], entry.key, entry.registration, seconds)
         finally:
             self._tasks.discard(entry.task)
             entry.task = None
@@ -120,4 +120,4 @@ class Orders:
             entry.refused = "order_failed"
             pause = max(pause, fault.retry_after_seconds or 0.0)
         entry.retry_at = self._clock() + pause
-        tell_each([self._events.failed], entry.key, entry.refused, str(fault))
+        call_each([self._events.failed], entry.key, entry.refused, str(fault))

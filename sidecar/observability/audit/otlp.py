@@ -11,7 +11,7 @@ _SUCCESS = 200
 
 
 class OtlpSink:
-    """A collector (OTLP 1.x, ``POST /v1/logs``). A batch is taken whole or sent again."""
+    """A collector (OTLP 1.x, ``POST /v1/logs``). A batch is accepted whole or sent again."""
 
     def __init__(self, settings: model.OtlpAudit, version: str) -> None:
         self._settings = settings
@@ -24,7 +24,7 @@ class OtlpSink:
         self._session: Any = None
 
     def write(self, lines: bytes) -> None:
-        """Send a batch; an answer other than success is an ``OSError``."""
+        """Send a batch; raise ``OSError`` for an answer other than success."""
         from sidecar.common.http_client import make_session  # noqa: PLC0415 - brings requests
 
         if self._session is None:
@@ -41,7 +41,7 @@ class OtlpSink:
             allow_redirects=False,
         )
         if response.status_code != _SUCCESS:
-            raise OSError(0, f"the collector answers {response.status_code}")
+            raise OSError(0, f"the collector answered {response.status_code}")
 
     def reopen(self) -> None:
         """Nothing to reopen."""
@@ -53,7 +53,7 @@ class OtlpSink:
 
 
 def _log_record(line: dict[str, Any]) -> dict[str, Any]:
-    """Turn one line into an OTLP log record; the fields become attributes."""
+    """Return one line as an OTLP log record; the fields become attributes."""
     nanoseconds = int(datetime.fromisoformat(line["time"]).timestamp() * 1e9)
     denied = line["outcome"] == "deny"
     return {

@@ -132,11 +132,11 @@ async def test_many_short_lines_cost_more_than_their_bytes() -> None:
 
 
 BREACHES = [
-    ("a line too long", b"{" + b"x" * MAX_LINE_BYTES + b"}\n", "too long"),
-    ("a line that does not end", b"{" + b"x" * (MAX_LINE_BYTES + 1), "too long"),
-    ("an empty line", b"\n", "no audit line"),
-    ("no object", b"hello\n", "no audit line"),
-    ("half an object", b'{"x":1\n', "no audit line"),
+    ("a line too long", b"{" + b"x" * MAX_LINE_BYTES + b"}\n", "a line of over"),
+    ("a line that does not end", b"{" + b"x" * (MAX_LINE_BYTES + 1), "a line of over"),
+    ("an empty line", b"\n", "not an audit line"),
+    ("no object", b"hello\n", "not an audit line"),
+    ("half an object", b'{"x":1\n', "not an audit line"),
 ]
 
 

@@ -100,7 +100,7 @@ def _one(options: argparse.Namespace, method: str, act: str) -> int:
 
 def _admin(options: argparse.Namespace) -> str:
     if options.config is not None:
-        from sidecar.config import load_config  # noqa: PLC0415 - only where it is asked for
+        from sidecar.config import load_config
 
         return load_config(options.config).listen.admin.address
     return options.admin or DEFAULT_ADMIN

@@ -51,9 +51,9 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def _check(options: argparse.Namespace) -> int:
-    from sidecar.cli.evaluate import PolicyEvaluator, load_case  # noqa: PLC0415
-    from sidecar.cli.token_evaluator import keys_of  # noqa: PLC0415
-    from sidecar.config import load_config  # noqa: PLC0415 - each command imports what it needs
+    from sidecar.cli.evaluate import PolicyEvaluator, load_case
+    from sidecar.cli.token_evaluator import keys_of
+    from sidecar.config import load_config
 
     config = load_config(options.config)
     keys = keys_of(read_text(options.jwks), config, options.issuer) if options.jwks else ()
@@ -67,7 +67,7 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _run_cases(evaluator: Any, folder: Path) -> int:
-    from sidecar.cli.evaluate import load_suites, problems_of  # noqa: PLC0415
+    from sidecar.cli.evaluate import load_suites, problems_of
 
     if not folder.is_dir():
         raise Fault(f"{folder} is not a folder")
@@ -89,7 +89,7 @@ def _run_cases(evaluator: Any, folder: Path) -> int:
 
 
 def _explain(options: argparse.Namespace) -> int:
-    from sidecar.observability.audit.search import find_decision  # noqa: PLC0415
+    from sidecar.observability.audit.search import find_decision
 
     decision_id = options.id.rpartition(":")[2]
     found = False

@@ -47,7 +47,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def _check(options: argparse.Namespace) -> int:
-    from sidecar.csp.lint.finding import LintSeverity, worst  # noqa: PLC0415 - as each command does
+    from sidecar.csp.lint.finding import LintSeverity, worst
 
     if options.policy is not None:
         found = list(_of_header(options.policy))
@@ -63,8 +63,8 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _of_header(text: str) -> "Iterator[tuple[str, Placed]]":
-    from sidecar.csp.lint.header import read_header  # noqa: PLC0415
-    from sidecar.csp.lint.lint import Placed, lint_profile  # noqa: PLC0415
+    from sidecar.csp.lint.header import read_header
+    from sidecar.csp.lint.lint import Placed, lint_profile
 
     policies, wrong = read_header(text)
     for finding in wrong:
@@ -76,10 +76,10 @@ def _of_header(text: str) -> "Iterator[tuple[str, Placed]]":
 
 
 def _of_config(path: Path | None) -> "Iterator[tuple[str, Placed]]":
-    from sidecar.config import load_config  # noqa: PLC0415
-    from sidecar.config.model import Headers  # noqa: PLC0415
-    from sidecar.csp.lint.lint import lint_profile  # noqa: PLC0415
-    from sidecar.headers.compile import csp_policies  # noqa: PLC0415
+    from sidecar.config import load_config
+    from sidecar.config.model import Headers
+    from sidecar.csp.lint.lint import lint_profile
+    from sidecar.headers.compile import csp_policies
 
     config = None if path is None else load_config(path)
     headers = Headers() if config is None else config.headers
@@ -94,9 +94,9 @@ def _of_config(path: Path | None) -> "Iterator[tuple[str, Placed]]":
 
 def _of_tenants(config: "Config", group: str | None) -> "Iterator[tuple[str, Placed]]":
     """Yield the findings that are worse on a tenant's pages than on the profile's."""
-    from sidecar.csp.language.overlay import apply_overlay  # noqa: PLC0415
-    from sidecar.csp.lint.lint import lint_profile  # noqa: PLC0415
-    from sidecar.headers.compile import csp_policies  # noqa: PLC0415
+    from sidecar.csp.language.overlay import apply_overlay
+    from sidecar.csp.lint.lint import lint_profile
+    from sidecar.headers.compile import csp_policies
 
     for number, tenant in enumerate(config.tenants):
         for name, overlay in tenant.csp.items():

@@ -56,10 +56,10 @@ def add_suggest(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser
 
 
 def _suggest(options: argparse.Namespace) -> int:
-    from sidecar.config.load import parse_config, read_config  # noqa: PLC0415
-    from sidecar.config.yamledit import unified_diff  # noqa: PLC0415
-    from sidecar.csp.reports.suggest import Thresholds, suggest  # noqa: PLC0415
-    from sidecar.headers.compile import csp_policies  # noqa: PLC0415 - each command imports its own
+    from sidecar.config.load import parse_config, read_config
+    from sidecar.config.yamledit import unified_diff
+    from sidecar.csp.reports.suggest import Thresholds, suggest
+    from sidecar.headers.compile import csp_policies
 
     text = read_config(options.config)
     config = parse_config(text, str(options.config))
@@ -94,7 +94,7 @@ def _suggest(options: argparse.Namespace) -> int:
 
 
 def _evidence(options: argparse.Namespace, config: "Config") -> "list[Evidence]":
-    from sidecar.csp.reports.suggest import from_lines, from_table, lines_of  # noqa: PLC0415
+    from sidecar.csp.reports.suggest import from_lines, from_table, lines_of
 
     since = 0.0 if options.last is None else wall_seconds() - options.last * _HOUR
     if options.reports is None:
@@ -111,8 +111,8 @@ def _evidence(options: argparse.Namespace, config: "Config") -> "list[Evidence]"
 
 
 def _edit(text: str, config: "Config", profile: str, suggestion: "Suggestion") -> str:
-    from sidecar.config.yamledit import add_entry, append_item  # noqa: PLC0415
-    from sidecar.config.yamltree import parse_yaml  # noqa: PLC0415
+    from sidecar.config.yamledit import add_entry, append_item
+    from sidecar.config.yamltree import parse_yaml
 
     csp: SettingPath = ("headers", "csp")
     written = parse_yaml(text).value
@@ -157,7 +157,7 @@ def _check_only_added(
     before: "Config", after: "Config", profile: str, suggestions: "Sequence[Suggestion]"
 ) -> None:
     """Check that the changed file adds these sources and nothing else; raise ``Fault``."""
-    from msgspec.structs import replace  # noqa: PLC0415
+    from msgspec.structs import replace
 
     wanted: dict[str, list[dict[str, tuple[str, ...]]]] = {
         name: [dict(policy) for policy in getattr(before.headers.csp[profile], name)]

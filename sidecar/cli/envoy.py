@@ -33,7 +33,7 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 
 def _run(options: argparse.Namespace) -> int:
-    from sidecar.config import load_config  # noqa: PLC0415 - as each command does
+    from sidecar.config import load_config
 
     config = load_config(options.file)
     if options.check is None:
@@ -49,10 +49,10 @@ def _run(options: argparse.Namespace) -> int:
 
 def check_file(config: "Config", path: Path) -> Problems:
     """Return what an Envoy configuration lets through; raise ``Fault`` if it can't be read."""
-    import yaml  # noqa: PLC0415
+    import yaml
 
-    from sidecar.common.errors import Fault  # noqa: PLC0415
-    from sidecar.headers.envoy_check import problems_of  # noqa: PLC0415
+    from sidecar.common.errors import Fault
+    from sidecar.headers.envoy_check import problems_of
 
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -69,11 +69,11 @@ def check_file(config: "Config", path: Path) -> Problems:
 
 def fragment(config: "Config") -> Iterator[str]:
     """Yield the lines of the two filters, and of the routes that keep something."""
-    from sidecar.headers.envoy_patterns import (  # noqa: PLC0415
+    from sidecar.headers.envoy_patterns import (
         REQUEST_TRAILERS,
         request_names,
     )
-    from sidecar.headers.tenant import TRUSTED  # noqa: PLC0415
+    from sidecar.headers.tenant import TRUSTED
 
     kept = config.headers.keep_overrides
     exact = [
@@ -104,7 +104,7 @@ def fragment(config: "Config") -> Iterator[str]:
 
 
 def _route(name: str, kept: Collection[str]) -> Iterator[str]:
-    from sidecar.headers.envoy_patterns import request_names  # noqa: PLC0415
+    from sidecar.headers.envoy_patterns import request_names
 
     yield f"# In Envoy's route for {name}, which keeps {', '.join(sorted(kept))}:"
     yield "typed_per_filter_config:"

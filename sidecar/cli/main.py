@@ -100,8 +100,8 @@ def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def _serve(options: argparse.Namespace) -> int:
-    from sidecar.config import load_config  # noqa: PLC0415 - each command imports what it needs
-    from sidecar.runtime.serve import serve  # noqa: PLC0415
+    from sidecar.config import load_config
+    from sidecar.runtime.serve import serve
 
     return serve(load_config(options.config))
 
@@ -133,7 +133,7 @@ def _add_demo(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from sidecar.demo.main import DemoOptions, run_demo  # noqa: PLC0415
+    from sidecar.demo.main import DemoOptions, run_demo
 
     return run_demo(
         DemoOptions(once=options.once, tls_min=options.tls_min, scenario=options.scenario)
@@ -156,10 +156,10 @@ def _add_config(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 
 def _config_check(options: argparse.Namespace) -> int:
-    from sidecar.authz.notes import notes  # noqa: PLC0415
-    from sidecar.authz.snapshot import compile_routes  # noqa: PLC0415
-    from sidecar.config import load_config  # noqa: PLC0415
-    from sidecar.config.problem import show_path  # noqa: PLC0415
+    from sidecar.authz.notes import notes
+    from sidecar.authz.snapshot import compile_routes
+    from sidecar.config import load_config
+    from sidecar.config.problem import show_path
 
     config = load_config(options.file)
     for note in notes(compile_routes(config)):

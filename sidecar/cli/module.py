@@ -56,8 +56,8 @@ def _add_sign(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
 
 
 def _sign(options: argparse.Namespace) -> int:
-    from sidecar.module_signing.signature import HEADER_NAME, sign_digest  # noqa: PLC0415 - as in cli
-    from sidecar.tokens.mint import read_private_key  # noqa: PLC0415
+    from sidecar.module_signing.signature import HEADER_NAME, sign_digest
+    from sidecar.tokens.mint import read_private_key
 
     digest = digest_of(options.bundle)
     key = read_private_key(read_text(options.key), str(options.key), _ask_passphrase)
@@ -107,8 +107,8 @@ def _add_verify(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from sidecar.module_signing.install import ModulePolicy, check_bundle  # noqa: PLC0415 - as in cli
-    from sidecar.module_signing.signature import HEADER_NAME  # noqa: PLC0415
+    from sidecar.module_signing.install import ModulePolicy, check_bundle
+    from sidecar.module_signing.signature import HEADER_NAME
 
     limit = _bundle_limit(options.config)
     signature = read_text(options.signature or signature_path(options.bundle)).strip().encode()
@@ -130,15 +130,15 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _bundle_limit(path: Path | None) -> int:
-    from sidecar.config import load_config, model  # noqa: PLC0415
+    from sidecar.config import load_config, model
 
     modules = load_config(path).modules if path is not None else None
     return (modules or model.Modules()).max_bundle_bytes
 
 
 def _publishers(options: argparse.Namespace) -> "Publishers":
-    from sidecar.keys.sources import parse_keys  # noqa: PLC0415
-    from sidecar.module_signing.publishers import (  # noqa: PLC0415
+    from sidecar.keys.sources import parse_keys
+    from sidecar.module_signing.publishers import (
         PublisherKey,
         Publishers,
         read_publishers,

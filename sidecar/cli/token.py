@@ -59,8 +59,8 @@ def _add_verify(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from sidecar.cli.token_evaluator import TokenEvaluator, keys_of  # noqa: PLC0415
-    from sidecar.config import load_config  # noqa: PLC0415 - each command imports what it needs
+    from sidecar.cli.token_evaluator import TokenEvaluator, keys_of
+    from sidecar.config import load_config
 
     config = load_config(options.config) if options.config else None
     keys = keys_of(read_text(options.jwks), config, options.issuer)
@@ -108,7 +108,7 @@ def add_key_options(parser: argparse.ArgumentParser) -> None:
 
 def read_revocation_file(path: Path | None) -> "RevocationEntry | None":
     """Read a revocation list; raise ``Fault`` naming the file."""
-    from sidecar.cli.token_evaluator import parse_revocations  # noqa: PLC0415
+    from sidecar.cli.token_evaluator import parse_revocations
 
     if path is None:
         return None
@@ -151,7 +151,7 @@ def _add_mint(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
 
 
 def _mint(options: argparse.Namespace) -> int:
-    from sidecar.tokens.mint import mint_token, read_private_key  # noqa: PLC0415
+    from sidecar.tokens.mint import mint_token, read_private_key
 
     key = read_private_key(read_text(options.key), str(options.key))
     now = wall_seconds()

@@ -14,7 +14,7 @@ from sidecar.csp.language.narrow import covers
 ENFORCED = "content-security-policy"
 REPORT_ONLY = "content-security-policy-report-only"
 NOTHING = b"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-"""What goes with a body that no page is made of: our own refusals."""
+"""The policy of a body that is not a page: the sidecar's own denials."""
 _SELF = parse_source("'self'")
 
 
@@ -31,10 +31,10 @@ class CompiledProfile:
     def render(
         self, tenant_domain: str | None, nonce: str | None = None
     ) -> list[tuple[str, bytes]]:
-        """Return the headers for a page of this tenant (``None``: of none).
+        """Return the headers for a page of this tenant (``None``: of no tenant).
 
-        ``nonce`` is one, or ``nonce.NONCE_SLOT`` for a template; without one the sources that
-        ask for it fall away.
+        ``nonce`` is a nonce, or ``nonce.NONCE_SLOT`` for a template; without one the sources that
+        need it are omitted.
         """
         return [
             (name, ", ".join(each.render(tenant_domain, nonce) for each in policies).encode())

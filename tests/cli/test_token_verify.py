@@ -193,7 +193,7 @@ def test_of_two_issuers_each_has_its_own_keys(run: Run, keys: Path, issuer: Issu
     code, _, err = run(*command, stdin=token)
     assert (code, "with --issuer, one of" in err) == (1, True)
     code, _, err = run(*command, "--issuer", "https://nobody.example", stdin=token)
-    assert (code, "none of tokens.issuers" in err) == (1, True)
+    assert (code, "not one of tokens.issuers" in err) == (1, True)
     for name, reason in ((OTHER, None), (ISSUER, "issuer_mismatch")):
         _, out, _ = run(*command, "--issuer", name, "--at", NOW, stdin=token)
         assert json.loads(out).get("reason") == reason

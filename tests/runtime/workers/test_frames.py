@@ -112,8 +112,8 @@ REFUSED = [
     ("no msgpack", b"\0\0\0\1\xc1", "can't be decoded"),
     ("of an unknown kind", encode(StatsRequest(1)).replace(b"ask", b"axe"), "can't be decoded"),
     ("of the other direction", encode(Drain()), "can't be decoded"),
-    ("other buckets than ours", encode(Report(1, 1, OTHER_BUCKETS)), "other buckets"),
-    ("a bucket short", encode(Report(1, 1, TOO_FEW)), "one count a bucket"),
+    ("other buckets than ours", encode(Report(1, 1, OTHER_BUCKETS)), "the buckets differ"),
+    ("a bucket short", encode(Report(1, 1, TOO_FEW)), "one count per bucket"),
     (
         "text that is not UTF-8",
         encode(VersionRefused("xx")).replace(b"xx", b"\xff\xff"),

@@ -45,22 +45,22 @@ def outcome_of(fault: Fault) -> str:
 
 
 def describe(exc: BaseException) -> str:
-    """Say what an exception is without its text: the system's words, or its class and place."""
+    """Describe an exception without its text: the system's message, or its class and line."""
     if isinstance(exc, OSError) and exc.strerror:
         return f"{exc.filename}: {exc.strerror}" if exc.filename else exc.strerror
     frames = traceback.extract_tb(exc.__traceback__)
-    ours = [each for each in frames if Path(each.filename).is_relative_to(_PACKAGE)]
-    if not ours:
+    own_frames = [each for each in frames if Path(each.filename).is_relative_to(_PACKAGE)]
+    if not own_frames:
         return type(exc).__name__
-    place = Path(ours[-1].filename).relative_to(_PACKAGE.parent)
-    return f"{type(exc).__name__} in {place}:{ours[-1].lineno}"
+    place = Path(own_frames[-1].filename).relative_to(_PACKAGE.parent)
+    return f"{type(exc).__name__} in {place}:{own_frames[-1].lineno}"
 
 
 class PollStatus:
-    """How the reads of one source go.
+    """The status of one polled source.
 
-    ``part`` is its name in ``/readyz`` and in metrics, of a closed set; ``name`` says for
-    people where it reads, and ``kept`` what holds while it can't.
+    ``part`` is its name in ``/readyz`` and in metrics, of a closed set; ``name`` is the location
+    for operators, and ``kept`` says what stays in force while it can't be read.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class PollStatus:
         self._kept = kept
         self.outcomes: dict[str, int] = {}
         self.problem = ""
-        """Why the last read failed; empty where it did not."""
+        """Why the last read failed; empty if it succeeded."""
         self.on_change: Callable[[PollStatus], None] = lambda _status: None
 
     @contextmanager

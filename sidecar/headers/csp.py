@@ -1,9 +1,9 @@
-"""A profile's policies, ready to become headers (CSP Level 3 §3.1, §3.2).
+"""A profile's policies as headers (CSP Level 3 §3.1, §3.2).
 
-Checked policies come in (``sidecar.csp.language``), the values of two headers come out: what is
-enforced, and what is only watched. Several policies in one value are joined by commas,
-which a browser reads as it reads several headers: all of them hold. (Two headers of one name
-would not do: Envoy, told to replace, keeps the last alone.)
+Validated policies (``sidecar.csp.language``) become the values of two headers: the enforced and
+the report-only ones. Several policies in one value are joined by commas, which a browser reads
+like several headers: all of them apply. (Two headers of one name would not work: Envoy, told to
+replace, keeps only the last.)
 """
 
 from collections.abc import Sequence

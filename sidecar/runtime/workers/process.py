@@ -128,29 +128,29 @@ class WorkerProcess:
 
     async def run(self) -> Ended:
         """Spawn it and wait for its end, its final report and last audit lines included."""
-        ours, theirs = socket.socketpair()
+        parent_end, child_end = socket.socketpair()
         # Popen instead of the event loop's own function: uvloop forks, which copies this process's
         # page tables and runs grpcio's fork handlers; Popen does neither (vfork).
         try:
             self._child = child = subprocess.Popen(  # noqa: ASYNC220, S603 - our own program; returns at its exec
                 self._command,
-                stdin=theirs.fileno(),
+                stdin=child_end.fileno(),
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 env=worker_environment(os.environ),
                 start_new_session=True,
             )
         except OSError:
-            ours.close()
+            parent_end.close()
             raise
         finally:
-            theirs.close()
+            child_end.close()
         self.pid = child.pid
         try:
             loop = asyncio.get_running_loop()
             await loop.connect_read_pipe(lambda: self._lines, child.stdout)
             await loop.connect_read_pipe(lambda: self._errors, child.stderr)
-            await open_channel(ours, self._channel)
+            await open_channel(parent_end, self._channel)
             self._send_first_frames()
             await self._closed.wait()
         finally:

@@ -1,4 +1,4 @@
-"""The operator's port, with the routes that every component has added."""
+"""The admin port, with the routes that every component has added."""
 
 from collections.abc import Awaitable, Callable
 
@@ -8,7 +8,7 @@ from sidecar.context import AppContext
 
 
 async def start(context: AppContext, refresh_keys: Callable[[], Awaitable[KeyRefresh]]) -> None:
-    """Open the admin port."""
+    """Start listening on the admin port."""
     context.routes.update(admin_routes(context.health, context.metrics, refresh_keys))
     admin = AdminServer(
         context.config.listen.admin.address,

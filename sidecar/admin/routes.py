@@ -1,4 +1,4 @@
-"""What the operator may ask: /metrics, /livez, /readyz, and what the operator may have done."""
+"""The routes of the admin port: /metrics, /livez, /readyz, and the refresh of keys."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
@@ -12,19 +12,19 @@ _OK, _BAD_GATEWAY, _GATEWAY_TIMEOUT = 200, 502, 504
 
 
 class KeyRefresh(NamedTuple):
-    """What a refresh came to: the state of the keys, and who does not decide by it yet."""
+    """The result of a refresh: the key state, and the workers that do not use it yet."""
 
     state: str
     complete: bool
-    """Whether every source answered."""
+    """Whether every source could be read."""
     pending: tuple[str, ...] = ()
-    """Workers that have not acknowledged what was read."""
+    """The workers that have not acknowledged the result."""
 
 
 def admin_routes(
     health: Health, metrics: Metrics, refresh_keys: Callable[[], Awaitable[KeyRefresh]]
 ) -> Mapping[tuple[str, str], Handler]:
-    """Build the table of routes; ``refresh_keys`` asks every source now."""
+    """Return the routes by method and path; ``refresh_keys`` reads every source now."""
 
     def livez(_request: Request) -> Response:
         return Response(200, b"alive\n")

@@ -1,12 +1,12 @@
-"""The operator's HTTP, on loopback: not for web pages.
+"""The operator's HTTP server on loopback, protected against web pages.
 
-The ``Host`` header must name this machine, so that a web page in some browser on it can't
-read our answers by pointing its own name here (DNS rebinding). Nor may a page have anything
-done: a request that is not a plain read is refused where it bears any sign of a browser. Those
-are ``Origin`` (RFC 6454 §7.3), the ``Sec-Fetch-…`` headers (Fetch Metadata), ``Referer``,
-``Cookie``, and the three types of a body that a form or a beacon sends without having asked
-first (Fetch, "CORS-safelisted request-header"). Of reads, a page of another site may have a
-navigation alone: its images, scripts and frames get nothing.
+The ``Host`` header must name this machine, so that a web page in a browser on it can't read
+answers by pointing its own name here (DNS rebinding). Nor may a page cause an action: a request
+that is not a plain read is refused if it has any sign of a browser. Those are ``Origin`` (RFC
+6454 §7.3), the ``Sec-Fetch-…`` headers (Fetch Metadata), ``Referer``, ``Cookie``, and the three
+body types that a form or a beacon sends without a preflight (Fetch, "CORS-safelisted
+request-header"). Of reads, a page of another site may only navigate: its images, scripts and
+frames get nothing.
 """
 
 import contextlib
@@ -27,14 +27,16 @@ _OTHER_SITES = frozenset({b"cross-site", b"same-site"})
 _NOT_HERE = Refusal(421, "the Host header must be an IP address or localhost")
 _OF_A_PAGE = Refusal(
     403,
-    "a web page may have nothing done here; without a browser: curl -X POST, "
-    "and no Origin, Referer, Cookie, Sec-Fetch header or form's content-type",
+    "web pages may not send this request; without a browser: curl -X POST, "
+    "without Origin, Referer, Cookie, Sec-Fetch header or a form's content-type",
 )
-_OF_ANOTHER_SITE = Refusal(403, "a page of another site may not load this; open it by its address")
+_OF_ANOTHER_SITE = Refusal(
+    403, "pages of other sites may not load this; open it by its address instead"
+)
 
 
 class AdminServer(HttpServer):
-    """The operator's: what a web page in a browser sends is refused."""
+    """The admin port's server: it refuses requests of web pages."""
 
     def __init__(
         self,
@@ -76,7 +78,7 @@ def _is_of_a_browser(name: bytes, value: bytes) -> bool:
 
 
 def _is_this_machine(request: h11.Request) -> bool:
-    """Tell whether ``Host`` is an IP literal or ``localhost``: nothing DNS could point here."""
+    """Return whether ``Host`` is an IP literal or ``localhost``, which DNS can't point here."""
     hosts = [value.decode("latin-1") for name, value in request.headers if name == b"host"]
     if len(hosts) != 1:
         return not hosts

@@ -15,7 +15,7 @@ _NO_CERTIFICATES = "this sidecar serves no certificates (listen.sds)"
 
 
 class AdminFault(Fault):
-    """The sidecar does not answer, or says no."""
+    """The sidecar does not answer, or refuses the request."""
 
 
 def ask_admin(
@@ -23,7 +23,7 @@ def ask_admin(
 ) -> dict[str, Any]:
     """Make one request and return its JSON object.
 
-    Raises ``AdminFault`` in the sidecar's words; with ``absent`` where it has no such path.
+    Raises ``AdminFault`` with the sidecar's message; with ``absent`` where the path is unknown.
     """
     connection = _connect(address)
     target = f"{path}?{urlencode(query, errors='replace')}" if query else path
@@ -35,7 +35,7 @@ def ask_admin(
         why = getattr(exc, "strerror", None) or type(exc).__name__
         raise AdminFault(
             f"the sidecar's admin port at {address} does not answer ({why}); "
-            "is it there? see --config or --admin"
+            "check that it runs, and the address (--admin, or listen.admin.address with --config)"
         ) from exc
     except _NotAnObject:
         raise no_sidecar(address) from None
@@ -44,7 +44,7 @@ def ask_admin(
     if answer.status == 404 and "error" not in document:  # noqa: PLR2004 - not found
         raise AdminFault(absent)
     if answer.status != 200:  # noqa: PLR2004 - OK
-        raise AdminFault(str(document.get("error", f"status {answer.status}")))
+        raise AdminFault(str(document.get("error", f"the admin port answered {answer.status}")))
     return document
 
 
@@ -61,12 +61,14 @@ def _connect(address: str) -> HTTPConnection:
 
 
 def no_sidecar(address: str) -> AdminFault:
-    """Return the fault of an answer that no sidecar gives."""
-    return AdminFault(f"what listens on {address} is no sidecar's admin port")
+    """Return the fault for an answer that does not come from a sidecar."""
+    return AdminFault(
+        f"the server on {address} is not the admin port of a sidecar: check --admin or --config"
+    )
 
 
 class _NotAnObject(Exception):  # noqa: N818 - turned into a fault with the address
-    """The answer is no JSON object."""
+    """The answer is not a JSON object."""
 
 
 def _read_object(raw: bytes) -> dict[str, Any]:

@@ -25,9 +25,13 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         (
             "renew",
             _renew,
-            "have one renewed now, once a minute at most; what is held is served until then",
+            "renew one now, at most once a minute; the current one is served until then",
         ),
-        ("revoke", _revoke, "have Vault PKI revoke one: it is served no more, and renewed at once"),
+        (
+            "revoke",
+            _revoke,
+            "revoke one with Vault PKI: it is served no more, and renewed at once",
+        ),
         ("pins", _pins, "SHA-256 of the public keys held (RFC 7469), for pinning"),
     ):
         parser = subcommands.add_parser(name, help=words, description=words.capitalize() + ".")
@@ -40,9 +44,9 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
             help=f"the admin port, host:port or unix:/path (default: {DEFAULT_ADMIN})",
         )
         where.add_argument(
-            "--config", type=Path, metavar="FILE", help="take the admin port from these settings"
+            "--config", type=Path, metavar="FILE", help="read the admin port from these settings"
         )
-        parser.add_argument("--json", action="store_true", help="the whole, as JSON")
+        parser.add_argument("--json", action="store_true", help="print everything, as JSON")
         parser.set_defaults(run=run)
 
 
@@ -59,7 +63,7 @@ def _pins(options: argparse.Namespace) -> int:
 
 
 def _rows(options: argparse.Namespace) -> list[dict[str, Any]]:
-    """Ask for every certificate; raises ``AdminFault`` for an answer of another shape."""
+    """Return every certificate; raise ``AdminFault`` for an answer of another form."""
     address = _admin(options)
     rows = ask_admin(address, "GET", "/certificates").get("certificates")
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
@@ -96,7 +100,7 @@ def _one(options: argparse.Namespace, method: str, act: str) -> int:
 
 def _admin(options: argparse.Namespace) -> str:
     if options.config is not None:
-        from sidecar.config import load_config  # noqa: PLC0415 - only where it is asked for
+        from sidecar.config import load_config
 
         return load_config(options.config).listen.admin.address
     return options.admin or DEFAULT_ADMIN
@@ -121,7 +125,7 @@ def _show_plainly(titles: Sequence[str], cells: Sequence[Sequence[str]]) -> None
 
 
 def _text(value: Any) -> str:
-    """Write a value for people, in one line: names come from certificates."""
+    """Return a value as printable text in one line: names come from certificates."""
     if value is None:
         return "-"
     if isinstance(value, bool):

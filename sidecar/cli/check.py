@@ -1,4 +1,4 @@
-"""``sidecar check`` holds requests against a policy; ``explain`` tells a decision's story."""
+"""``sidecar check`` evaluates requests against a policy; ``explain`` finds a decision's line."""
 
 import argparse
 import json
@@ -24,13 +24,13 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "check",
         help="evaluate requests offline, or test a policy",
         description="Evaluate one request against a configuration and print the decision, the "
-        "headers and each step's verdict as JSON; or run a folder of cases and exit 0 only if "
-        "every expectation holds. Nothing is started and nobody is asked.",
+        "headers and each step's result as JSON; or run a folder of cases and exit 0 only if "
+        "every expectation holds. Nothing is started, and nothing is sent over the network.",
     )
     check.add_argument("--config", type=Path, required=True, metavar="FILE", help="settings (YAML)")
     what = check.add_mutually_exclusive_group(required=True)
     what.add_argument("--request", type=Path, metavar="FILE", help="one case (JSON or YAML)")
-    what.add_argument("--cases", type=Path, metavar="DIR", help="files of cases, with expectations")
+    what.add_argument("--cases", type=Path, metavar="DIR", help="files of cases with expectations")
     check.add_argument(
         "--jwks", type=Path, metavar="FILE", help="keys for real tokens in a request's headers"
     )
@@ -51,60 +51,60 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def _check(options: argparse.Namespace) -> int:
-    from sidecar.cli.evaluate import PolicyEvaluator, load_case  # noqa: PLC0415
-    from sidecar.cli.token_evaluator import keys_of  # noqa: PLC0415
-    from sidecar.config import load_config  # noqa: PLC0415 - each command imports what it needs
+    from sidecar.cli.evaluate import PolicyEvaluator, load_case
+    from sidecar.cli.token_evaluator import keys_of
+    from sidecar.config import load_config
 
     config = load_config(options.config)
     keys = keys_of(read_text(options.jwks), config, options.issuer) if options.jwks else ()
-    bench = PolicyEvaluator(config, keys, read_revocation_file(options.revocations))
+    evaluator = PolicyEvaluator(config, keys, read_revocation_file(options.revocations))
     if options.request:
-        result = bench.evaluate(load_case(options.request), wall_seconds())
+        result = evaluator.evaluate(load_case(options.request), wall_seconds())
         steps = [step._asdict() for step in result.steps]
         print(json.dumps({**msgspec.to_builtins(result), "steps": steps}, indent=2))
         return EXIT_OK if result.allowed else EXIT_WRONG
-    return _run_cases(bench, options.cases)
+    return _run_cases(evaluator, options.cases)
 
 
-def _run_cases(bench: Any, folder: Path) -> int:
-    from sidecar.cli.evaluate import load_suites, problems_of  # noqa: PLC0415
+def _run_cases(evaluator: Any, folder: Path) -> int:
+    from sidecar.cli.evaluate import load_suites, problems_of
 
     if not folder.is_dir():
         raise Fault(f"{folder} is not a folder")
-    held = failed = 0
+    passed = failed = 0
     for path, suite in load_suites(folder):
         for case in suite.cases:
-            result = bench.evaluate(case, wall_seconds())
+            result = evaluator.evaluate(case, wall_seconds())
             problems = list(problems_of(case, result))
-            held, failed = held + (not problems), failed + bool(problems)
+            passed, failed = passed + (not problems), failed + bool(problems)
             if problems:
                 print(printable(f"FAILED {path.name}: {case.name}"))
                 for problem in problems:
                     print(f"    {printable(problem)}")
                 for step in result.steps:
-                    verdict = "ok " if step.held else "NO "
-                    print(f"    {verdict} {printable(f'{step.step}: {step.detail}')}")
-    print(f"{held} held, {failed} failed")
+                    mark = "ok " if step.held else "NO "
+                    print(f"    {mark} {printable(f'{step.step}: {step.detail}')}")
+    print(f"{passed} passed, {failed} failed")
     return EXIT_WRONG if failed else EXIT_OK
 
 
 def _explain(options: argparse.Namespace) -> int:
-    from sidecar.observability.audit.search import find_decision  # noqa: PLC0415
+    from sidecar.observability.audit.search import find_decision
 
-    wanted = options.id.rpartition(":")[2]
+    decision_id = options.id.rpartition(":")[2]
     found = False
-    for path, entry in find_decision(options.audit, wanted):
+    for path, entry in find_decision(options.audit, decision_id):
         found = True
-        _show(path, wanted, entry)
+        _show(path, decision_id, entry)
     if not found:
-        words = f"no decision {wanted} in {options.audit} or its rotated files"
-        print(printable(words), file=sys.stderr)
+        message = f"no decision {decision_id} in {options.audit} or its rotated files"
+        print(printable(message), file=sys.stderr)
         return EXIT_WRONG
     return EXIT_OK
 
 
 def _show(path: Path, decision_id: str, entry: dict[str, Any]) -> None:
-    """Show one line of the log, which anybody may have written, a field a line."""
+    """Print one line of the log, a field a line; its content is not trusted."""
     print(printable(f"decision {decision_id} ({path})"))
     for name, value in islice(entry.items(), MAX_FIELDS):
         if name != "decision_id":

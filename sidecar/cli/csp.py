@@ -1,4 +1,4 @@
-"""``sidecar csp check`` lints policies; ``sidecar csp suggest`` makes a change of reports."""
+"""``sidecar csp check`` lints policies; ``sidecar csp suggest`` turns reports into a change."""
 
 import argparse
 import json
@@ -21,7 +21,7 @@ _COLUMNS = ("severity", "policy", "directive", "source", "rule", "message")
 
 def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add ``csp`` with its commands."""
-    csp = commands.add_parser("csp", help="judge policies, learn from reports")
+    csp = commands.add_parser("csp", help="lint policies, and learn from violation reports")
     subcommands = csp.add_subparsers(title="commands", metavar="COMMAND", required=True)
     check = subcommands.add_parser(
         "check",
@@ -47,7 +47,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def _check(options: argparse.Namespace) -> int:
-    from sidecar.csp.lint.finding import LintSeverity, worst  # noqa: PLC0415 - as each command does
+    from sidecar.csp.lint.finding import LintSeverity, worst
 
     if options.policy is not None:
         found = list(_of_header(options.policy))
@@ -63,23 +63,23 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _of_header(text: str) -> "Iterator[tuple[str, Placed]]":
-    from sidecar.csp.lint.header import read_header  # noqa: PLC0415
-    from sidecar.csp.lint.lint import Placed, lint_profile  # noqa: PLC0415
+    from sidecar.csp.lint.header import read_header
+    from sidecar.csp.lint.lint import Placed, lint_profile
 
     policies, wrong = read_header(text)
     for finding in wrong:
         yield "header", Placed("", None, finding)
-    # Which endpoints there are stands in another header.
+    # The endpoints are in another header.
     named = [p.directives["report-to"].values[0] for p in policies if "report-to" in p.directives]
     for placed in lint_profile(policies, endpoint=named[0] if named else None):
         yield "header", placed
 
 
 def _of_config(path: Path | None) -> "Iterator[tuple[str, Placed]]":
-    from sidecar.config import load_config  # noqa: PLC0415
-    from sidecar.config.model import Headers  # noqa: PLC0415
-    from sidecar.csp.lint.lint import lint_profile  # noqa: PLC0415
-    from sidecar.headers.compile import csp_policies  # noqa: PLC0415
+    from sidecar.config import load_config
+    from sidecar.config.model import Headers
+    from sidecar.csp.lint.lint import lint_profile
+    from sidecar.headers.compile import csp_policies
 
     config = None if path is None else load_config(path)
     headers = Headers() if config is None else config.headers
@@ -93,10 +93,10 @@ def _of_config(path: Path | None) -> "Iterator[tuple[str, Placed]]":
 
 
 def _of_tenants(config: "Config", group: str | None) -> "Iterator[tuple[str, Placed]]":
-    """Yield what is worse on a tenant's pages than on the profile's."""
-    from sidecar.csp.language.overlay import apply_overlay  # noqa: PLC0415
-    from sidecar.csp.lint.lint import lint_profile  # noqa: PLC0415
-    from sidecar.headers.compile import csp_policies  # noqa: PLC0415
+    """Yield the findings that are worse on a tenant's pages than on the profile's."""
+    from sidecar.csp.language.overlay import apply_overlay
+    from sidecar.csp.lint.lint import lint_profile
+    from sidecar.headers.compile import csp_policies
 
     for number, tenant in enumerate(config.tenants):
         for name, overlay in tenant.csp.items():

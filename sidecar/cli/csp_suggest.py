@@ -38,11 +38,11 @@ def add_suggest(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser
     source.add_argument(
         "--admin",
         metavar="ADDRESS",
-        help="ask the sidecar that runs there (default: listen.admin.address of the configuration)",
+        help="the admin port to read reports from (default: the configuration's listen.admin)",
     )
     suggest.add_argument("--profile", default="shell", help="(default: %(default)s)")
     suggest.add_argument(
-        "--last", type=float, metavar="HOURS", help="leave out what was last seen before"
+        "--last", type=float, metavar="HOURS", help="ignore reports that were last seen before that"
     )
     for name, default in (("reports", 20), ("documents", 2), ("clients", 3)):
         suggest.add_argument(
@@ -56,15 +56,17 @@ def add_suggest(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser
 
 
 def _suggest(options: argparse.Namespace) -> int:
-    from sidecar.config.load import parse_config, read_config  # noqa: PLC0415
-    from sidecar.config.yamledit import unified_diff  # noqa: PLC0415
-    from sidecar.csp.reports.suggest import Thresholds, suggest  # noqa: PLC0415
-    from sidecar.headers.compile import csp_policies  # noqa: PLC0415 - each command imports its own
+    from sidecar.config.load import parse_config, read_config
+    from sidecar.config.yamledit import unified_diff
+    from sidecar.csp.reports.suggest import Thresholds, suggest
+    from sidecar.headers.compile import csp_policies
 
     text = read_config(options.config)
     config = parse_config(text, str(options.config))
     if options.profile not in config.headers.csp:
-        raise Fault(f"there is no profile {options.profile} in headers.csp")
+        raise Fault(
+            f"headers.csp has no profile {options.profile!r}: use another (--profile) or add it"
+        )
     suggestions, refused = suggest(
         _evidence(options, config),
         *csp_policies(config.headers, options.profile),
@@ -92,12 +94,12 @@ def _suggest(options: argparse.Namespace) -> int:
 
 
 def _evidence(options: argparse.Namespace, config: "Config") -> "list[Evidence]":
-    from sidecar.csp.reports.suggest import from_lines, from_table, lines_of  # noqa: PLC0415
+    from sidecar.csp.reports.suggest import from_lines, from_table, lines_of
 
     since = 0.0 if options.last is None else wall_seconds() - options.last * _HOUR
     if options.reports is None:
         address = options.admin or config.listen.admin.address
-        absent = f"{address} has no reports; is headers.reports configured there?"
+        absent = f"the sidecar on {address} collects no reports: configure headers.reports there"
         return from_table(ask_admin(address, "GET", "/csp/reports", absent=absent), since)
     if str(options.reports) == "-":
         return from_lines(lines_of(sys.stdin.buffer), since)
@@ -109,13 +111,13 @@ def _evidence(options: argparse.Namespace, config: "Config") -> "list[Evidence]"
 
 
 def _edit(text: str, config: "Config", profile: str, suggestion: "Suggestion") -> str:
-    from sidecar.config.yamledit import add_entry, append_item  # noqa: PLC0415
-    from sidecar.config.yamltree import parse_yaml  # noqa: PLC0415
+    from sidecar.config.yamledit import add_entry, append_item
+    from sidecar.config.yamltree import parse_yaml
 
     csp: SettingPath = ("headers", "csp")
     written = parse_yaml(text).value
     if profile not in (written.get("headers") or {}).get("csp", {}):
-        # A built-in profile: it has to stand in the file before it can be another one.
+        # A built-in profile must be written into the file before it can be changed.
         text = add_entry(text, csp, profile, _profile_lines(config, profile))
     path = (*csp, profile, suggestion.list_name, suggestion.number)
     policy = getattr(config.headers.csp[profile], suggestion.list_name)[suggestion.number]
@@ -127,7 +129,7 @@ def _edit(text: str, config: "Config", profile: str, suggestion: "Suggestion") -
 
 
 def _profile_lines(config: "Config", name: str) -> list[str]:
-    """Write a built-in profile as lines of YAML: its policies, everything else is the default."""
+    """Return a built-in profile as lines of YAML: its policies; all else is the default."""
     profile = config.headers.csp[name]
     lines: list[str] = []
     for list_name in ("enforced", "report_only"):
@@ -154,8 +156,8 @@ def _flow(values: Sequence[str]) -> str:
 def _check_only_added(
     before: "Config", after: "Config", profile: str, suggestions: "Sequence[Suggestion]"
 ) -> None:
-    """Hold the changed file against what was meant: these sources, and nothing else."""
-    from msgspec.structs import replace  # noqa: PLC0415
+    """Check that the changed file adds these sources and nothing else; raise ``Fault``."""
+    from msgspec.structs import replace
 
     wanted: dict[str, list[dict[str, tuple[str, ...]]]] = {
         name: [dict(policy) for policy in getattr(before.headers.csp[profile], name)]
@@ -174,4 +176,7 @@ def _check_only_added(
     )
     csp = {**before.headers.csp, profile: meant}
     if after != replace(before, headers=replace(before.headers, csp=csp)):
-        raise Fault("the file has a shape that this can't change safely; no change is proposed")
+        raise Fault(
+            "the YAML of the file has a form that can't be edited safely: no change is "
+            "proposed; add the sources by hand"
+        )

@@ -1,4 +1,4 @@
-"""An entry of Vault KV as JSON in a file: its data alone, or as Vault's commands print it."""
+"""Reads an entry of Vault KV as JSON: its data alone, or as Vault's commands print it."""
 
 import json
 from typing import Any
@@ -7,7 +7,7 @@ from sidecar.common.errors import Fault
 
 
 def entry_of(text: str, what: str) -> dict[str, Any]:
-    """Return the entry's fields; ``what`` begins the message of the ``Fault`` it raises."""
+    """Return the entry's fields; raise a ``Fault`` whose message begins with ``what``."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -16,5 +16,5 @@ def entry_of(text: str, what: str) -> dict[str, Any]:
         if isinstance(value, dict) and isinstance(value.get("data"), dict):
             value = value["data"]
     if not isinstance(value, dict):
-        raise Fault(f"{what} is no JSON object")
+        raise Fault(f"{what} is not a JSON object") from None
     return value

@@ -1,4 +1,4 @@
-"""``sidecar config envoy``: what Envoy must remove for this configuration, and whether it does."""
+"""``sidecar config envoy``: the headers that Envoy must remove, and whether it does."""
 
 import argparse
 from collections.abc import Collection, Iterator
@@ -23,9 +23,9 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         help="what Envoy must remove from requests",
         description="Print the header_mutation filters that Envoy needs with this configuration: "
         "the trusted names, headers.remove_from_request and the override headers, without those "
-        "that are kept, and what a route with keep_overrides needs. With --check, hold an Envoy "
-        "configuration against it instead: exit 1 if it lets a name through that must not arrive, "
-        "or an upgrade that takes our names away.",
+        "that are kept, and what a route with keep_overrides needs. With --check, check an Envoy "
+        "configuration instead: exit 1 if it lets a name through that must not reach applications, "
+        "or an upgrade that removes the sidecar's headers.",
     )
     envoy.add_argument("file", type=Path, metavar="FILE", help="settings (YAML)")
     envoy.add_argument("--check", type=Path, metavar="ENVOY", help="an Envoy configuration (YAML)")
@@ -33,7 +33,7 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 
 def _run(options: argparse.Namespace) -> int:
-    from sidecar.config import load_config  # noqa: PLC0415 - as each command does
+    from sidecar.config import load_config
 
     config = load_config(options.file)
     if options.check is None:
@@ -43,16 +43,16 @@ def _run(options: argparse.Namespace) -> int:
     for problem in problems:
         print(f"{options.check}: {problem}")
     if not problems:
-        print(f"{options.check}: removes everything that {options.file} asks for")
+        print(f"{options.check}: removes every header that {options.file} requires")
     return EXIT_FOUND if problems else EXIT_OK
 
 
 def check_file(config: "Config", path: Path) -> Problems:
-    """Return what an Envoy configuration lets through; raises ``Fault`` if it can't be read."""
-    import yaml  # noqa: PLC0415
+    """Return what an Envoy configuration lets through; raise ``Fault`` if it can't be read."""
+    import yaml
 
-    from sidecar.common.errors import Fault  # noqa: PLC0415
-    from sidecar.headers.envoy_check import problems_of  # noqa: PLC0415
+    from sidecar.common.errors import Fault
+    from sidecar.headers.envoy_check import problems_of
 
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -64,16 +64,16 @@ def check_file(config: "Config", path: Path) -> Problems:
     try:
         return list(problems_of(document, removed, kept, by_routes))
     except (AttributeError, IndexError, KeyError, TypeError, RecursionError) as exc:
-        raise Fault(f"{path} is no configuration that Envoy would take: {exc!r}") from None
+        raise Fault(f"{path} is not a configuration that Envoy accepts: {exc!r}") from None
 
 
 def fragment(config: "Config") -> Iterator[str]:
     """Yield the lines of the two filters, and of the routes that keep something."""
-    from sidecar.headers.envoy_patterns import (  # noqa: PLC0415
+    from sidecar.headers.envoy_patterns import (
         REQUEST_TRAILERS,
         request_names,
     )
-    from sidecar.headers.tenant import TRUSTED  # noqa: PLC0415
+    from sidecar.headers.tenant import TRUSTED
 
     kept = config.headers.keep_overrides
     exact = [
@@ -104,7 +104,7 @@ def fragment(config: "Config") -> Iterator[str]:
 
 
 def _route(name: str, kept: Collection[str]) -> Iterator[str]:
-    from sidecar.headers.envoy_patterns import request_names  # noqa: PLC0415
+    from sidecar.headers.envoy_patterns import request_names
 
     yield f"# In Envoy's route for {name}, which keeps {', '.join(sorted(kept))}:"
     yield "typed_per_filter_config:"

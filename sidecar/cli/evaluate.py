@@ -1,9 +1,9 @@
-"""One request evaluated without a server: what would be decided, step by step, and why.
+"""The policy evaluator: evaluates one request without a server, step by step.
 
-The request, its token and what is expected are a file; the decision is the server's own
-(``authz.pipeline.explain``), and the headers are read back from the very bytes that Envoy
-would get. Tokens are written as claims and signed with a key made on the spot, so a
-policy can be tested without anyone's signing key.
+The request, its token and the expectations are a file; the decision is the server's own
+(``authz.evaluate.explain``), and the headers are read back from the bytes that Envoy would get.
+Tokens are written as claims and signed with a temporary key, so that a policy can be tested
+without anyone's signing key.
 """
 
 import json
@@ -42,7 +42,7 @@ MAX_FILE_BYTES = 4_194_304
 DEFAULT_TENANT = "00000000-0000-4000-8000-000000000001"
 DECISION_ID = "offline"
 NONCE = b"a-nonce-made-only-once--"
-"""Stands where a real answer has a random one."""
+"""Placeholder for a random value of a real answer."""
 _LIFE_SECONDS = 600
 _BUNDLE = b"export const remoteEntry = 1;"
 
@@ -51,11 +51,11 @@ Text = Annotated[str, Meta(max_length=1_048_576)]
 
 
 class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A misspelt expectation must not be one that always holds."""
+    """Unknown fields are errors: a misspelt expectation must not always hold."""
 
 
 class RecordedRequest(_Strict, frozen=True):
-    """What the client sends. ``source``, ``principal`` and ``certificate`` are what Envoy adds."""
+    """The client's request. Envoy adds ``source``, ``principal`` and ``certificate``."""
 
     path: Text
     method: Text = "GET"
@@ -65,11 +65,11 @@ class RecordedRequest(_Strict, frozen=True):
     principal: Text = ""
     certificate: Text = ""
     bundle: Literal["signed", "forged", "unsigned"] | None = None
-    """A module's bundle in the body; ``signed`` is by a registered publisher."""
+    """A module's bundle in the body; a registered publisher signs ``signed``."""
 
 
 class Token(_Strict, frozen=True):
-    """An access token, as claims over good ones; ``null`` takes a claim away."""
+    """An access token: changes to valid claims; ``null`` removes a claim."""
 
     claims: dict[Text, Any] = {}
     signed_by: Literal["issuer", "stranger"] = "issuer"
@@ -77,9 +77,9 @@ class Token(_Strict, frozen=True):
 
 
 class Expectation(_Strict, frozen=True):
-    """What must come of it.
+    """The expected result.
 
-    What is not written is not looked at; a header that is ``null`` must not be there.
+    What is not given is not checked; a header that is ``null`` must be absent.
     """
 
     allowed: bool | None = None
@@ -92,7 +92,7 @@ class Expectation(_Strict, frozen=True):
 
 
 class Case(_Strict, frozen=True):
-    """One request, with or without a token, and what is expected of it."""
+    """One request, with or without a token, and the expected result."""
 
     request: RecordedRequest
     name: Text = "request"
@@ -108,7 +108,7 @@ class Suite(_Strict, frozen=True):
 
 
 class Result(msgspec.Struct, frozen=True):
-    """What came of a case, ready to be written as JSON."""
+    """The result of a case, to be written as JSON."""
 
     name: str
     allowed: bool
@@ -126,7 +126,7 @@ class Result(msgspec.Struct, frozen=True):
 
 
 class PolicyEvaluator:
-    """A policy without a server."""
+    """Evaluates requests against a policy, without a server."""
 
     def __init__(
         self,
@@ -134,7 +134,7 @@ class PolicyEvaluator:
         keys: tuple[VerificationKey, ...] = (),
         entry: RevocationEntry | None = None,
     ) -> None:
-        """``keys`` verify tokens that stand in a request's own headers; ``entry`` revokes."""
+        """``keys`` verify tokens in a request's own headers; ``entry`` has the revocations."""
         self._config = config
         self._own = ec.generate_private_key(ec.SECP256R1())
         self._stranger = ec.generate_private_key(ec.SECP256R1())
@@ -202,25 +202,25 @@ class PolicyEvaluator:
             payload = json.dumps(kept).encode()
             return jwt.PyJWS().encode(payload, key, "ES256", {"kid": KID, "typ": "at+jwt"}).encode()
         except (TypeError, ValueError) as exc:
-            raise Fault(f"a token of these claims can't be made: {exc}") from None
+            raise Fault(f"a token with these claims can't be signed: {exc}") from None
 
 
 def problems_of(case: Case, result: Result) -> Iterator[str]:
     """Yield every expectation that does not hold."""
     expect = case.expect
     for name in ("allowed", "reason", "status", "route", "tenant"):
-        wanted, got = getattr(expect, name), getattr(result, name)
-        if wanted is not None and wanted != got:
-            yield f"{name} is {got!r}, not {wanted!r}"
+        expected, got = getattr(expect, name), getattr(result, name)
+        if expected is not None and expected != got:
+            yield f"{name} is {got!r}, expected {expected!r}"
     for where in ("request_headers", "response_headers"):
         got_headers = getattr(result, where)
         for name, value in getattr(expect, where).items():
             if got_headers.get(name.lower()) != value:
-                yield f"{where} {name} is {got_headers.get(name.lower())!r}, not {value!r}"
+                yield f"{where} {name} is {got_headers.get(name.lower())!r}, expected {value!r}"
 
 
 def load_case(path: Path) -> Case:
-    """Read one case; raises ``ConfigFault`` with everything wrong in the file."""
+    """Read one case; raise ``ConfigFault`` with every problem in the file."""
     return _load(path, Case)
 
 
@@ -228,12 +228,12 @@ def load_suites(folder: Path) -> Iterator[tuple[Path, Suite]]:
     """Read every ``*.yaml`` and ``*.json`` of a folder, in order of name."""
     paths = sorted(path for path in folder.iterdir() if path.suffix in {".yaml", ".yml", ".json"})
     if not paths:
-        raise Fault(f"{folder} holds no *.yaml or *.json")
+        raise Fault(f"{folder} has no *.yaml or *.json file")
     for path in paths:
         yield path, _load(path, Suite)
 
 
-def _load(path: Path, wanted: type[T]) -> T:
+def _load(path: Path, expected: type[T]) -> T:
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_FILE_BYTES + 1)
@@ -246,7 +246,7 @@ def _load(path: Path, wanted: type[T]) -> T:
         raise Fault(f"{path} is larger than {MAX_FILE_BYTES} bytes")
     tree = parse_yaml(text)
     problems: list[Problem] = list(tree.problems)
-    value = convert(tree.value, wanted, problems) if not problems else None
+    value = convert(tree.value, expected, problems) if not problems else None
     if value is None:
         raise ConfigFault(str(path), tuple(tree.locate(problem) for problem in problems))
     return value

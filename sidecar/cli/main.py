@@ -31,7 +31,7 @@ EXIT_INTERRUPTED = 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     options = build_parser().parse_args(arguments)
-    # The demo draws; what it shows is its own.
+    # The demo draws on the terminal itself.
     with contextlib.nullcontext() if options.draws else _printable_output():
         return _run(options)
 
@@ -49,7 +49,7 @@ def _run(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        # The reader of our output has gone; there is nobody left to tell.
+        # The reader of the output has closed the pipe.
         sys.stderr.close()
         return EXIT_FAULT
     return code
@@ -57,7 +57,7 @@ def _run(options: argparse.Namespace) -> int:
 
 @contextlib.contextmanager
 def _printable_output() -> Iterator[None]:
-    """Have a terminal get nothing that it would obey."""
+    """Replace standard output and error by printable streams while a terminal is attached."""
     with contextlib.ExitStack() as stack:
         if sys.stdout.isatty():
             out = cast("TextIO", PrintableStream(sys.stdout))
@@ -69,7 +69,7 @@ def _printable_output() -> Iterator[None]:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Build the parser; every command's function stands in its ``run``."""
+    """Build the parser; every command's function is in its ``run``."""
     parser = argparse.ArgumentParser(
         prog="sidecar",
         description="The security process beside an Envoy proxy: ext_authz, tenant context, "
@@ -101,8 +101,8 @@ def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def _serve(options: argparse.Namespace) -> int:
-    from sidecar.config import load_config  # noqa: PLC0415 - each command imports what it needs
-    from sidecar.runtime.serve import serve  # noqa: PLC0415
+    from sidecar.config import load_config
+    from sidecar.runtime.serve import serve
 
     return serve(load_config(options.config))
 
@@ -114,8 +114,8 @@ def _add_config(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "check",
         help="find every problem in a file",
         description="Check a configuration file and name every problem in it, each with its line "
-        "and path; then, as notes, what Envoy and the application must agree with. Exit 0 if "
-        "there is no problem, 2 otherwise.",
+        "and path; then, as notes, what Envoy and the application must be configured for. Exit 0 "
+        "if there is no problem, 2 otherwise.",
     )
     check.add_argument("file", type=Path, metavar="FILE")
     check.set_defaults(run=_config_check)
@@ -123,10 +123,10 @@ def _add_config(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 
 def _config_check(options: argparse.Namespace) -> int:
-    from sidecar.authz.notes import notes  # noqa: PLC0415
-    from sidecar.authz.snapshot import compile_routes  # noqa: PLC0415
-    from sidecar.config import load_config  # noqa: PLC0415
-    from sidecar.config.problem import show_path  # noqa: PLC0415
+    from sidecar.authz.notes import notes
+    from sidecar.authz.snapshot import compile_routes
+    from sidecar.config import load_config
+    from sidecar.config.problem import show_path
 
     config = load_config(options.file)
     for note in notes(compile_routes(config)):
@@ -138,9 +138,9 @@ def _config_check(options: argparse.Namespace) -> int:
     kept = config.headers.keep_overrides or any(route.keep_overrides for route in config.routes)
     if config.headers.remove_from_request or kept:
         print(
-            "headers.remove_from_request and keep_overrides are Envoy's to do too: "
+            "headers.remove_from_request and keep_overrides need settings in Envoy too: "
             f"`sidecar config envoy {options.file}` prints its lines, and with --check ENVOY.yaml "
-            "holds a file of yours against them"
+            "checks your Envoy configuration against them"
         )
     return EXIT_OK
 

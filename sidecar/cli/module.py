@@ -1,4 +1,4 @@
-"""``sidecar module``: sign a module's bundle, and verify one as the edge would."""
+"""``sidecar module``: sign a module's bundle, and verify one as the edge does."""
 
 import argparse
 import getpass
@@ -32,7 +32,7 @@ def _add_sign(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     sign = commands.add_parser(
         "sign",
         help="sign a bundle",
-        description="Sign a bundle's SHA-256 with ES256 and write the signature beside it, to "
+        description="Sign a bundle's SHA-256 with ES256 and write the signature next to it, to "
         "BUNDLE.sig. Its one line is the value of the header x-module-signature. An encrypted "
         "key's passphrase is asked for; it is never taken from an argument or the environment.",
     )
@@ -49,15 +49,15 @@ def _add_sign(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     sign.add_argument(
         "--header",
         action="store_true",
-        help="print the whole header for curl -H instead of writing a file",
+        help="print the whole header, for curl -H, instead of writing a file",
     )
     sign.add_argument("bundle", type=Path, metavar="BUNDLE", help="for example remoteEntry.js")
     sign.set_defaults(run=_sign)
 
 
 def _sign(options: argparse.Namespace) -> int:
-    from sidecar.module_signing.signature import HEADER_NAME, sign_digest  # noqa: PLC0415 - as in cli
-    from sidecar.tokens.mint import read_private_key  # noqa: PLC0415
+    from sidecar.module_signing.signature import HEADER_NAME, sign_digest
+    from sidecar.tokens.mint import read_private_key
 
     digest = digest_of(options.bundle)
     key = read_private_key(read_text(options.key), str(options.key), _ask_passphrase)
@@ -78,26 +78,26 @@ def _add_verify(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     verify = commands.add_parser(
         "verify",
         help="verify a bundle's signature",
-        description="Hold a bundle against its signature, as the edge does on a route with "
-        "module: signed: its size, whether it is withdrawn, its signature and whose it is. "
-        "Exit 0 if it holds; otherwise 1, with the reason the edge would give.",
+        description="Verify a bundle's signature, as the edge does on a route with "
+        "module: signed: its size, whether it is withdrawn, its signature and its publisher. "
+        "Exit 0 if it is valid; otherwise 1, with the reason that the edge would give.",
     )
     whose = verify.add_mutually_exclusive_group(required=True)
     whose.add_argument(
         "--key",
         type=Path,
         metavar="FILE",
-        help="the publisher's public keys: PEM, a JWK or a JWKS; nothing is withdrawn then",
+        help="the publisher's public keys: PEM, a JWK or a JWKS; no bundle counts as withdrawn",
     )
     whose.add_argument(
         "--publishers",
         type=Path,
         metavar="FILE",
         help="the entry of modules.path as JSON (vault kv get -format=json): all publishers' "
-        "keys, and what is withdrawn",
+        "keys, and the withdrawn bundles",
     )
     verify.add_argument(
-        "--config", type=Path, metavar="FILE", help="take modules.max_bundle_bytes from here"
+        "--config", type=Path, metavar="FILE", help="read modules.max_bundle_bytes from this file"
     )
     verify.add_argument(
         "--signature", type=Path, metavar="FILE", help="the signature (default: BUNDLE.sig)"
@@ -107,8 +107,8 @@ def _add_verify(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from sidecar.module_signing.install import ModulePolicy, check_bundle  # noqa: PLC0415 - as in cli
-    from sidecar.module_signing.signature import HEADER_NAME  # noqa: PLC0415
+    from sidecar.module_signing.install import ModulePolicy, check_bundle
+    from sidecar.module_signing.signature import HEADER_NAME
 
     limit = _bundle_limit(options.config)
     signature = read_text(options.signature or signature_path(options.bundle)).strip().encode()
@@ -130,15 +130,15 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _bundle_limit(path: Path | None) -> int:
-    from sidecar.config import load_config, model  # noqa: PLC0415
+    from sidecar.config import load_config, model
 
     modules = load_config(path).modules if path is not None else None
     return (modules or model.Modules()).max_bundle_bytes
 
 
 def _publishers(options: argparse.Namespace) -> "Publishers":
-    from sidecar.keys.sources import parse_keys  # noqa: PLC0415
-    from sidecar.module_signing.publishers import (  # noqa: PLC0415
+    from sidecar.keys.sources import parse_keys
+    from sidecar.module_signing.publishers import (
         PublisherKey,
         Publishers,
         read_publishers,
@@ -158,7 +158,7 @@ def _publishers(options: argparse.Namespace) -> "Publishers":
 
 
 def _read_bundle(path: Path, limit: int) -> bytes:
-    """Read a bundle as far as it takes to see that it is too large."""
+    """Read a bundle, at most one byte more than ``limit``."""
     try:
         with path.open("rb") as file:
             return file.read(limit + 1)
@@ -167,12 +167,12 @@ def _read_bundle(path: Path, limit: int) -> bytes:
 
 
 def signature_path(bundle: Path) -> Path:
-    """Return where a bundle's signature stands by default."""
+    """Return the default path of a bundle's signature."""
     return bundle.with_name(bundle.name + ".sig")
 
 
 def digest_of(path: Path) -> bytes:
-    """Return a file's SHA-256; raises ``Fault`` if it can't be read, or is empty."""
+    """Return a file's SHA-256; raise ``Fault`` if it can't be read, or is empty."""
     digest, size = hashlib.sha256(), 0
     try:
         with path.open("rb") as file:
@@ -192,4 +192,6 @@ def _ask_passphrase(source: str) -> str:
     try:
         return getpass.getpass(f"Passphrase of {source}: ")
     except EOFError:
-        raise Fault(f"{source} is encrypted, and no passphrase was given") from None
+        raise Fault(
+            f"{source} is encrypted, and no passphrase was entered: run the command in a terminal"
+        ) from None

@@ -1,4 +1,4 @@
-"""``sidecar token``: verify tokens by the server's own decision, and mint them for tests."""
+"""``sidecar token``: verify tokens with the server's own rules, and mint them for tests."""
 
 import argparse
 import json
@@ -36,8 +36,8 @@ def _add_verify(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "verify",
         help="verify tokens read from standard input",
         description="Read access tokens, one a line, on standard input and print one JSON object "
-        "a line: what they claim, or why the edge would refuse them. Exit 0 only if there is one "
-        "and all are accepted, 1 if one is refused, 2 if there is none.",
+        "a line: their claims, or why the edge would deny them. Exit 0 only if there is at least "
+        "one token and all are accepted, 1 if one is denied, 2 if there is none.",
     )
     verify.add_argument(
         "--jwks", type=Path, required=True, metavar="FILE", help="the keys: a JWKS, a JWK or a PEM"
@@ -46,21 +46,21 @@ def _add_verify(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "--config",
         type=Path,
         metavar="FILE",
-        help="take issuers, audiences and limits from here (default: any issuer and audience)",
+        help="read issuers, audiences and limits from here (default: any issuer and audience)",
     )
     add_key_options(verify)
     verify.add_argument(
         "--at",
         type=_time,
         metavar="TIME",
-        help="verify as of this time (RFC 3339 or Unix seconds) and not now",
+        help="verify as of this time (RFC 3339 or Unix seconds) instead of now",
     )
     verify.set_defaults(run=_verify)
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from sidecar.cli.token_evaluator import TokenEvaluator, keys_of  # noqa: PLC0415
-    from sidecar.config import load_config  # noqa: PLC0415 - each command imports what it needs
+    from sidecar.cli.token_evaluator import TokenEvaluator, keys_of
+    from sidecar.config import load_config
 
     config = load_config(options.config) if options.config else None
     keys = keys_of(read_text(options.jwks), config, options.issuer)
@@ -73,7 +73,10 @@ def _verify(options: argparse.Namespace) -> int:
         read, refused = read + 1, refused + (not result.ok)
         _show(result)
     if not read:
-        print("sidecar: no token came on standard input", file=sys.stderr)
+        print(
+            "sidecar: standard input has no token: send access tokens, one a line",
+            file=sys.stderr,
+        )
         return EXIT_NOTHING
     return EXIT_REFUSED if refused else EXIT_OK
 
@@ -89,23 +92,23 @@ def _show(result: "TokenResult") -> None:
 
 
 def add_key_options(parser: argparse.ArgumentParser) -> None:
-    """Add what a server knows beside the keys themselves: whose they are, and what is revoked."""
+    """Add the options for the keys' issuer and the revocations."""
     parser.add_argument(
         "--issuer",
         metavar="ISS",
-        help="whose keys these are (default: the issuer of the configuration, where it has one)",
+        help="the issuer of these keys (default: the issuer of the configuration, if it has one)",
     )
     parser.add_argument(
         "--revocations",
         type=Path,
         metavar="FILE",
-        help="what is revoked: the entry of keys.revocations as JSON (vault kv get -format=json)",
+        help="the revocations: the entry of keys.revocations as JSON (vault kv get -format=json)",
     )
 
 
 def read_revocation_file(path: Path | None) -> "RevocationEntry | None":
-    """Read a list of revocations; raises ``Fault`` naming the file."""
-    from sidecar.cli.token_evaluator import parse_revocations  # noqa: PLC0415
+    """Read a revocation list; raise ``Fault`` naming the file."""
+    from sidecar.cli.token_evaluator import parse_revocations
 
     if path is None:
         return None
@@ -119,7 +122,7 @@ def _add_mint(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     mint = commands.add_parser(
         "mint",
         help="sign a token for development",
-        description="Sign one access token with a private key of yours and print it. For "
+        description="Sign one access token with your private key and print it. For "
         "development and tests: in production an identity provider does this.",
     )
     mint.add_argument(
@@ -142,13 +145,13 @@ def _add_mint(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         type=_ttl,
         default=900,
         metavar="N",
-        help="life of the token (default: %(default)s)",
+        help="lifetime of the token in seconds (default: %(default)s)",
     )
     mint.set_defaults(run=_mint)
 
 
 def _mint(options: argparse.Namespace) -> int:
-    from sidecar.tokens.mint import mint_token, read_private_key  # noqa: PLC0415
+    from sidecar.tokens.mint import mint_token, read_private_key
 
     key = read_private_key(read_text(options.key), str(options.key))
     now = wall_seconds()
@@ -168,7 +171,7 @@ def _mint(options: argparse.Namespace) -> int:
 
 
 def _lines(stream: Any) -> Iterator[bytes]:
-    """Read non-empty lines; one over ``MAX_LINE_BYTES`` is cut, and so refused for its size."""
+    """Yield the non-empty lines; one over ``MAX_LINE_BYTES`` is cut, and so denied for its size."""
     while line := stream.readline(MAX_LINE_BYTES):
         if not line.endswith(b"\n") and len(line) == MAX_LINE_BYTES:
             _skip_line(stream)
@@ -182,7 +185,7 @@ def _skip_line(stream: Any) -> None:
 
 
 def read_text(path: Path, max_bytes: int = MAX_KEY_FILE_BYTES) -> str:
-    """Read a key file; raises ``Fault`` naming it, never its content."""
+    """Read a key file; raise ``Fault`` naming it, never its content."""
     try:
         with path.open("rb") as file:
             raw = file.read(max_bytes + 1)
@@ -196,22 +199,22 @@ def read_text(path: Path, max_bytes: int = MAX_KEY_FILE_BYTES) -> str:
 
 
 def _time(text: str) -> float:
-    wrong = f"{text!r} is neither RFC 3339 (2026-11-24T12:00:00Z) nor Unix seconds"
+    message = f"{text!r} is neither RFC 3339 (2026-11-24T12:00:00Z) nor Unix seconds"
     try:
         seconds = float(text)
     except ValueError:
-        seconds = _rfc_3339(text, wrong)
-    if not 0 <= seconds < _LATEST:  # NaN is neither, and nothing would ever have expired
-        raise argparse.ArgumentTypeError(wrong)
+        seconds = _rfc_3339(text, message)
+    if not 0 <= seconds < _LATEST:  # excludes NaN, with which no token would be expired
+        raise argparse.ArgumentTypeError(message)
     return seconds
 
 
-def _rfc_3339(text: str, wrong: str) -> float:
+def _rfc_3339(text: str, message: str) -> float:
     try:
         parsed = datetime.fromisoformat(text)
         return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
-        raise argparse.ArgumentTypeError(wrong) from None
+        raise argparse.ArgumentTypeError(message) from None
 
 
 def _ttl(text: str) -> int:

@@ -1,9 +1,9 @@
-"""Tokens judged without a server, by the server's own decision.
+"""Evaluates tokens without a server, with the server's own decision.
 
-Each is put into an ``Authorization`` header of a request that asks for nothing but a token, and
-``authz.pipeline.decide`` decides it: its size, its form, its key, its claims, personal data in
-them, and revocations, in the order and with the words of the edge. What a route asks beside
-that (tenant, roles, scopes, its own place for a token) is ``sidecar check``'s to tell.
+Each token is put into an ``Authorization`` header of a request to a route that requires only a
+token, and ``authz.evaluate.decide`` decides it: its size, form, key and claims, personal data in
+them, and revocations, in the order and with the messages of the edge. What routes require beyond
+that (tenant, roles, scopes, another place of the token) is for ``sidecar check``.
 """
 
 from collections.abc import Iterable
@@ -31,11 +31,11 @@ from sidecar.tokens.strict import decode_base64url, decode_json_object
 from sidecar.tokens.verifier import TokenPolicy
 
 _HOST = b"token.invalid"
-"""No tenant's: a name that can't be registered (RFC 2606 §2)."""
+"""A host of no tenant: a name that can't be registered (RFC 2606 §2)."""
 
 
 class TokenResult(NamedTuple):
-    """What came of one token; ``claims`` are there when it is accepted."""
+    """The result for one token; ``claims`` are set when it is accepted."""
 
     ok: bool
     reason: str
@@ -48,8 +48,8 @@ class TokenResult(NamedTuple):
 class TokenEvaluator:
     """The server's rules for tokens.
 
-    Without a configuration any issuer and audience is accepted, and the rest is as a server has
-    it by default.
+    Without a configuration any issuer and audience is accepted, and every other setting has its
+    default.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class TokenEvaluator:
         keys: Iterable[VerificationKey],
         entry: RevocationEntry | None,
     ) -> None:
-        """``entry`` is what is revoked."""
+        """``entry`` has the revocations."""
         settings = config or _ANYONE
         revocations = revocations_of(settings, entry)
         snapshot = build_snapshot(settings, KeyRing(admitted(settings, keys, revocations)))
@@ -70,7 +70,7 @@ class TokenEvaluator:
         )
 
     def judge(self, token: bytes, now: float) -> TokenResult:
-        """Judge one token in compact serialisation at ``now`` (Unix seconds)."""
+        """Evaluate one token in compact serialisation at ``now`` (Unix seconds)."""
         headers = {"authorization": b"Bearer " + token}
         view = RequestView(method=b"GET", host=_HOST, path=b"/", headers=headers)
         decision = decide(view, self._snapshot, now)
@@ -91,13 +91,13 @@ class TokenEvaluator:
 def admitted(
     config: model.Config, keys: Iterable[VerificationKey], revocations: Revocations
 ) -> list[VerificationKey]:
-    """Return the keys that a server would let verify: none that is denied or revoked."""
+    """Return the keys that a server would accept: none that is denied or revoked."""
     denied = {*config.keys.denied_kids, *revocations.kids}
     return [key for key in keys if key.kid not in denied]
 
 
 def revocations_of(config: model.Config, entry: RevocationEntry | None) -> Revocations:
-    """Compile what is revoked; nothing is left out for its age, whatever time is looked at."""
+    """Compile the revocations; nothing is dropped for its age, whatever time is verified."""
     if entry is None:
         return NOTHING_REVOKED
     return Revocations(entry, 0.0, config.tokens.token_seconds)
@@ -106,17 +106,20 @@ def revocations_of(config: model.Config, entry: RevocationEntry | None) -> Revoc
 def keys_of(
     text: str, config: model.Config | None, issuer: str | None
 ) -> tuple[VerificationKey, ...]:
-    """Read keys and bind them to the issuer whose they are, as a server's sources do.
+    """Read keys and bind them to their issuer, as a server's sources do.
 
-    Raises ``Fault`` where that is not one of the configured ones, or can't be told.
+    Raises ``Fault`` where the issuer is not configured, or must be given.
     """
     if config is None:
         return parse_keys(text, issuer)
     names = [each.issuer for each in config.tokens.issuers]
     if issuer is None and len(names) > 1:
-        raise Fault(f"whose keys are these? --issuer, one of: {', '.join(names)}")
+        raise Fault(
+            "several issuers are configured: name the one of these keys with --issuer, one of: "
+            f"{', '.join(names)}"
+        )
     if issuer is not None and issuer not in names:
-        raise Fault(f"--issuer is none of tokens.issuers: {', '.join(names)}")
+        raise Fault(f"--issuer is not one of tokens.issuers: {', '.join(names)}")
     return parse_keys(text, issuer or names[0])
 
 
@@ -126,9 +129,9 @@ def parse_revocations(text: str) -> RevocationEntry:
     Raises ``Fault``.
     """
     try:
-        return read_revocations(entry_of(text, "the list of revocations"))
+        return read_revocations(entry_of(text, "the revocation list"))
     except RevocationFault as fault:
-        raise RevocationFault(f"the list of revocations: {fault}") from None
+        raise RevocationFault(f"the revocation list: {fault}") from None
 
 
 _ANYONE = model.Config(
@@ -136,4 +139,4 @@ _ANYONE = model.Config(
     tokens=model.Tokens(issuers=()),
     routes=(),
 )
-"""Settings that nobody wrote: every default."""
+"""The default settings."""

@@ -1,8 +1,8 @@
-"""From the event loop to libraries that block, and back, without being held up by them.
+"""The blocking runner: calls blocking libraries from the event loop without blocking it.
 
-Threads can't be interrupted, so a call that hangs keeps its thread. There are few, the
+Threads can't be interrupted, so a call that hangs keeps its thread. There are few threads, the
 caller waits for a bounded time, and when all of them hang a further call fails at once:
-nothing queues behind what does not move.
+nothing is queued behind a call that hangs.
 """
 
 import asyncio
@@ -14,15 +14,15 @@ T = TypeVar("T")
 
 
 class BlockingRunnerBusy(Exception):  # noqa: N818 - what it is, not what it does
-    """Every thread hangs in an earlier call, or the bridge is closed."""
+    """Every thread hangs in an earlier call, or the runner is closed."""
 
 
 class BlockingRunner:
     """A few threads for the blocking calls of one kind.
 
-    A daemon thread a call, and not a pool: the interpreter waits at its end for the threads
-    of a pool, so one that hangs on a frozen server would hold up the exit. Starting a thread
-    is nothing beside a call over the network.
+    Each call gets a daemon thread instead of a pool's: the interpreter waits at exit for the
+    threads of a pool, so one that hangs on a frozen server would block the exit. Starting a
+    thread costs little compared with a call over the network.
     """
 
     def __init__(self, name: str, threads: int) -> None:
@@ -31,10 +31,10 @@ class BlockingRunner:
         self._closed = False
 
     async def run(self, function: Callable[[], T], patience_seconds: float) -> T:
-        """Run ``function`` in a thread and return what it returns, or raise what it raises.
+        """Run ``function`` in a thread; return its result or raise its exception.
 
-        Raises ``BlockingRunnerBusy`` if no thread is free, ``TimeoutError`` if the answer takes
-        longer than the caller's patience; the call itself then ends unheard.
+        Raises ``BlockingRunnerBusy`` if no thread is free, ``TimeoutError`` if the call takes
+        longer than ``patience_seconds``; the call's later result is then discarded.
         """
         if self._closed or not self._free.acquire(blocking=False):
             raise BlockingRunnerBusy
@@ -45,14 +45,14 @@ class BlockingRunner:
             result, failure = None, None
             try:
                 result = function()
-            except Exception as exc:  # noqa: BLE001 - handed to the caller, whatever it is
+            except Exception as exc:  # noqa: BLE001 - passed to the caller
                 failure = exc
             finally:
                 self._free.release()
             try:
                 loop.call_soon_threadsafe(_settle, future, result, failure)
             except RuntimeError:
-                return  # the loop is closed: nobody waits any more
+                return  # the loop is closed: nothing waits for the result
 
         try:
             threading.Thread(target=call, name=self._name, daemon=True).start()
@@ -63,12 +63,12 @@ class BlockingRunner:
             return await future
 
     def close(self) -> None:
-        """Take no further calls. A thread that hangs ends with its time-out or with us."""
+        """Accept no further calls. A thread that hangs ends with its time-out or the process."""
         self._closed = True
 
 
 def _settle(future: "asyncio.Future[Any]", result: Any, failure: Exception | None) -> None:
-    """Hand over the outcome of a call, unless its caller has left."""
+    """Set the outcome of a call, unless its caller has stopped waiting."""
     if future.done():
         return
     if failure is None:

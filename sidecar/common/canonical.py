@@ -1,12 +1,12 @@
-"""One spelling for every host and path, or none.
+"""Canonical forms of hosts and paths; what has none is denied.
 
-A policy is matched against what Envoy sends us and enforced on what the application
-understands. Wherever the two may read one path differently, an attacker writes the
-spelling that we call public and the application calls private. So what can't be
-brought to a single form (RFC 3986 §6.2.2) without guessing is denied, never matched.
-What only some servers read alike (letters' case, a slash at the end) is ``lenient``'s part.
+A policy is matched against what Envoy sends and takes effect on what the application reads.
+Where the two may read one path differently, an attacker sends the spelling that the sidecar
+considers public and the application private. So a host or path that can't be brought to a
+single form (RFC 3986 §6.2.2) without guessing is denied, never matched. ``authz.lenient``
+handles what only some servers read alike (letters' case, a trailing slash).
 
-Envoy's own normalisation (``envoy/edge.yaml``) runs before us; nothing here relies on it.
+Envoy's own normalisation (``envoy/edge.yaml``) runs before; nothing here relies on it.
 """
 
 import re
@@ -95,7 +95,7 @@ def _escape(digits: bytes) -> bytes:
 
 
 def _ambiguous(detail: str) -> Denied:
-    return Denied(Reason.PATH_AMBIGUOUS, f"the path is refused: {detail}")
+    return Denied(Reason.PATH_AMBIGUOUS, f"the path is ambiguous: {detail}")
 
 
 def canonical_host(raw: bytes) -> str:
@@ -106,12 +106,12 @@ def canonical_host(raw: bytes) -> str:
     try:
         return _canonical_host(raw)
     except ValueError as exc:
-        raise Denied(Reason.HOST_MALFORMED, "the host is no name and no IP literal") from exc
+        raise Denied(Reason.HOST_MALFORMED, "the host is neither a name nor an IP literal") from exc
 
 
 @lru_cache(maxsize=4096)
 def _canonical_host(raw: bytes) -> str:
-    """Parse a host and remember it: a process serves few, and none is longer than a name."""
+    """Parse a host; cached, as a process serves few hosts and none is longer than a name."""
     if len(raw) > _MAX_AUTHORITY_BYTES:
         raise ValueError("too long")
     match = _HOST.fullmatch(raw.decode("ascii").lower())

@@ -7,7 +7,7 @@ Now = Callable[[], float]
 """A source of Unix time in seconds."""
 
 
-# The functions themselves and no wrappers: a Check asks three times.
+# The functions themselves without wrappers: a Check reads the time three times.
 wall_seconds: Now = time.time
 """Seconds since the Unix epoch: what token and certificate dates are compared with."""
 monotonic_seconds: Now = time.monotonic

@@ -1,9 +1,9 @@
-"""An end for a whole exchange over HTTP, whatever the other side does.
+"""A deadline for a whole HTTP exchange, which the other side can't extend.
 
-A time-out of ``requests`` is one read's: who sends a byte now and then, or one "100 Continue"
-after the other, keeps a thread for as long as it likes, a TLS handshake included. So every
-exchange is watched: when its time is over its socket is shut down under it, and the read that
-waits there ends. (Looking a name up is the system's resolver's, and has the system's time-out.)
+A time-out of ``requests`` limits one read: a server that sends a byte now and then, or one "100
+Continue" after the other, blocks a thread for as long as it likes, TLS handshake included. So
+every exchange is watched: at its deadline its socket is shut down, which ends the blocked read.
+(Name look-ups are the system resolver's and have the system's time-out.)
 """
 
 import contextlib
@@ -22,8 +22,8 @@ _local = threading.local()
 class Exchange:
     """One exchange of this thread, which ends after ``seconds``.
 
-    ``expired`` tells afterwards whether it was ended: what had been read until then is cut off,
-    even where it looks whole.
+    ``expired`` is true afterwards if the deadline ended it: the content that was read is then cut
+    off, even if it looks complete.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -34,7 +34,7 @@ class Exchange:
         self._timer.daemon = True
 
     def __enter__(self) -> Self:
-        """Begin."""
+        """Start the deadline."""
         _local.exchange = self
         self._timer.start()
         return self
@@ -45,16 +45,16 @@ class Exchange:
         exc: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """End: from now on nothing is shut down."""
+        """Stop the deadline."""
         _local.exchange = None
         self._timer.cancel()
         self._hold(None)
 
     def watch(self, descriptor: int) -> None:
-        """Take note of the socket in use; raises ``TimeoutError`` when the time is over.
+        """Register the socket in use; raise ``TimeoutError`` after the deadline.
 
-        It is held by a descriptor of our own: another thread must never meet one that was
-        closed and given to somebody else.
+        A duplicate of its descriptor is kept: the timer thread must never shut down a descriptor
+        that was closed and reused.
         """
         self._hold(socket.socket(fileno=os.dup(descriptor)))
         if self.expired:
@@ -75,7 +75,7 @@ class Exchange:
 
 
 def watch(connection: HTTPConnection) -> None:
-    """Have the exchange of this thread, where there is one, end with this connection's socket."""
+    """Register this connection's socket with the exchange of this thread, if there is one."""
     exchange: Exchange | None = getattr(_local, "exchange", None)
     if exchange is not None and connection.sock is not None:
         exchange.watch(connection.sock.fileno())
@@ -90,7 +90,7 @@ class _Watched(HTTPConnection):
         return made
 
     def request(self, *arguments: Any, **options: Any) -> None:
-        watch(self)  # one that was kept open
+        watch(self)  # a kept-alive connection
         super().request(*arguments, **options)
 
 

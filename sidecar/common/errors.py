@@ -1,14 +1,14 @@
 """The two roots of errors. Nothing else crosses a module boundary.
 
 ``Denied`` is the request's fault: an answer, counted and audited, never logged as an
-error. ``Fault`` is ours or Vault's: logged, retried where that can help.
+error. ``Fault`` is the sidecar's or a dependency's: logged, and retried where that can help.
 """
 
 from sidecar.common.reasons import Reason
 
 
 class Denied(Exception):  # noqa: N818 - it is an answer, not an error
-    """A request is refused.
+    """A request is denied.
 
     ``detail`` is for the audit log and for ``sidecar token verify``. It names claims
     and settings, and never repeats a value of the request's credential.
@@ -27,11 +27,11 @@ class Denied(Exception):  # noqa: N818 - it is an answer, not an error
 
 
 class Fault(Exception):  # noqa: N818 - subclasses carry the noun
-    """Something of ours, or of a service we stand on, does not work.
+    """The sidecar, or a service that it depends on, does not work.
 
-    The message says what failed and what to do next; it is shown to the operator as it
-    stands. ``retryable`` is true where the same call may succeed later, and not before
-    ``retry_after_seconds`` where whoever refused it said so.
+    The message says what failed and what to do next; the operator reads it unchanged.
+    ``retryable`` is true where the same call may succeed later, and not before
+    ``retry_after_seconds`` where the other side named a time.
     """
 
     retryable = False

@@ -1,8 +1,8 @@
-"""Defects of ours: each is counted, each kind is logged once, and whatever met it goes on.
+"""Reports internal errors (bugs): each is counted, each kind is logged once, and work continues.
 
 A queue, a timer, a callback and a poll must outlive every exception of a single call. So they
-catch what comes, hand it to a ``FaultReporter``, and take the next. What slips through all of
-them ends at the event loop's exception handler, which ``watch_loop`` makes report here too.
+catch it, pass it to a ``FaultReporter``, and continue with the next. Exceptions that nothing
+catches reach the event loop's exception handler, which ``watch_loop`` makes report here too.
 """
 
 import asyncio
@@ -12,24 +12,25 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 REPEAT_SECONDS = 60.0
-"""A kind of defect is logged again after this long, with how often it came meanwhile."""
+"""A kind of error is logged again after this long, with the number of its occurrences."""
 MAX_KINDS = 256
 _OURS = "defect"
 _Kind = tuple[str, str, int]
 
 
-class _Said(NamedTuple):
-    """When a kind of defect was logged, and how many of it have come since."""
+class _Logged(NamedTuple):
+    """When a kind of error was logged, and how often it occurred since."""
 
     at: float
     more: int
 
 
 class FaultReporter:
-    """Counts every defect with ``count``, and logs each kind of it once in ``REPEAT_SECONDS``.
+    """Counts every error with ``count``, and logs each kind of it once in ``REPEAT_SECONDS``.
 
-    Two defects are of one kind when an exception of one class was raised at one line. So what a
-    stranger can provoke a thousand times a second fills no log. ``clock`` is in seconds.
+    Two errors are of one kind when an exception of one class was raised at one line. So an error
+    that an attacker can provoke a thousand times a second does not fill the log. ``clock`` is in
+    seconds.
     """
 
     def __init__(
@@ -38,28 +39,32 @@ class FaultReporter:
         self._count = count
         self._clock = clock
         self._log = log
-        self._said: dict[_Kind, _Said] = {}
+        self._logged: dict[_Kind, _Logged] = {}
 
     def __call__(self, exc: BaseException) -> None:
-        """Count one defect, and log it if it is the first of its kind for a while."""
+        """Count one error, and log it if it is the first of its kind for a while."""
         self._count()
         kind, now = _kind_of(exc), self._clock()
-        said = self._said.get(kind)
-        if said is not None and now - said.at < REPEAT_SECONDS:
-            self._said[kind] = said._replace(more=said.more + 1)
+        logged = self._logged.get(kind)
+        if logged is not None and now - logged.at < REPEAT_SECONDS:
+            self._logged[kind] = logged._replace(more=logged.more + 1)
             return
-        if len(self._said) >= MAX_KINDS:
-            self._said.clear()
-        self._said[kind] = _Said(now, 0)
-        more = f" ({said.more} more of this kind before)" if said is not None and said.more else ""
-        self._log.error("a defect of ours%s", more, exc_info=exc)
+        if len(self._logged) >= MAX_KINDS:
+            self._logged.clear()
+        self._logged[kind] = _Logged(now, 0)
+        more = (
+            f" ({logged.more} more of this kind before)"
+            if logged is not None and logged.more
+            else ""
+        )
+        self._log.error("internal error (a bug in the sidecar)%s", more, exc_info=exc)
 
 
 def watch_loop(loop: asyncio.AbstractEventLoop, report: Callable[[BaseException], None]) -> None:
-    """Report what ends at the loop: exceptions of callbacks, and of tasks that nobody awaits.
+    """Report exceptions that reach the loop: of callbacks, and of tasks that nobody awaits.
 
-    What the system says of a socket is no defect (``OSError``: a peer has hung up, there is no
-    descriptor left), unless ``report_to_loop`` was given it.
+    System errors of sockets are not bugs (``OSError``: a peer has hung up, no descriptor is
+    left), unless they were passed to ``report_to_loop``.
     """
 
     def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -74,18 +79,18 @@ def watch_loop(loop: asyncio.AbstractEventLoop, report: Callable[[BaseException]
 
 
 def report_to_loop(exc: Exception) -> None:
-    """Hand a defect to the running loop's exception handler, where nobody nearer counts it."""
+    """Pass an error to the running loop's exception handler, where no closer code counts it."""
     asyncio.get_running_loop().call_exception_handler(
-        {"message": "a defect of ours", "exception": exc, _OURS: True}
+        {"message": "internal error (a bug in the sidecar)", "exception": exc, _OURS: True}
     )
 
 
-def tell_each(callbacks: Iterable[Callable[..., object]], *arguments: object) -> None:
-    """Call each of them, whatever another one raises; what they raise goes to the loop."""
+def call_each(callbacks: Iterable[Callable[..., object]], *arguments: object) -> None:
+    """Call every callback; exceptions go to the event loop and do not stop the others."""
     for callback in tuple(callbacks):
         try:
             callback(*arguments)
-        except Exception as exc:  # noqa: BLE001 - one listener's defect is not the others'
+        except Exception as exc:  # noqa: BLE001 - one callback's error is not the others'
             report_to_loop(exc)
 
 

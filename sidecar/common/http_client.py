@@ -1,9 +1,9 @@
-"""HTTP sessions for everything the sidecar calls, nothing of them from the environment.
+"""HTTP sessions for all outgoing calls, independent of the environment.
 
-An exchange is bounded in its size and in its whole time, not only in each read's.
+An exchange is bounded in its size and in its total time, not only in each read's.
 
-Proxies, ``.netrc`` and CA variables of the environment are not looked at: who sees our
-secrets is in the configuration, and nowhere else. Callers follow no redirects.
+Proxies, ``.netrc`` and CA variables of the environment are ignored: only the configuration
+decides who gets the sidecar's secrets. Callers follow no redirects.
 """
 
 from collections.abc import Iterable
@@ -27,7 +27,7 @@ LONGEST_READ_SECONDS = 120.0
 
 
 class _BoundedAdapter(HTTPAdapter):
-    """Reads no more of an answer than it may hold in memory, and no longer than it may take."""
+    """Bounds the size of an answer, and the total time of an exchange."""
 
     def __init__(self, max_response_bytes: int) -> None:
         self._max_response_bytes = max_response_bytes
@@ -42,8 +42,8 @@ class _BoundedAdapter(HTTPAdapter):
             except Exception:
                 if not exchange.expired:
                     raise
-            if exchange.expired:  # what came may look whole, and is cut off
-                raise requests.exceptions.ReadTimeout("the answer takes too long in all")
+            if exchange.expired:  # the content may look complete, but is cut off
+                raise requests.exceptions.ReadTimeout("the answer takes too long in total")
         if len(content) > self._max_response_bytes:
             raise requests.exceptions.ContentDecodingError("the answer is too large")
         response._content = content  # noqa: SLF001 - as requests itself does
@@ -56,7 +56,7 @@ class _BoundedAdapter(HTTPAdapter):
 
 
 def _whole_seconds(timeout: object) -> float:
-    """Return how long an exchange may take in all whose reads may take ``timeout`` each."""
+    """Return the total time of an exchange whose reads have the time-out ``timeout`` each."""
     each = timeout if isinstance(timeout, int | float) else LONGEST_READ_SECONDS
     return float(each) * WHOLE_SHARE
 
@@ -110,26 +110,26 @@ def make_session(
 
 
 def failure(exc: Exception, files: Iterable[str | None] = ()) -> str:
-    """Say in one clause why a call failed, without the library's words: they quote URLs.
+    """Return in one clause why a call failed, without the library's text, which quotes URLs.
 
-    ``files`` are the CA file and the like that the call stands on. One that can't be used is
-    the reason, whatever the library made of it.
+    ``files`` are the CA file and other files that the call needs. If one of them can't be used,
+    that is the reason, whatever the library raised.
     """
     for path in files:
         if path is not None and (problem := pem_problem(Path(path))):
             return f"{path} {problem}"
     if isinstance(exc, requests.exceptions.SSLError):
-        return "TLS fails; is its ca_file right?"
+        return "the TLS handshake failed; check its ca_file"
     return type(exc).__name__
 
 
 def pem_problem(path: Path) -> str:
-    """Say what is wrong with a file of certificates or keys, PEM; nothing if it can be used."""
+    """Return what is wrong with a PEM file of certificates or keys; empty if it can be used."""
     if path.is_dir():
         return ""  # OpenSSL's own form of a CA directory
     try:
         with path.open("rb") as file:
             head = file.read(_PEM_SCAN_BYTES)
     except OSError as exc:
-        return f"can't be read ({exc.strerror}): put it there, readable by this process"
-    return "" if b"-----BEGIN " in head else "holds no PEM: put certificates in PEM form there"
+        return f"can't be read ({exc.strerror}): make it readable by this process"
+    return "" if b"-----BEGIN " in head else "has no PEM block: put certificates in PEM form there"

@@ -1,7 +1,7 @@
-"""Many who wait for one thing are not woken in one turn of the event loop.
+"""Wakes many waiters of one result over several iterations of the event loop.
 
-A thousand calls that wait for one answer are a thousand tasks that would all run before
-anything else is looked at. So a few are woken a turn, and what has arrived is answered between.
+A thousand calls that wait for one result are a thousand tasks that would all run before any
+other event is handled. So a few are woken in each iteration.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ WAKES_A_TURN = 4
 
 
 def settle_paced(waiting: "deque[tuple[asyncio.Future[T], T]]") -> None:
-    """Give each future its result, ``WAKES_A_TURN`` a turn; who has left is passed over."""
+    """Give each future its result, ``WAKES_A_TURN`` in each iteration; skip cancelled ones."""
     woken = 0
     while waiting and woken < WAKES_A_TURN:
         future, result = waiting.popleft()

@@ -2,10 +2,10 @@
 
 Whatever a read raises is counted, said once, and ends there.
 
-A poll meets files that are gone, sockets that close, libraries that raise what their
-documentation does not name, and defects of ours. None of it may end the loop that polls:
-what was read before stays in force, and the operator is told which part is behind, in the
-log when it begins and when it ends, in ``/readyz`` and in the metrics for as long as it lasts.
+A poll meets missing files, closed sockets, undocumented exceptions of libraries, and bugs. None
+of them may end the polling loop: the last good value stays in force, and the operator sees which
+source is behind, in the log when it begins and when it ends, in ``/readyz`` and in the metrics
+for as long as it lasts.
 """
 
 import asyncio
@@ -18,12 +18,12 @@ from pathlib import Path
 from sidecar.common.errors import Fault
 
 UNEXPECTED = "unexpected"
-"""The outcome's label for what is no ``Fault``: a file, a socket, a library, a defect."""
+"""The outcome's label for any exception but a ``Fault``."""
 _PACKAGE = Path(__file__).parents[1]
 
 
 class PollFault(Fault):
-    """A poll met what its source has no name for."""
+    """A poll failed with an exception that is not a ``Fault``."""
 
     retryable = True
 
@@ -48,22 +48,22 @@ def outcome_of(fault: Fault) -> str:
 
 
 def describe(exc: BaseException) -> str:
-    """Say what an exception is without its text: the system's words, or its class and place."""
+    """Describe an exception without its text: the system's message, or its class and line."""
     if isinstance(exc, OSError) and exc.strerror:
         return f"{exc.filename}: {exc.strerror}" if exc.filename else exc.strerror
     frames = traceback.extract_tb(exc.__traceback__)
-    ours = [each for each in frames if Path(each.filename).is_relative_to(_PACKAGE)]
-    if not ours:
+    own_frames = [each for each in frames if Path(each.filename).is_relative_to(_PACKAGE)]
+    if not own_frames:
         return type(exc).__name__
-    place = Path(ours[-1].filename).relative_to(_PACKAGE.parent)
-    return f"{type(exc).__name__} in {place}:{ours[-1].lineno}"
+    place = Path(own_frames[-1].filename).relative_to(_PACKAGE.parent)
+    return f"{type(exc).__name__} in {place}:{own_frames[-1].lineno}"
 
 
 class PollStatus:
-    """How the reads of one source go.
+    """The status of one polled source.
 
-    ``part`` is its name in ``/readyz`` and in metrics, of a closed set; ``name`` says for
-    people where it reads, and ``kept`` what holds while it can't.
+    ``part`` is its name in ``/readyz`` and in metrics, of a closed set; ``name`` is the location
+    for operators, and ``kept`` says what stays in force while it can't be read.
     """
 
     def __init__(
@@ -80,12 +80,12 @@ class PollStatus:
         self._kept = kept
         self.outcomes: dict[str, int] = {}
         self.problem = ""
-        """Why the last read failed; empty where it did not."""
+        """Why the last read failed; empty if it succeeded."""
         self.on_change: Callable[[PollStatus], None] = lambda _status: None
 
     @contextmanager
     def poll(self) -> Iterator[None]:
-        """Run one read. Nothing but a cancellation gets out of the block."""
+        """Run one read. No exception but a cancellation leaves the block."""
         try:
             yield
         except Exception as exc:  # noqa: BLE001 - the poll's edge: the loop goes on
@@ -94,15 +94,15 @@ class PollStatus:
             self.succeeded()
 
     def succeeded(self) -> None:
-        """Count a read that went well."""
+        """Count a successful read."""
         self._count("ok")
         if self.problem:
-            self._log.info("%s is read again", self.name, extra={"state": "ok"})
+            self._log.info("%s can be read again", self.name, extra={"state": "ok"})
         self.problem = ""
         self.on_change(self)
 
     def failed(self, exc: BaseException) -> Fault:
-        """Count a read that failed, and say so once for each trouble; returns it as a ``Fault``."""
+        """Count a failed read, and log each problem once; return it as a ``Fault``."""
         fault = fault_of(exc, self.name)
         self._count(outcome_of(fault))
         before, self.problem = self.problem, str(fault)

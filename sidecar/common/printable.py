@@ -1,9 +1,9 @@
-"""Text of others, made fit for a terminal and for one line.
+"""Makes untrusted text safe for a terminal and for a single line.
 
-A name, a path or a message that came from a file, from Vault or from the network may hold
-what a terminal obeys (C0, C1, DEL), what turns round how a line reads (bidirectional controls),
-what nobody sees (zero-width characters), or a line's end, and with it a line that nobody wrote.
-What is shown of it is its number, as JSON writes it.
+A name, a path or a message from a file, from Vault or from the network may contain control
+characters that a terminal obeys (C0, C1, DEL), characters that reverse the reading direction
+(bidirectional controls), invisible ones (zero-width characters), or a line break that forges a
+line. These are shown as escapes, as JSON writes them.
 """
 
 import re
@@ -24,7 +24,7 @@ def printable(text: object, max_length: int = MAX_SHOWN) -> str:
 
 
 def printable_lines(text: str) -> str:
-    """Return a text of several lines, each of them printable; tabs stay."""
+    """Return a text of several lines, each of them printable; tabs are kept."""
     return "\n".join(
         "\t".join(printable(part, len(part) + 1) for part in line.split("\t"))
         for line in text.split("\n")
@@ -32,9 +32,9 @@ def printable_lines(text: str) -> str:
 
 
 def escape_json(encoded: bytes) -> bytes:
-    """Write as escapes what an encoded JSON text holds unescaped and no terminal should get.
+    """Escape characters that an encoded JSON text may contain but no terminal should get.
 
-    JSON must escape C0 alone. A text of ASCII costs next to nothing.
+    JSON requires escapes for C0 only. ASCII text costs next to nothing.
     """
     if encoded.isascii() and _DEL not in encoded:
         return encoded
@@ -52,11 +52,11 @@ def _shown(character: str) -> str:
 
 
 class PrintableStream:
-    """A terminal that is given nothing but printable text and line ends.
+    """A terminal stream that passes only printable text and line ends.
 
-    The last thing between whatever a command prints and the terminal: commands show foreign
-    text by ``printable``, and this catches what was forgotten. It stands before terminals
-    alone; what goes into a file or a pipe stays as it is, byte for byte.
+    It is the last defence between a command's output and the terminal: commands use
+    ``printable`` for untrusted text, and this catches what they missed. It is used for terminals
+    only; output to a file or a pipe is not changed.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -68,5 +68,5 @@ class PrintableStream:
         return len(text)
 
     def __getattr__(self, name: str) -> object:
-        """Be the stream in everything else."""
+        """Delegate everything else to the stream."""
         return getattr(self._stream, name)

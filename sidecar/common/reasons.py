@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 
 class Reason(StrEnum):
-    """Why a request was refused. A closed enumeration."""
+    """Why a request was denied. A closed enumeration."""
 
     # The request itself.
     REQUEST_MALFORMED = "request_malformed"
@@ -46,7 +46,7 @@ class Reason(StrEnum):
     REFRESH_TOKEN_PRESENTED = "refresh_token_presented"
     TOKEN_REVOKED = "token_revoked"
     PII_IN_TOKEN = "pii_in_token"
-    # What the route asks for.
+    # What the route requires.
     TENANT_MISMATCH = "tenant_mismatch"
     ROLE_MISSING = "role_missing"
     SCOPE_MISSING = "scope_missing"
@@ -61,7 +61,7 @@ class Reason(StrEnum):
     MODULE_SIGNATURE_MALFORMED = "module_signature_malformed"
     MODULE_KEY_UNKNOWN = "module_key_unknown"
     MODULE_SIGNATURE_INVALID = "module_signature_invalid"
-    # Our own failures: the answer is still no.
+    # The sidecar's own failures: the request is denied all the same.
     MODULES_BUSY = "modules_busy"
     KEYS_UNAVAILABLE = "keys_unavailable"
     KEYS_DEGRADED = "keys_degraded"
@@ -69,26 +69,26 @@ class Reason(StrEnum):
 
 
 class Grant(StrEnum):
-    """On what ground a request was let through."""
+    """The ground on which a request was allowed."""
 
     TOKEN_VERIFIED = "token_verified"
-    """The route asks for (or accepts) a token and this one is good."""
+    """The route requires (or accepts) a token, and the request has a valid one."""
     ANONYMOUS = "anonymous"
-    """The route accepts a token and none came."""
+    """The route accepts a token, and the request has none."""
     PUBLIC = "public"
-    """The route asks for nothing; a token, if one came, was not looked at."""
+    """The route requires nothing; a token, if there was one, was not read."""
     CLIENT_VERIFIED = "client_verified"
-    """The route asks for a client certificate in place of a token, and this one is allowed."""
+    """The route requires a client certificate and no token, and the certificate is allowed."""
     CHALLENGE_ANSWERED = "challenge_answered"
-    """A CA asked for the token of an order in flight, and was told the key authorization."""
+    """A CA requested the token of an order in flight, and got the key authorization."""
     PREFLIGHT = "preflight"
-    """A browser asks whether a page of an admitted origin may ask; answered here."""
+    """A preflight of an allowed origin, which the sidecar answers."""
     SHADOW = "shadow"
-    """The route is in shadow mode: it would have been refused, and passes without context."""
+    """The route is in shadow mode: the request would be denied, and passes without context."""
 
 
 class GrpcCode(IntEnum):
-    """The codes of gRPC that an answer of ours may have (``google.rpc.Code``)."""
+    """The gRPC codes of the sidecar's answers (``google.rpc.Code``)."""
 
     INVALID_ARGUMENT = 3
     PERMISSION_DENIED = 7
@@ -98,7 +98,7 @@ class GrpcCode(IntEnum):
 
 
 class Answer(NamedTuple):
-    """What a client is told.
+    """The answer that a client gets.
 
     ``challenge`` is the RFC 6750 error code of ``WWW-Authenticate``: ``None`` for no
     challenge at all, the empty string for a challenge without an error code.
@@ -177,8 +177,8 @@ GRPC_CODES = {
     431: GrpcCode.RESOURCE_EXHAUSTED,
     503: GrpcCode.UNAVAILABLE,
 }
-"""What a gRPC client is told, by an answer's HTTP status.
+"""The code that a gRPC client gets, by the answer's HTTP status.
 
-Envoy's own table is made for proxies: it reads 400 as a defect of the client's library
-(INTERNAL) and knows neither 422 nor 431 (UNKNOWN). This one is that of ``google.rpc.Code``.
+Envoy's own table is made for proxies: it maps 400 to an error of the client's library
+(INTERNAL) and does not know 422 and 431 (UNKNOWN). This one is that of ``google.rpc.Code``.
 """

@@ -1,8 +1,8 @@
-"""Takes secrets out of text that came from outside, before it is written anywhere.
+"""Masks secrets in text from outside, before it is written anywhere.
 
 The first line of defence is that such text is not recorded at all: an audit line has a
 fixed list of fields, and no message quotes a credential. This is the second, for the
-fields a client can put anything into (a path, a host) and for exceptions of libraries.
+fields that a client controls (a path, a host) and for exceptions of libraries.
 """
 
 import re
@@ -48,8 +48,8 @@ def redact(text: str, max_length: int = 1024) -> str:
 
 @lru_cache(maxsize=8192)
 def _redact_short(text: str) -> str:
-    """Remember what became of names and paths that come again and again.
+    """Cache the results for names and paths, which recur.
 
-    Nothing of a token's length is remembered.
+    Texts of a token's length are not cached.
     """
     return _SECRETS.sub(MASK, text)

@@ -1,13 +1,13 @@
-"""Whose a host is by the registry of domains: an immutable table, in shards. Pure.
+"""Owners of hosts according to the domain registry: an immutable table, in shards. Pure.
 
-Whoever registered a domain owns it and what is below it; what is registered below another
-tenant's domain is that tenant's all the same (the registry refuses it a certificate). A
-domain registered as *shared* is nobody's alone, and what is below it is whoever's it is
-registered for. What is not registered has no owner.
+The tenant that registered a domain owns it and everything below it, even a domain that another
+tenant registered below it (the registry refuses it a certificate). A domain registered as
+*shared* has no owner, and what is below it belongs to the tenant that registered it. A domain
+that is not registered has no owner.
 
-A shard is a plain dictionary that is never changed: a new table shares with the old one all
-shards but those with a change in them, so one domain more costs one small dictionary, here
-and on its way to workers.
+A shard is a dictionary that is never changed: a new table shares with the old one all shards
+except the changed ones, so one more domain costs one small dictionary, here and on its way to
+the workers.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,11 +15,11 @@ from zlib import crc32
 
 SHARDS = 64
 MAX_LEVELS = 32
-"""Labels that are looked at, from the end of a host: no domain is registered with more."""
+"""The number of labels examined, from the end of a host: no registered domain has more."""
 
 Shard = Mapping[str, str]
 SHARED = ""
-"""Stands for the owner of a shared domain."""
+"""Placeholder for the owner of a shared domain."""
 
 
 class RegisteredDomains:
@@ -33,7 +33,7 @@ class RegisteredDomains:
 
     @classmethod
     def of(cls, owners: Iterable[tuple[str, str]]) -> "RegisteredDomains":
-        """Make a table of domains and owners, ``SHARED`` for nobody's."""
+        """Return a table of domains and owners, with ``SHARED`` for shared domains."""
         shards: list[dict[str, str]] = [{} for _ in range(SHARDS)]
         for domain, owner in owners:
             shards[shard_of(domain)][domain] = owner
@@ -44,7 +44,7 @@ class RegisteredDomains:
         return sum(map(len, self.shards))
 
     def changed(self, owners: Mapping[str, str | None]) -> "RegisteredDomains":
-        """Return the table with these owners; ``None`` for a domain that is registered no more."""
+        """Return the table with these owners; ``None`` removes a domain."""
         shards = list(self.shards)
         for domain, owner in owners.items():
             number = shard_of(domain)
@@ -59,14 +59,14 @@ class RegisteredDomains:
         return self if same else RegisteredDomains(tuple(shards))
 
     def with_shard(self, number: int, shard: Shard) -> "RegisteredDomains":
-        """Return the table with one shard in the place of another; itself for an equal one."""
+        """Return the table with one shard replaced; the same table if the shard is equal."""
         if self.shards[number] == shard:
             return self
         return RegisteredDomains((*self.shards[:number], shard, *self.shards[number + 1 :]))
 
     def owner_of(self, host: str) -> str | None:
-        """Return the tenant that a host belongs to: that of the uppermost domain not shared."""
-        if self._is_empty:  # nothing is served on demand: a Check pays nothing for it
+        """Return the tenant that owns a host: that of the topmost domain that is not shared."""
+        if self._is_empty:  # without on-demand certificates a Check pays nothing for it
             return None
         shards = self.shards
         for pattern in _from_above(host):
@@ -82,7 +82,7 @@ def shard_of(domain: str) -> int:
 
 
 def _from_above(host: str) -> Iterator[str]:
-    """Yield every domain whose owner may own a host, the uppermost first, the host itself last."""
+    """Yield every domain whose owner may own a host, the topmost first, the host itself last."""
     labels = host.split(".")
     if len(labels) > MAX_LEVELS:
         labels = labels[-MAX_LEVELS:]

@@ -1,4 +1,4 @@
-"""Work that many ask for at once, done once for all who wait."""
+"""Coalesces concurrent requests for the same work."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -8,10 +8,10 @@ T = TypeVar("T")
 
 
 class SharedRun(Generic[T]):
-    """Runs ``work``, one run at a time; whoever asks during a run shares the next one.
+    """Runs ``work``, one run at a time; callers that arrive during a run share the next one.
 
-    The one that is under way began before the question, and may not have seen what the asker
-    wants seen. So however many ask, two runs answer them. A run goes on when its askers leave.
+    The current run began before their call, and may not have seen what they need. So two runs
+    answer any number of callers. A run continues when its callers are cancelled.
     """
 
     def __init__(self, work: Callable[[], Awaitable[T]]) -> None:
@@ -20,7 +20,7 @@ class SharedRun(Generic[T]):
         self._next: asyncio.Future[T] | None = None
 
     async def __call__(self) -> T:
-        """Return what a run that begins now or later comes to; raises what it raises."""
+        """Return the result of a run that begins now or later; raise its exception."""
         if self._next is None:
             self._next = asyncio.ensure_future(self._run_after(self._running))
         return await asyncio.shield(self._next)

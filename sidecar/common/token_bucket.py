@@ -4,9 +4,9 @@ from collections import OrderedDict
 
 
 class TokenBucket:
-    """``per_second`` on the long run, ``burst`` at once. Full at the beginning; times are seconds.
+    """``per_second`` on average, ``burst`` at once. Full at the beginning; times are seconds.
 
-    A clock that goes back gives no token and costs none.
+    A clock that goes back neither adds nor removes tokens.
     """
 
     __slots__ = ("_at", "_burst", "_per_second", "_tokens")
@@ -18,7 +18,7 @@ class TokenBucket:
         self._at = now
 
     def take(self, now: float, amount: float = 1.0) -> bool:
-        """Take tokens, if there are so many."""
+        """Take tokens; return false, and take none, if there are too few."""
         self._refill(now)
         if self._tokens < amount:
             return False
@@ -26,12 +26,12 @@ class TokenBucket:
         return True
 
     def wait_seconds(self, now: float) -> float:
-        """Return how long until a token may be taken; 0 if now."""
+        """Return the seconds until a token is available; 0 if there is one."""
         self._refill(now)
         return 0.0 if self._tokens >= 1 else (1 - self._tokens) / self._per_second
 
     def is_full(self, now: float) -> bool:
-        """Return whether the bucket is as if it had never been used."""
+        """Return whether the bucket is full, as if it had never been used."""
         self._refill(now)
         return self._tokens >= self._burst
 
@@ -42,10 +42,10 @@ class TokenBucket:
 
 
 class KeyedBuckets:
-    """A bucket for each key, of at most ``max_keys``: the one not used for longest goes.
+    """A bucket for each key, at most ``max_keys``: the least recently used one is evicted.
 
-    A key that comes back after that finds a full bucket. So this is fairness among those
-    who are there, and needs one bucket for all before it as the bound.
+    A key that returns after its eviction starts with a full bucket. So this gives fairness among
+    the current keys; it needs one bucket for all keys as the overall limit.
     """
 
     def __init__(self, per_second: float, burst: float, max_keys: int) -> None:

@@ -1,4 +1,4 @@
-"""From the settings of headers, which the configuration's rules have checked, to what is sent."""
+"""Compiles the validated settings of headers into the headers that are sent."""
 
 from collections.abc import Iterable
 
@@ -13,7 +13,7 @@ from sidecar.headers.security import Profile, SecurityHeaders
 
 
 def compile_headers(config: model.Config) -> SecurityHeaders:
-    """Compile ``headers`` and what tenants have of their own in them."""
+    """Compile ``headers`` and the tenants' own settings for them."""
     headers = config.headers
     return SecurityHeaders(
         profiles={name: _profile(headers, name) for name in headers.csp},
@@ -26,7 +26,7 @@ def compile_headers(config: model.Config) -> SecurityHeaders:
 
 
 def csp_policies(headers: model.Headers, name: str) -> tuple[list[Policy], list[Policy]]:
-    """Return a profile's policies as they are sent: those enforced, those only watched."""
+    """Return a profile's policies as they are sent: the enforced and the report-only ones."""
     given, reports = headers.csp[name], _reports_of(headers, name)
     return _policies(given.enforced, reports), _policies(given.report_only, reports)
 

@@ -1,11 +1,11 @@
-"""Which pages of other origins may read an answer (Fetch §3.2, "CORS protocol").
+"""CORS: which pages of other origins may read an answer (Fetch §3.2, "CORS protocol").
 
 Preflights are answered from here and never reach the application. An origin that no rule
-admits gets no header at all, so its browser keeps the answer from the page. What a browser
-sends as ``Origin`` has one spelling, so it is compared byte for byte.
+allows gets no header, so its browser does not give the answer to the page. A browser's
+``Origin`` has only one spelling, so it is compared byte for byte.
 
 ``Access-Control-Request-Private-Network`` is never answered: no page of the public web
-reaches a private address through this edge.
+may reach a private address through this edge.
 """
 
 import re
@@ -40,7 +40,7 @@ class Cors:
         listed = set(origins)
         self._any = ANY in listed
         self.tenant_domains = TENANT_ORIGIN in listed
-        """Whether tenants' own domains are admitted."""
+        """Whether tenants' own domains are allowed."""
         self._suffixes = tuple(_Suffix(each) for each in sorted(listed) if "://*." in each)
         by_name = listed - {ANY, TENANT_ORIGIN}
         self._exact = frozenset(each.encode() for each in by_name if "*" not in each)
@@ -55,7 +55,7 @@ class Cors:
             self._preflight.append(ResponseHeader("access-control-allow-headers", value))
 
     def admits(self, origin: bytes) -> bool:
-        """Tell whether an origin is admitted by name, by suffix, or because all are."""
+        """Return whether an origin is allowed by name, by suffix, or because all are."""
         if self._any:
             return True
         if origin in self._exact:
@@ -67,11 +67,11 @@ class Cors:
         return _host_in(origin, _HTTPS, b"")
 
     def spoken(self, origin: bytes) -> str:
-        """Return what an admitted origin is told: itself, or ``*`` where all are admitted."""
+        """Return the value for an allowed origin: itself, or ``*`` where all are allowed."""
         return ANY if self._any else origin.decode("ascii")
 
     def on_answer(self, origin: str) -> list[ResponseHeader]:
-        """Return the headers of an answer that ``origin`` may read; empty, of one it may not."""
+        """Return the headers of an answer that ``origin`` may read; an empty origin may not."""
         headers = [] if self._any else [ResponseHeader("vary", b"origin", How.BESIDE)]
         if not origin:
             return headers
@@ -83,7 +83,7 @@ class Cors:
         return headers
 
     def on_preflight(self) -> list[ResponseHeader]:
-        """Return what the answer to an admitted preflight has beside ``on_answer``."""
+        """Return the headers that a preflight's answer has in addition to ``on_answer``."""
         return self._preflight
 
 

@@ -1,9 +1,9 @@
-"""A profile's policies, ready to become headers (CSP Level 3 §3.1, §3.2).
+"""A profile's policies as headers (CSP Level 3 §3.1, §3.2).
 
-Checked policies come in (``sidecar.csp.language``), the values of two headers come out: what is
-enforced, and what is only watched. Several policies in one value are joined by commas,
-which a browser reads as it reads several headers: all of them hold. (Two headers of one name
-would not do: Envoy, told to replace, keeps the last alone.)
+Validated policies (``sidecar.csp.language``) become the values of two headers: the enforced and
+the report-only ones. Several policies in one value are joined by commas, which a browser reads
+like several headers: all of them apply. (Two headers of one name would not work: Envoy, told to
+replace, keeps only the last.)
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from sidecar.csp.language.narrow import covers
 ENFORCED = "content-security-policy"
 REPORT_ONLY = "content-security-policy-report-only"
 NOTHING = b"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-"""What goes with a body that no page is made of: our own refusals."""
+"""The policy of a body that is not a page: the sidecar's own denials."""
 _SELF = parse_source("'self'")
 
 
@@ -31,10 +31,10 @@ class CompiledProfile:
     def render(
         self, tenant_domain: str | None, nonce: str | None = None
     ) -> list[tuple[str, bytes]]:
-        """Return the headers for a page of this tenant (``None``: of none).
+        """Return the headers for a page of this tenant (``None``: of no tenant).
 
-        ``nonce`` is one, or ``nonce.NONCE_SLOT`` for a template; without one the sources that
-        ask for it fall away.
+        ``nonce`` is a nonce, or ``nonce.NONCE_SLOT`` for a template; without one the sources that
+        need it are omitted.
         """
         return [
             (name, ", ".join(each.render(tenant_domain, nonce) for each in policies).encode())

@@ -1,8 +1,8 @@
-"""Whether an Envoy configuration keeps back what must not reach the application.
+"""Checks whether an Envoy configuration removes what must not reach the application.
 
-Looked at are the listeners that ask the sidecar: every HTTP connection manager with an
+It checks the listeners that call the sidecar: every HTTP connection manager with an
 ``ext_authz`` filter and a route to a cluster. Its ``header_mutation`` filters are evaluated
-as Envoy evaluates them, route by route, over every spelling that some server folds.
+as Envoy evaluates them, route by route, over every spelling that some server equates.
 """
 
 import re
@@ -41,7 +41,7 @@ def problems_of(
     managers = [each for each in _typed(document, _MANAGER) if _asks_the_sidecar(each)]
     targets = [(each, routes) for each in managers if (routes := list(_routes(each)))]
     if not targets:
-        yield "no HTTP connection manager asks the sidecar (ext_authz) before an application"
+        yield "no HTTP connection manager calls the sidecar (ext_authz) before an application"
     names = (*TRUSTED, *removed)
     for manager, routes in targets:
         where = str(manager.get("stat_prefix", "an HTTP connection manager"))
@@ -122,7 +122,7 @@ def _mutations(filters: list[Any], levels: Iterable[Overrides], part: str) -> It
 
 
 def _upgrades(manager: Any) -> Iterator[str]:
-    """Yield the virtual hosts that take upgrades and forward their ``connection`` as it came."""
+    """Yield the virtual hosts that accept upgrades and forward ``connection`` unchanged."""
     everywhere = bool(manager.get("upgrade_configs"))
     for host in manager.get("route_config", {}).get("virtual_hosts", []):
         routes = host.get("routes", [])
@@ -225,7 +225,7 @@ def _asks_the_sidecar(manager: Any) -> bool:
 
 
 def _typed(value: Any, kind: str) -> Iterator[Any]:
-    """Yield every typed configuration of a kind, wherever it stands."""
+    """Yield every typed configuration of a kind, at any depth."""
     if isinstance(value, dict):
         if str(value.get("@type", "")).endswith(kind):
             yield value

@@ -1,14 +1,13 @@
-"""What Envoy removes from requests and trailers, as the patterns of its ``header_mutation``.
+"""The patterns with which Envoy's ``header_mutation`` removes headers and trailers.
 
-Servers have other names for a header than the one that was sent: CGI (RFC 3875 §4.1.18),
-and PHP, WSGI and Rack after it, know ``x-tenant-id`` as ``HTTP_X_TENANT_ID``, and so do
-they know ``x.tenant.id`` (PHP) or ``x~tenant~id`` (lighttpd). A list of exact names can't
-hold what folds to them; a pattern can, and at Envoy it holds where nobody asks the sidecar
-and where there is none to ask.
+Servers use other names for a header than the one that was sent: CGI (RFC 3875 §4.1.18), and PHP,
+WSGI and Rack after it, map ``x-tenant-id`` to ``HTTP_X_TENANT_ID``, and ``x.tenant.id`` (PHP) or
+``x~tenant~id`` (lighttpd) to the same. A list of exact names can't cover all of these; a pattern
+can, and in Envoy it applies on routes without a Check and while the sidecar is down.
 
-The patterns are RE2's and hold for the whole name; Envoy's names are lower-case already.
-One pattern costs Envoy 25,000 instructions for a request with 20 headers, whatever it
-holds: so there is one.
+The patterns are RE2's and match the whole name; Envoy's names are lower-case already. A pattern
+costs Envoy 25,000 instructions for a request with 20 headers, whatever its length: so there is
+one.
 """
 
 from collections.abc import Collection

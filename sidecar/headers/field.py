@@ -1,7 +1,7 @@
-"""One header of a response, and what becomes of the application's own of that name.
+"""One header of a response, and how it combines with the application's header of that name.
 
-The sidecar sees no response: it can only tell Envoy what to do with one. What Envoy can do
-is this, so it is all that a policy can ask for.
+The sidecar sees no response: it can only instruct Envoy. These are Envoy's options, so a policy
+has no others.
 """
 
 from enum import IntEnum
@@ -12,17 +12,17 @@ class How(IntEnum):
     """Envoy's ``HeaderAppendAction``, by its numbers."""
 
     BESIDE = 0
-    """Another line beside the application's (for ``vary`` and CSP: both count)."""
+    """A line in addition to the application's (for ``vary`` and CSP: both count)."""
     IF_ABSENT = 1
-    """The application's own stands, ours only where it sends none."""
+    """The application's value; the sidecar's only where there is none."""
     REPLACE = 2
-    """Ours, whatever the application sends."""
+    """The sidecar's value, in any case."""
     REPLACE_IF_PRESENT = 3
-    """Ours, but only where the application sends one."""
+    """The sidecar's value, but only where the application sends the header."""
 
 
 class ResponseHeader(NamedTuple):
-    """What to set on a response."""
+    """A header to set on a response."""
 
     name: str
     value: bytes

@@ -1,7 +1,7 @@
-"""Nonces: 144 bits of the system's generator each, none given out twice (CSP3 §7.1).
+"""Nonces: 144 bits of the system's generator each, none used twice (CSP3 §7.1).
 
 Eighteen bytes are twenty-four characters of base64 without padding, so a nonce fits a slot
-of fixed length, and many are made in one go: a system call for each would cost more than
+of fixed length, and many are generated at once: a system call for each would cost more than
 the rest of an answer.
 """
 
@@ -13,12 +13,12 @@ from collections.abc import Callable
 NONCE_BYTES = 18
 NONCE_CHARACTERS = 24
 NONCE_SLOT = "\0" * NONCE_CHARACTERS
-"""Stands where a nonce will: as long as one, and found nowhere else in a header."""
+"""Placeholder of a nonce: as long as one, and found nowhere else in a header."""
 BATCH = 1024
 
 
 class NoncePool:
-    """Gives out nonces. Safe between threads, and after a fork parent and child share none."""
+    """Provides nonces. Thread-safe, and after a fork parent and child share none."""
 
     __slots__ = ("__weakref__", "_entropy", "_ready")
 
@@ -28,7 +28,7 @@ class NoncePool:
         _pools.add(self)
 
     def take(self) -> bytes:
-        """Return a nonce that nobody had before: ``NONCE_CHARACTERS`` of base64url."""
+        """Return a new nonce: ``NONCE_CHARACTERS`` of base64url."""
         while True:
             try:
                 return self._ready.pop()
@@ -36,7 +36,7 @@ class NoncePool:
                 self._ready.extend(self._batch())
 
     def forget(self) -> None:
-        """Drop what is ready."""
+        """Drop the generated nonces."""
         self._ready.clear()
 
     def _batch(self) -> list[bytes]:

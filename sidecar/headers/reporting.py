@@ -21,5 +21,5 @@ def with_reporting(directives: Directives, path: str, group: str) -> Directives:
 
 
 def endpoints(path: str, group: str) -> bytes:
-    """Return the value of ``Reporting-Endpoints``: where the group is."""
+    """Return the value of ``Reporting-Endpoints``, which maps the group to the path."""
     return f'{group}="{path}"'.encode("ascii")

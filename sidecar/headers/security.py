@@ -1,7 +1,7 @@
-"""The security headers of every response the sidecar has a say in (SECURITY-MODEL §6, §9).
+"""The security headers of all responses that the sidecar controls (SECURITY-MODEL §6, §9).
 
-Responses it has no say in (Envoy's own 404, or 503 while the sidecar is down) get their
-fallback from ``header_mutation`` in ``envoy/edge.yaml``.
+Other responses (Envoy's own 404, or 503 while the sidecar is down) get their fallback from
+``header_mutation`` in ``envoy/edge.yaml``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,17 +15,17 @@ from sidecar.headers.field import How, ResponseHeader
 
 _NEVER_STORED = (
     ResponseHeader("cache-control", b"no-store"),
-    # A shared cache that speaks these listens to them first (RFC 9213 §2.2).
+    # Shared caches that support these prefer them (RFC 9213 §2.2).
     ResponseHeader("cdn-cache-control", b"no-store", How.REPLACE_IF_PRESENT),
     ResponseHeader("surrogate-control", b"no-store", How.REPLACE_IF_PRESENT),
 )
 
 Overlay = Mapping[str, Sequence[str]]
-"""Directives that stand in place of a profile's, as they are written."""
+"""Directives that replace a profile's, as they are written."""
 
 
 class Profile(NamedTuple):
-    """What one kind of response gets."""
+    """The headers of one kind of response."""
 
     policies: CompiledProfile
     fixed: tuple[ResponseHeader, ...]
@@ -36,7 +36,7 @@ class Profile(NamedTuple):
 
 
 class Page(NamedTuple):
-    """Whose page a response is. ``overlaid`` names the tenant if profiles differ for it."""
+    """The tenant of a response's page. ``overlaid`` names it if profiles differ for it."""
 
     domain: str | None
     overlaid: str | None = None
@@ -47,19 +47,19 @@ class SecurityHeaders(NamedTuple):
 
     profiles: Mapping[str, Profile]
     on_refusal: tuple[ResponseHeader, ...]
-    """The headers of our own refusals, but for their policy."""
+    """The headers of the sidecar's own denials, without their policy."""
     tenant_domains: Mapping[str, str]
     """A tenant's own domain by tenant id."""
     domain_owners: Mapping[str, str]
     """The owner of each tenant's domain, as it is configured."""
     overlays: Mapping[str, Mapping[str, Overlay]] = {}
-    """What is a tenant's own in profiles, by tenant id and profile."""
+    """The tenants' own profiles, by tenant id and profile."""
     cors: Mapping[str, Cors] = {}
     registered: RegisteredDomains = NO_DOMAINS
-    """The domains that a registry knows: a tenant may have any number of them."""
+    """The domains of the registry: a tenant may have any number of them."""
 
     def owner_of(self, host: str) -> str | None:
-        """Return whose a host is: a page there is that tenant's, token or no token."""
+        """Return the owner of a host; a page there is that tenant's, with or without a token."""
         return self.domain_owners.get(host) or self.registered.owner_of(host)
 
     def domain_of(self, host: str, tenant_id: str | None) -> str | None:
@@ -70,13 +70,13 @@ class SecurityHeaders(NamedTuple):
         return host if domain is None and owner is not None else domain
 
     def page_of(self, host: str, tenant_id: str | None) -> Page:
-        """Tell whose page a response is: the token's tenant's, else the host's owner's."""
+        """Return the page of a response: the token's tenant's, else the host's owner's."""
         domain = self.domain_of(host, tenant_id)
         owner = self.owner_of(domain) if domain is not None else None
         return Page(domain, owner if owner in self.overlays else None)
 
     def on_allowed(self, profile: str, page: Page, nonce: str | None) -> list[ResponseHeader]:
-        """Return what to set on the application's response.
+        """Return the headers to set on the application's response.
 
         With a ``nonce`` (or its slot) the response is one that no cache may keep.
         """
@@ -95,7 +95,7 @@ class SecurityHeaders(NamedTuple):
         return headers
 
     def on_denied(self) -> list[ResponseHeader]:
-        """Return what goes with a refusal of ours: nothing may load, frame or cache it."""
+        """Return the headers of a denial: nothing may load, frame or cache it."""
         return [
             *self.on_refusal,
             ResponseHeader(ENFORCED, NOTHING),
@@ -104,11 +104,11 @@ class SecurityHeaders(NamedTuple):
         ]
 
     def on_cross_origin(self, cors: str, origin: str) -> list[ResponseHeader]:
-        """Return what lets ``origin`` read an answer; for none (empty) only that it varies."""
+        """Return the headers that let ``origin`` read an answer; for none (empty) only ``vary``."""
         return self.cors[cors].on_answer(origin) if cors else []
 
     def on_preflight(self, cors: str, origin: str) -> list[ResponseHeader]:
-        """Return what tells a browser that a page of ``origin`` may ask."""
+        """Return the headers of a preflight's answer that allow pages of ``origin``."""
         policy = self.cors[cors]
         return [*policy.on_answer(origin), *policy.on_preflight()]
 

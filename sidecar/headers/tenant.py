@@ -1,13 +1,12 @@
-"""The tenant context the application may trust: who asks, for which tenant.
+"""The tenant context headers, which the application trusts: user and tenant of a request.
 
-The application believes these headers, so a client must never be the one who writes
-them. Each is either set by us, replacing whatever came, or removed; and the spellings
-that CGI-style servers fold into the same variable (``x_tenant_id`` for ``x-tenant-id``)
-are removed with it.
+The application trusts these headers, so a client must never be able to set them. Each is either
+overwritten or removed, and the spellings that CGI-style servers map to the same variable
+(``x_tenant_id`` for ``x-tenant-id``) are removed with it.
 
-This is the second line. The first is Envoy's ``header_mutation`` (``envoy_patterns``),
-which knows patterns: an answer to a Check can only name names, and each of them costs Envoy
-a thousand instructions for a request.
+This is the second line of defence. The first is Envoy's ``header_mutation``
+(``envoy_patterns``), which supports patterns: the answer to a Check can only list names, and
+each of them costs Envoy a thousand instructions per request.
 """
 
 from collections.abc import Collection, Iterable
@@ -28,10 +27,10 @@ TRUSTED = (TENANT_ID, USER_ID, ROLES, TOKEN_ID, CSP_NONCE, MODULE_PUBLISHER, MOD
 
 
 def tenant_headers(claims: Claims) -> dict[str, str]:
-    """Return the request headers that carry a verified token's context.
+    """Return the request headers with a verified token's context.
 
     Roles are joined by commas; a token without roles sends no ``x-roles`` at all.
-    ``claims`` has seen to it that every value is visible ASCII.
+    ``claims`` has checked that every value is visible ASCII.
     """
     headers = {
         TENANT_ID: claims.tenant_id,
@@ -51,11 +50,11 @@ def module_headers(publisher: str | None) -> dict[str, str]:
 
 
 def names_to_remove(removed: Iterable[str] = (), kept: Collection[str] = ()) -> tuple[str, ...]:
-    """Return what an answer tells Envoy to remove, in a stable order.
+    """Return the names that an answer tells Envoy to remove, in a stable order.
 
     Every trusted name and those of ``removed``, in both of the spellings that most servers
-    fold; and, but for ``kept``, the headers that would undo the decision itself. Envoy applies
-    removals after settings, so a caller leaves out what it sets.
+    equate; and, except those in ``kept``, the headers that would undo the decision itself. Envoy
+    applies removals after settings, so a caller must omit the names that it sets.
     """
     folded = (spelling for name in (*TRUSTED, *removed) for spelling in _foldable_spellings(name))
     undoing = (each.name for each in OVERRIDES if each.decided_on and each.name not in kept)

@@ -1,7 +1,7 @@
-"""``system.health``: one message when something begins, one when it gets worse, one when it ends.
+"""``system.health`` alerts: one when a problem begins, one when it gets worse, one when it ends.
 
-Each goes to the log and to a metric; and, where there is one, to a webhook as a
-CloudEvent (CloudEvents 1.0, structured JSON), signed as Standard Webhooks has it:
+Each alert goes to the log and to a metric and, if configured, to a webhook as a CloudEvent
+(CloudEvents 1.0, structured JSON), signed according to Standard Webhooks:
 ``webhook-signature: v1,base64(HMAC-SHA256(secret, id.timestamp.body))``.
 """
 
@@ -42,7 +42,7 @@ class WebhookFault(Fault):
 
 
 class Severity(StrEnum):
-    """How bad it is."""
+    """The severity of an alert."""
 
     INFO = "info"
     WARNING = "warning"
@@ -50,7 +50,7 @@ class Severity(StrEnum):
 
 
 class Alert(NamedTuple):
-    """One message. ``subject`` is what it is about, ``state`` how that is now."""
+    """One alert. ``subject`` names the affected object, ``state`` its current state."""
 
     severity: Severity
     subject: str
@@ -59,7 +59,7 @@ class Alert(NamedTuple):
 
 
 class Alerts:
-    """Says alerts, and queues them for the webhook."""
+    """Raises alerts: logs, counts and queues them for the webhook."""
 
     def __init__(self, now: Now, *, with_webhook: bool) -> None:
         self._now = now
@@ -89,7 +89,7 @@ class Alerts:
 
 
 def cloud_event(alert: Alert, now: float, event_id: str) -> dict[str, Any]:
-    """Write an alert as a CloudEvent in structured JSON."""
+    """Return an alert as a CloudEvent in structured JSON."""
     return {
         "specversion": "1.0",
         "id": event_id,
@@ -109,21 +109,25 @@ def sign(secret: bytes, event_id: str, timestamp: int, body: bytes) -> str:
 
 
 def read_secret(path: Path) -> bytes:
-    """Read the signing secret; raises ``WebhookFault`` naming the file, never its content."""
+    """Read the signing secret; raise ``WebhookFault`` naming the file, never its content."""
     try:
         text = path.read_text(encoding="ascii").strip()
         raw = text.encode()
         if text.startswith(_BASE64_PREFIX):
             raw = base64.b64decode(text.removeprefix(_BASE64_PREFIX), validate=True)
     except (OSError, ValueError):
-        raise WebhookFault(f"the webhook's secret cannot be read from {path}") from None
+        raise WebhookFault(
+            f"the webhook's secret can't be read from {path}: make it readable by this process"
+        ) from None
     if len(raw) < MIN_SECRET_BYTES:
-        raise WebhookFault(f"the webhook's secret in {path} has less than {MIN_SECRET_BYTES} bytes")
+        raise WebhookFault(
+            f"the webhook's secret in {path} has fewer than {MIN_SECRET_BYTES} bytes: use another"
+        )
     return raw
 
 
 class Webhook:
-    """Delivers queued events in order, each until it is taken or has been tried long enough."""
+    """Delivers queued events in order, each until it is accepted or its attempts are used up."""
 
     def __init__(
         self,
@@ -160,7 +164,7 @@ class Webhook:
                     report_to_loop(exc)
                 if not delivered:
                     alerts.dropped += 1
-                # A full queue may have let this very event go meanwhile.
+                # A full queue may have dropped this event meanwhile.
                 if alerts.queue and alerts.queue[0] is event:
                     alerts.queue.popleft()
 
@@ -171,8 +175,8 @@ class Webhook:
                     lambda: self._post(event), self._settings.timeout_seconds * 2
                 )
             except (TimeoutError, BlockingRunnerBusy):
-                why = "no answer in time"
-            except Exception as exc:  # noqa: BLE001 - whatever a library raises, the next is tried
+                why = "the webhook did not answer in time"
+            except Exception as exc:  # noqa: BLE001 - any exception of a library is a failed attempt
                 from sidecar.common.http_client import failure  # noqa: PLC0415 - brings requests
 
                 why = failure(exc, [self._settings.ca_file])
@@ -180,7 +184,7 @@ class Webhook:
                 if status // 100 == 2:  # noqa: PLR2004 - the class of success
                     self.delivered += 1
                     return True
-                why = f"status {status}"
+                why = f"the webhook answered {status}"
             self.failed += 1
             _log.warning("alert not delivered: %s", why, extra={"count": attempt})
             await self._sleep(_RETRIES.pause_seconds(attempt, self._jitter()))

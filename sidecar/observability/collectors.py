@@ -1,4 +1,4 @@
-"""What is counted of the audit log, of alerts and of polled sources, as Prometheus families."""
+"""Collectors: the metrics of the audit log, of alerts and of polled sources."""
 
 from collections.abc import Iterable, Iterator
 
@@ -11,15 +11,15 @@ from sidecar.observability.metrics import counter, gauge
 
 
 def audit_families(audit: AuditLog) -> Iterator[Metric]:
-    """Tell how the audit log does."""
+    """Yield the metrics of the audit log."""
     yield counter("septem_audit_lines_written", "Audit lines written", audit.written)
     yield counter("septem_audit_lines_dropped", "Audit lines lost to a full queue", audit.dropped)
     yield counter("septem_audit_write_errors", "Failed writes of audit lines", audit.errors)
-    yield gauge("septem_audit_lines_queued", "Audit lines that wait", audit.queued)
+    yield gauge("septem_audit_lines_queued", "Audit lines waiting to be written", audit.queued)
 
 
 def poll_families(polls: Iterable[PollStatus]) -> Iterator[Metric]:
-    """Tell how each polled source is, and how its reads went."""
+    """Yield the metrics of polled sources: their status, and the outcomes of their reads."""
     failing = GaugeMetricFamily(
         "septem_poll_failing", "1 while a polled source can't be read", labels=["source"]
     )
@@ -35,12 +35,12 @@ def poll_families(polls: Iterable[PollStatus]) -> Iterator[Metric]:
 
 
 def alert_families(alerts: Alerts, webhook: Webhook | None) -> Iterator[Metric]:
-    """Tell what was said, and what the webhook took."""
-    said = CounterMetricFamily("septem_alerts", "Alerts said", labels=["severity"])
+    """Yield the metrics of alerts and of their delivery."""
+    alerts_by_severity = CounterMetricFamily("septem_alerts", "Alerts raised", labels=["severity"])
     for severity, count in alerts.said.items():
-        said.add_metric([severity], count)
-    yield said
-    yield counter("septem_alerts_dropped", "Alerts the webhook never took", alerts.dropped)
+        alerts_by_severity.add_metric([severity], count)
+    yield alerts_by_severity
+    yield counter("septem_alerts_dropped", "Alerts not delivered to the webhook", alerts.dropped)
     if webhook is not None:
-        yield counter("septem_alerts_delivered", "Alerts the webhook took", webhook.delivered)
+        yield counter("septem_alerts_delivered", "Alerts the webhook accepted", webhook.delivered)
         yield counter("septem_alert_delivery_failures", "Failed deliveries", webhook.failed)

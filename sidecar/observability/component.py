@@ -1,4 +1,4 @@
-"""What the operator sees and hears: alerts and the audit log."""
+"""Starts alerts and the audit log."""
 
 import asyncio
 import logging
@@ -44,7 +44,7 @@ def start_alerts(settings: model.WebhookSettings | None, metrics: Metrics, spawn
 def start_audit(
     settings: model.Audit, metrics: Metrics, health: Health, stack: AsyncExitStack, spawn: Spawn
 ) -> AuditLog:
-    """Open the audit log, to be closed with ``stack``; raises ``AuditFault`` where it can't be."""
+    """Open the audit log, and close it with ``stack``; raise ``AuditFault`` if it can't be."""
     match settings.to:
         case model.FileAudit(path=path, max_bytes=max_bytes, keep=keep):
             sink: Sink = FileSink(Path(path), max_bytes=max_bytes, keep=keep)
@@ -66,7 +66,7 @@ def start_audit(
 
 
 async def _watch_audit(health: Health, audit: AuditLog) -> None:
-    """Have it seen that decisions are recorded no more. A sink that stalls is a metric's affair."""
+    """Make the process not ready if the writing thread ends. A stalled sink is only a metric."""
     while True:
         await asyncio.sleep(_WATCH_SECONDS)
         if audit.is_writing:
@@ -83,4 +83,4 @@ def _audit_failed(exc: OSError) -> None:
 
 def _close_audit(audit: AuditLog) -> None:
     if not audit.close(_AUDIT_CLOSE_SECONDS):
-        _log.error("audit lines were lost at the end: the sink does not take them")
+        _log.error("audit lines were lost in the drain: the sink did not accept them in time")

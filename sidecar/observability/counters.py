@@ -1,7 +1,7 @@
-"""What Checks add up to, in plain integers: no library, no lock, cheap to send and to sum.
+"""The counters of Checks, as plain integers: no library, no lock, cheap to send and to sum.
 
-One tally a process that answers Checks. ``observability.metrics`` makes Prometheus families
-of them when somebody asks; a worker sends its own to the main process, which adds them up.
+Each process that answers Checks has one set. ``observability.metrics`` makes Prometheus families
+of them on a scrape; a worker sends its own to the main process, which adds them up.
 """
 
 from bisect import bisect_left
@@ -18,22 +18,22 @@ CHECK_BUCKETS_US = (50, 100, 200, 500, 1_000, 2_500, 5_000, 10_000, 50_000, 100_
 
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
-"""What another process may say of itself: no count is negative, or no number of a double."""
+"""Bounds of another process's counts: not negative, and exact as a double."""
 
 
 class Histogram(msgspec.Struct):
-    """Counts of durations in microseconds, by bucket; the last is for all that is longer."""
+    """Counts of durations in microseconds, by bucket; the last bucket has all longer ones."""
 
     bounds_us: tuple[int, ...]
     counts: list[Count] = []
     sum_us: Count = 0
 
     def __post_init__(self) -> None:
-        """Begin with empty buckets; ``ValueError`` for counts that are not one a bucket."""
+        """Start with empty buckets; raise ``ValueError`` for a wrong number of counts."""
         if not self.counts:
             self.counts = [0] * (len(self.bounds_us) + 1)
         if len(self.counts) != len(self.bounds_us) + 1:
-            raise ValueError("a histogram has one count a bucket")
+            raise ValueError("a histogram must have one count per bucket")
 
     def add(self, microseconds: int) -> None:
         """Count one duration."""
@@ -41,14 +41,14 @@ class Histogram(msgspec.Struct):
         self.sum_us += microseconds
 
     def merge(self, other: "Histogram") -> None:
-        """Add another one of the same buckets."""
+        """Add another histogram with the same buckets."""
         self.counts = [
             ours + theirs for ours, theirs in zip(self.counts, other.counts, strict=True)
         ]
         self.sum_us += other.sum_us
 
     def export(self) -> tuple[list[tuple[str, float]], float]:
-        """Return cumulated buckets and the sum, in seconds, as Prometheus wants them."""
+        """Return cumulative buckets and the sum, in seconds, as Prometheus expects them."""
         total = 0
         buckets: list[tuple[str, float]] = []
         for bound, count in zip((*self.bounds_us, None), self.counts, strict=True):
@@ -66,9 +66,9 @@ class Counters(msgspec.Struct):
     faults: Count = 0
 
     def __post_init__(self) -> None:
-        """Refuse other buckets than ours (``ValueError``): they could not be added up."""
+        """Raise ``ValueError`` for other buckets: they could not be added up."""
         if self.latency.bounds_us != CHECK_BUCKETS_US:
-            raise ValueError("other buckets than ours")
+            raise ValueError("the buckets differ from this version's")
 
     def count_check(self, outcome: str, reason: str, route: str, latency_us: int) -> None:
         """Count one decision; ``route`` is a configured name or ``unmatched``."""
@@ -77,15 +77,15 @@ class Counters(msgspec.Struct):
         self.latency.add(latency_us)
 
     def count_pii_warning(self) -> None:
-        """Count a token that holds personal data and was let pass."""
+        """Count a token with personal data that was allowed."""
         self.pii_warnings += 1
 
     def count_fault(self) -> None:
-        """Count an exception that should not have been."""
+        """Count an unexpected exception."""
         self.faults += 1
 
     def keep_known(self, routes: Container[str]) -> None:
-        """Drop what no process of ours counts: a label is from a closed set, whoever reports it."""
+        """Drop counts under unknown names: a label is from a closed set, whoever reports it."""
         self.checks = {
             key: count
             for key, count in self.checks.items()

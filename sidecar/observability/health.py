@@ -1,20 +1,20 @@
-"""What the process says of itself: alive, and ready or not ready because of what.
+"""The process's health: alive, and ready or not ready with reasons.
 
-Liveness is only that the event loop turns; a sidecar without keys is alive, and
-restarting it would make nothing better. Ready is when every part is.
+Liveness only means that the event loop runs; a sidecar without keys is alive, and restarting it
+would not help. It is ready when every part is healthy.
 """
 
 from collections.abc import Callable
 
 
 class Health:
-    """The parts that must be well before requests may come, each with what is wrong."""
+    """The parts that must be healthy before the process is ready, each with its problem."""
 
     def __init__(self) -> None:
         self._problems: dict[str, str] = {}
         self._listeners: list[Callable[[bool], None]] = []
         self.on_fault: Callable[[Exception], None] = lambda _exc: None
-        """Told what a listener raised; the others are called all the same."""
+        """Gets the exceptions of listeners; the other listeners are called nevertheless."""
         self.facts: dict[str, str] = {}
         """What is worth saying of a part that is well, such as the state of the keys."""
 

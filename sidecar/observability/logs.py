@@ -1,9 +1,8 @@
-"""The process's own log: JSON lines on standard error, redacted, and never in anyone's way.
+"""The process's log: JSON lines on standard error, redacted, without blocking other threads.
 
-A thread of its own formats and writes. The standard library's ``QueueListener`` would do
-for a good day; on a bad one, with a pipe nobody reads, stopping it waits for ever, and a
-``StreamHandler`` holds locks that the interpreter wants at its end. So the thread writes
-to the descriptor, without a lock, and ``close`` has a time-out.
+A separate thread formats and writes. The standard library's ``QueueListener`` waits forever on
+stop when a pipe is not read, and a ``StreamHandler`` holds locks that the interpreter needs at
+exit. So the thread writes to the descriptor without a lock, and ``close`` has a time-out.
 """
 
 import contextlib
@@ -29,7 +28,7 @@ _MAX_TRACEBACK = 4096
 _FRAMES = 8
 _STDERR = 2
 _FIELDS = ("state", "name_of", "listener", "issuer", "certificate", "seconds", "count", "signal")
-"""What a message may carry beside its text; anything else is left out."""
+"""The extra fields a message may have; others are omitted."""
 
 _encoder = msgspec.json.Encoder()
 
@@ -58,7 +57,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def _message(record: logging.LogRecord) -> str:
-    """Return the text; one whose arguments do not fit is worth more than none."""
+    """Return the text, even if its arguments do not match its placeholders."""
     try:
         return record.getMessage()
     except (TypeError, ValueError, LookupError):
@@ -66,12 +65,12 @@ def _message(record: logging.LogRecord) -> str:
 
 
 def _clean(text: str, max_length: int) -> str:
-    """Mask credentials and bound the length; lone surrogates, which are no UTF-8, are escaped."""
+    """Mask credentials and bound the length; lone surrogates, invalid in UTF-8, are escaped."""
     return redact(text.encode("utf-8", "backslashreplace").decode("utf-8"), max_length)
 
 
 class _BoundedQueueHandler(logging.handlers.QueueHandler):
-    """Hands records to another thread; a full queue drops them and counts."""
+    """Passes records to another thread; a full queue drops and counts them."""
 
     dropped = 0
 
@@ -109,14 +108,14 @@ class LogOutput:
 
     @property
     def dropped(self) -> int:
-        """Records that found the queue full, or that could not be written."""
+        """Records that were dropped from a full queue, or could not be written."""
         return self._handler.dropped + self._lost
 
     def close(self, timeout_seconds: float = CLOSE_SECONDS) -> bool:
-        """Let go of the root logger and write what is queued; False if that took too long."""
+        """Detach from the root logger and write what is queued; False if that took too long."""
         logging.getLogger().handlers[:] = []
         self._closing = True
-        # A full queue needs no waking: the thread is at work, or stuck in a write.
+        # With a full queue the thread is running, or blocked in a write.
         with contextlib.suppress(queue.Full):
             self._records.put_nowait(None)
         self._thread.join(timeout_seconds)

@@ -1,8 +1,7 @@
-"""What the sidecar counts, for Prometheus.
+"""The sidecar's metrics, for Prometheus.
 
-A Check adds to plain integers; what prometheus-client needs is made of them when
-somebody asks. Labels come from closed sets (reasons) or from the configuration (routes),
-never from a request.
+A Check adds to plain integers; the objects of prometheus-client are made of them on a scrape.
+Labels come from closed sets (reasons) or from the configuration (routes), never from a request.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator
@@ -24,11 +23,11 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 CALL_BUCKETS_US = (1_000, 5_000, 10_000, 50_000, 100_000, 500_000, 1_000_000, 5_000_000)
 
 MetricsSource = Callable[[], Iterable[Metric]]
-"""Something that can say its numbers when asked."""
+"""Returns metric families on a scrape."""
 
 
 class Metrics(Collector):
-    """The process's numbers. Rooms with numbers of their own add a ``MetricsSource``."""
+    """The process's metrics. Components add their own as a ``MetricsSource``."""
 
     def __init__(self) -> None:
         self.counters = Counters()
@@ -37,43 +36,43 @@ class Metrics(Collector):
         self._sources: list[MetricsSource] = []
         self._refreshes: list[Callable[[], Awaitable[None]]] = []
         self._other_counters: list[Callable[[], Iterable[Counters]]] = []
-        # Read from the disk once, not by every scrape on the event loop.
+        # Read from the disk once, not on the event loop by every scrape.
         self._version = version("septem-sidecar")
         self.on_fault: Callable[[Exception], None] = lambda _exc: None
-        """Told what a source raised; the numbers of the others are shown all the same."""
+        """Gets the exceptions of a source; the other sources are shown nevertheless."""
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
 
     def count_fault(self) -> None:
-        """Count an exception that should not have been."""
+        """Count an unexpected exception."""
         self.counters.count_fault()
 
     def count_vault_call(self, operation: str, outcome: str, seconds: float) -> None:
-        """Count one call to Vault; both words are from closed sets."""
+        """Count one call to Vault; both labels are from closed sets."""
         key = (operation, outcome)
         self._calls[key] = self._calls.get(key, 0) + 1
         histogram = self._call_latency.setdefault(operation, Histogram(CALL_BUCKETS_US))
         histogram.add(int(seconds * 1e6))
 
     def add_source(self, source: MetricsSource) -> None:
-        """Ask ``source`` for its families whenever the metrics are read."""
+        """Call ``source`` for its families on every scrape."""
         self._sources.append(source)
 
     def add_counters(self, others: Callable[[], Iterable[Counters]]) -> None:
-        """Add the counts of other processes to ours whenever the metrics are read."""
+        """Add the counts of other processes to this one's on every scrape."""
         self._other_counters.append(others)
 
     def add_refresh(self, refresh: Callable[[], Awaitable[None]]) -> None:
-        """Wait for ``refresh``, which must be quick, before the metrics are read."""
+        """Await ``refresh``, which must be quick, before every scrape."""
         self._refreshes.append(refresh)
 
     async def render_fresh(self) -> bytes:
-        """Return the text exposition format, of numbers that are brought up to date."""
+        """Return the text exposition format, after refreshing the counts of other processes."""
         for refresh in self._refreshes:
             try:
                 await refresh()
-            except Exception as exc:  # noqa: BLE001 - old numbers are better than none
+            except Exception as exc:  # noqa: BLE001 - old counts are better than none
                 self.on_fault(exc)
         return self.render()
 
@@ -82,22 +81,22 @@ class Metrics(Collector):
         return generate_latest(self._registry)
 
     def collect(self) -> Iterator[Metric]:
-        """Yield everything, for the registry."""
+        """Yield every family, for the registry."""
         yield from _check_families(self._sum())
         yield from self._vault_families()
-        info = InfoMetricFamily("septem_build", "The version that runs")
+        info = InfoMetricFamily("septem_build", "The running version")
         info.add_metric([], {"version": self._version})
         yield info
         for source in self._sources:
             try:
                 families = list(source())
-            except Exception as exc:  # noqa: BLE001 - one source's defect hides no other's numbers
+            except Exception as exc:  # noqa: BLE001 - one source's bug hides no other's metrics
                 self.on_fault(exc)
                 continue
             yield from families
 
     def _sum(self) -> Counters:
-        """Add up what this process and its workers counted."""
+        """Return the sum of the counts of this process and its workers."""
         total = Counters()
         for counters in (
             self.counters,
@@ -135,17 +134,15 @@ def _check_families(counters: Counters) -> Iterator[Metric]:
     )
     latency.add_metric([], buckets, total)
     yield latency
-    yield counter("septem_internal_faults", "Exceptions that are defects", counters.faults)
-    yield counter(
-        "septem_pii_warnings", "Tokens with personal data, let pass", counters.pii_warnings
-    )
+    yield counter("septem_internal_faults", "Internal errors (bugs)", counters.faults)
+    yield counter("septem_pii_warnings", "Allowed tokens with personal data", counters.pii_warnings)
 
 
 def gauge(name: str, documentation: str, value: float) -> GaugeMetricFamily:
-    """Make a gauge of one value."""
+    """Return a gauge of one value."""
     return GaugeMetricFamily(name, documentation, value=value)
 
 
 def counter(name: str, documentation: str, value: float) -> CounterMetricFamily:
-    """Make a counter of one value; ``_total`` is added to its name."""
+    """Return a counter of one value; ``_total`` is added to its name."""
     return CounterMetricFamily(name, documentation, value=value)

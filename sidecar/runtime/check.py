@@ -1,6 +1,6 @@
-"""The Check put together, for whichever process answers it.
+"""Builds the Check service for the process that answers Checks: the main one or a worker.
 
-Imports neither grpcio, hvac nor prometheus-client: a worker has no use for them.
+Imports neither grpcio, hvac nor prometheus-client: a worker does not need them.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from sidecar.transport.lane import SlowLane
 
 
 class Check(NamedTuple):
-    """The service, its slow lane, and the ledger to be drained before the audit log is closed."""
+    """The service, its slow lane, and the recorder to drain before the audit log is closed."""
 
     service: CheckService
     recorder: DecisionRecorder
@@ -63,12 +63,12 @@ def make_check(
 
 
 def give_keys(service: CheckService, ring: KeyRing, state: KeyState) -> None:
-    """Have the service verify with these from the next Check on."""
+    """Set the key ring and its state; they apply from the next Check on."""
     service.snapshot = msgspec.structs.replace(service.snapshot, ring=ring, key_state=state)
 
 
 def give_revocations(service: CheckService, revocations: Revocations, state: KeyState) -> None:
-    """Have the service refuse these from the next Check on."""
+    """Set the revocations and their state; they apply from the next Check on."""
     degraded = state is KeyState.DEGRADED
     held = service.snapshot
     if revocations is not held.revocations or degraded is not held.revocations_degraded:
@@ -78,7 +78,7 @@ def give_revocations(service: CheckService, revocations: Revocations, state: Key
 
 
 def give_domains(service: CheckService, registered: RegisteredDomains) -> None:
-    """Have the service know these owners of domains from the next Check on."""
+    """Set the tenants' domains; they apply from the next Check on."""
     held = service.snapshot
     if registered is not held.headers.registered:
         headers = held.headers._replace(registered=registered)
@@ -86,5 +86,5 @@ def give_domains(service: CheckService, registered: RegisteredDomains) -> None:
 
 
 def give_publishers(service: CheckService, publishers: Publishers) -> None:
-    """Have the service judge bundles by these publishers from the next one on."""
+    """Set the publishers whose signatures on bundles are valid, from the next Check on."""
     service.snapshot = msgspec.structs.replace(service.snapshot, publishers=publishers)

@@ -1,4 +1,4 @@
-"""Checks answered by this very process, on either engine."""
+"""Checks answered by the main process itself, on either engine."""
 
 import asyncio
 from collections.abc import Callable
@@ -32,45 +32,45 @@ from sidecar.transport.unary import Limits
 
 
 class ChallengeLookup(ChallengeSource, FleetChallenges, Protocol):
-    """Where challenges of ACME are found, one at a time or several."""
+    """Finds ACME challenges, one at a time or several."""
 
 
 class Checks(Protocol):
-    """Whoever answers Checks: this process, or workers."""
+    """The processes that answer Checks: this one, or workers. Changes apply to the next Check."""
 
     def publish(self, view: KeyView) -> None:
-        """Decide by these keys and revocations from the next Check on."""
+        """Set the key ring and its state."""
 
     def publish_revocations(self, revocations: Revocations, state: KeyState) -> None:
-        """Refuse these from the next Check on; ``state`` is how fresh they are."""
+        """Set the revocations; ``state`` says how current they are."""
 
     def publish_publishers(self, publishers: Publishers) -> None:
-        """Judge bundles by these publishers from the next one on."""
+        """Set the publishers whose signatures on bundles are valid."""
 
     def publish_domains(self, registered: RegisteredDomains) -> None:
-        """Know these owners of domains from the next Check on."""
+        """Set the tenants' domains."""
 
     def answer_challenges(self, source: ChallengeLookup) -> None:
-        """Tell CAs, from now on, what this source knows (ACME http-01)."""
+        """Answer CAs with the challenges of this source (ACME http-01)."""
 
     async def start(self, request_refresh: Callable[[], None]) -> None:
-        """Listen. ``request_refresh`` is told of tokens whose key is not known."""
+        """Start listening. ``request_refresh`` is called for tokens whose key is unknown."""
 
     async def settled(self) -> tuple[str, ...]:
-        """Wait until what was published decides everywhere, for a bounded time.
+        """Wait until what was published applies in every process, for a bounded time.
 
-        Returns the names of those where it does not.
+        Returns the names of the processes in which it does not apply yet.
         """
 
 
 STALL_SECONDS = 5.0
-"""Calls that wait this long without any of them being taken make the process not ready."""
+"""If calls wait this long and none of them starts, the process is not ready."""
 _WATCH_SECONDS = 1.0
 _PART = "checks"
 
 
 class InProcessChecks:
-    """The Check of this process."""
+    """The Check service of the main process."""
 
     def __init__(self, context: AppContext, audit: AuditLog) -> None:
         cache = TokenCache(context.config.tokens.cache_entries)
@@ -88,29 +88,29 @@ class InProcessChecks:
         context.stack.callback(self._check.recorder.drain)
 
     def publish(self, view: KeyView) -> None:
-        """Decide by these keys and revocations from the next Check on."""
+        """Set the key ring and its state."""
         give_keys(self._check.service, view.ring, view.state)
         self._state = view.state
         self._show_key_state()
 
     def publish_revocations(self, revocations: Revocations, state: KeyState) -> None:
-        """Refuse these from the next Check on; ``state`` is how fresh they are."""
+        """Set the revocations; ``state`` says how current they are."""
         give_revocations(self._check.service, revocations, state)
 
     def publish_publishers(self, publishers: Publishers) -> None:
-        """Judge bundles by these publishers from the next one on."""
+        """Set the publishers whose signatures on bundles are valid."""
         give_publishers(self._check.service, publishers)
 
     def publish_domains(self, registered: RegisteredDomains) -> None:
-        """Know these owners of domains from the next Check on."""
+        """Set the tenants' domains."""
         give_domains(self._check.service, registered)
 
     def answer_challenges(self, source: ChallengeLookup) -> None:
-        """Tell CAs, from now on, what this source knows (ACME http-01)."""
+        """Answer CAs with the challenges of this source (ACME http-01)."""
         self._check.service.challenges = source
 
     async def start(self, request_refresh: Callable[[], None]) -> None:
-        """Listen. ``request_refresh`` is told of every token whose key is not known."""
+        """Start listening. ``request_refresh`` is called for every token whose key is unknown."""
         self._check.recorder.on_key_unknown = request_refresh
         self._server = self._make_server()
         await self._context.listen(self._server)
@@ -118,23 +118,23 @@ class InProcessChecks:
         self._show_key_state()
 
     async def settled(self) -> tuple[str, ...]:
-        """Return at once: the very next Check is decided by what was published."""
+        """Return at once: what was published applies to the next Check."""
         return ()
 
     async def _watch_lane(self) -> None:
-        """Have it seen that new tokens are verified no more."""
+        """Make the process not ready while the slow lane runs no jobs."""
         health, lane = self._context.health, self._check.lane
         was_stalled = False
         while True:
             await asyncio.sleep(_WATCH_SECONDS)
             stalled = lane.stalled_seconds
-            # Seen twice: a process that was frozen has had no chance to take any.
+            # Seen twice in a row: a process that was frozen could not run any job.
             before, was_stalled = was_stalled, stalled >= STALL_SECONDS
             if before and was_stalled:
                 health.set_unhealthy(
                     _PART,
-                    f"{len(lane)} calls have waited {stalled:.0f} s for their signature checks,"
-                    " and none is taken: restart the sidecar",
+                    f"{len(lane)} calls have waited {stalled:.0f} s for their signature checks"
+                    " and none was started: restart the sidecar",
                 )
             else:
                 health.set_healthy(_PART)
@@ -159,7 +159,7 @@ class InProcessChecks:
         )
 
     def _show_key_state(self) -> None:
-        """Say the state of the keys in gRPC health, as ``keys.<state>``."""
+        """Publish the key state in gRPC health, as ``keys.<state>``."""
         if self._server is not None:
-            words = {f"keys.{each}": each is self._state for each in KeyState}
-            self._context.run_soon(self._server.health.set_status(words))
+            statuses = {f"keys.{each}": each is self._state for each in KeyState}
+            self._context.run_soon(self._server.health.set_status(statuses))

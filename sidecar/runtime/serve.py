@@ -1,11 +1,11 @@
 """One running sidecar: start order, the main loop, drain.
 
-Start: log, Vault, keys, certificates, then the listeners; whatever fails before the last
+Start: log, Vault, keys, certificates, then the listeners; any failure before the last
 listener is up ends the process with a message (INIT: "startup fails if Vault is
-unreachable", SECURITY-MODEL §3). Main loop: wait for a signal. Drain: not ready first,
-then no new calls, those in flight answered, audit and log written, exit 0.
+unreachable", SECURITY-MODEL §3). Main loop: wait for a signal. Drain: first not ready,
+then no new calls, calls in flight answered, audit and log written, exit 0.
 
-Each component joins its own parts, in its ``component.py``.
+Each component starts itself, in its ``component.py``.
 """
 
 import asyncio
@@ -48,7 +48,7 @@ from sidecar.vault.client import VaultClient
 EXIT_OK = 0
 EXIT_FAULT = 1
 _SOCKET_UMASK = 0o117
-"""Sockets and files of this process: its owner and group, nobody else."""
+"""Only the owner and the group may use sockets and files of this process."""
 
 _log = logging.getLogger("sidecar")
 
@@ -79,13 +79,13 @@ class HangUp:
 
 
 def serve(config: model.Config) -> int:
-    """Run until SIGTERM or SIGINT; returns the exit code."""
+    """Run until SIGTERM or SIGINT; return the exit code."""
     os.umask(_SOCKET_UMASK)
     hardening = harden_process(), adopt_orphans()
     log = LogOutput(config.log.level)
     for each in hardening:
         if each.missing:
-            _log.warning("this process is not hardened by all that it should be: %s", each)
+            _log.warning("this process is not fully hardened: %s", each)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             is_healthy = runner.run(run(config, log))
@@ -96,7 +96,7 @@ def serve(config: model.Config) -> int:
         _log.critical("not started: %s", describe(exc))
         return EXIT_FAULT
     except Exception:  # noqa: BLE001 - the process's edge
-        _log.critical("ended by a defect of ours", exc_info=True)
+        _log.critical("stopped by an internal error (a bug in the sidecar)", exc_info=True)
         return EXIT_FAULT
     finally:
         log.close()
@@ -104,9 +104,9 @@ def serve(config: model.Config) -> int:
 
 
 async def run(config: model.Config, log: LogOutput) -> bool:
-    """Start, serve, drain. Raises the ``Fault`` that made a start impossible.
+    """Start, serve, drain. Raises the ``Fault`` that prevented the start.
 
-    Returns false where a defect of ours, and no signal, ended it.
+    Returns false where a bug ended it, and not a signal.
     """
     context = AppContext(config)
     watch_loop(asyncio.get_running_loop(), context.on_fault)
@@ -169,12 +169,12 @@ async def _start(context: AppContext, hang_up: HangUp) -> None:
 
 
 def _make_checks(context: AppContext, audit: AuditLog) -> Checks:
-    local = context.config.listen.authz.workers == 1
-    return InProcessChecks(context, audit) if local else WorkerChecks(context, audit)
+    in_process = context.config.listen.authz.workers == 1
+    return InProcessChecks(context, audit) if in_process else WorkerChecks(context, audit)
 
 
 async def _refresh_keys(context: AppContext, keys: KeyPollers, checks: Checks) -> KeyRefresh:
-    """Ask every source now, and wait until what was read decides wherever Checks are answered."""
+    """Read every source now, and wait until the result applies in every process."""
     state = await keys.refresh()
     for refresh in context.refreshers:
         await refresh()
@@ -187,7 +187,7 @@ async def _start_sds(
 ) -> None:
     settings = context.config.listen.sds
     if settings is not None:
-        # It brings envoy-data-plane: half a second and 16 MB that only SDS has a use for.
+        # It imports envoy-data-plane: half a second and 16 MB that only SDS needs.
         from sidecar.sds import component as sds  # noqa: PLC0415
 
         await sds.start(
@@ -211,5 +211,5 @@ def _install_signals(context: AppContext) -> HangUp:
 
 
 def _own_families(context: AppContext, log: LogOutput) -> Iterator[Metric]:
-    yield gauge("septem_ready", "1 while requests may come", float(context.health.ready))
+    yield gauge("septem_ready", "1 while the sidecar is ready", float(context.health.ready))
     yield counter("septem_log_records_dropped", "Log records lost", log.dropped)

@@ -19,7 +19,7 @@ _MAX_CONCURRENT_RPCS = 10_000
 _MAX_STREAMS_PER_CONNECTION = 2048
 _KEEPALIVE_MS, _KEEPALIVE_TIMEOUT_MS = 30_000, 10_000
 _HANDSHAKE_MS, _IDLE_MS = 10_000, 60_000
-"""A peer that sends no HTTP/2, answers no ping or has no call for so long is let go."""
+"""A peer that sends no HTTP/2, answers no ping or has no call for this long is disconnected."""
 
 
 class HealthReporter:
@@ -30,13 +30,13 @@ class HealthReporter:
         self._names = ("", service)
 
     async def set_serving(self, serving: bool) -> None:
-        """Tell every watcher whether to send requests here."""
+        """Set the status of the whole server and of the service."""
         await self.set_status(dict.fromkeys(self._names, serving))
 
-    async def set_status(self, words: Mapping[str, bool]) -> None:
-        """Set further names, such as one for each state a part can be in."""
+    async def set_status(self, statuses: Mapping[str, bool]) -> None:
+        """Set the status of further names, such as one for each key state."""
         status = health_pb2.HealthCheckResponse
-        for name, serving in words.items():
+        for name, serving in statuses.items():
             await self._servicer.set(name, status.SERVING if serving else status.NOT_SERVING)
 
     def register(self, server: grpc.aio.Server) -> None:
@@ -85,14 +85,14 @@ class GrpcServer:
         reflection.enable_server_reflection(names, self._server)
 
     async def start(self) -> None:
-        """Listen. Raises ``ListenFault`` for an address that is taken or not ours."""
+        """Start listening. Raises ``ListenFault`` for an address in use or not this machine's."""
         if self.address.startswith("unix:"):
             remove_stale_socket(Path(self.address.removeprefix("unix:")))
         try:
             port = self._server.add_insecure_port(self.address)
         except RuntimeError as exc:
             raise ListenFault(
-                f"cannot listen on {self.address}: is it taken, or not an address of this machine?"
+                f"cannot listen on {self.address}: it is in use, or not an address of this machine"
             ) from exc
         if not self.address.startswith("unix:"):
             self.bound_address = f"{self.address.rpartition(':')[0]}:{port}"

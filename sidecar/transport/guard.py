@@ -1,9 +1,9 @@
-"""A Unix socket that lets in whom it knows, before a server that can't ask who is there.
+"""Checks the peers of a Unix socket in front of a server that can't check them itself.
 
-grpcio accepts connections itself and tells nobody their descriptor, so SO_PEERCRED can't be
-read behind it. Here the connection is accepted, the peer looked at, and only then are its
-bytes passed on to grpcio. Its own socket is in a folder that nobody but our user may enter,
-and has no name there once it listens: our own workers are of our user too.
+grpcio accepts connections itself and does not expose their descriptors, so SO_PEERCRED can't be
+read there. Here the connection is accepted, the peer is checked, and only then are its bytes
+forwarded to grpcio. grpcio's own socket is in a folder that only this user may enter, and its
+name is removed once it listens, because the workers run as the same user.
 """
 
 import asyncio
@@ -40,9 +40,9 @@ _log = logging.getLogger("sidecar.transport")
 
 
 class SocketGuard:
-    """Listens on ``path`` and passes on the connections of those whom ``rule`` allows.
+    """Listens on ``path`` and forwards the connections of peers that ``rule`` allows.
 
-    Our own children it never allows, whatever the rule says; ``is_child`` tells by a PID.
+    This process's own children are never allowed; ``is_child`` recognises them by PID.
     """
 
     def __init__(
@@ -58,8 +58,8 @@ class SocketGuard:
         self._on_refused = on_refused
         self._max_connections = max_connections
         self._is_child = is_child or partial(may_descend_from, ancestor=os.getpid())
-        self._room = path.with_name(f"{path.name}.d")
-        self._inner = self._room / "s"
+        self._folder = path.with_name(f"{path.name}.d")
+        self._inner = self._folder / "s"
         self._inner_socket = -1
         self._inode = 0
         self._listener: socket.socket | None = None
@@ -68,28 +68,30 @@ class SocketGuard:
 
     @property
     def inner_address(self) -> str:
-        """Where the server behind has to listen, as grpcio writes it."""
+        """The address on which the inner server must listen, as grpcio writes it."""
         return f"unix:{self._inner}"
 
     def prepare(self) -> None:
-        """Make the folder of the server behind. Raises ``ListenFault``."""
+        """Create the folder of the inner server's socket. Raises ``ListenFault``."""
         try:
             with contextlib.suppress(FileExistsError):
-                self._room.mkdir(mode=0o700)
-            found = self._room.lstat()
+                self._folder.mkdir(mode=0o700)
+            found = self._folder.lstat()
         except OSError as exc:
-            raise ListenFault(f"cannot make {self._room}: {exc.strerror}") from exc
+            raise ListenFault(f"the folder {self._folder} can't be made: {exc.strerror}") from exc
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
-            raise ListenFault(f"{self._room} is in the way: it is no folder of ours")
-        self._room.chmod(0o700)
+            raise ListenFault(
+                f"{self._folder} exists, but is not a folder that belongs to this user: remove it"
+            )
+        self._folder.chmod(0o700)
         if anyone_may_replace(self._path.parent):
             _log.warning(
-                "any user may replace sockets in %s; give it a sticky bit or an owner",
+                "any user may replace sockets in %s: set its sticky bit, or change its owner",
                 self._path.parent,
             )
 
     def start(self) -> None:
-        """Listen, once the server behind does. Raises ``ListenFault``."""
+        """Start listening, after the inner server. Raises ``ListenFault``."""
         self._take_inner_socket()
         remove_stale_socket(self._path)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -105,15 +107,17 @@ class SocketGuard:
         self._task = asyncio.create_task(self._accept(listener))
 
     def _take_inner_socket(self) -> None:
-        """Hold the socket of the server behind, and take its name away."""
+        """Open the inner server's socket, and remove its name."""
         try:
             self._inner_socket = os.open(self._inner, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
             self._inner.unlink()
         except OSError as exc:
-            raise ListenFault(f"the server behind {self._path} is gone: {exc.strerror}") from exc
+            raise ListenFault(
+                f"the inner gRPC server of {self._path} is not listening: {exc.strerror}"
+            ) from exc
 
     async def stop(self) -> None:
-        """Let nobody in any more; connections there are live on until the server ends them."""
+        """Accept no new connections; existing ones remain until the inner server ends them."""
         if self._task is not None and self._listener is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -121,7 +125,7 @@ class SocketGuard:
             remove_own_socket(self._path, self._inode)
 
     def close(self) -> None:
-        """End the connections, and remove the folder: the server behind has stopped."""
+        """Close all connections, and remove the folder, after the inner server has stopped."""
         for pipe in tuple(self._pipes):
             pipe.end()
         if self._inner_socket >= 0:
@@ -129,20 +133,20 @@ class SocketGuard:
             self._inner_socket = -1
         with contextlib.suppress(OSError):
             remove_stale_socket(self._inner)
-            self._room.rmdir()
+            self._folder.rmdir()
 
     async def _accept(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         while True:
             try:
                 connection, _ = await loop.sock_accept(listener)
-            except OSError as exc:  # no descriptor left, or the peer is gone already
+            except OSError as exc:  # no descriptor left, or the peer has closed already
                 _log.warning("a connection could not be accepted: %s", exc.strerror)
                 await asyncio.sleep(_ACCEPT_PAUSE_SECONDS)
                 continue
             try:
                 await self._take(connection)
-            except Exception as exc:  # noqa: BLE001 - whatever one connection meets, the next is taken
+            except Exception as exc:  # noqa: BLE001 - one connection's error must not stop the others
                 connection.close()
                 report_to_loop(exc)
 
@@ -163,7 +167,7 @@ class SocketGuard:
         return len(self._pipes) < self._max_connections
 
     async def _connect(self, connection: socket.socket) -> None:
-        """Join a peer and the server behind; bytes wait on either side until both are there."""
+        """Connect a peer with the inner server; both sides buffer until both are connected."""
         loop = asyncio.get_running_loop()
         pipe = _Pipe(self._pipes.discard)
         sockets = [connection]
@@ -181,8 +185,8 @@ class SocketGuard:
                 each.close()
             if not isinstance(exc, OSError):
                 raise
-            # No descriptor left, or nobody behind.
-            _log.error("no connection to the server behind %s: %s", self._path, exc.strerror)
+            # No descriptor left, or the inner server is not listening.
+            _log.error("can't connect to the inner server of %s: %s", self._path, exc.strerror)
 
 
 class _Pipe:
@@ -223,7 +227,7 @@ class _Pipe:
 
 
 class _Side(asyncio.Protocol):
-    """One end of a pipe. Who does not read is not read for: the other side pauses."""
+    """One end of a pipe. While it does not accept bytes, the other end is not read."""
 
     def __init__(self, pipe: _Pipe) -> None:
         self._pipe = pipe
@@ -277,25 +281,25 @@ class _Side(asyncio.Protocol):
             self._stall = None
 
     def write(self, data: bytes) -> None:
-        """Send what came from the other side."""
+        """Send bytes of the other side."""
         if self._transport is None:
             self._early.append(data)
         elif not self._transport.is_closing():
             self._transport.write(data)
 
     def write_eof(self) -> None:
-        """Say that the other side has no more."""
+        """Signal that the other side sends no more."""
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write_eof()
 
     def pause(self, *, paused: bool) -> None:
-        """Read on, or no further."""
+        """Pause or resume reading."""
         self._paused = paused
         if self._transport is not None and not self._transport.is_closing():
             (self._transport.pause_reading if paused else self._transport.resume_reading)()
 
     def close(self) -> None:
-        """Close after what is on its way."""
+        """Close after the buffered bytes are sent."""
         self._closed = True
         if self._transport is not None:
             self._transport.close()
@@ -312,7 +316,7 @@ def make_guard(
     max_connections: int = MAX_CONNECTIONS,
     is_child: Callable[[int], bool] | None = None,
 ) -> SocketGuard | None:
-    """Build the guard of a Unix socket; ``None`` for TCP, whose peers the kernel does not name."""
+    """Return the guard of a Unix socket; ``None`` for TCP, whose peers have no credentials."""
     path = path_of(settings.address)
     if path is None:
         return None

@@ -1,7 +1,7 @@
 """The fast engine: unary gRPC on libnghttp2 and the event loop's own sockets.
 
-One read is one batch: all that arrived is answered, then written with one call. A peer
-that does not read is not read from either; one that has gone quiet is pinged, then let go.
+One read is one batch: everything that arrived is answered, then written with one call. A peer
+that does not read is not read from either; a silent one is pinged, then disconnected.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ NOTICE_SECONDS = 0.25
 _BACKLOG = 1024
 _MAX_UNWRITTEN_BYTES = 1_048_576
 _GATHER_SECONDS = 0.002
-"""Answers that took their time are written together, while more of them are to come."""
+"""Pending answers are collected for this long and written together."""
 _DEFECT = (GrpcStatus.INTERNAL, "the call failed")
 
 
@@ -40,7 +40,7 @@ class H2Server:
     """Listens on ``host:port`` or ``unix:/path`` and serves unary methods by full path.
 
     ``handlers`` maps ``/package.Service/Method`` to a function of the message's bytes. An
-    exception out of one is INTERNAL to the caller and goes to ``on_fault``. Beside them it
+    exception out of one is INTERNAL to the caller and goes to ``on_fault``. In addition it
     serves ``grpc.health.v1.Health/Check``.
     """
 
@@ -72,9 +72,9 @@ class H2Server:
         self._sweeper: asyncio.Task[None] | None = None
 
     async def start(self, listeners: Sequence[socket.socket] = ()) -> None:
-        """Listen, on sockets that are bound already where there are any.
+        """Start listening, on ``listeners`` if they are bound already.
 
-        Raises ``ListenFault`` for an address that is taken or not ours.
+        Raises ``ListenFault`` for an address that is in use or not this machine's.
         """
         loop = asyncio.get_running_loop()
         path = path_of(self.address)
@@ -94,7 +94,7 @@ class H2Server:
         self._sweeper = asyncio.create_task(self._sweep())
 
     async def stop(self, grace_seconds: float) -> None:
-        """Take no new connection or call, answer those in flight, then close."""
+        """Accept no new connection or call, answer those in flight, then close."""
         if self._sweeper is None:
             return
         for server in self._servers:
@@ -103,7 +103,7 @@ class H2Server:
         self._idle.clear()
         for connection in tuple(self.connections):
             connection.announce_drain()
-        # Calls that were on their way when the notice went out are still taken.
+        # Calls that were sent before the client read the notice are still answered.
         await self._wait_idle(min(NOTICE_SECONDS, grace_seconds / 2))
         for connection in tuple(self.connections):
             connection.drain()
@@ -116,7 +116,7 @@ class H2Server:
             await server.wait_closed()
 
     def _remove_socket(self) -> None:
-        """Take our Unix socket away, unless a successor has put its own in that place.
+        """Remove the Unix socket, unless a successor has put its own there.
 
         A confined worker can't; the main process does it.
         """
@@ -124,7 +124,7 @@ class H2Server:
             remove_own_socket(path, self._inode)
 
     def admit(self, connection: "_Connection") -> bool:
-        """Take a new connection. Where there are too many, the quietest without calls goes for it.
+        """Accept a new connection; at the limit, the quietest one without calls is closed for it.
 
         False if all have calls in flight.
         """
@@ -144,7 +144,7 @@ class H2Server:
                 await asyncio.wait_for(self._idle.wait(), seconds)
 
     def forget(self, connection: "_Connection") -> None:
-        """Take note that a connection has closed."""
+        """Remove a connection that has closed."""
         self.connections.discard(connection)
         if not self.connections:
             self._idle.set()
@@ -187,7 +187,7 @@ class _Connection(asyncio.Protocol):
 
     @property
     def is_idle(self) -> bool:
-        """Whether no whole call waits here for its answer; one that is half sent is not ours."""
+        """Whether no complete call is pending here; incomplete ones do not count."""
         return not self._waiting
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -215,7 +215,7 @@ class _Connection(asyncio.Protocol):
             self._transport.close()
             return
         except Exception as exc:  # noqa: BLE001 - the connection's edge
-            self._give_up(exc)
+            self._close_on_error(exc)
             return
         self._flush()
 
@@ -228,11 +228,11 @@ class _Connection(asyncio.Protocol):
             self._transport.resume_reading()
 
     def sweep(self, now: float) -> None:
-        """Fail late calls, ping a quiet peer, let a silent one go. Never raises."""
+        """Fail late calls, ping a quiet peer, disconnect a silent one. Never raises."""
         try:
             self._sweep(now)
-        except Exception as exc:  # noqa: BLE001 - the timer goes on, for every other connection
-            self._give_up(exc)
+        except Exception as exc:  # noqa: BLE001 - the timer continues, for every other connection
+            self._close_on_error(exc)
 
     def _sweep(self, now: float) -> None:
         self._grpc.expire(now)
@@ -246,7 +246,7 @@ class _Connection(asyncio.Protocol):
         self._flush()
 
     def announce_drain(self) -> None:
-        """Tell the peer to send its next calls elsewhere."""
+        """Announce the shutdown: the peer sends its next calls elsewhere."""
         self._grpc.announce_drain()
         self._flush()
 
@@ -260,10 +260,10 @@ class _Connection(asyncio.Protocol):
         """Close now."""
         self._transport.abort()
 
-    def _give_up(self, exc: Exception) -> None:
-        """Close at once: after a defect nothing that this connection says can be relied upon.
+    def _close_on_error(self, exc: Exception) -> None:
+        """Close at once: after an unexpected exception the connection's state can't be trusted.
 
-        What libnghttp2 raises is said of the peer, which has broken the protocol: no defect.
+        libnghttp2's exceptions mean that the peer violated the protocol, and are not reported.
         """
         if not isinstance(exc, ngh2.NGH2Error):
             self._server.on_fault(exc)
@@ -278,7 +278,7 @@ class _Connection(asyncio.Protocol):
         try:
             data = self._grpc.outgoing()
         except Exception as exc:  # noqa: BLE001 - a timer and every answer come here
-            self._give_up(exc)
+            self._close_on_error(exc)
             return
         if data:
             self._transport.write(data)
@@ -301,19 +301,19 @@ class _Connection(asyncio.Protocol):
         return None
 
     def _abandon(self, stream_id: int) -> None:
-        """Give up a call that nobody waits for: what is still to be done for it is not done."""
+        """Cancel a call whose caller has left, and the work that is still queued for it."""
         future = self._waiting.pop(stream_id, None)
         if future is not None:
             future.cancel()
 
     def _answer_later(self, stream_id: int, future: "asyncio.Future[bytes]") -> None:
-        """Give an answer that took its time. Never raises: it is a future's callback."""
+        """Send a pending answer. Never raises: it is a future's callback."""
         if self._waiting.pop(stream_id, None) is None:
-            return  # given up by ``_abandon``
+            return  # cancelled by ``_abandon``
         try:
             self._answer(stream_id, future)
         except Exception as exc:  # noqa: BLE001 - the connection's edge
-            self._give_up(exc)
+            self._close_on_error(exc)
             return
         if not self._waiting:
             self._flush()
@@ -322,7 +322,7 @@ class _Connection(asyncio.Protocol):
             self._gathering = loop.call_later(_GATHER_SECONDS, self._flush)
 
     def _answer(self, stream_id: int, future: "asyncio.Future[bytes]") -> None:
-        if future.cancelled():  # by whoever works on it: the caller is still there
+        if future.cancelled():  # by its worker: the caller is still there
             self._grpc.fail(stream_id, *_DEFECT)
             return
         exc = future.exception()
@@ -336,5 +336,5 @@ class _Connection(asyncio.Protocol):
 
 
 def service_of(handlers: Mapping[str, Handle]) -> str:
-    """Return the service whose methods are served: what health is asked by name."""
+    """Return the service whose methods are served, which is a name for health checks."""
     return next(iter(handlers)).split("/")[1]

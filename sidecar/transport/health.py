@@ -1,7 +1,7 @@
 """``grpc.health.v1.Health/Check`` for the fast engine, as a function of bytes.
 
-The streaming ``Watch`` and reflection are served by grpcio, on the port of SDS: an engine
-for unary calls has no use for them.
+grpcio serves the streaming ``Watch`` and reflection, on the port of SDS: the fast engine is for
+unary calls only.
 """
 
 from collections.abc import Mapping
@@ -15,25 +15,25 @@ HEALTH_CHECK = "/grpc.health.v1.Health/Check"
 
 
 class HealthStatus:
-    """What is serving, by name; the empty name is the whole server."""
+    """The status by name; the empty name is the whole server."""
 
     def __init__(self, service: str) -> None:
         self._names = ("", service)
         self._answers: dict[str, bytes] = {}
 
     async def set_serving(self, serving: bool) -> None:
-        """Say whether requests may be sent here."""
+        """Set the status of the whole server and of the service."""
         await self.set_status(dict.fromkeys(self._names, serving))
 
-    async def set_status(self, words: Mapping[str, bool]) -> None:
-        """Set further names, such as one for each state a part can be in."""
+    async def set_status(self, statuses: Mapping[str, bool]) -> None:
+        """Set the status of further names, such as one for each key state."""
         status = health_pb2.HealthCheckResponse
-        for name, serving in words.items():
+        for name, serving in statuses.items():
             answer = status(status=status.SERVING if serving else status.NOT_SERVING)
             self._answers[name] = answer.SerializeToString()
 
     def check(self, raw: bytes) -> bytes:
-        """Answer one check; raises ``RpcError`` for a name that is not known."""
+        """Answer one check; raise ``RpcError`` for an unknown name."""
         try:
             service = health_pb2.HealthCheckRequest.FromString(raw).service
         except DecodeError:

@@ -1,8 +1,8 @@
-"""HTTP/1.1 for what has no gRPC: small, bounded, without a framework.
+"""A small, bounded HTTP/1.1 server for the admin port and reports, without a framework.
 
-h11 parses; here are the limits: of the head, of the body, of idle and slow peers, of
-connections, until the last byte of an answer is gone. Where all connections are taken the one
-that has been idle longest makes room: whoever holds them keeps no probe out.
+h11 parses; this module bounds the head, the body, idle and slow peers, and connections, until
+the last byte of an answer is sent. At the limit of connections the one that has been idle
+longest is closed, so that clients that hold connections can't lock out health probes.
 """
 
 import asyncio
@@ -51,7 +51,7 @@ class Request(NamedTuple):
 
 
 class Response(NamedTuple):
-    """One answer; ``headers`` are those beside the type, the length and what all answers have."""
+    """One answer; ``headers`` are those other than type, length and the common ones."""
 
     status: int
     body: bytes
@@ -60,7 +60,7 @@ class Response(NamedTuple):
 
     @classmethod
     def json(cls, status: int, value: object) -> "Response":
-        """Answer with a JSON document."""
+        """Return an answer with a JSON document."""
         return cls(status, json.dumps(value, indent=1).encode() + b"\n", "application/json")
 
 
@@ -69,20 +69,20 @@ Routes = Mapping[tuple[str, str], Handler]
 
 
 class Refusal(NamedTuple):
-    """Why a request is not answered by its handler; ``detail`` tells the sender what to do."""
+    """Why a request is refused before its handler; ``detail`` tells the client what to do."""
 
     status: int
     detail: str = ""
 
 
 Guard = Callable[[h11.Request], Refusal | None]
-"""Looks at a request's head: what it is refused with, or ``None``."""
+"""Checks a request's head: returns a refusal, or ``None``."""
 
 
 class HttpServer:
     """Serves ``routes`` (method and path to handler) on ``host:port`` or ``unix:/path``.
 
-    ``observe`` is told the status of every answer, those to what was no request too.
+    ``observe`` gets the status of every answer, also of those to malformed requests.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class HttpServer:
         self._closing = False
 
     async def start(self) -> None:
-        """Listen. Raises ``ListenFault`` for an address that is taken or not ours."""
+        """Start listening. Raises ``ListenFault`` for an address in use or not this machine's."""
         try:
             if self.address.startswith("unix:"):
                 path = Path(self.address.removeprefix("unix:"))
@@ -130,7 +130,7 @@ class HttpServer:
             raise ListenFault(f"cannot listen on {self.address}: {exc.strerror}") from exc
 
     async def close(self) -> None:
-        """Close the listener and every connection, whatever their peers are doing."""
+        """Close the listener and every connection."""
         self._closing = True
         if self._server is not None:
             self._server.close()
@@ -157,19 +157,19 @@ class HttpServer:
             async with asyncio.timeout(self._request_seconds):
                 await writer.wait_closed()
         except (ConnectionError, TimeoutError, asyncio.CancelledError):
-            pass  # the peer's business, or the server closes
+            pass  # the peer has closed, or the server closes
         except Exception as exc:  # noqa: BLE001 - the task's edge
             self._on_fault(exc)
         finally:
             self._table.forget(task)
             self._connections.discard(task)
-            # Without this a peer that never reads would keep its socket, and nobody would count it.
+            # Without this a peer that never reads would keep its socket, uncounted.
             writer.transport.abort()
 
     async def _converse(
         self, http: h11.Connection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        """Answer request after request until one side has had enough."""
+        """Answer requests until one side closes."""
         while True:
             head_only = False
             try:
@@ -189,7 +189,7 @@ class HttpServer:
             if http.our_state is not h11.DONE or http.their_state is not h11.DONE:
                 return
             http.start_next_cycle()
-            # Pipelined requests are all here already: nothing above need have waited.
+            # Pipelined requests have arrived already: nothing above need have waited.
             await asyncio.sleep(0)
 
     async def _read_head(
@@ -197,7 +197,7 @@ class HttpServer:
     ) -> h11.Request | None:
         """Read a request's head; ``None`` when the peer closed or stayed idle.
 
-        A peer may be idle before the head's first byte; from then on it is short of time.
+        A peer may be idle before the head's first byte; from then on the head has a time-out.
         """
         if not http.trailing_data[0]:
             try:
@@ -212,7 +212,7 @@ class HttpServer:
     async def _read_rest(
         self, http: h11.Connection, reader: asyncio.StreamReader, head: h11.Request
     ) -> Request:
-        """Read the body of a request that may be answered here."""
+        """Read the body of a request that has a handler."""
         body = bytearray()
         async with asyncio.timeout(self._request_seconds):
             while isinstance(piece := await _next_event(http, reader), h11.Data):
@@ -239,7 +239,7 @@ class HttpServer:
             return _problem(500)
 
     async def _wait_for(self, answer: Awaitable[Response]) -> Response:
-        """Wait for an answer that takes its time; refuse where too many take theirs."""
+        """Await a pending answer; refuse if too many are pending."""
         with self._table.work(asyncio.current_task()) as has_room:
             if has_room:
                 return await answer
@@ -285,7 +285,7 @@ class HttpServer:
 
 
 class _Refused(Exception):  # noqa: N818 - an answer
-    """A request that is not answered by its handler."""
+    """A request that is refused before its handler."""
 
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(refusal.status)

@@ -1,8 +1,8 @@
-"""Open connections in bounds: whoever has kept us waiting longest makes room for the next.
+"""A bounded table of connections: at the limit the one that has been idle longest is closed.
 
-A health probe is answered while somebody holds every connection open: a connection on which
-nothing is being worked on can always be closed, and the newest is never the one. What a
-handler takes its time for is not cut short; there is room for half as many of those.
+Health probes are answered even while clients hold every connection open: a connection without a
+request in progress can always be closed, except the newest one. A request in progress is not
+interrupted; at most half of the connections may have one that takes long.
 """
 
 from collections import OrderedDict
@@ -11,13 +11,13 @@ from contextlib import contextmanager
 
 
 class ConnectionTable:
-    """At most ``limit`` connections, each with what closes it."""
+    """At most ``limit`` connections, each with the function that closes it."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._max_working = max(1, limit // 2)
         self._waiting: OrderedDict[Hashable, Callable[[], object]] = OrderedDict()
-        """Those that wait for their peer, who has done so longest first."""
+        """Idle connections, the one that has been idle longest first."""
         self._working: dict[Hashable, Callable[[], object]] = {}
         self.evicted = 0
 
@@ -25,7 +25,7 @@ class ConnectionTable:
         return len(self._waiting) + len(self._working)
 
     def admit(self, connection: Hashable, close: Callable[[], object]) -> bool:
-        """Take a connection; another may be closed for it. False if all are worked on."""
+        """Add a connection; another may be closed for it. False if all have open requests."""
         if len(self) >= self._limit:
             if not self._waiting:
                 return False
@@ -36,13 +36,13 @@ class ConnectionTable:
         return True
 
     def answered(self, connection: Hashable) -> None:
-        """Take note that a connection has had an answer: its wait begins anew."""
+        """Record that a connection was answered: it is idle from now on."""
         if connection in self._waiting:
             self._waiting.move_to_end(connection)
 
     @contextmanager
     def work(self, connection: Hashable) -> Iterator[bool]:
-        """Keep a connection from being closed meanwhile; False if too many are kept already."""
+        """Protect a connection from being closed; yield false if too many are protected already."""
         if len(self._working) >= self._max_working or connection not in self._waiting:
             yield False
             return
@@ -54,6 +54,6 @@ class ConnectionTable:
                 self._waiting[connection] = close
 
     def forget(self, connection: Hashable) -> None:
-        """Take note that a connection has closed."""
+        """Remove a connection that has closed."""
         self._waiting.pop(connection, None)
         self._working.pop(connection, None)

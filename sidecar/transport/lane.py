@@ -1,11 +1,11 @@
-"""The slow lane: calls that cost much are taken one a turn of the event loop.
+"""The slow lane: expensive calls run one per iteration of the event loop.
 
-A token that was not seen before costs a signature check. Thirty of them in one read would
-hold up everyone behind them for milliseconds, and who sends forged tokens can always send
-thirty. So one may be taken as it comes; the others wait their turn, and between two turns
-whatever else has arrived is answered. What waits is bounded by the streams that may be open.
+A token that was not seen before costs a signature check. Thirty of them in one read would delay
+every other call by milliseconds, and an attacker can always send thirty forged tokens. So one
+may run at once; the others are queued, and between two of them everything else that has arrived
+is answered. The queue is bounded by the number of open streams.
 
-Whatever a call raises is its own caller's: the next turn is taken all the same.
+An exception of a call goes to its own caller; the next call runs nevertheless.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class SlowLane:
-    """One lane an event loop."""
+    """One lane per event loop."""
 
     __slots__ = ("_busy", "_loop", "_moved_at", "_waiting")
 
@@ -28,16 +28,16 @@ class SlowLane:
         self._moved_at = 0.0
 
     def __len__(self) -> int:
-        """How many calls wait."""
+        """Return how many calls are queued."""
         return len(self._waiting)
 
     @property
     def stalled_seconds(self) -> float:
-        """How long calls have waited without any of them being taken; 0 while none waits."""
+        """How long calls have been queued without any of them starting; 0 for an empty queue."""
         return self._loop.time() - self._moved_at if self._waiting else 0.0
 
     def free(self) -> bool:
-        """Take the lane for this turn of the loop, if nobody has."""
+        """Return whether a call may run in this iteration, and if so claim it."""
         if self._busy:
             return False
         self._busy = True
@@ -45,7 +45,7 @@ class SlowLane:
         return True
 
     def later(self, function: Callable[[], T]) -> "asyncio.Future[T]":
-        """Run ``function`` when its turn comes; what it raises is the future's exception."""
+        """Queue ``function``; the future gets its result or exception."""
         future: asyncio.Future[T] = self._loop.create_future()
         if not self._waiting:
             self._moved_at = self._loop.time()
@@ -61,27 +61,27 @@ class SlowLane:
             self._moved_at = self._loop.time()
             try:
                 _settle(function, future)
-            finally:  # whatever came of it, the others get their turn
+            finally:  # in any case the next call runs
                 self._loop.call_soon(self._next)
-                del function, future  # an exception holds the frames it came through
+                del function, future  # an exception references the frames it passed through
             return
         self._busy = False
 
 
 def _settle(function: Callable[[], Any], future: "asyncio.Future[Any]") -> None:
-    """Run a call and give its future what came of it."""
+    """Run a call and set its future."""
     try:
         result = function()
-    except StopIteration as exc:  # no future takes one (PEP 479)
+    except StopIteration as exc:  # a future can't hold one (PEP 479)
         failure: Exception = RuntimeError("the call raised StopIteration")
         failure.__cause__ = exc
-    except Exception as exc:  # noqa: BLE001 - handed to the caller, whatever it is
+    except Exception as exc:  # noqa: BLE001 - passed to the caller
         failure = exc
     else:
-        if not future.done():  # it may have cancelled its own caller
+        if not future.done():  # the call may have cancelled its own caller
             future.set_result(result)
         return
     if future.done():
-        raise failure  # to the loop's exception handler: nobody else is there to hear it
+        raise failure  # to the loop's exception handler, as no caller is left
     future.set_exception(failure)
     del future, failure

@@ -1,4 +1,4 @@
-"""Which listeners there are, and how many connections each of them gets."""
+"""The listeners, and the connection limit of each of them."""
 
 import logging
 from collections.abc import Iterator, Mapping
@@ -19,30 +19,30 @@ from sidecar.transport.http1 import MAX_CONNECTIONS as MAX_ADMIN
 SDS, ADMIN, REPORTS = "SDS", "the admin port", "reports"
 _LEAST_SDS = 8
 _PER_GUARDED = 3
-"""A connection through the guard: the peer's, and both ends of the one to grpcio."""
+"""Descriptors of a connection through the guard: the peer's, and both ends of grpcio's."""
 
 _log = logging.getLogger("sidecar")
 
 
 def of_main(listen: model.Listen, limit: int) -> Mapping[str, int]:
-    """Return the bounds of the main process's listeners. Raise ``DescriptorFault``."""
+    """Return the limits of the main process's listeners. Raise ``DescriptorFault``."""
     own = OWN + (OF_A_WORKER * listen.authz.workers if listen.authz.workers > 1 else 0)
     return allot(limit, own, _demands(listen))
 
 
 def bound_connections(listen: model.Listen) -> Mapping[str, int]:
-    """Raise the limit, and return what fits below it. Raise ``DescriptorFault``."""
+    """Raise the limit of open files, and return what fits. Raise ``DescriptorFault``."""
     limit = raise_limit()
     bounds = of_main(listen, limit)
     if listen.authz.workers > 1:
         of_worker(limit)
-    fewer = [each for each in _demands(listen) if bounds[each.name] < each.wanted]
+    fewer = [each for each in _demands(listen) if bounds[each.name] < each.preferred]
     if fewer:
         _log.warning(
-            "with a limit of %d open files there is room for %s; raise it (ulimit -n) for more",
+            "the limit of %d open files allows only %s; raise it (ulimit -n, LimitNOFILE=)",
             limit,
             ", ".join(
-                f"{bounds[each.name]} connections of {each.wanted} for {each.name}"
+                f"{bounds[each.name]} connections of {each.preferred} for {each.name}"
                 for each in fewer
             ),
         )

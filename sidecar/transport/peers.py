@@ -1,12 +1,12 @@
-"""Who is at the other end of a Unix socket: what the kernel says, and who may be there.
+"""Peer credentials of a Unix socket, and which peers are allowed.
 
-The kernel notes a process's identity when it connects (SO_PEERCRED, unix(7)); the peer can't
-forge it. It proves the user and the groups the peer had at that moment, and not which
-program it is: another process of Envoy's user passes, and so does whoever Envoy hands its
-end to. Behind a user namespace the numbers are those of ours.
+The kernel records a process's identity when it connects (SO_PEERCRED, unix(7)); the peer can't
+forge it. It proves the user and the groups of the peer at that moment, and not which program it
+is: another process of Envoy's user is allowed too, and so is a process to which Envoy passes its
+descriptor. Behind a user namespace the numbers are those of this process's namespace.
 
-Our own children are known by their descent: workers are of our user, read what clients send,
-and are never to have a certificate's key.
+This process's children are recognised by their descent: workers run as the same user, parse
+clients' bytes, and must never get a certificate's key.
 """
 
 import os
@@ -22,13 +22,13 @@ _UCRED = struct.Struct("3i")
 _SO_PEERGROUPS = 59
 """Linux 4.13; Python has no name for it."""
 _MAX_GROUPS_BYTES = 1024
-"""What Python reads of an option: 256 groups. A peer with more counts with its own group alone."""
+"""The size Python reads: 256 groups. Of a peer with more only its primary group counts."""
 
 
 class Peer(NamedTuple):
     """The user and the groups of a peer when it connected.
 
-    ``pid`` is 0 where it is of another PID namespace.
+    ``pid`` is 0 for a peer in another PID namespace.
     """
 
     pid: int
@@ -43,19 +43,19 @@ class PeerRule(NamedTuple):
     gids: frozenset[int]
 
     def allows(self, peer: Peer) -> bool:
-        """Tell whether a peer may stay."""
+        """Return whether a peer is allowed."""
         return peer.uid in self.uids or not self.gids.isdisjoint(peer.groups)
 
 
 def make_rule(uids: Collection[int], gids: Collection[int]) -> PeerRule:
-    """Build a rule; without any numbers it is what mode 0660 says: our user and our group."""
+    """Return a rule; without any numbers it allows this process's user and group, as 0660."""
     if uids or gids:
         return PeerRule(frozenset(uids), frozenset(gids))
     return PeerRule(frozenset({os.geteuid()}), frozenset({os.getegid()}))
 
 
 def read_peer(connection: socket.socket) -> Peer:
-    """Ask the kernel. Raises ``OSError``."""
+    """Return the peer's credentials from the kernel. Raises ``OSError``."""
     raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
     pid, uid, gid = _UCRED.unpack(raw)
     try:
@@ -67,12 +67,12 @@ def read_peer(connection: socket.socket) -> Peer:
 
 
 def may_descend_from(pid: int, ancestor: int) -> bool:
-    """Tell whether a process is, or could be, a child of ``ancestor``, or a child's child.
+    """Return whether a process is, or could be, a descendant of ``ancestor``.
 
-    What can't be told counts as one: a process that has ended may have left its connection to
-    another. A process of another PID namespace (0) is none, for children are always seen from
-    the namespace of their parents. Nor is one whom we may not even signal, where its parents
-    are hidden from us: our children have our user.
+    True if it can't be determined: a process that has ended may have passed its connection to
+    another. False for a process of another PID namespace (0), since children are always visible
+    in the namespace of their parents, and for a process that this one may not signal and whose
+    parents are hidden: children have this process's user.
     """
     for _ in range(_MAX_GENERATIONS):
         if pid in _NO_PARENTS:
@@ -91,12 +91,12 @@ def _parent_of(pid: int) -> int | None:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:
         return None
-    # The name stands in brackets and may hold any byte; state and parent follow.
+    # The name is in brackets and may contain any byte; state and parent follow.
     return int(stat.rpartition(b")")[2].split()[1])
 
 
 def _is_anothers(pid: int) -> bool:
-    """Tell whether a process is there and of another user."""
+    """Return whether a process exists and belongs to another user."""
     try:
         os.kill(pid, 0)
     except PermissionError:

@@ -1,4 +1,4 @@
-"""Addresses and sockets, as every listener here understands them."""
+"""Addresses and sockets of listeners."""
 
 import contextlib
 import socket
@@ -14,7 +14,7 @@ class ListenFault(Fault):
 
 
 def split_address(address: str) -> tuple[str, int]:
-    """Split ``host:port``, with the brackets of an IPv6 literal taken off."""
+    """Split ``host:port``, without the brackets of an IPv6 literal."""
     host, _, port = address.rpartition(":")
     return host.strip("[]"), int(port)
 
@@ -25,7 +25,7 @@ def path_of(address: str) -> Path | None:
 
 
 def remove_stale_socket(path: Path) -> None:
-    """Remove what a process that was killed left behind; anything but a socket stays."""
+    """Remove the socket of a process that was killed; any other file is kept."""
     if path.is_socket():
         path.unlink()
 
@@ -46,9 +46,9 @@ def remove_own_socket(path: Path, inode: int) -> None:
 
 
 def open_listeners(address: str) -> list[socket.socket]:
-    """Bind ``unix:/path``, or every address that the host of ``host:port`` has; listen to none yet.
+    """Bind ``unix:/path``, or every address of the host in ``host:port``, without listening yet.
 
-    Raises ``ListenFault`` for an address that is taken or not ours.
+    Raises ``ListenFault`` for an address that is in use or not this machine's.
     """
     with contextlib.ExitStack() as opened:
         try:

@@ -1,17 +1,17 @@
 """Unary gRPC over HTTP/2, sans-I/O: bytes in, calls out, answers in, bytes out.
 
-One object a connection. Framing, HPACK, flow control and the defences against a hostile
-peer (resets, continuations, settings, pings, header lists) are libnghttp2's; what is
-gRPC's is here, after "gRPC over HTTP2" (grpc/doc/PROTOCOL-HTTP2.md):
+One object per connection. libnghttp2 does framing, HPACK, flow control and the defences against
+a hostile peer (resets, continuations, settings, pings, header lists); this module does gRPC,
+after "gRPC over HTTP2" (grpc/doc/PROTOCOL-HTTP2.md):
 
 - a request is POST, ``application/grpc``, a known path, one uncompressed message, half-close;
 - an answer is headers, one message, trailers; an error is trailers only;
-- everything that is not so has its status: UNIMPLEMENTED for an unknown method or a
-  compressed message, RESOURCE_EXHAUSTED over a limit, INVALID_ARGUMENT for bad framing,
-  DEADLINE_EXCEEDED when ``grpc-timeout`` runs out first.
+- any other request has a status: UNIMPLEMENTED for an unknown method or a compressed message,
+  RESOURCE_EXHAUSTED over a limit, INVALID_ARGUMENT for bad framing, DEADLINE_EXCEEDED when
+  ``grpc-timeout`` expires first.
 
-The read path is written for the one case that is nearly all of them: a whole message in
-one DATA frame that also ends the stream.
+The read path is optimised for nearly all requests: a whole message in one DATA frame that also
+ends the stream.
 """
 
 from collections.abc import Callable, Mapping
@@ -50,7 +50,7 @@ class GrpcStatus(IntEnum):
 
 
 class RpcError(Exception):
-    """What a handler raises to answer with a status of its own."""
+    """Raised by a handler to answer with a status of its own."""
 
     def __init__(self, status: GrpcStatus, message: str) -> None:
         super().__init__(status, message)
@@ -61,7 +61,7 @@ class RpcError(Exception):
 class Limits:
     """The bounds of one connection.
 
-    ``receive_seconds`` is how long a request may take to arrive, whatever its ``grpc-timeout``.
+    ``receive_seconds`` is how long a request may take to arrive, independent of ``grpc-timeout``.
     """
 
     __slots__ = (
@@ -98,7 +98,7 @@ class BufferAccount:
 
 
 class _Refusal(Exception):  # noqa: N818 - an answer, not an error
-    """A request that is answered without being handed on."""
+    """A request that is answered without calling its handler."""
 
     def __init__(self, headers: tuple[tuple[bytes, bytes], ...]) -> None:
         super().__init__()
@@ -106,10 +106,10 @@ class _Refusal(Exception):  # noqa: N818 - an answer, not an error
 
 
 class _Call:
-    """A request whose message is still arriving, or whose answer takes its time.
+    """A request whose message is still arriving, or whose answer is pending.
 
-    ``body`` is what has arrived of the message, and is empty once the message is handed on.
-    ``deadline`` is the client's; while the message is arriving, ours if that is earlier.
+    ``body`` is the received part of the message, and empty once the message is dispatched.
+    ``deadline`` is the client's; while the message is arriving, the receive time-out if earlier.
     """
 
     __slots__ = ("answer_by", "body", "deadline", "ended", "path")
@@ -130,7 +130,7 @@ class UnaryConnection:
     ``fail``. After ``receive``, and after any answer given later, ``outgoing`` has what to
     write. A ``ngh2.ProtocolError`` out of ``receive`` ends the connection, once ``outgoing``
     (the GOAWAY) is written. ``abandon(stream_id)`` is called for a call that was dispatched
-    and whose answer nobody waits for any more: its peer has left, or its deadline has passed.
+    and whose answer is no longer awaited: its peer has left, or its deadline has passed.
     """
 
     __slots__ = (
@@ -182,11 +182,11 @@ class UnaryConnection:
 
     @property
     def finished(self) -> bool:
-        """Whether neither side has anything left to say."""
+        """Whether neither side has anything left to send."""
         return not (self._h2.want_read or self._h2.want_write)
 
     def receive(self, data: bytes, now: float) -> None:
-        """Take what the peer sent at ``now`` (monotonic seconds)."""
+        """Process the peer's bytes at ``now`` (monotonic seconds)."""
         h2 = self._h2
         h2.receive_data(data)
         opened: ngh2.RequestReceived | None = None
@@ -218,10 +218,10 @@ class UnaryConnection:
             self._on_request(opened, now)
 
     def outgoing(self) -> bytes:
-        """Return everything there is to write, in one piece."""
+        """Return all bytes to write, in one piece."""
         data = self._h2.data_to_send()
         if self._resets:
-            # The client is told to stop sending only after it was told why (RFC 9113 §8.1).
+            # The client learns the status first, and only then to stop sending (RFC 9113 §8.1).
             for stream_id in self._resets:
                 self._h2.reset_stream(stream_id, ngh2.ErrorCode.NO_ERROR)
             self._resets.clear()
@@ -229,8 +229,8 @@ class UnaryConnection:
         return data
 
     def respond(self, stream_id: int, message: bytes) -> None:
-        """Answer one call. A call that the peer has left meanwhile is passed over."""
-        if self._take_off(stream_id) is not None:
+        """Answer one call. A call that the peer has reset meanwhile is ignored."""
+        if self._remove_call(stream_id) is not None:
             self._send(stream_id, message)
 
     def _send(self, stream_id: int, message: bytes) -> None:
@@ -238,7 +238,7 @@ class UnaryConnection:
         try:
             h2.send_response(stream_id, _OK_HEADERS)
         except ngh2.StreamUnavailableError:
-            return  # it was reset in the very read that brought it
+            return  # it was reset in the same read
         h2.send_data(stream_id, b"\0" + len(message).to_bytes(4, "big") + message)
         h2.send_trailers(stream_id, _OK_TRAILERS)
 
@@ -250,12 +250,12 @@ class UnaryConnection:
         self._refuse(stream_id, _error_headers(status, message), ended=call.ended)
 
     def close(self) -> None:
-        """Forget every call: the connection has ended."""
+        """Drop every call: the connection has ended."""
         for stream_id in tuple(self._calls):
             self._forget(stream_id)
 
     def expire(self, now: float) -> None:
-        """Fail the calls whose ``grpc-timeout`` has run out, and those that never arrive."""
+        """Fail the calls whose ``grpc-timeout`` or receive time-out has expired."""
         late = [
             (stream_id, call)
             for stream_id, call in self._calls.items()
@@ -267,19 +267,19 @@ class UnaryConnection:
             self.fail(stream_id, GrpcStatus.DEADLINE_EXCEEDED, "the deadline has passed")
 
     def ping(self) -> None:
-        """Ask the peer for a sign of life."""
+        """Send a PING."""
         self._h2.ping()
 
     def announce_drain(self) -> None:
-        """Say that the end is near: a client sends its next calls elsewhere (RFC 9113 §6.8)."""
+        """Announce the shutdown: a client sends its next calls elsewhere (RFC 9113 §6.8)."""
         self._h2.send_shutdown_notice()
 
     def drain(self) -> None:
-        """Say that no new call will be taken; those in flight are still answered."""
+        """Refuse new calls; those in flight are still answered."""
         self._h2.send_goaway()
 
     def _on_request(self, event: ngh2.RequestReceived, now: float) -> None:
-        # A client's calls nearly always have equal headers, so the last verdict is kept.
+        # A client's calls nearly always have equal headers, so the last result is cached.
         known, path, timeout = self._known
         if event.headers != known:
             try:
@@ -297,7 +297,7 @@ class UnaryConnection:
             self.fail(event.stream_id, GrpcStatus.INVALID_ARGUMENT, "the request has no message")
 
     def _on_whole(self, stream_id: int, data: bytes, now: float) -> None:
-        """Take a request that came in one piece, with headers like the ones before it."""
+        """Handle a request that arrived in one piece, with the same headers as the last one."""
         _, path, timeout = self._known
         if (
             data[:1] == b"\0"
@@ -306,12 +306,14 @@ class UnaryConnection:
             <= self._limits.max_message_bytes
         ):
             deadline = None if timeout is None else now + timeout
-            self._hand_on(stream_id, path, data[PREFIX_BYTES:], deadline)
+            self._dispatch_call(stream_id, path, data[PREFIX_BYTES:], deadline)
             return
         self._calls[stream_id] = _Call(path, None)
         self._on_data(stream_id, data, ended=True)
 
-    def _hand_on(self, stream_id: int, path: bytes, message: bytes, deadline: float | None) -> None:
+    def _dispatch_call(
+        self, stream_id: int, path: bytes, message: bytes, deadline: float | None
+    ) -> None:
         try:
             answer = self._dispatch(stream_id, path, message)
         except RpcError as error:
@@ -345,8 +347,8 @@ class UnaryConnection:
         elif length != len(data) - PREFIX_BYTES:
             self.fail(stream_id, GrpcStatus.INVALID_ARGUMENT, "the request is not one message")
         else:
-            self._take_off(stream_id)
-            self._hand_on(stream_id, call.path, data[PREFIX_BYTES:], call.answer_by)
+            self._remove_call(stream_id)
+            self._dispatch_call(stream_id, call.path, data[PREFIX_BYTES:], call.answer_by)
 
     def _over_limit(self, stream_id: int, call: _Call) -> bool:
         too_large = len(call.body) > self._limits.max_message_bytes + PREFIX_BYTES
@@ -361,7 +363,7 @@ class UnaryConnection:
     def _refuse(
         self, stream_id: int, headers: tuple[tuple[bytes, bytes], ...], *, ended: bool
     ) -> None:
-        self._take_off(stream_id)
+        self._remove_call(stream_id)
         try:
             self._h2.send_response(stream_id, headers, end_stream=True)
         except ngh2.StreamUnavailableError:
@@ -370,12 +372,12 @@ class UnaryConnection:
             self._resets.append(stream_id)
 
     def _forget(self, stream_id: int) -> None:
-        call = self._take_off(stream_id)
+        call = self._remove_call(stream_id)
         if call is not None and call.ended:
             self._abandon(stream_id)
 
-    def _take_off(self, stream_id: int) -> _Call | None:
-        """Take a call off the books: the one way out, so what it held is given back on each."""
+    def _remove_call(self, stream_id: int) -> _Call | None:
+        """Remove a call and release its memory; every call is removed here."""
         call = self._calls.pop(stream_id, None)
         if call is not None and call.body:
             self._buffered -= len(call.body)
@@ -386,7 +388,7 @@ class UnaryConnection:
 def read_request_headers(
     headers: tuple[tuple[bytes, bytes], ...], paths: frozenset[bytes]
 ) -> tuple[bytes, float | None]:
-    """Return the path and the time-out in seconds of a request that may proceed."""
+    """Return the path and the time-out in seconds of a valid request; raise ``_Refusal``."""
     fields: Mapping[bytes, bytes] = dict(headers)
     if fields.get(b":method") != _POST:
         raise _Refusal(((b":status", _HTTP_METHOD_NOT_ALLOWED), (b"allow", _POST)))
@@ -410,7 +412,7 @@ def _read_timeout(raw: bytes | None) -> float | None:
 
 
 def _error_headers(status: GrpcStatus, message: str) -> tuple[tuple[bytes, bytes], ...]:
-    """Build a trailers-only answer; the message is percent-encoded as the protocol wants it."""
+    """Return a trailers-only answer; the message is percent-encoded, as the protocol requires."""
     return (
         *_OK_HEADERS,
         (b"grpc-status", b"%d" % status),

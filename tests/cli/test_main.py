@@ -61,7 +61,7 @@ def test_config_envoy_prints_what_envoy_needs_and_checks_a_file(run: Run, tmp_pa
     text = (ROOT / "config.example.yaml").read_text()
     config.write_text(text)
     code, out, _ = run("config", "envoy", config, "--check", envoy)
-    assert (code, out) == (0, f"{envoy}: removes everything that {config} asks for\n")
+    assert (code, out) == (0, f"{envoy}: removes every header that {config} requires\n")
     assert "sidecar config envoy" not in run("config", "check", config)[1]
     assert "\nheaders:\n" in text
     config.write_text(
@@ -94,7 +94,7 @@ def test_config_envoy_says_what_is_no_envoy(run: Run, tmp_path: Path, content: b
     path.write_bytes(content)
     code, _, err = run("config", "envoy", ROOT / "config.example.yaml", "--check", path)
     assert code == 1
-    assert f"{path} is no configuration that Envoy would take" in err
+    assert f"{path} is not a configuration that Envoy accepts" in err
 
 
 @pytest.mark.parametrize("content", [b"a: [", b"\xff", None], ids=["broken", "no text", "absent"])

@@ -42,11 +42,11 @@ from sidecar.runtime import in_process as local_module
 from sidecar.runtime.in_process import InProcessChecks
 from sidecar.runtime.workers.channel import Channel
 from sidecar.runtime.workers.frames import (
-    MAX_UP_BYTES,
+    MAX_FROM_WORKER_BYTES,
     Applied,
     FrameReader,
+    FromWorker,
     UnknownKid,
-    Up,
     encode,
 )
 from sidecar.tokens.cache import TokenCache
@@ -68,6 +68,8 @@ from tests.support.failing import fail_on
 from tests.support.minting import NOW, Issuer
 from tests.support.waiting import until
 from tests.transport.test_guard import Guarded
+
+LOGGED = "internal error (a bug in the sidecar)"
 
 CHALLENGES = "/.well-known/acme-challenge/"
 ROUTE = """
@@ -574,7 +576,7 @@ async def a_frame_in_the_channel(_faults: Faults, _tmp: Path, _patch: pytest.Mon
         taken.append(frame)
         boom()
 
-    channel = Channel(FrameReader(Up, MAX_UP_BYTES), take, closed.append)
+    channel = Channel(FrameReader(FromWorker, MAX_FROM_WORKER_BYTES), take, closed.append)
     channel.data_received(encode(UnknownKid()) + encode(Applied(1)))
     channel.data_received(encode(UnknownKid()))
     channel.connection_lost(None)
@@ -643,13 +645,15 @@ def test_a_kind_of_defect_is_counted_each_and_logged_once(
                 report(exc)
     report(BoomError())  # raised nowhere
     assert count[0] == 301
-    assert [record.getMessage() for record in caplog.records] == ["a defect of ours"] * 4
+    assert [record.getMessage() for record in caplog.records] == [
+        "internal error (a bug in the sidecar)"
+    ] * 4
     now[0] = REPEAT_SECONDS
     try:
         boom()
     except BoomError as exc:
         report(exc)
-    assert caplog.records[-1].getMessage() == "a defect of ours (99 more of this kind before)"
+    assert caplog.records[-1].getMessage() == f"{LOGGED} (99 more of this kind before)"
 
 
 @pytest.mark.parametrize("exc", [ConnectionResetError(), TimeoutError(110, "x"), OSError(24, "x")])

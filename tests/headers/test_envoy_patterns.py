@@ -306,7 +306,7 @@ WRONG = [
     (upgrades_forwarded, "forwards an upgrade's Connection as it came"),
     (upgrades_of_one_route, "forwards an upgrade's Connection as it came"),
     (another_connection, "forwards an upgrade's Connection as it came"),
-    (no_check, "no HTTP connection manager asks the sidecar"),
+    (no_check, "no HTTP connection manager calls the sidecar"),
 ]
 
 

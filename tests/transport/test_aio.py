@@ -79,7 +79,7 @@ async def test_an_address_in_use_is_a_clear_fault() -> None:
     await first.start()
     second = GrpcServer(first.bound_address, CHECK_SERVICE, (), max_message_bytes=8192)
     try:
-        with pytest.raises(ListenFault, match="is it taken"):
+        with pytest.raises(ListenFault, match="it is in use"):
             await second.start()
     finally:
         await first.stop(0)

@@ -290,7 +290,7 @@ def test_what_is_in_the_way_is_left_alone(tmp_path: Path) -> None:
     elsewhere.mkdir()
     (tmp_path / "s.sock.d").symlink_to(elsewhere)
     guard = SocketGuard(tmp_path / "s.sock", make_rule((), ()), lambda _: None)
-    with pytest.raises(ListenFault, match="no folder of ours"):
+    with pytest.raises(ListenFault, match="not a folder that belongs to this user"):
         guard.prepare()
 
 
@@ -304,20 +304,20 @@ def test_a_folder_of_somebody_else_is_in_the_way(tmp_path: Path) -> None:
     else:
         path, room = Path("/etc/init"), Path("/etc/init.d")
     mode = room.stat().st_mode
-    with pytest.raises(ListenFault, match="no folder of ours"):
+    with pytest.raises(ListenFault, match="not a folder that belongs to this user"):
         SocketGuard(path, make_rule((), ()), lambda _: None).prepare()
     assert room.stat().st_mode == mode, "and it is left as it was"
 
 
 def test_a_file_of_ours_is_in_the_way(tmp_path: Path) -> None:
     (tmp_path / "s.sock.d").write_text("mine")
-    with pytest.raises(ListenFault, match="no folder of ours"):
+    with pytest.raises(ListenFault, match="not a folder that belongs to this user"):
         SocketGuard(tmp_path / "s.sock", make_rule((), ()), lambda _: None).prepare()
     assert (tmp_path / "s.sock.d").read_text() == "mine"
 
 
 def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
-    with pytest.raises(ListenFault, match=r"cannot make .*s\.sock\.d: No such file"):
+    with pytest.raises(ListenFault, match=r"the folder .*s\.sock\.d can.t be made: No such file"):
         SocketGuard(tmp_path / "none" / "s.sock", make_rule((), ()), lambda _: None).prepare()
 
 

@@ -99,7 +99,7 @@ class Orders:
             entry.failures, entry.retry_at = 0, 0.0
             if entry.registration is not None:
                 seconds = self._clock() - started
-                tell_each([self._events.obtained], entry.key, entry.registration, seconds)
+                call_each([self._events.obtained], entry.key, entry.registration, seconds)
         finally:
             self._tasks.discard(entry.task)
             entry.task = None
@@ -124,4 +124,4 @@ class Orders:
         backoff = Backoff(self._settings.retry_seconds, self._settings.max_retry_seconds)
         pause = backoff.pause_seconds(entry.failures, self._jitter(), asked_seconds)
         entry.retry_at = self._clock() + pause
-        tell_each([self._events.failed], entry.key, entry.refused, str(fault))
+        call_each([self._events.failed], entry.key, entry.refused, str(fault))

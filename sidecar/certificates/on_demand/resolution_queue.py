@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from sidecar.certificates.on_demand.domains import DomainRegistry
 from sidecar.certificates.on_demand.names import NameRefused
-from sidecar.common.faults import report_to_loop, tell_each
+from sidecar.common.faults import call_each, report_to_loop
 from sidecar.common.polling import PollFault, fault_of
 
 MAX_QUEUED = 1024
@@ -63,13 +63,13 @@ class ResolutionQueue:
             fault = fault_of(exc, "the domain registry")
             if isinstance(fault, PollFault):
                 report_to_loop(exc)
-            tell_each([self._failed], canonical, str(fault))
+            call_each([self._failed], canonical, str(fault))
         else:
             self._unresolvable.pop(canonical, None)
         finally:
             del self._open[canonical]
         for asked in waiting:
-            tell_each([self._resolved], asked)
+            call_each([self._resolved], asked)
 
     def _remember_failure(self, canonical: str) -> None:
         self._unresolvable[canonical] = self._clock() + self._retry_seconds

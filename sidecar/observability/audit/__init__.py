@@ -1,4 +1,4 @@
-"""One line a decision, written without ever making a Check wait (SECURITY-MODEL §10)."""
+"""The audit log: one line a decision, and no Check waits for it (SECURITY-MODEL §10)."""
 
 from sidecar.observability.audit.entry import AuditEntry, encode_entry
 from sidecar.observability.audit.log import AuditLog

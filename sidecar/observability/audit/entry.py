@@ -1,4 +1,4 @@
-"""The audit line: a fixed list of fields, redacted when they are written (SECURITY-MODEL §10)."""
+"""The audit line: a fixed list of fields, redacted on encoding (SECURITY-MODEL §10)."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -13,9 +13,9 @@ _MAX_WARNINGS = 8
 
 
 class AuditEntry(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """The fields of a line, and no others: what is not here is not recorded.
+    """The fields of a line: nothing else is recorded.
 
-    Texts that a client chose are redacted when the line is encoded.
+    Texts that a client controls are redacted when the line is encoded.
     """
 
     at: float
@@ -72,7 +72,7 @@ _decoder = msgspec.json.Decoder(_Line)
 
 
 def _timestamp(at: float) -> str:
-    """Write RFC 3339 with milliseconds; the second is written once for all of its lines."""
+    """Return RFC 3339 with milliseconds; the formatted second is cached."""
     milliseconds = int(at * 1000)
     return f"{_second(milliseconds // 1000).decode()}.{milliseconds % 1000:03}+00:00"
 
@@ -83,34 +83,34 @@ def _second(second: int) -> bytes:
 
 
 def ground_fragment(reason: str, route: str) -> bytes:
-    """Encode what the lines of one place have in common. An allowed request's status is 200."""
+    """Encode the fields that depend on grant and route. An allowed request's status is 200."""
     return _members(outcome="allow", reason=reason, status=200, route=route)
 
 
 def tenant_fragment(tenant: str, subject: str) -> bytes:
-    """Encode whose token it was."""
+    """Encode the token's tenant and subject."""
     return _members(tenant=tenant, subject=redact(subject, 256))
 
 
 def target_fragment(method: str, host: str, path: str) -> bytes:
-    """Encode what was asked for."""
+    """Encode method, host and path."""
     return _members(method=method, host=host, path=redact(path))
 
 
 @lru_cache(maxsize=4096)
 def peer_fragment(source: str, principal: str) -> bytes:
-    """Encode who asked; peers come again."""
+    """Encode the peer; cached, as peers recur."""
     return _members(source=redact(source, 64), principal=redact(principal, 256))
 
 
 @lru_cache(maxsize=512)
 def kid_fragment(kid: str) -> bytes:
-    """Encode which key verified."""
+    """Encode the kid of the key that verified."""
     return _members(kid=redact(kid, 256))
 
 
 def token_fragment(token_id: str, token_digest: str, warnings: Sequence[str]) -> bytes:
-    """Encode which token it was, and what was found in it."""
+    """Encode the token's id, digest and warnings."""
     return _members(
         token_id=redact(token_id, 256),
         token_digest=token_digest,
@@ -128,7 +128,7 @@ def _redacted(warnings: Sequence[str]) -> tuple[str, ...]:
 
 
 def _members(**members: str | int | tuple[str, ...]) -> bytes:
-    """Encode members that are not empty, each with a comma before it."""
+    """Encode the members that are not empty, each with a comma before it."""
     return escape_json(
         b"".join(
             b',"%b":%b' % (name.encode("ascii"), _encoder.encode(value))
@@ -150,7 +150,7 @@ def encode_allowed_check(  # noqa: PLR0917 - the fragments in the line's order
     key_state: bytes,
     latency_us: int,
 ) -> bytes:
-    """Write the line of an allowed Check, from fragments; as ``encode_entry`` writes it."""
+    """Return the line of an allowed Check, from fragments, as ``encode_entry`` would write it."""
     milliseconds = int(at * 1000)
     return b'{"time":"%b.%03d+00:00","decision_id":"%b"%b%b%b%b%b%b%b,"latency_us":%d}\n' % (
         _second(milliseconds // 1000),
@@ -168,7 +168,7 @@ def encode_allowed_check(  # noqa: PLR0917 - the fragments in the line's order
 
 
 def encode_entry(entry: AuditEntry) -> bytes:
-    """Write one entry as one line of JSON."""
+    """Return one entry as one line of JSON."""
     line = _Line(
         time=_timestamp(entry.at),
         decision_id=entry.decision_id,

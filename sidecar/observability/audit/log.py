@@ -1,10 +1,9 @@
-"""The queue before the sink, so that no Check ever waits for one (SECURITY-MODEL §10).
+"""The queue in front of the sink, so that no Check ever waits for one (SECURITY-MODEL §10).
 
 Encoded lines go into a bounded queue; a thread of its own writes them, because writing to a
-pipe nobody reads, or to a disk that is gone, blocks. The thread does nothing else: what it
-did under the interpreter's lock, Checks would wait for. The queue is bounded in lines and in
-bytes; when it is full a line is dropped and counted, and the count is a metric: silence would
-be worse.
+pipe that nobody reads, or to a failed disk, blocks. The thread does nothing else: Checks would
+wait for anything else it did under the interpreter lock. The queue is bounded in lines and in
+bytes; when it is full a line is dropped and counted, and the count is a metric.
 """
 
 import contextlib
@@ -21,7 +20,7 @@ _RETRY_SECONDS = 1.0
 _BATCH_LINES = 512
 _BATCH_BYTES = 1_048_576
 QUEUE_BYTES = 67_108_864
-"""What waits in memory at most, where nothing else is said."""
+"""The default limit of the queue."""
 _UNEXPECTED_TRIES = 3
 
 _log = logging.getLogger(__name__)
@@ -51,7 +50,7 @@ class AuditLog:
         self._queue: deque[bytes] = deque()
         self._pending = b""
         self._taken = 0
-        # Each counter has one thread that adds to it: a sum of both ways would need a lock.
+        # Each counter is written by one thread only: a shared one would need a lock.
         self.lines_in = self.lines_out = 0
         self._bytes_in = self._bytes_out = 0
         self._queue_lines = queue_lines
@@ -66,7 +65,7 @@ class AuditLog:
 
     @property
     def dropped(self) -> int:
-        """Lines that found the queue full, or that could not be written.
+        """The lines that were dropped from a full queue, or could not be written.
 
         ``dropped_before`` of them were lost in the processes whose lines are queued here.
         """
@@ -94,9 +93,9 @@ class AuditLog:
         self._put(line)
 
     def record_lines(self, lines: Sequence[bytes]) -> int:
-        """Queue lines that another process encoded, as many as there is room for; returns how many.
+        """Queue as many lines of another process as fit; return how many were queued.
 
-        Those that wait stay the other process's, whose own queue fills and counts.
+        The others stay in the other process, whose own queue fills and counts.
         """
         for number, line in enumerate(lines):
             if self._is_full():
@@ -105,7 +104,7 @@ class AuditLog:
         return len(lines)
 
     def append(self, line: bytes) -> None:
-        """Queue one line that was encoded elsewhere, or count it as dropped."""
+        """Queue one encoded line, or count it as dropped."""
         if self._is_full():
             self._refused += 1
         else:
@@ -121,7 +120,7 @@ class AuditLog:
 
     @property
     def is_writing(self) -> bool:
-        """Whether the thread that writes lives."""
+        """Whether the writing thread is alive."""
         return self._thread.is_alive()
 
     def _is_full(self) -> bool:
@@ -137,20 +136,20 @@ class AuditLog:
 
     @property
     def samples(self) -> bool:
-        """Whether some allowed decisions go unrecorded."""
+        """Whether only a sample of the allowed decisions is recorded."""
         return self._sample_allowed < 1
 
     def sampled(self, decision_id: str) -> bool:
-        """Decide by the id, so that every line of one decision has the same fate."""
+        """Return whether a decision is in the sample; by its id, so the same for all its lines."""
         return self._sample_allowed >= 1 or int(decision_id[-6:], 16) < self._sample_allowed * 2**24
 
     def reopen(self) -> None:
-        """Have the file opened anew before the next write."""
+        """Reopen the file before the next write."""
         self._reopen = True
         self._wake.set()
 
     def close(self, timeout_seconds: float) -> bool:
-        """Write what is queued and stop; False if the sink did not take it all in time."""
+        """Write what is queued and stop; return false if the sink did not accept it all in time."""
         self._closing = True
         self._wake.set()
         self._thread.join(timeout_seconds)
@@ -160,10 +159,10 @@ class AuditLog:
         while True:
             patience_seconds = _POLL_SECONDS
             try:
-                self._turn()
-            except Exception as exc:  # noqa: BLE001 - the thread's edge: lines are written after it
+                self._write_batch()
+            except Exception as exc:  # noqa: BLE001 - the thread's edge: it continues with the next line
                 self.errors += 1
-                self._tell(self._as_os_error(exc))
+                self._report_error(self._as_os_error(exc))
                 if self._closing:
                     break
                 patience_seconds = _RETRY_SECONDS
@@ -179,14 +178,14 @@ class AuditLog:
         with contextlib.suppress(Exception):
             self._sink.close()
 
-    def _tell(self, exc: OSError) -> None:
+    def _report_error(self, exc: OSError) -> None:
         try:
             self._on_error(exc)
-        except Exception as defect:  # noqa: BLE001 - lines are written whatever becomes of the telling
-            _log.error("a defect of ours", exc_info=defect)
+        except Exception as defect:  # noqa: BLE001 - lines are written even if reporting fails
+            _log.error("internal error (a bug in the sidecar)", exc_info=defect)
 
     def _as_os_error(self, exc: Exception) -> OSError:
-        """Name what a sink must not raise; a batch that it goes on raising for is given up."""
+        """Wrap an exception that a sink must not raise; drop a batch that keeps raising it."""
         if isinstance(exc, OSError):
             return exc
         self._unexpected += 1
@@ -194,14 +193,14 @@ class AuditLog:
             self._unexpected = 0
             self._given_up += self._pending.count(b"\n", self._taken)
             self._pending, self._taken = b"", 0
-            _log.error("a defect of ours: audit lines are lost", exc_info=exc)
+            _log.error("internal error (a bug in the sidecar): audit lines are lost", exc_info=exc)
         return OSError(0, f"an unexpected {type(exc).__name__}")
 
-    def _turn(self) -> None:
-        """Write one batch, or what is left of the last. Raises the sink's ``OSError``."""
+    def _write_batch(self) -> None:
+        """Write one batch, or the rest of the last one. Raises the sink's ``OSError``."""
         if self._reopen:
             self._reopen = False
-            # The new file begins with a whole line; the old one keeps the torn half.
+            # The new file begins with a whole line; the old one keeps the incomplete one.
             self._taken = self._pending.rfind(b"\n", 0, self._taken) + 1
             self._sink.reopen()
         if not self._pending:
@@ -242,7 +241,7 @@ class AuditLog:
 
 
 class AuditShare:
-    """The part of the queue that one other process may fill: it leaves room for the rest."""
+    """The share of the queue that one other process may fill, so that others have space."""
 
     def __init__(self, log: AuditLog, max_lines: int, max_bytes: int) -> None:
         self._log = log
@@ -250,10 +249,10 @@ class AuditShare:
         self._max_bytes = max(1, max_bytes)
         self._lines = self._bytes = 0
         self._batches: deque[tuple[int, int, int]] = deque()
-        """Of each batch: the place of its last line among all there were, its lines, its bytes."""
+        """Of each batch: the position of its last line among all lines, its lines, its bytes."""
 
     def record_lines(self, lines: Sequence[bytes]) -> int:
-        """Queue lines, as many as this share has room for; returns how many."""
+        """Queue as many lines as this share has space for; return how many were queued."""
         self._let_go()
         room = self._max_bytes - self._bytes
         fitting = 0
@@ -271,7 +270,7 @@ class AuditShare:
         return taken
 
     def _let_go(self) -> None:
-        """Take off what was written meanwhile."""
+        """Subtract the lines that were written meanwhile."""
         written = self._log.lines_out
         while self._batches and self._batches[0][0] <= written:
             _, lines, size = self._batches.popleft()

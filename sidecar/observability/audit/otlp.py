@@ -75,7 +75,7 @@ def _rejected(body: bytes) -> int:
 
 
 def _log_record(line: dict[str, Any]) -> dict[str, Any]:
-    """Turn one line into an OTLP log record; the fields become attributes."""
+    """Return one line as an OTLP log record; the fields become attributes."""
     nanoseconds = int(datetime.fromisoformat(line["time"]).timestamp() * 1e9)
     denied = line["outcome"] == "deny"
     return {

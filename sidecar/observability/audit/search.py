@@ -1,7 +1,7 @@
-"""Finding a decision in an audit log, and in what was rotated away.
+"""Finds a decision in an audit log and in its rotated files.
 
-The file may be anybody's: its lines are held to what a line of ours is, and what is none is
-passed over. A line ends where the log ends it, with a line feed and nothing else.
+The file is not trusted: lines that are not valid audit lines are skipped. A line ends at a line
+feed and nothing else.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ import msgspec
 from sidecar.common.errors import Fault
 
 MAX_LINE_BYTES = 65_536
-"""A longer one is none of ours, and is passed over whole."""
+"""A longer line is not an audit line and is skipped."""
 
 
 def find_decision(path: Path, decision_id: str) -> Iterator[tuple[Path, dict[str, Any]]]:
@@ -30,15 +30,15 @@ def find_decision(path: Path, decision_id: str) -> Iterator[tuple[Path, dict[str
 
 
 def _files(path: Path) -> Iterator[Path]:
-    """Yield the log, then what begins with its name and a dot: regular files, latest first."""
+    """Yield the log, then regular files named like it with a dot and more, latest first."""
     try:
         if not path.exists():
-            raise Fault(f"{path} is not there; is it where audit.to.path points to?")
+            raise Fault(f"{path} does not exist: give the file that audit.to.path names")
         begin = f"{path.name}."
         others = [each for each in path.parent.iterdir() if each.name.startswith(begin)]
         rotated = [(each.stat().st_mtime, each) for each in others if each.is_file()]
     except OSError as exc:
-        raise Fault(f"{path.parent} cannot be looked into: {exc.strerror}") from exc
+        raise Fault(f"the folder {path.parent} can't be listed: {exc.strerror}") from exc
     yield path
     for _, each in sorted(rotated, reverse=True):
         yield each

@@ -1,7 +1,7 @@
-"""Where audit lines go, and what a sink may do wrong.
+"""The sinks of audit lines, and their failures.
 
-A full disk takes part of a batch and then fails. The writer is told how much was taken
-(``CutShort``) and goes on from there: no line is torn, none is written twice.
+A full disk accepts part of a batch and then fails. The writer learns how much was written
+(``CutShort``) and continues from there: no line is incomplete, none is written twice.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ class AuditFault(Fault):
 
 
 class CutShort(OSError):  # noqa: N818 - a report of how far it went
-    """A write failed after ``taken`` bytes; the rest is still to be written."""
+    """A write failed after ``taken`` bytes; the rest must still be written."""
 
     def __init__(self, cause: OSError, taken: int) -> None:
         super().__init__(cause.errno, cause.strerror)
@@ -39,7 +39,7 @@ class LinesLost(Exception):  # noqa: N818 - a report of what became of them
 
 
 class Sink(Protocol):
-    """Where lines go. Called from the writing thread alone."""
+    """Writes lines. Called from the writing thread only."""
 
     def write(self, lines: bytes) -> None:
         """Write whole lines.
@@ -49,7 +49,7 @@ class Sink(Protocol):
         """
 
     def reopen(self) -> None:
-        """Let go of a file that was rotated away and open it anew."""
+        """Close a file that was rotated, and open the path again."""
 
     def close(self) -> None:
         """Close."""
@@ -62,21 +62,21 @@ class DescriptorSink:
         self._descriptor = descriptor
 
     def write(self, lines: bytes) -> None:
-        """Write all of it."""
+        """Write all bytes."""
         write_all(self._descriptor, lines)
 
     def reopen(self) -> None:
         """Nothing to reopen."""
 
     def close(self) -> None:
-        """Leave it open: it is not ours."""
+        """Do nothing: the descriptor belongs to the caller."""
 
 
 class FileSink:
-    """A file of our own, only appended to, readable by its owner alone (``private_file``).
+    """A file that is only appended to and readable by its owner alone (``private_file``).
 
-    One that is there already is made so, with what was rotated away; another's is refused.
-    With ``max_bytes`` it is renamed before it would grow larger, ``keep`` times.
+    An existing file and its rotated ones are made private; another user's is refused. With
+    ``max_bytes`` it is renamed before it would grow larger, ``keep`` times.
     """
 
     def __init__(self, path: Path, *, max_bytes: int = 0, keep: int = 5) -> None:
@@ -90,14 +90,17 @@ class FileSink:
         except OSError as exc:
             raise AuditFault(f"the audit log {path} can't be opened: {exc.strerror}") from exc
         if anyone_may_replace(path.parent):
-            _log.warning("any user may replace %s; give its folder a sticky bit or an owner", path)
+            _log.warning(
+                "any user may replace %s: set the sticky bit of its folder, or change its owner",
+                path,
+            )
 
     def write(self, lines: bytes) -> None:
-        """Append all of it; after a failure the file is opened anew."""
+        """Append all bytes; after a failure the file is opened again."""
         if self._descriptor < 0:
             self._descriptor = open_to_append(self._path)
         size = os.fstat(self._descriptor).st_size if self._max_bytes else 0
-        # What completes a torn line belongs to the file that has its beginning.
+        # The rest of an incomplete line belongs to the file with its beginning.
         if size and size + len(lines) > self._max_bytes and not self._torn:
             self._rotate()
         try:
@@ -110,18 +113,18 @@ class FileSink:
             raise
 
     def reopen(self) -> None:
-        """Open the path anew: what logrotate moved away is let go."""
+        """Close the file, which logrotate may have moved, and open the path again."""
         self.close()
 
     def close(self) -> None:
         """Close the file."""
         if self._descriptor >= 0:
-            # Let go first: after a failed close the number is no longer ours (close(2)).
+            # Reset it first: after a failed close the descriptor may be reused (close(2)).
             descriptor, self._descriptor = self._descriptor, -1
             os.close(descriptor)
 
     def _rotate(self) -> None:
-        """Rename the file to ``.1``, and ``.1`` to ``.2``; the last one goes."""
+        """Rename the file to ``.1``, and ``.1`` to ``.2``; the last one is deleted."""
         self.close()
         for number in range(self._keep - 1, 0, -1):
             older = self._numbered(number)
@@ -135,10 +138,10 @@ class FileSink:
 
 
 def write_all(descriptor: int, data: bytes) -> None:
-    """Write all of ``data``, waiting where the other side is slow.
+    """Write all of ``data``, waiting where the reader is slow.
 
-    A descriptor that another process made non-blocking (they share the setting) is waited
-    for like any other. Raises ``CutShort`` with what was taken until then.
+    Waits for a descriptor that another process made non-blocking (the setting is shared), too.
+    Raises ``CutShort`` with the number of bytes written so far.
     """
     view = memoryview(data)
     taken = 0

@@ -1,8 +1,8 @@
-"""What a process of ours gives up for good, so that less can be had from it.
+"""Hardening and confinement of the sidecar's processes, which limit what an attacker gains.
 
-``harden_process`` is for every process that serves; ``confine_worker`` is for those that read
-what clients send and need nothing but their listener and their channel (SECURITY-MODEL §9, §10).
-What a kernel does not have is left out and named, never silently: see ``Hardening``.
+``harden_process`` is for every process that serves; ``confine_worker`` is for those that parse
+clients' bytes and need only their listener and their channel (SECURITY-MODEL §9, §10). What the
+kernel does not support is skipped and named, never silently: see ``Hardening``.
 """
 
 import resource
@@ -26,23 +26,23 @@ _CODE = ("stdlib", "platstdlib", "purelib", "platlib")
 
 
 class Hardening(NamedTuple):
-    """What holds of a process, and what does not, each with why. ``str`` is for operators."""
+    """The measures in force, and the missing ones with reasons. ``str`` is for operators."""
 
     held: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
 
     def __add__(self, other: "Hardening") -> "Hardening":  # type: ignore[override]
-        """Join two."""
+        """Return both together."""
         return Hardening((*self.held, *other.held), (*self.missing, *other.missing))
 
     def __str__(self) -> str:
-        """Say it in one line."""
+        """Describe it in one line."""
         held = ", ".join(self.held) or "nothing"
         return held + (f"; missing: {', '.join(self.missing)}" if self.missing else "")
 
 
 def harden_process() -> Hardening:
-    """Gain nothing by exec, leave no core, let nobody of our user look into our memory.
+    """Forbid new privileges, core dumps and access to this process's memory by the same user.
 
     Other processes of the same user then can't trace this one, read its memory or its
     environment, or take its descriptors (``PR_SET_DUMPABLE``, prctl(2)); root still can.
@@ -55,25 +55,25 @@ def harden_process() -> Hardening:
 
 
 def adopt_orphans() -> Hardening:
-    """Have what our children leave behind become our children, so that it is known for ours."""
+    """Become the parent of orphaned descendants, so that they are recognised as this process's."""
     return _all_of(("subreaper", partial(prctl, PR_SET_CHILD_SUBREAPER, 1)))
 
 
 def begin_worker() -> Hardening:
-    """Harden a process that will be confined; comes before its event loop."""
+    """Harden a process that will be confined; call it before the event loop is created."""
     return harden_process() + _all_of(("no io_uring", refuse_rings))
 
 
 def confine_worker() -> Hardening:
-    """Give up files, other sockets, other processes. What is open stays open.
+    """Give up access to files, other sockets and other processes. Open descriptors stay open.
 
-    Only for a process of one thread: what was started before would stay as it is.
+    Only for a process with one thread: threads that already exist would not be confined.
     """
     return _all_of(("Landlock", partial(restrict_self, code_folders())), ("seccomp", refuse_calls))
 
 
 def code_folders() -> tuple[Path, ...]:
-    """Return where the interpreter's modules and our own are: what a late import reads."""
+    """Return the folders of the interpreter's modules and of the sidecar's, for late imports."""
     folders = (sysconfig.get_path(name) for name in _CODE)
     return tuple(dict.fromkeys((*map(Path, folders), _PACKAGE)))
 

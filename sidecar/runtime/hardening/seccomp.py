@@ -1,9 +1,9 @@
-"""System calls that a worker has no use for, refused by the kernel from then on (seccomp(2)).
+"""System calls that a worker does not need, refused by the kernel (seccomp(2)).
 
-It has its listener and its channel; it needs no other socket, starts no program, and has
-nothing to do with another process. The refused ones fail with EPERM. This is a list of what is
-refused and not of what is allowed: an interpreter and its libraries change what they use, and a
-worker that dies of an update would protect nobody. Files are the affair of ``landlock``.
+A worker has its listener and its channel; it needs no other socket, starts no program, and has
+no business with other processes. Refused calls fail with EPERM. This is a deny-list and not an
+allow-list: an interpreter and its libraries change what they use, and a worker that crashes
+after an update would protect nobody. ``landlock`` restricts files.
 """
 
 import ctypes
@@ -20,7 +20,7 @@ from sidecar.runtime.hardening.kernel import PR_SET_SECCOMP, prctl
 _MODE_FILTER = 2
 _REFUSE = 0x0005_0000 | errno.EPERM
 _UNKNOWN = 0x0005_0000 | errno.ENOSYS
-"""Has the C library use ``clone`` where it would use ``clone3``, whose flags can't be read."""
+"""Makes the C library use ``clone`` instead of ``clone3``, whose flags a filter can't read."""
 _ALLOW = 0x7FFF_0000
 _LOAD, _IF_EQUAL, _IF_AT_LEAST, _IF_ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _NUMBER_AT, _ARCH_AT, _FIRST_ARGUMENT_AT = 0, 4, 16
@@ -47,12 +47,12 @@ _ARCHITECTURES = {
     "aarch64": _Architecture(1, 0xC000_00B7, 220, 435, 131, 261),
 }
 REFUSED: Mapping[str, tuple[int, int | None]] = {
-    # what starts another program or process
+    # starting another program or process
     "execve": (59, 221),
     "execveat": (322, 281),
     "fork": (57, None),
     "vfork": (58, None),
-    # what looks into another process, or sends it a signal
+    # inspecting another process, or signalling it
     "ptrace": (101, 117),
     "process_vm_readv": (310, 270),
     "process_vm_writev": (311, 271),
@@ -65,11 +65,11 @@ REFUSED: Mapping[str, tuple[int, int | None]] = {
     "tkill": (200, 130),
     "rt_sigqueueinfo": (129, 138),
     "rt_tgsigqueueinfo": (297, 240),
-    # what reaches whom it was not given a socket to
+    # opening other sockets
     "socket": (41, 198),
     "connect": (42, 203),
     "bind": (49, 200),
-    # what changes whose a file is, or what it is
+    # changing a file's owner or mode
     "chmod": (90, None),
     "fchmod": (91, 52),
     "fchmodat": (268, 53),
@@ -94,7 +94,7 @@ REFUSED: Mapping[str, tuple[int, int | None]] = {
     "file_setattr": (469, 469),
     "mknod": (133, None),
     "mknodat": (259, 33),
-    # what becomes somebody else
+    # changing the process's identity
     "setuid": (105, 146),
     "setgid": (106, 144),
     "setreuid": (113, 145),
@@ -105,7 +105,7 @@ REFUSED: Mapping[str, tuple[int, int | None]] = {
     "setfsuid": (122, 151),
     "setfsgid": (123, 152),
     "capset": (126, 91),
-    # what takes time from others of the same user
+    # affecting the scheduling of other processes of the user
     "setpriority": (141, 140),
     "sched_setaffinity": (203, 122),
     "sched_setscheduler": (144, 119),
@@ -114,17 +114,17 @@ REFUSED: Mapping[str, tuple[int, int | None]] = {
     "ioprio_set": (251, 30),
     "migrate_pages": (256, 238),
     "move_pages": (279, 239),
-    # what shares memory or messages by a name
+    # sharing memory or messages by name
     "shmget": (29, 194),
     "shmat": (30, 196),
     "semget": (64, 190),
     "msgget": (68, 186),
     "mq_open": (240, 180),
-    # what does any of these for it, unseen by this filter
+    # doing any of these in a way that this filter can't see
     "io_uring_setup": (425, 425),
     "io_uring_enter": (426, 426),
     "io_uring_register": (427, 427),
-    # what is the kernel's own, and no affair of a worker
+    # administering the kernel
     "bpf": (321, 280),
     "perf_event_open": (298, 241),
     "userfaultfd": (323, 282),
@@ -168,20 +168,21 @@ class _Program(ctypes.Structure):
 
 
 def refuse_calls() -> None:
-    """Refuse this thread, and all it starts from now on, what is in ``REFUSED``.
+    """Refuse the calls in ``REFUSED`` to this thread and everything it starts from now on.
 
     Also refused: new processes (threads are not), signals to others, and others' limits.
     Needs ``PR_SET_NO_NEW_PRIVS``. Raises ``OSError`` where the kernel or the architecture
-    does not have it.
+    does not support it.
     """
     _install(build_filter(_machine(), os.getpid()))
 
 
 def refuse_rings() -> None:
-    """Refuse io_uring to whatever is begun from now on.
+    """Refuse io_uring to this thread and everything it starts from now on.
 
-    libuv opens a ring for each event loop, and what goes through a ring no filter sees: so this
-    comes before the loop, and ``refuse_calls`` when there is no more to open. Raises ``OSError``.
+    libuv opens a ring for each event loop, and a filter does not see calls through a ring: so
+    call this before the loop is created, and ``refuse_calls`` when everything is open. Raises
+    ``OSError``.
     """
     _install(build_filter(_machine(), os.getpid(), ("io_uring_setup",)))
 
@@ -193,25 +194,25 @@ def _install(code: bytes) -> None:
 
 
 def _machine() -> str:
-    """Name the architecture of this process: a 32-bit one on a 64-bit kernel has other numbers."""
+    """Return the architecture of this process; a 32-bit process has other call numbers."""
     return platform.machine() if sys.maxsize > _MAX_32_BITS else "a 32-bit process"
 
 
 def build_filter(machine: str, pid: int, calls: Collection[str] = REFUSED) -> bytes:
-    """Return the filter as classic BPF; raises ``OSError`` for an architecture not listed.
+    """Return the filter as classic BPF; raise ``OSError`` for an unsupported architecture.
 
-    ``calls`` are those of ``REFUSED`` to refuse; all of them bring the rules of ``refuse_calls``.
+    ``calls`` are the names in ``REFUSED`` to refuse; all of them add the rules of ``refuse_calls``.
     """
     system = _ARCHITECTURES.get(machine)
     if system is None:
-        raise OSError(errno.EOPNOTSUPP, f"the calls of {machine} are not listed")
+        raise OSError(errno.EOPNOTSUPP, f"no system call numbers are known for {machine}")
     refused = [REFUSED[name][system.column] for name in calls]
     rules = _rules(system, pid) if calls is REFUSED else ()
     return b"".join((*_head(system, refused), *rules, _ALLOWED))
 
 
 def _head(system: _Architecture, refused: Iterable[int | None]) -> Iterator[bytes]:
-    """Refuse what is of another architecture, and the calls with these numbers."""
+    """Refuse calls of another architecture, and the calls with these numbers."""
     yield _instruction(_LOAD, 0, 0, _ARCH_AT)
     yield _instruction(_IF_EQUAL, 1, 0, system.audit_arch)
     yield _REFUSED
@@ -225,7 +226,7 @@ def _head(system: _Architecture, refused: Iterable[int | None]) -> Iterator[byte
 
 
 def _rules(system: _Architecture, pid: int) -> Iterator[bytes]:
-    """Judge those calls by their first argument that are good for one thing alone."""
+    """Restrict calls by their first argument: threads, and limits and signals of this process."""
     first = _instruction(_LOAD, 0, 0, _FIRST_ARGUMENT_AT)
     is_ours = _instruction(_IF_EQUAL, 1, 0, pid)
     yield from _for(system.clone3, _instruction(_RETURN, 0, 0, _UNKNOWN))
@@ -237,6 +238,6 @@ def _rules(system: _Architecture, pid: int) -> Iterator[bytes]:
 
 
 def _for(number: int, *then: bytes) -> Iterator[bytes]:
-    """Do ``then`` for one call; all others step over it."""
+    """Run ``then`` for one call; skip it for all others."""
     yield _instruction(_IF_EQUAL, 0, len(then), number)
     yield from then

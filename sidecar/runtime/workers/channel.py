@@ -1,7 +1,7 @@
 """The channel between the main process and a worker: a socket pair, one end each.
 
-The worker has it as standard input. Its end is the other's end: whoever sees it close
-knows that the other process is gone, however it went.
+The worker has it as standard input. When one process ends, for any reason, the other one sees
+the channel close.
 """
 
 import asyncio
@@ -13,12 +13,13 @@ from sidecar.runtime.workers.frames import Frame, FrameReader, encode
 
 
 class Channel(asyncio.Protocol):
-    """Sends frames and hands on those that arrive.
+    """Sends frames and delivers those that arrive.
 
     ``on_frame`` gets them one by one. ``on_closed`` is called once: with ``None`` when the
-    other end is closed, with the exception when it does not keep to the protocol or a frame
-    of it can't be used (a ``Fault``, or whatever using it raised). ``on_bytes`` is told how
-    many arrived, before they are looked at; it may raise a ``Fault`` too.
+    other end is closed, with the exception when the other end violates the protocol or one of
+    its frames can't be used (a ``Fault``, or the exception that ``on_frame`` raised).
+    ``on_bytes`` gets the number of bytes that arrived, before they are parsed; it may raise a
+    ``Fault`` too.
     """
 
     def __init__(
@@ -37,25 +38,25 @@ class Channel(asyncio.Protocol):
 
     @property
     def unsent_bytes(self) -> int:
-        """What the other end has not taken yet."""
+        """How many bytes the other end has not read yet."""
         return self._transport.get_write_buffer_size() if self._transport is not None else 0
 
     def send(self, frame: Frame) -> None:
-        """Send one frame; to a closed channel, nothing."""
+        """Send one frame, unless the channel is closed."""
         self.send_encoded(encode(frame))
 
     def send_encoded(self, raw: bytes) -> None:
-        """Send a frame that is encoded already, to several maybe."""
+        """Send a frame that is already encoded."""
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(raw)
 
     def close(self) -> None:
-        """Send what is left, then close."""
+        """Send the remaining bytes, then close."""
         if self._transport is not None:
             self._transport.close()
 
     def abort(self) -> None:
-        """Close at once; nothing more is sent or handed on."""
+        """Close at once; nothing more is sent or delivered."""
         if self._transport is not None:
             self._transport.abort()
 
@@ -71,7 +72,7 @@ class Channel(asyncio.Protocol):
             self._on_bytes(len(data))
             for frame in self._reader.feed(data):
                 self._on_frame(frame)
-        except Exception as exc:  # noqa: BLE001 - the channel's edge: nothing of it is used any more
+        except Exception as exc:  # noqa: BLE001 - the channel's edge: it is closed
             self._fault = exc
             if self._transport is not None:
                 self._transport.abort()

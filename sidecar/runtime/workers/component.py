@@ -1,4 +1,4 @@
-"""Checks answered by workers: the pool, joined to keys, health, audit and metrics."""
+"""Checks answered by workers: connects the pool to keys, health, audit and metrics."""
 
 import asyncio
 import random
@@ -24,10 +24,10 @@ _PART = "workers"
 
 
 class WorkerChecks:
-    """The Check of several processes, each with an endpoint of its own.
+    """The Check service of several processes, each with an endpoint of its own.
 
-    Ready while at least one serves: Envoy's retries and outlier detection see to the others,
-    and ``/readyz`` says how many there are.
+    Ready while at least one serves: Envoy's retries and outlier detection handle the others,
+    and ``/readyz`` shows how many there are.
     """
 
     def __init__(self, context: AppContext, audit: AuditLog) -> None:
@@ -45,17 +45,17 @@ class WorkerChecks:
         )
 
     def publish(self, view: KeyView) -> None:
-        """Give the keys to every worker."""
+        """Send the keys to every worker."""
         self._view = view
         self._publish()
 
     def publish_revocations(self, revocations: Revocations, state: KeyState) -> None:
-        """Give what is revoked to every worker; ``state`` is how fresh that is."""
+        """Send the revocations to every worker; ``state`` says how current they are."""
         self._revocations, self._revocation_state = revocations, state
         self._publish()
 
     def _publish(self) -> None:
-        """Give both, once there are keys."""
+        """Send keys and revocations, once there are keys."""
         if self._view is not None:
             self._pool.publish(
                 self._view.ring,
@@ -65,41 +65,41 @@ class WorkerChecks:
             )
 
     def publish_publishers(self, publishers: Publishers) -> None:
-        """Give the publishers of modules to every worker."""
+        """Send the publishers of modules to every worker."""
         self._pool.publish_publishers(publishers)
 
     def publish_domains(self, registered: RegisteredDomains) -> None:
-        """Give the owners of domains to every worker."""
+        """Send the tenants' domains to every worker."""
         self._pool.publish_domains(registered)
 
     def answer_challenges(self, source: ChallengeLookup) -> None:
-        """Tell workers, from now on, what this source knows (ACME http-01)."""
+        """Answer the workers' challenge requests from this source (ACME http-01)."""
         self._pool.challenges = source
 
     async def start(self, request_refresh: Callable[[], None]) -> None:
-        """Start the workers. ``request_refresh`` is told of tokens whose key is not known."""
+        """Start the workers. ``request_refresh`` is called for tokens whose key is unknown."""
         self._pool.on_unknown_kid = request_refresh
         context = self._context
         context.stack.push_async_callback(self._pool.stop)
         await self._pool.start()
         context.health.on_change(self._pool.set_ready)
         context.metrics.add_refresh(self._refresh)
-        context.metrics.add_counters(lambda: (slot.numbers().counters for slot in self._pool.slots))
-        context.metrics.add_source(lambda: cache_families(self._pool.numbers()))
+        context.metrics.add_counters(lambda: (slot.stats().counters for slot in self._pool.slots))
+        context.metrics.add_source(lambda: cache_families(self._pool.stats()))
         context.metrics.add_source(lambda: worker_families(self._pool))
 
     async def settled(self) -> tuple[str, ...]:
-        """Wait until every worker decides by the newest keys; returns those that do not.
+        """Wait until every worker uses the newest keys; return the names of those that do not.
 
-        One that hangs is killed meanwhile, and decides nothing any more.
+        A worker that hangs is killed meanwhile.
         """
         return tuple(f"worker {number}" for number in await self._pool.settle())
 
     async def _refresh(self) -> None:
-        await self._pool.ask_all()
-        numbers = self._pool.numbers()
-        self._audit.dropped_before = numbers.audit_dropped
-        self._audit.queued_before = numbers.audit_queued
+        await self._pool.refresh_stats()
+        stats = self._pool.stats()
+        self._audit.dropped_before = stats.audit_dropped
+        self._audit.queued_before = stats.audit_queued
 
     def _show(self, serving: int, of: int) -> None:
         health = self._context.health
@@ -108,17 +108,17 @@ class WorkerChecks:
         if serving:
             health.set_healthy(_PART)
         else:
-            health.set_unhealthy(_PART, "none serves")
+            health.set_unhealthy(_PART, "no worker answers Checks: the log says why they ended")
 
 
 def worker_families(pool: WorkerPool) -> Iterator[Metric]:
-    """Tell how each worker does. What they counted together stands with the other metrics."""
-    yield gauge("septem_workers", "Workers there are to be", len(pool.slots))
+    """Yield the metrics of each worker. Their sums are among the other metrics."""
+    yield gauge("septem_workers", "Configured workers", len(pool.slots))
     yield gauge("septem_workers_serving", "Workers that answer Checks", pool.serving)
-    yield gauge("septem_snapshot_version", "Version of the keys that is to decide", pool.version)
+    yield gauge("septem_snapshot_version", "Newest version of the keys", pool.version)
     by_worker = ["worker"]
     version = GaugeMetricFamily(
-        "septem_worker_snapshot_version", "Version of the keys that decides", labels=by_worker
+        "septem_worker_snapshot_version", "Version of the keys in use", labels=by_worker
     )
     resident = GaugeMetricFamily(
         "septem_worker_resident_memory_bytes", "Resident memory", labels=by_worker
@@ -129,15 +129,15 @@ def worker_families(pool: WorkerPool) -> Iterator[Metric]:
     checks = CounterMetricFamily("septem_worker_checks", "Decisions", labels=by_worker)
     cpu = CounterMetricFamily("septem_worker_cpu_seconds", "CPU used", labels=by_worker)
     restarts = CounterMetricFamily(
-        "septem_worker_restarts", "Workers that ended unasked", labels=["worker", "reason"]
+        "septem_worker_restarts", "Workers that ended unexpectedly", labels=["worker", "reason"]
     )
     for slot in pool.slots:
-        name, numbers = [str(slot.number)], slot.numbers()
+        name, stats = [str(slot.number)], slot.stats()
         version.add_metric(name, slot.version)
-        resident.add_metric(name, numbers.resident_bytes)
-        connections.add_metric(name, numbers.connections)
-        checks.add_metric(name, sum(numbers.counters.checks.values()))
-        cpu.add_metric(name, numbers.cpu_seconds)
+        resident.add_metric(name, stats.resident_bytes)
+        connections.add_metric(name, stats.connections)
+        checks.add_metric(name, sum(stats.counters.checks.values()))
+        cpu.add_metric(name, stats.cpu_seconds)
         for reason, count in slot.restarts.items():
             restarts.add_metric([*name, reason], count)
     yield from (version, resident, connections, checks, cpu, restarts)

@@ -1,9 +1,9 @@
-"""What the main process and a worker say to each other.
+"""The protocol between the main process and a worker.
 
-A frame is four bytes of length, big-endian, and a msgpack map that names its kind. Down go
-the configuration, public keys (SubjectPublicKeyInfo, never a private one), revocations and
-orders; up go acknowledgements, counts and log lines. Both ends are of one version: ``Start``
-says which, and a worker of another one refuses it.
+A frame is four bytes of length, big-endian, and a msgpack map that names its kind. The main
+process sends the configuration, public keys (SubjectPublicKeyInfo, never a private key),
+revocations and commands; a worker sends acknowledgements, counts and log lines. Both ends must
+be of one version: ``Start`` names it, and a worker of another version refuses it.
 """
 
 from collections.abc import Callable, Iterator
@@ -28,19 +28,19 @@ from sidecar.tokens.keyring import KeyRing, VerificationKey
 from sidecar.tokens.revocation import PartTables
 
 PROTOCOL = 2
-MAX_DOWN_BYTES = 67_108_864
-"""The largest configurations and lists of revocations are eight megabytes where they come from."""
-MAX_UP_BYTES = 1_048_576
+MAX_TO_WORKER_BYTES = 67_108_864
+"""The largest configurations and revocation lists are eight megabytes at their source."""
+MAX_FROM_WORKER_BYTES = 1_048_576
 MAX_TEXT = 4096
 MAX_TOKENS = 1024
-"""Challenges that one question may be about."""
+"""The most challenges in one request."""
 LogLevel = Literal[10, 20, 30, 40, 50]
 _LENGTH_BYTES = 4
 _CURVE = ec.SECP256R1.name
 
 
 class FrameFault(Fault):
-    """The other end does not keep to the protocol."""
+    """The other end violates the protocol."""
 
 
 class Frame(msgspec.Struct, frozen=True, tag_field="frame"):
@@ -48,7 +48,7 @@ class Frame(msgspec.Struct, frozen=True, tag_field="frame"):
 
 
 class Start(Frame, frozen=True, tag="start"):
-    """Down, first: who the worker is, and where it listens."""
+    """To a worker, first: its number, and the address on which it listens."""
 
     protocol: int
     number: int
@@ -56,9 +56,9 @@ class Start(Frame, frozen=True, tag="start"):
 
 
 class Policies(Frame, frozen=True, tag="policies"):
-    """Down, second: the configuration, of which routes, domains, headers and token rules matter.
+    """To a worker, second: the configuration; it uses routes, domains, headers and token rules.
 
-    It holds no secret (paths of files at most). A changed one is a restart, for all.
+    It contains no secret (paths of files at most). A change of it requires a restart.
     """
 
     config: model.Config
@@ -73,9 +73,9 @@ class PublicKey(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Revoked(Frame, frozen=True, tag="revoked"):
-    """Down: a part of what is revoked, before the ``KeysFrame`` that put it in force by its number.
+    """To a worker: a part of the revocations, before the ``KeysFrame`` that puts it in force.
 
-    Parts come one a frame and only once: a long list never holds a worker up as a whole.
+    Each part is sent once, in a frame of its own: a long list never blocks a worker.
     """
 
     part: int
@@ -83,12 +83,12 @@ class Revoked(Frame, frozen=True, tag="revoked"):
 
 
 class KeysFrame(Frame, frozen=True, tag="keys"):
-    """Down: all keys that verify, their state, the parts of what is revoked, publishers."""
+    """To a worker: all verification keys, their state, the parts of the revocations, publishers."""
 
     version: int
     keys: tuple[PublicKey, ...]
     revoked: tuple[int, ...]
-    """The numbers of the parts that are in force. A part that is not among them is forgotten."""
+    """The numbers of the parts in force. The worker drops every other part."""
     state: KeyState
     revocations_degraded: bool = False
     publishers: tuple[PublicKey, ...] = ()
@@ -98,7 +98,7 @@ class KeysFrame(Frame, frozen=True, tag="keys"):
 
 
 class Domains(Frame, frozen=True, tag="domains"):
-    """Down: one shard of the owners of registered domains, in force from the next Check on."""
+    """To a worker: one shard of the tenants' domains, in force from the next Check on."""
 
     version: int
     shard: Annotated[int, msgspec.Meta(ge=0, lt=SHARDS)]
@@ -106,13 +106,13 @@ class Domains(Frame, frozen=True, tag="domains"):
 
 
 class Readiness(Frame, frozen=True, tag="readiness"):
-    """Down: whether the sidecar as a whole is ready; gRPC health follows it."""
+    """To a worker: whether the sidecar as a whole is ready; gRPC health follows it."""
 
     ready: bool
 
 
 class KnownChallenge(msgspec.Struct, frozen=True, array_like=True):
-    """A challenge in flight, as far as a Check needs it."""
+    """A challenge in flight: what a Check needs of it."""
 
     token: str
     host: str
@@ -120,57 +120,57 @@ class KnownChallenge(msgspec.Struct, frozen=True, array_like=True):
 
 
 class ChallengesReply(Frame, frozen=True, tag="told_challenges"):
-    """Down: what is known of the tokens that question ``number`` was about."""
+    """To a worker: the challenges that are known among those of request ``number``."""
 
     number: int
     known: tuple[KnownChallenge, ...] = ()
 
 
-class Ask(Frame, frozen=True, tag="ask"):
-    """Down: answer with a ``Report``. A worker that does not is taken for hung."""
+class StatsRequest(Frame, frozen=True, tag="ask"):
+    """To a worker: reply with a ``Report``. A worker that does not is considered hung."""
 
     number: int
 
 
 class Drain(Frame, frozen=True, tag="drain"):
-    """Down: answer the calls in flight within ``listen.drain_seconds``, report, and end."""
+    """To a worker: answer the calls in flight within ``listen.drain_seconds``, report, and end."""
 
 
 class Serving(Frame, frozen=True, tag="serving"):
-    """Up: the worker listens, and this is what it has given up (``sidecar.runtime.hardening``)."""
+    """From a worker: it listens, and how it is confined (``sidecar.runtime.hardening``)."""
 
     address: Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
     hardening: Annotated[str, msgspec.Meta(max_length=1024)] = ""
 
 
 class VersionRefused(Frame, frozen=True, tag="refused"):
-    """Up: the ``Fault`` that makes it impossible to listen."""
+    """From a worker: the ``Fault`` that prevents it from listening."""
 
     message: Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
 
 
 class Applied(Frame, frozen=True, tag="applied"):
-    """Up: from the next Check on, this version of keys and domains decides."""
+    """From a worker: this version of keys and domains applies from the next Check on."""
 
     version: int
 
 
 class Report(Frame, frozen=True, tag="report"):
-    """Up: the answer to ``Ask``, and unasked (number 0) the last word."""
+    """From a worker: the reply to a ``StatsRequest``, or its final report (number 0)."""
 
     number: int
     version: int
-    numbers: WorkerStats
+    stats: WorkerStats = msgspec.field(name="numbers")
 
 
 class UnknownKid(Frame, frozen=True, tag="unknown_kid"):
-    """Up: a token names a key that is not known; bounded in its rate."""
+    """From a worker: a token names an unknown key; limited in its rate."""
 
 
 class ChallengesRequest(Frame, frozen=True, tag="wanted_challenges"):
-    """Up: a CA, or somebody who looks like one, asks for these tokens of ACME challenges.
+    """From a worker: a client requests these tokens of ACME challenges.
 
-    A worker asks its next question when this one is answered.
+    A worker sends its next request after the reply to this one.
     """
 
     number: int
@@ -181,26 +181,36 @@ class ChallengesRequest(Frame, frozen=True, tag="wanted_challenges"):
 
 
 class LogLine(Frame, frozen=True, tag="log"):
-    """Up: a record for the one log; ``level`` is one of Python's five."""
+    """From a worker: a record for the common log; ``level`` is one of Python's five."""
 
     level: LogLevel
     message: Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
 
 
-Down = Start | Policies | Revoked | KeysFrame | Domains | Readiness | ChallengesReply | Ask | Drain
-Up = Serving | VersionRefused | Applied | Report | UnknownKid | ChallengesRequest | LogLine
+ToWorker = (
+    Start
+    | Policies
+    | Revoked
+    | KeysFrame
+    | Domains
+    | Readiness
+    | ChallengesReply
+    | StatsRequest
+    | Drain
+)
+FromWorker = Serving | VersionRefused | Applied | Report | UnknownKid | ChallengesRequest | LogLine
 
 _encoder = msgspec.msgpack.Encoder()
 
 
 def encode(frame: Frame) -> bytes:
-    """Encode one frame, with its length before it."""
+    """Return one frame, with its length before it."""
     body = _encoder.encode(frame)
     return len(body).to_bytes(_LENGTH_BYTES, "big") + body
 
 
 class FrameReader:
-    """Cuts a stream into frames of ``kind``; raises ``FrameFault`` for what is none."""
+    """Splits a stream into frames of ``kind``; raises ``FrameFault`` for any other bytes."""
 
     def __init__(self, kind: Any, max_bytes: int) -> None:
         self._decode: Callable[[bytes], Any] = msgspec.msgpack.Decoder(kind).decode
@@ -208,12 +218,12 @@ class FrameReader:
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> Iterator[Any]:
-        """Take what arrived and yield the frames that are whole."""
+        """Take received bytes and yield the complete frames."""
         self._buffer += data
         while len(self._buffer) >= _LENGTH_BYTES:
             length = int.from_bytes(self._buffer[:_LENGTH_BYTES], "big")
             if length > self._max_bytes:
-                raise FrameFault(f"a frame of {length} bytes, over the limit of {self._max_bytes}")
+                raise FrameFault(f"a frame has {length} bytes, the limit is {self._max_bytes}")
             end = _LENGTH_BYTES + length
             if len(self._buffer) < end:
                 return
@@ -222,7 +232,7 @@ class FrameReader:
             try:
                 yield self._decode(body)
             except (msgspec.DecodeError, UnicodeDecodeError) as exc:
-                raise FrameFault(f"a frame that is not understood: {exc}") from None
+                raise FrameFault(f"a frame can't be decoded: {exc}") from None
 
 
 def public_keys(ring: KeyRing) -> tuple[PublicKey, ...]:
@@ -250,13 +260,13 @@ def publisher_keys(publishers: Publishers) -> tuple[PublicKey, ...]:
 
 
 def publishers_of(frame: KeysFrame) -> Publishers:
-    """Make the publishers that were sent; raises ``FrameFault`` for what is no key."""
+    """Return the publishers of a frame; raise ``FrameFault`` for an invalid key."""
     keys = (PublisherKey(str(key.issuer), _load(key.spki)) for key in frame.publishers)
     return Publishers(keys, frame.withdrawn)
 
 
 def ring_of(keys: tuple[PublicKey, ...]) -> KeyRing:
-    """Make the ring of the keys that were sent; raises ``FrameFault`` for what is no key."""
+    """Return the ring of the keys of a frame; raise ``FrameFault`` for an invalid key."""
     return KeyRing(VerificationKey(key.kid, _load(key.spki), key.issuer) for key in keys)
 
 
@@ -264,7 +274,7 @@ def _load(spki: bytes) -> ec.EllipticCurvePublicKey:
     try:
         public = load_der_public_key(spki)
     except (ValueError, UnsupportedAlgorithm):
-        raise FrameFault("a key that can't be read") from None
+        raise FrameFault("a key can't be read") from None
     if not isinstance(public, ec.EllipticCurvePublicKey) or public.curve.name != _CURVE:
-        raise FrameFault("a key that is none of P-256")
+        raise FrameFault("a key is not on the curve P-256")
     return public

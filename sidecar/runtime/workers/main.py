@@ -1,12 +1,12 @@
 """One worker: a process that answers Checks on its own address, and does nothing else.
 
-``python -m sidecar.runtime.workers.main``, started by the main process alone (``pool``), with its
-end of the channel as standard input and a pipe for audit lines as standard output. It reads
-no file and no environment: the configuration, public keys and revocations come through the
-channel, and whoever holds the other end of it is obeyed. Once its listener is bound, and
-before it reads a byte from it, it gives up files, other sockets and other processes
-(``runtime.hardening``). It listens when it has its first keys, and ends when it is told to or
-when the channel closes, after the calls in flight. Signals are the main process's to act on.
+``python -m sidecar.runtime.workers.main`` is started by the main process only (``pool``), with
+its end of the channel as standard input and a pipe for audit lines as standard output. It reads
+no file and no environment: the configuration, public keys and revocations arrive through the
+channel, and the process at its other end is trusted. Once its listener is bound, and before it
+reads a byte from it, it gives up access to files, other sockets and other processes
+(``runtime.hardening``). It listens when it has its first keys, and ends on a ``Drain`` frame or
+when the channel closes, after the calls in flight. It ignores signals: the main process acts.
 """
 
 import asyncio
@@ -38,18 +38,16 @@ from sidecar.runtime.check import (
     make_check,
 )
 from sidecar.runtime.hardening.process import Hardening, begin_worker, confine_worker
-from sidecar.runtime.workers.challenges import AskedChallenges
+from sidecar.runtime.workers.challenges import RequestedChallenges
 from sidecar.runtime.workers.channel import Channel, open_channel
 from sidecar.runtime.workers.frames import (
-    MAX_DOWN_BYTES,
     MAX_TEXT,
+    MAX_TO_WORKER_BYTES,
     PROTOCOL,
     Applied,
-    Ask,
     ChallengesReply,
     ChallengesRequest,
     Domains,
-    Down,
     Drain,
     FrameFault,
     FrameReader,
@@ -62,6 +60,8 @@ from sidecar.runtime.workers.frames import (
     Revoked,
     Serving,
     Start,
+    StatsRequest,
+    ToWorker,
     UnknownKid,
     VersionRefused,
     publishers_of,
@@ -91,12 +91,15 @@ _log = logging.getLogger("sidecar.runtime.workers")
 
 
 def main() -> int:
-    """Run until the channel says or shows that it is over; returns the exit code."""
+    """Run until a ``Drain`` frame arrives or the channel closes; return the exit code."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     end = _take_channel()
     if end is None:
-        print("a worker is started by `sidecar serve`, not by hand", file=sys.stderr)  # noqa: T201
+        print(  # noqa: T201
+            "not started: standard input is not the channel of a worker; run `sidecar serve`",
+            file=sys.stderr,
+        )
         return EXIT_USAGE
     hardening = begin_worker()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -104,22 +107,24 @@ def main() -> int:
 
 
 def _take_channel() -> socket.socket | None:
-    """Take standard input for our own, if it is a socket; nobody else is to read from it."""
+    """Return standard input if it is a socket, and replace it so that nothing else reads it."""
     try:
         end = socket.socket(fileno=os.dup(_STDIN))
     except OSError:
         return None
-    with open(os.devnull, "rb") as nothing:  # noqa: PTH123 - a descriptor is wanted
+    with open(os.devnull, "rb") as nothing:  # noqa: PTH123 - a descriptor is needed
         os.dup2(nothing.fileno(), _STDIN)
     return end if end.family == socket.AF_UNIX else None
 
 
 class Worker:
-    """The parts of one worker process."""
+    """One worker process: its channel, listener, Check service and state."""
 
     def __init__(self, hardening: Hardening) -> None:
         self._hardening = hardening
-        self._channel = Channel(FrameReader(Down, MAX_DOWN_BYTES), self._on_frame, self._on_closed)
+        self._channel = Channel(
+            FrameReader(ToWorker, MAX_TO_WORKER_BYTES), self._on_frame, self._on_closed
+        )
         self._counters = Counters()
         self._on_fault = FaultReporter(self._counters.count_fault, monotonic_seconds, _log)
         self._begun = asyncio.Event()
@@ -133,7 +138,7 @@ class Worker:
         self._ready = False
         self._revoked = ReceivedParts()
         self._unknown_kid_at: float | None = None
-        self._challenges = AskedChallenges(
+        self._challenges = RequestedChallenges(
             lambda number, tokens: self._channel.send(ChallengesRequest(number, tokens))
         )
         self._config: model.Config
@@ -141,7 +146,7 @@ class Worker:
         self._audit: AuditLog | None = None
         self._check: Check | None = None
         self._server: H2Server | None = None
-        self._memory = ResidentMemory()
+        self._resident_memory = ResidentMemory()
 
     async def run(self, end: socket.socket) -> int:
         """Start, serve, drain."""
@@ -161,16 +166,16 @@ class Worker:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._closed.wait(), CLOSE_SECONDS)
         if self._fault is not None:
-            words = str(self._fault) if isinstance(self._fault, Fault) else repr(self._fault)
-            print(words[:MAX_TEXT], file=sys.stderr)  # noqa: T201 - the channel is gone
+            text = str(self._fault) if isinstance(self._fault, Fault) else repr(self._fault)
+            print(text[:MAX_TEXT], file=sys.stderr)  # noqa: T201 - the channel is closed
             return EXIT_FAULT
         return code
 
     async def _serve(self) -> int:
         if self._start is None or self._check is None:
-            raise FrameFault("keys came before the configuration")
+            raise FrameFault("keys were sent before the configuration")
         if not self._listeners:
-            return EXIT_FAULT  # refused, and said so
+            return EXIT_FAULT  # VersionRefused was sent
         server = H2Server(
             self._start.address,
             {CHECK_METHOD: self._check.service.handle},
@@ -191,16 +196,16 @@ class Worker:
         await server.stop(self._config.listen.drain_seconds)
         return EXIT_OK
 
-    def _on_frame(self, frame: Down) -> None:
+    def _on_frame(self, frame: ToWorker) -> None:
         match frame:
-            case Ask(number=number):
+            case StatsRequest(number=number):
                 self._channel.send(self._report(number))
             case Revoked():
                 self._revoked.take(frame)
             case KeysFrame():
                 self._take_keys(frame)
             case ChallengesReply(number=number, known=known):
-                self._challenges.told(number, known)
+                self._challenges.take_reply(number, known)
             case Domains():
                 self._take_domains(frame)
             case Readiness(ready=ready):
@@ -211,15 +216,18 @@ class Worker:
                 self._begun.set()
             case Start(protocol=protocol):
                 if protocol != PROTOCOL:
-                    raise FrameFault("the main process is of another version; restart it")
+                    raise FrameFault(
+                        f"the main process has protocol version {protocol}, this worker {PROTOCOL}:"
+                        " the sidecar was upgraded while it ran; restart it"
+                    )
                 self._take_start(frame)
             case Policies(config=config):
                 self._take_policies(config)
 
     def _take_start(self, start: Start) -> None:
-        """Bind, then confine this process: before any thread, and anything of a client's."""
+        """Bind, then confine this process: before any thread starts or a client's byte is read."""
         if self._start is not None:
-            raise FrameFault("a worker is started once")
+            raise FrameFault("the frame 'start' was sent twice")
         self._start = start
         try:
             self._listeners = open_listeners(start.address)
@@ -228,11 +236,11 @@ class Worker:
             return
         self._hardening += confine_worker()
         if self._hardening.missing:
-            _log.warning("not confined by all that it should be: %s", self._hardening)
+            _log.warning("this worker is not fully confined: %s", self._hardening)
 
     def _take_policies(self, config: model.Config) -> None:
         if self._start is None or self._check is not None:
-            raise FrameFault("policies are the second frame, and come once")
+            raise FrameFault("the frame 'policies' must be the second one, and be sent once")
         logging.getLogger().setLevel(config.log.level.upper())
         self._config = config
         self._cache = TokenCache(config.tokens.cache_entries)
@@ -240,7 +248,9 @@ class Worker:
             DescriptorSink(),
             queue_lines=config.audit.queue_lines,
             queue_bytes=config.audit.queue_bytes,
-            on_error=lambda exc: _log.error("audit lines find no taker: %s", exc.strerror),
+            on_error=lambda exc: _log.error(
+                "audit lines can't be written to the main process: %s", exc.strerror
+            ),
             sample_allowed=config.audit.sample_allowed,
         )
         self._check = make_check(
@@ -256,8 +266,8 @@ class Worker:
 
     def _take_keys(self, frame: KeysFrame) -> None:
         if self._check is None:
-            raise FrameFault("keys came before the configuration")
-        # What is equal stays the same object: Checks keep what they worked out under it.
+            raise FrameFault("keys were sent before the configuration")
+        # Equal values stay the same objects, so that cached answers stay valid.
         held = self._check.service.snapshot
         ring, revocations = ring_of(frame.keys), self._revoked.in_force(frame)
         if tuple(ring) == tuple(held.ring):
@@ -277,7 +287,7 @@ class Worker:
 
     def _take_domains(self, frame: Domains) -> None:
         if self._check is None:
-            raise FrameFault("domains came before the configuration")
+            raise FrameFault("domains were sent before the configuration")
         service = self._check.service
         held = service.snapshot.headers.registered
         give_domains(service, held.with_shard(frame.shard, frame.owners))
@@ -286,19 +296,19 @@ class Worker:
             self._channel.send(Applied(frame.version))
 
     def _report(self, number: int) -> Report:
-        numbers = WorkerStats(
-            self._counters, cpu_seconds=cpu_seconds(), resident_bytes=self._memory.read()
+        stats = WorkerStats(
+            self._counters, cpu_seconds=cpu_seconds(), resident_bytes=self._resident_memory.read()
         )
         if self._audit is not None:
             cache = self._cache
-            numbers.hits, numbers.misses, numbers.evicted = cache.hits, cache.misses, cache.evicted
-            numbers.cache_entries = len(cache)
-            numbers.audit_dropped, numbers.audit_queued = self._audit.dropped, self._audit.queued
+            stats.hits, stats.misses, stats.evicted = cache.hits, cache.misses, cache.evicted
+            stats.cache_entries = len(cache)
+            stats.audit_dropped, stats.audit_queued = self._audit.dropped, self._audit.queued
         if self._check is not None:
-            numbers.lane_stalled_ms = int(self._check.lane.stalled_seconds * 1000)
+            stats.lane_stalled_ms = int(self._check.lane.stalled_seconds * 1000)
         if self._server is not None:
-            numbers.connections = len(self._server.connections)
-        return Report(number, self._version, numbers)
+            stats.connections = len(self._server.connections)
+        return Report(number, self._version, stats)
 
     def _show_health_soon(self) -> None:
         task = asyncio.create_task(self._show_health())
@@ -306,7 +316,7 @@ class Worker:
         task.add_done_callback(self._tasks.discard)
 
     async def _show_health(self) -> None:
-        """Say what the main process says of the whole, and the state of our own keys."""
+        """Publish the main process's readiness and the state of this worker's keys."""
         if self._server is not None and self._check is not None:
             state = self._check.service.snapshot.key_state
             await self._server.health.set_serving(self._ready)
@@ -328,7 +338,7 @@ class Worker:
 
 
 class ResidentMemory:
-    """The resident memory of this process, read without opening anything.
+    """Reads the resident memory of this process.
 
     The file is opened once: later there may be no descriptor left for it.
     """
@@ -340,7 +350,7 @@ class ResidentMemory:
             self._statm = -1
 
     def read(self) -> int:
-        """Return it in bytes; 0 where the system does not tell."""
+        """Return it in bytes; 0 where the system does not provide it."""
         try:
             return int(os.pread(self._statm, 256, 0).split()[1]) * _PAGE_BYTES
         except (OSError, IndexError, ValueError):
@@ -348,7 +358,7 @@ class ResidentMemory:
 
 
 class _ChannelHandler(logging.Handler):
-    """Sends records to the one log, from whatever thread."""
+    """Sends records to the main process's log, from any thread."""
 
     def __init__(self, channel: Channel) -> None:
         super().__init__()
@@ -363,10 +373,10 @@ class _ChannelHandler(logging.Handler):
         if record.exc_info and (exc := record.exc_info[1]) is not None:
             text += ": " + "".join(traceback.format_exception(exc, limit=-_FRAMES))
         if not self._bucket.take(monotonic_seconds()):
-            return  # more would be taken for the flood of a worker that has been taken over
+            return  # WorkerWatch would treat more as the flood of a compromised worker
         level = max(logging.DEBUG, min(record.levelno, logging.CRITICAL)) // 10 * 10
         line = LogLine(cast("LogLevel", level), text[:MAX_TEXT])
-        with contextlib.suppress(RuntimeError):  # the loop is closed: the end
+        with contextlib.suppress(RuntimeError):  # the loop is closed
             self._loop.call_soon_threadsafe(self._channel.send, line)
 
 

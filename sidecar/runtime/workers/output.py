@@ -1,8 +1,8 @@
-"""What a worker writes to its standard output and its standard error, read and held in bounds.
+"""Reads a worker's standard output and standard error, within bounds.
 
-Its output is audit lines, its error what an interpreter says at its end. Both come from a
-process that may have been taken over: nothing of it is kept beyond a bound, nothing of it
-makes the loop stand still, and what no worker of ours writes ends it.
+Its output is audit lines, its error the messages of an interpreter that ends. Both come from a
+process that may be compromised: the buffers are bounded, the event loop is never blocked, and
+output that no correct worker writes ends the worker.
 """
 
 import asyncio
@@ -17,24 +17,24 @@ from sidecar.runtime.workers.frames import MAX_TEXT, FrameFault
 MAX_LINE_BYTES = 65_536
 """Several times the longest audit line: every field of one is cut."""
 LINE_BYTES = 512
-"""What a line costs beside its bytes: many short ones take time too."""
+"""What a line costs in addition to its bytes: many short lines take time too."""
 BYTES_PER_SECOND, BYTES_BURST = 33_554_432.0, 33_554_432.0
 PAUSE_SECONDS = 0.02
 MAX_SLICE_LINES = 512
 
 
 class LineQueue(Protocol):
-    """Where audit lines go; ``AuditLog`` is one."""
+    """A queue of audit lines; ``AuditLog`` is one."""
 
     def record_lines(self, lines: Sequence[bytes]) -> int:
-        """Queue whole lines, as many as there is room for; returns how many."""
+        """Queue as many whole lines as fit; return how many were queued."""
 
 
 class AuditPipe(asyncio.Protocol):
-    """A worker's output: cut into whole lines, which are queued as there is room for them.
+    """A worker's output: split into whole lines, which are queued while the queue has space.
 
-    While there is none, or more has come than in a second may, nothing more is read: the
-    worker's own queue fills, drops and counts. ``on_breach`` is told of what is no audit line.
+    While the queue is full, or the rate limit is exceeded, nothing is read: the worker's own
+    queue fills, drops and counts. ``on_breach`` is called for output that is not an audit line.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class AuditPipe(asyncio.Protocol):
         self._clock = clock
         self._bucket = TokenBucket(BYTES_PER_SECOND, BYTES_BURST, clock())
         self._unread = b""
-        """What has come and is not cut yet: one read, and the beginning of a line."""
+        """Bytes that are not split yet: one read, and the beginning of a line."""
         self._whole: list[bytes] = []
         self._paused = False
         self._breached = False
@@ -65,26 +65,26 @@ class AuditPipe(asyncio.Protocol):
         if self._breached:
             return
         self._unread += data
-        self._go_on()
+        self._continue()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        """Take note of the end (asyncio)."""
+        """Handle the end (asyncio)."""
         self.ended = True
 
     def close(self) -> int:
-        """Close, and return how many lines are lost: those without room, and a torn one."""
+        """Close; return how many lines are lost: those that do not fit, and an incomplete one."""
         self._transport.close()
         self._stop_timer()
         with contextlib.suppress(FrameFault):
-            while self._hand_on() and b"\n" in self._unread:
+            while self._enqueue() and b"\n" in self._unread:
                 self._cut()
         torn = self._unread != b"" and not self._unread.endswith(b"\n")
         lost = len(self._whole) + self._unread.count(b"\n") + torn
         self._whole, self._unread = [], b""
         return lost
 
-    def _go_on(self) -> None:
-        """Queue what there is, a slice a turn. Never raises: it is a timer's, too."""
+    def _continue(self) -> None:
+        """Queue the next slice, and schedule another if needed. Never raises: a timer calls it."""
         self._stop_timer()
         try:
             pause = self._take_slice()
@@ -99,42 +99,42 @@ class AuditPipe(asyncio.Protocol):
             if not self._paused:
                 self._paused = True
                 self._transport.pause_reading()
-            self._timer = asyncio.get_running_loop().call_later(pause, self._go_on)
+            self._timer = asyncio.get_running_loop().call_later(pause, self._continue)
         elif self._paused:
             self._paused = False
             self._transport.resume_reading()
 
     def _take_slice(self) -> float | None:
-        """Queue one slice; returns after how many seconds the next, ``None`` for no more."""
+        """Queue one slice; return the delay of the next in seconds, ``None`` for no more."""
         if not self._whole:
             size = len(self._unread)
             if size and not self._bucket.take(self._clock(), self._cost()):
                 return PAUSE_SECONDS
             self._cut()
-        if not self._hand_on():
+        if not self._enqueue():
             return PAUSE_SECONDS
         return 0.0 if b"\n" in self._unread else None
 
     def _cost(self) -> float:
-        """Return what the next slice costs: its bytes, and so much for each line."""
+        """Return the cost of the next slice: its bytes, and ``LINE_BYTES`` for each line."""
         lines = min(self._unread.count(b"\n"), MAX_SLICE_LINES)
         whole = self._unread.count(b"\n") == lines
         size = len(self._unread) if whole else lines * len(self._unread) / self._unread.count(b"\n")
         return size + lines * LINE_BYTES
 
     def _cut(self) -> None:
-        """Cut the next slice of lines off what was read. Raises ``FrameFault``."""
+        """Split the next slice of lines off the unread bytes. Raises ``FrameFault``."""
         *lines, self._unread = self._unread.split(b"\n", MAX_SLICE_LINES)
         if any(len(line) > MAX_LINE_BYTES for line in lines):
-            raise FrameFault("its output has a line that is too long")
+            raise FrameFault(f"its output has a line of over {MAX_LINE_BYTES} bytes")
         if b"\n" not in self._unread and len(self._unread) > MAX_LINE_BYTES:
             raise FrameFault("its output has a line that is too long")
         if not all(map(is_line, lines)):
             raise FrameFault("its output has a line that is no audit line")
         self._whole = [line + b"\n" for line in lines]
 
-    def _hand_on(self) -> bool:
-        """Queue what there is room for; False while some lines wait."""
+    def _enqueue(self) -> bool:
+        """Queue as many lines as fit; return False while some remain."""
         del self._whole[: self._queue.record_lines(self._whole)]
         return not self._whole
 
@@ -169,19 +169,19 @@ class ErrorPipe(asyncio.Protocol):
         if len(self._rest) > MAX_TEXT:
             lines.append(self._rest)
             self._rest = b""
-        self._say(lines)
+        self._emit_lines(lines)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        """Take note of the end (asyncio)."""
+        """Handle the end (asyncio)."""
         self.ended = True
         if self._rest and not self._breached:
-            self._say([self._rest])
+            self._emit_lines([self._rest])
 
     def close(self) -> None:
-        """Read no further."""
+        """Stop reading."""
         self._transport.close()
 
-    def _say(self, lines: Sequence[bytes]) -> None:
+    def _emit_lines(self, lines: Sequence[bytes]) -> None:
         try:
             for line in lines:
                 self._on_line(line[:MAX_TEXT])

@@ -1,9 +1,8 @@
-"""The workers: started together, restarted alone, drained together, added up.
+"""The worker pool: starts, restarts and drains the workers, and adds up their statistics.
 
-Every change of keys goes to every worker and is acknowledged; one that does not
-acknowledge, or does not answer at all, is killed within ``MAX_BEHIND_BEATS`` heartbeats and
-started anew with the keys of then. So a withdrawn key is gone everywhere within that time,
-or its worker is.
+Every change of keys is sent to every worker, which must acknowledge it. A worker that does not
+acknowledge, or does not reply at all, is killed within ``MAX_BEHIND_HEARTBEATS`` heartbeats and
+restarted with the current keys. So within that time no process uses a withdrawn key any more.
 """
 
 import asyncio
@@ -40,7 +39,7 @@ from sidecar.runtime.workers.frames import (
 from sidecar.runtime.workers.output import LineQueue
 from sidecar.runtime.workers.process import (
     COMMAND,
-    MAX_BEHIND_BEATS,
+    MAX_BEHIND_HEARTBEATS,
     Ended,
     WorkerProcess,
 )
@@ -51,18 +50,18 @@ from sidecar.tokens.keyring import KeyRing
 from sidecar.tokens.revocation import Revocations
 from sidecar.transport.sockets import inode_of, path_of, remove_own_socket
 
-BEAT_SECONDS = 1.0
+HEARTBEAT_SECONDS = 1.0
 START_SECONDS = 30.0
-ASK_SECONDS = 0.25
-SETTLE_SECONDS = (MAX_BEHIND_BEATS + 2) * BEAT_SECONDS + 2 * PROCESS_END_SECONDS
-"""Longer than a worker that does not take its keys may live."""
+STATS_SECONDS = 0.25
+SETTLE_SECONDS = (MAX_BEHIND_HEARTBEATS + 2) * HEARTBEAT_SECONDS + 2 * PROCESS_END_SECONDS
+"""Longer than a worker that does not acknowledge its keys may live."""
 SETTLE_POLL_SECONDS = 0.005
 CHALLENGE_SECONDS = 4.0
-"""Within this long a worker is told of the challenges it asked for; a bit less than it waits."""
+"""A worker's challenge request is answered within this time; a bit less than it waits."""
 STEADY_SECONDS = 10.0
 RESTARTS = Backoff(0.1, 10.0, jitter_share=CONTENDED_JITTER_SHARE)
 END_SECONDS = 4.0
-"""What a worker may take beyond the drain: to write its audit lines and its last word."""
+"""The time after the drain for a worker to write its audit lines and its final report."""
 
 _log = logging.getLogger("sidecar.runtime.workers")
 
@@ -72,21 +71,21 @@ class WorkerFault(Fault):
 
 
 class AuditQueue(LineQueue, Protocol):
-    """Where the audit lines of all workers go; ``AuditLog`` is one."""
+    """The queue of the audit lines of all workers; ``AuditLog`` is one."""
 
     def share(self, parts: int) -> LineQueue:
-        """Return the part that one of so many workers may fill."""
+        """Return the share of the queue that one of so many workers may fill."""
 
 
 class FleetChallenges(Protocol):
-    """Where challenges of ACME are; ``certificates.challenges.http01`` has one."""
+    """Finds ACME challenges; ``certificates.challenges.http01`` has an implementation."""
 
     async def find_all(self, tokens: Collection[str]) -> Mapping[str, PendingChallenge]:
         """Find several with one look."""
 
 
 class Dependencies(NamedTuple):
-    """What the pool is given from outside: time, chance, and where audit lines go."""
+    """The pool's dependencies: time, randomness, the queue of audit lines, the command."""
 
     clock: Callable[[], float]
     sleep: Callable[[float], Awaitable[None]]
@@ -96,7 +95,7 @@ class Dependencies(NamedTuple):
 
 
 class Slot:
-    """One of the N: its address, the process that serves it now, and what those before counted."""
+    """One worker's slot: its address, its current process, the totals of its former processes."""
 
     def __init__(self, number: int, address: str, audit: LineQueue) -> None:
         self.audit = audit
@@ -110,51 +109,51 @@ class Slot:
 
     @property
     def serving(self) -> bool:
-        """Whether Checks are answered here."""
+        """Whether its process answers Checks."""
         return self.process is not None and self.process.serving
 
     @property
     def version(self) -> int:
-        """The version of the keys that decides here; 0 for none."""
+        """The version of the keys that its process uses; 0 for none."""
         return self.process.applied if self.process is not None else 0
 
-    def numbers(self) -> WorkerStats:
-        """Return what this slot came to, its former processes included."""
+    def stats(self) -> WorkerStats:
+        """Return this slot's statistics, former processes included."""
         total = WorkerStats()
-        total.keep(self.past)
+        total.add_totals(self.past)
         if self.process is not None:
-            total.merge(self.process.numbers)
+            total.merge(self.process.stats)
         return total
 
     def retire(self, process: WorkerProcess) -> None:
-        """Keep the counts of a process that has ended."""
-        process.numbers.audit_dropped += process.lost_lines
-        self.past.keep(process.numbers)
+        """Add the totals of a process that has ended."""
+        process.stats.audit_dropped += process.lost_lines
+        self.past.add_totals(process.stats)
         self.process = None
 
 
 class WorkerPool:
     """N supervised workers.
 
-    ``on_change`` is called with how many serve, of how many; ``on_unknown_kid`` when a worker
-    says that it was shown a token whose key it does not know; ``on_fault`` with a defect, of
-    the pool or of whom it calls: it supervises on.
+    ``on_change`` is called with the number of workers that serve, and of all; ``on_unknown_kid``
+    when a worker reports a token whose key it does not know; ``on_fault`` with an unexpected
+    exception of the pool or of a callback, after which supervision continues.
 
     It needs no Vault: ``publish`` keys, ``await start()``, and the addresses answer Checks.
-    That is how a bench or a test has a worker alone.
+    Benchmarks and tests run workers this way.
     """
 
     def __init__(
         self,
         addresses: Sequence[str],
         config: model.Config,
-        tools: Dependencies,
+        dependencies: Dependencies,
         *,
         on_change: Callable[[int, int], None],
         on_fault: Callable[[Exception], None],
     ) -> None:
         self.slots = tuple(
-            Slot(number, address, tools.audit.share(len(addresses)))
+            Slot(number, address, dependencies.audit.share(len(addresses)))
             for number, address in enumerate(addresses)
         )
         self.version = 0
@@ -163,13 +162,13 @@ class WorkerPool:
             {UNMATCHED, CHALLENGE_ROUTE, *(route.name for route in config.routes)}
         )
         self._drain_seconds = config.listen.drain_seconds
-        self._dependencies = tools
+        self._dependencies = dependencies
         self._on_change = on_change
         self._on_fault = on_fault
         self.on_unknown_kid: Callable[[], None] = lambda: None
         self.challenges: FleetChallenges | None = None
-        """Where the challenges are that workers ask for, where there are any."""
-        self._telling: set[asyncio.Task[None]] = set()
+        """The source of the challenges that workers request, where ACME is configured."""
+        self._reply_tasks: set[asyncio.Task[None]] = set()
         self._ready = False
         self._draining = asyncio.Event()
         self._content: tuple[object, ...] = ()
@@ -193,7 +192,7 @@ class WorkerPool:
         *,
         revocations_degraded: bool = False,
     ) -> None:
-        """Give every worker the keys and revocations, if they are others than it has."""
+        """Send the keys and revocations to every worker, if they have changed."""
         content = (tuple(ring), revocations, state, revocations_degraded)
         if content == self._content:
             return
@@ -214,7 +213,7 @@ class WorkerPool:
         self._publishers = publishers
 
     def publish_domains(self, registered: RegisteredDomains) -> None:
-        """Give every worker the shards of the owners of domains that have changed."""
+        """Send the changed shards of the tenants' domains to every worker."""
         for number, shard in enumerate(registered.shards):
             if shard is self._domains.get(number, {}) or shard == self._domains.get(number, {}):
                 continue
@@ -239,64 +238,67 @@ class WorkerPool:
         """Return what all of them came to."""
         total = WorkerStats()
         for slot in self.slots:
-            total.merge(slot.numbers())
+            total.merge(slot.stats())
         return total
 
     def set_ready(self, ready: bool) -> None:
-        """Have the workers' gRPC health say what ours says."""
+        """Set the readiness that the workers' gRPC health reports."""
         self._ready = ready
         for process in self._processes():
             process.send(Readiness(ready))
 
     async def start(self) -> None:
-        """Start all, and return when all serve, with the keys that were published.
+        """Start all workers, and return when all serve with the published keys.
 
-        Raises ``WorkerFault`` for the first that can't.
+        Raises ``WorkerFault`` for the first that fails to start.
         """
         loop = asyncio.get_running_loop()
         self._first = [loop.create_future() for _ in self.slots]
-        self._tasks = [asyncio.create_task(self._keep(slot)) for slot in self.slots]
-        self._tasks.append(asyncio.create_task(self._beat()))
+        self._tasks = [asyncio.create_task(self._supervise(slot)) for slot in self.slots]
+        self._tasks.append(asyncio.create_task(self._heartbeat()))
         try:
             await asyncio.wait_for(asyncio.gather(*self._first), START_SECONDS)
         except TimeoutError:
-            raise WorkerFault(f"the workers do not serve within {START_SECONDS:.0f} s") from None
+            raise WorkerFault(
+                f"the workers did not start to serve within {START_SECONDS:.0f} s: the log says "
+                "what each one reported"
+            ) from None
 
     async def stop(self) -> None:
-        """Drain all at once; kill what is left when the time is over."""
+        """Drain all workers at once; kill those that exceed the time."""
         self._draining.set()
         for process in self._processes():
             process.send(Drain())
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=self._drain_seconds + END_SECONDS)
         for process in self._processes():
-            _log.error("worker %d does not end: it is killed", process.number)
+            _log.error("worker %d does not end within its drain time: killed", process.number)
             process.kill(Ended.HUNG)
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for slot in self.slots:  # a confined worker can't remove its own
+        for slot in self.slots:  # a confined worker can't remove its own socket
             if (path := path_of(slot.address)) is not None:
                 remove_own_socket(path, slot.inode)
 
     @property
     def hardening(self) -> frozenset[str]:
-        """What the workers that serve have given up, in their words; one text if all are alike."""
+        """How the serving workers are confined, as they report it; one text if all are alike."""
         return frozenset(each.hardening for each in self._processes() if each.serving)
 
-    async def ask_all(self) -> None:
-        """Have every worker's numbers brought up to date, as far as that is quick."""
-        asked = [process.ask() for process in self._processes() if process.serving]
+    async def refresh_stats(self) -> None:
+        """Request every worker's statistics, and wait for them for ``STATS_SECONDS``."""
+        asked = [process.request_stats() for process in self._processes() if process.serving]
         if asked:
-            await asyncio.wait(asked, timeout=ASK_SECONDS)
+            await asyncio.wait(asked, timeout=STATS_SECONDS)
 
     async def settle(self) -> tuple[int, ...]:
-        """Wait until no process decides by older keys than the newest at this moment.
+        """Wait until no process uses older keys than the current ones.
 
-        That is until each has acknowledged them or is gone: one that hangs is killed after
-        ``MAX_BEHIND_BEATS``. Returns the numbers of those where it lasts longer.
+        That is until each has acknowledged them or has ended: one that hangs is killed after
+        ``MAX_BEHIND_HEARTBEATS``. Returns the numbers of the workers that take longer.
         """
-        wanted = self.version
+        request = self.version
         deadline = self._dependencies.clock() + SETTLE_SECONDS
-        while behind := [p.number for p in self._processes() if not p.decides_by(wanted)]:
+        while behind := [p.number for p in self._processes() if not p.decides_by(request)]:
             if self._dependencies.clock() >= deadline:
                 break
             await asyncio.sleep(SETTLE_POLL_SECONDS)
@@ -305,43 +307,43 @@ class WorkerPool:
     def _processes(self) -> Iterator[WorkerProcess]:
         return (slot.process for slot in self.slots if slot.process is not None)
 
-    async def _keep(self, slot: Slot) -> None:
-        """Run one worker after another, with pauses that grow while they do not last.
+    async def _supervise(self, slot: Slot) -> None:
+        """Run one worker process after another, with growing pauses while they end early.
 
-        A defect on the way is reported, and the next worker is started all the same.
+        An unexpected exception is reported, and the next process is started nevertheless.
         """
         failures = 0
         while not self._draining.is_set():
             started_at = self._dependencies.clock()
             try:
                 await self._run_one(slot)
-            except Exception as exc:  # noqa: BLE001 - the supervisor's edge: it supervises on
+            except Exception as exc:  # noqa: BLE001 - the supervisor's edge: it continues
                 self._on_fault(exc)
             if self._draining.is_set():
                 return
             steady = self._dependencies.clock() - started_at >= STEADY_SECONDS
             failures = 0 if steady else failures + 1
-            await self._rest(failures)
+            await self._wait_before_restart(failures)
 
     async def _run_one(self, slot: Slot) -> None:
-        """Run one worker to its end."""
+        """Run one worker process until it ends."""
         process = self._make(slot)
         slot.process = process
         try:
             ended = await process.run()
         except OSError as exc:
-            ended, process.refusal = Ended.EXITED, f"it can't be started: {exc.strerror}"
+            ended, process.refusal = Ended.EXITED, f"its program can't be started: {exc.strerror}"
         finally:
             slot.retire(process)
-            self._tell()
+            self._notify_change()
         if self._draining.is_set():
             return
         slot.restarts[ended] += 1
-        what = process.refusal or f"it ended with {process.exit_code}"
+        what = process.refusal or f"it ended with exit code {process.exit_code}"
         first = self._first[slot.number]
         if not first.done():
             first.set_exception(WorkerFault(f"worker {slot.number}: {what}"))
-        _log.error("worker %d is gone: %s", slot.number, what)
+        _log.error("worker %d ended: %s", slot.number, what)
 
     def _make(self, slot: Slot) -> WorkerProcess:
         def serves() -> None:
@@ -350,9 +352,9 @@ class WorkerPool:
                 slot.inode = inode_of(path)
             if not self._first[slot.number].done():
                 self._first[slot.number].set_result(None)
-            self._tell()
+            self._notify_change()
 
-        def hello() -> tuple[int, Sequence[bytes]]:
+        def first_frames() -> tuple[int, Sequence[bytes]]:
             frames = [
                 encode(Start(PROTOCOL, slot.number, slot.address)),
                 self._policies,
@@ -375,22 +377,22 @@ class WorkerPool:
 
         return WorkerProcess(
             slot.number,
-            hello,
+            first_frames,
             audit=slot.audit,
             on_serving=serves,
             on_unknown_kid=self._unknown_kid,
-            on_challenges=self._challenges_wanted,
+            on_challenges=self._on_challenges_request,
             on_fault=self._on_fault,
             clock=self._dependencies.clock,
             routes=self._routes,
             command=self._dependencies.command,
         )
 
-    def _challenges_wanted(self, process: WorkerProcess, wanted: ChallengesRequest) -> None:
-        """Find what a worker asks for; ``WorkerWatch`` sees to it that it asks once at a time."""
-        task = asyncio.create_task(self._tell_challenges(process, wanted))
-        self._telling.add(task)
-        task.add_done_callback(self._telling.discard)
+    def _on_challenges_request(self, process: WorkerProcess, request: ChallengesRequest) -> None:
+        """Answer a challenge request; ``WorkerWatch`` allows a worker one at a time."""
+        task = asyncio.create_task(self._reply_challenges(process, request))
+        self._reply_tasks.add(task)
+        task.add_done_callback(self._reply_tasks.discard)
 
     async def _tell_challenges(self, process: WorkerProcess, wanted: ChallengesRequest) -> None:
         """Answer a worker, whatever comes of it: it asks no further before."""
@@ -411,18 +413,18 @@ class WorkerPool:
     def _unknown_kid(self) -> None:
         self._call(self.on_unknown_kid)
 
-    def _tell(self) -> None:
+    def _notify_change(self) -> None:
         self._call(lambda: self._on_change(self.serving, len(self.slots)))
 
     def _call(self, callback: Callable[[], None]) -> None:
-        """Call whoever listens; what that raises is no fault of a worker's."""
+        """Call a callback; an exception in it is reported, and does not end the worker."""
         try:
             callback()
         except Exception as exc:  # noqa: BLE001 - a frame is being read, or a worker has ended
             self._on_fault(exc)
 
-    async def _rest(self, failures: int) -> None:
-        """Wait before the next worker is started."""
+    async def _wait_before_restart(self, failures: int) -> None:
+        """Pause before the next process is started."""
         try:
             await self._pause(RESTARTS.pause_seconds(failures + 1, self._dependencies.jitter()))
         except Exception as exc:  # noqa: BLE001 - the supervisor's edge: it supervises on
@@ -431,19 +433,19 @@ class WorkerPool:
                 await asyncio.wait_for(self._draining.wait(), RESTARTS.max_seconds)
 
     async def _pause(self, seconds: float) -> None:
-        """Sleep, but not into a drain."""
+        """Sleep until the time is over or the drain begins."""
         pause = asyncio.ensure_future(self._dependencies.sleep(seconds))
         over = asyncio.ensure_future(self._draining.wait())
         await asyncio.wait([pause, over], return_when=asyncio.FIRST_COMPLETED)
         for each in (pause, over):
             each.cancel()
 
-    async def _beat(self) -> None:
+    async def _heartbeat(self) -> None:
         while not self._draining.is_set():
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._draining.wait(), BEAT_SECONDS)
+                await asyncio.wait_for(self._draining.wait(), HEARTBEAT_SECONDS)
             for process in tuple(self._processes()):
-                self._call(process.beat)
+                self._call(process.heartbeat)
 
 
 def _encode_keys(order: KeysFrame, publishers: Publishers, version: int) -> bytes:

@@ -1,8 +1,8 @@
-"""One worker process, seen from the main one: from its spawn to its end.
+"""One worker process as the main process manages it, from its spawn to its end.
 
-It is a fresh interpreter, never a fork of this one: nothing of this process's memory is in
-it. What it gets is one end of a socket pair as standard input, a pipe as standard output,
-and of the environment only what an interpreter needs.
+It is a fresh interpreter, never a fork of this one: it has nothing of this process's memory. It
+gets one end of a socket pair as standard input, a pipe as standard output, and only the
+environment variables that an interpreter needs.
 """
 
 import asyncio
@@ -22,36 +22,37 @@ import sidecar
 from sidecar.common.errors import Fault
 from sidecar.runtime.workers.channel import Channel, open_channel
 from sidecar.runtime.workers.frames import (
-    MAX_UP_BYTES,
+    MAX_FROM_WORKER_BYTES,
     Applied,
     Ask,
     ChallengesRequest,
     Frame,
     FrameReader,
+    FromWorker,
     LogLine,
     Report,
     Serving,
+    StatsRequest,
     UnknownKid,
-    Up,
     VersionRefused,
 )
 from sidecar.runtime.workers.output import AuditPipe, ErrorPipe, LineQueue
 from sidecar.runtime.workers.stats import WorkerStats
 from sidecar.runtime.workers.watch import WorkerWatch
 
-MAX_BEHIND_BEATS = 5
-MAX_START_BEATS = 30
+MAX_BEHIND_HEARTBEATS = 5
+MAX_START_HEARTBEATS = 30
 END_SECONDS = 3.0
-"""How long a worker that has closed its channel may take to be gone, output included."""
+"""How long a worker that has closed its channel may take to end, output included."""
 MAX_UNSENT_BYTES = 134_217_728
 LANE_STALL_MS = 1000
-"""Calls that have waited this long for signature checks, and none is begun, are a sign of life
-that is missing: it is killed for ``MAX_BEHIND_BEATS`` of those."""
+"""A heartbeat counts as missed if calls have waited this long for signature checks and none was
+started. A worker is killed after ``MAX_BEHIND_HEARTBEATS`` missed heartbeats."""
 POLL_SECONDS = 0.01
 _ROOT = str(Path(sidecar.__path__[0]).parent)
 COMMAND = (sys.executable, "-m", "sidecar.runtime.workers.main")
-_KEPT_VARIABLES = ("PATH", "LANG", "TZ")
-_KEPT_PREFIXES = ("LC_", "LD_", "MALLOC_", "PYTHON")
+_PASSED_VARIABLES = ("PATH", "LANG", "TZ")
+_PASSED_PREFIXES = ("LC_", "LD_", "MALLOC_", "PYTHON")
 
 _log = logging.getLogger("sidecar.runtime.workers")
 
@@ -67,17 +68,17 @@ class Ended(StrEnum):
 class WorkerProcess:
     """The child, its channel, and the pipes of its audit lines and of its standard error.
 
-    What it sends passes ``WorkerWatch`` first: it is killed for what no worker of ours sends.
-    ``hello`` makes the frames it is given first, and says which version of the keys is among
-    them: that is what it has to acknowledge.
-    ``on_serving`` is called when it listens, ``on_unknown_kid`` when it says so. ``routes`` are
-    the names it may count under: what it reports becomes labels.
+    ``WorkerWatch`` checks everything it sends first: it is killed for what no correct worker
+    sends. ``first_frames`` returns the version of the keys, which the worker must acknowledge,
+    and the frames that are sent first. ``on_serving`` is called when it listens,
+    ``on_unknown_kid`` when it reports an unknown key. ``routes`` are the names it may count
+    under, since its counts become labels.
     """
 
     def __init__(
         self,
         number: int,
-        hello: Callable[[], tuple[int, Sequence[bytes]]],
+        first_frames: Callable[[], tuple[int, Sequence[bytes]]],
         *,
         audit: LineQueue,
         on_serving: Callable[[], None],
@@ -100,72 +101,72 @@ class WorkerProcess:
         self.refusal = ""
         self.hardening = ""
         self.applied = 0
-        self.numbers = WorkerStats()
+        self.stats = WorkerStats()
         self.ended = Ended.EXITED
-        self._hello = hello
-        self._greeted = False
-        self._wanted = 0
+        self._first_frames = first_frames
+        self._first_frames_sent = False
+        self._expected_version = 0
         self._on_serving = on_serving
         self._on_unknown_kid = on_unknown_kid
         self._on_challenges = on_challenges
         self._lines = AuditPipe(audit, self._on_breach, clock)
         self._errors = ErrorPipe(self._on_error_line, self._on_breach)
         self._channel = Channel(
-            FrameReader(Up, MAX_UP_BYTES),
+            FrameReader(FromWorker, MAX_FROM_WORKER_BYTES),
             self._on_frame,
             self._on_closed,
             self._watch.take_bytes,
         )
         self._child: subprocess.Popen[bytes] | None = None
         self._closed = asyncio.Event()
-        self._asked = 0
+        self._requested = 0
         self._answered = 0
-        self._start_beats = 0
-        self._behind_beats = 0
+        self._start_heartbeats = 0
+        self._behind_heartbeats = 0
         self._waiting: dict[int, asyncio.Future[None]] = {}
         self.lost_lines = 0
 
     async def run(self) -> Ended:
-        """Spawn it and wait for its end, its last words and last audit lines included."""
-        ours, theirs = socket.socketpair()
-        # Popen, and not the loop's own way: uvloop forks, which makes a copy of this process's
-        # page tables and runs the fork handlers of grpcio; Popen does without (vfork).
+        """Spawn it and wait for its end, its final report and last audit lines included."""
+        parent_end, child_end = socket.socketpair()
+        # Popen instead of the event loop's own function: uvloop forks, which copies this process's
+        # page tables and runs grpcio's fork handlers; Popen does neither (vfork).
         try:
             self._child = child = subprocess.Popen(  # noqa: ASYNC220, S603 - our own program; returns at its exec
                 self._command,
-                stdin=theirs.fileno(),
+                stdin=child_end.fileno(),
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 env=worker_environment(os.environ),
                 start_new_session=True,
             )
         except OSError:
-            ours.close()
+            parent_end.close()
             raise
         finally:
-            theirs.close()
+            child_end.close()
         self.pid = child.pid
         try:
             loop = asyncio.get_running_loop()
             await loop.connect_read_pipe(lambda: self._lines, child.stdout)
             await loop.connect_read_pipe(lambda: self._errors, child.stderr)
-            await open_channel(ours, self._channel)
-            self._greet()
+            await open_channel(parent_end, self._channel)
+            self._send_first_frames()
             await self._closed.wait()
         finally:
             self.serving = False
-            await self._bury(child)
+            await self._reap(child)
         return self.ended
 
-    def _greet(self) -> None:
-        """Say the first words; whatever changed until now is in them."""
-        self._wanted, frames = self._hello()
+    def _send_first_frames(self) -> None:
+        """Send the first frames, which include every change until now."""
+        self._expected_version, frames = self._first_frames()
         for raw in frames:
             self._channel.send_encoded(raw)
-        self._greeted = True
+        self._first_frames_sent = True
 
-    async def _bury(self, child: "subprocess.Popen[bytes]") -> None:
-        """Wait for the end of a child whose channel is closed, and for its last audit lines."""
+    async def _reap(self, child: "subprocess.Popen[bytes]") -> None:
+        """Wait for a child whose channel is closed to end, and for its last audit lines."""
         self._channel.close()
         if not await _within(END_SECONDS, lambda: child.poll() is not None):
             self.kill(Ended.HUNG)
@@ -178,60 +179,57 @@ class WorkerProcess:
                 future.set_result(None)
 
     def give(self, raw: bytes, version: int) -> None:
-        """Send encoded keys; it has to acknowledge ``version``."""
-        if self._greeted:
-            self._wanted = version
+        """Send encoded keys; the worker must acknowledge ``version``."""
+        if self._first_frames_sent:
+            self._expected_version = version
             self._channel.send_encoded(raw)
 
     def decides_by(self, version: int) -> bool:
-        """Tell whether this version of the keys decides there, or a later one.
+        """Return whether the worker uses this version of the keys, or a later one.
 
-        One that is not greeted yet is given the newest when it is.
+        True before the first frames are sent, as they will have the newest version.
         """
-        return not self._greeted or self.applied >= version
+        return not self._first_frames_sent or self.applied >= version
 
     def send(self, frame: Frame) -> None:
-        """Send an order."""
-        if self._greeted:
+        """Send a frame, unless the first frames were not sent yet."""
+        if self._first_frames_sent:
             self._channel.send(frame)
 
     def send_encoded(self, raw: bytes) -> None:
-        """Send an order that is encoded already."""
-        if self._greeted:
+        """Send an encoded frame, unless the first frames were not sent yet."""
+        if self._first_frames_sent:
             self._channel.send_encoded(raw)
 
-    def beat(self) -> None:
-        """Ask for a sign of life; kill it for too many unanswered, or for keys not taken.
+    def heartbeat(self) -> None:
+        """Send a heartbeat; kill the worker after too many missed ones or unacknowledged keys.
 
-        A slow lane that does not move counts as one unanswered.
-
-        Beats are counted, not seconds: where the main process itself stood still, a worker
-        is given the time to answer what it was not asked.
+        A stalled slow lane counts as a missed heartbeat. Heartbeats are counted, not seconds:
+        if the main process itself was blocked, a worker gets the time to reply.
         """
         if not self.serving:
-            self._start_beats += 1
-            if self._start_beats >= MAX_START_BEATS:
-                self._give_up("does not come to serve")
+            self._start_heartbeats += 1
+            if self._start_heartbeats >= MAX_START_HEARTBEATS:
+                self._kill_unresponsive("did not start to serve in time")
             return
-        silent = self._answered < self._asked
-        stalled = self.numbers.lane_stalled_ms >= LANE_STALL_MS
-        behind = silent or stalled or self.applied != self._wanted
-        self._behind_beats = self._behind_beats + 1 if behind else 0
-        if self._behind_beats >= MAX_BEHIND_BEATS:
-            what = "begins none of the signature checks that wait" if stalled else "does not answer"
-            self._give_up(what if silent or stalled else "does not take its keys")
+        silent = self._answered < self._requested
+        stalled = self.stats.lane_stalled_ms >= LANE_STALL_MS
+        behind = silent or stalled or self.applied != self._expected_version
+        self._behind_heartbeats = self._behind_heartbeats + 1 if behind else 0
+        if self._behind_heartbeats >= MAX_BEHIND_HEARTBEATS:
+            what = "starts none of the queued signature checks" if stalled else "does not reply"
+            self._kill_unresponsive(what if silent or stalled else "does not acknowledge its keys")
         elif self._channel.unsent_bytes > MAX_UNSENT_BYTES:
-            self._give_up("does not read")
+            self._kill_unresponsive("does not read its channel")
         else:
-            self._ask()
+            self._send_stats_request()
 
-    def ask(self) -> "asyncio.Future[None]":
-        """Ask for its numbers; done when they have come, or will not come any more.
+    def request_stats(self) -> "asyncio.Future[None]":
+        """Request its statistics; the future is done when they arrive or the worker ends.
 
-        While a question is open nothing further is asked: however often somebody wants to know,
-        a worker answers one after the other.
+        While a request is open no other one is sent: concurrent callers share it.
         """
-        number = self._asked if self._asked > self._answered else self._ask()
+        number = self._requested if self._requested > self._answered else self._send_stats_request()
         future = self._waiting.get(number)
         if future is None or future.done():
             future = self._waiting[number] = asyncio.get_running_loop().create_future()
@@ -243,15 +241,15 @@ class WorkerProcess:
         self.send_encoded(raw)
 
     def kill(self, why: Ended) -> None:
-        """End it now, and the processes of its session with it."""
+        """Kill it and the processes of its session."""
         self.ended = why
         if self._child is not None and self._child.poll() is None:
             with contextlib.suppress(OSError):
                 os.killpg(self._child.pid, signal.SIGKILL)
             self._child.kill()
 
-    def _give_up(self, what: str) -> None:
-        _log.error("worker %d %s: it is killed", self.number, what)
+    def _kill_unresponsive(self, what: str) -> None:
+        _log.error("worker %d %s: killed, and restarted after a pause", self.number, what)
         self.kill(Ended.HUNG)
 
     @property
@@ -259,18 +257,18 @@ class WorkerProcess:
         """Its exit code; negative for a signal."""
         return self._child.poll() if self._child is not None else None
 
-    def _ask(self) -> int:
-        self._asked += 1
-        self._channel.send(Ask(self._asked))
-        return self._asked
+    def _send_stats_request(self) -> int:
+        self._requested += 1
+        self._channel.send(StatsRequest(self._requested))
+        return self._requested
 
-    def _on_frame(self, frame: Up) -> None:
+    def _on_frame(self, frame: FromWorker) -> None:
         self._watch.take_frame(frame)
         match frame:
             case Report():
                 self._take_report(frame)
             case Applied(version=version):
-                self._watch.check_applied(frame, self.applied, self._wanted)
+                self._watch.check_applied(frame, self.applied, self._expected_version)
                 self.applied = version
             case UnknownKid():
                 self._on_unknown_kid()
@@ -286,12 +284,12 @@ class WorkerProcess:
                 _log.log(level, "worker %d: %s", self.number, message)
 
     def _take_report(self, report: Report) -> None:
-        numbers = report.numbers
-        numbers.counters.keep_known(self._routes)
-        self._watch.check_applied(report, self.applied, self._wanted)
-        self._watch.check_report(report, self._answered, self._asked, self.numbers)
+        stats = report.stats
+        stats.counters.keep_known(self._routes)
+        self._watch.check_applied(report, self.applied, self._expected_version)
+        self._watch.check_report(report, self._answered, self._requested, self.stats)
         self._answered = max(self._answered, report.number)
-        self.numbers = numbers
+        self.stats = stats
         self.applied = report.version
         for asked in [asked for asked in self._waiting if asked <= self._answered]:
             future = self._waiting.pop(asked)
@@ -299,7 +297,7 @@ class WorkerProcess:
                 future.set_result(None)
 
     def _on_error_line(self, line: bytes) -> None:
-        """Log what it writes to its standard error, as the words of a worker."""
+        """Log a line of its standard error, with the worker's number."""
         self._watch.take_log_line()
         _log.warning("worker %d: %s", self.number, line.decode("utf-8", "backslashreplace"))
 
@@ -309,17 +307,21 @@ class WorkerProcess:
             self._on_breach(exc)
 
     def _on_breach(self, exc: Exception) -> None:
-        """Kill it for what it sent; what is no ``Fault`` is a defect of ours that it found."""
+        """Kill it for what it sent; any exception but a ``Fault`` is a bug, and reported."""
         if not isinstance(exc, Fault):
             self._on_fault(exc)
         if self.ended is not Ended.BROKE_PROTOCOL:
-            _log.error("worker %d breaks the protocol: %s: it is killed", self.number, exc)
+            _log.error(
+                "worker %d violates the protocol: %s: killed, and restarted after a pause",
+                self.number,
+                exc,
+            )
         self.kill(Ended.BROKE_PROTOCOL)
         self._channel.abort()
 
 
 async def _within(seconds: float, condition: Callable[[], bool]) -> bool:
-    """Wait for a condition that nothing tells us of; False if it does not come."""
+    """Poll for a condition; return False if it does not become true in time."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + seconds
     while not condition():
@@ -330,19 +332,19 @@ async def _within(seconds: float, condition: Callable[[], bool]) -> bool:
 
 
 def worker_environment(environment: Mapping[str, str], root: str = _ROOT) -> dict[str, str]:
-    """Return what a worker gets of our environment, and where our code is.
+    """Return the environment of a worker: a few variables, and the path of the sidecar's code.
 
-    Nobody keeps secrets in this process's environment by our advice; if somebody does,
-    they go no further. Our own code is looked for where this process has it, and never in the
-    working directory; where it is installed, the interpreter knows the folder without us (and
+    Secrets in this process's environment, which the documents advise against, are not passed
+    on. The code is imported from where this process has it, and never from the working
+    directory; where it is installed, the interpreter finds the folder itself (and
     ``PYTHONPATH`` would put it before the standard library).
     """
-    kept = {
+    passed = {
         name: value
         for name, value in environment.items()
-        if name in _KEPT_VARIABLES or name.startswith(_KEPT_PREFIXES)
+        if name in _PASSED_VARIABLES or name.startswith(_PASSED_PREFIXES)
     }
-    kept.pop("PYTHONPATH", None)
+    passed.pop("PYTHONPATH", None)
     if root not in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib")):
-        kept["PYTHONPATH"] = root
-    return {**kept, "PYTHONSAFEPATH": "1"}
+        passed["PYTHONPATH"] = root
+    return {**passed, "PYTHONSAFEPATH": "1"}

@@ -1,8 +1,8 @@
-"""The parts of what is revoked, on their way to workers: each encoded once, and sent once.
+"""Sends the parts of the revocation list to workers: each is encoded once and sent once.
 
-A list of 300,000 tokens is fifteen megabytes. Encoded as a whole it would hold up the main
-process, decoded as a whole every worker; so it travels as it is held, part by part, and a
-change sends the parts that are new.
+A list of 300,000 tokens is fifteen megabytes. Encoded as a whole it would block the main
+process, decoded as a whole every worker; so it is sent part by part, and a change sends only
+the new parts.
 """
 
 from collections.abc import Iterable, Iterator
@@ -16,7 +16,7 @@ class RevokedParts:
 
     def __init__(self) -> None:
         self._sent: dict[int, tuple[int, RevocationPart, bytes]] = {}
-        """By identity of the part, which is held here and so keeps its identity."""
+        """By ``id`` of the part, which is referenced here and so keeps its ``id``."""
         self._next = 1
 
     @property
@@ -25,7 +25,7 @@ class RevokedParts:
         return tuple(number for number, _, _ in self._sent.values())
 
     def frames(self) -> Iterator[bytes]:
-        """Yield the encoded frames of all parts, for a worker that has none."""
+        """Return the encoded frames of all parts, for a new worker."""
         return (raw for _, _, raw in self._sent.values())
 
     def take(self, parts: Iterable[RevocationPart]) -> list[bytes]:
@@ -50,13 +50,13 @@ class ReceivedParts:
         self._parts: dict[int, RevocationPart] = {}
 
     def take(self, frame: Revoked) -> None:
-        """Keep a part until it is put in force."""
+        """Store a part until a frame puts it in force."""
         self._parts[frame.part] = RevocationPart(frame.tables)
 
     def in_force(self, frame: KeysFrame) -> Revocations:
-        """Return what a frame puts in force, and forget the rest. Raises ``FrameFault``."""
+        """Return the revocations a frame puts in force; drop all others. Raises ``FrameFault``."""
         try:
             self._parts = {number: self._parts[number] for number in frame.revoked}
         except KeyError:
-            raise FrameFault("keys name a part of the revocations that never came") from None
+            raise FrameFault("keys name a part of the revocations that was not sent") from None
         return Revocations.of(self._parts.values())

@@ -1,4 +1,4 @@
-"""A worker's numbers: sent as they are, added up in the main process."""
+"""A worker's statistics, which it sends to the main process, where they are added up."""
 
 import msgspec
 
@@ -6,7 +6,7 @@ from sidecar.observability.counters import Count, Counters
 
 
 class WorkerStats(msgspec.Struct):
-    """What one worker, or all of them, came to."""
+    """The statistics of one worker, or the sums of several."""
 
     counters: Counters = msgspec.field(default_factory=Counters)
     hits: Count = 0
@@ -14,20 +14,20 @@ class WorkerStats(msgspec.Struct):
     evicted: Count = 0
     audit_dropped: Count = 0
     cpu_seconds: float = 0.0
-    # From here on what is now, and not what was so far:
+    # From here on gauges, not totals:
     cache_entries: Count = 0
     audit_queued: Count = 0
     connections: Count = 0
     resident_bytes: Count = 0
     lane_stalled_ms: Count = 0
-    """How long calls have waited for signature checks of which none is begun."""
+    """How long calls have waited for signature checks without any of them being started."""
 
     def __len__(self) -> int:
-        """Count the tokens that are remembered, as a cache does."""
+        """Count the cached tokens, as a cache does."""
         return self.cache_entries
 
-    def keep(self, ended: "WorkerStats") -> None:
-        """Keep what only grows of a worker that has ended: totals never go backwards."""
+    def add_totals(self, ended: "WorkerStats") -> None:
+        """Add only the totals, of a worker that has ended, so that totals never decrease."""
         self.counters.merge(ended.counters)
         self.hits += ended.hits
         self.misses += ended.misses
@@ -36,8 +36,8 @@ class WorkerStats(msgspec.Struct):
         self.cpu_seconds += ended.cpu_seconds
 
     def merge(self, other: "WorkerStats") -> None:
-        """Add those of another worker that lives."""
-        self.keep(other)
+        """Add the totals and gauges of another running worker."""
+        self.add_totals(other)
         self.cache_entries += other.cache_entries
         self.audit_queued += other.audit_queued
         self.connections += other.connections

@@ -159,7 +159,7 @@ async def test_in_a_real_worker_nothing_is_left(house: House, issuer: Issuer) ->
     running = Pool(command=(sys.executable, "-c", program))
     running.publish(issuer.ring)
     await running.pool.start()
-    await running.pool.ask_all()
+    await running.pool.refresh_stats()
     await until(lambda: path.stat().st_size)
     outcomes = json.loads(path.read_text())
     assert {

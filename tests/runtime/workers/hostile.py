@@ -63,9 +63,9 @@ def lie(change: Callable[[WorkerStats], None]) -> Attack:
         real = worker._report
 
         def report(number: int) -> Report:
-            told = real(number)
-            change(told.numbers)
-            return told
+            reply = real(number)
+            change(reply.stats)
+            return reply
 
         worker._counters.faults += 10
         await asyncio.sleep(0.6)  # a true report goes out in between
@@ -110,19 +110,19 @@ async def hold_the_lane(worker: program.Worker) -> None:
 
 
 def _set(name: str, value: object) -> Callable[[WorkerStats], None]:
-    return lambda numbers: setattr(numbers, name, value)
+    return lambda stats: setattr(stats, name, value)
 
 
-def _shrink(numbers: WorkerStats) -> None:
-    numbers.counters.faults = 1
+def _shrink(stats: WorkerStats) -> None:
+    stats.counters.faults = 1
 
 
-def _many_checks(numbers: WorkerStats) -> None:
-    numbers.counters.checks["allow", "public", "api"] = 2**52
+def _many_checks(stats: WorkerStats) -> None:
+    stats.counters.checks["allow", "public", "api"] = 2**52
 
 
-def _long_checks(numbers: WorkerStats) -> None:
-    numbers.counters.latency.sum_us = 2**52
+def _long_checks(stats: WorkerStats) -> None:
+    stats.counters.latency.sum_us = 2**52
 
 
 ATTACKS: dict[str, Attack] = {

@@ -11,7 +11,7 @@ from sidecar.common.pacing import WAKES_A_TURN
 from sidecar.config import model
 from sidecar.config.certificates import VaultEntry
 from sidecar.runtime.workers import challenges as challenges_module
-from sidecar.runtime.workers.challenges import AskedChallenges
+from sidecar.runtime.workers.challenges import RequestedChallenges
 from sidecar.runtime.workers.frames import MAX_TOKENS, KnownChallenge
 from tests.authz.checks import check_request, read_answer
 from tests.runtime.workers.test_pool import Pool
@@ -25,7 +25,7 @@ class Main:
 
     def __init__(self) -> None:
         self.asked: list[tuple[int, tuple[str, ...]]] = []
-        self.challenges = AskedChallenges(lambda *question: self.asked.append(question))
+        self.challenges = RequestedChallenges(lambda *question: self.asked.append(question))
 
     def look(self, token: str) -> "asyncio.Future[KnownChallenge | None]":
         found = self.challenges.find(token)
@@ -43,16 +43,16 @@ async def test_one_question_is_open_and_the_next_is_about_all_that_came_since() 
     others = [main.look(f"made-up-{number % 500}") for number in range(3000)]
     await asyncio.sleep(0)
     assert main.asked == [(1, (KNOWN.token,))]
-    main.challenges.told(7, [KNOWN])  # no question of ours
+    main.challenges.take_reply(7, [KNOWN])  # no question of ours
     assert not first.done()
-    main.challenges.told(1, [KNOWN])
+    main.challenges.take_reply(1, [KNOWN])
     assert await first == KNOWN
     while len(main.asked) < 4:
         number, tokens = main.asked[-1]
         assert len(tokens) <= 500, "each token once"
-        main.challenges.told(number, [])
+        main.challenges.take_reply(number, [])
         await asyncio.sleep(0)
-    main.challenges.told(main.asked[-1][0], [])
+    main.challenges.take_reply(main.asked[-1][0], [])
     assert set(await asyncio.gather(*others)) == {None}
     assert len(main.asked) == 1 + 3000 // MAX_TOKENS + 1
 
@@ -61,9 +61,9 @@ async def test_those_that_waited_are_woken_a_few_a_turn() -> None:
     main = Main()
     waits = [main.look(f"made-up-{number}") for number in range(200)]
     await asyncio.sleep(0)
-    main.challenges.told(1, [])
+    main.challenges.take_reply(1, [])
     await asyncio.sleep(0)
-    main.challenges.told(2, [])
+    main.challenges.take_reply(2, [])
     before = 0
     while not all(wait.done() for wait in waits):
         await asyncio.sleep(0)
@@ -80,10 +80,10 @@ async def test_nobody_waits_for_a_main_process_that_does_not_answer(
     assert list(await asyncio.gather(main.look("one"), main.look("two"))) == [None, None]
     assert main.challenges.find("three") is None
     assert len(main.asked) == 1, "a second question is a breach of the protocol"
-    main.challenges.told(1, [])
+    main.challenges.take_reply(1, [])
     again = main.look(KNOWN.token)
     await asyncio.sleep(0)
-    main.challenges.told(2, [KNOWN])
+    main.challenges.take_reply(2, [KNOWN])
     assert await again == KNOWN
 
 

@@ -1,7 +1,7 @@
 """A worker that was taken over costs its own Checks and nobody else's, whatever it sends.
 
 Real worker processes whose program turns hostile (``hostile.py``), several kinds in one
-pool and an honest worker beside them. For every kind: it is killed for it, the main process
+pool and an honest worker beside them. For every kind: it is killed for that, the main process
 keeps its memory, its loop goes on turning, its log stays readable, its totals only grow, and
 the honest worker answers.
 """
@@ -71,8 +71,8 @@ class Watcher:
             self.longest_gap = max(self.longest_gap, now - last)
             last = now
             self.growth_mb = max(self.growth_mb, resident_mb(os.getpid()) - self._before_mb)
-            numbers = self._pool.pool.numbers()
-            count = numbers.counters.faults + numbers.hits + sum(numbers.counters.checks.values())
+            stats = self._pool.pool.stats()
+            count = stats.counters.faults + stats.hits + sum(stats.counters.checks.values())
             self.shrunk |= count < total
             total = count
 
@@ -106,39 +106,39 @@ async def attacked(
 
 GROUPS: list[dict[str, str]] = [
     {
-        "serves again": "says again whether it serves",
-        "refuses": "says again whether it serves",
+        "serves again": "reports more than once whether it serves",
+        "refuses": "reports more than once whether it serves",
         "unknown kids": "too many frames",
         "log lines": "too many lines for the log",
         "keys taken": "too many frames",
-        "keys never given": "keys of version 999, which it was not given",
+        "keys never given": "keys of version 999, which it was not sent",
     },
     {
-        "keys of the past": "keys of version 0, which it was not given",
-        "reports unasked": "answers what it was not asked",
-        "last words": "says its last word again",
-        "questions": "asks for challenges before it was answered",
+        "keys of the past": "keys of version 0, which it was not sent",
+        "reports unasked": "sends a report that was not requested",
+        "last words": "sends a second final report",
+        "questions": "requests challenges before the previous reply",
     },
     {
-        "a frame too large": "over the limit",
-        "garbage": "not understood",
-        "a level of its own": "not understood",
-        "counts that shrink": "faults shrink",
+        "a frame too large": "the limit is",
+        "garbage": "can't be decoded",
+        "a level of its own": "can't be decoded",
+        "counts that shrink": "faults decrease",
     },
     {
-        "negative counts": "not understood",
-        "counts too large for a double": "not understood",
+        "negative counts": "can't be decoded",
+        "counts too large for a double": "can't be decoded",
         "Checks that nobody could answer": "more than can be answered",
     },
     {
         "Checks that take years": "Checks take longer",
-        "CPU time that is no number": "more CPU time than there was",
-        "CPU time without end": "more CPU time than there was",
+        "CPU time that is no number": "more CPU time than has passed",
+        "CPU time without end": "more CPU time than has passed",
     },
     {
-        "CPU time that there was not": "more CPU time than there was",
-        "audit lines of a megabyte": "a line that is too long",
-        "an audit line that never ends": "a line that is too long",
+        "CPU time that there was not": "more CPU time than has passed",
+        "audit lines of a megabyte": "a line of over",
+        "an audit line that never ends": "a line of over",
     },
     {
         "empty audit lines": "no audit line",
@@ -168,7 +168,7 @@ async def test_it_is_killed_and_harms_nobody_else(
         assert pool.pool.slots[-1].restarts == dict.fromkeys(Ended, 0)
     said = [record.getMessage() for record in caplog.records]
     for number, (kind, why) in enumerate(kinds.items()):
-        start = f"worker {number} breaks the protocol: "
+        start = f"worker {number} violates the protocol: "
         assert any(each.startswith(start) and why in each for each in said), kind
     assert watcher.growth_mb < MAX_GROWTH_MB
     assert watcher.longest_gap < MAX_GAP_SECONDS
@@ -194,7 +194,7 @@ async def test_one_whose_lane_stands_is_killed(
 ) -> None:
     async with attacked(["a lane that stands"], issuer, monkeypatch) as (pool, _):
         await until(lambda: pool.pool.slots[0].restarts[Ended.HUNG], 30)
-        assert "begins none of the signature checks that wait" in caplog.text
+        assert "starts none of the queued signature checks" in caplog.text
 
 
 async def test_what_it_started_ends_with_it(
@@ -241,6 +241,6 @@ async def test_audit_lines_that_look_right_take_their_own_part_of_the_queue(
         assert watcher.growth_mb < MAX_GROWTH_MB
         assert watcher.longest_gap < MAX_GAP_SECONDS
         await until(read_on, 60)
-        assert pool.pool.slots[-1].numbers().audit_dropped == 0
+        assert pool.pool.slots[-1].stats().audit_dropped == 0
     os.close(reading)
     log.close(0.1)

@@ -109,12 +109,12 @@ class Pool:
         queue = self.make_queue()
         self.said: list[tuple[int, int]] = []
         self.unknown = 0
-        tools = Dependencies(monotonic_seconds, asyncio.sleep, lambda: 0.5, queue, command)
+        dependencies = Dependencies(monotonic_seconds, asyncio.sleep, lambda: 0.5, queue, command)
         self.faults: list[BaseException] = []
         self.pool = WorkerPool(
             self.addresses,
             config,
-            tools,
+            dependencies,
             on_change=lambda n, of: self.said.append((n, of)),
             on_fault=self.faults.append,
         )
@@ -151,8 +151,8 @@ class Pool:
 
 @pytest.fixture
 async def pool(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Pool]:
-    monkeypatch.setattr(pool_module, "BEAT_SECONDS", 0.25)
-    monkeypatch.setattr(process_module, "MAX_START_BEATS", 200)
+    monkeypatch.setattr(pool_module, "HEARTBEAT_SECONDS", 0.25)
+    monkeypatch.setattr(process_module, "MAX_START_HEARTBEATS", 200)
     running = Pool()
     running.publish(issuer.ring)
     await running.pool.start()
@@ -173,11 +173,11 @@ async def test_each_answers_on_its_own_endpoint(pool: Pool, issuer: Issuer) -> N
         assert answer.allowed
         assert answer.set_headers["x-user-id"] == "user-42"
     assert pool.said[-1] == (WORKERS, WORKERS)
-    await pool.pool.ask_all()
+    await pool.pool.refresh_stats()
     for slot in pool.pool.slots:
-        assert slot.numbers().counters.checks == {("allow", "token_verified", "api"): 1}
-        assert slot.numbers().cache_entries == 1
-    assert len(pool.pool.numbers()) == WORKERS
+        assert slot.stats().counters.checks == {("allow", "token_verified", "api"): 1}
+        assert slot.stats().cache_entries == 1
+    assert len(pool.pool.stats()) == WORKERS
 
 
 async def test_a_withdrawn_key_is_gone_everywhere(pool: Pool, issuer: Issuer) -> None:
@@ -304,24 +304,24 @@ async def test_one_that_is_killed_comes_back_and_its_counts_stay(
 ) -> None:
     for _ in range(3):
         await pool.ask(0, good(issuer))
-    await pool.pool.ask_all()
+    await pool.pool.refresh_stats()
     os.kill(pid := pool.pid(0), signal.SIGKILL)
     await until(lambda: pool.said[-1] == (1, WORKERS))
     slot = pool.pool.slots[0]
-    assert sum(slot.numbers().counters.checks.values()) == 3
-    assert slot.numbers().resident_bytes == 0
+    assert sum(slot.stats().counters.checks.values()) == 3
+    assert slot.stats().resident_bytes == 0
     await until(lambda: pool.pool.serving == WORKERS)
     assert pool.pid(0) != pid
     await pool.ask(0, good(issuer))
-    await pool.pool.ask_all()
-    assert sum(slot.numbers().counters.checks.values()) == 4
+    await pool.pool.refresh_stats()
+    assert sum(slot.stats().counters.checks.values()) == 4
     assert slot.restarts == {Ended.EXITED: 1, Ended.HUNG: 0, Ended.BROKE_PROTOCOL: 0}
 
 
 async def test_one_that_hangs_is_killed_and_the_others_are_asked_meanwhile(pool: Pool) -> None:
     os.kill(pid := pool.pid(1), signal.SIGSTOP)
     async with asyncio.timeout(1.0):
-        await pool.pool.ask_all()  # bounded: it does not wait for the one that hangs
+        await pool.pool.refresh_stats()  # bounded: it does not wait for the one that hangs
     await until(lambda: pool.pid(1) not in {0, pid} and pool.pool.serving == WORKERS)
     assert pool.pool.slots[1].restarts[Ended.HUNG] == 1
 
@@ -342,7 +342,7 @@ async def test_a_withdrawal_is_settled_when_the_worker_that_hangs_is_gone(
 async def test_a_worker_that_does_not_take_its_keys_in_time_is_named(
     pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(process_module, "MAX_BEHIND_BEATS", 1000)
+    monkeypatch.setattr(process_module, "MAX_BEHIND_HEARTBEATS", 1000)
     monkeypatch.setattr(pool_module, "SETTLE_SECONDS", 0.5)
     os.kill(pid := pool.pid(1), signal.SIGSTOP)
     pool.publish(EMPTY_RING)
@@ -394,7 +394,7 @@ async def test_a_defect_of_the_pool_is_told_and_it_supervises_on(
 CALLBACKS = {
     "on_change": lambda pool: setattr(pool.pool, "_on_change", _boom),
     "on_unknown_kid": lambda pool: setattr(pool.pool, "on_unknown_kid", _boom),
-    "a beat": lambda pool: setattr(pool.pool.slots[1].process, "beat", _boom),
+    "a beat": lambda pool: setattr(pool.pool.slots[1].process, "heartbeat", _boom),
 }
 
 
@@ -421,7 +421,7 @@ def mend(pool: Pool) -> None:
     pool.pool._on_change = lambda n, of: pool.said.append((n, of))
     pool.pool.on_unknown_kid = pool.count_unknown
     for slot in pool.pool.slots:
-        vars(slot.process).pop("beat", None)
+        vars(slot.process).pop("heartbeat", None)
 
 
 async def test_signals_are_the_main_processs(pool: Pool, issuer: Issuer) -> None:
@@ -439,7 +439,7 @@ async def test_an_unknown_kid_is_told_and_not_for_every_token(pool: Pool) -> Non
     for _ in range(20):
         answer = await pool.ask(0, good(stranger))
         assert answer.metadata["reason"] == "key_unknown"
-    await pool.pool.ask_all()
+    await pool.pool.refresh_stats()
     assert 1 <= pool.unknown <= 10
 
 
@@ -450,7 +450,7 @@ async def test_audit_lines_come_whole_and_all(pool: Pool, issuer: Issuer) -> Non
     await pool.pool.stop()
     lines = [json.loads(line) for line in pool.lines.taken]
     assert len({line["decision_id"] for line in lines}) == len(lines) == 10
-    assert pool.pool.numbers().audit_dropped == 0
+    assert pool.pool.stats().audit_dropped == 0
 
 
 async def test_in_flight_calls_are_answered_at_the_end(pool: Pool, issuer: Issuer) -> None:
@@ -485,8 +485,8 @@ async def test_a_port_that_is_taken_makes_the_start_impossible(issuer: Issuer) -
 
 async def test_a_program_that_is_no_worker_makes_the_start_impossible(issuer: Issuer) -> None:
     for command, said in (
-        ((sys.executable, "-c", "raise SystemExit(3)"), "it ended with 3"),
-        (("/nonexistent/python",), "it can't be started: No such file"),
+        ((sys.executable, "-c", "raise SystemExit(3)"), "it ended with exit code 3"),
+        (("/nonexistent/python",), "its program can't be started: No such file"),
     ):
         running = Pool(command=command)
         running.publish(issuer.ring)
@@ -508,11 +508,11 @@ async def test_a_sink_that_stalls_makes_the_workers_own_queue_drop_and_count(
         check = channel.unary_unary(CHECK_METHOD)
         for _ in range(12):
             await asyncio.gather(*(check(raw, timeout=5) for _ in range(100)))
-    await running.pool.ask_all()
-    await until(lambda: running.pool.numbers().audit_dropped > 0)
+    await running.pool.refresh_stats()
+    await until(lambda: running.pool.stats().audit_dropped > 0)
     running.lines.room = 1_000_000
     await running.pool.stop()
-    dropped = running.pool.numbers().audit_dropped
+    dropped = running.pool.stats().audit_dropped
     assert len(running.lines.taken) + dropped == 1200
     assert all(json.loads(line)["outcome"] == "deny" for line in running.lines.taken)
 
@@ -525,7 +525,7 @@ async def test_what_is_not_in_a_worker(tmp_path: Path, issuer: Issuer) -> None:
     await running.pool.start()
     for number in range(WORKERS):
         await running.ask(number, good(issuer))
-    await running.pool.ask_all()
+    await running.pool.refresh_stats()
     assert resident_mb(running.pid(0)) <= 50
     await running.pool.stop()
     modules = json.loads(path.read_text())
@@ -558,7 +558,7 @@ async def test_one_that_breaks_the_protocol_is_killed(issuer: Issuer) -> None:
     babble = "import socket, time; socket.socket(fileno=0).send(b'\\xff' * 8); time.sleep(60)"
     running = Pool(command=(sys.executable, "-c", babble))
     running.publish(issuer.ring)
-    with pytest.raises(WorkerFault, match="it ended with -9"):
+    with pytest.raises(WorkerFault, match="it ended with exit code -9"):
         await running.pool.start()
     assert sum(slot.restarts[Ended.BROKE_PROTOCOL] for slot in running.pool.slots) >= 1
     await running.pool.stop()
@@ -570,16 +570,16 @@ async def test_a_worker_of_another_version_refuses(
     monkeypatch.setattr(pool_module, "PROTOCOL", 999)
     running = Pool()
     running.publish(issuer.ring)
-    with pytest.raises(WorkerFault, match="it ended with 1"):
+    with pytest.raises(WorkerFault, match="it ended with exit code 1"):
         await running.pool.start()
     await running.pool.stop()
-    assert "the main process is of another version" in caplog.text
+    assert "the main process has protocol version" in caplog.text
 
 
 def test_by_hand_it_says_what_it_is() -> None:
     done = subprocess.run(COMMAND, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     assert done.returncode == 2
-    assert b"started by `sidecar serve`" in done.stderr
+    assert b"run `sidecar serve`" in done.stderr
 
 
 def test_of_the_environment_a_worker_gets_what_an_interpreter_needs() -> None:

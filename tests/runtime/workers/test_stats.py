@@ -4,7 +4,7 @@ from sidecar.runtime.workers.stats import WorkerStats
 
 
 def worker(checks: int) -> WorkerStats:
-    numbers = WorkerStats(
+    stats = WorkerStats(
         hits=1,
         misses=2,
         evicted=3,
@@ -16,10 +16,10 @@ def worker(checks: int) -> WorkerStats:
         resident_bytes=9,
     )
     for _ in range(checks):
-        numbers.counters.count_check("allow", "public", "api", 60)
-    numbers.counters.count_fault()
-    numbers.counters.count_pii_warning()
-    return numbers
+        stats.counters.count_check("allow", "public", "api", 60)
+    stats.counters.count_fault()
+    stats.counters.count_pii_warning()
+    return stats
 
 
 def test_living_workers_are_added_up_whole() -> None:
@@ -38,7 +38,7 @@ def test_living_workers_are_added_up_whole() -> None:
 
 def test_of_one_that_ended_stays_what_only_grows() -> None:
     past = WorkerStats()
-    past.keep(worker(2))
+    past.add_totals(worker(2))
     assert past.counters.checks == {("allow", "public", "api"): 2}
     assert (past.hits, past.misses, past.evicted, past.audit_dropped) == (1, 2, 3, 4)
     assert (len(past), past.audit_queued, past.connections, past.resident_bytes) == (0, 0, 0, 0)
@@ -54,9 +54,9 @@ def test_adding_up_changes_nobody_elses_numbers() -> None:
 
 
 def test_what_a_worker_reports_becomes_no_label_of_its_own_making() -> None:
-    numbers = worker(1)
-    numbers.counters.count_check("allow", "public", "made-up", 1)
-    numbers.counters.count_check("allow", "made-up", "api", 1)
-    numbers.counters.count_check("made-up", "public", "api", 1)
-    numbers.counters.keep_known({"api"})
-    assert numbers.counters.checks == {("allow", "public", "api"): 1}
+    stats = worker(1)
+    stats.counters.count_check("allow", "public", "made-up", 1)
+    stats.counters.count_check("allow", "made-up", "api", 1)
+    stats.counters.count_check("made-up", "public", "api", 1)
+    stats.counters.keep_known({"api"})
+    assert stats.counters.checks == {("allow", "public", "api"): 1}

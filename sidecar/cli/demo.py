@@ -47,7 +47,7 @@ def _run(options: argparse.Namespace) -> int:
             "the demo is not part of the installed package: "
             "clone the project's repository and run `make demo` there"
         )
-    from demo.main import DemoOptions, run_demo  # noqa: PLC0415 - not there in an installed package
+    from demo.main import DemoOptions, run_demo
 
     return run_demo(
         DemoOptions(once=options.once, tls_min=options.tls_min, scenario=options.scenario)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from sidecar.common.faults import tell_each
+from sidecar.common.faults import call_each
 
 T = TypeVar("T")
 
@@ -30,4 +30,4 @@ class Observers(Generic[T]):
 
     def notify(self, what: T) -> None:
         """Tell everyone who watches now; whoever leaves meanwhile may be told once more."""
-        tell_each(self._callbacks, what)
+        call_each(self._callbacks, what)

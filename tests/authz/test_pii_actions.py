@@ -32,7 +32,7 @@ def test_what_a_finding_does(
     )
     bench.ask(bench.issuer.mint(**claims))
     if outcome is Grant.TOKEN_VERIFIED:
-        _, template, remembered, *_ = bench.passages[-1]
+        _, template, remembered, *_ = bench.allowed_checks[-1]
         assert remembered is not None
         came, found, said = template.outcome, remembered.warnings, ""
     else:

@@ -77,10 +77,10 @@ def test_holding_against_the_policy(
 ) -> None:
     rules = policy().claims
     claims = read_claims(base_claims(**changes), rules)
-    starts_at, ends_at = validity(claims, rules)
+    period = validity(claims, rules)
     if reason is None:
         check_claims(claims, rules, now)
-        assert starts_at <= now < ends_at
+        assert period.starts_at <= now < period.ends_at
         return
     with pytest.raises(Denied) as denied:
         check_claims(claims, rules, now)

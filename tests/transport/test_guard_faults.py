@@ -185,7 +185,6 @@ async def test_where_it_cannot_listen_it_says_where(tmp_path: Path) -> None:
         guard.start()
     assert (tmp_path / "s").read_text() == "not a socket"
     await guard.stop()
-    inner.close()
     guard.close()
 
 

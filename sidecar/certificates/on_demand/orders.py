@@ -12,7 +12,7 @@ from sidecar.certificates.on_demand.name_table import Entry
 from sidecar.certificates.on_demand.names import NameRefused
 from sidecar.common.backoff import Backoff
 from sidecar.common.errors import Fault
-from sidecar.common.faults import report_to_loop, tell_each
+from sidecar.common.faults import call_each, report_to_loop
 from sidecar.config.on_demand import OnDemandSettings
 
 

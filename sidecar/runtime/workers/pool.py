@@ -234,7 +234,7 @@ class WorkerPool:
         for process in self._processes():
             process.give(raw, self.version)
 
-    def numbers(self) -> WorkerStats:
+    def stats(self) -> WorkerStats:
         """Return what all of them came to."""
         total = WorkerStats()
         for slot in self.slots:
@@ -394,7 +394,7 @@ class WorkerPool:
         self._reply_tasks.add(task)
         task.add_done_callback(self._reply_tasks.discard)
 
-    async def _tell_challenges(self, process: WorkerProcess, wanted: ChallengesRequest) -> None:
+    async def _reply_challenges(self, process: WorkerProcess, wanted: ChallengesRequest) -> None:
         """Answer a worker, whatever comes of it: it asks no further before."""
         found: Mapping[str, PendingChallenge] = {}
         try:

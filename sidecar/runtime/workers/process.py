@@ -24,7 +24,6 @@ from sidecar.runtime.workers.channel import Channel, open_channel
 from sidecar.runtime.workers.frames import (
     MAX_FROM_WORKER_BYTES,
     Applied,
-    Ask,
     ChallengesRequest,
     Frame,
     FrameReader,

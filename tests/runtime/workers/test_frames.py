@@ -95,7 +95,7 @@ def test_frames_arrive_as_they_were_sent_however_they_are_cut(
     frames: list[Frame], kind: object, size: int
 ) -> None:
     stream = b"".join(encode(frame) for frame in frames)
-    reader = FrameReader(kind, MAX_DOWN_BYTES)
+    reader = FrameReader(kind, MAX_TO_WORKER_BYTES)
     got: list[Frame] = []
     for start in range(0, len(stream), size):
         got += reader.feed(stream[start : start + size])

@@ -1,8 +1,7 @@
-"""Keeps what is revoked fresh, apart from the keys: it has a state, an age and an alert of its own.
+"""Polls the revocations, separately from the keys, with their own state, age and alert.
 
-A list that can't be read makes no key worse, and keys that can't be read make no list worse.
-What was read stays in force. At a start everything must be readable: what is revoked and not
-known would pass.
+A failure to read the list does not affect the keys, nor the other way round. The last list
+stays in force. At the start everything must be readable: otherwise revoked tokens would pass.
 """
 
 import asyncio
@@ -20,21 +19,21 @@ _JITTER_SHARE = 0.2
 
 
 class RevocationSource(Protocol):
-    """Where revocations are listed."""
+    """A source of revocations."""
 
     @property
     def name(self) -> str:
-        """Where it reads, for messages."""
+        """Return where it reads, for messages."""
 
     def parts(self) -> Iterable[RevocationPart]:
-        """Yield all that is revoked, as far as it was read."""
+        """Yield all revocations that were read."""
 
     async def poll(self, changed: Callable[[], None]) -> None:
-        """Read what has changed, and call ``changed`` after each piece. Raises ``Fault``."""
+        """Read the changes, and call ``changed`` after each entry. Raises ``Fault``."""
 
 
 class RevocationPoller:
-    """The source, what it gave, and the loop that asks it."""
+    """The source, its revocations, and the loop that reads it."""
 
     def __init__(
         self,
@@ -47,7 +46,7 @@ class RevocationPoller:
         publish: Callable[[Revocations, KeyState], None],
         on_state: Callable[[KeyState, KeyState, str], None],
     ) -> None:
-        """``publish`` gets the list whenever it, or its state, is another."""
+        """``publish`` gets the list whenever it or its state has changed."""
         self._source = source
         self._poll_seconds = poll_seconds
         self._clock = clock
@@ -58,15 +57,15 @@ class RevocationPoller:
         self._lock = asyncio.Lock()
         self.lifecycle = Lifecycle(max_age_seconds)
         self.status = PollStatus(
-            "revocations", source.name, _log, kept="what was revoked before stays so"
+            "revocations", source.name, _log, kept="the revocations known before stay in force"
         )
         self.revocations = NOTHING_REVOKED
 
     async def load(self) -> None:
-        """Read everything for the first time. Raises the ``Fault`` if some can't be read."""
+        """Read everything for the first time. Raises ``Fault`` if an entry can't be read."""
         try:
             await self._source.poll(self._changed)
-        except Exception as exc:  # noqa: BLE001 - at a start, one sentence of whatever it was
+        except Exception as exc:  # noqa: BLE001 - at the start, one message for any cause
             raise self.status.failed(exc) from None
         self._refreshed()
 
@@ -80,16 +79,16 @@ class RevocationPoller:
             await self.refresh()
 
     def refresh_soon(self) -> None:
-        """Have the loop read at once (SIGHUP)."""
+        """Let the loop read at once (SIGHUP)."""
         self._wake.set()
 
     async def refresh(self) -> KeyState:
-        """Read now; returns the state after it. One round at a time."""
+        """Read now; return the state after it. One round runs at a time."""
         async with self._lock:
             before = self.lifecycle.state
             try:
                 await self._source.poll(self._changed)
-            except Exception as exc:  # noqa: BLE001 - the poll's edge: the loop goes on
+            except Exception as exc:  # noqa: BLE001 - the edge of a poll: the loop continues
                 fault = self.status.failed(exc)
                 self.lifecycle.failed(self._clock())
                 self._report_state(before, str(fault))
@@ -101,10 +100,10 @@ class RevocationPoller:
     def _refreshed(self) -> None:
         self.lifecycle.refreshed(self._clock())
         self.status.succeeded()
-        self._changed()  # what has ceased to matter goes
+        self._changed()  # drop revocations whose tokens have all expired
 
     def _changed(self) -> None:
-        """Publish what is revoked now, where that is another list."""
+        """Publish the revocations, if they have changed."""
         revocations = Revocations.of(self._source.parts())
         if revocations != self.revocations:
             self.revocations = revocations

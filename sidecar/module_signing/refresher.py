@@ -1,7 +1,8 @@
-"""Keeps the publishers fresh: reads their entry of Vault again and again, and publishes it.
+"""Polls the entry of the publishers in Vault, and publishes its content.
 
-What was read stays while Vault is away: new publishers and withdrawals can't arrive then,
-and the log and a metric say so. One that is withdrawn is refused from the next read on.
+While Vault is unavailable the last content stays in force: new publishers and withdrawals
+can't arrive then, and the log and a metric say so. A withdrawn bundle is refused from the next
+read on.
 """
 
 import asyncio
@@ -25,7 +26,7 @@ _JITTER_SHARE = 0.2
 
 
 class PublisherRefresher:
-    """The entry, what it held, and the loop that reads it."""
+    """The entry, its content, and the loop that reads it."""
 
     def __init__(
         self,
@@ -47,21 +48,24 @@ class PublisherRefresher:
         self.name = f"Vault entry {settings.mount}/{settings.path}"
         self.lifecycle = Lifecycle(max_age_seconds)
         self.status = PollStatus(
-            "publishers", f"the publishers in {self.name}", _log, kept="those read before stay"
+            "publishers",
+            f"the publishers in {self.name}",
+            _log,
+            kept="the publishers read before stay in force",
         )
         self.publishers = NO_PUBLISHERS
 
     async def load(self) -> None:
-        """Read the entry for the first time; raises the ``Fault`` if that can't be done."""
+        """Read the entry for the first time. Raises ``Fault``."""
         try:
             self._take(await self._fetch())
-        except Exception as exc:  # noqa: BLE001 - at a start, one sentence of whatever it was
+        except Exception as exc:  # noqa: BLE001 - at the start, one message for any cause
             raise self.status.failed(exc) from None
         self.status.succeeded()
 
     @property
     def outcomes(self) -> dict[str, int]:
-        """How the reads went, by outcome."""
+        """Return the number of reads by outcome."""
         return self.status.outcomes
 
     async def run(self) -> None:
@@ -71,10 +75,10 @@ class PublisherRefresher:
             await self.refresh()
 
     async def refresh(self) -> None:
-        """Read the entry now; what can't be read changes nothing."""
+        """Read the entry now; a failed read changes nothing."""
         try:
             self._take(await self._fetch())
-        except Exception as exc:  # noqa: BLE001 - the poll's edge: the loop goes on
+        except Exception as exc:  # noqa: BLE001 - the edge of a poll: the loop continues
             self.lifecycle.failed(self._clock())
             self.status.failed(exc)
         else:
@@ -84,7 +88,7 @@ class PublisherRefresher:
         try:
             secret = await self._vault.read_kv(self._settings.mount, self._settings.path)
         except VaultNotFound:
-            return NO_PUBLISHERS  # nobody has registered: every signature is refused
+            return NO_PUBLISHERS  # there are no publishers: every signature is refused
         try:
             return read_publishers(secret.data)
         except PublisherFault as fault:
@@ -97,5 +101,7 @@ class PublisherRefresher:
                 _log.error("%s: %s", self.name, problem)
         changed = not publishers.same_as(self.publishers)
         self.publishers = publishers
-        if changed:  # what Checks remember goes with every snapshot, so none is made for nothing
+        if (
+            changed
+        ):  # every new snapshot empties the caches of Checks, so an equal one is not published
             self._publish(publishers)

@@ -66,7 +66,7 @@ GOOD = [
 BAD = [
     ("empty", "", "neither PEM nor"),
     ("text", "hello", "neither PEM nor"),
-    ("half a PEM", PRIVATE_PEM[:80], "no PEM"),
+    ("half a PEM", PRIVATE_PEM[:80], "not valid PEM"),
     (
         "encrypted PEM",
         KEY.private_bytes(

@@ -25,8 +25,9 @@ class SdsMetrics:
         self._peers_refused += 1
         if self._peers_refused & (self._peers_refused - 1) == 0:
             _log.error(
-                "process %d of user %d may not fetch secrets (listen.sds.peer_uids, peer_gids; "
-                "and no child of ours may); %d refused by now",
+                "process %d of user %d may not fetch secrets: allow its user or group in "
+                "listen.sds.peer_uids or peer_gids, unless it is a child of the sidecar, which "
+                "never may; %d refused by now",
                 peer.pid,
                 peer.uid,
                 self._peers_refused,

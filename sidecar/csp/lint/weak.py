@@ -181,7 +181,7 @@ def _of_place(
         yield severity, "wildcard-host", "the weakest of all hosts under this name is trusted"
     if source.scheme in {"http", "ws"}:
         local = _is_local(source.host)
-        message = "in the clear: whoever is on the way reads and changes it"
+        message = "in the clear: anyone on the network can read and change it"
         yield LOW if local else MEDIUM, "plain-http", message
     if source.kind is Kind.HOST and _is_ip(source.host):
         yield LOW, "ip-address", "browsers match no IP address but 127.0.0.1 (CSP3 §6.7.2.8)"

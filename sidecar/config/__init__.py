@@ -1,7 +1,7 @@
 """Every setting, typed. One YAML file in, one frozen structure out.
 
-Reading brings the YAML parser, which a worker, given its configuration ready-made, does
-without: so it is imported by whoever asks for it.
+Reading imports the YAML parser. A worker gets its configuration decoded and does not need
+the parser, so it is only imported on first use.
 """
 
 from typing import TYPE_CHECKING, Any

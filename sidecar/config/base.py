@@ -1,4 +1,4 @@
-"""What every section of the configuration is made of: the base, and the kinds of text."""
+"""The base class of all sections of the configuration, and the types of text values."""
 
 from typing import Annotated
 
@@ -30,7 +30,7 @@ CanonicalPath = Annotated[
     str, Meta(pattern=rf"^/(?:{_SEGMENT}(?:/{_SEGMENT})*/?)?$", max_length=2048)
 ]
 RoutePath = Annotated[str, Meta(pattern=r"^/", max_length=2048)]
-"""A path in any spelling that has a canonical form; ``rules`` refuses the others."""
+"""A path in any spelling that has a canonical form; ``rules_routes`` refuses the others."""
 MediaType = Annotated[
     str, Meta(pattern=r"^[a-z0-9][a-z0-9!#$&^_.+-]*/[a-z0-9][a-z0-9!#$&^_.+-]*$", max_length=127)
 ]
@@ -55,4 +55,4 @@ Seconds = Annotated[float, Meta(gt=0, le=31_536_000)]
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The base of every section: frozen, and an unknown key is an error."""
+    """The base class of every section: immutable, and an unknown key is an error."""

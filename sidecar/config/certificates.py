@@ -1,4 +1,4 @@
-"""The settings of certificates: who issues them, and which are held (SECURITY-MODEL §5, §9)."""
+"""The settings of certificates: issuers, and configured certificates (SECURITY-MODEL §5, §9)."""
 
 from typing import Annotated, Literal
 
@@ -28,9 +28,9 @@ class VaultPkiIssuer(Settings, frozen=True, tag_field="type", tag="vault_pki"):
 
 
 class VaultKvIssuer(Settings, frozen=True, tag_field="type", tag="vault_kv"):
-    """Certificates that somebody else obtained and stored in Vault KV v2, as PEM.
+    """Certificates that another system stores in Vault KV v2, as PEM.
 
-    The entry of a certificate is ``<prefix>/<name>``; of a wildcard, ``_wildcard.<rest>``.
+    The entry of a certificate is ``<prefix>/<name>``, of a wildcard ``_wildcard.<rest>``.
     """
 
     name: Label
@@ -49,10 +49,10 @@ class VaultEntry(Settings, frozen=True):
 
 
 class AcmeIssuerSettings(Settings, frozen=True, tag_field="type", tag="acme"):
-    """An ACME CA (RFC 8555); needs ``certificate_store``, for its certificates are shared.
+    """An ACME CA (RFC 8555); needs ``certificate_store``, where its certificates are shared.
 
-    ``account`` is where the account's key is, and is put by the first sidecar that needs it.
-    ``external_account`` holds ``kid`` and ``hmac_key``, where the CA binds accounts to others.
+    ``account`` is the entry of the account's key; the first sidecar that needs it writes it.
+    ``external_account`` has ``kid`` and ``hmac_key``, for a CA with external account binding.
     """
 
     name: Label
@@ -73,9 +73,9 @@ class AcmeIssuerSettings(Settings, frozen=True, tag_field="type", tag="acme"):
 
 
 class CertificateStoreSettings(Settings, frozen=True):
-    """Where in Vault KV v2 a fleet keeps the certificates it obtained, leases and challenges.
+    """Where in Vault KV v2 a fleet stores its certificates, leases and challenges.
 
-    ``lease_seconds`` bounds one order; a sidecar that dies over one is taken over after it.
+    ``lease_seconds`` bounds one order; after that another sidecar may take it over.
     """
 
     prefix: VaultPath = "septem/certificates"
@@ -84,7 +84,7 @@ class CertificateStoreSettings(Settings, frozen=True):
 
 
 class Probe(Settings, frozen=True):
-    """Where a certificate should be served, dialled after each change and now and then."""
+    """Where a certificate should be served; probed after each change and at an interval."""
 
     address: Address
     within_seconds: Annotated[float, Meta(gt=0, le=600)] = 15.0
@@ -92,7 +92,7 @@ class Probe(Settings, frozen=True):
 
 
 class Certificate(Settings, frozen=True):
-    """One certificate served over SDS under ``name``, had from the issuer of that name.
+    """One certificate served over SDS under ``name``, from the issuer named ``issuer``.
 
     For hosts (``common_name``, ``alt_names``), for a service (``spiffe_id``), or for both.
     """

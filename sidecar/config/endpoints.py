@@ -1,4 +1,4 @@
-"""Where Checks are answered: one endpoint, or one a worker."""
+"""The endpoints of Checks: one, or one per worker."""
 
 from pathlib import PurePosixPath
 
@@ -6,7 +6,7 @@ from sidecar.config.model import AuthzListen
 
 
 def check_endpoints(listen: AuthzListen) -> tuple[str, ...]:
-    """List the addresses, in the order of the workers.
+    """Return the addresses, in the order of the workers.
 
     Several workers take the port and those after it (``127.0.0.1:9110``, ``:9111`` …), or
     the socket's name with their number in it (``authz-0.sock``, ``authz-1.sock`` …).

@@ -1,6 +1,6 @@
-"""Header values with a grammar of their own, checked: HSTS, Permissions-Policy, origins.
+"""Checks of header values with their own grammar: HSTS, Permissions-Policy, origins.
 
-Each function yields what is wrong with a value, in words; nothing if it is good.
+Each function yields a message for each thing that is wrong with a value.
 """
 
 import re
@@ -36,7 +36,7 @@ _FEATURES = (
     "storage-access", "summarizer", "sync-xhr", "translator", "unload", "usb", "vertical-scroll",
     "web-share", "window-management", "xr-spatial-tracking",
 )  # fmt: skip
-"""What browsers know or knew; a name that is none of these but nearly one is a slip."""
+"""Features that browsers know or knew; a name that is nearly one of them is a typo."""
 _NEARLY = 0.85
 
 
@@ -45,22 +45,22 @@ def hsts_problems(value: str) -> Iterator[str]:
     directives = [each.strip() for each in value.split(";")]
     for each in directives:
         if not _HSTS_DIRECTIVE.fullmatch(each):
-            yield f"{each!r} is no directive of HSTS"
+            yield f"{each!r} is not a directive of HSTS (max-age, includeSubDomains, preload)"
             return
     names = [each.partition("=")[0].lower() for each in directives]
     if len(names) != len(set(names)):
-        yield "holds a directive twice"
+        yield "has a directive twice"
     for name in names:
         if name not in {"max-age", "includesubdomains", "preload"}:
-            yield f"{name} is no directive of HSTS"
+            yield f"{name} is not a directive of HSTS (max-age, includeSubDomains, preload)"
     if "max-age" not in names:
-        yield "lacks max-age"
+        yield "has no max-age"
         return
     seconds = directives[names.index("max-age")].partition("=")[2].strip('"')
     if not seconds:
-        yield "lacks the seconds of max-age"
+        yield "has no seconds in max-age"
     elif "preload" in names and (int(seconds) < _YEAR_SECONDS or "includesubdomains" not in names):
-        yield f"preload asks for includeSubDomains and a max-age of {_YEAR_SECONDS} or more"
+        yield f"preload needs includeSubDomains and a max-age of {_YEAR_SECONDS} or more"
 
 
 def permissions_problems(value: str) -> Iterator[str]:
@@ -73,13 +73,13 @@ def permissions_problems(value: str) -> Iterator[str]:
             continue
         feature = match["feature"]
         if not _FEATURE.fullmatch(feature):
-            yield f"{feature!r} is no name of a feature"
+            yield f"{feature!r} is not a valid feature name"
         elif feature not in _FEATURES:
             close = get_close_matches(feature, _FEATURES, 1, _NEARLY)
             if close:
-                yield f"{feature} is no feature; did you mean {close[0]}?"
+                yield f"{feature} is not a feature; did you mean {close[0]}?"
         if feature in seen:
-            yield f"{feature} stands here twice, and the last would count"
+            yield f"{feature} is listed twice, and only the last would count"
         seen.add(feature)
         yield from _allowlist_problems(feature, match["list"])
 
@@ -94,17 +94,17 @@ def _allowlist_problems(feature: str, written: str) -> Iterator[str]:
 
 
 def origin_problem(origin: str) -> str | None:
-    """Say why a browser would never send this, or a rule should not name it (RFC 6454 §6.2)."""
+    """Return why this origin can't be used (RFC 6454 §6.2); ``None`` if it can."""
     if origin == "null":
-        return "is what sandboxed and local pages send: whoever likes can be null"
+        return "is what sandboxed and local pages send, so any page can be null"
     match = _ORIGIN.fullmatch(origin)
     if match is None:
-        return "is no origin: scheme://host[:port] in lower case, with nothing after it"
+        return "is not an origin: write scheme://host[:port] in lower case, with nothing after it"
     scheme, port = match["scheme"], match["port"]
     if port == _DEFAULT_PORTS[scheme]:
         return f"names the default port, which a browser leaves out: {scheme}://{match['host']}"
     if port is not None and not 0 < int(port) <= _LAST_PORT:
-        return f"{port} is no port"
+        return f"{port} is not a port"
     if scheme == "http" and not _LOCAL.fullmatch(match["host"]):
-        return "is not https: whoever is on the wire could be that page"
+        return "is not https: anyone on the network could be that page"
     return None

@@ -1,8 +1,8 @@
-"""The settings of response headers: policies by profile, and who may read across origins.
+"""The settings of response headers: policies by profile, and CORS.
 
-A *profile* is what one kind of response gets: its Content-Security-Policies, and of the
-other headers those that differ from ``Headers``. Four are built in (SECURITY-MODEL §6);
-one that is given under the same name stands in place of the built-in one.
+A *profile* is for one kind of response: its Content-Security-Policies, and the other headers
+that differ from ``Headers``. Four are built in (SECURITY-MODEL §6); a profile of the same name
+replaces the built-in one.
 """
 
 from typing import Annotated, Literal
@@ -21,7 +21,7 @@ HeaderValue = Annotated[str, Meta(pattern=r"^[\x20-\x7e]{1,4096}$")]
 DirectiveName = Annotated[str, Meta(pattern=r"^[a-z][a-z-]{0,40}$")]
 DirectiveValue = Annotated[str, Meta(min_length=1, max_length=512)]
 CspDirectives = dict[DirectiveName, Annotated[tuple[DirectiveValue, ...], Meta(max_length=64)]]
-"""One policy as it is written: directives, each with the list of its values."""
+"""One policy as written: directives, each with the list of its values."""
 Policies = Annotated[tuple[CspDirectives, ...], Meta(max_length=4)]
 
 ReferrerPolicy = Literal[
@@ -42,10 +42,10 @@ ResourcePolicy = Literal["same-origin", "same-site", "cross-origin"]
 
 
 class CspProfile(Settings, frozen=True):
-    """What one kind of response gets. What is not given is as in ``Headers``.
+    """The headers of one kind of response. The default of each is its value in ``Headers``.
 
-    Every policy of ``enforced`` holds at once; ``report_only`` is watched beside them.
-    ``allow_additions`` are the directives to which a tenant may add hosts of its own.
+    All policies of ``enforced`` apply at once; those of ``report_only`` only report.
+    ``allow_additions`` are the directives to which a tenant may add its own hosts.
     """
 
     enforced: Policies = ()
@@ -84,21 +84,21 @@ SHELL_CSP: CspDirectives = {
     "trusted-types": ("septem",),
     "upgrade-insecure-requests": (),
 }
-"""For documents. It names no host: a platform's CDN and API stand in its configuration (the
+"""For documents. It names no host: a platform's CDN and API are in its configuration (the
 model's in ``config.example.yaml``, SECURITY-MODEL §6)."""
 STATIC_CSP: CspDirectives = {
     **_NOTHING,
     "script-src": ("'self'",),
     "connect-src": ("'self'", "{tenant_domain}"),
 }
-"""For files. A worker lives under the policy of its own script, hence what is allowed here."""
+"""For files. A worker has the policy of its own script, which is why scripts are allowed."""
 BUILT_IN = {
     "shell": CspProfile(enforced=(SHELL_CSP,)),
     "api": CspProfile(enforced=(_NOTHING,)),
     "static": CspProfile(enforced=(STATIC_CSP,)),
     "none": CspProfile(application_csp="intersect"),
 }
-"""``none`` sets no policy: the application's own stands."""
+"""``none`` sets no policy: the application's own applies."""
 
 Origin = Annotated[str, Meta(min_length=1, max_length=300)]
 

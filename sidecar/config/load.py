@@ -1,8 +1,8 @@
-"""From a YAML file to ``Config``, finding every problem on the way, not only the first.
+"""Loads a YAML file into ``Config``, and reports every problem, not only the first.
 
-Three passes, each pure: the text becomes a tree that remembers lines and refuses
-repeated keys (``yamltree``); the tree is held against the types (``convert``); the whole
-is held against the rules that span settings (``rules``).
+Three passes, each pure: the text becomes a tree with line numbers and without repeated keys
+(``yamltree``); the tree is checked against the types (``convert``); the whole is checked
+against the rules that span settings (``rules``).
 """
 
 from pathlib import Path
@@ -17,12 +17,12 @@ MAX_FILE_BYTES = 8_388_608
 
 
 def load_config(path: Path) -> Config:
-    """Read and check the file; raises ``ConfigFault`` with every problem in it."""
+    """Read and check the file. Raises ``ConfigFault`` with every problem in it."""
     return parse_config(read_config(path), str(path))
 
 
 def read_config(path: Path) -> str:
-    """Read the file's text; raises ``ConfigFault``."""
+    """Return the text of the file. Raises ``ConfigFault``."""
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_FILE_BYTES + 1)
@@ -37,7 +37,7 @@ def read_config(path: Path) -> str:
 
 
 def parse_config(text: str, source: str) -> Config:
-    """Check a configuration given as text; ``source`` names it in the problems."""
+    """Check a configuration given as text; ``source`` is its name in messages."""
     tree = parse_yaml(text)
     problems = list(tree.problems)
     config = convert(tree.value, Config, problems) if not problems else None

@@ -1,8 +1,8 @@
 """The settings: names, types, bounds and defaults. Units are in the names.
 
-The defaults are the security model's (SECURITY-MODEL §3, §6, §9). No secret stands in
-a configuration: where one is needed the setting is the path of a file or of an entry in
-Vault. ``docs/configuration.md`` and ``config.example.yaml`` say the same for people.
+The defaults are those of SECURITY-MODEL §3, §6 and §9. A configuration holds no secret: where
+one is needed, the setting is the path of a file or of an entry in Vault.
+``docs/configuration.md`` and ``config.example.yaml`` document every setting.
 """
 
 from typing import Annotated, Literal
@@ -43,10 +43,10 @@ __all__ = ["CorsPolicy", "CspDirectives", "CspProfile", "Headers", "Settings"]
 
 
 class AuthzListen(Settings, frozen=True):
-    """Where Envoy asks its Checks.
+    """Where Envoy sends its Checks.
 
-    One worker is this very process. Several are processes of their own, each with an
-    address of its own (``sidecar.config.endpoints``).
+    A single worker is this process. Several are separate processes, each with its own address
+    (``sidecar.config.endpoints``).
     """
 
     address: Address = "127.0.0.1:9100"
@@ -58,8 +58,8 @@ class AuthzListen(Settings, frozen=True):
 class SdsListen(Settings, frozen=True):
     """Where Envoy asks for certificates. A Unix socket keeps them off the network.
 
-    On a Unix socket the peer's user or one of its groups must be among these; without any,
-    be our own.
+    On a Unix socket the peer's user or one of its groups must be among these; if none are
+    given, the peer's user must be the sidecar's own.
     """
 
     address: Address = "127.0.0.1:9101"
@@ -76,8 +76,8 @@ class AdminListen(Settings, frozen=True):
 class Listen(Settings, frozen=True):
     """Every socket the sidecar opens, and how they are closed.
 
-    After SIGTERM calls are still taken for ``drain_notice_seconds``, while readiness and gRPC's
-    health already say that this ends; then those in flight have ``drain_seconds``.
+    After SIGTERM calls are still accepted for ``drain_notice_seconds``, while readiness and the
+    gRPC health already report the end; then calls in flight have ``drain_seconds``.
     """
 
     authz: AuthzListen = AuthzListen()
@@ -89,13 +89,13 @@ class Listen(Settings, frozen=True):
 
 
 class TokenFileAuth(Settings, frozen=True, tag_field="method", tag="token_file"):
-    """A Vault token kept fresh in a file by a Vault agent (its sink)."""
+    """A Vault token in a file that a Vault agent keeps up to date (its sink)."""
 
     path: FilePath
 
 
 class AppRoleAuth(Settings, frozen=True, tag_field="method", tag="approle"):
-    """AppRole: both halves from files, so that neither stands here or in the environment."""
+    """AppRole: both ids from files, so that neither is in the configuration or environment."""
 
     role_id_file: FilePath
     secret_id_file: FilePath
@@ -112,7 +112,7 @@ class KubernetesAuth(Settings, frozen=True, tag_field="method", tag="kubernetes"
 
 
 class JwtAuth(Settings, frozen=True, tag_field="method", tag="jwt"):
-    """A JWT that an orchestrator keeps fresh in a file (SPIFFE, OIDC workload identity)."""
+    """A JWT in a file that an orchestrator keeps up to date (SPIFFE, OIDC workload identity)."""
 
     role: Text
     jwt_file: FilePath
@@ -132,7 +132,7 @@ VaultAuth = TokenFileAuth | AppRoleAuth | KubernetesAuth | JwtAuth | CertAuth
 
 
 class Vault(Settings, frozen=True):
-    """The one place secrets come from: HashiCorp Vault or OpenBao."""
+    """The only source of secrets: HashiCorp Vault or OpenBao."""
 
     address: Annotated[str, Meta(pattern=r"^(https?://[^\s/]+/?|unix:/[^\s]+)$")]
     auth: VaultAuth
@@ -176,14 +176,14 @@ class TokenIssuerSettings(Settings, frozen=True):
 
 
 class Pii(Settings, frozen=True):
-    """What personal data in claims does: an e-mail address, a telephone number, an IP address."""
+    """The handling of personal data in claims: e-mail addresses, phone numbers, IP addresses."""
 
     by_name: Literal["deny", "warn", "off"] = "deny"
     by_value: Literal["deny", "warn", "off"] = "warn"
 
 
 class Tokens(Settings, frozen=True):
-    """What an access token must be (SECURITY-MODEL §3)."""
+    """The rules for access tokens (SECURITY-MODEL §3)."""
 
     issuers: Annotated[tuple[TokenIssuerSettings, ...], Meta(min_length=1, max_length=32)]
     max_token_bytes: Annotated[int, Meta(ge=256, le=65_536)] = 8192
@@ -200,9 +200,9 @@ class Tokens(Settings, frozen=True):
 
 
 class RevocationsSettings(Settings, frozen=True):
-    """What is revoked before its time: an entry of Vault KV v2, and all the entries below it.
+    """Revocations: an entry of Vault KV v2, and all the entries below it.
 
-    With ``spread`` off the entry at ``path`` alone. ``max_age_seconds`` is as that of keys.
+    With ``spread: false`` only the entry at ``path``. ``max_age_seconds`` is as for keys.
     """
 
     path: VaultPath = "iam/revocations"
@@ -213,7 +213,7 @@ class RevocationsSettings(Settings, frozen=True):
 
 
 class Keys(Settings, frozen=True):
-    """How keys are kept fresh, and how they end."""
+    """How keys are refreshed, and when they stop verifying."""
 
     max_age_seconds: Seconds = 604_800.0
     poll_seconds: Annotated[float, Meta(ge=0.1, le=3600)] = 10.0
@@ -224,7 +224,7 @@ class Keys(Settings, frozen=True):
 
 
 class WebhookSettings(Settings, frozen=True):
-    """Where alerts go: CloudEvents, signed with the secret in a file."""
+    """The receiver of alerts: CloudEvents, signed with the secret in a file."""
 
     url: Annotated[str, Meta(pattern=r"^https?://[^\s]+$", max_length=2048)]
     secret_file: FilePath
@@ -233,13 +233,13 @@ class WebhookSettings(Settings, frozen=True):
 
 
 class AlertsSettings(Settings, frozen=True):
-    """Where ``system.health`` speaks, beside the log and the metrics."""
+    """Where ``system.health`` alerts go, besides the log and the metrics."""
 
     webhook: WebhookSettings | None = None
 
 
 class RouteSettings(Settings, frozen=True):
-    """What a request must bring. The first route that matches decides; none means 403.
+    """The requirements of a request. The first route that matches decides; none means 403.
 
     ``path`` matches exactly and ``path_prefix`` by whole segments (``/a`` holds ``/a``
     and ``/a/b``, not ``/ab``), both against the canonical path. Empty ``methods`` are
@@ -272,11 +272,11 @@ class RouteSettings(Settings, frozen=True):
 
 
 class Modules(Settings, frozen=True):
-    """Bundles of modules, checked as they are installed (SECURITY-MODEL §6).
+    """Bundles of modules, verified when they are installed (SECURITY-MODEL §6).
 
     ``path`` is the entry of Vault KV v2 that lists the publishers' keys; it is read every
-    ``keys.poll_seconds``. A bundle travels inside one message of Envoy's, so its limit stays
-    below ``listen.authz.max_message_bytes``.
+    ``keys.poll_seconds``. A bundle is part of one message from Envoy, so its limit is below
+    ``listen.authz.max_message_bytes``.
     """
 
     path: VaultPath = "modules/publishers"
@@ -292,10 +292,10 @@ class Modules(Settings, frozen=True):
 
 
 class Tenant(Settings, frozen=True):
-    """A tenant's own domain, for policies that name it, and what is its own in them.
+    """A tenant's own domain, and its own directives of policies.
 
-    ``csp`` holds, by profile, the directives that stand in place of the profile's on this
-    tenant's pages: narrower, or with additions where the profile allows them.
+    ``csp`` has, by profile, the directives that replace the profile's on this tenant's pages:
+    narrower ones, or additions where the profile allows them.
     """
 
     tenant_id: Uuid
@@ -313,8 +313,8 @@ class StdoutAudit(Settings, frozen=True, tag_field="sink", tag="stdout"):
 class FileAudit(Settings, frozen=True, tag_field="sink", tag="file"):
     """Audit lines appended to a file.
 
-    Over ``max_bytes`` it is renamed to ``<path>.1`` and so on, ``keep`` of them. With 0 it
-    is never; rotate it from outside and send SIGHUP.
+    Above ``max_bytes`` it is renamed to ``<path>.1`` and so on, ``keep`` of them. With 0 it is
+    not rotated; rotate it with another tool and send SIGHUP.
     """
 
     path: FilePath
@@ -331,7 +331,7 @@ class OtlpAudit(Settings, frozen=True, tag_field="sink", tag="otlp"):
 
 
 class Audit(Settings, frozen=True):
-    """Where decisions are recorded. Check never waits for it: a full queue drops, and counts."""
+    """Where decisions are recorded. A Check never waits for it: a full queue drops and counts."""
 
     to: StdoutAudit | FileAudit | OtlpAudit = StdoutAudit()
     sample_allowed: Annotated[float, Meta(ge=0, le=1)] = 1.0

@@ -1,4 +1,4 @@
-"""Where an address leads: to this machine, or across a network."""
+"""Whether an address is on this machine or across a network."""
 
 import ipaddress
 

@@ -27,8 +27,8 @@ class VaultKvRegistry(Settings, frozen=True, tag_field="source", tag="vault_kv")
 class VaultKvPrefixRegistry(Settings, frozen=True, tag_field="source", tag="vault_kv_prefix"):
     """Domains in Vault KV v2, one entry each below a prefix, named like the domain.
 
-    A wildcard's entry is ``_wildcard.<rest>``. The names are listed, an entry is read when
-    its domain is first asked for.
+    A wildcard's entry is ``_wildcard.<rest>``. The names are listed; an entry is read when its
+    domain is first asked for.
     """
 
     prefix: VaultPath
@@ -38,7 +38,7 @@ class VaultKvPrefixRegistry(Settings, frozen=True, tag_field="source", tag="vaul
 
 
 class HttpRegistry(Settings, frozen=True, tag_field="source", tag="http"):
-    """A Domain Resolver: GET ``url`` with the name in the place of ``{name}``."""
+    """A Domain Resolver: GET ``url``, where ``{name}`` is replaced by the name."""
 
     url: Annotated[str, Meta(pattern=r"^https?://[^\s{}]+\{name\}[^\s{}]*$", max_length=2048)]
     ca_file: FilePath | None = None
@@ -54,8 +54,8 @@ RegistrySettings = FileRegistry | VaultKvRegistry | VaultKvPrefixRegistry | Http
 class OnDemandSettings(Settings, frozen=True):
     """Certificates for names that Envoy learns from a handshake.
 
-    ``issuer`` issues for every domain that names no other. ``ttl_seconds`` is how long
-    an Envoy holds such a certificate before it has to ask again.
+    ``issuer`` is the default issuer of domains. ``ttl_seconds`` is how long an Envoy holds a
+    certificate before it has to ask again.
     """
 
     registry: RegistrySettings

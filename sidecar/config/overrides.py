@@ -1,4 +1,4 @@
-"""Request headers by which an application is told another request than the one decided on.
+"""Request headers that make an application see another request than the one decided on.
 
 Proxies invented them to tell the applications behind them what the client's request was:
 its method, host, path, scheme, the client's address, who the user is, whose tenant.

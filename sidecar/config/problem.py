@@ -7,7 +7,7 @@ Path = tuple[str | int, ...]
 
 
 class Problem(NamedTuple):
-    """What is wrong at ``path``; ``line`` where it is known without the path."""
+    """What is wrong at ``path``; ``line`` if it is known without the path."""
 
     path: Path
     message: str
@@ -15,7 +15,7 @@ class Problem(NamedTuple):
 
 
 def show_path(path: Path) -> str:
-    """Write a path as a person would: ``routes[2].auth``."""
+    """Return a path as text: ``routes[2].auth``."""
     shown = ""
     for step in path:
         shown += f"[{step}]" if isinstance(step, int) else f".{step}" if shown else step

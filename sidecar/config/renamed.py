@@ -1,7 +1,7 @@
 """Settings that have a new name. The old name is refused, and the message says the new one.
 
 A setting is never read under two names: a file would otherwise hold both, and one of them
-would be ignored. Rows stay for as long as somebody may still have a file with the old name.
+would be ignored. A row stays for as long as files with the old name may exist.
 """
 
 from collections.abc import Mapping

@@ -34,9 +34,9 @@ class HttpsForwardSettings(Settings, frozen=True, tag_field="sink", tag="https")
 
 
 class Reports(Settings, frozen=True):
-    """Where browsers report violations, and how many reports are taken.
+    """Where browsers report violations, and how many reports are accepted.
 
-    Policies of the profiles in ``silent`` report nothing: no browser makes a page of theirs.
+    Policies of the profiles in ``silent`` report nothing: their responses are not pages.
     Rates count requests, of all clients and of one (an IPv4 address or an IPv6 /64).
     """
 

@@ -1,4 +1,4 @@
-"""The rules that span settings: names that must be known, addresses that must differ."""
+"""The rules that span settings: names that must exist, addresses that must differ."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,7 +25,7 @@ _EVERY_HOST = frozenset({"0.0.0.0", "::"})  # noqa: S104 - to be compared with, 
 
 
 def cross_check(config: Config) -> Iterator[Problem]:
-    """Yield every rule broken by a configuration whose single settings are all good."""
+    """Yield the broken rules of a configuration whose single settings are all valid."""
     yield from _listeners(config)
     yield from check_reports(config)
     yield from _workers(config)
@@ -47,7 +47,7 @@ def _listeners(config: Config) -> Iterator[Problem]:
     for name, address in sockets.items():
         port = address.rpartition(":")[2]
         if not address.startswith("unix:") and int(port) > LAST_PORT:
-            yield Problem(("listen", name, "address"), "has no such port")
+            yield Problem(("listen", name, "address"), f"must have a port of at most {LAST_PORT}")
         others = [other for other, taken in sockets.items() if taken == address and other != name]
         if others and not address.endswith(":0"):
             yield Problem(("listen", name, "address"), f"is also that of listen.{others[0]}")
@@ -58,9 +58,9 @@ def _listeners(config: Config) -> Iterator[Problem]:
             "must be on loopback or a Unix socket: metrics and health have no authentication",
         )
     served = ("certificates", "trust_bundles", "session_ticket_keys", "generic_secrets")
-    if listen.sds is None and (wanted := [each for each in served if getattr(config, each)]):
-        words = " and ".join(wanted).replace("_", " ")
-        yield Problem(("listen", "sds"), f"is missing, and {words} are to be served")
+    if listen.sds is None and (needed := [each for each in served if getattr(config, each)]):
+        sections = " and ".join(needed).replace("_", " ")
+        yield Problem(("listen", "sds"), f"is missing, and {sections} need it to be served")
     if listen.sds and not listen.sds.address.startswith("unix:"):
         for name in ("peer_uids", "peer_gids"):
             if getattr(listen.sds, name):
@@ -74,14 +74,14 @@ def _listeners(config: Config) -> Iterator[Problem]:
 
 
 def _other_sockets(config: Config) -> dict[str, str]:
-    """Return the address of every listener but that of Checks."""
+    """Return the address of every listener except the one of Checks."""
     listen = config.listen
     named = {"admin": listen.admin, "sds": listen.sds, "reports": listen.reports}
     return {name: each.address for name, each in named.items() if each is not None}
 
 
 def _workers(config: Config) -> Iterator[Problem]:
-    """Hold the endpoints of several workers against the other listeners."""
+    """Check the endpoints of several workers against the other listeners."""
     listen = config.listen
     if listen.authz.workers == 1:
         return
@@ -95,7 +95,7 @@ def _workers(config: Config) -> Iterator[Problem]:
         if listen.authz.address.endswith(":0"):
             yield Problem(
                 ("listen", "authz", "address"),
-                "needs a port: the workers take it and those after it",
+                "needs a port: the workers use it and the ports after it",
             )
             return
         if int(endpoints[-1].rpartition(":")[2]) > LAST_PORT:
@@ -137,7 +137,7 @@ def _issuers(config: Config) -> Iterator[Problem]:
 
 
 def _secrets(config: Config) -> Iterator[Problem]:
-    """Names are what Envoy asks for: one of each over all kinds."""
+    """Yield names that are used twice: Envoy asks by name for secrets of all kinds."""
     certificates = [certificate.name for certificate in config.certificates]
     taken = set(certificates)
     others: dict[str, Sequence[TrustBundle | SessionTicketKeys | GenericSecret]] = {
@@ -148,7 +148,7 @@ def _secrets(config: Config) -> Iterator[Problem]:
     for section, listed in others.items():
         for index, each in enumerate(listed):
             if each.name in taken:
-                yield Problem((section, index, "name"), "is the name of another secret already")
+                yield Problem((section, index, "name"), "is already the name of another secret")
             taken.add(each.name)
     for index, keys in enumerate(config.session_ticket_keys):
         if keys.rotate_seconds < 5 * keys.poll_seconds:
@@ -168,11 +168,11 @@ def _certificates(config: Config) -> Iterator[Problem]:
         if certificate.common_name is None and certificate.spiffe_id is None:
             yield Problem(("certificates", index), "needs common_name, or spiffe_id, or both")
         if certificate.common_name is None and certificate.alt_names:
-            yield Problem(("certificates", index), "has alt_names, and no common_name before them")
+            yield Problem(("certificates", index), "has alt_names without a common_name")
         if certificate.issuer not in issuers:
             known = ", ".join(sorted(issuers)) or "none"
             where = ("certificates", index, "issuer")
-            yield Problem(where, f"names no entry of issuers; there are: {known}")
+            yield Problem(where, f"is not the name of an entry of issuers; there are: {known}")
 
 
 def _on_demand(config: Config) -> Iterator[Problem]:
@@ -180,11 +180,13 @@ def _on_demand(config: Config) -> Iterator[Problem]:
     if settings is None:
         return
     if config.listen.sds is None:
-        yield Problem(("listen", "sds"), "is missing, and certificates are to be served on demand")
+        yield Problem(("listen", "sds"), "is missing, and on_demand needs it to serve certificates")
     issuers = sorted(issuer.name for issuer in config.issuers)
     if settings.issuer not in issuers:
         known = ", ".join(issuers) or "none"
-        yield Problem(("on_demand", "issuer"), f"names no entry of issuers; there are: {known}")
+        yield Problem(
+            ("on_demand", "issuer"), f"is not the name of an entry of issuers; there are: {known}"
+        )
     if settings.max_retry_seconds < settings.retry_seconds:
         yield Problem(("on_demand", "max_retry_seconds"), "is less than retry_seconds")
     for section in ("trust_bundles", "session_ticket_keys", "generic_secrets"):
@@ -198,7 +200,7 @@ def _on_demand(config: Config) -> Iterator[Problem]:
     if isinstance(registry, HttpRegistry) and in_the_clear(registry.url):
         yield Problem(
             ("on_demand", "registry", "url"),
-            "must be https: whoever alters an answer chooses what is certified",
+            "must be https: an altered answer would decide which names get certificates",
         )
 
 
@@ -210,17 +212,17 @@ def _issuers_of_certificates(config: Config) -> Iterator[Problem]:
             isinstance(issuer, VaultPkiIssuer) and issuer.share
         )
         if shares and config.certificate_store is None:
-            yield Problem(where, "needs certificate_store, where a fleet keeps what it obtained")
+            yield Problem(where, "needs certificate_store, where the fleet stores its certificates")
         if not isinstance(issuer, AcmeIssuerSettings):
             continue
         if not issuer.agree_to_terms:
-            yield Problem((*where, "agree_to_terms"), "must be true: the CA asks for it")
+            yield Problem((*where, "agree_to_terms"), "must be true: the CA requires it")
         if in_the_clear(issuer.directory):
             yield Problem((*where, "directory"), "must be https (RFC 8555 §6.1)")
         if issuer.fallback is not None:
             second = by_name.get(issuer.fallback)
             if second is None or second is issuer:
-                yield Problem((*where, "fallback"), "names no other entry of issuers")
+                yield Problem((*where, "fallback"), "is not the name of another entry of issuers")
             elif isinstance(second, VaultKvIssuer):
                 yield Problem((*where, "fallback"), "must be a CA: acme or vault_pki")
 
@@ -229,4 +231,4 @@ def _unique(what: str, listed: tuple[Path, Iterable[str]]) -> Iterator[Problem]:
     path, names = listed
     for name, times in Counter(names).items():
         if times > 1:
-            yield Problem(path, f"the {what} {name!r} stands here {times} times")
+            yield Problem(path, f"the {what} {name!r} is used {times} times")

@@ -1,4 +1,4 @@
-"""The rules of response headers: every policy is one that a browser reads as it is meant."""
+"""The rules of response headers: browsers must read every policy as it is meant."""
 
 from collections.abc import Iterable, Iterator
 
@@ -11,24 +11,24 @@ from sidecar.csp.language import SOURCE_LISTS, TENANT_DOMAIN, Policy, PolicyProb
 from sidecar.csp.language.overlay import apply_overlay
 
 MAX_RESPONSE_HEADER_BYTES = 16_384
-"""For a profile's headers on one response. An Envoy in front of this one takes 80 KiB of a
-response's headers in all, the application's among them; other proxies take less."""
+"""For a profile's headers on one response. An Envoy in front of this one accepts 80 KiB of
+response headers in all, the application's included; other proxies accept less."""
 _LONGEST_DOMAIN = "x" * 253
 _LONGEST_NONCE = "x" * 24
 _OTHER_HEADER_BYTES = 1024
 """Names and values of the headers that are always short, with room."""
 _IGNORED_WHEN_WATCHED = ("sandbox", "upgrade-insecure-requests")
-"""What a browser passes over in a policy that is only watched (CSP3 §6.3.1, UIR §3.1)."""
+"""Directives that browsers ignore in a report-only policy (CSP3 §6.3.1, UIR §3.1)."""
 _FORBIDDEN_METHODS = ("CONNECT", "TRACE", "TRACK")
 _NEEDED = frozenset({"host", "content-length", "transfer-encoding", "connection", "upgrade", "te"})
-"""What frames a request or says whose it is: Envoy removes none of these, or breaks."""
+"""Headers that frame or address a request; Envoy can't forward it without them."""
 _TENANT_ORIGIN = f"https://{TENANT_DOMAIN}"
 
 Compiled = tuple[tuple[Policy, ...], tuple[Policy, ...]]
 
 
 def check_headers(config: Config) -> Iterator[Problem]:
-    """Yield what is wrong with ``headers``, ``tenants[].csp`` and what routes say of them."""
+    """Yield the problems of ``headers``, of ``tenants[].csp``, and of routes that name them."""
     headers = config.headers
     for message in hsts_problems(headers.hsts):
         yield Problem(("headers", "hsts"), message)
@@ -52,11 +52,13 @@ def check_headers(config: Config) -> Iterator[Problem]:
 
 
 def _request_headers(config: Config) -> Iterator[Problem]:
-    """Hold the names that are removed and kept against what they can mean."""
+    """Check the names of headers that are removed or kept."""
     where: Path = ("headers", "remove_from_request")
     for index, name in enumerate(config.headers.remove_from_request):
         if name in _NEEDED:
-            yield Problem((*where, index), f"can't be {name}: a request is nothing without it")
+            yield Problem(
+                (*where, index), f"can't be {name}: a request can't be forwarded without it"
+            )
     yield from _kept(("headers",), config.headers.keep_overrides)
     for index, route in enumerate(config.routes):
         yield from _kept(("routes", index), route.keep_overrides)
@@ -66,7 +68,7 @@ def _kept(where: Path, names: Iterable[str]) -> Iterator[Problem]:
     for index, name in enumerate(names):
         if name not in OVERRIDE_NAMES:
             listed = "docs/what-reaches-your-application.md lists them"
-            message = f"{name} is none of the override headers, which alone may be kept; {listed}"
+            message = f"{name} is not an override header, and only those may be kept; {listed}"
             yield Problem((*where, "keep_overrides", index), message)
 
 
@@ -79,11 +81,11 @@ def _profile(where: Path, profile: CspProfile) -> Iterator[Problem]:
         for ignored in _IGNORED_WHEN_WATCHED:
             if ignored in policy:
                 path = (*where, "report_only", number, ignored)
-                yield Problem(path, "is passed over in a policy that is only watched")
+                yield Problem(path, "is ignored by browsers in a report-only policy")
     for index, directive in enumerate(profile.allow_additions):
         if directive not in SOURCE_LISTS:
             path = (*where, "allow_additions", index)
-            yield Problem(path, f"{directive} is no directive that holds sources")
+            yield Problem(path, f"{directive} is not a directive with a source list")
     if profile.permissions_policy is not None:
         for message in permissions_problems(profile.permissions_policy):
             yield Problem((*where, "permissions_policy"), message)
@@ -101,13 +103,13 @@ def _compiled(given: Iterable[CspDirectives]) -> tuple[Policy, ...]:
 
 
 def _size(where: Path, policies: Compiled, headers: Headers) -> Iterator[Problem]:
-    """Hold what a profile sets, with the longest domain and a nonce, against the limit."""
+    """Check the size of a profile's headers, with the longest domain and a nonce."""
     rendered = [
         policy.render(_LONGEST_DOMAIN, _LONGEST_NONCE) for kind in policies for policy in kind
     ]
     others = len(headers.hsts) + len(headers.permissions_policy) + _OTHER_HEADER_BYTES
     reports = headers.reports
-    # What each policy says of where to report, and the header beside them.
+    # The reporting directives of each policy, and the Reporting-Endpoints header.
     reporting = 0 if reports is None else len(reports.path) + len(reports.group) + 40
     size = sum(len(value) + 2 + reporting for value in rendered) + reporting + others
     if size > MAX_RESPONSE_HEADER_BYTES:
@@ -123,13 +125,17 @@ def _cors(where: Path, policy: CorsPolicy) -> Iterator[Problem]:
     if "*" in origins and policy.credentials:
         yield Problem((*where, "credentials"), "can't go with the origin *: name the origins")
     if "*" in origins and len(origins) > 1:
-        yield Problem((*where, "origins"), "* stands alone: the others would mean nothing")
+        yield Problem(
+            (*where, "origins"), "* must be alone: with it the other origins have no effect"
+        )
     for index, origin in enumerate(origins):
         if origin not in {"*", _TENANT_ORIGIN} and (wrong := origin_problem(origin)):
             yield Problem((*where, "origins", index), f"{origin} {wrong}")
     for index, method in enumerate(policy.methods):
         if method in _FORBIDDEN_METHODS:
-            yield Problem((*where, "methods", index), f"no browser sends {method} for a page")
+            yield Problem(
+                (*where, "methods", index), f"browsers do not send {method} for a page; remove it"
+            )
 
 
 def _route(
@@ -137,7 +143,9 @@ def _route(
 ) -> Iterator[Problem]:
     if route.csp not in headers.csp:
         known = ", ".join(sorted(headers.csp))
-        yield Problem((*where, "csp"), f"names no profile of headers.csp; there are: {known}")
+        yield Problem(
+            (*where, "csp"), f"is not the name of a profile in headers.csp; there are: {known}"
+        )
     elif route.nonce != "off" and route.csp in profiles:
         enforced, watched = profiles[route.csp]
         if not any(policy.has_nonce for policy in (*enforced, *watched)):
@@ -145,7 +153,9 @@ def _route(
             yield Problem((*where, "nonce"), message)
     if route.cors is not None and route.cors not in headers.cors:
         known = ", ".join(sorted(headers.cors)) or "none"
-        yield Problem((*where, "cors"), f"names no policy of headers.cors; there are: {known}")
+        yield Problem(
+            (*where, "cors"), f"is not the name of a policy in headers.cors; there are: {known}"
+        )
 
 
 def _tenant(
@@ -154,7 +164,7 @@ def _tenant(
     for name, overlay in tenant.csp.items():
         if name not in headers.csp:
             known = ", ".join(sorted(headers.csp))
-            yield Problem((*where, name), f"is no profile of headers.csp; there are: {known}")
+            yield Problem((*where, name), f"is not a profile of headers.csp; there are: {known}")
         elif name in profiles:
             additions = headers.csp[name].allow_additions
             made, wrong = apply_overlay(profiles[name], overlay, additions, tenant.domain)

@@ -1,4 +1,4 @@
-"""The rules of violation reports: a path that browsers are told of, and who answers there."""
+"""The rules of violation reports: the path in the policies, and its listener."""
 
 from collections.abc import Iterator
 
@@ -9,16 +9,20 @@ from sidecar.config.reports import HttpsForwardSettings
 
 
 def check_reports(config: Config) -> Iterator[Problem]:
-    """Yield what does not fit together."""
+    """Yield the problems of the settings of reports."""
     reports, listen = config.headers.reports, config.listen.reports
     if reports is not None and listen is None:
-        yield Problem(("listen", "reports"), "is missing, and headers.reports invites browsers")
+        yield Problem(
+            ("listen", "reports"), "is missing, and headers.reports needs it to receive reports"
+        )
     if reports is None and listen is not None:
-        yield Problem(("headers", "reports"), "is missing, and listen.reports waits for reports")
+        yield Problem(
+            ("headers", "reports"), "is missing, and without it listen.reports receives no reports"
+        )
     if listen is not None and not is_loopback(listen.address):
         yield Problem(
             ("listen", "reports", "address"),
-            "must be on loopback or a Unix socket: it believes Envoy what a client's address is",
+            "must be on loopback or a Unix socket: it trusts Envoy for a client's address",
         )
     if reports is None:
         return
@@ -32,4 +36,4 @@ def check_reports(config: Config) -> Iterator[Problem]:
     for index, name in enumerate(reports.silent):
         if name not in config.headers.csp:
             where = ("headers", "reports", "silent", index)
-            yield Problem(where, f"{name} is no profile of headers.csp")
+            yield Problem(where, f"{name} is not a profile of headers.csp")

@@ -1,4 +1,4 @@
-"""The rules of routes: one kind of path each, in a spelling that has one reading."""
+"""The rules of routes: one path or prefix each, with an unambiguous spelling."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -10,10 +10,10 @@ from sidecar.config.problem import Path, Problem
 
 
 def check_routes(config: Config) -> Iterator[Problem]:
-    """Yield what is wrong with routes, each for itself and their names."""
+    """Yield the problems of each route, and of their names."""
     for name, times in Counter(route.name for route in config.routes).items():
         if times > 1:
-            yield Problem(("routes",), f"the route name {name!r} stands here {times} times")
+            yield Problem(("routes",), f"the route name {name!r} is used {times} times")
     for index, route in enumerate(config.routes):
         yield from _route(("routes", index), route)
 
@@ -25,17 +25,21 @@ def _route(where: Path, route: RouteSettings) -> Iterator[Problem]:
         if path is not None and (wrong := _wrong_path(path)):
             yield Problem((*where, name), wrong)
     if route.auth == "none" and (route.roles or route.scopes or route.tenant):
-        yield Problem(where, "asks for roles, scopes or a tenant, and reads no token")
+        yield Problem(
+            where, "requires roles, scopes or a tenant, and with auth: none no token is read"
+        )
     if route.auth == "none" and route.end_streams_with_token:
-        yield Problem((*where, "end_streams_with_token"), "has no effect: no token is read")
+        yield Problem(
+            (*where, "end_streams_with_token"), "has no effect: with auth: none no token is read"
+        )
     if not route.head_with_get and "GET" not in route.methods:
-        yield Problem((*where, "head_with_get"), "is for a route with GET among its methods")
+        yield Problem((*where, "head_with_get"), "needs GET among the methods")
 
 
 def _wrong_path(path: str) -> str:
-    """Return why no request could be matched against a path, or nothing."""
+    """Return why no request can match a path; empty if one can."""
     if "?" in path:
-        return "holds a query, and routes are matched without it; an encoded ? is %3F"
+        return "has a query, and routes are matched without it; an encoded ? is %3F"
     try:
         canonical_path(path.encode())
     except Denied as denied:

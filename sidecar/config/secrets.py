@@ -1,4 +1,4 @@
-"""Settings of what is served over SDS beside certificates: trust, ticket keys, other secrets."""
+"""The settings of secrets served over SDS: trust bundles, ticket keys, generic secrets."""
 
 from typing import Annotated
 
@@ -12,14 +12,14 @@ SpkiPin = Annotated[str, Meta(pattern=r"^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$")
 
 
 class PkiTrust(Settings, frozen=True, tag_field="source", tag="vault_pki"):
-    """The roots of Vault PKI mounts: every issuer's, so two while a CA is being replaced."""
+    """The roots of all issuers of Vault PKI mounts; two while a CA is being replaced."""
 
     mounts: Annotated[tuple[VaultPath, ...], Meta(min_length=1, max_length=16)] = ("pki",)
     crl: bool = False
 
 
 class KvTrust(Settings, frozen=True, tag_field="source", tag="vault_kv"):
-    """Roots as PEM in an entry of Vault KV v2, with their CRLs in another field of it."""
+    """Roots as PEM in an entry of Vault KV v2, with their CRLs in another of its fields."""
 
     path: VaultPath
     mount: VaultPath = "secret"
@@ -28,7 +28,7 @@ class KvTrust(Settings, frozen=True, tag_field="source", tag="vault_kv"):
 
 
 class TrustBundle(Settings, frozen=True):
-    """Whom to believe, and which of those may be our peers (a validation context of SDS)."""
+    """Trusted roots, and the peers that are allowed under them (an SDS validation context)."""
 
     name: Text
     roots: PkiTrust | KvTrust = PkiTrust()
@@ -48,7 +48,7 @@ class SessionTicketKeys(Settings, frozen=True):
 
 
 class GenericSecret(Settings, frozen=True):
-    """One field of an entry of Vault KV v2, for an Envoy filter that wants a secret."""
+    """One field of an entry of Vault KV v2, for an Envoy filter that needs a secret."""
 
     name: Text
     path: VaultPath

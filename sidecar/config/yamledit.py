@@ -1,7 +1,7 @@
-"""Additions to a YAML file as text: comments, order and style stay as they are.
+"""Additions to a YAML file as text: comments, order and style are preserved.
 
-The file is composed into nodes that know where they stand, and what is new is written
-there, in the style of its surroundings. Nothing is ever taken away.
+The file is composed into nodes with positions, and additions are inserted there, in the style
+of their surroundings. Nothing is ever removed.
 """
 
 import difflib
@@ -23,7 +23,7 @@ class EditFault(Fault):
 
 
 class Edit(NamedTuple):
-    """``text`` goes in before the character at ``position``."""
+    """An insertion of ``text`` before the character at ``position``."""
 
     position: int
     text: str
@@ -33,7 +33,7 @@ def append_item(text: str, path: Path, item: str) -> str:
     """Return the file with one more item in the list at ``path``."""
     node = _find(_compose(text), path)
     if not isinstance(node, SequenceNode):
-        raise EditFault(f"{show_path(path)} is no list")
+        raise EditFault(f"{show_path(path)} is not a list")
     if not node.value:
         return _apply(text, Edit(node.start_mark.index + 1, item))
     last = node.value[-1]
@@ -47,13 +47,13 @@ def append_item(text: str, path: Path, item: str) -> str:
 def add_entry(text: str, path: Path, key: str, lines: Sequence[str]) -> str:
     """Return the file with one more entry in the mapping at ``path``.
 
-    ``lines`` are the value: one line stands behind its key, several under it, each with its
-    own indentation from there. The mapping is made where there is none.
+    ``lines`` are the value: one line follows its key, several are below it, each with its own
+    indentation. The mapping is created if there is none.
     """
     root = _compose(text)
     found, missing = _deepest(root, path)
     if not isinstance(found, MappingNode):
-        raise EditFault(f"{show_path(path)} is no mapping")
+        raise EditFault(f"{show_path(path)} is not a mapping")
     if found.flow_style:
         if missing or len(lines) > 1:
             where = show_path(path[: len(path) - len(missing)])
@@ -74,7 +74,7 @@ def add_entry(text: str, path: Path, key: str, lines: Sequence[str]) -> str:
 
 
 def unified_diff(before: str, after: str, name: str) -> str:
-    """Return what ``patch -p1`` takes."""
+    """Return the change as a patch for ``patch -p1``."""
     lines = difflib.unified_diff(
         before.splitlines(keepends=True),
         after.splitlines(keepends=True),
@@ -102,7 +102,7 @@ def _find(node: Node, path: Path) -> Node:
 
 
 def _deepest(node: Node, path: Path) -> tuple[Node, Path]:
-    """Follow ``path`` as far as it goes; return where it ends and what is left of it."""
+    """Follow ``path`` as far as it exists; return the last node and the remaining steps."""
     for number, step in enumerate(path):
         child = _child(node, step)
         if child is None:
@@ -121,7 +121,7 @@ def _child(node: Node, step: str | int) -> Node | None:
 
 
 def _line_after(text: str, node: Node, line: str) -> Edit:
-    """Write ``line`` after the one on which a node's text ends."""
+    """Return the insertion of ``line`` after the line on which a node ends."""
     end = _end_of(node)
     newline = text.find("\n", end)
     if newline < 0:
@@ -130,7 +130,7 @@ def _line_after(text: str, node: Node, line: str) -> Edit:
 
 
 def _end_of(node: Node) -> int:
-    """Return where a node's text ends; a block's own mark is past the comments behind it."""
+    """Return where a node's text ends; a block's own mark is after the comments behind it."""
     if isinstance(node, MappingNode) and not node.flow_style and node.value:
         return _end_of(node.value[-1][1])
     if isinstance(node, SequenceNode) and not node.flow_style and node.value:

@@ -1,9 +1,8 @@
-"""YAML as a tree of plain values that remembers where each one stands.
+"""Parses YAML to a tree of plain values with the line of each.
 
-YAML 1.2 (ruamel.yaml): ``off`` is a word, ``0101`` is one hundred and one, ``1:30`` is text.
-A parser may take the last of two equal keys in silence and follow aliases; a security
-policy must not have two readings, so both are refused here, and only the core scalar types
-are known.
+YAML 1.2 (ruamel.yaml): ``off`` is text, ``0101`` is the number 101, ``1:30`` is text. A parser
+may silently use the last of two equal keys, and follow aliases. A security policy must have
+only one reading, so both are refused here, and only the core scalar types are accepted.
 """
 
 from collections.abc import Callable
@@ -26,7 +25,7 @@ _TAGS = frozenset(
 
 
 class _Composer(Composer):
-    """Composes a tree without aliases: each setting is written where it stands."""
+    """Composes a tree and refuses aliases."""
 
     def compose_node(self, parent: Node | None, index: Any) -> Node:
         if self.parser.check_event(AliasEvent):
@@ -37,10 +36,9 @@ class _Composer(Composer):
 
 
 def compose(text: str) -> Node | None:
-    """Compose one document into nodes that know where they stand; ``None`` for an empty one.
+    """Compose one document into nodes with positions; return ``None`` for an empty document.
 
-    Raises ``YAMLError``, ``ValueError`` for a character that there is not, and
-    ``RecursionError``.
+    Raises ``YAMLError``, ``ValueError`` for an invalid character, and ``RecursionError``.
     """
     parser = YAML(typ="safe", pure=True)
     parser.Composer = _Composer
@@ -69,11 +67,11 @@ class YamlTree:
         self._lines: dict[Path, int] = {}
 
     def remember(self, path: Path, line: int) -> None:
-        """Note the line (from 1) on which the value at ``path`` begins."""
+        """Store the line (from 1) on which the value at ``path`` begins."""
         self._lines[path] = line
 
     def locate(self, problem: Problem) -> str:
-        """Write a problem with its line: that of its path, or of the nearest parent."""
+        """Return a problem as text with its line: that of its path, or of the nearest parent."""
         line = problem.line
         path = problem.path
         while line is None and (line := self._lines.get(path)) is None and path:
@@ -83,7 +81,7 @@ class YamlTree:
 
 
 def parse_yaml(text: str) -> YamlTree:
-    """Parse one YAML document. Never raises: what is wrong is in ``problems``."""
+    """Parse one YAML document. Never raises: faults are in ``problems``."""
     tree = YamlTree()
     try:
         node = compose(text)
@@ -93,7 +91,7 @@ def parse_yaml(text: str) -> YamlTree:
             tree.value = _build(node, (), tree)
     except ReaderError as exc:
         at = text.count("\n", 0, exc.position) + 1
-        found = f"is not YAML: holds the character U+{ord(text[exc.position]):04X}"
+        found = f"is not YAML: has the character U+{ord(text[exc.position]):04X}"
         tree.problems.append(Problem((), found, at))
     except MarkedYAMLError as exc:
         line = exc.problem_mark.line + 1 if exc.problem_mark else None
@@ -134,7 +132,7 @@ def _mapping(node: MappingNode, path: Path, tree: YamlTree) -> dict[str, Any]:
             tree.problems.append(Problem(path, f"the key {key!r} is not a name", line))
             continue
         if key in mapping:
-            tree.problems.append(Problem((*path, key), "stands here twice", line))
+            tree.problems.append(Problem((*path, key), "is set twice", line))
             continue
         mapping[key] = _build(value_node, (*path, key), tree)
     return mapping
@@ -144,6 +142,6 @@ def _scalar(node: Node, path: Path, tree: YamlTree) -> Any:
     kind = str(node.tag).removeprefix(_PREFIX)
     try:
         return _CONSTRUCT[kind](node)
-    except (ValueError, LookupError):  # what somebody tagged so by hand
+    except (ValueError, LookupError):  # a value with an explicit tag that does not fit
         tree.problems.append(Problem(path, f"is not {_KINDS[kind]}"))
         return None

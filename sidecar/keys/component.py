@@ -1,4 +1,4 @@
-"""The keys that verify tokens, and what is revoked, kept fresh for whoever answers Checks."""
+"""Polls the keys that verify tokens and the revocations, and publishes them to the Checks."""
 
 import logging
 import random
@@ -25,7 +25,7 @@ _log = logging.getLogger("sidecar.keys")
 
 
 class KeyWords(NamedTuple):
-    """How alerts speak of what is polled here."""
+    """The words of an alert about a polled source."""
 
     subject: str
     what: str
@@ -37,39 +37,39 @@ REVOCATIONS = KeyWords("revocations", "revocations", "keys.revocations.max_age_s
 
 
 class KeyPollers(NamedTuple):
-    """The pollers of keys and of what is revoked."""
+    """The pollers of keys and of revocations."""
 
     keys: KeyRefresher
     revocations: RevocationPoller | None
 
     async def load(self) -> None:
-        """Read everything for the first time, what is revoked before the keys. Raises ``Fault``."""
+        """Read everything for the first time, revocations before keys. Raises ``Fault``."""
         if self.revocations is not None:
             await self.revocations.load()
         await self.keys.load()
 
     async def refresh(self) -> KeyState:
-        """Ask every source now; returns the state of the keys after it."""
+        """Read every source now; return the state of the keys after it."""
         if self.revocations is not None:
             await self.revocations.refresh()
         return await self.keys.refresh()
 
     @property
     def complete(self) -> bool:
-        """Whether every source was read by the last refresh."""
+        """Tell whether the last refresh read every source."""
         states = {self.keys.view.state}
         if self.revocations is not None:
             states.add(self.revocations.lifecycle.state)
         return states == {KeyState.ACTIVE}
 
     def refresh_soon(self) -> None:
-        """Have the loops ask at once (SIGHUP)."""
+        """Let the loops read at once (SIGHUP)."""
         self.keys.refresh_soon()
         if self.revocations is not None:
             self.revocations.refresh_soon()
 
     def start(self, context: AppContext) -> None:
-        """Keep both fresh until the drain."""
+        """Poll both until the drain."""
         context.spawn(self.keys.run())
         if self.revocations is not None:
             context.spawn(self.revocations.run())
@@ -83,9 +83,9 @@ async def start(
     publish: Callable[[KeyView], None],
     publish_revocations: Callable[[Revocations, KeyState], None],
 ) -> KeyPollers:
-    """Read keys and revocations, and publish them; returns what keeps both fresh.
+    """Read and publish keys and revocations; return their pollers.
 
-    Raises ``Fault`` where there is nothing to begin with.
+    Raises ``Fault`` if they can't be read.
     """
 
     def take(view: KeyView) -> None:
@@ -181,10 +181,10 @@ def _key_source(
 def _say_state(
     alerts: Alerts, words: KeyWords, before: KeyState, after: KeyState, why: str
 ) -> None:
-    """Turn a change of a state into the alert it is, if it is one."""
+    """Send the alert for a change of state, if there is one."""
     match before, after:
         case KeyState.DEGRADED, KeyState.OUTAGE:
-            return  # one source of several is back; the all-clear waits for the last
+            return  # one of several sources works again; the alert of the end waits for the last
         case _, KeyState.DEGRADED:
             severity, message = Severity.CRITICAL, f"no refresh for {words.setting}: {why}"
         case _, KeyState.OUTAGE:

@@ -14,7 +14,7 @@ _CALLER_PATIENCE = 2.0
 
 
 class JwksUnreachable(Fault):
-    """The publisher does not answer."""
+    """The publisher did not answer."""
 
     retryable = True
 
@@ -22,7 +22,7 @@ class JwksUnreachable(Fault):
 class JwksKeySource:
     """A JWK Set at a URL. TLS is verified, redirects are not followed, the size is bounded.
 
-    An ``ETag`` is sent back, so that an unchanged set costs its publisher nothing.
+    The ``ETag`` is sent back, so that an unchanged set is not sent again.
     """
 
     def __init__(self, settings: model.JwksKeys, issuer: str) -> None:
@@ -35,17 +35,17 @@ class JwksKeySource:
         self.name = f"JWKS at {settings.url}"
 
     async def fetch(self) -> Statement:
-        """GET the set, unless it has not changed. A publisher lists no past."""
+        """GET the set, or return the last one if it has not changed. It has no earlier versions."""
         patience = self._settings.timeout_seconds * _CALLER_PATIENCE
         try:
             return Statement(await self._runner.run(self._get, patience))
         except BlockingRunnerBusy:
-            raise JwksUnreachable(f"{self.name}: the call before still hangs") from None
+            raise JwksUnreachable(f"{self.name}: the previous call still hangs") from None
         except TimeoutError:
             raise JwksUnreachable(f"{self.name}: no answer within {patience:.1f} s") from None
 
     def close(self) -> None:
-        """Let the thread go."""
+        """Stop the thread."""
         self._runner.close()
 
     def _get(self) -> tuple[VerificationKey, ...]:
@@ -65,7 +65,7 @@ class JwksKeySource:
                 timeout=self._settings.timeout_seconds,
                 allow_redirects=False,
             )
-        except Exception as exc:  # noqa: BLE001 - what the libraries raise ends here
+        except Exception as exc:  # noqa: BLE001 - no library's exception leaves this module
             why = failure(exc, [self._settings.ca_file])
             raise JwksUnreachable(f"{self.name}: {why}") from None
         return self._read(response)
@@ -74,7 +74,7 @@ class JwksKeySource:
         if response.status_code == _NOT_MODIFIED and self._keys:
             return self._keys
         if response.status_code != _OK:
-            raise JwksUnreachable(f"{self.name}: answers {response.status_code}, not 200")
+            raise JwksUnreachable(f"{self.name}: answered {response.status_code}, not 200")
         try:
             self._keys = parse_keys(response.content.decode("utf-8"), self.issuer)
         except UnicodeDecodeError:

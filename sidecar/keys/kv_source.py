@@ -1,10 +1,10 @@
-"""Keys in an entry of Vault KV v2, and what the entry said before.
+"""Keys in an entry of Vault KV v2, and in the earlier versions of the entry.
 
-Vault keeps an entry's older versions, and when each was written. They are read once at the
-start, and after versions that came and went between two polls: a key that was replaced a
-moment ago goes on verifying for its window, whether this sidecar saw it or not. As long as
-that lasts the metadata is looked at, because to delete or destroy the old version is to say
-that its key is not to be trusted any more.
+Vault keeps an entry's earlier versions, and when each was written. They are read once at the
+start, and when versions were written between two polls: a key that was replaced a moment ago
+verifies until the end of its window, whether this sidecar has seen it or not. During that time
+the metadata is read too, because an operator who deletes or destroys the old version withdraws
+its key.
 """
 
 import logging
@@ -34,7 +34,7 @@ class KeyEntryReader(KvReader, KvHistoryReader, Protocol):
 class KvKeySource:
     """One entry of Vault KV v2: a PEM, a JWK or a JWKS in one of its fields.
 
-    ``memory_seconds`` is how long after a rotation the key before it matters: a poll and the
+    ``memory_seconds`` is how long after a rotation the previous key may verify: a poll and the
     dual-key window.
     """
 
@@ -52,7 +52,7 @@ class KvKeySource:
         self._now = now
         self._memory_seconds = memory_seconds
         self._stated: dict[int, Earlier] = {}
-        """What each version said that was read, as long as it matters; by number."""
+        """The keys of each version that was read, by number, for as long as they may verify."""
         self._version = 0
         self._newest = NewestVersion()
         self._removed: set[str] = set()
@@ -62,7 +62,7 @@ class KvKeySource:
         self.name = f"Vault entry {settings.mount}/{settings.path}"
 
     async def fetch(self) -> Statement:
-        """Read the entry's field, and of its past what has to be known."""
+        """Read the entry's field, and the earlier versions whose keys may still verify."""
         settings = self._settings
         secret = await self._vault.read_kv(settings.mount, settings.path)
         self._newest.take(self.name, secret.version, secret.written_at)
@@ -107,11 +107,11 @@ class KvKeySource:
         return stated is not None and stated.written_at != written_at
 
     def _matters(self, current: int) -> bool:
-        """Tell whether a version before the current one may still have a key that verifies."""
+        """Tell whether an earlier version may still have a key that verifies."""
         return any(number != current for number in self._stated)
 
     def _forget(self, current: int) -> None:
-        """Forget versions whose successor was written so long ago that they matter no more."""
+        """Drop versions that were replaced so long ago that their keys no longer verify."""
         oldest = self._now() - self._memory_seconds
         numbers = sorted(self._stated)
         for number, successor in pairwise(numbers):
@@ -121,7 +121,7 @@ class KvKeySource:
             del self._stated[min(self._stated)]
 
     async def _history(self, *, ask: bool) -> KvHistory | None:
-        """Read the metadata; ``None`` where our policy does not let us, which is said once."""
+        """Read the metadata; return ``None``, and log once, if our policy does not allow it."""
         settings = self._settings
         if not ask:
             return None
@@ -144,10 +144,10 @@ class KvKeySource:
     async def _read_earlier(
         self, history: KvHistory, current: int, *, first: bool
     ) -> tuple[Earlier, ...]:
-        """Read the versions before the current one that were not read in their time.
+        """Read the earlier versions that were not read when they were current.
 
-        Each that was replaced so lately that its keys may still verify. One that is deleted,
-        or that holds no key, says nothing, as it would have then.
+        These are the versions that were replaced so recently that their keys may still verify.
+        A version that is deleted, or that holds no key, is skipped.
         """
         now = self._now()
         oldest = now - self._memory_seconds
@@ -179,7 +179,7 @@ class KvKeySource:
         return tuple(found)
 
     def _gone(self, history: KvHistory, current: Earlier) -> frozenset[str]:
-        """Return the kids of versions that were deleted since, and that stand in no other."""
+        """Return the kids of versions that were deleted since, unless another version has them."""
         now = self._now()
         gone: set[str] = set()
         alive = {key.kid for key in current.keys}

@@ -3,11 +3,11 @@
 A sidecar starts without keys (INIT) and does not serve until it has them. From then on
 it serves from memory (ACTIVE). When the source can't be read, nothing changes for
 requests; only new keys can't arrive (OUTAGE). When that has lasted for longer than
-KEY_MAX_AGE, the keys in memory are older than any rotation policy promised, and somebody
-must look (DEGRADED). The first refresh that succeeds ends either.
+KEY_MAX_AGE, the keys in memory are older than any rotation policy allows, and an operator
+must act (DEGRADED). The first refresh that succeeds ends either state.
 
-``TRANSITIONS`` is the whole truth: a pair that is not in it can't happen, and is an
-error. The diagram in ``docs/keys.md`` is made from it.
+``TRANSITIONS`` is complete: a pair that is not in it is an error. The diagram in
+``docs/keys.md`` is made from it.
 """
 
 from enum import StrEnum
@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 
 class KeyState(StrEnum):
-    """How the keys are. The same word in health, metrics, metadata and audit."""
+    """The state of the keys: the same word in health, metrics, metadata and audit."""
 
     INIT = "init"
     ACTIVE = "active"
@@ -24,12 +24,12 @@ class KeyState(StrEnum):
 
 
 class KeyEvent(StrEnum):
-    """What happens to the keys."""
+    """An event in the life of the keys."""
 
     REFRESHED = "refreshed"
     """The source was read and its keys are in memory."""
     FAILED = "failed"
-    """The source can't be read, or what it holds is no key."""
+    """The source can't be read, or does not hold a key."""
     AGED = "aged"
     """KEY_MAX_AGE has passed since the last refresh."""
 
@@ -47,15 +47,15 @@ TRANSITIONS: dict[tuple[KeyState, KeyEvent], KeyState] = {
 }
 
 SEVERITY = {KeyState.ACTIVE: 0, KeyState.INIT: 1, KeyState.OUTAGE: 2, KeyState.DEGRADED: 3}
-"""Which of several states speaks for all: the worst."""
+"""The states by severity: the worst of several is the state of all."""
 
 
 class LifecycleError(Exception):
-    """An event that can't happen in this state: a defect of ours."""
+    """An event that can't happen in this state: a bug in the sidecar."""
 
 
 class KeyStateChange(NamedTuple):
-    """One step from a state to another."""
+    """A transition from one state to another."""
 
     before: KeyState
     after: KeyState
@@ -70,12 +70,12 @@ class Lifecycle:
         self._max_age_seconds = max_age_seconds
 
     def refreshed(self, now: float) -> KeyStateChange:
-        """Take note of a refresh that succeeded."""
+        """Record a successful refresh."""
         self.refreshed_at = now
         return self._step(KeyEvent.REFRESHED)
 
     def failed(self, now: float) -> KeyStateChange:
-        """Take note of a refresh that failed, and of the age the keys have by now."""
+        """Record a failed refresh, and the age of the keys."""
         before = self.state
         self._step(KeyEvent.FAILED)
         if self.state is KeyState.OUTAGE and self.age_seconds(now) >= self._max_age_seconds:
@@ -96,7 +96,7 @@ class Lifecycle:
 
 
 def worst(states: list[KeyState]) -> KeyState:
-    """Return the state that speaks for all."""
+    """Return the worst of several states."""
     return max(states, key=SEVERITY.__getitem__)
 
 

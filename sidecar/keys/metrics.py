@@ -1,4 +1,4 @@
-"""What is counted of keys, of revocations and of their sources, as Prometheus families."""
+"""The metrics of keys, revocations and their sources."""
 
 from collections.abc import Callable, Iterator
 
@@ -11,7 +11,7 @@ from sidecar.observability.metrics import gauge
 
 
 def key_families(refresher: KeyRefresher, clock: Callable[[], float]) -> Iterator[Metric]:
-    """Tell the state of the keys, their age, their number, and how refreshes went."""
+    """Yield the state, age and number of the keys, and the outcomes of refreshes."""
     state = GaugeMetricFamily("septem_key_state", "1 for the state of the keys", labels=["state"])
     for each in KeyState:
         state.add_metric([each], float(each is refresher.view.state))
@@ -38,7 +38,7 @@ def key_families(refresher: KeyRefresher, clock: Callable[[], float]) -> Iterato
 
 
 def revocation_families(poller: RevocationPoller, clock: Callable[[], float]) -> Iterator[Metric]:
-    """Tell the state of what is revoked, its age and number, and how reads went."""
+    """Yield the state, age and number of the revocations, and the outcomes of reads."""
     lifecycle = poller.lifecycle
     state = GaugeMetricFamily(
         "septem_revocation_state", "1 for the state of the revocations", labels=["state"]

@@ -1,12 +1,12 @@
-"""Keeps the keys fresh: asks every source in turn and publishes what follows.
+"""Refreshes the keys: reads every source and publishes the resulting key ring.
 
-One loop. It asks often enough that a new key is known within ``poll_seconds`` (jitter
-only makes it earlier), at once when told to, and early when a token names a kid that
-nobody knows, because that is what the first token after a rotation looks like. Early is
-rate-limited: random kids cost Vault nothing. No request ever waits for it.
+One loop. It reads often enough that a new key is known within ``poll_seconds`` (jitter only
+makes it earlier), at once on request, and early when a token names an unknown kid, because the
+first token after a rotation does. Early refreshes are rate-limited, so that random kids cost
+Vault nothing. No request ever waits for a refresh.
 
-Whatever a source does (gone, frozen, forbidden, garbage in place of a key, an exception of a
-library), the keys it gave before stay, and the state says how old they are.
+Whatever happens to a source (unavailable, frozen, forbidden, no key in it, an exception of a
+library), its last keys stay in force, and the state says how old they are.
 """
 
 import asyncio
@@ -29,14 +29,14 @@ EARLY_REFRESH_SECONDS = 5.0
 
 
 class KeyView(NamedTuple):
-    """What a Check needs to know of keys."""
+    """The key ring and its state, for Checks."""
 
     ring: KeyRing
     state: KeyState
 
 
 class KeySourceStatus(NamedTuple):
-    """One source through time, for metrics and ``/readyz``."""
+    """The status of one source, for metrics and ``/readyz``."""
 
     name: str
     lifecycle: Lifecycle
@@ -44,12 +44,12 @@ class KeySourceStatus(NamedTuple):
 
     @property
     def outcomes(self) -> dict[str, int]:
-        """How its reads went, by outcome."""
+        """Return the number of reads by outcome."""
         return self.status.outcomes
 
 
 class KeyRefresher:
-    """The sources, what they gave, and the loop that asks them."""
+    """The sources, their keys, and the loop that reads them."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class KeyRefresher:
         publish: Callable[[KeyView], None],
         on_state: Callable[[KeyState, KeyState, str], None],
     ) -> None:
-        """``token_seconds`` is how long a token can matter: its longest life and the leeway."""
+        """``token_seconds`` is how long a token can be valid: the longest lifetime and leeway."""
         self._settings = settings
         self._window_seconds = window_seconds(settings, token_seconds)
         self._sources = tuple(sources)
@@ -80,7 +80,7 @@ class KeyRefresher:
         self.view = KeyView(KeyRing(), KeyState.INIT)
 
     async def load(self) -> None:
-        """Read every source for the first time; raises the ``Fault`` of the first that fails."""
+        """Read every source for the first time. Raises the first ``Fault``."""
         faults = await self._round()
         if faults:
             raise faults[0]
@@ -95,7 +95,7 @@ class KeyRefresher:
         return self.view.state
 
     def revoke(self, kids: frozenset[str]) -> None:
-        """Have these kids verify nothing from now on; publishes at once."""
+        """Stop these kids from verifying, and publish that at once."""
         if kids != self._revoked_kids:
             self._revoked_kids = kids
             if self.view.state is not KeyState.INIT:
@@ -106,7 +106,7 @@ class KeyRefresher:
         self._loop.refresh_soon()
 
     def request_refresh(self) -> None:
-        """Take note of an unknown kid: ask early, at most every ``EARLY_REFRESH_SECONDS``."""
+        """Refresh early for an unknown kid, at most every ``EARLY_REFRESH_SECONDS``."""
         now = self._clock()
         if self._early_refresh_at is None or now - self._early_refresh_at >= EARLY_REFRESH_SECONDS:
             self._early_refresh_at = now
@@ -133,7 +133,7 @@ class KeyRefresher:
     def _take(
         self, position: int, source: KeySourceStatus, outcome: Statement | Fault, now: float
     ) -> None:
-        """Take one source's outcome: what it states, or a fault."""
+        """Apply one source's outcome: its statement, or a fault."""
         if isinstance(outcome, Fault):
             source.lifecycle.failed(now)
             source.status.failed(outcome)
@@ -148,23 +148,23 @@ class KeyRefresher:
         source.status.succeeded()
 
     def _window_of(self, written_at: float | None, seen_live: bool) -> float:
-        """Return in how many seconds the window ends of what a statement replaced."""
+        """Return the seconds until the keys that a statement replaced stop verifying."""
         age = None if written_at is None else self._now() - written_at
         return window_end(
             self._window_seconds, self._settings.poll_seconds, age, seen_live=seen_live
         )
 
     def _publish_view(self, faults: list[Fault]) -> list[Fault]:
-        """Publish what follows, if it is another than before; returns what is wrong with it."""
+        """Publish the view if it has changed; return the faults."""
         before = self.view
         state = worst([source.lifecycle.state for source in self.statuses])
         try:
             ring = KeyRing(self._verifying())
-        except Fault as fault:  # more keys than a ring may hold: what it held goes on
+        except Fault as fault:  # more keys than a ring may hold: the last ring stays
             faults = [*faults, fault]
             ring = KeyRing(key for key in before.ring if key.kid not in self._revoked_kids)
             state = worst([state, KeyState.OUTAGE if before.ring else KeyState.INIT])
-        # What is equal stays the same object: Checks keep what they worked out under it.
+        # An equal ring stays the same object, because caches of Checks depend on its identity.
         if tuple(ring) == tuple(before.ring):
             ring = before.ring
         view = KeyView(ring, state)
@@ -185,21 +185,21 @@ class KeyRefresher:
 
 
 def window_seconds(settings: model.Keys, token_seconds: float) -> float:
-    """Return how long a replaced key goes on verifying."""
+    """Return how long a replaced key still verifies."""
     window = settings.dual_key_seconds
     return token_seconds if window is None else window
 
 
 def _status_of(source: KeySource, settings: model.Keys) -> KeySourceStatus:
     status = PollStatus(
-        f"keys/{source.issuer}", source.name, _log, kept="its keys stay as they were"
+        f"keys/{source.issuer}", source.name, _log, kept="its last keys stay in force"
     )
     return KeySourceStatus(source.name, Lifecycle(settings.max_age_seconds), status)
 
 
 async def _outcome_of(source: KeySource) -> Statement | Fault:
-    """Ask a source; whatever it raises is a ``Fault``, and a value."""
+    """Read a source; return any exception as a ``Fault``."""
     try:
         return await source.fetch()
-    except Exception as exc:  # noqa: BLE001 - the poll's edge: the keys in memory go on
+    except Exception as exc:  # noqa: BLE001 - the edge of a poll: the keys in memory stay in force
         return fault_of(exc, source.name)

@@ -1,8 +1,7 @@
-"""Keeps what is revoked fresh, apart from the keys: it has a state, an age and an alert of its own.
+"""Polls the revocations, separately from the keys, with their own state, age and alert.
 
-A list that can't be read makes no key worse, and keys that can't be read make no list worse.
-What was read stays in force. At a start everything must be readable: what is revoked and not
-known would pass.
+A failure to read the list does not affect the keys, nor the other way round. The last list
+stays in force. At the start everything must be readable: otherwise revoked tokens would pass.
 """
 
 import logging
@@ -18,21 +17,21 @@ _log = logging.getLogger("sidecar.keys")
 
 
 class RevocationSource(Protocol):
-    """Where revocations are listed."""
+    """A source of revocations."""
 
     @property
     def name(self) -> str:
-        """Where it reads, for messages."""
+        """Return where it reads, for messages."""
 
     def parts(self) -> Iterable[RevocationPart]:
-        """Yield all that is revoked, as far as it was read."""
+        """Yield all revocations that were read."""
 
     async def poll(self, changed: Callable[[], None]) -> None:
-        """Read what has changed, and call ``changed`` after each piece. Raises ``Fault``."""
+        """Read the changes, and call ``changed`` after each entry. Raises ``Fault``."""
 
 
 class RevocationPoller:
-    """The source, what it gave, and the loop that asks it."""
+    """The source, its revocations, and the loop that reads it."""
 
     def __init__(
         self,
@@ -45,7 +44,7 @@ class RevocationPoller:
         publish: Callable[[Revocations, KeyState], None],
         on_state: Callable[[KeyState, KeyState, str], None],
     ) -> None:
-        """``publish`` gets the list whenever it, or its state, is another."""
+        """``publish`` gets the list whenever it or its state has changed."""
         self._source = source
         self._clock = clock
         self._publish = publish
@@ -53,14 +52,14 @@ class RevocationPoller:
         self._loop = PollLoop(self._read, lambda: with_jitter(poll_seconds, jitter()))
         self.lifecycle = Lifecycle(max_age_seconds)
         self.status = PollStatus(
-            "revocations", source.name, _log, kept="what was revoked before stays so"
+            "revocations", source.name, _log, kept="the revocations known before stay in force"
         )
         self.revocations = NOTHING_REVOKED
         """What was published last, and with which state."""
         self._state = KeyState.INIT
 
     async def load(self) -> None:
-        """Read everything for the first time. Raises the ``Fault`` if some can't be read."""
+        """Read everything for the first time. Raises ``Fault`` if an entry can't be read."""
         try:
             await self._read()
         except Exception as exc:  # noqa: BLE001 - at a start, one sentence of whatever it was

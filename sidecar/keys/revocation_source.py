@@ -1,9 +1,9 @@
-"""What is revoked, in Vault KV v2: one entry, and all the entries below it.
+"""Revocations in Vault KV v2: one entry, and all the entries below it.
 
 A list of any length is spread over entries below the path (``iam/revocations/2026-11-25``,
-``iam/revocations/shop-7``, whatever suits who writes it). Their names are listed and the
-version of each is looked at; only one that has changed is read. One that can't be read
-holds back no other: what it said before stays in force, and the poll says which it is.
+``iam/revocations/shop-7``, as the writer likes). Their names are listed and their versions
+compared; only changed entries are read. An entry that can't be read does not affect the others:
+its last content stays in force, and the status of the poll names it.
 """
 
 import asyncio
@@ -28,10 +28,10 @@ from sidecar.vault.ports import KvHistoryReader, KvLister
 
 MAX_ENTRIES = 512
 MAX_REVOKED = 2_000_000
-"""Of everything, in all entries: about 200 MB."""
+"""The most revocations in all entries together: about 200 MB."""
 _COMPILE_SECONDS = 60.0
 _FORBIDDEN_SECONDS = 300.0
-"""How long it is not asked again for metadata that our policy does not let us read."""
+"""How long metadata is not requested again after our policy did not allow it."""
 
 _log = logging.getLogger("sidecar.keys")
 
@@ -47,7 +47,7 @@ class RevocationReader(KvHistoryReader, KvLister, Protocol):
 
 
 class Held(NamedTuple):
-    """What an entry said when it was read."""
+    """The content of an entry when it was read."""
 
     mark: Mark
     parts: tuple[RevocationPart, ...]
@@ -62,7 +62,7 @@ class Held(NamedTuple):
         return self.mark == mark and self.compiled_at <= now
 
     def size(self) -> int:
-        """Count what it revokes."""
+        """Return the number of its revocations."""
         return sum(map(len, self.parts))
 
 
@@ -84,7 +84,7 @@ _answer = msgspec.json.Decoder(_Answer)
 
 
 class KvRevocationSource:
-    """The entry at ``path`` and those below it. One that is not there revokes nothing."""
+    """The entry at ``path`` and those below it. A missing entry revokes nothing."""
 
     def __init__(
         self,
@@ -95,7 +95,7 @@ class KvRevocationSource:
         now: Now,
         clock: Callable[[], float],
     ) -> None:
-        """``memory_seconds`` is how long a token can matter: its longest life and the leeway."""
+        """``memory_seconds`` is how long a token can be valid: the longest lifetime and leeway."""
         self._settings = settings
         self._vault = vault
         self._memory_seconds = memory_seconds
@@ -108,19 +108,19 @@ class KvRevocationSource:
         self.name = f"Vault entry {settings.mount}/{settings.path}"
 
     def close(self) -> None:
-        """Let the thread go."""
+        """Stop the thread."""
         self._runner.close()
 
     def parts(self) -> Iterator[RevocationPart]:
-        """Yield all that is revoked and still matters."""
+        """Yield the revocations whose tokens may still be valid."""
         now = self._now()
         for held in self.held.values():
             yield from (part for part in held.parts if part.ends_at > now)
 
     async def poll(self, changed: Callable[[], None]) -> None:
-        """Read what has changed, and call ``changed`` after each entry that has.
+        """Read the changed entries, and call ``changed`` after each.
 
-        Raises the first ``Fault``, once everything else was read.
+        Raises the first ``Fault`` after everything else was read.
         """
         faults: list[Fault] = []
         try:
@@ -133,7 +133,7 @@ class KvRevocationSource:
         for path in dict.fromkeys([self._settings.path, *below]):
             try:
                 await self._look_at(path, changed)
-            except Exception as exc:  # noqa: BLE001 - one entry holds back no other
+            except Exception as exc:  # noqa: BLE001 - one entry does not affect the others
                 faults.append(fault_of(exc, f"Vault entry {self._settings.mount}/{path}"))
             await asyncio.sleep(0)
         if faults:
@@ -179,7 +179,7 @@ class KvRevocationSource:
         return below[:MAX_ENTRIES]
 
     async def _look_at(self, path: str, changed: Callable[[], None]) -> None:
-        """Read one entry, if it may be another than before."""
+        """Read one entry, if it may have changed."""
         before = self.held.get(path)
         mark = await self._mark(path)
         if before is not None and mark is not None and before.is_of(mark, self._now()):
@@ -235,7 +235,7 @@ class KvRevocationSource:
         try:
             return await self._runner.run(work, _COMPILE_SECONDS)
         except (BlockingRunnerBusy, TimeoutError):
-            raise RevocationFault(f"{where}: it takes too long to read") from None
+            raise RevocationFault(f"{where}: decoding it takes too long") from None
         except RevocationFault as fault:
             raise RevocationFault(
                 f"{where}: the list of revocations is not understood: {fault}"

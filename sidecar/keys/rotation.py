@@ -1,4 +1,4 @@
-"""Which of an issuer's keys verify, while its source changes under us. Pure.
+"""Which of an issuer's keys verify while its source changes. Pure.
 
 A source states which keys there are. Between two statements a key can appear, stay or
 vanish, and vanishing has two meanings:
@@ -8,12 +8,12 @@ vanish, and vanishing has two meanings:
   tokens, so it verifies for the dual-key window longer: the life of a token and the
   leeway, after every sidecar had seen the new key (SECURITY-MODEL §2, "dual-key strategy").
 - *Withdrawn*: it vanishes and nothing takes its place, or its kid is on the deny list.
-  Somebody wants it gone. It stops with this refresh.
+  An operator wants it gone. It stops verifying with this refresh.
 
-A source that goes on listing the old key keeps it for as long as it does.
+A key verifies for as long as its source lists it.
 
-A sidecar that was started a moment ago has seen no key vanish. A source that remembers what
-it stated before, and when (Vault KV), is asked for that: ``Statement.earlier`` is taken as
+A sidecar that was started a moment ago has seen no key vanish. If the source stores its
+earlier statements and their times (Vault KV), these are read too: ``Statement.earlier`` is taken as
 if it had been read in its time, by the rules above, so a restart denies no good token and a
 fleet agrees. ``window_end`` says from when a window counts.
 """
@@ -27,7 +27,7 @@ MAX_RETIRED = 16
 
 
 class Earlier(NamedTuple):
-    """What a source stated before."""
+    """An earlier statement of a source."""
 
     keys: tuple[VerificationKey, ...]
     written_at: float
@@ -35,26 +35,26 @@ class Earlier(NamedTuple):
 
 
 class Statement(NamedTuple):
-    """Which keys there are, and as far as the source knows it, since when and before that."""
+    """The current keys and, as far as the source knows, since when, and the keys before."""
 
     keys: tuple[VerificationKey, ...]
     written_at: float | None = None
     """When it was written (Unix seconds)."""
     earlier: tuple[Earlier, ...] = ()
-    """What was stated before and was not read in its time, oldest first."""
+    """Earlier statements that were not read when they were current, oldest first."""
     gone: frozenset[str] = frozenset()
-    """Kids that were stated before, in what has been deleted since: they are withdrawn."""
+    """Kids of earlier statements that were deleted since: they are withdrawn."""
 
 
 def window_end(
     window_seconds: float, poll_seconds: float, age_seconds: float | None, *, seen_live: bool
 ) -> float:
-    """Return in how many seconds the window of a key ends that is replaced.
+    """Return the seconds until the window of a replaced key ends.
 
-    It begins when the last sidecar has seen the new key, one poll after that was written.
-    Who sees it live, and later than that, was cut off; so may the signer have been, hence
-    the window begins no sooner than that. ``age_seconds`` is how long ago the new key was
-    written, ``None`` where nobody knows. A window of nothing is none: the key stops at once.
+    The window begins when the last sidecar has seen the new key: one poll after it was
+    written. A running sidecar that sees it later was cut off, and so may the signer have been;
+    then the window begins when it is seen. ``age_seconds`` is how long ago the new key was
+    written, ``None`` if that is unknown. With a window of 0 the key stops at once.
     """
     if age_seconds is None or not window_seconds:
         return window_seconds
@@ -63,14 +63,14 @@ def window_end(
 
 
 class Retired(NamedTuple):
-    """A key that was replaced, and until when it verifies (monotonic seconds)."""
+    """A replaced key, and until when it verifies (monotonic seconds)."""
 
     key: VerificationKey
     until: float
 
 
 class IssuerKeys:
-    """The keys of one issuer through all refreshes."""
+    """The keys of one issuer, over all refreshes."""
 
     def __init__(self, window_seconds: float) -> None:
         self._window_seconds = window_seconds
@@ -80,9 +80,9 @@ class IssuerKeys:
     def refresh(
         self, listed: Iterable[VerificationKey], now: float, until: float | None = None
     ) -> None:
-        """Take what the source states; what it replaces verifies ``until`` then.
+        """Apply a statement of the source; replaced keys verify until ``until``.
 
-        Without that, for a window from now on.
+        Without it, they verify for a window from now on.
         """
         until = now + self._window_seconds if until is None else until
         fresh = {key.kid: self._known(key) for key in listed}
@@ -98,12 +98,12 @@ class IssuerKeys:
         self._listed = fresh
 
     def withdraw(self, kids: Iterable[str]) -> None:
-        """Let go of replaced keys before their window has passed."""
+        """Drop replaced keys before the end of their window."""
         for kid in kids:
             self._retired.pop(kid, None)
 
     def _known(self, key: VerificationKey) -> VerificationKey:
-        """Return the object held already for an equal key: tokens are remembered by it."""
+        """Return the existing object for an equal key, because cached tokens refer to it."""
         held = self._listed.get(key.kid)
         if held is None and key.kid in self._retired:
             held = self._retired[key.kid].key
@@ -112,7 +112,7 @@ class IssuerKeys:
         return key
 
     def expire(self, now: float) -> bool:
-        """Let go of replaced keys whose window has passed; True if there were any."""
+        """Drop replaced keys whose window has ended; return whether there were any."""
         gone = [kid for kid, retired in self._retired.items() if now >= retired.until]
         for kid in gone:
             del self._retired[kid]
@@ -123,7 +123,7 @@ class IssuerKeys:
         return min((retired.until for retired in self._retired.values()), default=None)
 
     def verifying(self, denied: Iterable[str] = ()) -> list[VerificationKey]:
-        """Return the keys that verify now, without the denied."""
+        """Return the keys that verify now, without denied ones."""
         refused = frozenset(denied)
         keys = [*self._listed.values(), *(retired.key for retired in self._retired.values())]
         return [key for key in keys if key.kid not in refused]

@@ -1,8 +1,7 @@
-"""Where verification keys come from, and how each form of them is read.
+"""The sources of verification keys, and how each format is read.
 
-Whatever is found, only public keys on P-256 leave this module: the private half of a
-key is dropped on sight. A source that lists keys of other kinds (a JWKS with RSA keys
-beside ours) is used for those that fit.
+Only public keys on P-256 leave this module: the private half of a key is dropped at once. Of a
+source that lists other keys too (a JWKS with RSA keys), only those on P-256 are used.
 """
 
 import json
@@ -30,22 +29,22 @@ _PEM_PARAMETERS = ("EC PARAMETERS",)
 
 
 class KeyFault(Fault):
-    """What a source holds is no usable key."""
+    """The content of a source is not a usable key."""
 
 
 class KeySource(Protocol):
-    """One place that keys come from, bound to one issuer."""
+    """One source of keys, bound to one issuer."""
 
     @property
     def issuer(self) -> str:
-        """The only issuer these keys may verify."""
+        """Return the only issuer whose tokens these keys may verify."""
 
     @property
     def name(self) -> str:
-        """Where it reads, for messages."""
+        """Return where it reads, for messages."""
 
     async def fetch(self) -> Statement:
-        """Read the keys there are now; raises ``Fault`` naming the place and what is wrong."""
+        """Read the current keys. Raises ``Fault``, which says where and what is wrong."""
 
 
 class TransitReader(Protocol):
@@ -70,7 +69,7 @@ class TransitKeySource:
         self.name = f"Vault transit key {settings.mount}/{settings.name}"
 
     async def fetch(self) -> Statement:
-        """Read the key's versions: its past is among them."""
+        """Read the key's versions, earlier ones included."""
         key = await self._vault.read_transit_key(self._settings.mount, self._settings.name)
         if key.kind != "ecdsa-p256":
             raise KeyFault(f"{self.name} is of type {key.kind}; ES256 needs ecdsa-p256")
@@ -85,7 +84,7 @@ class TransitKeySource:
 def parse_keys(text: str, issuer: str | None) -> tuple[VerificationKey, ...]:
     """Read PEM (one or more keys, private or public), a JWK or a JWKS.
 
-    Raises ``KeyFault`` that says what is wrong and never quotes what it read.
+    Raises ``KeyFault``, which says what is wrong and never quotes the content.
     """
     if len(text) > MAX_TEXT_BYTES:
         raise KeyFault(f"holds more than {MAX_TEXT_BYTES} characters")
@@ -98,10 +97,10 @@ def parse_keys(text: str, issuer: str | None) -> tuple[VerificationKey, ...]:
 
 
 def _read_pem(text: str, issuer: str | None) -> tuple[VerificationKey, ...]:
-    """Read every block: during a rotation the old and the new key may stand together."""
+    """Read every block: during a rotation the old and the new key may be in one field."""
     blocks = list(_PEM_BLOCK.finditer(text))
     if len(blocks) != text.count("-----BEGIN "):
-        raise KeyFault("is no PEM: a block of it is cut off")
+        raise KeyFault("is not valid PEM: one of its blocks is incomplete")
     found = (_read_pem_block(b[0]) for b in blocks if b[1] not in _PEM_PARAMETERS)
     keys = {key.kid: key for key in (VerificationKey(thumbprint(p), p, issuer) for p in found)}
     if not 0 < len(keys) <= MAX_KEYS:
@@ -117,11 +116,11 @@ def _read_pem_block(text: str) -> ec.EllipticCurvePublicKey:
         else:
             key = load_pem_public_key(raw)
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise KeyFault("is no PEM of an unencrypted key") from None
+        raise KeyFault("is not an unencrypted key in PEM") from None
     if isinstance(key, ec.EllipticCurvePrivateKey):
         key = key.public_key()
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise KeyFault("is not an EC key on P-256, and ES256 verifies with no other")
+        raise KeyFault("is not an EC key on P-256, which ES256 needs")
     return key
 
 
@@ -147,7 +146,7 @@ def _read_jwk(jwk: dict[str, Any], issuer: str | None) -> VerificationKey:
     try:
         public = jwt.PyJWK(public_members(jwk), algorithm="ES256").key
     except (jwt.PyJWTError, ValueError, TypeError, KeyError):
-        raise KeyFault("holds a JWK whose x and y are no point on P-256") from None
+        raise KeyFault("holds a JWK whose x and y are not a point on P-256") from None
     kid = jwk.get("kid")
     if kid is None:
         kid = thumbprint(public)

@@ -1,4 +1,4 @@
-"""The publishers of modules, kept fresh for whoever answers Checks."""
+"""Polls the publishers of modules, and publishes them to the Checks."""
 
 import random
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from sidecar.vault.client import VaultClient
 async def start(
     context: AppContext, vault: VaultClient, publish: Callable[[Publishers], None]
 ) -> None:
-    """Read who may publish modules, and keep that fresh, where there are modules at all."""
+    """Read and poll the publishers of modules, if the configuration has modules."""
     config = context.config
     if config.modules is None:
         return

@@ -1,8 +1,8 @@
-"""Where bundles wait for their digest: a few threads, a short queue, and no more.
+"""A bounded thread pool that computes the digests of bundles.
 
-The digest of four megabytes takes milliseconds, during which the event loop has hundreds
-of other Checks to answer; the interpreter is free meanwhile, so a thread is enough. Every
-bundle that waits is held in memory, so their number is bounded.
+The digest of four megabytes takes milliseconds, in which the event loop can answer hundreds of
+Checks. The interpreter lock is released meanwhile, so a thread is enough. Every waiting bundle
+is held in memory, so their number is bounded.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ _PATIENCE_SECONDS = 30.0
 
 
 class DigestPool:
-    """Runs the judging of bundles off the event loop."""
+    """Verifies bundles off the event loop."""
 
     def __init__(self, max_waiting: int) -> None:
         self._runner = BlockingRunner("bundle", _THREADS)
@@ -28,7 +28,7 @@ class DigestPool:
         self.waiting = 0
 
     async def run(self, function: Callable[[], T]) -> T:
-        """Run ``function`` in a thread; raises ``Denied(modules_busy)`` if too many wait."""
+        """Run ``function`` in a thread. Raises ``Denied(modules_busy)`` if too many wait."""
         if self.waiting >= self._max_waiting:
             raise Denied(Reason.MODULES_BUSY, f"{self.waiting} bundles are being checked")
         self.waiting += 1
@@ -41,5 +41,5 @@ class DigestPool:
             self.waiting -= 1
 
     def close(self) -> None:
-        """Take no further bundles."""
+        """Stop taking bundles."""
         self._runner.close()

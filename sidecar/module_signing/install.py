@@ -1,15 +1,15 @@
 """Whether a module's bundle may be installed (SECURITY-MODEL §6, Module Signing Flow).
 
-Comes after everything that is asked of any request; the token is good by now. In order:
+This runs after all other steps of a Check, so the token is valid. The rules in order:
 
 1. the whole bundle is here, and within its size;
-2. nothing beside it has the registry read other bytes than these: no encoding to undo, no
-   range, no form to take apart;
+2. no header makes the registry read other bytes than these: no content encoding, no range, no
+   form;
 3. its digest is not withdrawn;
 4. it is signed by a registered publisher; or it is unsigned, the route takes that, and the
    token is a Platform Owner's.
 
-Pure, and slow for its first step: the digest of megabytes. The service runs it in a thread.
+Pure, but slow, because of the digest of megabytes. The service runs it in a thread.
 """
 
 import hashlib
@@ -27,32 +27,32 @@ _PARTIAL = "x-envoy-auth-partial-body"
 _ENCODINGS = ("content-encoding", "content-transfer-encoding", "content-range")
 _CONTENT_TYPE = "content-type"
 CHANGE_READING = (*_ENCODINGS, _CONTENT_TYPE)
-"""Headers by which a body is read as other bytes than it has (RFC 9110 §8.3, §8.4, §14.4)."""
+"""Headers that make a reader decode a body to other bytes (RFC 9110 §8.3, §8.4, §14.4)."""
 _AS_IT_IS = frozenset({b"", b"identity"})
 _UTF_8 = re.compile(rb"[ \t]*charset=(?:utf-8|\"utf-8\")[ \t]*", re.IGNORECASE)
 CONTENT_TYPES = ("application/javascript", "application/octet-stream", "text/javascript")
-"""Types of a bundle that no framework decodes, where the configuration names no others."""
+"""Content types that no framework decodes; the default of ``modules.content_types``."""
 
 
 class ModulePolicy(NamedTuple):
-    """What holds for bundles on every route that takes them."""
+    """The rules for bundles on every route that accepts them."""
 
     max_bundle_bytes: int
     owner_roles: frozenset[str] = frozenset()
-    """The roles of a Platform Owner: one of them may install what is not signed."""
+    """The roles of a Platform Owner, any of which may install an unsigned bundle."""
     content_types: frozenset[str] = frozenset(CONTENT_TYPES)
-    """What a bundle may call itself; without ``Content-Type`` it is bytes."""
+    """The allowed content types; a bundle without ``Content-Type`` is allowed too."""
 
 
 class Provenance(NamedTuple):
-    """Where a bundle comes from, for the application to trust."""
+    """The verified origin of a bundle, for the application."""
 
     sha256: str
     publisher: str | None
-    """Whose signature held; ``None`` for an unsigned bundle."""
+    """The publisher whose signature was verified; ``None`` for an unsigned bundle."""
 
     def __str__(self) -> str:
-        """Return what the audit log keeps."""
+        """Return the text for the audit log."""
         return f"bundle sha256:{self.sha256} {self.publisher or 'unsigned'}"
 
 
@@ -65,7 +65,7 @@ def check_bundle(
     policy: ModulePolicy,
     publishers: Publishers,
 ) -> Provenance:
-    """Judge one bundle; raises ``Denied`` with the first rule that does not hold."""
+    """Verify one bundle. Raises ``Denied`` for the first rule that it breaks."""
     if not body or headers.get(_PARTIAL) == b"true":
         hint = "the bundle did not come, or not whole: see with_request_body in docs/modules.md"
         raise Denied(Reason.MODULE_MISSING, hint)
@@ -93,13 +93,13 @@ def check_bundle(
 def unseen(headers: Mapping[str, bytes]) -> tuple[str, ...]:
     """Return the headers that change how a body is read and did not come with the Check.
 
-    They are removed from the request: where Envoy keeps one back, nobody has judged it.
+    They are removed from the request: a header that Envoy did not send was not verified.
     """
     return tuple(name for name in CHANGE_READING if name not in headers)
 
 
 def _check_reading(headers: Mapping[str, bytes], content_types: frozenset[str]) -> None:
-    """Refuse what would have a registry read other bytes than the signed ones."""
+    """Refuse headers that would make a registry read other bytes than the signed ones."""
     for name in _ENCODINGS:
         if headers.get(name, b"").strip(b" \t").lower() not in _AS_IT_IS:
             raise Denied(Reason.MODULE_ENCODED, f"{name} came: send the bytes that were signed")

@@ -1,4 +1,4 @@
-"""What is counted of the publishers of modules, as Prometheus families."""
+"""The metrics of the publishers of modules."""
 
 from collections.abc import Callable, Iterator
 
@@ -11,7 +11,7 @@ from sidecar.observability.metrics import gauge
 def publisher_families(
     refresher: PublisherRefresher, clock: Callable[[], float]
 ) -> Iterator[Metric]:
-    """Tell how many publishers' keys there are, how old that is, and how refreshes went."""
+    """Yield the number of publishers' keys, their age, and the outcomes of refreshes."""
     yield gauge("septem_publisher_keys", "Publishers' keys", len(refresher.publishers))
     yield gauge(
         "septem_publisher_age_seconds",

@@ -1,9 +1,9 @@
-"""Who may publish modules: the keys they have registered, and the bundles that are withdrawn.
+"""The publishers of modules: their registered keys, and the withdrawn bundles.
 
 One entry of Vault KV v2. Every field is a publisher's id and holds its public keys (PEM, a
 JWK or a JWKS; several during a rotation); the field ``withdrawn_bundles`` lists SHA-256
-digests in hex. A key is known by its RFC 7638 thumbprint and by no name of the publisher's
-own choice, so no publisher can register a key under another's.
+digests in hex. A key is identified by its RFC 7638 thumbprint, not by a name of the
+publisher's choice, so no publisher can register a key under another's identifier.
 """
 
 import re
@@ -45,7 +45,7 @@ class Publishers:
         withdrawn: Iterable[str] = (),
         problems: Iterable[str] = (),
     ) -> None:
-        """``problems`` says what of the entry is of no use, publisher by publisher."""
+        """``problems`` lists what is wrong with the entry, by publisher."""
         by_kid: dict[str, PublisherKey] = {}
         shared: set[str] = set()
         said = list(problems)
@@ -60,11 +60,11 @@ class Publishers:
         self.problems = tuple(said)
 
     def find(self, kid: str) -> PublisherKey | None:
-        """Return the key of this thumbprint. One that two have registered is nobody's."""
+        """Return the key of this thumbprint; ``None`` if two publishers have registered it."""
         return self._by_kid.get(kid)
 
     def same_as(self, other: "Publishers") -> bool:
-        """Tell whether both come to the same: a key is known by its thumbprint alone."""
+        """Tell whether both have the same keys, by thumbprint, and the same withdrawals."""
         return self.withdrawn == other.withdrawn and self.owners() == other.owners()
 
     def owners(self) -> dict[str, str]:
@@ -72,11 +72,11 @@ class Publishers:
         return {kid: key.publisher for kid, key in self._by_kid.items()}
 
     def __iter__(self) -> Iterator[tuple[str, PublisherKey]]:
-        """Walk the keys that verify, each with its thumbprint."""
+        """Iterate over the keys that verify, each with its thumbprint."""
         return iter(self._by_kid.items())
 
     def __len__(self) -> int:
-        """Count the keys."""
+        """Return the number of keys."""
         return len(self._by_kid)
 
 
@@ -86,9 +86,9 @@ NO_PUBLISHERS = Publishers()
 def read_publishers(data: Mapping[str, Any]) -> Publishers:
     """Read the entry's fields.
 
-    A publisher whose field is of no use has no key, and ``problems`` says so; the others are
-    not touched by it. A list of withdrawn bundles that can't be read is a ``PublisherFault``:
-    going on without it would let pass what was withdrawn.
+    A publisher whose field can't be read has no key, and ``problems`` says so; the others are
+    not affected. A list of withdrawn bundles that can't be read is a ``PublisherFault``:
+    without it, withdrawn bundles would pass.
     """
     if len(data) > MAX_PUBLISHERS:
         raise PublisherFault(f"lists more than {MAX_PUBLISHERS} publishers")
@@ -108,7 +108,7 @@ def read_publishers(data: Mapping[str, Any]) -> Publishers:
 
 
 def _read_keys(publisher: str, value: object) -> list[PublisherKey]:
-    from sidecar.keys.sources import parse_keys  # noqa: PLC0415 - PyJWT; who only checks needs none
+    from sidecar.keys.sources import parse_keys  # noqa: PLC0415 - PyJWT, which a process that only checks does not need
 
     if not isinstance(value, str):
         raise PublisherFault("is no text")
@@ -121,5 +121,7 @@ def _read_withdrawn(value: object) -> tuple[str, ...]:
         raise PublisherFault(f"{WITHDRAWN} must list at most {MAX_WITHDRAWN} digests")
     for digest in listed:
         if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
-            raise PublisherFault(f"{WITHDRAWN} holds what is no SHA-256 in lower-case hex")
+            raise PublisherFault(
+                f"{WITHDRAWN} holds an item that is not a SHA-256 in lower-case hex"
+            )
     return tuple(listed)

@@ -1,7 +1,8 @@
-"""Keeps the publishers fresh: reads their entry of Vault again and again, and publishes it.
+"""Polls the entry of the publishers in Vault, and publishes its content.
 
-What was read stays while Vault is away: new publishers and withdrawals can't arrive then,
-and the log and a metric say so. One that is withdrawn is refused from the next read on.
+While Vault is unavailable the last content stays in force: new publishers and withdrawals
+can't arrive then, and the log and a metric say so. A withdrawn bundle is refused from the next
+read on.
 """
 
 import logging
@@ -25,7 +26,7 @@ _log = logging.getLogger("sidecar.module_signing")
 
 
 class PublisherRefresher:
-    """The entry, what it held, and the loop that reads it."""
+    """The entry, its content, and the loop that reads it."""
 
     def __init__(
         self,
@@ -46,22 +47,25 @@ class PublisherRefresher:
         self.name = f"Vault entry {settings.mount}/{settings.path}"
         self.lifecycle = Lifecycle(max_age_seconds)
         self.status = PollStatus(
-            "publishers", f"the publishers in {self.name}", _log, kept="those read before stay"
+            "publishers",
+            f"the publishers in {self.name}",
+            _log,
+            kept="the publishers read before stay in force",
         )
         self.publishers = NO_PUBLISHERS
         self._newest = NewestVersion()
 
     async def load(self) -> None:
-        """Read the entry for the first time; raises the ``Fault`` if that can't be done."""
+        """Read the entry for the first time. Raises ``Fault``."""
         try:
             self._take(await self._fetch())
-        except Exception as exc:  # noqa: BLE001 - at a start, one sentence of whatever it was
+        except Exception as exc:  # noqa: BLE001 - at the start, one message for any cause
             raise self.status.failed(exc) from None
         self.status.succeeded()
 
     @property
     def outcomes(self) -> dict[str, int]:
-        """How the reads went, by outcome."""
+        """Return the number of reads by outcome."""
         return self.status.outcomes
 
     async def run(self) -> None:
@@ -75,7 +79,7 @@ class PublisherRefresher:
     async def _read(self) -> None:
         try:
             self._take(await self._fetch())
-        except Exception as exc:  # noqa: BLE001 - the poll's edge: the loop goes on
+        except Exception as exc:  # noqa: BLE001 - the edge of a poll: the loop continues
             self.lifecycle.failed(self._clock())
             self.status.failed(exc)
         else:

@@ -6,10 +6,10 @@ dots (Appendix F). The header is exactly ``alg`` (ES256), ``typ`` (``module+jws`
 (SECURITY-MODEL §6). What follows from that:
 
 - the ``kid`` is the key's RFC 7638 thumbprint and is itself signed, so a signature belongs
-  to one key, and the publisher is whoever has registered that key. Nobody claims to be one;
-- ``typ`` keeps apart what a key signs: an access token is no signature of a bundle;
-- the signature says who made a bundle, not when. One that must not be installed any more
-  is withdrawn by its digest (``publishers``).
+  to one key, and the publisher is the one that has registered that key;
+- ``typ`` separates the uses of a key: an access token is not a signature of a bundle;
+- the signature says who made a bundle, not when. A bundle that must not be installed any
+  more is withdrawn by its digest (``publishers``).
 """
 
 import json
@@ -54,7 +54,7 @@ def sign_digest(digest: bytes, key: ec.EllipticCurvePrivateKey) -> str:
 def find_publisher(signature: bytes, digest: bytes, publishers: Publishers) -> str:
     """Return who has signed the bundle whose SHA-256 is ``digest``.
 
-    Raises ``Denied`` with the first rule that does not hold: ``module_signature_malformed``,
+    Raises ``Denied`` for the first rule that it breaks: ``module_signature_malformed``,
     ``module_key_unknown``, ``module_signature_invalid``.
     """
     header, raw = _read(signature)
@@ -79,7 +79,7 @@ def _holds(public: ec.EllipticCurvePublicKey, raw: bytes, signed: bytes) -> bool
 
 
 def _read(signature: bytes) -> tuple[bytes, bytes]:
-    """Cut a signature at its dots; returns the header, still encoded, and the 64 bytes."""
+    """Split a signature at its dots; return the encoded header and the 64 bytes."""
     if len(signature) > MAX_SIGNATURE_BYTES:
         raise _malformed(f"is longer than {MAX_SIGNATURE_BYTES} bytes")
     if b"," in signature:
@@ -94,7 +94,7 @@ def _read(signature: bytes) -> tuple[bytes, bytes]:
 
 
 def _read_header(segment: bytes) -> str:
-    """Hold the protected header against what it must be, and return its ``kid``."""
+    """Check the protected header, and return its ``kid``."""
     header = _strictly(decode_json_object, _strictly(decode_base64url, segment))
     if header.keys() != _MEMBERS:
         raise _malformed(f"needs {', '.join(sorted(_MEMBERS))} in its header, and nothing else")
@@ -107,7 +107,7 @@ def _read_header(segment: bytes) -> str:
 
 
 def _strictly(decode: Callable[[bytes, str], T], raw: bytes) -> T:
-    """Decode by the rules of tokens; what breaks them here is a malformed signature."""
+    """Decode by the rules of tokens; a fault here is a malformed signature."""
     try:
         return decode(raw, "it")
     except Denied as denied:

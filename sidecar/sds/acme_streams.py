@@ -1,4 +1,4 @@
-"""Certificates that answer tls-alpn-01, served beside the real ones and never in their place."""
+"""Serves the certificates that answer tls-alpn-01, separate from the real ones."""
 
 import grpc
 
@@ -15,7 +15,7 @@ from sidecar.sds.service import SdsEvents, SdsService
 def challenge_handler(
     life: AppContext, solver: DistributedSolver, metrics: SdsMetrics
 ) -> grpc.GenericRpcHandler:
-    """Serve them to the streams that come for those; their number is not that of Envoys."""
+    """Return the handler for the streams of challenges, which are not counted as Envoys."""
     source = ChallengeCertificates(solver, now=wall_seconds, clock=monotonic_seconds)
     life.stack.push_async_callback(source.close)
     sds = SdsService(

@@ -1,7 +1,7 @@
-"""Certificates from their issuers, and SDS that hands them to Envoy.
+"""The SDS listener, and the certificates and secrets that it serves to Envoy.
 
-The only part that knows envoy-data-plane: half a second and 16 MB, so the runtime imports
-this where ``listen.sds`` is set.
+The only part that imports envoy-data-plane (half a second and 16 MB), so the runtime imports
+this module only if ``listen.sds`` is set.
 """
 
 import asyncio
@@ -46,11 +46,10 @@ async def start(
     answer_challenges: Callable[[DistributedSolver], None],
     publish_domains: Callable[[RegisteredDomains], None],
 ) -> None:
-    """Obtain every certificate, then serve them and keep them fresh.
+    """Obtain every certificate, then serve and renew them.
 
-    ``publish_domains`` is given whose the domains are that are served on demand.
-
-    ``answer_challenges`` is given where challenges of ACME orders are found, for the Check.
+    ``publish_domains`` is called with the owners of the domains that are served on demand,
+    ``answer_challenges`` with the solver of ACME challenges, for the Check.
     """
     certificates = Certificates(
         context.config, vault.with_own_threads("vault-certificates"), alerts
@@ -116,13 +115,14 @@ async def _listen(
     handlers: Sequence[grpc.GenericRpcHandler],
     metrics: SdsMetrics,
 ) -> None:
-    """Open the listener; a Unix socket has a guard before it."""
+    """Open the listener; a Unix socket is protected by a guard."""
     most = context.bounds[SDS]
     guard = make_guard(settings, metrics.refuse_peer, most)
     address = settings.address
     if guard is None:
         _log.warning(
-            "any process of this machine may fetch secrets from %s; a Unix socket has a guard",
+            "any process of this machine may fetch secrets from %s; use a Unix socket as "
+            "listen.sds.address, where peers are checked",
             address,
         )
     else:

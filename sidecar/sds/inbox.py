@@ -1,8 +1,8 @@
-"""What clients have sent and nobody has looked at yet, in bounds of bytes.
+"""Requests that were received and not yet handled, bounded in bytes.
 
-A request may be as large as a message (an Envoy that comes back names all that it holds), so
-a number of requests bounds nothing. A stream is not read from while it has much waiting; what
-is large draws on a store that all streams share.
+A request may be as large as a message (an Envoy that reconnects names everything it holds), so
+bounding the number of requests is not enough. A stream is not read from while much of it is
+waiting; large requests take from a budget that all streams share.
 """
 
 import asyncio
@@ -10,15 +10,15 @@ from collections import deque
 
 MAX_UNREAD_REQUESTS = 64
 MAX_UNREAD_BYTES = 262_144
-"""A stream is read from only below both."""
+"""A stream is read from only while it is below both."""
 OWN_BYTES = 16_384
-"""Every stream may keep so much waiting, whatever the others do."""
+"""Every stream may keep this much waiting, whatever the others do."""
 MAX_SHARED_BYTES = 67_108_864
 MAX_SHARED_NAMES = 400_000
 
 
 class Shared:
-    """What all streams together hold: bytes of requests beyond each one's own, and names."""
+    """The shared budget of all streams: bytes beyond each stream's own share, and names."""
 
     def __init__(
         self, max_bytes: int = MAX_SHARED_BYTES, max_names: int = MAX_SHARED_NAMES
@@ -29,16 +29,16 @@ class Shared:
         self.names = 0
 
     def take_bytes(self, count: int) -> bool:
-        """Take bytes, or give them back; False, and none taken, where there are no more so many."""
+        """Take bytes, or return them if negative; return False if too few are left."""
         if count > 0 and self.bytes + count > self._max_bytes:
             return False
         self.bytes += count
         return True
 
     def take_names(self, count: int) -> bool:
-        """Take names, or give them back with a negative ``count``; False where there are no more.
+        """Take names, or return them with a negative ``count``; return False if too few are left.
 
-        They are taken all the same: whoever asked for them holds them until it gives them back.
+        They are taken all the same: the caller holds them until it returns them.
         """
         self.names += count
         return count <= 0 or self.names <= self._max_names
@@ -58,7 +58,7 @@ class Inbox:
         return bool(self._requests)
 
     def put(self, raw: bytes) -> bool:
-        """Keep a request; False, and not kept, if all streams together hold too much."""
+        """Add a request; return False, without adding it, if all streams together hold too much."""
         if not self._shared.take_bytes(_beyond(self._bytes + len(raw)) - _beyond(self._bytes)):
             return False
         self._requests.append(raw)
@@ -68,7 +68,7 @@ class Inbox:
         return True
 
     def pop(self) -> bytes:
-        """Return the next request, which is then nobody's here any more."""
+        """Remove and return the next request."""
         raw = self._requests.popleft()
         before, self._bytes = self._bytes, self._bytes - len(raw)
         self._shared.take_bytes(_beyond(self._bytes) - _beyond(before))
@@ -77,12 +77,12 @@ class Inbox:
         return raw
 
     def clear(self) -> None:
-        """Throw away what is left."""
+        """Drop the remaining requests."""
         while self._requests:
             self.pop()
 
     async def room(self) -> None:
-        """Return when more may be read."""
+        """Wait until more may be read."""
         await self._room.wait()
 
 

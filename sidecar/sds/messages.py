@@ -1,9 +1,9 @@
-"""The discovery messages: bytes in, the values of ``subscription`` out, and back.
+"""The discovery messages: bytes to the values of ``subscription``, and back.
 
-The first request of a stream describes the whole Envoy (``node``, 60 KB with every
-extension it knows): betterproto2 takes 35 ms for that, on the loop that also answers
-Checks. Of all this one field is of use, the node's id. So ``node`` is cut out of the
-bytes first, and a request takes a tenth of a millisecond.
+The first request of a stream describes the whole Envoy (``node``, 60 KB with every extension
+it knows): betterproto2 takes 35 ms to decode that, on the loop that also answers Checks. Only
+the node's id is used. So ``node`` is cut out of the bytes first, and a request takes a tenth
+of a millisecond.
 """
 
 from collections.abc import Iterator
@@ -35,15 +35,15 @@ _SOTW_NODE_FIELD = 2
 _DELTA_NODE_FIELD = 1
 _NODE_ID_FIELD = 1
 _UNREADABLE = (ValueError, LookupError, TypeError, EOFError, AttributeError, ArithmeticError)
-"""What betterproto2 raises for bytes that are no message; it has no error of its own."""
+"""What betterproto2 raises for invalid bytes; it has no exception of its own."""
 
 
 class MessageFault(Fault):
-    """The bytes are no discovery request."""
+    """The bytes are not a discovery request."""
 
 
 class Envelope(NamedTuple):
-    """Who asks and for which type. The node is named once a stream, else empty."""
+    """The node and the type of a request. The node is set once per stream, else empty."""
 
     node: str
     type_url: str
@@ -55,7 +55,7 @@ def read_sotw(raw: bytes) -> tuple[Envelope, SotwRequest]:
     try:
         request = DiscoveryRequest.parse(rest)
     except _UNREADABLE:
-        raise MessageFault("the message is no DiscoveryRequest") from None
+        raise MessageFault("the message is not a DiscoveryRequest") from None
     return Envelope(node, request.type_url), SotwRequest(
         names=tuple(request.resource_names),
         nonce=request.response_nonce,
@@ -81,7 +81,7 @@ def read_delta(raw: bytes) -> tuple[Envelope, DeltaRequest]:
     try:
         request = DeltaDiscoveryRequest.parse(rest)
     except _UNREADABLE:
-        raise MessageFault("the message is no DeltaDiscoveryRequest") from None
+        raise MessageFault("the message is not a DeltaDiscoveryRequest") from None
     return Envelope(node, request.type_url), DeltaRequest(
         subscribe=tuple(request.resource_names_subscribe),
         unsubscribe=tuple(request.resource_names_unsubscribe),
@@ -115,7 +115,7 @@ def _words(error: Status | None) -> str | None:
 
 
 def _printable(text: str, limit: int) -> str:
-    """Make foreign text fit for a log line."""
+    """Return foreign text in a form that is safe in a log line."""
     return "".join(letter if letter.isprintable() else "?" for letter in text[:limit])
 
 
@@ -140,7 +140,7 @@ def _node_id(node: bytes) -> str:
 def _fields(raw: bytes) -> Iterator[tuple[int, int, int, int]]:
     """Walk a message: each field's number, and where it, its content and its end are.
 
-    https://protobuf.dev/programming-guides/encoding; groups are as dead here as there.
+    https://protobuf.dev/programming-guides/encoding; groups are not supported.
     """
     position = 0
     while position < len(raw):
@@ -172,6 +172,6 @@ def _varint(raw: bytes, position: int) -> tuple[int, int]:
         byte = raw[position]
         position += 1
         value |= (byte & 0x7F) << shift
-        if byte < 0x80:  # noqa: PLR2004 - the bit that says that more follows
+        if byte < 0x80:  # noqa: PLR2004 - the continuation bit
             return value, position
     raise MessageFault("the message has a number of more than ten bytes")

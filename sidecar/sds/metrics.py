@@ -1,4 +1,4 @@
-"""What is counted of SDS, as Prometheus families."""
+"""The metrics of SDS."""
 
 import logging
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ _log = logging.getLogger("sidecar.sds")
 
 
 class SdsMetrics:
-    """What SDS counts."""
+    """The counters of SDS."""
 
     def __init__(self) -> None:
         self._streams = 0
@@ -21,19 +21,20 @@ class SdsMetrics:
         self._peers_refused = 0
 
     def refuse_peer(self, peer: Peer) -> None:
-        """Count a process that may not fetch secrets; log it each time their number doubles."""
+        """Count a refused process; log it each time the number has doubled."""
         self._peers_refused += 1
         if self._peers_refused & (self._peers_refused - 1) == 0:
             _log.error(
-                "process %d of user %d may not fetch secrets (listen.sds.peer_uids, peer_gids; "
-                "and no child of ours may); %d refused by now",
+                "process %d of user %d may not fetch secrets: allow its user or group in "
+                "listen.sds.peer_uids or peer_gids, unless it is a child of the sidecar, which "
+                "never may; %d refused by now",
                 peer.pid,
                 peer.uid,
                 self._peers_refused,
             )
 
     def streams(self, count: int) -> None:
-        """Take note of how many streams there are."""
+        """Store how many streams there are."""
         self._streams = count
 
     def push(self, count: int) -> None:
@@ -41,15 +42,17 @@ class SdsMetrics:
         self._pushed += count
 
     def nack(self, node: str, message: str) -> None:
-        """Count and log a refusal, in Envoy's words."""
+        """Count and log a refusal, with Envoy's message."""
         self._nacks += 1
-        _log.error("Envoy %s refuses a secret: %s", node[:128], message)
+        _log.error("Envoy %s refused a secret: %s", node[:128], message)
 
     def families(self) -> Iterator[Metric]:
-        """Tell it."""
+        """Yield the metrics."""
         yield gauge("septem_sds_streams", "Open SDS streams", self._streams)
         yield counter("septem_sds_resources_pushed", "Secrets sent", self._pushed)
         yield counter("septem_sds_nacks", "Secrets that Envoy refused", self._nacks)
         yield counter(
-            "septem_sds_peers_refused", "Connections of processes not let in", self._peers_refused
+            "septem_sds_peers_refused",
+            "Connections of processes that were refused",
+            self._peers_refused,
         )

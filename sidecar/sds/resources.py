@@ -1,13 +1,13 @@
 """Secrets as Envoy's protobuf.
 
-Built with envoy-data-plane, whose import costs half a second and 16 MB: this module is
-imported by a process that serves SDS and by no other. A resource is encoded once when it
-changes, and sent to every stream as those bytes.
+Built with envoy-data-plane, whose import costs half a second and 16 MB: only a process that
+serves SDS imports this module. A resource is encoded once when it changes, and every stream
+sends the same bytes.
 
 ``version`` must change with the content and be the same for the same content in every
-process, or a reconnecting Envoy is sent what it has, or worse, not sent what it lacks: a
-serial, a digest of public content, or the version of an entry in Vault; never a digest of
-a password.
+process; otherwise a reconnecting Envoy is sent what it has or, worse, not sent what it lacks.
+It is a serial, a digest of public content, or the version of an entry in Vault; never a digest
+of a password.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,11 +29,11 @@ from sidecar.sds.subscription import Resource
 
 SECRET_TYPE = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"  # noqa: S105
 TICKET_KEY_BYTES = 80
-"""What Envoy wants of a session-ticket key (``TlsSessionTicketKeys.keys``)."""
+"""The length that Envoy requires of a session-ticket key (``TlsSessionTicketKeys.keys``)."""
 
 
 class ResourceFault(Fault):
-    """A secret is not what Envoy would accept."""
+    """Envoy would not accept the secret."""
 
 
 def tls_certificate(name: str, version: str, chain_pem: bytes, key_pem: bytes) -> Resource:
@@ -60,7 +60,7 @@ def validation_context(
     ``uris`` (SPIFFE IDs) or ``dns_names`` as SAN, exactly, or a URI that begins with one of
     ``uri_prefixes``, if there are any; and one of ``spki_pins`` (base64 of the SHA-256 of
     the key, RFC 7469), if there are any. CRLs must cover every CA of the chain, or with
-    ``only_leaf_crl`` the peer's issuer: Envoy refuses chains of which it knows none.
+    ``only_leaf_crl`` the peer's issuer: Envoy refuses chains for which it has none.
     """
     kinds = SubjectAltNameMatcherSanType
     wanted = [

@@ -1,4 +1,4 @@
-"""SDS and ADS over grpcio: every client's stream, and what concerns all of them.
+"""SDS and ADS over grpcio: the streams of all clients.
 
 Served under both names, ``SecretDiscoveryService`` and ``AggregatedDiscoveryService``:
 the messages are the same, and over ADS one stream carries thousands of names.
@@ -22,11 +22,11 @@ MAX_STREAMS = 4096
 MAX_FETCHED_NAMES = 100
 __all__ = ["AGGREGATED_SERVICE", "SECRET_SERVICE", "SdsEvents", "SdsService"]
 _NAMES_A_TURN = 500
-"""Looked at before the loop is given to others."""
+"""The number of streams handled before the event loop runs other tasks."""
 
 
 class SdsService:
-    """The streams of every client. ``secrets`` takes what is no certificate.
+    """The streams of every client. ``secrets`` holds the secrets that are not certificates.
 
     ``on_demand`` obtains the certificates of names that are not ``configured``;
     ``eviction`` says how long a client keeps those.
@@ -65,22 +65,22 @@ class SdsService:
         )
 
     def drain(self) -> None:
-        """End every stream; Envoy keeps what it has and comes back to whoever listens then."""
+        """End every stream; Envoy keeps its secrets and reconnects."""
         self._draining = True
         for stream in tuple(self._streams):
             stream.end()
 
     def evict(self, name: str) -> None:
-        """Have every client drop this name, and ask again if it needs it (delta)."""
+        """Evict a name from every client; a client that needs it asks again (delta)."""
         for stream in tuple(self._streams):
             stream.evict(name)
 
     def evict_overdue(self) -> int:
-        """Have clients drop what they obtained on demand long ago; returns how much."""
+        """Evict the names whose TTL is over; return how many there were."""
         return sum(stream.evict_overdue() for stream in tuple(self._streams))
 
     async def evict_withdrawn(self) -> None:
-        """Have clients drop what may no longer be had on demand: a registry has changed."""
+        """Evict the names that a changed registry no longer allows."""
         for stream in tuple(self._streams):
             names = tuple(stream.names)
             for start in range(0, len(names), _NAMES_A_TURN):
@@ -109,7 +109,7 @@ class SdsService:
         return grpc.stream_stream_rpc_method_handler(run)
 
     async def _fetch(self, raw: bytes, context: grpc.aio.ServicerContext) -> bytes:
-        """Answer ``FetchSecrets``: one request, what there is, no stream, nothing obtained."""
+        """Answer ``FetchSecrets``: one request; nothing is obtained on demand for it."""
         try:
             envelope, request = read_sotw(raw)
         except MessageFault as fault:

@@ -1,9 +1,9 @@
-"""One client's stream: its requests in, the subscription's decisions out.
+"""One client's stream: its requests, and the answers of its subscription.
 
-A stream waits for two things at once, the client's next request and a change in the table.
-Nothing is queued for a client: of a name that changes twice before it is read, the later
-version is sent. A client that does not read is not written to, and its stream ended after a
-while; one that does not stop asking is not read from.
+A stream waits for the client's next request and for a change in the table. Nothing is queued
+for a client: if a name changes twice before the client reads, only the later version is sent.
+A client that does not read is not written to, and its stream ends after a while; a client that
+sends too many requests is not read from.
 """
 
 import asyncio
@@ -39,29 +39,29 @@ from sidecar.sds.ttl import TtlTracker
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED
 WRITE_SECONDS = 60.0
-"""A client that takes no answer for so long has its stream ended."""
+"""The stream of a client that reads no answer for this long is ended."""
 REFUSE_SECONDS = 2.0
 MAX_EVICTED_AT_ONCE = 5000
 RESUMED_WITHIN_SECONDS = 600.0
-"""What a client brings from before it connected is asked for anew within this time."""
+"""Names that a client held before it connected are evicted within this time."""
 EXTENDED_BY_SECONDS = 60.0
-"""A stay goes on for so long where we could not give the name again."""
+"""A TTL is extended by this if the sidecar could not serve the name again."""
 _log = logging.getLogger("sidecar.sds")
 
 
 class SdsEvents(NamedTuple):
-    """What the service tells those who count and log."""
+    """The callbacks for metrics and log."""
 
     on_streams: Callable[[int], None]
-    """How many streams there are now."""
+    """Called with the number of streams."""
     on_push: Callable[[int], None]
-    """How many resources went out in one answer."""
+    """Called with the number of resources in an answer."""
     on_nack: Callable[[str, str], None]
-    """The node that refused; which secret, and its words."""
+    """Called with the node that refused a secret, and the secret's name with its message."""
 
 
 class EvictionPolicy(NamedTuple):
-    """How a client is kept small: what it obtained on demand stays for so long, and no more."""
+    """The TTL of names that a client obtained on demand, and how many it may hold."""
 
     ttl_seconds: float
     max_names: int
@@ -70,7 +70,7 @@ class EvictionPolicy(NamedTuple):
 
 
 class Variant(NamedTuple):
-    """One of the protocols: its subscription, its messages, and whose types it carries."""
+    """One protocol variant: its subscription, its messages, and whether it is aggregated."""
 
     subscription: Callable[[], Any]
     read: Callable[[bytes], tuple[Envelope, Any]]
@@ -83,7 +83,7 @@ DELTA = Variant(DeltaSubscription, read_delta, write_delta, aggregated=False)
 
 
 class Stream:
-    """One stream: a task that reads, and a loop that takes requests and answers in turn."""
+    """One stream: a task that reads, and a loop that handles requests and sends answers."""
 
     def __init__(
         self,
@@ -95,7 +95,7 @@ class Stream:
         *,
         shared: Shared | None = None,
     ) -> None:
-        """``shared`` is what all streams of the service hold together."""
+        """``shared`` is the budget that all streams of the service share."""
         self._shared = shared or Shared()
         self._variant = variant
         self._secrets = secrets
@@ -110,7 +110,7 @@ class Stream:
         self._no_more_requests = False
         self._node = ""
         self._logged_foreign_type = False
-        # State of the world knows no removals: what was given there stays.
+        # State of the world has no removals: a client keeps what it was sent.
         self._eviction = eviction if variant.subscription is DeltaSubscription else None
         self._ttl_tracker: TtlTracker | None = None
         if self._eviction is not None:
@@ -119,22 +119,22 @@ class Stream:
 
     @property
     def names(self) -> Collection[str]:
-        """What the client is subscribed to."""
+        """Return the names that the client is subscribed to."""
         names: Collection[str] = self._subscription.names
         return names
 
     def end(self) -> None:
-        """Let the stream end after what it is doing."""
+        """Ask the stream to end after its current step."""
         self._ended = True
         self._wake.set()
 
     def evict(self, name: str) -> None:
-        """Have the client drop a name, if it can be told so and holds it."""
+        """Evict a name from the client, if the protocol allows it and the client holds it."""
         if self._variant.subscription is DeltaSubscription and self._subscription.evict(name):
             self._wake.set()
 
     def evict_overdue(self) -> int:
-        """Have the client drop what it obtained on demand long ago; returns how much."""
+        """Evict the names whose TTL is over; return how many there were."""
         if self._eviction is None or self._ttl_tracker is None:
             return 0
         now, count = self._eviction.clock(), 0
@@ -147,7 +147,7 @@ class Stream:
         return count
 
     async def run(self) -> None:
-        """Serve until the client has left, or the stream is ended."""
+        """Serve until the client disconnects, or the stream is ended."""
         unwatch = self._secrets.watch(self._changed)
         reader = asyncio.create_task(self._read())
         try:
@@ -155,7 +155,7 @@ class Stream:
                 while self._inbox:
                     await self._receive(self._inbox.pop())
                 if self._overflows:
-                    await self._refuse(EXHAUSTED, "too much waits to be read; come back")
+                    await self._refuse(EXHAUSTED, "too many requests are waiting; reconnect later")
                 if await self._answer():
                     continue
                 if self._no_more_requests and not self._inbox:
@@ -165,7 +165,7 @@ class Stream:
         finally:
             unwatch()
             reader.cancel()
-            # First what is shared: a call that is cancelled may not come back from the wait.
+            # The shared budget first: a cancelled call may not return from the wait below.
             self._inbox.clear()
             self._shared.take_names(-self._held_names)
             await asyncio.gather(reader, return_exceptions=True)
@@ -212,8 +212,8 @@ class Stream:
         """Tell whether a request is for secrets.
 
         Over ADS an Envoy may ask for other types on the same stream. Ending the stream
-        would take its secrets away; an empty answer would take its listeners away. So it
-        is left waiting, and told about in the log.
+        would take its secrets away; an empty answer would take its listeners away. So the
+        request gets no answer, and a line in the log.
         """
         if type_url == SECRET_TYPE or (not type_url and not self._variant.aggregated):
             return True
@@ -222,7 +222,7 @@ class Stream:
         if not self._logged_foreign_type:
             self._logged_foreign_type = True
             _log.warning(
-                "Envoy %s asks over ADS for %.128r; only secrets are served, it gets no answer",
+                "Envoy %s asks over ADS for %.128r and gets no answer: only secrets are served",
                 self._node,
                 type_url,
             )
@@ -239,26 +239,30 @@ class Stream:
             async with asyncio.timeout(WRITE_SECONDS):
                 await self._context.write(self._variant.write(answer))
         except TimeoutError:
-            _log.warning("Envoy %s takes no answer for %.0f s", self._node, WRITE_SECONDS)
-            await self._refuse(grpc.StatusCode.DEADLINE_EXCEEDED, "no answer is taken")
+            _log.warning(
+                "Envoy %s has read no answer for %.0f s; its stream is ended",
+                self._node,
+                WRITE_SECONDS,
+            )
+            await self._refuse(grpc.StatusCode.DEADLINE_EXCEEDED, "no answer was read in time")
         self._events.on_push(len(answer.resources))
         return True
 
-    async def _refuse(self, code: grpc.StatusCode, words: str) -> NoReturn:
-        """End the stream and say why, whether or not the client reads that.
+    async def _refuse(self, code: grpc.StatusCode, message: str) -> NoReturn:
+        """End the stream with a status, whether or not the client reads it.
 
-        The status comes after the answers that are on their way. grpcio keeps it for a client
-        that reads none of them; nothing of ours waits with it.
+        The status follows the answers that are on their way. grpcio keeps it for a client that
+        reads none of them; this task does not wait for that.
         """
         try:
             async with asyncio.timeout(REFUSE_SECONDS):
-                await self._context.abort(code, words)
+                await self._context.abort(code, message)
         except TimeoutError:
             raise asyncio.CancelledError from None
-        raise AssertionError(words)  # abort never returns
+        raise AssertionError(message)  # abort never returns
 
     def _lookup(self, name: str, waits: bool) -> Resource | Pending | None:
-        # A refusal can be told in delta alone, and only there can anything be taken back.
+        # Only delta has refusals and removals.
         if self._variant.subscription is DeltaSubscription:
             return self._secrets.lookup(name, waits=waits)
         return self._secrets.lookup_configured(name)

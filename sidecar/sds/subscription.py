@@ -1,4 +1,4 @@
-"""What one client is subscribed to, and what it must be sent next: xDS without the wire.
+"""What one client is subscribed to, and what must be sent next: xDS without the wire format.
 
 Both variants of the protocol (envoyproxy.io, "xDS REST and gRPC protocol"), as plain
 values in and out:
@@ -7,23 +7,23 @@ values in and out:
   that changed. For secrets, what an answer leaves out stays as it was.
 - *Delta*: requests add and take away names; answers carry changes and removals.
 
-The rules that matter here, in both:
+The rules for both:
 
 - An answer carries one resource. Envoy accepts or refuses an answer as a whole, so that
   a bad secret among good ones would hold them back, and its refusal would name none.
 - A request with a nonce that is not the latest answer's is stale. In state of the world
   its names say nothing; in delta names always count. A refusal (NACK) counts in both as
-  long as its answer is remembered: answers overlap.
-- A refusal is noted and nothing is sent again because of it: the same bytes would be
-  refused again, for ever. The next version of the resource is sent as usual.
-- A stream that begins anew may carry versions and nonces of a process that is gone.
-  What its first request says it holds in the version we hold is not sent again (delta).
+  long as its answer is remembered, because answers overlap.
+- A refusal is reported, and nothing is sent again because of it: the same bytes would be
+  refused again. The next version of the resource is sent as usual.
+- A new stream may carry versions and nonces of an earlier process. A resource that its
+  first request names with the current version is not sent again (delta).
 - There is no wildcard: a client gets the secrets that it names.
-- A resource can be taken back from a client that holds it for long (delta): it is told of
-  a removal, and gets the resource again when it asks again.
+- A resource can be evicted from a client (delta): it is sent a removal, and gets the
+  resource again when it asks again.
 
-What is to be looked at is kept in ``_due``, so that the change of one name costs nothing
-for the others of its stream.
+The names to look at are kept in ``_due``, so that the change of one name costs nothing for
+the other names of its stream.
 """
 
 from collections import OrderedDict
@@ -39,7 +39,7 @@ MAX_REMOVED = 1000
 _MIN_REMEMBERED = 64
 
 _Due = OrderedDict[str, None]
-"""Names to be looked at, in order; a plain dict is slow to empty from its front."""
+"""Names to look at, in order; removing from the front of a plain dict is slow."""
 
 
 class SubscriptionFault(Fault):
@@ -54,32 +54,32 @@ class Resource(NamedTuple):
     body: bytes
 
     def __repr__(self) -> str:
-        """Show no body: it holds a private key."""
+        """Leave the body out: it holds a private key."""
         return f"Resource({self.name!r}, {self.version!r}, {len(self.body)} bytes)"
 
 
 class Pending(NamedTuple):
-    """A resource that is being obtained: nothing is said of it yet."""
+    """A resource that is being obtained: nothing is sent for it yet."""
 
 
 PENDING = Pending()
 Lookup = Callable[[str, bool], Resource | Pending | None]
 """Returns a resource, ``PENDING``, or ``None`` for a name that does not exist.
 
-The second argument tells whether the client waits: it has nothing under this name. One that
-holds a version is told of a change, and nothing has to be obtained for it.
+The second argument is True if the client waits, because it has nothing under this name. For a
+client that holds a version nothing is obtained; it is only sent a change.
 """
 
 
 class Nack(NamedTuple):
-    """A client's refusal: of which resource, and in its own words."""
+    """A client's refusal: the resource and the client's message."""
 
     name: str
     message: str
 
 
 class SotwRequest(NamedTuple):
-    """The part of a ``DiscoveryRequest`` that matters."""
+    """The fields of a ``DiscoveryRequest`` that are used."""
 
     names: tuple[str, ...]
     nonce: str = ""
@@ -87,7 +87,7 @@ class SotwRequest(NamedTuple):
 
 
 class SotwAnswer(NamedTuple):
-    """The part of a ``DiscoveryResponse`` that varies."""
+    """The fields of a ``DiscoveryResponse`` that vary."""
 
     version: str
     nonce: str
@@ -95,7 +95,7 @@ class SotwAnswer(NamedTuple):
 
 
 class DeltaRequest(NamedTuple):
-    """The part of a ``DeltaDiscoveryRequest`` that matters."""
+    """The fields of a ``DeltaDiscoveryRequest`` that are used."""
 
     subscribe: tuple[str, ...] = ()
     unsubscribe: tuple[str, ...] = ()
@@ -105,7 +105,7 @@ class DeltaRequest(NamedTuple):
 
 
 class DeltaAnswer(NamedTuple):
-    """The part of a ``DeltaDiscoveryResponse`` that varies: one resource, or removals."""
+    """The fields of a ``DeltaDiscoveryResponse`` that vary: one resource, or removals."""
 
     nonce: str
     resources: tuple[Resource, ...]
@@ -113,7 +113,7 @@ class DeltaAnswer(NamedTuple):
 
 
 class _Answers:
-    """The answers given and not yet acknowledged: the nonce of each, and its resource."""
+    """The answers that are not yet acknowledged: the nonce and the resource of each."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -125,7 +125,7 @@ class _Answers:
         return str(self._count) if self._count else ""
 
     def begin(self, about: str, subscribed: int) -> str:
-        """Return the nonce of a new answer. A client that acknowledges nothing costs little."""
+        """Return the nonce of a new answer. The number of remembered answers is bounded."""
         self._count += 1
         self._open[self.latest] = about
         while len(self._open) > _MIN_REMEMBERED + 2 * subscribed:
@@ -133,7 +133,7 @@ class _Answers:
         return self.latest
 
     def settle(self, nonce: str, error: str | None) -> Nack | None:
-        """Take an acknowledgement or a refusal of an answer that is still remembered."""
+        """Handle an acknowledgement or a refusal; return the refusal of a remembered answer."""
         about = self._open.pop(nonce, None)
         return None if about is None or error is None else Nack(about, error)
 
@@ -143,7 +143,7 @@ class SotwSubscription:
 
     def __init__(self) -> None:
         self._sent: dict[str, str | None] = {}
-        """Every name subscribed to, with the version it was sent in, if it was."""
+        """Every name subscribed to, with the version that was sent, if any."""
         self._due: _Due = OrderedDict()
         self._answers = _Answers()
 
@@ -153,7 +153,7 @@ class SotwSubscription:
         return self._sent.keys()
 
     def receive(self, request: SotwRequest) -> Nack | None:
-        """Take a request; returns the refusal, if it is one. Raises ``SubscriptionFault``."""
+        """Handle a request; return the refusal, if it is one. Raises ``SubscriptionFault``."""
         _check_names(request.names, len(request.names))
         latest = self._answers.latest
         nack = self._answers.settle(request.nonce, request.error)
@@ -167,7 +167,7 @@ class SotwSubscription:
         return nack
 
     def mark(self, name: str) -> bool:
-        """Note that a resource changed; tells whether this client has to hear of it."""
+        """Mark a changed resource; return whether this client is subscribed to it."""
         return _mark(name, self._sent, self._due)
 
     def answer(self, lookup: Lookup) -> SotwAnswer | None:
@@ -186,7 +186,7 @@ class DeltaSubscription:
     """One client's subscription to one type, delta."""
 
     _ABSENT = ""
-    """The version of a name of which the client knows that it does not exist."""
+    """The version of a name that the client knows not to exist."""
 
     def __init__(self) -> None:
         self._sent: dict[str, str | None] = {}
@@ -201,7 +201,7 @@ class DeltaSubscription:
         return self._sent.keys()
 
     def receive(self, request: DeltaRequest) -> Nack | None:
-        """Take a request; returns the refusal, if it is one. Raises ``SubscriptionFault``.
+        """Handle a request; return the refusal, if it is one. Raises ``SubscriptionFault``.
 
         A name that is subscribed to again is sent again: the client has lost it.
         """
@@ -220,11 +220,11 @@ class DeltaSubscription:
         return self._answers.settle(request.nonce, request.error)
 
     def mark(self, name: str) -> bool:
-        """Note that a resource changed; tells whether this client has to hear of it."""
+        """Mark a changed resource; return whether this client is subscribed to it."""
         return _mark(name, self._sent, self._due)
 
     def evict(self, name: str) -> bool:
-        """Have the client drop a resource that it holds; tells whether it holds it.
+        """Evict a resource from the client; return whether the client holds it.
 
         When it asks for the name again it is answered as if for the first time.
         """

@@ -10,44 +10,44 @@ from sidecar.sds.resources import tls_certificate
 from sidecar.sds.subscription import PENDING, Pending, Resource
 
 Changed = Callable[[str], None]
-"""Called with the name that changed, on the event loop; must not wait."""
+"""Called with the name that changed, on the event loop; it must not block."""
 
 
 class CertificateSource(Protocol):
-    """Where certificates are; ``sidecar.certificates.managed.store.CertificateStore`` is one."""
+    """The certificates; ``sidecar.certificates.managed.store.CertificateStore`` implements it."""
 
     def get(self, name: str) -> Material | None:
         """Return the certificate of a name, unless it has expired."""
 
     def watch(self, changed: Changed) -> Callable[[], None]:
-        """Call ``changed`` on every change; returns what ends that."""
+        """Call ``changed`` on every change; return a function that ends this."""
 
 
 class OnDemandSource(Protocol):
-    """Certificates of names that are not configured; ``certificates.on_demand`` has one."""
+    """Certificates of names that are not configured; ``certificates.on_demand`` implements it."""
 
     def lookup(self, name: str, *, waits: bool) -> Material | Obtaining | None:
-        """Return a certificate, that it is being obtained, or a refusal.
+        """Return a certificate, ``OBTAINING``, or ``None`` for a refusal.
 
-        Only for a client that ``waits`` is anything set in motion.
+        A certificate is only obtained for a client that ``waits``.
         """
 
     def refuses(self, name: str) -> bool:
-        """Tell whether the name can't be had, as far as that is known without asking anyone."""
+        """Tell whether the name is refused, as far as that is known from memory."""
 
     def could_serve_again(self, name: str) -> bool:
-        """Tell whether a client that drops a name would have it again, as far as is known."""
+        """Tell whether a client that drops a name could get it again, as far as is known."""
 
     def watch(self, changed: Changed) -> Callable[[], None]:
-        """Call ``changed`` when a name was obtained, renewed or refused; returns what ends that."""
+        """Call ``changed`` when a name was obtained, renewed or refused; return what ends this."""
 
 
 class SecretTable:
-    """Certificates as they are in their source, and what else was put here.
+    """The certificates of their sources, and the secrets that were put here.
 
-    A configured certificate is encoded when it is first asked for, and then once a change;
-    one obtained on demand whenever it is sent, which is once a client and stay.
-    ``configured`` are the names in ``certificates`` that are not had on demand.
+    A configured certificate is encoded when it is first asked for, and once per change. A
+    certificate on demand is encoded whenever it is sent, which is once per client and TTL.
+    ``configured`` are the names in ``certificates`` that are not obtained on demand.
     """
 
     def __init__(
@@ -67,12 +67,12 @@ class SecretTable:
             on_demand.watch(self._notify)
 
     def put(self, resource: Resource) -> None:
-        """Serve a secret that is no certificate: a trust bundle, ticket keys, a generic one."""
+        """Serve a trust bundle, session-ticket keys, or a generic secret."""
         self._others[resource.name] = resource
         self._notify(resource.name)
 
     def remove(self, name: str) -> None:
-        """Serve what ``put`` brought no more."""
+        """Stop serving a secret that ``put`` added."""
         if self._others.pop(name, None) is not None:
             self._notify(name)
 
@@ -86,7 +86,7 @@ class SecretTable:
         return None if obtained is None else PENDING
 
     def lookup_configured(self, name: str) -> Resource | None:
-        """Return the resource of a name, if it is not one to be had on demand."""
+        """Return the resource of a name that is not served on demand."""
         material = self._certificates.get(name) if self.is_configured(name) else None
         if material is None:
             return self._others.get(name)
@@ -98,17 +98,17 @@ class SecretTable:
         return resource
 
     def is_configured(self, name: str) -> bool:
-        """Tell whether a name is served by configuration, not on demand."""
+        """Tell whether a name is configured, rather than served on demand."""
         return self._on_demand is None or name in self._others or name in self._configured
 
     def is_withdrawn(self, name: str) -> bool:
-        """Tell whether a name was to be had on demand and no longer is."""
+        """Tell whether a name was served on demand and is now refused."""
         if self._on_demand is None or self.is_configured(name):
             return False
         return self._on_demand.refuses(name)
 
     def could_serve_again(self, name: str) -> bool:
-        """Tell whether a client may be told to drop what it was given on demand."""
+        """Tell whether a name that a client obtained on demand may be evicted."""
         return self._on_demand is None or self._on_demand.could_serve_again(name)
 
     def watch(self, changed: Changed) -> Callable[[], None]:

@@ -1,7 +1,7 @@
-"""How the sidecar says to Vault who it is: what each method sends, and the lease it gets.
+"""The methods of logging in to Vault: what each sends, and the lease it gets.
 
-Every method reads its credential from a file at the moment of the login, so that what
-an agent or an orchestrator rotates is picked up. All of it runs in Vault's threads.
+Every method reads its credential from a file at the time of the login, so that a credential
+which an agent or an orchestrator rotates is used. All of it runs in the client's threads.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ RENEW_AT_SHARE = 2 / 3
 
 
 class TokenLease(NamedTuple):
-    """A token to call Vault with. Times are monotonic seconds; ``None`` means never."""
+    """A token for calls to Vault. Times are monotonic seconds; ``None`` means never."""
 
     token: str
     renew_at: float | None
@@ -24,12 +24,12 @@ class TokenLease(NamedTuple):
     renewable: bool
 
     def __repr__(self) -> str:
-        """Show everything but the token."""
+        """Show everything except the token."""
         return f"Lease(renew_at={self.renew_at}, expires_at={self.expires_at})"
 
 
 class AuthMethod(Protocol):
-    """One way to log in."""
+    """One login method."""
 
     def login(self, client: Any, now: float) -> TokenLease:
         """Get a token; ``client`` is an ``hvac.Client`` without one."""
@@ -39,7 +39,7 @@ class AuthMethod(Protocol):
 
 
 def make_auth(settings: model.VaultAuth) -> AuthMethod:
-    """Choose the method that the configuration names."""
+    """Return the method that the configuration names."""
     match settings:
         case model.TokenFileAuth():
             return TokenFile(Path(settings.path))
@@ -65,7 +65,7 @@ def make_auth(settings: model.VaultAuth) -> AuthMethod:
 
 
 class TokenFile:
-    """A token that a Vault agent keeps fresh in a file (its sink). Renewing it is its job."""
+    """A token that a Vault agent writes to a file (its sink), and renews."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -77,19 +77,19 @@ class TokenFile:
         return TokenLease(read_credential(self._path, "Vault token"), None, None, renewable=False)
 
     def stale(self) -> bool:
-        """Tell whether the agent has written the file anew."""
+        """Tell whether the agent has written the file again."""
         return fingerprint(self._path) != self._seen
 
 
 class Login:
-    """Every method that exchanges a credential for a token at ``auth/<mount>/login``."""
+    """A method that exchanges a credential for a token at ``auth/<mount>/login``."""
 
     def __init__(self, mount: str, credential: Callable[[Any], dict[str, str]]) -> None:
         self._mount = mount
         self._credential = credential
 
     def login(self, client: Any, now: float) -> TokenLease:
-        """Exchange the credential; raises ``VaultForbidden`` where Vault does not take it."""
+        """Exchange the credential. Raises ``VaultForbidden`` if Vault refuses it."""
         from hvac import exceptions  # noqa: PLC0415 - see client.py
 
         try:
@@ -99,20 +99,20 @@ class Login:
         except (exceptions.InvalidRequest, exceptions.Forbidden, exceptions.InvalidPath):
             raise VaultForbidden(
                 f"Vault refuses our login at auth/{self._mount}: "
-                "is what vault.auth names still valid, and its role still there?"
+                "check that the credential of vault.auth is valid and that its role exists"
             ) from None
         return lease_of(answer["auth"], now)
 
     def stale(self) -> bool:
-        """Return False: a token once given outlives its credential."""
+        """Return False: a token stays valid when its credential changes."""
         return False
 
 
 class SecretId:
-    """AppRole's secret id from its file, unwrapped once where it comes wrapped.
+    """AppRole's secret id from its file, unwrapped if it is wrapped.
 
-    A wrapping token can be used once. What was in it is kept in memory for the next
-    login, until the file holds another.
+    A wrapping token can be used once. The secret id is kept in memory for the next login,
+    until the file has another wrapping token.
     """
 
     def __init__(self, path: Path, *, wrapped: bool) -> None:
@@ -127,7 +127,7 @@ class SecretId:
             return read_credential(self._path, "AppRole secret id")
         seen = fingerprint(self._path)
         if seen != self._seen:
-            # The wrapping token is itself what authorises its unwrapping.
+            # The wrapping token itself authorises its unwrapping.
             client.token = read_credential(self._path, "wrapped AppRole secret id")
             try:
                 self._unwrapped = str(client.sys.unwrap()["data"]["secret_id"])
@@ -151,7 +151,7 @@ def lease_of(auth: dict[str, Any], now: float) -> TokenLease:
 
 
 def fingerprint(path: Path) -> tuple[int, int] | None:
-    """Return what changes when a file is written anew; ``None`` if it is not there."""
+    """Return a mark that changes when a file is written; ``None`` if there is no file."""
     try:
         status = path.stat()
     except OSError:
@@ -160,7 +160,7 @@ def fingerprint(path: Path) -> tuple[int, int] | None:
 
 
 def read_credential(path: Path, what: str) -> str:
-    """Read a credential's file; raises ``VaultForbidden`` naming the file, never its content."""
+    """Read a credential's file. Raises ``VaultForbidden``, which never quotes the content."""
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_CREDENTIAL_BYTES + 1)

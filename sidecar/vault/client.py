@@ -1,11 +1,11 @@
-"""Vault, seen from the event loop: hvac behind a bridge of a few threads, every call bounded.
+"""The client of Vault for the event loop: hvac in a few threads, with bounded calls.
 
-A frozen Vault makes calls hang: each has hvac's time-out, its caller has another, and
-none queues behind those that hang (``sidecar.common.blocking``).
+A frozen Vault makes calls hang: each call has hvac's time-out, its caller has another, and no
+call queues behind those that hang (``sidecar.common.blocking``).
 
-Logging in, renewing (at two thirds of the token's life) and logging in again after a
-refusal happen inside the call that needs it (``identity``); the runtime calls ``login`` now
-and then, so that a token lives on where nothing else is asked of Vault.
+Logging in, renewing (at two thirds of the token's life) and logging in again after a refusal
+happen inside the call that needs it (``identity``). The runtime calls ``login`` at an interval,
+so that the token is renewed even if there are no other calls.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +23,7 @@ from sidecar.vault.versions import CappedEntries, keep_one_version
 
 _THREADS = 4
 _CALLER_PATIENCE = 2.5
-"""How many of hvac's time-outs a caller waits: a login, a call, and a little."""
+"""How many of hvac's time-outs a caller waits: a login, a call, and a reserve."""
 
 T = TypeVar("T")
 
@@ -38,7 +38,7 @@ class TransitKey(NamedTuple):
 
 
 class _Heartbeat:
-    """How Vault was when last asked; all clients beside each other share one."""
+    """Whether Vault answered the last call; clients with the same login share one."""
 
     well = True
 
@@ -53,7 +53,7 @@ class KvSecret(NamedTuple):
     data: Mapping[str, Any]
     version: int
     written_at: float = 0.0
-    """When Vault took it, by Vault's clock (Unix seconds)."""
+    """When it was written, by Vault's clock (Unix seconds)."""
 
     def __repr__(self) -> str:
         """Show the names and the version, never a value."""
@@ -66,7 +66,7 @@ def _secret_of(entry: Mapping[str, Any]) -> KvSecret:
 
 
 class VaultClient:
-    """The calls the sidecar makes. Every method raises ``VaultFault`` and nothing else."""
+    """The sidecar's calls to Vault. Every method raises only ``VaultFault``."""
 
     def __init__(
         self,
@@ -85,9 +85,9 @@ class VaultClient:
         self._capped = CappedEntries()
 
     def with_own_threads(self, name: str) -> "VaultClient":
-        """Return a client with this one's login and threads of its own.
+        """Return a client with the same login and its own threads.
 
-        What strangers can set off in numbers so holds up nothing else that is asked of Vault.
+        So calls that clients of the edge can cause in any number delay no other calls.
         """
         other = copy(self)
         other._runner = BlockingRunner(name, _THREADS)  # noqa: SLF001 - it is one of us
@@ -95,7 +95,7 @@ class VaultClient:
 
     @property
     def is_healthy(self) -> bool:
-        """Whether Vault answered when it was last asked, by us or by a client beside us."""
+        """Tell whether Vault answered the last call of this client or one with its login."""
         return self._pulse.well
 
     async def login(self) -> None:
@@ -119,9 +119,9 @@ class VaultClient:
         return await self._call("kv_read", f"{mount}/data/{path}", read)
 
     async def read_kv_raw(self, mount: str, path: str) -> bytes:
-        """Read the latest version of an entry in KV v2, as Vault's answer came.
+        """Read the latest version of an entry in KV v2 as the bytes of Vault's answer.
 
-        For long entries: who reads them decodes them piece by piece, and off the event loop.
+        For long entries, which the caller decodes in pieces and off the event loop.
         """
 
         def read(client: Any) -> bytes:
@@ -133,7 +133,7 @@ class VaultClient:
         return await self._call("kv_read", f"{mount}/data/{path}", read)
 
     async def read_kv_at(self, mount: str, path: str, version: int) -> KvSecret:
-        """Read one version of an entry in KV v2; ``VaultNotFound`` if it is deleted or gone."""
+        """Read one version of an entry in KV v2. Raises ``VaultNotFound`` if it is deleted."""
 
         def read(client: Any) -> KvSecret:
             answer = client.secrets.kv.v2.read_secret_version(
@@ -144,7 +144,7 @@ class VaultClient:
         return await self._call("kv_read", f"{mount}/data/{path}", read)
 
     async def read_kv_history(self, mount: str, path: str) -> KvHistory:
-        """Read which versions of an entry in KV v2 there are; none where there is no entry."""
+        """Read which versions of an entry in KV v2 exist; none if there is no entry."""
 
         def read(client: Any) -> KvHistory:
             try:
@@ -156,7 +156,7 @@ class VaultClient:
         return await self._call("kv_metadata", f"{mount}/metadata/{path}", read)
 
     async def read_kv_version(self, mount: str, path: str) -> int:
-        """Read the number of the latest version of an entry in KV v2; 0 where there is none."""
+        """Read the number of the latest version of an entry in KV v2; 0 if there is none."""
 
         def read(client: Any) -> int:
             try:
@@ -168,7 +168,7 @@ class VaultClient:
         return await self._call("kv_metadata", f"{mount}/metadata/{path}", read)
 
     async def list_kv(self, mount: str, path: str) -> list[str]:
-        """List the entries directly below a path in KV v2; none if there is nothing."""
+        """List the entries directly below a path in KV v2; none if there are none."""
 
         def names(client: Any) -> list[str]:
             try:
@@ -182,8 +182,8 @@ class VaultClient:
     async def write_kv(self, mount: str, path: str, data: Mapping[str, Any], cas: int) -> int:
         """Write an entry of KV v2 if ``cas`` is still its latest version (0: there is none).
 
-        No older version is kept: where the entry can't be told so, nothing is written. Returns
-        the new version; raises ``VaultConflict`` if somebody else wrote first.
+        No older version is kept: if the entry can't be configured so, nothing is written. Returns
+        the new version. Raises ``VaultConflict`` if another client wrote first.
         """
         if self._capped.lacks(mount, path, cas):
             await self._call(
@@ -200,14 +200,16 @@ class VaultClient:
                 )
             except _hvac().exceptions.InvalidRequest as exc:
                 if "check-and-set" in str(exc):
-                    raise VaultConflict(f"{mount}/data/{path}: somebody else wrote first") from None
+                    raise VaultConflict(
+                        f"{mount}/data/{path}: another client wrote first"
+                    ) from None
                 raise
             return int(answer["data"]["version"])
 
         return await self._call("kv_write", f"{mount}/data/{path}", write)
 
     async def read_time(self) -> float:
-        """Read Vault's own clock (Unix seconds, whole): the one that all of a fleet can see."""
+        """Read Vault's clock (whole Unix seconds), which a fleet has in common."""
 
         def read(client: Any) -> float:
             answer = client.sys.read_health_status(method="GET")
@@ -249,7 +251,7 @@ class VaultClient:
         uri_sans: Sequence[str],
         ttl_seconds: int,
     ) -> str:
-        """Have a CSR signed; returns the certificate and its chain, PEM, leaf first."""
+        """Have a CSR signed; return the certificate and its chain, PEM, leaf first."""
         wanted = {"alt_names": ",".join(alt_names), "ttl": f"{ttl_seconds}s"}
         if uri_sans:
             wanted["uri_sans"] = ",".join(uri_sans)
@@ -269,7 +271,7 @@ class VaultClient:
         return await self._call("pki_sign", f"{mount}/sign/{role}", sign)
 
     async def perform(self, operation: str, path: str, function: Callable[[Any], T]) -> T:
-        """Run ``function`` with hvac's client in a thread, for what needs calls of its own.
+        """Run ``function`` with hvac's client in a thread, for other calls.
 
         ``operation`` is a metric's label, from a closed set; ``path`` is for messages.
         """
@@ -277,12 +279,12 @@ class VaultClient:
 
     @property
     def token_expires_at(self) -> float | None:
-        """When our token ends (monotonic seconds); ``None`` if never, or not known."""
+        """Return when the token expires (monotonic seconds); ``None`` if never or unknown."""
         lease = self._identity.lease
         return lease.expires_at if lease is not None else None
 
     async def close(self) -> None:
-        """Take no further calls and forget the token. A thread that hangs is left behind."""
+        """Stop making calls and forget the token. A thread that hangs is abandoned."""
         self._runner.close()
         self._identity.forget()
 
@@ -309,12 +311,14 @@ class VaultClient:
         try:
             return await self._runner.run(run, patience)
         except BlockingRunnerBusy:
-            raise VaultUnreachable(f"{where}: earlier calls still hang, or we are ending") from None
+            raise VaultUnreachable(
+                f"{where}: earlier calls still hang, or the sidecar is stopping"
+            ) from None
         except TimeoutError:
             raise VaultUnreachable(f"{where}: no answer within {patience:.1f} s") from None
 
     def _files(self) -> list[str | None]:
-        """Return the files that every connection stands on."""
+        """Return the files that every connection needs."""
         settings, auth = self._settings, self._settings.auth
         own = [auth.certificate_file, auth.key_file] if isinstance(auth, model.CertAuth) else []
         return [settings.ca_file, *own]

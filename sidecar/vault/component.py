@@ -1,4 +1,4 @@
-"""The client of Vault, logged in, for every component that reads from it."""
+"""The client of Vault, logged in, for all components."""
 
 import asyncio
 import logging
@@ -15,7 +15,7 @@ _log = logging.getLogger("sidecar.vault")
 
 
 async def start(context: AppContext) -> VaultClient:
-    """Log in to Vault and stay logged in; raises ``VaultFault``."""
+    """Log in to Vault and keep the login alive. Raises ``VaultFault``."""
     vault = VaultClient(
         context.config.vault, clock=monotonic_seconds, observe=context.metrics.count_vault_call
     )
@@ -29,7 +29,7 @@ async def start(context: AppContext) -> VaultClient:
 
 
 async def _keep_logged_in(vault: VaultClient, status: PollStatus) -> None:
-    """Renew our token when that is due, where no other call comes by to do it."""
+    """Renew the token when that is due, if no other call does."""
     while True:
         await asyncio.sleep(_LOGIN_CHECK_SECONDS)
         with status.poll():

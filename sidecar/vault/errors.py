@@ -1,4 +1,4 @@
-"""What can go wrong with Vault, by what helps against it."""
+"""The faults of Vault, by their remedy."""
 
 from sidecar.common.errors import Fault
 
@@ -8,13 +8,13 @@ class VaultFault(Fault):
 
 
 class VaultUnreachable(VaultFault):
-    """No answer: gone, frozen, or the network is."""
+    """No answer: Vault or the network is down or frozen."""
 
     retryable = True
 
 
 class VaultSealed(VaultFault):
-    """Vault runs and is sealed, or stands by without a leader."""
+    """Vault runs but is sealed, or is a standby without a leader."""
 
     retryable = True
 
@@ -24,11 +24,11 @@ class VaultForbidden(VaultFault):
 
 
 class VaultNotFound(VaultFault):
-    """There is nothing at this path."""
+    """Nothing exists at this path."""
 
 
 class VaultConflict(VaultFault):
-    """Somebody else wrote first: the check-and-set version is no longer the latest."""
+    """Another client wrote first: the check-and-set version is no longer the latest."""
 
     retryable = True
 
@@ -40,4 +40,4 @@ class VaultStale(VaultFault):
 
 
 class VaultRejected(VaultFault):
-    """Vault understood the request and will not do it, or answered what we can't read."""
+    """Vault refused the request as invalid, or its answer can't be read."""

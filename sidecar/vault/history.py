@@ -1,4 +1,4 @@
-"""What Vault KV v2 tells of an entry's versions: when they were written, which are gone. Pure."""
+"""The versions of an entry in Vault KV v2: when they were written, which are deleted. Pure."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -11,18 +11,18 @@ class KvVersion(NamedTuple):
     number: int
     written_at: float
     deleted_at: float | None = None
-    """When it was, or by ``delete_version_after`` will be, deleted."""
+    """When it was deleted, or will be by ``delete_version_after``."""
     is_destroyed: bool = False
 
     def is_gone(self, now: float) -> bool:
-        """Tell whether it was deleted or destroyed: somebody wants it to be read no more."""
+        """Tell whether it was deleted or destroyed, so that it must not be used any more."""
         return self.is_destroyed or (self.deleted_at is not None and self.deleted_at <= now)
 
 
 class KvHistory(NamedTuple):
-    """The versions that Vault still knows, oldest first, and the number of the latest.
+    """The versions that Vault still has, oldest first, and the number of the latest.
 
-    Versions beyond ``max_versions`` are not among them: they were pushed out, not deleted.
+    Versions beyond ``max_versions`` are not included: they were dropped, not deleted.
     """
 
     current: int
@@ -30,7 +30,7 @@ class KvHistory(NamedTuple):
 
     @property
     def latest(self) -> KvVersion | None:
-        """The latest version, if there is one."""
+        """Return the latest version, if there is one."""
         return self.find(self.current)
 
     def find(self, number: int) -> KvVersion | None:
@@ -57,5 +57,5 @@ def read_history(data: Mapping[str, Any]) -> KvHistory:
 
 
 def moment(text: str) -> float:
-    """Read Vault's RFC 3339 time, of nanoseconds, as Unix seconds."""
+    """Return Unix seconds of Vault's RFC 3339 time with nanoseconds."""
     return datetime.fromisoformat(text).timestamp()

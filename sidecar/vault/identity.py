@@ -1,8 +1,7 @@
-"""Who we are to Vault at this moment: a token, renewed and replaced as that falls due.
+"""The sidecar's token of Vault, renewed and replaced when that is due.
 
-All of it runs in the bridge's threads, several at once. A token and the client that sends
-it are one immutable pair: a call goes on with the pair it began with while another thread
-logs in.
+All of it runs in the client's threads, several at once. A token and the client that sends it
+are one immutable pair: a call uses the pair it began with while another thread logs in.
 """
 
 import threading
@@ -15,7 +14,7 @@ from sidecar.vault.errors import VaultForbidden
 RENEW_PAUSE_SECONDS = 10.0
 """After a renewal that failed, and no login either."""
 LOGIN_PAUSE_SECONDS = 60.0
-"""After a login that did not help: each may leave a live token behind in Vault."""
+"""After a login that did not help, since each may leave a live token in Vault."""
 
 
 class Bearer(NamedTuple):
@@ -26,7 +25,7 @@ class Bearer(NamedTuple):
 
 
 class VaultIdentity:
-    """Logs in when that is needed, renews at two thirds of a token's life."""
+    """Logs in when needed, and renews at two thirds of a token's life."""
 
     def __init__(
         self,
@@ -46,11 +45,11 @@ class VaultIdentity:
 
     @property
     def lease(self) -> TokenLease | None:
-        """The lease in use, or ``None`` before the first login."""
+        """Return the lease in use; ``None`` before the first login."""
         return self._bearer.lease if self._bearer is not None else None
 
     def bearer(self) -> Bearer:
-        """Return a live token's bearer, renewing or logging in where that is due."""
+        """Return the bearer of a live token; renew or log in first if that is due."""
         with self._lock:
             bearer, now = self._bearer, self._clock()
             if bearer is None or _past(bearer.lease.expires_at, now):
@@ -59,7 +58,7 @@ class VaultIdentity:
                 try:
                     return self._log_in(now)
                 except VaultForbidden:
-                    # Its file is gone or half written. The old token is good until Vault says no.
+                    # The file is missing or half written: the old token is used until refused.
                     return bearer
             if _past(bearer.lease.renew_at, now) and now >= self._no_renewal_before:
                 return self._renew_or_keep(bearer, now)
@@ -85,11 +84,11 @@ class VaultIdentity:
                 raise self._problem
 
     def after_refusal(self, refused: Bearer) -> Bearer | None:
-        """Return the bearer to try again with, or ``None`` where the refusal stands.
+        """Return the bearer for another try, or ``None`` if the refusal is final.
 
         Vault answers 403 both to a dead token and to a live one whose policy does not
-        allow the call. A token that can be renewed is alive; a new one would change
-        nothing and stay behind in Vault until it expires.
+        allow the call. A token that can be renewed is alive; then a new one would change
+        nothing and stay in Vault until it expires.
         """
         with self._lock:
             if self._bearer is not None and self._bearer is not refused:
@@ -103,7 +102,7 @@ class VaultIdentity:
             return self._log_in(now)
 
     def login_helped(self) -> None:
-        """Take note that Vault took the new token: the next refusal may be answered at once."""
+        """Record that Vault accepted the new token: the next refusal may cause a login at once."""
         with self._lock:
             self._no_login_before = self._clock()
 
@@ -118,7 +117,7 @@ class VaultIdentity:
         return self._bearer
 
     def _renew(self, bearer: Bearer, now: float) -> Bearer | None:
-        """Renew; ``None`` where Vault will not, or not for long enough to be of use."""
+        """Renew; return ``None`` if Vault refuses, or if the new life is too short to be of use."""
         from hvac import exceptions  # noqa: PLC0415 - see client.py
 
         client, lease = bearer
@@ -129,7 +128,7 @@ class VaultIdentity:
         except (exceptions.Forbidden, exceptions.InvalidRequest):
             return None
         self._bearer = Bearer(client, renewed)
-        # Near its maximum a token is renewed for less and less: then a new one is due.
+        # Close to its maximum a token is renewed for less and less: then a new one is due.
         if _past(lease.renew_at, now) and not _later(renewed.renew_at, lease.expires_at):
             return None
         self._problem = None

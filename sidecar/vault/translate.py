@@ -1,7 +1,7 @@
-"""What hvac and requests raise, turned into our faults without what they quote.
+"""Translates the exceptions of hvac and requests to faults that quote no data.
 
-Their messages hold URLs and bodies of answers; ours an address, a path and what to do.
-Faults are found by class name, so the libraries need not be imported for it.
+Their messages contain URLs and bodies of answers; ours contain an address, a path and what to
+do. Exceptions are matched by class name, so that the libraries need not be imported here.
 """
 
 from collections.abc import Iterable, Iterator
@@ -21,29 +21,29 @@ from sidecar.vault.errors import (
 _GONE = (VaultUnreachable, "cannot be reached")
 _FAULTS: dict[str, tuple[type[VaultFault], str]] = {
     # requests
-    "SSLError": (VaultUnreachable, "TLS fails; is vault.ca_file its CA?"),
+    "SSLError": (VaultUnreachable, "TLS fails; check vault.ca_file"),
     "Timeout": (VaultUnreachable, "no answer in time"),
     "ContentDecodingError": (VaultRejected, "the answer is too large or can't be decoded"),
     "RequestException": _GONE,
     "HTTPError": _GONE,  # urllib3's, while an answer is read
     # hvac
-    "VaultDown": (VaultSealed, "sealed, standing by or not initialised"),
-    "VaultNotInitialized": (VaultSealed, "sealed, standing by or not initialised"),
+    "VaultDown": (VaultSealed, "Vault is sealed, a standby, or not initialised"),
+    "VaultNotInitialized": (VaultSealed, "Vault is sealed, a standby, or not initialised"),
     "Forbidden": (VaultForbidden, "permission denied; see its policy and vault.auth"),
     "Unauthorized": (VaultForbidden, "permission denied; see its policy and vault.auth"),
-    "InvalidPath": (VaultNotFound, "nothing is there, or it was deleted"),
-    "InvalidRequest": (VaultRejected, "the request is refused as invalid"),
-    "RateLimitExceeded": (VaultUnreachable, "it limits our rate"),
-    "InternalServerError": (VaultUnreachable, "it answers with an error of its own"),
+    "InvalidPath": (VaultNotFound, "nothing exists there, or it was deleted"),
+    "InvalidRequest": (VaultRejected, "Vault refused the request as invalid"),
+    "RateLimitExceeded": (VaultUnreachable, "Vault limits the rate of requests"),
+    "InternalServerError": (VaultUnreachable, "Vault answered with an internal error"),
     "BadGateway": _GONE,
 }
 
 
 def translate(exc: Exception, where: str, files: Iterable[str | None] = ()) -> VaultFault:
-    """Name the fault of an exception of hvac or requests; ``where`` begins the message.
+    """Return the fault for an exception of hvac or requests; ``where`` begins the message.
 
-    ``files`` are the CA and the certificate that the connection stands on: one of them that
-    can't be used is the reason, whatever was raised.
+    ``files`` are the CA and the certificate that the connection needs: if one of them can't be
+    used, that is the reason, whatever was raised.
     """
     if isinstance(exc, OSError) and (problem := _file_problem(files)):
         return VaultUnreachable(f"{where}: {problem}")
@@ -53,7 +53,7 @@ def translate(exc: Exception, where: str, files: Iterable[str | None] = ()) -> V
             return fault(f"{where}: {words}")
     if isinstance(exc, OSError):
         return VaultUnreachable(f"{where}: {describe(exc)}")
-    return VaultRejected(f"{where}: the answer can't be understood ({type(exc).__name__})")
+    return VaultRejected(f"{where}: the answer can't be read ({type(exc).__name__})")
 
 
 def _file_problem(files: Iterable[str | None]) -> str:
@@ -67,10 +67,10 @@ def _file_problem(files: Iterable[str | None]) -> str:
 
 @contextmanager
 def translated(where: str, files: Iterable[str | None] = ()) -> Iterator[None]:
-    """Let nothing but ``VaultFault`` out of the block."""
+    """Translate all exceptions of the block to ``VaultFault``."""
     try:
         yield
     except VaultFault:
         raise
-    except Exception as exc:  # noqa: BLE001 - what the libraries raise ends here
+    except Exception as exc:  # noqa: BLE001 - no library's exception leaves this module
         raise translate(exc, where, files) from None

@@ -1,4 +1,4 @@
-"""Who issues in a Vault PKI mount: the certificates of its CAs, and their CRLs."""
+"""The issuers of a Vault PKI mount: the certificates of its CAs, and their CRLs."""
 
 from typing import Any, NamedTuple
 
@@ -16,10 +16,9 @@ class CaIssuer(NamedTuple):
 
 
 async def read_ca_issuers(vault: VaultClient, mount: str, *, crl: bool) -> tuple[CaIssuer, ...]:
-    """Read every issuer of a mount, the coming and the going one too while a CA is replaced.
+    """Read every issuer of a mount; while a CA is replaced, the old and the new one.
 
-    Needs ``list`` on ``<mount>/issuers``; the rest Vault gives to anyone. Raises
-    ``VaultFault``.
+    Needs ``list`` on ``<mount>/issuers``; the rest is public in Vault. Raises ``VaultFault``.
     """
 
     def read(client: Any) -> tuple[CaIssuer, ...]:
@@ -37,7 +36,7 @@ def _read_one(client: Any, mount: str, reference: str, *, crl: bool) -> CaIssuer
     found = client.read(f"{where}/json")
     revoked = client.read(f"{where}/crl") if crl else None
     if found is None or (crl and revoked is None):
-        raise VaultNotFound(f"{where}: the issuer or its CRL has gone while they were read")
+        raise VaultNotFound(f"{where}: the issuer or its CRL was removed during the read")
     data = found["data"]
     return CaIssuer(
         tuple(data.get("ca_chain") or [data["certificate"]]),

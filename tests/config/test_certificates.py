@@ -38,14 +38,14 @@ def test_good(given: str) -> None:
 
 BAD = [
     ("no such issuer", text(PKI, "{name: e, issuer: nobody, common_name: a.example}"),
-     "certificates[0].issuer: names no entry of issuers; there are: internal"),
-    ("two of one name", text(f"{PKI}, {PKI}"), "the issuer 'internal' stands here 2 times"),
+     "certificates[0].issuer: is not the name of an entry of issuers; there are: internal"),
+    ("two of one name", text(f"{PKI}, {PKI}"), "the issuer 'internal' is used 2 times"),
     ("nowhere to share", text(ACME + "}"), "issuers[0]: needs certificate_store"),
     ("nowhere to share PKI's", text(PKI[:-1] + ", share: true}"), "needs certificate_store"),
     ("terms", text(ACME.replace("true", "false") + "}", more=STORE), "agree_to_terms: must be"),
     ("in the clear", text(ACME.replace("https", "http") + "}", more=STORE), "must be https"),
-    ("itself", text(ACME + ", fallback: public}", more=STORE), "names no other entry"),
-    ("nobody", text(ACME + ", fallback: nobody}", more=STORE), "names no other entry"),
+    ("itself", text(ACME + ", fallback: public}", more=STORE), "is not the name of another entry"),
+    ("nobody", text(ACME + ", fallback: nobody}", more=STORE), "is not the name of another entry"),
     ("no CA", text(ACME + ", fallback: kv}, {name: kv, type: vault_kv, prefix: tls}", more=STORE),
      "must be a CA"),
     ("no type", text("{name: a}"), "one of: acme, vault_kv, vault_pki"),

@@ -50,12 +50,12 @@ BAD: list[tuple[str, str, str]] = [
     (
         "an override that is none",
         MINIMAL + "headers: {keep_overrides: [x-tenant-id]}\n",
-        "headers.keep_overrides[0]: x-tenant-id is none of the override headers",
+        "headers.keep_overrides[0]: x-tenant-id is not an override header",
     ),
     (
         "a route's override that is none",
         MINIMAL.replace("routes:\n", "routes:\n  - {name: k, path: /k, keep_overrides: [x-a]}\n"),
-        "keep_overrides[0]: x-a is none of the override headers",
+        "keep_overrides[0]: x-a is not an override header",
     ),
     (
         "a header without which there is no request",
@@ -65,12 +65,12 @@ BAD: list[tuple[str, str, str]] = [
     (
         "upgrades only watched",
         MINIMAL + "headers: {csp: {x: {report_only: [{upgrade-insecure-requests: []}]}}}\n",
-        "report_only[0].upgrade-insecure-requests: is passed over in a policy that is only watched",
+        "report_only[0].upgrade-insecure-requests: is ignored by browsers in a report-only policy",
     ),
     (
         "additions to what holds no sources",
         MINIMAL + "headers: {csp: {x: {allow_additions: [sandbox]}}}\n",
-        "allow_additions[0]: sandbox is no directive that holds sources",
+        "allow_additions[0]: sandbox is not a directive with a source list",
     ),
     (
         "too long to fit",
@@ -90,14 +90,14 @@ BAD: list[tuple[str, str, str]] = [
     (
         "a feature misspelt",
         MINIMAL + "headers: {permissions_policy: geolocatoin=()}\n",
-        "headers.permissions_policy: geolocatoin is no feature; did you mean geolocation?",
+        "headers.permissions_policy: geolocatoin is not a feature; did you mean geolocation?",
     ),
     (
         "in a profile too",
         MINIMAL + "headers: {csp: {x: {permissions_policy: 'camera=none'}}}\n",
         "headers.csp.x.permissions_policy: 'camera=none' is not feature=(…)",
     ),
-    ("HSTS", MINIMAL + "headers: {hsts: max-age}\n", "headers.hsts: lacks the seconds"),
+    ("HSTS", MINIMAL + "headers: {hsts: max-age}\n", "headers.hsts: has no seconds"),
     (
         "all origins with credentials",
         cors('origins: ["*"], credentials: true'),
@@ -106,19 +106,19 @@ BAD: list[tuple[str, str, str]] = [
     (
         "all origins and one",
         cors('origins: ["*", "https://a.example"]'),
-        "headers.cors.x.origins: * stands alone",
+        "headers.cors.x.origins: * must be alone",
     ),
     (
         "an origin with a path",
         cors("origins: [https://a.example/]"),
-        "headers.cors.x.origins[0]: https://a.example/ is no origin",
+        "headers.cors.x.origins[0]: https://a.example/ is not an origin",
     ),
-    ("null", cors('origins: ["null"]'), "whoever likes can be null"),
-    ("TRACE", cors('origins: ["*"], methods: [GET, TRACE]'), "methods[1]: no browser sends"),
+    ("null", cors('origins: ["null"]'), "so any page can be null"),
+    ("TRACE", cors('origins: ["*"], methods: [GET, TRACE]'), "methods[1]: browsers do not send"),
     (
         "a route's policy that is not there",
         MINIMAL.replace("name: api", "name: api, cors: y"),
-        "routes[0].cors: names no policy of headers.cors; there are: none",
+        "routes[0].cors: is not the name of a policy in headers.cors; there are: none",
     ),
     (
         "a nonce nobody asks for",
@@ -133,7 +133,7 @@ BAD: list[tuple[str, str, str]] = [
     (
         "an overlay of no profile",
         tenant("{y: {connect-src: [b.example]}}"),
-        "tenants[0].csp.y: is no profile of headers.csp; there are: api, none, shell, static, x",
+        "tenants[0].csp.y: is not a profile of headers.csp; there are: api, none, shell, static, x",
     ),
     (
         "a tenant's domain that is everybody's",
@@ -188,14 +188,14 @@ HSTS_VALUES = [
     (HSTS, None),
     ("max-age=0", None),
     ('MAX-AGE="31536000"; IncludeSubDomains', None),
-    ("includeSubDomains", "lacks max-age"),
-    ("max-age=1; max-age=2", "holds a directive twice"),
-    ("max-age=1, includeSubDomains", "is no directive of HSTS"),
-    ("max-age=1; incldueSubDomains", "incldueSubDomains".lower() + " is no directive"),
-    ("max-age=-1", "is no directive of HSTS"),
-    ("max-age=31536000;", "'' is no directive of HSTS"),
-    ("max-age=300; includeSubDomains; preload", "preload asks for"),
-    ("max-age=31536000; preload", "preload asks for"),
+    ("includeSubDomains", "has no max-age"),
+    ("max-age=1; max-age=2", "has a directive twice"),
+    ("max-age=1, includeSubDomains", "is not a directive of HSTS"),
+    ("max-age=1; incldueSubDomains", "incldueSubDomains".lower() + " is not a directive"),
+    ("max-age=-1", "is not a directive of HSTS"),
+    ("max-age=31536000;", "'' is not a directive of HSTS"),
+    ("max-age=300; includeSubDomains; preload", "preload needs"),
+    ("max-age=31536000; preload", "preload needs"),
 ]
 
 
@@ -214,10 +214,10 @@ PERMISSION_VALUES = [
     ("camera=();x=1", "is not feature=(…)"),
     ("camera", "is not feature=(…)"),
     ("camera=()microphone=()", "is not feature=(…)"),
-    ("camera=(), camera=*", "camera stands here twice"),
-    ("Camera=()", "'Camera' is no name of a feature"),
+    ("camera=(), camera=*", "camera is listed twice"),
+    ("Camera=()", "'Camera' is not a valid feature name"),
     ("camera=(https://a.example)", "an origin is written in double quotes"),
-    ('camera=("a.example")', "is no origin"),
+    ('camera=("a.example")', "is not an origin"),
     ('camera=("http://a.example")', "is not https"),
     ("camera=('self')", "is neither self"),
     ("camera 'none'", "is not feature=(…)"),
@@ -239,13 +239,13 @@ ORIGINS = [
     ("http://app.localhost", None),
     ("https://a.example:443", "names the default port"),
     ("http://localhost:80", "names the default port"),
-    ("https://a.example:99999", "99999 is no port"),
+    ("https://a.example:99999", "99999 is not a port"),
     ("http://a.example", "is not https"),
-    ("https://A.example", "is no origin"),
-    ("a.example", "is no origin"),
-    ("https://a.*.example", "is no origin"),
-    ("https://*", "is no origin"),
-    ("wss://a.example", "is no origin"),
+    ("https://A.example", "is not an origin"),
+    ("a.example", "is not an origin"),
+    ("https://a.*.example", "is not an origin"),
+    ("https://*", "is not an origin"),
+    ("wss://a.example", "is not an origin"),
 ]
 
 

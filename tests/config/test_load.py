@@ -94,9 +94,9 @@ BAD: list[tuple[str, str, str]] = [
     (
         "a control character",
         MINIMAL.replace("path_prefix: /", 'path_prefix: "/\x7f"'),
-        "line 7: (the file): is not YAML: holds the character U+007F",
+        "line 7: (the file): is not YAML: has the character U+007F",
     ),
-    ("repeated key", MINIMAL + "routes: []\n", "line 8: routes: stands here twice"),
+    ("repeated key", MINIMAL + "routes: []\n", "line 8: routes: is set twice"),
     ("missing section", "routes: [{name: a, path: /}]\n", "vault: is missing"),
     ("wrong type", MINIMAL + "log: {level: loud}\n", "line 8: log.level: invalid enum value"),
     ("a list for a mapping", MINIMAL + "log: []\n", "log: must be a mapping, not a list"),
@@ -107,8 +107,12 @@ BAD: list[tuple[str, str, str]] = [
     ("empty list", MINIMAL.replace("[https://api.example]", "[]"), "audiences: expected"),
     ("both kinds of path", MINIMAL.replace("name: api", "name: api, path: /"), "routes[0]: needs"),
     ("no kind of path", MINIMAL.replace(", path_prefix: /", ""), "routes[0]: needs either"),
-    ("unknown profile", MINIMAL.replace("name: api", "name: api, csp: x"), "routes[0].csp: names"),
-    ("route twice", MINIMAL + "  - {name: api, path: /a}\n", "'api' stands here 2 times"),
+    (
+        "unknown profile",
+        MINIMAL.replace("name: api", "name: api, csp: x"),
+        "routes[0].csp: is not the name",
+    ),
+    ("route twice", MINIMAL + "  - {name: api, path: /a}\n", "'api' is used 2 times"),
     (
         "admin in the open",
         MINIMAL + "listen: {admin: {address: '0.0.0.0:9102'}}\n",
@@ -163,12 +167,12 @@ BAD: list[tuple[str, str, str]] = [
     (
         "a bundle in a form",
         MODULE + "modules: {content_types: [text/javascript, multipart/form-data]}\n",
-        "modules.content_types[1]: is a body that is decoded before it is read",
+        "modules.content_types[1]: is decoded by frameworks",
     ),
     (
         "a bundle in an encoded form",
         MODULE + "modules: {content_types: [application/x-www-form-urlencoded]}\n",
-        "modules.content_types[0]: is a body that is decoded",
+        "modules.content_types[0]: is decoded by frameworks",
     ),
     (
         "a type that is none",

@@ -30,7 +30,7 @@ BAD = [
     ),
     ("a path with a comma", GOOD + "{path: '/a,b'}\n", "headers.reports.path: has a comma"),
     ("a path with a semicolon", GOOD + "{path: '/a;b'}\n", "headers.reports.path"),
-    ("a profile that is none", GOOD + "{silent: [nope]}\n", "nope is no profile of headers.csp"),
+    ("a profile that is none", GOOD + "{silent: [nope]}\n", "nope is not a profile of headers.csp"),
     (
         "in the clear",
         GOOD + "{forward: {sink: https, url: 'http://collector.example/r'}}\n",

@@ -34,7 +34,7 @@ BAD = [
     ("/a%", "a malformed escape"),
     ("/%C1%A1", "its escapes are not UTF-8"),
     ("/caf\u00e9", "must be encoded"),
-    ("/a?b=c", "holds a query, and routes are matched without it; an encoded ? is %3F"),
+    ("/a?b=c", "has a query, and routes are matched without it; an encoded ? is %3F"),
     ("a", "expected `str` matching regex"),
 ]
 
@@ -83,4 +83,4 @@ def test_get_includes_head(written: str, methods: set[str]) -> None:
 @pytest.mark.parametrize("methods", ["", "methods: [POST], "])
 def test_head_is_refused_where_get_is_only(methods: str) -> None:
     (problem,) = problems(routes(f"name: a, path: /a, {methods}head_with_get: false"))
-    assert "routes[0].head_with_get: is for a route with GET among its methods" in problem
+    assert "routes[0].head_with_get: needs GET among the methods" in problem

@@ -51,18 +51,18 @@ def test_the_example_shows_the_defaults() -> None:
 
 BAD = [
     ("nobody to serve it", MINIMAL + "generic_secrets: [{name: a, path: b}]\n",
-     "listen.sds: is missing, and generic secrets are to be served"),
+     "listen.sds: is missing, and generic secrets need it to be served"),
     ("one name for two kinds", SDS + "trust_bundles: [{name: a}]\n"
-     "generic_secrets: [{name: a, path: b}]\n", "generic_secrets[0].name: is the name of another"),
+     "generic_secrets: [{name: a, path: b}]\n", "generic_secrets[0].name: is already the name"),
     ("one name for two of a kind", SDS + "trust_bundles: [{name: a}, {name: a}]\n",
-     "trust_bundles[1].name: is the name of another"),
+     "trust_bundles[1].name: is already the name of another"),
     ("a certificate's name", SDS + ISSUER + "certificates: "
      "[{name: a, issuer: i, common_name: a.example}]\n"
-     "trust_bundles: [{name: a}]\n", "trust_bundles[0].name: is the name of another"),
+     "trust_bundles: [{name: a}]\n", "trust_bundles[0].name: is already the name of another"),
     ("a certificate for nobody", SDS + ISSUER + "certificates: [{name: a, issuer: i}]\n",
      "certificates[0]: needs common_name, or spiffe_id"),
     ("more names without a first", SDS + ISSUER + "certificates: [{name: a, issuer: i, "
-     "spiffe_id: 'spiffe://d/a', alt_names: [b.example]}]\n", "no common_name before them"),
+     "spiffe_id: 'spiffe://d/a', alt_names: [b.example]}]\n", "without a common_name"),
     ("a trust domain that is nobody's identity", SDS + ISSUER + "certificates: [{name: a, "
      "issuer: i, spiffe_id: 'spiffe://d'}]\n", "certificates[0].spiffe_id"),
     ("an identity of another scheme", SDS + ISSUER + "certificates: [{name: a, "

@@ -102,7 +102,7 @@ def test_a_file_without_any_of_it(before: str) -> None:
         ("", ("a",), "empty"),
         ("a: [", ("a",), "not YAML"),
         ("a: {b: 1}", ("a", "c"), "braces"),
-        ("- 1", ("a",), "no mapping"),
+        ("- 1", ("a",), "not a mapping"),
     ],
 )
 def test_other_shapes_are_refused(text: str, path: Path, message: str) -> None:

@@ -102,9 +102,9 @@ async def test_keys_are_fetched_and_an_unchanged_set_is_not_sent_again(
 
 
 BAD = [
-    ("gone", {"status": 503}, "answers 503"),
-    ("a redirect", {"status": 302}, "answers 302"),
-    ("not found", {"status": 404}, "answers 404"),
+    ("gone", {"status": 503}, "answered 503"),
+    ("a redirect", {"status": 302}, "answered 302"),
+    ("not found", {"status": 404}, "answered 404"),
     ("garbage", {"body": b"<html>"}, "neither PEM nor a JWK"),
     ("no key of ours", {"body": b'{"keys":[]}'}, "no key for ES256"),
     ("not UTF-8", {"body": b"\xff\xfe"}, "not UTF-8"),

@@ -66,7 +66,7 @@ GOOD = [
 BAD = [
     ("empty", "", "neither PEM nor"),
     ("text", "hello", "neither PEM nor"),
-    ("half a PEM", PRIVATE_PEM[:80], "no PEM"),
+    ("half a PEM", PRIVATE_PEM[:80], "not valid PEM"),
     (
         "encrypted PEM",
         KEY.private_bytes(
@@ -74,9 +74,9 @@ BAD = [
         ).decode(),
         "unencrypted",
     ),
-    ("a good PEM and half a PEM", PUBLIC_PEM + PRIVATE_PEM[:80], "cut off"),
+    ("a good PEM and half a PEM", PUBLIC_PEM + PRIVATE_PEM[:80], "incomplete"),
     ("parameters alone", EC_PARAMETERS, "must hold 1 to"),
-    ("PEM openings without end", "-----BEGIN PUBLIC KEY-----\n" * 30_000, "cut off"),
+    ("PEM openings without end", "-----BEGIN PUBLIC KEY-----\n" * 30_000, "incomplete"),
     ("RSA PEM", pem_of(rsa.generate_private_key(65537, 2048)), "not an EC key on P-256"),
     ("P-384 PEM", pem_of(ec.generate_private_key(ec.SECP384R1())), "not an EC key on P-256"),
     ("Ed25519 PEM", pem_of(ed25519.Ed25519PrivateKey.generate()), "not an EC key on P-256"),
@@ -90,9 +90,9 @@ BAD = [
     ("for another algorithm", json.dumps(jwk(alg="ES384")), "no key for ES256"),
     ("for deriving", json.dumps(jwk(key_ops=["deriveKey"])), "no key for ES256"),
     ("key_ops no array", json.dumps(jwk(key_ops="verify")), "no key for ES256"),
-    ("off the curve", json.dumps(jwk(x="AAAA")), "no point on P-256"),
-    ("no y", json.dumps(jwk(y=None)), "no point on P-256"),
-    ("a number for x", json.dumps(jwk(x=5)), "no point on P-256"),
+    ("off the curve", json.dumps(jwk(x="AAAA")), "not a point on P-256"),
+    ("no y", json.dumps(jwk(y=None)), "not a point on P-256"),
+    ("a number for x", json.dumps(jwk(x=5)), "not a point on P-256"),
     ("kid no text", json.dumps(jwk(kid=5)), "kid is not text"),
     ("kid that is no Unicode", json.dumps(jwk(kid="\ud800")), "kid is not text"),
     ("kid of two lines", json.dumps(jwk(kid="a\nb")), "kid is not text"),

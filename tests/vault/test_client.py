@@ -95,7 +95,7 @@ async def test_what_the_policy_does_not_allow(client: VaultClient) -> None:
 async def test_what_is_not_there(openbao: OpenBao, token_file: TokenFile) -> None:
     token_file.write(openbao.token_for('path "secret/*" { capabilities = ["read"] }', name="wide"))
     wide = client_of(token_file.settings(openbao.address))
-    with pytest.raises(VaultNotFound, match="nothing is there"):
+    with pytest.raises(VaultNotFound, match="nothing exists there"):
         await wide.read_kv("secret", "none")
     openbao.put_key("x", path="gone")
     openbao.client.secrets.kv.v2.delete_latest_version_of_secret("gone")

@@ -1,9 +1,9 @@
-"""Which domains are whose: the rules by which a registry lets a name be served. Pure.
+"""The owners of domains, and the rules by which a name may be served. Pure.
 
 A registration is for one name, or for the names one label below it (``*.shop.example``).
-Whoever registered a domain owns what is below it: a name there that belongs to another
-tenant is refused, unless the upper registration says that it is shared (as a platform's own
-domain is, whose customers have names below it).
+The tenant that registered a domain owns the names below it: a name there that belongs to
+another tenant is refused, unless the upper registration is shared (for a platform's own domain
+with names of its customers below it).
 """
 
 import logging

@@ -1,7 +1,7 @@
 """Content-Security-Policy as a language: grammar, meaning, comparison.
 
-Pure, and a leaf: it imports nothing of ours, so the configuration checks policies with it,
-the headers are made with it, and whatever judges policies walks the same parsed form.
+Pure, without imports from the rest of the sidecar: the configuration checks policies with it,
+headers are compiled with it, and the lint uses the same parsed form.
 """
 
 from sidecar.csp.language.directive import (

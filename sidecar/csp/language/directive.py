@@ -1,7 +1,7 @@
 """The directives of a policy: their names, and what each may hold (CSP Level 3 §6).
 
-Trusted Types adds ``require-trusted-types-for`` and ``trusted-types``. What browsers have
-dropped is refused by name: a rule that nobody enforces looks like one that somebody does.
+Trusted Types adds ``require-trusted-types-for`` and ``trusted-types``. Directives that
+browsers have dropped are refused by name, because they look enforced and are not.
 """
 
 from collections.abc import Iterator, Sequence
@@ -36,9 +36,9 @@ FALLBACKS: dict[str, tuple[str, ...]] = {
         ("connect-src", "font-src", "img-src", "manifest-src", "media-src", "object-src"), _DEFAULT
     ),
 }
-"""The fetch directives, each with those that stand in for it, in order (§6.8.3)."""
+"""The fetch directives, each with its fallbacks, in order (§6.8.3)."""
 SOURCE_LISTS = (*FALLBACKS, "base-uri", "form-action", "frame-ancestors")
-"""Every directive that holds a list of sources."""
+"""Every directive with a source list."""
 DIRECTIVES = (*SOURCE_LISTS, *CHECKS)
 _DROPPED = {
     "block-all-mixed-content": "browsers block mixed content anyway; upgrade-insecure-requests",
@@ -67,20 +67,20 @@ _KEYWORD_HOMES: dict[str, frozenset[str]] = {
     "'unsafe-webtransport-hashes'": frozenset({"connect-src", *_DEFAULT}),
     "'unsafe-allow-redirects'": frozenset(),
 }
-"""Where each keyword means something; elsewhere browsers pass over it in silence."""
+"""The directives in which each keyword has a meaning; elsewhere browsers ignore it."""
 
 
 class Directive(NamedTuple):
-    """One rule of a policy. ``sources`` is empty for a directive that holds other things."""
+    """One directive of a policy. ``sources`` is empty for a directive without a source list."""
 
     name: str
     values: tuple[str, ...]
-    """As they stand in the header, variables in place."""
+    """The values as in the header, with variables in place."""
     sources: tuple[Source, ...] = ()
 
 
 class PolicyProblem(NamedTuple):
-    """What is wrong with a policy, and where: its directive, and which value of it."""
+    """A problem of a policy, with its directive and the position of the value."""
 
     message: str
     directive: str | None = None
@@ -90,7 +90,7 @@ class PolicyProblem(NamedTuple):
 def parse_directive(
     name: str, values: Sequence[str]
 ) -> tuple[Directive | None, list[PolicyProblem]]:
-    """Read one directive. With anything wrong there is none, and everything is said."""
+    """Parse one directive; with any problem return ``None`` and all problems."""
     if name not in DIRECTIVES:
         return None, [PolicyProblem(_unknown(name), name)]
     if name in SOURCE_LISTS:
@@ -128,7 +128,7 @@ def _source_list(name: str, values: Sequence[str]) -> tuple[Directive | None, li
 
 
 def out_of_place(name: str, source: Source) -> str | None:
-    """Return why a source means nothing in this list; ``None`` where it means something."""
+    """Return why a source has no meaning in this list; ``None`` if it has one."""
     if source.kind is Kind.KEYWORD and name not in _KEYWORD_HOMES[source.text]:
         return f"{source.text} means nothing in {name}"
     if source.kind in {Kind.NONCE, Kind.HASH} and name not in _SCRIPTS_AND_STYLES:
@@ -137,7 +137,7 @@ def out_of_place(name: str, source: Source) -> str | None:
 
 
 def _together(values: Sequence[str], sources: list[Source]) -> Iterator[str]:
-    """Yield what is wrong with sources that stand beside each other."""
+    """Yield the problems of sources in combination."""
     if not values:
         yield "is empty, which blocks everything: write \"'none'\""
     kinds = {source.kind for source in sources}

@@ -1,13 +1,13 @@
-"""Which policy allows no more than another (CSP Level 3 §6.7.2, read as sets of URLs).
+"""Whether a policy allows no more than another (CSP Level 3 §6.7.2, as sets of URLs).
 
 ``covers(wide, narrow)`` is true only if whatever ``narrow`` matches is matched by ``wide``
 too, in every reading that browsers have: where the standard and a browser differ (WebSocket
-schemes, port 80 that became 443) both must agree. It may be false for a pair that a closer
-look would find equal; nothing is let through for that. Pages are taken to be HTTPS, as
+schemes, port 80 that became 443) both must agree. It may be false for a
+pair that is in fact covered, which only refuses more. Pages are taken to be HTTPS, as
 everything behind HSTS is.
 
 A policy is narrower than another if every directive, with what it falls back to, is; so a
-``child-src`` that takes workers away from a strict ``script-src`` is found out.
+``child-src`` that takes workers away from a strict ``script-src`` is detected.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -22,7 +22,7 @@ _SCHEMES = {
     "https": {"https", "wss"},
     "ws": {"ws", "wss"},
 }
-"""Which schemes each one covers, beside itself."""
+"""The schemes that each scheme covers, besides itself."""
 _WEB = frozenset({"http", "https", "ws", "wss"})
 _SECURE = frozenset({"https", "wss"})
 _PAGE = "https"
@@ -30,7 +30,7 @@ _STRICT = "'strict-dynamic'"
 _PARTS_OF_EVAL = frozenset({"'wasm-unsafe-eval'", "'trusted-types-eval'"})
 _NEVER_WIDER = frozenset({"'none'", "'block'"})
 _SELF = Source(Kind.SCHEME, SELF, scheme=_PAGE)
-"""The page's own origin, of which no more is known than its scheme."""
+"""The page's own origin, of which only the scheme is known."""
 _BY_PLACE = frozenset({Kind.HOST, Kind.SCHEME})
 
 
@@ -95,8 +95,8 @@ def _parts(path: str) -> list[bytes]:
 def uncovered(wide: Sequence[Source], narrow: Sequence[Source]) -> list[Source]:
     """Return the sources of ``narrow`` that no source of ``wide`` covers.
 
-    With ``'strict-dynamic'`` a browser passes over the hosts beside it: they count for
-    ``wide`` only if ``narrow`` is strict as well.
+    With ``'strict-dynamic'`` a browser ignores the hosts in the list: they count for ``wide``
+    only if ``narrow`` is strict as well.
     """
     texts = {source.text for source in narrow}
     strict = any(source.text == _STRICT for source in wide)

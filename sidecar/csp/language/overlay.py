@@ -1,9 +1,9 @@
-"""What is a tenant's own in a profile: directives that stand in place of the profile's.
+"""A tenant's own directives, which replace those of a profile.
 
-A tenant may narrow whatever it likes, and add hosts where the profile says so. The first
+A tenant may narrow any directive, and add hosts where the profile allows it. The first
 policy that governs a directive gets the tenant's list in place of its own. Where other
-policies govern it too (all enforced ones hold at once, the watched ones watch) they get the
-additions, and are else left as they are.
+policies govern it too (all enforced policies apply at once) they get the additions, and are
+otherwise unchanged.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -16,7 +16,7 @@ from sidecar.csp.language.source import Source
 _NOT_A_TENANTS = ("report-uri", "report-to")
 
 Policies = tuple[tuple[Policy, ...], tuple[Policy, ...]]
-"""What is enforced, and what is only watched."""
+"""The enforced policies, and the report-only ones."""
 
 
 def apply_overlay(
@@ -25,7 +25,7 @@ def apply_overlay(
     allow_additions: Collection[str],
     tenant_domain: str,
 ) -> tuple[Policies, list[PolicyProblem]]:
-    """Return a profile's policies as they are for one tenant, and what is wrong with that."""
+    """Return a profile's policies for one tenant, and the problems."""
     overlay, wrong = parse_policy(given)
     if overlay is None:
         return policies, wrong

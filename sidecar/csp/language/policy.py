@@ -1,8 +1,7 @@
 """One policy: its directives, what they fall back to, and the header's value.
 
-What varies by response is the tenant's own domain and the nonce. Where there is none, the
-source falls away, which can only narrow a policy; a list left without any source becomes
-``'none'``.
+Only the tenant's own domain and the nonce vary by response. Without one, its source is left
+out, which can only narrow a policy; a list without any source becomes ``'none'``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +14,7 @@ NONE = Source(Kind.NONE, "'none'")
 
 
 class Policy(NamedTuple):
-    """A checked policy. ``directives`` stand in the order of the file."""
+    """A checked policy. ``directives`` are in the order of the file."""
 
     directives: Mapping[str, Directive]
 
@@ -32,7 +31,7 @@ class Policy(NamedTuple):
 
     @property
     def has_nonce(self) -> bool:
-        """Tell whether it asks for a nonce."""
+        """Tell whether the policy has a nonce."""
         return any(
             source.kind is Kind.NONCE
             for directive in self.directives.values()
@@ -40,7 +39,7 @@ class Policy(NamedTuple):
         )
 
     def with_sources(self, name: str, sources: Sequence[Source]) -> "Policy":
-        """Return the policy with another list of sources in one directive."""
+        """Return the policy with another source list in one directive."""
         texts = tuple(source.text for source in sources)
         changed = Directive(name, texts, tuple(sources))
         return Policy({**self.directives, name: changed})
@@ -75,7 +74,7 @@ def _sources(directive: Directive, tenant_domain: str | None, nonce: str | None)
 def parse_policy(
     directives: Mapping[str, Sequence[str]],
 ) -> tuple[Policy | None, list[PolicyProblem]]:
-    """Read a policy; with anything wrong there is none, and everything wrong is said."""
+    """Parse a policy; with any problem return ``None`` and all problems."""
     parsed: dict[str, Directive] = {}
     wrong: list[PolicyProblem] = []
     if not directives:

@@ -1,9 +1,9 @@
-"""Source expressions: what stands in a list of sources (CSP Level 3 §2.3.1).
+"""Source expressions: the items of a source list (CSP Level 3 §2.3.1).
 
-``parse_source`` knows the grammar and refuses what a browser would take for something
-else than was meant: ``self`` without quotes is the name of a host, ``'slef'`` is ignored,
-a hash of the wrong length or without its padding matches nothing. A variable may stand where
-a host stands, ``{tenant_domain}``, and as the one nonce, ``'nonce-{nonce}'``.
+``parse_source`` knows the grammar and refuses what a browser would read differently than
+meant: ``self`` without quotes is the name of a host, ``'slef'`` is ignored,
+a hash of the wrong length or without its padding matches nothing. A variable may be in
+the place of a host, ``{tenant_domain}``, and in the place of the nonce, ``'nonce-{nonce}'``.
 """
 
 import base64
@@ -19,7 +19,7 @@ NONCE_SOURCE = f"'nonce-{NONCE}'"
 
 
 class Kind(StrEnum):
-    """What a source expression is."""
+    """The kinds of source expressions."""
 
     NONE = "none"
     KEYWORD = "keyword"
@@ -30,11 +30,11 @@ class Kind(StrEnum):
 
 
 class Source(NamedTuple):
-    """One source expression, taken apart.
+    """One parsed source expression.
 
-    ``text`` is what stands in the header: lower case where case has no meaning, variables
+    ``text`` is its text in the header: lower case where case has no meaning, variables
     in place. ``scheme``, ``host`` (``*``, ``*.suffix``, a name, or with ``{tenant_domain}``
-    in it), ``port`` (digits or ``*``) and ``path`` are empty where they are not given.
+    in it), ``port`` (digits or ``*``) and ``path`` are empty if they are not given.
     """
 
     kind: Kind
@@ -46,7 +46,7 @@ class Source(NamedTuple):
 
     @property
     def of_tenant(self) -> bool:
-        """Tell whether the tenant's own domain stands in it."""
+        """Tell whether it has the variable of the tenant's domain."""
         return TENANT_DOMAIN in self.host
 
     def for_tenant(self, domain: str) -> "Source":
@@ -60,7 +60,7 @@ class Source(NamedTuple):
 
 
 class NotASourceError(ValueError):
-    """The text is no source expression, or not one that can be meant."""
+    """The text is not a source expression, or has no effect as one."""
 
 
 KEYWORDS = (
@@ -101,7 +101,7 @@ _MAX_SHOWN = 40
 
 
 def parse_source(text: str) -> Source:
-    """Read one source expression; raises ``NotASourceError`` saying what is wrong with it."""
+    """Parse one source expression. Raises ``NotASourceError``, which says what is wrong."""
     check_characters(text)
     if text.startswith("'") or text.endswith("'"):
         return _quoted(text)
@@ -126,7 +126,7 @@ def check_characters(text: str) -> None:
 
 
 def check_variables(text: str) -> None:
-    """Refuse a variable that there is not."""
+    """Refuse an unknown variable."""
     for name in _VARIABLE.findall(text):
         if name not in {TENANT_DOMAIN, NONCE}:
             raise NotASourceError(f"{name} is no variable; there are {TENANT_DOMAIN} and {NONCE}")
@@ -191,7 +191,7 @@ def _host(text: str) -> Source:
 
 
 def _reason(text: str) -> str:
-    """Say what the likeliest slip is."""
+    """Return the most likely cause of the mistake."""
     if "?" in text or "#" in text:
         return "it can't hold a query or a fragment"
     if "[" in text:

@@ -1,4 +1,4 @@
-"""What the directives hold that hold no sources: tokens, names, endpoints, or nothing."""
+"""The values of directives without a source list: tokens, names, endpoints, or none."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from sidecar.csp.language.source import NotASourceError, check_characters
 
 Fault = tuple[int | None, str]
-"""The position of a bad value, where it is one value, and what is wrong."""
+"""The position of a bad value, if it is a single value, and the problem."""
 
 _SANDBOX_TOKENS = frozenset(
     f"allow-{word}"
@@ -25,7 +25,7 @@ _REPORT_URI = re.compile(r"(https?://[^/?#]+|/(?!/))[^#]*")
 
 
 def check_values(name: str, values: Sequence[str]) -> list[Fault]:
-    """Return what is wrong with the values of a directive of ``CHECKS``."""
+    """Return the problems of the values of a directive in ``CHECKS``."""
     for index, text in enumerate(values):
         try:
             check_characters(text)

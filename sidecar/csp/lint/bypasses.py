@@ -9,8 +9,8 @@ Attacks for the Web", CCS 2017, on frameworks as gadgets):
   templates run expressions;
 - on a shared host anybody gets a name, a bucket or a folder.
 
-The list is short on purpose: hosts that stand in real policies, checked by their own public
-documentation. A host that is not here is not thereby safe.
+The list is short on purpose: hosts of real policies, checked against their own public
+documentation. A host that is not listed is not necessarily safe.
 """
 
 from typing import NamedTuple
@@ -22,14 +22,14 @@ TAGS = "runs whatever tags its customers configure"
 
 
 class Bypass(NamedTuple):
-    """A host, or every name under it where ``below``, and why it is here."""
+    """A host, or every name under it if ``below``, and why it is listed."""
 
     host: str
     why: str
     below: bool = False
 
     def matches(self, host: str) -> bool:
-        """Tell whether a source's host (``*.`` in front or not) takes in this one."""
+        """Tell whether a source's host (with or without ``*.``) includes this one."""
         if host.startswith("*."):
             return self.host.endswith(host[1:]) or (self.below and self._under(host[2:]))
         return host == self.host or (self.below and self._under(host))
@@ -98,7 +98,7 @@ BYPASSES = (
 
 
 def find_bypass(host: str) -> Bypass | None:
-    """Return the entry that a source's host takes in, if there is one.
+    """Return the entry that a source's host includes, if there is one.
 
     A last dot changes nothing: the name resolves to the same host.
     """

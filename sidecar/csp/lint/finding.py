@@ -1,4 +1,4 @@
-"""What a lint says: how bad, by which rule, about what, and why."""
+"""A finding of the lint: severity, rule, subject and message."""
 
 from collections.abc import Iterable
 from enum import IntEnum
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class LintSeverity(IntEnum):
-    """How bad it is: ``HIGH`` is a known way past the policy, ``INFO`` a thing to know."""
+    """The severity: ``HIGH`` is a known way past the policy, ``INFO`` is for information."""
 
     INFO = 0
     LOW = 1
@@ -20,7 +20,7 @@ class LintSeverity(IntEnum):
 
 
 class Finding(NamedTuple):
-    """One thing about one policy. ``directive`` and ``source`` are empty where it is the whole."""
+    """A finding about a policy. ``directive`` and ``source`` are empty if it is about all of it."""
 
     severity: LintSeverity
     rule: str
@@ -30,5 +30,5 @@ class Finding(NamedTuple):
 
 
 def worst(findings: Iterable[Finding]) -> LintSeverity | None:
-    """Return the highest severity; ``None`` where there is no finding."""
+    """Return the highest severity; ``None`` if there is no finding."""
     return max((finding.severity for finding in findings), default=None)

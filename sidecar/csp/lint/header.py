@@ -1,12 +1,12 @@
 """A header's value, read as a browser reads it (CSP Level 3 §2.2.1, §2.2.2).
 
-Here the text is somebody's. A browser refuses nothing: what it does not understand it passes
-over, and the rest holds. So only the bad value falls away, never its directive; a list with
-nothing left in it is ``'none'``; the first of two equal directives holds; a directive with a
-character beyond ASCII is none. What is passed over is a finding, and the rest is judged.
+The text may come from anyone. A browser refuses nothing: it ignores what it does not
+understand, and applies the rest. So only a bad value is dropped, never its directive; a list
+without any value left is ``'none'``; the first of two equal directives applies; a directive
+with a character beyond ASCII is dropped. What is dropped is a finding, and the rest is checked.
 
-Where browsers read more than the grammar has (an underscore in a host, a query after a path)
-the wider reading is judged.
+Where browsers accept more than the grammar (an underscore in a host, a query after a path),
+the wider reading is checked.
 """
 
 import re
@@ -32,7 +32,7 @@ _Read = tuple[Directive | None, list[Finding]]
 
 
 def read_header(value: str) -> tuple[list[Policy], list[Finding]]:
-    """Return the policies of a header, and what is wrong with how they are written."""
+    """Return the policies of a header, and the findings about their syntax."""
     policies: list[Policy] = []
     findings: list[Finding] = []
     for text in value.split(","):
@@ -92,7 +92,7 @@ def _not_understood(name: str, message: str, source: str = "") -> Finding:
 
 
 _Kept = Callable[[Sequence[str]], tuple[tuple[str, ...], bool]]
-"""What a browser keeps of a directive's values, and whether it is none without any."""
+"""The values of a directive that a browser keeps; without any it may be dropped."""
 
 
 def _each(name: str, *, lower: bool) -> _Kept:

@@ -1,4 +1,4 @@
-"""A profile's policies, linted: each one, all together, and where their reports go."""
+"""The lint of a profile: each policy, all policies together, and their reports."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from sidecar.csp.lint.weak import Weakness, weaknesses
 
 
 class Placed(NamedTuple):
-    """A finding and the policy it is about: ``list_name`` and ``number``, empty for the profile."""
+    """A finding and its policy: ``list_name`` and ``number``, empty for the whole profile."""
 
     list_name: str
     number: int | None
@@ -20,11 +20,11 @@ class Placed(NamedTuple):
 def lint_profile(
     enforced: Sequence[Policy], report_only: Sequence[Policy] = (), *, endpoint: str | None = None
 ) -> list[Placed]:
-    """Return every finding, the worst first. ``endpoint`` is the group that browsers are told of.
+    """Return all findings, the worst first. ``endpoint`` is the configured reporting group.
 
-    A weakness of an enforced policy stands only if all the others that are enforced with it
-    are as weak in the same matter: a browser holds all of them at once. A watched policy
-    stops nothing, so there only what is silent or in vain is a finding.
+    A weakness of an enforced policy counts only if all others that are enforced with it are as
+    weak in the same matter: a browser applies all of them at once. A report-only policy stops
+    nothing, so there only missing reports and ineffective parts are findings.
     """
     found = [
         *_weak(enforced),

@@ -1,4 +1,4 @@
-"""A list of sources, read as a browser reads it: what is no source in it is passed over."""
+"""A source list, read as a browser reads it: invalid sources are ignored."""
 
 import re
 from collections.abc import Sequence
@@ -22,9 +22,9 @@ _PATH_ENDS = re.compile(r"[?#]")
 
 
 def read_sources(name: str, values: Sequence[str]) -> tuple[list[Source], list[Finding]]:
-    """Return the sources that a browser finds in a directive's values, and what is wrong.
+    """Return the sources that a browser finds in a directive's values, and the findings.
 
-    The list is empty where nothing is left, and where ``'none'`` stands alone.
+    The list is empty if no source is left, and if ``'none'`` is alone.
     """
     sources: list[Source] = []
     findings: list[Finding] = []
@@ -49,7 +49,7 @@ def read_sources(name: str, values: Sequence[str]) -> tuple[list[Source], list[F
 
 
 def _read(text: str) -> tuple[Source | None, str | None]:
-    """Return what a browser takes a value for, and what is wrong with it."""
+    """Return the source that a browser reads from a value, and the findings."""
     if _NONCE.fullmatch(text):
         return Source(Kind.NONCE, NONCE_SOURCE), None
     if "{" in text:
@@ -61,7 +61,7 @@ def _read(text: str) -> tuple[Source | None, str | None]:
 
 
 def _lenient(text: str) -> Source | None:
-    """Return what some browser still reads where the grammar has no such source."""
+    """Return a source that some browsers read although the grammar does not have it."""
     found = _HASH.fullmatch(text)
     if found is not None and len(found[2]) % 4 != 1:
         # Of another length or spelling it matches no script, and still ends 'unsafe-inline';
@@ -86,7 +86,7 @@ def _is_short_nonce(text: str) -> bool:
 
 
 def _together(name: str, values: Sequence[str], sources: Sequence[Source]) -> list[Finding]:
-    """Return what is without effect among sources that stand beside each other."""
+    """Return the findings about sources in combination."""
     kinds, texts = {source.kind for source in sources}, {source.text for source in sources}
     found = []
     if not values:

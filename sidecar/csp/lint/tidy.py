@@ -1,4 +1,4 @@
-"""A policy against itself: what has no effect, says a thing twice, or means other than it looks."""
+"""Parts of a policy that have no effect, are redundant, or are misleading."""
 
 from collections.abc import Iterator, Sequence
 
@@ -14,11 +14,11 @@ _SPECIFIC = {
     "style-src": ("style-src-elem", "style-src-attr"),
     "child-src": ("frame-src", "worker-src"),
 }
-"""Directives that, all given, leave nothing for the one they fall back to."""
+"""Directives that, if all are given, leave nothing for their fallback."""
 
 
 def untidiness(policy: Policy) -> Iterator[Finding]:
-    """Yield what one policy says in vain."""
+    """Yield the ineffective parts of one policy."""
     for directive in policy.directives.values():
         yield from _mistaken(directive)
         yield from _covered(directive)
@@ -27,7 +27,7 @@ def untidiness(policy: Policy) -> Iterator[Finding]:
 
 
 def _mistaken(directive: Directive) -> Iterator[Finding]:
-    """Yield what is by the grammar, and other than it looks."""
+    """Yield values that are valid but misleading."""
     for source in directive.sources:
         message = ""
         if source.kind is Kind.SCHEME and "." in source.scheme:

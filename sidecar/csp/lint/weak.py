@@ -26,18 +26,18 @@ _PLACES = (
     "form-action",
     "frame-ancestors",
 )
-"""Every matter that a list of sources decides; ``default-src`` is none, it stands for others."""
+"""Every matter that a source list decides; ``default-src`` is only a fallback for others."""
 _TRUSTED = "require-trusted-types-for"
 _RUNS = frozenset({*_SCRIPTS, "object-src", "base-uri"})
-"""What an attacker runs code through."""
+"""The directives through which an attacker runs code."""
 _LEAVES = frozenset({"connect-src", "form-action", "frame-src", "frame-ancestors"})
-"""What data leaves through, or a page is framed through."""
+"""The directives through which data leaves, or a page is framed."""
 _STRICT = "'strict-dynamic'"
 _RUNNING_SCHEMES = frozenset({"http", "https", "data", "blob", "filesystem"})
 
 
 class Weakness(NamedTuple):
-    """A finding, and the directives in whose matters it is one; none where it always is.
+    """A finding, and the directives in whose matters it applies; none if it always does.
 
     A list of sources is weak for each directive that it governs: ``default-src *`` for
     images and for scripts alike.
@@ -181,7 +181,7 @@ def _of_place(
         yield severity, "wildcard-host", "the weakest of all hosts under this name is trusted"
     if source.scheme in {"http", "ws"}:
         local = _is_local(source.host)
-        message = "in the clear: whoever is on the way reads and changes it"
+        message = "in the clear: anyone on the network can read and change it"
         yield LOW if local else MEDIUM, "plain-http", message
     if source.kind is Kind.HOST and _is_ip(source.host):
         yield LOW, "ip-address", "browsers match no IP address but 127.0.0.1 (CSP3 §6.7.2.8)"

@@ -43,7 +43,7 @@ async def start(context: AppContext) -> None:
 
 
 class ReportsComponent:
-    """The intake, its listener, its forwarder; what they count and show."""
+    """The intake, its listener and forwarder, their metrics and admin routes."""
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ class ReportsComponent:
         stack.push_async_callback(self._server.close)
 
     def families(self) -> Iterator[Metric]:
-        """Tell the numbers. Every label is of a closed set."""
+        """Yield the metrics. Every label is from a closed set."""
         answers = CounterMetricFamily(
             "septem_csp_report_requests", "Requests with reports", labels=["status"]
         )
@@ -137,9 +137,12 @@ def _open_forward(reports: Reports) -> AuditLog | None:
 
 def _forward_failed(exc: OSError) -> None:
     # requests' exceptions quote the URL; their class says enough
-    _log.error("reports can't be forwarded: %s", exc.strerror or type(exc).__name__)
+    _log.error(
+        "reports can't be forwarded: %s; check headers.reports.forward",
+        exc.strerror or type(exc).__name__,
+    )
 
 
 def _close_forward(forward: AuditLog) -> None:
     if not forward.close(_FORWARD_CLOSE_SECONDS):
-        _log.error("reports were lost at the end: their receiver does not take them")
+        _log.error("reports were lost at the end: headers.reports.forward did not accept them")

@@ -1,4 +1,4 @@
-"""Reports on their way out: one JSON line each into a file, or a JSON array a POST."""
+"""Forwards reports: one JSON line each to a file, or a JSON array per POST."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -20,14 +20,14 @@ def encode_seen(seen: Seen) -> bytes:
 
 
 class HttpsForward:
-    """Posts batches as ``application/json``. A batch is taken whole (2xx) or sent again."""
+    """Posts batches as ``application/json``. A batch is accepted as a whole (2xx) or sent again."""
 
     def __init__(self, settings: HttpsForwardSettings) -> None:
         self._settings = settings
         self._session: Any = None
 
     def write(self, lines: bytes) -> None:
-        """Send a batch; an answer other than success is an ``OSError``."""
+        """Send a batch. Raises ``OSError`` for an answer other than success."""
         from sidecar.common.http_client import make_session  # noqa: PLC0415 - brings requests
 
         if self._session is None:
@@ -40,10 +40,10 @@ class HttpsForward:
             allow_redirects=False,
         )
         if response.status_code // 100 != 2:  # noqa: PLR2004 - the class of success
-            raise OSError(0, f"the receiver of reports answers {response.status_code}")
+            raise OSError(0, f"the receiver of reports answered {response.status_code}")
 
     def reopen(self) -> None:
-        """Nothing to reopen."""
+        """Do nothing: there is nothing to reopen."""
 
     def close(self) -> None:
         """Close the connections."""

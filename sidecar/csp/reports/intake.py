@@ -1,9 +1,9 @@
-"""The public door for violation reports: one clear answer each, everything counted.
+"""The public intake of violation reports: one answer per request, everything counted.
 
-Nobody who knocks here is authenticated, and browsers send what pages and extensions make
-them send. So: bounds before work (rate, size, type), a report counts for the tenant whose
-domain was asked, never for one that a header or the report names, and a report about
-another host's page is not counted at all: our own pages report to their own origin.
+The senders are not authenticated, and browsers send what pages and extensions make them send.
+So: bounds before work (rate, size, type), a report counts for the tenant whose domain was
+asked, never for one that a header or the report names, and a report about another host's page
+is not counted at all: our own pages report to their own origin.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 
 class Rates(NamedTuple):
-    """Requests a second, and at once: of all clients together, and of one client's network."""
+    """Requests per second and burst, of all clients together and of one client's network."""
 
     per_second: float
     burst: float
@@ -40,7 +40,7 @@ class Rates(NamedTuple):
 
 
 class ReportIntake:
-    """Takes reports into a ledger, and on to ``forward``."""
+    """Adds reports to the store, and passes them on to ``forward``."""
 
     def __init__(
         self,
@@ -75,13 +75,13 @@ class ReportIntake:
         self.reports: Counter[str] = Counter()
         """What became of single reports: ``counted``, ``extension``, ``foreign_document`` …"""
         self.answers: Counter[int] = Counter()
-        """Requests by status. The server counts: some never come as far as here."""
+        """Requests by status. The server counts them: some are refused before the intake."""
 
     def take(self, request: Request) -> Response:
-        """Answer one POST. 204 means read; which of its reports counted is in the numbers."""
+        """Answer one POST. 204 means that it was read; the metrics say which reports counted."""
         network = client_network(request.header(CLIENT_HEADER))
         moment = self._clock()
-        # A client over its own rate takes nothing of what is left for the others.
+        # A client above its own rate takes nothing from the rate of all.
         if not (self._clients.take(network, moment) and self._all.take(moment)):
             return _problem(429, "too many reports", ("retry-after", "10"))
         content_type = request.header(b"content-type").partition(";")[0].strip().lower()
@@ -127,12 +127,12 @@ class ReportIntake:
         return "counted"
 
     def _say(self, seen: Seen) -> None:
-        """Log that there are reports, once a minute: the numbers and the page have the rest."""
+        """Log that there are reports, once a minute: metrics and page have the rest."""
         moment = self._clock()
         if moment - self._said_at >= _LOG_SECONDS:
             self._said_at = moment
             _log.warning(
-                "a browser reports a violation: %s blocked by %s on %s; GET /csp has the others",
+                "a browser reported a violation: %s blocked by %s on %s; GET /csp lists all",
                 seen.blocked,
                 seen.directive,
                 seen.document,
@@ -144,7 +144,7 @@ class ReportIntake:
 
 
 def client_network(address: str) -> str:
-    """Return what one client can't change at will: its IPv4 address, or its IPv6 /64."""
+    """Return what a client can't change easily: its IPv4 address, or its IPv6 /64."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:

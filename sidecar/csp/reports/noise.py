@@ -1,4 +1,4 @@
-"""Reports that say nothing about the page: what extensions and their like inject.
+"""Reports that are not about the page: those of browser extensions and similar programs.
 
 An extension's script runs in the page, so the page's policy stops what it loads and the
 browser reports it to us. The lists are short: each entry is a scheme that only a browser's
@@ -34,7 +34,7 @@ INJECTING_DOMAINS = (
 
 
 def is_noise(violation: Violation) -> bool:
-    """Tell whether an extension or another program of the user's is behind a report."""
+    """Tell whether an extension or another program on the user's machine caused a report."""
     if _BROWSERS_OWN in (violation.blocked, violation.document):
         return True
     return any(

@@ -1,7 +1,7 @@
 """The operator's view of reports: a page without a script, and the same as JSON.
 
-Everything in it was sent by somebody we do not know: reduced to origins and words when it
-came in, escaped here, and shown under a policy that lets nothing run or load.
+All of its content comes from unknown clients: it was reduced to origins and keywords at the
+intake, is escaped here, and is shown under a policy that lets nothing run or load.
 """
 
 import base64
@@ -49,7 +49,7 @@ def report_routes(store: ReportStore, intake: ReportIntake) -> Routes:
 
 
 def render(store: ReportStore, reports: Mapping[str, int]) -> str:
-    """Write the page."""
+    """Return the page as HTML."""
     rows = (
         (
             row.count,

@@ -1,4 +1,4 @@
-"""Every shape of a violation report, read into one (CSP Level 3 §5.3, §5.5; Reporting API §3.1).
+"""Parses all formats of violation reports (CSP Level 3 §5.3, §5.5; Reporting API §3.1).
 
 A report is an object under ``csp-report``, or an object with a ``type`` and a ``body``. It
 comes alone or in an array, and under either content type: WebKit posts a single object of the
@@ -56,11 +56,11 @@ DIRECTIVES = frozenset(
         "worker-src",
     }
 )
-"""Every name a report's directive is counted under; anything else is ``other``."""
+"""The directives by which reports are counted; any other is ``other``."""
 
 
 class Violation(NamedTuple):
-    """What is kept of a report, and ``document_url``, which only lives until it is hashed."""
+    """The stored parts of a report, and ``document_url``, which is dropped once it is hashed."""
 
     directive: str
     blocked: str
@@ -68,7 +68,7 @@ class Violation(NamedTuple):
     document: str
     """The origin of the page; empty for a frame of its own that does not name it."""
     source: str
-    """The origin of the script that did it; empty where none is named."""
+    """The origin of the script that caused it; empty if none is named."""
     disposition: str
     """``enforce`` or ``report``."""
     document_url: str
@@ -110,7 +110,7 @@ _NULL = msgspec.Raw(b"null")
 
 
 class _Report(msgspec.Struct):
-    """One object: what it has decides which of the two it is."""
+    """One object of either format; its fields decide which."""
 
     csp_report: msgspec.Raw = msgspec.field(name="csp-report", default=_NULL)
     type: Any = None
@@ -126,7 +126,7 @@ _UNREADABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 
 
 def parse_body(body: bytes) -> Parsed:
-    """Read a body of either content type. Raise ``NotReports`` if it holds no report at all."""
+    """Parse a body of either content type. Raises ``NotReports`` if it has no report."""
     try:
         batch = _batch.decode(body)
     except _UNREADABLE as exc:

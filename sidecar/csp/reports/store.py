@@ -1,8 +1,8 @@
-"""What was reported: counts by directive, a bounded table, and the latest.
+"""The store of reports: counts by directive, a bounded table, and the latest reports.
 
-Every structure here has a bound, because anybody may send reports. In the table the
-rarest row of the same tenant makes room: a flood of invented origins pushes itself out,
-not what is really seen again and again, and not another tenant's.
+Every structure here is bounded, because anyone may send reports. If the table is full, the
+rarest row of the same tenant is dropped: a flood of invented origins displaces itself, not
+what is really seen often, and not another tenant's rows.
 """
 
 from collections import Counter, deque
@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 MAX_DISTINCT = 64
 """Distinct documents and clients of a row that are told apart; more are not counted."""
 _TENANT_SHARE = 4
-"""One tenant may fill this part of the table."""
+"""The share of the table that one tenant may fill."""
 
 
 class Seen(NamedTuple):
-    """One report as it is kept and forwarded. Nothing here has a path or a query."""
+    """One report as it is stored and forwarded. It has no path and no query."""
 
     at: float
     tenant: str
@@ -53,7 +53,7 @@ class ReportRow:
         self.clients: set[str] = set()
 
     def add(self, seen: Seen) -> None:
-        """Count one."""
+        """Count one report."""
         self.count += 1
         self.last = seen.at
         if len(self.documents) < MAX_DISTINCT:
@@ -79,7 +79,7 @@ class ReportStore:
         return len(self._rows)
 
     def add(self, seen: Seen) -> None:
-        """Count and keep one report."""
+        """Count and store one report."""
         self.latest.append(seen)
         self.violations[seen.directive, seen.disposition] += 1
         key = Key(seen.tenant, seen.document, seen.directive, seen.blocked, seen.disposition)

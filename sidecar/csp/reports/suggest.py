@@ -1,9 +1,9 @@
-"""From reports to a wider policy, as far as reports can be believed.
+"""Suggests additions to a policy from reports, as far as reports can be trusted.
 
-Anybody can send reports, so they prove nothing. What is proposed is only ever one exact
-HTTPS origin, seen often enough, on enough pages, by enough clients; never a keyword, a
-scheme, a wildcard, a host that is a known way past policies, or a tenant's domain. And it
-is a proposal: a diff for a person to read.
+Anyone can send reports, so they prove nothing. A suggestion is always one exact HTTPS origin,
+seen often enough, on enough pages, by enough clients; never a keyword, a scheme, a wildcard, a
+host that is a known way past policies, or a tenant's domain. And it is a proposal: a diff for
+a person to read.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -43,7 +43,7 @@ MAX_LINES = 5_000_000
 
 
 class _ReportLine(msgspec.Struct, frozen=True):
-    """What is read of a forwarded report."""
+    """The fields of a forwarded report that are read."""
 
     time: str
     directive: str
@@ -55,7 +55,7 @@ class _ReportLine(msgspec.Struct, frozen=True):
 
 
 class _Row(msgspec.Struct, frozen=True):
-    """What is read of a row of the table."""
+    """The fields of a row of the table that are read."""
 
     last: float
     directive: str
@@ -75,7 +75,7 @@ _LINES = msgspec.json.Decoder(_ReportLine)
 
 
 class Thresholds(NamedTuple):
-    """How much must have been seen."""
+    """The least evidence for a suggestion."""
 
     reports: int = 20
     documents: int = 2
@@ -83,7 +83,7 @@ class Thresholds(NamedTuple):
 
 
 class Evidence(NamedTuple):
-    """What was seen of one directive, origin and disposition."""
+    """The evidence for one directive, origin and disposition."""
 
     directive: str
     blocked: str
@@ -94,7 +94,7 @@ class Evidence(NamedTuple):
     tenants: tuple[str, ...]
 
     def __str__(self) -> str:
-        """Return it in words."""
+        """Return it as text."""
         of = f" of {len(self.tenants)} tenants" if len(self.tenants) > 1 else " of one tenant"
         if self.tenants == ("",):
             of = ""
@@ -114,7 +114,7 @@ class Suggestion(NamedTuple):
 
 
 class RefusedSuggestion(NamedTuple):
-    """What was reported and is not proposed, and why."""
+    """A reported origin that is not suggested, and why."""
 
     evidence: Evidence
     why: str
@@ -185,7 +185,7 @@ def suggest(
     thresholds: Thresholds,
     tenant_domains: frozenset[str],
 ) -> tuple[list[Suggestion], list[RefusedSuggestion]]:
-    """Return what could be added to a profile's policies, and what not, the most seen first."""
+    """Return the suggestions for a profile, and the refused ones, the most seen first."""
     suggestions: list[Suggestion] = []
     refused: list[RefusedSuggestion] = []
     for evidence in sorted(found, key=lambda each: (-each.reports, each)):

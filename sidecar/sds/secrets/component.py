@@ -1,4 +1,4 @@
-"""From the configuration to the secrets that are polled, and from what they hold to SDS."""
+"""The secrets that are polled by configuration, and their encoding for SDS."""
 
 import asyncio
 import hashlib
@@ -25,7 +25,7 @@ from sidecar.vault.client import VaultClient
 def make_poller(
     config: model.Config, vault: VaultClient, put: Callable[[Resource], None], alerts: Alerts
 ) -> SecretPoller:
-    """Build the poller of every trust bundle, ticket key and generic secret."""
+    """Return the poller of all trust bundles, ticket keys and generic secrets."""
     read = VaultAnchors(vault)
     sources: list[SecretSource[Any]] = [
         *(BundleSource(each, read, wall_seconds) for each in config.trust_bundles),
@@ -43,7 +43,7 @@ def make_poller(
 
 
 def encode(source: SecretSource[Any], value: VersionedValue[Any]) -> Resource:
-    """Encode what was read, as the resource Envoy asks for. Raises ``ResourceFault``."""
+    """Encode a value as the resource that Envoy asks for. Raises ``ResourceFault``."""
     match source:
         case BundleSource(settings=settings):
             return encode_bundle(settings, value.value)
@@ -56,7 +56,7 @@ def encode(source: SecretSource[Any], value: VersionedValue[Any]) -> Resource:
 def encode_bundle(settings: TrustBundle, anchors: TrustAnchors) -> Resource:
     """Encode anchors with the peers that are allowed under them.
 
-    The peers and the pins are part of the version: a new configuration is a new context.
+    Peers and pins are part of the version: a new configuration makes a new context.
     """
     uris = [peer for peer in settings.peers if peer.startswith("spiffe://")]
     exact = [uri for uri in uris if not uri.endswith("/*")]
@@ -75,12 +75,12 @@ def encode_bundle(settings: TrustBundle, anchors: TrustAnchors) -> Resource:
 
 
 def config_digest(settings: TrustBundle) -> str:
-    """Return a digest of what a bundle asks of peers beside its roots."""
+    """Return a digest of a bundle's rules for peers, besides its roots."""
     return hashlib.sha256(repr((settings.peers, settings.spki_pins)).encode()).hexdigest()[:8]
 
 
 def alert_state(alerts: Alerts, change: StatusChange) -> None:
-    """Turn a change of a secret's state into the alert it is, if it is one."""
+    """Send the alert for a change of a secret's state, if there is one."""
     what = f"{change.kind.replace('_', ' ')} {change.name!r}"
     match change.before, change.after:
         case _, SourceStatus.ENDED:

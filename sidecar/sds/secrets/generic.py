@@ -8,7 +8,7 @@ MAX_SECRET_BYTES = 65_536
 
 
 class GenericSource:
-    """The value of one configured secret. It is shown to Envoy and to nobody else."""
+    """The value of one configured secret, for Envoy only."""
 
     kind = "generic_secret"
 
@@ -18,7 +18,7 @@ class GenericSource:
         self._vault = vault
 
     async def fetch(self) -> VersionedValue[bytes]:
-        """Read it. Its version is the entry's: a digest would tell of the value."""
+        """Read the value. Its version is the entry's: a digest would reveal something of it."""
         settings = self._settings
         secret = await self._vault.read_kv(settings.mount, settings.path)
         value = secret.data.get(settings.field)

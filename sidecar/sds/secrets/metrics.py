@@ -1,4 +1,4 @@
-"""What is counted of polled secrets, as Prometheus families."""
+"""The metrics of polled secrets."""
 
 from collections.abc import Callable, Iterator
 
@@ -8,7 +8,7 @@ from sidecar.sds.secrets.poller import SecretPoller, SourceStatus
 
 
 def polled_families(poller: SecretPoller, now: Callable[[], float]) -> Iterator[Metric]:
-    """Tell of each polled secret: its state, its age, how reads went, and when it ends."""
+    """Yield the state, the age, the reads and the end of each polled secret."""
     labels = ["kind", "name"]
     state = GaugeMetricFamily(
         "septem_secret_state", "1 for the state of a polled secret", labels=[*labels, "state"]

@@ -1,9 +1,9 @@
-"""Keeps polled secrets fresh: one task each, the last good value held through every failure.
+"""Polls secrets, one task each, and keeps the last good value through every failure.
 
-A failed read changes nothing of what is served. It is counted, and said once, when it
-begins and when it ends; and once more, critically, if what is held ends meanwhile (a CRL
-past its ``nextUpdate``, a bundle of roots that have all expired): then Envoy refuses peers,
-which is right, and nobody may have to find out from them.
+A failed read does not change what is served. Every failure is counted, and an alert is sent
+when failures begin and when they end. A critical alert is sent if the value ends meanwhile (a
+CRL past its ``nextUpdate``, a bundle whose roots have all expired): Envoy then refuses peers,
+which is correct, and the operator must learn it before the users do.
 """
 
 import asyncio
@@ -25,14 +25,14 @@ _FIRST_RETRY_SECONDS = 2.0
 
 
 class SourceStatus(StrEnum):
-    """How one secret is."""
+    """The state of one secret."""
 
     INIT = "init"
     FRESH = "fresh"
     STALE = "stale"
-    """The last read failed; the one before is served."""
+    """The last read failed; the value before it is served."""
     ENDED = "ended"
-    """What is served has ended: peers are refused."""
+    """The value that is served has ended: peers are refused."""
 
 
 class StatusChange(NamedTuple):
@@ -46,7 +46,7 @@ class StatusChange(NamedTuple):
 
 
 class Polled:
-    """One secret through time."""
+    """One polled secret: its last value, and the status of its reads."""
 
     def __init__(self, source: SecretSource[Any]) -> None:
         self.source = source
@@ -59,25 +59,25 @@ class Polled:
             f"{source.kind}/{source.name}",
             f"{source.kind.replace('_', ' ')} {source.name!r}",
             _log,
-            kept="what is served stays until it ends",
+            kept="the last value is served until it ends",
         )
 
     @property
     def outcomes(self) -> dict[str, int]:
-        """How the reads went, by outcome."""
+        """Return the number of reads by outcome."""
         return self.status.outcomes
 
     @property
     def last_error(self) -> str:
-        """Why the last read failed; empty where it did not."""
+        """Return why the last read failed; empty if it did not."""
         return self.status.problem
 
     def __repr__(self) -> str:
-        """Show which it is, and no value."""
+        """Name the secret, without its value."""
         return f"Polled({self.source.kind}, {self.source.name!r}, {self.state})"
 
     def judge(self, now: float) -> SourceStatus:
-        """Return the state that follows from what is held and how the last read went."""
+        """Return the state that follows from the value and the last read."""
         if self.held is None:
             return SourceStatus.INIT
         if self.held.ends_at is not None and self.held.ends_at <= now:
@@ -85,7 +85,7 @@ class Polled:
         return SourceStatus.STALE if self.failures_in_a_row else SourceStatus.FRESH
 
     def pause(self, jitter: float) -> float:
-        """Return how long to wait: the poll, or less, doubling, after failures."""
+        """Return how long to wait: the poll interval; after failures less, doubling."""
         wait = self.held.again_seconds if self.held is not None else 60.0
         if self.failures_in_a_row:
             retries = Backoff(_FIRST_RETRY_SECONDS, max(wait, _FIRST_RETRY_SECONDS))
@@ -127,13 +127,13 @@ class SecretPoller:
                 raise fault
 
     async def run(self) -> None:
-        """Read, each when it is due, until cancelled."""
+        """Read each secret when it is due, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             for secret in self.secrets:
                 tasks.create_task(self._keep(secret))
 
     async def refresh(self) -> None:
-        """Read everything now."""
+        """Read all secrets now."""
         await asyncio.gather(*(self._read(secret) for secret in self.secrets))
 
     async def _keep(self, secret: Polled) -> None:
@@ -164,7 +164,7 @@ class SecretPoller:
                 "%s is at version %s", secret.source.kind, value.version,
                 extra={"name_of": secret.source.name},
             )  # fmt: skip
-        # Held only once it is published: what can't be encoded is tried again.
+        # Stored only after it is published: a value that can't be encoded is tried again.
         secret.held = value
         secret.read_at = self._now()
 

@@ -1,4 +1,4 @@
-"""Session-ticket keys out of Vault KV and into it: who wins the check-and-set makes the next."""
+"""Session-ticket keys in Vault KV: the sidecar that wins the check-and-set makes the next."""
 
 import secrets
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from sidecar.vault.client import VaultClient
 from sidecar.vault.errors import VaultConflict, VaultNotFound
 
 _LEAD_POLLS = 2.5
-"""A key is there for so many polls before it encrypts."""
+"""A key is stored for this many polls before it encrypts."""
 _MIN_PAUSE_SECONDS = 0.05
 
 
@@ -39,7 +39,7 @@ class TicketSource:
         self._make = make
 
     async def fetch(self) -> VersionedValue[tuple[bytes, ...]]:
-        """Read the keys, the one that encrypts first; make the next one when it is due."""
+        """Return the keys, the encrypting one first; make the next one when it is due."""
         ring, version = await self._read()
         fresh = self._successor(ring)
         if fresh is not None:
@@ -49,8 +49,8 @@ class TicketSource:
         pause = self._settings.poll_seconds
         if (change := ring.next_change(now)) is not None:
             pause = max(_MIN_PAUSE_SECONDS, min(pause, change - now))
-        # The entry's version, and which of its keys encrypts: that changes with the time alone.
-        # An entry that was removed and made anew counts from one again; its times do not.
+        # The entry's version, and the key that encrypts, which changes with time alone.
+        # An entry that was removed and created again counts from one; its times differ.
         label = f"{version}.{current.serial}.{current.encrypts_from:.0f}" if current else "0"
         return VersionedValue(ring.served(now), label, pause)
 
@@ -71,7 +71,7 @@ class TicketSource:
         return read_ring(secret.data, f"{mount}/{path}"), secret.version
 
     async def _write(self, ring: TicketRing, version: int) -> tuple[TicketRing, int]:
-        """Write the ring; where another was faster, take what it wrote."""
+        """Write the ring; if another sidecar wrote first, return its ring."""
         mount, path = self._settings.mount, self._settings.path
         try:
             written = await self._vault.write_kv(mount, path, ring.to_entry(), version)

@@ -1,4 +1,4 @@
-"""Session-ticket keys of a fleet: which are there, which encrypts, when the next is made. Pure.
+"""Session-ticket keys of a fleet: which exist, which encrypts, when the next is made. Pure.
 
 A key is written to Vault before it is used: ``lead`` seconds ahead, in which every sidecar
 polls at least twice. So no Envoy encrypts with a key that another one can't decrypt with.
@@ -6,7 +6,7 @@ Then it encrypts for ``rotate_seconds``, and decrypts for as long again. Two or 
 are kept; Envoy encrypts with the first of its list.
 
 The ends of a key's life depend on the time alone, and on what is written: sidecars agree
-without talking to each other. ``serial`` counts the keys that ever were; it is not secret.
+without communicating. ``serial`` counts all keys that were ever made; it is not secret.
 """
 
 import base64
@@ -19,7 +19,7 @@ import msgspec
 from sidecar.sds.secrets.source import SecretFault
 
 KEY_BYTES = 80
-"""What Envoy takes: a name, an HMAC key and an AES key (``TlsSessionTicketKeys.keys``)."""
+"""Envoy's format: a name, an HMAC key and an AES key (``TlsSessionTicketKeys.keys``)."""
 MAX_KEYS = 3
 
 
@@ -31,12 +31,12 @@ class TicketKey(msgspec.Struct, frozen=True):
     key: bytes
 
     def __repr__(self) -> str:
-        """Show which key it is, and not the key."""
+        """Name the key, without its value."""
         return f"TicketKey(serial={self.serial}, encrypts_from={self.encrypts_from})"
 
 
 class TicketRing(msgspec.Struct, frozen=True):
-    """The keys that are there, oldest first."""
+    """The keys, oldest first."""
 
     keys: tuple[TicketKey, ...] = ()
 
@@ -52,7 +52,7 @@ class TicketRing(msgspec.Struct, frozen=True):
         return () if current is None else (current.key, *others)
 
     def next_change(self, now: float) -> float | None:
-        """Return when another key begins to encrypt (Unix seconds), if one waits."""
+        """Return when the next key begins to encrypt (Unix seconds), if there is one."""
         return min((k.encrypts_from for k in self.keys if k.encrypts_from > now), default=None)
 
     def successor(
@@ -60,7 +60,7 @@ class TicketRing(msgspec.Struct, frozen=True):
     ) -> "TicketRing | None":
         """Return the ring with one more key, if it is time to make one, else ``None``.
 
-        The first key of all encrypts at once: there is nothing to agree with yet.
+        The very first key encrypts at once: no other sidecar has a key yet.
         """
         if not self.keys:
             return TicketRing((TicketKey(1, now, fresh),))
@@ -73,7 +73,7 @@ class TicketRing(msgspec.Struct, frozen=True):
         return TicketRing((*self.keys, added)[-MAX_KEYS:])
 
     def to_entry(self) -> dict[str, Any]:
-        """Write the ring as an entry of Vault KV."""
+        """Return the ring as the data of an entry in Vault KV."""
         return {
             "keys": [
                 {
@@ -97,7 +97,7 @@ class _TicketEntry(msgspec.Struct):
 
 
 def read_ring(entry: Mapping[str, Any], where: str) -> TicketRing:
-    """Read an entry of Vault KV. Raises ``SecretFault``, which quotes nothing of it."""
+    """Read an entry of Vault KV. Raises ``SecretFault``, which does not quote it."""
     try:
         written = msgspec.convert(dict(entry), _TicketEntry).keys
         keys = tuple(

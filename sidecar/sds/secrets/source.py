@@ -1,4 +1,4 @@
-"""What the poller asks again and again, and what it is given."""
+"""The interface between the poller and the sources of secrets."""
 
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
@@ -10,34 +10,34 @@ Kind = str
 
 
 class SecretFault(Fault):
-    """What Vault holds can't be served as what it should be."""
+    """The content of Vault can't be served as this kind of secret."""
 
 
 class VersionedValue(NamedTuple, Generic[T]):
-    """A value with its version: another whenever the value is, the same in every process."""
+    """A value and its version, which changes with the value and is the same in every process."""
 
     value: T
     version: str
     again_seconds: float
-    """When to ask again, at the latest."""
+    """The seconds until the next read, at most."""
     ends_at: float | None = None
-    """Unix seconds after which it is of no use to anyone, if there is such a time."""
+    """Unix seconds after which the value is of no use; ``None`` if it does not end."""
 
     def __repr__(self) -> str:
-        """Show no value: it may be a secret."""
+        """Leave the value out: it may be a secret."""
         return f"Fetched(version={self.version!r})"
 
 
 class SecretSource(Protocol[T]):
-    """Where one secret comes from."""
+    """The source of one secret."""
 
     @property
     def kind(self) -> Kind:
-        """What kind of secret it is."""
+        """Return the kind of the secret."""
 
     @property
     def name(self) -> str:
-        """The name Envoy asks for."""
+        """Return the name that Envoy asks for."""
 
     async def fetch(self) -> VersionedValue[T]:
-        """Read it. Raises ``Fault``."""
+        """Read the secret. Raises ``Fault``."""

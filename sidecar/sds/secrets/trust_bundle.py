@@ -1,6 +1,6 @@
-"""What makes a trust bundle: roots, CRLs, and the rules for both. Pure.
+"""A trust bundle: roots, CRLs, and the rules for both. Pure.
 
-1. Every certificate is a CA's; one that has expired is left out, and one must remain.
+1. Every certificate is a CA's; expired ones are left out, and at least one must remain.
 2. The anchors are the self-signed ones. Of a chain whose root is not known here the
    uppermost is the anchor.
 3. A CRL is signed by a CA that is known here, and has not ended: after its ``nextUpdate``
@@ -8,7 +8,7 @@
 4. Where every CA known has a CRL, a peer's whole chain is held against them; else its own
    issuer's alone is, and that must be there.
 
-What is not so is refused as a whole; the bundle that was good before stays.
+A bundle that breaks a rule is refused as a whole; the last good one stays.
 """
 
 import hashlib
@@ -27,16 +27,16 @@ MAX_PEM_BYTES = 4_194_304
 
 
 class BundleFault(Fault):
-    """What was read makes no trust bundle."""
+    """The content that was read is not a valid trust bundle."""
 
 
 class TrustAnchors(msgspec.Struct, frozen=True):
-    """Whom to believe. Times are Unix seconds."""
+    """The trusted CAs and their CRLs. Times are Unix seconds."""
 
     roots_pem: bytes
     crl_pem: bytes | None = None
     only_leaf_crl: bool = False
-    """Some CA above the issuers has no CRL here, so only the peer's own issuer is asked."""
+    """A CA above the issuers has no CRL here, so only the peer's own issuer is checked."""
     partial_chain: bool = False
     """An anchor is not self-signed: OpenSSL must be told to stop there."""
     ends_at: float | None = None
@@ -44,7 +44,7 @@ class TrustAnchors(msgspec.Struct, frozen=True):
 
     @property
     def version(self) -> str:
-        """A digest of what is public, the same in every process."""
+        """A digest of the public content, the same in every process."""
         return hashlib.sha256(self.roots_pem + b"\0" + (self.crl_pem or b"")).hexdigest()[:32]
 
 
@@ -61,7 +61,7 @@ def read_anchors(
         roots = [each for each in chain if _is_self_signed(each)] or chain[-1:]
         anchors.update((_key(each), each) for each in roots if _ends_at(each) > now)
     if not anchors:
-        raise BundleFault("no CA that has not expired")
+        raise BundleFault("it holds no CA certificate that is still valid")
     if len(known) > MAX_CAS:
         raise BundleFault(f"{len(known)} CAs, more than {MAX_CAS}")
     ordered = [anchors[key] for key in sorted(anchors)]
@@ -84,11 +84,11 @@ def read_chain(pem: str) -> list[x509.Certificate]:
     try:
         return x509.load_pem_x509_certificates(pem.encode("ascii", "replace"))
     except ValueError:
-        raise BundleFault("these are no PEM certificates") from None
+        raise BundleFault("it does not hold PEM certificates") from None
 
 
 def split_crls(pem: str) -> list[str]:
-    """Take a text of several CRLs apart."""
+    """Split a text of several CRLs."""
     end = "-----END X509 CRL-----"
     return [part.strip() + f"\n{end}\n" for part in pem.split(end) if part.strip()]
 
@@ -103,13 +103,13 @@ def _read_crls(
         try:
             crl = x509.load_pem_x509_crl(pem.encode("ascii", "replace"))
         except ValueError:
-            raise BundleFault("this is no PEM CRL") from None
+            raise BundleFault("a CRL is not in PEM") from None
         if not any(_signed(crl, ca) for ca in known):
             raise BundleFault(f"the CRL of {crl.issuer.rfc4514_string()} is signed by no CA here")
         if _crl_ends_at(crl) <= now:
             raise BundleFault(
                 f"the CRL of {crl.issuer.rfc4514_string()} has ended; "
-                "is auto_rebuild on in Vault's pki/config/crl?"
+                "set auto_rebuild in Vault's pki/config/crl"
             )
         crls.append(crl)
     return list({crl.public_bytes(Encoding.DER): crl for crl in crls}.values())

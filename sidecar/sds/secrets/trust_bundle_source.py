@@ -1,4 +1,4 @@
-"""A trust bundle's roots and CRLs, out of Vault PKI or Vault KV."""
+"""The source of a trust bundle: roots and CRLs from Vault PKI or Vault KV."""
 
 from typing import Protocol
 
@@ -21,7 +21,7 @@ _MIN_PAUSE_SECONDS = 1.0
 
 
 class AnchorReader(Protocol):
-    """Reads roots; a test's may give what no real Vault does."""
+    """Reads roots and CRLs; ``VaultAnchors`` implements it."""
 
     async def __call__(self, settings: PkiTrust | KvTrust) -> tuple[list[str], list[str]]:
         """Return chains of certificates and CRLs, PEM."""
@@ -39,7 +39,7 @@ class BundleSource:
         self._now = now
 
     async def fetch(self) -> VersionedValue[TrustAnchors]:
-        """Read the anchors; sooner again where a CRL ends before the next poll."""
+        """Read the anchors; the next read is earlier if a CRL ends before the next poll."""
         chain_pems, crl_pems = await self._read(self.settings.roots)
         now = self._now()
         try:
@@ -54,7 +54,7 @@ class BundleSource:
     def _chains(self, pems: list[str]) -> list[list[x509.Certificate]]:
         chains = [read_chain(pem) for pem in pems]
         if isinstance(self.settings.roots, KvTrust):
-            # Somebody wrote this list of roots: each is an anchor, whatever signed it.
+            # An operator wrote this list of roots: each is an anchor, whatever signed it.
             return [[each] for chain in chains for each in chain]
         return chains
 

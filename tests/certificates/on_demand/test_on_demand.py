@@ -128,9 +128,9 @@ class World:
             ),
             clock=lambda: self.now,
             jitter=lambda: 0.0,
-            is_vault_healthy=lambda: self.vault_is_well,
+            is_vault_healthy=lambda: self.vault_is_healthy,
         )
-        self.vault_is_well = True
+        self.vault_is_healthy = True
         self.on_demand.watch(self.told.append)
         self.on_demand.on_forget(self.taken_back.append)
 
@@ -435,7 +435,7 @@ async def test_what_only_envoy_has_is_not_taken_back_while_vault_is_away() -> No
     world.register("shop.example", "old.example")
     assert await world.get("shop.example") == "1"
     assert world.on_demand.could_serve_again("old.example")
-    world.vault_is_well = False
+    world.vault_is_healthy = False
     assert world.on_demand.could_serve_again("shop.example")
     assert not world.on_demand.could_serve_again("old.example")
 

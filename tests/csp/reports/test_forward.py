@@ -70,7 +70,7 @@ def test_a_receiver_that_fails_gets_them_later_and_once(receiver: Receiver) -> N
     assert [each["blocked"] for each in receiver.taken] == [
         f"https://{number}.example" for number in range(100)
     ]
-    assert errors == [f"the receiver of reports answers {status}" for status in (503, 302)]
+    assert errors == [f"the receiver of reports answered {status}" for status in (503, 302)]
     assert receiver.types == {"application/json"}
     assert set(receiver.taken[0]) == {
         "time", "tenant", "document", "directive", "blocked", "disposition", "source",

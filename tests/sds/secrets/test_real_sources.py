@@ -123,7 +123,7 @@ async def test_roots_out_of_kv(own_openbao: OpenBao, vault: VaultClient) -> None
     with pytest.raises(BundleFault, match="has no text 'crl'"):
         await source.fetch()
     kv.create_or_update_secret("trust/roots", {"value": "hello", "crl": ""})
-    with pytest.raises(BundleFault, match="'a': these are no PEM"):
+    with pytest.raises(BundleFault, match="'a': it does not hold PEM"):
         await source.fetch()
 
 

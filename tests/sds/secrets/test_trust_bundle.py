@@ -69,13 +69,13 @@ def test_two_cas_of_one_name_each_need_their_crl() -> None:
 
 
 BAD = [
-    ("nothing", [], [], "no CA that has not expired"),
-    ("all have expired", [ENDED.chain], [], "no CA that has not expired"),
+    ("nothing", [], [], "no CA certificate that is still valid"),
+    ("all have expired", [ENDED.chain], [], "no CA certificate that is still valid"),
     ("a leaf", [[LEAF]], [], "is no CA"),
     ("a CRL of a stranger", [ROOT.chain], [pem(OTHER.crl())], "signed by no CA here"),
     ("a CRL of a namesake", [ROOT.chain], [pem(SECOND.crl())], "signed by no CA here"),
     ("a CRL that has ended", [ROOT.chain], [pem(ROOT.crl(hours=-1))], "has ended"),
-    ("a CRL that is none", [ROOT.chain], ["hello"], "no PEM CRL"),
+    ("a CRL that is none", [ROOT.chain], ["hello"], "a CRL is not in PEM"),
     ("a CRL that is huge", [ROOT.chain], ["x" * 5_000_000], "more than"),
     ("too many", [[Ca("many", now=NOW).certificate] for _ in range(65)], [], "65 CAs"),
 ]  # fmt: skip
@@ -89,7 +89,9 @@ def test_what_is_not_taken(
         read_anchors(chains, crls, AT)
 
 
-@pytest.mark.parametrize(("text", "said"), [("hello", "no PEM"), ("x" * 5_000_000, "more than")])
+@pytest.mark.parametrize(
+    ("text", "said"), [("hello", "not hold PEM"), ("x" * 5_000_000, "more than")]
+)
 def test_what_is_no_chain(text: str, said: str) -> None:
     with pytest.raises(BundleFault, match=said):
         read_chain(text)

@@ -38,7 +38,7 @@ class Observer:
     def __init__(self, decided: Callable[[Outcome], None]) -> None:
         self.decided = decided
 
-    def passed(self, _passage: object) -> None:
+    def allowed_fast(self, _passage: object) -> None:
         """Forget what went the short way."""
 
 

@@ -11,7 +11,7 @@ from sidecar.authz.encoding import decode_request
 from sidecar.authz.requirements import check_client
 from sidecar.common.errors import Denied
 from sidecar.common.reasons import Reason
-from tests.certificates.test_material import CA, KEY, NOW, SUBJECT, timedelta
+from tests.workload.x509.test_material import CA, KEY, NOW, SUBJECT, timedelta
 
 WEB, API = "spiffe://septem/ns/edge/sa/web", "api.internal"
 

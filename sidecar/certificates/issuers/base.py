@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple, Protocol, runtime_checkable
 
-from sidecar.certificates.material import Material
 from sidecar.common.errors import Fault
+from workload.x509.material import Material
 
 
 class Order(NamedTuple):
@@ -33,7 +33,7 @@ class Issuer(Protocol):
         """What the configuration calls it; for messages and labels."""
 
     async def issue(self, order: Order) -> Material:
-        """Return a certificate that was checked (``certs.material``), for this order.
+        """Return a certificate that was checked (``workload.x509.material``), for this order.
 
         Raises ``Fault``: ``retryable`` where the same order may succeed later, not before
         ``retry_after_seconds`` where the issuer said so.

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Iterator
 
-from sidecar.certificates.material import Material
 from sidecar.common.clock import Now
 from sidecar.common.faults import tell_each
+from workload.x509.material import Material
 
 
 class CertificateStore:

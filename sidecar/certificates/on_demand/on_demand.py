@@ -21,7 +21,6 @@ from math import inf
 
 from sidecar.certificates.issuers.base import Issuers
 from sidecar.certificates.managed.store import CertificateStore
-from sidecar.certificates.material import Material
 from sidecar.certificates.on_demand.coverage import Coverage
 from sidecar.certificates.on_demand.domains import DomainRegistry, Unresolved
 from sidecar.certificates.on_demand.name_table import Entry, NameTable
@@ -30,6 +29,7 @@ from sidecar.certificates.on_demand.orders import CertificateKeeper, OnDemandEve
 from sidecar.certificates.on_demand.resolution_queue import ResolutionQueue
 from sidecar.common.faults import tell_each
 from sidecar.config.on_demand import OnDemand as OnDemandSettings
+from workload.x509.material import Material
 
 IDLE_STAYS = 2
 """A name in use is asked for again by the end of each stay in Envoy; one not seen for two of

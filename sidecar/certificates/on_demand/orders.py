@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from sidecar.certificates.issuers.base import Issuer, IssuerFault, Issuers, Order
-from sidecar.certificates.material import Material
 from sidecar.certificates.on_demand.domains import Registration
 from sidecar.certificates.on_demand.issuance_limits import IssuanceRateExceeded
 from sidecar.certificates.on_demand.name_table import Entry
@@ -13,6 +12,7 @@ from sidecar.certificates.on_demand.names import NameRefused
 from sidecar.common.errors import Fault
 from sidecar.common.faults import report_to_loop, tell_each
 from sidecar.config.on_demand import OnDemand as OnDemandSettings
+from workload.x509.material import Material
 
 
 class CertificateKeeper(Protocol):

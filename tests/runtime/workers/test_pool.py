@@ -507,11 +507,10 @@ async def test_what_is_not_in_a_worker(tmp_path: Path, issuer: Issuer) -> None:
         "sidecar.admin",
         "sidecar.observability.alerts",
     )
-    names_of_peers = {
-        "sidecar.certificates",
-        "sidecar.certificates.identities",
-    }  # X.509 names, and nothing else
-    assert {name for name in ours if name.startswith(forbidden)} <= names_of_peers
+    assert {name for name in ours if name.startswith(forbidden)} == set()
+    # The names in a client's certificate, and no more of what is shared with applications.
+    shared = {"workload", "workload.errors", "workload.x509", "workload.x509.identities"}
+    assert {name for name in modules if name.split(".")[0] == "workload"} <= shared
 
 
 async def test_it_ends_when_its_channel_closes(pool: Pool) -> None:

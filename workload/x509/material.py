@@ -3,11 +3,11 @@
 import base64
 import hashlib
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import TypeGuard
 
-import msgspec
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from sidecar.common.errors import Fault
+from workload.errors import Fault
 
 _MAX_CHAIN = 10
 _MIN_RSA_BITS = 2048
@@ -33,7 +33,8 @@ class MaterialFault(Fault):
     """What was issued can't be served."""
 
 
-class Material(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True, repr=False)
+class Material:
     """A chain, leaf first, and the leaf's key. Times are Unix seconds.
 
     The key is in memory and on the way to Envoy, nowhere else: ``repr`` hides it.

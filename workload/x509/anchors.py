@@ -13,14 +13,14 @@ What is not so is refused as a whole; the bundle that was good before stays.
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
-import msgspec
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from sidecar.common.errors import Fault
+from workload.errors import Fault
 
 MAX_CAS = 64
 MAX_PEM_BYTES = 4_194_304
@@ -30,7 +30,8 @@ class BundleFault(Fault):
     """What was read makes no trust bundle."""
 
 
-class TrustAnchors(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class TrustAnchors:
     """Whom to believe. Times are Unix seconds."""
 
     roots_pem: bytes

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from workload.errors import Fault
 
 _PATH = re.compile(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*", re.ASCII)
-_ADDRESS = re.compile(r"https?://[^\s/@?#]+/?|unix:/\S+", re.ASCII)
+_ADDRESS = re.compile(r"https?://[A-Za-z0-9._:\[\]-]+/?|unix:/[^\s\x00]+", re.ASCII)
 _HEADER = re.compile(r"[\x21-\x7e]+", re.ASCII)
 _PIN = re.compile(r"[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=", re.ASCII)
 _MAX_PATH = 512
@@ -164,7 +164,8 @@ def _is_address(address: str) -> bool:
     if not _ADDRESS.fullmatch(address):
         return False
     try:
-        return address.startswith("unix:") or urlsplit(address).port != 0
+        url = urlsplit(address)
+        return url.scheme == "unix" or (bool(url.hostname) and url.port != 0)
     except ValueError:  # a port that is none, an IPv6 address that is none
         return False
 

@@ -1,8 +1,8 @@
 """One request to Vault, one connection for it: asyncio underneath, HTTP/1.1 by h11.
 
 A service asks a few times an hour, so nothing is kept open. No redirect is followed, no proxy
-and no variable of the environment is looked at, an answer has a largest size, and the whole
-call has one time-out: there is no thread that a frozen Vault could hold.
+and none of Vault's variables in the environment is looked at, an answer has a largest size,
+and the whole call has one time-out: there is no thread that a frozen Vault could hold.
 """
 
 import asyncio
@@ -63,6 +63,8 @@ class VaultHttp:
             raise VaultAway(f"{where}: TLS fails; is ca_file its CA?") from None
         except OSError as exc:
             raise VaultAway(f"{where}: {exc.strerror or 'cannot be reached'}") from None
+        except UnicodeError:
+            raise VaultCallFault(f"{where}: the address has no name of a host") from None
         except h11.RemoteProtocolError:
             raise VaultAway(f"{where}: the answer is no whole answer of HTTP/1.1") from None
         except VaultCallFault as fault:
@@ -97,9 +99,10 @@ class VaultHttp:
         seen = tuple(fingerprint(Path(name)) for name in files)
         if self._context is None or self._context[0] != seen:
             try:
-                context = ssl.create_default_context(cafile=server.ca_file)
+                context = _context(server.ca_file)
                 if own:
-                    context.load_cert_chain(*own)
+                    # A key with a pass phrase is refused; OpenSSL would ask on the terminal.
+                    context.load_cert_chain(*own, password="")
             except OSError:  # SSLError is one
                 raise VaultAway(
                     f"{', '.join(files)} can't be read, or hold no PEM of that kind"
@@ -126,6 +129,18 @@ class VaultHttp:
             parts.append(connection.send(h11.Data(data=content)))
         parts.append(connection.send(h11.EndOfMessage()))
         return b"".join(part for part in parts if part)
+
+
+def _context(ca_file: str | None) -> ssl.SSLContext:
+    # Not create_default_context: where SSLKEYLOGFILE is set, it writes the secrets of every
+    # session into that file, and so Vault's token.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if ca_file is None:
+        context.load_default_certs()
+    else:
+        context.load_verify_locations(ca_file)
+    return context
 
 
 async def _receive(connection: h11.Connection, reader: asyncio.StreamReader) -> Answer:
@@ -156,7 +171,7 @@ def _read(answer: Answer, where: str) -> dict[str, Any]:
         return {}
     try:
         value = json.loads(answer.body)
-    except ValueError:
+    except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
         raise VaultCallFault(f"{where}: the answer is no JSON object")

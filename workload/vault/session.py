@@ -160,15 +160,19 @@ def read_credential(path: str, what: str) -> str:
     except OSError as exc:
         raise VaultRefuses(f"the {what} cannot be read from {path}: {exc.strerror}") from None
     text = raw.strip()
-    is_line = text and len(raw) <= MAX_CREDENTIAL_BYTES and all(33 <= byte <= 126 for byte in text)  # noqa: PLR2004 - visible ASCII
-    if not is_line:
+    if len(raw) > MAX_CREDENTIAL_BYTES or not _is_line(text):
         raise VaultRefuses(f"{path} holds no {what}: one line of ASCII is expected")
     return text.decode("ascii")
 
 
+def _is_line(text: bytes) -> bool:
+    """Tell whether it can stand in a header: visible ASCII, and some of it."""
+    return bool(text) and all(0x21 <= byte <= 0x7E for byte in text)  # noqa: PLR2004
+
+
 def _text(part: object, name: str) -> str:
     value = part.get(name) if isinstance(part, dict) else None
-    if not isinstance(value, str) or not value:
+    if not isinstance(value, str) or not _is_line(value.encode("utf-8", "replace")):
         raise VaultCallFault(f"Vault's answer has no {name}")
     return value
 

@@ -1,8 +1,10 @@
 """Answers that no good Vault gives, and some that a real one gives on a bad day."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
@@ -60,6 +62,7 @@ ANSWERS = [
     ("elsewhere", reply(307, extra="Location: http://evil/\r\n"), VaultCallFault, "elsewhere"),
     ("no JSON", reply(200, b"<html>"), VaultCallFault, "no JSON object"),
     ("JSON of another kind", reply(200, b"[1]"), VaultCallFault, "no JSON object"),
+    ("JSON without end", reply(200, b"[" * 100_000), VaultCallFault, "no JSON object"),
     ("nothing", b"", VaultAway, "no whole answer"),
     ("half an answer", reply(200)[:-5], VaultAway, "no whole answer"),
     ("another protocol", b"SSH-2.0-x\r\n\r\n", VaultAway, "no whole answer"),
@@ -114,3 +117,20 @@ async def test_nobody_listens() -> None:
         pass
     with pytest.raises(VaultAway, match="Vault at http://127"):
         await http.ask("GET", "x", TOKEN)
+
+
+async def test_a_name_that_is_no_hosts() -> None:
+    http = VaultHttp(VaultServer("http://" + "a" * 70 + ".example", TokenFileLogin("/none")))
+    with pytest.raises(VaultCallFault, match="Vault at http://aaa"):
+        await http.ask("GET", "x", TOKEN)
+
+
+def test_the_sessions_secrets_are_written_nowhere(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "keys"))
+    context = VaultHttp(VaultServer("https://vault", TokenFileLogin("/none")))._tls()
+    assert context.keylog_filename is None
+    assert context.check_hostname
+    assert context.verify_mode is ssl.CERT_REQUIRED
+    assert list(tmp_path.iterdir()) == []

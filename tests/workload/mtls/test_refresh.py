@@ -22,10 +22,11 @@ class World:
         self.calls = 0
         self.held: list[object] = []
         self.ends_at: float | None = None
+        self.life_seconds = HOUR
 
     async def issue(self) -> Material:
         self._call()
-        end = self.now + HOUR
+        end = self.now + self.life_seconds
         return Material(b"", b"", (), f"{self.calls}", self.now, end, ())
 
     async def read(self) -> TrustAnchors:
@@ -147,3 +148,11 @@ async def test_what_was_believed_is_believed_while_vault_is_away() -> None:
         waits.append(poller.due - world.now)
     assert waits == [2, 4, 5, 5], "never rarer than the poll"
     assert len(world.held) == 1
+
+
+async def test_however_short_a_life_there_is_a_pause() -> None:
+    world = World()
+    world.life_seconds = 3.0
+    renewer = world.renewer()
+    await renewer.load()
+    assert renewer.due == world.now + 10

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.authorities import Ca, pem
 from workload.settings import TokenFileLogin, VaultServer
 from workload.vault.errors import VaultAway, VaultCallFault, VaultHasNot, VaultInvalid, VaultRefuses
 from workload.vault.http import MAX_ANSWER_BYTES, VaultHttp
@@ -134,3 +135,15 @@ def test_the_sessions_secrets_are_written_nowhere(
     assert context.check_hostname
     assert context.verify_mode is ssl.CERT_REQUIRED
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_ca_file_that_is_written_anew_is_read_anew(tmp_path: Path) -> None:
+    path = tmp_path / "ca.pem"
+    path.write_text(pem(Ca("one").certificate))
+    http = VaultHttp(VaultServer("https://vault", TokenFileLogin("/none"), ca_file=str(path)))
+    before = http._tls()
+    assert http._tls() is before
+    fresh = tmp_path / "next"
+    fresh.write_text(pem(Ca("two").certificate))
+    fresh.rename(path)
+    assert http._tls().get_ca_certs() != before.get_ca_certs()

@@ -12,8 +12,9 @@ COPY requirements/build.lock requirements/build.lock
 RUN python -m venv /opt/build \
  && /opt/build/bin/pip install --require-hashes --only-binary :all: -r requirements/build.lock
 COPY pyproject.toml README.md LICENSE ./
+COPY workload workload
 COPY sidecar sidecar
-RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /dist . \
+RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /dist ./workload . \
  && /opt/sidecar/bin/pip install --no-deps --no-index /dist/*.whl \
  && /opt/sidecar/bin/pip uninstall --yes pip setuptools
 

@@ -12,7 +12,7 @@ ARGS   ?=
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t12
 
-$(STAMP): requirements/dev.lock pyproject.toml
+$(STAMP): requirements/dev.lock pyproject.toml workload/pyproject.toml
 	@tools/make-venv "$(PYTHON)" "$(VENV)"
 	@tools/get-promtool "$(VENV)/bin"
 	@tools/get-pebble "$(VENV)/bin"

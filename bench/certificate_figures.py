@@ -29,15 +29,15 @@ from bench.on_demand import TENANT, limits, register
 from demo.handshake import Handshaker
 from demo.stack import Stack
 from sidecar.certificates.issuers.base import Order
-from sidecar.certificates.issuers.vault_pki import make_csr
 from sidecar.certificates.managed.manager import CertificateManager
 from sidecar.certificates.managed.store import CertificateStore
-from sidecar.certificates.material import Material, check_material
 from sidecar.common.clock import wall_seconds
 from sidecar.sds.resources import SECRET_TYPE
 from sidecar.sds.service import SECRET_SERVICE, SdsService
 from sidecar.sds.stream import SdsEvents
 from sidecar.transport.aio import GrpcServer
+from workload.x509.csr import make_csr
+from workload.x509.material import Material, check_material
 
 NAMES = 10_000
 

@@ -15,9 +15,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from sidecar.certificates.managed.store import CertificateStore
-from sidecar.certificates.material import Material
 from sidecar.sds.service import SECRET_SERVICE, SdsEvents, SdsService
 from sidecar.transport.aio import GrpcServer
+from workload.x509.material import Material
 
 
 def name_of(number: int) -> str:

@@ -7,10 +7,10 @@ from urllib.parse import unquote
 from cryptography import x509
 
 from sidecar.authz.routes import Route
-from sidecar.certificates.identities import matches, names_of
 from sidecar.common.errors import Denied
 from sidecar.common.reasons import Reason
 from sidecar.tokens.claims import Claims
+from workload.x509.identities import matches, names_of
 
 
 def check_tenant(claims: Claims, route: Route, host_owner: str | None) -> None:

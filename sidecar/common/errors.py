@@ -1,10 +1,14 @@
 """The two roots of errors. Nothing else crosses a module boundary.
 
 ``Denied`` is the request's fault: an answer, counted and audited, never logged as an
-error. ``Fault`` is the sidecar's or a dependency's: logged, and retried where that can help.
+error. ``Fault`` is the sidecar's or a dependency's: logged, and retried where that can help. It is
+defined in ``workload.errors``, which the application's library shares.
 """
 
 from sidecar.common.reasons import Reason
+from workload.errors import Fault
+
+__all__ = ["ConfigFault", "Denied", "Fault"]
 
 
 class Denied(Exception):  # noqa: N818 - it is an answer, not an error
@@ -24,18 +28,6 @@ class Denied(Exception):  # noqa: N818 - it is an answer, not an error
     def __str__(self) -> str:
         """Return the reason, with its detail where there is one."""
         return f"{self.reason}: {self.detail}" if self.detail else str(self.reason)
-
-
-class Fault(Exception):  # noqa: N818 - subclasses carry the noun
-    """The sidecar, or a service that it depends on, does not work.
-
-    The message says what failed and what to do next; the operator reads it unchanged.
-    ``retryable`` is true where the same call may succeed later, and not before
-    ``retry_after_seconds`` where the other side named a time.
-    """
-
-    retryable = False
-    retry_after_seconds: float | None = None
 
 
 class ConfigFault(Fault):

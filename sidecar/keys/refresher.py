@@ -14,7 +14,6 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from sidecar.common.backoff import with_jitter
 from sidecar.common.clock import Now
 from sidecar.common.errors import Fault
 from sidecar.common.polling import PollLoop, PollStatus, fault_of
@@ -23,6 +22,7 @@ from sidecar.keys.lifecycle import KeyState, Lifecycle, worst
 from sidecar.keys.rotation import IssuerKeys, Statement, window_end
 from sidecar.keys.sources import KeySource
 from sidecar.tokens.keyring import KeyRing, VerificationKey
+from workload.backoff import with_jitter
 
 _log = logging.getLogger("sidecar.keys")
 EARLY_REFRESH_SECONDS = 5.0

@@ -8,10 +8,10 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from sidecar.common.backoff import with_jitter
 from sidecar.common.polling import PollLoop, PollStatus
 from sidecar.keys.lifecycle import KeyState, Lifecycle
 from sidecar.tokens.revocation import NOTHING_REVOKED, RevocationPart, Revocations
+from workload.backoff import with_jitter
 
 _log = logging.getLogger("sidecar.keys")
 

@@ -8,7 +8,6 @@ read on.
 import logging
 from collections.abc import Callable
 
-from sidecar.common.backoff import with_jitter
 from sidecar.common.polling import PollLoop, PollStatus
 from sidecar.config import model
 from sidecar.keys.lifecycle import Lifecycle
@@ -21,6 +20,7 @@ from sidecar.module_signing.publishers import (
 from sidecar.vault.errors import VaultNotFound
 from sidecar.vault.newest import NewestVersion
 from sidecar.vault.ports import KvReader
+from workload.backoff import with_jitter
 
 _log = logging.getLogger("sidecar.module_signing")
 

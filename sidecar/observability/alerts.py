@@ -19,12 +19,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sidecar.common.backoff import Backoff
 from sidecar.common.blocking import BlockingRunner, BlockingRunnerBusy
 from sidecar.common.clock import Now
 from sidecar.common.errors import Fault
 from sidecar.common.faults import report_to_loop
 from sidecar.config import model
+from workload.backoff import Backoff
 
 _log = logging.getLogger("sidecar.observability.alerts")
 EVENT_TYPE = "com.septemcore.system.health"

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Container
 from typing import Protocol
 
-from sidecar.certificates.material import Material
 from sidecar.certificates.on_demand.on_demand import Obtaining
 from sidecar.common.observers import Observers
 from sidecar.sds.resources import tls_certificate
 from sidecar.sds.subscription import PENDING, Pending, Resource
+from workload.x509.material import Material
 
 Changed = Callable[[str], None]
 """Called with the name that changed, on the event loop; it must not block."""

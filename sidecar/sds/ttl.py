@@ -8,7 +8,7 @@ millisecond, and an unused name is gone.
 import heapq
 from collections.abc import Callable
 
-from sidecar.common.backoff import with_jitter
+from workload.backoff import with_jitter
 
 
 class TtlTracker:

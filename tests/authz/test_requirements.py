@@ -12,7 +12,7 @@ from sidecar.authz.encoding.request import parse_request, view_of
 from sidecar.authz.requirements import check_client
 from sidecar.common.errors import Denied
 from sidecar.common.reasons import Reason
-from tests.certificates.test_material import CA, KEY, NOW, SUBJECT
+from tests.workload.x509.test_material import CA, KEY, NOW, SUBJECT
 
 WEB, API = "spiffe://septem/ns/edge/sa/web", "api.internal"
 

@@ -14,7 +14,6 @@ from sidecar.certificates.managed.manager import CertificateManager
 from sidecar.certificates.managed.probe import Prober, Target, served_serial
 from sidecar.certificates.managed.renewal import Level
 from sidecar.certificates.managed.store import CertificateStore
-from sidecar.certificates.material import Material
 from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.config import model
 from sidecar.config.certificates import Probe
@@ -23,6 +22,7 @@ from tests.support.acme_edge import AcmeEdge, running_edge
 from tests.support.h2_client import H2Client
 from tests.support.real import TokenFile
 from tests.support.waiting import until
+from workload.x509.material import Material
 
 pytestmark = pytest.mark.real
 NAME = "app.septemcore.com"

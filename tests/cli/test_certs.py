@@ -16,13 +16,13 @@ from sidecar.certificates.managed.admin import CertificateAdmin, CertificateAdmi
 from sidecar.certificates.managed.admin_routes import certificate_routes
 from sidecar.certificates.managed.manager import CertificateManager
 from sidecar.certificates.managed.store import CertificateStore
-from sidecar.certificates.material import Material
 from sidecar.cli.main import main
 from sidecar.common.clock import wall_seconds
 from sidecar.common.errors import Fault
 from sidecar.transport.http1 import Request, Response
 from tests.support.authorities import Ca
 from tests.support.waiting import wait_until
+from workload.x509.material import Material
 
 CA = Ca("platform")
 

@@ -21,16 +21,23 @@ from demo.application import SampleApplication
 from demo.envoyproxy import Envoy, shipped_config
 from demo.openbao import OpenBao
 from demo.process import ManagedProcess, fetch_status, free_ports
-from sidecar.certificates.material import Material
 from sidecar.cli.main import main
 from sidecar.common.clock import wall_seconds
-from sidecar.config.secrets import PkiTrust, TrustBundle
-from sidecar.mtls import VaultPkiIssuer, Workload, WorkloadIdentity
-from sidecar.mtls.memory import in_memory
-from sidecar.sds.secrets.trust_bundle import read_anchors, read_chain
 from tests.support.authorities import Ca
 from tests.support.real import TokenFile
 from tests.support.waiting import wait_until
+from workload.mtls import (
+    PkiRole,
+    PkiRoots,
+    TokenFileLogin,
+    Trust,
+    VaultServer,
+    Workload,
+    WorkloadIdentity,
+)
+from workload.mtls.memory import in_memory
+from workload.x509.anchors import read_anchors, read_chain
+from workload.x509.material import Material
 
 pytestmark = pytest.mark.real
 ORDERS, PAYMENTS = "spiffe://septemcore/ns/orders/sa/api", "spiffe://septemcore/ns/payments/sa/api"
@@ -240,10 +247,10 @@ async def test_a_python_service_without_envoy_calls_one_with_it(
 ) -> None:
     _, payments = pair
     token_file.write(openbao.token_for(POLICY))
-    issuer = VaultPkiIssuer(name="services", mount="services", role="service", ttl_seconds=3600)
-    trust = TrustBundle(name="t", roots=PkiTrust(mounts=("services",), crl=True))
-    vault = token_file.settings(openbao.address)
-    async with Workload(vault, issuer, trust, spiffe_id=ORDERS) as me:
+    role = PkiRole(mount="services", role="service", ttl_seconds=3600)
+    trust = Trust(roots=PkiRoots(mounts=("services",), crl=True))
+    vault = VaultServer(address=openbao.address, login=TokenFileLogin(path=str(token_file.path)))
+    async with Workload(vault, role, trust, spiffe_id=ORDERS) as me:
         right, wrong = me.client_context([PAYMENTS]), me.client_context([ORDERS])
         assert await asyncio.to_thread(direct, payments.inbound, right) == 200
         assert await asyncio.to_thread(direct, payments.inbound, wrong) == 0

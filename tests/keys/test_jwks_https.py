@@ -22,8 +22,8 @@ from sidecar.config import model
 from sidecar.keys.jwks_https import JwksKeySource
 from sidecar.keys.lifecycle import KeyState
 from sidecar.keys.refresher import KeyRefresher
-from tests.certificates.test_material import CA, KEY, SUBJECT, pem
 from tests.keys.test_sources import jwk
+from tests.workload.x509.test_material import CA, KEY, SUBJECT, pem
 
 
 class Publisher:

@@ -6,6 +6,7 @@ import sys
 import sysconfig
 import tarfile
 from pathlib import Path
+from typing import NamedTuple
 from zipfile import ZipFile
 
 import pytest
@@ -14,11 +15,20 @@ ROOT = Path(__file__).parents[2]
 LEFT_OUT = {".ci/run"}
 """What git tracks and no archive holds: it is the CI's, not the project's."""
 IMPORT_ALL = """
-import importlib, pkgutil, sidecar
-for each in pkgutil.walk_packages(sidecar.__path__, "sidecar."):
-    if not each.name.endswith("__main__"):
-        importlib.import_module(each.name)
-print(sidecar.__file__)
+import importlib, pkgutil, sidecar, workload
+for package in (sidecar, workload):
+    for each in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        if not each.name.endswith("__main__"):
+            importlib.import_module(each.name)
+    print(package.__file__)
+"""
+ALONE = """
+import sys
+before = set(sys.modules)
+sys.path.insert(0, sys.argv[1])
+import workload.mtls
+assert workload.__file__.startswith(sys.argv[1])
+print(*{name.partition(".")[0] for name in set(sys.modules) - before})
 """
 
 
@@ -54,33 +64,52 @@ def tracked(below: str = ".") -> set[str]:
     return {name for name in done.stdout.split("\0") if name and (ROOT / name).exists()}
 
 
-@pytest.fixture(scope="module")
-def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build("sdist", ROOT, tmp_path_factory.mktemp("sdist"))
+class Shipped(NamedTuple):
+    """A distribution on its way: its source, the unpacked sdist of it, the wheel of that."""
+
+    name: str
+    package: str
+    source: Path
+    unpacked: Path
+    wheel: Path
 
 
-@pytest.fixture(scope="module")
-def unpacked(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("unpacked")
+def make(name: str, package: str, source: Path, folder: Path) -> Shipped:
+    sdist = build("sdist", source, folder / "sdist")
     with tarfile.open(sdist) as archive:
-        archive.extractall(folder, filter="data")
-    (root,) = folder.iterdir()
-    return root
+        archive.extractall(folder / "unpacked", filter="data")
+    (unpacked,) = (folder / "unpacked").iterdir()
+    return Shipped(name, package, source, unpacked, build("wheel", unpacked, folder / "wheel"))
 
 
 @pytest.fixture(scope="module")
-def wheel(unpacked: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build("wheel", unpacked, tmp_path_factory.mktemp("wheel"))
+def sidecar(tmp_path_factory: pytest.TempPathFactory) -> Shipped:
+    return make("septem_sidecar", "sidecar", ROOT, tmp_path_factory.mktemp("sidecar"))
 
 
 @pytest.fixture(scope="module")
-def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An environment with the wheel in it, and the packages it needs from where we run."""
+def workload(tmp_path_factory: pytest.TempPathFactory) -> Shipped:
+    folder = tmp_path_factory.mktemp("workload")
+    return make("septem_workload", "workload", ROOT / "workload", folder)
+
+
+@pytest.fixture(params=["sidecar", "workload"])
+def shipped(request: pytest.FixtureRequest) -> Shipped:
+    found: Shipped = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture(scope="module")
+def installed(
+    sidecar: Shipped, workload: Shipped, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """An environment with both wheels in it, and the packages it needs from where we run."""
     folder = tmp_path_factory.mktemp("installed")
     assert run([sys.executable, "-m", "venv", "--without-pip", "venv"], folder).returncode == 0
     python = str(folder / "venv/bin/python")
     pip = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet"]
-    done = run([*pip, "--no-index", "--no-deps", "--no-compile", str(wheel)], folder)
+    wheels = [str(sidecar.wheel), str(workload.wheel)]
+    done = run([*pip, "--no-index", "--no-deps", "--no-compile", *wheels], folder)
     assert done.returncode == 0, done.stderr
     # A line of a .pth adds the folder and not what its own .pth files say: not the checkout.
     needed = site_packages(folder) / "zz_needed.pth"
@@ -93,31 +122,54 @@ def site_packages(folder: Path) -> Path:
     return found
 
 
-def test_the_sdist_holds_every_file_of_the_project(unpacked: Path) -> None:
-    held = {
-        str(path.relative_to(unpacked))
-        for path in unpacked.rglob("*")
+def test_the_sdist_holds_every_file_of_the_project(sidecar: Shipped) -> None:
+    assert tracked() - LEFT_OUT - files_below(sidecar.unpacked) == set()
+
+
+def test_the_librarys_sdist_holds_every_file_of_its_own(workload: Shipped) -> None:
+    held = {f"workload/{name}" for name in files_below(workload.unpacked)}
+    assert tracked("workload") - held == set()
+    assert (ROOT / "workload/LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()
+
+
+def files_below(folder: Path) -> set[str]:
+    return {
+        str(path.relative_to(folder))
+        for path in folder.rglob("*")
         if path.is_file() and not path.is_symlink()
     }
-    assert tracked() - LEFT_OUT - held == set()
 
 
-def test_the_wheel_holds_every_file_of_the_package_and_its_licence(wheel: Path) -> None:
-    with ZipFile(wheel) as archive:
+def test_the_wheel_holds_every_file_of_the_package_and_its_licence(shipped: Shipped) -> None:
+    with ZipFile(shipped.wheel) as archive:
         held = set(archive.namelist())
-    assert tracked("sidecar") - held == set()
-    assert "septem_sidecar-0.1.0.dist-info/licenses/LICENSE" in held
+    about = {f"workload/{name}" for name in ("pyproject.toml", "README.md", "LICENSE")}
+    assert tracked(shipped.package) - about - held == set()
+    assert f"{shipped.name}-0.1.0.dist-info/licenses/LICENSE" in held
+    assert held & about == set()
 
 
-def test_a_wheel_of_the_sdist_is_the_wheel_of_the_tree(wheel: Path, tmp_path: Path) -> None:
-    of_the_tree = build("wheel", ROOT, tmp_path / "wheel")
-    assert of_the_tree.name == wheel.name
-    assert of_the_tree.read_bytes() == wheel.read_bytes()
+def test_a_wheel_of_the_sdist_is_the_wheel_of_the_tree(shipped: Shipped, tmp_path: Path) -> None:
+    of_the_tree = build("wheel", shipped.source, tmp_path / "wheel")
+    assert of_the_tree.name == shipped.wheel.name
+    assert of_the_tree.read_bytes() == shipped.wheel.read_bytes()
 
 
-def test_nothing_but_the_sidecar_is_installed(installed: Path) -> None:
+def test_nothing_but_the_sidecar_and_the_library_is_installed(installed: Path) -> None:
     found = {path.name for path in site_packages(installed).iterdir()}
-    assert found == {"sidecar", "septem_sidecar-0.1.0.dist-info", "zz_needed.pth"}
+    about = {f"septem_{name}-0.1.0.dist-info" for name in ("sidecar", "workload")}
+    assert found == {"sidecar", "workload", "zz_needed.pth"} | about
+
+
+def test_the_library_needs_what_it_says_and_no_more(workload: Shipped, tmp_path: Path) -> None:
+    """With cryptography and h11 there, and nothing else of ours: a service needs no sidecar."""
+    with ZipFile(workload.wheel) as archive:
+        archive.extractall(tmp_path)  # noqa: S202 - we made it
+    done = run([sys.executable, "-I", "-c", ALONE, str(tmp_path)], tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    foreign = set(done.stdout.split()) - set(sys.stdlib_module_names)
+    brought_by_cryptography = {"_cffi_backend", "_openssl", "cffi"}
+    assert foreign - brought_by_cryptography == {"workload", "cryptography", "h11"}
 
 
 def test_the_installed_command_says_its_version(installed: Path) -> None:
@@ -129,7 +181,9 @@ def test_every_installed_module_can_be_imported(installed: Path) -> None:
     python = str(installed / "venv/bin/python")
     done = run([python, "-W", "ignore", "-c", IMPORT_ALL], installed)
     assert done.returncode == 0, done.stderr
-    assert Path(done.stdout.strip()).is_relative_to(site_packages(installed))
+    places = [Path(line) for line in done.stdout.splitlines()]
+    assert len(places) == 2
+    assert all(place.is_relative_to(site_packages(installed)) for place in places)
 
 
 def test_the_installed_command_checks_the_example(installed: Path) -> None:

@@ -1,6 +1,7 @@
 """A real Envoy over ADS: one stream, several kinds of secret, and a bad one among the good."""
 
 import asyncio
+import dataclasses
 import secrets
 import socket
 import ssl
@@ -8,7 +9,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from cryptography import x509
 
@@ -144,7 +144,7 @@ async def test_a_bad_secret_holds_back_none_of_the_good_ones(
     events = SdsEvents(streams.append, lambda _: None, lambda *nack: nacks.append(nack))
     service = SdsService(store, events)
     good = {name: await issuer.issue(WANTED) for name in NAMES}
-    mixed = msgspec.structs.replace(good["bad"], key_pem=good["first"].key_pem, serial="mixed")
+    mixed = dataclasses.replace(good["bad"], key_pem=good["first"].key_pem, serial="mixed")
     for name, material in {**good, "bad": mixed}.items():
         store.put(name, material)
     roots = openbao.client.secrets.pki.read_ca_certificate().encode()

@@ -1,12 +1,12 @@
 """A real Envoy takes its certificate from SDS, and a rotation drops nobody."""
 
 import asyncio
+import dataclasses
 import socket
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import msgspec
 import pytest
 from cryptography import x509
 
@@ -119,7 +119,7 @@ async def test_a_bad_secret_is_refused_noted_and_displaces_nothing(
     ((_, held),) = tuple(store)
     await manager.obtain_all()
     ((_, other),) = tuple(store)
-    mixed = msgspec.structs.replace(other, key_pem=held.key_pem, serial="bad")
+    mixed = dataclasses.replace(other, key_pem=held.key_pem, serial="bad")
     store.put("edge", mixed)
     await until(lambda: nacks)
     assert len(nacks) == 1

@@ -14,7 +14,6 @@ from demo.process import free_ports
 from sidecar.certificates.issuers.base import Order
 from sidecar.certificates.issuers.vault_pki import PkiIssuer
 from sidecar.certificates.managed.store import CertificateStore
-from sidecar.certificates.material import Material
 from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.config import model
 from sidecar.sds.metrics import SdsMetrics
@@ -23,6 +22,7 @@ from sidecar.transport.aio import GrpcServer
 from sidecar.transport.guard import make_guard
 from sidecar.vault.client import VaultClient
 from tests.support.real import TokenFile
+from workload.x509.material import Material
 
 pytestmark = pytest.mark.real
 STRANGER = 4_000_000

@@ -17,10 +17,10 @@ from envoy_data_plane.envoy.service.discovery.v3 import (
 from envoy_data_plane.google.rpc import Status
 
 from sidecar.certificates.managed.store import CertificateStore
-from sidecar.certificates.material import Material
 from sidecar.sds.resources import SECRET_TYPE, generic_secret
 from sidecar.sds.service import AGGREGATED_SERVICE, SECRET_SERVICE, SdsEvents, SdsService
 from sidecar.transport.aio import GrpcServer
+from workload.x509.material import Material
 
 SOTW = [f"/{SECRET_SERVICE}/StreamSecrets", f"/{AGGREGATED_SERVICE}/StreamAggregatedResources"]
 DELTA = [f"/{SECRET_SERVICE}/DeltaSecrets", f"/{AGGREGATED_SERVICE}/DeltaAggregatedResources"]

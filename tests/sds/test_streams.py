@@ -15,13 +15,13 @@ from envoy_data_plane.envoy.service.discovery.v3 import (
 from envoy_data_plane.google.rpc import Status
 
 from sidecar.certificates.managed.store import CertificateStore
-from sidecar.certificates.material import Material
 from sidecar.certificates.on_demand.on_demand import OBTAINING, Obtaining
 from sidecar.sds.metrics import SdsMetrics
 from sidecar.sds.resources import SECRET_TYPE
 from sidecar.sds.service import AGGREGATED_SERVICE, SECRET_SERVICE, SdsEvents, SdsService
 from sidecar.sds.stream import EvictionPolicy
 from sidecar.transport.aio import GrpcServer
+from workload.x509.material import Material
 
 SOTW = [f"/{SECRET_SERVICE}/StreamSecrets", f"/{AGGREGATED_SERVICE}/StreamAggregatedResources"]
 DELTA = [f"/{SECRET_SERVICE}/DeltaSecrets", f"/{AGGREGATED_SERVICE}/DeltaAggregatedResources"]

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.common.backoff import JITTER_SHARE
 from sidecar.sds.ttl import TtlTracker
+from workload.backoff import JITTER_SHARE
 
 
 def names(count: int) -> list[str]:

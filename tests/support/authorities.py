@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from sidecar.certificates.material import Material, check_material
+from workload.x509.material import Material, check_material
 
 HOUR = timedelta(hours=1)
 

@@ -25,9 +25,9 @@ from sidecar.common.clock import monotonic_seconds
 from sidecar.config import model
 from sidecar.vault.client import VaultClient
 from sidecar.vault.errors import VaultFault
-from tests.certificates.test_material import CA, SUBJECT, pem
-from tests.certificates.test_material import KEY as TLS_KEY
 from tests.support.real import TokenFile
+from tests.workload.x509.test_material import CA, SUBJECT, pem
+from tests.workload.x509.test_material import KEY as TLS_KEY
 
 pytestmark = pytest.mark.real
 KEY = "iam/jwt-signing-key"

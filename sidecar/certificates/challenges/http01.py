@@ -16,12 +16,12 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from sidecar.certificates.issuers.lease import FleetKv, read_entry
-from sidecar.common.backoff import CONTENDED_JITTER_SHARE, Backoff
 from sidecar.common.clock import Now, monotonic_seconds
 from sidecar.common.errors import Fault
 from sidecar.common.pacing import settle_paced
 from sidecar.common.polling import PollStatus
 from sidecar.vault.errors import VaultConflict, VaultFault
+from workload.backoff import CONTENDED_JITTER_SHARE, Backoff
 
 _log = logging.getLogger("sidecar.certificates")
 TOKEN = re.compile(r"[A-Za-z0-9_-]{16,128}")

@@ -18,11 +18,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from sidecar.certificates.challenges.http01 import Challenge, DistributedSolver
-from sidecar.certificates.material import Material
 from sidecar.certificates.on_demand.on_demand import OBTAINING, Obtaining
 from sidecar.common.clock import Now
 from sidecar.common.faults import report_to_loop
 from sidecar.common.observers import Observers
+from workload.x509.material import Material
 
 ACME_IDENTIFIER = x509.ObjectIdentifier("1.3.6.1.5.5.7.1.31")
 _OCTET_STRING_OF_32 = b"\x04\x20"

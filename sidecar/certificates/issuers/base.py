@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple, Protocol, runtime_checkable
 
-from sidecar.certificates.material import Material
 from sidecar.common.errors import Fault
+from workload.x509.material import Material
 
 
 class Order(NamedTuple):
@@ -33,7 +33,7 @@ class Issuer(Protocol):
         """Its name in the configuration; for messages and labels."""
 
     async def issue(self, order: Order) -> Material:
-        """Return a certificate for this order that was checked (``certificates.material``).
+        """Return a certificate for this order that was checked (``workload.x509.material``).
 
         Raises ``Fault``: ``retryable`` if the same order may succeed later, not before
         ``retry_after_seconds`` if the issuer said so.

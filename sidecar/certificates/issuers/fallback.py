@@ -3,9 +3,9 @@
 import logging
 
 from sidecar.certificates.issuers.base import Issuer, Order, RenewalAdvice, advise
-from sidecar.certificates.material import Material
 from sidecar.common.errors import Fault
 from sidecar.vault.errors import VaultFault
+from workload.x509.material import Material
 
 _log = logging.getLogger("sidecar.certificates")
 

@@ -12,10 +12,10 @@ import logging
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
-from sidecar.certificates.managed.renewal import retry_after
 from sidecar.common.errors import Fault
 from sidecar.vault.errors import VaultConflict, VaultFault, VaultNotFound
 from sidecar.vault.ports import KvReader, KvVersionReader
+from workload.x509.renewal import retry_after
 
 _log = logging.getLogger("sidecar.certificates")
 _MAX_FAULT_CHARACTERS = 300

@@ -14,12 +14,12 @@ from typing import Any
 from sidecar.certificates.issuers.base import Issuer, Order, RenewalAdvice, advise
 from sidecar.certificates.issuers.lease import FleetFault, FleetKv, Leases, OrderLease, read_entry
 from sidecar.certificates.issuers.vault_kv import kv_segment, read_material
-from sidecar.certificates.material import Material, MaterialFault
-from sidecar.common.backoff import CONTENDED_JITTER_SHARE, Backoff
 from sidecar.common.clock import Now
 from sidecar.common.errors import Fault
 from sidecar.config import model
 from sidecar.vault.errors import VaultConflict, VaultFault
+from workload.backoff import CONTENDED_JITTER_SHARE, Backoff
+from workload.x509.material import Material, MaterialFault
 
 _log = logging.getLogger("sidecar.certificates")
 _LOOKS = Backoff(0.1, 2.0, growth=1.6, jitter_share=CONTENDED_JITTER_SHARE)

@@ -8,10 +8,11 @@ from cryptography import x509
 
 from sidecar.certificates.managed.certificate import ManagedCertificate
 from sidecar.certificates.managed.manager import CertificateManager
-from sidecar.certificates.managed.renewal import DAY_SECONDS, Level
-from sidecar.certificates.material import spki_pin
+from sidecar.certificates.managed.renewal import Level
 from sidecar.common.clock import Now
 from sidecar.common.errors import Fault
+from workload.x509.material import spki_pin
+from workload.x509.renewal import DAY_SECONDS
 
 
 class CertificateAdminFault(Fault):

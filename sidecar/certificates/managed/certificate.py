@@ -2,7 +2,7 @@
 
 from sidecar.certificates.issuers.base import Issuer, Order
 from sidecar.certificates.managed.renewal import Level, level_at, next_level_at
-from sidecar.certificates.material import Material
+from workload.x509.material import Material
 
 NEVER = float("inf")
 HAND_PAUSE_SECONDS = 60.0

@@ -15,11 +15,12 @@ from typing import Any
 
 from sidecar.certificates.issuers.base import FindsExisting, Issuer, Order, advise
 from sidecar.certificates.managed.certificate import NEVER, ManagedCertificate
-from sidecar.certificates.managed.renewal import MIN_PAUSE_SECONDS, Level, renew_at, retry_after
+from sidecar.certificates.managed.renewal import Level
 from sidecar.certificates.managed.store import CertificateStore
-from sidecar.certificates.material import Material
 from sidecar.common.clock import Now
 from sidecar.common.errors import Fault
+from workload.x509.material import Material
+from workload.x509.renewal import MIN_PAUSE_SECONDS, renew_at, retry_after
 
 _log = logging.getLogger("sidecar.certificates")
 _MAX_SLEEP_SECONDS = 3600.0

@@ -14,9 +14,9 @@ from typing import NamedTuple
 from cryptography import x509
 
 from sidecar.certificates.managed.store import CertificateStore
-from sidecar.common.backoff import Backoff
 from sidecar.common.polling import PollStatus
 from sidecar.config.certificates import Probe
+from workload.backoff import Backoff
 
 _log = logging.getLogger("sidecar.certificates")
 _DIAL_SECONDS = 3.0

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Iterator
 
-from sidecar.certificates.material import Material
 from sidecar.common.clock import Now
 from sidecar.common.observers import Observers
+from workload.x509.material import Material
 
 
 class CertificateStore:

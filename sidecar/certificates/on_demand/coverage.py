@@ -3,7 +3,7 @@
 from collections.abc import Collection
 
 from sidecar.certificates.managed.store import CertificateStore
-from sidecar.certificates.wildcards import wildcard_of
+from workload.x509.wildcards import wildcard_of
 
 
 class Coverage:

@@ -13,9 +13,9 @@ from typing import Any, Protocol
 import msgspec
 
 from sidecar.certificates.on_demand.names import NameRefused, canonical_pattern, parents_of
-from sidecar.certificates.wildcards import covers, wildcard_of
 from sidecar.common.errors import Fault
 from sidecar.common.registered_domains import SHARED
+from workload.x509.wildcards import covers, wildcard_of
 
 MAX_DOMAINS = 200_000
 MAX_LABELS_REGISTERED = 32

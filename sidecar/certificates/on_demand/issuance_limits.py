@@ -10,9 +10,9 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from sidecar.certificates.issuers.base import FindsExisting, Issuer, Order, RenewalAdvice, advise
-from sidecar.certificates.material import Material
 from sidecar.common.errors import Fault
 from sidecar.common.token_bucket import TokenBucket
+from workload.x509.material import Material
 
 MAX_ACCOUNTS = 100_000
 

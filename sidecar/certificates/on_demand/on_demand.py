@@ -21,16 +21,16 @@ from math import inf
 
 from sidecar.certificates.issuers.base import Issuers
 from sidecar.certificates.managed.store import CertificateStore
-from sidecar.certificates.material import Material
 from sidecar.certificates.on_demand.coverage import Coverage
 from sidecar.certificates.on_demand.domains import DomainRegistry, Unresolved
 from sidecar.certificates.on_demand.name_table import Entry, NameTable
 from sidecar.certificates.on_demand.names import NameRefused, canonical_name
 from sidecar.certificates.on_demand.orders import ObtainsCertificates, OnDemandEvents, Orders
 from sidecar.certificates.on_demand.resolution_queue import ResolutionQueue
-from sidecar.certificates.wildcards import wildcard_of
 from sidecar.common.observers import Observers
 from sidecar.config.on_demand import OnDemandSettings
+from workload.x509.material import Material
+from workload.x509.wildcards import wildcard_of
 
 IDLE_TTLS = 2
 """A name in use is asked for again at the end of each TTL; a name that was not asked for during

@@ -5,15 +5,15 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from sidecar.certificates.issuers.base import Issuer, IssuerFault, Issuers, Order
-from sidecar.certificates.material import Material
 from sidecar.certificates.on_demand.domains import Registration
 from sidecar.certificates.on_demand.issuance_limits import IssuanceRateExceeded
 from sidecar.certificates.on_demand.name_table import Entry
 from sidecar.certificates.on_demand.names import NameRefused
-from sidecar.common.backoff import Backoff
 from sidecar.common.errors import Fault
 from sidecar.common.faults import call_each, report_to_loop
 from sidecar.config.on_demand import OnDemandSettings
+from workload.backoff import Backoff
+from workload.x509.material import Material
 
 
 class ObtainsCertificates(Protocol):

@@ -24,7 +24,6 @@ from sidecar.certificates.on_demand.domains import (
     read_registration,
 )
 from sidecar.certificates.on_demand.names import parents_of
-from sidecar.certificates.wildcards import wildcard_of
 from sidecar.common.blocking import BlockingRunner, BlockingRunnerBusy
 from sidecar.common.http_client import failure, make_session
 from sidecar.common.polling import PollLoop, PollStatus
@@ -32,6 +31,7 @@ from sidecar.common.registered_domains import NO_DOMAINS, RegisteredDomains
 from sidecar.config.on_demand import HttpRegistry, VaultKvPrefixRegistry
 from sidecar.vault.errors import VaultNotFound
 from sidecar.vault.ports import KvLister, KvReader
+from workload.x509.wildcards import wildcard_of
 
 MAX_REMEMBERED = 100_000
 MAX_HELD = 100_000

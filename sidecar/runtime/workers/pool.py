@@ -15,7 +15,6 @@ import msgspec
 
 from sidecar.authz.acme_challenge import CHALLENGE_ROUTE, PendingChallenge
 from sidecar.authz.routes import UNMATCHED
-from sidecar.common.backoff import CONTENDED_JITTER_SHARE, Backoff
 from sidecar.common.errors import Fault
 from sidecar.common.registered_domains import RegisteredDomains, Shard
 from sidecar.config import model
@@ -49,6 +48,7 @@ from sidecar.runtime.workers.stats import WorkerStats
 from sidecar.tokens.keyring import KeyRing
 from sidecar.tokens.revocation import Revocations
 from sidecar.transport.sockets import inode_of, path_of, remove_own_socket
+from workload.backoff import CONTENDED_JITTER_SHARE, Backoff
 
 HEARTBEAT_SECONDS = 1.0
 START_SECONDS = 30.0

@@ -16,10 +16,10 @@ from sidecar.sds.secrets.generic import GenericSource
 from sidecar.sds.secrets.poller import SecretPoller, SourceStatus, StatusChange
 from sidecar.sds.secrets.session_ticket_source import TicketSource
 from sidecar.sds.secrets.source import SecretSource, VersionedValue
-from sidecar.sds.secrets.trust_bundle import TrustAnchors
 from sidecar.sds.secrets.trust_bundle_source import BundleSource, VaultAnchors
 from sidecar.sds.subscription import Resource
 from sidecar.vault.client import VaultClient
+from workload.x509.anchors import TrustAnchors
 
 
 def make_poller(

@@ -12,11 +12,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from sidecar.common.backoff import Backoff, with_jitter
 from sidecar.common.clock import Now
 from sidecar.common.errors import Fault
 from sidecar.common.polling import PollStatus
 from sidecar.sds.secrets.source import SecretSource, VersionedValue
+from workload.backoff import Backoff, with_jitter
 
 _log = logging.getLogger("sidecar.sds.secrets")
 _CONCURRENT = 2

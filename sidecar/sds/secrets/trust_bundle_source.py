@@ -7,15 +7,15 @@ from cryptography import x509
 from sidecar.common.clock import Now
 from sidecar.config.secrets import KvTrust, PkiTrust, TrustBundle
 from sidecar.sds.secrets.source import VersionedValue
-from sidecar.sds.secrets.trust_bundle import (
+from sidecar.vault.client import VaultClient
+from sidecar.vault.trust import read_ca_issuers
+from workload.x509.anchors import (
     BundleFault,
     TrustAnchors,
     read_anchors,
     read_chain,
     split_crls,
 )
-from sidecar.vault.client import VaultClient
-from sidecar.vault.trust import read_ca_issuers
 
 _MIN_PAUSE_SECONDS = 1.0
 

@@ -14,13 +14,13 @@ from sidecar.certificates.issuers.shared import SharedIssuer, order_key
 from sidecar.certificates.issuers.vault_pki import PkiIssuer
 from sidecar.certificates.managed.manager import CertificateManager
 from sidecar.certificates.managed.store import CertificateStore
-from sidecar.certificates.material import Material
 from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.common.errors import Fault
 from sidecar.config import model
 from sidecar.vault.client import VaultClient
 from tests.support.policies import FLEET_POLICY
 from tests.support.real import TokenFile
+from workload.x509.material import Material
 
 pytestmark = pytest.mark.real
 POLICY = SIDECAR_POLICY + FLEET_POLICY

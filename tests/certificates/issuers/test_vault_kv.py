@@ -9,14 +9,14 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from demo.openbao import OpenBao
 from sidecar.certificates.issuers.base import Order
 from sidecar.certificates.issuers.vault_kv import KvIssuer, kv_segment
-from sidecar.certificates.material import MaterialFault
 from sidecar.common.clock import monotonic_seconds
 from sidecar.common.errors import Fault
 from sidecar.config import model
 from sidecar.vault.client import VaultClient
-from tests.certificates.test_material import CA, KEY, NOW, OTHER, SUBJECT, pem
 from tests.support.policies import FLEET_POLICY
 from tests.support.real import TokenFile
+from tests.workload.x509.test_material import CA, KEY, NOW, OTHER, SUBJECT, pem
+from workload.x509.material import MaterialFault
 
 pytestmark = pytest.mark.real
 POLICY = FLEET_POLICY

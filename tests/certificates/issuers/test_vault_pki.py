@@ -3,46 +3,21 @@
 from collections.abc import Sequence
 
 import pytest
-from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from demo.openbao import SIDECAR_POLICY, OpenBao
 from sidecar.certificates.issuers.base import Order
-from sidecar.certificates.issuers.vault_pki import CsrFault, PkiIssuer, make_csr
-from sidecar.certificates.material import MaterialFault
+from sidecar.certificates.issuers.vault_pki import PkiIssuer
 from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.config import model
 from sidecar.vault.client import VaultClient
 from sidecar.vault.errors import VaultFault
 from tests.support.real import TokenFile
+from workload.x509.material import MaterialFault
 
-KEY = ec.generate_private_key(ec.SECP256R1())
 PKI = model.VaultPkiIssuer(name="internal", role="edge", ttl_seconds=3600)
 LONG = "a" * 60 + ".septemcore.com"
-
-
-def read_csr(names: Sequence[str]) -> tuple[str, list[str]]:
-    request = x509.load_pem_x509_csr(make_csr(KEY, names).encode())
-    assert request.is_signature_valid
-    assert request.public_key() == KEY.public_key()
-    sans = request.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    return request.subject.rfc4514_string(), sans.get_values_for_type(x509.DNSName)
-
-
-@pytest.mark.parametrize(
-    ("names", "subject"),
-    [(["a.example"], "CN=a.example"), (["*.a.example", "b.example"], "CN=*.a.example"),
-     ([LONG], "")],
-)  # fmt: skip
-def test_a_csr(names: list[str], subject: str) -> None:
-    assert read_csr(names) == (subject, names)
-
-
-@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
-def test_an_address_is_no_name(address: str) -> None:
-    with pytest.raises(CsrFault, match="is an IP address"):
-        make_csr(KEY, ["a.example", address])
 
 
 class Signer:

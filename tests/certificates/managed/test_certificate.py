@@ -4,7 +4,7 @@ import pytest
 
 from sidecar.certificates.issuers.base import Order
 from sidecar.certificates.managed.certificate import HAND_PAUSE_SECONDS, ManagedCertificate
-from sidecar.certificates.material import Material
+from workload.x509.material import Material
 
 
 class Nobody:

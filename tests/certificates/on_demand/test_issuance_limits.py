@@ -3,13 +3,13 @@
 import pytest
 
 from sidecar.certificates.issuers.base import Order, RenewalAdvice
-from sidecar.certificates.material import Material
 from sidecar.certificates.on_demand.issuance_limits import (
     MAX_ACCOUNTS,
     IssuanceRateExceeded,
     IssuanceRateLimiter,
     RateLimitedIssuer,
 )
+from workload.x509.material import Material
 
 
 class World:

@@ -8,7 +8,6 @@ import pytest
 from sidecar.certificates.issuers.base import Issuer, Issuers, Order
 from sidecar.certificates.managed.manager import CertificateFault
 from sidecar.certificates.managed.store import CertificateStore
-from sidecar.certificates.material import Material
 from sidecar.certificates.on_demand.domains import (
     UNRESOLVED,
     DomainIndex,
@@ -23,6 +22,7 @@ from sidecar.certificates.on_demand.on_demand import OBTAINING, Obtaining, OnDem
 from sidecar.certificates.on_demand.orders import OnDemandEvents
 from sidecar.common.errors import Fault
 from sidecar.config import on_demand as settings_of
+from workload.x509.material import Material
 
 ALICE, BOB = "alice", "bob"
 

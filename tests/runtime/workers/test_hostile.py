@@ -18,7 +18,6 @@ from pathlib import Path
 import pytest
 
 from sidecar.authz.acme_challenge import PendingChallenge
-from sidecar.common.backoff import Backoff
 from sidecar.common.clock import monotonic_seconds
 from sidecar.observability.audit import AuditLog, DescriptorSink
 from sidecar.runtime.workers import pool as pool_module
@@ -31,6 +30,7 @@ from tests.runtime.workers.test_pool import Pool, good
 from tests.support.failing import fail_on
 from tests.support.minting import Issuer
 from tests.support.waiting import until
+from workload.backoff import Backoff
 
 MAX_GROWTH_MB = 96
 MAX_GAP_SECONDS = 1.5

@@ -19,7 +19,6 @@ import msgspec
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from sidecar.common.backoff import Backoff
 from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.common.registered_domains import RegisteredDomains
 from sidecar.config import model, parse_config
@@ -50,6 +49,7 @@ from tests.authz.conftest import CONFIG
 from tests.runtime.workers.harness import children, free_run, resident_mb
 from tests.support.minting import ISSUER, Issuer
 from tests.support.waiting import until
+from workload.backoff import Backoff
 
 WORKERS = 2
 FOREIGN = (
@@ -540,11 +540,10 @@ async def test_what_is_not_in_a_worker(tmp_path: Path, issuer: Issuer) -> None:
         "sidecar.admin",
         "sidecar.observability.alerts",
     )
-    names_of_peers = {
-        "sidecar.certificates",
-        "sidecar.certificates.identities",
-    }  # X.509 names, and nothing else
-    assert {name for name in ours if name.startswith(forbidden)} <= names_of_peers
+    assert {name for name in ours if name.startswith(forbidden)} == set()
+    # The names in a client's certificate, and no more of what is shared with applications.
+    shared = {"workload", "workload.errors", "workload.x509", "workload.x509.identities"}
+    assert {name for name in modules if name.split(".")[0] == "workload"} <= shared
 
 
 async def test_it_ends_when_its_channel_closes(pool: Pool) -> None:

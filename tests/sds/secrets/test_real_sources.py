@@ -21,12 +21,12 @@ from sidecar.config.secrets import (
 from sidecar.sds.secrets.generic import GenericSource
 from sidecar.sds.secrets.session_ticket_source import TicketSource
 from sidecar.sds.secrets.source import SecretFault
-from sidecar.sds.secrets.trust_bundle import BundleFault
 from sidecar.sds.secrets.trust_bundle_source import BundleSource, VaultAnchors
 from sidecar.vault.client import VaultClient
 from sidecar.vault.errors import VaultForbidden
 from tests.support.authorities import Ca, pem
 from tests.support.real import TokenFile
+from workload.x509.anchors import BundleFault
 
 pytestmark = pytest.mark.real
 POLICY = """\

@@ -25,12 +25,12 @@ from sidecar.certificates.issuers.acme.client import (
 from sidecar.certificates.issuers.acme.faults import AcmeFault, from_problem
 from sidecar.certificates.issuers.base import Order, RenewalAdvice
 from sidecar.certificates.issuers.lease import FleetKv
-from sidecar.certificates.issuers.vault_pki import make_csr
-from sidecar.certificates.material import Material, check_material
-from sidecar.common.backoff import Backoff
 from sidecar.common.blocking import BlockingRunner, BlockingRunnerBusy
 from sidecar.common.clock import Now
 from sidecar.config import model
+from workload.backoff import Backoff
+from workload.x509.csr import make_csr
+from workload.x509.material import Material, check_material
 
 _log = logging.getLogger("sidecar.certificates")
 _ORDERS = 4

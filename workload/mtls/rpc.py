@@ -27,11 +27,11 @@ from typing import Any, Self
 import grpc
 from cryptography import x509
 
-from sidecar.common.clock import Now
-from sidecar.mtls.context import Current, FollowingContext
-from sidecar.mtls.peers import MtlsFault, PeerPolicy, PeerRefused
+from workload.clock import Now
+from workload.mtls.context import Current, FollowingContext
+from workload.mtls.peers import MtlsFault, PeerPolicy, PeerRefused
 
-_log = logging.getLogger("sidecar.mtls")
+_log = logging.getLogger("workload.mtls")
 _READ_BYTES = 262_144
 _CONNECT_SECONDS = 10.0
 _FLUSH_SECONDS = 5.0

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from sidecar.certificates.material import Material
-from sidecar.common.clock import Now
-from sidecar.mtls.context import FollowingContext
-from sidecar.mtls.peers import NothingToShow, PeerPolicy
-from sidecar.sds.secrets.trust_bundle import TrustAnchors
+from workload.clock import Now
+from workload.mtls.context import FollowingContext
+from workload.mtls.peers import NothingToShow, PeerPolicy
+from workload.x509.anchors import TrustAnchors
+from workload.x509.material import Material
 
 if TYPE_CHECKING:
-    from sidecar.mtls.rpc import GrpcPeerGuard, GrpcTunnel
+    from workload.mtls.rpc import GrpcPeerGuard, GrpcTunnel
 
 
 class WorkloadIdentity:
@@ -66,7 +66,7 @@ class WorkloadIdentity:
 
     def grpc_guard(self, peers: Sequence[str] | None = None) -> "GrpcPeerGuard":
         """Make credentials and interceptor for a ``grpc.aio`` server (``rpc.GrpcPeerGuard``)."""
-        from sidecar.mtls.rpc import GrpcPeerGuard  # noqa: PLC0415 - grpc, for those who speak it
+        from workload.mtls.rpc import GrpcPeerGuard  # noqa: PLC0415 - grpc, for those who speak it
 
         return GrpcPeerGuard(self, self.policy(peers), self._now)
 
@@ -79,6 +79,6 @@ class WorkloadIdentity:
         options: Sequence[tuple[str, Any]] = (),
     ) -> "GrpcTunnel":
         """Make a tunnel with a ``grpc.aio`` channel to a server that is one of ``peers``."""
-        from sidecar.mtls.rpc import GrpcTunnel  # noqa: PLC0415 - grpc, for those who speak it
+        from workload.mtls.rpc import GrpcTunnel  # noqa: PLC0415 - grpc, for those who speak it
 
         return GrpcTunnel(self.client_context(peers), host, port, options)

@@ -11,11 +11,21 @@ from typing import Any
 import grpc
 import pytest
 
-from sidecar.certificates.material import Material
-from sidecar.mtls import MtlsFault, PeerRefused, WorkloadIdentity
-from sidecar.mtls.rpc import GrpcPeerGuard
-from tests.mtls.test_context import OTHER, OURS, REFUSED, WITH_CRL, A, B, C, anchors, identity
 from tests.support.authorities import Ca, pem
+from tests.workload.mtls.test_context import (
+    OTHER,
+    OURS,
+    REFUSED,
+    WITH_CRL,
+    A,
+    B,
+    C,
+    anchors,
+    identity,
+)
+from workload.mtls import MtlsFault, PeerRefused, WorkloadIdentity
+from workload.mtls.rpc import GrpcPeerGuard
+from workload.x509.material import Material
 
 
 async def unary(request: bytes, _context: Any) -> bytes:

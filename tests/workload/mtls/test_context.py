@@ -13,12 +13,12 @@ import pytest
 import uvloop
 from cryptography import x509
 
-from sidecar.certificates.material import Material, spki_pin
 from sidecar.common.clock import wall_seconds
-from sidecar.mtls import FollowingContext, MtlsFault, PeerRefused, WorkloadIdentity
-from sidecar.mtls.memory import in_memory
-from sidecar.sds.secrets.trust_bundle import TrustAnchors, read_anchors
 from tests.support.authorities import Ca, pem
+from workload.mtls import FollowingContext, MtlsFault, PeerRefused, WorkloadIdentity
+from workload.mtls.memory import in_memory
+from workload.x509.anchors import TrustAnchors, read_anchors
+from workload.x509.material import Material, spki_pin
 
 OURS, OTHER = Ca("platform"), Ca("another platform")
 LOWER = Ca("lower", parent=OURS)

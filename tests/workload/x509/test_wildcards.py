@@ -2,7 +2,7 @@
 
 import pytest
 
-from sidecar.certificates.wildcards import covers, wildcard_of
+from workload.x509.wildcards import covers, wildcard_of
 
 COVERS = [
     ("the name itself", "a.shop.example", "a.shop.example", True),

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.common.backoff import CONTENDED_JITTER_SHARE, JITTER_SHARE, Backoff, with_jitter
+from workload.backoff import CONTENDED_JITTER_SHARE, JITTER_SHARE, Backoff, with_jitter
 
 TEN = Backoff(10.0, 3600.0)
 

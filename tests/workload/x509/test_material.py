@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from sidecar.certificates.material import MaterialFault, check_material
+from workload.x509.material import MaterialFault, check_material
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 KEY, OTHER = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))

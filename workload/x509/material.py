@@ -3,11 +3,11 @@
 import base64
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import TypeGuard
 
-import msgspec
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from sidecar.certificates.wildcards import covers
-from sidecar.common.errors import Fault
+from workload.errors import Fault
+from workload.x509.wildcards import covers
 
 _MAX_CHAIN = 10
 _MIN_RSA_BITS = 2048
@@ -34,7 +34,8 @@ class MaterialFault(Fault):
     """A certificate or key that was issued or stored can't be served."""
 
 
-class Material(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True, repr=False)
+class Material:
     """A chain, leaf first, and the leaf's key. Times are Unix seconds.
 
     The key exists in memory and on its way to Envoy, nowhere else: ``repr`` hides it.

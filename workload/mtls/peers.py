@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 from cryptography import x509
 
-from sidecar.certificates.identities import matches, names_of
-from sidecar.certificates.material import spki_pin
-from sidecar.common.errors import Fault
+from workload.errors import Fault
+from workload.x509.identities import matches, names_of
+from workload.x509.material import spki_pin
 
 SPIFFE = "spiffe://"
 

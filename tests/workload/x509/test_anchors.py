@@ -5,14 +5,14 @@ from datetime import UTC, datetime
 import pytest
 from cryptography import x509
 
-from sidecar.certificates.material import spki_pin
-from sidecar.sds.secrets.trust_bundle import (
+from tests.support.authorities import Ca, pem
+from workload.x509.anchors import (
     BundleFault,
     read_anchors,
     read_chain,
     split_crls,
 )
-from tests.support.authorities import Ca, pem
+from workload.x509.material import spki_pin
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 AT = NOW.timestamp()

@@ -18,14 +18,14 @@ from typing import Any, Protocol, Self
 
 from cryptography import x509
 
-from sidecar.certificates.material import Material
-from sidecar.mtls.memory import in_memory
-from sidecar.mtls.peers import MtlsFault, NothingToShow, PeerPolicy
-from sidecar.sds.secrets.trust_bundle import TrustAnchors
+from workload.mtls.memory import in_memory
+from workload.mtls.peers import MtlsFault, NothingToShow, PeerPolicy
+from workload.x509.anchors import TrustAnchors
+from workload.x509.material import Material
 
 
 class Current(Protocol):
-    """Says what to show and whom to believe; ``sidecar.mtls.identity.WorkloadIdentity`` does."""
+    """Says what to show and whom to believe; ``workload.mtls.identity.WorkloadIdentity`` does."""
 
     def current(self) -> tuple[Material, TrustAnchors]:
         """Return both as they are now. Raises ``NothingToShow``."""

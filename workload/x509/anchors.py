@@ -13,14 +13,14 @@ A bundle that breaks a rule is refused as a whole; the last good one stays.
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
-import msgspec
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from sidecar.common.errors import Fault
+from workload.errors import Fault
 
 MAX_CAS = 64
 MAX_PEM_BYTES = 4_194_304
@@ -30,7 +30,8 @@ class BundleFault(Fault):
     """The content that was read is not a valid trust bundle."""
 
 
-class TrustAnchors(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class TrustAnchors:
     """The trusted CAs and their CRLs. Times are Unix seconds."""
 
     roots_pem: bytes

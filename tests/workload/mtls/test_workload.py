@@ -11,32 +11,42 @@ import pytest
 import uvloop
 
 from demo.openbao import OpenBao
-from sidecar.common.errors import Fault
-from sidecar.mtls import PkiTrust, TrustBundle, Vault, VaultPkiIssuer, Workload
-from tests.mtls.test_context import gets, plain, serving
 from tests.support.real import TokenFile
+from tests.workload.mtls.test_context import gets, plain, serving
+from workload.mtls import (
+    Fault,
+    PkiRole,
+    PkiRoots,
+    TokenFileLogin,
+    Trust,
+    VaultServer,
+    Workload,
+)
 
 pytestmark = pytest.mark.real
 POLICY = """\
 path "services/sign/service" { capabilities = ["update"] }
 path "services/issuers"      { capabilities = ["list"] }
 """
-PAGE = (Path(__file__).parents[2] / "docs/mtls.md").read_text()
+PAGE = (Path(__file__).parents[3] / "docs/mtls.md").read_text()
 A, B = "spiffe://septemcore/ns/a/sa/api", "spiffe://septemcore/ns/b/sa/api"
-ISSUER = VaultPkiIssuer(name="services", mount="services", role="service", ttl_seconds=3600)
-TRUST = TrustBundle(
-    name="services",
-    roots=PkiTrust(mounts=("services",), crl=True),
+ROLE = PkiRole(mount="services", role="service", ttl_seconds=3600)
+TRUST = Trust(
+    roots=PkiRoots(mounts=("services",), crl=True),
     peers=("spiffe://septemcore/ns/a/*",),
     poll_seconds=1.0,
 )
 
 
+def server_of(openbao: OpenBao, token_file: TokenFile) -> VaultServer:
+    return VaultServer(address=openbao.address, login=TokenFileLogin(path=str(token_file.path)))
+
+
 @pytest.fixture
-def vault(own_openbao: OpenBao, token_file: TokenFile) -> Vault:
+def vault(own_openbao: OpenBao, token_file: TokenFile) -> VaultServer:
     own_openbao.enable_services()
     token_file.write(own_openbao.token_for(POLICY))
-    return token_file.settings(own_openbao.address)
+    return server_of(own_openbao, token_file)
 
 
 async def serve(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -45,24 +55,24 @@ async def serve(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 
 
 @pytest.mark.parametrize("factory", [asyncio.new_event_loop, uvloop.new_event_loop])
-def test_the_documented_example(vault: Vault, factory: Callable[[], Any]) -> None:
+def test_the_documented_example(vault: VaultServer, factory: Callable[[], Any]) -> None:
     (example,) = re.findall(r"```python\n(import asyncio\n.*?)```", PAGE, re.DOTALL)
     assert len([line for line in example.splitlines() if line.strip()]) <= 10
     names: dict[str, Any] = {"serve": serve}
     exec(compile(example, "docs/mtls.md", "exec"), names)  # noqa: S102 - our own documentation
     assert (POLICY in PAGE) or all(line in PAGE for line in POLICY.splitlines())
     with asyncio.Runner(loop_factory=factory) as runner:
-        assert runner.run(names["main"](vault, TRUST, ISSUER)) == b"hello"
+        assert runner.run(names["main"](vault, ROLE, TRUST)) == b"hello"
 
 
 def material(me: Workload) -> Any:
     return me.current()[0]
 
 
-async def test_a_root_is_replaced_under_traffic(own_openbao: OpenBao, vault: Vault) -> None:
+async def test_a_root_is_replaced_under_traffic(own_openbao: OpenBao, vault: VaultServer) -> None:
     async with (
-        Workload(vault, ISSUER, TRUST, spiffe_id=A) as one,
-        Workload(vault, ISSUER, TRUST, spiffe_id=A) as other,
+        Workload(vault, ROLE, TRUST, spiffe_id=A) as one,
+        Workload(vault, ROLE, TRUST, spiffe_id=A) as other,
         serving(one.server_context()) as port,
     ):
         client = other.client_context()
@@ -99,10 +109,10 @@ async def test_a_root_is_replaced_under_traffic(own_openbao: OpenBao, vault: Vau
         assert await gets(port, old) != "ok", "a certificate of the old root is refused"
 
 
-async def test_a_revoked_certificate_is_refused(own_openbao: OpenBao, vault: Vault) -> None:
+async def test_a_revoked_certificate_is_refused(own_openbao: OpenBao, vault: VaultServer) -> None:
     async with (
-        Workload(vault, ISSUER, TRUST, spiffe_id=A) as one,
-        Workload(vault, ISSUER, TRUST, spiffe_id=A) as thief,
+        Workload(vault, ROLE, TRUST, spiffe_id=A) as one,
+        Workload(vault, ROLE, TRUST, spiffe_id=A) as thief,
         serving(one.server_context()) as port,
     ):
         stolen: ssl.SSLContext = plain(material(thief))
@@ -116,22 +126,22 @@ async def test_a_revoked_certificate_is_refused(own_openbao: OpenBao, vault: Vau
                 await asyncio.sleep(0.1)
 
 
-async def test_a_role_gives_no_identity_of_another_domain(vault: Vault) -> None:
+async def test_a_role_gives_no_identity_of_another_domain(vault: VaultServer) -> None:
     with pytest.raises(Fault, match="refused as invalid"):
-        async with Workload(vault, ISSUER, TRUST, spiffe_id="spiffe://evil/ns/a/sa/api"):
+        async with Workload(vault, ROLE, TRUST, spiffe_id="spiffe://evil/ns/a/sa/api"):
             pass
 
 
-async def test_vault_away_keeps_what_there_is(own_openbao: OpenBao, vault: Vault) -> None:
+async def test_vault_away_keeps_what_there_is(own_openbao: OpenBao, vault: VaultServer) -> None:
     async with (
-        Workload(vault, ISSUER, TRUST, spiffe_id=A) as one,
+        Workload(vault, ROLE, TRUST, spiffe_id=A) as one,
         serving(one.server_context()) as port,
     ):
         client = one.client_context()
         await asyncio.to_thread(own_openbao.stop)
         one.renew_soon()
         async with asyncio.timeout(15):
-            while not one.trust.secrets[0].failures_in_a_row:
+            while not one.trust.failures_in_a_row:
                 assert await gets(port, client) == "ok"
                 await asyncio.sleep(0.05)
         assert await gets(port, client) == "ok"

@@ -1,0 +1,1 @@
+"""For applications behind the sidecar: ``workload.mtls``. Nothing is imported here."""

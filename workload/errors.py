@@ -1,0 +1,13 @@
+"""The root of what goes wrong, for this library and for the sidecar, which shares it."""
+
+
+class Fault(Exception):  # noqa: N818 - subclasses carry the noun
+    """Something of ours, or of a service we stand on, does not work.
+
+    The message says what failed and what to do next; it is shown to the operator as it
+    stands. ``retryable`` is true where the same call may succeed later, and not before
+    ``retry_after_seconds`` where whoever refused it said so.
+    """
+
+    retryable = False
+    retry_after_seconds: float | None = None

@@ -1,0 +1,1 @@
+"""The few calls of Vault's API that a service needs for its own certificate."""

@@ -1,0 +1,132 @@
+"""The calls themselves: have a CSR signed, read whom to believe."""
+
+import re
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from workload.clock import Now
+from workload.settings import KvRoots, PkiRole, PkiRoots, VaultServer
+from workload.vault.errors import VaultCallFault, VaultHasNot, VaultRefuses
+from workload.vault.http import VaultHttp
+from workload.vault.session import VaultSession
+from workload.x509.anchors import split_crls
+
+MAX_ISSUERS = 32
+_REFERENCE = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)
+
+
+class RootPems(NamedTuple):
+    """What Vault says of roots, PEM.
+
+    ``chains`` are texts of certificates. Where ``listed``, somebody wrote them down: each is
+    an anchor, whatever signed it.
+    """
+
+    chains: tuple[str, ...]
+    crls: tuple[str, ...]
+    listed: bool = False
+
+
+class VaultApi:
+    """One server and our session with it. Every method raises ``VaultCallFault``, no other."""
+
+    def __init__(self, server: VaultServer, clock: Now) -> None:
+        self._http = VaultHttp(server)
+        self._session = VaultSession(server.login, self._http, clock)
+
+    async def sign(
+        self, role: PkiRole, csr_pem: str, dns_names: Sequence[str], uri_sans: Sequence[str]
+    ) -> str:
+        """Have a CSR signed; returns the certificate and its chain, PEM, leaf first."""
+        path = f"{role.mount}/sign/{role.role}"
+        wanted = {
+            "csr": csr_pem,
+            "common_name": dns_names[0] if dns_names else "",
+            "alt_names": ",".join(dns_names),
+            "uri_sans": ",".join(uri_sans),
+            "ttl": f"{role.ttl_seconds}s",
+        }
+        data = _data(await self._call("POST", path, wanted), path)
+        above = data.get("ca_chain") or [data.get("issuing_ca")]
+        return "\n".join((_pem(data.get("certificate"), path), *_pems(above, path))) + "\n"
+
+    async def read_roots(self, roots: PkiRoots | KvRoots) -> RootPems:
+        """Read roots and, where they are wanted, CRLs.
+
+        Of a PKI mount every issuer, the coming and the going one too while a CA is replaced;
+        it needs ``list`` on ``<mount>/issuers``, the rest Vault gives to anyone.
+        """
+        if isinstance(roots, KvRoots):
+            return await self._from_kv(roots)
+        chains: list[str] = []
+        crls: list[str] = []
+        for mount in roots.mounts:
+            for reference in await self._issuers(mount):
+                where = f"{mount}/issuer/{reference}"
+                data = _data(await self._call("GET", f"{where}/json"), where)
+                chain = data.get("ca_chain") or [data.get("certificate")]
+                chains.append("\n".join(_pems(chain, where)))
+                if roots.crl:
+                    found = _data(await self._call("GET", f"{where}/crl"), where)
+                    crls.append(_pem(found.get("crl"), where))
+        return RootPems(tuple(chains), tuple(crls))
+
+    def forget(self) -> None:
+        """Drop the token."""
+        self._session.forget()
+
+    async def _issuers(self, mount: str) -> list[str]:
+        path = f"{mount}/issuers"
+        try:
+            answer = await self._call("GET", f"{path}?list=true")
+        except VaultHasNot:
+            return []
+        keys = _data(answer, path).get("keys")
+        if not isinstance(keys, list) or len(keys) > MAX_ISSUERS:
+            raise VaultCallFault(f"{path}: no list of at most {MAX_ISSUERS} issuers")
+        if not all(isinstance(key, str) and _REFERENCE.fullmatch(key) for key in keys):
+            raise VaultCallFault(f"{path}: an issuer's reference is none of Vault's")
+        return keys
+
+    async def _from_kv(self, roots: KvRoots) -> RootPems:
+        path = f"{roots.mount}/data/{roots.path}"
+        entry = _data(await self._call("GET", path), path).get("data")
+        held = entry if isinstance(entry, dict) else {}
+        chain = _pem(held.get(roots.field), f"{path}, field {roots.field!r}")
+        crls: list[str] = []
+        if roots.crl_field is not None:
+            where = f"{path}, field {roots.crl_field!r}"
+            crls = split_crls(_pem(held.get(roots.crl_field), where))
+        return RootPems((chain,), tuple(crls), listed=True)
+
+    async def _call(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
+        """Make one call; a refused token is replaced once."""
+        token = await self._session.token()
+        try:
+            return await self._http.ask(method, path, token, body)
+        except VaultRefuses:
+            other = await self._session.after_refusal(token)
+            if other is None:
+                raise
+        answer = await self._http.ask(method, path, other, body)
+        self._session.login_helped()
+        return answer
+
+
+def _data(answer: dict[str, Any], where: str) -> dict[str, Any]:
+    data = answer.get("data")
+    if not isinstance(data, dict):
+        raise VaultCallFault(f"{where}: the answer has no data")
+    return data
+
+
+def _pems(values: object, where: str) -> list[str]:
+    if not isinstance(values, list):
+        raise VaultCallFault(f"{where}: the answer has no chain of certificates")
+    return [_pem(value, where) for value in values]
+
+
+def _pem(value: object, where: str) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise VaultCallFault(f"{where}: there is no PEM")
+    return value.strip()

@@ -1,0 +1,1 @@
+"""Certificates, names and trust: what the sidecar and applications reckon alike. Pure."""

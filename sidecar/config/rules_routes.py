@@ -43,5 +43,5 @@ def _wrong_path(path: str) -> str:
     try:
         canonical_path(path.encode())
     except Denied as denied:
-        return f"has no canonical form ({denied.detail.removeprefix('the path is refused: ')})"
+        return f"has no canonical form ({denied.detail.removeprefix('the path is ambiguous: ')})"
     return ""

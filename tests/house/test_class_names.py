@@ -16,7 +16,7 @@ NOT_OURS = ("pb",)
 """Generated code."""
 NOT_THE_SIDECAR = ("demo",)
 """A stack of its own, with servers and pages of its own."""
-SAME_MEANING = {"KvReader", "_UnixConnection"}
+SAME_MEANING: set[str] = set()
 """Two definitions of one thing, to become one definition. The set may only shrink."""
 
 

@@ -81,7 +81,7 @@ async def test_what_is_not_served(
 
 
 async def test_nothing_is_there(issuer: KvIssuer) -> None:
-    with pytest.raises(Fault, match="nothing is there"):
+    with pytest.raises(Fault, match="nothing exists there"):
         await issuer.issue(Order("nobody.example", ("nobody.example",)))
     assert await issuer.version(Order("nobody.example", ())) == 0
 

@@ -87,12 +87,12 @@ async def test_a_spiffe_id_and_no_dns_name(
     material = await issuer.issue(Order("me", (), ("spiffe://septemcore/ns/edge",)))
     assert material.uris == ("spiffe://septemcore/ns/edge",)
     assert material.names == ()
-    with pytest.raises(VaultFault, match="refused as invalid"):
+    with pytest.raises(VaultFault, match="refused the request as invalid"):
         await issuer.issue(Order("me", (), ("spiffe://elsewhere/ns/edge",)))
 
 
 REFUSED = [
-    ("another domain", "app.evil.test", "edge", "refused as invalid"),
+    ("another domain", "app.evil.test", "edge", "refused the request as invalid"),
     ("a role that is not ours", "app.septemcore.com", "nobody", "permission denied"),
 ]
 

@@ -61,7 +61,7 @@ class RevocationPoller:
     async def load(self) -> None:
         """Read everything for the first time. Raises ``Fault`` if an entry can't be read."""
         try:
-            await self._read()
+            await self._source.poll(self._changed)
         except Exception as exc:  # noqa: BLE001 - at a start, one sentence of whatever it was
             raise self.status.failed(exc) from None
         self._refreshed()

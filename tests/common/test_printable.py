@@ -205,7 +205,7 @@ async def test_what_answers_for_a_sidecar_is_named_and_not_shown(
 ) -> None:
     for command in ("list", "pins"):
         assert await asked(body, 200, "certs", command) == 1
-        assert "is no sidecar's admin port" in capsys.readouterr().err
+        assert "is not the admin port of a sidecar" in capsys.readouterr().err
 
 
 async def test_what_a_sidecar_says_is_shown_in_its_line(

@@ -39,11 +39,11 @@ async def test_the_table_is_read(
 
 
 WRONG: list[tuple[str, Routes, str]] = [
-    ("no reports there", {}, "has no reports; is headers.reports configured there?"),
+    ("no reports there", {}, "collects no reports: configure headers.reports there"),
     (
         "something else",
         {("GET", "/csp/reports"): lambda _: Response(200, b"<html>")},
-        "is no sidecar",
+        "is not the admin port of a sidecar",
     ),
     (
         "another version",

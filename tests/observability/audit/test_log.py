@@ -264,7 +264,7 @@ def test_lines_go_to_a_collector_and_are_sent_again_when_it_fails() -> None:
     wait_until(lambda: log.written)
     assert log.close(5)
     collector.stop()
-    assert [error.strerror for error in errors] == ["the collector answered 503"]
+    assert [error.strerror for error in errors] == ["the collector answers 503"]
     (document,) = collector.documents
     (resource,) = document["resourceLogs"]
     (record,) = resource["scopeLogs"][0]["logRecords"]

@@ -200,7 +200,10 @@ def test_a_host_of_two_readings_is_refused_whatever_the_virtual_host() -> None:
             header = policy["permissions"][0]["header"]
             assert header["string_match"]["safe_regex"]["regex"] == HOST_OF_TWO_READINGS
             mapper = manager["local_reply_config"]["mappers"][1]
-            assert mapper["filter"] == {"header_filter": {"header": header}}
+            by_host, by_rule = mapper["filter"]["and_filter"]["filters"]
+            assert by_host == {"header_filter": {"header": header}}
+            expression = by_rule["extension_filter"]["typed_config"]["expression"]
+            assert expression == 'response.code_details.startsWith("rbac_access_denied")'
             said = mapper["body_format_override"]["json_format"]
             assert said["title"] == ANSWERS[Reason.HOST_MALFORMED].title
             assert said["reason"] == Reason.HOST_MALFORMED

@@ -62,7 +62,7 @@ def test_every_reason_and_ground_has_a_case_that_brings_it_about() -> None:
 def test_a_folder_of_cases_is_a_test_with_an_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
     command = ["check", "--config", str(CONFIG), "--cases", str(HERE / "cases")]
     assert main(command) == 0
-    assert f"{len(CASES)} held, 0 failed" in capsys.readouterr().out
+    assert f"{len(CASES)} passed, 0 failed" in capsys.readouterr().out
 
 
 def test_a_case_that_does_not_hold_is_shown_with_its_steps(
@@ -84,10 +84,10 @@ def test_a_case_that_does_not_hold_is_shown_with_its_steps(
     assert main(["check", "--config", str(CONFIG), "--cases", str(tmp_path)]) == 1
     out = capsys.readouterr().out
     assert "FAILED a.json: wrong" in out
-    assert "allowed is False, not True" in out
-    assert "response_headers X-Frame is None, not 'y'" in out
+    assert "allowed is False, expected True" in out
+    assert "response_headers X-Frame is None, expected 'y'" in out
     assert "NO  credential: token_missing" in out
-    assert "0 held, 1 failed" in out
+    assert "0 passed, 1 failed" in out
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_one_request_is_explained(tmp_path: Path, capsys: pytest.CaptureFixture[
 def test_no_folder_and_an_empty_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for folder in (tmp_path / "none", tmp_path):
         assert main(["check", "--config", str(CONFIG), "--cases", str(folder)]) == 1
-    assert "holds no *.yaml" in capsys.readouterr().err
+    assert "has no *.yaml" in capsys.readouterr().err
     with pytest.raises(Exception, match="cannot be read"):
         load_case(tmp_path / "none.json")
 

@@ -27,7 +27,12 @@ def test_the_tests_notice_a_sample_of_changes() -> None:
 
 
 NAMED = [
-    ("authz/service.py", "CheckService.handle", "remembered.epoch != memory.epoch", "False"),
+    (
+        "authz/service.py",
+        "CheckService.handle",
+        "cached_token.epoch != response_cache.epoch",
+        "False",
+    ),
     (
         "authz/response_cache.py",
         "RouteScope.__init__",

@@ -118,7 +118,7 @@ def test_a_defect_of_ours_ends_the_process_with_another_code_than_a_signal(
     token_file.write(openbao.token_for(SIDECAR_POLICY))
     code, lines = serve(config(tmp_path, token_file, vault=openbao.address), before)
     assert code == 1
-    said = [line for line in map(json.loads, lines) if "defect of ours" in line["message"]]
+    said = [line for line in map(json.loads, lines) if "a bug in the sidecar" in line["message"]]
     assert [line["exception"] for line in said] == [
         "UnaskedEnd" if "cancel" in before else "ZeroDivisionError"
     ]

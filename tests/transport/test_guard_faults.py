@@ -91,7 +91,7 @@ async def test_a_server_behind_that_is_gone_is_said_and_the_peer_not_left_waitin
         behind.server.close()
         await behind.server.wait_closed()
         assert await behind.says() == b""
-        assert "no connection to the server behind" in caplog.text
+        assert "can't connect to the inner server" in caplog.text
         assert not behind.guard._pipes
 
 

@@ -195,7 +195,7 @@ class GrpcTunnel:
         """Close what a task has left open: one that was cancelled at once never began."""
         self._connections.pop(task).close()
         if not task.cancelled() and (exc := task.exception()) is not None:
-            _log.error("a defect of ours", exc_info=exc)
+            _log.error("internal error (a bug in septem-workload)", exc_info=exc)
 
     async def _end_connections(self) -> None:
         tasks = tuple(self._connections)

@@ -102,7 +102,10 @@ def children(pid: int) -> list[int]:
 
 
 def _is_shared(pid: int) -> bool:
-    command = Path(f"/proc/{pid}/cmdline").read_bytes()
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except FileNotFoundError:  # it was waited for meanwhile
+        return True
     return (
         command != b""
         and b"sidecar.runtime.workers.main" not in command

@@ -116,6 +116,34 @@ class PollStatus:
         self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
 
 
+class ChangePoll:
+    """One poll of a source whose changes somebody acts on.
+
+    ``read`` returns whether what it read is new, and may raise; ``on_change`` acts on it. A
+    change that ``on_change`` failed to act on is pending, and is handed to it with the next
+    poll, whether that reads anything new or not.
+    """
+
+    def __init__(
+        self,
+        status: PollStatus,
+        read: Callable[[], Awaitable[bool]],
+        on_change: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._status = status
+        self._read = read
+        self._on_change = on_change
+        self._pending = False
+
+    async def __call__(self) -> None:
+        """Read, and hand on a change. No exception but a cancellation leaves it."""
+        with self._status.poll():
+            self._pending = await self._read() or self._pending
+            if self._pending:
+                await self._on_change()
+                self._pending = False
+
+
 class PollLoop:
     """When a source is read again: after a pause, or at once when somebody asks. One at a time.
 

@@ -1,11 +1,12 @@
 """When a source is read again, with a sleep that the test ends."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from sidecar.common.polling import PollLoop
+from sidecar.common.polling import ChangePoll, PollLoop, PollStatus
 
 
 class World:
@@ -108,3 +109,41 @@ async def test_nothing_is_left_when_it_is_cancelled() -> None:
     await asyncio.gather(running, return_exceptions=True)
     await asyncio.sleep(0)
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_a_change_that_was_not_acted_on_is_handed_on_again_and_then_no_more() -> None:
+    """Also where the next read finds nothing new, or fails before it."""
+    reads: list[bool | Exception] = [
+        False, True, False, ConnectionError(), False, False, True,
+    ]  # fmt: skip
+    acts: list[Exception | None] = [RuntimeError(), RuntimeError(), None, None]
+    calls = 0
+
+    async def read() -> bool:
+        found = reads.pop(0)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    async def act() -> None:
+        nonlocal calls
+        calls += 1
+        result = acts.pop(0)
+        if result is not None:
+            raise result
+
+    status = PollStatus("domains", "a source", logging.getLogger("sidecar"))
+    poll = ChangePoll(status, read, act)
+    seen: list[tuple[int, bool]] = []
+    while reads:
+        await poll()
+        seen.append((calls, status.problem == ""))
+    assert seen == [
+        (0, True),  # nothing new
+        (1, False),  # new, and not acted on
+        (2, False),  # nothing new, still pending
+        (2, False),  # can't be read
+        (3, True),  # acted on
+        (3, True),  # and not once more
+        (4, True),
+    ]

@@ -16,7 +16,7 @@ from sidecar.certificates.on_demand.domains import (
     summarise,
 )
 from sidecar.common.blocking import BlockingRunner, BlockingRunnerBusy
-from sidecar.common.polling import PollLoop, PollStatus, fault_of
+from sidecar.common.polling import ChangePoll, PollLoop, PollStatus, fault_of
 from sidecar.common.registered_domains import NO_DOMAINS, RegisteredDomains
 from sidecar.config.on_demand import FileRegistry, VaultKvRegistry
 from sidecar.vault.ports import KvHistoryReader, KvReader
@@ -60,19 +60,17 @@ class ListedRegistry:
         self._source = source
         self._publish = publish
         self._owners = NO_DOMAINS
-        self._loop = PollLoop(self._refresh, lambda: poll_seconds, sleep=sleep)
-        self._on_change = on_change
         self._mark: object = None
         self._index = DomainIndex({})
         self._logged = ""
-        self._change_pending = False
-        """Whether a change was read that ``on_change`` has not handled yet."""
         self.status = PollStatus(
             "domains",
             f"domain registry {source.name}",
             _log,
             kept="the domains known before stay in force",
         )
+        poll = ChangePoll(self.status, self._read, on_change)
+        self._loop = PollLoop(poll, lambda: poll_seconds, sleep=sleep)
 
     def __len__(self) -> int:
         """How many domains are known."""
@@ -113,13 +111,6 @@ class ListedRegistry:
     async def refresh(self) -> None:
         """Read the document now, if it has changed. A failed read changes nothing."""
         await self._loop.refresh()
-
-    async def _refresh(self) -> None:
-        with self.status.poll():
-            self._change_pending = await self._read() or self._change_pending
-            if self._change_pending:
-                await self._on_change()
-                self._change_pending = False
 
     async def _read(self) -> bool:
         try:

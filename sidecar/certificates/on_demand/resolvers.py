@@ -26,7 +26,7 @@ from sidecar.certificates.on_demand.domains import (
 from sidecar.certificates.on_demand.names import parents_of
 from sidecar.common.blocking import BlockingRunner, BlockingRunnerBusy
 from sidecar.common.http_client import failure, make_session
-from sidecar.common.polling import PollLoop, PollStatus
+from sidecar.common.polling import ChangePoll, PollLoop, PollStatus
 from sidecar.common.registered_domains import NO_DOMAINS, RegisteredDomains
 from sidecar.config.on_demand import HttpRegistry, VaultKvPrefixRegistry
 from sidecar.vault.errors import VaultNotFound
@@ -363,12 +363,9 @@ class KvPrefixResolver:
     ) -> None:
         self._mount, self._prefix = settings.mount, settings.prefix
         self._vault = vault
-        self._loop = PollLoop(self._refresh, lambda: settings.poll_seconds, sleep=sleep)
         self.on_change = on_change
         """Called when the list of names has changed."""
         self._listed: frozenset[str] = frozenset()
-        self._change_pending = False
-        """Whether a change was read that ``on_change`` has not handled yet."""
         self.name = f"Vault entries below {settings.mount}/{settings.prefix}"
         self.status = PollStatus(
             "domains",
@@ -376,6 +373,8 @@ class KvPrefixResolver:
             _log,
             kept="the names known before stay in force",
         )
+        poll = ChangePoll(self.status, self._list, self._changed)
+        self._loop = PollLoop(poll, lambda: settings.poll_seconds, sleep=sleep)
 
     def patterns(self, name: str) -> Patterns:
         """Return the matching domains that are listed."""
@@ -412,12 +411,8 @@ class KvPrefixResolver:
         """List the names now."""
         await self._loop.refresh()
 
-    async def _refresh(self) -> None:
-        with self.status.poll():
-            self._change_pending = await self._list() or self._change_pending
-            if self._change_pending:
-                await self.on_change()
-                self._change_pending = False
+    async def _changed(self) -> None:
+        await self.on_change()  # looked up late: ``component`` sets it once both parts are made
 
     async def _list(self) -> bool:
         before = self._listed

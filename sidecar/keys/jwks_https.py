@@ -4,6 +4,7 @@ from typing import Any
 
 from sidecar.common.blocking import BlockingRunner, BlockingRunnerBusy
 from sidecar.common.errors import Fault
+from sidecar.common.http_client import failure, make_session
 from sidecar.config import model
 from sidecar.keys.rotation import Statement
 from sidecar.keys.sources import MAX_TEXT_BYTES, KeyFault, parse_keys
@@ -49,8 +50,6 @@ class JwksKeySource:
         self._runner.close()
 
     def _get(self) -> tuple[VerificationKey, ...]:
-        from sidecar.common.http_client import failure, make_session  # noqa: PLC0415 - brings requests
-
         if self._session is None:
             self._session = make_session(
                 ca_file=self._settings.ca_file, max_response_bytes=MAX_TEXT_BYTES

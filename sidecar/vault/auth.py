@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from hvac import exceptions
+
 from sidecar.config import model
 from sidecar.vault.errors import VaultForbidden
 
@@ -90,8 +92,6 @@ class Login:
 
     def login(self, client: Any, now: float) -> TokenLease:
         """Exchange the credential. Raises ``VaultForbidden`` if Vault refuses it."""
-        from hvac import exceptions  # noqa: PLC0415 - see client.py
-
         try:
             answer = client.adapter.login(
                 use_token=False, url=f"/v1/auth/{self._mount}/login", json=self._credential(client)

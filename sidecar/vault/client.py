@@ -9,17 +9,18 @@ so that the token is renewed even if there are no other calls.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from copy import copy
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
+
+from hvac import exceptions
+from hvac.adapters import RawAdapter
 
 from sidecar.common.blocking import BlockingRunner, BlockingRunnerBusy
 from sidecar.config import model
-from sidecar.vault.auth import make_auth
+from sidecar.vault.connection import VaultConnection
 from sidecar.vault.errors import VaultConflict, VaultFault, VaultSealed, VaultUnreachable
 from sidecar.vault.history import NO_HISTORY, KvHistory, moment, read_history
-from sidecar.vault.identity import VaultIdentity
-from sidecar.vault.translate import translated
-from sidecar.vault.versions import CappedEntries, keep_one_version
+from sidecar.vault.versions import keep_one_version
 
 _THREADS = 4
 _CALLER_PATIENCE = 2.5
@@ -35,12 +36,6 @@ class TransitKey(NamedTuple):
     public_pems: Mapping[int, str]
     min_version: int
     latest_version: int
-
-
-class _Heartbeat:
-    """Whether Vault answered the last call; clients with the same login share one."""
-
-    well = True
 
 
 CallObserver = Callable[[str, str, float], None]
@@ -74,29 +69,32 @@ class VaultClient:
         *,
         clock: Callable[[], float],
         observe: CallObserver = lambda _operation, _outcome, _seconds: None,
+        connection: VaultConnection | None = None,
+        threads: str = "vault",
     ) -> None:
         self._settings = settings
         self._clock = clock
         self._observe = observe
-        self._runner = BlockingRunner("vault", _THREADS)
-        self._session: Any = None
-        self._identity = VaultIdentity(make_auth(settings.auth), self._make_client, clock)
-        self._pulse = _Heartbeat()
-        self._capped = CappedEntries()
+        self._connection = VaultConnection(settings, clock) if connection is None else connection
+        self._runner = BlockingRunner(threads, _THREADS)
 
     def with_own_threads(self, name: str) -> "VaultClient":
         """Return a client with the same login and its own threads.
 
         So calls that clients of the edge can cause in any number delay no other calls.
         """
-        other = copy(self)
-        other._runner = BlockingRunner(name, _THREADS)  # noqa: SLF001 - it is one of us
-        return other
+        return VaultClient(
+            self._settings,
+            clock=self._clock,
+            observe=self._observe,
+            connection=self._connection,
+            threads=name,
+        )
 
     @property
     def is_healthy(self) -> bool:
         """Tell whether Vault answered the last call of this client or one with its login."""
-        return self._pulse.well
+        return self._connection.is_healthy
 
     async def login(self) -> None:
         """Log in, and fail early and clearly if that is not possible.
@@ -105,18 +103,11 @@ class VaultClient:
         shows at the first read. Also raises ``VaultFault`` for a token that lives, and could
         not be renewed when that was due.
         """
-        await self._call("login", "auth", lambda _client: self._identity.check())
+        await self._call("login", "auth", lambda _client: self._connection.identity.check())
 
     async def read_kv(self, mount: str, path: str) -> KvSecret:
         """Read the latest version of an entry in KV v2."""
-
-        def read(client: Any) -> KvSecret:
-            answer = client.secrets.kv.v2.read_secret_version(
-                path, mount_point=mount, raise_on_deleted_version=True
-            )
-            return _secret_of(answer["data"])
-
-        return await self._call("kv_read", f"{mount}/data/{path}", read)
+        return await self._read_version(mount, path, None)
 
     async def read_kv_raw(self, mount: str, path: str) -> bytes:
         """Read the latest version of an entry in KV v2 as the bytes of Vault's answer.
@@ -125,8 +116,6 @@ class VaultClient:
         """
 
         def read(client: Any) -> bytes:
-            from hvac.adapters import RawAdapter  # noqa: PLC0415 - see _hvac
-
             raw = RawAdapter.from_adapter(client.adapter)
             return bytes(raw.get(url=f"/v1/{mount}/data/{path}").content)
 
@@ -134,7 +123,9 @@ class VaultClient:
 
     async def read_kv_at(self, mount: str, path: str, version: int) -> KvSecret:
         """Read one version of an entry in KV v2. Raises ``VaultNotFound`` if it is deleted."""
+        return await self._read_version(mount, path, version)
 
+    async def _read_version(self, mount: str, path: str, version: int | None) -> KvSecret:
         def read(client: Any) -> KvSecret:
             answer = client.secrets.kv.v2.read_secret_version(
                 path, version=version, mount_point=mount, raise_on_deleted_version=True
@@ -145,25 +136,21 @@ class VaultClient:
 
     async def read_kv_history(self, mount: str, path: str) -> KvHistory:
         """Read which versions of an entry in KV v2 exist; none if there is no entry."""
-
-        def read(client: Any) -> KvHistory:
-            try:
-                answer = client.secrets.kv.v2.read_secret_metadata(path, mount_point=mount)
-            except _hvac().exceptions.InvalidPath:
-                return NO_HISTORY
-            return read_history(answer["data"])
-
-        return await self._call("kv_metadata", f"{mount}/metadata/{path}", read)
+        return await self._read_metadata(mount, path, read_history, NO_HISTORY)
 
     async def read_kv_version(self, mount: str, path: str) -> int:
         """Read the number of the latest version of an entry in KV v2; 0 if there is none."""
+        return await self._read_metadata(mount, path, lambda data: int(data["current_version"]), 0)
 
-        def read(client: Any) -> int:
+    async def _read_metadata(
+        self, mount: str, path: str, parse: Callable[[Mapping[str, Any]], T], absent: T
+    ) -> T:
+        def read(client: Any) -> T:
             try:
                 answer = client.secrets.kv.v2.read_secret_metadata(path, mount_point=mount)
-            except _hvac().exceptions.InvalidPath:
-                return 0
-            return int(answer["data"]["current_version"])
+            except exceptions.InvalidPath:
+                return absent
+            return parse(answer["data"])
 
         return await self._call("kv_metadata", f"{mount}/metadata/{path}", read)
 
@@ -173,7 +160,7 @@ class VaultClient:
         def names(client: Any) -> list[str]:
             try:
                 answer = client.secrets.kv.v2.list_secrets(path, mount_point=mount)
-            except _hvac().exceptions.InvalidPath:
+            except exceptions.InvalidPath:
                 return []
             return [str(key) for key in answer["data"]["keys"]]
 
@@ -185,20 +172,20 @@ class VaultClient:
         No older version is kept: if the entry can't be configured so, nothing is written. Returns
         the new version. Raises ``VaultConflict`` if another client wrote first.
         """
-        if self._capped.lacks(mount, path, cas):
+        if self._connection.capped.lacks(mount, path, cas):
             await self._call(
                 "kv_metadata",
                 f"{mount}/metadata/{path}",
                 lambda client: keep_one_version(client, mount, path),
             )
-            self._capped.add(mount, path)
+            self._connection.capped.add(mount, path)
 
         def write(client: Any) -> int:
             try:
                 answer = client.secrets.kv.v2.create_or_update_secret(
                     path, dict(data), cas=cas, mount_point=mount
                 )
-            except _hvac().exceptions.InvalidRequest as exc:
+            except exceptions.InvalidRequest as exc:
                 if "check-and-set" in str(exc):
                     raise VaultConflict(
                         f"{mount}/data/{path}: another client wrote first"
@@ -280,91 +267,34 @@ class VaultClient:
     @property
     def token_expires_at(self) -> float | None:
         """Return when the token expires (monotonic seconds); ``None`` if never or unknown."""
-        lease = self._identity.lease
+        lease = self._connection.identity.lease
         return lease.expires_at if lease is not None else None
 
     async def close(self) -> None:
         """Stop making calls and forget the token. A thread that hangs is abandoned."""
         self._runner.close()
-        self._identity.forget()
+        self._connection.identity.forget()
 
     async def _call(self, operation: str, path: str, function: Callable[[Any], T]) -> T:
         started = self._clock()
         try:
             result = await self._in_thread(path, function)
         except VaultFault as fault:
-            self._pulse.well = not isinstance(fault, VaultUnreachable | VaultSealed)
+            self._connection.is_healthy = not isinstance(fault, VaultUnreachable | VaultSealed)
             self._observe(operation, type(fault).__name__, self._clock() - started)
             raise
-        self._pulse.well = True
+        self._connection.is_healthy = True
         self._observe(operation, "ok", self._clock() - started)
         return result
 
     async def _in_thread(self, path: str, function: Callable[[Any], T]) -> T:
-        where = f"Vault at {self._settings.address}, {path}"
-
-        def run() -> T:
-            with translated(where, self._files()):
-                return self._run(function)
-
+        where = self._connection.where(path)
         patience = self._settings.timeout_seconds * _CALLER_PATIENCE
         try:
-            return await self._runner.run(run, patience)
+            return await self._runner.run(partial(self._connection.run, path, function), patience)
         except BlockingRunnerBusy:
             raise VaultUnreachable(
                 f"{where}: earlier calls still hang, or the sidecar is stopping"
             ) from None
         except TimeoutError:
             raise VaultUnreachable(f"{where}: no answer within {patience:.1f} s") from None
-
-    def _files(self) -> list[str | None]:
-        """Return the files that every connection needs."""
-        settings, auth = self._settings, self._settings.auth
-        own = [auth.certificate_file, auth.key_file] if isinstance(auth, model.CertAuth) else []
-        return [settings.ca_file, *own]
-
-    def _run(self, function: Callable[[Any], T]) -> T:
-        """Make one call in a thread; a refused token is replaced once."""
-        bearer = self._identity.bearer()
-        try:
-            return function(bearer.client)
-        except _hvac().exceptions.Forbidden:
-            other = self._identity.after_refusal(bearer)
-            if other is None:
-                raise
-        result = function(other.client)
-        self._identity.login_helped()
-        return result
-
-    def _make_client(self, token: str) -> Any:
-        """Build an ``hvac.Client``; all share one session, and so its connections."""
-        from sidecar.common.http_client import make_session  # noqa: PLC0415 - brings requests
-
-        settings = self._settings
-        address, auth = settings.address, settings.auth
-        certificate = None
-        if isinstance(auth, model.CertAuth):
-            certificate = (auth.certificate_file, auth.key_file)
-        on_socket = address.startswith("unix:")
-        if self._session is None:
-            self._session = make_session(
-                ca_file=settings.ca_file,
-                client_certificate=certificate,
-                unix_socket=address.removeprefix("unix:") if on_socket else None,
-            )
-        return _hvac().Client(
-            url="http://localhost" if on_socket else address.rstrip("/"),
-            token=token,  # never None: hvac would read VAULT_TOKEN
-            timeout=settings.timeout_seconds,
-            verify=settings.ca_file or True,
-            cert=certificate or (),  # never None: it would read VAULT_CLIENT_CERT
-            allow_redirects=False,
-            namespace=settings.namespace,
-            session=self._session,
-        )
-
-
-def _hvac() -> Any:
-    import hvac  # noqa: PLC0415 - 8 MB and 0.2 s that `sidecar token` need not pay
-
-    return hvac

@@ -8,6 +8,8 @@ import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from hvac import exceptions
+
 from sidecar.vault.auth import AuthMethod, TokenLease, lease_of
 from sidecar.vault.errors import VaultForbidden
 
@@ -118,8 +120,6 @@ class VaultIdentity:
 
     def _renew(self, bearer: Bearer, now: float) -> Bearer | None:
         """Renew; return ``None`` if Vault refuses, or if the new life is too short to be of use."""
-        from hvac import exceptions  # noqa: PLC0415 - see client.py
-
         client, lease = bearer
         if not lease.renewable:
             return None

@@ -1,13 +1,14 @@
 """Translates the exceptions of hvac and requests to faults that quote no data.
 
 Their messages contain URLs and bodies of answers; ours contain an address, a path and what to
-do. Exceptions are matched by class name, so that the libraries need not be imported here.
+do. Exceptions are matched by class name, along their bases.
 """
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from sidecar.common.http_client import pem_problem
 from sidecar.common.polling import describe
 from sidecar.vault.errors import (
     VaultFault,
@@ -57,8 +58,6 @@ def translate(exc: Exception, where: str, files: Iterable[str | None] = ()) -> V
 
 
 def _file_problem(files: Iterable[str | None]) -> str:
-    from sidecar.common.http_client import pem_problem  # noqa: PLC0415 - brings requests
-
     for path in files:
         if path is not None and (problem := pem_problem(Path(path))):
             return f"{path} {problem}"

@@ -63,7 +63,7 @@ async def test_a_wrapped_secret_id_is_unwrapped_once(bao: OpenBao, tmp_path: Pat
         secret_id_wrapped=True,
     )
     client = await reads(model.Vault(address=bao.address, auth=auth))
-    lease = client._identity.lease
+    lease = client._connection.identity.lease
     assert lease is not None
     bao.client.auth.token.revoke(lease.token)
     await client.read_kv("secret", KEY)

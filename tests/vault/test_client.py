@@ -155,22 +155,22 @@ async def test_approle_renews_and_logs_in_again(openbao: OpenBao, tmp_path: Path
     now = [0.0]
     client = VaultClient(approle_settings(openbao, tmp_path, "90s"), clock=lambda: now[0])
     await client.read_kv("secret", KEY)
-    first = client._identity.lease
+    first = client._connection.identity.lease
     assert first is not None
     assert (first.renew_at, first.expires_at) == (60.0, 90.0)
     now[0] = 61.0
     await client.read_kv("secret", KEY)
-    renewed = client._identity.lease
+    renewed = client._connection.identity.lease
     assert renewed is not None
     assert renewed.token == first.token
     assert renewed.expires_at == 151.0
     now[0] = 200.0
     await client.read_kv("secret", KEY)
-    assert client._identity.lease is not None
-    assert client._identity.lease.token != first.token
-    openbao.client.auth.token.revoke(client._identity.lease.token)
+    assert client._connection.identity.lease is not None
+    assert client._connection.identity.lease.token != first.token
+    openbao.client.auth.token.revoke(client._connection.identity.lease.token)
     await client.read_kv("secret", KEY)
-    assert client._identity.lease.token not in repr(client._identity.lease)
+    assert client._connection.identity.lease.token not in repr(client._connection.identity.lease)
 
 
 async def test_a_wrong_secret_id_is_refused_without_being_shown(

@@ -34,7 +34,7 @@ def live_tokens(openbao: OpenBao) -> int:
 
 
 def token_of(client: VaultClient) -> str:
-    lease = client._identity.lease
+    lease = client._connection.identity.lease
     assert lease is not None
     return lease.token
 

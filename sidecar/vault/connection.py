@@ -1,0 +1,80 @@
+"""One login to Vault, and the calls of hvac that use it. All of it runs in a client's threads.
+
+Several clients may share a connection (``VaultClient.with_own_threads``): they have one token,
+one session of requests, and one opinion on whether Vault answers.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import hvac
+
+from sidecar.common.http_client import make_session
+from sidecar.config import model
+from sidecar.vault.auth import make_auth
+from sidecar.vault.identity import VaultIdentity
+from sidecar.vault.translate import translated
+from sidecar.vault.versions import CappedEntries
+
+T = TypeVar("T")
+
+
+class VaultConnection:
+    """Calls Vault with a live token; a refused token is replaced once."""
+
+    def __init__(self, settings: model.Vault, clock: Callable[[], float]) -> None:
+        self._settings = settings
+        self._session: Any = None
+        self.identity = VaultIdentity(make_auth(settings.auth), self._make_client, clock)
+        self.capped = CappedEntries()
+        self.is_healthy = True
+        """Whether Vault answered the last call."""
+
+    def where(self, path: str) -> str:
+        """Return the beginning of a fault's message about a call."""
+        return f"Vault at {self._settings.address}, {path}"
+
+    def run(self, path: str, function: Callable[[Any], T]) -> T:
+        """Make one call with hvac's client. Raises only ``VaultFault``."""
+        with translated(self.where(path), self._files()):
+            bearer = self.identity.bearer()
+            try:
+                return function(bearer.client)
+            except hvac.exceptions.Forbidden:
+                other = self.identity.after_refusal(bearer)
+                if other is None:
+                    raise
+            result = function(other.client)
+            self.identity.login_helped()
+            return result
+
+    def _files(self) -> list[str | None]:
+        """Return the files that every connection needs."""
+        settings, auth = self._settings, self._settings.auth
+        own = [auth.certificate_file, auth.key_file] if isinstance(auth, model.CertAuth) else []
+        return [settings.ca_file, *own]
+
+    def _make_client(self, token: str) -> Any:
+        """Build an ``hvac.Client``; all share one session, and so its connections."""
+        settings = self._settings
+        address, auth = settings.address, settings.auth
+        certificate = None
+        if isinstance(auth, model.CertAuth):
+            certificate = (auth.certificate_file, auth.key_file)
+        on_socket = address.startswith("unix:")
+        if self._session is None:
+            self._session = make_session(
+                ca_file=settings.ca_file,
+                client_certificate=certificate,
+                unix_socket=address.removeprefix("unix:") if on_socket else None,
+            )
+        return hvac.Client(
+            url="http://localhost" if on_socket else address.rstrip("/"),
+            token=token,  # never None: hvac would read VAULT_TOKEN
+            timeout=settings.timeout_seconds,
+            verify=settings.ca_file or True,
+            cert=certificate or (),  # never None: it would read VAULT_CLIENT_CERT
+            allow_redirects=False,
+            namespace=settings.namespace,
+            session=self._session,
+        )

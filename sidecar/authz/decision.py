@@ -6,6 +6,7 @@ import msgspec
 
 from sidecar.authz.response_cache import ResolvedTarget
 from sidecar.authz.routes import UNMATCHED, RouteTable
+from sidecar.common.errors import Denied
 from sidecar.common.reasons import Grant, Reason
 from sidecar.headers.security import SecurityHeaders
 from sidecar.keys.lifecycle import KeyState
@@ -57,6 +58,16 @@ class Snapshot(msgspec.Struct, frozen=True):
     pii_values: PiiAction = PiiAction.WARN
     modules: ModulePolicy | None = None
     publishers: Publishers = NO_PUBLISHERS
+
+    def check_age(self) -> None:
+        """Deny with keys or revocations past their maximum age; for ``when_degraded: refuse``."""
+        if self.key_state is KeyState.DEGRADED:
+            raise Denied(Reason.KEYS_DEGRADED, "the keys are older than keys.max_age_seconds")
+        if self.revocations_degraded:
+            raise Denied(
+                Reason.KEYS_DEGRADED,
+                "the revocations are older than keys.revocations.max_age_seconds",
+            )
 
 
 class Decision(msgspec.Struct, frozen=True, gc=False):

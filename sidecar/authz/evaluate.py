@@ -18,20 +18,19 @@ A preflight is answered after the second step, by the route of the request that 
 Where a credential is optional, one that is sent must still be valid: a client that believes it
 is signed in learns when it is not. On a route without authentication no credential is read.
 
-``decide`` and ``explain`` run the same evaluation; ``explain`` records each step. With a
+``decide`` and ``explain.explain`` run the same evaluation; ``explain`` records each step. With a
 response cache (``authz.response_cache``) a target that was matched before is not matched again,
 and a token that was verified before is not verified again; every other step runs as always, and
 the decision is the same.
 """
 
 import hashlib
-import re
 from collections.abc import Callable
-from typing import Any, NamedTuple
 
 from sidecar.authz.credential import Credential, find_token, where_none_is
 from sidecar.authz.decision import Decision, RequestView, Snapshot
-from sidecar.authz.preflight import OPTIONS, match_preflight
+from sidecar.authz.method import OPTIONS, canonical_method
+from sidecar.authz.preflight import match_preflight
 from sidecar.authz.requirements import check_client, check_grants, check_tenant
 from sidecar.authz.response_cache import ResolvedTarget, ResponseCache
 from sidecar.authz.routes import UNMATCHED, Route
@@ -39,32 +38,21 @@ from sidecar.authz.streams import TIMEOUT_HEADER, stream_milliseconds
 from sidecar.common.canonical import canonical_host, canonical_path
 from sidecar.common.errors import Denied
 from sidecar.common.reasons import Grant, Reason
-from sidecar.keys.lifecycle import KeyState
 from sidecar.tokens.cache import CachedToken, digest_text
 from sidecar.tokens.claims import validity
-from sidecar.tokens.pii import PiiAction, PiiFinding, find_pii
+from sidecar.tokens.pii import check_pii
 from sidecar.tokens.verifier import VerifiedToken, verify_token
-
-_METHOD = re.compile(rb"[A-Z]{1,32}")
-
-
-class StepResult(NamedTuple):
-    """The result of one step of an evaluation."""
-
-    step: str
-    held: bool
-    detail: str
 
 
 class VerificationDeferred(Exception):  # noqa: N818 - neither a refusal nor an error
     """The request needs a signature verification, and ``may_verify`` did not permit one now."""
 
 
-class _Evaluation:
+class Evaluation:
     """The evaluation of one request: its steps, and the results so far.
 
-    Every step is a method; ``_RecordedEvaluation`` wraps them, so that explaining and deciding
-    run the same code, and deciding pays nothing for it.
+    Every step is a method; ``explain`` wraps them, so that explaining and deciding run the same
+    code, and deciding pays nothing for it.
     """
 
     def __init__(
@@ -87,6 +75,43 @@ class _Evaluation:
         self.token: VerifiedToken | None = None
         self.found: Credential | None = None
         self.warnings: tuple[str, ...] = ()
+
+    def decide(self) -> Decision:
+        """Run the steps and return the decision. A denial is a value, not an exception."""
+        outcome: Reason | Grant
+        detail, shadowed = "", None
+        try:
+            outcome = self.run()
+        except Denied as denied:
+            outcome, detail = denied.reason, denied.detail
+            if self.route is not None and self.route.shadow:
+                outcome, shadowed = Grant.SHADOW, denied.reason
+        trusted = outcome is Grant.TOKEN_VERIFIED
+        found = self.found if trusted or outcome is Grant.ANONYMOUS else None
+        route = self.route
+        cors = route.cors if route is not None else ""
+        return Decision(
+            outcome,
+            detail,
+            route.name if route is not None else UNMATCHED,
+            self.method,
+            self.host,
+            self.path,
+            route.csp if route is not None else "",
+            self.token if trusted else None,
+            self.token_digest,
+            self.warnings,
+            shadowed,
+            self.cached_token if trusted else None,
+            self.target,
+            route is not None and route.nonce,
+            cors,
+            self.find_reader(route) if route is not None and cors else "",
+            route.module if trusted and route is not None else None,
+            removed=found.removed if found is not None else (),
+            cookie=found.cookie if found is not None else None,
+            stream_milliseconds=self.stream_milliseconds() if trusted else 0,
+        )
 
     def run(self) -> Grant:
         """Run the steps; return the ground on which the request passes, or raise ``Denied``."""
@@ -195,7 +220,7 @@ class _Evaluation:
         if not snapshot.ring:
             raise Denied(Reason.KEYS_UNAVAILABLE, "no verification key is loaded")
         if snapshot.refuse_degraded:
-            check_age(snapshot)
+            snapshot.check_age()
         tokens = self._response_cache.tokens if self._response_cache is not None else None
         if tokens is not None:
             known = tokens.get(digest, snapshot.ring, self._now)
@@ -223,18 +248,8 @@ class _Evaluation:
     def check_pii(self, token: VerifiedToken) -> None:
         """Look for personal data in the claims."""
         snapshot = self._snapshot
-        if token.payload is None:
-            return
-        if snapshot.pii_names is PiiAction.OFF and snapshot.pii_values is PiiAction.OFF:
-            return
-        warnings: list[str] = []
-        for finding in find_pii(token.payload):
-            match self._action_on(finding):
-                case PiiAction.DENY:
-                    raise Denied(Reason.PII_IN_TOKEN, str(finding))
-                case PiiAction.WARN:
-                    warnings.append(str(finding))
-        self.warnings = tuple(warnings)
+        if token.payload is not None:
+            self.warnings = check_pii(token.payload, snapshot.pii_names, snapshot.pii_values)
 
     def check_revocation(self, token: VerifiedToken) -> None:
         """Deny a token that is revoked."""
@@ -259,51 +274,6 @@ class _Evaluation:
         client_timeout = self._view.headers.get(TIMEOUT_HEADER, b"")
         return stream_milliseconds(ends_at, self._now, client_timeout)
 
-    def _action_on(self, finding: PiiFinding) -> PiiAction:
-        return self._snapshot.pii_names if finding.by == "name" else self._snapshot.pii_values
-
-
-_STEPS = {
-    "read_method": "method",
-    "read_host": "host",
-    "read_path": "path",
-    "match": "route",
-    "check_preflight": "preflight",
-    "check_client": "client",
-    "find_credential": "credential",
-    "verify": "token",
-    "check_pii": "personal data",
-    "check_revocation": "revocation",
-    "check_tenant": "tenant",
-    "check_grants": "roles and scopes",
-}
-"""The methods that are recorded, and the step's name in an explanation."""
-
-
-class _RecordedEvaluation(_Evaluation):
-    """An evaluation that keeps each step's result. It uses no cache, so that every step runs."""
-
-    def __init__(self, view: RequestView, snapshot: Snapshot, now: float) -> None:
-        super().__init__(view, snapshot, now)
-        self.step_results: list[StepResult] = []
-        for method, step in _STEPS.items():
-            setattr(self, method, self._recorded(step, getattr(self, method)))
-
-    def _recorded(self, step: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        def run(*arguments: Any) -> Any:
-            try:
-                result = function(*arguments)
-            except Denied as denied:
-                self.step_results.append(StepResult(step, False, str(denied)))
-                raise
-            shown = result.name if isinstance(result, Route) else result
-            self.step_results.append(
-                StepResult(step, True, shown if isinstance(shown, str) else "")
-            )
-            return result
-
-        return run
-
 
 def decide(
     view: RequestView,
@@ -317,71 +287,4 @@ def decide(
     ``may_verify`` is called before a token is verified that ``response_cache`` does not hold.
     Where it returns false, ``VerificationDeferred`` is raised; decide the request again later.
     """
-    return _decide(_Evaluation(view, snapshot, now, response_cache, may_verify))
-
-
-def explain(
-    view: RequestView, snapshot: Snapshot, now: float
-) -> tuple[Decision, tuple[StepResult, ...]]:
-    """Return the decision and the result of each step."""
-    evaluation = _RecordedEvaluation(view, snapshot, now)
-    decision = _decide(evaluation)
-    return decision, tuple(evaluation.step_results)
-
-
-def _decide(evaluation: _Evaluation) -> Decision:
-    outcome: Reason | Grant
-    detail, shadowed = "", None
-    try:
-        outcome = evaluation.run()
-    except Denied as denied:
-        outcome, detail = denied.reason, denied.detail
-        if evaluation.route is not None and evaluation.route.shadow:
-            outcome, shadowed = Grant.SHADOW, denied.reason
-    trusted = outcome is Grant.TOKEN_VERIFIED
-    found = evaluation.found if trusted or outcome is Grant.ANONYMOUS else None
-    route = evaluation.route
-    cors = route.cors if route is not None else ""
-    return Decision(
-        outcome,
-        detail,
-        route.name if route is not None else UNMATCHED,
-        evaluation.method,
-        evaluation.host,
-        evaluation.path,
-        route.csp if route is not None else "",
-        evaluation.token if trusted else None,
-        evaluation.token_digest,
-        evaluation.warnings,
-        shadowed,
-        evaluation.cached_token if trusted else None,
-        evaluation.target,
-        route is not None and route.nonce,
-        cors,
-        evaluation.find_reader(route) if route is not None and cors else "",
-        route.module if trusted and route is not None else None,
-        removed=found.removed if found is not None else (),
-        cookie=found.cookie if found is not None else None,
-        stream_milliseconds=evaluation.stream_milliseconds() if trusted else 0,
-    )
-
-
-def check_age(snapshot: Snapshot) -> None:
-    """Deny with keys or revocations past their maximum age, where ``when_degraded`` is refuse."""
-    if snapshot.key_state is KeyState.DEGRADED:
-        raise Denied(Reason.KEYS_DEGRADED, "the keys are older than keys.max_age_seconds")
-    if snapshot.revocations_degraded:
-        raise Denied(
-            Reason.KEYS_DEGRADED,
-            "the revocations are older than keys.revocations.max_age_seconds",
-        )
-
-
-def canonical_method(raw: bytes) -> str:
-    """Accept a method in the letters of every registered one (RFC 9110 §9.1)."""
-    if not raw:
-        hint = "the Check has no method; add ':method' to ext_authz's allowed_headers in Envoy"
-        raise Denied(Reason.REQUEST_MALFORMED, hint)
-    if not _METHOD.fullmatch(raw):
-        raise Denied(Reason.REQUEST_MALFORMED, "the method is not 1 to 32 capital letters")
-    return raw.decode("ascii")
+    return Evaluation(view, snapshot, now, response_cache, may_verify).decide()

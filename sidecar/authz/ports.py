@@ -1,7 +1,10 @@
-"""The interfaces that the Check service needs to run expensive work."""
+"""The interfaces that the Check service needs: to run expensive work, and to record Checks."""
 
 from collections.abc import Awaitable, Callable
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
+
+from sidecar.authz.decision import Decision, RequestView
+from sidecar.authz.response_cache import AllowedCheck
 
 T = TypeVar("T")
 
@@ -21,3 +24,25 @@ class VerifierPool(Protocol):
 
     async def run(self, function: Callable[[], T]) -> T:
         """Return the function's result; raise ``Denied`` where the queue is full."""
+
+
+class Outcome(NamedTuple):
+    """One answered Check, as the decision recorder gets it."""
+
+    decision: Decision
+    view: RequestView | None
+    """``None`` where the message could not be read."""
+    decision_id: str
+    at_seconds: float
+    latency_ns: int
+    key_state: str
+
+
+class Observer(Protocol):
+    """Records every Check; ``sidecar.authz.recorder`` implements it. No method may block."""
+
+    def decided(self, outcome: Outcome) -> None:
+        """Record a Check that was denied, or allowed by the slow path only."""
+
+    def allowed_fast(self, allowed_check: AllowedCheck) -> None:
+        """Record a Check whose answer the fast path may repeat, as nearly all are."""

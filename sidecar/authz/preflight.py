@@ -4,14 +4,11 @@ A preflight has no credential, not even a client certificate, and announces a re
 route is that request's, and nothing else of the preflight is checked.
 """
 
-import re
-
 from sidecar.authz.decision import RequestView, Snapshot
+from sidecar.authz.method import is_method
 from sidecar.authz.routes import Route
 from sidecar.common.canonical import canonical_host, canonical_path
 
-OPTIONS = b"OPTIONS"
-_METHOD = re.compile(rb"[A-Z]{1,32}")
 NO_CONTENT = 204
 
 
@@ -22,7 +19,7 @@ def match_preflight(view: RequestView, snapshot: Snapshot) -> tuple[str, str, Ro
     as usual. Raises ``Denied`` for a host or path with more than one reading.
     """
     requested_method = view.headers.get("access-control-request-method", b"")
-    if "origin" not in view.headers or not _METHOD.fullmatch(requested_method):
+    if "origin" not in view.headers or not is_method(requested_method):
         return None
     host, path = canonical_host(view.host), canonical_path(view.path)
     route = snapshot.routes.find(requested_method.decode("ascii"), host, path)

@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 from sidecar.authz.decision import Decision
 from sidecar.authz.decision_ids import DecisionIds
+from sidecar.authz.ports import Outcome
 from sidecar.authz.preflight import NO_CONTENT
 from sidecar.authz.response_cache import AllowedCheck, Template
-from sidecar.authz.service import Outcome
 from sidecar.common.reasons import ANSWERS, Grant, Reason
 from sidecar.observability.audit import AuditEntry, AuditLog
 from sidecar.observability.audit.entry import (
@@ -54,7 +54,7 @@ class _Note(NamedTuple):
 
 
 class DecisionRecorder:
-    """Counts and records; see ``sidecar.authz.service.Observer``.
+    """Counts and records; see ``sidecar.authz.ports.Observer``.
 
     ``schedule`` calls a function after so many seconds, on the loop that answers the Checks.
     ``on_key_unknown`` is called for tokens whose kid is not in the ring: the keys may have been

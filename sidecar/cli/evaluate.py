@@ -1,7 +1,7 @@
 """The policy evaluator: evaluates one request without a server, step by step.
 
 The request, its token and the expectations are a file; the decision is the server's own
-(``authz.evaluate.explain``), and the headers are read back from the bytes that Envoy would get.
+(``authz.explain``), and the headers are read back from the bytes that Envoy would get.
 Tokens are written as claims and signed with a temporary key, so that a policy can be tested
 without anyone's signing key.
 """
@@ -21,7 +21,7 @@ from sidecar.authz.decision import Decision, RequestView, Snapshot
 from sidecar.authz.encoding.allowed import encode_allowed
 from sidecar.authz.encoding.denied import encode_denied, encode_preflight
 from sidecar.authz.encoding.response import decode_response
-from sidecar.authz.evaluate import StepResult, explain
+from sidecar.authz.explain import StepResult, explain
 from sidecar.authz.module_install import judge_bundle
 from sidecar.authz.snapshot import build_snapshot
 from sidecar.cli.token_evaluator import admitted, revocations_of

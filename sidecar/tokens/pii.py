@@ -15,6 +15,9 @@ from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any, NamedTuple
 
+from sidecar.common.errors import Denied
+from sidecar.common.reasons import Reason
+
 _NAMES = {
     "email": {"email", "emailaddress", "mail", "useremail", "preferredemail"},
     "phone": {
@@ -63,6 +66,22 @@ def find_pii(payload: Mapping[str, Any]) -> list[PiiFinding]:
         if name not in _SETTLED:
             _inspect_claim(name, value, name, found)
     return found
+
+
+def check_pii(
+    payload: Mapping[str, Any], by_name: PiiAction, by_value: PiiAction
+) -> tuple[str, ...]:
+    """Return a warning for each finding that is allowed; raise ``Denied`` for one that is not."""
+    if by_name is PiiAction.OFF and by_value is PiiAction.OFF:
+        return ()
+    warnings = []
+    for finding in find_pii(payload):
+        match by_name if finding.by == "name" else by_value:
+            case PiiAction.DENY:
+                raise Denied(Reason.PII_IN_TOKEN, str(finding))
+            case PiiAction.WARN:
+                warnings.append(str(finding))
+    return tuple(warnings)
 
 
 def _inspect_claim(name: str, value: Any, path: str, found: list[PiiFinding]) -> None:

@@ -4,8 +4,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from sidecar.authz.ports import Outcome
 from sidecar.authz.response_cache import AllowedCheck
-from sidecar.authz.service import CheckService, Outcome
+from sidecar.authz.service import CheckService
 from sidecar.authz.snapshot import build_snapshot
 from sidecar.config import parse_config
 from sidecar.tokens.cache import TokenCache

@@ -51,7 +51,7 @@ def decided(monkeypatch: pytest.MonkeyPatch) -> list[object]:
         requests.append(view)
         return decide(view, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("sidecar.authz.service.decide", counted)
+    monkeypatch.setattr("sidecar.authz.slow_path.decide", counted)
     return requests
 
 

@@ -12,8 +12,9 @@ from msgspec.structs import replace
 
 from sidecar.authz.decision import Decision, RequestView
 from sidecar.authz.module_install import judge_bundle
+from sidecar.authz.ports import Outcome
 from sidecar.authz.response_cache import AllowedCheck
-from sidecar.authz.service import CheckService, Outcome
+from sidecar.authz.service import CheckService
 from sidecar.authz.snapshot import build_snapshot
 from sidecar.common.errors import Denied
 from sidecar.common.reasons import Grant, Reason

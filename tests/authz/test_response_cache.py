@@ -1,6 +1,6 @@
 """The fast path to an answer: it changes what a Check costs, and nothing else."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from sidecar.authz import evaluate, response_cache
 from sidecar.authz.encoding.allowed import own_fields, varint
+from sidecar.authz.ports import Outcome
 from sidecar.authz.response_cache import AllowedCheck
-from sidecar.authz.service import CheckService, Outcome
 from sidecar.authz.snapshot import build_snapshot
 from sidecar.common.canonical import canonical_path
 from sidecar.config import parse_config
@@ -25,6 +25,7 @@ from sidecar.tokens.revocation import Revocations, read_revocations
 from sidecar.tokens.verifier import verify_token
 from tests.authz.checks import check_request, read_answer
 from tests.authz.conftest import CONFIG as BASE
+from tests.authz.counted import counted_service
 from tests.support.minting import NOW, TENANT, Issuer
 
 CONFIG = BASE.replace(
@@ -43,16 +44,6 @@ ISSUER, OTHER = Issuer.generate(), Issuer.generate(kid="key-2")
 SNAPSHOT = build_snapshot(parse_config(CONFIG, "test"), KeyRing([ISSUER.key, OTHER.key]))
 
 
-class Counting(CheckService):
-    """Counts the Checks that go the slow path."""
-
-    slow = 0
-
-    def _answer(self, *arguments: Any) -> bytes | Awaitable[bytes]:
-        self.slow += 1
-        return super()._answer(*arguments)
-
-
 class Witness:
     """A service, and which path gave each of its answers."""
 
@@ -60,7 +51,7 @@ class Witness:
         self.now = NOW
         self.outcomes: list[Outcome] = []
         self.allowed_checks: list[AllowedCheck] = []
-        self.service = Counting(
+        self.service, self.slow = counted_service(
             SNAPSHOT,
             now=lambda: self.now,
             elapsed_ns=lambda: 0,
@@ -85,9 +76,9 @@ class Witness:
         """Return which path each request takes: F(ast) or S(low)."""
         paths = ""
         for raw in requests:
-            before = self.service.slow
+            before = self.slow()
             self.ask(raw)
-            paths += "S" if self.service.slow > before else "F"
+            paths += "S" if self.slow() > before else "F"
         return paths
 
 

@@ -193,7 +193,7 @@ def test_a_fault_of_ours_is_a_refusal(bench: Bench, monkeypatch: pytest.MonkeyPa
     def broken(*_: object) -> None:
         raise RuntimeError("with a secret in it")
 
-    monkeypatch.setattr("sidecar.authz.service.decide", broken)
+    monkeypatch.setattr("sidecar.authz.slow_path.decide", broken)
     answer = bench.ask(bench.issuer.mint())
     assert (answer.allowed, answer.status) == (False, 503)
     assert len(bench.faults) == 1

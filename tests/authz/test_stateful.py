@@ -26,7 +26,6 @@ from hypothesis import strategies as st
 
 from sidecar.authz import response_cache
 from sidecar.authz.recorder import DecisionRecorder
-from sidecar.authz.service import CheckService
 from sidecar.authz.snapshot import build_snapshot
 from sidecar.certificates.challenges.http01 import Challenge
 from sidecar.config import model
@@ -37,6 +36,7 @@ from sidecar.observability.counters import Counters
 from sidecar.tokens.cache import TokenCache
 from sidecar.tokens.revocation import Revocations, read_revocations
 from tests.authz.checks import Answer, read_answer
+from tests.authz.counted import counted_service
 from tests.authz.world import (
     APP,
     CERTIFICATE,
@@ -118,16 +118,6 @@ class VerifierPool:
         return function()
 
 
-class Counting(CheckService):
-    """Counts the Checks that go the slow path."""
-
-    slow = 0
-
-    def _answer(self, *arguments: Any) -> Answered:
-        self.slow += 1
-        return super()._answer(*arguments)
-
-
 def _never(seconds: float, function: Callable[[], None]) -> None:
     """Schedule nothing: lines are written when the test says so."""
 
@@ -138,7 +128,7 @@ class Side:
     def __init__(self, snapshot: Any, step: Step, solver: Any, entries: int, lane: Any) -> None:
         self.lines, self.counters = Lines(), Counters(checks={})
         self.recorder = DecisionRecorder(self.counters, self.lines, step, _never)  # type: ignore[arg-type]
-        self.service = Counting(
+        self.service, self.slow = counted_service(
             snapshot,
             now=lambda: step.now,
             elapsed_ns=step.elapsed_ns,
@@ -405,14 +395,14 @@ class Life:
         self.asked.append(ask)
         self.step.number += 1
         self.lane.busy, self.lane.waited_for = self.draw(often(False, True)), False
-        before = self.old.service.slow
+        before = self.old.slow()
         raw = ask.encoded()
         answered = self.old.service.handle(raw)
         if self.lane.waited_for:
             # It waits for its turn: what is decided then is decided on what holds then.
             self.random.choice((lambda: None, self.something_changes, self.a_route_changes))()
         self.compare(ask, raw, settle(answered))
-        self.fast += self.old.service.slow == before
+        self.fast += self.old.slow() == before
 
     def compare(self, ask: Ask, raw: bytes, answer: bytes) -> None:
         fresh = Side(self.old.service.snapshot, self.step, self.solver, 0, None)

@@ -131,7 +131,7 @@ def test_every_reason_reaches_every_kind_of_client(
     def encode(decision: Any, *more: Any) -> bytes:
         return encode_denied(replace(decision, outcome=reason), *more)
 
-    monkeypatch.setattr("sidecar.authz.service.encode_denied", encode)
+    monkeypatch.setattr("sidecar.authz.slow_path.encode_denied", encode)
     wanted = Failure(GRPC_CODES[ANSWERS[reason].status], ANSWERS[reason].title)
     assert call(edge, "/test.Calls/Echo") == ([], wanted)
     for content_type in (BINARY[1], TEXT[0]):

@@ -10,7 +10,8 @@ from typing import Any
 from demo.application import SampleApplication
 from demo.envoyproxy import EdgePorts, Envoy, edge_config
 from demo.process import free_ports
-from sidecar.authz.service import CheckService, Outcome
+from sidecar.authz.ports import Outcome
+from sidecar.authz.service import CheckService
 from sidecar.authz.snapshot import build_snapshot
 from sidecar.certificates.challenges.http01 import DistributedSolver
 from sidecar.certificates.challenges.tls_alpn01 import ChallengeCertificates

@@ -4,8 +4,9 @@ import asyncio
 from functools import partial
 from itertools import pairwise
 
+from sidecar.authz.ports import Outcome
 from sidecar.authz.response_cache import AllowedCheck
-from sidecar.authz.service import CheckService, Outcome
+from sidecar.authz.service import CheckService
 from sidecar.authz.snapshot import build_snapshot
 from sidecar.common.clock import elapsed_ns
 from sidecar.config import parse_config

@@ -1,0 +1,250 @@
+"""The slow path: decides one Check, encodes the answer, and records it.
+
+It also caches what lets the fast path (``authz.service``) answer the next such Check: the
+resolved target, the verified token with its own fields, and the answer's template. What was
+cached under a snapshot is dropped in the moment in which another one replaces it.
+"""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from sidecar.authz.acme_challenge import (
+    ChallengePending,
+    ChallengeSource,
+    Found,
+    challenge_decision,
+    find_challenge,
+)
+from sidecar.authz.credential import UNDECIDED
+from sidecar.authz.decision import Decision, RequestView, Snapshot
+from sidecar.authz.encoding.allowed import SharedKey, encode_allowed, make_template, own_fields
+from sidecar.authz.encoding.denied import (
+    DenialKey,
+    encode_challenge,
+    encode_denied,
+    encode_preflight,
+)
+from sidecar.authz.encoding.request import Attributes, view_of
+from sidecar.authz.evaluate import VerificationDeferred, decide
+from sidecar.authz.module_install import judge_bundle, refused
+from sidecar.authz.ports import Observer, Outcome, VerifierPool
+from sidecar.authz.response_cache import (
+    CHALLENGE_PREFIX,
+    NO_FIELDS,
+    NO_TOKEN,
+    EncodedFields,
+    ResponseCache,
+    RouteScope,
+)
+from sidecar.common.clock import Now
+from sidecar.common.errors import Denied
+from sidecar.common.reasons import Grant, Reason
+
+_PLAIN_GRANTS = frozenset({Grant.TOKEN_VERIFIED, Grant.PUBLIC, Grant.ANONYMOUS})
+
+
+class SlowPath:
+    """Answers each Check by evaluating it.
+
+    ``observer`` records every Check. ``on_fault`` receives unexpected exceptions; their
+    requests are denied with ``internal_fault``.
+    """
+
+    __slots__ = (
+        "_allowed",
+        "_denied",
+        "_elapsed_ns",
+        "_new_id",
+        "_new_nonce",
+        "_now",
+        "_observer",
+        "_on_fault",
+        "_response_cache",
+        "_snapshot",
+        "_verifier_pool",
+        "challenges",
+    )
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        response_cache: ResponseCache,
+        *,
+        now: Now,
+        elapsed_ns: Callable[[], int],
+        new_id: Callable[[], str],
+        new_nonce: Callable[[], bytes],
+        observer: Observer,
+        on_fault: Callable[[Exception], None],
+        verifier_pool: VerifierPool | None,
+    ) -> None:
+        self._snapshot = snapshot
+        self._response_cache = response_cache
+        self._allowed: dict[SharedKey, EncodedFields] = {}
+        self._denied: dict[DenialKey, bytes] = {}
+        self._verifier_pool = verifier_pool
+        self.challenges: ChallengeSource | None = None
+        """The http-01 challenges in flight, where certificates come from ACME."""
+        self._now = now
+        self._elapsed_ns = elapsed_ns
+        self._new_id = new_id
+        self._new_nonce = new_nonce
+        self._observer = observer
+        self._on_fault = on_fault
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The snapshot that Checks are decided with; setting another one empties the caches."""
+        return self._snapshot
+
+    @snapshot.setter
+    def snapshot(self, snapshot: Snapshot) -> None:
+        if snapshot is self._snapshot:
+            return
+        self._snapshot = snapshot
+        self._response_cache.invalidate()
+        self._allowed.clear()
+        self._denied.clear()
+
+    def answer(
+        self,
+        attributes: Attributes,
+        started_ns: int,
+        may_verify: Callable[[], bool] | None = None,
+        found: tuple[Found] | None = None,
+    ) -> bytes | Awaitable[bytes]:
+        """Decide and encode. ``found`` is the fleet's reply, where the fleet was asked.
+
+        Raises ``VerificationDeferred`` where ``may_verify`` does not permit a verification that
+        is needed, and ``ChallengePending`` where the fleet must be asked first.
+        """
+        view: RequestView | None = None
+        try:
+            view = view_of(attributes)
+            now = self._now()
+            if self.challenges is not None and view.path.startswith(CHALLENGE_PREFIX):
+                known = found[0] if found else find_challenge(view, self.challenges)
+                challenged = challenge_decision(view, known)
+                if known is not None and challenged is not None:
+                    return self._answer_challenge(challenged, view, known.answer, started_ns)
+            decision = decide(view, self._snapshot, now, self._response_cache, may_verify)
+            if decision.module is not None:
+                return self._judge(decision, view, now, started_ns)
+            if decision.allowed:
+                return self._allow(decision, view, attributes, now, started_ns)
+        except (VerificationDeferred, ChallengePending):
+            raise
+        except Exception as exc:  # noqa: BLE001 - the service's edge: fail closed on any exception
+            self._on_fault(exc)
+            decision = Decision(Reason.INTERNAL_FAULT, type(exc).__name__)
+        return self.deny(decision, view, started_ns)
+
+    def _judge(
+        self, decision: Decision, view: RequestView, now: float, started_ns: int
+    ) -> Awaitable[bytes]:
+        """Check the bundle of a request that passed every other step."""
+        if self._verifier_pool is None:
+            raise RuntimeError("the route checks bundles, but the service has no verifier pool")
+        return self._judge_in(self._verifier_pool, decision, view, now, started_ns)
+
+    async def _judge_in(
+        self,
+        verifier_pool: VerifierPool,
+        decision: Decision,
+        view: RequestView,
+        now: float,
+        started_ns: int,
+    ) -> bytes:
+        try:
+            decision = await verifier_pool.run(
+                partial(judge_bundle, decision, view, self._snapshot)
+            )
+            if decision.allowed:
+                answer = encode_allowed(decision, self._snapshot, self._allowed, self._new_nonce)
+                self._record(decision, view, self._new_id(), now, started_ns)
+                return answer
+        except Denied as denied:
+            decision = refused(decision, denied)
+        except Exception as exc:  # noqa: BLE001 - as in answer
+            self._on_fault(exc)
+            decision = Decision(Reason.INTERNAL_FAULT, type(exc).__name__)
+        return self.deny(decision, view, started_ns)
+
+    def _answer_challenge(
+        self, decision: Decision, view: RequestView, answer: str, started_ns: int
+    ) -> bytes:
+        """Answer a CA that validates an http-01 challenge of an order in flight."""
+        decision_id = self._new_id()
+        encoded = encode_challenge(decision, self._snapshot, decision_id, answer)
+        self._record(decision, view, decision_id, self._now(), started_ns)
+        return encoded
+
+    def _allow(
+        self,
+        decision: Decision,
+        view: RequestView,
+        attributes: Attributes,
+        now: float,
+        started_ns: int,
+    ) -> bytes:
+        """Encode, and cache what lets the fast path answer the next such request."""
+        if decision.outcome is Grant.PREFLIGHT:
+            answer = encode_preflight(decision, self._snapshot, self._denied)
+            self._record(decision, view, self._new_id(), now, started_ns)
+            return answer
+        target, cached_token, token = decision.target, decision.cached_token, decision.token
+        seen = UNDECIDED
+        if target is not None and target.route_scope.plain and decision.outcome in _PLAIN_GRANTS:
+            seen = _seen(target.route_scope, view)
+        if target is None or seen == UNDECIDED:
+            answer = encode_allowed(decision, self._snapshot, self._allowed, self._new_nonce)
+            self._record(decision, view, self._new_id(), now, started_ns)
+            return answer
+        response_cache = self._response_cache
+        principal_key, own = NO_TOKEN, NO_FIELDS
+        if token is not None:
+            own = own_fields(token.claims)
+            principal_key = response_cache.principal_key_of(token.claims, own)
+            if cached_token is not None:
+                cached_token.encoded_fields, cached_token.principal_key = own, principal_key
+                cached_token.epoch = response_cache.epoch
+        route_scope = target.route_scope
+        principal_key ^= -seen
+        key = (
+            (principal_key, decision.origin.encode()) if route_scope.reads_origin else principal_key
+        )
+        template = route_scope.answers.get(key)
+        if template is None:
+            template = make_template(decision, self._snapshot, own, self._allowed, self._new_nonce)
+            response_cache.cache_template(route_scope, key, template)
+        latency_ns = self._elapsed_ns() - started_ns
+        self._observer.allowed_fast((target, template, cached_token, attributes, now, latency_ns))
+        return template.fill(own)
+
+    def deny(self, decision: Decision, view: RequestView | None, started_ns: int) -> bytes:
+        """Encode and record a denial; ``view`` is ``None`` where the message was not readable."""
+        decision_id = self._new_id()
+        answer = encode_denied(decision, self._snapshot, decision_id, self._denied)
+        self._record(decision, view, decision_id, self._now(), started_ns)
+        return answer
+
+    def _record(
+        self,
+        decision: Decision,
+        view: RequestView | None,
+        decision_id: str,
+        now: float,
+        started_ns: int,
+    ) -> None:
+        latency_ns = self._elapsed_ns() - started_ns
+        key_state = self._snapshot.key_state
+        self._observer.decided(Outcome(decision, view, decision_id, now, latency_ns, key_state))
+
+
+def _seen(route_scope: RouteScope, view: RequestView) -> int:
+    """Return what the fast path's scan finds in addition to ``Authorization``."""
+    return (
+        route_scope.scan(view.headers, view.path.partition(b"?")[2])
+        if route_scope.reads_token
+        else 0
+    )

@@ -18,11 +18,11 @@ from sidecar.tokens.claims import Claims
 TENANT_ID = "x-tenant-id"
 USER_ID = "x-user-id"
 ROLES = "x-roles"
-TOKEN_ID = "x-token-id"  # noqa: S105 - a header's name
+JWT_ID = "x-token-id"
 CSP_NONCE = "x-csp-nonce"
 MODULE_PUBLISHER = "x-module-publisher"
 MODULE_VERIFIED = "x-module-verified"
-TRUSTED = (TENANT_ID, USER_ID, ROLES, TOKEN_ID, CSP_NONCE, MODULE_PUBLISHER, MODULE_VERIFIED)
+TRUSTED = (TENANT_ID, USER_ID, ROLES, JWT_ID, CSP_NONCE, MODULE_PUBLISHER, MODULE_VERIFIED)
 """Every header that only the sidecar may write."""
 
 
@@ -35,7 +35,7 @@ def tenant_headers(claims: Claims) -> dict[str, str]:
     headers = {
         TENANT_ID: claims.tenant_id,
         USER_ID: claims.subject,
-        TOKEN_ID: claims.token_id,
+        JWT_ID: claims.token_id,
     }
     if claims.roles:
         headers[ROLES] = ",".join(claims.roles)

@@ -23,6 +23,8 @@ MAX_MARKS = 100_000
 MAX_KIDS = 1024
 _LATEST = 253_402_300_800
 _MAX_TEXT = 1024
+_MAX_DIGITS = 15
+"""Of a time; leading zeros are allowed, and a longer text is not converted."""
 
 Text = Annotated[str, Meta(min_length=1, max_length=_MAX_TEXT)]
 Moment = Annotated[float, Meta(ge=0, lt=_LATEST)]
@@ -118,17 +120,19 @@ def _read_tokens(raw: msgspec.Raw, issuer: str | None) -> Iterator[RevokedToken]
 
 def _read_line(columns: list[str], issuer: str | None, number: int) -> RevokedToken:
     """Read ``jti exp`` of the entry's ``iss``, or ``iss jti exp``."""
-    if len(columns) == 2 and issuer is not None:  # noqa: PLR2004 - the columns of a line
-        columns = [issuer, *columns]
-    if len(columns) != 3:  # noqa: PLR2004
-        raise RevocationFault(
-            f"tokens, line {number}: is neither 'iss jti exp' nor, where the entry has a field "
-            "iss, 'jti exp'"
-        )
-    found, jti, exp = columns
+    match columns:
+        case [found, jti, exp]:
+            pass
+        case [jti, exp] if issuer is not None:
+            found = issuer
+        case _:
+            raise RevocationFault(
+                f"tokens, line {number}: is neither 'iss jti exp' nor, where the entry has a "
+                "field iss, 'jti exp'"
+            )
     if max(len(found), len(jti)) > _MAX_TEXT:
         raise RevocationFault(f"tokens, line {number}: more than {_MAX_TEXT} characters")
-    if not (exp.isascii() and exp.isdigit() and len(exp) < 16 and int(exp) < _LATEST):  # noqa: PLR2004
+    if not (exp.isascii() and exp.isdigit() and len(exp) <= _MAX_DIGITS and int(exp) < _LATEST):
         raise RevocationFault(f"tokens, line {number}: exp is not a time in whole Unix seconds")
     return RevokedToken(found, jti, float(exp))
 

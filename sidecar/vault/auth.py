@@ -33,7 +33,7 @@ class TokenLease(NamedTuple):
 class AuthMethod(Protocol):
     """One login method."""
 
-    def login(self, client: Any, now: float) -> TokenLease:
+    def login(self, client: Any, now: float, /) -> TokenLease:
         """Get a token; ``client`` is an ``hvac.Client`` without one."""
 
     def stale(self) -> bool:
@@ -73,7 +73,7 @@ class TokenFile:
         self._path = path
         self._seen: object = None
 
-    def login(self, client: Any, now: float) -> TokenLease:  # noqa: ARG002 - the interface
+    def login(self, _client: Any, _now: float, /) -> TokenLease:
         """Read the file."""
         self._seen = fingerprint(self._path)
         return TokenLease(read_credential(self._path, "Vault token"), None, None, renewable=False)

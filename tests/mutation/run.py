@@ -55,8 +55,7 @@ NEVER = ("stays_flat", "lives_that_nobody_chose", "generated_code_is_current", "
 LIVES = "test_what_is_remembered_changes_no_answer"
 LIVES_ARE_FOR = frozenset({
     "sidecar/authz/response_cache.py", "sidecar/authz/evaluate.py", "sidecar/authz/service.py",
-    "sidecar/authz/slow_path.py",
-    "sidecar/authz/encoding/allowed.py", "sidecar/tokens/cache.py",
+    "sidecar/authz/slow_path.py", "sidecar/authz/encoding/allowed.py", "sidecar/tokens/cache.py",
 })  # fmt: skip
 """The stateful test takes seconds: it is for what remembers."""
 REAL_ARE_FOR = frozenset({

@@ -13,9 +13,9 @@ from sidecar.headers.nonce import NONCE_SLOT
 from sidecar.headers.security import Page
 from sidecar.headers.tenant import (
     CSP_NONCE,
+    JWT_ID,
     ROLES,
     TENANT_ID,
-    TOKEN_ID,
     USER_ID,
     module_headers,
     tenant_headers,
@@ -123,7 +123,7 @@ def own_fields(claims: Claims) -> EncodedFields:
     headers = (
         tenant_header
         + _request_header(USER_ID, claims.subject)
-        + _request_header(TOKEN_ID, claims.token_id)
+        + _request_header(JWT_ID, claims.token_id)
     )
     if claims.roles:
         headers += _roles_header(claims.roles)
@@ -174,16 +174,18 @@ def _name_field(name: str) -> bytes:
     return b"\x0a" + varint(len(raw)) + raw + b"\x12"
 
 
-_ONE_BYTE = tuple(bytes((value,)) for value in range(128))
+_MORE = 0x80
+"""The bit of a varint's byte that says that another one follows."""
+_ONE_BYTE = tuple(bytes((value,)) for value in range(_MORE))
 
 
 def varint(value: int) -> bytes:
     """Encode a length as protobuf does: seven bits a byte, the lowest first."""
-    if value < 128:  # noqa: PLR2004
+    if value < _MORE:
         return _ONE_BYTE[value]
     encoded = bytearray()
-    while value > 0x7F:  # noqa: PLR2004
-        encoded.append(value & 0x7F | 0x80)
+    while value >= _MORE:
+        encoded.append(value & 0x7F | _MORE)
         value >>= 7
     encoded.append(value)
     return bytes(encoded)

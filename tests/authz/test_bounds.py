@@ -147,30 +147,6 @@ def test_an_answer_to_a_ca_says_what_it_was() -> None:
     assert challenge_decision(view(b"t"), None) is None
 
 
-ALLOWED: list[tuple[str, Decision, bool]] = [
-    ("a ground", Decision(Grant.PUBLIC), True),
-    ("a reason", Decision(Reason.ROUTE_UNKNOWN), False),
-    ("a bundle to be judged", Decision(Grant.TOKEN_VERIFIED, module="signed"), False),
-    (
-        "a bundle that was",
-        Decision(Grant.TOKEN_VERIFIED, module="signed", provenance=Provenance("0", None)),
-        True,
-    ),
-    (
-        "one that was, of a request that was refused",
-        Decision(Reason.TOKEN_REVOKED, module="signed", provenance=Provenance("0", None)),
-        False,
-    ),
-]
-
-
-@pytest.mark.parametrize(
-    ("decision", "allowed"), [row[1:] for row in ALLOWED], ids=[row[0] for row in ALLOWED]
-)
-def test_what_is_a_permission(decision: Decision, allowed: bool) -> None:
-    assert decision.allowed is allowed
-
-
 def test_where_a_bundle_comes_from_is_said() -> None:
     assert str(Provenance("00ff", "acme")) == "bundle sha256:00ff acme"
     assert str(Provenance("00ff", None)) == "bundle sha256:00ff unsigned"

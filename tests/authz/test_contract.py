@@ -12,9 +12,8 @@ from envoy_data_plane.envoy.service.auth.v3 import (
 )
 from envoy_data_plane.envoy.type.v3 import HttpStatus, StatusCode
 
-from sidecar.authz.encoding.request import parse_request, view_of
 from sidecar.pb import ext_authz_pb2 as pb
-from tests.authz.checks import OVERWRITE, check_request
+from tests.authz.checks import OVERWRITE
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,25 +27,6 @@ def test_the_generated_code_is_current(tmp_path: Path) -> None:
     module.generate(tmp_path)
     for made in tmp_path.iterdir():
         assert made.read_text() == (ROOT / "sidecar/pb" / made.name).read_text(), "make proto"
-
-
-def test_a_request_is_read_as_envoy_wrote_it() -> None:
-    raw = check_request(
-        "POST", "/a?b=c", "h.example:80", {"authorization": "Bearer x", "cookie": "é"}
-    )
-    view = view_of(parse_request(raw))
-    assert (view.method, view.path, view.host) == (b"POST", b"/a?b=c", b"h.example:80")
-    assert view.headers["authorization"] == b"Bearer x"
-    assert view.headers["cookie"] == "é".encode()
-    assert (view.source, view.principal) == ("203.0.113.7", "spiffe://example/web")
-
-
-def test_raw_headers_are_joined_as_envoy_joins_them() -> None:
-    raw = check_request(
-        raw_headers=[("Authorization", b"a"), ("x", b"\xff"), ("authorization", b"b")]
-    )
-    view = view_of(parse_request(raw))
-    assert dict(view.headers) == {"authorization": b"a,b", "x": b"\xff"}
 
 
 def option(key: str, value: str) -> HeaderValueOption:

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.authz.lenient import MAX_RESPELT, fold
-from sidecar.authz.notes import notes
 from sidecar.authz.routes import Route, RouteTable, covers
 from sidecar.common.canonical import canonical_path
 from sidecar.common.errors import Denied
@@ -221,20 +220,3 @@ def test_it_stays_cheap_however_long_the_path_and_however_many_the_spellings() -
             assert "spellings" in denied.detail  # noqa: PT017 - two of the four are refused
         assert time.perf_counter() - started < 0.1
     assert MAX_RESPELT < 100
-
-
-def test_a_note_where_two_routes_differ_in_nothing_that_lenient_servers_see() -> None:
-    def said(*routes: Route) -> list[str]:
-        return [f"{problem.path[1]}: {problem.message}" for problem in notes(routes)]
-
-    admin = route("admin", path="/Admin")
-    assert (
-        "the path of route 'admin' only in" in said(admin, anybody("open", path_prefix="/admin"))[0]
-    )
-    assert said(admin, anybody("open", path="/Admin/"))[0].startswith("1: ")
-    assert said(admin, route("again", path="/admin/")) == [], "they decide alike"
-    assert said(admin, anybody("open", path="/admin", exact_paths=True)) == []
-    assert said(admin, anybody("open", path="/admin", hosts=("a.example",))) != []
-    one, two = (("a.example",), ("b.example",))
-    assert said(route("a", path="/A", hosts=one), anybody("b", path="/a", hosts=two)) == []
-    assert said(route("a", path_prefix="/a/"), anybody("b", path_prefix="/a", methods=GET)) == []

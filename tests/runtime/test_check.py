@@ -1,0 +1,97 @@
+"""What the service is given between two Checks, and what each of it changes."""
+
+from collections.abc import Callable
+
+import msgspec
+import pytest
+
+from sidecar.authz.service import CheckService
+from sidecar.common.reasons import Reason
+from sidecar.common.registered_domains import NO_DOMAINS, RegisteredDomains
+from sidecar.keys.lifecycle import KeyState
+from sidecar.module_signing.publishers import NO_PUBLISHERS, Publishers
+from sidecar.runtime.check import give_domains, give_keys, give_publishers, give_revocations
+from sidecar.tokens.keyring import EMPTY_RING
+from sidecar.tokens.revocation import NOTHING_REVOKED, Revocations
+from tests.authz.checks import check_request
+from tests.authz.conftest import Bench
+from tests.support.minting import TENANT, Issuer
+
+ROWS = [
+    ("fresh", KeyState.ACTIVE, KeyState.ACTIVE, True),
+    ("keys", KeyState.DEGRADED, KeyState.ACTIVE, False),
+    ("revocations", KeyState.ACTIVE, KeyState.DEGRADED, False),
+    ("both", KeyState.DEGRADED, KeyState.DEGRADED, False),
+    ("in an outage", KeyState.OUTAGE, KeyState.OUTAGE, True),
+]
+
+
+@pytest.fixture
+def bench(issuer: Issuer) -> Bench:
+    return Bench(issuer)
+
+
+@pytest.mark.parametrize("refuse", [True, False])
+@pytest.mark.parametrize(
+    ("keys", "revocations", "passes"), [row[1:] for row in ROWS], ids=[row[0] for row in ROWS]
+)
+def test_what_decides_is_too_old(
+    bench: Bench, keys: KeyState, revocations: KeyState, passes: bool, refuse: bool
+) -> None:
+    """Keys and revocations alike, where ``when_degraded`` says ``refuse``."""
+    service = bench.service
+    service.snapshot = msgspec.structs.replace(service.snapshot, refuse_degraded=refuse)
+    give_keys(service, service.snapshot.ring, keys)
+    give_revocations(service, NOTHING_REVOKED, revocations)
+    token = bench.issuer.mint().decode()
+    bench.handle(check_request(headers={"authorization": f"Bearer {token}"}))
+    refused = [each.decision.outcome for each in bench.outcomes]
+    assert refused == ([] if passes or not refuse else [Reason.KEYS_DEGRADED])
+    assert len(bench.allowed_checks) == 1 - len(refused)
+
+
+ACTIVE, OUTAGE, DEGRADED = KeyState.ACTIVE, KeyState.OUTAGE, KeyState.DEGRADED
+GIVEN: list[tuple[str, Callable[[CheckService], None], bool]] = [
+    ("the same revocations", lambda s: give_revocations(s, NOTHING_REVOKED, ACTIVE), False),
+    ("the same in an outage", lambda s: give_revocations(s, NOTHING_REVOKED, OUTAGE), False),
+    ("the same, too old", lambda s: give_revocations(s, NOTHING_REVOKED, DEGRADED), True),
+    ("others", lambda s: give_revocations(s, Revocations.of([]), ACTIVE), True),
+    ("the same domains", lambda s: give_domains(s, NO_DOMAINS), False),
+    ("other domains", lambda s: give_domains(s, RegisteredDomains.of([("b.example", "t")])), True),
+    ("keys", lambda s: give_keys(s, s.snapshot.ring, ACTIVE), True),
+    ("publishers", lambda s: give_publishers(s, NO_PUBLISHERS), True),
+]
+
+
+@pytest.mark.parametrize(
+    ("give", "is_new"), [row[1:] for row in GIVEN], ids=[row[0] for row in GIVEN]
+)
+def test_the_caches_are_dropped_only_for_what_is_new(
+    bench: Bench, give: Callable[[CheckService], None], is_new: bool
+) -> None:
+    """A registry and a list are polled: one that is as it was must not empty the caches."""
+    bench.ask(bench.issuer.mint())
+    before, targets = bench.service.snapshot, bench.service._response_cache.targets
+    assert targets
+    give(bench.service)
+    assert (bench.service.snapshot is not before) is is_new
+    assert (not targets) is is_new
+
+
+def test_everything_given_stays_beside_the_rest(bench: Bench) -> None:
+    service, before = bench.service, bench.service.snapshot
+    revocations, publishers = Revocations.of([]), Publishers({})
+    domains = RegisteredDomains.of([("b.example", TENANT)])
+    give_keys(service, EMPTY_RING, OUTAGE)
+    give_revocations(service, revocations, DEGRADED)
+    give_domains(service, domains)
+    give_publishers(service, publishers)
+    made = service.snapshot
+    assert (made.ring, made.key_state) == (EMPTY_RING, OUTAGE)
+    assert made.revocations is revocations
+    assert made.revocations_degraded
+    assert made.headers.owner_of("b.example") == TENANT
+    assert made.publishers is publishers
+    assert made.routes is before.routes
+    give_revocations(service, revocations, ACTIVE)
+    assert not service.snapshot.revocations_degraded

@@ -11,8 +11,9 @@ import pytest
 
 from demo.openbao import OpenBao
 from sidecar.certificates.on_demand.domains import Registration, RegistryFault, Unresolved
+from sidecar.certificates.on_demand.kv_prefix_resolver import KvPrefixResolver
 from sidecar.certificates.on_demand.registries import FileSource, KvSource, ListedRegistry
-from sidecar.certificates.on_demand.resolvers import KvPrefixResolver, ResolvedRegistry
+from sidecar.certificates.on_demand.resolved_registry import ResolvedRegistry
 from sidecar.common.clock import monotonic_seconds
 from sidecar.common.errors import Fault
 from sidecar.common.registered_domains import NO_DOMAINS, RegisteredDomains

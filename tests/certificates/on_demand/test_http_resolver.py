@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from sidecar.certificates.on_demand.domains import Registration, Unresolved
+from sidecar.certificates.on_demand.http_resolver import HttpResolver
 from sidecar.certificates.on_demand.names import NameRefused
-from sidecar.certificates.on_demand.resolvers import HttpResolver, ResolvedRegistry
+from sidecar.certificates.on_demand.resolved_registry import ResolvedRegistry
 from sidecar.common.errors import Fault
 from sidecar.config.on_demand import HttpRegistry
 
@@ -194,7 +195,7 @@ async def test_only_so_many_names_are_passed_on(resolver: DomainResolver) -> Non
 async def test_what_is_remembered_is_bounded(
     world: World, resolver: DomainResolver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sidecar.certificates.on_demand.resolvers.MAX_REMEMBERED", 5)
+    monkeypatch.setattr("sidecar.certificates.on_demand.resolved_registry.MAX_REMEMBERED", 5)
     for number in range(9):
         await world.find(f"u{number}.example")
     assert len(world.registry) == 5

@@ -16,12 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from sidecar.certificates.challenges.http01 import LIFE_SECONDS, Challenge, DistributedSolver
 from sidecar.certificates.issuers.acme.account import load_account
-from sidecar.certificates.issuers.acme.client import (
-    AccountKeyMaterial,
-    AcmeClient,
-    certificate_id,
-    challenge_of,
-)
+from sidecar.certificates.issuers.acme.client import AccountKeyMaterial, AcmeClient
+from sidecar.certificates.issuers.acme.extensions import certificate_id, challenge_of
 from sidecar.certificates.issuers.acme.faults import AcmeFault, from_problem
 from sidecar.certificates.issuers.base import Order, RenewalAdvice
 from sidecar.certificates.issuers.lease import FleetKv

@@ -16,7 +16,7 @@ from cryptography import x509
 
 from demo.openbao import OpenBao
 from sidecar.certificates.challenges.http01 import DistributedSolver
-from sidecar.certificates.issuers.acme.client import certificate_id
+from sidecar.certificates.issuers.acme.extensions import certificate_id
 from sidecar.certificates.issuers.acme.faults import AcmeFault
 from sidecar.certificates.issuers.acme.issuer import AcmeIssuer
 from sidecar.certificates.issuers.base import Order

@@ -12,7 +12,7 @@ from functools import partial
 
 import grpc
 
-from sidecar.certificates.challenges.http01 import DistributedSolver
+from sidecar.certificates.challenges.distributed_solver import DistributedSolver
 from sidecar.certificates.managed.admin_routes import certificate_routes
 from sidecar.certificates.managed.component import Certificates
 from sidecar.certificates.on_demand.component import OnDemandComponent, make_component

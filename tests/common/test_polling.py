@@ -19,7 +19,7 @@ import idna
 import pytest
 import requests
 
-from sidecar.certificates.challenges.http01 import DistributedSolver
+from sidecar.certificates.challenges.distributed_solver import DistributedSolver
 from sidecar.certificates.issuers.vault_kv_watch import KvWatch
 from sidecar.certificates.managed.probe import Prober
 from sidecar.certificates.managed.revocation import RevocationWatch

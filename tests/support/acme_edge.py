@@ -12,7 +12,7 @@ from demo.envoyproxy import EdgePorts, Envoy, edge_config
 from demo.process import free_ports
 from sidecar.authz.service import CheckService, Outcome
 from sidecar.authz.snapshot import build_snapshot
-from sidecar.certificates.challenges.http01 import DistributedSolver
+from sidecar.certificates.challenges.distributed_solver import DistributedSolver
 from sidecar.certificates.challenges.tls_alpn01 import ChallengeCertificates
 from sidecar.certificates.managed.store import CertificateStore
 from sidecar.common.clock import elapsed_ns, monotonic_seconds, wall_seconds

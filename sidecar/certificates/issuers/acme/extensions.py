@@ -7,7 +7,7 @@ from cryptography import x509
 from josepy.json_util import field as json_field
 from josepy.jwk import JWKEC
 
-from sidecar.certificates.challenges.http01 import HTTP, TLS_ALPN
+from sidecar.certificates.challenges.challenge_list import HTTP, TLS_ALPN
 from sidecar.common.base64url import encode_base64url
 
 

@@ -63,10 +63,10 @@ from tests.authz.checks import check_request, read_answer
 from tests.authz.conftest import CONFIG
 from tests.certificates.challenges.test_distributed_solver import ask, challenge
 from tests.certificates.challenges.test_distributed_solver import make as make_solver
-from tests.certificates.on_demand.test_on_demand import World, material
 from tests.support.failing import fail_on
 from tests.support.fleet_kv import MemoryKv
 from tests.support.minting import NOW, Issuer
+from tests.support.on_demand_world import World, material
 from tests.support.waiting import until
 from tests.transport.test_guard import Guarded
 

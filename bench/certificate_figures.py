@@ -32,8 +32,8 @@ from sidecar.certificates.issuers.base import Order
 from sidecar.certificates.managed.manager import CertificateManager
 from sidecar.certificates.managed.store import CertificateStore
 from sidecar.common.clock import wall_seconds
-from sidecar.sds.resources import SECRET_TYPE
-from sidecar.sds.service import SECRET_SERVICE, SdsService
+from sidecar.sds.resources import SDS_TYPE_URL
+from sidecar.sds.service import SDS_SERVICE, SdsService
 from sidecar.sds.stream import SdsEvents
 from sidecar.transport.aio import GrpcServer
 from workload.x509.csr import make_csr
@@ -169,9 +169,7 @@ async def held(count: int) -> list[Figure]:
         service.secrets.lookup(name, waits=False)
     gc.collect()
     per_name = (rss_mb(os.getpid()) - before) * 1000 / count
-    server = GrpcServer(
-        "127.0.0.1:0", SECRET_SERVICE, service.handlers(), max_message_bytes=4_194_304
-    )
+    server = GrpcServer("127.0.0.1:0", SDS_SERVICE, service.handlers(), max_message_bytes=4_194_304)
     await server.start()
     try:
         async with grpc.aio.insecure_channel(server.bound_address) as channel:
@@ -193,8 +191,8 @@ async def rotation(
 ) -> list[Figure]:
     from envoy_data_plane.envoy.service.discovery.v3 import DeltaDiscoveryRequest
 
-    call = channel.stream_stream(f"/{SECRET_SERVICE}/DeltaSecrets")()
-    request = DeltaDiscoveryRequest(type_url=SECRET_TYPE, resource_names_subscribe=names)
+    call = channel.stream_stream(f"/{SDS_SERVICE}/DeltaSecrets")()
+    request = DeltaDiscoveryRequest(type_url=SDS_TYPE_URL, resource_names_subscribe=names)
     await call.write(bytes(request))
     everything = await _receive(call, len(names))
     times, got = [], []

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from sidecar.certificates.managed.store import CertificateStore
-from sidecar.sds.service import SECRET_SERVICE, SdsEvents, SdsService
+from sidecar.sds.service import SDS_SERVICE, SdsEvents, SdsService
 from sidecar.transport.aio import GrpcServer
 from workload.x509.material import Material
 
@@ -42,7 +42,7 @@ async def serve_certificates(count: int, address: str) -> GrpcServer:
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, renew)
     events = SdsEvents(lambda _: None, lambda _: None, lambda _node, _words: None)
     service = SdsService(store, events)
-    server = GrpcServer(address, SECRET_SERVICE, service.handlers(), max_message_bytes=4_194_304)
+    server = GrpcServer(address, SDS_SERVICE, service.handlers(), max_message_bytes=4_194_304)
     await server.start()
     return server
 

@@ -32,7 +32,7 @@ from bench.figures import latency_row, spread
 from bench.harness import serving
 from bench.material import TENANT
 from demo.process import fetch_text, free_ports
-from sidecar.sds.resources import SECRET_TYPE
+from sidecar.sds.resources import SDS_TYPE_URL
 from sidecar.sds.service import AGGREGATED_SERVICE
 
 NOT_YET = "the sidecar does not obtain a certificate on demand yet"
@@ -104,7 +104,7 @@ async def _subscribe(port: int, names: int, pid: int) -> tuple[float, float]:
             bytes(
                 DeltaDiscoveryRequest(
                     node=Node(id="bench"),
-                    type_url=SECRET_TYPE,
+                    type_url=SDS_TYPE_URL,
                     resource_names_subscribe=[name_of(number) for number in range(names)],
                 )
             )
@@ -126,7 +126,7 @@ async def _take(call: Any, count: int) -> None:
             field for number, field in read_fields(await call.read()) if number == _NONCE_FIELD
         )
         await call.write(
-            bytes(DeltaDiscoveryRequest(type_url=SECRET_TYPE, response_nonce=nonce.decode()))
+            bytes(DeltaDiscoveryRequest(type_url=SDS_TYPE_URL, response_nonce=nonce.decode()))
         )
 
 

@@ -20,7 +20,7 @@ _MAX_TOKEN_BYTES = 128
 
 
 class PendingChallenge(Protocol):
-    """A challenge in flight; ``sidecar.certificates.challenges.http01.Challenge`` is one."""
+    """A challenge in flight; ``certificates.challenges.challenge_list.Challenge`` is one."""
 
     @property
     def host(self) -> str:
@@ -35,7 +35,7 @@ Found = PendingChallenge | None
 
 
 class ChallengeSource(Protocol):
-    """Finds challenges; ``sidecar.certificates.challenges.http01.DistributedSolver`` is one."""
+    """Finds challenges; ``certificates.challenges.distributed_solver`` has an implementation."""
 
     def find(self, token: str) -> PendingChallenge | Awaitable[Found] | None:
         """Return the challenge, ``None``, or an awaitable of the fleet's reply."""

@@ -2,7 +2,7 @@
 
 import grpc
 
-from sidecar.certificates.challenges.http01 import DistributedSolver
+from sidecar.certificates.challenges.distributed_solver import DistributedSolver
 from sidecar.certificates.challenges.tls_alpn01 import ChallengeCertificates
 from sidecar.certificates.managed.store import CertificateStore
 from sidecar.common.clock import monotonic_seconds, wall_seconds

@@ -12,7 +12,7 @@ from functools import partial
 
 import grpc
 
-from sidecar.certificates.challenges.http01 import DistributedSolver
+from sidecar.certificates.challenges.distributed_solver import DistributedSolver
 from sidecar.certificates.managed.admin_routes import certificate_routes
 from sidecar.certificates.managed.component import Certificates
 from sidecar.certificates.on_demand.component import OnDemandComponent, make_component
@@ -26,7 +26,7 @@ from sidecar.sds.acme_streams import challenge_handler
 from sidecar.sds.metrics import SdsMetrics
 from sidecar.sds.secrets.component import make_poller
 from sidecar.sds.secrets.metrics import polled_families
-from sidecar.sds.service import SECRET_SERVICE, SdsEvents, SdsService
+from sidecar.sds.service import SDS_SERVICE, SdsEvents, SdsService
 from sidecar.sds.stream import EvictionPolicy
 from sidecar.transport.aio import GrpcServer
 from sidecar.transport.guard import make_guard
@@ -131,7 +131,7 @@ async def _listen(
         address = guard.inner_address
     server = GrpcServer(
         address,
-        SECRET_SERVICE,
+        SDS_SERVICE,
         handlers,
         max_message_bytes=_MAX_MESSAGE_BYTES,
         max_connections=most,

@@ -20,7 +20,7 @@ from envoy_data_plane.google.protobuf import Any
 from envoy_data_plane.google.rpc import Status
 
 from sidecar.common.errors import Fault
-from sidecar.sds.resources import SECRET_TYPE
+from sidecar.sds.resources import SDS_TYPE_URL
 from sidecar.sds.subscription import (
     DeltaAnswer,
     DeltaRequest,
@@ -34,6 +34,7 @@ MAX_NODE_ID_LENGTH = 128
 _SOTW_NODE_FIELD = 2
 _DELTA_NODE_FIELD = 1
 _NODE_ID_FIELD = 1
+_CONTINUATION_BIT = 0x80
 _UNREADABLE = (ValueError, LookupError, TypeError, EOFError, AttributeError, ArithmeticError)
 """What betterproto2 raises for invalid bytes; it has no exception of its own."""
 
@@ -69,7 +70,7 @@ def write_sotw(answer: SotwAnswer) -> bytes:
         DiscoveryResponse(
             version_info=answer.version,
             nonce=answer.nonce,
-            type_url=SECRET_TYPE,
+            type_url=SDS_TYPE_URL,
             resources=[_any(resource) for resource in answer.resources],
         )
     )
@@ -96,7 +97,7 @@ def write_delta(answer: DeltaAnswer) -> bytes:
     return bytes(
         DeltaDiscoveryResponse(
             nonce=answer.nonce,
-            type_url=SECRET_TYPE,
+            type_url=SDS_TYPE_URL,
             resources=[
                 DeltaResource(name=each.name, version=each.version, resource=_any(each))
                 for each in answer.resources
@@ -107,7 +108,7 @@ def write_delta(answer: DeltaAnswer) -> bytes:
 
 
 def _any(resource: Resource) -> Any:
-    return Any(type_url=SECRET_TYPE, value=resource.body)
+    return Any(type_url=SDS_TYPE_URL, value=resource.body)
 
 
 def _words(error: Status | None) -> str | None:
@@ -172,6 +173,6 @@ def _varint(raw: bytes, position: int) -> tuple[int, int]:
         byte = raw[position]
         position += 1
         value |= (byte & 0x7F) << shift
-        if byte < 0x80:  # noqa: PLR2004 - the continuation bit
+        if not byte & _CONTINUATION_BIT:
             return value, position
     raise MessageFault("the message has a number of more than ten bytes")

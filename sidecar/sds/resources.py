@@ -27,7 +27,7 @@ from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
 from sidecar.common.errors import Fault
 from sidecar.sds.subscription import Resource
 
-SECRET_TYPE = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"  # noqa: S105
+SDS_TYPE_URL = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
 TICKET_KEY_BYTES = 80
 """The length that Envoy requires of a session-ticket key (``TlsSessionTicketKeys.keys``)."""
 

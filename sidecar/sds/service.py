@@ -11,16 +11,16 @@ import grpc
 
 from sidecar.sds.inbox import Shared
 from sidecar.sds.messages import MessageFault, read_sotw, write_sotw
-from sidecar.sds.resources import SECRET_TYPE
+from sidecar.sds.resources import SDS_TYPE_URL
 from sidecar.sds.stream import DELTA, INVALID, SOTW, EvictionPolicy, SdsEvents, Stream, Variant
 from sidecar.sds.subscription import Resource, SotwAnswer
 from sidecar.sds.table import CertificateSource, OnDemandSource, SecretTable
 
-SECRET_SERVICE = "envoy.service.secret.v3.SecretDiscoveryService"  # noqa: S105
+SDS_SERVICE = "envoy.service.secret.v3.SecretDiscoveryService"
 AGGREGATED_SERVICE = "envoy.service.discovery.v3.AggregatedDiscoveryService"
 MAX_STREAMS = 4096
 MAX_FETCHED_NAMES = 100
-__all__ = ["AGGREGATED_SERVICE", "SECRET_SERVICE", "SdsEvents", "SdsService"]
+__all__ = ["AGGREGATED_SERVICE", "SDS_SERVICE", "SdsEvents", "SdsService"]
 _NAMES_A_TURN = 500
 """The number of streams handled before the event loop runs other tasks."""
 
@@ -60,7 +60,7 @@ class SdsService:
             "DeltaAggregatedResources": self._stream_of(DELTA._replace(aggregated=True)),
         }
         return (
-            grpc.method_handlers_generic_handler(SECRET_SERVICE, secrets),
+            grpc.method_handlers_generic_handler(SDS_SERVICE, secrets),
             grpc.method_handlers_generic_handler(AGGREGATED_SERVICE, aggregated),
         )
 
@@ -114,7 +114,7 @@ class SdsService:
             envelope, request = read_sotw(raw)
         except MessageFault as fault:
             await context.abort(INVALID, str(fault))
-        if envelope.type_url not in {"", SECRET_TYPE}:
+        if envelope.type_url not in {"", SDS_TYPE_URL}:
             await context.abort(INVALID, "only secrets are served here")
         if len(request.names) > MAX_FETCHED_NAMES:
             await context.abort(INVALID, f"more than {MAX_FETCHED_NAMES} names")

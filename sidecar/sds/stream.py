@@ -22,7 +22,7 @@ from sidecar.sds.messages import (
     write_delta,
     write_sotw,
 )
-from sidecar.sds.resources import SECRET_TYPE
+from sidecar.sds.resources import SDS_TYPE_URL
 from sidecar.sds.subscription import (
     DeltaAnswer,
     DeltaRequest,
@@ -215,7 +215,7 @@ class Stream:
         would take its secrets away; an empty answer would take its listeners away. So the
         request gets no answer, and a line in the log.
         """
-        if type_url == SECRET_TYPE or (not type_url and not self._variant.aggregated):
+        if type_url == SDS_TYPE_URL or (not type_url and not self._variant.aggregated):
             return True
         if not type_url or not self._variant.aggregated:
             await self._refuse(INVALID, "only secrets are served here")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from sidecar.authz.acme_challenge import Found
-from sidecar.certificates.challenges.http01 import Challenge
+from sidecar.certificates.challenges.challenge_list import Challenge
 from sidecar.common.reasons import Grant, Reason
 from tests.authz.checks import check_request, read_answer
 from tests.authz.conftest import Bench

@@ -11,7 +11,7 @@ from sidecar.authz.credential import TokenPlaces, find_token, read_bearer
 from sidecar.authz.decision import Decision, RequestView, Snapshot
 from sidecar.authz.module_install import judge_bundle
 from sidecar.authz.response_cache import CHALLENGE_PREFIX
-from sidecar.certificates.challenges.http01 import Challenge
+from sidecar.certificates.challenges.challenge_list import Challenge
 from sidecar.common.canonical import (
     MAX_HOST_LENGTH,
     MAX_PATH_BYTES,

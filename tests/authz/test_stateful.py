@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 from sidecar.authz import response_cache
 from sidecar.authz.recorder import DecisionRecorder
 from sidecar.authz.snapshot import build_snapshot
-from sidecar.certificates.challenges.http01 import Challenge
+from sidecar.certificates.challenges.challenge_list import Challenge
 from sidecar.config import model
 from sidecar.headers.nonce import NONCE_CHARACTERS
 from sidecar.keys.lifecycle import KeyState

@@ -19,7 +19,7 @@ from sidecar.authz.decision_ids import DecisionIds
 from sidecar.authz.recorder import DRAIN_SECONDS, DecisionRecorder
 from sidecar.authz.service import CheckService
 from sidecar.authz.snapshot import build_snapshot
-from sidecar.certificates.challenges.http01 import TLS_ALPN, Challenge
+from sidecar.certificates.challenges.challenge_list import TLS_ALPN, Challenge
 from sidecar.certificates.challenges.tls_alpn01 import ChallengeCertificates
 from sidecar.certificates.managed import probe as probe_module
 from sidecar.certificates.managed.manager import CertificateManager
@@ -61,11 +61,12 @@ from sidecar.transport.peers import make_rule, read_peer
 from sidecar.transport.unary import Limits, UnaryConnection
 from tests.authz.checks import check_request, read_answer
 from tests.authz.conftest import CONFIG
-from tests.certificates.challenges.test_http01 import Kv, ask, challenge
-from tests.certificates.challenges.test_http01 import make as make_solver
-from tests.certificates.on_demand.test_on_demand import World, material
+from tests.certificates.challenges.test_distributed_solver import ask, challenge
+from tests.certificates.challenges.test_distributed_solver import make as make_solver
 from tests.support.failing import fail_on
+from tests.support.fleet_kv import MemoryKv
 from tests.support.minting import NOW, Issuer
+from tests.support.on_demand_world import World, material
 from tests.support.waiting import until
 from tests.transport.test_guard import Guarded
 
@@ -397,7 +398,7 @@ async def a_blocking_call(_faults: Faults, _tmp: Path, _patch: pytest.MonkeyPatc
 
 
 async def the_read_of_challenges(_faults: Faults, _tmp: Path, _patch: pytest.MonkeyPatch) -> None:
-    kv = Kv()
+    kv = MemoryKv()
     now = [0.0]
     solver = make_solver(kv, clock=lambda: now[0])
     one = challenge()
@@ -465,7 +466,7 @@ async def whoever_hears_of_a_certificate(
 async def the_look_for_a_tls_challenge(
     _faults: Faults, _tmp: Path, _patch: pytest.MonkeyPatch
 ) -> None:
-    kv = Kv()
+    kv = MemoryKv()
     solver = make_solver(kv)
     real = solver.find_host
     solver.find_host = boom_once(real)  # type: ignore[method-assign]

@@ -19,14 +19,14 @@ import idna
 import pytest
 import requests
 
-from sidecar.certificates.challenges.http01 import DistributedSolver
+from sidecar.certificates.challenges.distributed_solver import DistributedSolver
 from sidecar.certificates.issuers.vault_kv_watch import KvWatch
 from sidecar.certificates.managed.probe import Prober
 from sidecar.certificates.managed.revocation import RevocationWatch
 from sidecar.certificates.on_demand.domains import DomainIndex
+from sidecar.certificates.on_demand.kv_prefix_resolver import KvPrefixResolver
 from sidecar.certificates.on_demand.registries import ListedRegistry, make_document
 from sidecar.certificates.on_demand.resolution_queue import ResolutionQueue
-from sidecar.certificates.on_demand.resolvers import KvPrefixResolver
 from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.common.errors import Fault
 from sidecar.common.polling import PollFault, PollStatus, describe, fault_of

@@ -10,8 +10,8 @@ from envoy_data_plane.envoy.service.discovery.v3 import DeltaDiscoveryRequest
 from sidecar.certificates.managed.store import CertificateStore
 from sidecar.sds import inbox, service, stream
 from sidecar.sds.inbox import MAX_UNREAD_BYTES, MAX_UNREAD_REQUESTS, OWN_BYTES, Inbox, Shared
-from sidecar.sds.resources import SECRET_TYPE
-from sidecar.sds.service import SECRET_SERVICE, SdsEvents, SdsService
+from sidecar.sds.resources import SDS_TYPE_URL
+from sidecar.sds.service import SDS_SERVICE, SdsEvents, SdsService
 from sidecar.sds.subscription import Resource
 from sidecar.transport.aio import GrpcServer
 from tests.support.waiting import until
@@ -87,7 +87,7 @@ class Serving:
         for number in range(20_000):
             self.service.secrets.put(Resource(f"n{number}", "1", b"x" * 4000))
         self.server = GrpcServer(
-            "127.0.0.1:0", SECRET_SERVICE, self.service.handlers(), max_message_bytes=4_194_304
+            "127.0.0.1:0", SDS_SERVICE, self.service.handlers(), max_message_bytes=4_194_304
         )
         self.channel: grpc.aio.Channel
 
@@ -99,7 +99,7 @@ class Serving:
 
     async def stalled(self) -> "grpc.aio.StreamStreamCall[bytes, bytes]":
         """Open a stream that asks for everything and reads nothing, until it is full."""
-        call = self.channel.stream_stream(f"/{SECRET_SERVICE}/DeltaSecrets")()
+        call = self.channel.stream_stream(f"/{SDS_SERVICE}/DeltaSecrets")()
         names = [f"n{number}" for number in range(20_000)]
         await call.write(asked(resource_names_subscribe=names))
         before = -1
@@ -110,7 +110,7 @@ class Serving:
 
 
 def asked(**more: list[str]) -> bytes:
-    return bytes(DeltaDiscoveryRequest(type_url=SECRET_TYPE, **more))  # type: ignore[arg-type]
+    return bytes(DeltaDiscoveryRequest(type_url=SDS_TYPE_URL, **more))  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -159,14 +159,14 @@ async def test_the_names_of_all_streams_are_bounded(
     serving: Serving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(serving.service, "_shared", inbox.Shared(max_names=10))
-    calls = [serving.channel.stream_stream(f"/{SECRET_SERVICE}/DeltaSecrets")() for _ in "ab"]
+    calls = [serving.channel.stream_stream(f"/{SDS_SERVICE}/DeltaSecrets")() for _ in "ab"]
     await calls[0].write(asked(resource_names_subscribe=[f"a{n}" for n in range(10)]))
     await calls[0].read()
     await calls[1].write(asked(resource_names_subscribe=["b"]))
     assert await calls[1].code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     calls[0].cancel()
     await until_streams(0, serving)
-    again = serving.channel.stream_stream(f"/{SECRET_SERVICE}/DeltaSecrets")()
+    again = serving.channel.stream_stream(f"/{SDS_SERVICE}/DeltaSecrets")()
     await again.write(asked(resource_names_subscribe=["b"]))
     await again.read()
     again.cancel()
@@ -176,10 +176,10 @@ async def test_a_request_that_does_not_fit_ends_its_stream_alone(
     serving: Serving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(serving.service, "_shared", inbox.Shared(max_bytes=len(LARGE) // 2))
-    well = serving.channel.stream_stream(f"/{SECRET_SERVICE}/DeltaSecrets")()
+    well = serving.channel.stream_stream(f"/{SDS_SERVICE}/DeltaSecrets")()
     await well.write(asked(resource_names_subscribe=["n1"]))
     await well.read()
-    other = serving.channel.stream_stream(f"/{SECRET_SERVICE}/DeltaSecrets")()
+    other = serving.channel.stream_stream(f"/{SDS_SERVICE}/DeltaSecrets")()
     await other.write(LARGE)
     assert await other.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     await until_streams(1, serving)
@@ -190,9 +190,9 @@ async def test_a_request_that_does_not_fit_ends_its_stream_alone(
 
 async def test_streams_are_bounded(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(service, "MAX_STREAMS", 1)
-    held = serving.channel.stream_stream(f"/{SECRET_SERVICE}/DeltaSecrets")()
+    held = serving.channel.stream_stream(f"/{SDS_SERVICE}/DeltaSecrets")()
     await held.write(asked(resource_names_subscribe=["n1"]))
     await held.read()
-    more = serving.channel.stream_stream(f"/{SECRET_SERVICE}/DeltaSecrets")()
+    more = serving.channel.stream_stream(f"/{SDS_SERVICE}/DeltaSecrets")()
     assert await more.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     held.cancel()

@@ -21,7 +21,7 @@ from sidecar.certificates.managed.store import CertificateStore
 from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.config import model
 from sidecar.sds import resources
-from sidecar.sds.service import SECRET_SERVICE, SdsEvents, SdsService
+from sidecar.sds.service import SDS_SERVICE, SdsEvents, SdsService
 from sidecar.transport.aio import GrpcServer
 from sidecar.vault.client import VaultClient
 from tests.support.real import TokenFile
@@ -151,9 +151,7 @@ async def test_a_bad_secret_holds_back_none_of_the_good_ones(
     service.secrets.put(resources.validation_context("roots", "1", roots))
     keys = [secrets.token_bytes(resources.TICKET_KEY_BYTES)]
     service.secrets.put(resources.session_ticket_keys("tickets", "1", keys))
-    server = GrpcServer(
-        "127.0.0.1:0", SECRET_SERVICE, service.handlers(), max_message_bytes=4_194_304
-    )
+    server = GrpcServer("127.0.0.1:0", SDS_SERVICE, service.handlers(), max_message_bytes=4_194_304)
     await server.start()
     *ports, admin = free_ports(4)
     sidecar = int(server.bound_address.rpartition(":")[2])

@@ -20,7 +20,7 @@ from sidecar.certificates.managed.manager import CertificateManager
 from sidecar.certificates.managed.store import CertificateStore
 from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.config import model
-from sidecar.sds.service import SECRET_SERVICE, SdsEvents, SdsService
+from sidecar.sds.service import SDS_SERVICE, SdsEvents, SdsService
 from sidecar.transport.aio import GrpcServer
 from sidecar.vault.client import VaultClient
 from tests.support.real import TokenFile
@@ -48,9 +48,7 @@ async def edge(
         lambda _: None, lambda _: None, lambda node, words: nacks.append((node, words))
     )
     service = SdsService(store, events)
-    server = GrpcServer(
-        "127.0.0.1:0", SECRET_SERVICE, service.handlers(), max_message_bytes=4_194_304
-    )
+    server = GrpcServer("127.0.0.1:0", SDS_SERVICE, service.handlers(), max_message_bytes=4_194_304)
     await server.start()
     application = SampleApplication()
     http, https, admin, authz = free_ports(4)

@@ -17,7 +17,7 @@ from sidecar.certificates.managed.store import CertificateStore
 from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.config import model
 from sidecar.sds.metrics import SdsMetrics
-from sidecar.sds.service import SECRET_SERVICE, SdsEvents, SdsService
+from sidecar.sds.service import SDS_SERVICE, SdsEvents, SdsService
 from sidecar.transport.aio import GrpcServer
 from sidecar.transport.guard import make_guard
 from sidecar.vault.client import VaultClient
@@ -59,7 +59,7 @@ async def test_only_the_user_that_is_named_is_given_a_certificate(
     assert guard is not None
     guard.prepare()
     server = GrpcServer(
-        guard.inner_address, SECRET_SERVICE, service.handlers(), max_message_bytes=4_194_304
+        guard.inner_address, SDS_SERVICE, service.handlers(), max_message_bytes=4_194_304
     )
     await server.start()
     guard.start()

@@ -18,7 +18,7 @@ from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.config.secrets import SessionTicketKeys
 from sidecar.sds import resources
 from sidecar.sds.secrets.session_ticket_source import TicketSource
-from sidecar.sds.service import SECRET_SERVICE, SdsService
+from sidecar.sds.service import SDS_SERVICE, SdsService
 from sidecar.sds.stream import SdsEvents
 from sidecar.transport.aio import GrpcServer
 from sidecar.vault.client import VaultClient
@@ -64,7 +64,7 @@ class Member:
         self.service.secrets.put(resources.validation_context("roots", "1", roots))
         await self.poll()
         server = GrpcServer(
-            "127.0.0.1:0", SECRET_SERVICE, self.service.handlers(), max_message_bytes=4_194_304
+            "127.0.0.1:0", SDS_SERVICE, self.service.handlers(), max_message_bytes=4_194_304
         )
         await server.start()
         stack.push_async_callback(server.stop, 1)

@@ -17,13 +17,13 @@ from envoy_data_plane.envoy.service.discovery.v3 import (
 from envoy_data_plane.google.rpc import Status
 
 from sidecar.certificates.managed.store import CertificateStore
-from sidecar.sds.resources import SECRET_TYPE, generic_secret
-from sidecar.sds.service import AGGREGATED_SERVICE, SECRET_SERVICE, SdsEvents, SdsService
+from sidecar.sds.resources import SDS_TYPE_URL, generic_secret
+from sidecar.sds.service import AGGREGATED_SERVICE, SDS_SERVICE, SdsEvents, SdsService
 from sidecar.transport.aio import GrpcServer
 from workload.x509.material import Material
 
-SOTW = [f"/{SECRET_SERVICE}/StreamSecrets", f"/{AGGREGATED_SERVICE}/StreamAggregatedResources"]
-DELTA = [f"/{SECRET_SERVICE}/DeltaSecrets", f"/{AGGREGATED_SERVICE}/DeltaAggregatedResources"]
+SOTW = [f"/{SDS_SERVICE}/StreamSecrets", f"/{AGGREGATED_SERVICE}/StreamAggregatedResources"]
+DELTA = [f"/{SDS_SERVICE}/DeltaSecrets", f"/{AGGREGATED_SERVICE}/DeltaAggregatedResources"]
 
 
 CLUSTERS = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
@@ -58,7 +58,7 @@ async def serving() -> AsyncIterator[Serving]:
         streams.append, pushes.append, lambda node, words: nacks.append((node, words))
     )
     service = SdsService(store, events)
-    server = GrpcServer("127.0.0.1:0", SECRET_SERVICE, service.handlers(), max_message_bytes=10_000)
+    server = GrpcServer("127.0.0.1:0", SDS_SERVICE, service.handlers(), max_message_bytes=10_000)
     await server.start()
     async with grpc.aio.insecure_channel(server.bound_address) as channel:
         yield Serving(store, service, channel, streams, pushes, nacks, clock)
@@ -69,7 +69,7 @@ async def serving() -> AsyncIterator[Serving]:
 async def read_sotw(call: grpc.aio.StreamStreamCall) -> dict[str, Secret]:
     raw = await asyncio.wait_for(call.read(), 5)
     response = DiscoveryResponse.parse(raw)
-    assert response.type_url == SECRET_TYPE
+    assert response.type_url == SDS_TYPE_URL
     secrets = [Secret.parse(each.value) for each in response.resources]
     return {secret.name: secret for secret in secrets}
 
@@ -86,14 +86,14 @@ async def test_state_of_the_world(serving: Serving, method: str) -> None:
     call = serving.channel.stream_stream(method)()
     node = Node(id="gw-1")
     await call.write(
-        bytes(DiscoveryRequest(node=node, type_url=SECRET_TYPE, resource_names=["edge"]))
+        bytes(DiscoveryRequest(node=node, type_url=SDS_TYPE_URL, resource_names=["edge"]))
     )
     assert chain((await read_sotw(call))["edge"]) == b"chain 1"
     serving.store.put("other", material("9"))
     serving.store.put("edge", material("2"))
     assert chain((await read_sotw(call))["edge"]) == b"chain 2"
     refusal = DiscoveryRequest(
-        type_url=SECRET_TYPE, resource_names=["edge"], response_nonce="2", version_info="1",
+        type_url=SDS_TYPE_URL, resource_names=["edge"], response_nonce="2", version_info="1",
         error_detail=Status(code=13, message="KEY_VALUES_MISMATCH"),
     )  # fmt: skip
     await call.write(bytes(refusal))
@@ -108,7 +108,7 @@ async def test_delta(serving: Serving, method: str) -> None:
     serving.store.put("edge", material("1"))
     call = serving.channel.stream_stream(method)()
     asked = DeltaDiscoveryRequest(
-        type_url=SECRET_TYPE, resource_names_subscribe=["edge", "none", "kept"],
+        type_url=SDS_TYPE_URL, resource_names_subscribe=["edge", "none", "kept"],
         initial_resource_versions={"kept": "7"},
     )  # fmt: skip
     serving.store.put("kept", material("7"))
@@ -125,11 +125,11 @@ async def test_delta(serving: Serving, method: str) -> None:
 
 async def test_fetch(serving: Serving) -> None:
     serving.store.put("edge", material("1"))
-    fetch = serving.channel.unary_unary(f"/{SECRET_SERVICE}/FetchSecrets")
-    raw = await fetch(bytes(DiscoveryRequest(type_url=SECRET_TYPE, resource_names=["edge"])))
+    fetch = serving.channel.unary_unary(f"/{SDS_SERVICE}/FetchSecrets")
+    raw = await fetch(bytes(DiscoveryRequest(type_url=SDS_TYPE_URL, resource_names=["edge"])))
     assert len(DiscoveryResponse.parse(raw).resources) == 1
     with pytest.raises(grpc.aio.AioRpcError) as missing:
-        await fetch(bytes(DiscoveryRequest(type_url=SECRET_TYPE, resource_names=["none"])))
+        await fetch(bytes(DiscoveryRequest(type_url=SDS_TYPE_URL, resource_names=["none"])))
     assert missing.value.code() is grpc.StatusCode.NOT_FOUND
 
 
@@ -143,7 +143,7 @@ FETCHES = [
 @pytest.mark.parametrize("raw", [f[1] for f in FETCHES], ids=[f[0] for f in FETCHES])
 async def test_a_bad_fetch(serving: Serving, raw: bytes) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await serving.channel.unary_unary(f"/{SECRET_SERVICE}/FetchSecrets")(raw)
+        await serving.channel.unary_unary(f"/{SDS_SERVICE}/FetchSecrets")(raw)
     assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
@@ -151,7 +151,7 @@ async def test_a_certificate_that_expires_is_taken_back(serving: Serving) -> Non
     serving.store.put("edge", material("1", not_after=2000.0))
     call = serving.channel.stream_stream(DELTA[1])()
     await call.write(
-        bytes(DeltaDiscoveryRequest(type_url=SECRET_TYPE, resource_names_subscribe=["edge"]))
+        bytes(DeltaDiscoveryRequest(type_url=SDS_TYPE_URL, resource_names_subscribe=["edge"]))
     )
     assert DeltaDiscoveryResponse.parse(await asyncio.wait_for(call.read(), 5)).resources
     serving.clock[0] = 2000.0
@@ -165,7 +165,7 @@ async def test_a_secret_that_is_no_certificate_is_served_and_taken_back(serving:
     serving.service.secrets.put(generic_secret("password", "1", {"": b"x"}))
     call = serving.channel.stream_stream(DELTA[0])()
     await call.write(
-        bytes(DeltaDiscoveryRequest(type_url=SECRET_TYPE, resource_names_subscribe=["password"]))
+        bytes(DeltaDiscoveryRequest(type_url=SDS_TYPE_URL, resource_names_subscribe=["password"]))
     )
     response = DeltaDiscoveryResponse.parse(await asyncio.wait_for(call.read(), 5))
     assert [each.name for each in response.resources] == ["password"]
@@ -179,7 +179,7 @@ async def test_a_client_that_says_no_more_is_answered_first(serving: Serving) ->
     """As with grpcurl, which asks and then closes its half of the stream."""
     serving.store.put("edge", material("1"))
     call = serving.channel.stream_stream(SOTW[0])()
-    await call.write(bytes(DiscoveryRequest(type_url=SECRET_TYPE, resource_names=["edge"])))
+    await call.write(bytes(DiscoveryRequest(type_url=SDS_TYPE_URL, resource_names=["edge"])))
     await call.done_writing()
     assert "edge" in await read_sotw(call)
     assert await asyncio.wait_for(call.read(), 5) is grpc.aio.EOF
@@ -191,7 +191,7 @@ async def test_over_ads_another_type_is_left_waiting_and_secrets_are_served(
 ) -> None:
     serving.store.put("edge", material("1"))
     call = serving.channel.stream_stream(SOTW[1])()
-    for type_url, names in ((CLUSTERS, []), (CLUSTERS, []), (SECRET_TYPE, ["edge"])):
+    for type_url, names in ((CLUSTERS, []), (CLUSTERS, []), (SDS_TYPE_URL, ["edge"])):
         await call.write(bytes(DiscoveryRequest(type_url=type_url, resource_names=names)))
     assert "edge" in await read_sotw(call)
     assert [record.name for record in caplog.records] == ["sidecar.sds"], "told once"
@@ -214,14 +214,14 @@ async def test_a_thousand_names_on_one_stream(serving: Serving) -> None:
     held: set[str] = set()
     for start in range(0, 1000, 200):
         asked = DeltaDiscoveryRequest(
-            type_url=SECRET_TYPE, resource_names_subscribe=names[start : start + 200]
+            type_url=SDS_TYPE_URL, resource_names_subscribe=names[start : start + 200]
         )
         await call.write(bytes(asked))
     while len(held) < 1000:
         response = DeltaDiscoveryResponse.parse(await asyncio.wait_for(call.read(), 5))
         held.update(each.name for each in response.resources)
         await call.write(
-            bytes(DeltaDiscoveryRequest(type_url=SECRET_TYPE, response_nonce=response.nonce))
+            bytes(DeltaDiscoveryRequest(type_url=SDS_TYPE_URL, response_nonce=response.nonce))
         )
     serving.store.put("n500", material("2"))
     response = DeltaDiscoveryResponse.parse(await asyncio.wait_for(call.read(), 5))
@@ -231,9 +231,9 @@ async def test_a_thousand_names_on_one_stream(serving: Serving) -> None:
 
 async def test_an_expired_certificate_is_not_served(serving: Serving) -> None:
     serving.store.put("edge", material("1", not_after=999.0))
-    fetch = serving.channel.unary_unary(f"/{SECRET_SERVICE}/FetchSecrets")
+    fetch = serving.channel.unary_unary(f"/{SDS_SERVICE}/FetchSecrets")
     with pytest.raises(grpc.aio.AioRpcError):
-        await fetch(bytes(DiscoveryRequest(type_url=SECRET_TYPE, resource_names=["edge"])))
+        await fetch(bytes(DiscoveryRequest(type_url=SDS_TYPE_URL, resource_names=["edge"])))
 
 
 BAD = [
@@ -241,7 +241,7 @@ BAD = [
     ("garbage", b"\x1a\x02\xff\xfe", grpc.StatusCode.INVALID_ARGUMENT),
     (
         "a name too long",
-        bytes(DiscoveryRequest(type_url=SECRET_TYPE, resource_names=["x" * 600])),
+        bytes(DiscoveryRequest(type_url=SDS_TYPE_URL, resource_names=["x" * 600])),
         grpc.StatusCode.RESOURCE_EXHAUSTED,
     ),
     ("a message too large", b"\x0a" * 20_000, grpc.StatusCode.RESOURCE_EXHAUSTED),
@@ -262,7 +262,7 @@ async def test_a_client_that_leaves_is_forgotten_and_a_drain_ends_the_rest(
 ) -> None:
     calls = [serving.channel.stream_stream(SOTW[0])() for _ in range(3)]
     for call in calls:
-        await call.write(bytes(DiscoveryRequest(type_url=SECRET_TYPE, resource_names=["x"])))
+        await call.write(bytes(DiscoveryRequest(type_url=SDS_TYPE_URL, resource_names=["x"])))
     while serving.streams[-1:] != [3]:
         await asyncio.sleep(0.01)
     calls[0].cancel()
@@ -278,6 +278,6 @@ async def test_a_flood_of_requests_is_taken_one_by_one(serving: Serving) -> None
     serving.store.put("edge", material("1"))
     call = serving.channel.stream_stream(SOTW[0])()
     for _ in range(500):
-        await call.write(bytes(DiscoveryRequest(type_url=SECRET_TYPE, resource_names=["edge"])))
+        await call.write(bytes(DiscoveryRequest(type_url=SDS_TYPE_URL, resource_names=["edge"])))
     assert "edge" in await read_sotw(call)
     call.cancel()

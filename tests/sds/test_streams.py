@@ -17,14 +17,14 @@ from envoy_data_plane.google.rpc import Status
 from sidecar.certificates.managed.store import CertificateStore
 from sidecar.certificates.on_demand.on_demand import OBTAINING, Obtaining
 from sidecar.sds.metrics import SdsMetrics
-from sidecar.sds.resources import SECRET_TYPE
-from sidecar.sds.service import AGGREGATED_SERVICE, SECRET_SERVICE, SdsEvents, SdsService
+from sidecar.sds.resources import SDS_TYPE_URL
+from sidecar.sds.service import AGGREGATED_SERVICE, SDS_SERVICE, SdsEvents, SdsService
 from sidecar.sds.stream import EvictionPolicy
 from sidecar.transport.aio import GrpcServer
 from workload.x509.material import Material
 
-SOTW = [f"/{SECRET_SERVICE}/StreamSecrets", f"/{AGGREGATED_SERVICE}/StreamAggregatedResources"]
-DELTA = [f"/{SECRET_SERVICE}/DeltaSecrets", f"/{AGGREGATED_SERVICE}/DeltaAggregatedResources"]
+SOTW = [f"/{SDS_SERVICE}/StreamSecrets", f"/{AGGREGATED_SERVICE}/StreamAggregatedResources"]
+DELTA = [f"/{SDS_SERVICE}/DeltaSecrets", f"/{AGGREGATED_SERVICE}/DeltaAggregatedResources"]
 
 
 def material(serial: str) -> Material:
@@ -71,7 +71,7 @@ class Serving:
             eviction=EvictionPolicy(100.0, 3, lambda: self.now, lambda: 0.0),
         )
         self.server = GrpcServer(
-            "127.0.0.1:0", SECRET_SERVICE, self.service.handlers(), max_message_bytes=1_000_000
+            "127.0.0.1:0", SDS_SERVICE, self.service.handlers(), max_message_bytes=1_000_000
         )
         self.channel: grpc.aio.Channel
 
@@ -88,7 +88,7 @@ class DeltaCall:
 
     async def ask(self, *names: str, **more: Any) -> None:
         asked = DeltaDiscoveryRequest(
-            type_url=SECRET_TYPE, resource_names_subscribe=list(names), **more
+            type_url=SDS_TYPE_URL, resource_names_subscribe=list(names), **more
         )
         await self.call.write(bytes(asked))
 
@@ -108,7 +108,7 @@ class DeltaCall:
 
 class SotwCall(DeltaCall):
     async def ask(self, *names: str, **more: Any) -> None:
-        asked = DiscoveryRequest(type_url=SECRET_TYPE, resource_names=list(names), **more)
+        asked = DiscoveryRequest(type_url=SDS_TYPE_URL, resource_names=list(names), **more)
         await self.call.write(bytes(asked))
 
     async def got(self) -> list[str]:
@@ -283,7 +283,7 @@ async def test_nothing_is_had_on_demand_where_a_refusal_can_not_be_told(
 
 async def test_a_fetch_obtains_nothing(serving: Serving) -> None:
     serving.source.held["a.example"] = material("1")
-    fetch = serving.channel.unary_unary(f"/{SECRET_SERVICE}/FetchSecrets")
-    asked = DiscoveryRequest(type_url=SECRET_TYPE, resource_names=["a.example", "no.example"])
+    fetch = serving.channel.unary_unary(f"/{SDS_SERVICE}/FetchSecrets")
+    asked = DiscoveryRequest(type_url=SDS_TYPE_URL, resource_names=["a.example", "no.example"])
     assert len(DiscoveryResponse.parse(await fetch(bytes(asked))).resources) == 1
     assert not any(waits for _, waits in serving.source.asked)

@@ -13,13 +13,13 @@ from demo.process import free_ports
 from sidecar.authz.ports import Outcome
 from sidecar.authz.service import CheckService
 from sidecar.authz.snapshot import build_snapshot
-from sidecar.certificates.challenges.http01 import DistributedSolver
+from sidecar.certificates.challenges.distributed_solver import DistributedSolver
 from sidecar.certificates.challenges.tls_alpn01 import ChallengeCertificates
 from sidecar.certificates.managed.store import CertificateStore
 from sidecar.common.clock import elapsed_ns, monotonic_seconds, wall_seconds
 from sidecar.config.load import parse_config
 from sidecar.sds.purposes import ACME_PURPOSE, PurposeHandler
-from sidecar.sds.service import SECRET_SERVICE, SdsEvents, SdsService
+from sidecar.sds.service import SDS_SERVICE, SdsEvents, SdsService
 from sidecar.tokens.keyring import EMPTY_RING
 from sidecar.transport.aio import GrpcServer
 from sidecar.transport.h2 import H2Server
@@ -86,7 +86,7 @@ async def running_edge(
         f"127.0.0.1:{authz}", {CHECK_METHOD: service.handle},
         limits=Limits(), clock=monotonic_seconds, on_fault=lambda exc: nacks.append(repr(exc)),
     )  # fmt: skip
-    server = GrpcServer(f"127.0.0.1:{sds}", SECRET_SERVICE, handlers, max_message_bytes=4_194_304)
+    server = GrpcServer(f"127.0.0.1:{sds}", SDS_SERVICE, handlers, max_message_bytes=4_194_304)
     config = edge_config(ports)
     for common in _tls_contexts(config):
         for each in common.get("tls_certificate_sds_secret_configs", ()):

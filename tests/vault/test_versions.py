@@ -8,7 +8,8 @@ import pytest
 from hvac.exceptions import InvalidPath
 
 from demo.openbao import SIDECAR_POLICY, OpenBao
-from sidecar.certificates.challenges.http01 import Challenge, DistributedSolver
+from sidecar.certificates.challenges.challenge_list import Challenge
+from sidecar.certificates.challenges.distributed_solver import DistributedSolver
 from sidecar.certificates.issuers.acme.account import load_account
 from sidecar.certificates.issuers.base import Order
 from sidecar.certificates.issuers.lease import FleetFault, Leases

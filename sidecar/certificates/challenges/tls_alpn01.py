@@ -17,7 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from sidecar.certificates.challenges.http01 import Challenge, DistributedSolver
+from sidecar.certificates.challenges.challenge_list import Challenge
+from sidecar.certificates.challenges.distributed_solver import DistributedSolver
 from sidecar.certificates.on_demand.on_demand import OBTAINING, Obtaining
 from sidecar.common.clock import Now
 from sidecar.common.faults import report_to_loop

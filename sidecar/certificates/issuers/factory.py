@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from sidecar.certificates.challenges.http01 import DistributedSolver
+from sidecar.certificates.challenges.distributed_solver import DistributedSolver
 from sidecar.certificates.issuers.base import Issuer, IssuerFault, Issuers
 from sidecar.certificates.issuers.fallback import FallbackIssuer
 from sidecar.certificates.issuers.shared import SharedIssuer

@@ -20,7 +20,7 @@ from workload.x509.renewal import retry_after
 _log = logging.getLogger("sidecar.certificates")
 _MAX_FAULT_CHARACTERS = 300
 _MAX_PAUSE_SECONDS = 7 * 86_400.0
-"""The longest ``Retry-After`` of a CA that is accepted (``acme.client``)."""
+"""The longest ``Retry-After`` of a CA that is accepted (``acme.network``)."""
 
 
 class FleetKv(KvReader, KvVersionReader, Protocol):

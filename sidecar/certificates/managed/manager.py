@@ -1,21 +1,19 @@
 """Obtains certificates and renews them: one loop and one schedule for all of them.
 
-The schedule is a heap of what is due next for each certificate: a renewal, a question to its
-issuer when to renew, or a check of how close its end is. Each runs as a task of its own, so
-that a slow CA delays no other certificate. A failed renewal is retried with back-off, and the
-current certificate stays in service.
+What is due next for a certificate is a renewal, a question to its issuer when to renew, or a
+check of how close its end is (``schedule``). Each runs as a task of its own, so that a slow CA
+delays no other certificate. A failed renewal is retried with back-off, and the current
+certificate stays in service.
 """
 
 import asyncio
-import heapq
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from itertools import count
-from typing import Any
 
 from sidecar.certificates.issuers.base import FindsExisting, Issuer, Order, advise
 from sidecar.certificates.managed.certificate import NEVER, ManagedCertificate
 from sidecar.certificates.managed.renewal import Level
+from sidecar.certificates.managed.schedule import RenewalSchedule
 from sidecar.certificates.managed.store import CertificateStore
 from sidecar.common.clock import Now
 from sidecar.common.errors import Fault
@@ -23,12 +21,9 @@ from workload.x509.material import Material
 from workload.x509.renewal import MIN_PAUSE_SECONDS, renew_at, retry_after
 
 _log = logging.getLogger("sidecar.certificates")
-_MAX_SLEEP_SECONDS = 3600.0
-"""Long sleeps are cut, so that a corrected clock is noticed."""
 _CONCURRENT = 4
 """Issuances at once: as many as the Vault client has threads."""
 _MAX_NAMED_FAULTS = 5
-_SPARE_ENTRIES = 64
 _ASK_AGAIN_SECONDS = 3600.0
 """After a question about renewal that the issuer did not answer."""
 
@@ -61,18 +56,17 @@ class CertificateManager:
     ) -> None:
         self._store = store
         self._now = now
-        self._sleep = sleep
         self._jitter = jitter
         self._on_level = on_level
         self._gate = asyncio.Semaphore(_CONCURRENT)
         self._held: dict[str, ManagedCertificate] = {}
-        self._schedule: list[tuple[float, int, ManagedCertificate]] = []
-        self._sequence = count()
-        self._wake = asyncio.Event()
+        self._schedule = RenewalSchedule(self._held, now=now, sleep=sleep)
         self.renewals = 0
         self.failures = 0
         for order, issuer in wanted:
-            self._plan(self._held.setdefault(order.name, ManagedCertificate(order, issuer)))
+            self._schedule.plan(
+                self._held.setdefault(order.name, ManagedCertificate(order, issuer))
+            )
 
     def __iter__(self) -> Iterator[ManagedCertificate]:
         """Iterate over the managed certificates."""
@@ -130,7 +124,7 @@ class CertificateManager:
         managed = self._held.get(name)
         if managed is not None:
             managed.try_at = self._now()
-            self._plan(managed)
+            self._schedule.plan(managed)
         return managed is not None
 
     def renew_by_hand(self, name: str) -> float:
@@ -160,7 +154,7 @@ class CertificateManager:
         managed, now = self._held[name], self._now()
         managed.try_at = now + managed.pause_seconds(managed.replaced_at, now)
         managed.replaced_at = managed.try_at
-        self._plan(managed)
+        self._schedule.plan(managed)
 
     def _end_revoked(self, name: str) -> bool:
         managed = self._held.get(name)
@@ -175,42 +169,10 @@ class CertificateManager:
         """Renew each certificate when it is due, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             while True:
-                self._wake.clear()
-                while (managed := self._next_due()) is not None:
+                while (managed := self._schedule.next_due()) is not None:
                     managed.running = True
                     tasks.create_task(self._run_due(managed))
-                await self._sleep_until_due()
-
-    def _next_due(self) -> ManagedCertificate | None:
-        while self._schedule and self._schedule[0][0] <= self._now():
-            due, _, managed = heapq.heappop(self._schedule)
-            is_kept = self._held.get(managed.name) is managed
-            if is_kept and managed.due == due and not managed.running:
-                return managed
-        return None
-
-    async def _sleep_until_due(self) -> None:
-        """Sleep until something is due, or until the schedule changes."""
-        waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(self._wake.wait())]
-        if self._schedule:
-            seconds = max(0.0, self._schedule[0][0] - self._now())
-            waits.append(asyncio.ensure_future(self._sleep(min(seconds, _MAX_SLEEP_SECONDS))))
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
-            await asyncio.gather(*waits, return_exceptions=True)
-
-    def _plan(self, managed: ManagedCertificate) -> None:
-        managed.due = managed.next_due(self._now())
-        heapq.heappush(self._schedule, (managed.due, next(self._sequence), managed))
-        if len(self._schedule) > 2 * len(self._held) + _SPARE_ENTRIES:
-            # A forgotten certificate would stay in the schedule for months, with its key: names
-            # on demand come and go every hour.
-            self._schedule = [(each.due, next(self._sequence), each) for each in self]
-            heapq.heapify(self._schedule)
-        self._wake.set()
+                await self._schedule.wait()
 
     async def _run_due(self, managed: ManagedCertificate) -> None:
         """Do what is due. The current certificate is served until it expires."""
@@ -235,7 +197,7 @@ class CertificateManager:
             )
         finally:
             managed.running = False
-            self._plan(managed)
+            self._schedule.plan(managed)
 
     def _look_at_level(self, managed: ManagedCertificate) -> None:
         """Report a change of level once, and stop serving a certificate that has expired."""
@@ -272,7 +234,7 @@ class CertificateManager:
             await self._take(managed, found)
         else:
             managed.try_at = self._now() + issuer.edge_seconds
-            self._plan(managed)
+            self._schedule.plan(managed)
 
     async def _obtain(self, managed: ManagedCertificate) -> Material:
         try:
@@ -302,7 +264,7 @@ class CertificateManager:
             extra={"certificate": name, "seconds": material.not_after - now},
         )
         await self._ask(managed)
-        self._plan(managed)
+        self._schedule.plan(managed)
 
     async def _ask(self, managed: ManagedCertificate) -> None:
         """Follow the issuer's advice when to renew, if it gives any (ARI)."""

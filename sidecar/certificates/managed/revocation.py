@@ -8,7 +8,7 @@ from cryptography import x509
 
 from sidecar.certificates.managed.manager import CertificateManager
 from sidecar.common.errors import Fault
-from sidecar.common.faults import report_to_loop
+from sidecar.common.faults import call_each
 from sidecar.common.polling import PollStatus
 from sidecar.config import model
 
@@ -70,10 +70,7 @@ class RevocationWatch:
         """Poll the CRL, until cancelled."""
         while True:
             await self.refresh()
-            try:
-                self.compare(manager)
-            except Exception as exc:  # noqa: BLE001 - the list is read again all the same
-                report_to_loop(exc)
+            call_each([self.compare], manager)
             await self._sleep(self._settings.crl_poll_seconds)
 
     def compare(self, manager: CertificateManager) -> None:

@@ -11,15 +11,13 @@ from prometheus_client.core import CounterMetricFamily, Metric
 from sidecar.certificates.issuers.base import Issuers
 from sidecar.certificates.issuers.vault_kv import KvIssuer
 from sidecar.certificates.managed.component import Certificates
+from sidecar.certificates.on_demand.http_resolver import HttpResolver
 from sidecar.certificates.on_demand.issuance_limits import IssuanceRateLimiter, RateLimitedIssuer
+from sidecar.certificates.on_demand.kv_prefix_resolver import KvPrefixResolver
 from sidecar.certificates.on_demand.metrics import OnDemandMetrics
 from sidecar.certificates.on_demand.on_demand import OnDemand
 from sidecar.certificates.on_demand.registries import FileSource, KvSource, ListedRegistry
-from sidecar.certificates.on_demand.resolvers import (
-    HttpResolver,
-    KvPrefixResolver,
-    ResolvedRegistry,
-)
+from sidecar.certificates.on_demand.resolved_registry import ResolvedRegistry
 from sidecar.common.clock import monotonic_seconds
 from sidecar.common.polling import PollStatus
 from sidecar.common.registered_domains import RegisteredDomains

@@ -19,6 +19,8 @@ from workload.x509.wildcards import covers, wildcard_of
 
 MAX_DOMAINS = 200_000
 MAX_LABELS_REGISTERED = 32
+MAX_TENANT_ID_CHARACTERS = 128
+"""Room for a UUID. The id goes to workers, into a log and into a header, so it is printable."""
 _MAX_NAMED_PROBLEMS = 5
 _log = logging.getLogger("sidecar.domains")
 
@@ -163,9 +165,11 @@ def read_registration(entry: Any, domain: str | None = None) -> Registration:
         raise RegistryFault(f"is not a registration: {exc}") from None
     except NameRefused as refused:
         raise RegistryFault(f"has a domain that can't be served: {refused}") from None
-    # Room for a UUID; and what can be told to workers, in a log and in a header.
-    if not 0 < len(found.tenant_id) <= 128 or not found.tenant_id.isprintable():  # noqa: PLR2004
-        raise RegistryFault("needs a tenant_id of 1 to 128 printable characters")
+    tenant_id = found.tenant_id
+    if not 0 < len(tenant_id) <= MAX_TENANT_ID_CHARACTERS or not tenant_id.isprintable():
+        raise RegistryFault(
+            f"needs a tenant_id of 1 to {MAX_TENANT_ID_CHARACTERS} printable characters"
+        )
     if found.wildcard and not canonical.startswith("*."):
         raise RegistryFault("has wildcard: true, which needs a domain that begins with '*.'")
     if canonical == found.domain:

@@ -10,11 +10,15 @@ mappings, CA/B Baseline Requirements §3.2.2.4).
 import ipaddress
 import re
 
+import idna
+
 from sidecar.common.errors import Fault
 
 MAX_NAME_BYTES = 253
 """RFC 1035 §2.3.4, without the length octets and the root."""
 MAX_ASKED_CHARACTERS = 255
+MIN_LABELS = 2
+"""A host, and the domain that it is in."""
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _HOST_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _RESERVED = re.compile(r"(?:^|\.)[a-z0-9]{2}--")
@@ -52,7 +56,7 @@ def canonical_name(asked: str, max_labels: int) -> str:
         raise NameRefused("name_is_address")
     if len(labels) > max_labels:
         raise NameRefused("name_too_deep")
-    if len(labels) < 2:  # noqa: PLR2004 - a host and what it is in
+    if len(labels) < MIN_LABELS:
         raise NameRefused("name_too_shallow")
     return name
 
@@ -71,8 +75,6 @@ def parents_of(name: str) -> list[str]:
 
 
 def _to_ascii(name: str) -> str:
-    import idna  # noqa: PLC0415 - 5 MB of tables that ASCII names do not need
-
     try:
         mapped = idna.uts46_remap(name, std3_rules=True, transitional=False)
         return idna.encode(mapped).decode("ascii").removesuffix(".")

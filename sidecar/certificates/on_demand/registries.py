@@ -221,10 +221,7 @@ def _decode(raw: bytes) -> Any:
             return msgspec.json.decode(raw)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise RegistryFault("begins like JSON but is not valid JSON") from None
-    import yaml  # noqa: PLC0415 - only for a registry in YAML
-
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        return yaml.load(raw, loader)  # noqa: S506 - it is a safe loader
-    except (yaml.YAMLError, ValueError, RecursionError):
+        return msgspec.yaml.decode(raw)  # by PyYAML's safe loader
+    except (msgspec.DecodeError, ValueError, RecursionError):
         raise RegistryFault("is neither JSON nor YAML") from None

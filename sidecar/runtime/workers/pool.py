@@ -78,7 +78,7 @@ class AuditQueue(LineQueue, Protocol):
 
 
 class FleetChallenges(Protocol):
-    """Finds ACME challenges; ``certificates.challenges.http01`` has an implementation."""
+    """Finds ACME challenges; ``certificates.challenges.distributed_solver`` implements it."""
 
     async def find_all(self, tokens: Collection[str]) -> Mapping[str, PendingChallenge]:
         """Find several with one look."""

@@ -4,15 +4,7 @@ import pytest
 
 from sidecar.certificates.issuers.base import Order
 from sidecar.certificates.managed.certificate import HAND_PAUSE_SECONDS, ManagedCertificate
-from workload.x509.material import Material
-
-
-class Nobody:
-    name = "internal"
-
-    async def issue(self, order: Order) -> Material:
-        raise NotImplementedError
-
+from tests.support.managed_world import Nobody
 
 PAUSES = [
     ("never before", None, 0.0),

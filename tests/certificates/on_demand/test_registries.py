@@ -1,65 +1,22 @@
 """Registries in a file and in a real Vault: read at start, and again when they change."""
 
-import asyncio
 import json
-import re
-from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from demo.openbao import OpenBao
-from sidecar.certificates.on_demand.domains import Registration, RegistryFault, Unresolved
+from sidecar.certificates.on_demand.domains import Registration, RegistryFault
 from sidecar.certificates.on_demand.registries import FileSource, KvSource, ListedRegistry
-from sidecar.certificates.on_demand.resolvers import KvPrefixResolver, ResolvedRegistry
-from sidecar.common.clock import monotonic_seconds
-from sidecar.common.errors import Fault
-from sidecar.common.registered_domains import NO_DOMAINS, RegisteredDomains
-from sidecar.config.on_demand import FileRegistry, VaultKvPrefixRegistry, VaultKvRegistry
+from sidecar.common.registered_domains import RegisteredDomains
+from sidecar.config.on_demand import FileRegistry, VaultKvRegistry
 from sidecar.vault.client import VaultClient
-from tests.support.real import TokenFile
-from tests.support.waiting import until
-
-DOCUMENT = Path(__file__).parents[3] / "docs/on-demand.md"
-(POLICY,) = re.findall(r"```hcl\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+from tests.certificates.on_demand.conftest import Put
+from tests.support.polls import Polls, running
 
 
 def domains(*names: str) -> list[dict[str, str]]:
     return [{"domain": name, "tenant_id": "a"} for name in names]
-
-
-class Polls:
-    """A poll a step, and what was told of them."""
-
-    def __init__(self) -> None:
-        self.changes = 0
-        self._step = asyncio.Event()
-        self._slept = asyncio.Event()
-
-    async def sleep(self, _: float) -> None:
-        self._slept.set()
-        await self._step.wait()
-        self._step.clear()
-
-    async def on_change(self) -> None:
-        self.changes += 1
-
-    async def poll(self) -> None:
-        await self._slept.wait()
-        self._slept.clear()
-        self._step.set()
-        await self._slept.wait()
-
-
-async def running(registry: Any) -> asyncio.Task[None]:
-    await registry.start()
-    return asyncio.create_task(registry.run())
-
-
-@pytest.fixture
-async def polls() -> Polls:
-    return Polls()
 
 
 def file_registry(path: Path, polls: Polls) -> ListedRegistry:
@@ -126,25 +83,6 @@ async def test_without_a_registry_there_is_no_start(
         await file_registry(path, polls).start()
 
 
-@pytest.fixture
-async def vault(openbao: OpenBao, token_file: TokenFile) -> AsyncIterator[VaultClient]:
-    token_file.write(openbao.token_for(POLICY, name="domains"))
-    client = VaultClient(token_file.settings(openbao.address), clock=monotonic_seconds)
-    yield client
-    await client.close()
-
-
-Put = Callable[[str, dict[str, Any]], None]
-
-
-@pytest.fixture
-def put(openbao: OpenBao) -> Put:
-    def write(path: str, data: dict[str, Any]) -> None:
-        openbao.client.secrets.kv.v2.create_or_update_secret(path, data)
-
-    return write
-
-
 @pytest.mark.real
 async def test_one_entry_of_vault(vault: VaultClient, put: Put, polls: Polls) -> None:
     put("edge/list", {"domains": domains("shop.example")})
@@ -160,72 +98,6 @@ async def test_one_entry_of_vault(vault: VaultClient, put: Put, polls: Polls) ->
     assert registry.find("shop.example") is None
     assert registry.find("new.example")
     task.cancel()
-
-
-def prefix_registry(vault: VaultClient, polls: Polls, ttl: float = 300.0) -> ResolvedRegistry:
-    settings = VaultKvPrefixRegistry(prefix="edge/domains")
-    resolver = KvPrefixResolver(settings, vault, sleep=polls.sleep, on_change=polls.on_change)
-    return ResolvedRegistry(
-        resolver, positive_ttl_seconds=ttl, negative_ttl_seconds=ttl, clock=monotonic_seconds
-    )
-
-
-async def settle(registry: ResolvedRegistry, name: str) -> Registration | None:
-    found = registry.find(name)
-    if isinstance(found, Unresolved):
-        await registry.resolve(name)
-        found = registry.find(name)
-    assert not isinstance(found, Unresolved)
-    return found
-
-
-@pytest.mark.real
-async def test_entries_below_a_prefix_are_listed_and_read_when_asked_for(
-    vault: VaultClient, put: Put, polls: Polls, openbao: OpenBao
-) -> None:
-    put("edge/domains/shop.example", {"tenant_id": "a"})
-    put("edge/domains/_wildcard.wild.example", {"tenant_id": "b", "issuer": "internal"})
-    put("edge/domains/liar.example", {"tenant_id": "a", "domain": "bank.example"})
-    calls: list[str] = []
-    vault._observe = lambda operation, _outcome, _seconds: calls.append(operation)
-    registry = prefix_registry(vault, polls)
-    task = await running(registry)
-    assert calls == ["kv_list"], "no entry is read before its domain is asked for"
-    assert registry.find("unknown.example") is None, "refused from memory"
-    assert await settle(registry, "shop.example") == Registration("shop.example", "a")
-    assert await settle(registry, "x.wild.example") == Registration(
-        "*.wild.example", "b", "internal"
-    )
-    await settle(registry, "y.wild.example")
-    assert calls == ["kv_list", "kv_read", "kv_read"], "and remembered"
-    with pytest.raises(Fault, match="another domain"):
-        await registry.resolve("liar.example")
-    put("edge/domains/late.example", {"tenant_id": "a"})
-    assert registry.find("late.example") is None
-    await polls.poll()
-    assert polls.changes == 1
-    assert await settle(registry, "late.example")
-    openbao.client.secrets.kv.v2.delete_metadata_and_all_versions("edge/domains/late.example")
-    await polls.poll()
-    assert registry.find("late.example") is None
-    openbao.client.secrets.kv.v2.delete_latest_version_of_secret("edge/domains/shop.example")
-    other = prefix_registry(vault, polls)
-    await other.start()
-    assert await settle(other, "shop.example") is None, "deleted, though still listed"
-    task.cancel()
-
-
-@pytest.mark.real
-async def test_below_another_tenants_entry_nothing_is_served(
-    vault: VaultClient, put: Put, polls: Polls
-) -> None:
-    put("edge/domains/upper.example", {"tenant_id": "a"})
-    put("edge/domains/x.upper.example", {"tenant_id": "b"})
-    registry = prefix_registry(vault, polls)
-    await registry.start()
-    with pytest.raises(Fault, match="domain_of_other_tenant"):
-        await settle(registry, "x.upper.example")
-    assert await settle(registry, "upper.example")
 
 
 @pytest.mark.real
@@ -286,66 +158,4 @@ async def test_owners_that_could_not_be_published_are_with_the_next_poll(
     await polls.poll()
     assert registry.status.problem == ""
     assert published[-1].owner_of("second.example") == "a"
-    task.cancel()
-
-
-@pytest.mark.real
-async def test_whose_the_domains_below_a_prefix_are_is_published_as_they_are_asked_for(
-    vault: VaultClient, put: Put, polls: Polls, openbao: OpenBao
-) -> None:
-    put("edge/domains/owned.example", {"tenant_id": "a"})
-    put("edge/domains/own-held.example", {"tenant_id": "c"})
-    put("edge/domains/own-plat.example", {"tenant_id": "p", "shared": True})
-    now, published = [0.0], [NO_DOMAINS]
-    naps: asyncio.Queue[None] = asyncio.Queue()
-
-    async def nap(_seconds: float) -> None:
-        await naps.get()
-
-    async def tick() -> None:
-        naps.put_nowait(None)
-        for _ in range(100):
-            await asyncio.sleep(0.005)
-            if naps.empty() and not registry._wanted:
-                return
-
-    def owner_of(host: str) -> str | None:
-        return published[-1].owner_of(host)
-
-    resolver = KvPrefixResolver(
-        VaultKvPrefixRegistry(prefix="edge/domains"), vault, sleep=polls.sleep
-    )
-    registry = ResolvedRegistry(
-        resolver,
-        positive_ttl_seconds=300,
-        negative_ttl_seconds=10,
-        clock=lambda: now[0],
-        sleep=nap,
-        publish=published.append,
-    )
-
-    async def changed() -> None:
-        registry.drop_unlisted()
-
-    resolver.on_change = changed
-    task = await running(registry)
-    await settle(registry, "owned.example")
-    await settle(registry, "own-plat.example")
-    assert (owner_of("www.owned.example"), owner_of("own-plat.example")) == ("a", None)
-    assert owner_of("own-held.example") is None, "nobody has asked yet"
-    registry.want("own-held.example")
-    registry.want("stranger.example")
-    await tick()
-    await until(lambda: owner_of("own-held.example") == "c")
-    # It is given to another: known when its time is over, though no client asks.
-    put("edge/domains/owned.example", {"tenant_id": "b"})
-    await tick()
-    assert owner_of("owned.example") == "a"
-    now[0] += 301
-    await tick()
-    await until(lambda: owner_of("owned.example") == "b")
-    openbao.client.secrets.kv.v2.delete_metadata_and_all_versions("edge/domains/owned.example")
-    await registry.refresh()
-    assert owner_of("owned.example") is None, "an entry that is gone ends with the next list"
-    assert owner_of("own-held.example") == "c"
     task.cancel()

@@ -14,14 +14,11 @@ from typing import Any, TypeVar
 from acme import messages
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from sidecar.certificates.challenges.http01 import LIFE_SECONDS, Challenge, DistributedSolver
+from sidecar.certificates.challenges.challenge_list import LIFE_SECONDS, Challenge
+from sidecar.certificates.challenges.distributed_solver import DistributedSolver
 from sidecar.certificates.issuers.acme.account import load_account
-from sidecar.certificates.issuers.acme.client import (
-    AccountKeyMaterial,
-    AcmeClient,
-    certificate_id,
-    challenge_of,
-)
+from sidecar.certificates.issuers.acme.client import AccountKeyMaterial, AcmeClient
+from sidecar.certificates.issuers.acme.extensions import certificate_id, challenge_of
 from sidecar.certificates.issuers.acme.faults import AcmeFault, from_problem
 from sidecar.certificates.issuers.base import Order, RenewalAdvice
 from sidecar.certificates.issuers.lease import FleetKv

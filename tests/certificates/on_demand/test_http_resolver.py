@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from sidecar.certificates.on_demand.domains import Registration, Unresolved
-from sidecar.certificates.on_demand.names import NameRefused
-from sidecar.certificates.on_demand.resolvers import HttpResolver, ResolvedRegistry
+from sidecar.certificates.on_demand.http_resolver import HttpResolver
+from sidecar.certificates.on_demand.resolved_registry import ResolvedRegistry
 from sidecar.common.errors import Fault
 from sidecar.config.on_demand import HttpRegistry
 
@@ -34,7 +34,7 @@ class DomainResolver:
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}/v1/domains/{{name}}"
-        self.thread = threading.Thread(target=self.server.serve_forever)
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
         self.thread.start()
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
@@ -119,33 +119,11 @@ async def test_an_unknown_name_costs_one_question_and_is_remembered_for_a_while(
     assert await world.find("a.b.unknown.example"), "registered meanwhile"
 
 
-async def test_an_answer_is_believed_for_its_time(world: World, resolver: DomainResolver) -> None:
-    resolver.answers["shop.example"] = {"tenant_id": "a"}
-    assert await world.find("shop.example")
-    del resolver.answers["shop.example"]
-    world.now += 299
-    assert await world.find("shop.example")
-    world.now += 2
-    assert await world.find("shop.example") is None
-
-
 async def test_a_wildcard_may_be_the_answer(world: World, resolver: DomainResolver) -> None:
     resolver.answers["a.shop.example"] = {"domain": "*.shop.example", "tenant_id": "a"}
     found = await world.find("a.shop.example")
     assert found is not None
     assert found.domain == "*.shop.example"
-
-
-async def test_below_another_tenants_domain_nothing_is_served(
-    world: World, resolver: DomainResolver
-) -> None:
-    resolver.answers["a.shop.example"] = {"tenant_id": "b"}
-    resolver.answers["shop.example"] = {"tenant_id": "a"}
-    with pytest.raises(NameRefused, match="domain_of_other_tenant"):
-        await world.find("a.shop.example")
-    resolver.answers["shop.example"] = {"tenant_id": "a", "shared": True}
-    world.now += 301
-    assert await world.find("a.shop.example")
 
 
 WRONG: list[tuple[str, Any]] = [
@@ -189,13 +167,3 @@ async def test_only_so_many_names_are_passed_on(resolver: DomainResolver) -> Non
     with pytest.raises(Fault, match="more names"):
         await world.registry.resolve("u2.example")
     assert len(resolver.asked) == 2
-
-
-async def test_what_is_remembered_is_bounded(
-    world: World, resolver: DomainResolver, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("sidecar.certificates.on_demand.resolvers.MAX_REMEMBERED", 5)
-    for number in range(9):
-        await world.find(f"u{number}.example")
-    assert len(world.registry) == 5
-    assert len(resolver.asked) == 9

@@ -1,33 +1,34 @@
-"""The http-01 challenges of orders in flight, answered by any sidecar of the fleet.
+"""The challenges of orders in flight, answered by any sidecar of the fleet.
 
 The CA asks the edge, and a load balancer picks the sidecar. So the sidecar that orders writes
-token and answer into one entry of Vault KV, and a sidecar that is asked for an unknown token
-reads that entry. All that wait share one read, and reads are spaced: a million invented tokens
-cost a few reads a second and delay no real one. Nothing is read while nobody asks. A token
-that was not listed is not looked for again for a moment. While Vault does not answer nothing
-is looked for, and the request is decided like any other.
+token and answer into one entry of Vault KV (``challenge_list``), and a sidecar that is asked
+for an unknown token reads that entry. All that wait share one read, and reads are spaced: a
+million invented tokens cost a few reads a second and delay no real one. Nothing is read while
+nobody asks. A token that was not listed is not looked for again for a moment. While Vault does
+not answer nothing is looked for, and the request is decided like any other.
 """
 
 import asyncio
 import logging
-import re
 from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Awaitable, Callable, Collection, Iterable
 
-from sidecar.certificates.issuers.lease import FleetKv, read_entry
+from sidecar.certificates.challenges.challenge_list import (
+    HTTP,
+    TLS_ALPN,
+    TOKEN,
+    Challenge,
+    ChallengeFault,
+    ChallengeList,
+    Listed,
+)
+from sidecar.certificates.issuers.lease import FleetKv
 from sidecar.common.clock import Now, monotonic_seconds
-from sidecar.common.errors import Fault
 from sidecar.common.pacing import settle_paced
 from sidecar.common.polling import PollStatus
-from sidecar.vault.errors import VaultConflict, VaultFault
-from workload.backoff import CONTENDED_JITTER_SHARE, Backoff
+from sidecar.vault.errors import VaultFault
 
 _log = logging.getLogger("sidecar.certificates")
-TOKEN = re.compile(r"[A-Za-z0-9_-]{16,128}")
-"""RFC 8555 §8.3: base64url, so it can't be a path; the length is bounded here."""
-MAX_ANSWER_CHARACTERS = 256
-MAX_IN_FLIGHT = 1000
 MAX_WAITING = 4096
 READ_DISTANCE_SECONDS = 0.2
 READ_SECONDS = 3.0
@@ -37,35 +38,7 @@ AWAY_SECONDS = 1.0
 MISS_SECONDS = 1.0
 """How long a token that was not listed is not looked for again."""
 MAX_MISSED = 4096
-LIFE_SECONDS = 3600.0
-"""How long a challenge is answered if its sidecar died during the order."""
-LATEST = 253_402_300_800.0
-"""The end of the year 9999 (Unix seconds): a time beyond it is none."""
-_WRITES = 30
-_REWRITES = Backoff(0.05, 0.2, jitter_share=CONTENDED_JITTER_SHARE)
 
-
-HTTP, TLS_ALPN = "http-01", "tls-alpn-01"
-
-
-class ChallengeFault(Fault):
-    """A challenge can't be published."""
-
-    retryable = True
-
-
-class Challenge(NamedTuple):
-    """The key authorization that answers ``token`` on ``host``; ``kind`` is its ACME type."""
-
-    token: str
-    host: str
-    answer: str
-    until: float
-    """When it ends, whatever the outcome of its order (Unix seconds)."""
-    kind: str = HTTP
-
-
-Listed = Mapping[str, Challenge]
 _Waiter = asyncio.Future[Listed]
 _NOBODY = ""
 """In place of a token, for those who do not look for one token."""
@@ -89,12 +62,8 @@ class DistributedSolver:
         clock: Callable[[], float] = monotonic_seconds,
     ) -> None:
         self._clock = clock
-        self._vault = vault
-        self._mount = mount
-        self._path = path
-        self._now = now
+        self._list = ChallengeList(vault, mount, path, now=now, sleep=sleep, jitter=jitter)
         self._sleep = sleep
-        self._jitter = jitter
         self._own: dict[str, Challenge] = {}
         self._waiting: deque[tuple[str, _Waiter]] = deque()
         self._asked = asyncio.Event()
@@ -103,7 +72,6 @@ class DistributedSolver:
         self._closed = False
         self.on_own_change: Callable[[str], None] = lambda _host: None
         """Called with the host whose challenge this sidecar publishes or withdraws."""
-        self.reads = 0
         self.status = PollStatus(
             "challenges",
             f"the fleet's challenges in {mount}/{path}",
@@ -189,7 +157,7 @@ class DistributedSolver:
         listed: Listed = {}
         try:
             async with asyncio.timeout(READ_SECONDS):
-                listed, _ = await self._read()
+                listed, _ = await self._list.read()
         except TimeoutError:
             self._away_until = self._clock() + AWAY_SECONDS
             self.status.failed(ChallengeFault(f"Vault did not answer within {READ_SECONDS:.0f} s"))
@@ -225,7 +193,7 @@ class DistributedSolver:
         """Publish challenges to the fleet. Raises ``VaultFault`` or ``ChallengeFault``."""
         self._own.update({each.token: each for each in challenges})
         self._announce(challenges)
-        await self._change(lambda listed: listed | {each.token: each for each in challenges})
+        await self._list.change(lambda listed: listed | {each.token: each for each in challenges})
 
     async def withdraw(self, challenges: list[Challenge]) -> None:
         """Withdraw challenges. Never raises: those that stay in Vault expire."""
@@ -234,7 +202,7 @@ class DistributedSolver:
         self._announce(challenges)
         gone = {each.token for each in challenges}
         try:
-            await self._change(
+            await self._list.change(
                 lambda listed: {token: c for token, c in listed.items() if token not in gone}
             )
         except (VaultFault, ChallengeFault) as fault:
@@ -244,56 +212,7 @@ class DistributedSolver:
         for each in challenges:
             self.on_own_change(each.host)
 
-    async def _change(
-        self, change: Callable[[dict[str, Challenge]], Mapping[str, Challenge]]
-    ) -> None:
-        for attempt in range(1, _WRITES + 1):
-            listed, version = await self._read()
-            changed = change(dict(listed))
-            if len(changed) > MAX_IN_FLIGHT:
-                raise ChallengeFault(
-                    f"the fleet has {MAX_IN_FLIGHT} challenges in flight, the most that are allowed"
-                )
-            data = {token: each._asdict() for token, each in changed.items()}
-            try:
-                await self._vault.write_kv(self._mount, self._path, {"challenges": data}, version)
-            except VaultConflict:
-                await self._sleep(_REWRITES.pause_seconds(attempt, self._jitter()))
-            else:
-                return
-        raise ChallengeFault(
-            "the fleet's list of challenges could not be written: too many write it at once"
-        )
 
-    async def _read(self) -> tuple[Mapping[str, Challenge], int]:
-        """Return the listed challenges that have not ended, and the entry's version."""
-        self.reads += 1
-        entry, version = await read_entry(self._vault, self._mount, self._path)
-        listed = entry.data.get("challenges") if entry is not None else None
-        found: dict[str, Challenge] = {}
-        for token, raw in listed.items() if isinstance(listed, dict) else ():
-            challenge = _parse(token, raw)
-            if challenge is not None and challenge.until > self._now():
-                found[token] = challenge
-        return found, version
-
-
-def _for_host(listed: Mapping[str, Challenge], host: str) -> Challenge | None:
+def _for_host(listed: Listed, host: str) -> Challenge | None:
     found = (each for each in listed.values() if each.host == host and each.kind == TLS_ALPN)
     return next(found, None)
-
-
-def _parse(token: str, raw: Any) -> Challenge | None:
-    match raw:
-        case {
-            "host": str(host),
-            "answer": str(answer),
-            "until": int() | float() as until,
-            "kind": str(kind),
-        }:
-            is_shown = (host + answer + kind).isprintable() and answer.isascii()
-            # A whole number that no float can hold is no time either.
-            is_time = abs(until) <= LATEST
-            if TOKEN.fullmatch(token) and len(answer) <= MAX_ANSWER_CHARACTERS and is_shown:
-                return Challenge(token, host, answer, float(until), kind) if is_time else None
-    return None

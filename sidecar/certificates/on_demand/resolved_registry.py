@@ -1,51 +1,30 @@
-"""Registries that are asked for one name at a time, with a cache of their answers.
+"""A registry that is asked for one name at a time, with a cache of the answers.
 
-A Domain Resolver over HTTP, or the entries below a prefix of Vault KV. Answers are cached
-for their TTL. While a resolver does not answer, new names can't be obtained, and names that
-are served already are not affected.
+The answers come from a ``Resolver``: a Domain Resolver over HTTP (``http_resolver``), or the
+entries below a prefix of Vault KV (``kv_prefix_resolver``). They are cached for their TTL.
+While a resolver does not answer, new names can't be obtained, and names that are served already
+are not affected.
 """
 
 import asyncio
-import json
-import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, NamedTuple, Protocol
-from urllib.parse import quote
+from typing import NamedTuple, Protocol
 
 from sidecar.certificates.on_demand.domains import (
     UNRESOLVED,
     Registration,
     RegistryFault,
     Unresolved,
-    check_answer,
     check_owner,
-    patterns_above,
-    read_registration,
 )
-from sidecar.certificates.on_demand.names import parents_of
-from sidecar.common.blocking import BlockingRunner, BlockingRunnerBusy
-from sidecar.common.http_client import failure, make_session
-from sidecar.common.polling import ChangePoll, PollLoop, PollStatus
+from sidecar.common.polling import PollStatus
 from sidecar.common.registered_domains import NO_DOMAINS, RegisteredDomains
-from sidecar.config.on_demand import HttpRegistry, VaultKvPrefixRegistry
-from sidecar.vault.errors import VaultNotFound
-from sidecar.vault.ports import KvLister, KvReader
-from workload.x509.wildcards import wildcard_of
 
 MAX_REMEMBERED = 100_000
 MAX_HELD = 100_000
 MAX_WANTED = 20_000
 MAX_OWNERS = 200_000
-MAX_ANSWER_BYTES = 65_536
-_THREADS = 4
-_PATIENCE = 2.0
-_log = logging.getLogger("sidecar.domains")
-_OK, _NOT_FOUND, _GONE = 200, 404, 410
-
-
-async def _nothing() -> None:
-    """Do nothing on a change."""
 
 
 class Patterns(NamedTuple):
@@ -261,164 +240,3 @@ class ResolvedRegistry:
         self._remembered.move_to_end(pattern)
         while len(self._remembered) > MAX_REMEMBERED:
             self._remembered.popitem(last=False)
-
-
-class HttpResolver:
-    """A Domain Resolver: 200 with a registration as JSON, or 404 (410) for none.
-
-    ``allow`` says whether one more query may be sent now: clients choose the names.
-    """
-
-    def __init__(self, settings: HttpRegistry, allow: Callable[[], bool]) -> None:
-        self._settings = settings
-        self._allow = allow
-        self._runner = BlockingRunner("domain-resolver", _THREADS)
-        self._session: Any = None
-        self._gate = asyncio.Semaphore(_THREADS)
-        self.name = settings.url
-        self.status = PollStatus(
-            "domains", "the domain resolver", _log, kept="the domains known before stay in force"
-        )
-
-    def patterns(self, name: str) -> Patterns:
-        """Return the name, and each name above it."""
-        return Patterns([name], parents_of(name))
-
-    async def look_up(self, pattern: str) -> Registration | None:
-        """GET one name. Raises ``RegistryFault``."""
-        if not self._allow():
-            raise RegistryFault(
-                "more names are asked for than on_demand.registry.queries_per_second allows"
-            )
-        async with self._gate:
-            try:
-                status, body = await self._runner.run(
-                    lambda: self._get(pattern), self._settings.timeout_seconds * _PATIENCE
-                )
-            except (BlockingRunnerBusy, TimeoutError):
-                raise RegistryFault("the domain resolver did not answer in time") from None
-        if status in {_NOT_FOUND, _GONE}:
-            return None
-        if status != _OK:
-            raise RegistryFault(f"the domain resolver answered {status}, not 200 or 404")
-        try:
-            entry = json.loads(body)
-        except (ValueError, RecursionError):
-            raise RegistryFault("the domain resolver's answer is not JSON") from None
-        return check_answer(read_registration(entry, pattern), pattern)
-
-    def lists(self, _pattern: str) -> bool:
-        """Return True: any domain may be registered."""
-        return True
-
-    async def start(self) -> None:
-        """Do nothing: look-ups need no data."""
-
-    async def run(self) -> None:
-        """Do nothing: look-ups need no data."""
-
-    async def refresh(self) -> None:
-        """Do nothing: look-ups need no data."""
-
-    def close(self) -> None:
-        """Stop making calls."""
-        self._runner.close()
-
-    def _get(self, name: str) -> tuple[int, bytes]:
-        if self._session is None:
-            self._session = make_session(
-                ca_file=self._settings.ca_file, max_response_bytes=MAX_ANSWER_BYTES
-            )
-        try:
-            response = self._session.get(
-                self._settings.url.replace("{name}", quote(name, safe="")),
-                headers={"accept": "application/json"},
-                timeout=self._settings.timeout_seconds,
-                allow_redirects=False,
-            )
-        except Exception as exc:  # noqa: BLE001 - no library's exception leaves this module
-            why = failure(exc, [self._settings.ca_file])
-            raise RegistryFault(f"the domain resolver: {why}") from None
-        return response.status_code, response.content
-
-
-class PrefixReader(KvLister, KvReader, Protocol):
-    """What is asked of Vault."""
-
-
-class KvPrefixResolver:
-    """Entries below a prefix of Vault KV, named like their domains.
-
-    The names are listed at an interval, so that an unknown name is refused from memory; an
-    entry is read when its domain is asked for.
-    """
-
-    def __init__(
-        self,
-        settings: VaultKvPrefixRegistry,
-        vault: PrefixReader,
-        *,
-        sleep: Callable[[float], Awaitable[None]],
-        on_change: Callable[[], Awaitable[None]] = _nothing,
-    ) -> None:
-        self._mount, self._prefix = settings.mount, settings.prefix
-        self._vault = vault
-        self.on_change = on_change
-        """Called when the list of names has changed."""
-        self._listed: frozenset[str] = frozenset()
-        self.name = f"Vault entries below {settings.mount}/{settings.prefix}"
-        self.status = PollStatus(
-            "domains",
-            f"domain registry {self.name}",
-            _log,
-            kept="the names known before stay in force",
-        )
-        poll = ChangePoll(self.status, self._list, self._changed)
-        self._loop = PollLoop(poll, lambda: settings.poll_seconds, sleep=sleep)
-
-    def patterns(self, name: str) -> Patterns:
-        """Return the matching domains that are listed."""
-        own = (name, wildcard_of(name))
-        there = [pattern for pattern in own if pattern in self._listed]
-        above = (each for each in patterns_above(name) if each not in own)
-        return Patterns(there, [pattern for pattern in above if pattern in self._listed])
-
-    async def look_up(self, pattern: str) -> Registration | None:
-        """Read one entry. Raises ``Fault``."""
-        key = f"_wildcard.{pattern[2:]}" if pattern.startswith("*.") else pattern
-        try:
-            secret = await self._vault.read_kv(self._mount, f"{self._prefix}/{key}")
-        except VaultNotFound:
-            return None  # deleted since it was listed
-        found = read_registration(dict(secret.data), pattern)
-        if found.domain != pattern:
-            raise RegistryFault(f"the entry of {pattern} is for another domain")
-        return found
-
-    def lists(self, pattern: str) -> bool:
-        """Tell whether there is an entry for a domain."""
-        return pattern in self._listed
-
-    async def start(self) -> None:
-        """List the names. Raises ``VaultFault``."""
-        await self._list()
-
-    async def run(self) -> None:
-        """Poll the list, until cancelled."""
-        await self._loop.run()
-
-    async def refresh(self) -> None:
-        """List the names now."""
-        await self._loop.refresh()
-
-    async def _changed(self) -> None:
-        await self.on_change()  # looked up late: ``component`` sets it once both parts are made
-
-    async def _list(self) -> bool:
-        before = self._listed
-        keys = await self._vault.list_kv(self._mount, self._prefix)
-        self._listed = frozenset(
-            f"*.{key.removeprefix('_wildcard.')}" if key.startswith("_wildcard.") else key
-            for key in keys
-        )
-        return self._listed != before

@@ -1,0 +1,249 @@
+"""When certificates are obtained, renewed and taken out of service, with a clock that obeys."""
+
+import asyncio
+
+import pytest
+
+from sidecar.certificates.issuers.base import Order, RenewalAdvice
+from sidecar.certificates.managed.certificate import HAND_PAUSE_SECONDS
+from sidecar.certificates.managed.manager import CertificateFault
+from sidecar.common.errors import Fault
+from tests.support.managed_world import WANTED, World
+from workload.x509.material import Material
+
+
+async def test_a_certificate_is_renewed_at_two_thirds_of_an_hour() -> None:
+    world = World()
+    await world.manager.obtain_all()
+    await world.run_until(2500.0)
+    assert world.slept[0] == 2400.0
+    assert world.issued >= 2
+
+
+async def test_a_failed_renewal_displaces_nothing_and_expiry_ends_it() -> None:
+    world = World()
+    await world.manager.obtain_all()
+    world.failing = Fault("Vault is away")
+    await world.run_until(3590.0)
+    assert world.manager.failures > 5
+    world.now = 3599.0
+    assert world.serial == "1"
+    world.now = 3600.0
+    assert world.serial is None
+
+
+async def test_a_renewal_succeeds_when_vault_is_back() -> None:
+    world = World()
+    await world.manager.obtain_all()
+    await world.fail_until(3000.0)
+    assert world.serial == "2"
+
+
+async def test_expiry_is_announced_when_it_happens_and_a_late_success_too() -> None:
+    world = World()
+    await world.manager.obtain_all()
+    world.announced.clear()
+    await world.fail_until(4000.0)
+    ended, renewed = world.announced
+    assert ended == 3600.0
+    assert renewed >= 4000.0
+    assert world.serial == "2"
+
+
+async def test_a_ca_that_gives_no_time_is_not_hammered() -> None:
+    world = World()
+    world.life_seconds = 2.0
+    await world.manager.obtain_all()
+    await world.run_until(1000.0)
+    assert world.attempts <= 102
+
+
+async def test_a_defect_with_one_certificate_ends_no_other(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    other = WANTED._replace(name="other")
+    world = World(WANTED, other)
+    await world.manager.obtain_all()
+    world.failing = ZeroDivisionError("a defect")
+    await world.run_until(10_000.0)
+    assert world.store.get("edge") is None
+    assert world.store.get("other") is not None
+    assert world.manager.failures > 0
+    assert any(record.exc_info for record in caplog.records)
+
+
+async def test_what_could_not_be_had_at_the_start_is_obtained_later() -> None:
+    world = World()
+    await world.run_until(1.0)
+    assert world.serial is not None
+
+
+async def test_a_start_without_certificate_names_it_and_its_issuer() -> None:
+    world = World()
+    world.failing = Fault("Vault is away")
+    with pytest.raises(CertificateFault) as fault:
+        await world.manager.obtain_all()
+    assert str(fault.value) == "certificate 'edge', issuer 'internal': Vault is away"
+
+
+async def test_a_start_without_a_thousand_gives_up_early() -> None:
+    names = [WANTED._replace(name=f"c{number}") for number in range(1000)]
+    world = World(*names)
+    world.failing = Fault("Vault is away")
+    with pytest.raises(CertificateFault, match=r"'c0'.*'c4'"):
+        await world.manager.obtain_all()
+    assert world.attempts < 20
+
+
+async def test_each_level_is_said_once_and_the_all_clear() -> None:
+    world = World()
+    await world.manager.obtain_all()
+    await world.fail_until(5000.0)
+    assert [level for level, _ in world.levels] == ["warning", "critical", "ended", "fresh"]
+    warned, critical, ended = (at for _, at in world.levels[:3])
+    assert warned == pytest.approx(2400 + 600, abs=1)
+    assert critical == pytest.approx(2400 + 1080, abs=1)
+    assert ended == 3600
+
+
+async def test_a_ca_that_asks_to_wait_is_waited_for_and_the_levels_are_said_meanwhile() -> None:
+    world = World()
+    await world.manager.obtain_all()
+    world.failing = Fault("rateLimited")
+    world.failing.retry_after_seconds = 1100.0
+    await world.run_until(3590.0)
+    assert world.attempts == 3, "the first certificate, and two tries 1100 seconds apart"
+    assert [level for level, _ in world.levels] == ["warning", "critical"]
+
+
+async def test_the_cas_advice_goes_before_ours() -> None:
+    world = World()
+    world.advice = [RenewalAdvice(500.0, 100.0), RenewalAdvice(300.0, 1000.0)]
+    await world.manager.obtain_all()
+    await world.run_until(301.0)
+    assert world.issued == 2, "asked again at 100, it said 300"
+    assert world.advised[:2] == [0.0, 100.0]
+
+
+async def test_advice_puts_off_nobody_who_asked_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An operator asks for a renewal while the CA is asked when that should be."""
+    world = World()
+    world.advice = [RenewalAdvice(2000.0, 100.0), RenewalAdvice(3000.0, 1e9)]
+    await world.manager.obtain_all()
+    ask = world.advise
+
+    async def advise(material: Material) -> RenewalAdvice | None:
+        if world.now >= 100.0 and world.issued == 1:
+            assert world.manager.renew_by_hand("edge") == 0.0
+        return await ask(material)
+
+    monkeypatch.setattr(world, "advise", advise)
+    await world.run_until(200.0)
+    assert world.issued == 2
+
+
+async def test_advice_that_can_not_be_had_stops_nothing() -> None:
+    world = World()
+    world.advice = [Fault("no answer")]
+    await world.manager.obtain_all()
+    await world.run_until(2500.0)
+    assert world.issued == 2
+
+
+async def test_one_that_was_renewed_a_moment_ago_is_replaced_at_once_when_it_is_revoked() -> None:
+    """The pause between orders by hand is counted apart for renewing and for revoking."""
+    world = World()
+    await world.manager.obtain_all()
+    managed = world.manager.get("edge")
+    assert managed is not None
+    assert world.manager.renew_by_hand("edge") == 0.0
+    assert world.manager.renew_by_hand("edge") == 0.0, "it is on its way"
+    await world.manager._obtain(managed)
+    assert world.manager.renew_by_hand("edge") == HAND_PAUSE_SECONDS
+    for pause in (0.0, HAND_PAUSE_SECONDS):
+        world.manager.revoked_by_hand("edge")
+        assert world.serial is None
+        assert managed.try_at == pause, "CAs count them: one a minute"
+        await world.manager._obtain(managed)
+        assert world.serial is not None
+
+
+async def test_what_is_revoked_is_served_no_more_and_replaced_at_once() -> None:
+    world = World()
+    await world.manager.obtain_all()
+    world.manager.revoked("edge")
+    assert world.store.get("edge") is None
+    world.manager.revoked("nobody")
+    await world.run_until_issued(2)
+    assert world.serial not in {None, "1"}
+    assert world.replaced[:2] == [None, "1"], "the revoked one is not taken again"
+
+
+async def test_what_is_revoked_and_can_not_be_replaced_stays_out_of_service() -> None:
+    world = World()
+    await world.manager.obtain_all()
+    world.failing = Fault("Vault is away")
+    world.manager.revoked("edge")
+    await world.run_until(3000.0)
+    assert world.serial is None
+    assert world.manager.failures > 3
+
+
+async def test_a_name_obtained_on_the_way_is_kept_until_it_is_forgotten() -> None:
+    world = World()
+    order = Order("shop.example", ("shop.example",))
+    await world.manager.obtain(order, world)
+    await world.run_until(2500.0)
+    assert world.names.count("shop.example") == 2, "it is renewed"
+    world.manager.forget("shop.example")
+    assert world.store.get("shop.example") is None
+    assert world.manager.get("shop.example") is None
+    await world.run_until(world.now + 9000.0)
+    assert world.names.count("shop.example") == 2
+    assert world.names.count("edge") > 2
+
+
+async def test_names_that_come_and_go_leave_nothing_behind() -> None:
+    world = World()
+    await world.manager.obtain_all()
+    for number in range(500):
+        name = f"shop{number % 10}.example"
+        await world.manager.obtain(Order(name, (name,)), world)
+        world.manager.forget(name)
+    assert len(world.manager._schedule) < 100, "an entry holds a key"
+    world.life_seconds = 3600.0
+    first = world.serial
+    await world.run_until(2500.0)
+    assert world.serial != first, "and what is kept is still renewed"
+
+
+async def test_a_name_that_could_not_be_obtained_is_not_kept() -> None:
+    world = World()
+    world.failing = Fault("no")
+    order = Order("shop.example", ("shop.example",))
+    with pytest.raises(CertificateFault):
+        await world.manager.obtain(order, world)
+    assert world.manager.get("shop.example") is None
+
+
+async def test_a_slow_ca_holds_up_nobody_else() -> None:
+    other = WANTED._replace(name="other")
+    world = World(WANTED, other)
+    await world.manager.obtain_all()
+    world.stuck = asyncio.Event()
+    await world.run_until(2500.0)
+    assert world.issued == 3, "the other was renewed while the first one hangs"
+
+
+async def test_what_needs_the_edge_is_found_or_ordered_a_little_later() -> None:
+    world = World()
+    world.edge_seconds = 20.0
+    await world.manager.obtain_all()
+    assert (world.issued, world.serial) == (0, None)
+    await world.run_until(21.0)
+    assert world.serial == "1"
+    restarted = World()
+    restarted.edge_seconds = 20.0
+    restarted.there = world.store.get("edge")
+    await restarted.manager.obtain_all()
+    assert (restarted.issued, restarted.serial) == (0, "1")

@@ -1,0 +1,158 @@
+"""The probe of a listener: when it connects, for how long it tries, and what it reports."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from sidecar.certificates.managed.probe import Prober, Target, served_serial
+from sidecar.certificates.managed.store import CertificateStore
+from sidecar.config.certificates import Probe
+from tests.support.authorities import Ca, pem
+from workload.x509.material import Material
+
+CA = Ca("platform")
+
+
+class Listener:
+    """A real TLS listener, whose certificate is changed at will."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.names: list[str | None] = []
+        self._context.sni_callback = lambda _socket, name, _context: self.names.append(name)
+        self.dials = 0
+
+    def serve(self) -> Material:
+        """Serve a new certificate from now on; return it as the sidecar holds it."""
+        certificate, key = CA.leaf(dns_names=("a.example",))
+        private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+        path = self._folder / "listener.pem"
+        path.write_text(pem(certificate) + private)
+        self._context.load_cert_chain(path)
+        return material(f"{certificate.serial_number:x}")
+
+    async def start(self) -> None:
+        self.server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self._context)
+        port = self.server.sockets[0].getsockname()[1]
+        self.address = f"127.0.0.1:{port}"
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.dials += 1
+        await reader.read()
+        writer.close()
+
+
+def material(serial: str) -> Material:
+    return Material(b"chain", b"key", ("a.example",), serial, 0.0, 1e12)
+
+
+@pytest.fixture
+async def listener(tmp_path: Path) -> AsyncIterator[Listener]:
+    made = Listener(tmp_path)
+    made.serve()
+    await made.start()
+    yield made
+    made.server.close()
+    await made.server.wait_closed()
+
+
+async def test_the_serial_is_the_listeners_for_that_name(listener: Listener) -> None:
+    served = listener.serve()
+    assert await served_serial(listener.address, "probe.a.example") == served.serial
+    assert listener.names == ["probe.a.example"]
+
+
+async def test_where_nobody_listens_there_is_no_handshake(listener: Listener) -> None:
+    listener.server.close()
+    await listener.server.wait_closed()
+    seen = await served_serial(listener.address, "a.example")
+    assert seen == "no handshake (ConnectionRefusedError)"
+
+
+class World:
+    """A prober of one listener. Each pause between two connections takes two seconds."""
+
+    def __init__(self, listener: Listener, *, within_seconds: float = 5.0) -> None:
+        self.now = 0.0
+        self.listener = listener
+        self.store = CertificateStore(lambda: 0.0)
+        self.changes: list[tuple[str, bool, str]] = []
+        settings = Probe(address=listener.address, within_seconds=within_seconds)
+        self.target = Target(settings, "a.example")
+        self.at_pause: dict[int, Material] = {}
+        self.pauses: list[float] = []
+        self.prober = Prober(
+            {"edge": self.target}, self.store, clock=lambda: self.now, sleep=self.sleep,
+            on_change=lambda *change: self.changes.append(change),
+        )  # fmt: skip
+
+    async def sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        self.now += 2.0
+        if (replaced := self.at_pause.get(len(self.pauses))) is not None:
+            self.store.put("edge", replaced)
+
+    async def probe(self) -> None:
+        await self.prober._probe("edge", self.target)
+
+
+@pytest.fixture
+def world(listener: Listener) -> World:
+    return World(listener)
+
+
+async def test_a_listener_that_serves_it_matches_at_once(world: World) -> None:
+    world.store.put("edge", world.listener.serve())
+    await world.probe()
+    assert world.prober.outcomes == {"match": 1, "mismatch": 0}
+    assert world.prober.healthy == {"edge": True}
+    assert (world.pauses, world.changes) == ([], []), "all is well from the start: nothing to say"
+
+
+async def test_one_that_never_does_is_a_mismatch_when_the_time_is_over(world: World) -> None:
+    other = world.listener.serve()
+    world.store.put("edge", material("f00d"))
+    await world.probe()
+    assert len(world.pauses) == 3, "at 0, 2, 4 and 6 seconds, of 5"
+    assert world.pauses == sorted(world.pauses)
+    assert world.changes == [("edge", False, other.serial)]
+    await world.probe()
+    assert world.prober.outcomes == {"match": 0, "mismatch": 2}
+    assert len(world.changes) == 1, "it is reported when it changes"
+    world.store.put("edge", other)
+    await world.probe()
+    assert world.changes[1:] == [("edge", True, other.serial)]
+
+
+async def test_a_certificate_that_is_replaced_meanwhile_is_the_one_to_find(world: World) -> None:
+    served = world.listener.serve()
+    world.store.put("edge", material("f00d"))
+    world.at_pause[1] = served
+    await world.probe()
+    assert world.prober.outcomes == {"match": 1, "mismatch": 0}
+
+
+async def test_without_a_certificate_nothing_is_said(world: World) -> None:
+    await world.probe()
+    assert world.prober.outcomes == {"match": 0, "mismatch": 0}
+    assert world.prober.healthy == {}
+
+
+async def test_a_change_is_probed_at_once_and_of_its_own_name_alone(world: World) -> None:
+    probing = asyncio.create_task(world.prober.run())
+    world.store.put("other", material("1"))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert world.listener.dials == 0
+    world.store.put("edge", world.listener.serve())
+    async with asyncio.timeout(10):
+        while not world.prober.outcomes["match"]:
+            await asyncio.sleep(0)
+    probing.cancel()
+    await asyncio.gather(probing, return_exceptions=True)
+    assert world.prober.status.outcomes == {"ok": 1}

@@ -27,8 +27,8 @@ from sidecar.tokens.revocation import Revocations
 from sidecar.transport.aio import GrpcServer, check_handlers
 from sidecar.transport.descriptors import CHECKS
 from sidecar.transport.h2 import H2Server
+from sidecar.transport.limits import Limits
 from sidecar.transport.names import CHECK_METHOD, CHECK_SERVICE
-from sidecar.transport.unary import Limits
 
 
 class ChallengeLookup(ChallengeSource, FleetChallenges, Protocol):

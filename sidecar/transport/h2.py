@@ -13,7 +13,9 @@ from typing import cast
 
 import ngh2
 
+from sidecar.transport.grpc_status import GrpcStatus, RpcError
 from sidecar.transport.health import HEALTH_CHECK, HealthStatus
+from sidecar.transport.limits import BufferAccount, Limits
 from sidecar.transport.sockets import (
     ListenFault,
     inode_of,
@@ -21,7 +23,7 @@ from sidecar.transport.sockets import (
     path_of,
     remove_own_socket,
 )
-from sidecar.transport.unary import BufferAccount, GrpcStatus, Limits, RpcError, UnaryConnection
+from sidecar.transport.unary import UnaryConnection
 
 Handle = Callable[[bytes], bytes | Awaitable[bytes]]
 SWEEP_SECONDS = 1.0

@@ -55,10 +55,11 @@ from sidecar.transport import h2
 from sidecar.transport.aio import GrpcServer, check_handlers
 from sidecar.transport.h2 import H2Server
 from sidecar.transport.lane import SlowLane
+from sidecar.transport.limits import Limits
 from sidecar.transport.listener_bounds import bound_connections
 from sidecar.transport.names import CHECK_METHOD, CHECK_SERVICE
 from sidecar.transport.peers import make_rule, read_peer
-from sidecar.transport.unary import Limits, UnaryConnection
+from sidecar.transport.unary import UnaryConnection
 from tests.authz.checks import check_request, read_answer
 from tests.authz.conftest import CONFIG
 from tests.certificates.challenges.test_http01 import Kv, ask, challenge

@@ -23,8 +23,8 @@ from sidecar.transport.descriptors import (
 )
 from sidecar.transport.h2 import H2Server
 from sidecar.transport.http1 import HttpServer, Response
+from sidecar.transport.limits import Limits
 from sidecar.transport.listener_bounds import ADMIN, REPORTS, SDS, of_main
-from sidecar.transport.unary import Limits
 from tests.support.failing import fail_on
 
 A, B = Demand("a", 100, 10), Demand("b", 50, 5, 3)

@@ -13,9 +13,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from sidecar.common.clock import monotonic_seconds
 from sidecar.transport import h2
+from sidecar.transport.grpc_status import GrpcStatus, RpcError
 from sidecar.transport.h2 import H2Server
+from sidecar.transport.limits import Limits
 from sidecar.transport.sockets import ListenFault
-from sidecar.transport.unary import GrpcStatus, Limits, RpcError
 from tests.transport.test_unary import HEADERS, message
 
 SERVICE = "pkg.Service"

@@ -73,9 +73,9 @@ from sidecar.runtime.workers.watch import LOG_LINES_BURST, LOG_LINES_PER_SECOND
 from sidecar.tokens.cache import TokenCache
 from sidecar.transport.descriptors import of_worker, raise_limit
 from sidecar.transport.h2 import H2Server
+from sidecar.transport.limits import Limits
 from sidecar.transport.names import CHECK_METHOD
 from sidecar.transport.sockets import ListenFault, open_listeners
-from sidecar.transport.unary import Limits
 
 EXIT_OK = 0
 EXIT_FAULT = 1

@@ -15,7 +15,8 @@ from ipaddress import ip_address
 
 import h11
 
-from sidecar.transport.http1 import IDLE_SECONDS, REQUEST_SECONDS, HttpServer, Refusal, Routes
+from sidecar.transport.http1 import IDLE_SECONDS, REQUEST_SECONDS, HttpServer
+from sidecar.transport.http1_messages import Refusal, Routes
 
 _SAFE_METHODS = frozenset({b"GET", b"HEAD"})
 _OF_BROWSERS = frozenset({b"origin", b"referer", b"cookie"})

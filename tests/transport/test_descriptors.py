@@ -22,7 +22,8 @@ from sidecar.transport.descriptors import (
     raise_limit,
 )
 from sidecar.transport.h2 import H2Server
-from sidecar.transport.http1 import HttpServer, Response
+from sidecar.transport.http1 import HttpServer
+from sidecar.transport.http1_messages import Response
 from sidecar.transport.limits import Limits
 from sidecar.transport.listener_bounds import ADMIN, REPORTS, SDS, of_main
 from tests.support.failing import fail_on

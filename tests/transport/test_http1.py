@@ -14,7 +14,8 @@ from sidecar.admin.routes import KeyRefresh, admin_routes
 from sidecar.admin.server import AdminServer
 from sidecar.observability.health import Health
 from sidecar.observability.metrics import Metrics
-from sidecar.transport.http1 import MAX_CONNECTIONS, Request, Response
+from sidecar.transport.http1 import MAX_CONNECTIONS
+from sidecar.transport.http1_messages import Request, Response
 from sidecar.transport.sockets import ListenFault
 
 

@@ -21,7 +21,7 @@ from sidecar.runtime.check import (
     give_revocations,
     make_check,
 )
-from sidecar.runtime.workers.pool import FleetChallenges
+from sidecar.runtime.workers.challenge_replies import FleetChallenges
 from sidecar.tokens.cache import TokenCache
 from sidecar.tokens.revocation import Revocations
 from sidecar.transport.aio import GrpcServer, check_handlers

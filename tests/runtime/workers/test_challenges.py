@@ -125,7 +125,7 @@ async def test_a_real_worker_answers_a_ca(issuer: Issuer) -> None:
     )
     config = msgspec.structs.replace(running.config, issuers=(acme,))
     running = Pool(config=config)
-    running.pool.challenges = solver = Board()
+    running.pool.challenges.source = solver = Board()
     running.publish(issuer.ring)
     await running.pool.start()
     raw = check_request(path=f"/.well-known/acme-challenge/{KNOWN.token}", host="shop.acme.example")

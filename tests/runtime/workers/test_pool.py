@@ -8,7 +8,6 @@ import socket
 import stat
 import subprocess
 import sys
-import sysconfig
 import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -24,16 +23,16 @@ from sidecar.common.registered_domains import RegisteredDomains
 from sidecar.config import model, parse_config
 from sidecar.config.endpoints import check_endpoints
 from sidecar.keys.lifecycle import KeyState
+from sidecar.runtime.workers import liveness, published, restarts
 from sidecar.runtime.workers import pool as pool_module
-from sidecar.runtime.workers import process as process_module
 from sidecar.runtime.workers.pool import (
-    RESTARTS,
     AuditQueue,
     Dependencies,
     WorkerFault,
     WorkerPool,
 )
-from sidecar.runtime.workers.process import COMMAND, Ended, WorkerProcess, worker_environment
+from sidecar.runtime.workers.process import Ended
+from sidecar.runtime.workers.spawn import COMMAND
 from sidecar.tokens.keyring import EMPTY_RING, KeyRing
 from sidecar.tokens.revocation import (
     NOTHING_REVOKED,
@@ -160,7 +159,7 @@ async def pool(
     issuer: Issuer, monkeypatch: pytest.MonkeyPatch, earlier: set[int]
 ) -> AsyncIterator[Pool]:
     monkeypatch.setattr(pool_module, "HEARTBEAT_SECONDS", 0.25)
-    monkeypatch.setattr(process_module, "MAX_START_HEARTBEATS", 200)
+    monkeypatch.setattr(liveness, "MAX_START_HEARTBEATS", 200)
     running = Pool()
     running.publish(issuer.ring)
     await running.pool.start()
@@ -352,7 +351,7 @@ async def test_a_withdrawal_is_settled_when_the_worker_that_hangs_is_gone(
 async def test_a_worker_that_does_not_take_its_keys_in_time_is_named(
     pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(process_module, "MAX_BEHIND_HEARTBEATS", 1000)
+    monkeypatch.setattr(liveness, "MAX_BEHIND_HEARTBEATS", 1000)
     monkeypatch.setattr(pool_module, "SETTLE_SECONDS", 0.5)
     os.kill(pid := pool.pid(1), signal.SIGSTOP)
     pool.publish(EMPTY_RING)
@@ -395,7 +394,7 @@ async def test_unix_sockets_are_numbered_and_for_owner_and_group(
 async def test_a_defect_of_the_pool_is_told_and_it_supervises_on(
     pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pool_module, "RESTARTS", Backoff(1.0, 0.01, growth=None))  # type: ignore[arg-type]
+    monkeypatch.setattr(restarts, "RESTARTS", Backoff(1.0, 0.01, growth=None))  # type: ignore[arg-type]
     os.kill(pid := pool.pid(0), signal.SIGKILL)
     await until(lambda: pool.pid(0) not in {0, pid} and pool.pool.serving == WORKERS)
     assert isinstance(pool.faults.pop(), TypeError)
@@ -578,7 +577,7 @@ async def test_one_that_breaks_the_protocol_is_killed(issuer: Issuer) -> None:
 async def test_a_worker_of_another_version_refuses(
     issuer: Issuer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(pool_module, "PROTOCOL", 999)
+    monkeypatch.setattr(published, "PROTOCOL", 999)
     running = Pool()
     running.publish(issuer.ring)
     with pytest.raises(WorkerFault, match="it ended with exit code 1"):
@@ -591,40 +590,3 @@ def test_by_hand_it_says_what_it_is() -> None:
     done = subprocess.run(COMMAND, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     assert done.returncode == 2
     assert b"run `sidecar serve`" in done.stderr
-
-
-def test_of_the_environment_a_worker_gets_what_an_interpreter_needs() -> None:
-    given = {
-        "PATH": "/bin",
-        "LC_ALL": "C",
-        "PYTHONMALLOC": "malloc",
-        "PYTHONPATH": "/evil",
-        "VAULT_TOKEN": "secret",
-        "AWS_SECRET_ACCESS_KEY": "secret",
-    }
-    kept = worker_environment(given)
-    assert kept.keys() == {"PATH", "LC_ALL", "PYTHONMALLOC", "PYTHONPATH", "PYTHONSAFEPATH"}
-    assert (Path(kept["PYTHONPATH"]) / "sidecar" / "runtime" / "workers" / "main.py").is_file()
-    installed = worker_environment(given, sysconfig.get_path("purelib"))
-    assert "PYTHONPATH" not in installed
-
-
-def test_pauses_grow_and_are_bounded() -> None:
-    pauses = [RESTARTS.pause_seconds(failures + 1, 0.0) for failures in range(12)]
-    assert pauses[:4] == [0.1, 0.2, 0.4, 0.8]
-    assert pauses[-1] == 10.0
-    assert 0.4 < RESTARTS.pause_seconds(4, 0.999) < 0.41, "who fell together does not start so"
-
-
-def test_a_process_that_was_never_started_has_no_exit_code() -> None:
-    process = WorkerProcess(
-        0,
-        lambda: (0, ()),
-        audit=Lines(),
-        on_serving=lambda: None,
-        on_unknown_kid=lambda: None,
-        routes=frozenset(),
-        clock=monotonic_seconds,
-    )
-    process.kill(Ended.HUNG)
-    assert process.exit_code is None

@@ -14,7 +14,7 @@ from sidecar.runtime.workers import challenges as challenges_module
 from sidecar.runtime.workers.challenges import RequestedChallenges
 from sidecar.runtime.workers.frames import MAX_TOKENS, KnownChallenge
 from tests.authz.checks import check_request, read_answer
-from tests.runtime.workers.test_pool import Pool
+from tests.runtime.workers.pooled import Pool
 from tests.support.minting import Issuer
 
 KNOWN = KnownChallenge("a-token-in-flight-0123456789", "shop.acme.example", "the answer")

@@ -26,7 +26,7 @@ from sidecar.runtime.workers.frames import FrameFault
 from sidecar.runtime.workers.process import Ended
 from sidecar.runtime.workers.watch import WorkerWatch
 from tests.runtime.workers.harness import resident_mb
-from tests.runtime.workers.test_pool import Pool, good
+from tests.runtime.workers.pooled import Pool, good
 from tests.support.minting import Issuer
 from tests.support.waiting import until
 from workload.backoff import Backoff

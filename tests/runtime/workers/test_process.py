@@ -2,7 +2,7 @@
 
 from sidecar.common.clock import monotonic_seconds
 from sidecar.runtime.workers.process import Ended, WorkerProcess
-from tests.runtime.workers.test_pool import Lines
+from tests.runtime.workers.pooled import Lines
 
 
 def test_a_process_that_was_never_started_has_no_exit_code() -> None:

@@ -5,7 +5,7 @@ import pytest
 from sidecar.common.clock import monotonic_seconds
 from sidecar.runtime.workers.process import Ended, WorkerProcess
 from sidecar.runtime.workers.slot import Slot
-from tests.runtime.workers.test_pool import Lines
+from tests.runtime.workers.pooled import Lines
 
 
 @pytest.fixture

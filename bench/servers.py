@@ -21,8 +21,8 @@ import uvloop
 from bench.names import AUDIENCE, ISSUER
 from sidecar.common.clock import elapsed_ns, monotonic_seconds, wall_seconds
 from sidecar.transport.h2 import H2Server
+from sidecar.transport.limits import Limits
 from sidecar.transport.names import CHECK_METHOD, CHECK_SERVICE
-from sidecar.transport.unary import Limits
 
 CONFIG = f"""\
 vault: {{address: "https://vault.internal", auth: {{method: token_file, path: /none}}}}

@@ -16,7 +16,7 @@ from sidecar.common.registered_domains import NO_DOMAINS
 from sidecar.config import model
 from sidecar.observability.health import Health
 from sidecar.observability.metrics import Metrics
-from sidecar.transport.http1 import Handler
+from sidecar.transport.http1_messages import Handler
 
 _log = logging.getLogger("sidecar")
 

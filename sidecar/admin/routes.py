@@ -6,7 +6,7 @@ from typing import NamedTuple
 from sidecar.common.shared_run import SharedRun
 from sidecar.observability.health import Health
 from sidecar.observability.metrics import CONTENT_TYPE, Metrics
-from sidecar.transport.http1 import Handler, Request, Response
+from sidecar.transport.http1_messages import Handler, Request, Response
 
 _OK, _BAD_GATEWAY, _GATEWAY_TIMEOUT = 200, 502, 504
 

@@ -15,7 +15,8 @@ from ipaddress import ip_address
 
 import h11
 
-from sidecar.transport.http1 import IDLE_SECONDS, REQUEST_SECONDS, HttpServer, Refusal, Routes
+from sidecar.transport.http1 import IDLE_SECONDS, REQUEST_SECONDS, HttpServer
+from sidecar.transport.http1_messages import Refusal, Routes
 
 _SAFE_METHODS = frozenset({b"GET", b"HEAD"})
 _OF_BROWSERS = frozenset({b"origin", b"referer", b"cookie"})
@@ -51,22 +52,25 @@ class AdminServer(HttpServer):
             address,
             routes,
             on_fault=on_fault,
-            guard=_not_of_a_page,
+            guard=refuse_web_pages,
             request_seconds=request_seconds,
             idle_seconds=idle_seconds,
         )
 
 
-def _not_of_a_page(head: h11.Request) -> Refusal | None:
+def refuse_web_pages(head: h11.Request) -> Refusal | None:
+    """Return why a request is refused: it may be a web page's. ``None`` for an operator's."""
     if not _is_this_machine(head):
         return _NOT_HERE
     if head.method not in _SAFE_METHODS:
         return _OF_A_PAGE if any(_is_of_a_browser(*field) for field in head.headers) else None
-    said = {name: value.lower() for name, value in head.headers if name.startswith(_FETCH_METADATA)}
-    is_opened = said.get(b"sec-fetch-mode") == b"navigate" and (
-        said.get(b"sec-fetch-dest") == b"document"
+    metadata = {
+        name: value.lower() for name, value in head.headers if name.startswith(_FETCH_METADATA)
+    }
+    is_opened = metadata.get(b"sec-fetch-mode") == b"navigate" and (
+        metadata.get(b"sec-fetch-dest") == b"document"
     )
-    if said.get(b"sec-fetch-site") in _OTHER_SITES and not is_opened:
+    if metadata.get(b"sec-fetch-site") in _OTHER_SITES and not is_opened:
         return _OF_ANOTHER_SITE
     return None
 

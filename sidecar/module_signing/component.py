@@ -9,11 +9,11 @@ from sidecar.context import AppContext
 from sidecar.module_signing.metrics import publisher_families
 from sidecar.module_signing.publishers import Publishers
 from sidecar.module_signing.refresher import PublisherRefresher
-from sidecar.vault.client import VaultClient
+from sidecar.vault.ports import KvReader
 
 
 async def start(
-    context: AppContext, vault: VaultClient, publish: Callable[[Publishers], None]
+    context: AppContext, vault: KvReader, publish: Callable[[Publishers], None]
 ) -> None:
     """Read and poll the publishers of modules, if the configuration has modules."""
     config = context.config

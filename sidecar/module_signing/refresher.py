@@ -77,13 +77,10 @@ class PublisherRefresher:
         await self._loop.refresh()
 
     async def _read(self) -> None:
-        try:
+        with self.status.poll():
             self._take(await self._fetch())
-        except Exception as exc:  # noqa: BLE001 - the edge of a poll: the loop continues
+        if self.status.problem:
             self.lifecycle.failed(self._clock())
-            self.status.failed(exc)
-        else:
-            self.status.succeeded()
 
     async def _fetch(self) -> Publishers:
         try:

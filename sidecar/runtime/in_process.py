@@ -21,14 +21,14 @@ from sidecar.runtime.check import (
     give_revocations,
     make_check,
 )
-from sidecar.runtime.workers.pool import FleetChallenges
+from sidecar.runtime.workers.challenge_replies import FleetChallenges
 from sidecar.tokens.cache import TokenCache
 from sidecar.tokens.revocation import Revocations
 from sidecar.transport.aio import GrpcServer, check_handlers
 from sidecar.transport.descriptors import CHECKS
 from sidecar.transport.h2 import H2Server
+from sidecar.transport.limits import Limits
 from sidecar.transport.names import CHECK_METHOD, CHECK_SERVICE
-from sidecar.transport.unary import Limits
 
 
 class ChallengeLookup(ChallengeSource, FleetChallenges, Protocol):

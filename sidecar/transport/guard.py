@@ -15,12 +15,12 @@ import stat
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import cast
 
 from sidecar.common.faults import report_to_loop
 from sidecar.common.private_file import anyone_may_replace
 from sidecar.config import model
 from sidecar.transport.peers import Peer, PeerRule, make_rule, may_descend_from, read_peer
+from sidecar.transport.pipe import SocketPipe
 from sidecar.transport.sockets import (
     ListenFault,
     inode_of,
@@ -32,10 +32,6 @@ from sidecar.transport.sockets import (
 MAX_CONNECTIONS = 256
 _BACKLOG = 128
 _ACCEPT_PAUSE_SECONDS = 0.2
-STALL_SECONDS = 60.0
-"""Who takes nothing of what waits for so long is let go: its place is somebody else's."""
-LINGER_SECONDS = 5.0
-"""What is on its way at the end of a connection is given so long; then it is cut off."""
 _log = logging.getLogger("sidecar.transport")
 
 
@@ -64,7 +60,7 @@ class SocketGuard:
         self._inode = 0
         self._listener: socket.socket | None = None
         self._task: asyncio.Task[None] | None = None
-        self._pipes: set[_Pipe] = set()
+        self._pipes: set[SocketPipe] = set()
 
     @property
     def inner_address(self) -> str:
@@ -169,7 +165,7 @@ class SocketGuard:
     async def _connect(self, connection: socket.socket) -> None:
         """Connect a peer with the inner server; both sides buffer until both are connected."""
         loop = asyncio.get_running_loop()
-        pipe = _Pipe(self._pipes.discard)
+        pipe = SocketPipe(self._pipes.discard)
         sockets = [connection]
         try:
             inner = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -187,127 +183,6 @@ class SocketGuard:
                 raise
             # No descriptor left, or the inner server is not listening.
             _log.error("can't connect to the inner server of %s: %s", self._path, exc.strerror)
-
-
-class _Pipe:
-    """Two connections whose bytes go over to each other.
-
-    ``on_end`` is called when both are closed: until then they take descriptors, and count.
-    """
-
-    def __init__(self, on_end: Callable[["_Pipe"], None]) -> None:
-        self._on_end = on_end
-        self._timer: asyncio.TimerHandle | None = None
-        self.sides = (_Side(self), _Side(self))
-        self.sides[0].other, self.sides[1].other = self.sides[1], self.sides[0]
-
-    def half_ended(self) -> None:
-        """End if the server behind has no more to say.
-
-        It has closed then, which looks like half a close: a peer that waits on would keep its
-        place. A peer that has said all is still answered.
-        """
-        if self.sides[1].said_all:
-            self.end()
-
-    def end(self) -> None:
-        """Close both, after what is on its way; who does not read that does not keep us."""
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(LINGER_SECONDS, self.abort)
-        for side in self.sides:
-            side.close()
-        if all(side.is_gone for side in self.sides):
-            self._timer.cancel()
-            self._on_end(self)
-
-    def abort(self) -> None:
-        """Close both now, whatever is on its way."""
-        for side in self.sides:
-            side.abort()
-
-
-class _Side(asyncio.Protocol):
-    """One end of a pipe. While it does not accept bytes, the other end is not read."""
-
-    def __init__(self, pipe: _Pipe) -> None:
-        self._pipe = pipe
-        self._early: list[bytes] = []
-        self._paused = False
-        self._closed = False
-        self._transport: asyncio.Transport | None = None
-        self._stall: asyncio.TimerHandle | None = None
-        self.is_gone = True
-        """Whether there is no connection on this side: not yet, or not any more."""
-        self.said_all = False
-        self.other = self
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
-        self.is_gone = False
-        self._transport.writelines(self._early)
-        self._early.clear()
-        if self._paused:
-            self._transport.pause_reading()
-        if self.other.said_all:
-            self._transport.write_eof()
-        if self._closed:
-            self._transport.close()
-
-    def eof_received(self) -> bool:
-        self.said_all = True
-        self.other.write_eof()
-        self._pipe.half_ended()
-        return True
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        self.is_gone = True
-        self._forget_stall()
-        self._pipe.end()
-
-    def data_received(self, data: bytes) -> None:
-        self.other.write(data)
-
-    def pause_writing(self) -> None:
-        self._stall = asyncio.get_running_loop().call_later(STALL_SECONDS, self._pipe.abort)
-        self.other.pause(paused=True)
-
-    def resume_writing(self) -> None:
-        self._forget_stall()
-        self.other.pause(paused=False)
-
-    def _forget_stall(self) -> None:
-        if self._stall is not None:
-            self._stall.cancel()
-            self._stall = None
-
-    def write(self, data: bytes) -> None:
-        """Send bytes of the other side."""
-        if self._transport is None:
-            self._early.append(data)
-        elif not self._transport.is_closing():
-            self._transport.write(data)
-
-    def write_eof(self) -> None:
-        """Signal that the other side sends no more."""
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write_eof()
-
-    def pause(self, *, paused: bool) -> None:
-        """Pause or resume reading."""
-        self._paused = paused
-        if self._transport is not None and not self._transport.is_closing():
-            (self._transport.pause_reading if paused else self._transport.resume_reading)()
-
-    def close(self) -> None:
-        """Close after the buffered bytes are sent."""
-        self._closed = True
-        if self._transport is not None:
-            self._transport.close()
-
-    def abort(self) -> None:
-        """Close now, whatever is on its way."""
-        if self._transport is not None:
-            self._transport.abort()
 
 
 def make_guard(

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from google.protobuf.message import DecodeError
 
 from sidecar.pb import health_pb2
-from sidecar.transport.unary import GrpcStatus, RpcError
+from sidecar.transport.grpc_status import GrpcStatus, RpcError
 
 HEALTH_CHECK = "/grpc.health.v1.Health/Check"
 

@@ -7,14 +7,13 @@ longest is closed, so that clients that hold connections can't lock out health p
 
 import asyncio
 import inspect
-import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import h11
 
 from sidecar.transport.http1_connections import ConnectionTable
+from sidecar.transport.http1_messages import Guard, Refusal, Request, Response, Routes, problem
 from sidecar.transport.sockets import (
     ListenFault,
     inode_of,
@@ -33,50 +32,6 @@ _NO_CONTENT = 204
 _BUSY = (
     b"HTTP/1.1 503 \r\ncontent-length: 0\r\ncache-control: no-store\r\nconnection: close\r\n\r\n"
 )
-
-
-class Request(NamedTuple):
-    """One request: ``path`` without its query, names of ``headers`` in lower case."""
-
-    method: str
-    path: str
-    query: str
-    body: bytes
-    headers: tuple[tuple[bytes, bytes], ...] = ()
-
-    def header(self, name: bytes) -> str:
-        """Return the only value of a header; empty where there is none, or more than one."""
-        values = [value for known, value in self.headers if known == name]
-        return values[0].decode("latin-1") if len(values) == 1 else ""
-
-
-class Response(NamedTuple):
-    """One answer; ``headers`` are those other than type, length and the common ones."""
-
-    status: int
-    body: bytes
-    content_type: str = "text/plain; charset=utf-8"
-    headers: tuple[tuple[str, str], ...] = ()
-
-    @classmethod
-    def json(cls, status: int, value: object) -> "Response":
-        """Return an answer with a JSON document."""
-        return cls(status, json.dumps(value, indent=1).encode() + b"\n", "application/json")
-
-
-Handler = Callable[[Request], Response | Awaitable[Response]]
-Routes = Mapping[tuple[str, str], Handler]
-
-
-class Refusal(NamedTuple):
-    """Why a request is refused before its handler; ``detail`` tells the client what to do."""
-
-    status: int
-    detail: str = ""
-
-
-Guard = Callable[[h11.Request], Refusal | None]
-"""Checks a request's head: returns a refusal, or ``None``."""
 
 
 class HttpServer:
@@ -179,11 +134,11 @@ class HttpServer:
                 head_only = head.method == b"HEAD"
                 response = await self._answer(await self._read_rest(http, reader, head))
             except h11.RemoteProtocolError as exc:
-                response = _problem(exc.error_status_hint)
+                response = problem(exc.error_status_hint)
             except _Refused as refused:
-                response = _problem(refused.refusal.status, refused.refusal.detail)
+                response = problem(refused.refusal.status, refused.refusal.detail)
             except TimeoutError:
-                response = _problem(408)
+                response = problem(408)
             self._table.answered(asyncio.current_task())
             await self._write(http, writer, response, head_only=head_only)
             if http.our_state is not h11.DONE or http.their_state is not h11.DONE:
@@ -236,7 +191,7 @@ class HttpServer:
             return await self._wait_for(answer) if inspect.isawaitable(answer) else answer
         except Exception as exc:  # noqa: BLE001 - the server's edge
             self._on_fault(exc)
-            return _problem(500)
+            return problem(500)
 
     async def _wait_for(self, answer: Awaitable[Response]) -> Response:
         """Await a pending answer; refuse if too many are pending."""
@@ -245,15 +200,15 @@ class HttpServer:
                 return await answer
         if inspect.iscoroutine(answer):
             answer.close()
-        return _problem(503)
+        return problem(503)
 
     def _no_handler(self, path: str) -> Response:
         methods = {method for method, known in self._routes if known == path}
         if not methods:
-            return _problem(404)
+            return problem(404)
         if "GET" in methods:
             methods.add("HEAD")
-        return _problem(405)._replace(headers=(("allow", ", ".join(sorted(methods))),))
+        return problem(405)._replace(headers=(("allow", ", ".join(sorted(methods))),))
 
     async def _write(
         self,
@@ -298,7 +253,3 @@ async def _next_event(http: h11.Connection, reader: asyncio.StreamReader) -> obj
         if not isinstance(event, type) or event is h11.PAUSED:
             return event
         http.receive_data(await reader.read(_READ_BYTES))
-
-
-def _problem(status: int, detail: str = "") -> Response:
-    return Response.json(status, {"status": status, **({"error": detail} if detail else {})})

@@ -14,95 +14,21 @@ The read path is optimised for nearly all requests: a whole message in one DATA 
 ends the stream.
 """
 
-from collections.abc import Callable, Mapping
-from enum import IntEnum
-from urllib.parse import quote
+from collections.abc import Callable
 
 import ngh2
 
-PREFIX_BYTES = 5
-RECEIVE_SECONDS = 30.0
-"""A message that takes longer to arrive is given up: what is half-sent takes memory."""
-MAX_BUFFERED_BYTES = 134_217_728
-"""Of unfinished messages on all connections of a server: those of eight that fill their own."""
-_POST = b"POST"
-_CONTENT_TYPE = b"application/grpc"
-_HTTP_METHOD_NOT_ALLOWED = b"405"
-_HTTP_UNSUPPORTED_MEDIA_TYPE = b"415"
-_OK_HEADERS = ((b":status", b"200"), (b"content-type", _CONTENT_TYPE))
-_OK_TRAILERS = ((b"grpc-status", b"0"),)
-_TIMEOUT_UNITS = {
-    ord("H"): 3600.0, ord("M"): 60.0, ord("S"): 1.0, ord("m"): 1e-3, ord("u"): 1e-6, ord("n"): 1e-9,
-}  # fmt: skip
-_MAX_TIMEOUT_DIGITS = 8
-
-
-class GrpcStatus(IntEnum):
-    """The canonical codes used here (grpc/doc/statuscodes.md)."""
-
-    INVALID_ARGUMENT = 3
-    DEADLINE_EXCEEDED = 4
-    NOT_FOUND = 5
-    RESOURCE_EXHAUSTED = 8
-    UNIMPLEMENTED = 12
-    INTERNAL = 13
-    UNAVAILABLE = 14
-
-
-class RpcError(Exception):
-    """Raised by a handler to answer with a status of its own."""
-
-    def __init__(self, status: GrpcStatus, message: str) -> None:
-        super().__init__(status, message)
-        self.status = status
-        self.message = message
-
-
-class Limits:
-    """The bounds of one connection.
-
-    ``receive_seconds`` is how long a request may take to arrive, independent of ``grpc-timeout``.
-    """
-
-    __slots__ = (
-        "max_buffered_bytes", "max_concurrent_streams", "max_message_bytes", "receive_seconds",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        *,
-        max_message_bytes: int = 4_194_304,
-        max_concurrent_streams: int = 1024,
-        max_buffered_bytes: int = 16_777_216,
-        receive_seconds: float = RECEIVE_SECONDS,
-    ) -> None:
-        self.max_message_bytes = max_message_bytes
-        self.max_concurrent_streams = max_concurrent_streams
-        self.max_buffered_bytes = max(max_buffered_bytes, max_message_bytes)
-        self.receive_seconds = receive_seconds
-
-
-class BufferAccount:
-    """What all connections of a server hold of unfinished messages, together."""
-
-    __slots__ = ("held_bytes", "max_bytes")
-
-    def __init__(self, max_bytes: int = MAX_BUFFERED_BYTES) -> None:
-        self.max_bytes = max_bytes
-        self.held_bytes = 0
-
-    @property
-    def is_overdrawn(self) -> bool:
-        """Whether it is more than they may."""
-        return self.held_bytes > self.max_bytes
-
-
-class _Refusal(Exception):  # noqa: N818 - an answer, not an error
-    """A request that is answered without calling its handler."""
-
-    def __init__(self, headers: tuple[tuple[bytes, bytes], ...]) -> None:
-        super().__init__()
-        self.headers = headers
+from sidecar.transport.grpc_framing import PREFIX_BYTES, read_message
+from sidecar.transport.grpc_headers import (
+    OK_HEADERS,
+    OK_TRAILERS,
+    CallRefusedError,
+    Headers,
+    error_headers,
+    read_request_headers,
+)
+from sidecar.transport.grpc_status import GrpcStatus, RpcError
+from sidecar.transport.limits import BufferAccount, Limits
 
 
 class _Call:
@@ -134,17 +60,9 @@ class UnaryConnection:
     """
 
     __slots__ = (
-        "_abandon",
-        "_buffered",
-        "_calls",
-        "_dispatch",
-        "_h2",
-        "_known",
-        "_limits",
-        "_paths",
-        "_resets",
-        "_shared",
-    )
+        "_abandon", "_buffered", "_calls", "_dispatch", "_h2", "_known", "_limits", "_paths",
+        "_resets", "_shared",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -236,18 +154,18 @@ class UnaryConnection:
     def _send(self, stream_id: int, message: bytes) -> None:
         h2 = self._h2
         try:
-            h2.send_response(stream_id, _OK_HEADERS)
+            h2.send_response(stream_id, OK_HEADERS)
         except ngh2.StreamUnavailableError:
             return  # it was reset in the same read
         h2.send_data(stream_id, b"\0" + len(message).to_bytes(4, "big") + message)
-        h2.send_trailers(stream_id, _OK_TRAILERS)
+        h2.send_trailers(stream_id, OK_TRAILERS)
 
     def fail(self, stream_id: int, status: GrpcStatus, message: str) -> None:
         """Answer one call with an error: trailers only."""
         call = self._calls.get(stream_id)
         if call is None:
             return
-        self._refuse(stream_id, _error_headers(status, message), ended=call.ended)
+        self._refuse(stream_id, error_headers(status, message), ended=call.ended)
 
     def close(self) -> None:
         """Drop every call: the connection has ended."""
@@ -284,7 +202,7 @@ class UnaryConnection:
         if event.headers != known:
             try:
                 path, timeout = read_request_headers(event.headers, self._paths)
-            except _Refusal as refusal:
+            except CallRefusedError as refusal:
                 self._refuse(event.stream_id, refusal.headers, ended=event.end_stream)
                 return
             self._known = (event.headers, path, timeout)
@@ -317,7 +235,7 @@ class UnaryConnection:
         try:
             answer = self._dispatch(stream_id, path, message)
         except RpcError as error:
-            self._refuse(stream_id, _error_headers(error.status, error.message), ended=True)
+            self._refuse(stream_id, error_headers(error.status, error.message), ended=True)
             return
         if answer is None:
             self._calls[stream_id] = _Call(path, deadline, ended=True)
@@ -336,19 +254,13 @@ class UnaryConnection:
                 return
             data = bytes(call.body)
         call.ended = True
-        if len(data) < PREFIX_BYTES:
-            self.fail(stream_id, GrpcStatus.INVALID_ARGUMENT, "the request has no whole message")
+        try:
+            message = read_message(data, self._limits.max_message_bytes)
+        except RpcError as error:
+            self.fail(stream_id, error.status, error.message)
             return
-        length = int.from_bytes(data[1:PREFIX_BYTES], "big")
-        if data[0]:
-            self.fail(stream_id, GrpcStatus.UNIMPLEMENTED, "compressed messages are not accepted")
-        elif length > self._limits.max_message_bytes:
-            self.fail(stream_id, GrpcStatus.RESOURCE_EXHAUSTED, "the message is too large")
-        elif length != len(data) - PREFIX_BYTES:
-            self.fail(stream_id, GrpcStatus.INVALID_ARGUMENT, "the request is not one message")
-        else:
-            self._remove_call(stream_id)
-            self._dispatch_call(stream_id, call.path, data[PREFIX_BYTES:], call.answer_by)
+        self._remove_call(stream_id)
+        self._dispatch_call(stream_id, call.path, message, call.answer_by)
 
     def _over_limit(self, stream_id: int, call: _Call) -> bool:
         too_large = len(call.body) > self._limits.max_message_bytes + PREFIX_BYTES
@@ -360,9 +272,7 @@ class UnaryConnection:
         self.fail(stream_id, GrpcStatus.RESOURCE_EXHAUSTED, f"{what} too large")
         return True
 
-    def _refuse(
-        self, stream_id: int, headers: tuple[tuple[bytes, bytes], ...], *, ended: bool
-    ) -> None:
+    def _refuse(self, stream_id: int, headers: Headers, *, ended: bool) -> None:
         self._remove_call(stream_id)
         try:
             self._h2.send_response(stream_id, headers, end_stream=True)
@@ -383,39 +293,3 @@ class UnaryConnection:
             self._buffered -= len(call.body)
             self._shared.held_bytes -= len(call.body)
         return call
-
-
-def read_request_headers(
-    headers: tuple[tuple[bytes, bytes], ...], paths: frozenset[bytes]
-) -> tuple[bytes, float | None]:
-    """Return the path and the time-out in seconds of a valid request; raise ``_Refusal``."""
-    fields: Mapping[bytes, bytes] = dict(headers)
-    if fields.get(b":method") != _POST:
-        raise _Refusal(((b":status", _HTTP_METHOD_NOT_ALLOWED), (b"allow", _POST)))
-    kind = fields.get(b"content-type", b"")
-    if kind != _CONTENT_TYPE and not kind.startswith((b"application/grpc+", b"application/grpc;")):
-        raise _Refusal(((b":status", _HTTP_UNSUPPORTED_MEDIA_TYPE),))
-    path = fields.get(b":path", b"")
-    if path not in paths:
-        raise _Refusal(_error_headers(GrpcStatus.UNIMPLEMENTED, "there is no such method here"))
-    return path, _read_timeout(fields.get(b"grpc-timeout"))
-
-
-def _read_timeout(raw: bytes | None) -> float | None:
-    """Read ``grpc-timeout``: one to eight digits and a unit."""
-    if raw is None:
-        return None
-    digits, unit = raw[:-1], raw[-1:]
-    if not digits.isdigit() or len(digits) > _MAX_TIMEOUT_DIGITS or unit[0] not in _TIMEOUT_UNITS:
-        raise _Refusal(_error_headers(GrpcStatus.INVALID_ARGUMENT, "grpc-timeout is malformed"))
-    return int(digits) * _TIMEOUT_UNITS[unit[0]]
-
-
-def _error_headers(status: GrpcStatus, message: str) -> tuple[tuple[bytes, bytes], ...]:
-    """Return a trailers-only answer; the message is percent-encoded, as the protocol requires."""
-    return (
-        *_OK_HEADERS,
-        (b"grpc-status", b"%d" % status),
-        (b"grpc-message", quote(message, safe=" !#$&'()*+,/:;=?@[]").encode("ascii")),
-        *((b"grpc-accept-encoding", b"identity"),) * (status is GrpcStatus.UNIMPLEMENTED),
-    )

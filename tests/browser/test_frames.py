@@ -12,7 +12,7 @@ from playwright.sync_api import sync_playwright
 
 from sidecar.csp.reports.intake import Rates, ReportIntake
 from sidecar.csp.reports.store import ReportStore
-from sidecar.transport.http1 import Request
+from sidecar.transport.http1_messages import Request
 from tests.browser.chromium import NO_CHROMIUM, PROGRAM, chromium
 
 pytestmark = [pytest.mark.real, pytest.mark.skipif(PROGRAM is None, reason=NO_CHROMIUM)]

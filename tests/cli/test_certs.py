@@ -19,7 +19,7 @@ from sidecar.certificates.managed.store import CertificateStore
 from sidecar.cli.main import main
 from sidecar.common.clock import wall_seconds
 from sidecar.common.errors import Fault
-from sidecar.transport.http1 import Request, Response
+from sidecar.transport.http1_messages import Request, Response
 from tests.support.authorities import Ca
 from tests.support.waiting import wait_until
 from workload.x509.material import Material

@@ -54,11 +54,13 @@ from sidecar.transport import guard as guard_module
 from sidecar.transport import h2
 from sidecar.transport.aio import GrpcServer, check_handlers
 from sidecar.transport.h2 import H2Server
+from sidecar.transport.h2_connection import H2Connection
 from sidecar.transport.lane import SlowLane
+from sidecar.transport.limits import Limits
 from sidecar.transport.listener_bounds import bound_connections
 from sidecar.transport.names import CHECK_METHOD, CHECK_SERVICE
 from sidecar.transport.peers import make_rule, read_peer
-from sidecar.transport.unary import Limits, UnaryConnection
+from sidecar.transport.unary import UnaryConnection
 from tests.authz.checks import check_request, read_answer
 from tests.authz.conftest import CONFIG
 from tests.certificates.challenges.test_distributed_solver import ask, challenge
@@ -256,8 +258,8 @@ async def the_answer_of_a_handler_that_took_its_time(
         return raw
 
     server = await served(faults, later)
-    real = h2._Connection._answer
-    patch.setattr(h2._Connection, "_answer", boom_once_bound(real))
+    real = H2Connection._answer
+    patch.setattr(H2Connection, "_answer", boom_once_bound(real))
     with pytest.raises(grpc.aio.AioRpcError):
         await h2_call(server.bound_address, b"bad")
     assert await h2_call(server.bound_address, b"good") == b"good"
@@ -291,7 +293,7 @@ async def what_is_written_to_a_connection(
 async def the_sweep_of_a_connection(faults: Faults, _tmp: Path, patch: pytest.MonkeyPatch) -> None:
     patch.setattr(h2, "SWEEP_SECONDS", 0.01)
     server = await served(faults, lambda raw: raw)
-    connection = h2._Connection
+    connection = H2Connection
     patch.setattr(connection, "_sweep", boom_once_bound(swept := Counter(connection._sweep)))
     async with grpc.aio.insecure_channel(server.bound_address) as channel:
         check = channel.unary_unary(CHECK_METHOD)

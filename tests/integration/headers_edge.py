@@ -22,8 +22,8 @@ from sidecar.common.clock import elapsed_ns, monotonic_seconds, wall_seconds
 from sidecar.config import parse_config
 from sidecar.module_signing.digest_pool import DigestPool
 from sidecar.transport.h2 import H2Server
+from sidecar.transport.limits import Limits
 from sidecar.transport.names import CHECK_METHOD
-from sidecar.transport.unary import Limits
 from tests.support.minting import Issuer
 
 CARELESS = [

@@ -27,7 +27,7 @@ from tests.mutation import run
 from tests.mutation.mutants import Mutant, mutants_of
 
 SCOPE = ("sidecar/authz", "sidecar/tokens", "sidecar/keys", "sidecar/headers",
-         "sidecar/transport/guard.py")  # fmt: skip
+         "sidecar/transport/guard.py", "sidecar/transport/pipe.py")  # fmt: skip
 WHOLE_SHARE = 0.95
 SAMPLE_SHARE = 0.8
 """Of forty: at 95 % of the whole, a sample falls below this once in thousands."""

@@ -48,6 +48,9 @@ TESTS = {
     "sidecar/transport/guard.py": (
         "tests/transport/test_guard.py", "tests/transport/test_guard_faults.py",
     ),
+    "sidecar/transport/pipe.py": (
+        "tests/transport/test_pipe.py", "tests/transport/test_guard_faults.py",
+    ),
 }  # fmt: skip
 """Which tests concern a file; those of the first folder run first."""
 NEVER = ("stays_flat", "lives_that_nobody_chose", "generated_code_is_current", "ten_thousand")

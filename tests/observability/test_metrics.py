@@ -1,17 +1,11 @@
-"""The numbers, as Prometheus reads them."""
-
-from prometheus_client.parser import text_string_to_metric_families
+"""The metrics, as Prometheus reads them."""
 
 from sidecar.observability.metrics import Metrics, gauge
+from tests.observability.rendered import Samples, read
 
 
-def samples(metrics: Metrics) -> dict[tuple[str, ...], float]:
-    families = text_string_to_metric_families(metrics.render().decode())
-    return {
-        (sample.name, *(f"{k}={v}" for k, v in sorted(sample.labels.items()))): sample.value
-        for family in families
-        for sample in family.samples
-    }
+def samples(metrics: Metrics) -> Samples:
+    return read(metrics.render())
 
 
 def test_checks_are_counted_by_outcome_reason_and_route() -> None:

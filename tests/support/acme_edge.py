@@ -23,8 +23,8 @@ from sidecar.sds.service import SDS_SERVICE, SdsEvents, SdsService
 from sidecar.tokens.keyring import EMPTY_RING
 from sidecar.transport.aio import GrpcServer
 from sidecar.transport.h2 import H2Server
+from sidecar.transport.limits import Limits
 from sidecar.transport.names import CHECK_METHOD
-from sidecar.transport.unary import Limits
 
 CONFIG = """
 vault: {address: "http://127.0.0.1:1", auth: {method: token_file, path: /nowhere}}

@@ -9,22 +9,18 @@ from pathlib import Path
 import pytest
 
 from sidecar.common.clock import monotonic_seconds
-from sidecar.config import model, parse_config
-from sidecar.config.reports import ReportsListen
+from sidecar.config import parse_config
 from sidecar.transport.aio import GrpcServer, check_handlers
 from sidecar.transport.descriptors import (
-    CHECKS,
-    OWN,
     Demand,
     DescriptorFault,
     allot,
-    of_worker,
     raise_limit,
 )
 from sidecar.transport.h2 import H2Server
-from sidecar.transport.http1 import HttpServer, Response
-from sidecar.transport.listener_bounds import ADMIN, REPORTS, SDS, of_main
-from sidecar.transport.unary import Limits
+from sidecar.transport.http1 import HttpServer
+from sidecar.transport.http1_messages import Response
+from sidecar.transport.limits import Limits
 from tests.support.failing import fail_on
 
 A, B = Demand("a", 100, 10), Demand("b", 50, 5, 3)
@@ -53,39 +49,6 @@ def test_too_few_are_one_sentence() -> None:
         "the limit of 34 open files is too low: at least 35 are needed (a 10, b 15, the process "
         "itself 10); raise it (ulimit -n, LimitNOFILE=), or lower listen.reports.max_connections"
     )
-
-
-LISTENS = {
-    "Checks alone": model.Listen(),
-    "everything": model.Listen(
-        sds=model.SdsListen(address="unix:/run/sds.sock"), reports=ReportsListen()
-    ),
-    "workers": model.Listen(
-        authz=model.AuthzListen(workers=64), sds=model.SdsListen(), reports=ReportsListen()
-    ),
-}
-
-
-@pytest.mark.parametrize("limit", [1024, 4096, 65_536])
-@pytest.mark.parametrize("listen", LISTENS.values(), ids=LISTENS)
-def test_all_listeners_together_stay_below_the_limit(listen: model.Listen, limit: int) -> None:
-    bounds = of_main(listen, limit)
-    each = {SDS: 3 if listen.sds and listen.sds.address.startswith("unix:") else 1}
-    taken = sum(count * each.get(name, 1) for name, count in bounds.items())
-    assert taken + OWN <= limit
-    assert (CHECKS in bounds) is (listen.authz.workers == 1)
-    assert (SDS in bounds, REPORTS in bounds) == (listen.sds is not None,) * 2
-    assert bounds[ADMIN] == 64
-    assert 100 < of_worker(limit) < limit - 40
-    if limit == 65_536:
-        assert bounds.get(CHECKS, 1024) == of_worker(limit) == 1024
-
-
-def test_what_is_configured_and_does_not_fit_is_refused() -> None:
-    listen = model.Listen(reports=ReportsListen(max_connections=4096))
-    assert of_main(listen, 8192)[REPORTS] == 4096
-    with pytest.raises(DescriptorFault, match=r"reports 4096.*lower listen\.reports"):
-        of_main(listen, 4096)
 
 
 def run_limited(soft: int, hard: int, *arguments: str) -> "subprocess.CompletedProcess[str]":

@@ -11,7 +11,8 @@ import pytest
 
 from sidecar.config import model
 from sidecar.transport import guard as guards
-from sidecar.transport.guard import MAX_CONNECTIONS, SocketGuard, _Pipe, make_guard
+from sidecar.transport import pipe
+from sidecar.transport.guard import MAX_CONNECTIONS, SocketGuard, make_guard
 from sidecar.transport.peers import Peer, PeerRule, make_rule
 from sidecar.transport.sockets import ListenFault
 
@@ -100,8 +101,8 @@ async def test_a_peer_that_reads_nothing_keeps_no_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
     """The server behind hangs up. Whether or not that can be seen, the peer is cut off."""
-    monkeypatch.setattr(guards, "LINGER_SECONDS", 0.5)
-    monkeypatch.setattr(guards, "STALL_SECONDS", 0.5)
+    monkeypatch.setattr(pipe, "LINGER_SECONDS", 0.5)
+    monkeypatch.setattr(pipe, "STALL_SECONDS", 0.5)
     behind = Behind(tmp_path)
     sent = asyncio.Event()
 
@@ -207,101 +208,3 @@ def test_a_folder_that_was_open_is_shut(tmp_path: Path) -> None:
         finally:
             os.umask(before)
         assert room.stat().st_mode & 0o777 == 0o700
-
-
-class Transport(asyncio.Transport):
-    """Keeps what is done with it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.done: list[object] = []
-        self.closing = False
-
-    def is_closing(self) -> bool:
-        return self.closing
-
-    def close(self) -> None:
-        self.closing = True
-        self.done.append("close")
-
-    def write(self, data: Any) -> None:
-        self.done.append(bytes(data))
-
-    def writelines(self, list_of_data: Any) -> None:
-        self.done += [bytes(each) for each in list_of_data]
-
-    def write_eof(self) -> None:
-        self.done.append("eof")
-
-    def pause_reading(self) -> None:
-        self.done.append("pause")
-
-    def resume_reading(self) -> None:
-        self.done.append("resume")
-
-
-def piped() -> tuple[_Pipe, list[_Pipe]]:
-    ended: list[_Pipe] = []
-    return _Pipe(ended.append), ended
-
-
-async def test_what_comes_before_the_other_side_is_there_waits_for_it() -> None:
-    pipe, ended = piped()
-    early, late = Transport(), Transport()
-    one, other = pipe.sides
-    one.connection_made(early)
-    one.data_received(b"a")
-    one.data_received(b"b")
-    other.pause_writing()
-    one.eof_received()
-    other.connection_made(late)
-    assert late.done == [b"a", b"b", "eof"]
-    assert early.done == ["pause"]
-    assert not ended
-
-
-async def test_who_does_not_read_is_not_read_for() -> None:
-    pipe, _ = piped()
-    transports = [Transport(), Transport()]
-    pipe.sides[1].pause_writing()
-    for side, transport in zip(pipe.sides, transports, strict=True):
-        side.connection_made(transport)
-    assert transports[0].done == ["pause"]
-    pipe.sides[1].resume_writing()
-    assert (transports[0].done, transports[1].done) == (["pause", "resume"], [])
-    transports[0].closing = True
-    pipe.sides[1].pause_writing()
-    pipe.sides[1].data_received(b"late")
-    pipe.sides[1].connection_lost(None)
-    assert transports[0].done.pop() == "close"
-    assert transports[0].done == ["pause", "resume"], "nothing is done with what is closing"
-
-
-async def test_it_ends_with_both_ends_and_with_a_lost_one() -> None:
-    pipe, ended = piped()
-    transports = [Transport(), Transport()]
-    for side, transport in zip(pipe.sides, transports, strict=True):
-        side.connection_made(transport)
-    assert pipe.sides[0].eof_received(), "the other direction stays open"
-    assert (transports[1].done, ended) == (["eof"], [])
-    assert pipe.sides[1].eof_received()
-    assert [each.done[-1] for each in transports] == ["close", "close"]
-    pipe.sides[0].connection_lost(None)
-    assert ended == [], "the other takes a descriptor still"
-    pipe.sides[1].connection_lost(None)
-    assert ended == [pipe]
-    lost, gone = piped()
-    kept = Transport()
-    lost.sides[1].connection_made(kept)
-    lost.sides[0].connection_lost(None)
-    assert (kept.done, gone) == (["close"], [])
-    lost.sides[1].connection_lost(None)
-    assert gone == [lost]
-
-
-async def test_a_side_that_comes_after_the_end_is_closed() -> None:
-    pipe, _ = piped()
-    pipe.end()
-    late = Transport()
-    pipe.sides[0].connection_made(late)
-    assert late.done[-1] == "close"

@@ -13,9 +13,11 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from sidecar.common.clock import monotonic_seconds
 from sidecar.transport import h2
+from sidecar.transport.grpc_status import GrpcStatus, RpcError
 from sidecar.transport.h2 import H2Server
+from sidecar.transport.h2_connection import KEEPALIVE_SECONDS, KEEPALIVE_TIMEOUT_SECONDS
+from sidecar.transport.limits import Limits
 from sidecar.transport.sockets import ListenFault
-from sidecar.transport.unary import GrpcStatus, Limits, RpcError
 from tests.transport.test_unary import HEADERS, message
 
 SERVICE = "pkg.Service"
@@ -222,12 +224,12 @@ async def test_a_silent_peer_is_pinged_and_then_let_go(monkeypatch: pytest.Monke
     reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
     writer.write(start)
     await asyncio.sleep(0.1)
-    running.ahead_seconds = h2.KEEPALIVE_SECONDS + 1
+    running.ahead_seconds = KEEPALIVE_SECONDS + 1
     ping = b"\x00\x00\x08\x06\x00"
     got = b""
     while ping not in got:
         got += await asyncio.wait_for(reader.read(4096), 5)
-    running.ahead_seconds += h2.KEEPALIVE_TIMEOUT_SECONDS
+    running.ahead_seconds += KEEPALIVE_TIMEOUT_SECONDS
     with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
         await asyncio.wait_for(reader.readexactly(1), 5)
     writer.close()

@@ -6,8 +6,8 @@ import sys
 import pytest
 from grpc_health.v1 import health_pb2
 
+from sidecar.transport.grpc_status import GrpcStatus, RpcError
 from sidecar.transport.health import HealthStatus
-from sidecar.transport.unary import GrpcStatus, RpcError
 
 
 def ask(book: HealthStatus, service: str) -> int:

@@ -2,8 +2,6 @@
 
 import asyncio
 import contextlib
-import inspect
-import json
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,7 +12,8 @@ from sidecar.admin.routes import KeyRefresh, admin_routes
 from sidecar.admin.server import AdminServer
 from sidecar.observability.health import Health
 from sidecar.observability.metrics import Metrics
-from sidecar.transport.http1 import MAX_CONNECTIONS, Request, Response
+from sidecar.transport.http1 import MAX_CONNECTIONS
+from sidecar.transport.http1_messages import Request, Response
 from sidecar.transport.sockets import ListenFault
 
 
@@ -60,52 +59,8 @@ HEALTH = Health()
 HEALTH.set_unhealthy("keys", "no key is loaded")
 
 
-REFRESHES = [
-    ("everywhere", KeyRefresh("active", complete=True), 200, {"keys": "active"}),
-    ("a source is away", KeyRefresh("outage", complete=False), 502, {"keys": "outage"}),
-    (
-        "a worker has not acknowledged it",
-        KeyRefresh("active", complete=True, pending=("worker 1",)),
-        504,
-        {"keys": "active", "pending": ["worker 1"]},
-    ),
-]
-
-
 async def refreshed() -> KeyRefresh:
-    return REFRESHES[0][1]
-
-
-@pytest.mark.parametrize(
-    ("came", "status", "body"), [r[1:] for r in REFRESHES], ids=[r[0] for r in REFRESHES]
-)
-async def test_a_refresh_says_what_it_came_to(
-    came: KeyRefresh, status: int, body: dict[str, object]
-) -> None:
-    async def refresh() -> KeyRefresh:
-        return came
-
-    handler = admin_routes(HEALTH, Metrics(), refresh)["POST", "/keys/refresh"]
-    answer = handler(Request("POST", "/keys/refresh", "", b""))
-    assert inspect.isawaitable(answer)
-    done = await answer
-    assert (done.status, json.loads(done.body)) == (status, body)
-
-
-async def test_many_who_ask_for_metrics_at_once_are_shown_few_texts() -> None:
-    metrics, rendered = Metrics(), 0
-
-    async def count() -> None:
-        nonlocal rendered
-        rendered += 1
-        await asyncio.sleep(0.01)
-
-    metrics.add_refresh(count)
-    show = admin_routes(HEALTH, metrics, refreshed)["GET", "/metrics"]
-    answers = [show(Request("GET", "/metrics", "", b"")) for _ in range(64)]
-    done = await asyncio.gather(*answers)  # type: ignore[arg-type]
-    assert {each.status for each in done} == {200}
-    assert rendered <= 2
+    return KeyRefresh("active", complete=True)
 
 
 def echo(request: Request) -> Response:
@@ -147,16 +102,6 @@ async def talk(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
     await server.close()
 
 
-async def test_health_and_metrics(talk: Talk) -> None:
-    assert await talk.get("/livez") == (200, b"alive\n")
-    status, body = await talk.get("/readyz")
-    assert status == 503
-    assert json.loads(body) == {"ready": False, "problems": {"keys": "no key is loaded"}}
-    status, body = await talk.get("/metrics")
-    assert status == 200
-    assert b"septem_checks" in body
-
-
 ANSWERS = [
     ("an unknown path", "GET", "/nope", "localhost", 404),
     ("a refresh of the keys", "POST", "/keys/refresh", "localhost", 200),
@@ -178,64 +123,6 @@ ANSWERS = [
 async def test_answers(talk: Talk, method: str, path: str, host: str, status: int) -> None:
     assert (await talk.get(path, method, host))[0] == status
     assert len(talk.faults) == (status == 500)
-
-
-BROWSERS = [
-    ("another origin", "POST", "Origin: https://evil.example", 403),
-    ("our own origin", "POST", "Origin: http://127.0.0.1:9102", 403),
-    ("an opaque origin", "POST", "Origin: null", 403),
-    ("an empty origin", "POST", "Origin:", 403),
-    ("another site and no origin", "POST", "Sec-Fetch-Site: cross-site", 403),
-    ("another port of this host", "POST", "Sec-Fetch-Site: same-site", 403),
-    ("our own page", "POST", "Sec-Fetch-Site: same-origin", 403),
-    ("typed by hand", "POST", "Sec-Fetch-Site: none", 403),
-    ("in capitals", "POST", "SEC-FETCH-SITE: CROSS-SITE", 403),
-    ("its other headers", "POST", "Sec-Fetch-Mode: no-cors", 403),
-    ("a referrer", "POST", "Referer: https://evil.example/", 403),
-    ("a cookie", "POST", "Cookie: a=b", 403),
-    ("a form", "POST", "Content-Type: application/x-www-form-urlencoded", 403),
-    ("a form with a parameter", "POST", "Content-Type: Text/Plain; charset=utf-8", 403),
-    ("a form of parts", "POST", "Content-Type: multipart/form-data; boundary=x", 403),
-    ("a type that has to be asked for first", "POST", "Content-Type: application/json", 200),
-    ("what curl sends", "POST", "User-Agent: curl/8.0\r\nAccept: */*", 200),
-    ("other methods", "DELETE", "Origin: null", 403),
-    ("a read of another origin", "GET", "Origin: https://evil.example", 200),
-    (
-        "an image of another site",
-        "GET",
-        "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: no-cors",
-        403,
-    ),
-    (
-        "a frame of another site",
-        "GET",
-        "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: iframe",
-        403,
-    ),
-    (
-        "a link on another site",
-        "GET",
-        "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document",
-        200,
-    ),
-    ("a read by its address", "GET", "Sec-Fetch-Site: none\r\nSec-Fetch-Mode: navigate", 200),
-    ("a read of our own page", "GET", "Sec-Fetch-Site: same-origin\r\nSec-Fetch-Mode: cors", 200),
-]
-
-
-@pytest.mark.parametrize(
-    ("method", "headers", "status"), [b[1:] for b in BROWSERS], ids=[b[0] for b in BROWSERS]
-)
-async def test_what_a_page_in_a_browser_can_have_done(
-    talk: Talk, method: str, headers: str, status: int
-) -> None:
-    """A form posted across sites needs no preflight, and its Host is ours."""
-    path = "/livez" if method == "GET" else "/keys/refresh"
-    head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:9102\r\n{headers}\r\n"
-    raw = head + "Content-Length: 0\r\nConnection: close\r\n\r\n"
-    answer = await talk.say(raw.encode())
-    assert int(answer.split()[1]) == status
-    assert (b'"error": "' in answer) is (status == 403), "it says what to do"
 
 
 HEADS = [

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 import h11
 import pytest
 
-from sidecar.transport.http1 import Handler, HttpServer, Refusal, Request, Response
+from sidecar.transport.http1 import HttpServer
+from sidecar.transport.http1_messages import Handler, Refusal, Request, Response
 
 SEEN: Counter[int] = Counter()
 

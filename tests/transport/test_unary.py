@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 import ngh2
 import pytest
 
-from sidecar.transport.unary import BufferAccount, GrpcStatus, Limits, UnaryConnection
+from sidecar.transport.grpc_status import GrpcStatus
+from sidecar.transport.limits import BufferAccount, Limits
+from sidecar.transport.unary import UnaryConnection
 
 PATH = b"/pkg.Service/Method"
 HEADERS = (

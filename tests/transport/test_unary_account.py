@@ -6,7 +6,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from sidecar.transport.unary import RECEIVE_SECONDS, BufferAccount, GrpcStatus, Limits
+from sidecar.transport.grpc_status import GrpcStatus
+from sidecar.transport.limits import RECEIVE_SECONDS, BufferAccount, Limits
 from tests.transport.test_unary import HEADERS, Wire, headers, message
 
 HALF = message(b"a" * 9_000)[:8_000]

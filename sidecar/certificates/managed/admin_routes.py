@@ -9,7 +9,7 @@ from urllib.parse import parse_qs
 
 from sidecar.certificates.managed.admin import CertificateAdminFault, TooSoon, UnknownCertificate
 from sidecar.common.errors import Fault
-from sidecar.transport.http1 import Handler, Request, Response
+from sidecar.transport.http1_messages import Handler, Request, Response
 
 
 class CertificateActions(Protocol):

@@ -18,7 +18,8 @@ from sidecar.csp.reports.page import report_routes
 from sidecar.csp.reports.store import ReportStore, Seen
 from sidecar.observability.audit import AuditLog, FileSink, Sink
 from sidecar.observability.metrics import counter, gauge
-from sidecar.transport.http1 import HttpServer, Routes
+from sidecar.transport.http1 import HttpServer
+from sidecar.transport.http1_messages import Routes
 
 _FORWARD_CLOSE_SECONDS = 2.0
 

@@ -19,7 +19,7 @@ from sidecar.csp.reports.noise import is_noise
 from sidecar.csp.reports.origin import host_of, reduce_url, strip_port
 from sidecar.csp.reports.parse import CONTENT_TYPES, NotReports, Violation, parse_body
 from sidecar.csp.reports.store import ReportStore, Seen
-from sidecar.transport.http1 import Request, Response
+from sidecar.transport.http1_messages import Request, Response
 
 CLIENT_HEADER = b"x-septem-client"
 """The client's address, set by Envoy on this route, over whatever the client sent."""

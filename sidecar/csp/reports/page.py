@@ -12,7 +12,7 @@ from html import escape
 
 from sidecar.csp.reports.intake import ReportIntake
 from sidecar.csp.reports.store import ReportStore
-from sidecar.transport.http1 import Request, Response, Routes
+from sidecar.transport.http1_messages import Request, Response, Routes
 
 _STYLE = (
     "body{font:14px/1.5 system-ui,sans-serif;margin:2rem;color:#1b1b1f;background:#fff}"

@@ -74,7 +74,7 @@ class WorkerChecks:
 
     def answer_challenges(self, source: ChallengeLookup) -> None:
         """Answer the workers' challenge requests from this source (ACME http-01)."""
-        self._pool.challenges = source
+        self._pool.challenges.source = source
 
     async def start(self, request_refresh: Callable[[], None]) -> None:
         """Start the workers. ``request_refresh`` is called for tokens whose key is unknown."""

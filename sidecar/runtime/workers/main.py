@@ -16,27 +16,15 @@ import os
 import signal
 import socket
 import sys
-import traceback
-from typing import cast
 
 import uvloop
 
-from sidecar.common.clock import cpu_seconds, monotonic_seconds
+from sidecar.common.clock import monotonic_seconds
 from sidecar.common.errors import Fault
 from sidecar.common.faults import FaultReporter, watch_loop
-from sidecar.common.token_bucket import TokenBucket
 from sidecar.config import model
 from sidecar.keys.lifecycle import KeyState
-from sidecar.observability.audit import AuditLog, DescriptorSink
 from sidecar.observability.counters import Counters
-from sidecar.runtime.check import (
-    Check,
-    give_domains,
-    give_keys,
-    give_publishers,
-    give_revocations,
-    make_check,
-)
 from sidecar.runtime.hardening.process import Hardening, begin_worker, confine_worker
 from sidecar.runtime.workers.challenges import RequestedChallenges
 from sidecar.runtime.workers.channel import Channel, open_channel
@@ -52,8 +40,6 @@ from sidecar.runtime.workers.frames import (
     FrameFault,
     FrameReader,
     KeysFrame,
-    LogLevel,
-    LogLine,
     Policies,
     Readiness,
     Report,
@@ -64,18 +50,16 @@ from sidecar.runtime.workers.frames import (
     ToWorker,
     UnknownKid,
     VersionRefused,
-    publishers_of,
-    ring_of,
 )
-from sidecar.runtime.workers.revoked import ReceivedParts
+from sidecar.runtime.workers.log_channel import log_to
+from sidecar.runtime.workers.resident_memory import ResidentMemory
 from sidecar.runtime.workers.stats import WorkerStats
-from sidecar.runtime.workers.watch import LOG_LINES_BURST, LOG_LINES_PER_SECOND
-from sidecar.tokens.cache import TokenCache
+from sidecar.runtime.workers.worker_check import WorkerCheck
 from sidecar.transport.descriptors import of_worker, raise_limit
 from sidecar.transport.h2 import H2Server
+from sidecar.transport.limits import Limits
 from sidecar.transport.names import CHECK_METHOD
 from sidecar.transport.sockets import ListenFault, open_listeners
-from sidecar.transport.unary import Limits
 
 EXIT_OK = 0
 EXIT_FAULT = 1
@@ -84,8 +68,6 @@ START_SECONDS = 30.0
 CLOSE_SECONDS = 2.0
 UNKNOWN_KID_SECONDS = 1.0
 _STDIN = 0
-_FRAMES = 8
-_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 _log = logging.getLogger("sidecar.runtime.workers")
 
@@ -134,33 +116,27 @@ class Worker:
         self._fault: Exception | None = None
         self._start: Start | None = None
         self._listeners: list[socket.socket] = []
-        self._version = 0
         self._ready = False
-        self._revoked = ReceivedParts()
         self._unknown_kid_at: float | None = None
         self._challenges = RequestedChallenges(
             lambda number, tokens: self._channel.send(ChallengesRequest(number, tokens))
         )
-        self._config: model.Config
-        self._cache: TokenCache
-        self._audit: AuditLog | None = None
-        self._check: Check | None = None
+        self._check: WorkerCheck | None = None
+        self._resident_memory = ResidentMemory()  # a confined process can't open the file
         self._server: H2Server | None = None
-        self._resident_memory = ResidentMemory()
 
     async def run(self, end: socket.socket) -> int:
         """Start, serve, drain."""
         watch_loop(asyncio.get_running_loop(), self._on_fault)
         await open_channel(end, self._channel)
-        _log_to(self._channel)
+        log_to(self._channel)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._begun.wait(), START_SECONDS)
         code = EXIT_FAULT
-        if self._version and not self._over.is_set():
+        if self._check is not None and self._check.version and not self._over.is_set():
             code = await self._serve()
-        if self._check is not None and self._audit is not None:
-            self._check.recorder.drain()
-            self._audit.close(CLOSE_SECONDS)
+        if self._check is not None:
+            self._check.close(CLOSE_SECONDS)
             self._channel.send(self._report(0))
         self._channel.close()
         with contextlib.suppress(TimeoutError):
@@ -179,7 +155,7 @@ class Worker:
         server = H2Server(
             self._start.address,
             {CHECK_METHOD: self._check.service.handle},
-            limits=Limits(max_message_bytes=self._config.listen.authz.max_message_bytes),
+            limits=Limits(max_message_bytes=self._check.config.listen.authz.max_message_bytes),
             clock=monotonic_seconds,
             on_fault=self._on_fault,
             max_connections=of_worker(raise_limit()),
@@ -193,7 +169,7 @@ class Worker:
             return EXIT_FAULT
         self._channel.send(Serving(server.bound_address, str(self._hardening)))
         await self._over.wait()
-        await server.stop(self._config.listen.drain_seconds)
+        await server.stop(self._check.config.listen.drain_seconds)
         return EXIT_OK
 
     def _on_frame(self, frame: ToWorker) -> None:
@@ -201,7 +177,7 @@ class Worker:
             case StatsRequest(number=number):
                 self._channel.send(self._report(number))
             case Revoked():
-                self._revoked.take(frame)
+                self._configured("revocations").take_revoked(frame)
             case KeysFrame():
                 self._take_keys(frame)
             case ChallengesReply(number=number, known=known):
@@ -242,73 +218,35 @@ class Worker:
         if self._start is None or self._check is not None:
             raise FrameFault("the frame 'policies' must be the second one, and be sent once")
         logging.getLogger().setLevel(config.log.level.upper())
-        self._config = config
-        self._cache = TokenCache(config.tokens.cache_entries)
-        self._audit = AuditLog(
-            DescriptorSink(),
-            queue_lines=config.audit.queue_lines,
-            queue_bytes=config.audit.queue_bytes,
-            on_error=lambda exc: _log.error(
-                "audit lines can't be written to the main process: %s", exc.strerror
-            ),
-            sample_allowed=config.audit.sample_allowed,
-        )
-        self._check = make_check(
-            config,
-            counters=self._counters,
-            audit=self._audit,
-            cache=self._cache,
-            on_fault=self._on_fault,
-        )
-        self._check.recorder.on_key_unknown = self._on_unknown_kid
+        self._check = check = WorkerCheck(config, self._counters, self._on_fault)
+        check.recorder.on_key_unknown = self._on_unknown_kid
         if any(isinstance(each, model.AcmeIssuerSettings) for each in config.issuers):
-            self._check.service.challenges = self._challenges
+            check.service.challenges = self._challenges
+
+    def _configured(self, what: str) -> WorkerCheck:
+        if self._check is None:
+            raise FrameFault(f"{what} were sent before the configuration")
+        return self._check
 
     def _take_keys(self, frame: KeysFrame) -> None:
-        if self._check is None:
-            raise FrameFault("keys were sent before the configuration")
-        # Equal values stay the same objects, so that cached answers stay valid.
-        held = self._check.service.snapshot
-        ring, revocations = ring_of(frame.keys), self._revoked.in_force(frame)
-        if tuple(ring) == tuple(held.ring):
-            ring = held.ring
-        if revocations == held.revocations:
-            revocations = held.revocations
-        publishers = publishers_of(frame)
-        give_keys(self._check.service, ring, frame.state)
-        state = KeyState.DEGRADED if frame.revocations_degraded else KeyState.ACTIVE
-        give_revocations(self._check.service, revocations, state)
-        if not publishers.same_as(held.publishers):
-            give_publishers(self._check.service, publishers)
-        self._version = frame.version
+        self._configured("keys").take_keys(frame)
         self._begun.set()
         self._channel.send(Applied(frame.version))
         self._show_health_soon()
 
     def _take_domains(self, frame: Domains) -> None:
-        if self._check is None:
-            raise FrameFault("domains were sent before the configuration")
-        service = self._check.service
-        held = service.snapshot.headers.registered
-        give_domains(service, held.with_shard(frame.shard, frame.owners))
+        self._configured("domains").take_domains(frame)
         if frame.version:
-            self._version = frame.version
             self._channel.send(Applied(frame.version))
 
     def _report(self, number: int) -> Report:
-        stats = WorkerStats(
-            self._counters, cpu_seconds=cpu_seconds(), resident_bytes=self._resident_memory.read()
-        )
-        if self._audit is not None:
-            cache = self._cache
-            stats.hits, stats.misses, stats.evicted = cache.hits, cache.misses, cache.evicted
-            stats.cache_entries = len(cache)
-            stats.audit_dropped, stats.audit_queued = self._audit.dropped, self._audit.queued
-        if self._check is not None:
-            stats.lane_stalled_ms = int(self._check.lane.stalled_seconds * 1000)
+        if self._check is None:
+            return Report(number, 0, WorkerStats(self._counters))
+        stats = self._check.stats()
+        stats.resident_bytes = self._resident_memory.read()
         if self._server is not None:
             stats.connections = len(self._server.connections)
-        return Report(number, self._version, stats)
+        return Report(number, self._check.version, stats)
 
     def _show_health_soon(self) -> None:
         task = asyncio.create_task(self._show_health())
@@ -335,54 +273,6 @@ class Worker:
         self._closed.set()
         self._over.set()
         self._begun.set()
-
-
-class ResidentMemory:
-    """Reads the resident memory of this process.
-
-    The file is opened once: later there may be no descriptor left for it.
-    """
-
-    def __init__(self) -> None:
-        try:
-            self._statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
-            self._statm = -1
-
-    def read(self) -> int:
-        """Return it in bytes; 0 where the system does not provide it."""
-        try:
-            return int(os.pread(self._statm, 256, 0).split()[1]) * _PAGE_BYTES
-        except (OSError, IndexError, ValueError):
-            return 0
-
-
-class _ChannelHandler(logging.Handler):
-    """Sends records to the main process's log, from any thread."""
-
-    def __init__(self, channel: Channel) -> None:
-        super().__init__()
-        self._channel = channel
-        self._bucket = TokenBucket(
-            LOG_LINES_PER_SECOND / 2, LOG_LINES_BURST / 2, monotonic_seconds()
-        )
-        self._loop = asyncio.get_running_loop()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        text = record.getMessage()
-        if record.exc_info and (exc := record.exc_info[1]) is not None:
-            text += ": " + "".join(traceback.format_exception(exc, limit=-_FRAMES))
-        if not self._bucket.take(monotonic_seconds()):
-            return  # WorkerWatch would treat more as the flood of a compromised worker
-        level = max(logging.DEBUG, min(record.levelno, logging.CRITICAL)) // 10 * 10
-        line = LogLine(cast("LogLevel", level), text[:MAX_TEXT])
-        with contextlib.suppress(RuntimeError):  # the loop is closed
-            self._loop.call_soon_threadsafe(self._channel.send, line)
-
-
-def _log_to(channel: Channel) -> None:
-    logging.raiseExceptions = False
-    logging.getLogger().handlers[:] = [_ChannelHandler(channel)]
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ output that no correct worker writes ends the worker.
 
 import asyncio
 import contextlib
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Protocol, cast
 
@@ -30,7 +31,37 @@ class LineQueue(Protocol):
         """Queue as many whole lines as fit; return how many were queued."""
 
 
-class AuditPipe(asyncio.Protocol):
+class _OutputPipe(asyncio.Protocol):
+    """A worker's pipe until its end, or until ``on_breach`` was called for what came through it."""
+
+    def __init__(self, on_breach: Callable[[Exception], None]) -> None:
+        self.ended = False
+        self._on_breach = on_breach
+        self._breached = False
+        self._transport: asyncio.ReadTransport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the transport (asyncio)."""
+        self._transport = cast("asyncio.ReadTransport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes (asyncio)."""
+        if not self._breached:
+            self._process(data)
+
+    def connection_lost(self, _exc: Exception | None) -> None:
+        """Handle the end (asyncio)."""
+        self.ended = True
+
+    @abstractmethod
+    def _process(self, data: bytes) -> None: ...
+
+    def _breach(self, exc: Exception) -> None:
+        self._breached = True
+        self._on_breach(exc)
+
+
+class AuditPipe(_OutputPipe):
     """A worker's output: split into whole lines, which are queued while the queue has space.
 
     While the queue is full, or the rate limit is exceeded, nothing is read: the worker's own
@@ -43,33 +74,19 @@ class AuditPipe(asyncio.Protocol):
         on_breach: Callable[[Exception], None],
         clock: Callable[[], float],
     ) -> None:
-        self.ended = False
+        super().__init__(on_breach)
         self._queue = queue
-        self._on_breach = on_breach
         self._clock = clock
         self._bucket = TokenBucket(BYTES_PER_SECOND, BYTES_BURST, clock())
         self._unread = b""
         """Bytes that are not split yet: one read, and the beginning of a line."""
         self._whole: list[bytes] = []
         self._paused = False
-        self._breached = False
         self._timer: asyncio.TimerHandle | None = None
-        self._transport: asyncio.ReadTransport
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the transport (asyncio)."""
-        self._transport = cast("asyncio.ReadTransport", transport)
-
-    def data_received(self, data: bytes) -> None:
-        """Take bytes (asyncio)."""
-        if self._breached:
-            return
+    def _process(self, data: bytes) -> None:
         self._unread += data
         self._continue()
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        """Handle the end (asyncio)."""
-        self.ended = True
 
     def close(self) -> int:
         """Close; return how many lines are lost: those that do not fit, and an incomplete one."""
@@ -89,9 +106,8 @@ class AuditPipe(asyncio.Protocol):
         try:
             pause = self._take_slice()
         except Exception as exc:  # noqa: BLE001 - the pipe's edge
-            self._breached = True
             self._whole, self._unread = [], b""
-            self._on_breach(exc)
+            self._breach(exc)
             return
         if self._transport.is_closing():
             return
@@ -144,36 +160,26 @@ class AuditPipe(asyncio.Protocol):
             self._timer = None
 
 
-class ErrorPipe(asyncio.Protocol):
+class ErrorPipe(_OutputPipe):
     """A worker's standard error, line by line to ``on_line``, which may raise a ``Fault``."""
 
     def __init__(
         self, on_line: Callable[[bytes], None], on_breach: Callable[[Exception], None]
     ) -> None:
-        self.ended = False
+        super().__init__(on_breach)
         self._on_line = on_line
-        self._on_breach = on_breach
         self._rest = b""
-        self._breached = False
-        self._transport: asyncio.ReadTransport
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the transport (asyncio)."""
-        self._transport = cast("asyncio.ReadTransport", transport)
-
-    def data_received(self, data: bytes) -> None:
-        """Take bytes (asyncio)."""
-        if self._breached:
-            return
+    def _process(self, data: bytes) -> None:
         *lines, self._rest = (self._rest + data).split(b"\n")
         if len(self._rest) > MAX_TEXT:
             lines.append(self._rest)
             self._rest = b""
         self._emit_lines(lines)
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        """Handle the end (asyncio)."""
-        self.ended = True
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Handle the end, and the line before it (asyncio)."""
+        super().connection_lost(exc)
         if self._rest and not self._breached:
             self._emit_lines([self._rest])
 
@@ -186,5 +192,4 @@ class ErrorPipe(asyncio.Protocol):
             for line in lines:
                 self._on_line(line[:MAX_TEXT])
         except Exception as exc:  # noqa: BLE001 - the pipe's edge
-            self._breached = True
-            self._on_breach(exc)
+            self._breach(exc)

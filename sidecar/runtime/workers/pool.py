@@ -8,47 +8,30 @@ restarted with the current keys. So within that time no process uses a withdrawn
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
-import msgspec
-
-from sidecar.authz.acme_challenge import CHALLENGE_ROUTE, PendingChallenge
+from sidecar.authz.acme_challenge import CHALLENGE_ROUTE
 from sidecar.authz.routes import UNMATCHED
 from sidecar.common.errors import Fault
-from sidecar.common.registered_domains import RegisteredDomains, Shard
+from sidecar.common.registered_domains import RegisteredDomains
 from sidecar.config import model
 from sidecar.keys.lifecycle import KeyState
-from sidecar.module_signing.publishers import NO_PUBLISHERS, Publishers
-from sidecar.runtime.workers.frames import (
-    PROTOCOL,
-    ChallengesReply,
-    ChallengesRequest,
-    Domains,
-    Drain,
-    KeysFrame,
-    KnownChallenge,
-    Policies,
-    Readiness,
-    Start,
-    encode,
-    public_keys,
-    publisher_keys,
-)
+from sidecar.module_signing.publishers import Publishers
+from sidecar.runtime.workers.challenge_replies import ChallengeReplies
+from sidecar.runtime.workers.frames import Drain, Readiness
+from sidecar.runtime.workers.liveness import MAX_BEHIND_HEARTBEATS
 from sidecar.runtime.workers.output import LineQueue
-from sidecar.runtime.workers.process import (
-    COMMAND,
-    MAX_BEHIND_HEARTBEATS,
-    Ended,
-    WorkerProcess,
-)
 from sidecar.runtime.workers.process import END_SECONDS as PROCESS_END_SECONDS
-from sidecar.runtime.workers.revoked import RevokedParts
+from sidecar.runtime.workers.process import Ended, WorkerProcess
+from sidecar.runtime.workers.published import PublishedState, Update
+from sidecar.runtime.workers.restarts import RestartPauses
+from sidecar.runtime.workers.slot import Slot
+from sidecar.runtime.workers.spawn import COMMAND
 from sidecar.runtime.workers.stats import WorkerStats
 from sidecar.tokens.keyring import KeyRing
 from sidecar.tokens.revocation import Revocations
 from sidecar.transport.sockets import inode_of, path_of, remove_own_socket
-from workload.backoff import CONTENDED_JITTER_SHARE, Backoff
 
 HEARTBEAT_SECONDS = 1.0
 START_SECONDS = 30.0
@@ -56,10 +39,6 @@ STATS_SECONDS = 0.25
 SETTLE_SECONDS = (MAX_BEHIND_HEARTBEATS + 2) * HEARTBEAT_SECONDS + 2 * PROCESS_END_SECONDS
 """Longer than a worker that does not acknowledge its keys may live."""
 SETTLE_POLL_SECONDS = 0.005
-CHALLENGE_SECONDS = 4.0
-"""A worker's challenge request is answered within this time; a bit less than it waits."""
-STEADY_SECONDS = 10.0
-RESTARTS = Backoff(0.1, 10.0, jitter_share=CONTENDED_JITTER_SHARE)
 END_SECONDS = 4.0
 """The time after the drain for a worker to write its audit lines and its final report."""
 
@@ -77,13 +56,6 @@ class AuditQueue(LineQueue, Protocol):
         """Return the share of the queue that one of so many workers may fill."""
 
 
-class FleetChallenges(Protocol):
-    """Finds ACME challenges; ``certificates.challenges.distributed_solver`` implements it."""
-
-    async def find_all(self, tokens: Collection[str]) -> Mapping[str, PendingChallenge]:
-        """Find several with one look."""
-
-
 class Dependencies(NamedTuple):
     """The pool's dependencies: time, randomness, the queue of audit lines, the command."""
 
@@ -92,44 +64,6 @@ class Dependencies(NamedTuple):
     jitter: Callable[[], float]
     audit: AuditQueue
     command: Sequence[str] = COMMAND
-
-
-class Slot:
-    """One worker's slot: its address, its current process, the totals of its former processes."""
-
-    def __init__(self, number: int, address: str, audit: LineQueue) -> None:
-        self.audit = audit
-        self.number = number
-        self.address = address
-        self.process: WorkerProcess | None = None
-        self.past = WorkerStats()
-        self.inode = 0
-        """Of its Unix socket, where it listens on one."""
-        self.restarts = dict.fromkeys(Ended, 0)
-
-    @property
-    def serving(self) -> bool:
-        """Whether its process answers Checks."""
-        return self.process is not None and self.process.serving
-
-    @property
-    def version(self) -> int:
-        """The version of the keys that its process uses; 0 for none."""
-        return self.process.applied if self.process is not None else 0
-
-    def stats(self) -> WorkerStats:
-        """Return this slot's statistics, former processes included."""
-        total = WorkerStats()
-        total.add_totals(self.past)
-        if self.process is not None:
-            total.merge(self.process.stats)
-        return total
-
-    def retire(self, process: WorkerProcess) -> None:
-        """Add the totals of a process that has ended."""
-        process.stats.audit_dropped += process.lost_lines
-        self.past.add_totals(process.stats)
-        self.process = None
 
 
 class WorkerPool:
@@ -156,8 +90,8 @@ class WorkerPool:
             Slot(number, address, dependencies.audit.share(len(addresses)))
             for number, address in enumerate(addresses)
         )
-        self.version = 0
-        self._policies = encode(Policies(config))
+        self.challenges = ChallengeReplies(on_fault)
+        self._state = PublishedState(config)
         self._routes = frozenset(
             {UNMATCHED, CHALLENGE_ROUTE, *(route.name for route in config.routes)}
         )
@@ -166,18 +100,14 @@ class WorkerPool:
         self._on_change = on_change
         self._on_fault = on_fault
         self.on_unknown_kid: Callable[[], None] = lambda: None
-        self.challenges: FleetChallenges | None = None
-        """The source of the challenges that workers request, where ACME is configured."""
-        self._reply_tasks: set[asyncio.Task[None]] = set()
-        self._ready = False
         self._draining = asyncio.Event()
-        self._content: tuple[object, ...] = ()
-        self._order: KeysFrame | None = None
-        self._revoked = RevokedParts()
-        self._publishers = NO_PUBLISHERS
-        self._domains: dict[int, Shard] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._first: list[asyncio.Future[None]] = []
+
+    @property
+    def version(self) -> int:
+        """The newest version of what workers decide by."""
+        return self._state.version
 
     @property
     def serving(self) -> int:
@@ -193,49 +123,27 @@ class WorkerPool:
         revocations_degraded: bool = False,
     ) -> None:
         """Send the keys and revocations to every worker, if they have changed."""
-        content = (tuple(ring), revocations, state, revocations_degraded)
-        if content == self._content:
-            return
-        keys = public_keys(ring)
-        # What can't be encoded is found out before the parts of the order in force are let go.
-        _encode_keys(KeysFrame(0, keys, (), state), self._publishers, 0)
-        for raw in self._revoked.take(revocations.parts):
-            for process in self._processes():
-                process.send_encoded(raw)
-        order = KeysFrame(0, keys, self._revoked.numbers, state, revocations_degraded)
-        self._give(order, self._publishers)
-        self._content = content
+        self._send(self._state.set_keys(ring, revocations, state, degraded=revocations_degraded))
 
     def publish_publishers(self, publishers: Publishers) -> None:
-        """Give every worker the publishers of modules."""
-        if self._order is not None:
-            self._give(self._order, publishers)
-        self._publishers = publishers
+        """Send the publishers of modules to every worker."""
+        self._send(self._state.set_publishers(publishers))
 
     def publish_domains(self, registered: RegisteredDomains) -> None:
         """Send the changed shards of the tenants' domains to every worker."""
-        for number, shard in enumerate(registered.shards):
-            if shard is self._domains.get(number, {}) or shard == self._domains.get(number, {}):
-                continue
-            raw = encode(Domains(self.version + 1, number, dict(shard)))
-            self._domains[number] = shard
-            self.version += 1
-            for process in self._processes():
-                process.give(raw, self.version)
+        for update in self._state.set_domains(registered):
+            self._send(update)
 
-    def _give(self, order: KeysFrame, publishers: Publishers) -> None:
-        """Send all of what decides, as a version of its own.
-
-        It is encoded before it is kept: what can't be is given to no worker that starts later.
-        """
-        raw = _encode_keys(order, publishers, self.version + 1)
-        self.version += 1
-        self._order = order
+    def _send(self, update: Update | None) -> None:
+        if update is None:
+            return
         for process in self._processes():
-            process.give(raw, self.version)
+            for part in update.parts:
+                process.send_encoded(part)
+            process.give(update.frame, update.version)
 
     def stats(self) -> WorkerStats:
-        """Return what all of them came to."""
+        """Return the statistics of all workers together."""
         total = WorkerStats()
         for slot in self.slots:
             total.merge(slot.stats())
@@ -243,7 +151,7 @@ class WorkerPool:
 
     def set_ready(self, ready: bool) -> None:
         """Set the readiness that the workers' gRPC health reports."""
-        self._ready = ready
+        self._state.ready = ready
         for process in self._processes():
             process.send(Readiness(ready))
 
@@ -312,18 +220,17 @@ class WorkerPool:
 
         An unexpected exception is reported, and the next process is started nevertheless.
         """
-        failures = 0
+        use = self._dependencies
+        pauses = RestartPauses(use.clock, use.sleep, use.jitter)
         while not self._draining.is_set():
-            started_at = self._dependencies.clock()
+            pauses.started()
             try:
                 await self._run_one(slot)
             except Exception as exc:  # noqa: BLE001 - the supervisor's edge: it continues
                 self._on_fault(exc)
             if self._draining.is_set():
                 return
-            steady = self._dependencies.clock() - started_at >= STEADY_SECONDS
-            failures = 0 if steady else failures + 1
-            await self._wait_before_restart(failures)
+            await pauses.wait(self._draining, self._on_fault)
 
     async def _run_one(self, slot: Slot) -> None:
         """Run one worker process until it ends."""
@@ -355,25 +262,9 @@ class WorkerPool:
             self._notify_change()
 
         def first_frames() -> tuple[int, Sequence[bytes]]:
-            frames = [
-                encode(Start(PROTOCOL, slot.number, slot.address)),
-                self._policies,
-                encode(Readiness(self._ready)),
-                *self._revoked.frames(),
-                *(
-                    encode(Domains(0, number, dict(shard)))
-                    for number, shard in self._domains.items()
-                ),
-                # Last, because it serves from then on, and of the newest version of all.
-                *(
-                    ()
-                    if self._order is None
-                    else (_encode_keys(self._order, self._publishers, self.version),)
-                ),
-            ]
-            if self._draining.is_set():
-                frames.append(encode(Drain()))
-            return self.version, frames
+            draining = self._draining.is_set()
+            frames = self._state.first_frames(slot.number, slot.address, draining=draining)
+            return self.version, tuple(frames)
 
         return WorkerProcess(
             slot.number,
@@ -381,34 +272,12 @@ class WorkerPool:
             audit=slot.audit,
             on_serving=serves,
             on_unknown_kid=self._unknown_kid,
-            on_challenges=self._on_challenges_request,
+            on_challenges=self.challenges.answer,
             on_fault=self._on_fault,
             clock=self._dependencies.clock,
             routes=self._routes,
             command=self._dependencies.command,
         )
-
-    def _on_challenges_request(self, process: WorkerProcess, request: ChallengesRequest) -> None:
-        """Answer a challenge request; ``WorkerWatch`` allows a worker one at a time."""
-        task = asyncio.create_task(self._reply_challenges(process, request))
-        self._reply_tasks.add(task)
-        task.add_done_callback(self._reply_tasks.discard)
-
-    async def _reply_challenges(self, process: WorkerProcess, wanted: ChallengesRequest) -> None:
-        """Answer a worker, whatever comes of it: it asks no further before."""
-        found: Mapping[str, PendingChallenge] = {}
-        try:
-            if self.challenges is not None:
-                async with asyncio.timeout(CHALLENGE_SECONDS):
-                    found = await self.challenges.find_all(wanted.tokens)
-            known = (KnownChallenge(token, each.host, each.answer) for token, each in found.items())
-            raw = encode(ChallengesReply(wanted.number, tuple(known)))
-        except TimeoutError:
-            raw = encode(ChallengesReply(wanted.number))
-        except Exception as exc:  # noqa: BLE001 - the task's edge
-            self._on_fault(exc)
-            raw = encode(ChallengesReply(wanted.number))
-        process.tell_challenges(raw)
 
     def _unknown_kid(self) -> None:
         self._call(self.on_unknown_kid)
@@ -423,37 +292,9 @@ class WorkerPool:
         except Exception as exc:  # noqa: BLE001 - a frame is being read, or a worker has ended
             self._on_fault(exc)
 
-    async def _wait_before_restart(self, failures: int) -> None:
-        """Pause before the next process is started."""
-        try:
-            await self._pause(RESTARTS.pause_seconds(failures + 1, self._dependencies.jitter()))
-        except Exception as exc:  # noqa: BLE001 - the supervisor's edge: it supervises on
-            self._on_fault(exc)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._draining.wait(), RESTARTS.max_seconds)
-
-    async def _pause(self, seconds: float) -> None:
-        """Sleep until the time is over or the drain begins."""
-        pause = asyncio.ensure_future(self._dependencies.sleep(seconds))
-        over = asyncio.ensure_future(self._draining.wait())
-        await asyncio.wait([pause, over], return_when=asyncio.FIRST_COMPLETED)
-        for each in (pause, over):
-            each.cancel()
-
     async def _heartbeat(self) -> None:
         while not self._draining.is_set():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._draining.wait(), HEARTBEAT_SECONDS)
             for process in tuple(self._processes()):
                 self._call(process.heartbeat)
-
-
-def _encode_keys(order: KeysFrame, publishers: Publishers, version: int) -> bytes:
-    return encode(
-        msgspec.structs.replace(
-            order,
-            version=version,
-            publishers=publisher_keys(publishers),
-            withdrawn=tuple(publishers.withdrawn),
-        )
-    )

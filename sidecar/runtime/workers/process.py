@@ -1,24 +1,14 @@
-"""One worker process as the main process manages it, from its spawn to its end.
-
-It is a fresh interpreter, never a fork of this one: it has nothing of this process's memory. It
-gets one end of a socket pair as standard input, a pipe as standard output, and only the
-environment variables that an interpreter needs.
-"""
+"""One worker process as the main process manages it, from its spawn to its end."""
 
 import asyncio
 import contextlib
 import logging
 import os
 import signal
-import socket
 import subprocess
-import sys
-import sysconfig
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
-from pathlib import Path
 
-import sidecar
 from sidecar.common.errors import Fault
 from sidecar.runtime.workers.channel import Channel, open_channel
 from sidecar.runtime.workers.frames import (
@@ -35,23 +25,15 @@ from sidecar.runtime.workers.frames import (
     UnknownKid,
     VersionRefused,
 )
+from sidecar.runtime.workers.liveness import Liveness
 from sidecar.runtime.workers.output import AuditPipe, ErrorPipe, LineQueue
+from sidecar.runtime.workers.spawn import COMMAND, spawn
 from sidecar.runtime.workers.stats import WorkerStats
 from sidecar.runtime.workers.watch import WorkerWatch
 
-MAX_BEHIND_HEARTBEATS = 5
-MAX_START_HEARTBEATS = 30
 END_SECONDS = 3.0
 """How long a worker that has closed its channel may take to end, output included."""
-MAX_UNSENT_BYTES = 134_217_728
-LANE_STALL_MS = 1000
-"""A heartbeat counts as missed if calls have waited this long for signature checks and none was
-started. A worker is killed after ``MAX_BEHIND_HEARTBEATS`` missed heartbeats."""
 POLL_SECONDS = 0.01
-_ROOT = str(Path(sidecar.__path__[0]).parent)
-COMMAND = (sys.executable, "-m", "sidecar.runtime.workers.main")
-_PASSED_VARIABLES = ("PATH", "LANG", "TZ")
-_PASSED_PREFIXES = ("LC_", "LD_", "MALLOC_", "PYTHON")
 
 _log = logging.getLogger("sidecar.runtime.workers")
 
@@ -84,8 +66,8 @@ class WorkerProcess:
         on_unknown_kid: Callable[[], None],
         routes: frozenset[str],
         clock: Callable[[], float],
-        on_challenges: "Callable[[WorkerProcess, ChallengesRequest], None]" = lambda _by, _asks: (
-            None
+        on_challenges: Callable[[ChallengesRequest, Callable[[bytes], None]], None] = (
+            lambda _request, _send: None
         ),
         on_fault: Callable[[Exception], None] = lambda _exc: None,
         command: Sequence[str] = COMMAND,
@@ -118,32 +100,14 @@ class WorkerProcess:
         )
         self._child: subprocess.Popen[bytes] | None = None
         self._closed = asyncio.Event()
-        self._requested = 0
-        self._answered = 0
-        self._start_heartbeats = 0
-        self._behind_heartbeats = 0
+        self._liveness = Liveness()
         self._waiting: dict[int, asyncio.Future[None]] = {}
         self.lost_lines = 0
 
     async def run(self) -> Ended:
         """Spawn it and wait for its end, its final report and last audit lines included."""
-        parent_end, child_end = socket.socketpair()
-        # Popen instead of the event loop's own function: uvloop forks, which copies this process's
-        # page tables and runs grpcio's fork handlers; Popen does neither (vfork).
-        try:
-            self._child = child = subprocess.Popen(  # noqa: ASYNC220, S603 - our own program; returns at its exec
-                self._command,
-                stdin=child_end.fileno(),
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                env=worker_environment(os.environ),
-                start_new_session=True,
-            )
-        except OSError:
-            parent_end.close()
-            raise
-        finally:
-            child_end.close()
+        child, parent_end = spawn(self._command)
+        self._child = child
         self.pid = child.pid
         try:
             loop = asyncio.get_running_loop()
@@ -201,26 +165,19 @@ class WorkerProcess:
             self._channel.send_encoded(raw)
 
     def heartbeat(self) -> None:
-        """Send a heartbeat; kill the worker after too many missed ones or unacknowledged keys.
-
-        A stalled slow lane counts as a missed heartbeat. Heartbeats are counted, not seconds:
-        if the main process itself was blocked, a worker gets the time to reply.
-        """
+        """Send a heartbeat; kill the worker after too many missed ones or unacknowledged keys."""
         if not self.serving:
-            self._start_heartbeats += 1
-            if self._start_heartbeats >= MAX_START_HEARTBEATS:
-                self._kill_unresponsive("did not start to serve in time")
-            return
-        silent = self._answered < self._requested
-        stalled = self.stats.lane_stalled_ms >= LANE_STALL_MS
-        behind = silent or stalled or self.applied != self._expected_version
-        self._behind_heartbeats = self._behind_heartbeats + 1 if behind else 0
-        if self._behind_heartbeats >= MAX_BEHIND_HEARTBEATS:
-            what = "starts none of the queued signature checks" if stalled else "does not reply"
-            self._kill_unresponsive(what if silent or stalled else "does not acknowledge its keys")
-        elif self._channel.unsent_bytes > MAX_UNSENT_BYTES:
-            self._kill_unresponsive("does not read its channel")
+            what = self._liveness.starting()
         else:
+            what = self._liveness.serving(
+                lane_stalled_ms=self.stats.lane_stalled_ms,
+                applied_newest=self.applied == self._expected_version,
+                unsent_bytes=self._channel.unsent_bytes,
+            )
+        if what:
+            _log.error("worker %d %s: killed, and restarted after a pause", self.number, what)
+            self.kill(Ended.HUNG)
+        elif self.serving:
             self._send_stats_request()
 
     def request_stats(self) -> "asyncio.Future[None]":
@@ -228,14 +185,15 @@ class WorkerProcess:
 
         While a request is open no other one is sent: concurrent callers share it.
         """
-        number = self._requested if self._requested > self._answered else self._send_stats_request()
+        live = self._liveness
+        number = live.requested if live.is_request_open else self._send_stats_request()
         future = self._waiting.get(number)
         if future is None or future.done():
             future = self._waiting[number] = asyncio.get_running_loop().create_future()
         return future
 
-    def tell_challenges(self, raw: bytes) -> None:
-        """Answer its question with an encoded reply: it may ask the next one."""
+    def _send_challenges(self, raw: bytes) -> None:
+        """Send the encoded reply to its challenge request: it may send the next one."""
         self._watch.answered_challenges()
         self.send_encoded(raw)
 
@@ -247,19 +205,15 @@ class WorkerProcess:
                 os.killpg(self._child.pid, signal.SIGKILL)
             self._child.kill()
 
-    def _kill_unresponsive(self, what: str) -> None:
-        _log.error("worker %d %s: killed, and restarted after a pause", self.number, what)
-        self.kill(Ended.HUNG)
-
     @property
     def exit_code(self) -> int | None:
         """Its exit code; negative for a signal."""
         return self._child.poll() if self._child is not None else None
 
     def _send_stats_request(self) -> int:
-        self._requested += 1
-        self._channel.send(StatsRequest(self._requested))
-        return self._requested
+        number = self._liveness.next_request()
+        self._channel.send(StatsRequest(number))
+        return number
 
     def _on_frame(self, frame: FromWorker) -> None:
         self._watch.take_frame(frame)
@@ -272,7 +226,7 @@ class WorkerProcess:
             case UnknownKid():
                 self._on_unknown_kid()
             case ChallengesRequest():
-                self._on_challenges(self, frame)
+                self._on_challenges(frame, self._send_challenges)
             case Serving(hardening=hardening):
                 self.hardening = hardening
                 self.serving = True
@@ -286,11 +240,12 @@ class WorkerProcess:
         stats = report.stats
         stats.counters.keep_known(self._routes)
         self._watch.check_applied(report, self.applied, self._expected_version)
-        self._watch.check_report(report, self._answered, self._requested, self.stats)
-        self._answered = max(self._answered, report.number)
+        live = self._liveness
+        self._watch.check_report(report, live.answered, live.requested, self.stats)
+        live.take_answer(report.number)
         self.stats = stats
         self.applied = report.version
-        for asked in [asked for asked in self._waiting if asked <= self._answered]:
+        for asked in [asked for asked in self._waiting if asked <= live.answered]:
             future = self._waiting.pop(asked)
             if not future.done():
                 future.set_result(None)
@@ -328,22 +283,3 @@ async def _within(seconds: float, condition: Callable[[], bool]) -> bool:
             return False
         await asyncio.sleep(POLL_SECONDS)
     return True
-
-
-def worker_environment(environment: Mapping[str, str], root: str = _ROOT) -> dict[str, str]:
-    """Return the environment of a worker: a few variables, and the path of the sidecar's code.
-
-    Secrets in this process's environment, which the documents advise against, are not passed
-    on. The code is imported from where this process has it, and never from the working
-    directory; where it is installed, the interpreter finds the folder itself (and
-    ``PYTHONPATH`` would put it before the standard library).
-    """
-    passed = {
-        name: value
-        for name, value in environment.items()
-        if name in _PASSED_VARIABLES or name.startswith(_PASSED_PREFIXES)
-    }
-    passed.pop("PYTHONPATH", None)
-    if root not in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib")):
-        passed["PYTHONPATH"] = root
-    return {**passed, "PYTHONSAFEPATH": "1"}

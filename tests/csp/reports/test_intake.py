@@ -8,7 +8,7 @@ import pytest
 from sidecar.csp.reports.intake import Rates, ReportIntake, client_network
 from sidecar.csp.reports.parse import LEGACY_TYPE, REPORTING_TYPE
 from sidecar.csp.reports.store import ReportStore, Seen
-from sidecar.transport.http1 import Request
+from sidecar.transport.http1_messages import Request
 from tests.csp.reports.bodies import GOOD, HOST, TENANT, legacy, modern, raw
 
 OTHER_TENANT = "00000000-0000-4000-8000-000000000002"

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 
 from sidecar.csp.reports.page import report_routes
 from sidecar.csp.reports.store import Seen
-from sidecar.transport.http1 import Request
+from sidecar.transport.http1_messages import Request
 from tests.csp.reports.bodies import GOOD
 from tests.csp.reports.test_intake import Door
 

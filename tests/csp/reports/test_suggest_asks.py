@@ -8,7 +8,7 @@ import pytest
 from sidecar.admin.server import AdminServer
 from sidecar.cli.main import main
 from sidecar.csp.reports.page import report_routes
-from sidecar.transport.http1 import Response, Routes
+from sidecar.transport.http1_messages import Response, Routes
 from tests.csp.reports.test_intake import Door
 from tests.csp.reports.test_suggest import EXAMPLE, report
 

@@ -18,7 +18,7 @@ from sidecar.runtime.hardening.landlock import abi_version
 from sidecar.runtime.hardening.process import Hardening, code_folders
 from sidecar.runtime.hardening.seccomp import REFUSED, build_filter
 from sidecar.transport.peers import make_rule
-from tests.runtime.workers.test_pool import Pool
+from tests.runtime.workers.pooled import Pool
 from tests.support.minting import Issuer
 from tests.support.waiting import until
 from tests.transport.test_guard import Guarded

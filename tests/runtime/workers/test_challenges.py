@@ -14,7 +14,7 @@ from sidecar.runtime.workers import challenges as challenges_module
 from sidecar.runtime.workers.challenges import RequestedChallenges
 from sidecar.runtime.workers.frames import MAX_TOKENS, KnownChallenge
 from tests.authz.checks import check_request, read_answer
-from tests.runtime.workers.test_pool import Pool
+from tests.runtime.workers.pooled import Pool
 from tests.support.minting import Issuer
 
 KNOWN = KnownChallenge("a-token-in-flight-0123456789", "shop.acme.example", "the answer")
@@ -125,7 +125,7 @@ async def test_a_real_worker_answers_a_ca(issuer: Issuer) -> None:
     )
     config = msgspec.structs.replace(running.config, issuers=(acme,))
     running = Pool(config=config)
-    running.pool.challenges = solver = Board()
+    running.pool.challenges.source = solver = Board()
     running.publish(issuer.ring)
     await running.pool.start()
     raw = check_request(path=f"/.well-known/acme-challenge/{KNOWN.token}", host="shop.acme.example")

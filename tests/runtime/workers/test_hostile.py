@@ -20,13 +20,13 @@ import pytest
 from sidecar.authz.acme_challenge import PendingChallenge
 from sidecar.common.clock import monotonic_seconds
 from sidecar.observability.audit import AuditLog, DescriptorSink
+from sidecar.runtime.workers import liveness, restarts
 from sidecar.runtime.workers import pool as pool_module
-from sidecar.runtime.workers import process as process_module
 from sidecar.runtime.workers.frames import FrameFault
 from sidecar.runtime.workers.process import Ended
 from sidecar.runtime.workers.watch import WorkerWatch
 from tests.runtime.workers.harness import resident_mb
-from tests.runtime.workers.test_pool import Pool, good
+from tests.runtime.workers.pooled import Pool, good
 from tests.support.minting import Issuer
 from tests.support.waiting import until
 from workload.backoff import Backoff
@@ -82,15 +82,15 @@ async def attacked(
 ) -> AsyncIterator[tuple[Pool, Watcher]]:
     """A pool of such workers, of which the last is honest; hostile from the moment it is given."""
     monkeypatch.setattr(pool_module, "HEARTBEAT_SECONDS", 0.25)
-    monkeypatch.setattr(pool_module, "RESTARTS", Backoff(2.0, 10.0))
-    monkeypatch.setattr(process_module, "MAX_START_HEARTBEATS", 400)
+    monkeypatch.setattr(restarts, "RESTARTS", Backoff(2.0, 10.0))
+    monkeypatch.setattr(liveness, "MAX_START_HEARTBEATS", 400)
     # The program is of the tests, which are not installed.
     program = (
         f"import sys; sys.path.insert(0, {ROOT!r}); from tests.runtime.workers.hostile import main;"
     )
     run = f"{program} sys.exit(main({[*kinds, 'honest']!r}))"
     pool = Pool(command=(sys.executable, "-c", run), workers=len(kinds) + 1)
-    pool.pool.challenges = SlowChallenges()
+    pool.pool.challenges.source = SlowChallenges()
     pool.publish(issuer.ring)
     await pool.pool.start()
     watcher = Watcher(pool)

@@ -1,4 +1,4 @@
-"""Real worker processes, without Vault and Envoy around them."""
+"""Real worker processes, supervised."""
 
 import asyncio
 import json
@@ -6,37 +6,22 @@ import os
 import signal
 import socket
 import stat
-import subprocess
 import sys
-import sysconfig
 import time
-from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import grpc
-import msgspec
 import pytest
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.common.registered_domains import RegisteredDomains
-from sidecar.config import model, parse_config
-from sidecar.config.endpoints import check_endpoints
-from sidecar.keys.lifecycle import KeyState
+from sidecar.runtime.workers import liveness, restarts
 from sidecar.runtime.workers import pool as pool_module
-from sidecar.runtime.workers import process as process_module
 from sidecar.runtime.workers.pool import (
-    RESTARTS,
-    AuditQueue,
-    Dependencies,
     WorkerFault,
-    WorkerPool,
 )
-from sidecar.runtime.workers.process import COMMAND, Ended, WorkerProcess, worker_environment
+from sidecar.runtime.workers.process import Ended
 from sidecar.tokens.keyring import EMPTY_RING, KeyRing
 from sidecar.tokens.revocation import (
-    NOTHING_REVOKED,
     PartTables,
     RevocationEntry,
     RevocationPart,
@@ -44,135 +29,12 @@ from sidecar.tokens.revocation import (
     RevokedToken,
 )
 from sidecar.transport.names import CHECK_METHOD
-from tests.authz.checks import Answer, check_request, read_answer
-from tests.authz.conftest import CONFIG
-from tests.runtime.workers.harness import children, free_run, resident_mb
+from tests.authz.checks import check_request
+from tests.runtime.workers.harness import children, free_run
+from tests.runtime.workers.pooled import WORKERS, Pool, good
 from tests.support.minting import ISSUER, Issuer
 from tests.support.waiting import until
 from workload.backoff import Backoff
-
-WORKERS = 2
-FOREIGN = (
-    "yaml",
-    "hvac",
-    "grpc",
-    "envoy_data_plane",
-    "prometheus_client",
-    "requests",
-    "betterproto2",
-)
-TELL_MODULES = """
-import atexit, json, sys
-told = open({path!r}, "w")
-atexit.register(lambda: told.write(json.dumps(sorted(sys.modules))))
-import sidecar.runtime.workers.main
-sys.exit(sidecar.runtime.workers.main.main())
-"""
-
-
-class Lines:
-    """Takes audit lines while there is room."""
-
-    def __init__(self) -> None:
-        self.room = 1_000_000
-        self.taken: list[bytes] = []
-
-    def record_lines(self, lines: Sequence[bytes]) -> int:
-        taken = lines[: max(0, self.room)]
-        self.room -= len(taken)
-        self.taken += taken
-        return len(taken)
-
-    def share(self, _parts: int) -> "Lines":
-        return self
-
-
-class Pool:
-    """A pool, what it says, and a client of each endpoint."""
-
-    def __init__(
-        self,
-        address: str = "",
-        command: Sequence[str] = COMMAND,
-        workers: int = WORKERS,
-        config: model.Config | None = None,
-        **audit: object,
-    ) -> None:
-        address = address or f"127.0.0.1:{free_run(workers)}"
-        config = parse_config(CONFIG, "test") if config is None else config
-        self.config = config = msgspec.structs.replace(
-            config, audit=msgspec.structs.replace(config.audit, **audit)
-        )
-        listen = msgspec.structs.replace(config.listen.authz, address=address, workers=workers)
-        self.addresses = check_endpoints(listen)
-        self.lines = Lines()
-        queue = self.make_queue()
-        self.said: list[tuple[int, int]] = []
-        self.unknown = 0
-        dependencies = Dependencies(monotonic_seconds, asyncio.sleep, lambda: 0.5, queue, command)
-        self.faults: list[BaseException] = []
-        self.pool = WorkerPool(
-            self.addresses,
-            config,
-            dependencies,
-            on_change=lambda n, of: self.said.append((n, of)),
-            on_fault=self.faults.append,
-        )
-        self.pool.on_unknown_kid = self.count_unknown
-
-    def make_queue(self) -> AuditQueue:
-        return self.lines
-
-    def count_unknown(self) -> None:
-        self.unknown += 1
-
-    def publish(self, ring: KeyRing, revocations: Revocations = NOTHING_REVOKED) -> None:
-        self.pool.publish(ring, revocations, KeyState.ACTIVE)
-
-    def pid(self, number: int) -> int:
-        process = self.pool.slots[number].process
-        return process.pid if process is not None else 0
-
-    async def ask(self, number: int, token: bytes, host: str = "app.septemcore.com") -> Answer:
-        headers = {"authorization": f"Bearer {token.decode()}"}
-        return read_answer(await self.call(number, check_request(headers=headers, host=host)))
-
-    async def call(self, number: int, raw: bytes) -> bytes:
-        async with grpc.aio.insecure_channel(self.addresses[number]) as channel:
-            answer: bytes = await channel.unary_unary(CHECK_METHOD)(raw, timeout=5)
-            return answer
-
-    async def serving(self, number: int, service: str) -> bool:
-        async with grpc.aio.insecure_channel(self.addresses[number]) as channel:
-            asked = health_pb2.HealthCheckRequest(service=service)
-            answer = await health_pb2_grpc.HealthStub(channel).Check(asked, timeout=5)
-            return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
-
-
-@pytest.fixture(autouse=True)
-def earlier() -> set[int]:
-    """Return the processes that there were before the test."""
-    return set(children(os.getpid()))
-
-
-@pytest.fixture
-async def pool(
-    issuer: Issuer, monkeypatch: pytest.MonkeyPatch, earlier: set[int]
-) -> AsyncIterator[Pool]:
-    monkeypatch.setattr(pool_module, "HEARTBEAT_SECONDS", 0.25)
-    monkeypatch.setattr(process_module, "MAX_START_HEARTBEATS", 200)
-    running = Pool()
-    running.publish(issuer.ring)
-    await running.pool.start()
-    yield running
-    await running.pool.stop()
-    assert set(children(os.getpid())) <= earlier
-    assert running.faults == []
-
-
-def good(issuer: Issuer, **changes: Any) -> bytes:
-    now = wall_seconds()
-    return issuer.mint(**{"exp": now + 600, "iat": now - 1, "nbf": now - 1, **changes})
 
 
 async def test_each_answers_on_its_own_endpoint(pool: Pool, issuer: Issuer) -> None:
@@ -296,19 +158,6 @@ async def test_what_is_equal_is_not_sent_again(pool: Pool, issuer: Issuer) -> No
     assert pool.pool.version == 1
 
 
-async def test_health_follows_the_main_process_and_tells_the_state_of_the_keys(
-    pool: Pool, issuer: Issuer
-) -> None:
-    assert not await pool.serving(0, "")
-    pool.pool.set_ready(ready=True)
-    pool.pool.publish(issuer.ring, NOTHING_REVOKED, KeyState.OUTAGE)
-    await pool.pool.settle()
-    assert await pool.serving(0, "")
-    assert await pool.serving(1, "envoy.service.auth.v3.Authorization")
-    assert await pool.serving(0, "keys.outage")
-    assert not await pool.serving(0, "keys.active")
-
-
 async def test_one_that_is_killed_comes_back_and_its_counts_stay(
     pool: Pool, issuer: Issuer
 ) -> None:
@@ -352,7 +201,7 @@ async def test_a_withdrawal_is_settled_when_the_worker_that_hangs_is_gone(
 async def test_a_worker_that_does_not_take_its_keys_in_time_is_named(
     pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(process_module, "MAX_BEHIND_HEARTBEATS", 1000)
+    monkeypatch.setattr(liveness, "MAX_BEHIND_HEARTBEATS", 1000)
     monkeypatch.setattr(pool_module, "SETTLE_SECONDS", 0.5)
     os.kill(pid := pool.pid(1), signal.SIGSTOP)
     pool.publish(EMPTY_RING)
@@ -395,7 +244,7 @@ async def test_unix_sockets_are_numbered_and_for_owner_and_group(
 async def test_a_defect_of_the_pool_is_told_and_it_supervises_on(
     pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pool_module, "RESTARTS", Backoff(1.0, 0.01, growth=None))  # type: ignore[arg-type]
+    monkeypatch.setattr(restarts, "RESTARTS", Backoff(1.0, 0.01, growth=None))  # type: ignore[arg-type]
     os.kill(pid := pool.pid(0), signal.SIGKILL)
     await until(lambda: pool.pid(0) not in {0, pid} and pool.pool.serving == WORKERS)
     assert isinstance(pool.faults.pop(), TypeError)
@@ -434,25 +283,6 @@ def mend(pool: Pool) -> None:
         vars(slot.process).pop("heartbeat", None)
 
 
-async def test_signals_are_the_main_processs(pool: Pool, issuer: Issuer) -> None:
-    pids = [pool.pid(number) for number in range(WORKERS)]
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        for pid in pids:
-            os.kill(pid, number)
-    await asyncio.sleep(0.2)
-    await pool.ask(0, good(issuer))
-    assert [pool.pid(number) for number in range(WORKERS)] == pids
-
-
-async def test_an_unknown_kid_is_told_and_not_for_every_token(pool: Pool) -> None:
-    stranger = Issuer.generate("key-9")
-    for _ in range(20):
-        answer = await pool.ask(0, good(stranger))
-        assert answer.metadata["reason"] == "key_unknown"
-    await pool.pool.refresh_stats()
-    assert 1 <= pool.unknown <= 10
-
-
 async def test_audit_lines_come_whole_and_all(pool: Pool, issuer: Issuer) -> None:
     for number in range(WORKERS):
         for _ in range(5):
@@ -461,25 +291,6 @@ async def test_audit_lines_come_whole_and_all(pool: Pool, issuer: Issuer) -> Non
     lines = [json.loads(line) for line in pool.lines.taken]
     assert len({line["decision_id"] for line in lines}) == len(lines) == 10
     assert pool.pool.stats().audit_dropped == 0
-
-
-async def test_in_flight_calls_are_answered_at_the_end(pool: Pool, issuer: Issuer) -> None:
-    raw = check_request(headers={"authorization": f"Bearer {good(issuer).decode()}"})
-    async with grpc.aio.insecure_channel(pool.addresses[0]) as channel:
-        check = channel.unary_unary(CHECK_METHOD)
-        await check(raw, timeout=5)
-        calls = [asyncio.ensure_future(check(raw, timeout=5)) for _ in range(200)]
-        await asyncio.sleep(0.02)
-        await pool.pool.stop()
-        answers = await asyncio.gather(*calls, return_exceptions=True)
-    given = [answer for answer in answers if isinstance(answer, bytes)]
-    assert given
-    assert all(read_answer(answer).allowed for answer in given)
-    failed = [answer for answer in answers if not isinstance(answer, bytes)]
-    codes = {error.code() for error in failed if isinstance(error, grpc.aio.AioRpcError)}
-    assert len(given) + len(failed) == 200
-    assert codes <= {grpc.StatusCode.UNAVAILABLE}, failed
-    assert all(isinstance(error, grpc.aio.AioRpcError) for error in failed), failed
 
 
 async def test_a_port_that_is_taken_makes_the_start_impossible(
@@ -529,42 +340,6 @@ async def test_a_sink_that_stalls_makes_the_workers_own_queue_drop_and_count(
     assert all(json.loads(line)["outcome"] == "deny" for line in running.lines.taken)
 
 
-async def test_what_is_not_in_a_worker(tmp_path: Path, issuer: Issuer) -> None:
-    """Nothing that talks to Vault, serves SDS or renders metrics; and little memory."""
-    path = tmp_path / "modules.json"
-    running = Pool(command=(sys.executable, "-c", TELL_MODULES.format(path=str(path))))
-    running.publish(issuer.ring)
-    await running.pool.start()
-    for number in range(WORKERS):
-        await running.ask(number, good(issuer))
-    await running.pool.refresh_stats()
-    assert resident_mb(running.pid(0)) <= 50
-    await running.pool.stop()
-    modules = json.loads(path.read_text())
-    assert "sidecar.authz.service" in modules
-    roots = {name.partition(".")[0] for name in modules}
-    assert roots & set(FOREIGN) == set()
-    ours = {name for name in modules if name.startswith("sidecar.")}
-    forbidden = (
-        "sidecar.vault",
-        "sidecar.sds",
-        "sidecar.certificates",
-        "sidecar.admin",
-        "sidecar.observability.alerts",
-    )
-    assert {name for name in ours if name.startswith(forbidden)} == set()
-    # The names in a client's certificate, and no more of what is shared with applications.
-    shared = {"workload", "workload.errors", "workload.x509", "workload.x509.identities"}
-    assert {name for name in modules if name.split(".")[0] == "workload"} <= shared
-
-
-async def test_it_ends_when_its_channel_closes(pool: Pool) -> None:
-    process = pool.pool.slots[0].process
-    assert process is not None
-    process._channel.close()
-    await until(lambda: not Path(f"/proc/{process.pid}").exists())
-
-
 async def test_one_that_breaks_the_protocol_is_killed(issuer: Issuer) -> None:
     babble = "import socket, time; socket.socket(fileno=0).send(b'\\xff' * 8); time.sleep(60)"
     running = Pool(command=(sys.executable, "-c", babble))
@@ -573,58 +348,3 @@ async def test_one_that_breaks_the_protocol_is_killed(issuer: Issuer) -> None:
         await running.pool.start()
     assert sum(slot.restarts[Ended.BROKE_PROTOCOL] for slot in running.pool.slots) >= 1
     await running.pool.stop()
-
-
-async def test_a_worker_of_another_version_refuses(
-    issuer: Issuer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(pool_module, "PROTOCOL", 999)
-    running = Pool()
-    running.publish(issuer.ring)
-    with pytest.raises(WorkerFault, match="it ended with exit code 1"):
-        await running.pool.start()
-    await running.pool.stop()
-    assert "the main process has protocol version" in caplog.text
-
-
-def test_by_hand_it_says_what_it_is() -> None:
-    done = subprocess.run(COMMAND, stdin=subprocess.DEVNULL, capture_output=True, check=False)
-    assert done.returncode == 2
-    assert b"run `sidecar serve`" in done.stderr
-
-
-def test_of_the_environment_a_worker_gets_what_an_interpreter_needs() -> None:
-    given = {
-        "PATH": "/bin",
-        "LC_ALL": "C",
-        "PYTHONMALLOC": "malloc",
-        "PYTHONPATH": "/evil",
-        "VAULT_TOKEN": "secret",
-        "AWS_SECRET_ACCESS_KEY": "secret",
-    }
-    kept = worker_environment(given)
-    assert kept.keys() == {"PATH", "LC_ALL", "PYTHONMALLOC", "PYTHONPATH", "PYTHONSAFEPATH"}
-    assert (Path(kept["PYTHONPATH"]) / "sidecar" / "runtime" / "workers" / "main.py").is_file()
-    installed = worker_environment(given, sysconfig.get_path("purelib"))
-    assert "PYTHONPATH" not in installed
-
-
-def test_pauses_grow_and_are_bounded() -> None:
-    pauses = [RESTARTS.pause_seconds(failures + 1, 0.0) for failures in range(12)]
-    assert pauses[:4] == [0.1, 0.2, 0.4, 0.8]
-    assert pauses[-1] == 10.0
-    assert 0.4 < RESTARTS.pause_seconds(4, 0.999) < 0.41, "who fell together does not start so"
-
-
-def test_a_process_that_was_never_started_has_no_exit_code() -> None:
-    process = WorkerProcess(
-        0,
-        lambda: (0, ()),
-        audit=Lines(),
-        on_serving=lambda: None,
-        on_unknown_kid=lambda: None,
-        routes=frozenset(),
-        clock=monotonic_seconds,
-    )
-    process.kill(Ended.HUNG)
-    assert process.exit_code is None

@@ -1,0 +1,119 @@
+"""What every worker is given: settings, keys, revocations, publishers, domains, readiness.
+
+Pure: changes in, encoded frames out. Each change has a version, which a worker acknowledges.
+Everything is encoded before it is kept, so what can't be encoded is sent to no worker, and harms
+none that starts later.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from sidecar.common.registered_domains import RegisteredDomains, Shard
+from sidecar.config import model
+from sidecar.keys.lifecycle import KeyState
+from sidecar.module_signing.publishers import NO_PUBLISHERS, Publishers
+from sidecar.runtime.workers.frames import (
+    PROTOCOL,
+    Domains,
+    Drain,
+    KeysFrame,
+    Policies,
+    Readiness,
+    Start,
+    encode,
+    public_keys,
+    publisher_keys,
+)
+from sidecar.runtime.workers.revoked import RevokedParts
+from sidecar.tokens.keyring import KeyRing
+from sidecar.tokens.revocation import Revocations
+
+
+class Update(NamedTuple):
+    """A change for every worker: ``frame`` has the version, and ``parts`` are sent before it."""
+
+    version: int
+    frame: bytes
+    parts: Sequence[bytes] = ()
+
+
+class PublishedState:
+    """The newest of everything that workers decide by."""
+
+    def __init__(self, config: model.Config) -> None:
+        self.version = 0
+        self.ready = False
+        self._policies = encode(Policies(config))
+        self._content: tuple[object, ...] = ()
+        self._keys: KeysFrame | None = None
+        self._revoked = RevokedParts()
+        self._publishers = NO_PUBLISHERS
+        self._domains: dict[int, Shard] = {}
+
+    def set_keys(
+        self, ring: KeyRing, revocations: Revocations, state: KeyState, *, degraded: bool
+    ) -> Update | None:
+        """Set keys and revocations; ``None`` if they have not changed.
+
+        ``degraded`` says that the revocations are too old.
+        """
+        content = (tuple(ring), revocations, state, degraded)
+        if content == self._content:
+            return None
+        keys = public_keys(ring)
+        # What can't be encoded is found before the revocations in force are replaced.
+        _encode_keys(KeysFrame(0, keys, (), state), self._publishers, 0)
+        parts = self._revoked.take(revocations.parts)
+        frame = KeysFrame(0, keys, self._revoked.numbers, state, degraded)
+        update = self._next(frame, self._publishers)._replace(parts=parts)
+        self._content = content
+        return update
+
+    def set_publishers(self, publishers: Publishers) -> Update | None:
+        """Set the publishers of modules; ``None`` before there are keys, which they follow."""
+        update = None if self._keys is None else self._next(self._keys, publishers)
+        self._publishers = publishers
+        return update
+
+    def set_domains(self, registered: RegisteredDomains) -> Iterator[Update]:
+        """Set the tenants' domains; yield an update for each shard that has changed."""
+        for number, shard in enumerate(registered.shards):
+            held = self._domains.get(number, {})
+            if shard is held or shard == held:
+                continue
+            raw = encode(Domains(self.version + 1, number, dict(shard)))
+            self._domains[number] = shard
+            self.version += 1
+            yield Update(self.version, raw)
+
+    def first_frames(self, number: int, address: str, *, draining: bool) -> Iterator[bytes]:
+        """Yield what a new worker is sent first. The keys come last: it serves from then on."""
+        yield encode(Start(PROTOCOL, number, address))
+        yield self._policies
+        yield encode(Readiness(self.ready))
+        yield from self._revoked.frames()
+        for shard_number, shard in self._domains.items():
+            yield encode(Domains(0, shard_number, dict(shard)))
+        if self._keys is not None:
+            yield _encode_keys(self._keys, self._publishers, self.version)
+        if draining:
+            yield encode(Drain())
+
+    def _next(self, keys: KeysFrame, publishers: Publishers) -> Update:
+        raw = _encode_keys(keys, publishers, self.version + 1)
+        self.version += 1
+        self._keys = keys
+        return Update(self.version, raw)
+
+
+def _encode_keys(keys: KeysFrame, publishers: Publishers, version: int) -> bytes:
+    return encode(
+        msgspec.structs.replace(
+            keys,
+            version=version,
+            publishers=publisher_keys(publishers),
+            withdrawn=tuple(publishers.withdrawn),
+        )
+    )

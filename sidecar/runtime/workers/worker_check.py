@@ -1,0 +1,99 @@
+"""The Check service of one worker: made from the configuration, changed by frames."""
+
+import logging
+from collections.abc import Callable
+
+from sidecar.common.clock import cpu_seconds
+from sidecar.config import model
+from sidecar.keys.lifecycle import KeyState
+from sidecar.observability.audit import AuditLog, DescriptorSink
+from sidecar.observability.counters import Counters
+from sidecar.runtime.check import (
+    give_domains,
+    give_keys,
+    give_publishers,
+    give_revocations,
+    make_check,
+)
+from sidecar.runtime.workers.frames import Domains, KeysFrame, Revoked, publishers_of, ring_of
+from sidecar.runtime.workers.revoked import ReceivedParts
+from sidecar.runtime.workers.stats import WorkerStats
+from sidecar.tokens.cache import TokenCache
+
+_log = logging.getLogger("sidecar.runtime.workers")
+
+
+class WorkerCheck:
+    """Decides by the newest frames; ``version`` is theirs, 0 before there are keys."""
+
+    def __init__(
+        self, config: model.Config, counters: Counters, on_fault: Callable[[Exception], None]
+    ) -> None:
+        self.config = config
+        self.version = 0
+        self._counters = counters
+        self._revoked = ReceivedParts()
+        self._cache = TokenCache(config.tokens.cache_entries)
+        self._audit = AuditLog(
+            DescriptorSink(),
+            queue_lines=config.audit.queue_lines,
+            queue_bytes=config.audit.queue_bytes,
+            on_error=lambda exc: _log.error(
+                "audit lines can't be written to the main process: %s", exc.strerror
+            ),
+            sample_allowed=config.audit.sample_allowed,
+        )
+        check = make_check(
+            config, counters=counters, audit=self._audit, cache=self._cache, on_fault=on_fault
+        )
+        self.service, self.recorder, self.lane = check.service, check.recorder, check.lane
+
+    def take_revoked(self, frame: Revoked) -> None:
+        """Store a part of the revocations until keys put it in force."""
+        self._revoked.take(frame)
+
+    def take_keys(self, frame: KeysFrame) -> None:
+        """Decide by other keys, revocations and publishers. Raises ``FrameFault``.
+
+        Equal values stay the same objects, so that cached answers stay valid.
+        """
+        held = self.service.snapshot
+        ring, revocations = ring_of(frame.keys), self._revoked.in_force(frame)
+        if tuple(ring) == tuple(held.ring):
+            ring = held.ring
+        if revocations == held.revocations:
+            revocations = held.revocations
+        publishers = publishers_of(frame)
+        give_keys(self.service, ring, frame.state)
+        state = KeyState.DEGRADED if frame.revocations_degraded else KeyState.ACTIVE
+        give_revocations(self.service, revocations, state)
+        if not publishers.same_as(held.publishers):
+            give_publishers(self.service, publishers)
+        self.version = frame.version
+
+    def take_domains(self, frame: Domains) -> None:
+        """Decide by another shard of the tenants' domains; version 0 comes before the keys."""
+        held = self.service.snapshot.headers.registered
+        give_domains(self.service, held.with_shard(frame.shard, frame.owners))
+        if frame.version:
+            self.version = frame.version
+
+    def stats(self) -> WorkerStats:
+        """Return the statistics of this process, except its connections and memory."""
+        cache, audit = self._cache, self._audit
+        return WorkerStats(
+            self._counters,
+            hits=cache.hits,
+            misses=cache.misses,
+            evicted=cache.evicted,
+            cache_entries=len(cache),
+            audit_dropped=audit.dropped,
+            audit_queued=audit.queued,
+            cpu_seconds=cpu_seconds(),
+            lane_stalled_ms=int(self.lane.stalled_seconds * 1000),
+        )
+
+    def close(self, seconds: float) -> None:
+        """Write the audit lines that are left, for at most so long."""
+        self.recorder.drain()
+        self._audit.close(seconds)

@@ -1,0 +1,44 @@
+"""What the start of this component joins: the entry, its status, its metrics and the Checks."""
+
+import msgspec
+import pytest
+
+from sidecar.common.errors import Fault
+from sidecar.config import model, parse_config
+from sidecar.context import AppContext
+from sidecar.module_signing import component
+from sidecar.module_signing.publishers import Publishers
+from tests.authz.conftest import CONFIG
+from tests.module_signing.publisher_entry import PublisherEntry
+from tests.module_signing.test_publishers import ONE, kid, pem
+
+PLAIN = parse_config(CONFIG, "test")
+MODULES = msgspec.structs.replace(PLAIN, modules=model.Modules())
+
+
+async def start(context: AppContext, entry: PublisherEntry) -> list[Publishers]:
+    published: list[Publishers] = []
+    await component.start(context, entry, published.append)
+    return published
+
+
+async def test_without_modules_nothing_is_read() -> None:
+    context, entry = AppContext(PLAIN), PublisherEntry({"acme": pem(ONE)})
+    assert await start(context, entry) == []
+    assert (entry.version, context.polls) == (0, [])
+
+
+async def test_publishers_are_published_before_it_returns_and_their_status_is_shown() -> None:
+    context = AppContext(MODULES)
+    async with context.stack:
+        (published,) = await start(context, PublisherEntry({"acme": pem(ONE)}))
+        assert published.find(kid(ONE)) is not None
+        assert context.health.facts["publishers"] == "ok"
+        assert b"septem_publisher_keys 1.0" in context.metrics.render()
+
+
+async def test_an_entry_that_can_not_be_read_prevents_the_start() -> None:
+    context = AppContext(MODULES)
+    async with context.stack:
+        with pytest.raises(Fault, match="publishers"):
+            await start(context, PublisherEntry({"withdrawn_bundles": ["rubbish"]}))

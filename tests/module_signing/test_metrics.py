@@ -1,0 +1,32 @@
+"""The metrics of the publishers."""
+
+from sidecar.config import model
+from sidecar.module_signing.metrics import publisher_families
+from sidecar.module_signing.refresher import PublisherRefresher
+from tests.module_signing.publisher_entry import PublisherEntry
+from tests.module_signing.test_publishers import ONE, TWO, pem
+from tests.observability.rendered import rendered
+
+
+async def test_keys_age_and_outcomes() -> None:
+    entry, now = PublisherEntry({"acme": pem(ONE), "globex": pem(TWO)}), [100.0]
+    refresher = PublisherRefresher(
+        model.Modules(),
+        entry,
+        poll_seconds=1,
+        max_age_seconds=3600,
+        clock=lambda: now[0],
+        jitter=lambda: 0.0,
+        publish=lambda _publishers: None,
+    )
+    await refresher.load()
+    now[0] = 107.5
+    entry.data = {"withdrawn_bundles": ["rubbish"]}
+    await refresher.refresh()
+    samples = rendered(publisher_families(refresher, lambda: now[0]))
+    assert samples == {
+        ("septem_publisher_keys",): 2,
+        ("septem_publisher_age_seconds",): 7.5,
+        ("septem_publisher_refreshes_total", "outcome=ok"): 1,
+        ("septem_publisher_refreshes_total", "outcome=PublisherFault"): 1,
+    }

@@ -1,0 +1,69 @@
+"""The counts of a process, and their sum over processes."""
+
+import pytest
+
+from sidecar.common.reasons import Grant, Reason
+from sidecar.observability.counters import CHECK_BUCKETS_US, Counters, Histogram
+
+
+@pytest.mark.parametrize(
+    ("microseconds", "bucket"), [(0, 0), (10, 0), (11, 1), (20, 1), (21, 2), (10**9, 2)]
+)
+def test_a_duration_is_in_the_first_bucket_that_holds_it(microseconds: int, bucket: int) -> None:
+    histogram = Histogram((10, 20))
+    histogram.add(microseconds)
+    assert [index for index, count in enumerate(histogram.counts) if count] == [bucket]
+    assert histogram.sum_us == microseconds
+
+
+def test_buckets_are_exported_as_prometheus_expects_them() -> None:
+    histogram = Histogram((50, 1_000_000))
+    for each in (50, 51, 2_000_000):
+        histogram.add(each)
+    assert histogram.export() == ([("5e-05", 1), ("1.0", 2), ("+Inf", 3)], 2.000101)
+
+
+@pytest.mark.parametrize("counts", [[1, 2], [1, 2, 3, 4]])
+def test_a_histogram_has_one_count_more_than_bounds(counts: list[int]) -> None:
+    with pytest.raises(ValueError, match="one count per bucket"):
+        Histogram((10, 20), counts)
+
+
+def test_other_buckets_can_not_be_added_up() -> None:
+    with pytest.raises(ValueError, match="buckets differ"):
+        Counters(latency=Histogram(CHECK_BUCKETS_US[1:]))
+
+
+def test_processes_are_added_up_and_keep_their_own() -> None:
+    one, other = Counters(), Counters()
+    one.count_check("allow", Grant.PUBLIC, "api", 40)
+    for each in (one, other):
+        each.count_check("deny", Reason.TOKEN_EXPIRED, "api", 60)
+        each.count_fault()
+    other.count_pii_warning()
+    one.merge(other)
+    assert one.checks == {
+        ("allow", Grant.PUBLIC, "api"): 1,
+        ("deny", Reason.TOKEN_EXPIRED, "api"): 2,
+    }
+    assert (one.faults, one.pii_warnings, one.latency.sum_us) == (2, 1, 160)
+    assert sum(one.latency.counts) == 3
+    assert sum(other.latency.counts) == 1
+    other.latency.add(1)
+    assert sum(one.latency.counts) == 3, "the sum is no reference"
+
+
+@pytest.mark.parametrize(
+    ("key", "known"),
+    [
+        (("allow", "public", "api"), True),
+        (("shadow", "token_expired", "api"), True),
+        (("permit", "public", "api"), False),
+        (("allow", "because", "api"), False),
+        (("allow", "public", "elsewhere"), False),
+    ],
+)
+def test_labels_are_of_a_closed_set(key: tuple[str, str, str], known: bool) -> None:
+    counters = Counters(checks={key: 1})
+    counters.keep_known({"api"})
+    assert (key in counters.checks) is known

@@ -1,0 +1,145 @@
+"""What workers are given: versions, order, and that nothing is kept which can't be encoded."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from sidecar.common.registered_domains import RegisteredDomains, shard_of
+from sidecar.config import parse_config
+from sidecar.keys.lifecycle import KeyState
+from sidecar.module_signing.publishers import NO_PUBLISHERS, Publishers
+from sidecar.runtime.workers.frames import (
+    MAX_TO_WORKER_BYTES,
+    PROTOCOL,
+    Domains,
+    Drain,
+    FrameReader,
+    KeysFrame,
+    Policies,
+    Readiness,
+    Revoked,
+    Start,
+    ToWorker,
+    public_keys,
+)
+from sidecar.runtime.workers.published import PublishedState
+from sidecar.tokens.keyring import EMPTY_RING, KeyRing
+from sidecar.tokens.revocation import NOTHING_REVOKED, PartTables, RevocationPart, Revocations
+from tests.authz.conftest import CONFIG
+from tests.support.minting import Issuer
+
+SETTINGS = parse_config(CONFIG, "test")
+NEVER_UNICODE = "\ud800"
+
+
+def revoked(*kids: str) -> Revocations:
+    return Revocations.of([RevocationPart(PartTables(kids=(kid,))) for kid in kids])
+
+
+def decode(frames: Iterable[bytes]) -> list[Any]:
+    reader = FrameReader(ToWorker, MAX_TO_WORKER_BYTES)
+    return [frame for raw in frames for frame in reader.feed(raw)]
+
+
+def started(state: PublishedState, *, draining: bool = False) -> list[Any]:
+    """Return the frames that a worker gets first."""
+    return decode(state.first_frames(3, "127.0.0.1:1", draining=draining))
+
+
+def set_keys(state: PublishedState, ring: KeyRing, revocations: Revocations = NOTHING_REVOKED,
+             degraded: bool = False) -> list[Any]:  # fmt: skip
+    """Set keys; return the frames for workers that run."""
+    update = state.set_keys(ring, revocations, KeyState.ACTIVE, degraded=degraded)
+    return [] if update is None else decode((*update.parts, update.frame))
+
+
+def test_a_worker_without_keys_does_not_serve_yet() -> None:
+    state = PublishedState(SETTINGS)
+    kinds = [type(each) for each in started(state)]
+    assert kinds == [Start, Policies, Readiness]
+    assert started(state)[0] == Start(PROTOCOL, 3, "127.0.0.1:1")
+
+
+def test_the_keys_come_last_and_with_the_newest_version(issuer: Issuer) -> None:
+    state = PublishedState(SETTINGS)
+    state.ready = True
+    set_keys(state, issuer.ring, revoked("a"))
+    updates = list(state.set_domains(RegisteredDomains.of([("shop.example", "acme")])))
+    assert [each.version for each in updates] == [2]
+    frames = started(state)
+    assert [type(each) for each in frames[2:]] == [Readiness, Revoked, Domains, KeysFrame]
+    assert (frames[2].ready, frames[-1].version) == (True, 2)
+    assert frames[-1].keys == public_keys(issuer.ring)
+    assert frames[4] == Domains(0, shard_of("shop.example"), {"shop.example": "acme"})
+    assert started(state, draining=True)[-1] == Drain()
+
+
+@pytest.mark.parametrize(
+    ("ring", "revocations", "degraded", "changed"),
+    [
+        ("same", revoked(), False, False),
+        ("none", revoked(), False, True),
+        ("same", revoked("a"), False, True),
+        ("same", revoked(), True, True),
+    ],
+)
+def test_only_a_change_is_sent(
+    issuer: Issuer, ring: str, revocations: Revocations, degraded: bool, changed: bool
+) -> None:
+    state = PublishedState(SETTINGS)
+    set_keys(state, issuer.ring)
+    frames = set_keys(
+        state, issuer.ring if ring == "same" else EMPTY_RING, revocations, degraded=degraded
+    )
+    assert bool(frames) is changed
+    assert state.version == 1 + changed
+    if changed:
+        assert frames[-1].version == 2
+        assert frames[-1].revocations_degraded is degraded
+        assert len(frames[-1].revoked) == len(frames) - 1
+
+
+def test_only_new_parts_are_sent_and_before_the_keys_that_name_them(issuer: Issuer) -> None:
+    state = PublishedState(SETTINGS)
+    first = revoked("a")
+    set_keys(state, issuer.ring, first)
+    second = Revocations.of([*first.parts, RevocationPart(PartTables(kids=("b",)))])
+    part, keys = set_keys(state, issuer.ring, second)
+    assert (part.part, keys.revoked) == (2, (1, 2))
+
+
+def test_publishers_follow_the_keys(issuer: Issuer) -> None:
+    state = PublishedState(SETTINGS)
+    withdrawn = Publishers(withdrawn=["ab" * 32])
+    assert state.set_publishers(withdrawn) is None
+    assert set_keys(state, issuer.ring)[-1].withdrawn == ("ab" * 32,)
+    update = state.set_publishers(NO_PUBLISHERS)
+    assert update is not None
+    assert (update.version, decode([update.frame])[0].withdrawn) == (2, ())
+
+
+def test_only_changed_shards_are_sent() -> None:
+    state = PublishedState(SETTINGS)
+    domains = RegisteredDomains.of([("shop.example", "acme")])
+    assert len(list(state.set_domains(domains))) == 1
+    assert list(state.set_domains(RegisteredDomains.of([("shop.example", "acme")]))) == []
+    (gone,) = state.set_domains(RegisteredDomains.of([]))
+    assert decode([gone.frame]) == [Domains(2, shard_of("shop.example"), {})]
+
+
+def test_what_can_not_be_encoded_changes_nothing(issuer: Issuer) -> None:
+    """A lone surrogate is no Unicode."""
+    state = PublishedState(SETTINGS)
+    set_keys(state, issuer.ring, revoked("a"))
+    before = started(state)
+    bad = next(iter(issuer.ring))._replace(kid=NEVER_UNICODE)
+    with pytest.raises(UnicodeEncodeError):
+        set_keys(state, KeyRing([*issuer.ring, bad]), revoked("b"))
+    with pytest.raises(UnicodeEncodeError):
+        list(state.set_domains(RegisteredDomains.of([("shop.example", NEVER_UNICODE)])))
+    with pytest.raises(UnicodeEncodeError):
+        state.set_publishers(Publishers(withdrawn=[NEVER_UNICODE]))
+    assert (state.version, started(state)) == (1, before)
+    set_keys(state, EMPTY_RING)
+    assert state.version == 2

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from sidecar.common.errors import ConfigFault
-from sidecar.config import Config, load_config, parse_config
+from sidecar.config import load_config, parse_config
 from sidecar.config.headers import BUILT_IN, HSTS
 from sidecar.config.yamltree import parse_yaml
 
@@ -285,7 +285,3 @@ def test_a_file_that_is_not_text(tmp_path: Path) -> None:
     with pytest.raises(ConfigFault) as fault:
         load_config(path)
     assert fault.value.problems == ("is not UTF-8",)
-
-
-def test_the_model_is_whole() -> None:
-    assert set(Config.__struct_fields__) >= {"vault", "tokens", "routes"}

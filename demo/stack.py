@@ -24,7 +24,7 @@ from demo.attacks import Targets
 from demo.client import Client
 from demo.envoyproxy import EdgePorts, Envoy, edge_config, redirect_to
 from demo.names import Names
-from demo.neighbours import (
+from demo.fake_origins import (
     FakeOrigin,
     attack_of,
     attacker_answer,

@@ -158,19 +158,19 @@ class Stack:
         self.register({})
         (self.folder / "ca.pem").write_text(self.ca_pem)
         self._say("the sample application")
-        self._start_neighbours(exits)
+        self._start_origins(exits)
         self.application = SampleApplication(self.targets, self._stolen, self.count_reports)
         exits.callback(self.application.stop)
         self._start_at_free_ports(exits)
 
-    def _start_neighbours(self, exits: ExitStack) -> None:
+    def _start_origins(self, exits: ExitStack) -> None:
         """Start the CDN and the attacker's host, with certificates of the same CA."""
         names = self.names
         self.cdn = FakeOrigin(cdn_answer)
         self.attacker = FakeOrigin(partial(attacker_answer, self._attackers_page))
-        for host, neighbour in ((names.cdn, self.cdn), (names.foreign, self.attacker)):
-            exits.callback(neighbour.stop)
-            neighbour.start(server_context(self.openbao.issue(host)))
+        for host, origin in ((names.cdn, self.cdn), (names.foreign, self.attacker)):
+            exits.callback(origin.stop)
+            origin.start(server_context(self.openbao.issue(host)))
         self.targets = Targets(
             names.origin(names.cdn, self.cdn.port),
             names.origin(names.foreign, self.attacker.port),

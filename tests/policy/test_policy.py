@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.cli.evaluate import (
+from sidecar.cli.policy_evaluator import (
     Case,
     PolicyEvaluator,
     RecordedRequest,

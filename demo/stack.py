@@ -23,7 +23,6 @@ from demo.application import SampleApplication
 from demo.attacks import Targets
 from demo.client import Client
 from demo.envoyproxy import EdgePorts, Envoy, edge_config, redirect_to
-from demo.names import Names
 from demo.fake_origins import (
     FakeOrigin,
     attack_of,
@@ -31,6 +30,7 @@ from demo.fake_origins import (
     cdn_answer,
     server_context,
 )
+from demo.names import Names
 from demo.openbao import SIDECAR_POLICY, STORE_POLICY, OpenBao
 from demo.process import (
     ManagedProcess,

@@ -51,7 +51,8 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def _check(options: argparse.Namespace) -> int:
-    from sidecar.cli.policy_evaluator import PolicyEvaluator, load_case
+    from sidecar.cli.cases import load_case
+    from sidecar.cli.policy_evaluator import PolicyEvaluator
     from sidecar.cli.token_evaluator import keys_of
     from sidecar.config import load_config
 
@@ -67,7 +68,7 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _run_cases(evaluator: Any, folder: Path) -> int:
-    from sidecar.cli.policy_evaluator import load_suites, problems_of
+    from sidecar.cli.cases import load_suites, problems_of
 
     if not folder.is_dir():
         raise Fault(f"{folder} is not a folder")

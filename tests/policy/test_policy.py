@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.cli.policy_evaluator import (
+from sidecar.cli.cases import (
     Case,
-    PolicyEvaluator,
     RecordedRequest,
     Token,
     load_case,
@@ -17,19 +16,20 @@ from sidecar.cli.policy_evaluator import (
     problems_of,
 )
 from sidecar.cli.main import main
+from sidecar.cli.policy_evaluator import PolicyEvaluator
 from sidecar.common.reasons import Grant, Reason
 from sidecar.config import load_config
 from tests.support.minting import NOW
 
 HERE = Path(__file__).parent
 CONFIG = HERE / "config.yaml"
-BENCH = PolicyEvaluator(load_config(CONFIG))
+EVALUATOR = PolicyEvaluator(load_config(CONFIG))
 CASES = [case for _, suite in load_suites(HERE / "cases") for case in suite.cases]
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
 def test_cases(case: Case) -> None:
-    assert list(problems_of(case, BENCH.evaluate(case, NOW))) == []
+    assert list(problems_of(case, EVALUATOR.evaluate(case, NOW))) == []
 
 
 NOT_BY_ONE_REQUEST = {
@@ -162,7 +162,7 @@ VALUES = st.one_of(
 
 @given(st.dictionaries(st.sampled_from(NAMES), VALUES, min_size=1))
 def test_no_mutation_of_claims_gets_past_with_an_exception(claims: dict[str, object]) -> None:
-    result = BENCH.evaluate(
+    result = EVALUATOR.evaluate(
         Case(request=RecordedRequest(path="/api"), token=Token(claims=claims)), NOW
     )
     assert result.status in {200, 401}

@@ -15,7 +15,7 @@ from jwt.algorithms import ECAlgorithm
 
 from demo.openbao import SIDECAR_POLICY, OpenBao
 from demo.process import ManagedProcess
-from sidecar.cli.main import main
+from sidecar.cli.main import COMMANDS, main
 from tests.authz.checks import check_request
 from tests.support.minting import AUDIENCE, ISSUER, NOW, TENANT, Issuer
 from tests.support.real import TokenFile
@@ -161,12 +161,33 @@ def test_a_wrong_command_says_how(run: Run, arguments: list[str]) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["serve"], ["demo"], ["config", "check"], ["token", "verify"], ["token", "mint"]],
+    [
+        [],
+        *([name] for name in COMMANDS),
+        ["config", "check"],
+        ["config", "envoy"],
+        ["token", "verify"],
+        ["token", "mint"],
+    ],
+    ids=" ".join,
 )
 def test_help_is_there(run: Run, arguments: list[str]) -> None:
     code, out, _ = run(*arguments, "--help")
     assert code == 0
     assert "usage: sidecar" in out
+
+
+@pytest.mark.parametrize("chosen", [None, "certs", "no-command"])
+def test_only_the_chosen_command_is_imported(chosen: str | None) -> None:
+    source = (
+        "import sys; from sidecar.cli.main import build_parser; build_parser("
+        f"{chosen!r}); print(*sorted(m for m in sys.modules if m.startswith('sidecar.cli.')))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", source], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    imported = {name.removeprefix("sidecar.cli.") for name in done.stdout.split()}
+    assert imported & {*COMMANDS} == {chosen} & {*COMMANDS}
 
 
 def verify(run: Run, files: Path, *tokens: bytes, **options: Any) -> tuple[int, list[Any]]:

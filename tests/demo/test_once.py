@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from sidecar.cli.main import main
+
 pytestmark = pytest.mark.real
 COMMAND = [sys.executable, "-m", "sidecar", "demo"]
 
@@ -100,8 +102,6 @@ def test_without_a_program_it_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    from sidecar.cli.main import main  # noqa: PLC0415
-
     monkeypatch.setattr(sysconfig, "get_path", lambda _: tempfile.gettempdir())
     monkeypatch.setenv("PATH", surroundings["TMPDIR"])
     previous = signal.getsignal(signal.SIGTERM)

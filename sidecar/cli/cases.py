@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from sidecar.authz.evaluate import StepResult
+from sidecar.cli.files import read_text
 from sidecar.common.errors import ConfigFault, Fault
 from sidecar.config.base import TokenPlace
 from sidecar.config.convert import convert
@@ -123,17 +124,7 @@ def load_suites(folder: Path) -> Iterator[tuple[Path, Suite]]:
 
 
 def _load(path: Path, expected: type[T]) -> T:
-    try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_FILE_BYTES + 1)
-        text = raw.decode("utf-8")
-    except OSError as exc:
-        raise Fault(f"{path} cannot be read: {exc.strerror}") from exc
-    except UnicodeDecodeError as exc:
-        raise Fault(f"{path} is not UTF-8") from exc
-    if len(raw) > MAX_FILE_BYTES:
-        raise Fault(f"{path} is larger than {MAX_FILE_BYTES} bytes")
-    tree = parse_yaml(text)
+    tree = parse_yaml(read_text(path, MAX_FILE_BYTES))
     problems: list[Problem] = list(tree.problems)
     value = convert(tree.value, expected, problems) if not problems else None
     if value is None:

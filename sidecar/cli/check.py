@@ -7,8 +7,9 @@ from pathlib import Path
 import msgspec
 
 from sidecar.cli.cases import load_case, load_suites, problems_of
+from sidecar.cli.files import read_text
 from sidecar.cli.policy_evaluator import PolicyEvaluator
-from sidecar.cli.token import add_key_options, read_revocation_file, read_text
+from sidecar.cli.token import add_key_options, read_revocation_file
 from sidecar.cli.token_evaluator import keys_of
 from sidecar.common.clock import wall_seconds
 from sidecar.common.errors import Fault

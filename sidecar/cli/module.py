@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from sidecar.cli.entry_file import entry_of
-from sidecar.cli.token import read_text
+from sidecar.cli.files import read_text
 from sidecar.common.errors import Denied, Fault
 from sidecar.common.printable import printable
 from sidecar.config import model

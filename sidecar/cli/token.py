@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from sidecar.cli.files import read_text
 from sidecar.cli.token_evaluator import TokenEvaluator, TokenResult, keys_of, parse_revocations
 from sidecar.common.clock import wall_seconds
 from sidecar.common.errors import Fault
@@ -15,7 +16,6 @@ from sidecar.config.load import load_config
 from sidecar.tokens.mint import mint_token, read_private_key
 from sidecar.tokens.revocation import RevocationEntry
 
-MAX_KEY_FILE_BYTES = 1_048_576
 MAX_LINE_BYTES = 1_048_576
 MAX_REVOCATION_BYTES = 67_108_864
 _DAY_SECONDS = 86_400
@@ -176,20 +176,6 @@ def _lines(stream: Any) -> Iterator[bytes]:
 def _skip_line(stream: Any) -> None:
     while (chunk := stream.readline(MAX_LINE_BYTES)) and not chunk.endswith(b"\n"):
         pass
-
-
-def read_text(path: Path, max_bytes: int = MAX_KEY_FILE_BYTES) -> str:
-    """Read a key file; raise ``Fault`` naming it, never its content."""
-    try:
-        with path.open("rb") as file:
-            raw = file.read(max_bytes + 1)
-        if len(raw) > max_bytes:
-            raise Fault(f"{path} is larger than {max_bytes} bytes: is it the right file?")
-        return raw.decode("utf-8")
-    except OSError as exc:
-        raise Fault(f"{path} cannot be read: {exc.strerror}") from exc
-    except UnicodeDecodeError as exc:
-        raise Fault(f"{path} is not UTF-8 text: a PEM, a JWK or a JWKS is expected") from exc
 
 
 def _time(text: str) -> float:

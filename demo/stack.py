@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -126,7 +127,7 @@ class Stack:
         self.sidecar = ManagedProcess("the sidecar", self._sidecar_command())
         self._exits.callback(self.sidecar.stop)
         self.sidecar.wait_until(
-            lambda: fetch_status(self.admin_port, "/readyz") == 200,  # noqa: PLR2004 - OK
+            lambda: fetch_status(self.admin_port, "/readyz") == HTTPStatus.OK,
             READY_SECONDS,
         )
 

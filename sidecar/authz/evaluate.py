@@ -56,7 +56,7 @@ class StepResult(NamedTuple):
     detail: str
 
 
-class VerificationDeferred(Exception):  # noqa: N818 - neither a refusal nor an error
+class VerificationDeferred(Exception):
     """The request needs a signature verification, and ``may_verify`` did not permit one now."""
 
 

@@ -97,7 +97,7 @@ class BufferAccount:
         return self.held_bytes > self.max_bytes
 
 
-class _Refusal(Exception):  # noqa: N818 - an answer, not an error
+class _Refusal(Exception):
     """A request that is answered without calling its handler."""
 
     def __init__(self, headers: tuple[tuple[bytes, bytes], ...]) -> None:

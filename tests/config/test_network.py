@@ -1,8 +1,10 @@
 """What is on this machine, and what crosses a network unencrypted."""
 
+import ipaddress
+
 import pytest
 
-from sidecar.config.network import in_the_clear, is_loopback
+from sidecar.config.network import in_the_clear, is_every_host, is_loopback
 
 
 @pytest.mark.parametrize(
@@ -44,3 +46,20 @@ def test_loopback(address: str, here: bool) -> None:
 )
 def test_what_crosses_a_network_in_the_clear(url: str, clear: bool) -> None:
     assert in_the_clear(url) is clear
+
+
+@pytest.mark.parametrize(
+    ("host", "every"),
+    [
+        (str(ipaddress.IPv4Address(0)), True),
+        ("::", True),
+        ("0::0", True),
+        ("0.0.0.1", False),
+        ("127.0.0.1", False),
+        ("::1", False),
+        ("localhost", False),
+        ("", False),
+    ],
+)
+def test_every_host(host: str, every: bool) -> None:
+    assert is_every_host(host) is every

@@ -70,7 +70,7 @@ def test_a_signal_ends_it_and_nothing_is_left(
         stderr=subprocess.PIPE,
         text=True,
         # Where the tests run behind a shell's "&", SIGINT is ignored, and that is inherited.
-        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     assert demo.stdout is not None
     deadline = time.monotonic() + 60

@@ -174,6 +174,6 @@ class EdgeClient(Client):
         """Send one request and return the status of its answer."""
         return int(self.answer(b"")[0][b":status"])
 
-    def _send(self, message: bytes) -> int:  # noqa: ARG002 - one request, always the same
+    def _send(self, _message: bytes) -> int:
         stream_id: int = self._h2.send_request(self._fields, end_stream=True)
         return stream_id

@@ -5,6 +5,7 @@ import hmac
 import json
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any, NamedTuple
 
 import jwt
@@ -125,7 +126,7 @@ def build_cases(mint: Minter, publisher: ec.EllipticCurvePrivateKey) -> list[Cas
         return Case(name, API, (bearer(token),), status, reason, tenant)
 
     def module(name: str, bundle: bytes, status: int, reason: str, *more: Header) -> Case:
-        passed = TENANT if status == 200 else ...  # noqa: PLR2004 - OK
+        passed = TENANT if status == HTTPStatus.OK else ...
         return Case(name, INSTALL, (good, *more), status, reason, passed, bundle=bundle)
 
     good = bearer(mint.good())

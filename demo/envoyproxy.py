@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -93,7 +94,7 @@ class Envoy:
         self.process.stop()
 
     def _ready(self) -> bool:
-        return fetch_status(self._admin_port, "/ready") == 200  # noqa: PLR2004 - OK
+        return fetch_status(self._admin_port, "/ready") == HTTPStatus.OK
 
 
 def _move(holder: Any, port: int) -> None:

@@ -5,19 +5,22 @@ import signal
 import sys
 import time
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn
 
+from rich.console import Console
+
+from demo.own_domain import play_own_domain, show_own_domain
+from demo.scenarios import KEYS, SCENARIOS
+from demo.show import play_all, show_addresses, show_table
+from demo.stack import Stack
 from sidecar.common.errors import Fault
-
-if TYPE_CHECKING:
-    from demo.stack import Stack
 
 _WATCH_SECONDS = 0.5
 _PIPED_COLUMNS = 120
 
 
 class DemoFault(Fault):
-    """The demo can't run."""
+    """A part of the demo ended."""
 
 
 class DemoOptions(NamedTuple):
@@ -34,15 +37,6 @@ def run_demo(options: DemoOptions) -> int:
     With ``scenario`` it plays that one instead, with a timeline, and leaves. Otherwise,
     without ``once``, it stays until Ctrl-C. Processes and files are gone in every case.
     """
-    try:
-        from rich.console import Console  # noqa: PLC0415 - it may be absent
-
-        from demo.own_domain import play_own_domain, show_own_domain  # noqa: PLC0415
-        from demo.scenarios import KEYS, SCENARIOS  # noqa: PLC0415
-        from demo.show import play_all, show_addresses, show_table  # noqa: PLC0415
-        from demo.stack import Stack  # noqa: PLC0415
-    except ImportError as exc:
-        raise DemoFault(f"the demo needs {exc.name}: `make demo` installs it") from exc
     signal.signal(signal.SIGTERM, _interrupt)
     piped_width = None if sys.stdout.isatty() else _PIPED_COLUMNS
     console = Console(width=piped_width, highlight=False)
@@ -71,7 +65,7 @@ def run_demo(options: DemoOptions) -> int:
     return 0
 
 
-def _watch(stack: "Stack") -> NoReturn:
+def _watch(stack: Stack) -> NoReturn:
     """Wait for Ctrl-C; a program that dies ends the demo with a message."""
     while True:
         for process in stack.processes:

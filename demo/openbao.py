@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,7 @@ class OpenBao:
         self.process.wait_until(self._is_active, READY_SECONDS)
 
     def _is_active(self) -> bool:
-        return fetch_status(self.port, "/v1/sys/health") == 200  # noqa: PLR2004 - active
+        return fetch_status(self.port, "/v1/sys/health") == HTTPStatus.OK  # active
 
     def _hvac(self, token: str | None) -> Any:
         # Nothing from the environment: neither its VAULT_TOKEN nor a proxy is for loopback.
@@ -216,7 +217,7 @@ class OpenBao:
         policy: str,
         *,
         name: str = "sidecar",
-        token_ttl: str = "1h",  # noqa: S107 - a duration
+        ttl: str = "1h",
     ) -> tuple[str, str]:
         """Write a policy and an AppRole that has it; return role id and secret id."""
         if "approle/" not in self.client.sys.list_auth_methods():
@@ -224,7 +225,7 @@ class OpenBao:
         self.client.sys.create_or_update_policy(name, policy)
         roles = self.client.auth.approle
         roles.create_or_update_approle(
-            name, token_policies=[name], token_no_default_policy=True, token_ttl=token_ttl
+            name, token_policies=[name], token_no_default_policy=True, token_ttl=ttl
         )
         role_id = roles.read_role_id(name)["data"]["role_id"]
         secret_id = roles.generate_secret_id(name)["data"]["secret_id"]

@@ -44,8 +44,9 @@ def play_own_domain(stack: Stack) -> list[Visit]:
     shouted = _visit(stack, hands, "the same, shouted", TENANT_DOMAIN.upper(), like=first)
     stranger = _visit(stack, hands, "not registered", STRANGER, refused=True)
     too_soon = _visit(stack, hands, "not registered yet", REGISTERED_LATER, refused=True)
-    stack.register({TENANT_DOMAIN: TENANT, REGISTERED_LATER: EVIL})
-    _wait_for(lambda: _number(stack, "septem_domain_registry_entries ") == 2)  # noqa: PLR2004
+    both = {TENANT_DOMAIN: TENANT, REGISTERED_LATER: EVIL}
+    stack.register(both)
+    _wait_for(lambda: _number(stack, "septem_domain_registry_entries ") == len(both))
     later = _visit(stack, hands, "registered a moment later", REGISTERED_LATER, signed=1)
     return [first, second, shouted, stranger, too_soon, later]
 

@@ -152,7 +152,8 @@ def rotation(stack: Stack, console: Console) -> bool:
     form = Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
     stack.openbao.put_key(fresh.private_bytes(*form).decode())
     line.say("a new key is written to Vault")
-    good = _wait(lambda: _keys(stack) == 2)  # noqa: PLR2004 - old and new
+    old_and_new = 2
+    good = _wait(lambda: _keys(stack) == old_and_new)
     line.say("both keys verify")
     line.traffic.expect("the new key", Minter(fresh, wall_seconds()).good(), 200)
     time.sleep(2)

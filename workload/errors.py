@@ -1,7 +1,7 @@
 """The root of what goes wrong, for this library and for the sidecar, which shares it."""
 
 
-class Fault(Exception):  # noqa: N818 - subclasses carry the noun
+class Fault(Exception):
     """Something of ours, or of a service we stand on, does not work.
 
     The message says what failed and what to do next; it is shown to the operator as it

@@ -41,7 +41,7 @@ class ChallengeSource(Protocol):
         """Return the challenge, ``None``, or an awaitable of the fleet's reply."""
 
 
-class ChallengePending(Exception):  # noqa: N818 - neither a denial nor an error
+class ChallengePending(Exception):
     """The fleet is being asked for the challenge; ``found`` is its reply."""
 
     def __init__(self, found: Awaitable[Found]) -> None:

@@ -44,7 +44,7 @@ from sidecar.tokens.pii import check_pii
 from sidecar.tokens.verifier import VerifiedToken, verify_token
 
 
-class VerificationDeferred(Exception):  # noqa: N818 - neither a refusal nor an error
+class VerificationDeferred(Exception):
     """The request needs a signature verification, and ``may_verify`` did not permit one now."""
 
 

@@ -1,6 +1,7 @@
 """A client of the admin port, for the command line: TCP on loopback or a Unix socket."""
 
 import json
+from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 from typing import Any
 from urllib.parse import urlencode
@@ -41,9 +42,9 @@ def ask_admin(
         raise no_sidecar(address) from None
     finally:
         connection.close()
-    if answer.status == 404 and "error" not in document:  # noqa: PLR2004 - not found
+    if answer.status == HTTPStatus.NOT_FOUND and "error" not in document:
         raise AdminFault(absent)
-    if answer.status != 200:  # noqa: PLR2004 - OK
+    if answer.status != HTTPStatus.OK:
         raise AdminFault(str(document.get("error", f"the admin port answered {answer.status}")))
     return document
 
@@ -67,7 +68,7 @@ def no_sidecar(address: str) -> AdminFault:
     )
 
 
-class _NotAnObject(Exception):  # noqa: N818 - turned into a fault with the address
+class _NotAnObject(Exception):
     """The answer is not a JSON object."""
 
 

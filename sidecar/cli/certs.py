@@ -8,6 +8,7 @@ from typing import Any
 
 from sidecar.cli.admin_client import ask_admin, no_sidecar
 from sidecar.common.printable import printable, printable_lines
+from sidecar.config.load import load_config
 
 EXIT_OK = 0
 DEFAULT_ADMIN = "127.0.0.1:9102"
@@ -15,10 +16,9 @@ _LISTED = ("name", "issuer", "state", "days_left", "not_after", "serial", "serve
 _PINNED = ("name", "spki_sha256", "names")
 
 
-def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add ``certs`` and its commands."""
-    certs = commands.add_parser("certs", help="the certificates of a running sidecar")
-    subcommands = certs.add_subparsers(title="commands", metavar="COMMAND", required=True)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the commands of ``certs``."""
+    subcommands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, run, words in (
         ("list", _list, "every certificate: issuer, state, end, serial, last error"),
         ("show", _show, "one certificate, with its chain"),
@@ -34,10 +34,10 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         ),
         ("pins", _pins, "SHA-256 of the public keys held (RFC 7469), for pinning"),
     ):
-        parser = subcommands.add_parser(name, help=words, description=words.capitalize() + ".")
+        command = subcommands.add_parser(name, help=words, description=words.capitalize() + ".")
         if name in {"show", "renew", "revoke"}:
-            parser.add_argument("name", metavar="NAME")
-        where = parser.add_mutually_exclusive_group()
+            command.add_argument("name", metavar="NAME")
+        where = command.add_mutually_exclusive_group()
         where.add_argument(
             "--admin",
             metavar="ADDRESS",
@@ -46,8 +46,8 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         where.add_argument(
             "--config", type=Path, metavar="FILE", help="read the admin port from these settings"
         )
-        parser.add_argument("--json", action="store_true", help="print everything, as JSON")
-        parser.set_defaults(run=run)
+        command.add_argument("--json", action="store_true", help="print everything, as JSON")
+        command.set_defaults(run=run)
 
 
 def _list(options: argparse.Namespace) -> int:
@@ -100,8 +100,6 @@ def _one(options: argparse.Namespace, method: str, act: str) -> int:
 
 def _admin(options: argparse.Namespace) -> str:
     if options.config is not None:
-        from sidecar.config import load_config
-
         return load_config(options.config).listen.admin.address
     return options.admin or DEFAULT_ADMIN
 

@@ -4,14 +4,17 @@ import argparse
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sidecar.cli.csp_suggest import add_suggest
 from sidecar.common.printable import printable
-
-if TYPE_CHECKING:
-    from sidecar.config import Config
-    from sidecar.csp.lint.lint import Placed
+from sidecar.config.load import load_config
+from sidecar.config.model import Config, Headers
+from sidecar.csp.language.overlay import apply_overlay
+from sidecar.csp.lint.finding import LintSeverity, worst
+from sidecar.csp.lint.header import read_header
+from sidecar.csp.lint.lint import Placed, lint_profile
+from sidecar.headers.compile import csp_policies
 
 EXIT_OK, EXIT_FOUND = 0, 1
 _SEVERITIES = ("high", "medium", "low", "info")
@@ -19,10 +22,9 @@ MAX_LINE = 65_536
 _COLUMNS = ("severity", "policy", "directive", "source", "rule", "message")
 
 
-def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add ``csp`` with its commands."""
-    csp = commands.add_parser("csp", help="lint policies, and learn from violation reports")
-    subcommands = csp.add_subparsers(title="commands", metavar="COMMAND", required=True)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the commands of ``csp``."""
+    subcommands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     check = subcommands.add_parser(
         "check",
         help="lint policies",
@@ -47,8 +49,6 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def _check(options: argparse.Namespace) -> int:
-    from sidecar.csp.lint.finding import LintSeverity, worst
-
     if options.policy is not None:
         found = list(_of_header(options.policy))
     else:
@@ -62,10 +62,7 @@ def _check(options: argparse.Namespace) -> int:
     return EXIT_FOUND if failing else EXIT_OK
 
 
-def _of_header(text: str) -> "Iterator[tuple[str, Placed]]":
-    from sidecar.csp.lint.header import read_header
-    from sidecar.csp.lint.lint import Placed, lint_profile
-
+def _of_header(text: str) -> Iterator[tuple[str, Placed]]:
     policies, wrong = read_header(text)
     for finding in wrong:
         yield "header", Placed("", None, finding)
@@ -75,12 +72,7 @@ def _of_header(text: str) -> "Iterator[tuple[str, Placed]]":
         yield "header", placed
 
 
-def _of_config(path: Path | None) -> "Iterator[tuple[str, Placed]]":
-    from sidecar.config import load_config
-    from sidecar.config.model import Headers
-    from sidecar.csp.lint.lint import lint_profile
-    from sidecar.headers.compile import csp_policies
-
+def _of_config(path: Path | None) -> Iterator[tuple[str, Placed]]:
     config = None if path is None else load_config(path)
     headers = Headers() if config is None else config.headers
     group = None if headers.reports is None else headers.reports.group
@@ -92,12 +84,8 @@ def _of_config(path: Path | None) -> "Iterator[tuple[str, Placed]]":
         yield from _of_tenants(config, group)
 
 
-def _of_tenants(config: "Config", group: str | None) -> "Iterator[tuple[str, Placed]]":
+def _of_tenants(config: Config, group: str | None) -> Iterator[tuple[str, Placed]]:
     """Yield the findings that are worse on a tenant's pages than on the profile's."""
-    from sidecar.csp.language.overlay import apply_overlay
-    from sidecar.csp.lint.lint import lint_profile
-    from sidecar.headers.compile import csp_policies
-
     for number, tenant in enumerate(config.tenants):
         for name, overlay in tenant.csp.items():
             enforced, report_only = csp_policies(config.headers, name)
@@ -112,7 +100,7 @@ def _of_tenants(config: "Config", group: str | None) -> "Iterator[tuple[str, Pla
                     yield f"tenants[{number}].csp.{name}", placed
 
 
-def _row(where: str, placed: "Placed") -> dict[str, Any]:
+def _row(where: str, placed: Placed) -> dict[str, Any]:
     place = f".{placed.list_name}[{placed.number}]" if placed.list_name else ""
     finding = placed.finding
     return {
@@ -125,7 +113,7 @@ def _row(where: str, placed: "Placed") -> dict[str, Any]:
     }
 
 
-def _show(found: "list[tuple[str, Placed]]") -> None:
+def _show(found: list[tuple[str, Placed]]) -> None:
     rows = [_row(where, placed) for where, placed in found]
     rows.sort(key=lambda row: _SEVERITIES.index(row["severity"]))
     widths = [max([len(name), *(len(row[name]) for row in rows)]) for name in _COLUMNS]

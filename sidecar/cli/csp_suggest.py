@@ -4,17 +4,28 @@ import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from sidecar.cli.admin_client import ask_admin
 from sidecar.common.clock import wall_seconds
 from sidecar.common.errors import ConfigFault, Fault
 from sidecar.common.printable import printable
-
-if TYPE_CHECKING:
-    from sidecar.config.model import Config
-    from sidecar.config.problem import Path as SettingPath
-    from sidecar.csp.reports.suggest import Evidence, Suggestion
+from sidecar.config.load import parse_config, read_config
+from sidecar.config.model import Config
+from sidecar.config.problem import Path as SettingPath
+from sidecar.config.yamledit import add_entry, append_item, unified_diff
+from sidecar.config.yamltree import parse_yaml
+from sidecar.csp.reports.suggest import (
+    Evidence,
+    Suggestion,
+    Thresholds,
+    from_lines,
+    from_table,
+    lines_of,
+    suggest,
+)
+from sidecar.headers.compile import csp_policies
 
 EXIT_OK, EXIT_NOTHING = 0, 1
 _HOUR = 3600.0
@@ -22,7 +33,7 @@ _HOUR = 3600.0
 
 def add_suggest(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command."""
-    suggest = subcommands.add_parser(
+    parser = subcommands.add_parser(
         "suggest",
         help="turn reports into a proposed change",
         description="Turn violation reports into a change of the configuration, as a diff that "
@@ -30,8 +41,8 @@ def add_suggest(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser
         "Anybody can send reports: read the diff before you apply it. Exit 1 if there is "
         "nothing to propose.",
     )
-    suggest.add_argument("--config", type=Path, required=True, metavar="FILE", help="settings")
-    source = suggest.add_mutually_exclusive_group()
+    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="settings")
+    source = parser.add_mutually_exclusive_group()
     source.add_argument(
         "--reports", type=Path, metavar="FILE", help="forwarded reports (JSON lines), or -"
     )
@@ -40,27 +51,22 @@ def add_suggest(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser
         metavar="ADDRESS",
         help="the admin port to read reports from (default: the configuration's listen.admin)",
     )
-    suggest.add_argument("--profile", default="shell", help="(default: %(default)s)")
-    suggest.add_argument(
+    parser.add_argument("--profile", default="shell", help="(default: %(default)s)")
+    parser.add_argument(
         "--last", type=float, metavar="HOURS", help="ignore reports that were last seen before that"
     )
     for name, default in (("reports", 20), ("documents", 2), ("clients", 3)):
-        suggest.add_argument(
+        parser.add_argument(
             f"--min-{name}",
             type=int,
             default=default,
             metavar="N",
             help=f"propose nothing with fewer {name} (default: %(default)s)",
         )
-    suggest.set_defaults(run=_suggest)
+    parser.set_defaults(run=_suggest)
 
 
 def _suggest(options: argparse.Namespace) -> int:
-    from sidecar.config.load import parse_config, read_config
-    from sidecar.config.yamledit import unified_diff
-    from sidecar.csp.reports.suggest import Thresholds, suggest
-    from sidecar.headers.compile import csp_policies
-
     text = read_config(options.config)
     config = parse_config(text, str(options.config))
     if options.profile not in config.headers.csp:
@@ -93,9 +99,7 @@ def _suggest(options: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def _evidence(options: argparse.Namespace, config: "Config") -> "list[Evidence]":
-    from sidecar.csp.reports.suggest import from_lines, from_table, lines_of
-
+def _evidence(options: argparse.Namespace, config: Config) -> list[Evidence]:
     since = 0.0 if options.last is None else wall_seconds() - options.last * _HOUR
     if options.reports is None:
         address = options.admin or config.listen.admin.address
@@ -110,10 +114,7 @@ def _evidence(options: argparse.Namespace, config: "Config") -> "list[Evidence]"
         raise Fault(f"{options.reports} cannot be read: {exc.strerror}") from exc
 
 
-def _edit(text: str, config: "Config", profile: str, suggestion: "Suggestion") -> str:
-    from sidecar.config.yamledit import add_entry, append_item
-    from sidecar.config.yamltree import parse_yaml
-
+def _edit(text: str, config: Config, profile: str, suggestion: Suggestion) -> str:
     csp: SettingPath = ("headers", "csp")
     written = parse_yaml(text).value
     if profile not in (written.get("headers") or {}).get("csp", {}):
@@ -128,7 +129,7 @@ def _edit(text: str, config: "Config", profile: str, suggestion: "Suggestion") -
     return add_entry(text, path, suggestion.directive, [_flow([*before, suggestion.source])])
 
 
-def _profile_lines(config: "Config", name: str) -> list[str]:
+def _profile_lines(config: Config, name: str) -> list[str]:
     """Return a built-in profile as lines of YAML: its policies; all else is the default."""
     profile = config.headers.csp[name]
     lines: list[str] = []
@@ -154,11 +155,9 @@ def _flow(values: Sequence[str]) -> str:
 
 
 def _check_only_added(
-    before: "Config", after: "Config", profile: str, suggestions: "Sequence[Suggestion]"
+    before: Config, after: Config, profile: str, suggestions: Sequence[Suggestion]
 ) -> None:
     """Check that the changed file adds these sources and nothing else; raise ``Fault``."""
-    from msgspec.structs import replace
-
     wanted: dict[str, list[dict[str, tuple[str, ...]]]] = {
         name: [dict(policy) for policy in getattr(before.headers.csp[profile], name)]
         for name in ("enforced", "report_only")

@@ -1,6 +1,7 @@
 """``sidecar demo``: from a clone, where the demo lies beside this package."""
 
 import argparse
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -10,35 +11,33 @@ _ROOT = Path(__file__).parents[2]
 
 
 class NoDemoFault(Fault):
-    """The demo is not here: this is an installed package, and it is not part of that."""
+    """The demo is not here, as beside an installed package, or what it needs is not."""
 
 
-def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add ``demo`` to the commands."""
-    demo = commands.add_parser(
-        "demo",
-        help="see it work: real Envoy, real OpenBao, one minute (from a clone)",
-        description="Start a real Envoy, a real OpenBao, a sample application and the sidecar on "
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``demo``."""
+    parser.description = (
+        "Start a real Envoy, a real OpenBao, a sample application and the sidecar on "
         "free loopback ports, play a set of requests through them and show what happened. "
-        "It runs from a clone of the project; the installed package does not hold it.",
+        "It runs from a clone of the project; the installed package does not hold it."
     )
-    demo.add_argument(
+    parser.add_argument(
         "--once",
         action="store_true",
         help="leave after the table; exit 1 if a row is not as it must be",
     )
-    demo.add_argument(
+    parser.add_argument(
         "--tls-min",
         choices=("1.2", "1.3"),
         default="1.3",
         help="lowest TLS version at the edge (default: %(default)s)",
     )
-    demo.add_argument(
+    parser.add_argument(
         "--scenario",
         choices=("rotation", "vault-outage"),
         help="play this one instead of the table, with a timeline",
     )
-    demo.set_defaults(run=_run, draws=True)
+    parser.set_defaults(run=_run, draws=True)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -47,11 +46,14 @@ def _run(options: argparse.Namespace) -> int:
             "the demo is not part of the installed package: "
             "clone the project's repository and run `make demo` there"
         )
-    from demo.main import DemoOptions, run_demo
-
-    return run_demo(
-        DemoOptions(once=options.once, tls_min=options.tls_min, scenario=options.scenario)
+    try:
+        demo = import_module("demo.main")  # by its name: an installed package must do without it
+    except ImportError as exc:
+        raise NoDemoFault(f"the demo needs {exc.name}: `make demo` installs it") from exc
+    code: int = demo.run_demo(
+        demo.DemoOptions(once=options.once, tls_min=options.tls_min, scenario=options.scenario)
     )
+    return code
 
 
 def _is_beside_us() -> bool:

@@ -3,10 +3,15 @@
 import argparse
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from sidecar.config import Config
+import yaml
+
+from sidecar.common.errors import Fault
+from sidecar.config.load import load_config
+from sidecar.config.model import Config
+from sidecar.headers.envoy_check import problems_of
+from sidecar.headers.envoy_patterns import REQUEST_TRAILERS, request_names
+from sidecar.headers.tenant import TRUSTED
 
 EXIT_OK, EXIT_FOUND = 0, 1
 _WIDTH, _LONGEST = 100, 120
@@ -16,7 +21,7 @@ NAMES_FILTER = "septem.request_names"
 Problems = list[str]
 
 
-def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_envoy(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add ``envoy`` to the commands of ``config``."""
     envoy = commands.add_parser(
         "envoy",
@@ -33,8 +38,6 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 
 def _run(options: argparse.Namespace) -> int:
-    from sidecar.config import load_config
-
     config = load_config(options.file)
     if options.check is None:
         print("\n".join(fragment(config)))
@@ -47,13 +50,8 @@ def _run(options: argparse.Namespace) -> int:
     return EXIT_FOUND if problems else EXIT_OK
 
 
-def check_file(config: "Config", path: Path) -> Problems:
+def check_file(config: Config, path: Path) -> Problems:
     """Return what an Envoy configuration lets through; raise ``Fault`` if it can't be read."""
-    import yaml
-
-    from sidecar.common.errors import Fault
-    from sidecar.headers.envoy_check import problems_of
-
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as exc:
@@ -67,14 +65,8 @@ def check_file(config: "Config", path: Path) -> Problems:
         raise Fault(f"{path} is not a configuration that Envoy accepts: {exc!r}") from None
 
 
-def fragment(config: "Config") -> Iterator[str]:
+def fragment(config: Config) -> Iterator[str]:
     """Yield the lines of the two filters, and of the routes that keep something."""
-    from sidecar.headers.envoy_patterns import (
-        REQUEST_TRAILERS,
-        request_names,
-    )
-    from sidecar.headers.tenant import TRUSTED
-
     kept = config.headers.keep_overrides
     exact = [
         f"        - remove: {name}" for name in (*TRUSTED, *config.headers.remove_from_request)
@@ -104,8 +96,6 @@ def fragment(config: "Config") -> Iterator[str]:
 
 
 def _route(name: str, kept: Collection[str]) -> Iterator[str]:
-    from sidecar.headers.envoy_patterns import request_names
-
     yield f"# In Envoy's route for {name}, which keeps {', '.join(sorted(kept))}:"
     yield "typed_per_filter_config:"
     yield f"  {NAMES_FILTER}:"

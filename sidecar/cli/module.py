@@ -5,25 +5,27 @@ import getpass
 import hashlib
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sidecar.cli.entry_file import entry_of
-from sidecar.cli.token import read_text
+from sidecar.cli.files import read_text
 from sidecar.common.errors import Denied, Fault
 from sidecar.common.printable import printable
-
-if TYPE_CHECKING:
-    from sidecar.module_signing.publishers import Publishers
+from sidecar.config import model
+from sidecar.config.load import load_config
+from sidecar.keys.sources import parse_keys
+from sidecar.module_signing.install import ModulePolicy, check_bundle
+from sidecar.module_signing.publishers import PublisherKey, Publishers, read_publishers
+from sidecar.module_signing.signature import HEADER_NAME, sign_digest
+from sidecar.tokens.mint import read_private_key
 
 MAX_BUNDLE_BYTES = 1_073_741_824
 MAX_PUBLISHERS_BYTES = 67_108_864
 _CHUNK_BYTES = 1_048_576
 
 
-def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add ``module sign`` and ``module verify``."""
-    module = commands.add_parser("module", help="sign and verify bundles of modules")
-    subcommands = module.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    subcommands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_sign(subcommands)
     _add_verify(subcommands)
 
@@ -56,9 +58,6 @@ def _add_sign(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
 
 
 def _sign(options: argparse.Namespace) -> int:
-    from sidecar.module_signing.signature import HEADER_NAME, sign_digest
-    from sidecar.tokens.mint import read_private_key
-
     digest = digest_of(options.bundle)
     key = read_private_key(read_text(options.key), str(options.key), _ask_passphrase)
     signature = sign_digest(digest, key)
@@ -107,9 +106,6 @@ def _add_verify(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from sidecar.module_signing.install import ModulePolicy, check_bundle
-    from sidecar.module_signing.signature import HEADER_NAME
-
     limit = _bundle_limit(options.config)
     signature = read_text(options.signature or signature_path(options.bundle)).strip().encode()
     body = _read_bundle(options.bundle, limit)
@@ -130,20 +126,11 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _bundle_limit(path: Path | None) -> int:
-    from sidecar.config import load_config, model
-
     modules = load_config(path).modules if path is not None else None
     return (modules or model.Modules()).max_bundle_bytes
 
 
-def _publishers(options: argparse.Namespace) -> "Publishers":
-    from sidecar.keys.sources import parse_keys
-    from sidecar.module_signing.publishers import (
-        PublisherKey,
-        Publishers,
-        read_publishers,
-    )
-
+def _publishers(options: argparse.Namespace) -> Publishers:
     if options.publishers is None:
         keys = parse_keys(read_text(options.key), None)
         return Publishers(PublisherKey(str(options.key), key.public) for key in keys)

@@ -6,27 +6,28 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from sidecar.cli.files import read_text
+from sidecar.cli.token_evaluator import TokenEvaluator, TokenResult, keys_of, parse_revocations
 from sidecar.common.clock import wall_seconds
 from sidecar.common.errors import Fault
+from sidecar.config.load import load_config
+from sidecar.tokens.mint import mint_token, read_private_key
+from sidecar.tokens.revocation import RevocationEntry
 
-if TYPE_CHECKING:
-    from sidecar.cli.token_evaluator import TokenResult
-    from sidecar.tokens.revocation import RevocationEntry
-
-MAX_KEY_FILE_BYTES = 1_048_576
 MAX_LINE_BYTES = 1_048_576
 MAX_REVOCATION_BYTES = 67_108_864
+_DAY_SECONDS = 86_400
+"""The longest life of a token that is minted here: enough for a test."""
 _LATEST = 253_402_300_800.0
 """The year 10000."""
 EXIT_OK, EXIT_REFUSED, EXIT_NOTHING = 0, 1, 2
 
 
-def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add ``token verify`` and ``token mint``."""
-    token = commands.add_parser("token", help="verify tokens, or mint them for development")
-    subcommands = token.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    subcommands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_verify(subcommands)
     _add_mint(subcommands)
 
@@ -59,9 +60,6 @@ def _add_verify(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from sidecar.cli.token_evaluator import TokenEvaluator, keys_of
-    from sidecar.config import load_config
-
     config = load_config(options.config) if options.config else None
     keys = keys_of(read_text(options.jwks), config, options.issuer)
     entry = read_revocation_file(options.revocations)
@@ -81,7 +79,7 @@ def _verify(options: argparse.Namespace) -> int:
     return EXIT_REFUSED if refused else EXIT_OK
 
 
-def _show(result: "TokenResult") -> None:
+def _show(result: TokenResult) -> None:
     if not result.ok:
         _print_json({"ok": False, "reason": result.reason, "detail": result.detail})
         return
@@ -106,10 +104,8 @@ def add_key_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def read_revocation_file(path: Path | None) -> "RevocationEntry | None":
+def read_revocation_file(path: Path | None) -> RevocationEntry | None:
     """Read a revocation list; raise ``Fault`` naming the file."""
-    from sidecar.cli.token_evaluator import parse_revocations
-
     if path is None:
         return None
     try:
@@ -151,8 +147,6 @@ def _add_mint(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
 
 
 def _mint(options: argparse.Namespace) -> int:
-    from sidecar.tokens.mint import mint_token, read_private_key
-
     key = read_private_key(read_text(options.key), str(options.key))
     now = wall_seconds()
     token = mint_token(
@@ -184,20 +178,6 @@ def _skip_line(stream: Any) -> None:
         pass
 
 
-def read_text(path: Path, max_bytes: int = MAX_KEY_FILE_BYTES) -> str:
-    """Read a key file; raise ``Fault`` naming it, never its content."""
-    try:
-        with path.open("rb") as file:
-            raw = file.read(max_bytes + 1)
-        if len(raw) > max_bytes:
-            raise Fault(f"{path} is larger than {max_bytes} bytes: is it the right file?")
-        return raw.decode("utf-8")
-    except OSError as exc:
-        raise Fault(f"{path} cannot be read: {exc.strerror}") from exc
-    except UnicodeDecodeError as exc:
-        raise Fault(f"{path} is not UTF-8 text: a PEM, a JWK or a JWKS is expected") from exc
-
-
 def _time(text: str) -> float:
     message = f"{text!r} is neither RFC 3339 (2026-11-24T12:00:00Z) nor Unix seconds"
     try:
@@ -218,8 +198,10 @@ def _rfc_3339(text: str, message: str) -> float:
 
 
 def _ttl(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 86_400:  # noqa: PLR2004 - a day is enough for a test
-        raise argparse.ArgumentTypeError("a number of seconds from 1 to 86400 is expected")
+    if not text.isdecimal() or not 1 <= int(text) <= _DAY_SECONDS:
+        raise argparse.ArgumentTypeError(
+            f"a number of seconds from 1 to {_DAY_SECONDS} is expected"
+        )
     return int(text)
 
 

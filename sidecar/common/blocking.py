@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-class BlockingRunnerBusy(Exception):  # noqa: N818 - what it is, not what it does
+class BlockingRunnerBusy(Exception):
     """Every thread hangs in an earlier call, or the runner is closed."""
 
 

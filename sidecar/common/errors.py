@@ -11,7 +11,7 @@ from workload.errors import Fault
 __all__ = ["ConfigFault", "Denied", "Fault"]
 
 
-class Denied(Exception):  # noqa: N818 - it is an answer, not an error
+class Denied(Exception):
     """A request is denied.
 
     ``detail`` is for the audit log and for ``sidecar token verify``. It names claims

@@ -51,8 +51,7 @@ def _make_private(path: Path, flags: int) -> int:
     descriptor = os.open(path, flags | safe, PRIVATE_MODE)
     try:
         found = os.fstat(descriptor)
-        if problem := _problem_of(found):
-            raise OSError(0, problem)  # noqa: TRY301 - as for what the kernel refuses
+        _require_own_file(found)
         if found.st_mode & _OTHERS:
             os.fchmod(descriptor, PRIVATE_MODE)
     except OSError:
@@ -61,14 +60,15 @@ def _make_private(path: Path, flags: int) -> int:
     return descriptor
 
 
-def _problem_of(found: os.stat_result) -> str:
+def _require_own_file(found: os.stat_result) -> None:
+    """Raise ``OSError``, as the kernel does for what it refuses, unless the file is ours alone."""
     if not stat.S_ISREG(found.st_mode):
-        return "it is not a regular file"
+        raise OSError(0, "it is not a regular file")
     if found.st_uid != os.geteuid():
-        return f"it belongs to user {found.st_uid}, but this process runs as user {os.geteuid()}"
+        us = os.geteuid()
+        raise OSError(0, f"it belongs to user {found.st_uid}, but this process runs as user {us}")
     if found.st_nlink > 1:
-        return "it has a second name (a hard link); use a file with one name"
-    return ""
+        raise OSError(0, "it has a second name (a hard link); use a file with one name")
 
 
 def _is_ours_and_open(found: os.stat_result) -> bool:

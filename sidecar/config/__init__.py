@@ -4,6 +4,7 @@ Reading imports the YAML parser. A worker gets its configuration decoded and doe
 the parser, so it is only imported on first use.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from sidecar.config.model import Config
@@ -16,7 +17,5 @@ __all__ = ["Config", "load_config", "parse_config"]
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        from sidecar.config import load  # noqa: PLC0415 - see above
-
-        return getattr(load, name)
+        return getattr(import_module("sidecar.config.load"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -72,6 +72,9 @@ class AcmeIssuerSettings(Settings, frozen=True, tag_field="type", tag="acme"):
     edge_seconds: Annotated[float, Meta(ge=0.1, le=600)] = 20.0
 
 
+IssuerSettings = VaultPkiIssuer | VaultKvIssuer | AcmeIssuerSettings
+
+
 class CertificateStoreSettings(Settings, frozen=True):
     """Where in Vault KV v2 a fleet stores its certificates, leases and challenges.
 

@@ -16,6 +16,14 @@ def is_loopback(address: str) -> bool:
         return False
 
 
+def is_every_host(host: str) -> bool:
+    """Tell whether a host, without brackets, stands for every address of this machine."""
+    try:
+        return ipaddress.ip_address(host).is_unspecified
+    except ValueError:
+        return False
+
+
 def in_the_clear(url: str) -> bool:
     """Tell whether a URL is plain HTTP to another machine."""
     if not url.startswith("http://"):

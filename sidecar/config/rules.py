@@ -11,7 +11,7 @@ from sidecar.config.model import (
     VaultKvIssuer,
     VaultPkiIssuer,
 )
-from sidecar.config.network import in_the_clear, is_loopback
+from sidecar.config.network import in_the_clear, is_every_host, is_loopback
 from sidecar.config.on_demand import HttpRegistry
 from sidecar.config.problem import Path, Problem
 from sidecar.config.rules_headers import check_headers
@@ -21,7 +21,6 @@ from sidecar.config.rules_routes import check_routes
 from sidecar.config.secrets import GenericSecret, SessionTicketKeys, TrustBundle
 
 LAST_PORT = 65_535
-_EVERY_HOST = frozenset({"0.0.0.0", "::"})  # noqa: S104 - to be compared with, not listened on
 
 
 def cross_check(config: Config) -> Iterator[Problem]:
@@ -113,7 +112,7 @@ def _share_a_port(one: str, other: str) -> bool:
         return False
     (host, _, port), (other_host, _, other_port) = one.rpartition(":"), other.rpartition(":")
     hosts = {_plain(host), _plain(other_host)}
-    return int(port) == int(other_port) and (len(hosts) == 1 or bool(hosts & _EVERY_HOST))
+    return int(port) == int(other_port) and (len(hosts) == 1 or any(map(is_every_host, hosts)))
 
 
 def _plain(host: str) -> str:

@@ -239,7 +239,7 @@ class HttpServer:
             await writer.drain()
 
 
-class _Refused(Exception):  # noqa: N818 - an answer
+class _Refused(Exception):
     """A request that is refused before its handler."""
 
     def __init__(self, refusal: Refusal) -> None:

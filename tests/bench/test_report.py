@@ -129,7 +129,7 @@ def test_bars_are_as_long_as_their_figures() -> None:
         Bar("<whole>", (Part(100, "other"),)),
     )
     picture = draw([Panel("title", "note", bars)], "footer")
-    root = ET.fromstring(picture)  # noqa: S314 - our own
+    root = ET.fromstring(picture)
     widths = {each.attrib["class"]: float(each.attrib["width"]) for each in root.iter(f"{SVG}rect")}
     assert widths["envoy"] == widths["ours"] == pytest.approx(widths["other"] / 4, abs=0.1)
     words = [each.text for each in root.iter(f"{SVG}text")]
@@ -141,7 +141,7 @@ def test_bars_are_as_long_as_their_figures() -> None:
 def test_the_picture_has_a_dark_side_and_stays_in_its_frame(results: dict[str, Any]) -> None:
     picture = report.picture(results)
     assert "prefers-color-scheme: dark" in picture
-    root = ET.fromstring(picture)  # noqa: S314 - our own
+    root = ET.fromstring(picture)
     width, height = (float(root.attrib[name]) for name in ("width", "height"))
     for each in root.iter(f"{SVG}rect"):
         assert float(each.attrib["x"]) + float(each.attrib["width"]) <= width

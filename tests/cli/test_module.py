@@ -156,7 +156,7 @@ def typed(bundle: Path, passphrase: str) -> tuple[int, str]:
         stdout=child,
         stderr=child,
         start_new_session=True,
-        preexec_fn=lambda: os.close(os.open(os.ttyname(0), os.O_RDWR)),  # noqa: PLW1509 - makes it the controlling terminal
+        preexec_fn=lambda: os.close(os.open(os.ttyname(0), os.O_RDWR)),
     )
     os.close(child)
     shown, deadline = b"", time.monotonic() + 30

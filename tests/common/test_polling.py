@@ -12,6 +12,7 @@ import ssl
 from collections.abc import Callable, Coroutine
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import hvac.exceptions
@@ -249,8 +250,7 @@ def probes(faulty: Faulty) -> Made:
             faulty.answer("store")
 
     class Target:
-        class settings:  # noqa: N801
-            every_seconds = 0.01
+        settings = SimpleNamespace(every_seconds=0.01)
 
     prober = Prober(
         {"a": Target},  # type: ignore[dict-item]

@@ -4,7 +4,7 @@ import pytest
 
 from sidecar.common.errors import ConfigFault
 from sidecar.config import parse_config
-from tests.config.test_load import MINIMAL, problems
+from tests.config.documents import MINIMAL, problems
 
 SDS = "listen: {sds: {address: unix:/run/sds.sock}}\n"
 PKI = "{name: internal, type: vault_pki, role: edge}"

@@ -11,7 +11,7 @@ import yaml
 from sidecar.common.errors import ConfigFault
 from sidecar.config import Config, parse_config
 from sidecar.config.renamed import RENAMED, new_name
-from tests.config.test_load import MINIMAL
+from tests.config.documents import MINIMAL
 
 
 def members(kind: Any) -> list[Any]:

@@ -7,7 +7,7 @@ import yaml
 
 from sidecar.config import parse_config
 from sidecar.config.secrets import GenericSecret, KvTrust, PkiTrust, SessionTicketKeys, TrustBundle
-from tests.config.test_load import MINIMAL, problems
+from tests.config.documents import MINIMAL, problems
 
 SDS = MINIMAL + "listen: {sds: {address: 'unix:/run/sds.sock'}}\n"
 ISSUER = "issuers: [{name: i, type: vault_pki, role: r}]\n"

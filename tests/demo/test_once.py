@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from sidecar.cli.main import main
+
 pytestmark = pytest.mark.real
 COMMAND = [sys.executable, "-m", "sidecar", "demo"]
 
@@ -68,7 +70,7 @@ def test_a_signal_ends_it_and_nothing_is_left(
         stderr=subprocess.PIPE,
         text=True,
         # Where the tests run behind a shell's "&", SIGINT is ignored, and that is inherited.
-        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     assert demo.stdout is not None
     deadline = time.monotonic() + 60
@@ -100,8 +102,6 @@ def test_without_a_program_it_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    from sidecar.cli.main import main  # noqa: PLC0415
-
     monkeypatch.setattr(sysconfig, "get_path", lambda _: tempfile.gettempdir())
     monkeypatch.setenv("PATH", surroundings["TMPDIR"])
     previous = signal.getsignal(signal.SIGTERM)

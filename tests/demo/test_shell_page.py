@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from demo.attacks import ATTACKS, Targets, fill
-from demo.neighbours import attack_of
+from demo.fake_origins import attack_of
 from demo.shell import attacker_page, own_asset, shell_page
 
 TARGETS = Targets("https://cdn.example", "https://evil.example", "https://other.example")

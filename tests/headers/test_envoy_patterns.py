@@ -22,7 +22,7 @@ from sidecar.headers.envoy_patterns import (
     request_names,
 )
 from sidecar.headers.tenant import TRUSTED
-from tests.config.test_load import MINIMAL
+from tests.config.documents import MINIMAL
 
 EDGE = Path(__file__).parents[2] / "envoy" / "edge.yaml"
 TOKEN = "!#$%&'*+-.^_`|~" + string.digits + string.ascii_lowercase

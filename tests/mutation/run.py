@@ -30,7 +30,7 @@ TESTS = {
     "sidecar/authz/": ("tests/authz/", "tests/policy/", "tests/transport/test_lane.py"),
     "sidecar/common/canonical.py": (
         "tests/common/test_canonical.py", "tests/authz/test_lenient.py",
-        "tests/config/test_routes.py",
+        "tests/config/test_rules_routes.py",
     ),
     "sidecar/tokens/mint.py": ("tests/tokens/test_mint.py",),
     "sidecar/tokens/": (

@@ -53,7 +53,7 @@ def enable(bao: OpenBao, method: str) -> None:
 
 
 async def test_a_wrapped_secret_id_is_unwrapped_once(bao: OpenBao, tmp_path: Path) -> None:
-    role_id, _ = bao.approle_for(SIDECAR_POLICY, name="wrapped", token_ttl="1h")
+    role_id, _ = bao.approle_for(SIDECAR_POLICY, name="wrapped", ttl="1h")
     wrapped = bao.client.auth.approle.generate_secret_id("wrapped", wrap_ttl="60s")
     (tmp_path / "role-id").write_text(role_id)
     (tmp_path / "secret-id").write_text(wrapped["wrap_info"]["token"])

@@ -141,7 +141,7 @@ async def test_a_token_file_that_is_no_use(
 
 
 def approle_settings(openbao: OpenBao, folder: Path, token_ttl: str) -> model.Vault:
-    role_id, secret_id = openbao.approle_for(SIDECAR_POLICY, token_ttl=token_ttl)
+    role_id, secret_id = openbao.approle_for(SIDECAR_POLICY, ttl=token_ttl)
     (folder / "role-id").write_text(role_id)
     (folder / "secret-id").write_text(secret_id)
     auth = model.AppRoleAuth(

@@ -20,7 +20,7 @@ NO_RENEWAL = 'path "secret/data/iam/jwt-signing-key" { capabilities = ["read"] }
 def approle(
     openbao: OpenBao, folder: Path, policy: str = SIDECAR_POLICY, ttl: str = "1h"
 ) -> model.Vault:
-    role_id, secret_id = openbao.approle_for(policy, name=folder.name, token_ttl=ttl)
+    role_id, secret_id = openbao.approle_for(policy, name=folder.name, ttl=ttl)
     (folder / "role-id").write_text(role_id)
     (folder / "secret-id").write_text(secret_id)
     auth = model.AppRoleAuth(

@@ -134,7 +134,7 @@ def check_variables(text: str) -> None:
 
 def _quoted(text: str) -> Source:
     inner = text[1:-1]
-    if len(text) < 3 or not (text.startswith("'") and text.endswith("'")) or "'" in inner:  # noqa: PLR2004 - quotes and something in them
+    if not inner or "'" in inner or text != f"'{inner}'":
         raise NotASourceError(f"{_shown(text)} has a quote without its other half")
     lowered = inner.lower()
     if lowered == "none":

@@ -5,10 +5,12 @@ from typing import Any
 
 import msgspec
 
+from sidecar.common.http_client import make_session
 from sidecar.common.printable import escape_json
 from sidecar.config.reports import HttpsForwardSettings
 from sidecar.csp.reports.store import Seen
 
+_SUCCESS = range(200, 300)
 _encoder = msgspec.json.Encoder()
 
 
@@ -28,8 +30,6 @@ class HttpsForward:
 
     def write(self, lines: bytes) -> None:
         """Send a batch. Raises ``OSError`` for an answer other than success."""
-        from sidecar.common.http_client import make_session  # noqa: PLC0415 - brings requests
-
         if self._session is None:
             self._session = make_session(ca_file=self._settings.ca_file, max_response_bytes=65_536)
         response = self._session.post(
@@ -39,7 +39,7 @@ class HttpsForward:
             timeout=self._settings.timeout_seconds,
             allow_redirects=False,
         )
-        if response.status_code // 100 != 2:  # noqa: PLR2004 - the class of success
+        if response.status_code not in _SUCCESS:
             raise OSError(0, f"the receiver of reports answered {response.status_code}")
 
     def reopen(self) -> None:

@@ -24,6 +24,8 @@ A browser reports no more of them than the scheme (CSP Level 3 §5.4), older one
 _NESTING = frozenset({"blob", "filesystem"})
 """Schemes whose URLs hold the URL of the page that made them."""
 
+_LONGEST_NAME = 253
+"""RFC 1035 §2.3.4, without the root and its length."""
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,30}):(.*)", re.DOTALL)
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}")
 _HOST = re.compile(
@@ -53,7 +55,7 @@ def reduce_url(url: str) -> str:
         return scheme if not rest else UNKNOWN
     authority = _END_OF_AUTHORITY.split(rest[2:], maxsplit=1)[0].rpartition("@")[2].lower()
     host = _HOST.fullmatch(authority)
-    if host is None or len(host[1]) > 253:  # noqa: PLR2004 - the longest name (RFC 1035 §2.3.4)
+    if host is None or len(host[1]) > _LONGEST_NAME:
         return UNKNOWN
     port = host[2]
     shown = "" if port in (None, NETWORK_SCHEMES[scheme]) else f":{int(port)}"

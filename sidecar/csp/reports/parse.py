@@ -83,7 +83,7 @@ class Parsed(NamedTuple):
     over_batch: int = 0
 
 
-class NotReports(Exception):  # noqa: N818 - what the body is
+class NotReports(Exception):
     """The body as a whole is neither a report nor an array of them."""
 
 

@@ -22,7 +22,7 @@ class AuditFault(Fault):
     """The audit log can't be opened."""
 
 
-class CutShort(OSError):  # noqa: N818 - a report of how far it went
+class CutShort(OSError):
     """A write failed after ``taken`` bytes; the rest must still be written."""
 
     def __init__(self, cause: OSError, taken: int) -> None:
@@ -30,7 +30,7 @@ class CutShort(OSError):  # noqa: N818 - a report of how far it went
         self.taken = taken
 
 
-class LinesLost(Exception):  # noqa: N818 - a report of what became of them
+class LinesLost(Exception):
     """The batch is done with; ``lines`` of it were refused, and would be again."""
 
     def __init__(self, lines: int, why: str) -> None:

@@ -100,7 +100,7 @@ async def test_roots_that_somebody_wrote_down(services: OpenBao, by_file: VaultA
 
 @pytest.fixture
 def approle(services: OpenBao, tmp_path: Path) -> VaultApi:
-    role_id, secret_id = services.approle_for(POLICY, name="workload", token_ttl="1h")
+    role_id, secret_id = services.approle_for(POLICY, name="workload", ttl="1h")
     (tmp_path / "role-id").write_text(role_id)
     (tmp_path / "secret-id").write_text(secret_id)
     return api(services, AppRoleLogin(str(tmp_path / "role-id"), str(tmp_path / "secret-id")))
@@ -134,7 +134,7 @@ async def test_a_policy_that_says_no_costs_no_second_login(approle: VaultApi) ->
 async def test_a_token_is_renewed_at_two_thirds_of_its_life(
     services: OpenBao, tmp_path: Path
 ) -> None:
-    role_id, secret_id = services.approle_for(POLICY, name="workload-renews", token_ttl="1h")
+    role_id, secret_id = services.approle_for(POLICY, name="workload-renews", ttl="1h")
     (tmp_path / "role-id").write_text(role_id)
     (tmp_path / "secret-id").write_text(secret_id)
     login = AppRoleLogin(str(tmp_path / "role-id"), str(tmp_path / "secret-id"))
@@ -158,7 +158,7 @@ async def test_a_token_is_renewed_at_two_thirds_of_its_life(
 
 
 async def test_a_wrapped_secret_id_is_unwrapped_once(services: OpenBao, tmp_path: Path) -> None:
-    role_id, _ = services.approle_for(POLICY, name="workload-wrapped", token_ttl="1h")
+    role_id, _ = services.approle_for(POLICY, name="workload-wrapped", ttl="1h")
     wrapped = services.client.auth.approle.generate_secret_id("workload-wrapped", wrap_ttl="60s")
     (tmp_path / "role-id").write_text(role_id)
     (tmp_path / "secret-id").write_text(wrapped["wrap_info"]["token"])

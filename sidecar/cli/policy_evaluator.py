@@ -1,21 +1,18 @@
 """The policy evaluator: evaluates one request without a server, step by step.
 
-The request, its token and the expectations are a file; the decision is the server's own
+The request, its token and the expectations are a ``Case``; the decision is the server's own
 (``authz.explain``), and the headers are read back from the bytes that Envoy would get.
 Tokens are written as claims and signed with a temporary key, so that a policy can be tested
 without anyone's signing key.
 """
 
 import json
-from collections.abc import Iterator
 from hashlib import sha256
-from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any
 
 import jwt
 import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec
-from msgspec import Meta
 
 from sidecar.authz.decision import Decision, RequestView, Snapshot
 from sidecar.authz.encoding.allowed import encode_allowed
@@ -24,105 +21,23 @@ from sidecar.authz.encoding.response import decode_response
 from sidecar.authz.explain import StepResult, explain
 from sidecar.authz.module_install import judge_bundle
 from sidecar.authz.snapshot import build_snapshot
+from sidecar.cli.cases import Case, Result, Token
 from sidecar.cli.token_evaluator import admitted, revocations_of
-from sidecar.common.errors import ConfigFault, Fault
+from sidecar.common.errors import Fault
 from sidecar.common.reasons import Grant
 from sidecar.config import model
-from sidecar.config.base import TokenPlace
-from sidecar.config.convert import convert
-from sidecar.config.problem import Problem
-from sidecar.config.yamltree import parse_yaml
 from sidecar.module_signing.publishers import PublisherKey, Publishers
 from sidecar.module_signing.signature import HEADER_NAME, sign_digest
 from sidecar.tokens.keyring import KeyRing, VerificationKey
 from sidecar.tokens.revocation import RevocationEntry
 
 KID = "offline"
-MAX_FILE_BYTES = 4_194_304
 DEFAULT_TENANT = "00000000-0000-4000-8000-000000000001"
 DECISION_ID = "offline"
 NONCE = b"a-nonce-made-only-once--"
 """Placeholder for a random value of a real answer."""
 _LIFE_SECONDS = 600
 _BUNDLE = b"export const remoteEntry = 1;"
-
-T = TypeVar("T")
-Text = Annotated[str, Meta(max_length=1_048_576)]
-
-
-class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Unknown fields are errors: a misspelt expectation must not always hold."""
-
-
-class RecordedRequest(_Strict, frozen=True):
-    """The client's request. Envoy adds ``source``, ``principal`` and ``certificate``."""
-
-    path: Text
-    method: Text = "GET"
-    host: Text = "localhost"
-    headers: dict[Text, Text] = {}
-    source: Text = ""
-    principal: Text = ""
-    certificate: Text = ""
-    bundle: Literal["signed", "forged", "unsigned"] | None = None
-    """A module's bundle in the body; a registered publisher signs ``signed``."""
-
-
-class Token(_Strict, frozen=True):
-    """An access token: changes to valid claims; ``null`` removes a claim."""
-
-    claims: dict[Text, Any] = {}
-    signed_by: Literal["issuer", "stranger"] = "issuer"
-    place: TokenPlace = "header"
-
-
-class Expectation(_Strict, frozen=True):
-    """The expected result.
-
-    What is not given is not checked; a header that is ``null`` must be absent.
-    """
-
-    allowed: bool | None = None
-    reason: Text | None = None
-    status: int | None = None
-    route: Text | None = None
-    tenant: Text | None = None
-    request_headers: dict[Text, Text | None] = {}
-    response_headers: dict[Text, Text | None] = {}
-
-
-class Case(_Strict, frozen=True):
-    """One request, with or without a token, and the expected result."""
-
-    request: RecordedRequest
-    name: Text = "request"
-    token: Token | None = None
-    at: float | None = None
-    expect: Expectation = Expectation()
-
-
-class Suite(_Strict, frozen=True):
-    """A file of cases."""
-
-    cases: Annotated[tuple[Case, ...], Meta(min_length=1, max_length=10_000)]
-
-
-class Result(msgspec.Struct, frozen=True):
-    """The result of a case, to be written as JSON."""
-
-    name: str
-    allowed: bool
-    reason: str
-    detail: str
-    status: int
-    route: str
-    tenant: str | None
-    request_headers: dict[str, str]
-    removed_headers: tuple[str, ...]
-    response_headers: dict[str, str]
-    steps: tuple[StepResult, ...]
-    warnings: tuple[str, ...] = ()
-    shadowed: str | None = None
 
 
 class PolicyEvaluator:
@@ -203,53 +118,6 @@ class PolicyEvaluator:
             return jwt.PyJWS().encode(payload, key, "ES256", {"kid": KID, "typ": "at+jwt"}).encode()
         except (TypeError, ValueError) as exc:
             raise Fault(f"a token with these claims can't be signed: {exc}") from None
-
-
-def problems_of(case: Case, result: Result) -> Iterator[str]:
-    """Yield every expectation that does not hold."""
-    expect = case.expect
-    for name in ("allowed", "reason", "status", "route", "tenant"):
-        expected, got = getattr(expect, name), getattr(result, name)
-        if expected is not None and expected != got:
-            yield f"{name} is {got!r}, expected {expected!r}"
-    for where in ("request_headers", "response_headers"):
-        got_headers = getattr(result, where)
-        for name, value in getattr(expect, where).items():
-            if got_headers.get(name.lower()) != value:
-                yield f"{where} {name} is {got_headers.get(name.lower())!r}, expected {value!r}"
-
-
-def load_case(path: Path) -> Case:
-    """Read one case; raise ``ConfigFault`` with every problem in the file."""
-    return _load(path, Case)
-
-
-def load_suites(folder: Path) -> Iterator[tuple[Path, Suite]]:
-    """Read every ``*.yaml`` and ``*.json`` of a folder, in order of name."""
-    paths = sorted(path for path in folder.iterdir() if path.suffix in {".yaml", ".yml", ".json"})
-    if not paths:
-        raise Fault(f"{folder} has no *.yaml or *.json file")
-    for path in paths:
-        yield path, _load(path, Suite)
-
-
-def _load(path: Path, expected: type[T]) -> T:
-    try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_FILE_BYTES + 1)
-        text = raw.decode("utf-8")
-    except OSError as exc:
-        raise Fault(f"{path} cannot be read: {exc.strerror}") from exc
-    except UnicodeDecodeError as exc:
-        raise Fault(f"{path} is not UTF-8") from exc
-    if len(raw) > MAX_FILE_BYTES:
-        raise Fault(f"{path} is larger than {MAX_FILE_BYTES} bytes")
-    tree = parse_yaml(text)
-    problems: list[Problem] = list(tree.problems)
-    value = convert(tree.value, expected, problems) if not problems else None
-    if value is None:
-        raise ConfigFault(str(path), tuple(tree.locate(problem) for problem in problems))
-    return value
 
 
 def _result(

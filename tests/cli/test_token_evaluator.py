@@ -14,7 +14,7 @@ from sidecar.config import parse_config
 from sidecar.tokens.keyring import KeyRing
 from sidecar.tokens.revocation import Revocations, read_revocations
 from tests.authz.conftest import CONFIG, Bench
-from tests.cli.test_main import Run
+from tests.cli.commands import Run
 from tests.support.minting import ISSUER, NOW, TENANT, Issuer, b64, base_claims
 
 OTHER = "https://other.example"
@@ -27,11 +27,6 @@ REVOCATIONS = {
     "subjects": [{"iss": ISSUER, "sub": "revoked-sub", "issued_before": NOW}],
     "tenants": [{"tenant": TENANT.replace("7", "8"), "issued_before": NOW}],
 }
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    return Run(capsys, monkeypatch)
 
 
 def claims(issuer: Issuer, **changes: Any) -> bytes:

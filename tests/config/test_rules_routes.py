@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sidecar.authz.snapshot import compile_routes
 from sidecar.common.errors import ConfigFault
 from sidecar.config import parse_config
-from tests.config.test_load import MINIMAL, problems
+from tests.config.documents import MINIMAL, problems
 
 
 def routes(*lines: str) -> str:
@@ -84,3 +84,31 @@ def test_get_includes_head(written: str, methods: set[str]) -> None:
 def test_head_is_refused_where_get_is_only(methods: str) -> None:
     (problem,) = problems(routes(f"name: a, path: /a, {methods}head_with_get: false"))
     assert "routes[0].head_with_get: needs GET among the methods" in problem
+
+
+RULES: list[tuple[str, str, str]] = [
+    ("both kinds of path", MINIMAL.replace("name: api", "name: api, path: /"), "routes[0]: needs"),
+    ("no kind of path", MINIMAL.replace(", path_prefix: /", ""), "routes[0]: needs either"),
+    ("route twice", MINIMAL + "  - {name: api, path: /a}\n", "'api' is used 2 times"),
+    (
+        "streams that end with a token that nobody reads",
+        MINIMAL.replace("name: api", "name: api, auth: none, end_streams_with_token: true"),
+        "routes[0].end_streams_with_token: has no effect",
+    ),
+    (
+        "roles of nobody",
+        MINIMAL.replace("name: api", "name: api, auth: none, roles: [admin]"),
+        "routes[0]: requires roles, scopes or a tenant, and with auth: none no token is read",
+    ),
+    (
+        "scopes of nobody",
+        MINIMAL.replace("name: api", "name: api, auth: none, scopes: [read]"),
+        "routes[0]: requires roles",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "said"), [r[1:] for r in RULES], ids=[r[0] for r in RULES])
+def test_what_contradicts_itself_is_a_problem(text: str, said: str) -> None:
+    (problem,) = problems(text)
+    assert said in problem

@@ -21,7 +21,7 @@ Answer = Callable[[str], Page]
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    server_version = "neighbour"
+    server_version = "origin"
     sys_version = ""
     timeout = 10
 
@@ -59,7 +59,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.close_connection = True
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
+    def log_message(self, *_: object) -> None:
         """Print nothing."""
 
 
@@ -88,7 +88,7 @@ class FakeOrigin:
         self._server.socket = context.wrap_socket(
             self._server.socket, server_side=True, do_handshake_on_connect=False
         )
-        self._thread = threading.Thread(target=self._server.serve_forever, name="neighbour")
+        self._thread = threading.Thread(target=self._server.serve_forever, name="fake-origin")
         self._thread.start()
 
     def stop(self) -> None:

@@ -1,0 +1,56 @@
+"""``sidecar explain``: finds a decision's line in the audit log."""
+
+import argparse
+import sys
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from sidecar.common.printable import printable
+from sidecar.observability.audit.search import find_decision
+
+EXIT_OK, EXIT_WRONG = 0, 1
+MAX_FIELDS, MAX_NAME = 64, 64
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``explain``."""
+    parser.description = "Find the audit lines of a decision by the id a client was given."
+    parser.add_argument("id", metavar="ID", help="the decision id, with or without its urn: prefix")
+    parser.add_argument(
+        "--audit", type=Path, required=True, metavar="FILE", help="the audit log; rotated ones too"
+    )
+    parser.set_defaults(run=_explain)
+
+
+def _explain(options: argparse.Namespace) -> int:
+    decision_id = options.id.rpartition(":")[2]
+    found = False
+    for path, entry in find_decision(options.audit, decision_id):
+        found = True
+        _show(path, decision_id, entry)
+    if not found:
+        message = f"no decision {decision_id} in {options.audit} or its rotated files"
+        print(printable(message), file=sys.stderr)
+        return EXIT_WRONG
+    return EXIT_OK
+
+
+def _show(path: Path, decision_id: str, entry: dict[str, Any]) -> None:
+    """Print one line of the log, a field a line; its content is not trusted."""
+    print(printable(f"decision {decision_id} ({path})"))
+    for name, value in islice(entry.items(), MAX_FIELDS):
+        if name != "decision_id":
+            print(f"  {printable(name, MAX_NAME):14} {_value(value)}")
+    if len(entry) > MAX_FIELDS:
+        print(f"  {len(entry) - MAX_FIELDS} more fields are not shown")
+    reason = printable(entry.get("reason", "?"), MAX_NAME)
+    print(f"  {'what it means':14} docs/reasons.md, {reason}")
+
+
+def _value(value: object) -> str:
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        return printable(", ".join(value))
+    return printable(value if isinstance(value, str) else msgspec.json.encode(value).decode())

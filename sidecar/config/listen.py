@@ -1,0 +1,54 @@
+"""The settings of every socket that the sidecar opens, and of how they are closed."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from sidecar.config.base import Address, Seconds, Settings, UnixId
+from sidecar.config.reports import ReportsListen
+
+
+class AuthzListen(Settings, frozen=True):
+    """Where Envoy sends its Checks.
+
+    A single worker is this process. Several are separate processes, each with its own address
+    (``sidecar.config.endpoints``).
+    """
+
+    address: Address = "127.0.0.1:9100"
+    max_message_bytes: Annotated[int, Meta(ge=4096, le=67_108_864)] = 4_194_304
+    engine: Literal["h2", "grpcio"] = "h2"
+    workers: Annotated[int, Meta(ge=1, le=64)] = 1
+
+
+class SdsListen(Settings, frozen=True):
+    """Where Envoy asks for certificates. A Unix socket keeps them off the network.
+
+    On a Unix socket the peer's user or one of its groups must be among these; if none are
+    given, the peer's user must be the sidecar's own.
+    """
+
+    address: Address = "127.0.0.1:9101"
+    peer_uids: Annotated[tuple[UnixId, ...], Meta(max_length=64)] = ()
+    peer_gids: Annotated[tuple[UnixId, ...], Meta(max_length=64)] = ()
+
+
+class AdminListen(Settings, frozen=True):
+    """Metrics and health over HTTP. Loopback only: it has no authentication of its own."""
+
+    address: Address = "127.0.0.1:9102"
+
+
+class Listen(Settings, frozen=True):
+    """Every socket the sidecar opens, and how they are closed.
+
+    After SIGTERM calls are still accepted for ``drain_notice_seconds``, while readiness and the
+    gRPC health already report the end; then calls in flight have ``drain_seconds``.
+    """
+
+    authz: AuthzListen = AuthzListen()
+    sds: SdsListen | None = None
+    admin: AdminListen = AdminListen()
+    reports: ReportsListen | None = None
+    drain_notice_seconds: Annotated[float, Meta(ge=0, le=300)] = 0.25
+    drain_seconds: Seconds = 5.0

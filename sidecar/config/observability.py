@@ -1,0 +1,61 @@
+"""The settings of what the sidecar says of itself: alerts, the audit log, its own log."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from sidecar.config.base import FilePath, Settings
+
+
+class WebhookSettings(Settings, frozen=True):
+    """The receiver of alerts: CloudEvents, signed with the secret in a file."""
+
+    url: Annotated[str, Meta(pattern=r"^https?://[^\s]+$", max_length=2048)]
+    secret_file: FilePath
+    ca_file: FilePath | None = None
+    timeout_seconds: Annotated[float, Meta(gt=0, le=60)] = 5.0
+
+
+class AlertsSettings(Settings, frozen=True):
+    """Where ``system.health`` alerts go, besides the log and the metrics."""
+
+    webhook: WebhookSettings | None = None
+
+
+class StdoutAudit(Settings, frozen=True, tag_field="sink", tag="stdout"):
+    """Audit lines on standard output."""
+
+
+class FileAudit(Settings, frozen=True, tag_field="sink", tag="file"):
+    """Audit lines appended to a file.
+
+    Above ``max_bytes`` it is renamed to ``<path>.1`` and so on, ``keep`` of them. With 0 it is
+    not rotated; rotate it with another tool and send SIGHUP.
+    """
+
+    path: FilePath
+    max_bytes: Annotated[int, Meta(ge=0, le=1_099_511_627_776)] = 0
+    keep: Annotated[int, Meta(ge=1, le=1000)] = 5
+
+
+class OtlpAudit(Settings, frozen=True, tag_field="sink", tag="otlp"):
+    """Audit lines as OpenTelemetry logs, OTLP over HTTP with JSON."""
+
+    url: Annotated[str, Meta(pattern=r"^https?://[^\s]+$", max_length=2048)]
+    ca_file: FilePath | None = None
+    timeout_seconds: Annotated[float, Meta(gt=0, le=60)] = 5.0
+
+
+class Audit(Settings, frozen=True):
+    """Where decisions are recorded. A Check never waits for it: a full queue drops and counts."""
+
+    to: StdoutAudit | FileAudit | OtlpAudit = StdoutAudit()
+    sample_allowed: Annotated[float, Meta(ge=0, le=1)] = 1.0
+    queue_lines: Annotated[int, Meta(ge=16, le=1_048_576)] = 16_384
+    queue_bytes: Annotated[int, Meta(ge=1_048_576, le=4_294_967_296)] = 67_108_864
+
+
+class Log(Settings, frozen=True):
+    """The process's own log: JSON lines on standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"

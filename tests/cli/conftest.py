@@ -1,0 +1,28 @@
+"""Fixtures of the commands' tests."""
+
+import json
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from jwt.algorithms import ECAlgorithm
+
+from tests.cli.commands import Run
+from tests.support.minting import Issuer
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def files(tmp_path: Path, issuer: Issuer) -> Path:
+    form = Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+    (tmp_path / "key.pem").write_bytes(issuer.private.private_bytes(*form))
+    jwk = {**ECAlgorithm.to_jwk(issuer.private.public_key(), as_dict=True), "kid": issuer.kid}
+    (tmp_path / "jwks.json").write_text(json.dumps({"keys": [jwk]}))
+    (tmp_path / "config.yaml").write_text((ROOT / "config.example.yaml").read_text())
+    return tmp_path
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    return Run(capsys, monkeypatch)

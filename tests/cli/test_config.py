@@ -1,0 +1,50 @@
+"""``sidecar config check``: every problem of a file, and what others must be configured for."""
+
+from pathlib import Path
+
+from tests.cli.commands import Run
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_example_is_good(run: Run) -> None:
+    code, out, _ = run("config", "check", ROOT / "config.example.yaml")
+    assert code == 0
+    assert "good (3 routes" in out
+
+
+def test_what_envoy_and_the_application_must_agree_with_is_a_note(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    text = (ROOT / "config.example.yaml").read_text()
+    path.write_text(
+        text.replace(
+            "  - name: api\n",
+            '  - {name: page, path_prefix: /page, token_from: [header, "cookie:session"]}\n'
+            "  - {name: socket, path: /Assets/, token_from: [websocket]}\n  - name: api\n",
+        )
+    )
+    code, out, _ = run("config", "check", path)
+    assert code == 0
+    first, second, third, last = out.splitlines()
+    assert first.startswith(f"{path}: note: routes[3]: differs from the path of route 'assets'")
+    assert "note: routes: page read tokens from cookie: Envoy must send it" in second
+    assert "{exact: sec-websocket-protocol} in ext_authz's allowed_headers" in third
+    assert "good (5 routes" in last
+
+
+def test_every_problem_of_a_file_is_shown(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text("vault: {address: x}\nlog: {level: loud}\n")
+    code, _, err = run("config", "check", path)
+    assert code == 2
+    assert f"{path}: line 1: vault.address:" in err
+    assert f"{path}: line 2: log.level:" in err
+    assert "vault.auth: is missing" in err
+    assert err.splitlines()[-1] == "5 problems found"
+
+
+def test_a_file_that_is_not_there(run: Run) -> None:
+    assert run("config", "check", "/none.yaml")[::2] == (
+        2,
+        "/none.yaml: cannot be read: No such file or directory\n1 problem found\n",
+    )

@@ -1,0 +1,62 @@
+"""``sidecar config envoy``: what Envoy must remove, and whether it does."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.commands import Run
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_config_envoy_prints_what_envoy_needs_and_checks_a_file(run: Run, tmp_path: Path) -> None:
+    config, envoy = tmp_path / "config.yaml", ROOT / "envoy" / "edge.yaml"
+    text = (ROOT / "config.example.yaml").read_text()
+    config.write_text(text)
+    code, out, _ = run("config", "envoy", config, "--check", envoy)
+    assert (code, out) == (0, f"{envoy}: removes every header that {config} requires\n")
+    assert "sidecar config envoy" not in run("config", "check", config)[1]
+    assert "\nheaders:\n" in text
+    config.write_text(
+        text.replace("\nheaders:\n", "\nheaders:\n  remove_from_request: [x-debug]\n")
+    )
+    code, out, _ = run("config", "envoy", config, "--check", envoy)
+    assert code == 1
+    assert "edge: request_mutations let x-debug through, which only the sidecar may set" in out
+    code, out, _ = run("config", "envoy", config)
+    assert code == 0
+    assert out.count("- remove: x-debug\n") == 2
+    assert f"sidecar config envoy {config}" in run("config", "check", config)[1]
+
+
+MANAGER = b'{"@type": x/HttpConnectionManager, http_filters: '
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        MANAGER + b'[{typed_config: {"@type": x/ext_authz.v3.ExtAuthz}}], route_config: 1}',
+        MANAGER + b"null}",
+        MANAGER + b"[1]}",
+        b"a: &a [*a]",
+    ],
+    ids=["a number for routes", "no filters", "a number for a filter", "itself within itself"],
+)
+def test_config_envoy_says_what_is_no_envoy(run: Run, tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "envoy.yaml"
+    path.write_bytes(content)
+    code, _, err = run("config", "envoy", ROOT / "config.example.yaml", "--check", path)
+    assert code == 1
+    assert f"{path} is not a configuration that Envoy accepts" in err
+
+
+@pytest.mark.parametrize("content", [b"a: [", b"\xff", None], ids=["broken", "no text", "absent"])
+def test_config_envoy_says_what_is_wrong_with_a_file(
+    run: Run, tmp_path: Path, content: bytes | None
+) -> None:
+    path = tmp_path / "envoy.yaml"
+    if content is not None:
+        path.write_bytes(content)
+    code, _, err = run("config", "envoy", ROOT / "config.example.yaml", "--check", path)
+    assert code == 1
+    assert f"{path} can't be read as YAML" in err

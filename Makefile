@@ -6,6 +6,8 @@ STAMP  := $(VENV)/.installed
 GRADERS := $(VENV)/.graders
 APPLICATIONS := $(VENV)/.applications
 ARGS   ?=
+# Most tests wait for servers: one process more than the two cores they are made for.
+JOBS   ?= 3
 
 .PHONY: demo test check fmt lock proto architecture fuzz mutate bench bench-envoy graders grade clean help
 
@@ -34,10 +36,10 @@ grade: $(GRADERS)  ## csp_evaluator, Observatory, sslyze, testssl.sh over the de
 demo: $(STAMP)  ## real Envoy + OpenBao + sidecar on loopback; ARGS=--once leaves after the table
 	@$(VENV)/bin/sidecar demo $(ARGS)
 
-test: $(STAMP) $(GRADERS) $(APPLICATIONS)  ## every test and every check
+test: $(STAMP) $(GRADERS) $(APPLICATIONS)  ## every test and every check; JOBS=0 runs the tests one by one
 	@tools/get-chromium
 	@$(MAKE) --no-print-directory check
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
 
 check: $(STAMP)  ## formatting, lint, types, layers: what pre-commit runs too
 	@$(VENV)/bin/ruff format --check .

@@ -1,5 +1,6 @@
 """Runs the real programs of the demo and the tests, and leaves none behind."""
 
+import secrets
 import shutil
 import signal
 import socket
@@ -19,6 +20,7 @@ from sidecar.common.errors import Fault
 _KEPT_LINES = 400
 _STOP_SECONDS = 5.0
 _POLL_SECONDS = 0.02
+_FIRST_PORT, _PORTS = 10_000, 22_768  # to 32,767; net.ipv4.ip_local_port_range begins after it
 
 
 class ProcessFault(Fault):
@@ -137,11 +139,27 @@ def find_program(name: str, package: str) -> str:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports on loopback that nobody listens on at this moment."""
-    sockets = [socket.socket() for _ in range(count)]
+    """Return ports on loopback that nobody listens on at this moment.
+
+    They are below those that Linux gives to connections and to who binds port 0: until the
+    program that they are for has started, none of those takes one by chance.
+    """
+    sockets: list[socket.socket] = []
+    refused = ""
     try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
+        for _ in range(_PORTS):
+            if len(sockets) == count:
+                break
+            tried = socket.socket()
+            try:
+                tried.bind(("127.0.0.1", _FIRST_PORT + secrets.randbelow(_PORTS)))
+            except OSError as exc:
+                tried.close()
+                refused = str(exc)
+            else:
+                sockets.append(tried)
+        if len(sockets) < count:
+            raise ProcessFault(f"no port of 127.0.0.1 can be had: {refused}")
         return [each.getsockname()[1] for each in sockets]
     finally:
         for each in sockets:

@@ -9,7 +9,7 @@ from tests.support.minting import Issuer
 settings.register_profile("septem", suppress_health_check=[HealthCheck.too_slow], deadline=None)
 settings.load_profile("septem")
 
-pytest_plugins = ["tests.support.real"]
+pytest_plugins = ["tests.support.real", "tests.support.side_by_side"]
 
 
 @pytest.fixture(scope="session")

@@ -297,6 +297,7 @@ def test_node_finds_the_token_that_was_verified_or_none(raw: bytes) -> None:
         assert b"session" not in seen
 
 
+@pytest.mark.quiet
 @pytest.mark.parametrize(
     "worst",
     [

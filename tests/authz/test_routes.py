@@ -99,6 +99,7 @@ def test_it_is_the_first_of_the_list(rules: list, method: str, host: str, path: 
     assert RouteTable(routes).match(method, host, path) == naive(routes, method, host, path)
 
 
+@pytest.mark.quiet
 def test_ten_thousand_routes_cost_no_more_than_ten() -> None:
     def microseconds(count: int) -> float:
         table = RouteTable(route(f"r{n}", path_prefix=f"/s{n}/x") for n in range(count))
@@ -113,6 +114,7 @@ def test_ten_thousand_routes_cost_no_more_than_ten() -> None:
     assert microseconds(10_000) < 10 * microseconds(10)
 
 
+@pytest.mark.quiet
 def test_a_path_of_thousands_of_segments_is_cut_at_the_configured_depth() -> None:
     started = time.perf_counter()
     assert TABLE.match("GET", "x", "/q" * 4000) is None

@@ -120,7 +120,7 @@ def keys(faulty: Faulty) -> Made:
     faulty.name, faulty.issuer = "the keys", "https://iam"  # type: ignore[attr-defined]
     refresher = KeyRefresher(
         [faulty],
-        model.Keys(poll_seconds=0.1),
+        model.Keys(poll_seconds=0.01),
         token_seconds=930,
         clock=monotonic_seconds,
         now=wall_seconds,
@@ -225,6 +225,7 @@ def challenges(faulty: Faulty) -> Made:
         "secret",
         "challenges",
         now=wall_seconds,
+        clock=lambda: 100 * monotonic_seconds(),  # it asks again after seconds
         sleep=nap,
         jitter=lambda: 0.0,
     )

@@ -284,6 +284,7 @@ def test_no_other_route_sends_its_body(stack: Stack) -> None:
     assert (reply.status, reply.document()["bytes"]) == (200, LIMIT + 1)
 
 
+@pytest.mark.quiet
 def test_others_hardly_notice_while_large_bundles_are_checked(stack: Stack) -> None:
     """Ordinary requests on the same sidecar, with and without 4 MB bundles on their way."""
     token = bearer(Minter(stack.key, wall_seconds()).good())

@@ -417,6 +417,7 @@ async def test_what_could_not_be_published_is_published_with_the_next_poll(world
 ENTRIES, IN_EACH = 15, 20_000
 
 
+@pytest.mark.quiet
 async def test_three_hundred_thousand_are_known_in_time_and_hold_nothing_up(world: World) -> None:
     """15 entries of 20,000; the loop that answers Checks ticks all the while."""
     await world.poller.load()

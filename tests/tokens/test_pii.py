@@ -64,6 +64,7 @@ def test_no_claims_break_the_search(claims: dict[str, Any]) -> None:
         assert finding.by in {"name", "value"}
 
 
+@pytest.mark.quiet
 def test_the_search_takes_no_time_on_hostile_claims() -> None:
 
     worst = {"a": "+1" + "1 " * 4000, "b": "x" * 64 + "@" + "a." * 3000, "c": ":" * 8000}

@@ -134,6 +134,7 @@ async def test_a_compressed_message_is_refused(tcp: Serving) -> None:
     assert error.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
+@pytest.mark.quiet
 async def test_an_answer_that_takes_its_time_holds_up_nobody(tcp: Serving) -> None:
     async with grpc.aio.insecure_channel(tcp.address) as channel:
         slow = asyncio.ensure_future(channel.unary_unary(LATER)(b"0.3"))

@@ -203,6 +203,7 @@ async def test_a_server_that_is_sealed(token_file: TokenFile, own_openbao: OpenB
     assert fault.value.retryable
 
 
+@pytest.mark.quiet
 async def test_a_frozen_server_costs_time_outs_and_never_the_loop(
     token_file: TokenFile, own_openbao: OpenBao
 ) -> None:

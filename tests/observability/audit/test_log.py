@@ -76,6 +76,7 @@ def test_a_rotated_file_is_opened_anew(tmp_path: Path) -> None:
     assert [line["decision_id"] for line in lines(path)] == ["d2"]
 
 
+@pytest.mark.quiet
 def test_a_reader_who_stalls_costs_lines_and_no_time() -> None:
     """A pipe nobody reads: the queue fills, the rest is counted, record returns at once."""
     reading, writing = os.pipe()

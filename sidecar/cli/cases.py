@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import Meta
 
-from sidecar.authz.evaluate import StepResult
+from sidecar.authz.explain import StepResult
 from sidecar.cli.files import read_text
 from sidecar.common.errors import ConfigFault, Fault
 from sidecar.config.base import TokenPlace

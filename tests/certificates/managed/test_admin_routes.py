@@ -13,7 +13,7 @@ from sidecar.certificates.managed.admin import (
 )
 from sidecar.certificates.managed.admin_routes import certificate_routes
 from sidecar.common.errors import Fault
-from sidecar.transport.http1 import Request, Response
+from sidecar.transport.http1_messages import Request, Response
 
 
 class Actions:

@@ -4,11 +4,11 @@ import argparse
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-import yaml
-
-from sidecar.common.errors import Fault
-from sidecar.config.load import load_config
+from sidecar.cli.files import read_text
+from sidecar.common.errors import ConfigFault, Fault
+from sidecar.config.load import MAX_FILE_BYTES, load_config
 from sidecar.config.model import Config
+from sidecar.config.yamltree import parse_yaml
 from sidecar.headers.envoy_check import problems_of
 from sidecar.headers.envoy_patterns import REQUEST_TRAILERS, request_names
 from sidecar.headers.tenant import TRUSTED
@@ -51,16 +51,18 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def check_file(config: Config, path: Path) -> Problems:
-    """Return what an Envoy configuration lets through; raise ``Fault`` if it can't be read."""
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as exc:
-        raise Fault(f"{path} can't be read as YAML: {exc}") from None
+    """Return what an Envoy configuration lets through; raise ``Fault`` if it can't be read.
+
+    ``ConfigFault`` has every problem of its YAML.
+    """
+    tree = parse_yaml(read_text(path, MAX_FILE_BYTES), of_envoy=True)
+    if tree.problems:
+        raise ConfigFault(str(path), tuple(map(tree.locate, tree.problems)))
     headers = config.headers
     by_routes = {name for route in config.routes for name in route.keep_overrides}
     removed, kept = headers.remove_from_request, headers.keep_overrides
     try:
-        return list(problems_of(document, removed, kept, by_routes))
+        return list(problems_of(tree.value, removed, kept, by_routes))
     except (AttributeError, IndexError, KeyError, TypeError, RecursionError) as exc:
         raise Fault(f"{path} is not a configuration that Envoy accepts: {exc!r}") from None
 

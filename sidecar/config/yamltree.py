@@ -3,6 +3,10 @@
 YAML 1.2 (ruamel.yaml): ``off`` is text, ``0101`` is the number 101, ``1:30`` is text. A parser
 may silently use the last of two equal keys, and follow aliases. A security policy must have
 only one reading, so both are refused here, and only the core scalar types are accepted.
+
+Envoy's files are read by the same rules with Envoy's liberties: aliases, keys that are no text,
+values that ``!ignore`` leaves out. A plain word that Envoy takes for true or false and YAML 1.2
+for text is a problem there.
 """
 
 from collections.abc import Callable
@@ -12,16 +16,22 @@ from ruamel.yaml import YAML
 from ruamel.yaml.composer import Composer, ComposerError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import AliasEvent
-from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
 from sidecar.config.problem import Path, Problem, show_path
 
-MAX_DEPTH = 32
+MAX_DEPTH, MAX_ENVOY_DEPTH = 32, 64
+MAX_ENVOY_NODES = 200_000
+"""With aliases followed: ten lines of them can stand for any number."""
 _PREFIX = "tag:yaml.org,2002:"
 _TAGS = frozenset(
     f"{_PREFIX}{kind}" for kind in ("map", "seq", "str", "int", "float", "bool", "null")
 )
+
+
+_IGNORED = "!ignore"
+_ENVOYS_BOOLEANS = frozenset({"y", "n", "yes", "no", "on", "off"})
 
 
 class _Composer(Composer):
@@ -35,13 +45,14 @@ class _Composer(Composer):
         return node
 
 
-def compose(text: str) -> Node | None:
+def compose(text: str, *, aliases: bool = False) -> Node | None:
     """Compose one document into nodes with positions; return ``None`` for an empty document.
 
     Raises ``YAMLError``, ``ValueError`` for an invalid character, and ``RecursionError``.
     """
     parser = YAML(typ="safe", pure=True)
-    parser.Composer = _Composer
+    if not aliases:
+        parser.Composer = _Composer
     node: Node | None = parser.compose(text)
     return node
 
@@ -61,14 +72,17 @@ _KINDS = {"str": "a text", "int": "a whole number", "float": "a number", "bool":
 class YamlTree:
     """The value of a document, its problems, and the line of every path in it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, of_envoy: bool = False) -> None:
         self.value: Any = None
         self.problems: list[Problem] = []
+        self.of_envoy = of_envoy
         self._lines: dict[Path, int] = {}
 
     def remember(self, path: Path, line: int) -> None:
         """Store the line (from 1) on which the value at ``path`` begins."""
         self._lines[path] = line
+        if self.of_envoy and len(self._lines) > MAX_ENVOY_NODES:
+            raise ValueError(f"has more than {MAX_ENVOY_NODES} values, aliases followed")
 
     def locate(self, problem: Problem) -> str:
         """Return a problem as text with its line: that of its path, or of the nearest parent."""
@@ -80,11 +94,14 @@ class YamlTree:
         return f"{where}{show_path(problem.path)}: {problem.message}"
 
 
-def parse_yaml(text: str) -> YamlTree:
-    """Parse one YAML document. Never raises: faults are in ``problems``."""
-    tree = YamlTree()
+def parse_yaml(text: str, *, of_envoy: bool = False) -> YamlTree:
+    """Parse one YAML document, with Envoy's liberties if it is a configuration ``of_envoy``.
+
+    Never raises: faults are in ``problems``.
+    """
+    tree = YamlTree(of_envoy=of_envoy)
     try:
-        node = compose(text)
+        node = compose(text, aliases=of_envoy)
         if node is None:
             tree.problems.append(Problem((), "is empty"))
         else:
@@ -109,9 +126,11 @@ def _first_line(exc: Exception) -> str:
 
 def _build(node: Node, path: Path, tree: YamlTree) -> Any:
     tree.remember(path, node.start_mark.line + 1)
-    if len(path) > MAX_DEPTH:
+    if len(path) > (MAX_ENVOY_DEPTH if tree.of_envoy else MAX_DEPTH):
         raise RecursionError
     if node.tag not in _TAGS:
+        if tree.of_envoy and isinstance(node, ScalarNode) and str(node.tag).startswith(_PREFIX):
+            return node.value  # a date, to Envoy a text
         tree.problems.append(Problem(path, f"has the unsupported YAML type {node.tag}"))
         return None
     match node:
@@ -119,8 +138,10 @@ def _build(node: Node, path: Path, tree: YamlTree) -> Any:
             return _mapping(node, path, tree)
         case SequenceNode():
             return [_build(child, (*path, index), tree) for index, child in enumerate(node.value)]
-        case _:
+        case ScalarNode():
             return _scalar(node, path, tree)
+        case _:
+            raise TypeError(f"a node of YAML is {type(node).__name__}")
 
 
 def _mapping(node: MappingNode, path: Path, tree: YamlTree) -> dict[str, Any]:
@@ -128,18 +149,23 @@ def _mapping(node: MappingNode, path: Path, tree: YamlTree) -> dict[str, Any]:
     for key_node, value_node in node.value:
         key = key_node.value
         line = key_node.start_mark.line + 1
-        if not isinstance(key, str) or key_node.tag != f"{_PREFIX}str":
+        if not isinstance(key, str) or not (tree.of_envoy or key_node.tag == f"{_PREFIX}str"):
             tree.problems.append(Problem(path, f"the key {key!r} is not a name", line))
             continue
         if key in mapping:
             tree.problems.append(Problem((*path, key), "is set twice", line))
             continue
+        if tree.of_envoy and value_node.tag == _IGNORED:
+            continue
         mapping[key] = _build(value_node, (*path, key), tree)
     return mapping
 
 
-def _scalar(node: Node, path: Path, tree: YamlTree) -> Any:
+def _scalar(node: ScalarNode, path: Path, tree: YamlTree) -> Any:
     kind = str(node.tag).removeprefix(_PREFIX)
+    if tree.of_envoy and node.style is None and node.value.lower() in _ENVOYS_BOOLEANS:
+        found = "is true or false for Envoy and a text for others: write true, false or quotes"
+        tree.problems.append(Problem(path, found))
     try:
         return _CONSTRUCT[kind](node)
     except (ValueError, LookupError):  # a value with an explicit tag that does not fit

@@ -39,6 +39,8 @@ def test_what_is_in_time_is_left_alone(pair: Pair) -> None:
     with Exchange(LONG) as exchange:
         exchange.watch(pair[0].fileno())
     assert not exchange.expired
+    exchange._timer.join(10)
+    assert not exchange._timer.is_alive()  # no thread waits for a deadline that is over
     pair[1].sendall(b"x")
     assert pair[0].recv(1) == b"x"
 

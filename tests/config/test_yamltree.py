@@ -92,3 +92,49 @@ def test_a_problem_has_the_line_of_its_path_or_of_the_nearest_parent(
 
 def test_without_a_document_there_is_no_line() -> None:
     assert parse_yaml("").locate(Problem(("a",), "is missing")) == "a: is missing"
+
+
+ENVOY: list[tuple[str, str, object]] = [
+    ("an alias", "a: &a {b: 1}\nc: *a\n", {"a": {"b": 1}, "c": {"b": 1}}),
+    ("what is ignored but by its name", "a: !ignore &a [1]\nb: *a\n", {}),
+    ("a key that is a number", "200: ok\n", {"200": "ok"}),
+    ("a date, to Envoy a text", "a: 2020-01-01\n", {"a": "2020-01-01"}),
+    ("a word in quotes", "a: 'no'\nb: \"on\"\n", {"a": "no", "b": "on"}),
+    ("words that only hold one", "a: none\nb: only\n", {"a": "none", "b": "only"}),
+    ("as deep as none is", "a: " + "[" * 60 + "]" * 60, None),
+]
+
+
+@pytest.mark.parametrize(("text", "value"), [e[1:] for e in ENVOY], ids=[e[0] for e in ENVOY])
+def test_envoys_liberties_are_for_envoys_files(text: str, value: object) -> None:
+    tree = parse_yaml(text, of_envoy=True)
+    assert tree.problems == []
+    assert value is None or tree.value == value
+
+
+@pytest.mark.parametrize("text", [e[1] for e in ENVOY[:4]], ids=[e[0] for e in ENVOY[:4]])
+def test_and_for_no_other(text: str) -> None:
+    assert parse_yaml(text).problems
+
+
+ENVOY_BAD: list[tuple[str, str, str]] = [
+    *((word, f"a: {word}\n", "line 1: a: is true or false for Envoy and a text for others")
+      for word in ("no", "Yes", "ON", "off", "y", "N")),
+    ("a key twice", "a: 1\na: 2\n", "line 2: a: is set twice"),
+    ("itself within itself", "a: &a [*a]\n", "is nested too deeply"),
+    ("a type of Python's", "a: !!python/object:os.system {}\n", "unsupported YAML type"),
+    (
+        "ten lines that stand for any number",
+        "a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1]\n"
+        + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 8)}]\n" for n in range(1, 8)),
+        "has more than 200000 values, aliases followed",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [e[1:] for e in ENVOY_BAD], ids=[e[0] for e in ENVOY_BAD]
+)
+def test_what_has_not_one_reading_for_envoy_either(text: str, said: str) -> None:
+    tree = parse_yaml(text, of_envoy=True)
+    assert any(said in tree.locate(problem) for problem in tree.problems)

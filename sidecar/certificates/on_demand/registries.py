@@ -19,9 +19,12 @@ from sidecar.common.blocking import BlockingRunner, BlockingRunnerBusy
 from sidecar.common.polling import ChangePoll, PollLoop, PollStatus, fault_of
 from sidecar.common.registered_domains import NO_DOMAINS, RegisteredDomains
 from sidecar.config.on_demand import FileRegistry, VaultKvRegistry
+from sidecar.config.yamltree import parse_yaml
 from sidecar.vault.ports import KvHistoryReader, KvReader
 
 MAX_FILE_BYTES = 67_108_864
+MAX_YAML_BYTES = 4_194_304
+"""Fifty thousand domains, read in eight seconds; as JSON they take a tenth of one."""
 _READ_SECONDS = 60.0
 _log = logging.getLogger("sidecar.domains")
 
@@ -221,7 +224,12 @@ def _decode(raw: bytes) -> Any:
             return msgspec.json.decode(raw)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise RegistryFault("begins like JSON but is not valid JSON") from None
+    if len(raw) > MAX_YAML_BYTES:
+        raise RegistryFault(f"has more than {MAX_YAML_BYTES} bytes of YAML: write it as JSON")
     try:
-        return msgspec.yaml.decode(raw)  # by PyYAML's safe loader
-    except (msgspec.DecodeError, ValueError, RecursionError):
-        raise RegistryFault("is neither JSON nor YAML") from None
+        tree = parse_yaml(raw.decode())
+    except UnicodeDecodeError:
+        raise RegistryFault("is neither JSON nor YAML in UTF-8") from None
+    if tree.problems:
+        raise RegistryFault(f"is neither JSON nor good YAML: {tree.locate(tree.problems[0])}")
+    return tree.value

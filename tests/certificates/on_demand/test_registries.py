@@ -7,7 +7,12 @@ import pytest
 
 from demo.openbao import OpenBao
 from sidecar.certificates.on_demand.domains import Registration, RegistryFault
-from sidecar.certificates.on_demand.registries import FileSource, KvSource, ListedRegistry
+from sidecar.certificates.on_demand.registries import (
+    MAX_YAML_BYTES,
+    FileSource,
+    KvSource,
+    ListedRegistry,
+)
 from sidecar.common.registered_domains import RegisteredDomains
 from sidecar.config.on_demand import FileRegistry, VaultKvRegistry
 from sidecar.vault.client import VaultClient
@@ -40,6 +45,30 @@ async def test_a_file(tmp_path: Path, polls: Polls, text: str) -> None:
     await registry.start()
     assert registry.find("shop.example") == Registration("shop.example", "a")
     assert registry.find("other.example") is None
+
+
+UNREAD: list[tuple[str, bytes, str]] = [
+    ("YAML with a key twice", b"domains: []\ndomains: []\n", "line 2: domains: is set twice"),
+    ("YAML with an alias", b"domains: &a []\nb: *a\n", "aliases are not supported"),
+    ("a tenant of YAML 1.1", b"domains: [{domain: a.example, tenant_id: 0o17}]\n", ""),
+    ("no text", b"\xff", "is neither JSON nor YAML in UTF-8"),
+    ("too much YAML", b"# " + b"x" * MAX_YAML_BYTES, "bytes of YAML: write it as JSON"),
+]
+
+
+@pytest.mark.parametrize(("raw", "said"), [u[1:] for u in UNREAD], ids=[u[0] for u in UNREAD])
+async def test_a_file_of_two_readings_is_not_read(
+    tmp_path: Path, polls: Polls, raw: bytes, said: str
+) -> None:
+    path = tmp_path / "domains"
+    path.write_bytes(raw)
+    registry = file_registry(path, polls)
+    if said:
+        with pytest.raises(RegistryFault, match=said):
+            await registry.start()
+    else:  # a number is no tenant, however it is written
+        await registry.start()
+        assert len(registry) == 0
 
 
 async def test_a_file_is_read_again_only_when_it_changes(

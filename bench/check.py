@@ -64,7 +64,7 @@ def ratios(asked: dict[str, Any], flooded: dict[str, Any], kept: dict[str, Any])
 
 
 def main() -> int:
-    """Run, print, return 0: a figure that is missed is reported, not hidden."""
+    """Run, print, return 0: a target that is not met is reported, not hidden."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="one JSON object")
     parser.add_argument("--quick", action="store_true", help="under 45 seconds")

@@ -25,11 +25,11 @@ def readme_section(results: Results) -> str:
     """Write what README shows."""
     direct = results["direct"]
     warm, cold = direct["warm_us"], direct["cold_us"]
-    missed = [target for target in TARGETS if not target.is_met(results["targets"][target.key])]
+    above = [target for target in TARGETS if not target.is_met(results["targets"][target.key])]
     ending = (
-        "Every mark is reached."
-        if not missed
-        else f"{len(missed)} of {len(TARGETS)} marks are missed: they are work to do."
+        f"All {len(TARGETS)} targets are met."
+        if not above
+        else f"{len(above)} of {len(TARGETS)} targets are not met yet."
     )
     return "\n".join(
         [
@@ -69,7 +69,7 @@ def results_page(results: Results) -> str:
             "",
             "![CPU of one Check and of one request through Envoy](results.svg)",
             "",
-            "## Marks",
+            "## Targets",
             "",
         ),
         targets_table(results),
@@ -84,13 +84,13 @@ def results_page(results: Results) -> str:
 
 
 def targets_table(results: Results) -> list[str]:
-    """Write the figures that have a mark."""
+    """Write the figures that have a target."""
     rows = []
     for target in TARGETS:
         measured = results["targets"][target.key]
-        verdict = "reached" if target.is_met(measured) else "**missed**"
+        verdict = "met" if target.is_met(measured) else "**not met**"
         rows.append((target.words, f"{measured:g}", f"{target.at_most:g}", verdict))
-    return table(("Figure", "Measured", "At most", ""), rows)
+    return table(("Figure", "Measured", "Target (at most)", ""), rows)
 
 
 def machine_words(results: Results) -> str:

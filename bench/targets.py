@@ -1,4 +1,4 @@
-"""The marks that were set (ratios of one run), and how a figure stands beside its own."""
+"""The targets (ratios of one run), and whether a figure meets its own."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ class Target(NamedTuple):
     at_most: float
 
     def is_met(self, measured: float) -> bool:
-        """Tell whether a figure reaches its mark."""
+        """Tell whether a figure meets the target."""
         return measured <= self.at_most
 
 
@@ -41,9 +41,9 @@ TARGETS = (*CHECK_TARGETS, *ENVOY_TARGETS)
 
 
 def lines(result: Mapping[str, Any], targets: Sequence[Target]) -> Iterable[str]:
-    """Write figures beside their marks, for a terminal."""
+    """Write figures beside their targets, for a terminal."""
     yield f"{'figure':18} {'measured':>10} {'at most':>10}"
     for target in targets:
         measured = result[target.key]
-        verdict = "" if target.is_met(measured) else "  MISSED"
+        verdict = "" if target.is_met(measured) else "  NOT MET"
         yield f"{target.key:18} {measured:>10} {target.at_most:>10}{verdict}"

@@ -70,7 +70,7 @@ def test_through_envoy() -> None:
     json.dumps(found)
 
 
-def test_the_figures_that_have_a_mark_are_all_there() -> None:
+def test_the_figures_that_have_a_target_are_all_there() -> None:
     asked = {"warm_us": {"ours-h2": 6.0, "naive": 120.0, "floor": 4.0}, "verify_us": 50.0}
     asked["cold_us"] = {"ours-h2": 70.0}
     kept = {"rss_idle_mb": 90.0, "rss_worker_mb": 48.0, "bytes_per_token": 900}

@@ -13,6 +13,12 @@ def test_every_reason_has_its_row_with_its_status() -> None:
     assert rows == {str(reason): str(ANSWERS[reason].status) for reason in Reason}
 
 
+def test_every_reason_says_what_it_means_and_what_to_do() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| \d{3} \|(.*)\|(.*)\|$", PAGE, re.MULTILINE)
+    assert len(rows) == len(Reason)
+    assert [name for name, means, todo in rows if not (means.strip() and todo.strip())] == []
+
+
 def test_every_status_has_its_code_of_grpc() -> None:
     rows = re.findall(r"^\| (\d{3}) \| (\d+) `(\w+)` \|$", PAGE, re.MULTILINE)
     statuses = {answer.status for answer in ANSWERS.values()}

@@ -51,8 +51,23 @@ SpiffeId = Annotated[
 ]
 """A workload's identity: a trust domain and a path (SPIFFE-ID §2)."""
 UnixId = Annotated[int, Meta(ge=0, le=4_294_967_294)]
+HttpUrl = Annotated[str, Meta(pattern=r"^https?://[^\s]+$", max_length=2048)]
+CallSeconds = Annotated[float, Meta(gt=0, le=60)]
+"""The time-out of one call to another server."""
 Seconds = Annotated[float, Meta(gt=0, le=31_536_000)]
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The base class of every section: immutable, and an unknown key is an error."""
+
+
+class RotatedFile(Settings, frozen=True):
+    """A file to which lines are appended.
+
+    Above ``max_bytes`` it is renamed to ``<path>.1`` and so on, ``keep`` of them. With 0 it is
+    not rotated; rotate it with another tool and send SIGHUP.
+    """
+
+    path: FilePath
+    max_bytes: Annotated[int, Meta(ge=0, le=1_099_511_627_776)] = 0
+    keep: Annotated[int, Meta(ge=1, le=1000)] = 5

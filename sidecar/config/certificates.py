@@ -8,6 +8,7 @@ from sidecar.config.base import (
     Address,
     FilePath,
     HostPattern,
+    HttpUrl,
     Label,
     Settings,
     SpiffeId,
@@ -56,7 +57,7 @@ class AcmeIssuerSettings(Settings, frozen=True, tag_field="type", tag="acme"):
     """
 
     name: Label
-    directory: Annotated[str, Meta(pattern=r"^https?://[^\s]+$", max_length=2048)]
+    directory: HttpUrl
     account: VaultEntry
     agree_to_terms: bool
     contacts: Annotated[

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from sidecar.config.base import FilePath, Seconds, Settings, Text, VaultPath
+from sidecar.config.base import CallSeconds, FilePath, Seconds, Settings, Text, VaultPath
 
 
 class VaultKvKeys(Settings, frozen=True, tag_field="source", tag="vault_kv"):
@@ -27,7 +27,7 @@ class JwksKeys(Settings, frozen=True, tag_field="source", tag="jwks"):
 
     url: Annotated[str, Meta(pattern=r"^https://[^\s]+$", max_length=2048)]
     ca_file: FilePath | None = None
-    timeout_seconds: Annotated[float, Meta(gt=0, le=60)] = 5.0
+    timeout_seconds: CallSeconds = 5.0
 
 
 KeySourceSettings = VaultKvKeys | VaultTransitKeys | JwksKeys

@@ -4,16 +4,16 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from sidecar.config.base import FilePath, Settings
+from sidecar.config.base import CallSeconds, FilePath, HttpUrl, RotatedFile, Settings
 
 
 class WebhookSettings(Settings, frozen=True):
     """The receiver of alerts: CloudEvents, signed with the secret in a file."""
 
-    url: Annotated[str, Meta(pattern=r"^https?://[^\s]+$", max_length=2048)]
+    url: HttpUrl
     secret_file: FilePath
     ca_file: FilePath | None = None
-    timeout_seconds: Annotated[float, Meta(gt=0, le=60)] = 5.0
+    timeout_seconds: CallSeconds = 5.0
 
 
 class AlertsSettings(Settings, frozen=True):
@@ -26,24 +26,16 @@ class StdoutAudit(Settings, frozen=True, tag_field="sink", tag="stdout"):
     """Audit lines on standard output."""
 
 
-class FileAudit(Settings, frozen=True, tag_field="sink", tag="file"):
-    """Audit lines appended to a file.
-
-    Above ``max_bytes`` it is renamed to ``<path>.1`` and so on, ``keep`` of them. With 0 it is
-    not rotated; rotate it with another tool and send SIGHUP.
-    """
-
-    path: FilePath
-    max_bytes: Annotated[int, Meta(ge=0, le=1_099_511_627_776)] = 0
-    keep: Annotated[int, Meta(ge=1, le=1000)] = 5
+class FileAudit(RotatedFile, frozen=True, tag_field="sink", tag="file"):
+    """Audit lines appended to a file, which is rotated."""
 
 
 class OtlpAudit(Settings, frozen=True, tag_field="sink", tag="otlp"):
     """Audit lines as OpenTelemetry logs, OTLP over HTTP with JSON."""
 
-    url: Annotated[str, Meta(pattern=r"^https?://[^\s]+$", max_length=2048)]
+    url: HttpUrl
     ca_file: FilePath | None = None
-    timeout_seconds: Annotated[float, Meta(gt=0, le=60)] = 5.0
+    timeout_seconds: CallSeconds = 5.0
 
 
 class Audit(Settings, frozen=True):

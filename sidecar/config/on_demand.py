@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from sidecar.config.base import FilePath, Label, Seconds, Settings, VaultPath
+from sidecar.config.base import CallSeconds, FilePath, Label, Seconds, Settings, VaultPath
 
 Poll = Annotated[float, Meta(ge=0.1, le=3600)]
 
@@ -42,7 +42,7 @@ class HttpRegistry(Settings, frozen=True, tag_field="source", tag="http"):
 
     url: Annotated[str, Meta(pattern=r"^https?://[^\s{}]+\{name\}[^\s{}]*$", max_length=2048)]
     ca_file: FilePath | None = None
-    timeout_seconds: Annotated[float, Meta(gt=0, le=60)] = 2.0
+    timeout_seconds: CallSeconds = 2.0
     positive_ttl_seconds: Seconds = 300.0
     negative_ttl_seconds: Annotated[float, Meta(gt=0, le=3600)] = 10.0
     queries_per_second: Annotated[float, Meta(gt=0, le=10_000)] = 50.0

@@ -4,7 +4,16 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from sidecar.config.base import Address, CanonicalPath, FilePath, Label, Settings
+from sidecar.config.base import (
+    Address,
+    CallSeconds,
+    CanonicalPath,
+    FilePath,
+    HttpUrl,
+    Label,
+    RotatedFile,
+    Settings,
+)
 
 Rate = Annotated[float, Meta(gt=0, le=100_000)]
 
@@ -17,20 +26,16 @@ class ReportsListen(Settings, frozen=True):
     max_connections: Annotated[int, Meta(ge=1, le=4096)] = 128
 
 
-class FileForward(Settings, frozen=True, tag_field="sink", tag="file"):
+class FileForward(RotatedFile, frozen=True, tag_field="sink", tag="file"):
     """Reports as JSON lines appended to a file; rotated like the audit log."""
-
-    path: FilePath
-    max_bytes: Annotated[int, Meta(ge=0, le=1_099_511_627_776)] = 0
-    keep: Annotated[int, Meta(ge=1, le=1000)] = 5
 
 
 class HttpsForwardSettings(Settings, frozen=True, tag_field="sink", tag="https"):
     """Reports posted as JSON arrays."""
 
-    url: Annotated[str, Meta(pattern=r"^https?://[^\s]+$", max_length=2048)]
+    url: HttpUrl
     ca_file: FilePath | None = None
-    timeout_seconds: Annotated[float, Meta(gt=0, le=60)] = 5.0
+    timeout_seconds: CallSeconds = 5.0
 
 
 class Reports(Settings, frozen=True):

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from sidecar.config.base import FilePath, Settings, Text, VaultPath
+from sidecar.config.base import CallSeconds, FilePath, Settings, Text, VaultPath
 
 
 class TokenFileAuth(Settings, frozen=True, tag_field="method", tag="token_file"):
@@ -57,4 +57,4 @@ class Vault(Settings, frozen=True):
     auth: VaultAuth
     ca_file: FilePath | None = None
     namespace: Text | None = None
-    timeout_seconds: Annotated[float, Meta(gt=0, le=60)] = 5.0
+    timeout_seconds: CallSeconds = 5.0

@@ -203,8 +203,8 @@ def ext_authz(**changes: Any) -> list[Config]:
         },
         **changes,
     }
-    told = {name: value for name, value in fields.items() if value is not None}
-    config = typed("filters.http.ext_authz.v3.ExtAuthz", **told)
+    given = {name: value for name, value in fields.items() if value is not None}
+    config = typed("filters.http.ext_authz.v3.ExtAuthz", **given)
     return [{"name": "envoy.filters.http.ext_authz", "typed_config": config}]
 
 

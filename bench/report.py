@@ -88,8 +88,8 @@ def targets_table(results: Results) -> list[str]:
     rows = []
     for target in TARGETS:
         measured = results["targets"][target.key]
-        verdict = "met" if target.is_met(measured) else "**not met**"
-        rows.append((target.words, f"{measured:g}", f"{target.at_most:g}", verdict))
+        met = "met" if target.is_met(measured) else "**not met**"
+        rows.append((target.words, f"{measured:g}", f"{target.at_most:g}", met))
     return table(("Figure", "Measured", "Target (at most)", ""), rows)
 
 

@@ -205,12 +205,12 @@ def _problems(case: Case, reply: Reply, audited: str) -> list[str]:
     if audited != case.reason:
         found.append(f"the audit log says {audited or 'nothing'}, not {case.reason or 'nothing'}")
     seen = tenants_seen(reply)
-    wanted = None if case.tenant is ... else [] if case.tenant is None else [case.tenant]
-    if seen != wanted:
-        found.append(f"the application saw {seen}, not {wanted}")
-    told = reply.document().get("reason", "")
-    if wanted is None and told != case.reason:
-        found.append(f"the client was told {told or 'nothing'}, not {case.reason or 'nothing'}")
+    expected = None if case.tenant is ... else [] if case.tenant is None else [case.tenant]
+    if seen != expected:
+        found.append(f"the application saw {seen}, not {expected}")
+    given = reply.document().get("reason", "")
+    if expected is None and given != case.reason:
+        found.append(f"the client was given {given or 'nothing'}, not {case.reason or 'nothing'}")
     if case.tls:
         found += _header_problems(reply.headers)
     return found

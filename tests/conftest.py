@@ -1,4 +1,4 @@
-"""Fixtures that every room shares."""
+"""Fixtures that the tests of every component share."""
 
 import pytest
 from hypothesis import HealthCheck, settings

@@ -1,4 +1,4 @@
-"""Those who want to be told of a change: one set of callbacks, for everything that is watched."""
+"""Observers of a change: one set of callbacks, for everything that is watched."""
 
 from collections.abc import Callable
 from typing import Generic, TypeVar
@@ -11,7 +11,7 @@ T = TypeVar("T")
 class Observers(Generic[T]):
     """Callbacks of one argument. They are called on the event loop, and must not wait.
 
-    What one of them raises is reported to the running loop and keeps no other from being told.
+    What one of them raises is reported to the running loop; the others are still called.
     """
 
     __slots__ = ("_callbacks",)
@@ -20,7 +20,7 @@ class Observers(Generic[T]):
         self._callbacks: set[Callable[[T], None]] = set()
 
     def __len__(self) -> int:
-        """Count those who are told."""
+        """Return how many observers there are."""
         return len(self._callbacks)
 
     def watch(self, changed: Callable[[T], None]) -> Callable[[], None]:
@@ -29,5 +29,5 @@ class Observers(Generic[T]):
         return lambda: self._callbacks.discard(changed)
 
     def notify(self, what: T) -> None:
-        """Tell everyone who watches now; whoever leaves meanwhile may be told once more."""
+        """Call every observer of now; one that ends meanwhile may be called once more."""
         call_each(self._callbacks, what)

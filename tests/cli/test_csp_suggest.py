@@ -9,12 +9,12 @@ from sidecar.admin.server import AdminServer
 from sidecar.cli.main import main
 from sidecar.csp.reports.page import report_routes
 from sidecar.transport.http1_messages import Response, Routes
-from tests.csp.reports.test_intake import Door
+from tests.csp.reports.test_intake import DrivenIntake
 from tests.csp.reports.test_suggest import EXAMPLE, report
 
 
-def answering(door: Door) -> Routes:
-    return report_routes(door.store, door.intake)
+def answering(driven: DrivenIntake) -> Routes:
+    return report_routes(driven.store, driven.intake)
 
 
 async def ask(address: str, routes: Routes) -> int:
@@ -30,11 +30,11 @@ async def ask(address: str, routes: Routes) -> int:
 async def test_the_table_is_read(
     tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    door = Door()
+    driven = DrivenIntake()
     for number in range(30):
-        door.store.add(report(number, "https://a.example.com"))
+        driven.store.add(report(number, "https://a.example.com"))
     address = "127.0.0.1:0" if kind == "tcp" else f"unix:{tmp_path}/admin.sock"
-    assert await ask(address, answering(door)) == 0
+    assert await ask(address, answering(driven)) == 0
     assert "+= https://a.example.com: 30 reports from 4 pages" in capsys.readouterr().out
 
 

@@ -139,7 +139,7 @@ def _script_hosts(directive: Directive) -> Iterator[Finding]:
     for source in hosts:
         bypass = find_bypass(source.host)
         if bypass is not None:
-            # A path does not hold against a redirect (CSP3 §7.6), but it is no open door either.
+            # A path does not hold against a redirect (CSP3 §7.6), but it narrows the list.
             severity = MEDIUM if len(source.path) > 1 and not source.path.endswith("/") else HIGH
             message = f"{bypass.host} {bypass.why}"
             yield Finding(severity, "bypass-host", message, directive.name, source.text)

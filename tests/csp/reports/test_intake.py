@@ -14,7 +14,7 @@ OTHER_TENANT = "00000000-0000-4000-8000-000000000002"
 MANY = Rates(1e6, 1e6, 1e6, 1e6)
 
 
-class Door:
+class DrivenIntake:
     """An intake with a clock to turn."""
 
     def __init__(self, rates: Rates = MANY) -> None:
@@ -45,13 +45,13 @@ class Door:
 
 @pytest.mark.parametrize(("kind", "body"), GOOD.values(), ids=GOOD)
 def test_a_report_is_counted_kept_and_forwarded(kind: str, body: bytes) -> None:
-    door = Door()
-    assert door.send(f"{kind}; charset=utf-8", body, host=f"{HOST.upper()}:8443") == 204
-    assert door.store.violations == {("script-src-elem", "enforce"): 1}
-    (seen,) = door.store.latest
+    driven = DrivenIntake()
+    assert driven.send(f"{kind}; charset=utf-8", body, host=f"{HOST.upper()}:8443") == 204
+    assert driven.store.violations == {("script-src-elem", "enforce"): 1}
+    (seen,) = driven.store.latest
     assert seen.tenant == TENANT
     assert seen.blocked == "https://evil.example"
-    assert door.forwarded == [seen]
+    assert driven.forwarded == [seen]
     assert "orders" not in repr(seen)
     assert "192.0.2.1" not in repr(seen)
 
@@ -75,19 +75,19 @@ ANSWERS = [
     ("kind", "body", "status"), [a[1:] for a in ANSWERS], ids=[a[0] for a in ANSWERS]
 )
 def test_answers(kind: str, body: bytes, status: int) -> None:
-    assert Door().send(kind, body) == status
+    assert DrivenIntake().send(kind, body) == status
 
 
 def test_the_tenant_is_the_one_whose_domain_was_asked() -> None:
     """Neither a header nor the report names it."""
-    door = Door()
-    door.send(LEGACY_TYPE, raw(legacy()), x_tenant_id=OTHER_TENANT)
-    assert door.store.latest[-1].tenant == TENANT
-    door.send(LEGACY_TYPE, raw(legacy()), host="other.example")
-    assert door.intake.reports["foreign_document"] == 1
-    door.send(LEGACY_TYPE, raw(legacy(**{"document-uri": "https://app.example/"})), "app.example")
-    assert door.store.latest[-1].tenant == ""
-    assert len(door.store.latest) == 2
+    driven = DrivenIntake()
+    driven.send(LEGACY_TYPE, raw(legacy()), x_tenant_id=OTHER_TENANT)
+    assert driven.store.latest[-1].tenant == TENANT
+    driven.send(LEGACY_TYPE, raw(legacy()), host="other.example")
+    assert driven.intake.reports["foreign_document"] == 1
+    driven.send(LEGACY_TYPE, raw(legacy(**{"document-uri": "https://app.example/"})), "app.example")
+    assert driven.store.latest[-1].tenant == ""
+    assert len(driven.store.latest) == 2
 
 
 NOISE: list[tuple[str, dict[str, Any]]] = [
@@ -109,12 +109,12 @@ NOISE: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize("changes", [n[1] for n in NOISE], ids=[n[0] for n in NOISE])
 def test_extensions_noise_is_counted_apart(changes: dict[str, Any]) -> None:
-    door = Door()
-    assert door.send(LEGACY_TYPE, raw(legacy(**changes))) == 204
-    assert door.intake.reports == {
+    driven = DrivenIntake()
+    assert driven.send(LEGACY_TYPE, raw(legacy(**changes))) == 204
+    assert driven.intake.reports == {
         "extension": 1, "malformed": 0, "other_type": 0, "over_batch": 0,
     }  # fmt: skip
-    assert len(door.store) == 0
+    assert len(driven.store) == 0
 
 
 OWN_FRAMES: list[tuple[str, dict[str, Any]]] = [
@@ -133,9 +133,9 @@ OWN_FRAMES: list[tuple[str, dict[str, Any]]] = [
 @pytest.mark.parametrize("changes", [o[1] for o in OWN_FRAMES], ids=[o[0] for o in OWN_FRAMES])
 def test_a_frame_of_the_pages_own_is_the_page(changes: dict[str, Any]) -> None:
     """Chromium names such a document by its scheme, and the page as its referrer."""
-    door = Door()
-    assert door.send(LEGACY_TYPE, raw(legacy(**changes)), host=f"{HOST}:443") == 204
-    (seen,) = door.store.latest
+    driven = DrivenIntake()
+    assert driven.send(LEGACY_TYPE, raw(legacy(**changes)), host=f"{HOST}:443") == 204
+    (seen,) = driven.store.latest
     assert (seen.document, seen.tenant) == (f"https://{HOST}", TENANT)
 
 
@@ -149,40 +149,42 @@ def test_a_frame_of_the_pages_own_is_the_page(changes: dict[str, Any]) -> None:
     ],
 )
 def test_a_frame_of_another_hosts_page_is_not_ours(changes: dict[str, Any]) -> None:
-    door = Door()
-    assert door.send(LEGACY_TYPE, raw(legacy(**changes))) == 204
-    assert door.intake.reports["foreign_document"] == 1
-    assert len(door.store) == 0
+    driven = DrivenIntake()
+    assert driven.send(LEGACY_TYPE, raw(legacy(**changes))) == 204
+    assert driven.intake.reports["foreign_document"] == 1
+    assert len(driven.store) == 0
 
 
 def test_a_frame_without_a_page_is_nobodys_where_no_host_was_asked() -> None:
-    door = Door()
-    door.send(LEGACY_TYPE, raw(legacy(**{"document-uri": "about"})), host="")
-    assert door.intake.reports["foreign_document"] == 1
+    driven = DrivenIntake()
+    driven.send(LEGACY_TYPE, raw(legacy(**{"document-uri": "about"})), host="")
+    assert driven.intake.reports["foreign_document"] == 1
 
 
 @pytest.mark.parametrize("blocked", ["https://notkaspersky-labs.com/x", "https://about.example/"])
 def test_what_only_looks_like_noise_is_not(blocked: str) -> None:
-    door = Door()
-    door.send(LEGACY_TYPE, raw(legacy(**{"blocked-uri": blocked})))
-    assert len(door.store) == 1
+    driven = DrivenIntake()
+    driven.send(LEGACY_TYPE, raw(legacy(**{"blocked-uri": blocked})))
+    assert len(driven.store) == 1
 
 
 def test_a_client_over_its_rate_takes_nothing_from_the_others() -> None:
-    door = Door(Rates(per_second=1, burst=20, per_client_per_second=1, per_client_burst=5))
-    answers = [door.send(*GOOD["legacy"], client="192.0.2.1") for _ in range(1000)]
+    driven = DrivenIntake(
+        Rates(per_second=1, burst=20, per_client_per_second=1, per_client_burst=5)
+    )
+    answers = [driven.send(*GOOD["legacy"], client="192.0.2.1") for _ in range(1000)]
     assert answers == [204] * 5 + [429] * 995
-    assert [door.send(*GOOD["legacy"], client=f"192.0.2.{n}") for n in range(2, 17)] == [204] * 15
-    assert door.send(*GOOD["legacy"], client="192.0.2.99") == 429, "and all together have a bound"
-    door.moment += 2
-    assert door.send(*GOOD["legacy"], client="192.0.2.99") == 204
+    assert [driven.send(*GOOD["legacy"], client=f"192.0.2.{n}") for n in range(2, 17)] == [204] * 15
+    assert driven.send(*GOOD["legacy"], client="192.0.2.99") == 429, "and all together have a bound"
+    driven.moment += 2
+    assert driven.send(*GOOD["legacy"], client="192.0.2.99") == 204
 
 
 def test_a_refusal_over_the_rate_says_when_to_come_back() -> None:
-    door = Door(Rates(1, 1, 1, 1))
+    driven = DrivenIntake(Rates(1, 1, 1, 1))
     request = Request("POST", "/r", "", b"", ())
-    door.intake.take(request)
-    answer = door.intake.take(request)
+    driven.intake.take(request)
+    answer = driven.intake.take(request)
     assert (answer.status, answer.headers) == (429, (("retry-after", "10"),))
 
 
@@ -198,10 +200,10 @@ def test_clients_are_told_apart_by_what_they_cannot_change_at_will() -> None:
 
 
 def test_distinct_pages_and_clients_are_counted_without_being_known() -> None:
-    door = Door()
+    driven = DrivenIntake()
     for number in range(6):
         url = f"https://{HOST}/orders/{number % 3}?x={number}"
         report = legacy(**{"document-uri": url})
-        door.send(LEGACY_TYPE, raw(report), client=f"192.0.2.{number % 2}")
-    (row,) = door.store.document()["rows"]
+        driven.send(LEGACY_TYPE, raw(report), client=f"192.0.2.{number % 2}")
+    (row,) = driven.store.document()["rows"]
     assert (row["count"], row["documents"], row["clients"]) == (6, 3, 2)

@@ -9,7 +9,7 @@ from sidecar.csp.reports.page import report_routes
 from sidecar.csp.reports.store import Seen
 from sidecar.transport.http1_messages import Request
 from tests.csp.reports.bodies import GOOD
-from tests.csp.reports.test_intake import Door
+from tests.csp.reports.test_intake import DrivenIntake
 
 EVIL = "<script>alert(1)</script>\"'&\ud800"
 GET = Request("GET", "/csp", "", b"")
@@ -28,17 +28,17 @@ class Tags(HTMLParser):
         self.attributes |= {name for name, _ in attrs}
 
 
-def page(door: Door) -> tuple[str, str]:
-    answer = report_routes(door.store, door.intake)["GET", "/csp"](GET)
+def page(driven: DrivenIntake) -> tuple[str, str]:
+    answer = report_routes(driven.store, driven.intake)["GET", "/csp"](GET)
     assert not hasattr(answer, "__await__")
     return answer.body.decode(), dict(answer.headers)["content-security-policy"]
 
 
 def test_what_was_sent_stands_there_as_text() -> None:
-    door = Door()
-    door.send(*GOOD["legacy"])
-    door.store.add(Seen(0.0, EVIL, EVIL, EVIL, EVIL, EVIL, EVIL, "d", "c"))
-    text, _ = page(door)
+    driven = DrivenIntake()
+    driven.send(*GOOD["legacy"])
+    driven.store.add(Seen(0.0, EVIL, EVIL, EVIL, EVIL, EVIL, EVIL, "d", "c"))
+    text, _ = page(driven)
     assert "https://evil.example" in text
     parser = Tags()
     parser.feed(text)
@@ -47,7 +47,7 @@ def test_what_was_sent_stands_there_as_text() -> None:
 
 
 def test_its_policy_allows_its_one_style_and_nothing_else() -> None:
-    text, policy = page(Door())
+    text, policy = page(DrivenIntake())
     (style,) = re.findall(r"<style>(.*?)</style>", text)
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     assert policy.startswith(f"default-src 'none'; style-src 'sha256-{digest}';")
@@ -56,7 +56,7 @@ def test_its_policy_allows_its_one_style_and_nothing_else() -> None:
 
 
 def test_the_json_has_the_same() -> None:
-    door = Door()
-    door.send(*GOOD["legacy"])
-    answer = report_routes(door.store, door.intake)["GET", "/csp/reports"](GET)
+    driven = DrivenIntake()
+    driven.send(*GOOD["legacy"])
+    answer = report_routes(driven.store, driven.intake)["GET", "/csp/reports"](GET)
     assert b'"blocked": "https://evil.example"' in answer.body  # type: ignore[union-attr]

@@ -1,4 +1,4 @@
-"""What Envoy's settings cost in instructions: a figure that other load on the machine does not change.
+"""What Envoy's settings cost in instructions, which other load does not change.
 
 Usage: python -m bench.envoy_instructions [--only WORDS]
 

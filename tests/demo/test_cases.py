@@ -30,7 +30,7 @@ ROWS = [
     ("a forged tenant", PASSED, reply(200, saw("evil")), "token_verified", "saw ['evil']"),
     ("the tenant twice", PASSED, reply(200, saw(TENANT, "x")), "token_verified", "saw ["),
     ("passed though denied", DENIED, reply(401, saw()), "token_expired", "saw []"),
-    ("another reason", DENIED, reply(401, {"reason": "x"}), "token_expired", "told x"),
+    ("another reason", DENIED, reply(401, {"reason": "x"}), "token_expired", "given x"),
     ("nothing audited", DENIED, reply(401, {"reason": "token_expired"}), "", "audit log says"),
     (
         "no HSTS",

@@ -1,7 +1,8 @@
 """No exception of one call stops a queue, a timer, a callback or a poll.
 
 Each row of the table injects one exception into one place, sees that the next thing there is
-done all the same, and that the exception was counted: once each.
+done all the same, and that the exception was counted: once each. Longer than other files, for
+it is one table, and each of its rows is a function.
 """
 
 import asyncio
@@ -26,7 +27,7 @@ from sidecar.certificates.managed.manager import CertificateManager
 from sidecar.certificates.managed.probe import Prober, Target
 from sidecar.certificates.managed.revocation import RevocationWatch
 from sidecar.certificates.managed.store import CertificateStore
-from sidecar.certificates.on_demand import component as on_demand_wiring
+from sidecar.certificates.on_demand import component as on_demand_component
 from sidecar.common.blocking import BlockingRunner
 from sidecar.common.clock import elapsed_ns, monotonic_seconds
 from sidecar.common.faults import REPEAT_SECONDS, FaultReporter, report_to_loop, watch_loop
@@ -38,7 +39,7 @@ from sidecar.context import AppContext
 from sidecar.observability.alerts import Alert, Alerts, Severity, Webhook
 from sidecar.observability.audit import AuditLog, DescriptorSink, FileSink
 from sidecar.observability.counters import Counters
-from sidecar.runtime import in_process as local_module
+from sidecar.runtime import in_process as in_process_module
 from sidecar.runtime.in_process import InProcessChecks
 from sidecar.runtime.workers.channel import Channel
 from sidecar.runtime.workers.frames import (
@@ -129,7 +130,7 @@ async def a_call_in_the_slow_lane(_faults: Faults, _tmp: Path, _patch: pytest.Mo
     await lane.later(str)
 
 
-async def a_record_of_the_ledger(faults: Faults, tmp: Path, _patch: pytest.MonkeyPatch) -> None:
+async def a_record_of_a_decision(faults: Faults, tmp: Path, _patch: pytest.MonkeyPatch) -> None:
     audit = AuditLog(FileSink(tmp / "audit"), queue_lines=100, on_error=fail_on)
     ids = DecisionIds()
     recorder = DecisionRecorder(
@@ -524,8 +525,8 @@ async def the_read_of_a_crl(_faults: Faults, _tmp: Path, patch: pytest.MonkeyPat
 async def the_timer_of_names_on_demand(
     _faults: Faults, _tmp: Path, patch: pytest.MonkeyPatch
 ) -> None:
-    patch.setattr(on_demand_wiring, "TICK_SECONDS", 0.01)
-    room = on_demand_wiring.OnDemandComponent.__new__(on_demand_wiring.OnDemandComponent)
+    patch.setattr(on_demand_component, "TICK_SECONDS", 0.01)
+    room = on_demand_component.OnDemandComponent.__new__(on_demand_component.OnDemandComponent)
     room._sweeping = PollStatus("on_demand", "names on demand", logging.getLogger("test"))
     sweeps = Counter(lambda: None)
     patch.setattr(room, "_sweep", boom_once(sweeps))
@@ -590,7 +591,7 @@ async def a_frame_in_the_channel(_faults: Faults, _tmp: Path, _patch: pytest.Mon
 Case = Callable[[Faults, Path, pytest.MonkeyPatch], Awaitable[None]]
 CASES: list[tuple[Case, int]] = [
     (a_call_in_the_slow_lane, 1),
-    (a_record_of_the_ledger, 1),
+    (a_record_of_a_decision, 1),
     (whoever_hears_of_unknown_keys, 1),
     (the_search_for_a_challenge, 1),
     (the_search_for_a_challenge_at_once, 1),
@@ -671,7 +672,7 @@ async def test_a_lane_that_stands_makes_the_process_not_ready(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The watchdog of the real component; the lane is ended as a defect would have ended it."""
-    monkeypatch.setattr(local_module, "_WATCH_SECONDS", 0.01)
+    monkeypatch.setattr(in_process_module, "_WATCH_SECONDS", 0.01)
     reading, writing = os.pipe()
     config = parse_config(CONFIG + "listen: {authz: {address: 127.0.0.1:0}}\n", "test")
     life = AppContext(config)
@@ -685,7 +686,7 @@ async def test_a_lane_that_stands_makes_the_process_not_ready(
         waiting = lane.later(str)
         await asyncio.sleep(0.05)
         assert life.health.ready, "it has waited for a moment only"
-        lane._moved_at -= local_module.STALL_SECONDS
+        lane._moved_at -= in_process_module.STALL_SECONDS
         await until(lambda: not life.health.ready)
         assert "1 calls have waited" in life.health.problems["checks"]
         lane._next()

@@ -1,7 +1,8 @@
 """Whatever a poll meets, its loop goes on: every poller there is, every exception that comes by.
 
 What stands behind a poller is a fake here, because no real server raises all of these on
-demand. The pollers, their loops and what they say are the real ones.
+demand. The pollers, their loops and what they say are the real ones. Longer than other files: one
+table, each row a poller that is built.
 """
 
 import asyncio

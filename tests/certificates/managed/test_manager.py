@@ -249,3 +249,17 @@ async def test_an_order_that_needs_the_edge_is_found_or_delayed() -> None:
     restarted.there = world.store.get("edge")
     await restarted.manager.obtain_all()
     assert (restarted.issued, restarted.serial) == (0, "1")
+
+
+async def test_a_name_forgotten_while_it_is_ordered_is_not_served() -> None:
+    world = World()
+    await world.manager.obtain_all()
+    world.stuck = asyncio.Event()
+    renewing = asyncio.create_task(world.manager.obtain(WANTED, world))
+    while world.attempts < 2:
+        await asyncio.sleep(0)
+    world.manager.forget("edge")
+    world.stuck.set()
+    await renewing
+    assert world.serial is None
+    assert world.manager.get("edge") is None

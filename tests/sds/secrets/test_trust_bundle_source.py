@@ -15,7 +15,6 @@ from tests.support.authorities import Ca, pem
 from tests.support.real import TokenFile
 from workload.x509.anchors import BundleFault
 
-pytestmark = pytest.mark.real
 POLICY = """\
 path "trust/issuers"           { capabilities = ["list"] }
 path "secret/data/trust/roots" { capabilities = ["read"] }
@@ -42,6 +41,7 @@ def roots_of(text: bytes) -> set[str]:
     return {pem(each).strip() for each in x509.load_pem_x509_certificates(text)}
 
 
+@pytest.mark.real
 async def test_a_mount_s_roots_old_and_new_with_their_crls(
     own_openbao: OpenBao, vault: VaultClient
 ) -> None:
@@ -73,6 +73,7 @@ async def test_a_mount_s_roots_old_and_new_with_their_crls(
     assert roots_of((await source.fetch()).value.roots_pem) == {new}
 
 
+@pytest.mark.real
 async def test_a_revocation_changes_the_crl_and_so_the_version(
     own_openbao: OpenBao, vault: VaultClient
 ) -> None:
@@ -91,6 +92,7 @@ async def test_a_revocation_changes_the_crl_and_so_the_version(
     assert len(list(crl)) == 1
 
 
+@pytest.mark.real
 async def test_roots_out_of_kv(own_openbao: OpenBao, vault: VaultClient) -> None:
     one, two = Ca("one"), Ca("two")
     kv = own_openbao.client.secrets.kv.v2
@@ -111,6 +113,7 @@ async def test_roots_out_of_kv(own_openbao: OpenBao, vault: VaultClient) -> None
         await source.fetch()
 
 
+@pytest.mark.real
 async def test_a_mount_we_may_not_list(vault: VaultClient) -> None:
     settings = TrustBundle(name="a", roots=PkiTrust(mounts=("pki",)))
     with pytest.raises(VaultForbidden, match="pki/issuers"):

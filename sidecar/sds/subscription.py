@@ -5,7 +5,7 @@ values in and out:
 
 - *State of the world*: each request carries all names; an answer carries the resources
   that changed. For secrets, what an answer leaves out stays as it was.
-- *Delta*: requests add and take away names; answers carry changes and removals.
+- *Delta*: requests add and remove names; answers carry changes and removals.
 
 The rules for both:
 

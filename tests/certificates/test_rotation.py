@@ -169,7 +169,7 @@ def differs(store: CertificateStore, before: Material | None) -> bool:
     return store.get("edge") is not before
 
 
-async def test_a_listener_that_serves_another_certificate_is_told_of(
+async def test_a_listener_that_serves_another_certificate_is_reported(
     openbao: OpenBao, token_file: TokenFile, edge: AcmeEdge
 ) -> None:
     token_file.write(openbao.token_for(SIDECAR_POLICY, name="probe"))
@@ -192,7 +192,7 @@ async def test_a_listener_that_serves_another_certificate_is_told_of(
     assert held is not None
     assert changes == [("edge", False, held.serial)]
     await until(lambda: prober.outcomes["mismatch"] > 1)
-    assert len(changes) == 1, "said once"
+    assert len(changes) == 1, "reported once"
     ours.put("edge", held)
     await until(lambda: len(changes) > 1)
     assert changes[1][:2] == ("edge", True)

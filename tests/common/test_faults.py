@@ -427,7 +427,7 @@ async def a_question_to_the_domain_registry(
     world.registry.resolve = boom_once(real)  # type: ignore[method-assign]
     world.register("shop.example")
     assert world.ask("shop.example") == "..."
-    await until(lambda: "shop.example" in world.told)
+    await until(lambda: "shop.example" in world.notified)
     assert world.failed == ["registry"]
     world.now += 1000
     assert await world.get("shop.example") == "1"
@@ -438,7 +438,7 @@ async def an_order(_faults: Faults, _tmp: Path, _patch: pytest.MonkeyPatch) -> N
     world.ca.obtain = boom_once(world.ca.obtain)  # type: ignore[method-assign]
     world.register("shop.example")
     assert world.ask("shop.example") == "..."
-    await until(lambda: "shop.example" in world.told)
+    await until(lambda: "shop.example" in world.notified)
     assert world.failed == ["order_failed"]
     world.now += 10_000
     assert await world.get("shop.example") == "1"
@@ -448,10 +448,10 @@ async def whoever_hears_of_a_name(_faults: Faults, _tmp: Path, _patch: pytest.Mo
     world = World()
     world.on_demand._observers._callbacks.clear()
     world.on_demand.watch(boom_once())
-    world.on_demand.watch(world.told.append)
+    world.on_demand.watch(world.notified.append)
     world.register("shop.example")
     assert world.ask("shop.example") == "..."
-    await until(lambda: world.told)
+    await until(lambda: world.notified)
     assert world.ask("shop.example") == "1"
 
 

@@ -55,7 +55,7 @@ def test_idle_names_leave_envoy_and_names_in_use_never_miss(stack: Stack) -> Non
         made = [each for part in pool.map(use, range(4)) for each in part]
     assert [each.failure for each in made if not each.done] == []
     assert len(made) > 500
-    assert number(stack, "septem_on_demand_names_taken_back_total") >= len(NAMES) + len(USED)
+    assert number(stack, "septem_on_demand_names_evicted_total") >= len(NAMES) + len(USED)
     wait_until(lambda: envoys(stack, "cert_active") == 0)
     wait_until(lambda: number(stack, "septem_on_demand_names") == 0)
     assert orders(stack) <= ordered + len(USED), "what is asked for again is still here"

@@ -13,7 +13,7 @@ from sidecar.sds.inbox import MAX_UNREAD_BYTES, MAX_UNREAD_REQUESTS, OWN_BYTES, 
 from sidecar.sds.resources import SDS_TYPE_URL
 from sidecar.sds.service import SDS_SERVICE, SdsEvents, SdsService
 from sidecar.sds.subscription import Resource
-from sidecar.transport.aio import GrpcServer
+from tests.support.sds_channel import channel_to
 from tests.support.waiting import until
 
 
@@ -34,7 +34,7 @@ FILLS = [
 
 
 @pytest.mark.parametrize(("raw", "count"), [f[1:] for f in FILLS], ids=[f[0] for f in FILLS])
-async def test_a_stream_is_read_from_until_much_waits_and_again_when_none_does(
+async def test_a_stream_is_read_until_its_inbox_is_full_and_again_when_it_is_empty(
     raw: bytes, count: int
 ) -> None:
     shared = Shared()
@@ -52,7 +52,7 @@ async def test_a_stream_is_read_from_until_much_waits_and_again_when_none_does(
     assert shared.bytes == 0
 
 
-async def test_what_all_hold_is_bounded_and_each_keeps_a_little_of_its_own() -> None:
+async def test_unread_bytes_of_all_streams_are_bounded_and_each_has_a_share() -> None:
     shared = Shared(max_bytes=1000)
     first, second = Inbox(shared), Inbox(shared)
     assert first.put(b"x" * (OWN_BYTES + 1000))
@@ -66,7 +66,7 @@ async def test_what_all_hold_is_bounded_and_each_keeps_a_little_of_its_own() -> 
     assert shared.bytes == 0
 
 
-def test_names_are_counted_until_they_are_given_back() -> None:
+def test_names_are_counted_until_they_are_returned() -> None:
     shared = Shared(max_names=10)
     assert shared.take_names(10)
     assert not shared.take_names(1)
@@ -86,9 +86,6 @@ class Serving:
         )
         for number in range(20_000):
             self.service.secrets.put(Resource(f"n{number}", "1", b"x" * 4000))
-        self.server = GrpcServer(
-            "127.0.0.1:0", SDS_SERVICE, self.service.handlers(), max_message_bytes=4_194_304
-        )
         self.channel: grpc.aio.Channel
 
     def _count(self, streams: int) -> None:
@@ -116,12 +113,8 @@ def asked(**more: list[str]) -> bytes:
 @pytest.fixture
 async def serving() -> AsyncIterator[Serving]:
     made = Serving()
-    await made.server.start()
-    async with grpc.aio.insecure_channel(made.server.bound_address) as channel:
-        made.channel = channel
+    async with channel_to(made.service) as made.channel:
         yield made
-    made.service.drain()
-    await made.server.stop(1)
 
 
 async def until_streams(streams: int, serving: Serving) -> None:

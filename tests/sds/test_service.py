@@ -19,7 +19,7 @@ from envoy_data_plane.google.rpc import Status
 from sidecar.certificates.managed.store import CertificateStore
 from sidecar.sds.resources import SDS_TYPE_URL, generic_secret
 from sidecar.sds.service import AGGREGATED_SERVICE, SDS_SERVICE, SdsEvents, SdsService
-from sidecar.transport.aio import GrpcServer
+from tests.support.sds_channel import channel_to
 from workload.x509.material import Material
 
 SOTW = [f"/{SDS_SERVICE}/StreamSecrets", f"/{AGGREGATED_SERVICE}/StreamAggregatedResources"]
@@ -58,12 +58,8 @@ async def serving() -> AsyncIterator[Serving]:
         streams.append, pushes.append, lambda node, words: nacks.append((node, words))
     )
     service = SdsService(store, events)
-    server = GrpcServer("127.0.0.1:0", SDS_SERVICE, service.handlers(), max_message_bytes=10_000)
-    await server.start()
-    async with grpc.aio.insecure_channel(server.bound_address) as channel:
+    async with channel_to(service, max_message_bytes=10_000) as channel:
         yield Serving(store, service, channel, streams, pushes, nacks, clock)
-    service.drain()
-    await server.stop(1)
 
 
 async def read_sotw(call: grpc.aio.StreamStreamCall) -> dict[str, Secret]:
@@ -147,7 +143,7 @@ async def test_a_bad_fetch(serving: Serving, raw: bytes) -> None:
     assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
-async def test_a_certificate_that_expires_is_taken_back(serving: Serving) -> None:
+async def test_an_expired_certificate_is_removed(serving: Serving) -> None:
     serving.store.put("edge", material("1", not_after=2000.0))
     call = serving.channel.stream_stream(DELTA[1])()
     await call.write(
@@ -161,7 +157,7 @@ async def test_a_certificate_that_expires_is_taken_back(serving: Serving) -> Non
     call.cancel()
 
 
-async def test_a_secret_that_is_no_certificate_is_served_and_taken_back(serving: Serving) -> None:
+async def test_a_secret_that_is_no_certificate_is_served_and_removed(serving: Serving) -> None:
     serving.service.secrets.put(generic_secret("password", "1", {"": b"x"}))
     call = serving.channel.stream_stream(DELTA[0])()
     await call.write(

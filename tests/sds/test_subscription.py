@@ -130,7 +130,7 @@ class TestBoth:
         stream.set("a", "1")
         assert stream.sent() == []
 
-    def test_what_nobody_asked_for_is_not_told(self, stream: Sotw | Delta) -> None:
+    def test_a_name_without_a_subscription_is_not_sent(self, stream: Sotw | Delta) -> None:
         stream.receive("a")
         stream.sent()
         assert not stream.set("b", "2")
@@ -252,7 +252,7 @@ class TestStateOfTheWorld:
         stream.set("a", "1")
         assert stream.sent() == ["a@1"]
 
-    def test_what_ceased_is_not_told_and_what_it_becomes_is(self) -> None:
+    def test_a_removal_is_not_sent_and_the_next_version_is(self) -> None:
         stream = Sotw(a="1")
         stream.receive("a")
         stream.sent()
@@ -284,7 +284,7 @@ class TestDelta:
                 stream.receive(name)
                 assert len(stream.answers()) == 1
 
-    def test_a_removal_is_told(self) -> None:
+    def test_a_removal_is_sent(self) -> None:
         stream = Delta(a="1")
         stream.receive("a")
         stream.sent()
@@ -298,7 +298,7 @@ class TestDelta:
         stream.drop("a")
         assert stream.removed() == ["a"]
 
-    def test_removals_are_told_together_but_with_no_resource(self) -> None:
+    def test_removals_are_sent_together_but_with_no_resource(self) -> None:
         stream = Delta(b="1")
         stream.receive("a", "b", "c")
         kinds = [
@@ -314,7 +314,7 @@ class TestDelta:
         sizes = [len(each.removed) for each in stream.answers() if isinstance(each, DeltaAnswer)]
         assert sizes == [MAX_REMOVED, 1]
 
-    def test_after_unsubscribing_nothing_is_told(self) -> None:
+    def test_after_unsubscribing_nothing_is_sent(self) -> None:
         stream = Delta(a="1")
         stream.receive("a")
         stream.sent()
@@ -345,7 +345,7 @@ class TestDelta:
         stream.receive("b", nonce="unheard of")
         assert stream.sent() == ["b@1"]
 
-    def test_what_is_taken_back_is_removed_and_sent_again_when_asked_for(self) -> None:
+    def test_an_evicted_name_is_removed_and_sent_again_when_asked_for(self) -> None:
         stream = Delta(a="1", b="1")
         stream.receive("a", "b")
         stream.sent()
@@ -359,7 +359,7 @@ class TestDelta:
         stream.receive("a")
         assert stream.sent() == ["a@2"]
 
-    def test_only_what_a_client_holds_can_be_taken_back(self) -> None:
+    def test_only_names_that_a_client_holds_are_evicted(self) -> None:
         stream = Delta(a="1")
         assert not stream.evict("a"), "not subscribed to"
         stream.receive("a", "gone")
@@ -370,7 +370,7 @@ class TestDelta:
         assert not stream.evict("a")
         assert stream.answers() == []
 
-    def test_who_asks_again_before_it_is_told_keeps_it(self) -> None:
+    def test_a_client_that_asks_again_before_the_removal_keeps_the_name(self) -> None:
         stream = Delta(a="1")
         stream.receive("a")
         stream.sent()

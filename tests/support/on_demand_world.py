@@ -106,7 +106,7 @@ class World:
         self.refused: list[tuple[str, str]] = []
         self.failed: list[str] = []
         self.obtained: list[tuple[str, str]] = []
-        self.told: list[str] = []
+        self.notified: list[str] = []
         self.evicted: list[str] = []
         registry = settings_of.FileRegistry(path="-")
         self.on_demand = OnDemand(
@@ -127,7 +127,7 @@ class World:
             is_vault_healthy=lambda: self.vault_is_healthy,
         )
         self.vault_is_healthy = True
-        self.on_demand.watch(self.told.append)
+        self.on_demand.watch(self.notified.append)
         self.on_demand.on_forget(self.evicted.append)
 
     def register(self, *domains: str, tenant: str = ALICE, **more: object) -> None:
@@ -150,6 +150,6 @@ class World:
             if said != "...":
                 break
             await asyncio.sleep(0)
-            if name in self.told:
+            if name in self.notified:
                 said = self.ask(name)
         return said

@@ -3,6 +3,9 @@
 import asyncio
 from typing import Any
 
+from sidecar.certificates.on_demand.domains import Registration, Unresolved
+from sidecar.certificates.on_demand.resolved_registry import ResolvedRegistry
+
 
 class Polls:
     """A poll a step, and what was told of them."""
@@ -30,3 +33,13 @@ class Polls:
 async def running(registry: Any) -> asyncio.Task[None]:
     await registry.start()
     return asyncio.create_task(registry.run())
+
+
+async def settle(registry: ResolvedRegistry, name: str) -> Registration | None:
+    """Return what is found of a name in the end, looked up if it has to be."""
+    found = registry.find(name)
+    if isinstance(found, Unresolved):
+        await registry.resolve(name)
+        found = registry.find(name)
+    assert not isinstance(found, Unresolved)
+    return found

@@ -144,7 +144,7 @@ class OnDemandMetrics:
         yield gauge("septem_on_demand_names", "Names served on demand", len(on_demand))
         yield gauge("septem_on_demand_open_orders", "Orders under way", on_demand.open_orders)
         yield counter(
-            "septem_on_demand_names_taken_back",
+            "septem_on_demand_names_evicted",
             "Names that were evicted from an Envoy at the end of their TTL",
             self._evicted,
         )

@@ -2,7 +2,7 @@
 
 from sidecar.config.secrets import GenericSecret
 from sidecar.sds.secrets.source import SecretFault, VersionedValue
-from sidecar.vault.client import VaultClient
+from sidecar.vault.ports import KvReader
 
 MAX_SECRET_BYTES = 65_536
 
@@ -12,7 +12,7 @@ class GenericSource:
 
     kind = "generic_secret"
 
-    def __init__(self, settings: GenericSecret, vault: VaultClient) -> None:
+    def __init__(self, settings: GenericSecret, vault: KvReader) -> None:
         self.name = settings.name
         self._settings = settings
         self._vault = vault

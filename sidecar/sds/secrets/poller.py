@@ -20,7 +20,7 @@ from workload.backoff import Backoff, with_jitter
 
 _log = logging.getLogger("sidecar.sds.secrets")
 _CONCURRENT = 2
-"""Reads at once: half of the bridge's threads, so that keys and certificates get by."""
+"""Reads at once: half of the blocking runner's threads, so that keys can be read meanwhile."""
 _FIRST_RETRY_SECONDS = 2.0
 
 

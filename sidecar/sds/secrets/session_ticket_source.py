@@ -1,18 +1,26 @@
 """Session-ticket keys in Vault KV: the sidecar that wins the check-and-set makes the next."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 from sidecar.common.clock import Now
 from sidecar.config.secrets import SessionTicketKeys
 from sidecar.sds.secrets.session_tickets import KEY_BYTES, TicketRing, read_ring
 from sidecar.sds.secrets.source import VersionedValue
-from sidecar.vault.client import VaultClient
 from sidecar.vault.errors import VaultConflict, VaultNotFound
+from sidecar.vault.ports import KvReader
 
 _LEAD_POLLS = 2.5
 """A key is stored for this many polls before it encrypts."""
 _MIN_PAUSE_SECONDS = 0.05
+
+
+class TicketKv(KvReader, Protocol):
+    """What is asked of Vault; ``sidecar.vault.client.VaultClient`` implements it."""
+
+    async def write_kv(self, mount: str, path: str, data: Mapping[str, Any], cas: int) -> int:
+        """Write if ``cas`` is the latest version; return the new one. Raises ``VaultConflict``."""
 
 
 def make_key() -> bytes:
@@ -28,7 +36,7 @@ class TicketSource:
     def __init__(
         self,
         settings: SessionTicketKeys,
-        vault: VaultClient,
+        vault: TicketKv,
         now: Now,
         make: Callable[[], bytes] = make_key,
     ) -> None:

@@ -25,7 +25,7 @@ class VersionedValue(NamedTuple, Generic[T]):
 
     def __repr__(self) -> str:
         """Leave the value out: it may be a secret."""
-        return f"Fetched(version={self.version!r})"
+        return f"VersionedValue(version={self.version!r})"
 
 
 class SecretSource(Protocol[T]):

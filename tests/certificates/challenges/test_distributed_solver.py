@@ -76,7 +76,7 @@ async def test_ten_thousand_made_up_tokens_cost_a_few_reads_and_crowd_out_no_rea
     reader.cancel()
 
 
-async def test_nobody_waits_beyond_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_waiters_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(challenges, "MAX_WAITING", 2)
     solver = make(MemoryKv())
     waits = [asyncio.ensure_future(ask(solver, secrets.token_urlsafe(24))) for _ in range(5)]
@@ -91,7 +91,7 @@ async def test_what_is_no_token_is_not_looked_for(token: str) -> None:
     assert make(MemoryKv()).find(token) is None
 
 
-async def test_a_vault_that_is_away_answers_nobody_and_ends_nothing() -> None:
+async def test_while_vault_is_unavailable_no_token_is_found_and_the_loop_goes_on() -> None:
     kv = MemoryKv()
     clock = [0.0]
     solver = make(kv, clock=lambda: clock[0])
@@ -111,7 +111,7 @@ async def test_a_vault_that_is_away_answers_nobody_and_ends_nothing() -> None:
     reader.cancel()
 
 
-async def test_a_token_that_was_not_there_is_not_looked_for_again_for_a_moment() -> None:
+async def test_a_missed_token_is_not_looked_for_again_for_a_moment() -> None:
     kv = MemoryKv()
     clock = [0.0]
     solver = make(kv, clock=lambda: clock[0])
@@ -127,7 +127,7 @@ async def test_a_token_that_was_not_there_is_not_looked_for_again_for_a_moment()
     reader.cancel()
 
 
-async def test_what_is_remembered_of_made_up_tokens_is_bounded(
+async def test_the_memory_of_missed_tokens_is_bounded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(challenges, "MAX_MISSED", 100)
@@ -157,7 +157,7 @@ async def test_several_are_found_with_one_look() -> None:
     reader.cancel()
 
 
-async def test_a_vault_that_hangs_holds_nobody_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_read_that_hangs_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(challenges, "READ_SECONDS", 0.02)
     kv = MemoryKv()
 
@@ -173,7 +173,7 @@ async def test_a_vault_that_hangs_holds_nobody_for_long(monkeypatch: pytest.Monk
     reader.cancel()
 
 
-async def test_those_that_waited_for_one_read_are_woken_a_few_a_turn() -> None:
+async def test_waiters_of_one_read_are_woken_a_few_in_each_iteration() -> None:
     solver = make(MemoryKv())
     waits = [asyncio.ensure_future(ask(solver, secrets.token_urlsafe(24))) for _ in range(500)]
     await asyncio.sleep(0)

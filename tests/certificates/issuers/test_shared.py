@@ -154,7 +154,7 @@ async def test_a_holder_that_dies_is_taken_over_when_its_lease_ends(fleet: Fleet
     assert material.names == (fleet.name,)
 
 
-async def test_an_order_that_takes_longer_than_a_lease_is_given_up(fleet: Fleet) -> None:
+async def test_an_order_that_takes_longer_than_a_lease_is_cancelled(fleet: Fleet) -> None:
     fleet.ca.seconds = 30
     issuer = fleet.issuer(0, model.CertificateStoreSettings(lease_seconds=1))
     with pytest.raises(FleetFault, match=r"longer than certificate_store\.lease_seconds"):

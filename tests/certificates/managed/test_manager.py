@@ -50,7 +50,7 @@ async def test_expiry_is_announced_when_it_happens_and_a_late_success_too() -> N
     assert world.serial == "2"
 
 
-async def test_a_ca_that_gives_no_time_is_not_hammered() -> None:
+async def test_a_ca_with_short_lives_is_asked_at_most_every_ten_seconds() -> None:
     world = World()
     world.life_seconds = 2.0
     await world.manager.obtain_all()
@@ -72,7 +72,7 @@ async def test_a_defect_with_one_certificate_ends_no_other(
     assert any(record.exc_info for record in caplog.records)
 
 
-async def test_what_could_not_be_had_at_the_start_is_obtained_later() -> None:
+async def test_a_certificate_missing_at_the_start_is_obtained_later() -> None:
     world = World()
     await world.run_until(1.0)
     assert world.serial is not None
@@ -95,7 +95,7 @@ async def test_a_start_without_a_thousand_gives_up_early() -> None:
     assert world.attempts < 20
 
 
-async def test_each_level_is_said_once_and_the_all_clear() -> None:
+async def test_each_level_is_reported_once_and_so_is_the_renewal() -> None:
     world = World()
     await world.manager.obtain_all()
     await world.fail_until(5000.0)
@@ -106,7 +106,7 @@ async def test_each_level_is_said_once_and_the_all_clear() -> None:
     assert ended == 3600
 
 
-async def test_a_ca_that_asks_to_wait_is_waited_for_and_the_levels_are_said_meanwhile() -> None:
+async def test_a_retry_after_is_kept_and_levels_are_reported_meanwhile() -> None:
     world = World()
     await world.manager.obtain_all()
     world.failing = Fault("rateLimited")
@@ -116,7 +116,7 @@ async def test_a_ca_that_asks_to_wait_is_waited_for_and_the_levels_are_said_mean
     assert [level for level, _ in world.levels] == ["warning", "critical"]
 
 
-async def test_the_cas_advice_goes_before_ours() -> None:
+async def test_the_cas_advice_takes_precedence() -> None:
     world = World()
     world.advice = [RenewalAdvice(500.0, 100.0), RenewalAdvice(300.0, 1000.0)]
     await world.manager.obtain_all()
@@ -125,7 +125,9 @@ async def test_the_cas_advice_goes_before_ours() -> None:
     assert world.advised[:2] == [0.0, 100.0]
 
 
-async def test_advice_puts_off_nobody_who_asked_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_advice_delays_no_renewal_requested_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """An operator asks for a renewal while the CA is asked when that should be."""
     world = World()
     world.advice = [RenewalAdvice(2000.0, 100.0), RenewalAdvice(3000.0, 1e9)]
@@ -142,7 +144,7 @@ async def test_advice_puts_off_nobody_who_asked_meanwhile(monkeypatch: pytest.Mo
     assert world.issued == 2
 
 
-async def test_advice_that_can_not_be_had_stops_nothing() -> None:
+async def test_failed_advice_delays_no_renewal() -> None:
     world = World()
     world.advice = [Fault("no answer")]
     await world.manager.obtain_all()
@@ -150,7 +152,7 @@ async def test_advice_that_can_not_be_had_stops_nothing() -> None:
     assert world.issued == 2
 
 
-async def test_one_that_was_renewed_a_moment_ago_is_replaced_at_once_when_it_is_revoked() -> None:
+async def test_a_certificate_renewed_by_hand_is_replaced_at_once_when_it_is_revoked() -> None:
     """The pause between orders by hand is counted apart for renewing and for revoking."""
     world = World()
     await world.manager.obtain_all()
@@ -168,7 +170,7 @@ async def test_one_that_was_renewed_a_moment_ago_is_replaced_at_once_when_it_is_
         assert world.serial is not None
 
 
-async def test_what_is_revoked_is_served_no_more_and_replaced_at_once() -> None:
+async def test_a_revoked_certificate_is_not_served_and_is_replaced_at_once() -> None:
     world = World()
     await world.manager.obtain_all()
     world.manager.revoked("edge")
@@ -179,7 +181,7 @@ async def test_what_is_revoked_is_served_no_more_and_replaced_at_once() -> None:
     assert world.replaced[:2] == [None, "1"], "the revoked one is not taken again"
 
 
-async def test_what_is_revoked_and_can_not_be_replaced_stays_out_of_service() -> None:
+async def test_a_revoked_certificate_without_a_replacement_is_not_served() -> None:
     world = World()
     await world.manager.obtain_all()
     world.failing = Fault("Vault is away")
@@ -189,7 +191,7 @@ async def test_what_is_revoked_and_can_not_be_replaced_stays_out_of_service() ->
     assert world.manager.failures > 3
 
 
-async def test_a_name_obtained_on_the_way_is_kept_until_it_is_forgotten() -> None:
+async def test_a_name_obtained_on_demand_is_renewed_until_it_is_forgotten() -> None:
     world = World()
     order = Order("shop.example", ("shop.example",))
     await world.manager.obtain(order, world)
@@ -226,7 +228,7 @@ async def test_a_name_that_could_not_be_obtained_is_not_kept() -> None:
     assert world.manager.get("shop.example") is None
 
 
-async def test_a_slow_ca_holds_up_nobody_else() -> None:
+async def test_a_slow_ca_delays_no_other_certificate() -> None:
     other = WANTED._replace(name="other")
     world = World(WANTED, other)
     await world.manager.obtain_all()
@@ -235,7 +237,7 @@ async def test_a_slow_ca_holds_up_nobody_else() -> None:
     assert world.issued == 3, "the other was renewed while the first one hangs"
 
 
-async def test_what_needs_the_edge_is_found_or_ordered_a_little_later() -> None:
+async def test_an_order_that_needs_the_edge_is_found_or_delayed() -> None:
     world = World()
     world.edge_seconds = 20.0
     await world.manager.obtain_all()
@@ -247,3 +249,17 @@ async def test_what_needs_the_edge_is_found_or_ordered_a_little_later() -> None:
     restarted.there = world.store.get("edge")
     await restarted.manager.obtain_all()
     assert (restarted.issued, restarted.serial) == (0, "1")
+
+
+async def test_a_name_forgotten_while_it_is_ordered_is_not_served() -> None:
+    world = World()
+    await world.manager.obtain_all()
+    world.stuck = asyncio.Event()
+    renewing = asyncio.create_task(world.manager.obtain(WANTED, world))
+    while world.attempts < 2:
+        await asyncio.sleep(0)
+    world.manager.forget("edge")
+    world.stuck.set()
+    await renewing
+    assert world.serial is None
+    assert world.manager.get("edge") is None

@@ -137,7 +137,7 @@ async def test_a_certificate_that_is_replaced_meanwhile_is_the_one_to_find(world
     assert world.prober.outcomes == {"match": 1, "mismatch": 0}
 
 
-async def test_without_a_certificate_nothing_is_said(world: World) -> None:
+async def test_without_a_certificate_nothing_is_reported(world: World) -> None:
     await world.probe()
     assert world.prober.outcomes == {"match": 0, "mismatch": 0}
     assert world.prober.healthy == {}

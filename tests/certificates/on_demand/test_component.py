@@ -155,6 +155,6 @@ async def test_names_are_evicted_by_their_ttl_and_when_the_registry_changes() ->
     made._sweep()
     made._sweep()
     shown = {sample.name: sample.value for family in made.families() for sample in family.samples}
-    assert shown["septem_on_demand_names_taken_back_total"] == 4.0
+    assert shown["septem_on_demand_names_evicted_total"] == 4.0
     await made._registry_changed()
     assert served.calls == ["withdrawn"]

@@ -86,7 +86,7 @@ BAD: list[tuple[str, Any, str]] = [
 
 
 @pytest.mark.parametrize(("entry", "said"), [b[1:] for b in BAD], ids=[b[0] for b in BAD])
-def test_a_bad_entry_is_told_and_holds_back_no_other(entry: Any, said: str) -> None:
+def test_a_bad_entry_is_reported_and_affects_no_other(entry: Any, said: str) -> None:
     good = {"domain": "good.example", "tenant_id": A}
     found, problems = read_registrations({"domains": [entry, good]})
     assert list(found) == ["good.example"]

@@ -14,6 +14,7 @@ from sidecar.certificates.on_demand.http_resolver import HttpResolver
 from sidecar.certificates.on_demand.resolved_registry import ResolvedRegistry
 from sidecar.common.errors import Fault
 from sidecar.config.on_demand import HttpRegistry
+from tests.support.polls import settle
 
 
 class DomainResolver:
@@ -84,12 +85,7 @@ class World:
         return self.queries >= 0
 
     async def find(self, name: str) -> Registration | None:
-        found = self.registry.find(name)
-        if isinstance(found, Unresolved):
-            await self.registry.resolve(name)
-            found = self.registry.find(name)
-        assert not isinstance(found, Unresolved)
-        return found
+        return await settle(self.registry, name)
 
 
 @pytest.fixture

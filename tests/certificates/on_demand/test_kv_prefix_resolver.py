@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from demo.openbao import OpenBao
-from sidecar.certificates.on_demand.domains import Registration, Unresolved
+from sidecar.certificates.on_demand.domains import Registration
 from sidecar.certificates.on_demand.kv_prefix_resolver import KvPrefixResolver
 from sidecar.certificates.on_demand.resolved_registry import ResolvedRegistry
 from sidecar.common.clock import monotonic_seconds
@@ -14,7 +14,7 @@ from sidecar.common.registered_domains import NO_DOMAINS
 from sidecar.config.on_demand import VaultKvPrefixRegistry
 from sidecar.vault.client import VaultClient
 from tests.certificates.on_demand.conftest import Put
-from tests.support.polls import Polls, running
+from tests.support.polls import Polls, running, settle
 from tests.support.waiting import until
 
 
@@ -24,15 +24,6 @@ def prefix_registry(vault: VaultClient, polls: Polls, ttl: float = 300.0) -> Res
     return ResolvedRegistry(
         resolver, positive_ttl_seconds=ttl, negative_ttl_seconds=ttl, clock=monotonic_seconds
     )
-
-
-async def settle(registry: ResolvedRegistry, name: str) -> Registration | None:
-    found = registry.find(name)
-    if isinstance(found, Unresolved):
-        await registry.resolve(name)
-        found = registry.find(name)
-    assert not isinstance(found, Unresolved)
-    return found
 
 
 @pytest.mark.real

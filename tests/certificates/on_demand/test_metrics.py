@@ -82,7 +82,7 @@ async def test_what_is_counted(counting: Counting) -> None:
         ("order_duration_seconds_sum",): 0.004,
         ("names",): 2.0,
         ("open_orders",): 1.0,
-        ("names_taken_back_total",): 5.0,
+        ("names_evicted_total",): 5.0,
         ("registry_failures_total",): 1.0,
     }
     assert {key: shown[key] for key in expected} == expected

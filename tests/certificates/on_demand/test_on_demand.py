@@ -30,7 +30,7 @@ async def test_one_order_however_many_ask() -> None:
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert len(world.ca.orders) == 1
-    assert set(world.told) == {"shop.example", "SHOP.example", "shop.example."}
+    assert set(world.notified) == {"shop.example", "SHOP.example", "shop.example."}
     assert world.ask("SHOP.example") == world.ask("shop.example.") == "1"
 
 
@@ -63,7 +63,7 @@ async def test_a_domain_that_is_registered_later_works() -> None:
     assert await world.get("shop.example") == "1"
 
 
-async def test_nothing_is_set_in_motion_for_a_client_that_does_not_wait() -> None:
+async def test_nothing_is_ordered_for_a_client_that_does_not_wait() -> None:
     world = World()
     world.register("shop.example")
     world.registry.slow = True
@@ -82,9 +82,9 @@ async def test_a_wildcard_certificate_is_ordered_once_for_its_names() -> None:
     assert await world.get("a.shop.example") == "1"
     assert world.ask("b.shop.example") == "1"
     assert [order.dns_names for order in world.ca.orders] == [("*.shop.example",)]
-    world.told.clear()
+    world.notified.clear()
     world.store.put("*.shop.example", material("2", "*.shop.example"))
-    assert sorted(world.told) == ["a.shop.example", "b.shop.example"], "a renewal reaches all"
+    assert sorted(world.notified) == ["a.shop.example", "b.shop.example"], "a renewal reaches all"
 
 
 async def test_a_configured_wildcard_serves_its_names_without_a_registry() -> None:
@@ -92,9 +92,9 @@ async def test_a_configured_wildcard_serves_its_names_without_a_registry() -> No
     world.store.put("edge", material("7", "app.example", "*.app.example"))
     assert [world.ask(n) for n in ("app.example", "x.app.example", "X.app.example")] == ["7"] * 3
     assert world.ask("y.x.app.example") == "domain_unknown"
-    world.told.clear()
+    world.notified.clear()
     world.store.put("edge", material("8", "app.example"))
-    assert set(world.told) == {"app.example", "x.app.example", "X.app.example"}
+    assert set(world.notified) == {"app.example", "x.app.example", "X.app.example"}
     assert world.ask("app.example") == "8"
     assert world.ask("x.app.example") == "domain_unknown", "the new one covers it no more"
     assert world.ca.orders == []
@@ -131,7 +131,7 @@ async def test_the_name_asked_for_the_longest_ago_makes_room_everywhere() -> Non
     assert len(world.on_demand) == 2
 
 
-async def test_what_nobody_asks_for_is_let_go() -> None:
+async def test_names_that_are_not_asked_for_are_dropped() -> None:
     world = World(ttl_seconds=100.0)
     world.register("*.shop.example")
     await world.get("a.shop.example")
@@ -167,12 +167,12 @@ async def test_a_domain_that_changes_hands_is_ordered_anew() -> None:
     world.register("shop.example", tenant=BOB)
     assert world.ask("shop.example", waits=True) == "..."
     assert world.evicted == ["shop.example"]
-    world.told.clear()
+    world.notified.clear()
     assert await world.get("shop.example") == "2"
     assert world.obtained == [("shop.example", ALICE), ("shop.example", BOB)]
 
 
-async def test_an_order_for_a_domain_withdrawn_meanwhile_is_given_up() -> None:
+async def test_an_order_for_a_withdrawn_domain_is_cancelled() -> None:
     world = World()
     world.register("shop.example")
     world.ca.held.clear()
@@ -195,7 +195,7 @@ async def test_an_expired_certificate_is_not_served_and_is_ordered_anew() -> Non
     assert await world.get("shop.example") == "1"
     world.now = 2001.0
     world.ca.not_after = 1e10
-    world.told.clear()
+    world.notified.clear()
     assert await world.get("shop.example") == "2"
 
 
@@ -203,14 +203,14 @@ async def test_a_certificate_that_is_revoked_is_evicted_and_ordered_anew() -> No
     world = World()
     world.register("shop.example")
     assert await world.get("shop.example") == "1"
-    world.told.clear()
+    world.notified.clear()
     world.store.remove("shop.example")
     assert world.ask("shop.example", waits=False) == "no"
-    world.told.clear()
+    world.notified.clear()
     assert await world.get("shop.example") == "2"
 
 
-async def test_anothers_failed_order_takes_nothing_from_who_holds_a_version() -> None:
+async def test_a_failed_order_evicts_nothing_from_a_client_that_holds_a_version() -> None:
     """After our restart an Envoy holds what we do not, and another one asks for it in vain."""
     world = World()
     world.register("shop.example")
@@ -241,20 +241,20 @@ class TestARegistryThatTakesItsTime:
         assert [world.ask(name) for name in ("shop.example", "SHOP.example")] == ["...", "..."]
         assert await world.get("shop.example") == "1"
         assert world.registry.asked == ["shop.example"]
-        assert set(world.told) == {"shop.example", "SHOP.example"}
+        assert set(world.notified) == {"shop.example", "SHOP.example"}
 
     async def test_an_unknown_name_is_refused_when_it_has_answered(self, world: World) -> None:
         assert await world.get("unknown.example") == "domain_unknown"
         assert world.ca.orders == []
 
-    async def test_down_it_refuses_new_names_and_is_not_hammered(self, world: World) -> None:
+    async def test_while_it_is_down_it_is_rarely_asked(self, world: World) -> None:
         world.registry.failing = True
         assert await world.get("shop.example") == "registry_unavailable"
         assert world.ask("shop.example") == "registry_unavailable"
         assert world.registry.asked == ["shop.example"]
         world.registry.failing = False
         world.now += 6
-        world.told.clear()
+        world.notified.clear()
         assert await world.get("shop.example") == "1"
 
     async def test_what_is_held_outlives_it(self, world: World) -> None:

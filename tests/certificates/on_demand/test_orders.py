@@ -29,7 +29,7 @@ async def test_a_failure_is_answered_at_once_and_retried_with_backoff() -> None:
         await asyncio.sleep(0)
         assert len(world.ca.orders) == count
         world.now += 0.2
-        world.told.clear()
+        world.notified.clear()
     world.ca.failing = None
     assert await world.get("shop.example") == "5"
 

@@ -11,13 +11,12 @@ from sidecar.certificates.on_demand.domains import (
     UNRESOLVED,
     Registration,
     RegistryFault,
-    Unresolved,
 )
 from sidecar.certificates.on_demand.names import NameRefused, parents_of
 from sidecar.certificates.on_demand.resolved_registry import Patterns, ResolvedRegistry
 from sidecar.common.polling import PollStatus
 from sidecar.common.registered_domains import NO_DOMAINS, RegisteredDomains
-from tests.support.polls import Polls
+from tests.support.polls import Polls, settle
 
 POSITIVE, NEGATIVE = 300.0, 10.0
 DOMAIN = "shop.example"
@@ -84,12 +83,7 @@ class World:
 
     async def find(self, name: str = NAME) -> Registration | None:
         """Return what is found in the end."""
-        found = self.registry.find(name)
-        if isinstance(found, Unresolved):
-            await self.registry.resolve(name)
-            found = self.registry.find(name)
-        assert not isinstance(found, Unresolved)
-        return found
+        return await settle(self.registry, name)
 
 
 @pytest.fixture

@@ -80,7 +80,7 @@ async def test_a_change_is_published_and_only_that() -> None:
     assert world.published[2:] == [("a", "two")]
 
 
-async def test_a_failure_keeps_the_last_good_one_and_is_said_once() -> None:
+async def test_a_failure_keeps_the_last_value_and_is_reported_once() -> None:
     world = World()
     await world.poller.load()
     world.changes.clear()

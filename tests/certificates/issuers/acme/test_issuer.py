@@ -225,7 +225,9 @@ async def test_a_second_ca_when_the_first_will_not(setting: Setting) -> None:
             await FallbackIssuer(first, gone).issue(ORDER)
 
 
-async def test_the_ca_says_when_to_renew_and_is_told_what_is_replaced(setting: Setting) -> None:
+async def test_the_ca_says_when_to_renew_and_learns_what_is_replaced(
+    setting: Setting,
+) -> None:
     with running_proxy(setting.pebble) as proxy:
         proxy.renewal = {
             "suggestedWindow": {"start": "2030-01-01T00:00:00Z", "end": "2030-01-01T00:00:10Z"}

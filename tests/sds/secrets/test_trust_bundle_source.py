@@ -1,26 +1,13 @@
-"""Trust, ticket keys and generic secrets out of a real OpenBao."""
+"""Trust bundles out of a real OpenBao: roots old and new, CRLs, and what is no bundle."""
 
-import asyncio
-import time
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 from cryptography import x509
 
 from demo.openbao import OpenBao
 from sidecar.common.clock import monotonic_seconds, wall_seconds
-from sidecar.common.errors import Fault
-from sidecar.config.secrets import (
-    GenericSecret,
-    KvTrust,
-    PkiTrust,
-    SessionTicketKeys,
-    TrustBundle,
-)
-from sidecar.sds.secrets.generic import GenericSource
-from sidecar.sds.secrets.session_ticket_source import TicketSource
-from sidecar.sds.secrets.source import SecretFault
+from sidecar.config.secrets import KvTrust, PkiTrust, TrustBundle
 from sidecar.sds.secrets.trust_bundle_source import BundleSource, VaultAnchors
 from sidecar.vault.client import VaultClient
 from sidecar.vault.errors import VaultForbidden
@@ -28,13 +15,9 @@ from tests.support.authorities import Ca, pem
 from tests.support.real import TokenFile
 from workload.x509.anchors import BundleFault
 
-pytestmark = pytest.mark.real
 POLICY = """\
-path "trust/issuers"               { capabilities = ["list"] }
-path "secret/data/trust/roots"     { capabilities = ["read"] }
-path "secret/data/tls/tickets"     { capabilities = ["create", "update", "read"] }
-path "secret/metadata/tls/tickets" { capabilities = ["create", "update"] }
-path "secret/data/edge/oauth"      { capabilities = ["read"] }
+path "trust/issuers"           { capabilities = ["list"] }
+path "secret/data/trust/roots" { capabilities = ["read"] }
 """
 
 
@@ -58,6 +41,7 @@ def roots_of(text: bytes) -> set[str]:
     return {pem(each).strip() for each in x509.load_pem_x509_certificates(text)}
 
 
+@pytest.mark.real
 async def test_a_mount_s_roots_old_and_new_with_their_crls(
     own_openbao: OpenBao, vault: VaultClient
 ) -> None:
@@ -89,6 +73,7 @@ async def test_a_mount_s_roots_old_and_new_with_their_crls(
     assert roots_of((await source.fetch()).value.roots_pem) == {new}
 
 
+@pytest.mark.real
 async def test_a_revocation_changes_the_crl_and_so_the_version(
     own_openbao: OpenBao, vault: VaultClient
 ) -> None:
@@ -107,6 +92,7 @@ async def test_a_revocation_changes_the_crl_and_so_the_version(
     assert len(list(crl)) == 1
 
 
+@pytest.mark.real
 async def test_roots_out_of_kv(own_openbao: OpenBao, vault: VaultClient) -> None:
     one, two = Ca("one"), Ca("two")
     kv = own_openbao.client.secrets.kv.v2
@@ -127,77 +113,54 @@ async def test_roots_out_of_kv(own_openbao: OpenBao, vault: VaultClient) -> None
         await source.fetch()
 
 
+@pytest.mark.real
 async def test_a_mount_we_may_not_list(vault: VaultClient) -> None:
     settings = TrustBundle(name="a", roots=PkiTrust(mounts=("pki",)))
     with pytest.raises(VaultForbidden, match="pki/issuers"):
         await BundleSource(settings, VaultAnchors(vault), wall_seconds).fetch()
 
 
-def tickets(vault: VaultClient, now: Any = wall_seconds) -> TicketSource:
-    settings = SessionTicketKeys(
-        name="t", path="tls/tickets", rotate_seconds=1000, poll_seconds=100
-    )
-    return TicketSource(settings, vault, now)
+class Read:
+    """Gives these chains and CRLs, whatever the settings."""
+
+    def __init__(self, chains: list[str], crls: list[str]) -> None:
+        self._given = chains, crls
+
+    async def __call__(self, settings: PkiTrust | KvTrust) -> tuple[list[str], list[str]]:
+        assert settings
+        return self._given
 
 
-async def test_ten_sidecars_at_once_make_one_key(
-    own_openbao: OpenBao, token_file: TokenFile
+ENDS = [
+    ("roots alone are read at the interval", None, 24 * 3600.0, 60.0),
+    ("a CRL that ends long after the next poll", 24.0, 24 * 3600.0, 60.0),
+    ("a CRL that ends soon", 100 / 3600, 100.0, 50.0),
+    ("a CRL that ends at once", 1 / 3600, 1.0, 1.0),
+]
+
+
+@pytest.mark.parametrize(
+    ("hours", "ends_in", "pause"), [e[1:] for e in ENDS], ids=[e[0] for e in ENDS]
+)
+async def test_the_next_read_is_before_a_crl_ends(
+    hours: float | None, ends_in: float, pause: float
 ) -> None:
-    token_file.write(own_openbao.token_for(POLICY))
-    settings = token_file.settings(own_openbao.address)
-    fleet = [VaultClient(settings, clock=monotonic_seconds) for _ in range(10)]
-    try:
-        got = await asyncio.gather(*(tickets(vault).fetch() for vault in fleet))
-        assert len({each.value for each in got}) == 1
-        assert len({each.version for each in got}) == 1
-        assert len(got[0].value[0]) == 80
-        later = time.time() + 800
-        got = await asyncio.gather(*(tickets(vault, lambda: later).fetch() for vault in fleet))
-        assert len({each.value for each in got}) == 1
-        assert {each.version[:4] for each in got} == {"2.1."}, "the next is there and waits"
-        assert len(got[0].value) == 2
-        assert got[0].again_seconds <= 100
-        much_later = time.time() + 1050
-        then = await tickets(fleet[0], lambda: much_later).fetch()
-        assert then.value == got[0].value[::-1]
-    finally:
-        for vault in fleet:
-            await vault.close()
-    kv = own_openbao.client.secrets.kv.v2
-    assert list(kv.read_secret_metadata("tls/tickets")["data"]["versions"]) == ["2"], (
-        "a key that was rotated away is not in an older version either"
-    )
+    ca = Ca("a root")
+    now = ca.now.timestamp()
+
+    read = Read([pem(ca.certificate)], [] if hours is None else [pem(ca.crl(hours=hours))])
+    fetched = await BundleSource(TrustBundle(name="a"), read, lambda: now).fetch()
+    assert fetched.ends_at is not None
+    assert fetched.ends_at - now == pytest.approx(ends_in, abs=1)
+    assert fetched.again_seconds == pytest.approx(pause, abs=1)
+    assert fetched.again_seconds >= 1.0
 
 
-async def test_an_entry_that_is_something_else_is_not_overwritten(
-    own_openbao: OpenBao, vault: VaultClient
-) -> None:
-    kv = own_openbao.client.secrets.kv.v2
-    kv.create_or_update_secret("tls/tickets", {"password": "hunter2"})
-    with pytest.raises(SecretFault) as fault:
-        await tickets(vault).fetch()
-    assert "hunter2" not in str(fault.value)
-    assert kv.read_secret_version("tls/tickets", raise_on_deleted_version=True)["data"]["data"] == {
-        "password": "hunter2"
-    }
-
-
-async def test_a_generic_secret(own_openbao: OpenBao, vault: VaultClient) -> None:
-    kv = own_openbao.client.secrets.kv.v2
-    kv.create_or_update_secret("edge/oauth", {"value": "s3cret", "number": 7})
-    source = GenericSource(GenericSecret(name="g", path="edge/oauth"), vault)
-    fetched = await source.fetch()
-    assert (fetched.value, fetched.version) == (b"s3cret", "1")
-    assert "s3cret" not in repr(fetched)
-    for bad in ({"value": 7}, {}, {"value": ""}, {"value": "x" * 70_000}):
-        kv.create_or_update_secret("edge/oauth", bad)
-        with pytest.raises(SecretFault, match="secret/edge/oauth, field 'value'") as fault:
-            await source.fetch()
-        assert "xxx" not in str(fault.value)
-
-
-async def test_vault_away_is_a_fault(own_openbao: OpenBao, vault: VaultClient) -> None:
-    own_openbao.stop()
-    source = GenericSource(GenericSecret(name="g", path="edge/oauth"), vault)
-    with pytest.raises(Fault):
-        await source.fetch()
+async def test_every_root_that_an_operator_wrote_is_an_anchor() -> None:
+    """Of a mount's chain the root alone is; in KV, an intermediate stands for itself."""
+    root = Ca("a root")
+    intermediate = Ca("an intermediate", parent=root)
+    read = Read([pem(intermediate.certificate, root.certificate)], [])
+    for settings, count in ((PkiTrust(), 1), (KvTrust(path="trust/roots"), 2)):
+        source = BundleSource(TrustBundle(name="a", roots=settings), read, root.now.timestamp)
+        assert (await source.fetch()).value.roots_pem.count(b"BEGIN CERT") == count

@@ -20,7 +20,7 @@ from sidecar.sds.metrics import SdsMetrics
 from sidecar.sds.resources import SDS_TYPE_URL
 from sidecar.sds.service import AGGREGATED_SERVICE, SDS_SERVICE, SdsEvents, SdsService
 from sidecar.sds.stream import EvictionPolicy
-from sidecar.transport.aio import GrpcServer
+from tests.support.sds_channel import channel_to
 from workload.x509.material import Material
 
 SOTW = [f"/{SDS_SERVICE}/StreamSecrets", f"/{AGGREGATED_SERVICE}/StreamAggregatedResources"]
@@ -70,9 +70,6 @@ class Serving:
             configured={"edge", "other"},
             eviction=EvictionPolicy(100.0, 3, lambda: self.now, lambda: 0.0),
         )
-        self.server = GrpcServer(
-            "127.0.0.1:0", SDS_SERVICE, self.service.handlers(), max_message_bytes=1_000_000
-        )
         self.channel: grpc.aio.Channel
 
     async def delta(self, method: str = DELTA[1]) -> "DeltaCall":
@@ -119,12 +116,8 @@ class SotwCall(DeltaCall):
 @pytest.fixture
 async def serving() -> AsyncIterator[Serving]:
     made = Serving()
-    await made.server.start()
-    async with grpc.aio.insecure_channel(made.server.bound_address) as channel:
-        made.channel = channel
+    async with channel_to(made.service) as made.channel:
         yield made
-    made.service.drain()
-    await made.server.stop(1)
 
 
 @pytest.mark.parametrize("method", SOTW)
@@ -190,8 +183,8 @@ async def test_a_name_on_demand_waits_until_it_is_there_or_refused(
     call.call.cancel()
 
 
-async def test_a_client_that_comes_back_sets_nothing_in_motion(serving: Serving) -> None:
-    """What it holds stays, unless it is known to be nobody's now; the rest it asks for."""
+async def test_a_client_that_reconnects_orders_nothing_for_what_it_holds(serving: Serving) -> None:
+    """It keeps what it holds, unless that is known to be unregistered; the rest it asks for."""
     serving.source.slow = {"held.example"}
     call = await serving.delta()
     names = ("held.example", "gone.example", "new.example")
@@ -207,7 +200,7 @@ async def test_a_client_that_comes_back_sets_nothing_in_motion(serving: Serving)
     call.call.cancel()
 
 
-async def test_what_stayed_long_or_is_too_much_is_taken_back(serving: Serving) -> None:
+async def test_names_past_their_ttl_or_beyond_the_bound_are_evicted(serving: Serving) -> None:
     call = await serving.delta()
     serving.store.put("edge", material("1"))
     await call.ask("edge")
@@ -218,14 +211,14 @@ async def test_what_stayed_long_or_is_too_much_is_taken_back(serving: Serving) -
         await call.ask(name)
         assert await call.got() == [f"{name}@1"]
     assert serving.service.evict_overdue() == 1
-    assert await call.got() == ["-a.example"], "three may stay"
+    assert await call.got() == ["-a.example"], "three are allowed"
     serving.now = 101.5
     assert serving.service.evict_overdue() == 1
     assert await call.got() == ["-b.example"]
     await call.ask("b.example", resource_names_unsubscribe=["c.example"])
     assert await call.got() == ["b.example@1"]
     serving.now = 150.0
-    assert serving.service.evict_overdue() == 1, "what was given up stays no longer"
+    assert serving.service.evict_overdue() == 1, "an evicted name is counted no longer"
     assert await call.got() == ["-d.example"]
     serving.now = 1000.0
     serving.service.evict_overdue()
@@ -234,7 +227,7 @@ async def test_what_stayed_long_or_is_too_much_is_taken_back(serving: Serving) -
     call.call.cancel()
 
 
-async def test_what_could_not_be_given_again_stays_for_now(serving: Serving) -> None:
+async def test_names_that_could_not_be_served_again_are_not_evicted(serving: Serving) -> None:
     call = await serving.delta()
     serving.source.held = {"a.example": material("1"), "b.example": material("1")}
     await call.ask("a.example", "b.example")
@@ -252,7 +245,7 @@ async def test_what_could_not_be_given_again_stays_for_now(serving: Serving) -> 
     call.call.cancel()
 
 
-async def test_what_is_withdrawn_is_taken_back_from_everyone(serving: Serving) -> None:
+async def test_withdrawn_names_are_evicted_from_every_client(serving: Serving) -> None:
     serving.source.held = {"a.example": material("1"), "b.example": material("1")}
     serving.store.put("edge", material("1"))
     calls = [await serving.delta(method) for method in DELTA]
@@ -268,9 +261,7 @@ async def test_what_is_withdrawn_is_taken_back_from_everyone(serving: Serving) -
 
 
 @pytest.mark.parametrize("method", SOTW)
-async def test_nothing_is_had_on_demand_where_a_refusal_can_not_be_told(
-    serving: Serving, method: str
-) -> None:
+async def test_state_of_the_world_obtains_nothing_on_demand(serving: Serving, method: str) -> None:
     serving.source.held["a.example"] = material("1")
     serving.store.put("edge", material("2"))
     call = await serving.sotw(method)

@@ -1,0 +1,173 @@
+"""The lease of an order: who has it, for how long by Vault's clock, and what a failure leaves.
+
+Ten sidecars with a real OpenBao: ``test_shared.py``.
+"""
+
+from typing import Any
+
+import pytest
+
+from sidecar.certificates.issuers.lease import FleetFault, Leases, OrderLease, read_entry
+from sidecar.common.errors import Fault
+from sidecar.vault.errors import VaultConflict, VaultUnreachable
+from tests.support.fleet_kv import MemoryKv
+
+PATH = "leases/a"
+SECONDS = 60.0
+WEEK = 7 * 86_400.0
+
+
+@pytest.fixture
+def kv() -> MemoryKv:
+    return MemoryKv()
+
+
+def leases(kv: MemoryKv, holder: str = "one") -> Leases:
+    return Leases(kv, "secret", holder=holder, seconds=SECONDS)
+
+
+async def take(kv: MemoryKv, holder: str = "one") -> OrderLease:
+    taken = await leases(kv, holder).take(PATH)
+    assert taken is not None
+    return taken
+
+
+async def test_one_has_it_until_it_ends(kv: MemoryKv, caplog: pytest.LogCaptureFixture) -> None:
+    assert await take(kv) == OrderLease(PATH, 1, 0)
+    kv.now += SECONDS - 0.1
+    assert await leases(kv, "two").take(PATH) is None
+    assert caplog.text == ""
+    kv.now += 0.1
+    assert await take(kv, "two") == OrderLease(PATH, 2, 0)
+    assert "took over the lease leases/a" in caplog.text
+    assert kv.data(PATH)["holder"] == "two"
+
+
+async def test_one_that_is_returned_may_be_taken_at_once(kv: MemoryKv) -> None:
+    await leases(kv).give_back(await take(kv), None, 0.0)
+    assert await take(kv, "two") == OrderLease(PATH, 3, 0), "the entry is written, not removed"
+
+
+async def test_of_two_that_write_at_once_one_has_it(kv: MemoryKv) -> None:
+    other = {"holder": "two", "seconds": SECONDS, "failures": 0}
+
+    def another_writes() -> None:
+        if not kv.entries:
+            kv.put(PATH, other)
+
+    kv.on_write = another_writes
+    assert await leases(kv).take(PATH) is None
+    assert kv.data(PATH) == other
+
+
+async def test_after_a_failure_the_fleet_waits_and_says_why(kv: MemoryKv) -> None:
+    await leases(kv).give_back(await take(kv), Fault("out of ink"), 0.0)
+    for _ in range(2):
+        with pytest.raises(
+            FleetFault, match=r"failed 1 time\(s\) in the fleet: out of ink"
+        ) as wait:
+            await leases(kv, "two").take(PATH)
+        assert wait.value.retryable
+    pause = wait.value.retry_after_seconds
+    assert pause is not None
+    kv.now += pause - 0.1
+    with pytest.raises(FleetFault):
+        await leases(kv, "two").take(PATH)
+    kv.now += 0.1
+    again = await take(kv, "two")
+    assert again.failures == 1
+    await leases(kv, "two").give_back(again, Fault("still"), 0.0)
+    assert kv.data(PATH)["failures"] == 2
+
+
+async def test_a_success_forgets_the_failures(kv: MemoryKv) -> None:
+    await leases(kv).give_back(await take(kv), Fault("no"), 0.0)
+    kv.now += 3600
+    await leases(kv).give_back(await take(kv), None, 0.0)
+    assert kv.data(PATH) == {"holder": "", "seconds": 0.0, "failures": 0}
+
+
+ASKED = [(None, 10.0), (5000.0, 5000.0), (WEEK, WEEK), (10 * WEEK, WEEK)]
+
+
+@pytest.mark.parametrize(("asked", "pause"), ASKED)
+async def test_a_cas_wait_is_the_fleets_up_to_a_week(
+    kv: MemoryKv, asked: float | None, pause: float
+) -> None:
+    fault = Fault("x" * 1000)
+    fault.retry_after_seconds = asked
+    await leases(kv).give_back(await take(kv), fault, 0.0)
+    assert kv.data(PATH)["seconds"] == pause
+    assert len(kv.data(PATH)["fault"]) == 300
+    with pytest.raises(FleetFault) as wait:
+        await leases(kv).take(PATH)
+    assert wait.value.retry_after_seconds == pause
+
+
+WRITTEN: list[tuple[str, dict[str, Any], OrderLease | None]] = [
+    ("nothing of ours", {"password": "x"}, OrderLease(PATH, 2, 0)),
+    ("no number of seconds", {"holder": "x", "seconds": "soon"}, OrderLease(PATH, 2, 0)),
+    ("a time that is none", {"holder": "x", "seconds": float("nan")}, OrderLease(PATH, 2, 0)),
+    ("a negative time", {"holder": "x", "seconds": -1.0}, OrderLease(PATH, 2, 0)),
+    ("an endless time", {"holder": "x", "seconds": float("inf")}, None),
+    ("failures that are none", {"seconds": 0, "failures": "many"}, OrderLease(PATH, 2, 0)),
+    ("fewer than none", {"seconds": 0, "failures": -3}, OrderLease(PATH, 2, 0)),
+    ("some", {"seconds": 0, "failures": 3}, OrderLease(PATH, 2, 3)),
+]
+
+
+@pytest.mark.parametrize(("data", "lease"), [w[1:] for w in WRITTEN], ids=[w[0] for w in WRITTEN])
+async def test_what_stands_there_is_read_with_care(
+    kv: MemoryKv, data: dict[str, Any], lease: OrderLease | None
+) -> None:
+    kv.put(PATH, data)
+    assert await leases(kv).take(PATH) == lease
+
+
+async def test_an_endless_lease_ends_after_a_week(kv: MemoryKv) -> None:
+    kv.put(PATH, {"holder": "x", "seconds": float("inf")})
+    kv.now += WEEK
+    assert await take(kv) == OrderLease(PATH, 2, 0)
+
+
+async def test_returning_it_never_raises(kv: MemoryKv, caplog: pytest.LogCaptureFixture) -> None:
+    taken = await take(kv)
+    kv.away = True
+    await leases(kv).give_back(taken, None, 0.0)
+    assert "could not be returned and will expire" in caplog.text
+    kv.away = False
+    kv.now += SECONDS
+    await take(kv, "two")
+    await leases(kv).give_back(taken, None, 0.0)
+    assert "raise certificate_store.lease_seconds" in caplog.text
+    assert kv.data(PATH)["holder"] == "two", "the other's lease is not ended"
+
+
+async def test_taking_it_raises_what_vault_says(kv: MemoryKv) -> None:
+    kv.away = True
+    with pytest.raises(VaultUnreachable):
+        await leases(kv).take(PATH)
+
+
+async def test_a_deleted_entry_is_none_but_its_number_counts(kv: MemoryKv) -> None:
+    assert await read_entry(kv, "secret", PATH) == (None, 0)
+    kv.put(PATH, {"a": 1})
+    kv.deleted.add(PATH)
+    entry, version = await read_entry(kv, "secret", PATH)
+    assert (entry, version) == (None, 1)
+    with pytest.raises(VaultConflict):
+        await kv.write_kv("secret", PATH, {}, 0)
+
+
+async def test_an_entry_that_appears_meanwhile_is_not_overwritten_unread(kv: MemoryKv) -> None:
+    kv.put(PATH, {"a": 1})
+    kv.deleted.add(PATH)
+    ask = kv.read_kv_version
+
+    async def ask_while_another_writes(_mount: str, path: str) -> int:
+        kv.put(PATH, {"a": 2})
+        return await ask(_mount, path)
+
+    kv.read_kv_version = ask_while_another_writes  # type: ignore[method-assign]
+    entry, version = await read_entry(kv, "secret", PATH)
+    assert (entry.data, version) == ({"a": 2}, 2)

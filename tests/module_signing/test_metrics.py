@@ -3,8 +3,8 @@
 from sidecar.config import model
 from sidecar.module_signing.metrics import publisher_families
 from sidecar.module_signing.refresher import PublisherRefresher
-from tests.module_signing.publisher_entry import PublisherEntry
-from tests.module_signing.test_publishers import ONE, TWO, pem
+from tests.module_signing.stored_entry import PublisherEntry
+from tests.module_signing.test_publisher_entry import ONE, TWO, pem
 from tests.observability.rendered import rendered
 
 

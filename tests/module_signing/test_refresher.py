@@ -13,7 +13,7 @@ from sidecar.keys.lifecycle import KeyState
 from sidecar.module_signing.publishers import Publishers
 from sidecar.module_signing.refresher import PublisherRefresher
 from sidecar.vault.client import VaultClient
-from tests.module_signing.test_publishers import kid, pem
+from tests.module_signing.test_publisher_entry import kid, pem
 from tests.support.real import LaggingVault, TokenFile
 
 pytestmark = pytest.mark.real

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from sidecar.observability.audit.entry import AuditEntry, encode_entry
-from sidecar.observability.audit.sinks import CutShort, LinesLost, Sink
+from sidecar.observability.audit.sinks import LinesRefusedError, PartialWriteError, Sink
 
 _POLL_SECONDS = 0.1
 _RETRY_SECONDS = 1.0
@@ -210,10 +210,10 @@ class AuditLog:
             return
         try:
             self._sink.write(self._pending[self._taken :])
-        except CutShort as cut:
+        except PartialWriteError as cut:
             self._count_written(self._taken + cut.taken)
             raise
-        except LinesLost as lost:
+        except LinesRefusedError as lost:
             self._given_up += lost.lines
             self.written -= lost.lines
             self._finish_batch()

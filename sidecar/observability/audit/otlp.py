@@ -32,7 +32,7 @@ class OtlpSink:
         self._session: Any = None
 
     def write(self, lines: bytes) -> None:
-        """Send a batch. Raises ``OSError``, or ``LinesRefusedError`` for what is refused for good."""
+        """Send a batch. Raises ``OSError``, or ``LinesRefusedError`` for lines refused for good."""
         if self._session is None:
             self._session = make_session(
                 ca_file=self._settings.ca_file, max_response_bytes=1_048_576

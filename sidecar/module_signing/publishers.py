@@ -33,23 +33,23 @@ class Publishers:
         """``problems`` lists what is wrong with the entry, by publisher."""
         by_kid: dict[str, PublisherKey] = {}
         shared: set[str] = set()
-        said = list(problems)
+        found = list(problems)
         for key in keys:
             kid = thumbprint(key.public)
             known = by_kid.setdefault(kid, key)
             if known.publisher != key.publisher:
                 shared.add(kid)
-                said.append(f"{known.publisher} and {key.publisher} have registered one key")
+                found.append(f"{known.publisher} and {key.publisher} have registered one key")
         self._by_kid = {kid: key for kid, key in by_kid.items() if kid not in shared}
         self.withdrawn = frozenset(withdrawn)
-        self.problems = tuple(said)
+        self.problems = tuple(found)
 
     def find(self, kid: str) -> PublisherKey | None:
         """Return the key of this thumbprint; ``None`` if two publishers have registered it."""
         return self._by_kid.get(kid)
 
     def same_as(self, other: "Publishers") -> bool:
-        """Tell whether both have the same keys, by thumbprint, and the same withdrawals."""
+        """Return whether both have the same keys, by thumbprint, and the same withdrawals."""
         return self.withdrawn == other.withdrawn and self.owners() == other.owners()
 
     def owners(self) -> dict[str, str]:

@@ -68,12 +68,12 @@ class Alerts:
         self._with_webhook = with_webhook
         self.queue: deque[dict[str, Any]] = deque()
         self.queued = asyncio.Event()
-        self.said: dict[str, int] = dict.fromkeys(Severity, 0)
+        self.raised: dict[str, int] = dict.fromkeys(Severity, 0)
         self.dropped = 0
 
     def say(self, alert: Alert) -> None:
         """Log, count and queue one alert."""
-        self.said[alert.severity] += 1
+        self.raised[alert.severity] += 1
         _log.log(
             _LEVELS[alert.severity],
             "%s: %s",

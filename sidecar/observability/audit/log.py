@@ -254,12 +254,12 @@ class AuditShare:
     def record_lines(self, lines: Sequence[bytes]) -> int:
         """Queue as many lines as this share has space for; return how many were queued."""
         self._let_go()
-        room = self._max_bytes - self._bytes
+        free_bytes = self._max_bytes - self._bytes
         fitting = 0
         for line in lines[: max(0, self._max_lines - self._lines)]:
-            if room <= 0:
+            if free_bytes <= 0:
                 break
-            room -= len(line)
+            free_bytes -= len(line)
             fitting += 1
         taken = self._log.record_lines(lines[:fitting])
         if taken:

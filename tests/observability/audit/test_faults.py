@@ -94,7 +94,7 @@ def test_a_file_rotated_in_the_middle_of_a_line_begins_anew_with_a_whole_one(
     assert log.written == 100
 
 
-def test_closing_says_that_lines_were_lost_and_counts_them() -> None:
+def test_closing_reports_lost_lines_and_counts_them() -> None:
     log = AuditLog(BadSink(write=True), queue_lines=100, on_error=lambda _: None)
     log.record(entry(1))
     wait_until(lambda: log.errors)

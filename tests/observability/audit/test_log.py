@@ -70,7 +70,7 @@ def test_a_rotated_file_is_opened_anew(tmp_path: Path) -> None:
 
 
 @pytest.mark.quiet
-def test_a_reader_who_stalls_costs_lines_and_no_time() -> None:
+def test_a_stalled_reader_costs_lines_and_no_time() -> None:
     """A pipe nobody reads: the queue fills, the rest is counted, record returns at once."""
     reading, writing = os.pipe()
     log = AuditLog(DescriptorSink(writing), queue_lines=1000, on_error=lambda _: None)
@@ -170,7 +170,7 @@ def test_the_queue_is_bounded_in_bytes() -> None:
     [(b"short\n", 100), (b"x" * 9_999 + b"\n", 4000)],
     ids=["lines", "bytes"],
 )
-def test_who_fills_a_share_leaves_the_others_theirs(line: bytes, queue_lines: int) -> None:
+def test_a_full_share_leaves_the_others_free(line: bytes, queue_lines: int) -> None:
     log, *ends = stalled(queue_lines=queue_lines, queue_bytes=1_000_000)
     greedy, modest = log.share(4), log.share(4)
     taken = sum(greedy.record_lines([line] * 7) for _ in range(50))
@@ -181,7 +181,7 @@ def test_who_fills_a_share_leaves_the_others_theirs(line: bytes, queue_lines: in
     end(log, *ends)
 
 
-def test_what_was_written_of_a_share_is_given_back(tmp_path: Path) -> None:
+def test_a_written_batch_frees_its_share(tmp_path: Path) -> None:
     log = AuditLog(FileSink(tmp_path / "audit"), queue_lines=8, on_error=fail_on)
     share = log.share(2)
     sent = 0

@@ -74,7 +74,7 @@ def test_a_file_that_logrotate_made_is_closed_to_others_when_it_is_opened_anew(
 
 
 @pytest.mark.parametrize(("mode", "told"), [(0o777, 1), (0o1777, 0), (0o700, 0)])
-def test_a_folder_where_anyone_may_replace_the_file_is_told(
+def test_a_folder_where_anyone_may_replace_the_file_is_warned_of(
     tmp_path: Path, mode: int, told: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     tmp_path.chmod(mode)

@@ -2,8 +2,8 @@
 
 A pause grows with each failure in a row, up to a bound. Jitter only ever makes it shorter:
 the longest wait that is documented stays the longest, and what began at one moment in many
-processes does not go on at one moment. Who was told when to come back (``Retry-After``) does
-not come before.
+processes does not continue at one moment. A caller that was asked to wait (``Retry-After``)
+waits at least that long.
 
 A caller passes in ``jitter``, uniform in [0, 1): ``random.random()`` in a server, a number in
 a test.
@@ -37,7 +37,7 @@ class Backoff(NamedTuple):
     ) -> float:
         """Return the pause after the ``failures``-th failure in a row, from 1 on.
 
-        ``asked_seconds`` is what the other side asked to be left alone for, if it did; the
+        ``asked_seconds`` is the pause that the other side asked for, if it did; the
         pause is never shorter.
         """
         grown = self.first_seconds * self.growth ** min(max(failures - 1, 0), _MAX_STEPS)

@@ -1,4 +1,4 @@
-"""The root of what goes wrong, for this library and for the sidecar, which shares it."""
+"""The root of the errors of this library and of the sidecar, which shares it."""
 
 
 class Fault(Exception):

@@ -14,7 +14,8 @@ from sidecar.config import model
 from sidecar.config.load import load_config
 from sidecar.keys.sources import parse_keys
 from sidecar.module_signing.install import ModulePolicy, check_bundle
-from sidecar.module_signing.publishers import PublisherKey, Publishers, read_publishers
+from sidecar.module_signing.publisher_entry import read_publishers
+from sidecar.module_signing.publishers import PublisherKey, Publishers
 from sidecar.module_signing.signature import HEADER_NAME, sign_digest
 from sidecar.tokens.mint import read_private_key
 

@@ -11,12 +11,8 @@ from collections.abc import Callable
 from sidecar.common.polling import PollLoop, PollStatus
 from sidecar.config import model
 from sidecar.keys.lifecycle import Lifecycle
-from sidecar.module_signing.publishers import (
-    NO_PUBLISHERS,
-    PublisherFault,
-    Publishers,
-    read_publishers,
-)
+from sidecar.module_signing.publisher_entry import PublisherFault, read_publishers
+from sidecar.module_signing.publishers import NO_PUBLISHERS, Publishers
 from sidecar.vault.errors import VaultNotFound
 from sidecar.vault.newest import NewestVersion
 from sidecar.vault.ports import KvReader

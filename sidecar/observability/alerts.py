@@ -23,9 +23,11 @@ from sidecar.common.blocking import BlockingRunner, BlockingRunnerBusy
 from sidecar.common.clock import Now
 from sidecar.common.errors import Fault
 from sidecar.common.faults import report_to_loop
+from sidecar.common.http_client import failure, make_session
 from sidecar.config import model
 from workload.backoff import Backoff
 
+_SUCCESS_CLASS = 2
 _log = logging.getLogger("sidecar.observability.alerts")
 EVENT_TYPE = "com.septemcore.system.health"
 EVENT_SOURCE = "/septem-sidecar"
@@ -66,12 +68,12 @@ class Alerts:
         self._with_webhook = with_webhook
         self.queue: deque[dict[str, Any]] = deque()
         self.queued = asyncio.Event()
-        self.said: dict[str, int] = dict.fromkeys(Severity, 0)
+        self.raised: dict[str, int] = dict.fromkeys(Severity, 0)
         self.dropped = 0
 
     def say(self, alert: Alert) -> None:
         """Log, count and queue one alert."""
-        self.said[alert.severity] += 1
+        self.raised[alert.severity] += 1
         _log.log(
             _LEVELS[alert.severity],
             "%s: %s",
@@ -144,7 +146,7 @@ class Webhook:
         self._sleep = sleep
         self._jitter = jitter
         self._secret = read_secret(Path(settings.secret_file))
-        self._bridge = BlockingRunner("webhook", 1)
+        self._blocking = BlockingRunner("webhook", 1)
         self._session: Any = None
         self.delivered = 0
         self.failed = 0
@@ -171,17 +173,15 @@ class Webhook:
     async def _deliver(self, event: dict[str, Any]) -> bool:
         for attempt in range(1, MAX_ATTEMPTS + 1):
             try:
-                status = await self._bridge.run(
+                status = await self._blocking.run(
                     lambda: self._post(event), self._settings.timeout_seconds * 2
                 )
             except (TimeoutError, BlockingRunnerBusy):
                 why = "the webhook did not answer in time"
             except Exception as exc:  # noqa: BLE001 - any exception of a library is a failed attempt
-                from sidecar.common.http_client import failure  # noqa: PLC0415 - brings requests
-
                 why = failure(exc, [self._settings.ca_file])
             else:
-                if status // 100 == 2:  # noqa: PLR2004 - the class of success
+                if status // 100 == _SUCCESS_CLASS:
                     self.delivered += 1
                     return True
                 why = f"the webhook answered {status}"
@@ -191,8 +191,6 @@ class Webhook:
         return False
 
     def _post(self, event: dict[str, Any]) -> int:
-        from sidecar.common.http_client import make_session  # noqa: PLC0415 - brings requests
-
         if self._session is None:
             self._session = make_session(ca_file=self._settings.ca_file, max_response_bytes=65_536)
         body = json.dumps(event, separators=(",", ":")).encode()

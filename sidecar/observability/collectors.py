@@ -37,7 +37,7 @@ def poll_families(polls: Iterable[PollStatus]) -> Iterator[Metric]:
 def alert_families(alerts: Alerts, webhook: Webhook | None) -> Iterator[Metric]:
     """Yield the metrics of alerts and of their delivery."""
     alerts_by_severity = CounterMetricFamily("septem_alerts", "Alerts raised", labels=["severity"])
-    for severity, count in alerts.said.items():
+    for severity, count in alerts.raised.items():
         alerts_by_severity.add_metric([severity], count)
     yield alerts_by_severity
     yield counter("septem_alerts_dropped", "Alerts not delivered to the webhook", alerts.dropped)

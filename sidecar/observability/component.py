@@ -13,7 +13,8 @@ from typing import Any
 from sidecar.common.clock import wall_seconds
 from sidecar.config import model
 from sidecar.observability.alerts import Alerts, Webhook
-from sidecar.observability.audit import AuditLog, DescriptorSink, FileSink, OtlpSink, Sink
+from sidecar.observability.audit import AuditLog, DescriptorSink, FileSink, Sink
+from sidecar.observability.audit.otlp import OtlpSink
 from sidecar.observability.collectors import alert_families, audit_families
 from sidecar.observability.health import Health
 from sidecar.observability.metrics import Metrics

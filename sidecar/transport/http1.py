@@ -135,7 +135,7 @@ class HttpServer:
                 response = await self._answer(await self._read_rest(http, reader, head))
             except h11.RemoteProtocolError as exc:
                 response = problem(exc.error_status_hint)
-            except _Refused as refused:
+            except _RefusedError as refused:
                 response = problem(refused.refusal.status, refused.refusal.detail)
             except TimeoutError:
                 response = problem(408)
@@ -173,9 +173,9 @@ class HttpServer:
             while isinstance(piece := await _next_event(http, reader), h11.Data):
                 body += piece.data
                 if len(body) > self._max_body_bytes:
-                    raise _Refused(Refusal(413))
+                    raise _RefusedError(Refusal(413))
         if refusal := self._guard(head):
-            raise _Refused(refusal)
+            raise _RefusedError(refusal)
         path, _, query = head.target.decode("ascii", "replace").partition("?")
         method = head.method.decode("ascii")
         return Request(
@@ -239,7 +239,7 @@ class HttpServer:
             await writer.drain()
 
 
-class _Refused(Exception):
+class _RefusedError(Exception):
     """A request that is refused before its handler."""
 
     def __init__(self, refusal: Refusal) -> None:

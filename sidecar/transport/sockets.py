@@ -31,7 +31,7 @@ def remove_stale_socket(path: Path) -> None:
 
 
 def inode_of(path: Path) -> int:
-    """Return what tells our socket from a successor's in the same place; 0 where there is none."""
+    """Return the inode of a socket, which a successor's does not have; 0 where there is none."""
     try:
         return path.stat().st_ino
     except OSError:
@@ -39,7 +39,7 @@ def inode_of(path: Path) -> int:
 
 
 def remove_own_socket(path: Path, inode: int) -> None:
-    """Take our socket away, unless a successor has put its own in that place. Never raises."""
+    """Remove our socket, unless a successor has put its own in that place. Never raises."""
     with contextlib.suppress(OSError):
         if path.stat().st_ino == inode:
             path.unlink()

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 from sidecar.cli.main import main
 from sidecar.module_signing.publishers import PublisherKey, Publishers
 from sidecar.module_signing.signature import find_publisher
-from tests.module_signing.test_publishers import pem
+from tests.module_signing.test_publisher_entry import pem
 
 KEY, OTHER = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
 MODULES = """\

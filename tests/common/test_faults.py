@@ -8,7 +8,6 @@ it is one table, and each of its rows is a function.
 import asyncio
 import contextlib
 import logging
-import os
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -37,10 +36,8 @@ from sidecar.config import model, parse_config
 from sidecar.config.certificates import Probe
 from sidecar.context import AppContext
 from sidecar.observability.alerts import Alert, Alerts, Severity, Webhook
-from sidecar.observability.audit import AuditLog, DescriptorSink, FileSink
+from sidecar.observability.audit import AuditLog, FileSink
 from sidecar.observability.counters import Counters
-from sidecar.runtime import in_process as in_process_module
-from sidecar.runtime.in_process import InProcessChecks
 from sidecar.runtime.workers.channel import Channel
 from sidecar.runtime.workers.frames import (
     MAX_FROM_WORKER_BYTES,
@@ -58,7 +55,6 @@ from sidecar.transport.h2 import H2Server
 from sidecar.transport.h2_connection import H2Connection
 from sidecar.transport.lane import SlowLane
 from sidecar.transport.limits import Limits
-from sidecar.transport.listener_bounds import bound_connections
 from sidecar.transport.names import CHECK_METHOD, CHECK_SERVICE
 from sidecar.transport.peers import make_rule, read_peer
 from sidecar.transport.unary import UnaryConnection
@@ -666,35 +662,6 @@ async def test_what_is_said_of_a_socket_is_no_defect(faults: Faults, exc: OSErro
     assert faults == []
     report_to_loop(exc)
     assert faults == [exc]
-
-
-async def test_a_lane_that_stands_makes_the_process_not_ready(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """The watchdog of the real component; the lane is ended as a defect would have ended it."""
-    monkeypatch.setattr(in_process_module, "_WATCH_SECONDS", 0.01)
-    reading, writing = os.pipe()
-    config = parse_config(CONFIG + "listen: {authz: {address: 127.0.0.1:0}}\n", "test")
-    life = AppContext(config)
-    life.bounds = bound_connections(config.listen)
-    async with life.stack:
-        log = AuditLog(DescriptorSink(writing), queue_lines=16, on_error=fail_on)
-        checks = InProcessChecks(life, log)
-        await checks.start(lambda: None)
-        lane = checks._check.lane
-        lane._busy = True
-        waiting = lane.later(str)
-        await asyncio.sleep(0.05)
-        assert life.health.ready, "it has waited for a moment only"
-        lane._moved_at -= in_process_module.STALL_SECONDS
-        await until(lambda: not life.health.ready)
-        assert "1 calls have waited" in life.health.problems["checks"]
-        lane._next()
-        await waiting
-        await until(lambda: life.health.ready)
-        log.close(1)
-    os.close(reading)
-    os.close(writing)
 
 
 async def test_forged_tokens_at_the_path_of_challenges_end_no_lane() -> None:

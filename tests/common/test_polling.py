@@ -37,12 +37,12 @@ from sidecar.config.on_demand import VaultKvPrefixRegistry
 from sidecar.keys.refresher import KeyRefresher
 from sidecar.keys.revocation_poller import RevocationPoller
 from sidecar.keys.rotation import Statement
-from sidecar.module_signing.refresher import PublisherRefresher
 from sidecar.observability.alerts import Alert, Alerts, Severity, Webhook
 from sidecar.sds.secrets.poller import SecretPoller
 from sidecar.sds.secrets.source import VersionedValue
 from sidecar.vault import component as vault_component
 from sidecar.vault.client import KvSecret
+from tests.module_signing.stored_entry import make_refresher
 from tests.support.waiting import until
 
 SECRET = "hvs.what-was-read"
@@ -156,15 +156,7 @@ def revocations(faulty: Faulty) -> Made:
 
 
 def publishers(faulty: Faulty) -> Made:
-    refresher = PublisherRefresher(
-        model.Modules(),
-        faulty,
-        poll_seconds=0.01,
-        max_age_seconds=3600,
-        clock=monotonic_seconds,
-        jitter=lambda: 0.0,
-        publish=lambda _publishers: None,
-    )
+    refresher = make_refresher(faulty, poll_seconds=0.01)
     return refresher.run, refresher.status
 
 

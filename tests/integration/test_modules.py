@@ -21,7 +21,7 @@ from demo.stack import Stack
 from sidecar.common.clock import wall_seconds
 from sidecar.config import model
 from sidecar.module_signing.signature import sign_digest
-from tests.module_signing.test_publishers import pem
+from tests.module_signing.test_publisher_entry import pem
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.real

@@ -9,8 +9,8 @@ from sidecar.context import AppContext
 from sidecar.module_signing import component
 from sidecar.module_signing.publishers import Publishers
 from tests.authz.conftest import CONFIG
-from tests.module_signing.publisher_entry import PublisherEntry
-from tests.module_signing.test_publishers import ONE, kid, pem
+from tests.module_signing.stored_entry import PublisherEntry
+from tests.module_signing.test_publisher_entry import ONE, kid, pem
 
 PLAIN = parse_config(CONFIG, "test")
 MODULES = msgspec.structs.replace(PLAIN, modules=model.Modules())

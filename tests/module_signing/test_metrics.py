@@ -1,24 +1,14 @@
 """The metrics of the publishers."""
 
-from sidecar.config import model
 from sidecar.module_signing.metrics import publisher_families
-from sidecar.module_signing.refresher import PublisherRefresher
-from tests.module_signing.publisher_entry import PublisherEntry
-from tests.module_signing.test_publishers import ONE, TWO, pem
+from tests.module_signing.stored_entry import PublisherEntry, make_refresher
+from tests.module_signing.test_publisher_entry import ONE, TWO, pem
 from tests.observability.rendered import rendered
 
 
 async def test_keys_age_and_outcomes() -> None:
     entry, now = PublisherEntry({"acme": pem(ONE), "globex": pem(TWO)}), [100.0]
-    refresher = PublisherRefresher(
-        model.Modules(),
-        entry,
-        poll_seconds=1,
-        max_age_seconds=3600,
-        clock=lambda: now[0],
-        jitter=lambda: 0.0,
-        publish=lambda _publishers: None,
-    )
+    refresher = make_refresher(entry, clock=lambda: now[0])
     await refresher.load()
     now[0] = 107.5
     entry.data = {"withdrawn_bundles": ["rubbish"]}

@@ -1,82 +1,33 @@
-"""The entry of publishers: whose key is whose, and what is withdrawn."""
+"""Whose key is whose, and whether anything has changed."""
 
-import json
-
-import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-)
-from jwt.algorithms import ECAlgorithm
 
-from sidecar.module_signing.publishers import PublisherFault, read_publishers
-from sidecar.tokens.jwk import thumbprint
-
-ONE, TWO = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+from sidecar.module_signing.publisher_entry import read_publishers
+from sidecar.module_signing.publishers import NO_PUBLISHERS, PublisherKey, Publishers
+from tests.module_signing.test_publisher_entry import ONE, TWO, kid, owner, pem
 
 
-def pem(key: ec.EllipticCurvePrivateKey) -> str:
-    form = Encoding.PEM, PublicFormat.SubjectPublicKeyInfo
-    return key.public_key().public_bytes(*form).decode()
+def of(*keys: tuple[str, ec.EllipticCurvePrivateKey]) -> Publishers:
+    return Publishers(PublisherKey(name, key.public_key()) for name, key in keys)
 
 
-def kid(key: ec.EllipticCurvePrivateKey) -> str:
-    return thumbprint(key.public_key())
-
-
-def owner(publishers: object, key: ec.EllipticCurvePrivateKey) -> str | None:
-    found = publishers.find(kid(key))  # type: ignore[attr-defined]
-    return None if found is None else found.publisher
-
-
-def test_each_key_is_its_publishers() -> None:
-    publishers = read_publishers({"acme": pem(ONE), "globex": pem(TWO)})
-    assert (owner(publishers, ONE), owner(publishers, TWO)) == ("acme", "globex")
-    assert publishers.problems == ()
+def test_a_key_is_found_by_its_thumbprint_alone() -> None:
+    publishers = of(("acme", ONE), ("globex", TWO))
+    assert publishers.find(kid(ONE)) == PublisherKey("acme", ONE.public_key())
+    assert publishers.find("acme") is None
     assert len(publishers) == 2
+    assert len(NO_PUBLISHERS) == 0
 
 
-def test_two_keys_during_a_rotation() -> None:
-    publishers = read_publishers({"acme": pem(ONE) + pem(TWO)})
-    assert (owner(publishers, ONE), owner(publishers, TWO)) == ("acme", "acme")
+def test_a_publisher_may_register_a_key_twice() -> None:
+    publishers = of(("acme", ONE), ("acme", ONE))
+    assert (owner(publishers, ONE), publishers.problems) == ("acme", ())
 
 
-def test_of_a_private_key_the_public_half_is_kept() -> None:
-    form = Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
-    assert owner(read_publishers({"acme": ONE.private_bytes(*form).decode()}), ONE) == "acme"
-
-
-def test_a_kid_of_the_publishers_own_choice_counts_for_nothing() -> None:
-    """Else one publisher could stand in another's place by publishing under its kid."""
-    jwk = {**json.loads(ECAlgorithm.to_jwk(TWO.public_key())), "kid": kid(ONE)}
-    publishers = read_publishers({"acme": pem(ONE), "globex": json.dumps(jwk)})
-    assert (owner(publishers, ONE), owner(publishers, TWO)) == ("acme", "globex")
-
-
-def test_a_key_that_two_have_registered_is_nobodys() -> None:
+def test_a_key_of_two_publishers_verifies_for_neither() -> None:
     publishers = read_publishers({"acme": pem(ONE), "globex": pem(ONE) + pem(TWO)})
     assert (owner(publishers, ONE), owner(publishers, TWO)) == (None, "globex")
     assert publishers.problems == ("acme and globex have registered one key",)
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "said"),
-    [
-        ("globex", "rubbish", "globex: is neither PEM"),
-        ("globex", 7, "globex: is no text"),
-        ("Globex_Inc", "x", "'Globex_Inc' is no publisher's id"),
-        ("a" * 200, "x", "is no publisher's id"),
-        ("globex", '{"keys":[]}', "globex: holds no key"),
-    ],
-)
-def test_one_publishers_rubbish_is_its_own_affair(name: str, value: object, said: str) -> None:
-    publishers = read_publishers({name: value, "acme": pem(ONE)})
-    assert owner(publishers, ONE) == "acme"
-    assert len(publishers.problems) == 1
-    assert said in publishers.problems[0]
 
 
 def test_whether_anything_has_changed() -> None:
@@ -89,20 +40,3 @@ def test_whether_anything_has_changed() -> None:
         {"acme": pem(ONE) + pem(TWO), "withdrawn_bundles": ["a" * 64]},
     ):
         assert not before.same_as(read_publishers(other))
-
-
-@pytest.mark.parametrize("listed", [["a" * 64, "b" * 64], "a" * 64 + "\n" + "b" * 64])
-def test_withdrawn_bundles(listed: object) -> None:
-    assert read_publishers({"withdrawn_bundles": listed}).withdrawn == {"a" * 64, "b" * 64}
-
-
-@pytest.mark.parametrize("listed", ["A" * 64, "abc", [7], 7, {"a": 1}, ["a" * 64] * 100_001])
-def test_a_list_that_cannot_be_read_is_a_fault(listed: object) -> None:
-    """Going on without it would let pass what was withdrawn."""
-    with pytest.raises(PublisherFault, match="withdrawn_bundles"):
-        read_publishers({"acme": pem(ONE), "withdrawn_bundles": listed})
-
-
-def test_the_number_of_publishers_is_bounded() -> None:
-    with pytest.raises(PublisherFault, match="more than"):
-        read_publishers({f"p{number}": "" for number in range(10_001)})

@@ -8,12 +8,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from demo.openbao import OpenBao
 from sidecar.common.clock import monotonic_seconds
 from sidecar.common.errors import Fault
-from sidecar.config import model
 from sidecar.keys.lifecycle import KeyState
 from sidecar.module_signing.publishers import Publishers
 from sidecar.module_signing.refresher import PublisherRefresher
 from sidecar.vault.client import VaultClient
-from tests.module_signing.test_publishers import kid, pem
+from tests.module_signing.stored_entry import make_refresher
+from tests.module_signing.test_publisher_entry import kid, pem
 from tests.support.real import LaggingVault, TokenFile
 
 pytestmark = pytest.mark.real
@@ -34,15 +34,7 @@ async def test_registered_withdrawn_and_kept_while_vault_is_away(
         token_file.settings(own_openbao.address, timeout_seconds=1), clock=monotonic_seconds
     )
     seen: list[Publishers] = []
-    refresher = PublisherRefresher(
-        model.Modules(),
-        vault,
-        poll_seconds=1,
-        max_age_seconds=3600,
-        clock=monotonic_seconds,
-        jitter=lambda: 0.0,
-        publish=seen.append,
-    )
+    refresher = make_refresher(vault, seen.append)
     await refresher.load()
     assert seen == [], "no entry: nobody has registered, as before"
 
@@ -82,15 +74,7 @@ async def test_a_start_without_the_right_to_read_fails(
 ) -> None:
     token_file.write(openbao.token_for('path "x" { capabilities = ["read"] }', name="none"))
     vault = VaultClient(token_file.settings(openbao.address), clock=monotonic_seconds)
-    refresher = PublisherRefresher(
-        model.Modules(),
-        vault,
-        poll_seconds=1,
-        max_age_seconds=3600,
-        clock=monotonic_seconds,
-        jitter=lambda: 0.0,
-        publish=lambda _: None,
-    )
+    refresher = make_refresher(vault)
     with pytest.raises(Fault, match="modules/publishers"):
         await refresher.load()
     await vault.close()
@@ -109,15 +93,7 @@ async def test_a_standby_that_lags_brings_no_withdrawn_bundle_back(
             raise fails.pop()
         seen.append(publishers)
 
-    refresher = PublisherRefresher(
-        model.Modules(),
-        standby,
-        poll_seconds=1,
-        max_age_seconds=3600,
-        clock=monotonic_seconds,
-        jitter=lambda: 0.0,
-        publish=publish,
-    )
+    refresher = make_refresher(standby, publish)
     own_openbao.put_publishers({"acme": pem(KEY)})
     await refresher.load()
     standby.remember()

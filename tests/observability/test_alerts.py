@@ -159,7 +159,7 @@ def test_the_queue_is_bounded_and_the_oldest_goes() -> None:
         alerts.say(outage(number))
     assert (len(alerts.queue), alerts.dropped) == (MAX_QUEUED, 10)
     assert alerts.queue[0]["data"]["message"] == "message 10"
-    assert alerts.said[Severity.WARNING] == MAX_QUEUED + 10
+    assert alerts.raised[Severity.WARNING] == MAX_QUEUED + 10
 
 
 def test_without_a_webhook_nothing_is_queued() -> None:

@@ -70,7 +70,7 @@ def test_the_soft_limit_is_raised_to_the_hard_one(soft: int, hard: int, limit: i
     assert run_limited(soft, hard, "-c", show).stdout == f"{limit} {limit}\n"
 
 
-def test_a_sidecar_that_can_not_have_enough_says_so_and_ends(tmp_path: Path) -> None:
+def test_a_sidecar_with_too_few_descriptors_ends_with_a_message(tmp_path: Path) -> None:
     text = """\
 vault: {address: "https://vault.invalid", auth: {method: token_file, path: /t}}
 tokens: {issuers: [{issuer: "https://iam.example", audiences: [a]}]}

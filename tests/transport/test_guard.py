@@ -72,7 +72,7 @@ async def ours(tmp_path: Path) -> AsyncIterator[Guarded]:
     await guarded.stop()
 
 
-async def test_what_is_sent_comes_through_whole_both_ways(ours: Guarded) -> None:
+async def test_bytes_are_forwarded_whole_both_ways(ours: Guarded) -> None:
     """More than sockets hold, to a peer that begins late to read."""
     reader, writer = await asyncio.open_unix_connection(str(ours.path))
     sent = os.urandom(3_000_000)
@@ -101,7 +101,7 @@ async def test_a_peer_that_leaves_is_forgotten(ours: Guarded) -> None:
     assert ours.reached == 20
 
 
-async def test_whoever_is_not_named_is_turned_away_and_reaches_nothing(tmp_path: Path) -> None:
+async def test_a_peer_that_is_not_allowed_is_closed_and_reaches_nothing(tmp_path: Path) -> None:
     guarded = Guarded(tmp_path, make_rule(STRANGER[:1], STRANGER[1:]))
     await guarded.start()
     reader, writer = await asyncio.open_unix_connection(str(guarded.path))
@@ -173,7 +173,7 @@ subprocess.run([sys.executable, "-S", "-c", {SAY!r}, sys.argv[1]], check=True)
 
 
 @pytest.mark.parametrize("program", [SAY, BY_A_CHILD], ids=["a child", "a child of a child"])
-async def test_no_child_of_ours_is_let_in(ours: Guarded, program: str) -> None:
+async def test_no_child_of_this_process_is_allowed(ours: Guarded, program: str) -> None:
     command = [sys.executable, "-S", "-c", program, str(ours.path)]
     done = await asyncio.to_thread(
         subprocess.run, command, capture_output=True, text=True, timeout=20, check=True
@@ -228,7 +228,7 @@ def test_a_file_of_ours_is_in_the_way(tmp_path: Path) -> None:
     assert (tmp_path / "s.sock.d").read_text() == "mine"
 
 
-def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_reported(tmp_path: Path) -> None:
     with pytest.raises(ListenFault, match=r"the folder .*s\.sock\.d can.t be made: No such file"):
         SocketGuard(tmp_path / "none" / "s.sock", make_rule((), ()), lambda _: None).prepare()
 
@@ -241,7 +241,7 @@ async def test_what_a_killed_process_left_is_used_again(tmp_path: Path) -> None:
     await again.stop()
 
 
-def test_a_folder_where_anyone_may_replace_the_socket_is_told(
+def test_a_folder_where_anyone_may_replace_the_socket_is_warned_of(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     for mode, told in ((0o777, 1), (0o1777, 0), (0o755, 0)):
@@ -303,7 +303,7 @@ async def test_connections_are_bounded(tmp_path: Path) -> None:
     await guarded.stop()
 
 
-def test_those_who_come_again_and_again_do_not_fill_the_log(
+def test_repeated_refusals_do_not_fill_the_log(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     numbers = SdsMetrics()

@@ -58,7 +58,7 @@ class Behind:
             writer.close()
 
 
-async def test_a_peer_that_cannot_be_asked_for_is_nobody(
+async def test_a_peer_without_credentials_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def failing(_: socket.socket) -> Peer:
@@ -72,7 +72,7 @@ async def test_a_peer_that_cannot_be_asked_for_is_nobody(
         assert await behind.says() == b"x"
 
 
-async def test_connections_are_bounded_and_a_place_comes_free(tmp_path: Path) -> None:
+async def test_connections_are_bounded_and_a_slot_becomes_free(tmp_path: Path) -> None:
     async with Behind(tmp_path, max_connections=1) as behind:
         reader, writer = await asyncio.open_unix_connection(str(behind.path))
         writer.write(b"x")
@@ -85,7 +85,7 @@ async def test_connections_are_bounded_and_a_place_comes_free(tmp_path: Path) ->
         assert await behind.says() == b"x"
 
 
-async def test_a_server_behind_that_is_gone_is_said_and_the_peer_not_left_waiting(
+async def test_an_inner_server_that_is_gone_is_reported_and_the_peer_closed(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with Behind(tmp_path) as behind:
@@ -97,7 +97,7 @@ async def test_a_server_behind_that_is_gone_is_said_and_the_peer_not_left_waitin
 
 
 @pytest.mark.parametrize("size", [0, 230_000, 4_194_304], ids=["idles", "lingers", "stalls"])
-async def test_a_peer_that_reads_nothing_keeps_no_place(
+async def test_a_peer_that_reads_nothing_keeps_no_slot(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
     """The server behind hangs up. Whether or not that can be seen, the peer is cut off."""

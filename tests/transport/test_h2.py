@@ -217,7 +217,9 @@ async def test_what_is_no_http2_is_closed(tcp: Serving, raw: bytes) -> None:
     assert tcp.faults == []
 
 
-async def test_a_silent_peer_is_pinged_and_then_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_silent_peer_is_pinged_and_then_disconnected(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(h2, "SWEEP_SECONDS", 0.02)
     running = Serving("127.0.0.1:0")
     await running.server.start()

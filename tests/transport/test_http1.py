@@ -145,7 +145,7 @@ async def test_head_has_no_body(talk: Talk, path: str, host: str, status: int) -
     ("method", "path", "allowed"),
     [("POST", "/livez", b"allow: GET, HEAD"), ("GET", "/echo", b"allow: POST")],
 )
-async def test_a_wrong_method_is_told_the_right_ones(
+async def test_a_wrong_method_is_answered_with_the_allowed_ones(
     talk: Talk, method: str, path: str, allowed: bytes
 ) -> None:
     raw = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
@@ -216,7 +216,9 @@ HELD = [
 
 
 @pytest.mark.parametrize("sent", [h[1] for h in HELD], ids=[h[0] for h in HELD])
-async def test_whoever_holds_every_connection_keeps_no_probe_out(talk: Talk, sent: bytes) -> None:
+async def test_clients_that_hold_every_connection_keep_no_probe_out(
+    talk: Talk, sent: bytes
+) -> None:
     before = open_descriptors()
     opened = []
     for _ in range(2 * MAX_CONNECTIONS):

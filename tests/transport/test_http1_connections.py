@@ -16,7 +16,7 @@ class Table:
         return [self.table.admit(each, partial(self.closed.append, each)) for each in names]
 
 
-def test_the_one_that_came_first_makes_room() -> None:
+def test_the_oldest_idle_connection_is_closed_for_a_new_one() -> None:
     made = Table()
     assert made.admit("a", "b", "c") == [True] * 3
     assert made.closed == []
@@ -46,7 +46,7 @@ def test_what_is_worked_on_stays_and_then_waits_as_the_newest() -> None:
     assert made.closed == ["b", "c", "d", "e"]
 
 
-def test_only_half_are_worked_on_at_once_so_that_another_finds_room() -> None:
+def test_only_half_have_work_at_once_so_that_others_can_connect() -> None:
     made = Table(4)
     made.admit("a", "b", "c", "d")
     with made.table.work("a") as first, made.table.work("b") as second:
@@ -56,7 +56,7 @@ def test_only_half_are_worked_on_at_once_so_that_another_finds_room() -> None:
         assert made.closed == ["c", "d", "e"]
 
 
-def test_of_one_that_is_worked_on_there_is_no_room_to_be_had() -> None:
+def test_a_connection_with_work_is_not_closed_for_a_new_one() -> None:
     made = Table(1)
     made.admit("a")
     with made.table.work("a") as has_room:

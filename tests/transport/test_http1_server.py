@@ -90,7 +90,7 @@ async def test_headers_reach_the_handler_and_one_that_comes_twice_is_none(
     assert answer.endswith("\r\n\r\nshop.example||")
 
 
-async def test_every_answer_is_told(server: HttpServer) -> None:
+async def test_every_answer_is_observed(server: HttpServer) -> None:
     for raw in (
         f"POST /r HTTP/1.1\nHost: a\nContent-Length: 0\n{END}",
         f"GET /r HTTP/1.1\nHost: a\n{END}",
@@ -102,7 +102,7 @@ async def test_every_answer_is_told(server: HttpServer) -> None:
     assert SEEN == {204: 1, 405: 1, 413: 1, 418: 1, 400: 1}
 
 
-async def test_one_connection_too_many_is_told_too(server: HttpServer) -> None:
+async def test_one_connection_too_many_is_observed_too(server: HttpServer) -> None:
     """The one there is is worked on: nothing can make room."""
     host, _, port = server.bound_address.rpartition(":")
     reader, held = await asyncio.open_connection(host, int(port))
@@ -115,7 +115,7 @@ async def test_one_connection_too_many_is_told_too(server: HttpServer) -> None:
     held.close()
 
 
-async def test_one_that_is_idle_makes_room(server: HttpServer) -> None:
+async def test_an_idle_connection_is_closed_for_a_new_one(server: HttpServer) -> None:
     host, _, port = server.bound_address.rpartition(":")
     reader, held = await asyncio.open_connection(host, int(port))
     assert (await say(server, f"GET /show HTTP/1.1\nHost: a\n{END}")).startswith("HTTP/1.1 200 ")

@@ -60,7 +60,7 @@ PARENTS = [
 
 
 @pytest.mark.parametrize(("pid", "is_child"), [r[1:] for r in PARENTS], ids=[r[0] for r in PARENTS])
-def test_who_is_no_child(pid: int, is_child: bool) -> None:
+def test_processes_that_are_no_children(pid: int, is_child: bool) -> None:
     assert may_descend_from(pid, os.getpid()) is is_child
 
 

@@ -207,7 +207,7 @@ def test_unfinished_messages_are_bounded_together() -> None:
     assert [reply.status for reply in replies[2:]] == [GrpcStatus.RESOURCE_EXHAUSTED] * 2
 
 
-def test_what_a_cancelled_call_held_is_given_back() -> None:
+def test_a_cancelled_calls_buffer_is_released() -> None:
     wire = Wire()
     half = message(b"a" * 9_000)[:8_000]
     for _ in range(10):
@@ -395,7 +395,7 @@ def test_a_call_that_is_reset_in_the_read_that_brings_it_harms_no_other() -> Non
         assert wire.call(message(b"abc")).body == message(b"cba") or not answer_at_once
 
 
-def test_nobody_works_for_a_call_that_has_ended() -> None:
+def test_work_for_an_abandoned_call_is_cancelled() -> None:
     wire = Wire(answer_at_once=False)
     late = wire.client.send_request(headers(grpc_timeout=b"100m"))
     wire.client.send_data(late, message(b"late"), end_stream=True)

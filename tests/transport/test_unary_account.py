@@ -75,7 +75,7 @@ WAYS_OUT = [
 
 
 @pytest.mark.parametrize("way_out", WAYS_OUT, ids=lambda way: way.__name__)
-def test_each_way_out_gives_back_what_was_held(way_out: object) -> None:
+def test_however_a_call_ends_its_buffer_is_released(way_out: object) -> None:
     wire = Wire()
     way_out(wire)  # type: ignore[operator]
     wire.exchange()
@@ -102,7 +102,7 @@ def test_all_connections_together_hold_no_more_than_they_may() -> None:
     assert shared.held_bytes == 0
 
 
-def test_half_sent_calls_that_ran_out_of_time_leave_room_for_a_large_one() -> None:
+def test_expired_half_sent_calls_release_memory_for_a_large_one() -> None:
     """As many as would fill the account thrice over, and then one of a size that needs it."""
     wire = Wire(MANY)
     for round_number in range(3):

@@ -148,7 +148,7 @@ def _harden(context: ssl.SSLContext) -> None:
     context.verify_mode = ssl.CERT_REQUIRED
 
 
-def _admit(connection: ssl.SSLObject | ssl.SSLSocket) -> str:
+def _admit(connection: Any) -> str:
     context = connection.context
     certificate = connection.getpeercert(binary_form=True)
     if not isinstance(context, _Snapshot) or certificate is None:
@@ -157,50 +157,43 @@ def _admit(connection: ssl.SSLObject | ssl.SSLSocket) -> str:
 
 
 class _NoObject(ssl.SSLObject):
-    """What there is where there is nothing to show: its handshake fails."""
+    """The connection where there is no certificate or trust: its handshake fails."""
 
     def do_handshake(self) -> None:
         raise NothingToShow("there is no valid certificate or no trust bundle to speak mTLS with")
 
 
-class _CheckedObject(ssl.SSLObject):
-    """A TLS connection in memory, of whose peer nothing is read before it is admitted."""
+class _Checked:
+    """A TLS connection whose peer is admitted before a byte is read or written.
+
+    The mixin of the two connection classes of ``ssl``, whose arguments it passes on.
+    """
 
     septem_peer = ""
 
-    def do_handshake(self) -> None:
-        super().do_handshake()
+    def do_handshake(self, *arguments: Any, **named: Any) -> None:
+        super().do_handshake(*arguments, **named)  # type: ignore[misc]
         self.septem_peer = _admit(self)
 
-    def read(self, len: int = 1024, buffer: Any = None) -> Any:  # noqa: A002 - the base's name
+    def read(self, *arguments: Any, **named: Any) -> Any:
         _require(self.septem_peer)
-        return super().read(len, buffer)
+        return super().read(*arguments, **named)  # type: ignore[misc]
 
-    def write(self, data: Any) -> int:
+    def write(self, *arguments: Any, **named: Any) -> Any:
         _require(self.septem_peer)
-        return super().write(data)
+        return super().write(*arguments, **named)  # type: ignore[misc]
 
 
-class _CheckedSocket(ssl.SSLSocket):
-    """The same on a socket. What reads and writes there ends in these three."""
+class _CheckedObject(_Checked, ssl.SSLObject):
+    """A checked connection in memory."""
 
-    septem_peer = ""
 
-    def do_handshake(self, block: bool = False) -> None:
-        super().do_handshake(block)
-        self.septem_peer = _admit(self)
+class _CheckedSocket(_Checked, ssl.SSLSocket):
+    """A checked connection on a socket. All reads and writes there end in ``_Checked`` or here."""
 
-    def read(self, len: int = 1024, buffer: Any = None) -> Any:  # noqa: A002 - the base's name
+    def send(self, *arguments: Any, **named: Any) -> int:
         _require(self.septem_peer)
-        return super().read(len, buffer)
-
-    def write(self, data: Any) -> int:
-        _require(self.septem_peer)
-        return super().write(data)
-
-    def send(self, data: Any, flags: int = 0) -> int:
-        _require(self.septem_peer)
-        return super().send(data, flags)
+        return super().send(*arguments, **named)
 
 
 def _require(peer: str) -> None:

@@ -19,7 +19,7 @@ SPIFFE = "spiffe://"
 
 
 class MtlsFault(Fault):
-    """mTLS can't be spoken: nothing valid to show, or nobody said whom to believe."""
+    """mTLS is not possible: there is no valid certificate, or no trust bundle."""
 
 
 class NothingToShow(MtlsFault, ssl.SSLError):

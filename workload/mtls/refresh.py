@@ -44,7 +44,7 @@ class _Loop:
         raise NotImplementedError
 
     def has_ended(self) -> bool:
-        """Tell whether what is held is of no use any more."""
+        """Return whether what is held is of no use any more."""
         raise NotImplementedError
 
     def soon(self) -> None:
@@ -116,7 +116,7 @@ class CertificateRenewer(_Loop):
         return retry_after(max(1, self.failures_in_a_row), left, self._jitter())
 
     def has_ended(self) -> bool:
-        """Tell whether it has expired."""
+        """Return whether it has expired."""
         return self._not_after <= self._now()
 
 
@@ -155,7 +155,7 @@ class TrustPoller(_Loop):
         return self._jittered(min(doubled, max(self._poll_seconds, _FIRST_RETRY_SECONDS)))
 
     def has_ended(self) -> bool:
-        """Tell whether peers are refused for it: a CRL or every root has ended."""
+        """Return whether peers are refused for it: a CRL or every root has ended."""
         return self._ends_at is not None and self._ends_at <= self._now()
 
     def _jittered(self, seconds: float) -> float:

@@ -234,7 +234,7 @@ class GrpcTunnel:
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            # gRPC has said all it wanted; waiting for a close_notify would keep the socket.
+            # gRPC has sent everything; waiting for a close_notify would keep the socket.
             far_writer.transport.abort()
             for way in ways:
                 way.cancel()
@@ -264,7 +264,7 @@ def _parse(pem: bytes) -> x509.Certificate:
 
 @lru_cache(maxsize=4096)
 def _is_revoked(certificate: x509.Certificate, crl_pem: bytes) -> bool:
-    """Tell whether a CRL of its issuer lists a certificate.
+    """Return whether a CRL of its issuer lists a certificate.
 
     A CA whose CRL is not here has none in the bundle: the chain to it was verified, so the
     peer is refused as OpenSSL would.

@@ -39,19 +39,19 @@ class VaultApi:
     ) -> str:
         """Have a CSR signed; returns the certificate and its chain, PEM, leaf first."""
         path = f"{role.mount}/sign/{role.role}"
-        wanted = {
+        request = {
             "csr": csr_pem,
             "common_name": dns_names[0] if dns_names else "",
             "alt_names": ",".join(dns_names),
             "uri_sans": ",".join(uri_sans),
             "ttl": f"{role.ttl_seconds}s",
         }
-        data = _data(await self._call("POST", path, wanted), path)
+        data = _data(await self._call("POST", path, request), path)
         above = data.get("ca_chain") or [data.get("issuing_ca")]
         return "\n".join((_pem(data.get("certificate"), path), *_pems(above, path))) + "\n"
 
     async def read_roots(self, roots: PkiRoots | KvRoots) -> RootPems:
-        """Read roots and, where they are wanted, CRLs.
+        """Read roots and, where they are requested, CRLs.
 
         Of a PKI mount every issuer, the coming and the going one too while a CA is replaced;
         it needs ``list`` on ``<mount>/issuers``, the rest Vault gives to anyone.

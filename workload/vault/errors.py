@@ -8,7 +8,7 @@ class VaultCallFault(Fault):
 
 
 class VaultAway(VaultCallFault):
-    """No answer, or one that says to come again: gone, frozen, sealed, standing by, busy."""
+    """No answer, or one that asks to try again: unreachable, frozen, sealed, standby, busy."""
 
     retryable = True
 

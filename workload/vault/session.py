@@ -21,6 +21,8 @@ from workload.vault.errors import VaultCallFault, VaultHasNot, VaultInvalid, Vau
 from workload.vault.http import VaultHttp, fingerprint
 
 MAX_CREDENTIAL_BYTES = 65_536
+_VISIBLE = frozenset(range(0x21, 0x7F))
+"""ASCII that can be seen: no space, no control character."""
 RENEW_AT_SHARE = 2 / 3
 LOGIN_PAUSE_SECONDS = 60.0
 """After a login that did not help: each may leave a live token behind in Vault."""
@@ -166,8 +168,8 @@ def read_credential(path: str, what: str) -> str:
 
 
 def _is_line(text: bytes) -> bool:
-    """Tell whether it can stand in a header: visible ASCII, and some of it."""
-    return bool(text) and all(0x21 <= byte <= 0x7E for byte in text)  # noqa: PLR2004
+    """Return whether a text can be a header's value: visible ASCII, and not empty."""
+    return bool(text) and _VISIBLE.issuperset(text)
 
 
 def _text(part: object, name: str) -> str:

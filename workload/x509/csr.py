@@ -30,7 +30,7 @@ def make_csr(
     name it is not.
     """
     if not names and not uris:
-        raise CsrFault("no name is wanted")
+        raise CsrFault("no name is requested")
     for name in names:
         if _is_address(name):
             raise CsrFault(f"{name} is an address; certificates are for host names")

@@ -23,7 +23,7 @@ def names_of(certificate: x509.Certificate) -> CertificateNames:
 
 
 def matches(name: str, pattern: str) -> bool:
-    """Tell whether a name equals a pattern, or begins with one that ends in ``/*``.
+    """Return whether a name equals a pattern, or begins with one that ends in ``/*``.
 
     ``spiffe://domain/ns/*`` matches every name below ``spiffe://domain/ns/``.
     """

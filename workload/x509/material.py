@@ -61,7 +61,7 @@ class Material:
 
 
 def is_servable_key(key: object) -> TypeGuard[ServableKey]:
-    """Tell whether Envoy serves this kind of key: EC (P-256, P-384) or RSA of 2048 bits or more."""
+    """Return whether Envoy serves this kind of key: EC (P-256, P-384), RSA of 2048 bits or more."""
     if isinstance(key, ec.EllipticCurvePrivateKey):
         return isinstance(key.curve, ec.SECP256R1 | ec.SECP384R1)
     return isinstance(key, rsa.RSAPrivateKey) and key.key_size >= _MIN_RSA_BITS
@@ -70,7 +70,7 @@ def is_servable_key(key: object) -> TypeGuard[ServableKey]:
 def check_material(
     chain_pem: str,
     key: ServableKey,
-    wanted: Sequence[str],
+    required: Sequence[str],
     now: float,
     *,
     uri_sans: Sequence[str] = (),
@@ -78,7 +78,7 @@ def check_material(
     """Build ``Material`` from what a CA returned. Raises ``MaterialFault``.
 
     The key must be the leaf's, every link must be signed by the next, which must be a CA,
-    the leaf must be valid now, must not be a CA, and must cover every wanted name and URI.
+    the leaf must be valid now, must not be a CA, and must cover every required name and URI.
     """
     try:
         chain = x509.load_pem_x509_certificates(chain_pem.encode("ascii", "replace"))
@@ -97,7 +97,7 @@ def check_material(
         raise MaterialFault(
             "the CA's answer has an extension or a key that can't be read"
         ) from None
-    missing = [name for name in wanted if not any(covers(each, name) for each in names)]
+    missing = [name for name in required if not any(covers(each, name) for each in names)]
     missing += [uri for uri in uri_sans if uri not in uris]
     if missing:
         raise MaterialFault(f"the certificate does not cover {', '.join(missing)}")

@@ -10,7 +10,7 @@ def wildcard_of(name: str) -> str:
 
 
 def covers(pattern: str, name: str) -> bool:
-    """Tell whether a certificate's name is this name, or the wildcard that covers it.
+    """Return whether a certificate's name is this name, or the wildcard that covers it.
 
     A wildcard stands for exactly one label, and stands above at least one.
     """

@@ -196,10 +196,10 @@ def encode_entry(entry: AuditEntry) -> bytes:
 
 
 def is_line(line: bytes) -> bool:
-    """Tell whether this is what ``encode_entry`` and ``encode_passage`` write, without its end.
+    """Return whether this is a line as it is written here, without its line feed.
 
-    For lines of processes that may have been taken over: whoever reads the log, a collector or
-    a terminal, is given nothing else.
+    For lines of a process that may be compromised: a collector or a terminal that reads the log
+    gets nothing else.
     """
     try:
         _decoder.decode(line)

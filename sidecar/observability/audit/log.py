@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from sidecar.observability.audit.entry import AuditEntry, encode_entry
-from sidecar.observability.audit.sinks import CutShort, LinesLost, Sink
+from sidecar.observability.audit.sinks import LinesRefusedError, PartialWriteError, Sink
 
 _POLL_SECONDS = 0.1
 _RETRY_SECONDS = 1.0
@@ -210,10 +210,10 @@ class AuditLog:
             return
         try:
             self._sink.write(self._pending[self._taken :])
-        except CutShort as cut:
+        except PartialWriteError as cut:
             self._count_written(self._taken + cut.taken)
             raise
-        except LinesLost as lost:
+        except LinesRefusedError as lost:
             self._given_up += lost.lines
             self.written -= lost.lines
             self._finish_batch()
@@ -254,12 +254,12 @@ class AuditShare:
     def record_lines(self, lines: Sequence[bytes]) -> int:
         """Queue as many lines as this share has space for; return how many were queued."""
         self._let_go()
-        room = self._max_bytes - self._bytes
+        free_bytes = self._max_bytes - self._bytes
         fitting = 0
         for line in lines[: max(0, self._max_lines - self._lines)]:
-            if room <= 0:
+            if free_bytes <= 0:
                 break
-            room -= len(line)
+            free_bytes -= len(line)
             fitting += 1
         taken = self._log.record_lines(lines[:fitting])
         if taken:

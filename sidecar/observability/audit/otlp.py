@@ -4,8 +4,9 @@ import json
 from datetime import datetime
 from typing import Any
 
+from sidecar.common.http_client import make_session
 from sidecar.config import model
-from sidecar.observability.audit.sinks import LinesLost
+from sidecar.observability.audit.sinks import LinesRefusedError
 
 _SEVERITY_INFO, _SEVERITY_WARN = 9, 13
 _SUCCESS = 200
@@ -16,8 +17,8 @@ _REFUSED = frozenset({400, 413, 422})
 class OtlpSink:
     """A collector (OTLP 1.x, ``POST /v1/logs``).
 
-    A batch is sent again until it is taken; what the collector says it will never take is
-    given up and counted, or nothing would come after it.
+    A batch is sent again until it is accepted; lines that the collector refuses for
+    good are counted as lost, so that later lines are sent.
     """
 
     def __init__(self, settings: model.OtlpAudit, version: str) -> None:
@@ -31,9 +32,7 @@ class OtlpSink:
         self._session: Any = None
 
     def write(self, lines: bytes) -> None:
-        """Send a batch. An answer other than success is an ``OSError``, or ``LinesLost``."""
-        from sidecar.common.http_client import make_session  # noqa: PLC0415 - brings requests
-
+        """Send a batch. Raises ``OSError``, or ``LinesRefusedError`` for lines refused for good."""
         if self._session is None:
             self._session = make_session(
                 ca_file=self._settings.ca_file, max_response_bytes=1_048_576
@@ -48,11 +47,13 @@ class OtlpSink:
             allow_redirects=False,
         )
         if response.status_code in _REFUSED:
-            raise LinesLost(len(records), f"the collector refuses lines: {response.status_code}")
+            raise LinesRefusedError(
+                len(records), f"the collector refuses lines: {response.status_code}"
+            )
         if response.status_code != _SUCCESS:
             raise OSError(0, f"the collector answers {response.status_code}")
         if rejected := min(_rejected(response.content), len(records)):
-            raise LinesLost(rejected, f"the collector refuses {rejected} lines of a batch")
+            raise LinesRefusedError(rejected, f"the collector refuses {rejected} lines of a batch")
 
     def reopen(self) -> None:
         """Nothing to reopen."""
@@ -70,7 +71,7 @@ def _rejected(body: bytes) -> int:
             case {"partialSuccess": {"rejectedLogRecords": int() | str() as count}}:
                 return max(0, int(count))
     except (ValueError, RecursionError):
-        pass  # it has answered 200: what else it says is its own affair
+        pass  # it has accepted the batch; the rest of its answer has no meaning here
     return 0
 
 

@@ -18,12 +18,12 @@ MAX_LINE_BYTES = 65_536
 
 def find_decision(path: Path, decision_id: str) -> Iterator[tuple[Path, dict[str, Any]]]:
     """Yield the entries of a decision, the newest file first. Raises ``Fault``."""
-    wanted = decision_id.encode("utf-8", "replace")
+    needle = decision_id.encode("utf-8", "replace")
     for each in _files(path):
         try:
             with each.open("rb") as file:
                 for line in _lines(file):
-                    if wanted in line and (entry := _read(line, decision_id)) is not None:
+                    if needle in line and (entry := _read(line, decision_id)) is not None:
                         yield each, entry
         except OSError as exc:
             raise Fault(f"{each} cannot be read: {exc.strerror}") from exc

@@ -1,7 +1,7 @@
 """The sinks of audit lines, and their failures.
 
 A full disk accepts part of a batch and then fails. The writer learns how much was written
-(``CutShort``) and continues from there: no line is incomplete, none is written twice.
+(``PartialWriteError``) and continues from there: no line is incomplete, none is written twice.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ class AuditFault(Fault):
     """The audit log can't be opened."""
 
 
-class CutShort(OSError):
+class PartialWriteError(OSError):
     """A write failed after ``taken`` bytes; the rest must still be written."""
 
     def __init__(self, cause: OSError, taken: int) -> None:
@@ -30,8 +30,8 @@ class CutShort(OSError):
         self.taken = taken
 
 
-class LinesLost(Exception):
-    """The batch is done with; ``lines`` of it were refused, and would be again."""
+class LinesRefusedError(Exception):
+    """The batch is done; ``lines`` of it were refused, and would be again."""
 
     def __init__(self, lines: int, why: str) -> None:
         super().__init__(why)
@@ -44,8 +44,8 @@ class Sink(Protocol):
     def write(self, lines: bytes) -> None:
         """Write whole lines.
 
-        Raises ``OSError``: ``CutShort`` where some bytes were taken. Raises ``LinesLost`` where
-        all that can be taken of them was.
+        Raises ``OSError``: ``PartialWriteError`` where some bytes were written. Raises
+        ``LinesRefusedError`` where the rest would be refused again.
         """
 
     def reopen(self) -> None:
@@ -107,7 +107,7 @@ class FileSink:
             write_all(self._descriptor, lines)
             self._torn = False
         except OSError as exc:
-            self._torn = isinstance(exc, CutShort) and exc.taken > 0
+            self._torn = isinstance(exc, PartialWriteError) and exc.taken > 0
             with contextlib.suppress(OSError):
                 self.close()
             raise
@@ -141,7 +141,7 @@ def write_all(descriptor: int, data: bytes) -> None:
     """Write all of ``data``, waiting where the reader is slow.
 
     Waits for a descriptor that another process made non-blocking (the setting is shared), too.
-    Raises ``CutShort`` with the number of bytes written so far.
+    Raises ``PartialWriteError`` with the number of bytes written so far.
     """
     view = memoryview(data)
     taken = 0
@@ -153,4 +153,4 @@ def write_all(descriptor: int, data: bytes) -> None:
             poll.register(descriptor, select.POLLOUT)
             poll.poll()
         except OSError as exc:
-            raise CutShort(exc, taken) from exc
+            raise PartialWriteError(exc, taken) from exc

@@ -15,8 +15,6 @@ from typing import Any
 import pytest
 
 from sidecar.runtime.hardening.landlock import abi_version
-from sidecar.runtime.hardening.process import Hardening, code_folders
-from sidecar.runtime.hardening.seccomp import REFUSED, build_filter
 from sidecar.transport.peers import make_rule
 from tests.runtime.workers.pooled import Pool
 from tests.support.minting import Issuer
@@ -212,58 +210,3 @@ def test_another_process_of_our_user_has_nothing_of_our_memory(program: str, out
     outcomes = json.loads(done.stdout)
     for name in ("read its memory", "read its environment", "list its descriptors"):
         assert outcomes[name] == outcome, name
-
-
-TELL = """
-from sidecar.runtime.hardening.process import harden_process
-harden_process()
-print(open("/proc/self/status").read())
-print(open("/proc/self/limits").read())
-"""
-
-
-def test_a_core_is_not_written_and_nothing_is_gained_by_exec() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", TELL], capture_output=True, text=True, check=True, cwd=ROOT
-    )
-    assert "NoNewPrivs:\t1" in done.stdout
-    (core,) = [line for line in done.stdout.splitlines() if line.startswith("Max core file size")]
-    assert core.split()[4:6] == ["0", "0"]
-
-
-def test_what_is_missing_is_named() -> None:
-    whole = Hardening(("a",)) + Hardening(("b",), ("Landlock (the kernel has no Landlock)",))
-    assert str(whole) == "a, b; missing: Landlock (the kernel has no Landlock)"
-    assert str(Hardening()) == "nothing"
-    with pytest.raises(OSError, match="riscv64"):
-        build_filter("riscv64", 1)
-
-
-def test_what_may_be_read_is_code_and_no_folder_above_it() -> None:
-    folders = code_folders()
-    assert ROOT / "sidecar" in folders
-    assert not [each for each in folders if each in {Path("/"), Path("/usr"), ROOT}]
-
-
-@pytest.mark.parametrize(
-    ("machine", "header"),
-    [("x86_64", "x86_64-linux-gnu/asm/unistd_64.h"), ("aarch64", "asm-generic/unistd.h")],
-)
-def test_the_numbers_are_those_of_the_kernels_headers(machine: str, header: str) -> None:
-    path = Path("/usr/include") / header
-    if not path.is_file():
-        pytest.skip("no kernel headers here")
-    known = {}
-    for line in path.read_text().splitlines():
-        match line.removeprefix("#define __NR").removeprefix("3264").split():
-            case [name, number] if number.isdecimal():
-                known[name.removeprefix("_")] = int(number)
-    column = ("x86_64", "aarch64").index(machine)
-    set_unhealthy = {
-        name: numbers[column]
-        for name, numbers in REFUSED.items()
-        if numbers[column] is not None and known.get(name, numbers[column]) != numbers[column]
-    }
-    assert set_unhealthy == {}
-    assert len(known.keys() & REFUSED.keys()) > 60
-    assert len(build_filter(machine, 1)) // 8 < 4096, "as many as a filter may have"

@@ -17,6 +17,7 @@ from sidecar.runtime.workers.pool import (
     Dependencies,
     WorkerPool,
 )
+from sidecar.runtime.workers.process import WorkerProcess
 from sidecar.runtime.workers.spawn import COMMAND
 from sidecar.tokens.keyring import KeyRing
 from sidecar.tokens.revocation import (
@@ -114,3 +115,16 @@ class Pool:
 def good(issuer: Issuer, **changes: Any) -> bytes:
     now = wall_seconds()
     return issuer.mint(**{"exp": now + 600, "iat": now - 1, "nbf": now - 1, **changes})
+
+
+def unstarted() -> WorkerProcess:
+    """Return a worker process that was not started."""
+    return WorkerProcess(
+        0,
+        lambda: (0, ()),
+        audit=Lines(),
+        on_serving=lambda: None,
+        on_unknown_kid=lambda: None,
+        routes=frozenset(),
+        clock=monotonic_seconds,
+    )

@@ -57,7 +57,7 @@ async def test_one_question_is_open_and_the_next_is_about_all_that_came_since() 
     assert len(main.asked) == 1 + 3000 // MAX_TOKENS + 1
 
 
-async def test_those_that_waited_are_woken_a_few_a_turn() -> None:
+async def test_waiting_calls_are_woken_a_few_at_a_time() -> None:
     main = Main()
     waits = [main.look(f"made-up-{number}") for number in range(200)]
     await asyncio.sleep(0)
@@ -72,7 +72,7 @@ async def test_those_that_waited_are_woken_a_few_a_turn() -> None:
         before = done
 
 
-async def test_nobody_waits_for_a_main_process_that_does_not_answer(
+async def test_a_request_that_is_not_answered_times_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(challenges_module, "WAIT_SECONDS", 0.02)

@@ -45,7 +45,7 @@ sys.exit(sidecar.runtime.workers.main.main())
 """
 
 
-def test_by_hand_it_says_what_it_is() -> None:
+def test_started_by_hand_it_says_how_to_start_it() -> None:
     done = subprocess.run(COMMAND, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     assert done.returncode == 2
     assert b"run `sidecar serve`" in done.stderr
@@ -61,7 +61,7 @@ async def test_signals_are_the_main_processs(pool: Pool, issuer: Issuer) -> None
     assert [pool.pid(number) for number in range(WORKERS)] == pids
 
 
-async def test_an_unknown_kid_is_told_and_not_for_every_token(pool: Pool) -> None:
+async def test_an_unknown_kid_is_reported_and_not_for_every_token(pool: Pool) -> None:
     stranger = Issuer.generate("key-9")
     for _ in range(20):
         answer = await pool.ask(0, good(stranger))
@@ -70,7 +70,7 @@ async def test_an_unknown_kid_is_told_and_not_for_every_token(pool: Pool) -> Non
     assert 1 <= pool.unknown <= 10
 
 
-async def test_health_follows_the_main_process_and_tells_the_state_of_the_keys(
+async def test_health_follows_the_main_process_and_shows_the_key_state(
     pool: Pool, issuer: Issuer
 ) -> None:
     assert not await pool.serving(0, "")

@@ -76,7 +76,7 @@ async def test_lines_come_whole_however_they_are_cut() -> None:
     assert piped.pipe.close() == 0
 
 
-async def test_while_there_is_no_room_nothing_more_is_read() -> None:
+async def test_while_the_queue_is_full_nothing_more_is_read() -> None:
     piped = Piped()
     piped.queue.room = 1
     first, second, third = line(1), line(2), line(3)
@@ -162,7 +162,7 @@ async def test_what_is_no_audit_line_is_a_breach(data: bytes, why: str) -> None:
     assert piped.pipe.close() == 0
 
 
-async def test_a_defect_of_the_queue_ends_the_pipe_and_is_told() -> None:
+async def test_a_defect_of_the_queue_ends_the_pipe_and_is_reported() -> None:
     piped = Piped()
     piped.queue.raising = True
     piped.pipe.data_received(LINE)

@@ -99,7 +99,7 @@ async def test_a_registered_domain_reaches_all_and_a_worker_that_comes_later(
         assert (await pool.ask(number, token, host="shop.example")).allowed
 
 
-async def test_what_can_not_be_told_to_workers_harms_none_that_starts_later(
+async def test_what_can_not_be_encoded_harms_no_worker_that_starts_later(
     pool: Pool, issuer: Issuer
 ) -> None:
     """A lone surrogate is no Unicode, and can't be encoded; what came before goes on."""
@@ -177,7 +177,7 @@ async def test_one_that_is_killed_comes_back_and_its_counts_stay(
     assert slot.restarts == {Ended.EXITED: 1, Ended.HUNG: 0, Ended.BROKE_PROTOCOL: 0}
 
 
-async def test_one_that_hangs_is_killed_and_the_others_are_asked_meanwhile(pool: Pool) -> None:
+async def test_a_hung_worker_is_killed_and_the_others_report_meanwhile(pool: Pool) -> None:
     os.kill(pid := pool.pid(1), signal.SIGSTOP)
     async with asyncio.timeout(1.0):
         await pool.pool.refresh_stats()  # bounded: it does not wait for the one that hangs
@@ -185,7 +185,7 @@ async def test_one_that_hangs_is_killed_and_the_others_are_asked_meanwhile(pool:
     assert pool.pool.slots[1].restarts[Ended.HUNG] == 1
 
 
-async def test_a_withdrawal_is_settled_when_the_worker_that_hangs_is_gone(
+async def test_a_withdrawal_is_settled_when_the_hung_worker_has_ended(
     pool: Pool, issuer: Issuer
 ) -> None:
     """Not before: thawed, it would answer by the keys it has."""
@@ -211,7 +211,7 @@ async def test_a_worker_that_does_not_take_its_keys_in_time_is_named(
     assert await pool.pool.settle() == ()
 
 
-async def test_a_main_process_that_stood_still_kills_nobody(pool: Pool) -> None:
+async def test_a_main_process_that_was_frozen_kills_no_worker(pool: Pool) -> None:
     pids = [pool.pid(number) for number in range(WORKERS)]
     time.sleep(2.0)  # noqa: ASYNC251 - eight heartbeats that nobody could send or hear
     await asyncio.sleep(0.6)
@@ -241,7 +241,7 @@ async def test_unix_sockets_are_numbered_and_for_owner_and_group(
     assert left == [successors], "workers may not remove theirs, so the pool does; and no others"
 
 
-async def test_a_defect_of_the_pool_is_told_and_it_supervises_on(
+async def test_a_defect_of_the_pool_is_reported_and_it_continues(
     pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(restarts, "RESTARTS", Backoff(1.0, 0.01, growth=None))  # type: ignore[arg-type]

@@ -1,27 +1,12 @@
 """What stays of a worker's former processes."""
 
-import pytest
-
-from sidecar.common.clock import monotonic_seconds
-from sidecar.runtime.workers.process import Ended, WorkerProcess
+from sidecar.runtime.workers.process import Ended
 from sidecar.runtime.workers.slot import Slot
-from tests.runtime.workers.pooled import Lines
+from tests.runtime.workers.pooled import Lines, unstarted
 
 
-@pytest.fixture
-async def process() -> WorkerProcess:
-    return WorkerProcess(
-        0,
-        lambda: (0, ()),
-        audit=Lines(),
-        on_serving=lambda: None,
-        on_unknown_kid=lambda: None,
-        routes=frozenset(),
-        clock=monotonic_seconds,
-    )
-
-
-async def test_totals_of_ended_processes_stay_and_sizes_do_not(process: WorkerProcess) -> None:
+async def test_totals_of_ended_processes_stay_and_sizes_do_not() -> None:
+    process = unstarted()
     slot = Slot(0, "127.0.0.1:1", Lines())
     slot.process = process
     process.serving, process.applied, process.lost_lines = True, 7, 3

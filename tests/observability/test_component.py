@@ -1,0 +1,105 @@
+"""What the start of alerts and of the audit log joins, and which sink the settings name."""
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sidecar.config import model
+from sidecar.observability import component
+from sidecar.observability.audit import AuditEntry, AuditFault, AuditLog
+from sidecar.observability.component import start_alerts, start_audit
+from sidecar.observability.health import Health
+from sidecar.observability.metrics import Metrics
+from tests.support.waiting import until
+
+ENTRY = AuditEntry(
+    at=1.0, decision_id="d1", outcome="deny", reason="token_expired", status=401, route="api",
+    latency_us=42,
+)  # fmt: skip
+
+
+class Started:
+    """An audit log that was started, and all that it was joined with."""
+
+    def __init__(self) -> None:
+        self.metrics, self.health, self.stack = Metrics(), Health(), AsyncExitStack()
+        self.tasks: list[asyncio.Task[None]] = []
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        self.tasks.append(asyncio.create_task(coroutine))
+
+    def audit(self, to: model.FileAudit | model.StdoutAudit | model.OtlpAudit) -> AuditLog:
+        return start_audit(model.Audit(to=to), self.metrics, self.health, self.stack, self.spawn)
+
+    async def end(self) -> None:
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        await self.stack.aclose()
+
+
+async def test_lines_are_written_at_the_drain_and_counted(tmp_path: Path) -> None:
+    started = Started()
+    path = tmp_path / "audit.jsonl"
+    started.audit(model.FileAudit(path=str(path))).record(ENTRY)
+    await started.end()
+    assert path.read_bytes().count(b"\n") == 1
+    assert b"septem_audit_lines_written_total 1.0" in started.metrics.render()
+
+
+async def test_a_file_that_can_not_be_opened_prevents_the_start(tmp_path: Path) -> None:
+    started = Started()
+    with pytest.raises(AuditFault):
+        started.audit(model.FileAudit(path=str(tmp_path / "no" / "audit")))
+    assert started.tasks == []
+
+
+@pytest.mark.parametrize(
+    ("to", "sink"),
+    [
+        (model.StdoutAudit(), "DescriptorSink"),
+        (model.OtlpAudit(url="http://127.0.0.1:1/v1/logs"), "OtlpSink"),
+    ],
+)
+async def test_the_sink_is_the_configured_one(
+    to: model.StdoutAudit | model.OtlpAudit, sink: str
+) -> None:
+    started = Started()
+    audit = started.audit(to)
+    assert type(audit._sink).__name__ == sink
+    await started.end()
+
+
+async def test_without_its_thread_the_process_is_not_ready(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(component, "_WATCH_SECONDS", 0.01)
+    started = Started()
+    audit = started.audit(model.FileAudit(path=str(tmp_path / "audit")))
+    await asyncio.sleep(0)
+    assert started.health.problems == {}
+    audit.close(5)
+    await until(lambda: started.health.problems)
+    assert "restart the sidecar" in started.health.problems["audit"]
+    await started.end()
+
+
+@pytest.mark.parametrize("configured", [False, True])
+async def test_only_a_webhook_has_a_task_and_delivery_metrics(
+    tmp_path: Path, configured: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("whsec_" + "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0")
+    secret.chmod(0o600)
+    settings = model.WebhookSettings(url="https://alerts.example", secret_file=str(secret))
+    started = Started()
+    with caplog.at_level(logging.CRITICAL):
+        start_alerts(settings if configured else None, started.metrics, started.spawn)
+    assert len(started.tasks) == configured
+    assert (b"septem_alerts_delivered" in started.metrics.render()) is configured
+    await started.end()

@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 
 from sidecar.headers.cors import Cors
 from sidecar.headers.field import How
-from sidecar.headers.security import SecurityHeaders
 
 
 def cors(*origins: str, credentials: bool = False) -> Cors:
@@ -122,40 +121,6 @@ def test_where_all_are_admitted_nothing_varies() -> None:
     assert policy.admits(b"")
     assert policy.spoken(b"https://a.example") == "*"
     assert "vary" not in told(policy, "*")
-
-
-SECURITY = SecurityHeaders(
-    profiles={},
-    on_refusal=(),
-    tenant_domains={"t1": "one.example", "t2": "two.example"},
-    domain_owners={"one.example": "t1", "two.example": "t2"},
-    cors={"tenants": cors("https://{tenant_domain}"), "app": cors("https://app.example")},
-)
-READERS = [
-    ("the token's own domain", "tenants", "https://one.example", "edge.example", "t1", True),
-    ("another tenant's domain", "tenants", "https://two.example", "edge.example", "t1", False),
-    ("no token yet", "tenants", "https://two.example", "edge.example", None, True),
-    ("no token, on a tenant's host", "tenants", "https://two.example", "one.example", None, False),
-    ("its own host", "tenants", "https://one.example", "one.example", None, True),
-    ("a token of nobody we know", "tenants", "https://one.example", "edge.example", "t9", False),
-    ("in the clear", "tenants", "http://one.example", "edge.example", "t1", False),
-    ("another port", "tenants", "https://one.example:444", "edge.example", "t1", False),
-    ("below it", "tenants", "https://x.one.example", "edge.example", "t1", False),
-    ("nobody's domain", "tenants", "https://evil.example", "edge.example", None, False),
-    ("the variable itself", "tenants", "https://{tenant_domain}", "edge.example", None, False),
-    ("tenants not admitted", "app", "https://one.example", "edge.example", "t1", False),
-    ("by name, whoever asks", "app", "https://app.example", "edge.example", "t1", True),
-]
-
-
-@pytest.mark.parametrize(
-    ("policy", "origin", "host", "tenant", "may"),
-    [r[1:] for r in READERS],
-    ids=[r[0] for r in READERS],
-)
-def test_readers(policy: str, origin: str, host: str, tenant: str | None, may: bool) -> None:
-    wanted = origin if may else ""
-    assert SECURITY.reader(policy, origin.encode(), host, tenant) == wanted
 
 
 @given(st.binary(max_size=64))

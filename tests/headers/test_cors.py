@@ -57,24 +57,24 @@ def test_not_admitted(origin: bytes) -> None:
     assert not POLICY.admits(origin)
 
 
-def told(policy: Cors, origin: str) -> dict[str, bytes]:
+def answered(policy: Cors, origin: str) -> dict[str, bytes]:
     return {each.name: each.value for each in policy.on_answer(origin)}
 
 
-def test_what_an_origin_is_told() -> None:
+def test_what_an_origin_is_answered() -> None:
     policy = cors("https://app.example", credentials=True)
-    assert told(policy, "https://app.example") == {
+    assert answered(policy, "https://app.example") == {
         "vary": b"origin",
         "access-control-allow-origin": b"https://app.example",
         "access-control-allow-credentials": b"true",
         "access-control-expose-headers": b"x-a, x-b",
     }
-    assert told(policy, "") == {"vary": b"origin"}
+    assert answered(policy, "") == {"vary": b"origin"}
 
 
-def test_what_is_not_configured_is_not_told() -> None:
+def test_what_is_not_configured_is_not_answered() -> None:
     plain = Cors(["https://app.example"], ["GET"], [], [], credentials=False, max_age_seconds=0)
-    assert told(plain, "https://app.example").keys() == {"vary", "access-control-allow-origin"}
+    assert answered(plain, "https://app.example").keys() == {"vary", "access-control-allow-origin"}
     assert {each.name: each.value for each in plain.on_preflight()} == {
         "access-control-allow-methods": b"GET",
         "access-control-max-age": b"0",
@@ -82,7 +82,7 @@ def test_what_is_not_configured_is_not_told() -> None:
     assert plain.on_answer("")[0].how is How.BESIDE, "the application's own vary stands"
 
 
-def test_what_a_preflight_is_told() -> None:
+def test_what_a_preflight_is_answered() -> None:
     policy = Cors(
         ["*"], ["GET", "PUT"], ["authorization", "x-a"], [], credentials=False, max_age_seconds=600
     )
@@ -120,7 +120,7 @@ def test_where_all_are_admitted_nothing_varies() -> None:
     policy = cors("*")
     assert policy.admits(b"")
     assert policy.spoken(b"https://a.example") == "*"
-    assert "vary" not in told(policy, "*")
+    assert "vary" not in answered(policy, "*")
 
 
 @given(st.binary(max_size=64))

@@ -71,7 +71,7 @@ class Entry:
             "https://iam",
             self.standby,
             now=now,
-            memory_seconds=WINDOW + POLL,
+            retention_seconds=WINDOW + POLL,
         )
         return KeyRefresher(
             [source],
@@ -345,7 +345,7 @@ class OneVersion:
 
 def kv_source(vault: OneVersion) -> KvKeySource:
     settings = model.VaultKvKeys()
-    return KvKeySource(settings, "https://iam", vault, now=lambda: 1000.0, memory_seconds=940.0)
+    return KvKeySource(settings, "https://iam", vault, now=lambda: 1000.0, retention_seconds=940.0)
 
 
 async def test_a_source_reads_its_field() -> None:

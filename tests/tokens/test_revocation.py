@@ -70,7 +70,7 @@ def test_rows(issuer: Issuer, entry: dict[str, Any], revoked: bool) -> None:
     assert denied.value.reason is Reason.TOKEN_REVOKED
 
 
-def test_what_is_forgotten_is_what_no_good_token_can_be_of(issuer: Issuer) -> None:
+def test_what_is_dropped_is_what_no_good_token_can_be_of(issuer: Issuer) -> None:
     """The oldest token that may still be good, at the last moment at which it may be."""
     issued_at = NOW - RETENTION
     raw = issuer.mint(iat=issued_at, nbf=issued_at, exp=NOW - 30)
@@ -98,7 +98,7 @@ def test_the_twin_of_a_signature_does_not_pass(issuer: Issuer) -> None:
         revocations(tokens=[token()]).check(claims)
 
 
-def test_what_no_longer_matters_is_forgotten() -> None:
+def test_what_is_obsolete_is_dropped() -> None:
     entry: dict[str, Any] = {
         "tokens": [token("old", NOW - RETENTION), token("new", NOW - RETENTION + 1)],
         "subjects": [subject(NOW - RETENTION), subject(NOW, sub="x")],

@@ -136,7 +136,7 @@ def _make_revocations(
     source = KvRevocationSource(
         settings,
         vault.with_own_threads("vault-revocations"),  # a long list holds up nothing else
-        memory_seconds=context.config.tokens.token_seconds,
+        retention_seconds=context.config.tokens.token_seconds,
         now=wall_seconds,
         clock=monotonic_seconds,
     )
@@ -168,7 +168,7 @@ def _key_source(
                 issuer.issuer,
                 vault,
                 now=wall_seconds,
-                memory_seconds=keys.poll_seconds + window,
+                retention_seconds=keys.poll_seconds + window,
             )
         case model.VaultTransitKeys():
             return TransitKeySource(issuer.keys, issuer.issuer, vault)

@@ -34,7 +34,7 @@ class KeyEntryReader(KvReader, KvHistoryReader, Protocol):
 class KvKeySource:
     """One entry of Vault KV v2: a PEM, a JWK or a JWKS in one of its fields.
 
-    ``memory_seconds`` is how long after a rotation the previous key may verify: a poll and the
+    ``retention_seconds`` is how long after a rotation the previous key may verify: a poll and the
     dual-key window.
     """
 
@@ -45,12 +45,12 @@ class KvKeySource:
         vault: KeyEntryReader,
         *,
         now: Now,
-        memory_seconds: float,
+        retention_seconds: float,
     ) -> None:
         self._settings = settings
         self._vault = vault
         self._now = now
-        self._memory_seconds = memory_seconds
+        self._retention_seconds = retention_seconds
         self._stated: dict[int, Earlier] = {}
         """The keys of each version that was read, by number, for as long as they may verify."""
         self._version = 0
@@ -112,7 +112,7 @@ class KvKeySource:
 
     def _forget(self, current: int) -> None:
         """Drop versions that were replaced so long ago that their keys no longer verify."""
-        oldest = self._now() - self._memory_seconds
+        oldest = self._now() - self._retention_seconds
         numbers = sorted(self._stated)
         for number, successor in pairwise(numbers):
             if self._stated[successor].written_at < oldest and number != current:
@@ -150,7 +150,7 @@ class KvKeySource:
         A version that is deleted, or that holds no key, is skipped.
         """
         now = self._now()
-        oldest = now - self._memory_seconds
+        oldest = now - self._retention_seconds
         versions = [each for each in history.versions if each.number <= current]
         replaced = [
             version

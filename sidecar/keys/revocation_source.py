@@ -91,14 +91,14 @@ class KvRevocationSource:
         settings: model.RevocationsSettings,
         vault: RevocationReader,
         *,
-        memory_seconds: float,
+        retention_seconds: float,
         now: Now,
         clock: Callable[[], float],
     ) -> None:
-        """``memory_seconds`` is how long a token can be valid: the longest lifetime and leeway."""
+        """``retention_seconds`` is how long a token can be valid: longest lifetime and leeway."""
         self._settings = settings
         self._vault = vault
-        self._memory_seconds = memory_seconds
+        self._retention_seconds = retention_seconds
         self._now = now
         self._clock = clock
         self._runner = BlockingRunner("revocations", 1)
@@ -250,5 +250,5 @@ class KvRevocationSource:
         now = self._now()
         if before is not None and before.is_of(mark, now):
             return before
-        parts = compile_entry(read_entry(entry.data), now, self._memory_seconds)
+        parts = compile_entry(read_entry(entry.data), now, self._retention_seconds)
         return Held(mark, parts, now)

@@ -32,9 +32,9 @@ def test_what_a_finding_does(
     )
     bench.ask(bench.issuer.mint(**claims))
     if outcome is Grant.TOKEN_VERIFIED:
-        _, template, remembered, *_ = bench.allowed_checks[-1]
-        assert remembered is not None
-        came, found, said = template.outcome, remembered.warnings, ""
+        _, template, cached_token, *_ = bench.allowed_checks[-1]
+        assert cached_token is not None
+        came, found, said = template.outcome, cached_token.warnings, ""
     else:
         decision = bench.last.decision
         came, found, said = decision.outcome, decision.warnings, decision.detail

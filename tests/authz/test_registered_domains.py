@@ -78,7 +78,7 @@ def test_a_change_decides_the_very_next_check_of_a_token_that_passed(bench: Benc
     assert ask(bench, host, "/api/x", TENANT).allowed
 
 
-def test_the_same_domains_again_forget_nothing_that_was_worked_out(bench: Bench) -> None:
+def test_the_same_domains_again_keep_the_snapshot(bench: Bench) -> None:
     snapshot = bench.service.snapshot
     give_domains(bench.service, REGISTERED)
     assert bench.service.snapshot is snapshot

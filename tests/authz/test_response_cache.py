@@ -72,7 +72,7 @@ class Witness:
         assert isinstance(answer, bytes)
         return answer
 
-    def ways(self, *requests: bytes) -> str:
+    def paths(self, *requests: bytes) -> str:
         """Return which path each request takes: F(ast) or S(low)."""
         paths = ""
         for raw in requests:
@@ -89,13 +89,13 @@ def request(token: bytes | None = None, path: str = "/api/x", host: str = "app.e
 
 def test_the_second_time_is_the_fast_path() -> None:
     witness, one, two = Witness(), ISSUER.mint(jti="one"), ISSUER.mint(jti="two")
-    assert witness.ways(*[request(one)] * 3) == "SFF"
-    assert witness.ways(request(two), request(two)) == "SF", "another token is verified once"
-    assert witness.ways(request(one, "/api/y?q=1"), request(one, "/api/y?q=2")) == "SF"
-    assert witness.ways(request(one, "/shell"), request(two, "/shell")) == "SF", (
+    assert witness.paths(*[request(one)] * 3) == "SFF"
+    assert witness.paths(request(two), request(two)) == "SF", "another token is verified once"
+    assert witness.paths(request(one, "/api/y?q=1"), request(one, "/api/y?q=2")) == "SF"
+    assert witness.paths(request(one, "/shell"), request(two, "/shell")) == "SF", (
         "with an equal principal key"
     )
-    assert witness.ways(*[request(path="/public/x")] * 2, *[request(path="/either")] * 2) == "SFSF"
+    assert witness.paths(*[request(path="/public/x")] * 2, *[request(path="/either")] * 2) == "SFSF"
     assert len(witness.outcomes) + len(witness.allowed_checks) == 13
 
 
@@ -114,15 +114,15 @@ def test_the_second_time_is_the_fast_path() -> None:
 )
 def test_what_always_goes_the_slow_path(path: str, headers: dict[str, str]) -> None:
     raw = check_request(path=path, host="app.example", headers=headers)
-    assert Witness().ways(raw, raw, raw) == "SSS"
+    assert Witness().paths(raw, raw, raw) == "SSS"
 
 
 def test_raw_headers_go_the_slow_path_even_where_the_target_is_known() -> None:
     witness, token = Witness(), ISSUER.mint()
-    witness.ways(request(token))
+    witness.paths(request(token))
     bearer = ("authorization", b"Bearer " + token)
     twice = check_request(path="/api/x", host="app.example", raw_headers=[bearer, bearer])
-    assert witness.ways(twice) == "S"
+    assert witness.paths(twice) == "S"
     assert read_answer(witness.ask(twice)).status == 400
 
 
@@ -140,7 +140,7 @@ def test_the_slow_path_matches_and_verifies_once_too(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(evaluate, "canonical_path", counting("path", canonical_path))
     witness, token = Witness(), ISSUER.mint(jti="in a cookie".replace(" ", "-")).decode()
     raw = check_request(path="/cookie", host="app.example", headers={"cookie": f"session={token}"})
-    assert witness.ways(raw, raw, raw) == "SSS"
+    assert witness.paths(raw, raw, raw) == "SSS"
     assert counted == ["path", "verify"]
 
 
@@ -174,16 +174,16 @@ CHANGES: dict[str, Callable[[], dict[str, object]]] = {
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_new_snapshot_is_asked_at_once(change: str) -> None:
     witness, raw = Witness(), request(ISSUER.mint())
-    assert witness.ways(raw, raw) == "SF"
+    assert witness.paths(raw, raw) == "SF"
     witness.service.snapshot = msgspec.structs.replace(SNAPSHOT, **CHANGES[change]())
     assert pb.CheckResponse.FromString(witness.ask(raw)).status.code == 7
     witness.service.snapshot = SNAPSHOT
-    assert witness.ways(raw, raw) == "SF"
+    assert witness.paths(raw, raw) == "SF"
 
 
 def test_a_new_state_of_the_keys_is_in_the_answer() -> None:
     witness, raw = Witness(), request(ISSUER.mint())
-    witness.ways(raw, raw)
+    witness.paths(raw, raw)
     witness.service.snapshot = msgspec.structs.replace(SNAPSHOT, key_state=KeyState.OUTAGE)
     for _ in range(2):
         assert read_answer(witness.ask(raw)).metadata["key_state"] == "outage"
@@ -192,7 +192,7 @@ def test_a_new_state_of_the_keys_is_in_the_answer() -> None:
 def test_the_clock_is_asked_each_time() -> None:
     witness = Witness()
     raw = request(ISSUER.mint(iat=NOW, nbf=NOW, exp=NOW + 10))
-    assert witness.ways(raw, raw) == "SF"
+    assert witness.paths(raw, raw) == "SF"
     witness.now = NOW + 39.999
     assert read_answer(witness.ask(raw)).allowed
     witness.now = NOW + 40

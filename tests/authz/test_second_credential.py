@@ -113,17 +113,17 @@ def assert_no_second(answer: Answer, headers: dict[str, str]) -> None:
 
 
 def test_which_of_them_take_the_fast_path() -> None:
-    def ways(path: str, headers: dict[str, str]) -> str:
+    def paths(path: str, headers: dict[str, str]) -> str:
         one = witness()
-        return one.ways(*[asked(path, **headers)] * 3)
+        return one.paths(*[asked(path, **headers)] * 3)
 
-    assert ways("/api/x", BEARER) == "SFF"
-    assert ways("/api/x", {**BEARER, "cookie": "a=b"}) == "SFF"
-    assert ways("/api/x?q=1", BEARER) == "SFF"
-    assert ways("/either", {"cookie": "a=b"}) == "SFF"
-    assert ways("/public/x", {"cookie": "session=F", "sec_websocket_protocol": "x"}) == "SFF"
-    assert ways("/api/x", {**BEARER, "cookie": "session=F"}) == "SSS"
-    assert ways("/api/x", {**BEARER, "sec_websocket_protocol": "chat"}) == "SSS"
+    assert paths("/api/x", BEARER) == "SFF"
+    assert paths("/api/x", {**BEARER, "cookie": "a=b"}) == "SFF"
+    assert paths("/api/x?q=1", BEARER) == "SFF"
+    assert paths("/either", {"cookie": "a=b"}) == "SFF"
+    assert paths("/public/x", {"cookie": "session=F", "sec_websocket_protocol": "x"}) == "SFF"
+    assert paths("/api/x", {**BEARER, "cookie": "session=F"}) == "SSS"
+    assert paths("/api/x", {**BEARER, "sec_websocket_protocol": "chat"}) == "SSS"
 
 
 def test_an_answer_for_one_with_cookies_is_not_one_for_those_without() -> None:

@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 
 from sidecar.headers.cors import Cors
 from sidecar.headers.field import How
-from sidecar.headers.security import SecurityHeaders
 
 
 def cors(*origins: str, credentials: bool = False) -> Cors:
@@ -58,24 +57,24 @@ def test_not_admitted(origin: bytes) -> None:
     assert not POLICY.admits(origin)
 
 
-def told(policy: Cors, origin: str) -> dict[str, bytes]:
+def answered(policy: Cors, origin: str) -> dict[str, bytes]:
     return {each.name: each.value for each in policy.on_answer(origin)}
 
 
-def test_what_an_origin_is_told() -> None:
+def test_what_an_origin_is_answered() -> None:
     policy = cors("https://app.example", credentials=True)
-    assert told(policy, "https://app.example") == {
+    assert answered(policy, "https://app.example") == {
         "vary": b"origin",
         "access-control-allow-origin": b"https://app.example",
         "access-control-allow-credentials": b"true",
         "access-control-expose-headers": b"x-a, x-b",
     }
-    assert told(policy, "") == {"vary": b"origin"}
+    assert answered(policy, "") == {"vary": b"origin"}
 
 
-def test_what_is_not_configured_is_not_told() -> None:
+def test_what_is_not_configured_is_not_answered() -> None:
     plain = Cors(["https://app.example"], ["GET"], [], [], credentials=False, max_age_seconds=0)
-    assert told(plain, "https://app.example").keys() == {"vary", "access-control-allow-origin"}
+    assert answered(plain, "https://app.example").keys() == {"vary", "access-control-allow-origin"}
     assert {each.name: each.value for each in plain.on_preflight()} == {
         "access-control-allow-methods": b"GET",
         "access-control-max-age": b"0",
@@ -83,7 +82,7 @@ def test_what_is_not_configured_is_not_told() -> None:
     assert plain.on_answer("")[0].how is How.BESIDE, "the application's own vary stands"
 
 
-def test_what_a_preflight_is_told() -> None:
+def test_what_a_preflight_is_answered() -> None:
     policy = Cors(
         ["*"], ["GET", "PUT"], ["authorization", "x-a"], [], credentials=False, max_age_seconds=600
     )
@@ -121,41 +120,7 @@ def test_where_all_are_admitted_nothing_varies() -> None:
     policy = cors("*")
     assert policy.admits(b"")
     assert policy.spoken(b"https://a.example") == "*"
-    assert "vary" not in told(policy, "*")
-
-
-SECURITY = SecurityHeaders(
-    profiles={},
-    on_refusal=(),
-    tenant_domains={"t1": "one.example", "t2": "two.example"},
-    domain_owners={"one.example": "t1", "two.example": "t2"},
-    cors={"tenants": cors("https://{tenant_domain}"), "app": cors("https://app.example")},
-)
-READERS = [
-    ("the token's own domain", "tenants", "https://one.example", "edge.example", "t1", True),
-    ("another tenant's domain", "tenants", "https://two.example", "edge.example", "t1", False),
-    ("no token yet", "tenants", "https://two.example", "edge.example", None, True),
-    ("no token, on a tenant's host", "tenants", "https://two.example", "one.example", None, False),
-    ("its own host", "tenants", "https://one.example", "one.example", None, True),
-    ("a token of nobody we know", "tenants", "https://one.example", "edge.example", "t9", False),
-    ("in the clear", "tenants", "http://one.example", "edge.example", "t1", False),
-    ("another port", "tenants", "https://one.example:444", "edge.example", "t1", False),
-    ("below it", "tenants", "https://x.one.example", "edge.example", "t1", False),
-    ("nobody's domain", "tenants", "https://evil.example", "edge.example", None, False),
-    ("the variable itself", "tenants", "https://{tenant_domain}", "edge.example", None, False),
-    ("tenants not admitted", "app", "https://one.example", "edge.example", "t1", False),
-    ("by name, whoever asks", "app", "https://app.example", "edge.example", "t1", True),
-]
-
-
-@pytest.mark.parametrize(
-    ("policy", "origin", "host", "tenant", "may"),
-    [r[1:] for r in READERS],
-    ids=[r[0] for r in READERS],
-)
-def test_readers(policy: str, origin: str, host: str, tenant: str | None, may: bool) -> None:
-    wanted = origin if may else ""
-    assert SECURITY.reader(policy, origin.encode(), host, tenant) == wanted
+    assert "vary" not in answered(policy, "*")
 
 
 @given(st.binary(max_size=64))

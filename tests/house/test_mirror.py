@@ -74,5 +74,5 @@ def test_the_list_says_where_each_is_tested() -> None:
             assert (TESTS / each).exists(), f"{module}: {each}"
 
 
-MOST_LISTED = 13
+MOST_LISTED = 0
 """Lower it with every test file that is added; never raise it."""

@@ -96,12 +96,12 @@ class World:
             ISSUER,
             self.vault,
             now=now,
-            memory_seconds=self.settings.poll_seconds + window,
+            retention_seconds=self.settings.poll_seconds + window,
         )
         revoked = KvRevocationSource(
             model.RevocationsSettings(),
             self.vault.with_own_threads("revocations"),
-            memory_seconds=TOKEN_SECONDS,
+            retention_seconds=TOKEN_SECONDS,
             now=now,
             clock=monotonic_seconds,
         )

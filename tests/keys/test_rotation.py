@@ -3,7 +3,7 @@
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from sidecar.keys.rotation import MAX_RETIRED, IssuerKeys
+from sidecar.keys.rotation import MAX_RETIRED, IssuerKeys, window_end
 from sidecar.tokens.keyring import VerificationKey
 
 PUBLIC = ec.generate_private_key(ec.SECP256R1()).public_key()
@@ -56,3 +56,28 @@ def test_replaced_keys_are_bounded() -> None:
         keys.refresh([key(str(number))], float(number))
     assert len(keys.verifying()) == MAX_RETIRED + 1
     assert keys.next_expiry() == pytest.approx(1e9 + 100 - MAX_RETIRED)
+
+
+WINDOWS = [
+    ("nobody knows when", None, True, 100.0),
+    ("seen at once", 0.0, True, 110.0),
+    ("seen at the next poll", 10.0, True, 100.0),
+    ("seen after an outage", 500.0, True, 100.0),
+    ("started at once", 0.0, False, 110.0),
+    ("started in the window", 60.0, False, 50.0),
+    ("started after it", 500.0, False, -390.0),
+    ("written by a clock ahead of ours", -50.0, False, 110.0),
+]
+
+
+@pytest.mark.parametrize(
+    ("age", "seen_live", "left"), [row[1:] for row in WINDOWS], ids=[row[0] for row in WINDOWS]
+)
+def test_when_a_window_ends(age: float | None, seen_live: bool, left: float) -> None:
+    assert window_end(100.0, 10.0, age, seen_live=seen_live) == left
+
+
+@pytest.mark.parametrize("age", [None, 0.0, 5.0, 500.0])
+@pytest.mark.parametrize("seen_live", [True, False])
+def test_without_a_window_a_replaced_key_stops_at_once(age: float | None, seen_live: bool) -> None:
+    assert window_end(0.0, 10.0, age, seen_live=seen_live) == 0.0

@@ -17,11 +17,9 @@ from hypothesis import strategies as st
 from jwt.algorithms import ECAlgorithm
 
 from sidecar.config import model
-from sidecar.keys.kv_source import KvKeySource
 from sidecar.keys.sources import KeyFault, TransitKeySource, parse_keys
 from sidecar.tokens.jwk import thumbprint
-from sidecar.vault.client import KvSecret, TransitKey
-from sidecar.vault.history import KvHistory
+from sidecar.vault.client import TransitKey
 
 KEY = ec.generate_private_key(ec.SECP256R1())
 KID = thumbprint(KEY.public_key())
@@ -170,54 +168,20 @@ def test_no_jwk_gets_past_with_another_exception(changes: dict[str, Any]) -> Non
 
 
 class Vault:
-    """A Vault that has been read."""
+    """A Vault that has one transit key."""
 
-    def __init__(
-        self, data: dict[str, Any] | None = None, transit: TransitKey | None = None
-    ) -> None:
-        self.secret = KvSecret(data or {}, 1)
+    def __init__(self, transit: TransitKey) -> None:
         self.transit = transit
 
-    async def read_kv(self, mount: str, path: str) -> KvSecret:
-        assert (mount, path) == ("secret", "iam/jwt-signing-key")
-        return self.secret
-
-    async def read_kv_at(self, mount: str, path: str, version: int) -> KvSecret:
-        raise AssertionError((mount, path, version))
-
-    async def read_kv_history(self, mount: str, path: str) -> KvHistory:
-        raise AssertionError((mount, path))
-
-    async def read_transit_key(self, mount: str, name: str) -> TransitKey | None:
+    async def read_transit_key(self, mount: str, name: str) -> TransitKey:
         assert (mount, name) == ("transit", "jwt")
         return self.transit
-
-
-def kv_source(vault: Vault) -> KvKeySource:
-    settings = model.VaultKvKeys()
-    return KvKeySource(settings, "https://iam", vault, now=lambda: 1000.0, memory_seconds=940.0)
-
-
-async def test_a_source_reads_its_field() -> None:
-    source = kv_source(Vault({"value": PUBLIC_PEM}))
-    assert [(key.kid, key.issuer) for key in (await source.fetch()).keys] == [(KID, "https://iam")]
-
-
-NO_KEYS = {"none": {}, "no text": {"value": 5}, "garbage": {"value": PRIVATE_PEM[:99]}}
-
-
-@pytest.mark.parametrize("data", NO_KEYS.values(), ids=NO_KEYS)
-async def test_a_source_names_the_entry_and_shows_none_of_it(data: dict[str, Any]) -> None:
-    source = kv_source(Vault(data))
-    with pytest.raises(KeyFault, match="secret/iam/jwt-signing-key") as fault:
-        await source.fetch()
-    assert "MIG" not in str(fault.value)
 
 
 def transit(kind: str = "ecdsa-p256", min_version: int = 2) -> TransitKeySource:
     pems = dict.fromkeys((1, 2, 3), PUBLIC_PEM)
     key = TransitKey(kind=kind, public_pems=pems, min_version=min_version, latest_version=3)
-    return TransitKeySource(model.VaultTransitKeys(name="jwt"), "i", Vault(transit=key))
+    return TransitKeySource(model.VaultTransitKeys(name="jwt"), "i", Vault(key))
 
 
 async def test_transit_versions_from_the_lowest_allowed_up() -> None:

@@ -55,14 +55,15 @@ TESTS = {
 """Which tests concern a file; those of the first folder run first."""
 NEVER = ("stays_flat", "lives_that_nobody_chose", "generated_code_is_current", "ten_thousand")
 """Tests of memory, of time, and of what no mutant changes."""
-LIVES = "test_what_is_remembered_changes_no_answer"
+LIVES = "test_what_is_cached_changes_no_answer"
 LIVES_ARE_FOR = frozenset({
     "sidecar/authz/response_cache.py", "sidecar/authz/evaluate.py", "sidecar/authz/service.py",
     "sidecar/authz/slow_path.py", "sidecar/authz/encoding/allowed.py", "sidecar/tokens/cache.py",
 })  # fmt: skip
-"""The stateful test takes seconds: it is for what remembers."""
+"""The stateful test takes seconds: it is for what caches."""
 REAL_ARE_FOR = frozenset({
-    "sidecar/keys/refresher.py", "sidecar/keys/revocation_source.py", "sidecar/keys/sources.py",
+    "sidecar/keys/kv_source.py", "sidecar/keys/refresher.py", "sidecar/keys/revocation_source.py",
+    "sidecar/keys/sources.py",
 })  # fmt: skip
 """Tests that start servers are for what asks one."""
 KILLED, SURVIVED, TIMEOUT, SKIPPED = "killed", "survived", "timeout", "skipped"

@@ -1,5 +1,6 @@
 """A sample of the mutants, drawn by the commit: `make mutate` runs all of them."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 import yaml
 
 from tests.mutation.mutants import mutants_of
-from tests.mutation.run import TESTS
+from tests.mutation.run import LIVES, NEVER, TESTS
 from tests.mutation.swap import swap
 
 ROOT = Path(__file__).parents[2]
@@ -55,6 +56,15 @@ def test_the_changes_that_once_passed_are_among_the_mutants(
     }  # fmt: skip
     assert any(before in change.partition(" => ")[0] for change in changes)
     assert any(after in change.partition(" => ")[2] for change in changes)
+
+
+def test_the_tests_that_are_named_exist() -> None:
+    """A test that is renamed would be run for every mutant, or for none, without a word."""
+    paths = (ROOT / "tests").rglob("test_*.py")
+    texts = [path.read_text() for path in paths if path != Path(__file__)]
+    names = {word for text in texts for word in re.findall(r"def (test_\w+)", text)}
+    assert LIVES in names
+    assert [part for part in NEVER if not any(part in name for name in names)] == []
 
 
 def test_every_mutant_of_a_file_is_one_change_that_compiles() -> None:

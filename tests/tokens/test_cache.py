@@ -66,7 +66,7 @@ def test_another_key_under_the_same_kid_verifies_nothing_cached() -> None:
     assert outcome(cache, token, snapshot=swapped) is Reason.SIGNATURE_INVALID
 
 
-def test_a_refresh_that_changes_nothing_forgets_nothing() -> None:
+def test_a_refresh_that_changes_nothing_drops_nothing() -> None:
     keys = IssuerKeys(100.0)
     keys.refresh([ISSUER.key], 0.0)
     first = keys.verifying()[0]

@@ -58,7 +58,7 @@ def make_template(
     Its two submessages are each put together of two runs of fields: what the route, the
     tenant's domain and the state of the keys make of them, kept in ``shared``, and what the
     token makes of them, kept with the token. So nothing is encoded for a token that was
-    here before, and a remembered token costs a few hundred bytes.
+    here before, and a cached token costs a few hundred bytes.
 
     Every trusted header is either overwritten or removed, so none of the client's
     arrives (Envoy removes after it sets: what is set is left out of the removals).

@@ -18,9 +18,11 @@ from sidecar.config import model
 from sidecar.keys.kv_source import KvKeySource
 from sidecar.keys.lifecycle import KeyState
 from sidecar.keys.refresher import KeyRefresher
-from sidecar.keys.rotation import window_end
+from sidecar.keys.sources import KeyFault
 from sidecar.tokens.jwk import thumbprint
-from sidecar.vault.client import VaultClient
+from sidecar.vault.client import KvSecret, VaultClient
+from sidecar.vault.history import KvHistory
+from tests.keys.test_sources import KID, PRIVATE_PEM, PUBLIC_PEM
 from tests.support.real import LaggingVault, TokenFile
 
 pytestmark = pytest.mark.real
@@ -69,7 +71,7 @@ class Entry:
             "https://iam",
             self.standby,
             now=now,
-            memory_seconds=WINDOW + POLL,
+            retention_seconds=WINDOW + POLL,
         )
         return KeyRefresher(
             [source],
@@ -290,31 +292,6 @@ async def test_without_the_right_to_see_the_past_it_starts_and_names_the_line(
     await entry.vault.close()
 
 
-WINDOWS = [
-    ("nobody knows when", None, True, 100.0),
-    ("seen at once", 0.0, True, 110.0),
-    ("seen at the next poll", 10.0, True, 100.0),
-    ("seen after an outage", 500.0, True, 100.0),
-    ("started at once", 0.0, False, 110.0),
-    ("started in the window", 60.0, False, 50.0),
-    ("started after it", 500.0, False, -390.0),
-    ("written by a clock ahead of ours", -50.0, False, 110.0),
-]
-
-
-@pytest.mark.parametrize(
-    ("age", "seen_live", "left"), [row[1:] for row in WINDOWS], ids=[row[0] for row in WINDOWS]
-)
-def test_when_a_window_ends(age: float | None, seen_live: bool, left: float) -> None:
-    assert window_end(WINDOW, POLL, age, seen_live=seen_live) == left
-
-
-@pytest.mark.parametrize("age", [None, 0.0, 5.0, 500.0])
-@pytest.mark.parametrize("seen_live", [True, False])
-def test_without_a_window_a_replaced_key_stops_at_once(age: float | None, seen_live: bool) -> None:
-    assert window_end(0.0, POLL, age, seen_live=seen_live) == 0.0
-
-
 async def test_a_standby_that_lags_withdraws_no_key(entry: Entry) -> None:
     """It lists the key before, and not the one that tokens are signed with."""
     entry.write(A)
@@ -347,3 +324,41 @@ async def test_keys_that_could_not_be_published_are_with_the_next_round(entry: E
     await running.refresh()
     assert published == ["told"]
     assert verifying(running) == "A"
+
+
+class OneVersion:
+    """A Vault whose entry has one version, of any content: a real one refuses some of these."""
+
+    def __init__(self, data: dict[str, Any]) -> None:
+        self.secret = KvSecret(data, 1)
+
+    async def read_kv(self, mount: str, path: str) -> KvSecret:
+        assert (mount, path) == ("secret", "iam/jwt-signing-key")
+        return self.secret
+
+    async def read_kv_at(self, mount: str, path: str, version: int) -> KvSecret:
+        raise AssertionError((mount, path, version))
+
+    async def read_kv_history(self, mount: str, path: str) -> KvHistory:
+        raise AssertionError((mount, path))
+
+
+def kv_source(vault: OneVersion) -> KvKeySource:
+    settings = model.VaultKvKeys()
+    return KvKeySource(settings, "https://iam", vault, now=lambda: 1000.0, retention_seconds=940.0)
+
+
+async def test_a_source_reads_its_field() -> None:
+    source = kv_source(OneVersion({"value": PUBLIC_PEM}))
+    assert [(key.kid, key.issuer) for key in (await source.fetch()).keys] == [(KID, "https://iam")]
+
+
+NO_KEYS = {"none": {}, "no text": {"value": 5}, "garbage": {"value": PRIVATE_PEM[:99]}}
+
+
+@pytest.mark.parametrize("data", NO_KEYS.values(), ids=NO_KEYS)
+async def test_a_source_names_the_entry_and_shows_none_of_it(data: dict[str, Any]) -> None:
+    source = kv_source(OneVersion(data))
+    with pytest.raises(KeyFault, match="secret/iam/jwt-signing-key") as fault:
+        await source.fetch()
+    assert "MIG" not in str(fault.value)

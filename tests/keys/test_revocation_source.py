@@ -61,7 +61,7 @@ class World:
         source = KvRevocationSource(
             model.RevocationsSettings(path=self.path, **settings),
             self.standby,
-            memory_seconds=930,
+            retention_seconds=930,
             now=lambda: wall_seconds() + self.ahead,
             clock=monotonic_seconds,
         )
@@ -309,7 +309,7 @@ async def test_the_whole_is_bounded(
     await world.vault.close()
 
 
-async def test_what_has_ended_is_forgotten_without_a_change_of_its_entry(world: World) -> None:
+async def test_what_has_expired_is_dropped_without_a_change_of_its_entry(world: World) -> None:
     world.write("a", iss=ISSUER, tokens=f"j {wall_seconds() + 60:.0f}")
     await world.poller.load()
     assert len(world.poller.revocations) == 1

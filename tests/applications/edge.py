@@ -207,11 +207,17 @@ def before_applications(config: Any, applications: Iterable[Application]) -> Any
     return manager
 
 
+CLOSE_FRAME = b"\x88\x02\x03\xe8"
+"""A WebSocket's end (RFC 6455 §5.5.1, code 1000): whoever sent it waits ten seconds for ours."""
+
+
 def whole(received: bytes) -> bool:
     """Tell whether a reply is complete; one without a length ends with its connection."""
     head, found, body = received.partition(b"\r\n\r\n")
     if not found:
         return False
+    if head.startswith(b"HTTP/1.1 101") and body.endswith(CLOSE_FRAME):
+        return True
     lowered = head.lower()
     if b"\r\ncontent-length: " in lowered:
         length = int(lowered.split(b"\r\ncontent-length: ")[1].split(b"\r\n")[0])

@@ -5,7 +5,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 TESTS = ROOT / "tests"
-LIST = Path(__file__).with_name("untested_by_name.txt")
 WHOLE = {
     "applications", "browser", "docs", "fuzz", "graders", "house", "integration", "mutation",
     "packaging", "policy", "streams", "support",
@@ -44,12 +43,6 @@ def names_of_tests() -> set[str]:
     return {str(path.parent / path.stem.removeprefix("test_")) for path in paths}
 
 
-def listed() -> dict[str, str]:
-    """The list: a module, and the test file that tests it."""
-    rows = (line.split(maxsplit=1) for line in LIST.read_text().splitlines())
-    return {row[0]: row[1] for row in rows if row and row[0] != "#"}
-
-
 def test_every_folder_of_tests_mirrors_one_of_the_tree() -> None:
     for path in sorted({each.parent for each in TESTS.rglob("test_*.py")} - {TESTS}):
         folder = path.relative_to(TESTS)
@@ -57,22 +50,6 @@ def test_every_folder_of_tests_mirrors_one_of_the_tree() -> None:
             assert (ROOT / "sidecar" / folder).is_dir() or (ROOT / folder).is_dir(), folder
 
 
-def test_every_module_with_logic_has_a_test_of_its_name_or_is_listed() -> None:
-    missing = modules() - names_of_tests() - listed().keys()
+def test_every_module_with_logic_has_a_test_of_its_name() -> None:
+    missing = modules() - names_of_tests()
     assert not missing, f"write tests/<component>/test_<module>.py for {sorted(missing)}"
-
-
-def test_the_list_only_becomes_shorter() -> None:
-    done = listed().keys() - (modules() - names_of_tests())
-    assert not done, f"no longer needed in {LIST.name}: {sorted(done)}"
-    assert len(listed()) <= MOST_LISTED, "write the test file instead"
-
-
-def test_the_list_says_where_each_is_tested() -> None:
-    for module, where in listed().items():
-        for each in where.split():
-            assert (TESTS / each).exists(), f"{module}: {each}"
-
-
-MOST_LISTED = 0
-"""Lower it with every test file that is added; never raise it."""

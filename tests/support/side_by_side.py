@@ -7,6 +7,7 @@ Without ``-n`` none of this matters: tests run in the order of their files.
 """
 
 import pytest
+from _pytest.nodeid import coerce_node_id
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 from xdist.workermanage import WorkerController
@@ -85,7 +86,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
     for item in items:
         if item.get_closest_marker(QUIET) is not None:
-            item.add_marker(pytest.mark.xdist_group(QUIET))  # a part of its name from here on
+            # Its name is all that the scheduler is told. xdist's own groups do nothing with
+            # pytest 9.2, which has no _nodeid any more.
+            item._id = coerce_node_id(f"{item.nodeid}@{QUIET}")
     items.sort(key=_turn)
 
 

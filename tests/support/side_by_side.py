@@ -42,7 +42,7 @@ LONG = (
     "tests/applications/test_credentials.py",
     "tests/integration/test_modules.py",
     "tests/demo/test_edge_limits.py",
-    "tests/runtime/test_serve_ends.py",
+    "tests/runtime/test_serve.py",
     "tests/applications/test_requests.py",
 )
 """Files that take more than about ten seconds, the longest first; by ``--durations=0``."""

@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from tests.applications.edge import START, Edge, Headers, Reply, keep_back
+from tests.applications.edge import START, Edge, Reply, keep_back
 from tests.applications.servers import Applications
 from tests.authz.test_credential import QUERIES, SPELLINGS
 
@@ -53,15 +53,6 @@ def edge(
     assert started.faults == []
 
 
-def ask(edge: Edge, name: str, path: str, headers: Headers) -> Reply:
-    """Ask once more where a busy machine made the Check late: that is no decision."""
-    for _ in range(5):
-        reply = edge.ask(name, path, headers)
-        if reply.status != 503:
-            break
-    return reply
-
-
 def token(edge: Edge) -> str:
     return edge.token()[1].removeprefix("Bearer ")
 
@@ -86,7 +77,7 @@ def test_no_spelling_of_a_cookie_is_found_in_place_of_the_verified_one(
             continue  # Envoy refuses it itself
         for value in (f"{forged}; session={good}", f"session={good}; {forged}", forged):
             for path, headers in (("/cookie", ()), ("/header", (edge.token(),))):
-                reply = ask(edge, name, path, [("cookie", value), *headers])
+                reply = edge.ask(name, path, [("cookie", value), *headers])
                 if reply.status == 200:
                     assert path == "/header"
                     assert_nothing_else_found(reply, "")

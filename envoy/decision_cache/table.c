@@ -1,0 +1,204 @@
+#define _GNU_SOURCE
+#include "table.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static_assert(SEPTEM_MAX_PAYLOAD + 8192 <= UINT16_MAX, "lengths are kept in two bytes");
+
+enum { ALLOCATION_COST = 16 }; /* malloc's own, beside what was asked for */
+
+static uint64_t mix(uint64_t h) {
+  h ^= h >> 32;
+  h *= 0xd6e8feb86659fd93ull;
+  h ^= h >> 32;
+  h *= 0xd6e8feb86659fd93ull;
+  return h ^ h >> 32;
+}
+
+/* Keyed, not cryptographic: an attacker needs valid tokens to fill a set, and a full set costs
+ * nothing but a question to the sidecar. */
+static uint64_t hash(uint64_t seed, uint32_t scope, text key) {
+  uint64_t h = mix(seed ^ scope ^ (uint64_t)key.length << 32), word;
+  size_t at = 0;
+  for (; at + 8 <= key.length; at += 8) {
+    memcpy(&word, key.at + at, 8);
+    h = (h ^ word) * 0x9fb21c651e98df25ull;
+    h ^= h >> 29;
+  }
+  word = 0;
+  if (at < key.length) memcpy(&word, key.at + at, key.length - at);
+  return mix(h ^ word ^ seed);
+}
+
+bool septem_table_init(septem_table_t *table, uint32_t entries, uint64_t bytes, uint64_t seed) {
+  memset(table, 0, sizeof *table);
+  table->ways = calloc(entries, sizeof(septem_way));
+  table->sets = entries / SEPTEM_WAYS;
+  table->max_bytes = bytes;
+  table->bytes = (uint64_t)entries * sizeof(septem_way);
+  table->seed = seed;
+  return table->ways != NULL;
+}
+
+/* ---- profiles ----------------------------------------------------------------------------- */
+
+static septem_profile *hold_profile(septem_table_t *table, text common) {
+  uint32_t key = (uint32_t)hash(table->seed, 0, common);
+  septem_profile **bucket = &table->profiles[key % SEPTEM_PROFILE_BUCKETS];
+  for (septem_profile *each = *bucket; each != NULL; each = each->next) {
+    if (each->hash != key || each->common != common.length) continue;
+    if (memcmp(septem_profile_text(each), common.at, common.length) != 0) continue;
+    each->references++;
+    return each;
+  }
+  if (table->profile_count >= SEPTEM_MAX_PROFILES) return NULL;
+  septem_profile *fresh = septem_profile_parse(common);
+  if (fresh == NULL) return NULL;
+  fresh->hash = key;
+  fresh->references = 1;
+  fresh->next = *bucket;
+  *bucket = fresh;
+  table->profile_count++;
+  table->bytes += fresh->size + ALLOCATION_COST;
+  return fresh;
+}
+
+static void release_profile(septem_table_t *table, septem_profile *profile) {
+  if (--profile->references > 0) return;
+  septem_profile **link = &table->profiles[profile->hash % SEPTEM_PROFILE_BUCKETS];
+  while (*link != profile) link = &(*link)->next;
+  *link = profile->next;
+  table->profile_count--;
+  table->bytes -= profile->size + ALLOCATION_COST;
+  free(profile);
+}
+
+/* ---- entries ------------------------------------------------------------------------------ */
+
+static size_t entry_size(const septem_entry *entry) {
+  return sizeof *entry + entry->key_length + entry->own_length;
+}
+
+void septem_entry_release(septem_table_t *table, septem_entry *entry) {
+  if (--entry->references > 0) return;
+  size_t size = entry_size(entry);
+  release_profile(table, entry->profile);
+  table->bytes -= size + ALLOCATION_COST;
+  explicit_bzero(entry, size); /* the key is a bearer token */
+  free(entry);
+}
+
+static void empty_way(septem_table_t *table, septem_way *way) {
+  septem_entry *entry = way->entry;
+  *way = (septem_way){NULL, 0, 0};
+  table->entries--;
+  septem_entry_release(table, entry);
+}
+
+void septem_table_clear(septem_table_t *table) {
+  if (table->entries == 0) return;
+  for (size_t i = 0; i < (size_t)table->sets * SEPTEM_WAYS; i++)
+    if (table->ways[i].entry != NULL) empty_way(table, &table->ways[i]);
+}
+
+void septem_table_free(septem_table_t *table) {
+  septem_table_clear(table);
+  free(table->ways);
+  table->ways = NULL;
+}
+
+static septem_way *set_of(septem_table_t *table, uint64_t h) {
+  return &table->ways[(h & (table->sets - 1)) * SEPTEM_WAYS];
+}
+
+static septem_way *find_way(septem_table_t *table, uint64_t h, uint32_t scope, text key) {
+  septem_way *set = set_of(table, h);
+  uint32_t tag = (uint32_t)(h >> 32);
+  for (unsigned i = 0; i < SEPTEM_WAYS; i++) {
+    septem_entry *entry = set[i].entry;
+    if (entry != NULL && set[i].tag == tag && entry->scope == scope &&
+        text_equal(septem_entry_key(entry), key))
+      return &set[i];
+  }
+  return NULL;
+}
+
+septem_entry *septem_table_find(septem_table_t *table, uint32_t scope, text key) {
+  septem_way *way = find_way(table, hash(table->seed, scope, key), scope, key);
+  if (way == NULL) return NULL;
+  way->used = 1;
+  return way->entry;
+}
+
+void septem_table_drop(septem_table_t *table, uint32_t scope, text key) {
+  septem_way *way = find_way(table, hash(table->seed, scope, key), scope, key);
+  if (way != NULL) empty_way(table, way);
+}
+
+/* A free way of a set, made free if need be: one that was not used since it was last looked at. */
+static septem_way *free_way(septem_table_t *table, septem_way *set) {
+  for (unsigned i = 0; i < SEPTEM_WAYS; i++)
+    if (set[i].entry == NULL) return &set[i];
+  unsigned victim = table->hand % SEPTEM_WAYS;
+  for (unsigned i = 0; i < SEPTEM_WAYS && set[victim].used; i++) {
+    set[victim].used = 0;
+    victim = (victim + 1) % SEPTEM_WAYS;
+  }
+  table->hand++;
+  table->evicted++;
+  empty_way(table, &set[victim]);
+  return &set[victim];
+}
+
+/* Drop answers until so many bytes are free. What requests upstream hold is not freed by that, so
+ * the search ends after one round. */
+static bool make_space(septem_table_t *table, size_t bytes) {
+  for (uint32_t i = 0; i < table->sets && table->bytes + bytes > table->max_bytes; i++) {
+    septem_way *set = &table->ways[(table->hand++ & (table->sets - 1)) * SEPTEM_WAYS];
+    for (unsigned j = 0; j < SEPTEM_WAYS; j++) {
+      if (set[j].entry == NULL) continue;
+      table->evicted++;
+      empty_way(table, &set[j]);
+    }
+  }
+  return table->bytes + bytes <= table->max_bytes;
+}
+
+bool septem_table_put(septem_table_t *table, const septem_payload *payload, text key) {
+  septem_values values;
+  if (!septem_values_split(payload->own, &values)) return false;
+  size_t size = sizeof(septem_entry) + key.length + payload->own.length;
+  if (key.length > UINT16_MAX || payload->own.length > UINT16_MAX) return false;
+  uint64_t h = hash(table->seed, payload->scope, key);
+  septem_way *way = find_way(table, h, payload->scope, key);
+  if (way != NULL) empty_way(table, way);
+  /* A profile that is new may need as much again as its text has, for its records. */
+  size_t most = sizeof(septem_profile) + SEPTEM_MAX_RECORDS * sizeof(septem_record) +
+                payload->common.length + 2 * ALLOCATION_COST;
+  if (!make_space(table, size + most)) return false;
+  septem_profile *profile = hold_profile(table, payload->common);
+  if (profile == NULL) return false;
+  septem_entry *entry = profile->slots <= values.count ? malloc(size) : NULL;
+  if (entry == NULL) {
+    release_profile(table, profile);
+    return false;
+  }
+  *entry = (septem_entry){
+      .profile = profile,
+      .from_ms = payload->from_ms,
+      .until_ms = payload->until_ms,
+      .scope = payload->scope,
+      .credit = payload->credit,
+      .references = 1,
+      .key_length = (uint16_t)key.length,
+      .own_length = (uint16_t)payload->own.length,
+  };
+  memcpy(entry->bytes, key.at, key.length);
+  memcpy(entry->bytes + key.length, payload->own.at, payload->own.length);
+  table->bytes += size + ALLOCATION_COST;
+  table->entries++;
+  way = free_way(table, set_of(table, h));
+  *way = (septem_way){entry, (uint32_t)(h >> 32), 1};
+  return true;
+}

@@ -1,6 +1,7 @@
 """The real Envoy with the shipped configuration, its addresses put in place."""
 
 import json
+import os
 from collections.abc import Mapping
 from http import HTTPStatus
 from pathlib import Path
@@ -59,9 +60,9 @@ def edge_config(ports: EdgePorts, tls_min: str = "1.3", name: str = "edge.yaml")
 
 
 class Envoy:
-    """A running Envoy."""
+    """A running Envoy; with ``modules`` it looks there for dynamic modules."""
 
-    def __init__(self, config: Any, folder: Path) -> None:
+    def __init__(self, config: Any, folder: Path, modules: Path | None = None) -> None:
         self._admin_port = config["admin"]["address"]["socket_address"]["port_value"]
         path = folder / "envoy.json"
         path.write_text(json.dumps(config))
@@ -77,6 +78,9 @@ class Envoy:
                 "--log-level",
                 "warning",
             ],
+            None
+            if modules is None
+            else {**os.environ, "ENVOY_DYNAMIC_MODULES_SEARCH_PATH": str(modules)},
         )
         try:
             self.process.wait_until(self._ready, READY_SECONDS)

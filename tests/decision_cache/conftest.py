@@ -1,0 +1,16 @@
+"""The module, built once for all tests of this folder."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+SOURCES = Path(__file__).parents[2] / "envoy" / "decision_cache"
+
+
+@pytest.fixture(scope="session")
+def built_module() -> Path:
+    """Build the module as `make decision-cache` does, and return the file."""
+    subprocess.run(["make", "-s", "-C", str(SOURCES)], check=True, timeout=120)
+    (module,) = (SOURCES / "build").glob("libseptem_decision_cache-*.so")
+    return module

@@ -1,7 +1,6 @@
 """The module in the real Envoy, with the shipped file: asked and repeated are the same."""
 
 import json
-import os
 import secrets
 import subprocess
 import sys
@@ -328,7 +327,7 @@ def test_a_connection_that_ends_is_made_anew(leased: Edge) -> None:
 
 def test_a_socket_of_nobody_asks(leased: Edge) -> None:
     leased.sidecar.end()
-    os.unlink(leased.socket)
+    leased.socket.unlink()
     assert leased.send(new_token())[0] == 503
     leased.sidecar.start()
     leased.hold_lease()

@@ -99,8 +99,10 @@ class Server:
         answer.status.code = 0
         records: list[tuple[bytes, ...]] = [(b"l", LINE)]
         for name, value, filled in (
-            ("x-user-id", b"\x1a0", user), ("x-token-id", b"\x1a1", number), ("x-tenant-id", b"acme", b"acme"),
-        ):  # fmt: skip
+            ("x-user-id", b"\x1a0", user),
+            ("x-token-id", b"\x1a1", number),
+            ("x-tenant-id", b"acme", b"acme"),
+        ):
             option = answer.ok_response.headers.add(append_action=2)
             option.header.key, option.header.value = name, filled
             records.append((b"h", name.encode(), value))

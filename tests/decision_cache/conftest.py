@@ -1,5 +1,6 @@
 """The module, built once for all tests of this folder."""
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -11,6 +12,8 @@ SOURCES = Path(__file__).parents[2] / "envoy" / "decision_cache"
 @pytest.fixture(scope="session")
 def built_module() -> Path:
     """Build the module as `make decision-cache` does, and return the file."""
-    subprocess.run(["make", "-s", "-C", str(SOURCES)], check=True, timeout=120)
+    make = shutil.which("make")
+    assert make is not None
+    subprocess.run([make, "-s", "-C", str(SOURCES)], check=True, timeout=120)
     (module,) = (SOURCES / "build").glob("libseptem_decision_cache-*.so")
     return module

@@ -1,0 +1,39 @@
+"""The module's C programs under the sanitizers: streams, leases, tables, races, fuzzing."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.decision_cache.programs import ADDRESS, CORE, FAKES, THREAD, build, run
+
+CORPUS = Path(__file__).parents[1] / "fuzz" / "corpus" / "decision_cache"
+FUZZER = ("-g", "-O1", "-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all")
+
+
+@pytest.mark.parametrize("name", ["test_lease", "test_filter", "test_table"])
+def test_it_holds_under_the_address_sanitizer(tmp_path: Path, name: str) -> None:
+    run(build(tmp_path, name, (*CORE, *FAKES), ADDRESS))
+
+
+def test_it_holds_under_the_thread_sanitizer(tmp_path: Path) -> None:
+    wrapped = (*THREAD, "-Wl,--wrap=mmap,--wrap=munmap")
+    counted = json.loads(run(build(tmp_path, "race", (*CORE, *FAKES), wrapped)))
+    assert counted["lines"] == counted["repeated"] == counted["spent"]
+
+
+def test_a_few_seconds_of_fuzzing(tmp_path: Path) -> None:
+    """``make fuzz`` goes on for ten minutes."""
+    program = build(tmp_path, "fuzz", (*CORE, *FAKES), FUZZER, "clang")
+    found = tmp_path / "found"
+    found.mkdir()
+    limits = ("-max_total_time=5", "-max_len=16384", "-timeout=5", f"-artifact_prefix={tmp_path}/")
+    run(program, *limits, str(found), str(CORPUS))
+    # It reaches what a valid payload leads to, and not the refusals alone.
+    assert len(list(found.iterdir())) > 5
+
+
+def test_a_cached_token_is_small_and_a_million_stay_within_their_bounds(tmp_path: Path) -> None:
+    figures = json.loads(run(build(tmp_path, "figures", ("table", "payload"), ("-O2",))))
+    assert figures["bytes_per_cached_token"] <= 300
+    assert figures["grown"] <= figures["bound"] * 1.25

@@ -1,11 +1,14 @@
 """Builds and runs the C programs of this folder, with what the machine's compilers can do."""
 
+import atexit
 import os
 import shutil
 import subprocess
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
+from tempfile import mkdtemp
 
 import pytest
 
@@ -35,30 +38,73 @@ def why_not(compiler: str, *flags: str) -> str:
     if shutil.which(compiler) is None:
         return f"there is no {compiler} here (tools/get-c-tools)"
     source = "int main(void) { return 0; }\n"
-    if any("fuzzer" in flag for flag in flags):
+    if "-fsanitize=fuzzer" in flags:
         source = "int LLVMFuzzerTestOneInput(const char *d, long n) { return d == 0 && n < 0; }\n"
+    flags = tuple(flag for flag in flags if "--wrap" not in flag)
     command = [compiler, *flags, "-x", "c", "-", "-o", os.devnull]
     done = subprocess.run(command, input=source, capture_output=True, text=True, check=False)
     return "" if done.returncode == 0 else f"{compiler} can't link {' '.join(flags)} here"
+
+
+def compile_all(
+    folder: Path,
+    compiler: str,
+    flags: Sequence[str],
+    sources: Sequence[str],
+    headers: Path = SOURCES,
+) -> list[Path]:
+    """Compile sources into a folder, as many at once as there are processors."""
+    command = [compiler, *FLAGS, "-Werror", *flags, *include(headers), "-c"]
+
+    def one(source: str) -> Path:
+        made = folder / f"{Path(source).stem}.o"
+        done = subprocess.run(
+            [*command, source, "-o", str(made)],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return made
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(one, sources))
+
+
+@cache
+def core_objects(compiler: str, flags: tuple[str, ...]) -> dict[str, Path]:
+    """Compile the module and the fakes once for a set of flags."""
+    folder = Path(mkdtemp(prefix="septem-objects-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    made = compile_all(folder, compiler, flags, files((*CORE, *FAKES)))
+    return {each.stem: each for each in made}
+
+
+def link(program: Path, compiler: str, flags: Sequence[str], objects: Sequence[Path]) -> Path:
+    """Link a program."""
+    command = [compiler, *flags, *map(str, objects), "-o", str(program)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return program
 
 
 def build(
     folder: Path,
     name: str,
     others: Sequence[str],
-    flags: Sequence[str] = (),
+    flags: tuple[str, ...] = (),
+    *,
+    linked: tuple[str, ...] = (),
     compiler: str = "gcc",
 ) -> Path:
     """Compile and link a program of this folder, or skip the test."""
-    if reason := why_not(compiler, *(flag for flag in flags if not flag.startswith("-Wl"))):
+    if reason := why_not(compiler, *flags, *linked):
         pytest.skip(reason)
-    program = folder / name
-    command = [compiler, *FLAGS, "-Werror", *flags, *include(), *files((name, *others))]
-    done = subprocess.run(
-        [*command, "-o", str(program)], capture_output=True, text=True, timeout=120, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return program
+    core = core_objects(compiler, flags)
+    own = compile_all(folder, compiler, flags, files((name,)))
+    objects = [*own, *(core[each] for each in others)]
+    return link(folder / name, compiler, (*flags, *linked), objects)
 
 
 def run(program: Path, *arguments: str, stdin: bytes = b"", seconds: float = 120) -> bytes:

@@ -8,7 +8,8 @@ import pytest
 from tests.decision_cache.programs import ADDRESS, CORE, FAKES, THREAD, build, run
 
 CORPUS = Path(__file__).parents[1] / "fuzz" / "corpus" / "decision_cache"
-FUZZER = ("-g", "-O1", "-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all")
+WRAPPED = ("-Wl,--wrap=mmap,--wrap=munmap",)
+FUZZED = ("-g", "-O1", "-fsanitize=fuzzer-no-link,address,undefined", "-fno-sanitize-recover=all")
 
 
 @pytest.mark.parametrize("name", ["test_lease", "test_filter", "test_table"])
@@ -17,17 +18,20 @@ def test_it_holds_under_the_address_sanitizer(tmp_path: Path, name: str) -> None
 
 
 def test_it_holds_under_the_thread_sanitizer(tmp_path: Path) -> None:
-    wrapped = (*THREAD, "-Wl,--wrap=mmap,--wrap=munmap")
-    counted = json.loads(run(build(tmp_path, "race", (*CORE, *FAKES), wrapped)))
+    program = build(tmp_path, "race", (*CORE, *FAKES), THREAD, linked=WRAPPED)
+    counted = json.loads(run(program))
     assert counted["lines"] == counted["repeated"] == counted["spent"]
 
 
 def test_a_few_seconds_of_fuzzing(tmp_path: Path) -> None:
     """``make fuzz`` goes on for ten minutes."""
-    program = build(tmp_path, "fuzz", (*CORE, *FAKES), FUZZER, "clang")
+    parts = (*CORE, *FAKES)
+    program = build(
+        tmp_path, "fuzz", parts, FUZZED, linked=("-fsanitize=fuzzer",), compiler="clang"
+    )
     found = tmp_path / "found"
     found.mkdir()
-    limits = ("-max_total_time=5", "-max_len=16384", "-timeout=5", f"-artifact_prefix={tmp_path}/")
+    limits = ("-max_total_time=4", "-max_len=16384", "-timeout=5", f"-artifact_prefix={tmp_path}/")
     run(program, *limits, str(found), str(CORPUS))
     # It reaches what a valid payload leads to, and not the refusals alone.
     assert len(list(found.iterdir())) > 5

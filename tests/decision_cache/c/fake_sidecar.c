@@ -126,8 +126,11 @@ void fake_sidecar_stop(fake_sidecar *sidecar) {
 
 bool fake_accept(fake_sidecar *sidecar) {
   fake_hang_up(sidecar);
-  sidecar->peer = accept4(sidecar->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+  sidecar->peer = accept4(sidecar->listener, NULL, NULL, SOCK_CLOEXEC);
   if (sidecar->peer < 0) return false;
+  /* The hello follows at once; but another thread may be between the two. */
+  struct timeval patience = {.tv_sec = 30};
+  CHECK(setsockopt(sidecar->peer, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) == 0);
   union {
     struct cmsghdr align;
     char bytes[CMSG_SPACE(sizeof(int))];

@@ -9,7 +9,8 @@ ARGS   ?=
 # Most tests wait for servers: one process more than the two cores they are made for.
 JOBS   ?= 3
 
-.PHONY: demo test check fmt lock proto architecture fuzz mutate bench bench-envoy graders grade clean help
+.PHONY: demo test check fmt lock proto architecture fuzz mutate bench bench-envoy graders grade clean help \
+  decision-cache decision-cache-aarch64 decision-cache-wheels
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t12
@@ -38,6 +39,7 @@ demo: $(STAMP)  ## real Envoy + OpenBao + sidecar on loopback; ARGS=--once leave
 
 test: $(STAMP) $(GRADERS) $(APPLICATIONS)  ## every test and every check; JOBS=0 runs the tests one by one
 	@tools/get-chromium
+	@tools/get-c-tools
 	@$(MAKE) --no-print-directory check
 	@$(PY) -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
 
@@ -63,6 +65,7 @@ lock: $(STAMP)  ## re-resolve requirements/*.in into hashed locks
 
 clean:  ## remove the environment and the caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	rm -rf envoy/decision_cache/build
 
 bench: $(STAMP)  ## what a Check costs, side by side; ten minutes; writes bench/RESULTS.md
 	@tools/get-load-tools "$(VENV)"
@@ -75,10 +78,23 @@ bench-envoy: $(STAMP)  ## what Envoy's own settings cost; two minutes; writes en
 mutate: $(STAMP)  ## change one line at a time in what decides; ARGS=sidecar/tokens/claims.py for a part
 	@$(PY) -m tests.mutation $(ARGS)
 
+decision-cache:  ## the module that Envoy loads, in envoy/decision_cache/build
+	@$(MAKE) --no-print-directory -C envoy/decision_cache
+
+decision-cache-aarch64:  ## the same for aarch64, by Debian's gcc-aarch64-linux-gnu
+	@tools/get-c-tools
+	@$(MAKE) --no-print-directory -C envoy/decision_cache CC=aarch64-linux-gnu-gcc
+
+decision-cache-wheels: $(STAMP) decision-cache decision-cache-aarch64  ## a wheel for each, in dist
+	@$(PY) tools/decision_cache_wheels.py dist
+
 SECONDS ?= 60
-fuzz: $(STAMP)  ## fuzz the parsers; SECONDS=600 for longer each
+MODULE_SECONDS ?= 600
+fuzz: $(STAMP)  ## fuzz the parsers; SECONDS=600 for longer each; then the module for ten minutes
 	@for target in token signed path check credential host reports; do \
 	  mkdir -p build/fuzz/$$target; \
 	  $(PY) -m tests.fuzz.targets $$target build/fuzz/$$target tests/fuzz/corpus/$$target \
 	    -max_total_time=$(SECONDS) -timeout=5 -max_len=16384 -artifact_prefix=build/fuzz/ || exit 1; \
 	done
+	@tools/get-c-tools
+	@tools/fuzz-decision-cache $(MODULE_SECONDS)

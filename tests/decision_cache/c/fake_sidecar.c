@@ -12,7 +12,8 @@
 
 #include "check.h"
 
-static uint32_t crc32_of(uint32_t crc, const unsigned char *data, size_t length) {
+uint32_t fake_crc(uint32_t crc, const void *bytes, size_t length) {
+  const unsigned char *data = bytes;
   crc = ~crc;
   while (length--) {
     crc ^= *data++;
@@ -64,8 +65,7 @@ void fake_rows(fake_sidecar *sidecar, const fake_row *rows, unsigned count) {
   }
   table->rows = count;
   table->pool_used = used;
-  table->crc = crc32_of(crc32_of(0, (unsigned char *)row, count * sizeof *row),
-                        (unsigned char *)pool, used);
+  table->crc = fake_crc(fake_crc(0, row, count * sizeof *row), pool, used);
   __atomic_store_n(&table->sequence, table->sequence + 1, __ATOMIC_SEQ_CST);
 }
 

@@ -27,6 +27,9 @@ typedef struct {
   bool exact;
 } fake_row;
 
+/* As zlib's crc32, a bit at a time. */
+uint32_t fake_crc(uint32_t crc, const void *bytes, size_t length);
+
 int fake_memory(size_t size, int seals);
 
 /* Listen at a path of its own, with memory that is in order: one worker, epoch 1, one credit

@@ -326,6 +326,21 @@ static void test_the_first_row_decides_and_the_scope_is_part_of_the_key(void) {
   end();
 }
 
+/* A lenient server may read these as `/api/admin`, so nobody but the sidecar decides. */
+static void test_a_path_of_two_readings_asks(void) {
+  const char *odd[] = {"/api/Admin", "/api/Admin/x", "/api/admin.json", "/api/admin.tar.gz", "/api/admin./x"};
+  const header plain[] = {{":path", "/api/administer"}, {":path", "/api/x/admin"}};
+  begin();
+  fake_rows(&sidecar, (fake_row[]){{2, SEPTEM_ASK, "/api/admin", false}, {1, 0, "/api", false}}, 2);
+  usual(), usual();
+  for (size_t i = 0; i < LENGTH(plain); i++) CHECK_ROW(plain[i].value, pass(&plain[i], 1, true));
+  for (size_t i = 0; i < LENGTH(odd); i++) {
+    const header path = {":path", odd[i]};
+    CHECK_ROW(odd[i], !pass(&path, 1, true) && !pass(&path, 1, true));
+  }
+  end();
+}
+
 static void test_headers_that_are_too_many_or_withheld(void) {
   stream it;
   header many[60];
@@ -427,8 +442,7 @@ static void test_forged_metadata_neither_passes_nor_is_learnt(void) {
   fake_set_metadata(&it.envoy, SEPTEM_PAYLOAD_NAMESPACE, SEPTEM_PAYLOAD_KEY,
                     fake_payload(&sidecar, buffer, sizeof buffer, 1, NULL, NULL));
   CHECK(!request(&it, true));
-  respond(&it);
-  CHECK(count_of(SEPTEM_LEARNT) == 0);
+  CHECK(fake_get_metadata(&it.envoy, SEPTEM_PAYLOAD_NAMESPACE, SEPTEM_PAYLOAD_KEY).length == 0);
   answer(&it, 1, NULL, NULL); /* not even what ext_authz writes after that */
   respond(&it);
   finish(&it);
@@ -607,6 +621,7 @@ int main(void) {
   test_what_envoy_says_of_the_connection();
   test_the_flags_of_a_row();
   test_the_first_row_decides_and_the_scope_is_part_of_the_key();
+  test_a_path_of_two_readings_asks();
   test_headers_that_are_too_many_or_withheld();
   test_an_epoch_that_is_raised_meanwhile();
   test_time();

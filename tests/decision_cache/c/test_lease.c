@@ -172,7 +172,7 @@ static const hostile_memory MEMORIES[] = {
     {"too many workers", 0, 0, 0, 0, many_workers},
     {"stale at once", 0, 0, 0, 0, no_patience},
     {"never stale", 0, 0, 0, 0, much_patience},
-    {"too many credit slots", 0, 0, 0, 0, many_slots},
+    {"too many credit slots", 0, SEPTEM_CREDIT_BYTES(4097), 0, 0, many_slots},
     {"more credit slots than memory", 0, 0, 0, 0, more_slots},
     {"no secret", 0, 0, 0, 0, no_secret},
     {"a secret of other bytes", 0, 0, 0, 0, odd_secret},
@@ -429,7 +429,12 @@ static void test_the_route_table_is_read_whole_or_not(void) {
   TORN("a byte of the pool", ((char *)sidecar.control)[SEPTEM_POOL_OFFSET]++);
   TORN("a row", rows[0].scope++);
   TORN("the checksum", table->crc++);
-  TORN("too many rows", table->rows = SEPTEM_MAX_ROWS + 1);
+  TORN("too many rows", {
+    for (unsigned i = 1; i <= SEPTEM_MAX_ROWS; i++) rows[i] = rows[0];
+    table->rows = SEPTEM_MAX_ROWS + 1;
+    table->crc = fake_crc(fake_crc(0, rows, sizeof *rows * table->rows),
+                          (char *)sidecar.control + SEPTEM_POOL_OFFSET, table->pool_used);
+  });
   TORN("far too many rows", table->rows = UINT32_MAX);
   TORN("too large a pool", table->pool_used = SEPTEM_POOL_BYTES + 1);
 #undef TORN
@@ -467,15 +472,7 @@ static void test_a_row_that_is_impossible_makes_no_table(void) {
     memcpy(base + SEPTEM_POOL_OFFSET, "/abcdefg", 8);
     table->rows = 1;
     table->pool_used = 8;
-    uint32_t crc = ~0u; /* of the row and the pool, written out: the module must not stop earlier */
-    const unsigned char *parts[] = {(unsigned char *)base + SEPTEM_ROWS_OFFSET,
-                                    (unsigned char *)base + SEPTEM_POOL_OFFSET};
-    for (int part = 0; part < 2; part++)
-      for (size_t at = 0; at < (part ? 8 : sizeof row); at++) {
-        crc ^= parts[part][at];
-        for (int bit = 0; bit < 8; bit++) crc = crc >> 1 ^ (crc & 1 ? 0xedb88320u : 0);
-      }
-    table->crc = ~crc;
+    table->crc = fake_crc(fake_crc(0, &row, sizeof row), "/abcdefg", 8);
     bool copied = septem_routes_copy(&routes, sidecar.control);
     CHECK_ROW(i < LENGTH(impossible) ? impossible[i].name : "a row in order",
               copied == (i == LENGTH(impossible)));

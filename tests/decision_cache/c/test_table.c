@@ -40,6 +40,25 @@ static void test_it_finds_what_was_put(void) {
   CHECK(table.bytes == 1024 * sizeof(septem_way) && table.profile_count == 0);
 }
 
+/* As if two hashes were equal: the whole key decides, not its hash. */
+static void test_no_hash_is_trusted(void) {
+  septem_table_t other;
+  for (int scopes = 0; scopes < 2; scopes++) {
+    CHECK(septem_table_init(&table, 4, 1 << 20, 1));
+    septem_payload payload = {.until_ms = 2, .scope = 1 + (uint32_t)scopes, .common = TEXT(COMMON), .own = TEXT("x")};
+    text wanted = scopes ? TEXT("aaaa") : TEXT("bbbb");
+    CHECK(septem_table_put(&table, &payload, wanted));
+    uint32_t tag = table.ways[0].tag;
+    septem_table_free(&table);
+    CHECK(septem_table_init(&other, 4, 1 << 20, 1));
+    payload.scope = 1;
+    CHECK(septem_table_put(&other, &payload, TEXT("aaaa")));
+    other.ways[0].tag = tag;
+    CHECK(septem_table_find(&other, 1 + (uint32_t)scopes, wanted) == NULL);
+    septem_table_free(&other);
+  }
+}
+
 static void test_what_a_stream_holds_outlives_the_table(void) {
   CHECK(septem_table_init(&table, 1024, 1 << 20, 1));
   CHECK(put("a", COMMON, "one"));
@@ -146,6 +165,8 @@ static void test_a_common_part_that_is_not_allowed(void) {
       {"the token", COMMON "\x1eh\x1f" "authorization\x1fx"},
       {"a value with a line feed", COMMON "\x1e" "2\x1fx-a\x1f" "1\nx-b: 1"},
       {"a value with a return", COMMON "\x1e" "2\x1fx-a\x1f" "1\rx"},
+      {"a line feed before a slot's digit", COMMON "\x1e" "2\x1fx-a\x1f\n" "0"},
+      {"a line with a line feed", "l\x1f\x1aT\x1aI\nM"},
       {"a value with DEL", COMMON "\x1e" "2\x1fx-a\x1f\x7f"},
       {"a value that is not ASCII", COMMON "\x1e" "2\x1fx-a\x1f\xc3\xa4"},
       {"one header twice", COMMON "\x1eh\x1fx-user-id\x1f" "2"},
@@ -208,6 +229,7 @@ static void test_a_payload_is_of_three_parts(void) {
 
 int main(void) {
   test_it_finds_what_was_put();
+  test_no_hash_is_trusted();
   test_what_a_stream_holds_outlives_the_table();
   test_its_bounds_hold(1024, 1 << 20, 10);
   test_its_bounds_hold(8192, 1 << 20, 10);

@@ -24,7 +24,7 @@ from sidecar.headers.tenant import TRUSTED
 from sidecar.module_signing.install import CHANGE_READING
 
 ROOT = Path(__file__).parents[2] / "envoy"
-# edge-cached.yaml loads a module that is built first: tests/decision_cache/test_edge_cached.py.
+# edge-cached.yaml loads a module that is built first: tests/envoy/decision_cache.
 FILES = sorted(set(ROOT.glob("*.yaml")) - {ROOT / "edge-cached.yaml"})
 pytestmark = pytest.mark.real
 

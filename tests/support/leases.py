@@ -1,8 +1,8 @@
 """The sidecar's side of ``envoy/decision_cache/protocol.h``, as small as tests need it.
 
 Independent of ``sidecar/decision_cache`` on purpose: the module is tested against the contract,
-not against the sidecar's reading of it. ``tests/decision_cache/test_layout.py`` holds the numbers
-below against the compiler's.
+not against the sidecar's reading of it. ``tests/envoy/decision_cache/test_layout.py`` holds the
+numbers below against the compiler's.
 """
 
 import array

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-SOURCES = Path(__file__).parents[2] / "envoy" / "decision_cache"
+SOURCES = Path(__file__).parents[3] / "envoy" / "decision_cache"
 
 
 @pytest.fixture(scope="session")

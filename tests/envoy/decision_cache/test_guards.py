@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.decision_cache.programs import (
+from tests.envoy.decision_cache.programs import (
     CORE,
     FAKES,
     SOURCES,

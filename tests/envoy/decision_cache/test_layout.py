@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from tests.decision_cache.programs import build, run
+from tests.envoy.decision_cache.programs import build, run
 from tests.support import leases
 
 

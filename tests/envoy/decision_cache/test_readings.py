@@ -18,7 +18,7 @@ from sidecar.authz.spelling import may_hold
 from sidecar.common.canonical import canonical_host, canonical_path
 from sidecar.common.errors import Denied
 from sidecar.common.redact import redact
-from tests.decision_cache.programs import ADDRESS, build, run
+from tests.envoy.decision_cache.programs import ADDRESS, build, run
 from tests.support.leases import ALL_METHODS, Row, control_image
 
 PARTS = ("config", "route", "request", "payload", "table", "audit", "lease", "fake_envoy")

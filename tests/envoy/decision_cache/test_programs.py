@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.decision_cache.programs import ADDRESS, CORE, FAKES, THREAD, build, run
+from tests.envoy.decision_cache.programs import ADDRESS, CORE, FAKES, THREAD, build, run
 
-CORPUS = Path(__file__).parents[1] / "fuzz" / "corpus" / "decision_cache"
+CORPUS = Path(__file__).parents[2] / "fuzz" / "corpus" / "decision_cache"
 WRAPPED = ("-Wl,--wrap=mmap,--wrap=munmap",)
 FUZZED = ("-g", "-O1", "-fsanitize=fuzzer-no-link,address,undefined", "-fno-sanitize-recover=all")
 

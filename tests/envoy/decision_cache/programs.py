@@ -12,7 +12,7 @@ from tempfile import mkdtemp
 
 import pytest
 
-SOURCES = Path(__file__).parents[2] / "envoy" / "decision_cache"
+SOURCES = Path(__file__).parents[3] / "envoy" / "decision_cache"
 PROGRAMS = Path(__file__).parent / "c"
 CORE = ("config", "route", "request", "payload", "table", "audit", "lease", "filter", "module")
 FAKES = ("fake_envoy", "fake_sidecar")

@@ -11,7 +11,7 @@ import yaml
 
 from demo.process import find_program
 
-ROOT = Path(__file__).parents[2] / "envoy"
+ROOT = Path(__file__).parents[3] / "envoy"
 EDGE, CACHED = ROOT / "edge.yaml", ROOT / "edge-cached.yaml"
 MODULE, AUTHZ = "septem.decision_cache", "envoy.filters.http.ext_authz"
 DISABLED = {"@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "disabled": True}

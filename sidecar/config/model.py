@@ -31,6 +31,14 @@ from sidecar.config.keys import (
     VaultKvKeys,
     VaultTransitKeys,
 )
+from sidecar.config.limits import (
+    LimitsSettings,
+    LoginSettings,
+    RateSettings,
+    RedisSettings,
+    RouteLimitSettings,
+    TenantLimitEntry,
+)
 from sidecar.config.listen import AdminListen, AuthzListen, Listen, SdsListen
 from sidecar.config.modules import Modules
 from sidecar.config.observability import (
@@ -93,24 +101,30 @@ __all__ = [
     "Keys",
     "KubernetesAuth",
     "KvTrust",
+    "LimitsSettings",
     "Listen",
     "Log",
+    "LoginSettings",
     "Modules",
     "OnDemandSettings",
     "OtlpAudit",
     "Pii",
     "PkiTrust",
     "Probe",
+    "RateSettings",
+    "RedisSettings",
     "RegistrySettings",
     "Reports",
     "ReportsListen",
     "RevocationsSettings",
+    "RouteLimitSettings",
     "RouteSettings",
     "SdsListen",
     "SessionTicketKeys",
     "Settings",
     "StdoutAudit",
     "Tenant",
+    "TenantLimitEntry",
     "TokenFileAuth",
     "TokenIssuerSettings",
     "Tokens",
@@ -139,6 +153,7 @@ class Config(Settings, frozen=True):
     alerts: AlertsSettings = AlertsSettings()
     headers: Headers = Headers()
     modules: Modules | None = None
+    limits: LimitsSettings | None = None
     tenants: Annotated[tuple[Tenant, ...], Meta(max_length=100_000)] = ()
     issuers: Annotated[tuple[IssuerSettings, ...], Meta(max_length=64)] = ()
     certificate_store: CertificateStoreSettings | None = None

@@ -16,6 +16,7 @@ from sidecar.config.base import (
     Uuid,
 )
 from sidecar.config.headers import HeaderName
+from sidecar.config.limits import RouteLimitSettings
 
 
 class RouteSettings(Settings, frozen=True):
@@ -49,3 +50,4 @@ class RouteSettings(Settings, frozen=True):
     keep_overrides: Annotated[tuple[HeaderName, ...], Meta(max_length=64)] = ()
     module: Literal["signed", "unsigned_by_owner"] | None = None
     end_streams_with_token: bool = False
+    limits: RouteLimitSettings | None = None

@@ -15,6 +15,7 @@ from sidecar.config.network import in_the_clear, is_every_host, is_loopback
 from sidecar.config.on_demand import HttpRegistry
 from sidecar.config.problem import Path, Problem
 from sidecar.config.rules_headers import check_headers
+from sidecar.config.rules_limits import check_limits
 from sidecar.config.rules_modules import check_modules
 from sidecar.config.rules_reports import check_reports
 from sidecar.config.rules_routes import check_routes
@@ -32,6 +33,7 @@ def cross_check(config: Config) -> Iterator[Problem]:
     yield from _issuers(config)
     yield from check_routes(config)
     yield from check_modules(config)
+    yield from check_limits(config)
     yield from check_headers(config)
     yield from _certificates(config)
     yield from _secrets(config)

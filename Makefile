@@ -19,6 +19,7 @@ $(STAMP): requirements/dev.lock pyproject.toml workload/pyproject.toml
 	@tools/make-venv "$(PYTHON)" "$(VENV)"
 	@tools/get-promtool "$(VENV)/bin"
 	@tools/get-pebble "$(VENV)/bin"
+	@tools/get-redis "$(VENV)/bin"
 	@touch $@
 
 $(GRADERS): $(STAMP) tools/get-graders requirements/graders.lock requirements/node.lock tests/graders/package-lock.json

@@ -1,0 +1,99 @@
+"""Joins rate limits to Vault, to the fleet's store, to alerts, metrics and the admin port."""
+
+import random
+import secrets
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from sidecar.common.clock import elapsed_ns
+from sidecar.config.limits import RedisSettings
+from sidecar.context import AppContext
+from sidecar.limits.admin_routes import limit_routes
+from sidecar.limits.bucket import Limit
+from sidecar.limits.limiter import RateLimiter
+from sidecar.limits.metrics import limit_families
+from sidecar.limits.ports import Store
+from sidecar.limits.tenant_limits import TenantLimitPoller
+from sidecar.observability.alerts import Alert, Alerts, Severity
+from sidecar.vault.client import VaultClient
+
+_SUBJECT = "limits"
+
+
+async def start(
+    context: AppContext,
+    vault: VaultClient,
+    alerts: Alerts,
+    limiter: RateLimiter | None,
+    publish: Callable[[], None],
+) -> None:
+    """Start what changes the limiter while it runs, if the configuration has limits.
+
+    ``publish`` is called when other processes must be told of a change.
+    """
+    settings = context.config.limits
+    if settings is None or limiter is None:
+        return
+    if settings.tenants_from is not None:
+        poller = TenantLimitPoller(
+            settings.tenants_from,
+            vault,
+            poll_seconds=context.config.keys.poll_seconds,
+            jitter=random.random,
+            publish=partial(_use_tenants, limiter, dict(limiter.policy.tenants), publish),
+        )
+        context.watch(poller.status)
+        context.refreshed.append(poller.status)
+        context.refreshers.append(poller.refresh)
+        await poller.refresh()
+        context.spawn(poller.run())
+    store = None
+    if settings.redis is not None:
+        store = _make_store(settings.redis, limiter, alerts, publish)
+        context.watch(store.status)
+        await store.start()
+        context.spawn(store.run())
+    context.metrics.add_source(partial(limit_families, limiter, store))
+    context.routes.update(limit_routes(limiter, store))
+
+
+def _use_tenants(
+    limiter: RateLimiter,
+    configured: Mapping[str, Limit],
+    publish: Callable[[], None],
+    stored: Mapping[str, Limit],
+) -> None:
+    """Count tenants by their limits in Vault; by those of the settings where it has none."""
+    limiter.use_policy(limiter.policy.with_tenants({**configured, **stored}))
+    publish()
+
+
+def _make_store(
+    settings: RedisSettings, limiter: RateLimiter, alerts: Alerts, publish: Callable[[], None]
+) -> Store:
+    # It imports redis: a tenth of a second and some megabytes that only a fleet needs.
+    from sidecar.limits.redis_store import FleetShares  # noqa: PLC0415
+
+    def changed(reachable: bool) -> None:
+        alerts.say(_alert(settings.address, reachable=reachable))
+        publish()
+
+    return FleetShares(
+        settings,
+        limiter,
+        member=secrets.token_hex(8),
+        now_ns=elapsed_ns,
+        on_change=changed,
+        on_joined=publish,
+    )
+
+
+def _alert(address: str, *, reachable: bool) -> Alert:
+    if reachable:
+        message = f"limits are shared through Redis {address} again"
+        return Alert(Severity.INFO, _SUBJECT, "ok", message)
+    message = (
+        f"Redis {address} can't be used: each sidecar spends its last share of each limit; "
+        "/readyz says why"
+    )
+    return Alert(Severity.WARNING, _SUBJECT, "outage", message)

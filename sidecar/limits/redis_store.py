@@ -1,0 +1,302 @@
+"""Shares limits with the other sidecars of a fleet, through Redis or Valkey.
+
+Every period what was spent is reported and new shares are taken, in one round trip, on a task of
+its own: no Check ever waits for the network. While the server is away each sidecar spends its
+last share of each rate (``Bucket.fair_share``), so that together they still let about the limit
+pass; what is spent meanwhile is not charged later, since it was within the shares. When the
+server is back, each sidecar first says how far its buckets are from being full: a server that
+has lost everything gives no second burst.
+
+The keys in the server are hashes under the fleet's secret: neither an address nor a tenant can be
+read there.
+"""
+
+import asyncio
+import logging
+import math
+import ssl
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.credentials import CredentialProvider
+from redis.exceptions import AuthenticationError, NoScriptError, RedisError, ResponseError
+
+from sidecar.common.errors import Fault
+from sidecar.common.polling import PollStatus
+from sidecar.config.limits import RedisSettings
+from sidecar.limits.account import KEY_BYTES, throttle_key
+from sidecar.limits.bucket import SMOOTHING, STALE_PERIODS, Bucket
+from sidecar.limits.limiter import RateLimiter, Report, Share
+from sidecar.limits.redis_script import JOIN, SYNC
+
+MAX_REPORTS = 1000
+"""The most buckets in one round trip; the others wait for the next one."""
+JOIN_SECONDS = 1.0
+GONE_SECONDS = 5.0
+"""A sidecar that has not joined again for so long counts no more."""
+RETRY_SECONDS = 1.0
+_SLICE = 2000
+"""Buckets that are changed at once; between two slices the loop answers Checks."""
+_MAX_PASSWORD_BYTES = 4096
+
+_log = logging.getLogger("sidecar.limits")
+
+
+class StoreFault(Fault):
+    """Redis can't be used; the limits go on with the last shares."""
+
+    retryable = True
+
+
+class FleetShares:
+    """This sidecar's part in the fleet's limits.
+
+    ``member`` names it among the others; ``on_change`` is called with whether the server can be
+    used, when that changes; ``on_secret`` and ``on_members`` with what the fleet agreed on.
+    ``now_ns`` is the limiter's clock.
+    """
+
+    def __init__(
+        self,
+        settings: RedisSettings,
+        limiter: RateLimiter,
+        *,
+        member: str,
+        now_ns: Callable[[], int],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        on_change: Callable[[bool], None] = lambda _reachable: None,
+        on_joined: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._settings = settings
+        self._limiter = limiter
+        self._member = member
+        self._now_ns = now_ns
+        self._sleep = sleep
+        self._on_change = on_change
+        self._on_joined = on_joined
+        self._client = make_client(settings)
+        self._sync_sha = ""
+        self._joined_ns: int | None = None
+        self._reachable = True
+        self._claims_debt = True
+        self.members = 1
+        self.synced = 0
+        self.status = PollStatus(
+            "limits_store",
+            f"Redis {settings.address}",
+            _log,
+            kept="each sidecar spends its last share of each limit",
+        )
+
+    @property
+    def reachable(self) -> bool:
+        """Whether the last exchange succeeded."""
+        return self._reachable
+
+    async def start(self) -> None:
+        """Exchange once. A server that is away does not prevent the start."""
+        await self._exchange()
+
+    async def run(self) -> None:
+        """Exchange every period, until cancelled."""
+        try:
+            while True:
+                pause = self._settings.sync_seconds if self._reachable else RETRY_SECONDS
+                await self._sleep(pause)
+                await self._exchange()
+        finally:
+            await self._client.aclose()
+
+    async def _exchange(self) -> None:
+        """Report and take shares; whatever goes wrong is shown and ends there."""
+        try:
+            async with asyncio.timeout(2 * self._settings.timeout_seconds):
+                await self._join_when_due()
+                reports = self._limiter.report(MAX_REPORTS)
+                await self._sync(reports)
+                while self._claims_debt and len(reports) == MAX_REPORTS:
+                    reports = self._limiter.report(MAX_REPORTS)
+                    await self._sync(reports)
+        except Exception as exc:  # noqa: BLE001 - the edge of a poll: the loop continues
+            self.status.failed(_fault_of(exc, self._settings))
+            await self._lost()
+        else:
+            self.status.succeeded()
+            self._found()
+
+    async def _join_when_due(self) -> None:
+        now = self._now_ns()
+        if self._joined_ns is not None and now - self._joined_ns < JOIN_SECONDS * 1e9:
+            return
+        prefix = self._settings.prefix
+        joined = await self._client.eval(
+            JOIN,
+            2,
+            f"{prefix}members",
+            f"{prefix}secret",
+            self._member,
+            str(int(GONE_SECONDS * 1000)),
+            self._limiter.secret.hex(),
+        )
+        members, secret = int(joined[0]), bytes.fromhex(joined[1].decode("ascii"))
+        if len(secret) != KEY_BYTES:
+            raise StoreFault(f"the key {prefix}secret in Redis is not a sidecar's; delete it")
+        self._limiter.use_secret(secret)
+        self._joined_ns, self.members = now, max(1, members)
+        self._limiter.new_strict_share = 1 / self.members
+        self._on_joined()
+
+    async def _sync(self, reports: Sequence[Report]) -> None:
+        if not reports:
+            if not self._reachable:
+                await cast("Awaitable[Any]", self._client.ping())
+            return
+        if not self._sync_sha:
+            self._sync_sha = await self._client.script_load(SYNC)
+        try:
+            replies = await self._run_script(reports)
+        except NoScriptError:  # the server was restarted, or its scripts were flushed
+            self._sync_sha = await self._client.script_load(SYNC)
+            replies = await self._run_script(reports)
+        shares = [
+            Share(report.key, int(float(ahead) * 1000), float(share), float(fair))
+            for report, (ahead, share, fair) in zip(reports, replies, strict=True)
+        ]
+        self._limiter.apply(shares, self._now_ns())
+        self.synced += len(shares)
+
+    async def _run_script(self, reports: Sequence[Report]) -> list[tuple[bytes, bytes, bytes]]:
+        settings, limiter, now = self._settings, self._limiter, self._now_ns()
+        pipeline = self._client.pipeline(transaction=False)
+        for report in reports:
+            limit = limiter.policy.limit_of(report.key)
+            if limit is None:
+                raise StoreFault(f"no limit has the identity of {report.key.partition('|')[0]}")
+            asked, refused, debt_us = report.asked, report.refused, 0.0
+            if self._claims_debt:
+                # What was spent while the server was away was within the shares: the server is
+                # told how far the bucket is ahead, and nothing is charged on top of it.
+                asked = refused = math.ceil(asked * settings.sync_seconds / RETRY_SECONDS)
+                debt_us = self._ahead_us(report, now)
+            pipeline.evalsha(
+                self._sync_sha,
+                1,
+                settings.prefix + throttle_key(limiter.secret, report.key),
+                f"{limit.interval_ns / 1000:.6f}",
+                f"{limit.tolerance_ns / 1000:.3f}",
+                str(asked),
+                str(refused),
+                self._member,
+                f"{settings.sync_seconds * 1e6:.0f}",
+                str(self.members),
+                str(int(limit.strict)),
+                str(SMOOTHING),
+                str(STALE_PERIODS),
+                f"{debt_us:.3f}",
+            )
+        return cast("list[tuple[bytes, bytes, bytes]]", await pipeline.execute())
+
+    def _ahead_us(self, report: Report, now_ns: int) -> float:
+        """Return how far a bucket is from being full, by this sidecar's own account."""
+        bucket = self._limiter.reported(report.key)
+        return 0.0 if bucket is None else (bucket.full_at_ns - now_ns) / 1000
+
+    async def _lost(self) -> None:
+        """Spend the last shares only, from now on."""
+        self._joined_ns = None
+        self._claims_debt = True
+        await self._client.connection_pool.disconnect()
+        if not self._reachable:
+            self._limiter.report(MAX_REPORTS)  # within the shares: nothing is charged later
+            return
+        self._reachable = False
+        self._limiter.new_share = self._limiter.new_strict_share = 1 / self.members
+        self._on_change(False)
+        await self._each_bucket(lambda bucket: bucket.set_share(bucket.fair_share))
+
+    def _found(self) -> None:
+        self._claims_debt = False
+        if not self._reachable:
+            self._reachable = True
+            self._limiter.new_share = 1.0
+            self._on_change(True)
+
+    async def _each_bucket(self, change: Callable[[Bucket], None]) -> None:
+        buckets = self._limiter.buckets()
+        for start in range(0, len(buckets), _SLICE):
+            for bucket in buckets[start : start + _SLICE]:
+                change(bucket)
+            await asyncio.sleep(0)
+
+
+class PasswordFile(CredentialProvider):
+    """The user and the password, read for every connection: a rotated one needs no restart."""
+
+    def __init__(self, username: str | None, path: Path) -> None:
+        self._username = username
+        self._path = path
+
+    def get_credentials(self) -> tuple[str] | tuple[str, str]:
+        """Return the password, after the user where there is one. Raises ``StoreFault``."""
+        try:
+            with self._path.open(encoding="utf-8") as file:
+                password = file.read(_MAX_PASSWORD_BYTES + 1).strip()
+        except (OSError, ValueError):
+            raise StoreFault(
+                f"Redis's password can't be read from {self._path}: make it readable by this "
+                "process"
+            ) from None
+        if not password or len(password) > _MAX_PASSWORD_BYTES:
+            raise StoreFault(f"{self._path} has no password of Redis in it")
+        return (password,) if self._username is None else (self._username, password)
+
+
+def make_client(settings: RedisSettings) -> Redis:
+    """Return a client that tries each command once; the loop above tries again."""
+    host, _, port = settings.address.rpartition(":")
+    tls: dict[str, Any] = {}
+    if settings.tls:
+        tls = {
+            "ssl": True,
+            "ssl_ca_certs": settings.ca_file,
+            "ssl_certfile": settings.certificate_file,
+            "ssl_keyfile": settings.key_file,
+            "ssl_check_hostname": True,
+            "ssl_min_version": ssl.TLSVersion.TLSv1_2,
+        }
+    password_file = settings.password_file
+    return Redis(
+        host=host.strip("[]"),
+        port=int(port),
+        db=settings.database,
+        credential_provider=(
+            None if password_file is None else PasswordFile(settings.username, Path(password_file))
+        ),
+        socket_timeout=settings.timeout_seconds,
+        socket_connect_timeout=settings.timeout_seconds,
+        retry=Retry(NoBackoff(), 0),
+        max_connections=2,
+        client_name="septem-sidecar",
+        **tls,
+    )
+
+
+def _fault_of(exc: Exception, settings: RedisSettings) -> Fault:
+    """Return what went wrong and what to do, without the text of a foreign exception."""
+    where = f"Redis {settings.address}"
+    if isinstance(exc, Fault):
+        return exc
+    if isinstance(exc, AuthenticationError):
+        return StoreFault(f"{where} refuses the user or the password of limits.redis")
+    if isinstance(exc, ResponseError):
+        return StoreFault(
+            f"{where} refuses a command: its user needs ~{settings.prefix}* and the commands that "
+            "docs/limits.md lists"
+        )
+    if isinstance(exc, TimeoutError | RedisError | OSError):
+        return StoreFault(f"{where} does not answer ({type(exc).__name__})")
+    return StoreFault(f"{where}: {type(exc).__name__}")

@@ -1,0 +1,57 @@
+"""Divides one limit among the processes of a group: the workers of one sidecar.
+
+Each process spends from buckets of its own, without asking. In every period it reports what it
+was asked for and what it let pass; the divider charges that to the one bucket, and replies how
+far the bucket is from being full and which share of the rate the process may spend until the
+next reply (``bucket.divide``). What a process let pass is always charged, so whatever it spends
+too much before it is told is paid back: over time exactly the rate passes.
+
+The script of ``redis_script`` does the same for the sidecars of a fleet.
+"""
+
+from collections.abc import Iterable
+
+from sidecar.limits.bucket import SECOND_NS, Demand, Limit, divide
+from sidecar.limits.limiter import RateLimiter, Report, Share
+
+PERIOD_NS = 100_000_000
+"""How often a process reports."""
+MAX_REPORTS = 2048
+"""The most buckets in one report; the others wait for the next one."""
+MAX_ASKED = 10_000_000
+"""More than a process can be asked for in one period: a larger count is forged."""
+
+
+class Divider:
+    """The one bucket for each key, in the process that the others report to."""
+
+    def __init__(self, limiter: RateLimiter, members: int) -> None:
+        self.limiter = limiter
+        self._members = members
+
+    def take(self, member: int, reports: Iterable[Report], now_ns: int) -> list[Share]:
+        """Charge a member's reports, and return what it may spend. Unknown keys are left out."""
+        shares: list[Share] = []
+        for report in reports:
+            if not 0 <= report.refused <= report.asked <= MAX_ASKED:
+                continue
+            bucket = self.limiter.charge(report, now_ns, PERIOD_NS)
+            if bucket is None:
+                continue
+            if bucket.demand is None:
+                bucket.demand = Demand()
+            own, total = bucket.demand.report(member, report.asked, now_ns, PERIOD_NS)
+            bucket.full_at_ns = min(bucket.full_at_ns, now_ns + self._most_ahead_ns(bucket.limit))
+            ahead_ns = bucket.full_at_ns - now_ns
+            share, fair = divide(bucket.limit, ahead_ns, own, total, self._members)
+            shares.append(
+                Share(report.key, ahead_ns, share * bucket.share, fair * bucket.fair_share)
+            )
+        return shares
+
+    def _most_ahead_ns(self, limit: Limit) -> int:
+        """Return how far a bucket can be ahead: what was spent too much before it was told.
+
+        More is forged; so a process that was taken over can use up a rate, and no future of it.
+        """
+        return limit.tolerance_ns + max(SECOND_NS, self._members * limit.interval_ns)

@@ -1,0 +1,83 @@
+"""A bounded table of buckets. A flood of new keys evicts no key that is in use.
+
+Clients can invent addresses, so the table must choose well what it forgets. A new key is on
+probation: it stands in a queue, and is the first to go, until it is asked for a second time. Keys
+that were are kept in a second queue, from which a full bucket goes first (it can be dropped
+without being missed), and otherwise, of the few at its head, the one that has spent the least.
+A look-up moves nothing: whether a key is in use shows in its bucket.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+
+from sidecar.limits.bucket import Bucket, Limit
+
+MAX_KEYS = 100_000
+_CANDIDATES = 8
+"""How many keys in use are compared before one of them is evicted."""
+
+
+class BucketTable:
+    """Buckets by key, at most ``max_keys``. One thread, no lock.
+
+    ``entries`` may be read by whoever needs the fastest look-up; a bucket found there must be
+    marked ``reused``.
+    """
+
+    __slots__ = ("_kept", "_max_keys", "_probation", "entries", "evicted")
+
+    def __init__(self, max_keys: int = MAX_KEYS) -> None:
+        self._max_keys = max_keys
+        self.entries: dict[str, Bucket] = {}
+        self.evicted = 0
+        self._probation: deque[Bucket] = deque()
+        self._kept: deque[Bucket] = deque()
+
+    def __len__(self) -> int:
+        """Count the buckets."""
+        return len(self.entries)
+
+    def __iter__(self) -> Iterator[Bucket]:
+        """Iterate over the buckets."""
+        return iter(self.entries.values())
+
+    def add(self, key: str, limit: Limit, now_ns: int, share: float = 1.0) -> Bucket:
+        """Add a bucket for a key that has none."""
+        if len(self.entries) >= self._max_keys:
+            self._evict(now_ns)
+        bucket = self.entries[key] = Bucket(key, limit, share)
+        self._probation.append(bucket)
+        return bucket
+
+    def clear(self) -> None:
+        """Forget every bucket."""
+        self.entries.clear()
+        self._probation.clear()
+        self._kept.clear()
+
+    def _evict(self, now_ns: int) -> None:
+        going = self._next_on_probation() or self._least_spent(now_ns)
+        del self.entries[going.key]
+        self.evicted += 1
+
+    def _next_on_probation(self) -> Bucket | None:
+        """Return the oldest key that was asked for once; those asked for again are kept."""
+        while self._probation:
+            bucket = self._probation.popleft()
+            if not bucket.reused:
+                return bucket
+            self._kept.append(bucket)
+        return None
+
+    def _least_spent(self, now_ns: int) -> Bucket:
+        """Return a full bucket among the first few, or the one that has spent the least."""
+        candidates: list[Bucket] = []
+        while self._kept and len(candidates) < _CANDIDATES:
+            bucket = self._kept.popleft()
+            if bucket.is_full(now_ns):
+                self._kept.extend(candidates)
+                return bucket
+            candidates.append(bucket)
+        least = min(candidates, key=lambda each: (each.full_at_ns - now_ns) / each.interval_ns)
+        self._kept.extend(each for each in candidates if each is not least)
+        return least

@@ -10,6 +10,8 @@ from sidecar.common.errors import Denied
 from sidecar.common.reasons import Grant, Reason
 from sidecar.headers.security import SecurityHeaders
 from sidecar.keys.lifecycle import KeyState
+from sidecar.limits.fields import Field
+from sidecar.limits.policy import RouteLimits
 from sidecar.module_signing.install import ModuleMode, ModulePolicy, Provenance
 from sidecar.module_signing.publishers import NO_PUBLISHERS, Publishers
 from sidecar.tokens.cache import CachedToken
@@ -109,8 +111,17 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     """How long the stream may last, on a route that ends streams with their token; else 0."""
     removed: tuple[str, ...] = ()
     """Request headers in which the application could find an unverified credential."""
+    limits: RouteLimits | None = None
+    """What the route counts; ``None`` where no route matched or nothing is limited."""
+    fields: tuple[Field, ...] = ()
+    """The response fields of rate limits."""
     cookie: bytes | None = None
     """The ``Cookie`` header that replaces the client's."""
+
+    @property
+    def allowed_before_bundle(self) -> bool:
+        """Whether the request passed every step but that of its bundle, if it has one."""
+        return isinstance(self.outcome, Grant)
 
     @property
     def allowed(self) -> bool:

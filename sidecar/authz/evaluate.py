@@ -108,6 +108,7 @@ class Evaluation:
             cors,
             self.find_reader(route) if route is not None and cors else "",
             route.module if trusted and route is not None else None,
+            limits=route.limits if route is not None else None,
             removed=found.removed if found is not None else (),
             cookie=found.cookie if found is not None else None,
             stream_milliseconds=self.stream_milliseconds() if trusted else 0,

@@ -19,6 +19,7 @@ from sidecar.authz.credential import HEADER_ONLY, TokenPlaces
 from sidecar.authz.lenient import MAX_RESPELT, LenientIndex
 from sidecar.common.errors import Denied
 from sidecar.common.reasons import Reason
+from sidecar.limits.policy import RouteLimits
 from sidecar.module_signing.install import ModuleMode
 
 ANY_HOST = "*"
@@ -65,6 +66,8 @@ class Route(msgspec.Struct, frozen=True):
     """``token_from`` and the other places that are searched; compiled by ``snapshot``."""
     keep_overrides: frozenset[str] = frozenset()
     """Request headers that override the method or the path and are not removed on this route."""
+    limits: RouteLimits | None = None
+    """What is counted; ``None`` where nothing is limited."""
     exact_paths: bool = False
     """The application distinguishes paths that lenient servers treat as equal."""
 
@@ -72,7 +75,18 @@ class Route(msgspec.Struct, frozen=True):
 _AUTH_RANKS = {"none": 0, "optional": 1, "required": 2}
 _MATCHERS = frozenset({"name", "hosts", "methods", "path", "path_prefix", "exact_paths"})
 _REQUIREMENTS = frozenset(
-    {"auth", "tenant", "roles", "scopes", "token_from", "places", "clients", "shadow", "module"}
+    {
+        "auth",
+        "tenant",
+        "roles",
+        "scopes",
+        "token_from",
+        "places",
+        "clients",
+        "shadow",
+        "module",
+        "limits",
+    }
 )
 _ANSWERS = tuple(frozenset(Route.__struct_fields__) - _MATCHERS - _REQUIREMENTS)
 """Every field that neither selects requests nor states a requirement."""
@@ -84,6 +98,7 @@ def covers(route: Route, other: Route) -> bool:
         all(getattr(route, field) == getattr(other, field) for field in _ANSWERS)
         and (other.shadow or not route.shadow)
         and other.module in {None, route.module}
+        and not (other.limits is not None and other.limits.has_own)
         and _covers_client(route, other)
         and _covers_token(route, other)
     )

@@ -15,14 +15,16 @@ from typing import cast
 from sidecar.authz.acme_challenge import ChallengePending, ChallengeSource, Found
 from sidecar.authz.credential import UNDECIDED
 from sidecar.authz.decision import Decision, Snapshot
-from sidecar.authz.encoding.request import Attributes, parse_request
+from sidecar.authz.encoding.request import Attributes, parse_request, view_of
 from sidecar.authz.evaluate import VerificationDeferred
+from sidecar.authz.limiting import limit_cached, refused_target
 from sidecar.authz.ports import Lane, Observer, VerifierPool
-from sidecar.authz.response_cache import NO_FIELDS, NO_TOKEN, ResponseCache
+from sidecar.authz.response_cache import NO_FIELDS, NO_TOKEN, ResolvedTarget, ResponseCache
 from sidecar.authz.slow_path import SlowPath
 from sidecar.common.clock import Now
 from sidecar.common.errors import Denied
 from sidecar.headers.nonce import NoncePool
+from sidecar.limits.limiter import RateLimiter
 from sidecar.tokens.cache import CachedToken, TokenCache
 
 _BEARER = b"Bearer "
@@ -43,6 +45,7 @@ class CheckService:
         "_elapsed_ns",
         "_judges_bundles",
         "_lane",
+        "_limiter",
         "_now",
         "_observer",
         "_on_fault",
@@ -63,7 +66,9 @@ class CheckService:
         lane: Lane | None = None,
         verifier_pool: VerifierPool | None = None,
         new_nonce: Callable[[], bytes] | None = None,
+        limiter: RateLimiter | None = None,
     ) -> None:
+        self._limiter = limiter
         self._response_cache = ResponseCache(TokenCache(0) if cache is None else cache)
         self._slow_path = SlowPath(
             snapshot,
@@ -75,6 +80,7 @@ class CheckService:
             observer=observer,
             on_fault=on_fault,
             verifier_pool=verifier_pool,
+            limiter=limiter,
         )
         self._lane = lane
         self._judges_bundles = verifier_pool is not None
@@ -133,7 +139,7 @@ class CheckService:
                 sha256(credential[_BEARER_BYTES:]).digest()
             )
             if cached_token is None:
-                return self._verify_or_queue(attributes, started_ns)
+                return self._verify_or_queue(target, attributes, started_ns)
             if (
                 cached_token.epoch != response_cache.epoch
                 or not cached_token.holds_at(now)
@@ -150,9 +156,30 @@ class CheckService:
         )
         if template is None:
             return self._take_slow_path(attributes, started_ns)
+        if self._limiter is not None:
+            refused = self._limit(self._limiter, target, cached_token, attributes, started_ns)
+            if refused is not None:
+                return refused
         latency_ns = self._elapsed_ns() - started_ns
         self._observer.allowed_fast((target, template, cached_token, attributes, now, latency_ns))
         return template.fill(own)
+
+    def _limit(
+        self,
+        limiter: RateLimiter,
+        target: ResolvedTarget,
+        cached_token: CachedToken | None,
+        attributes: Attributes,
+        started_ns: int,
+    ) -> bytes | None:
+        """Return the answer to a request that is over a limit; ``None`` for one that is not."""
+        limits = target.route_scope.route.limits or limiter.policy.unmatched
+        source = "" if limits.only_tenant else attributes.source.address.socket_address.address
+        refusal = limit_cached(limits, cached_token, source, limiter, started_ns)
+        if refusal is None:
+            return None
+        decision = refused_target(target, cached_token, refusal)
+        return self._slow_path.deny(decision, view_of(attributes), started_ns)
 
     def _take_slow_path(self, attributes: Attributes, started_ns: int) -> bytes | Awaitable[bytes]:
         lane = self._lane
@@ -190,8 +217,20 @@ class CheckService:
             answer = await self._queue(lane, attributes, started_ns, (found,))
         return answer if isinstance(answer, bytes) else await answer
 
-    def _verify_or_queue(self, attributes: Attributes, started_ns: int) -> bytes | Awaitable[bytes]:
-        """Verify a token that is not cached: at once if the lane is free, otherwise queued."""
+    def _verify_or_queue(
+        self, target: ResolvedTarget, attributes: Attributes, started_ns: int
+    ) -> bytes | Awaitable[bytes]:
+        """Verify a token that is not cached: at once if the lane is free, otherwise queued.
+
+        An address that is over its limit gets no verification.
+        """
+        limiter, limits = self._limiter, target.route_scope.route.limits
+        if limiter is not None and limits is not None and limits.address:
+            source = attributes.source.address.socket_address.address
+            refusal = limiter.refuse_address(limits, source, started_ns)
+            if refusal is not None:
+                decision = refused_target(target, None, refusal)
+                return self._slow_path.deny(decision, view_of(attributes), started_ns)
         lane = self._lane
         if lane is None or lane.free():
             return self._slow_path.answer(attributes, started_ns)

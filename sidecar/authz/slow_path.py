@@ -26,6 +26,7 @@ from sidecar.authz.encoding.denied import (
 )
 from sidecar.authz.encoding.request import Attributes, view_of
 from sidecar.authz.evaluate import VerificationDeferred, decide
+from sidecar.authz.limiting import limit_decision
 from sidecar.authz.module_install import judge_bundle, refused
 from sidecar.authz.ports import Observer, Outcome, VerifierPool
 from sidecar.authz.response_cache import (
@@ -39,6 +40,7 @@ from sidecar.authz.response_cache import (
 from sidecar.common.clock import Now
 from sidecar.common.errors import Denied
 from sidecar.common.reasons import Grant, Reason
+from sidecar.limits.limiter import RateLimiter
 
 _PLAIN_GRANTS = frozenset({Grant.TOKEN_VERIFIED, Grant.PUBLIC, Grant.ANONYMOUS})
 
@@ -63,6 +65,7 @@ class SlowPath:
         "_snapshot",
         "_verifier_pool",
         "challenges",
+        "limiter",
     )
 
     def __init__(
@@ -77,7 +80,9 @@ class SlowPath:
         observer: Observer,
         on_fault: Callable[[Exception], None],
         verifier_pool: VerifierPool | None,
+        limiter: RateLimiter | None = None,
     ) -> None:
+        self.limiter = limiter
         self._snapshot = snapshot
         self._response_cache = response_cache
         self._allowed: dict[SharedKey, EncodedFields] = {}
@@ -128,6 +133,8 @@ class SlowPath:
                 if known is not None and challenged is not None:
                     return self._answer_challenge(challenged, view, known.answer, started_ns)
             decision = decide(view, self._snapshot, now, self._response_cache, may_verify)
+            if self.limiter is not None:
+                decision = limit_decision(decision, view, self.limiter, started_ns)
             if decision.module is not None:
                 return self._judge(decision, view, now, started_ns)
             if decision.allowed:

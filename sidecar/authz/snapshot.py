@@ -7,6 +7,7 @@ from sidecar.common.canonical import canonical_path
 from sidecar.config import model
 from sidecar.headers.compile import compile_headers
 from sidecar.headers.tenant import names_to_remove
+from sidecar.limits.policy import LimitsPolicy, compile_limits
 from sidecar.module_signing.install import ModulePolicy
 from sidecar.tokens.claims import ClaimsPolicy
 from sidecar.tokens.keyring import KeyRing
@@ -44,7 +45,10 @@ def compile_routes(config: model.Config) -> tuple[Route, ...]:
         token_from: TokenPlaces(token_from, cookies, watches_websocket=WEBSOCKET in every)
         for token_from in {route.token_from for route in config.routes}
     }
-    return tuple(_route(route, config.headers, places[route.token_from]) for route in config.routes)
+    limits = compile_limits(config)
+    return tuple(
+        _route(route, config.headers, places[route.token_from], limits) for route in config.routes
+    )
 
 
 def token_policy(tokens: model.Tokens) -> TokenPolicy:
@@ -79,7 +83,12 @@ def _canonical(path: str | None) -> str | None:
     return None if path is None else canonical_path(path.encode())
 
 
-def _route(route: model.RouteSettings, headers: model.Headers, places: TokenPlaces) -> Route:
+def _route(
+    route: model.RouteSettings,
+    headers: model.Headers,
+    places: TokenPlaces,
+    limits: LimitsPolicy | None,
+) -> Route:
     return Route(
         name=route.name,
         auth=route.auth,
@@ -102,4 +111,5 @@ def _route(route: model.RouteSettings, headers: model.Headers, places: TokenPlac
         shadow=route.shadow,
         module=route.module,
         end_streams_with_token=route.end_streams_with_token,
+        limits=None if limits is None else limits.routes[route.name],
     )

@@ -52,6 +52,8 @@ class Reason(StrEnum):
     SCOPE_MISSING = "scope_missing"
     CLIENT_CERTIFICATE_MISSING = "client_certificate_missing"
     CLIENT_NOT_ALLOWED = "client_not_allowed"
+    # The rate of requests.
+    RATE_LIMITED = "rate_limited"
     # The bundle of a module.
     MODULE_MISSING = "module_missing"
     MODULE_TOO_LARGE = "module_too_large"
@@ -151,6 +153,7 @@ ANSWERS: dict[Reason, Answer] = {
     Reason.SCOPE_MISSING: Answer(403, "The access token lacks a scope", _INSUFFICIENT_SCOPE),
     Reason.CLIENT_CERTIFICATE_MISSING: Answer(403, "A client certificate is required"),
     Reason.CLIENT_NOT_ALLOWED: Answer(403, "The client certificate is not allowed here"),
+    Reason.RATE_LIMITED: Answer(429, "Too many requests"),
     Reason.MODULE_MISSING: Answer(422, "The module's bundle is missing"),
     Reason.MODULE_TOO_LARGE: Answer(413, "The module's bundle is too large"),
     Reason.MODULE_ENCODED: Answer(415, "The module's bundle must be sent as it was signed"),

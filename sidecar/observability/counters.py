@@ -13,6 +13,9 @@ import msgspec
 from sidecar.common.reasons import Grant, Reason
 
 OUTCOMES = ("allow", "deny", "shadow")
+LIMITED = ("refused", "shadow")
+"""What became of a request over a rate limit."""
+LIMIT_KINDS = ("tenant", "route", "address", "token", "login", "account")
 _REASONS = frozenset({*map(str, Reason), *map(str, Grant)})
 CHECK_BUCKETS_US = (50, 100, 200, 500, 1_000, 2_500, 5_000, 10_000, 50_000, 100_000, 500_000)
 
@@ -62,6 +65,8 @@ class Counters(msgspec.Struct):
 
     checks: dict[tuple[str, str, str], Count] = {}
     latency: Histogram = msgspec.field(default_factory=lambda: Histogram(CHECK_BUCKETS_US))
+    limited: dict[tuple[str, str, str], Count] = {}
+    """Requests over a rate limit: what became of them, the limit's kind, the route."""
     pii_warnings: Count = 0
     faults: Count = 0
 
@@ -91,11 +96,18 @@ class Counters(msgspec.Struct):
             for key, count in self.checks.items()
             if key[0] in OUTCOMES and key[1] in _REASONS and key[2] in routes
         }
+        self.limited = {
+            key: count
+            for key, count in self.limited.items()
+            if key[0] in LIMITED and key[1] in LIMIT_KINDS and key[2] in routes
+        }
 
     def merge(self, other: "Counters") -> None:
         """Add the counts of another process."""
         for key, count in other.checks.items():
             self.checks[key] = self.checks.get(key, 0) + count
+        for key, count in other.limited.items():
+            self.limited[key] = self.limited.get(key, 0) + count
         self.latency.merge(other.latency)
         self.pii_warnings += other.pii_warnings
         self.faults += other.faults

@@ -121,6 +121,12 @@ class Metrics(Collector):
         yield latency
 
 
+_LIMITED = (
+    ("refused", "septem_rate_limited", "Requests refused by a rate limit"),
+    ("shadow", "septem_rate_limit_shadowed", "Requests over a rate limit in shadow mode"),
+)
+
+
 def _check_families(counters: Counters) -> Iterator[Metric]:
     checks = CounterMetricFamily(
         "septem_checks", "Decisions", labels=["outcome", "reason", "route"]
@@ -128,6 +134,12 @@ def _check_families(counters: Counters) -> Iterator[Metric]:
     for key, count in counters.checks.items():
         checks.add_metric(key, count)
     yield checks
+    for what, name, documentation in _LIMITED:
+        family = CounterMetricFamily(name, documentation, labels=["limit", "route"])
+        for (became, kind, route), count in counters.limited.items():
+            if became == what:
+                family.add_metric((kind, route), count)
+        yield family
     buckets, total = counters.latency.export()
     latency = HistogramMetricFamily(
         "septem_check_duration_seconds", "Time in the sidecar for one decision"

@@ -4,6 +4,7 @@ Imports neither grpcio, hvac nor prometheus-client: a worker does not need them.
 """
 
 import asyncio
+import secrets
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -17,6 +18,9 @@ from sidecar.common.clock import elapsed_ns, wall_seconds
 from sidecar.common.registered_domains import RegisteredDomains
 from sidecar.config import model
 from sidecar.keys.lifecycle import KeyState
+from sidecar.limits.account import KEY_BYTES
+from sidecar.limits.limiter import RateLimiter
+from sidecar.limits.policy import compile_limits
 from sidecar.module_signing.digest_pool import DigestPool
 from sidecar.module_signing.publishers import Publishers
 from sidecar.observability.audit import AuditLog
@@ -33,6 +37,7 @@ class Check(NamedTuple):
     service: CheckService
     recorder: DecisionRecorder
     lane: SlowLane
+    limiter: RateLimiter | None
 
 
 def make_check(
@@ -42,12 +47,17 @@ def make_check(
     audit: AuditLog,
     cache: TokenCache,
     on_fault: Callable[[Exception], None],
+    shares_limits: bool = False,
 ) -> Check:
-    """Build the service, without keys."""
+    """Build the service, without keys.
+
+    ``shares_limits`` says that somebody exchanges the limiter's reports for shares.
+    """
     loop = asyncio.get_running_loop()
     ids = DecisionIds()
     recorder = DecisionRecorder(counters, audit, ids, loop.call_later, on_fault)
     lane = SlowLane(loop)
+    limiter = make_limiter(config, counters, shared=shares_limits)
     service = CheckService(
         build_snapshot(config, EMPTY_RING),
         now=wall_seconds,
@@ -58,8 +68,26 @@ def make_check(
         cache=cache,
         lane=lane,
         verifier_pool=None if config.modules is None else DigestPool(config.modules.max_waiting),
+        limiter=limiter,
     )
-    return Check(service, recorder, lane)
+    return Check(service, recorder, lane, limiter)
+
+
+def make_limiter(config: model.Config, counters: Counters, *, shared: bool) -> RateLimiter | None:
+    """Build the rate limiter, if the configuration has limits.
+
+    With ``shared`` its buckets are held together with other processes.
+    """
+    policy = compile_limits(config)
+    if config.limits is None or policy is None:
+        return None
+    return RateLimiter(
+        policy,
+        secrets.token_bytes(KEY_BYTES),
+        max_keys=config.limits.max_keys,
+        shared=shared,
+        counts=counters.limited,
+    )
 
 
 def give_keys(service: CheckService, ring: KeyRing, state: KeyState) -> None:

@@ -12,6 +12,7 @@ from sidecar.common.registered_domains import RegisteredDomains
 from sidecar.context import AppContext
 from sidecar.keys.lifecycle import KeyState
 from sidecar.keys.refresher import KeyView
+from sidecar.limits.limiter import RateLimiter
 from sidecar.module_signing.publishers import Publishers
 from sidecar.observability.audit import AuditLog
 from sidecar.runtime.check import (
@@ -37,6 +38,13 @@ class ChallengeLookup(ChallengeSource, FleetChallenges, Protocol):
 
 class Checks(Protocol):
     """The processes that answer Checks: this one, or workers. Changes apply to the next Check."""
+
+    @property
+    def limiter(self) -> RateLimiter | None:
+        """The rate limiter of the main process, where anything is limited."""
+
+    def publish_limits(self) -> None:
+        """Have every process count by what the main process's limiter counts by."""
 
     def publish(self, view: KeyView) -> None:
         """Set the key ring and its state."""
@@ -78,14 +86,21 @@ class InProcessChecks:
         self._context = context
         self._server: GrpcServer | H2Server | None = None
         self._state = KeyState.INIT
+        limits = context.config.limits
+        with_redis = limits is not None and limits.redis is not None
         self._check = make_check(
             context.config,
             counters=context.metrics.counters,
             audit=audit,
             cache=cache,
             on_fault=context.on_fault,
+            shares_limits=with_redis,
         )
+        self.limiter = self._check.limiter
         context.stack.callback(self._check.recorder.drain)
+
+    def publish_limits(self) -> None:
+        """Return at once: the limiter is this process's."""
 
     def publish(self, view: KeyView) -> None:
         """Set the key ring and its state."""

@@ -31,6 +31,7 @@ from sidecar.context import AppContext
 from sidecar.csp.reports import component as csp_reports
 from sidecar.keys import component as keys
 from sidecar.keys.component import KeyPollers
+from sidecar.limits import component as limits
 from sidecar.module_signing import component as module_signing
 from sidecar.observability import component as observability
 from sidecar.observability.alerts import Alerts
@@ -158,6 +159,7 @@ async def _start(context: AppContext, hang_up: HangUp) -> None:
         publish_revocations=checks.publish_revocations,
     )
     await module_signing.start(context, client, checks.publish_publishers)
+    await limits.start(context, client, alerts, checks.limiter, checks.publish_limits)
     await csp_reports.start(context)
     await admin.start(context, SharedRun(partial(_refresh_keys, context, pollers, checks)))
     await _start_sds(context, client, alerts, checks)

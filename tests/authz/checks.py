@@ -30,11 +30,21 @@ def check_request(
     host: str = "app.septemcore.com",
     headers: dict[str, str] | None = None,
     raw_headers: list[tuple[str, bytes]] | None = None,
+    *,
+    source: str = "203.0.113.7",
+    body: bytes = b"",
 ) -> bytes:
     """Serialise what Envoy would send; ``raw_headers`` as with ``encode_raw_headers``."""
     pseudo = {":method": method, ":path": path, ":authority": host, ":scheme": "https"}
     http = AttributeContextHttpRequest(
-        id="1", method=method, path=path, host=host, scheme="https", protocol="HTTP/2", size=-1
+        id="1",
+        method=method,
+        path=path,
+        host=host,
+        scheme="https",
+        protocol="HTTP/2",
+        size=-1,
+        raw_body=body,
     )
     if raw_headers is None:
         http.headers = {**pseudo, **(headers or {})}
@@ -43,7 +53,7 @@ def check_request(
             headers=[HeaderValue(key=key, raw_value=value) for key, value in raw_headers]
         )
     peer = AttributeContextPeer(
-        address=Address(socket_address=SocketAddress(address="203.0.113.7", port_value=4711)),
+        address=Address(socket_address=SocketAddress(address=source, port_value=4711)),
         principal="spiffe://example/web",
     )
     request = AttributeContextRequest(http=http)

@@ -43,7 +43,21 @@ def encode_allowed(
     if decision.cookie is not None:
         own = (own[0] + _request_header(COOKIE, decision.cookie.decode("ascii")), own[1])
     own = (b"".join((own[0], *module, _stream_limit(decision))), own[1])
-    return make_template(decision, snapshot, own, shared, new_nonce).fill(own)
+    answer = make_template(decision, snapshot, own, shared, new_nonce).fill(own)
+    return answer + _response_fields(decision) if decision.fields else answer
+
+
+def _response_fields(decision: Decision) -> bytes:
+    """Encode response headers that differ from answer to answer.
+
+    A second ``ok_response`` after the first: a reader of protobuf joins their repeated fields.
+    """
+    response = pb.CheckResponse()
+    set_headers(
+        response.ok_response.response_headers_to_add,
+        (ResponseHeader(*each) for each in decision.fields),
+    )
+    return response.SerializeToString()
 
 
 def make_template(

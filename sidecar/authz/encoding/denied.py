@@ -11,6 +11,7 @@ from sidecar.authz.grpc_web import as_text, trailer_block
 from sidecar.authz.preflight import NO_CONTENT
 from sidecar.common.reasons import ANSWERS, GRPC_CODES, Answer, Reason
 from sidecar.headers.field import ResponseHeader
+from sidecar.limits.fields import Field
 from sidecar.pb import ext_authz_pb2 as pb
 
 PERMISSION_DENIED = 7
@@ -19,7 +20,7 @@ _CHALLENGE_HEADERS = (
     ResponseHeader("content-type", b"application/octet-stream"),
     ResponseHeader("cache-control", b"no-store"),
 )
-DenialKey = tuple[str, str, str, str, str]
+DenialKey = tuple[str, str, str, str, str, tuple[Field, ...]]
 _SLOT = "~"
 """Stands for each character of a decision's id; none of our headers has two of it in a row."""
 _OUR_FAILURES = frozenset({Reason.KEYS_DEGRADED})
@@ -35,7 +36,10 @@ def encode_denied(
     refused may come in floods: what is kept in ``shared`` has a slot for it.
     """
     slot = _SLOT * len(decision_id)
-    key = (decision.outcome, decision.route, snapshot.key_state, decision.origin, slot)
+    key = (
+        decision.outcome, decision.route, snapshot.key_state, decision.origin, slot,
+        decision.fields,
+    )  # fmt: skip
     template = shared.get(key)
     if template is None:
         if len(shared) >= MAX_SHARED:
@@ -55,6 +59,7 @@ def _encode_denied(decision: Decision, snapshot: Snapshot, decision_id: str) -> 
     cross_origin = snapshot.headers.on_cross_origin(decision.cors, decision.origin)
     set_headers(denied.headers, cross_origin)
     set_headers(denied.headers, (ResponseHeader("content-type", b"application/problem+json"),))
+    set_headers(denied.headers, (ResponseHeader(*each) for each in decision.fields))
     challenge = challenge_of(answer)
     if challenge is not None:
         set_headers(denied.headers, (ResponseHeader("www-authenticate", challenge.encode()),))
@@ -71,7 +76,7 @@ def encode_preflight(
 
     It is the same for every preflight of a route and an origin, and kept in ``shared``.
     """
-    key = (decision.outcome, decision.route, snapshot.key_state, decision.origin, "")
+    key = (decision.outcome, decision.route, snapshot.key_state, decision.origin, "", ())
     answer = shared.get(key)
     if answer is None:
         if len(shared) >= MAX_SHARED:

@@ -16,7 +16,9 @@ from sidecar.keys.refresher import KeyView
 from sidecar.module_signing.publishers import Publishers
 from sidecar.observability.audit import AuditLog
 from sidecar.observability.metrics import gauge
+from sidecar.runtime.check import make_limiter
 from sidecar.runtime.in_process import ChallengeLookup
+from sidecar.runtime.workers.limits import LimitShares
 from sidecar.runtime.workers.pool import Dependencies, WorkerPool
 from sidecar.tokens.revocation import NOTHING_REVOKED, Revocations
 
@@ -36,6 +38,9 @@ class WorkerChecks:
         self._view: KeyView | None = None
         self._revocations = NOTHING_REVOKED
         self._revocation_state = KeyState.INIT
+        config = context.config
+        with_redis = config.limits is not None and config.limits.redis is not None
+        self.limiter = make_limiter(config, context.metrics.counters, shared=with_redis)
         self._pool = WorkerPool(
             check_endpoints(context.config.listen.authz),
             context.config,
@@ -43,6 +48,14 @@ class WorkerChecks:
             on_change=self._show,
             on_fault=context.on_fault,
         )
+
+        if self.limiter is not None:
+            self._pool.limits = LimitShares(self.limiter, config.listen.authz.workers)
+            self._pool.publish_limits()
+
+    def publish_limits(self) -> None:
+        """Send to every worker what its rate limits depend on."""
+        self._pool.publish_limits()
 
     def publish(self, view: KeyView) -> None:
         """Send the keys to every worker."""

@@ -22,12 +22,15 @@ from sidecar.common.errors import Fault
 from sidecar.common.registered_domains import SHARDS
 from sidecar.config import model
 from sidecar.keys.lifecycle import KeyState
+from sidecar.limits.limiter import Report as SpendReport
+from sidecar.limits.limiter import Share
+from sidecar.limits.sharing import MAX_REPORTS
 from sidecar.module_signing.publishers import PublisherKey, Publishers
 from sidecar.runtime.workers.stats import WorkerStats
 from sidecar.tokens.keyring import KeyRing, VerificationKey
 from sidecar.tokens.revocation import PartTables
 
-PROTOCOL = 2
+PROTOCOL = 3
 MAX_TO_WORKER_BYTES = 67_108_864
 """The largest configurations and revocation lists are eight megabytes at their source."""
 MAX_FROM_WORKER_BYTES = 1_048_576
@@ -119,6 +122,34 @@ class KnownChallenge(msgspec.Struct, frozen=True, array_like=True):
     answer: str
 
 
+class TenantRate(msgspec.Struct, frozen=True, array_like=True):
+    """A tenant's own rate limit."""
+
+    requests: int
+    per_seconds: int
+    burst: int
+    shadow: bool
+
+
+class LimitsState(Frame, frozen=True, tag="limits"):
+    """To a worker: what limits depend on besides the settings.
+
+    ``secret`` is the key under which logins are hashed; the shares are those of buckets that are
+    asked for the first time.
+    """
+
+    secret: bytes
+    new_share: float
+    new_strict_share: float
+    tenants: dict[str, TenantRate]
+
+
+class LimitsShares(Frame, frozen=True, tag="limits_shares"):
+    """To a worker: what it may spend of the buckets of its last ``LimitsUsed``."""
+
+    shares: tuple[Share, ...]
+
+
 class ChallengesReply(Frame, frozen=True, tag="told_challenges"):
     """To a worker: the challenges that are known among those of request ``number``."""
 
@@ -180,6 +211,12 @@ class ChallengesRequest(Frame, frozen=True, tag="wanted_challenges"):
     ]
 
 
+class LimitsUsed(Frame, frozen=True, tag="limits_used"):
+    """From a worker: what was asked of its buckets since it reported before."""
+
+    reports: Annotated[tuple[SpendReport, ...], msgspec.Meta(max_length=MAX_REPORTS)]
+
+
 class LogLine(Frame, frozen=True, tag="log"):
     """From a worker: a record for the common log; ``level`` is one of Python's five."""
 
@@ -194,11 +231,22 @@ ToWorker = (
     | KeysFrame
     | Domains
     | Readiness
+    | LimitsState
+    | LimitsShares
     | ChallengesReply
     | StatsRequest
     | Drain
 )
-FromWorker = Serving | VersionRefused | Applied | Report | UnknownKid | ChallengesRequest | LogLine
+FromWorker = (
+    Serving
+    | VersionRefused
+    | Applied
+    | Report
+    | UnknownKid
+    | ChallengesRequest
+    | LimitsUsed
+    | LogLine
+)
 
 _encoder = msgspec.msgpack.Encoder()
 

@@ -40,6 +40,8 @@ from sidecar.runtime.workers.frames import (
     FrameFault,
     FrameReader,
     KeysFrame,
+    LimitsShares,
+    LimitsState,
     Policies,
     Readiness,
     Report,
@@ -51,6 +53,7 @@ from sidecar.runtime.workers.frames import (
     UnknownKid,
     VersionRefused,
 )
+from sidecar.runtime.workers.limits import WorkerLimits
 from sidecar.runtime.workers.log_channel import log_to
 from sidecar.runtime.workers.resident_memory import ResidentMemory
 from sidecar.runtime.workers.stats import WorkerStats
@@ -123,6 +126,7 @@ class Worker:
         )
         self._check: WorkerCheck | None = None
         self._resident_memory = ResidentMemory()  # a confined process can't open the file
+        self._limits: WorkerLimits | None = None
         self._server: H2Server | None = None
 
     async def run(self, end: socket.socket) -> int:
@@ -184,6 +188,8 @@ class Worker:
                 self._challenges.take_reply(number, known)
             case Domains():
                 self._take_domains(frame)
+            case LimitsState() | LimitsShares():
+                self._take_limits(frame)
             case Readiness(ready=ready):
                 self._ready = ready
                 self._show_health_soon()
@@ -219,6 +225,10 @@ class Worker:
             raise FrameFault("the frame 'policies' must be the second one, and be sent once")
         logging.getLogger().setLevel(config.log.level.upper())
         self._check = check = WorkerCheck(config, self._counters, self._on_fault)
+        if check.limiter is not None:
+            self._limits = WorkerLimits(
+                check.limiter, asyncio.get_running_loop().call_later, self._channel.send
+            )
         check.recorder.on_key_unknown = self._on_unknown_kid
         if any(isinstance(each, model.AcmeIssuerSettings) for each in config.issuers):
             check.service.challenges = self._challenges
@@ -233,6 +243,11 @@ class Worker:
         self._begun.set()
         self._channel.send(Applied(frame.version))
         self._show_health_soon()
+
+    def _take_limits(self, frame: LimitsState | LimitsShares) -> None:
+        if self._limits is None:
+            raise FrameFault("limits were sent, and the configuration has none")
+        self._limits.take(frame)
 
     def _take_domains(self, frame: Domains) -> None:
         self._configured("domains").take_domains(frame)

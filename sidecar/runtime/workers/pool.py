@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple, Protocol
 
 from sidecar.authz.acme_challenge import CHALLENGE_ROUTE
@@ -19,7 +20,8 @@ from sidecar.config import model
 from sidecar.keys.lifecycle import KeyState
 from sidecar.module_signing.publishers import Publishers
 from sidecar.runtime.workers.challenge_replies import ChallengeReplies
-from sidecar.runtime.workers.frames import Drain, Readiness
+from sidecar.runtime.workers.frames import Drain, LimitsShares, LimitsUsed, Readiness
+from sidecar.runtime.workers.limits import LimitShares
 from sidecar.runtime.workers.liveness import MAX_BEHIND_HEARTBEATS
 from sidecar.runtime.workers.output import LineQueue
 from sidecar.runtime.workers.process import END_SECONDS as PROCESS_END_SECONDS
@@ -99,6 +101,8 @@ class WorkerPool:
         self._dependencies = dependencies
         self._on_change = on_change
         self._on_fault = on_fault
+        self.limits: LimitShares | None = None
+        """Divides the rate limits among the workers, where there are limits."""
         self.on_unknown_kid: Callable[[], None] = lambda: None
         self._draining = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -133,6 +137,13 @@ class WorkerPool:
         """Send the changed shards of the tenants' domains to every worker."""
         for update in self._state.set_domains(registered):
             self._send(update)
+
+    def publish_limits(self) -> None:
+        """Send to every worker what its rate limits depend on, if that has changed."""
+        raw = None if self.limits is None else self._state.set_limits(self.limits.state())
+        if raw is not None:
+            for process in self._processes():
+                process.send_encoded(raw)
 
     def _send(self, update: Update | None) -> None:
         if update is None:
@@ -273,11 +284,15 @@ class WorkerPool:
             on_serving=serves,
             on_unknown_kid=self._unknown_kid,
             on_challenges=self.challenges.answer,
+            on_limits=partial(self._divide_limits, slot.number),
             on_fault=self._on_fault,
             clock=self._dependencies.clock,
             routes=self._routes,
             command=self._dependencies.command,
         )
+
+    def _divide_limits(self, worker: int, used: LimitsUsed) -> LimitsShares | None:
+        return None if self.limits is None else self.limits.reply(worker, used)
 
     def _unknown_kid(self) -> None:
         self._call(self.on_unknown_kid)

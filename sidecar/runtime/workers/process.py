@@ -18,6 +18,8 @@ from sidecar.runtime.workers.frames import (
     Frame,
     FrameReader,
     FromWorker,
+    LimitsShares,
+    LimitsUsed,
     LogLine,
     Report,
     Serving,
@@ -69,6 +71,7 @@ class WorkerProcess:
         on_challenges: Callable[[ChallengesRequest, Callable[[bytes], None]], None] = (
             lambda _request, _send: None
         ),
+        on_limits: Callable[[LimitsUsed], LimitsShares | None] = lambda _used: None,
         on_fault: Callable[[Exception], None] = lambda _exc: None,
         command: Sequence[str] = COMMAND,
     ) -> None:
@@ -90,6 +93,7 @@ class WorkerProcess:
         self._on_serving = on_serving
         self._on_unknown_kid = on_unknown_kid
         self._on_challenges = on_challenges
+        self._on_limits = on_limits
         self._lines = AuditPipe(audit, self._on_breach, clock)
         self._errors = ErrorPipe(self._on_error_line, self._on_breach)
         self._channel = Channel(
@@ -227,6 +231,9 @@ class WorkerProcess:
                 self._on_unknown_kid()
             case ChallengesRequest():
                 self._on_challenges(frame, self._send_challenges)
+            case LimitsUsed():
+                if (shares := self._on_limits(frame)) is not None:
+                    self.send(shares)
             case Serving(hardening=hardening):
                 self.hardening = hardening
                 self.serving = True

@@ -19,6 +19,7 @@ from sidecar.runtime.workers.frames import (
     Domains,
     Drain,
     KeysFrame,
+    LimitsState,
     Policies,
     Readiness,
     Start,
@@ -51,6 +52,7 @@ class PublishedState:
         self._revoked = RevokedParts()
         self._publishers = NO_PUBLISHERS
         self._domains: dict[int, Shard] = {}
+        self._limits: bytes | None = None
 
     def set_keys(
         self, ring: KeyRing, revocations: Revocations, state: KeyState, *, degraded: bool
@@ -88,11 +90,21 @@ class PublishedState:
             self.version += 1
             yield Update(self.version, raw)
 
+    def set_limits(self, state: LimitsState) -> bytes | None:
+        """Set what limits depend on; return the frame, or ``None`` if it has not changed."""
+        raw = encode(state)
+        if raw == self._limits:
+            return None
+        self._limits = raw
+        return raw
+
     def first_frames(self, number: int, address: str, *, draining: bool) -> Iterator[bytes]:
         """Yield what a new worker is sent first. The keys come last: it serves from then on."""
         yield encode(Start(PROTOCOL, number, address))
         yield self._policies
         yield encode(Readiness(self.ready))
+        if self._limits is not None:
+            yield self._limits
         yield from self._revoked.frames()
         for shard_number, shard in self._domains.items():
             yield encode(Domains(0, shard_number, dict(shard)))

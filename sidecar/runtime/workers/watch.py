@@ -112,7 +112,8 @@ def _problems(before: WorkerStats, after: WorkerStats, age_seconds: float) -> It
     *counts, latency_us = _scalars(after)
     timed = sum(after.counters.latency.counts)
     most = CHECKS_PER_SECOND * (age_seconds + 1)
-    if max(sum(after.counters.checks.values()), timed, *counts) > most:
+    limited = sum(after.counters.limited.values())
+    if max(sum(after.counters.checks.values()), limited, timed, *counts) > most:
         yield "more than can be answered in that time"
     if latency_us > CHECK_MICROSECONDS * timed:
         yield "Checks take longer than they may"
@@ -125,6 +126,9 @@ def _shrunken(before: WorkerStats, after: WorkerStats) -> Iterator[str]:
     for key, count in before.counters.checks.items():
         if after.counters.checks.get(key, 0) < count:
             yield "Checks decrease"
+    for limited, count in before.counters.limited.items():
+        if after.counters.limited.get(limited, 0) < count:
+            yield "requests over a limit decrease"
     buckets = zip(before.counters.latency.counts, after.counters.latency.counts, strict=True)
     if any(new < old for old, new in buckets):
         yield "a latency bucket decreases"

@@ -44,9 +44,15 @@ class WorkerCheck:
             sample_allowed=config.audit.sample_allowed,
         )
         check = make_check(
-            config, counters=counters, audit=self._audit, cache=self._cache, on_fault=on_fault
+            config,
+            counters=counters,
+            audit=self._audit,
+            cache=self._cache,
+            on_fault=on_fault,
+            shares_limits=True,
         )
         self.service, self.recorder, self.lane = check.service, check.recorder, check.lane
+        self.limiter = check.limiter
 
     def take_revoked(self, frame: Revoked) -> None:
         """Store a part of the revocations until keys put it in force."""

@@ -32,6 +32,7 @@ CODES = {
     413: GrpcCode.RESOURCE_EXHAUSTED,
     415: GrpcCode.INVALID_ARGUMENT,
     422: GrpcCode.INVALID_ARGUMENT,
+    429: GrpcCode.RESOURCE_EXHAUSTED,
     431: GrpcCode.RESOURCE_EXHAUSTED,
     503: GrpcCode.UNAVAILABLE,
 }
@@ -157,10 +158,11 @@ def test_what_is_shared_is_bounded_for_denials_and_preflights() -> None:
         lambda shared: encode_denied(expired, snapshot, "id", shared),
     ]
     for encode in encoders:
-        full = {("", "", "", str(number), ""): b"" for number in range(MAX_SHARED)}
+        keys: list[DenialKey] = [("", "", "", str(number), "", ()) for number in range(MAX_SHARED)]
+        full = dict.fromkeys(keys, b"")
         assert encode(full) == encode({})
         assert len(full) == 1, "a full table is emptied"
-        almost = {("", "", "", str(number), ""): b"" for number in range(MAX_SHARED - 1)}
+        almost = dict.fromkeys(keys[1:], b"")
         encode(almost)
         assert len(almost) == MAX_SHARED
 

@@ -1,0 +1,93 @@
+"""Applies rate limits to a decision: the last step of a Check, after who asks is known.
+
+A request that passes every other step is counted by all limits of its route. One that the
+sidecar answers itself (a refusal, a preflight) is counted by its address only, so that a client
+that guesses is limited too; a tenant is charged for nothing that was not proved to be its own.
+A failure of the sidecar's counts for nobody.
+"""
+
+from msgspec.structs import replace
+
+from sidecar.authz.decision import Decision, RequestView
+from sidecar.authz.response_cache import ResolvedTarget
+from sidecar.authz.routes import Route
+from sidecar.common.reasons import ANSWERS, Grant, Reason
+from sidecar.limits.limiter import RateLimiter, Refusal, Request
+from sidecar.limits.policy import RouteLimits
+from sidecar.tokens.cache import CachedToken, digest_text
+
+_SERVER_ERROR = 500
+
+
+def limit_decision(
+    decision: Decision, view: RequestView, limiter: RateLimiter, now_ns: int
+) -> Decision:
+    """Return the decision, or the refusal of a limit in its place."""
+    limits = decision.limits or limiter.policy.unmatched
+    if not decision.allowed_before_bundle or decision.outcome is Grant.PREFLIGHT:
+        if not limits.address or _is_ours(decision):
+            return decision
+        refusal = limiter.take_address(limits, view.source, now_ns)
+    else:
+        token = decision.token
+        tenant = token.claims.tenant_id if token is not None else ""
+        digest = decision.token_digest if token is not None else ""
+        refusal = limiter.take(
+            limits, Request(tenant, digest, view.source, view.body, view.headers), now_ns
+        )
+    if refusal is not None:
+        return replace(
+            decision,
+            outcome=Reason.RATE_LIMITED,
+            detail=refusal.detail,
+            fields=refusal.fields,
+            module=None,
+        )
+    if limits.reports and decision.allowed_before_bundle:
+        return replace(decision, fields=limiter.passing_fields(now_ns))
+    return decision
+
+
+def limit_cached(
+    limits: RouteLimits,
+    cached_token: CachedToken | None,
+    source: str,
+    limiter: RateLimiter,
+    now_ns: int,
+) -> Refusal | None:
+    """Count a request whose answer is cached; return why it is refused, or ``None``."""
+    if limits.only_tenant:
+        if cached_token is None:
+            return None
+        return limiter.take_tenant(limits, cached_token.token.claims.tenant_id, now_ns)
+    tenant = digest = ""
+    if cached_token is not None:
+        tenant = cached_token.token.claims.tenant_id
+        digest = digest_text(cached_token.digest) if limits.token else ""
+    return limiter.take(limits, Request(tenant, digest, source), now_ns)
+
+
+def refused_target(
+    target: ResolvedTarget, cached_token: CachedToken | None, refusal: Refusal
+) -> Decision:
+    """Return the refusal of a request to a resolved target."""
+    route: Route = target.route_scope.route
+    return Decision(
+        Reason.RATE_LIMITED,
+        refusal.detail,
+        route=route.name,
+        method=target.method,
+        host=target.host,
+        path=target.path,
+        csp=route.csp,
+        token=None if cached_token is None else cached_token.token,
+        token_digest="" if cached_token is None else digest_text(cached_token.digest),
+        target=target,
+        cors=route.cors,
+        fields=refusal.fields,
+    )
+
+
+def _is_ours(decision: Decision) -> bool:
+    outcome = decision.outcome
+    return isinstance(outcome, Reason) and ANSWERS[outcome].status >= _SERVER_ERROR

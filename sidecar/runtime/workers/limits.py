@@ -1,0 +1,87 @@
+"""Rate limits across workers: each reports what it spent, and gets its share of every bucket.
+
+The main process holds the one bucket of each key (``limits.sharing.Divider``), and its share of
+the fleet's, where there is a fleet. A worker reports every period what was asked of it; between
+two reports it spends its share without asking, so no Check waits for the main process.
+"""
+
+from collections.abc import Callable, Mapping
+
+from sidecar.common.clock import elapsed_ns
+from sidecar.limits.bucket import SECOND_NS, Limit
+from sidecar.limits.limiter import RateLimiter
+from sidecar.limits.policy import TENANT, LimitsPolicy
+from sidecar.limits.sharing import MAX_REPORTS, PERIOD_NS, Divider
+from sidecar.runtime.workers.frames import LimitsShares, LimitsState, LimitsUsed, TenantRate
+
+
+class LimitShares:
+    """The main process's end: takes the workers' reports, and says what every worker must know."""
+
+    def __init__(self, limiter: RateLimiter, workers: int) -> None:
+        self._limiter = limiter
+        self._workers = workers
+        self._divider = Divider(limiter, workers)
+
+    def reply(self, worker: int, used: LimitsUsed) -> LimitsShares:
+        """Charge what a worker spent; return its shares."""
+        return LimitsShares(tuple(self._divider.take(worker, used.reports, elapsed_ns())))
+
+    def state(self) -> LimitsState:
+        """Return what every worker counts by, besides its settings."""
+        limiter = self._limiter
+        return LimitsState(
+            limiter.secret,
+            limiter.new_share,
+            limiter.new_strict_share / self._workers,
+            {
+                tenant: TenantRate(each.requests, each.per_seconds, each.burst, each.shadow)
+                for tenant, each in limiter.policy.tenants.items()
+            },
+        )
+
+
+class WorkerLimits:
+    """A worker's end. ``call_later`` is the loop's; ``send`` sends a frame."""
+
+    def __init__(
+        self,
+        limiter: RateLimiter,
+        call_later: Callable[[float, Callable[[], None]], object],
+        send: Callable[[LimitsUsed], None],
+    ) -> None:
+        self._limiter = limiter
+        self._call_later = call_later
+        self._send = send
+        self._call_later(PERIOD_NS / SECOND_NS, self._report)
+
+    def take(self, frame: LimitsState | LimitsShares) -> None:
+        """Count by what the main process says, from the next Check on."""
+        if isinstance(frame, LimitsShares):
+            self._limiter.apply(frame.shares, elapsed_ns())
+        else:
+            self._take_state(frame)
+
+    def _take_state(self, frame: LimitsState) -> None:
+        limiter = self._limiter
+        limiter.use_secret(frame.secret)
+        limiter.new_share, limiter.new_strict_share = frame.new_share, frame.new_strict_share
+        limiter.use_policy(_with_rates(limiter.policy, frame.tenants))
+
+    def _report(self) -> None:
+        """Report what was spent, if anything was; and again after a period."""
+        reports = self._limiter.report(MAX_REPORTS)
+        if reports:
+            self._send(LimitsUsed(tuple(reports)))
+        self._call_later(PERIOD_NS / SECOND_NS, self._report)
+
+
+def _with_rates(policy: LimitsPolicy, rates: Mapping[str, TenantRate]) -> LimitsPolicy:
+    return policy.with_tenants(
+        {
+            tenant: Limit(
+                TENANT, "tenant", rate.requests, rate.per_seconds, rate.burst, rate.shadow
+            )
+            for tenant, rate in rates.items()
+        }
+    )

@@ -74,7 +74,7 @@ class Demand:
         A member that has not asked for ``STALE_PERIODS`` counts no more.
         """
         oldest = now_ns - STALE_PERIODS * period_ns
-        before, at = self._members.get(member, (0.0, 0))
+        before, at = self._members.get(member, (0.0, oldest - 1))
         own = float(asked) if at < oldest else before + SMOOTHING * (asked - before)
         self._members[member] = (own, now_ns)
         stale = [each for each, (_, seen) in self._members.items() if seen < oldest]
@@ -132,12 +132,16 @@ class Bucket:
         self.reused = False
         """Whether it was asked for again after it was made; the table's business."""
         self.share = self.fair_share = share
-        self.set_limit(limit)
-
-    def set_limit(self, limit: Limit) -> None:
-        """Count by another rate from now on; what was spent stays spent."""
         self.limit = limit
         self.tolerance_ns = limit.tolerance_ns
+        self.set_share(share)
+
+    def set_limit(self, limit: Limit, now_ns: int) -> None:
+        """Count by another rate from now on; as many requests stay spent as were."""
+        spent = max(0, self.full_at_ns - now_ns) / self.limit.interval_ns
+        self.limit = limit
+        self.tolerance_ns = limit.tolerance_ns
+        self.full_at_ns = now_ns + round(spent * limit.interval_ns)
         self.set_share(self.share)
 
     def set_share(self, share: float) -> None:

@@ -64,7 +64,7 @@ def _use_tenants(
     stored: Mapping[str, Limit],
 ) -> None:
     """Count tenants by their limits in Vault; by those of the settings where it has none."""
-    limiter.use_policy(limiter.policy.with_tenants({**configured, **stored}))
+    limiter.use_policy(limiter.policy.with_tenants({**configured, **stored}), elapsed_ns())
     publish()
 
 

@@ -209,8 +209,8 @@ class RateLimiter:
             bucket.spend(now_ns, granted)
         return granted
 
-    def use_policy(self, policy: LimitsPolicy) -> None:
-        """Count by other limits from now on; what was spent under the same identity stays."""
+    def use_policy(self, policy: LimitsPolicy, now_ns: int) -> None:
+        """Count by other limits of tenants from now on; what they spent stays spent."""
         before, self.policy = self.policy, policy
         changed = before.tenants.keys() | policy.tenants.keys()
         for tenant in changed:
@@ -218,7 +218,7 @@ class RateLimiter:
             if bucket is not None:
                 limit = policy.limit_of(bucket.key)
                 if limit is not None and limit != bucket.limit:
-                    bucket.set_limit(limit)
+                    bucket.set_limit(limit, now_ns)
 
     def use_secret(self, secret: bytes) -> None:
         """Hash logins under another key; what was counted under the one before is forgotten."""
@@ -240,7 +240,7 @@ class RateLimiter:
     def apply(self, shares: Iterable[Share], now_ns: int) -> None:
         """Take what may be spent from now on. What was spent meanwhile is added to it."""
         for key, ahead_ns, share, fair_share in shares:
-            bucket = self._reported.get(key)
+            bucket = self._reported.get(key) or self._told_of(key, now_ns)
             if bucket is None:
                 continue
             bucket.fair_share = fair_share
@@ -248,12 +248,20 @@ class RateLimiter:
             meanwhile = bucket.asked - bucket.refused
             bucket.full_at_ns = now_ns + ahead_ns + meanwhile * bucket.interval_ns
 
+    def _told_of(self, key: str, now_ns: int) -> Bucket | None:
+        """Return the bucket of a strict limit that another process has spent from."""
+        limit = self.policy.limit_of(key)
+        if limit is None or not limit.strict:
+            return None
+        bucket = self._tables[limit.kind].entries.get(key)
+        return self._add(key, limit, now_ns) if bucket is None else bucket
+
     def reported(self, key: str) -> Bucket | None:
         """Return a bucket of the last report."""
         return self._reported.get(key)
 
-    def charge(self, report: Report, now_ns: int, period_ns: int) -> Bucket | None:
-        """Charge what another process spent in the last period; ``None`` for a key of no limit."""
+    def charge(self, report: Report, now_ns: int, since_ns: int) -> Bucket | None:
+        """Charge what another process spent since then; ``None`` for a key of no limit."""
         key, asked, refused = report
         limit = self.policy.limit_of(key)
         if limit is None:
@@ -269,7 +277,7 @@ class RateLimiter:
         bucket.asked += asked
         bucket.refused += refused
         bucket.refused_total += refused
-        bucket.spend(now_ns - period_ns, asked - refused)
+        bucket.spend(since_ns, asked - refused)
         return bucket
 
     def buckets(self) -> list[Bucket]:

@@ -13,7 +13,7 @@ local interval, tolerance = tonumber(ARGV[1]), tonumber(ARGV[2])
 local asked, refused, member = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
 local period, members, strict = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8] == '1'
 local smoothing, oldest = tonumber(ARGV[9]), now - tonumber(ARGV[10]) * tonumber(ARGV[6])
-local at, own, total = now - period, asked, 0
+local at, own, total = now - tonumber(ARGV[12]), asked, 0
 if ARGV[11] ~= '0.000' then at = now + tonumber(ARGV[11]) end
 local fields = redis.call('HGETALL', KEYS[1])
 for i = 1, #fields, 2 do

@@ -81,6 +81,7 @@ class FleetShares:
         self._client = make_client(settings)
         self._sync_sha = ""
         self._joined_ns: int | None = None
+        self._since_ns = self._reported_ns = now_ns()
         self._reachable = True
         self._claims_debt = True
         self.members = 1
@@ -116,6 +117,7 @@ class FleetShares:
         try:
             async with asyncio.timeout(2 * self._settings.timeout_seconds):
                 await self._join_when_due()
+                self._since_ns, self._reported_ns = self._reported_ns, self._now_ns()
                 reports = self._limiter.report(MAX_REPORTS)
                 await self._sync(reports)
                 while self._claims_debt and len(reports) == MAX_REPORTS:
@@ -197,6 +199,7 @@ class FleetShares:
                 str(SMOOTHING),
                 str(STALE_PERIODS),
                 f"{debt_us:.3f}",
+                f"{(now - self._since_ns) / 1000:.0f}",
             )
         return cast("list[tuple[bytes, bytes, bytes]]", await pipeline.execute())
 

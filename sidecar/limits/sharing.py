@@ -16,6 +16,7 @@ from sidecar.limits.limiter import RateLimiter, Report, Share
 
 PERIOD_NS = 100_000_000
 """How often a process reports."""
+MAX_LATE_NS = 10 * SECOND_NS
 MAX_REPORTS = 2048
 """The most buckets in one report; the others wait for the next one."""
 MAX_ASKED = 10_000_000
@@ -29,13 +30,23 @@ class Divider:
         self.limiter = limiter
         self._members = members
 
-    def take(self, member: int, reports: Iterable[Report], now_ns: int) -> list[Share]:
-        """Charge a member's reports, and return what it may spend. Unknown keys are left out."""
+    def take(
+        self, member: int, reports: Iterable[Report], since_ns: int, now_ns: int
+    ) -> tuple[list[Share], list[Share]]:
+        """Charge a member's reports; return what it may spend, and what others must be told.
+
+        A process learns of a bucket's state when it asks. For a strict limit that is too late:
+        every attempt counts, so the others are told of each. Unknown keys are left out.
+        ``since_ns`` is when the member had reported before: reports that are late are charged to
+        the time in which they were spent.
+        """
+        since_ns = min(now_ns, max(since_ns, now_ns - MAX_LATE_NS))
         shares: list[Share] = []
+        news: list[Share] = []
         for report in reports:
             if not 0 <= report.refused <= report.asked <= MAX_ASKED:
                 continue
-            bucket = self.limiter.charge(report, now_ns, PERIOD_NS)
+            bucket = self.limiter.charge(report, now_ns, since_ns)
             if bucket is None:
                 continue
             if bucket.demand is None:
@@ -47,7 +58,10 @@ class Divider:
             shares.append(
                 Share(report.key, ahead_ns, share * bucket.share, fair * bucket.fair_share)
             )
-        return shares
+            if bucket.limit.strict:
+                part = bucket.share / self._members
+                news.append(Share(report.key, ahead_ns, part, part))
+        return shares, news
 
     def _most_ahead_ns(self, limit: Limit) -> int:
         """Return how far a bucket can be ahead: what was spent too much before it was told.

@@ -145,8 +145,12 @@ class LimitsState(Frame, frozen=True, tag="limits"):
 
 
 class LimitsShares(Frame, frozen=True, tag="limits_shares"):
-    """To a worker: what it may spend of the buckets of its last ``LimitsUsed``."""
+    """To a worker: what it may spend of the buckets of its last ``LimitsUsed``.
 
+    ``at_ns`` is when that was so, by the monotonic clock that processes of one machine share.
+    """
+
+    at_ns: int
     shares: tuple[Share, ...]
 
 
@@ -212,8 +216,9 @@ class ChallengesRequest(Frame, frozen=True, tag="wanted_challenges"):
 
 
 class LimitsUsed(Frame, frozen=True, tag="limits_used"):
-    """From a worker: what was asked of its buckets since it reported before."""
+    """From a worker: what was asked of its buckets since it reported before, at ``since_ns``."""
 
+    since_ns: int
     reports: Annotated[tuple[SpendReport, ...], msgspec.Meta(max_length=MAX_REPORTS)]
 
 

@@ -23,9 +23,12 @@ class LimitShares:
         self._workers = workers
         self._divider = Divider(limiter, workers)
 
-    def reply(self, worker: int, used: LimitsUsed) -> LimitsShares:
-        """Charge what a worker spent; return its shares."""
-        return LimitsShares(tuple(self._divider.take(worker, used.reports, elapsed_ns())))
+    def reply(self, worker: int, used: LimitsUsed) -> tuple[LimitsShares, LimitsShares | None]:
+        """Charge what a worker spent; return its shares, and what the others must be told."""
+        now = elapsed_ns()
+        shares, news = self._divider.take(worker, used.reports, used.since_ns, now)
+        told = LimitsShares(now, tuple(news)) if news else None
+        return LimitsShares(now, tuple(shares)), told
 
     def state(self) -> LimitsState:
         """Return what every worker counts by, besides its settings."""
@@ -53,12 +56,13 @@ class WorkerLimits:
         self._limiter = limiter
         self._call_later = call_later
         self._send = send
+        self._reported_ns = elapsed_ns()
         self._call_later(PERIOD_NS / SECOND_NS, self._report)
 
     def take(self, frame: LimitsState | LimitsShares) -> None:
         """Count by what the main process says, from the next Check on."""
         if isinstance(frame, LimitsShares):
-            self._limiter.apply(frame.shares, elapsed_ns())
+            self._limiter.apply(frame.shares, frame.at_ns)
         else:
             self._take_state(frame)
 
@@ -66,13 +70,14 @@ class WorkerLimits:
         limiter = self._limiter
         limiter.use_secret(frame.secret)
         limiter.new_share, limiter.new_strict_share = frame.new_share, frame.new_strict_share
-        limiter.use_policy(_with_rates(limiter.policy, frame.tenants))
+        limiter.use_policy(_with_rates(limiter.policy, frame.tenants), elapsed_ns())
 
     def _report(self) -> None:
         """Report what was spent, if anything was; and again after a period."""
         reports = self._limiter.report(MAX_REPORTS)
+        since, self._reported_ns = self._reported_ns, elapsed_ns()
         if reports:
-            self._send(LimitsUsed(tuple(reports)))
+            self._send(LimitsUsed(since, tuple(reports)))
         self._call_later(PERIOD_NS / SECOND_NS, self._report)
 
 

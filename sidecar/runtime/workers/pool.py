@@ -292,7 +292,14 @@ class WorkerPool:
         )
 
     def _divide_limits(self, worker: int, used: LimitsUsed) -> LimitsShares | None:
-        return None if self.limits is None else self.limits.reply(worker, used)
+        if self.limits is None:
+            return None
+        shares, news = self.limits.reply(worker, used)
+        if news is not None:
+            for process in self._processes():
+                if process.number != worker:
+                    process.send(news)
+        return shares
 
     def _unknown_kid(self) -> None:
         self._call(self.on_unknown_kid)

@@ -1,0 +1,145 @@
+"""What a request is counted by, and what the limiter exchanges with other processes."""
+
+import pytest
+
+from sidecar.limits.bucket import SECOND_NS, Limit
+from sidecar.limits.limiter import RateLimiter, Report, Request, Share
+from sidecar.limits.policy import LimitsPolicy, RouteLimits
+
+TENANT = Limit("tenant", "tenant", 10, 1, 5)
+ADDRESS = Limit("address", "address", 10, 1, 3)
+TOKEN = Limit("route/r/token", "token", 1, 60, 1)
+ROUTE = Limit("route/r", "route", 10, 1, 4)
+OWN = Limit("tenant", "tenant", 100, 1, 50)
+LIMITS = RouteLimits("r", tenant=(TENANT,), address=(ADDRESS,), token=(TOKEN,), total=ROUTE)
+BY_TENANT = RouteLimits("r", tenant=(TENANT,), only_tenant=True)
+REQUEST = Request(tenant="a", token="t", source="192.0.2.1")
+
+
+def make(*, shared: bool = False, **tenants: Limit) -> RateLimiter:
+    known = {each.identity: each for each in (TENANT, ADDRESS, TOKEN, ROUTE)}
+    policy = LimitsPolicy({"r": LIMITS}, RouteLimits(address=(ADDRESS,)), known, tenants)
+    return RateLimiter(policy, b"k" * 32, shared=shared)
+
+
+def rooms(limiter: RateLimiter, now_ns: int = 0) -> dict[str, int]:
+    return {each.limit.kind: each.room(now_ns) for each in limiter.buckets()}
+
+
+def test_every_limit_is_charged_for_a_request_that_passes() -> None:
+    limiter = make()
+    assert limiter.take(LIMITS, REQUEST, 0) is None
+    assert rooms(limiter) == {"tenant": 4, "address": 2, "token": 0, "route": 3}
+
+
+def test_the_limit_with_the_longest_wait_decides_and_no_other_is_charged() -> None:
+    limiter = make()
+    limiter.take(LIMITS, REQUEST, 0)
+    before = rooms(limiter)
+    refusal = limiter.take(LIMITS, REQUEST, 0)
+    assert refusal is not None
+    assert (refusal.limit, refusal.wait_ns) == (TOKEN, 60 * SECOND_NS)
+    assert rooms(limiter) == before
+    # Of two that refuse, the tightest.
+    for number in range(2):
+        limiter.take(LIMITS, REQUEST._replace(token=f"{number}"), 0)
+    refusal = limiter.take(LIMITS, REQUEST, 0)
+    assert refusal is not None
+    assert refusal.limit is TOKEN
+    refusal = limiter.take(LIMITS, REQUEST._replace(token="new"), 0)
+    assert refusal is not None
+    assert refusal.limit is ADDRESS
+
+
+def test_what_is_not_known_of_a_request_counts_nothing() -> None:
+    limiter = make()
+    assert limiter.take(LIMITS, Request(), 0) is None
+    assert rooms(limiter) == {"route": 3}
+
+
+def test_the_fast_look_up_counts_as_the_whole_one_does() -> None:
+    fast, whole = make(), make()
+    now = 0
+    for step in (0, 1, 5, 40, 300, 0, 0, 0, 90, 1000, 0, 0, 0, 0, 0, 0):
+        now += step * 1_000_000
+        one = fast.take_tenant(BY_TENANT, "a", now)
+        other = whole.take(BY_TENANT, Request(tenant="a"), now)
+        assert one == other
+    assert rooms(fast, now) == rooms(whole, now)
+
+
+def test_a_tenant_s_own_limit_comes_and_goes_while_it_runs() -> None:
+    limiter = make()
+    for _ in range(5):
+        limiter.take_tenant(BY_TENANT, "a", 0)
+    assert limiter.take_tenant(BY_TENANT, "a", 0) is not None
+    limiter.use_policy(limiter.policy.with_tenants({"a": OWN, "b": OWN}), 0)
+    assert limiter.take_tenant(BY_TENANT, "a", 0) is None
+    assert limiter.take(BY_TENANT, Request(tenant="b"), 0) is None
+    assert {each.limit.burst for each in limiter.tenants()} == {50}
+    limiter.use_policy(limiter.policy.with_tenants({}), 0)
+    assert {each.limit.burst for each in limiter.tenants()} == {5}
+
+
+def test_a_lease_is_what_there_is_room_for_and_is_spent() -> None:
+    limiter = make()
+    assert limiter.lease("a", 0, 3) == 3
+    assert limiter.lease("a", 0, 3) == 2
+    assert limiter.lease("a", 0, 3) == 0
+    assert limiter.take_tenant(BY_TENANT, "a", 0) is not None
+    assert limiter.lease("a", SECOND_NS // 10, 3) == 1
+    assert limiter.lease("a", SECOND_NS, -1) == 0
+
+
+def test_an_address_over_its_limit_is_refused_before_anything_is_verified() -> None:
+    limiter = make()
+    limits = limiter.policy.unmatched
+    for _ in range(3):
+        assert limiter.refuse_address(limits, "192.0.2.1", 0) is None
+        limiter.take_address(limits, "192.0.2.1", 0)
+    refusal = limiter.refuse_address(limits, "192.0.2.1", 0)
+    assert refusal is not None
+    assert refusal.limit is ADDRESS
+    assert limiter.refuse_address(limits, "192.0.2.2", 0) is None
+
+
+def test_a_report_has_what_was_asked_since_the_last_one() -> None:
+    limiter = make(shared=True)
+    for _ in range(7):
+        limiter.take_tenant(BY_TENANT, "a", 0)
+    limiter.take_tenant(BY_TENANT, "b", 0)
+    assert limiter.report(1) == [Report("tenant|a", 7, 2)]
+    assert limiter.report(9) == [Report("tenant|b", 1, 0)]
+    assert limiter.report(9) == []
+
+
+def test_shares_are_taken_with_what_was_spent_meanwhile() -> None:
+    limiter = make(shared=True)
+    limiter.take_tenant(BY_TENANT, "a", 0)
+    limiter.report(9)
+    limiter.take_tenant(BY_TENANT, "a", 0)
+    limiter.apply([Share("tenant|a", 100_000_000, 0.5, 0.25), Share("tenant|x", 0, 1, 1)], 0)
+    (bucket,) = limiter.buckets()
+    assert bucket.full_at_ns == 100_000_000 + 200_000_000, "a half of the rate: two intervals"
+    assert (bucket.share, bucket.fair_share) == (0.5, 0.25)
+
+
+def test_without_other_processes_nothing_is_kept_for_a_report() -> None:
+    limiter = make()
+    for number in range(100):
+        limiter.take_tenant(BY_TENANT, f"{number}", 0)
+    assert limiter.report(9) == []
+
+
+@pytest.mark.parametrize("key", ["", "tenant", "nothing|a", "route/other|a", "tenant|" + "a" * 600])
+def test_a_key_of_no_limit_is_charged_to_nobody(key: str) -> None:
+    limiter = make()
+    assert limiter.charge(Report(key, 1, 0), 0, 0) is None
+    assert limiter.buckets() == []
+
+
+def test_another_secret_forgets_logins_only() -> None:
+    limiter = make()
+    limiter.take_tenant(BY_TENANT, "a", 0)
+    limiter.use_secret(b"l" * 32)
+    assert [each.key for each in limiter.buckets()] == ["tenant|a"]

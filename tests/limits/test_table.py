@@ -1,0 +1,66 @@
+"""What a full table forgets: keys that came once, then what is idle, and nothing that is busy."""
+
+from sidecar.limits.bucket import SECOND_NS, Limit
+from sidecar.limits.table import BucketTable
+
+LIMIT = Limit("address", "address", 10, 1, 20)
+
+
+def ask(table: BucketTable, key: str, now_ns: int) -> None:
+    bucket = table.entries.get(key)
+    if bucket is None:
+        bucket = table.add(key, LIMIT, now_ns)
+    else:
+        bucket.reused = True
+    bucket.spend(now_ns)
+
+
+def test_a_flood_of_invented_keys_evicts_no_busy_one() -> None:
+    table = BucketTable(1000)
+    busy = [f"busy-{number}" for number in range(500)]
+    for round_number in range(2):
+        for key in busy:
+            ask(table, key, round_number)
+    for number in range(20_000):
+        now = number * 100_000
+        ask(table, f"invented-{number}", now)
+        if number % 40 == 0:
+            ask(table, busy[number // 40 % 500], now)
+    assert len(table) == 1000
+    assert all(key in table.entries for key in busy)
+    assert table.evicted == 20_000 - 500
+
+
+def test_of_keys_in_use_a_full_one_goes_first() -> None:
+    table = BucketTable(10)
+    for number in range(10):
+        ask(table, str(number), 0)
+        ask(table, str(number), 0)
+    for number in (0, 1, 2, 4, 5, 6, 7, 8, 9):
+        ask(table, str(number), SECOND_NS)
+    ask(table, "new", SECOND_NS)
+    assert "3" not in table.entries
+    assert len(table) == 10
+
+
+def test_where_all_are_busy_the_one_that_spent_the_least_of_the_first_goes() -> None:
+    table = BucketTable(4)
+    for number in range(4):
+        for _ in range(2 + (number != 2)):
+            ask(table, str(number), 0)
+    ask(table, "new", 0)
+    assert set(table.entries) == {"0", "1", "3", "new"}
+    ask(table, "newer", 0)
+    assert "new" not in table.entries, "it came once only"
+
+
+def test_the_table_is_bounded_whatever_comes() -> None:
+    table = BucketTable(50)
+    for number in range(5000):
+        for _ in range(number % 3 + 1):
+            ask(table, str(number % 70), number)
+        assert len(table) <= 50
+    table.clear()
+    assert len(table) == 0
+    ask(table, "again", 0)
+    assert [each.key for each in table] == ["again"]

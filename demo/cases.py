@@ -24,6 +24,9 @@ TENANT_DOMAIN = "shop.acme.example"
 EVIL = "00000000-0000-4000-8000-00000000ee11"
 API, PUBLIC = "/api/orders", "/assets/logo.svg"
 INSTALL = "/api/v1/modules/install"
+EXPORT = "/api/export"
+"""A route with a limit of one request for each token."""
+LOGIN = "/api/v1/auth/login"
 BUNDLE = b"export default { mount(){} };"
 ALWAYS = {
     "strict-transport-security": "max-age=31536000; includeSubDomains; preload",
@@ -135,6 +138,7 @@ def build_cases(mint: Minter, publisher: ec.EllipticCurvePrivateKey) -> list[Cas
     now = mint.claims()["iat"]
     past = {"iat": now - 2 * hour, "nbf": now - 2 * hour, "exp": now - 2 * hour + 900}
     future = {"iat": now, "nbf": now + 300, "exp": now + 900}
+    limited = bearer(mint.good(jti="limited"))
     once = ("x-tenant-id", EVIL)
     odd = ("X-tEnAnT-iD", EVIL)
     dotted = ("x.tenant.id", EVIL)
@@ -169,6 +173,8 @@ def build_cases(mint: Minter, publisher: ec.EllipticCurvePrivateKey) -> list[Cas
         module("a signed module", BUNDLE, 200, "token_verified", signed),
         module("an altered module", BUNDLE + b" ", 422, "module_signature_invalid", signed),
         module("an unsigned module", BUNDLE, 422, "module_unsigned"),
+        Case("within a limit", EXPORT, (limited,), 200, "token_verified", TENANT),
+        Case("over the limit", EXPORT, (limited,), 429, "rate_limited"),
         Case("plain HTTP", API, (), 308, "", tls=False),
     ]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from demo.attacks import Targets
-from demo.cases import AUDIENCE, INSTALL, ISSUER, OTHER_TENANT, TENANT
+from demo.cases import AUDIENCE, EXPORT, INSTALL, ISSUER, LOGIN, OTHER_TENANT, TENANT
 from demo.envoyproxy import EdgePorts
 from demo.names import Names
 from demo.shell import PREFIX
@@ -67,6 +67,8 @@ def sidecar_settings(
         "keys": keys,
         "tokens": {"issuers": [{"issuer": ISSUER, "audiences": [AUDIENCE]}]},
         "routes": _routes(),
+        # One machine's load tests are one tenant: more than a tenant's 1,000 a second.
+        "limits": {"tenant": {"requests": 100_000}},
         "modules": {"owner_roles": ["platform-owner"]},
         "tenants": [
             {"tenant_id": TENANT, "domain": names.own_domain},
@@ -117,6 +119,20 @@ def _routes() -> list[Mapping[str, Any]]:
             "methods": ["POST"],
             "csp": "api",
             "module": "unsigned_by_owner",
+        },
+        {
+            "name": "login",
+            "path": LOGIN,
+            "auth": "none",
+            "methods": ["POST"],
+            "csp": "api",
+            "limits": {"login": {"account_json": "/email"}},
+        },
+        {
+            "name": "export",
+            "path": EXPORT,
+            "csp": "api",
+            "limits": {"token": {"requests": 1, "per_seconds": 3600}, "fields": "always"},
         },
         {"name": "api", "path_prefix": "/api", "auth": "required", "csp": "api"},
     ]

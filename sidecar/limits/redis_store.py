@@ -110,7 +110,11 @@ class FleetShares:
                 await self._sleep(pause)
                 await self._exchange()
         finally:
-            await self._client.aclose()
+            await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
 
     async def _exchange(self) -> None:
         """Report and take shares; whatever goes wrong is shown and ends there."""
@@ -283,7 +287,7 @@ def make_client(settings: RedisSettings) -> Redis:
         socket_connect_timeout=settings.timeout_seconds,
         retry=Retry(NoBackoff(), 0),
         max_connections=2,
-        client_name="septem-sidecar",
+        protocol=2,
         **tls,
     )
 

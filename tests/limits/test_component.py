@@ -1,0 +1,127 @@
+"""The limits of a running sidecar: alerts, readiness, Vault's entry, and the admin port."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import pytest
+
+from sidecar.config import parse_config
+from sidecar.context import AppContext
+from sidecar.limits import component
+from sidecar.limits.limiter import RateLimiter
+from sidecar.observability.alerts import Alert, Alerts
+from sidecar.observability.counters import Counters
+from sidecar.runtime.check import make_limiter
+from sidecar.vault.client import VaultClient
+from tests.authz.conftest import CONFIG
+from tests.support.minting import TENANT
+from tests.support.redis_server import RedisServer, redis_server
+from tests.support.waiting import until
+
+
+class Said:
+    """Takes alerts."""
+
+    def __init__(self) -> None:
+        self.alerts: list[Alert] = []
+
+    def say(self, alert: Alert) -> None:
+        self.alerts.append(alert)
+
+
+class Secret(NamedTuple):
+    data: Mapping[str, Any]
+    version: int = 1
+    written_at: float = 1.0
+
+
+class Vault:
+    """The entry of the tenants' limits."""
+
+    def __init__(self) -> None:
+        self.data: Mapping[str, Any] = {TENANT: "7"}
+        self.version = 1
+
+    async def read_kv(self, _mount: str, _path: str) -> Secret:
+        return Secret(self.data, self.version, float(self.version))
+
+
+class Running(NamedTuple):
+    context: AppContext
+    limiter: RateLimiter
+    said: Said
+    vault: Vault
+    published: list[int]
+
+
+@asynccontextmanager
+async def running(limits: str) -> AsyncIterator[Running]:
+    config = parse_config(f"limits: {limits}\n" + CONFIG, "test")
+    context = AppContext(config)
+    limiter = make_limiter(config, Counters(), shared=config.limits is not None)
+    assert limiter is not None
+    said, vault, published = Said(), Vault(), list[int]()
+    async with context.stack:
+        await component.start(
+            context,
+            cast("VaultClient", vault),
+            cast("Alerts", said),
+            limiter,
+            lambda: published.append(1),
+        )
+        yield Running(context, limiter, said, vault, published)
+    assert not context.failed
+
+
+async def test_a_tenant_s_limit_in_vault_holds_and_changes_when_the_operator_refreshes() -> None:
+    async with running("{tenants_from: {}}") as sidecar:
+        assert sidecar.limiter.policy.tenants[TENANT].requests == 7
+        sidecar.vault.data, sidecar.vault.version = {TENANT: "9/60s"}, 2
+        for refresh in sidecar.context.refreshers:
+            await refresh()
+        assert sidecar.limiter.policy.tenants[TENANT].requests == 9
+        assert len(sidecar.published) == 2
+        assert sidecar.context.health.facts["tenant_limits"] == "ok"
+        assert ("GET", "/limits") in sidecar.context.routes
+
+
+async def test_without_redis_and_vault_nothing_is_started() -> None:
+    async with running("{}") as sidecar:
+        assert sidecar.context.polls == []
+        assert sidecar.published == []
+
+
+@pytest.mark.real
+async def test_redis_away_is_one_alert_and_one_line_of_readyz_and_the_sidecar_stays_ready(
+    tmp_path: Path,
+) -> None:
+    with redis_server(tmp_path) as server:
+        settings = f"{{redis: {{address: '{server.address}', timeout_seconds: 0.2}}}}"
+        async with running(settings) as sidecar:
+            facts = sidecar.context.health.facts
+            assert facts["limits_store"] == "ok"
+            unhealthy = sidecar.context.health.ready
+            server.kill()
+            await until(lambda: sidecar.said.alerts)
+            assert facts["limits_store"].startswith(f"outage: Redis {server.address}")
+            assert sidecar.context.health.ready is unhealthy
+            await asyncio.sleep(0)
+            assert [each.state for each in sidecar.said.alerts] == ["outage"]
+            server.start()
+            await until(lambda: facts["limits_store"] == "ok")
+            assert [each.state for each in sidecar.said.alerts] == ["outage", "ok"]
+
+
+@pytest.mark.real
+async def test_a_sidecar_starts_without_redis_and_joins_when_it_comes(tmp_path: Path) -> None:
+    server = RedisServer(tmp_path)
+    async with running(f"{{redis: {{address: '{server.address}'}}}}") as sidecar:
+        assert sidecar.context.health.facts["limits_store"].startswith("outage")
+        server.start()
+        try:
+            await until(lambda: sidecar.context.health.facts["limits_store"] == "ok")
+        finally:
+            server.kill()

@@ -12,7 +12,7 @@ from sidecar.authz.decision import Decision, RequestView
 from sidecar.authz.response_cache import ResolvedTarget
 from sidecar.authz.routes import Route
 from sidecar.common.reasons import ANSWERS, Grant, Reason
-from sidecar.limits.limiter import RateLimiter, Refusal, Request
+from sidecar.limits.limiter import CountedRequest, LimitRefusal, RateLimiter
 from sidecar.limits.policy import RouteLimits
 from sidecar.tokens.cache import CachedToken, digest_text
 
@@ -33,7 +33,7 @@ def limit_decision(
         tenant = token.claims.tenant_id if token is not None else ""
         digest = decision.token_digest if token is not None else ""
         refusal = limiter.take(
-            limits, Request(tenant, digest, view.source, view.body, view.headers), now_ns
+            limits, CountedRequest(tenant, digest, view.source, view.body, view.headers), now_ns
         )
     if refusal is not None:
         return replace(
@@ -54,7 +54,7 @@ def limit_cached(
     source: str,
     limiter: RateLimiter,
     now_ns: int,
-) -> Refusal | None:
+) -> LimitRefusal | None:
     """Count a request whose answer is cached; return why it is refused, or ``None``."""
     if limits.only_tenant:
         if cached_token is None:
@@ -64,11 +64,11 @@ def limit_cached(
     if cached_token is not None:
         tenant = cached_token.token.claims.tenant_id
         digest = digest_text(cached_token.digest) if limits.token else ""
-    return limiter.take(limits, Request(tenant, digest, source), now_ns)
+    return limiter.take(limits, CountedRequest(tenant, digest, source), now_ns)
 
 
 def refused_target(
-    target: ResolvedTarget, cached_token: CachedToken | None, refusal: Refusal
+    target: ResolvedTarget, cached_token: CachedToken | None, refusal: LimitRefusal
 ) -> Decision:
     """Return the refusal of a request to a resolved target."""
     route: Route = target.route_scope.route

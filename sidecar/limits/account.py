@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote_plus
 
-from sidecar.limits.policy import Login
+from sidecar.limits.policy import LoginThrottle
 
 NO_ACCOUNT = ""
 """The account of a request whose body names none, or not clearly."""
@@ -32,7 +32,7 @@ class _TwoReadingsError(ValueError):
     """The body can be read in more than one way."""
 
 
-def read_account(body: bytes, headers: Mapping[str, bytes], login: Login) -> str:
+def read_account(body: bytes, headers: Mapping[str, bytes], login: LoginThrottle) -> str:
     """Return the account that a body names, in one form; ``NO_ACCOUNT`` if it is not clear."""
     if not body or len(body) > login.max_body_bytes or headers.get(_PARTIAL) == b"true":
         return NO_ACCOUNT

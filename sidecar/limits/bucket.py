@@ -60,7 +60,7 @@ class Limit(msgspec.Struct, frozen=True, gc=False):
         return f"{self.identity}: {requests} per {period}, burst {self.burst}"
 
 
-class Demand:
+class BucketDemand:
     """How many requests each member of a group asks for in a period, smoothed."""
 
     __slots__ = ("_members",)
@@ -127,7 +127,7 @@ class Bucket:
         self.asked = 0
         self.refused = 0
         self.refused_total = 0
-        self.demand: Demand | None = None
+        self.demand: BucketDemand | None = None
         """Who asks for this bucket, where this process divides it among others."""
         self.reused = False
         """Whether it was asked for again after it was made; the table's business."""

@@ -16,7 +16,7 @@ from sidecar.limits.account import read_account, throttle_key
 from sidecar.limits.address import address_key
 from sidecar.limits.bucket import KINDS, Bucket, Limit, LimitKind
 from sidecar.limits.fields import Field, passing_fields, refusal_fields, whole_seconds
-from sidecar.limits.policy import SEPARATOR, TENANT, LimitsPolicy, Login, RouteLimits
+from sidecar.limits.policy import SEPARATOR, TENANT, LimitsPolicy, LoginThrottle, RouteLimits
 from sidecar.limits.table import MAX_KEYS, BucketTable
 
 _TENANT_PREFIX = TENANT + SEPARATOR
@@ -25,7 +25,7 @@ LimitedKey = tuple[str, str, str]
 REFUSED, SHADOW = "refused", "shadow"
 
 
-class Refusal(NamedTuple):
+class LimitRefusal(NamedTuple):
     """The limit that decides, and how long until a request like this one would pass."""
 
     limit: Limit
@@ -42,7 +42,7 @@ class Refusal(NamedTuple):
         return refusal_fields(self.limit, whole_seconds(self.wait_ns))
 
 
-class Request(NamedTuple):
+class CountedRequest(NamedTuple):
     """What a request is counted by. ``tenant`` and ``token`` are of a verified token, or empty."""
 
     tenant: str = ""
@@ -53,7 +53,7 @@ class Request(NamedTuple):
     headers: Mapping[str, bytes] = {}
 
 
-class Report(NamedTuple):
+class SpendReport(NamedTuple):
     """What one bucket was asked for since the last report; ``refused`` is part of ``asked``."""
 
     key: str
@@ -114,7 +114,7 @@ class RateLimiter:
         # A bucket that nobody reports begins at 1, so that it is never put on the list.
         self._untouched = 0 if shared else 1
 
-    def take_tenant(self, limits: RouteLimits, tenant: str, now_ns: int) -> Refusal | None:
+    def take_tenant(self, limits: RouteLimits, tenant: str, now_ns: int) -> LimitRefusal | None:
         """Count a request by its tenant alone; return why it is refused, or ``None``.
 
         The same as ``take`` where ``RouteLimits.only_tenant`` says that nothing else counts it.
@@ -137,15 +137,17 @@ class RateLimiter:
             return self._refuse(bucket, limits, now_ns)
         return None
 
-    def take(self, limits: RouteLimits, request: Request, now_ns: int) -> Refusal | None:
+    def take(
+        self, limits: RouteLimits, request: CountedRequest, now_ns: int
+    ) -> LimitRefusal | None:
         """Count a request by every limit of its route; return why it is refused, or ``None``."""
         return self._take(limits, self._buckets(limits, request, now_ns), now_ns)
 
-    def take_address(self, limits: RouteLimits, source: str, now_ns: int) -> Refusal | None:
+    def take_address(self, limits: RouteLimits, source: str, now_ns: int) -> LimitRefusal | None:
         """Count a request by its address alone: one that is answered without the application."""
         return self._take(limits, self._of_address(limits, source, now_ns), now_ns)
 
-    def _take(self, limits: RouteLimits, buckets: list[Bucket], now_ns: int) -> Refusal | None:
+    def _take(self, limits: RouteLimits, buckets: list[Bucket], now_ns: int) -> LimitRefusal | None:
         worst: Bucket | None = None
         over: list[Bucket] = []
         longest_ns = 0
@@ -174,7 +176,7 @@ class RateLimiter:
         """Return the response fields of the last request that passed."""
         return () if self.tightest is None else passing_fields(self.tightest, now_ns)
 
-    def refuse_address(self, limits: RouteLimits, source: str, now_ns: int) -> Refusal | None:
+    def refuse_address(self, limits: RouteLimits, source: str, now_ns: int) -> LimitRefusal | None:
         """Return why an address may send nothing now; nothing is spent where it may.
 
         Asked before a signature is verified, so that a flood of forged tokens from one address
@@ -227,12 +229,12 @@ class RateLimiter:
             self._tables["login"].clear()
             self._tables["account"].clear()
 
-    def report(self, most: int) -> list[Report]:
+    def report(self, most: int) -> list[SpendReport]:
         """Return what was asked since the last report, of at most so many buckets."""
         taken = self._dirty[:most]
         del self._dirty[:most]
         self._reported = {bucket.key: bucket for bucket in taken}
-        reports = [Report(bucket.key, bucket.asked, bucket.refused) for bucket in taken]
+        reports = [SpendReport(bucket.key, bucket.asked, bucket.refused) for bucket in taken]
         for bucket in taken:
             bucket.asked = bucket.refused = 0
         return reports
@@ -260,7 +262,7 @@ class RateLimiter:
         """Return a bucket of the last report."""
         return self._reported.get(key)
 
-    def charge(self, report: Report, now_ns: int, since_ns: int) -> Bucket | None:
+    def charge(self, report: SpendReport, now_ns: int, since_ns: int) -> Bucket | None:
         """Charge what another process spent since then; ``None`` for a key of no limit."""
         key, asked, refused = report
         limit = self.policy.limit_of(key)
@@ -292,7 +294,7 @@ class RateLimiter:
         """Return the buckets of tenants on all routes."""
         return (each for each in self._tables["tenant"] if each.key.startswith(_TENANT_PREFIX))
 
-    def _buckets(self, limits: RouteLimits, request: Request, now_ns: int) -> list[Bucket]:
+    def _buckets(self, limits: RouteLimits, request: CountedRequest, now_ns: int) -> list[Bucket]:
         """Return the buckets that count a request."""
         buckets = []
         if request.tenant:
@@ -313,7 +315,7 @@ class RateLimiter:
         key = address_key(source)
         return [self._find(limit, key, now_ns) for limit in limits.address]
 
-    def _of_login(self, login: Login, request: Request, now_ns: int) -> list[Bucket]:
+    def _of_login(self, login: LoginThrottle, request: CountedRequest, now_ns: int) -> list[Bucket]:
         account = read_account(request.body, request.headers, login)
         pair = throttle_key(self.secret, address_key(request.source), account)
         return [
@@ -348,9 +350,9 @@ class RateLimiter:
 
     def _refuse(
         self, bucket: Bucket, limits: RouteLimits, now_ns: int, what: str = REFUSED
-    ) -> Refusal:
+    ) -> LimitRefusal:
         key = (what, bucket.limit.kind, limits.route)
         self._counts[key] = self._counts.get(key, 0) + 1
         bucket.refused += 1
         bucket.refused_total += 1
-        return Refusal(bucket.limit, bucket.wait_ns(now_ns))
+        return LimitRefusal(bucket.limit, bucket.wait_ns(now_ns))

@@ -21,7 +21,7 @@ MAX_KEY = 512
 """The most characters of a key."""
 
 
-class Login(msgspec.Struct, frozen=True):
+class LoginThrottle(msgspec.Struct, frozen=True):
     """The throttle of a route on which users log in."""
 
     pair: Limit
@@ -41,7 +41,7 @@ class RouteLimits(msgspec.Struct, frozen=True):
     address: tuple[Limit, ...] = ()
     token: tuple[Limit, ...] = ()
     total: Limit | None = None
-    login: Login | None = None
+    login: LoginThrottle | None = None
     reports: bool = False
     """Answers that pass have the RateLimit fields."""
     only_tenant: bool = False
@@ -135,9 +135,9 @@ def _of_route(
     return msgspec.structs.replace(limits, only_tenant=only_tenant)
 
 
-def _login(name: str, login: LoginSettings) -> Login:
+def _login(name: str, login: LoginSettings) -> LoginThrottle:
     pointer = login.account_json
-    return Login(
+    return LoginThrottle(
         pair=make_limit(f"route/{name}/login", "login", login.attempts, strict=True),
         account=make_limit(f"route/{name}/account", "account", login.account_attempts, strict=True),
         pointer=() if pointer is None else _names(pointer),

@@ -30,7 +30,7 @@ from sidecar.common.polling import PollStatus
 from sidecar.config.limits import RedisSettings
 from sidecar.limits.account import KEY_BYTES, throttle_key
 from sidecar.limits.bucket import SMOOTHING, STALE_PERIODS, Bucket
-from sidecar.limits.limiter import RateLimiter, Report, Share
+from sidecar.limits.limiter import RateLimiter, Share, SpendReport
 from sidecar.limits.redis_script import JOIN, SYNC
 
 MAX_REPORTS = 1000
@@ -117,7 +117,7 @@ class FleetShares:
         await self._client.aclose()
 
     async def _exchange(self) -> None:
-        """Report and take shares; whatever goes wrong is shown and ends there."""
+        """SpendReport and take shares; whatever goes wrong is shown and ends there."""
         try:
             async with asyncio.timeout(2 * self._settings.timeout_seconds):
                 await self._join_when_due()
@@ -156,7 +156,7 @@ class FleetShares:
         self._limiter.new_strict_share = 1 / self.members
         self._on_joined()
 
-    async def _sync(self, reports: Sequence[Report]) -> None:
+    async def _sync(self, reports: Sequence[SpendReport]) -> None:
         if not reports:
             if not self._reachable:
                 await cast("Awaitable[Any]", self._client.ping())
@@ -175,7 +175,7 @@ class FleetShares:
         self._limiter.apply(shares, self._now_ns())
         self.synced += len(shares)
 
-    async def _run_script(self, reports: Sequence[Report]) -> list[tuple[bytes, bytes, bytes]]:
+    async def _run_script(self, reports: Sequence[SpendReport]) -> list[tuple[bytes, bytes, bytes]]:
         settings, limiter, now = self._settings, self._limiter, self._now_ns()
         pipeline = self._client.pipeline(transaction=False)
         for report in reports:
@@ -207,7 +207,7 @@ class FleetShares:
             )
         return cast("list[tuple[bytes, bytes, bytes]]", await pipeline.execute())
 
-    def _ahead_us(self, report: Report, now_ns: int) -> float:
+    def _ahead_us(self, report: SpendReport, now_ns: int) -> float:
         """Return how far a bucket is from being full, by this sidecar's own account."""
         bucket = self._limiter.reported(report.key)
         return 0.0 if bucket is None else (bucket.full_at_ns - now_ns) / 1000

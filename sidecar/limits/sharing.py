@@ -11,8 +11,8 @@ The script of ``redis_script`` does the same for the sidecars of a fleet.
 
 from collections.abc import Iterable
 
-from sidecar.limits.bucket import SECOND_NS, Demand, Limit, divide
-from sidecar.limits.limiter import RateLimiter, Report, Share
+from sidecar.limits.bucket import SECOND_NS, BucketDemand, Limit, divide
+from sidecar.limits.limiter import RateLimiter, Share, SpendReport
 
 PERIOD_NS = 100_000_000
 """How often a process reports."""
@@ -31,7 +31,7 @@ class Divider:
         self._members = members
 
     def take(
-        self, member: int, reports: Iterable[Report], since_ns: int, now_ns: int
+        self, member: int, reports: Iterable[SpendReport], since_ns: int, now_ns: int
     ) -> tuple[list[Share], list[Share]]:
         """Charge a member's reports; return what it may spend, and what others must be told.
 
@@ -50,7 +50,7 @@ class Divider:
             if bucket is None:
                 continue
             if bucket.demand is None:
-                bucket.demand = Demand()
+                bucket.demand = BucketDemand()
             own, total = bucket.demand.report(member, report.asked, now_ns, PERIOD_NS)
             bucket.full_at_ns = min(bucket.full_at_ns, now_ns + self._most_ahead_ns(bucket.limit))
             ahead_ns = bucket.full_at_ns - now_ns

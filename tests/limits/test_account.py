@@ -6,11 +6,11 @@ import pytest
 
 from sidecar.limits.account import NO_ACCOUNT, read_account, throttle_key
 from sidecar.limits.bucket import Limit
-from sidecar.limits.policy import Login
+from sidecar.limits.policy import LoginThrottle
 
 PAIR = Limit("route/x/login", "login", 5, 60, 5)
-JSON = Login(PAIR, PAIR, pointer=("user", "email"))
-FORM = Login(PAIR, PAIR, form_field="email")
+JSON = LoginThrottle(PAIR, PAIR, pointer=("user", "email"))
+FORM = LoginThrottle(PAIR, PAIR, form_field="email")
 JSON_TYPE, FORM_TYPE = "application/json", "application/x-www-form-urlencoded"
 
 

@@ -8,7 +8,6 @@ from sidecar.common.polling import PollStatus
 from sidecar.limits.admin_routes import MOST_LIMITED, limit_routes
 from sidecar.limits.bucket import Limit
 from sidecar.limits.limiter import RateLimiter
-from sidecar.limits.metrics import limit_families
 from sidecar.limits.policy import LimitsPolicy, RouteLimits
 from sidecar.limits.ports import Store
 from sidecar.transport.http1_messages import Request, Response
@@ -71,11 +70,3 @@ def test_the_fleet_s_problem_is_shown() -> None:
         "sidecars": 3,
         "problem": "Redis r:1 does not answer",
     }
-
-
-def test_the_metrics_are_of_closed_labels() -> None:
-    families = {each.name: each for each in limit_families(make({"a": 1, "b": 1}), Away())}
-    keys = {each.labels["limit"]: each.value for each in families["septem_limit_keys"].samples}
-    assert keys == {"tenant": 2, "route": 0, "address": 0, "token": 0, "login": 0, "account": 0}
-    assert families["septem_limits_store_reachable"].samples[0].value == 0
-    assert families["septem_limits_members"].samples[0].value == 3

@@ -9,7 +9,7 @@ from sidecar.limits.bucket import (
     SECOND_NS,
     STALE_PERIODS,
     Bucket,
-    Demand,
+    BucketDemand,
     Limit,
     divide,
 )
@@ -88,7 +88,7 @@ def test_another_limit_keeps_what_was_spent() -> None:
 
 
 def test_demand_is_smoothed_and_forgotten() -> None:
-    demand = Demand()
+    demand = BucketDemand()
     assert demand.report(1, 100, 0, PERIOD) == (100.0, 100.0)
     assert demand.report(2, 50, 0, PERIOD) == (50.0, 150.0)
     own, total = demand.report(1, 0, PERIOD, PERIOD)

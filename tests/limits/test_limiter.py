@@ -3,7 +3,7 @@
 import pytest
 
 from sidecar.limits.bucket import SECOND_NS, Limit
-from sidecar.limits.limiter import RateLimiter, Report, Request, Share
+from sidecar.limits.limiter import CountedRequest, RateLimiter, Share, SpendReport
 from sidecar.limits.policy import LimitsPolicy, RouteLimits
 
 TENANT = Limit("tenant", "tenant", 10, 1, 5)
@@ -13,7 +13,7 @@ ROUTE = Limit("route/r", "route", 10, 1, 4)
 OWN = Limit("tenant", "tenant", 100, 1, 50)
 LIMITS = RouteLimits("r", tenant=(TENANT,), address=(ADDRESS,), token=(TOKEN,), total=ROUTE)
 BY_TENANT = RouteLimits("r", tenant=(TENANT,), only_tenant=True)
-REQUEST = Request(tenant="a", token="t", source="192.0.2.1")
+REQUEST = CountedRequest(tenant="a", token="t", source="192.0.2.1")
 
 
 def make(*, shared: bool = False, **tenants: Limit) -> RateLimiter:
@@ -53,7 +53,7 @@ def test_the_limit_with_the_longest_wait_decides_and_no_other_is_charged() -> No
 
 def test_what_is_not_known_of_a_request_counts_nothing() -> None:
     limiter = make()
-    assert limiter.take(LIMITS, Request(), 0) is None
+    assert limiter.take(LIMITS, CountedRequest(), 0) is None
     assert rooms(limiter) == {"route": 3}
 
 
@@ -63,7 +63,7 @@ def test_the_fast_look_up_counts_as_the_whole_one_does() -> None:
     for step in (0, 1, 5, 40, 300, 0, 0, 0, 90, 1000, 0, 0, 0, 0, 0, 0):
         now += step * 1_000_000
         one = fast.take_tenant(BY_TENANT, "a", now)
-        other = whole.take(BY_TENANT, Request(tenant="a"), now)
+        other = whole.take(BY_TENANT, CountedRequest(tenant="a"), now)
         assert one == other
     assert rooms(fast, now) == rooms(whole, now)
 
@@ -75,7 +75,7 @@ def test_a_tenant_s_own_limit_comes_and_goes_while_it_runs() -> None:
     assert limiter.take_tenant(BY_TENANT, "a", 0) is not None
     limiter.use_policy(limiter.policy.with_tenants({"a": OWN, "b": OWN}), 0)
     assert limiter.take_tenant(BY_TENANT, "a", 0) is None
-    assert limiter.take(BY_TENANT, Request(tenant="b"), 0) is None
+    assert limiter.take(BY_TENANT, CountedRequest(tenant="b"), 0) is None
     assert {each.limit.burst for each in limiter.tenants()} == {50}
     limiter.use_policy(limiter.policy.with_tenants({}), 0)
     assert {each.limit.burst for each in limiter.tenants()} == {5}
@@ -108,8 +108,8 @@ def test_a_report_has_what_was_asked_since_the_last_one() -> None:
     for _ in range(7):
         limiter.take_tenant(BY_TENANT, "a", 0)
     limiter.take_tenant(BY_TENANT, "b", 0)
-    assert limiter.report(1) == [Report("tenant|a", 7, 2)]
-    assert limiter.report(9) == [Report("tenant|b", 1, 0)]
+    assert limiter.report(1) == [SpendReport("tenant|a", 7, 2)]
+    assert limiter.report(9) == [SpendReport("tenant|b", 1, 0)]
     assert limiter.report(9) == []
 
 
@@ -134,7 +134,7 @@ def test_without_other_processes_nothing_is_kept_for_a_report() -> None:
 @pytest.mark.parametrize("key", ["", "tenant", "nothing|a", "route/other|a", "tenant|" + "a" * 600])
 def test_a_key_of_no_limit_is_charged_to_nobody(key: str) -> None:
     limiter = make()
-    assert limiter.charge(Report(key, 1, 0), 0, 0) is None
+    assert limiter.charge(SpendReport(key, 1, 0), 0, 0) is None
     assert limiter.buckets() == []
 
 

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from sidecar.limits.bucket import SECOND_NS, Limit
-from sidecar.limits.limiter import RateLimiter, Report
+from sidecar.limits.limiter import RateLimiter, SpendReport
 from sidecar.limits.policy import LimitsPolicy, RouteLimits
 from sidecar.limits.sharing import MAX_ASKED, PERIOD_NS, Divider
 
@@ -104,9 +104,13 @@ def test_a_strict_limit_is_exact_at_human_speed_and_nearly_at_a_machine_s() -> N
 def test_what_a_worker_says_is_bounded() -> None:
     limit = Limit("tenant", "tenant", 1000, 1, 1000)
     group = Group(2, limit)
-    forged = [Report("tenant|a", MAX_ASKED, 0), Report("tenant|b", 5, 6), Report("x|y", 1, 0)]
+    forged = [
+        SpendReport("tenant|a", MAX_ASKED, 0),
+        SpendReport("tenant|b", 5, 6),
+        SpendReport("x|y", 1, 0),
+    ]
     shares, news = group.divider.take(
-        1, [*forged, Report("tenant|c", MAX_ASKED + 1, 0)], 0, SECOND_NS
+        1, [*forged, SpendReport("tenant|c", MAX_ASKED + 1, 0)], 0, SECOND_NS
     )
     assert [each.key for each in shares] == ["tenant|a"]
     assert news == []

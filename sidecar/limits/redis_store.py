@@ -117,7 +117,7 @@ class FleetShares:
         await self._client.aclose()
 
     async def _exchange(self) -> None:
-        """SpendReport and take shares; whatever goes wrong is shown and ends there."""
+        """Report and take shares; whatever goes wrong is shown and ends there."""
         try:
             async with asyncio.timeout(2 * self._settings.timeout_seconds):
                 await self._join_when_due()

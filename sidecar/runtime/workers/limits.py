@@ -73,7 +73,7 @@ class WorkerLimits:
         limiter.use_policy(_with_rates(limiter.policy, frame.tenants), elapsed_ns())
 
     def _report(self) -> None:
-        """SpendReport what was spent, if anything was; and again after a period."""
+        """Report what was spent, if anything was; and again after a period."""
         reports = self._limiter.report(MAX_REPORTS)
         since, self._reported_ns = self._reported_ns, elapsed_ns()
         if reports:

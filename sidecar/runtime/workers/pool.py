@@ -204,7 +204,7 @@ class WorkerPool:
         return frozenset(each.hardening for each in self._processes() if each.serving)
 
     async def refresh_stats(self) -> None:
-        """CountedRequest every worker's statistics, and wait for them for ``STATS_SECONDS``."""
+        """Request every worker's statistics, and wait for them for ``STATS_SECONDS``."""
         asked = [process.request_stats() for process in self._processes() if process.serving]
         if asked:
             await asyncio.wait(asked, timeout=STATS_SECONDS)

@@ -1,6 +1,7 @@
 """The servers that are compared, each a process of its own.
 
 Usage: python -m bench.servers VARIANT FOLDER [--cache ENTRIES] [--unix PATH] [--names N]
+       [--limits YAML]
 
 ``ours-h2`` and ``ours-grpcio``: the sidecar's Check with cache, lane, metrics and audit, on
 either engine. ``floor``: the fast engine with a constant reply, read from FOLDER/answer.
@@ -34,11 +35,18 @@ routes:
 """
 
 
-def service(folder: Path, *, cache: Any = None, now: Callable[[], float] = wall_seconds) -> Any:
+def service(
+    folder: Path,
+    *,
+    cache: Any = None,
+    now: Callable[[], float] = wall_seconds,
+    limits: str = "",
+) -> Any:
     """Put the sidecar's Check together as the runtime does, keys apart.
 
     ``cache`` is one of the size that the configuration gives it if nothing is said. ``now`` is
-    the wall clock unless somebody needs an hour to pass at once.
+    the wall clock unless somebody needs an hour to pass at once. ``limits`` is the section of
+    that name; none if nothing is said.
     """
     from sidecar.authz.decision_ids import DecisionIds
     from sidecar.authz.recorder import DecisionRecorder
@@ -48,12 +56,14 @@ def service(folder: Path, *, cache: Any = None, now: Callable[[], float] = wall_
     from sidecar.keys.sources import parse_keys
     from sidecar.observability.audit import AuditLog, FileSink
     from sidecar.observability.counters import Counters
+    from sidecar.runtime.check import make_limiter
     from sidecar.tokens.cache import TokenCache
     from sidecar.tokens.keyring import KeyRing
     from sidecar.transport.lane import SlowLane
 
     keys = parse_keys((folder / "public.pem").read_text(), ISSUER)
-    config = parse_config(CONFIG, "bench")
+    config = parse_config(CONFIG + (f"limits: {limits}\n" if limits else ""), "bench")
+    counters = Counters()
     audit = AuditLog(FileSink(audit_path(folder, os.getpid())), queue_lines=16_384, on_error=report)
     loop = asyncio.get_running_loop()
     ids = DecisionIds()
@@ -62,10 +72,11 @@ def service(folder: Path, *, cache: Any = None, now: Callable[[], float] = wall_
         now=now,
         elapsed_ns=elapsed_ns,
         new_id=ids.text,
-        observer=DecisionRecorder(Counters(), audit, ids, loop.call_later),
+        observer=DecisionRecorder(counters, audit, ids, loop.call_later),
         on_fault=report,
         cache=TokenCache(config.tokens.cache_entries) if cache is None else cache,
         lane=SlowLane(loop),
+        limiter=make_limiter(config, counters, shared=False),
     )
 
 
@@ -176,6 +187,7 @@ class Options(NamedTuple):
     cache: int | None = None
     unix: str = ""
     names: int = 0
+    limits: str = ""
 
     @classmethod
     def read(cls, arguments: list[str]) -> "Options":
@@ -183,10 +195,13 @@ class Options(NamedTuple):
         variant, folder, *rest = arguments
         given = dict(zip(rest[::2], rest[1::2], strict=True))
         cache = given.pop("--cache", None)
+        limits = given.pop("--limits", "")
         unix, names = given.pop("--unix", ""), int(given.pop("--names", 0))
         if given:
             raise SystemExit(f"bench.servers: unknown options {sorted(given)}")
-        return cls(variant, Path(folder), None if cache is None else int(cache), unix, names)
+        return cls(
+            variant, Path(folder), None if cache is None else int(cache), unix, names, limits
+        )
 
 
 def cache_of(options: Options) -> Any:
@@ -201,7 +216,9 @@ async def start(options: Options) -> str:
     folder = options.folder
     address = f"unix:{options.unix}" if options.unix else "127.0.0.1:0"
     starts: dict[str, Callable[[], Awaitable[str]]] = {
-        "ours-h2": lambda: fast(service(folder, cache=cache_of(options)).handle, address),
+        "ours-h2": lambda: fast(
+            service(folder, cache=cache_of(options), limits=options.limits).handle, address
+        ),
         "ours-grpcio": lambda: grpcio(service(folder, cache=cache_of(options)).handle, address),
         "floor": lambda: fast(constant((folder / "answer").read_bytes()), address),
         "naive": lambda: naive(folder, address),

@@ -148,28 +148,42 @@ class RateLimiter:
         return self._take(limits, self._of_address(limits, source, now_ns), now_ns)
 
     def _take(self, limits: RouteLimits, buckets: list[Bucket], now_ns: int) -> LimitRefusal | None:
-        worst: Bucket | None = None
-        over: list[Bucket] = []
-        longest_ns = 0
+        """Charge every bucket, or none. The statements of ``Bucket`` are repeated for speed."""
         for bucket in buckets:
-            wait_ns = bucket.wait_ns(now_ns)
-            if wait_ns <= 0:
-                continue
-            if bucket.limit.shadow or limits.shadow:
-                over.append(bucket)
-            elif wait_ns > longest_ns:
-                worst, longest_ns = bucket, wait_ns
-        if worst is not None:
-            self._touch(worst)
-            return self._refuse(worst, limits, now_ns)
+            if bucket.full_at_ns - now_ns > bucket.tolerance_ns:
+                refusal = self._take_over(limits, buckets, now_ns)
+                if refusal is not None:
+                    return refusal
+                break
+        else:
+            for bucket in buckets:
+                if not bucket.asked:
+                    self._dirty.append(bucket)
+                bucket.asked += 1
+                full_at = bucket.full_at_ns
+                full_at = max(now_ns, full_at)
+                bucket.full_at_ns = full_at + bucket.interval_ns
+        if limits.reports:
+            self.tightest = min(buckets, key=lambda each: each.remaining(now_ns), default=None)
+        return None
+
+    def _take_over(
+        self, limits: RouteLimits, buckets: list[Bucket], now_ns: int
+    ) -> LimitRefusal | None:
+        """Take a request that is over a limit; it passes where only shadow limits are exceeded."""
+        over = [bucket for bucket in buckets if bucket.wait_ns(now_ns) > 0]
+        if not limits.shadow:
+            deciding = [bucket for bucket in over if not bucket.limit.shadow]
+            if deciding:
+                worst = max(deciding, key=lambda each: each.wait_ns(now_ns))
+                self._touch(worst)
+                return self._refuse(worst, limits, now_ns)
         for bucket in buckets:
             self._touch(bucket)
             if bucket in over:
                 self._refuse(bucket, limits, now_ns, SHADOW)
             else:
                 bucket.spend(now_ns)
-        if limits.reports and buckets:
-            self.tightest = min(buckets, key=lambda each: each.remaining(now_ns))
         return None
 
     def passing_fields(self, now_ns: int) -> tuple[Field, ...]:
@@ -324,7 +338,7 @@ class RateLimiter:
         ]
 
     def _find(self, limit: Limit, value: str, now_ns: int) -> Bucket:
-        key = f"{limit.identity}{SEPARATOR}{value}"
+        key = limit.identity + SEPARATOR + value
         bucket = self._tables[limit.kind].entries.get(key)
         if bucket is not None:
             bucket.reused = True

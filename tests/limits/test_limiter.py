@@ -143,3 +143,23 @@ def test_another_secret_forgets_logins_only() -> None:
     limiter.take_tenant(BY_TENANT, "a", 0)
     limiter.use_secret(b"l" * 32)
     assert [each.key for each in limiter.buckets()] == ["tenant|a"]
+
+
+def test_what_remains_is_never_somebody_else_s() -> None:
+    limiter = make()
+    shown = RouteLimits("r", tenant=(TENANT,), reports=True)
+    limiter.take(shown, CountedRequest(tenant="a"), 0)
+    assert limiter.passing_fields(0) != ()
+    limiter.take(shown, CountedRequest(), 0)
+    assert limiter.passing_fields(0) == (), "nothing counted this request"
+
+
+def test_a_shadow_limit_lets_pass_and_the_others_are_charged() -> None:
+    shadow = Limit("route/r", "route", 1, 60, 1, shadow=True)
+    limits = RouteLimits("r", tenant=(TENANT,), total=shadow)
+    counts: dict[tuple[str, str, str], int] = {}
+    known = {each.identity: each for each in (TENANT, shadow)}
+    limiter = RateLimiter(LimitsPolicy({}, RouteLimits(), known, {}), b"k" * 32, counts=counts)
+    assert [limiter.take(limits, CountedRequest(tenant="a"), 0) for _ in range(3)] == [None] * 3
+    assert rooms(limiter) == {"tenant": 2, "route": 0}
+    assert counts == {("shadow", "route", "r"): 2}

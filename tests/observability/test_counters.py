@@ -3,7 +3,8 @@
 import pytest
 
 from sidecar.common.reasons import Grant, Reason
-from sidecar.observability.counters import CHECK_BUCKETS_US, Counters, Histogram
+from sidecar.limits.bucket import KINDS
+from sidecar.observability.counters import CHECK_BUCKETS_US, LIMIT_KINDS, Counters, Histogram
 
 
 @pytest.mark.parametrize(
@@ -67,3 +68,26 @@ def test_labels_are_of_a_closed_set(key: tuple[str, str, str], known: bool) -> N
     counters = Counters(checks={key: 1})
     counters.keep_known({"api"})
     assert (key in counters.checks) is known
+
+
+@pytest.mark.parametrize(
+    ("key", "known"),
+    [
+        (("refused", "tenant", "api"), True),
+        (("shadow", "account", "api"), True),
+        (("passed", "tenant", "api"), False),
+        (("refused", "planet", "api"), False),
+        (("refused", "tenant", "elsewhere"), False),
+    ],
+)
+def test_labels_of_limits_are_of_a_closed_set(key: tuple[str, str, str], known: bool) -> None:
+    counters = Counters(limited={key: 1})
+    counters.keep_known({"api"})
+    assert (key in counters.limited) is known
+    total = Counters(limited={key: 2})
+    total.merge(counters)
+    assert total.limited[key] == (3 if known else 2)
+
+
+def test_every_kind_of_limit_has_its_label() -> None:
+    assert set(LIMIT_KINDS) == set(KINDS)

@@ -15,6 +15,7 @@ from sidecar.runtime.workers.frames import (
     ChallengesRequest,
     FrameFault,
     FromWorker,
+    LimitsUsed,
     LogLine,
     Report,
     Serving,
@@ -24,6 +25,8 @@ from sidecar.runtime.workers.stats import WorkerStats
 
 FRAMES_PER_SECOND, FRAMES_BURST = 500.0, 2000.0
 BYTES_PER_SECOND, BYTES_BURST = 4_194_304.0, 33_554_432.0
+LIMITS_PER_SECOND, LIMITS_BURST = 20.0, 40.0
+"""Reports of rate limits: twice what a worker sends, because each may take milliseconds."""
 LOG_LINES_PER_SECOND, LOG_LINES_BURST = 20.0, 200.0
 CHECKS_PER_SECOND = 1_000_000.0
 """More than ten times what a worker can answer: a count that grows faster is forged."""
@@ -41,6 +44,7 @@ class WorkerWatch:
         self._started_at = now
         self._frames = TokenBucket(FRAMES_PER_SECOND, FRAMES_BURST, now)
         self._bytes = TokenBucket(BYTES_PER_SECOND, BYTES_BURST, now)
+        self._limits = TokenBucket(LIMITS_PER_SECOND, LIMITS_BURST, now)
         self._lines = TokenBucket(LOG_LINES_PER_SECOND, LOG_LINES_BURST, now)
         self._seen: set[type] = set()
         self._final_report_seen = False
@@ -68,6 +72,9 @@ class WorkerWatch:
                 self._seen.add(type(frame))
             case LogLine():
                 self.take_log_line()
+            case LimitsUsed():
+                if not self._limits.take(self._clock()):
+                    raise FrameFault("it reports what it spent too often")
             case ChallengesRequest():
                 if self._request_open:
                     raise FrameFault("it requests challenges before the previous reply")

@@ -13,12 +13,15 @@ import threading
 from collections.abc import Awaitable, Callable
 
 import sidecar.runtime.workers.main as program
+from sidecar.limits.limiter import SpendReport
+from sidecar.limits.sharing import MAX_REPORTS
 from sidecar.runtime.hardening.process import Hardening
 from sidecar.runtime.workers.frames import (
     MAX_TEXT,
     Applied,
     ChallengesRequest,
     Frame,
+    LimitsUsed,
     LogLine,
     Report,
     Serving,
@@ -136,6 +139,14 @@ ATTACKS: dict[str, Attack] = {
     "reports unasked": flood(lambda n: Report(n + 1000, 1, WorkerStats())),
     "last words": say_last_words,
     "questions": flood(lambda n: ChallengesRequest(n, tuple(f"{n}-{i:060}" for i in range(1024)))),
+    "limits without end": flood(
+        lambda n: LimitsUsed(
+            0, tuple(SpendReport(f"address|{n}-{i}", 1, 0) for i in range(MAX_REPORTS))
+        )
+    ),
+    "limits of too many keys": once(
+        encode(LimitsUsed(0, (SpendReport("tenant|a", 1, 0),) * (MAX_REPORTS + 1)))
+    ),
     "a frame too large": once(b"\x7f\xff\xff\xff"),
     "garbage": once(b"\0\0\0\4\xff\xff\xff\xff"),
     "a level of its own": once(encode(LogLine(41, "x"))),  # type: ignore[arg-type]

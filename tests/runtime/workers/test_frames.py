@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from sidecar.config import load_config, parse_config
 from sidecar.keys.lifecycle import KeyState
+from sidecar.limits.limiter import Share, SpendReport
 from sidecar.observability.counters import Histogram
 from sidecar.runtime.workers.frames import (
     MAX_FROM_WORKER_BYTES,
@@ -25,6 +26,9 @@ from sidecar.runtime.workers.frames import (
     FromWorker,
     KeysFrame,
     KnownChallenge,
+    LimitsShares,
+    LimitsState,
+    LimitsUsed,
     LogLine,
     Policies,
     PublicKey,
@@ -34,6 +38,7 @@ from sidecar.runtime.workers.frames import (
     Serving,
     Start,
     StatsRequest,
+    TenantRate,
     ToWorker,
     UnknownKid,
     VersionRefused,
@@ -70,6 +75,8 @@ TO_WORKER = [
     KeysFrame(7, (PublicKey("k", None, b"\x30"),), (0, 1), KeyState.OUTAGE),
     KeysFrame(8, (), (), KeyState.ACTIVE, True, (PublicKey("k", "acme", b"0"),), ("a",)),
     Readiness(ready=True),
+    LimitsState(b"k" * 32, 1.0, 0.25, {TENANT: TenantRate(5, 60, 5, False)}),
+    LimitsShares(7, (Share("tenant|a", -5, 0.5, 0.25),)),
     ChallengesReply(3, (KnownChallenge("token", "a.example", "token.thumb"),)),
     StatsRequest(9),
     Drain(),
@@ -81,6 +88,7 @@ FROM_WORKER = [
     Report(9, 7, NUMBERS),
     UnknownKid(),
     ChallengesRequest(3, ("token",)),
+    LimitsUsed(7, (SpendReport("tenant|a", 5, 2),)),
     LogLine(40, "text"),
 ]
 

@@ -10,6 +10,7 @@ from sidecar.runtime.workers.frames import (
     ChallengesRequest,
     FrameFault,
     FromWorker,
+    LimitsUsed,
     LogLine,
     Report,
     Serving,
@@ -24,6 +25,7 @@ from sidecar.runtime.workers.watch import (
     CPUS,
     FRAMES_BURST,
     FRAMES_PER_SECOND,
+    LIMITS_BURST,
     LOG_LINES_BURST,
     WorkerWatch,
     misreport,
@@ -45,6 +47,7 @@ class Watched:
     [
         (lambda watch: watch.take_frame(UnknownKid()), FRAMES_BURST, "too many frames"),
         (lambda watch: watch.take_log_line(), LOG_LINES_BURST, "too many lines"),
+        (lambda watch: watch.take_frame(LimitsUsed(0, ())), LIMITS_BURST, "spent too often"),
         (lambda watch: watch.take_frame(LogLine(40, "x")), LOG_LINES_BURST, "too many lines"),
         (lambda watch: watch.take_bytes(int(BYTES_BURST / 4)), 4, "too many bytes"),
     ],

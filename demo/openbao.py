@@ -34,6 +34,7 @@ SIDECAR_POLICY = """\
 path "secret/data/iam/jwt-signing-key"     { capabilities = ["read"] }
 path "secret/metadata/iam/jwt-signing-key" { capabilities = ["read"] }
 path "secret/data/modules/publishers"      { capabilities = ["read"] }
+path "secret/data/limits/tenants"          { capabilities = ["read"] }
 path "pki/sign/edge"                       { capabilities = ["update"] }
 path "auth/token/renew-self"               { capabilities = ["update"] }
 """
@@ -130,6 +131,10 @@ class OpenBao:
     def put_publishers(self, entry: Mapping[str, Any]) -> None:
         """Register publishers of modules: their public keys by id."""
         self.client.secrets.kv.v2.create_or_update_secret("modules/publishers", dict(entry))
+
+    def put_tenant_limits(self, entry: Mapping[str, Any]) -> None:
+        """Give tenants rate limits of their own: rates by tenant id."""
+        self.client.secrets.kv.v2.create_or_update_secret("limits/tenants", dict(entry))
 
     def enable_pki(self, domains: Sequence[str]) -> str:
         """Mount a PKI with a root of its own and a role ``edge``; return the root, PEM."""

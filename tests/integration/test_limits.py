@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from demo.cases import EXPORT, LOGIN, Minter, bearer
+from demo.cases import API, EXPORT, LOGIN, TENANT, Minter, bearer
 from demo.client import Reply
 from demo.stack import Stack
 from sidecar.common.clock import wall_seconds
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.real
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
-    with Stack() as running:
+    with Stack(keys={"poll_seconds": 0.2}) as running:
         yield running
 
 
@@ -54,17 +54,30 @@ def test_a_client_is_told_its_limit_and_one_line_says_why(stack: Stack) -> None:
     assert "would have passed in" in lines[0]["detail"]
 
 
+def test_a_tenant_s_limit_in_vault_comes_and_goes_while_it_runs(stack: Stack) -> None:
+    token = bearer(Minter(stack.key, wall_seconds()).good())
+
+    def statuses() -> set[int]:
+        return {stack.client.get(API, (token,)).status for _ in range(3)}
+
+    assert statuses() == {200}
+    stack.openbao.put_tenant_limits({TENANT: "1/3600s"})
+    wait_until(lambda: statuses() == {429})
+    stack.openbao.put_tenant_limits({TENANT: "not a rate"})
+    wait_until(lambda: statuses() == {200})
+
+
 def test_logins_are_counted_by_address_and_account_and_no_header_changes_the_address(
     stack: Stack,
 ) -> None:
     replies = [
-        login(stack, "alice@example.com", ("x-forwarded-for", f"192.0.2.{number}"))
+        login(stack, "zacharias@example.com", ("x-forwarded-for", f"192.0.2.{number}"))
         for number in range(6)
     ]
     assert [each.status for each in replies] == [200] * 5 + [429]
     assert replies[0].document()["application"] == "sample"
     assert login(stack, "bob@example.com").status == 200
-    assert "alice" not in str(stack.audited())
+    assert "zacharias" not in str(stack.audited())
 
 
 def test_a_login_s_body_reaches_the_application_whole_and_is_bounded(stack: Stack) -> None:

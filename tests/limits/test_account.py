@@ -1,8 +1,11 @@
 """Which account a login is for; where two readers could differ, it is none."""
 
 import json
+from urllib.parse import urlencode
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sidecar.limits.account import NO_ACCOUNT, read_account, throttle_key
 from sidecar.limits.bucket import Limit
@@ -87,3 +90,19 @@ def test_a_key_is_the_secret_s_and_tells_its_parts_apart() -> None:
     assert len(keys) == 4
     assert throttle_key(b"k" * 32, "a", "bc") in keys
     assert throttle_key(b"k" * 32, "\ud800") not in keys
+
+
+@given(st.binary(max_size=300), st.sampled_from([JSON_TYPE, FORM_TYPE, "", "application/x+json"]))
+def test_no_body_breaks_it(body: bytes, kind: str) -> None:
+    for login in (JSON, FORM):
+        account = read_account(body, {"content-type": kind.encode()}, login)
+        assert len(throttle_key(b"k" * 32, account)) == 32
+
+
+@given(st.text(min_size=1, max_size=60))
+def test_an_account_is_one_in_a_form_and_in_json(account: str) -> None:
+    form = urlencode({"email": account}).encode()
+    document = json.dumps({"user": {"email": account}}).encode()
+    assert read_account(form, {"content-type": FORM_TYPE.encode()}, FORM) == read_account(
+        document, {"content-type": JSON_TYPE.encode()}, JSON
+    )

@@ -108,21 +108,21 @@ async def test_while_redis_is_away_each_spends_its_last_share_and_it_comes_back_
     server: RedisServer, how: signal.Signals
 ) -> None:
     async with fleet(settings_of(server, timeout_seconds=0.2), 4) as sidecars:
-        await load(sidecars, 1.0)
+        await load(sidecars, 0.7)
         server.signal(how)
-        rates = [await load(sidecars, 1.5)]
+        rates = [await load(sidecars, 1.0)]
         assert [each.changes for each in sidecars] == [[False]] * 4
         assert all("spends" not in each.fleet.status.problem for each in sidecars)
         assert all(server.address in each.fleet.status.problem for each in sidecars)
-        rates.append(await load(sidecars, 1.5))
+        rates.append(await load(sidecars, 1.0))
         if how is signal.SIGKILL:
             server.kill()
             server.start()
         else:
             server.signal(signal.SIGCONT)
-        rates.append(await load(sidecars, 2.0))
+        rates.append(await load(sidecars, 1.5))
         await until(lambda: all(each.changes == [False, True] for each in sidecars))
-        rates.append(await load(sidecars, 2.0))
+        rates.append(await load(sidecars, 1.5))
     assert rates == [pytest.approx(LIMIT.requests, rel=0.1)] * 4
 
 

@@ -16,10 +16,12 @@ from sidecar.runtime.workers.frames import (
     Drain,
     FrameReader,
     KeysFrame,
+    LimitsState,
     Policies,
     Readiness,
     Revoked,
     Start,
+    TenantRate,
     ToWorker,
     public_keys,
 )
@@ -143,3 +145,13 @@ def test_what_can_not_be_encoded_changes_nothing(issuer: Issuer) -> None:
     assert (state.version, started(state)) == (1, before)
     set_keys(state, EMPTY_RING)
     assert state.version == 2
+
+
+def test_limits_are_sent_when_they_change_and_to_a_worker_that_comes_later() -> None:
+    state = PublishedState(SETTINGS)
+    limits = LimitsState(b"k" * 32, 1.0, 0.5, {"a": TenantRate(5, 1, 5, False)})
+    raw = state.set_limits(limits)
+    assert raw is not None
+    assert decode([raw]) == [limits]
+    assert state.set_limits(limits) is None
+    assert limits in started(state)

@@ -56,7 +56,7 @@ class FleetShares:
     """This sidecar's part in the fleet's limits.
 
     ``member`` names it among the others; ``on_change`` is called with whether the server can be
-    used, when that changes; ``on_secret`` and ``on_members`` with what the fleet agreed on.
+    used, when that changes, ``on_joined`` when the fleet's secret or its size did.
     ``now_ns`` is the limiter's clock.
     """
 
@@ -151,10 +151,12 @@ class FleetShares:
         members, secret = int(joined[0]), bytes.fromhex(joined[1].decode("ascii"))
         if len(secret) != KEY_BYTES:
             raise StoreFault(f"the key {prefix}secret in Redis is not a sidecar's; delete it")
+        before = self._limiter.secret, self._limiter.new_strict_share
         self._limiter.use_secret(secret)
         self._joined_ns, self.members = now, max(1, members)
         self._limiter.new_strict_share = 1 / self.members
-        self._on_joined()
+        if before != (secret, self._limiter.new_strict_share):
+            self._on_joined()
 
     async def _sync(self, reports: Sequence[SpendReport]) -> None:
         if not reports:

@@ -88,7 +88,7 @@ OF_THE_REQUEST = {
     "request_malformed", "request_too_large", "host_malformed", "path_ambiguous", "route_unknown",
     "origin_not_allowed", "token_missing", "token_scheme_unsupported", "tenant_mismatch",
     "role_missing", "scope_missing", "client_certificate_missing", "client_not_allowed",
-    "keys_degraded", "keys_unavailable", "internal_fault", "modules_busy",
+    "keys_degraded", "keys_unavailable", "internal_fault", "modules_busy", "rate_limited",
 }  # fmt: skip
 
 

@@ -41,6 +41,9 @@ NOT_BY_ONE_REQUEST = {
     ),
     Reason.KEYS_UNAVAILABLE: "tests/authz/test_service.py::test_without_a_key_the_answer_is_503",
     Reason.KEYS_DEGRADED: "tests/keys/test_refresher.py::test_degraded_may_refuse",
+    Reason.RATE_LIMITED: (
+        "tests/authz/test_limiting.py::test_a_tenant_over_its_limit_is_told_when_to_come_back"
+    ),
     Reason.INTERNAL_FAULT: "tests/authz/test_service.py::test_a_fault_of_ours_is_a_refusal",
 }
 

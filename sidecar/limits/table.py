@@ -2,8 +2,8 @@
 
 Clients can invent addresses, so the table must choose well what it forgets. A new key is on
 probation: it stands in a queue, and is the first to go, until it is asked for a second time. Keys
-that were are kept in a second queue, from which a full bucket goes first (it can be dropped
-without being missed), and otherwise, of the few at its head, the one that has spent the least.
+that were are kept in a second queue; of the few at its head the one goes that has spent the
+least, which is a full one if there is any, and that can be dropped without being missed.
 A look-up moves nothing: whether a key is in use shows in its bucket.
 """
 
@@ -70,14 +70,9 @@ class BucketTable:
         return None
 
     def _least_spent(self, now_ns: int) -> Bucket:
-        """Return a full bucket among the first few, or the one that has spent the least."""
-        candidates: list[Bucket] = []
-        while self._kept and len(candidates) < _CANDIDATES:
-            bucket = self._kept.popleft()
-            if bucket.is_full(now_ns):
-                self._kept.extend(candidates)
-                return bucket
-            candidates.append(bucket)
+        """Return, of the first few, the one that is full or has spent the least."""
+        first = min(_CANDIDATES, len(self._kept))
+        candidates = [self._kept.popleft() for _ in range(first)]
         least = min(candidates, key=lambda each: (each.full_at_ns - now_ns) / each.interval_ns)
         self._kept.extend(each for each in candidates if each is not least)
         return least

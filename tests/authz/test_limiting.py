@@ -2,17 +2,20 @@
 
 import json
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
+from sidecar.authz import evaluate
 from sidecar.authz.service import CheckService
 from sidecar.authz.snapshot import build_snapshot
-from sidecar.common.reasons import Reason
+from sidecar.common.reasons import Grant, Reason
 from sidecar.config import parse_config
 from sidecar.limits.limiter import RateLimiter
 from sidecar.limits.policy import compile_limits
 from sidecar.tokens.cache import TokenCache
 from sidecar.tokens.keyring import EMPTY_RING
+from sidecar.tokens.verifier import VerifiedToken, verify_token
 from tests.authz.checks import Answer
 from tests.authz.conftest import CONFIG, Bench
 from tests.support.minting import TENANT, Issuer, base_claims
@@ -29,13 +32,16 @@ ROUTES = """\
   - {name: mine, path_prefix: /mine, limits: {token: {requests: 1, per_seconds: 60}}}
   - {name: watched, path_prefix: /watched, limits: {total: {requests: 1, shadow: true}}}
   - {name: tried, path_prefix: /tried, shadow: true, limits: {total: {requests: 1}}}
+  - {name: all, path_prefix: /, hosts: [all.example]}
   - name: login
     path: /login
     auth: none
     methods: [POST]
+    cors: pages
     limits: {login: {account_json: /email, account_attempts: {requests: 7, per_seconds: 60}}}
 routes_end:
 """
+CORS = "  cors: {pages: {origins: ['https://page.example']}}\n"
 
 
 @dataclass
@@ -47,7 +53,7 @@ class Limited(Bench):
     limits: str = LIMITS
 
     def __post_init__(self) -> None:
-        routes = ROUTES.replace("routes_end:\n", "headers:\n")
+        routes = ROUTES.replace("routes_end:\n", "headers:\n" + CORS)
         config = parse_config(
             self.limits + CONFIG.replace("headers:\n", routes, 1), "test of limits"
         )
@@ -198,9 +204,43 @@ def test_nothing_of_the_account_is_kept_or_said(limited: Limited) -> None:
 
 
 def test_a_preflight_of_a_login_is_no_attempt(limited: Limited) -> None:
-    for _ in range(7):
-        limited.ask(path="/login", method="OPTIONS", source="198.51.100.9")
-    assert not [each for each in limited.limiter.buckets() if each.limit.kind == "login"]
+    asked = {"origin": "https://page.example", "access-control-request-method": "POST"}
+    for number in range(7):
+        source = f"198.51.100.{number}"
+        limited.ask(path="/login", method="OPTIONS", source=source, headers=dict(asked))
+        assert limited.last.decision.outcome is Grant.PREFLIGHT
+    assert {each.limit.kind for each in limited.limiter.buckets()} == {"address"}
+
+
+def test_refusals_of_one_route_each_say_their_own_limit(limited: Limited) -> None:
+    token, other = limited.issuer.mint(jti="one"), limited.issuer.mint(jti="two")
+    limited.statuses(1, token, path="/mine")
+    limited.statuses(1, other, path="/mine")
+    first = limited.ask(token, path="/mine").response_headers
+    limited.at_ns += 30 * SECOND
+    second = limited.ask(other, path="/mine").response_headers
+    assert (first["retry-after"], second["retry-after"]) == ("60", "30")
+
+
+def test_an_address_over_its_limit_gets_no_signature_check(
+    limited: Limited, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verified: list[bytes] = []
+
+    def counting(raw: bytes, *arguments: Any, **named: Any) -> VerifiedToken:
+        verified.append(raw)
+        return verify_token(raw, *arguments, **named)
+
+    monkeypatch.setattr(evaluate, "verify_token", counting)
+    statuses = [limited.ask(Issuer.generate("key-1").mint(jti=f"{n}")).status for n in range(12)]
+    assert statuses == [401] * 8 + [429] * 4
+    assert len(verified) == 8
+
+
+def test_a_spelling_does_not_lead_around_a_route_s_own_limit(limited: Limited) -> None:
+    assert limited.ask(limited.issuer.mint(), path="/few").status == 200
+    answer = limited.ask(limited.issuer.mint(), path="/FEW", host="all.example")
+    assert (answer.status, answer.metadata["reason"]) == (400, "path_ambiguous")
 
 
 def test_what_is_cached_and_what_is_not_are_counted_alike(issuer: Issuer) -> None:

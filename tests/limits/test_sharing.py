@@ -7,7 +7,7 @@ import pytest
 from sidecar.limits.bucket import SECOND_NS, Limit
 from sidecar.limits.limiter import RateLimiter, SpendReport
 from sidecar.limits.policy import LimitsPolicy, RouteLimits
-from sidecar.limits.sharing import MAX_ASKED, PERIOD_NS, Divider
+from sidecar.limits.sharing import MAX_ASKED, MAX_LATE_NS, PERIOD_NS, Divider
 
 BY_TENANT = RouteLimits("r", only_tenant=True)
 
@@ -99,6 +99,20 @@ def test_a_strict_limit_is_exact_at_human_speed_and_nearly_at_a_machine_s() -> N
     # What passed too much is paid back: after two minutes, as many as the rate allows in all.
     later = [2 * 60 * SECOND_NS + number * SECOND_NS // 5 for number in range(20)]
     assert passed + sum(machine.ask(n % 4, at) for n, at in enumerate(later)) <= 5 + 10 + 1
+
+
+def test_a_report_that_comes_late_is_charged_to_the_time_in_which_it_was_spent() -> None:
+    limit = Limit("tenant", "tenant", 1000, 1, 1000)
+    group = Group(2, limit)
+    now = 3 * SECOND_NS
+    spent = [SpendReport("tenant|a", 1500, 0)]
+    (share,), _ = group.divider.take(0, spent, now - 2 * SECOND_NS, now)
+    assert share.ahead_ns == -SECOND_NS // 2, "two seconds refill more than was spent"
+    (share,), _ = group.divider.take(1, spent, now, now)
+    assert share.ahead_ns == SECOND_NS + SECOND_NS // 2
+    # However late it says it is.
+    (share,), _ = group.divider.take(0, [SpendReport("tenant|b", 1, 0)], 0, 100 * SECOND_NS)
+    assert share.ahead_ns >= -MAX_LATE_NS
 
 
 def test_what_a_worker_says_is_bounded() -> None:

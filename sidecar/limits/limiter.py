@@ -81,6 +81,7 @@ class RateLimiter:
     __slots__ = (
         "_counts",
         "_dirty",
+        "_max_keys",
         "_reported",
         "_tables",
         "_tenants",
@@ -110,6 +111,7 @@ class RateLimiter:
         self._tables: dict[LimitKind, BucketTable] = {kind: BucketTable(max_keys) for kind in KINDS}
         self._tenants = self._tables["tenant"].entries
         self._dirty: list[Bucket] = []
+        self._max_keys = max_keys
         self._reported: dict[str, Bucket] = {}
         # A bucket that nobody reports begins at 1, so that it is never put on the list.
         self._untouched = 0 if shared else 1
@@ -351,10 +353,19 @@ class RateLimiter:
         return own or limit or self.policy.limits[identity]
 
     def _add(self, key: str, limit: Limit, now_ns: int) -> Bucket:
+        if len(self._dirty) > self._max_keys:
+            self._forget_news()
         share = self.new_strict_share if limit.strict else self.new_share
         bucket = self._tables[limit.kind].add(key, limit, now_ns, share)
         bucket.asked = self._untouched
         return bucket
+
+    def _forget_news(self) -> None:
+        """Leave the older half unreported: a flood of new keys comes faster than reports go."""
+        half = len(self._dirty) // 2
+        for bucket in self._dirty[:half]:
+            bucket.asked = bucket.refused = 0
+        del self._dirty[:half]
 
     def _touch(self, bucket: Bucket) -> None:
         """Count a request that one bucket was asked for, and note that there is news of it."""

@@ -163,3 +163,15 @@ def test_a_shadow_limit_lets_pass_and_the_others_are_charged() -> None:
     assert [limiter.take(limits, CountedRequest(tenant="a"), 0) for _ in range(3)] == [None] * 3
     assert rooms(limiter) == {"tenant": 2, "route": 0}
     assert counts == {("shadow", "route", "r"): 2}
+
+
+def test_what_waits_to_be_reported_is_bounded_and_a_busy_key_is_reported_all_the_same() -> None:
+    known = {each.identity: each for each in (TENANT,)}
+    policy = LimitsPolicy({}, RouteLimits(), known, {})
+    limiter = RateLimiter(policy, b"k" * 32, max_keys=100, shared=True)
+    for number in range(1000):
+        limiter.take_tenant(BY_TENANT, "busy", number)
+        limiter.take_tenant(BY_TENANT, f"invented-{number}", number)
+    reports = limiter.report(10_000)
+    assert len(reports) <= 102
+    assert "tenant|busy" in {each.key for each in reports}

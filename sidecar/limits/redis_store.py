@@ -33,8 +33,10 @@ from sidecar.limits.bucket import SMOOTHING, STALE_PERIODS, Bucket
 from sidecar.limits.limiter import RateLimiter, Share, SpendReport
 from sidecar.limits.redis_script import JOIN, SYNC
 
-MAX_REPORTS = 1000
-"""The most buckets in one round trip; the others wait for the next one."""
+BATCH = 200
+"""Buckets in one round trip: to write and read them takes milliseconds, in which no Check runs."""
+MAX_BATCHES = 10
+"""Round trips in one exchange; what is left waits for the next one."""
 JOIN_SECONDS = 1.0
 GONE_SECONDS = 5.0
 """A sidecar that has not joined again for so long counts no more."""
@@ -79,6 +81,7 @@ class FleetShares:
         self._on_change = on_change
         self._on_joined = on_joined
         self._client = make_client(settings)
+        self._patience = 2 * settings.timeout_seconds
         self._sync_sha = ""
         self._joined_ns: int | None = None
         self._since_ns = self._reported_ns = now_ns()
@@ -119,14 +122,15 @@ class FleetShares:
     async def _exchange(self) -> None:
         """Report and take shares; whatever goes wrong is shown and ends there."""
         try:
-            async with asyncio.timeout(2 * self._settings.timeout_seconds):
+            async with asyncio.timeout(self._patience):
                 await self._join_when_due()
-                self._since_ns, self._reported_ns = self._reported_ns, self._now_ns()
-                reports = self._limiter.report(MAX_REPORTS)
-                await self._sync(reports)
-                while self._claims_debt and len(reports) == MAX_REPORTS:
-                    reports = self._limiter.report(MAX_REPORTS)
+            self._since_ns, self._reported_ns = self._reported_ns, self._now_ns()
+            for _ in range(MAX_BATCHES):
+                reports = self._limiter.report(BATCH)
+                async with asyncio.timeout(self._patience):
                     await self._sync(reports)
+                if len(reports) < BATCH:
+                    break
         except Exception as exc:  # noqa: BLE001 - the edge of a poll: the loop continues
             self.status.failed(_fault_of(exc, self._settings))
             await self._lost()
@@ -220,7 +224,9 @@ class FleetShares:
         self._claims_debt = True
         await self._client.connection_pool.disconnect()
         if not self._reachable:
-            self._limiter.report(MAX_REPORTS)  # within the shares: nothing is charged later
+            # What was spent was within the shares: nothing of it is charged later.
+            for _ in range(MAX_BATCHES):
+                self._limiter.report(BATCH)
             return
         self._reachable = False
         self._limiter.new_share = self._limiter.new_strict_share = 1 / self.members

@@ -272,7 +272,10 @@ def test_a_key_that_is_withdrawn_stops_at_once(stack: Stack) -> None:
 
 def test_the_two_limits_are_one_number(stack: Stack) -> None:
     text = json.dumps(edge_config(stack.ports))
-    assert text.count(f'"max_request_bytes": {LIMIT}') == text.count("with_request_body") == 2
+    login_limit = model.LoginSettings().max_body_bytes
+    assert text.count(f'"max_request_bytes": {LIMIT}') == 2
+    assert text.count(f'"max_request_bytes": {login_limit}') == 1
+    assert text.count("with_request_body") == 3
     assert model.Modules().max_bundle_bytes == LIMIT
     assert '"allow_partial_message": true' not in text
 

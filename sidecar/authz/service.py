@@ -48,6 +48,7 @@ class CheckService:
         "_on_fault",
         "_response_cache",
         "_slow_path",
+        "on_exchange",
     )
 
     def __init__(
@@ -76,6 +77,8 @@ class CheckService:
             on_fault=on_fault,
             verifier_pool=verifier_pool,
         )
+        self.on_exchange: Callable[[Snapshot, Snapshot], None] = lambda _held, _fresh: None
+        """Called with the old and the new snapshot once the new one decides (``runtime.check``)."""
         self._lane = lane
         self._judges_bundles = verifier_pool is not None
         self._now = now

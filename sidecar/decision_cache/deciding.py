@@ -50,6 +50,10 @@ class DecidingProcess:
         """The epoch under which this process decides."""
         return self._word.epoch
 
+    def hold(self, held: bool) -> None:
+        """Send payloads while any Envoy holds a lease."""
+        self.answers.held = held
+
     def start(self) -> None:
         """Beat from now on."""
         if self._timer is None:

@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 
 from sidecar.decision_cache.credits import CreditPolicy, grant_all
 from sidecar.decision_cache.lease_server import Hello, Lease
-from sidecar.decision_cache.memory import SharedMemory, make_ring, take_ring
+from sidecar.decision_cache.memory import MemoryFault, SharedMemory, make_ring, take_ring
 from sidecar.decision_cache.protocol import COUNTS, RING_ID, ModuleCount
 from sidecar.decision_cache.ring import LineSink, Ring, RingFault
 from sidecar.observability.audit.entry import AuditLine
@@ -98,10 +98,9 @@ class Leases:
             return
         memory, ring_id = take_ring(hello.old_ring)
         self._handed_over[lease] = self._ring(memory, ring_id)
-        self.drain()
 
     def ended(self, lease: Lease) -> None:
-        """Read the ring of a lease that has ended to its end."""
+        """Have the ring of a lease that has ended read to its end."""
         held = self._held.pop(lease, None)
         if held is not None:
             self._keep_counts(held.ring)
@@ -110,7 +109,6 @@ class Leases:
                 self._on_held(False)
         elif (ring := self._handed_over.pop(lease, None)) is not None:
             ring.close()  # the module keeps it, and will hand it over again
-        self.drain()
 
     def drain(self) -> bool:
         """Read one slice of every ring; return whether there is more to read at once."""
@@ -126,7 +124,7 @@ class Leases:
             if more is None or (not more and ring.is_empty):
                 del self._handed_over[lease]
                 ring.close()
-                self._grant(lease)
+                self._grant_or_end(lease)
         for ring in tuple(self._ending):
             more = self._drain(ring)
             busy |= bool(more)
@@ -196,6 +194,13 @@ class Leases:
             self._on_held(True)
         descriptors = memories.control.descriptor, memories.credit.descriptor, memory.descriptor
         self.server.welcome(lease, descriptors)
+
+    def _grant_or_end(self, lease: Lease) -> None:
+        try:
+            self._grant(lease)
+        except MemoryFault as fault:
+            _log.error("no lease: %s", fault)
+            self.server.end(lease)
 
     def _ring(self, memory: SharedMemory, ring_id: bytes) -> Ring:
         return Ring(memory, ring_id, self._sink, self._routes, self._on_line)

@@ -19,7 +19,7 @@ from sidecar.decision_cache.protocol import (
     RECORD,
     UNIT,
 )
-from sidecar.headers.tenant import ROLES, TENANT_ID, TOKEN_ID, USER_ID
+from sidecar.headers.tenant import ROLES, TENANT_ID, JWT_ID, USER_ID
 from sidecar.observability.audit.entry import (
     ground_fragment,
     key_state_fragment,
@@ -82,7 +82,7 @@ def common_part(
     fields: CommonFields, outcome: str, route: str, key_state: str, texts: TokenTexts
 ) -> bytes | None:
     """Return what tokens like this have in common; ``None`` for what the module can't repeat."""
-    own_headers = [(TENANT_ID, _TENANT), (USER_ID, _SUBJECT), (TOKEN_ID, _TOKEN)]
+    own_headers = [(TENANT_ID, _TENANT), (USER_ID, _SUBJECT), (JWT_ID, _TOKEN)]
     if texts.has_roles:
         own_headers.append((ROLES, _ROLES))
     named = [

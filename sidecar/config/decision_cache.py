@@ -16,7 +16,7 @@ class DecisionCacheSettings(Settings, frozen=True):
     sidecar an answer may still be repeated.
     """
 
-    address: Annotated[str, Meta(pattern=r"^unix:/[^\x00]+$", max_length=112)]
+    socket: Annotated[str, Meta(pattern=r"^/[^\x00]+$", max_length=107)]
     mode: Literal["0600", "0660", "0666"] = "0660"
     peer_uids: Annotated[tuple[UnixId, ...], Meta(max_length=64)] = ()
     peer_gids: Annotated[tuple[UnixId, ...], Meta(max_length=64)] = ()

@@ -29,5 +29,5 @@ def check_decision_cache(config: Config) -> Iterator[Problem]:
         )
     sockets = {"authz": listen.authz, "sds": listen.sds, "admin": listen.admin}
     for name, each in sockets.items():
-        if each is not None and each.address == settings.address:
-            yield Problem((*_WHERE, "address"), f"is also that of listen.{name}")
+        if each is not None and each.address == f"unix:{settings.socket}":
+            yield Problem((*_WHERE, "socket"), f"is also that of listen.{name}")

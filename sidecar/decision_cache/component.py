@@ -32,7 +32,6 @@ from sidecar.observability.audit import AuditLog
 from sidecar.observability.audit.entry import AuditLine
 from sidecar.transport.http1_messages import Request, Response
 from sidecar.transport.peers import make_rule, may_descend_from
-from sidecar.transport.sockets import path_of
 
 DRAIN_SECONDS = 0.05
 REST_SECONDS = 0.01
@@ -81,7 +80,7 @@ class DecisionCache:
             on_held=self._hold,
         )
         self._server = LeaseServer(
-            path_of(settings.address) or Path(settings.address),
+            Path(settings.socket),
             int(settings.mode, 8),
             Admission(
                 make_rule(settings.peer_uids, settings.peer_gids),

@@ -38,7 +38,6 @@ REST_SECONDS = 0.01
 """How long a request that is being repeated may still take to write its line."""
 END_SECONDS = 2.0
 _NS = 1_000_000
-_PART = "decision_cache"
 _log = logging.getLogger("sidecar.decision_cache")
 
 
@@ -77,7 +76,7 @@ class DecisionCache:
             audit,
             frozenset(scopes_of(routes)),
             on_line=self._count,
-            on_held=self._hold,
+            on_held=lambda held: self.on_held(held),  # it is set later
         )
         self._server = LeaseServer(
             Path(settings.socket),
@@ -102,7 +101,6 @@ class DecisionCache:
         context.stack.push_async_callback(self.stop)
         self._server.start()
         context.spawn(self._run())
-        self._hold(False)
 
     async def stop(self) -> None:
         """End every lease, and record what was repeated until then."""
@@ -141,12 +139,7 @@ class DecisionCache:
         if line.warnings:
             counters.count_pii_warning()
 
-    def _hold(self, held: bool) -> None:
-        self._context.health.facts[_PART] = f"{self._leases.held} leases"
-        self.on_held(held)
-
     def _families(self) -> Iterator[Metric]:
-        self._context.health.facts[_PART] = f"{self._leases.held} leases"
         return lease_families(self._leases, self._server.refused, self._routes_fit)
 
     def _show(self, _request: Request) -> Response:

@@ -19,7 +19,7 @@ from sidecar.decision_cache.protocol import (
     RECORD,
     UNIT,
 )
-from sidecar.headers.tenant import ROLES, TENANT_ID, JWT_ID, USER_ID
+from sidecar.headers.tenant import JWT_ID, ROLES, TENANT_ID, USER_ID
 from sidecar.observability.audit.entry import (
     ground_fragment,
     key_state_fragment,

@@ -76,7 +76,7 @@ class DecisionCache:
             audit,
             frozenset(scopes_of(routes)),
             on_line=self._count,
-            on_held=lambda held: self.on_held(held),  # it is set later
+            on_held=self._hold,
         )
         self._server = LeaseServer(
             Path(settings.socket),
@@ -138,6 +138,9 @@ class DecisionCache:
         counters.count_check(line.outcome, line.reason, line.route, line.latency_us)
         if line.warnings:
             counters.count_pii_warning()
+
+    def _hold(self, held: bool) -> None:
+        self.on_held(held)
 
     def _families(self) -> Iterator[Metric]:
         return lease_families(self._leases, self._server.refused, self._routes_fit)

@@ -77,6 +77,7 @@ class Ring:
         self._bytes = memory.size - RING_HEADER
         self._read = self._tail = memory.words[_TAIL]
         self._batches: deque[_Batch] = deque()
+        self._broken = False
 
     @property
     def counts(self) -> tuple[int, ...]:
@@ -90,14 +91,25 @@ class Ring:
 
     @property
     def is_empty(self) -> bool:
-        """Whether every line that was written is in the sink."""
+        """Whether every line that was written is in the sink, or nothing more can be read."""
+        if self._broken:
+            return True
         return not self._batches and self._memory.words[_HEAD] == self._read
 
     def drain(self) -> bool:
         """Queue one slice of lines; return whether there are more and the sink takes them.
 
-        Raises ``RingFault`` for what is no audit line of this ring.
+        Raises ``RingFault`` for what is no audit line of this ring; then no more is read.
         """
+        if self._broken:
+            return False
+        try:
+            return self._read_slice()
+        except RingFault:
+            self._broken = True
+            raise
+
+    def _read_slice(self) -> bool:
         self._settle()
         waiting = self._memory.words[_HEAD] - self._read
         if not waiting:

@@ -7,14 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sidecar.authz.decision_ids import DecisionIds
 from sidecar.authz.encoding.repeatable import metadata_field
 from sidecar.authz.recorder import DecisionRecorder
+from sidecar.authz.response_cache import AllowedCheck
 from sidecar.authz.snapshot import compile_routes
 from sidecar.config import parse_config
 from sidecar.decision_cache.answers import LeasedAnswers
 from sidecar.decision_cache.credits import WithoutLimits
 from sidecar.decision_cache.protocol import MAX_PAYLOAD, NO_CREDIT, PAYLOAD_KEY
 from sidecar.decision_cache.route_rows import scopes_of
+from sidecar.observability.audit import AuditLog
+from sidecar.observability.counters import Counters
 from sidecar.pb import ext_authz_pb2 as pb
 from sidecar.tokens.cache import TokenCache
 from tests.authz.checks import check_request
@@ -120,16 +124,31 @@ def test_any_token_is_repeated_as_it_is_answered(
     same(response, read_payload(payload, **FILLS))
 
 
-class Lines:
-    """An audit log in memory."""
-
-    samples = False
+class Kept:
+    """A sink that keeps what is written."""
 
     def __init__(self) -> None:
-        self.lines: list[bytes] = []
+        self.written = b""
 
-    def append(self, line: bytes) -> None:
-        self.lines.append(line)
+    def write(self, data: bytes) -> None:
+        self.written += data
+
+    def reopen(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def recorded(check: AllowedCheck) -> dict[str, Any]:
+    """Return the line that the recorder writes of a Check."""
+    sink = Kept()
+    audit = AuditLog(sink, queue_lines=16, on_error=lambda exc: pytest.fail(repr(exc)))
+    recorder = DecisionRecorder(Counters(), audit, DecisionIds(), lambda *_: None)
+    recorder.allowed_fast(check)
+    recorder.drain()
+    assert audit.close(10)
+    assert audit.settled == audit.lines_in == 1
+    line: dict[str, Any] = json.loads(sink.written)
+    return line
 
 
 @pytest.mark.parametrize(
@@ -144,40 +163,15 @@ class Lines:
     ids=["plain", "escaped", "masked", "warned of", "no roles"],
 )
 def test_the_audit_line_is_the_recorders(claims: dict[str, Any]) -> None:
-    leased, log, scheduled = Leased(), Lines(), []
+    leased = Leased()
     _, payload = leased.payload(ISSUER.mint(**claims), path="/api")
-
-    class Ids:
-        def raw(self) -> bytes:
-            return b"0" * 20
-
-    recorder = DecisionRecorder(  # type: ignore[arg-type]
-        _Counters(),
-        log,
-        Ids(),
-        lambda *call: scheduled.append(call),  # type: ignore[arg-type]
-    )
     (check,) = leased.allowed_checks
-    check[3].source.principal = ""
-    recorder.allowed_fast(check)
-    recorder.drain()
-    written = json.loads(log.lines[0])
-    fills = {**FILLS, "T": written["time"], "U": str(written["latency_us"])}
-    line = read_payload(payload, **fills).line
+    check[3].source.principal = ""  # who has a client certificate is asked for
+    written = recorded(check)
+    own = {"T": written["time"], "U": str(written["latency_us"]), "I": written["decision_id"]}
+    line = read_payload(payload, **{**FILLS, **own}).line
     assert line == written
     assert list(line) == list(written)
-
-
-class _Counters:
-    """Counts nothing."""
-
-    checks: dict[object, int] = {}
-
-    class latency:  # noqa: N801 - as the counters name it
-        @staticmethod
-        def add(_microseconds: int) -> None: ...
-
-    def count_pii_warning(self) -> None: ...
 
 
 NEVER: dict[str, dict[str, Any]] = {

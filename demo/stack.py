@@ -32,7 +32,7 @@ from demo.fake_origins import (
     server_context,
 )
 from demo.names import Names
-from demo.openbao import SIDECAR_POLICY, STORE_POLICY, OpenBao
+from demo.openbao import REVOCATIONS_POLICY, SIDECAR_POLICY, STORE_POLICY, OpenBao
 from demo.process import (
     ManagedProcess,
     ProcessFault,
@@ -247,7 +247,11 @@ class Stack:
     def _sidecar_config(self) -> Mapping[str, Any]:
         token = self.folder / "vault-token"
         token.touch(mode=0o600)
-        policy = SIDECAR_POLICY if self._on_demand is None else SIDECAR_POLICY + STORE_POLICY
+        policy = SIDECAR_POLICY
+        if self._on_demand is not None:
+            policy += STORE_POLICY
+        if "revocations" in self._keys:
+            policy += REVOCATIONS_POLICY
         token.write_text(self.openbao.token_for(policy))
         places = Places(
             self.ports,

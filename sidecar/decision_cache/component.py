@@ -21,7 +21,7 @@ from sidecar.context import AppContext
 from sidecar.decision_cache.control import make_control, write_table
 from sidecar.decision_cache.credits import CreditPolicy, WithoutLimits
 from sidecar.decision_cache.lease_server import Admission, LeaseServer
-from sidecar.decision_cache.leases import Leases, Memories
+from sidecar.decision_cache.leases import LeaseTable, Memories
 from sidecar.decision_cache.memory import make_memory
 from sidecar.decision_cache.metrics import lease_families
 from sidecar.decision_cache.protocol import MAX_ROWS, POOL_BYTES, credit_bytes
@@ -70,7 +70,7 @@ class DecisionCache:
                 POOL_BYTES,
             )
         write_table(self.control, table or EMPTY_TABLE)
-        self._leases = Leases(
+        self._leases = LeaseTable(
             Memories(self.control, self._credit, settings.ring_bytes),
             policy,
             audit,

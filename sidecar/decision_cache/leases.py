@@ -59,7 +59,7 @@ class _Held(NamedTuple):
     descriptor: int
 
 
-class Leases:
+class LeaseTable:
     """Who holds a lease, and every ring that is not read to its end.
 
     ``server`` is set before the first hello. ``on_held`` is called when the first lease is

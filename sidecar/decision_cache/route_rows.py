@@ -33,7 +33,7 @@ EMPTY_TABLE = EncodedTable()
 """Nothing is repeated."""
 
 
-class _Pool:
+class _TextPool:
     """The texts of a table, each of them once."""
 
     def __init__(self) -> None:
@@ -68,7 +68,7 @@ def scopes_of(routes: Iterable[Route]) -> dict[str, int]:
 def encode_table(routes: Sequence[Route]) -> EncodedTable | None:
     """Return the table of all routes; ``None`` if they don't fit."""
     scopes = scopes_of(routes)
-    pool = _Pool()
+    pool = _TextPool()
     rows: list[bytes] = []
     for route in routes:
         rows += _rows_of(route, scopes.get(route.name, 0), pool)
@@ -77,7 +77,7 @@ def encode_table(routes: Sequence[Route]) -> EncodedTable | None:
     return EncodedTable(b"".join(rows), bytes(pool.bytes))
 
 
-def _rows_of(route: Route, scope: int, pool: _Pool) -> Iterator[bytes]:
+def _rows_of(route: Route, scope: int, pool: _TextPool) -> Iterator[bytes]:
     methods = _methods(route)
     if not methods:  # the module asks for every other method anyway
         return

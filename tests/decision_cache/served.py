@@ -1,13 +1,14 @@
 """A lease server with its leases, and the ends of the modules that have one."""
 
 import asyncio
+import gc
 from collections.abc import Callable
 from pathlib import Path
 
 from sidecar.decision_cache.control import make_control
 from sidecar.decision_cache.credits import CreditPolicy, WithoutLimits
 from sidecar.decision_cache.lease_server import Admission, LeaseServer
-from sidecar.decision_cache.leases import Leases, Memories
+from sidecar.decision_cache.leases import LeaseTable, Memories
 from sidecar.decision_cache.memory import make_memory
 from sidecar.decision_cache.protocol import credit_bytes
 from sidecar.observability.audit.entry import AuditLine
@@ -39,7 +40,7 @@ class Served:
         policy = policy or WithoutLimits()
         self.control = make_control(1, 500_000_000, policy.slots)
         credit = make_memory("credit", credit_bytes(policy.slots))
-        self.leases = Leases(
+        self.leases = LeaseTable(
             Memories(self.control, credit, 65_536),
             policy,
             self.sink,
@@ -97,4 +98,5 @@ async def received(peer: Peer) -> Welcome | None:
 
 def open_descriptors() -> int:
     """Count this process's open files."""
+    gc.collect()  # what earlier tests left to it
     return sum(1 for _ in Path("/proc/self/fd").iterdir())

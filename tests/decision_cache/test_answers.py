@@ -24,7 +24,7 @@ from sidecar.tokens.cache import TokenCache
 from tests.authz.checks import check_request
 from tests.authz.conftest import CONFIG as BASE
 from tests.authz.conftest import Bench
-from tests.support.minting import NOW, TENANT, Issuer
+from tests.support.minting import NOW, Issuer
 from tests.support.module_peer import Repeated, read_payload
 
 CONFIG = BASE.replace(
@@ -253,7 +253,3 @@ def test_the_field_is_merged_into_the_metadata() -> None:
     merged = pb.CheckResponse.FromString(response.SerializeToString() + metadata_field(b"k", value))
     fields = {key: each.string_value for key, each in merged.dynamic_metadata.fields.items()}
     assert fields == {"reason": "x", "k": value.decode()}
-
-
-def test_tenants_of_the_policy() -> None:
-    assert WithoutLimits().slot_of(TENANT) == NO_CREDIT

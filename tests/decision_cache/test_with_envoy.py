@@ -135,7 +135,7 @@ def test_one_role_is_not_the_others(edge: CachedEdge) -> None:
 WORD = st.text("abcXYZ019-_~.", min_size=1, max_size=12)
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     path=st.lists(WORD, max_size=4).map(lambda words: "/api/" + "/".join(words)),
     query=st.sampled_from(["", "?a=b", "?access=1", "?x=%61ccess_token", "?q=access%5Ftoken"]),

@@ -46,6 +46,10 @@ class _CommonKey(NamedTuple):
     written_otherwise: bool
 
 
+CommonParts = dict[tuple[bytes, bool, bool], bytes | None]
+"""Common parts of one template by kid, and by how its tokens are written: at most 4 for a key."""
+
+
 class LeasedAnswers:
     """Makes templates whose answers carry a payload, while ``held`` is true.
 
@@ -85,10 +89,19 @@ class LeasedAnswers:
         scope = self._scopes.get(template.route)
         return template if scope is None else RepeatableTemplate(template, scope, self)
 
-    def field_for(self, template: Template, scope: int, own: RepeatableFields) -> bytes:
-        """Return the encoded field that holds the payload; empty if there can be none."""
+    def field_for(
+        self, template: Template, scope: int, commons: "CommonParts", own: RepeatableFields
+    ) -> bytes:
+        """Return the encoded field that holds the payload; empty if there can be none.
+
+        ``commons`` are the template's own: most of its tokens are of one kind.
+        """
         texts = own.texts
-        common = self._common_of(template, texts)
+        kind = (texts.kid, texts.has_roles, texts.written_otherwise)
+        try:
+            common = commons[kind]
+        except KeyError:
+            common = commons[kind] = self._common_of(template, texts)
         if common is None:
             return b""
         credit = self._policy.slot_of(own.tenant_id)
@@ -117,7 +130,7 @@ class LeasedAnswers:
 class RepeatableTemplate(Template):
     """A template whose answers carry a payload while a lease is held."""
 
-    __slots__ = ("_answers", "_scope")
+    __slots__ = ("_answers", "_commons", "_scope")
 
     def __init__(self, template: Template, scope: int, answers: LeasedAnswers) -> None:
         super().__init__(
@@ -131,11 +144,14 @@ class RepeatableTemplate(Template):
         )
         self._scope = scope
         self._answers = answers
+        self._commons: CommonParts = {}
 
     def fill(self, own: EncodedFields) -> bytes:
         """Return the serialised ``CheckResponse``."""
         parts = (self.opening, self.ok, own[0], self.between, self.metadata, own[1])
         # Without super(): each Check that is asked for comes here.
         if self._answers.held and type(own) is RepeatableFields:
-            return b"".join((*parts, self._answers.field_for(self, self._scope, own)))
+            return b"".join(
+                (*parts, self._answers.field_for(self, self._scope, self._commons, own))
+            )
         return b"".join(parts)

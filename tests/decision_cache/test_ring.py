@@ -69,8 +69,9 @@ def test_space_is_given_back_once_the_lines_are_written() -> None:
     both = Both()
     line = both.peer.line()
     both.peer.write(line)
-    both.drain()
-    assert (both.peer.tail, both.ring.is_empty) == (0, False)
+    for _ in range(2):
+        both.drain()
+        assert (both.peer.tail, both.ring.is_empty) == (0, False)
     assert both.ring.fill == pytest.approx(len(line) / 65_536)
     both.sink.write()
     both.drain()
@@ -171,6 +172,21 @@ def test_an_impossible_head_ends_it(head: int) -> None:
     with pytest.raises(RingFault):
         both.ring.drain()
     assert 0.0 <= both.ring.fill <= 1.0
+
+
+def test_what_was_read_is_not_read_again_by_a_head_that_is_too_far() -> None:
+    both = Both()
+    bare = len(both.peer.line(detail=""))
+    for _ in range(256):
+        both.peer.write(both.peer.line(detail="x" * (256 - bare)))
+    both.drain()
+    both.sink.write()
+    both.drain()
+    assert (len(both.sink.lines), both.ring.is_empty) == (256, True)
+    both.peer.words[8] += 65_536 + 256
+    with pytest.raises(RingFault):
+        both.ring.drain()
+    assert len(both.sink.lines) == 256
 
 
 def test_a_head_that_goes_back_ends_it() -> None:

@@ -48,7 +48,11 @@ def metadata_field(key: bytes, value: bytes) -> bytes:
 
     A submessage that occurs twice is merged by every decoder of protobuf, and so is its map.
     """
-    string = b"\x1a" + varint(len(value)) + value  # google.protobuf.Value, field 3
-    entry = b"\x0a" + varint(len(key)) + key + b"\x12" + varint(len(string)) + string
-    struct = b"\x0a" + varint(len(entry)) + entry  # google.protobuf.Struct, field 1
-    return b"\x22" + varint(len(struct)) + struct
+    # From the inside: a Value's field 3, the entry of a map, a Struct's field 1. One copy of all.
+    length = len(value)
+    before = b"\x1a" + varint(length)
+    length += len(before)
+    before = b"\x0a" + varint(len(key)) + key + b"\x12" + varint(length) + before
+    length = len(before) + len(value)
+    before = b"\x0a" + varint(length) + before
+    return b"\x22" + varint(len(before) + len(value)) + before + value

@@ -97,7 +97,8 @@ class PublishedState:
         yield encode(Start(PROTOCOL, number, address, self._control))
         yield self._policies
         yield encode(Readiness(self.ready))
-        yield encode(LeasesHeld(self.leases_held))
+        if self._control >= 0:
+            yield encode(LeasesHeld(self.leases_held))
         yield from self._revoked.frames()
         for shard_number, shard in self._domains.items():
             yield encode(Domains(0, shard_number, dict(shard)))

@@ -27,7 +27,7 @@ from sidecar.runtime.workers.stats import WorkerStats
 from sidecar.tokens.keyring import KeyRing, VerificationKey
 from sidecar.tokens.revocation import PartTables
 
-PROTOCOL = 2
+PROTOCOL = 3
 MAX_TO_WORKER_BYTES = 67_108_864
 """The largest configurations and revocation lists are eight megabytes at their source."""
 MAX_FROM_WORKER_BYTES = 1_048_576
@@ -48,11 +48,15 @@ class Frame(msgspec.Struct, frozen=True, tag_field="frame"):
 
 
 class Start(Frame, frozen=True, tag="start"):
-    """To a worker, first: its number, and the address on which it listens."""
+    """To a worker, first: its number, and the address on which it listens.
+
+    ``control`` is the inherited descriptor of the decision cache's memory; -1 for none.
+    """
 
     protocol: int
     number: int
     address: str
+    control: int = -1
 
 
 class Policies(Frame, frozen=True, tag="policies"):
@@ -109,6 +113,12 @@ class Readiness(Frame, frozen=True, tag="readiness"):
     """To a worker: whether the sidecar as a whole is ready; gRPC health follows it."""
 
     ready: bool
+
+
+class LeasesHeld(Frame, frozen=True, tag="leases"):
+    """To a worker: whether any Envoy holds a lease, so that answers carry what it must remember."""
+
+    held: bool
 
 
 class KnownChallenge(msgspec.Struct, frozen=True, array_like=True):
@@ -194,6 +204,7 @@ ToWorker = (
     | KeysFrame
     | Domains
     | Readiness
+    | LeasesHeld
     | ChallengesReply
     | StatsRequest
     | Drain

@@ -40,6 +40,7 @@ from sidecar.runtime.workers.frames import (
     FrameFault,
     FrameReader,
     KeysFrame,
+    LeasesHeld,
     Policies,
     Readiness,
     Report,
@@ -168,8 +169,10 @@ class Worker:
             self._channel.send(VersionRefused(str(fault)[:MAX_TEXT]))
             return EXIT_FAULT
         self._channel.send(Serving(server.bound_address, str(self._hardening)))
+        self._check.beat()
         await self._over.wait()
         await server.stop(self._check.config.listen.drain_seconds)
+        self._check.rest()
         return EXIT_OK
 
     def _on_frame(self, frame: ToWorker) -> None:
@@ -187,21 +190,23 @@ class Worker:
             case Readiness(ready=ready):
                 self._ready = ready
                 self._show_health_soon()
+            case LeasesHeld(held=held):
+                self._configured("leases").hold_leases(held)
             case Drain():
                 self._over.set()
                 self._begun.set()
-            case Start(protocol=protocol):
-                if protocol != PROTOCOL:
-                    raise FrameFault(
-                        f"the main process has protocol version {protocol}, this worker {PROTOCOL}:"
-                        " the sidecar was upgraded while it ran; restart it"
-                    )
+            case Start():
                 self._take_start(frame)
             case Policies(config=config):
                 self._take_policies(config)
 
     def _take_start(self, start: Start) -> None:
         """Bind, then confine this process: before any thread starts or a client's byte is read."""
+        if start.protocol != PROTOCOL:
+            raise FrameFault(
+                f"the main process has protocol version {start.protocol}, this worker {PROTOCOL}:"
+                " the sidecar was upgraded while it ran; restart it"
+            )
         if self._start is not None:
             raise FrameFault("the frame 'start' was sent twice")
         self._start = start
@@ -219,6 +224,8 @@ class Worker:
             raise FrameFault("the frame 'policies' must be the second one, and be sent once")
         logging.getLogger().setLevel(config.log.level.upper())
         self._check = check = WorkerCheck(config, self._counters, self._on_fault)
+        if self._start.control >= 0:
+            check.join_decision_cache(self._start.control, self._start.number)
         check.recorder.on_key_unknown = self._on_unknown_kid
         if any(isinstance(each, model.AcmeIssuerSettings) for each in config.issuers):
             check.service.challenges = self._challenges

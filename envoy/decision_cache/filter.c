@@ -69,24 +69,32 @@ static bool has_client_certificate(void *envoy) {
          presented;
 }
 
-/* Which of a profile's request records name a header that the request has: a bit each. Names are
- * looked at before anything is changed, as Envoy's texts live no longer. */
-static uint64_t present_names(const septem_profile *profile, const septem_request *request) {
-  uint64_t present = 0;
+/* Which of a profile's request records name a header that the request has: a bit each. */
+typedef struct {
+  uint64_t word[(SEPTEM_MAX_RECORDS + 63) / 64];
+} name_set;
+
+static bool has_name(const name_set *set, unsigned record) {
+  return set->word[record / 64] >> record % 64 & 1;
+}
+
+/* Names are looked at before anything is changed, as Envoy's texts live no longer. */
+static void find_names(const septem_profile *profile, const septem_request *request,
+                       name_set *present) {
+  *present = (name_set){{0}};
   for (size_t i = 0; i < request->count; i++) {
     text name = request->headers[i].key;
     if ((profile->request_names & septem_name_bit(name)) == 0) continue;
     for (unsigned j = 0; j < profile->first[SEPTEM_REMOVE_HEADER + 1]; j++)
       if (text_equal(septem_record_name(profile, &profile->records[j]), name))
-        present |= 1ull << j;
+        present->word[j / 64] |= 1ull << j % 64;
   }
-  return present;
 }
 
 /* What a request is changed to, worked out before anything is accounted or changed. */
 typedef struct {
   text value[SEPTEM_MAX_RECORDS]; /* of the request's and the metadata's records */
-  uint64_t present;
+  name_set present;
   char id[SEPTEM_ID_DIGITS];
   char filled[FILL_BYTES];
 } prepared;
@@ -94,7 +102,7 @@ typedef struct {
 static bool prepare(prepared *change, const septem_profile *profile, const septem_values *values,
                     const septem_request *request) {
   size_t used = 0;
-  change->present = present_names(profile, request);
+  find_names(profile, request, &change->present);
   for (unsigned i = 0; i < profile->first[SEPTEM_AUDIT_LINE]; i++) {
     if (i >= profile->first[SEPTEM_ADD_RESPONSE] && i < profile->first[SEPTEM_METADATA]) continue;
     if (!septem_record_fill(profile, &profile->records[i], values, change->filled + used,
@@ -110,13 +118,13 @@ static void change_request(const prepared *change, const septem_profile *profile
   for (; i < profile->first[SEPTEM_REMOVE_HEADER]; i++) {
     text name = septem_record_name(profile, &profile->records[i]);
     /* To add is the cheaper one: Envoy need not look for what it replaces. */
-    if (change->present >> i & 1)
+    if (has_name(&change->present, i))
       SEPTEM_CALLBACK(http_set_header)(envoy, SEPTEM_REQUEST_HEADERS, name, change->value[i]);
     else
       SEPTEM_CALLBACK(http_add_header)(envoy, SEPTEM_REQUEST_HEADERS, name, change->value[i]);
   }
   for (; i < profile->first[SEPTEM_REMOVE_HEADER + 1]; i++)
-    if (change->present >> i & 1)
+    if (has_name(&change->present, i))
       SEPTEM_CALLBACK(http_set_header)(envoy, SEPTEM_REQUEST_HEADERS,
                                        septem_record_name(profile, &profile->records[i]),
                                        (text){NULL, 0});

@@ -4,7 +4,7 @@
 
 static_assert(SEPTEM_MAX_NAME <= UINT8_MAX, "a name's length is kept in a byte");
 static_assert(SEPTEM_MAX_PAYLOAD <= UINT16_MAX, "offsets are kept in two bytes");
-static_assert(SEPTEM_MAX_RECORDS <= 64, "which names a request has is kept in 64 bits");
+static_assert(SEPTEM_MAX_RECORDS <= UINT8_MAX, "their numbers are kept in bytes");
 
 static bool read_head(text head, septem_payload *payload) {
   text field[8];

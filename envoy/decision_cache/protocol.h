@@ -227,7 +227,7 @@ static_assert(sizeof(septem_welcome) == 64, "layout");
 #define SEPTEM_PAYLOAD_KEY "septem_decision_cache"
 #define SEPTEM_PAYLOAD_VERSION "1"
 #define SEPTEM_MAX_PAYLOAD 8192u
-#define SEPTEM_MAX_RECORDS 64u
+#define SEPTEM_MAX_RECORDS 192u
 #define SEPTEM_MAX_SLOTS 16u
 #define SEPTEM_MAX_NAME 128u
 

@@ -150,6 +150,30 @@ static void test_it_repeats_what_it_has_learnt(void) {
   end();
 }
 
+/* The default configuration has 35 names to remove; one with many is repeated in full too. */
+static void test_many_names_are_removed(void) {
+  stream it;
+  static char common[6000];
+  strcpy(common, FAKE_LINE "\x1eh\x1fx-user-id\x1f\x1a" "0");
+  for (int i = 0; i < 180; i++)
+    snprintf(common + strlen(common), 40, "\x1e" "d\x1fx-secret-%d", i);
+  begin();
+  stream_of(&it, NULL, 0);
+  CHECK(!request(&it, true));
+  answer(&it, 1, common, FAKE_OWN);
+  respond(&it);
+  finish(&it);
+  const header given[] = {{"x-secret-0", "1"}, {"x-secret-63", "1"}, {"x-secret-64", "1"},
+                          {"x-secret-179", "1"}, {"x-secret-180", "1"}, {"x-user-id", "forged"}};
+  stream_of(&it, given, LENGTH(given));
+  CHECK(request(&it, true));
+  for (int i = 0; i < 4; i++) CHECK_ROW(given[i].name, request_has(&it, given[i].name, NULL));
+  CHECK(request_has(&it, "x-secret-180", "1") && request_has(&it, "x-user-id", "user-1"));
+  CHECK(it.envoy.changes == 5);
+  finish(&it);
+  end();
+}
+
 static void test_the_response_is_as_ext_authz_makes_it(void) {
   stream it;
   begin();
@@ -640,6 +664,7 @@ static void test_a_thread_has_few_leases(void) {
 
 int main(void) {
   test_it_repeats_what_it_has_learnt();
+  test_many_names_are_removed();
   test_the_response_is_as_ext_authz_makes_it();
   test_what_is_never_repeated();
   test_what_envoy_says_of_the_connection();

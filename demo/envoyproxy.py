@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 from collections.abc import Mapping
 from http import HTTPStatus
 from pathlib import Path
@@ -9,9 +10,10 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from demo.process import ManagedProcess, fetch_status, find_program
+from demo.process import ManagedProcess, ProcessFault, fetch_status, find_program
 
 READY_SECONDS = 20.0
+BUILD_SECONDS = 120.0
 SHIPPED = Path(__file__).parents[1] / "envoy"
 TLS_VERSIONS = {"1.2": "TLSv1_2", "1.3": "TLSv1_3"}
 
@@ -105,6 +107,27 @@ def _move(holder: Any, port: int) -> None:
     address = holder["address"]["socket_address"]
     address["address"] = "127.0.0.1"
     address["port_value"] = port
+
+
+def build_module() -> Path:
+    """Build the module of the decision cache, and return the folder that Envoy finds it in."""
+    sources = SHIPPED / "decision_cache"
+    done = subprocess.run(
+        ["make", "-s", "-C", str(sources)],  # noqa: S607 - whichever make builds the project
+        capture_output=True, text=True, timeout=BUILD_SECONDS, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise ProcessFault(f"the decision cache's module can't be built: {done.stderr.strip()}")
+    return sources / "build"
+
+
+def lease_from(config: Any, socket: Path) -> None:
+    """Have the module get its leases from this socket."""
+    for listener in config["static_resources"]["listeners"]:
+        for chain in listener["filter_chains"]:
+            for each in chain["filters"][0]["typed_config"]["http_filters"]:
+                if each["name"] == "septem.decision_cache":
+                    each["typed_config"]["filter_config"]["value"] = f"socket={socket}"
 
 
 def redirect_to(config: Any, https_port: int) -> None:

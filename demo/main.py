@@ -10,7 +10,7 @@ from typing import NamedTuple, NoReturn
 from rich.console import Console
 
 from demo.own_domain import play_own_domain, show_own_domain
-from demo.scenarios import KEYS, SCENARIOS
+from demo.scenarios import SCENARIOS
 from demo.show import play_all, show_addresses, show_table
 from demo.stack import Stack
 from sidecar.common.errors import Fault
@@ -48,12 +48,11 @@ def run_demo(options: DemoOptions) -> int:
                 if not console.is_terminal:
                     console.print(f"starting {what} …")
 
-            keys = KEYS if options.scenario else None
-            stack = exits.enter_context(
-                Stack(tls_min=options.tls_min, keys=keys, on_demand={}, say=say)
-            )
-        if options.scenario:
-            return 0 if SCENARIOS[options.scenario](stack, console) else 1
+            scenario = SCENARIOS[options.scenario] if options.scenario else None
+            differs = {"on_demand": {}} if scenario is None else scenario.stack
+            stack = exits.enter_context(Stack(tls_min=options.tls_min, say=say, **differs))
+        if scenario is not None:
+            return 0 if scenario.play(stack, console) else 1
         rows = play_all(stack, console)
         all_good = show_table(rows, console)
         all_good &= show_own_domain(play_own_domain(stack), console)

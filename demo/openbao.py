@@ -45,6 +45,14 @@ path "secret/data/septem/certificates/*"     { capabilities = ["create", "read",
 path "secret/metadata/septem/certificates/*" { capabilities = ["create", "read", "update"] }
 """
 
+REVOCATIONS_POLICY = """\
+# What is revoked.
+path "secret/data/iam/revocations"         { capabilities = ["read"] }
+path "secret/data/iam/revocations/*"       { capabilities = ["read"] }
+path "secret/metadata/iam/revocations"     { capabilities = ["read", "list"] }
+path "secret/metadata/iam/revocations/*"   { capabilities = ["read"] }
+"""
+
 
 class OpenBao:
     """A running server. ``client`` is hvac with the root token, for setting things up.
@@ -135,6 +143,10 @@ class OpenBao:
     def put_tenant_limits(self, entry: Mapping[str, Any]) -> None:
         """Give tenants rate limits of their own: rates by tenant id."""
         self.client.secrets.kv.v2.create_or_update_secret("limits/tenants", dict(entry))
+
+    def put_revocations(self, entry: Mapping[str, Any]) -> None:
+        """Write what is revoked (``keys.revocations``)."""
+        self.client.secrets.kv.v2.create_or_update_secret("iam/revocations", dict(entry))
 
     def enable_pki(self, domains: Sequence[str]) -> str:
         """Mount a PKI with a root of its own and a role ``edge``; return the root, PEM."""

@@ -7,14 +7,17 @@ of the keys, and how many answers were right; in the end every one must have bee
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from signal import SIGCONT, SIGSTOP
+from typing import Any, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from rich.console import Console
 
 from demo.cases import API, Minter, bearer
+from demo.decision_cache import KEYS as CACHE_KEYS
+from demo.decision_cache import decision_cache
 from demo.process import fetch_text
 from demo.stack import Stack
 from sidecar.common.clock import wall_seconds
@@ -167,9 +170,17 @@ def rotation(stack: Stack, console: Console) -> bool:
     return line.end() and good
 
 
-SCENARIOS: dict[str, Callable[[Stack, Console], bool]] = {
-    "rotation": rotation,
-    "vault-outage": vault_outage,
+class Scenario(NamedTuple):
+    """What is played, and what its stack differs in."""
+
+    play: Callable[[Stack, Console], bool]
+    stack: Mapping[str, Any]
+
+
+SCENARIOS = {
+    "decision-cache": Scenario(decision_cache, {"keys": CACHE_KEYS, "decision_cache": {}}),
+    "rotation": Scenario(rotation, {"keys": KEYS, "on_demand": {}}),
+    "vault-outage": Scenario(vault_outage, {"keys": KEYS, "on_demand": {}}),
 }
 
 

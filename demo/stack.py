@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
 from demo.application import SampleApplication
 from demo.attacks import Targets
 from demo.client import Client
-from demo.envoyproxy import EdgePorts, Envoy, edge_config, redirect_to
+from demo.envoyproxy import EdgePorts, Envoy, build_module, edge_config, lease_from, redirect_to
 from demo.fake_origins import (
     FakeOrigin,
     attack_of,
@@ -32,7 +32,7 @@ from demo.fake_origins import (
     server_context,
 )
 from demo.names import Names
-from demo.openbao import SIDECAR_POLICY, STORE_POLICY, OpenBao
+from demo.openbao import REVOCATIONS_POLICY, SIDECAR_POLICY, STORE_POLICY, OpenBao
 from demo.process import (
     ManagedProcess,
     ProcessFault,
@@ -61,17 +61,23 @@ class Stack:
         keys: Mapping[str, Any] | None = None,
         names: Names | None = None,
         on_demand: Mapping[str, Any] | None = None,
+        decision_cache: Mapping[str, Any] | None = None,
+        changes: Mapping[str, Any] | None = None,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
         """Take ``keys`` as that section of the sidecar's configuration, if not the default.
 
         With ``on_demand``, what differs from the defaults of that section, the edge obtains
-        certificates of customers' domains, which ``register`` registers.
+        certificates of customers' domains, which ``register`` registers. With ``decision_cache``,
+        what differs from the defaults of that section, Envoy repeats the sidecar's answers.
+        ``changes`` replace whole sections of the sidecar's configuration.
         """
         self._tls_min = tls_min
         self._keys = keys or {}
         self.names = names or Names()
         self._on_demand = on_demand
+        self._decision_cache = decision_cache
+        self._changes = changes or {}
         self._say = say
         self._exits = ExitStack()
         self.key = ec.generate_private_key(ec.SECP256R1())
@@ -136,7 +142,8 @@ class Stack:
 
     def start_envoy(self) -> None:
         """Start (again) Envoy, at the same ports."""
-        self.envoy = Envoy(self._envoy_config(), self.folder)
+        modules = None if self._decision_cache is None else build_module()
+        self.envoy = Envoy(self._envoy_config(), self.folder, modules)
         self._exits.callback(self.envoy.stop)
 
     def _start(self, exits: ExitStack) -> None:
@@ -177,6 +184,11 @@ class Stack:
             names.origin(names.foreign, self.attacker.port),
             f"https://{names.other_domain}",
         )
+
+    @property
+    def lease_socket(self) -> Path:
+        """Where Envoy gets its leases."""
+        return self.folder / "leases.sock"
 
     @property
     def shell_url(self) -> str:
@@ -223,7 +235,11 @@ class Stack:
     def _envoy_config(self) -> Any:
         """Return Envoy's configuration for this stack."""
         name = "edge.yaml" if self._on_demand is None else "edge-on-demand.yaml"
+        if self._decision_cache is not None:
+            name = "edge-cached.yaml"
         config = edge_config(self.ports, self._tls_min, name)
+        if self._decision_cache is not None:
+            lease_from(config, self.lease_socket)
         if self.names.mapped:
             redirect_to(config, 443)
         return config
@@ -231,7 +247,11 @@ class Stack:
     def _sidecar_config(self) -> Mapping[str, Any]:
         token = self.folder / "vault-token"
         token.touch(mode=0o600)
-        policy = SIDECAR_POLICY if self._on_demand is None else SIDECAR_POLICY + STORE_POLICY
+        policy = SIDECAR_POLICY
+        if self._on_demand is not None:
+            policy += STORE_POLICY
+        if "revocations" in self._keys:
+            policy += REVOCATIONS_POLICY
         token.write_text(self.openbao.token_for(policy))
         places = Places(
             self.ports,
@@ -241,6 +261,11 @@ class Stack:
             self._audit_log,
             self._registry,
         )
-        return sidecar_settings(
+        settings = sidecar_settings(
             places, self.names, self.targets, keys=self._keys, on_demand=self._on_demand
         )
+        if self._decision_cache is not None:
+            cache = {"socket": str(self.lease_socket), **self._decision_cache}
+            authz = {**settings["listen"]["authz"], "decision_cache": cache}
+            settings = {**settings, "listen": {**settings["listen"], "authz": authz}}
+        return {**settings, **self._changes}

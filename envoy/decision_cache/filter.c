@@ -8,7 +8,12 @@
 #include "abi.h"
 #include "request.h"
 
-enum { MAX_LEASES = 4, FILL_BYTES = SEPTEM_MAX_PAYLOAD * 2, MAX_SOURCE = 45 };
+enum {
+  MAX_LEASES = 4,
+  FILL_BYTES = SEPTEM_MAX_PAYLOAD * 2,
+  MAX_SOURCE = 45,
+  MAX_KEY = SEPTEM_MAX_HOST + 1 + SEPTEM_MAX_AUTHORIZATION,
+};
 
 static _Thread_local septem_lease *leases;
 
@@ -182,11 +187,21 @@ static enum septem_count repeat(septem_filter *filter, septem_entry *entry,
   return SEPTEM_REPEATED;
 }
 
-static void note_to_learn(septem_filter *filter, const septem_request *request) {
-  filter->key = malloc(request->authorization.length);
+/* What an answer is remembered by, beside its scope. A route may have any host, and an answer
+ * depends on it: whose domain it is, and what its policies name. A host has no space in it. */
+static text key_of(const septem_request *request, char space[MAX_KEY]) {
+  text host = request->host, authorization = request->authorization;
+  memcpy(space, host.at, host.length);
+  space[host.length] = ' ';
+  memcpy(space + host.length + 1, authorization.at, authorization.length);
+  return (text){space, host.length + 1 + authorization.length};
+}
+
+static void note_to_learn(septem_filter *filter, text key) {
+  filter->key = malloc(key.length);
   if (filter->key == NULL) return;
-  memcpy(filter->key, request->authorization.at, request->authorization.length);
-  filter->key_length = (uint32_t)request->authorization.length;
+  memcpy(filter->key, key.at, key.length);
+  filter->key_length = (uint32_t)key.length;
   filter->generation = filter->lease->generation;
 }
 
@@ -207,7 +222,9 @@ static enum septem_count decide(septem_filter *filter, void *envoy, bool has_bod
       septem_routes_find(&lease->routes, request.method, request.host, request.path);
   if (row == NULL || !septem_request_suits(&request, row)) return SEPTEM_ASKED_ROUTE;
   filter->scope = row->scope;
-  septem_entry *entry = septem_table_find(&lease->table, row->scope, request.authorization);
+  char space[MAX_KEY];
+  text key = key_of(&request, space);
+  septem_entry *entry = septem_table_find(&lease->table, row->scope, key);
   enum septem_count how = SEPTEM_ASKED_MISS;
   if (entry != NULL) {
     septem_entry_hold(entry); /* it may be dropped meanwhile */
@@ -215,7 +232,7 @@ static enum septem_count decide(septem_filter *filter, void *envoy, bool has_bod
     septem_entry_release(&lease->table, entry);
   }
   if (may_learn && (how == SEPTEM_ASKED_MISS || how == SEPTEM_ASKED_ENDED))
-    note_to_learn(filter, &request);
+    note_to_learn(filter, key);
   return how;
 }
 

@@ -38,7 +38,7 @@ bool septem_plain_path(text path) {
 
 /* A name as the sidecar's `canonical_host` leaves it, and would not change. */
 bool septem_plain_host(text host) {
-  if (host.length == 0 || host.length > 253) return false;
+  if (host.length == 0 || host.length > SEPTEM_MAX_HOST) return false;
   size_t label = 0;
   for (size_t i = 0; i <= host.length; i++) {
     char c = i < host.length ? host.at[i] : '.';

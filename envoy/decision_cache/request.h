@@ -8,6 +8,7 @@
 #include "abi.h"
 #include "protocol.h"
 
+#define SEPTEM_MAX_HOST 253
 #define SEPTEM_MAX_HEADERS 64
 #define SEPTEM_MIN_AUTHORIZATION 20
 #define SEPTEM_MAX_AUTHORIZATION 8192

@@ -1,10 +1,11 @@
-"""The interfaces that the Check service needs: to run expensive work, and to record Checks."""
+"""The interfaces that the Check service needs: for expensive work, records, and Envoy's cache."""
 
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple, Protocol, TypeVar
 
 from sidecar.authz.decision import Decision, RequestView
-from sidecar.authz.response_cache import AllowedCheck
+from sidecar.authz.response_cache import AllowedCheck, EncodedFields, Template
+from sidecar.tokens.cache import CachedToken
 
 T = TypeVar("T")
 
@@ -46,3 +47,13 @@ class Observer(Protocol):
 
     def allowed_fast(self, allowed_check: AllowedCheck) -> None:
         """Record a Check whose answer the fast path may repeat, as nearly all are."""
+
+
+class RepeatableAnswers(Protocol):
+    """Lets Envoy repeat answers; ``sidecar.decision_cache.answers`` implements it."""
+
+    def own_fields(self, own: EncodedFields, cached_token: CachedToken) -> EncodedFields:
+        """Return a token's own fields of an answer, with what Envoy must remember of it."""
+
+    def template(self, template: Template) -> Template:
+        """Return the template to use in place of one that serves a target and its token alone."""

@@ -39,8 +39,9 @@ NO_TOKEN = 0
 
 TargetKey = tuple[bytes, bytes, bytes]
 """Method, host and path without query, as they arrived."""
-EncodedFields = tuple[bytes, bytes]
-"""Encoded fields of ``OkHttpResponse``, and of the metadata's ``Struct``."""
+EncodedFields = tuple[bytes, bytes, *tuple[Any, ...]]
+"""Encoded fields of ``OkHttpResponse``, and of the metadata's ``Struct``; behind them what
+``sidecar.decision_cache`` keeps of a token."""
 NO_FIELDS: EncodedFields = (b"", b"")
 
 

@@ -18,7 +18,7 @@ from sidecar.authz.decision import Decision, Snapshot
 from sidecar.authz.encoding.request import Attributes, parse_request, view_of
 from sidecar.authz.evaluate import VerificationDeferred
 from sidecar.authz.limiting import limit_cached, refused_target
-from sidecar.authz.ports import Lane, Observer, VerifierPool
+from sidecar.authz.ports import Lane, Observer, RepeatableAnswers, VerifierPool
 from sidecar.authz.response_cache import NO_FIELDS, NO_TOKEN, ResolvedTarget, ResponseCache
 from sidecar.authz.slow_path import SlowPath
 from sidecar.common.clock import Now
@@ -51,6 +51,7 @@ class CheckService:
         "_on_fault",
         "_response_cache",
         "_slow_path",
+        "on_exchange",
     )
 
     def __init__(
@@ -82,6 +83,8 @@ class CheckService:
             verifier_pool=verifier_pool,
             limiter=limiter,
         )
+        self.on_exchange: Callable[[Snapshot, Snapshot], None] = lambda _held, _fresh: None
+        """Called with the old and the new snapshot once the new one decides (``runtime.check``)."""
         self._lane = lane
         self._judges_bundles = verifier_pool is not None
         self._now = now
@@ -106,6 +109,15 @@ class CheckService:
     @challenges.setter
     def challenges(self, source: ChallengeSource | None) -> None:
         self._slow_path.challenges = source
+
+    @property
+    def repeatable(self) -> RepeatableAnswers | None:
+        """Lets Envoy repeat answers, where that is configured (``listen.authz.decision_cache``)."""
+        return self._slow_path.repeatable
+
+    @repeatable.setter
+    def repeatable(self, answers: RepeatableAnswers | None) -> None:
+        self._slow_path.repeatable = answers
 
     def handle(self, raw: bytes) -> bytes | Awaitable[bytes]:  # noqa: PLR0911 - one for each way out
         """Answer one serialised ``CheckRequest`` with one ``CheckResponse``. Never raises.

@@ -28,7 +28,7 @@ from sidecar.authz.encoding.request import Attributes, view_of
 from sidecar.authz.evaluate import VerificationDeferred, decide
 from sidecar.authz.limiting import limit_decision
 from sidecar.authz.module_install import judge_bundle, refused
-from sidecar.authz.ports import Observer, Outcome, VerifierPool
+from sidecar.authz.ports import Observer, Outcome, RepeatableAnswers, VerifierPool
 from sidecar.authz.response_cache import (
     CHALLENGE_PREFIX,
     NO_FIELDS,
@@ -66,6 +66,7 @@ class SlowPath:
         "_verifier_pool",
         "challenges",
         "limiter",
+        "repeatable",
     )
 
     def __init__(
@@ -90,6 +91,8 @@ class SlowPath:
         self._verifier_pool = verifier_pool
         self.challenges: ChallengeSource | None = None
         """The http-01 challenges in flight, where certificates come from ACME."""
+        self.repeatable: RepeatableAnswers | None = None
+        """Lets Envoy repeat answers, where that is configured."""
         self._now = now
         self._elapsed_ns = elapsed_ns
         self._new_id = new_id
@@ -213,6 +216,8 @@ class SlowPath:
             own = own_fields(token.claims)
             principal_key = response_cache.principal_key_of(token.claims, own)
             if cached_token is not None:
+                if self.repeatable is not None:
+                    own = self.repeatable.own_fields(own, cached_token)
                 cached_token.encoded_fields, cached_token.principal_key = own, principal_key
                 cached_token.epoch = response_cache.epoch
         route_scope = target.route_scope
@@ -223,6 +228,9 @@ class SlowPath:
         template = route_scope.answers.get(key)
         if template is None:
             template = make_template(decision, self._snapshot, own, self._allowed, self._new_nonce)
+            one_origins = route_scope.reads_origin and decision.origin
+            if self.repeatable is not None and not seen and not one_origins:
+                template = self.repeatable.template(template)
             response_cache.cache_template(route_scope, key, template)
         latency_ns = self._elapsed_ns() - started_ns
         self._observer.allowed_fast((target, template, cached_token, attributes, now, latency_ns))

@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--scenario",
-        choices=("rotation", "vault-outage"),
+        choices=("decision-cache", "rotation", "vault-outage"),
         help="play this one instead of the table, with a timeline",
     )
     parser.set_defaults(run=_run, draws=True)

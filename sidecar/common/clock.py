@@ -12,6 +12,8 @@ wall_seconds: Now = time.time
 """Seconds since the Unix epoch: what token and certificate dates are compared with."""
 monotonic_seconds: Now = time.monotonic
 """Seconds that never jump: for time-outs and back-off."""
+monotonic_ns: Callable[[], int] = time.monotonic_ns
+"""CLOCK_MONOTONIC in nanoseconds: the same in every process of the machine."""
 elapsed_ns: Callable[[], int] = time.perf_counter_ns
 """Nanoseconds that never jump: for the latency of one Check."""
 cpu_seconds: Callable[[], float] = time.process_time

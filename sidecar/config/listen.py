@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from sidecar.config.base import Address, Seconds, Settings, UnixId
+from sidecar.config.decision_cache import DecisionCacheSettings
 from sidecar.config.reports import ReportsListen
 
 
@@ -19,6 +20,7 @@ class AuthzListen(Settings, frozen=True):
     max_message_bytes: Annotated[int, Meta(ge=4096, le=67_108_864)] = 4_194_304
     engine: Literal["h2", "grpcio"] = "h2"
     workers: Annotated[int, Meta(ge=1, le=64)] = 1
+    decision_cache: DecisionCacheSettings | None = None
 
 
 class SdsListen(Settings, frozen=True):

@@ -22,6 +22,7 @@ from sidecar.config.certificates import (
     VaultKvIssuer,
     VaultPkiIssuer,
 )
+from sidecar.config.decision_cache import DecisionCacheSettings
 from sidecar.config.headers import CorsPolicy, CspDirectives, CspProfile, Headers
 from sidecar.config.keys import (
     JwksKeys,
@@ -87,6 +88,7 @@ __all__ = [
     "CorsPolicy",
     "CspDirectives",
     "CspProfile",
+    "DecisionCacheSettings",
     "FileAudit",
     "FileForward",
     "FileRegistry",

@@ -14,6 +14,7 @@ from sidecar.config.model import (
 from sidecar.config.network import in_the_clear, is_every_host, is_loopback
 from sidecar.config.on_demand import HttpRegistry
 from sidecar.config.problem import Path, Problem
+from sidecar.config.rules_decision_cache import check_decision_cache
 from sidecar.config.rules_headers import check_headers
 from sidecar.config.rules_limits import check_limits
 from sidecar.config.rules_modules import check_modules
@@ -29,6 +30,7 @@ def cross_check(config: Config) -> Iterator[Problem]:
     yield from _listeners(config)
     yield from check_reports(config)
     yield from _workers(config)
+    yield from check_decision_cache(config)
     yield from _vault(config)
     yield from _issuers(config)
     yield from check_routes(config)

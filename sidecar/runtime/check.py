@@ -6,11 +6,10 @@ Imports neither grpcio, hvac nor prometheus-client: a worker does not need them.
 import asyncio
 import secrets
 from collections.abc import Callable
-from typing import NamedTuple
-
-import msgspec
+from typing import Any, NamedTuple
 
 from sidecar.authz.decision_ids import DecisionIds
+from sidecar.authz.exchange import exchanged
 from sidecar.authz.recorder import DecisionRecorder
 from sidecar.authz.service import CheckService
 from sidecar.authz.snapshot import build_snapshot
@@ -92,27 +91,32 @@ def make_limiter(config: model.Config, counters: Counters, *, shared: bool) -> R
 
 def give_keys(service: CheckService, ring: KeyRing, state: KeyState) -> None:
     """Set the key ring and its state; they apply from the next Check on."""
-    service.snapshot = msgspec.structs.replace(service.snapshot, ring=ring, key_state=state)
+    exchange(service, ring=ring, key_state=state)
 
 
 def give_revocations(service: CheckService, revocations: Revocations, state: KeyState) -> None:
     """Set the revocations and their state; they apply from the next Check on."""
     degraded = state is KeyState.DEGRADED
-    held = service.snapshot
-    if revocations is not held.revocations or degraded is not held.revocations_degraded:
-        service.snapshot = msgspec.structs.replace(
-            held, revocations=revocations, revocations_degraded=degraded
-        )
+    exchange(service, revocations=revocations, revocations_degraded=degraded)
 
 
 def give_domains(service: CheckService, registered: RegisteredDomains) -> None:
     """Set the tenants' domains; they apply from the next Check on."""
-    held = service.snapshot
-    if registered is not held.headers.registered:
-        headers = held.headers._replace(registered=registered)
-        service.snapshot = msgspec.structs.replace(held, headers=headers)
+    exchange(service, headers=service.snapshot.headers._replace(registered=registered))
 
 
 def give_publishers(service: CheckService, publishers: Publishers) -> None:
     """Set the publishers whose signatures on bundles are valid, from the next Check on."""
-    service.snapshot = msgspec.structs.replace(service.snapshot, publishers=publishers)
+    exchange(service, publishers=publishers)
+
+
+def exchange(service: CheckService, **changes: Any) -> None:
+    """Change the snapshot between two Checks. Every change while the process runs comes here.
+
+    Where nothing differs the snapshot stays the same object, and nobody hears of it.
+    """
+    held = service.snapshot
+    fresh = exchanged(held, **changes)
+    if fresh is not held:
+        service.snapshot = fresh
+        service.on_exchange(held, fresh)

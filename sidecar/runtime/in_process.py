@@ -7,9 +7,11 @@ from typing import Protocol
 
 from sidecar.authz.acme_challenge import ChallengeSource
 from sidecar.authz.metrics import cache_families
-from sidecar.common.clock import monotonic_seconds
+from sidecar.common.clock import monotonic_ns, monotonic_seconds
 from sidecar.common.registered_domains import RegisteredDomains
 from sidecar.context import AppContext
+from sidecar.decision_cache.component import DecisionCache
+from sidecar.decision_cache.deciding import DecidingProcess
 from sidecar.keys.lifecycle import KeyState
 from sidecar.keys.refresher import KeyView
 from sidecar.limits.limiter import RateLimiter
@@ -80,7 +82,9 @@ _PART = "checks"
 class InProcessChecks:
     """The Check service of the main process."""
 
-    def __init__(self, context: AppContext, audit: AuditLog) -> None:
+    def __init__(
+        self, context: AppContext, audit: AuditLog, decision_cache: DecisionCache | None = None
+    ) -> None:
         cache = TokenCache(context.config.tokens.cache_entries)
         context.metrics.add_source(partial(cache_families, cache))
         self._context = context
@@ -98,6 +102,13 @@ class InProcessChecks:
         )
         self.limiter = self._check.limiter
         context.stack.callback(self._check.recorder.drain)
+        self._deciding: DecidingProcess | None = None
+        if decision_cache is not None:
+            self._deciding = DecidingProcess(
+                decision_cache.control, 0, context.config, self._check.service,
+                clock_ns=monotonic_ns,
+            )  # fmt: skip
+            decision_cache.on_held = self._deciding.hold
 
     def publish_limits(self) -> None:
         """Return at once: the limiter is this process's."""
@@ -129,6 +140,9 @@ class InProcessChecks:
         self._check.recorder.on_key_unknown = request_refresh
         self._server = self._make_server()
         await self._context.listen(self._server)
+        if self._deciding is not None:
+            self._deciding.start()
+            self._context.stack.callback(self._deciding.stop)
         self._context.spawn(self._watch_lane())
         self._show_key_state()
 

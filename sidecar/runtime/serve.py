@@ -29,6 +29,8 @@ from sidecar.config import model
 from sidecar.config.endpoints import check_endpoints
 from sidecar.context import AppContext
 from sidecar.csp.reports import component as csp_reports
+from sidecar.decision_cache import component as decision_cache
+from sidecar.decision_cache.component import DecisionCache
 from sidecar.keys import component as keys
 from sidecar.keys.component import KeyPollers
 from sidecar.limits import component as limits
@@ -150,7 +152,8 @@ async def _start(context: AppContext, hang_up: HangUp) -> None:
         config.audit, context.metrics, context.health, context.stack, context.spawn
     )
     client = await vault.start(context)
-    checks = _make_checks(context, audit)
+    cache = decision_cache.make(context, audit, alerts)
+    checks = _make_checks(context, audit, cache)
     pollers = await keys.start(
         context,
         client,
@@ -165,14 +168,17 @@ async def _start(context: AppContext, hang_up: HangUp) -> None:
     await _start_sds(context, client, alerts, checks)
     await checks.start(pollers.keys.request_refresh)
     pollers.start(context)
+    if cache is not None:
+        cache.start()
     context.health.set_healthy("start")
     _log.info("serving Checks on %s", ", ".join(check_endpoints(config.listen.authz)))
     hang_up.started(audit.reopen, pollers.refresh_soon)
 
 
-def _make_checks(context: AppContext, audit: AuditLog) -> Checks:
+def _make_checks(context: AppContext, audit: AuditLog, cache: DecisionCache | None) -> Checks:
     in_process = context.config.listen.authz.workers == 1
-    return InProcessChecks(context, audit) if in_process else WorkerChecks(context, audit)
+    kind = InProcessChecks if in_process else WorkerChecks
+    return kind(context, audit, cache)
 
 
 async def _refresh_keys(context: AppContext, keys: KeyPollers, checks: Checks) -> KeyRefresh:

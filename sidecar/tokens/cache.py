@@ -8,6 +8,8 @@ with the clock on every use; the evaluation checks revocations, cached or not.
 When the table is full, expired entries are evicted; if there are none, the oldest eighth is.
 """
 
+from typing import Any
+
 from sidecar.tokens.claims import ClaimsPolicy, validity
 from sidecar.tokens.keyring import KeyRing
 from sidecar.tokens.validity import Validity
@@ -34,7 +36,7 @@ class CachedToken(Validity, gc=False):
     digest: bytes
     token: VerifiedToken
     warnings: tuple[str, ...]
-    encoded_fields: tuple[bytes, bytes] | None = None
+    encoded_fields: tuple[bytes, bytes, *tuple[Any, ...]] | None = None
     principal_key: int = 0
     epoch: int = 0
     note: tuple[bytes, bytes] | None = None

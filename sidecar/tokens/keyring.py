@@ -46,6 +46,14 @@ class KeyRing:
         """Return the keys published under this ``kid``: none, one, or one an issuer."""
         return self._by_kid.get(kid, ())
 
+    def __eq__(self, other: object) -> bool:
+        """Return whether both verify the same: equal keys under the same ``kid``."""
+        if not isinstance(other, KeyRing):
+            return NotImplemented
+        return self._by_kid == other._by_kid
+
+    __hash__ = None  # type: ignore[assignment]  # compared, never looked up
+
     def __iter__(self) -> Iterator[VerificationKey]:
         """Yield all keys, those of one ``kid`` together."""
         for keys in self._by_kid.values():

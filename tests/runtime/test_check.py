@@ -11,11 +11,11 @@ from sidecar.common.registered_domains import NO_DOMAINS, RegisteredDomains
 from sidecar.keys.lifecycle import KeyState
 from sidecar.module_signing.publishers import NO_PUBLISHERS, Publishers
 from sidecar.runtime.check import give_domains, give_keys, give_publishers, give_revocations
-from sidecar.tokens.keyring import EMPTY_RING
-from sidecar.tokens.revocation import NOTHING_REVOKED, Revocations
+from sidecar.tokens.keyring import EMPTY_RING, KeyRing
+from sidecar.tokens.revocation import NOTHING_REVOKED, Revocations, read_revocations
 from tests.authz.checks import check_request
 from tests.authz.conftest import Bench
-from tests.support.minting import TENANT, Issuer
+from tests.support.minting import NOW, TENANT, Issuer
 
 ROWS = [
     ("fresh", KeyState.ACTIVE, KeyState.ACTIVE, True),
@@ -50,16 +50,26 @@ def test_what_decides_is_too_old(
     assert len(bench.allowed_checks) == 1 - len(refused)
 
 
+def revoked() -> Revocations:
+    """Return revocations of one tenant's tokens."""
+    entry = {"tenants": [{"tenant": TENANT, "issued_before": NOW}]}
+    return Revocations(read_revocations(entry), NOW, 930)
+
+
 ACTIVE, OUTAGE, DEGRADED = KeyState.ACTIVE, KeyState.OUTAGE, KeyState.DEGRADED
 GIVEN: list[tuple[str, Callable[[CheckService], None], bool]] = [
     ("the same revocations", lambda s: give_revocations(s, NOTHING_REVOKED, ACTIVE), False),
     ("the same in an outage", lambda s: give_revocations(s, NOTHING_REVOKED, OUTAGE), False),
     ("the same, too old", lambda s: give_revocations(s, NOTHING_REVOKED, DEGRADED), True),
-    ("others", lambda s: give_revocations(s, Revocations.of([]), ACTIVE), True),
+    ("equal ones", lambda s: give_revocations(s, Revocations.of([]), ACTIVE), False),
+    ("others", lambda s: give_revocations(s, revoked(), ACTIVE), True),
     ("the same domains", lambda s: give_domains(s, NO_DOMAINS), False),
     ("other domains", lambda s: give_domains(s, RegisteredDomains.of([("b.example", "t")])), True),
-    ("keys", lambda s: give_keys(s, s.snapshot.ring, ACTIVE), True),
-    ("publishers", lambda s: give_publishers(s, NO_PUBLISHERS), True),
+    ("the same keys", lambda s: give_keys(s, KeyRing(s.snapshot.ring), ACTIVE), False),
+    ("no keys", lambda s: give_keys(s, EMPTY_RING, ACTIVE), True),
+    ("another state", lambda s: give_keys(s, s.snapshot.ring, OUTAGE), True),
+    ("the same publishers", lambda s: give_publishers(s, NO_PUBLISHERS), False),
+    ("publishers", lambda s: give_publishers(s, Publishers((), ["00" * 32])), True),
 ]
 
 
@@ -80,7 +90,7 @@ def test_the_caches_are_dropped_only_for_what_is_new(
 
 def test_everything_given_stays_beside_the_rest(bench: Bench) -> None:
     service, before = bench.service, bench.service.snapshot
-    revocations, publishers = Revocations.of([]), Publishers({})
+    revocations, publishers = revoked(), Publishers({})
     domains = RegisteredDomains.of([("b.example", TENANT)])
     give_keys(service, EMPTY_RING, OUTAGE)
     give_revocations(service, revocations, DEGRADED)

@@ -41,7 +41,9 @@ class AuditEntry(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     warnings: tuple[str, ...] = ()
 
 
-class _Line(msgspec.Struct, omit_defaults=True, kw_only=True, forbid_unknown_fields=True, gc=False):
+class AuditLine(
+    msgspec.Struct, omit_defaults=True, kw_only=True, forbid_unknown_fields=True, gc=False
+):
     """How an entry is written. The order of the fields is that of the line."""
 
     time: str
@@ -68,7 +70,7 @@ class _Line(msgspec.Struct, omit_defaults=True, kw_only=True, forbid_unknown_fie
 
 
 _encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(_Line)
+_decoder = msgspec.json.Decoder(AuditLine)
 
 
 def _timestamp(at: float) -> str:
@@ -169,7 +171,7 @@ def encode_allowed_check(  # noqa: PLR0917 - the fragments in the line's order
 
 def encode_entry(entry: AuditEntry) -> bytes:
     """Return one entry as one line of JSON."""
-    line = _Line(
+    line = AuditLine(
         time=_timestamp(entry.at),
         decision_id=entry.decision_id,
         outcome=entry.outcome,
@@ -195,14 +197,19 @@ def encode_entry(entry: AuditEntry) -> bytes:
     return escape_json(_encoder.encode(line)) + b"\n"
 
 
-def is_line(line: bytes) -> bool:
-    """Return whether this is a line as it is written here, without its line feed.
+def read_line(line: bytes) -> AuditLine | None:
+    """Return what ``encode_entry`` and ``encode_allowed_check`` write, without its end.
 
-    For lines of a process that may be compromised: a collector or a terminal that reads the log
-    gets nothing else.
+    ``None`` for anything else. For lines of a process that may be compromised: a collector or a
+    terminal that reads the log gets nothing else.
     """
     try:
-        _decoder.decode(line)
-        return escape_json(line) == line
+        read = _decoder.decode(line)
+        return read if escape_json(line) == line else None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
+        return None
+
+
+def is_line(line: bytes) -> bool:
+    """Return whether ``read_line`` takes it."""
+    return read_line(line) is not None

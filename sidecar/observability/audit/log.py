@@ -72,6 +72,14 @@ class AuditLog:
         return self._refused + self._lost + self._given_up + self.dropped_before
 
     @property
+    def settled(self) -> int:
+        """How many of the ``lines_in`` lines, from the first on, need not be kept elsewhere.
+
+        They are written, or given up for good.
+        """
+        return self.written + self._given_up
+
+    @property
     def queued(self) -> int:
         """Lines that wait to be written, ``queued_before`` of them in other processes."""
         return len(self._queue) + self.queued_before

@@ -11,6 +11,7 @@ from sidecar.common.clock import monotonic_seconds
 from sidecar.common.registered_domains import RegisteredDomains
 from sidecar.config.endpoints import check_endpoints
 from sidecar.context import AppContext
+from sidecar.decision_cache.component import DecisionCache
 from sidecar.keys.lifecycle import KeyState
 from sidecar.keys.refresher import KeyView
 from sidecar.module_signing.publishers import Publishers
@@ -32,7 +33,9 @@ class WorkerChecks:
     and ``/readyz`` shows how many there are.
     """
 
-    def __init__(self, context: AppContext, audit: AuditLog) -> None:
+    def __init__(
+        self, context: AppContext, audit: AuditLog, decision_cache: DecisionCache | None = None
+    ) -> None:
         self._context = context
         self._audit = audit
         self._view: KeyView | None = None
@@ -44,10 +47,18 @@ class WorkerChecks:
         self._pool = WorkerPool(
             check_endpoints(context.config.listen.authz),
             context.config,
-            Dependencies(monotonic_seconds, asyncio.sleep, random.random, audit),
+            Dependencies(
+                monotonic_seconds,
+                asyncio.sleep,
+                random.random,
+                audit,
+                control=-1 if decision_cache is None else decision_cache.control.descriptor,
+            ),
             on_change=self._show,
             on_fault=context.on_fault,
         )
+        if decision_cache is not None:
+            decision_cache.on_held = self._pool.hold_leases
 
         if self.limiter is not None:
             self._pool.limits = LimitShares(self.limiter, config.listen.authz.workers)

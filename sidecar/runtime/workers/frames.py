@@ -50,11 +50,15 @@ class Frame(msgspec.Struct, frozen=True, tag_field="frame"):
 
 
 class Start(Frame, frozen=True, tag="start"):
-    """To a worker, first: its number, and the address on which it listens."""
+    """To a worker, first: its number, and the address on which it listens.
+
+    ``control`` is the inherited descriptor of the decision cache's memory; -1 for none.
+    """
 
     protocol: int
     number: int
     address: str
+    control: int = -1
 
 
 class Policies(Frame, frozen=True, tag="policies"):
@@ -111,6 +115,12 @@ class Readiness(Frame, frozen=True, tag="readiness"):
     """To a worker: whether the sidecar as a whole is ready; gRPC health follows it."""
 
     ready: bool
+
+
+class LeasesHeld(Frame, frozen=True, tag="leases"):
+    """To a worker: whether any Envoy holds a lease, so that answers carry what it must remember."""
+
+    held: bool
 
 
 class KnownChallenge(msgspec.Struct, frozen=True, array_like=True):
@@ -237,6 +247,7 @@ ToWorker = (
     | Readiness
     | LimitsState
     | LimitsShares
+    | LeasesHeld
     | ChallengesReply
     | StatsRequest
     | Drain

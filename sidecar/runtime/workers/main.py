@@ -40,6 +40,7 @@ from sidecar.runtime.workers.frames import (
     FrameFault,
     FrameReader,
     KeysFrame,
+    LeasesHeld,
     LimitsShares,
     LimitsState,
     Policies,
@@ -172,8 +173,10 @@ class Worker:
             self._channel.send(VersionRefused(str(fault)[:MAX_TEXT]))
             return EXIT_FAULT
         self._channel.send(Serving(server.bound_address, str(self._hardening)))
+        self._check.beat()
         await self._over.wait()
         await server.stop(self._check.config.listen.drain_seconds)
+        self._check.rest()
         return EXIT_OK
 
     def _on_frame(self, frame: ToWorker) -> None:
@@ -193,21 +196,23 @@ class Worker:
             case Readiness(ready=ready):
                 self._ready = ready
                 self._show_health_soon()
+            case LeasesHeld(held=held):
+                self._configured("leases").hold_leases(held)
             case Drain():
                 self._over.set()
                 self._begun.set()
-            case Start(protocol=protocol):
-                if protocol != PROTOCOL:
-                    raise FrameFault(
-                        f"the main process has protocol version {protocol}, this worker {PROTOCOL}:"
-                        " the sidecar was upgraded while it ran; restart it"
-                    )
+            case Start():
                 self._take_start(frame)
             case Policies(config=config):
                 self._take_policies(config)
 
     def _take_start(self, start: Start) -> None:
         """Bind, then confine this process: before any thread starts or a client's byte is read."""
+        if start.protocol != PROTOCOL:
+            raise FrameFault(
+                f"the main process has protocol version {start.protocol}, this worker {PROTOCOL}:"
+                " the sidecar was upgraded while it ran; restart it"
+            )
         if self._start is not None:
             raise FrameFault("the frame 'start' was sent twice")
         self._start = start
@@ -229,6 +234,8 @@ class Worker:
             self._limits = WorkerLimits(
                 check.limiter, asyncio.get_running_loop().call_later, self._channel.send
             )
+        if self._start.control >= 0:
+            check.join_decision_cache(self._start.control, self._start.number)
         check.recorder.on_key_unknown = self._on_unknown_kid
         if any(isinstance(each, model.AcmeIssuerSettings) for each in config.issuers):
             check.service.challenges = self._challenges

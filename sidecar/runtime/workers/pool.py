@@ -20,7 +20,13 @@ from sidecar.config import model
 from sidecar.keys.lifecycle import KeyState
 from sidecar.module_signing.publishers import Publishers
 from sidecar.runtime.workers.challenge_replies import ChallengeReplies
-from sidecar.runtime.workers.frames import Drain, LimitsShares, LimitsUsed, Readiness
+from sidecar.runtime.workers.frames import (
+    Drain,
+    LeasesHeld,
+    LimitsShares,
+    LimitsUsed,
+    Readiness,
+)
 from sidecar.runtime.workers.limits import LimitShares
 from sidecar.runtime.workers.liveness import MAX_BEHIND_HEARTBEATS
 from sidecar.runtime.workers.output import LineQueue
@@ -66,6 +72,8 @@ class Dependencies(NamedTuple):
     jitter: Callable[[], float]
     audit: AuditQueue
     command: Sequence[str] = COMMAND
+    control: int = -1
+    """The descriptor of the decision cache's memory, which each worker inherits; -1 for none."""
 
 
 class WorkerPool:
@@ -93,7 +101,7 @@ class WorkerPool:
             for number, address in enumerate(addresses)
         )
         self.challenges = ChallengeReplies(on_fault)
-        self._state = PublishedState(config)
+        self._state = PublishedState(config, dependencies.control)
         self._routes = frozenset(
             {UNMATCHED, CHALLENGE_ROUTE, *(route.name for route in config.routes)}
         )
@@ -165,6 +173,12 @@ class WorkerPool:
         self._state.ready = ready
         for process in self._processes():
             process.send(Readiness(ready))
+
+    def hold_leases(self, held: bool) -> None:
+        """Tell the workers whether any Envoy holds a lease of the decision cache."""
+        self._state.leases_held = held
+        for process in self._processes():
+            process.send(LeasesHeld(held))
 
     async def start(self) -> None:
         """Start all workers, and return when all serve with the published keys.
@@ -288,6 +302,7 @@ class WorkerPool:
             on_fault=self._on_fault,
             clock=self._dependencies.clock,
             routes=self._routes,
+            inherited=[each for each in (self._dependencies.control,) if each >= 0],
             command=self._dependencies.command,
         )
 

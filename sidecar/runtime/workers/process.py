@@ -55,7 +55,7 @@ class WorkerProcess:
     sends. ``first_frames`` returns the version of the keys, which the worker must acknowledge,
     and the frames that are sent first. ``on_serving`` is called when it listens,
     ``on_unknown_kid`` when it reports an unknown key. ``routes`` are the names it may count
-    under, since its counts become labels.
+    under, since its counts become labels. ``inherited`` are descriptors that it gets as they are.
     """
 
     def __init__(
@@ -73,11 +73,13 @@ class WorkerProcess:
         ),
         on_limits: Callable[[LimitsUsed], LimitsShares | None] = lambda _used: None,
         on_fault: Callable[[Exception], None] = lambda _exc: None,
+        inherited: Sequence[int] = (),
         command: Sequence[str] = COMMAND,
     ) -> None:
         self._watch = WorkerWatch(clock)
         self._on_fault = on_fault
         self._routes = routes
+        self._inherited = tuple(inherited)
         self._command = command
         self.number = number
         self.pid = 0
@@ -110,7 +112,7 @@ class WorkerProcess:
 
     async def run(self) -> Ended:
         """Spawn it and wait for its end, its final report and last audit lines included."""
-        child, parent_end = spawn(self._command)
+        child, parent_end = spawn(self._command, self._inherited)
         self._child = child
         self.pid = child.pid
         try:

@@ -19,6 +19,7 @@ from sidecar.runtime.workers.frames import (
     Domains,
     Drain,
     KeysFrame,
+    LeasesHeld,
     LimitsState,
     Policies,
     Readiness,
@@ -43,9 +44,12 @@ class Update(NamedTuple):
 class PublishedState:
     """The newest of everything that workers decide by."""
 
-    def __init__(self, config: model.Config) -> None:
+    def __init__(self, config: model.Config, control: int = -1) -> None:
+        """``control`` is the descriptor of the decision cache's memory; -1 for none."""
         self.version = 0
         self.ready = False
+        self.leases_held = False
+        self._control = control
         self._policies = encode(Policies(config))
         self._content: tuple[object, ...] = ()
         self._keys: KeysFrame | None = None
@@ -100,11 +104,13 @@ class PublishedState:
 
     def first_frames(self, number: int, address: str, *, draining: bool) -> Iterator[bytes]:
         """Yield what a new worker is sent first. The keys come last: it serves from then on."""
-        yield encode(Start(PROTOCOL, number, address))
+        yield encode(Start(PROTOCOL, number, address, self._control))
         yield self._policies
         yield encode(Readiness(self.ready))
         if self._limits is not None:
             yield self._limits
+        if self._control >= 0:
+            yield encode(LeasesHeld(self.leases_held))
         yield from self._revoked.frames()
         for shard_number, shard in self._domains.items():
             yield encode(Domains(0, shard_number, dict(shard)))

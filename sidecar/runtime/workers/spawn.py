@@ -21,8 +21,12 @@ _PASSED_VARIABLES = ("PATH", "LANG", "TZ")
 _PASSED_PREFIXES = ("LC_", "LD_", "MALLOC_", "PYTHON")
 
 
-def spawn(command: Sequence[str]) -> tuple["subprocess.Popen[bytes]", socket.socket]:
+def spawn(
+    command: Sequence[str], inherited: Sequence[int] = ()
+) -> tuple["subprocess.Popen[bytes]", socket.socket]:
     """Start a worker; return it and this process's end of its channel. Raises ``OSError``.
+
+    It gets the ``inherited`` descriptors under their own numbers.
 
     Popen instead of the event loop's own function: uvloop forks, which copies this process's page
     tables and runs grpcio's fork handlers; Popen does neither (vfork), and returns at the exec.
@@ -36,6 +40,7 @@ def spawn(command: Sequence[str]) -> tuple["subprocess.Popen[bytes]", socket.soc
             stderr=subprocess.PIPE,
             env=worker_environment(os.environ),
             start_new_session=True,
+            pass_fds=tuple(inherited),
         )
     except OSError:
         parent_end.close()

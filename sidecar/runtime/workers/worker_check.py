@@ -3,8 +3,10 @@
 import logging
 from collections.abc import Callable
 
-from sidecar.common.clock import cpu_seconds
+from sidecar.common.clock import cpu_seconds, monotonic_ns
 from sidecar.config import model
+from sidecar.decision_cache.control import take_control
+from sidecar.decision_cache.deciding import DecidingProcess
 from sidecar.keys.lifecycle import KeyState
 from sidecar.observability.audit import AuditLog, DescriptorSink
 from sidecar.observability.counters import Counters
@@ -53,6 +55,29 @@ class WorkerCheck:
         )
         self.service, self.recorder, self.lane = check.service, check.recorder, check.lane
         self.limiter = check.limiter
+        self.deciding: DecidingProcess | None = None
+        """This process's part in the decision cache, where there is one."""
+
+    def join_decision_cache(self, control: int, number: int) -> None:
+        """Decide for the decision cache too, by its memory, whose descriptor is inherited."""
+        self.deciding = DecidingProcess(
+            take_control(control), number, self.config, self.service, clock_ns=monotonic_ns
+        )
+
+    def hold_leases(self, held: bool) -> None:
+        """Send what Envoy must remember while it holds a lease."""
+        if self.deciding is not None:
+            self.deciding.hold(held)
+
+    def beat(self) -> None:
+        """Let Envoy repeat answers from now on."""
+        if self.deciding is not None:
+            self.deciding.start()
+
+    def rest(self) -> None:
+        """End every lease."""
+        if self.deciding is not None:
+            self.deciding.stop()
 
     def take_revoked(self, frame: Revoked) -> None:
         """Store a part of the revocations until keys put it in force."""

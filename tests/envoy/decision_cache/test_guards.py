@@ -138,6 +138,7 @@ GUARDS = (
     ("request", "|| count > SEPTEM_MAX_HEADERS", "|| count > 65", FILTER),
     ("request", "return !septem_query_may_hold_token(query);", "return true;", FILTER),
     ("request", "&& septem_plain_host(request->host)", "", FILTER),
+    ("filter", "text host = request->host, auth", 'text host = TEXT(""), auth', FILTER),
     ("request", "if (before == '/') return false;", "", FILTER),
     ("request", "!(request->has_origin && (row->flags & SEPTEM_ASK_ORIGIN)) &&", "", FILTER),
     ("request", "!(request->has_cookie && (row->flags & SEPTEM_ASK_COOKIE)) &&", "", FILTER),

@@ -16,6 +16,7 @@ from sidecar.runtime.workers.frames import (
     Drain,
     FrameReader,
     KeysFrame,
+    LeasesHeld,
     LimitsState,
     Policies,
     Readiness,
@@ -61,6 +62,15 @@ def test_a_worker_without_keys_does_not_serve_yet() -> None:
     kinds = [type(each) for each in started(state)]
     assert kinds == [Start, Policies, Readiness]
     assert started(state)[0] == Start(PROTOCOL, 3, "127.0.0.1:1")
+
+
+def test_with_a_decision_cache_a_worker_is_told_of_its_memory_and_of_leases() -> None:
+    state = PublishedState(SETTINGS, control=7)
+    for held in (False, True):
+        state.leases_held = held
+        frames = started(state)
+        assert frames[0] == Start(PROTOCOL, 3, "127.0.0.1:1", 7)
+        assert frames[3:] == [LeasesHeld(held)]
 
 
 def test_the_keys_come_last_and_with_the_newest_version(issuer: Issuer) -> None:

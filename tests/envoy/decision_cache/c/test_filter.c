@@ -266,6 +266,30 @@ static void test_what_is_never_repeated(void) {
   end();
 }
 
+/* A row may have any host, and an answer depends on it: whose domain it is. */
+static void test_another_host_is_another_answer(void) {
+  static const header other[] = {{":authority", "shop.example"}};
+  begin();
+  CHECK(!usual());
+  CHECK(usual());
+  CHECK(!pass(other, 1, true));
+  CHECK(pass(other, 1, true));
+  CHECK(usual());
+  end();
+}
+
+static void test_an_odd_host_is_not_learnt(void) {
+  static const header rows[] = {
+      {":authority", "Edge.example"}, {":authority", "edge.example:443"},
+      {":authority", "edge.example."}, {":authority", "edge..example"},
+      {":authority", "[::1]"},         {":authority", ""},
+  };
+  begin();
+  for (size_t i = 0; i < LENGTH(rows); i++)
+    for (int times = 0; times < 3; times++) CHECK_ROW(rows[i].value, !pass(&rows[i], 1, true));
+  end();
+}
+
 static void test_what_envoy_says_of_the_connection(void) {
   stream it;
   static const struct {
@@ -650,6 +674,8 @@ int main(void) {
   test_headers_that_are_too_many_or_withheld();
   test_an_epoch_that_is_raised_meanwhile();
   test_time();
+  test_another_host_is_another_answer();
+  test_an_odd_host_is_not_learnt();
   test_forged_metadata_neither_passes_nor_is_learnt();
   test_the_payload_is_not_shown_to_the_log();
   test_a_denial_is_not_learnt();

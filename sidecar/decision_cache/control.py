@@ -1,0 +1,102 @@
+"""The control memory: what modules read of the sidecar. Each word has one writer.
+
+The main process makes it and writes the route table. Each process that answers Checks has a
+word of its own: its epoch, raised when what it decides by has changed, and its beat.
+"""
+
+import secrets
+from collections.abc import Callable
+from zlib import crc32
+
+from sidecar.decision_cache.memory import MemoryFault, SharedMemory, make_memory, take_memory
+from sidecar.decision_cache.protocol import (
+    CONTROL_BYTES,
+    CONTROL_HEAD,
+    CONTROL_MAGIC,
+    MAX_WORKERS,
+    POOL_OFFSET,
+    PROTOCOL,
+    ROW,
+    ROWS_OFFSET,
+    SECRET_BYTES,
+    TABLE_COUNTS,
+    TABLE_OFFSET,
+    WORD_BYTES,
+    WORKER_BYTES,
+    WORKER_OFFSET,
+)
+from sidecar.decision_cache.route_rows import EncodedTable
+
+_SEQUENCE = TABLE_OFFSET // WORD_BYTES
+_COUNTS_OFFSET = TABLE_OFFSET + WORD_BYTES
+
+
+def make_control(workers: int, stale_ns: int, credit_slots: int) -> SharedMemory:
+    """Make the memory, with an empty table and without any beat."""
+    memory = make_memory("septem-control", CONTROL_BYTES)
+    secret = secrets.token_hex(SECRET_BYTES // 2).encode("ascii")
+    head = CONTROL_HEAD.pack(
+        CONTROL_MAGIC, PROTOCOL, workers, CONTROL_BYTES, stale_ns, secret, credit_slots
+    )
+    memory.bytes[: len(head)] = head
+    return memory
+
+
+def take_control(descriptor: int) -> SharedMemory:
+    """Map the main process's memory in a worker. Raises ``MemoryFault``."""
+    memory = take_memory(descriptor, CONTROL_BYTES, CONTROL_BYTES)
+    if memory.bytes[: len(CONTROL_MAGIC)] != CONTROL_MAGIC:
+        memory.close()
+        raise MemoryFault("it is no control memory")
+    return memory
+
+
+def secret_of(memory: SharedMemory) -> bytes:
+    """Return the secret that every payload begins with."""
+    return bytes(CONTROL_HEAD.unpack_from(memory.bytes)[5])
+
+
+def write_table(memory: SharedMemory, table: EncodedTable) -> None:
+    """Publish a route table: a seqlock, with a checksum over what is read."""
+    words = memory.words
+    words[_SEQUENCE] += 1
+    memory.bytes[ROWS_OFFSET : ROWS_OFFSET + len(table.rows)] = table.rows
+    memory.bytes[POOL_OFFSET : POOL_OFFSET + len(table.pool)] = table.pool
+    crc = crc32(table.pool, crc32(table.rows))
+    count = len(table.rows) // ROW.size
+    TABLE_COUNTS.pack_into(memory.bytes, _COUNTS_OFFSET, count, len(table.pool), crc)
+    words[_SEQUENCE] += 1
+
+
+class WorkerWord:
+    """The word of one process that answers Checks.
+
+    A process that replaces another begins above the other's epoch, so that nothing which the
+    other decided is repeated. ``clock_ns`` is CLOCK_MONOTONIC.
+    """
+
+    __slots__ = ("_beat", "_clock_ns", "_epoch", "_words", "epoch", "number")
+
+    def __init__(self, memory: SharedMemory, number: int, clock_ns: Callable[[], int]) -> None:
+        if not 0 <= number < MAX_WORKERS:
+            raise MemoryFault(f"a decision cache has {MAX_WORKERS} workers at most")
+        self.number = number
+        self._words = memory.words
+        self._epoch = (WORKER_OFFSET + number * WORKER_BYTES) // WORD_BYTES
+        self._beat = self._epoch + 1
+        self._clock_ns = clock_ns
+        self.epoch = self._words[self._epoch]
+        self.raise_epoch()
+
+    def raise_epoch(self) -> None:
+        """Have every answer that was remembered asked for anew."""
+        self.epoch += 1
+        self._words[self._epoch] = self.epoch
+
+    def beat(self) -> None:
+        """Say that changes are applied up to now."""
+        self._words[self._beat] = self._clock_ns()
+
+    def rest(self) -> None:
+        """End every lease: no time is as old as none."""
+        self._words[self._beat] = 0

@@ -1,0 +1,217 @@
+"""What ends a lease: a revocation at once, a sidecar's death within the stale time, a restart."""
+
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from http.client import HTTPConnection, HTTPSConnection
+from pathlib import Path
+from signal import SIGCONT, SIGKILL, SIGSTOP, Signals
+from typing import NamedTuple, Self
+
+import pytest
+
+from demo.cases import ISSUER
+from demo.process import fetch_status, fetch_text
+from sidecar.common.clock import wall_seconds
+from tests.decision_cache.cached_edge import Ask, CachedEdge
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.real
+STALE_SECONDS = 0.5
+SLACK_SECONDS = 2.0
+"""Of a busy machine; what is measured beside it is the order of things."""
+
+
+@pytest.fixture(scope="module", params=[1, 2], ids=["one process", "two workers"])
+def edge(request: pytest.FixtureRequest) -> Iterator[CachedEdge]:
+    with CachedEdge(workers=request.param) as running:
+        yield running
+
+
+class Answered(NamedTuple):
+    """When a request was sent (monotonic seconds), and its status; 0 for none."""
+
+    sent: float
+    status: int
+
+
+class Traffic:
+    """Requests with one token, one after another, while something happens."""
+
+    def __init__(self, edge: CachedEdge, subject: str) -> None:
+        self.answers: list[Answered] = []
+        self._edge = edge
+        self._token = edge.mint(sub=subject, jti=subject)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        before = self._edge.repeated()
+        wait_until(lambda: self._edge.repeated() > before + 20)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    @property
+    def allowed(self) -> int:
+        return sum(answer.status == 200 for answer in self.answers)
+
+    @property
+    def statuses(self) -> Counter[int]:
+        return Counter(answer.status for answer in self.answers)
+
+    def flow(self, status: int, count: int = 20) -> None:
+        """Wait for so many more answers of a status."""
+        enough = self.statuses[status] + count
+        wait_until(lambda: self.statuses[status] >= enough, explain=lambda: self.statuses)
+
+    def _run(self) -> None:
+        edge = self._edge
+        connection = HTTPSConnection(
+            "localhost", edge.ports.https, timeout=20, context=edge.context
+        )
+        while not self._stop.is_set():
+            sent = time.monotonic()
+            connection.request("GET", "/api/x", headers={"authorization": f"Bearer {self._token}"})
+            answer = connection.getresponse()
+            answer.read()
+            self.answers.append(Answered(sent, answer.status))
+        connection.close()
+
+
+def refresh(edge: CachedEdge) -> None:
+    """Have everything read; it returns once every process decides by it."""
+    connection = HTTPConnection("127.0.0.1", edge.admin_port, timeout=20)
+    connection.request("POST", "/keys/refresh")
+    answer = connection.getresponse()
+    assert (answer.status, answer.read()) == (200, b'{\n "keys": "active"\n}\n')
+    connection.close()
+
+
+def test_after_a_revocation_no_request_is_allowed(edge: CachedEdge) -> None:
+    """None that is sent after every process has raised its epoch: that is when this returns."""
+    with Traffic(edge, "to-be-revoked") as traffic:
+        refresh(edge)
+        before = edge.counts()
+        refresh(edge)  # without news
+        traffic.flow(200)
+        after = edge.counts()
+        asked = "decision_cache_asked_total"
+        assert after[f'{asked}{{reason="epoch"}}'] == before[f'{asked}{{reason="epoch"}}']
+        assert after[f'{asked}{{reason="miss"}}'] == before[f'{asked}{{reason="miss"}}']
+        edge.openbao.put_revocations({"subjects": [revoked("to-be-revoked")]})
+        refresh(edge)
+        raised = time.monotonic()
+        traffic.flow(401)
+    late = [answer for answer in traffic.answers if answer.sent > raised]
+    assert {answer.status for answer in late} == {401}
+    statuses = [answer.status for answer in traffic.answers]
+    assert statuses == sorted(statuses), "allowed, then refused, and never again allowed"
+
+
+def revoked(subject: str) -> dict[str, object]:
+    return {"iss": ISSUER, "sub": subject, "issued_before": int(wall_seconds()) + 1}
+
+
+@pytest.mark.parametrize("number", [SIGKILL, SIGSTOP], ids=["killed", "frozen"])
+def test_without_the_sidecar_answers_end_in_time_and_no_line_is_lost(
+    edge: CachedEdge, number: Signals
+) -> None:
+    subject = f"without-{number.name}"
+    asked = allowed_by_asking(edge)
+    with Traffic(edge, subject) as traffic:
+        everyone = family(edge.sidecar.pid)
+        struck = time.monotonic()
+        for pid in everyone:
+            os.kill(pid, number)
+        traffic.flow(503)
+        if number is SIGSTOP:
+            for pid in everyone:
+                os.kill(pid, SIGCONT)
+        else:
+            edge.sidecar.stop()
+            edge.start_sidecar()
+        traffic.flow(200)
+    asked = allowed_by_asking(edge) - asked
+    refused = min(answer.sent for answer in traffic.answers if answer.status == 503)
+    before = [each.sent for each in traffic.answers if each.status == 200 and each.sent < refused]
+    assert max(before) - struck < STALE_SECONDS + SLACK_SECONDS
+    assert set(traffic.statuses) == {200, 503}
+    edge.hold_lease()  # the module hands its ring over with the next request
+    # Of those that were asked for, a sidecar that is killed may not have written the last.
+    least = traffic.allowed - (asked if number is SIGKILL else 0)
+    wait_until(
+        lambda: lines_of(edge, subject) >= least,
+        explain=lambda: (least, lines_of(edge, subject), traffic.allowed),
+    )
+
+
+def test_a_restart_under_load_loses_no_line(edge: CachedEdge) -> None:
+    subject = "restarted"
+    with Traffic(edge, subject) as traffic:
+        for _ in range(2):
+            edge.sidecar.stop()
+            edge.start_sidecar()
+            traffic.flow(200, 200)
+            edge.hold_lease()
+    wait_until(
+        lambda: lines_of(edge, subject) == traffic.allowed,
+        explain=lambda: (lines_of(edge, subject), traffic.allowed, traffic.statuses),
+    )
+
+
+def test_a_worker_that_is_gone_ends_every_lease_until_another_decides(edge: CachedEdge) -> None:
+    workers = family(edge.sidecar.pid)[1:]
+    if not workers:
+        pytest.skip("the main process decides")
+    with Traffic(edge, "beside-a-worker") as traffic:
+        before = dropped(edge)
+        os.kill(workers[0], SIGKILL)
+        wait_until(lambda: dropped(edge) > before)
+        wait_until(lambda: edge.counts()["workers_serving"] == 2)
+        edge.hold_lease()
+        traffic.flow(200)
+    edge.hold_lease()
+
+
+def test_an_envoy_that_is_killed_leaves_whole_lines_and_its_successor_a_lease(
+    edge: CachedEdge,
+) -> None:
+    token = edge.mint(sub="of-two-envoys", jti="of-two-envoys")
+    for _ in range(5):
+        assert edge.send(Ask(), token).status == 200
+    edge.envoy.process.signal(SIGKILL)
+    edge.envoy.stop()
+    wait_until(lambda: lines_of(edge, "of-two-envoys") == 5)
+    assert fetch_status(edge.admin_port, "/readyz") == 200
+    edge.start_envoy()
+    edge.hold_lease()
+
+
+def dropped(edge: CachedEdge) -> float:
+    """Count what was asked for because a beat or an epoch was not what it was."""
+    counts = edge.counts()
+    reasons = ("lease", "epoch")
+    return sum(counts[f'decision_cache_asked_total{{reason="{each}"}}'] for each in reasons)
+
+
+def family(pid: int) -> list[int]:
+    """Return a process, and those that it has started."""
+    started = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(each for child in started for each in family(int(child)))]
+
+
+def lines_of(edge: CachedEdge, subject: str) -> int:
+    """Count the decisions of a subject that are in the audit log."""
+    return len({line["decision_id"] for line in edge.audited() if line.get("subject") == subject})
+
+
+def allowed_by_asking(edge: CachedEdge) -> int:
+    """Return how many requests Envoy let pass because it asked."""
+    text = fetch_text(edge.ports.admin, "/stats?filter=ext_authz.ok$")
+    return sum(int(line.rpartition(" ")[2]) for line in text.splitlines())

@@ -7,7 +7,7 @@ import pytest
 from sidecar.common.clock import monotonic_seconds
 from sidecar.config import parse_config
 from sidecar.context import AppContext
-from sidecar.keys.component import KEYS, REVOCATIONS, _key_source, _say_state, start
+from sidecar.keys.component import KEYS, REVOCATIONS, _say_state, make_key_source, start
 from sidecar.keys.jwks_https import JwksKeySource
 from sidecar.keys.kv_source import KvKeySource
 from sidecar.keys.lifecycle import KeyState
@@ -70,7 +70,7 @@ async def test_each_setting_has_its_source(tmp_path: Path, keys: str, kind: type
     context = context_of(tmp_path / "token", keys=keys)
     vault = VaultClient(context.config.vault, clock=monotonic_seconds)
     (issuer,) = context.config.tokens.issuers
-    source = _key_source(context, issuer, vault)
+    source = make_key_source(context.config, issuer, vault)
     assert type(source) is kind
     assert source.issuer == ISSUER
     await context.stack.aclose()

@@ -8,7 +8,14 @@ from sidecar.common.registered_domains import shard_of
 from sidecar.config import parse_config
 from sidecar.keys.lifecycle import KeyState
 from sidecar.observability.counters import Counters
-from sidecar.runtime.workers.frames import Domains, FrameFault, KeysFrame, Revoked, public_keys
+from sidecar.runtime.workers.frames import (
+    Domains,
+    FrameFault,
+    KeysFrame,
+    Policies,
+    Revoked,
+    public_keys,
+)
 from sidecar.runtime.workers.worker_check import WorkerCheck
 from sidecar.tokens.revocation import PartTables
 from tests.authz.conftest import CONFIG
@@ -18,7 +25,9 @@ from tests.support.minting import Issuer
 @pytest.fixture
 async def check() -> AsyncIterator[WorkerCheck]:
     counters = Counters()
-    made = WorkerCheck(parse_config(CONFIG, "test"), counters, lambda exc: pytest.fail(repr(exc)))
+    made = WorkerCheck(
+        Policies(parse_config(CONFIG, "test")), counters, lambda exc: pytest.fail(repr(exc))
+    )
     yield made
     made.close(5)
 

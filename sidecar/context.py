@@ -134,6 +134,7 @@ class AppContext:
     def unwatch(self, status: PollStatus) -> None:
         """Show the status of a source no longer, which a reload has ended."""
         self.polls.remove(status)
+        status.on_change = lambda _status: None  # a read may still be under way
         self.health.facts.pop(status.part, None)
 
     def owner_of(self, host: str) -> str | None:

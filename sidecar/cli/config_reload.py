@@ -2,10 +2,11 @@
 
 import argparse
 import json
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from sidecar.cli.admin_client import admin_address, no_sidecar, request_admin
+from sidecar.cli.admin_client import AdminFault, admin_address, no_sidecar, request_admin
 from sidecar.common.printable import printable
 
 EXIT_OK, EXIT_FAULT, EXIT_CONFIG = 0, 1, 2
@@ -34,8 +35,13 @@ def add_reload(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser]
 
 def _reload(options: argparse.Namespace) -> int:
     address = admin_address(options.admin, options.config)
-    _, document = request_admin(address, "POST", "/config/reload", seconds=_SECONDS)
+    status, document = request_admin(address, "POST", "/config/reload", seconds=_SECONDS)
     result = document.get("result")
+    if not isinstance(result, str) and status == HTTPStatus.NOT_FOUND:
+        raise AdminFault(
+            f"the sidecar at {address} offers no reload: it has not started yet (see /readyz), "
+            "or it is of an older version, which must be restarted"
+        )
     if not isinstance(result, str):
         raise no_sidecar(address)
     if options.json:

@@ -17,6 +17,11 @@ def reload_families(reloader: Reloader) -> Iterator[Metric]:
         reloads.add_metric([result], count)
     yield reloads
     yield gauge(
+        "septem_config_last_reload_successful",
+        "0 while the last reload was refused",
+        float(not reloader.is_refused),
+    )
+    yield gauge(
         "septem_config_last_reload_success_timestamp_seconds",
         "When a configuration was last put in force or found unchanged",
         reloader.succeeded_at,

@@ -61,7 +61,8 @@ class Reloader:
         self._alerts = alerts
         self._now = now
         self._turn = asyncio.Lock()
-        self._is_refused = False
+        self.is_refused = False
+        """Whether the last reload was refused."""
         self.results: dict[str, int] = dict.fromkeys(ReloadResult, 0)
         self.digest = digest_of(context.config)
         self.succeeded_at = now()
@@ -131,7 +132,7 @@ class Reloader:
     def _note(self, outcome: ReloadOutcome) -> None:
         """Count an outcome, log it, and raise the alert when refusals begin and end."""
         self.results[outcome.result] += 1
-        before, self._is_refused = self._is_refused, outcome.refused
+        before, self.is_refused = self.is_refused, outcome.refused
         if outcome.refused:
             for problem in outcome.problems[1:MAX_LISTED]:
                 _log.warning("%s: %s", outcome.source, problem)

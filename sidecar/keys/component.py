@@ -119,6 +119,11 @@ class KeyPollers:
             states.add(self.revocations.lifecycle.state)
         return states == {KeyState.ACTIVE}
 
+    @property
+    def statuses(self) -> tuple[PollStatus, ...]:
+        """The status of every source."""
+        return (*(each.status for each in self.keys.statuses), *_statuses(self.revocations))
+
     def refresh_soon(self) -> None:
         """Let the loops read at once (SIGHUP)."""
         self.keys.refresh_soon()
@@ -160,7 +165,7 @@ class KeyPollers:
     def adopt(self, prepared: PreparedKeys, config: model.Config) -> None:
         """Put what was prepared in force, and publish it."""
         context, before = self._context, self.revocations
-        for status in (*(s.status for s in self.keys.statuses), *_statuses(before)):
+        for status in self.statuses:
             context.unwatch(status)
         self.revocations = prepared.revocations
         if self.revocations is not None:
@@ -174,7 +179,7 @@ class KeyPollers:
             self._publish_revocations(revocations, state)
         gone = {each.source for each in self.keys.plan.polled}
         self.keys.adopt(prepared.plan)
-        for status in (*(s.status for s in self.keys.statuses), *_statuses(self.revocations)):
+        for status in self.statuses:
             context.watch(status)
         for source in gone - {each.source for each in prepared.plan.polled}:
             _close(source)

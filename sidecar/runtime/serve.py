@@ -200,8 +200,9 @@ async def _refresh_keys(context: AppContext, keys: KeyPollers, checks: Checks) -
     state = await keys.refresh()
     for refresh in context.refreshers:
         await refresh()
-    complete = keys.complete and not any(status.problem for status in context.refreshed)
-    return KeyRefresh(state, complete, await checks.settled())
+    statuses = (*keys.statuses, *context.refreshed)
+    problems = tuple(status.problem for status in statuses if status.problem)
+    return KeyRefresh(state, keys.complete and not problems, await checks.settled(), problems)
 
 
 async def _start_sds(

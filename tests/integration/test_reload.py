@@ -24,6 +24,7 @@ import pytest
 import yaml
 
 from demo.cases import Minter
+from demo.openbao import SIDECAR_POLICY, STORE_POLICY
 from demo.process import fetch_text
 from demo.stack import Stack
 from sidecar.cli.admin_client import request_admin
@@ -289,6 +290,47 @@ async def test_a_worker_that_is_killed_in_a_reload_comes_back_with_the_new_file(
     await until(lambda: victim not in workers.worker_pids())
     await until(lambda: workers.metrics()["septem_workers_serving"] == 3)
     assert {ask(workers) for _ in range(30)} & {401, 403} == set()
+
+
+REVOCATIONS = """
+path "secret/data/iam/revocations"         { capabilities = ["read"] }
+path "secret/metadata/iam/revocations"     { capabilities = ["read", "list"] }
+path "secret/metadata/iam/revocations/*"   { capabilities = ["read"] }
+"""
+
+
+def test_revoke_waits_until_every_worker_denies(
+    workers: WorkerStack, worker_files: Files, tmp_path: Path
+) -> None:
+    """With a list that a reload has put in force a moment ago."""
+    root = workers.openbao.client
+    root.sys.create_or_update_policy("sidecar", SIDECAR_POLICY + STORE_POLICY + REVOCATIONS)
+
+    def with_list(settings: dict[str, Any]) -> None:
+        settings["routes"].insert(0, {"name": "probe", "path": PROBE})
+        settings["keys"] = {**settings.get("keys", {}), "revocations": {"poll_seconds": 3600}}
+
+    worker_files.write(worker_files.with_changes(with_list))
+    assert reload(workers)["result"] == "applied"
+    token = Minter(workers.key, wall_seconds()).good()
+    assert 401 not in {ask(workers, token=token) for _ in range(12)}
+    secret = tmp_path / "vault-token"
+    secret.write_text(root.token)
+    done = subprocess.run(
+        [sys.executable, "-m", "sidecar", "revoke", "token", "--token-file", str(secret),
+         "--config", str(workers._config)],
+        input=token, capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "every process decides by it" in done.stdout
+    assert {ask(workers, token=token) for _ in range(12)} == {401}
+    # What the obvious command writes: an error that says so, and what was revoked stays so.
+    root.secrets.kv.v2.create_or_update_secret("iam/revocations", {"tokens": '[{"jti": "x"}]'})
+    status, answer = request_admin(f"127.0.0.1:{workers.admin_port}", "POST", "/keys/refresh")
+    assert status == 502
+    assert "tokens: is JSON within a text" in answer["error"]
+    assert "sidecar revoke" in answer["error"]
+    assert ask(workers, token=token) == 401
 
 
 @pytest.fixture

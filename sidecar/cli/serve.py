@@ -17,4 +17,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    return serve(load_config(options.config))
+    return serve(load_config(options.config), options.config)

@@ -14,6 +14,7 @@ import os
 import signal
 from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import uvloop
@@ -27,7 +28,7 @@ from sidecar.common.polling import describe
 from sidecar.common.shared_run import SharedRun
 from sidecar.config import model
 from sidecar.config.endpoints import check_endpoints
-from sidecar.context import AppContext
+from sidecar.context import AppContext, PreparedPart
 from sidecar.csp.reports import component as csp_reports
 from sidecar.decision_cache import component as decision_cache
 from sidecar.decision_cache.component import DecisionCache
@@ -43,6 +44,7 @@ from sidecar.observability.logs import LogOutput
 from sidecar.observability.metrics import counter, gauge
 from sidecar.runtime.hardening.process import adopt_orphans, harden_process
 from sidecar.runtime.in_process import Checks, InProcessChecks
+from sidecar.runtime.reload import component as reload
 from sidecar.runtime.workers.component import WorkerChecks
 from sidecar.transport.listener_bounds import bound_connections
 from sidecar.vault import component as vault
@@ -65,7 +67,7 @@ class HangUp:
         self._is_due = False
 
     def __call__(self) -> None:
-        """Have the audit file opened anew, and everything read that is polled."""
+        """Have the audit file opened anew, everything read that is polled, and the settings."""
         self._is_due = not self._then
         if self._is_due:
             return
@@ -81,8 +83,11 @@ class HangUp:
             self()
 
 
-def serve(config: model.Config) -> int:
-    """Run until SIGTERM or SIGINT; return the exit code."""
+def serve(config: model.Config, path: Path) -> int:
+    """Run until SIGTERM or SIGINT; return the exit code.
+
+    ``path`` is the file of the configuration, for a reload.
+    """
     os.umask(_SOCKET_UMASK)
     hardening = harden_process(), adopt_orphans()
     log = LogOutput(config.log.level)
@@ -91,7 +96,7 @@ def serve(config: model.Config) -> int:
             _log.warning("this process is not fully hardened: %s", each)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            is_healthy = runner.run(run(config, log))
+            is_healthy = runner.run(run(config, log, path.absolute()))
     except Fault as fault:
         _log.critical("%s", fault)
         return EXIT_FAULT
@@ -106,7 +111,7 @@ def serve(config: model.Config) -> int:
     return EXIT_OK if is_healthy else EXIT_FAULT
 
 
-async def run(config: model.Config, log: LogOutput) -> bool:
+async def run(config: model.Config, log: LogOutput, path: Path) -> bool:
     """Start, serve, drain. Raises the ``Fault`` that prevented the start.
 
     Returns false where a bug ended it, and not a signal.
@@ -119,7 +124,7 @@ async def run(config: model.Config, log: LogOutput) -> bool:
     context.metrics.add_source(lambda: poll_families(context.polls))
     hang_up = _install_signals(context)
     async with context.stack:
-        if await _unless_stopped(context, _start(context, hang_up)):
+        if await _unless_stopped(context, _start(context, hang_up, path)):
             await context.stop.wait()
             _log.info("draining")
             context.health.set_unhealthy("drain", "shutting down")
@@ -144,7 +149,7 @@ async def _unless_stopped(context: AppContext, start: Coroutine[Any, Any, None])
     return False
 
 
-async def _start(context: AppContext, hang_up: HangUp) -> None:
+async def _start(context: AppContext, hang_up: HangUp, path: Path) -> None:
     """Start everything, in its order."""
     config = context.config
     alerts = observability.start_alerts(config.alerts.webhook, context.metrics, context.spawn)
@@ -172,7 +177,16 @@ async def _start(context: AppContext, hang_up: HangUp) -> None:
         cache.start()
     context.health.set_healthy("start")
     _log.info("serving Checks on %s", ", ".join(check_endpoints(config.listen.authz)))
-    hang_up.started(audit.reopen, pollers.refresh_soon)
+    context.reload_parts.append(partial(_prepare_audit, audit))
+    reload_soon = reload.start(context, path, checks, alerts)
+    hang_up.started(audit.reopen, pollers.refresh_soon, reload_soon)
+
+
+async def _prepare_audit(audit: AuditLog, config: model.Config) -> PreparedPart:
+    def adopt() -> None:
+        audit.sample_allowed = config.audit.sample_allowed
+
+    return PreparedPart(adopt)
 
 
 def _make_checks(context: AppContext, audit: AuditLog, cache: DecisionCache | None) -> Checks:
@@ -186,8 +200,9 @@ async def _refresh_keys(context: AppContext, keys: KeyPollers, checks: Checks) -
     state = await keys.refresh()
     for refresh in context.refreshers:
         await refresh()
-    complete = keys.complete and not any(status.problem for status in context.refreshed)
-    return KeyRefresh(state, complete, await checks.settled())
+    statuses = (*keys.statuses, *context.refreshed)
+    problems = tuple(status.problem for status in statuses if status.problem)
+    return KeyRefresh(state, keys.complete and not problems, await checks.settled(), problems)
 
 
 async def _start_sds(

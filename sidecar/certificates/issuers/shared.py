@@ -112,7 +112,7 @@ class SharedIssuer:
         except MaterialFault as fault:
             _log.info("the certificate stored at %s is not served: %s", self._path(key), fault)
             return None, version
-        replaced = order.replaces is not None and found.serial == order.replaces.serial
+        replaced = order.replaces is not None and found.version == order.replaces.version
         if replaced or self._is_revoked(found.serial):
             return None, version
         return found, version

@@ -57,7 +57,7 @@ class KvIssuer:
             )
         except MaterialFault as fault:
             raise MaterialFault(f"Vault entry {settings.mount}/{path}: {fault}") from None
-        if order.replaces is not None and material.serial == order.replaces.serial:
+        if order.replaces is not None and material.version == order.replaces.version:
             raise NotChanged(f"Vault entry {settings.mount}/{path} is as it was")
         return material
 

@@ -148,7 +148,9 @@ class VaultClient:
         def read(client: Any) -> T:
             try:
                 answer = client.secrets.kv.v2.read_secret_metadata(path, mount_point=mount)
-            except exceptions.InvalidPath:
+            except exceptions.InvalidPath as exc:
+                if exc.errors:  # no entry is silent; Vault says it of a mount or a namespace
+                    raise
                 return absent
             return parse(answer["data"])
 
@@ -160,7 +162,9 @@ class VaultClient:
         def names(client: Any) -> list[str]:
             try:
                 answer = client.secrets.kv.v2.list_secrets(path, mount_point=mount)
-            except exceptions.InvalidPath:
+            except exceptions.InvalidPath as exc:
+                if exc.errors:
+                    raise
                 return []
             return [str(key) for key in answer["data"]["keys"]]
 

@@ -25,6 +25,8 @@ _HEALTH = "/v1/sys/health"
 _NAMESPACE = "X-Vault-Namespace"
 _HVACS_OWN = frozenset({400, 403, 404})
 """The statuses whose exceptions of hvac the callers catch."""
+_CONNECTIONS = 32
+"""Kept open: each issuer has threads of its own, and all of them this one session."""
 _FIRST_PROBLEM = 300
 _MAX_RETRY_AFTER_SECONDS = 3600.0
 _MAX_WORDS_BYTES = 65_536
@@ -47,6 +49,7 @@ def make_vault_session(
         ca_file=settings.ca_file,
         client_certificate=client_certificate,
         unix_socket=address.removeprefix("unix:") if address.startswith("unix:") else None,
+        connections=_CONNECTIONS,
     )
     session.auth = _outside_namespaces
     session.hooks["response"].append(_raise_for_status)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from sidecar.certificates.managed.store import CertificateStore
-from sidecar.sds.subscription import Resource
+from sidecar.sds.subscription import PENDING, Resource
 from sidecar.sds.table import SecretTable
 from tests.sds.test_service import material
 
@@ -33,3 +33,14 @@ def test_a_chain_that_changes_under_one_leaf_is_another_version_for_envoy() -> N
         assert isinstance(found, Resource)
         versions.add(found.version)
     assert len(versions) == 2
+
+
+def test_a_certificate_that_the_start_obtains_is_waited_for() -> None:
+    """Told that it does not exist, Envoy would open its listener without it."""
+    store = CertificateStore(lambda: 0.0)
+    table = SecretTable(store)
+    store.expect(["edge"])
+    assert table.lookup("edge", waits=True) is PENDING
+    assert table.lookup("other", waits=True) is None
+    store.expect_no_more()
+    assert table.lookup("edge", waits=True) is None

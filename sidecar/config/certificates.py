@@ -79,12 +79,14 @@ IssuerSettings = VaultPkiIssuer | VaultKvIssuer | AcmeIssuerSettings
 class CertificateStoreSettings(Settings, frozen=True):
     """Where in Vault KV v2 a fleet stores its certificates, leases and challenges.
 
-    ``lease_seconds`` bounds one order; after that another sidecar may take it over.
+    A sidecar that orders refreshes its lease; one that dies is taken over ``lease_seconds``
+    later. ``order_seconds`` bounds one order.
     """
 
     prefix: VaultPath = "septem/certificates"
     mount: VaultPath = "secret"
-    lease_seconds: Annotated[float, Meta(ge=1, le=3600)] = 180.0
+    lease_seconds: Annotated[float, Meta(ge=1, le=3600)] = 15.0
+    order_seconds: Annotated[float, Meta(ge=1, le=3600)] = 180.0
 
 
 class Probe(Settings, frozen=True):

@@ -1,9 +1,10 @@
 """One running sidecar: start order, the main loop, drain.
 
-Start: log, Vault, keys, certificates, then the listeners; any failure before the last
-listener is up ends the process with a message (INIT: "startup fails if Vault is
-unreachable", SECURITY-MODEL §3). Main loop: wait for a signal. Drain: first not ready,
-then no new calls, calls in flight answered, audit and log written, exit 0.
+Start: log, Vault, keys, the listeners, certificates; any failure before the last certificate
+is there ends the process with a message (INIT: "startup fails if Vault is unreachable",
+SECURITY-MODEL §3). A certificate that takes long holds up no Check. Main loop: wait for a
+signal. Drain: first not ready, then no new calls, calls in flight answered, audit and log
+written, exit 0.
 
 Each component starts itself, in its ``component.py``.
 """
@@ -12,7 +13,7 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -170,15 +171,16 @@ async def _start(context: AppContext, hang_up: HangUp, path: Path) -> None:
     await limits.start(context, client, alerts, checks.limiter, checks.publish_limits)
     await csp_reports.start(context)
     await admin.start(context, SharedRun(partial(_refresh_keys, context, pollers, checks)))
-    await _start_sds(context, client, alerts, checks)
+    obtain_certificates = await _start_sds(context, client, alerts, checks)
     await checks.start(pollers.keys.request_refresh)
     pollers.start(context)
     if cache is not None:
         cache.start()
-    context.health.set_healthy("start")
     _log.info("serving Checks on %s", ", ".join(check_endpoints(config.listen.authz)))
+    await obtain_certificates()
     context.reload_parts.append(partial(_prepare_audit, audit))
     reload_soon = reload.start(context, path, checks, alerts)
+    context.health.set_healthy("start")
     hang_up.started(audit.reopen, pollers.refresh_soon, reload_soon)
 
 
@@ -207,20 +209,26 @@ async def _refresh_keys(context: AppContext, keys: KeyPollers, checks: Checks) -
 
 async def _start_sds(
     context: AppContext, vault: VaultClient, alerts: Alerts, checks: Checks
-) -> None:
+) -> Callable[[], Awaitable[None]]:
+    """Start SDS if it is configured; return what obtains the certificates."""
     settings = context.config.listen.sds
-    if settings is not None:
-        # It imports envoy-data-plane: half a second and 16 MB that only SDS needs.
-        from sidecar.sds import component as sds  # noqa: PLC0415
+    if settings is None:
+        return _nothing_to_obtain
+    # It imports envoy-data-plane: half a second and 16 MB that only SDS needs.
+    from sidecar.sds import component as sds  # noqa: PLC0415
 
-        await sds.start(
-            context,
-            settings,
-            vault,
-            alerts,
-            answer_challenges=checks.answer_challenges,
-            publish_domains=checks.publish_domains,
-        )
+    return await sds.start(
+        context,
+        settings,
+        vault,
+        alerts,
+        answer_challenges=checks.answer_challenges,
+        publish_domains=checks.publish_domains,
+    )
+
+
+async def _nothing_to_obtain() -> None:
+    """Without SDS there are no certificates."""
 
 
 def _install_signals(context: AppContext) -> HangUp:

@@ -7,7 +7,7 @@ this module only if ``listen.sds`` is set.
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 import grpc
@@ -45,11 +45,12 @@ async def start(
     *,
     answer_challenges: Callable[[DistributedSolver], None],
     publish_domains: Callable[[RegisteredDomains], None],
-) -> None:
-    """Obtain every certificate, then serve and renew them.
+) -> Callable[[], Awaitable[None]]:
+    """Serve secrets; return what obtains every certificate, and from then on renews them.
 
-    ``publish_domains`` is called with the owners of the domains that are served on demand,
-    ``answer_challenges`` with the solver of ACME challenges, for the Check.
+    A certificate is served as soon as it is there. ``publish_domains`` is called with the owners
+    of the domains that are served on demand, ``answer_challenges`` with the solver of ACME
+    challenges, for the Check.
     """
     certificates = Certificates(
         context.config, vault.with_own_threads("vault-certificates"), alerts
@@ -60,9 +61,11 @@ async def start(
         context.registered = registered
         publish_domains(registered)
 
-    component = make_component(context.config, vault, certificates, publish)
+    domains = vault.with_own_threads("vault-domains")
+    component = make_component(context.config, domains, certificates, publish)
     for status in certificates.polls():
         context.watch(status)
+    # Owners of domains decide Checks, and come before these.
     await asyncio.gather(certificates.load(), *([] if component is None else [component.load()]))
     if certificates.solver is not None:
         answer_challenges(certificates.solver)
@@ -90,6 +93,20 @@ async def start(
     context.spawn(polled.run())
     for task in certificates.tasks():
         context.spawn(task)
+    return partial(_obtain, context, certificates)
+
+
+async def _obtain(context: AppContext, certificates: Certificates) -> None:
+    """Obtain every certificate, and say what the start waits for. Raises ``CertificateFault``."""
+
+    def waits(names: str) -> None:
+        problem = f"the start waits for certificates: {names}; Checks are answered meanwhile"
+        _log.warning("%s", problem)
+        context.health.set_unhealthy("certificates", problem)
+
+    await certificates.obtain(waits)
+    context.health.set_healthy("certificates")
+    context.spawn(certificates.manager.keep_fresh())
 
 
 def _serve_on_demand(

@@ -119,7 +119,7 @@ class GrpcPeerGuard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc h
 
     def _configuration(self) -> Any:
         material, anchors = self._source.current()
-        self._given = (material.serial, anchors.version)
+        self._given = (material.version, anchors.version)
         return grpc.ssl_server_certificate_configuration(
             [(material.key_pem, material.chain_pem)], root_certificates=anchors.roots_pem
         )
@@ -127,7 +127,7 @@ class GrpcPeerGuard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc h
     def _fetch(self) -> Any:
         """Return the configuration for the next connection, ``None`` for the one before."""
         material, anchors = self._source.current()
-        if (material.serial, anchors.version) == self._given:
+        if (material.version, anchors.version) == self._given:
             return None
         return self._configuration()
 

@@ -56,8 +56,12 @@ class Material:
 
     @property
     def version(self) -> str:
-        """The version for SDS: the serial, which is unique by issuer (RFC 5280 §4.1.2.2)."""
-        return self.serial
+        """The version for SDS: other whenever any byte of what is served is other.
+
+        A serial alone is none: a CA that was made anew counts from one again, and a chain can
+        change under one leaf. The key is covered too, since it is the leaf's.
+        """
+        return f"{self.serial}.{hashlib.sha256(self.chain_pem).hexdigest()[:32]}"
 
 
 def is_servable_key(key: object) -> TypeGuard[ServableKey]:

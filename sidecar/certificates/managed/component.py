@@ -2,8 +2,9 @@
 
 import asyncio
 import random
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
+from itertools import chain, repeat
 from typing import Any
 
 from prometheus_client.core import Metric
@@ -14,7 +15,7 @@ from sidecar.certificates.issuers.vault_kv_watch import KvWatch
 from sidecar.certificates.managed.admin import CertificateAdmin, CertificateAdminFault
 from sidecar.certificates.managed.certificate import ManagedCertificate
 from sidecar.certificates.managed.manager import CertificateManager
-from sidecar.certificates.managed.metrics import families, issuer_families
+from sidecar.certificates.managed.metrics import families, issuer_families, order_families
 from sidecar.certificates.managed.probe import Prober, Target
 from sidecar.certificates.managed.renewal import Level
 from sidecar.certificates.managed.revocation import RevocationWatch
@@ -26,9 +27,16 @@ from sidecar.observability.alerts import Alert, Alerts, Severity
 from sidecar.vault.client import VaultClient
 from sidecar.vault.revoke import revoke_certificate
 
+_SAY_AFTER_SECONDS = (3.0, 30.0)
+_MAX_SHOWN = 5
+
 
 class Certificates:
-    """The certificates of one sidecar: ``load`` before it serves, ``tasks`` while it does."""
+    """The certificates of one sidecar.
+
+    First ``load``, then ``tasks`` while it serves; ``obtain`` beside them, and when that is done
+    ``manager.keep_fresh``.
+    """
 
     def __init__(self, config: model.Config, vault: VaultClient, alerts: Alerts) -> None:
         self._vault = vault
@@ -49,6 +57,7 @@ class Certificates:
         self.issuers = factory.make()
         self._acme, self._shared = factory.acme, factory.shared
         self._fallbacks = factory.fallbacks
+        self._slots = factory.slots
         self.store = CertificateStore(wall_seconds)
         self.manager = CertificateManager(
             wanted_certificates(config, self.issuers),
@@ -74,16 +83,34 @@ class Certificates:
         )
 
     async def load(self) -> None:
-        """Read the CRLs, and obtain every certificate that needs no running edge.
-
-        Raises ``CertificateFault``.
-        """
+        """Read the CRLs: what is revoked is not taken from the fleet's store."""
         await asyncio.gather(*(watch.refresh() for watch in self._watches.values()))
-        await self.manager.obtain_all()
+        self.store.expect(self.manager.unobtained())
+
+    async def obtain(self, waits: Callable[[str], None]) -> None:
+        """Obtain every certificate that needs no running edge.
+
+        While that takes long, ``waits`` is called with the names that are not there yet. Raises
+        ``CertificateFault``.
+        """
+        saying = asyncio.create_task(self._say_what_is_missing(waits))
+        try:
+            await self.manager.obtain_all()
+        finally:
+            saying.cancel()
+            await asyncio.gather(saying, return_exceptions=True)
+            self.store.expect_no_more()
+
+    async def _say_what_is_missing(self, waits: Callable[[str], None]) -> None:
+        for seconds in chain(_SAY_AFTER_SECONDS, repeat(_SAY_AFTER_SECONDS[-1])):
+            await asyncio.sleep(seconds)
+            names = self.manager.unobtained()
+            shown = ", ".join(map(repr, names[:_MAX_SHOWN]))
+            more = f" and {len(names) - _MAX_SHOWN} more" if len(names) > _MAX_SHOWN else ""
+            waits(f"{shown}{more}")
 
     def tasks(self) -> Iterator[Coroutine[Any, Any, None]]:
-        """Yield the tasks that run until the drain."""
-        yield self.manager.keep_fresh()
+        """Yield the tasks that run until the drain, beside ``manager.keep_fresh``."""
         yield self._prober.run()
         for watch in self._watches.values():
             yield watch.run(self.manager)
@@ -119,6 +146,7 @@ class Certificates:
         """Yield the metrics of certificates."""
         yield from families(self.manager, self.store, self._prober, configured=self._configured)
         yield from issuer_families(self._shared, self._acme, self._fallbacks)
+        yield order_families(self._slots)
 
     def close(self) -> None:
         """Place no further orders."""

@@ -1,8 +1,9 @@
 """Obtains certificates and renews them: one loop and one schedule for all of them.
 
 What is due next for a certificate is a renewal, a question to its issuer when to renew, or a
-check of how close its end is (``schedule``). Each runs as a task of its own, so that a slow CA
-delays no other certificate. A failed renewal is retried with back-off, and the current
+check of how close its end is (``schedule``). Each runs as a task of its own, and how many are
+under way is bounded by each issuer for itself (``issuers.slots``), so that a slow CA or a stuck
+order delays no other certificate. A failed renewal is retried with back-off, and the current
 certificate stays in service.
 """
 
@@ -21,8 +22,6 @@ from workload.x509.material import Material
 from workload.x509.renewal import MIN_PAUSE_SECONDS, renew_at, retry_after
 
 _log = logging.getLogger("sidecar.certificates")
-_CONCURRENT = 4
-"""Issuances at once: as many as the Vault client has threads."""
 _MAX_NAMED_FAULTS = 5
 _ASK_AGAIN_SECONDS = 3600.0
 """After a question about renewal that the issuer did not answer."""
@@ -58,7 +57,6 @@ class CertificateManager:
         self._now = now
         self._jitter = jitter
         self._on_level = on_level
-        self._gate = asyncio.Semaphore(_CONCURRENT)
         self._held: dict[str, ManagedCertificate] = {}
         self._schedule = RenewalSchedule(self._held, now=now, sleep=sleep)
         self.renewals = 0
@@ -76,6 +74,10 @@ class CertificateManager:
         """Return the managed certificate of a name."""
         return self._held.get(name)
 
+    def unobtained(self) -> list[str]:
+        """Return the names of the certificates that were not obtained yet."""
+        return sorted(each.name for each in self if each.material is None)
+
     async def obtain_all(self) -> None:
         """Obtain every certificate once, but order none whose CA must reach our edge first.
 
@@ -84,18 +86,30 @@ class CertificateManager:
         few faults the rest is not tried, because the cause is probably the same.
         """
         faults: list[CertificateFault] = []
+        waiting: set[asyncio.Task[None]] = set()
 
         async def obtain(managed: ManagedCertificate) -> None:
-            async with self._gate:
-                if len(faults) < _MAX_NAMED_FAULTS:
-                    try:
-                        await self._start(managed)
-                    except CertificateFault as fault:
-                        faults.append(fault)
+            if len(faults) >= _MAX_NAMED_FAULTS:
+                return
+            try:
+                await self._start(managed)
+            except CertificateFault as fault:
+                faults.append(fault)
+                if len(faults) == _MAX_NAMED_FAULTS:
+                    for each in waiting - {asyncio.current_task()}:
+                        each.cancel()
 
-        await asyncio.gather(*(obtain(managed) for managed in self))
+        waiting |= {asyncio.create_task(obtain(managed)) for managed in self}
+        try:
+            ended = await asyncio.gather(*waiting, return_exceptions=True)
+        finally:
+            for each in waiting:
+                each.cancel()
         if faults:
             raise CertificateFault("; ".join(map(str, faults[:_MAX_NAMED_FAULTS])))
+        for outcome in ended:
+            if outcome is not None:
+                raise outcome
 
     async def obtain(self, order: Order, issuer: Issuer) -> Material:
         """Obtain one certificate now, serve it, and manage it from then on.
@@ -107,8 +121,7 @@ class CertificateManager:
         managed.order, managed.issuer = order, issuer
         self._held[order.name] = managed
         try:
-            async with self._gate:
-                return await self._obtain(managed)
+            return await self._obtain(managed)
         except BaseException:
             if managed.material is None and self._held.get(order.name) is managed:
                 del self._held[order.name]
@@ -180,8 +193,7 @@ class CertificateManager:
             self._look_at_level(managed)
             now = self._now()
             if now >= managed.try_at:
-                async with self._gate:
-                    await self._obtain(managed)
+                await self._obtain(managed)
             elif now >= managed.ask_at:
                 await self._ask(managed)
         except CertificateFault as fault:

@@ -33,13 +33,14 @@ class Authority:
         since: int = -100,
         ca: bool = False,
         client: bool = False,
+        serial: int | None = None,
     ) -> x509.Certificate:
         builder = (
             x509.CertificateBuilder()
             .issuer_name(self.name)
             .subject_name(subject)
             .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
+            .serial_number(serial or x509.random_serial_number())
             .not_valid_before(NOW + timedelta(days=since))
             .not_valid_after(NOW + timedelta(days=days))
             .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
@@ -100,3 +101,33 @@ BAD = [
 def test_what_is_not_served(answer: str, said: str) -> None:
     with pytest.raises(MaterialFault, match=said):
         check_material(answer, KEY, ["a.example"], NOW.timestamp())
+
+
+INTERMEDIATE = Authority("intermediate")
+SIGNED_BELOW = INTERMEDIATE.sign(KEY, SUBJECT, ["a.example"], serial=1)
+CROSS = CA.sign(INTERMEDIATE.key, INTERMEDIATE.name, [], ca=True)
+VERSIONS = [
+    ("the leaf alone", SIGNED_BELOW, KEY, ()),
+    ("the intermediate that was forgotten", SIGNED_BELOW, KEY, (CROSS,)),
+    ("another key, and the serial of before", CA.sign(OTHER, SUBJECT, ["a.example"], serial=1),
+     OTHER, ()),
+    ("another end", CA.sign(KEY, SUBJECT, ["a.example"], serial=1, days=80), KEY, ()),
+]  # fmt: skip
+
+
+def test_any_changed_byte_is_another_version() -> None:
+    made = [
+        check_material(pem(leaf, *chain), key, ["a.example"], NOW.timestamp())
+        for _, leaf, key, chain in VERSIONS
+    ]
+    assert {each.serial for each in made} == {"1"}
+    assert len({each.version for each in made}) == len(VERSIONS)
+
+
+def test_what_did_not_change_is_the_same_version() -> None:
+    """White space and text around PEM blocks are not served."""
+    once, again = (
+        check_material(text, KEY, ["a.example"], NOW.timestamp())
+        for text in (pem(LEAF, CA.root), "subject: a\n" + pem(LEAF) + "\n\n" + pem(CA.root))
+    )
+    assert once.version == again.version

@@ -90,6 +90,11 @@ def make_limiter(config: model.Config, counters: Counters, *, shared: bool) -> R
     )
 
 
+_GIVEN = {"ring", "key_state", "revocations", "revocations_degraded", "publishers"}
+"""Fields of the snapshot that come from elsewhere than the configuration."""
+_OF_POLICIES = tuple(name for name in Snapshot.__struct_fields__ if name not in _GIVEN)
+
+
 class CompiledPolicies(NamedTuple):
     """What a reload puts in force: a configuration, and the snapshot that it compiles to."""
 
@@ -108,19 +113,12 @@ def give_policies(service: CheckService, cache: TokenCache, policies: CompiledPo
     Tokens that were verified by other rules are verified again.
     """
     held, compiled = service.snapshot, policies.snapshot
-    fresh = msgspec.structs.replace(
-        compiled,
-        ring=held.ring,
-        key_state=held.key_state,
-        revocations=held.revocations,
-        revocations_degraded=held.revocations_degraded,
-        publishers=held.publishers,
-        headers=compiled.headers._replace(registered=held.headers.registered),
-    )
-    if _token_rules(fresh) != _token_rules(held):
+    if _token_rules(compiled) != _token_rules(held):
         cache.entries.clear()
     cache.resize(policies.config.tokens.cache_entries)
-    service.snapshot = fresh
+    compiled_fields = {name: getattr(compiled, name) for name in _OF_POLICIES}
+    compiled_fields["headers"] = compiled.headers._replace(registered=held.headers.registered)
+    exchange(service, **compiled_fields)
 
 
 def _token_rules(snapshot: Snapshot) -> tuple[object, ...]:

@@ -15,17 +15,24 @@ from sidecar.certificates.issuers.vault_kv_watch import KvWatch
 from sidecar.certificates.managed.admin import CertificateAdmin, CertificateAdminFault
 from sidecar.certificates.managed.certificate import ManagedCertificate
 from sidecar.certificates.managed.manager import CertificateManager
-from sidecar.certificates.managed.metrics import families, issuer_families, order_families
+from sidecar.certificates.managed.metrics import (
+    families,
+    issuer_families,
+    order_families,
+    revoked_family,
+)
 from sidecar.certificates.managed.probe import Prober, Target
 from sidecar.certificates.managed.renewal import Level
 from sidecar.certificates.managed.revocation import RevocationWatch
 from sidecar.certificates.managed.store import CertificateStore
+from sidecar.certificates.managed.withdrawal import Withdrawal
 from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.common.polling import PollStatus
 from sidecar.config import model
 from sidecar.observability.alerts import Alert, Alerts, Severity
 from sidecar.vault.client import VaultClient
 from sidecar.vault.revoke import revoke_certificate
+from sidecar.vault.trust import read_mount_crls
 
 _SAY_AFTER_SECONDS = (3.0, 30.0)
 _MAX_SHOWN = 5
@@ -49,7 +56,7 @@ class Certificates:
         self.solver = make_solver(config, vault)
         """Answers ACME challenges; ``None`` without an ACME issuer."""
         self._watches = {
-            each.name: RevocationWatch(each, vault, sleep=asyncio.sleep)
+            each.name: RevocationWatch(each, partial(read_mount_crls, vault), sleep=asyncio.sleep)
             for each in config.issuers
             if isinstance(each, model.VaultPkiIssuer) and each.crl_poll_seconds
         }
@@ -59,6 +66,12 @@ class Certificates:
         self._fallbacks = factory.fallbacks
         self._slots = factory.slots
         self.store = CertificateStore(wall_seconds)
+        self._withdrawal = Withdrawal(
+            self.store,
+            alerts,
+            wall_seconds,
+            [each.name for each in config.certificates if each.when_revoked == "self_signed"],
+        )
         self.manager = CertificateManager(
             wanted_certificates(config, self.issuers),
             self.store,
@@ -66,6 +79,7 @@ class Certificates:
             sleep=asyncio.sleep,
             jitter=random.random,
             on_level=partial(_alert_level, alerts),
+            on_revoked=self._withdrawal.handle,
         )
         self._kv = [KvWatch(each, sleep=asyncio.sleep) for each in factory.kv]
         self._prober = Prober(
@@ -145,6 +159,7 @@ class Certificates:
     def families(self) -> Iterator[Metric]:
         """Yield the metrics of certificates."""
         yield from families(self.manager, self.store, self._prober, configured=self._configured)
+        yield revoked_family(self.manager, self._withdrawal, configured=self._configured)
         yield from issuer_families(self._shared, self._acme, self._fallbacks)
         yield order_families(self._slots)
 

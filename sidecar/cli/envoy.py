@@ -6,6 +6,7 @@ from importlib import import_module
 from pathlib import Path
 
 from sidecar.cli.files import read_text
+from sidecar.cli.output import add_json, print_json
 from sidecar.common.errors import ConfigFault, Fault
 from sidecar.config.load import MAX_FILE_BYTES, load_config
 from sidecar.config.model import Config
@@ -36,15 +37,23 @@ def add_envoy(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     )
     envoy.add_argument("file", type=Path, metavar="FILE", help="settings (YAML)")
     envoy.add_argument("--check", type=Path, metavar="ENVOY", help="an Envoy configuration (YAML)")
+    add_json(envoy, "the lines, or the problems")
     envoy.set_defaults(run=_run)
 
 
 def _run(options: argparse.Namespace) -> int:
     config = load_config(options.file)
     if options.check is None:
-        print("\n".join(fragment(config)))
+        lines = "\n".join(fragment(config))
+        if options.json:
+            print_json({"yaml": lines})
+        else:
+            print(lines)
         return EXIT_OK
     problems = check_file(config, options.check)
+    if options.json:
+        print_json({"file": str(options.check), "problems": problems})
+        return EXIT_FOUND if problems else EXIT_OK
     for problem in problems:
         print(f"{options.check}: {problem}")
     if not problems:

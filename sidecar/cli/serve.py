@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from sidecar.cli.output import add_json
 from sidecar.config.load import load_config
 from sidecar.runtime.serve import serve
 
@@ -13,6 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config", type=Path, required=True, metavar="FILE", help="settings (YAML)"
     )
+    add_json(parser, "every log line is JSON anyway; problems of the settings")
     parser.set_defaults(run=_serve)
 
 

@@ -11,7 +11,7 @@ JOBS   ?= 3
 # The tests of what Vault is asked, which run once more inside a namespace.
 NAMESPACED := tests/vault tests/certificates/issuers
 
-.PHONY: demo test check fmt lock proto architecture fuzz mutate bench bench-envoy graders grade clean help \
+.PHONY: demo test check fmt lock schema proto architecture fuzz mutate bench bench-envoy graders grade clean help \
   decision-cache decision-cache-aarch64 decision-cache-wheels
 
 help:  ## this list
@@ -63,6 +63,9 @@ proto: $(STAMP)  ## regenerate sidecar/pb from proto/
 
 architecture: $(STAMP)  ## draw docs/images/architecture.svg from the imports
 	@$(PY) tools/draw_architecture.py
+
+schema: $(STAMP)  ## write the settings' JSON Schema from the model and docs/configuration.md
+	@$(PY) tools/write_schema.py
 
 lock: $(STAMP)  ## re-resolve requirements/*.in into hashed locks
 	@tools/lock "$(PYTHON)"

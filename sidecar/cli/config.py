@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Iterable, Sequence
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from sidecar.authz.notes import notes
 from sidecar.authz.reach import warnings_of_routes
 from sidecar.authz.snapshot import compile_routes
 from sidecar.cli.config_reload import add_reload
+from sidecar.cli.config_show import add_show
 from sidecar.cli.envoy import add_envoy
 from sidecar.cli.output import add_json, print_json
 from sidecar.common.errors import ConfigFault
@@ -38,6 +40,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     check.set_defaults(run=_check)
     add_envoy(subcommands)
     add_reload(subcommands)
+    add_show(subcommands)
+    schema = subcommands.add_parser(
+        "schema",
+        help="the JSON Schema of the file, for editors",
+        description="Print the JSON Schema (2020-12) of a configuration file: every setting with "
+        "its type, bounds, default and what it is for. An editor with a YAML language server "
+        "takes it from a first line `# yaml-language-server: $schema=FILE`.",
+    )
+    add_json(schema, "the schema (always)")
+    schema.set_defaults(run=_schema)
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -54,6 +66,11 @@ def _check(options: argparse.Namespace) -> int:
     else:
         _show(options.file, loaded.config, warnings, advice)
     return EXIT_PROBLEM if warnings and options.strict else EXIT_OK
+
+
+def _schema(_options: argparse.Namespace) -> int:
+    print(files("sidecar.config").joinpath("schema.json").read_text("utf-8"), end="")
+    return EXIT_OK
 
 
 def warnings_of(loaded: Loaded) -> list[LocatedProblem]:

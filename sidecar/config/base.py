@@ -110,6 +110,8 @@ SpiffeId = Annotated[
 """A workload's identity: a trust domain and a path (SPIFFE-ID §2)."""
 UnixId = Annotated[int, Meta(ge=0, le=4_294_967_294)]
 HttpUrl = Annotated[str, text(r"^https?://[^\s]+$", "an http:// or https:// URL", 2048)]
+SecretUrl = Annotated[HttpUrl, Meta(extra={"secret": True})]
+"""A URL that may be a secret itself: a webhook's path often is. It is never shown whole."""
 CallSeconds = Annotated[float, Meta(gt=0, le=60)]
 """The time-out of one call to another server."""
 Seconds = Annotated[float, Meta(gt=0, le=31_536_000)]

@@ -55,6 +55,16 @@ def takes_null(expected: Any) -> bool:
     return bare is NoneType or (get_origin(bare) in UNIONS and NoneType in get_args(bare))
 
 
+def is_secret(expected: Any) -> bool:
+    """Tell whether a value of a type may be a secret, and must not be shown whole."""
+    return any(
+        isinstance(meta, Meta) and bool(meta.extra and meta.extra.get("secret"))
+        for member in members_of(expected)
+        if get_origin(member) is Annotated
+        for meta in get_args(member)[1:]
+    )
+
+
 def in_words(expected: Any) -> str:
     """Return what a type takes, to follow "must be"."""
     members = members_of(expected)

@@ -9,9 +9,9 @@ from sidecar.config.base import (
     CallSeconds,
     CanonicalPath,
     FilePath,
-    HttpUrl,
     Label,
     RotatedFile,
+    SecretUrl,
     Settings,
     text,
 )
@@ -34,7 +34,7 @@ class FileForward(RotatedFile, frozen=True, tag_field="sink", tag="file"):
 class HttpsForwardSettings(Settings, frozen=True, tag_field="sink", tag="https"):
     """Reports posted as JSON arrays."""
 
-    url: HttpUrl
+    url: SecretUrl
     ca_file: FilePath | None = None
     timeout_seconds: CallSeconds = 5.0
 

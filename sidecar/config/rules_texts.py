@@ -17,6 +17,9 @@ _VARIABLE = re.compile(
 """As shells, Compose, Kubernetes, Helm, Jinja, ERB and Windows write one."""
 
 
+_CREDENTIALS = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@\s]*@", re.IGNORECASE)
+
+
 def text_problems(value: Any, path: Path = ()) -> Iterator[Problem]:
     """Yield the problems of every text of a tree, without regard to which setting it is."""
     if isinstance(value, dict):
@@ -31,6 +34,12 @@ def text_problems(value: Any, path: Path = ()) -> Iterator[Problem]:
                 path,
                 f"has {found.group()[:64]}, which is taken letter by letter: nothing is replaced "
                 "in this file; write the value itself, or fill the file in before it is read",
+            )
+        if _CREDENTIALS.match(value):
+            yield Problem(
+                path,
+                "has a user or a password in the URL, and no secret may stand in this file: "
+                "leave out what is before @",
             )
         if value.startswith("unix:"):
             yield from socket_problems(value, path)

@@ -61,6 +61,8 @@ def invocations(folder: Path) -> dict[str, Invocation]:
         "serve": Invocation(["--config", str(bad)]),
         "demo": Invocation(["--tls-min", "1.é"]),
         "config check": Invocation([str(bad)]),
+        "config show": Invocation([config]),
+        "config schema": Invocation([]),
         "config envoy": Invocation([config]),
         "token verify": Invocation(["--jwks", jwks], b"a.b.c\n"),
         "token mint": Invocation(

@@ -52,3 +52,16 @@ def test_bytes_are_counted_and_not_letters() -> None:
 def test_a_folder_is_no_socket(path: str, workers: int) -> None:
     text = MINIMAL + f"listen: {{authz: {{address: '{path}', workers: {workers}}}}}\n"
     assert "names a folder" in problems(text)[0]
+
+
+@pytest.mark.parametrize("url", ["https://a:b@h.example/x", "https://a@h.example"])
+def test_a_url_has_no_credentials(url: str) -> None:
+    text = MINIMAL + f"alerts: {{webhook: {{url: '{url}', secret_file: /s}}}}\n"
+    (found,) = problems(text)
+    assert found.startswith("line 8: alerts.webhook.url: has a user or a password in the URL")
+
+
+def test_an_at_sign_in_a_path_is_no_credential() -> None:
+    parse_config(
+        MINIMAL + "alerts: {webhook: {url: 'https://h.example/a@b', secret_file: /s}}\n", "test"
+    )

@@ -176,7 +176,7 @@ def _clean(value: Any) -> Any:
 
 def text() -> str:
     """Return the file's text."""
-    return json.dumps(schema(), indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(schema(), indent=1) + "\n"
 
 
 if __name__ == "__main__":

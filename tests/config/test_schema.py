@@ -103,6 +103,8 @@ def test_the_reference_says_the_models_defaults(path: str, said: str, field: Any
         case tuple():
             shown = [] if said in {"none", "all"} else said.split(", ")
             assert list(default) == shown, path
+        case msgspec.Struct():
+            pass  # its settings have rows of their own
         case _:
             assert default in (None, {}), path
             assert said in {"none", REQUIRED}, path

@@ -10,6 +10,7 @@ from sidecar.authz.notes import notes
 from sidecar.authz.reach import warnings_of_routes
 from sidecar.authz.snapshot import compile_routes
 from sidecar.cli.config_reload import add_reload
+from sidecar.cli.config_diff import add_diff
 from sidecar.cli.config_show import add_show
 from sidecar.cli.envoy import add_envoy
 from sidecar.cli.output import add_json, print_json
@@ -41,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_envoy(subcommands)
     add_reload(subcommands)
     add_show(subcommands)
+    add_diff(subcommands)
     schema = subcommands.add_parser(
         "schema",
         help="the JSON Schema of the file, for editors",

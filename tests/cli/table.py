@@ -61,6 +61,7 @@ def invocations(folder: Path) -> dict[str, Invocation]:
         "serve": Invocation(["--config", str(bad)]),
         "demo": Invocation(["--tls-min", "1.é"]),
         "config check": Invocation([str(bad)]),
+        "config diff": Invocation([config, config]),
         "config show": Invocation([config]),
         "config schema": Invocation([]),
         "config envoy": Invocation([config]),

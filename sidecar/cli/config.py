@@ -11,6 +11,7 @@ from sidecar.authz.reach import warnings_of_routes
 from sidecar.authz.snapshot import compile_routes
 from sidecar.cli.config_reload import add_reload
 from sidecar.cli.config_diff import add_diff
+from sidecar.cli.config_init import add_init
 from sidecar.cli.config_show import add_show
 from sidecar.cli.envoy import add_envoy
 from sidecar.cli.output import add_json, print_json
@@ -43,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_reload(subcommands)
     add_show(subcommands)
     add_diff(subcommands)
+    add_init(subcommands)
     schema = subcommands.add_parser(
         "schema",
         help="the JSON Schema of the file, for editors",

@@ -62,6 +62,12 @@ def invocations(folder: Path) -> dict[str, Invocation]:
         "demo": Invocation(["--tls-min", "1.é"]),
         "config check": Invocation([str(bad)]),
         "config diff": Invocation([config, config]),
+        "config init": Invocation(
+            [
+                *("--vault", "https://v:8200", "--issuer", "é", "--audience", "é"),
+                *("--host", "a.example", "--envoy", "--force", "--directory", str(folder)),
+            ]
+        ),
         "config show": Invocation([config]),
         "config schema": Invocation([]),
         "config envoy": Invocation([config]),

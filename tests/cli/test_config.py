@@ -27,9 +27,9 @@ def test_what_envoy_and_the_application_must_agree_with_is_a_note(run: Run, tmp_
     assert code == 0
     first, second, third, last = out.splitlines()
     assert first.startswith(
-        f"{path}: note: line 113: routes[3]: differs from the path of route 'assets'"
+        f"{path}: note: line 114: routes[3]: differs from the path of route 'assets'"
     )
-    assert "note: line 97: routes: page read tokens from cookie: Envoy must send it" in second
+    assert "note: line 98: routes: page read tokens from cookie: Envoy must send it" in second
     assert "{exact: sec-websocket-protocol} in ext_authz's allowed_headers" in third
     assert "good (5 routes" in last
 

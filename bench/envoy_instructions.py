@@ -32,7 +32,7 @@ from bench.envoys import Config, plain_edge, running_envoy
 from bench.harness import Server, serving
 from bench.material import Material
 from bench.report import put_section
-from bench.through_envoy import request_headers
+from bench.variants import request_headers
 from demo.process import fetch_status
 from sidecar.pb import ext_authz_pb2 as pb
 

@@ -18,9 +18,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench import variants as v
+from bench import names
 from bench.check import constant_answer
-from bench.clients import EdgeClient, Headers
+from bench.clients import IN_FLIGHT, Headers
 from bench.figures import Spread, alternate, latency_row, percentile, spread, spread_row, within
 from bench.harness import settled
 from bench.kernel import cpu_of, cpu_seconds
@@ -29,7 +29,7 @@ from bench.machine import require_quiet
 from bench.material import Material
 from bench.pacing import Paced
 from bench.targets import ENVOY_TARGETS, lines
-from bench.variants import Variant, all_running, request_headers
+from bench.variants import Variant, all_running, bytes_per_cached_token, request_headers
 
 
 class Size(NamedTuple):
@@ -47,11 +47,12 @@ class Size(NamedTuple):
     """That Envoy's memory is measured with."""
 
 
-QUICK = Size(3, 1_000, 2, 0.5, 0, 4_000)
+QUICK = Size(3, 3_000, 2, 0.5, 0, 4_000)
 FULL = Size(7, 6_000, 3, 5.0, 3, 20_000)
 _BUDGET_SECONDS = 240
-_ASKED_TOLERANCE = 0.02
-_CACHE = (v.REPEATED, v.MISSED)
+_WARM_UP = 300
+_TOLERANCE = 0.02
+_CACHE = (names.REPEATED, names.MISSED, names.NEVER)
 """Whose counts of Checks are looked at: a run that is not what it is called is none."""
 RATE = 1_000.0
 """Requests a second of the open loop: far below what the slowest variant can take."""
@@ -71,8 +72,8 @@ class Cost(NamedTuple):
 
 def cost(variant: Variant, headers: Headers, calls: int) -> Cost:
     """CPU of a closed loop's requests, 32 in flight on one connection."""
-    client = EdgeClient(variant.port, headers)
-    client.run(variant.messages(300))
+    client = variant.client(headers)
+    client.run(variant.messages(_WARM_UP))
     settled(*variant.pids)
     before = [cpu_seconds(pid) for pid in variant.pids]
     answered = client.run(variant.messages(calls))
@@ -98,11 +99,15 @@ def costs(
     return samples
 
 
-def as_called(name: str, asked: int, requests: int) -> None:
-    """Make sure that what is called repeated was, and what is called missed was asked for."""
-    expected = 0.0 if name == v.REPEATED else 1.0
-    share = asked / requests
-    if abs(share - expected) > _ASKED_TOLERANCE:
+def as_called(name: str, asked: int, requests: int, rounds: int) -> None:
+    """Make sure that what is called repeated was, and what is called missed was asked for.
+
+    A beat that comes late, on a busy machine, has all that is in flight asked for: once a round
+    is let pass.
+    """
+    wrong = asked if name == names.REPEATED else requests - asked
+    if wrong > requests * _TOLERANCE + rounds * IN_FLIGHT:
+        share = asked / requests
         raise SystemExit(f"of the requests of {name!r} the sidecar was asked for {share:.1%}")
 
 
@@ -111,7 +116,7 @@ def latencies(variants: Mapping[str, Variant], headers: Headers, size: Size) -> 
     windows: dict[str, list[Paced]] = {name: [] for name in variants}
     for _ in range(size.windows):
         for name, variant in variants.items():
-            client = EdgeClient(variant.port, headers)
+            client = variant.client(headers)
             client.run(variant.messages(100))
             due = variant.messages(round(RATE * size.seconds))
             windows[name].append(client.paced(due, RATE, size.seconds))
@@ -136,7 +141,7 @@ def throughput(variants: Mapping[str, Variant], headers: Headers, seconds: float
                 continue  # these tools send one
             url = f"http://127.0.0.1:{variant.port}/api/orders?page=2"
             before = cpu_of(variant.pids)
-            rate: Rate = run(url, with_host(headers), seconds)
+            rate: Rate = run(url, with_host((*headers, *variant.more)), seconds)
             spent = cpu_of(variant.pids) - before
             row = rows.setdefault(name, {})
             row[f"{tool}_per_second"] = round(rate.answered_per_second)
@@ -164,11 +169,12 @@ def measure(size: Size) -> dict[str, Any]:
             before = {name: variants[name].asked() for name in _CACHE}
             samples = costs(variants, headers, size.runs, size.calls)
             for name in _CACHE:
-                requests = len(samples[name]) * (size.calls + 300)
-                as_called(name, variants[name].asked() - before[name], requests)
+                rounds = len(samples[name])
+                requests = rounds * (size.calls + _WARM_UP)
+                as_called(name, variants[name].asked() - before[name], requests, rounds)
             latency = latencies(variants, headers, size)
             load = throughput(variants, headers, size.load_seconds) if size.load_seconds else {}
-        kept = v.bytes_per_cached_token(material, 1_000, size.tokens)
+        kept = bytes_per_cached_token(material, 1_000, size.tokens)
     totals = {name: spread(each.total for each in taken) for name, taken in samples.items()}
     return {
         **ratios(totals, latency),
@@ -191,19 +197,20 @@ def halves(taken: list[Cost]) -> dict[str, float]:
 
 
 QUOTIENTS = {
-    "warm_vs_jwt_authn": (v.ASKED, v.JWT),
-    "warm_vs_constant": (v.ASKED, v.CONSTANT),
-    "cached_vs_same_job": (v.REPEATED, v.SAME_JOB),
-    "cached_vs_asked": (v.REPEATED, v.ASKED),
-    "missed_vs_asked": (v.MISSED, v.ASKED_MANY),
+    "warm_vs_jwt_authn": (names.ASKED, names.JWT),
+    "warm_vs_constant": (names.ASKED, names.CONSTANT),
+    "cached_vs_same_job": (names.REPEATED, names.SAME_JOB),
+    "cached_vs_asked": (names.REPEATED, names.ASKED),
+    "missed_vs_asked": (names.MISSED, names.ASKED_MANY),
+    "never_vs_asked": (names.NEVER, names.ASKED),
 }
 """Figures that are one variant's CPU, Envoy and server together, through another's."""
 
 
 def ratios(totals: Mapping[str, Spread], latency: Mapping[str, Any]) -> dict[str, float]:
     """Compare: the figures that have a target."""
-    rest = latency[v.NO_FILTER]["p50_us"]
-    added, of_jwt = (latency[name]["p50_us"] - rest for name in (v.REPEATED, v.JWT_CACHED))
+    rest = latency[names.NO_FILTER]["p50_us"]
+    added, of_jwt = (latency[name]["p50_us"] - rest for name in (names.REPEATED, names.JWT_CACHED))
     return {
         **{
             key: round(totals[over].median / totals[under].median, 3)

@@ -17,20 +17,25 @@ from bench.filters import decision_cache, same_job
 from bench.harness import Server, serving
 from bench.kernel import rss_mb
 from bench.material import PLAIN_HEADERS, Material
-from bench.names import LEASES
+from bench.names import (
+    ASKED,
+    ASKED_MANY,
+    CONSTANT,
+    JWT,
+    JWT_CACHED,
+    LEASES,
+    MISSED,
+    NEVER,
+    NO_FILTER,
+    REPEATED,
+    SAME_JOB,
+)
 from demo.envoyproxy import build_module
 from demo.process import fetch_text
 
-NO_FILTER = "no filter"
-JWT_CACHED = "jwt_authn, token cache"
-SAME_JOB = "jwt_authn, token cache, rbac, header_mutation"
-JWT = "jwt_authn"
-CONSTANT = "ext_authz, constant reply"
-ASKED = "ext_authz, sidecar"
-ASKED_MANY = "ext_authz, sidecar, 4096 tokens"
-REPEATED = "decision cache, repeated"
-MISSED = "decision cache, 4096 tokens, each missed"
 TOKENS = 4096
+_ASKED_FOR = ((b"access-control-request-method", b"GET"),)
+"""A header for which the module always asks, and which changes nothing of the answer to a GET."""
 LITTLE_ROOM = {"entries": 1024, "bytes": 1 << 20}
 """The least that the module takes: of so many tokens in turn none is there when it returns."""
 _LEASE_SECONDS = 20.0
@@ -44,6 +49,13 @@ class Plan(NamedTuple):
     tokens: Sequence[bytes] = (b"",)
     """Sent in turn; an empty one is that of the headers."""
     modules: Path | None = None
+    more: Headers = ()
+    """Headers beside those of every request."""
+
+    @property
+    def address(self) -> int | str | None:
+        """Where the server listens, if there is one."""
+        return None if self.server is None else self.server.address
 
 
 class Variant(NamedTuple):
@@ -56,6 +68,11 @@ class Variant(NamedTuple):
     turn: Iterator[bytes]
     """Its tokens, one after another without end."""
     tokens: int = 1
+    more: Headers = ()
+
+    def client(self, headers: Headers) -> EdgeClient:
+        """Connect."""
+        return EdgeClient(self.port, (*headers, *self.more))
 
     @property
     def pids(self) -> tuple[int, ...]:
@@ -91,19 +108,19 @@ def plans(material: Material, answer: bytes, stack: ExitStack) -> dict[str, Plan
         ASKED_MANY: Plan(ext_authz(), ours, many),
         REPEATED: Plan(decision_cache(socket), cached, modules=modules),
         MISSED: Plan(small, cached, many, modules),
+        NEVER: Plan(decision_cache(socket), cached, modules=modules, more=_ASKED_FOR),
     }
 
 
 @contextmanager
 def running(plan: Plan, folder: Path) -> Iterator[Variant]:
     """Run the Envoy of a plan."""
-    address = plan.server.address if plan.server is not None else None
-    config, port = plain_edge(plan.filters, address)
+    config, port = plain_edge(plan.filters, plan.address)
     admin = config["admin"]["address"]["socket_address"]["port_value"]
     with running_envoy(config, folder, modules=plan.modules) as envoy:
         server = None if plan.server is None else plan.server.pid
         turn = itertools.cycle(plan.tokens)
-        yield Variant(port, admin, envoy.pid, server, turn, len(plan.tokens))
+        yield Variant(port, admin, envoy.pid, server, turn, len(plan.tokens), plan.more)
 
 
 @contextmanager
@@ -138,7 +155,7 @@ def request_headers(material: Material) -> Headers:
 
 def assert_passes(name: str, variant: Variant, headers: Headers) -> None:
     """Make sure that what is measured is an allowed request."""
-    client = EdgeClient(variant.port, headers)
+    client = variant.client(headers)
     status = client.status()
     client.close()
     if status != 200:
@@ -157,7 +174,7 @@ def until_repeated(variant: Variant, headers: Headers) -> None:
 def asked_share(variant: Variant, headers: Headers, requests: int) -> float:
     """Send requests; return the share for which the sidecar was asked."""
     before = variant.asked()
-    client = EdgeClient(variant.port, headers)
+    client = variant.client(headers)
     client.run(variant.messages(requests))
     client.close()
     return (variant.asked() - before) / requests
@@ -176,15 +193,16 @@ def bytes_per_cached_token(material: Material, first: int, count: int) -> int:
     ):
         headers = request_headers(material)
         until_repeated(variant, headers)
-        client = EdgeClient(variant.port, headers)
+        client = variant.client(headers)
         client.run(tokens[:first])
         before = rss_mb(variant.envoy)
         client.run(tokens[first:])
         grown = (rss_mb(variant.envoy) - before) * 1e6
+        sample = tokens[:: max(1, len(tokens) // 500)]  # whose audit lines fit into the ring
         asked = variant.asked()
-        client.run(tokens)
+        client.run(sample)
         client.close()
-        if variant.asked() - asked > len(tokens) // 100:
+        if variant.asked() - asked > len(sample) // 100:
             raise SystemExit("the module in Envoy does not remember the tokens it is measured by")
         return round(grown / count - len(tokens[-1]))
 

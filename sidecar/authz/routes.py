@@ -160,10 +160,10 @@ class _Bucket:
 class RouteTable:
     """The routes in the order of the configuration, indexed for look-up."""
 
-    __slots__ = ("_buckets", "_lenient")
+    __slots__ = ("_buckets", "_lenient", "routes")
 
     def __init__(self, routes: Iterable[Route]) -> None:
-        listed = tuple(routes)
+        self.routes = listed = tuple(routes)
         self._buckets: dict[str, _Bucket] = {}
         for number, route in enumerate(listed):
             for host in route.hosts:

@@ -77,6 +77,10 @@ class LeasedAnswers:
         self._fields.clear()
         self._common.clear()
 
+    def use_scopes(self, scopes: Mapping[str, int]) -> None:
+        """Use other numbers of routes with the next epoch, in which templates are made again."""
+        self._scopes = scopes
+
     def own_fields(self, own: EncodedFields, cached_token: CachedToken) -> EncodedFields:
         """Add the token's part of a payload; the same fields for one that has none."""
         texts = token_texts(cached_token)

@@ -6,10 +6,11 @@ applies no revocation, and must not look as if it did.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from sidecar.authz.decision import Snapshot
 from sidecar.authz.exchange import decides_alike
+from sidecar.authz.routes import Route
 from sidecar.authz.service import CheckService
 from sidecar.authz.snapshot import compile_routes
 from sidecar.config import model
@@ -49,6 +50,10 @@ class DecidingProcess:
     def epoch(self) -> int:
         """The epoch under which this process decides."""
         return self._word.epoch
+
+    def use_routes(self, routes: Iterable[Route]) -> None:
+        """Decide by other routes, with the exchange of the snapshot that follows at once."""
+        self.answers.use_scopes(scopes_of(routes))
 
     def hold(self, held: bool) -> None:
         """Send payloads while any Envoy holds a lease."""

@@ -228,15 +228,26 @@ class RateLimiter:
         return granted
 
     def use_policy(self, policy: LimitsPolicy, now_ns: int) -> None:
-        """Count by other limits of tenants from now on; what they spent stays spent."""
+        """Count by other limits from now on; what was spent under the same identity stays spent.
+
+        Where only tenants' own limits differ, their buckets alone are looked at.
+        """
         before, self.policy = self.policy, policy
-        changed = before.tenants.keys() | policy.tenants.keys()
-        for tenant in changed:
-            bucket = self._tenants.get(_TENANT_PREFIX + tenant)
-            if bucket is not None:
-                limit = policy.limit_of(bucket.key)
-                if limit is not None and limit != bucket.limit:
-                    bucket.set_limit(limit, now_ns)
+        if before.limits == policy.limits:
+            for tenant in before.tenants.keys() | policy.tenants.keys():
+                bucket = self._tenants.get(_TENANT_PREFIX + tenant)
+                if bucket is not None:
+                    self._use_limit(bucket, now_ns)
+            return
+        for table in self._tables.values():
+            table.retain(lambda bucket: self._use_limit(bucket, now_ns))
+
+    def _use_limit(self, bucket: Bucket, now_ns: int) -> bool:
+        """Have a bucket count by what the policy says of its key; false where no limit does."""
+        limit = self.policy.limit_of(bucket.key)
+        if limit is not None and limit != bucket.limit:
+            bucket.set_limit(limit, now_ns)
+        return limit is not None
 
     def use_secret(self, secret: bytes) -> None:
         """Hash logins under another key; what was counted under the one before is forgotten."""

@@ -159,6 +159,8 @@ class InProcessChecks:
     def commit(self, prepared: PreparedPolicies, publish: Callable[[], None]) -> None:
         """Put policies in force, and publish: no Check runs before this returns."""
         publish()
+        if self._deciding is not None:
+            self._deciding.use_routes(prepared.policies.snapshot.routes.routes)
         give_policies(self._check.service, self._cache, prepared.policies)
 
     async def start(self, request_refresh: Callable[[], None]) -> None:

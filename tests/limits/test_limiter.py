@@ -81,6 +81,19 @@ def test_a_tenant_s_own_limit_comes_and_goes_while_it_runs() -> None:
     assert {each.limit.burst for each in limiter.tenants()} == {5}
 
 
+def test_a_reload_keeps_what_was_spent_where_the_identity_is_the_same() -> None:
+    """The limit of tokens goes, that of addresses is another, the others are as before."""
+    limiter = make()
+    limiter.take(LIMITS, REQUEST, 0)
+    known = {
+        each.identity: each for each in (TENANT, Limit("address", "address", 10, 1, 30), ROUTE)
+    }
+    limiter.use_policy(LimitsPolicy({"r": LIMITS}, RouteLimits(), known, {}), 0)
+    assert rooms(limiter) == {"tenant": 4, "address": 29, "route": 3}
+    limiter.use_policy(LimitsPolicy({}, RouteLimits(), {"tenant": OWN}, {}), 0)
+    assert rooms(limiter) == {"tenant": 49}
+
+
 def test_a_lease_is_what_there_is_room_for_and_is_spent() -> None:
     limiter = make()
     assert limiter.lease("a", 0, 3) == 3

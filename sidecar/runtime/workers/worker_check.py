@@ -18,6 +18,7 @@ from sidecar.runtime.check import (
     give_publishers,
     give_revocations,
     make_check,
+    use_limits,
 )
 from sidecar.runtime.workers.frames import (
     Domains,
@@ -137,6 +138,9 @@ class WorkerCheck:
             raise FrameFault(f"keys name policies {number}, which were not sent")
         # A worker that started a moment ago has not been given the time to compile them.
         compiled = self._compiled or compile_policies(self._next.config)
+        if self.deciding is not None:
+            self.deciding.use_routes(compiled.snapshot.routes.routes)
+        use_limits(self.limiter, compiled.limits)
         give_policies(self.service, self._cache, compiled)
         self.config, self.policies = compiled.config, number
         self._audit.sample_allowed = compiled.config.audit.sample_allowed

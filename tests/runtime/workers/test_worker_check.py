@@ -130,3 +130,17 @@ async def test_policies_that_were_not_sent_are_a_breach(check: WorkerCheck, issu
     check.expect(Policies(OTHER, 2))
     with pytest.raises(FrameFault, match="policies 3, which were not sent"):
         check.take_keys(msgspec.structs.replace(keys(issuer, 1), policies=3))
+
+
+async def test_a_worker_counts_by_other_limits_and_keeps_tenants_own(issuer: Issuer) -> None:
+    limited = Policies(parse_config("limits: {}\n" + CONFIG, "test"))
+    check = WorkerCheck(limited, Counters(), lambda exc: pytest.fail(repr(exc)))
+    assert check.limiter is not None
+    own = {"a": check.limiter.policy.limits["tenant"]}
+    check.limiter.use_policy(check.limiter.policy.with_tenants(own), 0)
+    check.take_keys(keys(issuer, 1))
+    check.expect(Policies(parse_config("limits: {tenant: {requests: 5}}\n" + CONFIG, "test"), 2))
+    check.take_keys(msgspec.structs.replace(keys(issuer, 2), policies=2))
+    assert check.limiter.policy.limits["tenant"].requests == 5
+    assert check.limiter.policy.tenants == own
+    check.close(5)

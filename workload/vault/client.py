@@ -9,7 +9,7 @@ from workload.settings import KvRoots, PkiRole, PkiRoots, VaultServer
 from workload.vault.errors import VaultCallFault, VaultHasNot, VaultRefuses
 from workload.vault.http import VaultHttp
 from workload.vault.session import VaultSession
-from workload.x509.anchors import split_crls
+from workload.x509.crls import split_crls
 
 MAX_ISSUERS = 32
 _REFERENCE = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)

@@ -15,7 +15,8 @@ from sidecar.certificates.issuers.slots import OrderSlots
 from sidecar.common.clock import Now
 from sidecar.config import model
 from sidecar.vault.ports import KvReader, KvVersionReader
-from workload.x509.material import Material, MaterialFault, check_material, is_servable_key
+from workload.x509.material import Material, MaterialFault, check_material
+from workload.x509.servable import is_servable_key
 
 MAX_PEM_CHARACTERS = 65_536
 _SEGMENT = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,253}")

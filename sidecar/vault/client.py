@@ -221,14 +221,6 @@ class VaultClient:
 
         return await self._call("time", "sys/health", read)
 
-    async def read_crl(self, mount: str) -> bytes:
-        """Read the CRL of a PKI mount, PEM."""
-
-        def read(client: Any) -> bytes:
-            return str(client.secrets.pki.read_crl(mount_point=mount)).encode("ascii")
-
-        return await self._call("pki_crl", f"{mount}/crl/pem", read)
-
     async def read_transit_key(self, mount: str, name: str) -> TransitKey:
         """Read the public halves of a transit key's versions."""
 

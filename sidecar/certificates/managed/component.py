@@ -26,6 +26,7 @@ from sidecar.config import model
 from sidecar.observability.alerts import Alert, Alerts, Severity
 from sidecar.vault.client import VaultClient
 from sidecar.vault.revoke import revoke_certificate
+from sidecar.vault.trust import read_mount_crls
 
 _SAY_AFTER_SECONDS = (3.0, 30.0)
 _MAX_SHOWN = 5
@@ -49,7 +50,7 @@ class Certificates:
         self.solver = make_solver(config, vault)
         """Answers ACME challenges; ``None`` without an ACME issuer."""
         self._watches = {
-            each.name: RevocationWatch(each, vault, sleep=asyncio.sleep)
+            each.name: RevocationWatch(each, partial(read_mount_crls, vault), sleep=asyncio.sleep)
             for each in config.issuers
             if isinstance(each, model.VaultPkiIssuer) and each.crl_poll_seconds
         }

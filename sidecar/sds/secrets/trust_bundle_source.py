@@ -69,8 +69,7 @@ class VaultAnchors:
         for mount in settings.mounts:
             for issuer in await read_ca_issuers(self._vault, mount, crl=settings.crl):
                 chains.append("\n".join(issuer.chain_pems))
-                if issuer.crl_pem is not None:
-                    crls.append(issuer.crl_pem)
+                crls += issuer.crl_pems
         return chains, crls
 
     async def _from_kv(self, settings: KvTrust) -> tuple[list[str], list[str]]:

@@ -13,6 +13,7 @@ from tests.support.authorities import Ca
 from tests.support.certificate_parsers import read_everything
 from tests.support.odd_certificates import (
     OCTET_STRING,
+    STAPLE,
     UNKNOWN,
     X400_ADDRESS,
     self_signed,
@@ -50,6 +51,10 @@ UNREADABLE = [
     ("a constraint of five bytes", with_constraints("3000 a009 3007 8705 0102030405")),
     ("a constraint of garbage", with_constraints("ffff")),
     ("an x400Address", x509.load_der_x509_certificate(with_san(GOOD, X400_ADDRESS, KEY))),
+    ("a TLS feature that nobody has", x509.load_der_x509_certificate(
+        with_extension_value(
+            self_signed(KEY, [], [(STAPLE, False)]), tlv(OCTET_STRING, STAPLE.public_bytes()),
+            tlv(OCTET_STRING, bytes.fromhex("300302015b")), KEY))),
     ("an address of five bytes", x509.load_der_x509_certificate(
         with_san(GOOD, bytes.fromhex("87050102030405"), KEY))),
 ]  # fmt: skip

@@ -101,6 +101,8 @@ class Certificate(Settings, frozen=True):
     """One certificate served over SDS under ``name``, from the issuer named ``issuer``.
 
     For hosts (``common_name``, ``alt_names``), for a service (``spiffe_id``), or for both.
+    ``when_revoked`` says what Envoy is given while a revoked one can't be replaced: nothing, so
+    that it keeps what it has, or a self-signed one that no client takes.
     """
 
     name: Text
@@ -109,3 +111,4 @@ class Certificate(Settings, frozen=True):
     alt_names: Annotated[tuple[HostPattern, ...], Meta(max_length=100)] = ()
     spiffe_id: SpiffeId | None = None
     probe: Probe | None = None
+    when_revoked: Literal["keep", "self_signed"] = "keep"

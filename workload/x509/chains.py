@@ -34,7 +34,7 @@ class ChainFault(Fault):
     """No path builds from the certificates."""
 
 
-class Path(NamedTuple):
+class ChainPath(NamedTuple):
     """A leaf and those above it. Times are Unix seconds."""
 
     certificates: tuple[x509.Certificate, ...]
@@ -42,7 +42,7 @@ class Path(NamedTuple):
     ends: float
 
     @classmethod
-    def of(cls, certificates: Sequence[x509.Certificate]) -> "Path":
+    def of(cls, certificates: Sequence[x509.Certificate]) -> "ChainPath":
         """Return the path of these certificates: it is valid while all of them are."""
         return cls(
             tuple(certificates),
@@ -56,7 +56,7 @@ class Path(NamedTuple):
         return min(self.certificates, key=lambda each: each.not_valid_after_utc)
 
 
-def best_path(chain: Sequence[x509.Certificate], now: float) -> Path:
+def best_path(chain: Sequence[x509.Certificate], now: float) -> ChainPath:
     """Return the path from ``chain[0]`` that holds longest, of those that have begun by ``now``.
 
     The others of the chain may stand in any order, and some may be on no path. Where no path has
@@ -77,13 +77,13 @@ class _Candidates:
         self._issuers: dict[x509.Certificate, tuple[x509.Certificate, ...]] = {}
         self._steps = 0
 
-    def paths(self, leaf: x509.Certificate) -> Iterator[Path]:
+    def paths(self, leaf: x509.Certificate) -> Iterator[ChainPath]:
         """Yield the paths that are complete, as far as the certificates here go."""
         if not self._others:
-            yield Path.of((leaf,))
+            yield ChainPath.of((leaf,))
             return
         for above in self._above((leaf,)):
-            yield Path.of(above)
+            yield ChainPath.of(above)
 
     def _above(self, below: tuple[x509.Certificate, ...]) -> Iterator[tuple[x509.Certificate, ...]]:
         self._steps += 1

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from workload.errors import Fault
-from workload.x509.chains import MAX_CHAIN, ChainFault, Path, best_path
+from workload.x509.chains import MAX_CHAIN, ChainFault, ChainPath, best_path
 from workload.x509.reading import (
     CertificateUnreadable,
     find_extension,
@@ -125,7 +125,7 @@ def _check_key(leaf: x509.Certificate, key: ServableKey) -> None:
         raise MaterialFault("the certificate is for another key")
 
 
-def _check_time(path: Path, now: float) -> None:
+def _check_time(path: ChainPath, now: float) -> None:
     if now >= path.ends:
         ended = path.first_to_end
         if ended is path.certificates[0]:

@@ -15,11 +15,17 @@ from sidecar.certificates.issuers.vault_kv_watch import KvWatch
 from sidecar.certificates.managed.admin import CertificateAdmin, CertificateAdminFault
 from sidecar.certificates.managed.certificate import ManagedCertificate
 from sidecar.certificates.managed.manager import CertificateManager
-from sidecar.certificates.managed.metrics import families, issuer_families, order_families
+from sidecar.certificates.managed.metrics import (
+    families,
+    issuer_families,
+    order_families,
+    revoked_family,
+)
 from sidecar.certificates.managed.probe import Prober, Target
 from sidecar.certificates.managed.renewal import Level
 from sidecar.certificates.managed.revocation import RevocationWatch
 from sidecar.certificates.managed.store import CertificateStore
+from sidecar.certificates.managed.withdrawal import Withdrawal
 from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.common.polling import PollStatus
 from sidecar.config import model
@@ -60,6 +66,12 @@ class Certificates:
         self._fallbacks = factory.fallbacks
         self._slots = factory.slots
         self.store = CertificateStore(wall_seconds)
+        self._withdrawal = Withdrawal(
+            self.store,
+            alerts,
+            wall_seconds,
+            [each.name for each in config.certificates if each.when_revoked == "self_signed"],
+        )
         self.manager = CertificateManager(
             wanted_certificates(config, self.issuers),
             self.store,
@@ -67,6 +79,7 @@ class Certificates:
             sleep=asyncio.sleep,
             jitter=random.random,
             on_level=partial(_alert_level, alerts),
+            on_revoked=self._withdrawal.handle,
         )
         self._kv = [KvWatch(each, sleep=asyncio.sleep) for each in factory.kv]
         self._prober = Prober(
@@ -146,6 +159,7 @@ class Certificates:
     def families(self) -> Iterator[Metric]:
         """Yield the metrics of certificates."""
         yield from families(self.manager, self.store, self._prober, configured=self._configured)
+        yield revoked_family(self.manager, self._withdrawal, configured=self._configured)
         yield from issuer_families(self._shared, self._acme, self._fallbacks)
         yield order_families(self._slots)
 

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 
 from sidecar.certificates.issuers.base import FindsExisting, Issuer, Order, advise
-from sidecar.certificates.managed.certificate import NEVER, ManagedCertificate
+from sidecar.certificates.managed.certificate import NEVER, ManagedCertificate, RevocationStep
 from sidecar.certificates.managed.renewal import Level
 from sidecar.certificates.managed.schedule import RenewalSchedule
 from sidecar.certificates.managed.store import CertificateStore
@@ -28,6 +28,8 @@ _ASK_AGAIN_SECONDS = 3600.0
 
 OnLevel = Callable[[ManagedCertificate, Level], None]
 """Called with a certificate, whose ``level`` is the new one, and the level before."""
+OnRevoked = Callable[[ManagedCertificate, RevocationStep], None]
+"""Called with a certificate that is revoked, and what has happened to it."""
 
 
 class CertificateFault(Fault):
@@ -52,11 +54,13 @@ class CertificateManager:
         sleep: Callable[[float], Awaitable[None]],
         jitter: Callable[[], float],
         on_level: OnLevel = lambda _managed, _before: None,
+        on_revoked: OnRevoked = lambda _managed, _what: None,
     ) -> None:
         self._store = store
         self._now = now
         self._jitter = jitter
         self._on_level = on_level
+        self._on_revoked = on_revoked
         self._held: dict[str, ManagedCertificate] = {}
         self._schedule = RenewalSchedule(self._held, now=now, sleep=sleep)
         self.renewals = 0
@@ -175,7 +179,10 @@ class CertificateManager:
             return False
         managed.revoked = True
         self._store.remove(name)
-        _log.error("certificate was revoked and is no longer served", extra={"certificate": name})
+        _log.error(
+            "certificate was revoked and is given to no other Envoy", extra={"certificate": name}
+        )
+        self._on_revoked(managed, RevocationStep.FOUND)
         return True
 
     async def keep_fresh(self) -> None:
@@ -229,6 +236,8 @@ class CertificateManager:
         self.failures += 1
         managed.failures += 1
         managed.last_fault = why
+        if managed.revoked:
+            self._on_revoked(managed, RevocationStep.NOT_REPLACED)
         now = self._now()
         left = managed.seconds_left(now)
         managed.try_at = now + retry_after(managed.failures, left, self._jitter(), asked_seconds)
@@ -263,13 +272,15 @@ class CertificateManager:
             return  # forgotten while it was ordered
         self._store.put(name, material)
         self.renewals += 1
-        before = managed.level
+        before, was_revoked = managed.level, managed.revoked
         managed.material, managed.revoked = material, False
         managed.failures, managed.last_fault, managed.level = 0, "", Level.FRESH
         due = renew_at(material.not_before, material.not_after, self._jitter())
         managed.renew_at = managed.try_at = max(due, now + MIN_PAUSE_SECONDS)
         if before is not Level.FRESH:
             self._on_level(managed, before)
+        if was_revoked:
+            self._on_revoked(managed, RevocationStep.REPLACED)
         _log.info(
             "certificate obtained, serial %s",
             material.serial,

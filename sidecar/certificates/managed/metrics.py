@@ -12,6 +12,7 @@ from sidecar.certificates.managed.manager import CertificateManager
 from sidecar.certificates.managed.probe import Prober
 from sidecar.certificates.managed.renewal import Level
 from sidecar.certificates.managed.store import CertificateStore
+from sidecar.certificates.managed.withdrawal import Withdrawal
 from sidecar.observability.metrics import counter
 
 if TYPE_CHECKING:
@@ -46,6 +47,22 @@ def families(
     for outcome, count in prober.outcomes.items():
         probes.add_metric([outcome], count)
     yield probes
+
+
+def revoked_family(
+    manager: CertificateManager, withdrawal: Withdrawal, *, configured: Container[str]
+) -> Metric:
+    """Return which certificates are revoked and not replaced, and what Envoy serves meanwhile."""
+    family = GaugeMetricFamily(
+        "septem_certificate_revoked",
+        "1 for a certificate that is revoked and not replaced, by what is served",
+        labels=["name", "served"],
+    )
+    for managed in manager:
+        if managed.revoked and managed.name in configured:
+            instead = withdrawal.is_self_signed(managed.name)
+            family.add_metric([managed.name, "self_signed" if instead else "revoked"], 1.0)
+    return family
 
 
 def issuer_families(

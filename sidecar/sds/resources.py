@@ -22,7 +22,7 @@ from envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 import (
     TlsCertificate,
     TlsSessionTicketKeys,
 )
-from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
+from envoy_data_plane.envoy.type.matcher.v3 import RegexMatcher, StringMatcher
 
 from sidecar.common.errors import Fault
 from sidecar.sds.subscription import Resource
@@ -49,7 +49,7 @@ def validation_context(
     *,
     uris: Sequence[str] = (),
     dns_names: Sequence[str] = (),
-    uri_prefixes: Sequence[str] = (),
+    uri_patterns: Sequence[str] = (),
     spki_pins: Sequence[str] = (),
     crl_pem: bytes | None = None,
     only_leaf_crl: bool = False,
@@ -57,15 +57,18 @@ def validation_context(
     """Encode how peers are verified (``Secret.validation_context``).
 
     ``bundle_pem`` holds the roots; two during a CA's rotation. A peer must carry one of
-    ``uris`` (SPIFFE IDs) or ``dns_names`` as SAN, exactly, or a URI that begins with one of
-    ``uri_prefixes``, if there are any; and one of ``spki_pins`` (base64 of the SHA-256 of
-    the key, RFC 7469), if there are any. CRLs must cover every CA of the chain, or with
+    ``uris`` (SPIFFE IDs) or ``dns_names`` as SAN, exactly, or a URI that one of the
+    ``uri_patterns`` (RE2) matches whole, if there are any; and one of ``spki_pins`` (base64 of the
+    SHA-256 of the key, RFC 7469), if there are any. CRLs must cover every CA of the chain, or with
     ``only_leaf_crl`` the peer's issuer: Envoy refuses chains for which it has none.
     """
     kinds = SubjectAltNameMatcherSanType
     wanted = [
         *((kinds.URI, StringMatcher(exact=uri)) for uri in uris),
-        *((kinds.URI, StringMatcher(prefix=prefix)) for prefix in uri_prefixes),
+        *(
+            (kinds.URI, StringMatcher(safe_regex=RegexMatcher(regex=pattern)))
+            for pattern in uri_patterns
+        ),
         *((kinds.DNS, StringMatcher(exact=name)) for name in dns_names),
     ]
     context = CertificateValidationContext(

@@ -74,6 +74,15 @@ def matches_id(spiffe_id: str, pattern: str) -> bool:
     return spiffe_id == pattern
 
 
+def id_regex(pattern: str) -> str:
+    """Return what matches, whole, the SPIFFE IDs of a pattern that ends in ``/*``, in RE2 too.
+
+    For Envoy, which compares texts: by a mere prefix it would admit ``spiffe://domain/ns/../x``.
+    """
+    segment = r"(?:[A-Za-z0-9._-]*[A-Za-z0-9_-][A-Za-z0-9._-]*|\.{3,})"
+    return rf"{re.escape(pattern[:-2])}(?:/{segment})+"
+
+
 def read_peer(certificate: x509.Certificate) -> PeerNames:
     """Return whom a peer's certificate identifies. Raises ``NoIdentity``.
 

@@ -1,5 +1,6 @@
 """Who a certificate identifies: the rows are those of the standards (SPIFFE-ID, X509-SVID)."""
 
+import re
 from collections.abc import Sequence
 
 import pytest
@@ -10,6 +11,7 @@ from tests.support.odd_certificates import X400_ADDRESS, Extension, self_signed,
 from workload.x509.identities import (
     NoIdentity,
     PeerNames,
+    id_regex,
     is_id_pattern,
     is_spiffe_id,
     matches_id,
@@ -93,6 +95,16 @@ MATCHES = [
 def test_matches(pattern: str, found: bool) -> None:
     assert matches_id(ID, pattern) is found
     assert (PeerNames(ID, ()).admitted_by([pattern]) == ID) is found
+
+
+@pytest.mark.parametrize(("text", "valid"), [i[1:] for i in IDS], ids=[i[0] for i in IDS])
+def test_envoy_s_regex_says_the_same_of_what_stands_below(text: str, valid: bool) -> None:
+    domain, slash, path = text.removeprefix("spiffe://").partition("/")
+    if not text.startswith("spiffe://") or not is_spiffe_id(f"spiffe://{domain}/x"):
+        return
+    if len(text) <= 2048:  # its length Envoy does not look at
+        found = re.fullmatch(id_regex(f"spiffe://{domain}/*"), text)
+        assert bool(found) is valid, (domain, slash, path)
 
 
 CONSTRAINT = x509.BasicConstraints

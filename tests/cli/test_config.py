@@ -31,7 +31,7 @@ def test_what_envoy_and_the_application_must_agree_with_is_a_note(run: Run, tmp_
     socket = next(at for at, line in enumerate(lines, 1) if "name: socket" in line)
     start = f"{path}: note: line {socket}: routes[3]: differs from the path of route 'assets'"
     assert first.startswith(start)
-    routes = lines.index("routes:") + 1
+    routes = lines.index("routes:") + 2
     assert (
         f"note: line {routes}: routes: page read tokens from cookie: Envoy must send it" in second
     )

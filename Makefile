@@ -98,7 +98,7 @@ decision-cache-wheels: $(STAMP) decision-cache decision-cache-aarch64  ## a whee
 SECONDS ?= 60
 MODULE_SECONDS ?= 600
 fuzz: $(STAMP)  ## fuzz the parsers; SECONDS=600 for longer each; then the module for ten minutes
-	@for target in token signed path check credential host reports config; do \
+	@for target in token signed path check credential host reports certificate config; do \
 	  mkdir -p build/fuzz/$$target; \
 	  $(PY) -m tests.fuzz.targets $$target build/fuzz/$$target tests/fuzz/corpus/$$target \
 	    -max_total_time=$(SECONDS) -timeout=5 -max_len=16384 -artifact_prefix=build/fuzz/ || exit 1; \

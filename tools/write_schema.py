@@ -142,7 +142,8 @@ def _without_needless_tags(name: str, definitions: dict[str, Any]) -> None:
             continue
         for field in msgspec.structs.fields(struct):
             default = type(field.default)
-            if len(members_of(field.type)) > 1 and default in members_of(field.type):
+            members = members_of(field.type)
+            if default in members and len(list(_structs_of(field.type))) > 1:
                 tag = default.__struct_config__.tag_field
                 required = definitions[default.__name__].get("required", [])
                 definitions[default.__name__]["required"] = [e for e in required if e != tag]

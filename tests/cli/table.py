@@ -71,6 +71,16 @@ def invocations(folder: Path) -> dict[str, Invocation]:
         "config show": Invocation([config]),
         "config schema": Invocation([]),
         "config envoy": Invocation([config]),
+        "config reload": Invocation(admin),
+        **{
+            f"revoke {kind}": Invocation([*value, "--config", config, "--token-file", key])
+            for kind, value in {
+                "token": ["é", "--exp", "2000000000"],
+                "subject": ["é"],
+                "tenant": ["é"],
+                "kid": ["é"],
+            }.items()
+        },
         "token verify": Invocation(["--jwks", jwks], b"a.b.c\n"),
         "token mint": Invocation(
             ["--key", key, "--issuer", "é", "--audience", "é", "--tenant", "é"]

@@ -12,7 +12,7 @@ from sidecar.config import parse_config
 from sidecar.context import AppContext
 from sidecar.decision_cache import component
 from sidecar.decision_cache.deciding import DecidingProcess
-from sidecar.observability.component import start_alerts
+from sidecar.observability.component import AlertDelivery
 
 
 async def serve_cached(folder: Path, address: str) -> str:
@@ -20,7 +20,7 @@ async def serve_cached(folder: Path, address: str) -> str:
     text = f"{CONFIG}listen: {{authz: {{decision_cache: {{socket: {folder / LEASES}}}}}}}\n"
     context = AppContext(parse_config(text, "bench"))
     audit = audit_log(folder)
-    alerts = start_alerts(None, context.metrics, context.spawn)
+    alerts = AlertDelivery(None, context.metrics, context.spawn).alerts
     cache = component.make(context, audit, alerts)
     assert cache is not None, "it is configured"
     checks = service(folder, audit=audit)

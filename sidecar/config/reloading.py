@@ -55,6 +55,7 @@ _LIVE_SECTIONS: Mapping[str, str] = {
     "remove_from_request keep_overrides",
     "headers.reports": "silent",
     "modules": "path mount max_bundle_bytes owner_roles content_types",
+    "alerts.webhook": "url secret_file ca_file timeout_seconds",
     "audit": "sample_allowed",
     "log": "level",
 }
@@ -62,6 +63,7 @@ _MAY_APPEAR = frozenset(
     {
         "tokens.issuers[]",
         "tokens.issuers[].keys",
+        "alerts.webhook",
         "keys.revocations",
         "routes[]",
         "tenants[]",
@@ -86,7 +88,6 @@ _CERTIFICATES = "orders and what Envoy has subscribed to belong to the running i
 RESTART: Mapping[str, str] = {
     "vault": "the login to Vault is made at the start",
     "listen": "sockets and their limits are opened at the start",
-    "alerts": _AT_START,
     "headers.reports": "the intake of reports is opened at the start",
     "modules": "the threads that verify bundles are made at the start",
     "limits": "the buckets, and who shares them, are set up at the start",

@@ -153,7 +153,8 @@ async def _unless_stopped(context: AppContext, start: Coroutine[Any, Any, None])
 async def _start(context: AppContext, hang_up: HangUp, path: Path) -> None:
     """Start everything, in its order."""
     config = context.config
-    alerts = observability.start_alerts(config.alerts.webhook, context.metrics, context.spawn)
+    delivery = observability.AlertDelivery(config.alerts.webhook, context.metrics, context.spawn)
+    alerts = delivery.alerts
     audit = observability.start_audit(
         config.audit, context.metrics, context.health, context.stack, context.spawn
     )
@@ -178,10 +179,17 @@ async def _start(context: AppContext, hang_up: HangUp, path: Path) -> None:
         cache.start()
     _log.info("serving Checks on %s", ", ".join(check_endpoints(config.listen.authz)))
     await obtain_certificates()
+    context.reload_parts.append(partial(_prepare_alerts, delivery))
     context.reload_parts.append(partial(_prepare_audit, audit))
     reload_soon = reload.start(context, path, checks, alerts)
     context.health.set_healthy("start")
     hang_up.started(audit.reopen, pollers.refresh_soon, reload_soon)
+
+
+async def _prepare_alerts(
+    delivery: observability.AlertDelivery, config: model.Config
+) -> PreparedPart:
+    return PreparedPart(await delivery.prepare(config.alerts.webhook))
 
 
 async def _prepare_audit(audit: AuditLog, config: model.Config) -> PreparedPart:

@@ -11,7 +11,7 @@ from sidecar.common.errors import ConfigFault, Fault
 from sidecar.config.load import MAX_FILE_BYTES, load_config
 from sidecar.config.model import Config
 from sidecar.config.yamltree import parse_yaml
-from sidecar.headers.envoy_check import problems_of
+from sidecar.headers.envoy_check import client_problems, problems_of
 from sidecar.headers.envoy_patterns import REQUEST_TRAILERS, request_names
 from sidecar.headers.tenant import TRUSTED
 
@@ -76,7 +76,9 @@ def check_file(config: Config, path: Path) -> Problems:
     messages = import_module("sidecar.cli.envoy_messages")  # its packages: for --check alone
     try:
         misread = list(messages.message_problems(tree.value))
-        return misread + list(problems_of(tree.value, removed, kept, by_routes))
+        found = misread + list(problems_of(tree.value, removed, kept, by_routes))
+        clients = [route.name for route in config.routes if route.clients]
+        return found + (list(client_problems(tree.value, clients)) if clients else [])
     except (AttributeError, IndexError, KeyError, TypeError, RecursionError) as exc:
         raise Fault(f"{path} is not a configuration that Envoy accepts: {exc!r}") from None
 

@@ -11,7 +11,7 @@ JOBS   ?= 3
 # The tests of what Vault is asked, which run once more inside a namespace.
 NAMESPACED := tests/vault tests/certificates/issuers
 
-.PHONY: demo test check fmt lock schema proto architecture fuzz mutate bench bench-envoy graders grade clean help \
+.PHONY: demo test check fmt lock schema proto architecture fuzz mutate bench bench-envoy bench-peers graders grade clean help \
   decision-cache decision-cache-aarch64 decision-cache-wheels
 
 help:  ## this list
@@ -81,6 +81,9 @@ bench: $(STAMP)  ## what a Check costs, side by side; ten minutes; writes bench/
 
 bench-envoy: $(STAMP)  ## what Envoy's own settings cost; two minutes; writes envoy/README.md
 	@$(PY) -m bench.envoy_settings
+
+bench-peers: $(STAMP)  ## others' ext_authz servers through the same Envoy; where there is Go
+	@$(PY) -m bench.peer_figures $(ARGS)
 
 mutate: $(STAMP)  ## change one line at a time in what decides; ARGS=sidecar/tokens/claims.py for a part
 	@$(PY) -m tests.mutation $(ARGS)

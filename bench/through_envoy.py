@@ -111,18 +111,20 @@ def as_called(name: str, asked: int, requests: int, rounds: int) -> None:
         raise SystemExit(f"of the requests of {name!r} the sidecar was asked for {share:.1%}")
 
 
-def latencies(variants: Mapping[str, Variant], headers: Headers, size: Size) -> dict[str, Any]:
+def latencies(
+    variants: Mapping[str, Variant], headers: Headers, windows: int, seconds: float
+) -> dict[str, Any]:
     """Run the open loop against each in turn; percentiles of all windows together."""
-    windows: dict[str, list[Paced]] = {name: [] for name in variants}
-    for _ in range(size.windows):
+    taken_of: dict[str, list[Paced]] = {name: [] for name in variants}
+    for _ in range(windows):
         for name, variant in variants.items():
             client = variant.client(headers)
             client.run(variant.messages(100))
-            due = variant.messages(round(RATE * size.seconds))
-            windows[name].append(client.paced(due, RATE, size.seconds))
+            due = variant.messages(round(RATE * seconds))
+            taken_of[name].append(client.paced(due, RATE, seconds))
             client.close()
     rows: dict[str, Any] = {}
-    for name, taken in windows.items():
+    for name, taken in taken_of.items():
         rows[name] = dict(latency_row([each for paced in taken for each in paced.latencies]))
         late = percentile([each for paced in taken for each in paced.lateness], 0.99)
         rows[name]["client_late_p99_us"] = round(late * 1e6)
@@ -172,7 +174,7 @@ def measure(size: Size) -> dict[str, Any]:
                 rounds = len(samples[name])
                 requests = rounds * (size.calls + _WARM_UP)
                 as_called(name, variants[name].asked() - before[name], requests, rounds)
-            latency = latencies(variants, headers, size)
+            latency = latencies(variants, headers, size.windows, size.seconds)
             load = throughput(variants, headers, size.load_seconds) if size.load_seconds else {}
         kept = bytes_per_cached_token(material, 1_000, size.tokens)
     totals = {name: spread(each.total for each in taken) for name, taken in samples.items()}

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from bench.clients import EdgeClient, Headers
 from bench.envoys import Config, ext_authz, jwt_authn, plain_edge, running_envoy
@@ -41,11 +41,24 @@ LITTLE_ROOM = {"entries": 1024, "bytes": 1 << 20}
 _LEASE_SECONDS = 20.0
 
 
+class Answerer(Protocol):
+    """A server of Checks in a process of its own."""
+
+    address: int | str
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+
+    def stop(self) -> None:
+        """End it."""
+
+
 class Plan(NamedTuple):
     """A variant that is to run: its filters, the server that they ask, its tokens."""
 
     filters: Sequence[Config]
-    server: Server | None = None
+    server: Answerer | None = None
     tokens: Sequence[bytes] = (b"",)
     """Sent in turn; an empty one is that of the headers."""
     modules: Path | None = None
@@ -134,6 +147,8 @@ def all_running(material: Material, answer: bytes) -> Iterator[dict[str, Variant
         }
         for name, variant in variants.items():
             assert_passes(name, variant, headers)
+            if name not in {NO_FILTER, CONSTANT}:
+                assert_refuses(name, variant, headers, material.token(0, forged=True))
         until_repeated(variants[REPEATED], headers)
         for variant in variants.values():  # the sidecar has seen every token
             if variant.tokens > 1:
@@ -160,6 +175,16 @@ def assert_passes(name: str, variant: Variant, headers: Headers) -> None:
     client.close()
     if status != 200:
         raise SystemExit(f"a request of the bench is answered {status} by {name!r}")
+
+
+def assert_refuses(name: str, variant: Variant, headers: Headers, token: bytes) -> None:
+    """Make sure that what lets a good token pass does not let every one."""
+    client = variant.client(headers)
+    fields, _ = client.answer(token)
+    client.close()
+    if fields[b":status"] != b"401":
+        status = fields[b":status"].decode()
+        raise SystemExit(f"a forged token of the bench is answered {status} by {name!r}")
 
 
 def until_repeated(variant: Variant, headers: Headers) -> None:

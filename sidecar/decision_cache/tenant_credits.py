@@ -15,8 +15,8 @@ from sidecar.decision_cache.protocol import MAX_CREDITS
 LOOKS_AHEAD = 4
 """A lease is what was spent lately between so many looks."""
 DECAY = 0.9
-_BURST_PARTS, _MOST_IDLE = 50, 32
-"""A tenant that sends nothing keeps this part of its burst ready, and at most so many."""
+_BURST_PARTS = 50
+"""A tenant that sends nothing keeps this part of its burst ready."""
 MAX_LEASE = 1_000_000
 MAX_OVERSPENT = 1024
 """The most that threads which were just spending can overspend where a grant falls."""
@@ -110,7 +110,7 @@ class TenantCredits:
         spent = max(spent, held.spent)
         held.pace = max(spent - held.spent, held.pace * DECAY)
         held.spent = spent
-        ready = max(1, min(_MOST_IDLE, limiter.burst_of(held.tenant) // _BURST_PARTS))
+        ready = max(1, limiter.burst_of(held.tenant) // _BURST_PARTS)
         wanted = min(MAX_LEASE, ready + round(LOOKS_AHEAD * held.pace))
         unspent = max(-MAX_OVERSPENT, held.granted - spent)
         leased = limiter.lease(held.tenant, self._now_ns(), wanted, unspent)

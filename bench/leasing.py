@@ -24,7 +24,9 @@ async def serve_cached(folder: Path, address: str) -> str:
     cache = component.make(context, audit, alerts)
     assert cache is not None, "it is configured"
     checks = service(folder, audit=audit)
-    deciding = DecidingProcess(cache.control, 0, context.config, checks, clock_ns=monotonic_ns)
+    deciding = DecidingProcess(
+        cache.control, 0, context.config, checks, cache.credit_policy, clock_ns=monotonic_ns
+    )
     cache.on_held = deciding.hold
     deciding.start()
     KEPT.append((cache, deciding))

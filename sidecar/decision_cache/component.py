@@ -15,7 +15,7 @@ from pathlib import Path
 from prometheus_client.core import Metric
 
 from sidecar.authz.snapshot import compile_routes
-from sidecar.common.clock import monotonic_seconds
+from sidecar.common.clock import elapsed_ns, monotonic_seconds
 from sidecar.config import model
 from sidecar.config.decision_cache import DecisionCacheSettings
 from sidecar.context import AppContext, PreparedPart
@@ -28,6 +28,7 @@ from sidecar.decision_cache.metrics import lease_families
 from sidecar.decision_cache.protocol import MAX_ROWS, POOL_BYTES, credit_bytes
 from sidecar.decision_cache.ring_watch import RingWatch
 from sidecar.decision_cache.route_rows import EMPTY_TABLE, EncodedTable, encode_table, scopes_of
+from sidecar.decision_cache.tenant_credits import TenantCredits
 from sidecar.observability.alerts import Alerts
 from sidecar.observability.audit import AuditLog
 from sidecar.observability.audit.entry import AuditLine
@@ -51,9 +52,14 @@ class DecisionCache:
         settings: DecisionCacheSettings,
         audit: AuditLog,
         alerts: Alerts,
-        policy: CreditPolicy,
     ) -> None:
         self._context = context
+        self.tenant_credits: TenantCredits | None = None
+        """What tenants' limits grant; whoever has the limiter sets it there."""
+        self.credit_policy: CreditPolicy = WithoutLimits()
+        if context.config.limits is not None:
+            self.credit_policy = self.tenant_credits = TenantCredits(elapsed_ns)
+        policy = self.credit_policy
         self._alerts = alerts
         self._watch = RingWatch()
         self.on_held: Callable[[bool], None] = lambda _held: None
@@ -178,4 +184,4 @@ def make(context: AppContext, audit: AuditLog, alerts: Alerts) -> DecisionCache 
     settings = context.config.listen.authz.decision_cache
     if settings is None:
         return None
-    return DecisionCache(context, settings, audit, alerts, WithoutLimits())
+    return DecisionCache(context, settings, audit, alerts)

@@ -16,7 +16,7 @@ from sidecar.authz.snapshot import compile_routes
 from sidecar.config import model
 from sidecar.decision_cache.answers import LeasedAnswers
 from sidecar.decision_cache.control import WorkerWord, secret_of
-from sidecar.decision_cache.credits import CreditPolicy, WithoutLimits
+from sidecar.decision_cache.credits import CreditSlots
 from sidecar.decision_cache.memory import SharedMemory
 from sidecar.decision_cache.route_rows import scopes_of
 
@@ -32,15 +32,15 @@ class DecidingProcess:
         number: int,
         config: model.Config,
         service: CheckService,
+        credit_slots: CreditSlots,
         *,
         clock_ns: Callable[[], int],
-        policy: CreditPolicy | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._word = WorkerWord(memory, number, clock_ns)
         self._timer: asyncio.TimerHandle | None = None
         self.answers = LeasedAnswers(
-            secret_of(memory), number, scopes_of(compile_routes(config)), policy or WithoutLimits()
+            secret_of(memory), number, scopes_of(compile_routes(config)), credit_slots
         )
         self.answers.begin_epoch(self._word.epoch)
         service.repeatable = self.answers

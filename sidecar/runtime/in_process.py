@@ -123,8 +123,10 @@ class InProcessChecks:
         if decision_cache is not None:
             self._deciding = DecidingProcess(
                 decision_cache.control, 0, context.config, self._check.service,
-                clock_ns=monotonic_ns,
+                decision_cache.credit_policy, clock_ns=monotonic_ns,
             )  # fmt: skip
+            if decision_cache.tenant_credits is not None:
+                decision_cache.tenant_credits.limiter = self.limiter
             decision_cache.on_held = self._deciding.hold
 
     def publish_limits(self) -> None:

@@ -11,7 +11,7 @@ from sidecar.config import parse_config
 from sidecar.context import AppContext
 from sidecar.decision_cache.component import DecisionCache, make
 from sidecar.decision_cache.control import _COUNTS_OFFSET
-from sidecar.decision_cache.protocol import TABLE_COUNTS, TABLE_OFFSET
+from sidecar.decision_cache.protocol import CONTROL_HEAD, MAX_CREDITS, TABLE_COUNTS, TABLE_OFFSET
 from sidecar.observability.alerts import Alerts
 from sidecar.observability.audit import AuditLog, FileSink
 from sidecar.transport.http1_messages import Request
@@ -108,6 +108,18 @@ async def test_routes_that_do_not_fit_repeat_nothing(
     made = Running(tmp_path, CONFIG.replace("headers:\n", f"{many}headers:\n"))
     assert made.cache.control.words[TABLE_OFFSET // 8 + 1] == 0
     assert "repeats nothing" in caplog.text
+    made.cache.close()
+    assert made.audit.close(10)
+
+
+@pytest.mark.parametrize(("section", "slots"), [("", 0), ("limits: {}\n", MAX_CREDITS)])
+async def test_credit_has_slots_where_there_are_limits(
+    tmp_path: Path, section: str, slots: int
+) -> None:
+    made = Running(tmp_path, section + CONFIG)
+    told = CONTROL_HEAD.unpack_from(made.cache.control.bytes)[6]
+    assert (made.cache.credit_policy.slots, told) == (slots, slots)
+    assert (made.cache.tenant_credits is not None) == bool(slots)
     made.cache.close()
     assert made.audit.close(10)
 

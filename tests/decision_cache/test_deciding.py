@@ -9,6 +9,7 @@ import pytest
 from sidecar.common.registered_domains import RegisteredDomains
 from sidecar.config import parse_config
 from sidecar.decision_cache.control import make_control
+from sidecar.decision_cache.credits import WithoutLimits
 from sidecar.decision_cache.deciding import BEAT_SECONDS, DecidingProcess
 from sidecar.decision_cache.route_rows import scopes_of
 from sidecar.keys.lifecycle import KeyState
@@ -44,6 +45,7 @@ class Deciding(Bench):
             0,
             parse_config(CONFIG, "test"),
             self.service,
+            WithoutLimits(),
             clock_ns=time.monotonic_ns,
         )
 

@@ -32,9 +32,9 @@ def limit_decision(
         token = decision.token
         tenant = token.claims.tenant_id if token is not None else ""
         digest = decision.token_digest if token is not None else ""
-        refusal = limiter.take(
-            limits, CountedRequest(tenant, digest, view.source, view.body, view.headers), now_ns
-        )
+        query = view.path.partition(b"?")[2]
+        request = CountedRequest(tenant, digest, view.source, view.body, view.headers, query)
+        refusal = limiter.take(limits, request, now_ns)
     if refusal is not None:
         return replace(
             decision,
@@ -63,8 +63,9 @@ def limit_cached(
     tenant = digest = ""
     if cached_token is not None:
         tenant = cached_token.token.claims.tenant_id
-        digest = digest_text(cached_token.digest) if limits.token else ""
-    return limiter.take(limits, CountedRequest(tenant, digest, source), now_ns)
+        if limits.token:
+            digest = cached_token.digest_text or _note_digest(cached_token)
+    return limiter.take_known(limits, tenant, digest, source, now_ns)
 
 
 def refused_target(
@@ -86,6 +87,12 @@ def refused_target(
         cors=route.cors,
         fields=refusal.fields,
     )
+
+
+def _note_digest(cached_token: CachedToken) -> str:
+    """Keep the text of a token's digest where its requests are counted by it."""
+    cached_token.digest_text = digest_text(cached_token.digest)
+    return cached_token.digest_text
 
 
 def _is_ours(decision: Decision) -> bool:

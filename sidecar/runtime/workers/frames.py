@@ -22,7 +22,7 @@ from sidecar.common.errors import Fault
 from sidecar.common.registered_domains import SHARDS
 from sidecar.config import model
 from sidecar.keys.lifecycle import KeyState
-from sidecar.limits.limiter import Share, SpendReport
+from sidecar.limits.buckets import Share, SpendReport
 from sidecar.limits.sharing import MAX_REPORTS
 from sidecar.module_signing.publishers import PublisherKey, Publishers
 from sidecar.runtime.workers.stats import WorkerStats

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 from sidecar.common.clock import elapsed_ns
 from sidecar.limits.bucket import SECOND_NS, Limit
-from sidecar.limits.limiter import RateLimiter
+from sidecar.limits.buckets import Buckets
 from sidecar.limits.policy import TENANT, LimitsPolicy
 from sidecar.limits.sharing import MAX_REPORTS, PERIOD_NS, Divider
 from sidecar.runtime.workers.frames import LimitsShares, LimitsState, LimitsUsed, TenantRate
@@ -18,7 +18,7 @@ from sidecar.runtime.workers.frames import LimitsShares, LimitsState, LimitsUsed
 class LimitShares:
     """The main process's end: takes the workers' reports, and says what every worker must know."""
 
-    def __init__(self, limiter: RateLimiter, workers: int) -> None:
+    def __init__(self, limiter: Buckets, workers: int) -> None:
         self._limiter = limiter
         self._workers = workers
         self._divider = Divider(limiter, workers)
@@ -49,7 +49,7 @@ class WorkerLimits:
 
     def __init__(
         self,
-        limiter: RateLimiter,
+        limiter: Buckets,
         call_later: Callable[[float, Callable[[], None]], object],
         send: Callable[[LimitsUsed], None],
     ) -> None:

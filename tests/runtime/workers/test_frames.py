@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sidecar.config import load_config, parse_config
 from sidecar.keys.lifecycle import KeyState
-from sidecar.limits.limiter import Share, SpendReport
+from sidecar.limits.buckets import Share, SpendReport
 from sidecar.observability.counters import Histogram
 from sidecar.runtime.workers.frames import (
     MAX_FROM_WORKER_BYTES,

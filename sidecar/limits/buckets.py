@@ -83,13 +83,17 @@ class Buckets:
         """
         before, self.policy = self.policy, policy
         if before.limits == policy.limits:
-            for tenant in before.tenants.keys() | policy.tenants.keys():
-                bucket = self._tenants.get(tenant)
-                if bucket is not None:
-                    self._use_limit(bucket, now_ns)
+            self.use_tenants(before.tenants.keys() | policy.tenants.keys(), now_ns)
             return
         for table in self._tables.values():
             table.retain(lambda bucket: self._use_limit(bucket, now_ns))
+
+    def use_tenants(self, changed: Iterable[str], now_ns: int) -> None:
+        """Have the buckets of these tenants count by what the policy says of them."""
+        for tenant in changed:
+            bucket = self._tenants.get(tenant)
+            if bucket is not None:
+                self._use_limit(bucket, now_ns)
 
     def _use_limit(self, bucket: Bucket, now_ns: int) -> bool:
         """Have a bucket count by what the policy says of its key; false where no limit does."""

@@ -28,6 +28,7 @@ def settings_of(server: RedisServer, **others: object) -> RedisSettings:
     return RedisSettings(address=server.address, **others)  # type: ignore[arg-type]
 
 
+@pytest.mark.quiet
 async def test_four_sidecars_let_one_limit_pass_and_none_of_them_starves(
     server: RedisServer,
 ) -> None:
@@ -41,6 +42,7 @@ async def test_four_sidecars_let_one_limit_pass_and_none_of_them_starves(
     assert min(shares) > 0.15, shares
 
 
+@pytest.mark.quiet
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
 async def test_while_redis_is_away_each_spends_its_last_share_and_it_comes_back_by_itself(
     server: RedisServer, how: signal.Signals

@@ -157,7 +157,16 @@ class LimitsState(Frame, frozen=True, tag="limits"):
     secret: bytes
     new_share: float
     new_strict_share: float
-    tenants: dict[str, TenantRate]
+
+
+class TenantRates(Frame, frozen=True, tag="tenant_rates"):
+    """To a worker: some tenants' own limits, in force from the next Check on.
+
+    ``None`` is for a tenant that has none any more. Of many tenants each frame has a few, so that
+    a worker answers Checks between them.
+    """
+
+    rates: dict[str, TenantRate | None]
 
 
 class LimitsShares(Frame, frozen=True, tag="limits_shares"):
@@ -260,6 +269,7 @@ ToWorker = (
     | Domains
     | Readiness
     | LimitsState
+    | TenantRates
     | LimitsShares
     | LeasesHeld
     | ChallengesReply

@@ -142,6 +142,8 @@ def _without_needless_tags(name: str, definitions: dict[str, Any]) -> None:
             continue
         for field in msgspec.structs.fields(struct):
             default = type(field.default)
+            if not issubclass(default, msgspec.Struct):
+                continue
             if len(members_of(field.type)) > 1 and default in members_of(field.type):
                 tag = default.__struct_config__.tag_field
                 required = definitions[default.__name__].get("required", [])

@@ -58,7 +58,7 @@ def test_a_document_with_every_setting_is_read() -> None:
         assert not [each for each in problems if " must be a " in f" {each.message}"], problems
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(data=st.data())
 def test_any_value_in_any_place_is_good_or_a_problem(data: st.DataObject) -> None:
     document = data.draw(st.sampled_from([*DOCUMENTS, EXAMPLES_TREE, EXAMPLES_TREE]))
@@ -95,7 +95,7 @@ def mutations(draw: st.DrawFn) -> str:
 
 
 @settings(
-    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(text=mutations())
 def test_the_command_ends_with_0_or_2_whatever_is_in_the_file(

@@ -23,7 +23,7 @@ from sidecar.vault.client import VaultClient
 _SUBJECT = "limits"
 
 
-class TenantRates:
+class CurrentLimits:
     """Has a limiter count by its policy, and tenants by their limits in Vault, where it has some.
 
     ``publish`` is called when other processes must be told of a change.
@@ -72,7 +72,7 @@ async def start(
     settings = context.config.limits
     if settings is None or limiter is None:
         return
-    rates = TenantRates(limiter, publish)
+    rates = CurrentLimits(limiter, publish)
     context.reload_parts.append(rates.prepare)
     if settings.tenants_from is not None:
         poller = TenantLimitPoller(

@@ -76,7 +76,7 @@ def service(
         observer=DecisionRecorder(counters, audit, ids, loop.call_later),
         on_fault=report,
         cache=TokenCache(config.tokens.cache_entries) if cache is None else cache,
-        lane=SlowLane(loop),
+        lane=SlowLane(loop, counters.latency.total),
         limiter=make_limiter(config, counters, shared=False),
     )
 

@@ -43,6 +43,10 @@ class Histogram(msgspec.Struct):
         self.counts[bisect_left(self.bounds_us, microseconds)] += 1
         self.sum_us += microseconds
 
+    def total(self) -> int:
+        """Return how many durations were counted."""
+        return sum(self.counts)
+
     def merge(self, other: "Histogram") -> None:
         """Add another histogram with the same buckets."""
         self.counts = [

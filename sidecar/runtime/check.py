@@ -56,7 +56,7 @@ def make_check(
     loop = asyncio.get_running_loop()
     ids = DecisionIds()
     recorder = DecisionRecorder(counters, audit, ids, loop.call_later, on_fault)
-    lane = SlowLane(loop)
+    lane = SlowLane(loop, counters.latency.total)
     limiter = make_limiter(config, counters, shared=shares_limits)
     service = CheckService(
         build_snapshot(config, EMPTY_RING),

@@ -11,7 +11,7 @@ from sidecar.authz.snapshot import build_snapshot
 from sidecar.common.clock import elapsed_ns
 from sidecar.config import parse_config
 from sidecar.tokens.cache import TokenCache
-from sidecar.transport.lane import SlowLane
+from sidecar.transport.lane import BATCH, QUIET_SECONDS, SlowLane
 from tests.authz.checks import check_request, read_answer
 from tests.authz.conftest import CONFIG
 from tests.support.minting import NOW, Issuer
@@ -37,6 +37,56 @@ async def test_one_a_turn_and_in_order() -> None:
     assert [await future for future in futures] == [b"x"] * 5
     await asyncio.sleep(0)
     assert lane.free()
+
+
+class Answered:
+    """What a process has answered; ``beside`` of them are answered beside each call of the lane."""
+
+    def __init__(self, beside: int) -> None:
+        self.count = 0
+        self.beside = beside
+
+    def total(self) -> int:
+        return self.count
+
+    async def turns(self, lane: SlowLane, calls: int) -> list[int]:
+        """Run so many calls; return how many ran in each turn of the loop."""
+
+        def call() -> None:
+            self.count += 1
+
+        futures = [lane.later(call) for _ in range(calls)]
+        turns, before = [], self.count
+        while not all(each.done() for each in futures):
+            self.count += self.beside
+            before += self.beside
+            await asyncio.sleep(0)
+            turns.append(self.count - before)
+            before = self.count
+        return [each for each in turns if each]
+
+
+async def test_where_nobody_else_is_answered_a_turn_has_several_calls() -> None:
+    loop = asyncio.get_running_loop()
+    answered = Answered(beside=0)
+    lane = SlowLane(loop, answered.total)
+    assert max(await answered.turns(lane, 8)) == 1, "it has only just looked"
+    await asyncio.sleep(QUIET_SECONDS * 1.5)
+    assert await answered.turns(lane, 11) == [BATCH, BATCH, 3]
+    await asyncio.sleep(0)
+    assert lane.free()
+    answered.count += 1  # the call that was let run at once is its own
+    assert await answered.turns(lane, 4) == [BATCH]
+
+
+async def test_beside_others_one_call_runs_a_turn_and_for_a_while_after() -> None:
+    loop = asyncio.get_running_loop()
+    answered = Answered(beside=1)
+    lane = SlowLane(loop, answered.total)
+    await asyncio.sleep(QUIET_SECONDS * 1.5)
+    assert set(await answered.turns(lane, 8)) == {1}
+    answered.beside = 0
+    assert set(await answered.turns(lane, 8)) == {1}
 
 
 async def test_who_has_left_is_passed_over() -> None:

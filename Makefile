@@ -11,7 +11,7 @@ JOBS   ?= 3
 # The tests of what Vault is asked, which run once more inside a namespace.
 NAMESPACED := tests/vault tests/certificates/issuers
 
-.PHONY: demo test check fmt lock schema proto architecture fuzz mutate bench bench-envoy bench-peers graders grade clean help \
+.PHONY: demo test check fmt lock schema proto architecture fuzz mutate bench bench-limits bench-envoy bench-peers graders grade clean help \
   decision-cache decision-cache-aarch64 decision-cache-wheels
 
 help:  ## this list
@@ -78,6 +78,9 @@ bench: $(STAMP)  ## what a Check costs, side by side; ten minutes; writes bench/
 	@tools/get-load-tools "$(VENV)"
 	@$(PY) -m bench
 	@$(PY) -m bench.certificate_figures
+
+bench-limits: $(STAMP)  ## four sidecars and a Redis that is killed and frozen under load; three minutes
+	@SEPTEM_FLEET_SECONDS=15 $(PY) -m pytest -q tests/integration/test_limits_fleet.py
 
 bench-envoy: $(STAMP)  ## what Envoy's own settings cost; two minutes; writes envoy/README.md
 	@$(PY) -m bench.envoy_settings

@@ -1,9 +1,7 @@
 """What a request is counted by, and what the limiter exchanges with other processes."""
 
-import pytest
-
 from sidecar.limits.bucket import SECOND_NS, Limit
-from sidecar.limits.buckets import Share, SpendReport
+from sidecar.limits.buckets import SpendReport
 from sidecar.limits.limiter import CountedRequest, RateLimiter
 from sidecar.limits.policy import LimitsPolicy, RouteLimits
 
@@ -80,19 +78,6 @@ def test_a_tenant_s_own_limit_comes_and_goes_while_it_runs() -> None:
     assert {each.limit.burst for each in limiter.tenants()} == {50}
     limiter.use_policy(limiter.policy.with_tenants({}), 0)
     assert {each.limit.burst for each in limiter.tenants()} == {5}
-
-
-def test_a_reload_keeps_what_was_spent_where_the_identity_is_the_same() -> None:
-    """The limit of tokens goes, that of addresses is another, the others are as before."""
-    limiter = make()
-    limiter.take(LIMITS, REQUEST, 0)
-    known = {
-        each.identity: each for each in (TENANT, Limit("address", "address", 10, 1, 30), ROUTE)
-    }
-    limiter.use_policy(LimitsPolicy({"r": LIMITS}, RouteLimits(), known, {}), 0)
-    assert rooms(limiter) == {"tenant": 4, "address": 29, "route": 3}
-    limiter.use_policy(LimitsPolicy({}, RouteLimits(), {"tenant": OWN}, {}), 0)
-    assert rooms(limiter) == {"tenant": 49}
 
 
 def test_a_tenant_s_own_limit_holds_from_its_first_request_however_it_is_counted() -> None:
@@ -174,48 +159,6 @@ def test_an_address_over_its_limit_is_refused_before_anything_is_verified() -> N
     assert limiter.refuse_address(limits, "192.0.2.2", 0) is None
 
 
-def test_a_report_has_what_was_asked_since_the_last_one() -> None:
-    limiter = make(shared=True)
-    for _ in range(7):
-        limiter.take_tenant(BY_TENANT, "a", 0)
-    limiter.take_tenant(BY_TENANT, "b", 0)
-    assert limiter.report(1) == [SpendReport("tenant|a", 7, 2)]
-    assert limiter.report(9) == [SpendReport("tenant|b", 1, 0)]
-    assert limiter.report(9) == []
-
-
-def test_shares_are_taken_with_what_was_spent_meanwhile() -> None:
-    limiter = make(shared=True)
-    limiter.take_tenant(BY_TENANT, "a", 0)
-    limiter.report(9)
-    limiter.take_tenant(BY_TENANT, "a", 0)
-    limiter.apply([Share("tenant|a", 100_000_000, 0.5, 0.25), Share("tenant|x", 0, 1, 1)], 0)
-    (bucket,) = limiter.buckets()
-    assert bucket.full_at_ns == 100_000_000 + 200_000_000, "a half of the rate: two intervals"
-    assert (bucket.share, bucket.fair_share) == (0.5, 0.25)
-
-
-def test_without_other_processes_nothing_is_kept_for_a_report() -> None:
-    limiter = make()
-    for number in range(100):
-        limiter.take_tenant(BY_TENANT, f"{number}", 0)
-    assert limiter.report(9) == []
-
-
-@pytest.mark.parametrize("key", ["", "tenant", "nothing|a", "route/other|a", "tenant|" + "a" * 600])
-def test_a_key_of_no_limit_is_charged_to_nobody(key: str) -> None:
-    limiter = make()
-    assert limiter.charge(SpendReport(key, 1, 0), 0, 0) is None
-    assert limiter.buckets() == []
-
-
-def test_another_secret_forgets_logins_only() -> None:
-    limiter = make()
-    limiter.take_tenant(BY_TENANT, "a", 0)
-    limiter.use_secret(b"l" * 32)
-    assert [each.key for each in limiter.buckets()] == ["tenant|a"]
-
-
 def test_what_remains_is_never_somebody_else_s() -> None:
     limiter = make()
     shown = RouteLimits("r", tenant=(TENANT,), reports=True)
@@ -234,15 +177,3 @@ def test_a_shadow_limit_lets_pass_and_the_others_are_charged() -> None:
     assert [limiter.take(limits, CountedRequest(tenant="a"), 0) for _ in range(3)] == [None] * 3
     assert rooms(limiter) == {"tenant": 2, "route": 0}
     assert counts == {("shadow", "route", "r"): 2}
-
-
-def test_what_waits_to_be_reported_is_bounded_and_a_busy_key_is_reported_all_the_same() -> None:
-    known = {each.identity: each for each in (TENANT,)}
-    policy = LimitsPolicy({}, RouteLimits(), known, {})
-    limiter = RateLimiter(policy, b"k" * 32, max_keys=100, shared=True)
-    for number in range(1000):
-        limiter.take_tenant(BY_TENANT, "busy", number)
-        limiter.take_tenant(BY_TENANT, f"invented-{number}", number)
-    reports = limiter.report(10_000)
-    assert len(reports) <= 102
-    assert "tenant|busy" in {each.key for each in reports}

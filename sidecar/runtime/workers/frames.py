@@ -165,7 +165,7 @@ class LimitsState(Frame, frozen=True, tag="limits"):
     new_strict_share: float
 
 
-class TenantRates(Frame, frozen=True, tag="tenant_rates"):
+class TenantLimitsFrame(Frame, frozen=True, tag="tenant_rates"):
     """To a worker: some tenants' own limits, in force from the next Check on.
 
     ``None`` is for a tenant that has none any more. Of many tenants each frame has a few, so that
@@ -275,7 +275,7 @@ ToWorker = (
     | Domains
     | Readiness
     | LimitsState
-    | TenantRates
+    | TenantLimitsFrame
     | LimitsShares
     | LeasesHeld
     | CreditSlotsFrame

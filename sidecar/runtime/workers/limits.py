@@ -15,7 +15,7 @@ from sidecar.limits.bucket import SECOND_NS, Limit
 from sidecar.limits.buckets import Buckets
 from sidecar.limits.policy import TENANT, tenant_of
 from sidecar.limits.sharing import MAX_REPORTS, PERIOD_NS, Divider
-from sidecar.runtime.workers.frames import LimitsShares, LimitsState, LimitsUsed, TenantRates
+from sidecar.runtime.workers.frames import LimitsShares, LimitsState, LimitsUsed, TenantLimitsFrame
 
 
 class LimitShares:
@@ -68,20 +68,20 @@ class WorkerLimits:
         self._reported_ns = elapsed_ns()
         self._call_later(PERIOD_NS / SECOND_NS, self._report)
 
-    def take(self, frame: LimitsState | LimitsShares | TenantRates) -> None:
+    def take(self, frame: LimitsState | LimitsShares | TenantLimitsFrame) -> None:
         """Count by what the main process says, from the next Check on."""
         limiter = self._limiter
         match frame:
             case LimitsShares():
                 limiter.apply(frame.shares, frame.at_ns)
-            case TenantRates():
+            case TenantLimitsFrame():
                 self._take_rates(frame)
             case LimitsState():
                 limiter.use_secret(frame.secret)
                 limiter.new_share = frame.new_share
                 limiter.new_strict_share = frame.new_strict_share
 
-    def _take_rates(self, frame: TenantRates) -> None:
+    def _take_rates(self, frame: TenantLimitsFrame) -> None:
         for tenant, rate in frame.rates.items():
             if rate is None:
                 self._tenants.pop(tenant, None)

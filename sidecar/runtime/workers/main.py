@@ -55,7 +55,7 @@ from sidecar.runtime.workers.frames import (
     Serving,
     Start,
     StatsRequest,
-    TenantRates,
+    TenantLimitsFrame,
     ToWorker,
     UnknownKid,
     VersionRefused,
@@ -198,7 +198,7 @@ class Worker:
                 self._challenges.take_reply(number, known)
             case Domains():
                 self._take_domains(frame)
-            case LimitsState() | LimitsShares() | TenantRates():
+            case LimitsState() | LimitsShares() | TenantLimitsFrame():
                 self._take_limits(frame)
             case Readiness(ready=ready):
                 self._ready = ready
@@ -274,7 +274,7 @@ class Worker:
         self._channel.send(Applied(frame.version))
         self._show_health_soon()
 
-    def _take_limits(self, frame: LimitsState | LimitsShares | TenantRates) -> None:
+    def _take_limits(self, frame: LimitsState | LimitsShares | TenantLimitsFrame) -> None:
         if self._limits is None:
             raise FrameFault("limits were sent, and the configuration has none")
         self._limits.take(frame)

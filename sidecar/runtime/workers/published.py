@@ -28,8 +28,8 @@ from sidecar.runtime.workers.frames import (
     Policies,
     Readiness,
     Start,
+    TenantLimitsFrame,
     TenantRate,
-    TenantRates,
     encode,
     public_keys,
     publisher_keys,
@@ -214,7 +214,7 @@ def _tenant_frames(tenants: Mapping[str, Limit | None]) -> Iterator[bytes]:
         for tenant, each in tenants.items()
     )
     while piece := dict(islice(rates, TENANTS_IN_FRAME)):
-        yield encode(TenantRates(piece))
+        yield encode(TenantLimitsFrame(piece))
 
 
 def _encode_keys(keys: KeysFrame, publishers: Publishers, version: int) -> bytes:

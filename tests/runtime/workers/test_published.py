@@ -25,8 +25,8 @@ from sidecar.runtime.workers.frames import (
     Readiness,
     Revoked,
     Start,
+    TenantLimitsFrame,
     TenantRate,
-    TenantRates,
     ToWorker,
     public_keys,
 )
@@ -189,16 +189,16 @@ def test_of_tenants_limits_only_changes_are_sent_in_small_frames() -> None:
     (gone, changed, *_), other = many, Limit("tenant", "tenant", 6, 1, 6)
     now = {tenant: each for tenant, each in many.items() if tenant != gone} | {changed: other}
     assert decode(state.set_tenant_limits(now)) == [
-        TenantRates({changed: TenantRate(6, 1, 6, False), gone: None})
+        TenantLimitsFrame({changed: TenantRate(6, 1, 6, False), gone: None})
     ]
-    later = [each for each in started(state) if isinstance(each, TenantRates)]
+    later = [each for each in started(state) if isinstance(each, TenantLimitsFrame)]
     assert _joined(later).keys() == now.keys()
 
 
 def _joined(frames: Iterable[object]) -> dict[str, TenantRate | None]:
     joined: dict[str, TenantRate | None] = {}
     for frame in frames:
-        assert isinstance(frame, TenantRates)
+        assert isinstance(frame, TenantLimitsFrame)
         joined |= frame.rates
     return joined
 

@@ -1,11 +1,12 @@
 """What Checks of others cost, through the same Envoy as the sidecar's.
 
-Usage: python -m bench.peer_figures [--json] [--quick] [--anyway]
+Usage: python -m bench.peer_figures [--json] [--quick] [--anyway] [--opa PROGRAM]
 
 Beside the sidecar, asked and repeated: ext_authz servers as one writes them with grpc-go and
 golang-jwt, one that remembers tokens and one that verifies each, and one whose decision is a
 policy in Rego, by the library of Open Policy Agent. Their sources are in ``bench/peers``; they
 are built with Go, which nothing else of this project needs: without it this says so and ends.
+With ``--opa`` Open Policy Agent itself is measured too, by its build with the Envoy plugin.
 They do less than the sidecar: no routes, revocations, audit lines or security headers.
 """
 
@@ -15,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -42,6 +44,7 @@ from bench.variants import (
     until_repeated,
 )
 from demo.envoyproxy import build_module
+from demo.process import free_ports, listens
 
 SOURCES = Path(__file__).parent / "peers"
 PEERS = {
@@ -50,7 +53,10 @@ PEERS = {
     "ext_authz, Open Policy Agent's library": "opa",
 }
 """Servers of ``bench/peers`` by the mode that each is."""
+PLUGIN = "ext_authz, Open Policy Agent with its Envoy plugin"
+POLICY = SOURCES / "plugin.rego"
 _BUILD_SECONDS = 900
+_READY_SECONDS = 30
 _STOP_SECONDS = 10
 
 
@@ -93,6 +99,40 @@ class Peer:
             self._process.stdout.close()
 
 
+class OpaPlugin:
+    """Open Policy Agent with its Envoy plugin, without decision logs."""
+
+    def __init__(self, program: str, folder: Path) -> None:
+        port, own, diagnostics = free_ports(3)
+        self.address: int | str = port
+        key = {"key": (folder / "public.pem").read_text(), "issuer": ISSUER, "audience": AUDIENCE}
+        data = folder / "opa.json"
+        data.write_text(json.dumps({"bench": key}))
+        plugin = f"plugins.envoy_ext_authz_grpc.addr=127.0.0.1:{port}"
+        rule = "plugins.envoy_ext_authz_grpc.path=bench/peers/answer"
+        command = [program, "run", "--server", f"--addr=127.0.0.1:{own}", "--log-level=error"]
+        command += [f"--diagnostic-addr=127.0.0.1:{diagnostics}", "--skip-version-check"]
+        self._process = subprocess.Popen(
+            [*command, "--set", plugin, "--set", rule, str(POLICY), str(data)]
+        )
+        deadline = time.monotonic() + _READY_SECONDS
+        while not listens(port):
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.stop()
+                raise SystemExit(f"{program} did not start")
+            time.sleep(0.05)
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    def stop(self) -> None:
+        """End it."""
+        self._process.kill()
+        self._process.wait(_STOP_SECONDS)
+
+
 def build(go: str, into: Path) -> Path:
     """Build the servers; their modules come from the checksums of go.sum."""
     program = into / "peers"
@@ -106,8 +146,10 @@ def build(go: str, into: Path) -> Path:
     return program
 
 
-def start_built(program: Path, mode: str, folder: Path) -> Peer:
-    """Start a server of ``bench/peers``."""
+def start_built(program: Path, mode: str, folder: Path) -> Answerer:
+    """Start a server of ``bench/peers``, or the program of a mode that is a path."""
+    if "/" in mode:
+        return OpaPlugin(mode, folder)
     return Peer([str(program), mode, str(folder / "public.pem"), ISSUER, AUDIENCE])
 
 
@@ -164,11 +206,11 @@ def measure(size: Size, start: Start, modes: Mapping[str, str] = PEERS) -> dict[
 def page(result: Mapping[str, Any]) -> Iterator[str]:
     """Write the figures for a terminal."""
     heads = f"{'Envoy, µs':>10} {'server':>8} {': sidecar':>10} {'p50, µs':>8} {'p99':>7}"
-    yield f"{'filter':44} {heads}"
+    yield f"{'filter':52} {heads}"
     for name, cpu in result["cpu_us"].items():
         late = result["latency"][name]
         yield (
-            f"{name:44} {cpu['envoy']:>10} {cpu['server']:>8} {result['vs_sidecar'][name]:>10}"
+            f"{name:52} {cpu['envoy']:>10} {cpu['server']:>8} {result['vs_sidecar'][name]:>10}"
             f" {late['p50_us']:>8} {late['p99_us']:>7}"
         )
 
@@ -179,7 +221,9 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="one JSON object")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter runs")
     parser.add_argument("--anyway", action="store_true", help="on a busy machine too")
+    parser.add_argument("--opa", type=Path, help="Open Policy Agent's build with its Envoy plugin")
     options = parser.parse_args()
+    modes = PEERS | ({} if options.opa is None else {PLUGIN: str(options.opa.absolute())})
     go = shutil.which("go")
     if go is None:
         print("Go is not here, so others' servers are not measured; install it to compare.")
@@ -187,7 +231,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="septem-peers-") as into:
         program = build(go, Path(into))
         load = require_quiet(anyway=options.anyway)
-        result = measure(QUICK if options.quick else FULL, partial(start_built, program))
+        result = measure(QUICK if options.quick else FULL, partial(start_built, program), modes)
     result = {"load_before": load, **result}
     print(json.dumps(result) if options.json else "\n".join(page(result)))
     return 0

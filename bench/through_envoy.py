@@ -176,7 +176,7 @@ def measure(size: Size) -> dict[str, Any]:
                 as_called(name, variants[name].asked() - before[name], requests, rounds)
             latency = latencies(variants, headers, size.windows, size.seconds)
             load = throughput(variants, headers, size.load_seconds) if size.load_seconds else {}
-        kept = bytes_per_cached_token(material, 1_000, size.tokens)
+        kept = bytes_per_cached_token(material, 2_000, size.tokens)
     totals = {name: spread(each.total for each in taken) for name, taken in samples.items()}
     return {
         **ratios(totals, latency),

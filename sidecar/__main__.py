@@ -1,5 +1,5 @@
 """``python -m sidecar`` is the console script."""
 
-from sidecar.cli.main import main
+from sidecar.cli.script import main
 
 raise SystemExit(main())

@@ -12,8 +12,10 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import TextIO, cast
 
+from sidecar.cli.script import chosen_command
 from sidecar.common.errors import ConfigFault, Fault
 from sidecar.common.printable import PrintableStream, printable, printable_lines
+from sidecar.runtime.signals import SignalThread
 
 EXIT_FAULT = 1
 EXIT_CONFIG = 2
@@ -33,12 +35,16 @@ COMMANDS: Mapping[str, str] = {
 ``serve`` holds in memory what serving needs, and ``--help`` imports no component."""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code."""
+def main(arguments: Sequence[str] | None = None, *, signals: SignalThread | None = None) -> int:
+    """Run one command and return its exit code.
+
+    ``signals`` are those of this process, if they are taken already (``sidecar.cli.script``).
+    """
     given = sys.argv[1:] if arguments is None else list(arguments)
-    chosen = next((word for word in given if not word.startswith("-")), None)
+    known = argparse.Namespace(signals=signals)
     try:
-        options = build_parser(chosen).parse_args(given)  # imports, which takes a moment
+        # It imports the command, which takes a moment.
+        options = build_parser(chosen_command(given)).parse_args(given, known)
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     # The demo draws on the terminal itself.

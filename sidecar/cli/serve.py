@@ -5,6 +5,7 @@ from pathlib import Path
 
 from sidecar.config.load import load_config
 from sidecar.runtime.serve import serve
+from sidecar.runtime.signals import take_signals
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,4 +18,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    return serve(load_config(options.config))
+    return serve(load_config(options.config), options.signals or take_signals())

@@ -21,6 +21,8 @@ from sidecar.observability.alerts import Alert, Alerts, Severity
 from sidecar.tokens.revocation import Revocations
 from sidecar.vault.client import VaultClient
 
+_NAMED_SOURCES = 3
+
 _log = logging.getLogger("sidecar.keys")
 
 
@@ -99,8 +101,19 @@ async def start(
         publish_revocations(revocations, state)
 
     pollers = KeyPollers(keys, _make_revocations(context, vault, alerts, revoke))
-    await pollers.load()
+    with context.waits.on(_what_is_read(pollers)):
+        await pollers.load()
     return pollers
+
+
+def _what_is_read(pollers: KeyPollers) -> str:
+    """Name the sources of keys and of revocations, as what the start waits for."""
+    names = [each.name for each in pollers.keys.statuses]
+    more = len(names) - _NAMED_SOURCES
+    keys = f"the keys in {', '.join(names[:_NAMED_SOURCES])}"
+    if more > 0:
+        keys += f" and {more} more"
+    return keys if pollers.revocations is None else f"{keys}, and the revocations"
 
 
 def _make_refresher(

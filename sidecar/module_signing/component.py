@@ -30,5 +30,6 @@ async def start(
     )
     context.metrics.add_source(partial(publisher_families, refresher, monotonic_seconds))
     context.watch(refresher.status)
-    await refresher.load()
+    with context.waits.on(refresher.status.name):
+        await refresher.load()
     context.spawn(refresher.run())

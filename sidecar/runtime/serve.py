@@ -9,11 +9,12 @@ Each component starts itself, in its ``component.py``.
 """
 
 import asyncio
+import contextlib
 import logging
 import os
-import signal
 from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
+from importlib import import_module
 from typing import Any
 
 import uvloop
@@ -33,6 +34,7 @@ from sidecar.decision_cache import component as decision_cache
 from sidecar.decision_cache.component import DecisionCache
 from sidecar.keys import component as keys
 from sidecar.keys.component import KeyPollers
+from sidecar.keys.lifecycle import KeyState
 from sidecar.limits import component as limits
 from sidecar.module_signing import component as module_signing
 from sidecar.observability import component as observability
@@ -43,6 +45,8 @@ from sidecar.observability.logs import LogOutput
 from sidecar.observability.metrics import counter, gauge
 from sidecar.runtime.hardening.process import adopt_orphans, harden_process
 from sidecar.runtime.in_process import Checks, InProcessChecks
+from sidecar.runtime.signals import SignalThread
+from sidecar.runtime.start_report import StartReport
 from sidecar.runtime.workers.component import WorkerChecks
 from sidecar.transport.listener_bounds import bound_connections
 from sidecar.vault import component as vault
@@ -52,6 +56,9 @@ EXIT_OK = 0
 EXIT_FAULT = 1
 _SOCKET_UMASK = 0o117
 """Only the owner and the group may use sockets and files of this process."""
+
+_SDS = "sidecar.sds.component"
+_ACME = "sidecar.certificates.issuers.acme.issuer"
 
 _log = logging.getLogger("sidecar")
 
@@ -81,8 +88,35 @@ class HangUp:
             self()
 
 
-def serve(config: model.Config) -> int:
+class KeyRefreshes:
+    """Reads keys, revocations and whatever is polled again, when the operator requests it."""
+
+    def __init__(self, context: AppContext) -> None:
+        self._context = context
+        self._started: tuple[KeyPollers, Checks] | None = None
+
+    def started(self, pollers: KeyPollers, checks: Checks) -> None:
+        """Serve requests from now on."""
+        self._started = pollers, checks
+
+    async def run(self) -> KeyRefresh:
+        """Read every source now, and wait until the result applies in every process.
+
+        The start is not over before each was read, so that a request then changes nothing.
+        """
+        if self._started is None:
+            return KeyRefresh(KeyState.INIT, complete=False)
+        keys, checks = self._started
+        state = await keys.refresh()
+        for refresh in self._context.refreshers:
+            await refresh()
+        complete = keys.complete and not any(status.problem for status in self._context.refreshed)
+        return KeyRefresh(state, complete, await checks.settled())
+
+
+def serve(config: model.Config, signals: SignalThread) -> int:
     """Run until SIGTERM or SIGINT; return the exit code."""
+    _import_parts(config)
     os.umask(_SOCKET_UMASK)
     hardening = harden_process(), adopt_orphans()
     log = LogOutput(config.log.level)
@@ -91,7 +125,7 @@ def serve(config: model.Config) -> int:
             _log.warning("this process is not fully hardened: %s", each)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            is_healthy = runner.run(run(config, log))
+            is_healthy = runner.run(run(config, log, signals))
     except Fault as fault:
         _log.critical("%s", fault)
         return EXIT_FAULT
@@ -106,7 +140,19 @@ def serve(config: model.Config) -> int:
     return EXIT_OK if is_healthy else EXIT_FAULT
 
 
-async def run(config: model.Config, log: LogOutput) -> bool:
+def _import_parts(config: model.Config) -> None:
+    """Import the large parts that only some configurations need.
+
+    Now, and not when they start: nothing is open yet, so that a signal to stop ends the process
+    at once, and nothing in the event loop waits for it.
+    """
+    if config.listen.sds is not None:
+        import_module(_SDS)  # with envoy-data-plane: half a second and 16 MB
+        if any(isinstance(each, model.AcmeIssuerSettings) for each in config.issuers):
+            import_module(_ACME)
+
+
+async def run(config: model.Config, log: LogOutput, signals: SignalThread) -> bool:
     """Start, serve, drain. Raises the ``Fault`` that prevented the start.
 
     Returns false where a bug ended it, and not a signal.
@@ -114,12 +160,13 @@ async def run(config: model.Config, log: LogOutput) -> bool:
     context = AppContext(config)
     watch_loop(asyncio.get_running_loop(), context.on_fault)
     context.bounds = bound_connections(config.listen)
-    context.health.set_unhealthy("start", "not started yet")
+    report = StartReport(context.health, context.waits, asyncio.sleep)
     context.metrics.add_source(lambda: _own_families(context, log))
     context.metrics.add_source(lambda: poll_families(context.polls))
-    hang_up = _install_signals(context)
+    hang_up = _attach(signals, context)
     async with context.stack:
-        if await _unless_stopped(context, _start(context, hang_up)):
+        if await _unless_stopped(context, _start(context, hang_up, report), report):
+            signals.serves()
             await context.stop.wait()
             _log.info("draining")
             context.health.set_unhealthy("drain", "shutting down")
@@ -129,28 +176,36 @@ async def run(config: model.Config, log: LogOutput) -> bool:
     return not context.failed
 
 
-async def _unless_stopped(context: AppContext, start: Coroutine[Any, Any, None]) -> bool:
+async def _unless_stopped(
+    context: AppContext, start: Coroutine[Any, Any, None], report: StartReport
+) -> bool:
     """Start; false where a signal or a defect ended that. Raises what the start raises."""
     starting = asyncio.create_task(start)
+    reporting = asyncio.create_task(report.run())
     stopping = asyncio.create_task(context.stop.wait())
     await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
+    reporting.cancel()
     if starting.done():
         starting.result()
         return True
-    _log.info("stopped while it starts")
+    waited = context.waits.timed
+    _log.info("stopped while it starts%s", f"; it waited for {waited}" if waited else "")
     starting.cancel()
     await asyncio.gather(starting, return_exceptions=True)
     return False
 
 
-async def _start(context: AppContext, hang_up: HangUp) -> None:
+async def _start(context: AppContext, hang_up: HangUp, report: StartReport) -> None:
     """Start everything, in its order."""
     config = context.config
     alerts = observability.start_alerts(config.alerts.webhook, context.metrics, context.spawn)
     audit = observability.start_audit(
         config.audit, context.metrics, context.health, context.stack, context.spawn
     )
+    refreshes = KeyRefreshes(context)
+    # Before anything that may take long: /readyz says what the start waits for.
+    await admin.start(context, SharedRun(refreshes.run))
     client = await vault.start(context)
     cache = decision_cache.make(context, audit, alerts)
     checks = _make_checks(context, audit, cache)
@@ -164,13 +219,13 @@ async def _start(context: AppContext, hang_up: HangUp) -> None:
     await module_signing.start(context, client, checks.publish_publishers)
     await limits.start(context, client, alerts, checks.limiter, checks.publish_limits)
     await csp_reports.start(context)
-    await admin.start(context, SharedRun(partial(_refresh_keys, context, pollers, checks)))
+    refreshes.started(pollers, checks)
     await _start_sds(context, client, alerts, checks)
     await checks.start(pollers.keys.request_refresh)
     pollers.start(context)
     if cache is not None:
         cache.start()
-    context.health.set_healthy("start")
+    report.done()
     _log.info("serving Checks on %s", ", ".join(check_endpoints(config.listen.authz)))
     hang_up.started(audit.reopen, pollers.refresh_soon)
 
@@ -181,22 +236,12 @@ def _make_checks(context: AppContext, audit: AuditLog, cache: DecisionCache | No
     return kind(context, audit, cache)
 
 
-async def _refresh_keys(context: AppContext, keys: KeyPollers, checks: Checks) -> KeyRefresh:
-    """Read every source now, and wait until the result applies in every process."""
-    state = await keys.refresh()
-    for refresh in context.refreshers:
-        await refresh()
-    complete = keys.complete and not any(status.problem for status in context.refreshed)
-    return KeyRefresh(state, complete, await checks.settled())
-
-
 async def _start_sds(
     context: AppContext, vault: VaultClient, alerts: Alerts, checks: Checks
 ) -> None:
     settings = context.config.listen.sds
     if settings is not None:
-        # It imports envoy-data-plane: half a second and 16 MB that only SDS needs.
-        from sidecar.sds import component as sds  # noqa: PLC0415
+        from sidecar.sds import component as sds  # noqa: PLC0415 - see _import_parts
 
         await sds.start(
             context,
@@ -208,14 +253,20 @@ async def _start_sds(
         )
 
 
-def _install_signals(context: AppContext) -> HangUp:
-    """Take signals, before anything is started: what nobody takes would end the process."""
+def _attach(signals: SignalThread, context: AppContext) -> HangUp:
+    """Take signals in the event loop, before anything is started."""
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, context.stop.set)
     hang_up = HangUp(context)
-    loop.add_signal_handler(signal.SIGHUP, hang_up)
+    signals.attach(
+        partial(_call_in, loop, context.stop.set),
+        partial(_call_in, loop, hang_up),
+    )
     return hang_up
+
+
+def _call_in(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
+    with contextlib.suppress(RuntimeError):  # the loop is closed: the process ends already
+        loop.call_soon_threadsafe(callback)
 
 
 def _own_families(context: AppContext, log: LogOutput) -> Iterator[Metric]:

@@ -52,7 +52,7 @@ async def start(
     ``answer_challenges`` with the solver of ACME challenges, for the Check.
     """
     certificates = Certificates(
-        context.config, vault.with_own_threads("vault-certificates"), alerts
+        context.config, vault.with_own_threads("vault-certificates"), alerts, context.waits.on
     )
     context.stack.callback(certificates.close)
 
@@ -63,7 +63,10 @@ async def start(
     component = make_component(context.config, vault, certificates, publish)
     for status in certificates.polls():
         context.watch(status)
-    await asyncio.gather(certificates.load(), *([] if component is None else [component.load()]))
+    loads = [certificates.load()]
+    if component is not None:
+        loads.append(_load_registry(context, component))
+    await asyncio.gather(*loads)
     if certificates.solver is not None:
         answer_challenges(certificates.solver)
     metrics = SdsMetrics()
@@ -80,7 +83,9 @@ async def start(
     )
     for secret in polled.secrets:
         context.watch(secret.status)
-    await polled.load()
+    if polled.secrets:
+        with context.waits.on(f"{len(polled.secrets)} secrets for Envoy, from Vault"):
+            await polled.load()
     context.metrics.add_source(partial(polled_families, polled, wall_seconds))
     context.metrics.add_source(metrics.families)
     context.metrics.add_source(certificates.families)
@@ -90,6 +95,11 @@ async def start(
     context.spawn(polled.run())
     for task in certificates.tasks():
         context.spawn(task)
+
+
+async def _load_registry(context: AppContext, component: OnDemandComponent) -> None:
+    with context.waits.on(component.registry.status.name):
+        await component.load()
 
 
 def _serve_on_demand(

@@ -1,14 +1,15 @@
 """How `sidecar serve` ends when it can't go on: the exit code, and one line that says why."""
 
+import asyncio
 import json
 import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -16,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from demo.openbao import SIDECAR_POLICY, OpenBao
 from tests.support.minting import AUDIENCE, ISSUER, Issuer
 from tests.support.real import TokenFile
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.real
 BASE = """\
@@ -30,6 +32,7 @@ routes: [{{name: all, path_prefix: /}}]
 {more}
 """
 KV = "{source: vault_kv}"
+KEYS = "the keys in Vault entry secret/iam/jwt-signing-key"
 MAIN = """
 import sys
 from sidecar.cli.main import main
@@ -137,13 +140,15 @@ def silent_vault() -> Iterator[str]:
 def starting(path: Path) -> Iterator["subprocess.Popen[str]"]:
     """One that has begun its start: it says so when its signals are taken."""
     before = """
+import sidecar.runtime.start_report as report
+report.REPORT_SECONDS = 0.3
 import sidecar.runtime.serve as module
-install = module._install_signals
-def say(context):
-    installed = install(context)
+attach = module._attach
+def say(signals, context):
+    attached = attach(signals, context)
     print("begun", flush=True)
-    return installed
-module._install_signals = say
+    return attached
+module._attach = say
 """
     command = [sys.executable, "-c", f"{before}\n{MAIN}", str(path)]
     pipe = subprocess.PIPE
@@ -160,13 +165,43 @@ module._install_signals = say
 def test_a_signal_to_stop_ends_a_start_that_waits(
     tmp_path: Path, token_file: TokenFile, silent_vault: str, number: int
 ) -> None:
-    """As the first process of a container it would not be ended by one that it does not take."""
+    """It says what it waited for; a hang-up before, which may come at any time, ends nothing."""
     token_file.write("a-token")
     with starting(config(tmp_path, token_file, vault=silent_vault)) as running:
-        running.send_signal(signal.SIGHUP)  # logrotate's, which may come at any time
-        time.sleep(0.3)
-        assert running.poll() is None
+        running.send_signal(signal.SIGHUP)
+        assert running.stderr is not None
+        assert "the start waits for the keys in Vault entry" in running.stderr.readline()
         running.send_signal(number)
         _, said = running.communicate(timeout=8)
     assert running.returncode == 0
-    assert "stopped while it starts" in said
+    assert (
+        "stopped while it starts; it waited for the keys in Vault entry secret/iam/jwt-signing-key"
+        in said
+    )
+
+
+async def asked(path: Path) -> dict[str, Any]:
+    """The document of /readyz."""
+    reader, writer = await asyncio.open_unix_connection(path)
+    writer.write(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    answer = await reader.read()
+    writer.close()
+    document: dict[str, Any] = json.loads(answer.split(b"\r\n\r\n", 1)[1])
+    return document
+
+
+def test_readyz_says_what_a_start_waits_for(
+    tmp_path: Path, token_file: TokenFile, silent_vault: str
+) -> None:
+    token_file.write("a-token")
+    path = config(tmp_path, token_file, vault=silent_vault)
+    socket_ = f"unix:{tmp_path}/admin"
+    path.write_text(
+        path.read_text().replace('admin: {address: "127.0.0.1:0"', f'admin: {{address: "{socket_}"')
+    )
+    with starting(path):
+        wait_until((tmp_path / "admin").is_socket)
+        wait_until(lambda: f"waits for {KEYS}" in str(asyncio.run(asked(tmp_path / "admin"))))
+        document = asyncio.run(asked(tmp_path / "admin"))
+    assert document["ready"] is False
+    assert document["problems"]["start"] == f"waits for {KEYS}"

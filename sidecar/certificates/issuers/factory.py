@@ -18,6 +18,7 @@ from sidecar.certificates.issuers.vault_kv import KvIssuer
 from sidecar.certificates.issuers.vault_pki import PkiIssuer
 from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.config import model
+from sidecar.observability.waits import Waiting, unseen
 from sidecar.vault.client import VaultClient
 
 if TYPE_CHECKING:  # certbot's library: 0.3 s and 15 MB that only ACME needs
@@ -50,12 +51,14 @@ class IssuerFactory:
         vault: VaultClient,
         solver: DistributedSolver | None,
         is_revoked: Callable[[str, str], bool] = lambda _issuer, _serial: False,
+        waiting: Waiting = unseen,
     ) -> None:
         self._settings = {each.name: each for each in config.issuers}
         self._store = config.certificate_store
         self._vault = vault
         self._solver = solver
         self._is_revoked = is_revoked
+        self._waiting = waiting
         self._holder = secrets.token_hex(8)
         self._bare: dict[str, Issuer] = {}
         self.kv: list[KvIssuer] = []
@@ -88,6 +91,7 @@ class IssuerFactory:
             sleep=asyncio.sleep,
             jitter=random.random,
             is_revoked=lambda serial: self._is_revoked(name, serial),
+            waiting=self._waiting,
             edge_seconds=settings.edge_seconds
             if isinstance(settings, model.AcmeIssuerSettings)
             else 0.0,

@@ -17,6 +17,7 @@ from sidecar.certificates.issuers.vault_kv import kv_segment, read_material
 from sidecar.common.clock import Now
 from sidecar.common.errors import Fault
 from sidecar.config import model
+from sidecar.observability.waits import Waiting, unseen
 from sidecar.vault.errors import VaultConflict, VaultFault
 from workload.backoff import CONTENDED_JITTER_SHARE, Backoff
 from workload.x509.material import Material, MaterialFault
@@ -47,6 +48,7 @@ class SharedIssuer:
         jitter: Callable[[], float],
         is_revoked: Callable[[str], bool] = lambda _serial: False,
         edge_seconds: float = 0.0,
+        waiting: Waiting = unseen,
     ) -> None:
         self._inner = inner
         self._settings = settings
@@ -56,6 +58,7 @@ class SharedIssuer:
         self._sleep = sleep
         self._jitter = jitter
         self._is_revoked = is_revoked
+        self._waiting = waiting
         self._leases = Leases(vault, settings.mount, holder=holder, seconds=settings.lease_seconds)
         self.name = inner.name
         self.edge_seconds = edge_seconds
@@ -85,7 +88,8 @@ class SharedIssuer:
             if self._clock() > deadline:
                 raise FleetFault("another sidecar orders it, and is not done yet")
             looks += 1
-            await self._sleep(_LOOKS.pause_seconds(looks, self._jitter()))
+            with self._waiting(f"another sidecar, which holds the lease to order {key} in Vault"):
+                await self._sleep(_LOOKS.pause_seconds(looks, self._jitter()))
 
     async def find(self, order: Order) -> Material | None:
         """Return the fleet's certificate, without ordering. Raises ``VaultFault``."""

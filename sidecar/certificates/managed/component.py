@@ -23,6 +23,7 @@ from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.common.polling import PollStatus
 from sidecar.config import model
 from sidecar.observability.alerts import Alert, Alerts, Severity
+from sidecar.observability.waits import Waiting, unseen
 from sidecar.vault.client import VaultClient
 from sidecar.vault.revoke import revoke_certificate
 
@@ -30,7 +31,13 @@ from sidecar.vault.revoke import revoke_certificate
 class Certificates:
     """The certificates of one sidecar: ``load`` before it serves, ``tasks`` while it does."""
 
-    def __init__(self, config: model.Config, vault: VaultClient, alerts: Alerts) -> None:
+    def __init__(
+        self,
+        config: model.Config,
+        vault: VaultClient,
+        alerts: Alerts,
+        waiting: Waiting = unseen,
+    ) -> None:
         self._vault = vault
         self._mounts = {
             each.name: each.mount
@@ -45,7 +52,7 @@ class Certificates:
             for each in config.issuers
             if isinstance(each, model.VaultPkiIssuer) and each.crl_poll_seconds
         }
-        factory = IssuerFactory(config, vault, self.solver, self._is_revoked)
+        factory = IssuerFactory(config, vault, self.solver, self._is_revoked, waiting)
         self.issuers = factory.make()
         self._acme, self._shared = factory.acme, factory.shared
         self._fallbacks = factory.fallbacks
@@ -57,6 +64,7 @@ class Certificates:
             sleep=asyncio.sleep,
             jitter=random.random,
             on_level=partial(_alert_level, alerts),
+            waiting=waiting,
         )
         self._kv = [KvWatch(each, sleep=asyncio.sleep) for each in factory.kv]
         self._prober = Prober(

@@ -17,6 +17,7 @@ from sidecar.certificates.managed.schedule import RenewalSchedule
 from sidecar.certificates.managed.store import CertificateStore
 from sidecar.common.clock import Now
 from sidecar.common.errors import Fault
+from sidecar.observability.waits import Waiting, unseen
 from workload.x509.material import Material
 from workload.x509.renewal import MIN_PAUSE_SECONDS, renew_at, retry_after
 
@@ -53,11 +54,13 @@ class CertificateManager:
         sleep: Callable[[float], Awaitable[None]],
         jitter: Callable[[], float],
         on_level: OnLevel = lambda _managed, _before: None,
+        waiting: Waiting = unseen,
     ) -> None:
         self._store = store
         self._now = now
         self._jitter = jitter
         self._on_level = on_level
+        self._waiting = waiting
         self._gate = asyncio.Semaphore(_CONCURRENT)
         self._held: dict[str, ManagedCertificate] = {}
         self._schedule = RenewalSchedule(self._held, now=now, sleep=sleep)
@@ -89,7 +92,11 @@ class CertificateManager:
             async with self._gate:
                 if len(faults) < _MAX_NAMED_FAULTS:
                     try:
-                        await self._start(managed)
+                        with self._waiting(
+                            f"the certificate {managed.name!r} from the issuer"
+                            f" {managed.issuer.name!r}"
+                        ):
+                            await self._start(managed)
                     except CertificateFault as fault:
                         faults.append(fault)
 

@@ -198,10 +198,16 @@ class WorkerPool:
             ) from None
 
     async def stop(self) -> None:
-        """Drain all workers at once; kill those that exceed the time."""
+        """Drain all workers at once; kill those that exceed the time.
+
+        One that does not serve yet has nothing to drain, and may read no frame for a while.
+        """
         self._draining.set()
         for process in self._processes():
-            process.send(Drain())
+            if process.serving:
+                process.send(Drain())
+            else:
+                process.kill(Ended.EXITED)
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=self._drain_seconds + END_SECONDS)
         for process in self._processes():

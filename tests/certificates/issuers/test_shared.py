@@ -17,9 +17,11 @@ from sidecar.certificates.managed.store import CertificateStore
 from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.common.errors import Fault
 from sidecar.config import model
+from sidecar.observability.waits import Waits
 from sidecar.vault.client import VaultClient
 from tests.support.policies import FLEET_POLICY
 from tests.support.real import TokenFile
+from tests.support.waiting import until
 from workload.x509.material import Material
 
 pytestmark = pytest.mark.real
@@ -96,6 +98,25 @@ async def test_ten_that_are_asked_at_once_place_one_order(fleet: Fleet) -> None:
         held = store.get(fleet.name)
         assert held is not None
         assert held.serial == got[0].serial
+
+
+async def test_who_waits_for_another_ones_order_says_so(fleet: Fleet) -> None:
+    fleet.ca.seconds = 0.5
+    waits = Waits(monotonic_seconds)
+    said: set[str] = set()
+    waits.on_change = lambda: said.add(waits.names)
+    waiting = SharedIssuer(
+        fleet.ca, STORE, fleet.vaults[1], holder="who-waits", now=wall_seconds,
+        clock=monotonic_seconds, sleep=asyncio.sleep, jitter=random.random, waiting=waits.on,
+    )  # fmt: skip
+    ordering = asyncio.create_task(fleet.issuers[0].issue(fleet.order))
+    await until(lambda: fleet.ca.orders)
+    await waiting.issue(fleet.order)
+    await ordering
+    assert said == {
+        "",
+        f"another sidecar, which holds the lease to order internal/{fleet.name} in Vault",
+    }
 
 
 async def test_a_restart_orders_nothing(fleet: Fleet) -> None:

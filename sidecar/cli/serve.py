@@ -14,8 +14,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config", type=Path, required=True, metavar="FILE", help="settings (YAML)"
     )
+    parser.add_argument(
+        "--take-over",
+        action="store_true",
+        help="replace a sidecar that runs on the same Unix sockets: it keeps its calls in flight,"
+        " and is stopped when this one is ready",
+    )
     parser.set_defaults(run=_serve)
 
 
 def _serve(options: argparse.Namespace) -> int:
-    return serve(load_config(options.config), options.signals or take_signals())
+    return serve(
+        load_config(options.config), options.signals or take_signals(), take_over=options.take_over
+    )

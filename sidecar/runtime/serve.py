@@ -27,7 +27,7 @@ from sidecar.common.faults import watch_loop
 from sidecar.common.polling import describe
 from sidecar.common.shared_run import SharedRun
 from sidecar.config import model
-from sidecar.config.endpoints import check_endpoints
+from sidecar.config.endpoints import check_endpoints, unix_sockets
 from sidecar.context import AppContext
 from sidecar.csp.reports import component as csp_reports
 from sidecar.decision_cache import component as decision_cache
@@ -49,6 +49,7 @@ from sidecar.runtime.signals import SignalThread
 from sidecar.runtime.start_report import StartReport
 from sidecar.runtime.workers.component import WorkerChecks
 from sidecar.transport.listener_bounds import bound_connections
+from sidecar.transport.socket_locks import SocketLocks
 from sidecar.vault import component as vault
 from sidecar.vault.client import VaultClient
 
@@ -114,8 +115,11 @@ class KeyRefreshes:
         return KeyRefresh(state, complete, await checks.settled())
 
 
-def serve(config: model.Config, signals: SignalThread) -> int:
-    """Run until SIGTERM or SIGINT; return the exit code."""
+def serve(config: model.Config, signals: SignalThread, *, take_over: bool = False) -> int:
+    """Run until SIGTERM or SIGINT; return the exit code.
+
+    ``take_over`` the Unix sockets of a sidecar that still runs, once everything else is ready.
+    """
     _import_parts(config)
     os.umask(_SOCKET_UMASK)
     hardening = harden_process(), adopt_orphans()
@@ -125,7 +129,7 @@ def serve(config: model.Config, signals: SignalThread) -> int:
             _log.warning("this process is not fully hardened: %s", each)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            is_healthy = runner.run(run(config, log, signals))
+            is_healthy = runner.run(run(config, log, signals, take_over=take_over))
     except Fault as fault:
         _log.critical("%s", fault)
         return EXIT_FAULT
@@ -152,7 +156,9 @@ def _import_parts(config: model.Config) -> None:
             import_module(_ACME)
 
 
-async def run(config: model.Config, log: LogOutput, signals: SignalThread) -> bool:
+async def run(
+    config: model.Config, log: LogOutput, signals: SignalThread, *, take_over: bool = False
+) -> bool:
     """Start, serve, drain. Raises the ``Fault`` that prevented the start.
 
     Returns false where a bug ended it, and not a signal.
@@ -165,7 +171,11 @@ async def run(config: model.Config, log: LogOutput, signals: SignalThread) -> bo
     context.metrics.add_source(lambda: poll_families(context.polls))
     hang_up = _attach(signals, context)
     async with context.stack:
-        if await _unless_stopped(context, _start(context, hang_up, report), report):
+        # Before anything is touched: another sidecar may have our sockets.
+        locks = SocketLocks(unix_sockets(config.listen), take_over=take_over)
+        locks.acquire()
+        context.stack.callback(locks.release)
+        if await _unless_stopped(context, _start(context, hang_up, report, locks), report):
             signals.serves()
             await context.stop.wait()
             _log.info("draining")
@@ -196,16 +206,23 @@ async def _unless_stopped(
     return False
 
 
-async def _start(context: AppContext, hang_up: HangUp, report: StartReport) -> None:
-    """Start everything, in its order."""
+async def _start(
+    context: AppContext, hang_up: HangUp, report: StartReport, locks: SocketLocks
+) -> None:
+    """Start everything, in its order.
+
+    A predecessor that is replaced keeps its sockets until nothing is waited for any more, so that
+    it goes on unharmed if this start fails.
+    """
     config = context.config
     alerts = observability.start_alerts(config.alerts.webhook, context.metrics, context.spawn)
     audit = observability.start_audit(
         config.audit, context.metrics, context.health, context.stack, context.spawn
     )
     refreshes = KeyRefreshes(context)
-    # Before anything that may take long: /readyz says what the start waits for.
-    await admin.start(context, SharedRun(refreshes.run))
+    start_admin = partial(admin.start, context, SharedRun(refreshes.run))
+    if not locks.take_over:
+        await start_admin()  # before anything that may take long: /readyz says what is waited for
     client = await vault.start(context)
     cache = decision_cache.make(context, audit, alerts)
     checks = _make_checks(context, audit, cache)
@@ -218,10 +235,15 @@ async def _start(context: AppContext, hang_up: HangUp, report: StartReport) -> N
     )
     await module_signing.start(context, client, checks.publish_publishers)
     await limits.start(context, client, alerts, checks.limiter, checks.publish_limits)
-    await csp_reports.start(context)
+    if not locks.take_over:
+        await csp_reports.start(context)
     refreshes.started(pollers, checks)
     await _start_sds(context, client, alerts, checks)
     await checks.start(pollers.keys.request_refresh)
+    if locks.take_over:
+        await csp_reports.start(context)
+        await start_admin()
+        locks.replace()
     pollers.start(context)
     if cache is not None:
         cache.start()

@@ -60,7 +60,7 @@ def run_source(
     """Run a Python program to its end."""
     line = [*before, sys.executable, "-c", source, *map(str, arguments)]
     return subprocess.run(
-        line, capture_output=True, text=True, timeout=60, check=False, env=environment()
+        line, capture_output=True, text=True, timeout=600, check=False, env=environment()
     )
 
 

@@ -1,7 +1,6 @@
 """Two sidecars on the same Unix sockets: the second is refused, unless it asks to take over."""
 
 import os
-import signal
 import socket
 import subprocess
 import threading

@@ -43,6 +43,7 @@ from sidecar.observability.audit import AuditLog
 from sidecar.observability.collectors import poll_families
 from sidecar.observability.logs import LogOutput
 from sidecar.observability.metrics import counter, gauge
+from sidecar.observability.stderr import ForeignLines
 from sidecar.runtime.hardening.process import adopt_orphans, harden_process
 from sidecar.runtime.in_process import Checks, InProcessChecks
 from sidecar.runtime.signals import SignalThread
@@ -123,7 +124,10 @@ def serve(config: model.Config, signals: SignalThread, *, take_over: bool = Fals
     _import_parts(config)
     os.umask(_SOCKET_UMASK)
     hardening = harden_process(), adopt_orphans()
-    log = LogOutput(config.log.level)
+    foreign = ForeignLines()
+    foreign.start()
+    log = LogOutput(config.log.level, descriptor=foreign.descriptor)
+    signals.stderr = foreign.descriptor
     for each in hardening:
         if each.missing:
             _log.warning("this process is not fully hardened: %s", each)
@@ -140,6 +144,7 @@ def serve(config: model.Config, signals: SignalThread, *, take_over: bool = Fals
         _log.critical("stopped by an internal error (a bug in the sidecar)", exc_info=True)
         return EXIT_FAULT
     finally:
+        foreign.close()
         log.close()
     return EXIT_OK if is_healthy else EXIT_FAULT
 

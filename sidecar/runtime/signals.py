@@ -39,6 +39,8 @@ class SignalThread:
         self._on_hang_up: Callable[[], None] = lambda: None
         self._hang_up_is_due = False
         self._serves = False
+        self.stderr = _STDERR
+        """Where a line goes that the log can't write any more."""
         self._thread = threading.Thread(target=self._run, name="signals", daemon=True)
 
     def start(self) -> None:
@@ -91,7 +93,7 @@ class SignalThread:
         with self._lock:
             on_stop = self._on_stop
         if on_stop is None:
-            _end(f"stopped while it starts; it waited for {_IMPORTS}")
+            self._end_now(f"stopped while it starts; it waited for {_IMPORTS}")
         on_stop()
         if not self._serves:
             late = threading.Timer(END_SECONDS, self._end_late)
@@ -100,7 +102,17 @@ class SignalThread:
 
     def _end_late(self) -> None:
         if not self._serves:
-            _end(f"the start did not end within {END_SECONDS} s of the signal: ended all the same")
+            self._end_now(f"the start did not end within {END_SECONDS} s: ended all the same")
+
+    def _end_now(self, message: str) -> NoReturn:
+        """End the process with exit code 0, and a line as the log's, which may not be there."""
+        now = wall_seconds()
+        at = strftime("%Y-%m-%dT%H:%M:%S", gmtime(now)) + f".{int(now % 1 * 1000):03d}+00:00"
+        line = f'{{"time":"{at}","level":"info","logger":"sidecar","message":"{message}"}}\n'
+        try:
+            os.write(self.stderr, line.encode("ascii"))
+        finally:
+            os._exit(0)
 
 
 def take_signals() -> SignalThread:
@@ -115,14 +127,3 @@ def ignore_signals() -> None:
     for number in TAKEN:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, TAKEN)
-
-
-def _end(message: str) -> NoReturn:
-    """End the process with exit code 0, with a line as the log's (which may not be there yet)."""
-    now = wall_seconds()
-    at = strftime("%Y-%m-%dT%H:%M:%S", gmtime(now)) + f".{int(now % 1 * 1000):03d}+00:00"
-    line = f'{{"time":"{at}","level":"info","logger":"sidecar","message":"{message}"}}\n'
-    try:
-        os.write(_STDERR, line.encode("ascii"))
-    finally:
-        os._exit(0)

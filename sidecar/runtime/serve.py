@@ -49,6 +49,7 @@ from sidecar.runtime.in_process import Checks, InProcessChecks
 from sidecar.runtime.signals import SignalThread
 from sidecar.runtime.start_report import StartReport
 from sidecar.runtime.workers.component import WorkerChecks
+from sidecar.sds import component as sds
 from sidecar.transport.listener_bounds import bound_connections
 from sidecar.transport.socket_locks import SocketLocks
 from sidecar.vault import component as vault
@@ -59,7 +60,6 @@ EXIT_FAULT = 1
 _SOCKET_UMASK = 0o117
 """Only the owner and the group may use sockets and files of this process."""
 
-_SDS = "sidecar.sds.component"
 _ACME = "sidecar.certificates.issuers.acme.issuer"
 
 _log = logging.getLogger("sidecar")
@@ -150,15 +150,13 @@ def serve(config: model.Config, signals: SignalThread, *, take_over: bool = Fals
 
 
 def _import_parts(config: model.Config) -> None:
-    """Import the large parts that only some configurations need.
+    """Import the large part that only some configurations need: certbot's library.
 
-    Now, and not when they start: nothing is open yet, so that a signal to stop ends the process
+    Now, and not when it starts: nothing is open yet, so that a signal to stop ends the process
     at once, and nothing in the event loop waits for it.
     """
-    if config.listen.sds is not None:
-        import_module(_SDS)  # with envoy-data-plane: half a second and 16 MB
-        if any(isinstance(each, model.AcmeIssuerSettings) for each in config.issuers):
-            import_module(_ACME)
+    if any(isinstance(each, model.AcmeIssuerSettings) for each in config.issuers):
+        import_module(_ACME)
 
 
 async def run(
@@ -268,8 +266,6 @@ async def _start_sds(
 ) -> None:
     settings = context.config.listen.sds
     if settings is not None:
-        from sidecar.sds import component as sds  # noqa: PLC0415 - see _import_parts
-
         await sds.start(
             context,
             settings,

@@ -1,8 +1,4 @@
-"""The SDS listener, and the certificates and secrets that it serves to Envoy.
-
-The only part that imports envoy-data-plane (half a second and 16 MB), so the runtime imports
-this module only if ``listen.sds`` is set.
-"""
+"""The SDS listener, and the certificates and secrets that it serves to Envoy."""
 
 import asyncio
 import logging

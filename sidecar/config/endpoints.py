@@ -25,4 +25,7 @@ def unix_sockets(listen: Listen) -> tuple[Path, ...]:
     """Return the path of every Unix socket that the sidecar opens."""
     others = (listen.sds, listen.admin, listen.reports)
     addresses = check_endpoints(listen.authz) + tuple(each.address for each in others if each)
-    return tuple(Path(each.removeprefix("unix:")) for each in addresses if each.startswith("unix:"))
+    paths = [each.removeprefix("unix:") for each in addresses if each.startswith("unix:")]
+    if (cache := listen.authz.decision_cache) is not None:
+        paths.append(cache.socket)
+    return tuple(map(Path, paths))

@@ -246,10 +246,10 @@ async def _start(
     if locks.take_over:
         await csp_reports.start(context)
         await start_admin()
-        locks.replace()
     pollers.start(context)
     if cache is not None:
         cache.start()
+    locks.replace()
     report.done()
     _log.info("serving Checks on %s", ", ".join(check_endpoints(config.listen.authz)))
     hang_up.started(audit.reopen, pollers.refresh_soon)

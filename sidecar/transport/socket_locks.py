@@ -20,7 +20,7 @@ from sidecar.transport.sockets import ListenFault, fresh_name, is_at, remove_aba
 _MAX_PID_DIGITS = 20
 
 
-class _Held(NamedTuple):
+class _HeldLock(NamedTuple):
     """A lock of this process: its file and the descriptor that holds it."""
 
     file: Path
@@ -36,7 +36,7 @@ class SocketLocks:
     def __init__(self, sockets: Iterable[Path], *, take_over: bool = False) -> None:
         self.take_over = take_over
         self._sockets = tuple(dict.fromkeys(sockets))
-        self._held: list[_Held] = []
+        self._held: list[_HeldLock] = []
         self._others: list[Path] = []
 
     def acquire(self) -> None:
@@ -107,7 +107,7 @@ class SocketLocks:
             os.close(descriptor)  # its owner has removed it in between: look again
 
     def _keep(self, file: Path, descriptor: int) -> None:
-        self._held.append(_Held(file, descriptor))
+        self._held.append(_HeldLock(file, descriptor))
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode("ascii"), 0)
 

@@ -62,7 +62,7 @@ def remove_abandoned(path: Path) -> None:
             remove_stale_socket(each)
 
 
-def bind_unix(path: Path) -> socket.socket:
+def bind_unix(path: Path, kind: int = socket.SOCK_STREAM) -> socket.socket:
     """Bind a Unix socket, which does not listen yet. Raises ``OSError``.
 
     Its folder's path may be longer than an address may be (108 bytes): it is bound through a
@@ -70,7 +70,7 @@ def bind_unix(path: Path) -> socket.socket:
     """
     folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        return _bound(socket.AF_UNIX, f"/proc/self/fd/{folder}/{path.name}")
+        return _bound(socket.AF_UNIX, f"/proc/self/fd/{folder}/{path.name}", kind)
     finally:
         os.close(folder)
 
@@ -140,8 +140,8 @@ def _bind_all(address: str) -> Iterator[socket.socket]:
         yield _bound(family, where)
 
 
-def _bound(family: int, where: Any) -> socket.socket:
-    listener = socket.socket(family, socket.SOCK_STREAM)
+def _bound(family: int, where: Any, kind: int = socket.SOCK_STREAM) -> socket.socket:
+    listener = socket.socket(family, kind)
     try:
         if family != socket.AF_UNIX:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from sidecar.config.decision_cache import DecisionCacheSettings
 from sidecar.config.endpoints import check_endpoints, unix_sockets
 from sidecar.config.model import AdminListen, AuthzListen, Listen, SdsListen
 from sidecar.config.reports import ReportsListen
@@ -30,9 +31,13 @@ def test_an_endpoint_for_each_worker(address: str, workers: int, endpoints: list
 def test_every_unix_socket_that_is_opened_has_its_path() -> None:
     assert unix_sockets(Listen()) == ()
     listen = Listen(
-        authz=AuthzListen(address="unix:/run/a", workers=2),
+        authz=AuthzListen(
+            address="unix:/run/a", workers=2, decision_cache=DecisionCacheSettings(socket="/run/c")
+        ),
         sds=SdsListen(address="unix:/run/s"),
         admin=AdminListen(address="127.0.0.1:9102"),
         reports=ReportsListen(address="unix:/run/r"),
     )
-    assert unix_sockets(listen) == tuple(map(Path, ("/run/a-0", "/run/a-1", "/run/s", "/run/r")))
+    assert unix_sockets(listen) == tuple(
+        map(Path, ("/run/a-0", "/run/a-1", "/run/s", "/run/r", "/run/c"))
+    )

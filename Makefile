@@ -8,6 +8,8 @@ APPLICATIONS := $(VENV)/.applications
 ARGS   ?=
 # Most tests wait for servers: one process more than the two cores they are made for.
 JOBS   ?= 3
+# The tests of what Vault is asked, which run once more inside a namespace.
+NAMESPACED := tests/vault tests/certificates/issuers
 
 .PHONY: demo test check fmt lock proto architecture fuzz mutate bench bench-envoy graders grade clean help \
   decision-cache decision-cache-aarch64 decision-cache-wheels
@@ -43,6 +45,7 @@ test: $(STAMP) $(GRADERS) $(APPLICATIONS)  ## every test and every check; JOBS=0
 	@tools/get-c-tools
 	@$(MAKE) --no-print-directory check
 	@$(PY) -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
+	@SEPTEM_TEST_NAMESPACE=team $(PY) -m pytest -q -n $(JOBS) --dist loadgroup -m real $(NAMESPACED)
 
 check: $(STAMP)  ## formatting, lint, types, layers: what pre-commit runs too
 	@$(VENV)/bin/ruff format --check .

@@ -5,9 +5,9 @@ A component pushes everything it opens on ``stack``; the drain unwinds it in rev
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from sidecar.common.clock import monotonic_seconds
 from sidecar.common.faults import FaultReporter
@@ -47,6 +47,21 @@ class GrpcListener(Protocol):
         """Stop accepting calls, and wait for those in flight for at most ``grace_seconds``."""
 
 
+class PreparedPart(NamedTuple):
+    """A component's part of a reload, ready to be put in force.
+
+    ``adopt`` must not fail or wait: it runs with those of the other components, between two
+    Checks. ``abandon`` closes what was opened for a reload that does not take place.
+    """
+
+    adopt: Callable[[], None]
+    abandon: Callable[[], None] = lambda: None
+
+
+PreparePart = Callable[[model.Config], Awaitable[PreparedPart]]
+"""Prepares a component for other settings; nothing changes yet. Raises ``Fault``."""
+
+
 class AppContext:
     """One run of the process, from its start to the end of its drain."""
 
@@ -60,6 +75,8 @@ class AppContext:
         self.stop = asyncio.Event()
         self.routes: dict[tuple[str, str], Handler] = {}
         """The routes of the admin port by method and path; each component adds its own."""
+        self.reload_parts: list[PreparePart] = []
+        """What components do for a reload of the configuration, in this order."""
         self.bounds: Mapping[str, int] = {}
         """The most connections of each listener (``sidecar.transport.listener_bounds``)."""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -116,6 +133,12 @@ class AppContext:
         status.on_change = show
         show(status)
         self.polls.append(status)
+
+    def unwatch(self, status: PollStatus) -> None:
+        """Show the status of a source no longer, which a reload has ended."""
+        self.polls.remove(status)
+        status.on_change = lambda _status: None  # a read may still be under way
+        self.health.facts.pop(status.part, None)
 
     def owner_of(self, host: str) -> str | None:
         """Return the tenant that registered a host's domain."""

@@ -111,6 +111,14 @@ async def test_a_polled_source_is_shown_as_it_is(world: World) -> None:
     assert world.context.health.ready, "an outage of a source is no reason to get no requests"
 
 
+async def test_a_source_that_is_no_longer_polled_is_shown_no_more(world: World) -> None:
+    status, facts = PollStatus("part", "the source", _log), world.context.health.facts
+    world.context.watch(status)
+    world.context.unwatch(status)
+    status.failed(OSError(5, "a read that was under way"))
+    assert (facts, world.context.polls) == ({}, [])
+
+
 class Listener:
     """A gRPC server that keeps what it was asked, and is its own health service."""
 

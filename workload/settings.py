@@ -3,6 +3,7 @@
 import math
 import re
 from dataclasses import dataclass
+from typing import Literal
 from urllib.parse import urlsplit
 
 from workload.errors import Fault
@@ -118,9 +119,12 @@ class PkiRoots:
     """The roots of Vault PKI mounts: every issuer's, so two while a CA is being replaced."""
 
     mounts: tuple[str, ...] = ("pki",)
-    crl: bool = False
+    crl: bool | Literal["where_there"] = False
+    """Read CRLs: of each CA, which must have one (True), or of those that have one."""
 
     def __post_init__(self) -> None:
+        if self.crl not in {True, False, "where_there"}:
+            raise SettingsFault(f"crl {self.crl!r} is none of True, False and 'where_there'")
         given: object = self.mounts
         if isinstance(given, str) or not 0 < len(self.mounts) <= _MAX_MOUNTS:
             raise SettingsFault(f"mounts must be a tuple of 1 to {_MAX_MOUNTS} names")

@@ -19,6 +19,8 @@ class KeyRefresh(NamedTuple):
     """Whether every source could be read."""
     pending: tuple[str, ...] = ()
     """The workers that have not acknowledged the result."""
+    problems: tuple[str, ...] = ()
+    """Why sources could not be read."""
 
 
 def admin_routes(
@@ -42,12 +44,15 @@ def admin_routes(
 
     async def refresh(_request: Request) -> Response:
         done = await refresh_keys()
+        document: dict[str, object] = {"keys": done.state}
+        if done.problems:
+            document["error"] = "; ".join(done.problems)
+            document["problems"] = list(done.problems)
         if done.pending:
-            return Response.json(
-                _GATEWAY_TIMEOUT, {"keys": done.state, "pending": list(done.pending)}
-            )
-        status = _OK if done.complete else _BAD_GATEWAY
-        return Response.json(status, {"keys": done.state})
+            names = ", ".join(done.pending)
+            document.setdefault("error", f"{names}: what was read is not acknowledged yet")
+            return Response.json(_GATEWAY_TIMEOUT, {**document, "pending": list(done.pending)})
+        return Response.json(_OK if done.complete else _BAD_GATEWAY, document)
 
     return {
         ("GET", "/livez"): livez,

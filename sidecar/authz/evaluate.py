@@ -192,7 +192,8 @@ class Evaluation:
 
     def check_client(self, route: Route) -> None:
         """Check the client's certificate against the route's list."""
-        check_client(self._view.principal, self._view.certificate, route.clients)
+        view = self._view
+        check_client(view.principal, view.certificate, route.clients, self._now)
 
     def find_credential(self, route: Route) -> bytes | None:
         """Return the one credential, or ``None`` where none is required and none was sent."""

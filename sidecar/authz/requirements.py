@@ -2,15 +2,18 @@
 
 from collections.abc import Iterable
 from functools import lru_cache
+from typing import NamedTuple
 from urllib.parse import unquote
-
-from cryptography import x509
 
 from sidecar.authz.routes import Route
 from sidecar.common.errors import Denied
 from sidecar.common.reasons import Reason
 from sidecar.tokens.claims import Claims
-from workload.x509.identities import matches, names_of
+from workload.x509.identities import NoIdentity, PeerNames, read_peer
+from workload.x509.reading import CertificateUnreadable, load_chain
+
+_CLOCK_SKEW_SECONDS = 60.0
+"""How far Envoy's clock, by which it admitted the client, may be ahead of ours."""
 
 
 def check_tenant(claims: Claims, route: Route, host_owner: str | None) -> None:
@@ -29,27 +32,48 @@ def check_grants(claims: Claims, route: Route) -> None:
         raise Denied(Reason.SCOPE_MISSING, f"the token lacks {', '.join(sorted(missing))}")
 
 
-def check_client(principal: str, certificate: str, allowed: Iterable[str]) -> None:
-    """Require a verified client certificate of an allowed name (SECURITY-MODEL §5).
+def check_client(principal: str, certificate: str, allowed: Iterable[str], now: float) -> None:
+    """Require a verified client certificate of an allowed identity (SECURITY-MODEL §5).
 
-    ``principal`` is what Envoy found first in the certificate it verified: a URI SAN, else
-    a DNS SAN, else the subject. ``certificate``, where Envoy sends it, is the whole certificate,
-    and every name in it counts. A subject contains ``=`` and never matches.
+    ``certificate`` is what Envoy verified and forwards, URL-encoded PEM; who it identifies is for
+    ``workload.x509.identities`` to say. Its chain and CRLs were checked by Envoy, at the
+    handshake. ``principal`` is the one name that Envoy picked from it, and admits nobody by
+    itself: it does not tell a URI SAN from a DNS SAN that is spelt like one, nor whether there is
+    a second one. ``now`` is in Unix seconds: a connection may outlive its certificate.
     """
-    if not principal and not certificate:
-        raise Denied(Reason.CLIENT_CERTIFICATE_MISSING, "no verified client certificate was sent")
-    names = {principal, *(_names_in(certificate) if certificate else ())}
-    patterns = tuple(allowed)
-    if not any(matches(name, pattern) for name in names for pattern in patterns):
+    if not certificate:
+        raise Denied(
+            Reason.CLIENT_CERTIFICATE_MISSING,
+            "Envoy sent the client's name without its certificate: set include_peer_certificate"
+            if principal
+            else "no verified client certificate was sent",
+        )
+    shown = _read(certificate)
+    if isinstance(shown, str):
+        raise Denied(Reason.CLIENT_NOT_ALLOWED, shown)
+    if not shown.not_before <= now < shown.not_after:
+        raise Denied(Reason.CLIENT_NOT_ALLOWED, "the client's certificate is not valid now")
+    if shown.names.admitted_by(allowed) is None:
         raise Denied(Reason.CLIENT_NOT_ALLOWED, "the client's names are not on the route's list")
 
 
+class _ClientCertificate(NamedTuple):
+    """Who a certificate identifies, and from when until when (Unix seconds)."""
+
+    names: PeerNames
+    not_before: float
+    not_after: float
+
+
 @lru_cache(maxsize=1024)
-def _names_in(certificate: str) -> tuple[str, ...]:
-    """Return the URI and DNS names of a URL-encoded PEM; cached, as clients are few services."""
+def _read(certificate: str) -> _ClientCertificate | str:
+    """Return what a URL-encoded PEM says, or why it says nothing; cached, as clients are few."""
     try:
-        parsed = x509.load_pem_x509_certificate(unquote(certificate).encode("ascii"))
-    except ValueError:
-        return ()
-    names = names_of(parsed)
-    return (*names.uris, *names.dns_names)
+        parsed = load_chain(unquote(certificate))[0]
+        return _ClientCertificate(
+            read_peer(parsed),
+            parsed.not_valid_before_utc.timestamp() - _CLOCK_SKEW_SECONDS,
+            parsed.not_valid_after_utc.timestamp(),
+        )
+    except (CertificateUnreadable, NoIdentity) as fault:
+        return str(fault)

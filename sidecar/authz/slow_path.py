@@ -155,7 +155,9 @@ class SlowPath:
         """Check the bundle of a request that passed every other step."""
         if self._verifier_pool is None:
             raise RuntimeError("the route checks bundles, but the service has no verifier pool")
-        return self._judge_in(self._verifier_pool, decision, view, now, started_ns)
+        return self._judge_in(
+            self._verifier_pool, decision, view, now, started_ns, snapshot=self._snapshot
+        )
 
     async def _judge_in(
         self,
@@ -164,13 +166,15 @@ class SlowPath:
         view: RequestView,
         now: float,
         started_ns: int,
+        *,
+        snapshot: Snapshot,
     ) -> bytes:
+        """Answer under the snapshot of the decision: the profile it names may be gone by then."""
         try:
-            decision = await verifier_pool.run(
-                partial(judge_bundle, decision, view, self._snapshot)
-            )
+            decision = await verifier_pool.run(partial(judge_bundle, decision, view, snapshot))
             if decision.allowed:
-                answer = encode_allowed(decision, self._snapshot, self._allowed, self._new_nonce)
+                shared = self._allowed if snapshot is self._snapshot else {}
+                answer = encode_allowed(decision, snapshot, shared, self._new_nonce)
                 self._record(decision, view, self._new_id(), now, started_ns)
                 return answer
         except Denied as denied:
@@ -178,7 +182,7 @@ class SlowPath:
         except Exception as exc:  # noqa: BLE001 - as in answer
             self._on_fault(exc)
             decision = Decision(Reason.INTERNAL_FAULT, type(exc).__name__)
-        return self.deny(decision, view, started_ns)
+        return self.deny(decision, view, started_ns, snapshot)
 
     def _answer_challenge(
         self, decision: Decision, view: RequestView, answer: str, started_ns: int
@@ -236,10 +240,21 @@ class SlowPath:
         self._observer.allowed_fast((target, template, cached_token, attributes, now, latency_ns))
         return template.fill(own)
 
-    def deny(self, decision: Decision, view: RequestView | None, started_ns: int) -> bytes:
-        """Encode and record a denial; ``view`` is ``None`` where the message was not readable."""
+    def deny(
+        self,
+        decision: Decision,
+        view: RequestView | None,
+        started_ns: int,
+        under: Snapshot | None = None,
+    ) -> bytes:
+        """Encode and record a denial; ``view`` is ``None`` where the message was not readable.
+
+        ``under`` is the snapshot of the decision, where another may be in force by now.
+        """
+        snapshot = self._snapshot if under is None else under
+        shared = self._denied if snapshot is self._snapshot else {}
         decision_id = self._new_id()
-        answer = encode_denied(decision, self._snapshot, decision_id, self._denied)
+        answer = encode_denied(decision, snapshot, decision_id, shared)
         self._record(decision, view, decision_id, self._now(), started_ns)
         return answer
 

@@ -3,13 +3,16 @@
 import json
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 from sidecar.common.errors import Fault
 from sidecar.common.unix_http import UnixConnection
+from sidecar.config.load import load_config
 from sidecar.transport.sockets import path_of, split_address
 
+DEFAULT_ADMIN = "127.0.0.1:9102"
 _SECONDS = 30.0
 _MAX_BYTES = 268_435_456
 _NO_CERTIFICATES = "this sidecar serves no certificates (listen.sds)"
@@ -26,8 +29,23 @@ def ask_admin(
 
     Raises ``AdminFault`` with the sidecar's message; with ``absent`` where the path is unknown.
     """
-    connection = _connect(address)
     target = f"{path}?{urlencode(query, errors='replace')}" if query else path
+    status, document = request_admin(address, method, target)
+    if status == HTTPStatus.NOT_FOUND and "error" not in document:
+        raise AdminFault(absent)
+    if status != HTTPStatus.OK:
+        raise AdminFault(str(document.get("error", f"the admin port answered {status}")))
+    return document
+
+
+def request_admin(
+    address: str, method: str, target: str, *, seconds: float = _SECONDS
+) -> tuple[int, dict[str, Any]]:
+    """Make one request; return the status and the JSON object of the answer, whatever it is.
+
+    Raises ``AdminFault`` where there is none.
+    """
+    connection = _connect(address, seconds)
     try:
         connection.request(method, target)
         answer = connection.getresponse()
@@ -42,23 +60,26 @@ def ask_admin(
         raise no_sidecar(address) from None
     finally:
         connection.close()
-    if answer.status == HTTPStatus.NOT_FOUND and "error" not in document:
-        raise AdminFault(absent)
-    if answer.status != HTTPStatus.OK:
-        raise AdminFault(str(document.get("error", f"the admin port answered {answer.status}")))
-    return document
+    return answer.status, document
 
 
-def _connect(address: str) -> HTTPConnection:
+def admin_address(admin: str | None, config: Path | None) -> str:
+    """Return where the admin port is: given, in a configuration file, or the default."""
+    if config is not None:
+        return load_config(config).listen.admin.address
+    return admin or DEFAULT_ADMIN
+
+
+def _connect(address: str, seconds: float) -> HTTPConnection:
     if (path := path_of(address)) is not None:
-        connection = UnixConnection("localhost", timeout=_SECONDS)
+        connection = UnixConnection("localhost", timeout=seconds)
         connection.socket_path = str(path)
         return connection
     try:
         host, port = split_address(address)
     except ValueError:
         raise AdminFault(f"{address!r} is neither host:port nor unix:/path") from None
-    return HTTPConnection(host, port, timeout=_SECONDS)
+    return HTTPConnection(host, port, timeout=seconds)
 
 
 def no_sidecar(address: str) -> AdminFault:

@@ -25,7 +25,10 @@ class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 class RecordedRequest(_Strict, frozen=True):
-    """The client's request. Envoy adds ``source``, ``principal`` and ``certificate``."""
+    """The client's request. Envoy adds ``source``, ``principal`` and ``certificate``.
+
+    For a ``principal`` without a ``certificate`` one is made that has this name alone.
+    """
 
     path: Text
     method: Text = "GET"

@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sidecar.cli.admin_client import ask_admin, no_sidecar
+from sidecar.cli.admin_client import DEFAULT_ADMIN, admin_address, ask_admin, no_sidecar
 from sidecar.common.printable import printable, printable_lines
-from sidecar.config.load import load_config
 
 EXIT_OK = 0
-DEFAULT_ADMIN = "127.0.0.1:9102"
 _LISTED = ("name", "issuer", "state", "days_left", "not_after", "serial", "served", "last_error")
 _PINNED = ("name", "spki_sha256", "names")
 
@@ -99,9 +97,7 @@ def _one(options: argparse.Namespace, method: str, act: str) -> int:
 
 
 def _admin(options: argparse.Namespace) -> str:
-    if options.config is not None:
-        return load_config(options.config).listen.admin.address
-    return options.admin or DEFAULT_ADMIN
+    return admin_address(options.admin, options.config)
 
 
 def _show_rows(

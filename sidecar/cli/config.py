@@ -5,6 +5,7 @@ from pathlib import Path
 
 from sidecar.authz.notes import notes
 from sidecar.authz.snapshot import compile_routes
+from sidecar.cli.config_reload import add_reload
 from sidecar.cli.envoy import add_envoy
 from sidecar.config.load import load_config
 from sidecar.config.problem import show_path
@@ -25,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     check.add_argument("file", type=Path, metavar="FILE")
     check.set_defaults(run=_check)
     add_envoy(subcommands)
+    add_reload(subcommands)
 
 
 def _check(options: argparse.Namespace) -> int:

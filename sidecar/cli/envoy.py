@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Collection, Iterator
+from importlib import import_module
 from pathlib import Path
 
 from sidecar.cli.files import read_text
@@ -30,7 +31,8 @@ def add_envoy(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         "the trusted names, headers.remove_from_request and the override headers, without those "
         "that are kept, and what a route with keep_overrides needs. With --check, check an Envoy "
         "configuration instead: exit 1 if it lets a name through that must not reach applications, "
-        "or an upgrade that removes the sidecar's headers.",
+        "or an upgrade that removes the sidecar's headers, or has a misspelt field or a value of a "
+        "wrong type by Envoy's own API.",
     )
     envoy.add_argument("file", type=Path, metavar="FILE", help="settings (YAML)")
     envoy.add_argument("--check", type=Path, metavar="ENVOY", help="an Envoy configuration (YAML)")
@@ -51,8 +53,9 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def check_file(config: Config, path: Path) -> Problems:
-    """Return what an Envoy configuration lets through; raise ``Fault`` if it can't be read.
+    """Return what is wrong with an Envoy configuration; raise ``Fault`` if it can't be read.
 
+    That is what Envoy's own API does not take, and what would reach applications.
     ``ConfigFault`` has every problem of its YAML.
     """
     tree = parse_yaml(read_text(path, MAX_FILE_BYTES), of_envoy=True)
@@ -61,8 +64,10 @@ def check_file(config: Config, path: Path) -> Problems:
     headers = config.headers
     by_routes = {name for route in config.routes for name in route.keep_overrides}
     removed, kept = headers.remove_from_request, headers.keep_overrides
+    messages = import_module("sidecar.cli.envoy_messages")  # its packages: for --check alone
     try:
-        return list(problems_of(tree.value, removed, kept, by_routes))
+        misread = list(messages.message_problems(tree.value))
+        return misread + list(problems_of(tree.value, removed, kept, by_routes))
     except (AttributeError, IndexError, KeyError, TypeError, RecursionError) as exc:
         raise Fault(f"{path} is not a configuration that Envoy accepts: {exc!r}") from None
 

@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, str] = {
     "demo": "see it work: real Envoy, real OpenBao, one minute (from a clone)",
     "config": "work with the configuration",
     "token": "verify tokens, or mint them for development",
+    "revoke": "revoke tokens, subjects, tenants or keys, and wait until that is in force",
     "check": "evaluate requests offline, or test a policy",
     "explain": "find a decision in the audit log",
     "module": "sign and verify bundles of modules",

@@ -22,6 +22,7 @@ from sidecar.authz.explain import StepResult, explain
 from sidecar.authz.module_install import judge_bundle
 from sidecar.authz.snapshot import build_snapshot
 from sidecar.cli.cases import Case, Result, Token
+from sidecar.cli.client_certificates import forwarded_certificate
 from sidecar.cli.token_evaluator import admitted, revocations_of
 from sidecar.common.errors import Fault
 from sidecar.common.reasons import Grant
@@ -94,7 +95,7 @@ class PolicyEvaluator:
             headers=headers,
             source=request.source,
             principal=request.principal,
-            certificate=request.certificate,
+            certificate=request.certificate or _certificate_of(request.principal, now),
         )
 
     def _sign(self, token: Token, now: float) -> bytes:
@@ -145,6 +146,16 @@ def _result(
         warnings=decision.warnings,
         shadowed=decision.shadowed,
     )
+
+
+def _certificate_of(principal: str, now: float) -> str:
+    """Return the certificate that Envoy forwards with a name. Raises ``Fault``."""
+    if not principal:
+        return ""
+    try:
+        return forwarded_certificate(principal, now)
+    except ValueError as exc:
+        raise Fault(f"principal {principal!r} can't stand in a certificate: {exc}") from None
 
 
 def _placed(token: bytes, place: str) -> tuple[str, bytes]:

@@ -24,6 +24,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    return serve(
-        load_config(options.config), options.signals or take_signals(), take_over=options.take_over
-    )
+    signals = options.signals or take_signals()
+    config = load_config(options.config)
+    return serve(config, options.config, signals, take_over=options.take_over)

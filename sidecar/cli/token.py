@@ -4,10 +4,10 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from sidecar.cli.arguments import time_argument
 from sidecar.cli.files import read_text
 from sidecar.cli.token_evaluator import TokenEvaluator, TokenResult, keys_of, parse_revocations
 from sidecar.common.clock import wall_seconds
@@ -20,8 +20,6 @@ MAX_LINE_BYTES = 1_048_576
 MAX_REVOCATION_BYTES = 67_108_864
 _DAY_SECONDS = 86_400
 """The longest life of a token that is minted here: enough for a test."""
-_LATEST = 253_402_300_800.0
-"""The year 10000."""
 EXIT_OK, EXIT_REFUSED, EXIT_NOTHING = 0, 1, 2
 
 
@@ -52,7 +50,7 @@ def _add_verify(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     add_key_options(verify)
     verify.add_argument(
         "--at",
-        type=_time,
+        type=time_argument,
         metavar="TIME",
         help="verify as of this time (RFC 3339 or Unix seconds) instead of now",
     )
@@ -176,25 +174,6 @@ def _lines(stream: Any) -> Iterator[bytes]:
 def _skip_line(stream: Any) -> None:
     while (chunk := stream.readline(MAX_LINE_BYTES)) and not chunk.endswith(b"\n"):
         pass
-
-
-def _time(text: str) -> float:
-    message = f"{text!r} is neither RFC 3339 (2026-11-24T12:00:00Z) nor Unix seconds"
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = _rfc_3339(text, message)
-    if not 0 <= seconds < _LATEST:  # excludes NaN, with which no token would be expired
-        raise argparse.ArgumentTypeError(message)
-    return seconds
-
-
-def _rfc_3339(text: str, message: str) -> float:
-    try:
-        parsed = datetime.fromisoformat(text)
-        return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError):
-        raise argparse.ArgumentTypeError(message) from None
 
 
 def _ttl(text: str) -> int:

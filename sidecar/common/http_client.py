@@ -29,9 +29,9 @@ LONGEST_READ_SECONDS = 120.0
 class _BoundedAdapter(HTTPAdapter):
     """Bounds the size of an answer, and the total time of an exchange."""
 
-    def __init__(self, max_response_bytes: int) -> None:
+    def __init__(self, max_response_bytes: int, connections: int) -> None:
         self._max_response_bytes = max_response_bytes
-        super().__init__(pool_connections=1, pool_maxsize=_POOL, max_retries=0)
+        super().__init__(pool_connections=1, pool_maxsize=connections, max_retries=0)
 
     def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:  # type: ignore[override]
         with Exchange(_whole_seconds(options.get("timeout"))) as exchange:
@@ -75,10 +75,10 @@ class _UnixConnection(UnixConnection, urllib3.connection.HTTPConnection):
 class _UnixAdapter(_BoundedAdapter):
     """Sends every request to one Unix socket, whatever its host."""
 
-    def __init__(self, socket_path: str, max_response_bytes: int) -> None:
-        super().__init__(max_response_bytes)
+    def __init__(self, socket_path: str, max_response_bytes: int, connections: int) -> None:
+        super().__init__(max_response_bytes, connections)
         connection = type("_Connection", (_UnixConnection,), {"socket_path": socket_path})
-        self._pool = urllib3.HTTPConnectionPool("localhost", maxsize=_POOL)
+        self._pool = urllib3.HTTPConnectionPool("localhost", maxsize=connections)
         self._pool.ConnectionCls = connection
 
     def get_connection_with_tls_context(self, *_: Any, **__: Any) -> Any:
@@ -95,17 +95,21 @@ def make_session(
     client_certificate: tuple[str, str] | None = None,
     unix_socket: str | None = None,
     max_response_bytes: int = MAX_RESPONSE_BYTES,
+    connections: int = _POOL,
 ) -> requests.Session:
-    """Build a session. ``client_certificate`` is the paths of certificate and key, PEM."""
+    """Build a session. ``client_certificate`` is the paths of certificate and key, PEM.
+
+    At most ``connections`` to a host are kept open between calls.
+    """
     session = requests.Session()
     session.trust_env = False
     session.verify = ca_file or True
     session.cert = client_certificate
     if unix_socket is not None:
-        session.mount("http://", _UnixAdapter(unix_socket, max_response_bytes))
+        session.mount("http://", _UnixAdapter(unix_socket, max_response_bytes, connections))
     else:
-        session.mount("http://", _BoundedAdapter(max_response_bytes))
-    session.mount("https://", _BoundedAdapter(max_response_bytes))
+        session.mount("http://", _BoundedAdapter(max_response_bytes, connections))
+    session.mount("https://", _BoundedAdapter(max_response_bytes, connections))
     return session
 
 

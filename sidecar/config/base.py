@@ -38,14 +38,19 @@ Method = Annotated[str, Meta(pattern=r"^[A-Z]{1,16}$")]
 TokenPlace = Annotated[
     str, Meta(pattern=r"^(header|websocket|cookie:[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64})$")
 ]
+_ID_SEGMENT = r"/(?!\.{1,2}(?:/|$))[A-Za-z0-9._-]+"
 ClientName = Annotated[
     str,
-    Meta(pattern=r"^(spiffe://[a-z0-9._-]+(/[A-Za-z0-9._-]+)*(/\*)?|[a-z0-9][a-z0-9.-]{0,252})$"),
+    Meta(
+        pattern=rf"^(spiffe://[a-z0-9._-]{{1,255}}((?:{_ID_SEGMENT})+(/\*)?|/\*)|[a-z0-9][a-z0-9.-]{{0,252}})$",
+        max_length=2048,
+    ),
 ]
+"""A DNS name, a workload's SPIFFE ID, or all IDs below a slash (``workload.x509.identities``)."""
 SpiffeId = Annotated[
     str,
     Meta(
-        pattern=r"^spiffe://[a-z0-9._-]{1,255}(/(?!\.{1,2}(?:/|$))[A-Za-z0-9._-]+)+$",
+        pattern=rf"^spiffe://[a-z0-9._-]{{1,255}}(?:{_ID_SEGMENT})+$",
         max_length=2048,
     ),
 ]

@@ -79,12 +79,14 @@ IssuerSettings = VaultPkiIssuer | VaultKvIssuer | AcmeIssuerSettings
 class CertificateStoreSettings(Settings, frozen=True):
     """Where in Vault KV v2 a fleet stores its certificates, leases and challenges.
 
-    ``lease_seconds`` bounds one order; after that another sidecar may take it over.
+    A sidecar that orders refreshes its lease; one that dies is taken over ``lease_seconds``
+    later. ``order_seconds`` bounds one order.
     """
 
     prefix: VaultPath = "septem/certificates"
     mount: VaultPath = "secret"
-    lease_seconds: Annotated[float, Meta(ge=1, le=3600)] = 180.0
+    lease_seconds: Annotated[float, Meta(ge=1, le=3600)] = 15.0
+    order_seconds: Annotated[float, Meta(ge=1, le=3600)] = 180.0
 
 
 class Probe(Settings, frozen=True):
@@ -99,6 +101,8 @@ class Certificate(Settings, frozen=True):
     """One certificate served over SDS under ``name``, from the issuer named ``issuer``.
 
     For hosts (``common_name``, ``alt_names``), for a service (``spiffe_id``), or for both.
+    ``when_revoked`` says what Envoy is given while a revoked one can't be replaced: nothing, so
+    that it keeps what it has, or a self-signed one that no client takes.
     """
 
     name: Text
@@ -107,3 +111,4 @@ class Certificate(Settings, frozen=True):
     alt_names: Annotated[tuple[HostPattern, ...], Meta(max_length=100)] = ()
     spiffe_id: SpiffeId | None = None
     probe: Probe | None = None
+    when_revoked: Literal["keep", "self_signed"] = "keep"

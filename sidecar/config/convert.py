@@ -32,7 +32,7 @@ def convert(value: Any, expected: type[T], problems: list[Problem]) -> T | None:
 
 def _walk(value: Any, expected: Any, path: Path, problems: list[Problem]) -> None:
     bare = _without_annotation(expected)
-    if get_origin(bare) in _UNION_ORIGINS:
+    if get_origin(bare) in _UNION_ORIGINS and not _is_plain(bare):
         bare = _pick(value, bare, path, problems)
         if bare is None:
             return
@@ -73,6 +73,12 @@ def _unknown(path: Path, fields: Iterable[str]) -> Problem:
     if renamed is not None:
         return Problem(path, f"has a new name: write {renamed} instead")
     return Problem(path, f"is not a setting; the settings here are: {', '.join(sorted(fields))}")
+
+
+def _is_plain(union: Any) -> bool:
+    """Return whether a union is of two plain values, such as ``bool | Literal["where_there"]``."""
+    members = [member for member in get_args(union) if member is not NoneType]
+    return len(members) > 1 and not any(hasattr(each, "__struct_config__") for each in members)
 
 
 def _pick(value: Any, union: Any, path: Path, problems: list[Problem]) -> Any:

@@ -166,3 +166,4 @@ class Config(Settings, frozen=True):
     on_demand: OnDemandSettings | None = None
     audit: Audit = Audit()
     log: Log = Log()
+    config_watch_seconds: Annotated[float, Meta(ge=0.1, le=3600)] | None = None

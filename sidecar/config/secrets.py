@@ -1,6 +1,6 @@
 """The settings of secrets served over SDS: trust bundles, ticket keys, generic secrets."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
@@ -11,11 +11,15 @@ SpkiPin = Annotated[str, Meta(pattern=r"^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$")
 """Base64 of the SHA-256 of a SubjectPublicKeyInfo (RFC 7469 §2.4)."""
 
 
+CrlReading = bool | Literal["where_there"]
+"""Whether CRLs are read: each CA must have one (true), or those that have one (where_there)."""
+
+
 class PkiTrust(Settings, frozen=True, tag_field="source", tag="vault_pki"):
     """The roots of all issuers of Vault PKI mounts; two while a CA is being replaced."""
 
     mounts: Annotated[tuple[VaultPath, ...], Meta(min_length=1, max_length=16)] = ("pki",)
-    crl: bool = False
+    crl: CrlReading = False
 
 
 class KvTrust(Settings, frozen=True, tag_field="source", tag="vault_kv"):

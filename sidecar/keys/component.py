@@ -2,23 +2,28 @@
 
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import NamedTuple
 
+from prometheus_client.core import Metric
+
 from sidecar.common.clock import monotonic_seconds, wall_seconds
+from sidecar.common.current_task import CurrentTask
+from sidecar.common.polling import PollStatus
 from sidecar.config import model
-from sidecar.context import AppContext
+from sidecar.config.keys import KeySourceSettings
+from sidecar.context import AppContext, PreparedPart
 from sidecar.keys.jwks_https import JwksKeySource
 from sidecar.keys.kv_source import KvKeySource
 from sidecar.keys.lifecycle import KeyState
 from sidecar.keys.metrics import key_families, revocation_families
-from sidecar.keys.refresher import KeyRefresher, KeyView, window_seconds
+from sidecar.keys.refresher import KeyPlan, KeyRefresher, KeyView, key_plan, window_seconds
 from sidecar.keys.revocation_poller import RevocationPoller
 from sidecar.keys.revocation_source import KvRevocationSource
 from sidecar.keys.sources import KeySource, TransitKeySource
 from sidecar.observability.alerts import Alert, Alerts, Severity
-from sidecar.tokens.revocation import Revocations
+from sidecar.tokens.revocation import NOTHING_REVOKED, Revocations
 from sidecar.vault.client import VaultClient
 
 _NAMED_SOURCES = 3
@@ -38,11 +43,63 @@ KEYS = KeyWords("signing-keys", "keys", "keys.max_age_seconds")
 REVOCATIONS = KeyWords("revocations", "revocations", "keys.revocations.max_age_seconds")
 
 
-class KeyPollers(NamedTuple):
-    """The pollers of keys and of revocations."""
+SourceKey = tuple[str, KeySourceSettings, float]
+"""Two sources of the same issuer, settings and retention are one, with its keys."""
 
-    keys: KeyRefresher
+
+class PreparedKeys(NamedTuple):
+    """What a reload will poll: read already, and not in force yet."""
+
+    plan: KeyPlan
     revocations: RevocationPoller | None
+    fresh: tuple[object, ...]
+    """Sources made for it, to be closed if the reload is given up."""
+
+    def abandon(self) -> None:
+        """Close what was made for a reload that does not take place."""
+        for each in self.fresh:
+            _close(each)
+
+
+class KeyPollers:
+    """The pollers of keys and of revocations, which a reload may exchange."""
+
+    def __init__(
+        self,
+        context: AppContext,
+        vault: VaultClient,
+        alerts: Alerts,
+        *,
+        publish: Callable[[KeyView], None],
+        publish_revocations: Callable[[Revocations, KeyState], None],
+    ) -> None:
+        self._context = context
+        self._vault = vault
+        self._revocations_vault = vault.with_own_threads("vault-revocations")
+        """A long list holds up nothing else."""
+        self._alerts = alerts
+        self._publish_revocations = publish_revocations
+        self._revocations_task = CurrentTask()
+        config = context.config
+        self._issuers: dict[SourceKey, KeySource] = {}
+        self.keys = KeyRefresher(
+            self._make_sources(config, self._issuers),
+            config.keys,
+            token_seconds=config.tokens.token_seconds,
+            clock=monotonic_seconds,
+            now=wall_seconds,
+            jitter=random.random,
+            publish=publish,
+            on_state=partial(_say_state, alerts, KEYS),
+        )
+        for each in self.keys.statuses:
+            context.watch(each.status)
+        context.metrics.add_source(partial(key_families, self.keys, monotonic_seconds))
+        self.revocations = self._make_revocations(config)
+        if self.revocations is not None:
+            context.watch(self.revocations.status)
+        context.metrics.add_source(self._revocation_families)
+        context.stack.callback(self._close)
 
     async def load(self) -> None:
         """Read everything for the first time, revocations before keys. Raises ``Fault``."""
@@ -64,6 +121,11 @@ class KeyPollers(NamedTuple):
             states.add(self.revocations.lifecycle.state)
         return states == {KeyState.ACTIVE}
 
+    @property
+    def statuses(self) -> tuple[PollStatus, ...]:
+        """The status of every source."""
+        return (*(each.status for each in self.keys.statuses), *_statuses(self.revocations))
+
     def refresh_soon(self) -> None:
         """Let the loops read at once (SIGHUP)."""
         self.keys.refresh_soon()
@@ -73,8 +135,113 @@ class KeyPollers(NamedTuple):
     def start(self, context: AppContext) -> None:
         """Poll both until the drain."""
         context.spawn(self.keys.run())
+        self._revocations_task.replace(None if self.revocations is None else self.revocations.run)
+        context.spawn(self._revocations_task.run())
+
+    async def prepare(self, config: model.Config) -> PreparedKeys:
+        """Read what other settings name and is not polled yet; nothing changes meanwhile.
+
+        Sources whose settings are the same go on with their keys. Raises ``Fault``.
+        """
+        issuers = dict(self._issuers)
+        sources = self._make_sources(config, issuers)
+        kept = {each.source: each for each in self.keys.plan.polled}
+        plan = key_plan(sources, config.keys, config.tokens.token_seconds, kept)
+        fresh: list[object] = [s for s in sources if s not in kept]
+        revocations = self.revocations
+        if _revocation_key(config) != _revocation_key(self._context.config):
+            revocations = self._make_revocations(config)
+            fresh += [] if revocations is None else [revocations.source]
+        prepared = PreparedKeys(plan, revocations, tuple(fresh))
+        try:
+            if revocations is not None and revocations is not self.revocations:
+                await revocations.load()
+            await self.keys.prepare(
+                plan, frozenset() if revocations is None else revocations.revocations.kids
+            )
+        except BaseException:
+            prepared.abandon()
+            raise
+        return prepared
+
+    def adopt(self, prepared: PreparedKeys, config: model.Config) -> None:
+        """Put what was prepared in force, and publish it."""
+        context, before = self._context, self.revocations
+        for status in self.statuses:
+            context.unwatch(status)
+        self.revocations = prepared.revocations
         if self.revocations is not None:
-            context.spawn(self.revocations.run())
+            self.revocations.set_times(*_revocation_times(config))
+        if self.revocations is not before:
+            new = self.revocations
+            self._revocations_task.replace(None if new is None else new.run)
+            revocations = NOTHING_REVOKED if new is None else new.revocations
+            state = KeyState.INIT if new is None else new.lifecycle.state
+            self.keys.revoke(revocations.kids)
+            self._publish_revocations(revocations, state)
+        gone = {each.source for each in self.keys.plan.polled}
+        self.keys.adopt(prepared.plan)
+        for status in self.statuses:
+            context.watch(status)
+        for source in gone - {each.source for each in prepared.plan.polled}:
+            _close(source)
+        if before is not None and before is not self.revocations:
+            _close(before.source)
+        self._issuers = {
+            _source_key(config, issuer): each.source
+            for issuer, each in zip(config.tokens.issuers, prepared.plan.polled, strict=True)
+        }
+
+    def _make_sources(
+        self, config: model.Config, held: dict[SourceKey, KeySource]
+    ) -> list[KeySource]:
+        """Return the source of each issuer; those that are ``held`` are not made again."""
+        sources: list[KeySource] = []
+        for issuer in config.tokens.issuers:
+            key = _source_key(config, issuer)
+            if key not in held:
+                held[key] = make_key_source(config, issuer, self._vault)
+            sources.append(held[key])
+        return sources
+
+    def _make_revocations(self, config: model.Config) -> RevocationPoller | None:
+        settings = config.keys.revocations
+        if settings is None:
+            return None
+        source = KvRevocationSource(
+            settings,
+            self._revocations_vault,
+            retention_seconds=config.tokens.token_seconds,
+            now=wall_seconds,
+            clock=monotonic_seconds,
+        )
+        poll_seconds, max_age_seconds = _revocation_times(config)
+
+        def publish(revocations: Revocations, state: KeyState) -> None:
+            if poller is self.revocations:  # and not one that is read for a reload
+                self.keys.revoke(revocations.kids)
+                self._publish_revocations(revocations, state)
+
+        poller = RevocationPoller(
+            source,
+            poll_seconds=poll_seconds,
+            max_age_seconds=max_age_seconds,
+            clock=monotonic_seconds,
+            jitter=random.random,
+            publish=publish,
+            on_state=partial(_say_state, self._alerts, REVOCATIONS),
+        )
+        return poller
+
+    def _revocation_families(self) -> Iterator[Metric]:
+        if self.revocations is not None:
+            yield from revocation_families(self.revocations, monotonic_seconds)
+
+    def _close(self) -> None:
+        for each in self.keys.plan.polled:
+            _close(each.source)
+        if self.revocations is not None:
+            _close(self.revocations.source)
 
 
 async def start(
@@ -94,15 +261,17 @@ async def start(
         context.health.facts["keys"] = view.state
         publish(view)
 
-    keys = _make_refresher(context, vault, alerts, take)
-
-    def revoke(revocations: Revocations, state: KeyState) -> None:
-        keys.revoke(revocations.kids)
-        publish_revocations(revocations, state)
-
-    pollers = KeyPollers(keys, _make_revocations(context, vault, alerts, revoke))
+    pollers = KeyPollers(
+        context, vault, alerts, publish=take, publish_revocations=publish_revocations
+    )
     with context.waits.on(_what_is_read(pollers)):
         await pollers.load()
+
+    async def prepare(config: model.Config) -> PreparedPart:
+        prepared = await pollers.prepare(config)
+        return PreparedPart(partial(pollers.adopt, prepared, config), prepared.abandon)
+
+    context.reload_parts.append(prepare)
     return pollers
 
 
@@ -116,79 +285,61 @@ def _what_is_read(pollers: KeyPollers) -> str:
     return keys if pollers.revocations is None else f"{keys}, and the revocations"
 
 
-def _make_refresher(
-    context: AppContext, vault: VaultClient, alerts: Alerts, publish: Callable[[KeyView], None]
-) -> KeyRefresher:
-    config = context.config
-    refresher = KeyRefresher(
-        [_key_source(context, issuer, vault) for issuer in config.tokens.issuers],
-        config.keys,
-        token_seconds=config.tokens.token_seconds,
-        clock=monotonic_seconds,
-        now=wall_seconds,
-        jitter=random.random,
-        publish=publish,
-        on_state=partial(_say_state, alerts, KEYS),
-    )
-    for source in refresher.statuses:
-        context.watch(source.status)
-    context.metrics.add_source(partial(key_families, refresher, monotonic_seconds))
-    return refresher
+def _source_key(config: model.Config, issuer: model.TokenIssuerSettings) -> SourceKey:
+    keeps_history = isinstance(issuer.keys, model.VaultKvKeys)
+    return issuer.issuer, issuer.keys, _retention_seconds(config) if keeps_history else 0.0
 
 
-def _make_revocations(
-    context: AppContext,
-    vault: VaultClient,
-    alerts: Alerts,
-    publish: Callable[[Revocations, KeyState], None],
-) -> RevocationPoller | None:
-    settings = context.config.keys.revocations
+def _retention_seconds(config: model.Config) -> float:
+    return config.keys.poll_seconds + window_seconds(config.keys, config.tokens.token_seconds)
+
+
+def _revocation_key(config: model.Config) -> tuple[object, ...]:
+    """Return what a source of revocations is known by: with the same, it goes on."""
+    settings = config.keys.revocations
     if settings is None:
-        return None
-    keys = context.config.keys
-    source = KvRevocationSource(
-        settings,
-        vault.with_own_threads("vault-revocations"),  # a long list holds up nothing else
-        retention_seconds=context.config.tokens.token_seconds,
-        now=wall_seconds,
-        clock=monotonic_seconds,
-    )
-    context.stack.callback(source.close)
+        return ()
+    return settings.mount, settings.path, settings.spread, config.tokens.token_seconds
+
+
+def _revocation_times(config: model.Config) -> tuple[float, float]:
+    """Return the poll and the maximum age of revocations, in seconds."""
+    keys, settings = config.keys, config.keys.revocations
+    if settings is None:
+        return keys.poll_seconds, keys.max_age_seconds
     max_age_seconds = settings.max_age_seconds
-    poller = RevocationPoller(
-        source,
-        poll_seconds=settings.poll_seconds or keys.poll_seconds,
-        max_age_seconds=keys.max_age_seconds if max_age_seconds is None else max_age_seconds,
-        clock=monotonic_seconds,
-        jitter=random.random,
-        publish=publish,
-        on_state=partial(_say_state, alerts, REVOCATIONS),
+    return (
+        settings.poll_seconds or keys.poll_seconds,
+        keys.max_age_seconds if max_age_seconds is None else max_age_seconds,
     )
-    context.watch(poller.status)
-    context.metrics.add_source(partial(revocation_families, poller, monotonic_seconds))
-    return poller
 
 
-def _key_source(
-    context: AppContext, issuer: model.TokenIssuerSettings, vault: VaultClient
+def _statuses(poller: RevocationPoller | None) -> tuple[PollStatus, ...]:
+    return () if poller is None else (poller.status,)
+
+
+def _close(source: object) -> None:
+    if isinstance(source, JwksKeySource | KvRevocationSource):
+        source.close()
+
+
+def make_key_source(
+    config: model.Config, issuer: model.TokenIssuerSettings, vault: VaultClient
 ) -> KeySource:
+    """Return the source that an issuer's settings name."""
     match issuer.keys:
         case model.VaultKvKeys():
-            keys = context.config.keys
-            window = window_seconds(keys, context.config.tokens.token_seconds)
             return KvKeySource(
                 issuer.keys,
                 issuer.issuer,
                 vault,
                 now=wall_seconds,
-                retention_seconds=keys.poll_seconds + window,
+                retention_seconds=_retention_seconds(config),
             )
         case model.VaultTransitKeys():
             return TransitKeySource(issuer.keys, issuer.issuer, vault)
         case model.JwksKeys():
-            source = JwksKeySource(issuer.keys, issuer.issuer)
-            context.stack.callback(source.close)
-            return source
+            return JwksKeySource(issuer.keys, issuer.issuer)
 
 
 def _say_state(

@@ -67,7 +67,7 @@ class Lifecycle:
     def __init__(self, max_age_seconds: float) -> None:
         self.state = KeyState.INIT
         self.refreshed_at: float | None = None
-        self._max_age_seconds = max_age_seconds
+        self.max_age_seconds = max_age_seconds
 
     def refreshed(self, now: float) -> KeyStateChange:
         """Record a successful refresh."""
@@ -78,7 +78,7 @@ class Lifecycle:
         """Record a failed refresh, and the age of the keys."""
         before = self.state
         self._step(KeyEvent.FAILED)
-        if self.state is KeyState.OUTAGE and self.age_seconds(now) >= self._max_age_seconds:
+        if self.state is KeyState.OUTAGE and self.age_seconds(now) >= self.max_age_seconds:
             self._step(KeyEvent.AGED)
         return KeyStateChange(before, self.state)
 

@@ -11,7 +11,8 @@ library), its last keys stay in force, and the state says how old they are.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from sidecar.common.clock import Now
@@ -48,6 +49,46 @@ class KeySourceStatus(NamedTuple):
         return self.status.outcomes
 
 
+class PolledSource(NamedTuple):
+    """A source, the keys it has stated over time, and how its reads go."""
+
+    source: KeySource
+    keys: IssuerKeys
+    status: KeySourceStatus
+
+
+class KeyPlan(NamedTuple):
+    """Which sources are polled, and by which settings. A reload replaces it as a whole."""
+
+    polled: tuple[PolledSource, ...]
+    settings: model.Keys
+    window_seconds: float
+    """How long a replaced key still verifies."""
+
+    def verifying(self, revoked_kids: frozenset[str]) -> Iterator[VerificationKey]:
+        """Yield the keys that verify now."""
+        denied = {*self.settings.denied_kids, *revoked_kids}
+        for each in self.polled:
+            yield from each.keys.verifying(denied)
+
+
+def key_plan(
+    sources: Sequence[KeySource],
+    settings: model.Keys,
+    token_seconds: float,
+    kept: Mapping[KeySource, PolledSource] = MappingProxyType({}),
+) -> KeyPlan:
+    """Return the plan for these sources; those that were ``kept`` keep their keys and state."""
+    window = window_seconds(settings, token_seconds)
+    polled = (
+        kept[each]
+        if each in kept
+        else PolledSource(each, IssuerKeys(window), _status_of(each, settings))
+        for each in sources
+    )
+    return KeyPlan(tuple(polled), settings, window)
+
+
 class KeyRefresher:
     """The sources, their keys, and the loop that reads them."""
 
@@ -64,11 +105,7 @@ class KeyRefresher:
         on_state: Callable[[KeyState, KeyState, str], None],
     ) -> None:
         """``token_seconds`` is how long a token can be valid: the longest lifetime and leeway."""
-        self._settings = settings
-        self._window_seconds = window_seconds(settings, token_seconds)
-        self._sources = tuple(sources)
-        self._keys = tuple(IssuerKeys(self._window_seconds) for _ in self._sources)
-        self.statuses = tuple(_status_of(source, settings) for source in self._sources)
+        self.plan = key_plan(sources, settings, token_seconds)
         self._clock = clock
         self._now = now
         self._jitter = jitter
@@ -78,6 +115,32 @@ class KeyRefresher:
         self._loop = PollLoop(self._round, self._pause_seconds)
         self._early_refresh_at: float | None = None
         self.view = KeyView(KeyRing(), KeyState.INIT)
+
+    @property
+    def statuses(self) -> tuple[KeySourceStatus, ...]:
+        """The status of every source, in the order of the issuers."""
+        return tuple(each.status for each in self.plan.polled)
+
+    async def prepare(self, plan: KeyPlan, revoked_kids: frozenset[str]) -> None:
+        """Read the sources of another plan that are not polled yet. Nothing is published.
+
+        Raises the first ``Fault``, also where the plan has more keys than a ring may hold.
+        """
+        polled = {each.source for each in self.plan.polled}
+        fresh = plan._replace(polled=tuple(p for p in plan.polled if p.source not in polled))
+        faults = await self._read(fresh)
+        if faults:
+            raise faults[0]
+        KeyRing(plan.verifying(revoked_kids))
+
+    def adopt(self, plan: KeyPlan) -> None:
+        """Poll by another plan from now on, and publish its keys, if they differ."""
+        before, self.plan = self.plan, plan
+        for each in plan.polled:
+            each.status.lifecycle.max_age_seconds = plan.settings.max_age_seconds
+        self._publish_view([])
+        if plan.settings.poll_seconds != before.settings.poll_seconds:
+            self._loop.refresh_soon()
 
     async def load(self) -> None:
         """Read every source for the first time. Raises the first ``Fault``."""
@@ -114,52 +177,55 @@ class KeyRefresher:
 
     def _pause_seconds(self) -> float:
         """Return how long to wait: the poll, or less if a replaced key ends before."""
-        pause = with_jitter(self._settings.poll_seconds, self._jitter())
-        ends = [end for keys in self._keys if (end := keys.next_expiry()) is not None]
+        pause = with_jitter(self.plan.settings.poll_seconds, self._jitter())
+        ends = [end for p in self.plan.polled if (end := p.keys.next_expiry()) is not None]
         return max(0.01, min([pause, *(end - self._clock() for end in ends)]))
 
     async def _round(self) -> list[Fault]:
-        outcomes = await asyncio.gather(*map(_outcome_of, self._sources))
+        """Read every source, and publish. A plan adopted meanwhile is the one published."""
+        return self._publish_view(await self._read(self.plan))
+
+    async def _read(self, plan: KeyPlan) -> list[Fault]:
+        outcomes = await asyncio.gather(*(_outcome_of(each.source) for each in plan.polled))
         now = self._clock()
         faults: list[Fault] = []
-        for position, (source, outcome) in enumerate(zip(self.statuses, outcomes, strict=True)):
-            self._take(position, source, outcome, now)
+        for polled, outcome in zip(plan.polled, outcomes, strict=True):
+            self._take(plan, polled, outcome, now)
             if isinstance(outcome, Fault):
                 faults.append(outcome)
-        for keys in self._keys:
-            keys.expire(now)
-        return self._publish_view(faults)
+            polled.keys.expire(now)
+        return faults
 
     def _take(
-        self, position: int, source: KeySourceStatus, outcome: Statement | Fault, now: float
+        self, plan: KeyPlan, polled: PolledSource, outcome: Statement | Fault, now: float
     ) -> None:
         """Apply one source's outcome: its statement, or a fault."""
+        keys, status = polled.keys, polled.status
         if isinstance(outcome, Fault):
-            source.lifecycle.failed(now)
-            source.status.failed(outcome)
+            status.lifecycle.failed(now)
+            status.status.failed(outcome)
             return
-        keys = self._keys[position]
-        seen_live = source.lifecycle.refreshed_at is not None
+        seen_live = status.lifecycle.refreshed_at is not None
         for earlier in outcome.earlier:
-            keys.refresh(earlier.keys, now, now + self._window_of(earlier.written_at, seen_live))
-        keys.refresh(outcome.keys, now, now + self._window_of(outcome.written_at, seen_live))
+            until = now + self._window_of(plan, earlier.written_at, seen_live)
+            keys.refresh(earlier.keys, now, until)
+        until = now + self._window_of(plan, outcome.written_at, seen_live)
+        keys.refresh(outcome.keys, now, until)
         keys.withdraw(outcome.gone)
-        source.lifecycle.refreshed(now)
-        source.status.succeeded()
+        status.lifecycle.refreshed(now)
+        status.status.succeeded()
 
-    def _window_of(self, written_at: float | None, seen_live: bool) -> float:
+    def _window_of(self, plan: KeyPlan, written_at: float | None, seen_live: bool) -> float:
         """Return the seconds until the keys that a statement replaced stop verifying."""
         age = None if written_at is None else self._now() - written_at
-        return window_end(
-            self._window_seconds, self._settings.poll_seconds, age, seen_live=seen_live
-        )
+        return window_end(plan.window_seconds, plan.settings.poll_seconds, age, seen_live=seen_live)
 
     def _publish_view(self, faults: list[Fault]) -> list[Fault]:
         """Publish the view if it has changed; return the faults."""
         before = self.view
         state = worst([source.lifecycle.state for source in self.statuses])
         try:
-            ring = KeyRing(self._verifying())
+            ring = KeyRing(self.plan.verifying(self._revoked_kids))
         except Fault as fault:  # more keys than a ring may hold: the last ring stays
             faults = [*faults, fault]
             ring = KeyRing(key for key in before.ring if key.kid not in self._revoked_kids)
@@ -177,11 +243,6 @@ class KeyRefresher:
         if state is not before.state:
             self._on_state(before.state, state, str(faults[0]) if faults else "")
         return faults
-
-    def _verifying(self) -> Iterator[VerificationKey]:
-        denied = {*self._settings.denied_kids, *self._revoked_kids}
-        for keys in self._keys:
-            yield from keys.verifying(denied)
 
 
 def window_seconds(settings: model.Keys, token_seconds: float) -> float:

@@ -45,11 +45,12 @@ class RevocationPoller:
         on_state: Callable[[KeyState, KeyState, str], None],
     ) -> None:
         """``publish`` gets the list whenever it or its state has changed."""
-        self._source = source
+        self.source = source
+        self._poll_seconds = poll_seconds
         self._clock = clock
         self._publish = publish
         self._on_state = on_state
-        self._loop = PollLoop(self._read, lambda: with_jitter(poll_seconds, jitter()))
+        self._loop = PollLoop(self._read, lambda: with_jitter(self._poll_seconds, jitter()))
         self.lifecycle = Lifecycle(max_age_seconds)
         self.status = PollStatus(
             "revocations", source.name, _log, kept="the revocations known before stay in force"
@@ -61,7 +62,7 @@ class RevocationPoller:
     async def load(self) -> None:
         """Read everything for the first time. Raises ``Fault`` if an entry can't be read."""
         try:
-            await self._source.poll(self._changed)
+            await self.source.poll(self._changed)
         except Exception as exc:  # noqa: BLE001 - at a start, one sentence of whatever it was
             raise self.status.failed(exc) from None
         self._refreshed()
@@ -70,6 +71,13 @@ class RevocationPoller:
     async def run(self) -> None:
         """Read until cancelled."""
         await self._loop.run()
+
+    def set_times(self, poll_seconds: float, max_age_seconds: float) -> None:
+        """Poll at another interval, and age by another limit, from now on."""
+        if poll_seconds != self._poll_seconds:
+            self._loop.refresh_soon()
+        self._poll_seconds = poll_seconds
+        self.lifecycle.max_age_seconds = max_age_seconds
 
     def refresh_soon(self) -> None:
         """Have the loop read at once (SIGHUP)."""
@@ -83,7 +91,7 @@ class RevocationPoller:
     async def _read(self) -> None:
         before = self.lifecycle.state
         try:
-            await self._source.poll(self._changed)
+            await self.source.poll(self._changed)
             self._changed()  # what has ceased to matter goes
         except Exception as exc:  # noqa: BLE001 - the poll's edge: the loop goes on
             fault = self.status.failed(exc)
@@ -102,7 +110,7 @@ class RevocationPoller:
 
         Taken note of once it is published: where that fails, the next poll does it.
         """
-        revocations, state = Revocations.of(self._source.parts()), self.lifecycle.state
+        revocations, state = Revocations.of(self.source.parts()), self.lifecycle.state
         if revocations == self.revocations:
             revocations = self.revocations
         if revocations is not self.revocations or state is not self._state:

@@ -38,7 +38,8 @@ class PublisherRefresher:
         self._settings = settings
         self._vault = vault
         self._clock = clock
-        self._loop = PollLoop(self._read, lambda: with_jitter(poll_seconds, jitter()))
+        self._poll_seconds = poll_seconds
+        self._loop = PollLoop(self._read, lambda: with_jitter(self._poll_seconds, jitter()))
         self._publish = publish
         self.name = f"Vault entry {settings.mount}/{settings.path}"
         self.lifecycle = Lifecycle(max_age_seconds)
@@ -58,6 +59,13 @@ class PublisherRefresher:
         except Exception as exc:  # noqa: BLE001 - at the start, one message for any cause
             raise self.status.failed(exc) from None
         self.status.succeeded()
+
+    def set_times(self, poll_seconds: float, max_age_seconds: float) -> None:
+        """Poll at another interval, and age by another limit, from now on."""
+        if poll_seconds != self._poll_seconds:
+            self._loop.refresh_soon()
+        self._poll_seconds = poll_seconds
+        self.lifecycle.max_age_seconds = max_age_seconds
 
     @property
     def outcomes(self) -> dict[str, int]:

@@ -137,13 +137,19 @@ class GenericSecret(_message.Message):
     secrets: _containers.MessageMap[str, DataSource]
     def __init__(self, secret: _Optional[_Union[DataSource, _Mapping]] = ..., secrets: _Optional[_Mapping[str, DataSource]] = ...) -> None: ...
 
+class RegexMatcher(_message.Message):
+    __slots__ = ("regex",)
+    REGEX_FIELD_NUMBER: _ClassVar[int]
+    regex: str
+    def __init__(self, regex: _Optional[str] = ...) -> None: ...
+
 class StringMatcher(_message.Message):
-    __slots__ = ("exact", "prefix")
+    __slots__ = ("exact", "safe_regex")
     EXACT_FIELD_NUMBER: _ClassVar[int]
-    PREFIX_FIELD_NUMBER: _ClassVar[int]
+    SAFE_REGEX_FIELD_NUMBER: _ClassVar[int]
     exact: str
-    prefix: str
-    def __init__(self, exact: _Optional[str] = ..., prefix: _Optional[str] = ...) -> None: ...
+    safe_regex: RegexMatcher
+    def __init__(self, exact: _Optional[str] = ..., safe_regex: _Optional[_Union[RegexMatcher, _Mapping]] = ...) -> None: ...
 
 class SubjectAltNameMatcher(_message.Message):
     __slots__ = ("san_type", "matcher")

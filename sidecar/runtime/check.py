@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from sidecar.authz.decision import Snapshot
 from sidecar.authz.decision_ids import DecisionIds
 from sidecar.authz.exchange import exchanged
 from sidecar.authz.recorder import DecisionRecorder
@@ -87,6 +88,41 @@ def make_limiter(config: model.Config, counters: Counters, *, shared: bool) -> R
         shared=shared,
         counts=counters.limited,
     )
+
+
+_GIVEN = {"ring", "key_state", "revocations", "revocations_degraded", "publishers"}
+"""Fields of the snapshot that come from elsewhere than the configuration."""
+_OF_POLICIES = tuple(name for name in Snapshot.__struct_fields__ if name not in _GIVEN)
+
+
+class CompiledPolicies(NamedTuple):
+    """What a reload puts in force: a configuration, and the snapshot that it compiles to."""
+
+    config: model.Config
+    snapshot: Snapshot
+
+
+def compile_policies(config: model.Config) -> CompiledPolicies:
+    """Compile a configuration, without keys. It may take seconds; run it in a thread."""
+    return CompiledPolicies(config, build_snapshot(config, EMPTY_RING))
+
+
+def give_policies(service: CheckService, cache: TokenCache, policies: CompiledPolicies) -> None:
+    """Decide by other policies from the next Check on, with the keys and lists that there are.
+
+    Tokens that were verified by other rules are verified again.
+    """
+    held, compiled = service.snapshot, policies.snapshot
+    if _token_rules(compiled) != _token_rules(held):
+        cache.entries.clear()
+    cache.resize(policies.config.tokens.cache_entries)
+    compiled_fields = {name: getattr(compiled, name) for name in _OF_POLICIES}
+    compiled_fields["headers"] = compiled.headers._replace(registered=held.headers.registered)
+    exchange(service, **compiled_fields)
+
+
+def _token_rules(snapshot: Snapshot) -> tuple[object, ...]:
+    return snapshot.tokens, snapshot.pii_names, snapshot.pii_values
 
 
 def give_keys(service: CheckService, ring: KeyRing, state: KeyState) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from sidecar.authz.acme_challenge import ChallengeSource
 from sidecar.authz.metrics import cache_families
@@ -18,13 +18,16 @@ from sidecar.limits.limiter import RateLimiter
 from sidecar.module_signing.publishers import Publishers
 from sidecar.observability.audit import AuditLog
 from sidecar.runtime.check import (
+    CompiledPolicies,
     give_domains,
     give_keys,
+    give_policies,
     give_publishers,
     give_revocations,
     make_check,
 )
 from sidecar.runtime.workers.challenge_replies import FleetChallenges
+from sidecar.runtime.workers.published import EncodedPolicies
 from sidecar.tokens.cache import TokenCache
 from sidecar.tokens.revocation import Revocations
 from sidecar.transport.aio import GrpcServer, check_handlers
@@ -32,6 +35,14 @@ from sidecar.transport.descriptors import CHECKS
 from sidecar.transport.h2 import H2Server
 from sidecar.transport.limits import Limits
 from sidecar.transport.names import CHECK_METHOD, CHECK_SERVICE
+
+
+class PreparedPolicies(NamedTuple):
+    """Policies that every process has compiled."""
+
+    policies: CompiledPolicies
+    encoded: EncodedPolicies | None = None
+    """As workers were sent them; ``None`` where this process answers Checks itself."""
 
 
 class ChallengeLookup(ChallengeSource, FleetChallenges, Protocol):
@@ -63,6 +74,12 @@ class Checks(Protocol):
     def answer_challenges(self, source: ChallengeLookup) -> None:
         """Answer CAs with the challenges of this source (ACME http-01)."""
 
+    async def prepare(self, policies: CompiledPolicies) -> PreparedPolicies:
+        """Have every process compile other policies. Raises ``Fault``; nothing changes yet."""
+
+    def commit(self, prepared: PreparedPolicies, publish: Callable[[], None]) -> None:
+        """Put policies in force, with all that ``publish`` publishes, between two Checks."""
+
     async def start(self, request_refresh: Callable[[], None]) -> None:
         """Start listening. ``request_refresh`` is called for tokens whose key is unknown."""
 
@@ -85,7 +102,7 @@ class InProcessChecks:
     def __init__(
         self, context: AppContext, audit: AuditLog, decision_cache: DecisionCache | None = None
     ) -> None:
-        cache = TokenCache(context.config.tokens.cache_entries)
+        self._cache = cache = TokenCache(context.config.tokens.cache_entries)
         context.metrics.add_source(partial(cache_families, cache))
         self._context = context
         self._server: GrpcServer | H2Server | None = None
@@ -134,6 +151,15 @@ class InProcessChecks:
     def answer_challenges(self, source: ChallengeLookup) -> None:
         """Answer CAs with the challenges of this source (ACME http-01)."""
         self._check.service.challenges = source
+
+    async def prepare(self, policies: CompiledPolicies) -> PreparedPolicies:
+        """Return at once: this process has compiled them."""
+        return PreparedPolicies(policies)
+
+    def commit(self, prepared: PreparedPolicies, publish: Callable[[], None]) -> None:
+        """Put policies in force, and publish: no Check runs before this returns."""
+        publish()
+        give_policies(self._check.service, self._cache, prepared.policies)
 
     async def start(self, request_refresh: Callable[[], None]) -> None:
         """Start listening. ``request_refresh`` is called for every token whose key is unknown."""

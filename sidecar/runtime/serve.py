@@ -1,9 +1,10 @@
 """One running sidecar: start order, the main loop, drain.
 
-Start: log, Vault, keys, certificates, then the listeners; any failure before the last
-listener is up ends the process with a message (INIT: "startup fails if Vault is
-unreachable", SECURITY-MODEL §3). Main loop: wait for a signal. Drain: first not ready,
-then no new calls, calls in flight answered, audit and log written, exit 0.
+Start: log, Vault, keys, the listeners, certificates; any failure before the last certificate
+is there ends the process with a message (INIT: "startup fails if Vault is unreachable",
+SECURITY-MODEL §3). A certificate that takes long holds up no Check. Main loop: wait for a
+signal. Drain: first not ready, then no new calls, calls in flight answered, audit and log
+written, exit 0.
 
 Each component starts itself, in its ``component.py``.
 """
@@ -12,29 +13,27 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from functools import partial
 from importlib import import_module
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import uvloop
 from prometheus_client.core import Metric
 
 from sidecar.admin import component as admin
-from sidecar.admin.routes import KeyRefresh
 from sidecar.common.errors import Fault
 from sidecar.common.faults import watch_loop
 from sidecar.common.polling import describe
 from sidecar.common.shared_run import SharedRun
 from sidecar.config import model
 from sidecar.config.endpoints import check_endpoints, unix_sockets
-from sidecar.context import AppContext
+from sidecar.context import AppContext, PreparedPart
 from sidecar.csp.reports import component as csp_reports
 from sidecar.decision_cache import component as decision_cache
 from sidecar.decision_cache.component import DecisionCache
 from sidecar.keys import component as keys
-from sidecar.keys.component import KeyPollers
-from sidecar.keys.lifecycle import KeyState
 from sidecar.limits import component as limits
 from sidecar.module_signing import component as module_signing
 from sidecar.observability import component as observability
@@ -46,6 +45,8 @@ from sidecar.observability.metrics import counter, gauge
 from sidecar.observability.stderr import ForeignLines
 from sidecar.runtime.hardening.process import adopt_orphans, harden_process
 from sidecar.runtime.in_process import Checks, InProcessChecks
+from sidecar.runtime.operator_requests import HangUp, KeyRefreshes
+from sidecar.runtime.reload import component as reload
 from sidecar.runtime.signals import SignalThread
 from sidecar.runtime.start_report import StartReport
 from sidecar.runtime.workers.component import WorkerChecks
@@ -65,61 +66,22 @@ _ACME = "sidecar.certificates.issuers.acme.issuer"
 _log = logging.getLogger("sidecar")
 
 
-class HangUp:
-    """What is done for SIGHUP; one that comes during the start is kept until it is over."""
+class Invocation(NamedTuple):
+    """How this process was asked to serve."""
 
-    def __init__(self, context: AppContext) -> None:
-        self._context = context
-        self._then: tuple[Callable[[], None], ...] = ()
-        self._is_due = False
-
-    def __call__(self) -> None:
-        """Have the audit file opened anew, and everything read that is polled."""
-        self._is_due = not self._then
-        if self._is_due:
-            return
-        for each in self._then:
-            each()
-        for refresh in self._context.refreshers:
-            self._context.run_soon(refresh())
-
-    def started(self, *then: Callable[[], None]) -> None:
-        """Do this from now on."""
-        self._then = then
-        if self._is_due:
-            self()
+    path: Path
+    """The file of the configuration, for a reload."""
+    take_over: bool
+    """Whether the Unix sockets of a sidecar that runs are taken from it."""
 
 
-class KeyRefreshes:
-    """Reads keys, revocations and whatever is polled again, when the operator requests it."""
-
-    def __init__(self, context: AppContext) -> None:
-        self._context = context
-        self._started: tuple[KeyPollers, Checks] | None = None
-
-    def started(self, pollers: KeyPollers, checks: Checks) -> None:
-        """Serve requests from now on."""
-        self._started = pollers, checks
-
-    async def run(self) -> KeyRefresh:
-        """Read every source now, and wait until the result applies in every process.
-
-        The start is not over before each was read, so that a request then changes nothing.
-        """
-        if self._started is None:
-            return KeyRefresh(KeyState.INIT, complete=False)
-        keys, checks = self._started
-        state = await keys.refresh()
-        for refresh in self._context.refreshers:
-            await refresh()
-        complete = keys.complete and not any(status.problem for status in self._context.refreshed)
-        return KeyRefresh(state, complete, await checks.settled())
-
-
-def serve(config: model.Config, signals: SignalThread, *, take_over: bool = False) -> int:
+def serve(
+    config: model.Config, path: Path, signals: SignalThread, *, take_over: bool = False
+) -> int:
     """Run until SIGTERM or SIGINT; return the exit code.
 
-    ``take_over`` the Unix sockets of a sidecar that still runs, once everything else is ready.
+    ``path`` is the file of the configuration, for a reload. ``take_over`` the Unix sockets of a
+    sidecar that still runs, once everything else is ready.
     """
     _import_parts(config)
     os.umask(_SOCKET_UMASK)
@@ -133,7 +95,9 @@ def serve(config: model.Config, signals: SignalThread, *, take_over: bool = Fals
             _log.warning("this process is not fully hardened: %s", each)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            is_healthy = runner.run(run(config, log, signals, take_over=take_over))
+            is_healthy = runner.run(
+                run(config, log, signals, Invocation(path.absolute(), take_over))
+            )
     except Fault as fault:
         _log.critical("%s", fault)
         return EXIT_FAULT
@@ -160,7 +124,7 @@ def _import_parts(config: model.Config) -> None:
 
 
 async def run(
-    config: model.Config, log: LogOutput, signals: SignalThread, *, take_over: bool = False
+    config: model.Config, log: LogOutput, signals: SignalThread, invocation: Invocation
 ) -> bool:
     """Start, serve, drain. Raises the ``Fault`` that prevented the start.
 
@@ -175,10 +139,12 @@ async def run(
     hang_up = _attach(signals, context)
     async with context.stack:
         # Before anything is touched: another sidecar may have our sockets.
-        locks = SocketLocks(unix_sockets(config.listen), take_over=take_over)
+        locks = SocketLocks(unix_sockets(config.listen), take_over=invocation.take_over)
         locks.acquire()
         context.stack.callback(locks.release)
-        if await _unless_stopped(context, _start(context, hang_up, report, locks), report):
+        start = _start(context, hang_up, invocation.path, locks)
+        if await _unless_stopped(context, start, report):
+            report.done()
             signals.serves()
             await context.stop.wait()
             _log.info("draining")
@@ -209,9 +175,7 @@ async def _unless_stopped(
     return False
 
 
-async def _start(
-    context: AppContext, hang_up: HangUp, report: StartReport, locks: SocketLocks
-) -> None:
+async def _start(context: AppContext, hang_up: HangUp, path: Path, locks: SocketLocks) -> None:
     """Start everything, in its order.
 
     A predecessor that is replaced keeps its sockets until nothing is waited for any more, so that
@@ -241,7 +205,9 @@ async def _start(
     if not locks.take_over:
         await csp_reports.start(context)
     refreshes.started(pollers, checks)
-    await _start_sds(context, client, alerts, checks)
+    obtain_certificates = await _start_sds(
+        context, client, alerts, checks, obtain_first=locks.take_over
+    )
     await checks.start(pollers.keys.request_refresh)
     if locks.take_over:
         await csp_reports.start(context)
@@ -250,9 +216,18 @@ async def _start(
     if cache is not None:
         cache.start()
     locks.replace()
-    report.done()
     _log.info("serving Checks on %s", ", ".join(check_endpoints(config.listen.authz)))
-    hang_up.started(audit.reopen, pollers.refresh_soon)
+    await obtain_certificates()
+    context.reload_parts.append(partial(_prepare_audit, audit))
+    reload_soon = reload.start(context, path, checks, alerts)
+    hang_up.started(audit.reopen, pollers.refresh_soon, reload_soon)
+
+
+async def _prepare_audit(audit: AuditLog, config: model.Config) -> PreparedPart:
+    def adopt() -> None:
+        audit.sample_allowed = config.audit.sample_allowed
+
+    return PreparedPart(adopt)
 
 
 def _make_checks(context: AppContext, audit: AuditLog, cache: DecisionCache | None) -> Checks:
@@ -262,18 +237,30 @@ def _make_checks(context: AppContext, audit: AuditLog, cache: DecisionCache | No
 
 
 async def _start_sds(
-    context: AppContext, vault: VaultClient, alerts: Alerts, checks: Checks
-) -> None:
+    context: AppContext,
+    vault: VaultClient,
+    alerts: Alerts,
+    checks: Checks,
+    *,
+    obtain_first: bool,
+) -> Callable[[], Awaitable[None]]:
+    """Start SDS if it is configured; return what obtains the certificates."""
     settings = context.config.listen.sds
-    if settings is not None:
-        await sds.start(
-            context,
-            settings,
-            vault,
-            alerts,
-            answer_challenges=checks.answer_challenges,
-            publish_domains=checks.publish_domains,
-        )
+    if settings is None:
+        return _nothing_to_obtain
+    return await sds.start(
+        context,
+        settings,
+        vault,
+        alerts,
+        answer_challenges=checks.answer_challenges,
+        publish_domains=checks.publish_domains,
+        obtain_first=obtain_first,
+    )
+
+
+async def _nothing_to_obtain() -> None:
+    """Without SDS there are no certificates."""
 
 
 def _attach(signals: SignalThread, context: AppContext) -> HangUp:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 import grpc
@@ -41,14 +41,17 @@ async def start(
     *,
     answer_challenges: Callable[[DistributedSolver], None],
     publish_domains: Callable[[RegisteredDomains], None],
-) -> None:
-    """Obtain every certificate, then serve and renew them.
+    obtain_first: bool = False,
+) -> Callable[[], Awaitable[None]]:
+    """Serve secrets; return what obtains every certificate, and from then on renews them.
 
-    ``publish_domains`` is called with the owners of the domains that are served on demand,
-    ``answer_challenges`` with the solver of ACME challenges, for the Check.
+    A certificate is served as soon as it is there; with ``obtain_first`` none before all are.
+    ``publish_domains`` is called with the owners
+    of the domains that are served on demand, ``answer_challenges`` with the solver of ACME
+    challenges, for the Check.
     """
     certificates = Certificates(
-        context.config, vault.with_own_threads("vault-certificates"), alerts, context.waits.on
+        context.config, vault.with_own_threads("vault-certificates"), alerts
     )
     context.stack.callback(certificates.close)
 
@@ -56,9 +59,11 @@ async def start(
         context.registered = registered
         publish_domains(registered)
 
-    component = make_component(context.config, vault, certificates, publish)
+    domains = vault.with_own_threads("vault-domains")
+    component = make_component(context.config, domains, certificates, publish)
     for status in certificates.polls():
         context.watch(status)
+    # Owners of domains decide Checks, and come before these.
     loads = [certificates.load()]
     if component is not None:
         loads.append(_load_registry(context, component))
@@ -86,11 +91,33 @@ async def start(
     context.metrics.add_source(metrics.families)
     context.metrics.add_source(certificates.families)
     context.routes.update(certificate_routes(certificates.admin()))
+    obtain: Callable[[], Awaitable[None]] = partial(_obtain, context, certificates)
+    if obtain_first:
+        await obtain()
+        obtain = _nothing_left
     await _listen(context, settings, handlers, metrics)
     context.stack.callback(sds.drain)
     context.spawn(polled.run())
     for task in certificates.tasks():
         context.spawn(task)
+    return obtain
+
+
+async def _nothing_left() -> None:
+    """Every certificate is there."""
+
+
+async def _obtain(context: AppContext, certificates: Certificates) -> None:
+    """Obtain every certificate, and say what the start waits for. Raises ``CertificateFault``."""
+
+    def waits(names: str) -> None:
+        problem = f"the start waits for certificates: {names}; Checks are answered meanwhile"
+        _log.warning("%s", problem)
+        context.health.set_unhealthy("certificates", problem)
+
+    await certificates.obtain(waits)
+    context.health.set_healthy("certificates")
+    context.spawn(certificates.manager.keep_fresh())
 
 
 async def _load_registry(context: AppContext, component: OnDemandComponent) -> None:

@@ -38,7 +38,7 @@ def validation_context(
     *,
     uris: Sequence[str] = (),
     dns_names: Sequence[str] = (),
-    uri_prefixes: Sequence[str] = (),
+    uri_patterns: Sequence[str] = (),
     spki_pins: Sequence[str] = (),
     crl_pem: bytes | None = None,
     only_leaf_crl: bool = False,
@@ -46,15 +46,18 @@ def validation_context(
     """Encode how peers are verified (``Secret.validation_context``).
 
     ``bundle_pem`` holds the roots; two during a CA's rotation. A peer must carry one of
-    ``uris`` (SPIFFE IDs) or ``dns_names`` as SAN, exactly, or a URI that begins with one of
-    ``uri_prefixes``, if there are any; and one of ``spki_pins`` (base64 of the SHA-256 of
-    the key, RFC 7469), if there are any. CRLs must cover every CA of the chain, or with
+    ``uris`` (SPIFFE IDs) or ``dns_names`` as SAN, exactly, or a URI that one of the
+    ``uri_patterns`` (RE2) matches whole, if there are any; and one of ``spki_pins`` (base64 of the
+    SHA-256 of the key, RFC 7469), if there are any. CRLs must cover every CA of the chain, or with
     ``only_leaf_crl`` the peer's issuer: Envoy refuses chains for which it has none.
     """
     kinds = pb.SubjectAltNameMatcher
     wanted = [
         *((kinds.URI, pb.StringMatcher(exact=uri)) for uri in uris),
-        *((kinds.URI, pb.StringMatcher(prefix=prefix)) for prefix in uri_prefixes),
+        *(
+            (kinds.URI, pb.StringMatcher(safe_regex=pb.RegexMatcher(regex=pattern)))
+            for pattern in uri_patterns
+        ),
         *((kinds.DNS, pb.StringMatcher(exact=name)) for name in dns_names),
     ]
     context = pb.CertificateValidationContext(

@@ -19,6 +19,9 @@ class CertificateSource(Protocol):
     def get(self, name: str) -> Material | None:
         """Return the certificate of a name, unless it has expired."""
 
+    def is_expected(self, name: str) -> bool:
+        """Tell whether a name is not served yet, but is being obtained."""
+
     def watch(self, changed: Changed) -> Callable[[], None]:
         """Call ``changed`` on every change; return a function that ends this."""
 
@@ -85,11 +88,12 @@ class SecretTable:
             return _encoded(name, obtained)
         return None if obtained is None else PENDING
 
-    def lookup_configured(self, name: str) -> Resource | None:
+    def lookup_configured(self, name: str) -> Resource | Pending | None:
         """Return the resource of a name that is not served on demand."""
         material = self._certificates.get(name) if self.is_configured(name) else None
         if material is None:
-            return self._others.get(name)
+            pending = PENDING if self._certificates.is_expected(name) else None
+            return self._others.get(name) or pending
         held = self._encoded.get(name)
         if held is not None and held[0] is material:
             return held[1]

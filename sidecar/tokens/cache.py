@@ -97,6 +97,15 @@ class TokenCache:
             self.entries[digest] = entry
         return entry
 
+    def resize(self, max_entries: int) -> None:
+        """Hold at most so many entries from now on; the oldest go, where there are more."""
+        self._max_entries = max_entries
+        over = len(self.entries) - max_entries
+        if over > 0:
+            for digest in list(self.entries)[:over]:
+                del self.entries[digest]
+            self.evicted += over
+
     def _evict(self, now: float) -> None:
         expired = [digest for digest, entry in self.entries.items() if entry.is_over_at(now)]
         going = expired or list(self.entries)[: max(1, self._max_entries // _EVICT_SHARE)]

@@ -26,6 +26,13 @@ _MAX_TEXT = 1024
 _MAX_DIGITS = 15
 """Of a time; leading zeros are allowed, and a longer text is not converted."""
 
+_JSON_BEGINS = frozenset("[{")
+_LISTS_AS_TEXT = (
+    "; `vault kv put … name='[…]'` stores a list as text: use `sidecar revoke`, or write the entry "
+    "from a file (`vault kv put -mount=secret iam/revocations @entry.json`)"
+)
+"""What is said of the mistake that everybody makes once."""
+
 Text = Annotated[str, Meta(min_length=1, max_length=_MAX_TEXT)]
 Moment = Annotated[float, Meta(ge=0, lt=_LATEST)]
 
@@ -87,7 +94,8 @@ def read_entry(raw: bytes | msgspec.Raw) -> RevocationEntry:
     try:
         fields = _fields.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
-        raise RevocationFault(str(exc)) from None
+        hint = _LISTS_AS_TEXT if "got `str`" in str(exc) else ""
+        raise RevocationFault(f"{exc}{hint}") from None
     return RevocationEntry(
         tuple(fields.kids),
         tuple(_read_tokens(fields.tokens, fields.iss)),
@@ -109,6 +117,8 @@ def _read_tokens(raw: msgspec.Raw, issuer: str | None) -> Iterator[RevokedToken]
         text = _text.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         raise RevocationFault(f"tokens: {exc}") from None
+    if text.lstrip()[:1] in _JSON_BEGINS:
+        raise RevocationFault(f"tokens: is JSON within a text{_LISTS_AS_TEXT}")
     lines = text.split("\n")
     if len(lines) > MAX_TOKENS:
         raise RevocationFault(f"tokens: more than {MAX_TOKENS} lines")
@@ -143,7 +153,8 @@ def _each(
     try:
         items = _list.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
-        raise RevocationFault(f"{field}: {exc}") from None
+        hint = _LISTS_AS_TEXT if bytes(memoryview(raw)[:1]) == b'"' else ""
+        raise RevocationFault(f"{field}: {exc}{hint}") from None
     if len(items) > limit:
         raise RevocationFault(f"{field}: more than {limit}")
     for position, item in enumerate(items):

@@ -12,6 +12,7 @@ from hvac import exceptions
 
 from sidecar.config import model
 from sidecar.vault.errors import VaultForbidden
+from sidecar.vault.statuses import words_of
 
 MAX_CREDENTIAL_BYTES = 65_536
 RENEW_AT_SHARE = 2 / 3
@@ -96,10 +97,12 @@ class Login:
             answer = client.adapter.login(
                 use_token=False, url=f"/v1/auth/{self._mount}/login", json=self._credential(client)
             )
-        except (exceptions.InvalidRequest, exceptions.Forbidden, exceptions.InvalidPath):
+        except (exceptions.InvalidRequest, exceptions.Forbidden, exceptions.InvalidPath) as exc:
+            words = words_of(exc.errors)
             raise VaultForbidden(
                 f"Vault refuses our login at auth/{self._mount}: "
                 "check that the credential of vault.auth is valid and that its role exists"
+                + (f'; Vault says: "{words}"' if words else "")
             ) from None
         return lease_of(answer["auth"], now)
 

@@ -16,6 +16,7 @@ from hvac import exceptions
 from hvac.adapters import RawAdapter
 
 from sidecar.common.blocking import BlockingRunner, BlockingRunnerBusy
+from sidecar.common.lanes import LanedRunner
 from sidecar.config import model
 from sidecar.vault.connection import VaultConnection
 from sidecar.vault.errors import VaultConflict, VaultFault, VaultSealed, VaultUnreachable
@@ -23,6 +24,7 @@ from sidecar.vault.history import NO_HISTORY, KvHistory, moment, read_history
 from sidecar.vault.versions import keep_one_version
 
 _THREADS = 4
+_THREADS_A_LANE = 8
 _CALLER_PATIENCE = 2.5
 """How many of hvac's time-outs a caller waits: a login, a call, and a reserve."""
 
@@ -70,25 +72,35 @@ class VaultClient:
         clock: Callable[[], float],
         observe: CallObserver = lambda _operation, _outcome, _seconds: None,
         connection: VaultConnection | None = None,
-        threads: str = "vault",
+        runner: BlockingRunner | LanedRunner | None = None,
     ) -> None:
         self._settings = settings
         self._clock = clock
         self._observe = observe
         self._connection = VaultConnection(settings, clock) if connection is None else connection
-        self._runner = BlockingRunner(threads, _THREADS)
+        self._runner = BlockingRunner("vault", _THREADS) if runner is None else runner
 
     def with_own_threads(self, name: str) -> "VaultClient":
         """Return a client with the same login and its own threads.
 
         So calls that clients of the edge can cause in any number delay no other calls.
         """
+        return self._with(BlockingRunner(name, _THREADS))
+
+    def with_lanes(self, name: str) -> "VaultClient":
+        """Return a client with the same login, and its own threads for every lane.
+
+        A call waits for a thread of its lane, and for no call of another (``common.lanes``).
+        """
+        return self._with(LanedRunner(name, _THREADS_A_LANE))
+
+    def _with(self, runner: BlockingRunner | LanedRunner) -> "VaultClient":
         return VaultClient(
             self._settings,
             clock=self._clock,
             observe=self._observe,
             connection=self._connection,
-            threads=name,
+            runner=runner,
         )
 
     @property
@@ -148,7 +160,9 @@ class VaultClient:
         def read(client: Any) -> T:
             try:
                 answer = client.secrets.kv.v2.read_secret_metadata(path, mount_point=mount)
-            except exceptions.InvalidPath:
+            except exceptions.InvalidPath as exc:
+                if exc.errors:  # no entry is silent; Vault says it of a mount or a namespace
+                    raise
                 return absent
             return parse(answer["data"])
 
@@ -160,7 +174,9 @@ class VaultClient:
         def names(client: Any) -> list[str]:
             try:
                 answer = client.secrets.kv.v2.list_secrets(path, mount_point=mount)
-            except exceptions.InvalidPath:
+            except exceptions.InvalidPath as exc:
+                if exc.errors:
+                    raise
                 return []
             return [str(key) for key in answer["data"]["keys"]]
 
@@ -204,14 +220,6 @@ class VaultClient:
             return float(health["server_time_utc"])
 
         return await self._call("time", "sys/health", read)
-
-    async def read_crl(self, mount: str) -> bytes:
-        """Read the CRL of a PKI mount, PEM."""
-
-        def read(client: Any) -> bytes:
-            return str(client.secrets.pki.read_crl(mount_point=mount)).encode("ascii")
-
-        return await self._call("pki_crl", f"{mount}/crl/pem", read)
 
     async def read_transit_key(self, mount: str, name: str) -> TransitKey:
         """Read the public halves of a transit key's versions."""

@@ -5,18 +5,22 @@ one session of requests, and one opinion on whether Vault answers.
 """
 
 from collections.abc import Callable
+from time import sleep
 from typing import Any, TypeVar
 
 import hvac
 
-from sidecar.common.http_client import make_session
 from sidecar.config import model
 from sidecar.vault.auth import make_auth
 from sidecar.vault.identity import VaultIdentity
+from sidecar.vault.session import VaultStatusError, make_vault_session
+from sidecar.vault.statuses import STALE
 from sidecar.vault.translate import translated
 from sidecar.vault.versions import CappedEntries
 
 T = TypeVar("T")
+_CATCH_UP_SECONDS = (0.1, 0.3)
+"""The pauses before a call is made again that a standby could not answer yet."""
 
 
 class VaultConnection:
@@ -39,12 +43,12 @@ class VaultConnection:
         with translated(self.where(path), self._files()):
             bearer = self.identity.bearer()
             try:
-                return function(bearer.client)
+                return _repeated(function, bearer.client)
             except hvac.exceptions.Forbidden:
                 other = self.identity.after_refusal(bearer)
                 if other is None:
                     raise
-            result = function(other.client)
+            result = _repeated(function, other.client)
             self.identity.login_helped()
             return result
 
@@ -63,11 +67,7 @@ class VaultConnection:
             certificate = (auth.certificate_file, auth.key_file)
         on_socket = address.startswith("unix:")
         if self._session is None:
-            self._session = make_session(
-                ca_file=settings.ca_file,
-                client_certificate=certificate,
-                unix_socket=address.removeprefix("unix:") if on_socket else None,
-            )
+            self._session = make_vault_session(settings, certificate)
         return hvac.Client(
             url="http://localhost" if on_socket else address.rstrip("/"),
             token=token,  # never None: hvac would read VAULT_TOKEN
@@ -78,3 +78,15 @@ class VaultConnection:
             namespace=settings.namespace,
             session=self._session,
         )
+
+
+def _repeated(function: Callable[[Any], T], client: Any) -> T:
+    """Call; once more and then again where the standby that answers lags behind (412)."""
+    for pause in _CATCH_UP_SECONDS:
+        try:
+            return function(client)
+        except VaultStatusError as exc:
+            if exc.answer.status != STALE:
+                raise
+        sleep(pause)
+    return function(client)

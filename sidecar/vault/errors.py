@@ -6,6 +6,9 @@ from sidecar.common.errors import Fault
 class VaultFault(Fault):
     """The base of Vault's faults."""
 
+    words: str = ""
+    """Vault's own words, if it said any: bounded, and without secrets."""
+
 
 class VaultUnreachable(VaultFault):
     """No answer: Vault or the network is down or frozen."""
@@ -14,7 +17,7 @@ class VaultUnreachable(VaultFault):
 
 
 class VaultSealed(VaultFault):
-    """Vault runs but is sealed, or is a standby without a leader."""
+    """Vault runs but is sealed, or is a standby that can't answer."""
 
     retryable = True
 

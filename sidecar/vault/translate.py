@@ -1,7 +1,7 @@
-"""Translates the exceptions of hvac and requests to faults that quote no data.
+"""Translates the exceptions of hvac and requests to faults.
 
-Their messages contain URLs and bodies of answers; ours contain an address, a path and what to
-do. Exceptions are matched by class name, along their bases.
+Their messages contain URLs and whole answers; ours contain an address, a path, what to do, and
+Vault's own words (``statuses``). Exceptions are matched by class name, along their bases.
 """
 
 from collections.abc import Iterable, Iterator
@@ -12,32 +12,22 @@ from sidecar.common.http_client import pem_problem
 from sidecar.common.polling import describe
 from sidecar.vault.errors import (
     VaultFault,
-    VaultForbidden,
-    VaultNotFound,
     VaultRejected,
-    VaultSealed,
     VaultUnreachable,
 )
+from sidecar.vault.session import VaultStatusError
+from sidecar.vault.statuses import VaultAnswer, fault_of_answer, words_of
 
 _GONE = (VaultUnreachable, "cannot be reached")
 _FAULTS: dict[str, tuple[type[VaultFault], str]] = {
-    # requests
     "SSLError": (VaultUnreachable, "TLS fails; check vault.ca_file"),
     "Timeout": (VaultUnreachable, "no answer in time"),
     "ContentDecodingError": (VaultRejected, "the answer is too large or can't be decoded"),
     "RequestException": _GONE,
     "HTTPError": _GONE,  # urllib3's, while an answer is read
-    # hvac
-    "VaultDown": (VaultSealed, "Vault is sealed, a standby, or not initialised"),
-    "VaultNotInitialized": (VaultSealed, "Vault is sealed, a standby, or not initialised"),
-    "Forbidden": (VaultForbidden, "permission denied; see its policy and vault.auth"),
-    "Unauthorized": (VaultForbidden, "permission denied; see its policy and vault.auth"),
-    "InvalidPath": (VaultNotFound, "nothing exists there, or it was deleted"),
-    "InvalidRequest": (VaultRejected, "Vault refused the request as invalid"),
-    "RateLimitExceeded": (VaultUnreachable, "Vault limits the rate of requests"),
-    "InternalServerError": (VaultUnreachable, "Vault answered with an internal error"),
-    "BadGateway": _GONE,
 }
+_STATUSES = {"InvalidRequest": 400, "Forbidden": 403, "InvalidPath": 404}
+"""The exceptions of hvac for the statuses that ``session`` leaves to it."""
 
 
 def translate(exc: Exception, where: str, files: Iterable[str | None] = ()) -> VaultFault:
@@ -48,7 +38,12 @@ def translate(exc: Exception, where: str, files: Iterable[str | None] = ()) -> V
     """
     if isinstance(exc, OSError) and (problem := _file_problem(files)):
         return VaultUnreachable(f"{where}: {problem}")
+    if isinstance(exc, VaultStatusError):
+        return fault_of_answer(exc.answer, where)
     for kind in type(exc).__mro__:
+        if kind.__name__ in _STATUSES:
+            said = words_of(getattr(exc, "errors", None))
+            return fault_of_answer(VaultAnswer(_STATUSES[kind.__name__], said), where)
         if kind.__name__ in _FAULTS:
             fault, words = _FAULTS[kind.__name__]
             return fault(f"{where}: {words}")

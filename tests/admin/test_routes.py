@@ -18,7 +18,28 @@ REFRESHES = [
         "a worker has not acknowledged it",
         KeyRefresh("active", complete=True, pending=("worker 1",)),
         504,
-        {"keys": "active", "pending": ["worker 1"]},
+        {
+            "keys": "active",
+            "error": "worker 1: what was read is not acknowledged yet",
+            "pending": ["worker 1"],
+        },
+    ),
+    (
+        "sources say why",
+        KeyRefresh("outage", complete=False, problems=("a: away", "b: wrong")),
+        502,
+        {"keys": "outage", "error": "a: away; b: wrong", "problems": ["a: away", "b: wrong"]},
+    ),
+    (
+        "both",
+        KeyRefresh("active", complete=False, pending=("worker 1",), problems=("b: wrong",)),
+        504,
+        {
+            "keys": "active",
+            "error": "b: wrong",
+            "problems": ["b: wrong"],
+            "pending": ["worker 1"],
+        },
     ),
 ]
 

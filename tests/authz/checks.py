@@ -21,6 +21,10 @@ from envoy_data_plane.envoy.service.auth.v3 import (
     CheckResponse,
 )
 
+from sidecar.cli.client_certificates import forwarded_certificate
+from tests.support.minting import NOW
+
+WEB = "spiffe://example/web"
 OVERWRITE = HeaderValueOptionHeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD
 
 
@@ -54,7 +58,8 @@ def check_request(
         )
     peer = AttributeContextPeer(
         address=Address(socket_address=SocketAddress(address=source, port_value=4711)),
-        principal="spiffe://example/web",
+        principal=WEB,
+        certificate=forwarded_certificate(WEB, NOW),
     )
     request = AttributeContextRequest(http=http)
     context = AttributeContext(source=peer, request=request, context_extensions={"a": "b"})

@@ -9,6 +9,7 @@ from sidecar.authz.decision import RequestView, Snapshot
 from sidecar.authz.evaluate import VerificationDeferred, decide
 from sidecar.authz.response_cache import ResponseCache
 from sidecar.authz.snapshot import build_snapshot
+from sidecar.cli.client_certificates import forwarded_certificate
 from sidecar.common.reasons import Grant, Reason
 from sidecar.config import parse_config
 from sidecar.keys.lifecycle import KeyState
@@ -32,7 +33,7 @@ routes:
     roles: [nobody]
 """
 SETTINGS = parse_config(CONFIG.partition("routes:")[0] + ROUTES, "test")
-CLIENT = "spiffe://example/web"
+SHOWN = forwarded_certificate("spiffe://example/web", NOW)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,7 @@ def snapshot(issuer: Issuer) -> Snapshot:
 
 def view(path: str = "/all", token: bytes | None = None, **fields: Any) -> RequestView:
     headers = {} if token is None else {"authorization": b"Bearer " + token}
-    given: dict[str, Any] = {"method": b"GET", "host": b"app.example", "principal": CLIENT}
+    given: dict[str, Any] = {"method": b"GET", "host": b"app.example", "certificate": SHOWN}
     return RequestView(**{**given, "path": path.encode(), "headers": headers, **fields})
 
 
@@ -50,8 +51,8 @@ ORDER: list[tuple[str, dict[str, Any], Reason]] = [
     ("the method first", {"method": b"get", "host": b"", "path": "/.."}, Reason.REQUEST_MALFORMED),
     ("then the host", {"host": b"a b", "path": "/%2e%2e%2f"}, Reason.HOST_MALFORMED),
     ("then the path", {"path": "/..%2fx"}, Reason.PATH_AMBIGUOUS),
-    ("then the route", {"path": "/nowhere", "principal": ""}, Reason.ROUTE_UNKNOWN),
-    ("then the client", {"principal": ""}, Reason.CLIENT_CERTIFICATE_MISSING),
+    ("then the route", {"path": "/nowhere", "certificate": ""}, Reason.ROUTE_UNKNOWN),
+    ("then the client", {"certificate": ""}, Reason.CLIENT_CERTIFICATE_MISSING),
     ("then the credential", {"token": b"e30.e30.e30,x"}, Reason.TOKEN_AMBIGUOUS),
     ("then the token", {"token": b"rubbish"}, Reason.TOKEN_MALFORMED),
 ]

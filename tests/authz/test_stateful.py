@@ -39,7 +39,7 @@ from tests.authz.checks import Answer, read_answer
 from tests.authz.counted import counted_service
 from tests.authz.world import (
     APP,
-    CERTIFICATE,
+    CERTIFICATES,
     CONFIGURED,
     OTHER_TENANT,
     RINGS,
@@ -210,13 +210,13 @@ ASK: Drawn = {
     "principal": evenly(
         "spiffe://example/web", "", "spiffe://example/other", "spiffe://elsewhere/web"
     ),
-    "certificate": often("", CERTIFICATE),
+    "certificate": often(*CERTIFICATES.values(), ""),
     "origin": often("", "https://page.example", "https://evil.example", f"https://{SHOP}"),
     "preflight": often(False, True),
     "raw_headers": often(False, True),
     "body": often(b"", b"a bundle"),
 }  # fmt: skip
-ALWAYS = {"auth", "path", "token", "principal"}
+ALWAYS = {"auth", "path", "token", "certificate"}
 SHARE_UNUSUAL = 0.3
 WATERMARKS = (NOW - 10, NOW - 9.5, NOW + 30)
 CONDITIONS: Drawn = {
@@ -350,11 +350,14 @@ class Life:
         self.check(Ask(**{name: self.draw_field(name, values) for name, values in ASK.items()}))
 
     def the_ordinary_is_asked(self) -> None:
-        path, host, principal = (
-            self.draw_field(name, ASK[name]) for name in ("path", "host", "principal")
+        path, host, principal, certificate = (
+            self.draw_field(name, ASK[name])
+            for name in ("path", "host", "principal", "certificate")
         )
         for token in [self.draw(ASK["token"]) for _ in range(4)] * 2:
-            self.check(Ask(path, host=host, token=token, principal=principal))
+            self.check(
+                Ask(path, host=host, token=token, principal=principal, certificate=certificate)
+            )
 
     def a_credential_comes_from_elsewhere(self) -> None:
         path, token = self.draw(ASK["path"]), self.draw(ASK["token"])
@@ -507,6 +510,7 @@ def test_nor_does_it_in_lives_that_nobody_chose(seed: int, room: int) -> None:
 
 ONE, OF_EQUAL_PRINCIPAL, SHORT_LIVED, EARLY = TOKENS[0], TOKENS[1], TOKENS[4], TOKENS[5]
 WEB, PAGE = "spiffe://example/web", "https://page.example"
+SHOWN, BY_NAME = CERTIFICATES[WEB], CERTIFICATES["db.example"]
 Script = list[Ask | dict[str, Any]]
 SCRIPTS: dict[str, tuple[dict[str, Any], Script]] = {
     "revoked, and another's token has made the answer known": (
@@ -519,7 +523,7 @@ SCRIPTS: dict[str, tuple[dict[str, Any], Script]] = {
     ),
     "the certificate does not come again": (
         {"clients": (WEB,)},
-        [Ask(token=ONE, principal=WEB), Ask(token=ONE, principal=WEB), Ask(token=ONE)],
+        [Ask(token=ONE, certificate=SHOWN), Ask(token=ONE, certificate=SHOWN), Ask(token=ONE)],
     ),
     "nor a cookie, nor where there is a header too": (
         {"auth": "optional", "token_from": ("header", "cookie:session")},
@@ -570,11 +574,11 @@ SCRIPTS: dict[str, tuple[dict[str, Any], Script]] = {
             {"degraded": True}, Ask(token=ONE), {"refuses": False}, Ask(token=ONE), Ask(token=ONE),
         ],
     ),
-    "a name that only the whole certificate has": (
+    "the certificate decides, not the name that Envoy picked from it": (
         {"clients": ("db.example",), "auth": "none"},
         [
-            Ask(principal=WEB, certificate=CERTIFICATE), Ask(principal=WEB),
-            Ask(certificate=CERTIFICATE), Ask(),
+            Ask(principal=WEB, certificate=BY_NAME), Ask(principal="db.example"),
+            Ask(principal="db.example", certificate=SHOWN), Ask(certificate=BY_NAME), Ask(),
         ],
     ),
     "another key by the same kid": (

@@ -6,16 +6,15 @@ whom) and shares no line with ``sidecar.authz``.
 
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
 from envoy_data_plane.envoy.service.auth.v3 import CheckRequest
 
 from sidecar.authz.snapshot import build_snapshot
+from sidecar.cli.client_certificates import forwarded_certificate
 from sidecar.config import model, parse_config
 from sidecar.tokens.keyring import KeyRing
 from tests.authz.checks import check_request
 from tests.authz.conftest import CONFIG
-from tests.support.authorities import Ca, pem
 from tests.support.minting import NOW, TENANT, Issuer
 
 OTHER_TENANT = "0f0f0f0f-0000-4000-8000-000000000000"
@@ -105,7 +104,12 @@ IN_RING = {
     "another key by the first one's kid": (IMPOSTOR, TWO),
     "none": (),
 }
-CERTIFICATE = quote(pem(Ca("clients").leaf(dns_names=["db.example"])[0]))
+CERTIFICATES = {
+    name: forwarded_certificate(name, NOW)
+    for name in (
+        "spiffe://example/web", "spiffe://example/other", "spiffe://elsewhere/web", "db.example",
+    )
+}  # fmt: skip
 SNAPSHOT = build_snapshot(CONFIGURED, RINGS["both"])
 
 
@@ -240,14 +244,11 @@ def _credential_refusal(ask: Ask, route: model.RouteSettings, conditions: Condit
 def _client_refusal(ask: Ask, route: model.RouteSettings) -> str | None:
     if not route.clients:
         return None
-    if not ask.principal and not ask.certificate:
+    if not ask.certificate:
         return "client_certificate_missing"
-    names = {ask.principal, "db.example" if ask.certificate else ask.principal}
+    (name,) = (name for name, each in CERTIFICATES.items() if each == ask.certificate)
     prefixes = [each[:-1] for each in route.clients if each.endswith("*")]
-    known = any(
-        name in route.clients or any(name.startswith(prefix) for prefix in prefixes)
-        for name in names
-    )
+    known = name in route.clients or any(name.startswith(prefix) for prefix in prefixes)
     return None if known else "client_not_allowed"
 
 

@@ -43,6 +43,7 @@ from sidecar.sds.secrets.source import VersionedValue
 from sidecar.vault import component as vault_component
 from sidecar.vault.client import KvSecret
 from tests.module_signing.stored_entry import make_refresher
+from tests.support.authorities import Ca, pem
 from tests.support.waiting import until
 
 SECRET = "hvs.what-was-read"
@@ -95,15 +96,12 @@ class Faulty:
         answers: dict[str, Any] = {
             "read_kv": KvSecret({}, 1),
             "list_kv": [],
-            "read_crl": CRL,
+            "read_mount_crls": (pem(Ca("a").crl()),),
             "fetch": Statement(()),
             "version": 0,
             "read": make_document(1, {}, []),
         }
         return answers.get(name)
-
-
-CRL = b""
 
 
 async def nap(_seconds: float) -> None:
@@ -208,7 +206,7 @@ def stored_certificates(faulty: Faulty) -> Made:
 
 def crl(faulty: Faulty) -> Made:
     settings = model.VaultPkiIssuer(name="edge", role="edge", mount="pki")
-    watch = RevocationWatch(settings, faulty, sleep=nap)
+    watch = RevocationWatch(settings, faulty.read_mount_crls, sleep=nap)
     return lambda: watch.run([]), watch.status  # type: ignore[arg-type]
 
 
@@ -287,9 +285,6 @@ async def test_every_poller_outlives_every_exception(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(vault_component, "_LOGIN_CHECK_SECONDS", 0.01)
-    monkeypatch.setattr(
-        "sidecar.certificates.managed.revocation.x509.load_pem_x509_crl", lambda _raw: ()
-    )
     caplog.set_level(logging.INFO)
     faulty = Faulty()
     run, status = make(faulty)

@@ -8,6 +8,7 @@ import yaml
 from sidecar.config import parse_config
 from sidecar.config.secrets import GenericSecret, KvTrust, PkiTrust, SessionTicketKeys, TrustBundle
 from tests.config.documents import MINIMAL, problems
+from workload.x509.identities import is_id_pattern
 
 SDS = MINIMAL + "listen: {sds: {address: 'unix:/run/sds.sock'}}\n"
 ISSUER = "issuers: [{name: i, type: vault_pki, role: r}]\n"
@@ -81,3 +82,29 @@ BAD = [
 @pytest.mark.parametrize(("text", "said"), [b[1:] for b in BAD], ids=[b[0] for b in BAD])
 def test_problems_are_named_with_their_place(text: str, said: str) -> None:
     assert any(said in problem for problem in problems(text)), problems(text)
+
+
+@pytest.mark.parametrize("crl", [False, True, "where_there"])
+def test_crls_are_read_or_not_or_where_there_are_any(crl: bool | str) -> None:
+    written = str(crl).lower()
+    roots = f"{{source: vault_pki, mounts: [pki], crl: {written}}}"
+    config = parse_config(SDS + f"trust_bundles: [{{name: a, roots: {roots}}}]\n", "test.yaml")
+    assert config.trust_bundles[0].roots == PkiTrust(crl=crl)  # type: ignore[arg-type]
+
+
+PEERS = [
+    ("spiffe://d/ns/sa", True), ("spiffe://d/*", True), ("db.internal", True),
+    ("spiffe://d", False), ("spiffe://d//x", False), ("spiffe://d/../x", False),
+    ("spiffe://d/x/", False), ("spiffe://d/%2e", False), ("spiffe://D/x", False),
+    ("spiffe://d/x*", False), ("https://d/x", False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("peer", "valid"), PEERS)
+def test_a_peer_is_one_that_the_rules_of_identities_know(peer: str, valid: bool) -> None:
+    document = SDS + f"trust_bundles: [{{name: a, peers: ['{peer}']}}]\n"
+    if valid:
+        parse_config(document, "test.yaml")
+    else:
+        assert "peers[0]" in "".join(problems(document))
+    assert is_id_pattern(peer) is (valid and peer.startswith("spiffe:"))

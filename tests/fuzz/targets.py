@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 import atheris
 
-with atheris.instrument_imports(include=["sidecar"]):
+with atheris.instrument_imports(include=["sidecar", "workload"]):
     from sidecar.authz.credential import TokenPlaces, find_token
     from sidecar.authz.decision import Snapshot
     from sidecar.authz.encoding.allowed import encode_allowed
@@ -28,6 +28,7 @@ with atheris.instrument_imports(include=["sidecar"]):
     from sidecar.tokens.verifier import verify_token
 
 from tests.authz.conftest import CONFIG
+from tests.support.certificate_parsers import read_everything
 from tests.support.minting import NOW, Issuer, policy
 
 ISSUER = Issuer.generate()
@@ -121,8 +122,14 @@ def host(raw: bytes) -> None:
     assert canonical == canonical.lower()
 
 
+def certificate(raw: bytes) -> None:
+    """Any DER as a certificate, and as a CRL: no exception but a fault leaves a parser."""
+    read_everything(raw)
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
-    target.__name__: target for target in (token, signed, path, check, credential, host, reports)
+    target.__name__: target
+    for target in (token, signed, path, check, credential, host, reports, certificate)
 }
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import pytest
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-TARGETS = ["token", "signed", "path", "check", "credential", "host", "reports"]
+TARGETS = ["token", "signed", "path", "check", "credential", "host", "reports", "certificate"]
 SECONDS = 3
 
 

@@ -26,14 +26,13 @@ def has_logic(path: Path) -> bool:
 
 
 def modules() -> set[str]:
-    """Every module with logic, as ``tokens/claims``."""
-    paths = (path.relative_to(ROOT / "sidecar") for path in (ROOT / "sidecar").rglob("*.py"))
+    """Every module with logic, as ``tokens/claims`` or ``workload/mtls/peers``."""
+    paths = [*(ROOT / "sidecar").rglob("*.py"), *(ROOT / "workload").rglob("*.py")]
+    found = {path: path.relative_to(ROOT) for path in paths if not path.name.startswith("__")}
     return {
-        str(path.with_suffix(""))
-        for path in paths
-        if path.parts[0] not in NOT_COMPONENTS
-        and not path.name.startswith("__")
-        and has_logic(ROOT / "sidecar" / path)
+        str(name.with_suffix("")).removeprefix("sidecar/")
+        for path, name in found.items()
+        if name.parts[1] not in NOT_COMPONENTS and has_logic(path)
     }
 
 

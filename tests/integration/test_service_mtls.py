@@ -237,6 +237,10 @@ def test_a_service_without_a_good_certificate_is_refused(
     assert direct(payments.inbound, client(Ca("Septem services root").material(ORDERS))) == 0
     someone = signed(openbao, "spiffe://septemcore/ns/other/sa/api")
     assert direct(payments.inbound, client(someone)) == 0, "not on the list"
+    climbs = signed(openbao, "spiffe://septemcore/ns/orders/../payments/sa/api")
+    assert direct(payments.inbound, client(climbs)) == 0, "below the list by its spelling alone"
+    two = signed(openbao, f"{ORDERS},spiffe://septemcore/ns/payments/sa/api")
+    assert direct(payments.inbound, client(two)) == 403, "Envoy takes any of its URIs, a Check none"
     while wall_seconds() <= short.not_after + 1:
         time.sleep(0.1)
     assert direct(payments.inbound, client(short)) == 0, "expired"

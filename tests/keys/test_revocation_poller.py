@@ -115,6 +115,13 @@ async def test_an_outage_keeps_the_list_and_becomes_degraded_with_its_age() -> N
     assert [state for _, state in world.published[-3:]] == [OUTAGE, DEGRADED, ACTIVE]
 
 
+async def test_another_maximum_age_applies_to_the_list_there_is() -> None:
+    world = await loaded("a")
+    world.poller.set_times(10.0, 5.0)
+    await world.poll("a", fault=Fault("away"), after=6.0)
+    assert world.poller.lifecycle.state is DEGRADED
+
+
 async def test_what_was_read_before_a_fault_is_in_force() -> None:
     """One entry that can't be read keeps back none of the others'."""
     world = await loaded("a")

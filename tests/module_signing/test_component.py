@@ -10,7 +10,7 @@ from sidecar.module_signing import component
 from sidecar.module_signing.publishers import Publishers
 from tests.authz.conftest import CONFIG
 from tests.module_signing.stored_entry import PublisherEntry
-from tests.module_signing.test_publisher_entry import ONE, kid, pem
+from tests.module_signing.test_publisher_entry import ONE, TWO, kid, pem
 
 PLAIN = parse_config(CONFIG, "test")
 MODULES = msgspec.structs.replace(PLAIN, modules=model.Modules())
@@ -42,3 +42,37 @@ async def test_an_entry_that_can_not_be_read_prevents_the_start() -> None:
     async with context.stack:
         with pytest.raises(Fault, match="publishers"):
             await start(context, PublisherEntry({"withdrawn_bundles": ["rubbish"]}))
+
+
+async def test_a_reload_reads_another_entry_before_it_takes_it() -> None:
+    context, entry = AppContext(MODULES), PublisherEntry({"acme": pem(ONE)})
+    async with context.stack:
+        published = await start(context, entry)
+        (prepare,) = context.reload_parts
+        other = msgspec.structs.replace(
+            MODULES, modules=model.Modules(path="other/publishers"), keys=model.Keys(poll_seconds=1)
+        )
+        entry.data = {"acme": pem(TWO)}
+        part = await prepare(other)
+        assert len(published) == 1, "it is read, and not in force"
+        part.adopt()
+        context.config = other
+        assert published[-1].find(kid(TWO)) is not None
+        assert published[-1].find(kid(ONE)) is None
+        assert [status.name for status in context.polls] == [
+            "the publishers in Vault entry secret/other/publishers"
+        ]
+        (await prepare(other)).adopt()
+        assert len(published) == 2, "the same entry is not read or published again"
+
+
+async def test_an_entry_that_can_not_be_read_prevents_the_reload() -> None:
+    context, entry = AppContext(MODULES), PublisherEntry({"acme": pem(ONE)})
+    async with context.stack:
+        published = await start(context, entry)
+        entry.data = {"withdrawn_bundles": ["rubbish"]}
+        with pytest.raises(Fault, match="withdrawn_bundles"):
+            await context.reload_parts[0](
+                msgspec.structs.replace(MODULES, modules=model.Modules(path="other"))
+            )
+        assert len(published) == 1

@@ -8,13 +8,22 @@ import pytest
 from sidecar.authz.service import CheckService
 from sidecar.common.reasons import Reason
 from sidecar.common.registered_domains import NO_DOMAINS, RegisteredDomains
+from sidecar.config import parse_config
 from sidecar.keys.lifecycle import KeyState
 from sidecar.module_signing.publishers import NO_PUBLISHERS, Publishers
-from sidecar.runtime.check import give_domains, give_keys, give_publishers, give_revocations
+from sidecar.runtime.check import (
+    compile_policies,
+    give_domains,
+    give_keys,
+    give_policies,
+    give_publishers,
+    give_revocations,
+)
+from sidecar.tokens.cache import TokenCache
 from sidecar.tokens.keyring import EMPTY_RING, KeyRing
 from sidecar.tokens.revocation import NOTHING_REVOKED, Revocations, read_revocations
 from tests.authz.checks import check_request
-from tests.authz.conftest import Bench
+from tests.authz.conftest import CONFIG, Bench
 from tests.support.minting import NOW, TENANT, Issuer
 
 ROWS = [
@@ -105,3 +114,46 @@ def test_everything_given_stays_beside_the_rest(bench: Bench) -> None:
     assert made.routes is before.routes
     give_revocations(service, revocations, ACTIVE)
     assert not service.snapshot.revocations_degraded
+
+
+def test_policies_keep_what_is_published_apart_from_them(bench: Bench) -> None:
+    domains, publishers = RegisteredDomains.of([("b.example", "t")]), Publishers([], ())
+    revocations = Revocations.of([])
+    ring = bench.issuer.ring
+    give_keys(bench.service, ring, DEGRADED)
+    give_revocations(bench.service, revocations, DEGRADED)
+    give_domains(bench.service, domains)
+    give_publishers(bench.service, publishers)
+    compiled = compile_policies(parse_config(CONFIG.replace("/api,", "/apis,"), "test"))
+    give_policies(bench.service, TokenCache(), compiled)
+    now = bench.service.snapshot
+    assert (now.ring, now.key_state) == (ring, DEGRADED)
+    assert now.revocations is revocations
+    assert now.revocations_degraded
+    assert now.headers.registered is domains
+    assert now.publishers is publishers
+    assert now.routes is compiled.snapshot.routes
+
+
+TOKEN_RULES = [
+    ("routes", "/api,", "/apis,", True),
+    ("audiences", "audiences: [", "audiences: [https://more.example, ", False),
+    ("the leeway", "tokens:\n", "tokens:\n  leeway_seconds: 1\n", False),
+    ("personal data", "tokens:\n", "tokens:\n  pii: {by_value: deny}\n", False),
+    ("the size of the cache", "tokens:\n", "tokens:\n  cache_entries: 0\n", False),
+]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "stay"), [r[1:] for r in TOKEN_RULES], ids=[r[0] for r in TOKEN_RULES]
+)
+def test_tokens_verified_by_other_rules_are_forgotten(
+    issuer: Issuer, old: str, new: str, stay: bool
+) -> None:
+    cache = TokenCache()
+    bench = Bench(issuer, cache=cache)
+    assert bench.ask(issuer.mint()).allowed
+    assert len(cache) == 1
+    compiled = compile_policies(parse_config(CONFIG.replace(old, new, 1), "test"))
+    give_policies(bench.service, cache, compiled)
+    assert len(cache) == (1 if stay else 0)

@@ -144,7 +144,7 @@ def test_a_second_is_refused_and_a_successor_takes_over_without_a_gap(
             assert not set(before.values()) & set(after.values())
             assert first.stop() == 0
             assert inodes(folder) == after, "the first has removed only what was its own"
-            assert ready(folder)
+            wait_until(lambda: ready(folder))
             assert all(b"token_missing" in ask(folder, worker) for worker in (0, 1))
             times = knocking.times
             wait_until(lambda: knocking.times > times + len(NAMES))

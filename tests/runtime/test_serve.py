@@ -1,20 +1,26 @@
 """How `sidecar serve` ends when it can't go on: the exit code, and one line that says why."""
 
-import asyncio
+import contextlib
 import json
 import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+import grpc
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from demo.openbao import SIDECAR_POLICY, OpenBao
+from sidecar.certificates.issuers.lease import Leases
+from sidecar.common.clock import monotonic_seconds
+from sidecar.common.unix_http import UnixConnection
+from sidecar.vault.client import VaultClient
 from tests.support.minting import AUDIENCE, ISSUER, Issuer
 from tests.support.real import TokenFile
 from tests.support.waiting import wait_until
@@ -170,24 +176,11 @@ def test_a_signal_to_stop_ends_a_start_that_waits(
     with starting(config(tmp_path, token_file, vault=silent_vault)) as running:
         running.send_signal(signal.SIGHUP)
         assert running.stderr is not None
-        assert "the start waits for the keys in Vault entry" in running.stderr.readline()
+        assert f"the start waits for {KEYS} (" in running.stderr.readline()
         running.send_signal(number)
         _, said = running.communicate(timeout=8)
     assert running.returncode == 0
-    assert (
-        "stopped while it starts; it waited for the keys in Vault entry secret/iam/jwt-signing-key"
-        in said
-    )
-
-
-async def asked(path: Path) -> dict[str, Any]:
-    """The document of /readyz."""
-    reader, writer = await asyncio.open_unix_connection(path)
-    writer.write(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-    answer = await reader.read()
-    writer.close()
-    document: dict[str, Any] = json.loads(answer.split(b"\r\n\r\n", 1)[1])
-    return document
+    assert f"stopped while it starts; it waited for {KEYS} (" in said
 
 
 def test_readyz_says_what_a_start_waits_for(
@@ -195,13 +188,88 @@ def test_readyz_says_what_a_start_waits_for(
 ) -> None:
     token_file.write("a-token")
     path = config(tmp_path, token_file, vault=silent_vault)
-    socket_ = f"unix:{tmp_path}/admin"
-    path.write_text(
-        path.read_text().replace('admin: {address: "127.0.0.1:0"', f'admin: {{address: "{socket_}"')
+    admin = tmp_path / "admin"
+    text = path.read_text().replace(
+        'admin: {address: "127.0.0.1:0"', f'admin: {{address: "unix:{admin}"'
     )
+    path.write_text(text)
     with starting(path):
-        wait_until((tmp_path / "admin").is_socket)
-        wait_until(lambda: f"waits for {KEYS}" in str(asyncio.run(asked(tmp_path / "admin"))))
-        document = asyncio.run(asked(tmp_path / "admin"))
-    assert document["ready"] is False
-    assert document["problems"]["start"] == f"waits for {KEYS}"
+        wait_until(admin.is_socket)
+        wait_until(lambda: readyz(admin)["problems"]["start"] == f"waits for {KEYS}")
+        assert readyz(admin)["ready"] is False
+
+
+SHARED = """\
+issuers: [{{name: internal, type: vault_pki, role: edge, share: true, crl_poll_seconds: 0}}]
+certificate_store: {{prefix: septem/start}}
+certificates: [{{name: edge, issuer: internal, common_name: start.septemcore.com}}]
+"""
+
+
+async def test_a_start_that_waits_for_anothers_order_answers_checks_and_says_what_it_waits_for(
+    tmp_path: Path, token_file: TokenFile, openbao: OpenBao, issuer: Issuer
+) -> None:
+    form = Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+    openbao.put_key(issuer.private.private_bytes(*form).decode())
+    token_file.write(openbao.token_for(SIDECAR_POLICY + START_POLICY, name="start"))
+    vault = VaultClient(token_file.settings(openbao.address), clock=monotonic_seconds)
+    dead = Leases(vault, "secret", holder="dead", seconds=600)
+    taken = await dead.take("septem/start/leases/internal/start.septemcore.com")
+    assert taken is not None
+    sockets = {name: f"unix:{tmp_path}/{name}.sock" for name in ("authz", "admin", "sds")}
+    path = config(tmp_path, token_file, vault=openbao.address, more=SHARED.format())
+    text = path.read_text().replace('admin: {address: "127.0.0.1:0"}', f"""\
+admin: {{address: "{sockets['admin']}"}}
+  sds: {{address: "{sockets['sds']}"}}""")  # fmt: skip
+    path.write_text(text.replace('"127.0.0.1:0"', f'"{sockets["authz"]}"'))
+    with starting(path) as running:
+        assert running.stderr is not None
+        log = Log(running.stderr)
+        wait_until(lambda: log.says("the start waits for certificates: 'edge'"))
+        assert log.says("waiting for the lease internal/start.septemcore.com")
+        with grpc.insecure_channel(sockets["authz"]) as channel:
+            check = channel.unary_unary("/envoy.service.auth.v3.Authorization/Check")
+            assert check(b"", timeout=5), "a Check is answered meanwhile"
+        problems = readyz(tmp_path / "admin.sock")["problems"]
+        assert "'edge'" in problems["certificates"]
+        await dead.give_back(taken, None, 0.0)
+        wait_until(lambda: log.says("certificate obtained"))
+        wait_until(lambda: not readyz(tmp_path / "admin.sock").get("problems"))
+        running.terminate()
+        assert running.wait(20) == 0
+
+
+START_POLICY = """
+path "secret/data/septem/start/*"     { capabilities = ["create", "read", "update"] }
+path "secret/metadata/septem/start/*" { capabilities = ["create", "read", "update"] }
+"""
+
+
+class Log:
+    """The lines of a process's log, read by a thread."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self.lines: list[str] = []
+        threading.Thread(target=self._read, args=(stream,), daemon=True).start()
+
+    def _read(self, stream: IO[str]) -> None:
+        with contextlib.suppress(ValueError):  # closed with the process
+            self.lines.extend(stream)
+
+    def says(self, words: str) -> bool:
+        return any(words in line for line in self.lines)
+
+
+def readyz(admin: Path) -> dict[str, Any]:
+    """Ask a sidecar's admin socket how it is."""
+
+    class Connection(UnixConnection):
+        socket_path = str(admin)
+
+    connection = Connection("localhost", timeout=5)
+    try:
+        connection.request("GET", "/readyz")
+        answer: dict[str, Any] = json.loads(connection.getresponse().read())
+    finally:
+        connection.close()
+    return answer

@@ -42,7 +42,7 @@ class Running:
 
     async def start(self) -> None:
         vault = VaultClient(self.context.config.vault, clock=monotonic_seconds)
-        await component.start(
+        obtain = await component.start(
             self.context,
             self.settings,
             vault,
@@ -50,6 +50,7 @@ class Running:
             answer_challenges=self.solvers.append,
             publish_domains=self.published.append,
         )
+        await obtain()
 
     async def refused(self, name: str, *metadata: tuple[str, str]) -> list[str]:
         """Ask for a name; return the names that are not served."""

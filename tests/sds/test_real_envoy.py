@@ -18,6 +18,7 @@ from sidecar.certificates.issuers.base import Order
 from sidecar.certificates.issuers.vault_pki import PkiIssuer
 from sidecar.certificates.managed.manager import CertificateManager
 from sidecar.certificates.managed.store import CertificateStore
+from sidecar.certificates.managed.withdrawal import self_signed
 from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.config import model
 from sidecar.sds.service import SDS_SERVICE, SdsEvents, SdsService
@@ -135,3 +136,26 @@ async def test_a_bad_secret_is_refused_noted_and_displaces_nothing(
                 return
         await asyncio.sleep(0.02)
     pytest.fail("after a refusal the next good certificate does not arrive")
+
+
+async def test_envoy_goes_on_serving_what_is_withdrawn_until_it_is_given_another(
+    edge: tuple[Envoy, int, CertificateManager, list[tuple[str, str]], CertificateStore],
+) -> None:
+    """So a revoked certificate is not gone by serving it no more (``managed.withdrawal``)."""
+    _, port, _, nacks, store = edge
+    ((_, held),) = tuple(store)
+    store.remove("edge")
+    for _ in range(20):
+        with await asyncio.to_thread(connect, port) as connection:
+            assert serial(connection) == held.serial
+        await asyncio.sleep(0.02)
+    instead = self_signed(WANTED, wall_seconds())
+    store.put("edge", instead)
+    for _ in range(100):
+        with await asyncio.to_thread(connect, port) as connection:
+            if serial(connection) == instead.serial:
+                break
+        await asyncio.sleep(0.02)
+    else:
+        pytest.fail("the certificate in its place does not arrive")
+    assert nacks == [], "Envoy takes it; clients do not"

@@ -69,16 +69,18 @@ def test_a_generic_secret() -> None:
     assert {name: each.inline_bytes for name, each in generic.secrets.items()} == {"b": b"two"}
 
 
-def test_a_validation_context_with_prefixes_and_the_leafs_crl_alone() -> None:
+def test_a_validation_context_with_patterns_and_the_leafs_crl_alone() -> None:
     resource = resources.validation_context(
-        "m", "1", b"r", uri_prefixes=["spiffe://septem/ns/"], only_leaf_crl=True
+        "m", "1", b"r", uri_patterns=["spiffe://septem/ns/.+"], only_leaf_crl=True
     )
     context = Secret.parse(resource.body).validation_context
     assert context is not None
     assert context.only_verify_leaf_cert_crl
     (matcher,) = context.match_typed_subject_alt_names
     assert matcher.matcher is not None
-    assert (matcher.san_type.name, matcher.matcher.prefix) == ("URI", "spiffe://septem/ns/")
+    assert matcher.matcher.safe_regex is not None
+    found = matcher.san_type.name, matcher.matcher.safe_regex.regex
+    assert found == ("URI", "spiffe://septem/ns/.+")
 
 
 def test_a_generic_secret_without_the_one() -> None:

@@ -105,7 +105,7 @@ async def test_delta(serving: Serving, method: str) -> None:
     call = serving.channel.stream_stream(method)()
     asked = DeltaDiscoveryRequest(
         type_url=SDS_TYPE_URL, resource_names_subscribe=["edge", "none", "kept"],
-        initial_resource_versions={"kept": "7"},
+        initial_resource_versions={"kept": material("7").version},
     )  # fmt: skip
     serving.store.put("kept", material("7"))
     await call.write(bytes(asked))
@@ -115,7 +115,8 @@ async def test_delta(serving: Serving, method: str) -> None:
     assert (response.resources, response.removed_resources) == ([], ["none"])
     serving.store.put("none", material("3"))
     response = DeltaDiscoveryResponse.parse(await asyncio.wait_for(call.read(), 5))
-    assert [(each.name, each.version) for each in response.resources] == [("none", "3")]
+    got = [(each.name, each.version) for each in response.resources]
+    assert got == [("none", material("3").version)]
     call.cancel()
 
 
@@ -221,7 +222,8 @@ async def test_a_thousand_names_on_one_stream(serving: Serving) -> None:
         )
     serving.store.put("n500", material("2"))
     response = DeltaDiscoveryResponse.parse(await asyncio.wait_for(call.read(), 5))
-    assert [(each.name, each.version) for each in response.resources] == [("n500", "2")]
+    got = [(each.name, each.version) for each in response.resources]
+    assert got == [("n500", material("2").version)]
     call.cancel()
 
 

@@ -31,6 +31,11 @@ def material(serial: str) -> Material:
     return Material(b"chain", b"key", ("a.example",), serial, 0, 1e10)
 
 
+def serial_in(version: str) -> str:
+    """A version begins with the serial, for who reads it in Envoy's config dump."""
+    return version.partition(".")[0]
+
+
 class SecretSource:
     """Names on demand: what is here is held, what is in ``slow`` is being obtained."""
 
@@ -93,9 +98,9 @@ class DeltaCall:
         return DeltaDiscoveryResponse.parse(await asyncio.wait_for(self.call.read(), 5))
 
     async def got(self) -> list[str]:
-        """The next answer: ``name@version`` for resources, ``-name`` for removals."""
+        """The next answer: ``name@serial`` for resources, ``-name`` for removals."""
         answer = await self.read()
-        sent = [f"{each.name}@{each.version}" for each in answer.resources]
+        sent = [f"{each.name}@{serial_in(each.version)}" for each in answer.resources]
         return [*sent, *(f"-{name}" for name in answer.removed_resources)]
 
     async def silent(self) -> bool:
@@ -110,7 +115,7 @@ class SotwCall(DeltaCall):
 
     async def got(self) -> list[str]:
         answer = DiscoveryResponse.parse(await asyncio.wait_for(self.call.read(), 5))
-        return [answer.version_info] * len(answer.resources)
+        return [serial_in(answer.version_info)] * len(answer.resources)
 
 
 @pytest.fixture
@@ -156,7 +161,7 @@ async def test_delta_grows_shrinks_and_counts_a_refusal(serving: Serving, method
     serving.store.put("edge", material("3"))
     serving.store.put("other", material("4"))
     answer = await call.read()
-    assert [each.version for each in answer.resources] == ["4"]
+    assert [serial_in(each.version) for each in answer.resources] == ["4"]
     words = Status(code=13, message="KEY_VALUES_MISMATCH")
     await call.ask(response_nonce=answer.nonce, error_detail=words)
     assert await call.silent(), "no loop"

@@ -82,8 +82,14 @@ class Ca:
         return check_material(pem(certificate, *self.chain), key, dns_names, then)
 
     def crl(
-        self, revoked: Sequence[int] = (), hours: float | None = 24.0
+        self,
+        revoked: Sequence[int] = (),
+        hours: float | None = 24.0,
+        *,
+        delta: bool = False,
+        restored: Sequence[int] = (),
     ) -> x509.CertificateRevocationList:
+        """A CRL; or a delta CRL, which lists as ``restored`` what is revoked no more."""
         builder = (
             x509.CertificateRevocationListBuilder()
             .issuer_name(self.name)
@@ -95,11 +101,16 @@ class Ca:
             )
             .add_extension(x509.CRLNumber(1), critical=False)
         )
-        for serial in revoked:
-            builder = builder.add_revoked_certificate(
+        if delta:
+            builder = builder.add_extension(x509.DeltaCRLIndicator(1), critical=True)
+        for serial in (*revoked, *restored):
+            entry = (
                 x509.RevokedCertificateBuilder()
                 .serial_number(serial)
                 .revocation_date(self.now - HOUR)
-                .build()
             )
+            if serial in restored:
+                reason = x509.CRLReason(x509.ReasonFlags.remove_from_crl)
+                entry = entry.add_extension(reason, critical=False)
+            builder = builder.add_revoked_certificate(entry.build())
         return builder.sign(self.key, hashes.SHA256())

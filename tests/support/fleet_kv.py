@@ -59,6 +59,9 @@ class MemoryKv:
         await self._answer("time")
         return self.now
 
+    def with_lanes(self, _name: str) -> "MemoryKv":
+        return self
+
     async def list_kv(self, _mount: str, prefix: str) -> list[str]:
         await self._answer(prefix)
         below = [path.removeprefix(f"{prefix}/") for path in self.entries.keys() - self.deleted]

@@ -8,7 +8,6 @@ from sidecar.certificates.managed.manager import CertificateManager
 from sidecar.certificates.managed.renewal import Level
 from sidecar.certificates.managed.store import CertificateStore
 from sidecar.common.errors import Fault
-from sidecar.observability.waits import Waits
 from workload.x509.material import Material
 
 WANTED = Order("edge", ("a.example",))
@@ -37,12 +36,10 @@ class World:
         self.slept: list[float] = []
         self.store = CertificateStore(lambda: self.now)
         self.store.watch(lambda _name: self.announced.append(self.now))
-        self.waits = Waits(lambda: self.now)
         self.manager = CertificateManager(
             [(each, self) for each in wanted], self.store,
             now=lambda: self.now, sleep=self.sleep, jitter=lambda: 0.0,
             on_level=lambda managed, _before: self.levels.append((managed.level, self.now)),
-            waiting=self.waits.on,
         )  # fmt: skip
 
     async def issue(self, order: Order) -> Material:

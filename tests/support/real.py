@@ -1,5 +1,6 @@
 """Real servers for tests, as fixtures: `pytest_plugins` of the root conftest."""
 
+import os
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +11,24 @@ import pytest
 from demo.openbao import OpenBao
 from sidecar.config import model
 
+NAMESPACE = os.environ.get("SEPTEM_TEST_NAMESPACE") or None
+"""The namespace of OpenBao that tests of Vault run in (`make test` runs them once in one)."""
+
+
+def started(namespace: str | None = NAMESPACE) -> OpenBao:
+    """Start an OpenBao; everything that is done with its ``client`` is in the namespace."""
+    server = OpenBao()
+    if namespace is not None:
+        server.client.write_data(f"sys/namespaces/{namespace}", data={})
+        server.client.adapter.namespace = namespace
+        server.client.sys.enable_secrets_engine("kv", path="secret", options={"version": "2"})
+    return server
+
 
 @pytest.fixture(scope="session")
 def openbao() -> Iterator[OpenBao]:
     """One OpenBao with a PKI for the whole run; tests must leave it running and unsealed."""
-    server = OpenBao()
+    server = started()
     server.enable_pki(["septemcore.com", "localhost", "example"])
     yield server
     server.stop()
@@ -23,7 +37,7 @@ def openbao() -> Iterator[OpenBao]:
 @pytest.fixture
 def own_openbao() -> Iterator[OpenBao]:
     """One OpenBao for one test that kills, freezes or seals it."""
-    server = OpenBao()
+    server = started()
     yield server
     server.stop()
 
@@ -42,7 +56,9 @@ class TokenFile:
 
     def settings(self, address: str, timeout_seconds: float = 5.0) -> model.Vault:
         auth = model.TokenFileAuth(path=str(self.path))
-        return model.Vault(address=address, auth=auth, timeout_seconds=timeout_seconds)
+        return model.Vault(
+            address=address, auth=auth, timeout_seconds=timeout_seconds, namespace=NAMESPACE
+        )
 
 
 @pytest.fixture

@@ -123,3 +123,16 @@ def test_the_credential_itself_is_not_kept() -> None:
     (digest,) = cache.entries
     assert digest == hashlib.sha256(token).digest()
     assert token not in repr(cache.entries).encode()
+
+
+def test_a_smaller_cache_drops_the_oldest() -> None:
+    cache = TokenCache()
+    tokens = [ISSUER.mint(jti=f"t{number}") for number in range(4)]
+    for token in tokens:
+        outcome(cache, token)
+    cache.resize(2)
+    assert (len(cache), cache.evicted) == (2, 2)
+    kept = {hashlib.sha256(token).digest() for token in tokens[2:]}
+    assert cache.entries.keys() == kept
+    cache.resize(10)
+    assert len(cache) == 2

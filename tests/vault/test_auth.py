@@ -25,7 +25,7 @@ from sidecar.common.clock import monotonic_seconds
 from sidecar.config import model
 from sidecar.vault.client import VaultClient
 from sidecar.vault.errors import VaultFault
-from tests.support.real import TokenFile
+from tests.support.real import NAMESPACE, TokenFile
 from tests.workload.x509.test_material import CA, SUBJECT, pem
 from tests.workload.x509.test_material import KEY as TLS_KEY
 
@@ -62,13 +62,13 @@ async def test_a_wrapped_secret_id_is_unwrapped_once(bao: OpenBao, tmp_path: Pat
         secret_id_file=str(tmp_path / "secret-id"),
         secret_id_wrapped=True,
     )
-    client = await reads(model.Vault(address=bao.address, auth=auth))
+    client = await reads(model.Vault(address=bao.address, auth=auth, namespace=NAMESPACE))
     lease = client._connection.identity.lease
     assert lease is not None
     bao.client.auth.token.revoke(lease.token)
     await client.read_kv("secret", KEY)
     with pytest.raises(VaultFault):
-        await reads(model.Vault(address=bao.address, auth=auth))
+        await reads(model.Vault(address=bao.address, auth=auth, namespace=NAMESPACE))
 
 
 async def test_jwt(bao: OpenBao, tmp_path: Path) -> None:
@@ -89,11 +89,11 @@ async def test_jwt(bao: OpenBao, tmp_path: Path) -> None:
     path = tmp_path / "jwt"
     path.write_text(jwt.encode(claims, key, "ES256"))
     auth = model.JwtAuth(role="sidecar", jwt_file=str(path))
-    client = await reads(model.Vault(address=bao.address, auth=auth))
+    client = await reads(model.Vault(address=bao.address, auth=auth, namespace=NAMESPACE))
     assert client.token_expires_at is not None
     path.write_text(jwt.encode({**claims, "aud": "other"}, key, "ES256"))
     with pytest.raises(VaultFault) as fault:
-        await reads(model.Vault(address=bao.address, auth=auth))
+        await reads(model.Vault(address=bao.address, auth=auth, namespace=NAMESPACE))
     assert "eyJ" not in str(fault.value)
 
 
@@ -160,10 +160,10 @@ async def test_kubernetes(bao: OpenBao, tmp_path: Path, kubernetes: str) -> None
     path = tmp_path / "token"
     path.write_text(pod_token())
     auth = model.KubernetesAuth(role="sidecar", jwt_file=str(path))
-    await reads(model.Vault(address=bao.address, auth=auth))
+    await reads(model.Vault(address=bao.address, auth=auth, namespace=NAMESPACE))
     path.write_text(pod_token(pod="no"))
     with pytest.raises(VaultFault):
-        await reads(model.Vault(address=bao.address, auth=auth))
+        await reads(model.Vault(address=bao.address, auth=auth, namespace=NAMESPACE))
 
 
 def tls_server(folder: Path) -> tuple[ManagedProcess, int, Path]:

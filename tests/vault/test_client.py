@@ -32,7 +32,7 @@ from sidecar.vault.errors import (
     VaultUnreachable,
 )
 from tests.support.minting import ISSUER, NOW, b64, base_claims, policy
-from tests.support.real import TokenFile
+from tests.support.real import NAMESPACE, TokenFile
 
 pytestmark = pytest.mark.real
 KEY = "iam/jwt-signing-key"
@@ -147,7 +147,7 @@ def approle_settings(openbao: OpenBao, folder: Path, token_ttl: str) -> model.Va
     auth = model.AppRoleAuth(
         role_id_file=str(folder / "role-id"), secret_id_file=str(folder / "secret-id")
     )
-    return model.Vault(address=openbao.address, auth=auth)
+    return model.Vault(address=openbao.address, auth=auth, namespace=NAMESPACE)
 
 
 async def test_approle_renews_and_logs_in_again(openbao: OpenBao, tmp_path: Path) -> None:
@@ -197,6 +197,7 @@ async def test_a_server_that_is_gone(token_file: TokenFile, own_openbao: OpenBao
 
 async def test_a_server_that_is_sealed(token_file: TokenFile, own_openbao: OpenBao) -> None:
     token_file.write(own_openbao.token_for(SIDECAR_POLICY))
+    own_openbao.client.adapter.namespace = None
     own_openbao.client.sys.seal()
     with pytest.raises(VaultSealed) as fault:
         await client_of(token_file.settings(own_openbao.address)).read_kv("secret", KEY)

@@ -10,7 +10,7 @@ from sidecar.common.clock import monotonic_seconds
 from sidecar.config import model
 from sidecar.vault.client import VaultClient
 from sidecar.vault.errors import VaultForbidden, VaultUnreachable
-from tests.support.real import TokenFile
+from tests.support.real import NAMESPACE, TokenFile
 
 pytestmark = pytest.mark.real
 KEY = "iam/jwt-signing-key"
@@ -26,7 +26,7 @@ def approle(
     auth = model.AppRoleAuth(
         role_id_file=str(folder / "role-id"), secret_id_file=str(folder / "secret-id")
     )
-    return model.Vault(address=openbao.address, auth=auth)
+    return model.Vault(address=openbao.address, auth=auth, namespace=NAMESPACE)
 
 
 def live_tokens(openbao: OpenBao) -> int:

@@ -1,4 +1,4 @@
-"""Each exception of hvac and requests becomes a fault that says what to do, and quotes nothing."""
+"""Each exception of hvac and requests becomes a fault that says what to do, and quotes no data."""
 
 from pathlib import Path
 
@@ -11,7 +11,6 @@ from sidecar.vault.errors import (
     VaultForbidden,
     VaultNotFound,
     VaultRejected,
-    VaultSealed,
     VaultUnreachable,
 )
 from sidecar.vault.translate import translate
@@ -24,15 +23,9 @@ KINDS: list[tuple[type[Exception], type[VaultFault]]] = [
     (requests.exceptions.SSLError, VaultUnreachable),
     (requests.exceptions.ChunkedEncodingError, VaultUnreachable),
     (requests.exceptions.ContentDecodingError, VaultRejected),
-    (hvac.exceptions.VaultDown, VaultSealed),
-    (hvac.exceptions.VaultNotInitialized, VaultSealed),
     (hvac.exceptions.Forbidden, VaultForbidden),
-    (hvac.exceptions.Unauthorized, VaultForbidden),
     (hvac.exceptions.InvalidPath, VaultNotFound),
     (hvac.exceptions.InvalidRequest, VaultRejected),
-    (hvac.exceptions.RateLimitExceeded, VaultUnreachable),
-    (hvac.exceptions.InternalServerError, VaultUnreachable),
-    (hvac.exceptions.BadGateway, VaultUnreachable),
 ]
 
 

@@ -19,7 +19,7 @@ from typing import Any, Protocol, Self
 from cryptography import x509
 
 from workload.mtls.memory import in_memory
-from workload.mtls.peers import MtlsFault, NothingToShow, PeerPolicy
+from workload.mtls.peers import MtlsFault, NothingToShow, PeerPolicy, PeerRefused
 from workload.x509.anchors import TrustAnchors
 from workload.x509.material import Material
 
@@ -104,6 +104,7 @@ class _Snapshot(ssl.SSLContext):
     """One version of certificate and trust."""
 
     policy: PeerPolicy
+    anchors: TrustAnchors
 
     @classmethod
     def build(
@@ -118,6 +119,7 @@ class _Snapshot(ssl.SSLContext):
         self = cls(_protocol(server_side=server_side))
         _harden(self)
         self.policy = policy
+        self.anchors = anchors
         self.sslobject_class = _CheckedObject
         self.sslsocket_class = _CheckedSocket
         self.load_verify_locations(cadata=anchors.roots_pem.decode("ascii"))
@@ -150,10 +152,27 @@ def _harden(context: ssl.SSLContext) -> None:
 
 def _admit(connection: Any) -> str:
     context = connection.context
-    certificate = connection.getpeercert(binary_form=True)
-    if not isinstance(context, _Snapshot) or certificate is None:
+    raw = connection.getpeercert(binary_form=True)
+    if not isinstance(context, _Snapshot) or raw is None:
         raise MtlsFault("a handshake without a certificate or without a policy")
-    return context.policy.admit(x509.load_der_x509_certificate(certificate))
+    try:
+        certificate = x509.load_der_x509_certificate(raw)
+    except ValueError:
+        raise PeerRefused("the peer's certificate can't be read") from None
+    anchors = context.anchors
+    if anchors.revoked_since and any(
+        map(anchors.has_revoked_since, (certificate, *_verified_chain(connection)))
+    ):
+        raise PeerRefused("the peer's certificate, or one above it, is revoked (delta CRL)")
+    return context.policy.admit(certificate)
+
+
+def _verified_chain(connection: Any) -> list[x509.Certificate]:
+    """Return the chain that OpenSSL found; the method is public from Python 3.13 on."""
+    if hasattr(connection, "get_verified_chain"):
+        return [x509.load_der_x509_certificate(each) for each in connection.get_verified_chain()]
+    found = connection._sslobj.get_verified_chain()  # noqa: SLF001 - see above
+    return [x509.load_pem_x509_certificate(each.public_bytes().encode()) for each in found]
 
 
 class _NoObject(ssl.SSLObject):

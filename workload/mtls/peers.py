@@ -1,8 +1,8 @@
 """Who the other side is, and whether it may be here. Pure.
 
-The certificate's chain, its dates and, with ``ssl``, its CRL were checked by OpenSSL before
-any of this is asked. A certificate of the platform's CA says *who* somebody is; that a
-service may call another one is a list's affair.
+The certificate's chain, its dates and its CRLs were checked by OpenSSL before any of this is
+asked: in the handshake, or by ``workload.mtls.verification``. A certificate of the platform's CA
+says *who* somebody is; that a service may call another one is a list's affair.
 """
 
 import ssl
@@ -12,10 +12,8 @@ from typing import NamedTuple
 from cryptography import x509
 
 from workload.errors import Fault
-from workload.x509.identities import matches, names_of
+from workload.x509.identities import SPIFFE, NoIdentity, is_id_pattern, read_peer
 from workload.x509.material import spki_pin
-
-SPIFFE = "spiffe://"
 
 
 class MtlsFault(Fault):
@@ -52,29 +50,34 @@ class PeerPolicy(NamedTuple):
 
     @classmethod
     def of(cls, peers: Sequence[str], spki_pins: Sequence[str] = ()) -> "PeerPolicy":
-        """Make a policy; raises ``MtlsFault`` for an empty list, which would be everybody."""
+        """Make a policy; raises ``MtlsFault`` for an empty list, which would be everybody.
+
+        It does for what looks like a SPIFFE ID and is none, too: it would admit nobody.
+        """
         if not peers or isinstance(peers, str):
             raise MtlsFault(
                 "peers must list SPIFFE IDs or DNS names; for every service of a trust domain: "
                 "spiffe://<domain>/*"
             )
+        for each in peers:
+            if each.startswith(SPIFFE) and not is_id_pattern(each):
+                raise MtlsFault(
+                    f"peers: {each[:200]!r} is no SPIFFE ID, nor one that ends in /* (SPIFFE-ID §2)"
+                )
         return cls(tuple(peers), tuple(spki_pins))
 
     def admit(self, certificate: x509.Certificate) -> str:
         """Return the peer's identity: its SPIFFE ID, else the DNS name that is on the list.
 
-        Raises ``PeerRefused``. A certificate with several SPIFFE IDs has none
-        (X509-SVID §5.2).
+        Raises ``PeerRefused``; the rules are those of ``workload.x509.identities``.
         """
-        names = names_of(certificate)
-        ids = [uri for uri in names.uris if uri.startswith(SPIFFE)]
-        if len(ids) > 1:
-            raise PeerRefused("the peer's certificate has several SPIFFE IDs")
-        candidates = (*ids, *names.dns_names)
-        found = [name for name in candidates if any(matches(name, each) for each in self.peers)]
-        if not found:
-            shown = ", ".join(candidates)[:200] or "nobody"
-            raise PeerRefused(f"the peer is {shown}, who is not on the list")
+        try:
+            names = read_peer(certificate)
+        except NoIdentity as fault:
+            raise PeerRefused(f"the peer identifies nobody: {fault}") from None
+        found = names.admitted_by(self.peers)
+        if found is None:
+            raise PeerRefused(f"the peer is {names}, who is not on the list")
         if self.spki_pins and spki_pin(certificate) not in self.spki_pins:
-            raise PeerRefused(f"the key of {found[0][:200]} is none of the pinned ones")
-        return ids[0] if ids else found[0]
+            raise PeerRefused(f"the key of {found[:200]} is none of the pinned ones")
+        return found

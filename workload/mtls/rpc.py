@@ -2,7 +2,8 @@
 
 **Servers** take gRPC's own TLS with certificates that are looked up for every connection
 (``dynamic_ssl_server_credentials``): CA, dates and possession of the key are checked there. Who
-the peer is gRPC does not check, nor CRLs; the guard does, as an interceptor, at every call.
+the peer is gRPC does not check, nor CRLs; the guard does, as an interceptor, at every call: the
+whole chain by the trust and the time of that call (``verification``), then who it is.
 
 **Clients**: gRPC's TLS can neither change its certificate nor look at a SPIFFE ID (it matches
 host names). So TLS is spoken by ``ssl`` with a ``FollowingContext``, in this process, and gRPC
@@ -19,17 +20,16 @@ import struct
 import tempfile
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
-from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import grpc
-from cryptography import x509
 
 from workload.clock import Now
 from workload.mtls.context import Current, FollowingContext
 from workload.mtls.peers import MtlsFault, PeerPolicy, PeerRefused
+from workload.mtls.verification import ChainVerifier
 
 _log = logging.getLogger("workload.mtls")
 _READ_BYTES = 262_144
@@ -53,6 +53,7 @@ class GrpcPeerGuard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc h
         self._source = source
         self._policy = policy
         self._now = now
+        self._verifier = ChainVerifier()
         self._given: tuple[str, str] | None = None
         self.credentials = grpc.dynamic_ssl_server_credentials(
             self._configuration(), self._fetch, require_client_authentication=True
@@ -82,13 +83,10 @@ class GrpcPeerGuard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc h
             raise PeerRefused("the peer shows no certificate")
         if list(auth_context.get("ssl_tls_version") or ()) != [b"TLSv1.3"]:
             raise PeerRefused("the peer speaks a version before TLS 1.3")
-        certificate = _parse(bytes(pems[0]))
         _, anchors = self._source.current()
-        if anchors.crl_pem is not None and _is_revoked(certificate, anchors.crl_pem):
-            raise PeerRefused("the peer's certificate is revoked")
+        above = auth_context.get("x509_pem_cert_chain") or ()
         resumed = list(auth_context.get("ssl_session_reused") or ()) != [b"false"]
-        if resumed and certificate.not_valid_after_utc.timestamp() <= self._now():
-            raise PeerRefused("the peer resumes a session of a certificate that has expired")
+        certificate = self._verifier.verify([*pems, *above], anchors, self._now(), resumed=resumed)
         return self._policy.admit(certificate)
 
     def _guarded(self, inner: Callable[..., Any]) -> Callable[..., Any]:
@@ -119,7 +117,7 @@ class GrpcPeerGuard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc h
 
     def _configuration(self) -> Any:
         material, anchors = self._source.current()
-        self._given = (material.serial, anchors.version)
+        self._given = (material.version, anchors.version)
         return grpc.ssl_server_certificate_configuration(
             [(material.key_pem, material.chain_pem)], root_certificates=anchors.roots_pem
         )
@@ -127,7 +125,7 @@ class GrpcPeerGuard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc h
     def _fetch(self) -> Any:
         """Return the configuration for the next connection, ``None`` for the one before."""
         material, anchors = self._source.current()
-        if (material.serial, anchors.version) == self._given:
+        if (material.version, anchors.version) == self._given:
             return None
         return self._configuration()
 
@@ -252,31 +250,3 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 def _is_this_process(near: socket.socket) -> bool:
     raw = near.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER_CREDENTIALS.size)
     return int(_PEER_CREDENTIALS.unpack(raw)[0]) == os.getpid()
-
-
-@lru_cache(maxsize=1024)
-def _parse(pem: bytes) -> x509.Certificate:
-    try:
-        return x509.load_pem_x509_certificate(pem)
-    except ValueError:
-        raise PeerRefused("the peer's certificate can't be read") from None
-
-
-@lru_cache(maxsize=4096)
-def _is_revoked(certificate: x509.Certificate, crl_pem: bytes) -> bool:
-    """Return whether a CRL of its issuer lists a certificate.
-
-    A CA whose CRL is not here has none in the bundle: the chain to it was verified, so the
-    peer is refused as OpenSSL would.
-    """
-    mine = [crl for crl in _crls(crl_pem) if crl.issuer == certificate.issuer]
-    serial = certificate.serial_number
-    return not mine or any(
-        crl.get_revoked_certificate_by_serial_number(serial) is not None for crl in mine
-    )
-
-
-@lru_cache(maxsize=4)
-def _crls(pem: bytes) -> tuple[x509.CertificateRevocationList, ...]:
-    end = b"-----END X509 CRL-----\n"
-    return tuple(x509.load_pem_x509_crl(part + end) for part in pem.split(end) if part.strip())

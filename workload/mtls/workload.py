@@ -14,12 +14,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from workload.clock import monotonic_seconds, wall_seconds
 from workload.mtls.identity import WorkloadIdentity
-from workload.mtls.peers import SPIFFE
 from workload.mtls.refresh import CertificateRenewer, TrustPoller
 from workload.settings import PkiRole, SettingsFault, Trust, VaultServer
 from workload.vault.client import VaultApi
 from workload.x509.anchors import TrustAnchors, read_anchors, read_chain
 from workload.x509.csr import make_csr
+from workload.x509.identities import is_spiffe_id
 from workload.x509.material import Material, check_material
 
 
@@ -40,7 +40,7 @@ class Workload(WorkloadIdentity):
         spiffe_id: str,
         dns_names: tuple[str, ...] = (),
     ) -> None:
-        if not spiffe_id.startswith(SPIFFE) or not spiffe_id.isascii() or "," in spiffe_id:
+        if not is_spiffe_id(spiffe_id):
             raise SettingsFault(f"spiffe_id {spiffe_id!r} is no SPIFFE ID")
         super().__init__(wall_seconds, peers=trust.peers, spki_pins=trust.spki_pins)
         self.spiffe_id = spiffe_id

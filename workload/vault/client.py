@@ -1,5 +1,6 @@
 """The calls themselves: have a CSR signed, read whom to believe."""
 
+import contextlib
 import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -9,7 +10,7 @@ from workload.settings import KvRoots, PkiRole, PkiRoots, VaultServer
 from workload.vault.errors import VaultCallFault, VaultHasNot, VaultRefuses
 from workload.vault.http import VaultHttp
 from workload.vault.session import VaultSession
-from workload.x509.anchors import split_crls
+from workload.x509.crls import split_crls
 
 MAX_ISSUERS = 32
 _REFERENCE = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)
@@ -61,32 +62,46 @@ class VaultApi:
         chains: list[str] = []
         crls: list[str] = []
         for mount in roots.mounts:
-            for reference in await self._issuers(mount):
+            for reference, has_key in (await self._issuers(mount)).items():
                 where = f"{mount}/issuer/{reference}"
                 data = _data(await self._call("GET", f"{where}/json"), where)
                 chain = data.get("ca_chain") or [data.get("certificate")]
                 chains.append("\n".join(_pems(chain, where)))
-                if roots.crl:
-                    found = _data(await self._call("GET", f"{where}/crl"), where)
-                    crls.append(_pem(found.get("crl"), where))
+                if roots.crl is True and not has_key:
+                    raise VaultHasNot(
+                        f"{where}: Vault has no CRL of this issuer, whose key is not in the mount; "
+                        "remove the issuer, or set crl='where_there' to believe it without one"
+                    )
+                if roots.crl and has_key:
+                    crls += await self._crls(where)
         return RootPems(tuple(chains), tuple(crls))
 
     def forget(self) -> None:
         """Drop the token."""
         self._session.forget()
 
-    async def _issuers(self, mount: str) -> list[str]:
+    async def _crls(self, where: str) -> list[str]:
+        """Read an issuer's CRL and its delta CRL: what was revoked since."""
+        crls = [_pem(_data(await self._call("GET", f"{where}/crl"), where).get("crl"), where)]
+        with contextlib.suppress(VaultHasNot):  # an older Vault knows no delta CRLs
+            delta = _data(await self._call("GET", f"{where}/crl/delta"), where)
+            crls.append(_pem(delta.get("crl"), where))
+        return crls
+
+    async def _issuers(self, mount: str) -> dict[str, bool]:
+        """Return each issuer, and whether its key is in the mount: else it has no CRL there."""
         path = f"{mount}/issuers"
         try:
             answer = await self._call("GET", f"{path}?list=true")
         except VaultHasNot:
-            return []
-        keys = _data(answer, path).get("keys")
+            return {}
+        data = _data(answer, path)
+        keys, infos = data.get("keys"), data.get("key_info")
         if not isinstance(keys, list) or len(keys) > MAX_ISSUERS:
             raise VaultCallFault(f"{path}: no list of at most {MAX_ISSUERS} issuers")
         if not all(isinstance(key, str) and _REFERENCE.fullmatch(key) for key in keys):
             raise VaultCallFault(f"{path}: an issuer's reference is none of Vault's")
-        return keys
+        return {key: not _lacks_key(infos, key) for key in keys}
 
     async def _from_kv(self, roots: KvRoots) -> RootPems:
         path = f"{roots.mount}/data/{roots.path}"
@@ -111,6 +126,11 @@ class VaultApi:
         answer = await self._http.ask(method, path, other, body)
         self._session.login_helped()
         return answer
+
+
+def _lacks_key(infos: object, key: str) -> bool:
+    info = infos.get(key) if isinstance(infos, dict) else None
+    return isinstance(info, dict) and info.get("key_id") == ""
 
 
 def _data(answer: dict[str, Any], where: str) -> dict[str, Any]:

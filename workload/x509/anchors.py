@@ -1,10 +1,10 @@
 """A trust bundle: roots, CRLs, and the rules for both. Pure.
 
-1. Every certificate is a CA's; expired ones are left out, and at least one must remain.
+1. Every certificate is a CA's. One that has ended leaves the bundle, with its CRL; at least one
+   must remain.
 2. The anchors are the self-signed ones. Of a chain whose root is not known here the
    uppermost is the anchor.
-3. A CRL is signed by a CA that is known here, and has not ended: after its ``nextUpdate``
-   every peer would be refused (RFC 5280 §6.3.3), so it is not taken in place of a good one.
+3. The CRLs are those of the CAs that remain (``workload.x509.crls``).
 4. Where every CA known has a CRL, a peer's whole chain is held against them; else its own
    issuer's alone is, and that must be there.
 
@@ -16,18 +16,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from workload.errors import Fault
+from workload.x509.chains import is_ca
+from workload.x509.crls import MAX_PEM_BYTES, BundleFault, RevokedSince, crl_ends_at, read_crls
+from workload.x509.reading import (
+    CertificateUnreadable,
+    has_signed_crl,
+    is_self_signed,
+    load_chain,
+    name_of,
+)
 
 MAX_CAS = 64
-MAX_PEM_BYTES = 4_194_304
-
-
-class BundleFault(Fault):
-    """The content that was read is not a valid trust bundle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,39 +43,66 @@ class TrustAnchors:
     """An anchor is not self-signed: OpenSSL must be told to stop there."""
     ends_at: float | None = None
     """When the first CRL, or else the last anchor, ends."""
+    revoked_since: tuple[RevokedSince, ...] = ()
+    """What delta CRLs list: revoked since the CRLs were made."""
 
     @property
     def version(self) -> str:
         """A digest of the public content, the same in every process."""
-        return hashlib.sha256(self.roots_pem + b"\0" + (self.crl_pem or b"")).hexdigest()[:32]
+        digest = hashlib.sha256(self.roots_pem + b"\0" + (self.crl_pem or b""))
+        for each in self.revoked_since:
+            digest.update(b"\0" + each.digest)
+        return digest.hexdigest()[:32]
+
+    def has_revoked_since(self, certificate: x509.Certificate) -> bool:
+        """Return whether a delta CRL of a certificate's issuer lists it.
+
+        OpenSSL looks into a delta CRL only where the certificate or the CRL points to it, and
+        Vault's do not; Envoy reads none.
+        """
+        return any(each.lists(certificate) for each in self.revoked_since)
 
 
 def read_anchors(
     chains: Iterable[Sequence[x509.Certificate]], crl_pems: Sequence[str], now: float
 ) -> TrustAnchors:
     """Build the anchors of chains (lowest first) and CRLs. Raises ``BundleFault``."""
+    try:
+        return _read_anchors(chains, crl_pems, now)
+    except CertificateUnreadable as fault:
+        raise BundleFault(str(fault)) from None
+
+
+def _read_anchors(
+    chains: Iterable[Sequence[x509.Certificate]], crl_pems: Sequence[str], now: float
+) -> TrustAnchors:
     known: dict[bytes, x509.Certificate] = {}
     anchors: dict[bytes, x509.Certificate] = {}
     for chain in chains:
         for certificate in chain:
-            _check_ca(certificate)
+            if not is_ca(certificate):
+                raise BundleFault(f"{name_of(certificate)} is no CA")
             known[_key(certificate)] = certificate
-        roots = [each for each in chain if _is_self_signed(each)] or chain[-1:]
+        roots = [each for each in chain if is_self_signed(each)] or chain[-1:]
         anchors.update((_key(each), each) for each in roots if _ends_at(each) > now)
     if not anchors:
         raise BundleFault("it holds no CA certificate that is still valid")
     if len(known) > MAX_CAS:
         raise BundleFault(f"{len(known)} CAs, more than {MAX_CAS}")
     ordered = [anchors[key] for key in sorted(anchors)]
-    crls = _read_crls(crl_pems, tuple(known.values()), now)
-    covered = all(any(_signed(crl, ca) for crl in crls) for ca in known.values())
-    ends = [_crl_ends_at(crl) for crl in crls] or [max(_ends_at(each) for each in ordered)]
+    live = [each for each in known.values() if _ends_at(each) > now]
+    ended = [each for each in known.values() if _ends_at(each) <= now]
+    found = read_crls(crl_pems, live, ended, now)
+    crls = found.complete
+    covered = all(any(has_signed_crl(ca, crl) for crl in crls) for ca in live)
+    ends = [crl_ends_at(crl) for crl in crls] or [max(_ends_at(each) for each in ordered)]
     return TrustAnchors(
         roots_pem=b"".join(each.public_bytes(Encoding.PEM) for each in ordered),
         crl_pem=b"".join(sorted(crl.public_bytes(Encoding.PEM) for crl in crls)) or None,
         only_leaf_crl=bool(crls) and not covered,
-        partial_chain=not all(_is_self_signed(each) for each in ordered),
+        partial_chain=not all(is_self_signed(each) for each in ordered),
         ends_at=min(ends),
+        revoked_since=found.revoked_since,
     )
 
 
@@ -83,68 +111,9 @@ def read_chain(pem: str) -> list[x509.Certificate]:
     if len(pem) > MAX_PEM_BYTES:
         raise BundleFault(f"more than {MAX_PEM_BYTES} bytes of certificates")
     try:
-        return x509.load_pem_x509_certificates(pem.encode("ascii", "replace"))
-    except ValueError:
+        return load_chain(pem)
+    except CertificateUnreadable:
         raise BundleFault("it does not hold PEM certificates") from None
-
-
-def split_crls(pem: str) -> list[str]:
-    """Split a text of several CRLs."""
-    end = "-----END X509 CRL-----"
-    return [part.strip() + f"\n{end}\n" for part in pem.split(end) if part.strip()]
-
-
-def _read_crls(
-    pems: Sequence[str], known: Sequence[x509.Certificate], now: float
-) -> list[x509.CertificateRevocationList]:
-    crls: list[x509.CertificateRevocationList] = []
-    for pem in pems:
-        if len(pem) > MAX_PEM_BYTES:
-            raise BundleFault(f"a CRL of more than {MAX_PEM_BYTES} bytes")
-        try:
-            crl = x509.load_pem_x509_crl(pem.encode("ascii", "replace"))
-        except ValueError:
-            raise BundleFault("a CRL is not in PEM") from None
-        if not any(_signed(crl, ca) for ca in known):
-            raise BundleFault(f"the CRL of {crl.issuer.rfc4514_string()} is signed by no CA here")
-        if _crl_ends_at(crl) <= now:
-            raise BundleFault(
-                f"the CRL of {crl.issuer.rfc4514_string()} has ended; "
-                "set auto_rebuild in Vault's pki/config/crl"
-            )
-        crls.append(crl)
-    return list({crl.public_bytes(Encoding.DER): crl for crl in crls}.values())
-
-
-def _signed(crl: x509.CertificateRevocationList, ca: x509.Certificate) -> bool:
-    key = ca.public_key()
-    kinds = ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey
-    if crl.issuer != ca.subject or not isinstance(key, kinds):
-        return False
-    try:
-        return crl.is_signature_valid(key)
-    except (ValueError, TypeError):
-        return False
-
-
-def _check_ca(certificate: x509.Certificate) -> None:
-    try:
-        constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints)
-        is_ca = constraints.value.ca
-    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension):
-        is_ca = False
-    if not is_ca:
-        raise BundleFault(f"{certificate.subject.rfc4514_string()} is no CA")
-
-
-def _is_self_signed(certificate: x509.Certificate) -> bool:
-    if certificate.issuer != certificate.subject:
-        return False
-    try:
-        certificate.verify_directly_issued_by(certificate)
-    except (ValueError, TypeError, InvalidSignature):
-        return False
-    return True
 
 
 def _key(certificate: x509.Certificate) -> bytes:
@@ -153,9 +122,3 @@ def _key(certificate: x509.Certificate) -> bytes:
 
 def _ends_at(certificate: x509.Certificate) -> float:
     return certificate.not_valid_after_utc.timestamp()
-
-
-def _crl_ends_at(crl: x509.CertificateRevocationList) -> float:
-    """Return ``nextUpdate``; a CRL must have one (RFC 5280 §5.1.2.5)."""
-    end = crl.next_update_utc
-    return 0.0 if end is None else end.timestamp()

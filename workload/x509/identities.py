@@ -1,34 +1,118 @@
-"""The names in a certificate, and how they are matched against a list of patterns."""
+"""Who a certificate identifies: SPIFFE IDs and X.509-SVIDs, in the words of their standards. Pure.
 
+One place for mTLS, trust bundles and routes. The standards are SPIFFE-ID and X509-SVID
+(https://github.com/spiffe/spiffe/tree/main/standards).
+
+A **SPIFFE ID** (SPIFFE-ID §2) is ``spiffe://``, a trust domain of ``a-z 0-9 . - _`` (255 bytes at
+most, no user, no port) and a path whose segments are ``A-Z a-z 0-9 . - _``, none of them empty,
+``.`` or ``..``; without query, fragment or percent-encoding, 2048 bytes at most.
+
+A **certificate that identifies** (X509-SVID §2, §5.2) is a leaf: not a CA's, and it may sign
+neither certificates nor CRLs. Its ID is its one URI SAN: with a second URI, whatever that is, it
+identifies nobody. A name of another kind is no SPIFFE ID, even if it is spelt like one.
+"""
+
+import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from cryptography import x509
 
+from workload.errors import Fault
+from workload.x509.reading import CertificateUnreadable, find_extension, reading
 
-class CertificateNames(NamedTuple):
-    """The SANs that identify a peer. A subject's common name does not (RFC 9525)."""
-
-    uris: tuple[str, ...] = ()
-    dns_names: tuple[str, ...] = ()
-
-
-def names_of(certificate: x509.Certificate) -> CertificateNames:
-    """Return a certificate's SANs; none if they can't be read."""
-    try:
-        sans = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        uris = sans.get_values_for_type(x509.UniformResourceIdentifier)
-        return CertificateNames(tuple(uris), tuple(sans.get_values_for_type(x509.DNSName)))
-    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension):
-        return CertificateNames()
+SPIFFE = "spiffe://"
+MAX_ID_BYTES = 2048
+_SEGMENT = r"/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._-]+"
+_DOMAIN = r"[a-z0-9._-]{1,255}"
+_WORKLOAD_ID = re.compile(rf"spiffe://{_DOMAIN}(?:{_SEGMENT})+", re.ASCII)
+_PREFIX = re.compile(rf"spiffe://{_DOMAIN}(?:{_SEGMENT})*/\*", re.ASCII)
 
 
-def matches(name: str, pattern: str) -> bool:
-    """Return whether a name equals a pattern, or begins with one that ends in ``/*``.
+class NoIdentity(Fault):
+    """A certificate identifies nobody; the message says why."""
 
-    ``spiffe://domain/ns/*`` matches every name below ``spiffe://domain/ns/``.
-    """
-    if not name or "=" in name:
-        return False
+
+class PeerNames(NamedTuple):
+    """The names by which a peer may be admitted. A subject's common name is none (RFC 9525)."""
+
+    spiffe_id: str | None
+    dns_names: tuple[str, ...]
+    """In lower case."""
+
+    def admitted_by(self, patterns: Iterable[str]) -> str | None:
+        """Return who the peer is, if a pattern admits it: its SPIFFE ID, else the DNS name."""
+        listed = tuple(patterns)
+        ids = [each for each in listed if each.startswith(SPIFFE)]
+        spiffe_id = self.spiffe_id
+        if spiffe_id is not None and any(matches_id(spiffe_id, each) for each in ids):
+            return spiffe_id
+        wanted = {each.lower() for each in listed if not each.startswith(SPIFFE)}
+        found = next((name for name in self.dns_names if name in wanted), None)
+        return found if found is None or spiffe_id is None else spiffe_id
+
+    def __str__(self) -> str:
+        """Return the names, bounded, for a message."""
+        shown = (*((self.spiffe_id,) if self.spiffe_id else ()), *self.dns_names)
+        return ", ".join(shown)[:200] or "nobody"
+
+
+def is_spiffe_id(text: str) -> bool:
+    """Return whether a text is a workload's SPIFFE ID (one with a path; X509-SVID §3.1)."""
+    return len(text) <= MAX_ID_BYTES and _WORKLOAD_ID.fullmatch(text) is not None
+
+
+def is_id_pattern(text: str) -> bool:
+    """Return whether a text is a SPIFFE ID, or all below a slash: ``spiffe://domain/ns/*``."""
+    return is_spiffe_id(text) or (len(text) <= MAX_ID_BYTES and bool(_PREFIX.fullmatch(text)))
+
+
+def matches_id(spiffe_id: str, pattern: str) -> bool:
+    """Return whether a valid SPIFFE ID is a pattern's, or stands below one that ends in ``/*``."""
     if pattern.endswith("/*"):
-        return name.startswith(pattern[:-1]) and "/../" not in name
-    return name == pattern
+        return spiffe_id.startswith(pattern[:-1])
+    return spiffe_id == pattern
+
+
+def id_regex(pattern: str) -> str:
+    """Return what matches, whole, the SPIFFE IDs of a pattern that ends in ``/*``, in RE2 too.
+
+    For Envoy, which compares texts: by a mere prefix it would admit ``spiffe://domain/ns/../x``.
+    """
+    segment = r"(?:[A-Za-z0-9._-]*[A-Za-z0-9_-][A-Za-z0-9._-]*|\.{3,})"
+    return rf"{re.escape(pattern[:-2])}(?:/{segment})+"
+
+
+def read_peer(certificate: x509.Certificate) -> PeerNames:
+    """Return whom a peer's certificate identifies. Raises ``NoIdentity``.
+
+    The chain, its dates and its CRLs are somebody else's affair: of the handshake.
+    """
+    try:
+        _check_leaf(certificate)
+        sans = find_extension(certificate, x509.SubjectAlternativeName)
+        if sans is None:
+            raise NoIdentity("the certificate has no names (subjectAltName)")
+        with reading("the certificate"):
+            uris = sans.get_values_for_type(x509.UniformResourceIdentifier)
+            dns_names = tuple(each.lower() for each in sans.get_values_for_type(x509.DNSName))
+    except CertificateUnreadable as fault:
+        raise NoIdentity(str(fault)) from None
+    if len(uris) > 1:
+        raise NoIdentity(
+            "the certificate has several URI SANs; it must have exactly one (X509-SVID §2)"
+        )
+    uri = uris[0] if uris else ""
+    if uri.lower().startswith("spiffe:") and not is_spiffe_id(uri):
+        raise NoIdentity(f"{uri[:200]!r} is no SPIFFE ID of a workload (SPIFFE-ID §2)")
+    return PeerNames(uri if is_spiffe_id(uri) else None, dns_names)
+
+
+def _check_leaf(certificate: x509.Certificate) -> None:
+    """Refuse what may sign: it is no peer (X509-SVID §5.2)."""
+    constraints = find_extension(certificate, x509.BasicConstraints)
+    if constraints is not None and constraints.ca:
+        raise NoIdentity("the certificate is a CA's (X509-SVID §5.2)")
+    usage = find_extension(certificate, x509.KeyUsage)
+    if usage is not None and (usage.key_cert_sign or usage.crl_sign):
+        raise NoIdentity("the certificate may sign certificates or CRLs (X509-SVID §5.2)")

@@ -4,13 +4,8 @@ import base64
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from itertools import pairwise
-from typing import TypeGuard
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -19,15 +14,20 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from workload.errors import Fault
+from workload.x509.chains import MAX_CHAIN, ChainFault, ChainPath, best_path
+from workload.x509.reading import (
+    CertificateUnreadable,
+    find_extension,
+    is_self_signed,
+    load_chain,
+    name_of,
+    public_key_der,
+)
+from workload.x509.servable import NotServable, ServableKey, check_servable
 from workload.x509.wildcards import covers
 
-_MAX_CHAIN = 10
-_MIN_RSA_BITS = 2048
 _CLOCK_SKEW_SECONDS = 60.0
 """How far the CA's clock may be ahead of ours. The clocks of Envoy's clients differ too."""
-
-
-ServableKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
 class MaterialFault(Fault):
@@ -47,6 +47,7 @@ class Material:
     serial: str
     not_before: float
     not_after: float
+    """When the first certificate of its chain ends: served, renewed and alerted by it."""
     uris: tuple[str, ...] = ()
     """The URIs it is for, such as a SPIFFE ID."""
 
@@ -56,15 +57,12 @@ class Material:
 
     @property
     def version(self) -> str:
-        """The version for SDS: the serial, which is unique by issuer (RFC 5280 §4.1.2.2)."""
-        return self.serial
+        """The version for SDS: other whenever any byte of what is served is other.
 
-
-def is_servable_key(key: object) -> TypeGuard[ServableKey]:
-    """Return whether Envoy serves this kind of key: EC (P-256, P-384), RSA of 2048 bits or more."""
-    if isinstance(key, ec.EllipticCurvePrivateKey):
-        return isinstance(key.curve, ec.SECP256R1 | ec.SECP384R1)
-    return isinstance(key, rsa.RSAPrivateKey) and key.key_size >= _MIN_RSA_BITS
+        A serial alone is none: a CA that was made anew counts from one again, and a chain can
+        change under one leaf. The key is covered too, since it is the leaf's.
+        """
+        return f"{self.serial}.{hashlib.sha256(self.chain_pem).hexdigest()[:32]}"
 
 
 def check_material(
@@ -77,96 +75,81 @@ def check_material(
 ) -> Material:
     """Build ``Material`` from what a CA returned. Raises ``MaterialFault``.
 
-    The key must be the leaf's, every link must be signed by the next, which must be a CA,
-    the leaf must be valid now, must not be a CA, and must cover every required name and URI.
+    The key must be the leaf's, the leaf must be servable and cover every required name and URI,
+    and one path of the chain must build and be valid now (``workload.x509.chains``). It ends when
+    the first certificate of that path ends. Spare certificates are kept, as they came.
     """
     try:
-        chain = x509.load_pem_x509_certificates(chain_pem.encode("ascii", "replace"))
-    except ValueError:
+        chain = load_chain(chain_pem)
+    except CertificateUnreadable:
         raise MaterialFault("the CA's answer is not a chain of PEM certificates") from None
-    if not 0 < len(chain) <= _MAX_CHAIN:
+    if not 0 < len(chain) <= MAX_CHAIN:
         raise MaterialFault(
-            f"the CA's answer has {len(chain)} certificates; 1 to {_MAX_CHAIN} are allowed"
+            f"the CA's answer has {len(chain)} certificates; 1 to {MAX_CHAIN} are allowed"
         )
     leaf = chain[0]
     try:
         _check_key(leaf, key)
-        _check_links(chain)
+        check_servable(leaf, for_hosts=bool(required))
         names, uris = _names(leaf)
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
-        raise MaterialFault(
-            "the CA's answer has an extension or a key that can't be read"
-        ) from None
+        path = best_path(chain, now)
+    except CertificateUnreadable as fault:
+        raise MaterialFault(f"the CA's answer can't be read: {fault}") from None
+    except ChainFault as fault:
+        raise MaterialFault(f"the chain is not valid: {fault}") from None
+    except NotServable as fault:
+        raise MaterialFault(str(fault)) from None
     missing = [name for name in required if not any(covers(each, name) for each in names)]
     missing += [uri for uri in uri_sans if uri not in uris]
     if missing:
         raise MaterialFault(f"the certificate does not cover {', '.join(missing)}")
-    not_before, not_after = _seconds(leaf.not_valid_before_utc), _seconds(leaf.not_valid_after_utc)
-    if now >= not_after:
-        raise MaterialFault("the certificate has expired")
-    if now < not_before - _CLOCK_SKEW_SECONDS:
-        raise MaterialFault(
-            "the certificate is not valid yet; check the clocks of this host and of the CA"
-        )
+    _check_time(path, now)
     return Material(
-        chain_pem=b"".join(each.public_bytes(Encoding.PEM) for each in _without_root(chain)),
+        chain_pem=b"".join(
+            each.public_bytes(Encoding.PEM)
+            for each in chain
+            if each is leaf or not is_self_signed(each)
+        ),
         key_pem=key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
         names=names,
         serial=f"{leaf.serial_number:x}",
-        not_before=not_before,
-        not_after=not_after,
+        not_before=leaf.not_valid_before_utc.timestamp(),
+        not_after=path.ends,
         uris=uris,
     )
 
 
 def _check_key(leaf: x509.Certificate, key: ServableKey) -> None:
     form = Encoding.DER, PublicFormat.SubjectPublicKeyInfo
-    if leaf.public_key().public_bytes(*form) != key.public_key().public_bytes(*form):
+    if public_key_der(leaf) != key.public_key().public_bytes(*form):
         raise MaterialFault("the certificate is for another key")
 
 
-def _check_links(chain: Sequence[x509.Certificate]) -> None:
-    if _is_ca(chain[0]):
-        raise MaterialFault("the certificate is a CA certificate; it must be a server certificate")
-    for certificate, issuer in pairwise(chain):
-        if not _is_ca(issuer):
-            raise MaterialFault("the chain is not valid: an issuer in it is not a CA")
-        try:
-            certificate.verify_directly_issued_by(issuer)
-        except (ValueError, TypeError, InvalidSignature):
-            raise MaterialFault(
-                "the chain is not valid: a certificate is not signed by the next one"
-            ) from None
-
-
-def _is_ca(certificate: x509.Certificate) -> bool:
-    try:
-        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except x509.ExtensionNotFound:
-        return False
-
-
-def _without_root(chain: Sequence[x509.Certificate]) -> Sequence[x509.Certificate]:
-    """Return the chain without its root, which a client trusts or not (RFC 8446 §4.4.2)."""
-    has_root = len(chain) > 1 and chain[-1].issuer == chain[-1].subject
-    return chain[:-1] if has_root else chain
+def _check_time(path: ChainPath, now: float) -> None:
+    if now >= path.ends:
+        ended = path.first_to_end
+        if ended is path.certificates[0]:
+            raise MaterialFault("the certificate has expired")
+        raise MaterialFault(
+            f"the chain has ended: the CA certificate of {name_of(ended)} has expired"
+        )
+    if now < path.begins - _CLOCK_SKEW_SECONDS:
+        raise MaterialFault(
+            "the certificate or its chain is not valid yet; check the clocks of this host and of "
+            "the CA"
+        )
 
 
 def _names(leaf: x509.Certificate) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    try:
-        sans = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
+    """Return DNS names, in lower case (RFC 5280 §4.2.1.6: case is not significant), and URIs."""
+    sans = find_extension(leaf, x509.SubjectAlternativeName)
+    if sans is None:
         return (), ()
     uris = sans.get_values_for_type(x509.UniformResourceIdentifier)
-    return tuple(sans.get_values_for_type(x509.DNSName)), tuple(uris)
-
-
-def _seconds(moment: datetime) -> float:
-    return moment.astimezone(UTC).timestamp()
+    return tuple(each.lower() for each in sans.get_values_for_type(x509.DNSName)), tuple(uris)
 
 
 def spki_pin(certificate: x509.Certificate) -> str:
     """Return base64 of the SHA-256 of a certificate's SubjectPublicKeyInfo (RFC 7469 §2.4)."""
-    form = Encoding.DER, PublicFormat.SubjectPublicKeyInfo
-    digest = hashlib.sha256(certificate.public_key().public_bytes(*form)).digest()
+    digest = hashlib.sha256(public_key_der(certificate)).digest()
     return base64.b64encode(digest).decode("ascii")

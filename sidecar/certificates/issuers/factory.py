@@ -14,11 +14,11 @@ from sidecar.certificates.challenges.distributed_solver import DistributedSolver
 from sidecar.certificates.issuers.base import Issuer, IssuerFault, Issuers
 from sidecar.certificates.issuers.fallback import FallbackIssuer
 from sidecar.certificates.issuers.shared import SharedIssuer
+from sidecar.certificates.issuers.slots import OrderSlots
 from sidecar.certificates.issuers.vault_kv import KvIssuer
 from sidecar.certificates.issuers.vault_pki import PkiIssuer
 from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.config import model
-from sidecar.observability.waits import Waiting, unseen
 from sidecar.vault.client import VaultClient
 
 if TYPE_CHECKING:  # certbot's library: 0.3 s and 15 MB that only ACME needs
@@ -51,20 +51,21 @@ class IssuerFactory:
         vault: VaultClient,
         solver: DistributedSolver | None,
         is_revoked: Callable[[str, str], bool] = lambda _issuer, _serial: False,
-        waiting: Waiting = unseen,
     ) -> None:
         self._settings = {each.name: each for each in config.issuers}
         self._store = config.certificate_store
         self._vault = vault
         self._solver = solver
         self._is_revoked = is_revoked
-        self._waiting = waiting
         self._holder = secrets.token_hex(8)
+        self._vaults: dict[str, VaultClient] = {}
         self._bare: dict[str, Issuer] = {}
         self.kv: list[KvIssuer] = []
         self.acme: list[AcmeIssuer] = []
         self.shared: list[SharedIssuer] = []
         self.fallbacks: list[FallbackIssuer] = []
+        self.slots: dict[str, OrderSlots] = {}
+        """The slots of each issuer's orders, by its name."""
 
     def make(self) -> Issuers:
         """Return all issuers."""
@@ -84,19 +85,19 @@ class IssuerFactory:
         shared = SharedIssuer(
             issuer,
             self._store,
-            self._vault,
+            self._vault_of(name),
             holder=self._holder,
             now=wall_seconds,
             clock=monotonic_seconds,
             sleep=asyncio.sleep,
             jitter=random.random,
             is_revoked=lambda serial: self._is_revoked(name, serial),
-            waiting=self._waiting,
             edge_seconds=settings.edge_seconds
             if isinstance(settings, model.AcmeIssuerSettings)
             else 0.0,
         )
         self.shared.append(shared)
+        self.slots[name] = shared.slots
         return shared
 
     def _bare_issuer(self, name: str) -> Issuer:
@@ -104,13 +105,23 @@ class IssuerFactory:
             self._bare[name] = self._make(self._settings[name])
         return self._bare[name]
 
+    def _vault_of(self, name: str) -> VaultClient:
+        """Return an issuer's own client of Vault, whose calls wait for no other issuer's."""
+        if name not in self._vaults:
+            self._vaults[name] = self._vault.with_lanes(f"vault-{name}")
+        return self._vaults[name]
+
     def _make(self, settings: model.IssuerSettings) -> Issuer:
+        vault = self._vault_of(settings.name)
         match settings:
             case model.VaultPkiIssuer():
-                return PkiIssuer(settings, self._vault, wall_seconds)
+                signed = PkiIssuer(settings, vault, wall_seconds)
+                self.slots[settings.name] = signed.slots
+                return signed
             case model.VaultKvIssuer():
-                stored = KvIssuer(settings, self._vault, wall_seconds)
+                stored = KvIssuer(settings, vault, wall_seconds)
                 self.kv.append(stored)
+                self.slots[settings.name] = stored.slots
                 return stored
             case model.AcmeIssuerSettings():
                 from sidecar.certificates.issuers.acme.issuer import AcmeIssuer  # noqa: PLC0415
@@ -118,7 +129,7 @@ class IssuerFactory:
                 if self._solver is None:
                     raise IssuerFault(f"issuer {settings.name!r} needs certificate_store")
                 issuer = AcmeIssuer(
-                    settings, self._vault, self._solver, now=wall_seconds, sleep=asyncio.sleep
+                    settings, vault, self._solver, now=wall_seconds, sleep=asyncio.sleep
                 )
                 self.acme.append(issuer)
                 return issuer

@@ -2,14 +2,17 @@
 
 The entry is written with check-and-set, so that only one of several concurrent writers
 succeeds. Its age is measured by Vault's own clock, so that the clocks of the fleet may differ.
-When the holder dies, another sidecar takes over at the end of the lease. When an order fails,
-the holder records that, so that the others do not repeat it one after the other. The entry is
-overwritten and never deleted: KV goes on counting versions, and check-and-set relies on that.
+A lease is short, and its holder writes it again while the order runs: when the holder dies,
+another sidecar takes over some seconds later, however long an order may take. When an order
+fails, the holder records that, so that the others do not repeat it one after the other. The
+entry is overwritten and never deleted: KV goes on counting versions, and check-and-set relies
+on that.
 """
 
+import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from sidecar.common.errors import Fault
@@ -19,6 +22,8 @@ from workload.x509.renewal import retry_after
 
 _log = logging.getLogger("sidecar.certificates")
 _MAX_FAULT_CHARACTERS = 300
+_REFRESH_SHARE = 0.3
+"""The share of a lease after which it is refreshed: two refreshes may fail before it is stale."""
 _MAX_PAUSE_SECONDS = 7 * 86_400.0
 """The longest ``Retry-After`` of a CA that is accepted (``acme.network``)."""
 
@@ -70,6 +75,13 @@ class OrderLease(NamedTuple):
     """How many orders failed in a row before this one, in the whole fleet."""
 
 
+class HeldLease:
+    """A lease whose version changes as it is refreshed."""
+
+    def __init__(self, lease: OrderLease) -> None:
+        self.lease = lease
+
+
 class Leases:
     """Takes and returns leases under one path of one mount."""
 
@@ -101,12 +113,45 @@ class Leases:
                     f"the order failed {entry.data['failures']} time(s) in the fleet: {why}", left
                 )
             failures = _count(entry.data.get("failures"))
-        held = {"holder": self._holder, "seconds": self._seconds, "failures": failures}
         try:
-            version = await self._vault.write_kv(self._mount, path, held, version)
+            return await self._write(OrderLease(path, version, failures))
         except VaultConflict:
             return None
-        return OrderLease(path, version, failures)
+
+    @contextlib.asynccontextmanager
+    async def refreshed(self, lease: OrderLease) -> AsyncIterator["HeldLease"]:
+        """Refresh a lease as long as the block runs; ``HeldLease.lease`` is the newest then."""
+        held = HeldLease(lease)
+        over = asyncio.Event()
+        refreshing = asyncio.create_task(self._keep(held, over))
+        try:
+            yield held
+        finally:
+            # Not cancelled: a refresh that is under way has written, and its version counts.
+            over.set()
+            await refreshing
+
+    async def _keep(self, held: "HeldLease", over: asyncio.Event) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._seconds * _REFRESH_SHARE):
+                    await over.wait()
+                return
+            try:
+                held.lease = await self._write(held.lease)
+            except VaultConflict:
+                _log.warning(
+                    "the lease %s was taken over by another sidecar during the order",
+                    held.lease.path,
+                )
+                return
+            except VaultFault as gone:
+                _log.warning("the lease %s is not refreshed: %s", held.lease.path, gone)
+
+    async def _write(self, lease: OrderLease) -> OrderLease:
+        data = {"holder": self._holder, "seconds": self._seconds, "failures": lease.failures}
+        version = await self._vault.write_kv(self._mount, lease.path, data, lease.version)
+        return lease._replace(version=version)
 
     async def give_back(self, lease: OrderLease, fault: Fault | None, jitter: float) -> None:
         """End a lease; after a fault, no sidecar orders before a pause is over.
@@ -127,7 +172,8 @@ class Leases:
             await self._vault.write_kv(self._mount, lease.path, data, lease.version)
         except VaultConflict:
             _log.warning(
-                "the lease %s expired during the order; raise certificate_store.lease_seconds",
+                "the lease %s was not ours any more at the end of the order: Vault did not take "
+                "its refreshes within certificate_store.lease_seconds",
                 lease.path,
             )
         except VaultFault as gone:

@@ -12,12 +12,20 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from sidecar.certificates.issuers.base import Issuer, Order, RenewalAdvice, advise
-from sidecar.certificates.issuers.lease import FleetFault, FleetKv, Leases, OrderLease, read_entry
+from sidecar.certificates.issuers.lease import (
+    FleetFault,
+    FleetKv,
+    HeldLease,
+    Leases,
+    OrderLease,
+    read_entry,
+)
+from sidecar.certificates.issuers.slots import OrderSlots, purpose_of
 from sidecar.certificates.issuers.vault_kv import kv_segment, read_material
 from sidecar.common.clock import Now
 from sidecar.common.errors import Fault
+from sidecar.common.lanes import lane
 from sidecar.config import model
-from sidecar.observability.waits import Waiting, unseen
 from sidecar.vault.errors import VaultConflict, VaultFault
 from workload.backoff import CONTENDED_JITTER_SHARE, Backoff
 from workload.x509.material import Material, MaterialFault
@@ -26,8 +34,6 @@ _log = logging.getLogger("sidecar.certificates")
 _LOOKS = Backoff(0.1, 2.0, growth=1.6, jitter_share=CONTENDED_JITTER_SHARE)
 """Between two looks at what another sidecar orders."""
 _REWRITES = Backoff(1.0, 8.0, jitter_share=CONTENDED_JITTER_SHARE)
-_ORDER_SHARE = 0.8
-"""The share of the lease that an order may take; the rest is for storing the result."""
 _WRITES = 4
 _CERTIFICATE, _KEY = "certificate", "private_key"
 
@@ -48,7 +54,7 @@ class SharedIssuer:
         jitter: Callable[[], float],
         is_revoked: Callable[[str], bool] = lambda _serial: False,
         edge_seconds: float = 0.0,
-        waiting: Waiting = unseen,
+        slots: OrderSlots | None = None,
     ) -> None:
         self._inner = inner
         self._settings = settings
@@ -58,8 +64,8 @@ class SharedIssuer:
         self._sleep = sleep
         self._jitter = jitter
         self._is_revoked = is_revoked
-        self._waiting = waiting
         self._leases = Leases(vault, settings.mount, holder=holder, seconds=settings.lease_seconds)
+        self.slots = slots or OrderSlots()
         self.name = inner.name
         self.edge_seconds = edge_seconds
         """How long a first order waits for our edge to start; 0 if no CA connects to it."""
@@ -75,25 +81,34 @@ class SharedIssuer:
         order takes longer than a lease.
         """
         key = f"{self.name}/{order_key(order)}"
-        deadline = self._clock() + self._settings.lease_seconds + _LOOKS.max_seconds
+        settings = self._settings
+        deadline = self._clock() + settings.order_seconds + settings.lease_seconds
         looks = 0
         while True:
-            found, _ = await self._find(key, order)
-            if found is not None:
-                self.found += 1
-                return found
-            lease = await self._leases.take(f"{self._settings.prefix}/leases/{key}")
-            if lease is not None:
-                return await self._order(key, lease, order)
+            async with self.slots.hold(order):
+                found, _ = await self._find(key, order)
+                if found is not None:
+                    self.found += 1
+                    return found
+                lease = await self._leases.take(f"{settings.prefix}/leases/{key}")
+                if lease is not None:
+                    return await self._order(key, lease, order)
+            # No slot is held while another sidecar orders.
             if self._clock() > deadline:
                 raise FleetFault("another sidecar orders it, and is not done yet")
+            if looks == 0:
+                _log.info(
+                    "another sidecar orders it: waiting for the lease %s",
+                    key,
+                    extra={"certificate": order.name},
+                )
             looks += 1
-            with self._waiting(f"another sidecar, which holds the lease to order {key} in Vault"):
-                await self._sleep(_LOOKS.pause_seconds(looks, self._jitter()))
+            await self._sleep(_LOOKS.pause_seconds(looks, self._jitter()))
 
     async def find(self, order: Order) -> Material | None:
         """Return the fleet's certificate, without ordering. Raises ``VaultFault``."""
-        found, _ = await self._find(f"{self.name}/{order_key(order)}", order)
+        with lane(purpose_of(order)):
+            found, _ = await self._find(f"{self.name}/{order_key(order)}", order)
         self.found += found is not None
         return found
 
@@ -116,35 +131,39 @@ class SharedIssuer:
         except MaterialFault as fault:
             _log.info("the certificate stored at %s is not served: %s", self._path(key), fault)
             return None, version
-        replaced = order.replaces is not None and found.serial == order.replaces.serial
+        replaced = order.replaces is not None and found.version == order.replaces.version
         if replaced or self._is_revoked(found.serial):
             return None, version
         return found, version
 
     async def _order(self, key: str, lease: OrderLease, order: Order) -> Material:
         fault: Fault | None = None
+        held = HeldLease(lease)
         try:
-            # The previous holder of the lease may have finished since the last read.
-            found, version = await self._find(key, order)
-            if found is not None:
-                self.found += 1
-                return found
-            self.ordered += 1
-            async with asyncio.timeout(self._settings.lease_seconds * _ORDER_SHARE):
-                material = await self._inner.issue(order)
-            await self._keep(key, material, version)
+            async with self._leases.refreshed(lease) as held:
+                return await self._under_lease(key, order)
         except Fault as raised:
             fault = raised
             raise
-        except TimeoutError:
-            fault = FleetFault(
-                "the issuer takes longer than certificate_store.lease_seconds allows"
-            )
-            raise fault from None
-        else:
-            return material
         finally:
-            await self._leases.give_back(lease, fault, self._jitter())
+            await self._leases.give_back(held.lease, fault, self._jitter())
+
+    async def _under_lease(self, key: str, order: Order) -> Material:
+        # The previous holder of the lease may have finished since the last read.
+        found, version = await self._find(key, order)
+        if found is not None:
+            self.found += 1
+            return found
+        self.ordered += 1
+        try:
+            async with asyncio.timeout(self._settings.order_seconds):
+                material = await self._inner.issue(order)
+        except TimeoutError:
+            raise FleetFault(
+                "the issuer takes longer than certificate_store.order_seconds allows"
+            ) from None
+        await self._keep(key, material, version)
+        return material
 
     async def _keep(self, key: str, material: Material, version: int) -> None:
         """Store a certificate. An order is expensive, so a fault of Vault is retried for a while.

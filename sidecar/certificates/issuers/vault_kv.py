@@ -11,10 +11,12 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from sidecar.certificates.issuers.base import Order
+from sidecar.certificates.issuers.slots import OrderSlots
 from sidecar.common.clock import Now
 from sidecar.config import model
 from sidecar.vault.ports import KvReader, KvVersionReader
-from workload.x509.material import Material, MaterialFault, check_material, is_servable_key
+from workload.x509.material import Material, MaterialFault, check_material
+from workload.x509.servable import is_servable_key
 
 MAX_PEM_CHARACTERS = 65_536
 _SEGMENT = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,253}")
@@ -35,6 +37,7 @@ class KvIssuer:
         self._now = now
         self.name: str = settings.name
         self.poll_seconds: float = settings.poll_seconds
+        self.slots = OrderSlots()
         self.read: dict[str, int] = {}
         """The version that was read last, valid or not, by the name it is served under."""
 
@@ -46,7 +49,8 @@ class KvIssuer:
         """
         settings = self._settings
         path = f"{settings.prefix}/{kv_segment(order.name)}"
-        secret = await self._vault.read_kv(settings.mount, path)
+        async with self.slots.hold(order):
+            secret = await self._vault.read_kv(settings.mount, path)
         self.read[order.name] = secret.version
         try:
             material = read_material(
@@ -57,7 +61,7 @@ class KvIssuer:
             )
         except MaterialFault as fault:
             raise MaterialFault(f"Vault entry {settings.mount}/{path}: {fault}") from None
-        if order.replaces is not None and material.serial == order.replaces.serial:
+        if order.replaces is not None and material.version == order.replaces.version:
             raise NotChanged(f"Vault entry {settings.mount}/{path} is as it was")
         return material
 

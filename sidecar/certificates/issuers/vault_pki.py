@@ -6,6 +6,7 @@ from typing import Protocol
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from sidecar.certificates.issuers.base import Order
+from sidecar.certificates.issuers.slots import OrderSlots
 from sidecar.common.clock import Now
 from sidecar.config import model
 from workload.x509.csr import make_csr
@@ -33,6 +34,7 @@ class PkiIssuer:
     """Issues from one role of one mount."""
 
     def __init__(self, settings: model.VaultPkiIssuer, signer: CertificateSigner, now: Now) -> None:
+        self.slots = OrderSlots()
         self._settings = settings
         self._signer = signer
         self._now = now
@@ -40,6 +42,10 @@ class PkiIssuer:
 
     async def issue(self, order: Order) -> Material:
         """Make a key, have its CSR signed, check the answer. Raises ``Fault``."""
+        async with self.slots.hold(order):
+            return await self._issue(order)
+
+    async def _issue(self, order: Order) -> Material:
         settings = self._settings
         key = ec.generate_private_key(ec.SECP256R1())
         names = tuple(dict.fromkeys(order.dns_names))

@@ -1,5 +1,7 @@
 """One managed certificate, and when it is due next. Pure."""
 
+from enum import StrEnum
+
 from sidecar.certificates.issuers.base import Issuer, Order
 from sidecar.certificates.managed.renewal import Level, level_at, next_level_at
 from workload.x509.material import Material
@@ -7,6 +9,16 @@ from workload.x509.material import Material
 NEVER = float("inf")
 HAND_PAUSE_SECONDS = 60.0
 """Between two orders of a certificate by hand: CAs limit them."""
+
+
+class RevocationStep(StrEnum):
+    """What has happened to a certificate that was revoked."""
+
+    FOUND = "found"
+    """Its CA has revoked it, or an operator has; another is ordered."""
+    NOT_REPLACED = "not_replaced"
+    """An order for another has failed."""
+    REPLACED = "replaced"
 
 
 class ManagedCertificate:

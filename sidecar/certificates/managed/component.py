@@ -2,8 +2,9 @@
 
 import asyncio
 import random
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
+from itertools import chain, repeat
 from typing import Any
 
 from prometheus_client.core import Metric
@@ -14,30 +15,37 @@ from sidecar.certificates.issuers.vault_kv_watch import KvWatch
 from sidecar.certificates.managed.admin import CertificateAdmin, CertificateAdminFault
 from sidecar.certificates.managed.certificate import ManagedCertificate
 from sidecar.certificates.managed.manager import CertificateManager
-from sidecar.certificates.managed.metrics import families, issuer_families
+from sidecar.certificates.managed.metrics import (
+    families,
+    issuer_families,
+    order_families,
+    revoked_family,
+)
 from sidecar.certificates.managed.probe import Prober, Target
 from sidecar.certificates.managed.renewal import Level
 from sidecar.certificates.managed.revocation import RevocationWatch
 from sidecar.certificates.managed.store import CertificateStore
+from sidecar.certificates.managed.withdrawal import Withdrawal
 from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.common.polling import PollStatus
 from sidecar.config import model
 from sidecar.observability.alerts import Alert, Alerts, Severity
-from sidecar.observability.waits import Waiting, unseen
 from sidecar.vault.client import VaultClient
 from sidecar.vault.revoke import revoke_certificate
+from sidecar.vault.trust import read_mount_crls
+
+_SAY_AFTER_SECONDS = (3.0, 5.0)
+_MAX_SHOWN = 5
 
 
 class Certificates:
-    """The certificates of one sidecar: ``load`` before it serves, ``tasks`` while it does."""
+    """The certificates of one sidecar.
 
-    def __init__(
-        self,
-        config: model.Config,
-        vault: VaultClient,
-        alerts: Alerts,
-        waiting: Waiting = unseen,
-    ) -> None:
+    First ``load``, then ``tasks`` while it serves; ``obtain`` beside them, and when that is done
+    ``manager.keep_fresh``.
+    """
+
+    def __init__(self, config: model.Config, vault: VaultClient, alerts: Alerts) -> None:
         self._vault = vault
         self._mounts = {
             each.name: each.mount
@@ -48,15 +56,22 @@ class Certificates:
         self.solver = make_solver(config, vault)
         """Answers ACME challenges; ``None`` without an ACME issuer."""
         self._watches = {
-            each.name: RevocationWatch(each, vault, sleep=asyncio.sleep)
+            each.name: RevocationWatch(each, partial(read_mount_crls, vault), sleep=asyncio.sleep)
             for each in config.issuers
             if isinstance(each, model.VaultPkiIssuer) and each.crl_poll_seconds
         }
-        factory = IssuerFactory(config, vault, self.solver, self._is_revoked, waiting)
+        factory = IssuerFactory(config, vault, self.solver, self._is_revoked)
         self.issuers = factory.make()
         self._acme, self._shared = factory.acme, factory.shared
         self._fallbacks = factory.fallbacks
+        self._slots = factory.slots
         self.store = CertificateStore(wall_seconds)
+        self._withdrawal = Withdrawal(
+            self.store,
+            alerts,
+            wall_seconds,
+            [each.name for each in config.certificates if each.when_revoked == "self_signed"],
+        )
         self.manager = CertificateManager(
             wanted_certificates(config, self.issuers),
             self.store,
@@ -64,7 +79,7 @@ class Certificates:
             sleep=asyncio.sleep,
             jitter=random.random,
             on_level=partial(_alert_level, alerts),
-            waiting=waiting,
+            on_revoked=self._withdrawal.handle,
         )
         self._kv = [KvWatch(each, sleep=asyncio.sleep) for each in factory.kv]
         self._prober = Prober(
@@ -82,16 +97,34 @@ class Certificates:
         )
 
     async def load(self) -> None:
-        """Read the CRLs, and obtain every certificate that needs no running edge.
-
-        Raises ``CertificateFault``.
-        """
+        """Read the CRLs: what is revoked is not taken from the fleet's store."""
         await asyncio.gather(*(watch.refresh() for watch in self._watches.values()))
-        await self.manager.obtain_all()
+        self.store.expect(self.manager.unobtained())
+
+    async def obtain(self, waits: Callable[[str], None]) -> None:
+        """Obtain every certificate that needs no running edge.
+
+        While that takes long, ``waits`` is called with the names that are not there yet. Raises
+        ``CertificateFault``.
+        """
+        saying = asyncio.create_task(self._say_what_is_missing(waits))
+        try:
+            await self.manager.obtain_all()
+        finally:
+            saying.cancel()
+            await asyncio.gather(saying, return_exceptions=True)
+            self.store.expect_no_more()
+
+    async def _say_what_is_missing(self, waits: Callable[[str], None]) -> None:
+        for seconds in chain(_SAY_AFTER_SECONDS, repeat(_SAY_AFTER_SECONDS[-1])):
+            await asyncio.sleep(seconds)
+            names = self.manager.unobtained()
+            shown = ", ".join(map(repr, names[:_MAX_SHOWN]))
+            more = f" and {len(names) - _MAX_SHOWN} more" if len(names) > _MAX_SHOWN else ""
+            waits(f"{shown}{more}")
 
     def tasks(self) -> Iterator[Coroutine[Any, Any, None]]:
-        """Yield the tasks that run until the drain."""
-        yield self.manager.keep_fresh()
+        """Yield the tasks that run until the drain, beside ``manager.keep_fresh``."""
         yield self._prober.run()
         for watch in self._watches.values():
             yield watch.run(self.manager)
@@ -126,7 +159,9 @@ class Certificates:
     def families(self) -> Iterator[Metric]:
         """Yield the metrics of certificates."""
         yield from families(self.manager, self.store, self._prober, configured=self._configured)
+        yield revoked_family(self.manager, self._withdrawal, configured=self._configured)
         yield from issuer_families(self._shared, self._acme, self._fallbacks)
+        yield order_families(self._slots)
 
     def close(self) -> None:
         """Place no further orders."""

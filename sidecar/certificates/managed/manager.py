@@ -1,8 +1,9 @@
 """Obtains certificates and renews them: one loop and one schedule for all of them.
 
 What is due next for a certificate is a renewal, a question to its issuer when to renew, or a
-check of how close its end is (``schedule``). Each runs as a task of its own, so that a slow CA
-delays no other certificate. A failed renewal is retried with back-off, and the current
+check of how close its end is (``schedule``). Each runs as a task of its own, and how many are
+under way is bounded by each issuer for itself (``issuers.slots``), so that a slow CA or a stuck
+order delays no other certificate. A failed renewal is retried with back-off, and the current
 certificate stays in service.
 """
 
@@ -11,25 +12,24 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 
 from sidecar.certificates.issuers.base import FindsExisting, Issuer, Order, advise
-from sidecar.certificates.managed.certificate import NEVER, ManagedCertificate
+from sidecar.certificates.managed.certificate import NEVER, ManagedCertificate, RevocationStep
 from sidecar.certificates.managed.renewal import Level
 from sidecar.certificates.managed.schedule import RenewalSchedule
 from sidecar.certificates.managed.store import CertificateStore
 from sidecar.common.clock import Now
 from sidecar.common.errors import Fault
-from sidecar.observability.waits import Waiting, unseen
 from workload.x509.material import Material
 from workload.x509.renewal import MIN_PAUSE_SECONDS, renew_at, retry_after
 
 _log = logging.getLogger("sidecar.certificates")
-_CONCURRENT = 4
-"""Issuances at once: as many as the Vault client has threads."""
 _MAX_NAMED_FAULTS = 5
 _ASK_AGAIN_SECONDS = 3600.0
 """After a question about renewal that the issuer did not answer."""
 
 OnLevel = Callable[[ManagedCertificate, Level], None]
 """Called with a certificate, whose ``level`` is the new one, and the level before."""
+OnRevoked = Callable[[ManagedCertificate, RevocationStep], None]
+"""Called with a certificate that is revoked, and what has happened to it."""
 
 
 class CertificateFault(Fault):
@@ -54,14 +54,13 @@ class CertificateManager:
         sleep: Callable[[float], Awaitable[None]],
         jitter: Callable[[], float],
         on_level: OnLevel = lambda _managed, _before: None,
-        waiting: Waiting = unseen,
+        on_revoked: OnRevoked = lambda _managed, _what: None,
     ) -> None:
         self._store = store
         self._now = now
         self._jitter = jitter
         self._on_level = on_level
-        self._waiting = waiting
-        self._gate = asyncio.Semaphore(_CONCURRENT)
+        self._on_revoked = on_revoked
         self._held: dict[str, ManagedCertificate] = {}
         self._schedule = RenewalSchedule(self._held, now=now, sleep=sleep)
         self.renewals = 0
@@ -79,6 +78,10 @@ class CertificateManager:
         """Return the managed certificate of a name."""
         return self._held.get(name)
 
+    def unobtained(self) -> list[str]:
+        """Return the names of the certificates that were not obtained yet."""
+        return sorted(each.name for each in self if each.material is None)
+
     async def obtain_all(self) -> None:
         """Obtain every certificate once, but order none whose CA must reach our edge first.
 
@@ -87,22 +90,30 @@ class CertificateManager:
         few faults the rest is not tried, because the cause is probably the same.
         """
         faults: list[CertificateFault] = []
+        waiting: set[asyncio.Task[None]] = set()
 
         async def obtain(managed: ManagedCertificate) -> None:
-            async with self._gate:
-                if len(faults) < _MAX_NAMED_FAULTS:
-                    try:
-                        with self._waiting(
-                            f"the certificate {managed.name!r} from the issuer"
-                            f" {managed.issuer.name!r}"
-                        ):
-                            await self._start(managed)
-                    except CertificateFault as fault:
-                        faults.append(fault)
+            if len(faults) >= _MAX_NAMED_FAULTS:
+                return
+            try:
+                await self._start(managed)
+            except CertificateFault as fault:
+                faults.append(fault)
+                if len(faults) == _MAX_NAMED_FAULTS:
+                    for each in waiting - {asyncio.current_task()}:
+                        each.cancel()
 
-        await asyncio.gather(*(obtain(managed) for managed in self))
+        waiting |= {asyncio.create_task(obtain(managed)) for managed in self}
+        try:
+            ended = await asyncio.gather(*waiting, return_exceptions=True)
+        finally:
+            for each in waiting:
+                each.cancel()
         if faults:
             raise CertificateFault("; ".join(map(str, faults[:_MAX_NAMED_FAULTS])))
+        for outcome in ended:
+            if outcome is not None:
+                raise outcome
 
     async def obtain(self, order: Order, issuer: Issuer) -> Material:
         """Obtain one certificate now, serve it, and manage it from then on.
@@ -114,8 +125,7 @@ class CertificateManager:
         managed.order, managed.issuer = order, issuer
         self._held[order.name] = managed
         try:
-            async with self._gate:
-                return await self._obtain(managed)
+            return await self._obtain(managed)
         except BaseException:
             if managed.material is None and self._held.get(order.name) is managed:
                 del self._held[order.name]
@@ -169,7 +179,10 @@ class CertificateManager:
             return False
         managed.revoked = True
         self._store.remove(name)
-        _log.error("certificate was revoked and is no longer served", extra={"certificate": name})
+        _log.error(
+            "certificate was revoked and is given to no other Envoy", extra={"certificate": name}
+        )
+        self._on_revoked(managed, RevocationStep.FOUND)
         return True
 
     async def keep_fresh(self) -> None:
@@ -187,8 +200,7 @@ class CertificateManager:
             self._look_at_level(managed)
             now = self._now()
             if now >= managed.try_at:
-                async with self._gate:
-                    await self._obtain(managed)
+                await self._obtain(managed)
             elif now >= managed.ask_at:
                 await self._ask(managed)
         except CertificateFault as fault:
@@ -224,6 +236,8 @@ class CertificateManager:
         self.failures += 1
         managed.failures += 1
         managed.last_fault = why
+        if managed.revoked:
+            self._on_revoked(managed, RevocationStep.NOT_REPLACED)
         now = self._now()
         left = managed.seconds_left(now)
         managed.try_at = now + retry_after(managed.failures, left, self._jitter(), asked_seconds)
@@ -258,13 +272,15 @@ class CertificateManager:
             return  # forgotten while it was ordered
         self._store.put(name, material)
         self.renewals += 1
-        before = managed.level
+        before, was_revoked = managed.level, managed.revoked
         managed.material, managed.revoked = material, False
         managed.failures, managed.last_fault, managed.level = 0, "", Level.FRESH
         due = renew_at(material.not_before, material.not_after, self._jitter())
         managed.renew_at = managed.try_at = max(due, now + MIN_PAUSE_SECONDS)
         if before is not Level.FRESH:
             self._on_level(managed, before)
+        if was_revoked:
+            self._on_revoked(managed, RevocationStep.REPLACED)
         _log.info(
             "certificate obtained, serial %s",
             material.serial,

@@ -1,16 +1,18 @@
 """What certificates count, as Prometheus families. Labels are of closed sets, or configured."""
 
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from sidecar.certificates.issuers.fallback import FallbackIssuer
 from sidecar.certificates.issuers.shared import SharedIssuer
+from sidecar.certificates.issuers.slots import OrderSlots
 from sidecar.certificates.managed.manager import CertificateManager
 from sidecar.certificates.managed.probe import Prober
 from sidecar.certificates.managed.renewal import Level
 from sidecar.certificates.managed.store import CertificateStore
+from sidecar.certificates.managed.withdrawal import Withdrawal
 from sidecar.observability.metrics import counter
 
 if TYPE_CHECKING:
@@ -47,6 +49,22 @@ def families(
     yield probes
 
 
+def revoked_family(
+    manager: CertificateManager, withdrawal: Withdrawal, *, configured: Container[str]
+) -> Metric:
+    """Return which certificates are revoked and not replaced, and what Envoy serves meanwhile."""
+    family = GaugeMetricFamily(
+        "septem_certificate_revoked",
+        "1 for a certificate that is revoked and not replaced, by what is served",
+        labels=["name", "served"],
+    )
+    for managed in manager:
+        if managed.revoked and managed.name in configured:
+            instead = withdrawal.is_self_signed(managed.name)
+            family.add_metric([managed.name, "self_signed" if instead else "revoked"], 1.0)
+    return family
+
+
 def issuer_families(
     shared: Iterable[SharedIssuer],
     acme: "Iterable[AcmeIssuer]",
@@ -76,6 +94,17 @@ def issuer_families(
     for second in fallbacks:
         fell_back.add_metric([second.name], second.fell_back)
     yield fell_back
+
+
+def order_families(slots: Mapping[str, OrderSlots]) -> Metric:
+    """Return how many orders of each issuer are under way, by what they are for."""
+    family = GaugeMetricFamily(
+        "septem_certificate_orders_open", "Orders under way", labels=["issuer", "purpose"]
+    )
+    for name, held in slots.items():
+        for purpose, count in held:
+            family.add_metric([name, purpose], count)
+    return family
 
 
 def certificate_families(held: Iterable[tuple[str, float]], failures: int) -> Iterator[Metric]:

@@ -1,33 +1,33 @@
-"""Polls the CRL of Vault PKI, and stops serving what it lists."""
+"""Polls the CRLs of Vault PKI, and stops serving what they list.
+
+Those of every issuer of the mount: a certificate may come from one that is the default no more.
+Delta CRLs too: the CRL itself may not be made anew for hours.
+"""
 
 import logging
-from collections.abc import Awaitable, Callable
-from typing import Protocol
-
-from cryptography import x509
+from collections.abc import Awaitable, Callable, Sequence
 
 from sidecar.certificates.managed.manager import CertificateManager
 from sidecar.common.errors import Fault
 from sidecar.common.faults import call_each
 from sidecar.common.polling import PollStatus
 from sidecar.config import model
+from workload.x509.crls import revoked_serials
+from workload.x509.reading import CertificateUnreadable, load_crl
 
 _log = logging.getLogger("sidecar.certificates")
+
+
+CrlReader = Callable[[str], Awaitable[Sequence[str]]]
+"""Reads the CRLs of a mount, PEM; ``sidecar.vault.trust.read_mount_crls`` does."""
 
 
 class CrlFault(Fault):
     """A CRL can't be read."""
 
 
-class CrlReader(Protocol):
-    """The calls to Vault; ``sidecar.vault.client.VaultClient`` implements them."""
-
-    async def read_crl(self, mount: str) -> bytes:
-        """Return the CRL of a PKI mount, PEM."""
-
-
 class RevocationWatch:
-    """The revoked serials of one issuer, from its CRL.
+    """The revoked serials of one mount, from the CRLs of its issuers.
 
     It has no ``PollLoop``: each read is followed by a comparison, which is due even if the read
     failed, and the first read happens before the loop begins.
@@ -47,34 +47,34 @@ class RevocationWatch:
         self.issuer: str = settings.name
         self.status = PollStatus(
             f"crl/{settings.name}",
-            f"the CRL of Vault PKI {settings.mount!r}",
+            f"the CRLs of Vault PKI {settings.mount!r}",
             _log,
             kept="the serials known to be revoked stay revoked",
         )
 
     def is_revoked(self, serial: str) -> bool:
-        """Tell whether a serial (hexadecimal) is on the last CRL that was read."""
+        """Tell whether a serial (hexadecimal) is on one of the CRLs that were read last."""
         return int(serial, 16) in self._serials
 
     async def refresh(self) -> None:
-        """Read the CRL. If that fails, the last one stays in force: a CRL only grows."""
+        """Read the CRLs. If that fails, the last ones stay in force: a CRL only grows."""
         with self.status.poll():
-            raw = await self._reader.read_crl(self._settings.mount)
+            pems = await self._reader(self._settings.mount)
             try:
-                listed = x509.load_pem_x509_crl(raw)
-            except ValueError:
+                listed = [revoked_serials(load_crl(pem)) for pem in pems]
+            except CertificateUnreadable:
                 raise CrlFault("Vault's answer is not a CRL") from None
-            self._serials = frozenset(entry.serial_number for entry in listed)
+            self._serials = frozenset().union(*listed)
 
     async def run(self, manager: CertificateManager) -> None:
-        """Poll the CRL, until cancelled."""
+        """Poll the CRLs, until cancelled."""
         while True:
             await self.refresh()
             call_each([self.compare], manager)
             await self._sleep(self._settings.crl_poll_seconds)
 
     def compare(self, manager: CertificateManager) -> None:
-        """Stop serving the certificates that are on the CRL."""
+        """Stop serving the certificates that are on a CRL."""
         for managed in manager:
             material = managed.material if managed.issuer.name == self.issuer else None
             if material is not None and self.is_revoked(material.serial):

@@ -1,6 +1,6 @@
 """The current certificates, by the name Envoy asks for. They exist in memory only."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from sidecar.common.clock import Now
 from sidecar.common.observers import Observers
@@ -13,11 +13,27 @@ class CertificateStore:
     def __init__(self, now: Now) -> None:
         self._now = now
         self._held: dict[str, Material] = {}
+        self._expected: set[str] = set()
         self._observers: Observers[str] = Observers()
+
+    def expect(self, names: Iterable[str]) -> None:
+        """Note that these names are being obtained for the first time: who asks may wait."""
+        self._expected.update(names)
+
+    def expect_no_more(self) -> None:
+        """End that: a name that is not there does not exist."""
+        missing, self._expected = self._expected, set()
+        for name in missing:
+            self.announce(name)
+
+    def is_expected(self, name: str) -> bool:
+        """Tell whether a name is not served yet, but is being obtained."""
+        return name in self._expected
 
     def put(self, name: str, material: Material) -> None:
         """Serve this certificate under this name from now on."""
         self._held[name] = material
+        self._expected.discard(name)
         self.announce(name)
 
     def get(self, name: str) -> Material | None:

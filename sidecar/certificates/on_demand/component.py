@@ -35,7 +35,7 @@ _log = logging.getLogger("sidecar.certificates.on_demand")
 
 
 def make_rate_limiter(settings: model.OnDemandSettings) -> IssuanceRateLimiter:
-    """Return the rate limiter that all issuers share."""
+    """Return the rate limiter of one issuer."""
     return IssuanceRateLimiter(
         orders_per_minute=settings.orders_per_minute,
         burst=settings.orders_burst,
@@ -77,7 +77,7 @@ class OnDemandComponent:
         self.source = OnDemand(
             settings,
             registry=self.registry,
-            issuers=_rate_limited(certificates.issuers, make_rate_limiter(settings)),
+            issuers=_rate_limited(certificates.issuers, settings),
             manager=certificates.manager,
             store=self._store,
             configured=self.configured,
@@ -153,11 +153,16 @@ def make_component(
     return OnDemandComponent(config, config.on_demand, vault, certificates, publish)
 
 
-def _rate_limited(issuers: Issuers, rate_limiter: IssuanceRateLimiter) -> Issuers:
-    """Limit the rate of every issuer except Vault KV, where certificates are only read."""
+def _rate_limited(issuers: Issuers, settings: model.OnDemandSettings) -> Issuers:
+    """Limit the rate of every issuer for itself, except Vault KV's, who only read.
+
+    So names whose CA hangs, and that are tried again and again, use up no other CA's rate.
+    """
     return Issuers(
         {
-            each.name: each if isinstance(each, KvIssuer) else RateLimitedIssuer(each, rate_limiter)
+            each.name: each
+            if isinstance(each, KvIssuer)
+            else RateLimitedIssuer(each, make_rate_limiter(settings))
             for each in issuers
         }
     )

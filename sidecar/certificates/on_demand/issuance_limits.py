@@ -1,4 +1,4 @@
-"""Limits on the orders that clients can cause: one rate for all, and a budget per domain.
+"""Limits on the orders that clients can cause: a rate per issuer, and a budget per domain.
 
 Anyone who can reach the edge chooses the names that are asked for. A registered wildcard
 domain makes any number of names valid, and CAs limit orders (Let's Encrypt: 50 a week per

@@ -1,4 +1,4 @@
-"""Orders on demand: one per certificate, a bounded number at a time, with back-off."""
+"""Orders on demand: one per certificate, a bounded number at a time per issuer, with back-off."""
 
 import asyncio
 from collections.abc import Callable
@@ -61,7 +61,8 @@ class Orders:
         self._clock = clock
         self._jitter = jitter
         self._done = done
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], str] = {}
+        """The orders under way, and the issuer of each."""
 
     def __len__(self) -> int:
         """Return how many orders are under way."""
@@ -71,11 +72,19 @@ class Orders:
         """Begin to obtain a certificate. Raises ``NameRefused`` if that is not allowed now."""
         if entry.retry_at > self._clock():
             raise NameRefused(entry.refused)
-        if len(self._tasks) >= self._settings.orders_waiting:
+        issuer = self._issuer_of(entry)
+        if sum(each == issuer for each in self._tasks.values()) >= self._settings.orders_waiting:
             raise NameRefused("too_many_orders")
         entry.task = asyncio.create_task(self._obtain(entry))
-        self._tasks.add(entry.task)
-        entry.task.add_done_callback(self._tasks.discard)  # one that is cancelled may never begin
+        self._tasks[entry.task] = issuer
+        entry.task.add_done_callback(self._ended)  # one that is cancelled may never begin
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.pop(task, None)
+
+    def _issuer_of(self, entry: Entry) -> str:
+        named = entry.registration.issuer if entry.registration is not None else None
+        return named or self._settings.issuer
 
     async def close(self) -> None:
         """Cancel the orders under way."""
@@ -101,7 +110,7 @@ class Orders:
                 seconds = self._clock() - started
                 call_each([self._events.obtained], entry.key, entry.registration, seconds)
         finally:
-            self._tasks.discard(entry.task)
+            self._tasks.pop(entry.task, None)
             entry.task = None
         self._done(entry)
 
@@ -109,7 +118,7 @@ class Orders:
         registration = entry.registration
         if registration is None:
             raise IssuerFault("the configured certificate has expired")
-        issuer = self._issuers[registration.issuer or self._settings.issuer]
+        issuer = self._issuers[self._issuer_of(entry)]
         order = Order(entry.key, (entry.key,), account=registration.domain)
         await self._manager.obtain(order, issuer)
 

@@ -11,7 +11,7 @@ from prometheus_client.core import CounterMetricFamily, Metric
 from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.config import model
 from sidecar.config.reports import FileForward, HttpsForwardSettings, Reports, ReportsListen
-from sidecar.context import AppContext
+from sidecar.context import AppContext, PreparedPart
 from sidecar.csp.reports.forward import HttpsForward, encode_seen
 from sidecar.csp.reports.intake import Rates, ReportIntake
 from sidecar.csp.reports.page import report_routes
@@ -41,6 +41,7 @@ async def start(context: AppContext) -> None:
     await component.start(context.stack)
     context.metrics.add_source(component.families)
     context.routes.update(component.admin_routes)
+    context.reload_parts.append(component.prepare)
 
 
 class ReportsComponent:
@@ -65,7 +66,7 @@ class ReportsComponent:
                 reports.client_max_per_second,
                 reports.client_burst,
             ),
-            domain_owners={tenant.domain: tenant.tenant_id for tenant in config.tenants},
+            domain_owners=_owners(config),
             hash_key=secrets.token_bytes(32),
             now=wall_seconds,
             clock=monotonic_seconds,
@@ -88,6 +89,15 @@ class ReportsComponent:
             stack.callback(_close_forward, self.forward)
         await self._server.start()
         stack.push_async_callback(self._server.close)
+
+    async def prepare(self, config: model.Config) -> PreparedPart:
+        """Return what a reload changes: which tenant a domain belongs to."""
+        owners = _owners(config)
+
+        def adopt() -> None:
+            self._intake.domain_owners = owners
+
+        return PreparedPart(adopt)
 
     def families(self) -> Iterator[Metric]:
         """Yield the metrics. Every label is from a closed set."""
@@ -123,6 +133,10 @@ class ReportsComponent:
 
     def _count_answer(self, status: int) -> None:
         self._intake.answers[status] += 1
+
+
+def _owners(config: model.Config) -> dict[str, str]:
+    return {tenant.domain: tenant.tenant_id for tenant in config.tenants}
 
 
 def _open_forward(reports: Reports) -> AuditLog | None:

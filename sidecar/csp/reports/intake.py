@@ -65,7 +65,7 @@ class ReportIntake:
         self._clients = KeyedBuckets(
             rates.per_client_per_second, rates.per_client_burst, MAX_CLIENTS
         )
-        self._domain_owners = domain_owners
+        self.domain_owners = domain_owners
         self._registered = registered
         self._hash_key = hash_key
         self._now = now
@@ -112,7 +112,7 @@ class ReportIntake:
             return "foreign_document"
         seen = Seen(
             at=self._now(),
-            tenant=self._domain_owners.get(host) or self._registered(host) or "",
+            tenant=self.domain_owners.get(host) or self._registered(host) or "",
             document=document,
             directive=violation.directive,
             blocked=violation.blocked,

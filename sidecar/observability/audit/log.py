@@ -56,7 +56,8 @@ class AuditLog:
         self._queue_lines = queue_lines
         self._queue_bytes = queue_bytes
         self._on_error = on_error
-        self._sample_allowed = sample_allowed
+        self.sample_allowed = sample_allowed
+        """The share of allowed decisions that is recorded, 0 to 1; a reload may set it."""
         self._wake = threading.Event()
         self._closing = False
         self._reopen = False
@@ -145,11 +146,11 @@ class AuditLog:
     @property
     def samples(self) -> bool:
         """Whether only a sample of the allowed decisions is recorded."""
-        return self._sample_allowed < 1
+        return self.sample_allowed < 1
 
     def sampled(self, decision_id: str) -> bool:
         """Return whether a decision is in the sample; by its id, so the same for all its lines."""
-        return self._sample_allowed >= 1 or int(decision_id[-6:], 16) < self._sample_allowed * 2**24
+        return self.sample_allowed >= 1 or int(decision_id[-6:], 16) < self.sample_allowed * 2**24
 
     def reopen(self) -> None:
         """Reopen the file before the next write."""

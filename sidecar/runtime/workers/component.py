@@ -14,13 +14,14 @@ from sidecar.context import AppContext
 from sidecar.decision_cache.component import DecisionCache
 from sidecar.keys.lifecycle import KeyState
 from sidecar.keys.refresher import KeyView
-from sidecar.module_signing.publishers import Publishers
+from sidecar.module_signing.publishers import NO_PUBLISHERS, Publishers
 from sidecar.observability.audit import AuditLog
 from sidecar.observability.metrics import gauge
-from sidecar.runtime.check import make_limiter
-from sidecar.runtime.in_process import ChallengeLookup
+from sidecar.runtime.check import CompiledPolicies, make_limiter
+from sidecar.runtime.in_process import ChallengeLookup, PreparedPolicies
 from sidecar.runtime.workers.limits import LimitShares
 from sidecar.runtime.workers.pool import Dependencies, WorkerPool
+from sidecar.runtime.workers.published import Given
 from sidecar.tokens.revocation import NOTHING_REVOKED, Revocations
 
 _PART = "workers"
@@ -39,6 +40,8 @@ class WorkerChecks:
         self._context = context
         self._audit = audit
         self._view: KeyView | None = None
+        self._publishers = NO_PUBLISHERS
+        self._is_committing = False
         self._revocations = NOTHING_REVOKED
         self._revocation_state = KeyState.INIT
         config = context.config
@@ -80,7 +83,7 @@ class WorkerChecks:
 
     def _publish(self) -> None:
         """Send keys and revocations, once there are keys."""
-        if self._view is not None:
+        if self._view is not None and not self._is_committing:
             self._pool.publish(
                 self._view.ring,
                 self._revocations,
@@ -90,7 +93,36 @@ class WorkerChecks:
 
     def publish_publishers(self, publishers: Publishers) -> None:
         """Send the publishers of modules to every worker."""
-        self._pool.publish_publishers(publishers)
+        self._publishers = publishers
+        if not self._is_committing:
+            self._pool.publish_publishers(publishers)
+
+    async def prepare(self, policies: CompiledPolicies) -> PreparedPolicies:
+        """Have every worker compile other policies. Raises ``WorkerFault``."""
+        encoded = await self._pool.prepare_policies(policies.config)
+        return PreparedPolicies(policies, encoded)
+
+    def commit(self, prepared: PreparedPolicies, publish: Callable[[], None]) -> None:
+        """Have every worker decide by policies, and by all that ``publish`` publishes.
+
+        Both are in one frame, so that no Check is decided by half of a change.
+        """
+        if self._view is None or prepared.encoded is None:
+            raise RuntimeError("a reload before there are keys, or of another process's policies")
+        self._is_committing = True
+        try:
+            publish()
+        finally:
+            self._is_committing = False
+        given = Given(
+            self._view.ring,
+            self._view.state,
+            self._revocations,
+            self._revocation_state is KeyState.DEGRADED,
+            self._publishers,
+        )
+        names = (route.name for route in prepared.policies.config.routes)
+        self._pool.put_in_force(prepared.encoded, given, names)
 
     def publish_domains(self, registered: RegisteredDomains) -> None:
         """Send the tenants' domains to every worker."""

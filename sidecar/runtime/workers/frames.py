@@ -64,10 +64,13 @@ class Start(Frame, frozen=True, tag="start"):
 class Policies(Frame, frozen=True, tag="policies"):
     """To a worker, second: the configuration; it uses routes, domains, headers and token rules.
 
-    It contains no secret (paths of files at most). A change of it requires a restart.
+    It contains no secret (paths of files at most). Another one is sent for a reload: the worker
+    compiles it, acknowledges that, and decides by it from the ``KeysFrame`` on that names its
+    number.
     """
 
     config: model.Config
+    number: int = 1
 
 
 class PublicKey(msgspec.Struct, frozen=True, array_like=True):
@@ -89,7 +92,10 @@ class Revoked(Frame, frozen=True, tag="revoked"):
 
 
 class KeysFrame(Frame, frozen=True, tag="keys"):
-    """To a worker: all verification keys, their state, the parts of the revocations, publishers."""
+    """To a worker: all verification keys, their state, the parts of the revocations, publishers.
+
+    ``policies`` is the number of the configuration in force with them.
+    """
 
     version: int
     keys: tuple[PublicKey, ...]
@@ -101,6 +107,7 @@ class KeysFrame(Frame, frozen=True, tag="keys"):
     """Publishers' keys; ``issuer`` is the publisher."""
     withdrawn: tuple[str, ...] = ()
     """SHA-256 digests of bundles that must not be installed, in hex."""
+    policies: int = 1
 
 
 class Domains(Frame, frozen=True, tag="domains"):
@@ -199,6 +206,13 @@ class Applied(Frame, frozen=True, tag="applied"):
     version: int
 
 
+class Compiled(Frame, frozen=True, tag="compiled"):
+    """From a worker: it has compiled the policies of this number, or why it can't."""
+
+    number: int
+    problem: Annotated[str, msgspec.Meta(max_length=MAX_TEXT)] = ""
+
+
 class Report(Frame, frozen=True, tag="report"):
     """From a worker: the reply to a ``StatsRequest``, or its final report (number 0)."""
 
@@ -256,6 +270,7 @@ FromWorker = (
     Serving
     | VersionRefused
     | Applied
+    | Compiled
     | Report
     | UnknownKid
     | ChallengesRequest

@@ -15,6 +15,8 @@ import logging
 import os
 import socket
 import sys
+from collections.abc import Coroutine
+from typing import Any
 
 import uvloop
 
@@ -24,6 +26,7 @@ from sidecar.common.faults import FaultReporter, watch_loop
 from sidecar.config import model
 from sidecar.keys.lifecycle import KeyState
 from sidecar.observability.counters import Counters
+from sidecar.runtime.check import compile_policies
 from sidecar.runtime.hardening.process import Hardening, begin_worker, confine_worker
 from sidecar.runtime.signals import ignore_signals
 from sidecar.runtime.workers.challenges import RequestedChallenges
@@ -35,6 +38,7 @@ from sidecar.runtime.workers.frames import (
     Applied,
     ChallengesReply,
     ChallengesRequest,
+    Compiled,
     Domains,
     Drain,
     FrameFault,
@@ -125,6 +129,7 @@ class Worker:
             lambda number, tokens: self._channel.send(ChallengesRequest(number, tokens))
         )
         self._check: WorkerCheck | None = None
+        self._compiling = asyncio.Lock()
         self._resident_memory = ResidentMemory()  # a confined process can't open the file
         self._limits: WorkerLimits | None = None
         self._server: H2Server | None = None
@@ -202,8 +207,8 @@ class Worker:
                 self._begun.set()
             case Start():
                 self._take_start(frame)
-            case Policies(config=config):
-                self._take_policies(config)
+            case Policies():
+                self._take_policies(frame)
 
     def _take_start(self, start: Start) -> None:
         """Bind, then confine this process: before any thread starts or a client's byte is read."""
@@ -224,11 +229,16 @@ class Worker:
         if self._hardening.missing:
             _log.warning("this worker is not fully confined: %s", self._hardening)
 
-    def _take_policies(self, config: model.Config) -> None:
-        if self._start is None or self._check is not None:
-            raise FrameFault("the frame 'policies' must be the second one, and be sent once")
+    def _take_policies(self, frame: Policies) -> None:
+        if self._start is None:
+            raise FrameFault("the frame 'policies' must be the second one")
+        if self._check is not None:
+            self._check.expect(frame)
+            self._run_soon(self._compile(self._check, frame))
+            return
+        config = frame.config
         logging.getLogger().setLevel(config.log.level.upper())
-        self._check = check = WorkerCheck(config, self._counters, self._on_fault)
+        self._check = check = WorkerCheck(frame, self._counters, self._on_fault)
         if check.limiter is not None:
             self._limits = WorkerLimits(
                 check.limiter, asyncio.get_running_loop().call_later, self._channel.send
@@ -238,6 +248,17 @@ class Worker:
         check.recorder.on_key_unknown = self._on_unknown_kid
         if any(isinstance(each, model.AcmeIssuerSettings) for each in config.issuers):
             check.service.challenges = self._challenges
+
+    async def _compile(self, check: WorkerCheck, frame: Policies) -> None:
+        """Compile policies in a thread, one after the other, and say that they are."""
+        problem = ""
+        async with self._compiling:
+            try:
+                check.take_compiled(frame, await asyncio.to_thread(compile_policies, frame.config))
+            except Exception as exc:  # noqa: BLE001 - the main process refuses the reload
+                self._on_fault(exc)
+                problem = f"the configuration can't be compiled: {type(exc).__name__}"
+            self._channel.send(Compiled(frame.number, problem))
 
     def _configured(self, what: str) -> WorkerCheck:
         if self._check is None:
@@ -270,7 +291,10 @@ class Worker:
         return Report(number, self._check.version, stats)
 
     def _show_health_soon(self) -> None:
-        task = asyncio.create_task(self._show_health())
+        self._run_soon(self._show_health())
+
+    def _run_soon(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

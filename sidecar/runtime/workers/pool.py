@@ -8,7 +8,7 @@ restarted with the current keys. So within that time no process uses a withdrawn
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple, Protocol
 
@@ -32,7 +32,7 @@ from sidecar.runtime.workers.liveness import MAX_BEHIND_HEARTBEATS
 from sidecar.runtime.workers.output import LineQueue
 from sidecar.runtime.workers.process import END_SECONDS as PROCESS_END_SECONDS
 from sidecar.runtime.workers.process import Ended, WorkerProcess
-from sidecar.runtime.workers.published import PublishedState, Update
+from sidecar.runtime.workers.published import EncodedPolicies, Given, PublishedState, Update
 from sidecar.runtime.workers.restarts import RestartPauses
 from sidecar.runtime.workers.slot import Slot
 from sidecar.runtime.workers.spawn import COMMAND
@@ -43,6 +43,8 @@ from sidecar.tokens.revocation import Revocations
 HEARTBEAT_SECONDS = 1.0
 START_SECONDS = 30.0
 STATS_SECONDS = 0.25
+PREPARE_SECONDS = 30.0
+"""Longer than the largest configuration takes to compile."""
 SETTLE_SECONDS = (MAX_BEHIND_HEARTBEATS + 2) * HEARTBEAT_SECONDS + 2 * PROCESS_END_SECONDS
 """Longer than a worker that does not acknowledge its keys may live."""
 SETTLE_POLL_SECONDS = 0.005
@@ -101,9 +103,7 @@ class WorkerPool:
         )
         self.challenges = ChallengeReplies(on_fault)
         self._state = PublishedState(config, dependencies.control)
-        self._routes = frozenset(
-            {UNMATCHED, CHALLENGE_ROUTE, *(route.name for route in config.routes)}
-        )
+        self._routes = {UNMATCHED, CHALLENGE_ROUTE, *(route.name for route in config.routes)}
         self._drain_seconds = config.listen.drain_seconds
         self._dependencies = dependencies
         self._on_change = on_change
@@ -151,6 +151,35 @@ class WorkerPool:
         if raw is not None:
             for process in self._processes():
                 process.send_encoded(raw)
+
+    async def prepare_policies(self, config: model.Config) -> EncodedPolicies:
+        """Have every worker compile another configuration; nothing changes yet.
+
+        One that ends meanwhile, or starts, is not waited for: it is sent the configuration when
+        it is put in force. Raises ``WorkerFault``.
+        """
+        policies = self._state.encode_policies(config)
+        asked = [process for process in self._processes() if process.serving]
+        for process in asked:
+            process.give_policies(policies)
+        deadline = self._dependencies.clock() + PREPARE_SECONDS
+        while waiting := [p for p in asked if p.serving and p.compiled < policies.number]:
+            if self._dependencies.clock() >= deadline:
+                names = ", ".join(f"worker {process.number}" for process in waiting)
+                raise WorkerFault(f"{names}: not compiled within {PREPARE_SECONDS:.0f} s")
+            await asyncio.sleep(SETTLE_POLL_SECONDS)
+        for process in asked:
+            if process.serving and process.compile_problem:
+                raise WorkerFault(f"worker {process.number}: {process.compile_problem}")
+        return policies
+
+    def put_in_force(self, policies: EncodedPolicies, given: Given, routes: Iterable[str]) -> None:
+        """Have every worker decide by policies, keys and lists that belong together."""
+        update = self._state.put_in_force(policies, given)
+        self._routes.update(routes)
+        for process in self._processes():
+            process.give_policies(policies)
+        self._send(update)
 
     def _send(self, update: Update | None) -> None:
         if update is None:

@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from enum import StrEnum
 
 from sidecar.common.errors import Fault
@@ -15,6 +15,7 @@ from sidecar.runtime.workers.frames import (
     MAX_FROM_WORKER_BYTES,
     Applied,
     ChallengesRequest,
+    Compiled,
     Frame,
     FrameReader,
     FromWorker,
@@ -29,6 +30,7 @@ from sidecar.runtime.workers.frames import (
 )
 from sidecar.runtime.workers.liveness import Liveness
 from sidecar.runtime.workers.output import AuditPipe, ErrorPipe, LineQueue
+from sidecar.runtime.workers.published import EncodedPolicies
 from sidecar.runtime.workers.spawn import COMMAND, spawn
 from sidecar.runtime.workers.stats import WorkerStats
 from sidecar.runtime.workers.watch import WorkerWatch
@@ -66,7 +68,7 @@ class WorkerProcess:
         audit: LineQueue,
         on_serving: Callable[[], None],
         on_unknown_kid: Callable[[], None],
-        routes: frozenset[str],
+        routes: Container[str],
         clock: Callable[[], float],
         on_challenges: Callable[[ChallengesRequest, Callable[[bytes], None]], None] = (
             lambda _request, _send: None
@@ -87,6 +89,10 @@ class WorkerProcess:
         self.refusal = ""
         self.hardening = ""
         self.applied = 0
+        self.compiled = 0
+        """The number of the newest policies that it has compiled since it started."""
+        self.compile_problem = ""
+        self._policies_given = 0
         self.stats = WorkerStats()
         self.ended = Ended.EXITED
         self._first_frames = first_frames
@@ -152,6 +158,12 @@ class WorkerProcess:
         if self._first_frames_sent:
             self._expected_version = version
             self._channel.send_encoded(raw)
+
+    def give_policies(self, policies: EncodedPolicies) -> None:
+        """Send policies, which the worker compiles and acknowledges; each is sent once."""
+        if self._first_frames_sent and policies.number > self._policies_given:
+            self._policies_given = policies.number
+            self._channel.send_encoded(policies.frame)
 
     def decides_by(self, version: int) -> bool:
         """Return whether the worker uses this version of the keys, or a later one.
@@ -229,6 +241,9 @@ class WorkerProcess:
             case Applied(version=version):
                 self._watch.check_applied(frame, self.applied, self._expected_version)
                 self.applied = version
+            case Compiled(number=number, problem=problem):
+                self._watch.check_compiled(number, self.compiled, self._policies_given)
+                self.compiled, self.compile_problem = number, problem
             case UnknownKid():
                 self._on_unknown_kid()
             case ChallengesRequest():

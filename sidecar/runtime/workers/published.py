@@ -41,6 +41,24 @@ class Update(NamedTuple):
     parts: Sequence[bytes] = ()
 
 
+class Given(NamedTuple):
+    """What Checks are decided by, besides the policies."""
+
+    ring: KeyRing
+    state: KeyState
+    revocations: Revocations
+    degraded: bool
+    """Whether the revocations are too old."""
+    publishers: Publishers
+
+
+class EncodedPolicies(NamedTuple):
+    """A configuration as workers are sent it, and its number."""
+
+    number: int
+    frame: bytes
+
+
 class PublishedState:
     """The newest of everything that workers decide by."""
 
@@ -50,7 +68,9 @@ class PublishedState:
         self.ready = False
         self.leases_held = False
         self._control = control
-        self._policies = encode(Policies(config))
+        self.policies = EncodedPolicies(1, encode(Policies(config)))
+        """The configuration in force."""
+        self._numbered = 1
         self._content: tuple[object, ...] = ()
         self._keys: KeysFrame | None = None
         self._revoked = RevokedParts()
@@ -72,9 +92,36 @@ class PublishedState:
         # What can't be encoded is found before the revocations in force are replaced.
         _encode_keys(KeysFrame(0, keys, (), state), self._publishers, 0)
         parts = self._revoked.take(revocations.parts)
-        frame = KeysFrame(0, keys, self._revoked.numbers, state, degraded)
+        frame = KeysFrame(
+            0, keys, self._revoked.numbers, state, degraded, policies=self.policies.number
+        )
         update = self._next(frame, self._publishers)._replace(parts=parts)
         self._content = content
+        return update
+
+    def encode_policies(self, config: model.Config) -> EncodedPolicies:
+        """Return another configuration, to be compiled; ``put_in_force`` makes it the current."""
+        self._numbered += 1
+        return EncodedPolicies(self._numbered, encode(Policies(config, self._numbered)))
+
+    def put_in_force(self, policies: EncodedPolicies, given: Given) -> Update:
+        """Set policies with the keys, revocations and publishers in force from then on.
+
+        One frame puts all of it in force. What can't be encoded is found before anything is set.
+        """
+        keys = public_keys(given.ring)
+        plain = KeysFrame(0, keys, (), given.state)
+        _encode_keys(plain, given.publishers, 0)
+        parts = self._revoked.take(given.revocations.parts)
+        frame = msgspec.structs.replace(
+            plain,
+            revoked=self._revoked.numbers,
+            revocations_degraded=given.degraded,
+            policies=policies.number,
+        )
+        update = self._next(frame, given.publishers)._replace(parts=parts)
+        self._content = (tuple(given.ring), given.revocations, given.state, given.degraded)
+        self.policies, self._publishers = policies, given.publishers
         return update
 
     def set_publishers(self, publishers: Publishers) -> Update | None:
@@ -105,7 +152,7 @@ class PublishedState:
     def first_frames(self, number: int, address: str, *, draining: bool) -> Iterator[bytes]:
         """Yield what a new worker is sent first. The keys come last: it serves from then on."""
         yield encode(Start(PROTOCOL, number, address, self._control))
-        yield self._policies
+        yield self.policies.frame
         yield encode(Readiness(self.ready))
         if self._limits is not None:
             yield self._limits

@@ -89,6 +89,11 @@ class WorkerWatch:
         if not applied <= frame.version <= expected:
             raise FrameFault(f"it names keys of version {frame.version}, which it was not sent")
 
+    def check_compiled(self, number: int, before: int, given: int) -> None:
+        """Check that it names policies that it was sent, and each once."""
+        if not before < number <= given:
+            raise FrameFault(f"it has compiled policies {number}, which it was not sent")
+
     def check_report(self, report: Report, answered: int, asked: int, before: WorkerStats) -> None:
         """Check a report against the requests, and its counts against the previous ones."""
         if report.number == 0:

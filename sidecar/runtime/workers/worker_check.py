@@ -4,20 +4,30 @@ import logging
 from collections.abc import Callable
 
 from sidecar.common.clock import cpu_seconds, monotonic_ns
-from sidecar.config import model
 from sidecar.decision_cache.control import take_control
 from sidecar.decision_cache.deciding import DecidingProcess
 from sidecar.keys.lifecycle import KeyState
 from sidecar.observability.audit import AuditLog, DescriptorSink
 from sidecar.observability.counters import Counters
 from sidecar.runtime.check import (
+    CompiledPolicies,
+    compile_policies,
     give_domains,
     give_keys,
+    give_policies,
     give_publishers,
     give_revocations,
     make_check,
 )
-from sidecar.runtime.workers.frames import Domains, KeysFrame, Revoked, publishers_of, ring_of
+from sidecar.runtime.workers.frames import (
+    Domains,
+    FrameFault,
+    KeysFrame,
+    Policies,
+    Revoked,
+    publishers_of,
+    ring_of,
+)
 from sidecar.runtime.workers.revoked import ReceivedParts
 from sidecar.runtime.workers.stats import WorkerStats
 from sidecar.tokens.cache import TokenCache
@@ -26,12 +36,19 @@ _log = logging.getLogger("sidecar.runtime.workers")
 
 
 class WorkerCheck:
-    """Decides by the newest frames; ``version`` is theirs, 0 before there are keys."""
+    """Decides by the newest frames; ``version`` is theirs, 0 before there are keys.
+
+    ``policies`` is the number of the configuration in force. Another one waits until a frame of
+    keys names it.
+    """
 
     def __init__(
-        self, config: model.Config, counters: Counters, on_fault: Callable[[Exception], None]
+        self, first: Policies, counters: Counters, on_fault: Callable[[Exception], None]
     ) -> None:
-        self.config = config
+        self.config = config = first.config
+        self.policies = first.number
+        self._next: Policies | None = None
+        self._compiled: CompiledPolicies | None = None
         self.version = 0
         self._counters = counters
         self._revoked = ReceivedParts()
@@ -79,6 +96,15 @@ class WorkerCheck:
         if self.deciding is not None:
             self.deciding.stop()
 
+    def expect(self, frame: Policies) -> None:
+        """Store another configuration until keys put it in force."""
+        self._next, self._compiled = frame, None
+
+    def take_compiled(self, frame: Policies, compiled: CompiledPolicies) -> None:
+        """Take what a thread has made of a configuration, where it is still the next."""
+        if frame is self._next:
+            self._compiled = compiled
+
     def take_revoked(self, frame: Revoked) -> None:
         """Store a part of the revocations until keys put it in force."""
         self._revoked.take(frame)
@@ -95,12 +121,27 @@ class WorkerCheck:
         if revocations == held.revocations:
             revocations = held.revocations
         publishers = publishers_of(frame)
+        self._put_in_force(frame.policies)
         give_keys(self.service, ring, frame.state)
         state = KeyState.DEGRADED if frame.revocations_degraded else KeyState.ACTIVE
         give_revocations(self.service, revocations, state)
         if not publishers.same_as(held.publishers):
             give_publishers(self.service, publishers)
         self.version = frame.version
+
+    def _put_in_force(self, number: int) -> None:
+        """Decide by the policies of this number. Raises ``FrameFault`` if they were not sent."""
+        if number == self.policies:
+            return
+        if self._next is None or self._next.number != number:
+            raise FrameFault(f"keys name policies {number}, which were not sent")
+        # A worker that started a moment ago has not been given the time to compile them.
+        compiled = self._compiled or compile_policies(self._next.config)
+        give_policies(self.service, self._cache, compiled)
+        self.config, self.policies = compiled.config, number
+        self._audit.sample_allowed = compiled.config.audit.sample_allowed
+        logging.getLogger().setLevel(compiled.config.log.level.upper())
+        self._next = self._compiled = None
 
     def take_domains(self, frame: Domains) -> None:
         """Decide by another shard of the tenants' domains; version 0 comes before the keys."""

@@ -9,13 +9,8 @@ from sidecar.config.secrets import KvTrust, PkiTrust, TrustBundle
 from sidecar.sds.secrets.source import VersionedValue
 from sidecar.vault.client import VaultClient
 from sidecar.vault.trust import read_ca_issuers
-from workload.x509.anchors import (
-    BundleFault,
-    TrustAnchors,
-    read_anchors,
-    read_chain,
-    split_crls,
-)
+from workload.x509.anchors import TrustAnchors, read_anchors, read_chain
+from workload.x509.crls import BundleFault, split_crls
 
 _MIN_PAUSE_SECONDS = 1.0
 
@@ -74,8 +69,7 @@ class VaultAnchors:
         for mount in settings.mounts:
             for issuer in await read_ca_issuers(self._vault, mount, crl=settings.crl):
                 chains.append("\n".join(issuer.chain_pems))
-                if issuer.crl_pem is not None:
-                    crls.append(issuer.crl_pem)
+                crls += issuer.crl_pems
         return chains, crls
 
     async def _from_kv(self, settings: KvTrust) -> tuple[list[str], list[str]]:

@@ -11,6 +11,7 @@ from sidecar.certificates.issuers.lease import FleetFault, Leases, OrderLease, r
 from sidecar.common.errors import Fault
 from sidecar.vault.errors import VaultConflict, VaultUnreachable
 from tests.support.fleet_kv import MemoryKv
+from tests.support.waiting import until
 
 PATH = "leases/a"
 SECONDS = 60.0
@@ -139,7 +140,7 @@ async def test_returning_it_never_raises(kv: MemoryKv, caplog: pytest.LogCapture
     kv.now += SECONDS
     await take(kv, "two")
     await leases(kv).give_back(taken, None, 0.0)
-    assert "raise certificate_store.lease_seconds" in caplog.text
+    assert "was not ours any more at the end of the order" in caplog.text
     assert kv.data(PATH)["holder"] == "two", "the other's lease is not ended"
 
 
@@ -171,3 +172,47 @@ async def test_an_entry_that_appears_meanwhile_is_not_overwritten_unread(kv: Mem
     kv.read_kv_version = ask_while_another_writes  # type: ignore[method-assign]
     entry, version = await read_entry(kv, "secret", PATH)
     assert (entry.data, version) == ({"a": 2}, 2)
+
+
+async def test_a_lease_is_refreshed_as_long_as_the_order_runs(kv: MemoryKv) -> None:
+    short = Leases(kv, "secret", holder="one", seconds=0.05)
+    taken = await short.take(PATH)
+    assert taken is not None
+    async with short.refreshed(taken) as held:
+        await until(lambda: held.lease.version >= taken.version + 4)
+        assert kv.data(PATH) == {"holder": "one", "seconds": 0.05, "failures": 0}
+        assert await leases(kv, "two").take(PATH) is None
+    version = held.lease.version
+    await short.give_back(held.lease, None, 0.0)
+    assert kv.entries[PATH].version == version + 1, "no refresh comes after the end"
+    assert kv.data(PATH)["holder"] == ""
+
+
+async def test_a_refresh_that_fails_is_made_again(
+    kv: MemoryKv, caplog: pytest.LogCaptureFixture
+) -> None:
+    short = Leases(kv, "secret", holder="one", seconds=0.05)
+    taken = await short.take(PATH)
+    assert taken is not None
+    async with short.refreshed(taken) as held:
+        kv.away = True
+        await until(lambda: "is not refreshed" in caplog.text)
+        assert held.lease == taken
+        kv.away = False
+        await until(lambda: held.lease.version > taken.version)
+
+
+async def test_one_that_was_taken_over_is_refreshed_no_more(
+    kv: MemoryKv, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The holder was frozen for longer than its lease; its order goes on, for itself alone."""
+    short = Leases(kv, "secret", holder="one", seconds=0.05)
+    taken = await short.take(PATH)
+    assert taken is not None
+    kv.now += 1.0
+    second = await take(kv, "two")
+    async with short.refreshed(taken) as held:
+        await until(lambda: "was taken over by another sidecar" in caplog.text)
+        assert held.lease == taken
+    await short.give_back(held.lease, None, 0.0)
+    assert kv.entries[PATH].version == second.version

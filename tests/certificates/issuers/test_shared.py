@@ -17,7 +17,6 @@ from sidecar.certificates.managed.store import CertificateStore
 from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.common.errors import Fault
 from sidecar.config import model
-from sidecar.observability.waits import Waits
 from sidecar.vault.client import VaultClient
 from tests.support.policies import FLEET_POLICY
 from tests.support.real import TokenFile
@@ -100,25 +99,6 @@ async def test_ten_that_are_asked_at_once_place_one_order(fleet: Fleet) -> None:
         assert held.serial == got[0].serial
 
 
-async def test_who_waits_for_another_ones_order_says_so(fleet: Fleet) -> None:
-    fleet.ca.seconds = 0.5
-    waits = Waits(monotonic_seconds)
-    said: set[str] = set()
-    waits.on_change = lambda: said.add(waits.names)
-    waiting = SharedIssuer(
-        fleet.ca, STORE, fleet.vaults[1], holder="who-waits", now=wall_seconds,
-        clock=monotonic_seconds, sleep=asyncio.sleep, jitter=random.random, waiting=waits.on,
-    )  # fmt: skip
-    ordering = asyncio.create_task(fleet.issuers[0].issue(fleet.order))
-    await until(lambda: fleet.ca.orders)
-    await waiting.issue(fleet.order)
-    await ordering
-    assert said == {
-        "",
-        f"another sidecar, which holds the lease to order internal/{fleet.name} in Vault",
-    }
-
-
 async def test_a_restart_orders_nothing(fleet: Fleet) -> None:
     before = await fleet.obtain(0)
     again = await fleet.issuer(1).issue(fleet.order)
@@ -164,7 +144,7 @@ async def test_what_a_ca_asks_to_wait_the_fleet_waits(fleet: Fleet) -> None:
 
 
 async def test_a_holder_that_dies_is_taken_over_when_its_lease_ends(fleet: Fleet) -> None:
-    short = model.CertificateStoreSettings(lease_seconds=2)
+    short = model.CertificateStoreSettings(lease_seconds=2, order_seconds=60)
     leases = Leases(fleet.vaults[9], "secret", holder="dead", seconds=2)
     path = f"{short.prefix}/leases/internal/{order_key(fleet.order)}"
     assert await leases.take(path) is not None
@@ -175,11 +155,36 @@ async def test_a_holder_that_dies_is_taken_over_when_its_lease_ends(fleet: Fleet
     assert material.names == (fleet.name,)
 
 
-async def test_an_order_that_takes_longer_than_a_lease_is_cancelled(fleet: Fleet) -> None:
+async def test_an_order_takes_longer_than_a_lease_and_nobody_else_orders(fleet: Fleet) -> None:
+    short = model.CertificateStoreSettings(lease_seconds=1, order_seconds=60)
+    fleet.ca.seconds = 3.0
+    first, second = fleet.issuer(0, short), fleet.issuer(1, short)
+    got = await asyncio.gather(first.issue(fleet.order), second.issue(fleet.order))
+    assert fleet.ca.orders == 1
+    assert got[0] == got[1]
+
+
+async def test_an_order_that_takes_too_long_is_cancelled(fleet: Fleet) -> None:
     fleet.ca.seconds = 30
-    issuer = fleet.issuer(0, model.CertificateStoreSettings(lease_seconds=1))
-    with pytest.raises(FleetFault, match=r"longer than certificate_store\.lease_seconds"):
+    issuer = fleet.issuer(0, model.CertificateStoreSettings(order_seconds=1))
+    with pytest.raises(FleetFault, match=r"longer than certificate_store\.order_seconds"):
         await issuer.issue(fleet.order)
+
+
+async def test_who_waits_for_a_lease_holds_no_slot_and_says_so(
+    fleet: Fleet, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    leases = Leases(fleet.vaults[9], "secret", holder="dead", seconds=60)
+    assert await leases.take(f"{STORE.prefix}/leases/internal/{order_key(fleet.order)}") is not None
+    issuer = fleet.issuer(0)
+    waiting = asyncio.create_task(issuer.issue(fleet.order))
+    await until(lambda: "waiting for the lease internal/" in caplog.text)
+    await until(lambda: not any(dict(issuer.slots).values()))
+    other = Order("beside", ("beside-a-lease.septemcore.com",))
+    assert (await issuer.issue(other)).names == other.dns_names
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
 
 
 async def test_what_is_stored_is_checked_again(fleet: Fleet, openbao: OpenBao) -> None:

@@ -8,14 +8,14 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from demo.openbao import OpenBao
 from sidecar.certificates.issuers.base import Order
-from sidecar.certificates.issuers.vault_kv import KvIssuer, kv_segment
+from sidecar.certificates.issuers.vault_kv import KvIssuer, NotChanged, kv_segment
 from sidecar.common.clock import monotonic_seconds
 from sidecar.common.errors import Fault
 from sidecar.config import model
 from sidecar.vault.client import VaultClient
 from tests.support.policies import FLEET_POLICY
 from tests.support.real import TokenFile
-from tests.workload.x509.test_material import CA, KEY, NOW, OTHER, SUBJECT, pem
+from tests.workload.x509.test_material import CA, KEY, NOW, OTHER, SUBJECT, VERSIONS, pem
 from workload.x509.material import MaterialFault
 
 pytestmark = pytest.mark.real
@@ -56,6 +56,20 @@ async def test_what_is_stored_is_issued_and_its_change_is_seen(
     assert await issuer.version(ORDER) == before + 1
     second = await issuer.issue(ORDER._replace(replaces=first))
     assert second.serial != first.serial
+
+
+async def test_a_forgotten_intermediate_and_a_serial_used_again_are_changes(
+    issuer: KvIssuer, openbao: OpenBao
+) -> None:
+    """Judged by its serial each of these would be as it was."""
+    held = None
+    for _, certificate, key, chain in VERSIONS:
+        text = pem(certificate, *chain)
+        stored(openbao, "a.example", certificate=text, private_key=key_pem(key))
+        held = await issuer.issue(ORDER._replace(replaces=held))
+        assert held.chain_pem.count(b"BEGIN CERTIFICATE") == 1 + len(chain)
+    with pytest.raises(NotChanged, match="is as it was"):
+        await issuer.issue(ORDER._replace(replaces=held))
 
 
 WEAK_BITS = 1024

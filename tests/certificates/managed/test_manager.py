@@ -9,7 +9,6 @@ from sidecar.certificates.managed.certificate import HAND_PAUSE_SECONDS
 from sidecar.certificates.managed.manager import CertificateFault
 from sidecar.common.errors import Fault
 from tests.support.managed_world import WANTED, World
-from tests.support.waiting import until
 from workload.x509.material import Material
 
 
@@ -19,17 +18,6 @@ async def test_a_certificate_is_renewed_at_two_thirds_of_an_hour() -> None:
     await world.run_until(2500.0)
     assert world.slept[0] == 2400.0
     assert world.issued >= 2
-
-
-async def test_the_start_says_for_which_certificate_it_waits() -> None:
-    world = World()
-    world.stuck = asyncio.Event()
-    obtaining = asyncio.create_task(world.manager.obtain_all())
-    await until(lambda: world.attempts)
-    assert world.waits.names == "the certificate 'edge' from the issuer 'internal'"
-    world.stuck.set()
-    await obtaining
-    assert world.waits.names == ""
 
 
 async def test_a_failed_renewal_displaces_nothing_and_expiry_ends_it() -> None:

@@ -1,6 +1,7 @@
 """What a real Vault PKI revokes is served no more, and a stored certificate that changes is."""
 
 import asyncio
+from functools import partial
 
 import pytest
 
@@ -15,6 +16,8 @@ from sidecar.certificates.managed.store import CertificateStore
 from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.config import model
 from sidecar.vault.client import VaultClient
+from sidecar.vault.trust import read_mount_crls
+from tests.support.authorities import Ca, pem
 from tests.support.policies import FLEET_POLICY
 from tests.support.real import TokenFile
 from tests.support.waiting import until
@@ -43,7 +46,7 @@ async def test_a_revoked_certificate_is_replaced(openbao: OpenBao, vault: VaultC
     await manager.obtain_all()
     first = store.get("edge")
     assert first is not None
-    watch = RevocationWatch(PKI, vault, sleep=asyncio.sleep)
+    watch = RevocationWatch(PKI, partial(read_mount_crls, vault), sleep=asyncio.sleep)
     await watch.refresh()
     watch.compare(manager)
     assert store.get("edge") is first, "it is not revoked"
@@ -71,13 +74,37 @@ async def test_a_revoked_certificate_is_replaced(openbao: OpenBao, vault: VaultC
 
 async def test_a_crl_that_can_not_be_read_forgets_nothing(vault: VaultClient) -> None:
     watch = RevocationWatch(
-        model.VaultPkiIssuer(name="nobody", role="edge", mount="nowhere"), vault,
+        model.VaultPkiIssuer(name="nobody", role="edge", mount="nowhere"),
+        partial(read_mount_crls, vault),
         sleep=asyncio.sleep,
     )  # fmt: skip
     watch._serials = frozenset({7})
     await watch.refresh()
     assert watch.status.outcomes == {"VaultForbidden": 1}
     assert watch.is_revoked("7")
+
+
+async def test_what_any_crl_or_delta_lists_is_revoked() -> None:
+    async def read(_mount: str) -> tuple[str, ...]:
+        a, b = Ca("a"), Ca("b")
+        return pem(a.crl([7])), pem(a.crl([9], delta=True, restored=[10])), pem(b.crl([8]))
+
+    watch = RevocationWatch(PKI, read, sleep=asyncio.sleep)
+    await watch.refresh()
+    assert [watch.is_revoked(each) for each in ("7", "8", "9", "a", "b")] == [True] * 3 + [
+        False
+    ] * 2
+
+
+async def test_an_answer_that_is_no_crl_forgets_nothing() -> None:
+    async def read(_mount: str) -> tuple[str, ...]:
+        return (pem(Ca("a").crl([8])), "hello")
+
+    watch = RevocationWatch(PKI, read, sleep=asyncio.sleep)
+    watch._serials = frozenset({7})
+    await watch.refresh()
+    assert watch.is_revoked("7")
+    assert watch.status.outcomes == {"CrlFault": 1}
 
 
 async def test_a_stored_certificate_that_changes_is_pushed(

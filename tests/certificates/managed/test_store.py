@@ -69,3 +69,17 @@ def test_who_stops_watching_is_notified_no_more(store: CertificateStore) -> None
     stop()
     store.announce("edge")
     assert seen == ["edge"]
+
+
+def test_a_name_is_expected_until_it_is_there_or_the_start_is_over() -> None:
+    store = CertificateStore(lambda: 0.0)
+    announced: list[str] = []
+    store.watch(announced.append)
+    store.expect(["edge", "other"])
+    assert store.is_expected("edge")
+    store.put("edge", material("1"))
+    assert not store.is_expected("edge")
+    assert store.is_expected("other")
+    store.expect_no_more()
+    assert not store.is_expected("other")
+    assert announced == ["edge", "other"], "who waits for it is told that it does not exist"

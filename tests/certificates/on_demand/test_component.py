@@ -109,11 +109,16 @@ def on_demand_settings(**more: Any) -> model.OnDemandSettings:
 async def test_only_orders_at_a_ca_are_limited() -> None:
     vault: Any = MemoryKv()
     stored = KvIssuer(model.VaultKvIssuer(name="stored", prefix="tls"), vault, wall_seconds)
+    other = Nobody()
+    other.name = "other"
     limited = _rate_limited(
-        Issuers({"stored": stored, "internal": Nobody()}), make_rate_limiter(on_demand_settings())
+        Issuers({"stored": stored, "internal": Nobody(), "other": other}), on_demand_settings()
     )
     assert limited["stored"] is stored
-    assert isinstance(limited["internal"], RateLimitedIssuer)
+    first, second = limited["internal"], limited["other"]
+    assert isinstance(first, RateLimitedIssuer)
+    assert isinstance(second, RateLimitedIssuer)
+    assert first._rate_limiter is not second._rate_limiter, "one CA's orders are not another's"
 
 
 async def test_the_limits_are_those_of_the_settings() -> None:

@@ -14,14 +14,19 @@ import grpc
 import pytest
 
 from sidecar.common.registered_domains import RegisteredDomains
+from sidecar.config import parse_config
+from sidecar.keys.lifecycle import KeyState
+from sidecar.module_signing.publishers import NO_PUBLISHERS
 from sidecar.runtime.workers import liveness, restarts
 from sidecar.runtime.workers import pool as pool_module
 from sidecar.runtime.workers.pool import (
     WorkerFault,
 )
 from sidecar.runtime.workers.process import Ended
+from sidecar.runtime.workers.published import EncodedPolicies, Given
 from sidecar.tokens.keyring import EMPTY_RING, KeyRing
 from sidecar.tokens.revocation import (
+    NOTHING_REVOKED,
     PartTables,
     RevocationEntry,
     RevocationPart,
@@ -30,6 +35,7 @@ from sidecar.tokens.revocation import (
 )
 from sidecar.transport.names import CHECK_METHOD
 from tests.authz.checks import check_request
+from tests.authz.conftest import CONFIG
 from tests.runtime.workers.harness import children, free_run
 from tests.runtime.workers.pooled import WORKERS, Pool, good
 from tests.support.minting import ISSUER, Issuer
@@ -348,3 +354,62 @@ async def test_one_that_breaks_the_protocol_is_killed(issuer: Issuer) -> None:
         await running.pool.start()
     assert sum(slot.restarts[Ended.BROKE_PROTOCOL] for slot in running.pool.slots) >= 1
     await running.pool.stop()
+
+
+OTHER = parse_config(
+    CONFIG.replace("name: api, path_prefix: /api", "name: apis, path_prefix: /apis"), "test"
+)
+
+
+def given(ring: KeyRing) -> Given:
+    return Given(ring, KeyState.ACTIVE, NOTHING_REVOKED, False, NO_PUBLISHERS)
+
+
+async def reload(pool: Pool, issuer: Issuer, prepared: EncodedPolicies) -> None:
+    pool.pool.put_in_force(prepared, given(issuer.ring), ["apis"])
+    assert await pool.pool.settle() == ()
+
+
+async def test_policies_are_compiled_by_all_before_they_are_in_force(
+    pool: Pool, issuer: Issuer
+) -> None:
+    prepared = await pool.pool.prepare_policies(OTHER)
+    processes = [slot.process for slot in pool.pool.slots if slot.process is not None]
+    assert [process.compiled for process in processes] == [prepared.number] * WORKERS
+    for number in range(WORKERS):
+        assert (await pool.ask(number, good(issuer))).allowed, "under /api, as before"
+    await reload(pool, issuer, prepared)
+    for number in range(WORKERS):
+        answer = await pool.ask(number, good(issuer))
+        assert answer.metadata["reason"] == "route_unknown"
+    await pool.pool.refresh_stats()
+    for slot in pool.pool.slots:
+        routes = {route for _, _, route in slot.stats().counters.checks}
+        assert "api" in routes, "what was counted under the names of before stays"
+
+
+async def test_one_that_ends_while_others_compile_starts_with_what_is_in_force_then(
+    pool: Pool, issuer: Issuer
+) -> None:
+    os.kill(pid := pool.pid(0), signal.SIGSTOP)
+    preparing = asyncio.create_task(pool.pool.prepare_policies(OTHER))
+    await asyncio.sleep(0)
+    os.kill(pid, signal.SIGKILL)
+    prepared = await preparing
+    await until(lambda: pool.pool.serving == WORKERS)
+    await reload(pool, issuer, prepared)
+    for number in range(WORKERS):
+        answer = await pool.ask(number, good(issuer))
+        assert answer.metadata["reason"] == "route_unknown"
+
+
+async def test_one_that_does_not_compile_in_time_is_named(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool_module, "PREPARE_SECONDS", 0.2)
+    os.kill(pid := pool.pid(1), signal.SIGSTOP)
+    with pytest.raises(WorkerFault, match="worker 1: not compiled within"):
+        await pool.pool.prepare_policies(OTHER)
+    os.kill(pid, signal.SIGCONT)
+    monkeypatch.undo()
+    assert (await pool.pool.prepare_policies(OTHER)).number == 3

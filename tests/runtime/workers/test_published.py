@@ -26,7 +26,7 @@ from sidecar.runtime.workers.frames import (
     ToWorker,
     public_keys,
 )
-from sidecar.runtime.workers.published import PublishedState
+from sidecar.runtime.workers.published import Given, PublishedState
 from sidecar.tokens.keyring import EMPTY_RING, KeyRing
 from sidecar.tokens.revocation import NOTHING_REVOKED, PartTables, RevocationPart, Revocations
 from tests.authz.conftest import CONFIG
@@ -165,3 +165,46 @@ def test_limits_are_sent_when_they_change_and_to_a_worker_that_comes_later() -> 
     assert decode([raw]) == [limits]
     assert state.set_limits(limits) is None
     assert limits in started(state)
+
+
+def test_policies_are_in_force_with_keys_and_lists_of_one_frame(issuer: Issuer) -> None:
+    state = PublishedState(SETTINGS)
+    set_keys(state, EMPTY_RING, revoked("a"))
+    policies = state.encode_policies(SETTINGS)
+    assert [each.number for each in started(state) if isinstance(each, Policies)] == [1]
+    publishers = Publishers([], ["ab" * 32])
+    update = state.put_in_force(
+        policies, Given(issuer.ring, KeyState.OUTAGE, revoked("b"), True, publishers)
+    )
+    *parts, frame = decode((*update.parts, update.frame))
+    assert [each.tables.kids for each in parts] == [("b",)]
+    assert frame == KeysFrame(
+        2, public_keys(issuer.ring), (parts[0].part,), KeyState.OUTAGE, True,
+        withdrawn=("ab" * 32,), policies=2,
+    )  # fmt: skip
+    first = started(state)
+    assert [each.number for each in first if isinstance(each, Policies)] == [2]
+    assert first[-1] == frame
+    *_, later = set_keys(state, EMPTY_RING, revoked("b"))
+    assert later.policies == 2, "keys that change later do not bring the old policies back"
+
+
+def test_policies_that_were_given_up_are_never_in_force(issuer: Issuer) -> None:
+    state = PublishedState(SETTINGS)
+    given_up = state.encode_policies(SETTINGS)
+    set_keys(state, issuer.ring)
+    assert started(state)[-1].policies == 1
+    assert state.encode_policies(SETTINGS).number == given_up.number + 1
+
+
+def test_what_can_not_be_encoded_puts_nothing_in_force(issuer: Issuer) -> None:
+    state = PublishedState(SETTINGS)
+    set_keys(state, issuer.ring)
+    before = started(state)
+    bad = Publishers([], [NEVER_UNICODE])
+    with pytest.raises(UnicodeEncodeError):
+        state.put_in_force(
+            state.encode_policies(SETTINGS),
+            Given(EMPTY_RING, KeyState.ACTIVE, NOTHING_REVOKED, False, bad),
+        )
+    assert started(state) == before

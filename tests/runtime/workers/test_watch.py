@@ -179,3 +179,13 @@ def test_counts_only_grow_and_no_faster_than_time(
     before(old)
     after(new)
     assert misreport(old, new, AGE_SECONDS) == problem
+
+
+@pytest.mark.parametrize(("number", "fits"), [(2, True), (3, True), (1, False), (4, False)])
+def test_it_compiles_only_what_it_was_sent_and_each_once(number: int, fits: bool) -> None:
+    watch = Watched().watch
+    if fits:
+        watch.check_compiled(number, 1, 3)
+        return
+    with pytest.raises(FrameFault, match="which it was not sent"):
+        watch.check_compiled(number, 1, 3)

@@ -2,13 +2,22 @@
 
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 
 from sidecar.common.registered_domains import shard_of
 from sidecar.config import parse_config
 from sidecar.keys.lifecycle import KeyState
 from sidecar.observability.counters import Counters
-from sidecar.runtime.workers.frames import Domains, FrameFault, KeysFrame, Revoked, public_keys
+from sidecar.runtime.check import compile_policies
+from sidecar.runtime.workers.frames import (
+    Domains,
+    FrameFault,
+    KeysFrame,
+    Policies,
+    Revoked,
+    public_keys,
+)
 from sidecar.runtime.workers.worker_check import WorkerCheck
 from sidecar.tokens.revocation import PartTables
 from tests.authz.conftest import CONFIG
@@ -18,7 +27,9 @@ from tests.support.minting import Issuer
 @pytest.fixture
 async def check() -> AsyncIterator[WorkerCheck]:
     counters = Counters()
-    made = WorkerCheck(parse_config(CONFIG, "test"), counters, lambda exc: pytest.fail(repr(exc)))
+    made = WorkerCheck(
+        Policies(parse_config(CONFIG, "test")), counters, lambda exc: pytest.fail(repr(exc))
+    )
     yield made
     made.close(5)
 
@@ -75,3 +86,47 @@ async def test_statistics_are_those_of_its_parts(check: WorkerCheck) -> None:
     assert (stats.hits, stats.cache_entries, stats.connections, stats.resident_bytes) == (0,) * 4
     assert stats.cpu_seconds > 0
     assert stats.lane_stalled_ms == 0
+
+
+OTHER = parse_config(CONFIG.replace("/api,", "/apis,").replace("routes:",
+                     "audit: {sample_allowed: 0.5}\nroutes:", 1), "test")  # fmt: skip
+
+
+@pytest.mark.parametrize("is_compiled", [True, False])
+async def test_policies_are_in_force_with_the_keys_that_name_them(
+    check: WorkerCheck, issuer: Issuer, is_compiled: bool
+) -> None:
+    """Whether a thread has compiled them by then, or the worker has only just started."""
+    check.take_keys(keys(issuer, 1))
+    before, frame = check.service.snapshot, Policies(OTHER, 2)
+    check.expect(frame)
+    compiled = compile_policies(OTHER)
+    if is_compiled:
+        check.take_compiled(frame, compiled)
+    assert check.service.snapshot is before
+    other = Issuer.generate("key-2")
+    check.take_keys(msgspec.structs.replace(keys(other, 2), policies=2))
+    now = check.service.snapshot
+    assert (now.routes is compiled.snapshot.routes) is is_compiled
+    assert now.routes.find("GET", "a.example", "/apis/x") is not None
+    assert [each.kid for each in now.ring] == ["key-2"]
+    assert (check.config, check.policies, check._audit.sample_allowed) == (OTHER, 2, 0.5)
+    check.take_keys(msgspec.structs.replace(keys(issuer, 3), policies=2))
+    assert check.service.snapshot.routes is now.routes
+
+
+async def test_what_an_earlier_reload_compiled_is_not_taken_for_the_next(
+    check: WorkerCheck, issuer: Issuer
+) -> None:
+    given_up, frame = Policies(OTHER, 2), Policies(parse_config(CONFIG, "test"), 3)
+    check.expect(given_up)
+    check.expect(frame)
+    check.take_compiled(given_up, compile_policies(OTHER))
+    check.take_keys(msgspec.structs.replace(keys(issuer, 1), policies=3))
+    assert check.service.snapshot.routes.find("GET", "a.example", "/api/x") is not None
+
+
+async def test_policies_that_were_not_sent_are_a_breach(check: WorkerCheck, issuer: Issuer) -> None:
+    check.expect(Policies(OTHER, 2))
+    with pytest.raises(FrameFault, match="policies 3, which were not sent"):
+        check.take_keys(msgspec.structs.replace(keys(issuer, 1), policies=3))

@@ -13,7 +13,7 @@ from sidecar.vault.client import VaultClient
 from sidecar.vault.errors import VaultForbidden
 from tests.support.authorities import Ca, pem
 from tests.support.real import TokenFile
-from workload.x509.anchors import BundleFault
+from workload.x509.crls import BundleFault
 
 POLICY = """\
 path "trust/issuers"           { capabilities = ["list"] }

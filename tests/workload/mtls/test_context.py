@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from pathlib import Path
 
 import pytest
 import uvloop
@@ -357,16 +356,6 @@ async def test_alpn_is_offered() -> None:
         )
         assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == "h2"
         writer.close()
-
-
-def test_a_file_in_memory_is_no_file() -> None:
-    before = set(Path("/proc/self/fd").iterdir())
-    with in_memory(b"secret") as path:
-        assert Path(path).read_bytes() == b"secret"
-        assert str(Path(path).readlink()).startswith("/memfd:"), "it has no name in a file system"
-        with Path(path).open("r+b", buffering=0) as file, pytest.raises(PermissionError):
-            file.write(b"x")
-    assert set(Path("/proc/self/fd").iterdir()) <= before, "and it is gone"
 
 
 def test_all_of_it_under_uvloop_too() -> None:

@@ -26,7 +26,7 @@ from workload.settings import (
     VaultServer,
 )
 from workload.vault.client import VaultApi
-from workload.vault.errors import VaultCallFault, VaultRefuses
+from workload.vault.errors import VaultCallFault, VaultHasNot, VaultRefuses
 from workload.x509.anchors import read_anchors, read_chain
 from workload.x509.csr import make_csr
 from workload.x509.material import check_material
@@ -96,6 +96,28 @@ async def test_roots_that_somebody_wrote_down(services: OpenBao, by_file: VaultA
     assert (len(found.chains), len(found.crls)) == (1, 1)
     with pytest.raises(VaultCallFault, match="field 'other'"):
         await by_file.read_roots(KvRoots("roots", field="other"))
+
+
+async def test_a_root_without_a_key_has_no_crl_and_that_is_said_or_allowed(
+    services: OpenBao, token_file: TokenFile
+) -> None:
+    mount, write = "keyless-services", services.client.write
+    for each in (f"{mount}-root", mount):
+        services.client.sys.enable_secrets_engine("pki", path=each)
+    root = write(f"{mount}-root/root/generate/internal", common_name="root", ttl="9h")["data"]
+    csr = write(f"{mount}/intermediate/generate/internal", common_name="lower")["data"]["csr"]
+    signed = write(f"{mount}-root/root/sign-intermediate", csr=csr, common_name="lower", ttl="5h")
+    chain = f"{signed['data']['certificate']}\n{root['certificate']}"
+    write(f"{mount}/intermediate/set-signed", certificate=chain)
+    token_file.write(services.token_for(f'path "{mount}/issuers" {{ capabilities = ["list"] }}'))
+    vault = api(services, TokenFileLogin(str(token_file.path)))
+    with pytest.raises(VaultHasNot, match="no CRL of this issuer, whose key is not in the mount"):
+        await vault.read_roots(PkiRoots((mount,), crl=True))
+    found = await vault.read_roots(PkiRoots((mount,), crl="where_there"))
+    anchors = read_anchors([read_chain(each) for each in found.chains], found.crls, wall_seconds())
+    assert anchors.only_leaf_crl
+    assert len(anchors.revoked_since) == 1, "the issuer's CRL with its delta"
+    vault.forget()
 
 
 @pytest.fixture

@@ -6,12 +6,8 @@ import pytest
 from cryptography import x509
 
 from tests.support.authorities import Ca, pem
-from workload.x509.anchors import (
-    BundleFault,
-    read_anchors,
-    read_chain,
-    split_crls,
-)
+from workload.x509.anchors import read_anchors, read_chain
+from workload.x509.crls import BundleFault
 from workload.x509.material import spki_pin
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
@@ -50,6 +46,29 @@ def test_a_ca_that_has_expired_is_left_out() -> None:
     assert roots(anchors.roots_pem) == {pem(ROOT.certificate)}
 
 
+def test_an_ended_ca_leaves_with_its_ended_crl() -> None:
+    """Vault makes no more CRLs for it; the bundle is not down for that."""
+    going = Ca("going", now=NOW, hours=-1)
+    crls = [pem(ROOT.crl()), pem(going.crl(hours=-1))]
+    anchors = read_anchors([ROOT.chain, going.chain], crls, AT)
+    assert roots(anchors.roots_pem) == {pem(ROOT.certificate)}
+    assert anchors.crl_pem == crls[0].encode()
+    assert not anchors.only_leaf_crl
+    assert anchors.version == read_anchors([ROOT.chain], crls[:1], AT).version
+
+
+def test_delta_crls_are_told_apart_and_change_the_version() -> None:
+    leaf, _ = ROOT.leaf("spiffe://d/ns/a")
+    crl = pem(ROOT.crl())
+    plain = read_anchors([ROOT.chain], [crl], AT)
+    empty = read_anchors([ROOT.chain], [crl, pem(ROOT.crl(delta=True))], AT)
+    listed = read_anchors([ROOT.chain], [crl, pem(ROOT.crl([leaf.serial_number], delta=True))], AT)
+    assert {each.crl_pem for each in (plain, empty, listed)} == {crl.encode()}
+    assert listed.has_revoked_since(leaf)
+    assert not empty.has_revoked_since(leaf)
+    assert listed.version not in {plain.version, empty.version}
+
+
 def test_crls_of_all_and_of_some() -> None:
     lower, root = pem(LOWER.crl([7])), pem(ROOT.crl(hours=5))
     whole = read_anchors([LOWER.chain], [lower, root], AT)
@@ -59,7 +78,6 @@ def test_crls_of_all_and_of_some() -> None:
     some = read_anchors([LOWER.chain], [lower], AT)
     assert some.only_leaf_crl
     assert some.version != whole.version
-    assert split_crls(lower + root) == [lower, root]
 
 
 def test_two_cas_of_one_name_each_need_their_crl() -> None:
@@ -75,7 +93,7 @@ BAD = [
     ("a CRL of a stranger", [ROOT.chain], [pem(OTHER.crl())], "signed by no CA here"),
     ("a CRL of a namesake", [ROOT.chain], [pem(SECOND.crl())], "signed by no CA here"),
     ("a CRL that has ended", [ROOT.chain], [pem(ROOT.crl(hours=-1))], "has ended"),
-    ("a CRL that is none", [ROOT.chain], ["hello"], "a CRL is not in PEM"),
+    ("a CRL that is none", [ROOT.chain], ["hello"], "a CRL is not in PEM, or"),
     ("a CRL that is huge", [ROOT.chain], ["x" * 5_000_000], "more than"),
     ("too many", [[Ca("many", now=NOW).certificate] for _ in range(65)], [], "65 CAs"),
 ]  # fmt: skip

@@ -22,16 +22,18 @@ from sidecar.certificates.issuers.acme.extensions import certificate_id, challen
 from sidecar.certificates.issuers.acme.faults import AcmeFault, from_problem
 from sidecar.certificates.issuers.base import Order, RenewalAdvice
 from sidecar.certificates.issuers.lease import FleetKv
-from sidecar.common.blocking import BlockingRunner, BlockingRunnerBusy
+from sidecar.certificates.issuers.slots import OrderSlots
+from sidecar.common.blocking import BlockingRunnerBusy
 from sidecar.common.clock import Now
+from sidecar.common.lanes import LanedRunner
 from sidecar.config import model
 from workload.backoff import Backoff
 from workload.x509.csr import make_csr
 from workload.x509.material import Material, check_material
 
 _log = logging.getLogger("sidecar.certificates")
-_ORDERS = 4
-"""Concurrent orders, each in at most one thread."""
+_THREADS = 4
+"""Of each lane: steps of orders that talk to the CA at once. An order that waits uses none."""
 _POLLS = Backoff(0.25, 5.0, growth=1.5)
 """The pause between two polls of an order for which the CA names none."""
 _CALL_PATIENCE = 4.0
@@ -57,8 +59,8 @@ class AcmeIssuer:
         self._solver = solver
         self._now = now
         self._sleep = sleep
-        self._runner = BlockingRunner(f"acme-{settings.name}", _ORDERS + 1)
-        self._gate = asyncio.Semaphore(_ORDERS)
+        self._runner = LanedRunner(f"acme-{settings.name}", _THREADS)
+        self.slots = OrderSlots()
         self._opening = asyncio.Lock()
         self._account_key: AccountKeyMaterial | None = None
         self._known: tuple[messages.Directory, messages.RegistrationResource] | None = None
@@ -74,7 +76,7 @@ class AcmeIssuer:
                 "ACME challenges prove host names; they prove neither wildcards nor URIs",
             )
         try:
-            async with self._gate:
+            async with self.slots.hold(order):
                 material = await self._issue(order)
         except AcmeFault as fault:
             self._count(fault.problem)

@@ -1,0 +1,27 @@
+"""Types of arguments that several commands take."""
+
+import argparse
+from datetime import UTC, datetime
+
+_LATEST = 253_402_300_800.0
+"""The year 10000."""
+
+
+def time_argument(text: str) -> float:
+    """Return a time as Unix seconds; RFC 3339 is accepted too."""
+    message = f"{text!r} is neither RFC 3339 (2026-11-24T12:00:00Z) nor Unix seconds"
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = _rfc_3339(text, message)
+    if not 0 <= seconds < _LATEST:  # excludes NaN, with which no token would be expired
+        raise argparse.ArgumentTypeError(message)
+    return seconds
+
+
+def _rfc_3339(text: str, message: str) -> float:
+    try:
+        parsed = datetime.fromisoformat(text)
+        return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        raise argparse.ArgumentTypeError(message) from None

@@ -1,0 +1,67 @@
+"""``sidecar config reload``: a running sidecar reads its file anew; the outcome is waited for."""
+
+import argparse
+import json
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+from sidecar.cli.admin_client import AdminFault, admin_address, no_sidecar, request_admin
+from sidecar.common.printable import printable
+
+EXIT_OK, EXIT_FAULT, EXIT_CONFIG = 0, 1, 2
+_SECONDS = 180.0
+"""Longer than any reload: keys of new issuers are read, and every worker acknowledges."""
+_EXITS = {"applied": EXIT_OK, "unchanged": EXIT_OK, "invalid": EXIT_CONFIG}
+
+
+def add_reload(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add ``config reload``."""
+    command = subcommands.add_parser(
+        "reload",
+        help="have a running sidecar read its file anew",
+        description="Have a running sidecar read its configuration file anew, and wait until it is "
+        "in force in every process. Exit 0 if it is, 2 if the file has mistakes, 1 if it changes "
+        "what needs a restart or could not be prepared; the old configuration then stays in force.",
+    )
+    where = command.add_mutually_exclusive_group()
+    where.add_argument("--admin", metavar="ADDRESS", help="the admin port, host:port or unix:/path")
+    where.add_argument(
+        "--config", type=Path, metavar="FILE", help="read the admin port from these settings"
+    )
+    command.add_argument("--json", action="store_true", help="print the outcome, as JSON")
+    command.set_defaults(run=_reload)
+
+
+def _reload(options: argparse.Namespace) -> int:
+    address = admin_address(options.admin, options.config)
+    status, document = request_admin(address, "POST", "/config/reload", seconds=_SECONDS)
+    result = document.get("result")
+    if not isinstance(result, str) and status == HTTPStatus.NOT_FOUND:
+        raise AdminFault(
+            f"the sidecar at {address} offers no reload: it has not started yet (see /readyz), "
+            "or it is of an older version, which must be restarted"
+        )
+    if not isinstance(result, str):
+        raise no_sidecar(address)
+    if options.json:
+        print(json.dumps(document, indent=1))
+    else:
+        _show(document)
+    return _EXITS.get(result, EXIT_FAULT)
+
+
+def _show(document: dict[str, Any]) -> None:
+    source = document.get("source")
+    for change in document.get("changes", []):
+        print(printable(f"{change['setting']}: {change['old']} -> {change['new']}"))
+    for problem in document.get("problems", []):
+        print(printable(f"{source}: {problem}"))
+    digest = str(document.get("sha256"))[:12]
+    words = {
+        "applied": "is in force in every process",
+        "unchanged": "says what is in force already",
+        "unacknowledged": "is in force, but not yet in the processes named above",
+    }
+    said = words.get(document["result"], "was refused; the configuration before it stays in force")
+    print(printable(f"{source} {said} ({document['result']}; in force: {digest})"))

@@ -1,0 +1,159 @@
+"""Which settings change while the sidecar runs, and which need a restart. One table says it.
+
+``LIVE`` names each setting that a reload applies; ``RESTART`` names the others, with the reason,
+and there the name of a section stands for all that is in it. What is in neither needs a restart:
+a new setting can't be ignored by a reload that says it was applied. ``tests`` walk the model.
+
+Names are those of the file: ``routes[].roles`` is a setting of each element of a list, and
+``routes[]`` that there is such an element at all.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from sidecar.common.redact import redact
+from sidecar.config.model import Config
+
+_SHOWN = 120
+"""The most characters of a value in a message."""
+_NAMES = ("name", "issuer", "tenant_id")
+"""The field by which an element of a list is known, the first that it has."""
+_ABSENT = "absent"
+
+_LIVE_SECTIONS: Mapping[str, str] = {
+    "tokens": "max_token_bytes max_lifetime_seconds leeway_seconds require_nbf cache_entries",
+    "tokens.pii": "by_name by_value",
+    "tokens.issuers[]": "issuer audiences",
+    "tokens.issuers[].keys": "path mount field name url ca_file timeout_seconds",
+    "keys": "max_age_seconds poll_seconds dual_key_seconds when_degraded denied_kids",
+    "keys.revocations": "path mount spread poll_seconds max_age_seconds",
+    "routes[]": "name auth hosts methods head_with_get path path_prefix path_reading csp nonce "
+    "cors tenant roles scopes token_from clients shadow keep_overrides module "
+    "end_streams_with_token",
+    "tenants[]": "tenant_id domain csp",
+    "headers": "hsts referrer_policy permissions_policy cross_origin_opener_policy "
+    "cross_origin_embedder_policy cross_origin_resource_policy origin_agent_cluster csp cors "
+    "remove_from_request keep_overrides",
+    "headers.reports": "silent",
+    "modules": "path mount max_bundle_bytes owner_roles content_types",
+    "audit": "sample_allowed",
+    "log": "level",
+}
+_MAY_APPEAR = frozenset({"tokens.issuers[]", "tokens.issuers[].keys", "keys.revocations"}) | {
+    "routes[]",
+    "tenants[]",
+}
+"""Sections that a reload may add, remove or replace by another kind."""
+LIVE = _MAY_APPEAR | {
+    f"{section}.{name}" for section, names in _LIVE_SECTIONS.items() for name in names.split()
+}
+
+_AT_START = "it is set up once, at the start"
+_CERTIFICATES = "orders and what Envoy has subscribed to belong to the running issuers"
+RESTART: Mapping[str, str] = {
+    "vault": "the login to Vault is made at the start",
+    "listen": "sockets and their limits are opened at the start",
+    "alerts": _AT_START,
+    "headers.reports": "the intake of reports is opened at the start",
+    "modules": "the threads that verify bundles are made at the start",
+    "issuers": _CERTIFICATES,
+    "certificate_store": _CERTIFICATES,
+    "certificates": _CERTIFICATES,
+    "trust_bundles": _CERTIFICATES,
+    "session_ticket_keys": _CERTIFICATES,
+    "generic_secrets": _CERTIFICATES,
+    "on_demand": _CERTIFICATES,
+    "audit": "the queue and its sink are opened at the start",
+    "config_watch_seconds": _AT_START,
+}
+_UNKNOWN = "no reload applies it"
+
+
+class Change(NamedTuple):
+    """One setting that differs: its path, its name in the table, and both values as text."""
+
+    path: str
+    setting: str
+    old: str
+    new: str
+
+    @property
+    def restart_reason(self) -> str:
+        """Why it needs a restart; empty where a reload applies it."""
+        return restart_reason(self.setting)
+
+    def __str__(self) -> str:
+        """Return it as an operator reads it."""
+        return f"{self.path}: {self.old} -> {self.new}"
+
+
+def restart_reason(setting: str) -> str:
+    """Return why a change of a setting needs a restart; empty where a reload applies it."""
+    if setting in LIVE:
+        return ""
+    while setting:
+        if setting in RESTART:
+            return RESTART[setting]
+        setting = setting.removesuffix("[]") if setting.endswith("[]") else _parent(setting)
+    return _UNKNOWN
+
+
+def changes(old: Config, new: Config) -> Iterator[Change]:
+    """Yield every setting that differs between two configurations, in the order of the file."""
+    yield from _compare("", "", old, new)
+
+
+def _parent(setting: str) -> str:
+    return setting.rpartition(".")[0]
+
+
+def _compare(path: str, setting: str, old: Any, new: Any) -> Iterator[Change]:
+    if old == new and type(old) is type(new):
+        return
+    if isinstance(old, msgspec.Struct) and type(old) is type(new):
+        dot = "." if path else ""
+        for name in old.__struct_fields__:
+            below = getattr(old, name), getattr(new, name)
+            yield from _compare(f"{path}{dot}{name}", f"{setting}{dot}{name}", *below)
+    elif _has_sections(old) or _has_sections(new):
+        yield from _compare_lists(path, f"{setting}[]", old, new)
+    else:
+        yield Change(path, setting, _shown(old), _shown(new))
+
+
+def _has_sections(value: Any) -> bool:
+    return isinstance(value, tuple) and any(isinstance(each, msgspec.Struct) for each in value)
+
+
+def _compare_lists(
+    path: str, setting: str, old: tuple[Any, ...], new: tuple[Any, ...]
+) -> Iterator[Change]:
+    """Compare lists of sections by the names of these; in lists of routes the order counts."""
+    before, after = _by_name(old), _by_name(new)
+    for name in before | after:
+        if name not in before or name not in after:
+            one, other = (_ABSENT, "added") if name not in before else ("present", "removed")
+            yield Change(f"{path}[{name}]", setting, one, other)
+        else:
+            yield from _compare(f"{path}[{name}]", setting, before[name], after[name])
+    kept = [name for name in before if name in after]
+    if kept != [name for name in after if name in before]:
+        yield Change(path, setting, "in this order", "in another order")
+
+
+def _by_name(sections: tuple[Any, ...]) -> dict[str, Any]:
+    """Return sections by name; the position tells those of one name apart."""
+    named: dict[str, Any] = {}
+    for position, section in enumerate(sections):
+        name = next((str(getattr(section, each)) for each in _NAMES if hasattr(section, each)), "")
+        named[name if name and name not in named else f"{name}#{position}"] = section
+    return named
+
+
+def _shown(value: Any) -> str:
+    """Return a value as JSON, cut to length: a configuration holds no secret."""
+    if value is None:
+        return _ABSENT
+    return redact(msgspec.json.encode(value).decode(), _SHOWN)

@@ -1,0 +1,110 @@
+"""``sidecar config reload``: the exit code and the words of each outcome of an admin port."""
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sidecar.admin.server import AdminServer
+from sidecar.config.reloading import Change
+from sidecar.runtime.reload.component import ROUTE, reload_handler
+from sidecar.runtime.reload.outcome import ReloadOutcome, ReloadResult
+from sidecar.transport.http1_messages import Request, Response
+from tests.cli.commands import Run
+
+CHANGE = Change("routes[api].roles", "routes[].roles", "[]", '["x"]')
+
+
+class Admin:
+    """An admin port that answers with an outcome."""
+
+    def __init__(self, address: str) -> None:
+        self.outcome = ReloadOutcome(ReloadResult.UNCHANGED, "/etc/sidecar.yaml", "ab" * 32)
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self.loop.run_forever)
+        self.thread.start()
+        routes: dict[Any, Any] = {ROUTE: reload_handler(self.reload), ("GET", "/other"): _other}
+        self.server = AdminServer(address, routes, on_fault=print)
+        self.run(self.server.start())
+        self.address = self.server.bound_address
+
+    async def reload(self) -> ReloadOutcome:
+        return self.outcome
+
+    def run(self, coroutine: Any) -> None:
+        asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(10)
+
+    def stop(self) -> None:
+        self.run(self.server.close())
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join()
+        self.loop.close()
+
+
+def _other(_request: Request) -> Response:
+    return Response.json(200, {})
+
+
+@pytest.fixture
+def admin(tmp_path: Path) -> Iterator[Admin]:
+    made = Admin(f"unix:{tmp_path}/admin.sock")
+    yield made
+    made.stop()
+
+
+R = ReloadResult
+ROWS: list[tuple[ReloadResult, tuple[Change, ...], tuple[str, ...], int, list[str]]] = [
+    (R.APPLIED, (CHANGE,), (), 0,
+     ['routes[api].roles: [] -> ["x"]', "is in force in every process", "in force: abababababab"]),
+    (R.UNCHANGED, (), (), 0, ["says what is in force already"]),
+    (R.INVALID, (), ("line 3: routes[0].rols: is not a setting", "line 9: x"), 2,
+     ["/etc/sidecar.yaml: line 3: routes[0].rols: is not a setting", "line 9: x", "was refused"]),
+    (R.RESTART_REQUIRED, (CHANGE,), ("listen.admin.address needs a restart",), 1,
+     ["listen.admin.address needs a restart", "stays in force"]),
+    (R.UNPREPARED, (CHANGE,), ("no keys",), 1, ["no keys", "stays in force"]),
+    (R.UNACKNOWLEDGED, (CHANGE,), ("worker 1 has not",), 1, ["worker 1", "not yet in the proc"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[row[0] for row in ROWS])
+def test_each_outcome(
+    admin: Admin,
+    run: Run,
+    row: tuple[ReloadResult, tuple[Change, ...], tuple[str, ...], int, list[str]],
+) -> None:
+    result, changed, problems, code, words = row
+    admin.outcome = admin.outcome._replace(result=result, changes=changed, problems=problems)
+    exit_code, out, err = run("config", "reload", "--admin", admin.address)
+    assert (exit_code, err) == (code, "")
+    for word in words:
+        assert word in out
+    exit_code, out, _ = run("config", "reload", "--admin", admin.address, "--json")
+    assert (exit_code, json.loads(out)["result"]) == (code, result)
+
+
+def test_the_address_may_come_from_a_file(admin: Admin, run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "sidecar.yaml"
+    path.write_text(
+        "vault: {address: 'http://127.0.0.1:1', auth: {method: token_file, path: /t}}\n"
+        "tokens: {issuers: [{issuer: i, audiences: [a]}]}\n"
+        f"listen: {{admin: {{address: '{admin.address}'}}}}\nroutes: [{{name: a, path: /}}]\n"
+    )
+    code, out, err = run("config", "reload", "--config", path)
+    assert (code, err) == (0, ""), out
+
+
+def test_one_that_has_not_started_yet_is_told(admin: Admin, run: Run) -> None:
+    del admin.server._routes[ROUTE]  # type: ignore[attr-defined]
+    code, _, err = run("config", "reload", "--admin", admin.address)
+    assert code == 1
+    assert "offers no reload" in err
+
+
+def test_nobody_there_is_one_sentence(run: Run) -> None:
+    code, _, err = run("config", "reload", "--admin", "127.0.0.1:1")
+    assert (code, len(err.splitlines())) == (1, 1)
+    assert "does not answer" in err

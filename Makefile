@@ -11,7 +11,7 @@ JOBS   ?= 3
 # The tests of what Vault is asked, which run once more inside a namespace.
 NAMESPACED := tests/vault tests/certificates/issuers
 
-.PHONY: demo test check fmt lock proto architecture fuzz mutate bench bench-envoy graders grade clean help \
+.PHONY: demo test check fmt lock schema proto architecture fuzz mutate bench bench-envoy bench-peers graders grade clean help \
   decision-cache decision-cache-aarch64 decision-cache-wheels
 
 help:  ## this list
@@ -64,6 +64,9 @@ proto: $(STAMP)  ## regenerate sidecar/pb from proto/
 architecture: $(STAMP)  ## draw docs/images/architecture.svg from the imports
 	@$(PY) tools/draw_architecture.py
 
+schema: $(STAMP)  ## write the settings' JSON Schema from the model and docs/configuration.md
+	@$(PY) tools/write_schema.py
+
 lock: $(STAMP)  ## re-resolve requirements/*.in into hashed locks
 	@tools/lock "$(PYTHON)"
 
@@ -78,6 +81,9 @@ bench: $(STAMP)  ## what a Check costs, side by side; ten minutes; writes bench/
 
 bench-envoy: $(STAMP)  ## what Envoy's own settings cost; two minutes; writes envoy/README.md
 	@$(PY) -m bench.envoy_settings
+
+bench-peers: $(STAMP)  ## others' ext_authz servers through the same Envoy; where there is Go
+	@$(PY) -m bench.peer_figures $(ARGS)
 
 mutate: $(STAMP)  ## change one line at a time in what decides; ARGS=sidecar/tokens/claims.py for a part
 	@$(PY) -m tests.mutation $(ARGS)
@@ -95,7 +101,7 @@ decision-cache-wheels: $(STAMP) decision-cache decision-cache-aarch64  ## a whee
 SECONDS ?= 60
 MODULE_SECONDS ?= 600
 fuzz: $(STAMP)  ## fuzz the parsers; SECONDS=600 for longer each; then the module for ten minutes
-	@for target in token signed path check credential host reports; do \
+	@for target in token signed path check credential host reports certificate config; do \
 	  mkdir -p build/fuzz/$$target; \
 	  $(PY) -m tests.fuzz.targets $$target build/fuzz/$$target tests/fuzz/corpus/$$target \
 	    -max_total_time=$(SECONDS) -timeout=5 -max_len=16384 -artifact_prefix=build/fuzz/ || exit 1; \

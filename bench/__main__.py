@@ -1,7 +1,8 @@
-"""Runs the whole bench. Usage: python -m bench [--quick] [--only PART].
+"""Runs the whole bench. Usage: python -m bench [--quick] [--only PART] [--anyway].
 
 Writes bench/results.json, bench/RESULTS.md, bench/results.svg and the README's section.
-``--quick`` and ``--only`` print instead, and change no file.
+``--quick`` and ``--only`` print instead, and change no file. A busy machine is refused before
+each part, except with ``--anyway``: the load is then in the results for all to see.
 """
 
 import argparse
@@ -28,11 +29,17 @@ def parts(*, quick: bool) -> dict[str, Callable[[], dict[str, Any]]]:
     }
 
 
-def run(*, quick: bool) -> dict[str, Any]:
+def run(*, quick: bool, anyway: bool) -> dict[str, Any]:
     """Measure everything."""
+    loads = {"check": machine.require_quiet(anyway=anyway)}
     started, results = time.monotonic(), {"date": machine.now(), "machine": machine.describe()}
     found: dict[str, dict[str, Any]] = {}
     for name, measure in parts(quick=quick).items():
+        if name not in loads:
+            print("bench: waiting until the load of the last part has faded …", file=sys.stderr)
+            loads[name] = machine.require_quiet(
+                anyway=anyway, patience_seconds=machine.FADE_SECONDS
+            )
         print(f"bench: {name} …", file=sys.stderr, flush=True)
         found[name] = measure()
     asked = found["check"]
@@ -40,6 +47,7 @@ def run(*, quick: bool) -> dict[str, Any]:
     return {
         **results,
         "seconds": round(time.monotonic() - started),
+        "load_before": loads,
         "versions": machine.versions(),
         "targets": {target.key: figures[target.key] for target in TARGETS},
         **{name: asked[name] for name in ("direct", "flood", "memory")},
@@ -53,14 +61,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a look: no file is written")
     parser.add_argument("--only", choices=sorted(parts(quick=True)), help="one part, printed")
+    parser.add_argument("--anyway", action="store_true", help="on a busy machine too")
     options = parser.parse_args()
     for tool in ("h2load", "wrk"):
         if find_tool(tool) is None:
             print(f"{tool} is missing; tools/get-load-tools .venv brings it", file=sys.stderr)
     if options.only:
+        machine.require_quiet(anyway=options.anyway)
         print(json.dumps(parts(quick=options.quick)[options.only](), indent=2))
         return 0
-    results = run(quick=options.quick)
+    results = run(quick=options.quick, anyway=options.anyway)
     if options.quick:
         print(json.dumps(results, indent=2))
     else:

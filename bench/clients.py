@@ -164,16 +164,20 @@ class GrpcClient(Client):
 
 
 class EdgeClient(Client):
-    """Sends requests with these headers and no body; the messages are only counted."""
+    """Sends requests with these headers and no body; a message is another token, or empty."""
 
     def __init__(self, address: int | str, headers: Headers) -> None:
         self._fields = headers
+        self._others = tuple(each for each in headers if each[0] != b"authorization")
         super().__init__(address)
 
     def status(self) -> int:
         """Send one request and return the status of its answer."""
         return int(self.answer(b"")[0][b":status"])
 
-    def _send(self, _message: bytes) -> int:
-        stream_id: int = self._h2.send_request(self._fields, end_stream=True)
+    def _send(self, message: bytes) -> int:
+        fields = self._fields
+        if message:
+            fields = (*self._others, (b"authorization", b"Bearer " + message))
+        stream_id: int = self._h2.send_request(fields, end_stream=True)
         return stream_id

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench.figures import Spread, alternate, within
+from bench.figures import Spread, alternate, spread_row, within
 from bench.harness import WARM_UP_CALLS, Server, expect, load, serving
 from bench.load_tools import find_tool, run_h2load_checks
 from bench.material import (
@@ -113,6 +113,7 @@ def kinds(material: Material, servers: dict[str, Server], size: Size) -> dict[st
         "rounds": rounds,
         "audit_lines_share": round(1 - unwritten / ours.asked, 3),
         "noise": {name: round(each.relative, 3) for name, each in spreads.items()},
+        "spread_us": {name: spread_row(each) for name, each in spreads.items()},
     }
 
 

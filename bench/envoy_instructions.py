@@ -1,6 +1,6 @@
 """What Envoy's settings cost in instructions, which other load does not change.
 
-Usage: python -m bench.envoy_instructions [--only WORDS]
+Usage: python -m bench.envoy_instructions [--only WORDS | --filters]
 
 Runs each change of ``bench.envoy_changes`` in an Envoy under Valgrind's callgrind (Debian:
 ``valgrind``), one request at a time, and counts the instructions of Envoy's own code per
@@ -8,10 +8,12 @@ request. The kernel's work is not in it (so a Unix socket saves nothing here), n
 an instruction is; but two runs of the same differ by a percent, on however busy a machine.
 
 Puts the counts into bench/envoy_settings.json, beside the CPU that ``bench.envoy_settings``
-measures there, and writes the table of envoy/README.md anew.
+measures there, and writes the table of envoy/README.md anew. With ``--filters`` it counts the
+variants of ``bench.through_envoy`` instead, for the table of bench/README.md.
 """
 
 import argparse
+import itertools
 import json
 import re
 import shutil
@@ -24,15 +26,17 @@ from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
 
+from bench import machine
 from bench.check import constant_answer
 from bench.clients import EdgeClient, Headers
 from bench.envoy_changes import CHANGES, Change
 from bench.envoy_settings import BASE, FIGURES, README, edge_of, section
-from bench.envoys import Config, plain_edge, running_envoy
+from bench.envoys import Config, environment, plain_edge, running_envoy
+from bench.filter_counts import write_filters
 from bench.harness import Server, serving
 from bench.material import Material
 from bench.report import put_section
-from bench.through_envoy import request_headers
+from bench.variants import Plan, plans, request_headers
 from demo.process import fetch_status
 from sidecar.pb import ext_authz_pb2 as pb
 
@@ -42,29 +46,49 @@ _READY_SECONDS = 240.0
 _TOTALS = re.compile(r"^totals: (\d+)", re.MULTILINE)
 
 
-def instructions(config: Config, port: int, folder: Path, headers: Headers) -> float:
-    """Instructions of Envoy's own for one request."""
+def instructions(
+    config: Config,
+    port: int,
+    folder: Path,
+    headers: Headers,
+    plan: Plan | None = None,
+) -> float:
+    """Instructions of Envoy's own for one request.
+
+    With a plan, its tokens are sent in turn, and its modules can be loaded.
+    """
+    turn = itertools.cycle((b"",) if plan is None else plan.tokens)
     path, out = folder / "envoy.json", folder / "callgrind"
     path.write_text(json.dumps(config))
     command = ["valgrind", "--tool=callgrind", "--instr-atstart=no", "--fair-sched=try"]
     command += [f"--callgrind-out-file={out}", str(real_envoy())]
     command += ["--config-path", str(path), "--disable-hot-restart", "--concurrency", "1"]
     with (folder / "log").open("wb") as log:
-        process = subprocess.Popen([*command, "-l", "warning"], stdout=log, stderr=log)
+        process = subprocess.Popen(
+            [*command, "-l", "warning"],
+            stdout=log,
+            stderr=log,
+            env=environment(None if plan is None else plan.modules),
+        )
     try:
         wait_ready(process, config["admin"]["address"]["socket_address"]["port_value"])
-        client = EdgeClient(port, headers)
-        client.run([b""] * WARM_UP, in_flight=1)
+        client = EdgeClient(port, headers if plan is None else (*headers, *plan.more))
+        client.run(itertools.islice(turn, warm_up(plan)), in_flight=1)
         control(process.pid, "instrumentation on")
-        client.run([b""] * 5, in_flight=1)
+        client.run(itertools.islice(turn, 5), in_flight=1)
         control(process.pid, "zero")
-        client.run([b""] * REQUESTS, in_flight=1)
+        client.run(itertools.islice(turn, REQUESTS), in_flight=1)
         control(process.pid, "dump")
         client.close()
         return read_total(out.with_name("callgrind.1")) / REQUESTS
     finally:
         process.kill()
         process.wait()
+
+
+def warm_up(plan: Plan | None) -> int:
+    """Return how many requests go before: of a module's table, until it is full."""
+    return WARM_UP if plan is None or len(plan.tokens) == 1 else len(plan.tokens) // 2
 
 
 def real_envoy() -> Path:
@@ -152,6 +176,23 @@ def counted(changes: tuple[Change, ...], *, with_answers: bool) -> dict[str, dic
     return counts
 
 
+def counted_filters() -> dict[str, int]:
+    """Count every variant of ``bench.through_envoy``."""
+    counts = {}
+    with tempfile.TemporaryDirectory(prefix="septem-bench-") as path, ExitStack() as stack:
+        folder = Path(path)
+        material = Material(folder)
+        answer = constant_answer(material)
+        (folder / "answer").write_bytes(answer)
+        headers = request_headers(material)
+        for name, plan in plans(material, answer, stack).items():
+            config, port = plain_edge(plan.filters, plan.address)
+            with tempfile.TemporaryDirectory(dir=folder) as own:
+                counts[name] = round(instructions(config, port, Path(own), headers, plan))
+            print(f"{counts[name]:>10,}  {name}", file=sys.stderr, flush=True)
+    return counts
+
+
 def answering(stack: ExitStack, folder: Path, answer: bytes) -> Server:
     """Run a server that always answers this."""
     folder.mkdir()
@@ -163,9 +204,16 @@ def main() -> int:
     """Count, and put the counts beside the other figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", help="changes whose name contains this; nothing is written")
+    parser.add_argument(
+        "--filters", action="store_true", help="of bench.through_envoy, into bench/filters.json"
+    )
     options = parser.parse_args()
     if shutil.which("valgrind") is None:
         raise SystemExit("valgrind is missing: apt-get install valgrind")
+    if options.filters:
+        about = {"date": machine.now(), "versions": machine.versions()}
+        write_filters({**about, "instructions": counted_filters()})
+        return 0
     if options.only:
         chosen = tuple(change for change in CHANGES if options.only in change.name)
         counted(chosen, with_answers=False)

@@ -33,7 +33,8 @@ from bench.load_tools import run_h2load
 from bench.material import Material
 from bench.report import ROOT, machine_words, put_section, read_results
 from bench.sections import table
-from bench.through_envoy import request_headers, with_host
+from bench.through_envoy import with_host
+from bench.variants import request_headers
 from demo.envoyproxy import EdgePorts, edge_config
 from demo.process import free_ports
 

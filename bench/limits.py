@@ -37,7 +37,8 @@ from bench.figures import alternate, within
 from bench.harness import Server, load, serving
 from bench.material import Material
 from bench.servers import service
-from bench.through_envoy import costs, request_headers, running
+from bench.through_envoy import costs, halves
+from bench.variants import Plan, request_headers, running
 
 NEVER_REACHED = "{requests: 100000000}"
 LIMITS = {
@@ -137,17 +138,19 @@ def through_envoy(material: Material, *, quick: bool) -> dict[str, Any]:
         )
         most = local_ratelimit(100_000_000, 4_000_000_000)
         variants = {
-            "no filter": stack.enter_context(running([], material.folder)),
-            "local_ratelimit": stack.enter_context(running(most, material.folder)),
-            "ext_authz": stack.enter_context(running(ext_authz(), material.folder, plain)),
-            "ext_authz, limits": stack.enter_context(
-                running(ext_authz(), material.folder, limited)
-            ),
+            name: stack.enter_context(running(plan, material.folder))
+            for name, plan in {
+                "no filter": Plan([]),
+                "local_ratelimit": Plan(most),
+                "ext_authz": Plan(ext_authz(), plain),
+                "ext_authz, limits": Plan(ext_authz(), limited),
+            }.items()
         }
-        medians, _ = costs(variants, headers, 3 if quick else 7, 2_000 if quick else 6_000)
+        samples = costs(variants, headers, 3 if quick else 7, 2_000 if quick else 6_000)
+    found = {name: halves(taken) for name, taken in samples.items()}
     return {
-        name: {"envoy_us": round(each.envoy, 1), "sidecar_us": round(each.server, 1)}
-        for name, each in medians.items()
+        name: {"envoy_us": each["envoy"], "sidecar_us": each["server"]}
+        for name, each in found.items()
     }
 
 
@@ -157,8 +160,8 @@ def exactness(material: Material, seconds: float) -> dict[str, float]:
     with ExitStack() as stack:
         server = stack.enter_context(serving("ours-h2", material.folder, "--limits", REACHED))
         variants = {
-            "local_ratelimit": running(local_ratelimit(RATE, BURST), material.folder),
-            "sidecar": running(ext_authz(), material.folder, server),
+            "local_ratelimit": running(Plan(local_ratelimit(RATE, BURST)), material.folder),
+            "sidecar": running(Plan(ext_authz(), server), material.folder),
         }
         return {
             name: round(passing(stack.enter_context(each).port, headers, seconds) / RATE, 4)

@@ -4,6 +4,8 @@ import os
 import platform
 import re
 import subprocess
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -12,7 +14,38 @@ from typing import Any
 from bench.load_tools import find_tool
 from demo.process import find_program
 
+QUIET_LOAD = 0.7
+"""The load average of a minute, at most, before a part of the bench."""
+FADE_SECONDS = 180.0
+"""How long the load that the bench itself has made is given to fade between two parts."""
+_LOOK_SECONDS = 5.0
 PACKAGES = ("septem-sidecar", "ngh2", "uvloop", "grpcio", "protobuf", "cryptography", "pyjwt")
+
+
+def require_quiet(
+    *,
+    anyway: bool,
+    patience_seconds: float = 0.0,
+    load: Callable[[], float] = lambda: os.getloadavg()[0],
+    pause: Callable[[float], None] = time.sleep,
+) -> float:
+    """Return the load; raise ``SystemExit`` where it is more than ``QUIET_LOAD``.
+
+    A busy machine makes the same code slower, and not everything by the same factor. With
+    ``anyway`` the load is only returned, for the results to show. ``patience_seconds`` is how
+    long the load may take to fade.
+    """
+    waited = 0.0
+    while (found := load()) > QUIET_LOAD and not anyway:
+        if waited >= patience_seconds:
+            raise SystemExit(
+                f"This machine is busy: its load average is {found:.2f}, and above {QUIET_LOAD}"
+                " figures don't hold. Wait until it is idle (after another part of the bench"
+                " that takes a minute), or measure with --anyway."
+            )
+        pause(_LOOK_SECONDS)
+        waited += _LOOK_SECONDS
+    return round(found, 2)
 
 
 def describe() -> dict[str, Any]:

@@ -10,6 +10,8 @@ from xml.sax.saxutils import escape
 
 import svg
 
+from bench.names import ASKED, CONSTANT, JWT, JWT_CACHED, NO_FILTER, REPEATED, SAME_JOB
+
 WIDTH = 880
 _LABELS = 220
 """Room for the labels, left of the bars."""
@@ -32,6 +34,19 @@ text { font: 14px system-ui, -apple-system, "Segoe UI", "Noto Sans", Helvetica, 
   .ours { fill: #4493f8; } .other { fill: #57606a; } .envoy { fill: #ab7df8; }
 }
 """
+
+
+_DRAWN = {
+    NO_FILTER: NO_FILTER,
+    JWT_CACHED: JWT_CACHED,
+    SAME_JOB: "the same with rbac and headers",
+    JWT: JWT,
+    CONSTANT: CONSTANT,
+    ASKED: ASKED,
+    REPEATED: REPEATED,
+}
+"""The variants through Envoy that are drawn, with labels that have room."""
+_OURS = (ASKED, REPEATED)
 
 
 class Part(NamedTuple):
@@ -99,11 +114,12 @@ def panels_of(results: dict[str, Any]) -> list[Panel]:
             "one worker thread, 20 headers, a token seen before",
             tuple(
                 Bar(
-                    name,
+                    label,
                     (Part(row["envoy"], "envoy"), *_server_part(name, row["server"])),
-                    ours=name == "ext_authz, sidecar",
+                    ours=name in _OURS,
                 )
-                for name, row in envoy["cpu_us"].items()
+                for name, label in _DRAWN.items()
+                if (row := envoy["cpu_us"].get(name)) is not None
             ),
             (("envoy", "Envoy"), ("ours", "sidecar"), ("other", "constant-reply server")),
         ),
@@ -204,4 +220,4 @@ def _bar(label: str, value: float, *, ours: bool = False) -> Bar:
 def _server_part(name: str, value: float) -> tuple[Part, ...]:
     if not value:
         return ()
-    return (Part(value, "ours" if name == "ext_authz, sidecar" else "other"),)
+    return (Part(value, "ours" if name in _OURS else "other"),)

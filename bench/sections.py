@@ -119,12 +119,14 @@ def envoy_page(envoy: dict[str, Any]) -> list[str]:
     rows = []
     for name, cpu in envoy["cpu_us"].items():
         late, rate = envoy["latency"][name], throughput.get(name, {})
+        spread = envoy.get("spread_us", {}).get(name)
         rows.append(
             (
                 name,
                 cpu["envoy"],
                 cpu["server"] or None,
                 round(cpu["envoy"] + cpu["server"], 1),
+                None if spread is None else f"{spread['least']:g} to {spread['most']:g}",
                 late["p50_us"],
                 late["p99_us"],
                 late.get("p999_us"),
@@ -154,6 +156,7 @@ def envoy_page(envoy: dict[str, Any]) -> list[str]:
                 "CPU of Envoy, µs",
                 "of the server",
                 "together",
+                "its range",
                 "p50, µs",
                 "p99",
                 "p99.9",

@@ -5,8 +5,9 @@ Usage: python -m bench.servers VARIANT FOLDER [--cache ENTRIES] [--unix PATH] [-
 
 ``ours-h2`` and ``ours-grpcio``: the sidecar's Check with cache, lane, metrics and audit, on
 either engine. ``floor``: the fast engine with a constant reply, read from FOLDER/answer.
-``naive``: what one writes first, grpc.aio with protobuf classes and PyJWT. ``sds``: the
-sidecar's SDS with N certificates in memory. Each prints where it listens when it does: a
+``naive``: what one writes first, grpc.aio with protobuf classes and PyJWT. ``cached``: the
+sidecar's Check with leases for Envoys at FOLDER/leases.sock. ``sds``: the sidecar's SDS with N
+certificates in memory. Each prints where it listens when it does: a
 port of loopback, or PATH.
 """
 
@@ -41,12 +42,13 @@ def service(
     cache: Any = None,
     now: Callable[[], float] = wall_seconds,
     limits: str = "",
+    audit: Any = None,
 ) -> Any:
     """Put the sidecar's Check together as the runtime does, keys apart.
 
     ``cache`` is one of the size that the configuration gives it if nothing is said. ``now`` is
     the wall clock unless somebody needs an hour to pass at once. ``limits`` is the section of
-    that name; none if nothing is said.
+    that name; none if nothing is said. ``audit`` is a log of its own if nothing is said.
     """
     from sidecar.authz.decision_ids import DecisionIds
     from sidecar.authz.recorder import DecisionRecorder
@@ -54,7 +56,6 @@ def service(
     from sidecar.authz.snapshot import build_snapshot
     from sidecar.config import parse_config
     from sidecar.keys.sources import parse_keys
-    from sidecar.observability.audit import AuditLog, FileSink
     from sidecar.observability.counters import Counters
     from sidecar.runtime.check import make_limiter
     from sidecar.tokens.cache import TokenCache
@@ -64,7 +65,7 @@ def service(
     keys = parse_keys((folder / "public.pem").read_text(), ISSUER)
     config = parse_config(CONFIG + (f"limits: {limits}\n" if limits else ""), "bench")
     counters = Counters()
-    audit = AuditLog(FileSink(audit_path(folder, os.getpid())), queue_lines=16_384, on_error=report)
+    audit = audit_log(folder) if audit is None else audit
     loop = asyncio.get_running_loop()
     ids = DecisionIds()
     return CheckService(
@@ -78,6 +79,14 @@ def service(
         lane=SlowLane(loop),
         limiter=make_limiter(config, counters, shared=False),
     )
+
+
+def audit_log(folder: Path) -> Any:
+    """Open this process's audit log."""
+    from sidecar.observability.audit import AuditLog, FileSink
+
+    sink = FileSink(audit_path(folder, os.getpid()))
+    return AuditLog(sink, queue_lines=16_384, on_error=report)
 
 
 async def fast(handle: Callable[[bytes], Any], address: str) -> str:
@@ -151,6 +160,13 @@ async def naive(folder: Path, address: str) -> str:
     return f"127.0.0.1:{port}"
 
 
+async def cached(folder: Path, address: str) -> str:
+    """Serve the sidecar's Check, and lease its answers."""
+    from bench.leasing import serve_cached
+
+    return await serve_cached(folder, address)
+
+
 async def sds(names: int, address: str) -> str:
     """Serve certificates that are in memory."""
     from bench.certificates import serve_certificates
@@ -222,6 +238,7 @@ async def start(options: Options) -> str:
         "ours-grpcio": lambda: grpcio(service(folder, cache=cache_of(options)).handle, address),
         "floor": lambda: fast(constant((folder / "answer").read_bytes()), address),
         "naive": lambda: naive(folder, address),
+        "cached": lambda: cached(folder, address),
         "sds": lambda: sds(options.names, address),
     }
     return await starts[options.variant]()

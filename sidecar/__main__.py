@@ -1,5 +1,5 @@
 """``python -m sidecar`` is the console script."""
 
-from sidecar.cli.script import main
+from sidecar.cli.entry import main
 
 raise SystemExit(main())

@@ -56,6 +56,8 @@ class PreparedPart(NamedTuple):
 
     adopt: Callable[[], None]
     abandon: Callable[[], None] = lambda: None
+    settled: Callable[[], None] = lambda: None
+    """Called once every process decides by the new settings, unless others have followed."""
 
 
 PreparePart = Callable[[model.Config], Awaitable[PreparedPart]]

@@ -94,9 +94,15 @@ _ANSWERS = tuple(frozenset(Route.__struct_fields__) - _MATCHERS - _REQUIREMENTS)
 
 def covers(route: Route, other: Route) -> bool:
     """Return whether every request that passes ``route`` passes ``other`` with the same answer."""
+    return all(
+        getattr(route, field) == getattr(other, field) for field in _ANSWERS
+    ) and at_least_as_strict(route, other)
+
+
+def at_least_as_strict(route: Route, other: Route) -> bool:
+    """Return whether every request that passes ``route`` passes ``other``."""
     return (
-        all(getattr(route, field) == getattr(other, field) for field in _ANSWERS)
-        and (other.shadow or not route.shadow)
+        (other.shadow or not route.shadow)
         and other.module in {None, route.module}
         and not (other.limits is not None and other.limits.has_own)
         and _covers_client(route, other)
@@ -154,10 +160,10 @@ class _Bucket:
 class RouteTable:
     """The routes in the order of the configuration, indexed for look-up."""
 
-    __slots__ = ("_buckets", "_lenient")
+    __slots__ = ("_buckets", "_lenient", "routes")
 
     def __init__(self, routes: Iterable[Route]) -> None:
-        listed = tuple(routes)
+        self.routes = listed = tuple(routes)
         self._buckets: dict[str, _Bucket] = {}
         for number, route in enumerate(listed):
             for host in route.hosts:
@@ -193,7 +199,7 @@ class RouteTable:
         """Return the first route that matches, or ``None``; the request is then denied."""
         best: Route | None = None
         lowest = -1
-        for pattern in _patterns(host):
+        for pattern in host_patterns(host):
             bucket = self._buckets.get(pattern)
             if bucket is None:
                 continue
@@ -218,8 +224,11 @@ def _two_readings(route: Route, other: Route | None) -> str:
     )
 
 
-def _patterns(host: str) -> Iterator[str]:
-    """Yield every pattern that matches a host: itself, its wildcards from the longest, ``*``."""
+def host_patterns(host: str) -> Iterator[str]:
+    """Yield every pattern that matches a host: itself, its wildcards from the longest, ``*``.
+
+    Of a pattern ``*.suffix``, every pattern that matches all of its hosts.
+    """
     yield host
     dot = host.find(".")
     while dot >= 0:

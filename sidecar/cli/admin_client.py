@@ -9,7 +9,11 @@ from urllib.parse import urlencode
 
 from sidecar.common.errors import Fault
 from sidecar.common.unix_http import UnixConnection
+from sidecar.config.base import Address
+from sidecar.config.convert import convert
 from sidecar.config.load import load_config
+from sidecar.config.problem import Problem
+from sidecar.config.rules import LAST_PORT
 from sidecar.transport.sockets import path_of, split_address
 
 DEFAULT_ADMIN = "127.0.0.1:9102"
@@ -71,14 +75,17 @@ def admin_address(admin: str | None, config: Path | None) -> str:
 
 
 def _connect(address: str, seconds: float) -> HTTPConnection:
+    found: list[Problem] = []
+    convert(address, Address, found)
+    if found:
+        raise AdminFault(f"the admin port {address!r} {found[0].message}")
     if (path := path_of(address)) is not None:
         connection = UnixConnection("localhost", timeout=seconds)
         connection.socket_path = str(path)
         return connection
-    try:
-        host, port = split_address(address)
-    except ValueError:
-        raise AdminFault(f"{address!r} is neither host:port nor unix:/path") from None
+    host, port = split_address(address)
+    if port > LAST_PORT:
+        raise AdminFault(f"the admin port {address!r} must have a port of at most {LAST_PORT}")
     return HTTPConnection(host, port, timeout=seconds)
 
 

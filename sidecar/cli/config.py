@@ -1,16 +1,28 @@
-"""``sidecar config``: checks the settings, and says what Envoy needs with them."""
+"""``sidecar config``: checks, compares and shows the settings, and makes the first ones."""
 
 import argparse
+from collections.abc import Iterable, Sequence
+from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from sidecar.authz.notes import notes
+from sidecar.authz.reach import warnings_of_routes
 from sidecar.authz.snapshot import compile_routes
+from sidecar.cli.config_diff import add_diff
+from sidecar.cli.config_init import add_init
 from sidecar.cli.config_reload import add_reload
+from sidecar.cli.config_show import add_show
 from sidecar.cli.envoy import add_envoy
-from sidecar.config.load import load_config
-from sidecar.config.problem import show_path
+from sidecar.cli.output import add_json, print_json
+from sidecar.common.errors import ConfigFault
+from sidecar.common.printable import printable
+from sidecar.config.load import Loaded, load_located
+from sidecar.config.model import Config
+from sidecar.config.problem import LocatedProblem
+from sidecar.config.rules_warnings import config_warnings
 
-EXIT_OK = 0
+EXIT_OK, EXIT_PROBLEM = 0, 2
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,28 +32,96 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "check",
         help="find every problem in a file",
         description="Check a configuration file and name every problem in it, each with its line "
-        "and path; then, as notes, what Envoy and the application must be configured for. Exit 0 "
-        "if there is no problem, 2 otherwise.",
+        "and path; then, as warnings, what hardly anybody means: a route that no request reaches, "
+        "a path that looks like a pattern, Checks in the clear; and as notes, what Envoy and the "
+        "application must be configured for. Exit 0 if there is no problem, 2 otherwise.",
     )
     check.add_argument("file", type=Path, metavar="FILE")
+    check.add_argument("--strict", action="store_true", help="exit 2 for a warning too")
+    add_json(check, "problems, warnings and notes")
     check.set_defaults(run=_check)
     add_envoy(subcommands)
     add_reload(subcommands)
+    add_show(subcommands)
+    add_diff(subcommands)
+    add_init(subcommands)
+    schema = subcommands.add_parser(
+        "schema",
+        help="the JSON Schema of the file, for editors",
+        description="Print the JSON Schema (2020-12) of a configuration file: every setting with "
+        "its type, bounds, default and what it is for. An editor with a YAML language server "
+        "takes it from a first line `# yaml-language-server: $schema=FILE`.",
+    )
+    add_json(schema, "the schema (always)")
+    schema.set_defaults(run=_schema)
 
 
 def _check(options: argparse.Namespace) -> int:
-    config = load_config(options.file)
-    for note in notes(compile_routes(config)):
-        print(f"{options.file}: note: {show_path(note.path)}: {note.message}")
+    try:
+        loaded = load_located(options.file)
+    except ConfigFault as fault:
+        if not options.json:
+            raise
+        print_json(_document(options.file, fault.problems, (), ()))
+        return EXIT_PROBLEM
+    warnings, advice = warnings_of(loaded), notes_of(loaded)
+    if options.json:
+        print_json(_document(options.file, (), warnings, advice))
+    else:
+        _show(options.file, loaded.config, warnings, advice)
+    return EXIT_PROBLEM if warnings and options.strict else EXIT_OK
+
+
+def _schema(_options: argparse.Namespace) -> int:
+    print(files("sidecar.config").joinpath("schema.json").read_text("utf-8"), end="")
+    return EXIT_OK
+
+
+def warnings_of(loaded: Loaded) -> list[LocatedProblem]:
+    """Return what the file says and hardly anybody means."""
+    found = [*config_warnings(loaded.config), *warnings_of_routes(compile_routes(loaded.config))]
+    return [loaded.tree.locate(each) for each in found]
+
+
+def notes_of(loaded: Loaded) -> list[LocatedProblem]:
+    """Return what Envoy and the application must be configured for."""
+    return [loaded.tree.locate(each) for each in notes(compile_routes(loaded.config))]
+
+
+def _show(
+    file: Path, config: Config, warnings: Iterable[LocatedProblem], advice: Iterable[LocatedProblem]
+) -> None:
+    for kind, found in (("warning", warnings), ("note", advice)):
+        for each in found:
+            print(printable(f"{file}: {kind}: {each}"))
     print(
-        f"{options.file}: good ({len(config.routes)} routes, {len(config.tokens.issuers)} issuers, "
-        f"{len(config.certificates)} certificates, {len(config.tenants)} tenants)"
+        printable(
+            f"{file}: good ({len(config.routes)} routes, {len(config.tokens.issuers)} issuers, "
+            f"{len(config.certificates)} certificates, {len(config.tenants)} tenants)"
+        )
     )
     kept = config.headers.keep_overrides or any(route.keep_overrides for route in config.routes)
     if config.headers.remove_from_request or kept:
         print(
             "headers.remove_from_request and keep_overrides need settings in Envoy too: "
-            f"`sidecar config envoy {options.file}` prints its lines, and with --check ENVOY.yaml "
+            f"`sidecar config envoy {file}` prints its lines, and with --check ENVOY.yaml "
             "checks your Envoy configuration against them"
         )
-    return EXIT_OK
+
+
+def _document(
+    file: Path, problems: Sequence[str], warnings: Sequence[str], advice: Sequence[str]
+) -> dict[str, Any]:
+    return {
+        "file": str(file),
+        "good": not problems,
+        "problems": [_parts(each) for each in problems],
+        "warnings": [_parts(each) for each in warnings],
+        "notes": [_parts(each) for each in advice],
+    }
+
+
+def _parts(problem: str) -> dict[str, Any]:
+    if isinstance(problem, LocatedProblem):
+        return {"line": problem.line, "path": problem.path, "message": problem.message}
+    return {"line": None, "path": "(the file)", "message": problem}

@@ -8,6 +8,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from sidecar.cli.admin_client import ask_admin
+from sidecar.cli.output import add_json, print_json
 from sidecar.common.clock import wall_seconds
 from sidecar.common.errors import ConfigFault, Fault
 from sidecar.common.printable import printable
@@ -63,6 +64,7 @@ def add_suggest(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser
             metavar="N",
             help=f"propose nothing with fewer {name} (default: %(default)s)",
         )
+    add_json(parser, "what is proposed and what is not, and the diff")
     parser.set_defaults(run=_suggest)
 
 
@@ -79,24 +81,42 @@ def _suggest(options: argparse.Namespace) -> int:
         Thresholds(options.min_reports, options.min_documents, options.min_clients),
         frozenset(tenant.domain for tenant in config.tenants),
     )
-    for refusal in refused:
-        seen = refusal.evidence
-        print(printable(f"# not proposed: {seen.blocked} for {seen.directive}: {refusal.why}"))
+    lines = [
+        f"not proposed: {each.evidence.blocked} for {each.evidence.directive}: {each.why}"
+        for each in refused
+    ]
     changed = text
     for each in suggestions:
         changed = _edit(changed, config, options.profile, each)
         where = f"headers.csp.{options.profile}.{each.list_name}[{each.number}].{each.directive}"
-        print(printable(f"# {where} += {each.source}: {each.evidence}"))
-    if changed == text:
+        lines.append(f"{where} += {each.source}: {each.evidence}")
+    diff = _checked_diff(options, config, text, changed, suggestions) if changed != text else ""
+    if options.json:
+        print_json({"reasons": lines, "diff": diff})
+        return EXIT_OK if diff else EXIT_NOTHING
+    for line in lines:
+        print(printable(f"# {line}"))
+    if not diff:
         print("# nothing to propose")
         return EXIT_NOTHING
+    sys.stdout.write(diff)
+    return EXIT_OK
+
+
+def _checked_diff(
+    options: argparse.Namespace,
+    config: Config,
+    text: str,
+    changed: str,
+    suggestions: Sequence[Suggestion],
+) -> str:
+    """Return the change as a patch, once it is known to load and to add these sources alone."""
     try:
         after = parse_config(changed, str(options.config))
     except ConfigFault as fault:
         raise Fault(f"the change would not load: {fault.problems[0]}") from fault
     _check_only_added(config, after, options.profile, suggestions)
-    sys.stdout.write(unified_diff(text, changed, str(options.config)))
-    return EXIT_OK
+    return unified_diff(text, changed, str(options.config))
 
 
 def _evidence(options: argparse.Namespace, config: Config) -> list[Evidence]:

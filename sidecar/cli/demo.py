@@ -5,6 +5,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
+from sidecar.cli.output import add_json
 from sidecar.common.errors import Fault
 
 _ROOT = Path(__file__).parents[2]
@@ -37,6 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("decision-cache", "rotation", "vault-outage"),
         help="play this one instead of the table, with a timeline",
     )
+    add_json(
+        parser, "the results on standard output, and the tables on standard error; the results"
+    )
     parser.set_defaults(run=_run, draws=True)
 
 
@@ -51,7 +55,12 @@ def _run(options: argparse.Namespace) -> int:
     except ImportError as exc:
         raise NoDemoFault(f"the demo needs {exc.name}: `make demo` installs it") from exc
     code: int = demo.run_demo(
-        demo.DemoOptions(once=options.once, tls_min=options.tls_min, scenario=options.scenario)
+        demo.DemoOptions(
+            once=options.once,
+            tls_min=options.tls_min,
+            scenario=options.scenario,
+            json=options.json,
+        )
     )
     return code
 

@@ -6,11 +6,12 @@ from importlib import import_module
 from pathlib import Path
 
 from sidecar.cli.files import read_text
+from sidecar.cli.output import add_json, print_json
 from sidecar.common.errors import ConfigFault, Fault
 from sidecar.config.load import MAX_FILE_BYTES, load_config
 from sidecar.config.model import Config
 from sidecar.config.yamltree import parse_yaml
-from sidecar.headers.envoy_check import problems_of
+from sidecar.headers.envoy_check import client_problems, problems_of
 from sidecar.headers.envoy_patterns import REQUEST_TRAILERS, request_names
 from sidecar.headers.tenant import TRUSTED
 
@@ -36,15 +37,23 @@ def add_envoy(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     )
     envoy.add_argument("file", type=Path, metavar="FILE", help="settings (YAML)")
     envoy.add_argument("--check", type=Path, metavar="ENVOY", help="an Envoy configuration (YAML)")
+    add_json(envoy, "the lines, or the problems")
     envoy.set_defaults(run=_run)
 
 
 def _run(options: argparse.Namespace) -> int:
     config = load_config(options.file)
     if options.check is None:
-        print("\n".join(fragment(config)))
+        lines = "\n".join(fragment(config))
+        if options.json:
+            print_json({"yaml": lines})
+        else:
+            print(lines)
         return EXIT_OK
     problems = check_file(config, options.check)
+    if options.json:
+        print_json({"file": str(options.check), "problems": problems})
+        return EXIT_FOUND if problems else EXIT_OK
     for problem in problems:
         print(f"{options.check}: {problem}")
     if not problems:
@@ -67,7 +76,9 @@ def check_file(config: Config, path: Path) -> Problems:
     messages = import_module("sidecar.cli.envoy_messages")  # its packages: for --check alone
     try:
         misread = list(messages.message_problems(tree.value))
-        return misread + list(problems_of(tree.value, removed, kept, by_routes))
+        found = misread + list(problems_of(tree.value, removed, kept, by_routes))
+        clients = [route.name for route in config.routes if route.clients]
+        return found + (list(client_problems(tree.value, clients)) if clients else [])
     except (AttributeError, IndexError, KeyError, TypeError, RecursionError) as exc:
         raise Fault(f"{path} is not a configuration that Envoy accepts: {exc!r}") from None
 

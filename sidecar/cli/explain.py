@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from sidecar.cli.output import add_json, print_json
 from sidecar.common.printable import printable
 from sidecar.observability.audit.search import find_decision
 
@@ -22,20 +23,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--audit", type=Path, required=True, metavar="FILE", help="the audit log; rotated ones too"
     )
+    add_json(parser, "the lines")
     parser.set_defaults(run=_explain)
 
 
 def _explain(options: argparse.Namespace) -> int:
     decision_id = options.id.rpartition(":")[2]
-    found = False
+    found = []
     for path, entry in find_decision(options.audit, decision_id):
-        found = True
-        _show(path, decision_id, entry)
-    if not found:
+        found.append({"file": str(path), "line": entry})
+        if not options.json:
+            _show(path, decision_id, entry)
+    if options.json:
+        print_json(found)
+    elif not found:
         message = f"no decision {decision_id} in {options.audit} or its rotated files"
         print(printable(message), file=sys.stderr)
-        return EXIT_WRONG
-    return EXIT_OK
+    return EXIT_OK if found else EXIT_WRONG
 
 
 def _show(path: Path, decision_id: str, entry: dict[str, Any]) -> None:

@@ -6,13 +6,16 @@ configuration is wrong.
 
 import argparse
 import contextlib
+import io
+import json
+import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import version
 from typing import TextIO, cast
 
-from sidecar.cli.script import chosen_command
+from sidecar.cli.entry import chosen_command
 from sidecar.common.errors import ConfigFault, Fault
 from sidecar.common.printable import PrintableStream, printable, printable_lines
 from sidecar.runtime.signals import SignalThread
@@ -36,18 +39,47 @@ COMMANDS: Mapping[str, str] = {
 ``serve`` holds in memory what serving needs, and ``--help`` imports no component."""
 
 
-def main(arguments: Sequence[str] | None = None, *, signals: SignalThread | None = None) -> int:
+def main(
+    arguments: Sequence[str] | None = None,
+    imported: Callable[[], None] = lambda: None,
+    signals: SignalThread | None = None,
+) -> int:
     """Run one command and return its exit code.
 
-    ``signals`` are those of this process, if they are taken already (``sidecar.cli.script``).
+    ``imported`` is called when every module that the command needs is there; ``signals`` are
+    those of this process, if they are taken already (``sidecar.cli.entry``). Whatever happens
+    to the output, a command ends with an exit code and without a traceback: characters that a
+    stream can't take are escaped, a reader that has gone is no error of ours, and output that
+    can't be written is a failure.
     """
     given = sys.argv[1:] if arguments is None else list(arguments)
+    _escape_what_a_stream_cannot_take()
+    try:
+        code = _main(given, imported, signals)
+        _flush()
+    except BrokenPipeError:
+        # The reader of the output has closed the pipe.
+        _discard_output()
+        return EXIT_FAULT
+    except OSError as exc:
+        _discard_output()
+        where = "the output can't be written" if exc.filename is None else exc.filename
+        with contextlib.suppress(OSError):
+            print(printable(f"sidecar: {where}: {exc.strerror}"), file=sys.stderr)
+        return EXIT_FAULT
+    return code
+
+
+def _main(given: list[str], imported: Callable[[], None], signals: SignalThread | None) -> int:
     known = argparse.Namespace(signals=signals)
     try:
         # It imports the command, which takes a moment.
         options = build_parser(chosen_command(given)).parse_args(given, known)
+        imported()
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
+    except SystemExit as exit_:
+        return int(exit_.code or 0)
     # The demo draws on the terminal itself.
     with contextlib.nullcontext() if options.draws else _printable_output():
         return _run(options)
@@ -57,29 +89,47 @@ def _run(options: argparse.Namespace) -> int:
     try:
         code: int = options.run(options)
     except ConfigFault as fault:
-        _show_config_fault(fault)
+        _show_config_fault(fault, as_json=options.json)
         return EXIT_CONFIG
     except Fault as fault:
         show = printable_lines if options.draws else printable
-        print(f"sidecar: {show(str(fault))}", file=sys.stderr)
+        text = f"sidecar: {show(str(fault))}"
+        print(json.dumps({"error": str(fault)}) if options.json else text, file=sys.stderr)
         return EXIT_FAULT
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        # The reader of the output has closed the pipe.
-        sys.stderr.close()
-        return EXIT_FAULT
     return code
+
+
+def _escape_what_a_stream_cannot_take() -> None:
+    """Let standard output and error write every text, in ASCII terminals too."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # closed by whoever started us
+            stream.flush()
+
+
+def _discard_output() -> None:
+    """Point standard output to nowhere: what is left in its buffer is written at the exit."""
+    with contextlib.suppress(AttributeError, OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 @contextlib.contextmanager
 def _printable_output() -> Iterator[None]:
     """Replace standard output and error by printable streams while a terminal is attached."""
     with contextlib.ExitStack() as stack:
-        if sys.stdout.isatty():
+        if sys.stdout is not None and sys.stdout.isatty():
             out = cast("TextIO", PrintableStream(sys.stdout))
             stack.enter_context(contextlib.redirect_stdout(out))
-        if sys.stderr.isatty():
+        if sys.stderr is not None and sys.stderr.isatty():
             err = cast("TextIO", PrintableStream(sys.stderr))
             stack.enter_context(contextlib.redirect_stderr(err))
         yield
@@ -94,7 +144,7 @@ def build_parser(chosen: str | None) -> argparse.ArgumentParser:
         epilog="Documentation: README.md and docs/.",
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {_version()}")
-    parser.set_defaults(draws=False)
+    parser.set_defaults(draws=False, json=False)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, words in COMMANDS.items():
         command = commands.add_parser(name, help=words)
@@ -103,7 +153,11 @@ def build_parser(chosen: str | None) -> argparse.ArgumentParser:
     return parser
 
 
-def _show_config_fault(fault: ConfigFault) -> None:
+def _show_config_fault(fault: ConfigFault, *, as_json: bool) -> None:
+    if as_json:
+        found = {"error": str(fault), "file": fault.source, "problems": list(fault.problems)}
+        print(json.dumps(found), file=sys.stderr)
+        return
     for problem in fault.problems:
         print(printable(f"{fault.source}: {problem}"), file=sys.stderr)
     count = len(fault.problems)

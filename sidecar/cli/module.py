@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sidecar.cli.entry_file import entry_of
 from sidecar.cli.files import read_text
+from sidecar.cli.output import add_json, print_json
 from sidecar.common.errors import Denied, Fault
 from sidecar.common.printable import printable
 from sidecar.config import model
@@ -55,6 +56,7 @@ def _add_sign(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         help="print the whole header, for curl -H, instead of writing a file",
     )
     sign.add_argument("bundle", type=Path, metavar="BUNDLE", help="for example remoteEntry.js")
+    add_json(sign, "the signature and the digest")
     sign.set_defaults(run=_sign)
 
 
@@ -62,15 +64,22 @@ def _sign(options: argparse.Namespace) -> int:
     digest = digest_of(options.bundle)
     key = read_private_key(read_text(options.key), str(options.key), _ask_passphrase)
     signature = sign_digest(digest, key)
+    shown = {"signature": signature, "sha256": digest.hex()}
     if options.header:
-        print(f"{HEADER_NAME}: {signature}")
+        if options.json:
+            print_json({"header": HEADER_NAME, **shown})
+        else:
+            print(f"{HEADER_NAME}: {signature}")
         return 0
     path = options.output or signature_path(options.bundle)
     try:
         path.write_text(signature + "\n", encoding="ascii")
     except OSError as exc:
         raise Fault(f"{path} cannot be written: {exc.strerror}") from exc
-    print(f"{path}: sha256:{digest.hex()}")
+    if options.json:
+        print_json({"file": str(path), **shown})
+    else:
+        print(f"{path}: sha256:{digest.hex()}")
     return 0
 
 
@@ -103,6 +112,7 @@ def _add_verify(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "--signature", type=Path, metavar="FILE", help="the signature (default: BUNDLE.sig)"
     )
     verify.add_argument("bundle", type=Path, metavar="BUNDLE")
+    add_json(verify, "the result")
     verify.set_defaults(run=_verify)
 
 
@@ -120,8 +130,14 @@ def _verify(options: argparse.Namespace) -> int:
             publishers=_publishers(options),
         )
     except Denied as denied:
+        if options.json:
+            print_json({"valid": False, "reason": str(denied.reason), "detail": denied.detail})
+            return 1
         print(f"{printable(options.bundle)}: {printable(denied)}", file=sys.stderr)
         return 1
+    if options.json:
+        print_json({"valid": True, "sha256": held.sha256, "publisher": held.publisher})
+        return 0
     print(f"{printable(options.bundle)}: good; sha256:{held.sha256} {printable(held.publisher)}")
     return 0
 

@@ -7,6 +7,7 @@ each of its processes decides by it.
 
 import argparse
 import asyncio
+import json
 import re
 import sys
 import time
@@ -17,6 +18,7 @@ import msgspec
 
 from sidecar.cli.admin_client import AdminFault, request_admin
 from sidecar.cli.arguments import time_argument
+from sidecar.cli.output import add_json, print_json
 from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.common.errors import Denied, Fault
 from sidecar.common.printable import printable
@@ -99,6 +101,7 @@ def _add_common(command: argparse.ArgumentParser) -> None:
         metavar="ADDRESS",
         help="the admin port of a sidecar to wait for; may be repeated (default: that of --config)",
     )
+    add_json(command, "what was written, and which sidecars decide by it,")
     command.add_argument(
         "--wait",
         type=float,
@@ -121,15 +124,17 @@ def _revoke(options: argparse.Namespace) -> int:
     vault = msgspec.structs.replace(config.vault, auth=_vault_token(options.token_file))
     where = f"Vault entry {settings.mount}/{path}"
     version = asyncio.run(_write(vault, settings.mount, path, new))
-    if version is None:
-        print(printable(f"{where} says so already"))
-    else:
-        print(printable(f"{where}: written as version {version}"))
-    if not options.wait:
-        return EXIT_OK
+    if not options.json:
+        written = "says so already" if version is None else f"written as version {version}"
+        print(printable(f"{where}{' ' if version is None else ': '}{written}"))
     deadline = monotonic_seconds() + options.wait
-    held = [_wait_for(each, deadline) for each in options.admin or [config.listen.admin.address]]
-    return EXIT_OK if all(held) else EXIT_FAULT
+    named = options.admin or [config.listen.admin.address]
+    asked = named if options.wait else []
+    held = {each: _wait_for(each, deadline, quiet=options.json) for each in asked}
+    if options.json:
+        entry = f"{settings.mount}/{path}"
+        print_json({"entry": entry, "version": version, "held": held})
+    return EXIT_OK if all(held.values()) else EXIT_FAULT
 
 
 def _revocation(options: argparse.Namespace, config: model.Config) -> NewRevocation:
@@ -223,7 +228,7 @@ async def _write_once(vault: VaultClient, mount: str, path: str, new: NewRevocat
     return None if changed is None else await write_version(vault, mount, path, changed, version)
 
 
-def _wait_for(address: str, deadline: float) -> bool:
+def _wait_for(address: str, deadline: float, *, quiet: bool) -> bool:
     """Ask a sidecar to read, until all its processes hold the result; say how that went."""
     while True:
         try:
@@ -231,11 +236,12 @@ def _wait_for(address: str, deadline: float) -> bool:
         except AdminFault as fault:
             status, answer = HTTPStatus.SERVICE_UNAVAILABLE, {"error": str(fault)}
         if status == HTTPStatus.OK:
-            print(printable(f"{address}: every process decides by it"))
+            if not quiet:
+                print(printable(f"{address}: every process decides by it"))
             return True
         if monotonic_seconds() >= deadline:
             why = answer.get("error", f"the admin port answered {status}")
-            said = f"sidecar: {address}: not every process decides by it yet: {why}"
-            print(printable(said), file=sys.stderr)
+            said = printable(f"sidecar: {address}: not every process decides by it yet: {why}")
+            print(json.dumps({"error": said}) if quiet else said, file=sys.stderr)
             return False
         time.sleep(_PAUSE_SECONDS)

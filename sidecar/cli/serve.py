@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from sidecar.cli.output import add_json
 from sidecar.config.load import load_config
 from sidecar.runtime.serve import serve
 from sidecar.runtime.signals import take_signals
@@ -20,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="replace a sidecar that runs on the same Unix sockets: it keeps its calls in flight,"
         " and is stopped when this one is ready",
     )
+    add_json(parser, "every log line is JSON anyway; problems of the settings")
     parser.set_defaults(run=_serve)
 
 

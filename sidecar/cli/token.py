@@ -1,18 +1,23 @@
 """``sidecar token``: verify tokens with the server's own rules, and mint them for tests."""
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jwt
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+
 from sidecar.cli.arguments import time_argument
 from sidecar.cli.files import read_text
+from sidecar.cli.output import add_json, print_json, print_json_line
 from sidecar.cli.token_evaluator import TokenEvaluator, TokenResult, keys_of, parse_revocations
 from sidecar.common.clock import wall_seconds
 from sidecar.common.errors import Fault
+from sidecar.common.printable import printable
 from sidecar.config.load import load_config
+from sidecar.tokens.keyring import VerificationKey
 from sidecar.tokens.mint import mint_token, read_private_key
 from sidecar.tokens.revocation import RevocationEntry
 
@@ -54,6 +59,7 @@ def _add_verify(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         metavar="TIME",
         help="verify as of this time (RFC 3339 or Unix seconds) instead of now",
     )
+    add_json(verify, "the results (always), one a line,")
     verify.set_defaults(run=_verify)
 
 
@@ -79,12 +85,12 @@ def _verify(options: argparse.Namespace) -> int:
 
 def _show(result: TokenResult) -> None:
     if not result.ok:
-        _print_json({"ok": False, "reason": result.reason, "detail": result.detail})
+        print_json_line({"ok": False, "reason": result.reason, "detail": result.detail})
         return
     shown: dict[str, Any] = {"ok": True, "kid": result.kid, "claims": result.claims}
     if result.warnings:
         shown["warnings"] = result.warnings
-    _print_json(shown)
+    print_json_line(shown)
 
 
 def add_key_options(parser: argparse.ArgumentParser) -> None:
@@ -126,6 +132,13 @@ def _add_mint(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         metavar="FILE",
         help="private key, EC P-256, PEM (openssl ecparam -genkey -name prime256v1 -noout)",
     )
+    mint.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="warn of a token that the edge would refuse with these settings (default: with the "
+        "default settings)",
+    )
     mint.add_argument("--kid", help="key id (default: the key's RFC 7638 thumbprint)")
     mint.add_argument("--issuer", required=True, help="claim iss")
     mint.add_argument(
@@ -141,6 +154,7 @@ def _add_mint(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         metavar="N",
         help="lifetime of the token in seconds (default: %(default)s)",
     )
+    add_json(mint, "the token and the warnings")
     mint.set_defaults(run=_mint)
 
 
@@ -158,8 +172,28 @@ def _mint(options: argparse.Namespace) -> int:
         roles=options.role,
         ttl_seconds=options.ttl_seconds,
     )
+    warnings = _refusal(options, key.public_key(), token, now)
+    if options.json:
+        print_json({"token": token, "warnings": warnings})
+        return EXIT_OK
+    for warning in warnings:
+        print(printable(f"sidecar: warning: {warning}"), file=sys.stderr)
     print(token)
-    return 0
+    return EXIT_OK
+
+
+def _refusal(
+    options: argparse.Namespace, key: EllipticCurvePublicKey, token: str, now: float
+) -> list[str]:
+    """Return why the edge would refuse a token of this key; nothing where it would not."""
+    config = load_config(options.config) if options.config else None
+    kid = jwt.get_unverified_header(token)["kid"]
+    known = VerificationKey(kid, key, options.issuer)
+    result = TokenEvaluator(config, [known], None).judge(token.encode(), now)
+    if result.ok:
+        return list(result.warnings)
+    detail = f" ({result.detail})" if result.detail else ""
+    return [f"the edge would refuse this token: {result.reason}{detail}"]
 
 
 def _lines(stream: Any) -> Iterator[bytes]:
@@ -182,7 +216,3 @@ def _ttl(text: str) -> int:
             f"a number of seconds from 1 to {_DAY_SECONDS} is expected"
         )
     return int(text)
-
-
-def _print_json(value: dict[str, Any]) -> None:
-    print(json.dumps(value, separators=(",", ":")), flush=True)

@@ -14,6 +14,7 @@ from sidecar.config.base import (
     SpiffeId,
     Text,
     VaultPath,
+    text,
 )
 
 
@@ -61,7 +62,10 @@ class AcmeIssuerSettings(Settings, frozen=True, tag_field="type", tag="acme"):
     account: VaultEntry
     agree_to_terms: bool
     contacts: Annotated[
-        tuple[Annotated[str, Meta(pattern=r"^mailto:[^\s@]+@[^\s@]+$", max_length=320)], ...],
+        tuple[
+            Annotated[str, text(r"^mailto:[^\s@]+@[^\s@]+$", "mailto: and an e-mail address", 320)],
+            ...,
+        ],
         Meta(max_length=8),
     ] = ()
     ca_file: FilePath | None = None

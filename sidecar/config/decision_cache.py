@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from sidecar.config.base import Settings, UnixId
+from sidecar.config.base import Settings, UnixId, text
 
 
 class DecisionCacheSettings(Settings, frozen=True):
@@ -16,7 +16,9 @@ class DecisionCacheSettings(Settings, frozen=True):
     sidecar an answer may still be repeated.
     """
 
-    socket: Annotated[str, Meta(pattern=r"^/[^\x00]+$", max_length=107)]
+    socket: Annotated[
+        str, text(r"^/[^\x00]+$", "the absolute path of a Unix socket, of at most 107 bytes", 107)
+    ]
     mode: Literal["0600", "0660", "0666"] = "0660"
     peer_uids: Annotated[tuple[UnixId, ...], Meta(max_length=64)] = ()
     peer_gids: Annotated[tuple[UnixId, ...], Meta(max_length=64)] = ()

@@ -10,15 +10,24 @@ from typing import Annotated, Literal
 from msgspec import Meta, field
 from msgspec.structs import force_setattr
 
-from sidecar.config.base import Label, Method, Settings
+from sidecar.config.base import Label, Method, Settings, text
 from sidecar.config.reports import Reports
 
 HSTS = "max-age=31536000; includeSubDomains; preload"
 PERMISSIONS = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
 
-HeaderName = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
-HeaderValue = Annotated[str, Meta(pattern=r"^[\x20-\x7e]{1,4096}$")]
-DirectiveName = Annotated[str, Meta(pattern=r"^[a-z][a-z-]{0,40}$")]
+HeaderName = Annotated[
+    str,
+    text(
+        r"^[a-z0-9][a-z0-9-]{0,62}$", "a header's name in lower case, of letters, digits and -", 63
+    ),
+]
+HeaderValue = Annotated[
+    str, text(r"^[\x20-\x7e]+$", "a header's value: printable ASCII in one line", 4096)
+]
+DirectiveName = Annotated[
+    str, text(r"^[a-z][a-z-]{0,40}$", "a directive's name, of lower-case letters and -", 41)
+]
 DirectiveValue = Annotated[str, Meta(min_length=1, max_length=512)]
 CspDirectives = dict[DirectiveName, Annotated[tuple[DirectiveValue, ...], Meta(max_length=64)]]
 """One policy as written: directives, each with the list of its values."""

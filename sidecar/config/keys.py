@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from sidecar.config.base import CallSeconds, FilePath, Seconds, Settings, Text, VaultPath
+from sidecar.config.base import CallSeconds, FilePath, Seconds, Settings, Text, VaultPath, text
 
 
 class VaultKvKeys(Settings, frozen=True, tag_field="source", tag="vault_kv"):
@@ -18,14 +18,17 @@ class VaultKvKeys(Settings, frozen=True, tag_field="source", tag="vault_kv"):
 class VaultTransitKeys(Settings, frozen=True, tag_field="source", tag="vault_transit"):
     """An ``ecdsa-p256`` key of Vault transit: every version that may still verify."""
 
-    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,128}$")]
+    name: Annotated[
+        str,
+        text(r"^[A-Za-z0-9_.-]{1,128}$", "a key's name, of letters, digits, _, . and -", 128),
+    ]
     mount: VaultPath = "transit"
 
 
 class JwksKeys(Settings, frozen=True, tag_field="source", tag="jwks"):
     """A JWK Set over HTTPS."""
 
-    url: Annotated[str, Meta(pattern=r"^https://[^\s]+$", max_length=2048)]
+    url: Annotated[str, text(r"^https://[^\s]+$", "an https:// URL", 2048)]
     ca_file: FilePath | None = None
     timeout_seconds: CallSeconds = 5.0
 

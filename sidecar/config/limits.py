@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from sidecar.config.base import FilePath, Settings, Text, VaultPath
+from sidecar.config.base import FilePath, Settings, Text, VaultPath, text
 
 Requests = Annotated[int, Meta(ge=1, le=1_000_000_000)]
 PeriodSeconds = Annotated[int, Meta(ge=1, le=86_400)]
@@ -23,9 +23,14 @@ class RateSettings(Settings, frozen=True):
     shadow: bool = False
 
 
-JsonPointer = Annotated[str, Meta(pattern=r"^(/([^~/\x00]|~[01])+)+$", max_length=256)]
+JsonPointer = Annotated[
+    str, text(r"^(/([^~/\x00]|~[01])+)+$", "a JSON pointer of names, like /user/email", 256)
+]
 """A path into a JSON document (RFC 6901), of objects only."""
-FormField = Annotated[str, Meta(pattern=r"^[^\x00-\x20&=+%]{1,128}$")]
+FormField = Annotated[
+    str,
+    text(r"^[^\x00-\x20&=+%]{1,128}$", "a form field's name, without spaces, &, =, + and %", 128),
+]
 
 
 class LoginSettings(Settings, frozen=True):
@@ -72,7 +77,10 @@ class RedisSettings(Settings, frozen=True):
     use one server.
     """
 
-    address: Annotated[str, Meta(pattern=r"^([A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}$")]
+    address: Annotated[
+        str,
+        text(r"^([A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}$", "host:port or [IPv6]:port", 512),
+    ]
     username: Text | None = None
     password_file: FilePath | None = None
     tls: bool = False
@@ -80,7 +88,10 @@ class RedisSettings(Settings, frozen=True):
     certificate_file: FilePath | None = None
     key_file: FilePath | None = None
     database: Annotated[int, Meta(ge=0, le=65_535)] = 0
-    prefix: Annotated[str, Meta(pattern=r"^[A-Za-z0-9:._-]{1,64}$")] = "septem:limits:"
+    prefix: Annotated[
+        str,
+        text(r"^[A-Za-z0-9:._-]{1,64}$", "a beginning of keys: letters, digits, :, ., _ and -", 64),
+    ] = "septem:limits:"
     timeout_seconds: Annotated[float, Meta(ge=0.05, le=10)] = 0.5
     sync_seconds: Annotated[float, Meta(ge=0.02, le=5)] = 0.1
 

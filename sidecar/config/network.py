@@ -16,6 +16,15 @@ def is_loopback(address: str) -> bool:
         return False
 
 
+def is_address(host: str) -> bool:
+    """Tell whether a host, without brackets, is an IP address."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 def is_every_host(host: str) -> bool:
     """Tell whether a host, without brackets, stands for every address of this machine."""
     try:

@@ -4,13 +4,13 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from sidecar.config.base import CallSeconds, FilePath, HttpUrl, RotatedFile, Settings
+from sidecar.config.base import CallSeconds, FilePath, RotatedFile, SecretUrl, Settings
 
 
 class WebhookSettings(Settings, frozen=True):
     """The receiver of alerts: CloudEvents, signed with the secret in a file."""
 
-    url: HttpUrl
+    url: SecretUrl
     secret_file: FilePath
     ca_file: FilePath | None = None
     timeout_seconds: CallSeconds = 5.0
@@ -33,7 +33,7 @@ class FileAudit(RotatedFile, frozen=True, tag_field="sink", tag="file"):
 class OtlpAudit(Settings, frozen=True, tag_field="sink", tag="otlp"):
     """Audit lines as OpenTelemetry logs, OTLP over HTTP with JSON."""
 
-    url: HttpUrl
+    url: SecretUrl
     ca_file: FilePath | None = None
     timeout_seconds: CallSeconds = 5.0
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from sidecar.config.base import CallSeconds, FilePath, Label, Seconds, Settings, VaultPath
+from sidecar.config.base import CallSeconds, FilePath, Label, Seconds, Settings, VaultPath, text
 
 Poll = Annotated[float, Meta(ge=0.1, le=3600)]
 
@@ -40,7 +40,14 @@ class VaultKvPrefixRegistry(Settings, frozen=True, tag_field="source", tag="vaul
 class HttpRegistry(Settings, frozen=True, tag_field="source", tag="http"):
     """A Domain Resolver: GET ``url``, where ``{name}`` is replaced by the name."""
 
-    url: Annotated[str, Meta(pattern=r"^https?://[^\s{}]+\{name\}[^\s{}]*$", max_length=2048)]
+    url: Annotated[
+        str,
+        text(
+            r"^https?://[^\s{}]+\{name\}[^\s{}]*$",
+            "an http:// or https:// URL in which {name} stands once",
+            2048,
+        ),
+    ]
     ca_file: FilePath | None = None
     timeout_seconds: CallSeconds = 2.0
     positive_ttl_seconds: Seconds = 300.0

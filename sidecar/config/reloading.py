@@ -29,6 +29,23 @@ _LIVE_SECTIONS: Mapping[str, str] = {
     "tokens.issuers[].keys": "path mount field name url ca_file timeout_seconds",
     "keys": "max_age_seconds poll_seconds dual_key_seconds when_degraded denied_kids",
     "keys.revocations": "path mount spread poll_seconds max_age_seconds",
+    "limits.tenant": "requests per_seconds burst shadow",
+    "limits.address": "requests per_seconds burst shadow",
+    "limits.token": "requests per_seconds burst shadow",
+    "routes[].limits": "fields",
+    **{
+        f"routes[].limits.{rate}": "requests per_seconds burst shadow"
+        for rate in (
+            "total",
+            "tenant",
+            "address",
+            "token",
+            "login.attempts",
+            "login.account_attempts",
+        )
+    },
+    "routes[].limits.login": "account_json account_form max_body_bytes",
+    "tenants[].limit": "requests per_seconds burst shadow",
     "routes[]": "name auth hosts methods head_with_get path path_prefix path_reading csp nonce "
     "cors tenant roles scopes token_from clients shadow keep_overrides module "
     "end_streams_with_token",
@@ -38,13 +55,29 @@ _LIVE_SECTIONS: Mapping[str, str] = {
     "remove_from_request keep_overrides",
     "headers.reports": "silent",
     "modules": "path mount max_bundle_bytes owner_roles content_types",
+    "alerts.webhook": "url secret_file ca_file timeout_seconds",
     "audit": "sample_allowed",
     "log": "level",
 }
-_MAY_APPEAR = frozenset({"tokens.issuers[]", "tokens.issuers[].keys", "keys.revocations"}) | {
-    "routes[]",
-    "tenants[]",
-}
+_MAY_APPEAR = frozenset(
+    {
+        "tokens.issuers[]",
+        "tokens.issuers[].keys",
+        "alerts.webhook",
+        "keys.revocations",
+        "routes[]",
+        "tenants[]",
+        "limits.address",
+        "limits.token",
+        "tenants[].limit",
+        "routes[].limits",
+        "routes[].limits.total",
+        "routes[].limits.tenant",
+        "routes[].limits.address",
+        "routes[].limits.token",
+        "routes[].limits.login",
+    }
+)
 """Sections that a reload may add, remove or replace by another kind."""
 LIVE = _MAY_APPEAR | {
     f"{section}.{name}" for section, names in _LIVE_SECTIONS.items() for name in names.split()
@@ -55,9 +88,9 @@ _CERTIFICATES = "orders and what Envoy has subscribed to belong to the running i
 RESTART: Mapping[str, str] = {
     "vault": "the login to Vault is made at the start",
     "listen": "sockets and their limits are opened at the start",
-    "alerts": _AT_START,
     "headers.reports": "the intake of reports is opened at the start",
     "modules": "the threads that verify bundles are made at the start",
+    "limits": "the buckets, and who shares them, are set up at the start",
     "issuers": _CERTIFICATES,
     "certificate_store": _CERTIFICATES,
     "certificates": _CERTIFICATES,

@@ -9,10 +9,11 @@ from sidecar.config.base import (
     CallSeconds,
     CanonicalPath,
     FilePath,
-    HttpUrl,
     Label,
     RotatedFile,
+    SecretUrl,
     Settings,
+    text,
 )
 
 Rate = Annotated[float, Meta(gt=0, le=100_000)]
@@ -33,7 +34,7 @@ class FileForward(RotatedFile, frozen=True, tag_field="sink", tag="file"):
 class HttpsForwardSettings(Settings, frozen=True, tag_field="sink", tag="https"):
     """Reports posted as JSON arrays."""
 
-    url: HttpUrl
+    url: SecretUrl
     ca_file: FilePath | None = None
     timeout_seconds: CallSeconds = 5.0
 
@@ -46,7 +47,14 @@ class Reports(Settings, frozen=True):
     """
 
     path: CanonicalPath = "/.well-known/septem/csp-reports"
-    group: Annotated[str, Meta(pattern=r"^[a-z*][a-z0-9_.*-]{0,62}$")] = "septem-csp"
+    group: Annotated[
+        str,
+        text(
+            r"^[a-z*][a-z0-9_.*-]{0,62}$",
+            "a name of lower-case letters, digits, _, ., * and -, that begins with a letter or *",
+            63,
+        ),
+    ] = "septem-csp"
     silent: Annotated[tuple[Label, ...], Meta(max_length=256)] = ("api",)
     max_per_second: Rate = 100.0
     burst: Rate = 500.0

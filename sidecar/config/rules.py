@@ -11,7 +11,7 @@ from sidecar.config.model import (
     VaultKvIssuer,
     VaultPkiIssuer,
 )
-from sidecar.config.network import in_the_clear, is_every_host, is_loopback
+from sidecar.config.network import in_the_clear, is_address, is_every_host, is_loopback
 from sidecar.config.on_demand import HttpRegistry
 from sidecar.config.problem import Path, Problem
 from sidecar.config.rules_decision_cache import check_decision_cache
@@ -20,9 +20,12 @@ from sidecar.config.rules_limits import check_limits
 from sidecar.config.rules_modules import check_modules
 from sidecar.config.rules_reports import check_reports
 from sidecar.config.rules_routes import check_routes
+from sidecar.config.rules_texts import socket_problems
 from sidecar.config.secrets import GenericSecret, SessionTicketKeys, TrustBundle
 
 LAST_PORT = 65_535
+_GUARDED = ".d/s"
+"""What ``transport.guard`` appends to the path of the socket that it guards."""
 
 
 def cross_check(config: Config) -> Iterator[Problem]:
@@ -54,6 +57,7 @@ def _listeners(config: Config) -> Iterator[Problem]:
         others = [other for other, taken in sockets.items() if taken == address and other != name]
         if others and not address.endswith(":0"):
             yield Problem(("listen", name, "address"), f"is also that of listen.{others[0]}")
+    yield from _socket_paths(config)
     admin = listen.admin.address
     if not is_loopback(admin):
         yield Problem(
@@ -74,6 +78,19 @@ def _listeners(config: Config) -> Iterator[Problem]:
             ("listen", "sds", "address"),
             "must be on loopback or a Unix socket: it hands out private keys",
         )
+
+
+def _socket_paths(config: Config) -> Iterator[Problem]:
+    """Check the Unix sockets to whose paths the sidecar appends something."""
+    listen = config.listen
+    if listen.sds is not None and listen.sds.address.startswith("unix:"):
+        why = f" here, where {_GUARDED} is appended for the server behind its guard"
+        where: Path = ("listen", "sds", "address")
+        yield from socket_problems(listen.sds.address, where, len(_GUARDED), why)
+    if listen.authz.address.startswith("unix:"):
+        longest = max(check_endpoints(listen.authz), key=len)
+        why = " with the number of a worker in it"
+        yield from socket_problems(longest, ("listen", "authz", "address"), 0, why)
 
 
 def _other_sockets(config: Config) -> dict[str, str]:
@@ -172,10 +189,42 @@ def _certificates(config: Config) -> Iterator[Problem]:
             yield Problem(("certificates", index), "needs common_name, or spiffe_id, or both")
         if certificate.common_name is None and certificate.alt_names:
             yield Problem(("certificates", index), "has alt_names without a common_name")
+        yield from _names_of_certificate(config, index)
         if certificate.issuer not in issuers:
             known = ", ".join(sorted(issuers)) or "none"
             where = ("certificates", index, "issuer")
             yield Problem(where, f"is not the name of an entry of issuers; there are: {known}")
+
+
+def _names_of_certificate(config: Config, index: int) -> Iterator[Problem]:
+    """Yield the names of a certificate that its issuer can't certify."""
+    certificate = config.certificates[index]
+    where: Path = ("certificates", index)
+    named: list[tuple[Path, str]] = [
+        ((*where, "alt_names", at), name) for at, name in enumerate(certificate.alt_names)
+    ]
+    if certificate.common_name is not None:
+        named.insert(0, ((*where, "common_name"), certificate.common_name))
+    issuer = next((each for each in config.issuers if each.name == certificate.issuer), None)
+    for path, name in named:
+        if is_address(name):
+            yield Problem(
+                path,
+                f"{name} is an IP address, and no issuer here certifies addresses: write the "
+                "host name under which clients come",
+            )
+        elif name == "*":
+            yield Problem(path, "* alone can't be certified: write *.suffix, like *.example.com")
+        elif (
+            name.startswith("*.")
+            and isinstance(issuer, AcmeIssuerSettings)
+            and issuer.fallback is None
+        ):
+            yield Problem(
+                path,
+                f"{name} is a wildcard, which {issuer.challenge} can't prove (RFC 8555 §8.3): "
+                "list the host names, or give the issuer a fallback of type vault_pki",
+            )
 
 
 def _on_demand(config: Config) -> Iterator[Problem]:

@@ -1,11 +1,12 @@
 """The rules of violation reports: the path in the policies, and its listener."""
 
 from collections.abc import Iterator
+from os.path import normpath
 
-from sidecar.config.model import Config
+from sidecar.config.model import Config, FileAudit
 from sidecar.config.network import in_the_clear, is_loopback
 from sidecar.config.problem import Problem
-from sidecar.config.reports import HttpsForwardSettings
+from sidecar.config.reports import FileForward, HttpsForwardSettings
 
 
 def check_reports(config: Config) -> Iterator[Problem]:
@@ -30,6 +31,17 @@ def check_reports(config: Config) -> Iterator[Problem]:
         yield Problem(
             ("headers", "reports", "forward", "url"),
             "must be https: reports would cross the network",
+        )
+    audit = config.audit.to
+    if (
+        isinstance(reports.forward, FileForward)
+        and isinstance(audit, FileAudit)
+        and normpath(reports.forward.path) == normpath(audit.path)
+    ):
+        yield Problem(
+            ("headers", "reports", "forward", "path"),
+            "is also the file of audit.to: each would rotate the other's lines away; "
+            "write another file",
         )
     if "," in reports.path:
         yield Problem(("headers", "reports", "path"), "has a comma, which would end the policy")

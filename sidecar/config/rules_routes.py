@@ -1,5 +1,6 @@
 """The rules of routes: one path or prefix each, with an unambiguous spelling."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 
@@ -7,6 +8,23 @@ from sidecar.common.canonical import canonical_path
 from sidecar.common.errors import Denied
 from sidecar.config.model import Config, RouteSettings
 from sidecar.config.problem import Path, Problem
+
+_PATTERN = re.compile(r"[*^\\<>{}\[\]|]|\.\+|\(\?|\$$|(?<=/):[A-Za-z_]")
+"""What regular expressions, globs and the templates of frameworks have and paths have not."""
+_PREFIX = "write the beginning that the paths have in common as path_prefix"
+
+
+def pattern_warnings(config: Config) -> Iterator[Problem]:
+    """Yield the routes whose path is valid, but would hardly be meant letter by letter."""
+    for index, route in enumerate(config.routes):
+        for name, path in (("path", route.path), ("path_prefix", route.path_prefix)):
+            if path is not None and (found := _PATTERN.search(path)):
+                beginning = path[: found.start()].rpartition("/")[0].rstrip(".") or "/"
+                yield Problem(
+                    ("routes", index, name),
+                    f"{path} looks like a pattern, and is matched letter by letter: {_PREFIX}, "
+                    f"path_prefix: {beginning}",
+                )
 
 
 def check_routes(config: Config) -> Iterator[Problem]:
@@ -43,5 +61,7 @@ def _wrong_path(path: str) -> str:
     try:
         canonical_path(path.encode())
     except Denied as denied:
+        if _PATTERN.search(path):
+            return f"{path} looks like a pattern, and paths are matched letter by letter: {_PREFIX}"
         return f"has no canonical form ({denied.detail.removeprefix('the path is ambiguous: ')})"
     return ""

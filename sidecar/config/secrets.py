@@ -4,10 +4,17 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from sidecar.config.base import ClientName, Settings, Text, VaultPath
+from sidecar.config.base import ClientName, Settings, Text, VaultPath, text
 
 PollSeconds = Annotated[float, Meta(ge=1, le=86_400)]
-SpkiPin = Annotated[str, Meta(pattern=r"^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$")]
+SpkiPin = Annotated[
+    str,
+    text(
+        r"^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$",
+        "the SHA-256 of a public key in base64, 44 characters",
+        44,
+    ),
+]
 """Base64 of the SHA-256 of a SubjectPublicKeyInfo (RFC 7469 §2.4)."""
 
 

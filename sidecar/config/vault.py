@@ -2,9 +2,7 @@
 
 from typing import Annotated
 
-from msgspec import Meta
-
-from sidecar.config.base import CallSeconds, FilePath, Settings, Text, VaultPath
+from sidecar.config.base import CallSeconds, FilePath, Settings, Text, VaultPath, text
 
 
 class TokenFileAuth(Settings, frozen=True, tag_field="method", tag="token_file"):
@@ -53,7 +51,14 @@ VaultAuth = TokenFileAuth | AppRoleAuth | KubernetesAuth | JwtAuth | CertAuth
 class Vault(Settings, frozen=True):
     """The only source of secrets: HashiCorp Vault or OpenBao."""
 
-    address: Annotated[str, Meta(pattern=r"^(https?://[^\s/]+/?|unix:/[^\s]+)$")]
+    address: Annotated[
+        str,
+        text(
+            r"^(https?://[^\s/]+/?|unix:/[^\s]+)$",
+            "https://host:port, http://host:port on loopback, or unix:/path",
+            512,
+        ),
+    ]
     auth: VaultAuth
     ca_file: FilePath | None = None
     namespace: Text | None = None

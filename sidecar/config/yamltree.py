@@ -9,6 +9,7 @@ values that ``!ignore`` leaves out. A plain word that Envoy takes for true or fa
 for text is a problem there.
 """
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -19,7 +20,7 @@ from ruamel.yaml.events import AliasEvent
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
-from sidecar.config.problem import Path, Problem, show_path
+from sidecar.config.problem import LocatedProblem, Path, Problem
 
 MAX_DEPTH, MAX_ENVOY_DEPTH = 32, 64
 MAX_ENVOY_NODES = 200_000
@@ -30,6 +31,9 @@ _TAGS = frozenset(
 )
 
 
+_NO_TEXT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\ufffe\uffff]")
+"""Control characters and surrogates, which only an escape can write."""
+_NO_ESCAPE = re.compile(r"\\U(?!000|0010)[0-9A-Fa-f]{8}")
 _IGNORED = "!ignore"
 _ENVOYS_BOOLEANS = frozenset({"y", "n", "yes", "no", "on", "off"})
 
@@ -84,14 +88,13 @@ class YamlTree:
         if self.of_envoy and len(self._lines) > MAX_ENVOY_NODES:
             raise ValueError(f"has more than {MAX_ENVOY_NODES} values, aliases followed")
 
-    def locate(self, problem: Problem) -> str:
+    def locate(self, problem: Problem) -> LocatedProblem:
         """Return a problem as text with its line: that of its path, or of the nearest parent."""
         line = problem.line
         path = problem.path
         while line is None and (line := self._lines.get(path)) is None and path:
             path = path[:-1]
-        where = f"line {line}: " if line else ""
-        return f"{where}{show_path(problem.path)}: {problem.message}"
+        return LocatedProblem(problem, line)
 
 
 def parse_yaml(text: str, *, of_envoy: bool = False) -> YamlTree:
@@ -114,14 +117,19 @@ def parse_yaml(text: str, *, of_envoy: bool = False) -> YamlTree:
         line = exc.problem_mark.line + 1 if exc.problem_mark else None
         tree.problems.append(Problem((), f"is not YAML: {exc.problem or 'cannot be parsed'}", line))
     except (YAMLError, ValueError) as exc:
-        tree.problems.append(Problem((), f"is not YAML: {_first_line(exc)}"))
+        tree.problems.append(_without_a_mark(text, exc))
     except RecursionError:
         tree.problems.append(Problem((), "is nested too deeply"))
     return tree
 
 
-def _first_line(exc: Exception) -> str:
-    return str(exc).partition("\n")[0] or "cannot be parsed"
+def _without_a_mark(text: str, exc: Exception) -> Problem:
+    """Return the problem of a fault for which the parser has no place."""
+    escape = _NO_ESCAPE.search(text)
+    if escape is not None and isinstance(exc, ValueError):
+        line = text.count("\n", 0, escape.start()) + 1
+        return Problem((), f"is not YAML: {escape.group()} is the escape of no character", line)
+    return Problem((), f"is not YAML: {str(exc).partition(chr(10))[0] or 'cannot be parsed'}")
 
 
 def _build(node: Node, path: Path, tree: YamlTree) -> Any:
@@ -149,7 +157,11 @@ def _mapping(node: MappingNode, path: Path, tree: YamlTree) -> dict[str, Any]:
     for key_node, value_node in node.value:
         key = key_node.value
         line = key_node.start_mark.line + 1
-        if not isinstance(key, str) or not (tree.of_envoy or key_node.tag == f"{_PREFIX}str"):
+        if (
+            not isinstance(key, str)
+            or _NO_TEXT.search(key)
+            or not (tree.of_envoy or key_node.tag == f"{_PREFIX}str")
+        ):
             tree.problems.append(Problem(path, f"the key {key!r} is not a name", line))
             continue
         if key in mapping:
@@ -163,6 +175,10 @@ def _mapping(node: MappingNode, path: Path, tree: YamlTree) -> dict[str, Any]:
 
 def _scalar(node: ScalarNode, path: Path, tree: YamlTree) -> Any:
     kind = str(node.tag).removeprefix(_PREFIX)
+    if not tree.of_envoy and (bad := _NO_TEXT.search(node.value)):
+        message = f"has the character U+{ord(bad.group()):04X}, which no setting may have"
+        tree.problems.append(Problem(path, message))
+        return None
     if tree.of_envoy and node.style is None and node.value.lower() in _ENVOYS_BOOLEANS:
         found = "is true or false for Envoy and a text for others: write true, false or quotes"
         tree.problems.append(Problem(path, found))

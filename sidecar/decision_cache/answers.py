@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from sidecar.authz.encoding.repeatable import CommonFields, metadata_field, read_common
 from sidecar.authz.response_cache import EncodedFields, Template
-from sidecar.decision_cache.credits import CreditPolicy
+from sidecar.decision_cache.credits import CreditSlots
 from sidecar.decision_cache.payload import (
     TokenTexts,
     common_part,
@@ -58,14 +58,14 @@ class LeasedAnswers:
     """
 
     def __init__(
-        self, secret: bytes, worker: int, scopes: Mapping[str, int], policy: CreditPolicy
+        self, secret: bytes, worker: int, scopes: Mapping[str, int], credit_slots: CreditSlots
     ) -> None:
         self.held = False
         """Whether any Envoy holds a lease; without one no payload is sent."""
         self._secret = secret
         self._worker = worker
         self._scopes = scopes
-        self._policy = policy
+        self.credit_slots = credit_slots
         self._head = b""
         self._fields: dict[tuple[bytes, bytes], CommonFields] = {}
         self._common: dict[_CommonKey, bytes | None] = {}
@@ -76,6 +76,10 @@ class LeasedAnswers:
         self._head = head_of(self._secret, self._worker, epoch)
         self._fields.clear()
         self._common.clear()
+
+    def use_scopes(self, scopes: Mapping[str, int]) -> None:
+        """Use other numbers of routes with the next epoch, in which templates are made again."""
+        self._scopes = scopes
 
     def own_fields(self, own: EncodedFields, cached_token: CachedToken) -> EncodedFields:
         """Add the token's part of a payload; the same fields for one that has none."""
@@ -104,7 +108,9 @@ class LeasedAnswers:
             common = commons[kind] = self._common_of(template, texts)
         if common is None:
             return b""
-        credit = self._policy.slot_of(own.tenant_id)
+        credit = self.credit_slots.slot_of(own.tenant_id)
+        if credit is None:
+            return b""
         payload = payload_of(self._head, texts.times, scope, credit, common, texts.slots)
         if not payload:
             return b""

@@ -15,9 +15,10 @@ from pathlib import Path
 from prometheus_client.core import Metric
 
 from sidecar.authz.snapshot import compile_routes
-from sidecar.common.clock import monotonic_seconds
+from sidecar.common.clock import elapsed_ns, monotonic_seconds
+from sidecar.config import model
 from sidecar.config.decision_cache import DecisionCacheSettings
-from sidecar.context import AppContext
+from sidecar.context import AppContext, PreparedPart
 from sidecar.decision_cache.control import make_control, write_table
 from sidecar.decision_cache.credits import CreditPolicy, WithoutLimits
 from sidecar.decision_cache.lease_server import Admission, LeaseServer
@@ -26,7 +27,8 @@ from sidecar.decision_cache.memory import make_memory
 from sidecar.decision_cache.metrics import lease_families
 from sidecar.decision_cache.protocol import MAX_ROWS, POOL_BYTES, credit_bytes
 from sidecar.decision_cache.ring_watch import RingWatch
-from sidecar.decision_cache.route_rows import EMPTY_TABLE, encode_table, scopes_of
+from sidecar.decision_cache.route_rows import EMPTY_TABLE, EncodedTable, encode_table, scopes_of
+from sidecar.decision_cache.tenant_credits import TenantCredits
 from sidecar.observability.alerts import Alerts
 from sidecar.observability.audit import AuditLog
 from sidecar.observability.audit.entry import AuditLine
@@ -50,9 +52,14 @@ class DecisionCache:
         settings: DecisionCacheSettings,
         audit: AuditLog,
         alerts: Alerts,
-        policy: CreditPolicy,
     ) -> None:
         self._context = context
+        self.tenant_credits: TenantCredits | None = None
+        """What tenants' limits grant; whoever has the limiter sets it there."""
+        self.credit_policy: CreditPolicy = WithoutLimits()
+        if context.config.limits is not None:
+            self.credit_policy = self.tenant_credits = TenantCredits(elapsed_ns)
+        policy = self.credit_policy
         self._alerts = alerts
         self._watch = RingWatch()
         self.on_held: Callable[[bool], None] = lambda _held: None
@@ -60,21 +67,14 @@ class DecisionCache:
         self.control = make_control(workers, settings.stale_milliseconds * _NS, policy.slots)
         self._credit = make_memory("septem-credit", credit_bytes(policy.slots))
         routes = compile_routes(context.config)
-        table = encode_table(routes)
-        self._routes_fit = table is not None
-        if table is None:
-            _log.warning(
-                "the decision cache repeats nothing: the routes take more than %d rows (one for"
-                " each host of a route) or %d bytes of hosts and paths",
-                MAX_ROWS,
-                POOL_BYTES,
-            )
-        write_table(self.control, table or EMPTY_TABLE)
+        self._routes_fit = True
+        self._write(encode_table(routes))
+        self._known = set(scopes_of(routes))
         self._leases = LeaseTable(
             Memories(self.control, self._credit, settings.ring_bytes),
             policy,
             audit,
-            frozenset(scopes_of(routes)),
+            self._known,
             on_line=self._count,
             on_held=self._hold,
         )
@@ -92,10 +92,37 @@ class DecisionCache:
         )
         self._leases.server = self._server
 
+    async def prepare(self, config: model.Config) -> PreparedPart:
+        """Encode the table of other routes, for a reload.
+
+        It is empty from the reload on until every process decides by the new routes: a number in
+        it must never lead to what was decided for another route.
+        """
+        routes = await asyncio.to_thread(compile_routes, config)
+        table = encode_table(routes)
+
+        def adopt() -> None:
+            write_table(self.control, EMPTY_TABLE)
+            self._known.update(scopes_of(routes))
+
+        return PreparedPart(adopt, settled=partial(self._write, table))
+
+    def _write(self, table: EncodedTable | None) -> None:
+        self._routes_fit = table is not None
+        if table is None:
+            _log.warning(
+                "the decision cache repeats nothing: the routes take more than %d rows (one for"
+                " each host of a route) or %d bytes of hosts and paths",
+                MAX_ROWS,
+                POOL_BYTES,
+            )
+        write_table(self.control, table or EMPTY_TABLE)
+
     def start(self) -> None:
         """Grant leases, and read the rings until the drain. Raises ``ListenFault``."""
         context = self._context
         context.metrics.add_source(self._families)
+        context.reload_parts.append(self.prepare)
         context.routes["GET", "/decision-cache"] = self._show
         context.stack.callback(self.close)
         context.stack.push_async_callback(self.stop)
@@ -157,4 +184,4 @@ def make(context: AppContext, audit: AuditLog, alerts: Alerts) -> DecisionCache 
     settings = context.config.listen.authz.decision_cache
     if settings is None:
         return None
-    return DecisionCache(context, settings, audit, alerts, WithoutLimits())
+    return DecisionCache(context, settings, audit, alerts)

@@ -6,16 +6,17 @@ applies no revocation, and must not look as if it did.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from sidecar.authz.decision import Snapshot
 from sidecar.authz.exchange import decides_alike
+from sidecar.authz.routes import Route
 from sidecar.authz.service import CheckService
 from sidecar.authz.snapshot import compile_routes
 from sidecar.config import model
 from sidecar.decision_cache.answers import LeasedAnswers
 from sidecar.decision_cache.control import WorkerWord, secret_of
-from sidecar.decision_cache.credits import CreditPolicy, WithoutLimits
+from sidecar.decision_cache.credits import CreditSlots
 from sidecar.decision_cache.memory import SharedMemory
 from sidecar.decision_cache.route_rows import scopes_of
 
@@ -31,15 +32,15 @@ class DecidingProcess:
         number: int,
         config: model.Config,
         service: CheckService,
+        credit_slots: CreditSlots,
         *,
         clock_ns: Callable[[], int],
-        policy: CreditPolicy | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._word = WorkerWord(memory, number, clock_ns)
         self._timer: asyncio.TimerHandle | None = None
         self.answers = LeasedAnswers(
-            secret_of(memory), number, scopes_of(compile_routes(config)), policy or WithoutLimits()
+            secret_of(memory), number, scopes_of(compile_routes(config)), credit_slots
         )
         self.answers.begin_epoch(self._word.epoch)
         service.repeatable = self.answers
@@ -49,6 +50,10 @@ class DecidingProcess:
     def epoch(self) -> int:
         """The epoch under which this process decides."""
         return self._word.epoch
+
+    def use_routes(self, routes: Iterable[Route]) -> None:
+        """Decide by other routes, with the exchange of the snapshot that follows at once."""
+        self.answers.use_scopes(scopes_of(routes))
 
     def hold(self, held: bool) -> None:
         """Send payloads while any Envoy holds a lease."""

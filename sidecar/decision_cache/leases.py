@@ -134,7 +134,7 @@ class LeaseTable:
         return busy
 
     def grant_credits(self) -> None:
-        """Grant what the limits say."""
+        """Grant what the limits say, and take back what a limit no longer grants."""
         grant_all(self._memories.credit, self._policy)
 
     @property

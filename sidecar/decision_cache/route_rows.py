@@ -55,8 +55,11 @@ def repeats(route: Route) -> bool:
 
     Its answer must depend on nothing but the target and one ``Authorization`` header: no nonce,
     no client certificate, no token elsewhere, no shadow mode, no bundle, no end of the stream.
-    A route that reads no token has nothing that an answer could be remembered by.
+    A route that reads no token has nothing that an answer could be remembered by. Credit counts
+    by tenant: where another limit counts a request too, or answers say what remains, each asks.
     """
+    if route.limits is not None and not route.limits.only_tenant:
+        return False
     return RouteScope(route).plain and not route.nonce and route.auth != "none"
 
 

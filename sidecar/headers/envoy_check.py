@@ -62,6 +62,22 @@ def problems_of(
         yield from (f"{where}: {each}" for each in (*_upgrades(manager), *_hosts(manager)))
 
 
+def client_problems(document: Any, routes: Collection[str]) -> Iterator[str]:
+    """Yield where Envoy sends no client certificate, by which ``routes`` admit their clients."""
+    for manager in _typed(document, _MANAGER):
+        if not any(_routes(manager)):
+            continue  # it redirects, and answers challenges
+        for each in manager.get("http_filters", []):
+            settings = each.get("typed_config", {})
+            if _kind(each).endswith(_AUTHZ) and not settings.get("include_peer_certificate"):
+                where = str(manager.get("stat_prefix", "an HTTP connection manager"))
+                shown = ", ".join(sorted(routes)[:_SHOWN])
+                yield (
+                    f"{where}: ext_authz needs include_peer_certificate: true, or nobody passes "
+                    f"routes with clients ({shown})"
+                )
+
+
 def spellings(name: str) -> Iterator[str]:
     """Yield a name, and spellings that some server folds to it: by each byte, and mixed."""
     yield name

@@ -123,8 +123,8 @@ class RateLimiter:
         """
         bucket = self._tenants.get(_TENANT_PREFIX + tenant)
         if bucket is None:
-            limit = self.policy.limits[TENANT]
-            bucket = self._add(_TENANT_PREFIX + tenant, limit, now_ns)
+            key = _TENANT_PREFIX + tenant
+            bucket = self._add(key, self._limit_of(TENANT, key), now_ns)
         else:
             bucket.reused = True
         if not bucket.asked:
@@ -208,35 +208,60 @@ class RateLimiter:
                 return self._refuse(bucket, limits, now_ns)
         return None
 
-    def lease(self, tenant: str, now_ns: int, count: int) -> int:
+    def lease(self, tenant: str, now_ns: int, count: int, unspent: int = 0) -> int:
         """Spend up to ``count`` requests of a tenant at once; return how many were granted.
 
-        For whoever lets requests pass without a Check of each (a cache of decisions). What is
-        granted and not used comes back with time, as the bucket refills.
+        For whoever lets requests pass without a Check of each (a cache of decisions). ``unspent``
+        is what is left of its lease before, which is given back first; below 0, how much more
+        was used than was leased, which is charged. At most half of the room is leased: the other
+        half is for requests that are asked for meanwhile.
         """
         key = _TENANT_PREFIX + tenant
         bucket = self._tenants.get(key)
         if bucket is None:
             bucket = self._add(key, self._limit_of(TENANT, key), now_ns)
-        granted = max(0, min(count, bucket.room(now_ns)))
+        if unspent:
+            bucket.spend(now_ns, -unspent)
+        granted = max(0, min(count, bucket.room(now_ns) // 2))
         if granted:
-            if not bucket.asked:
-                self._dirty.append(bucket)
-            bucket.asked += granted
             bucket.reused = True
             bucket.spend(now_ns, granted)
+        self._count_leased(bucket, granted - unspent)
         return granted
 
+    def burst_of(self, tenant: str) -> int:
+        """Return how many requests of a tenant may pass at once, by the limit of all routes."""
+        return self._limit_of(TENANT, _TENANT_PREFIX + tenant).burst
+
+    def _count_leased(self, bucket: Bucket, used: int) -> None:
+        """Report what was used of a lease. What is given back after its report is not undone."""
+        if not bucket.asked:
+            if used <= 0:
+                return
+            self._dirty.append(bucket)
+        bucket.asked = max(1, bucket.asked + used)
+
     def use_policy(self, policy: LimitsPolicy, now_ns: int) -> None:
-        """Count by other limits of tenants from now on; what they spent stays spent."""
+        """Count by other limits from now on; what was spent under the same identity stays spent.
+
+        Where only tenants' own limits differ, their buckets alone are looked at.
+        """
         before, self.policy = self.policy, policy
-        changed = before.tenants.keys() | policy.tenants.keys()
-        for tenant in changed:
-            bucket = self._tenants.get(_TENANT_PREFIX + tenant)
-            if bucket is not None:
-                limit = policy.limit_of(bucket.key)
-                if limit is not None and limit != bucket.limit:
-                    bucket.set_limit(limit, now_ns)
+        if before.limits == policy.limits:
+            for tenant in before.tenants.keys() | policy.tenants.keys():
+                bucket = self._tenants.get(_TENANT_PREFIX + tenant)
+                if bucket is not None:
+                    self._use_limit(bucket, now_ns)
+            return
+        for table in self._tables.values():
+            table.retain(lambda bucket: self._use_limit(bucket, now_ns))
+
+    def _use_limit(self, bucket: Bucket, now_ns: int) -> bool:
+        """Have a bucket count by what the policy says of its key; false where no limit does."""
+        limit = self.policy.limit_of(bucket.key)
+        if limit is not None and limit != bucket.limit:
+            bucket.set_limit(limit, now_ns)
+        return limit is not None
 
     def use_secret(self, secret: bytes) -> None:
         """Hash logins under another key; what was counted under the one before is forgotten."""

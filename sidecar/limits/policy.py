@@ -77,6 +77,12 @@ class LimitsPolicy(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, tenants=tenants)
 
 
+def tenant_of(key: str) -> str | None:
+    """Return whose key it is, of the limit of tenants on all routes; ``None`` for another's."""
+    identity, _, tenant = key.partition(SEPARATOR)
+    return tenant if identity == TENANT and tenant else None
+
+
 def compile_limits(config: model.Config) -> LimitsPolicy | None:
     """Compile the section ``limits`` and those of routes and tenants; ``None`` for no limits."""
     settings = config.limits

@@ -8,7 +8,7 @@ A look-up moves nothing: whether a key is in use shows in its bucket.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from sidecar.limits.bucket import Bucket, Limit
 
@@ -48,6 +48,16 @@ class BucketTable:
         bucket = self.entries[key] = Bucket(key, limit, share)
         self._probation.append(bucket)
         return bucket
+
+    def retain(self, keep: Callable[[Bucket], bool]) -> None:
+        """Forget every bucket that is not to be kept; each is asked about once."""
+        gone = {bucket.key for bucket in self if not keep(bucket)}
+        if not gone:
+            return
+        for key in gone:
+            del self.entries[key]
+        self._probation = deque(each for each in self._probation if each.key not in gone)
+        self._kept = deque(each for each in self._kept if each.key not in gone)
 
     def clear(self) -> None:
         """Forget every bucket."""

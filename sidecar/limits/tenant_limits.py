@@ -80,7 +80,9 @@ class TenantLimitPoller:
         self._settings = settings
         self._vault = vault
         self._publish = publish
-        self._loop = PollLoop(self._read, lambda: with_jitter(poll_seconds, jitter()))
+        self.poll_seconds = poll_seconds
+        """A reload may set it."""
+        self._loop = PollLoop(self._read, lambda: with_jitter(self.poll_seconds, jitter()))
         self.name = f"Vault entry {settings.mount}/{settings.path}"
         self.status = PollStatus(
             "tenant_limits",

@@ -71,6 +71,13 @@ class Alerts:
         self.raised: dict[str, int] = dict.fromkeys(Severity, 0)
         self.dropped = 0
 
+    def use_webhook(self, with_webhook: bool) -> None:
+        """Queue alerts for a webhook from now on, or for none; then those that wait are dropped."""
+        self._with_webhook = with_webhook
+        if not with_webhook:
+            self.dropped += len(self.queue)
+            self.queue.clear()
+
     def say(self, alert: Alert) -> None:
         """Log, count and queue one alert."""
         self.raised[alert.severity] += 1
@@ -155,9 +162,7 @@ class Webhook:
         """Deliver until cancelled."""
         alerts = self._alerts
         while True:
-            await alerts.queued.wait()
-            alerts.queued.clear()
-            while alerts.queue:
+            while alerts.queue:  # also what another webhook, which this one replaces, has left
                 event = alerts.queue[0]
                 try:
                     delivered = await self._deliver(event)
@@ -169,6 +174,8 @@ class Webhook:
                 # A full queue may have dropped this event meanwhile.
                 if alerts.queue and alerts.queue[0] is event:
                     alerts.queue.popleft()
+            await alerts.queued.wait()
+            alerts.queued.clear()
 
     async def _deliver(self, event: dict[str, Any]) -> bool:
         for attempt in range(1, MAX_ATTEMPTS + 1):

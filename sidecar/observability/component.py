@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sidecar.common.clock import wall_seconds
+from sidecar.common.current_task import CurrentTask
 from sidecar.config import model
 from sidecar.observability.alerts import Alerts, Webhook
 from sidecar.observability.audit import AuditLog, DescriptorSink, FileSink, Sink
@@ -29,17 +30,43 @@ Spawn = Callable[[Coroutine[Any, Any, None]], None]
 _log = logging.getLogger("sidecar")
 
 
-def start_alerts(settings: model.WebhookSettings | None, metrics: Metrics, spawn: Spawn) -> Alerts:
-    """Start the alerts of ``system.health``; where there is a webhook, ``spawn`` runs it."""
-    alerts = Alerts(wall_seconds, with_webhook=settings is not None)
-    webhook = None
-    if settings is not None:
-        webhook = Webhook(
-            settings, alerts, now=wall_seconds, sleep=asyncio.sleep, jitter=random.random
+class AlertDelivery:
+    """The alerts of ``system.health``, and the webhook that gets them, which a reload may exchange.
+
+    ``spawn`` runs the delivery. Raises ``WebhookFault``.
+    """
+
+    def __init__(
+        self, settings: model.WebhookSettings | None, metrics: Metrics, spawn: Spawn
+    ) -> None:
+        self._settings = settings
+        self.alerts = Alerts(wall_seconds, with_webhook=settings is not None)
+        self._webhook = None if settings is None else self._make(settings)
+        self._task = CurrentTask(None if self._webhook is None else self._webhook.run)
+        spawn(self._task.run())
+        metrics.add_source(lambda: alert_families(self.alerts, self._webhook))
+
+    async def prepare(self, settings: model.WebhookSettings | None) -> Callable[[], None]:
+        """Read the secret of another webhook; return what puts it in force. Raises ``Fault``.
+
+        What waits in the queue then goes to the new one; without one it is dropped.
+        """
+        if settings == self._settings:
+            return lambda: None
+        webhook = None if settings is None else await asyncio.to_thread(self._make, settings)
+        return partial(self._adopt, settings, webhook)
+
+    def _adopt(self, settings: model.WebhookSettings | None, webhook: Webhook | None) -> None:
+        if webhook is not None and self._webhook is not None:
+            webhook.delivered, webhook.failed = self._webhook.delivered, self._webhook.failed
+        self._settings, self._webhook = settings, webhook
+        self.alerts.use_webhook(webhook is not None)
+        self._task.replace(None if webhook is None else webhook.run)
+
+    def _make(self, settings: model.WebhookSettings) -> Webhook:
+        return Webhook(
+            settings, self.alerts, now=wall_seconds, sleep=asyncio.sleep, jitter=random.random
         )
-        spawn(webhook.run())
-    metrics.add_source(partial(alert_families, alerts, webhook))
-    return alerts
 
 
 def start_audit(

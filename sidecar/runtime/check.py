@@ -20,7 +20,7 @@ from sidecar.config import model
 from sidecar.keys.lifecycle import KeyState
 from sidecar.limits.account import KEY_BYTES
 from sidecar.limits.limiter import RateLimiter
-from sidecar.limits.policy import compile_limits
+from sidecar.limits.policy import LimitsPolicy, compile_limits
 from sidecar.module_signing.digest_pool import DigestPool
 from sidecar.module_signing.publishers import Publishers
 from sidecar.observability.audit import AuditLog
@@ -96,15 +96,16 @@ _OF_POLICIES = tuple(name for name in Snapshot.__struct_fields__ if name not in 
 
 
 class CompiledPolicies(NamedTuple):
-    """What a reload puts in force: a configuration, and the snapshot that it compiles to."""
+    """What a reload puts in force: a configuration, and what it compiles to."""
 
     config: model.Config
     snapshot: Snapshot
+    limits: LimitsPolicy | None
 
 
 def compile_policies(config: model.Config) -> CompiledPolicies:
     """Compile a configuration, without keys. It may take seconds; run it in a thread."""
-    return CompiledPolicies(config, build_snapshot(config, EMPTY_RING))
+    return CompiledPolicies(config, build_snapshot(config, EMPTY_RING), compile_limits(config))
 
 
 def give_policies(service: CheckService, cache: TokenCache, policies: CompiledPolicies) -> None:
@@ -119,6 +120,12 @@ def give_policies(service: CheckService, cache: TokenCache, policies: CompiledPo
     compiled_fields = {name: getattr(compiled, name) for name in _OF_POLICIES}
     compiled_fields["headers"] = compiled.headers._replace(registered=held.headers.registered)
     exchange(service, **compiled_fields)
+
+
+def use_limits(limiter: RateLimiter | None, policy: LimitsPolicy | None) -> None:
+    """Count by other limits, from the next Check on; tenants' own are told apart from them."""
+    if limiter is not None and policy is not None:
+        limiter.use_policy(policy.with_tenants(limiter.policy.tenants), elapsed_ns())
 
 
 def _token_rules(snapshot: Snapshot) -> tuple[object, ...]:

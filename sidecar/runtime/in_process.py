@@ -123,8 +123,10 @@ class InProcessChecks:
         if decision_cache is not None:
             self._deciding = DecidingProcess(
                 decision_cache.control, 0, context.config, self._check.service,
-                clock_ns=monotonic_ns,
+                decision_cache.credit_policy, clock_ns=monotonic_ns,
             )  # fmt: skip
+            if decision_cache.tenant_credits is not None:
+                decision_cache.tenant_credits.limiter = self.limiter
             decision_cache.on_held = self._deciding.hold
 
     def publish_limits(self) -> None:
@@ -159,6 +161,8 @@ class InProcessChecks:
     def commit(self, prepared: PreparedPolicies, publish: Callable[[], None]) -> None:
         """Put policies in force, and publish: no Check runs before this returns."""
         publish()
+        if self._deciding is not None:
+            self._deciding.use_routes(prepared.policies.snapshot.routes.routes)
         give_policies(self._check.service, self._cache, prepared.policies)
 
     async def start(self, request_refresh: Callable[[], None]) -> None:

@@ -182,7 +182,8 @@ async def _start(context: AppContext, hang_up: HangUp, path: Path, locks: Socket
     it goes on unharmed if this start fails.
     """
     config = context.config
-    alerts = observability.start_alerts(config.alerts.webhook, context.metrics, context.spawn)
+    delivery = observability.AlertDelivery(config.alerts.webhook, context.metrics, context.spawn)
+    alerts = delivery.alerts
     audit = observability.start_audit(
         config.audit, context.metrics, context.health, context.stack, context.spawn
     )
@@ -218,9 +219,16 @@ async def _start(context: AppContext, hang_up: HangUp, path: Path, locks: Socket
     locks.replace()
     _log.info("serving Checks on %s", ", ".join(check_endpoints(config.listen.authz)))
     await obtain_certificates()
+    context.reload_parts.append(partial(_prepare_alerts, delivery))
     context.reload_parts.append(partial(_prepare_audit, audit))
     reload_soon = reload.start(context, path, checks, alerts)
     hang_up.started(audit.reopen, pollers.refresh_soon, reload_soon)
+
+
+async def _prepare_alerts(
+    delivery: observability.AlertDelivery, config: model.Config
+) -> PreparedPart:
+    return PreparedPart(await delivery.prepare(config.alerts.webhook))
 
 
 async def _prepare_audit(audit: AuditLog, config: model.Config) -> PreparedPart:

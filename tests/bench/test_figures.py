@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.figures import alternate, latency_row, percentile, spread, within
+from bench.figures import alternate, latency_row, percentile, spread, spread_row, within
 
 SAMPLES = st.lists(st.floats(0, 1e6), min_size=1, max_size=200)
 
@@ -52,6 +52,8 @@ def test_one_slow_run_does_not_move_the_median() -> None:
     assert list(found.quartiles) == [11, 12]
     assert found.runs == 5
     assert found.relative == pytest.approx(0.5 / 11)
+    assert list(found.extremes) == [10, 500]
+    assert spread_row(found) == {"median": 11, "least": 10, "most": 500, "runs": 5}
     assert spread([7]).relative == 0
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from bench import envoy_settings, report
+from bench import envoy_settings, filter_counts, report
+from bench.names import ASKED
 from bench.plot import Bar, Panel, Part, draw
 from bench.sections import noise_line, table
 from bench.targets import TARGETS
@@ -55,8 +56,17 @@ def test_the_targets_are_figures_of_the_same_run(results: dict[str, Any]) -> Non
     figures["warm_vs_naive"] = direct["warm_us"]["ours-h2"] / direct["warm_us"]["naive"]
     figures["warm_vs_floor"] = direct["warm_us"]["ours-h2"] / direct["warm_us"]["floor"]
     figures["cold_vs_verify"] = direct["cold_us"]["ours-h2"] / direct["verify_us"]
-    for target in TARGETS:
-        assert results["targets"][target.key] == pytest.approx(figures[target.key], rel=0.01)
+    assert set(results["targets"]) <= {target.key for target in TARGETS}
+    for key, value in results["targets"].items():
+        assert value == pytest.approx(figures[key], rel=0.01)
+
+
+def test_a_target_of_another_run_is_not_called_met(results: dict[str, Any]) -> None:
+    other = copy.deepcopy(results)
+    other["targets"] = {"flood_p99": 1.0}
+    section = report.readme_section(other)
+    assert "All 1 targets are met." in section
+    assert section.count("not measured in that run") == len(TARGETS) - 1
 
 
 def test_the_machine_is_named(results: dict[str, Any]) -> None:
@@ -71,10 +81,10 @@ def test_a_target_that_is_not_met_is_in_bold_in_the_readme(results: dict[str, An
     good["targets"] = {target.key: target.at_most for target in TARGETS}
     section = report.readme_section(good)
     assert "not met" not in section
-    assert "All 9 targets are met." in section
+    assert "All 14 targets are met." in section
     section = report.readme_section(changed(good, "flood_p99", 3.5))
     assert section.count("**not met**") == 1
-    assert "1 of 9 targets are not met yet." in section
+    assert "1 of 14 targets are not met yet." in section
 
 
 def test_a_busy_machine_is_confessed(results: dict[str, Any]) -> None:
@@ -106,6 +116,21 @@ def test_without_load_tools_and_churn_the_page_can_be_written(results: dict[str,
     for part, name in (("direct", "per_second"), ("envoy", "throughput"), ("memory", "churn")):
         other[part].pop(name, None)
     assert "h2load" in report.results_page(other)
+
+
+def test_the_filters_table_is_that_of_the_last_count() -> None:
+    text = filter_counts.PAGE.read_text(encoding="utf-8")
+    section = filter_counts.filters_section(report.read_results(filter_counts.COUNTS))
+    assert report.put_section(text, section) == text, (
+        "run: python -m bench.envoy_instructions --filters"
+    )
+
+
+def test_the_range_of_runs_stands_beside_their_median(results: dict[str, Any]) -> None:
+    other = copy.deepcopy(results)
+    row = {"median": 50.0, "least": 47.5, "most": 61.0, "runs": 7}
+    other["envoy"]["spread_us"] = {ASKED: row}
+    assert "47.5 to 61" in report.results_page(other)
 
 
 def test_tables_are_markdown() -> None:

@@ -5,14 +5,16 @@ the machine is. How large a ratio is, is for ``make bench``.
 """
 
 import json
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from bench import check, direct, envoy_settings, flood, memory, through_envoy
+from bench import check, direct, envoy_settings, flood, memory, names, through_envoy, variants
 from bench.clients import EdgeClient, GrpcClient
 from bench.envoy_changes import CHANGES, Change, Edge, unix_socket
 from bench.envoys import ext_authz, plain_edge, running_envoy
+from bench.filters import decision_cache
 from bench.harness import expect, serving
 from bench.material import Material
 from bench.targets import CHECK_TARGETS, ENVOY_TARGETS
@@ -60,14 +62,45 @@ def test_memory_of_tokens_connections_and_an_hour(material: Material) -> None:
 
 
 def test_through_envoy() -> None:
-    size = through_envoy.Size(2, 100, 1, 0.3, 0)
+    size = through_envoy.Size(2, 100, 1, 0.3, 0, 400)
     found = through_envoy.measure(size)
     assert {target.key for target in ENVOY_TARGETS} <= set(found)
     cpu = found["cpu_us"]
-    assert cpu["no filter"]["server"] == cpu["jwt_authn"]["server"] == 0
-    assert cpu["ext_authz, sidecar"]["server"] > 0
-    assert cpu["no filter"]["envoy"] < cpu["ext_authz, constant reply"]["envoy"]
+    assert cpu[names.NO_FILTER]["server"] == cpu[names.JWT]["server"] == 0
+    assert cpu[names.ASKED]["server"] > 0
+    assert cpu[names.NO_FILTER]["envoy"] < cpu[names.CONSTANT]["envoy"]
+    assert cpu[names.REPEATED]["envoy"] < cpu[names.ASKED]["envoy"]
+    assert {row["runs"] for row in found["ranges"].values()} == {2}
     json.dumps(found)
+
+
+def test_envoys_own_filters_do_the_same_job(material: Material) -> None:
+    """As far as a client sees it: the same headers, and no answer without a good token."""
+    answer = (material.folder / "answer").read_bytes()
+    headers = variants.request_headers(material)
+    forged = material.token(1, forged=True)
+    seen = {}
+    with ExitStack() as stack:
+        planned = variants.plans(material, answer, stack)
+        for name in (names.SAME_JOB, names.ASKED, names.REPEATED):
+            running = stack.enter_context(variants.running(planned[name], material.folder))
+            if name == names.REPEATED:
+                variants.until_repeated(running, headers)
+            client = running.client(headers)
+            fields, _ = client.answer(b"")
+            seen[name] = {each: value for each, value in fields.items() if each != b"date"}
+            refused, _ = client.answer(forged)
+            assert refused[b":status"] == b"401"
+            client.close()
+    assert seen[names.SAME_JOB] == seen[names.ASKED] == seen[names.REPEATED]
+
+
+@pytest.mark.parametrize(("name", "asked"), [(names.REPEATED, 53), (names.MISSED, 947)])
+def test_what_is_not_what_it_is_called_is_no_figure(name: str, asked: int) -> None:
+    with pytest.raises(SystemExit, match=f"of the requests of {name!r} the sidecar was asked"):
+        through_envoy.as_called(name, asked, 1000, 1)
+    near = asked - 1 if name == names.REPEATED else asked + 1
+    through_envoy.as_called(name, near, 1000, 1)
 
 
 def test_the_figures_that_have_a_target_are_all_there() -> None:
@@ -86,6 +119,12 @@ def test_the_filter_of_the_bench_is_that_of_the_edge() -> None:
     ours, shipped = filter_["typed_config"], edge.authz
     ours["grpc_service"]["envoy_grpc"]["cluster_name"] = "sidecar_authz"
     assert ours == shipped
+    cached = Edge(shipped_config("edge-cached.yaml"), "")
+    module, filter_ = decision_cache("/run/septem/decision-cache.sock")
+    ours = filter_["typed_config"]
+    ours["grpc_service"]["envoy_grpc"]["cluster_name"] = "sidecar_authz"
+    assert ours == cached.authz
+    assert module["typed_config"] == cached.filter("decision_cache")
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=[change.name for change in CHANGES])
@@ -106,7 +145,7 @@ def test_a_changed_edge_still_answers(material: Material) -> None:
         running_envoy(upstream, material.folder),
     ):
         config, port = envoy_settings.edge_of(over_unix, application, floor, socket)
-        headers = through_envoy.request_headers(material)
+        headers = variants.request_headers(material)
         with running_envoy(config, material.folder, concurrency=2):
             client = EdgeClient(port, headers)
             assert client.status() == 200

@@ -15,12 +15,17 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def files(tmp_path: Path, issuer: Issuer) -> Path:
-    form = Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
-    (tmp_path / "key.pem").write_bytes(issuer.private.private_bytes(*form))
-    jwk = {**ECAlgorithm.to_jwk(issuer.private.public_key(), as_dict=True), "kid": issuer.kid}
-    (tmp_path / "jwks.json").write_text(json.dumps({"keys": [jwk]}))
-    (tmp_path / "config.yaml").write_text((ROOT / "config.example.yaml").read_text())
+    write_files(tmp_path, issuer)
     return tmp_path
+
+
+def write_files(folder: Path, issuer: Issuer) -> None:
+    """Write an issuer's keys, and a configuration."""
+    form = Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+    (folder / "key.pem").write_bytes(issuer.private.private_bytes(*form))
+    jwk = {**ECAlgorithm.to_jwk(issuer.private.public_key(), as_dict=True), "kid": issuer.kid}
+    (folder / "jwks.json").write_text(json.dumps({"keys": [jwk]}))
+    (folder / "config.yaml").write_text((ROOT / "config.example.yaml").read_text())
 
 
 @pytest.fixture

@@ -90,8 +90,11 @@ def test_what_is_refused_is_said(
     [
         ("127.0.0.1:1", r"at 127\.0\.0\.1:1 does not answer \(Connection refused\)"),
         ("unix:/nowhere/admin.sock", "does not answer .No such file or directory."),
-        ("localhost", "'localhost' is neither host:port nor unix:/path"),
-        ("127.0.0.1:http", "is neither host:port nor unix:/path"),
+        ("localhost", r"the admin port 'localhost' must be host:port, \[IPv6\]:port or unix:/path"),
+        ("127.0.0.1:65536", "must have a port of at most 65535"),
+        ("a b:1", "must be host:port"),
+        ("http://localhost:9102", "must be host:port"),
+        ("127.0.0.1:http", "must be host:port"),
     ],
 )
 def test_an_address_where_nobody_answers(address: str, said: str) -> None:

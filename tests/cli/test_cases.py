@@ -84,7 +84,10 @@ def test_a_folder_without_a_suite(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("request: {path: /}\nname: 5\n", "line 2: name: expected `str`, got `int`"),
+        (
+            "request: {path: /}\nname: 5\n",
+            "line 2: name: must be a text of at most 1048576 characters, not a number",
+        ),
         ("request: {}\nname: a\n", "line 1: request.path: is missing"),
         ("request: {path: /}\nexpekt: {}\n", "line 2: expekt: is not a setting"),
         ("", "(the file): is empty"),

@@ -72,3 +72,36 @@ def test_no_folder_and_an_empty_one(tmp_path: Path, capsys: pytest.CaptureFixtur
     for folder in (tmp_path / "none", tmp_path):
         assert main(["check", "--config", str(CONFIG), "--cases", str(folder)]) == 1
     assert "has no *.yaml" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("expect", "code"),
+    [
+        ({"allowed": False, "reason": "token_missing"}, 0),
+        ({"status": 401}, 0),
+        ({"allowed": True}, 1),
+        ({"reason": "role_missing", "status": 401}, 1),
+        ({"response_headers": {"x-none": None}}, 0),
+        ({}, 1),
+    ],
+)
+def test_one_request_is_as_it_expects(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], expect: dict[str, object], code: int
+) -> None:
+    """Without an expectation the exit code says whether the request is allowed."""
+    path = tmp_path / "request.json"
+    path.write_text(json.dumps({"request": {"path": "/admin"}, "expect": expect}))
+    assert main(["check", "--config", str(CONFIG), "--request", str(path)]) == code
+    result = json.loads(capsys.readouterr().out)
+    assert bool(result.get("problems")) == bool(code and expect)
+
+
+def test_cases_are_counted_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good, bad = ({"request": {"path": "/admin"}, "expect": {"status": n}} for n in (401, 200))
+    (tmp_path / "a.json").write_text(json.dumps({"cases": [good, {**bad, "name": "bad"}]}))
+    assert main(["check", "--config", str(CONFIG), "--cases", str(tmp_path), "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert (found["passed"], found["failed"]) == (1, 1)
+    (failure,) = found["failures"]
+    assert (failure["file"], failure["name"]) == ("a.json", "bad")
+    assert failure["problems"] == ["status is 401, expected 200"]

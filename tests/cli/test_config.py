@@ -1,5 +1,6 @@
 """``sidecar config check``: every problem of a file, and what others must be configured for."""
 
+import json
 from pathlib import Path
 
 from tests.cli.commands import Run
@@ -26,8 +27,14 @@ def test_what_envoy_and_the_application_must_agree_with_is_a_note(run: Run, tmp_
     code, out, _ = run("config", "check", path)
     assert code == 0
     first, second, third, last = out.splitlines()
-    assert first.startswith(f"{path}: note: routes[3]: differs from the path of route 'assets'")
-    assert "note: routes: page read tokens from cookie: Envoy must send it" in second
+    lines = path.read_text().splitlines()
+    socket = next(at for at, line in enumerate(lines, 1) if "name: socket" in line)
+    start = f"{path}: note: line {socket}: routes[3]: differs from the path of route 'assets'"
+    assert first.startswith(start)
+    routes = lines.index("routes:") + 2
+    assert (
+        f"note: line {routes}: routes: page read tokens from cookie: Envoy must send it" in second
+    )
     assert "{exact: sec-websocket-protocol} in ext_authz's allowed_headers" in third
     assert "good (5 routes" in last
 
@@ -48,3 +55,46 @@ def test_a_file_that_is_not_there(run: Run) -> None:
         2,
         "/none.yaml: cannot be read: No such file or directory\n1 problem found\n",
     )
+
+
+CAREFUL = """\
+vault: {address: "https://v:8200", auth: {method: token_file, path: /t}}
+tokens: {issuers: [{issuer: "https://i", audiences: [a]}]}
+routes:
+  - {name: api, path_prefix: /api}
+  - {name: admin, path_prefix: /api/admin, roles: [root]}
+"""
+
+
+def test_a_stricter_route_behind_a_wider_one_is_a_warning_with_its_line(
+    run: Run, tmp_path: Path
+) -> None:
+    path = tmp_path / "careful.yaml"
+    path.write_text(CAREFUL)
+    code, out, _ = run("config", "check", path)
+    assert code == 0
+    assert f"{path}: warning: line 5: routes[1]: no request reaches 'admin'" in out
+    assert run("config", "check", "--strict", path)[0] == 2
+
+
+def test_everything_is_there_as_json_too(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "careful.yaml"
+    path.write_text(CAREFUL)
+    code, out, _ = run("config", "check", "--json", path)
+    found = json.loads(out)
+    assert (code, found["good"], found["problems"]) == (0, True, [])
+    (warning,) = found["warnings"]
+    assert (warning["line"], warning["path"]) == (5, "routes[1]")
+    path.write_text(CAREFUL.replace("roles: [root]", "rolls: [root]"))
+    code, out, err = run("config", "check", "--json", path)
+    found = json.loads(out)
+    assert (code, found["good"], err) == (2, False, "")
+    (problem,) = found["problems"]
+    assert (problem["line"], problem["path"]) == (5, "routes[1].rolls")
+    assert "did you mean roles?" in problem["message"]
+
+
+def test_the_schema_is_printed(run: Run) -> None:
+    code, out, _ = run("config", "schema")
+    assert code == 0
+    assert out == (ROOT / "sidecar/config/schema.json").read_text()

@@ -9,7 +9,7 @@ import pytest
 from sidecar.cli import demo
 from sidecar.cli.demo import NoDemoFault
 
-OPTIONS = Namespace(once=True, tls_min="1.3", scenario=None)
+OPTIONS = Namespace(once=True, tls_min="1.3", scenario=None, json=False)
 
 
 def spec(origin: Path | None) -> ModuleSpec:

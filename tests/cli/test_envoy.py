@@ -1,5 +1,6 @@
 """``sidecar config envoy``: what Envoy must remove, and whether it does."""
 
+import re
 from pathlib import Path
 from textwrap import indent
 
@@ -28,6 +29,22 @@ def test_config_envoy_prints_what_envoy_needs_and_checks_a_file(run: Run, tmp_pa
     assert code == 0
     assert out.count("- remove: x-debug\n") == 2
     assert f"sidecar config envoy {config}" in run("config", "check", config)[1]
+
+
+def test_routes_with_clients_need_the_client_s_certificate(run: Run, tmp_path: Path) -> None:
+    config, edge = tmp_path / "config.yaml", ROOT / "envoy" / "edge.yaml"
+    text = (ROOT / "config.example.yaml").read_text()
+    route = '  - {name: mesh, path_prefix: /mesh, auth: none, clients: ["spiffe://d/*"]}\n'
+    config.write_text(text.replace("\nroutes:\n", f"\nroutes:\n{route}", 1))
+    code, out, _ = run("config", "envoy", config, "--check", edge)
+    assert code == 1
+    said = "edge: ext_authz needs include_peer_certificate: true, or nobody passes routes with"
+    assert out.count(f"{said} clients (mesh)") == 1, "the listener that only redirects needs none"
+    envoy = tmp_path / "envoy.yaml"
+    authz = r"(\.ext_authz\.v3\.ExtAuthz\n)( +)"
+    sends = r"\1\2include_peer_certificate: true\n\2"
+    envoy.write_text(re.sub(authz, sends, edge.read_text()))
+    assert said not in run("config", "envoy", config, "--check", envoy)[1]
 
 
 MANAGER = b'{"@type": x/HttpConnectionManager, http_filters: '

@@ -59,6 +59,46 @@ def test_a_minted_token_verifies(run: Run, files: Path) -> None:
     assert lines[0]["claims"]["roles"] == ["admin", "editor"]
 
 
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({}, ""),
+        ({"--ttl-seconds": "901"}, "token_lifetime_too_long"),
+        ({"--audience": "https://elsewhere.example"}, "audience_mismatch"),
+        ({"--issuer": "https://elsewhere.example"}, "issuer_mismatch"),
+        ({"--tenant": "nobody"}, "claim_malformed"),
+        ({"--subject": "somebody@example.com"}, "sidecar: warning: "),
+    ],
+)
+def test_minting_warns_of_a_token_that_the_edge_would_refuse(
+    run: Run, files: Path, changed: dict[str, str], said: str
+) -> None:
+    options = {"--issuer": ISSUER, "--audience": AUDIENCE, "--tenant": TENANT, **changed}
+    arguments = [each for pair in options.items() for each in pair]
+    key, config = ("--key", files / "key.pem"), ("--config", files / "config.yaml")
+    code, out, err = run("token", "mint", *key, *config, *arguments)
+    assert code == 0
+    assert out.count(".") == 2
+    assert (said in err) if said else (err == "")
+    code, out, _ = run("token", "mint", *key, *config, *arguments, "--json")
+    assert bool(json.loads(out)["warnings"]) == bool(said)
+
+
+def test_minting_without_settings_warns_by_the_default_ones(run: Run, files: Path) -> None:
+    arguments = ("--issuer", "https://any", "--audience", "any", "--tenant", TENANT)
+    _, _, err = run("token", "mint", "--key", files / "key.pem", *arguments)
+    assert err == ""
+    *_, err = run("token", "mint", "--key", files / "key.pem", *arguments, "--ttl-seconds", 3600)
+    assert "sidecar: warning: the edge would refuse this token: token_lifetime_too_long" in err
+
+
+@pytest.mark.parametrize("stdin", [b"", b"\n \n"])
+def test_nothing_to_verify_is_neither_good_nor_refused(run: Run, files: Path, stdin: bytes) -> None:
+    code, out, err = run("token", "verify", "--jwks", files / "jwks.json", stdin=stdin)
+    assert (code, out) == (2, "")
+    assert "standard input has no token" in err
+
+
 BAD_KEYS = [("empty", b""), ("text", b"hello"), ("binary", b"\xff\xfe"), ("a JWKS", b'{"keys":[]}')]
 
 

@@ -26,6 +26,9 @@ GOOD = [
     ("acme", text(ACME + "}", more=STORE)),
     ("acme and a second CA", text(f"{PKI}, {ACME}, fallback: internal}}", more=STORE)),
     ("acme here", text(ACME.replace("https://ca.example", "http://127.0.0.1:1") + "}", more=STORE)),
+    ("a wildcard that the second CA issues", text(
+        f"{PKI}, {ACME}, fallback: internal}}", "{name: e, issuer: public, common_name: "
+        "'*.a.example'}", STORE)),
     ("a probe", text(PKI, "{name: edge, issuer: internal, common_name: a.example, "
                           "probe: {address: '127.0.0.1:8443'}}")),
 ]  # fmt: skip
@@ -37,6 +40,19 @@ def test_good(given: str) -> None:
 
 
 BAD = [
+    ("an address", text(PKI, "{name: e, issuer: internal, common_name: a.example, "
+                             "alt_names: [b.example, 10.0.0.1]}"),
+     "certificates[0].alt_names[1]: 10.0.0.1 is an IP address, and no issuer here certifies"),
+    ("an address alone", text(PKI, "{name: e, issuer: internal, common_name: 10.0.0.1}"),
+     "certificates[0].common_name: 10.0.0.1 is an IP address"),
+    ("every host", text(PKI, "{name: e, issuer: internal, common_name: '*'}"),
+     "certificates[0].common_name: * alone can't be certified: write *.suffix"),
+    ("a wildcard over http-01", text(ACME + "}", "{name: e, issuer: public, common_name: "
+                                     "a.example, alt_names: ['*.a.example']}", STORE),
+     "certificates[0].alt_names[0]: *.a.example is a wildcard, which http-01 can't prove"),
+    ("a wildcard over tls-alpn-01", text(ACME + ", challenge: tls-alpn-01}", "{name: e, "
+                                         "issuer: public, common_name: '*.a.example'}", STORE),
+     "certificates[0].common_name: *.a.example is a wildcard, which tls-alpn-01 can't prove"),
     ("no such issuer", text(PKI, "{name: e, issuer: nobody, common_name: a.example}"),
      "certificates[0].issuer: is not the name of an entry of issuers; there are: internal"),
     ("two of one name", text(f"{PKI}, {PKI}"), "the issuer 'internal' is used 2 times"),

@@ -6,8 +6,10 @@ import msgspec
 import pytest
 from msgspec import Meta
 
+from sidecar.config import parse_config
 from sidecar.config.base import Settings
 from sidecar.config.convert import convert
+from sidecar.config.keys import VaultKvKeys
 from sidecar.config.problem import Problem
 from tests.config.documents import MINIMAL, problems
 
@@ -19,24 +21,40 @@ BAD: list[tuple[str, str, str]] = [
         "line 7: routes[0].atuh: is not a setting",
     ),
     ("missing section", "routes: [{name: a, path: /}]\n", "vault: is missing"),
-    ("wrong type", MINIMAL + "log: {level: loud}\n", "line 8: log.level: invalid enum value"),
+    (
+        "wrong type",
+        MINIMAL + "log: {level: loud}\n",
+        "line 8: log.level: must be one of: debug, info, warning, error",
+    ),
     ("a list for a mapping", MINIMAL + "log: []\n", "log: must be a mapping, not a list"),
-    ("no number", MINIMAL + "keys: {max_age_seconds: soon}\n", "expected `float`"),
-    ("out of bounds", MINIMAL + "keys: {poll_seconds: 0}\n", "keys.poll_seconds: expected"),
+    ("no number", MINIMAL + "keys: {max_age_seconds: soon}\n", "must be a number above 0 and of"),
+    (
+        "out of bounds",
+        MINIMAL + "keys: {poll_seconds: 0}\n",
+        "keys.poll_seconds: must be a number from 0.1 to 3600",
+    ),
     ("unknown method", MINIMAL.replace("token_file", "magic"), "vault.auth.method: must be one"),
     ("method missing", MINIMAL.replace("method: token_file, ", ""), "vault.auth.method: is miss"),
-    ("empty list", MINIMAL.replace("[https://api.example]", "[]"), "audiences: expected"),
+    (
+        "empty list",
+        MINIMAL.replace("[https://api.example]", "[]"),
+        "audiences: must be a list of 1 to 64",
+    ),
     (
         "a drain that was over before it began",
         MINIMAL + "listen: {drain_notice_seconds: -1}\n",
-        "listen.drain_notice_seconds: expected",
+        "listen.drain_notice_seconds: must be a number from 0 to 300",
     ),
     (
         "a type that is none",
         MINIMAL + "modules: {content_types: [javascript]}\n",
-        "modules.content_types[0]: expected",
+        "modules.content_types[0]: must be a media type",
     ),
-    ("no worker", MINIMAL + "listen: {authz: {workers: 0}}\n", "listen.authz.workers: expected"),
+    (
+        "no worker",
+        MINIMAL + "listen: {authz: {workers: 0}}\n",
+        "workers: must be a whole number from 1 to 64",
+    ),
     ("a scalar", "just text", "must be a mapping"),
     ("a header with a line break", MINIMAL + 'headers: {hsts: "a\\r\\nb"}\n', "headers.hsts"),
 ]
@@ -99,9 +117,9 @@ def test_what_fits_is_converted(value: Any, drawing: Drawing) -> None:
         (True, (), "must be a mapping, not true or false"),
         ([], (), "must be a mapping, not a list"),
         ({}, ("shapes",), "is missing"),
-        ({"shapes": []}, ("shapes",), "expected `array` of length >= 1"),
-        ({"shapes": {}}, ("shapes",), "expected `array`, got `object`"),
-        ({"shapes": [None]}, ("shapes", 0), "must be a mapping, not empty"),
+        ({"shapes": []}, ("shapes",), "must be a list of at least 1 item, and is empty"),
+        ({"shapes": {}}, ("shapes",), "must be a list of at least 1 item, not a mapping"),
+        ({"shapes": [None]}, ("shapes", 0), "must be a mapping with shape, one of: circle, square"),
         ({"shapes": [{}]}, ("shapes", 0, "shape"), "is missing; it must be one of: circle, square"),
         ({"shapes": [{"shape": 5}]}, ("shapes", 0, "shape"), "must be one of: circle, square"),
         ({"shapes": [{"shape": "x"}]}, ("shapes", 0, "shape"), "must be one of: circle, square"),
@@ -109,16 +127,20 @@ def test_what_fits_is_converted(value: Any, drawing: Drawing) -> None:
         (
             {"shapes": [{"shape": "circle", "radius": 0}]},
             ("shapes", 0, "radius"),
-            "expected `float` > 0.0",
+            "must be a number above 0",
         ),
         (
             {"shapes": [{**SQUARE, "radius": 1}]},
             ("shapes", 0, "radius"),
             "is not a setting; the settings here are: side",
         ),
-        ({"shapes": [SQUARE], "title": 5}, ("title",), "expected `str | null`, got"),
-        ({"shapes": [SQUARE], "sizes": {"A": 0}}, ("sizes", "A"), "expected `str` matching"),
-        ({"shapes": [SQUARE], "sizes": {"a": -1}}, ("sizes", "a"), "expected `int` >= 0"),
+        ({"shapes": [SQUARE], "title": 5}, ("title",), "must be a text, not a number"),
+        ({"shapes": [SQUARE], "sizes": {"A": 0}}, ("sizes", "A"), "has a name that must be a text"),
+        (
+            {"shapes": [SQUARE], "sizes": {"a": -1}},
+            ("sizes", "a"),
+            "must be a whole number of at least 0",
+        ),
     ],
 )
 def test_each_fault_has_its_path(value: Any, path: tuple[str | int, ...], message: str) -> None:
@@ -126,6 +148,57 @@ def test_each_fault_has_its_path(value: Any, path: tuple[str | int, ...], messag
     assert converted is None
     assert found.path == path
     assert found.message.startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("keys", "source"),
+    [
+        ("{mount: kv}", VaultKvKeys(mount="kv")),
+        ("{}", VaultKvKeys()),
+        ("{path: a/b}", VaultKvKeys(path="a/b")),
+    ],
+)
+def test_without_a_source_keys_have_the_one_of_the_default(keys: str, source: VaultKvKeys) -> None:
+    config = parse_config(MINIMAL.replace("audiences:", f"keys: {keys}, audiences:"), "test")
+    assert config.tokens.issuers[0].keys == source
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ("{name: k}", "keys.source: is missing; it must be one of: vault_transit"),
+        ("{url: 'https://a'}", "keys.source: is missing; it must be one of: jwks"),
+        ("{urk: 'https://a'}", "is missing; it must be one of: jwks, vault_kv, vault_transit"),
+        ("[]", "keys: must be a mapping with source, one of: jwks, vault_kv, vault_transit"),
+    ],
+)
+def test_a_source_that_others_have_is_asked_for(keys: str, said: str) -> None:
+    assert said in problems(MINIMAL.replace("audiences:", f"keys: {keys}, audiences:"))[0]
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("metods: [GET]", "did you mean methods? The settings here are: auth, "),
+        ("zzz: none", "is not a setting; the settings here are: auth, "),
+    ],
+)
+def test_a_name_that_is_nearly_one_is_a_question(written: str, said: str) -> None:
+    assert said in problems(MINIMAL.replace("path_prefix: /", f"path_prefix: /, {written}"))[0]
+
+
+def test_where_there_are_no_settings_it_says_so() -> None:
+    assert problems(MINIMAL + "audit: {to: {sink: stdout, path: /a}}\n")[0].endswith(
+        "audit.to.path: is not a setting; there are none here: remove it"
+    )
+
+
+@pytest.mark.parametrize("style", [">", "|"])
+def test_a_text_that_ends_with_a_line_end_is_no_value_with_a_form(style: str) -> None:
+    """``$`` of a pattern would let it pass, into a header among others."""
+    (found,) = problems(MINIMAL + f"headers:\n  permissions_policy: {style}\n    usb=()\n")
+    assert "must be a header's value: printable ASCII in one line" in found
+    assert "write >- or |- and not > or |" in found
 
 
 def test_every_fault_is_found_at_once() -> None:

@@ -18,6 +18,12 @@ BAD = [
         "listen.reports.address: must be on loopback",
     ),
     (
+        "one file for audit lines and reports",
+        CONFIG + "headers: {reports: {forward: {sink: file, path: /var/log/septem/../septem/a}}}\n"
+        "listen: {reports: {}}\naudit: {to: {sink: file, path: /var/log/septem/a}}\n",
+        "forward.path: is also the file of audit.to",
+    ),
+    (
         "an address that is taken",
         CONFIG + "headers: {reports: {}}\nlisten: {reports: {address: '127.0.0.1:9102'}}\n",
         "is also that of listen.",

@@ -35,7 +35,7 @@ BAD = [
     ("/%C1%A1", "its escapes are not UTF-8"),
     ("/caf\u00e9", "must be encoded"),
     ("/a?b=c", "has a query, and routes are matched without it; an encoded ? is %3F"),
-    ("a", "expected `str` matching regex"),
+    ("a", "must be a path that begins with /"),
 ]
 
 
@@ -112,3 +112,9 @@ RULES: list[tuple[str, str, str]] = [
 def test_what_contradicts_itself_is_a_problem(text: str, said: str) -> None:
     (problem,) = problems(text)
     assert said in problem
+
+
+@pytest.mark.parametrize("path", ["/users/{id}", "/users/<id>", "/(a|b)", "/[a-z]+", "^/api"])
+def test_a_pattern_that_is_no_path_says_what_to_write(path: str) -> None:
+    (found,) = problems(MINIMAL.replace("path_prefix: /", f"path: '{path}'"))
+    assert "as path_prefix" in found or "must be a path that begins with /" in found

@@ -14,7 +14,7 @@ from sidecar.authz.response_cache import AllowedCheck
 from sidecar.authz.snapshot import compile_routes
 from sidecar.config import parse_config
 from sidecar.decision_cache.answers import LeasedAnswers
-from sidecar.decision_cache.credits import WithoutLimits
+from sidecar.decision_cache.credits import CreditSlots, KnownSlots, WithoutLimits
 from sidecar.decision_cache.protocol import MAX_PAYLOAD, NO_CREDIT, PAYLOAD_KEY
 from sidecar.decision_cache.route_rows import scopes_of
 from sidecar.observability.audit import AuditLog
@@ -24,7 +24,7 @@ from sidecar.tokens.cache import TokenCache
 from tests.authz.checks import check_request
 from tests.authz.conftest import CONFIG as BASE
 from tests.authz.conftest import Bench
-from tests.support.minting import NOW, Issuer
+from tests.support.minting import NOW, TENANT, Issuer
 from tests.support.module_peer import Repeated, read_payload
 
 CONFIG = BASE.replace(
@@ -58,10 +58,10 @@ FILLS = {
 class Leased(Bench):
     """A service whose answers carry payloads."""
 
-    def __init__(self, worker: int = 0) -> None:
+    def __init__(self, worker: int = 0, slots: CreditSlots | None = None) -> None:
         super().__init__(ISSUER, config=CONFIG, cache=TokenCache(100))
         self.scopes = scopes_of(ROUTES)
-        self.answers = LeasedAnswers(SECRET, worker, self.scopes, WithoutLimits())
+        self.answers = LeasedAnswers(SECRET, worker, self.scopes, slots or WithoutLimits())
         self.answers.begin_epoch(7)
         self.answers.held = True
         self.service.repeatable = self.answers
@@ -101,6 +101,17 @@ def test_a_payload_does_what_its_answer_does(path: str) -> None:
             "1", SECRET.decode(), "0", "7", str(int(NOW - 40) * 1000),
             str(int(NOW + 630) * 1000), str(leased.scopes[route]), str(NO_CREDIT),
         ]  # fmt: skip
+
+
+def test_a_tenant_without_a_slot_is_asked_for_until_it_has_one() -> None:
+    slots = KnownSlots()
+    leased, token = Leased(slots=slots), ISSUER.mint()
+    for _ in range(2):
+        response, payload = leased.payload(token)
+        assert (response.status.code, payload) == (0, b"")
+    assert leased.answers.sent == 0
+    slots.learn({TENANT: 9})
+    assert read_payload(leased.payload(token)[1], **FILLS).head[-1] == "9"
 
 
 SHARED = Leased()

@@ -10,7 +10,8 @@ import pytest
 from sidecar.config import parse_config
 from sidecar.context import AppContext
 from sidecar.decision_cache.component import DecisionCache, make
-from sidecar.decision_cache.protocol import TABLE_OFFSET
+from sidecar.decision_cache.control import _COUNTS_OFFSET
+from sidecar.decision_cache.protocol import CONTROL_HEAD, MAX_CREDITS, TABLE_COUNTS, TABLE_OFFSET
 from sidecar.observability.alerts import Alerts
 from sidecar.observability.audit import AuditLog, FileSink
 from sidecar.transport.http1_messages import Request
@@ -111,6 +112,18 @@ async def test_routes_that_do_not_fit_repeat_nothing(
     assert made.audit.close(10)
 
 
+@pytest.mark.parametrize(("section", "slots"), [("", 0), ("limits: {}\n", MAX_CREDITS)])
+async def test_credit_has_slots_where_there_are_limits(
+    tmp_path: Path, section: str, slots: int
+) -> None:
+    made = Running(tmp_path, section + CONFIG)
+    told = CONTROL_HEAD.unpack_from(made.cache.control.bytes)[6]
+    assert (made.cache.credit_policy.slots, told) == (slots, slots)
+    assert (made.cache.tenant_credits is not None) == bool(slots)
+    made.cache.close()
+    assert made.audit.close(10)
+
+
 async def test_it_is_off_unless_it_is_configured(tmp_path: Path) -> None:
     context = AppContext(parse_config(CONFIG, "test"))
     audit = AuditLog(
@@ -118,3 +131,26 @@ async def test_it_is_off_unless_it_is_configured(tmp_path: Path) -> None:
     )
     assert make(context, audit, Alerts(lambda: 0.0, with_webhook=False)) is None
     assert audit.close(10)
+
+
+def rows(running: Running) -> int:
+    """The rows of the table that the module reads."""
+    count: int = TABLE_COUNTS.unpack_from(running.cache.control.bytes, _COUNTS_OFFSET)[0]
+    return count
+
+
+async def test_the_table_is_empty_from_a_reload_until_every_process_decides_by_it(
+    running: Running,
+) -> None:
+    assert rows(running) == 5
+    (prepare,) = running.context.reload_parts
+    one_less = CONFIG.replace("  - {name: shell, path_prefix: /shell}\n", "").replace(
+        "name: api,", "name: apis,"
+    )
+    part = await prepare(parse_config(one_less, "test"))
+    assert rows(running) == 5
+    part.adopt()
+    assert rows(running) == 0
+    assert running.cache._known >= {"api", "apis"}
+    part.settled()
+    assert rows(running) == 4

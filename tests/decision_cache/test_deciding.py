@@ -9,10 +9,19 @@ import pytest
 from sidecar.common.registered_domains import RegisteredDomains
 from sidecar.config import parse_config
 from sidecar.decision_cache.control import make_control
+from sidecar.decision_cache.credits import WithoutLimits
 from sidecar.decision_cache.deciding import BEAT_SECONDS, DecidingProcess
+from sidecar.decision_cache.route_rows import scopes_of
 from sidecar.keys.lifecycle import KeyState
 from sidecar.module_signing.publishers import Publishers
-from sidecar.runtime.check import give_domains, give_keys, give_publishers, give_revocations
+from sidecar.runtime.check import (
+    compile_policies,
+    give_domains,
+    give_keys,
+    give_policies,
+    give_publishers,
+    give_revocations,
+)
 from sidecar.tokens.cache import TokenCache
 from sidecar.tokens.keyring import EMPTY_RING
 from sidecar.tokens.revocation import NOTHING_REVOKED, Revocations, read_revocations
@@ -36,6 +45,7 @@ class Deciding(Bench):
             0,
             parse_config(CONFIG, "test"),
             self.service,
+            WithoutLimits(),
             clock_ns=time.monotonic_ns,
         )
 
@@ -133,3 +143,15 @@ async def test_a_loop_that_stands_still_does_not_beat() -> None:
     time.sleep(3 * BEAT_SECONDS)  # noqa: ASYNC251 - the loop stands still
     assert deciding.beat == before
     deciding.process.stop()
+
+
+async def test_other_routes_have_their_numbers_in_the_next_epoch() -> None:
+    deciding = Deciding()
+    before = deciding.epoch
+    text = CONFIG.replace("  - {name: public, path_prefix: /public, auth: none}\n", "")
+    compiled = compile_policies(parse_config(text, "test"))
+    deciding.process.use_routes(compiled.snapshot.routes.routes)
+    give_policies(deciding.service, TokenCache(), compiled)
+    assert deciding.epoch == before + 1
+    assert deciding.process.answers._scopes == scopes_of(compiled.snapshot.routes.routes)
+    assert deciding.process.answers._scopes["api"] == 3

@@ -12,7 +12,7 @@ from typing import NamedTuple, Self
 
 import pytest
 
-from demo.cases import ISSUER
+from demo.cases import ISSUER, OTHER_TENANT
 from demo.process import fetch_status, fetch_text
 from sidecar.common.clock import wall_seconds
 from tests.decision_cache.cached_edge import Ask, CachedEdge
@@ -28,6 +28,120 @@ SLACK_SECONDS = 2.0
 def edge(request: pytest.FixtureRequest) -> Iterator[CachedEdge]:
     with CachedEdge(workers=request.param) as running:
         yield running
+
+
+RATE, BURST = 100, 60
+WAVES, WAVE_SECONDS = 22, 0.2
+
+
+class Overload:
+    """Requests of one tenant at twice its rate, in waves; each fifth token is seen once.
+
+    Between two waves there is room again, so that some are repeated and some are asked for.
+    """
+
+    threads = 4
+
+    def __init__(self, edge: CachedEdge) -> None:
+        self._edge = edge
+        self._known = edge.mint(sub="limited", jti="known", tenantId=OTHER_TENANT)
+        self._each = round(2 * RATE * WAVE_SECONDS / self.threads)
+        self._new = [
+            edge.mint(sub="limited", jti=f"new-{number}", tenantId=OTHER_TENANT)
+            for number in range(WAVES * self.threads * self._each // 5)
+        ]
+        self.waves: list[list[Answered]] = [[] for _ in range(WAVES)]
+
+    def run(self) -> None:
+        threads = [
+            threading.Thread(target=self._send, args=[time.monotonic()])
+            for _ in range(self.threads)
+        ]
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join()
+
+    @property
+    def statuses(self) -> Counter[int]:
+        return Counter(answer.status for wave in self.waves for answer in wave)
+
+    def passed_in_a_second(self) -> float:
+        """Return the rate at which requests passed, between the first of two waves."""
+        begins = [min(answer.sent for answer in wave) for wave in self.waves]
+        measured = [answer.status for wave in self.waves[5:-1] for answer in wave]
+        return measured.count(200) / (begins[-1] - begins[5])
+
+    def _send(self, began: float) -> None:
+        edge = self._edge
+        connection = HTTPSConnection(
+            "localhost", edge.ports.https, timeout=20, context=edge.context
+        )
+        for number, wave in enumerate(self.waves):
+            time.sleep(max(0.0, began + number * WAVE_SECONDS - time.monotonic()))
+            for at in range(self._each):
+                token = self._known if at % 5 else self._new.pop()
+                sent = time.monotonic()
+                headers = {"authorization": f"Bearer {token}"}
+                connection.request("GET", "/api/x", headers=headers)
+                answer = connection.getresponse()
+                answer.read()
+                wave.append(Answered(sent, answer.status))
+        connection.close()
+
+
+def set_limit(edge: CachedEdge, **limits: str) -> None:
+    """Write the tenants' limits to Vault, and have them read."""
+    edge.openbao.client.secrets.kv.v2.create_or_update_secret("limits/tenants", limits)
+    refresh(edge)
+
+
+@pytest.mark.quiet
+def test_a_limit_holds_for_what_is_asked_and_repeated_together(edge: CachedEdge) -> None:
+    set_limit(edge, **{OTHER_TENANT: f"{RATE}/1s burst {BURST}"})
+    before, overload = edge.counts(), Overload(edge)
+    overload.run()
+    # More than the limit never passes; a client that is late on a busy machine leaves some of it.
+    assert 0.95 * RATE <= overload.passed_in_a_second() <= 1.02 * RATE
+    after = edge.counts()
+    statuses = overload.statuses
+    assert set(statuses) == {200, 429}
+    limited = 'rate_limited_total{limit="tenant",route="api"}'
+    assert after[limited] - before.get(limited, 0) == statuses[429]
+    repeated, credit = (
+        "decision_cache_repeated_total",
+        'decision_cache_asked_total{reason="credit"}',
+    )
+    assert after[repeated] - before[repeated] > statuses[200] / 5
+    assert after[credit] > before[credit]
+
+    def outcomes() -> Counter[tuple[str, str]]:
+        lines = [each for each in edge.audited() if each.get("tenant") == OTHER_TENANT]
+        return Counter((each["outcome"], each["reason"]) for each in lines)
+
+    expected = {("allow", "token_verified"): statuses[200], ("deny", "rate_limited"): statuses[429]}
+    wait_until(lambda: outcomes() == expected, explain=lambda: (outcomes(), expected))
+
+    set_limit(edge, **{OTHER_TENANT: "1/1s"})
+    token, refused = edge.mint(tenantId=OTHER_TENANT), edge.send(Ask(), None)
+
+    def is_refused() -> bool:
+        nonlocal refused
+        refused = edge.send(Ask(), token)
+        return refused.status == 429
+
+    wait_until(is_refused)
+    headers = dict(refused.headers)
+    assert headers["ratelimit-policy"] == '"tenant";q=1;w=1'
+    assert headers["ratelimit"].startswith('"tenant";r=0;t=')
+    assert 0 < int(headers["retry-after"]) <= BURST + 10, "what is spent stays spent"
+    set_limit(edge)
+
+    def repeats_again() -> bool:
+        held = edge.repeated()
+        return edge.send(Ask(), token).status == 200 and edge.repeated() > held
+
+    wait_until(repeats_again)
 
 
 class Answered(NamedTuple):

@@ -11,7 +11,10 @@ from sidecar.authz.lenient import fold
 from sidecar.authz.routes import Route, RouteTable
 from sidecar.decision_cache.protocol import ALL_METHODS, METHODS, ROW, HostKind, PathKind, RowFlag
 from sidecar.decision_cache.route_rows import EncodedTable, encode_table, repeats, scopes_of
+from sidecar.limits.bucket import Limit
+from sidecar.limits.policy import RouteLimits
 
+LIMIT = (Limit("tenant", "tenant", 100, 1, 50),)
 REPEATED = RowFlag.BODY_REPEATS | RowFlag.QUERY_REPEATS
 
 
@@ -79,6 +82,10 @@ ROWS: dict[str, tuple[Route, list[Row]]] = {
             Row(1, REPEATED, 9, HostKind.SUFFIX, PathKind.EXACT, ".b.example", "/A.b/", "/a.b"),
         ],
     ),
+    "a tenant's limit": (
+        route(limits=RouteLimits("api", tenant=LIMIT, only_tenant=True)),
+        [Row(1, REPEATED, ALL_METHODS, HostKind.ANY, PathKind.PREFIX, "", "/api", "/api")],
+    ),
     "only methods that are always asked for": (route(methods=frozenset({"OPTIONS"})), []),
     "cookies are read": (
         route(places=TokenPlaces(("header",), [b"session".decode()])),
@@ -116,6 +123,8 @@ ASKED: dict[str, dict[str, Any]] = {
     "shadow mode": {"shadow": True},
     "a bundle": {"module": "signed"},
     "the stream's end": {"end_streams_with_token": True},
+    "another limit": {"limits": RouteLimits("first", tenant=LIMIT, address=LIMIT)},
+    "what remains is said": {"limits": RouteLimits("first", tenant=LIMIT, reports=True)},
 }
 
 

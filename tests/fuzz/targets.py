@@ -5,6 +5,7 @@ Run one with atheris: ``python tests/fuzz/targets.py token tests/fuzz/corpus/tok
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from urllib.parse import unquote
 
 import atheris
@@ -17,9 +18,10 @@ with atheris.instrument_imports(include=["sidecar", "workload"]):
     from sidecar.authz.encoding.request import parse_request, view_of
     from sidecar.authz.evaluate import decide
     from sidecar.authz.snapshot import build_snapshot
+    from sidecar.cli.config import notes_of, warnings_of
     from sidecar.common.canonical import canonical_host, canonical_path
-    from sidecar.common.errors import Denied
-    from sidecar.config import parse_config
+    from sidecar.common.errors import ConfigFault, Denied
+    from sidecar.config.load import parse_config, parse_located
     from sidecar.csp.reports.parse import (
         DIRECTIVES,
         NotReports,
@@ -127,9 +129,26 @@ def certificate(raw: bytes) -> None:
     read_everything(raw)
 
 
+def config(raw: bytes) -> None:
+    """The example with bytes in one place: read, or refused with its problems; never another way.
+
+    The first two bytes say where, the third how much of the example falls away there.
+    """
+    at, cut = int.from_bytes(raw[:2], "big") % len(EXAMPLE), raw[2] if len(raw) > 2 else 0
+    text = (EXAMPLE[:at] + raw[3:] + EXAMPLE[at + cut :]).decode("utf-8", "replace")
+    try:
+        loaded = parse_located(text, "fuzz")
+    except ConfigFault:
+        return
+    warnings_of(loaded)
+    notes_of(loaded)
+
+
+EXAMPLE = (Path(__file__).parents[2] / "config.example.yaml").read_bytes()
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     target.__name__: target
-    for target in (token, signed, path, check, credential, host, reports, certificate)
+    for target in (token, signed, path, check, credential, host, reports, certificate, config)
 }
 
 if __name__ == "__main__":

@@ -9,7 +9,17 @@ import pytest
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-TARGETS = ["token", "signed", "path", "check", "credential", "host", "reports", "certificate"]
+TARGETS = [
+    "token",
+    "signed",
+    "path",
+    "check",
+    "credential",
+    "host",
+    "reports",
+    "certificate",
+    "config",
+]
 SECONDS = 3
 
 

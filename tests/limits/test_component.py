@@ -94,6 +94,28 @@ async def test_without_redis_and_vault_nothing_is_started() -> None:
         assert sidecar.published == []
 
 
+async def test_a_reload_has_other_limits_and_keeps_those_of_vault() -> None:
+    async with running("{tenants_from: {}}") as sidecar:
+        other = parse_config(
+            "limits: {tenant: {requests: 5}, token: {requests: 3}, tenants_from: {}}\n"
+            "keys: {poll_seconds: 3}\n"
+            + CONFIG.replace("domain: shop", "limit: {requests: 2}, domain: shop"),
+            "test",
+        )
+        (prepare,) = sidecar.context.reload_parts
+        part = await prepare(other)
+        assert sidecar.limiter.policy.limits["tenant"].requests == 1000
+        part.adopt()
+        policy = sidecar.limiter.policy
+        assert (policy.limits["tenant"].requests, policy.limits["token"].requests) == (5, 3)
+        assert policy.tenants[TENANT].requests == 7, "Vault has one for this tenant"
+        assert len(sidecar.published) == 2
+        sidecar.vault.data, sidecar.vault.version = {}, 2
+        for refresh in sidecar.context.refreshers:
+            await refresh()
+        assert sidecar.limiter.policy.tenants[TENANT].requests == 2
+
+
 @pytest.mark.real
 async def test_redis_away_is_one_alert_and_one_line_of_readyz_and_the_sidecar_stays_ready(
     tmp_path: Path,

@@ -81,14 +81,74 @@ def test_a_tenant_s_own_limit_comes_and_goes_while_it_runs() -> None:
     assert {each.limit.burst for each in limiter.tenants()} == {5}
 
 
-def test_a_lease_is_what_there_is_room_for_and_is_spent() -> None:
+def test_a_reload_keeps_what_was_spent_where_the_identity_is_the_same() -> None:
+    """The limit of tokens goes, that of addresses is another, the others are as before."""
     limiter = make()
-    assert limiter.lease("a", 0, 3) == 3
+    limiter.take(LIMITS, REQUEST, 0)
+    known = {
+        each.identity: each for each in (TENANT, Limit("address", "address", 10, 1, 30), ROUTE)
+    }
+    limiter.use_policy(LimitsPolicy({"r": LIMITS}, RouteLimits(), known, {}), 0)
+    assert rooms(limiter) == {"tenant": 4, "address": 29, "route": 3}
+    limiter.use_policy(LimitsPolicy({}, RouteLimits(), {"tenant": OWN}, {}), 0)
+    assert rooms(limiter) == {"tenant": 49}
+
+
+def passes(limiter: RateLimiter, now_ns: int) -> int:
+    """Count the requests that pass until one is refused."""
+    return sum(limiter.take_tenant(BY_TENANT, "a", now_ns) is None for _ in range(200))
+
+
+def test_a_lease_is_at_most_half_of_the_room_and_is_spent() -> None:
+    limiter = make()
+    assert limiter.lease("a", 0, 1) == 1
     assert limiter.lease("a", 0, 3) == 2
+    assert passes(limiter, 0) == 2
     assert limiter.lease("a", 0, 3) == 0
-    assert limiter.take_tenant(BY_TENANT, "a", 0) is not None
-    assert limiter.lease("a", SECOND_NS // 10, 3) == 1
+    assert limiter.lease("a", SECOND_NS // 5, 3) == 1
     assert limiter.lease("a", SECOND_NS, -1) == 0
+
+
+def test_what_is_left_of_a_lease_is_given_back_once() -> None:
+    limiter = make(a=OWN)
+    assert limiter.lease("a", 0, 20) == 20
+    assert limiter.lease("a", 0, 0, unspent=20) == 0
+    assert passes(limiter, 0) == 50
+    limiter = make(a=OWN)
+    for turn in range(100):  # nobody sends anything for ten seconds
+        assert limiter.lease("a", turn * SECOND_NS // 10, 20, unspent=20 if turn else 0) == 20
+    assert passes(limiter, 99 * SECOND_NS // 10) == 30, "with the lease it is the burst"
+
+
+def test_what_was_used_above_a_lease_is_charged() -> None:
+    limiter = make(a=OWN)
+    assert limiter.lease("a", 0, 0, unspent=-10) == 0
+    assert passes(limiter, 0) == 40
+
+
+def test_a_shared_bucket_reports_what_was_used_of_a_lease() -> None:
+    limiter = make(shared=True, a=OWN)
+    limiter.lease("a", 0, 20)
+    assert [each[1:] for each in limiter.report(9)] == [(20, 0)]
+    limiter.lease("a", 0, 20, unspent=20)
+    assert limiter.report(9) == []
+    limiter.lease("a", 0, 20, unspent=15)
+    assert [each[1:] for each in limiter.report(9)] == [(5, 0)]
+    limiter.lease("a", 0, 5, unspent=20)
+    assert limiter.report(9) == [], "the others were told that it is spent"
+    limiter.take_tenant(BY_TENANT, "a", 0)
+    limiter.lease("a", 0, 0, unspent=5)
+    assert [each[1:] for each in limiter.report(9)] == [(1, 0)]
+
+
+def test_a_tenant_s_own_limit_holds_from_its_first_request() -> None:
+    limiter = make(a=OWN)
+    assert passes(limiter, 0) == 50, "also where its bucket was evicted and its token is cached"
+
+
+def test_a_tenant_s_burst_is_its_own_where_it_has_one() -> None:
+    limiter = make(a=OWN)
+    assert (limiter.burst_of("a"), limiter.burst_of("b")) == (50, 5)
 
 
 def test_an_address_over_its_limit_is_refused_before_anything_is_verified() -> None:

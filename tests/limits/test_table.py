@@ -64,3 +64,14 @@ def test_the_table_is_bounded_whatever_comes() -> None:
     assert len(table) == 0
     ask(table, "again", 0)
     assert [each.key for each in table] == ["again"]
+
+
+def test_what_is_not_retained_is_in_no_queue() -> None:
+    table = BucketTable(10)
+    for number in range(8):
+        ask(table, str(number), 0)
+    table.retain(lambda bucket: int(bucket.key) % 2 == 0)
+    assert sorted(table.entries) == ["0", "2", "4", "6"]
+    for number in range(100, 120):  # evicts whatever the queues still have
+        ask(table, str(number), 0)
+    assert len(table) == 10

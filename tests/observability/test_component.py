@@ -1,18 +1,23 @@
 """What the start of alerts and of the audit log joins, and which sink the settings name."""
 
 import asyncio
+import json
 import logging
+import threading
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from sidecar.config import model
 from sidecar.observability import component
+from sidecar.observability.alerts import Alert, Severity, WebhookFault
 from sidecar.observability.audit import AuditEntry, AuditFault, AuditLog
-from sidecar.observability.component import start_alerts, start_audit
+from sidecar.observability.component import AlertDelivery, start_audit
 from sidecar.observability.health import Health
 from sidecar.observability.metrics import Metrics
 from tests.support.waiting import until
@@ -90,7 +95,7 @@ async def test_without_its_thread_the_process_is_not_ready(
 
 
 @pytest.mark.parametrize("configured", [False, True])
-async def test_only_a_webhook_has_a_task_and_delivery_metrics(
+async def test_only_a_webhook_has_delivery_metrics(
     tmp_path: Path, configured: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     secret = tmp_path / "secret"
@@ -99,7 +104,65 @@ async def test_only_a_webhook_has_a_task_and_delivery_metrics(
     settings = model.WebhookSettings(url="https://alerts.example", secret_file=str(secret))
     started = Started()
     with caplog.at_level(logging.CRITICAL):
-        start_alerts(settings if configured else None, started.metrics, started.spawn)
-    assert len(started.tasks) == configured
+        AlertDelivery(settings if configured else None, started.metrics, started.spawn)
     assert (b"septem_alerts_delivered" in started.metrics.render()) is configured
     await started.end()
+
+
+class Receiver:
+    """Takes alerts over HTTP, and keeps the names of those that came."""
+
+    def __init__(self) -> None:
+        self.subjects: list[str] = []
+        received = self.subjects
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["content-length"]))
+                received.append(json.loads(body)["subject"])
+                self.send_response(204)
+                self.end_headers()
+
+            def log_message(self, *_arguments: object) -> None: ...
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.thread = threading.Thread(target=self.server.serve_forever)
+        self.thread.start()
+        self.url = f"http://127.0.0.1:{self.server.server_port}/"
+
+    def stop(self) -> None:
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
+
+
+async def test_a_reload_exchanges_the_receiver_and_loses_no_alert(tmp_path: Path) -> None:
+    secret, receivers = tmp_path / "secret", (Receiver(), Receiver())
+    secret.write_text("a secret of more than sixteen bytes")
+    first, second = (
+        model.WebhookSettings(url=each.url, secret_file=str(secret)) for each in receivers
+    )
+    away = model.WebhookSettings(url="http://127.0.0.1:1/", secret_file=str(secret))
+    started = Started()
+    delivery = AlertDelivery(None, started.metrics, started.spawn)
+    try:
+        delivery.alerts.say(Alert(Severity.INFO, "nobody", "ok", "no receiver yet"))
+        (await delivery.prepare(first))()
+        delivery.alerts.say(Alert(Severity.INFO, "one", "ok", "to the first"))
+        await until(lambda: receivers[0].subjects == ["one"])
+        (await delivery.prepare(away))()
+        delivery.alerts.say(Alert(Severity.INFO, "two", "ok", "it waits"))
+        (await delivery.prepare(second))()
+        # The receiver before may have had it in hand by then: it comes to one of them, or to both.
+        await until(lambda: any("two" in each.subjects for each in receivers))
+        assert b"septem_alerts_delivered_total" in started.metrics.render()
+        with pytest.raises(WebhookFault, match="can't be read"):
+            await delivery.prepare(msgspec.structs.replace(second, secret_file="/none"))
+        delivery.alerts.say(Alert(Severity.INFO, "three", "ok", "still to the second"))
+        await until(lambda: receivers[1].subjects[-1:] == ["three"])
+        (await delivery.prepare(None))()
+        assert b"septem_alerts_delivered" not in started.metrics.render()
+    finally:
+        await started.end()
+        for each in receivers:
+            each.stop()

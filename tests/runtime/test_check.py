@@ -128,7 +128,7 @@ def test_policies_keep_what_is_published_apart_from_them(bench: Bench) -> None:
     give_policies(bench.service, TokenCache(), compiled)
     now = bench.service.snapshot
     assert (now.ring, now.key_state) == (ring, DEGRADED)
-    assert now.revocations is revocations
+    assert now.revocations == revocations
     assert now.revocations_degraded
     assert now.headers.registered is domains
     assert now.publishers is publishers

@@ -29,7 +29,7 @@ def on_event(event, arguments):
             os.write(1, f"{time.monotonic()}\\n".encode())
             os.kill(os.getpid(), signal.SIGTERM)
 
-from sidecar.cli.script import main
+from sidecar.cli.entry import main
 import sidecar.runtime.signals as signals
 serves = signals.SignalThread.serves
 def count(self):
@@ -99,7 +99,7 @@ async def start(*_, **__):
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(60)  # a call of C, with the loop's own thread
 component.start = start
-from sidecar.cli.script import main
+from sidecar.cli.entry import main
 sys.argv[1:] = ["serve", "--config", sys.argv[1]]
 sys.exit(main())
 """

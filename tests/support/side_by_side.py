@@ -37,6 +37,7 @@ LONG = (
     "tests/applications/test_paths.py",
     "tests/runtime/workers/test_pool.py",
     "tests/envoy/decision_cache/test_end_to_end.py",
+    "tests/decision_cache/test_envoy_under_change.py",
     "tests/envoy/decision_cache/test_guards.py",
     "tests/envoy/decision_cache/test_programs.py",
     "tests/certificates/issuers/acme/test_issuer.py",

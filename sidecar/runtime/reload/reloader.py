@@ -32,6 +32,8 @@ from sidecar.runtime.reload.outcome import MAX_LISTED, ReloadOutcome, ReloadResu
 _FACT = "config"
 _SUBJECT = "config"
 _DIGEST_SHOWN = 12
+_SETTLE_ATTEMPTS = 60
+_SETTLE_SECONDS = 1.0
 
 _log = logging.getLogger("sidecar.config")
 
@@ -97,6 +99,10 @@ class Reloader:
             return self._refusal(ReloadResult.UNPREPARED, str(fault), differing=differing)
         self._checks.commit(prepared, partial(self._adopt, config, parts))
         behind = await self._checks.settled()
+        if behind:  # they are replaced within seconds
+            self._context.run_soon(self._settle_later(config, parts))
+        else:
+            _tell_settled(parts)
         problems = tuple(f"{name} has not acknowledged it; the log says why" for name in behind)
         result = ReloadResult.UNACKNOWLEDGED if behind else ReloadResult.APPLIED
         return ReloadOutcome(result, str(self._path), self.digest, differing, problems)
@@ -121,6 +127,16 @@ class Reloader:
                 raise Fault("the sidecar is shutting down")
             undo.pop_all()
         return prepared, parts
+
+    async def _settle_later(self, config: model.Config, parts: list[PreparedPart]) -> None:
+        """Wait on for workers that are being replaced; other settings may follow meanwhile."""
+        for _ in range(_SETTLE_ATTEMPTS):
+            await asyncio.sleep(_SETTLE_SECONDS)
+            if self._context.config is not config:
+                return
+            if not await self._checks.settled():
+                _tell_settled(parts)
+                return
 
     def _adopt(self, config: model.Config, parts: list[PreparedPart]) -> None:
         for part in parts:
@@ -157,6 +173,11 @@ class Reloader:
 def digest_of(config: model.Config) -> str:
     """Return the SHA-256 of what a configuration says; comments and order of keys don't count."""
     return hashlib.sha256(msgspec.json.encode(config)).hexdigest()
+
+
+def _tell_settled(parts: list[PreparedPart]) -> None:
+    for part in parts:
+        part.settled()
 
 
 def _read(path: Path) -> model.Config:

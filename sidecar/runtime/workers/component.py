@@ -60,11 +60,15 @@ class WorkerChecks:
             on_change=self._show,
             on_fault=context.on_fault,
         )
+        credits_of = None
         if decision_cache is not None:
             decision_cache.on_held = self._pool.hold_leases
-
+            credits_of = decision_cache.tenant_credits
         if self.limiter is not None:
-            self._pool.limits = LimitShares(self.limiter, config.listen.authz.workers)
+            if credits_of is not None:
+                credits_of.limiter = self.limiter
+                credits_of.on_slot = self._pool.give_slot
+            self._pool.limits = LimitShares(self.limiter, config.listen.authz.workers, credits_of)
             self._pool.publish_limits()
 
     def publish_limits(self) -> None:

@@ -29,7 +29,7 @@ from sidecar.runtime.workers.stats import WorkerStats
 from sidecar.tokens.keyring import KeyRing, VerificationKey
 from sidecar.tokens.revocation import PartTables
 
-PROTOCOL = 3
+PROTOCOL = 4
 MAX_TO_WORKER_BYTES = 67_108_864
 """The largest configurations and revocation lists are eight megabytes at their source."""
 MAX_FROM_WORKER_BYTES = 1_048_576
@@ -128,6 +128,12 @@ class LeasesHeld(Frame, frozen=True, tag="leases"):
     """To a worker: whether any Envoy holds a lease, so that answers carry what it must remember."""
 
     held: bool
+
+
+class CreditSlotsFrame(Frame, frozen=True, tag="credit_slots"):
+    """To a worker: tenants that were given a slot of the credit memory, and which."""
+
+    slots: dict[str, int]
 
 
 class KnownChallenge(msgspec.Struct, frozen=True, array_like=True):
@@ -262,6 +268,7 @@ ToWorker = (
     | LimitsState
     | LimitsShares
     | LeasesHeld
+    | CreditSlotsFrame
     | ChallengesReply
     | StatsRequest
     | Drain

@@ -8,9 +8,10 @@ two reports it spends its share without asking, so no Check waits for the main p
 from collections.abc import Callable, Mapping
 
 from sidecar.common.clock import elapsed_ns
+from sidecar.decision_cache.credits import CreditSlots
 from sidecar.limits.bucket import SECOND_NS, Limit
 from sidecar.limits.limiter import RateLimiter
-from sidecar.limits.policy import TENANT, LimitsPolicy
+from sidecar.limits.policy import TENANT, LimitsPolicy, tenant_of
 from sidecar.limits.sharing import MAX_REPORTS, PERIOD_NS, Divider
 from sidecar.runtime.workers.frames import LimitsShares, LimitsState, LimitsUsed, TenantRate
 
@@ -18,8 +19,12 @@ from sidecar.runtime.workers.frames import LimitsShares, LimitsState, LimitsUsed
 class LimitShares:
     """The main process's end: takes the workers' reports, and says what every worker must know."""
 
-    def __init__(self, limiter: RateLimiter, workers: int) -> None:
+    def __init__(
+        self, limiter: RateLimiter, workers: int, credit_slots: CreditSlots | None = None
+    ) -> None:
+        """With ``credit_slots`` each tenant that was asked for gets one (the decision cache)."""
         self._limiter = limiter
+        self._credit_slots = credit_slots
         self._workers = workers
         self._divider = Divider(limiter, workers)
 
@@ -27,6 +32,10 @@ class LimitShares:
         """Charge what a worker spent; return its shares, and what the others must be told."""
         now = elapsed_ns()
         shares, news = self._divider.take(worker, used.reports, used.since_ns, now)
+        if self._credit_slots is not None:
+            for share in shares:  # what a worker only claims to count has none
+                if (tenant := tenant_of(share.key)) is not None:
+                    self._credit_slots.slot_of(tenant)
         told = LimitsShares(now, tuple(news)) if news else None
         return LimitsShares(now, tuple(shares)), told
 

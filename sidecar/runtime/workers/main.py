@@ -39,6 +39,7 @@ from sidecar.runtime.workers.frames import (
     ChallengesReply,
     ChallengesRequest,
     Compiled,
+    CreditSlotsFrame,
     Domains,
     Drain,
     FrameFault,
@@ -200,8 +201,8 @@ class Worker:
             case Readiness(ready=ready):
                 self._ready = ready
                 self._show_health_soon()
-            case LeasesHeld(held=held):
-                self._configured("leases").hold_leases(held)
+            case LeasesHeld() | CreditSlotsFrame():
+                self._configured("leases").take_leases(frame)
             case Drain():
                 self._over.set()
                 self._begun.set()

@@ -208,6 +208,12 @@ class WorkerPool:
         for process in self._processes():
             process.send(LeasesHeld(held))
 
+    def give_slot(self, tenant: str, slot: int) -> None:
+        """Tell the workers in which slot a tenant's repeated requests are counted."""
+        raw = self._state.add_slot(tenant, slot)
+        for process in self._processes():
+            process.send_encoded(raw)
+
     async def start(self) -> None:
         """Start all workers, and return when all serve with the published keys.
 

@@ -16,6 +16,7 @@ from sidecar.keys.lifecycle import KeyState
 from sidecar.module_signing.publishers import NO_PUBLISHERS, Publishers
 from sidecar.runtime.workers.frames import (
     PROTOCOL,
+    CreditSlotsFrame,
     Domains,
     Drain,
     KeysFrame,
@@ -77,6 +78,7 @@ class PublishedState:
         self._publishers = NO_PUBLISHERS
         self._domains: dict[int, Shard] = {}
         self._limits: bytes | None = None
+        self._slots: dict[str, int] = {}
 
     def set_keys(
         self, ring: KeyRing, revocations: Revocations, state: KeyState, *, degraded: bool
@@ -149,6 +151,11 @@ class PublishedState:
         self._limits = raw
         return raw
 
+    def add_slot(self, tenant: str, slot: int) -> bytes:
+        """Add the credit slot of a tenant; return the frame that says so."""
+        self._slots[tenant] = slot
+        return encode(CreditSlotsFrame({tenant: slot}))
+
     def first_frames(self, number: int, address: str, *, draining: bool) -> Iterator[bytes]:
         """Yield what a new worker is sent first. The keys come last: it serves from then on."""
         yield encode(Start(PROTOCOL, number, address, self._control))
@@ -158,6 +165,7 @@ class PublishedState:
             yield self._limits
         if self._control >= 0:
             yield encode(LeasesHeld(self.leases_held))
+            yield encode(CreditSlotsFrame(self._slots))
         yield from self._revoked.frames()
         for shard_number, shard in self._domains.items():
             yield encode(Domains(0, shard_number, dict(shard)))

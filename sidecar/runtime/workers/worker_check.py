@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from sidecar.common.clock import cpu_seconds, monotonic_ns
 from sidecar.decision_cache.control import take_control
+from sidecar.decision_cache.credits import KnownSlots, WithoutLimits
 from sidecar.decision_cache.deciding import DecidingProcess
 from sidecar.keys.lifecycle import KeyState
 from sidecar.observability.audit import AuditLog, DescriptorSink
@@ -18,11 +19,14 @@ from sidecar.runtime.check import (
     give_publishers,
     give_revocations,
     make_check,
+    use_limits,
 )
 from sidecar.runtime.workers.frames import (
+    CreditSlotsFrame,
     Domains,
     FrameFault,
     KeysFrame,
+    LeasesHeld,
     Policies,
     Revoked,
     publishers_of,
@@ -72,19 +76,23 @@ class WorkerCheck:
         )
         self.service, self.recorder, self.lane = check.service, check.recorder, check.lane
         self.limiter = check.limiter
+        self._known_slots = KnownSlots()
         self.deciding: DecidingProcess | None = None
         """This process's part in the decision cache, where there is one."""
 
     def join_decision_cache(self, control: int, number: int) -> None:
         """Decide for the decision cache too, by its memory, whose descriptor is inherited."""
+        policy = WithoutLimits() if self.limiter is None else self._known_slots
         self.deciding = DecidingProcess(
-            take_control(control), number, self.config, self.service, clock_ns=monotonic_ns
+            take_control(control), number, self.config, self.service, policy, clock_ns=monotonic_ns
         )
 
-    def hold_leases(self, held: bool) -> None:
-        """Send what Envoy must remember while it holds a lease."""
-        if self.deciding is not None:
-            self.deciding.hold(held)
+    def take_leases(self, frame: LeasesHeld | CreditSlotsFrame) -> None:
+        """Send what Envoy must remember while it holds a lease, and where its credit stands."""
+        if isinstance(frame, CreditSlotsFrame):
+            self._known_slots.learn(frame.slots)
+        elif self.deciding is not None:
+            self.deciding.hold(frame.held)
 
     def beat(self) -> None:
         """Let Envoy repeat answers from now on."""
@@ -137,6 +145,9 @@ class WorkerCheck:
             raise FrameFault(f"keys name policies {number}, which were not sent")
         # A worker that started a moment ago has not been given the time to compile them.
         compiled = self._compiled or compile_policies(self._next.config)
+        if self.deciding is not None:
+            self.deciding.use_routes(compiled.snapshot.routes.routes)
+        use_limits(self.limiter, compiled.limits)
         give_policies(self.service, self._cache, compiled)
         self.config, self.policies = compiled.config, number
         self._audit.sample_allowed = compiled.config.audit.sample_allowed

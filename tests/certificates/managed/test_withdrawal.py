@@ -84,6 +84,16 @@ async def test_a_replacement_at_once_is_said_and_nothing_else_is_served() -> Non
     assert not revocation.withdrawal.is_self_signed("edge")
 
 
+async def test_a_renewal_that_fails_is_no_revocation() -> None:
+    revocation = Revocation("edge")
+    world = revocation.world
+    await world.manager.obtain_all()
+    world.failing = Fault("Vault is away")
+    await world.run_until(3000.0)
+    assert world.manager.failures
+    assert (revocation.said(), world.serial) == ([], "1")
+
+
 async def test_one_that_has_ended_is_made_again() -> None:
     revocation = Revocation("edge")
     world = revocation.world

@@ -9,8 +9,11 @@ import pytest
 
 from bench.clients import GrpcClient
 from sidecar.config import parse_config
+from sidecar.decision_cache.tenant_credits import TenantCredits
+from sidecar.limits.limiter import SpendReport
 from sidecar.observability.counters import Counters
 from sidecar.runtime.check import make_limiter
+from sidecar.runtime.workers.frames import LimitsUsed
 from sidecar.runtime.workers.limits import LimitShares
 from tests.authz.checks import Answer, check_request, read_answer
 from tests.authz.conftest import CONFIG
@@ -139,3 +142,18 @@ def _spent(pool: LimitedPool) -> int:
     assert pool.limiter is not None
     logins = [each for each in pool.limiter.buckets() if each.limit.kind == "login"]
     return max((each.asked - 1 - each.refused for each in logins), default=0)
+
+
+async def test_a_tenant_gets_a_credit_slot_once_it_is_counted() -> None:
+    limiter = make_limiter(parse_config(LIMITS + CONFIG, "test"), Counters(), shared=False)
+    assert limiter is not None
+    slots = TenantCredits(lambda: 0)
+    given: list[str] = []
+    slots.on_slot = lambda tenant, _slot: given.append(tenant)
+    main = LimitShares(limiter, 2, slots)
+    reports = [
+        SpendReport("tenant|a", 2, 0), SpendReport("tenant|a", 2, 0), SpendReport("tenant|", 1, 0),
+        SpendReport("route/x|b", 1, 0), SpendReport("tenant|b", 1, 2), SpendReport("c", 1, 0),
+    ]  # fmt: skip
+    main.reply(0, LimitsUsed(0, tuple(reports)))
+    assert given == ["a"], "what is no count of a tenant's requests has none"

@@ -12,6 +12,7 @@ from sidecar.module_signing.publishers import NO_PUBLISHERS, Publishers
 from sidecar.runtime.workers.frames import (
     MAX_TO_WORKER_BYTES,
     PROTOCOL,
+    CreditSlotsFrame,
     Domains,
     Drain,
     FrameReader,
@@ -66,11 +67,15 @@ def test_a_worker_without_keys_does_not_serve_yet() -> None:
 
 def test_with_a_decision_cache_a_worker_is_told_of_its_memory_and_of_leases() -> None:
     state = PublishedState(SETTINGS, control=7)
+    raw = state.add_slot("acme", 0)
+    assert list(FrameReader(ToWorker, MAX_TO_WORKER_BYTES).feed(raw)) == [
+        CreditSlotsFrame({"acme": 0})
+    ]
     for held in (False, True):
         state.leases_held = held
         frames = started(state)
         assert frames[0] == Start(PROTOCOL, 3, "127.0.0.1:1", 7)
-        assert frames[3:] == [LeasesHeld(held)]
+        assert frames[3:] == [LeasesHeld(held), CreditSlotsFrame({"acme": 0})]
 
 
 def test_the_keys_come_last_and_with_the_newest_version(issuer: Issuer) -> None:

@@ -1,5 +1,6 @@
 """A worker's Check service, changed by the frames of the main process."""
 
+import os
 from collections.abc import AsyncIterator
 
 import msgspec
@@ -7,13 +8,17 @@ import pytest
 
 from sidecar.common.registered_domains import shard_of
 from sidecar.config import parse_config
+from sidecar.decision_cache.control import make_control
+from sidecar.decision_cache.protocol import NO_CREDIT
 from sidecar.keys.lifecycle import KeyState
 from sidecar.observability.counters import Counters
 from sidecar.runtime.check import compile_policies
 from sidecar.runtime.workers.frames import (
+    CreditSlotsFrame,
     Domains,
     FrameFault,
     KeysFrame,
+    LeasesHeld,
     Policies,
     Revoked,
     public_keys,
@@ -21,7 +26,7 @@ from sidecar.runtime.workers.frames import (
 from sidecar.runtime.workers.worker_check import WorkerCheck
 from sidecar.tokens.revocation import PartTables
 from tests.authz.conftest import CONFIG
-from tests.support.minting import Issuer
+from tests.support.minting import TENANT, Issuer
 
 
 @pytest.fixture
@@ -130,3 +135,40 @@ async def test_policies_that_were_not_sent_are_a_breach(check: WorkerCheck, issu
     check.expect(Policies(OTHER, 2))
     with pytest.raises(FrameFault, match="policies 3, which were not sent"):
         check.take_keys(msgspec.structs.replace(keys(issuer, 1), policies=3))
+
+
+async def test_a_worker_counts_by_other_limits_and_keeps_tenants_own(issuer: Issuer) -> None:
+    limited = Policies(parse_config("limits: {}\n" + CONFIG, "test"))
+    check = WorkerCheck(limited, Counters(), lambda exc: pytest.fail(repr(exc)))
+    assert check.limiter is not None
+    own = {"a": check.limiter.policy.limits["tenant"]}
+    check.limiter.use_policy(check.limiter.policy.with_tenants(own), 0)
+    check.take_keys(keys(issuer, 1))
+    check.expect(Policies(parse_config("limits: {tenant: {requests: 5}}\n" + CONFIG, "test"), 2))
+    check.take_keys(msgspec.structs.replace(keys(issuer, 2), policies=2))
+    assert check.limiter.policy.limits["tenant"].requests == 5
+    assert check.limiter.policy.tenants == own
+    check.close(5)
+
+
+@pytest.mark.parametrize(
+    ("section", "slots"), [("", [NO_CREDIT, NO_CREDIT]), ("limits: {}\n", [7, None])]
+)
+async def test_it_joins_a_decision_cache_with_the_slots_that_it_is_told(
+    section: str, slots: list[int | None]
+) -> None:
+    made = WorkerCheck(
+        Policies(parse_config(section + CONFIG, "test")), Counters(), lambda _exc: None
+    )
+    memory = make_control(1, 500_000_000, 0)
+    made.take_leases(LeasesHeld(True))
+    made.join_decision_cache(os.dup(memory.descriptor), 0)
+    assert made.deciding is not None
+    held = [made.deciding.answers.held]
+    made.take_leases(LeasesHeld(True))
+    made.take_leases(CreditSlotsFrame({TENANT: 7}))
+    held.append(made.deciding.answers.held)
+    assert held == [False, True]
+    assert [made.deciding.answers.credit_slots.slot_of(each) for each in (TENANT, "b")] == slots
+    made.close(5)
+    memory.close()

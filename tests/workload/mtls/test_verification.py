@@ -150,6 +150,13 @@ def test_a_connection_lives_on(
     assert admits(verifier, anchors, now, resumed) is good, "and so for the call after it"
 
 
+def test_a_call_on_does_not_open_the_way_to_a_resumption() -> None:
+    verifier, after = ChainVerifier(), AT + 6 * HOUR
+    assert admits(verifier, fixed(FIXED), AT, resumed=False)
+    assert admits(verifier, fixed(FIXED), after, resumed=False)
+    assert not admits(verifier, fixed(FIXED), after, resumed=True)
+
+
 def test_what_was_never_good_does_not_live_on() -> None:
     assert not admits(ChainVerifier(), fixed(FIXED), AT + 6 * HOUR, resumed=False)
     with pytest.raises(ChainEnded):

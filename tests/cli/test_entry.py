@@ -1,5 +1,6 @@
-"""What happens in a process before its command is imported."""
+"""The console script: what Ctrl-C does before a command works, and where streams are missing."""
 
+import signal
 import subprocess
 import sys
 from itertools import combinations
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.cli.script import chosen_command
+from sidecar.cli.entry import chosen_command
 
 ROOT = Path(__file__).parents[2]
 CLOSED = [each for count in (1, 2, 3) for each in combinations((0, 1, 2), count)]
@@ -16,7 +17,7 @@ import os, sys
 for number in map(int, sys.argv[2:]):
     os.close(number)
     setattr(sys, ("stdin", "stdout", "stderr")[number], None)
-from sidecar.cli.script import reopen_standard_streams
+from sidecar.cli.entry import reopen_standard_streams
 reopen_standard_streams()
 kept = os.open(sys.argv[1], os.O_WRONLY)
 names = [os.readlink(f"/proc/self/fd/{number}") for number in map(int, sys.argv[2:])]
@@ -26,6 +27,55 @@ print("nor this", file=sys.stderr)
 sys.stdout.flush()
 os.write(kept, repr((kept > 2, names, [os.get_inheritable(n) for n in (0, 1, 2)])).encode())
 """
+
+
+def test_the_installed_script_is_this_entry() -> None:
+    assert 'sidecar = "sidecar.cli.entry:main"' in (ROOT / "pyproject.toml").read_text()
+
+
+def test_the_entry_imports_nothing_that_takes_time() -> None:
+    source = "import sys; import sidecar.cli.entry; print('argparse' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", source], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert done.stdout.strip() == "False"
+
+
+def test_ctrl_c_is_left_alone_where_whoever_starts_it_ignores_it() -> None:
+    """As ``nohup`` and a shell's ``&`` do."""
+    source = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN);"
+        "sys.argv[1:] = ['--help'];"
+        "from sidecar.cli.entry import main; code = main();"
+        "print(code, signal.getsignal(signal.SIGINT) is signal.SIG_IGN)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", source], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert done.stdout.splitlines()[-1] == "0 True"
+
+
+def test_afterwards_ctrl_c_is_pythons_again() -> None:
+    source = (
+        "import signal, sys; sys.argv[1:] = ['token', 'verify', '--jwks', '/none'];"
+        "from sidecar.cli.entry import main; main();"
+        "print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", source], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert done.stdout == "True\n"
+
+
+@pytest.mark.parametrize("closed", ["1>&-", "2>&-", "0<&- 1>&- 2>&-"])
+def test_streams_that_are_closed_are_no_traceback(closed: str) -> None:
+    done = subprocess.run(
+        ["/bin/sh", "-c", f"{sys.executable} -m sidecar config check config.example.yaml {closed}"],
+        capture_output=True, text=True, check=False, cwd=ROOT,
+    )  # fmt: skip
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr
+    assert signal.getsignal(signal.SIGINT) is not None
 
 
 @pytest.mark.parametrize("closed", CLOSED, ids=str)
@@ -70,16 +120,3 @@ routes: [{{name: all, path_prefix: /}}]
 )
 def test_the_command_is_the_first_word(arguments: list[str], chosen: str | None) -> None:
     assert chosen_command(arguments) == chosen
-
-
-def test_the_interrupt_of_another_command_is_the_commands_own() -> None:
-    """Only ``serve`` takes signals in a thread: the others end as Python ends them."""
-    source = (
-        "import signal, sys; from sidecar.cli.script import main; sys.argv[1:] = ['--version']\n"
-        "try: main()\nexcept SystemExit: pass\n"
-        "print(len(signal.pthread_sigmask(signal.SIG_BLOCK, set())))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", source], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert done.stdout.splitlines()[-1] == "0"

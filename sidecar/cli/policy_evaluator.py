@@ -19,14 +19,17 @@ from sidecar.authz.encoding.allowed import encode_allowed
 from sidecar.authz.encoding.denied import encode_denied, encode_preflight
 from sidecar.authz.encoding.response import decode_response
 from sidecar.authz.explain import StepResult, explain
+from sidecar.authz.limiting import counting_limits
 from sidecar.authz.module_install import judge_bundle
 from sidecar.authz.snapshot import build_snapshot
-from sidecar.cli.cases import Case, Result, Token
+from sidecar.cli.cases import Case, CountingLimit, Result, Token
 from sidecar.cli.client_certificates import forwarded_certificate
 from sidecar.cli.token_evaluator import admitted, revocations_of
 from sidecar.common.errors import Fault
 from sidecar.common.reasons import Grant
 from sidecar.config import model
+from sidecar.limits.bucket import LimitKind
+from sidecar.limits.policy import compile_limits
 from sidecar.module_signing.publishers import PublisherKey, Publishers
 from sidecar.module_signing.signature import HEADER_NAME, sign_digest
 from sidecar.tokens.keyring import KeyRing, VerificationKey
@@ -38,6 +41,14 @@ DECISION_ID = "offline"
 NONCE = b"a-nonce-made-only-once--"
 """Placeholder for a random value of a real answer."""
 _LIFE_SECONDS = 600
+_COUNTED_BY: dict[LimitKind, str] = {
+    "tenant": "the token's tenant",
+    "route": "everybody on the route",
+    "address": "the client's address (IPv6: its /64)",
+    "token": "the token",
+    "login": "the client's address and the account in the body",
+    "account": "the account in the body",
+}
 _BUNDLE = b"export const remoteEntry = 1;"
 
 
@@ -58,6 +69,7 @@ class PolicyEvaluator:
             VerificationKey(KID, self._own.public_key(), issuer.issuer)
             for issuer in config.tokens.issuers
         ]
+        self._limits = compile_limits(config)
         revocations = revocations_of(config, entry)
         self._snapshot: Snapshot = msgspec.structs.replace(
             build_snapshot(config, KeyRing([*own, *admitted(config, keys, revocations)])),
@@ -70,10 +82,28 @@ class PolicyEvaluator:
         at = now if case.at is None else case.at
         view = self._view(case, at)
         decision, steps = explain(view, self._snapshot, at)
+        counting = self._counting(decision)
         if decision.module is not None:
             decision = judge_bundle(decision, view, self._snapshot)
             steps = (*steps, StepResult("bundle", decision.allowed, decision.detail))
-        return _result(case.name, decision, steps, self._snapshot)
+        result = _result(case.name, decision, steps, self._snapshot)
+        return msgspec.structs.replace(result, limits=counting)
+
+    def _counting(self, decision: Decision) -> tuple[CountingLimit, ...]:
+        if self._limits is None:
+            return ()
+        in_shadow = decision.limits is not None and decision.limits.shadow
+        return tuple(
+            CountingLimit(
+                each.identity,
+                _COUNTED_BY[each.kind],
+                each.requests,
+                each.per_seconds,
+                each.burst,
+                each.shadow or in_shadow,
+            )
+            for each in counting_limits(decision, self._limits)
+        )
 
     def _view(self, case: Case, now: float) -> RequestView:
         request = case.request

@@ -3,7 +3,8 @@
 A time-out of ``requests`` limits one read: a server that sends a byte now and then, or one "100
 Continue" after the other, blocks a thread for as long as it likes, TLS handshake included. So
 every exchange is watched: at its deadline its socket is shut down, which ends the blocked read.
-(Name look-ups are the system resolver's and have the system's time-out.)
+The time of a name look-up counts; the look-up itself is the system resolver's, which nobody can
+interrupt: when it returns after the deadline, nothing is sent any more.
 """
 
 import contextlib
@@ -15,6 +16,8 @@ from typing import Any, Self
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
+
+from sidecar.common.response_head import BoundedResponse
 
 _local = threading.local()
 
@@ -82,11 +85,17 @@ def watch(connection: HTTPConnection) -> None:
 
 
 class _Watched(HTTPConnection):
+    response_class = BoundedResponse
+
     def _new_conn(self) -> socket.socket:
         made = super()._new_conn()
         exchange: Exchange | None = getattr(_local, "exchange", None)
         if exchange is not None:  # before TLS begins
-            exchange.watch(made.fileno())
+            try:
+                exchange.watch(made.fileno())
+            except TimeoutError:
+                made.close()
+                raise
         return made
 
     def request(self, *arguments: Any, **options: Any) -> None:

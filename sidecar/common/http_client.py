@@ -1,12 +1,14 @@
 """HTTP sessions for all outgoing calls, independent of the environment.
 
-An exchange is bounded in its size and in its total time, not only in each read's.
+An exchange is bounded in its size, its head's included, and in its total time, not only in each
+read's. No cookies are kept, and no redirects are followed.
 
 Proxies, ``.netrc`` and CA variables of the environment are ignored: only the configuration
-decides who gets the sidecar's secrets. Callers follow no redirects.
+decides who gets the sidecar's secrets.
 """
 
 from collections.abc import Iterable
+from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import urllib3
 from requests.adapters import HTTPAdapter
 
 from sidecar.common.deadline import POOLS, Exchange, watch
+from sidecar.common.response_head import BoundedResponse
 from sidecar.common.unix_http import UnixConnection
 
 MAX_RESPONSE_BYTES = 8_388_608
@@ -64,6 +67,8 @@ def _whole_seconds(timeout: object) -> float:
 class _UnixConnection(UnixConnection, urllib3.connection.HTTPConnection):
     """HTTP over a Unix socket: a Vault agent or proxy beside us."""
 
+    response_class = BoundedResponse
+
     def opened(self) -> None:
         watch(self)
 
@@ -89,6 +94,13 @@ class _UnixAdapter(_BoundedAdapter):
         super().close()
 
 
+class _Session(requests.Session):
+    """Follows no redirect, whatever its caller says."""
+
+    def get_redirect_target(self, _response: requests.Response) -> None:
+        """Return nowhere."""
+
+
 def make_session(
     *,
     ca_file: str | None = None,
@@ -101,8 +113,9 @@ def make_session(
 
     At most ``connections`` to a host are kept open between calls.
     """
-    session = requests.Session()
+    session = _Session()
     session.trust_env = False
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     session.verify = ca_file or True
     session.cert = client_certificate
     if unix_socket is not None:

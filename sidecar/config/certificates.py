@@ -17,15 +17,30 @@ from sidecar.config.base import (
     text,
 )
 
+IpText = Annotated[str, text(r"^[0-9a-fA-F:.]+$", "an IPv4 or IPv6 address", 45)]
+KEY_BITS = {"ec": (256, 384), "rsa": (2048, 3072, 4096)}
+"""The sizes of each type of key, the default first: what Envoy serves."""
+
+
+class CertificateKey(Settings, frozen=True):
+    """The type of key that certificates are for; ``bits`` is by default the first of its type."""
+
+    type: Literal["ec", "rsa"] = "ec"
+    bits: Literal[256, 384, 2048, 3072, 4096] | None = None
+
 
 class VaultPkiIssuer(Settings, frozen=True, tag_field="type", tag="vault_pki"):
-    """A CA in Vault PKI. The key is made here; the CA sees a CSR (``<mount>/sign/<role>``)."""
+    """A CA in Vault PKI. The key is made here; the CA sees a CSR (``<mount>/sign/<role>``).
+
+    Without ``key`` it is EC P-256, or what the role demands.
+    """
 
     name: Label
     role: VaultPath
     mount: VaultPath = "pki"
     ttl_seconds: Annotated[int, Meta(ge=60, le=34_560_000)] = 7_776_000
     share: bool = False
+    key: CertificateKey | None = None
     crl_poll_seconds: Annotated[float, Meta(ge=0, le=86_400)] = 300.0
 
 
@@ -72,6 +87,7 @@ class AcmeIssuerSettings(Settings, frozen=True, tag_field="type", tag="acme"):
     external_account: VaultEntry | None = None
     challenge: Literal["http-01", "tls-alpn-01"] = "http-01"
     profile: Label | None = None
+    key: CertificateKey = CertificateKey()
     fallback: Label | None = None
     timeout_seconds: Annotated[float, Meta(gt=0, le=120)] = 15.0
     edge_seconds: Annotated[float, Meta(ge=0.1, le=600)] = 20.0
@@ -104,9 +120,10 @@ class Probe(Settings, frozen=True):
 class Certificate(Settings, frozen=True):
     """One certificate served over SDS under ``name``, from the issuer named ``issuer``.
 
-    For hosts (``common_name``, ``alt_names``), for a service (``spiffe_id``), or for both.
-    ``when_revoked`` says what Envoy is given while a revoked one can't be replaced: nothing, so
-    that it keeps what it has, or a self-signed one that no client takes.
+    For hosts (``common_name``, ``alt_names``), for a service (``spiffe_id``), for addresses
+    (``ip_addresses``), or for several of these. ``when_revoked`` says what Envoy is given while a
+    revoked one can't be replaced: nothing, so that it keeps what it has, or a self-signed one
+    that no client takes.
     """
 
     name: Text
@@ -114,5 +131,6 @@ class Certificate(Settings, frozen=True):
     common_name: HostPattern | None = None
     alt_names: Annotated[tuple[HostPattern, ...], Meta(max_length=100)] = ()
     spiffe_id: SpiffeId | None = None
+    ip_addresses: Annotated[tuple[IpText, ...], Meta(max_length=100)] = ()
     probe: Probe | None = None
     when_revoked: Literal["keep", "self_signed"] = "keep"

@@ -10,6 +10,10 @@ Requests = Annotated[int, Meta(ge=1, le=1_000_000_000)]
 PeriodSeconds = Annotated[int, Meta(ge=1, le=86_400)]
 
 
+MAX_REFILL_SECONDS = 31 * 86_400
+"""A burst must come back in this time; what takes longer is a quota, and overflows clocks."""
+
+
 class RateSettings(Settings, frozen=True):
     """A rate: ``requests`` in ``per_seconds`` on average, ``burst`` of them at once.
 
@@ -21,6 +25,11 @@ class RateSettings(Settings, frozen=True):
     per_seconds: PeriodSeconds = 1
     burst: Requests | None = None
     shadow: bool = False
+
+    @property
+    def refill_seconds(self) -> float:
+        """How long it takes until a spent burst is whole again."""
+        return (self.burst or self.requests) * self.per_seconds / self.requests
 
 
 JsonPointer = Annotated[

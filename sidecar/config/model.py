@@ -15,6 +15,7 @@ from sidecar.config.base import Settings
 from sidecar.config.certificates import (
     AcmeIssuerSettings,
     Certificate,
+    CertificateKey,
     CertificateStoreSettings,
     IssuerSettings,
     Probe,
@@ -83,6 +84,7 @@ __all__ = [
     "AuthzListen",
     "CertAuth",
     "Certificate",
+    "CertificateKey",
     "CertificateStoreSettings",
     "Config",
     "CorsPolicy",

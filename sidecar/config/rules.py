@@ -14,6 +14,7 @@ from sidecar.config.model import (
 from sidecar.config.network import in_the_clear, is_address, is_every_host, is_loopback
 from sidecar.config.on_demand import HttpRegistry
 from sidecar.config.problem import Path, Problem
+from sidecar.config.rules_certificates import check_certificates
 from sidecar.config.rules_decision_cache import check_decision_cache
 from sidecar.config.rules_headers import check_headers
 from sidecar.config.rules_limits import check_limits
@@ -41,6 +42,7 @@ def cross_check(config: Config) -> Iterator[Problem]:
     yield from check_limits(config)
     yield from check_headers(config)
     yield from _certificates(config)
+    yield from check_certificates(config)
     yield from _secrets(config)
     yield from _on_demand(config)
     yield from _unique("tenant", (("tenants",), (t.tenant_id for t in config.tenants)))
@@ -185,8 +187,6 @@ def _certificates(config: Config) -> Iterator[Problem]:
     yield from _unique("issuer", (("issuers",), issuers))
     yield from _issuers_of_certificates(config)
     for index, certificate in enumerate(config.certificates):
-        if certificate.common_name is None and certificate.spiffe_id is None:
-            yield Problem(("certificates", index), "needs common_name, or spiffe_id, or both")
         if certificate.common_name is None and certificate.alt_names:
             yield Problem(("certificates", index), "has alt_names without a common_name")
         yield from _names_of_certificate(config, index)
@@ -210,8 +210,7 @@ def _names_of_certificate(config: Config, index: int) -> Iterator[Problem]:
         if is_address(name):
             yield Problem(
                 path,
-                f"{name} is an IP address, and no issuer here certifies addresses: write the "
-                "host name under which clients come",
+                f"{name} is an IP address, and no host name: write it under ip_addresses",
             )
         elif name == "*":
             yield Problem(path, "* alone can't be certified: write *.suffix, like *.example.com")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from sidecar.config.limits import LoginSettings
+from sidecar.config.limits import MAX_REFILL_SECONDS, LoginSettings, RateSettings
 from sidecar.config.model import Config, RouteSettings
 from sidecar.config.network import is_loopback
 from sidecar.config.problem import Path, Problem
@@ -12,11 +12,35 @@ def check_limits(config: Config) -> Iterator[Problem]:
     """Yield the problems of ``limits``, of ``routes[].limits`` and of ``tenants[].limit``."""
     for index, route in enumerate(config.routes):
         yield from _route(config, ("routes", index, "limits"), route)
+    for where, rate in _rates(config):
+        if rate is not None and rate.refill_seconds > MAX_REFILL_SECONDS:
+            yield Problem(
+                (*where, "burst"),
+                f"would take {rate.refill_seconds / 86_400:.0f} days to refill; at most "
+                f"{MAX_REFILL_SECONDS // 86_400} are possible: write a smaller burst",
+            )
     if config.limits is None:
         for index, tenant in enumerate(config.tenants):
             if tenant.limit is not None:
                 yield Problem(("tenants", index, "limit"), _SECTION)
     yield from _redis(config)
+
+
+def _rates(config: Config) -> Iterator[tuple[Path, RateSettings | None]]:
+    """Yield every rate of the configuration, and where it stands."""
+    if config.limits is not None:
+        for name in ("tenant", "address", "token"):
+            yield ("limits", name), getattr(config.limits, name)
+    for index, route in enumerate(config.routes):
+        if route.limits is not None:
+            where: Path = ("routes", index, "limits")
+            for name in ("total", "tenant", "address", "token"):
+                yield (*where, name), getattr(route.limits, name)
+            if route.limits.login is not None:
+                for name in ("attempts", "account_attempts"):
+                    yield (*where, "login", name), getattr(route.limits.login, name)
+    for index, tenant in enumerate(config.tenants):
+        yield ("tenants", index, "limit"), tenant.limit
 
 
 _SECTION = "needs the section limits; write `limits: {}` for its defaults"

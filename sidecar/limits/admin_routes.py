@@ -4,15 +4,14 @@ from collections.abc import Mapping
 from heapq import nlargest
 from typing import Any
 
-from sidecar.limits.limiter import RateLimiter
-from sidecar.limits.policy import SEPARATOR
+from sidecar.limits.buckets import Buckets
 from sidecar.limits.ports import Store
 from sidecar.transport.http1_messages import Handler, Request, Response
 
 MOST_LIMITED = 10
 
 
-def limit_routes(limiter: RateLimiter, store: Store | None) -> Mapping[tuple[str, str], Handler]:
+def limit_routes(limiter: Buckets, store: Store | None) -> Mapping[tuple[str, str], Handler]:
     """Return the route ``GET /limits``."""
 
     def shown(_request: Request) -> Response:
@@ -21,14 +20,14 @@ def limit_routes(limiter: RateLimiter, store: Store | None) -> Mapping[tuple[str
     return {("GET", "/limits"): shown}
 
 
-def limits_view(limiter: RateLimiter, store: Store | None) -> dict[str, Any]:
+def limits_view(limiter: Buckets, store: Store | None) -> dict[str, Any]:
     """Return the ten tenants that were refused the most, every limit, and the fleet."""
     refused = (each for each in limiter.tenants() if each.refused_total)
     most = nlargest(MOST_LIMITED, refused, key=lambda each: each.refused_total)
     return {
         "most_limited_tenants": [
             {
-                "tenant": each.key.partition(SEPARATOR)[2],
+                "tenant": each.value,
                 "refused": each.refused_total,
                 "limit": str(each.limit),
             }

@@ -18,6 +18,8 @@ SECOND_NS = 1_000_000_000
 MIN_SHARE = 1e-3
 """The smallest share of a rate that a process is given."""
 
+SEPARATOR = "|"
+"""Between the identity of a limit and whom it counts, in a bucket's key."""
 SMOOTHING = 0.3
 """The weight of the newest period in a member's demand."""
 STALE_PERIODS = 5
@@ -99,6 +101,14 @@ def divide(
     return (1 / members if limit.strict else 1.0), 1 / members
 
 
+def most_ahead_ns(limit: Limit, members: int) -> int:
+    """Return how far a bucket can be ahead: what was spent too much before it was told.
+
+    More is forged; so a process that was taken over can use up a rate, and no future of it.
+    """
+    return limit.tolerance_ns + max(SECOND_NS, members * limit.interval_ns)
+
+
 class Bucket:
     """One bucket in one process; times are monotonic nanoseconds.
 
@@ -119,10 +129,13 @@ class Bucket:
         "reused",
         "share",
         "tolerance_ns",
+        "value",
     )
 
-    def __init__(self, key: str, limit: Limit, share: float = 1.0) -> None:
-        self.key = key
+    def __init__(self, value: str, limit: Limit, share: float = 1.0) -> None:
+        self.value = value
+        """Whom it counts."""
+        self.key = f"{limit.identity}{SEPARATOR}{value}"
         self.full_at_ns = 0
         self.asked = 0
         self.refused = 0

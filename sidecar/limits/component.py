@@ -12,7 +12,7 @@ from sidecar.config.limits import RedisSettings
 from sidecar.context import AppContext, PreparedPart
 from sidecar.limits.admin_routes import limit_routes
 from sidecar.limits.bucket import Limit
-from sidecar.limits.limiter import RateLimiter
+from sidecar.limits.buckets import Buckets
 from sidecar.limits.metrics import limit_families
 from sidecar.limits.policy import compile_limits
 from sidecar.limits.ports import Store
@@ -29,7 +29,7 @@ class TenantRates:
     ``publish`` is called when other processes must be told of a change.
     """
 
-    def __init__(self, limiter: RateLimiter, publish: Callable[[], None]) -> None:
+    def __init__(self, limiter: Buckets, publish: Callable[[], None]) -> None:
         self._limiter = limiter
         self._publish = publish
         self._configured = limiter.policy
@@ -62,7 +62,7 @@ async def start(
     context: AppContext,
     vault: VaultClient,
     alerts: Alerts,
-    limiter: RateLimiter | None,
+    limiter: Buckets | None,
     publish: Callable[[], None],
 ) -> None:
     """Start what changes the limiter while it runs, if the configuration has limits.
@@ -101,7 +101,7 @@ async def start(
 
 
 def _make_store(
-    settings: RedisSettings, limiter: RateLimiter, alerts: Alerts, publish: Callable[[], None]
+    settings: RedisSettings, limiter: Buckets, alerts: Alerts, publish: Callable[[], None]
 ) -> Store:
     # It imports redis: a tenth of a second and some megabytes that only a fleet needs.
     from sidecar.limits.redis_store import FleetShares  # noqa: PLC0415

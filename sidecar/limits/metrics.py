@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from sidecar.limits.limiter import RateLimiter
+from sidecar.limits.buckets import Buckets
 from sidecar.limits.ports import Store
 from sidecar.observability.metrics import gauge
 
 
-def limit_families(limiter: RateLimiter, store: Store | None) -> Iterator[Metric]:
+def limit_families(limiter: Buckets, store: Store | None) -> Iterator[Metric]:
     """Yield how many buckets there are, and whether the fleet's server can be used."""
     keys = GaugeMetricFamily("septem_limit_keys", "Buckets in memory", labels=["limit"])
     evicted = CounterMetricFamily(

@@ -14,23 +14,17 @@ read there.
 import asyncio
 import logging
 import math
-import ssl
 from collections.abc import Awaitable, Callable, Sequence
-from pathlib import Path
 from typing import Any, cast
 
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.credentials import CredentialProvider
-from redis.exceptions import AuthenticationError, NoScriptError, RedisError, ResponseError
+from redis.exceptions import NoScriptError
 
-from sidecar.common.errors import Fault
 from sidecar.common.polling import PollStatus
 from sidecar.config.limits import RedisSettings
 from sidecar.limits.account import KEY_BYTES, throttle_key
 from sidecar.limits.bucket import SMOOTHING, STALE_PERIODS, Bucket
-from sidecar.limits.limiter import RateLimiter, Share, SpendReport
+from sidecar.limits.buckets import Buckets, Share, SpendReport
+from sidecar.limits.redis_client import StoreFault, fault_of, make_client
 from sidecar.limits.redis_script import JOIN, SYNC
 
 BATCH = 200
@@ -43,15 +37,8 @@ GONE_SECONDS = 5.0
 RETRY_SECONDS = 1.0
 _SLICE = 2000
 """Buckets that are changed at once; between two slices the loop answers Checks."""
-_MAX_PASSWORD_BYTES = 4096
 
 _log = logging.getLogger("sidecar.limits")
-
-
-class StoreFault(Fault):
-    """Redis can't be used; the limits go on with the last shares."""
-
-    retryable = True
 
 
 class FleetShares:
@@ -65,7 +52,7 @@ class FleetShares:
     def __init__(
         self,
         settings: RedisSettings,
-        limiter: RateLimiter,
+        limiter: Buckets,
         *,
         member: str,
         now_ns: Callable[[], int],
@@ -132,7 +119,7 @@ class FleetShares:
                 if len(reports) < BATCH:
                     break
         except Exception as exc:  # noqa: BLE001 - the edge of a poll: the loop continues
-            self.status.failed(_fault_of(exc, self._settings))
+            self.status.failed(fault_of(exc, self._settings))
             await self._lost()
         else:
             self.status.succeeded()
@@ -188,12 +175,11 @@ class FleetShares:
             limit = limiter.policy.limit_of(report.key)
             if limit is None:
                 raise StoreFault(f"no limit has the identity of {report.key.partition('|')[0]}")
-            asked, refused, debt_us = report.asked, report.refused, 0.0
+            asked, refused = report.asked, report.refused
             if self._claims_debt:
                 # What was spent while the server was away was within the shares: the server is
                 # told how far the bucket is ahead, and nothing is charged on top of it.
                 asked = refused = math.ceil(asked * settings.sync_seconds / RETRY_SECONDS)
-                debt_us = self._ahead_us(report, now)
             pipeline.evalsha(
                 self._sync_sha,
                 1,
@@ -208,8 +194,9 @@ class FleetShares:
                 str(int(limit.strict)),
                 str(SMOOTHING),
                 str(STALE_PERIODS),
-                f"{debt_us:.3f}",
+                f"{self._ahead_us(report, now):.3f}",
                 f"{(now - self._since_ns) / 1000:.0f}",
+                str(int(self._claims_debt)),
             )
         return cast("list[tuple[bytes, bytes, bytes]]", await pipeline.execute())
 
@@ -246,72 +233,3 @@ class FleetShares:
             for bucket in buckets[start : start + _SLICE]:
                 change(bucket)
             await asyncio.sleep(0)
-
-
-class PasswordFile(CredentialProvider):
-    """The user and the password, read for every connection: a rotated one needs no restart."""
-
-    def __init__(self, username: str | None, path: Path) -> None:
-        self._username = username
-        self._path = path
-
-    def get_credentials(self) -> tuple[str] | tuple[str, str]:
-        """Return the password, after the user where there is one. Raises ``StoreFault``."""
-        try:
-            with self._path.open(encoding="utf-8") as file:
-                password = file.read(_MAX_PASSWORD_BYTES + 1).strip()
-        except (OSError, ValueError):
-            raise StoreFault(
-                f"Redis's password can't be read from {self._path}: make it readable by this "
-                "process"
-            ) from None
-        if not password or len(password) > _MAX_PASSWORD_BYTES:
-            raise StoreFault(f"{self._path} has no password of Redis in it")
-        return (password,) if self._username is None else (self._username, password)
-
-
-def make_client(settings: RedisSettings) -> Redis:
-    """Return a client that tries each command once; the loop above tries again."""
-    host, _, port = settings.address.rpartition(":")
-    tls: dict[str, Any] = {}
-    if settings.tls:
-        tls = {
-            "ssl": True,
-            "ssl_ca_certs": settings.ca_file,
-            "ssl_certfile": settings.certificate_file,
-            "ssl_keyfile": settings.key_file,
-            "ssl_check_hostname": True,
-            "ssl_min_version": ssl.TLSVersion.TLSv1_2,
-        }
-    password_file = settings.password_file
-    return Redis(
-        host=host.strip("[]"),
-        port=int(port),
-        db=settings.database,
-        credential_provider=(
-            None if password_file is None else PasswordFile(settings.username, Path(password_file))
-        ),
-        socket_timeout=settings.timeout_seconds,
-        socket_connect_timeout=settings.timeout_seconds,
-        retry=Retry(NoBackoff(), 0),
-        max_connections=2,
-        protocol=2,
-        **tls,
-    )
-
-
-def _fault_of(exc: Exception, settings: RedisSettings) -> Fault:
-    """Return what went wrong and what to do, without the text of a foreign exception."""
-    where = f"Redis {settings.address}"
-    if isinstance(exc, Fault):
-        return exc
-    if isinstance(exc, AuthenticationError):
-        return StoreFault(f"{where} refuses the user or the password of limits.redis")
-    if isinstance(exc, ResponseError):
-        return StoreFault(
-            f"{where} refuses a command: its user needs ~{settings.prefix}* and the commands that "
-            "docs/limits.md lists"
-        )
-    if isinstance(exc, TimeoutError | RedisError | OSError):
-        return StoreFault(f"{where} does not answer ({type(exc).__name__})")
-    return StoreFault(f"{where}: {type(exc).__name__}")

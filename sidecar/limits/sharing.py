@@ -11,8 +11,8 @@ The script of ``redis_script`` does the same for the sidecars of a fleet.
 
 from collections.abc import Iterable
 
-from sidecar.limits.bucket import SECOND_NS, BucketDemand, Limit, divide
-from sidecar.limits.limiter import RateLimiter, Share, SpendReport
+from sidecar.limits.bucket import SECOND_NS, BucketDemand, divide, most_ahead_ns
+from sidecar.limits.buckets import Buckets, Share, SpendReport
 
 PERIOD_NS = 100_000_000
 """How often a process reports."""
@@ -26,7 +26,7 @@ MAX_ASKED = 10_000_000
 class Divider:
     """The one bucket for each key, in the process that the others report to."""
 
-    def __init__(self, limiter: RateLimiter, members: int) -> None:
+    def __init__(self, limiter: Buckets, members: int) -> None:
         self.limiter = limiter
         self._members = members
 
@@ -52,7 +52,9 @@ class Divider:
             if bucket.demand is None:
                 bucket.demand = BucketDemand()
             own, total = bucket.demand.report(member, report.asked, now_ns, PERIOD_NS)
-            bucket.full_at_ns = min(bucket.full_at_ns, now_ns + self._most_ahead_ns(bucket.limit))
+            bucket.full_at_ns = min(
+                bucket.full_at_ns, now_ns + most_ahead_ns(bucket.limit, self._members)
+            )
             ahead_ns = bucket.full_at_ns - now_ns
             share, fair = divide(bucket.limit, ahead_ns, own, total, self._members)
             shares.append(
@@ -62,10 +64,3 @@ class Divider:
                 part = bucket.share / self._members
                 news.append(Share(report.key, ahead_ns, part, part))
         return shares, news
-
-    def _most_ahead_ns(self, limit: Limit) -> int:
-        """Return how far a bucket can be ahead: what was spent too much before it was told.
-
-        More is forged; so a process that was taken over can use up a rate, and no future of it.
-        """
-        return limit.tolerance_ns + max(SECOND_NS, self._members * limit.interval_ns)

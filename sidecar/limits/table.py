@@ -8,7 +8,7 @@ A look-up moves nothing: whether a key is in use shows in its bucket.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from sidecar.limits.bucket import Bucket, Limit
 
@@ -20,54 +20,52 @@ _CANDIDATES = 8
 class BucketTable:
     """Buckets by key, at most ``max_keys``. One thread, no lock.
 
-    ``entries`` may be read by whoever needs the fastest look-up; a bucket found there must be
-    marked ``reused``.
+    ``entries`` are the buckets by their limit's identity and by whom they count; several tables
+    may share them. They may be read by whoever needs the fastest look-up; a bucket found there
+    must be marked ``reused``.
     """
 
-    __slots__ = ("_kept", "_max_keys", "_probation", "entries", "evicted")
+    __slots__ = ("_entries", "_kept", "_max_keys", "_probation", "evicted")
 
-    def __init__(self, max_keys: int = MAX_KEYS) -> None:
+    def __init__(self, max_keys: int, entries: dict[str, dict[str, Bucket]]) -> None:
         self._max_keys = max_keys
-        self.entries: dict[str, Bucket] = {}
+        self._entries = entries
         self.evicted = 0
         self._probation: deque[Bucket] = deque()
         self._kept: deque[Bucket] = deque()
 
     def __len__(self) -> int:
         """Count the buckets."""
-        return len(self.entries)
+        return len(self._probation) + len(self._kept)
 
-    def __iter__(self) -> Iterator[Bucket]:
-        """Iterate over the buckets."""
-        return iter(self.entries.values())
-
-    def add(self, key: str, limit: Limit, now_ns: int, share: float = 1.0) -> Bucket:
-        """Add a bucket for a key that has none."""
-        if len(self.entries) >= self._max_keys:
+    def add(self, value: str, limit: Limit, now_ns: int, share: float = 1.0) -> Bucket:
+        """Add a bucket for whom a limit has none yet."""
+        if len(self) >= self._max_keys:
             self._evict(now_ns)
-        bucket = self.entries[key] = Bucket(key, limit, share)
+        bucket = Bucket(value, limit, share)
+        self._entries.setdefault(limit.identity, {})[value] = bucket
         self._probation.append(bucket)
         return bucket
 
     def retain(self, keep: Callable[[Bucket], bool]) -> None:
         """Forget every bucket that is not to be kept; each is asked about once."""
-        gone = {bucket.key for bucket in self if not keep(bucket)}
-        if not gone:
-            return
-        for key in gone:
-            del self.entries[key]
-        self._probation = deque(each for each in self._probation if each.key not in gone)
-        self._kept = deque(each for each in self._kept if each.key not in gone)
+        for queue in (self._probation, self._kept):
+            for bucket in [queue.popleft() for _ in range(len(queue))]:
+                if keep(bucket):
+                    queue.append(bucket)
+                else:
+                    self._remove(bucket)
 
     def clear(self) -> None:
         """Forget every bucket."""
-        self.entries.clear()
-        self._probation.clear()
-        self._kept.clear()
+        self.retain(lambda _bucket: False)
+
+    def _remove(self, bucket: Bucket) -> None:
+        del self._entries[bucket.limit.identity][bucket.value]
 
     def _evict(self, now_ns: int) -> None:
         going = self._next_on_probation() or self._least_spent(now_ns)
-        del self.entries[going.key]
+        self._remove(going)
         self.evicted += 1
 
     def _next_on_probation(self) -> Bucket | None:

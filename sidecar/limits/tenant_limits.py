@@ -6,6 +6,7 @@ that can't be read leaves that tenant with the limit of the settings; it is logg
 apply. While the entry can't be read, the limits read before stay in force.
 """
 
+import asyncio
 import logging
 import re
 from collections.abc import Callable, Mapping
@@ -15,7 +16,7 @@ import msgspec
 
 from sidecar.common.polling import PollLoop, PollStatus
 from sidecar.common.printable import printable
-from sidecar.config.limits import RateSettings, TenantLimitEntry
+from sidecar.config.limits import MAX_REFILL_SECONDS, RateSettings, TenantLimitEntry
 from sidecar.limits.bucket import Limit
 from sidecar.limits.policy import TENANT, make_limit
 from sidecar.vault.errors import VaultNotFound
@@ -24,6 +25,8 @@ from sidecar.vault.ports import KvReader
 from workload.backoff import with_jitter
 
 MAX_TENANTS = 100_000
+MAX_PROBLEMS = 20
+"""The most wrong fields of an entry that are named; the others are counted."""
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _RATE = re.compile(r"([0-9]{1,10})(?:/([0-9]{1,5})s)?(?: burst ([0-9]{1,10}))?")
 _log = logging.getLogger("sidecar.limits")
@@ -47,6 +50,8 @@ def read_tenant_limits(data: Mapping[str, Any]) -> tuple[dict[str, Limit], tuple
                     f"the limit of tenant {tenant} can't be read; write it like 2000, 300/60s or "
                     "2000/1s burst 5000"
                 )
+    if len(problems) > MAX_PROBLEMS:
+        problems[MAX_PROBLEMS:] = [f"{len(problems) - MAX_PROBLEMS} more fields are wrong"]
     return limits, tuple(problems)
 
 
@@ -62,7 +67,10 @@ def _rate(value: Any) -> RateSettings:
         value = {"requests": int(requests), "per_seconds": int(seconds or 1)}
         if burst is not None:
             value["burst"] = int(burst)
-    return msgspec.convert(value, RateSettings)
+    rate = msgspec.convert(value, RateSettings)
+    if rate.refill_seconds > MAX_REFILL_SECONDS:
+        raise ValueError("a burst that takes too long to refill")
+    return rate
 
 
 class TenantLimitPoller:
@@ -119,4 +127,5 @@ class TenantLimitPoller:
         except VaultNotFound:
             return {}, ()  # no tenant has a limit of its own
         self._newest.take(self.name, secret.version, secret.written_at)
-        return read_tenant_limits(secret.data)
+        # A large entry takes a tenth of a second to read: Checks are answered meanwhile.
+        return await asyncio.to_thread(read_tenant_limits, secret.data)

@@ -30,7 +30,8 @@ class CachedToken(Validity, gc=False):
 
     It is valid while ``holds_at(now)``. The rest belongs to ``sidecar.authz.response_cache``:
     the token's own encoded fields, the number of its principal key, and the epoch in which it
-    was last evaluated. ``note`` belongs to the decision recorder.
+    was last evaluated. ``note`` belongs to the decision recorder, ``digest_text`` to rate limits:
+    empty until a limit counts by the token.
     """
 
     digest: bytes
@@ -40,6 +41,7 @@ class CachedToken(Validity, gc=False):
     principal_key: int = 0
     epoch: int = 0
     note: tuple[bytes, bytes] | None = None
+    digest_text: str = ""
 
 
 class TokenCache:

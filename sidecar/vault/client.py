@@ -244,12 +244,15 @@ class VaultClient:
         common_name: str,
         alt_names: Sequence[str],
         uri_sans: Sequence[str],
+        ip_sans: Sequence[str] = (),
         ttl_seconds: int,
     ) -> str:
         """Have a CSR signed; return the certificate and its chain, PEM, leaf first."""
         wanted = {"alt_names": ",".join(alt_names), "ttl": f"{ttl_seconds}s"}
         if uri_sans:
             wanted["uri_sans"] = ",".join(uri_sans)
+        if ip_sans:
+            wanted["ip_sans"] = ",".join(ip_sans)
 
         def sign(client: Any) -> str:
             answer = client.secrets.pki.sign_certificate(

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from sidecar.cli.cases import Case, RecordedRequest, Result, Token
 from sidecar.cli.policy_evaluator import PolicyEvaluator
 from sidecar.common.errors import Fault
-from sidecar.config import load_config
-from tests.support.minting import NOW
+from sidecar.config import load_config, parse_config
+from tests.authz.conftest import CONFIG
+from tests.support.minting import NOW, TENANT
 
 EVALUATOR = PolicyEvaluator(load_config(Path(__file__).parents[1] / "policy" / "config.yaml"))
 
@@ -75,3 +76,55 @@ def test_no_mutation_of_claims_gets_past_with_an_exception(claims: dict[str, obj
         Case(request=RecordedRequest(path="/api"), token=Token(claims=claims)), NOW
     )
     assert result.status in {200, 401}
+
+
+LIMITED = PolicyEvaluator(
+    parse_config(
+        "limits: {tenant: {requests: 9}, address: {requests: 8}, token: {requests: 7}}\n"
+        + CONFIG.replace(
+            "headers:\n",
+            "  - {name: few, path_prefix: /few, limits: {total: {requests: 2, shadow: true}}}\n"
+            "  - {name: login, path: /login, auth: none, methods: [POST], "
+            "limits: {login: {account_json: /email}}}\n"
+            "headers:\n",
+            1,
+        ).replace("domain: shop", "limit: {requests: 5, burst: 6}, domain: shop"),
+        "test",
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ("request_of", "token", "counted"),
+    [
+        pytest.param(
+            {"path": "/api"},
+            Token(claims={"tenantId": TENANT}),
+            {"tenant": 5, "address": 8, "token": 7},
+            id="a tenant's own limit goes before the common one",
+        ),
+        pytest.param(
+            {"path": "/few"},
+            Token(claims={"tenantId": TENANT}),
+            {"tenant": 5, "address": 8, "token": 7, "route/few": 2},
+            id="a route's own",
+        ),
+        pytest.param({"path": "/few"}, None, {"address": 8}, id="refused: by address only"),
+        pytest.param({"path": "/nowhere/at/all"}, None, {"address": 8}, id="no route"),
+        pytest.param(
+            {"path": "/login", "method": "POST"},
+            None,
+            {"address": 8, "route/login/login": 5, "route/login/account": 50},
+            id="a login",
+        ),
+    ],
+)
+def test_the_limits_that_would_count_a_request_are_shown(
+    request_of: dict[str, Any], token: Token | None, counted: dict[str, int]
+) -> None:
+    recorded = RecordedRequest(host="shop.acme.example", **request_of)
+    result = LIMITED.evaluate(Case(request=recorded, token=token), NOW)
+    assert {each.name: each.requests for each in result.limits} == counted
+    shadowed = [each.name for each in result.limits if each.shadow]
+    assert shadowed == (["route/few"] if "route/few" in counted else [])
+    assert all(each.by for each in result.limits)

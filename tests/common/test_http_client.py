@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -91,6 +92,94 @@ def serving(
     finally:
         listener.shutdown(socket.SHUT_RDWR)
         listener.close()
+
+
+def continues_at_once(peer: socket.socket) -> None:
+    peer.recv(65_536)
+    while True:
+        peer.sendall(b"HTTP/1.1 100 Continue\r\n\r\n" * 100)
+
+
+def hints_for_ever(peer: socket.socket) -> None:
+    """Another interim status than 100, with a header of its own."""
+    peer.recv(65_536)
+    while True:
+        peer.sendall(b"HTTP/1.1 100 Continue\r\nLink: </a>\r\n\r\n" * 100)
+
+
+def long_headers(peer: socket.socket) -> None:
+    """Fewer and shorter than http.client's own bounds."""
+    peer.recv(65_536)
+    peer.sendall(b"HTTP/1.1 200 OK\r\n" + b"".join(b"X-%d: %s\r\n" % (n, b"x" * 60_000)
+                                                   for n in range(90)) + b"\r\n")  # fmt: skip
+
+
+def endless_header(peer: socket.socket) -> None:
+    peer.recv(65_536)
+    peer.sendall(b"HTTP/1.1 200 OK\r\nX: ")
+    while True:
+        peer.sendall(b"x" * 65_536)
+
+
+LONG: list[tuple[str, Speak]] = [
+    ("continues as fast as they come", continues_at_once),
+    ("interim responses with headers", hints_for_ever),
+    ("long headers", long_headers),
+    ("a header without an end", endless_header),
+]
+
+
+@pytest.mark.parametrize("speak", [s[1] for s in LONG], ids=[s[0] for s in LONG])
+def test_a_head_without_an_end_is_given_up_at_once(speak: Speak) -> None:
+    with serving(speak) as listener, make_session() as session:
+        began = time.monotonic()
+        with pytest.raises(requests.exceptions.RequestException):
+            session.get(f"http://127.0.0.1:{listener.getsockname()[1]}/", timeout=60)
+        assert time.monotonic() - began < 30, "long before the deadline of 150 s"
+
+
+def continue_then_answer(peer: socket.socket) -> None:
+    peer.recv(65_536)
+    peer.sendall(b"HTTP/1.1 100 Continue\r\n\r\n" * 3)
+    peer.sendall(b"HTTP/1.1 200 OK\r\nSet-Cookie: a=b\r\nContent-Length: 2\r\n\r\nok")
+
+
+def sends_elsewhere(peer: socket.socket) -> None:
+    peer.recv(65_536)
+    port = peer.getsockname()[1]
+    peer.sendall(f"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:{port}/\r\n"
+                 "Content-Length: 0\r\n\r\n".encode())  # fmt: skip
+
+
+def test_a_few_interim_responses_are_fine_and_no_cookie_is_kept() -> None:
+    with serving(continue_then_answer) as listener, make_session() as session:
+        answer = session.get(f"http://127.0.0.1:{listener.getsockname()[1]}/", timeout=10)
+        assert answer.text == "ok"
+        assert list(session.cookies) == []
+
+
+def test_a_redirect_is_not_followed_even_where_a_caller_forgot_to_say_so() -> None:
+    with serving(sends_elsewhere) as listener, make_session() as session:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        for allowed in (True, False):
+            answer = session.get(url, timeout=10, allow_redirects=allowed)
+            assert (answer.status_code, answer.history) == (302, [])
+
+
+def test_the_time_of_a_name_look_up_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No resolver can be interrupted; but what it says too late is of no use any more."""
+    look_up, connected = socket.getaddrinfo, []
+
+    def slow_look_up(*arguments: Any, **more: Any) -> Any:
+        time.sleep(3 * READ_SECONDS)
+        return look_up("127.0.0.1", *arguments[1:], **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow_look_up)
+    with serving(lambda peer: connected.append(peer.recv(65_536))) as listener:
+        url = f"http://resolver.internal:{listener.getsockname()[1]}/"
+        with make_session() as session, pytest.raises(requests.exceptions.RequestException):
+            session.get(url, timeout=READ_SECONDS)
+    assert not any(connected), "nothing was sent"
 
 
 SLOW: list[tuple[str, Speak]] = [

@@ -42,7 +42,7 @@ def test_good(given: str) -> None:
 BAD = [
     ("an address", text(PKI, "{name: e, issuer: internal, common_name: a.example, "
                              "alt_names: [b.example, 10.0.0.1]}"),
-     "certificates[0].alt_names[1]: 10.0.0.1 is an IP address, and no issuer here certifies"),
+     "certificates[0].alt_names[1]: 10.0.0.1 is an IP address, and no host name"),
     ("an address alone", text(PKI, "{name: e, issuer: internal, common_name: 10.0.0.1}"),
      "certificates[0].common_name: 10.0.0.1 is an IP address"),
     ("every host", text(PKI, "{name: e, issuer: internal, common_name: '*'}"),

@@ -66,6 +66,16 @@ BAD: list[tuple[str, str, str]] = [
         "routes[0].limits.login.max_body_bytes: must be at most half",
     ),
     (
+        "a burst that never comes back",
+        MINIMAL + "limits: {tenant: {requests: 1, per_seconds: 86400, burst: 1000000000}}\n",
+        "limits.tenant.burst: would take 1000000000 days to refill",
+    ),
+    (
+        "a login's burst that never comes back",
+        route(LOGIN.replace("/email", "/email, attempts: {requests: 1, burst: 10000000}")),
+        "routes[0].limits.login.attempts.burst: would take 116 days to refill; at most 31",
+    ),
+    (
         "Redis in the clear",
         redis("address: 'redis.internal:6379'"),
         "limits.redis.tls: must be true",

@@ -3,7 +3,8 @@
 import pytest
 
 from sidecar.limits.bucket import SECOND_NS, Limit
-from sidecar.limits.limiter import CountedRequest, RateLimiter, Share, SpendReport
+from sidecar.limits.buckets import Share, SpendReport
+from sidecar.limits.limiter import CountedRequest, RateLimiter
 from sidecar.limits.policy import LimitsPolicy, RouteLimits
 
 TENANT = Limit("tenant", "tenant", 10, 1, 5)
@@ -54,7 +55,7 @@ def test_the_limit_with_the_longest_wait_decides_and_no_other_is_charged() -> No
 def test_what_is_not_known_of_a_request_counts_nothing() -> None:
     limiter = make()
     assert limiter.take(LIMITS, CountedRequest(), 0) is None
-    assert rooms(limiter) == {"route": 3}
+    assert rooms(limiter) == {"route": 3, "address": 2}, "no address is one too"
 
 
 def test_the_fast_look_up_counts_as_the_whole_one_does() -> None:
@@ -92,6 +93,16 @@ def test_a_reload_keeps_what_was_spent_where_the_identity_is_the_same() -> None:
     assert rooms(limiter) == {"tenant": 4, "address": 29, "route": 3}
     limiter.use_policy(LimitsPolicy({}, RouteLimits(), {"tenant": OWN}, {}), 0)
     assert rooms(limiter) == {"tenant": 49}
+
+
+def test_a_tenant_s_own_limit_holds_from_its_first_request_however_it_is_counted() -> None:
+    fast, whole, leased, charged = make(a=OWN), make(a=OWN), make(a=OWN), make(a=OWN)
+    fast.take_tenant(BY_TENANT, "a", 0)
+    whole.take(BY_TENANT, CountedRequest(tenant="a"), 0)
+    leased.lease("a", 0, 1)
+    charged.charge(SpendReport("tenant|a", 1, 0), 0, 0)
+    for each in (fast, whole, leased, charged):
+        assert [bucket.limit for bucket in each.tenants()] == [OWN]
 
 
 def passes(limiter: RateLimiter, now_ns: int) -> int:

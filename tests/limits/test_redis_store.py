@@ -3,81 +3,19 @@
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from sidecar.config.limits import RedisSettings
 from sidecar.limits.bucket import Limit
-from sidecar.limits.limiter import RateLimiter
-from sidecar.limits.policy import LimitsPolicy, RouteLimits
-from sidecar.limits.redis_store import FleetShares, PasswordFile, StoreFault, make_client
-from tests.support.authorities import Ca, pem
+from sidecar.limits.redis_client import make_client
+from tests.limits.fleet import LIMIT, fleet, load
 from tests.support.redis_server import RedisServer, redis_server
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.real
-LIMIT = Limit("tenant", "tenant", 1000, 1, 100)
-LOGIN = Limit("login", "login", 5, 60, 5, strict=True)
-
-
-def policy(*limits: Limit) -> LimitsPolicy:
-    by_identity = {each.identity: each for each in (limits or (LIMIT,))}
-    return LimitsPolicy({}, RouteLimits(), by_identity, {})
-
-
-class Sidecar:
-    """A limiter and its part in the fleet, driven with real time."""
-
-    def __init__(self, number: int, settings: RedisSettings, *limits: Limit) -> None:
-        self.limiter = RateLimiter(policy(*limits), bytes([number]) * 32, shared=True)
-        self.changes: list[bool] = []
-        self.fleet = FleetShares(
-            settings,
-            self.limiter,
-            member=f"sidecar-{number}",
-            now_ns=time.perf_counter_ns,
-            on_change=self.changes.append,
-        )
-        self.asked = self.passed = 0
-
-    def ask(self, tenant: str = "a") -> bool:
-        self.asked += 1
-        passes = self.limiter.take_tenant(RouteLimits(), tenant, time.perf_counter_ns()) is None
-        self.passed += passes
-        return passes
-
-
-async def _end(task: "asyncio.Task[None]") -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-
-
-@asynccontextmanager
-async def fleet(settings: RedisSettings, size: int, *limits: Limit) -> AsyncIterator[list[Sidecar]]:
-    async with AsyncExitStack() as stack:
-        sidecars = [Sidecar(number, settings, *limits) for number in range(size)]
-        for each in sidecars:
-            await each.fleet.start()
-            task = asyncio.create_task(each.fleet.run())
-            stack.push_async_callback(_end, task)
-        yield sidecars
-
-
-async def load(sidecars: list[Sidecar], seconds: float, per_second: float = 2000.0) -> float:
-    """Ask them in turn at a steady rate; return how many passed in a second."""
-    began = time.perf_counter()
-    before = sum(each.passed for each in sidecars)
-    sent = 0
-    while (elapsed := time.perf_counter() - began) < seconds:
-        while sent < elapsed * per_second:
-            sidecars[sent % len(sidecars)].ask()
-            sent += 1
-        await asyncio.sleep(0.002)
-    return (sum(each.passed for each in sidecars) - before) / (time.perf_counter() - began)
 
 
 @pytest.fixture
@@ -90,6 +28,7 @@ def settings_of(server: RedisServer, **others: object) -> RedisSettings:
     return RedisSettings(address=server.address, **others)  # type: ignore[arg-type]
 
 
+@pytest.mark.quiet
 async def test_four_sidecars_let_one_limit_pass_and_none_of_them_starves(
     server: RedisServer,
 ) -> None:
@@ -103,6 +42,7 @@ async def test_four_sidecars_let_one_limit_pass_and_none_of_them_starves(
     assert min(shares) > 0.15, shares
 
 
+@pytest.mark.quiet
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
 async def test_while_redis_is_away_each_spends_its_last_share_and_it_comes_back_by_itself(
     server: RedisServer, how: signal.Signals
@@ -193,100 +133,6 @@ async def test_a_script_that_the_server_forgot_is_loaded_again(server: RedisServ
         assert sidecars[0].changes == []
 
 
-COMMANDS = (
-    "+eval +evalsha +script|load +ping +time +hgetall +hset +hdel +pexpire +zadd "
-    "+zremrangebyscore +zcard +set +get"
-)
-"""What docs/limits.md lists."""
-
-
-@pytest.mark.parametrize(
-    ("commands", "password", "problem"),
-    [
-        pytest.param(COMMANDS, "s3cret", "", id="what it needs"),
-        pytest.param("+ping", "s3cret", "refuses a command", id="too few commands"),
-        pytest.param(COMMANDS, "other", "refuses the user or the password", id="another password"),
-        pytest.param(COMMANDS, None, "can't be read from", id="no file"),
-    ],
-)
-async def test_tls_with_certificates_a_user_and_a_password_in_a_file(
-    tmp_path: Path, commands: str, password: str | None, problem: str
-) -> None:
-    ca = Ca("the CA of the store")
-    files = {"ca": pem(ca.certificate)}
-    for name, names in (("server", ["localhost"]), ("client", ["sidecar.example"])):
-        certificate, key = ca.leaf(dns_names=names)
-        files[name] = pem(certificate)
-        files[f"{name}-key"] = key.private_bytes(
-            Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
-        ).decode()
-    for name, text in files.items():
-        (tmp_path / f"{name}.pem").write_text(text)
-    if password is not None:
-        (tmp_path / "password").write_text(password + "\n")
-    arguments = [
-        "--tls-cert-file", str(tmp_path / "server.pem"),
-        "--tls-key-file", str(tmp_path / "server-key.pem"),
-        "--tls-ca-cert-file", str(tmp_path / "ca.pem"),
-        "--user", "default", "off",
-        "--user", "septem", "on", ">s3cret", "~septem:limits:*", "-@all", *commands.split(),
-    ]  # fmt: skip
-    with redis_server(tmp_path, *arguments, tls=True) as server:
-        settings = RedisSettings(
-            address=f"localhost:{server.port}",
-            username="septem",
-            password_file=str(tmp_path / "password"),
-            tls=True,
-            ca_file=str(tmp_path / "ca.pem"),
-            certificate_file=str(tmp_path / "client.pem"),
-            key_file=str(tmp_path / "client-key.pem"),
-            timeout_seconds=5.0,
-        )
-        sidecar = Sidecar(0, settings)
-        sidecar.ask()
-        await sidecar.fleet.start()
-        assert sidecar.fleet.synced == (0 if problem else 1)
-        assert problem in sidecar.fleet.status.problem
-        assert bool(problem) == bool(sidecar.fleet.status.problem)
-        assert "s3cret" not in sidecar.fleet.status.problem
-        await sidecar.fleet.close()
-
-
-async def test_a_server_of_another_ca_is_not_spoken_to(tmp_path: Path) -> None:
-    ca, other = Ca("one"), Ca("other")
-    certificate, key = ca.leaf(dns_names=["localhost"])
-    (tmp_path / "c.pem").write_text(pem(certificate))
-    (tmp_path / "k.pem").write_text(
-        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
-    )
-    (tmp_path / "ca.pem").write_text(pem(other.certificate))
-    arguments = [
-        "--tls-cert-file", str(tmp_path / "c.pem"), "--tls-key-file", str(tmp_path / "k.pem"),
-        "--tls-ca-cert-file", str(tmp_path / "c.pem"), "--tls-auth-clients", "no",
-    ]  # fmt: skip
-    with redis_server(tmp_path, *arguments, tls=True) as server:
-        settings = RedisSettings(
-            address=f"localhost:{server.port}", tls=True, ca_file=str(tmp_path / "ca.pem")
-        )
-        sidecar = Sidecar(0, settings)
-        await sidecar.fleet.start()
-        assert "does not answer" in sidecar.fleet.status.problem
-        await sidecar.fleet.close()
-
-
-@pytest.mark.parametrize("content", ["", "  \n", "x" * 5000, None])
-def test_a_password_s_file_without_one_is_named_and_not_quoted(
-    tmp_path: Path, content: str | None
-) -> None:
-    path = tmp_path / "password"
-    if content is not None:
-        path.write_text(content)
-    with pytest.raises(StoreFault) as fault:
-        PasswordFile("septem", path).get_credentials()
-    assert str(path) in str(fault.value)
-    assert "xxx" not in str(fault.value)
-
-
 async def test_thousands_of_busy_keys_are_shared_and_no_check_waits_long(
     server: RedisServer,
 ) -> None:
@@ -311,3 +157,49 @@ async def test_many_keys_do_not_keep_a_sidecar_from_coming_back(server: RedisSer
             sidecars[0].ask(f"{tenant}")
         server.signal(signal.SIGCONT)
         await until(lambda: sidecars[0].changes == [False, True])
+
+
+async def test_a_server_that_lost_its_keys_while_it_runs_gives_no_second_burst(
+    server: RedisServer,
+) -> None:
+    limit = Limit("tenant", "tenant", 10, 1, 500)
+    async with fleet(settings_of(server), 2, limit) as sidecars:
+        began = time.perf_counter()
+        for _ in range(30):
+            for each in sidecars:
+                for _ in range(30):
+                    each.ask()
+            await asyncio.sleep(0.01)
+        client = make_client(settings_of(server))
+        await until(lambda: all(each.fleet.synced > 1 for each in sidecars))
+        for _ in range(3):
+            for key in await client.keys("septem:limits:*"):
+                if await client.type(key) == b"hash":
+                    await client.delete(key)
+            for _ in range(20):
+                for each in sidecars:
+                    each.ask()
+                await asyncio.sleep(0.01)
+        await client.aclose()
+        passed = sum(each.passed for each in sidecars)
+        # Both may spend the burst once, before either hears of the other.
+        assert passed <= 2 * 500 + 10 * (time.perf_counter() - began) + 20
+
+
+async def test_a_clock_of_the_server_that_was_ahead_locks_nobody_out(server: RedisServer) -> None:
+    limit = Limit("tenant", "tenant", 10, 1, 5)
+    async with fleet(settings_of(server), 1, limit) as (sidecar,):
+        sidecar.ask()
+        await until(lambda: sidecar.fleet.synced == 1)
+        client = make_client(settings_of(server))
+        (key,) = [each for each in await client.keys("*") if await client.type(each) == b"hash"]
+        later = (int(time.time()) + 3600) * 1_000_000
+        # As it looks once the server's clock went back by an hour, or its replica took over.
+        await client.hset(key, mapping={"at": str(later), "gone": f"50.000000 {later}"})
+        await client.zadd("septem:limits:members", {"gone": later / 1000})
+        sidecar.ask()
+        await until(lambda: sidecar.fleet.synced == 2)
+        assert await client.hget(key, "gone") is None
+        await client.aclose()
+        await until(sidecar.ask)
+        await until(lambda: sidecar.fleet.members == 1)

@@ -5,7 +5,8 @@ import random
 import pytest
 
 from sidecar.limits.bucket import SECOND_NS, Limit
-from sidecar.limits.limiter import RateLimiter, SpendReport
+from sidecar.limits.buckets import SpendReport
+from sidecar.limits.limiter import RateLimiter
 from sidecar.limits.policy import LimitsPolicy, RouteLimits
 from sidecar.limits.sharing import MAX_ASKED, MAX_LATE_NS, PERIOD_NS, Divider
 

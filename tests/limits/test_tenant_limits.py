@@ -7,7 +7,7 @@ import pytest
 
 from sidecar.config.limits import TenantLimitEntry
 from sidecar.limits.bucket import Limit
-from sidecar.limits.tenant_limits import TenantLimitPoller, read_tenant_limits
+from sidecar.limits.tenant_limits import MAX_TENANTS, TenantLimitPoller, read_tenant_limits
 from sidecar.vault.errors import VaultNotFound
 
 ONE = "6b1f2c1e-0000-4000-8000-000000000001"
@@ -47,6 +47,16 @@ def test_a_rate_is_read(value: object, rate: tuple[int, int, int]) -> None:
         {"requests": 0},
         {"x": 1},
         1.5,
+        float("nan"),
+        float("inf"),
+        pytest.param(10**5000, id="5,001 digits"),
+        "99999999999",
+        "\u0665",
+        "1/86400s burst 32",
+        {"requests": 1, "per_seconds": 86_400, "burst": 1_000_000_000},
+        {"requests": -1},
+        {"requests": float("nan")},
+        {"requests": 5, "burst": 0},
     ],
 )
 def test_what_is_no_rate_leaves_the_tenant_the_common_limit(value: object) -> None:
@@ -61,6 +71,17 @@ def test_a_field_that_is_no_tenant_is_named_and_can_t_steer_a_terminal() -> None
     limits, problems = read_tenant_limits({"acme\x1b[2J": "5"})
     assert limits == {}
     assert "\x1b" not in problems[0]
+
+
+def test_a_million_fields_are_bounded_and_those_that_are_read_apply() -> None:
+    data = {f"{number:08x}-0000-4000-8000-000000000000": "5" for number in range(MAX_TENANTS + 3)}
+    limits, problems = read_tenant_limits(data)
+    assert len(limits) == MAX_TENANTS
+    assert problems == ("has more than 100000 tenants; the others keep their limits",)
+    limits, problems = read_tenant_limits({f"field {n}": "x" for n in range(50_000)} | {ONE: "5"})
+    assert limits.keys() == {ONE}, "what is wrong before it loses nothing"
+    assert len(problems) == 21
+    assert problems[-1] == "49980 more fields are wrong"
 
 
 class Secret(NamedTuple):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
@@ -20,23 +20,30 @@ class CsrFault(Fault):
 
 
 def make_csr(
-    key: ec.EllipticCurvePrivateKey, names: Sequence[str], uris: Sequence[str] = ()
+    key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey,
+    names: Sequence[str],
+    uris: Sequence[str] = (),
+    addresses: Sequence[str] = (),
 ) -> str:
-    """Return a CSR (RFC 2986) for DNS names and URIs.
+    """Return a CSR (RFC 2986) for DNS names, URIs and IP addresses.
 
     The first DNS name is the common name too, where it fits.
 
-    Raises ``CsrFault`` for no name at all, and for an address: it would be certified as the
-    name it is not.
+    Raises ``CsrFault`` for no name at all, and for an address among the names: it would be
+    certified as the name it is not.
     """
-    if not names and not uris:
+    if not names and not uris and not addresses:
         raise CsrFault("no name is requested")
     for name in names:
         if _is_address(name):
             raise CsrFault(f"{name} is an address; certificates are for host names")
     common = [name for name in names[:1] if len(name) <= _MAX_COMMON_NAME]
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name) for name in common])
-    sans = (*map(x509.DNSName, names), *map(x509.UniformResourceIdentifier, uris))
+    sans = (
+        *map(x509.DNSName, names),
+        *map(x509.UniformResourceIdentifier, uris),
+        *(x509.IPAddress(ipaddress.ip_address(address)) for address in addresses),
+    )
     request = (
         x509.CertificateSigningRequestBuilder(subject)
         .add_extension(x509.SubjectAlternativeName(sans), critical=False)

@@ -12,10 +12,10 @@ class Order(NamedTuple):
 
     ``name`` is the name the certificate is served under. ``dns_names`` are in normal form (lower
     case, A-labels, no trailing dot; a wildcard is ``*.`` and a name), the first is also
-    the common name. ``uri_sans`` are URIs, such as a SPIFFE ID. ``replaces`` is the current
-    certificate, if this is a renewal: an issuer never returns that one again. ``account`` is
-    the registered domain whose budget the order counts against (``on_demand.issuance_limits``);
-    empty for configured certificates.
+    the common name. ``uri_sans`` are URIs, such as a SPIFFE ID; ``ip_sans`` are IP addresses.
+    ``replaces`` is the current certificate, if this is a renewal: an issuer never returns that
+    one again. ``account`` is the registered domain whose budget the order counts against
+    (``on_demand.issuance_limits``); empty for configured certificates.
     """
 
     name: str
@@ -23,6 +23,7 @@ class Order(NamedTuple):
     uri_sans: tuple[str, ...] = ()
     replaces: Material | None = None
     account: str = ""
+    ip_sans: tuple[str, ...] = ()
 
 
 class Issuer(Protocol):

@@ -203,7 +203,7 @@ def order_key(order: Order) -> str:
 
     The name it is served under may differ between sidecars, so it is not part of the key.
     """
-    names: list[Any] = [*sorted(order.dns_names), *sorted(order.uri_sans)]
+    names: list[Any] = [*sorted(order.dns_names), *sorted(order.uri_sans), *sorted(order.ip_sans)]
     if len(names) == 1 and order.dns_names:
         return kv_segment(order.dns_names[0])
     digest = hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]

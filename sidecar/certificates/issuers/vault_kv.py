@@ -15,6 +15,7 @@ from sidecar.certificates.issuers.slots import OrderSlots
 from sidecar.common.clock import Now
 from sidecar.config import model
 from sidecar.vault.ports import KvReader, KvVersionReader
+from workload.x509.addresses import check_addresses
 from workload.x509.material import Material, MaterialFault, check_material
 from workload.x509.servable import is_servable_key
 
@@ -91,7 +92,8 @@ def read_material(chain: object, key: object, order: Order, now: float) -> Mater
         raise MaterialFault("the key is not an unencrypted private key in PEM") from None
     if not is_servable_key(private):
         raise MaterialFault("the key must be EC on P-256 or P-384, or RSA of 2048 bits or more")
-    return check_material(chain, private, order.dns_names, now, uri_sans=order.uri_sans)
+    material = check_material(chain, private, order.dns_names, now, uri_sans=order.uri_sans)
+    return check_addresses(material, order.ip_sans)
 
 
 def kv_segment(name: str) -> str:

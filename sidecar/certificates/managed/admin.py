@@ -102,7 +102,7 @@ class CertificateAdmin:
         row: dict[str, Any] = {
             "name": managed.name,
             "issuer": managed.issuer.name,
-            "names": [*order.dns_names, *order.uri_sans],
+            "names": [*order.dns_names, *order.uri_sans, *order.ip_sans],
             "state": state_of(managed),
             "last_error": managed.last_fault,
             "failures": managed.failures,
@@ -115,7 +115,7 @@ class CertificateAdmin:
         if material is not None:
             leaf = x509.load_pem_x509_certificate(material.chain_pem)
             row |= {
-                "names": [*material.names, *material.uris],
+                "names": [*material.names, *material.uris, *order.ip_sans],
                 "serial": material.serial,
                 "not_after": leaf.not_valid_after_utc.isoformat(),
                 "days_left": round((material.not_after - self._now()) / DAY_SECONDS, 2),

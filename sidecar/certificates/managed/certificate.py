@@ -1,5 +1,6 @@
-"""One managed certificate, and when it is due next. Pure."""
+"""One managed certificate, when it is due next, and how often it may be ordered. Pure."""
 
+from collections import deque
 from enum import StrEnum
 
 from sidecar.certificates.issuers.base import Issuer, Order
@@ -9,6 +10,16 @@ from workload.x509.material import Material
 NEVER = float("inf")
 HAND_PAUSE_SECONDS = 60.0
 """Between two orders of a certificate by hand: CAs limit them."""
+MIN_ORDER_PAUSE_SECONDS = 10.0
+"""The floor between two automatic orders that succeeded, whatever the reason."""
+MAX_ORDER_PAUSE_SECONDS = 6 * 3600.0
+"""After two orders of which the second came sooner than the schedule explains. A CA that always
+says "now", or gives certificates that are due at once, is asked a few times a day."""
+_LIFE_SHARE = 0.25
+_LEFT_SHARE = 0.1
+"""A pause is no longer than these shares of a certificate's life and of what is left of it."""
+_UNSERVED_PAUSE_SECONDS = 60.0
+"""The same while nothing can be served: what replaced a revoked one was revoked too."""
 
 
 class RevocationStep(StrEnum):
@@ -25,8 +36,8 @@ class ManagedCertificate:
     """An order, its issuer, the certificate, and what is due next. Times are Unix seconds."""
 
     __slots__ = (
-        "ask_at", "by_hand_at", "due", "failures", "issuer", "last_fault", "level", "material",
-        "order", "renew_at", "replaced_at", "revoked", "running", "try_at",
+        "_obtained", "ask_at", "by_hand_at", "due", "failures", "issuer", "last_fault", "level",
+        "material", "order", "renew_at", "replaced_at", "revoked", "running", "try_at",
     )  # fmt: skip
 
     def __init__(self, order: Order, issuer: Issuer) -> None:
@@ -49,10 +60,43 @@ class ManagedCertificate:
         self.last_fault = ""
         self.level = Level.FRESH
         self.running = False
+        self._obtained: deque[float] = deque(maxlen=2)
+        """When the last two certificates were obtained."""
         self.by_hand_at = -NEVER
         """When an operator last ordered it."""
         self.replaced_at = -NEVER
         """When one was last ordered in place of one that an operator had revoked."""
+
+    def obtained(self, material: Material, now: float) -> None:
+        """Take note of a certificate that was obtained."""
+        self._obtained.append(now)
+        self.material, self.revoked = material, False
+        self.failures, self.last_fault, self.level = 0, "", Level.FRESH
+
+    def not_before(self, wanted: float, now: float) -> float:
+        """Return when it may be ordered automatically, if somebody ``wanted`` that at a moment.
+
+        This is the one rule for every automatic order: the schedule's, the CA's advice (ARI), a
+        replacement of what was revoked, and the second try after a failure. Failed orders have
+        their own back-off. An operator is bound by ``HAND_PAUSE_SECONDS`` alone.
+        """
+        if not self._obtained:
+            return max(wanted, now)
+        first, last = self._obtained[0], self._obtained[-1]
+        pause = MIN_ORDER_PAUSE_SECONDS if self.seconds_left(now) else 0.0
+        long = self._long_pause(now)
+        # Twice: else every second order of one who says "now" would come at once.
+        if len(self._obtained) > 1 and last - first < 2 * long:
+            pause = max(pause, long)
+        # A clock that was set back must not hold up a renewal for longer than a pause.
+        return max(wanted, now, min(last, now) + pause)
+
+    def _long_pause(self, now: float) -> float:
+        left = self.seconds_left(now)
+        if self.material is None or not left:
+            return _UNSERVED_PAUSE_SECONDS
+        life = self.material.not_after - self.material.not_before
+        return min(MAX_ORDER_PAUSE_SECONDS, life * _LIFE_SHARE, left * _LEFT_SHARE)
 
     @property
     def name(self) -> str:

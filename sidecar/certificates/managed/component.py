@@ -33,6 +33,7 @@ from sidecar.observability.alerts import Alert, Alerts, Severity
 from sidecar.vault.client import VaultClient
 from sidecar.vault.revoke import revoke_certificate
 from sidecar.vault.trust import read_mount_crls
+from workload.x509.addresses import read_addresses
 
 _SAY_AFTER_SECONDS = (3.0, 5.0)
 _MAX_SHOWN = 5
@@ -179,7 +180,8 @@ def wanted_certificates(config: model.Config, issuers: Issuers) -> Iterator[tupl
         first = [each.common_name] if each.common_name is not None else []
         names = tuple(dict.fromkeys((*first, *each.alt_names)))
         uris = (each.spiffe_id,) if each.spiffe_id is not None else ()
-        yield Order(each.name, names, uris), issuers[each.issuer]
+        addresses = tuple(map(str, read_addresses(each.ip_addresses)))
+        yield Order(each.name, names, uris, ip_sans=addresses), issuers[each.issuer]
 
 
 def _alert_level(alerts: Alerts, managed: ManagedCertificate, before: Level) -> None:

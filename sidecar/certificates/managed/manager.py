@@ -162,7 +162,9 @@ class CertificateManager:
     def revoked(self, name: str) -> None:
         """Stop serving a certificate that its CA has revoked, and order another at once."""
         if self._end_revoked(name):
-            self.renew_soon(name)
+            managed, now = self._held[name], self._now()
+            managed.try_at = managed.not_before(now, now)
+            self._schedule.plan(managed)
 
     def revoked_by_hand(self, name: str) -> None:
         """Do the same for an operator: order at once, but only once a ``HAND_PAUSE_SECONDS``."""
@@ -273,10 +275,9 @@ class CertificateManager:
         self._store.put(name, material)
         self.renewals += 1
         before, was_revoked = managed.level, managed.revoked
-        managed.material, managed.revoked = material, False
-        managed.failures, managed.last_fault, managed.level = 0, "", Level.FRESH
+        managed.obtained(material, now)
         due = renew_at(material.not_before, material.not_after, self._jitter())
-        managed.renew_at = managed.try_at = max(due, now + MIN_PAUSE_SECONDS)
+        managed.renew_at = managed.try_at = managed.not_before(due, now)
         if before is not Level.FRESH:
             self._on_level(managed, before)
         if was_revoked:
@@ -310,7 +311,7 @@ class CertificateManager:
         # A renewal that was requested meanwhile is not delayed by the advice.
         if advice.renew_at is not None and managed.try_at == planned:
             wanted = min(advice.renew_at, material.not_after)
-            managed.renew_at = managed.try_at = max(wanted, now + MIN_PAUSE_SECONDS)
+            managed.renew_at = managed.try_at = managed.not_before(wanted, now)
 
 
 def _named(managed: ManagedCertificate, fault: Fault) -> CertificateFault:

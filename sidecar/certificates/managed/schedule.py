@@ -13,8 +13,9 @@ from typing import Any
 from sidecar.certificates.managed.certificate import ManagedCertificate
 from sidecar.common.clock import Now
 
-MAX_SLEEP_SECONDS = 3600.0
-"""Long sleeps are cut, so that a corrected clock is noticed."""
+MAX_SLEEP_SECONDS = 30.0
+"""Long sleeps are cut: after a suspend, or when the clock was corrected, what has ended
+meanwhile is noticed within a minute."""
 _SPARE_ENTRIES = 64
 
 

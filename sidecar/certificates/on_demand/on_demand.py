@@ -16,6 +16,7 @@ Envoy would go on serving a certificate that is no longer renewed.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Collection
 from math import inf
 
@@ -135,12 +136,30 @@ class OnDemand:
     def could_serve_again(self, name: str) -> bool:
         """Tell whether a client that drops a name could get it again, as far as is known.
 
-        After a restart of the sidecar Envoy may hold certificates that the sidecar does not;
-        while Vault is unavailable, Envoy's copy is the only one.
+        After a restart of the sidecar Envoy may hold certificates that the sidecar does not, and
+        while Vault, the registry or the CA can't answer, Envoy's copy is the only one. So what
+        is not held here may be dropped only where its issuer has answered a moment ago; if that
+        is unknown, the name itself is ordered to see, one at a time.
         """
         entry = self._table.entry_of(name)
-        held = None if entry is None else self._store.get(entry.key)
-        return held is not None or self._is_vault_well()
+        if entry is not None and self._store.get(entry.key) is not None:
+            return True
+        if not self._is_vault_well():
+            return False
+        try:
+            canonical = canonical_name(name, self._settings.max_labels)
+            registration = self._registry.find(canonical)
+        except NameRefused:
+            return True
+        if isinstance(registration, Unresolved):
+            self._registry.want(canonical)
+            return False
+        if registration is None or self._orders.are_answered(registration):
+            return True
+        if not self._orders.under_way(registration):
+            with contextlib.suppress(NameRefused):
+                self._serve(name, waits=True)
+        return False
 
     def sweep(self) -> None:
         """Drop names that were not asked for during ``IDLE_TTLS``; call this at an interval."""

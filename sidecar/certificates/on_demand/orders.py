@@ -15,6 +15,9 @@ from sidecar.config.on_demand import OnDemandSettings
 from workload.backoff import Backoff
 from workload.x509.material import Material
 
+ANSWERED_SECONDS = 30.0
+"""So long after a certificate an issuer is taken for one that issues."""
+
 
 class ObtainsCertificates(Protocol):
     """Obtains and renews certificates; ``sidecar.certificates.managed.manager`` implements it."""
@@ -63,6 +66,8 @@ class Orders:
         self._done = done
         self._tasks: dict[asyncio.Task[None], str] = {}
         """The orders under way, and the issuer of each."""
+        self._answered: dict[str, float] = {}
+        """When each issuer last issued, unless an order has failed since."""
 
     def __len__(self) -> int:
         """Return how many orders are under way."""
@@ -81,6 +86,15 @@ class Orders:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.pop(task, None)
+
+    def are_answered(self, registration: Registration) -> bool:
+        """Tell whether the issuer of a domain has issued a moment ago, and not failed since."""
+        answered = self._answered.get(registration.issuer or self._settings.issuer)
+        return answered is not None and self._clock() - answered <= ANSWERED_SECONDS
+
+    def under_way(self, registration: Registration) -> bool:
+        """Tell whether there is an order at the issuer of a domain."""
+        return (registration.issuer or self._settings.issuer) in self._tasks.values()
 
     def _issuer_of(self, entry: Entry) -> str:
         named = entry.registration.issuer if entry.registration is not None else None
@@ -106,6 +120,7 @@ class Orders:
             report_to_loop(exc)
         else:
             entry.failures, entry.retry_at = 0, 0.0
+            self._answered[self._issuer_of(entry)] = self._clock()
             if entry.registration is not None:
                 seconds = self._clock() - started
                 call_each([self._events.obtained], entry.key, entry.registration, seconds)
@@ -124,6 +139,7 @@ class Orders:
 
     def _failed(self, entry: Entry, fault: Fault) -> None:
         entry.failures += 1
+        self._answered.pop(self._issuer_of(entry), None)
         asked_seconds: float | None = None
         if isinstance(fault.__cause__, IssuanceRateExceeded):
             entry.refused = fault.__cause__.reason

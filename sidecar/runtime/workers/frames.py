@@ -22,7 +22,7 @@ from sidecar.common.errors import Fault
 from sidecar.common.registered_domains import SHARDS
 from sidecar.config import model
 from sidecar.keys.lifecycle import KeyState
-from sidecar.limits.limiter import Share, SpendReport
+from sidecar.limits.buckets import Share, SpendReport
 from sidecar.limits.sharing import MAX_REPORTS
 from sidecar.module_signing.publishers import PublisherKey, Publishers
 from sidecar.runtime.workers.stats import WorkerStats
@@ -163,7 +163,16 @@ class LimitsState(Frame, frozen=True, tag="limits"):
     secret: bytes
     new_share: float
     new_strict_share: float
-    tenants: dict[str, TenantRate]
+
+
+class TenantRates(Frame, frozen=True, tag="tenant_rates"):
+    """To a worker: some tenants' own limits, in force from the next Check on.
+
+    ``None`` is for a tenant that has none any more. Of many tenants each frame has a few, so that
+    a worker answers Checks between them.
+    """
+
+    rates: dict[str, TenantRate | None]
 
 
 class LimitsShares(Frame, frozen=True, tag="limits_shares"):
@@ -266,6 +275,7 @@ ToWorker = (
     | Domains
     | Readiness
     | LimitsState
+    | TenantRates
     | LimitsShares
     | LeasesHeld
     | CreditSlotsFrame

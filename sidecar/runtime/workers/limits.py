@@ -7,20 +7,22 @@ two reports it spends its share without asking, so no Check waits for the main p
 
 from collections.abc import Callable, Mapping
 
+from msgspec.structs import astuple
+
 from sidecar.common.clock import elapsed_ns
 from sidecar.decision_cache.credits import CreditSlots
 from sidecar.limits.bucket import SECOND_NS, Limit
-from sidecar.limits.limiter import RateLimiter
-from sidecar.limits.policy import TENANT, LimitsPolicy, tenant_of
+from sidecar.limits.buckets import Buckets
+from sidecar.limits.policy import TENANT, tenant_of
 from sidecar.limits.sharing import MAX_REPORTS, PERIOD_NS, Divider
-from sidecar.runtime.workers.frames import LimitsShares, LimitsState, LimitsUsed, TenantRate
+from sidecar.runtime.workers.frames import LimitsShares, LimitsState, LimitsUsed, TenantRates
 
 
 class LimitShares:
     """The main process's end: takes the workers' reports, and says what every worker must know."""
 
     def __init__(
-        self, limiter: RateLimiter, workers: int, credit_slots: CreditSlots | None = None
+        self, limiter: Buckets, workers: int, credit_slots: CreditSlots | None = None
     ) -> None:
         """With ``credit_slots`` each tenant that was asked for gets one (the decision cache)."""
         self._limiter = limiter
@@ -42,15 +44,12 @@ class LimitShares:
     def state(self) -> LimitsState:
         """Return what every worker counts by, besides its settings."""
         limiter = self._limiter
-        return LimitsState(
-            limiter.secret,
-            limiter.new_share,
-            limiter.new_strict_share / self._workers,
-            {
-                tenant: TenantRate(each.requests, each.per_seconds, each.burst, each.shadow)
-                for tenant, each in limiter.policy.tenants.items()
-            },
-        )
+        share = limiter.new_strict_share / self._workers
+        return LimitsState(limiter.secret, limiter.new_share, share)
+
+    def tenants(self) -> Mapping[str, Limit]:
+        """Return the tenants' own limits."""
+        return self._limiter.policy.tenants
 
 
 class WorkerLimits:
@@ -58,28 +57,41 @@ class WorkerLimits:
 
     def __init__(
         self,
-        limiter: RateLimiter,
+        limiter: Buckets,
         call_later: Callable[[float, Callable[[], None]], object],
         send: Callable[[LimitsUsed], None],
     ) -> None:
         self._limiter = limiter
         self._call_later = call_later
         self._send = send
+        self._tenants = dict(limiter.policy.tenants)
         self._reported_ns = elapsed_ns()
         self._call_later(PERIOD_NS / SECOND_NS, self._report)
 
-    def take(self, frame: LimitsState | LimitsShares) -> None:
+    def take(self, frame: LimitsState | LimitsShares | TenantRates) -> None:
         """Count by what the main process says, from the next Check on."""
-        if isinstance(frame, LimitsShares):
-            self._limiter.apply(frame.shares, frame.at_ns)
-        else:
-            self._take_state(frame)
-
-    def _take_state(self, frame: LimitsState) -> None:
         limiter = self._limiter
-        limiter.use_secret(frame.secret)
-        limiter.new_share, limiter.new_strict_share = frame.new_share, frame.new_strict_share
-        limiter.use_policy(_with_rates(limiter.policy, frame.tenants), elapsed_ns())
+        match frame:
+            case LimitsShares():
+                limiter.apply(frame.shares, frame.at_ns)
+            case TenantRates():
+                self._take_rates(frame)
+            case LimitsState():
+                limiter.use_secret(frame.secret)
+                limiter.new_share = frame.new_share
+                limiter.new_strict_share = frame.new_strict_share
+
+    def _take_rates(self, frame: TenantRates) -> None:
+        for tenant, rate in frame.rates.items():
+            if rate is None:
+                self._tenants.pop(tenant, None)
+            else:
+                self._tenants[tenant] = Limit(TENANT, "tenant", *astuple(rate))
+        limiter = self._limiter
+        if limiter.policy.tenants is not self._tenants:
+            # One table, changed in place: a copy for each of a hundred thousand would take long.
+            limiter.policy = limiter.policy.with_tenants(self._tenants)
+        limiter.use_tenants(frame.rates, elapsed_ns())
 
     def _report(self) -> None:
         """Report what was spent, if anything was; and again after a period."""
@@ -88,14 +100,3 @@ class WorkerLimits:
         if reports:
             self._send(LimitsUsed(since, tuple(reports)))
         self._call_later(PERIOD_NS / SECOND_NS, self._report)
-
-
-def _with_rates(policy: LimitsPolicy, rates: Mapping[str, TenantRate]) -> LimitsPolicy:
-    return policy.with_tenants(
-        {
-            tenant: Limit(
-                TENANT, "tenant", rate.requests, rate.per_seconds, rate.burst, rate.shadow
-            )
-            for tenant, rate in rates.items()
-        }
-    )

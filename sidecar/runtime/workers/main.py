@@ -55,6 +55,7 @@ from sidecar.runtime.workers.frames import (
     Serving,
     Start,
     StatsRequest,
+    TenantRates,
     ToWorker,
     UnknownKid,
     VersionRefused,
@@ -196,7 +197,7 @@ class Worker:
                 self._challenges.take_reply(number, known)
             case Domains():
                 self._take_domains(frame)
-            case LimitsState() | LimitsShares():
+            case LimitsState() | LimitsShares() | TenantRates():
                 self._take_limits(frame)
             case Readiness(ready=ready):
                 self._ready = ready
@@ -272,7 +273,7 @@ class Worker:
         self._channel.send(Applied(frame.version))
         self._show_health_soon()
 
-    def _take_limits(self, frame: LimitsState | LimitsShares) -> None:
+    def _take_limits(self, frame: LimitsState | LimitsShares | TenantRates) -> None:
         if self._limits is None:
             raise FrameFault("limits were sent, and the configuration has none")
         self._limits.take(frame)

@@ -147,10 +147,14 @@ class WorkerPool:
 
     def publish_limits(self) -> None:
         """Send to every worker what its rate limits depend on, if that has changed."""
-        raw = None if self.limits is None else self._state.set_limits(self.limits.state())
-        if raw is not None:
-            for process in self._processes():
-                process.send_encoded(raw)
+        if self.limits is None:
+            return
+        raw = self._state.set_limits(self.limits.state())
+        frames = [] if raw is None else [raw]
+        frames += self._state.set_tenant_limits(self.limits.tenants())
+        for process in self._processes():
+            for frame in frames:
+                process.send_encoded(frame)
 
     async def prepare_policies(self, config: model.Config) -> EncodedPolicies:
         """Have every worker compile another configuration; nothing changes yet.

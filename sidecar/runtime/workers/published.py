@@ -5,7 +5,9 @@ Everything is encoded before it is kept, so what can't be encoded is sent to no 
 none that starts later.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from operator import attrgetter
 from typing import NamedTuple
 
 import msgspec
@@ -13,6 +15,7 @@ import msgspec
 from sidecar.common.registered_domains import RegisteredDomains, Shard
 from sidecar.config import model
 from sidecar.keys.lifecycle import KeyState
+from sidecar.limits.bucket import Limit
 from sidecar.module_signing.publishers import NO_PUBLISHERS, Publishers
 from sidecar.runtime.workers.frames import (
     PROTOCOL,
@@ -25,6 +28,8 @@ from sidecar.runtime.workers.frames import (
     Policies,
     Readiness,
     Start,
+    TenantRate,
+    TenantRates,
     encode,
     public_keys,
     publisher_keys,
@@ -32,6 +37,10 @@ from sidecar.runtime.workers.frames import (
 from sidecar.runtime.workers.revoked import RevokedParts
 from sidecar.tokens.keyring import KeyRing
 from sidecar.tokens.revocation import Revocations
+
+TENANTS_IN_FRAME = 256
+"""A worker takes so many in about a millisecond."""
+_RATE_OF = attrgetter("requests", "per_seconds", "burst", "shadow")
 
 
 class Update(NamedTuple):
@@ -79,6 +88,7 @@ class PublishedState:
         self._domains: dict[int, Shard] = {}
         self._limits: bytes | None = None
         self._slots: dict[str, int] = {}
+        self._tenants: Mapping[str, Limit] = {}
 
     def set_keys(
         self, ring: KeyRing, revocations: Revocations, state: KeyState, *, degraded: bool
@@ -156,6 +166,19 @@ class PublishedState:
         self._slots[tenant] = slot
         return encode(CreditSlotsFrame({tenant: slot}))
 
+    def set_tenant_limits(self, tenants: Mapping[str, Limit]) -> list[bytes]:
+        """Set the tenants' own limits; return frames of those that have changed."""
+        held = self._tenants
+        if tenants is held:
+            return []
+        changed: dict[str, Limit | None] = {
+            tenant: limit for tenant, limit in tenants.items() if held.get(tenant) != limit
+        }
+        changed.update(dict.fromkeys(held.keys() - tenants.keys()))
+        frames = list(_tenant_frames(changed))
+        self._tenants = tenants
+        return frames
+
     def first_frames(self, number: int, address: str, *, draining: bool) -> Iterator[bytes]:
         """Yield what a new worker is sent first. The keys come last: it serves from then on."""
         yield encode(Start(PROTOCOL, number, address, self._control))
@@ -163,6 +186,7 @@ class PublishedState:
         yield encode(Readiness(self.ready))
         if self._limits is not None:
             yield self._limits
+            yield from _tenant_frames(self._tenants)
         if self._control >= 0:
             yield encode(LeasesHeld(self.leases_held))
             yield encode(CreditSlotsFrame(self._slots))
@@ -179,6 +203,18 @@ class PublishedState:
         self.version += 1
         self._keys = keys
         return Update(self.version, raw)
+
+
+def _tenant_frames(tenants: Mapping[str, Limit | None]) -> Iterator[bytes]:
+    rates = (
+        (
+            tenant,
+            None if each is None else TenantRate(*_RATE_OF(each)),
+        )
+        for tenant, each in tenants.items()
+    )
+    while piece := dict(islice(rates, TENANTS_IN_FRAME)):
+        yield encode(TenantRates(piece))
 
 
 def _encode_keys(keys: KeysFrame, publishers: Publishers, version: int) -> bytes:

@@ -4,16 +4,19 @@ from collections.abc import Sequence
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from demo.openbao import SIDECAR_POLICY, OpenBao
 from sidecar.certificates.issuers.base import Order
+from sidecar.certificates.issuers.vault_kv import read_material
 from sidecar.certificates.issuers.vault_pki import PkiIssuer
 from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.config import model
 from sidecar.vault.client import VaultClient
 from sidecar.vault.errors import VaultFault
 from tests.support.real import TokenFile
+from workload.x509.addresses import check_addresses
 from workload.x509.material import MaterialFault
 
 PKI = model.VaultPkiIssuer(name="internal", role="edge", ttl_seconds=3600)
@@ -28,9 +31,12 @@ class Signer:
 
     async def sign_csr(
         self, _mount: str, _role: str, csr_pem: str, *,
-        common_name: str, alt_names: Sequence[str], uri_sans: Sequence[str], ttl_seconds: int,
+        common_name: str, alt_names: Sequence[str], uri_sans: Sequence[str],
+        ip_sans: Sequence[str], ttl_seconds: int,
     ) -> str:  # fmt: skip
-        assert "PRIVATE" not in csr_pem, f"{common_name} {alt_names} {uri_sans} {ttl_seconds}"
+        assert "PRIVATE" not in csr_pem, (
+            f"{common_name} {alt_names} {uri_sans} {ip_sans} {ttl_seconds}"
+        )
         return self.answer
 
 
@@ -105,3 +111,67 @@ async def test_a_real_ca_refuses(vault: VaultClient, name: str, role: str, said:
     settings = model.VaultPkiIssuer(name="internal", role=role)
     with pytest.raises(VaultFault, match=said):
         await PkiIssuer(settings, vault, wall_seconds).issue(Order("edge", (name,)))
+
+
+ROLES: list[tuple[str, dict[str, object], model.CertificateKey | None, str | int]] = [
+    ("Vault's default", {}, None, 2048),
+    ("a longer one", {"key_type": "rsa", "key_bits": 3072}, None, 3072),
+    ("P-384", {"key_type": "ec", "key_bits": 384}, None, 384),
+    ("what is configured", {"key_type": "any"}, model.CertificateKey("rsa", 3072), 3072),
+    ("what is configured is not what the role wants", {}, model.CertificateKey("ec"),
+     "role requires keys of type rsa"),
+    ("what no Envoy serves", {"key_type": "ed25519"}, None, "role requires keys of type ed25519"),
+    ("a name that the role does not allow", {"key_type": "ec", "allowed_domains": ["b.example"]},
+     None, "not allowed by this role"),
+]  # fmt: skip
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("role", "key", "outcome"), [r[1:] for r in ROLES], ids=[r[0] for r in ROLES]
+)
+async def test_a_role_has_its_kind_of_key_and_vaults_words_say_why_not(
+    openbao: OpenBao,
+    token_file: TokenFile,
+    role: dict[str, object],
+    key: model.CertificateKey | None,
+    outcome: str | int,
+) -> None:
+    given = {"allowed_domains": ["septemcore.com"], "allow_subdomains": True, **role}
+    openbao.client.secrets.pki.create_or_update_role("kinds", extra_params=given)
+    policy = 'path "pki/sign/kinds" { capabilities = ["update"] }'
+    token_file.write(openbao.token_for(policy, name="kinds"))
+    vault = VaultClient(token_file.settings(openbao.address), clock=monotonic_seconds)
+    settings = model.VaultPkiIssuer(name="internal", role="kinds", ttl_seconds=3600, key=key)
+    issuer = PkiIssuer(settings, vault, wall_seconds)
+    order = Order("edge", ("kinds.septemcore.com",))
+    if isinstance(outcome, str):
+        with pytest.raises(VaultFault, match=outcome):
+            await issuer.issue(order)
+        return
+    for _ in range(2):  # the second knows what the role demands
+        made = load_pem_private_key((await issuer.issue(order)).key_pem, None)
+        assert isinstance(made, ec.EllipticCurvePrivateKey | RSAPrivateKey)
+        assert made.key_size == outcome
+
+
+@pytest.mark.real
+async def test_addresses_are_certified_and_what_is_missing_is_refused(
+    openbao: OpenBao, token_file: TokenFile
+) -> None:
+    role = {"allow_ip_sans": True, "require_cn": False, "key_type": "ec"}
+    openbao.client.secrets.pki.create_or_update_role("addresses", extra_params=role)
+    policy = 'path "pki/sign/addresses" { capabilities = ["update"] }'
+    token_file.write(openbao.token_for(policy, name="addresses"))
+    vault = VaultClient(token_file.settings(openbao.address), clock=monotonic_seconds)
+    settings = model.VaultPkiIssuer(name="internal", role="addresses", ttl_seconds=3600)
+    wanted = Order("edge", (), ip_sans=("10.0.0.1", "2001:db8::1"))
+    made = await PkiIssuer(settings, vault, wall_seconds).issue(wanted)
+    assert check_addresses(made, ["2001:DB8::1", "10.0.0.1"]) is made
+    stored = read_material(made.chain_pem.decode(), made.key_pem.decode(), wanted, wall_seconds())
+    assert stored.version == made.version
+    with pytest.raises(MaterialFault, match=r"does not cover 10\.0\.0\.2"):
+        read_material(
+            made.chain_pem.decode(), made.key_pem.decode(),
+            wanted._replace(ip_sans=("10.0.0.2",)), wall_seconds(),
+        )  # fmt: skip

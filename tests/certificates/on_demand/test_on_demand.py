@@ -8,6 +8,7 @@ from sidecar.certificates.issuers.base import Order
 from sidecar.certificates.on_demand.name_table import MAX_SPELLINGS
 from sidecar.common.errors import Fault
 from tests.support.on_demand_world import ALICE, BOB, World, material
+from tests.support.waiting import until
 
 
 async def test_the_first_asks_the_ca_and_the_second_does_not() -> None:
@@ -227,6 +228,26 @@ async def test_what_only_envoy_has_is_not_evicted_while_vault_is_away() -> None:
     world.vault_is_healthy = False
     assert world.on_demand.could_serve_again("shop.example")
     assert not world.on_demand.could_serve_again("old.example")
+
+
+async def test_what_only_envoy_has_is_not_evicted_while_its_ca_can_not_answer() -> None:
+    """After a restart nothing is known of the CA: one name is ordered to see."""
+    world = World(retry_seconds=5.0)
+    names = ("a.example", "b.example", "c.example")
+    world.register(*names)
+    world.ca.failing = Fault("the gateway timed out")
+    assert not any(world.on_demand.could_serve_again(name) for name in names)
+    await until(lambda: world.failed == ["order_failed"])
+    assert len(world.ca.orders) == 1, "a CA that hangs is not asked for all of them"
+    world.now += 6.0
+    world.ca.failing = None
+    assert not any(world.on_demand.could_serve_again(name) for name in names)
+    await until(lambda: world.on_demand.open_orders == 0)
+    assert all(world.on_demand.could_serve_again(name) for name in names)
+    world.now += 31.0
+    assert world.on_demand.could_serve_again("a.example"), "it is held"
+    assert not world.on_demand.could_serve_again("b.example"), "that was a while ago"
+    assert world.on_demand.could_serve_again("unknown.example"), "it is refused in any case"
 
 
 class TestARegistryThatTakesItsTime:

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Awaitable, Callable
 
 import sidecar.runtime.workers.main as program
-from sidecar.limits.limiter import SpendReport
+from sidecar.limits.buckets import SpendReport
 from sidecar.limits.sharing import MAX_REPORTS
 from sidecar.runtime.hardening.process import Hardening
 from sidecar.runtime.workers.frames import (

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sidecar.config import load_config, parse_config
 from sidecar.keys.lifecycle import KeyState
-from sidecar.limits.limiter import Share, SpendReport
+from sidecar.limits.buckets import Share, SpendReport
 from sidecar.observability.counters import Histogram
 from sidecar.runtime.workers.frames import (
     MAX_FROM_WORKER_BYTES,
@@ -39,6 +39,7 @@ from sidecar.runtime.workers.frames import (
     Start,
     StatsRequest,
     TenantRate,
+    TenantRates,
     ToWorker,
     UnknownKid,
     VersionRefused,
@@ -75,7 +76,8 @@ TO_WORKER = [
     KeysFrame(7, (PublicKey("k", None, b"\x30"),), (0, 1), KeyState.OUTAGE),
     KeysFrame(8, (), (), KeyState.ACTIVE, True, (PublicKey("k", "acme", b"0"),), ("a",)),
     Readiness(ready=True),
-    LimitsState(b"k" * 32, 1.0, 0.25, {TENANT: TenantRate(5, 60, 5, False)}),
+    LimitsState(b"k" * 32, 1.0, 0.25),
+    TenantRates({TENANT: TenantRate(5, 60, 5, False), "other": None}),
     LimitsShares(7, (Share("tenant|a", -5, 0.5, 0.25),)),
     ChallengesReply(3, (KnownChallenge("token", "a.example", "token.thumb"),)),
     StatsRequest(9),

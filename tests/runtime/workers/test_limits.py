@@ -10,7 +10,7 @@ import pytest
 from bench.clients import GrpcClient
 from sidecar.config import parse_config
 from sidecar.decision_cache.tenant_credits import TenantCredits
-from sidecar.limits.limiter import SpendReport
+from sidecar.limits.buckets import SpendReport
 from sidecar.observability.counters import Counters
 from sidecar.runtime.check import make_limiter
 from sidecar.runtime.workers.frames import LimitsUsed

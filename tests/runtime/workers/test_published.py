@@ -1,5 +1,6 @@
 """What workers are given: versions, order, and that nothing is kept which can't be encoded."""
 
+import uuid
 from collections.abc import Iterable
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from sidecar.common.registered_domains import RegisteredDomains, shard_of
 from sidecar.config import parse_config
 from sidecar.keys.lifecycle import KeyState
+from sidecar.limits.bucket import Limit
 from sidecar.module_signing.publishers import NO_PUBLISHERS, Publishers
 from sidecar.runtime.workers.frames import (
     MAX_TO_WORKER_BYTES,
@@ -24,6 +26,7 @@ from sidecar.runtime.workers.frames import (
     Revoked,
     Start,
     TenantRate,
+    TenantRates,
     ToWorker,
     public_keys,
 )
@@ -164,12 +167,40 @@ def test_what_can_not_be_encoded_changes_nothing(issuer: Issuer) -> None:
 
 def test_limits_are_sent_when_they_change_and_to_a_worker_that_comes_later() -> None:
     state = PublishedState(SETTINGS)
-    limits = LimitsState(b"k" * 32, 1.0, 0.5, {"a": TenantRate(5, 1, 5, False)})
+    limits = LimitsState(b"k" * 32, 1.0, 0.5)
     raw = state.set_limits(limits)
     assert raw is not None
     assert decode([raw]) == [limits]
     assert state.set_limits(limits) is None
     assert limits in started(state)
+
+
+def test_of_tenants_limits_only_changes_are_sent_in_small_frames() -> None:
+    state = PublishedState(SETTINGS)
+    state.set_limits(LimitsState(b"k" * 32, 1.0, 0.5))
+    limit = Limit("tenant", "tenant", 5, 1, 5)
+    many = {str(uuid.UUID(int=number)): limit for number in range(10_000)}
+    frames = state.set_tenant_limits(many)
+    assert max(map(len, frames)) < 16_384
+    rates = TenantRate(5, 1, 5, False)
+    assert _joined(decode(frames)) == dict.fromkeys(many, rates)
+    assert state.set_tenant_limits(many) == []
+    assert state.set_tenant_limits(dict(many)) == []
+    (gone, changed, *_), other = many, Limit("tenant", "tenant", 6, 1, 6)
+    now = {tenant: each for tenant, each in many.items() if tenant != gone} | {changed: other}
+    assert decode(state.set_tenant_limits(now)) == [
+        TenantRates({changed: TenantRate(6, 1, 6, False), gone: None})
+    ]
+    later = [each for each in started(state) if isinstance(each, TenantRates)]
+    assert _joined(later).keys() == now.keys()
+
+
+def _joined(frames: Iterable[object]) -> dict[str, TenantRate | None]:
+    joined: dict[str, TenantRate | None] = {}
+    for frame in frames:
+        assert isinstance(frame, TenantRates)
+        joined |= frame.rates
+    return joined
 
 
 def test_policies_are_in_force_with_keys_and_lists_of_one_frame(issuer: Issuer) -> None:

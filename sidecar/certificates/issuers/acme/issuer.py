@@ -12,7 +12,6 @@ from functools import partial
 from typing import Any, TypeVar
 
 from acme import messages
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from sidecar.certificates.challenges.challenge_list import LIFE_SECONDS, Challenge
 from sidecar.certificates.challenges.distributed_solver import DistributedSolver
@@ -21,6 +20,7 @@ from sidecar.certificates.issuers.acme.client import AccountKeyMaterial, AcmeCli
 from sidecar.certificates.issuers.acme.extensions import certificate_id, challenge_of
 from sidecar.certificates.issuers.acme.faults import AcmeFault, from_problem
 from sidecar.certificates.issuers.base import Order, RenewalAdvice
+from sidecar.certificates.issuers.keys import P256, configured_kind, make_key
 from sidecar.certificates.issuers.lease import FleetKv
 from sidecar.certificates.issuers.slots import OrderSlots
 from sidecar.common.blocking import BlockingRunnerBusy
@@ -70,10 +70,11 @@ class AcmeIssuer:
 
     async def issue(self, order: Order) -> Material:
         """Order a certificate. Raises ``AcmeFault``, ``VaultFault`` or ``MaterialFault``."""
-        if order.uri_sans or any(name.startswith("*.") for name in order.dns_names):
+        wildcards = any(name.startswith("*.") for name in order.dns_names)
+        if order.uri_sans or order.ip_sans or wildcards:
             raise AcmeFault(
                 "unsupportedIdentifier",
-                "ACME challenges prove host names; they prove neither wildcards nor URIs",
+                "ACME challenges prove host names; neither wildcards, nor URIs, nor addresses",
             )
         try:
             async with self.slots.hold(order):
@@ -96,7 +97,7 @@ class AcmeIssuer:
         self._runner.close()
 
     async def _issue(self, order: Order) -> Material:
-        key = ec.generate_private_key(ec.SECP256R1())
+        key = await make_key(configured_kind(self._settings.key) or P256)
         names = tuple(dict.fromkeys(order.dns_names))
         csr = make_csr(key, names)
         replaces = certificate_id(order.replaces.chain_pem) if order.replaces else None

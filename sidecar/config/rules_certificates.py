@@ -1,0 +1,57 @@
+"""The rules of keys, services and addresses: what an issuer can't give is refused.
+
+Those of host names are in ``rules``.
+"""
+
+from collections.abc import Iterator
+
+from sidecar.config.certificates import (
+    KEY_BITS,
+    AcmeIssuerSettings,
+    Certificate,
+    CertificateKey,
+    IssuerSettings,
+    VaultPkiIssuer,
+)
+from sidecar.config.model import Config
+from sidecar.config.network import is_address
+from sidecar.config.problem import Path, Problem
+
+
+def check_certificates(config: Config) -> Iterator[Problem]:
+    """Yield keys that do not exist, and names that an issuer can't prove."""
+    for index, issuer in enumerate(config.issuers):
+        key = issuer.key if isinstance(issuer, VaultPkiIssuer | AcmeIssuerSettings) else None
+        if key is not None and (wrong := _wrong_bits(key)):
+            yield Problem(("issuers", index, "key", "bits"), wrong)
+    issuers = {each.name: each for each in config.issuers}
+    for index, certificate in enumerate(config.certificates):
+        yield from _names(("certificates", index), certificate)
+        issuer_of_it = issuers.get(certificate.issuer)
+        if wrong := _cannot_give(issuer_of_it, certificate):
+            yield Problem(("certificates", index, "issuer"), wrong)
+
+
+def _names(where: Path, certificate: Certificate) -> Iterator[Problem]:
+    names = (certificate.common_name, certificate.spiffe_id, *certificate.ip_addresses)
+    if not any(names):
+        yield Problem(where, "needs common_name, or spiffe_id, or ip_addresses")
+    for address in certificate.ip_addresses:
+        if not is_address(address):
+            yield Problem((*where, "ip_addresses"), f"{address!r} is no IP address")
+
+
+def _wrong_bits(key: CertificateKey) -> str:
+    sizes = KEY_BITS[key.type]
+    if key.bits is None or key.bits in sizes:
+        return ""
+    return f"must be one of {', '.join(map(str, sizes))} for a key of type {key.type}"
+
+
+def _cannot_give(issuer: IssuerSettings | None, certificate: Certificate) -> str:
+    if not isinstance(issuer, AcmeIssuerSettings) or issuer.fallback is not None:
+        return ""
+    for field in ("spiffe_id", "ip_addresses"):
+        if getattr(certificate, field):
+            return f"is an ACME CA, which proves host names: {field} needs vault_pki or vault_kv"
+    return ""

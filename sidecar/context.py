@@ -16,6 +16,7 @@ from sidecar.common.registered_domains import NO_DOMAINS
 from sidecar.config import model
 from sidecar.observability.health import Health
 from sidecar.observability.metrics import Metrics
+from sidecar.observability.waits import Waits
 from sidecar.transport.http1_messages import Handler
 
 _log = logging.getLogger("sidecar")
@@ -70,6 +71,8 @@ class AppContext:
         self.config = config
         self.health = Health()
         self.metrics = Metrics()
+        self.waits = Waits(monotonic_seconds)
+        """What the start waits for."""
         self.stack = AsyncExitStack()
         self.stop = asyncio.Event()
         self.routes: dict[tuple[str, str], Handler] = {}

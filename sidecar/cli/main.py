@@ -15,8 +15,10 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import TextIO, cast
 
+from sidecar.cli.entry import chosen_command
 from sidecar.common.errors import ConfigFault, Fault
 from sidecar.common.printable import PrintableStream, printable, printable_lines
+from sidecar.runtime.signals import SignalThread
 
 EXIT_FAULT = 1
 EXIT_CONFIG = 2
@@ -38,11 +40,14 @@ COMMANDS: Mapping[str, str] = {
 
 
 def main(
-    arguments: Sequence[str] | None = None, imported: Callable[[], None] = lambda: None
+    arguments: Sequence[str] | None = None,
+    imported: Callable[[], None] = lambda: None,
+    signals: SignalThread | None = None,
 ) -> int:
     """Run one command and return its exit code.
 
-    ``imported`` is called when every module that the command needs is there. Whatever happens
+    ``imported`` is called when every module that the command needs is there; ``signals`` are
+    those of this process, if they are taken already (``sidecar.cli.entry``). Whatever happens
     to the output, a command ends with an exit code and without a traceback: characters that a
     stream can't take are escaped, a reader that has gone is no error of ours, and output that
     can't be written is a failure.
@@ -50,7 +55,7 @@ def main(
     given = sys.argv[1:] if arguments is None else list(arguments)
     _escape_what_a_stream_cannot_take()
     try:
-        code = _main(given, imported)
+        code = _main(given, imported, signals)
         _flush()
     except BrokenPipeError:
         # The reader of the output has closed the pipe.
@@ -65,10 +70,11 @@ def main(
     return code
 
 
-def _main(given: list[str], imported: Callable[[], None]) -> int:
-    chosen = next((word for word in given if not word.startswith("-")), None)
+def _main(given: list[str], imported: Callable[[], None], signals: SignalThread | None) -> int:
+    known = argparse.Namespace(signals=signals)
     try:
-        options = build_parser(chosen).parse_args(given)  # imports, which takes a moment
+        # It imports the command, which takes a moment.
+        options = build_parser(chosen_command(given)).parse_args(given, known)
         imported()
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED

@@ -6,6 +6,7 @@ from pathlib import Path
 from sidecar.cli.output import add_json
 from sidecar.config.load import load_config
 from sidecar.runtime.serve import serve
+from sidecar.runtime.signals import take_signals
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -14,9 +15,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config", type=Path, required=True, metavar="FILE", help="settings (YAML)"
     )
+    parser.add_argument(
+        "--take-over",
+        action="store_true",
+        help="replace a sidecar that runs on the same Unix sockets: it keeps its calls in flight,"
+        " and is stopped when this one is ready",
+    )
     add_json(parser, "every log line is JSON anyway; problems of the settings")
     parser.set_defaults(run=_serve)
 
 
 def _serve(options: argparse.Namespace) -> int:
-    return serve(load_config(options.config), options.config)
+    signals = options.signals or take_signals()
+    config = load_config(options.config)
+    return serve(config, options.config, signals, take_over=options.take_over)

@@ -1,8 +1,8 @@
-"""The endpoints of Checks: one, or one per worker."""
+"""The endpoints of Checks, one or one per worker, and all Unix sockets."""
 
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
-from sidecar.config.model import AuthzListen
+from sidecar.config.model import AuthzListen, Listen
 
 
 def check_endpoints(listen: AuthzListen) -> tuple[str, ...]:
@@ -19,3 +19,13 @@ def check_endpoints(listen: AuthzListen) -> tuple[str, ...]:
         return tuple(f"unix:{path.with_name(name)}" for name in names)
     host, _, port = listen.address.rpartition(":")
     return tuple(f"{host}:{int(port) + number}" for number in range(listen.workers))
+
+
+def unix_sockets(listen: Listen) -> tuple[Path, ...]:
+    """Return the path of every Unix socket that the sidecar opens."""
+    others = (listen.sds, listen.admin, listen.reports)
+    addresses = check_endpoints(listen.authz) + tuple(each.address for each in others if each)
+    paths = [each.removeprefix("unix:") for each in addresses if each.startswith("unix:")]
+    if (cache := listen.authz.decision_cache) is not None:
+        paths.append(cache.socket)
+    return tuple(map(Path, paths))

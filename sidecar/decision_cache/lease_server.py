@@ -28,9 +28,10 @@ from sidecar.decision_cache.protocol import (
 from sidecar.transport.peers import Peer, PeerRule, read_peer
 from sidecar.transport.sockets import (
     ListenFault,
-    inode_of,
+    bind_unix,
+    fresh_name,
+    put_in_place,
     remove_own_socket,
-    remove_stale_socket,
 )
 
 HELLO_SECONDS = 5.0
@@ -124,17 +125,16 @@ class LeaseServer:
 
     def start(self) -> None:
         """Listen. Raises ``ListenFault``."""
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        listener.setblocking(False)
-        try:
-            remove_stale_socket(self._path)
-            listener.bind(str(self._path))
-            self._path.chmod(self._mode)
-            listener.listen(_BACKLOG)
-        except OSError as exc:
-            listener.close()
-            raise ListenFault(f"cannot listen on {self._path}: {exc.strerror}") from exc
-        self._inode = inode_of(self._path)
+        bound = fresh_name(self._path)
+        with contextlib.ExitStack() as opened:
+            try:
+                listener = opened.enter_context(bind_unix(bound, socket.SOCK_SEQPACKET))
+                bound.chmod(self._mode)
+                listener.listen(_BACKLOG)
+                self._inode = put_in_place(bound, self._path)
+            except OSError as exc:
+                raise ListenFault(f"cannot listen on {self._path}: {exc.strerror}") from exc
+            opened.pop_all()
         self._listener = listener
         self._loop.add_reader(listener.fileno(), self._accept)
 

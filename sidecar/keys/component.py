@@ -26,6 +26,8 @@ from sidecar.observability.alerts import Alert, Alerts, Severity
 from sidecar.tokens.revocation import NOTHING_REVOKED, Revocations
 from sidecar.vault.client import VaultClient
 
+_NAMED_SOURCES = 3
+
 _log = logging.getLogger("sidecar.keys")
 
 
@@ -262,7 +264,8 @@ async def start(
     pollers = KeyPollers(
         context, vault, alerts, publish=take, publish_revocations=publish_revocations
     )
-    await pollers.load()
+    with context.waits.on(_what_is_read(pollers)):
+        await pollers.load()
 
     async def prepare(config: model.Config) -> PreparedPart:
         prepared = await pollers.prepare(config)
@@ -270,6 +273,16 @@ async def start(
 
     context.reload_parts.append(prepare)
     return pollers
+
+
+def _what_is_read(pollers: KeyPollers) -> str:
+    """Name the sources of keys and of revocations, as what the start waits for."""
+    names = [each.name for each in pollers.keys.statuses]
+    more = len(names) - _NAMED_SOURCES
+    keys = f"the keys in {', '.join(names[:_NAMED_SOURCES])}"
+    if more > 0:
+        keys += f" and {more} more"
+    return keys if pollers.revocations is None else f"{keys}, and the revocations"
 
 
 def _source_key(config: model.Config, issuer: model.TokenIssuerSettings) -> SourceKey:

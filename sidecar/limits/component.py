@@ -86,13 +86,15 @@ async def start(
         context.watch(poller.status)
         context.refreshed.append(poller.status)
         context.refreshers.append(poller.refresh)
-        await poller.refresh()
+        with context.waits.on(poller.status.name):
+            await poller.refresh()
         context.spawn(poller.run())
     store = None
     if settings.redis is not None:
         store = _make_store(settings.redis, limiter, alerts, publish)
         context.watch(store.status)
-        await store.start()
+        with context.waits.on(store.status.name):
+            await store.start()
         context.spawn(store.run())
     context.metrics.add_source(partial(limit_families, limiter, store))
     context.routes.update(limit_routes(limiter, store))

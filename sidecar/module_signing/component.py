@@ -87,7 +87,8 @@ async def start(
     if modules is None:
         return None
     poller = PublisherPoller(context, modules, vault, publish)
-    await poller.refresher.load()
+    with context.waits.on(poller.refresher.status.name):
+        await poller.refresher.load()
     context.spawn(poller.run())
 
     async def prepare(config: model.Config) -> PreparedPart:

@@ -12,6 +12,7 @@ import queue
 import threading
 import traceback
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, TextIO
 
 import msgspec
@@ -87,11 +88,14 @@ class _BoundedQueueHandler(logging.handlers.QueueHandler):
 class LogOutput:
     """The running output of the log; made and closed by the runtime.
 
-    Lines go to standard error, or to ``stream`` where one is given.
+    Lines go to standard error, or to ``stream`` where one is given. ``descriptor`` is standard
+    error's, where that is not the number 2.
     """
 
-    def __init__(self, level: str, stream: TextIO | None = None) -> None:
-        self._write = _write_stderr if stream is None else stream.write
+    def __init__(
+        self, level: str, stream: TextIO | None = None, *, descriptor: int = _STDERR
+    ) -> None:
+        self._write = partial(_write_to, descriptor) if stream is None else stream.write
         self._formatter = JsonFormatter()
         self._records: queue.Queue[logging.LogRecord | None] = queue.Queue(QUEUE_RECORDS)
         self._handler = _BoundedQueueHandler(self._records)
@@ -132,5 +136,5 @@ class LogOutput:
                 self._lost += 1
 
 
-def _write_stderr(line: str) -> None:
-    write_all(_STDERR, line.encode("utf-8"))
+def _write_to(descriptor: int, line: str) -> None:
+    write_all(descriptor, line.encode("utf-8"))

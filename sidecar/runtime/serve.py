@@ -10,31 +10,30 @@ Each component starts itself, in its ``component.py``.
 """
 
 import asyncio
+import contextlib
 import logging
 import os
-import signal
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from functools import partial
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import uvloop
 from prometheus_client.core import Metric
 
 from sidecar.admin import component as admin
-from sidecar.admin.routes import KeyRefresh
 from sidecar.common.errors import Fault
 from sidecar.common.faults import watch_loop
 from sidecar.common.polling import describe
 from sidecar.common.shared_run import SharedRun
 from sidecar.config import model
-from sidecar.config.endpoints import check_endpoints
+from sidecar.config.endpoints import check_endpoints, unix_sockets
 from sidecar.context import AppContext, PreparedPart
 from sidecar.csp.reports import component as csp_reports
 from sidecar.decision_cache import component as decision_cache
 from sidecar.decision_cache.component import DecisionCache
 from sidecar.keys import component as keys
-from sidecar.keys.component import KeyPollers
 from sidecar.limits import component as limits
 from sidecar.module_signing import component as module_signing
 from sidecar.observability import component as observability
@@ -43,11 +42,17 @@ from sidecar.observability.audit import AuditLog
 from sidecar.observability.collectors import poll_families
 from sidecar.observability.logs import LogOutput
 from sidecar.observability.metrics import counter, gauge
+from sidecar.observability.stderr import ForeignLines
 from sidecar.runtime.hardening.process import adopt_orphans, harden_process
 from sidecar.runtime.in_process import Checks, InProcessChecks
+from sidecar.runtime.operator_requests import HangUp, KeyRefreshes
 from sidecar.runtime.reload import component as reload
+from sidecar.runtime.signals import SignalThread
+from sidecar.runtime.start_report import StartReport
 from sidecar.runtime.workers.component import WorkerChecks
+from sidecar.sds import component as sds
 from sidecar.transport.listener_bounds import bound_connections
+from sidecar.transport.socket_locks import SocketLocks
 from sidecar.vault import component as vault
 from sidecar.vault.client import VaultClient
 
@@ -56,48 +61,43 @@ EXIT_FAULT = 1
 _SOCKET_UMASK = 0o117
 """Only the owner and the group may use sockets and files of this process."""
 
+_ACME = "sidecar.certificates.issuers.acme.issuer"
+
 _log = logging.getLogger("sidecar")
 
 
-class HangUp:
-    """What is done for SIGHUP; one that comes during the start is kept until it is over."""
+class Invocation(NamedTuple):
+    """How this process was asked to serve."""
 
-    def __init__(self, context: AppContext) -> None:
-        self._context = context
-        self._then: tuple[Callable[[], None], ...] = ()
-        self._is_due = False
-
-    def __call__(self) -> None:
-        """Have the audit file opened anew, everything read that is polled, and the settings."""
-        self._is_due = not self._then
-        if self._is_due:
-            return
-        for each in self._then:
-            each()
-        for refresh in self._context.refreshers:
-            self._context.run_soon(refresh())
-
-    def started(self, *then: Callable[[], None]) -> None:
-        """Do this from now on."""
-        self._then = then
-        if self._is_due:
-            self()
+    path: Path
+    """The file of the configuration, for a reload."""
+    take_over: bool
+    """Whether the Unix sockets of a sidecar that runs are taken from it."""
 
 
-def serve(config: model.Config, path: Path) -> int:
+def serve(
+    config: model.Config, path: Path, signals: SignalThread, *, take_over: bool = False
+) -> int:
     """Run until SIGTERM or SIGINT; return the exit code.
 
-    ``path`` is the file of the configuration, for a reload.
+    ``path`` is the file of the configuration, for a reload. ``take_over`` the Unix sockets of a
+    sidecar that still runs, once everything else is ready.
     """
+    _import_parts(config)
     os.umask(_SOCKET_UMASK)
     hardening = harden_process(), adopt_orphans()
-    log = LogOutput(config.log.level)
+    foreign = ForeignLines()
+    foreign.start()
+    log = LogOutput(config.log.level, descriptor=foreign.descriptor)
+    signals.stderr = foreign.descriptor
     for each in hardening:
         if each.missing:
             _log.warning("this process is not fully hardened: %s", each)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            is_healthy = runner.run(run(config, log, path.absolute()))
+            is_healthy = runner.run(
+                run(config, log, signals, Invocation(path.absolute(), take_over))
+            )
     except Fault as fault:
         _log.critical("%s", fault)
         return EXIT_FAULT
@@ -108,11 +108,24 @@ def serve(config: model.Config, path: Path) -> int:
         _log.critical("stopped by an internal error (a bug in the sidecar)", exc_info=True)
         return EXIT_FAULT
     finally:
+        foreign.close()
         log.close()
     return EXIT_OK if is_healthy else EXIT_FAULT
 
 
-async def run(config: model.Config, log: LogOutput, path: Path) -> bool:
+def _import_parts(config: model.Config) -> None:
+    """Import the large part that only some configurations need: certbot's library.
+
+    Now, and not when it starts: nothing is open yet, so that a signal to stop ends the process
+    at once, and nothing in the event loop waits for it.
+    """
+    if any(isinstance(each, model.AcmeIssuerSettings) for each in config.issuers):
+        import_module(_ACME)
+
+
+async def run(
+    config: model.Config, log: LogOutput, signals: SignalThread, invocation: Invocation
+) -> bool:
     """Start, serve, drain. Raises the ``Fault`` that prevented the start.
 
     Returns false where a bug ended it, and not a signal.
@@ -120,12 +133,19 @@ async def run(config: model.Config, log: LogOutput, path: Path) -> bool:
     context = AppContext(config)
     watch_loop(asyncio.get_running_loop(), context.on_fault)
     context.bounds = bound_connections(config.listen)
-    context.health.set_unhealthy("start", "not started yet")
+    report = StartReport(context.health, context.waits, asyncio.sleep)
     context.metrics.add_source(lambda: _own_families(context, log))
     context.metrics.add_source(lambda: poll_families(context.polls))
-    hang_up = _install_signals(context)
+    hang_up = _attach(signals, context)
     async with context.stack:
-        if await _unless_stopped(context, _start(context, hang_up, path)):
+        # Before anything is touched: another sidecar may have our sockets.
+        locks = SocketLocks(unix_sockets(config.listen), take_over=invocation.take_over)
+        locks.acquire()
+        context.stack.callback(locks.release)
+        start = _start(context, hang_up, invocation.path, locks)
+        if await _unless_stopped(context, start, report):
+            report.done()
+            signals.serves()
             await context.stop.wait()
             _log.info("draining")
             context.health.set_unhealthy("drain", "shutting down")
@@ -135,29 +155,42 @@ async def run(config: model.Config, log: LogOutput, path: Path) -> bool:
     return not context.failed
 
 
-async def _unless_stopped(context: AppContext, start: Coroutine[Any, Any, None]) -> bool:
+async def _unless_stopped(
+    context: AppContext, start: Coroutine[Any, Any, None], report: StartReport
+) -> bool:
     """Start; false where a signal or a defect ended that. Raises what the start raises."""
     starting = asyncio.create_task(start)
+    reporting = asyncio.create_task(report.run())
     stopping = asyncio.create_task(context.stop.wait())
     await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
+    reporting.cancel()
     if starting.done():
         starting.result()
         return True
-    _log.info("stopped while it starts")
+    waited = context.waits.timed
+    _log.info("stopped while it starts%s", f"; it waited for {waited}" if waited else "")
     starting.cancel()
     await asyncio.gather(starting, return_exceptions=True)
     return False
 
 
-async def _start(context: AppContext, hang_up: HangUp, path: Path) -> None:
-    """Start everything, in its order."""
+async def _start(context: AppContext, hang_up: HangUp, path: Path, locks: SocketLocks) -> None:
+    """Start everything, in its order.
+
+    A predecessor that is replaced keeps its sockets until nothing is waited for any more, so that
+    it goes on unharmed if this start fails.
+    """
     config = context.config
     delivery = observability.AlertDelivery(config.alerts.webhook, context.metrics, context.spawn)
     alerts = delivery.alerts
     audit = observability.start_audit(
         config.audit, context.metrics, context.health, context.stack, context.spawn
     )
+    refreshes = KeyRefreshes(context)
+    start_admin = partial(admin.start, context, SharedRun(refreshes.run))
+    if not locks.take_over:
+        await start_admin()  # before anything that may take long: /readyz says what is waited for
     client = await vault.start(context)
     cache = decision_cache.make(context, audit, alerts)
     checks = _make_checks(context, audit, cache)
@@ -170,19 +203,25 @@ async def _start(context: AppContext, hang_up: HangUp, path: Path) -> None:
     )
     await module_signing.start(context, client, checks.publish_publishers)
     await limits.start(context, client, alerts, checks.limiter, checks.publish_limits)
-    await csp_reports.start(context)
-    await admin.start(context, SharedRun(partial(_refresh_keys, context, pollers, checks)))
-    obtain_certificates = await _start_sds(context, client, alerts, checks)
+    if not locks.take_over:
+        await csp_reports.start(context)
+    refreshes.started(pollers, checks)
+    obtain_certificates = await _start_sds(
+        context, client, alerts, checks, obtain_first=locks.take_over
+    )
     await checks.start(pollers.keys.request_refresh)
+    if locks.take_over:
+        await csp_reports.start(context)
+        await start_admin()
     pollers.start(context)
     if cache is not None:
         cache.start()
+    locks.replace()
     _log.info("serving Checks on %s", ", ".join(check_endpoints(config.listen.authz)))
     await obtain_certificates()
     context.reload_parts.append(partial(_prepare_alerts, delivery))
     context.reload_parts.append(partial(_prepare_audit, audit))
     reload_soon = reload.start(context, path, checks, alerts)
-    context.health.set_healthy("start")
     hang_up.started(audit.reopen, pollers.refresh_soon, reload_soon)
 
 
@@ -205,26 +244,18 @@ def _make_checks(context: AppContext, audit: AuditLog, cache: DecisionCache | No
     return kind(context, audit, cache)
 
 
-async def _refresh_keys(context: AppContext, keys: KeyPollers, checks: Checks) -> KeyRefresh:
-    """Read every source now, and wait until the result applies in every process."""
-    state = await keys.refresh()
-    for refresh in context.refreshers:
-        await refresh()
-    statuses = (*keys.statuses, *context.refreshed)
-    problems = tuple(status.problem for status in statuses if status.problem)
-    return KeyRefresh(state, keys.complete and not problems, await checks.settled(), problems)
-
-
 async def _start_sds(
-    context: AppContext, vault: VaultClient, alerts: Alerts, checks: Checks
+    context: AppContext,
+    vault: VaultClient,
+    alerts: Alerts,
+    checks: Checks,
+    *,
+    obtain_first: bool,
 ) -> Callable[[], Awaitable[None]]:
     """Start SDS if it is configured; return what obtains the certificates."""
     settings = context.config.listen.sds
     if settings is None:
         return _nothing_to_obtain
-    # It imports envoy-data-plane: half a second and 16 MB that only SDS needs.
-    from sidecar.sds import component as sds  # noqa: PLC0415
-
     return await sds.start(
         context,
         settings,
@@ -232,6 +263,7 @@ async def _start_sds(
         alerts,
         answer_challenges=checks.answer_challenges,
         publish_domains=checks.publish_domains,
+        obtain_first=obtain_first,
     )
 
 
@@ -239,14 +271,20 @@ async def _nothing_to_obtain() -> None:
     """Without SDS there are no certificates."""
 
 
-def _install_signals(context: AppContext) -> HangUp:
-    """Take signals, before anything is started: what nobody takes would end the process."""
+def _attach(signals: SignalThread, context: AppContext) -> HangUp:
+    """Take signals in the event loop, before anything is started."""
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, context.stop.set)
     hang_up = HangUp(context)
-    loop.add_signal_handler(signal.SIGHUP, hang_up)
+    signals.attach(
+        partial(_call_in, loop, context.stop.set),
+        partial(_call_in, loop, hang_up),
+    )
     return hang_up
+
+
+def _call_in(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
+    with contextlib.suppress(RuntimeError):  # the loop is closed: the process ends already
+        loop.call_soon_threadsafe(callback)
 
 
 def _own_families(context: AppContext, log: LogOutput) -> Iterator[Metric]:

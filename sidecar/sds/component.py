@@ -1,8 +1,4 @@
-"""The SDS listener, and the certificates and secrets that it serves to Envoy.
-
-The only part that imports envoy-data-plane (half a second and 16 MB), so the runtime imports
-this module only if ``listen.sds`` is set.
-"""
+"""The SDS listener, and the certificates and secrets that it serves to Envoy."""
 
 import asyncio
 import logging
@@ -45,10 +41,12 @@ async def start(
     *,
     answer_challenges: Callable[[DistributedSolver], None],
     publish_domains: Callable[[RegisteredDomains], None],
+    obtain_first: bool = False,
 ) -> Callable[[], Awaitable[None]]:
     """Serve secrets; return what obtains every certificate, and from then on renews them.
 
-    A certificate is served as soon as it is there. ``publish_domains`` is called with the owners
+    A certificate is served as soon as it is there; with ``obtain_first`` none before all are.
+    ``publish_domains`` is called with the owners
     of the domains that are served on demand, ``answer_challenges`` with the solver of ACME
     challenges, for the Check.
     """
@@ -66,7 +64,10 @@ async def start(
     for status in certificates.polls():
         context.watch(status)
     # Owners of domains decide Checks, and come before these.
-    await asyncio.gather(certificates.load(), *([] if component is None else [component.load()]))
+    loads = [certificates.load()]
+    if component is not None:
+        loads.append(_load_registry(context, component))
+    await asyncio.gather(*loads)
     if certificates.solver is not None:
         answer_challenges(certificates.solver)
     metrics = SdsMetrics()
@@ -83,17 +84,27 @@ async def start(
     )
     for secret in polled.secrets:
         context.watch(secret.status)
-    await polled.load()
+    if polled.secrets:
+        with context.waits.on(f"{len(polled.secrets)} secrets for Envoy, from Vault"):
+            await polled.load()
     context.metrics.add_source(partial(polled_families, polled, wall_seconds))
     context.metrics.add_source(metrics.families)
     context.metrics.add_source(certificates.families)
     context.routes.update(certificate_routes(certificates.admin()))
+    obtain: Callable[[], Awaitable[None]] = partial(_obtain, context, certificates)
+    if obtain_first:
+        await obtain()
+        obtain = _nothing_left
     await _listen(context, settings, handlers, metrics)
     context.stack.callback(sds.drain)
     context.spawn(polled.run())
     for task in certificates.tasks():
         context.spawn(task)
-    return partial(_obtain, context, certificates)
+    return obtain
+
+
+async def _nothing_left() -> None:
+    """Every certificate is there."""
 
 
 async def _obtain(context: AppContext, certificates: Certificates) -> None:
@@ -107,6 +118,11 @@ async def _obtain(context: AppContext, certificates: Certificates) -> None:
     await certificates.obtain(waits)
     context.health.set_healthy("certificates")
     context.spawn(certificates.manager.keep_fresh())
+
+
+async def _load_registry(context: AppContext, component: OnDemandComponent) -> None:
+    with context.waits.on(component.registry.status.name):
+        await component.load()
 
 
 def _serve_on_demand(

@@ -1,8 +1,6 @@
 """Secrets as Envoy's protobuf.
 
-Built with envoy-data-plane, whose import costs half a second and 16 MB: only a process that
-serves SDS imports this module. A resource is encoded once when it changes, and every stream
-sends the same bytes.
+A resource is encoded once when it changes, and every stream sends the same bytes.
 
 ``version`` must change with the content and be the same for the same content in every
 process; otherwise a reconnecting Envoy is sent what it has or, worse, not sent what it lacks.
@@ -12,19 +10,8 @@ of a password.
 
 from collections.abc import Mapping, Sequence
 
-from envoy_data_plane.envoy.config.core.v3 import DataSource
-from envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 import (
-    CertificateValidationContext,
-    GenericSecret,
-    Secret,
-    SubjectAltNameMatcher,
-    SubjectAltNameMatcherSanType,
-    TlsCertificate,
-    TlsSessionTicketKeys,
-)
-from envoy_data_plane.envoy.type.matcher.v3 import RegexMatcher, StringMatcher
-
 from sidecar.common.errors import Fault
+from sidecar.pb import sds_pb2 as pb
 from sidecar.sds.subscription import Resource
 
 SDS_TYPE_URL = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
@@ -38,8 +25,10 @@ class ResourceFault(Fault):
 
 def tls_certificate(name: str, version: str, chain_pem: bytes, key_pem: bytes) -> Resource:
     """Encode a certificate with its private key (``Secret.tls_certificate``)."""
-    certificate = TlsCertificate(certificate_chain=_inline(chain_pem), private_key=_inline(key_pem))
-    return _resource(version, Secret(name=name, tls_certificate=certificate))
+    certificate = pb.TlsCertificate(
+        certificate_chain=_inline(chain_pem), private_key=_inline(key_pem)
+    )
+    return _resource(version, pb.Secret(name=name, tls_certificate=certificate))
 
 
 def validation_context(
@@ -62,25 +51,25 @@ def validation_context(
     SHA-256 of the key, RFC 7469), if there are any. CRLs must cover every CA of the chain, or with
     ``only_leaf_crl`` the peer's issuer: Envoy refuses chains for which it has none.
     """
-    kinds = SubjectAltNameMatcherSanType
+    kinds = pb.SubjectAltNameMatcher
     wanted = [
-        *((kinds.URI, StringMatcher(exact=uri)) for uri in uris),
+        *((kinds.URI, pb.StringMatcher(exact=uri)) for uri in uris),
         *(
-            (kinds.URI, StringMatcher(safe_regex=RegexMatcher(regex=pattern)))
+            (kinds.URI, pb.StringMatcher(safe_regex=pb.RegexMatcher(regex=pattern)))
             for pattern in uri_patterns
         ),
-        *((kinds.DNS, StringMatcher(exact=name)) for name in dns_names),
+        *((kinds.DNS, pb.StringMatcher(exact=name)) for name in dns_names),
     ]
-    context = CertificateValidationContext(
+    context = pb.CertificateValidationContext(
         trusted_ca=_inline(bundle_pem),
         match_typed_subject_alt_names=[
-            SubjectAltNameMatcher(san_type=kind, matcher=matcher) for kind, matcher in wanted
+            pb.SubjectAltNameMatcher(san_type=kind, matcher=matcher) for kind, matcher in wanted
         ],
         verify_certificate_spki=list(spki_pins),
         crl=_inline(crl_pem) if crl_pem is not None else None,
         only_verify_leaf_cert_crl=only_leaf_crl,
     )
-    return _resource(version, Secret(name=name, validation_context=context))
+    return _resource(version, pb.Secret(name=name, validation_context=context))
 
 
 def session_ticket_keys(name: str, version: str, keys: Sequence[bytes]) -> Resource:
@@ -92,21 +81,22 @@ def session_ticket_keys(name: str, version: str, keys: Sequence[bytes]) -> Resou
         raise ResourceFault(
             f"{name}: session-ticket keys must be one or more of {TICKET_KEY_BYTES} bytes each"
         )
-    secret = TlsSessionTicketKeys(keys=[_inline(key) for key in keys])
-    return _resource(version, Secret(name=name, session_ticket_keys=secret))
+    secret = pb.TlsSessionTicketKeys(keys=[_inline(key) for key in keys])
+    return _resource(version, pb.Secret(name=name, session_ticket_keys=secret))
 
 
 def generic_secret(name: str, version: str, secrets: Mapping[str, bytes]) -> Resource:
     """Encode named values (``Secret.generic_secret``): one under ``""`` is *the* secret."""
     named = {key: _inline(value) for key, value in secrets.items() if key}
     single = _inline(secrets[""]) if "" in secrets else None
-    secret = GenericSecret(secret=single, secrets=named)
-    return _resource(version, Secret(name=name, generic_secret=secret))
+    secret = pb.GenericSecret(secret=single, secrets=named)
+    return _resource(version, pb.Secret(name=name, generic_secret=secret))
 
 
-def _inline(content: bytes) -> DataSource:
-    return DataSource(inline_bytes=content)
+def _inline(content: bytes) -> pb.DataSource:
+    return pb.DataSource(inline_bytes=content)
 
 
-def _resource(version: str, secret: Secret) -> Resource:
-    return Resource(secret.name, version, bytes(secret))
+def _resource(version: str, secret: pb.Secret) -> Resource:
+    # Named values in one order: equal content has equal bytes.
+    return Resource(secret.name, version, secret.SerializeToString(deterministic=True))

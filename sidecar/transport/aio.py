@@ -4,6 +4,7 @@ The Check is registered with raw bytes, so that ``handle`` sees what Envoy sent 
 grpcio's own (de)serialisation costs nothing.
 """
 
+import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -12,7 +13,13 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from sidecar.transport.names import CHECK_SERVICE
-from sidecar.transport.sockets import ListenFault, remove_stale_socket
+from sidecar.transport.sockets import (
+    ListenFault,
+    fresh_name,
+    path_of,
+    put_in_place,
+    remove_own_socket,
+)
 
 MAX_CONNECTIONS = 1024
 _MAX_CONCURRENT_RPCS = 10_000
@@ -62,6 +69,9 @@ class GrpcServer:
     ) -> None:
         self.address = address
         self.bound_address = address
+        self._folder = -1
+        """Of a Unix socket: grpcio knows the socket by this descriptor, which is short."""
+        self._inode = 0
         self.health = HealthReporter(service)
         self._server = grpc.aio.server(
             options=(
@@ -86,21 +96,42 @@ class GrpcServer:
 
     async def start(self) -> None:
         """Start listening. Raises ``ListenFault`` for an address in use or not this machine's."""
-        if self.address.startswith("unix:"):
-            remove_stale_socket(Path(self.address.removeprefix("unix:")))
+        path = path_of(self.address)
+        if path is not None:
+            await self._start_on_unix_socket(path)
+            return
+        port = self._add_port(self.address)
+        self.bound_address = f"{self.address.rpartition(':')[0]}:{port}"
+        await self._server.start()
+
+    async def _start_on_unix_socket(self, path: Path) -> None:
+        """Listen under a fresh name, which is the one that grpcio unlinks when it stops."""
+        bound = fresh_name(path)
         try:
-            port = self._server.add_insecure_port(self.address)
+            self._folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            self._add_port(f"unix:/proc/self/fd/{self._folder}/{bound.name}")
+            await self._server.start()
+            self._inode = put_in_place(bound, path)
+        except OSError as exc:
+            raise ListenFault(f"cannot listen on {self.address}: {exc.strerror}") from exc
+
+    def _add_port(self, address: str) -> int:
+        try:
+            return int(self._server.add_insecure_port(address))
         except RuntimeError as exc:
             raise ListenFault(
                 f"cannot listen on {self.address}: it is in use, or not an address of this machine"
             ) from exc
-        if not self.address.startswith("unix:"):
-            self.bound_address = f"{self.address.rpartition(':')[0]}:{port}"
-        await self._server.start()
 
     async def stop(self, grace_seconds: float) -> None:
         """Refuse new calls, let those in flight end within ``grace_seconds``."""
+        path = path_of(self.address)
+        if path is not None:
+            remove_own_socket(path, self._inode)
         await self._server.stop(grace_seconds)
+        if self._folder >= 0:
+            os.close(self._folder)
+            self._folder = -1
 
 
 def check_handlers(

@@ -8,6 +8,7 @@ name is removed once it listens, because the workers run as the same user.
 
 import asyncio
 import contextlib
+import fcntl
 import logging
 import os
 import socket
@@ -23,14 +24,19 @@ from sidecar.transport.peers import Peer, PeerRule, make_rule, may_descend_from,
 from sidecar.transport.pipe import SocketPipe
 from sidecar.transport.sockets import (
     ListenFault,
-    inode_of,
+    bind_unix,
+    fresh_name,
+    is_at,
     path_of,
+    put_in_place,
     remove_own_socket,
     remove_stale_socket,
 )
 
 MAX_CONNECTIONS = 256
 _BACKLOG = 128
+_FOLDERS = ("d", "e")
+"""Endings of the inner server's folder: one is a predecessor's that still runs."""
 _ACCEPT_PAUSE_SECONDS = 0.2
 _log = logging.getLogger("sidecar.transport")
 
@@ -54,8 +60,8 @@ class SocketGuard:
         self._on_refused = on_refused
         self._max_connections = max_connections
         self._is_child = is_child or partial(may_descend_from, ancestor=os.getpid())
-        self._folder = path.with_name(f"{path.name}.d")
-        self._inner = self._folder / "s"
+        self._folder = path.with_name(f"{path.name}.{_FOLDERS[0]}")
+        self._lock = -1
         self._inner_socket = -1
         self._inode = 0
         self._listener: socket.socket | None = None
@@ -67,38 +73,74 @@ class SocketGuard:
         """The address on which the inner server must listen, as grpcio writes it."""
         return f"unix:{self._inner}"
 
+    @property
+    def _inner(self) -> Path:
+        return self._folder / "s"
+
     def prepare(self) -> None:
-        """Create the folder of the inner server's socket. Raises ``ListenFault``."""
-        try:
-            with contextlib.suppress(FileExistsError):
-                self._folder.mkdir(mode=0o700)
-            found = self._folder.lstat()
-        except OSError as exc:
-            raise ListenFault(f"the folder {self._folder} can't be made: {exc.strerror}") from exc
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
-            raise ListenFault(
-                f"{self._folder} exists, but is not a folder that belongs to this user: remove it"
-            )
-        self._folder.chmod(0o700)
+        """Create the folder of the inner server's socket, and lock it. Raises ``ListenFault``.
+
+        A predecessor that is being replaced still has one: then it is the other of the two.
+        """
+        self._unlock()
+        for ending in _FOLDERS:
+            self._folder = self._path.with_name(f"{self._path.name}.{ending}")
+            if self._make_folder():
+                break
+        else:
+            raise ListenFault(f"{self._folder} is another sidecar's, and so is the one beside it")
         if anyone_may_replace(self._path.parent):
             _log.warning(
                 "any user may replace sockets in %s: set its sticky bit, or change its owner",
                 self._path.parent,
             )
 
+    def _make_folder(self) -> bool:
+        """Create the folder and lock it; return False if another process has it."""
+        while True:
+            try:
+                with contextlib.suppress(FileExistsError):
+                    self._folder.mkdir(mode=0o700)
+                found = self._folder.lstat()
+                if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+                    raise ListenFault(
+                        f"{self._folder} exists, but is not a folder that belongs to this user:"
+                        " remove it"
+                    )
+                self._folder.chmod(0o700)
+                self._lock = os.open(
+                    self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+                )
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if is_at(self._lock, self._folder):
+                    return True
+            except BlockingIOError:
+                self._unlock()
+                return False
+            except OSError as exc:
+                self._unlock()
+                raise ListenFault(
+                    f"the folder {self._folder} can't be made: {exc.strerror}"
+                ) from exc
+            self._unlock()  # its owner has removed it in between: make it anew
+
+    def _unlock(self) -> None:
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
     def start(self) -> None:
         """Start listening, after the inner server. Raises ``ListenFault``."""
         self._take_inner_socket()
-        remove_stale_socket(self._path)
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        listener.setblocking(False)
-        try:
-            listener.bind(str(self._path))
-            listener.listen(_BACKLOG)
-        except OSError as exc:
-            listener.close()
-            raise ListenFault(f"cannot listen on unix:{self._path}: {exc.strerror}") from exc
-        self._inode = inode_of(self._path)
+        bound = fresh_name(self._path)
+        with contextlib.ExitStack() as opened:
+            try:
+                listener = opened.enter_context(bind_unix(bound))
+                listener.listen(_BACKLOG)
+                self._inode = put_in_place(bound, self._path)
+            except OSError as exc:
+                raise ListenFault(f"cannot listen on unix:{self._path}: {exc.strerror}") from exc
+            opened.pop_all()
         self._listener = listener
         self._task = asyncio.create_task(self._accept(listener))
 
@@ -128,8 +170,10 @@ class SocketGuard:
             os.close(self._inner_socket)
             self._inner_socket = -1
         with contextlib.suppress(OSError):
-            remove_stale_socket(self._inner)
-            self._folder.rmdir()
+            if self._lock >= 0:
+                remove_stale_socket(self._inner)
+                self._folder.rmdir()
+        self._unlock()
 
     async def _accept(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()

@@ -13,9 +13,11 @@ from sidecar.transport.health import HEALTH_CHECK, HealthStatus
 from sidecar.transport.limits import BufferAccount, Limits
 from sidecar.transport.sockets import (
     ListenFault,
-    inode_of,
+    bind_unix,
+    fresh_name,
     open_listeners,
     path_of,
+    put_in_place,
     remove_own_socket,
 )
 
@@ -67,22 +69,32 @@ class H2Server:
 
         Raises ``ListenFault`` for an address that is in use or not this machine's.
         """
-        loop = asyncio.get_running_loop()
         path = path_of(self.address)
-        create = loop.create_server if path is None else loop.create_unix_server
         try:
-            for listener in listeners or open_listeners(self.address):
-                self._servers.append(
-                    await create(lambda: H2Connection(self), sock=listener, backlog=_BACKLOG)
-                )
-                if path is not None:
-                    self._inode = inode_of(path)
-                else:
-                    port = listener.getsockname()[1]
-                    self.bound_address = f"{self.address.rpartition(':')[0]}:{port}"
+            if path is None:
+                await self._listen_on_host(listeners)
+            elif listeners:  # the main process gives it its name
+                await self._listen(listeners[0], is_unix=True)
+            else:
+                bound = fresh_name(path)
+                await self._listen(bind_unix(bound), is_unix=True)
+                self._inode = put_in_place(bound, path)
         except OSError as exc:
             raise ListenFault(f"cannot listen on {self.address}: {exc.strerror}") from exc
         self._sweeper = asyncio.create_task(self._sweep())
+
+    async def _listen_on_host(self, listeners: Sequence[socket.socket]) -> None:
+        for listener in listeners or open_listeners(self.address):
+            await self._listen(listener, is_unix=False)
+            port = listener.getsockname()[1]
+            self.bound_address = f"{self.address.rpartition(':')[0]}:{port}"
+
+    async def _listen(self, listener: socket.socket, *, is_unix: bool) -> None:
+        loop = asyncio.get_running_loop()
+        create = loop.create_unix_server if is_unix else loop.create_server
+        self._servers.append(
+            await create(lambda: H2Connection(self), sock=listener, backlog=_BACKLOG)
+        )
 
     async def stop(self, grace_seconds: float) -> None:
         """Accept no new connection or call, answer those in flight, then close."""

@@ -16,9 +16,10 @@ from sidecar.transport.http1_connections import ConnectionTable
 from sidecar.transport.http1_messages import Guard, Refusal, Request, Response, Routes, problem
 from sidecar.transport.sockets import (
     ListenFault,
-    inode_of,
+    bind_unix,
+    fresh_name,
+    put_in_place,
     remove_own_socket,
-    remove_stale_socket,
     split_address,
 )
 
@@ -73,9 +74,9 @@ class HttpServer:
         try:
             if self.address.startswith("unix:"):
                 path = Path(self.address.removeprefix("unix:"))
-                remove_stale_socket(path)
-                self._server = await asyncio.start_unix_server(self._serve, path)
-                self._socket = path, inode_of(path)
+                bound = fresh_name(path)
+                self._server = await asyncio.start_unix_server(self._serve, sock=bind_unix(bound))
+                self._socket = path, put_in_place(bound, path)
             else:
                 host, port = split_address(self.address)
                 self._server = await asyncio.start_server(self._serve, host, port)

@@ -1,12 +1,24 @@
-"""Addresses and sockets of listeners."""
+"""Addresses and sockets of listeners.
+
+A Unix socket is bound under a fresh name beside its own, and renamed once it listens: there is no
+moment at which a client finds none, or one that refuses, while a predecessor's is replaced.
+"""
 
 import contextlib
+import errno
+import glob
+import hashlib
+import os
+import secrets
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from sidecar.common.errors import Fault
+
+_LONG_NAME = 48
+"""Bytes of a file's name that is used as it is in a fresh one."""
 
 
 class ListenFault(Fault):
@@ -28,6 +40,64 @@ def remove_stale_socket(path: Path) -> None:
     """Remove the socket of a process that was killed; any other file is kept."""
     if path.is_socket():
         path.unlink()
+
+
+def fresh_name(path: Path) -> Path:
+    """Return a name beside ``path`` that nobody has."""
+    return path.with_name(f"{_fresh_stem(path)}.{secrets.token_hex(4)}")
+
+
+def _fresh_stem(path: Path) -> str:
+    """Return what the fresh names of ``path`` begin with, short enough for ``bind_unix``."""
+    name = path.name
+    if len(os.fsencode(name)) > _LONG_NAME:
+        name = f"{name[: _LONG_NAME // 4]}{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    return f".{name}"
+
+
+def remove_abandoned(path: Path) -> None:
+    """Remove sockets under fresh names of ``path``, whose process was killed before it listened."""
+    for each in path.parent.glob(f"{glob.escape(_fresh_stem(path))}.{'?' * 8}"):
+        with contextlib.suppress(OSError):
+            remove_stale_socket(each)
+
+
+def bind_unix(path: Path, kind: int = socket.SOCK_STREAM) -> socket.socket:
+    """Bind a Unix socket, which does not listen yet. Raises ``OSError``.
+
+    Its folder's path may be longer than an address may be (108 bytes): it is bound through a
+    descriptor of the folder.
+    """
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        return _bound(socket.AF_UNIX, f"/proc/self/fd/{folder}/{path.name}", kind)
+    finally:
+        os.close(folder)
+
+
+def put_in_place(bound: Path, path: Path) -> int:
+    """Rename a socket that listens to its own name, and return its inode.
+
+    It replaces another socket; any other file is kept. Raises ``OSError``, and removes it then.
+    """
+    inode = inode_of(bound)
+    if path.exists() and not path.is_socket():
+        remove_stale_socket(bound)
+        raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+    try:
+        bound.rename(path)
+    except OSError:
+        remove_stale_socket(bound)
+        raise
+    return inode
+
+
+def is_at(descriptor: int, path: Path) -> bool:
+    """Return whether an open file, or folder, is the one of this name."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.lstat())
+    except OSError:
+        return False
 
 
 def inode_of(path: Path) -> int:
@@ -62,7 +132,7 @@ def open_listeners(address: str) -> list[socket.socket]:
 def _bind_all(address: str) -> Iterator[socket.socket]:
     if (path := path_of(address)) is not None:
         remove_stale_socket(path)
-        yield _bound(socket.AF_UNIX, str(path))
+        yield bind_unix(path)
         return
     host, port = split_address(address)
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -70,8 +140,8 @@ def _bind_all(address: str) -> Iterator[socket.socket]:
         yield _bound(family, where)
 
 
-def _bound(family: int, where: Any) -> socket.socket:
-    listener = socket.socket(family, socket.SOCK_STREAM)
+def _bound(family: int, where: Any, kind: int = socket.SOCK_STREAM) -> socket.socket:
+    listener = socket.socket(family, kind)
     try:
         if family != socket.AF_UNIX:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -21,7 +21,8 @@ async def start(context: AppContext) -> VaultClient:
     )
     context.stack.push_async_callback(vault.close)
     context.metrics.add_source(lambda: vault_families(vault.token_expires_at, monotonic_seconds()))
-    await vault.login()
+    with context.waits.on(f"Vault at {context.config.vault.address} to log in"):
+        await vault.login()
     status = PollStatus("vault_login", "the login to Vault", _log, kept="our token lives on")
     context.watch(status)
     context.spawn(_keep_logged_in(vault, status))

@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,6 +38,7 @@ routes: [{{name: all, path_prefix: /}}]
 {more}
 """
 KV = "{source: vault_kv}"
+KEYS = "the keys in Vault entry secret/iam/jwt-signing-key"
 MAIN = """
 import sys
 from sidecar.cli.main import main
@@ -146,13 +146,15 @@ def silent_vault() -> Iterator[str]:
 def starting(path: Path) -> Iterator["subprocess.Popen[str]"]:
     """One that has begun its start: it says so when its signals are taken."""
     before = """
+import sidecar.runtime.start_report as report
+report.REPORT_SECONDS = 0.3
 import sidecar.runtime.serve as module
-install = module._install_signals
-def say(context):
-    installed = install(context)
+attach = module._attach
+def say(signals, context):
+    attached = attach(signals, context)
     print("begun", flush=True)
-    return installed
-module._install_signals = say
+    return attached
+module._attach = say
 """
     command = [sys.executable, "-c", f"{before}\n{MAIN}", str(path)]
     pipe = subprocess.PIPE
@@ -169,16 +171,32 @@ module._install_signals = say
 def test_a_signal_to_stop_ends_a_start_that_waits(
     tmp_path: Path, token_file: TokenFile, silent_vault: str, number: int
 ) -> None:
-    """As the first process of a container it would not be ended by one that it does not take."""
+    """It says what it waited for; a hang-up before, which may come at any time, ends nothing."""
     token_file.write("a-token")
     with starting(config(tmp_path, token_file, vault=silent_vault)) as running:
-        running.send_signal(signal.SIGHUP)  # logrotate's, which may come at any time
-        time.sleep(0.3)
-        assert running.poll() is None
+        running.send_signal(signal.SIGHUP)
+        assert running.stderr is not None
+        assert f"the start waits for {KEYS} (" in running.stderr.readline()
         running.send_signal(number)
         _, said = running.communicate(timeout=8)
     assert running.returncode == 0
-    assert "stopped while it starts" in said
+    assert f"stopped while it starts; it waited for {KEYS} (" in said
+
+
+def test_readyz_says_what_a_start_waits_for(
+    tmp_path: Path, token_file: TokenFile, silent_vault: str
+) -> None:
+    token_file.write("a-token")
+    path = config(tmp_path, token_file, vault=silent_vault)
+    admin = tmp_path / "admin"
+    text = path.read_text().replace(
+        'admin: {address: "127.0.0.1:0"', f'admin: {{address: "unix:{admin}"'
+    )
+    path.write_text(text)
+    with starting(path):
+        wait_until(admin.is_socket)
+        wait_until(lambda: readyz(admin)["problems"]["start"] == f"waits for {KEYS}")
+        assert readyz(admin)["ready"] is False
 
 
 SHARED = """\

@@ -247,9 +247,33 @@ def test_a_folder_where_anyone_may_replace_the_socket_is_warned_of(
     for mode, told in ((0o777, 1), (0o1777, 0), (0o755, 0)):
         caplog.clear()
         tmp_path.chmod(mode)
-        SocketGuard(tmp_path / "s.sock", make_rule((), ()), lambda _: None).prepare()
+        guard = SocketGuard(tmp_path / "s.sock", make_rule((), ()), lambda _: None)
+        guard.prepare()
+        guard.close()
         assert len(caplog.records) == told
     tmp_path.chmod(0o700)
+
+
+def test_a_successor_has_a_folder_of_its_own_and_each_removes_its_own(tmp_path: Path) -> None:
+    rule = make_rule((), ())
+    first, second, third = (SocketGuard(tmp_path / "s", rule, lambda _: None) for _ in range(3))
+    (tmp_path / "s.d").mkdir()  # of one that was killed
+    first.prepare()
+    second.prepare()
+    assert [each.inner_address for each in (first, second)] == [
+        f"unix:{tmp_path}/s.d/s",
+        f"unix:{tmp_path}/s.e/s",
+    ]
+    with pytest.raises(ListenFault, match="is another sidecar's"):
+        third.prepare()
+    third.close()
+    first.close()
+    assert [each.name for each in tmp_path.iterdir()] == ["s.e"]
+    third.prepare()
+    second.close()
+    assert [each.name for each in tmp_path.iterdir()] == ["s.d"]
+    third.close()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_only_a_unix_socket_has_a_guard() -> None:

@@ -8,9 +8,14 @@ import pytest
 
 from sidecar.transport.sockets import (
     ListenFault,
+    bind_unix,
+    fresh_name,
     inode_of,
+    is_at,
     open_listeners,
     path_of,
+    put_in_place,
+    remove_abandoned,
     remove_own_socket,
     remove_stale_socket,
     split_address,
@@ -98,3 +103,52 @@ def test_an_address_in_use_is_a_fault() -> None:
         address = f"127.0.0.1:{server.getsockname()[1]}"
         with pytest.raises(ListenFault, match="in use"):
             open_listeners(address)
+
+
+def test_a_socket_that_listens_replaces_a_predecessors_in_one_step(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    before = bound(path)
+    fresh = fresh_name(path)
+    with before, bind_unix(fresh) as listener, socket.socket(socket.AF_UNIX) as peer:
+        listener.listen()
+        inode = put_in_place(fresh, path)
+        assert inode == inode_of(path)
+        assert list(tmp_path.iterdir()) == [path]
+        peer.connect(str(path))
+        listener.accept()[0].close()
+
+
+@pytest.mark.parametrize("harm", ["a file", "no folder"])
+def test_what_is_no_socket_is_not_replaced(tmp_path: Path, harm: str) -> None:
+    path = tmp_path / "s" if harm == "a file" else tmp_path / "sub" / "s"
+    if harm == "a file":
+        path.write_text("mine")
+    fresh = fresh_name(tmp_path / "s")
+    with bind_unix(fresh), pytest.raises(OSError, match=r"in use|No such"):
+        put_in_place(fresh, path)
+    assert not fresh.exists()
+    assert harm == "no folder" or path.read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["s", "s" * 200, "ü" * 48, "🚪" * 60, "[a]*?"])
+def test_a_fresh_name_can_be_bound_however_long_its_path_is(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / ("f" * 120)
+    folder.mkdir()
+    path = folder / name
+    fresh = fresh_name(path)
+    assert fresh != fresh_name(path)
+    with bind_unix(fresh):
+        remove_abandoned(folder / f"{name}x")
+        assert fresh.is_socket(), "another socket's"
+        remove_abandoned(path)
+        assert not fresh.exists()
+
+
+def test_an_open_file_is_told_from_another_of_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "f"
+    with path.open("w") as file:
+        assert is_at(file.fileno(), path)
+        path.rename(tmp_path / "g")
+        assert not is_at(file.fileno(), path)
+        path.touch()
+        assert not is_at(file.fileno(), path)

@@ -35,7 +35,7 @@ from sidecar.vault.revoke import revoke_certificate
 from sidecar.vault.trust import read_mount_crls
 from workload.x509.addresses import read_addresses
 
-_SAY_AFTER_SECONDS = (3.0, 30.0)
+_SAY_AFTER_SECONDS = (3.0, 5.0)
 _MAX_SHOWN = 5
 
 

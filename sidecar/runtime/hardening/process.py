@@ -22,6 +22,8 @@ from sidecar.runtime.hardening.landlock import restrict_self
 from sidecar.runtime.hardening.seccomp import refuse_calls, refuse_rings
 
 _PACKAGE = Path(__file__).parents[2]
+_WORKER_OOM_SCORE, _MAX_OOM_SCORE = 500, 1000
+"""What a worker has more than the main process, in thousandths of the memory there is."""
 _CODE = ("stdlib", "platstdlib", "purelib", "platlib")
 
 
@@ -61,7 +63,19 @@ def adopt_orphans() -> Hardening:
 
 def begin_worker() -> Hardening:
     """Harden a process that will be confined; call it before the event loop is created."""
-    return harden_process() + _all_of(("no io_uring", refuse_rings))
+    # Before this process is closed to others: its files in /proc are root's then.
+    first = _all_of(("first out of memory", prefer_for_oom_killer))
+    return first + harden_process() + _all_of(("no io_uring", refuse_rings))
+
+
+def prefer_for_oom_killer(file: Path = Path("/proc/self/oom_score_adj")) -> None:
+    """Have the kernel end this process before the main one when memory runs out.
+
+    The main process is twice as large, so the kernel would choose it, and with it everything; a
+    worker is started again (proc(5), ``oom_score_adj``).
+    """
+    before = int(file.read_text())
+    file.write_text(str(min(before + _WORKER_OOM_SCORE, _MAX_OOM_SCORE)))
 
 
 def confine_worker() -> Hardening:

@@ -141,7 +141,8 @@ class WorkerChecks:
         self._pool.on_unknown_kid = request_refresh
         context = self._context
         context.stack.push_async_callback(self._pool.stop)
-        await self._pool.start()
+        with context.waits.on("the workers to serve"):
+            await self._pool.start()
         context.health.on_change(self._pool.set_ready)
         context.metrics.add_refresh(self._refresh)
         context.metrics.add_counters(lambda: (slot.stats().counters for slot in self._pool.slots))

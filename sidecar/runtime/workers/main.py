@@ -13,7 +13,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import signal
 import socket
 import sys
 from collections.abc import Coroutine
@@ -29,6 +28,7 @@ from sidecar.keys.lifecycle import KeyState
 from sidecar.observability.counters import Counters
 from sidecar.runtime.check import compile_policies
 from sidecar.runtime.hardening.process import Hardening, begin_worker, confine_worker
+from sidecar.runtime.signals import ignore_signals
 from sidecar.runtime.workers.challenges import RequestedChallenges
 from sidecar.runtime.workers.channel import Channel, open_channel
 from sidecar.runtime.workers.frames import (
@@ -84,8 +84,7 @@ _log = logging.getLogger("sidecar.runtime.workers")
 
 def main() -> int:
     """Run until a ``Drain`` frame arrives or the channel closes; return the exit code."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
+    ignore_signals()
     end = _take_channel()
     if end is None:
         print(  # noqa: T201

@@ -39,7 +39,6 @@ from sidecar.runtime.workers.spawn import COMMAND
 from sidecar.runtime.workers.stats import WorkerStats
 from sidecar.tokens.keyring import KeyRing
 from sidecar.tokens.revocation import Revocations
-from sidecar.transport.sockets import inode_of, path_of, remove_own_socket
 
 HEARTBEAT_SECONDS = 1.0
 START_SECONDS = 30.0
@@ -237,19 +236,24 @@ class WorkerPool:
             ) from None
 
     async def stop(self) -> None:
-        """Drain all workers at once; kill those that exceed the time."""
+        """Drain all workers at once; kill those that exceed the time.
+
+        One that does not serve yet has nothing to drain, and may read no frame for a while.
+        """
         self._draining.set()
         for process in self._processes():
-            process.send(Drain())
+            if process.serving:
+                process.send(Drain())
+            else:
+                process.kill(Ended.EXITED)
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=self._drain_seconds + END_SECONDS)
         for process in self._processes():
             _log.error("worker %d does not end within its drain time: killed", process.number)
             process.kill(Ended.HUNG)
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for slot in self.slots:  # a confined worker can't remove its own socket
-            if (path := path_of(slot.address)) is not None:
-                remove_own_socket(path, slot.inode)
+        for slot in self.slots:
+            slot.remove_socket()
 
     @property
     def hardening(self) -> frozenset[str]:
@@ -306,6 +310,7 @@ class WorkerPool:
             ended, process.refusal = Ended.EXITED, f"its program can't be started: {exc.strerror}"
         finally:
             slot.retire(process)
+            slot.forget_bound()
             self._notify_change()
         if self._draining.is_set():
             return
@@ -317,20 +322,26 @@ class WorkerPool:
         _log.error("worker %d ended: %s", slot.number, what)
 
     def _make(self, slot: Slot) -> WorkerProcess:
+        address = slot.next_address()
+
         def serves() -> None:
+            try:
+                slot.put_in_place()
+            except OSError as exc:
+                process.refusal = f"cannot listen on {slot.address}: {exc.strerror}"
+                process.kill(Ended.EXITED)
+                return
             _log.info("worker %d serves on %s", slot.number, slot.address)
-            if (path := path_of(slot.address)) is not None:
-                slot.inode = inode_of(path)
             if not self._first[slot.number].done():
                 self._first[slot.number].set_result(None)
             self._notify_change()
 
         def first_frames() -> tuple[int, Sequence[bytes]]:
             draining = self._draining.is_set()
-            frames = self._state.first_frames(slot.number, slot.address, draining=draining)
+            frames = self._state.first_frames(slot.number, address, draining=draining)
             return self.version, tuple(frames)
 
-        return WorkerProcess(
+        process = WorkerProcess(
             slot.number,
             first_frames,
             audit=slot.audit,
@@ -344,6 +355,7 @@ class WorkerPool:
             inherited=[each for each in (self._dependencies.control,) if each >= 0],
             command=self._dependencies.command,
         )
+        return process
 
     def _divide_limits(self, worker: int, used: LimitsUsed) -> LimitsShares | None:
         if self.limits is None:

@@ -1,8 +1,17 @@
 """One worker's slot: what stays while its processes come and go."""
 
+from pathlib import Path
+
 from sidecar.runtime.workers.output import LineQueue
 from sidecar.runtime.workers.process import Ended, WorkerProcess
 from sidecar.runtime.workers.stats import WorkerStats
+from sidecar.transport.sockets import (
+    fresh_name,
+    path_of,
+    put_in_place,
+    remove_own_socket,
+    remove_stale_socket,
+)
 
 
 class Slot:
@@ -14,8 +23,10 @@ class Slot:
         self.address = address
         self.process: WorkerProcess | None = None
         self.past = WorkerStats()
-        self.inode = 0
-        """Of its Unix socket, where it listens on one."""
+        self._bound: Path | None = None
+        """Where its process binds a Unix socket, until it listens."""
+        self._inode = 0
+        """Of its Unix socket, once it listens."""
         self.restarts = dict.fromkeys(Ended, 0)
 
     @property
@@ -27,6 +38,34 @@ class Slot:
     def version(self) -> int:
         """The version of the keys that its process uses; 0 for none."""
         return self.process.applied if self.process is not None else 0
+
+    def next_address(self) -> str:
+        """Return the address that its next process binds: a Unix socket under a fresh name."""
+        path = path_of(self.address)
+        if path is None:
+            return self.address
+        self._bound = fresh_name(path)
+        return f"unix:{self._bound}"
+
+    def put_in_place(self) -> None:
+        """Give the Unix socket, which listens now, its name. Raises ``OSError``.
+
+        A confined worker can do neither this nor remove its socket.
+        """
+        path = path_of(self.address)
+        if path is not None and self._bound is not None:
+            self._inode = put_in_place(self._bound, path)
+
+    def forget_bound(self) -> None:
+        """Remove the Unix socket of a process that has ended before it listened."""
+        if self._bound is not None:
+            remove_stale_socket(self._bound)
+            self._bound = None
+
+    def remove_socket(self) -> None:
+        """Remove its Unix socket, unless a successor has put its own there."""
+        if (path := path_of(self.address)) is not None:
+            remove_own_socket(path, self._inode)
 
     def stats(self) -> WorkerStats:
         """Return this slot's statistics, former processes included."""

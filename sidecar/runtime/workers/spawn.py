@@ -6,6 +6,7 @@ environment variables that an interpreter needs.
 """
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import sidecar
+from sidecar.runtime.signals import TAKEN
 
 _ROOT = str(Path(sidecar.__path__[0]).parent)
 COMMAND = (sys.executable, "-m", "sidecar.runtime.workers.main")
@@ -30,8 +32,11 @@ def spawn(
 
     Popen instead of the event loop's own function: uvloop forks, which copies this process's page
     tables and runs grpcio's fork handlers; Popen does neither (vfork), and returns at the exec.
+    The child is born with the signals blocked that it will ignore: one that the whole group gets
+    while it loads its modules does not end it.
     """
     parent_end, child_end = socket.socketpair()
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, TAKEN)
     try:
         child = subprocess.Popen(  # noqa: S603 - our own program
             command,
@@ -46,6 +51,7 @@ def spawn(
         parent_end.close()
         raise
     finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         child_end.close()
     return child, parent_end
 

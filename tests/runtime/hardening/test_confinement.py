@@ -165,7 +165,9 @@ async def test_in_a_real_worker_nothing_is_left(house: House, issuer: Issuer) ->
     } == {}
     assert house.token_file.read_text() == "hvs.a-token"
     (said,) = running.pool.hardening
-    assert said.startswith("no new privileges, no core, memory closed, no io_uring, Landlock ")
+    assert said.startswith(
+        "first out of memory, no new privileges, no core, memory closed, no io_uring, Landlock "
+    )
     assert said.endswith(", seccomp")
     for number in range(2):
         assert not [each for each in links_of(running.pid(number)) if "io_uring" in each]

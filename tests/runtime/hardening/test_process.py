@@ -13,6 +13,7 @@ from sidecar.runtime.hardening.process import (
     code_folders,
     confine_worker,
     harden_process,
+    prefer_for_oom_killer,
 )
 
 ROOT = Path(__file__).parents[3]
@@ -72,3 +73,13 @@ def test_the_version_of_landlock_is_named(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(process, "restrict_self", lambda _folders: 5)
     monkeypatch.setattr(process, "refuse_calls", lambda: None)
     assert confine_worker() == Hardening(("Landlock 5", "seccomp"))
+
+
+@pytest.mark.parametrize(("before", "after"), [(-997, -497), (0, 500), (900, 1000)])
+def test_a_worker_is_the_kernels_choice_when_memory_runs_out(
+    tmp_path: Path, before: int, after: int
+) -> None:
+    file = tmp_path / "oom_score_adj"
+    file.write_text(f"{before}\n")
+    prefer_for_oom_killer(file)
+    assert file.read_text() == str(after)

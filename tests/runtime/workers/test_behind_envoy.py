@@ -262,7 +262,9 @@ def test_all_are_hardened_and_readyz_says_by_what(stack: WorkerStack) -> None:
             and str(each.readlink()) not in {"/dev/null", "/dev/urandom"}
         ], "no file is open but its own statistics"
     said = stack.readyz()["workers_confined_by"]
-    assert said.startswith("no new privileges, no core, memory closed, no io_uring")
+    assert said.startswith(
+        "first out of memory, no new privileges, no core, memory closed, no io_uring"
+    )
     assert ("missing" in said) is (abi_version() == 0)
 
 

@@ -51,6 +51,14 @@ def test_started_by_hand_it_says_how_to_start_it() -> None:
     assert b"run `sidecar serve`" in done.stderr
 
 
+async def test_the_kernel_takes_it_before_the_main_process(pool: Pool) -> None:
+    """Out of memory, that is: the score of each is the main process's and half of the scale."""
+    ours = int(Path("/proc/self/oom_score_adj").read_text())  # noqa: ASYNC240 - no disk
+    for number in range(WORKERS):
+        theirs = Path(f"/proc/{pool.pid(number)}/oom_score_adj").read_text()  # noqa: ASYNC240 - no disk
+        assert int(theirs) == min(ours + 500, 1000)
+
+
 async def test_signals_are_the_main_processs(pool: Pool, issuer: Issuer) -> None:
     pids = [pool.pid(number) for number in range(WORKERS)]
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

@@ -101,8 +101,10 @@ def test_a_limit_holds_for_what_is_asked_and_repeated_together(edge: CachedEdge)
     set_limit(edge, **{OTHER_TENANT: f"{RATE}/1s burst {BURST}"})
     before, overload = edge.counts(), Overload(edge)
     overload.run()
-    # More than the limit never passes; a client that is late on a busy machine leaves some of it.
-    assert 0.95 * RATE <= overload.passed_in_a_second() <= 1.02 * RATE
+    # A client that is late on a busy machine leaves some of the limit. What a worker lets pass
+    # before it has reported (0.1 s) is paid back later, so a window may have it on top.
+    late = 0.03 * RATE if len(family(edge.sidecar.pid)) > 1 else 0
+    assert 0.95 * RATE <= overload.passed_in_a_second() <= 1.02 * RATE + late
     after = edge.counts()
     statuses = overload.statuses
     assert set(statuses) == {200, 429}

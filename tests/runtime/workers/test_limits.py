@@ -71,6 +71,7 @@ async def limited(issuer: Issuer) -> AsyncIterator[LimitedPool]:
     assert running.faults == []
 
 
+@pytest.mark.quiet
 async def test_two_tenants_at_twice_their_rates_each_get_theirs(
     limited: LimitedPool, issuer: Issuer
 ) -> None:

@@ -134,8 +134,14 @@ async def test_what_is_not_in_a_worker(tmp_path: Path, issuer: Issuer) -> None:
         "sidecar.observability.alerts",
     )
     assert {name for name in ours if name.startswith(forbidden)} == set()
-    # The names in a client's certificate, and no more of what is shared with applications.
-    shared = {"workload", "workload.errors", "workload.x509", "workload.x509.identities"}
+    # How a client's certificate is read, and whose it is: no more of what applications share.
+    shared = {
+        "workload",
+        "workload.errors",
+        "workload.x509",
+        "workload.x509.identities",
+        "workload.x509.reading",
+    }
     assert {name for name in modules if name.split(".")[0] == "workload"} <= shared
 
 

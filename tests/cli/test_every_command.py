@@ -124,6 +124,7 @@ class Interrupting:
         if name == "sidecar.cli." + sys.argv[1]:
             os.kill(os.getpid(), signal.SIGINT)
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # behind a shell's & it is ignored
 sys.meta_path.insert(0, Interrupting())
 from sidecar.cli.entry import main
 sys.exit(main())
@@ -134,6 +135,6 @@ sys.exit(main())
 def test_every_command_ends_quietly_by_ctrl_c_during_its_imports(name: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", INTERRUPTED, name],
-        capture_output=True, text=True, check=False, cwd=ROOT,
+        capture_output=True, text=True, check=False, cwd=ROOT, timeout=60,
     )  # fmt: skip
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")

@@ -36,6 +36,7 @@ LONG = (
     "tests/headers/test_envoy_patterns.py",
     "tests/applications/test_paths.py",
     "tests/runtime/workers/test_pool.py",
+    "tests/runtime/workers/test_broadcast.py",
     "tests/envoy/decision_cache/test_end_to_end.py",
     "tests/bench/test_peer_figures.py",
     "tests/decision_cache/test_envoy_under_change.py",

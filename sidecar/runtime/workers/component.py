@@ -60,20 +60,23 @@ class WorkerChecks:
             on_change=self._show,
             on_fault=context.on_fault,
         )
+        self._broadcast = self._pool.broadcast
         credits_of = None
         if decision_cache is not None:
-            decision_cache.on_held = self._pool.hold_leases
+            decision_cache.on_held = self._broadcast.hold_leases
             credits_of = decision_cache.tenant_credits
         if self.limiter is not None:
             if credits_of is not None:
                 credits_of.limiter = self.limiter
-                credits_of.on_slot = self._pool.give_slot
-            self._pool.limits = LimitShares(self.limiter, config.listen.authz.workers, credits_of)
-            self._pool.publish_limits()
+                credits_of.on_slot = self._broadcast.give_slot
+            self._broadcast.limits = LimitShares(
+                self.limiter, config.listen.authz.workers, credits_of
+            )
+            self._broadcast.publish_limits()
 
     def publish_limits(self) -> None:
         """Send to every worker what its rate limits depend on."""
-        self._pool.publish_limits()
+        self._broadcast.publish_limits()
 
     def publish(self, view: KeyView) -> None:
         """Send the keys to every worker."""
@@ -88,7 +91,7 @@ class WorkerChecks:
     def _publish(self) -> None:
         """Send keys and revocations, once there are keys."""
         if self._view is not None and not self._is_committing:
-            self._pool.publish(
+            self._broadcast.publish(
                 self._view.ring,
                 self._revocations,
                 self._view.state,
@@ -99,11 +102,11 @@ class WorkerChecks:
         """Send the publishers of modules to every worker."""
         self._publishers = publishers
         if not self._is_committing:
-            self._pool.publish_publishers(publishers)
+            self._broadcast.publish_publishers(publishers)
 
     async def prepare(self, policies: CompiledPolicies) -> PreparedPolicies:
         """Have every worker compile other policies. Raises ``WorkerFault``."""
-        encoded = await self._pool.prepare_policies(policies.config)
+        encoded = await self._broadcast.prepare_policies(policies.config)
         return PreparedPolicies(policies, encoded)
 
     def commit(self, prepared: PreparedPolicies, publish: Callable[[], None]) -> None:
@@ -126,11 +129,11 @@ class WorkerChecks:
             self._publishers,
         )
         names = (route.name for route in prepared.policies.config.routes)
-        self._pool.put_in_force(prepared.encoded, given, names)
+        self._broadcast.put_in_force(prepared.encoded, given, names)
 
     def publish_domains(self, registered: RegisteredDomains) -> None:
         """Send the tenants' domains to every worker."""
-        self._pool.publish_domains(registered)
+        self._broadcast.publish_domains(registered)
 
     def answer_challenges(self, source: ChallengeLookup) -> None:
         """Answer the workers' challenge requests from this source (ACME http-01)."""
@@ -143,7 +146,7 @@ class WorkerChecks:
         context.stack.push_async_callback(self._pool.stop)
         with context.waits.on("the workers to serve"):
             await self._pool.start()
-        context.health.on_change(self._pool.set_ready)
+        context.health.on_change(self._broadcast.set_ready)
         context.metrics.add_refresh(self._refresh)
         context.metrics.add_counters(lambda: (slot.stats().counters for slot in self._pool.slots))
         context.metrics.add_source(lambda: cache_families(self._pool.stats()))
@@ -154,7 +157,7 @@ class WorkerChecks:
 
         A worker that hangs is killed meanwhile.
         """
-        return tuple(f"worker {number}" for number in await self._pool.settle())
+        return tuple(f"worker {number}" for number in await self._broadcast.settle())
 
     async def _refresh(self) -> None:
         await self._pool.refresh_stats()
@@ -176,7 +179,7 @@ def worker_families(pool: WorkerPool) -> Iterator[Metric]:
     """Yield the metrics of each worker. Their sums are among the other metrics."""
     yield gauge("septem_workers", "Configured workers", len(pool.slots))
     yield gauge("septem_workers_serving", "Workers that answer Checks", pool.serving)
-    yield gauge("septem_snapshot_version", "Newest version of the keys", pool.version)
+    yield gauge("septem_snapshot_version", "Newest version of the keys", pool.broadcast.version)
     by_worker = ["worker"]
     version = GaugeMetricFamily(
         "septem_worker_snapshot_version", "Version of the keys in use", labels=by_worker

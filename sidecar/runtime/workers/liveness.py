@@ -4,6 +4,7 @@ Pure: it counts heartbeats, not seconds. If the main process itself was blocked,
 the time to reply all the same.
 """
 
+HEARTBEAT_SECONDS = 1.0
 MAX_BEHIND_HEARTBEATS = 5
 MAX_START_HEARTBEATS = 30
 MAX_UNSENT_BYTES = 134_217_728

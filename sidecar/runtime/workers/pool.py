@@ -1,61 +1,35 @@
 """The worker pool: starts, restarts and drains the workers, and adds up their statistics.
 
-Every change of keys is sent to every worker, which must acknowledge it. A worker that does not
-acknowledge, or does not reply at all, is killed within ``MAX_BEHIND_HEARTBEATS`` heartbeats and
-restarted with the current keys. So within that time no process uses a withdrawn key any more.
+What the workers decide by is sent by ``broadcast``. A worker that does not acknowledge it, or does
+not reply at all, is killed within ``MAX_BEHIND_HEARTBEATS`` heartbeats and restarted with the
+current keys. So within that time no process uses a withdrawn key any more.
 """
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import NamedTuple, Protocol
 
-from sidecar.authz.acme_challenge import CHALLENGE_ROUTE
-from sidecar.authz.routes import UNMATCHED
-from sidecar.common.errors import Fault
-from sidecar.common.registered_domains import RegisteredDomains
 from sidecar.config import model
-from sidecar.keys.lifecycle import KeyState
-from sidecar.module_signing.publishers import Publishers
+from sidecar.runtime.workers.broadcast import Broadcast, WorkerFault, processes_of
 from sidecar.runtime.workers.challenge_replies import ChallengeReplies
-from sidecar.runtime.workers.frames import (
-    Drain,
-    LeasesHeld,
-    LimitsShares,
-    LimitsUsed,
-    Readiness,
-)
-from sidecar.runtime.workers.limits import LimitShares
-from sidecar.runtime.workers.liveness import MAX_BEHIND_HEARTBEATS
+from sidecar.runtime.workers.frames import Drain
+from sidecar.runtime.workers.liveness import HEARTBEAT_SECONDS
 from sidecar.runtime.workers.output import LineQueue
-from sidecar.runtime.workers.process import END_SECONDS as PROCESS_END_SECONDS
 from sidecar.runtime.workers.process import Ended, WorkerProcess
-from sidecar.runtime.workers.published import EncodedPolicies, Given, PublishedState, Update
 from sidecar.runtime.workers.restarts import RestartPauses
 from sidecar.runtime.workers.slot import Slot
 from sidecar.runtime.workers.spawn import COMMAND
 from sidecar.runtime.workers.stats import WorkerStats
-from sidecar.tokens.keyring import KeyRing
-from sidecar.tokens.revocation import Revocations
 
-HEARTBEAT_SECONDS = 1.0
 START_SECONDS = 30.0
 STATS_SECONDS = 0.25
-PREPARE_SECONDS = 30.0
-"""Longer than the largest configuration takes to compile."""
-SETTLE_SECONDS = (MAX_BEHIND_HEARTBEATS + 2) * HEARTBEAT_SECONDS + 2 * PROCESS_END_SECONDS
-"""Longer than a worker that does not acknowledge its keys may live."""
-SETTLE_POLL_SECONDS = 0.005
 END_SECONDS = 4.0
 """The time after the drain for a worker to write its audit lines and its final report."""
 
 _log = logging.getLogger("sidecar.runtime.workers")
-
-
-class WorkerFault(Fault):
-    """A worker can't be started."""
 
 
 class AuditQueue(LineQueue, Protocol):
@@ -84,8 +58,8 @@ class WorkerPool:
     when a worker reports a token whose key it does not know; ``on_fault`` with an unexpected
     exception of the pool or of a callback, after which supervision continues.
 
-    It needs no Vault: ``publish`` keys, ``await start()``, and the addresses answer Checks.
-    Benchmarks and tests run workers this way.
+    It needs no Vault: ``broadcast.publish`` keys, ``await start()``, and the addresses answer
+    Checks. Benchmarks and tests run workers this way.
     """
 
     def __init__(
@@ -102,96 +76,20 @@ class WorkerPool:
             for number, address in enumerate(addresses)
         )
         self.challenges = ChallengeReplies(on_fault)
-        self._state = PublishedState(config, dependencies.control)
-        self._routes = {UNMATCHED, CHALLENGE_ROUTE, *(route.name for route in config.routes)}
+        self.broadcast = Broadcast(config, self.slots, dependencies.clock, dependencies.control)
         self._drain_seconds = config.listen.drain_seconds
         self._dependencies = dependencies
         self._on_change = on_change
         self._on_fault = on_fault
-        self.limits: LimitShares | None = None
-        """Divides the rate limits among the workers, where there are limits."""
         self.on_unknown_kid: Callable[[], None] = lambda: None
         self._draining = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._first: list[asyncio.Future[None]] = []
 
     @property
-    def version(self) -> int:
-        """The newest version of what workers decide by."""
-        return self._state.version
-
-    @property
     def serving(self) -> int:
         """How many workers answer Checks."""
         return sum(slot.serving for slot in self.slots)
-
-    def publish(
-        self,
-        ring: KeyRing,
-        revocations: Revocations,
-        state: KeyState,
-        *,
-        revocations_degraded: bool = False,
-    ) -> None:
-        """Send the keys and revocations to every worker, if they have changed."""
-        self._send(self._state.set_keys(ring, revocations, state, degraded=revocations_degraded))
-
-    def publish_publishers(self, publishers: Publishers) -> None:
-        """Send the publishers of modules to every worker."""
-        self._send(self._state.set_publishers(publishers))
-
-    def publish_domains(self, registered: RegisteredDomains) -> None:
-        """Send the changed shards of the tenants' domains to every worker."""
-        for update in self._state.set_domains(registered):
-            self._send(update)
-
-    def publish_limits(self) -> None:
-        """Send to every worker what its rate limits depend on, if that has changed."""
-        if self.limits is None:
-            return
-        raw = self._state.set_limits(self.limits.state())
-        frames = [] if raw is None else [raw]
-        frames += self._state.set_tenant_limits(self.limits.tenants())
-        for process in self._processes():
-            for frame in frames:
-                process.send_encoded(frame)
-
-    async def prepare_policies(self, config: model.Config) -> EncodedPolicies:
-        """Have every worker compile another configuration; nothing changes yet.
-
-        One that ends meanwhile, or starts, is not waited for: it is sent the configuration when
-        it is put in force. Raises ``WorkerFault``.
-        """
-        policies = self._state.encode_policies(config)
-        asked = [process for process in self._processes() if process.serving]
-        for process in asked:
-            process.give_policies(policies)
-        deadline = self._dependencies.clock() + PREPARE_SECONDS
-        while waiting := [p for p in asked if p.serving and p.compiled < policies.number]:
-            if self._dependencies.clock() >= deadline:
-                names = ", ".join(f"worker {process.number}" for process in waiting)
-                raise WorkerFault(f"{names}: not compiled within {PREPARE_SECONDS:.0f} s")
-            await asyncio.sleep(SETTLE_POLL_SECONDS)
-        for process in asked:
-            if process.serving and process.compile_problem:
-                raise WorkerFault(f"worker {process.number}: {process.compile_problem}")
-        return policies
-
-    def put_in_force(self, policies: EncodedPolicies, given: Given, routes: Iterable[str]) -> None:
-        """Have every worker decide by policies, keys and lists that belong together."""
-        update = self._state.put_in_force(policies, given)
-        self._routes.update(routes)
-        for process in self._processes():
-            process.give_policies(policies)
-        self._send(update)
-
-    def _send(self, update: Update | None) -> None:
-        if update is None:
-            return
-        for process in self._processes():
-            for part in update.parts:
-                process.send_encoded(part)
-            process.give(update.frame, update.version)
 
     def stats(self) -> WorkerStats:
         """Return the statistics of all workers together."""
@@ -199,24 +97,6 @@ class WorkerPool:
         for slot in self.slots:
             total.merge(slot.stats())
         return total
-
-    def set_ready(self, ready: bool) -> None:
-        """Set the readiness that the workers' gRPC health reports."""
-        self._state.ready = ready
-        for process in self._processes():
-            process.send(Readiness(ready))
-
-    def hold_leases(self, held: bool) -> None:
-        """Tell the workers whether any Envoy holds a lease of the decision cache."""
-        self._state.leases_held = held
-        for process in self._processes():
-            process.send(LeasesHeld(held))
-
-    def give_slot(self, tenant: str, slot: int) -> None:
-        """Tell the workers in which slot a tenant's repeated requests are counted."""
-        raw = self._state.add_slot(tenant, slot)
-        for process in self._processes():
-            process.send_encoded(raw)
 
     async def start(self) -> None:
         """Start all workers, and return when all serve with the published keys.
@@ -241,14 +121,14 @@ class WorkerPool:
         One that does not serve yet has nothing to drain, and may read no frame for a while.
         """
         self._draining.set()
-        for process in self._processes():
+        for process in processes_of(self.slots):
             if process.serving:
                 process.send(Drain())
             else:
                 process.kill(Ended.EXITED)
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=self._drain_seconds + END_SECONDS)
-        for process in self._processes():
+        for process in processes_of(self.slots):
             _log.error("worker %d does not end within its drain time: killed", process.number)
             process.kill(Ended.HUNG)
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -258,30 +138,13 @@ class WorkerPool:
     @property
     def hardening(self) -> frozenset[str]:
         """How the serving workers are confined, as they report it; one text if all are alike."""
-        return frozenset(each.hardening for each in self._processes() if each.serving)
+        return frozenset(each.hardening for each in processes_of(self.slots) if each.serving)
 
     async def refresh_stats(self) -> None:
         """Request every worker's statistics, and wait for them for ``STATS_SECONDS``."""
-        asked = [process.request_stats() for process in self._processes() if process.serving]
+        asked = [process.request_stats() for process in processes_of(self.slots) if process.serving]
         if asked:
             await asyncio.wait(asked, timeout=STATS_SECONDS)
-
-    async def settle(self) -> tuple[int, ...]:
-        """Wait until no process uses older keys than the current ones.
-
-        That is until each has acknowledged them or has ended: one that hangs is killed after
-        ``MAX_BEHIND_HEARTBEATS``. Returns the numbers of the workers that take longer.
-        """
-        request = self.version
-        deadline = self._dependencies.clock() + SETTLE_SECONDS
-        while behind := [p.number for p in self._processes() if not p.decides_by(request)]:
-            if self._dependencies.clock() >= deadline:
-                break
-            await asyncio.sleep(SETTLE_POLL_SECONDS)
-        return tuple(behind)
-
-    def _processes(self) -> Iterator[WorkerProcess]:
-        return (slot.process for slot in self.slots if slot.process is not None)
 
     async def _supervise(self, slot: Slot) -> None:
         """Run one worker process after another, with growing pauses while they end early.
@@ -338,8 +201,7 @@ class WorkerPool:
 
         def first_frames() -> tuple[int, Sequence[bytes]]:
             draining = self._draining.is_set()
-            frames = self._state.first_frames(slot.number, address, draining=draining)
-            return self.version, tuple(frames)
+            return self.broadcast.first_frames(slot.number, address, draining=draining)
 
         process = WorkerProcess(
             slot.number,
@@ -348,24 +210,14 @@ class WorkerPool:
             on_serving=serves,
             on_unknown_kid=self._unknown_kid,
             on_challenges=self.challenges.answer,
-            on_limits=partial(self._divide_limits, slot.number),
+            on_limits=partial(self.broadcast.divide_limits, slot.number),
             on_fault=self._on_fault,
             clock=self._dependencies.clock,
-            routes=self._routes,
+            routes=self.broadcast.routes,
             inherited=[each for each in (self._dependencies.control,) if each >= 0],
             command=self._dependencies.command,
         )
         return process
-
-    def _divide_limits(self, worker: int, used: LimitsUsed) -> LimitsShares | None:
-        if self.limits is None:
-            return None
-        shares, news = self.limits.reply(worker, used)
-        if news is not None:
-            for process in self._processes():
-                if process.number != worker:
-                    process.send(news)
-        return shares
 
     def _unknown_kid(self) -> None:
         self._call(self.on_unknown_kid)
@@ -384,5 +236,5 @@ class WorkerPool:
         while not self._draining.is_set():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._draining.wait(), HEARTBEAT_SECONDS)
-            for process in tuple(self._processes()):
+            for process in tuple(processes_of(self.slots)):
                 self._call(process.heartbeat)

@@ -90,7 +90,7 @@ class Pool:
         self.unknown += 1
 
     def publish(self, ring: KeyRing, revocations: Revocations = NOTHING_REVOKED) -> None:
-        self.pool.publish(ring, revocations, KeyState.ACTIVE)
+        self.pool.broadcast.publish(ring, revocations, KeyState.ACTIVE)
 
     def pid(self, number: int) -> int:
         process = self.pool.slots[number].process

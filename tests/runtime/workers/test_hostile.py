@@ -95,7 +95,7 @@ async def attacked(
     await pool.pool.start()
     watcher = Watcher(pool)
     watching = asyncio.create_task(watcher.run())
-    pool.pool.set_ready(ready=True)
+    pool.pool.broadcast.set_ready(ready=True)
     try:
         yield pool, watcher
     finally:

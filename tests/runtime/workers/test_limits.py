@@ -39,8 +39,8 @@ class LimitedPool(Pool):
         super().__init__(config=config)
         self.limiter = make_limiter(config, Counters(), shared=False)
         assert self.limiter is not None
-        self.pool.limits = LimitShares(self.limiter, WORKERS)
-        self.pool.publish_limits()
+        self.pool.broadcast.limits = LimitShares(self.limiter, WORKERS)
+        self.pool.broadcast.publish_limits()
 
     async def load(self, tokens: list[bytes], per_second: float, seconds: float) -> list[float]:
         """Send to the workers in turn, at a steady rate; return how many passed in a second."""
@@ -112,8 +112,8 @@ async def test_a_tenant_s_new_limit_reaches_all_and_a_worker_that_comes_later(
     assert limiter is not None
     own = msgspec.structs.replace(limiter.policy.limits["tenant"], requests=1, burst=1)
     limiter.use_policy(limiter.policy.with_tenants({TENANT: own}), 0)
-    limited.pool.publish_limits()
-    limited.pool.publish_limits()
+    limited.pool.broadcast.publish_limits()
+    limited.pool.broadcast.publish_limits()
     token = good(issuer)
     for number in range(WORKERS):
         raws = [limited.ask(number, token) for _ in range(3)]

@@ -13,9 +13,7 @@ import pytest
 
 from sidecar.keys.lifecycle import KeyState
 from sidecar.runtime.workers import published
-from sidecar.runtime.workers.pool import (
-    WorkerFault,
-)
+from sidecar.runtime.workers.broadcast import WorkerFault
 from sidecar.runtime.workers.spawn import COMMAND
 from sidecar.tokens.revocation import (
     NOTHING_REVOKED,
@@ -82,9 +80,9 @@ async def test_health_follows_the_main_process_and_shows_the_key_state(
     pool: Pool, issuer: Issuer
 ) -> None:
     assert not await pool.serving(0, "")
-    pool.pool.set_ready(ready=True)
-    pool.pool.publish(issuer.ring, NOTHING_REVOKED, KeyState.OUTAGE)
-    await pool.pool.settle()
+    pool.pool.broadcast.set_ready(ready=True)
+    pool.pool.broadcast.publish(issuer.ring, NOTHING_REVOKED, KeyState.OUTAGE)
+    await pool.pool.broadcast.settle()
     assert await pool.serving(0, "")
     assert await pool.serving(1, "envoy.service.auth.v3.Authorization")
     assert await pool.serving(0, "keys.outage")

@@ -39,14 +39,8 @@ from sidecar.observability.alerts import Alert, Alerts, Severity, Webhook
 from sidecar.observability.audit import AuditLog, FileSink
 from sidecar.observability.counters import Counters
 from sidecar.runtime.workers.channel import Channel
-from sidecar.runtime.workers.frames import (
-    MAX_FROM_WORKER_BYTES,
-    Applied,
-    FrameReader,
-    FromWorker,
-    UnknownKid,
-    encode,
-)
+from sidecar.runtime.workers.frames import Applied, FromWorker, UnknownKid
+from sidecar.runtime.workers.framing import MAX_FROM_WORKER_BYTES, FrameReader, encode
 from sidecar.tokens.cache import TokenCache
 from sidecar.transport import guard as guard_module
 from sidecar.transport import h2

@@ -14,7 +14,8 @@ from sidecar.common.registered_domains import RegisteredDomains
 from sidecar.config import model
 from sidecar.keys.lifecycle import KeyState
 from sidecar.module_signing.publishers import Publishers
-from sidecar.runtime.workers.frames import LeasesHeld, LimitsShares, LimitsUsed, Readiness
+from sidecar.runtime.workers.frames import Readiness
+from sidecar.runtime.workers.limit_frames import LeasesHeld, LimitsShares, LimitsUsed
 from sidecar.runtime.workers.limits import LimitShares
 from sidecar.runtime.workers.liveness import HEARTBEAT_SECONDS, MAX_BEHIND_HEARTBEATS
 from sidecar.runtime.workers.process import END_SECONDS as PROCESS_END_SECONDS

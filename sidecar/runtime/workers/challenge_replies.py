@@ -5,12 +5,8 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Protocol
 
 from sidecar.authz.acme_challenge import PendingChallenge
-from sidecar.runtime.workers.frames import (
-    ChallengesReply,
-    ChallengesRequest,
-    KnownChallenge,
-    encode,
-)
+from sidecar.runtime.workers.frames import ChallengesReply, ChallengesRequest, KnownChallenge
+from sidecar.runtime.workers.framing import encode
 
 CHALLENGE_SECONDS = 4.0
 """A worker's challenge request is answered within this time; a bit less than it waits."""

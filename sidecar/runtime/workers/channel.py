@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable
 from typing import Any, cast
 
-from sidecar.runtime.workers.frames import Frame, FrameReader, encode
+from sidecar.runtime.workers.framing import Frame, FrameReader, encode
 
 
 class Channel(asyncio.Protocol):

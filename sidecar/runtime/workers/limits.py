@@ -15,7 +15,12 @@ from sidecar.limits.bucket import SECOND_NS, Limit
 from sidecar.limits.buckets import Buckets
 from sidecar.limits.policy import TENANT, tenant_of
 from sidecar.limits.sharing import MAX_REPORTS, PERIOD_NS, Divider
-from sidecar.runtime.workers.frames import LimitsShares, LimitsState, LimitsUsed, TenantLimitsFrame
+from sidecar.runtime.workers.limit_frames import (
+    LimitsShares,
+    LimitsState,
+    LimitsUsed,
+    TenantLimitsFrame,
+)
 
 
 class LimitShares:

@@ -33,32 +33,31 @@ from sidecar.runtime.workers.challenges import RequestedChallenges
 from sidecar.runtime.workers.channel import Channel, open_channel
 from sidecar.runtime.workers.frames import (
     MAX_TEXT,
-    MAX_TO_WORKER_BYTES,
     PROTOCOL,
     Applied,
     ChallengesReply,
     ChallengesRequest,
     Compiled,
-    CreditSlotsFrame,
     Domains,
     Drain,
-    FrameFault,
-    FrameReader,
-    KeysFrame,
-    LeasesHeld,
-    LimitsShares,
-    LimitsState,
     Policies,
     Readiness,
     Report,
-    Revoked,
     Serving,
     Start,
     StatsRequest,
-    TenantLimitsFrame,
     ToWorker,
     UnknownKid,
     VersionRefused,
+)
+from sidecar.runtime.workers.framing import MAX_TO_WORKER_BYTES, FrameFault, FrameReader
+from sidecar.runtime.workers.key_frames import KeysFrame, Revoked
+from sidecar.runtime.workers.limit_frames import (
+    CreditSlotsFrame,
+    LeasesHeld,
+    LimitsShares,
+    LimitsState,
+    TenantLimitsFrame,
 )
 from sidecar.runtime.workers.limits import WorkerLimits
 from sidecar.runtime.workers.log_channel import log_to

@@ -13,7 +13,8 @@ from typing import Protocol, cast
 
 from sidecar.common.token_bucket import TokenBucket
 from sidecar.observability.audit.entry import is_line
-from sidecar.runtime.workers.frames import MAX_TEXT, FrameFault
+from sidecar.runtime.workers.frames import MAX_TEXT
+from sidecar.runtime.workers.framing import FrameFault
 
 MAX_LINE_BYTES = 65_536
 """Several times the longest audit line: every field of one is cut."""

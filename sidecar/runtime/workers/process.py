@@ -12,15 +12,10 @@ from enum import StrEnum
 from sidecar.common.errors import Fault
 from sidecar.runtime.workers.channel import Channel, open_channel
 from sidecar.runtime.workers.frames import (
-    MAX_FROM_WORKER_BYTES,
     Applied,
     ChallengesRequest,
     Compiled,
-    Frame,
-    FrameReader,
     FromWorker,
-    LimitsShares,
-    LimitsUsed,
     LogLine,
     Report,
     Serving,
@@ -28,6 +23,8 @@ from sidecar.runtime.workers.frames import (
     UnknownKid,
     VersionRefused,
 )
+from sidecar.runtime.workers.framing import MAX_FROM_WORKER_BYTES, Frame, FrameReader
+from sidecar.runtime.workers.limit_frames import LimitsShares, LimitsUsed
 from sidecar.runtime.workers.liveness import Liveness
 from sidecar.runtime.workers.output import AuditPipe, ErrorPipe, LineQueue
 from sidecar.runtime.workers.published import EncodedPolicies

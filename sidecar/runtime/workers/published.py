@@ -17,22 +17,15 @@ from sidecar.config import model
 from sidecar.keys.lifecycle import KeyState
 from sidecar.limits.bucket import Limit
 from sidecar.module_signing.publishers import NO_PUBLISHERS, Publishers
-from sidecar.runtime.workers.frames import (
-    PROTOCOL,
+from sidecar.runtime.workers.frames import PROTOCOL, Domains, Drain, Policies, Readiness, Start
+from sidecar.runtime.workers.framing import encode
+from sidecar.runtime.workers.key_frames import KeysFrame, public_keys, publisher_keys
+from sidecar.runtime.workers.limit_frames import (
     CreditSlotsFrame,
-    Domains,
-    Drain,
-    KeysFrame,
     LeasesHeld,
     LimitsState,
-    Policies,
-    Readiness,
-    Start,
     TenantLimitsFrame,
     TenantRate,
-    encode,
-    public_keys,
-    publisher_keys,
 )
 from sidecar.runtime.workers.revoked import RevokedParts
 from sidecar.tokens.keyring import KeyRing

@@ -7,7 +7,8 @@ the new parts.
 
 from collections.abc import Iterable, Iterator
 
-from sidecar.runtime.workers.frames import FrameFault, KeysFrame, Revoked, encode
+from sidecar.runtime.workers.framing import FrameFault, encode
+from sidecar.runtime.workers.key_frames import KeysFrame, Revoked
 from sidecar.tokens.revocation import RevocationPart, Revocations
 
 

@@ -13,14 +13,14 @@ from sidecar.common.token_bucket import TokenBucket
 from sidecar.runtime.workers.frames import (
     Applied,
     ChallengesRequest,
-    FrameFault,
     FromWorker,
-    LimitsUsed,
     LogLine,
     Report,
     Serving,
     VersionRefused,
 )
+from sidecar.runtime.workers.framing import FrameFault
+from sidecar.runtime.workers.limit_frames import LimitsUsed
 from sidecar.runtime.workers.stats import WorkerStats
 
 FRAMES_PER_SECOND, FRAMES_BURST = 500.0, 2000.0

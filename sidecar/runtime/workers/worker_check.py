@@ -21,17 +21,10 @@ from sidecar.runtime.check import (
     make_check,
     use_limits,
 )
-from sidecar.runtime.workers.frames import (
-    CreditSlotsFrame,
-    Domains,
-    FrameFault,
-    KeysFrame,
-    LeasesHeld,
-    Policies,
-    Revoked,
-    publishers_of,
-    ring_of,
-)
+from sidecar.runtime.workers.frames import Domains, Policies
+from sidecar.runtime.workers.framing import FrameFault
+from sidecar.runtime.workers.key_frames import KeysFrame, Revoked, publishers_of, ring_of
+from sidecar.runtime.workers.limit_frames import CreditSlotsFrame, LeasesHeld
 from sidecar.runtime.workers.revoked import ReceivedParts
 from sidecar.runtime.workers.stats import WorkerStats
 from sidecar.tokens.cache import TokenCache

@@ -20,15 +20,14 @@ from sidecar.runtime.workers.frames import (
     MAX_TEXT,
     Applied,
     ChallengesRequest,
-    Frame,
-    LimitsUsed,
     LogLine,
     Report,
     Serving,
     UnknownKid,
     VersionRefused,
-    encode,
 )
+from sidecar.runtime.workers.framing import Frame, encode
+from sidecar.runtime.workers.limit_frames import LimitsUsed
 from sidecar.runtime.workers.stats import WorkerStats
 from tests.runtime.workers.lines import LINE, line
 

@@ -8,13 +8,12 @@ import pytest
 from sidecar.authz.acme_challenge import PendingChallenge
 from sidecar.runtime.workers.challenge_replies import ChallengeReplies, FleetChallenges
 from sidecar.runtime.workers.frames import (
-    MAX_TO_WORKER_BYTES,
     ChallengesReply,
     ChallengesRequest,
-    FrameReader,
     KnownChallenge,
     ToWorker,
 )
+from sidecar.runtime.workers.framing import MAX_TO_WORKER_BYTES, FrameReader
 from tests.support.waiting import until
 
 KNOWN = KnownChallenge("token", "shop.example", "the answer")

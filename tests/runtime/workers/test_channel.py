@@ -7,15 +7,8 @@ from typing import Any
 import pytest
 
 from sidecar.runtime.workers.channel import Channel, open_channel
-from sidecar.runtime.workers.frames import (
-    Drain,
-    FrameFault,
-    FrameReader,
-    Readiness,
-    StatsRequest,
-    ToWorker,
-    encode,
-)
+from sidecar.runtime.workers.frames import Drain, Readiness, StatsRequest, ToWorker
+from sidecar.runtime.workers.framing import FrameFault, FrameReader, encode
 from tests.support.waiting import until
 
 

@@ -4,48 +4,45 @@ import contextlib
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.config import load_config, parse_config
 from sidecar.keys.lifecycle import KeyState
 from sidecar.limits.buckets import Share, SpendReport
-from sidecar.observability.counters import Histogram
 from sidecar.runtime.workers.frames import (
-    MAX_FROM_WORKER_BYTES,
-    MAX_TO_WORKER_BYTES,
     Applied,
     ChallengesReply,
     ChallengesRequest,
     Drain,
-    Frame,
-    FrameFault,
-    FrameReader,
     FromWorker,
-    KeysFrame,
     KnownChallenge,
-    LimitsShares,
-    LimitsState,
-    LimitsUsed,
     LogLine,
     Policies,
-    PublicKey,
     Readiness,
     Report,
-    Revoked,
     Serving,
     Start,
     StatsRequest,
-    TenantLimitsFrame,
-    TenantRate,
     ToWorker,
     UnknownKid,
     VersionRefused,
+)
+from sidecar.runtime.workers.framing import (
+    MAX_FROM_WORKER_BYTES,
+    MAX_TO_WORKER_BYTES,
+    Frame,
+    FrameFault,
+    FrameReader,
     encode,
-    public_keys,
-    ring_of,
+)
+from sidecar.runtime.workers.key_frames import KeysFrame, PublicKey, Revoked
+from sidecar.runtime.workers.limit_frames import (
+    LimitsShares,
+    LimitsState,
+    LimitsUsed,
+    TenantLimitsFrame,
+    TenantRate,
 )
 from sidecar.runtime.workers.stats import WorkerStats
 from sidecar.tokens.revocation import (
@@ -56,7 +53,7 @@ from sidecar.tokens.revocation import (
     RevokedToken,
 )
 from tests.authz.conftest import CONFIG
-from tests.support.minting import ISSUER, NOW, TENANT, Issuer
+from tests.support.minting import ISSUER, NOW, TENANT
 
 ENTRY = RevocationEntry(
     kids=("gone",),
@@ -111,32 +108,6 @@ def test_frames_arrive_as_they_were_sent_however_they_are_cut(
     assert got == frames
 
 
-OTHER_BUCKETS = WorkerStats()
-OTHER_BUCKETS.counters.latency = Histogram((1, 2))
-TOO_FEW = WorkerStats()
-TOO_FEW.counters.latency.counts.pop()
-
-REFUSED = [
-    ("too long", (MAX_FROM_WORKER_BYTES + 1).to_bytes(4, "big"), "the limit is"),
-    ("no msgpack", b"\0\0\0\1\xc1", "can't be decoded"),
-    ("of an unknown kind", encode(StatsRequest(1)).replace(b"ask", b"axe"), "can't be decoded"),
-    ("of the other direction", encode(Drain()), "can't be decoded"),
-    ("other buckets than ours", encode(Report(1, 1, OTHER_BUCKETS)), "the buckets differ"),
-    ("a bucket short", encode(Report(1, 1, TOO_FEW)), "one count per bucket"),
-    (
-        "text that is not UTF-8",
-        encode(VersionRefused("xx")).replace(b"xx", b"\xff\xff"),
-        "can't be decoded",
-    ),
-]
-
-
-@pytest.mark.parametrize(("raw", "said"), [r[1:] for r in REFUSED], ids=[r[0] for r in REFUSED])
-def test_what_is_no_frame_is_a_fault(raw: bytes, said: str) -> None:
-    with pytest.raises(FrameFault, match=said):
-        list(FrameReader(FromWorker, MAX_FROM_WORKER_BYTES).feed(raw))
-
-
 @given(
     st.binary(max_size=200),
     st.sampled_from(TO_WORKER + FROM_WORKER),
@@ -149,26 +120,3 @@ def test_whatever_comes_is_a_frame_or_a_fault(noise: bytes, frame: Frame, kind: 
         reader = FrameReader(kind, MAX_FROM_WORKER_BYTES)
         with contextlib.suppress(FrameFault):
             assert all(isinstance(each, Frame) for each in reader.feed(stream))
-
-
-def test_a_ring_is_sent_as_public_keys(issuer: Issuer) -> None:
-    sent = public_keys(issuer.ring)
-    public = issuer.private.public_key()
-    der = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    assert sent == (PublicKey("key-1", ISSUER, der),)
-    assert list(ring_of(sent)) == list(issuer.ring)
-
-
-def other_keys() -> dict[str, bytes]:
-    spki = Encoding.DER, PublicFormat.SubjectPublicKeyInfo
-    return {
-        "another curve": ec.generate_private_key(ec.SECP384R1()).public_key().public_bytes(*spki),
-        "another kind": ed25519.Ed25519PrivateKey.generate().public_key().public_bytes(*spki),
-        "garbage": b"\x30\x00",
-    }
-
-
-@pytest.mark.parametrize("name", ["another curve", "another kind", "garbage"])
-def test_only_keys_on_p256_come_into_a_ring(name: str) -> None:
-    with pytest.raises(FrameFault, match=r"a key (can't|is not)"):
-        ring_of((PublicKey("k", ISSUER, other_keys()[name]),))

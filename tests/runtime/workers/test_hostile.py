@@ -22,7 +22,7 @@ from sidecar.common.clock import monotonic_seconds
 from sidecar.observability.audit import AuditLog, DescriptorSink
 from sidecar.runtime.workers import liveness, restarts
 from sidecar.runtime.workers import pool as pool_module
-from sidecar.runtime.workers.frames import FrameFault
+from sidecar.runtime.workers.framing import FrameFault
 from sidecar.runtime.workers.process import Ended
 from sidecar.runtime.workers.watch import WorkerWatch
 from tests.runtime.workers.harness import resident_mb

@@ -13,7 +13,7 @@ from sidecar.decision_cache.tenant_credits import TenantCredits
 from sidecar.limits.buckets import SpendReport
 from sidecar.observability.counters import Counters
 from sidecar.runtime.check import make_limiter
-from sidecar.runtime.workers.frames import LimitsUsed
+from sidecar.runtime.workers.limit_frames import LimitsUsed
 from sidecar.runtime.workers.limits import LimitShares
 from tests.authz.checks import Answer, check_request, read_answer
 from tests.authz.conftest import CONFIG

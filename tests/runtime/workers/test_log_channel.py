@@ -9,13 +9,8 @@ import pytest
 
 from sidecar.runtime.workers import log_channel
 from sidecar.runtime.workers.channel import Channel, open_channel
-from sidecar.runtime.workers.frames import (
-    MAX_FROM_WORKER_BYTES,
-    MAX_TEXT,
-    FrameReader,
-    FromWorker,
-    LogLine,
-)
+from sidecar.runtime.workers.frames import MAX_TEXT, FromWorker, LogLine
+from sidecar.runtime.workers.framing import MAX_FROM_WORKER_BYTES, FrameReader
 from sidecar.runtime.workers.log_channel import ChannelHandler
 from sidecar.runtime.workers.watch import LOG_LINES_BURST
 from tests.support.waiting import until

@@ -7,7 +7,8 @@ from typing import Any, cast
 import pytest
 
 from sidecar.runtime.workers import output
-from sidecar.runtime.workers.frames import MAX_TEXT, FrameFault
+from sidecar.runtime.workers.frames import MAX_TEXT
+from sidecar.runtime.workers.framing import FrameFault
 from sidecar.runtime.workers.output import BYTES_BURST, MAX_LINE_BYTES, AuditPipe, ErrorPipe
 from tests.runtime.workers.lines import LINE, line
 

@@ -12,23 +12,22 @@ from sidecar.keys.lifecycle import KeyState
 from sidecar.limits.bucket import Limit
 from sidecar.module_signing.publishers import NO_PUBLISHERS, Publishers
 from sidecar.runtime.workers.frames import (
-    MAX_TO_WORKER_BYTES,
     PROTOCOL,
-    CreditSlotsFrame,
     Domains,
     Drain,
-    FrameReader,
-    KeysFrame,
-    LeasesHeld,
-    LimitsState,
     Policies,
     Readiness,
-    Revoked,
     Start,
+    ToWorker,
+)
+from sidecar.runtime.workers.framing import MAX_TO_WORKER_BYTES, FrameReader
+from sidecar.runtime.workers.key_frames import KeysFrame, Revoked, public_keys
+from sidecar.runtime.workers.limit_frames import (
+    CreditSlotsFrame,
+    LeasesHeld,
+    LimitsState,
     TenantLimitsFrame,
     TenantRate,
-    ToWorker,
-    public_keys,
 )
 from sidecar.runtime.workers.published import Given, PublishedState
 from sidecar.tokens.keyring import EMPTY_RING, KeyRing

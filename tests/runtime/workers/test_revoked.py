@@ -3,13 +3,9 @@
 import pytest
 
 from sidecar.keys.lifecycle import KeyState
-from sidecar.runtime.workers.frames import (
-    MAX_TO_WORKER_BYTES,
-    FrameFault,
-    FrameReader,
-    KeysFrame,
-    ToWorker,
-)
+from sidecar.runtime.workers.frames import ToWorker
+from sidecar.runtime.workers.framing import MAX_TO_WORKER_BYTES, FrameFault, FrameReader
+from sidecar.runtime.workers.key_frames import KeysFrame
 from sidecar.runtime.workers.revoked import ReceivedParts, RevokedParts
 from sidecar.tokens.revocation import Revocations
 from tests.runtime.workers.test_frames import REVOCATIONS

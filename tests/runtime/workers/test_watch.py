@@ -8,15 +8,15 @@ import pytest
 from sidecar.runtime.workers.frames import (
     Applied,
     ChallengesRequest,
-    FrameFault,
     FromWorker,
-    LimitsUsed,
     LogLine,
     Report,
     Serving,
     UnknownKid,
     VersionRefused,
 )
+from sidecar.runtime.workers.framing import FrameFault
+from sidecar.runtime.workers.limit_frames import LimitsUsed
 from sidecar.runtime.workers.stats import WorkerStats
 from sidecar.runtime.workers.watch import (
     BYTES_BURST,

@@ -13,16 +13,10 @@ from sidecar.decision_cache.protocol import NO_CREDIT
 from sidecar.keys.lifecycle import KeyState
 from sidecar.observability.counters import Counters
 from sidecar.runtime.check import compile_policies
-from sidecar.runtime.workers.frames import (
-    CreditSlotsFrame,
-    Domains,
-    FrameFault,
-    KeysFrame,
-    LeasesHeld,
-    Policies,
-    Revoked,
-    public_keys,
-)
+from sidecar.runtime.workers.frames import Domains, Policies
+from sidecar.runtime.workers.framing import FrameFault
+from sidecar.runtime.workers.key_frames import KeysFrame, Revoked, public_keys
+from sidecar.runtime.workers.limit_frames import CreditSlotsFrame, LeasesHeld
 from sidecar.runtime.workers.worker_check import WorkerCheck
 from sidecar.tokens.revocation import PartTables
 from tests.authz.conftest import CONFIG

@@ -12,39 +12,29 @@ from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.common.current_task import CurrentTask
 from sidecar.common.polling import PollStatus
 from sidecar.config import model
-from sidecar.config.keys import KeySourceSettings
 from sidecar.context import AppContext, PreparedPart
-from sidecar.keys.jwks_https import JwksKeySource
-from sidecar.keys.kv_source import KvKeySource
+from sidecar.keys.alerts import KEYS, REVOCATIONS, say_state
+from sidecar.keys.factory import (
+    SourceKey,
+    close_source,
+    make_key_source,
+    revocation_key,
+    revocation_times,
+    source_key,
+)
 from sidecar.keys.lifecycle import KeyState
 from sidecar.keys.metrics import key_families, revocation_families
-from sidecar.keys.refresher import KeyPlan, KeyRefresher, KeyView, key_plan, window_seconds
+from sidecar.keys.refresher import KeyPlan, KeyRefresher, KeyView, key_plan
 from sidecar.keys.revocation_poller import RevocationPoller
 from sidecar.keys.revocation_source import KvRevocationSource
-from sidecar.keys.sources import KeySource, TransitKeySource
-from sidecar.observability.alerts import Alert, Alerts, Severity
+from sidecar.keys.sources import KeySource
+from sidecar.observability.alerts import Alerts
 from sidecar.tokens.revocation import NOTHING_REVOKED, Revocations
 from sidecar.vault.client import VaultClient
 
 _NAMED_SOURCES = 3
 
 _log = logging.getLogger("sidecar.keys")
-
-
-class KeyWords(NamedTuple):
-    """The words of an alert about a polled source."""
-
-    subject: str
-    what: str
-    setting: str
-
-
-KEYS = KeyWords("signing-keys", "keys", "keys.max_age_seconds")
-REVOCATIONS = KeyWords("revocations", "revocations", "keys.revocations.max_age_seconds")
-
-
-SourceKey = tuple[str, KeySourceSettings, float]
-"""Two sources of the same issuer, settings and retention are one, with its keys."""
 
 
 class PreparedKeys(NamedTuple):
@@ -58,7 +48,7 @@ class PreparedKeys(NamedTuple):
     def abandon(self) -> None:
         """Close what was made for a reload that does not take place."""
         for each in self.fresh:
-            _close(each)
+            close_source(each)
 
 
 class KeyPollers:
@@ -90,7 +80,7 @@ class KeyPollers:
             now=wall_seconds,
             jitter=random.random,
             publish=publish,
-            on_state=partial(_say_state, alerts, KEYS),
+            on_state=partial(say_state, alerts, KEYS),
         )
         for each in self.keys.statuses:
             context.watch(each.status)
@@ -149,7 +139,7 @@ class KeyPollers:
         plan = key_plan(sources, config.keys, config.tokens.token_seconds, kept)
         fresh: list[object] = [s for s in sources if s not in kept]
         revocations = self.revocations
-        if _revocation_key(config) != _revocation_key(self._context.config):
+        if revocation_key(config) != revocation_key(self._context.config):
             revocations = self._make_revocations(config)
             fresh += [] if revocations is None else [revocations.source]
         prepared = PreparedKeys(plan, revocations, tuple(fresh))
@@ -171,7 +161,7 @@ class KeyPollers:
             context.unwatch(status)
         self.revocations = prepared.revocations
         if self.revocations is not None:
-            self.revocations.set_times(*_revocation_times(config))
+            self.revocations.set_times(*revocation_times(config))
         if self.revocations is not before:
             new = self.revocations
             self._revocations_task.replace(None if new is None else new.run)
@@ -184,11 +174,11 @@ class KeyPollers:
         for status in self.statuses:
             context.watch(status)
         for source in gone - {each.source for each in prepared.plan.polled}:
-            _close(source)
+            close_source(source)
         if before is not None and before is not self.revocations:
-            _close(before.source)
+            close_source(before.source)
         self._issuers = {
-            _source_key(config, issuer): each.source
+            source_key(config, issuer): each.source
             for issuer, each in zip(config.tokens.issuers, prepared.plan.polled, strict=True)
         }
 
@@ -198,7 +188,7 @@ class KeyPollers:
         """Return the source of each issuer; those that are ``held`` are not made again."""
         sources: list[KeySource] = []
         for issuer in config.tokens.issuers:
-            key = _source_key(config, issuer)
+            key = source_key(config, issuer)
             if key not in held:
                 held[key] = make_key_source(config, issuer, self._vault)
             sources.append(held[key])
@@ -215,7 +205,7 @@ class KeyPollers:
             now=wall_seconds,
             clock=monotonic_seconds,
         )
-        poll_seconds, max_age_seconds = _revocation_times(config)
+        poll_seconds, max_age_seconds = revocation_times(config)
 
         def publish(revocations: Revocations, state: KeyState) -> None:
             if poller is self.revocations:  # and not one that is read for a reload
@@ -229,7 +219,7 @@ class KeyPollers:
             clock=monotonic_seconds,
             jitter=random.random,
             publish=publish,
-            on_state=partial(_say_state, self._alerts, REVOCATIONS),
+            on_state=partial(say_state, self._alerts, REVOCATIONS),
         )
         return poller
 
@@ -239,9 +229,9 @@ class KeyPollers:
 
     def _close(self) -> None:
         for each in self.keys.plan.polled:
-            _close(each.source)
+            close_source(each.source)
         if self.revocations is not None:
-            _close(self.revocations.source)
+            close_source(self.revocations.source)
 
 
 async def start(
@@ -285,76 +275,5 @@ def _what_is_read(pollers: KeyPollers) -> str:
     return keys if pollers.revocations is None else f"{keys}, and the revocations"
 
 
-def _source_key(config: model.Config, issuer: model.TokenIssuerSettings) -> SourceKey:
-    keeps_history = isinstance(issuer.keys, model.VaultKvKeys)
-    return issuer.issuer, issuer.keys, _retention_seconds(config) if keeps_history else 0.0
-
-
-def _retention_seconds(config: model.Config) -> float:
-    return config.keys.poll_seconds + window_seconds(config.keys, config.tokens.token_seconds)
-
-
-def _revocation_key(config: model.Config) -> tuple[object, ...]:
-    """Return what a source of revocations is known by: with the same, it goes on."""
-    settings = config.keys.revocations
-    if settings is None:
-        return ()
-    return settings.mount, settings.path, settings.spread, config.tokens.token_seconds
-
-
-def _revocation_times(config: model.Config) -> tuple[float, float]:
-    """Return the poll and the maximum age of revocations, in seconds."""
-    keys, settings = config.keys, config.keys.revocations
-    if settings is None:
-        return keys.poll_seconds, keys.max_age_seconds
-    max_age_seconds = settings.max_age_seconds
-    return (
-        settings.poll_seconds or keys.poll_seconds,
-        keys.max_age_seconds if max_age_seconds is None else max_age_seconds,
-    )
-
-
 def _statuses(poller: RevocationPoller | None) -> tuple[PollStatus, ...]:
     return () if poller is None else (poller.status,)
-
-
-def _close(source: object) -> None:
-    if isinstance(source, JwksKeySource | KvRevocationSource):
-        source.close()
-
-
-def make_key_source(
-    config: model.Config, issuer: model.TokenIssuerSettings, vault: VaultClient
-) -> KeySource:
-    """Return the source that an issuer's settings name."""
-    match issuer.keys:
-        case model.VaultKvKeys():
-            return KvKeySource(
-                issuer.keys,
-                issuer.issuer,
-                vault,
-                now=wall_seconds,
-                retention_seconds=_retention_seconds(config),
-            )
-        case model.VaultTransitKeys():
-            return TransitKeySource(issuer.keys, issuer.issuer, vault)
-        case model.JwksKeys():
-            return JwksKeySource(issuer.keys, issuer.issuer)
-
-
-def _say_state(
-    alerts: Alerts, words: KeyWords, before: KeyState, after: KeyState, why: str
-) -> None:
-    """Send the alert for a change of state, if there is one."""
-    match before, after:
-        case KeyState.DEGRADED, KeyState.OUTAGE:
-            return  # one of several sources works again; the alert of the end waits for the last
-        case _, KeyState.DEGRADED:
-            severity, message = Severity.CRITICAL, f"no refresh for {words.setting}: {why}"
-        case _, KeyState.OUTAGE:
-            severity, message = Severity.WARNING, f"{words.what} can't be refreshed: {why}"
-        case ((KeyState.OUTAGE | KeyState.DEGRADED), KeyState.ACTIVE):
-            severity, message = Severity.INFO, f"{words.what} are refreshed again"
-        case _:
-            return
-    alerts.say(Alert(severity, words.subject, after, message))

@@ -1,0 +1,70 @@
+"""Which source the settings of an issuer or of the revocations name, and which are the same."""
+
+from sidecar.common.clock import wall_seconds
+from sidecar.config import model
+from sidecar.config.keys import KeySourceSettings
+from sidecar.keys.jwks_https import JwksKeySource
+from sidecar.keys.kv_source import KvKeySource
+from sidecar.keys.refresher import window_seconds
+from sidecar.keys.revocation_source import KvRevocationSource
+from sidecar.keys.sources import KeySource, TransitKeySource
+from sidecar.vault.client import VaultClient
+
+SourceKey = tuple[str, KeySourceSettings, float]
+"""Two sources of the same issuer, settings and retention are one, with its keys."""
+
+
+def make_key_source(
+    config: model.Config, issuer: model.TokenIssuerSettings, vault: VaultClient
+) -> KeySource:
+    """Return the source that an issuer's settings name."""
+    match issuer.keys:
+        case model.VaultKvKeys():
+            return KvKeySource(
+                issuer.keys,
+                issuer.issuer,
+                vault,
+                now=wall_seconds,
+                retention_seconds=_retention_seconds(config),
+            )
+        case model.VaultTransitKeys():
+            return TransitKeySource(issuer.keys, issuer.issuer, vault)
+        case model.JwksKeys():
+            return JwksKeySource(issuer.keys, issuer.issuer)
+
+
+def source_key(config: model.Config, issuer: model.TokenIssuerSettings) -> SourceKey:
+    """Return what the source of an issuer's keys is known by: with the same, it goes on."""
+    keeps_history = isinstance(issuer.keys, model.VaultKvKeys)
+    return issuer.issuer, issuer.keys, _retention_seconds(config) if keeps_history else 0.0
+
+
+def _retention_seconds(config: model.Config) -> float:
+    """Return how long a key that was replaced may still be needed, in seconds."""
+    return config.keys.poll_seconds + window_seconds(config.keys, config.tokens.token_seconds)
+
+
+def revocation_key(config: model.Config) -> tuple[object, ...]:
+    """Return what a source of revocations is known by: with the same, it goes on."""
+    settings = config.keys.revocations
+    if settings is None:
+        return ()
+    return settings.mount, settings.path, settings.spread, config.tokens.token_seconds
+
+
+def revocation_times(config: model.Config) -> tuple[float, float]:
+    """Return the poll and the maximum age of revocations, in seconds."""
+    keys, settings = config.keys, config.keys.revocations
+    if settings is None:
+        return keys.poll_seconds, keys.max_age_seconds
+    max_age_seconds = settings.max_age_seconds
+    return (
+        settings.poll_seconds or keys.poll_seconds,
+        keys.max_age_seconds if max_age_seconds is None else max_age_seconds,
+    )
+
+
+def close_source(source: object) -> None:
+    """Close a source that has connections or threads of its own."""
+    if isinstance(source, JwksKeySource | KvRevocationSource):
+        source.close()

@@ -1,0 +1,41 @@
+"""Which source each setting of an issuer names."""
+
+import pytest
+
+from sidecar.common.clock import monotonic_seconds
+from sidecar.config import parse_config
+from sidecar.config.model import Config
+from sidecar.keys.factory import make_key_source
+from sidecar.keys.jwks_https import JwksKeySource
+from sidecar.keys.kv_source import KvKeySource
+from sidecar.keys.sources import TransitKeySource
+from sidecar.vault.client import VaultClient
+from tests.authz.conftest import CONFIG
+from tests.support.minting import AUDIENCE, ISSUER
+
+
+def config_of(keys: str) -> Config:
+    text = CONFIG.replace(
+        f"{{issuer: {ISSUER}, audiences: [{AUDIENCE}]}}",
+        f"{{issuer: {ISSUER}, audiences: [{AUDIENCE}]{keys}}}",
+    )
+    return parse_config(text, "test")
+
+
+SOURCES: list[tuple[str, str, type]] = [
+    ("nothing said", "", KvKeySource),
+    ("Vault KV", ", keys: {source: vault_kv, path: iam/other}", KvKeySource),
+    ("transit", ", keys: {source: vault_transit, name: jwt}", TransitKeySource),
+    ("a JWK Set", ", keys: {source: jwks, url: 'https://idp.example/jwks'}", JwksKeySource),
+]
+
+
+@pytest.mark.parametrize(("keys", "kind"), [s[1:] for s in SOURCES], ids=[s[0] for s in SOURCES])
+async def test_each_setting_has_its_source(keys: str, kind: type) -> None:
+    config = config_of(keys)
+    vault = VaultClient(config.vault, clock=monotonic_seconds)
+    (issuer,) = config.tokens.issuers
+    source = make_key_source(config, issuer, vault)
+    assert type(source) is kind
+    assert source.issuer == ISSUER
+    await vault.close()

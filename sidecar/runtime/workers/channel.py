@@ -5,11 +5,14 @@ the channel close.
 """
 
 import asyncio
+import os
 import socket
 from collections.abc import Callable
 from typing import Any, cast
 
 from sidecar.runtime.workers.framing import Frame, FrameReader, encode
+
+_STDIN = 0
 
 
 class Channel(asyncio.Protocol):
@@ -87,3 +90,17 @@ async def open_channel(end: socket.socket, channel: Channel) -> None:
     loop = asyncio.get_running_loop()
     end.setblocking(False)
     await loop.create_unix_connection(lambda: channel, sock=end)
+
+
+def inherited_end() -> socket.socket | None:
+    """Return a worker's end: standard input, if it is a socket.
+
+    Standard input is replaced, so that nothing else reads it.
+    """
+    try:
+        end = socket.socket(fileno=os.dup(_STDIN))
+    except OSError:
+        return None
+    with open(os.devnull, "rb") as nothing:  # noqa: PTH123 - a descriptor is needed
+        os.dup2(nothing.fileno(), _STDIN)
+    return end if end.family == socket.AF_UNIX else None

@@ -12,7 +12,6 @@ when the channel closes, after the calls in flight. It ignores signals: the main
 import asyncio
 import contextlib
 import logging
-import os
 import socket
 import sys
 from collections.abc import Coroutine
@@ -26,18 +25,17 @@ from sidecar.common.faults import FaultReporter, watch_loop
 from sidecar.config import model
 from sidecar.keys.lifecycle import KeyState
 from sidecar.observability.counters import Counters
-from sidecar.runtime.check import compile_policies
 from sidecar.runtime.hardening.process import Hardening, begin_worker, confine_worker
 from sidecar.runtime.signals import ignore_signals
 from sidecar.runtime.workers.challenges import RequestedChallenges
-from sidecar.runtime.workers.channel import Channel, open_channel
+from sidecar.runtime.workers.channel import Channel, inherited_end, open_channel
+from sidecar.runtime.workers.compiling import PolicyCompiler
 from sidecar.runtime.workers.frames import (
     MAX_TEXT,
     PROTOCOL,
     Applied,
     ChallengesReply,
     ChallengesRequest,
-    Compiled,
     Domains,
     Drain,
     Policies,
@@ -47,7 +45,6 @@ from sidecar.runtime.workers.frames import (
     Start,
     StatsRequest,
     ToWorker,
-    UnknownKid,
     VersionRefused,
 )
 from sidecar.runtime.workers.framing import MAX_TO_WORKER_BYTES, FrameFault, FrameReader
@@ -63,6 +60,7 @@ from sidecar.runtime.workers.limits import WorkerLimits
 from sidecar.runtime.workers.log_channel import log_to
 from sidecar.runtime.workers.resident_memory import ResidentMemory
 from sidecar.runtime.workers.stats import WorkerStats
+from sidecar.runtime.workers.unknown_kid import UnknownKidReports
 from sidecar.runtime.workers.worker_check import WorkerCheck
 from sidecar.transport.descriptors import of_worker, raise_limit
 from sidecar.transport.h2 import H2Server
@@ -75,8 +73,6 @@ EXIT_FAULT = 1
 EXIT_USAGE = 2
 START_SECONDS = 30.0
 CLOSE_SECONDS = 2.0
-UNKNOWN_KID_SECONDS = 1.0
-_STDIN = 0
 
 _log = logging.getLogger("sidecar.runtime.workers")
 
@@ -84,7 +80,7 @@ _log = logging.getLogger("sidecar.runtime.workers")
 def main() -> int:
     """Run until a ``Drain`` frame arrives or the channel closes; return the exit code."""
     ignore_signals()
-    end = _take_channel()
+    end = inherited_end()
     if end is None:
         print(  # noqa: T201
             "not started: standard input is not the channel of a worker; run `sidecar serve`",
@@ -94,17 +90,6 @@ def main() -> int:
     hardening = begin_worker()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(Worker(hardening).run(end))
-
-
-def _take_channel() -> socket.socket | None:
-    """Return standard input if it is a socket, and replace it so that nothing else reads it."""
-    try:
-        end = socket.socket(fileno=os.dup(_STDIN))
-    except OSError:
-        return None
-    with open(os.devnull, "rb") as nothing:  # noqa: PTH123 - a descriptor is needed
-        os.dup2(nothing.fileno(), _STDIN)
-    return end if end.family == socket.AF_UNIX else None
 
 
 class Worker:
@@ -125,12 +110,12 @@ class Worker:
         self._start: Start | None = None
         self._listeners: list[socket.socket] = []
         self._ready = False
-        self._unknown_kid_at: float | None = None
+        self._unknown_kids = UnknownKidReports(self._channel.send, monotonic_seconds)
         self._challenges = RequestedChallenges(
             lambda number, tokens: self._channel.send(ChallengesRequest(number, tokens))
         )
         self._check: WorkerCheck | None = None
-        self._compiling = asyncio.Lock()
+        self._compiler = PolicyCompiler(self._channel.send, self._on_fault)
         self._resident_memory = ResidentMemory()  # a confined process can't open the file
         self._limits: WorkerLimits | None = None
         self._server: H2Server | None = None
@@ -235,7 +220,7 @@ class Worker:
             raise FrameFault("the frame 'policies' must be the second one")
         if self._check is not None:
             self._check.expect(frame)
-            self._run_soon(self._compile(self._check, frame))
+            self._run_soon(self._compiler.compile(self._check, frame))
             return
         config = frame.config
         logging.getLogger().setLevel(config.log.level.upper())
@@ -246,20 +231,9 @@ class Worker:
             )
         if self._start.control >= 0:
             check.join_decision_cache(self._start.control, self._start.number)
-        check.recorder.on_key_unknown = self._on_unknown_kid
+        check.recorder.on_key_unknown = self._unknown_kids.report
         if any(isinstance(each, model.AcmeIssuerSettings) for each in config.issuers):
             check.service.challenges = self._challenges
-
-    async def _compile(self, check: WorkerCheck, frame: Policies) -> None:
-        """Compile policies in a thread, one after the other, and say that they are."""
-        problem = ""
-        async with self._compiling:
-            try:
-                check.take_compiled(frame, await asyncio.to_thread(compile_policies, frame.config))
-            except Exception as exc:  # noqa: BLE001 - the main process refuses the reload
-                self._on_fault(exc)
-                problem = f"the configuration can't be compiled: {type(exc).__name__}"
-            self._channel.send(Compiled(frame.number, problem))
 
     def _configured(self, what: str) -> WorkerCheck:
         if self._check is None:
@@ -307,12 +281,6 @@ class Worker:
             await self._server.health.set_status(
                 {f"keys.{each}": each is state for each in KeyState}
             )
-
-    def _on_unknown_kid(self) -> None:
-        now = monotonic_seconds()
-        if self._unknown_kid_at is None or now - self._unknown_kid_at >= UNKNOWN_KID_SECONDS:
-            self._unknown_kid_at = now
-            self._channel.send(UnknownKid())
 
     def _on_closed(self, exc: Exception | None) -> None:
         self._fault = exc

@@ -67,15 +67,6 @@ async def test_signals_are_the_main_processs(pool: Pool, issuer: Issuer) -> None
     assert [pool.pid(number) for number in range(WORKERS)] == pids
 
 
-async def test_an_unknown_kid_is_reported_and_not_for_every_token(pool: Pool) -> None:
-    stranger = Issuer.generate("key-9")
-    for _ in range(20):
-        answer = await pool.ask(0, good(stranger))
-        assert answer.metadata["reason"] == "key_unknown"
-    await pool.pool.refresh_stats()
-    assert 1 <= pool.unknown <= 10
-
-
 async def test_health_follows_the_main_process_and_shows_the_key_state(
     pool: Pool, issuer: Issuer
 ) -> None:

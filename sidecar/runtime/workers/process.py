@@ -10,6 +10,7 @@ from collections.abc import Callable, Container, Sequence
 from enum import StrEnum
 
 from sidecar.common.errors import Fault
+from sidecar.runtime.workers.awaited_reports import AwaitedReports
 from sidecar.runtime.workers.channel import Channel, open_channel
 from sidecar.runtime.workers.frames import (
     Applied,
@@ -110,7 +111,7 @@ class WorkerProcess:
         self._child: subprocess.Popen[bytes] | None = None
         self._closed = asyncio.Event()
         self._liveness = Liveness()
-        self._waiting: dict[int, asyncio.Future[None]] = {}
+        self._awaited = AwaitedReports()
         self.lost_lines = 0
 
     async def run(self) -> Ended:
@@ -146,9 +147,7 @@ class WorkerProcess:
         await _within(END_SECONDS, lambda: self._lines.ended and self._errors.ended)
         self._errors.close()
         self.lost_lines = self._lines.close()
-        for future in self._waiting.values():
-            if not future.done():
-                future.set_result(None)
+        self._awaited.end()
 
     def give(self, raw: bytes, version: int) -> None:
         """Send encoded keys; the worker must acknowledge ``version``."""
@@ -202,10 +201,7 @@ class WorkerProcess:
         """
         live = self._liveness
         number = live.requested if live.is_request_open else self._send_stats_request()
-        future = self._waiting.get(number)
-        if future is None or future.done():
-            future = self._waiting[number] = asyncio.get_running_loop().create_future()
-        return future
+        return self._awaited.future(number)
 
     def _send_challenges(self, raw: bytes) -> None:
         """Send the encoded reply to its challenge request: it may send the next one."""
@@ -266,10 +262,7 @@ class WorkerProcess:
         live.take_answer(report.number)
         self.stats = stats
         self.applied = report.version
-        for asked in [asked for asked in self._waiting if asked <= live.answered]:
-            future = self._waiting.pop(asked)
-            if not future.done():
-                future.set_result(None)
+        self._awaited.answered(live.answered)
 
     def _on_error_line(self, line: bytes) -> None:
         """Log a line of its standard error, with the worker's number."""

@@ -11,20 +11,19 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 
-from sidecar.certificates.issuers.base import FindsExisting, Issuer, Order, advise
-from sidecar.certificates.managed.certificate import NEVER, ManagedCertificate, RevocationStep
+from sidecar.certificates.issuers.base import FindsExisting, Issuer, Order
+from sidecar.certificates.managed.advice import follow_advice
+from sidecar.certificates.managed.certificate import ManagedCertificate, RevocationStep
 from sidecar.certificates.managed.renewal import Level
 from sidecar.certificates.managed.schedule import RenewalSchedule
 from sidecar.certificates.managed.store import CertificateStore
 from sidecar.common.clock import Now
 from sidecar.common.errors import Fault
 from workload.x509.material import Material
-from workload.x509.renewal import MIN_PAUSE_SECONDS, renew_at, retry_after
+from workload.x509.renewal import renew_at, retry_after
 
 _log = logging.getLogger("sidecar.certificates")
 _MAX_NAMED_FAULTS = 5
-_ASK_AGAIN_SECONDS = 3600.0
-"""After a question about renewal that the issuer did not answer."""
 
 OnLevel = Callable[[ManagedCertificate, Level], None]
 """Called with a certificate, whose ``level`` is the new one, and the level before."""
@@ -204,7 +203,7 @@ class CertificateManager:
             if now >= managed.try_at:
                 await self._obtain(managed)
             elif now >= managed.ask_at:
-                await self._ask(managed)
+                await follow_advice(managed, now)
         except CertificateFault as fault:
             self._failed(managed, str(fault), fault.retry_after_seconds)
             _log.warning(
@@ -287,31 +286,8 @@ class CertificateManager:
             material.serial,
             extra={"certificate": name, "seconds": material.not_after - now},
         )
-        await self._ask(managed)
+        await follow_advice(managed, now)
         self._schedule.plan(managed)
-
-    async def _ask(self, managed: ManagedCertificate) -> None:
-        """Follow the issuer's advice when to renew, if it gives any (ARI)."""
-        material, now = managed.material, self._now()
-        managed.ask_at = NEVER
-        if material is None:
-            return
-        planned = managed.try_at
-        try:
-            advice = await advise(managed.issuer, material)
-        except Fault as fault:
-            managed.ask_at = now + _ASK_AGAIN_SECONDS
-            _log.info(
-                "the issuer gave no renewal advice: %s", fault, extra={"certificate": managed.name}
-            )
-            return
-        if advice is None:
-            return
-        managed.ask_at = max(advice.ask_again_at, now + MIN_PAUSE_SECONDS)
-        # A renewal that was requested meanwhile is not delayed by the advice.
-        if advice.renew_at is not None and managed.try_at == planned:
-            wanted = min(advice.renew_at, material.not_after)
-            managed.renew_at = managed.try_at = managed.not_before(wanted, now)
 
 
 def _named(managed: ManagedCertificate, fault: Fault) -> CertificateFault:

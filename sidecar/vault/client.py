@@ -10,7 +10,7 @@ so that the token is renewed even if there are no other calls.
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from hvac import exceptions
 from hvac.adapters import RawAdapter
@@ -18,9 +18,10 @@ from hvac.adapters import RawAdapter
 from sidecar.common.blocking import BlockingRunner, BlockingRunnerBusy
 from sidecar.common.lanes import LanedRunner
 from sidecar.config import model
+from sidecar.vault.answers import KvSecret, TransitKey, secret_of
 from sidecar.vault.connection import VaultConnection
 from sidecar.vault.errors import VaultConflict, VaultFault, VaultSealed, VaultUnreachable
-from sidecar.vault.history import NO_HISTORY, KvHistory, moment, read_history
+from sidecar.vault.history import NO_HISTORY, KvHistory, read_history
 from sidecar.vault.versions import keep_one_version
 
 _THREADS = 4
@@ -30,36 +31,8 @@ _CALLER_PATIENCE = 2.5
 
 T = TypeVar("T")
 
-
-class TransitKey(NamedTuple):
-    """The public halves of a transit key, by version."""
-
-    kind: str
-    public_pems: Mapping[int, str]
-    min_version: int
-    latest_version: int
-
-
 CallObserver = Callable[[str, str, float], None]
 """Called with operation, outcome (``ok`` or the fault's class) and seconds."""
-
-
-class KvSecret(NamedTuple):
-    """One version of an entry in KV v2."""
-
-    data: Mapping[str, Any]
-    version: int
-    written_at: float = 0.0
-    """When it was written, by Vault's clock (Unix seconds)."""
-
-    def __repr__(self) -> str:
-        """Show the names and the version, never a value."""
-        return f"KvSecret(fields={sorted(self.data)}, version={self.version})"
-
-
-def _secret_of(entry: Mapping[str, Any]) -> KvSecret:
-    metadata = entry["metadata"]
-    return KvSecret(entry["data"], int(metadata["version"]), moment(metadata["created_time"]))
 
 
 class VaultClient:
@@ -142,7 +115,7 @@ class VaultClient:
             answer = client.secrets.kv.v2.read_secret_version(
                 path, version=version, mount_point=mount, raise_on_deleted_version=True
             )
-            return _secret_of(answer["data"])
+            return secret_of(answer["data"])
 
         return await self._call("kv_read", f"{mount}/data/{path}", read)
 

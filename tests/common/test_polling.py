@@ -41,7 +41,7 @@ from sidecar.observability.alerts import Alert, Alerts, Severity, Webhook
 from sidecar.sds.secrets.poller import SecretPoller
 from sidecar.sds.secrets.source import VersionedValue
 from sidecar.vault import component as vault_component
-from sidecar.vault.client import KvSecret
+from sidecar.vault.answers import KvSecret
 from tests.module_signing.stored_entry import make_refresher
 from tests.support.authorities import Ca, pem
 from tests.support.waiting import until

@@ -20,7 +20,8 @@ from sidecar.keys.lifecycle import KeyState
 from sidecar.keys.refresher import KeyRefresher
 from sidecar.keys.sources import KeyFault
 from sidecar.tokens.jwk import thumbprint
-from sidecar.vault.client import KvSecret, VaultClient
+from sidecar.vault.answers import KvSecret
+from sidecar.vault.client import VaultClient
 from sidecar.vault.history import KvHistory
 from tests.keys.test_sources import KID, PRIVATE_PEM, PUBLIC_PEM
 from tests.support.real import LaggingVault, TokenFile

@@ -19,7 +19,7 @@ from jwt.algorithms import ECAlgorithm
 from sidecar.config import model
 from sidecar.keys.sources import KeyFault, TransitKeySource, parse_keys
 from sidecar.tokens.jwk import thumbprint
-from sidecar.vault.client import TransitKey
+from sidecar.vault.answers import TransitKey
 
 KEY = ec.generate_private_key(ec.SECP256R1())
 KID = thumbprint(KEY.public_key())

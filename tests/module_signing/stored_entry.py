@@ -7,7 +7,7 @@ from sidecar.common.clock import monotonic_seconds
 from sidecar.config import model
 from sidecar.module_signing.publishers import Publishers
 from sidecar.module_signing.refresher import PublisherRefresher
-from sidecar.vault.client import KvSecret
+from sidecar.vault.answers import KvSecret
 from sidecar.vault.errors import VaultNotFound
 from sidecar.vault.ports import KvReader
 

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sidecar.vault.client import KvSecret
+from sidecar.vault.answers import KvSecret
 from sidecar.vault.errors import VaultConflict, VaultNotFound, VaultUnreachable
 
 NOW = 1_000_000.0

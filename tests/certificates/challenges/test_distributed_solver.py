@@ -12,7 +12,7 @@ from sidecar.certificates.challenges.challenge_list import TLS_ALPN, Challenge
 from sidecar.certificates.challenges.distributed_solver import DistributedSolver
 from sidecar.common.clock import monotonic_seconds
 from sidecar.common.pacing import WAKES_A_TURN
-from sidecar.vault.client import KvSecret
+from sidecar.vault.answers import KvSecret
 from sidecar.vault.errors import VaultUnreachable
 from tests.support.fleet_kv import NOW, MemoryKv
 

@@ -1,0 +1,34 @@
+"""What the calls to Vault return."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from sidecar.vault.history import moment
+
+
+class TransitKey(NamedTuple):
+    """The public halves of a transit key, by version."""
+
+    kind: str
+    public_pems: Mapping[int, str]
+    min_version: int
+    latest_version: int
+
+
+class KvSecret(NamedTuple):
+    """One version of an entry in KV v2."""
+
+    data: Mapping[str, Any]
+    version: int
+    written_at: float = 0.0
+    """When it was written, by Vault's clock (Unix seconds)."""
+
+    def __repr__(self) -> str:
+        """Show the names and the version, never a value."""
+        return f"KvSecret(fields={sorted(self.data)}, version={self.version})"
+
+
+def secret_of(entry: Mapping[str, Any]) -> KvSecret:
+    """Return the version of an entry that Vault's answer has."""
+    metadata = entry["metadata"]
+    return KvSecret(entry["data"], int(metadata["version"]), moment(metadata["created_time"]))

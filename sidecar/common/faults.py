@@ -7,7 +7,8 @@ catches reach the event loop's exception handler, which ``watch_loop`` makes rep
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -85,13 +86,23 @@ def report_to_loop(exc: Exception) -> None:
     )
 
 
+@contextmanager
+def reported(on_fault: Callable[[Exception], None]) -> Iterator[None]:
+    """End the block at an unexpected exception, which ``on_fault`` gets; go on after the block.
+
+    For the edge of a task, a timer or a callback, off the path of a Check: it makes objects.
+    """
+    try:
+        yield
+    except Exception as exc:  # noqa: BLE001 - this is the edge
+        on_fault(exc)
+
+
 def call_each(callbacks: Iterable[Callable[..., object]], *arguments: object) -> None:
     """Call every callback; exceptions go to the event loop and do not stop the others."""
     for callback in tuple(callbacks):
-        try:
+        with reported(report_to_loop):
             callback(*arguments)
-        except Exception as exc:  # noqa: BLE001 - one callback's error is not the others'
-            report_to_loop(exc)
 
 
 def _kind_of(exc: BaseException) -> _Kind:

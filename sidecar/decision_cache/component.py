@@ -16,6 +16,7 @@ from prometheus_client.core import Metric
 
 from sidecar.authz.snapshot import compile_routes
 from sidecar.common.clock import elapsed_ns, monotonic_seconds
+from sidecar.common.faults import reported
 from sidecar.config import model
 from sidecar.config.decision_cache import DecisionCacheSettings
 from sidecar.context import AppContext, PreparedPart
@@ -149,14 +150,12 @@ class DecisionCache:
         """Read the rings every ``DRAIN_SECONDS``, and on while there is more."""
         while True:
             busy = False
-            try:
+            with reported(self._context.on_fault):  # the next turn goes on
                 busy = self._leases.drain()
                 self._leases.grant_credits()
                 alert = self._watch.look(self._leases.fullest, monotonic_seconds())
                 if alert is not None:
                     self._alerts.say(alert)
-            except Exception as exc:  # noqa: BLE001 - the task's edge: the next turn goes on
-                self._context.on_fault(exc)
             await asyncio.sleep(0 if busy else DRAIN_SECONDS)
 
     def _count(self, line: AuditLine) -> None:

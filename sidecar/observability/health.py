@@ -6,6 +6,8 @@ would not help. It is ready when every part is healthy.
 
 from collections.abc import Callable
 
+from sidecar.common.faults import reported
+
 
 class Health:
     """The parts that must be healthy before the process is ready, each with its problem."""
@@ -46,7 +48,5 @@ class Health:
         change()
         if self.ready is not before:
             for listener in self._listeners:
-                try:
+                with reported(self.on_fault):  # one listener's defect is not the others'
                     listener(self.ready)
-                except Exception as exc:  # noqa: BLE001 - one listener's defect is not the others'
-                    self.on_fault(exc)

@@ -17,6 +17,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from sidecar.common.faults import reported
 from sidecar.observability.counters import Counters, Histogram
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -70,10 +71,8 @@ class Metrics(Collector):
     async def render_fresh(self) -> bytes:
         """Return the text exposition format, after refreshing the counts of other processes."""
         for refresh in self._refreshes:
-            try:
+            with reported(self.on_fault):  # old counts are better than none
                 await refresh()
-            except Exception as exc:  # noqa: BLE001 - old counts are better than none
-                self.on_fault(exc)
         return self.render()
 
     def render(self) -> bytes:

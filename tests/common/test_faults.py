@@ -29,7 +29,13 @@ from sidecar.certificates.managed.store import CertificateStore
 from sidecar.certificates.on_demand import component as on_demand_component
 from sidecar.common.blocking import BlockingRunner
 from sidecar.common.clock import elapsed_ns, monotonic_seconds
-from sidecar.common.faults import REPEAT_SECONDS, FaultReporter, report_to_loop, watch_loop
+from sidecar.common.faults import (
+    REPEAT_SECONDS,
+    FaultReporter,
+    report_to_loop,
+    reported,
+    watch_loop,
+)
 from sidecar.common.polling import UNEXPECTED, PollStatus
 from sidecar.common.reasons import Reason
 from sidecar.config import model, parse_config
@@ -619,6 +625,23 @@ async def test_an_exception_stops_nothing_and_is_counted(
     await case(faults, tmp_path, monkeypatch)
     await asyncio.sleep(0)
     assert [type(each) for each in faults] == [BoomError] * count
+
+
+def fail(exc: BaseException) -> None:
+    raise exc
+
+
+def test_only_what_is_a_defect_is_reported() -> None:
+    """The end of a task and of the process go through the same edge."""
+    got: list[Exception] = []
+    for exc in (asyncio.CancelledError(), KeyboardInterrupt(), SystemExit()):
+        with pytest.raises(type(exc)), reported(got.append):
+            fail(exc)
+    assert got == []
+    defect = ValueError("a defect")
+    with reported(got.append):
+        fail(defect)
+    assert got == [defect]
 
 
 def test_a_kind_of_defect_is_counted_each_and_logged_once(

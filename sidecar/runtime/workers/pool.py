@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import NamedTuple, Protocol
 
+from sidecar.common.faults import reported
 from sidecar.config import model
 from sidecar.runtime.workers.broadcast import Broadcast, WorkerFault, processes_of
 from sidecar.runtime.workers.challenge_replies import ChallengeReplies
@@ -155,10 +156,8 @@ class WorkerPool:
         pauses = RestartPauses(use.clock, use.sleep, use.jitter)
         while not self._draining.is_set():
             pauses.started()
-            try:
+            with reported(self._on_fault):
                 await self._run_one(slot)
-            except Exception as exc:  # noqa: BLE001 - the supervisor's edge: it continues
-                self._on_fault(exc)
             if self._draining.is_set():
                 return
             await pauses.wait(self._draining, self._on_fault)
@@ -227,10 +226,8 @@ class WorkerPool:
 
     def _call(self, callback: Callable[[], None]) -> None:
         """Call a callback; an exception in it is reported, and does not end the worker."""
-        try:
+        with reported(self._on_fault):  # a frame is being read, or a worker has ended
             callback()
-        except Exception as exc:  # noqa: BLE001 - a frame is being read, or a worker has ended
-            self._on_fault(exc)
 
     async def _heartbeat(self) -> None:
         while not self._draining.is_set():

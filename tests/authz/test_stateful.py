@@ -241,7 +241,7 @@ class Life:
     """A service, and what happens to it between and with its Checks."""
 
     def __init__(self, seed: int) -> None:
-        self.random = random.Random(seed)  # noqa: S311 - draws tests, keeps no secret
+        self.random = random.Random(seed)
         # Unusual in few things at a time: what is unusual in all of them meets nothing again.
         self.unusual = {
             name for name in sorted({**ROUTE, **ASK}) if self.random.random() < SHARE_UNUSUAL

@@ -56,7 +56,7 @@ class _Application(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    do_OPTIONS = do_POST = do_GET  # noqa: N815 - the base's names
+    do_OPTIONS = do_POST = do_GET
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
         """Print nothing."""

@@ -164,7 +164,7 @@ async def test_a_ca_file_that_is_of_no_use_is_an_outage_of_this_source(
 ) -> None:
     """Its keys stay; the sentence names the file; with the file the outage ends."""
     ca_file = Path(publisher.ca_file)
-    good = ca_file.read_text()  # noqa: ASYNC240 - a test's own small file
+    good = ca_file.read_text()
     states: list[str] = []
     source = publisher.source()
     refresher = KeyRefresher(
@@ -188,7 +188,7 @@ async def test_a_ca_file_that_is_of_no_use_is_an_outage_of_this_source(
     assert (
         said == "the TLS handshake failed" or str(ca_file) in refresher.statuses[0].status.problem
     )
-    ca_file.write_text(good)  # noqa: ASYNC240
+    ca_file.write_text(good)
     source._session = None
     assert await refresher.refresh() is KeyState.ACTIVE
     assert states == ["init active", "active outage", "outage active"]

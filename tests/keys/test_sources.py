@@ -1,6 +1,8 @@
 """What is read as a key, and what is refused."""
 
 import json
+from base64 import urlsafe_b64encode
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -126,9 +128,6 @@ def test_two_keys_of_a_rotation_stand_in_one_text() -> None:
 
 def test_the_thumbprint_is_rfc_7638s() -> None:
     """An independent computation of the same key's thumbprint."""
-    from base64 import urlsafe_b64encode  # noqa: PLC0415
-    from hashlib import sha256  # noqa: PLC0415
-
     x, y = PUBLIC_JWK["x"], PUBLIC_JWK["y"]
     text = f'{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}'
     assert urlsafe_b64encode(sha256(text.encode()).digest()).rstrip(b"=").decode() == KID

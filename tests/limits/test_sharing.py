@@ -43,7 +43,7 @@ class Group:
         return passes
 
     def load(self, per_second: int, weights: list[int], seconds: float) -> None:
-        draw = random.Random(7)  # noqa: S311 - the same load each time
+        draw = random.Random(7)
         step = SECOND_NS // per_second
         for now in range(1, int(seconds * SECOND_NS), step):
             self.ask(draw.choices(range(len(weights)), weights)[0], now)

@@ -191,7 +191,7 @@ def main() -> int:
     options = parser.parse_args()
     mutants = [each for file in files_of(options.places or SCOPE) for each in mutants_of(file)]
     if options.sample is not None:
-        drawn = random.Random(seed()).sample(mutants, min(options.sample, len(mutants)))  # noqa: S311
+        drawn = random.Random(seed()).sample(mutants, min(options.sample, len(mutants)))
         deadline = time.monotonic() + options.seconds
         return report(test(drawn, None, options.jobs, deadline), SAMPLE_SHARE)
     results = Results(RESULTS)

@@ -84,8 +84,9 @@ class Pair(Stack):
         command = [sys.executable, "-m", "sidecar", "serve", "--config", str(self.second_config)]
         self.second = ManagedProcess("the second sidecar", command)
         self._exits.callback(self.second.stop)
-        ready = lambda: fetch_status(self.second_admin, "/readyz") == 200  # noqa: E731
-        self.second.wait_until(ready, READY_SECONDS)
+        self.second.wait_until(
+            lambda: fetch_status(self.second_admin, "/readyz") == 200, READY_SECONDS
+        )
 
     def healthy(self) -> int:
         """Return how many sidecars Envoy takes for healthy."""

@@ -180,7 +180,7 @@ async def test_connections_live_on_when_it_stops_and_end_when_it_closes(tmp_path
 async def test_where_it_cannot_listen_it_says_where(tmp_path: Path) -> None:
     guard = SocketGuard(tmp_path / "s", EVERYBODY, lambda _: None)
     guard.prepare()
-    Path(guard.inner_address.removeprefix("unix:")).touch()  # noqa: ASYNC240 - no disk
+    Path(guard.inner_address.removeprefix("unix:")).touch()
     (tmp_path / "s").write_text("not a socket")
     with pytest.raises(ListenFault, match=rf"cannot listen on unix:{tmp_path}/s: "):
         guard.start()

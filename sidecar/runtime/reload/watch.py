@@ -8,7 +8,6 @@ again after its next change.
 """
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -20,7 +19,7 @@ NO_FILE: FileMark = (0, 0, 0, 0)
 def mark_of(path: Path) -> FileMark:
     """Return the mark of the file that a path leads to, through any links; it may block."""
     try:
-        found = os.stat(path)  # noqa: PTH116 - the result is what is needed
+        found = path.stat()
     except OSError:
         return NO_FILE
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns

@@ -101,6 +101,7 @@ def inherited_end() -> socket.socket | None:
         end = socket.socket(fileno=os.dup(_STDIN))
     except OSError:
         return None
-    with open(os.devnull, "rb") as nothing:  # noqa: PTH123 - a descriptor is needed
-        os.dup2(nothing.fileno(), _STDIN)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, _STDIN)
+    os.close(nothing)
     return end if end.family == socket.AF_UNIX else None

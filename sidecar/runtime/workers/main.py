@@ -82,9 +82,8 @@ def main() -> int:
     ignore_signals()
     end = inherited_end()
     if end is None:
-        print(  # noqa: T201
-            "not started: standard input is not the channel of a worker; run `sidecar serve`",
-            file=sys.stderr,
+        sys.stderr.write(
+            "not started: standard input is not the channel of a worker; run `sidecar serve`\n"
         )
         return EXIT_USAGE
     hardening = begin_worker()
@@ -138,7 +137,7 @@ class Worker:
             await asyncio.wait_for(self._closed.wait(), CLOSE_SECONDS)
         if self._fault is not None:
             text = str(self._fault) if isinstance(self._fault, Fault) else repr(self._fault)
-            print(text[:MAX_TEXT], file=sys.stderr)  # noqa: T201 - the channel is closed
+            sys.stderr.write(text[:MAX_TEXT] + "\n")  # the channel is closed
             return EXIT_FAULT
         return code
 

@@ -43,7 +43,7 @@ class Application(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    do_POST = do_OPTIONS = do_GET  # noqa: N815 - the library's names
+    do_POST = do_OPTIONS = do_GET
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""

@@ -129,7 +129,7 @@ async def test_a_withdrawal_is_settled_when_the_hung_worker_has_ended(
     os.kill(pid := pool.pid(1), signal.SIGSTOP)
     pool.publish(EMPTY_RING)
     assert await pool.pool.broadcast.settle() == ()
-    assert not Path(f"/proc/{pid}").exists()  # noqa: ASYNC240 - no disk
+    assert not Path(f"/proc/{pid}").exists()
     await until(lambda: pool.pool.serving == WORKERS)
     for number in range(WORKERS):
         assert (await pool.ask(number, good(issuer))).metadata["reason"] == "keys_unavailable"

@@ -51,9 +51,9 @@ def test_started_by_hand_it_says_how_to_start_it() -> None:
 
 async def test_the_kernel_takes_it_before_the_main_process(pool: Pool) -> None:
     """Out of memory, that is: the score of each is the main process's and half of the scale."""
-    ours = int(Path("/proc/self/oom_score_adj").read_text())  # noqa: ASYNC240 - no disk
+    ours = int(Path("/proc/self/oom_score_adj").read_text())
     for number in range(WORKERS):
-        theirs = Path(f"/proc/{pool.pid(number)}/oom_score_adj").read_text()  # noqa: ASYNC240 - no disk
+        theirs = Path(f"/proc/{pool.pid(number)}/oom_score_adj").read_text()
         assert int(theirs) == min(ours + 500, 1000)
 
 

@@ -106,7 +106,7 @@ async def test_unix_sockets_are_numbered_and_for_owner_and_group(
         successors.unlink()
         successor.bind(str(successors))
         await running.pool.stop()
-    left = list(tmp_path.iterdir())  # noqa: ASYNC240 - no disk
+    left = list(tmp_path.iterdir())
     assert left == [successors], "workers may not remove theirs, so the pool does; and no others"
 
 

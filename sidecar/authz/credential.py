@@ -135,6 +135,20 @@ def find_token(
     )
 
 
+def find_scanned_token(
+    headers: Mapping[str, bytes], places: TokenPlaces, max_token_bytes: int
+) -> Credential:
+    """Return what ``find_token`` does, where ``places.scan`` was not ``UNDECIDED``.
+
+    Then no cookie, subprotocol or query holds a credential, and none is searched again.
+    """
+    tokens = _read_authorization(headers.get(AUTHORIZATION), places, max_token_bytes)
+    return Credential(
+        _bounded(tokens[0], max_token_bytes) if tokens else None,
+        removed=tuple(_not_to_arrive(headers, places, None)),
+    )
+
+
 def where_none_is(headers: Mapping[str, bytes], places: TokenPlaces) -> str:
     """Return the detail for the audit log: the places read, and the headers absent from the Check.
 

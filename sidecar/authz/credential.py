@@ -37,6 +37,8 @@ _PROTOCOL_PREFIX = b"bearer."
 _LIKE_A_TOKEN = re.compile(rb"(?i:(?<![a-z0-9_-])bearer[^a-z0-9_-])|(?<![A-Za-z0-9_-])eyJ")
 """A bearer token of another convention (Kubernetes: ``base64url.bearer.…``), or a bare JWT."""
 _SCHEME = b"bearer"
+_COMMA = ord(",")
+"""A number, as in ``spelling.may_hold``."""
 _SEPARATORS = re.compile(rb"([;,])")
 _KEY = re.compile(
     rb"(?<![^\x00-\x21\x7f-\xff=\x22;,])([^\x00-\x21\x7f-\xff=\x22;,]++)[^\x22-\x7e]*+="
@@ -178,7 +180,7 @@ def read_bearer(credential: bytes, max_token_bytes: int) -> bytes:
     """
     scheme, _, token = credential.strip(b" \t").partition(b" ")
     _bounded(token, max_token_bytes)
-    if b"," in credential:
+    if _COMMA in credential:
         raise _ambiguous("more than one credential was sent")
     if scheme.lower() != _SCHEME:
         raise Denied(Reason.TOKEN_SCHEME_UNSUPPORTED, "the scheme is not Bearer")

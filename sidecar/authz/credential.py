@@ -37,6 +37,8 @@ _PROTOCOL_PREFIX = b"bearer."
 _LIKE_A_TOKEN = re.compile(rb"(?i:(?<![a-z0-9_-])bearer[^a-z0-9_-])|(?<![A-Za-z0-9_-])eyJ")
 """A bearer token of another convention (Kubernetes: ``base64url.bearer.…``), or a bare JWT."""
 _SCHEME = b"bearer"
+_COMMA = ord(",")
+"""A number, as in ``spelling.may_hold``."""
 _SEPARATORS = re.compile(rb"([;,])")
 _KEY = re.compile(
     rb"(?<![^\x00-\x21\x7f-\xff=\x22;,])([^\x00-\x21\x7f-\xff=\x22;,]++)[^\x22-\x7e]*+="
@@ -135,6 +137,20 @@ def find_token(
     )
 
 
+def find_scanned_token(
+    headers: Mapping[str, bytes], places: TokenPlaces, max_token_bytes: int
+) -> Credential:
+    """Return what ``find_token`` does, where ``places.scan`` was not ``UNDECIDED``.
+
+    Then no cookie, subprotocol or query holds a credential, and none is searched again.
+    """
+    tokens = _read_authorization(headers.get(AUTHORIZATION), places, max_token_bytes)
+    return Credential(
+        _bounded(tokens[0], max_token_bytes) if tokens else None,
+        removed=tuple(_not_to_arrive(headers, places, None)),
+    )
+
+
 def where_none_is(headers: Mapping[str, bytes], places: TokenPlaces) -> str:
     """Return the detail for the audit log: the places read, and the headers absent from the Check.
 
@@ -164,7 +180,7 @@ def read_bearer(credential: bytes, max_token_bytes: int) -> bytes:
     """
     scheme, _, token = credential.strip(b" \t").partition(b" ")
     _bounded(token, max_token_bytes)
-    if b"," in credential:
+    if _COMMA in credential:
         raise _ambiguous("more than one credential was sent")
     if scheme.lower() != _SCHEME:
         raise Denied(Reason.TOKEN_SCHEME_UNSUPPORTED, "the scheme is not Bearer")

@@ -21,18 +21,20 @@ is signed in learns when it is not. On a route without authentication no credent
 ``decide`` and ``explain.explain`` run the same evaluation; ``explain`` records each step. With a
 response cache (``authz.response_cache``) a target that was matched before is not matched again,
 and a token that was verified before is not verified again; every other step runs as always, and
-the decision is the same.
+the decision is the same. So it is with ``findings`` of the fast path, for a token never seen.
+
+The file is longer than others, as the steps of one evaluation stay in one class.
 """
 
 import hashlib
 from collections.abc import Callable
 
-from sidecar.authz.credential import Credential, find_token, where_none_is
+from sidecar.authz.credential import Credential, find_scanned_token, find_token, where_none_is
 from sidecar.authz.decision import Decision, RequestView, Snapshot
 from sidecar.authz.method import OPTIONS, canonical_method
 from sidecar.authz.preflight import match_preflight
 from sidecar.authz.requirements import check_client, check_grants, check_tenant
-from sidecar.authz.response_cache import ResolvedTarget, ResponseCache
+from sidecar.authz.response_cache import FastPathFindings, ResolvedTarget, ResponseCache
 from sidecar.authz.routes import UNMATCHED, Route
 from sidecar.authz.streams import TIMEOUT_HEADER, stream_milliseconds
 from sidecar.common.canonical import canonical_host, canonical_path
@@ -62,7 +64,10 @@ class Evaluation:
         now: float,
         response_cache: ResponseCache | None = None,
         may_verify: Callable[[], bool] | None = None,
+        *,
+        findings: FastPathFindings | None = None,
     ) -> None:
+        self._findings = findings
         self._view = view
         self._snapshot = snapshot
         self._now = now
@@ -153,6 +158,8 @@ class Evaluation:
     def find_route(self) -> Route:
         """Return the route, from the response cache if the same target was matched before."""
         view, response_cache = self._view, self._response_cache
+        if self._findings is not None:
+            return self._take_target(self._findings.target)
         target_key = (view.method, view.host, view.path.partition(b"?")[0])
         target = response_cache.targets.get(target_key) if response_cache is not None else None
         if target is None:
@@ -166,6 +173,10 @@ class Evaluation:
                     target_key, self.method, self.host, self.path, route
                 )
             return route
+        return self._take_target(target)
+
+    def _take_target(self, target: ResolvedTarget) -> Route:
+        """Take over a target that was matched before, and return its route."""
         self.target = target
         self.method, self.host, self.path = target.method, target.host, target.path
         route = self.route = target.route_scope.route
@@ -198,8 +209,11 @@ class Evaluation:
     def find_credential(self, route: Route) -> bytes | None:
         """Return the one credential, or ``None`` where none is required and none was sent."""
         view, limit = self._view, self._snapshot.tokens.max_token_bytes
-        query = view.path.partition(b"?")[2]
-        found = self.found = find_token(view.headers, query, route.places, limit)
+        if self._findings is not None:
+            found = self.found = find_scanned_token(view.headers, route.places, limit)
+        else:
+            query = view.path.partition(b"?")[2]
+            found = self.found = find_token(view.headers, query, route.places, limit)
         if found.token is None and route.auth == "required":
             where = where_none_is(view.headers, route.places)
             raise Denied(
@@ -216,8 +230,11 @@ class Evaluation:
 
     def find_token(self, raw: bytes) -> VerifiedToken:
         """Return the verified token, from the cache if the same bytes were verified before."""
-        snapshot = self._snapshot
-        digest = hashlib.sha256(raw).digest()
+        snapshot, findings = self._snapshot, self._findings
+        if findings is not None and findings.digested_bytes == len(raw):
+            digest = findings.digest
+        else:
+            digest = hashlib.sha256(raw).digest()
         self.token_digest = digest_text(digest)
         if not snapshot.ring:
             raise Denied(Reason.KEYS_UNAVAILABLE, "no verification key is loaded")
@@ -283,10 +300,13 @@ def decide(
     now: float,
     response_cache: ResponseCache | None = None,
     may_verify: Callable[[], bool] | None = None,
+    *,
+    findings: FastPathFindings | None = None,
 ) -> Decision:
     """Decide one request at ``now`` (Unix seconds). A denial is a value, not an exception.
 
     ``may_verify`` is called before a token is verified that ``response_cache`` does not hold.
     Where it returns false, ``VerificationDeferred`` is raised; decide the request again later.
+    ``findings`` are the fast path's about this very request, under this very snapshot.
     """
-    return Evaluation(view, snapshot, now, response_cache, may_verify).decide()
+    return Evaluation(view, snapshot, now, response_cache, may_verify, findings=findings).decide()

@@ -156,6 +156,24 @@ AllowedCheck = tuple[ResolvedTarget, Template, CachedToken | None, "Attributes",
 one, the request's attributes, the time (Unix seconds) and the latency (nanoseconds)."""
 
 
+class FastPathFindings(NamedTuple):
+    """What the fast path has found out about a Check whose token is not cached.
+
+    The slow path need not find it out again while ``epoch`` is the response cache's own: then no
+    other snapshot has come between the two. A Check that waits for the slow lane keeps these, so
+    they hold no copy of the credential.
+    """
+
+    epoch: int
+    target: ResolvedTarget
+    seen: int
+    """The result of ``TokenPlaces.scan``, which is not ``UNDECIDED``."""
+    digest: bytes
+    """The SHA-256 of what follows ``Bearer`` and one space."""
+    digested_bytes: int
+    """How many bytes that is. The token is as long where no white space surrounds it."""
+
+
 class PrincipalKey(NamedTuple):
     """Every property of a token that a template depends on."""
 

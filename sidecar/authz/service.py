@@ -19,7 +19,13 @@ from sidecar.authz.encoding.request import Attributes, parse_request, view_of
 from sidecar.authz.evaluate import VerificationDeferred
 from sidecar.authz.limiting import limit_cached, refused_target
 from sidecar.authz.ports import Lane, Observer, RepeatableAnswers, VerifierPool
-from sidecar.authz.response_cache import NO_FIELDS, NO_TOKEN, ResolvedTarget, ResponseCache
+from sidecar.authz.response_cache import (
+    NO_FIELDS,
+    NO_TOKEN,
+    FastPathFindings,
+    ResolvedTarget,
+    ResponseCache,
+)
 from sidecar.authz.slow_path import SlowPath
 from sidecar.common.clock import Now
 from sidecar.common.errors import Denied
@@ -147,11 +153,13 @@ class CheckService:
         if credential is not None:
             if credential[:_BEARER_BYTES] != _BEARER:
                 return self._take_slow_path(attributes, started_ns)
-            cached_token = response_cache.tokens.entries.get(
-                sha256(credential[_BEARER_BYTES:]).digest()
-            )
+            digest = sha256(credential[_BEARER_BYTES:]).digest()
+            cached_token = response_cache.tokens.entries.get(digest)
             if cached_token is None:
-                return self._verify_or_queue(target, attributes, started_ns)
+                findings = FastPathFindings(
+                    response_cache.epoch, target, seen, digest, len(credential) - _BEARER_BYTES
+                )
+                return self._verify_or_queue(findings, attributes, started_ns)
             if (
                 cached_token.epoch != response_cache.epoch
                 or not cached_token.holds_at(now)
@@ -230,13 +238,14 @@ class CheckService:
         return answer if isinstance(answer, bytes) else await answer
 
     def _verify_or_queue(
-        self, target: ResolvedTarget, attributes: Attributes, started_ns: int
+        self, findings: FastPathFindings, attributes: Attributes, started_ns: int
     ) -> bytes | Awaitable[bytes]:
         """Verify a token that is not cached: at once if the lane is free, otherwise queued.
 
         An address that is over its limit gets no verification.
         """
-        limiter, limits = self._limiter, target.route_scope.route.limits
+        target, limiter = findings.target, self._limiter
+        limits = target.route_scope.route.limits
         if limiter is not None and limits is not None and limits.address:
             source = attributes.source.address.socket_address.address
             refusal = limiter.refuse_address(limits, source, started_ns)
@@ -245,8 +254,8 @@ class CheckService:
                 return self._slow_path.deny(decision, view_of(attributes), started_ns)
         lane = self._lane
         if lane is None or lane.free():
-            return self._slow_path.answer(attributes, started_ns)
-        return self._queue(lane, attributes, started_ns)
+            return self._slow_path.answer(attributes, started_ns, findings=findings)
+        return self._queue(lane, attributes, started_ns, findings=findings)
 
     def _queue(
         self,
@@ -254,9 +263,12 @@ class CheckService:
         attributes: Attributes,
         started_ns: int,
         found: tuple[Found] = _NOT_FOUND,
+        findings: FastPathFindings | None = None,
     ) -> Awaitable[bytes]:
         """Answer from the lane. The fleet is not asked again: a job in the lane never waits."""
-        later = lane.later(partial(self._slow_path.answer, attributes, started_ns, None, found))
+        later = lane.later(
+            partial(self._slow_path.answer, attributes, started_ns, None, found, findings)
+        )
         # Without a verifier pool every answer is bytes and needs no coroutine around it.
         return _whole(later) if self._judges_bundles else cast("Awaitable[bytes]", later)
 

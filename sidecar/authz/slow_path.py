@@ -34,6 +34,7 @@ from sidecar.authz.response_cache import (
     NO_FIELDS,
     NO_TOKEN,
     EncodedFields,
+    FastPathFindings,
     ResponseCache,
     RouteScope,
 )
@@ -120,13 +121,19 @@ class SlowPath:
         started_ns: int,
         may_verify: Callable[[], bool] | None = None,
         found: tuple[Found] | None = None,
+        findings: FastPathFindings | None = None,
     ) -> bytes | Awaitable[bytes]:
         """Decide and encode. ``found`` is the fleet's reply, where the fleet was asked.
+
+        ``findings`` are the fast path's about this request, where it looked for a token. They
+        count only under the snapshot they were made under.
 
         Raises ``VerificationDeferred`` where ``may_verify`` does not permit a verification that
         is needed, and ``ChallengePending`` where the fleet must be asked first.
         """
         view: RequestView | None = None
+        if findings is not None and findings.epoch != self._response_cache.epoch:
+            findings = None
         try:
             view = view_of(attributes)
             now = self._now()
@@ -135,13 +142,15 @@ class SlowPath:
                 challenged = challenge_decision(view, known)
                 if known is not None and challenged is not None:
                     return self._answer_challenge(challenged, view, known.answer, started_ns)
-            decision = decide(view, self._snapshot, now, self._response_cache, may_verify)
+            decision = decide(
+                view, self._snapshot, now, self._response_cache, may_verify, findings=findings
+            )
             if self.limiter is not None:
                 decision = limit_decision(decision, view, self.limiter, started_ns)
             if decision.module is not None:
                 return self._judge(decision, view, now, started_ns)
             if decision.allowed:
-                return self._allow(decision, view, attributes, now, started_ns)
+                return self._allow(decision, view, attributes, now, started_ns, findings=findings)
         except (VerificationDeferred, ChallengePending):
             raise
         except Exception as exc:  # noqa: BLE001 - the service's edge: fail closed on any exception
@@ -200,6 +209,8 @@ class SlowPath:
         attributes: Attributes,
         now: float,
         started_ns: int,
+        *,
+        findings: FastPathFindings | None,
     ) -> bytes:
         """Encode, and cache what lets the fast path answer the next such request."""
         if decision.outcome is Grant.PREFLIGHT:
@@ -209,7 +220,7 @@ class SlowPath:
         target, cached_token, token = decision.target, decision.cached_token, decision.token
         seen = UNDECIDED
         if target is not None and target.route_scope.plain and decision.outcome in _PLAIN_GRANTS:
-            seen = _seen(target.route_scope, view)
+            seen = _seen(target.route_scope, view) if findings is None else findings.seen
         if target is None or seen == UNDECIDED:
             answer = encode_allowed(decision, self._snapshot, self._allowed, self._new_nonce)
             self._record(decision, view, self._new_id(), now, started_ns)

@@ -50,7 +50,7 @@ def read_plain_claims(
     if (
         not raw.isascii()
         or len(raw.translate(None, _FORBIDDEN)) != len(raw)
-        or b'" ' in raw
+        or raw.count(b'" ')
         or raw.count(b"{") != 1
         or raw.count(b"[") > _MAX_ARRAYS
     ):

@@ -13,9 +13,9 @@ class CountedSlowPath(SlowPath):
 
     answers = 0
 
-    def answer(self, *arguments: Any) -> bytes | Awaitable[bytes]:
+    def answer(self, *arguments: Any, **options: Any) -> bytes | Awaitable[bytes]:
         self.answers += 1
-        return super().answer(*arguments)
+        return super().answer(*arguments, **options)
 
 
 def counted_service(*arguments: Any, **options: Any) -> tuple[CheckService, Callable[[], int]]:

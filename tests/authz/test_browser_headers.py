@@ -47,9 +47,9 @@ def decided(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """Every Check that takes the slow path, by its request."""
     requests: list[object] = []
 
-    def counted(view: object, *rest: Any) -> Any:
+    def counted(view: object, *rest: Any, **named: Any) -> Any:
         requests.append(view)
-        return decide(view, *rest)  # type: ignore[arg-type]
+        return decide(view, *rest, **named)  # type: ignore[arg-type]
 
     monkeypatch.setattr("sidecar.authz.slow_path.decide", counted)
     return requests

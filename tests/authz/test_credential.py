@@ -1,6 +1,7 @@
 """Where tokens are, where they must not be, and what is taken away beside them."""
 
 import time
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,7 @@ from sidecar.authz.credential import (
     UNDECIDED,
     Credential,
     TokenPlaces,
+    find_scanned_token,
     find_token,
     where_none_is,
 )
@@ -270,6 +272,38 @@ def test_what_a_scan_passes_holds_no_name(raw: bytes) -> None:
     if not may_hold(raw, forms):
         for part in raw.replace(b",", b";").split(b";"):
             assert not set(forms_of(part.partition(b"=")[0])) & set(forms)
+
+
+def outcome(find: Callable[[], Credential]) -> Credential | tuple[Reason, str]:
+    try:
+        return find()
+    except Denied as denied:
+        return denied.reason, denied.detail
+
+
+AUTHORIZATIONS = st.sampled_from(
+    [
+        None,
+        b"Bearer GOOD",
+        b"bearer  GOOD ",
+        b"Bearer GOOD,x",
+        b"Basic GOOD",
+        b"",
+        b"Bearer " + b"x" * 99,
+    ]
+)
+
+
+@given(AUTHORIZATIONS, st.none() | PIECES, PIECES, st.sampled_from([HEADER, COOKIE, EITHER, ALONE]))
+def test_where_a_scan_sees_no_credential_the_search_sees_none(
+    authorization: bytes | None, cookies: bytes | None, query: bytes, places: TokenPlaces
+) -> None:
+    given_ = {"authorization": authorization, "cookie": cookies}
+    headers = {name: value for name, value in given_.items() if value is not None}
+    if places.scan(headers, query) != UNDECIDED:
+        assert outcome(lambda: find_scanned_token(headers, places, 90)) == outcome(
+            lambda: find_token(headers, query, places, 90)
+        )
 
 
 def node_cookies(raw: bytes) -> dict[bytes, bytes]:

@@ -1,6 +1,7 @@
 """The slow path alone: what it caches, what it drops, and what it leaves to its caller."""
 
 from dataclasses import dataclass, field
+from hashlib import sha256
 
 import pytest
 from msgspec.structs import replace
@@ -9,7 +10,7 @@ from sidecar.authz.decision import Decision
 from sidecar.authz.encoding.request import parse_request
 from sidecar.authz.evaluate import VerificationDeferred
 from sidecar.authz.ports import Outcome
-from sidecar.authz.response_cache import AllowedCheck, ResponseCache
+from sidecar.authz.response_cache import AllowedCheck, FastPathFindings, ResponseCache
 from sidecar.authz.slow_path import SlowPath
 from sidecar.authz.snapshot import build_snapshot
 from sidecar.common.reasons import Reason
@@ -110,6 +111,38 @@ def test_a_verification_that_may_not_happen_now_is_the_callers_to_repeat(world: 
     with pytest.raises(VerificationDeferred):
         world.ask("/api/x", signed_in=True, may_verify=False)
     assert (world.outcomes, world.allowed_checks, world.faults) == ([], [], [])
+
+
+FINDINGS: list[tuple[str, int, bytes, bytes]] = [
+    ("of the same snapshot", 0, b"", b"/api/x"),
+    ("of another snapshot", -1, b"", b"/public/x"),
+    ("of a token with white space around it", 0, b" ", b"/api/x"),
+]
+
+
+@pytest.mark.parametrize(
+    ("epochs_later", "space", "found_for"),
+    [row[1:] for row in FINDINGS],
+    ids=[row[0] for row in FINDINGS],
+)
+def test_the_fast_paths_findings_change_no_decision(
+    world: World, epochs_later: int, space: bytes, found_for: bytes
+) -> None:
+    world.ask("/public/x")
+    world.ask("/api/x")
+    target = next(each for key, each in world.cache.targets.items() if key[2] == found_for)
+    token = world.issuer.mint(jti="tok-new")
+    digested = space + token
+    findings = FastPathFindings(
+        world.cache.epoch + epochs_later, target, 0, sha256(digested).digest(), len(digested)
+    )
+    headers = {"authorization": f"Bearer {digested.decode()}"}
+    attributes = parse_request(check_request(path="/api/x", headers=headers))
+    answer = world.path.answer(attributes, 200, findings=findings)
+    assert isinstance(answer, bytes)
+    assert read_answer(answer).metadata["reason"] == "token_verified"
+    assert list(world.cache.tokens.entries) == [sha256(token).digest()]
+    assert world.faults == []
 
 
 def test_a_bundle_without_anybody_to_judge_it_is_a_fault(world: World) -> None:

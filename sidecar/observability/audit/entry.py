@@ -69,6 +69,7 @@ class AuditLine(
     latency_us: int
 
 
+_EMPTY: frozenset[object] = frozenset({"", ()})
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(AuditLine)
 
@@ -131,13 +132,9 @@ def _redacted(warnings: Sequence[str]) -> tuple[str, ...]:
 
 def _members(**members: str | int | tuple[str, ...]) -> bytes:
     """Encode the members that are not empty, each with a comma before it."""
-    return escape_json(
-        b"".join(
-            b',"%b":%b' % (name.encode("ascii"), _encoder.encode(value))
-            for name, value in members.items()
-            if value not in {"", ()}
-        )
-    )
+    shown = {name: value for name, value in members.items() if value not in _EMPTY}
+    # The whole object in one call, without its brackets: every token pays for two of these.
+    return b"," + escape_json(_encoder.encode(shown)[1:-1]) if shown else b""
 
 
 def encode_allowed_check(  # noqa: PLR0917 - the fragments in the line's order

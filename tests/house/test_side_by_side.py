@@ -29,10 +29,18 @@ def test_loud(number):
     note("loud")
 
 @pytest.mark.quiet
-def test_quiet():
+def test_quiet(server):
     note("quiet")
     time.sleep(0.2)
     note("quiet")
+"""
+
+SERVER = """\
+import pytest
+
+@pytest.fixture(scope="session", params=["server"])
+def server(request):
+    pass
 """
 
 
@@ -43,7 +51,10 @@ def test_the_files_that_are_begun_first_are_there() -> None:
 
 def test_quiet_tests_run_one_by_one_when_all_others_have_ended(tmp_path: Path) -> None:
     (tmp_path / "pytest.ini").write_text(SETTINGS)
-    for name in ("one", "two", "three"):
+    (tmp_path / "conftest.py").write_text(SERVER)
+    # pytest puts the tests of such a fixture beside each other: the quiet ones behind the first.
+    (tmp_path / "test_one.py").write_text(TESTS.replace("loud(number)", "loud(number, server)"))
+    for name in ("two", "three"):
         (tmp_path / f"test_{name}.py").write_text(TESTS)
     command = [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadgroup"]
     command += ["-p", "tests.support.side_by_side", "-p", "no:cacheprovider"]

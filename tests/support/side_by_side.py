@@ -60,9 +60,18 @@ class QuietLast(LoadScopeScheduling):
     def _split_scope(self, nodeid: str) -> str:
         return QUIET if nodeid.endswith(f"@{QUIET}") else nodeid.split("::", 1)[0]
 
+    def _assign_work_unit(self, node: WorkerController) -> None:
+        """Give ``node`` the next file; pytest may have put quiet tests between others.
+
+        It groups tests by their fixtures after ``pytest_collection_modifyitems``.
+        """
+        if QUIET in self.workqueue:
+            self.workqueue.move_to_end(QUIET)
+        super()._assign_work_unit(node)
+
     def _reschedule(self, node: WorkerController) -> None:
         """Give ``node`` what it needs next; called whenever it has ended a test."""
-        if next(iter(self.workqueue), None) != QUIET:
+        if set(self.workqueue) != {QUIET}:
             super()._reschedule(node)
             return
         left = [each for each in self.nodes if not each.shutting_down]

@@ -42,7 +42,12 @@ NAMED = [
         "not route.shadow",
     ),
     ("tokens/revocation.py", "Revocations.check", "claims.issued_at < before", "<= before"),
-    ("transport/guard.py", "SocketGuard.prepare", "found.st_uid != os.geteuid()", "found.st_mode"),
+    (
+        "transport/guard.py",
+        "SocketGuard._make_folder",
+        "found.st_uid != os.geteuid()",
+        "found.st_mode",
+    ),
 ]
 
 

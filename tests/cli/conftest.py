@@ -1,6 +1,8 @@
 """Fixtures of the commands' tests."""
 
 import json
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,14 @@ from tests.cli.commands import Run
 from tests.support.minting import Issuer
 
 ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def signals_stay() -> Iterator[None]:
+    """``serve`` blocks the signals of its process: here the tests' own, and their children's."""
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    yield
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 @pytest.fixture

@@ -206,6 +206,9 @@ def test_a_sidecar_that_starts_anew_orders_nothing_and_touches_nothing(
     signed = vault_calls(stack)
     assert {name: hands.shake(name).serial for name in held} == held
     time.sleep(1)
-    assert orders(stack) == 0
-    assert vault_calls(stack) == signed <= 1, "the platform's own certificate"
-    assert number(stack, "septem_sds_resources_pushed_total") <= 1
+    # On a busy machine a TTL ends meanwhile: then one name is ordered, to see whether the CA
+    # answers before a client loses what it holds.
+    ordered = orders(stack)
+    assert ordered <= 1
+    assert vault_calls(stack) - ordered == signed <= 1, "the platform's own certificate"
+    assert number(stack, "septem_sds_resources_pushed_total") <= 1 + ordered

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.machine import QUIET_LOAD
 from bench.plot import draw, panels_of
 from bench.sections import direct_page, envoy_page, memory_page, sds_page, table
 from bench.targets import TARGETS
@@ -142,7 +143,7 @@ def read_results(path: Path = RESULTS) -> Results:
 
 def _busy(machine: dict[str, Any]) -> str:
     load = machine["load_before"]
-    return "" if load < 0.5 else f" (busy: load {load:g} before the run)"
+    return "" if load <= QUIET_LOAD else f" (busy: load {load:g} before the run)"
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from sidecar.cli import envoy_messages
 from sidecar.cli.envoy_messages import message_problems
 from sidecar.config.yamltree import parse_yaml
 
@@ -80,17 +81,37 @@ def test_a_bootstrap_is_read_without_a_type_of_its_own() -> None:
         typed(AUTHZ, something_that_is_newer=1),
         typed(f"{TYPE}.http.newer.v9.Newer", anything=1),
         typed("type.googleapis.com/../os.path", join=1),
+        typed("type.googleapis.com/a\0b.Message"),
+        typed("type.googleapis.com/" + "a" * 5000 + ".Message"),
         typed("type.googleapis.com/google.protobuf.Empty"),
         None,
         [],
         "text",
         {"@type": None},
     ],
-    ids=str,
+    ids=lambda document: repr(document)[:80],
 )
 def test_what_is_only_newer_is_let_pass_and_nothing_raises(document: Any) -> None:
     found = list(message_problems(document))
     assert [each for each in found if "must begin" not in each] == []
+
+
+@pytest.mark.parametrize(("newer", "found"), [(49, 1), (50, 0)])
+def test_of_a_message_full_of_unknown_fields_only_some_are_looked_at(
+    newer: int, found: int
+) -> None:
+    unknown: dict[str, Any] = {f"zq{number}": 1 for number in range(newer)}
+    document = typed(AUTHZ, **unknown, failure_mode_alow=True)
+    assert len(list(message_problems(document))) == found
+
+
+@pytest.mark.parametrize("name", ["", "a/b.C", "..os.C", "a\0b.C", "-m.C", "a b.C"])
+def test_only_a_name_of_a_package_is_imported(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The name comes out of a file of anybody's."""
+    imported: list[str] = []
+    monkeypatch.setattr(envoy_messages, "import_module", imported.append)
+    assert list(message_problems(typed(f"type.googleapis.com/{name}"))) == []
+    assert imported == []
 
 
 def test_the_depth_is_bounded() -> None:

@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import Any
 
 import betterproto2
+from betterproto2.casing import safe_snake_case
 from pydantic import ValidationError
 
 _PACKAGE = "envoy_data_plane"
@@ -82,7 +83,7 @@ def _check(name: str, fields: dict[Any, Any], path: str) -> Iterator[str]:
                 return
             if meant := _meant(message, found["message"], found["field"]):
                 yield f"{where}: {found['field']} is no field of {found['message']}; {meant} is"
-            own = _without_field(own, found["field"])
+            own = _without_field(message, own, found["message"], found["field"])
             continue
         except (AttributeError, OverflowError, TypeError, ValueError) as exc:
             yield f"{where}: {kind} can't be read: {exc}"
@@ -105,12 +106,27 @@ def _meant(message: type[betterproto2.Message], kind: str, field: str) -> str | 
     return next(iter(get_close_matches(field, fields, 1, _NEARLY)), None)
 
 
-def _without_field(node: Any, field: str) -> Any:
+def _without_field(message: Any, node: Any, kind: str, field: str) -> Any:
+    """Return a copy in which no message of this kind has the field; others keep theirs."""
     if isinstance(node, list):
-        return [_without_field(each, field) for each in node]
-    if isinstance(node, dict):
-        return {key: _without_field(each, field) for key, each in node.items() if key != field}
-    return node
+        return [_without_field(message, each, kind, field) for each in node]
+    if not isinstance(node, dict):
+        return node
+    about = message._betterproto  # noqa: SLF001 - the package's only list of a message's fields
+    kept: dict[Any, Any] = {}
+    for key, each in node.items():
+        name = safe_snake_case(str(key))
+        if message.__name__ == kind and name == field:
+            continue
+        inner = about.cls_by_field.get(name)
+        value = about.cls_by_field.get(f"{name}.value")
+        if value is not None and isinstance(each, dict) and issubclass(value, betterproto2.Message):
+            kept[key] = {at: _without_field(value, one, kind, field) for at, one in each.items()}
+        elif inner is not None and issubclass(inner, betterproto2.Message):
+            kept[key] = _without_field(inner, each, kind, field)
+        else:
+            kept[key] = each
+    return kept
 
 
 def _message(name: str) -> "type[betterproto2.Message] | None":

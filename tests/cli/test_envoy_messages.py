@@ -59,6 +59,24 @@ def test_every_misspelt_field_of_a_message_is_found() -> None:
     ]
 
 
+def test_a_field_misspelt_as_json_spells_it_is_said_once() -> None:
+    document = typed(AUTHZ, failureModeAlow=True)
+    assert len(list(message_problems(document))) == 1
+
+
+def test_a_name_unknown_to_one_message_stays_where_another_has_it() -> None:
+    """Else the wrong value of the second would go with the newer field of the first."""
+    document = typed(AUTHZ, cluster_name=1, grpc_service={"envoy_grpc": {"cluster_name": 5}})
+    (said,) = message_problems(document)
+    assert "cluster_name of ExtAuthz: Input should be a valid string" in said
+
+
+def test_a_newer_field_inside_a_map_and_a_list_hides_nothing() -> None:
+    clusters = [{"name": 5, "load_assignment": {"named_endpoints": {"a": {"zq": 1}}}}]
+    (said,) = message_problems({"static_resources": {"clusters": clusters}})
+    assert "should be a valid string" in said
+
+
 def test_every_problem_is_found_in_messages_within_messages() -> None:
     inner = {"name": "x", "typed_config": {"@type": AUTHZ, "failure_mode_alow": True}}
     document = typed(MANAGER, stat_prefix=5, http_filters=[inner])

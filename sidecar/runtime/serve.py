@@ -23,6 +23,7 @@ import uvloop
 from prometheus_client.core import Metric
 
 from sidecar.admin import component as admin
+from sidecar.common.clock import monotonic_ns
 from sidecar.common.errors import Fault
 from sidecar.common.faults import watch_loop
 from sidecar.common.polling import describe
@@ -47,6 +48,7 @@ from sidecar.runtime.hardening.process import adopt_orphans, harden_process
 from sidecar.runtime.in_process import Checks, InProcessChecks
 from sidecar.runtime.operator_requests import HangUp, KeyRefreshes
 from sidecar.runtime.reload import component as reload
+from sidecar.runtime.service_manager import ServiceManager, read_environment
 from sidecar.runtime.signals import SignalThread
 from sidecar.runtime.start_report import StartReport
 from sidecar.runtime.workers.component import WorkerChecks
@@ -137,17 +139,22 @@ async def run(
     context.metrics.add_source(lambda: _own_families(context, log))
     context.metrics.add_source(lambda: poll_families(context.polls))
     hang_up = _attach(signals, context)
+    settings = read_environment(os.environ, os.getpid())
+    manager = ServiceManager(settings, context.health, context.waits, monotonic_ns)
     async with context.stack:
+        context.spawn(manager.run())
         # Before anything is touched: another sidecar may have our sockets.
         locks = SocketLocks(unix_sockets(config.listen), take_over=invocation.take_over)
         locks.acquire()
         context.stack.callback(locks.release)
-        start = _start(context, hang_up, invocation.path, locks)
+        start = _start(context, hang_up, invocation.path, locks, manager)
         if await _unless_stopped(context, start, report):
             report.done()
+            manager.started()
             signals.serves()
             await context.stop.wait()
             _log.info("draining")
+            manager.stopping()
             context.health.set_unhealthy("drain", "shutting down")
             # What watches our readiness is given the time to see it before calls are refused.
             await asyncio.sleep(config.listen.drain_notice_seconds)
@@ -175,7 +182,13 @@ async def _unless_stopped(
     return False
 
 
-async def _start(context: AppContext, hang_up: HangUp, path: Path, locks: SocketLocks) -> None:
+async def _start(
+    context: AppContext,
+    hang_up: HangUp,
+    path: Path,
+    locks: SocketLocks,
+    manager: ServiceManager,
+) -> None:
     """Start everything, in its order.
 
     A predecessor that is replaced keeps its sockets until nothing is waited for any more, so that
@@ -221,7 +234,7 @@ async def _start(context: AppContext, hang_up: HangUp, path: Path, locks: Socket
     await obtain_certificates()
     context.reload_parts.append(partial(_prepare_alerts, delivery))
     context.reload_parts.append(partial(_prepare_audit, audit))
-    reload_soon = reload.start(context, path, checks, alerts)
+    reload_soon = reload.start(context, path, checks, alerts, manager.reloading)
     hang_up.started(audit.reopen, pollers.refresh_soon, reload_soon)
 
 

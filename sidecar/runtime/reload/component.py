@@ -1,6 +1,7 @@
 """Joins the reload of the configuration: the admin route, metrics, and the watch on the file."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 
@@ -18,11 +19,23 @@ ROUTE = ("POST", "/config/reload")
 
 
 def start(
-    context: AppContext, path: Path, checks: PolicyProcesses, alerts: Alerts
+    context: AppContext,
+    path: Path,
+    checks: PolicyProcesses,
+    alerts: Alerts,
+    reloading: Callable[[], AbstractContextManager[None]],
 ) -> Callable[[], None]:
-    """Offer reloads from now on; return the function that begins one (SIGHUP)."""
+    """Offer reloads from now on; return the function that begins one (SIGHUP).
+
+    Each runs in the context of ``reloading``.
+    """
     reloader = Reloader(context, path, checks, alerts, wall_seconds)
-    run = SharedRun(reloader.reload)
+
+    async def reload_once() -> ReloadOutcome:
+        with reloading():
+            return await reloader.reload()
+
+    run = SharedRun(reload_once)
     context.metrics.add_source(partial(reload_families, reloader))
     context.routes[ROUTE] = reload_handler(run)
     seconds = context.config.config_watch_seconds

@@ -1,6 +1,8 @@
 """The admin route, the function for SIGHUP, and the watch that is off unless it is set."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import msgspec
@@ -19,7 +21,9 @@ async def post(reloading: Reloading) -> tuple[int, dict[str, Any]]:
 
 
 def start(reloading: Reloading) -> Any:
-    return component.start(reloading.context, reloading.path, reloading.checks, reloading.alerts)
+    return component.start(
+        reloading.context, reloading.path, reloading.checks, reloading.alerts, nullcontext
+    )
 
 
 async def test_the_route_answers_with_the_outcome(reloading: Reloading) -> None:
@@ -32,6 +36,22 @@ async def test_the_route_answers_with_the_outcome(reloading: Reloading) -> None:
     status, document = await post(reloading)
     assert (status, document["result"]) == (422, "invalid")
     assert "routes[3].csp" in document["error"]
+
+
+async def test_each_reload_runs_in_the_given_context(reloading: Reloading) -> None:
+    """The service manager is told when one begins, and when it has ended."""
+    seen: list[str] = []
+
+    @contextmanager
+    def told() -> Iterator[None]:
+        seen.append(f"begins with {reloading.context.config.routes[3].csp}")
+        yield
+        seen.append(f"ends with {reloading.context.config.routes[3].csp}")
+
+    component.start(reloading.context, reloading.path, reloading.checks, reloading.alerts, told)
+    reloading.write({"csp: api": "csp: shell"})
+    await post(reloading)
+    assert seen == ["begins with api", "ends with shell"]
 
 
 async def test_a_hang_up_begins_a_reload(reloading: Reloading) -> None:

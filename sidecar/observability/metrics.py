@@ -15,12 +15,15 @@ from prometheus_client.core import (
     InfoMetricFamily,
     Metric,
 )
+from prometheus_client.openmetrics import exposition
 from prometheus_client.registry import Collector
 
 from sidecar.common.faults import reported
 from sidecar.observability.counters import Counters, Histogram
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+OPENMETRICS_VERSION = "1.0.0"
+OPENMETRICS_TYPE = f"application/openmetrics-text; version={OPENMETRICS_VERSION}; charset=utf-8"
 CALL_BUCKETS_US = (1_000, 5_000, 10_000, 50_000, 100_000, 500_000, 1_000_000, 5_000_000)
 
 MetricsSource = Callable[[], Iterable[Metric]]
@@ -68,15 +71,18 @@ class Metrics(Collector):
         """Await ``refresh``, which must be quick, before every scrape."""
         self._refreshes.append(refresh)
 
-    async def render_fresh(self) -> bytes:
-        """Return the text exposition format, after refreshing the counts of other processes."""
+    async def render_fresh(self, *, openmetrics: bool = False) -> bytes:
+        """Return ``render``'s text, after refreshing the counts of other processes."""
         for refresh in self._refreshes:
             with reported(self.on_fault):  # old counts are better than none
                 await refresh()
-        return self.render()
+        return self.render(openmetrics=openmetrics)
 
-    def render(self) -> bytes:
-        """Return the text exposition format."""
+    def render(self, *, openmetrics: bool = False) -> bytes:
+        """Return Prometheus's text format 0.0.4, or OpenMetrics 1.0."""
+        if openmetrics:
+            text: bytes = exposition.generate_latest(self._registry, version=OPENMETRICS_VERSION)  # type: ignore[no-untyped-call]
+            return text
         return generate_latest(self._registry)
 
     def collect(self) -> Iterator[Metric]:

@@ -1,14 +1,17 @@
 """What the routes of the admin port answer."""
 
 import asyncio
+import gzip
 import inspect
 import json
 
 import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
+from prometheus_client.parser import text_string_to_metric_families as prometheus
 
 from sidecar.admin.routes import KeyRefresh, admin_routes
 from sidecar.observability.health import Health
-from sidecar.observability.metrics import CONTENT_TYPE, Metrics
+from sidecar.observability.metrics import CONTENT_TYPE, OPENMETRICS_TYPE, Metrics
 from sidecar.transport.http1_messages import Request, Response
 
 REFRESHES = [
@@ -97,6 +100,49 @@ async def test_a_refresh_has_a_status_for_each_result(
     assert inspect.isawaitable(answer)
     done = await answer
     assert (done.status, json.loads(done.body)) == (status, body)
+
+
+OF_PROMETHEUS = b",".join(
+    (
+        b"application/openmetrics-text;version=1.0.0;q=0.6",
+        b"application/openmetrics-text;version=0.0.1;q=0.5",
+        b"text/plain;version=0.0.4;q=0.4",
+        b"*/*;q=0.1",
+    )
+)
+SCRAPES: list[tuple[str, bytes, bytes, str]] = [
+    ("Prometheus 2 and 3", OF_PROMETHEUS, b"gzip", OPENMETRICS_TYPE),
+    ("curl", b"*/*", b"", CONTENT_TYPE),
+    ("a browser", b"text/html,application/xhtml+xml,*/*;q=0.8", b"gzip, br", CONTENT_TYPE),
+    ("text wanted more", b"text/plain, application/openmetrics-text;version=1.0.0;q=0.5", b"",
+     CONTENT_TYPE),
+    ("a version of tomorrow", b"application/openmetrics-text;version=9.0.0", b"", CONTENT_TYPE),
+    ("no gzip", b"", b"gzip;q=0", CONTENT_TYPE),
+    ("no words", b";;,,=,q", b"\xff", CONTENT_TYPE),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("accept", "encoding", "kind"), [row[1:] for row in SCRAPES], ids=[r[0] for r in SCRAPES]
+)
+async def test_metrics_come_as_they_are_asked_for(
+    accept: bytes, encoding: bytes, kind: str
+) -> None:
+    metrics = Metrics()
+    metrics.counters.checks["allowed", "ok", 'a "route"'] = 3
+    headers = ((b"accept", accept), (b"accept-encoding", encoding))
+    pending = admin_routes(Health(), metrics, refreshed)["GET", "/metrics"](
+        Request("GET", "/metrics", "", b"", headers)
+    )
+    answer = await pending if inspect.isawaitable(pending) else pending
+    sent = dict(answer.headers)
+    assert (answer.content_type, sent["vary"]) == (kind, "accept, accept-encoding")
+    is_packed = b"gzip" in encoding and b"q=0" not in encoding
+    assert sent.get("content-encoding") == ("gzip" if is_packed else None)
+    text = (gzip.decompress(answer.body) if is_packed else answer.body).decode()
+    read = openmetrics if kind == OPENMETRICS_TYPE else prometheus
+    (checks,) = (each for each in read(text) if each.name == "septem_checks")
+    assert checks.samples[0].value == 3
 
 
 async def test_concurrent_scrapes_share_a_text() -> None:

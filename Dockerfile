@@ -28,6 +28,6 @@ USER 65532:65532
 ENV PATH=/opt/sidecar/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s \
-  CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:9102/livez', timeout=2)"]
+  CMD ["sidecar", "health", "--live"]
 ENTRYPOINT ["sidecar"]
 CMD ["serve", "--config", "/etc/septem/sidecar.yaml"]

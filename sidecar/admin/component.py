@@ -1,19 +1,28 @@
-"""The admin port, with the routes that every component has added."""
+"""The admin port, with the routes that every component has added, and the listener for probes."""
 
 from collections.abc import Awaitable, Callable
 
-from sidecar.admin.routes import KeyRefresh, admin_routes
+from sidecar.admin.routes import KeyRefresh, admin_routes, probe_routes
 from sidecar.admin.server import AdminServer
 from sidecar.context import AppContext
+from sidecar.transport.http1 import HttpServer
 
 
 async def start(context: AppContext, refresh_keys: Callable[[], Awaitable[KeyRefresh]]) -> None:
-    """Start listening on the admin port."""
+    """Start listening on the admin port, and for probes where the settings say so."""
+    listen = context.config.listen
     context.routes.update(admin_routes(context.health, context.metrics, refresh_keys))
-    admin = AdminServer(
-        context.config.listen.admin.address,
-        context.routes,
-        on_fault=context.on_fault,
+    await _open(
+        context, AdminServer(listen.admin.address, context.routes, on_fault=context.on_fault)
     )
-    await admin.start()
-    context.stack.push_async_callback(admin.close)
+    if listen.probes is not None:
+        routes = probe_routes(context.health)
+        await _open(
+            context,
+            HttpServer(listen.probes.address, routes, on_fault=context.on_fault, max_body_bytes=0),
+        )
+
+
+async def _open(context: AppContext, server: HttpServer) -> None:
+    await server.start()
+    context.stack.push_async_callback(server.close)

@@ -49,7 +49,7 @@ def request_admin(
 
     Raises ``AdminFault`` where there is none.
     """
-    connection = _connect(address, seconds)
+    connection = connect(address, seconds)
     try:
         connection.request(method, target)
         answer = connection.getresponse()
@@ -74,7 +74,8 @@ def admin_address(admin: str | None, config: Path | None) -> str:
     return admin or DEFAULT_ADMIN
 
 
-def _connect(address: str, seconds: float) -> HTTPConnection:
+def connect(address: str, seconds: float) -> HTTPConnection:
+    """Return a connection that is not open yet; ``AdminFault`` for what is no address."""
     found: list[Problem] = []
     convert(address, Address, found)
     if found:

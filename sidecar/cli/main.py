@@ -26,6 +26,7 @@ EXIT_INTERRUPTED = 130
 COMMANDS: Mapping[str, str] = {
     "serve": "answer Envoy",
     "demo": "see it work: real Envoy, real OpenBao, one minute (from a clone)",
+    "health": "ask a running sidecar whether it is ready, for exec probes",
     "config": "work with the configuration",
     "token": "verify tokens, or mint them for development",
     "revoke": "revoke tokens, subjects, tenants or keys, and wait until that is in force",

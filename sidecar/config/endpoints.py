@@ -23,7 +23,7 @@ def check_endpoints(listen: AuthzListen) -> tuple[str, ...]:
 
 def unix_sockets(listen: Listen) -> tuple[Path, ...]:
     """Return the path of every Unix socket that the sidecar opens."""
-    others = (listen.sds, listen.admin, listen.reports)
+    others = (listen.sds, listen.admin, listen.reports, listen.probes)
     addresses = check_endpoints(listen.authz) + tuple(each.address for each in others if each)
     paths = [each.removeprefix("unix:") for each in addresses if each.startswith("unix:")]
     if (cache := listen.authz.decision_cache) is not None:

@@ -41,6 +41,12 @@ class AdminListen(Settings, frozen=True):
     address: Address = "127.0.0.1:9102"
 
 
+class ProbesListen(Settings, frozen=True):
+    """Liveness and readiness for an orchestrator: two paths and no detail, on any address."""
+
+    address: Address = "0.0.0.0:9104"
+
+
 class Listen(Settings, frozen=True):
     """Every socket the sidecar opens, and how they are closed.
 
@@ -52,5 +58,6 @@ class Listen(Settings, frozen=True):
     sds: SdsListen | None = None
     admin: AdminListen = AdminListen()
     reports: ReportsListen | None = None
+    probes: ProbesListen | None = None
     drain_notice_seconds: Annotated[float, Meta(ge=0, le=300)] = 0.25
     drain_seconds: Seconds = 5.0

@@ -41,7 +41,7 @@ from sidecar.config.limits import (
     RouteLimitSettings,
     TenantLimitEntry,
 )
-from sidecar.config.listen import AdminListen, AuthzListen, Listen, SdsListen
+from sidecar.config.listen import AdminListen, AuthzListen, Listen, ProbesListen, SdsListen
 from sidecar.config.modules import Modules
 from sidecar.config.observability import (
     AlertsSettings,
@@ -115,6 +115,7 @@ __all__ = [
     "Pii",
     "PkiTrust",
     "Probe",
+    "ProbesListen",
     "RateSettings",
     "RedisSettings",
     "RegistrySettings",

@@ -98,7 +98,12 @@ def _socket_paths(config: Config) -> Iterator[Problem]:
 def _other_sockets(config: Config) -> dict[str, str]:
     """Return the address of every listener except the one of Checks."""
     listen = config.listen
-    named = {"admin": listen.admin, "sds": listen.sds, "reports": listen.reports}
+    named = {
+        "admin": listen.admin,
+        "sds": listen.sds,
+        "reports": listen.reports,
+        "probes": listen.probes,
+    }
     return {name: each.address for name, each in named.items() if each is not None}
 
 

@@ -16,7 +16,7 @@ from sidecar.transport.descriptors import (
 )
 from sidecar.transport.http1 import MAX_CONNECTIONS as MAX_ADMIN
 
-SDS, ADMIN, REPORTS = "SDS", "the admin port", "reports"
+SDS, ADMIN, REPORTS, PROBES = "SDS", "the admin port", "reports", "probes"
 _LEAST_SDS = 8
 _PER_GUARDED = 3
 """Descriptors of a connection through the guard: the peer's, and both ends of grpcio's."""
@@ -60,3 +60,5 @@ def _demands(listen: model.Listen) -> Iterator[Demand]:
     if listen.reports is not None:
         most = listen.reports.max_connections
         yield Demand(REPORTS, most, most)
+    if listen.probes is not None:
+        yield Demand(PROBES, MAX_ADMIN, MAX_ADMIN)

@@ -59,6 +59,7 @@ def invocations(folder: Path) -> dict[str, Invocation]:
     admin = ["--admin", UNANSWERED]
     return {
         "serve": Invocation(["--config", str(bad)]),
+        "health": Invocation(["--address", UNANSWERED]),
         "demo": Invocation(["--tls-min", "1.é"]),
         "config check": Invocation([str(bad)]),
         "config diff": Invocation([config, config]),

@@ -11,7 +11,7 @@ JOBS   ?= 3
 # The tests of what Vault is asked, which run once more inside a namespace.
 NAMESPACED := tests/vault tests/certificates/issuers
 
-.PHONY: demo test check fmt lock schema proto architecture fuzz mutate bench bench-limits bench-envoy bench-peers graders grade clean help \
+.PHONY: demo test check fmt lock schema envoy-rules proto architecture fuzz mutate bench bench-limits bench-envoy bench-peers graders grade clean help \
   decision-cache decision-cache-aarch64 decision-cache-wheels
 
 help:  ## this list
@@ -66,6 +66,9 @@ architecture: $(STAMP)  ## draw docs/images/architecture.svg from the imports
 
 schema: $(STAMP)  ## write the settings' JSON Schema from the model and docs/configuration.md
 	@$(PY) tools/write_schema.py
+
+envoy-rules: $(STAMP)  ## write the table of docs/envoy-lint.md from the rules
+	@$(PY) tools/write_envoy_rules.py
 
 lock: $(STAMP)  ## re-resolve requirements/*.in into hashed locks
 	@tools/lock "$(PYTHON)"

@@ -10,10 +10,10 @@ from sidecar.authz.notes import notes
 from sidecar.authz.reach import warnings_of_routes
 from sidecar.authz.snapshot import compile_routes
 from sidecar.cli.config_diff import add_diff
+from sidecar.cli.config_envoy import add_envoy
 from sidecar.cli.config_init import add_init
 from sidecar.cli.config_reload import add_reload
 from sidecar.cli.config_show import add_show
-from sidecar.cli.envoy import add_envoy
 from sidecar.cli.output import add_json, print_json
 from sidecar.common.errors import ConfigFault
 from sidecar.common.printable import printable

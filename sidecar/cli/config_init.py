@@ -6,7 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from sidecar.cli.envoy import removal
+from sidecar.cli.config_envoy import removal
 from sidecar.cli.output import add_json, print_json
 from sidecar.common.errors import Fault
 from sidecar.config.base import Address

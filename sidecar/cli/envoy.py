@@ -1,146 +1,179 @@
-"""``sidecar config envoy``: the headers that Envoy must remove, and whether it does."""
+"""``sidecar envoy``: what is wrong around the sidecar, in Envoy's own configuration."""
 
 import argparse
-from collections.abc import Collection, Iterator
+import json
+import sys
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from sidecar.cli.files import read_text
 from sidecar.cli.output import add_json, print_json
 from sidecar.common.errors import ConfigFault, Fault
-from sidecar.config.load import MAX_FILE_BYTES, load_config
+from sidecar.common.printable import printable
+from sidecar.config.load import load_config
 from sidecar.config.model import Config
-from sidecar.config.yamltree import parse_yaml
-from sidecar.headers.envoy_check import client_problems, problems_of
-from sidecar.headers.envoy_patterns import REQUEST_TRAILERS, request_names
-from sidecar.headers.tenant import TRUSTED
+from sidecar.config.yamltree import YamlTree, parse_yaml
+from sidecar.envoy_lint.finding import Finding, Severity
+from sidecar.envoy_lint.lint import RULES, lint
 
 EXIT_OK, EXIT_FOUND = 0, 1
-_WIDTH, _LONGEST = 100, 120
-_FILTER = "type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3"
-NAMES_FILTER = "septem.request_names"
-"""A ``header_mutation`` filter of its own, so that a route may turn it off."""
-Problems = list[str]
+MAX_DUMP_BYTES = 67_108_864
+"""Of one file: a running Envoy's dump has every listener, cluster and route of its xDS."""
+_STDIN = "-"
+_API = "api"
 
 
-def add_envoy(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add ``envoy`` to the commands of ``config``."""
-    envoy = commands.add_parser(
-        "envoy",
-        help="what Envoy must remove from requests",
-        description="Print the header_mutation filters that Envoy needs with this configuration: "
-        "the trusted names, headers.remove_from_request and the override headers, without those "
-        "that are kept, and what a route with keep_overrides needs. With --check, check an Envoy "
-        "configuration instead: exit 1 if it lets a name through that must not reach applications, "
-        "or an upgrade that removes the sidecar's headers, or has a misspelt field or a value of a "
-        "wrong type by Envoy's own API.",
+class Document(NamedTuple):
+    """One configuration: its value, and the lines of a YAML file."""
+
+    value: Any
+    tree: YamlTree | None
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the commands of ``envoy``."""
+    subcommands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    run = subcommands.add_parser(
+        "lint",
+        help="what is wrong in an Envoy configuration",
+        description="Read Envoy configurations (bootstrap or xDS files in YAML or JSON, or a "
+        "running Envoy's: curl -s http://127.0.0.1:9901/config_dump | sidecar envoy lint -) and "
+        "name what lets requests through, around or past the sidecar, each with its place, the "
+        "reason and the mend. With --config also what does not fit the sidecar's own file. "
+        "Exit 1 for an error, with --strict for a warning too.",
     )
-    envoy.add_argument("file", type=Path, metavar="FILE", help="settings (YAML)")
-    envoy.add_argument("--check", type=Path, metavar="ENVOY", help="an Envoy configuration (YAML)")
-    add_json(envoy, "the lines, or the problems")
-    envoy.set_defaults(run=_run)
+    run.add_argument("files", nargs="+", metavar="FILE", help="or - for standard input")
+    run.add_argument(
+        "--config", type=Path, metavar="FILE", help="the sidecar's settings: read both together"
+    )
+    run.add_argument("--strict", action="store_true", help="exit 1 for a warning too")
+    run.add_argument(
+        "--ignore", action="append", default=[], metavar="RULE", help="leave out a rule; repeatable"
+    )
+    add_json(run, "the findings")
+    run.set_defaults(run=_lint)
+    rules = subcommands.add_parser(
+        "rules", help="every rule of lint: what happens, and what to write",
+        description="List every rule of `sidecar envoy lint`.",
+    )  # fmt: skip
+    add_json(rules, "the rules")
+    rules.set_defaults(run=_rules)
 
 
-def _run(options: argparse.Namespace) -> int:
-    config = load_config(options.file)
-    if options.check is None:
-        lines = "\n".join(fragment(config))
-        if options.json:
-            print_json({"yaml": lines})
-        else:
-            print(lines)
-        return EXIT_OK
-    problems = check_file(config, options.check)
-    if options.json:
-        print_json({"file": str(options.check), "problems": problems})
-        return EXIT_FOUND if problems else EXIT_OK
-    for problem in problems:
-        print(f"{options.check}: {problem}")
-    if not problems:
-        print(f"{options.check}: removes every header that {options.file} requires")
-    return EXIT_FOUND if problems else EXIT_OK
-
-
-def check_file(config: Config, path: Path) -> Problems:
-    """Return what is wrong with an Envoy configuration; raise ``Fault`` if it can't be read.
-
-    That is what Envoy's own API does not take, and what would reach applications.
-    ``ConfigFault`` has every problem of its YAML.
-    """
-    tree = parse_yaml(read_text(path, MAX_FILE_BYTES), of_envoy=True)
-    if tree.problems:
-        raise ConfigFault(str(path), tuple(map(tree.locate, tree.problems)))
-    headers = config.headers
-    by_routes = {name for route in config.routes for name in route.keep_overrides}
-    removed, kept = headers.remove_from_request, headers.keep_overrides
-    messages = import_module("sidecar.cli.envoy_messages")  # its packages: for --check alone
-    try:
-        misread = list(messages.message_problems(tree.value))
-        found = misread + list(problems_of(tree.value, removed, kept, by_routes))
-        clients = [route.name for route in config.routes if route.clients]
-        return found + (list(client_problems(tree.value, clients)) if clients else [])
-    except (AttributeError, IndexError, KeyError, TypeError, RecursionError) as exc:
-        raise Fault(f"{path} is not a configuration that Envoy accepts: {exc!r}") from None
-
-
-def fragment(config: Config) -> Iterator[str]:
-    """Yield the lines of the two filters, and of the routes that keep something."""
-    kept = config.headers.keep_overrides
-    exact = [
-        f"        - remove: {name}" for name in (*TRUSTED, *config.headers.remove_from_request)
+def _rules(options: argparse.Namespace) -> int:
+    rows = [
+        {
+            "rule": rule.identifier,
+            "severity": rule.severity,
+            "reason": rule.reason,
+            "mend": rule.mend,
+        }
+        for rule in RULES
     ]
-    yield "# The first two of http_filters, as in envoy/edge.yaml. The pattern is longer than Envoy"
-    yield "# takes by default: layered_runtime with re2.max_program_size.error_level: 4000."
-    yield "- name: envoy.filters.http.header_mutation"
-    yield "  typed_config:"
-    yield f'    "@type": {_FILTER}.HeaderMutation'
-    yield "    mutations:"
-    yield "      request_mutations:"
-    yield from exact
-    yield "      request_trailers_mutations:"
-    yield from exact
-    yield from removal(8, request_names(kept))
-    yield from removal(8, REQUEST_TRAILERS)
-    yield f"- name: {NAMES_FILTER}"
-    yield "  typed_config:"
-    yield f'    "@type": {_FILTER}.HeaderMutation'
-    yield "    mutations:"
-    yield "      request_mutations:"
-    yield from removal(8, request_names(kept))
-    for route in config.routes:
-        if route.keep_overrides:
-            yield ""
-            yield from _route(route.name, {*kept, *route.keep_overrides})
+    if options.json:
+        print_json(rows)
+        return EXIT_OK
+    for row in rows:
+        print(f"{row['rule']} ({row['severity']})")
+        print(f"  {row['reason']}")
+        print(f"  write: {row['mend']}")
+    return EXIT_OK
 
 
-def _route(name: str, kept: Collection[str]) -> Iterator[str]:
-    yield f"# In Envoy's route for {name}, which keeps {', '.join(sorted(kept))}:"
-    yield "typed_per_filter_config:"
-    yield f"  {NAMES_FILTER}:"
-    yield '    "@type": type.googleapis.com/envoy.config.route.v3.FilterConfig'
-    yield "    disabled: true"
-    yield "  envoy.filters.http.header_mutation:"
-    yield f'    "@type": {_FILTER}.HeaderMutationPerRoute'
-    yield "    mutations:"
-    yield "      request_mutations:"
-    yield from removal(8, request_names(kept))
+def _lint(options: argparse.Namespace) -> int:
+    known = {rule.identifier for rule in RULES} | {_API}
+    if unknown := sorted(set(options.ignore) - known):
+        raise Fault(f"--ignore {unknown[0]}: there is no such rule; `sidecar envoy rules` has all")
+    config = None if options.config is None else load_config(options.config)
+    found = [
+        row
+        for name in options.files
+        for row in lint_file(name, config)
+        if row["rule"] not in options.ignore
+    ]
+    if options.json:
+        print_json(found)
+    else:
+        _show(found, options.files)
+    failing = {Severity.ERROR, Severity.WARNING} if options.strict else {Severity.ERROR}
+    return EXIT_FOUND if any(row["severity"] in failing for row in found) else EXIT_OK
 
 
-def removal(indent: int, pattern: str) -> Iterator[str]:
-    """Yield one mutation, its pattern broken into lines that YAML joins without a space."""
-    pad = " " * indent
-    start = f'{pad}- remove_on_match: {{key_matcher: {{safe_regex: {{regex: "'
-    if len(start) + len(pattern) <= _LONGEST:
-        yield f'{start}{pattern}"}}}}}}'
-        return
-    yield f"{pad}- remove_on_match:"
-    yield f"{pad}    key_matcher:"
-    yield f"{pad}      safe_regex:"
-    yield f'{pad}        regex: "\\'
-    line = f"{pad}          "
-    for name in pattern.split("|"):
-        if len(line) + len(name) + 2 > _WIDTH:
-            yield line + "\\"
-            line = f"{pad}          "
-        line += f"{name}|"
-    yield line.removesuffix("|") + '"'
+def lint_file(name: str, config: Config | None) -> list[dict[str, Any]]:
+    """Return the findings of one file as rows. Raises ``Fault`` where it can't be read."""
+    document = _read(name)
+    messages = import_module("sidecar.cli.envoy_messages")  # its packages: for this alone
+    rows = [
+        {"file": name, "line": None, "path": "", "rule": _API, "severity": Severity.ERROR}
+        | {"message": text, "reason": "Envoy does not take it.", "mend": "See Envoy's API."}
+        for text in messages.message_problems(document.value)
+    ]
+    return rows + [_row(name, each) for each in lint(document.value, config, document.tree)]
+
+
+def _row(name: str, finding: Finding) -> dict[str, Any]:
+    rule = finding.rule
+    return {
+        "file": name,
+        "line": finding.line,
+        "path": finding.path,
+        "rule": rule.identifier,
+        "severity": rule.severity,
+        "message": finding.message,
+        "reason": rule.reason,
+        "mend": rule.mend,
+    }
+
+
+def _read(name: str) -> Document:
+    text = _text_of(name)
+    if text.lstrip()[:1] == "{" and (found := _json_of(text)) is not None:
+        return found
+    tree = parse_yaml(text, of_envoy=True)
+    if tree.problems:
+        raise ConfigFault(name, tuple(map(tree.locate, tree.problems)))
+    return Document(tree.value, tree)
+
+
+def _text_of(name: str) -> str:
+    if name != _STDIN:
+        return read_text(Path(name), MAX_DUMP_BYTES)
+    raw = sys.stdin.buffer.read(MAX_DUMP_BYTES + 1)
+    if len(raw) > MAX_DUMP_BYTES:
+        raise Fault(f"standard input is larger than {MAX_DUMP_BYTES} bytes")
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        raise Fault("standard input is not UTF-8 text") from None
+
+
+def _json_of(text: str) -> Document | None:
+    """Return a JSON document, without lines; ``None`` for what may be YAML all the same."""
+    try:
+        return Document(json.loads(text), None)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _show(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> None:
+    told: set[str] = set()
+    for row in rows:
+        where = f"{row['file']}:{row['line']}" if row["line"] else row["file"]
+        path = f" ({row['path']})" if row["path"] and not row["line"] else ""
+        print(printable(f"{where}: {row['severity']} {row['rule']}: {row['message']}{path}"))
+        if row["rule"] not in told:
+            told.add(row["rule"])
+            print(f"    why: {row['reason']}")
+            print(f"    write: {row['mend']}")
+    errors = sum(row["severity"] == Severity.ERROR for row in rows)
+    warnings = len(rows) - errors
+    if rows:
+        print(f"{_counted(errors, 'error')}, {_counted(warnings, 'warning')}")
+    else:
+        print(printable(f"{', '.join(names)}: nothing found by {len(RULES)} rules"))
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

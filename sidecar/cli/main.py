@@ -28,6 +28,7 @@ COMMANDS: Mapping[str, str] = {
     "demo": "see it work: real Envoy, real OpenBao, one minute (from a clone)",
     "health": "ask a running sidecar whether it is ready, for exec probes",
     "config": "work with the configuration",
+    "envoy": "find what is wrong in an Envoy configuration",
     "token": "verify tokens, or mint them for development",
     "revoke": "revoke tokens, subjects, tenants or keys, and wait until that is in force",
     "check": "evaluate requests offline, or test a policy",

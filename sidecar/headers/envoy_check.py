@@ -39,27 +39,43 @@ def problems_of(
     routes may let these through where they turn a filter off, to do it otherwise themselves.
     """
     managers = [each for each in _typed(document, _MANAGER) if _asks_the_sidecar(each)]
-    targets = [(each, routes) for each in managers if (routes := list(_routes(each)))]
+    targets = [each for each in managers if any(_routes(each))]
     if not targets:
         yield "no HTTP connection manager calls the sidecar (ext_authz) before an application"
-    names = (*TRUSTED, *removed)
-    for manager, routes in targets:
+    for manager in targets:
         where = str(manager.get("stat_prefix", "an HTTP connection manager"))
-        filters = manager["http_filters"]
-        if not _kind(filters[0]).endswith(_MUTATION):
+        if not _kind(manager["http_filters"][0]).endswith(_MUTATION):
             yield f"{where}: header_mutation must be the first HTTP filter"
-        said = set()
-        for levels in routes:
-            own = any(_turns_off(each, filters) for each in levels)
-            passing = {*kept, *kept_by_routes} if own else {*kept}
-            overrides = [each.name for each in OVERRIDES if each.name not in passing]
-            for part in PARTS:
-                mutations = list(_mutations(filters, levels, part))
-                said |= set(_let_through(part, mutations, names, "only the sidecar may set"))
-                what = "applications would believe instead of the request itself"
-                said |= set(_let_through(part, mutations, overrides, what))
-        yield from (f"{where}: {each}" for each in sorted(said))
-        yield from (f"{where}: {each}" for each in (*_upgrades(manager), *_hosts(manager)))
+        yield from (
+            f"{where}: {each}"
+            for each in (
+                *name_problems(manager, removed, kept, kept_by_routes),
+                *upgrade_problems(manager),
+                *host_problems(manager),
+            )
+        )
+
+
+def name_problems(
+    manager: Any,
+    removed: Iterable[str] = (),
+    kept: Collection[str] = (),
+    kept_by_routes: Collection[str] = (),
+) -> Iterator[str]:
+    """Yield the names that one HTTP connection manager lets through; see ``problems_of``."""
+    filters = manager["http_filters"]
+    names = (*TRUSTED, *removed)
+    said = set()
+    for levels in _different(_routes(manager), filters):
+        own = any(_turns_off(each, filters) for each in levels)
+        passing = {*kept, *kept_by_routes} if own else {*kept}
+        overrides = [each.name for each in OVERRIDES if each.name not in passing]
+        for part in PARTS:
+            mutations = list(_mutations(filters, levels, part))
+            said |= set(_let_through(part, mutations, names, "only the sidecar may set"))
+            what = "applications would believe instead of the request itself"
+            said |= set(_let_through(part, mutations, overrides, what))
+    yield from sorted(said)
 
 
 def client_problems(document: Any, routes: Collection[str]) -> Iterator[str]:
@@ -137,7 +153,7 @@ def _mutations(filters: list[Any], levels: Iterable[Overrides], part: str) -> It
             yield from own
 
 
-def _upgrades(manager: Any) -> Iterator[str]:
+def upgrade_problems(manager: Any) -> Iterator[str]:
     """Yield the virtual hosts that accept upgrades and forward ``connection`` unchanged."""
     everywhere = bool(manager.get("upgrade_configs"))
     for host in manager.get("route_config", {}).get("virtual_hosts", []):
@@ -151,7 +167,7 @@ def _upgrades(manager: Any) -> Iterator[str]:
             )
 
 
-def _hosts(manager: Any) -> Iterator[str]:
+def host_problems(manager: Any) -> Iterator[str]:
     """Yield what is wrong where several virtual hosts are chosen by more than the sidecar reads.
 
     Virtual hosts that come from elsewhere (RDS) can't be seen: they are taken for several.
@@ -230,6 +246,19 @@ def _routes(manager: Any) -> Iterator[tuple[Overrides, ...]]:
         for route in host.get("routes", []):
             if "route" in route:
                 yield tuple(e.get("typed_per_filter_config", {}) for e in (config, host, route))
+
+
+def _different(
+    routes: Iterable[tuple[Overrides, ...]], filters: list[Any]
+) -> Iterator[tuple[Overrides, ...]]:
+    """Yield routes without those that override the same as one before: most override nothing."""
+    names = [each["name"] for each in filters if _kind(each).endswith(_MUTATION)]
+    seen = set()
+    for levels in routes:
+        own = repr([level.get(name) for level in levels for name in names])
+        if own not in seen:
+            seen.add(own)
+            yield levels
 
 
 def _kind(filter_: Any) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from sidecar.cli.envoy import fragment
+from sidecar.cli.config_envoy import fragment
 from sidecar.config import parse_config
 from sidecar.config.overrides import OVERRIDES
 from tests.applications.conftest import CONFIG, UNCHECKED, without_check

@@ -59,6 +59,8 @@ def invocations(folder: Path) -> dict[str, Invocation]:
     admin = ["--admin", UNANSWERED]
     return {
         "serve": Invocation(["--config", str(bad)]),
+        "envoy lint": Invocation([str(bad)]),
+        "envoy rules": Invocation([]),
         "health": Invocation(["--address", UNANSWERED]),
         "demo": Invocation(["--tls-min", "1.é"]),
         "config check": Invocation([str(bad)]),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from sidecar.cli.envoy import NAMES_FILTER, fragment
+from sidecar.cli.config_envoy import NAMES_FILTER, fragment
 from sidecar.config import parse_config
 from sidecar.config.overrides import OVERRIDES
 from sidecar.headers.envoy_check import problems_of

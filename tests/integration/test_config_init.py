@@ -1,7 +1,10 @@
 """The two files of ``sidecar config init``, started as they are written, serve a request."""
 
+import io
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -9,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from demo.application import SampleApplication
 from demo.client import Client
 from demo.openbao import SIDECAR_POLICY, OpenBao
-from demo.process import ManagedProcess, fetch_status, find_program, free_ports
+from demo.process import ManagedProcess, fetch_status, fetch_text, find_program, free_ports
 from sidecar.cli.main import main
 from sidecar.common.clock import wall_seconds
 from sidecar.tokens.jwk import thumbprint
@@ -24,18 +27,29 @@ def issuer() -> Issuer:
     return Issuer.generate()
 
 
+class Pair(NamedTuple):
+    """The two files as they were written, and the admin port of the Envoy that runs by one."""
+
+    folder: Path
+    envoy_admin: int
+
+
 @pytest.fixture(scope="module")
-def edge(
-    openbao: OpenBao, tmp_path_factory: pytest.TempPathFactory, issuer: Issuer
-) -> Iterator[Client]:
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
+    (port,) = free_ports(1)
+    return Pair(tmp_path_factory.mktemp("init"), port)
+
+
+@pytest.fixture(scope="module")
+def edge(openbao: OpenBao, pair: Pair, issuer: Issuer) -> Iterator[Client]:
     """Sidecar and Envoy by the two files; the SDS on a Unix socket, and two workers."""
-    tmp_path = tmp_path_factory.mktemp("init")
+    tmp_path, envoy_admin = pair
     form = Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
     openbao.put_key(issuer.private.private_bytes(*form).decode())
     token = tmp_path / "vault-token"
     token.touch(mode=0o600)
     token.write_text(openbao.token_for(SIDECAR_POLICY))
-    http, https, envoy_admin, admin = free_ports(4)
+    http, https, admin = free_ports(3)
     with ExitStack() as exits:
         application = SampleApplication()
         exits.callback(application.stop)
@@ -91,3 +105,19 @@ def test_plain_http_is_led_to_tls(edge: Client) -> None:
     reply = edge.get("/orders", tls=False)
     assert reply.status == 308
     assert reply.headers["location"] == f"https://localhost:{edge._https_port}/orders"
+
+
+@pytest.mark.usefixtures("edge")
+def test_the_pair_and_the_running_envoy_pass_the_lint(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = str(pair.folder / "sidecar.yaml")
+    assert main(["envoy", "lint", str(pair.folder / "envoy.yaml"), "--config", settings]) == 0
+    dump = fetch_text(pair.envoy_admin, "/config_dump")
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(dump.encode())))
+    assert main(["envoy", "lint", "-", "--config", settings]) == 0, capsys.readouterr().out
+    worse = dump.replace('"normalize_path": true', '"normalize_path": false')
+    assert worse != dump
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(worse.encode())))
+    assert main(["envoy", "lint", "-", "--config", settings]) == 1
+    assert "error path-normalization: edge: normalize_path is not true" in capsys.readouterr().out

@@ -10,7 +10,7 @@ import yaml
 
 from demo.envoyproxy import EdgePorts, edge_config
 from demo.process import find_program
-from sidecar.cli.envoy import NAMES_FILTER
+from sidecar.cli.config_envoy import NAMES_FILTER
 from sidecar.common.reasons import ANSWERS, Reason
 from sidecar.headers.envoy_check import PARTS, problems_of
 from sidecar.headers.envoy_patterns import (

@@ -1,0 +1,244 @@
+"""Rules about the filter that asks the sidecar: that it is asked, always, and in time."""
+
+from collections.abc import Iterator
+
+from sidecar.config.model import AcmeIssuerSettings, Config
+from sidecar.envoy_lint.document import (
+    DECISION_CACHE,
+    Manager,
+    check_settings,
+    is_decision_cache,
+)
+from sidecar.envoy_lint.finding import Found, Inspected, Rule, Severity
+from sidecar.envoy_lint.node import Node
+
+METHOD_HEADER = ":method"
+_DEFAULT_SECONDS = 0.2
+"""Envoy's time-out of a gRPC service that has none (``ext_authz`` in 1.40)."""
+_LONG_SECONDS, _LONG_WITH_BODY_SECONDS = 5.0, 30.0
+_CHALLENGE_SECONDS = 5.0
+"""What a sidecar may take to ask Vault for a challenge that another one of the fleet set."""
+_SUCCESS = frozenset({"OK", "Created", "Accepted", "NoContent", "Continue"})
+_DIRECT = 300
+_EVERYTHING = 100.0
+
+
+def _fail_open(inspected: Inspected) -> Iterator[Found]:
+    for manager in inspected.envoy.checked:
+        settings = check_settings(manager)
+        if settings["failure_mode_allow"].is_true:
+            yield settings["failure_mode_allow"], "failure_mode_allow is true"
+        code = settings.at("status_on_error", "code")
+        number = code.number
+        if code.text in _SUCCESS or (number is not None and number < _DIRECT):
+            yield code, f"status_on_error answers {code.value} where the sidecar does not"
+
+
+def _sampled(inspected: Inspected) -> Iterator[Found]:
+    for manager in inspected.envoy.checked:
+        settings = check_settings(manager)
+        if manager.check is not None and manager.check["disabled"].is_true:
+            yield manager.check["disabled"], "the filter is off unless a route turns it on"
+        if settings["filter_enabled_metadata"] and not _is_cached(manager):
+            yield settings["filter_enabled_metadata"], "metadata decide whether it is asked"
+        enabled = settings["filter_enabled"]
+        if enabled:
+            share = _percent(enabled["default_value"])
+            if share is None or share < _EVERYTHING:
+                yield enabled, "filter_enabled asks for a part of the requests"
+            elif enabled["runtime_key"].text:
+                yield enabled, "filter_enabled has a runtime key, by which it can be turned off"
+
+
+def _is_cached(manager: Manager) -> bool:
+    """Tell whether those metadata are the decision cache's, which is before the filter."""
+    namespace = check_settings(manager).at("filter_enabled_metadata", "filter").text
+    return namespace == DECISION_CACHE and any(map(is_decision_cache, manager.before_check))
+
+
+def _percent(value: Node) -> float | None:
+    """Return a ``FractionalPercent`` in percent."""
+    numerator = value["numerator"].number
+    whole = {"": 100.0, "HUNDRED": 100.0, "TEN_THOUSAND": 10_000.0, "MILLION": 1_000_000.0}
+    base = whole.get(value["denominator"].text)
+    return None if numerator is None or base is None else 100.0 * numerator / base
+
+
+def _unchecked(inspected: Inspected) -> Iterator[Found]:
+    """Yield routes without a Check to a cluster to which other routes lead with one."""
+    checked = {
+        cluster
+        for manager in inspected.envoy.checked
+        for route in manager.routes()
+        if manager.is_checked(route)
+        for cluster in route.clusters
+    }
+    for manager in inspected.envoy.managers:
+        for route in manager.routes():
+            reached = sorted(checked.intersection(route.clusters))
+            if reached and not manager.is_checked(route):
+                why = "ext_authz is off" if manager.check is not None else "there is no ext_authz"
+                said = (
+                    f"{manager.name} leads to {reached[0]} without a Check ({why}), to which other "
+                    "routes lead with one"
+                )
+                yield route.node, said
+
+
+def _service(inspected: Inspected) -> Iterator[Found]:
+    for manager in inspected.envoy.checked:
+        settings = check_settings(manager)
+        if settings["http_service"]:
+            yield settings["http_service"], "it asks over HTTP, which the sidecar does not speak"
+        elif settings.at("grpc_service", "google_grpc"):
+            yield settings["grpc_service"], "it asks by Google's gRPC client"
+        version = settings["transport_api_version"]
+        if version.text != "V3":
+            said = version.text or "missing, which means V2"
+            yield version or settings, f"transport_api_version is {said}"
+
+
+def _timeouts(inspected: Inspected) -> Iterator[Found]:
+    for manager in inspected.envoy.checked:
+        settings = check_settings(manager)
+        service = settings["grpc_service"]
+        seconds = service["timeout"].seconds
+        if seconds is None:
+            yield service, f"it has no timeout; Envoy's own is {_DEFAULT_SECONDS} s"
+        elif seconds == 0:
+            yield service["timeout"], "0s is no end at all: a sidecar that hangs holds requests"
+        elif seconds > _LONG_SECONDS:
+            said = f"{seconds:g} s: so long every request waits for a sidecar that hangs"
+            yield service["timeout"], said
+        for route in manager.routes():
+            own = _own_service(manager, route.levels[2])
+            seconds = own["timeout"].seconds if own else 1.0
+            if seconds is None or not 0 < seconds <= _LONG_WITH_BODY_SECONDS:
+                yield own, f"a route's own grpc_service has timeout {own['timeout'].value}"
+
+
+def _own_service(manager: Manager, level: Node) -> Node:
+    name = "" if manager.check is None else manager.check["name"].text
+    return level[name].at("check_settings", "grpc_service")
+
+
+def _challenges(inspected: Inspected) -> Iterator[Found]:
+    """Yield Checks in the clear that end before the sidecar has asked the fleet."""
+    if inspected.sidecar is None or not _uses_http01(inspected.sidecar):
+        return
+    for manager in inspected.envoy.checked:
+        timeout = check_settings(manager).at("grpc_service", "timeout")
+        if not manager.is_secure and (timeout.seconds or _DEFAULT_SECONDS) < _CHALLENGE_SECONDS:
+            yield timeout, f"{manager.name} gives {timeout.value or 'no time'} for a challenge"
+
+
+def _uses_http01(config: Config) -> bool:
+    return any(isinstance(each, AcmeIssuerSettings) for each in config.issuers)
+
+
+def _method(inspected: Inspected) -> Iterator[Found]:
+    for manager in inspected.envoy.checked:
+        allowed = check_settings(manager)["allowed_headers"]
+        if allowed and not passes(allowed, METHOD_HEADER):
+            yield allowed, f"allowed_headers does not let {METHOD_HEADER} through"
+        held_back = check_settings(manager)["disallowed_headers"]
+        if held_back and passes(held_back, METHOD_HEADER):
+            yield held_back, f"disallowed_headers holds {METHOD_HEADER} back"
+
+
+def passes(matchers: Node, name: str) -> bool:
+    """Tell whether a ``ListStringMatcher`` matches a header's name, as far as can be seen."""
+    for each in matchers["patterns"].each():
+        folded = each["ignore_case"].is_true
+        wanted = name.lower() if folded else name
+        for kind, matches in (
+            ("exact", str.__eq__),
+            ("prefix", str.startswith),
+            ("suffix", str.endswith),
+            ("contains", str.__contains__),
+        ):
+            text = each[kind].text
+            if text and matches(wanted, text.lower() if folded else text):
+                return True
+        if each["safe_regex"]:
+            return True  # not judged: it may well
+    return False
+
+
+def _mutations(inspected: Inspected) -> Iterator[Found]:
+    for manager in inspected.envoy.checked:
+        settings = check_settings(manager)
+        rules = settings["decoder_header_mutation_rules"]
+        for name in ("disallow_all", "disallow_is_error"):
+            if rules[name].is_true:
+                yield rules[name], f"decoder_header_mutation_rules: {name} is true"
+        for name in ("disallow_expression", "allow_expression"):
+            if rules[name]:
+                yield rules[name], f"decoder_header_mutation_rules has {name}"
+
+
+def _validation(inspected: Inspected) -> Iterator[Found]:
+    for manager in inspected.envoy.checked:
+        settings = check_settings(manager)
+        if manager.leads_somewhere and not settings["validate_mutations"].is_true:
+            yield settings, "validate_mutations is not true"
+
+
+RULES = (
+    Rule(
+        "fail-open", Severity.ERROR,
+        "A sidecar that is down, slow or overloaded lets every request through.",
+        "failure_mode_allow: false, and status_on_error: {code: ServiceUnavailable}",
+        _fail_open,
+    ),
+    Rule(
+        "check-sometimes", Severity.ERROR,
+        "Requests for which the filter is off reach the application unchecked.",
+        "Leave out filter_enabled, filter_enabled_metadata and disabled.",
+        _sampled,
+    ),
+    Rule(
+        "unchecked-route", Severity.ERROR,
+        "The application takes the tenant headers of such a request for the sidecar's.",
+        "Check the route, or let it lead to a cluster that no checked route leads to.",
+        _unchecked,
+    ),
+    Rule(
+        "check-service", Severity.ERROR,
+        "The sidecar speaks the gRPC service envoy.service.auth.v3, and was tried with Envoy's "
+        "client.",
+        "grpc_service: {envoy_grpc: {cluster_name: …}, timeout: 0.5s}, transport_api_version: V3",
+        _service,
+    ),
+    Rule(
+        "check-timeout", Severity.WARNING,
+        "Too short a time refuses requests when the machine is busy; without an end they pile up.",
+        "timeout: 0.5s in grpc_service; up to 10s on the route that installs modules",
+        _timeouts,
+    ),
+    Rule(
+        "challenge-timeout", Severity.ERROR,
+        "The sidecar that a CA meets may not be the one that ordered: it asks Vault, which "
+        "takes time.",
+        "timeout: 5s in the grpc_service of the listener on port 80",
+        _challenges,
+    ),
+    Rule(
+        "method-withheld", Severity.ERROR,
+        "The sidecar denies a request whose method it is not told.",
+        'Add {exact: ":method"} to allowed_headers.',
+        _method,
+    ),
+    Rule(
+        "mutations-refused", Severity.ERROR,
+        "Envoy drops headers that the sidecar sets, or answers 500: tenants get no context.",
+        "Leave out decoder_header_mutation_rules.",
+        _mutations,
+    ),
+    Rule(
+        "mutations-unvalidated", Severity.WARNING,
+        "Envoy would send on whatever a header of an answer holds.",
+        "validate_mutations: true",
+        _validation,
+    ),
+)  # fmt: skip

@@ -1,0 +1,256 @@
+"""Rules about both files together: that both mean the same ports, names and sizes."""
+
+from collections.abc import Iterator
+
+from sidecar.config.endpoints import check_endpoints
+from sidecar.config.model import Config
+from sidecar.envoy_lint.document import (
+    address_of,
+    check_settings,
+    endpoints,
+    is_on_demand,
+)
+from sidecar.envoy_lint.finding import Found, Inspected, Rule, Severity
+from sidecar.envoy_lint.rules_check import passes
+
+_BODY = "with_request_body"
+_ANY_HOST = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]", "localhost": "127.0.0.1"}  # noqa: S104
+
+
+def _check_addresses(inspected: Inspected) -> Iterator[Found]:
+    if inspected.sidecar is None:
+        return
+    expected = {_plain(each) for each in check_endpoints(inspected.sidecar.listen.authz)}
+    for name, cluster in inspected.envoy.check_clusters().items():
+        given = {_plain(address) for address, _ in endpoints(cluster) if address}
+        if not given or any(address.endswith(":0") for address in expected):
+            continue
+        if missing := sorted(expected - given):
+            said = (
+                f"cluster {name} does not lead to {', '.join(missing)}, where the sidecar listens "
+                f"(listen.authz, {len(expected)} worker{'s' if len(expected) > 1 else ''})"
+            )
+            yield cluster, said
+        for address, node in endpoints(cluster):
+            if address and _plain(address) not in expected and given & expected:
+                said = f"cluster {name} leads to {address}, where no worker of this sidecar listens"
+                yield node, said
+
+
+def _plain(address: str) -> str:
+    host, colon, port = address.rpartition(":")
+    return address if address.startswith("unix:") else f"{_ANY_HOST.get(host, host)}{colon}{port}"
+
+
+def _secret_addresses(inspected: Inspected) -> Iterator[Found]:
+    config = inspected.sidecar
+    if config is None:
+        return
+    clusters = inspected.envoy.secret_clusters()
+    if clusters and config.listen.sds is None:
+        for name, cluster in clusters.items():
+            yield cluster, f"secrets come from cluster {name}, and the sidecar has no listen.sds"
+        return
+    for name, cluster in clusters.items():
+        given = [address for address, _ in endpoints(cluster) if address]
+        expected = config.listen.sds.address if config.listen.sds else ""
+        if given and not expected.endswith(":0") and _plain(expected) not in map(_plain, given):
+            said = f"cluster {name} leads to {given[0]}, and listen.sds.address is {expected}"
+            yield cluster, said
+
+
+def _one_address(inspected: Inspected) -> Iterator[Found]:
+    """Yield endpoints that two sidecar listeners, or two workers, would share."""
+    for name, cluster in inspected.envoy.check_clusters().items():
+        seen: set[str] = set()
+        for address, node in endpoints(cluster):
+            if address and address in seen:
+                yield node, f"cluster {name} lists {address} twice"
+            seen.add(address)
+
+
+def _secret_names(inspected: Inspected) -> Iterator[Found]:
+    config = inspected.sidecar
+    if config is None:
+        return
+    known = {
+        *(each.name for each in config.certificates),
+        *(each.name for each in config.trust_bundles),
+        *(each.name for each in config.session_ticket_keys),
+        *(each.name for each in config.generic_secrets),
+    }
+    clusters = inspected.envoy.secret_clusters()
+    for part in (*inspected.envoy.listeners, *inspected.envoy.clusters.values()):
+        for node in part.walk():
+            name = node["name"]
+            if node["sds_config"] and name.text and name.text not in known and clusters:
+                yield name, f"the sidecar has no secret called {name.text}"
+
+
+def _withheld(inspected: Inspected) -> Iterator[Found]:
+    """Yield the headers that this configuration of the sidecar reads and Envoy keeps back."""
+    if inspected.sidecar is None:
+        return
+    needed = dict(_read(inspected.sidecar))
+    for manager in inspected.envoy.checked:
+        if not manager.is_secure and not any(route.clusters for route in manager.routes()):
+            continue  # it redirects, and answers challenges
+        settings = check_settings(manager)
+        allowed, held_back = settings["allowed_headers"], settings["disallowed_headers"]
+        missing = [
+            name
+            for name in needed
+            if (allowed and not passes(allowed, name)) or (held_back and passes(held_back, name))
+        ]
+        for name in missing:
+            yield allowed or held_back, f"{manager.name}: {name} is kept back: {needed[name]}"
+
+
+def _read(config: Config) -> Iterator[tuple[str, str]]:
+    """Yield the headers that the sidecar reads with these settings, and what for."""
+    routes = config.routes
+    with_token = [route for route in routes if route.auth != "none"]
+    if any("header" in route.token_from for route in with_token):
+        yield "authorization", "every request would be without a token"
+    if any(place.startswith("cookie") for route in with_token for place in route.token_from):
+        yield "cookie", "routes read tokens there (token_from)"
+    if any("websocket" in route.token_from for route in with_token):
+        yield "sec-websocket-protocol", "routes read tokens there (token_from)"
+    if any(route.cors is not None for route in routes) or config.headers.cors:
+        yield "origin", "CORS is decided by it"
+        yield "access-control-request-method", "no preflight is known without it"
+    if any(route.module is not None for route in routes):
+        yield "x-module-signature", "the signature of a module is there"
+    if any(route.end_streams_with_token for route in routes):
+        yield "grpc-timeout", "end_streams_with_token sends the sooner of the two"
+
+
+def _bodies(inspected: Inspected) -> Iterator[Found]:
+    config = inspected.sidecar
+    if config is None:
+        return
+    modules = any(route.module is not None for route in config.routes)
+    logins = any(route.limits is not None and route.limits.login for route in config.routes)
+    if not (modules or logins):
+        return
+    what = "modules are signed" if modules else "a login's account stands there"
+    for manager in inspected.envoy.checked:
+        if not any(route.clusters and manager.is_checked(route) for route in manager.routes()):
+            continue
+        settings = check_settings(manager)[_BODY]
+        if not settings:
+            yield (
+                check_settings(manager),
+                f"{manager.name}: bodies do not reach the sidecar ({what})",
+            )
+            continue
+        for name, wanted in (("allow_partial_message", False), ("pack_as_bytes", True)):
+            if settings[name].is_true is not wanted:
+                yield settings, f"{manager.name}: {name} is not {str(wanted).lower()} ({what})"
+
+
+def _peer_of_nobody(inspected: Inspected) -> Iterator[Found]:
+    """Yield listeners for names on demand of a sidecar that has none, and the reverse."""
+    if inspected.sidecar is None:
+        return
+    nodes = [node for part in inspected.envoy.listeners for node in part.walk()]
+    asks = [node for node in nodes if is_on_demand(node)]
+    if asks and inspected.sidecar.on_demand is None:
+        yield asks[0], "it asks for certificates by name, and the sidecar has no on_demand"
+
+
+def _same_ports(inspected: Inspected) -> Iterator[Found]:
+    """Yield listeners of Envoy's on an address that the sidecar listens on."""
+    config = inspected.sidecar
+    if config is None:
+        return
+    listen = config.listen
+    others = {"sds": listen.sds, "admin": listen.admin, "reports": listen.reports}
+    taken = dict.fromkeys(check_endpoints(listen.authz), "authz")
+    taken |= {each.address: name for name, each in others.items() if each is not None}
+    for node in (*inspected.envoy.listeners, inspected.envoy.admin):
+        address = address_of(node["address"])
+        owner = taken.get(address) or _by_port(address, taken)
+        if address and owner:
+            yield node["address"], f"Envoy listens on {address}, which is listen.{owner}'s"
+
+
+def _by_port(address: str, taken: dict[str, str]) -> str:
+    """Return who has the port where Envoy would listen on every address."""
+    host, _, port = address.rpartition(":")
+    if host not in {"0.0.0.0", "[::]"}:  # noqa: S104
+        return ""
+    return next((name for each, name in taken.items() if each.endswith(f":{port}")), "")
+
+
+def _reports(inspected: Inspected) -> Iterator[Found]:
+    config = inspected.sidecar
+    if config is None or config.listen.reports is None:
+        return
+    wanted = _plain(config.listen.reports.address)
+    given = {
+        _plain(address)
+        for cluster in inspected.envoy.clusters.values()
+        for address, _ in endpoints(cluster)
+    }
+    if wanted not in given and inspected.envoy.clusters:
+        yield inspected.envoy.root, f"no cluster leads to {wanted} (listen.reports)"
+
+
+RULES = (
+    Rule(
+        "check-address", Severity.ERROR,
+        "Checks do not arrive, or all at one worker.",
+        "One endpoint in the cluster for each worker: `sidecar config show` lists listen.authz.",
+        _check_addresses,
+    ),
+    Rule(
+        "endpoint-twice", Severity.ERROR,
+        "Several workers have an address each: one that is listed twice gets twice the Checks.",
+        "List each address once.",
+        _one_address,
+    ),
+    Rule(
+        "secrets-address", Severity.ERROR,
+        "Envoy gets no certificate, and its listeners do not begin to listen.",
+        "The cluster's endpoint is listen.sds.address.",
+        _secret_addresses,
+    ),
+    Rule(
+        "secret-unknown", Severity.ERROR,
+        "Envoy waits for a secret that nobody serves: the listener does not begin to listen.",
+        "Use a name of certificates, trust_bundles, session_ticket_keys or generic_secrets.",
+        _secret_names,
+    ),
+    Rule(
+        "header-withheld", Severity.ERROR,
+        "The sidecar decides without a header that its configuration reads.",
+        "Add {exact: NAME} to ext_authz's allowed_headers.",
+        _withheld,
+    ),
+    Rule(
+        "body-withheld", Severity.ERROR,
+        "The sidecar refuses what it can't read: installs and logins get 4xx.",
+        "with_request_body: {max_request_bytes: …, allow_partial_message: false, "
+        "pack_as_bytes: true}",
+        _bodies,
+    ),
+    Rule(
+        "on-demand-absent", Severity.ERROR,
+        "Every handshake by name waits for an answer that is always no.",
+        "Add on_demand to the sidecar's file, or use envoy/edge.yaml.",
+        _peer_of_nobody,
+    ),
+    Rule(
+        "port-taken", Severity.ERROR,
+        "Whoever starts second does not start.",
+        "Give one of them another port.",
+        _same_ports,
+    ),
+    Rule(
+        "reports-unreached", Severity.WARNING,
+        "Browsers report to Envoy, and nobody takes it in.",
+        "A cluster to listen.reports.address, and the route of envoy/edge.yaml that leads there.",
+        _reports,
+    ),
+)  # fmt: skip

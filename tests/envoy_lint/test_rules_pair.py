@@ -1,0 +1,61 @@
+"""Mistakes about both files together: each is found, and nothing else."""
+
+import pytest
+
+from tests.envoy_lint.broken import (
+    COOKIES,
+    LOGIN,
+    SIDECAR,
+    WORKERS,
+    Broken,
+    _config,
+    allow,
+    at,
+    check,
+    cluster,
+    drop,
+    endpoint,
+    listener,
+    put,
+    rules_of,
+    tls,
+)
+
+ROWS = [
+    Broken("check-address", "workers", lambda _r: None, sidecar=WORKERS),
+    Broken("check-address", "two of three", put(
+        [at(9110), at(9111)], lambda r: cluster(r)["load_assignment"]["endpoints"][0],
+        "lb_endpoints"), sidecar=WORKERS),
+    Broken("check-address", "another port", put(
+        [at(9199)], lambda r: cluster(r)["load_assignment"]["endpoints"][0], "lb_endpoints"),
+        sidecar=SIDECAR),
+    Broken("endpoint-twice", "one port", lambda r: endpoint(r).append(at(9100))),
+    Broken("secrets-address", "another port", put(
+        [at(9199)], lambda r: cluster(r, "sidecar_sds")["load_assignment"]["endpoints"][0],
+        "lb_endpoints"), sidecar=SIDECAR),
+    Broken("secret-unknown", "misspelt", put("egde", tls, "common_tls_context",
+        "tls_certificate_sds_secret_configs", 0, "name"), sidecar=SIDECAR),
+    Broken("header-withheld", "cookies", allow(":method", "authorization", "origin",
+        "access-control-request-method"), sidecar=COOKIES),
+    Broken("header-withheld", "the token", allow(":method", "cookie", "origin",
+        "access-control-request-method"), sidecar=SIDECAR),
+    Broken("body-withheld", "no bodies", drop(check, "with_request_body"), sidecar=LOGIN),
+    Broken("body-withheld", "parts of them", put(
+        True, check, "with_request_body", "allow_partial_message"), sidecar=LOGIN),
+    Broken("on-demand-absent", "by name", lambda _r: None, frozenset({"api"}),
+           file="edge-on-demand", sidecar=SIDECAR),
+    Broken("port-taken", "the Checks'", put(
+        9100, lambda r: listener(r)["address"]["socket_address"], "port_value"), sidecar=SIDECAR),
+    Broken("reports-unreached", "another port", put(
+        [at(9199)], lambda r: cluster(r, "sidecar_reports")["load_assignment"]["endpoints"][0],
+        "lb_endpoints"),
+        sidecar=_config({"  # reports:\n  #   address": "  reports:\n    address",
+                         "\nheaders:\n": "\nheaders:\n  reports: {}\n"})),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.rule}-{row.mistake}")
+def test_a_mistake_is_found_and_nothing_else(row: Broken) -> None:
+    found = rules_of(row)
+    assert row.rule in found
+    assert found - {row.rule} <= row.also

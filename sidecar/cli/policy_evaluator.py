@@ -32,6 +32,7 @@ from sidecar.limits.bucket import LimitKind
 from sidecar.limits.policy import compile_limits
 from sidecar.module_signing.publishers import PublisherKey, Publishers
 from sidecar.module_signing.signature import HEADER_NAME, sign_digest
+from sidecar.tokens.algorithms import ES256
 from sidecar.tokens.keyring import KeyRing, VerificationKey
 from sidecar.tokens.revocation import RevocationEntry
 
@@ -66,7 +67,7 @@ class PolicyEvaluator:
         self._own = ec.generate_private_key(ec.SECP256R1())
         self._stranger = ec.generate_private_key(ec.SECP256R1())
         own = [
-            VerificationKey(KID, self._own.public_key(), issuer.issuer)
+            VerificationKey(KID, self._own.public_key(), issuer.issuer, ES256)
             for issuer in config.tokens.issuers
         ]
         self._limits = compile_limits(config)

@@ -17,6 +17,7 @@ from sidecar.common.clock import wall_seconds
 from sidecar.common.errors import Fault
 from sidecar.common.printable import printable
 from sidecar.config.load import load_config
+from sidecar.tokens.algorithms import ES256
 from sidecar.tokens.keyring import VerificationKey
 from sidecar.tokens.mint import mint_token, read_private_key
 from sidecar.tokens.revocation import RevocationEntry
@@ -188,7 +189,7 @@ def _refusal(
     """Return why the edge would refuse a token of this key; nothing where it would not."""
     config = load_config(options.config) if options.config else None
     kid = jwt.get_unverified_header(token)["kid"]
-    known = VerificationKey(kid, key, options.issuer)
+    known = VerificationKey(kid, key, options.issuer, ES256)
     result = TokenEvaluator(config, [known], None).judge(token.encode(), now)
     if result.ok:
         return list(result.warnings)

@@ -18,12 +18,10 @@ from typing import Any
 
 import msgspec
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from sidecar.common.errors import Denied
 from sidecar.common.reasons import Reason
+from sidecar.tokens.algorithms import ES256
 from sidecar.tokens.claims import Claims, ClaimsPolicy, check_claims, read_claims
 from sidecar.tokens.keyring import MAX_KID_LENGTH, KeyRing, VerificationKey
 from sidecar.tokens.kinds import is_refresh
@@ -34,11 +32,8 @@ ALGORITHM = "ES256"
 MAX_TOKEN_BYTES = 8192
 _SEGMENTS = 3
 _MAX_CACHED_HEADER = 512
-_SIGNATURE_BYTES = 64
-_P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 _ALLOWED_PARAMETERS = frozenset({"alg", "typ", "kid"})
 _ALLOWED_TYPES = frozenset({"jwt", "at+jwt", "application/jwt", "application/at+jwt"})
-_ES256 = ec.ECDSA(hashes.SHA256())
 
 
 class TokenPolicy(msgspec.Struct, frozen=True):
@@ -165,16 +160,11 @@ def _verify_signature(
 ) -> VerificationKey:
     """Return the key under which the signature verifies."""
     signature = decode_base64url(segment, "the signature")
-    if len(signature) != _SIGNATURE_BYTES:
-        raise Denied(Reason.SIGNATURE_INVALID, f"the signature is not {_SIGNATURE_BYTES} bytes")
-    r = int.from_bytes(signature[:32], "big")
-    s = int.from_bytes(signature[32:], "big")
-    if not (0 < r < _P256_ORDER and 0 < s < _P256_ORDER):
-        raise Denied(Reason.SIGNATURE_INVALID, "r or s is out of range")
-    der = encode_dss_signature(r, s)
     for key in keys:
+        if key.algorithm is not ES256:
+            continue
         try:
-            key.public.verify(der, signed, _ES256)
+            key.algorithm.verify(key.public, signature, signed)
         except InvalidSignature:
             continue
         return key

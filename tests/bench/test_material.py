@@ -16,6 +16,7 @@ from bench.material import (
 )
 from bench.names import AUDIENCE, ISSUER
 from sidecar.pb import ext_authz_pb2 as pb
+from sidecar.tokens.algorithms import ES256
 from sidecar.tokens.claims import ClaimsPolicy
 from sidecar.tokens.keyring import KeyRing, VerificationKey
 from sidecar.tokens.verifier import TokenPolicy, verify_token
@@ -32,7 +33,7 @@ def test_pyjwt_and_the_verifier_accept_them(material: Material) -> None:
     token, public = material.token(7, now=NOW), material.key.public_key()
     claims = jwt.decode(token, public, ["ES256"], audience=AUDIENCE, options={"verify_exp": False})
     assert claims["sub"] == "user-000007"
-    ring = KeyRing([VerificationKey(material.kid, public, ISSUER)])
+    ring = KeyRing([VerificationKey(material.kid, public, ISSUER, ES256)])
     policy = TokenPolicy(claims=ClaimsPolicy({ISSUER: frozenset({AUDIENCE})}))
     assert verify_token(token, ring, policy, NOW + 1).claims.subject == "user-000007"
 

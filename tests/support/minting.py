@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
+from sidecar.tokens.algorithms import ES256
 from sidecar.tokens.claims import ClaimsPolicy
 from sidecar.tokens.keyring import KeyRing, VerificationKey
 from sidecar.tokens.verifier import TokenPolicy
@@ -58,7 +59,7 @@ class Issuer:
 
     @property
     def key(self) -> VerificationKey:
-        return VerificationKey(self.kid, self.private.public_key(), self.name)
+        return VerificationKey(self.kid, self.private.public_key(), self.name, ES256)
 
     @property
     def ring(self) -> KeyRing:

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from sidecar.common.errors import Fault
+from sidecar.tokens.algorithms import ES256
 from sidecar.tokens.jwk import thumbprint
 from sidecar.tokens.keyring import KeyRing, VerificationKey
 from sidecar.tokens.mint import mint_token, read_private_key
@@ -76,7 +77,7 @@ def minted(**changes: object) -> str:
 
 def test_the_verifier_accepts_it_for_as_long_as_was_said() -> None:
     kid = thumbprint(KEY.public_key())
-    ring = KeyRing([VerificationKey(kid, KEY.public_key(), ISSUER)])
+    ring = KeyRing([VerificationKey(kid, KEY.public_key(), ISSUER, ES256)])
     read = verify_token(minted(roles=("admin", "x")).encode(), ring, policy(), NOW + 1).claims
     assert (read.issued_at, read.not_before, read.expires_at) == (NOW, NOW, NOW + 900)
     assert (read.subject, read.tenant_id) == ("me", TENANT)

@@ -7,6 +7,7 @@ import pytest
 
 from sidecar.common.errors import Denied
 from sidecar.common.reasons import Reason
+from sidecar.tokens.algorithms import ES256
 from sidecar.tokens.keyring import KeyRing, VerificationKey
 from sidecar.tokens.verifier import MAX_TOKEN_BYTES, TokenPolicy, VerifiedToken, verify_token
 from tests.support.minting import ISSUER, NOW, Issuer, b64, base_claims, policy
@@ -124,7 +125,7 @@ def test_two_issuers_of_one_kid_each_sign_for_themselves(issuer: Issuer) -> None
 
 def test_a_key_of_nobody_reads_every_configured_issuer(issuer: Issuer) -> None:
     """As ``sidecar token verify`` has them, without a configuration."""
-    ring = KeyRing([VerificationKey(issuer.kid, issuer.private.public_key(), None)])
+    ring = KeyRing([VerificationKey(issuer.kid, issuer.private.public_key(), None, ES256)])
     for keep_payload in (True, False):
         token = verify_token(issuer.mint(), ring, policy(), NOW, keep_payload=keep_payload)
         assert token.claims.issuer == ISSUER

@@ -21,6 +21,7 @@ from sidecar.config import model
 from sidecar.keys.sources import parse_keys
 from sidecar.tokens.algorithms import ALGORITHMS
 from sidecar.tokens.keyring import KeyRing, VerificationKey
+from sidecar.tokens.policy import TokenPolicy
 from sidecar.tokens.revocation import (
     NOTHING_REVOKED,
     RevocationEntry,
@@ -29,7 +30,6 @@ from sidecar.tokens.revocation import (
     read_revocations,
 )
 from sidecar.tokens.strict import decode_base64url, decode_json_object
-from sidecar.tokens.verifier import TokenPolicy
 
 _HOST = b"token.invalid"
 """A host of no tenant: a name that can't be registered (RFC 2606 §2)."""

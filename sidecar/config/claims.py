@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from sidecar.config.base import Settings, Uuid, VaultPath, text
+from sidecar.config.base import Settings, Uuid, text
 
 _NAME = r"[A-Za-z0-9_-]+"
 _QUOTED = r'"[^"\\\x00-\x1f\x7f]+"'
@@ -31,21 +31,11 @@ ClaimWord = Annotated[str, Meta(min_length=1, max_length=512)]
 """A value of a claim, or the beginning of one."""
 
 
-class TenantWords(Settings, frozen=True):
-    """The table of an issuer's tenants in Vault KV v2, read again every ``keys.poll_seconds``.
-
-    Each field of the entry is the issuer's word for a tenant, its value our tenant id.
-    """
-
-    path: VaultPath
-    mount: VaultPath = "secret"
-
-
 class TenantClaim(Settings, frozen=True):
     """Where the tenant of a token is, and which tenant is meant.
 
-    The claim's text is looked up in ``tenants`` or ``tenants_from``. With neither it must be a
-    tenant id itself, which ``any`` permits where there are several issuers. ``fixed`` is the
+    The claim's text is looked up in ``tenants``. Without a table it must be a tenant id itself,
+    which ``any`` permits where there are several issuers. ``fixed`` is the
     tenant of all tokens of an issuer, and reads no claim.
     """
 
@@ -54,7 +44,6 @@ class TenantClaim(Settings, frozen=True):
     tenants: (
         Annotated[dict[ClaimWord, Uuid], Meta(min_length=1, max_length=MAX_TENANT_WORDS)] | None
     ) = None
-    tenants_from: TenantWords | None = None
     any: bool = False
     fixed: Uuid | None = None
 

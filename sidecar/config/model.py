@@ -23,7 +23,7 @@ from sidecar.config.certificates import (
     VaultKvIssuer,
     VaultPkiIssuer,
 )
-from sidecar.config.claims import ClaimsSettings, NamesClaim, TenantClaim, TenantWords
+from sidecar.config.claims import ClaimsSettings, NamesClaim, TenantClaim
 from sidecar.config.decision_cache import DecisionCacheSettings
 from sidecar.config.headers import CorsPolicy, CspDirectives, CspProfile, Headers
 from sidecar.config.keys import (
@@ -135,7 +135,6 @@ __all__ = [
     "Tenant",
     "TenantClaim",
     "TenantLimitEntry",
-    "TenantWords",
     "TokenFileAuth",
     "TokenIssuerSettings",
     "Tokens",

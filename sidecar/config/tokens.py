@@ -78,6 +78,12 @@ class Tokens(Settings, frozen=True):
         """How long a token can matter, in seconds: its longest life and the leeway."""
         return max(map(self.issuer_seconds, self.issuers), default=self._seconds(None, None))
 
+    def required_of(self, issuer: TokenIssuerSettings) -> tuple[str, ...]:
+        """Return which claims this issuer's tokens must have, besides ``iss`` and ``exp``."""
+        if issuer.require is not None:
+            return issuer.require
+        return ("sub", "iat", "jti", "nbf") if self.require_nbf else ("sub", "iat", "jti")
+
     def issuer_seconds(self, issuer: TokenIssuerSettings) -> float:
         """How long a token of this issuer can matter, in seconds."""
         return self._seconds(issuer.max_lifetime_seconds, issuer.leeway_seconds)

@@ -138,4 +138,4 @@ ALGORITHMS: Mapping[str, Algorithm] = {
         *_rsa_rows(512, hashes.SHA512()),
     )
 }
-DEFAULT_ALGORITHMS = (ES256,)
+DEFAULT_ALGORITHMS: tuple[Algorithm, ...] = (ES256,)

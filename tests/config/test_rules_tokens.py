@@ -35,7 +35,7 @@ BAD: list[tuple[str, str, str]] = [
     (
         "a claim of several issuers without a table",
         issuers(KEYS, "claims: {tenant: {path: tid}}"),
-        "issuers[1].claims.tenant: needs tenants, tenants_from or fixed",
+        "issuers[1].claims.tenant: needs tenants or fixed",
     ),
     (
         "no user and no client",
@@ -87,7 +87,7 @@ WARNED: list[tuple[str, str, list[str]]] = [
         "two with tenants of their own",
         issuers(
             f"claims: {{tenant: {{fixed: {TENANT}}}}}",
-            "claims: {tenant: {path: org, tenants_from: {path: iam/tenants}}}",
+            f"claims: {{tenant: {{path: org, {TABLE}}}}}",
         ),
         [],
     ),

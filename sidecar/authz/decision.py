@@ -17,8 +17,9 @@ from sidecar.module_signing.publishers import NO_PUBLISHERS, Publishers
 from sidecar.tokens.cache import CachedToken
 from sidecar.tokens.keyring import KeyRing
 from sidecar.tokens.pii import PiiAction
+from sidecar.tokens.policy import TokenPolicy
 from sidecar.tokens.revocation import NOTHING_REVOKED, Revocations
-from sidecar.tokens.verifier import TokenPolicy, VerifiedToken
+from sidecar.tokens.verifier import VerifiedToken
 
 
 class RequestView(msgspec.Struct, frozen=True, gc=False):

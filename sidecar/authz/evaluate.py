@@ -43,7 +43,11 @@ from sidecar.common.reasons import Grant, Reason
 from sidecar.tokens.cache import CachedToken, digest_text
 from sidecar.tokens.claims import validity
 from sidecar.tokens.pii import check_pii
+from sidecar.tokens.policy import IssuerPolicy
 from sidecar.tokens.verifier import VerifiedToken, verify_token
+
+_STRICTEST = IssuerPolicy(leeway_seconds=0.0)
+"""For a token whose issuer is gone since; it has no more rules, and no leeway."""
 
 
 class VerificationDeferred(Exception):
@@ -253,9 +257,8 @@ class Evaluation:
         self.check_pii(whole)
         self.token = token = whole.slimmed()
         if tokens is not None:
-            self.cached_token = tokens.put(
-                digest, token, self.warnings, snapshot.tokens.claims, self._now
-            )
+            rules = self.rules_of(token)
+            self.cached_token = tokens.put(digest, token, self.warnings, rules, self._now)
         return token
 
     def verify(self, raw: bytes) -> VerifiedToken:
@@ -264,11 +267,18 @@ class Evaluation:
             raw, self._snapshot.ring, self._snapshot.tokens, self._now, keep_payload=False
         )
 
+    def rules_of(self, token: VerifiedToken) -> IssuerPolicy:
+        """Return the rules by which a token was verified, those of its key's issuer."""
+        return self._snapshot.tokens.of(token.key.issuer) or _STRICTEST
+
     def check_pii(self, token: VerifiedToken) -> None:
         """Look for personal data in the claims."""
         snapshot = self._snapshot
         if token.payload is not None:
-            self.warnings = check_pii(token.payload, snapshot.pii_names, snapshot.pii_values)
+            allowed = self.rules_of(token).may_hold_pii
+            self.warnings = check_pii(
+                token.payload, snapshot.pii_names, snapshot.pii_values, allowed
+            )
 
     def check_revocation(self, token: VerifiedToken) -> None:
         """Deny a token that is revoked."""
@@ -289,7 +299,7 @@ class Evaluation:
         """Return how long the stream may last; 0 where the route does not limit it."""
         if self.route is None or self.token is None or not self.route.end_streams_with_token:
             return 0
-        ends_at = validity(self.token.claims, self._snapshot.tokens.claims).ends_at
+        ends_at = validity(self.token.claims, self.rules_of(self.token)).ends_at
         client_timeout = self._view.headers.get(TIMEOUT_HEADER, b"")
         return stream_milliseconds(ends_at, self._now, client_timeout)
 

@@ -3,16 +3,15 @@
 from sidecar.authz.credential import COOKIE_PREFIX, WEBSOCKET, TokenPlaces
 from sidecar.authz.decision import Snapshot
 from sidecar.authz.routes import Route, RouteTable
+from sidecar.authz.token_policy import token_policy
 from sidecar.common.canonical import canonical_path
 from sidecar.config import model
 from sidecar.headers.compile import compile_headers
 from sidecar.headers.tenant import names_to_remove
 from sidecar.limits.policy import LimitsPolicy, compile_limits
 from sidecar.module_signing.install import ModulePolicy
-from sidecar.tokens.claims import ClaimsPolicy
 from sidecar.tokens.keyring import KeyRing
 from sidecar.tokens.pii import PiiAction
-from sidecar.tokens.verifier import TokenPolicy
 
 
 def build_snapshot(config: model.Config, ring: KeyRing) -> Snapshot:
@@ -48,19 +47,6 @@ def compile_routes(config: model.Config) -> tuple[Route, ...]:
     limits = compile_limits(config)
     return tuple(
         _route(route, config.headers, places[route.token_from], limits) for route in config.routes
-    )
-
-
-def token_policy(tokens: model.Tokens) -> TokenPolicy:
-    """Compile the rules of tokens."""
-    return TokenPolicy(
-        claims=ClaimsPolicy(
-            audiences={entry.issuer: frozenset(entry.audiences) for entry in tokens.issuers},
-            leeway_seconds=tokens.leeway_seconds,
-            max_lifetime_seconds=tokens.max_lifetime_seconds,
-            require_nbf=tokens.require_nbf,
-        ),
-        max_token_bytes=tokens.max_token_bytes,
     )
 
 

@@ -13,7 +13,7 @@ from sidecar.common.errors import Denied, Fault
 from sidecar.common.printable import printable
 from sidecar.config import model
 from sidecar.config.load import load_config
-from sidecar.keys.sources import parse_keys
+from sidecar.keys.sources import parse_p256_keys
 from sidecar.module_signing.install import ModulePolicy, check_bundle
 from sidecar.module_signing.publisher_entry import read_publishers
 from sidecar.module_signing.publishers import PublisherKey, Publishers
@@ -149,8 +149,8 @@ def _bundle_limit(path: Path | None) -> int:
 
 def _publishers(options: argparse.Namespace) -> Publishers:
     if options.publishers is None:
-        keys = parse_keys(read_text(options.key), None)
-        return Publishers(PublisherKey(str(options.key), key.public) for key in keys)
+        keys = parse_p256_keys(read_text(options.key))
+        return Publishers(PublisherKey(str(options.key), public) for public in keys)
     text = read_text(options.publishers, MAX_PUBLISHERS_BYTES)
     try:
         publishers = read_publishers(entry_of(text, "the list of publishers"))

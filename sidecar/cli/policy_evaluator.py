@@ -24,6 +24,7 @@ from sidecar.authz.module_install import judge_bundle
 from sidecar.authz.snapshot import build_snapshot
 from sidecar.cli.cases import Case, CountingLimit, Result, Token
 from sidecar.cli.client_certificates import forwarded_certificate
+from sidecar.cli.issuer_shape import shaped
 from sidecar.cli.token_evaluator import admitted, revocations_of
 from sidecar.common.errors import Fault
 from sidecar.common.reasons import Grant
@@ -32,6 +33,7 @@ from sidecar.limits.bucket import LimitKind
 from sidecar.limits.policy import compile_limits
 from sidecar.module_signing.publishers import PublisherKey, Publishers
 from sidecar.module_signing.signature import HEADER_NAME, sign_digest
+from sidecar.tokens.algorithms import ES256
 from sidecar.tokens.keyring import KeyRing, VerificationKey
 from sidecar.tokens.revocation import RevocationEntry
 
@@ -66,7 +68,7 @@ class PolicyEvaluator:
         self._own = ec.generate_private_key(ec.SECP256R1())
         self._stranger = ec.generate_private_key(ec.SECP256R1())
         own = [
-            VerificationKey(KID, self._own.public_key(), issuer.issuer)
+            VerificationKey(KID, self._own.public_key(), issuer.issuer, ES256)
             for issuer in config.tokens.issuers
         ]
         self._limits = compile_limits(config)
@@ -140,13 +142,14 @@ class PolicyEvaluator:
             "iat": int(now),
             "nbf": int(now),
             "exp": int(now) + _LIFE_SECONDS,
-            **token.claims,
         }
+        typ, claims = shaped(claims, issuer, self._config.tokens)
+        claims.update(token.claims)
         kept = {name: value for name, value in claims.items() if value is not None}
         key = self._own if token.signed_by == "issuer" else self._stranger
         try:
             payload = json.dumps(kept).encode()
-            return jwt.PyJWS().encode(payload, key, "ES256", {"kid": KID, "typ": "at+jwt"}).encode()
+            return jwt.PyJWS().encode(payload, key, "ES256", {"kid": KID, "typ": typ}).encode()
         except (TypeError, ValueError) as exc:
             raise Fault(f"a token with these claims can't be signed: {exc}") from None
 

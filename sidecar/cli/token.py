@@ -7,18 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import jwt
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
 from sidecar.cli.arguments import time_argument
 from sidecar.cli.files import read_text
+from sidecar.cli.issuer_shape import shaped
 from sidecar.cli.output import add_json, print_json, print_json_line
 from sidecar.cli.token_evaluator import TokenEvaluator, TokenResult, keys_of, parse_revocations
 from sidecar.common.clock import wall_seconds
 from sidecar.common.errors import Fault
 from sidecar.common.printable import printable
+from sidecar.config import model
 from sidecar.config.load import load_config
+from sidecar.tokens.algorithms import ALGORITHMS, DEFAULT_ALGORITHMS
 from sidecar.tokens.keyring import VerificationKey
-from sidecar.tokens.mint import mint_token, read_private_key
+from sidecar.tokens.mint import model_claims, read_signing_key, sign_token
 from sidecar.tokens.revocation import RevocationEntry
 
 MAX_LINE_BYTES = 1_048_576
@@ -130,14 +132,15 @@ def _add_mint(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         type=Path,
         required=True,
         metavar="FILE",
-        help="private key, EC P-256, PEM (openssl ecparam -genkey -name prime256v1 -noout)",
+        help="private key, PEM, of the type that the issuer's algorithms need: without --config "
+        "EC P-256 (openssl ecparam -genkey -name prime256v1 -noout)",
     )
     mint.add_argument(
         "--config",
         type=Path,
         metavar="FILE",
-        help="warn of a token that the edge would refuse with these settings (default: with the "
-        "default settings)",
+        help="sign as the issuer's algorithms and claims are configured here, and warn of a token "
+        "that the edge would refuse (default: with the default settings)",
     )
     mint.add_argument("--kid", help="key id (default: the key's RFC 7638 thumbprint)")
     mint.add_argument("--issuer", required=True, help="claim iss")
@@ -159,12 +162,16 @@ def _add_mint(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
 
 
 def _mint(options: argparse.Namespace) -> int:
-    key = read_private_key(read_text(options.key), str(options.key))
+    config = load_config(options.config) if options.config else None
+    entry = _issuer_of(config, options.issuer)
+    algorithms = DEFAULT_ALGORITHMS
+    if entry is not None:
+        algorithms = tuple(ALGORITHMS[name] for name in entry.algorithms)
+    key, algorithm = read_signing_key(read_text(options.key), str(options.key), algorithms)
     now = wall_seconds()
-    token = mint_token(
-        key,
+    typ: str | None = "at+jwt"
+    claims = model_claims(
         now=now,
-        kid=options.kid,
         issuer=options.issuer,
         audiences=options.audience,
         tenant_id=options.tenant,
@@ -172,7 +179,12 @@ def _mint(options: argparse.Namespace) -> int:
         roles=options.role,
         ttl_seconds=options.ttl_seconds,
     )
-    warnings = _refusal(options, key.public_key(), token, now)
+    if config is not None and entry is not None:
+        typ, claims = shaped(claims, entry, config.tokens)
+    token = sign_token(key, claims, kid=options.kid, typ=typ, algorithm=algorithm)
+    kid = jwt.get_unverified_header(token)["kid"]
+    known = VerificationKey(kid, key.public_key(), options.issuer, algorithm)
+    warnings = _refusal(config, known, token, now)
     if options.json:
         print_json({"token": token, "warnings": warnings})
         return EXIT_OK
@@ -182,13 +194,16 @@ def _mint(options: argparse.Namespace) -> int:
     return EXIT_OK
 
 
+def _issuer_of(config: model.Config | None, issuer: str) -> model.TokenIssuerSettings | None:
+    """Return the settings of an issuer; ``None`` where there are none."""
+    listed = () if config is None else config.tokens.issuers
+    return next((each for each in listed if each.issuer == issuer), None)
+
+
 def _refusal(
-    options: argparse.Namespace, key: EllipticCurvePublicKey, token: str, now: float
+    config: model.Config | None, known: VerificationKey, token: str, now: float
 ) -> list[str]:
     """Return why the edge would refuse a token of this key; nothing where it would not."""
-    config = load_config(options.config) if options.config else None
-    kid = jwt.get_unverified_header(token)["kid"]
-    known = VerificationKey(kid, key, options.issuer)
     result = TokenEvaluator(config, [known], None).judge(token.encode(), now)
     if result.ok:
         return list(result.warnings)

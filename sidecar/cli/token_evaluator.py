@@ -19,7 +19,9 @@ from sidecar.cli.entry_file import entry_of
 from sidecar.common.errors import Fault
 from sidecar.config import model
 from sidecar.keys.sources import parse_keys
+from sidecar.tokens.algorithms import ALGORITHMS
 from sidecar.tokens.keyring import KeyRing, VerificationKey
+from sidecar.tokens.policy import TokenPolicy
 from sidecar.tokens.revocation import (
     NOTHING_REVOKED,
     RevocationEntry,
@@ -28,7 +30,6 @@ from sidecar.tokens.revocation import (
     read_revocations,
 )
 from sidecar.tokens.strict import decode_base64url, decode_json_object
-from sidecar.tokens.verifier import TokenPolicy
 
 _HOST = b"token.invalid"
 """A host of no tenant: a name that can't be registered (RFC 2606 §2)."""
@@ -120,7 +121,9 @@ def keys_of(
         )
     if issuer is not None and issuer not in names:
         raise Fault(f"--issuer is not one of tokens.issuers: {', '.join(names)}")
-    return parse_keys(text, issuer or names[0])
+    issuer = issuer or names[0]
+    (allowed,) = (each.algorithms for each in config.tokens.issuers if each.issuer == issuer)
+    return parse_keys(text, issuer, [ALGORITHMS[name] for name in allowed])
 
 
 def parse_revocations(text: str) -> RevocationEntry:

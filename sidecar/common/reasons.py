@@ -47,6 +47,7 @@ class Reason(StrEnum):
     TOKEN_REVOKED = "token_revoked"
     PII_IN_TOKEN = "pii_in_token"
     # What the route requires.
+    TENANT_UNKNOWN = "tenant_unknown"
     TENANT_MISMATCH = "tenant_mismatch"
     ROLE_MISSING = "role_missing"
     SCOPE_MISSING = "scope_missing"
@@ -148,6 +149,7 @@ ANSWERS: dict[Reason, Answer] = {
     Reason.REFRESH_TOKEN_PRESENTED: _token("A refresh token is not an access token"),
     Reason.TOKEN_REVOKED: _token("The access token has been revoked"),
     Reason.PII_IN_TOKEN: _token("The access token holds personal data"),
+    Reason.TENANT_UNKNOWN: Answer(403, "The access token's tenant is not known here"),
     Reason.TENANT_MISMATCH: Answer(403, "The access token belongs to another tenant"),
     Reason.ROLE_MISSING: Answer(403, "The access token lacks a role", _INSUFFICIENT_SCOPE),
     Reason.SCOPE_MISSING: Answer(403, "The access token lacks a scope", _INSUFFICIENT_SCOPE),

@@ -13,7 +13,7 @@ import msgspec
 
 from sidecar.config.difference import Difference, Effect
 from sidecar.config.expected import is_secret
-from sidecar.config.model import Config
+from sidecar.config.model import Config, TokenIssuerSettings, Tokens
 
 _IDENTITIES = ("tenant_id", "issuer", "name")
 _HANDLED = re.compile(r"routes|headers\.csp\..*|tenants\[\]\.csp")
@@ -24,7 +24,8 @@ Judge = Callable[[Any, Any], Effect]
 
 def setting_differences(old: Config, new: Config) -> Iterator[Difference]:
     """Yield what differs between two valid configurations."""
-    yield from _walk(_explicit(old), _explicit(new), Config, "", "")
+    own = _own_settings(old, new)
+    yield from _walk(_explicit(old, own), _explicit(new, own), Config, "", "")
     routes = {route.name: route for route in old.routes}
     for route in new.routes:
         if (before := routes.get(route.name)) is not None:
@@ -32,12 +33,45 @@ def setting_differences(old: Config, new: Config) -> Iterator[Difference]:
             yield from _walk(before.limits, route.limits, None, where, "routes[].limits")
 
 
-def _explicit(config: Config) -> Config:
+_OWN = ("max_lifetime_seconds", "leeway_seconds", "require")
+"""Settings of an issuer that are those of ``tokens`` where it has none."""
+
+
+def _own_settings(*configs: Config) -> set[tuple[str, str]]:
+    """Return which issuers have settings of their own, before or after."""
+    return {
+        (issuer.issuer, name)
+        for config in configs
+        for issuer in config.tokens.issuers
+        for name in _OWN
+        if getattr(issuer, name) is not None
+    }
+
+
+def _explicit(config: Config, own: set[tuple[str, str]]) -> Config:
     """Return a configuration with the defaults that other settings imply written out."""
     keys, tokens = config.keys, config.tokens
     if keys.dual_key_seconds is None:
         keys = msgspec.structs.replace(keys, dual_key_seconds=tokens.token_seconds)
-    return msgspec.structs.replace(config, keys=keys)
+    issuers = tuple(_explicit_issuer(issuer, tokens, own) for issuer in tokens.issuers)
+    tokens = msgspec.structs.replace(tokens, issuers=issuers)
+    return msgspec.structs.replace(config, keys=keys, tokens=tokens)
+
+
+def _explicit_issuer(
+    issuer: TokenIssuerSettings, tokens: Tokens, own: set[tuple[str, str]]
+) -> TokenIssuerSettings:
+    of_all = {
+        "max_lifetime_seconds": tokens.max_lifetime_seconds,
+        "leeway_seconds": tokens.leeway_seconds,
+        "require": tokens.required_of(issuer),
+    }
+    missing = {
+        name: value
+        for name, value in of_all.items()
+        if getattr(issuer, name) is None and (issuer.issuer, name) in own
+    }
+    return msgspec.structs.replace(issuer, **missing)
 
 
 def _walk(old: Any, new: Any, kind: Any, path: str, pattern: str) -> Iterator[Difference]:
@@ -144,6 +178,11 @@ def _added(old: Any, _new: Any) -> Effect:
     return Effect.WIDENS if old is None else Effect.NARROWS
 
 
+def _removed_narrows(_old: Any, new: Any) -> Effect:
+    """Judge an entry by which somebody is let in: taken away, it narrows; else it widens."""
+    return Effect.NARROWS if new is None else Effect.WIDENS
+
+
 def _removed(old: Any, new: Any) -> Effect:
     """Judge a setting, or an entry, that forbids something while it is there."""
     return _added(new, old)
@@ -165,6 +204,14 @@ _JUDGES: Sequence[tuple[str, Judge]] = (
     (r"tokens\.issuers\[\]", _added),
     (r"tokens\.issuers\[\]\.audiences", _more),
     (r"tokens\.issuers\[\]\.keys(\..*)?", _any),
+    (r"tokens\.issuers\[\]\.(algorithms|types|tolerate_headers)", _more),
+    (r"tokens\.issuers\[\]\.(max_lifetime_seconds|leeway_seconds)", _higher),
+    (r"tokens\.issuers\[\]\.require", _fewer),
+    (r"tokens\.issuers\[\]\.audience_claim", _any),
+    (r"tokens\.issuers\[\]\.pii\.allowed", _more),
+    (r"tokens\.issuers\[\]\.claims\.tenant\.tenants\.<name>", _removed_narrows),
+    (r"tokens\.issuers\[\]\.claims\.tenant\.any", _towards(True, False)),
+    (r"tokens\.issuers\[\]\.claims((\.|\[).*)?", _any),
     (r"tokens\.(max_lifetime_seconds|leeway_seconds)", _higher),
     (r"tokens\.require_nbf", _towards(False, True)),
     (r"tokens\.pii\..*", _towards("off", "warn", "deny")),

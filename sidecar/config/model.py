@@ -23,6 +23,7 @@ from sidecar.config.certificates import (
     VaultKvIssuer,
     VaultPkiIssuer,
 )
+from sidecar.config.claims import ClaimsSettings, NamesClaim, TenantClaim
 from sidecar.config.decision_cache import DecisionCacheSettings
 from sidecar.config.headers import CorsPolicy, CspDirectives, CspProfile, Headers
 from sidecar.config.keys import (
@@ -64,7 +65,7 @@ from sidecar.config.reports import FileForward, HttpsForwardSettings, Reports, R
 from sidecar.config.routes import RouteSettings
 from sidecar.config.secrets import GenericSecret, KvTrust, PkiTrust, SessionTicketKeys, TrustBundle
 from sidecar.config.tenants import Tenant
-from sidecar.config.tokens import Pii, TokenIssuerSettings, Tokens
+from sidecar.config.tokens import IssuerPii, Pii, TokenIssuerSettings, Tokens
 from sidecar.config.vault import (
     AppRoleAuth,
     CertAuth,
@@ -86,6 +87,7 @@ __all__ = [
     "Certificate",
     "CertificateKey",
     "CertificateStoreSettings",
+    "ClaimsSettings",
     "Config",
     "CorsPolicy",
     "CspDirectives",
@@ -98,6 +100,7 @@ __all__ = [
     "Headers",
     "HttpRegistry",
     "HttpsForwardSettings",
+    "IssuerPii",
     "IssuerSettings",
     "JwksKeys",
     "JwtAuth",
@@ -110,6 +113,7 @@ __all__ = [
     "Log",
     "LoginSettings",
     "Modules",
+    "NamesClaim",
     "OnDemandSettings",
     "OtlpAudit",
     "Pii",
@@ -129,6 +133,7 @@ __all__ = [
     "Settings",
     "StdoutAudit",
     "Tenant",
+    "TenantClaim",
     "TenantLimitEntry",
     "TokenFileAuth",
     "TokenIssuerSettings",

@@ -25,7 +25,13 @@ _ABSENT = "absent"
 _LIVE_SECTIONS: Mapping[str, str] = {
     "tokens": "max_token_bytes max_lifetime_seconds leeway_seconds require_nbf cache_entries",
     "tokens.pii": "by_name by_value",
-    "tokens.issuers[]": "issuer audiences",
+    "tokens.issuers[]": "issuer audiences algorithms types tolerate_headers max_lifetime_seconds "
+    "leeway_seconds require audience_claim",
+    "tokens.issuers[].pii": "allowed",
+    "tokens.issuers[].claims": "user jti client",
+    "tokens.issuers[].claims.tenant": "path type tenants any fixed",
+    "tokens.issuers[].claims.roles[]": "path type prefix strip_prefix optional",
+    "tokens.issuers[].claims.scopes[]": "path type prefix strip_prefix optional",
     "tokens.issuers[].keys": "path mount field name url ca_file timeout_seconds",
     "keys": "max_age_seconds poll_seconds dual_key_seconds when_degraded denied_kids",
     "keys.revocations": "path mount spread poll_seconds max_age_seconds",
@@ -63,6 +69,9 @@ _MAY_APPEAR = frozenset(
     {
         "tokens.issuers[]",
         "tokens.issuers[].keys",
+        "tokens.issuers[].claims",
+        "tokens.issuers[].claims.roles[]",
+        "tokens.issuers[].claims.scopes[]",
         "alerts.webhook",
         "keys.revocations",
         "routes[]",

@@ -22,6 +22,7 @@ from sidecar.config.rules_modules import check_modules
 from sidecar.config.rules_reports import check_reports
 from sidecar.config.rules_routes import check_routes
 from sidecar.config.rules_texts import socket_problems
+from sidecar.config.rules_tokens import check_token_issuers
 from sidecar.config.secrets import GenericSecret, SessionTicketKeys, TrustBundle
 
 LAST_PORT = 65_535
@@ -37,6 +38,7 @@ def cross_check(config: Config) -> Iterator[Problem]:
     yield from check_decision_cache(config)
     yield from _vault(config)
     yield from _issuers(config)
+    yield from check_token_issuers(config)
     yield from check_routes(config)
     yield from check_modules(config)
     yield from check_limits(config)

@@ -8,16 +8,18 @@ from sidecar.keys.kv_source import KvKeySource
 from sidecar.keys.refresher import window_seconds
 from sidecar.keys.revocation_source import KvRevocationSource
 from sidecar.keys.sources import KeySource, TransitKeySource
+from sidecar.tokens.algorithms import ALGORITHMS
 from sidecar.vault.client import VaultClient
 
-SourceKey = tuple[str, KeySourceSettings, float]
-"""Two sources of the same issuer, settings and retention are one, with its keys."""
+SourceKey = tuple[str, KeySourceSettings, tuple[str, ...], float]
+"""Two sources of the same issuer, settings, algorithms and retention are one, with its keys."""
 
 
 def make_key_source(
     config: model.Config, issuer: model.TokenIssuerSettings, vault: VaultClient
 ) -> KeySource:
     """Return the source that an issuer's settings name."""
+    algorithms = tuple(ALGORITHMS[name] for name in issuer.algorithms)
     match issuer.keys:
         case model.VaultKvKeys():
             return KvKeySource(
@@ -26,17 +28,19 @@ def make_key_source(
                 vault,
                 now=wall_seconds,
                 retention_seconds=_retention_seconds(config),
+                algorithms=algorithms,
             )
         case model.VaultTransitKeys():
-            return TransitKeySource(issuer.keys, issuer.issuer, vault)
+            return TransitKeySource(issuer.keys, issuer.issuer, vault, algorithms)
         case model.JwksKeys():
-            return JwksKeySource(issuer.keys, issuer.issuer)
+            return JwksKeySource(issuer.keys, issuer.issuer, algorithms)
 
 
 def source_key(config: model.Config, issuer: model.TokenIssuerSettings) -> SourceKey:
     """Return what the source of an issuer's keys is known by: with the same, it goes on."""
     keeps_history = isinstance(issuer.keys, model.VaultKvKeys)
-    return issuer.issuer, issuer.keys, _retention_seconds(config) if keeps_history else 0.0
+    retention = _retention_seconds(config) if keeps_history else 0.0
+    return issuer.issuer, issuer.keys, issuer.algorithms, retention
 
 
 def _retention_seconds(config: model.Config) -> float:

@@ -1,5 +1,6 @@
 """Keys published as a JWK Set over HTTPS (RFC 7517 §5)."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from sidecar.common.blocking import BlockingRunner, BlockingRunnerBusy
@@ -8,6 +9,7 @@ from sidecar.common.http_client import failure, make_session
 from sidecar.config import model
 from sidecar.keys.rotation import Statement
 from sidecar.keys.sources import MAX_TEXT_BYTES, KeyFault, parse_keys
+from sidecar.tokens.algorithms import DEFAULT_ALGORITHMS, Algorithm
 from sidecar.tokens.keyring import VerificationKey
 
 _OK, _NOT_MODIFIED = 200, 304
@@ -26,8 +28,14 @@ class JwksKeySource:
     The ``ETag`` is sent back, so that an unchanged set is not sent again.
     """
 
-    def __init__(self, settings: model.JwksKeys, issuer: str) -> None:
+    def __init__(
+        self,
+        settings: model.JwksKeys,
+        issuer: str,
+        algorithms: Sequence[Algorithm] = DEFAULT_ALGORITHMS,
+    ) -> None:
         self._settings = settings
+        self._algorithms = algorithms
         self._runner = BlockingRunner("jwks", 1)
         self._session: Any = None
         self._etag: str | None = None
@@ -75,7 +83,7 @@ class JwksKeySource:
         if response.status_code != _OK:
             raise JwksUnreachable(f"{self.name}: answered {response.status_code}, not 200")
         try:
-            self._keys = parse_keys(response.content.decode("utf-8"), self.issuer)
+            self._keys = parse_keys(response.content.decode("utf-8"), self.issuer, self._algorithms)
         except UnicodeDecodeError:
             raise KeyFault(f"{self.name}: is not UTF-8") from None
         except KeyFault as fault:

@@ -8,6 +8,7 @@ its key.
 """
 
 import logging
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, Protocol
 
@@ -15,6 +16,7 @@ from sidecar.common.clock import Now
 from sidecar.config import model
 from sidecar.keys.rotation import MAX_RETIRED, Earlier, Statement
 from sidecar.keys.sources import KeyFault, parse_keys
+from sidecar.tokens.algorithms import DEFAULT_ALGORITHMS, Algorithm
 from sidecar.tokens.keyring import VerificationKey
 from sidecar.vault.errors import VaultForbidden, VaultNotFound
 from sidecar.vault.history import KvHistory
@@ -46,8 +48,10 @@ class KvKeySource:
         *,
         now: Now,
         retention_seconds: float,
+        algorithms: Sequence[Algorithm] = DEFAULT_ALGORITHMS,
     ) -> None:
         self._settings = settings
+        self._algorithms = algorithms
         self._vault = vault
         self._now = now
         self._retention_seconds = retention_seconds
@@ -195,6 +199,6 @@ class KvKeySource:
         if not isinstance(value, str):
             raise KeyFault(f"{self.name} has no text in its field {field!r}")
         try:
-            return parse_keys(value, self.issuer)
+            return parse_keys(value, self.issuer, self._algorithms)
         except KeyFault as fault:
             raise KeyFault(f"{self.name}, field {field!r}: {fault}") from None

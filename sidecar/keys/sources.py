@@ -1,14 +1,14 @@
 """The sources of verification keys, and how each format is read.
 
-Only public keys on P-256 leave this module: the private half of a key is dropped at once. Of a
-source that lists other keys too (a JWKS with RSA keys), only those on P-256 are used.
+Only public keys of the issuer's algorithms leave this module: the private half of a key is
+dropped at once. Of a source that lists keys for something else too, the others are used.
 """
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Any, Protocol
 
-import jwt
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
@@ -19,8 +19,9 @@ from cryptography.hazmat.primitives.serialization import (
 from sidecar.common.errors import Fault
 from sidecar.config import model
 from sidecar.keys.rotation import Statement
-from sidecar.tokens.jwk import fits_es256, public_members, thumbprint
-from sidecar.tokens.keyring import MAX_KEYS, MAX_KID_LENGTH, VerificationKey
+from sidecar.tokens.algorithms import DEFAULT_ALGORITHMS, Algorithm, PublicKey
+from sidecar.tokens.jwk import JwkFault, bind_jwk, bind_public, public_half, read_jwk, thumbprint
+from sidecar.tokens.keyring import MAX_KEYS, VerificationKey
 
 MAX_TEXT_BYTES = 1_048_576
 _PEM_BLOCK = re.compile(r"-----BEGIN ([A-Z0-9 ]{1,40})-----(?:[^-]|-(?!----))*-----END \1-----")
@@ -62,8 +63,15 @@ class TransitKeySource:
     ``<name>-v<n>``: transit publishes none, and signers follow either custom.
     """
 
-    def __init__(self, settings: model.VaultTransitKeys, issuer: str, vault: TransitReader) -> None:
+    def __init__(
+        self,
+        settings: model.VaultTransitKeys,
+        issuer: str,
+        vault: TransitReader,
+        algorithms: Sequence[Algorithm] = DEFAULT_ALGORITHMS,
+    ) -> None:
         self._settings = settings
+        self._algorithms = algorithms
         self._vault = vault
         self.issuer = issuer
         self.name = f"Vault transit key {settings.mount}/{settings.name}"
@@ -76,39 +84,60 @@ class TransitKeySource:
         found: list[VerificationKey] = []
         for version, pem in sorted(key.public_pems.items()):
             if version >= key.min_version:
-                (parsed,) = parse_keys(pem, self.issuer)
+                (parsed,) = parse_keys(pem, self.issuer, self._algorithms)
                 found += (parsed, parsed._replace(kid=f"{self._settings.name}-v{version}"))
         return Statement(tuple(found[-MAX_KEYS:]))
 
 
-def parse_keys(text: str, issuer: str | None) -> tuple[VerificationKey, ...]:
+def parse_keys(
+    text: str, issuer: str | None, algorithms: Sequence[Algorithm] = DEFAULT_ALGORITHMS
+) -> tuple[VerificationKey, ...]:
     """Read PEM (one or more keys, private or public), a JWK or a JWKS.
 
-    Raises ``KeyFault``, which says what is wrong and never quotes the content.
+    Every key is bound to one of ``algorithms``. Raises ``KeyFault``, which says what is wrong
+    and never quotes the content.
     """
     if len(text) > MAX_TEXT_BYTES:
         raise KeyFault(f"holds more than {MAX_TEXT_BYTES} characters")
     stripped = text.strip()
     if stripped.startswith("-----BEGIN "):
-        return _read_pem(stripped, issuer)
+        return _read_pem(stripped, issuer, algorithms)
     if stripped.startswith("{"):
-        return _read_json(stripped, issuer)
+        return _read_json(stripped, issuer, algorithms)
     raise KeyFault("is neither PEM nor a JWK nor a JWKS")
 
 
-def _read_pem(text: str, issuer: str | None) -> tuple[VerificationKey, ...]:
+def parse_p256_keys(text: str) -> list[ec.EllipticCurvePublicKey]:
+    """Read keys on P-256 for signatures that are no tokens'; raise ``KeyFault``."""
+    publics = (key.public for key in parse_keys(text, None, DEFAULT_ALGORITHMS))
+    return [public for public in publics if isinstance(public, ec.EllipticCurvePublicKey)]
+
+
+def _read_pem(
+    text: str, issuer: str | None, algorithms: Sequence[Algorithm]
+) -> tuple[VerificationKey, ...]:
     """Read every block: during a rotation the old and the new key may be in one field."""
     blocks = list(_PEM_BLOCK.finditer(text))
     if len(blocks) != text.count("-----BEGIN "):
         raise KeyFault("is not valid PEM: one of its blocks is incomplete")
     found = (_read_pem_block(b[0]) for b in blocks if b[1] not in _PEM_PARAMETERS)
-    keys = {key.kid: key for key in (VerificationKey(thumbprint(p), p, issuer) for p in found)}
+    keys = {thumbprint(public): _bound(public, issuer, algorithms) for public in found}
     if not 0 < len(keys) <= MAX_KEYS:
         raise KeyFault(f"must hold 1 to {MAX_KEYS} keys")
     return tuple(keys.values())
 
 
-def _read_pem_block(text: str) -> ec.EllipticCurvePublicKey:
+def _bound(
+    public: PublicKey, issuer: str | None, algorithms: Sequence[Algorithm]
+) -> VerificationKey:
+    try:
+        algorithm = bind_public(public, algorithms)
+    except JwkFault as fault:
+        raise KeyFault(f"holds a key that can't be used: {fault}") from None
+    return VerificationKey(thumbprint(public), public, issuer, algorithm)
+
+
+def _read_pem_block(text: str) -> PublicKey:
     raw = text.encode("utf-8")
     try:
         if "PRIVATE KEY-----" in text:
@@ -117,14 +146,15 @@ def _read_pem_block(text: str) -> ec.EllipticCurvePublicKey:
             key = load_pem_public_key(raw)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         raise KeyFault("is not an unencrypted key in PEM") from None
-    if isinstance(key, ec.EllipticCurvePrivateKey):
-        key = key.public_key()
-    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise KeyFault("is not an EC key on P-256, which ES256 needs")
-    return key
+    try:
+        return public_half(key)
+    except JwkFault as fault:
+        raise KeyFault(f"holds a key that can't be used: {fault}") from None
 
 
-def _read_json(text: str, issuer: str | None) -> tuple[VerificationKey, ...]:
+def _read_json(
+    text: str, issuer: str | None, algorithms: Sequence[Algorithm]
+) -> tuple[VerificationKey, ...]:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -133,25 +163,29 @@ def _read_json(text: str, issuer: str | None) -> tuple[VerificationKey, ...]:
     if not isinstance(listed, list) or len(listed) > MAX_KEYS:
         raise KeyFault(f"'keys' must be an array of at most {MAX_KEYS} JWKs")
     keys = tuple(
-        _read_jwk(jwk, issuer) for jwk in listed if isinstance(jwk, dict) and fits_es256(jwk)
+        _read_jwk(jwk, issuer, algorithms)
+        for jwk in listed
+        if isinstance(jwk, dict) and _is_for(jwk, algorithms)
     )
     if not keys:
-        raise KeyFault("holds no key for ES256 (kty EC, crv P-256, use sig)")
+        raise KeyFault(f"holds no key for {' or '.join(map(str, algorithms))}")
     if len({key.kid for key in keys}) < len(keys):
         raise KeyFault("lists two keys under one kid")
     return keys
 
 
-def _read_jwk(jwk: dict[str, Any], issuer: str | None) -> VerificationKey:
+def _is_for(jwk: dict[str, Any], algorithms: Sequence[Algorithm]) -> bool:
     try:
-        public = jwt.PyJWK(public_members(jwk), algorithm="ES256").key
-    except (jwt.PyJWTError, ValueError, TypeError, KeyError):
-        raise KeyFault("holds a JWK whose x and y are not a point on P-256") from None
-    kid = jwk.get("kid")
-    if kid is None:
-        kid = thumbprint(public)
-    if not isinstance(kid, str) or not 0 < len(kid) <= MAX_KID_LENGTH or not kid.isprintable():
-        raise KeyFault(
-            f"holds a JWK whose kid is not text of 1 to {MAX_KID_LENGTH} printable characters"
-        )
-    return VerificationKey(kid, public, issuer)
+        bind_jwk(jwk, algorithms)
+    except JwkFault:
+        return False
+    return True
+
+
+def _read_jwk(
+    jwk: dict[str, Any], issuer: str | None, algorithms: Sequence[Algorithm]
+) -> VerificationKey:
+    try:
+        return read_jwk(jwk, issuer, algorithms)
+    except JwkFault as fault:
+        raise KeyFault(f"holds a JWK that can't be used: {fault}") from None

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sidecar.common.errors import Fault
-from sidecar.keys.sources import parse_keys
+from sidecar.keys.sources import parse_p256_keys
 from sidecar.module_signing.publishers import PublisherKey, Publishers
 
 WITHDRAWN = "withdrawn_bundles"
@@ -52,7 +52,7 @@ def read_publishers(data: Mapping[str, Any]) -> Publishers:
 def _read_keys(publisher: str, value: object) -> list[PublisherKey]:
     if not isinstance(value, str):
         raise PublisherFault("is no text")
-    return [PublisherKey(publisher, key.public) for key in parse_keys(value, None)]
+    return [PublisherKey(publisher, public) for public in parse_p256_keys(value)]
 
 
 def _read_withdrawn(value: object) -> tuple[str, ...]:

@@ -10,8 +10,9 @@ When the table is full, expired entries are evicted; if there are none, the olde
 
 from typing import Any
 
-from sidecar.tokens.claims import ClaimsPolicy, validity
+from sidecar.tokens.claims import validity
 from sidecar.tokens.keyring import KeyRing
+from sidecar.tokens.policy import IssuerPolicy
 from sidecar.tokens.validity import Validity
 from sidecar.tokens.verifier import VerifiedToken
 
@@ -87,10 +88,10 @@ class TokenCache:
         digest: bytes,
         token: VerifiedToken,
         warnings: tuple[str, ...],
-        policy: ClaimsPolicy,
+        policy: IssuerPolicy,
         now: float,
     ) -> CachedToken:
-        """Cache a token that was just verified."""
+        """Cache a token that was just verified by the rules of its issuer."""
         if self._max_entries and len(self.entries) >= self._max_entries:
             self._evict(now)
         span = validity(token.claims, policy)

@@ -14,7 +14,10 @@ import msgspec
 
 from sidecar.common.errors import Denied
 from sidecar.common.reasons import Reason
+from sidecar.tokens.claim_path import parse_claim_path
 from sidecar.tokens.kinds import check_kind
+from sidecar.tokens.mapping import ClaimsMapping, NamesPlace, TenantPlace, read_names
+from sidecar.tokens.policy import IssuerPolicy
 from sidecar.tokens.validity import Validity, validity_of
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
@@ -38,69 +41,79 @@ class Claims(msgspec.Struct, frozen=True, gc=False):
     scopes: tuple[str, ...] = ()
 
 
-class ClaimsPolicy(msgspec.Struct, frozen=True):
-    """The rules for a token's claims.
-
-    ``audiences`` maps each accepted issuer to the audiences it may issue tokens for. ``None``
-    accepts any issuer and audience: for reading tokens by hand, never for a server.
-    """
-
-    audiences: Mapping[str, frozenset[str]] | None = None
-    leeway_seconds: float = 30.0
-    max_lifetime_seconds: float = 900.0
-    require_nbf: bool = True
-
-
-def read_claims(payload: Mapping[str, Any], policy: ClaimsPolicy) -> Claims:
-    """Turn a token's JSON object into ``Claims``.
+def read_claims(payload: Mapping[str, Any], policy: IssuerPolicy) -> Claims:
+    """Turn a token's JSON object into ``Claims``, by the rules of the token's issuer.
 
     Raises ``Denied`` with ``claim_missing`` or ``claim_malformed``, naming the claim; and as
-    ``kinds`` does, where the claims are not an access token's.
+    ``kinds`` does, where the claims are not an access token's. The token's id is empty where
+    there is none and none is required.
     """
-    check_kind(payload)
+    check_kind(payload, nonce=policy.refuses_nonce)
+    for path in policy.required_paths:
+        path.require(payload)
+    if policy.mapping is not None:
+        return _read_mapped(payload, policy, policy.mapping)
     issued_at = _time(payload, "iat")
     return Claims(
         issuer=_text(payload, "iss"),
         subject=_header_text(payload, "sub"),
-        audience=_audience(payload),
+        audience=_audience(payload, policy),
         token_id=_header_text(payload, "jti"),
         tenant_id=read_tenant(payload),
         expires_at=_time(payload, "exp"),
         issued_at=issued_at,
-        not_before=_time(payload, "nbf") if policy.require_nbf or "nbf" in payload else issued_at,
+        not_before=_not_before(payload, policy, issued_at),
         roles=read_roles(payload),
         scopes=read_scopes(payload),
     )
 
 
-def check_claims(claims: Claims, policy: ClaimsPolicy, now: float) -> None:
+def _read_mapped(
+    payload: Mapping[str, Any], policy: IssuerPolicy, mapping: ClaimsMapping
+) -> Claims:
+    """Read the claims of another issuer than the security model's, from where it has them."""
+    required = policy.required
+    expires_at = _time(payload, "exp")
+    issued_at = _issued_at(payload, policy, expires_at)
+    return Claims(
+        issuer=_text(payload, "iss"),
+        subject=mapping.read_user(payload, required="sub" in required),
+        audience=_audience(payload, policy),
+        token_id=mapping.read_token_id(payload, required="jti" in required),
+        tenant_id=mapping.tenant.read(payload),
+        expires_at=expires_at,
+        issued_at=issued_at,
+        not_before=_not_before(payload, policy, issued_at),
+        roles=read_names(mapping.roles, payload),
+        scopes=read_names(mapping.scopes, payload),
+    )
+
+
+def check_claims(claims: Claims, policy: IssuerPolicy, now: float) -> None:
     """Check the claims against the policy at ``now``; raise ``Denied`` for the first violation."""
     for rule in RULES:
         rule(claims, policy, now)
 
 
-def validity(claims: Claims, policy: ClaimsPolicy) -> Validity:
+def validity(claims: Claims, policy: IssuerPolicy) -> Validity:
     """Return the validity period: when all rules on time hold, leeway included."""
     return validity_of(
         claims.issued_at, claims.not_before, claims.expires_at, policy.leeway_seconds
     )
 
 
-def _issuer(claims: Claims, policy: ClaimsPolicy, _now: float) -> None:
-    """Accept only a configured issuer (RFC 9068 §4)."""
-    if policy.audiences is not None and claims.issuer not in policy.audiences:
-        raise Denied(Reason.ISSUER_MISMATCH, "claim 'iss' is not a configured issuer")
-
-
-def _audience_meant(claims: Claims, policy: ClaimsPolicy, _now: float) -> None:
+def _audience_meant(claims: Claims, policy: IssuerPolicy, _now: float) -> None:
     """Accept only a token for a configured audience (RFC 7519 §4.1.3, RFC 8725 §3.9)."""
     if policy.audiences is None:
         return
-    if policy.audiences[claims.issuer].isdisjoint(claims.audience):
-        raise Denied(Reason.AUDIENCE_MISMATCH, "claim 'aud' names none of the route's audiences")
+    if policy.audiences.isdisjoint(claims.audience):
+        raise Denied(
+            Reason.AUDIENCE_MISMATCH,
+            f"claim {policy.audience_claim!r} names none of the issuer's audiences",
+        )
 
 
-def _lifetime(claims: Claims, policy: ClaimsPolicy, _now: float) -> None:
+def _lifetime(claims: Claims, policy: IssuerPolicy, _now: float) -> None:
     """Bound exp - iat, without leeway (SECURITY-MODEL §3: 15 minutes)."""
     lifetime = claims.expires_at - claims.issued_at
     if lifetime > policy.max_lifetime_seconds:
@@ -110,7 +123,7 @@ def _lifetime(claims: Claims, policy: ClaimsPolicy, _now: float) -> None:
         )
 
 
-def _in_time(claims: Claims, policy: ClaimsPolicy, now: float) -> None:
+def _in_time(claims: Claims, policy: IssuerPolicy, now: float) -> None:
     """Deny a token outside its ``Validity``, and say on which side and by which claim.
 
     One that was issued in the future is denied though its nbf may have come: its issuer's
@@ -127,8 +140,7 @@ def _in_time(claims: Claims, policy: ClaimsPolicy, now: float) -> None:
     raise Denied(Reason.TOKEN_ISSUED_IN_FUTURE, f"iat is {claims.issued_at - now:.0f} s ahead")
 
 
-RULES: tuple[Callable[[Claims, ClaimsPolicy, float], None], ...] = (
-    _issuer,
+RULES: tuple[Callable[[Claims, IssuerPolicy, float], None], ...] = (
     _audience_meant,
     _lifetime,
     _in_time,
@@ -171,7 +183,32 @@ def _time(payload: Mapping[str, Any], name: str) -> float:
     return float(value)
 
 
-def _audience(payload: Mapping[str, Any]) -> tuple[str, ...]:
+def _issued_at(payload: Mapping[str, Any], policy: IssuerPolicy, expires_at: float) -> float:
+    """Read ``iat``; without one, the earliest time at which the token can have been issued.
+
+    So a token of a longer life was issued in the future, and a revocation of everything before
+    a time includes it.
+    """
+    if "iat" in policy.required or payload.get("iat") is not None:
+        return _time(payload, "iat")
+    return float(math.ceil(expires_at - policy.max_lifetime_seconds))
+
+
+def _not_before(payload: Mapping[str, Any], policy: IssuerPolicy, issued_at: float) -> float:
+    """Read ``nbf``; without one, the token begins when it was issued."""
+    required = "nbf" in policy.required
+    return _time(payload, "nbf") if required or "nbf" in payload else issued_at
+
+
+def _audience(payload: Mapping[str, Any], policy: IssuerPolicy) -> tuple[str, ...]:
+    """Read ``aud``, or the claim that stands for it with an issuer that sends none.
+
+    A token with both is denied: its ``aud`` says for whom it is, as an ID token's does.
+    """
+    if policy.audience_claim != "aud":
+        if payload.get("aud") is not None:
+            raise _malformed("aud", f"absent, as audience_claim is {policy.audience_claim}")
+        return (_text(payload, policy.audience_claim),)
     value = _required(payload, "aud")
     listed = value if isinstance(value, list) else [value]
     if not listed or len(listed) > MAX_LISTED:
@@ -213,3 +250,14 @@ def read_scopes(payload: Mapping[str, Any]) -> tuple[str, ...]:
     if len(scopes) > MAX_LISTED or not all(_VISIBLE.fullmatch(scope) for scope in scopes):
         raise _malformed("scope", f"at most {MAX_LISTED} names separated by single spaces")
     return scopes
+
+
+MODEL_MAPPING = ClaimsMapping(
+    tenant=TenantPlace(parse_claim_path("tenantId")),
+    user=parse_claim_path("sub"),
+    token_id=parse_claim_path("jti"),
+    client=None,
+    roles=(NamesPlace(parse_claim_path("roles"), optional=True),),
+    scopes=(NamesPlace(parse_claim_path("scope"), type="spaces", optional=True),),
+)
+"""The security model's claims as a mapping, for an issuer that leaves some of them out."""

@@ -7,24 +7,24 @@ new ring replaces the old one as a whole, so a Check sees one or the other and n
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from cryptography.hazmat.primitives.asymmetric import ec
-
 from sidecar.common.errors import Fault
+from sidecar.tokens.algorithms import Algorithm, PublicKey
 
 MAX_KEYS = 256
 MAX_KID_LENGTH = 256
 
 
 class VerificationKey(NamedTuple):
-    """One public key on P-256, bound to the issuer whose tokens it may verify.
+    """One public key, bound to the issuer whose tokens it may verify, and to one algorithm.
 
     ``issuer`` is ``None`` only where tokens are read by hand (``sidecar token verify``
     without a configuration).
     """
 
     kid: str
-    public: ec.EllipticCurvePublicKey
+    public: PublicKey
     issuer: str | None
+    algorithm: Algorithm
 
 
 class KeyRing:

@@ -49,11 +49,15 @@ def tells_a_kind(names: Iterable[str]) -> bool:
     return any(_folded(name) in _ALL for name in names)
 
 
-def check_kind(payload: Mapping[str, Any]) -> None:
+def check_kind(payload: Mapping[str, Any], *, nonce: bool = False) -> None:
     """Deny a token whose claims say that it is not an access token.
+
+    With ``nonce`` that claim says so too.
 
     Raises ``Denied`` with ``refresh_token_presented`` or ``token_type_not_allowed``.
     """
+    if nonce and payload.get("nonce") is not None:
+        raise _not_allowed("claim 'nonce' is an ID token's")
     for name, value in payload.items():
         folded = _folded(name)
         if folded in _ALL and value is not None:

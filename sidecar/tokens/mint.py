@@ -1,17 +1,22 @@
 """Signs access tokens with PyJWT, for development and the demo. Never used to serve."""
 
+import json
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jwt
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from jwt.algorithms import OKPAlgorithm
 
 from sidecar.common.errors import Fault
-from sidecar.tokens.jwk import thumbprint
+from sidecar.tokens.algorithms import ES256, Algorithm
+from sidecar.tokens.jwk import JwkFault, bind_public, public_half, thumbprint
+
+SigningKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
 
 
 def read_private_key(
@@ -31,6 +36,23 @@ def read_private_key(
     return key
 
 
+def read_signing_key(
+    pem: str, source: str, algorithms: Sequence[Algorithm]
+) -> tuple[SigningKey, Algorithm]:
+    """Read a private key, and which of the algorithms it signs by; raise ``Fault``."""
+    try:
+        key = _load(pem.encode(), source, None)
+    except (ValueError, UnsupportedAlgorithm) as exc:
+        raise Fault(f"{source} has no PEM private key, or the passphrase is wrong") from exc
+    try:
+        algorithm = bind_public(public_half(key), algorithms)
+    except JwkFault as fault:
+        raise Fault(f"{source} can't sign: {fault}") from None
+    if not isinstance(key, SigningKey):
+        raise Fault(f"{source} is no private key")
+    return key, algorithm
+
+
 def _load(pem: bytes, source: str, ask_passphrase: Callable[[str], str] | None) -> PrivateKeyTypes:
     try:
         return load_pem_private_key(pem, password=None)
@@ -41,7 +63,7 @@ def _load(pem: bytes, source: str, ask_passphrase: Callable[[str], str] | None) 
 
 
 def mint_token(
-    key: ec.EllipticCurvePrivateKey,
+    key: SigningKey,
     *,
     now: float,
     kid: str | None,
@@ -52,7 +74,30 @@ def mint_token(
     roles: Sequence[str] = (),
     ttl_seconds: int = 900,
 ) -> str:
-    """Return a token that the verifier accepts from ``now`` for ``ttl_seconds``."""
+    """Return an ES256 token that the verifier accepts from ``now`` for ``ttl_seconds``."""
+    claims = model_claims(
+        now=now,
+        issuer=issuer,
+        audiences=audiences,
+        tenant_id=tenant_id,
+        subject=subject,
+        roles=roles,
+        ttl_seconds=ttl_seconds,
+    )
+    return sign_token(key, claims, kid=kid)
+
+
+def model_claims(
+    *,
+    now: float,
+    issuer: str,
+    audiences: Sequence[str],
+    tenant_id: str,
+    subject: str,
+    roles: Sequence[str] = (),
+    ttl_seconds: int = 900,
+) -> dict[str, Any]:
+    """Return the claims of the security model, good from ``now`` (Unix seconds)."""
     issued_at = int(now)
     claims: dict[str, Any] = {
         "iss": issuer,
@@ -66,5 +111,22 @@ def mint_token(
     }
     if roles:
         claims["roles"] = list(roles)
-    headers = {"typ": "at+jwt", "kid": kid or thumbprint(key.public_key())}
-    return jwt.encode(claims, key, "ES256", headers)
+    return claims
+
+
+def sign_token(
+    key: SigningKey,
+    claims: Mapping[str, Any],
+    *,
+    kid: str | None,
+    typ: str | None = "at+jwt",
+    algorithm: Algorithm = ES256,
+) -> str:
+    """Sign claims; ``None`` leaves the header's ``typ`` out."""
+    headers = {"typ": typ, "kid": kid or thumbprint(key.public_key())}
+    return _jws.encode(json.dumps(claims).encode(), key, algorithm.name, headers)
+
+
+_jws = jwt.PyJWS()
+_jws.register_algorithm("Ed25519", OKPAlgorithm())
+"""PyJWT knows it by its old name, EdDSA."""

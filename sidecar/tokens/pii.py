@@ -55,8 +55,8 @@ class PiiFinding(NamedTuple):
         return f"claim {self.claim!r} holds {self.kind} (by its {self.by})"
 
 
-def find_pii(payload: Mapping[str, Any]) -> list[PiiFinding]:
-    """Return the personal data in all claims, nested ones too.
+def find_pii(payload: Mapping[str, Any], allowed: frozenset[str] = frozenset()) -> list[PiiFinding]:
+    """Return the personal data in all claims, nested ones too, but those ``allowed`` by path.
 
     Depth and size were bounded when the payload was parsed. The claims whose form the verifier
     has checked (times, issuer, audience, tenant) are skipped.
@@ -65,17 +65,22 @@ def find_pii(payload: Mapping[str, Any]) -> list[PiiFinding]:
     for name, value in payload.items():
         if name not in _SETTLED:
             _inspect_claim(name, value, name, found)
+    if allowed and found:
+        return [finding for finding in found if finding.claim not in allowed]
     return found
 
 
 def check_pii(
-    payload: Mapping[str, Any], by_name: PiiAction, by_value: PiiAction
+    payload: Mapping[str, Any],
+    by_name: PiiAction,
+    by_value: PiiAction,
+    allowed: frozenset[str] = frozenset(),
 ) -> tuple[str, ...]:
     """Return a warning for each finding that is allowed; raise ``Denied`` for one that is not."""
     if by_name is PiiAction.OFF and by_value is PiiAction.OFF:
         return ()
     warnings = []
-    for finding in find_pii(payload):
+    for finding in find_pii(payload, allowed):
         match by_name if finding.by == "name" else by_value:
             case PiiAction.DENY:
                 raise Denied(Reason.PII_IN_TOKEN, str(finding))

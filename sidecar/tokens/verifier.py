@@ -4,48 +4,38 @@ The order matters: no step runs before the earlier ones succeeded:
 
 1. the size, before anything is parsed (SECURITY-MODEL §3: 8 KB);
 2. three segments of strict base64url (RFC 7515 §3.1);
-3. the JOSE header, by allow-list: ``alg`` must be ES256, ``typ`` explicit and ``kid`` in the
-   ring; parameters that contain or point to a key, or change what is signed, are denied and
-   never followed (RFC 8725 §3.1, §3.10, §3.11);
-4. the signature: 64 bytes, r and s in range, by the key of that ``kid``
-   (RFC 7518 §3.4; CVE-2022-21449 is what happens without the range check);
+3. the JOSE header, by allow-list. Its ``kid`` looks up keys, and nothing else in it picks one:
+   a key is bound to one issuer and one algorithm, ``alg`` must name that algorithm, and ``typ``
+   and every other parameter must be allowed by the rules of that issuer. Parameters that contain
+   or point to a key, or change what is signed, are never followed (RFC 8725 §3.1, §3.10, §3.11);
+4. the signature, by the algorithm of the key (``sidecar.tokens.algorithms``);
 5. the claims, read strictly and checked against the policy of the issuer to which the key
-   is bound (``sidecar.tokens.claims``; ``sidecar.tokens.plain`` for ordinary ones).
+   is bound (``sidecar.tokens.claims``; ``sidecar.tokens.plain`` on the fast path).
 """
 
+import hashlib
+from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
+from sidecar.common.base64url import encode_base64url
 from sidecar.common.errors import Denied
 from sidecar.common.reasons import Reason
-from sidecar.tokens.claims import Claims, ClaimsPolicy, check_claims, read_claims
+from sidecar.tokens.claims import Claims, check_claims, read_claims
 from sidecar.tokens.keyring import MAX_KID_LENGTH, KeyRing, VerificationKey
 from sidecar.tokens.kinds import is_refresh
 from sidecar.tokens.plain import read_plain_claims
+from sidecar.tokens.policy import ABSENT_TYPE, IssuerPolicy, TokenPolicy
 from sidecar.tokens.strict import decode_base64url, decode_json_object
 
-ALGORITHM = "ES256"
-MAX_TOKEN_BYTES = 8192
 _SEGMENTS = 3
 _MAX_CACHED_HEADER = 512
-_SIGNATURE_BYTES = 64
-_P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
-_ALLOWED_PARAMETERS = frozenset({"alg", "typ", "kid"})
-_ALLOWED_TYPES = frozenset({"jwt", "at+jwt", "application/jwt", "application/at+jwt"})
-_ES256 = ec.ECDSA(hashes.SHA256())
-
-
-class TokenPolicy(msgspec.Struct, frozen=True):
-    """The limits of ``verify_token``; the defaults are the security model's."""
-
-    claims: ClaimsPolicy = ClaimsPolicy()
-    max_token_bytes: int = MAX_TOKEN_BYTES
+_STANDARD_PARAMETERS = frozenset({"alg", "typ", "kid"})
+DERIVED_ID_PREFIX = "sha256:"
+"""What begins the id of a token that has none of its own."""
 
 
 class VerifiedToken(msgspec.Struct, frozen=True, gc=False):
@@ -84,6 +74,17 @@ def _shared(texts: tuple[str, ...]) -> tuple[str, ...]:
     return texts
 
 
+class JoseHeader(NamedTuple):
+    """A JOSE header that was read, and not judged yet: whose tokens may have it is asked later."""
+
+    alg: str
+    typ: str
+    """In lower case; empty where the header has none."""
+    kid: str
+    others: frozenset[str]
+    """The names of the parameters that are not ``alg``, ``typ`` and ``kid``."""
+
+
 def verify_token(
     token: bytes, ring: KeyRing, policy: TokenPolicy, now: float, *, keep_payload: bool = True
 ) -> VerifiedToken:
@@ -97,18 +98,16 @@ def verify_token(
             Reason.TOKEN_TOO_LARGE,
             f"{len(token)} bytes, the limit is {policy.max_token_bytes}",
         )
-    header, payload, signature = _split(token)
-    kid = _read_header(header)
-    keys = ring.find(kid)
-    if not keys:
-        raise Denied(Reason.KEY_UNKNOWN, "no key with this kid is in the key ring")
-    key = _verify_signature(token[: len(header) + 1 + len(payload)], signature, keys)
-    raw = decode_base64url(payload, "the payload")
+    head, body, signature = _split(token)
+    header = _read_header(head)
+    signed = token[: len(head) + 1 + len(body)]
+    key, rules = _verify_signature(header, signature, signed, ring, policy)
+    raw = decode_base64url(body, "the payload")
     if not keep_payload:
-        plain = read_plain_claims(raw, policy.claims, key.issuer, now)
+        plain = read_plain_claims(raw, rules, key.issuer, now)
         if plain is not None:
-            return VerifiedToken(plain, key, None)
-    return _accept_payload(raw, key, policy, now)
+            return VerifiedToken(_with_id(plain, signed), key, None)
+    return _accept_payload(raw, key, rules, now, signed)
 
 
 def _split(token: bytes) -> list[bytes]:
@@ -119,75 +118,135 @@ def _split(token: bytes) -> list[bytes]:
     return segments
 
 
-def _read_header(segment: bytes) -> str:
-    """Check the JOSE header against the allow-list and return its ``kid``.
+def _read_header(segment: bytes) -> JoseHeader:
+    """Read the JOSE header.
 
-    All tokens of a key have the same header, byte for byte; a header that passed is cached.
+    All tokens of a key have the same header, byte for byte; one that was read is cached. What is
+    cached says nothing of what is allowed: that depends on the key's issuer.
     """
     if len(segment) <= _MAX_CACHED_HEADER:
         return _read_cached_header(segment)
-    return _check_header(segment)
+    return _parse_header(segment)
 
 
 @lru_cache(maxsize=512)
-def _read_cached_header(segment: bytes) -> str:
-    return _check_header(segment)
+def _read_cached_header(segment: bytes) -> JoseHeader:
+    return _parse_header(segment)
 
 
-def _check_header(segment: bytes) -> str:
+def _parse_header(segment: bytes) -> JoseHeader:
     header = decode_json_object(decode_base64url(segment, "the header"), "the header")
-    if header.get("alg") != ALGORITHM:
-        raise Denied(Reason.ALGORITHM_NOT_ALLOWED, f"only {ALGORITHM} is accepted")
-    if not header.keys() <= _ALLOWED_PARAMETERS:
-        extra = len(header.keys() - _ALLOWED_PARAMETERS)
-        raise Denied(
-            Reason.HEADER_PARAMETER_NOT_ALLOWED,
-            f"{extra} parameter(s) other than {', '.join(sorted(_ALLOWED_PARAMETERS))}",
-        )
-    _check_type(header.get("typ"))
-    kid = header.get("kid")
-    if not isinstance(kid, str) or not 0 < len(kid) <= MAX_KID_LENGTH:
-        raise Denied(Reason.KEY_UNKNOWN, "the header names no kid")
-    return kid
-
-
-def _check_type(kind: object) -> None:
-    """Deny a ``typ`` that does not name an access token (RFC 8725 §3.11, RFC 9068 §4)."""
-    lowered = kind.lower() if isinstance(kind, str) else ""
-    if is_refresh(lowered):
-        raise Denied(Reason.REFRESH_TOKEN_PRESENTED, "the header's typ names a refresh token")
-    if lowered not in _ALLOWED_TYPES:
-        raise Denied(Reason.TOKEN_TYPE_NOT_ALLOWED, "typ must be JWT or at+jwt")
+    alg, kid, typ = header.get("alg"), header.get("kid"), header.get("typ", ABSENT_TYPE)
+    if "typ" in header and not (isinstance(typ, str) and typ):
+        typ = "?"  # something that names no type is not an absent one
+    return JoseHeader(
+        alg if isinstance(alg, str) else "",
+        typ.lower(),
+        kid if isinstance(kid, str) and len(kid) <= MAX_KID_LENGTH else "",
+        frozenset(header.keys() - _STANDARD_PARAMETERS),
+    )
 
 
 def _verify_signature(
-    signed: bytes, segment: bytes, keys: tuple[VerificationKey, ...]
-) -> VerificationKey:
-    """Return the key under which the signature verifies."""
-    signature = decode_base64url(segment, "the signature")
-    if len(signature) != _SIGNATURE_BYTES:
-        raise Denied(Reason.SIGNATURE_INVALID, f"the signature is not {_SIGNATURE_BYTES} bytes")
-    r = int.from_bytes(signature[:32], "big")
-    s = int.from_bytes(signature[32:], "big")
-    if not (0 < r < _P256_ORDER and 0 < s < _P256_ORDER):
-        raise Denied(Reason.SIGNATURE_INVALID, "r or s is out of range")
-    der = encode_dss_signature(r, s)
+    header: JoseHeader, segment: bytes, signed: bytes, ring: KeyRing, policy: TokenPolicy
+) -> tuple[VerificationKey, IssuerPolicy]:
+    """Return the key under which the signature verifies, and the rules of its issuer."""
+    keys = ring.find(header.kid)
+    signature: bytes | None = None
     for key in keys:
+        rules = policy.of(key.issuer)
+        if (
+            rules is None
+            or header.alg != key.algorithm.name
+            or header.typ not in rules.types
+            or not header.others <= rules.tolerated
+        ):
+            continue
+        if signature is None:
+            signature = decode_base64url(segment, "the signature")
         try:
-            key.public.verify(der, signed, _ES256)
+            key.algorithm.verify(key.public, signature, signed)
         except InvalidSignature:
             continue
-        return key
+        return key, rules
+    if signature is None:
+        raise _why_not(header, keys, policy)
     raise Denied(Reason.SIGNATURE_INVALID, "the signature does not verify under the kid's key")
 
 
+def _why_not(header: JoseHeader, keys: tuple[VerificationKey, ...], policy: TokenPolicy) -> Denied:
+    """Return why no key of this ``kid`` is for a token with this header.
+
+    The rules that are named are those of the key's issuer; where no key has the ``kid``, or
+    several issuers have one, those of any of them.
+    """
+    found = [rules for rules in _rules_of(keys, policy) if rules is not None]
+    if keys and not found:
+        return Denied(Reason.ISSUER_MISMATCH, "the issuer of the token's key is not configured")
+    names = {key.algorithm.name for key in keys} or policy.algorithms
+    if header.alg not in names:
+        return Denied(
+            Reason.ALGORITHM_NOT_ALLOWED, f"only {' or '.join(sorted(names))} is accepted"
+        )
+    if not any(header.others <= rules.tolerated for rules in found):
+        allowed = sorted(_STANDARD_PARAMETERS.union(*(rules.tolerated for rules in found)))
+        extra = len(header.others.difference(allowed))
+        return Denied(
+            Reason.HEADER_PARAMETER_NOT_ALLOWED,
+            f"{extra} parameter(s) other than {', '.join(allowed)}",
+        )
+    if not any(header.typ in rules.types for rules in found):
+        return _type_not_allowed(header.typ, found)
+    return Denied(
+        Reason.KEY_UNKNOWN,
+        "no key with this kid is in the key ring for such a header"
+        if header.kid
+        else "the header names no kid",
+    )
+
+
+def _type_not_allowed(typ: str, found: list[IssuerPolicy]) -> Denied:
+    """Return the denial of a ``typ`` of none of these issuers (RFC 8725 §3.11, RFC 9068 §4)."""
+    if is_refresh(typ):
+        return Denied(Reason.REFRESH_TOKEN_PRESENTED, "the header's typ names a refresh token")
+    return Denied(Reason.TOKEN_TYPE_NOT_ALLOWED, f"typ must be {_types_of(found)}")
+
+
+def _rules_of(
+    keys: tuple[VerificationKey, ...], policy: TokenPolicy
+) -> Iterator[IssuerPolicy | None]:
+    if keys:
+        yield from (policy.of(key.issuer) for key in keys)
+    else:
+        yield from policy.issuers.values()
+        yield policy.others
+
+
+def _types_of(found: list[IssuerPolicy]) -> str:
+    types = frozenset[str]().union(*(rules.types for rules in found))
+    shown = {"jwt": "JWT", "at+jwt": "at+jwt", ABSENT_TYPE: "absent"}
+    return " or ".join(text for name, text in shown.items() if name in types)
+
+
 def _accept_payload(
-    raw: bytes, key: VerificationKey, policy: TokenPolicy, now: float
+    raw: bytes, key: VerificationKey, rules: IssuerPolicy, now: float, signed: bytes
 ) -> VerifiedToken:
     """Read and check the claims; they must name the key's issuer."""
     payload = decode_json_object(raw, "the payload")
-    claims = read_claims(payload, policy.claims)
+    claims = read_claims(payload, rules)
     if key.issuer is not None and claims.issuer != key.issuer:
         raise Denied(Reason.ISSUER_MISMATCH, "claim 'iss' is not the issuer of the token's key")
-    check_claims(claims, policy.claims, now)
-    return VerifiedToken(claims=claims, key=key, payload=payload)
+    check_claims(claims, rules, now)
+    return VerifiedToken(claims=_with_id(claims, signed), key=key, payload=payload)
+
+
+def _with_id(claims: Claims, signed: bytes) -> Claims:
+    """Give a token without an id of its own the digest of what was signed.
+
+    Header and payload have one spelling each, and the signature is left out: for every ECDSA
+    signature there is a second one.
+    """
+    if claims.token_id:
+        return claims
+    digest = encode_base64url(hashlib.sha256(signed).digest())
+    return msgspec.structs.replace(claims, token_id=DERIVED_ID_PREFIX + digest)

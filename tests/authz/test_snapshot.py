@@ -5,12 +5,11 @@ from typing import Any
 import pytest
 
 from sidecar.authz.routes import Route
-from sidecar.authz.snapshot import build_snapshot, compile_routes, token_policy
+from sidecar.authz.snapshot import build_snapshot, compile_routes
 from sidecar.config import parse_config
 from sidecar.tokens.keyring import EMPTY_RING
 from sidecar.tokens.pii import PiiAction
 from tests.authz.conftest import CONFIG
-from tests.support.minting import AUDIENCE, ISSUER
 
 HEAD = CONFIG.partition("routes:")[0]
 CORS = """\
@@ -68,20 +67,6 @@ def test_a_place_of_a_public_route_is_watched_by_none() -> None:
     )
     assert not route.places.forms
     assert not route.places.watches_websocket
-
-
-def test_the_rules_of_tokens() -> None:
-    text = CONFIG.replace(
-        "routes:",
-        "  leeway_seconds: 7\n  max_lifetime_seconds: 100\n  require_nbf: true\n"
-        "  max_token_bytes: 2048\nroutes:",
-        1,
-    )
-    policy = token_policy(parse_config(text, "test").tokens)
-    assert policy.max_token_bytes == 2048
-    assert policy.claims.audiences == {ISSUER: frozenset({AUDIENCE})}
-    assert (policy.claims.leeway_seconds, policy.claims.max_lifetime_seconds) == (7, 100)
-    assert policy.claims.require_nbf
 
 
 MORE = [

@@ -88,7 +88,7 @@ def limit(bench: Bench, path: str, token: bytes | None, **headers: str) -> str |
 def test_an_answer_says_how_long_the_token_is_good(bench: Bench, issuer: Issuer) -> None:
     """Each time again, although the token is cached."""
     token = issuer.mint()
-    leeway = bench.service.snapshot.tokens.claims.leeway_seconds
+    leeway = bench.service.snapshot.tokens.issuers[issuer.name].leeway_seconds
     for later in (0, 1.5, 400, 599):
         bench.now = NOW + later
         assert limit(bench, "/ending/x", token) == f"{int((600 + leeway - later) * 1000)}m"

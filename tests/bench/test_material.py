@@ -16,9 +16,10 @@ from bench.material import (
 )
 from bench.names import AUDIENCE, ISSUER
 from sidecar.pb import ext_authz_pb2 as pb
-from sidecar.tokens.claims import ClaimsPolicy
+from sidecar.tokens.algorithms import ES256
 from sidecar.tokens.keyring import KeyRing, VerificationKey
-from sidecar.tokens.verifier import TokenPolicy, verify_token
+from sidecar.tokens.policy import IssuerPolicy, TokenPolicy
+from sidecar.tokens.verifier import verify_token
 
 NOW = 1_700_000_000.0
 
@@ -32,8 +33,8 @@ def test_pyjwt_and_the_verifier_accept_them(material: Material) -> None:
     token, public = material.token(7, now=NOW), material.key.public_key()
     claims = jwt.decode(token, public, ["ES256"], audience=AUDIENCE, options={"verify_exp": False})
     assert claims["sub"] == "user-000007"
-    ring = KeyRing([VerificationKey(material.kid, public, ISSUER)])
-    policy = TokenPolicy(claims=ClaimsPolicy({ISSUER: frozenset({AUDIENCE})}))
+    ring = KeyRing([VerificationKey(material.kid, public, ISSUER, ES256)])
+    policy = TokenPolicy({ISSUER: IssuerPolicy(frozenset({AUDIENCE}))})
     assert verify_token(token, ring, policy, NOW + 1).claims.subject == "user-000007"
 
 

@@ -87,6 +87,7 @@ OF_THE_REQUEST = {
     # Not of a token: of the request around it, its route, the state of the server.
     "request_malformed", "request_too_large", "host_malformed", "path_ambiguous", "route_unknown",
     "origin_not_allowed", "token_missing", "token_scheme_unsupported", "tenant_mismatch",
+    "tenant_unknown",
     "role_missing", "scope_missing", "client_certificate_missing", "client_not_allowed",
     "keys_degraded", "keys_unavailable", "internal_fault", "modules_busy", "rate_limited",
 }  # fmt: skip

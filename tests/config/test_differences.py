@@ -24,6 +24,28 @@ def more(text: str) -> str:
 
 
 ISSUER = "tokens.issuers[https://iam.example]"
+
+
+def of_issuer(settings: str) -> str:
+    return MINIMAL.replace("[https://api.example]", f"[https://api.example], {settings}")
+
+
+WORDS = f"claims: {{tenant: {{path: org, tenants: {{acme: {ONE}}}}}}}"
+ISSUERS = [
+    ("algorithms: [ES256]", "algorithms: [ES256, RS256]", "widens", "algorithms", "gains RS256"),
+    ("types: [JWT]", "types: [JWT, absent]", "widens", "types", "gains absent"),
+    ("pii: {}", "pii: {allowed: [email]}", "widens", "pii.allowed", "gains email"),
+    ("pii: {}", "tolerate_headers: [x5t]", "widens", "tolerate_headers", "gains x5t"),
+    ("pii: {}", "require: [sub, iat, jti]", "widens", "require", "loses nbf"),
+    ("pii: {}", "require: [sub, iat, jti, nbf, scp]", "narrows", "require", "gains scp"),
+    ("pii: {}", "audience_claim: azp", "widens", "audience_claim", "was aud, is azp"),
+    ("pii: {}", "claims: {}", "widens", "claims", "is set"),
+    (WORDS, WORDS.replace(f"acme: {ONE}", f"acme: {ONE}, b: {ONE}"), "widens",
+     "claims.tenant.tenants.b", "is added"),
+    ("claims: {}", "claims: {user: oid}", "widens", "claims.user", "was sub, is oid"),
+    ("claims: {roles: [{path: a}]}", "claims: {roles: [{path: a}, {path: b}]}", "widens",
+     "claims.roles[1]", "is added"),
+]  # fmt: skip
 TENANT = f"tenants: [{{tenant_id: {ONE}, domain: a.example}}]"
 CASES = [
     (MINIMAL, MINIMAL.replace("[https://api.example]", "[https://api.example, b]"),
@@ -36,6 +58,10 @@ CASES = [
      ("widens", f"{ISSUER}.keys.mount", "was secret, is kv")),
     (MINIMAL, MINIMAL.replace("audiences", "keys: {source: jwks, url: 'https://k'}, audiences"),
      ("widens", f"{ISSUER}.keys", "was source vault_kv, is source jwks")),
+    *(
+        (of_issuer(before), of_issuer(after), (effect, f"{ISSUER}.{where}", said))
+        for before, after, effect, where, said in ISSUERS
+    ),
     (MINIMAL, more("keys: {when_degraded: refuse}"),
      ("narrows", "keys.when_degraded", "was verify, is refuse")),
     (MINIMAL, more("keys: {denied_kids: [k]}"), ("narrows", "keys.denied_kids", "gains k")),
@@ -77,7 +103,16 @@ def test_the_way_back_does_not_have_the_same_effect_alone(
     """What widens one way narrows the other, but where what is believed changes."""
     ((effect, where, _),) = found(new, old)
     if effect == said[0] == "widens":
-        assert re.search(r"keys|domain|audiences", where)
+        assert re.search(r"keys|domain|audience|claims", where)
+
+
+def test_an_issuers_own_times_are_held_against_those_of_all() -> None:
+    own = of_issuer("max_lifetime_seconds: 3600, leeway_seconds: 0")
+    assert found(MINIMAL, own) == [
+        ("widens", f"{ISSUER}.max_lifetime_seconds", "was 900, is 3600"),
+        ("narrows", f"{ISSUER}.leeway_seconds", "was 30, is 0"),
+        ("widens", "keys.dual_key_seconds", "was 930, is 3600"),
+    ]
 
 
 def test_a_longer_life_makes_a_replaced_key_live_longer_too() -> None:

@@ -5,9 +5,9 @@ from msgspec.structs import replace
 
 from sidecar.headers.tenant import TRUSTED, module_headers, names_to_remove, tenant_headers
 from sidecar.tokens.claims import read_claims
-from tests.support.minting import TENANT, base_claims, policy
+from tests.support.minting import TENANT, base_claims, rules
 
-CLAIMS = read_claims(base_claims(), policy().claims)
+CLAIMS = read_claims(base_claims(), rules())
 IDENTITY = {"x-tenant-id": TENANT, "x-user-id": "user-42", "x-token-id": "tok-1"}
 ROLES: list[tuple[str, tuple[str, ...], dict[str, str]]] = [
     ("none: the header is not sent empty", (), {}),

@@ -4,6 +4,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from sidecar.keys.rotation import MAX_RETIRED, IssuerKeys, window_end
+from sidecar.tokens.algorithms import ES256
 from sidecar.tokens.keyring import VerificationKey
 
 PUBLIC = ec.generate_private_key(ec.SECP256R1()).public_key()
@@ -27,7 +28,7 @@ HISTORIES: list[tuple[str, Steps, float, str]] = [
 
 
 def key(kid: str) -> VerificationKey:
-    return VerificationKey(kid, PUBLIC, "i")
+    return VerificationKey(kid, PUBLIC, "i", ES256)
 
 
 @pytest.mark.parametrize(

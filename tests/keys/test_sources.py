@@ -77,9 +77,9 @@ BAD = [
     ("a good PEM and half a PEM", PUBLIC_PEM + PRIVATE_PEM[:80], "incomplete"),
     ("parameters alone", EC_PARAMETERS, "must hold 1 to"),
     ("PEM openings without end", "-----BEGIN PUBLIC KEY-----\n" * 30_000, "incomplete"),
-    ("RSA PEM", pem_of(rsa.generate_private_key(65537, 2048)), "not an EC key on P-256"),
-    ("P-384 PEM", pem_of(ec.generate_private_key(ec.SECP384R1())), "not an EC key on P-256"),
-    ("Ed25519 PEM", pem_of(ed25519.Ed25519PrivateKey.generate()), "not an EC key on P-256"),
+    ("RSA PEM", pem_of(rsa.generate_private_key(65537, 2048)), "not for ES256"),
+    ("P-384 PEM", pem_of(ec.generate_private_key(ec.SECP384R1())), "not for ES256"),
+    ("Ed25519 PEM", pem_of(ed25519.Ed25519PrivateKey.generate()), "not for ES256"),
     ("half a JSON", "{", "not JSON"),
     ("deep JSON", '{"keys":' * 100_000, "not JSON"),
     ("JWKS without keys", '{"keys":[]}', "no key for ES256"),
@@ -90,9 +90,9 @@ BAD = [
     ("for another algorithm", json.dumps(jwk(alg="ES384")), "no key for ES256"),
     ("for deriving", json.dumps(jwk(key_ops=["deriveKey"])), "no key for ES256"),
     ("key_ops no array", json.dumps(jwk(key_ops="verify")), "no key for ES256"),
-    ("off the curve", json.dumps(jwk(x="AAAA")), "not a point on P-256"),
-    ("no y", json.dumps(jwk(y=None)), "not a point on P-256"),
-    ("a number for x", json.dumps(jwk(x=5)), "not a point on P-256"),
+    ("off the curve", json.dumps(jwk(x="AAAA")), "its (x|y)"),
+    ("no y", json.dumps(jwk(y=None)), "its (x|y)"),
+    ("a number for x", json.dumps(jwk(x=5)), "its (x|y)"),
     ("kid no text", json.dumps(jwk(kid=5)), "kid is not text"),
     ("kid that is no Unicode", json.dumps(jwk(kid="\ud800")), "kid is not text"),
     ("kid of two lines", json.dumps(jwk(kid="a\nb")), "kid is not text"),
@@ -108,7 +108,8 @@ def test_keys_are_read_and_only_their_public_half_kept(text: str, kids: list[str
     assert [key.kid for key in keys] == kids
     for key in keys:
         assert type(key.public).__name__.endswith("PublicKey")
-        assert key.public.public_numbers() == KEY.public_key().public_numbers()
+        assert key.public == KEY.public_key()
+        assert key.algorithm.name == "ES256"
         assert key.issuer == "https://iam"
 
 

@@ -29,6 +29,7 @@ def test_cases(case: Case) -> None:
 NOT_BY_ONE_REQUEST = {
     Reason.REQUEST_TOO_LARGE: "tests/common/test_canonical.py::test_a_path_over_the_limit",
     Reason.TOKEN_TOO_LARGE: "tests/authz/test_service.py::test_denials",
+    Reason.TENANT_UNKNOWN: "tests/tokens/test_issuer_shapes.py::test_changed_it_is_refused",
     Reason.TOKEN_REVOKED: "tests/tokens/test_revocation.py::test_rows",
     Reason.MODULE_TOO_LARGE: "tests/authz/test_module_install.py::test_rows",
     Reason.MODULE_WITHDRAWN: "tests/authz/test_module_install.py::test_rows",

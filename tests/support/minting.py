@@ -11,9 +11,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
-from sidecar.tokens.claims import ClaimsPolicy
+from sidecar.tokens.algorithms import ES256
 from sidecar.tokens.keyring import KeyRing, VerificationKey
-from sidecar.tokens.verifier import TokenPolicy
+from sidecar.tokens.policy import DEFAULT_REQUIRED, IssuerPolicy, TokenPolicy
 
 NOW = 1_790_000_000.0
 ISSUER = "https://iam.septemcore.com"
@@ -58,7 +58,7 @@ class Issuer:
 
     @property
     def key(self) -> VerificationKey:
-        return VerificationKey(self.kid, self.private.public_key(), self.name)
+        return VerificationKey(self.kid, self.private.public_key(), self.name, ES256)
 
     @property
     def ring(self) -> KeyRing:
@@ -83,6 +83,12 @@ class Issuer:
         return json.dumps({k: v for k, v in header.items() if v is not None})
 
 
+def rules(*, require_nbf: bool = True, **changes: Any) -> IssuerPolicy:
+    """Build the rules of the issuer, which ``base_claims`` satisfies."""
+    required = DEFAULT_REQUIRED if require_nbf else DEFAULT_REQUIRED - {"nbf"}
+    return IssuerPolicy(**{"audiences": frozenset({AUDIENCE}), "required": required, **changes})
+
+
 def policy(**changes: Any) -> TokenPolicy:
-    """Build the policy that ``base_claims`` satisfies."""
-    return TokenPolicy(claims=ClaimsPolicy(audiences={ISSUER: frozenset({AUDIENCE})}, **changes))
+    """Build the policy of a server with this one issuer; ``changes`` are of its rules."""
+    return TokenPolicy(issuers={ISSUER: rules(**changes)}, others=None)

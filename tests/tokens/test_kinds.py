@@ -9,7 +9,7 @@ from sidecar.common.errors import Denied
 from sidecar.common.reasons import Reason
 from sidecar.tokens.plain import read_plain_claims
 from sidecar.tokens.verifier import verify_token
-from tests.support.minting import ISSUER, NOW, Issuer, base_claims, policy
+from tests.support.minting import ISSUER, NOW, Issuer, base_claims, policy, rules
 
 REFRESH, OTHER = Reason.REFRESH_TOKEN_PRESENTED, Reason.TOKEN_TYPE_NOT_ALLOWED
 EVENT: dict[str, Any] = {"http://schemas.openid.net/event/backchannel-logout": {}}
@@ -91,7 +91,7 @@ def test_passes(issuer: Issuer, claims: dict[str, Any], keep_payload: bool) -> N
 @pytest.mark.parametrize("name", sorted({name for _, claims, _ in REFUSED for name in claims}))
 def test_the_fast_reader_leaves_these_to_the_strict_one(name: str) -> None:
     raw = json.dumps({**base_claims(), name: "Bearer"}, separators=(",", ":")).encode()
-    read = read_plain_claims(raw, policy().claims, ISSUER, NOW)
+    read = read_plain_claims(raw, rules(), ISSUER, NOW)
     assert (read is None) == (name != "nonce")
 
 

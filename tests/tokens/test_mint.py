@@ -13,10 +13,18 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from sidecar.common.errors import Fault
+from sidecar.tokens.algorithms import ALGORITHMS, ES256
 from sidecar.tokens.jwk import thumbprint
 from sidecar.tokens.keyring import KeyRing, VerificationKey
-from sidecar.tokens.mint import mint_token, read_private_key
+from sidecar.tokens.mint import (
+    mint_token,
+    model_claims,
+    read_private_key,
+    read_signing_key,
+    sign_token,
+)
 from sidecar.tokens.verifier import verify_token
+from tests.support.algorithms import private_key
 from tests.support.minting import AUDIENCE, ISSUER, NOW, TENANT, policy
 
 KEY = ec.generate_private_key(ec.SECP256R1())
@@ -76,7 +84,7 @@ def minted(**changes: object) -> str:
 
 def test_the_verifier_accepts_it_for_as_long_as_was_said() -> None:
     kid = thumbprint(KEY.public_key())
-    ring = KeyRing([VerificationKey(kid, KEY.public_key(), ISSUER)])
+    ring = KeyRing([VerificationKey(kid, KEY.public_key(), ISSUER, ES256)])
     read = verify_token(minted(roles=("admin", "x")).encode(), ring, policy(), NOW + 1).claims
     assert (read.issued_at, read.not_before, read.expires_at) == (NOW, NOW, NOW + 900)
     assert (read.subject, read.tenant_id) == ("me", TENANT)
@@ -91,3 +99,24 @@ def test_its_header_says_what_it_is() -> None:
     named = jwt.get_unverified_header(minted(kid="mine"))
     assert named == {"alg": "ES256", "typ": "at+jwt", "kid": "mine"}
     assert "roles" not in jwt.decode(minted(), options={"verify_signature": False})
+
+
+@pytest.mark.parametrize("name", sorted(ALGORITHMS))
+def test_a_token_of_each_algorithm_is_accepted(name: str) -> None:
+    key, algorithm = read_signing_key(pem(private_key(name)), "key.pem", [ALGORITHMS[name]])
+    assert algorithm.name == name
+    claims = model_claims(
+        now=NOW, issuer=ISSUER, audiences=[AUDIENCE], tenant_id=TENANT, subject="me"
+    )
+    token = sign_token(key, claims, kid=None, algorithm=algorithm).encode()
+    known = VerificationKey(thumbprint(key.public_key()), key.public_key(), ISSUER, algorithm)
+    assert verify_token(token, KeyRing([known]), policy(), NOW).claims.subject == "me"
+
+
+def test_a_key_that_none_of_the_algorithms_takes() -> None:
+    with pytest.raises(Fault, match=r"key\.pem can't sign: .* not for RS256"):
+        read_signing_key(pem(KEY), "key.pem", [ALGORITHMS["RS256"]])
+    with pytest.raises(Fault, match=r"key\.pem can't sign: .* RS256 and PS256 are allowed"):
+        read_signing_key(
+            pem(private_key("RS256")), "key.pem", [ALGORITHMS["RS256"], ALGORITHMS["PS256"]]
+        )

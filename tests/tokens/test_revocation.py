@@ -11,7 +11,7 @@ from sidecar.common.reasons import Reason
 from sidecar.tokens.claims import Claims, read_claims
 from sidecar.tokens.revocation import Revocations, read_revocations
 from sidecar.tokens.verifier import verify_token
-from tests.support.minting import ISSUER, NOW, TENANT, Issuer, base_claims, policy
+from tests.support.minting import ISSUER, NOW, TENANT, Issuer, base_claims, policy, rules
 
 RETENTION = 930.0
 OTHER = "0f0f0f0f-0000-4000-8000-000000000000"
@@ -23,7 +23,7 @@ def revocations(now: float = NOW, **entry: Any) -> Revocations:
 
 def claims_of(**changes: Any) -> Claims:
     """Return claims as of a token that verified."""
-    return read_claims(base_claims() | changes, policy().claims)
+    return read_claims(base_claims() | changes, rules())
 
 
 def token(jti: str = "tok-1", exp: float = NOW + 600) -> dict[str, Any]:

@@ -4,12 +4,13 @@ import pytest
 
 from sidecar.common.errors import Denied
 from sidecar.common.reasons import Reason
-from sidecar.tokens.claims import Claims, ClaimsPolicy, check_claims, validity
+from sidecar.tokens.claims import Claims, check_claims, validity
+from sidecar.tokens.policy import IssuerPolicy
 from sidecar.tokens.validity import validity_of
 from tests.support.minting import NOW
 
 LEEWAY = 30.0
-OPEN = ClaimsPolicy(leeway_seconds=LEEWAY, max_lifetime_seconds=10_000.0)
+OPEN = IssuerPolicy(leeway_seconds=LEEWAY, max_lifetime_seconds=10_000.0)
 
 EDGES = [
     # what is asked, iat, nbf, exp, now: all beside NOW; the reason, if it is refused

@@ -13,8 +13,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from sidecar.common.errors import Denied
 from sidecar.common.reasons import Reason
 from sidecar.tokens.keyring import EMPTY_RING, KeyRing
+from sidecar.tokens.policy import TokenPolicy
 from sidecar.tokens.verifier import verify_token
-from tests.support.minting import NOW, Issuer, b64, base_claims, policy
+from tests.support.minting import NOW, Issuer, b64, base_claims, policy, rules
 
 Make = Callable[[Issuer], bytes]
 
@@ -218,7 +219,12 @@ def test_one_kid_of_two_issuers(issuer: Issuer) -> None:
     assert verify_token(issuer.mint(), ring, policy(), NOW).claims.issuer == issuer.name
     with pytest.raises(Denied) as denied:  # the other's key may not speak for this issuer
         verify_token(other.mint(), ring, policy(), NOW)
+    assert denied.value.reason is Reason.SIGNATURE_INVALID
+    both = TokenPolicy({issuer.name: rules(), other.name: rules()}, others=None)
+    with pytest.raises(Denied) as denied:
+        verify_token(other.mint(), ring, both, NOW)
     assert denied.value.reason is Reason.ISSUER_MISMATCH
+    assert verify_token(other.mint(iss=other.name), ring, both, NOW).key == other.key
 
 
 def test_the_refusal_never_repeats_the_token(issuer: Issuer) -> None:

@@ -36,7 +36,7 @@ from sidecar.runtime.workers.framing import (
     FrameReader,
     encode,
 )
-from sidecar.runtime.workers.key_frames import KeysFrame, PublicKey, Revoked
+from sidecar.runtime.workers.key_frames import KeysFrame, Revoked, SentKey
 from sidecar.runtime.workers.limit_frames import (
     LimitsShares,
     LimitsState,
@@ -70,8 +70,8 @@ TO_WORKER = [
     Policies(parse_config(CONFIG, "test")),
     Policies(load_config(Path(__file__).parents[3] / "config.example.yaml")),
     *(Revoked(number, part.tables()) for number, part in enumerate(REVOCATIONS.parts)),
-    KeysFrame(7, (PublicKey("k", None, b"\x30"),), (0, 1), KeyState.OUTAGE),
-    KeysFrame(8, (), (), KeyState.ACTIVE, True, (PublicKey("k", "acme", b"0"),), ("a",)),
+    KeysFrame(7, (SentKey("k", None, b"\x30", "ES256"),), (0, 1), KeyState.OUTAGE),
+    KeysFrame(8, (), (), KeyState.ACTIVE, True, (SentKey("k", "acme", b"0", "ES256"),), ("a",)),
     Readiness(ready=True),
     LimitsState(b"k" * 32, 1.0, 0.25),
     TenantLimitsFrame({TENANT: TenantRate(5, 60, 5, False), "other": None}),

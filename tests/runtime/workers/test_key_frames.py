@@ -5,7 +5,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from sidecar.runtime.workers.framing import FrameFault
-from sidecar.runtime.workers.key_frames import PublicKey, public_keys, ring_of
+from sidecar.runtime.workers.key_frames import SentKey, public_keys, ring_of
+from sidecar.tokens.algorithms import ALGORITHMS
+from sidecar.tokens.keyring import KeyRing, VerificationKey
+from tests.support.algorithms import private_key
 from tests.support.minting import ISSUER, Issuer
 
 
@@ -13,7 +16,7 @@ def test_a_ring_is_sent_as_public_keys(issuer: Issuer) -> None:
     sent = public_keys(issuer.ring)
     public = issuer.private.public_key()
     der = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    assert sent == (PublicKey("key-1", ISSUER, der),)
+    assert sent == (SentKey("key-1", ISSUER, der, "ES256"),)
     assert list(ring_of(sent)) == list(issuer.ring)
 
 
@@ -27,6 +30,19 @@ def other_keys() -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("name", ["another curve", "another kind", "garbage"])
-def test_only_keys_on_p256_come_into_a_ring(name: str) -> None:
+def test_only_keys_of_their_algorithm_come_into_a_ring(name: str) -> None:
     with pytest.raises(FrameFault, match=r"a key (can't|is not)"):
-        ring_of((PublicKey("k", ISSUER, other_keys()[name]),))
+        ring_of((SentKey("k", ISSUER, other_keys()[name], "ES256"),))
+
+
+def test_a_key_of_no_algorithm_does_not_come_into_a_ring(issuer: Issuer) -> None:
+    (sent,) = public_keys(issuer.ring)
+    with pytest.raises(FrameFault, match="a key is not one for HS256"):
+        ring_of((SentKey(sent.kid, ISSUER, sent.spki, "HS256"),))
+
+
+@pytest.mark.parametrize("name", sorted(ALGORITHMS))
+def test_a_ring_of_each_algorithm_arrives_as_it_was_sent(name: str) -> None:
+    public = private_key(name).public_key()
+    ring = KeyRing([VerificationKey("k", public, ISSUER, ALGORITHMS[name])])
+    assert list(ring_of(public_keys(ring))) == list(ring)

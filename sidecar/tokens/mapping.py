@@ -1,0 +1,194 @@
+"""Where an issuer's tokens name the tenant, the user, the client, the token's id and the grants.
+
+The security model's own tokens need none of this (``sidecar.tokens.claims`` reads them). For
+another issuer each value has a path and a type that an operator wrote down. What is absent, of
+another type or ambiguous is denied with the path; nothing is guessed, and nothing of the payload
+but these values goes further.
+"""
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from sidecar.common.errors import Denied
+from sidecar.common.reasons import Reason
+from sidecar.tokens.claim_path import ClaimPath
+
+MAX_NAMES = 64
+"""Roles, or scopes, of one token after the prefix was applied."""
+MAX_LISTED_NAMES = 1024
+"""Names in one claim before that: a directory lists every group of a user."""
+CLIENT_PREFIX = "client:"
+"""What begins the user of a token without one: it is its client's."""
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
+_VISIBLE = re.compile(r"[\x21-\x7e]+")
+_MAX_TEXT = 512
+
+
+class TenantPlace(msgspec.Struct, frozen=True):
+    """Where the tenant is, and which of our tenants the issuer's word means.
+
+    ``fixed`` reads no claim. ``table`` maps the issuer's words; without it the word must be a
+    tenant id.
+    """
+
+    path: ClaimPath
+    type: str = "string"
+    table: Mapping[str, str] | None = None
+    fixed: str | None = None
+
+    def read(self, payload: Mapping[str, Any]) -> str:
+        """Return our tenant id, in lower case.
+
+        Raises ``Denied`` with ``claim_missing``, ``claim_malformed`` or ``tenant_unknown``.
+        """
+        if self.fixed is not None:
+            return self.fixed
+        word = self._word(self.path.require(payload))
+        if self.table is not None:
+            tenant_id = self.table.get(word)
+            if tenant_id is None:
+                raise Denied(
+                    Reason.TENANT_UNKNOWN,
+                    f"claim {self.path.text!r} names a tenant that is not in the issuer's table",
+                )
+            return tenant_id
+        if not _UUID.fullmatch(word):
+            raise self.path.malformed("a UUID, or there must be a table of tenants")
+        return word.lower()
+
+    def _word(self, value: Any) -> str:
+        if self.type != "string":
+            wanted = list if self.type == "list" else dict
+            if not isinstance(value, wanted):
+                raise self.path.malformed(_TYPES[self.type])
+            if len(value) != 1:
+                raise self.path.malformed(f"of one element to be the tenant, not of {len(value)}")
+            (value,) = value
+        if not isinstance(value, str) or not 0 < len(value) <= _MAX_TEXT:
+            raise self.path.malformed(f"a text of 1 to {_MAX_TEXT} characters")
+        return value
+
+
+_TYPES = {
+    "string": "a text",
+    "list": "an array of texts",
+    "keys": "an object",
+    "spaces": "a text of names separated by single spaces",
+}
+
+
+class NamesPlace(msgspec.Struct, frozen=True):
+    """Where roles or scopes are, and which of the names there count."""
+
+    path: ClaimPath
+    type: str = "list"
+    prefix: str = ""
+    strip_prefix: bool = False
+    optional: bool = False
+
+    def read(self, payload: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the names that count; raise ``Denied`` for a claim that is not as written."""
+        value = self.path.find(payload)
+        if value is None:
+            if self.optional:
+                return ()
+            raise Denied(Reason.CLAIM_MISSING, f"claim {self.path.text!r} is missing")
+        names = self._listed(value)
+        if self.prefix:
+            cut = len(self.prefix) if self.strip_prefix else 0
+            names = [name[cut:] for name in names if name.startswith(self.prefix)]
+        return self._checked(tuple(names))
+
+    def _listed(self, value: Any) -> list[str]:
+        match self.type, value:
+            case "list", list():
+                names = value
+            case "keys", dict():
+                names = list(value)
+            case "spaces", str():
+                names = value.split(" ") if value else []
+            case "string", str():
+                names = [value]
+            case _:
+                raise self.path.malformed(_TYPES[self.type])
+        if len(names) > MAX_LISTED_NAMES:
+            raise self.path.malformed(f"of at most {MAX_LISTED_NAMES} names")
+        for name in names:
+            if not isinstance(name, str):
+                raise self.path.malformed(_TYPES[self.type])
+        return names
+
+    def _checked(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        if _are_names(names):
+            return names
+        raise self.path.malformed(
+            f"at most {MAX_NAMES} names in visible ASCII without spaces and commas"
+        )
+
+
+@lru_cache(maxsize=4096)
+def _are_names(names: tuple[str, ...]) -> bool:
+    """Return whether these can be roles or scopes: a comma would make two in the header."""
+    return len(names) <= MAX_NAMES and all(
+        _VISIBLE.fullmatch(name) and "," not in name for name in names
+    )
+
+
+class ClaimsMapping(msgspec.Struct, frozen=True):
+    """Where everything is that the platform knows a token by."""
+
+    tenant: TenantPlace
+    user: ClaimPath
+    token_id: ClaimPath
+    client: ClaimPath | None
+    roles: tuple[NamesPlace, ...]
+    scopes: tuple[NamesPlace, ...]
+
+    def read_user(self, payload: Mapping[str, Any], *, required: bool) -> str:
+        """Return the user; of a token that may have none, its client as ``client:ID``."""
+        if required:
+            return read_header_text(self.user, payload)
+        if self.user.find(payload) is None:
+            return CLIENT_PREFIX + self.read_client(payload)
+        user = read_header_text(self.user, payload)
+        if user.startswith(CLIENT_PREFIX):
+            raise self.user.malformed(f"another user than one that begins with {CLIENT_PREFIX}")
+        return user
+
+    def read_client(self, payload: Mapping[str, Any]) -> str:
+        """Return the client; raise ``Denied`` where it is needed and not there."""
+        if self.client is None:
+            raise Denied(Reason.CLAIM_MISSING, f"claim {self.user.text!r} is missing")
+        return read_header_text(self.client, payload)
+
+    def read_token_id(self, payload: Mapping[str, Any], *, required: bool) -> str:
+        """Return the token's id; the empty text for a token that may have none and has none."""
+        if not required and self.token_id.find(payload) is None:
+            return ""
+        return read_header_text(self.token_id, payload)
+
+
+def read_header_text(path: ClaimPath, payload: Mapping[str, Any]) -> str:
+    """Read a claim that becomes a header's value: visible ASCII only."""
+    value = path.require(payload)
+    if not isinstance(value, str) or not value:
+        raise path.malformed("a non-empty string")
+    if not _VISIBLE.fullmatch(value):
+        raise path.malformed("visible ASCII without spaces")
+    return value
+
+
+def read_names(places: tuple[NamesPlace, ...], payload: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of all places, each once, in their order."""
+    if len(places) == 1:
+        return places[0].read(payload)
+    listed = [name for place in places for name in place.read(payload)]
+    names = tuple(dict.fromkeys(listed))
+    if len(names) > MAX_NAMES:
+        paths = ", ".join(repr(place.path.text) for place in places)
+        raise Denied(Reason.CLAIM_MALFORMED, f"claims {paths} hold more than {MAX_NAMES} names")
+    return names

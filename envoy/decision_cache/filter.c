@@ -69,7 +69,7 @@ static bool has_client_certificate(void *envoy) {
          presented;
 }
 
-/* Which of a profile's request records name a header that the request has: a bit each. */
+/* Which of a profile's records name a header that is there: a bit each. */
 typedef struct {
   uint64_t word[(SEPTEM_MAX_RECORDS + 63) / 64];
 } name_set;
@@ -78,14 +78,15 @@ static bool has_name(const name_set *set, unsigned record) {
   return set->word[record / 64] >> record % 64 & 1;
 }
 
-/* Names are looked at before anything is changed, as Envoy's texts live no longer. */
-static void find_names(const septem_profile *profile, const septem_request *request,
-                       name_set *present) {
+/* Of the records from `first` up to `end`, whose names' bits are in `names`. They are looked for
+ * before anything is changed, as Envoy's texts live no longer. */
+static void find_names(const septem_profile *profile, unsigned first, unsigned end, uint64_t names,
+                       const septem_pair *headers, size_t count, name_set *present) {
   *present = (name_set){{0}};
-  for (size_t i = 0; i < request->count; i++) {
-    text name = request->headers[i].key;
-    if ((profile->request_names & septem_name_bit(name)) == 0) continue;
-    for (unsigned j = 0; j < profile->first[SEPTEM_REMOVE_HEADER + 1]; j++)
+  for (size_t i = 0; i < count; i++) {
+    text name = headers[i].key;
+    if ((names & septem_name_bit(name)) == 0) continue;
+    for (unsigned j = first; j < end; j++)
       if (text_equal(septem_record_name(profile, &profile->records[j]), name))
         present->word[j / 64] |= 1ull << j % 64;
   }
@@ -102,7 +103,8 @@ typedef struct {
 static bool prepare(prepared *change, const septem_profile *profile, const septem_values *values,
                     const septem_request *request) {
   size_t used = 0;
-  find_names(profile, request, &change->present);
+  find_names(profile, 0, profile->first[SEPTEM_REMOVE_HEADER + 1], profile->request_names,
+             request->headers, request->count, &change->present);
   for (unsigned i = 0; i < profile->first[SEPTEM_AUDIT_LINE]; i++) {
     if (i >= profile->first[SEPTEM_ADD_RESPONSE] && i < profile->first[SEPTEM_METADATA]) continue;
     if (!septem_record_fill(profile, &profile->records[i], values, change->filled + used,
@@ -268,9 +270,14 @@ static bool learn(septem_filter *filter, void *envoy) {
                                                  TEXT(SEPTEM_PAYLOAD_NAMESPACE),
                                                  TEXT(SEPTEM_PAYLOAD_KEY), &source))
     return false;
-  return septem_payload_split(source, &payload) && septem_lease_vouches(lease, &payload) &&
-         payload.scope == filter->scope &&
-         septem_table_put(&lease->table, &payload, (text){filter->key, filter->key_length});
+  char space[SEPTEM_MAX_PAYLOAD];
+  if (!septem_payload_split(source, &payload) || !septem_lease_vouches(lease, &payload) ||
+      payload.scope != filter->scope)
+    return false;
+  if (payload.is_placed && !septem_table_knows(&lease->table, &payload) &&
+      !septem_lease_common(lease, &payload, space))
+    return false;
+  return septem_table_put(&lease->table, &payload, (text){filter->key, filter->key_length});
 }
 
 static void forget_key(septem_filter *filter) {
@@ -288,29 +295,42 @@ static void show_table(septem_lease *lease) {
   __atomic_store_n(&count[SEPTEM_EVICTED], lease->table.evicted, __ATOMIC_RELAXED);
 }
 
-static bool has_response_header(void *envoy, text name) {
-  text found;
-  size_t count;
-  return SEPTEM_CALLBACK(http_get_header)(envoy, SEPTEM_RESPONSE_HEADERS, name, &found, 0, &count);
+/* A response of more headers is asked for each name. */
+static void find_response_names(const septem_profile *profile, void *envoy, name_set *present) {
+  septem_pair headers[SEPTEM_MAX_HEADERS];
+  unsigned first = profile->first[SEPTEM_ADD_RESPONSE], end = profile->first[SEPTEM_METADATA];
+  size_t count = SEPTEM_CALLBACK(http_get_headers_size)(envoy, SEPTEM_RESPONSE_HEADERS);
+  if (count <= SEPTEM_MAX_HEADERS &&
+      SEPTEM_CALLBACK(http_get_headers)(envoy, SEPTEM_RESPONSE_HEADERS, headers)) {
+    find_names(profile, first, end, profile->response_names, headers, count, present);
+    return;
+  }
+  *present = (name_set){{0}};
+  for (unsigned i = first; i < end; i++) {
+    text name = septem_record_name(profile, &profile->records[i]), found;
+    if (SEPTEM_CALLBACK(http_get_header)(envoy, SEPTEM_RESPONSE_HEADERS, name, &found, 0, &count))
+      present->word[i / 64] |= 1ull << i % 64;
+  }
 }
 
 static void change_response(const septem_entry *entry, void *envoy) {
   const septem_profile *profile = entry->profile;
   septem_values values;
+  name_set present;
   char filled[FILL_BYTES];
   if (!septem_values_split(septem_entry_own(entry), &values)) return;
+  find_response_names(profile, envoy, &present);
   for (unsigned operation = SEPTEM_ADD_RESPONSE; operation <= SEPTEM_REPLACE_RESPONSE_IF_PRESENT;
        operation++) {
     for (unsigned i = profile->first[operation]; i < profile->first[operation + 1]; i++) {
       text name = septem_record_name(profile, &profile->records[i]), value;
       if (!septem_record_fill(profile, &profile->records[i], &values, filled, sizeof filled, &value))
         continue;
-      bool add = operation == SEPTEM_ADD_RESPONSE;
-      if (operation >= SEPTEM_ADD_RESPONSE_IF_ABSENT) {
-        add = operation == SEPTEM_ADD_RESPONSE_IF_ABSENT;
-        if (has_response_header(envoy, name) == add) continue;
-      }
-      if (add)
+      /* One name has one action, so that what is there is what was there. */
+      bool is_there = has_name(&present, i);
+      if (operation == (is_there ? SEPTEM_ADD_RESPONSE_IF_ABSENT : SEPTEM_REPLACE_RESPONSE_IF_PRESENT))
+        continue;
+      if (!is_there || operation == SEPTEM_ADD_RESPONSE)
         SEPTEM_CALLBACK(http_add_header)(envoy, SEPTEM_RESPONSE_HEADERS, name, value);
       else
         SEPTEM_CALLBACK(http_set_header)(envoy, SEPTEM_RESPONSE_HEADERS, name, value);

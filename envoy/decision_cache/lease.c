@@ -53,7 +53,7 @@ static void close_fd(int *fd) {
 void septem_lease_drop(septem_lease *lease) {
   forget(lease);
   septem_routes_free(&lease->routes);
-  if (lease->control != NULL) munmap((void *)(uintptr_t)lease->control, SEPTEM_CONTROL_BYTES);
+  if (lease->control != NULL) munmap((void *)(uintptr_t)lease->control, lease->control_bytes);
   if (lease->credits != NULL) munmap(lease->credits, lease->credit_bytes);
   if (lease->writer.memory != NULL)
     munmap(lease->writer.memory, SEPTEM_RING_HEADER + (size_t)lease->writer.bytes);
@@ -192,19 +192,20 @@ static void *map_sealed(int fd, size_t least, size_t most, int protection, size_
 }
 
 static bool take_control(septem_lease *lease, int fd) {
-  size_t size;
-  lease->control = map_sealed(fd, SEPTEM_CONTROL_BYTES, SEPTEM_CONTROL_BYTES, PROT_READ, &size);
+  lease->control = map_sealed(fd, SEPTEM_CONTROL_BYTES(1), SEPTEM_CONTROL_BYTES(SEPTEM_MAX_WORKERS),
+                              PROT_READ, &lease->control_bytes);
   const septem_control *control = lease->control;
   if (control == NULL) return false;
-  /* Copied, then checked: the other side may write meanwhile. */
+  /* Copied, then checked: the other side may write meanwhile. No more workers than
+   * SEPTEM_MAX_WORKERS are in a memory of this size. */
   lease->workers = __atomic_load_n(&control->workers, __ATOMIC_ACQUIRE);
   lease->stale_ns = __atomic_load_n(&control->stale_ns, __ATOMIC_ACQUIRE);
   lease->credit_slots = __atomic_load_n(&control->credit_slots, __ATOMIC_ACQUIRE);
   memcpy(lease->secret, control->secret, sizeof lease->secret);
   if (!text_is_hex((text){lease->secret, sizeof lease->secret})) return false;
   return control->magic == SEPTEM_CONTROL_MAGIC && control->protocol == SEPTEM_PROTOCOL &&
-         control->bytes == SEPTEM_CONTROL_BYTES && lease->workers >= 1 &&
-         lease->workers <= SEPTEM_MAX_WORKERS && lease->stale_ns >= SEPTEM_MIN_STALE_NS &&
+         control->bytes == lease->control_bytes && lease->workers >= 1 &&
+         lease->control_bytes == SEPTEM_CONTROL_BYTES(lease->workers) && lease->stale_ns >= SEPTEM_MIN_STALE_NS &&
          lease->stale_ns <= SEPTEM_MAX_STALE_NS && lease->credit_slots <= SEPTEM_MAX_CREDITS;
 }
 
@@ -339,4 +340,18 @@ bool septem_lease_vouches(const septem_lease *lease, const septem_payload *paylo
   return differs == 0 && payload->worker < lease->workers &&
          payload->epoch == lease->epochs[payload->worker] &&
          (payload->credit == SEPTEM_NO_CREDIT || payload->credit < lease->credit_slots);
+}
+
+bool septem_lease_common(const septem_lease *lease, septem_payload *payload,
+                         char space[SEPTEM_MAX_PAYLOAD]) {
+  septem_place place = payload->place;
+  if (place.length > SEPTEM_MAX_PAYLOAD ||
+      place.offset > SEPTEM_COMMON_BYTES - place.length)
+    return false;
+  const char *area = (const char *)lease->control + SEPTEM_COMMON_OFFSET +
+                     (size_t)payload->worker * SEPTEM_COMMON_BYTES;
+  memcpy(space, area + place.offset, place.length);
+  if (septem_crc32(0, space, place.length) != place.crc) return false;
+  payload->common = (text){space, place.length};
+  return true;
 }

@@ -29,6 +29,7 @@ typedef struct septem_lease {
   uint64_t since_ns; /* of the state; in SEPTEM_HELD, when the lease was last fresh */
 
   const septem_control *control;
+  size_t control_bytes;
   septem_credit *credits;
   size_t credit_bytes;
   uint32_t credit_slots;
@@ -65,6 +66,11 @@ void septem_lease_count(septem_lease *lease, enum septem_count what);
 
 /* Whether a payload was written by the sidecar of this lease, and may be learnt. */
 bool septem_lease_vouches(const septem_lease *lease, const septem_payload *payload);
+
+/* Read the common part of a payload that is vouched for and says where it stands, into `space`.
+ * False if it is not what the payload says it is: then the epoch has been raised meanwhile. */
+bool septem_lease_common(const septem_lease *lease, septem_payload *payload,
+                         char space[SEPTEM_MAX_PAYLOAD]);
 
 /* Take the three memories, as if they had come with a welcome. Takes the descriptors, always. */
 bool septem_lease_take(septem_lease *lease, int control, int credit, int ring, uint64_t now_ns);

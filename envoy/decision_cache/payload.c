@@ -26,12 +26,28 @@ static bool read_head(text head, septem_payload *payload) {
   return payload->from_ms < payload->until_ms;
 }
 
+static bool read_place(text source, septem_payload *payload) {
+  uint64_t number[3];
+  text field;
+  source.at++, source.length--; /* SEPTEM_PLACED */
+  for (unsigned i = 0; i < 3; i++)
+    if (!text_next(&source, SEPTEM_UNIT, &field) || !text_number(field, UINT32_MAX, &number[i]))
+      return false;
+  payload->place = (septem_place){(uint32_t)number[0], (uint32_t)number[1], (uint32_t)number[2]};
+  payload->is_placed = true;
+  payload->common = (text){NULL, 0};
+  return source.at == NULL;
+}
+
 bool septem_payload_split(text source, septem_payload *payload) {
   text head;
+  payload->is_placed = false;
   if (source.length > SEPTEM_MAX_PAYLOAD) return false;
   return text_next(&source, SEPTEM_GROUP, &head) && text_next(&source, SEPTEM_GROUP, &payload->common) &&
          text_next(&source, SEPTEM_GROUP, &payload->own) && source.at == NULL &&
-         read_head(head, payload);
+         read_head(head, payload) &&
+         (payload->common.length == 0 || payload->common.at[0] != SEPTEM_PLACED ||
+          read_place(payload->common, payload));
 }
 
 static bool is_printable(char c) { return c >= ' ' && c <= '~'; }
@@ -40,13 +56,12 @@ bool septem_values_split(text own, septem_values *values) {
   values->count = 0;
   while (own.at != NULL) {
     if (values->count == SEPTEM_MAX_SLOTS) return false;
-    text *value = &values->slot[values->count++];
-    text_next(&own, SEPTEM_UNIT, value);
-    for (size_t i = 0; i < value->length; i++)
-      if (!is_printable(value->at[i])) return false;
+    text_next(&own, SEPTEM_UNIT, &values->slot[values->count++]);
   }
   return true;
 }
+
+bool septem_values_allowed(text own) { return text_is_printable(own); }
 
 static int operation_of(text code) {
   if (code.length != 1) return -1;
@@ -181,9 +196,10 @@ septem_profile *septem_profile_parse(text common) {
     for (unsigned i = 0; i < found.count; i++) {
       if (found.operation[i] != operation) continue;
       profile->records[at++] = found.record[i];
-      if (operation <= SEPTEM_REMOVE_HEADER)
-        profile->request_names |= septem_name_bit(
-            (text){common.at + found.record[i].name, found.record[i].name_length});
+      uint64_t *names =
+          operation <= SEPTEM_REMOVE_HEADER ? &profile->request_names : &profile->response_names;
+      *names |=
+          septem_name_bit((text){common.at + found.record[i].name, found.record[i].name_length});
     }
   }
   profile->first[SEPTEM_OPERATIONS] = (uint8_t)at;
@@ -197,12 +213,17 @@ bool septem_record_fill(const septem_profile *profile, const septem_record *reco
   *filled = value;
   if (!record->has_slots) return true;
   size_t used = 0;
-  for (size_t i = 0; i < value.length; i++) {
-    text part = {&value.at[i], 1};
-    if (value.at[i] == SEPTEM_INSERT) {
-      int slot = septem_slot_of(value.at[++i]);
+  while (value.length > 0) {
+    text part = value;
+    if (value.at[0] == SEPTEM_INSERT) {
+      int slot = septem_slot_of(value.at[1]);
       if (slot < 0 || (unsigned)slot >= values->count) return false;
       part = values->slot[slot];
+      value.at += 2, value.length -= 2;
+    } else {
+      const char *next = memchr(value.at, SEPTEM_INSERT, value.length);
+      if (next != NULL) part.length = (size_t)(next - value.at);
+      value.at += part.length, value.length -= part.length;
     }
     if (part.length > size - used) return false;
     if (part.length) memcpy(buffer + used, part.at, part.length);

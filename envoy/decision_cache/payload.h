@@ -9,6 +9,13 @@
 #include "protocol.h"
 #include "text.h"
 
+/* Where a common part stands in its worker's area of the control memory. */
+typedef struct {
+  uint32_t offset;
+  uint32_t length;
+  uint32_t crc; /* zlib's, of the text: what is overwritten meanwhile is found out */
+} septem_place;
+
 typedef struct {
   text secret;
   uint32_t worker;
@@ -17,7 +24,9 @@ typedef struct {
   uint64_t until_ms;
   uint32_t scope;
   uint32_t credit;
-  text common;
+  text common;        /* of a placed one NULL until it is read */
+  bool is_placed;
+  septem_place place; /* if so */
   text own;
 } septem_payload;
 
@@ -52,7 +61,12 @@ typedef struct septem_profile {
   uint32_t hash;
   uint32_t size;         /* bytes of the allocation */
   uint32_t common;       /* length of the text */
-  uint64_t request_names; /* a Bloom filter of the names that are set and removed */
+  uint64_t request_names;  /* a Bloom filter of the names that are set and removed */
+  uint64_t response_names; /* and of a response's */
+  uint64_t epoch;         /* of a placed one, with which it is known again */
+  septem_place place;
+  uint32_t worker;
+  bool is_placed;
   uint8_t first[SEPTEM_OPERATIONS + 1]; /* records of operation n: first[n] to first[n + 1] */
   uint8_t slots;                        /* at least so many values must `own` have */
   septem_record records[];              /* then the text */
@@ -77,7 +91,7 @@ static inline text septem_record_value(const septem_profile *profile, const sept
   return (text){septem_profile_text(profile) + record->value, record->value_length};
 }
 
-/* The bit of a name in `request_names`. */
+/* The bit of a name in `request_names` and `response_names`. */
 static inline uint64_t septem_name_bit(text name) {
   unsigned char last = name.length ? (unsigned char)name.at[name.length - 1] : 0;
   unsigned char first = name.length ? (unsigned char)name.at[name.length > 2 ? 2 : 0] : 0;
@@ -90,8 +104,11 @@ typedef struct {
   unsigned count;
 } septem_values;
 
-/* False if there are too many values, or a value is not allowed. */
+/* Split `own`; false if there are too many values. */
 bool septem_values_split(text own, septem_values *values);
+
+/* Whether no value has a byte that is not allowed. */
+bool septem_values_allowed(text own);
 
 /* A value with its slots filled in, in `buffer`, or as it is where there are none. False if the
  * buffer is too short. */

@@ -1,4 +1,4 @@
-/* The contract between the module in Envoy and the sidecar's lease server, version 1.
+/* The contract between the module in Envoy and the sidecar's lease server, version 2.
  *
  * Everything that crosses from one process into the other is declared here and nowhere else:
  * shared memory, handshake, payload, audit line. docs/decision-cache-protocol.md explains it.
@@ -17,7 +17,7 @@
 
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the shared memory is little-endian");
 
-#define SEPTEM_PROTOCOL 1u
+#define SEPTEM_PROTOCOL 2u
 
 /* Eight ASCII bytes each, as they stand in memory. */
 #define SEPTEM_CONTROL_MAGIC 0x43444d4554504553ull /* "SEPTEMDC" */
@@ -34,7 +34,11 @@ static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the shared memory is l
 #define SEPTEM_TABLE_OFFSET 4096u
 #define SEPTEM_ROWS_OFFSET 4160u
 #define SEPTEM_POOL_OFFSET 40960u
-#define SEPTEM_CONTROL_BYTES 172032u
+#define SEPTEM_COMMON_OFFSET 172032u
+#define SEPTEM_COMMON_BYTES 131072u
+/* The memory's size, by the number of workers: each has an area of common parts of its own. */
+#define SEPTEM_CONTROL_BYTES(workers) \
+  (SEPTEM_COMMON_OFFSET + (size_t)(workers) * SEPTEM_COMMON_BYTES)
 #define SEPTEM_MIN_STALE_NS 50000000ull
 #define SEPTEM_MAX_STALE_NS 5000000000ull
 
@@ -48,7 +52,7 @@ typedef struct {
   uint64_t magic;    /* 0: SEPTEM_CONTROL_MAGIC */
   uint32_t protocol; /* 8: SEPTEM_PROTOCOL */
   uint32_t workers;  /* 12: 1..SEPTEM_MAX_WORKERS; constant for the life of the memory */
-  uint64_t bytes;    /* 16: SEPTEM_CONTROL_BYTES */
+  uint64_t bytes;    /* 16: SEPTEM_CONTROL_BYTES(workers) */
   uint64_t stale_ns; /* 24: a beat older than this ends every lease */
   char secret[SEPTEM_SECRET_BYTES]; /* 32: hex digits; every payload begins with them */
   uint32_t credit_slots;            /* 64: slots of the credit memory, 0..SEPTEM_MAX_CREDITS */
@@ -124,7 +128,7 @@ typedef struct {
 static_assert(sizeof(septem_row) == 32, "layout");
 static_assert(SEPTEM_ROWS_OFFSET + SEPTEM_MAX_ROWS * sizeof(septem_row) <= SEPTEM_POOL_OFFSET,
               "layout");
-static_assert(SEPTEM_POOL_OFFSET + SEPTEM_POOL_BYTES == SEPTEM_CONTROL_BYTES, "layout");
+static_assert(SEPTEM_POOL_OFFSET + SEPTEM_POOL_BYTES == SEPTEM_COMMON_OFFSET, "layout");
 
 /* ---- credit memory: one for all Envoys of a sidecar ---------------------------------------- */
 
@@ -235,6 +239,7 @@ static_assert(sizeof(septem_welcome) == 64, "layout");
 #define SEPTEM_RECORD '\x1e' /* between the records of common */
 #define SEPTEM_UNIT '\x1f'   /* between the fields of a record, the values of own, of head */
 #define SEPTEM_INSERT '\x1a' /* followed by one byte that names what is inserted */
+#define SEPTEM_PLACED '@'     /* a common part that begins with it is a place in shared memory */
 
 /* ---- what a repeated request shows in Envoy -------------------------------------------------- */
 

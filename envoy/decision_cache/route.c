@@ -3,8 +3,8 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-static uint32_t crc32_add(uint32_t crc, const void *data, size_t length) {
-  /* IEEE 802.3, as zlib's crc32; four bits a step: a table is copied rarely. */
+uint32_t septem_crc32(uint32_t crc, const void *data, size_t length) {
+  /* Four bits a step: a table is copied rarely. */
   static const uint32_t steps[16] = {
       0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4,
       0x4db26158, 0x5005713c, 0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c,
@@ -57,7 +57,7 @@ bool septem_routes_copy(septem_routes *routes, const void *control) {
   memcpy(copy + rows_size, base + SEPTEM_POOL_OFFSET, used);
   atomic_thread_fence(memory_order_acquire);
   bool whole = __atomic_load_n(&table->sequence, __ATOMIC_RELAXED) == sequence &&
-               crc32_add(crc32_add(0, copy, rows_size), copy + rows_size, used) == crc;
+               septem_crc32(septem_crc32(0, copy, rows_size), copy + rows_size, used) == crc;
   const septem_row *rows = (const septem_row *)(const void *)copy;
   for (uint32_t i = 0; whole && i < count; i++) whole = row_possible(&rows[i], used);
   if (!whole) {

@@ -18,6 +18,9 @@ typedef struct {
   uint64_t sequence; /* the copy's; odd: there is no copy */
 } septem_routes;
 
+/* IEEE 802.3, as zlib's crc32: begun with 0, continued with what it returned. */
+uint32_t septem_crc32(uint32_t crc, const void *data, size_t length);
+
 /* Copy and validate the table of a control memory. False, and no rows, while it is being written,
  * when it is torn, or when a row of it is impossible. */
 bool septem_routes_copy(septem_routes *routes, const void *control);

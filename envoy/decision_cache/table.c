@@ -19,16 +19,16 @@ static uint64_t mix(uint64_t h) {
 /* Keyed, not cryptographic: an attacker needs valid tokens to fill a set, and a full set costs
  * nothing but a question to the sidecar. */
 static uint64_t hash(uint64_t seed, uint32_t scope, text key) {
-  uint64_t h = mix(seed ^ scope ^ (uint64_t)key.length << 32), word;
+  uint64_t h = mix(seed ^ scope ^ (uint64_t)key.length << 32), word[2];
   size_t at = 0;
-  for (; at + 8 <= key.length; at += 8) {
-    memcpy(&word, key.at + at, 8);
-    h = (h ^ word) * 0x9fb21c651e98df25ull;
-    h ^= h >> 29;
+  for (; at + 16 <= key.length; at += 16) {
+    memcpy(word, key.at + at, 16);
+    unsigned __int128 wide = (unsigned __int128)(h ^ word[0]) * (seed ^ word[1] ^ 0x9fb21c651e98df25ull);
+    h = h * 3 ^ (uint64_t)wide ^ (uint64_t)(wide >> 64);
   }
-  word = 0;
-  if (at < key.length) memcpy(&word, key.at + at, key.length - at);
-  return mix(h ^ word ^ seed);
+  word[0] = word[1] = 0;
+  if (at < key.length) memcpy(word, key.at + at, key.length - at);
+  return mix(mix(h ^ word[0] ^ seed) ^ word[1]);
 }
 
 bool septem_table_init(septem_table_t *table, uint32_t entries, uint64_t bytes, uint64_t seed) {
@@ -43,18 +43,49 @@ bool septem_table_init(septem_table_t *table, uint32_t entries, uint64_t bytes, 
 
 /* ---- profiles ----------------------------------------------------------------------------- */
 
-static septem_profile *hold_profile(septem_table_t *table, text common) {
-  uint32_t key = (uint32_t)hash(table->seed, 0, common);
-  septem_profile **bucket = &table->profiles[key % SEPTEM_PROFILE_BUCKETS];
-  for (septem_profile *each = *bucket; each != NULL; each = each->next) {
-    if (each->hash != key || each->common != common.length) continue;
-    if (memcmp(septem_profile_text(each), common.at, common.length) != 0) continue;
-    each->references++;
-    return each;
+/* A placed common part is known by its place: under one epoch a worker overwrites none. Another
+ * is known by its text. */
+static uint32_t profile_hash(const septem_table_t *table, const septem_payload *payload) {
+  if (!payload->is_placed) return (uint32_t)hash(table->seed, 0, payload->common);
+  return (uint32_t)mix(payload->epoch ^ mix(table->seed ^ payload->worker ^
+                                            (uint64_t)payload->place.offset << 32));
+}
+
+static bool is_profile(const septem_profile *profile, const septem_payload *payload) {
+  if (profile->is_placed != payload->is_placed) return false;
+  if (!profile->is_placed)
+    return text_equal((text){septem_profile_text(profile), profile->common}, payload->common);
+  return profile->worker == payload->worker && profile->epoch == payload->epoch &&
+         profile->place.offset == payload->place.offset &&
+         profile->place.length == payload->place.length && profile->place.crc == payload->place.crc;
+}
+
+static septem_profile *find_profile(const septem_table_t *table, const septem_payload *payload,
+                                    uint32_t key) {
+  septem_profile *each = table->profiles[key % SEPTEM_PROFILE_BUCKETS];
+  while (each != NULL && !(each->hash == key && is_profile(each, payload))) each = each->next;
+  return each;
+}
+
+bool septem_table_knows(const septem_table_t *table, const septem_payload *payload) {
+  return find_profile(table, payload, profile_hash(table, payload)) != NULL;
+}
+
+static septem_profile *hold_profile(septem_table_t *table, const septem_payload *payload) {
+  uint32_t key = profile_hash(table, payload);
+  septem_profile *known = find_profile(table, payload, key);
+  if (known != NULL) {
+    known->references++;
+    return known;
   }
-  if (table->profile_count >= SEPTEM_MAX_PROFILES) return NULL;
-  septem_profile *fresh = septem_profile_parse(common);
+  if (table->profile_count >= SEPTEM_MAX_PROFILES || payload->common.at == NULL) return NULL;
+  septem_profile *fresh = septem_profile_parse(payload->common);
   if (fresh == NULL) return NULL;
+  septem_profile **bucket = &table->profiles[key % SEPTEM_PROFILE_BUCKETS];
+  fresh->epoch = payload->epoch;
+  fresh->worker = payload->worker;
+  fresh->is_placed = payload->is_placed;
+  if (payload->is_placed) fresh->place = payload->place;
   fresh->hash = key;
   fresh->references = 1;
   fresh->next = *bucket;
@@ -167,7 +198,8 @@ static bool make_space(septem_table_t *table, size_t bytes) {
 
 bool septem_table_put(septem_table_t *table, const septem_payload *payload, text key) {
   septem_values values;
-  if (!septem_values_split(payload->own, &values)) return false;
+  if (!septem_values_split(payload->own, &values) || !septem_values_allowed(payload->own))
+    return false;
   size_t size = sizeof(septem_entry) + key.length + payload->own.length;
   if (key.length > UINT16_MAX || payload->own.length > UINT16_MAX) return false;
   uint64_t h = hash(table->seed, payload->scope, key);
@@ -177,7 +209,7 @@ bool septem_table_put(septem_table_t *table, const septem_payload *payload, text
   size_t most = sizeof(septem_profile) + SEPTEM_MAX_RECORDS * sizeof(septem_record) +
                 payload->common.length + 2 * ALLOCATION_COST;
   if (!make_space(table, size + most)) return false;
-  septem_profile *profile = hold_profile(table, payload->common);
+  septem_profile *profile = hold_profile(table, payload);
   if (profile == NULL) return false;
   septem_entry *entry = profile->slots <= values.count ? malloc(size) : NULL;
   if (entry == NULL) {

@@ -58,8 +58,11 @@ void septem_table_free(septem_table_t *table);
 /* Find an answer, whatever the time is; NULL if there is none. */
 septem_entry *septem_table_find(septem_table_t *table, uint32_t scope, text key);
 
+/* Whether the common part of a payload that says where it stands is kept already. */
+bool septem_table_knows(const septem_table_t *table, const septem_payload *payload);
+
 /* Remember an answer in place of an earlier one for its key. False if `common` or `own` is not
- * allowed, or there is no space. */
+ * allowed, or there is no space. A placed common part must be known or read. */
 bool septem_table_put(septem_table_t *table, const septem_payload *payload, text key);
 
 /* Drop one answer. */

@@ -29,6 +29,25 @@ static inline bool text_ends(text whole, text end) {
           memcmp(whole.at + whole.length - end.length, end.at, end.length) == 0);
 }
 
+/* Whether all bytes are printable ASCII, or one below it (0x1f, which separates texts). Eight at
+ * once: where a byte has its upper bit it is none, and without it no sum carries into the next. */
+static inline bool text_is_printable(text bytes) {
+  const uint64_t ones = 0x0101010101010101ull, upper = 0x80 * ones;
+  uint64_t wrong = 0;
+  while (bytes.length > 0) {
+    uint64_t word = 0x20 * ones;
+    size_t part = bytes.length < sizeof word ? bytes.length : sizeof word;
+    if (part == sizeof word)
+      memcpy(&word, bytes.at, sizeof word);
+    else
+      memcpy(&word, bytes.at, part);
+    wrong |= word | ~(word + (0x80 - 0x1f) * ones) | (word + ones);
+    bytes.at += part;
+    bytes.length -= part;
+  }
+  return (wrong & upper) == 0;
+}
+
 /* Cut what stands before the next separator off the front; false if nothing is left. */
 static inline bool text_next(text *rest, char separator, text *part) {
   if (rest->at == NULL) return false;

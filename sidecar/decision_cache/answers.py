@@ -4,25 +4,27 @@
 payload is encoded once, with the cached token and with the template; an answer joins the parts.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from sidecar.authz.encoding.repeatable import CommonFields, metadata_field, read_common
+from sidecar.authz.encoding.repeatable import CommonFields, metadata_opening, read_common
 from sidecar.authz.response_cache import EncodedFields, Template
 from sidecar.decision_cache.credits import CreditSlots
 from sidecar.decision_cache.payload import (
+    TokenKind,
     TokenTexts,
     common_part,
     head_of,
-    payload_of,
     token_texts,
 )
-from sidecar.decision_cache.protocol import PAYLOAD_KEY
+from sidecar.decision_cache.protocol import GROUP, MAX_PAYLOAD, PAYLOAD_KEY, UNIT
 from sidecar.tokens.cache import CachedToken
 
 _KEY = PAYLOAD_KEY.encode("ascii")
 MAX_COMMON = 4096
 """The most common parts that are kept; then all are made anew."""
+MAX_FRAMES = 256
+"""The most frames of one template, likewise."""
 
 
 class RepeatableFields(NamedTuple):
@@ -41,40 +43,48 @@ class _CommonKey(NamedTuple):
     metadata: bytes
     outcome: str
     route: str
-    kid: bytes
-    has_roles: bool
-    written_otherwise: bool
+    kind: TokenKind
 
 
-CommonParts = dict[tuple[bytes, bool, bool], bytes | None]
-"""Common parts of one template by kid, and by how its tokens are written: at most 4 for a key."""
+class _Frame(NamedTuple):
+    """What of a payload stands before and behind a token's times, scope and credit."""
+
+    before: bytes
+    """The field's own opening with its lengths, and the payload's head."""
+    common: bytes
 
 
 class LeasedAnswers:
     """Makes templates whose answers carry a payload, while ``held`` is true.
 
-    ``scopes`` are the numbers of the routes that are repeated, by name. ``begin_epoch`` is called
-    with the epoch under which is decided from now on.
+    ``scopes`` are the numbers of the routes that are repeated, by name. ``place`` puts a common
+    part where modules read it, and returns what a payload says of it (``CommonArea.place``).
+    ``begin_epoch`` is called with the epoch under which is decided from now on.
     """
 
     def __init__(
-        self, secret: bytes, worker: int, scopes: Mapping[str, int], credit_slots: CreditSlots
+        self,
+        secret: bytes,
+        worker: int,
+        scopes: Mapping[str, int],
+        credit_slots: CreditSlots,
+        place: Callable[[bytes], bytes],
     ) -> None:
         self.held = False
         """Whether any Envoy holds a lease; without one no payload is sent."""
+        self.head = b""
+        """What every payload of this epoch begins with; of each epoch another object."""
         self._secret = secret
         self._worker = worker
         self._scopes = scopes
         self.credit_slots = credit_slots
-        self._head = b""
-        self._fields: dict[tuple[bytes, bytes], CommonFields] = {}
+        self._place = place
         self._common: dict[_CommonKey, bytes | None] = {}
-        self.sent = 0
+        self._credits: dict[int, bytes] = {}
 
     def begin_epoch(self, epoch: int) -> None:
         """Decide under this epoch from now on."""
-        self._head = head_of(self._secret, self._worker, epoch)
-        self._fields.clear()
+        self.head = head_of(self._secret, self._worker, epoch)
         self._common.clear()
 
     def use_scopes(self, scopes: Mapping[str, int]) -> None:
@@ -93,50 +103,46 @@ class LeasedAnswers:
         scope = self._scopes.get(template.route)
         return template if scope is None else RepeatableTemplate(template, scope, self)
 
-    def field_for(
-        self, template: Template, scope: int, commons: "CommonParts", own: RepeatableFields
-    ) -> bytes:
-        """Return the encoded field that holds the payload; empty if there can be none.
+    def credit_of(self, tenant_id: str) -> bytes | None:
+        """Return the tenant's slot with its separator; ``None`` if its requests are asked for."""
+        slot = self.credit_slots.slot_of(tenant_id)
+        if slot is None:
+            return None
+        text = self._credits.get(slot)
+        if text is None:
+            text = self._credits[slot] = b"%d%b" % (slot, GROUP)
+        return text
 
-        ``commons`` are the template's own: most of its tokens are of one kind.
+    def frame_of(self, template: Template, kind: TokenKind, length: int) -> _Frame | None:
+        """Return the frame of payloads with tokens of a kind, of so many bytes of their own.
+
+        ``None`` for those that a module can't repeat, or would not take.
         """
-        texts = own.texts
-        kind = (texts.kid, texts.has_roles, texts.written_otherwise)
-        try:
-            common = commons[kind]
-        except KeyError:
-            common = commons[kind] = self._common_of(template, texts)
+        common = self._common_of(template, kind)
         if common is None:
-            return b""
-        credit = self.credit_slots.slot_of(own.tenant_id)
-        if credit is None:
-            return b""
-        payload = payload_of(self._head, texts.times, scope, credit, common, texts.slots)
-        if not payload:
-            return b""
-        self.sent += 1
-        return metadata_field(_KEY, payload)
+            return None
+        length += len(self.head) + len(common)
+        if length > MAX_PAYLOAD:
+            return None
+        return _Frame(metadata_opening(_KEY, length) + self.head, common)
 
-    def _common_of(self, template: Template, texts: TokenTexts) -> bytes | None:
-        key = _CommonKey(
-            template.ok, template.metadata, template.outcome, template.route,
-            texts.kid, texts.has_roles, texts.written_otherwise,
-        )  # fmt: skip
+    def _common_of(self, template: Template, kind: TokenKind) -> bytes | None:
+        key = _CommonKey(template.ok, template.metadata, template.outcome, template.route, kind)
         try:
             return self._common[key]
         except KeyError:
             if len(self._common) >= MAX_COMMON:
                 self._common.clear()
-        common = self._common[key] = common_part(
-            read_common(template), template.outcome, template.route, template.key_state, texts
-        )
+        fields: CommonFields = read_common(template)
+        part = common_part(fields, template.outcome, template.route, template.key_state, kind)
+        common = self._common[key] = None if part is None else self._place(part) + GROUP
         return common
 
 
 class RepeatableTemplate(Template):
     """A template whose answers carry a payload while a lease is held."""
 
-    __slots__ = ("_answers", "_commons", "_scope")
+    __slots__ = ("_answers", "_frames", "_head", "_scope")
 
     def __init__(self, template: Template, scope: int, answers: LeasedAnswers) -> None:
         super().__init__(
@@ -148,16 +154,37 @@ class RepeatableTemplate(Template):
             route=template.route,
             key_state=template.key_state,
         )
-        self._scope = scope
+        self._scope = b"%d%b" % (scope, UNIT)
         self._answers = answers
-        self._commons: CommonParts = {}
+        self._head = answers.head
+        self._frames: dict[tuple[TokenKind, int], _Frame | None] = {}
+        """By the token's kind and its bytes; most tokens of a template are of one."""
 
     def fill(self, own: EncodedFields) -> bytes:
         """Return the serialised ``CheckResponse``."""
-        parts = (self.opening, self.ok, own[0], self.between, self.metadata, own[1])
-        # Without super(): each Check that is asked for comes here.
-        if self._answers.held and type(own) is RepeatableFields:
-            return b"".join(
-                (*parts, self._answers.field_for(self, self._scope, self._commons, own))
-            )
-        return b"".join(parts)
+        answers = self._answers
+        # Without super(), and all in one join: each Check that is asked for comes here.
+        if answers.held and type(own) is RepeatableFields:
+            credit = answers.credit_of(own.tenant_id)
+            if credit is not None:
+                texts = own.texts
+                frame = self._frame(texts, texts.length + len(self._scope) + len(credit))
+                if frame is not None:
+                    return b"".join((
+                        self.opening, self.ok, own[0], self.between, self.metadata, own[1],
+                        frame[0], texts[0], self._scope, credit, frame[1], texts[1],
+                    ))  # fmt: skip
+        return b"".join((self.opening, self.ok, own[0], self.between, self.metadata, own[1]))
+
+    def _frame(self, texts: TokenTexts, length: int) -> _Frame | None:
+        if self._head is not self._answers.head:  # of another epoch
+            self._frames.clear()
+            self._head = self._answers.head
+        key = texts.kind, length
+        try:
+            return self._frames[key]
+        except KeyError:
+            if len(self._frames) >= MAX_FRAMES:
+                self._frames.clear()
+            frame = self._frames[key] = self._answers.frame_of(self, texts.kind, length)
+            return frame

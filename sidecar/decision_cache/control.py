@@ -10,10 +10,12 @@ from zlib import crc32
 
 from sidecar.decision_cache.memory import MemoryFault, SharedMemory, make_memory, take_memory
 from sidecar.decision_cache.protocol import (
-    CONTROL_BYTES,
+    COMMON_BYTES,
+    COMMON_OFFSET,
     CONTROL_HEAD,
     CONTROL_MAGIC,
     MAX_WORKERS,
+    PLACED,
     POOL_OFFSET,
     PROTOCOL,
     ROW,
@@ -21,9 +23,11 @@ from sidecar.decision_cache.protocol import (
     SECRET_BYTES,
     TABLE_COUNTS,
     TABLE_OFFSET,
+    UNIT,
     WORD_BYTES,
     WORKER_BYTES,
     WORKER_OFFSET,
+    control_bytes,
 )
 from sidecar.decision_cache.route_rows import EncodedTable
 
@@ -33,19 +37,19 @@ _COUNTS_OFFSET = TABLE_OFFSET + WORD_BYTES
 
 def make_control(workers: int, stale_ns: int, credit_slots: int) -> SharedMemory:
     """Make the memory, with an empty table and without any beat."""
-    memory = make_memory("septem-control", CONTROL_BYTES)
+    size = control_bytes(workers)
+    memory = make_memory("septem-control", size)
     secret = secrets.token_hex(SECRET_BYTES // 2).encode("ascii")
-    head = CONTROL_HEAD.pack(
-        CONTROL_MAGIC, PROTOCOL, workers, CONTROL_BYTES, stale_ns, secret, credit_slots
-    )
+    head = CONTROL_HEAD.pack(CONTROL_MAGIC, PROTOCOL, workers, size, stale_ns, secret, credit_slots)
     memory.bytes[: len(head)] = head
     return memory
 
 
 def take_control(descriptor: int) -> SharedMemory:
     """Map the main process's memory in a worker. Raises ``MemoryFault``."""
-    memory = take_memory(descriptor, CONTROL_BYTES, CONTROL_BYTES)
-    if memory.bytes[: len(CONTROL_MAGIC)] != CONTROL_MAGIC:
+    memory = take_memory(descriptor, control_bytes(1), control_bytes(MAX_WORKERS))
+    magic, _, workers, size, *_ = CONTROL_HEAD.unpack_from(memory.bytes)
+    if magic != CONTROL_MAGIC or not memory.size == size == control_bytes(workers):
         memory.close()
         raise MemoryFault("it is no control memory")
     return memory
@@ -100,3 +104,32 @@ class WorkerWord:
     def rest(self) -> None:
         """End every lease: no time is as old as none."""
         self._words[self._beat] = 0
+
+
+class CommonArea:
+    """One process's area of common parts, so that an answer need only say where its own stands.
+
+    Within an epoch nothing in it is overwritten. ``clear`` follows the raise of the epoch: a
+    module that is just reading finds the epoch raised, or another checksum.
+    """
+
+    __slots__ = ("_begin", "_memory", "_used")
+
+    def __init__(self, memory: SharedMemory, number: int) -> None:
+        self._memory = memory
+        self._begin = COMMON_OFFSET + number * COMMON_BYTES
+        self._used = 0
+
+    def clear(self) -> None:
+        """Begin anew, under another epoch."""
+        self._used = 0
+
+    def place(self, common: bytes) -> bytes:
+        """Put a common part there; return what a payload says of it, or itself if it is full."""
+        offset = self._used
+        if len(common) > COMMON_BYTES - offset:
+            return common
+        at = self._begin + offset
+        self._memory.bytes[at : at + len(common)] = common
+        self._used += len(common)
+        return b"%b%d%b%d%b%d" % (PLACED, offset, UNIT, len(common), UNIT, crc32(common))

@@ -15,7 +15,7 @@ from sidecar.authz.service import CheckService
 from sidecar.authz.snapshot import compile_routes
 from sidecar.config import model
 from sidecar.decision_cache.answers import LeasedAnswers
-from sidecar.decision_cache.control import WorkerWord, secret_of
+from sidecar.decision_cache.control import CommonArea, WorkerWord, secret_of
 from sidecar.decision_cache.credits import CreditSlots
 from sidecar.decision_cache.memory import SharedMemory
 from sidecar.decision_cache.route_rows import scopes_of
@@ -39,8 +39,13 @@ class DecidingProcess:
         self._loop = asyncio.get_running_loop()
         self._word = WorkerWord(memory, number, clock_ns)
         self._timer: asyncio.TimerHandle | None = None
+        self._area = CommonArea(memory, number)
         self.answers = LeasedAnswers(
-            secret_of(memory), number, scopes_of(compile_routes(config)), credit_slots
+            secret_of(memory),
+            number,
+            scopes_of(compile_routes(config)),
+            credit_slots,
+            self._area.place,
         )
         self.answers.begin_epoch(self._word.epoch)
         service.repeatable = self.answers
@@ -78,4 +83,5 @@ class DecidingProcess:
     def _exchanged(self, held: Snapshot, fresh: Snapshot) -> None:
         if not decides_alike(held, fresh):
             self._word.raise_epoch()
+            self._area.clear()
             self.answers.begin_epoch(self._word.epoch)

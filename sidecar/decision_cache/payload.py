@@ -10,10 +10,8 @@ from typing import NamedTuple
 
 from sidecar.authz.encoding.repeatable import CommonFields
 from sidecar.decision_cache.protocol import (
-    GROUP,
     INSERT,
     MAX_NAME,
-    MAX_PAYLOAD,
     MAX_RECORDS,
     PAYLOAD_VERSION,
     RECORD,
@@ -39,17 +37,26 @@ _TOKEN_FIELDS = b',"token_id":"%b","token_digest":"%b"'
 _TARGET = b',"method":"%bM","host":"%bH","path":"%bP","source":"%bS"' % ((INSERT,) * 4)
 
 
-class TokenTexts(NamedTuple):
-    """One token's part of a payload, encoded."""
+class TokenKind(NamedTuple):
+    """What of a token decides which common part it has, beside its template."""
 
-    times: bytes
-    """From when and until when its answers may be repeated, in Unix milliseconds."""
-    slots: bytes
     kid: bytes
     has_roles: bool
     written_otherwise: bool
     """Whether the audit line has another spelling of the token's texts (an escape, a mask, a
     warning), which then has slots of its own."""
+
+
+class TokenTexts(NamedTuple):
+    """One token's part of a payload, encoded."""
+
+    times: bytes
+    """From when and until when its answers may be repeated, in Unix milliseconds; each with its
+    separator."""
+    slots: bytes
+    kind: TokenKind
+    length: int
+    """Of times and slots together."""
 
 
 def token_texts(cached_token: CachedToken) -> TokenTexts | None:
@@ -70,20 +77,23 @@ def token_texts(cached_token: CachedToken) -> TokenTexts | None:
     if not all(_VISIBLE.fullmatch(each) for each in (*texts, kid)):
         return None
     # A millisecond that has begun counts as over: never longer than the sidecar itself allows.
-    times = b"%d%b%d" % (
+    times = b"%d%b%d%b" % (
         -int(-cached_token.starts_at * 1000 // 1),
         UNIT,
         int(cached_token.ends_at * 1000),
+        UNIT,
     )
-    return TokenTexts(times, UNIT.join(texts), kid, bool(claims.roles), written_otherwise)
+    slots = UNIT.join(texts)
+    kind = TokenKind(kid, bool(claims.roles), written_otherwise)
+    return TokenTexts(times, slots, kind, len(times) + len(slots))
 
 
 def common_part(
-    fields: CommonFields, outcome: str, route: str, key_state: str, texts: TokenTexts
+    fields: CommonFields, outcome: str, route: str, key_state: str, kind: TokenKind
 ) -> bytes | None:
-    """Return what tokens like this have in common; ``None`` for what the module can't repeat."""
+    """Return what tokens of this kind have in common; ``None`` for what the module can't repeat."""
     own_headers = [(TENANT_ID, _TENANT), (USER_ID, _SUBJECT), (JWT_ID, _TOKEN)]
-    if texts.has_roles:
+    if kind.has_roles:
         own_headers.append((ROLES, _ROLES))
     named = [
         *((b"h", name, value) for name, value in fields.request_headers),
@@ -102,15 +112,15 @@ def common_part(
         *(UNIT.join((b"h", name.encode(), slot)) for name, slot in own_headers),
         *(UNIT.join((b"d", name.encode())) for name in fields.removed),
         UNIT.join((b"m", b"tenant", _TENANT)),
-        UNIT.join((b"l", _audit_template(outcome, route, key_state, texts))),
+        UNIT.join((b"l", _audit_template(outcome, route, key_state, kind))),
     ]
     return RECORD.join(records) if len(records) <= MAX_RECORDS else None
 
 
-def _audit_template(outcome: str, route: str, key_state: str, texts: TokenTexts) -> bytes:
+def _audit_template(outcome: str, route: str, key_state: str, kind: TokenKind) -> bytes:
     """Return the line that ``entry.encode_allowed_check`` would write, with insertions."""
     who, which = _TENANT_FIELDS % (_TENANT, _SUBJECT), _TOKEN_FIELDS % (_TOKEN, _DIGEST)
-    if texts.written_otherwise:
+    if kind.written_otherwise:
         who, which = _WHO, _WHICH
     return b'{"time":"%bT","decision_id":"%bI"%b%b%b%b%b%b,"latency_us":%bU}' % (
         INSERT,
@@ -118,7 +128,7 @@ def _audit_template(outcome: str, route: str, key_state: str, texts: TokenTexts)
         ground_fragment(outcome, route),
         who,
         _TARGET,
-        texts.kid,
+        kind.kid,
         which,
         key_state_fragment(key_state),
         INSERT,
@@ -130,13 +140,3 @@ def head_of(secret: bytes, worker: int, epoch: int) -> bytes:
     return b"%b%b%b%b%d%b%d%b" % (
         PAYLOAD_VERSION, UNIT, secret, UNIT, worker, UNIT, epoch, UNIT,
     )  # fmt: skip
-
-
-def payload_of(  # noqa: PLR0917 - its parts, in their order
-    head: bytes, times: bytes, scope: int, credit: int, common: bytes, slots: bytes
-) -> bytes:
-    """Return a payload; empty where it is longer than the module takes."""
-    payload = b"%b%b%b%d%b%d%b%b%b%b" % (
-        head, times, UNIT, scope, UNIT, credit, GROUP, common, GROUP, slots,
-    )  # fmt: skip
-    return payload if len(payload) <= MAX_PAYLOAD else b""

@@ -7,7 +7,7 @@ compares every number here with it.
 import struct
 from enum import IntEnum, IntFlag
 
-PROTOCOL = 1
+PROTOCOL = 2
 CONTROL_MAGIC = b"SEPTEMDC"
 RING_MAGIC = b"SEPTEMRG"
 HELLO_MAGIC = b"SEPTEMHI"
@@ -21,7 +21,8 @@ POOL_BYTES = 131_072
 TABLE_OFFSET = 4096
 ROWS_OFFSET = 4160
 POOL_OFFSET = 40_960
-CONTROL_BYTES = 172_032
+COMMON_OFFSET, COMMON_BYTES = 172_032, 131_072
+"""Where the workers' areas of common parts begin, and how large each is."""
 MIN_STALE_NS, MAX_STALE_NS = 50_000_000, 5_000_000_000
 CONTROL_HEAD = struct.Struct("<8sIIQQ32sI")
 """Magic, protocol, workers, bytes, stale_ns, secret, credit_slots."""
@@ -63,6 +64,8 @@ MAX_RECORDS = 192
 MAX_SLOTS = 16
 MAX_NAME = 128
 GROUP, RECORD, UNIT, INSERT = b"\x1d", b"\x1e", b"\x1f", b"\x1a"
+PLACED = b"@"
+"""What a common part begins with that says where it stands."""
 
 
 class HostKind(IntEnum):
@@ -124,6 +127,11 @@ ASKED = {
     "ring": ModuleCount.ASKED_RING,
 }
 """Why the module asked, by the name that metrics and documents use."""
+
+
+def control_bytes(workers: int) -> int:
+    """Return the size of the control memory."""
+    return COMMON_OFFSET + workers * COMMON_BYTES
 
 
 def credit_bytes(slots: int) -> int:

@@ -1,109 +1,53 @@
 """In a real Chromium, through the real Envoy over TLS: attacks are blocked, and reported.
 
 The control run is the same pages without the policy: there every attack reaches its goal, so
-each of these tests can fail.
+each of these tests can fail. Everything is tried through both edges: the one that asks for every
+request, and the one that repeats answers (``edge-cached.yaml``).
 """
 
-import json
+import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
+from playwright.sync_api import Page, Request
 
 from demo.attacks import ATTACKS, Attack, fill
 from demo.cases import Minter
-from demo.envoyproxy import Envoy, edge_config
 from demo.names import PLATFORM, Names
-from demo.process import fetch_text, free_ports
+from demo.process import fetch_text
 from demo.stack import Stack
 from sidecar.common.clock import wall_seconds
-from tests.browser.chromium import NO_CHROMIUM, PROGRAM, chromium, pin_of
+from tests.browser.chromium import NO_CHROMIUM, PROGRAM, pin_of
+from tests.browser.edges import APP, ASKED, CACHED, PATIENCE_MS, Edge, World, hold_lease
 
 pytestmark = [pytest.mark.real, pytest.mark.skipif(PROGRAM is None, reason=NO_CHROMIUM)]
-APP = f"https://{PLATFORM.app}"
 CONTROL = "https://control.septemcore.com"
 TENANTS_OWN = f"https://{PLATFORM.own_domain}"
 ARTEFACTS = Path(__file__).parents[2] / "build/browser"
-PATIENCE_MS = 60_000
-Row = tuple[str, str, str]
-
-
-class Edge:
-    """The stack, an Envoy that takes the policy away, and a browser that knows both."""
-
-    def __init__(self, exits: ExitStack, folder: Path) -> None:
-        self.stack = exits.enter_context(Stack(names=PLATFORM))
-        control = self._start_control(exits, folder)
-        ports, cdn, attacker = self.stack.ports, self.stack.cdn.port, self.stack.attacker.port
-        places = [
-            (f"{PLATFORM.cdn}:443", cdn),
-            (f"{PLATFORM.foreign}:443", attacker),
-            ("control.septemcore.com:443", control),
-            *((f"{host}:443", ports.https) for host in ("*.septemcore.com", "*.example")),
-            *((f"{host}:80", ports.http) for host in ("*.septemcore.com", "*.example")),
-        ]
-        known = {ports.https: PLATFORM.app, cdn: PLATFORM.cdn, attacker: PLATFORM.foreign}
-        pins = [pin_of(port, name) for port, name in known.items()]
-        self._chromium = exits.enter_context(sync_playwright()).chromium
-        self.browser: Browser = exits.enter_context(chromium(self._chromium, places, pins))
-        self.context: BrowserContext = self.browser.new_context()
-        self._page = self.context.new_page()
-
-    def _start_control(self, exits: ExitStack, folder: Path) -> int:
-        http, https, admin = free_ports(3)
-        ports = self.stack.ports._replace(http=http, https=https, admin=admin)
-        config = edge_config(ports)
-        listeners = {each["name"]: each for each in config["static_resources"]["listeners"]}
-        manager = listeners["https"]["filter_chains"][0]["filters"][0]["typed_config"]
-        mutations = manager["http_filters"][0]["typed_config"]["mutations"]
-        for name in ("content-security-policy", "x-frame-options"):
-            mutations["response_mutations"].append({"remove": name})
-        exits.callback(Envoy(config, folder).stop)
-        return https
-
-    def visit(self, url: str, **context: Any) -> Page:
-        """Open a page and wait until it has made all its attempts; a new one in a new context."""
-        page = self.browser.new_context(**context).new_page() if context else self._page
-        page.goto(url)
-        page.wait_for_selector("body[data-done]", timeout=PATIENCE_MS)
-        return page
-
-    @contextmanager
-    def another(self, places: Iterable[tuple[str, int]], pins: Iterable[str]) -> Iterator[Page]:
-        """Run a second browser for other names; yields a page of it."""
-        with chromium(self._chromium, places, pins) as browser:
-            yield browser.new_page()
-
-    def forget(self) -> None:
-        """Start to listen anew."""
-        self.stack.attacker.paths.clear()
-        self.stack.application.requests.clear()
-
-    def reports(self) -> Counter[Row]:
-        """Return what the sidecar has counted: directive, what was blocked, the page's origin."""
-        document = json.loads(fetch_text(self.stack.admin_port, "/csp/reports"))
-        found: Counter[Row] = Counter()
-        for row in document["rows"]:
-            found[row["directive"], row["blocked"], row["document"]] += row["count"]
-        return found
-
-    def wait_for_report(self, before: Counter[Row], wanted: Callable[[Row], bool]) -> None:
-        """Wait until a report that was not there before is."""
-        deadline = time.monotonic() + 20
-        while not any(wanted(row) for row in self.reports() - before):
-            assert time.monotonic() < deadline, f"not reported; new: {self.reports() - before}"
-            time.sleep(0.05)
 
 
 @pytest.fixture(scope="module")
-def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with ExitStack() as exits:
-        yield Edge(exits, tmp_path_factory.mktemp("control"))
+        yield World(exits, tmp_path_factory.mktemp("envoys"))
+
+
+@pytest.fixture(scope="module", params=[ASKED, CACHED])
+def edge(world: World, request: pytest.FixtureRequest) -> Iterator[Edge]:
+    """Without the decision cache, and with it: a lease is held, and what can be is repeated."""
+    with ExitStack() as exits:
+        through = Edge(exits, world, world.edges[request.param])
+        if request.param == CACHED:
+            hold_lease(through, world)
+        yield through
+
+
+through_one_edge = pytest.mark.parametrize("edge", [ASKED], indirect=True)
 
 
 def state_of(page: Page, attack: str) -> tuple[str | None, str | None]:
@@ -134,6 +78,7 @@ def test_blocked_and_reported(edge: Edge, attack: Attack) -> None:
     )
 
 
+@through_one_edge
 @pytest.mark.parametrize("attack", ATTACKS, ids=[attack.name for attack in ATTACKS])
 def test_control_without_the_policy_it_gets_through(edge: Edge, attack: Attack) -> None:
     edge.forget()
@@ -228,7 +173,7 @@ def test_a_page_on_the_tenants_own_domain_reaches_no_other_tenant(edge: Edge) ->
 
 def plain_requests(edge: Edge) -> int:
     """How many requests came over plain HTTP."""
-    text = fetch_text(edge.stack.ports.admin, "/stats?filter=^http.http.downstream_rq_total$")
+    text = fetch_text(edge.ports.admin, "/stats?filter=^http.http.downstream_rq_total$")
     return int(text.split(":")[1])
 
 
@@ -263,6 +208,7 @@ def test_plain_http_is_redirected_once_and_never_asked_again(edge: Edge) -> None
     context.close()
 
 
+@through_one_edge
 def test_on_the_names_of_the_demo_it_is_the_same(edge: Edge) -> None:
     """``make demo``: every part on localhost, on a port of its own."""
     with Stack(names=Names()) as stack, ExitStack() as exits:
@@ -275,3 +221,89 @@ def test_on_the_names_of_the_demo_it_is_the_same(edge: Edge) -> None:
         assert set(states.values()) == {"blocked"}, states
         assert page.locator("body").get_attribute("data-cdn") == "ran"
         assert stack.attacker.paths == []
+
+
+SESSION = """async token => {
+    const api = "https://api.septemcore.com/api/shared/orders";
+    const own = {authorization: `Bearer ${token}`};
+    const json = {...own, "content-type": "application/json"};
+    const form = new URLSearchParams({name: "value"});
+    document.cookie = "theme=dark; path=/";
+    const requests = {
+        get: ["/api/orders", {headers: own}],
+        again: ["/api/orders", {headers: own, cache: "reload"}],
+        query: ["/api/orders?page=2&q=a%20b", {headers: own}],
+        conditional: ["/api/orders", {headers: {...own, "if-none-match": '"x"'}}],
+        range: ["/api/orders", {headers: {...own, range: "bytes=0-3"}}],
+        head: ["/api/orders", {method: "HEAD", headers: own}],
+        post: ["/api/orders", {method: "POST", headers: json, body: "{}"}],
+        form: ["/api/orders", {method: "POST", headers: own, body: form}],
+        put: ["/api/orders", {method: "PUT", headers: json, body: "{}"}],
+        remove: ["/api/orders", {method: "DELETE", headers: own}],
+        kept: ["/api/orders", {headers: own, keepalive: true}],
+        bare: ["/api/orders", {headers: own, credentials: "omit", referrerPolicy: "no-referrer"}],
+        escaped: ["/api/a%20b", {headers: own}],
+        file: ["/shell/icon.svg", {headers: own}],
+        anonymous: ["/api/orders", {}],
+        forged: ["/api/orders", {headers: {...own, "x-tenant-id": "evil", "x-roles": "root"}}],
+        other: ["/api/orders", {headers: {authorization: own.authorization + "x"}}],
+        preflight: [api, {headers: {...own, "x-client": "1"}, credentials: "include"}],
+        across: [api, {method: "POST", headers: json, body: "{}"}],
+        unread: ["https://api.septemcore.com/api/orders", {headers: own}],
+    };
+    const seen = {};
+    for (const [name, [url, options]] of Object.entries(requests)) {
+        try {
+            const answer = await fetch(url, options);
+            seen[name] = [answer.status, answer.type, [...answer.headers], await answer.text()];
+        } catch (fault) {
+            seen[name] = String(fault);
+        }
+    }
+    seen.socket = await new Promise(done => {
+        const socket = new WebSocket(`wss://${location.host}/api/orders`, ["bearer", token]);
+        socket.onopen = () => done("open");
+        socket.onclose = closed => done(closed.code);
+    });
+    return seen;
+}"""
+OF_EACH = {"date", "x-request-id", "x-envoy-upstream-service-time"}
+DECISION = re.compile(r"urn:septem:decision:\w+")
+REPEATABLE = {
+    "get", "again", "query", "conditional", "range", "head", "post", "form", "put", "remove",
+    "kept", "bare", "file", "forged",
+}  # fmt: skip
+
+
+def session(page: Page, token: str) -> Any:
+    """Have a page send all that its scripts can; without what is each answer's own."""
+    seen = page.evaluate(SESSION, token)
+    for answer in seen.values():
+        if isinstance(answer, list):
+            answer[2] = [pair for pair in answer[2] if pair[0] not in OF_EACH]
+            answer[3] = DECISION.sub("", answer[3])
+    return seen
+
+
+def test_a_signed_in_page_gets_the_same_answers_asked_and_repeated(world: World) -> None:
+    """Through the edge that asks, then through the other: not yet remembered, then repeated."""
+    token = Minter(world.stack.key, wall_seconds()).good(sub="in-a-browser", jti="in-a-browser")
+    seen, repeated = [], []
+    for name, times in ((ASKED, 1), (CACHED, 3)):
+        with ExitStack() as exits:
+            edge = Edge(exits, world, world.edges[name])
+            if name == CACHED:
+                hold_lease(edge, world)
+            page = edge.visit(f"{APP}/shell/?only=none")
+            for _ in range(times):
+                before = world.repeated()
+                seen.append(session(page, token))
+                repeated.append(world.repeated() - before)
+    assert seen[0]["get"][0] == seen[0]["file"][0] == seen[0]["across"][0] == 200
+    assert seen[0]["anonymous"][0] == seen[0]["other"][0] == 401
+    assert seen[0]["unread"] == "TypeError: Failed to fetch", "no route of that origin's"
+    for later in seen[1:]:
+        for name, answer in later.items():
+            assert answer == seen[0][name], name
+    assert repeated[0] == 0
+    assert repeated[2:] == [len(REPEATABLE)] * 2

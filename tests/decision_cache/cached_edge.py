@@ -3,15 +3,18 @@
 import json
 import ssl
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from http.client import HTTPResponse, HTTPSConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple, Self
 
+import yaml
+
 from demo.cases import TENANT, Minter
 from demo.process import fetch_status, fetch_text
 from demo.stack import READY_SECONDS, Stack
+from sidecar.cli.admin_client import request_admin
 from sidecar.common.clock import wall_seconds
 from tests.runtime.workers.harness import free_run, readme_pieces
 from tests.support.waiting import wait_until
@@ -179,6 +182,28 @@ class CachedEdge(Stack):
             return _said(connection.getresponse())
         finally:
             connection.close()
+
+    def settings(self) -> str:
+        """Return the text of the sidecar's configuration."""
+        return self._config.read_text()
+
+    def write_settings(self, text: str) -> None:
+        """Replace the sidecar's configuration."""
+        fresh = self._config.with_suffix(".new")
+        fresh.write_text(text)
+        fresh.rename(self._config)
+
+    def change_settings(self, change: Callable[[dict[str, Any]], None]) -> None:
+        """Change the sidecar's configuration."""
+        settings: dict[str, Any] = yaml.safe_load(self.settings())
+        change(settings)
+        self.write_settings(yaml.safe_dump(settings, sort_keys=False))
+
+    def reload(self, change: Callable[[dict[str, Any]], None] = lambda _: None) -> dict[str, Any]:
+        """Change the configuration, have it read, and return the outcome."""
+        self.change_settings(change)
+        address = f"127.0.0.1:{self.admin_port}"
+        return request_admin(address, "POST", "/config/reload", seconds=60)[1]
 
     def counts(self) -> dict[str, float]:
         """Return what the sidecar says of its cache."""

@@ -8,14 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.authz.decision_ids import DecisionIds
-from sidecar.authz.encoding.repeatable import metadata_field
+from sidecar.authz.encoding.repeatable import metadata_opening
 from sidecar.authz.recorder import DecisionRecorder
 from sidecar.authz.response_cache import AllowedCheck
 from sidecar.authz.snapshot import compile_routes
 from sidecar.config import parse_config
 from sidecar.decision_cache.answers import LeasedAnswers
+from sidecar.decision_cache.control import CommonArea, make_control
 from sidecar.decision_cache.credits import CreditSlots, KnownSlots, WithoutLimits
-from sidecar.decision_cache.protocol import MAX_PAYLOAD, NO_CREDIT, PAYLOAD_KEY
+from sidecar.decision_cache.protocol import COMMON_BYTES, MAX_PAYLOAD, NO_CREDIT, PAYLOAD_KEY
 from sidecar.decision_cache.route_rows import scopes_of
 from sidecar.observability.audit import AuditLog
 from sidecar.observability.counters import Counters
@@ -25,7 +26,7 @@ from tests.authz.checks import check_request
 from tests.authz.conftest import CONFIG as BASE
 from tests.authz.conftest import Bench
 from tests.support.minting import NOW, TENANT, Issuer
-from tests.support.module_peer import Repeated, read_payload
+from tests.support.module_peer import Repeated, common_at, read_payload
 
 CONFIG = BASE.replace(
     "headers:\n",
@@ -61,13 +62,22 @@ class Leased(Bench):
     def __init__(self, worker: int = 0, slots: CreditSlots | None = None) -> None:
         super().__init__(ISSUER, config=CONFIG, cache=TokenCache(100))
         self.scopes = scopes_of(ROUTES)
-        self.answers = LeasedAnswers(SECRET, worker, self.scopes, slots or WithoutLimits())
+        self.control = make_control(worker + 1, 1, 0)
+        self.area = CommonArea(self.control, worker)
+        self.answers = LeasedAnswers(
+            SECRET, worker, self.scopes, slots or WithoutLimits(), self.area.place
+        )
         self.answers.begin_epoch(7)
         self.answers.held = True
         self.service.repeatable = self.answers
 
     def payload(self, token: bytes, **changes: Any) -> tuple[pb.CheckResponse, bytes]:
-        """Ask, and return the answer without its payload, and the payload."""
+        """Ask, and return the answer without its payload, and the whole payload."""
+        response, payload = self.as_sent(token, **changes)
+        return response, self.whole(payload)
+
+    def as_sent(self, token: bytes, **changes: Any) -> tuple[pb.CheckResponse, bytes]:
+        """Ask, and return the answer without its payload, and the payload as it is sent."""
         headers = {"authorization": f"Bearer {token.decode()}", **changes.pop("headers", {})}
         host = changes.pop("host", "app.example")
         raw = self.handle(check_request(host=host, headers=headers, **changes))
@@ -76,6 +86,14 @@ class Leased(Bench):
         payload = fields[PAYLOAD_KEY].string_value.encode() if PAYLOAD_KEY in fields else b""
         fields.pop(PAYLOAD_KEY, None)
         return response, payload
+
+    def whole(self, payload: bytes) -> bytes:
+        """Return a payload with its common part, from wherever it stands."""
+        if not payload:
+            return payload
+        head, common, own = payload.split(b"\x1d")
+        common = common_at(self.control, int(head.split(b"\x1f")[2]), common)
+        return b"\x1d".join((head, common, own))
 
 
 def same(response: pb.CheckResponse, repeated: Repeated) -> None:
@@ -109,7 +127,6 @@ def test_a_tenant_without_a_slot_is_asked_for_until_it_has_one() -> None:
     for _ in range(2):
         response, payload = leased.payload(token)
         assert (response.status.code, payload) == (0, b"")
-    assert leased.answers.sent == 0
     slots.learn({TENANT: 9})
     assert read_payload(leased.payload(token)[1], **FILLS).head[-1] == "9"
 
@@ -231,6 +248,20 @@ def test_an_answer_has_the_epoch_and_the_process_it_was_decided_under() -> None:
     assert read_payload(leased.payload(token, path="/api")[1], **FILLS).head[2:4] == ["3", "8"]
 
 
+def test_a_common_part_is_sent_whole_where_there_is_no_space_for_it() -> None:
+    leased, token = Leased(), ISSUER.mint()
+    assert len(leased.as_sent(token, path="/api")[1]) < 400
+    leased.answers.begin_epoch(8)
+    leased.area.clear()
+    leased.area.place(b"x" * COMMON_BYTES)
+    whole = leased.as_sent(token, path="/api")[1]
+    assert len(whole) > 1000
+    assert whole == leased.whole(whole)
+    leased.area.clear()
+    leased.answers.begin_epoch(9)
+    assert leased.as_sent(token, path="/api")[1].split(b"\x1d")[1].startswith(b"@0\x1f")
+
+
 def test_two_hosts_are_two_answers() -> None:
     """One scope: so the module remembers the host beside it."""
     leased, token = Leased(), ISSUER.mint()
@@ -261,6 +292,7 @@ def test_the_field_is_merged_into_the_metadata() -> None:
     response = pb.CheckResponse()
     response.dynamic_metadata.fields["reason"].string_value = "x"
     value = b"v" * 5000
-    merged = pb.CheckResponse.FromString(response.SerializeToString() + metadata_field(b"k", value))
+    added = metadata_opening(b"k", len(value)) + value
+    merged = pb.CheckResponse.FromString(response.SerializeToString() + added)
     fields = {key: each.string_value for key, each in merged.dynamic_metadata.fields.items()}
     assert fields == {"reason": "x", "k": value.decode()}

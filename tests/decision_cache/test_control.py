@@ -8,6 +8,7 @@ import pytest
 
 from sidecar.authz.routes import Route
 from sidecar.decision_cache.control import (
+    CommonArea,
     WorkerWord,
     make_control,
     secret_of,
@@ -16,11 +17,13 @@ from sidecar.decision_cache.control import (
 )
 from sidecar.decision_cache.memory import MemoryFault, make_memory
 from sidecar.decision_cache.protocol import (
-    CONTROL_BYTES,
+    COMMON_BYTES,
+    COMMON_OFFSET,
     POOL_OFFSET,
     ROW,
     ROWS_OFFSET,
     TABLE_OFFSET,
+    control_bytes,
 )
 from sidecar.decision_cache.route_rows import EMPTY_TABLE, encode_table
 
@@ -32,7 +35,7 @@ def test_the_head_says_what_it_is() -> None:
     magic, protocol, workers, size, stale, secret, slots = struct.unpack_from(
         "<8sIIQQ32sI", one.bytes
     )
-    assert (magic, protocol, workers, size) == (b"SEPTEMDC", 1, 2, CONTROL_BYTES)
+    assert (magic, protocol, workers, size) == (b"SEPTEMDC", 2, 2, one.size)
     assert (stale, slots, secret) == (500_000_000, 3, secret_of(one))
     assert len(bytes.fromhex(secret.decode())) == 16
     assert secret != secret_of(other)
@@ -78,6 +81,36 @@ def test_a_worker_maps_what_it_inherits_and_nothing_else() -> None:
     WorkerWord(taken, 0, lambda: 5).beat()
     assert memory.words[17] == 5
     with pytest.raises(MemoryFault):
-        take_control(os.dup(make_memory("other", CONTROL_BYTES).descriptor))
+        take_control(os.dup(make_memory("other", control_bytes(1)).descriptor))
     with pytest.raises(MemoryFault):
         take_control(os.dup(make_memory("small", 4096).descriptor))
+
+
+def test_a_memory_of_other_workers_than_it_says_is_none() -> None:
+    memory = make_control(2, 1, 0)
+    struct.pack_into("<I", memory.bytes, 12, 1)
+    with pytest.raises(MemoryFault):
+        take_control(os.dup(memory.descriptor))
+
+
+def test_common_parts_stand_one_behind_the_other_in_their_workers_area() -> None:
+    memory = make_control(2, 1, 0)
+    one, other = CommonArea(memory, 0), CommonArea(memory, 1)
+    assert one.place(b"first") == b"@0\x1f5\x1f%d" % crc32(b"first")
+    assert one.place(b"second") == b"@5\x1f6\x1f%d" % crc32(b"second")
+    assert other.place(b"other") == b"@0\x1f5\x1f%d" % crc32(b"other")
+    begin = COMMON_OFFSET + COMMON_BYTES
+    assert memory.bytes[COMMON_OFFSET : COMMON_OFFSET + 11] == b"firstsecond"
+    assert memory.bytes[begin : begin + 5] == b"other"
+
+
+def test_a_common_part_that_does_not_fit_is_sent_itself() -> None:
+    memory = make_control(1, 1, 0)
+    area = CommonArea(memory, 0)
+    large = b"c" * (COMMON_BYTES - 4)
+    assert area.place(large).startswith(b"@0\x1f")
+    assert area.place(b"12345") == b"12345"
+    assert area.place(b"1234").startswith(b"@%d\x1f" % len(large))
+    assert area.place(b"1") == b"1"
+    area.clear()
+    assert area.place(b"12345").startswith(b"@0\x1f")

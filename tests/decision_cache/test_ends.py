@@ -1,14 +1,13 @@
 """What ends a lease: a revocation at once, a sidecar's death within the stale time, a restart."""
 
 import os
-import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
-from http.client import HTTPConnection, HTTPSConnection
+from collections.abc import Callable, Iterator
+from http.client import HTTPConnection
 from pathlib import Path
-from signal import SIGCONT, SIGKILL, SIGSTOP, Signals
-from typing import NamedTuple, Self
+from signal import SIGCONT, SIGHUP, SIGKILL, SIGSTOP, Signals
+from typing import Any
 
 import pytest
 
@@ -16,6 +15,7 @@ from demo.cases import ISSUER, OTHER_TENANT
 from demo.process import fetch_status, fetch_text
 from sidecar.common.clock import wall_seconds
 from tests.decision_cache.cached_edge import Ask, CachedEdge
+from tests.decision_cache.traffic import BURST, RATE, Answer, Overload, Traffic
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.real
@@ -28,66 +28,6 @@ SLACK_SECONDS = 2.0
 def edge(request: pytest.FixtureRequest) -> Iterator[CachedEdge]:
     with CachedEdge(workers=request.param) as running:
         yield running
-
-
-RATE, BURST = 100, 60
-WAVES, WAVE_SECONDS = 22, 0.2
-
-
-class Overload:
-    """Requests of one tenant at twice its rate, in waves; each fifth token is seen once.
-
-    Between two waves there is room again, so that some are repeated and some are asked for.
-    """
-
-    threads = 4
-
-    def __init__(self, edge: CachedEdge) -> None:
-        self._edge = edge
-        self._known = edge.mint(sub="limited", jti="known", tenantId=OTHER_TENANT)
-        self._each = round(2 * RATE * WAVE_SECONDS / self.threads)
-        self._new = [
-            edge.mint(sub="limited", jti=f"new-{number}", tenantId=OTHER_TENANT)
-            for number in range(WAVES * self.threads * self._each // 5)
-        ]
-        self.waves: list[list[Answered]] = [[] for _ in range(WAVES)]
-
-    def run(self) -> None:
-        threads = [
-            threading.Thread(target=self._send, args=[time.monotonic()])
-            for _ in range(self.threads)
-        ]
-        for each in threads:
-            each.start()
-        for each in threads:
-            each.join()
-
-    @property
-    def statuses(self) -> Counter[int]:
-        return Counter(answer.status for wave in self.waves for answer in wave)
-
-    def passed_in_a_second(self) -> float:
-        """Return the rate at which requests passed, between the first of two waves."""
-        begins = [min(answer.sent for answer in wave) for wave in self.waves]
-        measured = [answer.status for wave in self.waves[5:-1] for answer in wave]
-        return measured.count(200) / (begins[-1] - begins[5])
-
-    def _send(self, began: float) -> None:
-        edge = self._edge
-        connection = HTTPSConnection(
-            "localhost", edge.ports.https, timeout=20, context=edge.context
-        )
-        for number, wave in enumerate(self.waves):
-            time.sleep(max(0.0, began + number * WAVE_SECONDS - time.monotonic()))
-            for at in range(self._each):
-                token = self._known if at % 5 else self._new.pop()
-                sent = time.monotonic()
-                headers = {"authorization": f"Bearer {token}"}
-                connection.request("GET", "/api/x", headers=headers)
-                answer = connection.getresponse()
-                answer.read()
-                wave.append(Answered(sent, answer.status))
-        connection.close()
 
 
 def set_limit(edge: CachedEdge, **limits: str) -> None:
@@ -146,60 +86,6 @@ def test_a_limit_holds_for_what_is_asked_and_repeated_together(edge: CachedEdge)
     wait_until(repeats_again)
 
 
-class Answered(NamedTuple):
-    """When a request was sent (monotonic seconds), and its status; 0 for none."""
-
-    sent: float
-    status: int
-
-
-class Traffic:
-    """Requests with one token, one after another, while something happens."""
-
-    def __init__(self, edge: CachedEdge, subject: str) -> None:
-        self.answers: list[Answered] = []
-        self._edge = edge
-        self._token = edge.mint(sub=subject, jti=subject)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        before = self._edge.repeated()
-        wait_until(lambda: self._edge.repeated() > before + 20)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    @property
-    def allowed(self) -> int:
-        return sum(answer.status == 200 for answer in self.answers)
-
-    @property
-    def statuses(self) -> Counter[int]:
-        return Counter(answer.status for answer in self.answers)
-
-    def flow(self, status: int, count: int = 20) -> None:
-        """Wait for so many more answers of a status."""
-        enough = self.statuses[status] + count
-        wait_until(lambda: self.statuses[status] >= enough, explain=lambda: self.statuses)
-
-    def _run(self) -> None:
-        edge = self._edge
-        connection = HTTPSConnection(
-            "localhost", edge.ports.https, timeout=20, context=edge.context
-        )
-        while not self._stop.is_set():
-            sent = time.monotonic()
-            connection.request("GET", "/api/x", headers={"authorization": f"Bearer {self._token}"})
-            answer = connection.getresponse()
-            answer.read()
-            self.answers.append(Answered(sent, answer.status))
-        connection.close()
-
-
 def refresh(edge: CachedEdge) -> None:
     """Have everything read; it returns once every process decides by it."""
     connection = HTTPConnection("127.0.0.1", edge.admin_port, timeout=20)
@@ -234,6 +120,96 @@ def revoked(subject: str) -> dict[str, object]:
     return {"iss": ISSUER, "sub": subject, "issued_before": int(wall_seconds()) + 1}
 
 
+DEFAULT_POLICY = "strict-origin-when-cross-origin"
+
+
+def stricter(config: dict[str, Any]) -> None:
+    (route,) = (each for each in config["routes"] if each["name"] == "api")
+    route["roles"] = ["nobody-has-it"]
+
+
+def another_policy(config: dict[str, Any]) -> None:
+    config["headers"]["referrer_policy"] = "no-referrer"
+
+
+def removed(config: dict[str, Any]) -> None:
+    config["routes"] = [each for each in config["routes"] if each["name"] != "api"]
+
+
+def behind_another(config: dict[str, Any]) -> None:
+    """Every route has another number from then on, and the first that matches is stricter."""
+    config["routes"].insert(0, {"name": "narrow", "path": "/api/x", "roles": ["nobody-has-it"]})
+
+
+def broken(config: dict[str, Any]) -> None:
+    config["routes"].append({"name": 1})
+
+
+RELOADED: dict[str, tuple[Callable[[dict[str, Any]], None], Answer]] = {
+    "a route that became stricter": (stricter, Answer(403, DEFAULT_POLICY)),
+    "a stricter route before it": (behind_another, Answer(403, DEFAULT_POLICY)),
+    "no route any more": (removed, Answer(403, DEFAULT_POLICY)),
+    "another header": (another_policy, Answer(200, "no-referrer")),
+}
+"""What is changed, and what is answered under the new file."""
+
+
+@pytest.mark.parametrize("kind", RELOADED)
+def test_nothing_is_repeated_beyond_the_end_of_a_configuration(edge: CachedEdge, kind: str) -> None:
+    """Of what is sent after the reload was acknowledged; and no old answer follows a new one."""
+    change, expected = RELOADED[kind]
+    first = edge.settings()
+    try:
+        with Traffic(edge, f"reloaded-{change.__name__}") as traffic:
+            old = traffic.answers[-1].answer
+            assert old == Answer(200, DEFAULT_POLICY)
+            assert edge.reload(change)["result"] == "applied"
+            acknowledged = time.monotonic()
+            before = edge.repeated()
+            traffic.flow(expected.status, 200)
+            if expected.status == 200:
+                wait_until(lambda: edge.repeated() > before + 20)
+    finally:
+        edge.write_settings(first)
+        assert edge.reload()["result"] == "applied"
+    late = {each.answer for each in traffic.answers if each.sent > acknowledged}
+    assert late == {expected}
+    if len(family(edge.sidecar.pid)) == 1:  # workers that are asked change one after the other
+        order = [each.answer == old for each in traffic.answers]
+        assert order == sorted(order, reverse=True), "once the new, never again the old"
+    edge.hold_lease()
+
+
+def test_a_reload_by_signal_ends_what_is_repeated(edge: CachedEdge) -> None:
+    first = edge.settings()
+    try:
+        with Traffic(edge, "reloaded-by-signal") as traffic:
+            edge.change_settings(stricter)
+            os.kill(edge.sidecar.pid, SIGHUP)
+            traffic.flow(403, 10)
+            refused = time.monotonic()
+            traffic.flow(403, 100)
+    finally:
+        edge.write_settings(first)
+        assert edge.reload()["result"] == "applied"
+    assert {each.status for each in traffic.answers if each.sent > refused} == {403}
+    edge.hold_lease()
+
+
+def test_a_file_that_is_refused_ends_nothing(edge: CachedEdge) -> None:
+    first = edge.settings()
+    with Traffic(edge, "reloaded-with-nothing") as traffic:
+        before = dropped(edge)
+        assert (
+            edge.reload(lambda config: config["routes"].append({"name": 1}))["result"] == "invalid"
+        )
+        edge.write_settings(first)
+        assert edge.reload()["result"] == "unchanged"
+        traffic.flow(200, 100)
+        assert dropped(edge) == before
+    assert set(traffic.statuses) == {200}
+
+
 @pytest.mark.parametrize("number", [SIGKILL, SIGSTOP], ids=["killed", "frozen"])
 def test_without_the_sidecar_answers_end_in_time_and_no_line_is_lost(
     edge: CachedEdge, number: Signals
@@ -245,7 +221,7 @@ def test_without_the_sidecar_answers_end_in_time_and_no_line_is_lost(
         struck = time.monotonic()
         for pid in everyone:
             os.kill(pid, number)
-        traffic.flow(503)
+        traffic.flow(503, 5)  # a frozen sidecar is waited for each time
         if number is SIGSTOP:
             for pid in everyone:
                 os.kill(pid, SIGCONT)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.decision_cache import lease_server
-from sidecar.decision_cache.protocol import HELLO, HELLO_MAGIC
+from sidecar.decision_cache.protocol import HELLO, HELLO_MAGIC, PROTOCOL, control_bytes
 from sidecar.transport.peers import PeerRule
 from sidecar.transport.sockets import ListenFault
 from tests.decision_cache.served import Served, open_descriptors, received
@@ -33,7 +33,7 @@ async def served(folder: Path) -> Iterator[Served]:  # type: ignore[misc]
 async def test_a_lease_is_three_sealed_memories(served: Served) -> None:
     _, welcome = await served.lease()
     sizes = [os.fstat(each).st_size for each in (welcome.control, welcome.credit)]
-    assert sizes == [172_032, 4096]
+    assert sizes == [control_bytes(1), 4096]
     assert (welcome.ring.bytes, len(welcome.ring.ring_id)) == (65_536, 12)
     assert os.fstat(welcome.control).st_ino == os.fstat(served.control.descriptor).st_ino
 
@@ -103,7 +103,7 @@ HELLOS = {
     "too short": b"hello",
     "too long": bytes(HELLO.size + 1),
     "zeros": bytes(HELLO.size),
-    "another version": HELLO.pack(HELLO_MAGIC, 2, 0, 1, 0, b"0.2.0", 0),
+    "another version": HELLO.pack(HELLO_MAGIC, PROTOCOL + 1, 0, 1, 0, b"0.2.0", 0),
     "an old ring that is not there": HELLO.pack(HELLO_MAGIC, 1, 1, 1, 0, b"", 0),
 }
 

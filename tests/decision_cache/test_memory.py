@@ -10,7 +10,7 @@ import tempfile
 import pytest
 
 from sidecar.decision_cache.memory import MemoryFault, make_memory, make_ring, take_ring
-from sidecar.decision_cache.protocol import RING_HEAD, RING_HEADER, RING_MAGIC, SEALS
+from sidecar.decision_cache.protocol import PROTOCOL, RING_HEAD, RING_HEADER, RING_MAGIC, SEALS
 from tests.support.module_peer import sealed
 
 
@@ -67,7 +67,7 @@ HOSTILE = {
     "no power of two": lambda: sealed(65_536 + 4096, head=_header(bytes=65_536 + 4096)),
     "another size than it says": lambda: sealed(131_072, head=_header(bytes=65_536)),
     "another magic": lambda: sealed(65_536, head=_header(magic=b"SEPTEMDC")),
-    "another version": lambda: sealed(65_536, head=_header(protocol=2)),
+    "another version": lambda: sealed(65_536, head=_header(protocol=PROTOCOL + 1)),
     "another header": lambda: sealed(65_536, head=_header(header=8192)),
     "more unread than fits": lambda: _positions(70_000, 0),
     "more read than written": lambda: _positions(0, 8),

@@ -4,24 +4,21 @@ import pytest
 
 from sidecar.authz.encoding.repeatable import CommonFields
 from sidecar.decision_cache.payload import (
-    TokenTexts,
+    TokenKind,
     common_part,
-    head_of,
-    payload_of,
     token_texts,
 )
-from sidecar.decision_cache.protocol import MAX_PAYLOAD
 from sidecar.tokens.cache import CachedToken
 from sidecar.tokens.verifier import verify_token
 from tests.support.minting import NOW, Issuer, policy
 
 ISSUER = Issuer.generate()
-TEXTS = TokenTexts(b"1\x1f2", b"a\x1fb", b',"kid":"k"', has_roles=True, written_otherwise=False)
+KIND = TokenKind(b',"kid":"k"', has_roles=True, written_otherwise=False)
 RIGHT = CommonFields((), ("x-a",), ((2, "x-b", b"1"),), (("reason", "token_verified"),))
 
 
 def common(fields: CommonFields) -> bytes | None:
-    return common_part(fields, "token_verified", "api", "active", TEXTS)
+    return common_part(fields, "token_verified", "api", "active", KIND)
 
 
 def cached() -> CachedToken:
@@ -59,7 +56,7 @@ def test_what_a_module_could_not_repeat_has_none(what: str) -> None:
 def test_times_are_never_longer_than_the_sidecars() -> None:
     texts = token_texts(cached())
     assert texts is not None
-    starts, ends = map(int, texts.times.split(b"\x1f"))
+    starts, ends = map(int, texts.times.removesuffix(b"\x1f").split(b"\x1f"))
     assert (starts, ends) == (int(NOW * 1000) - 40_000, int(NOW * 1000) + 630_999)
     assert starts / 1000 >= NOW - 40.0005
     assert ends / 1000 <= NOW + 630.9999
@@ -71,11 +68,3 @@ def test_a_text_of_another_alphabet_is_not_sent() -> None:
     assert token_texts(token) is not None, "JSON escapes it"
     token.warnings = ("\u00e4",)
     assert token_texts(token) is None
-
-
-@pytest.mark.parametrize("left", [0, 1])
-def test_a_payload_is_as_long_as_a_module_takes_or_empty(left: int) -> None:
-    head = head_of(b"s" * 32, 1, 2)
-    room = MAX_PAYLOAD - len(payload_of(head, b"1\x1f2", 3, 4, b"", b""))
-    payload = payload_of(head, b"1\x1f2", 3, 4, b"c" * (room + left), b"")
-    assert len(payload) == (0 if left else MAX_PAYLOAD)

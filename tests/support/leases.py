@@ -18,10 +18,10 @@ import zlib
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-PROTOCOL = 1
+PROTOCOL = 2
 CONTROL_MAGIC, RING_MAGIC = b"SEPTEMDC", b"SEPTEMRG"
 HELLO_MAGIC, WELCOME_MAGIC = b"SEPTEMHI", b"SEPTEMOK"
-CONTROL_BYTES = 172_032
+CONTROL_BYTES = 172_032 + 131_072  # of one worker
 TABLE_OFFSET, ROWS_OFFSET, POOL_OFFSET, POOL_BYTES = 4096, 4160, 40_960, 131_072
 SECRET_OFFSET, SLOTS_OFFSET, WORKER_OFFSET = 32, 64, 128
 EPOCH_WORD, BEAT_WORD = WORKER_OFFSET // 8, WORKER_OFFSET // 8 + 1
@@ -169,7 +169,8 @@ class Leases:
         """Publish another route table."""
         image = control_image(rows)
         self._words[TABLE_OFFSET // 8] += 1
-        self._map[TABLE_OFFSET + 8 :] = image[TABLE_OFFSET + 8 :]
+        table = slice(TABLE_OFFSET + 8, POOL_OFFSET + POOL_BYTES)
+        self._map[table] = image[table]
         self._words[TABLE_OFFSET // 8] += 1
 
     def welcome(self, peer: socket.socket, ring_bytes: int = 1 << 20) -> tuple[Ring, Ring | None]:

@@ -11,16 +11,22 @@ import mmap
 import os
 import re
 import socket
+import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from sidecar.decision_cache.memory import SharedMemory
 from sidecar.decision_cache.protocol import (
+    COMMON_BYTES,
+    COMMON_OFFSET,
     COUNT_OFFSET,
     DESCRIPTORS,
     HAS_OLD_RING,
     HEAD_OFFSET,
     HELLO,
     HELLO_MAGIC,
+    MAX_PAYLOAD,
+    MAX_RECORDS,
     PROTOCOL,
     RING_HEAD,
     RING_HEADER,
@@ -151,6 +157,19 @@ class Repeated(NamedTuple):
     line: dict[str, Any]
 
 
+def common_at(control: SharedMemory, worker: int, common: bytes) -> bytes:
+    """Return a common part from where it stands, by the document."""
+    if not common.startswith(b"@"):
+        return common
+    offset, length, crc = map(int, common[1:].split(b"\x1f"))
+    at = COMMON_OFFSET + worker * COMMON_BYTES + offset
+    text = control.bytes[at : at + length]
+    assert len(text) == length <= MAX_PAYLOAD
+    assert offset + length <= COMMON_BYTES
+    assert zlib.crc32(text) == crc
+    return text
+
+
 def read_payload(payload: bytes, **fills: str) -> Repeated:
     """Read a payload by the grammar of the document; ``fills`` are T I M H P S U."""
     head, common, own = payload.split(b"\x1d")
@@ -165,7 +184,7 @@ def read_payload(payload: bytes, **fills: str) -> Repeated:
 
     records = [record.split(b"\x1f") for record in common.split(b"\x1e")]
     (line,) = (record[1] for record in records if record[0] == b"l")
-    assert len(records) <= 64
+    assert len(records) <= MAX_RECORDS
     return Repeated(
         head.decode().split("\x1f"),
         {r[1].decode(): filled(r[2]) for r in records if r[0] == b"h"},

@@ -1,7 +1,7 @@
 """An allowed answer in parts, for Envoy's decision cache, which repeats what an answer did.
 
-``read_common`` reads back what a template has in common for its tokens; ``metadata_field`` adds
-a string to the dynamic metadata of an answer that is already encoded.
+``read_common`` reads back what a template has in common for its tokens; ``metadata_opening``
+begins a string that is added to the dynamic metadata of an answer which is already encoded.
 """
 
 from typing import NamedTuple
@@ -43,16 +43,17 @@ def read_common(template: Template) -> CommonFields:
     )
 
 
-def metadata_field(key: bytes, value: bytes) -> bytes:
-    """Encode one string of the dynamic metadata, to be appended to an encoded ``CheckResponse``.
+def metadata_opening(key: bytes, length: int) -> bytes:
+    """Encode what stands before a string of the dynamic metadata, of so many bytes.
+
+    With the string it may be appended to an encoded ``CheckResponse``.
 
     A submessage that occurs twice is merged by every decoder of protobuf, and so is its map.
     """
     # From the inside: a Value's field 3, the entry of a map, a Struct's field 1. One copy of all.
-    length = len(value)
+    value_bytes = length
     before = b"\x1a" + varint(length)
     length += len(before)
     before = b"\x0a" + varint(len(key)) + key + b"\x12" + varint(length) + before
-    length = len(before) + len(value)
-    before = b"\x0a" + varint(length) + before
-    return b"\x22" + varint(len(before) + len(value)) + before + value
+    before = b"\x0a" + varint(len(before) + value_bytes) + before
+    return b"\x22" + varint(len(before) + value_bytes) + before

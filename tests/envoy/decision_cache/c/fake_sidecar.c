@@ -40,6 +40,19 @@ void fake_beat(fake_sidecar *sidecar) {
                    __ATOMIC_RELEASE);
 }
 
+void fake_workers(fake_sidecar *sidecar, uint32_t workers) {
+  size_t before = SEPTEM_CONTROL_BYTES(1), size = SEPTEM_CONTROL_BYTES(workers);
+  int fd = fake_memory(size, SEPTEM_SEALS);
+  septem_control *control = map(fd, size);
+  memcpy(control, sidecar->control, before);
+  munmap(sidecar->control, before);
+  close(sidecar->control_fd);
+  control->workers = workers;
+  control->bytes = size;
+  sidecar->control_fd = fd;
+  sidecar->control = control;
+}
+
 void fake_rows(fake_sidecar *sidecar, const fake_row *rows, unsigned count) {
   char *base = (char *)sidecar->control;
   septem_table *table = (septem_table *)(void *)(base + SEPTEM_TABLE_OFFSET);
@@ -72,17 +85,17 @@ void fake_rows(fake_sidecar *sidecar, const fake_row *rows, unsigned count) {
 void fake_sidecar_start(fake_sidecar *sidecar) {
   memset(sidecar, 0, sizeof *sidecar);
   sidecar->peer = sidecar->old_ring = -1;
-  sidecar->control_fd = fake_memory(SEPTEM_CONTROL_BYTES, SEPTEM_SEALS);
+  sidecar->control_fd = fake_memory(SEPTEM_CONTROL_BYTES(1), SEPTEM_SEALS);
   sidecar->credit_fd = fake_memory(4096, SEPTEM_SEALS);
   sidecar->ring_fd = fake_memory(SEPTEM_RING_HEADER + FAKE_RING, SEPTEM_SEALS);
-  sidecar->control = map(sidecar->control_fd, SEPTEM_CONTROL_BYTES);
+  sidecar->control = map(sidecar->control_fd, SEPTEM_CONTROL_BYTES(1));
   sidecar->credits = map(sidecar->credit_fd, 4096);
   sidecar->ring = map(sidecar->ring_fd, SEPTEM_RING_HEADER + FAKE_RING);
   septem_control *control = sidecar->control;
   control->magic = SEPTEM_CONTROL_MAGIC;
   control->protocol = SEPTEM_PROTOCOL;
   control->workers = 1;
-  control->bytes = SEPTEM_CONTROL_BYTES;
+  control->bytes = SEPTEM_CONTROL_BYTES(1);
   control->stale_ns = 500000000;
   control->credit_slots = 1;
   memcpy(control->secret, "0123456789abcdef0123456789abcdef", SEPTEM_SECRET_BYTES);
@@ -118,7 +131,7 @@ void fake_sidecar_stop(fake_sidecar *sidecar) {
   close_fd(&sidecar->control_fd);
   close_fd(&sidecar->credit_fd);
   close_fd(&sidecar->ring_fd);
-  munmap(sidecar->control, SEPTEM_CONTROL_BYTES);
+  munmap(sidecar->control, SEPTEM_CONTROL_BYTES(1));
   munmap(sidecar->credits, 4096);
   munmap(sidecar->ring, SEPTEM_RING_HEADER + FAKE_RING);
   unlink(sidecar->path);

@@ -37,6 +37,9 @@ int fake_memory(size_t size, int seals);
 void fake_sidecar_start(fake_sidecar *sidecar);
 void fake_sidecar_stop(fake_sidecar *sidecar);
 
+/* Have control memory for so many workers, before it is given to anybody. */
+void fake_workers(fake_sidecar *sidecar, uint32_t workers);
+
 void fake_rows(fake_sidecar *sidecar, const fake_row *rows, unsigned count);
 void fake_beat(fake_sidecar *sidecar);
 

@@ -37,6 +37,18 @@ static void payload_of(fake_envoy *envoy, text rest) {
   if (rest.length > 0 && rest.at[0] == '+') {
     used = fake_payload(&sidecar, buffer, sizeof buffer, 1, "", "").length - 1;
     rest.at++, rest.length--;
+  } else if (rest.length > 0 && rest.at[0] == '@') {
+    /* The input stands in shared memory, up to its group separator, and is read from there. */
+    char said[64];
+    text common;
+    rest.at++, rest.length--;
+    if (text_next(&rest, SEPTEM_GROUP, &common) && common.length <= SEPTEM_MAX_PAYLOAD) {
+      if (common.length > 0)
+        memcpy((char *)sidecar.control + SEPTEM_COMMON_OFFSET, common.at, common.length);
+      snprintf(said, sizeof said, "@0\x1f%zu\x1f%u", common.length,
+               fake_crc(0, common.at, common.length));
+      used = fake_payload(&sidecar, buffer, sizeof buffer, 1, said, "").length;
+    }
   }
   if (rest.length > 2 * SEPTEM_MAX_PAYLOAD) rest.length = 2 * SEPTEM_MAX_PAYLOAD;
   if (rest.length > 0) memcpy(buffer + used, rest.at, rest.length);

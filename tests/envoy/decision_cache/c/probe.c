@@ -15,7 +15,7 @@
 static septem_routes routes = {.sequence = 1};
 
 static void read_table(const char *path) {
-  static uint64_t image[SEPTEM_CONTROL_BYTES / 8];
+  static uint64_t image[SEPTEM_CONTROL_BYTES(1) / 8];
   FILE *file = fopen(path, "rb");
   CHECK(file != NULL && fread(image, 1, sizeof image, file) == sizeof image);
   fclose(file);

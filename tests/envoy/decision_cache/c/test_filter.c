@@ -518,6 +518,70 @@ static void test_the_payload_is_not_shown_to_the_log(void) {
   end();
 }
 
+/* What a payload says of a common part that stands in shared memory. */
+static const char *placed(uint32_t offset, const char *common) {
+  static char said[64];
+  size_t length = strlen(common);
+  memcpy((char *)sidecar.control + SEPTEM_COMMON_OFFSET + offset, common, length);
+  snprintf(said, sizeof said, "@%u\x1f%zu\x1f%u", offset, length, fake_crc(0, common, length));
+  return said;
+}
+
+static bool learns(const char *token, const char *common) {
+  stream it;
+  uint64_t before = count_of(SEPTEM_LEARNT);
+  stream_of(&it, (header[]){{"authorization", token}}, 1);
+  CHECK(!request(&it, true));
+  answer(&it, 1, common, FAKE_OWN);
+  respond(&it);
+  finish(&it);
+  return count_of(SEPTEM_LEARNT) == before + 1;
+}
+
+static bool tenant_is(const char *token, const char *tenant) {
+  stream it;
+  stream_of(&it, (header[]){{"authorization", token}}, 1);
+  bool is = request(&it, true) &&
+            text_equal(fake_find(it.envoy.request, it.envoy.requests, "x-tenant-id"),
+                       (text){tenant, strlen(tenant)});
+  respond(&it);
+  finish(&it);
+  return is;
+}
+
+#define LINE_OF "l\x1f{\"time\":\"\x1aT\",\"id\":\"\x1aI\"}\x1eh\x1fx-tenant-id\x1f"
+#define ONE "Bearer aaaaaaaaaaaaaaaaaaaaaaaa"
+#define TWO "Bearer bbbbbbbbbbbbbbbbbbbbbbbb"
+
+static void test_a_common_part_that_stands_in_shared_memory(void) {
+  begin();
+  usual();
+  CHECK(learns(ONE, placed(100, LINE_OF "one")) && tenant_is(ONE, "one"));
+  /* What is known is not read again: under one epoch nothing is overwritten. */
+  const char *said = placed(100, LINE_OF "one");
+  memset((char *)sidecar.control + SEPTEM_COMMON_OFFSET + 100, 'x', 20);
+  CHECK(learns(TWO, said) && tenant_is(TWO, "one"));
+  char wrong[80];
+  snprintf(wrong, sizeof wrong, "%s0", said); /* another checksum */
+  CHECK(!learns("Bearer cccccccccccccccccccccccc", wrong));
+  snprintf(wrong, sizeof wrong, "%s\x1f" "0", placed(200, LINE_OF "three"));
+  CHECK(!learns("Bearer cccccccccccccccccccccccc", wrong));
+  CHECK(!learns("Bearer dddddddddddddddddddddddd", "@100\x1f" "20"));
+  CHECK(!learns("Bearer dddddddddddddddddddddddd", "@"));
+  CHECK(!learns("Bearer dddddddddddddddddddddddd", "@0\x1f" "0\x1f" "0")); /* no line in it */
+  /* Under another one the same place has another text. */
+  stream held;
+  stream_of(&held, (header[]){{"authorization", ONE}}, 1);
+  CHECK(request(&held, true)); /* it keeps the old one until it ends */
+  sidecar.control->worker[0].epoch++;
+  CHECK(!usual());
+  CHECK(learns(ONE, placed(100, LINE_OF "two")) && tenant_is(ONE, "two"));
+  respond(&held);
+  finish(&held);
+  CHECK(tenant_is(ONE, "two"));
+  end();
+}
+
 static void test_a_denial_is_not_learnt(void) {
   stream it;
   begin();
@@ -593,6 +657,30 @@ static void test_values_that_do_not_fit_ask_and_write_no_line(void) {
   uint64_t head = sidecar.ring->head;
   CHECK(!request(&it, true) && it.envoy.changes == 0 && sidecar.ring->head == head);
   finish(&it);
+  end();
+}
+
+static void test_a_response_of_many_headers(void) {
+  stream it;
+  char name[16];
+  begin();
+  usual();
+  for (unsigned headers = 62; headers < 68; headers++) {
+    stream_of(&it, NULL, 0);
+    CHECK(request(&it, true));
+    for (unsigned i = 2; i < headers; i++) {
+      snprintf(name, sizeof name, "x-%u", i);
+      fake_add(it.envoy.response, &it.envoy.responses, name, TEXT("v"));
+    }
+    fake_add(it.envoy.response, &it.envoy.responses, "server", TEXT("envoy"));
+    fake_add(it.envoy.response, &it.envoy.responses, "x-absent", TEXT("0"));
+    respond(&it);
+    text server = fake_find(it.envoy.response, it.envoy.responses, "server");
+    text absent = fake_find(it.envoy.response, it.envoy.responses, "x-absent");
+    CHECK(text_equal(server, TEXT("1")) && text_equal(absent, TEXT("0")));
+    CHECK(fake_find(it.envoy.response, it.envoy.responses, "x-replaced").length == 1);
+    finish(&it);
+  }
   end();
 }
 
@@ -678,10 +766,12 @@ int main(void) {
   test_an_odd_host_is_not_learnt();
   test_forged_metadata_neither_passes_nor_is_learnt();
   test_the_payload_is_not_shown_to_the_log();
+  test_a_common_part_that_stands_in_shared_memory();
   test_a_denial_is_not_learnt();
   test_no_credit_and_no_space_ask_and_change_nothing();
   test_a_line_that_is_too_long_asks();
   test_values_that_do_not_fit_ask_and_write_no_line();
+  test_a_response_of_many_headers();
   test_a_streams_end_without_a_response();
   test_the_configuration();
   test_a_thread_has_few_leases();

@@ -138,6 +138,7 @@ static void no_spoil(septem_control *c, septem_ring *r) { (void)c, (void)r; }
 static void magic(septem_control *c, septem_ring *r) { (void)r, c->magic++; }
 static void protocol(septem_control *c, septem_ring *r) { (void)r, c->protocol++; }
 static void size(septem_control *c, septem_ring *r) { (void)r, c->bytes++; }
+static void size_of_two(septem_control *c, septem_ring *r) { (void)r, c->bytes = SEPTEM_CONTROL_BYTES(2); }
 static void no_workers(septem_control *c, septem_ring *r) { (void)r, c->workers = 0; }
 static void many_workers(septem_control *c, septem_ring *r) { (void)r, c->workers = 17; }
 static void no_patience(septem_control *c, septem_ring *r) { (void)r, c->stale_ns = 49999999; }
@@ -159,7 +160,7 @@ static const hostile_memory MEMORIES[] = {
     {"may grow", 0, 0, 0, F_SEAL_SHRINK | F_SEAL_SEAL, no_spoil},
     {"may be unsealed", 0, 0, 0, F_SEAL_SHRINK | F_SEAL_GROW, no_spoil},
     {"control too small", 4096, 0, 0, 0, no_spoil},
-    {"control too large", SEPTEM_CONTROL_BYTES + 4096, 0, 0, 0, no_spoil},
+    {"control too large", SEPTEM_CONTROL_BYTES(1) + 4096, 0, 0, 0, no_spoil},
     {"credit too large", 0, 8192, 0, 0, no_spoil},
     {"ring of a page", 0, 0, 4096, 0, no_spoil},
     {"ring too small", 0, 0, SEPTEM_RING_HEADER + 32768, 0, no_spoil},
@@ -168,6 +169,7 @@ static const hostile_memory MEMORIES[] = {
     {"control's magic", 0, 0, 0, 0, magic},
     {"control's protocol", 0, 0, 0, 0, protocol},
     {"control's size", 0, 0, 0, 0, size},
+    {"control of more workers than it says", SEPTEM_CONTROL_BYTES(2), 0, 0, 0, size_of_two},
     {"no workers", 0, 0, 0, 0, no_workers},
     {"too many workers", 0, 0, 0, 0, many_workers},
     {"stale at once", 0, 0, 0, 0, no_patience},
@@ -202,7 +204,7 @@ static void test_no_lease_with_memory_that_is_not_in_order(void) {
     CHECK(septem_lease_check(lease, now) == SEPTEM_NO_LEASE);
     CHECK(fake_accept(&sidecar));
     int fds[] = {
-        hostile_fd(sidecar.control, SEPTEM_CONTROL_BYTES, row->control, row->seals),
+        hostile_fd(sidecar.control, SEPTEM_CONTROL_BYTES(1), row->control, row->seals),
         hostile_fd(sidecar.credits, 4096, row->credit, row->seals),
         hostile_fd(sidecar.ring, SEPTEM_RING_HEADER + FAKE_RING, row->ring, row->seals),
     };
@@ -242,16 +244,16 @@ typedef struct {
 
 static void test_no_lease_with_a_welcome_that_is_not_in_order(void) {
   const hostile_welcome rows[] = {
-      {"another magic", {.magic = SEPTEM_HELLO_MAGIC, .protocol = 1}, 64, 3},
-      {"another protocol", {.magic = SEPTEM_WELCOME_MAGIC, .protocol = 2}, 64, 3},
-      {"flags", {.magic = SEPTEM_WELCOME_MAGIC, .protocol = 1, .flags = 1}, 64, 3},
-      {"too short", {.magic = SEPTEM_WELCOME_MAGIC, .protocol = 1}, 63, 3},
-      {"empty but for descriptors", {.magic = SEPTEM_WELCOME_MAGIC, .protocol = 1}, 1, 3},
-      {"no descriptors", {.magic = SEPTEM_WELCOME_MAGIC, .protocol = 1}, 64, 0},
-      {"one descriptor", {.magic = SEPTEM_WELCOME_MAGIC, .protocol = 1}, 64, 1},
-      {"two descriptors", {.magic = SEPTEM_WELCOME_MAGIC, .protocol = 1}, 64, 2},
-      {"four descriptors", {.magic = SEPTEM_WELCOME_MAGIC, .protocol = 1}, 64, 4},
-      {"thirty descriptors", {.magic = SEPTEM_WELCOME_MAGIC, .protocol = 1}, 64, 30},
+      {"another magic", {.magic = SEPTEM_HELLO_MAGIC, .protocol = SEPTEM_PROTOCOL}, 64, 3},
+      {"another protocol", {.magic = SEPTEM_WELCOME_MAGIC, .protocol = SEPTEM_PROTOCOL + 1}, 64, 3},
+      {"flags", {.magic = SEPTEM_WELCOME_MAGIC, .protocol = SEPTEM_PROTOCOL, .flags = 1}, 64, 3},
+      {"too short", {.magic = SEPTEM_WELCOME_MAGIC, .protocol = SEPTEM_PROTOCOL}, 63, 3},
+      {"empty but for descriptors", {.magic = SEPTEM_WELCOME_MAGIC, .protocol = SEPTEM_PROTOCOL}, 1, 3},
+      {"no descriptors", {.magic = SEPTEM_WELCOME_MAGIC, .protocol = SEPTEM_PROTOCOL}, 64, 0},
+      {"one descriptor", {.magic = SEPTEM_WELCOME_MAGIC, .protocol = SEPTEM_PROTOCOL}, 64, 1},
+      {"two descriptors", {.magic = SEPTEM_WELCOME_MAGIC, .protocol = SEPTEM_PROTOCOL}, 64, 2},
+      {"four descriptors", {.magic = SEPTEM_WELCOME_MAGIC, .protocol = SEPTEM_PROTOCOL}, 64, 4},
+      {"thirty descriptors", {.magic = SEPTEM_WELCOME_MAGIC, .protocol = SEPTEM_PROTOCOL}, 64, 30},
   };
   for (size_t i = 0; i < LENGTH(rows); i++) {
     begin();
@@ -296,7 +298,7 @@ static void test_a_raised_epoch_drops_everything(void) {
 
 static void test_every_workers_word_counts(void) {
   begin();
-  sidecar.control->workers = 3;
+  fake_workers(&sidecar, 3);
   for (int i = 0; i < 3; i++) sidecar.control->worker[i].beat = now;
   CHECK(septem_lease_check(lease, now) == SEPTEM_NO_LEASE && fake_accept(&sidecar));
   fake_welcome(&sidecar);
@@ -524,6 +526,39 @@ static void test_a_payload_is_vouched_for(void) {
   end();
 }
 
+static void test_a_common_part_is_read_from_where_it_stands(void) {
+  static char space[SEPTEM_MAX_PAYLOAD];
+  begin();
+  now = fake_lease(&sidecar, lease, now);
+  char *area = (char *)sidecar.control + SEPTEM_COMMON_OFFSET;
+  memcpy(area + 7, "common", 6);
+  uint32_t last = SEPTEM_COMMON_BYTES, most = SEPTEM_MAX_PAYLOAD;
+  const struct {
+    const char *name;
+    septem_place place;
+    bool read;
+  } rows[] = {
+      {"as it should be", {7, 6, fake_crc(0, area + 7, 6)}, true},
+      {"of no bytes", {last, 0, 0}, true},
+      {"the last bytes", {last - 6, 6, fake_crc(0, area + last - 6, 6)}, true},
+      {"the most bytes", {0, most, fake_crc(0, area, most)}, true},
+      {"another checksum", {7, 6, fake_crc(0, area + 7, 6) + 1}, false},
+      {"overwritten", {8, 6, fake_crc(0, area + 7, 6)}, false},
+      {"too long", {0, most + 1, fake_crc(0, area, most + 1)}, false},
+      {"beyond the area", {last - 5, 6, fake_crc(0, area + 7, 6)}, false},
+      {"far beyond it", {UINT32_MAX, 6, 0}, false},
+      {"longer than all", {7, UINT32_MAX, 0}, false},
+  };
+  for (size_t i = 0; i < LENGTH(rows); i++) {
+    septem_payload payload = {.is_placed = true, .place = rows[i].place};
+    CHECK_ROW(rows[i].name, septem_lease_common(lease, &payload, space) == rows[i].read);
+    if (rows[i].read)
+      CHECK_ROW(rows[i].name, text_equal(payload.common, (text){area + rows[i].place.offset,
+                                                                rows[i].place.length}));
+  }
+  end();
+}
+
 static void test_a_ring_is_filled_to_its_end_and_not_further(void) {
   char line[1000];
   begin();
@@ -589,6 +624,7 @@ int main(void) {
   test_a_row_that_is_impossible_makes_no_table();
   test_credit_is_spent_up_to_what_is_granted();
   test_a_payload_is_vouched_for();
+  test_a_common_part_is_read_from_where_it_stands();
   test_a_ring_is_filled_to_its_end_and_not_further();
   test_ids_are_unique_and_of_the_ring();
   return 0;

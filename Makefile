@@ -82,7 +82,8 @@ bench: $(STAMP)  ## what a Check costs, side by side; ten minutes; writes bench/
 	@$(PY) -m bench
 	@$(PY) -m bench.certificate_figures
 
-bench-limits: $(STAMP)  ## four sidecars and a Redis that is killed and frozen under load; three minutes
+bench-limits: $(STAMP)  ## rate limits beside others', then Redis killed and frozen under load; six minutes
+	@$(PY) -m bench.limit_table $(ARGS)
 	@SEPTEM_FLEET_SECONDS=15 $(PY) -m pytest -q tests/integration/test_limits_fleet.py
 
 bench-envoy: $(STAMP)  ## what Envoy's own settings cost; two minutes; writes envoy/README.md

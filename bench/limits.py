@@ -9,8 +9,8 @@ its filter ``local_ratelimit``, and with ext_authz to the sidecar without and wi
 
 Envoy's filter counts all requests together, or by descriptors that the configuration lists; it
 knows no tenants of tokens, and each of its processes has buckets of its own. envoyproxy/ratelimit
-counts by descriptors in Redis, which it asks for every request; it is a Go program that is not
-packaged, and is not measured here.
+counts by descriptors in Redis, which it asks for every request; ``bench.limit_table`` has it in
+one table with the sidecar in a process, in workers and in a fleet.
 
 Instructions are counted by Valgrind's callgrind (Debian: ``valgrind``) in one process that
 answers Checks without a network, as the difference between two numbers of Checks. They are what

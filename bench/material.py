@@ -47,6 +47,7 @@ class Material:
         forged: bool = False,
         about_bytes: int = 0,
         now: float | None = None,
+        tenant: str = TENANT,
     ) -> bytes:
         """Sign an access token for user ``number``, padded with permissions to a size.
 
@@ -57,7 +58,7 @@ class Material:
             "iss": ISSUER,
             "aud": [AUDIENCE],
             "sub": f"user-{number:06}",
-            "tenantId": TENANT,
+            "tenantId": tenant,
             "jti": f"{number:08x}-0000-4000-8000-{issued_at:012x}",
             "iat": issued_at,
             "nbf": issued_at,

@@ -39,10 +39,22 @@ class Client:
         """Send one GET on a connection of its own; the time is that of the request alone."""
         return self._send("GET", path, headers, tls=tls)
 
-    def post(self, path: str, body: bytes, headers: Sequence[tuple[str, str]] = ()) -> Reply:
-        """Send one POST over TLS, its body with a length."""
-        length = ("content-length", str(len(body)))
-        return self._send("POST", path, (length, *headers), body=body)
+    def post(
+        self,
+        path: str,
+        body: bytes,
+        headers: Sequence[tuple[str, str]] = (),
+        *,
+        chunk_bytes: int = 0,
+    ) -> Reply:
+        """Send one POST over TLS, its body with a length, or in chunks of so many bytes."""
+        framing = ("content-length", str(len(body)))
+        if chunk_bytes:
+            framing = ("transfer-encoding", "chunked")
+            cuts = range(0, len(body), chunk_bytes)
+            parts = [body[start : start + chunk_bytes] for start in cuts]
+            body = b"".join(b"%x\r\n%s\r\n" % (len(each), each) for each in (*parts, b""))
+        return self._send("POST", path, (framing, *headers), body=body)
 
     def _send(
         self,

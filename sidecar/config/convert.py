@@ -171,6 +171,10 @@ def _names(struct: type[msgspec.Struct]) -> set[str]:
     return set(struct.__struct_encode_fields__)
 
 
+_SHOWN_BELOW = 10**12
+"""A number with more digits than this says nothing to a reader."""
+
+
 def _leaf(value: Any, expected: Any, path: Path, problems: list[Problem], which: str = "") -> Any:
     """Convert one value. ``which`` begins the message, where it is about something in it."""
     bounds = bounds_of(expected)
@@ -208,6 +212,8 @@ def _why(value: Any, expected: Any, max_length: int | None) -> str:
             return "; it ends with a line end: write >- or |- and not > or |"
         return "" if value else ", and is empty"
     kind, wanted = kind_of(value), in_words(expected)
+    if kind == "a number" and bare_type(expected) in {int, float}:
+        return f", not {value}" if abs(value) < _SHOWN_BELOW else ""
     if kind in wanted or (kind == "text" and wanted.startswith("one of")):
         return ""
     return f", not {kind}"

@@ -13,6 +13,7 @@ import msgspec
 
 from sidecar.config.difference import Difference, Effect
 from sidecar.config.expected import is_secret
+from sidecar.config.limits import RateSettings
 from sidecar.config.model import Config, TokenIssuerSettings, Tokens
 
 _IDENTITIES = ("tenant_id", "issuer", "name")
@@ -78,6 +79,8 @@ def _walk(old: Any, new: Any, kind: Any, path: str, pattern: str) -> Iterator[Di
     if old == new or _HANDLED.fullmatch(pattern):
         return
     if isinstance(old, msgspec.Struct) and type(old) is type(new):
+        if isinstance(old, RateSettings) and isinstance(new, RateSettings):
+            old, new = _with_bursts(old, new)
         for field in msgspec.structs.fields(old):
             step = f".{field.encode_name}" if path else field.encode_name
             ours, theirs = getattr(old, field.name), getattr(new, field.name)
@@ -88,6 +91,16 @@ def _walk(old: Any, new: Any, kind: Any, path: str, pattern: str) -> Iterator[Di
         yield from _entries(_named(old), _named(new), kind, path, f"{pattern}[]")
     else:
         yield Difference(_judge(pattern, old, new), path, _words(old, new, kind))
+
+
+def _with_bursts(old: RateSettings, new: RateSettings) -> tuple[RateSettings, RateSettings]:
+    """Return two rates; where one has a burst, that which the other implies is written out."""
+    if old.burst == new.burst:
+        return old, new
+    one, other = (
+        msgspec.structs.replace(each, burst=each.burst or each.requests) for each in (old, new)
+    )
+    return one, other
 
 
 def _entries(
@@ -173,6 +186,10 @@ def _higher(old: Any, new: Any) -> Effect:
     return Effect.WIDENS if new > old else Effect.NARROWS
 
 
+def _lower(old: Any, new: Any) -> Effect:
+    return _higher(new, old)
+
+
 def _added(old: Any, _new: Any) -> Effect:
     """Judge a setting, or an entry, that allows something while it is there."""
     return Effect.WIDENS if old is None else Effect.NARROWS
@@ -200,6 +217,10 @@ def _towards(*widest: Any) -> Judge:
     )
 
 
+_RATE = (
+    r"(limits|routes\[\]\.limits|tenants\[\])"
+    r"\.(limit|total|tenant|address|token|login\.attempts|login\.account_attempts)"
+)
 _JUDGES: Sequence[tuple[str, Judge]] = (
     (r"tokens\.issuers\[\]", _added),
     (r"tokens\.issuers\[\]\.audiences", _more),
@@ -234,6 +255,12 @@ _JUDGES: Sequence[tuple[str, Judge]] = (
     (r"listen\..*\.peer_[ug]ids", _more),
     (r"trust_bundles\[\]\.(peers|spki_pins)", _more_or_none),
     (r"trust_bundles\[\]\.roots(\..*)?", _any),
+    (r"limits|limits\.redis|routes\[\]\.limits|routes\[\]\.limits\.login", _removed),
+    (_RATE, _removed),
+    (_RATE + r"\.(requests|burst)", _higher),
+    (_RATE + r"\.per_seconds", _lower),
+    (_RATE + r"\.shadow", _towards(True, False)),
+    (r"limits\.tenants_from(\..*)?|routes\[\]\.limits\.login\.account_(json|form)", _any),
     (r"on_demand", _added),
     (r"on_demand\.registry(\..*)?", _any),
 )

@@ -15,6 +15,7 @@ Policies = Sequence[Policy]
 
 def csp_differences(old: Config, new: Config) -> Iterator[Difference]:
     """Yield what pages may load that they might not, and the other way round."""
+    yield from _of_routes(old, new)
     for name in dict.fromkeys((*old.headers.csp, *new.headers.csp)):
         where = f"headers.csp.{name}"
         before, after = old.headers.csp.get(name), new.headers.csp.get(name)
@@ -27,6 +28,17 @@ def csp_differences(old: Config, new: Config) -> Iterator[Difference]:
     for tenant in new.tenants:
         if (earlier := tenants.get(tenant.tenant_id)) is not None:
             yield from _of_tenant(old, earlier, new, tenant)
+
+
+def _of_routes(old: Config, new: Config) -> Iterator[Difference]:
+    """Compare the policies of a route that has another profile than before."""
+    names = {route.name: route.csp for route in old.routes}
+    for route in new.routes:
+        before = old.headers.csp.get(names.get(route.name, route.csp))
+        after = new.headers.csp.get(route.csp)
+        if before and after and names.get(route.name, route.csp) != route.csp:
+            where = f"routes[{route.name}].csp"
+            yield from _policies(where, _parsed(before.enforced), _parsed(after.enforced))
 
 
 def _rest(where: str, before: CspProfile, after: CspProfile) -> Iterator[Difference]:

@@ -31,7 +31,7 @@ BAD: list[tuple[str, str, str]] = [
     (
         "out of bounds",
         MINIMAL + "keys: {poll_seconds: 0}\n",
-        "keys.poll_seconds: must be a number from 0.1 to 3600",
+        "keys.poll_seconds: must be a number from 0.1 to 3600, not 0\n",
     ),
     ("unknown method", MINIMAL.replace("token_file", "magic"), "vault.auth.method: must be one"),
     ("method missing", MINIMAL.replace("method: token_file, ", ""), "vault.auth.method: is miss"),
@@ -43,7 +43,7 @@ BAD: list[tuple[str, str, str]] = [
     (
         "a drain that was over before it began",
         MINIMAL + "listen: {drain_notice_seconds: -1}\n",
-        "listen.drain_notice_seconds: must be a number from 0 to 300",
+        "listen.drain_notice_seconds: must be a number from 0 to 300, not -1\n",
     ),
     (
         "a type that is none",
@@ -53,7 +53,17 @@ BAD: list[tuple[str, str, str]] = [
     (
         "no worker",
         MINIMAL + "listen: {authz: {workers: 0}}\n",
-        "workers: must be a whole number from 1 to 64",
+        "workers: must be a whole number from 1 to 64, not 0\n",
+    ),
+    (
+        "half a worker",
+        MINIMAL + "listen: {authz: {workers: 1.5}}\n",
+        "workers: must be a whole number from 1 to 64, not 1.5\n",
+    ),
+    (
+        "more workers than can be written",
+        MINIMAL + f"listen: {{authz: {{workers: {'9' * 4000}}}}}\n",
+        "workers: must be a whole number from 1 to 64\n",
     ),
     ("a scalar", "just text", "must be a mapping"),
     ("a header with a line break", MINIMAL + 'headers: {hsts: "a\\r\\nb"}\n', "headers.hsts"),
@@ -62,7 +72,7 @@ BAD: list[tuple[str, str, str]] = [
 
 @pytest.mark.parametrize(("text", "said"), [b[1:] for b in BAD], ids=[b[0] for b in BAD])
 def test_problems_are_named_with_their_place(text: str, said: str) -> None:
-    assert any(said in problem for problem in problems(text)), problems(text)
+    assert any(said in f"{problem}\n" for problem in problems(text)), problems(text)
 
 
 class Circle(Settings, frozen=True, tag_field="shape", tag="circle"):

@@ -47,6 +47,16 @@ ISSUERS = [
      "claims.roles[1]", "is added"),
 ]  # fmt: skip
 TENANT = f"tenants: [{{tenant_id: {ONE}, domain: a.example}}]"
+OWN = TENANT.replace("a.example", "a.example, limit: {requests: 4}")
+LIMITED = more("limits: {tenant: {requests: 9}, token: {requests: 8}}")
+LOGIN = "login: {account_json: /mail, attempts: {requests: 5, per_seconds: 60}}"
+
+
+def of_route(limits: str) -> str:
+    routes = MINIMAL.replace("path_prefix: /", f"path: /, methods: [POST], limits: {{{limits}}}")
+    return routes + "limits: {}\n"
+
+
 CASES = [
     (MINIMAL, MINIMAL.replace("[https://api.example]", "[https://api.example, b]"),
      ("widens", f"{ISSUER}.audiences", "gains b")),
@@ -81,7 +91,31 @@ CASES = [
      ("widens", "trust_bundles[t].peers", "loses a.example")),
     (more("limits: {}"), more("limits: {}").replace(
         "path_prefix: /", "path_prefix: /, limits: {tenant: {requests: 5}}"),
-     ("other", "routes[api].limits", "is set")),
+     ("narrows", "routes[api].limits", "is set")),
+    (LIMITED, LIMITED.replace("{requests: 9}", "{requests: 90}"),
+     ("widens", "limits.tenant.requests", "was 9, is 90")),
+    (LIMITED, LIMITED.replace("{requests: 9}", "{requests: 9, burst: 10}"),
+     ("widens", "limits.tenant.burst", "was 9, is 10")),
+    (LIMITED, LIMITED.replace(", token: {requests: 8}", ""),
+     ("widens", "limits.token", "is no longer set")),
+    (LIMITED, MINIMAL, ("widens", "limits", "is no longer set")),
+    (of_route("token: {requests: 7, per_seconds: 60}"),
+     of_route("token: {requests: 7, per_seconds: 6}"),
+     ("widens", "routes[api].limits.token.per_seconds", "was 60, is 6")),
+    (of_route("total: {requests: 7}"), of_route("total: {requests: 7, shadow: true}"),
+     ("widens", "routes[api].limits.total.shadow", "was false, is true")),
+    (of_route(LOGIN), of_route(LOGIN.replace("requests: 5", "requests: 6")),
+     ("widens", "routes[api].limits.login.attempts.requests", "was 5, is 6")),
+    (of_route(LOGIN), of_route(LOGIN.replace("/mail", "/user")),
+     ("widens", "routes[api].limits.login.account_json", "was /mail, is /user")),
+    (of_route(LOGIN + ", total: {requests: 7}"), of_route("total: {requests: 7}"),
+     ("widens", "routes[api].limits.login", "is no longer set")),
+    (more("limits: {redis: {address: '127.0.0.1:1'}}"), more("limits: {}"),
+     ("widens", "limits.redis", "is no longer set")),
+    (more("limits: {}"), more("limits: {tenants_from: {}}"),
+     ("widens", "limits.tenants_from", "is set")),
+    (more("limits: {}\n" + OWN), more("limits: {}\n" + OWN.replace("4}", "5}")),
+     ("widens", f"tenants[{ONE}].limit.requests", "was 4, is 5")),
     (MINIMAL, more("log: {level: debug}"), ("other", "log.level", "was info, is debug")),
     (MINIMAL, more("alerts: {webhook: {url: 'https://h/S', secret_file: /s}}"),
      ("other", "alerts.webhook", "is set")),
@@ -103,7 +137,7 @@ def test_the_way_back_does_not_have_the_same_effect_alone(
     """What widens one way narrows the other, but where what is believed changes."""
     ((effect, where, _),) = found(new, old)
     if effect == said[0] == "widens":
-        assert re.search(r"keys|domain|audience|claims", where)
+        assert re.search(r"keys|domain|audience|claims|account_json|tenants_from", where)
 
 
 def test_an_issuers_own_times_are_held_against_those_of_all() -> None:

@@ -50,6 +50,18 @@ CASES = [
 ]  # fmt: skip
 
 
+def test_a_route_s_other_profile_is_compared_by_what_it_allows() -> None:
+    documents = (MINIMAL.replace("path_prefix: /", f"path_prefix: /, csp: {n}") for n in CHOICES)
+    old, new, same = (parse_config(each, "test") for each in documents)
+    assert [(each.effect.word, each.where, each.text) for each in csp_differences(old, new)] == [
+        ("widens", "routes[api].csp", "is removed: what it forbids is allowed")
+    ]
+    assert not list(csp_differences(old, same))
+
+
+CHOICES = ("shell", "none", "shell")
+
+
 @pytest.mark.parametrize(("old", "new", "said"), CASES)
 def test_what_a_page_may_load(old: str, new: str, said: list[tuple[str, str, str]]) -> None:
     assert [each for each in found(old, new) if each in said or each[0] == "widens"] == said

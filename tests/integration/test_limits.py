@@ -1,5 +1,6 @@
 """Rate limits through the real Envoy: what a client gets, and whose address is counted."""
 
+import gzip
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -87,6 +88,37 @@ def test_a_login_s_body_reaches_the_application_whole_and_is_bounded(stack: Stac
     assert login(stack, "", body=body + b" " * 8192).status == 413
 
 
+def test_a_login_in_chunks_is_counted_as_the_same_account(stack: Stack) -> None:
+    body = json.dumps({"email": "dora@example.com"}).encode()
+    kind = ("content-type", "application/json")
+    statuses = [stack.client.post(LOGIN, body, (kind,), chunk_bytes=7).status for _ in range(3)]
+    statuses += [login(stack, "Dora@example.com").status for _ in range(3)]
+    assert statuses == [200] * 5 + [429]
+    long = b'{"email": "' + b"e" * 65_536 + b'"}'
+    assert stack.client.post(LOGIN, long, (kind,), chunk_bytes=4096).status == 413
+
+
+FORM = "application/x-www-form-urlencoded"
+CLEAR = b'{"email": "new@example.com"}'
+
+
 def test_bodies_that_name_nobody_are_counted_as_one(stack: Stack) -> None:
     bodies = [b"", b"{", b'{"email": 1}', b'{"email": "a", "Email": "b"}', b"[]", b"x"]
     assert [login(stack, "", body=each).status for each in bodies] == [200] * 5 + [429]
+    # What nobody's attempts are used up for is refused, so each of these names nobody either.
+    odd: list[tuple[bytes, dict[str, str]]] = [
+        (b'{"email": "f@example.com", "email": "g@example.com"}', {}),
+        (b"\xef\xbb\xbf" + CLEAR, {}),
+        (gzip.compress(CLEAR), {"content-encoding": "gzip"}),
+        (CLEAR, {"content-encoding": "gzip"}),
+        (CLEAR, {"content-type": "text/plain"}),
+        (CLEAR, {"content-type": "application/json; charset=utf-16"}),
+        (b"email=f%40example.com&email=g%40example.com", {"content-type": FORM}),
+        (b"email=f%40example.com", {"content-type": FORM}),
+    ]
+    statuses = []
+    for body, changed in odd:
+        headers = {"content-type": "application/json", **changed}
+        statuses.append(stack.client.post(LOGIN, body, tuple(headers.items())).status)
+    assert statuses == [429] * len(odd)
+    assert login(stack, "", body=CLEAR).status == 200

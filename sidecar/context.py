@@ -5,7 +5,7 @@ A component pushes everything it opens on ``stack``; the drain unwinds it in rev
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from contextlib import AsyncExitStack
 from typing import Any, NamedTuple, Protocol
 
@@ -141,6 +141,16 @@ class AppContext:
         self.polls.remove(status)
         status.on_change = lambda _status: None  # a read may still be under way
         self.health.facts.pop(status.part, None)
+
+    def exchange_watched(self, before: Iterable[PollStatus], after: Iterable[PollStatus]) -> None:
+        """Show the status of other sources; those that stay are shown as they are."""
+        were, are = list(before), list(after)
+        for status in were:
+            if status not in are:
+                self.unwatch(status)
+        for status in are:
+            if status not in were:
+                self.watch(status)
 
     def owner_of(self, host: str) -> str | None:
         """Return the tenant that registered a host's domain."""

@@ -107,11 +107,14 @@ _MAY_APPEAR = frozenset(
     }
 )
 """Sections that a reload may add, remove or replace by another kind."""
-LIVE = _MAY_APPEAR | {
-    f"{section}.{name}" for section, names in _LIVE_SECTIONS.items() for name in names.split()
-}
+_ALONE = frozenset({"config_watch_seconds", "config_watch_allow_restart"})
+"""Settings that stand in no section."""
+LIVE = (
+    _MAY_APPEAR
+    | _ALONE
+    | {f"{section}.{name}" for section, names in _LIVE_SECTIONS.items() for name in names.split()}
+)
 
-_AT_START = "it is set up once, at the start"
 RESTART: Mapping[str, str] = {
     "vault": "the login to Vault is made at the start",
     "listen": "sockets and their limits are opened at the start",
@@ -120,7 +123,6 @@ RESTART: Mapping[str, str] = {
     "limits": "the buckets, and who shares them, are set up at the start",
     "on_demand": "whether names are served on demand is said to each Envoy when it connects",
     "audit": "the queue and its sink are opened at the start",
-    "config_watch_seconds": _AT_START,
 }
 _UNKNOWN = "no reload applies it"
 

@@ -5,7 +5,7 @@ A component pushes everything it opens on ``stack``; the drain unwinds it in rev
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from contextlib import AsyncExitStack
 from typing import Any, NamedTuple, Protocol
 
@@ -60,8 +60,29 @@ class PreparedPart(NamedTuple):
     """Called once every process decides by the new settings, unless others have followed."""
 
 
+Restart = Callable[[model.Config], Awaitable[str]]
+"""Replaces the running sidecar by one with this configuration, without a gap.
+
+Returns why the old one goes on; empty if it does not.
+"""
+
 PreparePart = Callable[[model.Config], Awaitable[PreparedPart]]
 """Prepares a component for other settings; nothing changes yet. Raises ``Fault``."""
+
+
+class SharePorts(Protocol):
+    """Lets a successor listen on the ports of other processes of this sidecar, or not any more."""
+
+    async def __call__(self, *, shared: bool) -> None:
+        """Return when it is done."""
+
+
+async def _share_nothing(*, shared: bool) -> None:
+    """Do nothing: there are no other processes."""
+
+
+async def _stop_nothing() -> None:
+    """Do nothing: no Check is answered yet."""
 
 
 class AppContext:
@@ -79,6 +100,12 @@ class AppContext:
         """The routes of the admin port by method and path; each component adds its own."""
         self.reload_parts: list[PreparePart] = []
         """What components do for a reload of the configuration, in this order."""
+        self.share_ports: SharePorts = _share_nothing
+        """Set where Checks are answered by workers."""
+        self.stop_checks: Callable[[], Awaitable[None]] = _stop_nothing
+        """Has those who answer Checks answer what they have, and no more; set where they start."""
+        self.restart: Restart | None = None
+        """Begins an overlapping restart with another configuration, where that is possible."""
         self.bounds: Mapping[str, int] = {}
         """The most connections of each listener (``sidecar.transport.listener_bounds``)."""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -141,6 +168,16 @@ class AppContext:
         self.polls.remove(status)
         status.on_change = lambda _status: None  # a read may still be under way
         self.health.facts.pop(status.part, None)
+
+    def exchange_watched(self, before: Iterable[PollStatus], after: Iterable[PollStatus]) -> None:
+        """Show the status of other sources; those that stay are shown as they are."""
+        were, are = list(before), list(after)
+        for status in were:
+            if status not in are:
+                self.unwatch(status)
+        for status in are:
+            if status not in were:
+                self.watch(status)
 
     def owner_of(self, host: str) -> str | None:
         """Return the tenant that registered a host's domain."""

@@ -43,15 +43,16 @@ def ask_admin(
 
 
 def request_admin(
-    address: str, method: str, target: str, *, seconds: float = _SECONDS
+    address: str, method: str, target: str, *, seconds: float = _SECONDS, body: bytes = b""
 ) -> tuple[int, dict[str, Any]]:
     """Make one request; return the status and the JSON object of the answer, whatever it is.
 
-    Raises ``AdminFault`` where there is none.
+    A ``body`` is JSON. Raises ``AdminFault`` where there is none.
     """
     connection = connect(address, seconds)
     try:
-        connection.request(method, target)
+        headers = {"content-type": "application/json"} if body else {}
+        connection.request(method, target, body or None, headers)
         answer = connection.getresponse()
         document = _read_object(answer.read(_MAX_BYTES))
     except (OSError, HTTPException) as exc:

@@ -12,7 +12,12 @@ from sidecar.common.printable import printable
 EXIT_OK, EXIT_FAULT, EXIT_CONFIG = 0, 1, 2
 _SECONDS = 180.0
 """Longer than any reload: keys of new issuers are read, and every worker acknowledges."""
-_EXITS = {"applied": EXIT_OK, "unchanged": EXIT_OK, "invalid": EXIT_CONFIG}
+_EXITS = {
+    "applied": EXIT_OK,
+    "restarted": EXIT_OK,
+    "unchanged": EXIT_OK,
+    "invalid": EXIT_CONFIG,
+}
 
 
 def add_reload(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -29,13 +34,20 @@ def add_reload(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser]
     where.add_argument(
         "--config", type=Path, metavar="FILE", help="read the admin port from these settings"
     )
+    command.add_argument(
+        "--allow-restart",
+        action="store_true",
+        help="change what no reload can (addresses, workers, the engine, Vault) by an overlapping"
+        " restart: no request is refused, and the old one goes on if the new one fails",
+    )
     command.add_argument("--json", action="store_true", help="print the outcome, as JSON")
     command.set_defaults(run=_reload)
 
 
 def _reload(options: argparse.Namespace) -> int:
     address = admin_address(options.admin, options.config)
-    status, document = request_admin(address, "POST", "/config/reload", seconds=_SECONDS)
+    body = b'{"allow_restart": true}' if options.allow_restart else b""
+    status, document = request_admin(address, "POST", "/config/reload", seconds=_SECONDS, body=body)
     result = document.get("result")
     if not isinstance(result, str) and status == HTTPStatus.NOT_FOUND:
         raise AdminFault(
@@ -60,6 +72,7 @@ def _show(document: dict[str, Any]) -> None:
     digest = str(document.get("sha256"))[:12]
     words = {
         "applied": "is in force in every process",
+        "restarted": "is in force: a sidecar with it has taken over, without a gap",
         "unchanged": "says what is in force already",
         "unacknowledged": "is in force, but not yet in the processes named above",
     }

@@ -17,6 +17,14 @@ class TokenBucket:
         self._tokens = burst
         self._at = now
 
+    def use(self, per_second: float, burst: float, now: float) -> None:
+        """Have another rate from now on; as many tokens stay spent as were."""
+        if (per_second, burst) == (self._per_second, self._burst):
+            return
+        self._refill(now)
+        self._tokens = max(0.0, burst - (self._burst - self._tokens))
+        self._per_second, self._burst = per_second, burst
+
     def take(self, now: float, amount: float = 1.0) -> bool:
         """Take tokens; return false, and take none, if there are too few."""
         self._refill(now)
@@ -57,6 +65,10 @@ class KeyedBuckets:
     def __len__(self) -> int:
         return len(self._buckets)
 
+    def use(self, per_second: float, burst: float) -> None:
+        """Have another rate from now on; a bucket takes it over when it is used next."""
+        self._per_second, self._burst = per_second, burst
+
     def take(self, key: str, now: float) -> bool:
         """Take one token of this key's bucket."""
         bucket = self._buckets.get(key)
@@ -66,4 +78,5 @@ class KeyedBuckets:
             bucket = self._buckets[key] = TokenBucket(self._per_second, self._burst, now)
         else:
             self._buckets.move_to_end(key)
+            bucket.use(self._per_second, self._burst, now)
         return bucket.take(now)

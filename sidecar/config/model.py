@@ -175,3 +175,4 @@ class Config(Settings, frozen=True):
     audit: Audit = Audit()
     log: Log = Log()
     config_watch_seconds: Annotated[float, Meta(ge=0.1, le=3600)] | None = None
+    config_watch_allow_restart: bool = False

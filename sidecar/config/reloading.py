@@ -64,9 +64,37 @@ _LIVE_SECTIONS: Mapping[str, str] = {
     "alerts.webhook": "url secret_file ca_file timeout_seconds",
     "audit": "sample_allowed",
     "log": "level",
+    "issuers[]": "name role mount ttl_seconds share crl_poll_seconds prefix certificate_field "
+    "key_field poll_seconds directory agree_to_terms contacts ca_file challenge profile fallback "
+    "timeout_seconds edge_seconds",
+    "issuers[].key": "type bits",
+    "issuers[].account": "path mount",
+    "issuers[].external_account": "path mount",
+    "certificate_store": "prefix mount lease_seconds order_seconds",
+    "certificates[]": "name issuer common_name alt_names spiffe_id ip_addresses when_revoked",
+    "certificates[].probe": "address within_seconds every_seconds",
+    "on_demand": "issuer max_names max_labels ttl_seconds retry_seconds max_retry_seconds "
+    "orders_per_minute orders_burst orders_waiting orders_per_domain domain_window_seconds",
+    "on_demand.registry": "path poll_seconds mount prefix entry_ttl_seconds url ca_file "
+    "timeout_seconds positive_ttl_seconds negative_ttl_seconds queries_per_second",
+    "trust_bundles[]": "name peers spki_pins poll_seconds",
+    "trust_bundles[].roots": "mounts crl path mount field crl_field",
+    "session_ticket_keys[]": "name path mount rotate_seconds poll_seconds",
+    "generic_secrets[]": "name path mount field poll_seconds",
 }
 _MAY_APPEAR = frozenset(
     {
+        "certificate_store",
+        "certificates[]",
+        "certificates[].probe",
+        "generic_secrets[]",
+        "issuers[]",
+        "issuers[].external_account",
+        "issuers[].key",
+        "on_demand.registry",
+        "session_ticket_keys[]",
+        "trust_bundles[]",
+        "trust_bundles[].roots",
         "tokens.issuers[]",
         "tokens.issuers[].keys",
         "tokens.issuers[].claims",
@@ -88,27 +116,22 @@ _MAY_APPEAR = frozenset(
     }
 )
 """Sections that a reload may add, remove or replace by another kind."""
-LIVE = _MAY_APPEAR | {
-    f"{section}.{name}" for section, names in _LIVE_SECTIONS.items() for name in names.split()
-}
+_ALONE = frozenset({"config_watch_seconds", "config_watch_allow_restart"})
+"""Settings that stand in no section."""
+LIVE = (
+    _MAY_APPEAR
+    | _ALONE
+    | {f"{section}.{name}" for section, names in _LIVE_SECTIONS.items() for name in names.split()}
+)
 
-_AT_START = "it is set up once, at the start"
-_CERTIFICATES = "orders and what Envoy has subscribed to belong to the running issuers"
 RESTART: Mapping[str, str] = {
     "vault": "the login to Vault is made at the start",
     "listen": "sockets and their limits are opened at the start",
     "headers.reports": "the intake of reports is opened at the start",
     "modules": "the threads that verify bundles are made at the start",
     "limits": "the buckets, and who shares them, are set up at the start",
-    "issuers": _CERTIFICATES,
-    "certificate_store": _CERTIFICATES,
-    "certificates": _CERTIFICATES,
-    "trust_bundles": _CERTIFICATES,
-    "session_ticket_keys": _CERTIFICATES,
-    "generic_secrets": _CERTIFICATES,
-    "on_demand": _CERTIFICATES,
+    "on_demand": "whether names are served on demand is said to each Envoy when it connects",
     "audit": "the queue and its sink are opened at the start",
-    "config_watch_seconds": _AT_START,
 }
 _UNKNOWN = "no reload applies it"
 

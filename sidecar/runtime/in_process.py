@@ -170,6 +170,8 @@ class InProcessChecks:
         self._check.recorder.on_key_unknown = request_refresh
         self._server = self._make_server()
         await self._context.listen(self._server)
+        drain_seconds = self._context.config.listen.drain_seconds
+        self._context.stop_checks = partial(self._server.stop, drain_seconds)
         if self._deciding is not None:
             self._deciding.start()
             self._context.stack.callback(self._deciding.stop)

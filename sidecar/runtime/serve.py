@@ -7,17 +7,19 @@ signal. Drain: first not ready, then no new calls, calls in flight answered, aud
 written, exit 0.
 
 Each component starts itself, in its ``component.py``.
+
+Longer than other files: the one place that names every component, in their order.
 """
 
 import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import uvloop
 from prometheus_client.core import Metric
@@ -29,7 +31,7 @@ from sidecar.common.faults import watch_loop
 from sidecar.common.polling import describe
 from sidecar.common.shared_run import SharedRun
 from sidecar.config import model
-from sidecar.config.endpoints import check_endpoints, unix_sockets
+from sidecar.config.endpoints import check_endpoints
 from sidecar.context import AppContext, PreparedPart
 from sidecar.csp.reports import component as csp_reports
 from sidecar.decision_cache import component as decision_cache
@@ -46,15 +48,18 @@ from sidecar.observability.metrics import counter, gauge
 from sidecar.observability.stderr import ForeignLines
 from sidecar.runtime.hardening.process import adopt_orphans, harden_process
 from sidecar.runtime.in_process import Checks, InProcessChecks
-from sidecar.runtime.operator_requests import HangUp, KeyRefreshes
+from sidecar.runtime.instance import (
+    Instance,
+    Start,
+    hand_over,
+    start_successor,
+)
+from sidecar.runtime.operator_requests import KeyRefreshes
 from sidecar.runtime.reload import component as reload
 from sidecar.runtime.service_manager import ServiceManager, read_environment
 from sidecar.runtime.signals import SignalThread
-from sidecar.runtime.start_report import StartReport
 from sidecar.runtime.workers.component import WorkerChecks
 from sidecar.sds import component as sds
-from sidecar.transport.listener_bounds import bound_connections
-from sidecar.transport.socket_locks import SocketLocks
 from sidecar.vault import component as vault
 from sidecar.vault.client import VaultClient
 
@@ -132,68 +137,75 @@ async def run(
 
     Returns false where a bug ended it, and not a signal.
     """
+    start = partial(_start, invocation.path)
+    running = _make_instance(config, log, take_over=invocation.take_over)
+    _attach(signals, running)
+    replaced: set[asyncio.Task[None]] = set()
+    try:
+        if await running.start(start):
+            running.manager.started()
+            signals.serves()
+            async for successor, done in _replacements(running, log, start, replaced):
+                _attach(signals, successor)
+                leaving = asyncio.create_task(hand_over(running, successor, done))
+                replaced.add(leaving)
+                leaving.add_done_callback(replaced.discard)
+                running = successor
+            _log.info("draining")
+            running.manager.stopping()
+            running.context.health.set_unhealthy("drain", "shutting down")
+            # What watches our readiness is given the time to see it before calls are refused.
+            await asyncio.sleep(running.config.listen.drain_notice_seconds)
+        else:
+            waited = running.waited_for
+            _log.info("stopped while it starts%s", f"; it waited for {waited}" if waited else "")
+    finally:
+        await asyncio.gather(running.close(), *replaced)
+    _log.info("stopped")
+    return not running.context.failed
+
+
+async def _replacements(
+    running: Instance, log: LogOutput, start: Start, replaced: Collection["asyncio.Task[None]"]
+) -> AsyncIterator[tuple[Instance, Callable[[], None]]]:
+    """Yield each instance that takes the place of the running one, until a signal to stop.
+
+    And what is to be called once the running one answers no Check any more. ``replaced`` are the
+    tasks of those that were replaced: the next restart waits until they have let go of everything.
+    """
+    while (request := await running.restarts.next_before(running.context.stop)) is not None:
+        await asyncio.gather(asyncio.to_thread(_import_parts, request.config), *replaced)
+        successor = _make_instance(request.config, log, take_over=True)
+        successor.manager.mute()  # until it has taken over
+        why = await start_successor(running, successor, start)
+        if why:
+            request.ended.set_result(why)
+        else:
+            _log.info("a sidecar with the new configuration has taken over")
+            logging.getLogger().setLevel(request.config.log.level.upper())
+            running.manager.mute()
+            successor.manager.started()
+            running = successor
+            yield successor, partial(request.ended.set_result, "")
+
+
+def _make_instance(config: model.Config, log: LogOutput, *, take_over: bool) -> Instance:
+    """Return an instance that has opened nothing. Raises ``Fault``."""
     context = AppContext(config)
-    watch_loop(asyncio.get_running_loop(), context.on_fault)
-    context.bounds = bound_connections(config.listen)
-    report = StartReport(context.health, context.waits, asyncio.sleep)
     context.metrics.add_source(lambda: _own_families(context, log))
     context.metrics.add_source(lambda: poll_families(context.polls))
-    hang_up = _attach(signals, context)
     settings = read_environment(os.environ, os.getpid())
     manager = ServiceManager(settings, context.health, context.waits, monotonic_ns)
-    async with context.stack:
-        context.spawn(manager.run())
-        # Before anything is touched: another sidecar may have our sockets.
-        locks = SocketLocks(unix_sockets(config.listen), take_over=invocation.take_over)
-        locks.acquire()
-        context.stack.callback(locks.release)
-        start = _start(context, hang_up, invocation.path, locks, manager)
-        if await _unless_stopped(context, start, report):
-            report.done()
-            manager.started()
-            signals.serves()
-            await context.stop.wait()
-            _log.info("draining")
-            manager.stopping()
-            context.health.set_unhealthy("drain", "shutting down")
-            # What watches our readiness is given the time to see it before calls are refused.
-            await asyncio.sleep(config.listen.drain_notice_seconds)
-    _log.info("stopped")
-    return not context.failed
+    return Instance(config, manager, context, take_over=take_over)
 
 
-async def _unless_stopped(
-    context: AppContext, start: Coroutine[Any, Any, None], report: StartReport
-) -> bool:
-    """Start; false where a signal or a defect ended that. Raises what the start raises."""
-    starting = asyncio.create_task(start)
-    reporting = asyncio.create_task(report.run())
-    stopping = asyncio.create_task(context.stop.wait())
-    await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
-    reporting.cancel()
-    if starting.done():
-        starting.result()
-        return True
-    waited = context.waits.timed
-    _log.info("stopped while it starts%s", f"; it waited for {waited}" if waited else "")
-    starting.cancel()
-    await asyncio.gather(starting, return_exceptions=True)
-    return False
-
-
-async def _start(
-    context: AppContext,
-    hang_up: HangUp,
-    path: Path,
-    locks: SocketLocks,
-    manager: ServiceManager,
-) -> None:
+async def _start(path: Path, instance: Instance) -> None:
     """Start everything, in its order.
 
     A predecessor that is replaced keeps its sockets until nothing is waited for any more, so that
     it goes on unharmed if this start fails.
     """
+    context, locks, manager = instance.context, instance.locks, instance.manager
     config = context.config
     delivery = observability.AlertDelivery(config.alerts.webhook, context.metrics, context.spawn)
     alerts = delivery.alerts
@@ -235,7 +247,7 @@ async def _start(
     context.reload_parts.append(partial(_prepare_alerts, delivery))
     context.reload_parts.append(partial(_prepare_audit, audit))
     reload_soon = reload.start(context, path, checks, alerts, manager.reloading)
-    hang_up.started(audit.reopen, pollers.refresh_soon, reload_soon)
+    instance.hang_up.started(audit.reopen, pollers.refresh_soon, reload_soon)
 
 
 async def _prepare_alerts(
@@ -284,15 +296,14 @@ async def _nothing_to_obtain() -> None:
     """Without SDS there are no certificates."""
 
 
-def _attach(signals: SignalThread, context: AppContext) -> HangUp:
-    """Take signals in the event loop, before anything is started."""
-    loop = asyncio.get_running_loop()
-    hang_up = HangUp(context)
+def _attach(signals: SignalThread, instance: Instance) -> None:
+    """Have signals and defects of the event loop reach this instance."""
+    loop, context = asyncio.get_running_loop(), instance.context
+    watch_loop(loop, context.on_fault)
     signals.attach(
         partial(_call_in, loop, context.stop.set),
-        partial(_call_in, loop, hang_up),
+        partial(_call_in, loop, instance.hang_up),
     )
-    return hang_up
 
 
 def _call_in(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:

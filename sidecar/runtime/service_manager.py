@@ -67,11 +67,17 @@ class ServiceManager:
         self._waits = waits
         self._monotonic_ns = monotonic_ns
         self._is_starting = True
+        self._is_muted = False
         self._said = ""
         self._failed = False
 
+    def mute(self) -> None:
+        """Say nothing from now on: another instance of this process speaks for it."""
+        self._is_muted = True
+
     def started(self) -> None:
-        """Say that the start is over, and Checks are answered."""
+        """Say that the start is over, and Checks are answered; speak from now on."""
+        self._is_muted = False
         self._is_starting = False
         self._send("READY=1", self._status())
 
@@ -117,7 +123,7 @@ class ServiceManager:
         return f"STATUS=not ready: {' '.join(text.split())[:_MAX_STATUS]}"
 
     def _send(self, *lines: str) -> None:
-        if self._settings is None or not lines:
+        if self._settings is None or self._is_muted or not lines:
             return
         self._said = next((line for line in lines if line.startswith("STATUS=")), self._said)
         address = self._settings.address

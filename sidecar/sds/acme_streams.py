@@ -1,5 +1,7 @@
 """Serves the certificates that answer tls-alpn-01, separate from the real ones."""
 
+from collections.abc import Callable
+
 import grpc
 
 from sidecar.certificates.challenges.distributed_solver import DistributedSolver
@@ -13,10 +15,13 @@ from sidecar.sds.service import SdsEvents, SdsService
 
 
 def challenge_handler(
-    life: AppContext, solver: DistributedSolver, metrics: SdsMetrics
-) -> grpc.GenericRpcHandler:
-    """Return the handler for the streams of challenges, which are not counted as Envoys."""
-    source = ChallengeCertificates(solver, now=wall_seconds, clock=monotonic_seconds)
+    life: AppContext, metrics: SdsMetrics
+) -> tuple[grpc.GenericRpcHandler, Callable[[DistributedSolver], None]]:
+    """Return the handler for the streams of challenges, which are not counted as Envoys.
+
+    And what has it serve those of a solver: before that there are none.
+    """
+    source = ChallengeCertificates(None, now=wall_seconds, clock=monotonic_seconds)
     life.stack.push_async_callback(source.close)
     sds = SdsService(
         CertificateStore(wall_seconds),
@@ -24,4 +29,4 @@ def challenge_handler(
         on_demand=source,
     )
     life.stack.callback(sds.drain)
-    return PurposeHandler(ACME_PURPOSE, sds.handlers())
+    return PurposeHandler(ACME_PURPOSE, sds.handlers()), source.use

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import random
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
@@ -12,7 +11,6 @@ from sidecar.certificates.challenges.distributed_solver import DistributedSolver
 from sidecar.certificates.managed.admin_routes import certificate_routes
 from sidecar.certificates.managed.component import Certificates
 from sidecar.certificates.on_demand.component import OnDemandComponent, make_component
-from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.common.registered_domains import RegisteredDomains
 from sidecar.config import model
 from sidecar.config.on_demand import OnDemandSettings
@@ -20,10 +18,9 @@ from sidecar.context import AppContext
 from sidecar.observability.alerts import Alerts
 from sidecar.sds.acme_streams import challenge_handler
 from sidecar.sds.metrics import SdsMetrics
-from sidecar.sds.secrets.component import make_poller
-from sidecar.sds.secrets.metrics import polled_families
+from sidecar.sds.reloading import CertificatesReload, eviction_policy
+from sidecar.sds.secrets.component import PolledSecrets
 from sidecar.sds.service import SDS_SERVICE, SdsEvents, SdsService
-from sidecar.sds.stream import EvictionPolicy
 from sidecar.transport.aio import GrpcServer
 from sidecar.transport.guard import make_guard
 from sidecar.transport.listener_bounds import SDS
@@ -61,33 +58,38 @@ async def start(
 
     domains = vault.with_own_threads("vault-domains")
     component = make_component(context.config, domains, certificates, publish)
-    for status in certificates.polls():
-        context.watch(status)
+    certificates.on_polls = context.exchange_watched
+    context.exchange_watched((), certificates.polls())
     # Owners of domains decide Checks, and come before these.
     loads = [certificates.load()]
     if component is not None:
         loads.append(_load_registry(context, component))
     await asyncio.gather(*loads)
-    if certificates.solver is not None:
-        answer_challenges(certificates.solver)
     metrics = SdsMetrics()
+    challenges, serve_challenges = challenge_handler(context, metrics)
+
+    def use_solver(solver: DistributedSolver) -> None:
+        answer_challenges(solver)
+        serve_challenges(solver)
+
+    if certificates.solver is not None:
+        use_solver(certificates.solver)
+    certificates.on_solver = use_solver
     events = SdsEvents(metrics.streams, metrics.push, metrics.nack)
     sds = SdsService(certificates.store, events)
     if component is not None and context.config.on_demand is not None:
         sds = _serve_on_demand(component, context.config.on_demand, certificates, events)
         component.start(context, sds)
-    handlers = list(sds.handlers())
-    if certificates.solver is not None:
-        handlers.insert(0, challenge_handler(context, certificates.solver, metrics))
-    polled = make_poller(
-        context.config, vault.with_own_threads("vault-secrets"), sds.secrets.put, alerts
+    context.reload_parts.append(CertificatesReload(context, certificates, component, sds).prepare)
+    handlers = [challenges, *sds.handlers()]
+    polled = PolledSecrets(
+        context.config,
+        vault.with_own_threads("vault-secrets"),
+        sds.secrets.put,
+        alerts,
+        remove=sds.secrets.remove,
     )
-    for secret in polled.secrets:
-        context.watch(secret.status)
-    if polled.secrets:
-        with context.waits.on(f"{len(polled.secrets)} secrets for Envoy, from Vault"):
-            await polled.load()
-    context.metrics.add_source(partial(polled_families, polled, wall_seconds))
+    await polled.start(context)
     context.metrics.add_source(metrics.families)
     context.metrics.add_source(certificates.families)
     context.routes.update(certificate_routes(certificates.admin()))
@@ -97,9 +99,8 @@ async def start(
         obtain = _nothing_left
     await _listen(context, settings, handlers, metrics)
     context.stack.callback(sds.drain)
-    context.spawn(polled.run())
-    for task in certificates.tasks():
-        context.spawn(task)
+    context.spawn(polled.poller.run())
+    context.spawn(certificates.run())
     return obtain
 
 
@@ -135,10 +136,8 @@ def _serve_on_demand(
         certificates.store,
         events,
         on_demand=component.source,
-        configured=component.configured,
-        eviction=EvictionPolicy(
-            settings.ttl_seconds, settings.max_names, monotonic_seconds, random.random
-        ),
+        configured=certificates.configured,
+        eviction=eviction_policy(settings),
     )
 
 

@@ -70,6 +70,13 @@ class SdsService:
         for stream in tuple(self._streams):
             stream.end()
 
+    def use_on_demand(self, configured: Container[str], eviction: EvictionPolicy) -> None:
+        """Take other names as configured, and evict the others by another policy (a reload)."""
+        self.secrets.use_configured(configured)
+        self._eviction = eviction
+        for stream in tuple(self._streams):
+            stream.use_eviction(eviction)
+
     def evict(self, name: str) -> None:
         """Evict a name from every client; a client that needs it asks again (delta)."""
         for stream in tuple(self._streams):

@@ -117,6 +117,12 @@ class Stream:
             ttl_seconds, max_names, _, jitter = self._eviction
             self._ttl_tracker = TtlTracker(ttl_seconds, max_names, jitter)
 
+    def use_eviction(self, eviction: EvictionPolicy) -> None:
+        """Evict by another policy from now on, where names are evicted at all."""
+        if self._eviction is not None and self._ttl_tracker is not None:
+            self._eviction = eviction
+            self._ttl_tracker.use(eviction.ttl_seconds, eviction.max_names)
+
     @property
     def names(self) -> Collection[str]:
         """Return the names that the client is subscribed to."""

@@ -69,6 +69,10 @@ class SecretTable:
         if on_demand is not None:
             on_demand.watch(self._notify)
 
+    def use_configured(self, configured: Container[str]) -> None:
+        """Take these as the names that are not obtained on demand, from now on."""
+        self._configured = configured
+
     def put(self, resource: Resource) -> None:
         """Serve a trust bundle, session-ticket keys, or a generic secret."""
         self._others[resource.name] = resource

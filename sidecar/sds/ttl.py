@@ -28,6 +28,10 @@ class TtlTracker:
     def __len__(self) -> int:
         return len(self._ends)
 
+    def use(self, ttl_seconds: float, max_names: int) -> None:
+        """Have another TTL for names that are added from now on, and another bound for all."""
+        self._ttl_seconds, self._max_names = ttl_seconds, max_names
+
     def add(self, name: str, now: float) -> None:
         """Add a name that was sent. The TTL of a name that is there already is not extended."""
         if name not in self._ends:

@@ -13,6 +13,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from sidecar.transport.names import CHECK_SERVICE
+from sidecar.transport.ports import JOINS
 from sidecar.transport.sockets import (
     ListenFault,
     fresh_name,
@@ -75,7 +76,7 @@ class GrpcServer:
         self.health = HealthReporter(service)
         self._server = grpc.aio.server(
             options=(
-                ("grpc.so_reuseport", 0),
+                ("grpc.so_reuseport", int(JOINS.get())),
                 ("grpc.max_receive_message_length", max_message_bytes),
                 ("grpc.max_metadata_size", 65_536),
                 ("grpc.http2.max_ping_strikes", 0),

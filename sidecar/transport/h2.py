@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from sidecar.transport.h2_connection import H2Connection, Handle
 from sidecar.transport.health import HEALTH_CHECK, HealthStatus
 from sidecar.transport.limits import BufferAccount, Limits
+from sidecar.transport.ports import JOINS
 from sidecar.transport.sockets import (
     ListenFault,
     bind_unix,
@@ -84,7 +85,7 @@ class H2Server:
         self._sweeper = asyncio.create_task(self._sweep())
 
     async def _listen_on_host(self, listeners: Sequence[socket.socket]) -> None:
-        for listener in listeners or open_listeners(self.address):
+        for listener in listeners or open_listeners(self.address, joins=JOINS.get()):
             await self._listen(listener, is_unix=False)
             port = listener.getsockname()[1]
             self.bound_address = f"{self.address.rpartition(':')[0]}:{port}"

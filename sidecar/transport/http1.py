@@ -14,6 +14,7 @@ import h11
 
 from sidecar.transport.http1_connections import ConnectionTable
 from sidecar.transport.http1_messages import Guard, Refusal, Request, Response, Routes, problem
+from sidecar.transport.ports import JOINS
 from sidecar.transport.sockets import (
     ListenFault,
     bind_unix,
@@ -79,7 +80,9 @@ class HttpServer:
                 self._socket = path, put_in_place(bound, path)
             else:
                 host, port = split_address(self.address)
-                self._server = await asyncio.start_server(self._serve, host, port)
+                self._server = await asyncio.start_server(
+                    self._serve, host, port, reuse_port=JOINS.get()
+                )
                 port = self._server.sockets[0].getsockname()[1]
                 self.bound_address = f"{self.address.rpartition(':')[0]}:{port}"
         except OSError as exc:

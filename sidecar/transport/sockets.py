@@ -115,21 +115,22 @@ def remove_own_socket(path: Path, inode: int) -> None:
             path.unlink()
 
 
-def open_listeners(address: str) -> list[socket.socket]:
+def open_listeners(address: str, *, joins: bool = False) -> list[socket.socket]:
     """Bind ``unix:/path``, or every address of the host in ``host:port``, without listening yet.
 
-    Raises ``ListenFault`` for an address that is in use or not this machine's.
+    With ``joins`` a port may have listeners that are shared (``ports``). Raises ``ListenFault``
+    for an address that is in use or not this machine's.
     """
     with contextlib.ExitStack() as opened:
         try:
-            listeners = [opened.enter_context(each) for each in _bind_all(address)]
+            listeners = [opened.enter_context(each) for each in _bind_all(address, joins=joins)]
         except OSError as exc:
             raise ListenFault(f"cannot listen on {address}: {exc.strerror}") from exc
         opened.pop_all()
     return listeners
 
 
-def _bind_all(address: str) -> Iterator[socket.socket]:
+def _bind_all(address: str, *, joins: bool) -> Iterator[socket.socket]:
     if (path := path_of(address)) is not None:
         remove_stale_socket(path)
         yield bind_unix(path)
@@ -137,14 +138,17 @@ def _bind_all(address: str) -> Iterator[socket.socket]:
     host, port = split_address(address)
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     for family, where in dict.fromkeys((each[0], each[4]) for each in found):
-        yield _bound(family, where)
+        yield _bound(family, where, joins=joins)
 
 
-def _bound(family: int, where: Any, kind: int = socket.SOCK_STREAM) -> socket.socket:
+def _bound(
+    family: int, where: Any, kind: int = socket.SOCK_STREAM, *, joins: bool = False
+) -> socket.socket:
     listener = socket.socket(family, kind)
     try:
         if family != socket.AF_UNIX:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, int(joins))
         if family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listener.setblocking(False)

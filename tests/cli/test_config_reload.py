@@ -24,6 +24,7 @@ class Admin:
 
     def __init__(self, address: str) -> None:
         self.outcome = ReloadOutcome(ReloadResult.UNCHANGED, "/etc/sidecar.yaml", "ab" * 32)
+        self.allowed: list[bool] = []
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever)
         self.thread.start()
@@ -32,7 +33,8 @@ class Admin:
         self.run(self.server.start())
         self.address = self.server.bound_address
 
-    async def reload(self) -> ReloadOutcome:
+    async def reload(self, allow_restart: bool) -> ReloadOutcome:
+        self.allowed.append(allow_restart)
         return self.outcome
 
     def run(self, coroutine: Any) -> None:
@@ -60,6 +62,8 @@ R = ReloadResult
 ROWS: list[tuple[ReloadResult, tuple[Change, ...], tuple[str, ...], int, list[str]]] = [
     (R.APPLIED, (CHANGE,), (), 0,
      ['routes[api].roles: [] -> ["x"]', "is in force in every process", "in force: abababababab"]),
+    (R.RESTARTED, (CHANGE,), (), 0, ["has taken over, without a gap"]),
+    (R.RESTART_FAILED, (CHANGE,), ("port 1 is in use",), 1, ["port 1 is in use", "stays in force"]),
     (R.UNCHANGED, (), (), 0, ["says what is in force already"]),
     (R.INVALID, (), ("line 3: routes[0].rols: is not a setting", "line 9: x"), 2,
      ["/etc/sidecar.yaml: line 3: routes[0].rols: is not a setting", "line 9: x", "was refused"]),
@@ -84,6 +88,12 @@ def test_each_outcome(
         assert word in out
     exit_code, out, _ = run("config", "reload", "--admin", admin.address, "--json")
     assert (exit_code, json.loads(out)["result"]) == (code, result)
+
+
+def test_a_restart_is_made_only_where_it_is_allowed(admin: Admin, run: Run) -> None:
+    run("config", "reload", "--admin", admin.address)
+    run("config", "reload", "--admin", admin.address, "--allow-restart")
+    assert admin.allowed == [False, True]
 
 
 def test_the_address_may_come_from_a_file(admin: Admin, run: Run, tmp_path: Path) -> None:

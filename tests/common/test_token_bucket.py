@@ -55,3 +55,21 @@ def test_the_key_not_used_for_longest_goes(key: str) -> None:
     for each in ("a", "b", key, "c"):
         buckets.take(each, 0)
     assert not buckets.take(key, 0), "it was used last and its empty bucket is still there"
+
+
+def test_at_another_rate_as_much_stays_spent() -> None:
+    bucket = TokenBucket(1.0, 10.0, 0.0)
+    assert bucket.take(0.0, 4.0)
+    bucket.use(2.0, 5.0, 0.0)
+    assert bucket.take(0.0)
+    assert not bucket.take(0.0)
+    assert bucket.wait_seconds(0.0) == 0.5
+
+
+def test_a_bucket_of_a_key_takes_the_other_rate_when_it_is_used() -> None:
+    buckets = KeyedBuckets(1.0, 3.0, 8)
+    assert buckets.take("a", 0.0)
+    buckets.use(1.0, 2.0)
+    assert buckets.take("a", 0.0)
+    assert not buckets.take("a", 0.0)
+    assert [buckets.take("b", 0.0) for _ in range(3)] == [True, True, False]

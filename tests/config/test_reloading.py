@@ -67,7 +67,8 @@ def test_a_setting_that_nobody_has_placed_needs_a_restart() -> None:
     assert restart_reason("brand_new") == "no reload applies it"
     assert restart_reason("routes[].brand_new") == "no reload applies it"
     assert restart_reason("vault.brand_new") == RESTART["vault"]
-    assert restart_reason("certificates[]") == RESTART["certificates"]
+    assert restart_reason("on_demand") == RESTART["on_demand"]
+    assert restart_reason("certificates[].brand_new") == "no reload applies it"
 
 
 ROUTE = "  - {name: api, path_prefix: /api, csp: api}\n"

@@ -25,7 +25,7 @@ import yaml
 
 from demo.cases import Minter
 from demo.openbao import SIDECAR_POLICY, STORE_POLICY
-from demo.process import fetch_text
+from demo.process import fetch_text, free_ports
 from demo.stack import Stack
 from sidecar.cli.admin_client import request_admin
 from sidecar.common.clock import wall_seconds
@@ -88,7 +88,7 @@ def _files(stack: Stack) -> Iterator[Files]:
     made = Files(stack)
     yield made
     made.write(made.first)
-    assert reload(stack)["result"] in {"applied", "unchanged"}
+    assert restart(stack)[1]["result"] in {"applied", "restarted", "unchanged"}
 
 
 def command(stack: Stack, *options: str) -> tuple[int, str]:
@@ -276,6 +276,81 @@ async def test_no_request_is_lost_in_one_process(stack: Stack, files: Files) -> 
 
 async def test_no_request_is_lost_with_workers(workers: WorkerStack, worker_files: Files) -> None:
     await reload_under_traffic(workers, worker_files)
+
+
+RESTARTS = 30 if LONG else 3
+
+
+def restart(stack: Stack) -> tuple[int, dict[str, Any]]:
+    admin, body = f"127.0.0.1:{stack.admin_port}", b'{"allow_restart": true}'
+    return request_admin(admin, "POST", "/config/reload", seconds=150, body=body)
+
+
+def opened(pid: int) -> int:
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
+async def restart_under_traffic(stack: Stack, files: Files) -> None:
+    """Restart again and again, every third time in vain, with requests that all must pass."""
+    first = files.with_route(auth="none")
+    files.write(first)
+    assert reload(stack)["result"] == "applied"
+    passes, pid = ask(stack), stack.sidecar.pid
+    descriptors = opened(pid)
+    traffic = Traffic(stack, Minter(stack.key, wall_seconds()).good())
+    running = asyncio.create_task(traffic.run())
+    started, results = time.monotonic(), Counter[str]()
+    for number in range(1, RESTARTS + 1):
+        settings = yaml.safe_load(first)
+        settings["listen"]["drain_seconds"] = 5 + number
+        if number % 3 == 0:
+            settings["vault"]["address"] = "http://127.0.0.1:1"
+        files.write(yaml.safe_dump(settings, sort_keys=False))
+        _, outcome = await asyncio.to_thread(restart, stack)
+        results[outcome["result"]] += 1
+        seen = traffic.statuses.total()
+        await until(lambda: traffic.statuses.total() >= seen + 20, task=running)  # noqa: B023
+    seconds = time.monotonic() - started
+    traffic.stop()
+    await running
+    print(f"{traffic.statuses.total() / seconds:.0f} requests/s, {results}")  # noqa: T201
+    assert (dict(traffic.statuses), traffic.lost) == ({passes: traffic.statuses.total()}, 0)
+    assert results == {"restarted": RESTARTS - RESTARTS // 3, "restart_failed": RESTARTS // 3}
+    assert stack.sidecar.pid == pid, "systemd and a container watch this number"
+    await until(lambda: opened(pid) <= descriptors + 8)
+    assert readyz(stack)["ready"] is True
+
+
+async def test_no_request_is_lost_in_a_restart_of_one_process(stack: Stack, files: Files) -> None:
+    await restart_under_traffic(stack, files)
+
+
+async def test_no_request_is_lost_in_a_restart_with_workers(
+    workers: WorkerStack, worker_files: Files
+) -> None:
+    before = workers.worker_pids()
+    await restart_under_traffic(workers, worker_files)
+    await until(lambda: len(workers.worker_pids()) == len(before))
+    assert not set(before) & set(workers.worker_pids())
+
+
+def test_a_restart_moves_the_admin_port_and_the_command_says_so(stack: Stack, files: Files) -> None:
+    (port,) = free_ports(1)
+
+    def moved(settings: dict[str, Any]) -> None:
+        settings["listen"]["admin"]["address"] = f"127.0.0.1:{port}"
+
+    files.write(files.with_changes(moved))
+    code, said = command(stack)
+    assert (code, "--allow-restart" in said) == (1, True)
+    code, said = command(stack, "--allow-restart")
+    assert (code, "has taken over, without a gap" in said) == (0, True), said
+    assert json.loads(fetch_text(port, "/readyz"))["ready"] is True
+    files.write(files.first)
+    address, body = f"127.0.0.1:{port}", b'{"allow_restart": true}'
+    status, outcome = request_admin(address, "POST", "/config/reload", seconds=150, body=body)
+    assert (status, outcome["result"]) == (200, "restarted"), outcome
+    wait_until(lambda: readyz(stack)["ready"])
 
 
 async def test_a_worker_that_is_killed_in_a_reload_comes_back_with_the_new_file(

@@ -232,6 +232,25 @@ async def test_names_past_their_ttl_or_beyond_the_bound_are_evicted(serving: Ser
     call.call.cancel()
 
 
+async def test_a_reload_changes_what_is_configured_and_how_long_the_rest_is_held(
+    serving: Serving,
+) -> None:
+    call = await serving.delta()
+    serving.source.held = {"a.example": material("1"), "b.example": material("1")}
+    await call.ask("a.example")
+    assert await call.got() == ["a.example@1"]
+    policy = EvictionPolicy(10.0, 3, lambda: serving.now, lambda: 0.0)
+    serving.service.use_on_demand({"edge"}, policy)
+    await call.ask("b.example")
+    assert await call.got() == ["b.example@1"]
+    serving.now = 11.0
+    assert serving.service.evict_overdue() == 1
+    assert await call.got() == ["-b.example"], "the other was sent with the TTL before"
+    serving.source.held["other"] = material("9")
+    await call.ask("other")
+    assert await call.got() == ["other@9"], "it is configured no more"
+
+
 async def test_names_that_could_not_be_served_again_are_not_evicted(serving: Serving) -> None:
     call = await serving.delta()
     serving.source.held = {"a.example": material("1"), "b.example": material("1")}

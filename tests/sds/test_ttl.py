@@ -103,3 +103,14 @@ def test_coming_and_going_for_ever_costs_no_memory() -> None:
         tracker.add("a", number)
         tracker.discard("a")
     assert len(tracker._order) < 200
+
+
+def test_another_ttl_holds_for_names_that_come_and_another_bound_for_all() -> None:
+    tracker = TtlTracker(100, 10, lambda: 0.0)
+    tracker.add("a", 0)
+    tracker.use(10, 10)
+    tracker.add("b", 0)
+    assert tracker.overdue(11, 9) == ["b"]
+    tracker.add("c", 11)
+    tracker.use(10, 1)
+    assert tracker.overdue(12, 9) == ["c"], "the one that would end first"

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 from sidecar.certificates.issuers.base import Issuer, Issuers, Order
-from sidecar.certificates.managed.manager import CertificateFault
+from sidecar.certificates.managed.obtaining import CertificateFault
 from sidecar.certificates.managed.store import CertificateStore
 from sidecar.certificates.on_demand.domains import (
     UNRESOLVED,
@@ -73,6 +73,7 @@ class CertificateAuthority:
     failing: Fault | None = None
     held: asyncio.Event = field(default_factory=asyncio.Event)
     kept: set[str] = field(default_factory=set)
+    renewed_by: dict[str, str] = field(default_factory=dict)
     not_after: float = 1e10
 
     def __post_init__(self) -> None:
@@ -95,6 +96,9 @@ class CertificateAuthority:
     def forget(self, name: str) -> None:
         self.kept.discard(name)
         self.store.remove(name)
+
+    def use_issuer(self, name: str, issuer: Issuer) -> None:
+        self.renewed_by[name] = issuer.name
 
 
 class World:

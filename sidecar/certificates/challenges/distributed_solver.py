@@ -12,6 +12,7 @@ import asyncio
 import logging
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Collection, Iterable
+from functools import partial
 
 from sidecar.certificates.challenges.challenge_list import (
     HTTP,
@@ -62,7 +63,8 @@ class DistributedSolver:
         clock: Callable[[], float] = monotonic_seconds,
     ) -> None:
         self._clock = clock
-        self._list = ChallengeList(vault, mount, path, now=now, sleep=sleep, jitter=jitter)
+        self._make_list = partial(ChallengeList, vault, now=now, sleep=sleep, jitter=jitter)
+        self._list = self._make_list(mount, path)
         self._sleep = sleep
         self._own: dict[str, Challenge] = {}
         self._waiting: deque[tuple[str, _Waiter]] = deque()
@@ -78,6 +80,15 @@ class DistributedSolver:
             _log,
             kept="only challenges of this sidecar's own orders are answered",
         )
+
+    def use_place(self, mount: str, path: str) -> None:
+        """Keep the fleet's challenges in another entry from now on (a reload).
+
+        Those of orders under way are answered by this sidecar from its memory.
+        """
+        self._list = self._make_list(mount, path)
+        self.status.name = f"the fleet's challenges in {mount}/{path}"
+        self._missed.clear()
 
     def find(self, token: str) -> Challenge | Awaitable[Challenge | None] | None:
         """Find a token of http-01: at once from memory, or with a read of the fleet's list."""

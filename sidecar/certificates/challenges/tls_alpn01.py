@@ -38,16 +38,27 @@ _LIFE = timedelta(days=1)
 
 
 class ChallengeCertificates:
-    """An on-demand source of SDS that makes the certificate of a name when it is asked for."""
+    """An on-demand source of SDS that makes the certificate of a name when it is asked for.
 
-    def __init__(self, solver: DistributedSolver, *, now: Now, clock: Callable[[], float]) -> None:
-        self._solver = solver
+    Without a solver no name is in flight; a reload may bring the first one.
+    """
+
+    def __init__(
+        self, solver: DistributedSolver | None, *, now: Now, clock: Callable[[], float]
+    ) -> None:
         self._now = now
         self._clock = clock
         self._made: dict[str, tuple[Challenge, Material]] = {}
         self._missed: dict[str, float] = {}
         self._looking: dict[str, asyncio.Task[None]] = {}
         self._observers: Observers[str] = Observers()
+        self._solver: DistributedSolver | None = None
+        if solver is not None:
+            self.use(solver)
+
+    def use(self, solver: DistributedSolver) -> None:
+        """Serve the challenges of this solver from now on."""
+        self._solver = solver
         solver.on_own_change = self._own_changed
 
     def lookup(self, name: str, *, waits: bool) -> Material | Obtaining | None:
@@ -56,7 +67,7 @@ class ChallengeCertificates:
         If the client waits, the fleet's challenges are read, at most once per name and
         ``MISS_SECONDS``.
         """
-        challenge = self._solver.find_own(name)
+        challenge = self._find_own(name)
         held = self._made.get(name)
         if challenge is None and held is not None and held[0].until > self._now():
             challenge = held[0]
@@ -73,7 +84,7 @@ class ChallengeCertificates:
 
     def refuses(self, name: str) -> bool:
         """Tell whether a name has no challenge, as far as is known."""
-        return self._solver.find_own(name) is None and name not in self._made
+        return self._find_own(name) is None and name not in self._made
 
     def could_serve_again(self, _name: str) -> bool:
         """Return True: these certificates have no use after their order."""
@@ -90,10 +101,13 @@ class ChallengeCertificates:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    def _find_own(self, name: str) -> Challenge | None:
+        return None if self._solver is None else self._solver.find_own(name)
+
     async def _look(self, name: str) -> None:
         """Look for a name in the fleet's list, and notify those who wait whatever the outcome."""
         try:
-            found = await self._solver.find_host(name)
+            found = None if self._solver is None else await self._solver.find_host(name)
             if found is None:
                 self._miss(name)
             else:

@@ -2,13 +2,16 @@
 
 They are built in two layers: the inner issuer talks to a CA, and the outer one shares its
 certificates with the fleet. A fallback CA is inside the sharing, so that one lease covers both.
+
+A reload builds them anew beside the running ones, and takes over those whose settings are the
+same: with their slots, their account at the CA, and what they have counted.
 """
 
 import asyncio
 import random
 import secrets
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from sidecar.certificates.challenges.distributed_solver import DistributedSolver
 from sidecar.certificates.issuers.base import Issuer, IssuerFault, Issuers
@@ -24,18 +27,27 @@ from sidecar.vault.client import VaultClient
 if TYPE_CHECKING:  # certbot's library: 0.3 s and 15 MB that only ACME needs
     from sidecar.certificates.issuers.acme.issuer import AcmeIssuer
 
+T = TypeVar("T")
 
-def make_solver(config: model.Config, vault: VaultClient) -> DistributedSolver | None:
-    """Return the solver of ACME challenges; ``None`` if no issuer needs one."""
+
+def solver_place(config: model.Config) -> tuple[str, str] | None:
+    """Return where in Vault the fleet's challenges are; ``None`` if no issuer needs them."""
     store = config.certificate_store
     if store is None or not any(
         isinstance(each, model.AcmeIssuerSettings) for each in config.issuers
     ):
         return None
+    return store.mount, f"{store.prefix}/challenges"
+
+
+def make_solver(config: model.Config, vault: VaultClient) -> DistributedSolver | None:
+    """Return the solver of ACME challenges; ``None`` if no issuer needs one."""
+    place = solver_place(config)
+    if place is None:
+        return None
     return DistributedSolver(
         vault,
-        store.mount,
-        f"{store.prefix}/challenges",
+        *place,
         now=wall_seconds,
         sleep=asyncio.sleep,
         jitter=random.random,
@@ -51,14 +63,19 @@ class IssuerFactory:
         vault: VaultClient,
         solver: DistributedSolver | None,
         is_revoked: Callable[[str, str], bool] = lambda _issuer, _serial: False,
+        before: "IssuerFactory | None" = None,
     ) -> None:
+        """``before`` has built the issuers of the configuration that a reload replaces."""
         self._settings = {each.name: each for each in config.issuers}
         self._store = config.certificate_store
         self._vault = vault
         self._solver = solver
         self._is_revoked = is_revoked
-        self._holder = secrets.token_hex(8)
-        self._vaults: dict[str, VaultClient] = {}
+        self.holder: str = secrets.token_hex(8) if before is None else before.holder
+        self.vaults: dict[str, VaultClient] = {} if before is None else dict(before.vaults)
+        self.built: dict[object, object] = {}
+        """Every issuer by what it is built of: with the same, a reload takes it over."""
+        self._before = {} if before is None else before.built
         self._bare: dict[str, Issuer] = {}
         self.kv: list[KvIssuer] = []
         self.acme: list[AcmeIssuer] = []
@@ -69,24 +86,41 @@ class IssuerFactory:
 
     def make(self) -> Issuers:
         """Return all issuers."""
-        return Issuers({name: self._shared(name) for name in self._settings})
+        issuers = Issuers({name: self._shared(name) for name in self._settings})
+        self._before = {}  # what was not taken over is let go
+        return issuers
 
     def _shared(self, name: str) -> Issuer:
         settings = self._settings[name]
         issuer = self._bare_issuer(name)
+        parts: tuple[object, ...] = (settings, self._store, issuer)
         match settings:
-            case model.AcmeIssuerSettings(fallback=str(second)):
-                issuer = fallback = FallbackIssuer(issuer, self._bare_issuer(second))
+            case model.AcmeIssuerSettings(fallback=str(name_of_second)):
+                first, second = issuer, self._bare_issuer(name_of_second)
+                parts = (*parts, second)
+                issuer = fallback = self._once(
+                    ("fallback", first, second), lambda: FallbackIssuer(first, second)
+                )
                 self.fallbacks.append(fallback)
             case model.VaultKvIssuer() | model.VaultPkiIssuer(share=False):
                 return issuer
         if self._store is None:
             raise IssuerFault(f"issuer {name!r} needs certificate_store")
-        shared = SharedIssuer(
-            issuer,
-            self._store,
+        store, inner = self._store, issuer
+        shared = self._once(("shared", *parts), lambda: self._make_shared(settings, store, inner))
+        self.shared.append(shared)
+        self.slots[name] = shared.slots
+        return shared
+
+    def _make_shared(
+        self, settings: model.IssuerSettings, store: model.CertificateStoreSettings, inner: Issuer
+    ) -> SharedIssuer:
+        name = settings.name
+        return SharedIssuer(
+            inner,
+            store,
             self._vault_of(name),
-            holder=self._holder,
+            holder=self.holder,
             now=wall_seconds,
             clock=monotonic_seconds,
             sleep=asyncio.sleep,
@@ -96,9 +130,12 @@ class IssuerFactory:
             if isinstance(settings, model.AcmeIssuerSettings)
             else 0.0,
         )
-        self.shared.append(shared)
-        self.slots[name] = shared.slots
-        return shared
+
+    def _once(self, parts: object, build: Callable[[], T]) -> T:
+        """Return what is built of these parts; what a factory before has built of them, if any."""
+        found = self.built.get(parts) or self._before.get(parts) or build()
+        self.built[parts] = found
+        return cast("T", found)
 
     def _bare_issuer(self, name: str) -> Issuer:
         if name not in self._bare:
@@ -107,29 +144,33 @@ class IssuerFactory:
 
     def _vault_of(self, name: str) -> VaultClient:
         """Return an issuer's own client of Vault, whose calls wait for no other issuer's."""
-        if name not in self._vaults:
-            self._vaults[name] = self._vault.with_lanes(f"vault-{name}")
-        return self._vaults[name]
+        if name not in self.vaults:
+            self.vaults[name] = self._vault.with_lanes(f"vault-{name}")
+        return self.vaults[name]
 
     def _make(self, settings: model.IssuerSettings) -> Issuer:
         vault = self._vault_of(settings.name)
         match settings:
             case model.VaultPkiIssuer():
-                signed = PkiIssuer(settings, vault, wall_seconds)
+                signed = self._once(settings, lambda: PkiIssuer(settings, vault, wall_seconds))
                 self.slots[settings.name] = signed.slots
                 return signed
             case model.VaultKvIssuer():
-                stored = KvIssuer(settings, vault, wall_seconds)
+                stored = self._once(settings, lambda: KvIssuer(settings, vault, wall_seconds))
                 self.kv.append(stored)
                 self.slots[settings.name] = stored.slots
                 return stored
             case model.AcmeIssuerSettings():
                 from sidecar.certificates.issuers.acme.issuer import AcmeIssuer  # noqa: PLC0415
 
-                if self._solver is None:
+                solver = self._solver
+                if solver is None:
                     raise IssuerFault(f"issuer {settings.name!r} needs certificate_store")
-                issuer = AcmeIssuer(
-                    settings, vault, self._solver, now=wall_seconds, sleep=asyncio.sleep
+                issuer = self._once(
+                    (settings, solver),
+                    lambda: AcmeIssuer(
+                        settings, vault, solver, now=wall_seconds, sleep=asyncio.sleep
+                    ),
                 )
                 self.acme.append(issuer)
                 return issuer

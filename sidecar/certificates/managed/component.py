@@ -2,104 +2,166 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from functools import partial
 from itertools import chain, repeat
-from typing import Any
+from typing import TYPE_CHECKING
 
 from prometheus_client.core import Metric
 
-from sidecar.certificates.issuers.base import Issuer, Issuers, Order
-from sidecar.certificates.issuers.factory import IssuerFactory, make_solver
+from sidecar.certificates.challenges.distributed_solver import DistributedSolver
+from sidecar.certificates.issuers.base import Issuers
+from sidecar.certificates.issuers.factory import make_solver, solver_place
 from sidecar.certificates.issuers.vault_kv_watch import KvWatch
 from sidecar.certificates.managed.admin import CertificateAdmin, CertificateAdminFault
-from sidecar.certificates.managed.certificate import ManagedCertificate
-from sidecar.certificates.managed.manager import CertificateManager
+from sidecar.certificates.managed.alerts import alert_level, alert_probe
+from sidecar.certificates.managed.manager import (
+    CertificateManager,
+)
 from sidecar.certificates.managed.metrics import (
     families,
     issuer_families,
     order_families,
     revoked_family,
 )
-from sidecar.certificates.managed.probe import Prober, Target
-from sidecar.certificates.managed.renewal import Level
+from sidecar.certificates.managed.parts import (
+    CertificateParts,
+    make_parts,
+    wanted_certificates,
+)
+from sidecar.certificates.managed.probe import Prober
+from sidecar.certificates.managed.reloading import (
+    PreparedCertificates,
+    prepare_certificates,
+    some_names,
+)
 from sidecar.certificates.managed.revocation import RevocationWatch
 from sidecar.certificates.managed.store import CertificateStore
 from sidecar.certificates.managed.withdrawal import Withdrawal
 from sidecar.common.clock import monotonic_seconds, wall_seconds
+from sidecar.common.current_task import Run
+from sidecar.common.keyed_tasks import KeyedTasks
 from sidecar.common.polling import PollStatus
 from sidecar.config import model
-from sidecar.observability.alerts import Alert, Alerts, Severity
+from sidecar.observability.alerts import Alerts
 from sidecar.vault.client import VaultClient
 from sidecar.vault.revoke import revoke_certificate
 from sidecar.vault.trust import read_mount_crls
-from workload.x509.addresses import read_addresses
+
+if TYPE_CHECKING:
+    from sidecar.certificates.issuers.acme.issuer import AcmeIssuer
 
 _SAY_AFTER_SECONDS = (3.0, 5.0)
-_MAX_SHOWN = 5
 
 
 class Certificates:
     """The certificates of one sidecar.
 
-    First ``load``, then ``tasks`` while it serves; ``obtain`` beside them, and when that is done
-    ``manager.keep_fresh``.
+    First ``load``, then ``run`` while it serves; ``obtain`` beside them, and when that is done
+    ``manager.keep_fresh``. ``prepare`` and ``adopt`` are a reload.
     """
 
     def __init__(self, config: model.Config, vault: VaultClient, alerts: Alerts) -> None:
         self._vault = vault
-        self._mounts = {
-            each.name: each.mount
-            for each in config.issuers
-            if isinstance(each, model.VaultPkiIssuer)
-        }
-        self._configured = frozenset(each.name for each in config.certificates)
         self.solver = make_solver(config, vault)
         """Answers ACME challenges; ``None`` without an ACME issuer."""
-        self._watches = {
-            each.name: RevocationWatch(each, partial(read_mount_crls, vault), sleep=asyncio.sleep)
-            for each in config.issuers
-            if isinstance(each, model.VaultPkiIssuer) and each.crl_poll_seconds
-        }
-        factory = IssuerFactory(config, vault, self.solver, self._is_revoked)
-        self.issuers = factory.make()
-        self._acme, self._shared = factory.acme, factory.shared
-        self._fallbacks = factory.fallbacks
-        self._slots = factory.slots
-        self.store = CertificateStore(wall_seconds)
-        self._withdrawal = Withdrawal(
-            self.store,
-            alerts,
-            wall_seconds,
-            [each.name for each in config.certificates if each.when_revoked == "self_signed"],
+        self.on_solver: Callable[[DistributedSolver], None] = lambda _solver: None
+        """Called with the first solver, where a reload brings it."""
+        self.on_polls: Callable[[Iterable[PollStatus], Iterable[PollStatus]], None] = (
+            lambda _before, _after: None
         )
+        """Called with what was polled before a reload, and what is after it."""
+        self._tasks = KeyedTasks()
+        self._next: CertificateParts | None = None
+        """What a reload prepares, whose CRLs count for what it obtains."""
+        self._parts = self._make_parts(config)
+        self.store = CertificateStore(wall_seconds)
+        self._withdrawal = Withdrawal(self.store, alerts, wall_seconds, self._parts.self_signed)
         self.manager = CertificateManager(
-            wanted_certificates(config, self.issuers),
+            wanted_certificates(config, self._parts.issuers),
             self.store,
             now=wall_seconds,
             sleep=asyncio.sleep,
             jitter=random.random,
-            on_level=partial(_alert_level, alerts),
+            on_level=partial(alert_level, alerts),
             on_revoked=self._withdrawal.handle,
         )
-        self._kv = [KvWatch(each, sleep=asyncio.sleep) for each in factory.kv]
         self._prober = Prober(
-            {
-                each.name: Target(
-                    each.probe, (each.common_name or "probe").replace("*", "probe", 1)
-                )
-                for each in config.certificates
-                if each.probe is not None
-            },
+            self._parts.targets,
             self.store,
             clock=monotonic_seconds,
             sleep=asyncio.sleep,
-            on_change=partial(_alert_probe, alerts),
+            on_change=partial(alert_probe, alerts),
         )
+
+    @property
+    def issuers(self) -> Issuers:
+        """The issuers in force."""
+        return self._parts.issuers
+
+    @property
+    def configured(self) -> frozenset[str]:
+        """The names of the configured certificates."""
+        return self._parts.configured
+
+    def _make_parts(
+        self, config: model.Config, before: CertificateParts | None = None
+    ) -> CertificateParts:
+        return make_parts(
+            config,
+            self._vault,
+            self.solver,
+            self._is_revoked,
+            watch=lambda settings: RevocationWatch(
+                settings, partial(read_mount_crls, self._vault), sleep=asyncio.sleep
+            ),
+            watch_stored=lambda issuer: KvWatch(issuer, sleep=asyncio.sleep),
+            before=before,
+        )
+
+    async def prepare(self, config: model.Config) -> PreparedCertificates:
+        """Make what other settings name and obtain its certificates; nothing changes meanwhile.
+
+        A certificate for the same names, signed by the same CA in the same way, is not obtained
+        again. Raises ``Fault``.
+        """
+        before = self._parts
+        if self.solver is None and (solver := make_solver(config, self._vault)) is not None:
+            self.solver = solver  # it stays if the reload is given up: it has nothing to answer
+            self._run_tasks()
+            self.on_solver(solver)
+        self._next = parts = self._make_parts(config, before)
+        try:
+            return await prepare_certificates(before, parts, self.manager)
+        finally:
+            self._next = None
+
+    def abandon(self, prepared: PreparedCertificates) -> None:
+        """Close what was made for a reload that does not take place."""
+        running = self._parts.factory.acme
+        _close([each for each in prepared.parts.factory.acme if each not in running])
+
+    def adopt(self, prepared: PreparedCertificates) -> None:
+        """Serve what was prepared, and end what is no more."""
+        before, self._parts = self._parts, prepared.parts
+        polls = tuple(self._polls_of(before))
+        place = solver_place(prepared.parts.config)
+        if self.solver is not None and place not in {None, solver_place(before.config)}:
+            self.solver.use_place(*place)
+        for name in before.configured - prepared.parts.configured:
+            self.manager.forget(name)
+        for name, issuer in prepared.kept:
+            self.manager.use_issuer(name, issuer)
+        self.manager.adopt(prepared.obtained)
+        self._withdrawal.use(prepared.parts.self_signed)
+        self._prober.use(prepared.parts.targets)
+        self._run_tasks()
+        _close([each for each in before.factory.acme if each not in self._parts.factory.acme])
+        self.on_polls(polls, tuple(self.polls()))
 
     async def load(self) -> None:
         """Read the CRLs: what is revoked is not taken from the fleet's store."""
-        await asyncio.gather(*(watch.refresh() for watch in self._watches.values()))
+        await asyncio.gather(*(watch.refresh() for watch in self._parts.watches.values()))
         self.store.expect(self.manager.unobtained())
 
     async def obtain(self, waits: Callable[[str], None]) -> None:
@@ -119,26 +181,31 @@ class Certificates:
     async def _say_what_is_missing(self, waits: Callable[[str], None]) -> None:
         for seconds in chain(_SAY_AFTER_SECONDS, repeat(_SAY_AFTER_SECONDS[-1])):
             await asyncio.sleep(seconds)
-            names = self.manager.unobtained()
-            shown = ", ".join(map(repr, names[:_MAX_SHOWN]))
-            more = f" and {len(names) - _MAX_SHOWN} more" if len(names) > _MAX_SHOWN else ""
-            waits(f"{shown}{more}")
+            waits(some_names([repr(name) for name in self.manager.unobtained()]))
 
-    def tasks(self) -> Iterator[Coroutine[Any, Any, None]]:
-        """Yield the tasks that run until the drain, beside ``manager.keep_fresh``."""
-        yield self._prober.run()
-        for watch in self._watches.values():
-            yield watch.run(self.manager)
-        for stored in self._kv:
-            yield stored.run(self.manager)
+    async def run(self) -> None:
+        """Watch, probe and answer challenges until cancelled, beside ``manager.keep_fresh``."""
+        self._run_tasks()
+        await self._tasks.run()
+
+    def _run_tasks(self) -> None:
+        tasks: dict[Hashable, Run] = {self._prober: self._prober.run}
+        for watch in self._parts.watches.values():
+            tasks[watch] = partial(watch.run, self.manager)
+        for stored in self._parts.stored.values():
+            tasks[stored] = partial(stored.run, self.manager)
         if self.solver is not None:
-            yield self.solver.run()
+            tasks[self.solver] = self.solver.run
+        self._tasks.use(tasks)
 
     def polls(self) -> Iterator[PollStatus]:
         """Yield the status of each polled source."""
-        yield from (watch.status for watch in self._watches.values())
-        yield from (stored.status for stored in self._kv)
-        if self._prober.targets:
+        return self._polls_of(self._parts)
+
+    def _polls_of(self, parts: CertificateParts) -> Iterator[PollStatus]:
+        yield from (watch.status for watch in parts.watches.values())
+        yield from (stored.status for stored in parts.stored.values())
+        if parts.targets:
             yield self._prober.status
         if self.solver is not None:
             yield self.solver.status
@@ -148,63 +215,32 @@ class Certificates:
         return CertificateAdmin(self.manager, self._prober.healthy, self._revoke, wall_seconds)
 
     async def _revoke(self, issuer: str, serial: str) -> None:
-        mount = self._mounts.get(issuer)
+        mount = self._parts.mount_of(issuer)
         if mount is None:
             raise CertificateAdminFault(
                 f"issuer {issuer!r} is not a Vault PKI issuer: revoke the certificate at its CA"
             )
         await revoke_certificate(self._vault, mount, serial)
-        if (watch := self._watches.get(issuer)) is not None:
+        if (watch := self._parts.watch_of(issuer)) is not None:
             await watch.refresh()
 
     def families(self) -> Iterator[Metric]:
         """Yield the metrics of certificates."""
-        yield from families(self.manager, self.store, self._prober, configured=self._configured)
-        yield revoked_family(self.manager, self._withdrawal, configured=self._configured)
-        yield from issuer_families(self._shared, self._acme, self._fallbacks)
-        yield order_families(self._slots)
+        parts, factory = self._parts, self._parts.factory
+        yield from families(self.manager, self.store, self._prober, configured=parts.configured)
+        yield revoked_family(self.manager, self._withdrawal, configured=parts.configured)
+        yield from issuer_families(factory.shared, factory.acme, factory.fallbacks)
+        yield order_families(factory.slots)
 
     def close(self) -> None:
         """Place no further orders."""
-        for issuer in self._acme:
-            issuer.close()
+        _close(self._parts.factory.acme)
 
     def _is_revoked(self, issuer: str, serial: str) -> bool:
-        watch = self._watches.get(issuer)
-        return watch is not None and watch.is_revoked(serial)
+        watches = (each.watch_of(issuer) for each in (self._parts, self._next) if each is not None)
+        return any(watch is not None and watch.is_revoked(serial) for watch in watches)
 
 
-def wanted_certificates(config: model.Config, issuers: Issuers) -> Iterator[tuple[Order, Issuer]]:
-    """Yield the order and the issuer of each configured certificate."""
-    for each in config.certificates:
-        first = [each.common_name] if each.common_name is not None else []
-        names = tuple(dict.fromkeys((*first, *each.alt_names)))
-        uris = (each.spiffe_id,) if each.spiffe_id is not None else ()
-        addresses = tuple(map(str, read_addresses(each.ip_addresses)))
-        yield Order(each.name, names, uris, ip_sans=addresses), issuers[each.issuer]
-
-
-def _alert_level(alerts: Alerts, managed: ManagedCertificate, before: Level) -> None:
-    """Send the alert for a change of level."""
-    why = f": {managed.last_fault}" if managed.last_fault else ""
-    match managed.level:
-        case Level.WARNING:
-            severity, message = Severity.WARNING, f"half of the time to renew it has passed{why}"
-        case Level.CRITICAL:
-            severity, message = Severity.CRITICAL, f"a tenth of the time to renew it is left{why}"
-        case Level.ENDED:
-            severity, message = Severity.CRITICAL, f"it has expired and is no longer served{why}"
-        case Level.FRESH:
-            severity, message = Severity.INFO, f"it is renewed; its level was {before}"
-    alerts.say(Alert(severity, f"certificate/{managed.name}", managed.level, message))
-
-
-def _alert_probe(alerts: Alerts, name: str, is_healthy: bool, seen: str) -> None:
-    if is_healthy:
-        alert = Alert(
-            Severity.INFO, f"certificate/{name}", "served", "the listener serves it again"
-        )
-    else:
-        words = f"the listener does not serve the certificate that it was given: {seen}"
-        alert = Alert(Severity.WARNING, f"certificate/{name}", "not served", words)
-    alerts.say(alert)
+def _close(issuers: "Iterable[AcmeIssuer]") -> None:
+    for issuer in issuers:
+        issuer.close()

@@ -5,6 +5,8 @@ check of how close its end is (``schedule``). Each runs as a task of its own, an
 under way is bounded by each issuer for itself (``issuers.slots``), so that a slow CA or a stuck
 order delays no other certificate. A failed renewal is retried with back-off, and the current
 certificate stays in service.
+
+Longer than other files: everything here changes the one table of managed certificates.
 """
 
 import asyncio
@@ -14,6 +16,12 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from sidecar.certificates.issuers.base import FindsExisting, Issuer, Order
 from sidecar.certificates.managed.advice import follow_advice
 from sidecar.certificates.managed.certificate import ManagedCertificate, RevocationStep
+from sidecar.certificates.managed.obtaining import (
+    CertificateFault,
+    ObtainedCertificate,
+    named_fault,
+    obtain,
+)
 from sidecar.certificates.managed.renewal import Level
 from sidecar.certificates.managed.schedule import RenewalSchedule
 from sidecar.certificates.managed.store import CertificateStore
@@ -29,16 +37,6 @@ OnLevel = Callable[[ManagedCertificate, Level], None]
 """Called with a certificate, whose ``level`` is the new one, and the level before."""
 OnRevoked = Callable[[ManagedCertificate, RevocationStep], None]
 """Called with a certificate that is revoked, and what has happened to it."""
-
-
-class CertificateFault(Fault):
-    """A certificate can't be obtained; retryable if its cause is."""
-
-    def __init__(self, message: str, cause: Fault | None = None) -> None:
-        super().__init__(message)
-        if cause is not None:
-            self.retryable = cause.retryable
-            self.retry_after_seconds = cause.retry_after_seconds
 
 
 class CertificateManager:
@@ -129,6 +127,29 @@ class CertificateManager:
             if managed.material is None and self._held.get(order.name) is managed:
                 del self._held[order.name]
             raise
+
+    async def order(self, order: Order, issuer: Issuer) -> ObtainedCertificate:
+        """Obtain a certificate for a reload; nothing is served or managed before ``adopt``.
+
+        An issuer that finds what the fleet has does not return what is served under this name
+        now: it is another issuer's, or for other names. Raises ``CertificateFault``.
+        """
+        managed, held = ManagedCertificate(order, issuer), self._held.get(order.name)
+        replaces = held.material if held and isinstance(issuer, FindsExisting) else None
+        return ObtainedCertificate(managed, await obtain(managed, replaces))
+
+    def use_issuer(self, name: str, issuer: Issuer) -> None:
+        """Have a certificate renewed by this issuer from now on."""
+        if (managed := self._held.get(name)) is not None:
+            managed.issuer = issuer
+
+    def adopt(self, obtained: Iterable[ObtainedCertificate]) -> None:
+        """Serve and manage what was obtained for a reload."""
+        for managed, material in obtained:
+            self._held[managed.name] = managed
+            self._serve(managed, material)
+            managed.ask_at = self._now()  # the loop asks for advice: nothing waits here
+            self._schedule.plan(managed)
 
     def forget(self, name: str) -> None:
         """Stop managing and serving a certificate."""
@@ -251,7 +272,7 @@ class CertificateManager:
         try:
             found = await issuer.find(managed.order)
         except Fault as fault:
-            raise _named(managed, fault) from fault
+            raise named_fault(managed, fault) from fault
         if found is not None:
             await self._take(managed, found)
         else:
@@ -259,18 +280,20 @@ class CertificateManager:
             self._schedule.plan(managed)
 
     async def _obtain(self, managed: ManagedCertificate) -> Material:
-        try:
-            material = await managed.issuer.issue(managed.order._replace(replaces=managed.material))
-        except Fault as fault:
-            raise _named(managed, fault) from fault
+        material = await obtain(managed, managed.material)
         await self._take(managed, material)
         return material
 
     async def _take(self, managed: ManagedCertificate, material: Material) -> None:
         """Serve a certificate, and schedule what is due next."""
+        if self._held.get(managed.name) is not managed:
+            return  # forgotten, or replaced by a reload, while it was ordered
+        self._serve(managed, material)
+        await follow_advice(managed, self._now())
+        self._schedule.plan(managed)
+
+    def _serve(self, managed: ManagedCertificate, material: Material) -> None:
         name, now = managed.name, self._now()
-        if self._held.get(name) is not managed:
-            return  # forgotten while it was ordered
         self._store.put(name, material)
         self.renewals += 1
         before, was_revoked = managed.level, managed.revoked
@@ -286,11 +309,3 @@ class CertificateManager:
             material.serial,
             extra={"certificate": name, "seconds": material.not_after - now},
         )
-        await follow_advice(managed, now)
-        self._schedule.plan(managed)
-
-
-def _named(managed: ManagedCertificate, fault: Fault) -> CertificateFault:
-    return CertificateFault(
-        f"certificate {managed.name!r}, issuer {managed.issuer.name!r}: {fault}", fault
-    )

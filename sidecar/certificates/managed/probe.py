@@ -9,11 +9,13 @@ import contextlib
 import logging
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import NamedTuple
 
 from cryptography import x509
 
 from sidecar.certificates.managed.store import CertificateStore
+from sidecar.common.keyed_tasks import KeyedTasks
 from sidecar.common.polling import PollStatus
 from sidecar.config.certificates import Probe
 from workload.backoff import Backoff
@@ -44,19 +46,34 @@ class Prober:
         on_change: Callable[[str, bool, str], None],
     ) -> None:
         """``on_change`` is called with name, whether the probe matched, and what was served."""
-        self.targets = targets
+        self.targets: Mapping[str, Target] = {}
         self._store = store
         self._clock = clock
         self._sleep = sleep
         self._on_change = on_change
         self._gate = asyncio.Semaphore(_MAX_PROBES)
-        self._asked: dict[str, asyncio.Event] = {name: asyncio.Event() for name in targets}
+        self._asked: dict[str, asyncio.Event] = {}
+        self._tasks = KeyedTasks()
         self.status = PollStatus(
             "probes", "the probe of a listener", _log, kept="it is unknown what the listener serves"
         )
         self.healthy: dict[str, bool] = {}
         self.outcomes = {"match": 0, "mismatch": 0}
         store.watch(self._changed)
+        self.use(targets)
+
+    def use(self, targets: Mapping[str, Target]) -> None:
+        """Probe these from now on; a target that is the same goes on."""
+        self.targets = targets
+        self._asked = {name: self._asked.get(name) or asyncio.Event() for name in targets}
+        for gone in self.healthy.keys() - targets.keys():
+            del self.healthy[gone]
+        self._tasks.use(
+            {
+                (name, target): partial(self._keep_probing, name, target)
+                for name, target in targets.items()
+            }
+        )
 
     def _changed(self, name: str) -> None:
         if name in self._asked:
@@ -64,9 +81,7 @@ class Prober:
 
     async def run(self) -> None:
         """Probe until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            for name, target in self.targets.items():
-                tasks.create_task(self._keep_probing(name, target))
+        await self._tasks.run()
 
     async def _keep_probing(self, name: str, target: Target) -> None:
         asked = self._asked[name]

@@ -66,6 +66,12 @@ class RevocationWatch:
                 raise CrlFault("Vault's answer is not a CRL") from None
             self._serials = frozenset().union(*listed)
 
+    async def read(self) -> None:
+        """Read the CRLs for the first time, for a reload. Raises ``CrlFault``."""
+        await self.refresh()
+        if self.status.problem:
+            raise CrlFault(self.status.problem)
+
     async def run(self, manager: CertificateManager) -> None:
         """Poll the CRLs, until cancelled."""
         while True:

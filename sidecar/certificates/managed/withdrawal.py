@@ -41,8 +41,12 @@ class Withdrawal:
         self._store = store
         self._alerts = alerts
         self._now = now
-        self._self_signed = frozenset(self_signed)
         self._not_replaced: set[str] = set()
+        self.use(self_signed)
+
+    def use(self, self_signed: Collection[str]) -> None:
+        """Serve a self-signed certificate in place of these from now on."""
+        self._self_signed = frozenset(self_signed)
 
     def handle(self, managed: ManagedCertificate, what: RevocationStep) -> None:
         """Do what is to be done about a revoked certificate, and say it once."""

@@ -3,46 +3,40 @@
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Iterator
-from typing import Protocol
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, Protocol
 
 from prometheus_client.core import CounterMetricFamily, Metric
 
 from sidecar.certificates.issuers.base import Issuers
-from sidecar.certificates.issuers.vault_kv import KvIssuer
 from sidecar.certificates.managed.component import Certificates
-from sidecar.certificates.on_demand.http_resolver import HttpResolver
-from sidecar.certificates.on_demand.issuance_limits import IssuanceRateLimiter, RateLimitedIssuer
-from sidecar.certificates.on_demand.kv_prefix_resolver import KvPrefixResolver
+from sidecar.certificates.on_demand.domains import RegistryFault
+from sidecar.certificates.on_demand.limited_issuers import LimitedIssuers
 from sidecar.certificates.on_demand.metrics import OnDemandMetrics
 from sidecar.certificates.on_demand.on_demand import OnDemand
-from sidecar.certificates.on_demand.registries import FileSource, KvSource, ListedRegistry
+from sidecar.certificates.on_demand.registry_factory import PublishedOwners, Registry, make_registry
 from sidecar.certificates.on_demand.resolved_registry import ResolvedRegistry
 from sidecar.common.clock import monotonic_seconds
+from sidecar.common.keyed_tasks import KeyedTasks
 from sidecar.common.polling import PollStatus
 from sidecar.common.registered_domains import RegisteredDomains
-from sidecar.common.token_bucket import TokenBucket
 from sidecar.config import model
-from sidecar.config import on_demand as settings_of
 from sidecar.context import AppContext
 from sidecar.observability.metrics import gauge
 from sidecar.vault.client import VaultClient
 
 TICK_SECONDS = 1.0
-KV_NAMES_A_SECOND = 50.0
-"""Entries of domains that clients hold, read again when their TTL is over."""
 _log = logging.getLogger("sidecar.certificates.on_demand")
 
 
-def make_rate_limiter(settings: model.OnDemandSettings) -> IssuanceRateLimiter:
-    """Return the rate limiter of one issuer."""
-    return IssuanceRateLimiter(
-        orders_per_minute=settings.orders_per_minute,
-        burst=settings.orders_burst,
-        orders_per_domain=settings.orders_per_domain,
-        domain_window_seconds=settings.domain_window_seconds,
-        clock=monotonic_seconds,
-    )
+class PreparedOnDemand(NamedTuple):
+    """What a reload serves on demand by."""
+
+    config: model.Config
+    settings: model.OnDemandSettings
+    registry: Registry
+    published: PublishedOwners
+    issuers: Issuers
 
 
 class Served(Protocol):
@@ -70,17 +64,22 @@ class OnDemandComponent:
         publish: Callable[[RegisteredDomains], None],
     ) -> None:
         """``publish`` hands the owners of the domains to the Checks."""
-        self.configured = frozenset(each.name for each in config.certificates)
-        self._store = certificates.store
+        self._vault = vault
+        self._publish = publish
+        self._settings = settings
+        self._limited = LimitedIssuers()
+        self._tasks = KeyedTasks()
+        configured = frozenset(each.name for each in config.certificates)
         self._metrics = OnDemandMetrics(monotonic_seconds)
-        self.registry = make_registry(settings.registry, vault, self._registry_changed, publish)
+        self._published = PublishedOwners(publish, in_force=True)
+        self.registry = self._make_registry(settings, self._published)
         self.source = OnDemand(
             settings,
             registry=self.registry,
-            issuers=_rate_limited(certificates.issuers, settings),
+            issuers=self._limited.limit(certificates.issuers, settings),
             manager=certificates.manager,
-            store=self._store,
-            configured=self.configured,
+            store=certificates.store,
+            configured=configured,
             events=self._metrics.events(),
             clock=monotonic_seconds,
             jitter=random.random,
@@ -99,7 +98,7 @@ class OnDemandComponent:
         self._served = served
         context.watch(self._sweeping)
         context.watch(self.registry.status)
-        context.refreshers.append(self.registry.refresh)
+        context.refreshers.append(self._refresh)
         context.refreshed.append(self.registry.status)
         context.metrics.add_source(self.families)
         context.stack.push_async_callback(self.source.close)
@@ -107,9 +106,60 @@ class OnDemandComponent:
 
     async def run(self) -> None:
         """Follow the registry and evict names whose TTL is over, until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self.registry.run())
-            tasks.create_task(self._tick())
+        self._run_tasks()
+        await self._tasks.run()
+
+    async def prepare(self, config: model.Config, issuers: Issuers) -> PreparedOnDemand:
+        """Read another registry for a reload; nothing changes meanwhile. Raises ``Fault``.
+
+        A registry of the same settings goes on with all its answers.
+        """
+        settings = config.on_demand
+        if settings is None:
+            raise RegistryFault("on_demand can't be ended by a reload")
+        registry, published = self.registry, self._published
+        if settings.registry != self._settings.registry:
+            published = PublishedOwners(self._publish, in_force=False)
+            registry = self._make_registry(settings, published)
+            await registry.start()
+        return PreparedOnDemand(config, settings, registry, published, issuers)
+
+    def adopt(self, context: AppContext, prepared: PreparedOnDemand) -> None:
+        """Serve on demand by what was prepared, before configured certificates are exchanged."""
+        _, settings, registry, published, issuers = prepared
+        before, self._settings = self.registry, settings
+        if registry is not before:
+            self._adopt_registry(context, registry, published)
+        configured = frozenset(each.name for each in prepared.config.certificates)
+        limited = self._limited.limit(issuers, settings)
+        self.source.use(settings, registry, limited, configured)
+        context.run_soon(self._registry_changed())
+
+    def _adopt_registry(
+        self, context: AppContext, registry: Registry, published: PublishedOwners
+    ) -> None:
+        context.unwatch(self.registry.status)
+        context.refreshed.remove(self.registry.status)
+        self._published.retire()
+        if isinstance(registry, ResolvedRegistry):
+            registry.take_over(self._published.owners, self.source.names)
+            published.owners = self._published.owners
+        self.registry, self._published = registry, published
+        context.watch(registry.status)
+        context.refreshed.append(registry.status)
+        published.put_in_force()
+        self._run_tasks()
+
+    def _make_registry(
+        self, settings: model.OnDemandSettings, published: PublishedOwners
+    ) -> Registry:
+        return make_registry(settings.registry, self._vault, self._registry_changed, published)
+
+    def _run_tasks(self) -> None:
+        self._tasks.use({self.registry: self.registry.run, "tick": self._tick})
+
+    async def _refresh(self) -> None:
+        await self.registry.refresh()
 
     def families(self) -> Iterator[Metric]:
         """Yield the metrics."""
@@ -151,62 +201,3 @@ def make_component(
     if config.on_demand is None:
         return None
     return OnDemandComponent(config, config.on_demand, vault, certificates, publish)
-
-
-def _rate_limited(issuers: Issuers, settings: model.OnDemandSettings) -> Issuers:
-    """Limit the rate of every issuer for itself, except Vault KV's, who only read.
-
-    So names whose CA hangs, and that are tried again and again, use up no other CA's rate.
-    """
-    return Issuers(
-        {
-            each.name: each
-            if isinstance(each, KvIssuer)
-            else RateLimitedIssuer(each, make_rate_limiter(settings))
-            for each in issuers
-        }
-    )
-
-
-def make_registry(
-    settings: settings_of.RegistrySettings,
-    vault: VaultClient,
-    on_change: Callable[[], Awaitable[None]],
-    publish: Callable[[RegisteredDomains], None],
-) -> ListedRegistry | ResolvedRegistry:
-    """Return the registry that the configuration names."""
-    match settings:
-        case settings_of.FileRegistry(poll_seconds=poll_seconds):
-            source: FileSource | KvSource = FileSource(settings)
-        case settings_of.VaultKvRegistry(poll_seconds=poll_seconds):
-            source = KvSource(settings, vault)
-        case settings_of.VaultKvPrefixRegistry(entry_ttl_seconds=ttl):
-            prefix = KvPrefixResolver(settings, vault, sleep=asyncio.sleep)
-            registry = ResolvedRegistry(
-                prefix,
-                positive_ttl_seconds=ttl,
-                negative_ttl_seconds=ttl,
-                clock=monotonic_seconds,
-                names_a_second=KV_NAMES_A_SECOND,
-                publish=publish,
-            )
-
-            async def changed() -> None:
-                registry.drop_unlisted()
-                await on_change()
-
-            prefix.on_change = changed
-            return registry
-        case settings_of.HttpRegistry(queries_per_second=rate):
-            bucket = TokenBucket(rate, max(1.0, 2 * rate), monotonic_seconds())
-            return ResolvedRegistry(
-                HttpResolver(settings, lambda: bucket.take(monotonic_seconds())),
-                positive_ttl_seconds=settings.positive_ttl_seconds,
-                negative_ttl_seconds=settings.negative_ttl_seconds,
-                clock=monotonic_seconds,
-                names_a_second=rate / 2,  # the other half is for new names
-                publish=publish,
-            )
-    return ListedRegistry(
-        source, poll_seconds, sleep=asyncio.sleep, on_change=on_change, publish=publish
-    )

@@ -46,6 +46,18 @@ class IssuanceRateLimiter:
         self._window_seconds = domain_window_seconds
         self._accounts: OrderedDict[str, TokenBucket] = OrderedDict()
 
+    def use(
+        self,
+        *,
+        orders_per_minute: float,
+        burst: int,
+        orders_per_domain: int,
+        domain_window_seconds: float,
+    ) -> None:
+        """Limit by other numbers from now on; what was ordered stays counted."""
+        self._all.use(orders_per_minute / 60, burst, self._clock())
+        self._per_domain, self._window_seconds = orders_per_domain, domain_window_seconds
+
     def spend(self, account: str) -> None:
         """Count one order for a registered domain. Raises ``IssuanceRateExceeded``."""
         now = self._clock()
@@ -58,8 +70,11 @@ class IssuanceRateLimiter:
 
     def _account(self, account: str, now: float) -> TokenBucket:
         budget = self._accounts.pop(account, None)
+        rate = self._per_domain / self._window_seconds
         if budget is None:
-            budget = TokenBucket(self._per_domain / self._window_seconds, self._per_domain, now)
+            budget = TokenBucket(rate, self._per_domain, now)
+        else:
+            budget.use(rate, self._per_domain, now)
         self._accounts[account] = budget
         while len(self._accounts) > 1:
             oldest, bucket = next(iter(self._accounts.items()))

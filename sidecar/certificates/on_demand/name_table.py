@@ -62,6 +62,10 @@ class NameTable:
     def __contains__(self, asked: object) -> bool:
         return asked in self._asked
 
+    def names(self) -> set[str]:
+        """Return the normal forms of all names."""
+        return {each.canonical for each in self._asked.values()}
+
     def entries(self) -> Iterator[Entry]:
         """Iterate over a copy of the certificates; the table may change meanwhile."""
         return iter(tuple(self._entries.values()))

@@ -13,6 +13,8 @@ A refusal is not stored: the next request is decided again, so that a domain reg
 meanwhile works. State is kept for names that are served, being obtained, or backing off, and
 for no more than ``max_names``. A name that is dropped is evicted from Envoy too: otherwise
 Envoy would go on serving a certificate that is no longer renewed.
+
+Longer than other files: the rules share one table of names, and their order is the point.
 """
 
 import asyncio
@@ -20,7 +22,7 @@ import contextlib
 from collections.abc import Callable, Collection
 from math import inf
 
-from sidecar.certificates.issuers.base import Issuers
+from sidecar.certificates.issuers.base import IssuerFault, Issuers
 from sidecar.certificates.managed.store import CertificateStore
 from sidecar.certificates.on_demand.coverage import Coverage
 from sidecar.certificates.on_demand.domains import DomainRegistry, Unresolved
@@ -100,6 +102,11 @@ class OnDemand:
         return len(self._table)
 
     @property
+    def names(self) -> Collection[str]:
+        """The names that are served, being obtained or backing off, in their normal form."""
+        return self._table.names()
+
+    @property
     def open_orders(self) -> int:
         """How many orders are under way."""
         return len(self._orders)
@@ -107,6 +114,39 @@ class OnDemand:
     def watch(self, changed: Changed) -> Callable[[], None]:
         """Call ``changed`` when a name was obtained, renewed or refused; return what ends this."""
         return self._observers.watch(changed)
+
+    def use(
+        self,
+        settings: OnDemandSettings,
+        registry: DomainRegistry,
+        issuers: Issuers,
+        configured: Collection[str],
+    ) -> None:
+        """Serve by other settings from now on (a reload).
+
+        Names go on being served where they are still registered and their issuer is there; who
+        registers them is looked at by ``forget_withdrawn``, as after any change of the registry.
+        """
+        self._settings, self._registry = settings, registry
+        self._resolving.use(registry, settings.retry_seconds)
+        self._orders.use(settings, issuers)
+        before, self._configured = frozenset(self._configured), configured
+        self._coverage = Coverage(self._store, configured)
+        changed = before.symmetric_difference(configured)
+        for entry in self._table.entries():
+            if entry.key in changed or not self._use_issuer(entry):
+                for asked in tuple(entry.asked):
+                    self._forget(asked)
+
+    def _use_issuer(self, entry: Entry) -> bool:
+        """Have a name's certificate renewed by its issuer of now; false where it has none."""
+        if entry.registration is None:
+            return True
+        try:
+            self._manager.use_issuer(entry.key, self._orders.issuer_of(entry))
+        except IssuerFault:
+            return False
+        return True
 
     def on_forget(self, evict: Changed) -> None:
         """Call ``evict`` with each name that clients must not hold any longer."""

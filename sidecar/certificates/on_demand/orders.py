@@ -28,6 +28,9 @@ class ObtainsCertificates(Protocol):
     def forget(self, name: str) -> None:
         """Stop managing it."""
 
+    def use_issuer(self, name: str, issuer: Issuer) -> None:
+        """Have it renewed by this issuer from now on."""
+
 
 class OnDemandEvents(NamedTuple):
     """The callbacks for metrics and log."""
@@ -68,6 +71,14 @@ class Orders:
         """The orders under way, and the issuer of each."""
         self._answered: dict[str, float] = {}
         """When each issuer last issued, unless an order has failed since."""
+
+    def use(self, settings: OnDemandSettings, issuers: Issuers) -> None:
+        """Order by other settings from now on; what is under way goes on."""
+        self._settings, self._issuers = settings, issuers
+
+    def issuer_of(self, entry: Entry) -> Issuer:
+        """Return who issues a name's certificates. Raises ``IssuerFault`` if nobody does."""
+        return self._issuers[self._issuer_of(entry)]
 
     def __len__(self) -> int:
         """Return how many orders are under way."""
@@ -133,7 +144,7 @@ class Orders:
         registration = entry.registration
         if registration is None:
             raise IssuerFault("the configured certificate has expired")
-        issuer = self._issuers[self._issuer_of(entry)]
+        issuer = self.issuer_of(entry)
         order = Order(entry.key, (entry.key,), account=registration.domain)
         await self._manager.obtain(order, issuer)
 

@@ -34,6 +34,12 @@ class ResolutionQueue:
         self._open: dict[str, tuple[asyncio.Task[None], set[str]]] = {}
         self._unresolvable: OrderedDict[str, float] = OrderedDict()
 
+    def use(self, registry: DomainRegistry, retry_seconds: float) -> None:
+        """Ask another registry from now on; look-ups under way end with the one before."""
+        if registry is not self._registry:
+            self._unresolvable.clear()
+        self._registry, self._retry_seconds = registry, retry_seconds
+
     def ask(self, canonical: str, asked: str) -> None:
         """Look up the owner of a name. Raises ``NameRefused`` if that is not possible now."""
         running = self._open.get(canonical)

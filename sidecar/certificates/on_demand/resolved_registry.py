@@ -8,7 +8,7 @@ are not affected.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import NamedTuple, Protocol
 
 from sidecar.certificates.on_demand.domains import (
@@ -104,6 +104,16 @@ class ResolvedRegistry:
     def __len__(self) -> int:
         """Return how many answers are cached."""
         return len(self._remembered)
+
+    def take_over(self, owners: RegisteredDomains, names: Iterable[str]) -> None:
+        """Begin with the owners that a registry before has found (a reload).
+
+        Each holds until this one has answered for its domain; the names that clients hold are
+        looked up first.
+        """
+        self._owners = owners
+        for name in names:
+            self.want(name)
 
     def find(self, name: str) -> Registration | Unresolved | None:
         """Return the registration of a name from the cache. Raises ``NameRefused``."""

@@ -14,12 +14,16 @@ class ReloadResult(StrEnum):
 
     APPLIED = "applied"
     """The new configuration is in force in every process."""
+    RESTARTED = "restarted"
+    """The same, by an overlapping restart, which was allowed."""
     UNCHANGED = "unchanged"
     """The file says what is in force already."""
     INVALID = "invalid"
     """The file has mistakes, or can't be read; nothing was changed."""
     RESTART_REQUIRED = "restart_required"
     """It changes what no reload can; nothing was changed."""
+    RESTART_FAILED = "restart_failed"
+    """The sidecar with the new configuration did not become ready; the old one goes on."""
     UNPREPARED = "unprepared"
     """Something new could not be made ready, such as an issuer's keys; nothing was changed."""
     UNACKNOWLEDGED = "unacknowledged"
@@ -28,14 +32,23 @@ class ReloadResult(StrEnum):
 
 STATUSES = {
     ReloadResult.APPLIED: 200,
+    ReloadResult.RESTARTED: 200,
     ReloadResult.UNCHANGED: 200,
     ReloadResult.INVALID: 422,
     ReloadResult.RESTART_REQUIRED: 409,
+    ReloadResult.RESTART_FAILED: 502,
     ReloadResult.UNPREPARED: 502,
     ReloadResult.UNACKNOWLEDGED: 504,
 }
 """The status with which the admin port answers."""
-_REFUSED = frozenset({ReloadResult.INVALID, ReloadResult.RESTART_REQUIRED, ReloadResult.UNPREPARED})
+_REFUSED = frozenset(
+    {
+        ReloadResult.INVALID,
+        ReloadResult.RESTART_REQUIRED,
+        ReloadResult.RESTART_FAILED,
+        ReloadResult.UNPREPARED,
+    }
+)
 
 
 class ReloadOutcome(NamedTuple):

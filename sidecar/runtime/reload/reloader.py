@@ -23,7 +23,7 @@ from sidecar.common.polling import describe
 from sidecar.config import model
 from sidecar.config.load import parse_config, read_config
 from sidecar.config.reloading import Change, changes
-from sidecar.context import AppContext, PreparedPart
+from sidecar.context import AppContext, PreparedPart, Restart
 from sidecar.observability.alerts import Alert, Alerts, Severity
 from sidecar.runtime.check import CompiledPolicies, compile_policies
 from sidecar.runtime.in_process import PreparedPolicies
@@ -71,11 +71,14 @@ class Reloader:
         """When a configuration was last put in force or confirmed (Unix seconds)."""
         self._show()
 
-    async def reload(self) -> ReloadOutcome:
-        """Read the file and put it in force. Never raises a ``Fault``: the outcome says why."""
+    async def reload(self, *, allow_restart: bool = False) -> ReloadOutcome:
+        """Read the file and put it in force. Never raises a ``Fault``: the outcome says why.
+
+        With ``allow_restart`` what no reload can change is changed by an overlapping restart.
+        """
         async with self._turn:
             try:
-                outcome = await self._reload()
+                outcome = await self._reload(allow_restart=allow_restart)
             except Exception as exc:  # noqa: BLE001 - a bug must not end the sidecar: nothing is changed
                 self._context.on_fault(exc)
                 problem = f"it can't be prepared: {describe(exc)} (a bug in the sidecar)"
@@ -83,7 +86,7 @@ class Reloader:
             self._note(outcome)
             return outcome
 
-    async def _reload(self) -> ReloadOutcome:
+    async def _reload(self, *, allow_restart: bool) -> ReloadOutcome:
         try:
             config = await asyncio.to_thread(_read, self._path)
         except ConfigFault as fault:
@@ -92,6 +95,8 @@ class Reloader:
         if not differing:
             return self._refusal(ReloadResult.UNCHANGED)
         if fixed := tuple(map(_restart_problem, filter(_needs_restart, differing))):
+            if allow_restart and self._context.restart is not None:
+                return await self._restart(self._context.restart, config, differing)
             return self._refusal(ReloadResult.RESTART_REQUIRED, *fixed, differing=differing)
         try:
             prepared, parts = await self._prepare(config)
@@ -106,6 +111,16 @@ class Reloader:
         problems = tuple(f"{name} has not acknowledged it; the log says why" for name in behind)
         result = ReloadResult.UNACKNOWLEDGED if behind else ReloadResult.APPLIED
         return ReloadOutcome(result, str(self._path), self.digest, differing, problems)
+
+    async def _restart(
+        self, restart: Restart, config: model.Config, differing: tuple[Change, ...]
+    ) -> ReloadOutcome:
+        """Have an instance with the new configuration take the place of this one."""
+        if why := await restart(config):
+            problem = f"the sidecar with the new configuration did not become ready: {why}"
+            return self._refusal(ReloadResult.RESTART_FAILED, problem, differing=differing)
+        self.digest = digest_of(config)
+        return ReloadOutcome(ReloadResult.RESTARTED, str(self._path), self.digest, differing)
 
     def _refusal(
         self, result: ReloadResult, *problems: str, differing: tuple[Change, ...] = ()
@@ -189,4 +204,7 @@ def _needs_restart(change: Change) -> bool:
 
 
 def _restart_problem(change: Change) -> str:
-    return f"{change} needs a restart of the sidecar ({change.restart_reason})"
+    return (
+        f"{change} needs a restart of the sidecar ({change.restart_reason}); `sidecar config reload"
+        " --allow-restart` makes one without a gap"
+    )

@@ -14,7 +14,7 @@ from sidecar.common.registered_domains import RegisteredDomains
 from sidecar.config import model
 from sidecar.keys.lifecycle import KeyState
 from sidecar.module_signing.publishers import Publishers
-from sidecar.runtime.workers.frames import Readiness
+from sidecar.runtime.workers.frames import Readiness, SharePort
 from sidecar.runtime.workers.limit_frames import LeasesHeld, LimitsShares, LimitsUsed
 from sidecar.runtime.workers.limits import LimitShares
 from sidecar.runtime.workers.liveness import HEARTBEAT_SECONDS, MAX_BEHIND_HEARTBEATS
@@ -61,6 +61,15 @@ class Broadcast:
         self.routes = {UNMATCHED, CHALLENGE_ROUTE, *(route.name for route in config.routes)}
         self.limits: LimitShares | None = None
         """Divides the rate limits among the workers, where there are limits."""
+
+    def join_ports(self, *, joins: bool) -> None:
+        """Have workers that start from now on take their ports over, or none any more."""
+        self._state.joins = joins
+
+    def share_ports(self, *, shared: bool) -> None:
+        """Have every worker let a successor's join its listener, or nobody any more."""
+        for process in processes_of(self._slots):
+            process.send(SharePort(shared))
 
     @property
     def version(self) -> int:

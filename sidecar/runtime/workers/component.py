@@ -23,6 +23,7 @@ from sidecar.runtime.workers.limits import LimitShares
 from sidecar.runtime.workers.pool import Dependencies, WorkerPool
 from sidecar.runtime.workers.published import Given
 from sidecar.tokens.revocation import NOTHING_REVOKED, Revocations
+from sidecar.transport.ports import JOINS
 
 _PART = "workers"
 
@@ -144,6 +145,9 @@ class WorkerChecks:
         self._pool.on_unknown_kid = request_refresh
         context = self._context
         context.stack.push_async_callback(self._pool.stop)
+        self._broadcast.join_ports(joins=JOINS.get())
+        context.share_ports = self._pool.share_ports
+        context.stop_checks = self._pool.stop
         with context.waits.on("the workers to serve"):
             await self._pool.start()
         context.health.on_change(self._broadcast.set_ready)

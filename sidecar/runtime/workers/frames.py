@@ -23,7 +23,7 @@ from sidecar.runtime.workers.limit_frames import (
 )
 from sidecar.runtime.workers.stats import WorkerStats
 
-PROTOCOL = 4
+PROTOCOL = 5
 MAX_TEXT = 4096
 MAX_TOKENS = 1024
 """The most challenges in one request."""
@@ -33,13 +33,15 @@ LogLevel = Literal[10, 20, 30, 40, 50]
 class Start(Frame, frozen=True, tag="start"):
     """To a worker, first: its number, and the address on which it listens.
 
-    ``control`` is the inherited descriptor of the decision cache's memory; -1 for none.
+    ``control`` is the inherited descriptor of the decision cache's memory; -1 for none. With
+    ``joins`` it takes the port over from a worker that shares it (``transport.ports``).
     """
 
     protocol: int
     number: int
     address: str
     control: int = -1
+    joins: bool = False
 
 
 class Policies(Frame, frozen=True, tag="policies"):
@@ -87,6 +89,12 @@ class StatsRequest(Frame, frozen=True, tag="ask"):
     """To a worker: reply with a ``Report``. A worker that does not is considered hung."""
 
     number: int
+
+
+class SharePort(Frame, frozen=True, tag="share_port"):
+    """To a worker: let a successor's worker join its listener, or nobody any more."""
+
+    shared: bool
 
 
 class Drain(Frame, frozen=True, tag="drain"):
@@ -165,6 +173,7 @@ ToWorker = (
     | CreditSlotsFrame
     | ChallengesReply
     | StatsRequest
+    | SharePort
     | Drain
 )
 FromWorker = (

@@ -7,6 +7,8 @@ channel, and the process at its other end is trusted. Once its listener is bound
 reads a byte from it, it gives up access to files, other sockets and other processes
 (``runtime.hardening``). It listens when it has its first keys, and ends on a ``Drain`` frame or
 when the channel closes, after the calls in flight. It ignores signals: the main process acts.
+
+Longer than other files: one class answers every frame, and they share its state.
 """
 
 import asyncio
@@ -42,6 +44,7 @@ from sidecar.runtime.workers.frames import (
     Readiness,
     Report,
     Serving,
+    SharePort,
     Start,
     StatsRequest,
     ToWorker,
@@ -66,6 +69,7 @@ from sidecar.transport.descriptors import of_worker, raise_limit
 from sidecar.transport.h2 import H2Server
 from sidecar.transport.limits import Limits
 from sidecar.transport.names import CHECK_METHOD
+from sidecar.transport.ports import share_socket, take_new_connections
 from sidecar.transport.sockets import ListenFault, open_listeners
 
 EXIT_OK = 0
@@ -161,6 +165,8 @@ class Worker:
         except ListenFault as fault:
             self._channel.send(VersionRefused(str(fault)[:MAX_TEXT]))
             return EXIT_FAULT
+        if self._start.joins:
+            take_new_connections(self._listeners)
         self._channel.send(Serving(server.bound_address, str(self._hardening)))
         self._check.beat()
         await self._over.wait()
@@ -172,9 +178,7 @@ class Worker:
         match frame:
             case StatsRequest(number=number):
                 self._channel.send(self._report(number))
-            case Revoked():
-                self._configured("revocations").take_revoked(frame)
-            case KeysFrame():
+            case Revoked() | KeysFrame():
                 self._take_keys(frame)
             case ChallengesReply(number=number, known=known):
                 self._challenges.take_reply(number, known)
@@ -187,13 +191,23 @@ class Worker:
                 self._show_health_soon()
             case LeasesHeld() | CreditSlotsFrame():
                 self._configured("leases").take_leases(frame)
+            case SharePort(shared=shared):
+                self._share_port(shared=shared)
             case Drain():
                 self._over.set()
                 self._begun.set()
-            case Start():
-                self._take_start(frame)
-            case Policies():
-                self._take_policies(frame)
+            case Start() | Policies():
+                self._take_configuration(frame)
+
+    def _take_configuration(self, frame: Start | Policies) -> None:
+        if isinstance(frame, Start):
+            self._take_start(frame)
+        else:
+            self._take_policies(frame)
+
+    def _share_port(self, *, shared: bool) -> None:
+        for listener in self._listeners:
+            share_socket(listener, shared=shared)
 
     def _take_start(self, start: Start) -> None:
         """Bind, then confine this process: before any thread starts or a client's byte is read."""
@@ -206,7 +220,7 @@ class Worker:
             raise FrameFault("the frame 'start' was sent twice")
         self._start = start
         try:
-            self._listeners = open_listeners(start.address)
+            self._listeners = open_listeners(start.address, joins=start.joins)
         except ListenFault as fault:
             self._channel.send(VersionRefused(str(fault)))
             return
@@ -239,7 +253,10 @@ class Worker:
             raise FrameFault(f"{what} were sent before the configuration")
         return self._check
 
-    def _take_keys(self, frame: KeysFrame) -> None:
+    def _take_keys(self, frame: Revoked | KeysFrame) -> None:
+        if isinstance(frame, Revoked):
+            self._configured("revocations").take_revoked(frame)
+            return
         self._configured("keys").take_keys(frame)
         self._begun.set()
         self._channel.send(Applied(frame.version))

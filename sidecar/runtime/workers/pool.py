@@ -116,6 +116,16 @@ class WorkerPool:
                 "what each one reported"
             ) from None
 
+    async def share_ports(self, *, shared: bool) -> None:
+        """Let a successor's workers join the listeners of these, or nobody any more.
+
+        Returns when every worker has done it, or has not replied for a while.
+        """
+        self.broadcast.join_ports(joins=False)
+        self.broadcast.share_ports(shared=shared)
+        for _ in range(2):  # a request that was open before the frame says nothing of it
+            await self.refresh_stats()
+
     async def stop(self) -> None:
         """Drain all workers at once; kill those that exceed the time.
 

@@ -67,6 +67,8 @@ class PublishedState:
 
     def __init__(self, config: model.Config, control: int = -1) -> None:
         """``control`` is the descriptor of the decision cache's memory; -1 for none."""
+        self.joins = False
+        """Whether a worker that starts takes its port over from one that shares it."""
         self.version = 0
         self.ready = False
         self.leases_held = False
@@ -174,7 +176,7 @@ class PublishedState:
 
     def first_frames(self, number: int, address: str, *, draining: bool) -> Iterator[bytes]:
         """Yield what a new worker is sent first. The keys come last: it serves from then on."""
-        yield encode(Start(PROTOCOL, number, address, self._control))
+        yield encode(Start(PROTOCOL, number, address, self._control, self.joins))
         yield self.policies.frame
         yield encode(Readiness(self.ready))
         if self._limits is not None:

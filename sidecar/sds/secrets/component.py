@@ -1,4 +1,4 @@
-"""The secrets that are polled by configuration, and their encoding for SDS."""
+"""The secrets that are polled by configuration, their reload, and their encoding for SDS."""
 
 import asyncio
 import hashlib
@@ -9,11 +9,18 @@ from typing import Any
 
 from sidecar.common.clock import wall_seconds
 from sidecar.config import model
-from sidecar.config.secrets import TrustBundle
+from sidecar.config.secrets import GenericSecret, SessionTicketKeys, TrustBundle
+from sidecar.context import AppContext, PreparedPart
 from sidecar.observability.alerts import Alert, Alerts, Severity
 from sidecar.sds.resources import generic_secret, session_ticket_keys, validation_context
 from sidecar.sds.secrets.generic import GenericSource
-from sidecar.sds.secrets.poller import SecretPoller, SourceStatus, StatusChange
+from sidecar.sds.secrets.metrics import polled_families
+from sidecar.sds.secrets.poller import (
+    PreparedSecrets,
+    SecretPoller,
+    SourceStatus,
+    StatusChange,
+)
 from sidecar.sds.secrets.session_ticket_source import TicketSource
 from sidecar.sds.secrets.source import SecretSource, VersionedValue
 from sidecar.sds.secrets.trust_bundle_source import BundleSource, VaultAnchors
@@ -22,25 +29,86 @@ from sidecar.vault.client import VaultClient
 from workload.x509.anchors import TrustAnchors
 from workload.x509.identities import SPIFFE, id_regex
 
+SecretSettings = TrustBundle | SessionTicketKeys | GenericSecret
+Sources = dict[SecretSettings, SecretSource[Any]]
+"""The source of each secret's settings: with the same settings it goes on through a reload."""
 
-def make_poller(
-    config: model.Config, vault: VaultClient, put: Callable[[Resource], None], alerts: Alerts
-) -> SecretPoller:
-    """Return the poller of all trust bundles, ticket keys and generic secrets."""
-    read = VaultAnchors(vault)
-    sources: list[SecretSource[Any]] = [
-        *(BundleSource(each, read, wall_seconds) for each in config.trust_bundles),
-        *(TicketSource(each, vault, wall_seconds) for each in config.session_ticket_keys),
-        *(GenericSource(each, vault) for each in config.generic_secrets),
-    ]
-    return SecretPoller(
-        sources,
-        now=wall_seconds,
-        sleep=asyncio.sleep,
-        jitter=random.random,
-        publish=lambda source, value: put(encode(source, value)),
-        on_state=partial(alert_state, alerts),
-    )
+
+class PolledSecrets:
+    """The trust bundles, ticket keys and generic secrets of the configuration.
+
+    ``put`` serves a secret, and ``remove`` ends that.
+    """
+
+    def __init__(
+        self,
+        config: model.Config,
+        vault: VaultClient,
+        put: Callable[[Resource], None],
+        alerts: Alerts,
+        *,
+        remove: Callable[[str], None] = lambda _name: None,
+    ) -> None:
+        self._vault = vault
+        self._remove = remove
+        self._sources = self._make_sources(config, {})
+        self.poller = SecretPoller(
+            tuple(self._sources.values()),
+            now=wall_seconds,
+            sleep=asyncio.sleep,
+            jitter=random.random,
+            publish=lambda source, value: put(encode(source, value)),
+            on_state=partial(alert_state, alerts),
+        )
+
+    async def start(self, context: AppContext) -> None:
+        """Read every secret once, and offer reloads. Raises ``Fault``."""
+        secrets = self.poller.secrets
+        for secret in secrets:
+            context.watch(secret.status)
+        context.metrics.add_source(partial(polled_families, self.poller, wall_seconds))
+        if secrets:
+            with context.waits.on(f"{len(secrets)} secrets for Envoy, from Vault"):
+                await self.poller.load()
+        context.reload_parts.append(partial(self._prepare, context))
+
+    async def _prepare(self, context: AppContext, config: model.Config) -> PreparedPart:
+        """Read what is new, for a reload. Raises ``Fault``."""
+        sources = self._make_sources(config, self._sources)
+        prepared = await self.poller.prepare(tuple(sources.values()))
+        for secret, value in prepared.read.items():
+            encode(secret.source, value)  # what Envoy could not be given is refused now
+        return PreparedPart(partial(self._adopt, context, sources, prepared))
+
+    def _adopt(self, context: AppContext, sources: Sources, prepared: PreparedSecrets) -> None:
+        before = self.poller.secrets
+        for secret in before:
+            context.unwatch(secret.status)
+        self._sources = sources
+        self.poller.adopt(prepared)
+        for secret in self.poller.secrets:
+            context.watch(secret.status)
+        gone = {each.source.name for each in before}
+        for name in gone - {each.source.name for each in self.poller.secrets}:
+            self._remove(name)
+
+    def _make_sources(self, config: model.Config, held: Sources) -> Sources:
+        """Return the source of each secret; those that are ``held`` are not made again."""
+        settings: tuple[SecretSettings, ...] = (
+            *config.trust_bundles,
+            *config.session_ticket_keys,
+            *config.generic_secrets,
+        )
+        return {each: held.get(each) or self._make_source(each) for each in settings}
+
+    def _make_source(self, settings: SecretSettings) -> SecretSource[Any]:
+        match settings:
+            case TrustBundle():
+                return BundleSource(settings, VaultAnchors(self._vault), wall_seconds)
+            case SessionTicketKeys():
+                return TicketSource(settings, self._vault, wall_seconds)
+            case GenericSecret():
+                return GenericSource(settings, self._vault)
 
 
 def encode(source: SecretSource[Any], value: VersionedValue[Any]) -> Resource:

@@ -8,12 +8,14 @@ which is correct, and the operator must learn it before the users do.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import StrEnum
+from functools import partial
 from typing import Any, NamedTuple
 
 from sidecar.common.clock import Now
 from sidecar.common.errors import Fault
+from sidecar.common.keyed_tasks import KeyedTasks
 from sidecar.common.polling import PollStatus
 from sidecar.sds.secrets.source import SecretSource, VersionedValue
 from workload.backoff import Backoff, with_jitter
@@ -93,11 +95,18 @@ class Polled:
         return with_jitter(wait, jitter)
 
 
+class PreparedSecrets(NamedTuple):
+    """What a reload will poll, and what was read of the sources that are new."""
+
+    secrets: tuple[Polled, ...]
+    read: Mapping[Polled, VersionedValue[Any]]
+
+
 class SecretPoller:
     """Every polled secret. ``publish`` gets each new version, on the event loop.
 
     It has no ``PollLoop``: many sources share one gate, each with a pause that follows from its
-    own last read, and one task group ends them together.
+    own last read, and a reload ends some of their tasks and begins others.
     """
 
     def __init__(
@@ -117,6 +126,7 @@ class SecretPoller:
         self._publish = publish
         self._on_state = on_state
         self._gate = asyncio.Semaphore(_CONCURRENT)
+        self._tasks = KeyedTasks()
 
     async def load(self) -> None:
         """Read everything once. Raises the first ``Fault``: there is no last good value yet."""
@@ -128,9 +138,31 @@ class SecretPoller:
 
     async def run(self) -> None:
         """Read each secret when it is due, until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            for secret in self.secrets:
-                tasks.create_task(self._keep(secret))
+        self._run_tasks()
+        await self._tasks.run()
+
+    async def prepare(self, sources: Sequence[SecretSource[Any]]) -> PreparedSecrets:
+        """Read those of other sources that are not polled yet; nothing changes meanwhile.
+
+        Raises the ``Fault`` of a source that can't be read.
+        """
+        held = {each.source: each for each in self.secrets}
+        secrets = tuple(held.get(source) or Polled(source) for source in sources)
+        fresh = [each for each in secrets if each.source not in held]
+        values = await asyncio.gather(*(self._fetch(each.source) for each in fresh))
+        return PreparedSecrets(secrets, dict(zip(fresh, values, strict=True)))
+
+    def adopt(self, prepared: PreparedSecrets) -> None:
+        """Poll what was prepared, and publish what was read for it."""
+        self.secrets = prepared.secrets
+        for secret, value in prepared.read.items():
+            self._take(secret, value)
+            secret.status.succeeded()
+            self._step(secret)
+        self._run_tasks()
+
+    def _run_tasks(self) -> None:
+        self._tasks.use({secret: partial(self._keep, secret) for secret in self.secrets})
 
     async def refresh(self) -> None:
         """Read all secrets now."""
@@ -141,12 +173,14 @@ class SecretPoller:
             await self._sleep(secret.pause(self._jitter()))
             await self._read(secret)
 
+    async def _fetch(self, source: SecretSource[Any]) -> VersionedValue[Any]:
+        async with self._gate:
+            return await source.fetch()
+
     async def _read(self, secret: Polled) -> Fault | None:
         failure: Fault | None = None
         try:
-            async with self._gate:
-                value = await secret.source.fetch()
-            self._take(secret, value)
+            self._take(secret, await self._fetch(secret.source))
         except Exception as exc:  # noqa: BLE001 - the poll's edge: one source ends no other's reads
             failure = secret.status.failed(exc)
             secret.failures_in_a_row += 1

@@ -12,7 +12,7 @@ def test_certificates_of_a_second_ca_are_counted_by_issuer() -> None:
     config = parse_config(dict(GOOD)["acme and a second CA"], "test.yaml")
     vault = VaultClient(config.vault, clock=monotonic_seconds)
     certificates = Certificates(config, vault, Alerts(wall_seconds, with_webhook=False))
-    (issuer,) = certificates._fallbacks
+    (issuer,) = certificates._parts.factory.fallbacks
     issuer.fell_back = 3
     shown = {
         (sample.name, sample.labels["issuer"]): sample.value

@@ -6,7 +6,7 @@ import pytest
 
 from sidecar.certificates.issuers.base import Order
 from sidecar.certificates.managed.certificate import HAND_PAUSE_SECONDS
-from sidecar.certificates.managed.manager import CertificateFault
+from sidecar.certificates.managed.obtaining import CertificateFault
 from sidecar.common.errors import Fault
 from tests.support.managed_world import WANTED, World
 

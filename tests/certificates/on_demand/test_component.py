@@ -9,14 +9,17 @@ from sidecar.certificates.issuers.vault_kv import KvIssuer
 from sidecar.certificates.managed.component import Certificates
 from sidecar.certificates.on_demand.component import (
     OnDemandComponent,
-    _rate_limited,
     make_component,
-    make_rate_limiter,
-    make_registry,
 )
 from sidecar.certificates.on_demand.domains import RegistryFault
-from sidecar.certificates.on_demand.issuance_limits import IssuanceRateExceeded, RateLimitedIssuer
+from sidecar.certificates.on_demand.issuance_limits import (
+    IssuanceRateExceeded,
+    IssuanceRateLimiter,
+    RateLimitedIssuer,
+)
+from sidecar.certificates.on_demand.limited_issuers import LimitedIssuers, issuance_rates
 from sidecar.certificates.on_demand.registries import ListedRegistry
+from sidecar.certificates.on_demand.registry_factory import make_registry
 from sidecar.certificates.on_demand.resolved_registry import ResolvedRegistry
 from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.common.registered_domains import RegisteredDomains
@@ -111,7 +114,7 @@ async def test_only_orders_at_a_ca_are_limited() -> None:
     stored = KvIssuer(model.VaultKvIssuer(name="stored", prefix="tls"), vault, wall_seconds)
     other = Nobody()
     other.name = "other"
-    limited = _rate_limited(
+    limited = LimitedIssuers().limit(
         Issuers({"stored": stored, "internal": Nobody(), "other": other}), on_demand_settings()
     )
     assert limited["stored"] is stored
@@ -122,9 +125,8 @@ async def test_only_orders_at_a_ca_are_limited() -> None:
 
 
 async def test_the_limits_are_those_of_the_settings() -> None:
-    limiter = make_rate_limiter(
-        on_demand_settings(orders_per_minute=1.0, orders_burst=3, orders_per_domain=2)
-    )
+    settings = on_demand_settings(orders_per_minute=1.0, orders_burst=3, orders_per_domain=2)
+    limiter = IssuanceRateLimiter(**issuance_rates(settings), clock=monotonic_seconds)
     for account in ("a.example", "a.example"):
         limiter.spend(account)
     with pytest.raises(IssuanceRateExceeded, match="domain_budget_spent"):

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from sidecar.certificates.issuers.base import Issuer, Issuers, Order
-from sidecar.certificates.managed.manager import CertificateFault
+from sidecar.certificates.managed.obtaining import CertificateFault
 from sidecar.certificates.on_demand.domains import Registration
 from sidecar.certificates.on_demand.issuance_limits import IssuanceRateExceeded
 from sidecar.certificates.on_demand.name_table import Entry
@@ -115,6 +115,9 @@ class Manager:
 
     def forget(self, name: str) -> None:
         raise AssertionError(name)
+
+    def use_issuer(self, name: str, issuer: Issuer) -> None:
+        raise AssertionError((name, issuer))
 
 
 class Other(Manager):

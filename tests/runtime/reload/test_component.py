@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
-import msgspec
 import pytest
 
+from sidecar.config import model
 from sidecar.runtime.reload import component
 from sidecar.transport.http1_messages import Request
 from tests.runtime.reload.conftest import Reloading
@@ -61,15 +61,84 @@ async def test_a_hang_up_begins_a_reload(reloading: Reloading) -> None:
     await until(lambda: reloading.context.config.routes[3].csp == "shell")
 
 
-@pytest.mark.parametrize("seconds", [None, 0.1])
-async def test_the_file_is_watched_where_that_is_set(
-    reloading: Reloading, seconds: float | None
+@pytest.mark.parametrize("body", [b'{"allow_restart": 1}', b'{"restart": true}', b"[", b"\xff"])
+async def test_another_body_is_refused_and_nothing_is_read(
+    reloading: Reloading, body: bytes
 ) -> None:
-    context = reloading.context
-    context.config = msgspec.structs.replace(context.config, config_watch_seconds=seconds)
-    spawned: list[Any] = []
-    context.spawn = spawned.append  # type: ignore[method-assign, assignment]
     start(reloading)
-    assert len(spawned) == (seconds is not None)
-    for each in spawned:
-        each.close()
+    reloading.write({"csp: api": "csp: shell"})
+    answer = reloading.context.routes[component.ROUTE](Request(*component.ROUTE, "", body))
+    response: Any = await answer  # type: ignore[misc]
+    assert response.status == 400
+    assert "allow_restart" in json.loads(response.body)["error"]
+    assert reloading.context.config.routes[3].csp == "api"
+
+
+async def test_the_watch_on_the_file_is_begun_and_ended_by_a_reload(reloading: Reloading) -> None:
+    start(reloading)
+    watching = "config_watch_seconds: 0.1\n"
+    reloading.write(more=watching)
+    assert (await post(reloading))[1]["result"] == "applied"
+    reloading.write({"csp: api": "csp: shell"}, more=watching)
+    await until(lambda: reloading.context.config.routes[3].csp == "shell")
+    reloading.write()
+    await until(lambda: reloading.context.config.config_watch_seconds is None)
+    reloading.write({"csp: api": "csp: shell"})
+    status, document = await post(reloading)
+    assert (status, document["result"]) == (200, "applied"), "nothing else has read it"
+
+
+class Restart:
+    """Notes the configurations with which a restart was asked for; it may fail."""
+
+    def __init__(self, why: str = "") -> None:
+        self.why = why
+        self.ports: list[str] = []
+
+    async def __call__(self, config: model.Config) -> str:
+        self.ports.append(config.listen.admin.address)
+        return self.why
+
+
+OTHER_PORT = "listen: {admin: {address: '127.0.0.1:9'}}\n"
+
+
+RESTARTS: list[tuple[bool, str, int, str, list[str]]] = [
+    (False, "", 409, "restart_required", []),
+    (True, "", 200, "restarted", ["127.0.0.1:9"]),
+    (True, "no Vault", 502, "restart_failed", ["127.0.0.1:9"]),
+]
+
+
+@pytest.mark.parametrize("row", RESTARTS, ids=[row[3] for row in RESTARTS])
+async def test_a_restart_is_made_where_it_is_allowed(
+    reloading: Reloading, row: tuple[bool, str, int, str, list[str]]
+) -> None:
+    allowed, why, status, result, ports = row
+    reloading.context.restart = restart = Restart(why)
+    start(reloading)
+    reloading.write(more=OTHER_PORT)
+    body = json.dumps({"allow_restart": allowed}).encode()
+    answer = reloading.context.routes[component.ROUTE](Request(*component.ROUTE, "", body))
+    response: Any = await answer  # type: ignore[misc]
+    assert (response.status, json.loads(response.body)["result"]) == (status, result)
+    assert restart.ports == ports
+    assert why in json.loads(response.body).get("error", "")
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+async def test_a_watched_file_restarts_only_where_the_file_in_force_allows_it(
+    reloading: Reloading, allowed: bool
+) -> None:
+    reloading.context.restart = restart = Restart()
+    start(reloading)
+    watching = f"config_watch_seconds: 0.1\nconfig_watch_allow_restart: {str(allowed).lower()}\n"
+    reloading.write(more=watching)
+    await post(reloading)
+    reloading.write(more=watching + OTHER_PORT)
+    facts = reloading.context.health.facts
+    if allowed:
+        await until(lambda: restart.ports)
+    else:
+        await until(lambda: "--allow-restart" in facts["config"])
+        assert restart.ports == []

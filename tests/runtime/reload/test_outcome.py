@@ -39,5 +39,5 @@ def test_what_is_listed_is_bounded_and_counted() -> None:
 def test_every_result_has_its_status_and_refusals_are_told_apart() -> None:
     assert STATUSES.keys() == set(ReloadResult)
     refused = {each for each in ReloadResult if ReloadOutcome(each, "f", "d").refused}
-    assert refused == {R.INVALID, R.RESTART_REQUIRED, R.UNPREPARED}
+    assert refused == {R.INVALID, R.RESTART_REQUIRED, R.RESTART_FAILED, R.UNPREPARED}
     assert {STATUSES[each] for each in set(ReloadResult) - refused} == {200, 504}

@@ -10,11 +10,11 @@ from sidecar.config import parse_config
 from sidecar.config.secrets import GenericSecret, SessionTicketKeys, TrustBundle
 from sidecar.observability.alerts import Alerts
 from sidecar.sds.secrets.component import (
+    PolledSecrets,
     alert_state,
     config_digest,
     encode,
     encode_bundle,
-    make_poller,
 )
 from sidecar.sds.secrets.generic import GenericSource
 from sidecar.sds.secrets.poller import SourceStatus, StatusChange
@@ -113,8 +113,8 @@ async def test_all_that_is_configured_is_polled_and_published() -> None:
     kv.put("oauth", {"value": "s3cret"})
     published: list[Resource] = []
     alerts = Alerts(wall_seconds, with_webhook=True)
-    poller = make_poller(config, kv, published.append, alerts)
-    await poller.load()
+    secrets = PolledSecrets(config, kv, published.append, alerts)
+    await secrets.poller.load()
     assert sorted(each.name for each in published) == ["g", "mesh", "t"]
     assert list(alerts.queue) == []
 

@@ -9,7 +9,7 @@ from sidecar.common.errors import Fault
 from sidecar.observability.alerts import Alerts
 from sidecar.sds.secrets.component import alert_state
 from sidecar.sds.secrets.poller import SecretPoller, SourceStatus, StatusChange
-from sidecar.sds.secrets.source import SecretSource, VersionedValue
+from sidecar.sds.secrets.source import SecretFault, SecretSource, VersionedValue
 
 
 class Scripted:
@@ -152,3 +152,27 @@ async def test_what_cannot_be_published_is_tried_again() -> None:
     world.poller._publish = publish
     await world.pass_until(1200.0)
     assert ("a", "two") in world.published
+
+
+async def test_a_reload_reads_what_is_new_and_publishes_it_with_the_rest_of_the_file() -> None:
+    world = World()
+    await world.poller.load()
+    world.published.clear()
+    fresh = Scripted("c", world)
+    prepared = await world.poller.prepare([world.source, fresh])
+    assert world.published == []
+    world.poller.adopt(prepared)
+    assert world.published == [("c", "one")]
+    assert len(world.source.reads) == 1, "what stays is not read again"
+    await world.pass_until(1070.0)
+    assert (len(world.source.reads), len(fresh.reads), len(world.other.reads)) == (2, 2, 1)
+
+
+async def test_one_that_can_not_be_read_leaves_the_others_as_they_were() -> None:
+    world = World()
+    await world.poller.load()
+    fresh = Scripted("c", world)
+    fresh.next = fails(SecretFault("no text"))
+    with pytest.raises(SecretFault, match="no text"):
+        await world.poller.prepare([fresh])
+    assert [each.source.name for each in world.poller.secrets] == ["a", "b"]

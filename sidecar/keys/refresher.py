@@ -21,7 +21,7 @@ from sidecar.common.polling import PollLoop, PollStatus, fault_of
 from sidecar.config import model
 from sidecar.keys.lifecycle import KeyState, Lifecycle, worst
 from sidecar.keys.rotation import IssuerKeys, Statement, window_end
-from sidecar.keys.sources import KeySource
+from sidecar.keys.sources import HoldsFresh, KeySource
 from sidecar.tokens.keyring import KeyRing, VerificationKey
 from workload.backoff import with_jitter
 
@@ -154,6 +154,7 @@ class KeyRefresher:
 
     async def refresh(self) -> KeyState:
         """Ask every source now; returns the state after it. One round at a time."""
+        self._revalidate()
         await self._loop.refresh()
         return self.view.state
 
@@ -166,6 +167,7 @@ class KeyRefresher:
 
     def refresh_soon(self) -> None:
         """Have the loop ask at once (SIGHUP)."""
+        self._revalidate()
         self._loop.refresh_soon()
 
     def request_refresh(self) -> None:
@@ -173,7 +175,13 @@ class KeyRefresher:
         now = self._clock()
         if self._early_refresh_at is None or now - self._early_refresh_at >= EARLY_REFRESH_SECONDS:
             self._early_refresh_at = now
-            self._loop.refresh_soon()
+            self.refresh_soon()
+
+    def _revalidate(self) -> None:
+        """Have sources that hold fresh answers ask all the same."""
+        for each in self.plan.polled:
+            if isinstance(each.source, HoldsFresh):
+                each.source.revalidate()
 
     def _pause_seconds(self) -> float:
         """Return how long to wait: the poll, or less if a replaced key ends before."""

@@ -7,7 +7,7 @@ dropped at once. Of a source that lists keys for something else too, the others 
 import json
 import re
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -46,6 +46,14 @@ class KeySource(Protocol):
 
     async def fetch(self) -> Statement:
         """Read the current keys. Raises ``Fault``, which says where and what is wrong."""
+
+
+@runtime_checkable
+class HoldsFresh(Protocol):
+    """A source that returns what it holds for as long as its publisher calls it fresh."""
+
+    def revalidate(self) -> None:
+        """Have the next ``fetch`` ask the publisher."""
 
 
 class TransitReader(Protocol):

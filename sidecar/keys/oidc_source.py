@@ -18,19 +18,10 @@ import logging
 from collections.abc import Callable
 
 from sidecar.config import model
-from sidecar.keys.discovery import (
-    DiscoveryFault,
-    freshness_seconds,
-    metadata_urls,
-    read_jwks_uri,
-)
+from sidecar.keys.discovery import freshness_seconds
 from sidecar.keys.jwks_https import PublishedKeys
-from sidecar.keys.published import (
-    DocumentClient,
-    JwksUnreachable,
-    NotPublished,
-    PublishedDocument,
-)
+from sidecar.keys.metadata import IssuerMetadata
+from sidecar.keys.published import DocumentClient, JwksUnreachable
 from sidecar.keys.rotation import Statement
 from sidecar.keys.sources import KeyFault
 
@@ -50,7 +41,7 @@ class OidcKeySource:
         self.name = f"OIDC discovery of {issuer}"
         self._clock = clock
         self._client = DocumentClient(self.name, settings.ca_file, settings.timeout_seconds, clock)
-        self._metadata = [PublishedDocument(u, "application/json") for u in metadata_urls(issuer)]
+        self._metadata = IssuerMetadata(issuer)
         self._published: PublishedKeys | None = None
         self._metadata_read_at = self._metadata_due = 0.0
         self._stated: Statement | None = None
@@ -106,7 +97,7 @@ class OidcKeySource:
         """Read the metadata; return where the keys are, the same object if they did not move."""
         known = self._published
         try:
-            uri = self._discover(now)
+            found = self._metadata.read(self._client)
         except JwksUnreachable as fault:
             if known is None:
                 raise
@@ -114,36 +105,20 @@ class OidcKeySource:
             self._metadata_due = now + LEAST_METADATA_SECONDS
             return known
         self._say("")
-        if known is not None and known.document.url == uri:
+        self._metadata_read_at = now
+        self._metadata_due = now + freshness_seconds(
+            found.answer.cache_control,
+            found.answer.age,
+            otherwise=METADATA_SECONDS,
+            least=LEAST_METADATA_SECONDS,
+            most=MOST_METADATA_SECONDS,
+        )
+        if known is not None and known.document.url == found.jwks_uri:
             return known
         if known is not None:
-            _log.info("%s: the keys moved to %s", self.name, uri)
-        self._published = PublishedKeys(uri, self.issuer)
+            _log.info("%s: the keys moved to %s", self.name, found.jwks_uri)
+        self._published = PublishedKeys(found.jwks_uri, self.issuer)
         return self._published
-
-    def _discover(self, now: float) -> str:
-        """Return the ``jwks_uri``, of the first place that has metadata."""
-        absent: list[str] = []
-        for document in self._metadata:
-            try:
-                answer = self._client.read(document)
-            except NotPublished as fault:
-                absent.append(str(fault))
-                continue
-            try:
-                uri = read_jwks_uri(answer.content, self.issuer)
-            except DiscoveryFault as fault:
-                raise DiscoveryFault(f"{document.url}: {fault}") from None
-            self._metadata_read_at = now
-            self._metadata_due = now + freshness_seconds(
-                answer.cache_control,
-                answer.age,
-                otherwise=METADATA_SECONDS,
-                least=LEAST_METADATA_SECONDS,
-                most=MOST_METADATA_SECONDS,
-            )
-            return uri
-        raise NotPublished("; ".join(absent))
 
     def _say(self, problem: str) -> None:
         """Log once that the metadata can't be reached, and that they can be again."""

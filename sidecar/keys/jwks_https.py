@@ -3,11 +3,16 @@
 from collections.abc import Callable, Sequence
 
 from sidecar.config import model
+from sidecar.keys.key_set import KeySet
 from sidecar.keys.published import JWKS_TYPES, DocumentClient, PublishedDocument
 from sidecar.keys.rotation import Statement
-from sidecar.keys.sources import KeyFault, parse_keys
+from sidecar.keys.sources import KeyFault, parse_key_set
 from sidecar.tokens.algorithms import DEFAULT_ALGORITHMS, Algorithm
-from sidecar.tokens.keyring import VerificationKey
+
+
+def stated_now(found: KeySet) -> Statement:
+    """Return the statement of a set that has no past; a key that is not trusted has no window."""
+    return Statement(found.keys, gone=found.distrusted, skipped=found.skipped)
 
 
 class PublishedKeys:
@@ -18,20 +23,22 @@ class PublishedKeys:
         self._issuer = issuer
         self._algorithms = algorithms
         self._read: bytes | None = None
-        self._keys: tuple[VerificationKey, ...] = ()
+        self._stated = Statement(())
 
-    def keys_in(self, content: bytes) -> tuple[VerificationKey, ...]:
+    def statement_of(self, content: bytes) -> Statement:
         """Return the keys of the set. Raises ``KeyFault``, which names the URL."""
         if content is self._read:
-            return self._keys
+            return self._stated
         try:
-            keys = parse_keys(content.decode("utf-8"), self._issuer, self._algorithms)
+            found = parse_key_set(
+                content.decode("utf-8"), self._issuer, self._algorithms, is_published=True
+            )
         except UnicodeDecodeError:
             raise KeyFault(f"{self.document.url}: is not UTF-8") from None
         except KeyFault as fault:
             raise KeyFault(f"{self.document.url}: {fault}") from None
-        self._read, self._keys = content, keys
-        return keys
+        self._read, self._stated = content, stated_now(found)
+        return self._stated
 
 
 class JwksKeySource:
@@ -49,9 +56,7 @@ class JwksKeySource:
         self.issuer = issuer
         self.name = f"JWKS at {settings.url}"
         self._published = PublishedKeys(settings.url, issuer, algorithms)
-        self._client = DocumentClient(
-            self.name, settings.ca_file, settings.timeout_seconds, clock
-        )
+        self._client = DocumentClient(self.name, settings.ca_file, settings.timeout_seconds, clock)
 
     async def fetch(self) -> Statement:
         """GET the set, or return the last one if it has not changed. It has no earlier versions."""
@@ -62,6 +67,5 @@ class JwksKeySource:
         self._client.close()
 
     def _get(self) -> Statement:
-        return Statement(
-            self._published.keys_in(self._client.read(self._published.document).content)
-        )
+        answer = self._client.read(self._published.document)
+        return self._published.statement_of(answer.content)

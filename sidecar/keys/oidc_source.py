@@ -15,7 +15,7 @@ not believed are a fault.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from sidecar.config import model
 from sidecar.keys.discovery import freshness_seconds
@@ -24,6 +24,7 @@ from sidecar.keys.metadata import IssuerMetadata
 from sidecar.keys.published import DocumentClient, JwksUnreachable
 from sidecar.keys.rotation import Statement
 from sidecar.keys.sources import KeyFault
+from sidecar.tokens.algorithms import DEFAULT_ALGORITHMS, Algorithm
 
 _log = logging.getLogger("sidecar.keys")
 LEAST_METADATA_SECONDS, METADATA_SECONDS, MOST_METADATA_SECONDS = 60.0, 600.0, 3600.0
@@ -34,12 +35,18 @@ class OidcKeySource:
     """The keys of an issuer, found by discovery."""
 
     def __init__(
-        self, settings: model.OidcKeys, issuer: str, *, clock: Callable[[], float]
+        self,
+        settings: model.OidcKeys,
+        issuer: str,
+        algorithms: Sequence[Algorithm] = DEFAULT_ALGORITHMS,
+        *,
+        clock: Callable[[], float],
     ) -> None:
         """``clock`` is monotonic, in seconds."""
         self.issuer = issuer
         self.name = f"OIDC discovery of {issuer}"
         self._clock = clock
+        self._algorithms = algorithms
         self._client = DocumentClient(self.name, settings.ca_file, settings.timeout_seconds, clock)
         self._metadata = IssuerMetadata(issuer)
         self._published: PublishedKeys | None = None
@@ -87,7 +94,7 @@ class OidcKeySource:
 
     def _read_keys(self, published: PublishedKeys, now: float) -> Statement:
         answer = self._client.read(published.document)
-        self._stated = Statement(published.keys_in(answer.content))
+        self._stated = published.statement_of(answer.content)
         self._keys_due = now + freshness_seconds(
             answer.cache_control, answer.age, otherwise=0.0, least=0.0, most=MOST_KEY_SECONDS
         )
@@ -117,7 +124,7 @@ class OidcKeySource:
             return known
         if known is not None:
             _log.info("%s: the keys moved to %s", self.name, found.jwks_uri)
-        self._published = PublishedKeys(found.jwks_uri, self.issuer)
+        self._published = PublishedKeys(found.jwks_uri, self.issuer, self._algorithms)
         return self._published
 
     def _say(self, problem: str) -> None:

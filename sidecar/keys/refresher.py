@@ -21,6 +21,7 @@ from sidecar.common.polling import PollLoop, PollStatus, fault_of
 from sidecar.config import model
 from sidecar.keys.lifecycle import KeyState, Lifecycle, worst
 from sidecar.keys.rotation import IssuerKeys, Statement, window_end
+from sidecar.keys.skipped_keys import SkippedKeys
 from sidecar.keys.sources import HoldsFresh, KeySource
 from sidecar.tokens.keyring import KeyRing, VerificationKey
 from workload.backoff import with_jitter
@@ -42,6 +43,7 @@ class KeySourceStatus(NamedTuple):
     name: str
     lifecycle: Lifecycle
     status: PollStatus
+    skipped: SkippedKeys
 
     @property
     def outcomes(self) -> dict[str, int]:
@@ -220,6 +222,7 @@ class KeyRefresher:
         until = now + self._window_of(plan, outcome.written_at, seen_live)
         keys.refresh(outcome.keys, now, until)
         keys.withdraw(outcome.gone)
+        status.skipped.take(outcome.skipped)
         status.lifecycle.refreshed(now)
         status.status.succeeded()
 
@@ -263,7 +266,8 @@ def _status_of(source: KeySource, settings: model.Keys) -> KeySourceStatus:
     status = PollStatus(
         f"keys/{source.issuer}", source.name, _log, kept="its last keys stay in force"
     )
-    return KeySourceStatus(source.name, Lifecycle(settings.max_age_seconds), status)
+    skipped = SkippedKeys(source.name, _log)
+    return KeySourceStatus(source.name, Lifecycle(settings.max_age_seconds), status, skipped)
 
 
 async def _outcome_of(source: KeySource) -> Statement | Fault:

@@ -67,7 +67,7 @@ class PublisherServer:
         self.ca_file: str | None = None
         scheme = "http"
         if tls:
-            self.ca_file, context = _certified(folder)
+            self.ca_file, context = certify(folder)
             self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
             scheme = "https"
         self.origin = f"{scheme}://localhost:{self.server.server_address[1]}"
@@ -93,8 +93,8 @@ class PublisherServer:
         return [each.path for each in self.asked]
 
 
-def _certified(folder: Path) -> tuple[str, ssl.SSLContext]:
-    """Write a certificate for localhost; return the path of its CA's, and the server's context."""
+def certify(folder: Path) -> tuple[str, ssl.SSLContext]:
+    """Write cert.pem, of localhost, and key.pem; return the path of the CA, and a context."""
     (folder / "cert.pem").write_text(pem(CA.sign(KEY, SUBJECT, ["localhost"]), CA.root))
     form = Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
     (folder / "key.pem").write_bytes(KEY.private_bytes(*form))

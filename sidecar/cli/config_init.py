@@ -152,7 +152,7 @@ def sidecar_lines(options: argparse.Namespace) -> Iterator[str]:
     yield "  issuers:"
     yield f"    - issuer: {scalar(options.issuer)}"
     yield f"      audiences: [{scalar(options.audience)}]"
-    yield "      # The key, a PEM, a JWK or a JWKS; or source: vault_transit, or source: jwks."
+    yield "      # The key, a PEM, a JWK or a JWKS; or source: vault_transit, jwks or oidc."
     yield "      keys: {source: vault_kv, mount: secret, path: iam/jwt-signing-key, field: value}"
     yield "routes:  # the first that matches decides; no match: 403"
     yield "  - {name: application, path_prefix: /, auth: required}"

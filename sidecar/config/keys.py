@@ -33,7 +33,14 @@ class JwksKeys(Settings, frozen=True, tag_field="source", tag="jwks"):
     timeout_seconds: CallSeconds = 5.0
 
 
-KeySourceSettings = VaultKvKeys | VaultTransitKeys | JwksKeys
+class OidcKeys(Settings, frozen=True, tag_field="source", tag="oidc"):
+    """A JWK Set where the issuer's own metadata say it is (OpenID Connect Discovery, RFC 8414)."""
+
+    ca_file: FilePath | None = None
+    timeout_seconds: CallSeconds = 5.0
+
+
+KeySourceSettings = VaultKvKeys | VaultTransitKeys | JwksKeys | OidcKeys
 
 
 class RevocationsSettings(Settings, frozen=True):

@@ -17,6 +17,7 @@ from sidecar.config.problem import Path, Problem
 from sidecar.config.rules_certificates import check_certificates
 from sidecar.config.rules_decision_cache import check_decision_cache
 from sidecar.config.rules_headers import check_headers
+from sidecar.config.rules_keys import check_keys
 from sidecar.config.rules_limits import check_limits
 from sidecar.config.rules_modules import check_modules
 from sidecar.config.rules_reports import check_reports
@@ -38,6 +39,7 @@ def cross_check(config: Config) -> Iterator[Problem]:
     yield from check_decision_cache(config)
     yield from _vault(config)
     yield from _issuers(config)
+    yield from check_keys(config)
     yield from check_token_issuers(config)
     yield from check_routes(config)
     yield from check_modules(config)

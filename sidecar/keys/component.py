@@ -13,6 +13,7 @@ from sidecar.common.current_task import CurrentTask
 from sidecar.common.polling import PollStatus
 from sidecar.config import model
 from sidecar.context import AppContext, PreparedPart
+from sidecar.keys.admin_routes import key_routes
 from sidecar.keys.alerts import KEYS, REVOCATIONS, say_state
 from sidecar.keys.factory import (
     SourceKey,
@@ -85,6 +86,7 @@ class KeyPollers:
         for each in self.keys.statuses:
             context.watch(each.status)
         context.metrics.add_source(partial(key_families, self.keys, monotonic_seconds))
+        context.routes.update(key_routes(self.keys, monotonic_seconds))
         self.revocations = self._make_revocations(config)
         if self.revocations is not None:
             context.watch(self.revocations.status)

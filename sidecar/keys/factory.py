@@ -1,10 +1,11 @@
 """Which source the settings of an issuer or of the revocations name, and which are the same."""
 
-from sidecar.common.clock import wall_seconds
+from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.config import model
 from sidecar.config.keys import KeySourceSettings
 from sidecar.keys.jwks_https import JwksKeySource
 from sidecar.keys.kv_source import KvKeySource
+from sidecar.keys.oidc_source import OidcKeySource
 from sidecar.keys.refresher import window_seconds
 from sidecar.keys.revocation_source import KvRevocationSource
 from sidecar.keys.sources import KeySource, TransitKeySource
@@ -33,7 +34,9 @@ def make_key_source(
         case model.VaultTransitKeys():
             return TransitKeySource(issuer.keys, issuer.issuer, vault, algorithms)
         case model.JwksKeys():
-            return JwksKeySource(issuer.keys, issuer.issuer, algorithms)
+            return JwksKeySource(issuer.keys, issuer.issuer, algorithms, clock=monotonic_seconds)
+        case model.OidcKeys():
+            return OidcKeySource(issuer.keys, issuer.issuer, algorithms, clock=monotonic_seconds)
 
 
 def source_key(config: model.Config, issuer: model.TokenIssuerSettings) -> SourceKey:
@@ -70,5 +73,5 @@ def revocation_times(config: model.Config) -> tuple[float, float]:
 
 def close_source(source: object) -> None:
     """Close a source that has connections or threads of its own."""
-    if isinstance(source, JwksKeySource | KvRevocationSource):
+    if isinstance(source, JwksKeySource | OidcKeySource | KvRevocationSource):
         source.close()

@@ -1,92 +1,71 @@
-"""Keys published as a JWK Set over HTTPS (RFC 7517 §5)."""
+"""Keys published as a JWK Set over HTTPS (RFC 7517 §5), at a URL that the settings name."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
-from sidecar.common.blocking import BlockingRunner, BlockingRunnerBusy
-from sidecar.common.errors import Fault
-from sidecar.common.http_client import failure, make_session
 from sidecar.config import model
+from sidecar.keys.key_set import KeySet
+from sidecar.keys.published import JWKS_TYPES, DocumentClient, PublishedDocument
 from sidecar.keys.rotation import Statement
-from sidecar.keys.sources import MAX_TEXT_BYTES, KeyFault, parse_keys
+from sidecar.keys.sources import KeyFault, parse_key_set
 from sidecar.tokens.algorithms import DEFAULT_ALGORITHMS, Algorithm
-from sidecar.tokens.keyring import VerificationKey
-
-_OK, _NOT_MODIFIED = 200, 304
-_CALLER_PATIENCE = 2.0
 
 
-class JwksUnreachable(Fault):
-    """The publisher did not answer."""
+def stated_now(found: KeySet) -> Statement:
+    """Return the statement of a set that has no past; a key that is not trusted has no window."""
+    return Statement(found.keys, gone=found.distrusted, skipped=found.skipped)
 
-    retryable = True
+
+class PublishedKeys:
+    """The JWK Set at one URL. What it lists is read again only if it has changed."""
+
+    def __init__(self, url: str, issuer: str, algorithms: Sequence[Algorithm]) -> None:
+        self.document = PublishedDocument(url, JWKS_TYPES)
+        self._issuer = issuer
+        self._algorithms = algorithms
+        self._read: bytes | None = None
+        self._stated = Statement(())
+
+    def statement_of(self, content: bytes) -> Statement:
+        """Return the keys of the set. Raises ``KeyFault``, which names the URL."""
+        if content is self._read:
+            return self._stated
+        try:
+            found = parse_key_set(
+                content.decode("utf-8"), self._issuer, self._algorithms, is_published=True
+            )
+        except UnicodeDecodeError:
+            raise KeyFault(f"{self.document.url}: is not UTF-8") from None
+        except KeyFault as fault:
+            raise KeyFault(f"{self.document.url}: {fault}") from None
+        self._read, self._stated = content, stated_now(found)
+        return self._stated
 
 
 class JwksKeySource:
-    """A JWK Set at a URL. TLS is verified, redirects are not followed, the size is bounded.
-
-    The ``ETag`` is sent back, so that an unchanged set is not sent again.
-    """
+    """A JWK Set at a URL, asked for with every poll."""
 
     def __init__(
         self,
         settings: model.JwksKeys,
         issuer: str,
         algorithms: Sequence[Algorithm] = DEFAULT_ALGORITHMS,
+        *,
+        clock: Callable[[], float],
     ) -> None:
-        self._settings = settings
-        self._algorithms = algorithms
-        self._runner = BlockingRunner("jwks", 1)
-        self._session: Any = None
-        self._etag: str | None = None
-        self._keys: tuple[VerificationKey, ...] = ()
+        """``clock`` is monotonic, in seconds."""
         self.issuer = issuer
         self.name = f"JWKS at {settings.url}"
+        self._published = PublishedKeys(settings.url, issuer, algorithms)
+        self._client = DocumentClient(self.name, settings.ca_file, settings.timeout_seconds, clock)
 
     async def fetch(self) -> Statement:
         """GET the set, or return the last one if it has not changed. It has no earlier versions."""
-        patience = self._settings.timeout_seconds * _CALLER_PATIENCE
-        try:
-            return Statement(await self._runner.run(self._get, patience))
-        except BlockingRunnerBusy:
-            raise JwksUnreachable(f"{self.name}: the previous call still hangs") from None
-        except TimeoutError:
-            raise JwksUnreachable(f"{self.name}: no answer within {patience:.1f} s") from None
+        return await self._client.run(self._get)
 
     def close(self) -> None:
         """Stop the thread."""
-        self._runner.close()
+        self._client.close()
 
-    def _get(self) -> tuple[VerificationKey, ...]:
-        if self._session is None:
-            self._session = make_session(
-                ca_file=self._settings.ca_file, max_response_bytes=MAX_TEXT_BYTES
-            )
-        headers = {"Accept": "application/jwk-set+json, application/json"}
-        if self._etag is not None:
-            headers["If-None-Match"] = self._etag
-        try:
-            response = self._session.get(
-                self._settings.url,
-                headers=headers,
-                timeout=self._settings.timeout_seconds,
-                allow_redirects=False,
-            )
-        except Exception as exc:  # noqa: BLE001 - no library's exception leaves this module
-            why = failure(exc, [self._settings.ca_file])
-            raise JwksUnreachable(f"{self.name}: {why}") from None
-        return self._read(response)
-
-    def _read(self, response: Any) -> tuple[VerificationKey, ...]:
-        if response.status_code == _NOT_MODIFIED and self._keys:
-            return self._keys
-        if response.status_code != _OK:
-            raise JwksUnreachable(f"{self.name}: answered {response.status_code}, not 200")
-        try:
-            self._keys = parse_keys(response.content.decode("utf-8"), self.issuer, self._algorithms)
-        except UnicodeDecodeError:
-            raise KeyFault(f"{self.name}: is not UTF-8") from None
-        except KeyFault as fault:
-            raise KeyFault(f"{self.name}: {fault}") from None
-        self._etag = response.headers.get("ETag")
-        return self._keys
+    def _get(self) -> Statement:
+        answer = self._client.read(self._published.document)
+        return self._published.statement_of(answer.content)

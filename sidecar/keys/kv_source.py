@@ -14,10 +14,10 @@ from typing import Any, Protocol
 
 from sidecar.common.clock import Now
 from sidecar.config import model
+from sidecar.keys.key_set import KeySet
 from sidecar.keys.rotation import MAX_RETIRED, Earlier, Statement
-from sidecar.keys.sources import KeyFault, parse_keys
+from sidecar.keys.sources import KeyFault, parse_key_set
 from sidecar.tokens.algorithms import DEFAULT_ALGORITHMS, Algorithm
-from sidecar.tokens.keyring import VerificationKey
 from sidecar.vault.errors import VaultForbidden, VaultNotFound
 from sidecar.vault.history import KvHistory
 from sidecar.vault.newest import NewestVersion
@@ -70,7 +70,8 @@ class KvKeySource:
         settings = self._settings
         secret = await self._vault.read_kv(settings.mount, settings.path)
         self._newest.take(self.name, secret.version, secret.written_at)
-        current = Earlier(self._keys_of(secret), secret.written_at)
+        found = self._keys_of(secret)
+        current = Earlier(found.keys, secret.written_at)
         if secret.version < self._version or self._is_another(secret.version, secret.written_at):
             self._take_back_all()
         first = not self._version
@@ -92,9 +93,9 @@ class KvKeySource:
         self._stated[secret.version] = current
         self._forget(secret.version)
         listed = {key.kid for each in (current, *earlier) for key in each.keys}
-        gone |= self._removed - listed
+        gone |= (self._removed - listed) | found.distrusted
         self._removed = set()
-        return Statement(current.keys, current.written_at, earlier, gone)
+        return Statement(current.keys, current.written_at, earlier, gone, found.skipped)
 
     def _take_back_all(self) -> None:
         """Forget an entry that was removed with its history, and withdraw the keys it had.
@@ -175,7 +176,7 @@ class KvKeySource:
                 secret = await self._vault.read_kv_at(
                     self._settings.mount, self._settings.path, version.number
                 )
-                earlier = Earlier(self._keys_of(secret), version.written_at)
+                earlier = Earlier(self._keys_of(secret).keys, version.written_at)
             except (VaultNotFound, KeyFault):
                 continue
             self._stated[version.number] = earlier
@@ -193,12 +194,12 @@ class KvKeySource:
             (gone if is_gone else alive).update(key.kid for key in stated.keys)
         return frozenset(gone - alive)
 
-    def _keys_of(self, secret: Any) -> tuple[VerificationKey, ...]:
+    def _keys_of(self, secret: Any) -> KeySet:
         field = self._settings.field
         value = secret.data.get(field)
         if not isinstance(value, str):
             raise KeyFault(f"{self.name} has no text in its field {field!r}")
         try:
-            return parse_keys(value, self.issuer, self._algorithms)
+            return parse_key_set(value, self.issuer, self._algorithms)
         except KeyFault as fault:
             raise KeyFault(f"{self.name}, field {field!r}: {fault}") from None

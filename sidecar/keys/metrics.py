@@ -22,12 +22,20 @@ def key_families(refresher: KeyRefresher, clock: Callable[[], float]) -> Iterato
     refreshes = CounterMetricFamily(
         "septem_key_refreshes", "Refreshes of keys", labels=["source", "outcome"]
     )
+    skipped = GaugeMetricFamily(
+        "septem_keys_skipped",
+        "Keys that a source lists and that are not used",
+        labels=["source", "reason"],
+    )
     for source in refresher.statuses:
+        for reason, number in source.skipped.counts().items():
+            skipped.add_metric([source.name, reason], number)
         age.add_metric([source.name], source.lifecycle.age_seconds(clock()))
         for outcome, count in source.outcomes.items():
             refreshes.add_metric([source.name, outcome], count)
     yield age
     yield refreshes
+    yield skipped
     keys = GaugeMetricFamily("septem_keys", "Keys that verify", labels=["issuer"])
     counts: dict[str, int] = {}
     for key in refresher.view.ring:

@@ -21,7 +21,8 @@ from sidecar.common.polling import PollLoop, PollStatus, fault_of
 from sidecar.config import model
 from sidecar.keys.lifecycle import KeyState, Lifecycle, worst
 from sidecar.keys.rotation import IssuerKeys, Statement, window_end
-from sidecar.keys.sources import KeySource
+from sidecar.keys.skipped_keys import SkippedKeys
+from sidecar.keys.sources import HoldsFresh, KeySource
 from sidecar.tokens.keyring import KeyRing, VerificationKey
 from workload.backoff import with_jitter
 
@@ -42,6 +43,7 @@ class KeySourceStatus(NamedTuple):
     name: str
     lifecycle: Lifecycle
     status: PollStatus
+    skipped: SkippedKeys
 
     @property
     def outcomes(self) -> dict[str, int]:
@@ -154,6 +156,7 @@ class KeyRefresher:
 
     async def refresh(self) -> KeyState:
         """Ask every source now; returns the state after it. One round at a time."""
+        self._revalidate()
         await self._loop.refresh()
         return self.view.state
 
@@ -166,6 +169,7 @@ class KeyRefresher:
 
     def refresh_soon(self) -> None:
         """Have the loop ask at once (SIGHUP)."""
+        self._revalidate()
         self._loop.refresh_soon()
 
     def request_refresh(self) -> None:
@@ -173,7 +177,13 @@ class KeyRefresher:
         now = self._clock()
         if self._early_refresh_at is None or now - self._early_refresh_at >= EARLY_REFRESH_SECONDS:
             self._early_refresh_at = now
-            self._loop.refresh_soon()
+            self.refresh_soon()
+
+    def _revalidate(self) -> None:
+        """Have sources that hold fresh answers ask all the same."""
+        for each in self.plan.polled:
+            if isinstance(each.source, HoldsFresh):
+                each.source.revalidate()
 
     def _pause_seconds(self) -> float:
         """Return how long to wait: the poll, or less if a replaced key ends before."""
@@ -212,6 +222,7 @@ class KeyRefresher:
         until = now + self._window_of(plan, outcome.written_at, seen_live)
         keys.refresh(outcome.keys, now, until)
         keys.withdraw(outcome.gone)
+        status.skipped.take(outcome.skipped)
         status.lifecycle.refreshed(now)
         status.status.succeeded()
 
@@ -255,7 +266,8 @@ def _status_of(source: KeySource, settings: model.Keys) -> KeySourceStatus:
     status = PollStatus(
         f"keys/{source.issuer}", source.name, _log, kept="its last keys stay in force"
     )
-    return KeySourceStatus(source.name, Lifecycle(settings.max_age_seconds), status)
+    skipped = SkippedKeys(source.name, _log)
+    return KeySourceStatus(source.name, Lifecycle(settings.max_age_seconds), status, skipped)
 
 
 async def _outcome_of(source: KeySource) -> Statement | Fault:

@@ -21,6 +21,7 @@ fleet agrees. ``window_end`` says from when a window counts.
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from sidecar.keys.key_set import SkippedKey
 from sidecar.tokens.keyring import VerificationKey
 
 MAX_RETIRED = 16
@@ -44,6 +45,8 @@ class Statement(NamedTuple):
     """Earlier statements that were not read when they were current, oldest first."""
     gone: frozenset[str] = frozenset()
     """Kids of earlier statements that were deleted since: they are withdrawn."""
+    skipped: tuple[SkippedKey, ...] = ()
+    """What is listed and not used."""
 
 
 def window_end(

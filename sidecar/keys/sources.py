@@ -7,7 +7,7 @@ dropped at once. Of a source that lists keys for something else too, the others 
 import json
 import re
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -18,12 +18,15 @@ from cryptography.hazmat.primitives.serialization import (
 
 from sidecar.common.errors import Fault
 from sidecar.config import model
+from sidecar.keys.key_set import KeySet, read_key_set
 from sidecar.keys.rotation import Statement
 from sidecar.tokens.algorithms import DEFAULT_ALGORITHMS, Algorithm, PublicKey
-from sidecar.tokens.jwk import JwkFault, bind_jwk, bind_public, public_half, read_jwk, thumbprint
+from sidecar.tokens.jwk import JwkFault, bind_public, public_half, thumbprint
 from sidecar.tokens.keyring import MAX_KEYS, VerificationKey
 
 MAX_TEXT_BYTES = 1_048_576
+_NAMED = 3
+"""How many of the keys that can't be used a message names."""
 _PEM_BLOCK = re.compile(r"-----BEGIN ([A-Z0-9 ]{1,40})-----(?:[^-]|-(?!----))*-----END \1-----")
 _PEM_PARAMETERS = ("EC PARAMETERS",)
 """What ``openssl ecparam -genkey`` writes before the key: it names the curve once more."""
@@ -46,6 +49,14 @@ class KeySource(Protocol):
 
     async def fetch(self) -> Statement:
         """Read the current keys. Raises ``Fault``, which says where and what is wrong."""
+
+
+@runtime_checkable
+class HoldsFresh(Protocol):
+    """A source that returns what it holds for as long as its publisher calls it fresh."""
+
+    def revalidate(self) -> None:
+        """Have the next ``fetch`` ask the publisher."""
 
 
 class TransitReader(Protocol):
@@ -92,18 +103,30 @@ class TransitKeySource:
 def parse_keys(
     text: str, issuer: str | None, algorithms: Sequence[Algorithm] = DEFAULT_ALGORITHMS
 ) -> tuple[VerificationKey, ...]:
+    """Read the keys that are used, as ``parse_key_set`` does."""
+    return parse_key_set(text, issuer, algorithms).keys
+
+
+def parse_key_set(
+    text: str,
+    issuer: str | None,
+    algorithms: Sequence[Algorithm] = DEFAULT_ALGORITHMS,
+    *,
+    is_published: bool = False,
+) -> KeySet:
     """Read PEM (one or more keys, private or public), a JWK or a JWKS.
 
-    Every key is bound to one of ``algorithms``. Raises ``KeyFault``, which says what is wrong
-    and never quotes the content.
+    Every key is bound to one of ``algorithms``. Of a JWKS what can't be used is skipped, and
+    ``is_published`` says that everybody can read it (``key_set``). Raises ``KeyFault``, which says
+    what is wrong and never quotes the content.
     """
     if len(text) > MAX_TEXT_BYTES:
         raise KeyFault(f"holds more than {MAX_TEXT_BYTES} characters")
     stripped = text.strip()
     if stripped.startswith("-----BEGIN "):
-        return _read_pem(stripped, issuer, algorithms)
+        return KeySet(_read_pem(stripped, issuer, algorithms))
     if stripped.startswith("{"):
-        return _read_json(stripped, issuer, algorithms)
+        return _read_json(stripped, issuer, algorithms, is_published=is_published)
     raise KeyFault("is neither PEM nor a JWK nor a JWKS")
 
 
@@ -153,8 +176,8 @@ def _read_pem_block(text: str) -> PublicKey:
 
 
 def _read_json(
-    text: str, issuer: str | None, algorithms: Sequence[Algorithm]
-) -> tuple[VerificationKey, ...]:
+    text: str, issuer: str | None, algorithms: Sequence[Algorithm], *, is_published: bool
+) -> KeySet:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -162,30 +185,10 @@ def _read_json(
     listed = value.get("keys", [value])
     if not isinstance(listed, list) or len(listed) > MAX_KEYS:
         raise KeyFault(f"'keys' must be an array of at most {MAX_KEYS} JWKs")
-    keys = tuple(
-        _read_jwk(jwk, issuer, algorithms)
-        for jwk in listed
-        if isinstance(jwk, dict) and _is_for(jwk, algorithms)
-    )
-    if not keys:
-        raise KeyFault(f"holds no key for {' or '.join(map(str, algorithms))}")
-    if len({key.kid for key in keys}) < len(keys):
-        raise KeyFault("lists two keys under one kid")
-    return keys
-
-
-def _is_for(jwk: dict[str, Any], algorithms: Sequence[Algorithm]) -> bool:
-    try:
-        bind_jwk(jwk, algorithms)
-    except JwkFault:
-        return False
-    return True
-
-
-def _read_jwk(
-    jwk: dict[str, Any], issuer: str | None, algorithms: Sequence[Algorithm]
-) -> VerificationKey:
-    try:
-        return read_jwk(jwk, issuer, algorithms)
-    except JwkFault as fault:
-        raise KeyFault(f"holds a JWK that can't be used: {fault}") from None
+    found = read_key_set(listed, issuer, algorithms, is_published=is_published)
+    if not found.keys:
+        said = "; ".join(map(str, found.skipped[:_NAMED]))
+        more = f"; and {len(found.skipped) - _NAMED} more" if len(found.skipped) > _NAMED else ""
+        allowed = " or ".join(map(str, algorithms))
+        raise KeyFault(f"holds no key for {allowed}" + (f" ({said}{more})" if said else ""))
+    return found

@@ -178,8 +178,11 @@ def test_without_a_source_keys_have_the_one_of_the_default(keys: str, source: Va
     [
         ("{name: k}", "keys.source: is missing; it must be one of: vault_transit"),
         ("{url: 'https://a'}", "keys.source: is missing; it must be one of: jwks"),
-        ("{urk: 'https://a'}", "is missing; it must be one of: jwks, vault_kv, vault_transit"),
-        ("[]", "keys: must be a mapping with source, one of: jwks, vault_kv, vault_transit"),
+        (
+            "{urk: 'https://a'}",
+            "is missing; it must be one of: jwks, oidc, vault_kv, vault_transit",
+        ),
+        ("[]", "keys: must be a mapping with source, one of: jwks, oidc, vault_kv, vault_transit"),
     ],
 )
 def test_a_source_that_others_have_is_asked_for(keys: str, said: str) -> None:

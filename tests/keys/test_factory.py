@@ -8,6 +8,7 @@ from sidecar.config.model import Config
 from sidecar.keys.factory import make_key_source
 from sidecar.keys.jwks_https import JwksKeySource
 from sidecar.keys.kv_source import KvKeySource
+from sidecar.keys.oidc_source import OidcKeySource
 from sidecar.keys.sources import TransitKeySource
 from sidecar.vault.client import VaultClient
 from tests.authz.conftest import CONFIG
@@ -26,6 +27,7 @@ SOURCES: list[tuple[str, str, type]] = [
     ("nothing said", "", KvKeySource),
     ("Vault KV", ", keys: {source: vault_kv, path: iam/other}", KvKeySource),
     ("transit", ", keys: {source: vault_transit, name: jwt}", TransitKeySource),
+    ("discovery", ", keys: {source: oidc}", OidcKeySource),
     ("a JWK Set", ", keys: {source: jwks, url: 'https://idp.example/jwks'}", JwksKeySource),
 ]
 

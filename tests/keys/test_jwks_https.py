@@ -73,7 +73,7 @@ class Publisher:
         url = f"https://localhost:{self.server.server_address[1]}/jwks.json"
         ca_file = self.ca_file if trusted else None
         settings = model.JwksKeys(url=url, ca_file=ca_file, timeout_seconds=0.5)
-        return JwksKeySource(settings, "https://idp")
+        return JwksKeySource(settings, "https://idp", clock=monotonic_seconds)
 
     def stop(self) -> None:
         self.server.shutdown()
@@ -179,8 +179,7 @@ async def test_a_ca_file_that_is_of_no_use_is_an_outage_of_this_source(
     )
     await refresher.load()
     harm(ca_file)
-    source._session.close()  # the next poll connects anew, as after the publisher's restart
-    source._session = None
+    source._client.reconnect()  # as after the publisher's restart
     for _ in range(2):
         assert await refresher.refresh() is KeyState.OUTAGE
     assert [key.kid for key in refresher.view.ring] == ["a"]
@@ -189,7 +188,7 @@ async def test_a_ca_file_that_is_of_no_use_is_an_outage_of_this_source(
         said == "the TLS handshake failed" or str(ca_file) in refresher.statuses[0].status.problem
     )
     ca_file.write_text(good)
-    source._session = None
+    source._client.reconnect()
     assert await refresher.refresh() is KeyState.ACTIVE
     assert states == ["init active", "active outage", "outage active"]
     source.close()

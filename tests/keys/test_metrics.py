@@ -73,7 +73,10 @@ async def test_keys() -> None:
     shown = samples(key_families(refresher, lambda: now[0] + 1))
     states = {state: shown[f"septem_key_state {state}"] for state in KeyState}
     assert states == {state: float(state is KeyState.OUTAGE) for state in KeyState}
-    assert {name: value for name, value in shown.items() if "septem_key_state" not in name} == {
+    shown = {name: value for name, value in shown.items() if "septem_key_state" not in name}
+    reasons = ("other_use", "unusable", "private", "twin_kid")
+    assert shown == {
+        **{f"septem_keys_skipped {source} {r}": 0 for source in ("one", "two") for r in reasons},
         "septem_key_age_seconds one": 1,
         "septem_key_age_seconds two": 8,
         "septem_key_refreshes_total one ok": 2,

@@ -56,6 +56,8 @@ GOOD = [
     ("JWK without kid", json.dumps(jwk()), [KID]),
     ("JWK for signatures", json.dumps(jwk(use="sig", alg="ES256", key_ops=["verify"])), [KID]),
     ("JWKS", json.dumps({"keys": [jwk(kid="a"), jwk(kid="b")]}), ["a", "b"]),
+    ("JWKS with one key twice", json.dumps({"keys": [jwk(kid="a"), jwk(kid="a")]}), ["a"]),
+    ("JWKS with an odd key", json.dumps({"keys": [jwk(kid="b", x="A"), jwk(kid="a")]}), ["a"]),
     ("JWKS with keys of other kinds", json.dumps({"keys": [RSA_JWK, jwk(kid="a")]}), ["a"]),
     (
         "JWKS with a key for encryption",
@@ -97,7 +99,11 @@ BAD = [
     ("kid that is no Unicode", json.dumps(jwk(kid="\ud800")), "kid is not text"),
     ("kid of two lines", json.dumps(jwk(kid="a\nb")), "kid is not text"),
     ("kid too long", json.dumps(jwk(kid="k" * 257)), "kid is not text"),
-    ("kid twice", json.dumps({"keys": [jwk(kid="a"), jwk(kid="a")]}), "two keys under one kid"),
+    (
+        "odd keys alone",
+        json.dumps({"keys": [jwk(kid="a", x="AAAA"), jwk(kid="b", y=None), *({"kid": "c"},) * 3]}),
+        r"no key for ES256 \(a: its x .*; b: its y .*; c: .*; and 2 more\)",
+    ),
     ("too large", "{" + " " * 1_048_576, "more than"),
 ]
 

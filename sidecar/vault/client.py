@@ -18,10 +18,10 @@ from hvac.adapters import RawAdapter
 from sidecar.common.blocking import BlockingRunner, BlockingRunnerBusy
 from sidecar.common.lanes import LanedRunner
 from sidecar.config import model
-from sidecar.vault.answers import KvSecret, TransitKey, secret_of
+from sidecar.vault.answers import KvSecret, TransitKey, secret_of, transit_key_of
 from sidecar.vault.connection import VaultConnection
 from sidecar.vault.errors import VaultConflict, VaultFault, VaultSealed, VaultUnreachable
-from sidecar.vault.history import NO_HISTORY, KvHistory, read_history
+from sidecar.vault.history import NO_HISTORY, KvHistory, read_histories, read_history
 from sidecar.vault.versions import keep_one_version
 
 _THREADS = 4
@@ -155,6 +155,23 @@ class VaultClient:
 
         return await self._call("kv_list", f"{mount}/metadata/{path}", names)
 
+    async def list_kv_histories(
+        self, mount: str, path: str
+    ) -> Mapping[str, KvHistory | None] | None:
+        """List the entries directly below a path with their versions; ``None`` if it can't.
+
+        OpenBao's ``detailed-metadata``. A Vault without it says 404 with words of its own.
+        """
+
+        def listed(client: Any) -> Mapping[str, KvHistory | None] | None:
+            try:
+                answer = client.adapter.list(url=f"/v1/{mount}/detailed-metadata/{path}")
+            except exceptions.InvalidPath as exc:
+                return {} if exc.errors == [] else None
+            return read_histories(answer["data"])
+
+        return await self._call("kv_list", f"{mount}/detailed-metadata/{path}", listed)
+
     async def write_kv(self, mount: str, path: str, data: Mapping[str, Any], cas: int) -> int:
         """Write an entry of KV v2 if ``cas`` is still its latest version (0: there is none).
 
@@ -198,13 +215,7 @@ class VaultClient:
         """Read the public halves of a transit key's versions."""
 
         def read(client: Any) -> TransitKey:
-            data = client.secrets.transit.read_key(name, mount_point=mount)["data"]
-            return TransitKey(
-                kind=str(data["type"]),
-                public_pems={int(v): str(key["public_key"]) for v, key in data["keys"].items()},
-                min_version=int(data["min_decryption_version"]),
-                latest_version=int(data["latest_version"]),
-            )
+            return transit_key_of(client.secrets.transit.read_key(name, mount_point=mount)["data"])
 
         return await self._call("transit_read", f"{mount}/keys/{name}", read)
 

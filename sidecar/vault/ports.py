@@ -5,6 +5,7 @@ asks, so that its tests need to answer no more. Each raises ``VaultFault``, and
 ``VaultNotFound`` where nothing is said of what is returned then.
 """
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from sidecar.vault.history import KvHistory
@@ -32,6 +33,18 @@ class KvHistoryReader(Protocol):
 
     async def read_kv_history(self, mount: str, path: str) -> KvHistory:
         """Return which versions there are."""
+
+
+class KvHistoryLister(Protocol):
+    """Lists entries with what their metadata says."""
+
+    async def list_kv_histories(
+        self, mount: str, path: str
+    ) -> Mapping[str, KvHistory | None] | None:
+        """Return the versions of all entries directly below a path, in one call.
+
+        ``None`` where this Vault has no such list: HashiCorp's has none, OpenBao's does.
+        """
 
 
 class KvLister(Protocol):

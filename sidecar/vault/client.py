@@ -21,7 +21,8 @@ from sidecar.config import model
 from sidecar.vault.answers import KvSecret, TransitKey, secret_of, transit_key_of
 from sidecar.vault.connection import VaultConnection
 from sidecar.vault.errors import VaultConflict, VaultFault, VaultSealed, VaultUnreachable
-from sidecar.vault.history import NO_HISTORY, KvHistory, read_histories, read_history
+from sidecar.vault.history import NO_HISTORY, KvHistory, read_history
+from sidecar.vault.kv_calls import list_histories, read_latest
 from sidecar.vault.versions import keep_one_version
 
 _THREADS = 4
@@ -94,6 +95,12 @@ class VaultClient:
         """Read the latest version of an entry in KV v2."""
         return await self._read_version(mount, path, None)
 
+    async def read_kv_latest(self, mount: str, path: str) -> tuple[KvSecret | None, int]:
+        """Read an entry that is to be overwritten, and the version to overwrite."""
+        return await self._call(
+            "kv_read", f"{mount}/data/{path}", lambda client: read_latest(client, mount, path)
+        )
+
     async def read_kv_raw(self, mount: str, path: str) -> bytes:
         """Read the latest version of an entry in KV v2 as the bytes of Vault's answer.
 
@@ -158,19 +165,12 @@ class VaultClient:
     async def list_kv_histories(
         self, mount: str, path: str
     ) -> Mapping[str, KvHistory | None] | None:
-        """List the entries directly below a path with their versions; ``None`` if it can't.
-
-        OpenBao's ``detailed-metadata``. A Vault without it says 404 with words of its own.
-        """
-
-        def listed(client: Any) -> Mapping[str, KvHistory | None] | None:
-            try:
-                answer = client.adapter.list(url=f"/v1/{mount}/detailed-metadata/{path}")
-            except exceptions.InvalidPath as exc:
-                return {} if exc.errors == [] else None
-            return read_histories(answer["data"])
-
-        return await self._call("kv_list", f"{mount}/detailed-metadata/{path}", listed)
+        """List the entries directly below a path with their versions; ``None`` if Vault can't."""
+        return await self._call(
+            "kv_list",
+            f"{mount}/detailed-metadata/{path}",
+            lambda client: list_histories(client, mount, path),
+        )
 
     async def write_kv(self, mount: str, path: str, data: Mapping[str, Any], cas: int) -> int:
         """Write an entry of KV v2 if ``cas`` is still its latest version (0: there is none).

@@ -21,6 +21,16 @@ class KvReader(Protocol):
         """
 
 
+class KvLatestReader(Protocol):
+    """Reads entries that are to be overwritten."""
+
+    async def read_kv_latest(self, mount: str, path: str) -> tuple[Any, int]:
+        """Return an entry, as ``read_kv`` does, and the version to overwrite, in one call.
+
+        The entry is ``None`` if there is none or it is deleted; a deleted one keeps its number.
+        """
+
+
 class KvVersionReader(Protocol):
     """Reads how often an entry was written."""
 

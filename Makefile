@@ -11,7 +11,7 @@ JOBS   ?= 3
 # The tests of what Vault is asked, which run once more inside a namespace.
 NAMESPACED := tests/vault tests/certificates/issuers
 
-.PHONY: demo test check fmt lock schema envoy-rules proto architecture fuzz mutate bench bench-limits bench-envoy bench-peers graders grade clean help \
+.PHONY: demo test check fmt lock schema envoy-rules proto architecture fuzz mutate bench bench-limits bench-envoy bench-peers scale graders grade clean help \
   decision-cache decision-cache-aarch64 decision-cache-wheels
 
 help:  ## this list
@@ -88,6 +88,9 @@ bench-limits: $(STAMP)  ## rate limits beside others', then Redis killed and fro
 
 bench-envoy: $(STAMP)  ## what Envoy's own settings cost; two minutes; writes envoy/README.md
 	@$(PY) -m bench.envoy_settings
+
+scale: $(STAMP)  ## 500 simulated sidecars on one OpenBao; fifteen minutes; ARGS=--quick for a look
+	@nice $(PY) -m bench.scale $(ARGS)
 
 bench-peers: $(STAMP)  ## others' ext_authz servers through the same Envoy; where there is Go
 	@$(PY) -m bench.peer_figures $(ARGS)

@@ -51,6 +51,7 @@ path "secret/data/iam/revocations"         { capabilities = ["read"] }
 path "secret/data/iam/revocations/*"       { capabilities = ["read"] }
 path "secret/metadata/iam/revocations"     { capabilities = ["read", "list"] }
 path "secret/metadata/iam/revocations/*"   { capabilities = ["read"] }
+path "secret/detailed-metadata/iam/revocations" { capabilities = ["list"] }
 """
 
 

@@ -2,13 +2,15 @@
 
 A list of any length is spread over entries below the path (``iam/revocations/2026-11-25``,
 ``iam/revocations/shop-7``, as the writer likes). Their names are listed and their versions
-compared; only changed entries are read. An entry that can't be read does not affect the others:
-its last content stays in force, and the status of the poll names it.
+compared; only changed entries are read. OpenBao lists names and versions in one call, so that a
+poll costs two calls however many entries there are; with Vault, or without the right to that
+list, it costs one more for each. An entry that can't be read does not affect the others: its last
+content stays in force, and the status of the poll names it.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import NamedTuple, Protocol
 
@@ -22,16 +24,17 @@ from sidecar.config import model
 from sidecar.tokens.revocation import RevocationPart, compile_entry
 from sidecar.tokens.revocation_entry import RevocationFault, read_entry
 from sidecar.vault.errors import VaultForbidden, VaultNotFound
-from sidecar.vault.history import moment
+from sidecar.vault.history import NO_HISTORY, KvHistory, moment
 from sidecar.vault.newest import NewestVersion
-from sidecar.vault.ports import KvHistoryReader, KvLister
+from sidecar.vault.ports import KvHistoryLister, KvHistoryReader, KvLister
 
 MAX_ENTRIES = 512
 MAX_REVOKED = 2_000_000
 """The most revocations in all entries together: about 200 MB."""
 _COMPILE_SECONDS = 60.0
 _FORBIDDEN_SECONDS = 300.0
-"""How long metadata is not requested again after our policy did not allow it."""
+"""How long metadata is not requested again after our policy did not allow it, nor a list of
+versions after that was not to be had."""
 
 _log = logging.getLogger("sidecar.keys")
 
@@ -39,7 +42,7 @@ Mark = tuple[int, float]
 """What differs whenever an entry's content may: its version, and when that was written."""
 
 
-class RevocationReader(KvHistoryReader, KvLister, Protocol):
+class RevocationReader(KvHistoryReader, KvLister, KvHistoryLister, Protocol):
     """What is asked of Vault."""
 
     async def read_kv_raw(self, mount: str, path: str) -> bytes:
@@ -103,6 +106,7 @@ class KvRevocationSource:
         self._clock = clock
         self._runner = BlockingRunner("revocations", 1)
         self._ask_metadata_at = 0.0
+        self._list_versions_at = 0.0
         self._newest: dict[str, NewestVersion] = {}
         self.held: dict[str, Held] = {}
         self.name = f"Vault entry {settings.mount}/{settings.path}"
@@ -124,15 +128,15 @@ class KvRevocationSource:
         """
         faults: list[Fault] = []
         try:
-            below = await self._paths_below(faults)
+            below = await self._entries_below(faults)
         except Exception as exc:  # noqa: BLE001 - the poll's edge: the entries we know are read all the same
             faults.append(fault_of(exc, self.name))
-            below = list(self.held)
+            below = dict.fromkeys(self.held)
         else:
             self._forget_all_but([self._settings.path, *below], changed)
-        for path in dict.fromkeys([self._settings.path, *below]):
+        for path, history in {self._settings.path: None, **below}.items():
             try:
-                await self._look_at(path, changed)
+                await self._look_at(path, history, changed)
             except Exception as exc:  # noqa: BLE001 - one entry does not affect the others
                 faults.append(fault_of(exc, f"Vault entry {self._settings.mount}/{path}"))
             await asyncio.sleep(0)
@@ -148,13 +152,16 @@ class KvRevocationSource:
         if gone:
             changed()
 
-    async def _paths_below(self, faults: list[Fault]) -> list[str]:
-        """List the entries below. What of them is not read, because it may not be, is a fault."""
+    async def _entries_below(self, faults: list[Fault]) -> dict[str, KvHistory | None]:
+        """List the entries below, with their versions where those are listed.
+
+        What of them is not read, because it may not be, is a fault.
+        """
         mount, path = self._settings.mount, self._settings.path
         if not self._settings.spread:
-            return []
+            return {}
         try:
-            names = await self._vault.list_kv(mount, path)
+            names = await self._names_below()
         except VaultForbidden as fault:
             raise VaultForbidden(
                 f"{fault}; entries below {path} can't be seen: add "
@@ -169,19 +176,40 @@ class KvRevocationSource:
                     "below"
                 )
             )
-        below = [f"{path}/{name}" for name in names if not name.endswith("/")]
+        histories = {f"{path}/{name}": names[name] for name in names if not name.endswith("/")}
+        below = list(histories)
         if len(below) > MAX_ENTRIES:
             faults.append(
                 RevocationFault(f"{self.name}: more than {MAX_ENTRIES} entries are below it")
             )
             # Those we know first: what they say must not cease to hold because of one more.
             below.sort(key=lambda each: each not in self.held)
-        return below[:MAX_ENTRIES]
+        return {each: histories[each] for each in below[:MAX_ENTRIES]}
 
-    async def _look_at(self, path: str, changed: Callable[[], None]) -> None:
-        """Read one entry, if it may have changed."""
+    async def _names_below(self) -> Mapping[str, KvHistory | None]:
+        """List what is below, in one call with the versions where Vault and our policy allow it."""
+        mount, path = self._settings.mount, self._settings.path
+        if self._clock() >= self._list_versions_at:
+            try:
+                listed = await self._vault.list_kv_histories(mount, path)
+            except VaultForbidden:
+                listed = None
+            if listed:
+                return listed
+            if listed is None:
+                self._list_versions_at = self._clock() + _FORBIDDEN_SECONDS
+        # Asked plainly too before it is believed that nothing is there: nothing is revoked then.
+        return dict.fromkeys(await self._vault.list_kv(mount, path))
+
+    async def _look_at(
+        self, path: str, listed: KvHistory | None, changed: Callable[[], None]
+    ) -> None:
+        """Read one entry, if it may have changed; ``listed`` is its history if that is known."""
         before = self.held.get(path)
-        mark = await self._mark(path)
+        history = listed or await self._history(path)
+        if history == NO_HISTORY and before is None:
+            return  # there is no such entry: most lists have none at the path itself
+        mark = self._mark(path, history)
         if before is not None and mark is not None and before.is_of(mark, self._now()):
             return
         try:
@@ -202,13 +230,13 @@ class KvRevocationSource:
         self.held[path] = after
         changed()
 
-    async def _mark(self, path: str) -> Mark | None:
-        """Return the mark that its metadata has; ``None`` if there is none, or none for us."""
+    async def _history(self, path: str) -> KvHistory | None:
+        """Read which versions an entry has; ``None`` if our policy does not allow it."""
         if self._clock() < self._ask_metadata_at:
             return None
         mount = self._settings.mount
         try:
-            history = await self._vault.read_kv_history(mount, path)
+            return await self._vault.read_kv_history(mount, path)
         except VaultForbidden:
             self._ask_metadata_at = self._clock() + _FORBIDDEN_SECONDS
             _log.warning(
@@ -218,7 +246,10 @@ class KvRevocationSource:
                 path if path == self._settings.path else f"{self._settings.path}/*",
             )
             return None
-        latest = history.latest
+
+    def _mark(self, path: str, history: KvHistory | None) -> Mark | None:
+        """Return the mark of an entry's latest version; ``None`` if that is gone or unknown."""
+        latest = None if history is None else history.latest
         if latest is None or latest.is_gone(self._now()):
             return None
         self._check_newest(path, latest.number, latest.written_at)

@@ -32,3 +32,13 @@ def secret_of(entry: Mapping[str, Any]) -> KvSecret:
     """Return the version of an entry that Vault's answer has."""
     metadata = entry["metadata"]
     return KvSecret(entry["data"], int(metadata["version"]), moment(metadata["created_time"]))
+
+
+def transit_key_of(data: Mapping[str, Any]) -> TransitKey:
+    """Read the ``data`` of ``GET <mount>/keys/<name>`` of transit."""
+    return TransitKey(
+        kind=str(data["type"]),
+        public_pems={int(v): str(key["public_key"]) for v, key in data["keys"].items()},
+        min_version=int(data["min_decryption_version"]),
+        latest_version=int(data["latest_version"]),
+    )

@@ -18,10 +18,11 @@ from hvac.adapters import RawAdapter
 from sidecar.common.blocking import BlockingRunner, BlockingRunnerBusy
 from sidecar.common.lanes import LanedRunner
 from sidecar.config import model
-from sidecar.vault.answers import KvSecret, TransitKey, secret_of
+from sidecar.vault.answers import KvSecret, TransitKey, secret_of, transit_key_of
 from sidecar.vault.connection import VaultConnection
 from sidecar.vault.errors import VaultConflict, VaultFault, VaultSealed, VaultUnreachable
 from sidecar.vault.history import NO_HISTORY, KvHistory, read_history
+from sidecar.vault.kv_calls import list_histories, read_latest
 from sidecar.vault.versions import keep_one_version
 
 _THREADS = 4
@@ -94,6 +95,12 @@ class VaultClient:
         """Read the latest version of an entry in KV v2."""
         return await self._read_version(mount, path, None)
 
+    async def read_kv_latest(self, mount: str, path: str) -> tuple[KvSecret | None, int]:
+        """Read an entry that is to be overwritten, and the version to overwrite."""
+        return await self._call(
+            "kv_read", f"{mount}/data/{path}", lambda client: read_latest(client, mount, path)
+        )
+
     async def read_kv_raw(self, mount: str, path: str) -> bytes:
         """Read the latest version of an entry in KV v2 as the bytes of Vault's answer.
 
@@ -155,6 +162,16 @@ class VaultClient:
 
         return await self._call("kv_list", f"{mount}/metadata/{path}", names)
 
+    async def list_kv_histories(
+        self, mount: str, path: str
+    ) -> Mapping[str, KvHistory | None] | None:
+        """List the entries directly below a path with their versions; ``None`` if Vault can't."""
+        return await self._call(
+            "kv_list",
+            f"{mount}/detailed-metadata/{path}",
+            lambda client: list_histories(client, mount, path),
+        )
+
     async def write_kv(self, mount: str, path: str, data: Mapping[str, Any], cas: int) -> int:
         """Write an entry of KV v2 if ``cas`` is still its latest version (0: there is none).
 
@@ -198,13 +215,7 @@ class VaultClient:
         """Read the public halves of a transit key's versions."""
 
         def read(client: Any) -> TransitKey:
-            data = client.secrets.transit.read_key(name, mount_point=mount)["data"]
-            return TransitKey(
-                kind=str(data["type"]),
-                public_pems={int(v): str(key["public_key"]) for v, key in data["keys"].items()},
-                min_version=int(data["min_decryption_version"]),
-                latest_version=int(data["latest_version"]),
-            )
+            return transit_key_of(client.secrets.transit.read_key(name, mount_point=mount)["data"])
 
         return await self._call("transit_read", f"{mount}/keys/{name}", read)
 

@@ -56,6 +56,17 @@ def read_history(data: Mapping[str, Any]) -> KvHistory:
     return KvHistory(int(data["current_version"]), tuple(versions))
 
 
+def read_histories(data: Mapping[str, Any]) -> dict[str, KvHistory | None]:
+    """Read the ``data`` of ``LIST <mount>/detailed-metadata/<path>``.
+
+    By name; ``None`` for a folder, and for whatever else Vault tells nothing more of.
+    """
+    details = data["key_info"] or {}
+    return {
+        str(key): read_history(details[key]) if details.get(key) else None for key in data["keys"]
+    }
+
+
 def moment(text: str) -> float:
     """Return Unix seconds of Vault's RFC 3339 time with nanoseconds."""
     return datetime.fromisoformat(text).timestamp()

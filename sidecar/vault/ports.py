@@ -5,6 +5,7 @@ asks, so that its tests need to answer no more. Each raises ``VaultFault``, and
 ``VaultNotFound`` where nothing is said of what is returned then.
 """
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from sidecar.vault.history import KvHistory
@@ -20,6 +21,16 @@ class KvReader(Protocol):
         """
 
 
+class KvLatestReader(Protocol):
+    """Reads entries that are to be overwritten."""
+
+    async def read_kv_latest(self, mount: str, path: str) -> tuple[Any, int]:
+        """Return an entry, as ``read_kv`` does, and the version to overwrite, in one call.
+
+        The entry is ``None`` if there is none or it is deleted; a deleted one keeps its number.
+        """
+
+
 class KvVersionReader(Protocol):
     """Reads how often an entry was written."""
 
@@ -32,6 +43,18 @@ class KvHistoryReader(Protocol):
 
     async def read_kv_history(self, mount: str, path: str) -> KvHistory:
         """Return which versions there are."""
+
+
+class KvHistoryLister(Protocol):
+    """Lists entries with what their metadata says."""
+
+    async def list_kv_histories(
+        self, mount: str, path: str
+    ) -> Mapping[str, KvHistory | None] | None:
+        """Return the versions of all entries directly below a path, in one call.
+
+        ``None`` where this Vault has no such list: HashiCorp's has none, OpenBao's does.
+        """
 
 
 class KvLister(Protocol):

@@ -25,6 +25,7 @@ from tests.tokens.test_revocation import claims_of
 
 pytestmark = pytest.mark.real
 ENTRY, LIST = ("data", '"read"'), ("metadata", '"read", "list"')
+LIST_OF_VERSIONS = ("detailed-metadata", '"list"')
 
 
 class World:
@@ -37,7 +38,7 @@ class World:
         self.published: list[Revocations] = []
         self.changes: list[str] = []
         self.calls: list[str] = []
-        self.allow(ENTRY, LIST)
+        self.allow(ENTRY, LIST, LIST_OF_VERSIONS)
         self.make()
 
     def allow(self, *rights: tuple[str, str]) -> None:
@@ -150,6 +151,63 @@ async def test_only_what_has_changed_is_read_again(world: World) -> None:
     assert not world.revokes("b-1")
     kept = [part for part in parts if any(part is each for each in world.poller.revocations.parts)]
     assert len(kept) == len(parts) - 1
+    await world.vault.close()
+
+
+async def no_right(world: World) -> None:
+    world.allow(ENTRY, LIST)
+    world.make()
+
+
+async def no_such_list(world: World) -> None:
+    """HashiCorp's Vault has none: it says so with a 404 and words of its own."""
+
+    async def ask(*_: object) -> None:
+        world.calls.append("kv_list")
+
+    world.standby.list_kv_histories = ask  # type: ignore[attr-defined]
+
+
+async def an_empty_list(world: World) -> None:
+    async def ask(*_: object) -> dict[str, Any]:
+        world.calls.append("kv_list")
+        return {}
+
+    world.standby.list_kv_histories = ask  # type: ignore[attr-defined]
+
+
+async def test_a_poll_costs_two_calls_however_many_entries_there_are(world: World) -> None:
+    for number in range(5):
+        world.write(f"{number}", iss=ISSUER, tokens=f"j-{number} 2000000000")
+    await world.poller.load()
+    world.calls.clear()
+    await world.poller.refresh()
+    assert world.calls == ["kv_list", "kv_metadata"]
+    await world.vault.close()
+
+
+WITHOUT = [(no_right, 2, 1), (no_such_list, 2, 1), (an_empty_list, 2, 2)]
+
+
+@pytest.mark.parametrize(
+    ("take_away", "first", "later"), WITHOUT, ids=[row[0].__name__ for row in WITHOUT]
+)
+async def test_where_versions_are_not_listed_each_entry_is_asked_for_its_own(
+    world: World, take_away: Callable[[World], Any], first: int, later: int
+) -> None:
+    """The list that can't be had is asked for again some minutes later, not at every poll."""
+    await take_away(world)
+    for name in ("a", "b"):
+        world.write(name, iss=ISSUER, tokens=f"{name} 2000000000")
+    await world.poller.load()
+    assert world.revokes("a")
+    assert world.calls.count("kv_list") == first
+    world.calls.clear()
+    world.write("a", iss=ISSUER, tokens="a 2000000000\nc 2000000000")
+    await world.poller.refresh()
+    assert (world.revokes("b"), world.revokes("c")) == (True, True)
+    assert world.calls.count("kv_list") == later
+    assert world.calls.count("kv_metadata") == 3
     await world.vault.close()
 
 
@@ -319,9 +377,14 @@ async def test_what_has_expired_is_dropped_without_a_change_of_its_entry(world: 
     await world.vault.close()
 
 
-@pytest.mark.parametrize("sees_versions", [True, False])
-async def test_a_standby_that_lags_undoes_no_revocation(world: World, sees_versions: bool) -> None:
-    world.allow(ENTRY, LIST if sees_versions else ("metadata", '"list"'))
+SEEN = [(LIST, LIST_OF_VERSIONS), (LIST,), (("metadata", '"list"'),)]
+
+
+@pytest.mark.parametrize("rights", SEEN, ids=["listed", "one by one", "not at all"])
+async def test_a_standby_that_lags_undoes_no_revocation(
+    world: World, rights: tuple[tuple[str, str], ...]
+) -> None:
+    world.allow(ENTRY, *rights)
     world.make()
     world.write("a", iss=ISSUER, tokens="first 2000000000")
     await world.poller.load()

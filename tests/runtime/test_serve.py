@@ -21,6 +21,7 @@ from sidecar.certificates.issuers.lease import Leases
 from sidecar.common.clock import monotonic_seconds
 from sidecar.common.unix_http import UnixConnection
 from sidecar.vault.client import VaultClient
+from tests.support.fleet_kv import take_lease
 from tests.support.minting import AUDIENCE, ISSUER, Issuer
 from tests.support.real import TokenFile
 from tests.support.waiting import wait_until
@@ -214,7 +215,7 @@ async def test_a_start_that_waits_for_anothers_order_answers_checks_and_says_wha
     token_file.write(openbao.token_for(SIDECAR_POLICY + START_POLICY, name="start"))
     vault = VaultClient(token_file.settings(openbao.address), clock=monotonic_seconds)
     dead = Leases(vault, "secret", holder="dead", seconds=600)
-    taken = await dead.take("septem/start/leases/internal/start.septemcore.com")
+    taken = await take_lease(dead, "septem/start/leases/internal/start.septemcore.com")
     assert taken is not None
     sockets = {name: f"unix:{tmp_path}/{name}.sock" for name in ("authz", "admin", "sds")}
     path = config(tmp_path, token_file, vault=openbao.address, more=SHARED.format())

@@ -7,6 +7,8 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from sidecar.certificates.issuers.lease import Leases, OrderLease
+from sidecar.common.clock import monotonic_seconds
 from sidecar.vault.answers import KvSecret
 from sidecar.vault.errors import VaultConflict, VaultNotFound, VaultUnreachable
 
@@ -20,6 +22,8 @@ class MemoryKv:
         self.now = NOW
         self.away = False
         self.reads = 0
+        self.times = 0
+        """How often its clock was asked for."""
         self.entries: dict[str, KvSecret] = {}
         self.deleted: set[str] = set()
         self.on_write: Callable[[], None] = lambda: None
@@ -44,6 +48,13 @@ class MemoryKv:
             raise VaultNotFound(f"{mount}/{path}: nothing exists there")
         return self.entries[path]
 
+    async def read_kv_latest(self, _mount: str, path: str) -> tuple[KvSecret | None, int]:
+        self.reads += 1
+        await self._answer(path)
+        entry = self.entries.get(path)
+        there = entry if path not in self.deleted else None
+        return there, 0 if entry is None else entry.version
+
     async def read_kv_version(self, _mount: str, path: str) -> int:
         await self._answer(path)
         return self.entries[path].version if path in self.entries else 0
@@ -56,6 +67,7 @@ class MemoryKv:
         return self.put(path, data)
 
     async def read_time(self) -> float:
+        self.times += 1
         await self._answer("time")
         return self.now
 
@@ -71,3 +83,9 @@ class MemoryKv:
         await asyncio.sleep(0)
         if self.away:
             raise VaultUnreachable(f"{path}: cannot be reached")
+
+
+async def take_lease(leases: Leases, path: str) -> OrderLease | None:
+    """Look at a lease once, and claim it if it is free."""
+    free = await leases.watch(path, monotonic_seconds).look()
+    return None if free is None else await leases.claim(free)

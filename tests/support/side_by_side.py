@@ -26,6 +26,7 @@ LONG = (
     "tests/certificates/test_rotation.py",
     "tests/authz/test_stateful.py",
     "tests/bench/test_smoke.py",
+    "tests/bench/test_scale.py",
     "tests/runtime/workers/test_behind_envoy.py",
     "tests/runtime/workers/test_hostile.py",
     "tests/demo/test_stack.py",

@@ -4,7 +4,14 @@ from typing import Any
 
 import pytest
 
-from sidecar.vault.history import NO_HISTORY, KvHistory, KvVersion, moment, read_history
+from sidecar.vault.history import (
+    NO_HISTORY,
+    KvHistory,
+    KvVersion,
+    moment,
+    read_histories,
+    read_history,
+)
 
 
 def test_moments_are_read_to_the_microsecond() -> None:
@@ -50,3 +57,11 @@ GONE = [
 @pytest.mark.parametrize(("version", "gone"), [g[1:] for g in GONE], ids=[g[0] for g in GONE])
 def test_what_must_not_be_used_any_more(version: KvVersion, gone: bool) -> None:
     assert version.is_gone(100.0) is gone
+
+
+def test_a_list_of_histories_says_nothing_of_folders_nor_of_what_vault_leaves_out() -> None:
+    details = {"a": {"current_version": 1, "versions": {"1": metadata()}}, "b": None}
+    listed = read_histories({"keys": ["a", "b", "c", "f/"], "key_info": details})
+    assert listed == {
+        "a": KvHistory(1, (KvVersion(1, 10.0),)), "b": None, "c": None, "f/": None
+    }  # fmt: skip

@@ -21,6 +21,7 @@ from sidecar.config.certificates import VaultEntry
 from sidecar.vault.client import VaultClient
 from sidecar.vault.errors import VaultForbidden
 from sidecar.vault.versions import CappedEntries
+from tests.support.fleet_kv import take_lease
 from tests.support.policies import FLEET_POLICY
 from tests.support.real import TokenFile
 
@@ -104,7 +105,7 @@ async def test_neither_leases_nor_challenges_nor_an_accounts_key_pile_up(
     prefix = f"{ROOT}/others"
     leases = Leases(vault, "secret", holder="one", seconds=20)
     for _ in range(3):
-        lease = await leases.take(f"{prefix}/leases/a")
+        lease = await take_lease(leases, f"{prefix}/leases/a")
         assert lease is not None
         await leases.give_back(lease, None, 0.0)
     solver = DistributedSolver(
@@ -129,12 +130,12 @@ async def test_neither_leases_nor_challenges_nor_an_accounts_key_pile_up(
 
 async def test_what_a_ca_said_of_days_is_kept_for_days(vault: VaultClient) -> None:
     leases = Leases(vault, "secret", holder="one", seconds=20)
-    lease = await leases.take(f"{ROOT}/days")
+    lease = await take_lease(leases, f"{ROOT}/days")
     assert lease is not None
     fault = FleetFault("rateLimited", 3 * 86_400.0)
     await leases.give_back(lease, fault, 0.0)
     with pytest.raises(FleetFault) as told:
-        await leases.take(f"{ROOT}/days")
+        await take_lease(leases, f"{ROOT}/days")
     assert told.value.retry_after_seconds is not None
     assert 2.9 * 86_400 < told.value.retry_after_seconds < 3.1 * 86_400
     await vault.close()

@@ -7,7 +7,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple
 
-from sidecar.certificates.issuers.lease import FleetKv, read_entry
+from sidecar.certificates.issuers.lease import FleetKv
 from sidecar.common.clock import Now
 from sidecar.common.errors import Fault
 from sidecar.vault.errors import VaultConflict
@@ -96,7 +96,7 @@ class ChallengeList:
 
         Raises ``VaultFault``.
         """
-        entry, version = await read_entry(self._vault, self._mount, self._path)
+        entry, version = await self._vault.read_kv_latest(self._mount, self._path)
         listed = entry.data.get("challenges") if entry is not None else None
         found: dict[str, Challenge] = {}
         for token, raw in listed.items() if isinstance(listed, dict) else ():

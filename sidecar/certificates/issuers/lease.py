@@ -12,12 +12,12 @@ on that.
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from sidecar.common.errors import Fault
-from sidecar.vault.errors import VaultConflict, VaultFault, VaultNotFound
-from sidecar.vault.ports import KvReader, KvVersionReader
+from sidecar.vault.errors import VaultConflict, VaultFault
+from sidecar.vault.ports import KvLatestReader, KvReader, KvVersionReader
 from workload.x509.renewal import retry_after
 
 _log = logging.getLogger("sidecar.certificates")
@@ -28,7 +28,7 @@ _MAX_PAUSE_SECONDS = 7 * 86_400.0
 """The longest ``Retry-After`` of a CA that is accepted (``acme.network``)."""
 
 
-class FleetKv(KvReader, KvVersionReader, Protocol):
+class FleetKv(KvReader, KvLatestReader, KvVersionReader, Protocol):
     """What a fleet shares through: ``sidecar.vault.client.VaultClient``."""
 
     async def write_kv(self, mount: str, path: str, data: Mapping[str, Any], cas: int) -> int:
@@ -36,24 +36,6 @@ class FleetKv(KvReader, KvVersionReader, Protocol):
 
     async def read_time(self) -> float:
         """Return Vault's own time (Unix seconds)."""
-
-
-async def read_entry(vault: FleetKv, mount: str, path: str) -> tuple[Any, int]:
-    """Return an entry (``None`` if there is none) and the version to overwrite.
-
-    A deleted entry keeps its version number. The number is read before the entry is read
-    again: in the other order, a version written in between would be overwritten unread.
-    Raises ``VaultFault``.
-    """
-    with contextlib.suppress(VaultNotFound):
-        entry = await vault.read_kv(mount, path)
-        return entry, int(entry.version)
-    version = await vault.read_kv_version(mount, path)
-    if version:
-        with contextlib.suppress(VaultNotFound):
-            entry = await vault.read_kv(mount, path)
-            return entry, int(entry.version)
-    return None, version
 
 
 class FleetFault(Fault):
@@ -67,7 +49,7 @@ class FleetFault(Fault):
 
 
 class OrderLease(NamedTuple):
-    """A lease that this sidecar holds."""
+    """A lease that this sidecar holds, or may claim: at this version."""
 
     path: str
     version: int
@@ -91,30 +73,18 @@ class Leases:
         self._holder = holder
         self._seconds = seconds
 
-    async def take(self, path: str) -> OrderLease | None:
-        """Take the lease, or return ``None`` while another sidecar holds it.
+    def watch(self, path: str, clock: Callable[[], float]) -> "LeaseWatch":
+        """Return what looks at one lease; ``clock`` is in monotonic seconds."""
+        return LeaseWatch(self._vault, self._mount, path, clock)
 
-        Raises ``FleetFault`` during the pause after a failed order, ``VaultFault`` if Vault
-        does not answer.
+    async def claim(self, free: OrderLease) -> OrderLease | None:
+        """Take a lease that was seen to be free, or return ``None`` if another sidecar did.
+
+        Whoever held it since it was looked at has written it. So whoever succeeds knows that
+        nobody ordered meanwhile. Raises ``VaultFault``.
         """
-        failures = 0
-        entry, version = await read_entry(self._vault, self._mount, path)
-        if entry is not None:
-            left = await self._seconds_left(entry)
-            if entry.data.get("holder"):
-                if left > 0:
-                    return None
-                _log.warning(
-                    "took over the lease %s from a sidecar that ended without returning it", path
-                )
-            elif left > 0:
-                why = str(entry.data.get("fault", ""))[:_MAX_FAULT_CHARACTERS]
-                raise FleetFault(
-                    f"the order failed {entry.data['failures']} time(s) in the fleet: {why}", left
-                )
-            failures = _count(entry.data.get("failures"))
         try:
-            return await self._write(OrderLease(path, version, failures))
+            return await self._write(free)
         except VaultConflict:
             return None
 
@@ -179,15 +149,59 @@ class Leases:
         except VaultFault as gone:
             _log.warning("the lease %s could not be returned and will expire: %s", lease.path, gone)
 
-    async def _seconds_left(self, entry: Any) -> float:
+
+class LeaseWatch:
+    """Looks at one lease until it is free, with one call each time.
+
+    Vault's clock is asked once, for how old the lease is when it is first seen. A refresh that
+    is seen later is no older than the look before, and what is not refreshed ages by our clock.
+    """
+
+    def __init__(self, vault: FleetKv, mount: str, path: str, clock: Callable[[], float]) -> None:
+        self._vault = vault
+        self._mount = mount
+        self._path = path
+        self._clock = clock
+        self._seen: int | None = None
+        self._ends_at = 0.0
+
+    async def look(self) -> OrderLease | None:
+        """Return the lease to be claimed, or ``None`` while another sidecar holds it.
+
+        Raises ``FleetFault`` during the pause after a failed order, ``VaultFault`` if Vault
+        does not answer.
+        """
+        entry, version = await self._vault.read_kv_latest(self._mount, self._path)
+        if entry is None:
+            return OrderLease(self._path, version, 0)
+        left = await self._seconds_left(entry, version)
+        if entry.data.get("holder"):
+            if left > 0:
+                return None
+            _log.warning(
+                "took over the lease %s from a sidecar that ended without returning it", self._path
+            )
+        elif left > 0:
+            why = str(entry.data.get("fault", ""))[:_MAX_FAULT_CHARACTERS]
+            raise FleetFault(
+                f"the order failed {entry.data['failures']} time(s) in the fleet: {why}", left
+            )
+        return OrderLease(self._path, version, _count(entry.data.get("failures")))
+
+    async def _seconds_left(self, entry: Any, version: int) -> float:
         try:
             seconds = float(entry.data.get("seconds", 0.0))
         except (TypeError, ValueError):
             return 0.0
         if not seconds > 0:
             return 0.0
-        now = await self._vault.read_time()
-        return float(entry.written_at) + min(seconds, _MAX_PAUSE_SECONDS) - now
+        left = seconds = min(seconds, _MAX_PAUSE_SECONDS)
+        if self._seen is None:
+            left = float(entry.written_at) + seconds - await self._vault.read_time()
+        elif self._seen == version:
+            left = self._ends_at - self._clock()
+        self._seen, self._ends_at = version, self._clock() + left
+        return left
 
 
 def _count(value: object) -> int:

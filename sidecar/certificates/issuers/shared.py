@@ -17,8 +17,8 @@ from sidecar.certificates.issuers.lease import (
     FleetKv,
     HeldLease,
     Leases,
+    LeaseWatch,
     OrderLease,
-    read_entry,
 )
 from sidecar.certificates.issuers.slots import OrderSlots, purpose_of
 from sidecar.certificates.issuers.vault_kv import kv_segment, read_material
@@ -83,16 +83,13 @@ class SharedIssuer:
         key = f"{self.name}/{order_key(order)}"
         settings = self._settings
         deadline = self._clock() + settings.order_seconds + settings.lease_seconds
+        watch = self._leases.watch(f"{settings.prefix}/leases/{key}", self._clock)
         looks = 0
         while True:
             async with self.slots.hold(order):
-                found, _ = await self._find(key, order)
+                found = await self._found_or_ordered(key, watch, order, looks)
                 if found is not None:
-                    self.found += 1
                     return found
-                lease = await self._leases.take(f"{settings.prefix}/leases/{key}")
-                if lease is not None:
-                    return await self._order(key, lease, order)
             # No slot is held while another sidecar orders.
             if self._clock() > deadline:
                 raise FleetFault("another sidecar orders it, and is not done yet")
@@ -104,6 +101,27 @@ class SharedIssuer:
                 )
             looks += 1
             await self._sleep(_LOOKS.pause_seconds(looks, self._jitter()))
+
+    async def _found_or_ordered(
+        self, key: str, watch: LeaseWatch, order: Order, looks: int
+    ) -> Material | None:
+        """Return the stored certificate, or order one; ``None`` while another sidecar orders it.
+
+        Most find it at the first call. Who waits looks at the lease alone, which its holder
+        returns after it has stored the certificate.
+        """
+        found, version = await self._find(key, order) if looks == 0 else (None, 0)
+        if found is None:
+            free = await watch.look()
+            if free is None:
+                return None
+            if looks or free.version:  # somebody held it, perhaps after we looked
+                found, version = await self._find(key, order)
+            if found is None:
+                lease = await self._leases.claim(free)
+                return None if lease is None else await self._order(key, lease, order, version)
+        self.found += 1
+        return found
 
     async def find(self, order: Order) -> Material | None:
         """Return the fleet's certificate, without ordering. Raises ``VaultFault``."""
@@ -121,7 +139,7 @@ class SharedIssuer:
 
     async def _find(self, key: str, order: Order) -> tuple[Material | None, int]:
         """Return the stored certificate if it may be served, and the version of its entry."""
-        entry, version = await read_entry(self._vault, self._settings.mount, self._path(key))
+        entry, version = await self._vault.read_kv_latest(self._settings.mount, self._path(key))
         if entry is None:
             return None, version
         try:
@@ -136,24 +154,19 @@ class SharedIssuer:
             return None, version
         return found, version
 
-    async def _order(self, key: str, lease: OrderLease, order: Order) -> Material:
+    async def _order(self, key: str, lease: OrderLease, order: Order, version: int) -> Material:
         fault: Fault | None = None
         held = HeldLease(lease)
         try:
             async with self._leases.refreshed(lease) as held:
-                return await self._under_lease(key, order)
+                return await self._under_lease(key, order, version)
         except Fault as raised:
             fault = raised
             raise
         finally:
             await self._leases.give_back(held.lease, fault, self._jitter())
 
-    async def _under_lease(self, key: str, order: Order) -> Material:
-        # The previous holder of the lease may have finished since the last read.
-        found, version = await self._find(key, order)
-        if found is not None:
-            self.found += 1
-            return found
+    async def _under_lease(self, key: str, order: Order, version: int) -> Material:
         self.ordered += 1
         try:
             async with asyncio.timeout(self._settings.order_seconds):

@@ -165,7 +165,7 @@ async def test_a_read_that_hangs_is_cancelled(monkeypatch: pytest.MonkeyPatch) -
         await asyncio.sleep(60)
         raise AssertionError
 
-    kv.read_kv = hang  # type: ignore[method-assign, assignment]
+    kv.read_kv_latest = hang  # type: ignore[method-assign, assignment]
     solver = make(kv)
     reader = asyncio.create_task(solver.run())
     assert await asyncio.wait_for(ask(solver, secrets.token_urlsafe(24)), 10) is None

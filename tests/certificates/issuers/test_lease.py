@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from sidecar.certificates.issuers.lease import FleetFault, Leases, OrderLease, read_entry
+from sidecar.certificates.issuers.lease import FleetFault, Leases, OrderLease
 from sidecar.common.errors import Fault
-from sidecar.vault.errors import VaultConflict, VaultUnreachable
-from tests.support.fleet_kv import MemoryKv
+from sidecar.vault.errors import VaultUnreachable
+from tests.support.fleet_kv import MemoryKv, take_lease
 from tests.support.waiting import until
 
 PATH = "leases/a"
@@ -28,7 +28,7 @@ def leases(kv: MemoryKv, holder: str = "one") -> Leases:
 
 
 async def take(kv: MemoryKv, holder: str = "one") -> OrderLease:
-    taken = await leases(kv, holder).take(PATH)
+    taken = await take_lease(leases(kv, holder), PATH)
     assert taken is not None
     return taken
 
@@ -36,7 +36,7 @@ async def take(kv: MemoryKv, holder: str = "one") -> OrderLease:
 async def test_one_has_it_until_it_ends(kv: MemoryKv, caplog: pytest.LogCaptureFixture) -> None:
     assert await take(kv) == OrderLease(PATH, 1, 0)
     kv.now += SECONDS - 0.1
-    assert await leases(kv, "two").take(PATH) is None
+    assert await take_lease(leases(kv, "two"), PATH) is None
     assert caplog.text == ""
     kv.now += 0.1
     assert await take(kv, "two") == OrderLease(PATH, 2, 0)
@@ -57,7 +57,7 @@ async def test_of_two_that_write_at_once_one_has_it(kv: MemoryKv) -> None:
             kv.put(PATH, other)
 
     kv.on_write = another_writes
-    assert await leases(kv).take(PATH) is None
+    assert await take_lease(leases(kv), PATH) is None
     assert kv.data(PATH) == other
 
 
@@ -67,13 +67,13 @@ async def test_after_a_failure_the_fleet_waits_and_says_why(kv: MemoryKv) -> Non
         with pytest.raises(
             FleetFault, match=r"failed 1 time\(s\) in the fleet: out of ink"
         ) as wait:
-            await leases(kv, "two").take(PATH)
+            await take_lease(leases(kv, "two"), PATH)
         assert wait.value.retryable
     pause = wait.value.retry_after_seconds
     assert pause is not None
     kv.now += pause - 0.1
     with pytest.raises(FleetFault):
-        await leases(kv, "two").take(PATH)
+        await take_lease(leases(kv, "two"), PATH)
     kv.now += 0.1
     again = await take(kv, "two")
     assert again.failures == 1
@@ -101,7 +101,7 @@ async def test_a_cas_wait_is_the_fleets_up_to_a_week(
     assert kv.data(PATH)["seconds"] == pause
     assert len(kv.data(PATH)["fault"]) == 300
     with pytest.raises(FleetFault) as wait:
-        await leases(kv).take(PATH)
+        await take_lease(leases(kv), PATH)
     assert wait.value.retry_after_seconds == pause
 
 
@@ -122,7 +122,7 @@ async def test_what_stands_there_is_read_with_care(
     kv: MemoryKv, data: dict[str, Any], lease: OrderLease | None
 ) -> None:
     kv.put(PATH, data)
-    assert await leases(kv).take(PATH) == lease
+    assert await take_lease(leases(kv), PATH) == lease
 
 
 async def test_an_endless_lease_ends_after_a_week(kv: MemoryKv) -> None:
@@ -147,41 +147,43 @@ async def test_returning_it_never_raises(kv: MemoryKv, caplog: pytest.LogCapture
 async def test_taking_it_raises_what_vault_says(kv: MemoryKv) -> None:
     kv.away = True
     with pytest.raises(VaultUnreachable):
-        await leases(kv).take(PATH)
+        await take_lease(leases(kv), PATH)
 
 
-async def test_a_deleted_entry_is_none_but_its_number_counts(kv: MemoryKv) -> None:
-    assert await read_entry(kv, "secret", PATH) == (None, 0)
-    kv.put(PATH, {"a": 1})
-    kv.deleted.add(PATH)
-    entry, version = await read_entry(kv, "secret", PATH)
-    assert (entry, version) == (None, 1)
-    with pytest.raises(VaultConflict):
-        await kv.write_kv("secret", PATH, {}, 0)
+async def test_who_waits_asks_for_vaults_clock_once(kv: MemoryKv) -> None:
+    """A refresh is no older than the look before; what is not refreshed ages by our clock."""
+    taken = await take(kv)
+    clock = [0.0]
+    watch = leases(kv, "two").watch(PATH, lambda: clock[0])
+    kv.now += 10
+    for _ in range(3):
+        assert await watch.look() is None
+    assert kv.times == 1
+    refreshed = await leases(kv)._write(taken)
+    clock[0] += SECONDS - 11
+    assert await watch.look() is None
+    clock[0] += SECONDS - 1
+    assert await watch.look() is None
+    clock[0] += 1
+    assert await watch.look() == refreshed
+    assert kv.times == 1
 
 
-async def test_an_entry_that_appears_meanwhile_is_not_overwritten_unread(kv: MemoryKv) -> None:
-    kv.put(PATH, {"a": 1})
-    kv.deleted.add(PATH)
-    ask = kv.read_kv_version
-
-    async def ask_while_another_writes(_mount: str, path: str) -> int:
-        kv.put(PATH, {"a": 2})
-        return await ask(_mount, path)
-
-    kv.read_kv_version = ask_while_another_writes  # type: ignore[method-assign]
-    entry, version = await read_entry(kv, "secret", PATH)
-    assert (entry.data, version) == ({"a": 2}, 2)
+async def test_a_lease_that_somebody_held_since_it_was_seen_is_not_claimed(kv: MemoryKv) -> None:
+    free = await leases(kv).watch(PATH, lambda: 0.0).look()
+    assert free == OrderLease(PATH, 0, 0)
+    await leases(kv, "two").give_back(await take(kv, "two"), None, 0.0)
+    assert await leases(kv).claim(free) is None
 
 
 async def test_a_lease_is_refreshed_as_long_as_the_order_runs(kv: MemoryKv) -> None:
     short = Leases(kv, "secret", holder="one", seconds=0.05)
-    taken = await short.take(PATH)
+    taken = await take_lease(short, PATH)
     assert taken is not None
     async with short.refreshed(taken) as held:
         await until(lambda: held.lease.version >= taken.version + 4)
         assert kv.data(PATH) == {"holder": "one", "seconds": 0.05, "failures": 0}
-        assert await leases(kv, "two").take(PATH) is None
+        assert await take_lease(leases(kv, "two"), PATH) is None
     version = held.lease.version
     await short.give_back(held.lease, None, 0.0)
     assert kv.entries[PATH].version == version + 1, "no refresh comes after the end"
@@ -192,7 +194,7 @@ async def test_a_refresh_that_fails_is_made_again(
     kv: MemoryKv, caplog: pytest.LogCaptureFixture
 ) -> None:
     short = Leases(kv, "secret", holder="one", seconds=0.05)
-    taken = await short.take(PATH)
+    taken = await take_lease(short, PATH)
     assert taken is not None
     async with short.refreshed(taken) as held:
         kv.away = True
@@ -207,7 +209,7 @@ async def test_one_that_was_taken_over_is_refreshed_no_more(
 ) -> None:
     """The holder was frozen for longer than its lease; its order goes on, for itself alone."""
     short = Leases(kv, "secret", holder="one", seconds=0.05)
-    taken = await short.take(PATH)
+    taken = await take_lease(short, PATH)
     assert taken is not None
     kv.now += 1.0
     second = await take(kv, "two")

@@ -18,6 +18,7 @@ from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.common.errors import Fault
 from sidecar.config import model
 from sidecar.vault.client import VaultClient
+from tests.support.fleet_kv import take_lease
 from tests.support.policies import FLEET_POLICY
 from tests.support.real import TokenFile
 from tests.support.waiting import until
@@ -147,7 +148,7 @@ async def test_a_holder_that_dies_is_taken_over_when_its_lease_ends(fleet: Fleet
     short = model.CertificateStoreSettings(lease_seconds=2, order_seconds=60)
     leases = Leases(fleet.vaults[9], "secret", holder="dead", seconds=2)
     path = f"{short.prefix}/leases/internal/{order_key(fleet.order)}"
-    assert await leases.take(path) is not None
+    assert await take_lease(leases, path) is not None
     began = monotonic_seconds()
     material = await fleet.issuer(0, short).issue(fleet.order)
     assert 0.9 < monotonic_seconds() - began < 5
@@ -176,7 +177,10 @@ async def test_who_waits_for_a_lease_holds_no_slot_and_says_so(
 ) -> None:
     caplog.set_level("INFO")
     leases = Leases(fleet.vaults[9], "secret", holder="dead", seconds=60)
-    assert await leases.take(f"{STORE.prefix}/leases/internal/{order_key(fleet.order)}") is not None
+    assert (
+        await take_lease(leases, f"{STORE.prefix}/leases/internal/{order_key(fleet.order)}")
+        is not None
+    )
     issuer = fleet.issuer(0)
     waiting = asyncio.create_task(issuer.issue(fleet.order))
     await until(lambda: "waiting for the lease internal/" in caplog.text)

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from sidecar.certificates.issuers.acme.client import AccountKeyMaterial
-from sidecar.certificates.issuers.lease import FleetKv, read_entry
+from sidecar.certificates.issuers.lease import FleetKv
 from sidecar.common.errors import Fault
 from sidecar.config import model
 from sidecar.vault.errors import VaultConflict
@@ -36,7 +36,7 @@ async def load_account(settings: model.AcmeIssuerSettings, vault: FleetKv) -> Ac
     """
     account = settings.account
     external = await _read_external(settings, vault)
-    entry, version = await read_entry(vault, account.mount, account.path)
+    entry, version = await vault.read_kv_latest(account.mount, account.path)
     if entry is None:
         key = ec.generate_private_key(ec.SECP256R1())
         pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode("ascii")

@@ -1,0 +1,1 @@
+"""A fleet of sidecars on one Vault, simulated: what each asks of Vault, and what grows how."""

@@ -107,8 +107,7 @@ class SimulatedSidecar:
         await asyncio.gather(certificates.load(), component.load())
         component.start(context, _streams(certificates, component))
         pollers.start(context)
-        for task in certificates.tasks():
-            context.spawn(task)
+        context.spawn(certificates.run())
         await certificates.obtain(lambda _names: None)
         context.spawn(certificates.manager.keep_fresh())
         self._certificates, self._on_demand = certificates, component
@@ -129,5 +128,5 @@ class SimulatedSidecar:
 def _streams(certificates: Certificates, component: OnDemandComponent) -> SdsService:
     events = SdsEvents(lambda _: None, lambda _: None, lambda _node, _words: None)
     return SdsService(
-        certificates.store, events, on_demand=component.source, configured=component.configured
+        certificates.store, events, on_demand=component.source, configured=certificates.configured
     )

@@ -101,8 +101,11 @@ def verify_token(
     head, body, signature = _split(token)
     header = _read_header(head)
     signed = token[: len(head) + 1 + len(body)]
-    key, rules = _verify_signature(header, signature, signed, ring, policy)
+    keys = ring.find(header.kid)
+    key, rules = _verify_signature(header, signature, signed, keys, policy)
     raw = decode_base64url(body, "the payload")
+    if len(keys) > 1:
+        key, rules = _of_named_issuer(raw, header, key, keys, policy)
     if not keep_payload:
         plain = read_plain_claims(raw, rules, key.issuer, now)
         if plain is not None:
@@ -148,19 +151,17 @@ def _parse_header(segment: bytes) -> JoseHeader:
 
 
 def _verify_signature(
-    header: JoseHeader, segment: bytes, signed: bytes, ring: KeyRing, policy: TokenPolicy
+    header: JoseHeader,
+    segment: bytes,
+    signed: bytes,
+    keys: tuple[VerificationKey, ...],
+    policy: TokenPolicy,
 ) -> tuple[VerificationKey, IssuerPolicy]:
     """Return the key under which the signature verifies, and the rules of its issuer."""
-    keys = ring.find(header.kid)
     signature: bytes | None = None
     for key in keys:
         rules = policy.of(key.issuer)
-        if (
-            rules is None
-            or header.alg != key.algorithm.name
-            or header.typ not in rules.types
-            or not header.others <= rules.tolerated
-        ):
+        if rules is None or not _allows(header, key, rules):
             continue
         if signature is None:
             signature = decode_base64url(segment, "the signature")
@@ -172,6 +173,42 @@ def _verify_signature(
     if signature is None:
         raise _why_not(header, keys, policy)
     raise Denied(Reason.SIGNATURE_INVALID, "the signature does not verify under the kid's key")
+
+
+def _allows(header: JoseHeader, key: VerificationKey, rules: IssuerPolicy) -> bool:
+    """Return whether a key may verify a token with this header, by the rules of its issuer."""
+    return (
+        header.alg == key.algorithm.name
+        and header.typ in rules.types
+        and header.others <= rules.tolerated
+    )
+
+
+def _of_named_issuer(
+    raw: bytes,
+    header: JoseHeader,
+    verified: VerificationKey,
+    keys: tuple[VerificationKey, ...],
+    policy: TokenPolicy,
+) -> tuple[VerificationKey, IssuerPolicy]:
+    """Return the key of the issuer that the token names, among those that are the same key.
+
+    Issuers of one provider may publish one key set, such as the tenants of Entra. Which of them
+    issued a token only its payload says, which is read here after its signature was verified:
+    with that key, so that every one of them may have signed it.
+    """
+    twins = [
+        key for key in keys if key.algorithm is verified.algorithm and key.public == verified.public
+    ]
+    if len(twins) > 1:
+        issuer = decode_json_object(raw, "the payload").get("iss")
+        named = next((key for key in twins if key.issuer == issuer), verified)
+    else:
+        named = verified
+    rules = policy.of(named.issuer)
+    if rules is None or not _allows(header, named, rules):
+        raise _why_not(header, (named,), policy)
+    return named, rules
 
 
 def _why_not(header: JoseHeader, keys: tuple[VerificationKey, ...], policy: TokenPolicy) -> Denied:

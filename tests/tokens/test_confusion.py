@@ -87,10 +87,13 @@ def test_two_issuers_of_one_kid_each_have_their_own_algorithm() -> None:
 
 
 def test_two_issuers_of_one_key_set_each_have_one_binding() -> None:
-    """A shared key set is two keys: the one under which a signature verifies may be either."""
+    """A shared key set is two keys: which one a token is for, its issuer says."""
     ring = KeyRing([key("ES256", ISSUER, 1), key("ES256", OTHER, 1)])
-    token = sign("ES256", number=1)
-    assert verify_token(token, ring, two(), NOW).key.issuer == ISSUER
+    for issuer in (ISSUER, OTHER):
+        for keep_payload in (False, True):
+            token = sign("ES256", number=1, iss=issuer)
+            verified = verify_token(token, ring, two(), NOW, keep_payload=keep_payload)
+            assert (verified.key.issuer, verified.claims.issuer) == (issuer, issuer)
     with pytest.raises(Denied) as denied:
         verify_token(sign("ES256", number=1, iss="https://third.example"), ring, two(), NOW)
     assert denied.value.reason is Reason.ISSUER_MISMATCH
@@ -125,12 +128,19 @@ def test_one_issuers_allowance_never_serves_another(
     assert refused(ours, alone, both) is reason
 
 
+@pytest.mark.parametrize("odd", [None, 5, ["x"], ISSUER + "/"])
+def test_with_one_key_set_an_odd_issuer_is_nobodys(odd: Any) -> None:
+    ring = KeyRing([key("ES256", ISSUER, 1), key("ES256", OTHER, 1)])
+    reason = refused(sign("ES256", number=1, iss=odd), ring, two())
+    assert reason in {Reason.ISSUER_MISMATCH, Reason.CLAIM_MALFORMED, Reason.CLAIM_MISSING}
+
+
 def test_an_allowance_of_one_key_set_is_each_issuers_own() -> None:
     """With one key set of both, the strict issuer's name does not borrow the other's header."""
     ring = KeyRing([key("ES256", ISSUER, 1), key("ES256", OTHER, 1)])
     both = two(theirs=rules(types=frozenset({ABSENT_TYPE})))
     token = sign("ES256", {"typ": None}, number=1)
-    assert refused(token, ring, both) is Reason.ISSUER_MISMATCH
+    assert refused(token, ring, both) is Reason.TOKEN_TYPE_NOT_ALLOWED
 
 
 def mapped(table: dict[str, str]) -> ClaimsMapping:

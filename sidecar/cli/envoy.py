@@ -15,7 +15,7 @@ from sidecar.common.printable import printable
 from sidecar.config.load import load_config
 from sidecar.config.model import Config
 from sidecar.config.yamltree import YamlTree, parse_yaml
-from sidecar.envoy_lint.finding import Finding, Severity
+from sidecar.envoy_lint.finding import RuleFinding, RuleSeverity
 from sidecar.envoy_lint.lint import RULES, lint
 
 EXIT_OK, EXIT_FOUND = 0, 1
@@ -25,7 +25,7 @@ _STDIN = "-"
 _API = "api"
 
 
-class Document(NamedTuple):
+class EnvoyFile(NamedTuple):
     """One configuration: its value, and the lines of a YAML file."""
 
     value: Any
@@ -97,7 +97,7 @@ def _lint(options: argparse.Namespace) -> int:
         print_json(found)
     else:
         _show(found, options.files)
-    failing = {Severity.ERROR, Severity.WARNING} if options.strict else {Severity.ERROR}
+    failing = {RuleSeverity.ERROR, RuleSeverity.WARNING} if options.strict else {RuleSeverity.ERROR}
     return EXIT_FOUND if any(row["severity"] in failing for row in found) else EXIT_OK
 
 
@@ -106,14 +106,14 @@ def lint_file(name: str, config: Config | None) -> list[dict[str, Any]]:
     document = _read(name)
     messages = import_module("sidecar.cli.envoy_messages")  # its packages: for this alone
     rows = [
-        {"file": name, "line": None, "path": "", "rule": _API, "severity": Severity.ERROR}
+        {"file": name, "line": None, "path": "", "rule": _API, "severity": RuleSeverity.ERROR}
         | {"message": text, "reason": "Envoy does not take it.", "mend": "See Envoy's API."}
         for text in messages.message_problems(document.value)
     ]
     return rows + [_row(name, each) for each in lint(document.value, config, document.tree)]
 
 
-def _row(name: str, finding: Finding) -> dict[str, Any]:
+def _row(name: str, finding: RuleFinding) -> dict[str, Any]:
     rule = finding.rule
     return {
         "file": name,
@@ -127,14 +127,14 @@ def _row(name: str, finding: Finding) -> dict[str, Any]:
     }
 
 
-def _read(name: str) -> Document:
+def _read(name: str) -> EnvoyFile:
     text = _text_of(name)
     if text.lstrip()[:1] == "{" and (found := _json_of(text)) is not None:
         return found
     tree = parse_yaml(text, of_envoy=True)
     if tree.problems:
         raise ConfigFault(name, tuple(map(tree.locate, tree.problems)))
-    return Document(tree.value, tree)
+    return EnvoyFile(tree.value, tree)
 
 
 def _text_of(name: str) -> str:
@@ -149,10 +149,10 @@ def _text_of(name: str) -> str:
         raise Fault("standard input is not UTF-8 text") from None
 
 
-def _json_of(text: str) -> Document | None:
+def _json_of(text: str) -> EnvoyFile | None:
     """Return a JSON document, without lines; ``None`` for what may be YAML all the same."""
     try:
-        return Document(json.loads(text), None)
+        return EnvoyFile(json.loads(text), None)
     except (ValueError, RecursionError):
         return None
 
@@ -167,7 +167,7 @@ def _show(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> None:
             told.add(row["rule"])
             print(f"    why: {row['reason']}")
             print(f"    write: {row['mend']}")
-    errors = sum(row["severity"] == Severity.ERROR for row in rows)
+    errors = sum(row["severity"] == RuleSeverity.ERROR for row in rows)
     warnings = len(rows) - errors
     if rows:
         print(f"{_counted(errors, 'error')}, {_counted(warnings, 'warning')}")

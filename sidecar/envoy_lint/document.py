@@ -17,7 +17,7 @@ DECISION_CACHE = "septem.decision_cache"
 DISABLING = "config.route.v3.FilterConfig"
 
 
-class Route(NamedTuple):
+class EnvoyRoute(NamedTuple):
     """One route of a manager, with what is above it."""
 
     host: Node
@@ -90,16 +90,16 @@ class Manager(NamedTuple):
         """Whether its filter chain speaks TLS."""
         return bool(self.chain["transport_socket"])
 
-    def routes(self) -> Iterator[Route]:
+    def routes(self) -> Iterator[EnvoyRoute]:
         """Yield every route that this document shows."""
         for config in self.route_configs:
             for host in config["virtual_hosts"].each():
                 for node in host["routes"].each():
                     above = (config, host, node)
                     levels = tuple(each["typed_per_filter_config"] for each in above)
-                    yield Route(host, node, (levels[0], levels[1], levels[2]))
+                    yield EnvoyRoute(host, node, (levels[0], levels[1], levels[2]))
 
-    def is_checked(self, route: Route) -> bool:
+    def is_checked(self, route: EnvoyRoute) -> bool:
         """Tell whether requests of a route are checked. The most specific level decides."""
         check = self.check
         if check is None:

@@ -9,7 +9,7 @@ from sidecar.envoy_lint.document import EnvoyDocument
 from sidecar.envoy_lint.node import Node
 
 
-class Severity(StrEnum):
+class RuleSeverity(StrEnum):
     """``error``: requests or secrets are not safe, or are lost. ``warning``: often a mistake."""
 
     ERROR = "error"
@@ -31,7 +31,7 @@ class Rule(NamedTuple):
     """One rule, with what a person needs who has never heard of it."""
 
     identifier: str
-    severity: Severity
+    severity: RuleSeverity
     reason: str
     """What happens where it is broken."""
     mend: str
@@ -39,7 +39,7 @@ class Rule(NamedTuple):
     find: Callable[[Inspected], Iterator[Found]]
 
 
-class Finding(NamedTuple):
+class RuleFinding(NamedTuple):
     """One place where a rule is broken; ``line`` from 1, if the document has lines."""
 
     rule: Rule

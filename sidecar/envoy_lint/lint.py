@@ -15,7 +15,7 @@ from sidecar.envoy_lint import (
     rules_requests,
 )
 from sidecar.envoy_lint.document import EnvoyDocument
-from sidecar.envoy_lint.finding import Finding, Inspected, Rule, Severity
+from sidecar.envoy_lint.finding import Inspected, Rule, RuleFinding, RuleSeverity
 from sidecar.envoy_lint.node import Node
 
 MAX_FINDINGS_OF_A_RULE = 20
@@ -36,7 +36,7 @@ def _no_check(inspected: Inspected) -> Iterator[tuple[Node, str]]:
 
 RULES: tuple[Rule, ...] = (
     Rule(
-        "no-check", Severity.ERROR,
+        "no-check", RuleSeverity.ERROR,
         "Nothing is decided: every request reaches the application.",
         "envoy.filters.http.ext_authz in http_filters, as in envoy/edge.yaml",
         _no_check,
@@ -53,14 +53,14 @@ RULES: tuple[Rule, ...] = (
 
 def lint(
     document: Any, sidecar: Config | None = None, tree: YamlTree | None = None
-) -> list[Finding]:
+) -> list[RuleFinding]:
     """Return what is wrong with an Envoy configuration, errors first, then by place.
 
     ``document`` is what its YAML or JSON gave: a bootstrap, resources for xDS, or the answer to
     ``/config_dump``. With ``sidecar`` both files are read together; ``tree`` knows the lines.
     """
     inspected = Inspected(EnvoyDocument(Node(document)), sidecar)
-    findings: list[Finding] = []
+    findings: list[RuleFinding] = []
     for rule in RULES:
         seen: set[tuple[Path, str]] = set()
         for node, message in rule.find(inspected):
@@ -69,6 +69,6 @@ def lint(
             seen.add((node.path, message))
             located = None if tree is None else tree.locate(Problem(node.path, message))
             line = None if located is None else located.line
-            findings.append(Finding(rule, show_path(node.path), line, message))
-    findings.sort(key=lambda each: (each.rule.severity is not Severity.ERROR, each.line or 0))
+            findings.append(RuleFinding(rule, show_path(node.path), line, message))
+    findings.sort(key=lambda each: (each.rule.severity is not RuleSeverity.ERROR, each.line or 0))
     return findings

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from sidecar.envoy_lint.finding import Found, Inspected, Rule, Severity
+from sidecar.envoy_lint.finding import Found, Inspected, Rule, RuleSeverity
 from sidecar.envoy_lint.node import Node
 
 _ALWAYS = ("content-security-policy", "x-content-type-options")
@@ -76,26 +76,26 @@ def _cors(inspected: Inspected) -> Iterator[Found]:
 
 RULES = (
     Rule(
-        "security-headers", Severity.ERROR,
+        "security-headers", RuleSeverity.ERROR,
         "A browser gets Envoy's own errors, and the sidecar's absence, without policy and HSTS.",
         "Set them in the first header_mutation, as envoy/edge.yaml does.",
         _security_headers,
     ),
     Rule(
-        "denial-replaced", Severity.ERROR,
+        "denial-replaced", RuleSeverity.ERROR,
         "A denial is a local reply too: clients lose the reason, its id and its status.",
         "Give the mapper the metadata_filter on decision_id of envoy/edge.yaml.",
         _replaced,
     ),
     Rule(
-        "legacy-append", Severity.WARNING,
+        "legacy-append", RuleSeverity.WARNING,
         "Envoy has taken the field back; whether a header is added or replaced depends on the "
         "place.",
         "append_action: OVERWRITE_IF_EXISTS_OR_ADD, ADD_IF_ABSENT or APPEND_IF_EXISTS_OR_ADD",
         _legacy_append,
     ),
     Rule(
-        "cors-twice", Severity.WARNING,
+        "cors-twice", RuleSeverity.WARNING,
         "Two sets of rules answer preflights: the sidecar's `headers.cors` and Envoy's.",
         "Leave CORS to the sidecar (headers.cors, routes[].cors).",
         _cors,

@@ -9,7 +9,7 @@ from sidecar.envoy_lint.document import (
     check_settings,
     is_decision_cache,
 )
-from sidecar.envoy_lint.finding import Found, Inspected, Rule, Severity
+from sidecar.envoy_lint.finding import Found, Inspected, Rule, RuleSeverity
 from sidecar.envoy_lint.node import Node
 
 METHOD_HEADER = ":method"
@@ -186,57 +186,57 @@ def _validation(inspected: Inspected) -> Iterator[Found]:
 
 RULES = (
     Rule(
-        "fail-open", Severity.ERROR,
+        "fail-open", RuleSeverity.ERROR,
         "A sidecar that is down, slow or overloaded lets every request through.",
         "failure_mode_allow: false, and status_on_error: {code: ServiceUnavailable}",
         _fail_open,
     ),
     Rule(
-        "check-sometimes", Severity.ERROR,
+        "check-sometimes", RuleSeverity.ERROR,
         "Requests for which the filter is off reach the application unchecked.",
         "Leave out filter_enabled, filter_enabled_metadata and disabled.",
         _sampled,
     ),
     Rule(
-        "unchecked-route", Severity.ERROR,
+        "unchecked-route", RuleSeverity.ERROR,
         "The application takes the tenant headers of such a request for the sidecar's.",
         "Check the route, or let it lead to a cluster that no checked route leads to.",
         _unchecked,
     ),
     Rule(
-        "check-service", Severity.ERROR,
+        "check-service", RuleSeverity.ERROR,
         "The sidecar speaks the gRPC service envoy.service.auth.v3, and was tried with Envoy's "
         "client.",
         "grpc_service: {envoy_grpc: {cluster_name: …}, timeout: 0.5s}, transport_api_version: V3",
         _service,
     ),
     Rule(
-        "check-timeout", Severity.WARNING,
+        "check-timeout", RuleSeverity.WARNING,
         "Too short a time refuses requests when the machine is busy; without an end they pile up.",
         "timeout: 0.5s in grpc_service; up to 10s on the route that installs modules",
         _timeouts,
     ),
     Rule(
-        "challenge-timeout", Severity.ERROR,
+        "challenge-timeout", RuleSeverity.ERROR,
         "The sidecar that a CA meets may not be the one that ordered: it asks Vault, which "
         "takes time.",
         "timeout: 5s in the grpc_service of the listener on port 80",
         _challenges,
     ),
     Rule(
-        "method-withheld", Severity.ERROR,
+        "method-withheld", RuleSeverity.ERROR,
         "The sidecar denies a request whose method it is not told.",
         'Add {exact: ":method"} to allowed_headers.',
         _method,
     ),
     Rule(
-        "mutations-refused", Severity.ERROR,
+        "mutations-refused", RuleSeverity.ERROR,
         "Envoy drops headers that the sidecar sets, or answers 500: tenants get no context.",
         "Leave out decoder_header_mutation_rules.",
         _mutations,
     ),
     Rule(
-        "mutations-unvalidated", Severity.WARNING,
+        "mutations-unvalidated", RuleSeverity.WARNING,
         "Envoy would send on whatever a header of an answer holds.",
         "validate_mutations: true",
         _validation,

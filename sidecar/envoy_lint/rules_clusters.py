@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from sidecar.config.network import is_loopback
 from sidecar.envoy_lint.document import address_of, endpoints, is_on_demand
-from sidecar.envoy_lint.finding import Found, Inspected, Rule, Severity
+from sidecar.envoy_lint.finding import Found, Inspected, Rule, RuleSeverity
 from sidecar.envoy_lint.node import Node
 
 _PROTOCOLS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -166,65 +166,65 @@ def _any_name(inspected: Inspected) -> Iterator[Found]:
 
 RULES = (
     Rule(
-        "cluster-http2", Severity.ERROR,
+        "cluster-http2", RuleSeverity.ERROR,
         "Checks and secrets are gRPC: over HTTP/1.1 each of them fails.",
         "typed_extension_protocol_options: {…HttpProtocolOptions: {explicit_http_config: "
         "{http2_protocol_options: {}}}}",
         _http2,
     ),
     Rule(
-        "cluster-unknown", Severity.ERROR,
+        "cluster-unknown", RuleSeverity.ERROR,
         "Envoy does not start, or every call to it fails.",
         "Write the cluster's name as it stands under clusters.",
         _absent,
     ),
     Rule(
-        "cluster-in-the-clear", Severity.ERROR,
+        "cluster-in-the-clear", RuleSeverity.ERROR,
         "Checks carry access tokens, and SDS private keys: anybody on the way reads them.",
         "Put the sidecar beside Envoy (loopback, a Unix socket), or mutual TLS on the cluster.",
         _in_the_clear,
     ),
     Rule(
-        "check-breakers", Severity.WARNING,
+        "check-breakers", RuleSeverity.WARNING,
         "Envoy refuses what is over a breaker, with 503, while the sidecar has time.",
         "circuit_breakers: {thresholds: [{max_requests: 10000, max_pending_requests: 10000, "
         "max_retries: 10000}]}; above on_demand.max_names for SDS without ADS",
         _breakers,
     ),
     Rule(
-        "check-retries", Severity.WARNING,
+        "check-retries", RuleSeverity.WARNING,
         "A worker that dies costs all its Checks but three.",
         "max_retries: 10000 in the thresholds",
         _retries,
     ),
     Rule(
-        "admin-open", Severity.ERROR,
-        "Whoever reaches Envoy's admin port can stop it, and read its configuration.",
+        "admin-open", RuleSeverity.ERROR,
+        "A client that reaches Envoy's admin port can stop it, and read its configuration.",
         "admin: {address: {socket_address: {address: 127.0.0.1, port_value: 9901}}}",
         _admin,
     ),
     Rule(
-        "tls-version", Severity.ERROR,
+        "tls-version", RuleSeverity.ERROR,
         "Connections may be broken or downgraded (SECURITY-MODEL §9: TLS 1.3, 1.2 for old "
         "clients).",
         "tls_minimum_protocol_version: TLSv1_3; TLSv1_2 with ECDHE and AES-GCM or ChaCha20 alone",
         _tls,
     ),
     Rule(
-        "handshake-time", Severity.WARNING,
+        "handshake-time", RuleSeverity.WARNING,
         "Handshakes that never end, or wait for a certificate, hold connections for ever.",
         "transport_socket_connect_timeout: 10s in the filter chain",
         _handshakes,
     ),
     Rule(
-        "on-demand-resumption", Severity.ERROR,
+        "on-demand-resumption", RuleSeverity.ERROR,
         "A resumed session skips the choice of a certificate: it goes on with a name that was "
         "withdrawn.",
         "disable_stateless_session_resumption: true, disable_stateful_session_resumption: true",
         _resumption,
     ),
     Rule(
-        "on-demand-any-name", Severity.ERROR,
+        "on-demand-any-name", RuleSeverity.ERROR,
         "A client's SNI can name any secret of the sidecar's.",
         "Copy filter_chain_matcher from envoy/edge-on-demand.yaml.",
         _any_name,

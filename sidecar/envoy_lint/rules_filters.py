@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from sidecar.envoy_lint.document import Manager, is_decision_cache
-from sidecar.envoy_lint.finding import Found, Inspected, Rule, Severity
+from sidecar.envoy_lint.finding import Found, Inspected, Rule, RuleSeverity
 from sidecar.envoy_lint.node import Node
 from sidecar.headers.envoy_check import (
     client_problems,
@@ -186,59 +186,59 @@ def _trusted(name: Node, who: str) -> Iterator[Found]:
 
 RULES = (
     Rule(
-        "filter-before-check", Severity.ERROR,
+        "filter-before-check", RuleSeverity.ERROR,
         "What answers or changes a request before the Check does so for anybody.",
         "Move the filter behind envoy.filters.http.ext_authz, or leave it out; CORS is the "
         "sidecar's.",
         _before,
     ),
     Rule(
-        "filter-unknown", Severity.WARNING,
+        "filter-unknown", RuleSeverity.WARNING,
         "Nobody has said whether this filter may answer, or change what is decided on.",
         "Move it behind envoy.filters.http.ext_authz unless it must come first.",
         _unknown_before,
     ),
     Rule(
-        "bucket-by-header", Severity.ERROR,
+        "bucket-by-header", RuleSeverity.ERROR,
         "A client that invents values has a new bucket for each request, or empties somebody "
         "else's.",
         "Count by remote_address there; by tenant or token in the sidecar's own limits.",
         _chosen_buckets,
     ),
     Rule(
-        "names-first", Severity.ERROR,
+        "names-first", RuleSeverity.ERROR,
         "Only the first filter is the last on the way out, and sees Envoy's own replies.",
         "Put header_mutation first, as `sidecar config envoy FILE` prints it.",
         _first,
     ),
     Rule(
-        "names-reach-application", Severity.ERROR,
+        "names-reach-application", RuleSeverity.ERROR,
         "The application believes a header that the client wrote: another tenant, user, path "
         "or host.",
         "Paste the filters that `sidecar config envoy FILE` prints.",
         _names,
     ),
     Rule(
-        "names-set-elsewhere", Severity.ERROR,
+        "names-set-elsewhere", RuleSeverity.ERROR,
         "The tenant context is overwritten or taken away after the decision.",
         "Leave the trusted names to the sidecar.",
         _set_behind,
     ),
     Rule(
-        "upgrade-connection", Severity.ERROR,
+        "upgrade-connection", RuleSeverity.ERROR,
         "The next proxy removes what a client's Connection header names: the sidecar's headers.",
         "Copy the first route of envoy/edge.yaml into each virtual host.",
         _upgrades,
     ),
     Rule(
-        "host-of-two-readings", Severity.ERROR,
+        "host-of-two-readings", RuleSeverity.ERROR,
         "Envoy takes one virtual host, and the sidecar decides on another.",
         "strip_any_host_port, strip_trailing_host_dot, and the filter septem.one_host of "
         "envoy/edge.yaml",
         _hosts,
     ),
     Rule(
-        "client-certificate-withheld", Severity.ERROR,
+        "client-certificate-withheld", RuleSeverity.ERROR,
         "Nobody passes a route with clients: Envoy sends one name, by which nobody is admitted.",
         "include_peer_certificate: true",
         _clients,

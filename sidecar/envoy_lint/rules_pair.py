@@ -10,7 +10,7 @@ from sidecar.envoy_lint.document import (
     endpoints,
     is_on_demand,
 )
-from sidecar.envoy_lint.finding import Found, Inspected, Rule, Severity
+from sidecar.envoy_lint.finding import Found, Inspected, Rule, RuleSeverity
 from sidecar.envoy_lint.rules_check import passes
 
 _BODY = "with_request_body"
@@ -199,56 +199,56 @@ def _reports(inspected: Inspected) -> Iterator[Found]:
 
 RULES = (
     Rule(
-        "check-address", Severity.ERROR,
+        "check-address", RuleSeverity.ERROR,
         "Checks do not arrive, or all at one worker.",
         "One endpoint in the cluster for each worker: `sidecar config show` lists listen.authz.",
         _check_addresses,
     ),
     Rule(
-        "endpoint-twice", Severity.ERROR,
+        "endpoint-twice", RuleSeverity.ERROR,
         "Several workers have an address each: one that is listed twice gets twice the Checks.",
         "List each address once.",
         _one_address,
     ),
     Rule(
-        "secrets-address", Severity.ERROR,
+        "secrets-address", RuleSeverity.ERROR,
         "Envoy gets no certificate, and its listeners do not begin to listen.",
         "The cluster's endpoint is listen.sds.address.",
         _secret_addresses,
     ),
     Rule(
-        "secret-unknown", Severity.ERROR,
+        "secret-unknown", RuleSeverity.ERROR,
         "Envoy waits for a secret that nobody serves: the listener does not begin to listen.",
         "Use a name of certificates, trust_bundles, session_ticket_keys or generic_secrets.",
         _secret_names,
     ),
     Rule(
-        "header-withheld", Severity.ERROR,
+        "header-withheld", RuleSeverity.ERROR,
         "The sidecar decides without a header that its configuration reads.",
         "Add {exact: NAME} to ext_authz's allowed_headers.",
         _withheld,
     ),
     Rule(
-        "body-withheld", Severity.ERROR,
+        "body-withheld", RuleSeverity.ERROR,
         "The sidecar refuses what it can't read: installs and logins get 4xx.",
         "with_request_body: {max_request_bytes: …, allow_partial_message: false, "
         "pack_as_bytes: true}",
         _bodies,
     ),
     Rule(
-        "on-demand-absent", Severity.ERROR,
+        "on-demand-absent", RuleSeverity.ERROR,
         "Every handshake by name waits for an answer that is always no.",
         "Add on_demand to the sidecar's file, or use envoy/edge.yaml.",
         _peer_of_nobody,
     ),
     Rule(
-        "port-taken", Severity.ERROR,
-        "Whoever starts second does not start.",
+        "port-taken", RuleSeverity.ERROR,
+        "The second of the two to start does not start.",
         "Give one of them another port.",
         _same_ports,
     ),
     Rule(
-        "reports-unreached", Severity.WARNING,
+        "reports-unreached", RuleSeverity.WARNING,
         "Browsers report to Envoy, and nobody takes it in.",
         "A cluster to listen.reports.address, and the route of envoy/edge.yaml that leads there.",
         _reports,

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from sidecar.envoy_lint.document import AUTHZ_ROUTE, Manager, check_settings
-from sidecar.envoy_lint.finding import Found, Inspected, Rule, Severity
+from sidecar.envoy_lint.finding import Found, Inspected, Rule, RuleSeverity
 from sidecar.headers.tenant import TRUSTED
 
 _DEFAULT_ROUTE_SECONDS = 15.0
@@ -148,7 +148,7 @@ def _to_applications(inspected: Inspected) -> Iterator[Manager]:
 
 RULES = (
     Rule(
-        "path-normalization", Severity.ERROR,
+        "path-normalization", RuleSeverity.ERROR,
         "Envoy and the application read a path in two ways, and the sidecar refuses more than "
         "it must.",
         "normalize_path: true, merge_slashes: true, path_with_escaped_slashes_action: "
@@ -156,52 +156,52 @@ RULES = (
         _paths,
     ),
     Rule(
-        "underscores", Severity.ERROR,
+        "underscores", RuleSeverity.ERROR,
         "A server of CGI's kind takes x_tenant_id for x-tenant-id.",
         "common_http_protocol_options: {headers_with_underscores_action: REJECT_REQUEST}",
         _underscores,
     ),
     Rule(
-        "client-address", Severity.ERROR,
+        "client-address", RuleSeverity.ERROR,
         "Limits by address, the audit log and the application believe an address that the "
         "client wrote.",
         "use_remote_address: true, with xff_num_trusted_hops for each trusted proxy before Envoy",
         _addresses,
     ),
     Rule(
-        "forwarded-for", Severity.WARNING,
+        "forwarded-for", RuleSeverity.WARNING,
         "Most frameworks read the first address of the list, which the client wrote.",
         "Overwrite it, as the first filter of envoy/edge.yaml does.",
         _forwarded,
     ),
     Rule(
-        "slow-clients", Severity.WARNING,
+        "slow-clients", RuleSeverity.WARNING,
         "A client that sends a byte now and then holds its request for ever.",
         "request_headers_timeout: 10s, request_timeout: 300s, stream_idle_timeout: 300s, "
         "max_request_headers_kb: 60",
         _slow_clients,
     ),
     Rule(
-        "stream-cut", Severity.WARNING,
+        "stream-cut", RuleSeverity.WARNING,
         "The timeout counts to the end of the response: it cuts downloads and server-sent events.",
         "timeout: 0s, with retry_policy: {per_try_timeout: 30s} for responses that do not begin",
         _streams,
     ),
     Rule(
-        "stream-end", Severity.ERROR,
+        "stream-end", RuleSeverity.ERROR,
         "A stream outlives its token: end_streams_with_token ends nothing.",
         "clear_route_cache: true, clear_route_cache_headers: [grpc-timeout] in ext_authz, and "
         "max_stream_duration: {max_stream_duration: …, grpc_timeout_header_max: …} in the route",
         _stream_ends,
     ),
     Rule(
-        "route-on-trusted-name", Severity.ERROR,
+        "route-on-trusted-name", RuleSeverity.ERROR,
         "The request is decided as one route's and handled as another's.",
         "Match on path and host; let the application read the tenant headers.",
         _routes_on_names,
     ),
     Rule(
-        "override-unnamed", Severity.ERROR,
+        "override-unnamed", RuleSeverity.ERROR,
         "Envoy looks for a filter's settings under the filter's name: these are nobody's.",
         "Write the override under the filter's own name.",
         _per_route,

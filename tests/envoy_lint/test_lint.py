@@ -10,7 +10,7 @@ from hypothesis import settings as within
 from hypothesis import strategies as st
 
 from sidecar.config.yamltree import parse_yaml
-from sidecar.envoy_lint.finding import Severity
+from sidecar.envoy_lint.finding import RuleSeverity
 from sidecar.envoy_lint.lint import MAX_FINDINGS_OF_A_RULE, RULES, lint
 from tests.envoy_lint import (
     test_rules_answers,
@@ -223,7 +223,7 @@ def test_no_document_raises(changes: list[tuple[tuple[Any, ...], Any]]) -> None:
                 except (IndexError, TypeError):
                     continue
     for each in lint(root, settings(SIDECAR)):
-        assert each.rule.severity in Severity
+        assert each.rule.severity in RuleSeverity
         assert each.message
 
 

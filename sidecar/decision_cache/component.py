@@ -8,8 +8,10 @@ sidecar is ready without it.
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 
 from prometheus_client.core import Metric
@@ -76,7 +78,7 @@ class DecisionCache:
             policy,
             audit,
             self._known,
-            on_line=self._count,
+            on_lines=self._count,
             on_held=self._hold,
         )
         self._server = LeaseServer(
@@ -158,12 +160,13 @@ class DecisionCache:
                     self._alerts.say(alert)
             await asyncio.sleep(0 if busy else DRAIN_SECONDS)
 
-    def _count(self, line: AuditLine) -> None:
-        """Count a repeated decision like any other."""
+    def _count(self, lines: Sequence[AuditLine]) -> None:
+        """Count repeated decisions like any other; a ring's lines are all allowed ones."""
         counters = self._context.metrics.counters
-        counters.count_check(line.outcome, line.reason, line.route, line.latency_us)
-        if line.warnings:
-            counters.count_pii_warning()
+        routes = Counter(map(attrgetter("route"), lines))
+        latencies = Counter(map(attrgetter("latency_us"), lines))
+        counters.count_allowed(lines[0].reason, routes, latencies)
+        counters.count_pii_warning(sum(map(bool, map(attrgetter("warnings"), lines))))
 
     def _hold(self, held: bool) -> None:
         self.on_held(held)

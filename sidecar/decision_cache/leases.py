@@ -7,7 +7,7 @@ whoever is killed. A ring whose module has gone is read to its end and then let 
 
 import logging
 import secrets
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from sidecar.decision_cache.credits import CreditPolicy, grant_all
@@ -75,7 +75,7 @@ class LeaseTable:
         sink: LineSink,
         routes: Container[str],
         *,
-        on_line: Callable[[AuditLine], None],
+        on_lines: Callable[[Sequence[AuditLine]], None],
         on_held: Callable[[bool], None],
     ) -> None:
         self.ring_faults = 0
@@ -83,7 +83,7 @@ class LeaseTable:
         self._policy = policy
         self._sink = sink
         self._routes = routes
-        self._on_line = on_line
+        self._on_lines = on_lines
         self._on_held = on_held
         self._held: dict[Lease, _Held] = {}
         self._handed_over: dict[Lease, Ring] = {}
@@ -203,7 +203,7 @@ class LeaseTable:
             self.server.end(lease)
 
     def _ring(self, memory: SharedMemory, ring_id: bytes) -> Ring:
-        return Ring(memory, ring_id, self._sink, self._routes, self._on_line)
+        return Ring(memory, ring_id, self._sink, self._routes, self._on_lines)
 
     def _drain(self, ring: Ring) -> bool | None:
         """Read one slice; ``None`` for a ring that holds what no module writes."""

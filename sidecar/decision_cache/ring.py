@@ -7,7 +7,8 @@ audit sink: of a sidecar that is killed, the next one finds in the ring what is 
 
 from collections import deque
 from collections.abc import Callable, Container, Sequence
-from itertools import compress
+from itertools import compress, repeat
+from operator import attrgetter
 from typing import NamedTuple, Protocol
 
 from sidecar.common.errors import Fault
@@ -21,11 +22,16 @@ from sidecar.decision_cache.protocol import (
     TAIL_OFFSET,
     WORD_BYTES,
 )
-from sidecar.observability.audit.entry import AuditLine, read_line
+from sidecar.observability.audit.entry import AuditLine, read_lines
 
 SLICE_BYTES = 131_072
 """The most that is read at once; between two slices the loop answers Checks."""
 _HEAD, _TAIL, _COUNT = (each // WORD_BYTES for each in (HEAD_OFFSET, TAIL_OFFSET, COUNT_OFFSET))
+
+
+_DECISION = attrgetter("outcome", "reason", "status")
+_ID, _ROUTE = attrgetter("decision_id"), attrgetter("route")
+_ALLOWED = {("allow", "token_verified", 200)}
 
 
 class RingFault(Fault):
@@ -36,6 +42,10 @@ class LineSink(Protocol):
     """Where lines go; ``AuditLog`` is one. ``lines_in`` and ``settled`` count lines."""
 
     lines_in: int
+
+    @property
+    def samples(self) -> bool:
+        """Whether only a sample of the decisions is recorded."""
 
     @property
     def settled(self) -> int:
@@ -56,7 +66,7 @@ class _Batch(NamedTuple):
 
 
 class Ring:
-    """Reads one ring. ``on_line`` is called with each line that was queued.
+    """Reads one ring. ``on_lines`` is called with the lines that were queued.
 
     ``routes`` are the names that a line may have: they become labels of metrics.
     """
@@ -67,13 +77,13 @@ class Ring:
         ring_id: bytes,
         sink: LineSink,
         routes: Container[str],
-        on_line: Callable[[AuditLine], None],
+        on_lines: Callable[[Sequence[AuditLine]], None],
     ) -> None:
         self.ring_id = ring_id.decode("ascii", "replace")
         self._memory = memory
         self._sink = sink
         self._routes = routes
-        self._on_line = on_line
+        self._on_lines = on_lines
         self._bytes = memory.size - RING_HEADER
         self._read = self._tail = memory.words[_TAIL]
         self._batches: deque[_Batch] = deque()
@@ -120,8 +130,12 @@ class Ring:
         end = data.rfind(b"\n") + 1
         if not end:
             raise RingFault(f"ring {self.ring_id}: a line of over {MAX_LINE} bytes, or half of one")
-        lines = [line + b"\n" for line in data[: end - 1].split(b"\n")]
-        return self._queue(lines) and waiting > end
+        data = data[:end]
+        entries = self._checked(data)
+        lines = [line + b"\n" for line in data[:-1].split(b"\n")]
+        if max(map(len, lines)) > MAX_LINE:
+            raise RingFault(f"ring {self.ring_id}: a line of over {MAX_LINE} bytes")
+        return self._queue(lines, entries) and waiting > end
 
     def close(self) -> None:
         """Let go of the memory. What is still in it is lost to this process."""
@@ -143,30 +157,39 @@ class Ring:
         head = data[RING_HEADER + at : RING_HEADER + at + first]
         return head if first == size else head + data[RING_HEADER : RING_HEADER + size - first]
 
-    def _queue(self, lines: Sequence[bytes]) -> bool:
+    def _queue(self, lines: Sequence[bytes], entries: Sequence[AuditLine]) -> bool:
         """Queue the lines that are in the sample; return whether the sink took all of them."""
-        entries = [self._checked(line) for line in lines]
-        kept = [self._sink.sampled(entry.decision_id) for entry in entries]
-        left = self._sink.record_lines(list(compress(lines, kept)))
-        consumed = 0
-        for line, entry, is_kept in zip(lines, entries, kept, strict=True):
-            if is_kept and not left:
-                break
-            left -= is_kept
-            self._on_line(entry)
-            self._read += len(line)
-            consumed += 1
+        sink = self._sink
+        if sink.samples:
+            kept = [sink.sampled(entry.decision_id) for entry in entries]
+            left = sink.record_lines(list(compress(lines, kept)))
+            consumed = _position(kept, left)
+        else:
+            consumed = sink.record_lines(lines)
         if consumed:
-            self._batches.append(_Batch(self._read, self._sink.lines_in))
+            self._on_lines(entries[:consumed])
+            self._read += sum(map(len, lines[:consumed]))
+            self._batches.append(_Batch(self._read, sink.lines_in))
         return consumed == len(lines)
 
-    def _checked(self, raw: bytes) -> AuditLine:
-        line = read_line(raw[:-1]) if len(raw) <= MAX_LINE else None
+    def _checked(self, lines: bytes) -> list[AuditLine]:
+        """Read lines; what they say is checked for all at once, as this is done for each."""
+        entries = read_lines(lines)
+        ring_id = self.ring_id
         if (
-            line is None
-            or not line.decision_id.startswith(self.ring_id)
-            or (line.outcome, line.reason, line.status) != ("allow", "token_verified", 200)
-            or line.route not in self._routes
+            entries is None
+            or set(map(_DECISION, entries)) != _ALLOWED
+            or not all(route in self._routes for route in set(map(_ROUTE, entries)))
+            or not all(map(str.startswith, map(_ID, entries), repeat(ring_id)))
         ):
-            raise RingFault(f"ring {self.ring_id}: what is no line of an allowed decision of it")
-        return line
+            raise RingFault(f"ring {ring_id}: what is no line of an allowed decision of it")
+        return entries
+
+
+def _position(kept: Sequence[bool], taken: int) -> int:
+    """Return how many come before the first that is kept and not among the taken."""
+    for number, is_kept in enumerate(kept):
+        if is_kept and not taken:
+            return number
+        taken -= is_kept
+    return len(kept)

@@ -5,7 +5,7 @@ of them on a scrape; a worker sends its own to the main process, which adds them
 """
 
 from bisect import bisect_left
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from typing import Annotated
 
 import msgspec
@@ -42,6 +42,12 @@ class Histogram(msgspec.Struct):
         """Count one duration."""
         self.counts[bisect_left(self.bounds_us, microseconds)] += 1
         self.sum_us += microseconds
+
+    def add_all(self, microseconds: Mapping[int, int]) -> None:
+        """Count durations, of which each occurred so often."""
+        for value, times in microseconds.items():
+            self.counts[bisect_left(self.bounds_us, value)] += times
+            self.sum_us += value * times
 
     def total(self) -> int:
         """Return how many durations were counted."""
@@ -85,9 +91,18 @@ class Counters(msgspec.Struct):
         self.checks[key] = self.checks.get(key, 0) + 1
         self.latency.add(latency_us)
 
-    def count_pii_warning(self) -> None:
-        """Count a token with personal data that was allowed."""
-        self.pii_warnings += 1
+    def count_allowed(
+        self, reason: str, routes: Mapping[str, int], latencies_us: Mapping[int, int]
+    ) -> None:
+        """Count allowed decisions at once: how many on each route, and of each latency."""
+        for route, times in routes.items():
+            key = ("allow", reason, route)
+            self.checks[key] = self.checks.get(key, 0) + times
+        self.latency.add_all(latencies_us)
+
+    def count_pii_warning(self, times: int = 1) -> None:
+        """Count tokens with personal data that were allowed."""
+        self.pii_warnings += times
 
     def count_fault(self) -> None:
         """Count an unexpected exception."""

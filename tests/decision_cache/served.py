@@ -45,7 +45,7 @@ class Served:
             policy,
             self.sink,
             {"api"},
-            on_line=self.counted.append,
+            on_lines=self.counted.extend,
             on_held=self.held.append,
         )
         self.server = LeaseServer(

@@ -23,7 +23,7 @@ class Sink:
         self.lines: list[bytes] = []
         self.lines_in = self.settled = 0
         self.room = room
-        self._samples = sample
+        self.samples = sample
 
     def record_lines(self, lines: Sequence[bytes]) -> int:
         taken = lines[: self.room]
@@ -33,7 +33,7 @@ class Sink:
         return len(taken)
 
     def sampled(self, decision_id: str) -> bool:
-        return not self._samples or int(decision_id[-1], 16) % 2 == 0
+        return not self.samples or int(decision_id[-1], 16) % 2 == 0
 
     def write(self) -> None:
         self.settled = self.lines_in
@@ -47,7 +47,7 @@ class Both:
         self.counted: list[AuditLine] = []
         memory = make_ring(RING_ID, size)
         self.peer = PeerRing(memory.descriptor)
-        self.ring = Ring(memory, RING_ID, self.sink, {"api"}, self.counted.append)
+        self.ring = Ring(memory, RING_ID, self.sink, {"api"}, self.counted.extend)
 
     def drain(self) -> None:
         while self.ring.drain():
@@ -121,6 +121,17 @@ def test_of_a_sample_all_are_counted_and_some_recorded() -> None:
     both.sink.write()
     both.drain()
     assert both.ring.is_empty
+
+
+def test_a_full_sink_takes_of_a_sample_what_fits() -> None:
+    both = Both(Sink(room=2, sample=True))
+    lines = [both.peer.line() for _ in range(9)]
+    both.peer.write(b"".join(lines))
+    assert not both.ring.drain()
+    assert (both.sink.lines, len(both.counted)) == (lines[1:4:2], 5)
+    both.sink.room = 9
+    both.drain()
+    assert (both.sink.lines, len(both.counted)) == (lines[1::2], 9)
 
 
 def test_one_turn_is_bounded() -> None:

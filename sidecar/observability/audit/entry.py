@@ -207,6 +207,19 @@ def read_line(line: bytes) -> AuditLine | None:
         return None
 
 
+def read_lines(lines: bytes) -> list[AuditLine] | None:
+    """Return what ``read_line`` does of each of several lines, of which each has its end.
+
+    ``None`` if it would not take one. A ring's lines are read many at once, so the loop is short.
+    """
+    decode = _decoder.decode
+    try:
+        read = [decode(line) for line in lines[:-1].split(b"\n")]
+        return read if lines.endswith(b"\n") and escape_json(lines) == lines else None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
 def is_line(line: bytes) -> bool:
     """Return whether ``read_line`` takes it."""
     return read_line(line) is not None

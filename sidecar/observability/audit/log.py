@@ -106,6 +106,15 @@ class AuditLog:
 
         The others stay in the other process, whose own queue fills and counts.
         """
+        size = sum(map(len, lines))
+        if (
+            len(self._queue) + len(lines) <= self._queue_lines
+            and self._bytes_in - self._bytes_out + size <= self._queue_bytes
+        ):
+            self._queue.extend(lines)
+            self.lines_in += len(lines)
+            self._bytes_in += size
+            return len(lines)
         for number, line in enumerate(lines):
             if self._is_full():
                 return number

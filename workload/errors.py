@@ -6,8 +6,10 @@ class Fault(Exception):
 
     The message says what failed and what to do next; it is shown to the operator as it
     stands. ``retryable`` is true where the same call may succeed later, and not before
-    ``retry_after_seconds`` where whoever refused it said so.
+    ``retry_after_seconds`` where whoever refused it said so. ``is_outage`` is true where nobody
+    answered who could have: whoever polls then asks more rarely.
     """
 
     retryable = False
+    is_outage = False
     retry_after_seconds: float | None = None

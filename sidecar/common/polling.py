@@ -81,6 +81,10 @@ class PollStatus:
         self.outcomes: dict[str, int] = {}
         self.problem = ""
         """Why the last read failed; empty if it succeeded."""
+        self.outages_in_a_row = 0
+        """How many reads failed since the last one that did not, because nobody answered."""
+        self.asked_seconds = 0.0
+        """How long whoever refused the last read asked us to wait."""
         self.on_change: Callable[[PollStatus], None] = lambda _status: None
 
     @contextmanager
@@ -99,12 +103,15 @@ class PollStatus:
         if self.problem:
             self._log.info("%s can be read again", self.name, extra={"state": "ok"})
         self.problem = ""
+        self.outages_in_a_row, self.asked_seconds = 0, 0.0
         self.on_change(self)
 
     def failed(self, exc: BaseException) -> Fault:
         """Count a failed read, and log each problem once; return it as a ``Fault``."""
         fault = fault_of(exc, self.name)
         self._count(outcome_of(fault))
+        self.outages_in_a_row = self.outages_in_a_row + 1 if fault.is_outage else 0
+        self.asked_seconds = fault.retry_after_seconds or 0.0
         before, self.problem = self.problem, str(fault)
         if self.problem != before:
             said = self.problem if self.name in self.problem else f"{self.name}: {self.problem}"

@@ -1,7 +1,8 @@
 """Refreshes the keys: reads every source and publishes the resulting key ring.
 
 One loop. It reads often enough that a new key is known within ``poll_seconds`` (jitter only
-makes it earlier), at once on request, and early when a token names an unknown kid, because the
+makes it earlier; after an outage of every source, within ``sidecar.common.poll_pace``'s longest
+pause), at once on request, and early when a token names an unknown kid, because the
 first token after a rotation does. Early refreshes are rate-limited, so that random kids cost
 Vault nothing. No request ever waits for a refresh.
 
@@ -17,6 +18,7 @@ from typing import NamedTuple
 
 from sidecar.common.clock import Now
 from sidecar.common.errors import Fault
+from sidecar.common.poll_pace import PollPace
 from sidecar.common.polling import PollLoop, PollStatus, fault_of
 from sidecar.config import model
 from sidecar.keys.lifecycle import KeyState, Lifecycle, worst
@@ -24,7 +26,6 @@ from sidecar.keys.rotation import IssuerKeys, Statement, window_end
 from sidecar.keys.skipped_keys import SkippedKeys
 from sidecar.keys.sources import HoldsFresh, KeySource
 from sidecar.tokens.keyring import KeyRing, VerificationKey
-from workload.backoff import with_jitter
 
 _log = logging.getLogger("sidecar.keys")
 EARLY_REFRESH_SECONDS = 5.0
@@ -110,10 +111,10 @@ class KeyRefresher:
         self.plan = key_plan(sources, settings, token_seconds)
         self._clock = clock
         self._now = now
-        self._jitter = jitter
         self._publish = publish
         self._on_state = on_state
         self._revoked_kids: frozenset[str] = frozenset()
+        self._pace = PollPace(lambda: self.plan.settings.poll_seconds, jitter)
         self._loop = PollLoop(self._round, self._pause_seconds)
         self._early_refresh_at: float | None = None
         self.view = KeyView(KeyRing(), KeyState.INIT)
@@ -187,7 +188,7 @@ class KeyRefresher:
 
     def _pause_seconds(self) -> float:
         """Return how long to wait: the poll, or less if a replaced key ends before."""
-        pause = with_jitter(self.plan.settings.poll_seconds, self._jitter())
+        pause = self._pace.pause_seconds(*(each.status for each in self.statuses))
         ends = [end for p in self.plan.polled if (end := p.keys.next_expiry()) is not None]
         return max(0.01, min([pause, *(end - self._clock() for end in ends)]))
 

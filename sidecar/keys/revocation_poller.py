@@ -8,10 +8,10 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+from sidecar.common.poll_pace import PollPace
 from sidecar.common.polling import PollLoop, PollStatus
 from sidecar.keys.lifecycle import KeyState, Lifecycle
 from sidecar.tokens.revocation import NOTHING_REVOKED, RevocationPart, Revocations
-from workload.backoff import with_jitter
 
 _log = logging.getLogger("sidecar.keys")
 
@@ -50,7 +50,8 @@ class RevocationPoller:
         self._clock = clock
         self._publish = publish
         self._on_state = on_state
-        self._loop = PollLoop(self._read, lambda: with_jitter(self._poll_seconds, jitter()))
+        pace = PollPace(lambda: self._poll_seconds, jitter)
+        self._loop = PollLoop(self._read, lambda: pace.pause_seconds(self.status))
         self.lifecycle = Lifecycle(max_age_seconds)
         self.status = PollStatus(
             "revocations", source.name, _log, kept="the revocations known before stay in force"

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from sidecar.common.poll_pace import PollPace
 from sidecar.common.polling import PollLoop, PollStatus
 from sidecar.common.printable import printable
 from sidecar.config.limits import MAX_REFILL_SECONDS, RateSettings, TenantLimitEntry
@@ -22,7 +23,6 @@ from sidecar.limits.policy import TENANT, make_limit
 from sidecar.vault.errors import VaultNotFound
 from sidecar.vault.newest import NewestVersion
 from sidecar.vault.ports import KvReader
-from workload.backoff import with_jitter
 
 MAX_TENANTS = 100_000
 MAX_PROBLEMS = 20
@@ -90,7 +90,8 @@ class TenantLimitPoller:
         self._publish = publish
         self.poll_seconds = poll_seconds
         """A reload may set it."""
-        self._loop = PollLoop(self._read, lambda: with_jitter(self.poll_seconds, jitter()))
+        pace = PollPace(lambda: self.poll_seconds, jitter)
+        self._loop = PollLoop(self._read, lambda: pace.pause_seconds(self.status))
         self.name = f"Vault entry {settings.mount}/{settings.path}"
         self.status = PollStatus(
             "tenant_limits",

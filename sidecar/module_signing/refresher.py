@@ -8,6 +8,7 @@ read on.
 import logging
 from collections.abc import Callable
 
+from sidecar.common.poll_pace import PollPace
 from sidecar.common.polling import PollLoop, PollStatus
 from sidecar.config import model
 from sidecar.keys.lifecycle import Lifecycle
@@ -16,7 +17,6 @@ from sidecar.module_signing.publishers import NO_PUBLISHERS, Publishers
 from sidecar.vault.errors import VaultNotFound
 from sidecar.vault.newest import NewestVersion
 from sidecar.vault.ports import KvReader
-from workload.backoff import with_jitter
 
 _log = logging.getLogger("sidecar.module_signing")
 
@@ -39,7 +39,8 @@ class PublisherRefresher:
         self._vault = vault
         self._clock = clock
         self._poll_seconds = poll_seconds
-        self._loop = PollLoop(self._read, lambda: with_jitter(self._poll_seconds, jitter()))
+        pace = PollPace(lambda: self._poll_seconds, jitter)
+        self._loop = PollLoop(self._read, lambda: pace.pause_seconds(self.status))
         self._publish = publish
         self.name = f"Vault entry {settings.mount}/{settings.path}"
         self.lifecycle = Lifecycle(max_age_seconds)

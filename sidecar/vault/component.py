@@ -2,12 +2,14 @@
 
 import asyncio
 import logging
+import random
 
 from sidecar.common.clock import monotonic_seconds
 from sidecar.common.polling import PollStatus
 from sidecar.context import AppContext
 from sidecar.vault.client import VaultClient
 from sidecar.vault.metrics import vault_families
+from workload.backoff import with_jitter
 
 _LOGIN_CHECK_SECONDS = 20.0
 
@@ -32,6 +34,6 @@ async def start(context: AppContext) -> VaultClient:
 async def _keep_logged_in(vault: VaultClient, status: PollStatus) -> None:
     """Renew the token when that is due, if no other call does."""
     while True:
-        await asyncio.sleep(_LOGIN_CHECK_SECONDS)
+        await asyncio.sleep(with_jitter(_LOGIN_CHECK_SECONDS, random.random()))  # noqa: S311
         with status.poll():
             await vault.login()

@@ -14,12 +14,14 @@ class VaultUnreachable(VaultFault):
     """No answer: Vault or the network is down or frozen."""
 
     retryable = True
+    is_outage = True
 
 
 class VaultSealed(VaultFault):
     """Vault runs but is sealed, or is a standby that can't answer."""
 
     retryable = True
+    is_outage = True
 
 
 class VaultForbidden(VaultFault):

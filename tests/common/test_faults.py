@@ -402,11 +402,11 @@ async def the_read_of_challenges(_faults: Faults, _tmp: Path, _patch: pytest.Mon
     solver = make_solver(kv, clock=lambda: now[0])
     one = challenge()
     await make_solver(kv).publish([one])
-    real, kv.read_kv = kv.read_kv, boom  # type: ignore[method-assign]
+    real, kv.read_kv_latest = kv.read_kv_latest, boom  # type: ignore[method-assign]
     reader = asyncio.create_task(solver.run())
     assert await ask(solver, one.token) is None
     assert solver.status.outcomes == {UNEXPECTED: 1}
-    kv.read_kv = real  # type: ignore[method-assign]
+    kv.read_kv_latest = real  # type: ignore[method-assign]
     now[0] += 10
     assert await ask(solver, one.token) == one
     reader.cancel()
@@ -506,7 +506,12 @@ async def a_probe(_faults: Faults, _tmp: Path, patch: pytest.MonkeyPatch) -> Non
 
 async def the_read_of_a_crl(_faults: Faults, _tmp: Path, patch: pytest.MonkeyPatch) -> None:
     settings = model.VaultPkiIssuer(name="internal", role="edge", crl_poll_seconds=30)
-    watch = RevocationWatch(settings, None, sleep=lambda _: asyncio.sleep(0))  # type: ignore[arg-type]
+    watch = RevocationWatch(
+        settings,
+        None,  # type: ignore[arg-type]
+        sleep=lambda _: asyncio.sleep(0),
+        jitter=lambda: 0.0,
+    )
     reads = Counter(lambda _manager: None)
     patch.setattr(watch, "compare", boom_once(reads))
     patch.setattr(watch, "refresh", lambda: asyncio.sleep(0))

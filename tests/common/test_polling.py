@@ -95,6 +95,7 @@ class Faulty:
             raise self.raises()
         answers: dict[str, Any] = {
             "read_kv": KvSecret({}, 1),
+            "read_kv_latest": (KvSecret({}, 1), 1),
             "list_kv": [],
             "read_mount_crls": (pem(Ca("a").crl()),),
             "fetch": Statement(()),
@@ -184,13 +185,13 @@ def secrets(faulty: Faulty) -> Made:
 
 def listed_registry(faulty: Faulty) -> Made:
     faulty.name = "domains.json"  # type: ignore[attr-defined]
-    registry = ListedRegistry(faulty, 0.01, sleep=nap, on_change=nothing)
+    registry = ListedRegistry(faulty, 0.01, sleep=nap, jitter=lambda: 0.0, on_change=nothing)
     return registry.run, registry.status
 
 
 def registry_of_entries(faulty: Faulty) -> Made:
     settings = VaultKvPrefixRegistry(prefix="edge/domains")
-    resolver = KvPrefixResolver(settings, faulty, sleep=nap, on_change=nothing)
+    resolver = KvPrefixResolver(settings, faulty, sleep=nap, jitter=lambda: 0.0, on_change=nothing)
     return resolver.run, resolver.status
 
 
@@ -200,13 +201,13 @@ def stored_certificates(faulty: Faulty) -> Made:
     class ManagedCertificate:
         name, issuer, order = "a", faulty, None
 
-    watch = KvWatch(faulty, sleep=nap)  # type: ignore[arg-type]
+    watch = KvWatch(faulty, sleep=nap, jitter=lambda: 0.0)  # type: ignore[arg-type]
     return lambda: watch.run([ManagedCertificate]), watch.status  # type: ignore[arg-type]
 
 
 def crl(faulty: Faulty) -> Made:
     settings = model.VaultPkiIssuer(name="edge", role="edge", mount="pki")
-    watch = RevocationWatch(settings, faulty.read_mount_crls, sleep=nap)
+    watch = RevocationWatch(settings, faulty.read_mount_crls, sleep=nap, jitter=lambda: 0.0)
     return lambda: watch.run([]), watch.status  # type: ignore[arg-type]
 
 
@@ -316,7 +317,7 @@ async def test_who_could_not_be_told_of_a_change_is_told_later() -> None:
         if len(told) < 3:
             raise KeyError(SECRET)
 
-    registry = ListedRegistry(source, 1, sleep=nap, on_change=tell)
+    registry = ListedRegistry(source, 1, sleep=nap, jitter=lambda: 0.0, on_change=tell)
     await registry.refresh()
     source.read = _unchanged  # type: ignore[attr-defined]
     for _ in range(4):

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from sidecar.certificates.issuers.vault_kv import KvIssuer
 from sidecar.certificates.managed.manager import CertificateManager
+from sidecar.common.poll_pace import PollPace
 from sidecar.common.polling import PollStatus
 
 _log = logging.getLogger("sidecar.certificates")
@@ -17,8 +18,15 @@ class KvWatch:
     may have changed meanwhile, and a renewal reads the entry itself.
     """
 
-    def __init__(self, issuer: KvIssuer, *, sleep: Callable[[float], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        issuer: KvIssuer,
+        *,
+        sleep: Callable[[float], Awaitable[None]],
+        jitter: Callable[[], float],
+    ) -> None:
         self._issuer = issuer
+        self._pace = PollPace(lambda: issuer.poll_seconds, jitter)
         self._sleep = sleep
         self.status = PollStatus(
             f"stored_certificates/{issuer.name}",
@@ -32,7 +40,7 @@ class KvWatch:
         while True:
             with self.status.poll():
                 await self.look(manager)
-            await self._sleep(self._issuer.poll_seconds)
+            await self._sleep(self._pace.pause_seconds(self.status))
 
     async def look(self, manager: CertificateManager) -> None:
         """Renew each certificate whose version is not the one that was read.

@@ -113,9 +113,12 @@ class Certificates:
             self.solver,
             self._is_revoked,
             watch=lambda settings: RevocationWatch(
-                settings, partial(read_mount_crls, self._vault), sleep=asyncio.sleep
+                settings,
+                partial(read_mount_crls, self._vault),
+                sleep=asyncio.sleep,
+                jitter=random.random,
             ),
-            watch_stored=lambda issuer: KvWatch(issuer, sleep=asyncio.sleep),
+            watch_stored=lambda issuer: KvWatch(issuer, sleep=asyncio.sleep, jitter=random.random),
             before=before,
         )
 

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from sidecar.certificates.managed.manager import CertificateManager
 from sidecar.common.errors import Fault
 from sidecar.common.faults import call_each
+from sidecar.common.poll_pace import PollPace
 from sidecar.common.polling import PollStatus
 from sidecar.config import model
 from workload.x509.crls import revoked_serials
@@ -39,8 +40,10 @@ class RevocationWatch:
         reader: CrlReader,
         *,
         sleep: Callable[[float], Awaitable[None]],
+        jitter: Callable[[], float],
     ) -> None:
         self._settings = settings
+        self._pace = PollPace(lambda: settings.crl_poll_seconds, jitter)
         self._reader = reader
         self._sleep = sleep
         self._serials: frozenset[int] = frozenset()
@@ -77,7 +80,7 @@ class RevocationWatch:
         while True:
             await self.refresh()
             call_each([self.compare], manager)
-            await self._sleep(self._settings.crl_poll_seconds)
+            await self._sleep(self._pace.pause_seconds(self.status))
 
     def compare(self, manager: CertificateManager) -> None:
         """Stop serving the certificates that are on a CRL."""

@@ -11,6 +11,7 @@ from sidecar.certificates.on_demand.domains import (
     read_registration,
 )
 from sidecar.certificates.on_demand.resolved_registry import Patterns
+from sidecar.common.poll_pace import PollPace
 from sidecar.common.polling import ChangePoll, PollLoop, PollStatus
 from sidecar.config.on_demand import VaultKvPrefixRegistry
 from sidecar.vault.errors import VaultNotFound
@@ -41,6 +42,7 @@ class KvPrefixResolver:
         vault: PrefixReader,
         *,
         sleep: Callable[[float], Awaitable[None]],
+        jitter: Callable[[], float],
         on_change: Callable[[], Awaitable[None]] = _nothing,
     ) -> None:
         self._mount, self._prefix = settings.mount, settings.prefix
@@ -56,7 +58,8 @@ class KvPrefixResolver:
             kept="the names known before stay in force",
         )
         poll = ChangePoll(self.status, self._list, self._changed)
-        self._loop = PollLoop(poll, lambda: settings.poll_seconds, sleep=sleep)
+        pace = PollPace(lambda: settings.poll_seconds, jitter)
+        self._loop = PollLoop(poll, lambda: pace.pause_seconds(self.status), sleep=sleep)
 
     def patterns(self, name: str) -> Patterns:
         """Return the matching domains that are listed."""

@@ -16,6 +16,7 @@ from sidecar.certificates.on_demand.domains import (
     summarise,
 )
 from sidecar.common.blocking import BlockingRunner, BlockingRunnerBusy
+from sidecar.common.poll_pace import PollPace
 from sidecar.common.polling import ChangePoll, PollLoop, PollStatus, fault_of
 from sidecar.common.registered_domains import NO_DOMAINS, RegisteredDomains
 from sidecar.config.on_demand import FileRegistry, VaultKvRegistry
@@ -56,6 +57,7 @@ class ListedRegistry:
         poll_seconds: float,
         *,
         sleep: Callable[[float], Awaitable[None]],
+        jitter: Callable[[], float],
         on_change: Callable[[], Awaitable[None]],
         publish: Callable[[RegisteredDomains], None] = lambda _owners: None,
     ) -> None:
@@ -73,7 +75,8 @@ class ListedRegistry:
             kept="the domains known before stay in force",
         )
         poll = ChangePoll(self.status, self._read, on_change)
-        self._loop = PollLoop(poll, lambda: poll_seconds, sleep=sleep)
+        pace = PollPace(lambda: poll_seconds, jitter)
+        self._loop = PollLoop(poll, lambda: pace.pause_seconds(self.status), sleep=sleep)
 
     def __len__(self) -> int:
         """How many domains are known."""

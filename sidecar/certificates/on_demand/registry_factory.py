@@ -1,6 +1,7 @@
 """The registry that the settings name, and when the owners it finds are published."""
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable
 
 from sidecar.certificates.on_demand.http_resolver import HttpResolver
@@ -56,7 +57,7 @@ def make_registry(
         case settings_of.VaultKvRegistry(poll_seconds=poll_seconds):
             source = KvSource(settings, vault)
         case settings_of.VaultKvPrefixRegistry(entry_ttl_seconds=ttl):
-            prefix = KvPrefixResolver(settings, vault, sleep=asyncio.sleep)
+            prefix = KvPrefixResolver(settings, vault, sleep=asyncio.sleep, jitter=random.random)
             registry = ResolvedRegistry(
                 prefix,
                 positive_ttl_seconds=ttl,
@@ -83,5 +84,10 @@ def make_registry(
                 publish=publish,
             )
     return ListedRegistry(
-        source, poll_seconds, sleep=asyncio.sleep, on_change=on_change, publish=publish
+        source,
+        poll_seconds,
+        sleep=asyncio.sleep,
+        jitter=random.random,
+        on_change=on_change,
+        publish=publish,
     )

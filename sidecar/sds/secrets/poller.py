@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from sidecar.common.clock import Now
 from sidecar.common.errors import Fault
 from sidecar.common.keyed_tasks import KeyedTasks
+from sidecar.common.poll_pace import OUTAGE_JITTER_SHARE
 from sidecar.common.polling import PollStatus
 from sidecar.sds.secrets.source import SecretSource, VersionedValue
 from workload.backoff import Backoff, with_jitter
@@ -57,6 +58,7 @@ class Polled:
         self.read_at: float | None = None
         """Unix seconds of the last read that succeeded."""
         self.failures_in_a_row = 0
+        self._is_first = True
         self.status = PollStatus(
             f"{source.kind}/{source.name}",
             f"{source.kind.replace('_', ' ')} {source.name!r}",
@@ -87,12 +89,17 @@ class Polled:
         return SourceStatus.STALE if self.failures_in_a_row else SourceStatus.FRESH
 
     def pause(self, jitter: float) -> float:
-        """Return how long to wait: the poll interval; after failures less, doubling."""
+        """Return how long to wait: the poll interval; after failures less, doubling.
+
+        The first wait is a random share of it, so that a fleet does not poll in step.
+        """
         wait = self.held.again_seconds if self.held is not None else 60.0
         if self.failures_in_a_row:
-            retries = Backoff(_FIRST_RETRY_SECONDS, max(wait, _FIRST_RETRY_SECONDS))
-            return retries.pause_seconds(self.failures_in_a_row, jitter)
-        return with_jitter(wait, jitter)
+            longest = max(wait, _FIRST_RETRY_SECONDS)
+            retries = Backoff(_FIRST_RETRY_SECONDS, longest, jitter_share=OUTAGE_JITTER_SHARE)
+            return retries.pause_seconds(self.failures_in_a_row, jitter, self.status.asked_seconds)
+        is_first, self._is_first = self._is_first, False
+        return with_jitter(wait, jitter, 1.0) if is_first else with_jitter(wait, jitter)
 
 
 class PreparedSecrets(NamedTuple):

@@ -37,7 +37,7 @@ class World:
         )  # fmt: skip
         for each in self.manager:
             each.try_at = NOW + 1000
-        self.watch = KvWatch(self.issuer, sleep=self.sleep)
+        self.watch = KvWatch(self.issuer, sleep=self.sleep, jitter=lambda: 0.0)
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)

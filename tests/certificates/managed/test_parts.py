@@ -41,8 +41,10 @@ class Makes:
             self.vault,
             self.solver,
             lambda _issuer, _serial: False,
-            watch=lambda settings: RevocationWatch(settings, no_crls, sleep=nothing),
-            watch_stored=lambda issuer: KvWatch(issuer, sleep=nothing),
+            watch=lambda settings: RevocationWatch(
+                settings, no_crls, sleep=nothing, jitter=lambda: 0.0
+            ),
+            watch_stored=lambda issuer: KvWatch(issuer, sleep=nothing, jitter=lambda: 0.0),
             before=self.parts,
         )
         return self.parts
@@ -111,8 +113,8 @@ def test_what_is_said_of_each_certificate() -> None:
     vault: Any = MemoryKv()
     parts = make_parts(
         config, vault, None, lambda _issuer, _serial: False,
-        watch=lambda settings: RevocationWatch(settings, no_crls, sleep=nothing),
-        watch_stored=lambda issuer: KvWatch(issuer, sleep=nothing),
+        watch=lambda each: RevocationWatch(each, no_crls, sleep=nothing, jitter=lambda: 0.0),
+        watch_stored=lambda issuer: KvWatch(issuer, sleep=nothing, jitter=lambda: 0.0),
     )  # fmt: skip
     assert parts.configured == {"edge", "b"}
     assert parts.self_signed == ["edge"]

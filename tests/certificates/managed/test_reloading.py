@@ -94,7 +94,9 @@ async def test_crls_of_a_new_issuer_are_read_first() -> None:
     parts = reload.parts(f"{EDGE}, {OTHER}")
     (settings,) = parts.config.issuers
     assert isinstance(settings, model.VaultPkiIssuer)
-    parts = parts._replace(watches={settings: RevocationWatch(settings, away, sleep=sleep)})
+    parts = parts._replace(
+        watches={settings: RevocationWatch(settings, away, sleep=sleep, jitter=lambda: 0.0)}
+    )
     with pytest.raises(CrlFault, match="Vault is away"):
         await reload.prepared(parts)
     assert reload.world.attempts == 0

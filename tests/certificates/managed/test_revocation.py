@@ -46,7 +46,9 @@ async def test_a_revoked_certificate_is_replaced(openbao: OpenBao, vault: VaultC
     await manager.obtain_all()
     first = store.get("edge")
     assert first is not None
-    watch = RevocationWatch(PKI, partial(read_mount_crls, vault), sleep=asyncio.sleep)
+    watch = RevocationWatch(
+        PKI, partial(read_mount_crls, vault), sleep=asyncio.sleep, jitter=lambda: 0.0
+    )
     await watch.refresh()
     watch.compare(manager)
     assert store.get("edge") is first, "it is not revoked"
@@ -76,7 +78,7 @@ async def test_a_crl_that_can_not_be_read_forgets_nothing(vault: VaultClient) ->
     watch = RevocationWatch(
         model.VaultPkiIssuer(name="nobody", role="edge", mount="nowhere"),
         partial(read_mount_crls, vault),
-        sleep=asyncio.sleep,
+        sleep=asyncio.sleep, jitter=lambda: 0.0,
     )  # fmt: skip
     watch._serials = frozenset({7})
     await watch.refresh()
@@ -89,7 +91,7 @@ async def test_what_any_crl_or_delta_lists_is_revoked() -> None:
         a, b = Ca("a"), Ca("b")
         return pem(a.crl([7])), pem(a.crl([9], delta=True, restored=[10])), pem(b.crl([8]))
 
-    watch = RevocationWatch(PKI, read, sleep=asyncio.sleep)
+    watch = RevocationWatch(PKI, read, sleep=asyncio.sleep, jitter=lambda: 0.0)
     await watch.refresh()
     assert [watch.is_revoked(each) for each in ("7", "8", "9", "a", "b")] == [True] * 3 + [
         False
@@ -100,7 +102,7 @@ async def test_an_answer_that_is_no_crl_forgets_nothing() -> None:
     async def read(_mount: str) -> tuple[str, ...]:
         return (pem(Ca("a").crl([8])), "hello")
 
-    watch = RevocationWatch(PKI, read, sleep=asyncio.sleep)
+    watch = RevocationWatch(PKI, read, sleep=asyncio.sleep, jitter=lambda: 0.0)
     watch._serials = frozenset({7})
     await watch.refresh()
     assert watch.is_revoked("7")
@@ -126,7 +128,7 @@ async def test_a_stored_certificate_that_changes_is_pushed(
     store = CertificateStore(wall_seconds)
     manager = manager_of(store, (ORDER, issuer))
     await manager.obtain_all()
-    watch = KvWatch(issuer, sleep=asyncio.sleep)
+    watch = KvWatch(issuer, sleep=asyncio.sleep, jitter=lambda: 0.0)
     tasks = [
         asyncio.create_task(manager.keep_fresh()),
         asyncio.create_task(watch.run(manager)),

@@ -20,7 +20,9 @@ from tests.support.waiting import until
 
 def prefix_registry(vault: VaultClient, polls: Polls, ttl: float = 300.0) -> ResolvedRegistry:
     settings = VaultKvPrefixRegistry(prefix="edge/domains")
-    resolver = KvPrefixResolver(settings, vault, sleep=polls.sleep, on_change=polls.on_change)
+    resolver = KvPrefixResolver(
+        settings, vault, sleep=polls.sleep, jitter=lambda: 0.0, on_change=polls.on_change
+    )
     return ResolvedRegistry(
         resolver, positive_ttl_seconds=ttl, negative_ttl_seconds=ttl, clock=monotonic_seconds
     )
@@ -99,7 +101,7 @@ async def test_whose_the_domains_below_a_prefix_are_is_published_as_they_are_ask
         return published[-1].owner_of(host)
 
     resolver = KvPrefixResolver(
-        VaultKvPrefixRegistry(prefix="edge/domains"), vault, sleep=polls.sleep
+        VaultKvPrefixRegistry(prefix="edge/domains"), vault, sleep=polls.sleep, jitter=lambda: 0.0
     )
     registry = ResolvedRegistry(
         resolver,

@@ -26,7 +26,11 @@ def domains(*names: str) -> list[dict[str, str]]:
 
 def file_registry(path: Path, polls: Polls) -> ListedRegistry:
     return ListedRegistry(
-        FileSource(FileRegistry(path=str(path))), 1.0, sleep=polls.sleep, on_change=polls.on_change
+        FileSource(FileRegistry(path=str(path))),
+        1.0,
+        sleep=polls.sleep,
+        jitter=lambda: 0.0,
+        on_change=polls.on_change,
     )
 
 
@@ -116,7 +120,9 @@ async def test_without_a_registry_there_is_no_start(
 async def test_one_entry_of_vault(vault: VaultClient, put: Put, polls: Polls) -> None:
     put("edge/list", {"domains": domains("shop.example")})
     source = KvSource(VaultKvRegistry(path="edge/list"), vault)
-    registry = ListedRegistry(source, 1.0, sleep=polls.sleep, on_change=polls.on_change)
+    registry = ListedRegistry(
+        source, 1.0, sleep=polls.sleep, jitter=lambda: 0.0, on_change=polls.on_change
+    )
     task = await running(registry)
     assert registry.find("shop.example")
     await polls.poll()
@@ -137,7 +143,12 @@ async def test_whose_the_domains_of_an_entry_are_is_published_with_every_change(
     published: list[RegisteredDomains] = []
     source = KvSource(VaultKvRegistry(path="edge/list"), vault)
     registry = ListedRegistry(
-        source, 1.0, sleep=polls.sleep, on_change=polls.on_change, publish=published.append
+        source,
+        1.0,
+        sleep=polls.sleep,
+        jitter=lambda: 0.0,
+        on_change=polls.on_change,
+        publish=published.append,
     )
     task = await running(registry)
     assert [published[-1].owner_of(f"{each}.example") for each in ("shop", "second")] == ["a", "a"]
@@ -175,6 +186,7 @@ async def test_owners_that_could_not_be_published_are_with_the_next_poll(
     registry = ListedRegistry(
         FileSource(FileRegistry(path=str(path))),
         1.0,
+        jitter=lambda: 0.0,
         sleep=polls.sleep,
         on_change=polls.on_change,
         publish=publish,

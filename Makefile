@@ -11,7 +11,7 @@ JOBS   ?= 3
 # The tests of what Vault is asked, which run once more inside a namespace.
 NAMESPACED := tests/vault tests/certificates/issuers
 
-.PHONY: demo test check fmt lock schema envoy-rules proto architecture fuzz mutate bench bench-limits bench-envoy bench-peers scale graders grade clean help \
+.PHONY: demo test test-idps check fmt lock schema envoy-rules proto architecture fuzz mutate bench bench-limits bench-envoy bench-peers scale graders grade clean help \
   decision-cache decision-cache-aarch64 decision-cache-wheels
 
 help:  ## this list
@@ -28,7 +28,7 @@ $(GRADERS): $(STAMP) tools/get-graders requirements/graders.lock requirements/no
 	@tools/get-graders "$(PYTHON)" "$(VENV)/graders"
 	@touch $@
 
-$(APPLICATIONS): $(STAMP) tools/get-applications requirements/applications.lock requirements/node.lock tests/applications/package-lock.json
+$(APPLICATIONS): $(STAMP) tools/get-applications requirements/applications.lock requirements/node.lock tests/applications/package-lock.json tests/idp/package-lock.json
 	@tools/get-applications $(PY) "$(VENV)/applications"
 	@touch $@
 
@@ -46,6 +46,10 @@ test: $(STAMP) $(GRADERS) $(APPLICATIONS)  ## every test and every check; JOBS=0
 	@$(MAKE) --no-print-directory check
 	@$(PY) -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
 	@SEPTEM_TEST_NAMESPACE=team $(PY) -m pytest -q -n $(JOBS) --dist loadgroup -m real $(NAMESPACED)
+
+test-idps: $(STAMP) $(APPLICATIONS)  ## tokens of a real Keycloak and a real Hydra; where there are Java, Maven and Go
+	@tools/get-idps "$(VENV)/idps"
+	@SEPTEM_TEST_IDPS=1 $(PY) -m pytest tests/idp $(ARGS)
 
 check: $(STAMP)  ## formatting, lint, types, layers: what pre-commit runs too
 	@$(VENV)/bin/ruff format --check .

@@ -30,6 +30,7 @@ COMMANDS: Mapping[str, str] = {
     "config": "work with the configuration",
     "envoy": "find what is wrong in an Envoy configuration",
     "token": "verify tokens, or mint them for development",
+    "idp": "see what an identity provider publishes, and what its tokens need",
     "revoke": "revoke tokens, subjects, tenants or keys, and wait until that is in force",
     "check": "evaluate requests offline, or test a policy",
     "explain": "find a decision in the audit log",

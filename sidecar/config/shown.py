@@ -18,6 +18,7 @@ from sidecar.config.problem import Path, show_path
 
 _PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9_./-]*")
 _NOT_TEXT = frozenset({"true", "false", "null", "True", "False", "Null", "TRUE", "FALSE", "NULL"})
+_SURROGATES = re.compile(r"(?<!\\)((?:\\\\)*)(\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2})")
 HIDDEN = "(not shown)"
 
 
@@ -121,12 +122,18 @@ def scalar(value: Any) -> str:
     """Return a value in one line of YAML, in ASCII."""
     if isinstance(value, str):
         plain = _PLAIN.fullmatch(value) and value not in _NOT_TEXT
-        return value if plain else json.dumps(value)
+        return value if plain else _SURROGATES.sub(_one_escape, json.dumps(value))
     if isinstance(value, list):
         return f"[{', '.join(map(scalar, value))}]"
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return json.dumps(value)
+
+
+def _one_escape(found: re.Match[str]) -> str:
+    """Return the escape of YAML for a character that JSON writes as two (YAML 1.2 §5.7)."""
+    character = json.loads(f'"{found[2]}"')
+    return f"{found[1]}\\U{ord(character):08x}"
 
 
 def as_document(settings: Sequence[Setting]) -> dict[str, Any]:

@@ -83,9 +83,11 @@ class Edge:
         *,
         file: str = "edge.yaml",
         sidecar: bool = True,
+        authz_port: int | None = None,
         change: Callable[[Any], None] | None = None,
     ) -> None:
-        """Take the sidecar's configuration. Without ``sidecar`` nobody answers Checks.
+        """Take the sidecar's configuration. Without ``sidecar`` nobody answers Checks,
+        or who listens on ``authz_port``.
 
         ``change`` gets the HTTP connection manager, all of its virtual hosts in place.
         """
@@ -95,13 +97,14 @@ class Edge:
         self._applications = tuple(applications)
         self._folder = folder
         self._file = file
-        self._sidecar = sidecar
+        self._sidecar = sidecar and authz_port is None
+        self._authz_port = authz_port
         self._change = change
         self._exits = ExitStack()
 
     def __enter__(self) -> Self:
         with ExitStack() as exits:
-            (authz,) = free_ports(1)
+            authz = self._authz_port or free_ports(1)[0]
             if self._sidecar:
                 authz = serve_checks(exits, self._config, self.issuer, self.faults)
             http, self.port, admin, nowhere = free_ports(4)

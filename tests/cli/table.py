@@ -84,6 +84,7 @@ def invocations(folder: Path) -> dict[str, Invocation]:
                 "kid": ["é"],
             }.items()
         },
+        "idp inspect": Invocation(["https://127.0.0.1:1/é"]),
         "token verify": Invocation(["--jwks", jwks], b"a.b.c\n"),
         "token mint": Invocation(
             ["--key", key, "--issuer", "é", "--audience", "é", "--tenant", "é"]

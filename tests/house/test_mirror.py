@@ -6,8 +6,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 TESTS = ROOT / "tests"
 WHOLE = {
-    "applications", "browser", "docs", "fuzz", "graders", "house", "integration", "mutation",
-    "packaging", "policy", "streams", "support",
+    "applications", "browser", "docs", "fuzz", "graders", "house", "idp", "integration",
+    "mutation", "packaging", "policy", "streams", "support",
 }  # fmt: skip
 """Folders about several components, or about the repository: see CONTRIBUTING.md."""
 NOT_COMPONENTS = {"pb"}

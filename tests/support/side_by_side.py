@@ -52,6 +52,7 @@ LONG = (
     "tests/demo/test_edge_limits.py",
     "tests/runtime/test_serve.py",
     "tests/applications/test_requests.py",
+    "tests/idp/test_oidc_provider.py",
 )
 """Files that take more than about ten seconds, the longest first; by ``--durations=0``."""
 

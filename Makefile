@@ -68,8 +68,9 @@ proto: $(STAMP)  ## regenerate sidecar/pb from proto/
 architecture: $(STAMP)  ## draw docs/images/architecture.svg from the imports
 	@$(PY) tools/draw_architecture.py
 
-schema: $(STAMP)  ## write the settings' JSON Schema from the model and docs/configuration.md
+schema: $(STAMP)  ## write what is shipped of the documents: the JSON Schema, the reasons
 	@$(PY) tools/write_schema.py
+	@$(PY) tools/write_reasons.py
 
 envoy-rules: $(STAMP)  ## write the table of docs/envoy-lint.md from the rules
 	@$(PY) tools/write_envoy_rules.py

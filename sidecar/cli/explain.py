@@ -1,7 +1,11 @@
 """``sidecar explain``: finds a decision's line in the audit log."""
 
 import argparse
+import json
 import sys
+from collections.abc import Iterator
+from functools import cache
+from importlib.resources import files
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -31,7 +35,8 @@ def _explain(options: argparse.Namespace) -> int:
     decision_id = options.id.rpartition(":")[2]
     found = []
     for path, entry in find_decision(options.audit, decision_id):
-        found.append({"file": str(path), "line": entry})
+        meaning = [{"title": title, "text": text} for title, text in _meaning(entry)]
+        found.append({"file": str(path), "line": entry, "meaning": meaning})
         if not options.json:
             _show(path, decision_id, entry)
     if options.json:
@@ -50,8 +55,28 @@ def _show(path: Path, decision_id: str, entry: dict[str, Any]) -> None:
             print(f"  {printable(name, MAX_NAME):14} {_value(value)}")
     if len(entry) > MAX_FIELDS:
         print(f"  {len(entry) - MAX_FIELDS} more fields are not shown")
-    reason = printable(entry.get("reason", "?"), MAX_NAME)
-    print(f"  {'what it means':14} docs/reasons.md, {reason}")
+    for title, text in _meaning(entry):
+        print(f"  {title:14} {text}")
+
+
+def _meaning(entry: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what the line's reason means, and what to do; in shadow mode the other one's too."""
+    known = reasons()
+    for field in ("reason", "shadow_reason"):
+        reason = entry.get(field)
+        about = known.get(reason) if isinstance(reason, str) else None
+        if about is not None:
+            yield "what it means", about["means"]
+            if about["do"]:
+                yield "what to do", about["do"]
+
+
+@cache
+def reasons() -> dict[str, dict[str, str]]:
+    """Return what each reason means and what to do, as docs/reasons.md says it."""
+    text = files("sidecar.cli").joinpath("reasons.json").read_text("utf-8")
+    found: dict[str, dict[str, str]] = json.loads(text)
+    return found
 
 
 def _value(value: object) -> str:

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from sidecar.cli.explain import reasons
 from sidecar.cli.main import main
+from sidecar.common.reasons import Grant, Reason
 
 
 def test_a_decision_is_found_by_its_id(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -21,6 +23,35 @@ def test_a_decision_is_found_by_its_id(tmp_path: Path, capsys: pytest.CaptureFix
     assert main(["explain", "urn:septem:decision:4f0c2a", "--audit", str(path)]) == 0
     out = capsys.readouterr().out
     assert "token_expired" in out
-    assert "docs/reasons.md" in out
+    assert "  what it means  `exp` plus the leeway has passed.\n" in out
+    assert "  what to do     The client must fetch a new token before `exp`." in out
     assert main(["explain", "nope", "--audit", str(path)]) == 1
     assert main(["explain", "nope", "--audit", str(tmp_path / "none")]) == 1
+
+
+def test_a_shadowed_denial_is_explained_as_well(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "audit.jsonl"
+    line = {"decision_id": "a1", "reason": "shadow", "shadow_reason": "role_missing"}
+    path.write_text(json.dumps(line) + "\n")
+    assert main(["explain", "a1", "--audit", str(path), "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    texts = [each["text"] for each in found["meaning"]]
+    assert texts[0].startswith("the route is in shadow mode")
+    assert texts[1] == "None of the route's roles is in the token."
+
+
+@pytest.mark.parametrize("reason", [None, 5, ["x"], "unheard_of", ""])
+def test_a_reason_that_is_none_is_not_explained(
+    reason: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "audit.jsonl"
+    path.write_text(json.dumps({"decision_id": "a1", "reason": reason}) + "\n")
+    assert main(["explain", "a1", "--audit", str(path)]) == 0
+    assert "what it means" not in capsys.readouterr().out
+
+
+def test_every_reason_and_ground_is_explained() -> None:
+    assert reasons().keys() == {*map(str, Reason), *map(str, Grant)}
+    assert all(reasons()[reason]["do"] for reason in Reason)

@@ -1,6 +1,7 @@
 """docs/reasons.md is the enumeration, row for row."""
 
 import re
+import runpy
 from pathlib import Path
 
 from sidecar.common.reasons import ANSWERS, GRPC_CODES, Grant, Reason
@@ -32,3 +33,10 @@ def test_every_ground_has_its_row() -> None:
 
 def test_every_reason_has_an_answer() -> None:
     assert ANSWERS.keys() == set(Reason)
+
+
+def test_the_command_line_has_the_page() -> None:
+    root = Path(__file__).parents[2]
+    rendered = runpy.run_path(str(root / "tools/write_reasons.py"))["rendered"]
+    shipped = (root / "sidecar/cli/reasons.json").read_text()
+    assert rendered(PAGE) == shipped, "run `make schema`"

@@ -1,0 +1,35 @@
+"""Writes sidecar/cli/reasons.json: what each reason means and what to do, from docs/reasons.md.
+
+The page is the one place where that is said; `sidecar explain` has it where no page is at hand.
+"""
+
+import json
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs/reasons.md"
+FILE = ROOT / "sidecar/cli/reasons.json"
+_ROW = re.compile(r"^\| `(\w+)` \| \d{3} \| (.+?) \| (.+?) \|$", re.MULTILINE)
+_GROUND = re.compile(r"^\| `(\w+)` \| ([a-z][^|]+) \|$", re.MULTILINE)
+_LINK = re.compile(r"\[([^\]]+)\]\([^)]+\)")
+
+
+def reasons(page: str) -> dict[str, dict[str, str]]:
+    """Return what every reason and ground means and what to do, as plain text."""
+    found = {
+        reason: {"means": _LINK.sub(r"\1", means), "do": _LINK.sub(r"\1", do)}
+        for reason, means, do in _ROW.findall(page)
+    }
+    for ground, means in _GROUND.findall(page):
+        found[ground] = {"means": _LINK.sub(r"\1", means), "do": ""}
+    return found
+
+
+def rendered(page: str) -> str:
+    """Return the file's content."""
+    return json.dumps(reasons(page), indent=1, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    FILE.write_text(rendered(PAGE.read_text()))

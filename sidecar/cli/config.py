@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from sidecar.authz.notes import notes
-from sidecar.authz.reach import warnings_of_routes
 from sidecar.authz.snapshot import compile_routes
+from sidecar.authz.warnings import warnings_of
 from sidecar.cli.config_diff import add_diff
 from sidecar.cli.config_envoy import add_envoy
 from sidecar.cli.config_init import add_init
@@ -20,7 +20,6 @@ from sidecar.common.printable import printable
 from sidecar.config.load import Loaded, load_located
 from sidecar.config.model import Config
 from sidecar.config.problem import LocatedProblem
-from sidecar.config.rules_warnings import config_warnings
 
 EXIT_OK, EXIT_PROBLEM = 0, 2
 
@@ -75,12 +74,6 @@ def _check(options: argparse.Namespace) -> int:
 def _schema(_options: argparse.Namespace) -> int:
     print(files("sidecar.config").joinpath("schema.json").read_text("utf-8"), end="")
     return EXIT_OK
-
-
-def warnings_of(loaded: Loaded) -> list[LocatedProblem]:
-    """Return what the file says and hardly anybody means."""
-    found = [*config_warnings(loaded.config), *warnings_of_routes(compile_routes(loaded.config))]
-    return [loaded.tree.locate(each) for each in found]
 
 
 def notes_of(loaded: Loaded) -> list[LocatedProblem]:

@@ -69,6 +69,8 @@ def _show(document: dict[str, Any]) -> None:
         print(printable(f"{change['setting']}: {change['old']} -> {change['new']}"))
     for problem in document.get("problems", []):
         print(printable(f"{source}: {problem}"))
+    for warning in document.get("warnings", []):
+        print(printable(f"{source}: warning: {warning}"))
     digest = str(document.get("sha256"))[:12]
     words = {
         "applied": "is in force in every process",

@@ -35,6 +35,10 @@ _LIVE_SECTIONS: Mapping[str, str] = {
     "tokens.issuers[].keys": "path mount field name url ca_file timeout_seconds",
     "keys": "max_age_seconds poll_seconds dual_key_seconds when_degraded denied_kids",
     "keys.revocations": "path mount spread poll_seconds max_age_seconds",
+    "limits": "max_keys",
+    "limits.tenants_from": "path mount",
+    "limits.redis": "address username password_file tls ca_file certificate_file key_file "
+    "database prefix timeout_seconds sync_seconds",
     "limits.tenant": "requests per_seconds burst shadow",
     "limits.address": "requests per_seconds burst shadow",
     "limits.token": "requests per_seconds burst shadow",
@@ -59,10 +63,13 @@ _LIVE_SECTIONS: Mapping[str, str] = {
     "headers": "hsts referrer_policy permissions_policy cross_origin_opener_policy "
     "cross_origin_embedder_policy cross_origin_resource_policy origin_agent_cluster csp cors "
     "remove_from_request keep_overrides",
-    "headers.reports": "silent",
+    "headers.reports": "path group silent max_per_second burst client_max_per_second "
+    "client_burst table_rows keep_latest queue_reports",
+    "headers.reports.forward": "path max_bytes keep url ca_file timeout_seconds",
     "modules": "path mount max_bundle_bytes owner_roles content_types",
     "alerts.webhook": "url secret_file ca_file timeout_seconds",
-    "audit": "sample_allowed",
+    "audit": "sample_allowed queue_lines queue_bytes",
+    "audit.to": "path max_bytes keep url ca_file timeout_seconds",
     "log": "level",
     "issuers[]": "name role mount ttl_seconds share crl_poll_seconds prefix certificate_field "
     "key_field poll_seconds directory agree_to_terms contacts ca_file challenge profile fallback "
@@ -101,10 +108,14 @@ _MAY_APPEAR = frozenset(
         "tokens.issuers[].claims.roles[]",
         "tokens.issuers[].claims.scopes[]",
         "alerts.webhook",
+        "audit.to",
+        "headers.reports.forward",
         "keys.revocations",
         "routes[]",
         "tenants[]",
         "limits.address",
+        "limits.redis",
+        "limits.tenants_from",
         "limits.token",
         "tenants[].limit",
         "routes[].limits",
@@ -127,11 +138,10 @@ LIVE = (
 RESTART: Mapping[str, str] = {
     "vault": "the login to Vault is made at the start",
     "listen": "sockets and their limits are opened at the start",
-    "headers.reports": "the intake of reports is opened at the start",
+    "headers.reports": "its listener is opened at the start",
     "modules": "the threads that verify bundles are made at the start",
-    "limits": "the buckets, and who shares them, are set up at the start",
+    "limits": "whether anything is counted is decided at the start",
     "on_demand": "whether names are served on demand is said to each Envoy when it connects",
-    "audit": "the queue and its sink are opened at the start",
 }
 _UNKNOWN = "no reload applies it"
 

@@ -13,6 +13,9 @@ from sidecar.limits.bucket import KINDS, SEPARATOR, Bucket, Limit, LimitKind
 from sidecar.limits.policy import TENANT, LimitsPolicy
 from sidecar.limits.table import MAX_KEYS, BucketTable
 
+SLICE = 500
+"""Buckets that are brought to another policy at once; between two slices Checks are answered."""
+
 
 class SpendReport(NamedTuple):
     """What one bucket was asked for since the last report; ``refused`` is part of ``asked``."""
@@ -44,6 +47,8 @@ class Buckets:
         "_entries",
         "_max_keys",
         "_reported",
+        "_reshare",
+        "_stale",
         "_tables",
         "_tenants",
         "_untouched",
@@ -71,6 +76,10 @@ class Buckets:
             kind: BucketTable(max_keys, self._entries) for kind in KINDS
         }
         self._dirty: list[Bucket] = []
+        self._reshare = False
+        """Whether the stale ones have shares of a store that is no more."""
+        self._stale: list[Bucket] = []
+        """Buckets that may count by a limit of the policy before."""
         self._max_keys = max_keys
         self._reported: dict[str, Bucket] = {}
         # A bucket that nobody reports begins at 1, so that it is never put on the list.
@@ -79,14 +88,48 @@ class Buckets:
     def use_policy(self, policy: LimitsPolicy, now_ns: int) -> None:
         """Count by other limits from now on; what was spent under the same identity stays spent.
 
-        Where only tenants' own limits differ, their buckets alone are looked at.
+        A new bucket does at once. Of those that there are ``SLICE`` do, and the others with each
+        ``adjust``: a hundred thousand at once would hold up Checks for a tenth of a second, and
+        until then they count by the limit before. Where only tenants' own limits differ, their
+        buckets alone are looked at.
         """
         before, self.policy = self.policy, policy
-        if before.limits == policy.limits:
-            self.use_tenants(before.tenants.keys() | policy.tenants.keys(), now_ns)
-            return
+        if before.limits != policy.limits or self._stale:
+            self._stale = self.buckets()
+        elif before.tenants is not policy.tenants:
+            self._stale = list(self._tenants.values())
+        self.adjust(now_ns)
+
+    def use_shared(self, *, shared: bool) -> None:
+        """Keep what is spent for reports from now on, or no more; every bucket has all of its rate.
+
+        ``adjust`` brings the buckets that there are to it.
+        """
+        self._untouched = 0 if shared else 1
+        self._dirty.clear()
+        self.new_share = self.new_strict_share = 1.0
+        self._stale, self._reshare = self.buckets(), True
+
+    def use_bound(self, max_keys: int) -> None:
+        """Hold at most so many buckets of each kind from now on; ``adjust`` evicts the others."""
+        self._max_keys = max_keys
         for table in self._tables.values():
-            table.retain(lambda bucket: self._use_limit(bucket, now_ns))
+            table.use_bound(max_keys)
+
+    def adjust(self, now_ns: int) -> bool:
+        """Bring some more buckets to the policy and the bound; return whether others are left."""
+        taken = self._stale[-SLICE:]
+        del self._stale[-SLICE:]
+        for bucket in taken:
+            if self._reshare:
+                bucket.fair_share = 1.0
+                bucket.set_share(1.0)
+                bucket.asked, bucket.refused = self._untouched, 0
+            if not self._use_limit(bucket, now_ns):
+                self._tables[bucket.limit.kind].forget(bucket)
+        self._reshare = self._reshare and bool(self._stale)
+        is_larger = [table.shrink(SLICE, now_ns) for table in self._tables.values()]
+        return bool(self._stale) or any(is_larger)
 
     def use_tenants(self, changed: Iterable[str], now_ns: int) -> None:
         """Have the buckets of these tenants count by what the policy says of them."""
@@ -110,8 +153,11 @@ class Buckets:
             self._tables["account"].clear()
 
     def report(self, most: int) -> list[SpendReport]:
-        """Return what was asked since the last report, of at most so many buckets."""
-        taken = self._dirty[:most]
+        """Return what was asked since the last report, of at most so many buckets.
+
+        What was asked of a limit that a reload has removed is told to nobody: it is no limit's.
+        """
+        taken = [each for each in self._dirty[:most] if self.policy.limit_of(each.key) is not None]
         del self._dirty[:most]
         self._reported = {bucket.key: bucket for bucket in taken}
         reports = [SpendReport(bucket.key, bucket.asked, bucket.refused) for bucket in taken]

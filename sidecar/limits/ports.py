@@ -19,5 +19,8 @@ class Store(Protocol):
     async def start(self) -> None:
         """Exchange once; a store that is away does not prevent the start."""
 
+    async def check(self) -> None:
+        """Reach the server, for a reload; nothing is exchanged. Raises ``Fault``."""
+
     async def run(self) -> None:
         """Exchange every period, until cancelled."""

@@ -92,6 +92,15 @@ class FleetShares:
         """Exchange once. A server that is away does not prevent the start."""
         await self._exchange()
 
+    async def check(self) -> None:
+        """Reach the server, for a reload; nothing is exchanged. Raises ``StoreFault``."""
+        try:
+            async with asyncio.timeout(self._patience):
+                await cast("Awaitable[Any]", self._client.ping())
+        except Exception as exc:
+            await self.close()
+            raise fault_of(exc, self._settings) from exc
+
     async def run(self) -> None:
         """Exchange every period, until cancelled."""
         try:

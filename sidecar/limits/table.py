@@ -8,7 +8,6 @@ A look-up moves nothing: whether a key is in use shows in its bucket.
 """
 
 from collections import deque
-from collections.abc import Callable
 
 from sidecar.limits.bucket import Bucket, Limit
 
@@ -25,48 +24,72 @@ class BucketTable:
     must be marked ``reused``.
     """
 
-    __slots__ = ("_entries", "_kept", "_max_keys", "_probation", "evicted")
+    __slots__ = ("_entries", "_forgotten", "_kept", "_max_keys", "_probation", "evicted")
 
     def __init__(self, max_keys: int, entries: dict[str, dict[str, Bucket]]) -> None:
         self._max_keys = max_keys
         self._entries = entries
         self.evicted = 0
+        self._forgotten = 0
+        """Buckets that are in a queue still, and nowhere else."""
         self._probation: deque[Bucket] = deque()
         self._kept: deque[Bucket] = deque()
 
     def __len__(self) -> int:
         """Count the buckets."""
+        return self._queued - self._forgotten
+
+    @property
+    def _queued(self) -> int:
         return len(self._probation) + len(self._kept)
+
+    def use_bound(self, max_keys: int) -> None:
+        """Hold at most so many from now on; ``shrink`` evicts what is too much."""
+        self._max_keys = max_keys
+
+    def shrink(self, most: int, now_ns: int) -> bool:
+        """Evict what is beyond the bound, at most so many; return whether there is more."""
+        for _ in range(min(most, self._queued - self._max_keys)):
+            self._evict(now_ns)
+        return self._queued > self._max_keys
+
+    def forget(self, bucket: Bucket) -> None:
+        """Forget a bucket whose limit is no more: it leaves its queue as the first that goes."""
+        if self._remove(bucket):
+            bucket.reused, bucket.full_at_ns = False, 0
+            self._forgotten += 1
 
     def add(self, value: str, limit: Limit, now_ns: int, share: float = 1.0) -> Bucket:
         """Add a bucket for whom a limit has none yet."""
-        if len(self) >= self._max_keys:
+        if self._queued >= self._max_keys:
             self._evict(now_ns)
         bucket = Bucket(value, limit, share)
         self._entries.setdefault(limit.identity, {})[value] = bucket
         self._probation.append(bucket)
         return bucket
 
-    def retain(self, keep: Callable[[Bucket], bool]) -> None:
-        """Forget every bucket that is not to be kept; each is asked about once."""
-        for queue in (self._probation, self._kept):
-            for bucket in [queue.popleft() for _ in range(len(queue))]:
-                if keep(bucket):
-                    queue.append(bucket)
-                else:
-                    self._remove(bucket)
-
     def clear(self) -> None:
         """Forget every bucket."""
-        self.retain(lambda _bucket: False)
+        for queue in (self._probation, self._kept):
+            for bucket in queue:
+                self._remove(bucket)
+            queue.clear()
+        self._forgotten = 0
 
-    def _remove(self, bucket: Bucket) -> None:
-        del self._entries[bucket.limit.identity][bucket.value]
+    def _remove(self, bucket: Bucket) -> bool:
+        """Let nobody find a bucket any more; false where nobody does already."""
+        held = self._entries[bucket.limit.identity]
+        if held.get(bucket.value) is not bucket:
+            return False
+        del held[bucket.value]
+        return True
 
     def _evict(self, now_ns: int) -> None:
         going = self._next_on_probation() or self._least_spent(now_ns)
-        self._remove(going)
-        self.evicted += 1
+        if self._remove(going):
+            self.evicted += 1
+        else:
+            self._forgotten -= 1
 
     def _next_on_probation(self) -> Bucket | None:
         """Return the oldest key that was asked for once; those asked for again are kept."""

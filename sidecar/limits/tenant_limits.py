@@ -100,7 +100,7 @@ class TenantLimitPoller:
             kept="the limits read before stay in force",
         )
         self._newest = NewestVersion()
-        self._held: Mapping[str, Limit] = {}
+        self.held: Mapping[str, Limit] = {}
         self._problems: tuple[str, ...] = ()
 
     async def refresh(self) -> None:
@@ -118,9 +118,9 @@ class TenantLimitPoller:
                 if problem not in self._problems:
                     _log.error("%s: %s", self.name, problem)
             self._problems = problems
-            if limits != self._held:
+            if limits != self.held:
                 self._publish(limits)
-                self._held = limits  # once it is published: where that fails, the next read does it
+                self.held = limits  # once it is published: where that fails, the next read does it
 
     async def _fetch(self) -> tuple[dict[str, Limit], tuple[str, ...]]:
         try:

@@ -73,15 +73,8 @@ def start_audit(
     settings: model.Audit, metrics: Metrics, health: Health, stack: AsyncExitStack, spawn: Spawn
 ) -> AuditLog:
     """Open the audit log, and close it with ``stack``; raise ``AuditFault`` if it can't be."""
-    match settings.to:
-        case model.FileAudit(path=path, max_bytes=max_bytes, keep=keep):
-            sink: Sink = FileSink(Path(path), max_bytes=max_bytes, keep=keep)
-        case model.OtlpAudit():
-            sink = OtlpSink(settings.to, version("septem-sidecar"))
-        case model.StdoutAudit():
-            sink = DescriptorSink()
     audit = AuditLog(
-        sink,
+        _open_sink(settings),
         queue_lines=settings.queue_lines,
         queue_bytes=settings.queue_bytes,
         on_error=_audit_failed,
@@ -91,6 +84,40 @@ def start_audit(
     spawn(_watch_audit(health, audit))
     metrics.add_source(partial(audit_families, audit))
     return audit
+
+
+async def prepare_audit(
+    audit: AuditLog, before: model.Audit, settings: model.Audit
+) -> tuple[Callable[[], None], Callable[[], None]]:
+    """Open another sink, for a reload; return what puts it in force, and what gives it up.
+
+    Raises ``AuditFault`` if it can't be opened.
+    """
+    sink: Sink | None = None
+    if settings.to != before.to:
+        sink = await asyncio.to_thread(_open_sink, settings)
+
+    def adopt() -> None:
+        audit.sample_allowed = settings.sample_allowed
+        audit.use_bounds(settings.queue_lines, settings.queue_bytes)
+        if sink is not None:
+            audit.use_sink(sink)
+
+    def abandon() -> None:
+        if sink is not None:
+            sink.close()
+
+    return adopt, abandon
+
+
+def _open_sink(settings: model.Audit) -> Sink:
+    match settings.to:
+        case model.FileAudit(path=path, max_bytes=max_bytes, keep=keep):
+            return FileSink(Path(path), max_bytes=max_bytes, keep=keep)
+        case model.OtlpAudit():
+            return OtlpSink(settings.to, version("septem-sidecar"))
+        case model.StdoutAudit():
+            return DescriptorSink()
 
 
 async def _watch_audit(health: Health, audit: AuditLog) -> None:

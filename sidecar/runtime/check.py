@@ -19,6 +19,7 @@ from sidecar.common.registered_domains import RegisteredDomains
 from sidecar.config import model
 from sidecar.keys.lifecycle import KeyState
 from sidecar.limits.account import KEY_BYTES
+from sidecar.limits.adjusting import adjust_soon
 from sidecar.limits.limiter import RateLimiter
 from sidecar.limits.policy import LimitsPolicy, compile_limits
 from sidecar.module_signing.digest_pool import DigestPool
@@ -122,10 +123,13 @@ def give_policies(service: CheckService, cache: TokenCache, policies: CompiledPo
     exchange(service, **compiled_fields)
 
 
-def use_limits(limiter: RateLimiter | None, policy: LimitsPolicy | None) -> None:
+def use_limits(limiter: RateLimiter | None, policies: CompiledPolicies) -> None:
     """Count by other limits, from the next Check on; tenants' own are told apart from them."""
-    if limiter is not None and policy is not None:
+    policy, settings = policies.limits, policies.config.limits
+    if limiter is not None and policy is not None and settings is not None:
+        limiter.use_bound(settings.max_keys)
         limiter.use_policy(policy.with_tenants(limiter.policy.tenants), elapsed_ns())
+        adjust_soon(limiter)
 
 
 def _token_rules(snapshot: Snapshot) -> tuple[object, ...]:

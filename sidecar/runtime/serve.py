@@ -245,7 +245,7 @@ async def _start(path: Path, instance: Instance) -> None:
     _log.info("serving Checks on %s", ", ".join(check_endpoints(config.listen.authz)))
     await obtain_certificates()
     context.reload_parts.append(partial(_prepare_alerts, delivery))
-    context.reload_parts.append(partial(_prepare_audit, audit))
+    context.reload_parts.append(partial(_prepare_audit, context, audit))
     reload_soon = reload.start(context, path, checks, alerts, manager.reloading)
     instance.hang_up.started(audit.reopen, pollers.refresh_soon, reload_soon)
 
@@ -256,11 +256,12 @@ async def _prepare_alerts(
     return PreparedPart(await delivery.prepare(config.alerts.webhook))
 
 
-async def _prepare_audit(audit: AuditLog, config: model.Config) -> PreparedPart:
-    def adopt() -> None:
-        audit.sample_allowed = config.audit.sample_allowed
-
-    return PreparedPart(adopt)
+async def _prepare_audit(
+    context: AppContext, audit: AuditLog, config: model.Config
+) -> PreparedPart:
+    return PreparedPart(
+        *await observability.prepare_audit(audit, context.config.audit, config.audit)
+    )
 
 
 def _make_checks(context: AppContext, audit: AuditLog, cache: DecisionCache | None) -> Checks:

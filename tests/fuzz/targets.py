@@ -18,7 +18,8 @@ with atheris.instrument_imports(include=["sidecar", "workload"]):
     from sidecar.authz.encoding.request import parse_request, view_of
     from sidecar.authz.evaluate import decide
     from sidecar.authz.snapshot import build_snapshot
-    from sidecar.cli.config import notes_of, warnings_of
+    from sidecar.authz.warnings import warnings_of
+    from sidecar.cli.config import notes_of
     from sidecar.common.canonical import canonical_host, canonical_path
     from sidecar.common.errors import ConfigFault, Denied
     from sidecar.config.load import parse_config, parse_located

@@ -25,6 +25,9 @@ class Away:
         self.members = 3
         self.reachable = False
 
+    async def check(self) -> None:
+        raise AssertionError("not in a view")
+
     async def start(self) -> None: ...
 
     async def run(self) -> None: ...

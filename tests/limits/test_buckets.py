@@ -3,8 +3,8 @@
 import pytest
 
 from sidecar.limits.bucket import Limit
-from sidecar.limits.buckets import Share, SpendReport
-from sidecar.limits.limiter import RateLimiter
+from sidecar.limits.buckets import SLICE, Share, SpendReport
+from sidecar.limits.limiter import CountedRequest, RateLimiter
 from sidecar.limits.policy import LimitsPolicy, RouteLimits
 from tests.limits.test_limiter import (
     BY_TENANT,
@@ -83,3 +83,53 @@ def test_what_waits_to_be_reported_is_bounded_and_a_busy_key_is_reported_all_the
     reports = limiter.report(10_000)
     assert len(reports) <= 102
     assert "tenant|busy" in {each.key for each in reports}
+
+
+def test_many_buckets_take_another_policy_in_slices() -> None:
+    """Each counts by one limit or the other, and new ones by the new limit at once."""
+    limiter = make()
+    for number in range(2 * SLICE + 10):
+        limiter.take_tenant(BY_TENANT, f"t{number}", 0)
+    fresh = Limit("tenant", "tenant", 1, 1, 100)
+    limiter.use_policy(LimitsPolicy({}, RouteLimits(), {"tenant": fresh}, {}), 0)
+
+    def adjusted() -> int:
+        return sum(bucket.limit == fresh for bucket in limiter.buckets())
+
+    assert adjusted() == SLICE
+    limiter.take_tenant(BY_TENANT, "new", 0)
+    assert adjusted() == SLICE + 1
+    assert limiter.adjust(0)
+    assert not limiter.adjust(0)
+    assert adjusted() == 2 * SLICE + 11
+    assert limiter.sizes()["tenant"] == (2 * SLICE + 11, 0)
+
+
+def test_a_policy_that_follows_at_once_is_taken_by_all() -> None:
+    limiter = make()
+    for number in range(SLICE + 10):
+        limiter.take_tenant(BY_TENANT, f"t{number}", 0)
+    first, second = (Limit("tenant", "tenant", 1, 1, burst) for burst in (100, 200))
+    for each in (first, second):
+        limiter.use_policy(LimitsPolicy({}, RouteLimits(), {"tenant": each}, {}), 0)
+    while limiter.adjust(0):
+        pass
+    assert {bucket.limit for bucket in limiter.buckets()} == {second}
+
+
+def test_what_a_removed_limit_was_asked_for_is_reported_to_nobody() -> None:
+    """A store refuses a report whose key is no limit's, and with it all others."""
+    limiter = make(shared=True)
+    limiter.take(LIMITS, CountedRequest("a", "", "192.0.2.1"), 0)
+    limiter.use_policy(LimitsPolicy({}, RouteLimits(), {"tenant": TENANT}, {}), 0)
+    assert [each.key for each in limiter.report(9)] == ["tenant|a"]
+
+
+def test_a_smaller_bound_holds_after_some_slices() -> None:
+    limiter = make()
+    for number in range(SLICE + 500):
+        limiter.take_tenant(BY_TENANT, f"t{number}", 0)
+    limiter.use_bound(100)
+    assert limiter.adjust(0)
+    assert not limiter.adjust(0)
+    assert limiter.sizes()["tenant"] == (100, SLICE + 400)

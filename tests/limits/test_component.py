@@ -1,20 +1,26 @@
 """The limits of a running sidecar: alerts, readiness, Vault's entry, and the admin port."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import pytest
+from redis import Redis
 
-from sidecar.config import parse_config
+from sidecar.common.clock import elapsed_ns
+from sidecar.common.errors import Fault
+from sidecar.config import model, parse_config
 from sidecar.context import AppContext
 from sidecar.limits import component
 from sidecar.limits.limiter import RateLimiter
 from sidecar.observability.alerts import Alert, Alerts
 from sidecar.observability.counters import Counters
 from sidecar.runtime.check import make_limiter
+from sidecar.transport.http1_messages import Request
 from sidecar.vault.client import VaultClient
 from tests.authz.conftest import CONFIG
 from tests.support.minting import TENANT
@@ -44,8 +50,11 @@ class Vault:
     def __init__(self) -> None:
         self.data: Mapping[str, Any] = {TENANT: "7"}
         self.version = 1
+        self.fault: Fault | None = None
 
     async def read_kv(self, _mount: str, _path: str) -> Secret:
+        if self.fault is not None:
+            raise self.fault
         return Secret(self.data, self.version, float(self.version))
 
 
@@ -55,6 +64,12 @@ class Running(NamedTuple):
     said: Said
     vault: Vault
     published: list[int]
+
+    def stored(self, server: RedisServer) -> bool:
+        """Whether the server has a bucket."""
+        with closing(Redis.from_url(f"redis://{server.address}")) as client:
+            keys = client.keys("*")
+        return any(len(key) > 40 for key in keys)
 
 
 @asynccontextmanager
@@ -114,6 +129,63 @@ async def test_a_reload_has_other_limits_and_keeps_those_of_vault() -> None:
         for refresh in sidecar.context.refreshers:
             await refresh()
         assert sidecar.limiter.policy.tenants[TENANT].requests == 2
+
+
+def other(limits: str) -> model.Config:
+    return parse_config(f"limits: {limits}\n" + CONFIG, "test")
+
+
+async def test_a_reload_reads_another_entry_first_and_forgets_it_when_it_is_none() -> None:
+    async with running("{tenants_from: {}}") as sidecar:
+        (prepare,) = sidecar.context.reload_parts
+        sidecar.vault.data, sidecar.vault.version = {TENANT: "11"}, 5
+        part = await prepare(other("{tenants_from: {path: other}}"))
+        assert sidecar.limiter.policy.tenants[TENANT].requests == 7
+        part.adopt()
+        assert sidecar.limiter.policy.tenants[TENANT].requests == 11
+        assert len(sidecar.context.polls) == 1
+        (await prepare(other("{}"))).adopt()
+        assert TENANT not in sidecar.limiter.policy.tenants
+        assert (sidecar.context.polls, sidecar.context.refreshed) == ([], [])
+        assert "tenant_limits" not in sidecar.context.health.facts
+
+
+async def test_an_entry_or_a_store_that_can_not_be_had_refuses_the_file() -> None:
+    async with running("{}") as sidecar:
+        (prepare,) = sidecar.context.reload_parts
+        with pytest.raises(Fault, match=r"Redis 127\.0\.0\.1:1"):
+            await prepare(other("{redis: {address: '127.0.0.1:1'}}"))
+        sidecar.vault.fault = Fault("Vault is away")
+        with pytest.raises(Fault, match="Vault is away"):
+            await prepare(other("{tenants_from: {}}"))
+        assert sidecar.context.polls == []
+        assert sidecar.limiter.policy.limits["tenant"].requests == 1000
+
+
+@pytest.mark.real
+async def test_a_reload_joins_a_fleet_and_leaves_it(tmp_path: Path) -> None:
+    """What was spent stays spent, and a bucket that was divided has all of its rate again."""
+    with redis_server(tmp_path) as server:
+        async with running("{tenant: {requests: 1, per_seconds: 60, burst: 9}}") as sidecar:
+            (prepare,) = sidecar.context.reload_parts
+            limiter, routes = sidecar.limiter, sidecar.context.routes
+            take = partial(limiter.lease, TENANT)
+            before = take(elapsed_ns(), 2)
+            tenant = "tenant: {requests: 1, per_seconds: 60, burst: 9}"
+            settings = f"{{{tenant}, redis: {{address: '{server.address}', sync_seconds: 0.02}}}}"
+            (await prepare(other(settings))).adopt()
+            facts = sidecar.context.health.facts
+            await until(lambda: facts.get("limits_store") == "ok")
+            for _ in range(2):
+                assert take(elapsed_ns(), 1) == 1
+            await until(lambda: sidecar.stored(server))
+            shown: Any = routes["GET", "/limits"](Request("GET", "/limits", "", b""))
+            assert json.loads(shown.body)["store"]["reachable"] is True
+            (await prepare(other(f"{{{tenant}}}"))).adopt()
+            await until(lambda: "limits_store" not in facts)
+            (bucket,) = limiter.buckets()
+            assert (bucket.share, bucket.fair_share) == (1.0, 1.0)
+            assert bucket.remaining(elapsed_ns()) == 9 - before - 2
 
 
 @pytest.mark.real

@@ -78,12 +78,33 @@ def test_the_table_is_bounded_whatever_comes() -> None:
     assert list(table.entries) == ["again"]
 
 
-def test_what_is_not_retained_is_in_no_queue() -> None:
+def test_what_is_forgotten_is_found_by_nobody_and_makes_room_first() -> None:
     table = Table(10)
     for number in range(8):
+        for _ in range(2):
+            ask(table, str(number), 0)
+    for number in range(0, 8, 2):
+        table.forget(table.entries[str(number)])
+    assert (sorted(table.entries), len(table)) == (["1", "3", "5", "7"], 4)
+    ask(table, "0", 0)
+    assert len(table) == 5, "it may come again"
+    for number in range(100, 120):
+        for _ in range(2):
+            ask(table, str(number), 0)
+        assert len(table) <= 10
+    assert table.evicted == 24 + 1 - 10, "what was forgotten is counted as evicted by nobody"
+
+
+def test_another_bound_evicts_what_is_beyond_it_a_few_at_a_time() -> None:
+    table = Table(100)
+    for number in range(100):
         ask(table, str(number), 0)
-    table.retain(lambda bucket: int(bucket.value) % 2 == 0)
-    assert sorted(table.entries) == ["0", "2", "4", "6"]
-    for number in range(100, 120):  # evicts whatever the queues still have
-        ask(table, str(number), 0)
-    assert len(table) == 10
+    table.use_bound(10)
+    assert table.shrink(60, 0)
+    assert len(table) == 40
+    assert not table.shrink(60, 0)
+    assert (len(table), table.evicted) == (10, 90)
+    table.use_bound(12)
+    ask(table, "a", 0)
+    ask(table, "b", 0)
+    assert len(table) == 12

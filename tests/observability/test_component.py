@@ -1,6 +1,7 @@
 """What the start of alerts and of the audit log joins, and which sink the settings name."""
 
 import asyncio
+import contextlib
 import json
 import logging
 import threading
@@ -17,7 +18,7 @@ from sidecar.config import model
 from sidecar.observability import component
 from sidecar.observability.alerts import Alert, Severity, WebhookFault
 from sidecar.observability.audit import AuditEntry, AuditFault, AuditLog
-from sidecar.observability.component import AlertDelivery, start_audit
+from sidecar.observability.component import AlertDelivery, prepare_audit, start_audit
 from sidecar.observability.health import Health
 from sidecar.observability.metrics import Metrics
 from tests.support.waiting import until
@@ -166,3 +167,48 @@ async def test_a_reload_exchanges_the_receiver_and_loses_no_alert(tmp_path: Path
         await started.end()
         for each in receivers:
             each.stop()
+
+
+async def test_a_reload_writes_to_another_file_and_loses_no_line(tmp_path: Path) -> None:
+    started = Started()
+    first, second = tmp_path / "first.jsonl", tmp_path / "second.jsonl"
+    before = model.Audit(to=model.FileAudit(path=str(first)))
+    audit = started.audit(before.to)
+    audit.record(ENTRY)
+    await until(lambda: first.read_bytes().count(b"\n") == 1)
+    after = model.Audit(to=model.FileAudit(path=str(second)), sample_allowed=0.5, queue_lines=32)
+    adopt, _ = await prepare_audit(audit, before, after)
+    audit.record(ENTRY)
+    await until(lambda: first.read_bytes().count(b"\n") == 2)
+    adopt()
+    for _ in range(3):
+        audit.record(ENTRY)
+    await until(lambda: second.read_bytes().count(b"\n") == 3)
+    assert (audit.sample_allowed, audit.part_of_bounds(2)[0]) == (0.5, 16)
+    assert not any(str(first) in link for link in open_files()), "the one before is closed"
+    await started.end()
+    assert (audit.written, audit.dropped) == (5, 0)
+
+
+async def test_a_file_of_a_reload_that_is_given_up_is_closed_again(tmp_path: Path) -> None:
+    started = Started()
+    before = model.Audit(to=model.StdoutAudit())
+    audit = started.audit(before.to)
+    path = tmp_path / "other.jsonl"
+    _, abandon = await prepare_audit(audit, before, model.Audit(to=model.FileAudit(path=str(path))))
+    assert any(str(path) in link for link in open_files())
+    abandon()
+    assert not any(str(path) in link for link in open_files())
+    with pytest.raises(AuditFault, match="absent"):
+        await prepare_audit(
+            audit, before, model.Audit(to=model.FileAudit(path=str(tmp_path / "absent/a.jsonl")))
+        )
+    await started.end()
+
+
+def open_files() -> list[str]:
+    found: list[str] = []
+    for each in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            found.append(str(each.readlink()))
+    return found

@@ -1,10 +1,13 @@
 """Violation reports: the intake, its listener, the forwarder, and what the admin port shows."""
 
+import asyncio
 import logging
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, Metric
 
@@ -19,7 +22,7 @@ from sidecar.csp.reports.store import ReportStore, Seen
 from sidecar.observability.audit import AuditLog, FileSink, Sink
 from sidecar.observability.metrics import counter, gauge
 from sidecar.transport.http1 import HttpServer
-from sidecar.transport.http1_messages import Routes
+from sidecar.transport.http1_messages import Handler, Routes
 
 _FORWARD_CLOSE_SECONDS = 2.0
 
@@ -37,6 +40,7 @@ async def start(context: AppContext) -> None:
         listen,
         on_fault=context.on_fault,
         registered=context.owner_of,
+        run_soon=context.run_soon,
     )
     await component.start(context.stack)
     context.metrics.add_source(component.families)
@@ -54,18 +58,17 @@ class ReportsComponent:
         listen: ReportsListen,
         *,
         on_fault: Callable[[Exception], None],
+        run_soon: Callable[[Coroutine[Any, Any, None]], None],
         registered: Callable[[str], str | None] = lambda _host: None,
     ) -> None:
+        """``run_soon`` runs a coroutine in the background."""
+        self._run_soon = run_soon
+        self._reports = reports
         self._store = ReportStore(max_rows=reports.table_rows, keep=reports.keep_latest)
         self.forward = _open_forward(reports)
         self._intake = ReportIntake(
             self._store,
-            Rates(
-                reports.max_per_second,
-                reports.burst,
-                reports.client_max_per_second,
-                reports.client_burst,
-            ),
+            _rates(reports),
             domain_owners=_owners(config),
             hash_key=secrets.token_bytes(32),
             now=wall_seconds,
@@ -73,9 +76,10 @@ class ReportsComponent:
             forward=self._send_on,
             registered=registered,
         )
+        self._routes: dict[tuple[str, str], Handler] = {("POST", reports.path): self._intake.take}
         self._server = HttpServer(
             listen.address,
-            {("POST", reports.path): self._intake.take},
+            self._routes,
             on_fault=on_fault,
             observe=self._count_answer,
             max_body_bytes=listen.max_body_bytes,
@@ -85,19 +89,41 @@ class ReportsComponent:
 
     async def start(self, stack: AsyncExitStack) -> None:
         """Listen until ``stack`` closes. Raises ``ListenFault``."""
-        if self.forward is not None:
-            stack.callback(_close_forward, self.forward)
+        stack.callback(lambda: _close_forward(self.forward))
         await self._server.start()
         stack.push_async_callback(self._server.close)
 
     async def prepare(self, config: model.Config) -> PreparedPart:
-        """Return what a reload changes: which tenant a domain belongs to."""
-        owners = _owners(config)
+        """Open another forwarder, for a reload. Raises ``AuditFault`` if its file can't be."""
+        owners, reports = _owners(config), config.headers.reports
+        if reports is None:  # then its listener goes too, and that needs a restart
+            return PreparedPart(lambda: None)
+        sink: Sink | None = None
+        if reports.forward != self._reports.forward:
+            sink = await asyncio.to_thread(_open_sink, reports)
 
-        def adopt() -> None:
-            self._intake.domain_owners = owners
+        def abandon() -> None:
+            if sink is not None:
+                sink.close()
 
-        return PreparedPart(adopt)
+        return PreparedPart(partial(self._adopt, owners, reports, sink), abandon)
+
+    def _adopt(self, owners: dict[str, str], reports: Reports, sink: Sink | None) -> None:
+        self._intake.domain_owners = owners
+        self._intake.use_rates(_rates(reports))
+        self._store.use(max_rows=reports.table_rows, keep=reports.keep_latest)
+        self._routes.clear()
+        self._routes["POST", reports.path] = self._intake.take
+        before, self._reports = self.forward, reports
+        if reports.forward is None:
+            self.forward = None
+            self._run_soon(asyncio.to_thread(_close_forward, before))  # it may take its time
+        elif before is None and sink is not None:
+            self.forward = _start_forward(sink, reports)
+        elif before is not None:
+            before.use_bounds(reports.queue_reports)
+            if sink is not None:
+                before.use_sink(sink)
 
     def families(self) -> Iterator[Metric]:
         """Yield the metrics. Every label is from a closed set."""
@@ -139,14 +165,31 @@ def _owners(config: model.Config) -> dict[str, str]:
     return {tenant.domain: tenant.tenant_id for tenant in config.tenants}
 
 
-def _open_forward(reports: Reports) -> AuditLog | None:
+def _rates(reports: Reports) -> Rates:
+    return Rates(
+        reports.max_per_second,
+        reports.burst,
+        reports.client_max_per_second,
+        reports.client_burst,
+    )
+
+
+def _open_sink(reports: Reports) -> Sink | None:
     match reports.forward:
         case None:
             return None
         case FileForward(path=path, max_bytes=max_bytes, keep=keep):
-            sink: Sink = FileSink(Path(path), max_bytes=max_bytes, keep=keep)
+            return FileSink(Path(path), max_bytes=max_bytes, keep=keep)
         case HttpsForwardSettings():
-            sink = HttpsForward(reports.forward)
+            return HttpsForward(reports.forward)
+
+
+def _open_forward(reports: Reports) -> AuditLog | None:
+    sink = _open_sink(reports)
+    return None if sink is None else _start_forward(sink, reports)
+
+
+def _start_forward(sink: Sink, reports: Reports) -> AuditLog:
     return AuditLog(sink, queue_lines=reports.queue_reports, on_error=_forward_failed)
 
 
@@ -158,6 +201,6 @@ def _forward_failed(exc: OSError) -> None:
     )
 
 
-def _close_forward(forward: AuditLog) -> None:
-    if not forward.close(_FORWARD_CLOSE_SECONDS):
+def _close_forward(forward: AuditLog | None) -> None:
+    if forward is not None and not forward.close(_FORWARD_CLOSE_SECONDS):
         _log.error("reports were lost at the end: headers.reports.forward did not accept them")

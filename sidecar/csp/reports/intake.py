@@ -77,6 +77,11 @@ class ReportIntake:
         self.answers: Counter[int] = Counter()
         """Requests by status. The server counts them: some are refused before the intake."""
 
+    def use_rates(self, rates: Rates) -> None:
+        """Have other rates from now on; what was taken stays taken."""
+        self._all.use(rates.per_second, rates.burst, self._clock())
+        self._clients.use(rates.per_client_per_second, rates.per_client_burst)
+
     def take(self, request: Request) -> Response:
         """Answer one POST. 204 means that it was read; the metrics say which reports counted."""
         network = client_network(request.header(CLIENT_HEADER))

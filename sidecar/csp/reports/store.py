@@ -66,14 +66,25 @@ class ReportStore:
     """The table of ``max_rows`` and the ``keep`` latest reports."""
 
     def __init__(self, *, max_rows: int, keep: int) -> None:
+        self.latest: deque[Seen] = deque(maxlen=keep)
         self._max_rows = max_rows
-        self._max_rows_of_tenant = max(1, max_rows // _TENANT_SHARE)
         self._rows: dict[Key, ReportRow] = {}
         self._rows_of: Counter[str] = Counter()
-        self.latest: deque[Seen] = deque(maxlen=keep)
         self.violations: Counter[tuple[str, str]] = Counter()
         """By directive and disposition: both are closed sets."""
         self.pushed_out = 0
+
+    def use(self, *, max_rows: int, keep: int) -> None:
+        """Have other bounds from now on; what is beyond them is dropped, the rarest row first."""
+        self._max_rows = max_rows
+        self.latest = deque(self.latest, maxlen=keep)
+        rarest_first = sorted(self._rows.items(), key=_rarity)
+        for key, _ in rarest_first[: max(0, len(rarest_first) - max_rows)]:
+            self._drop(key)
+
+    @property
+    def _max_rows_of_tenant(self) -> int:
+        return max(1, self._max_rows // _TENANT_SHARE)
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -121,9 +132,15 @@ class ReportStore:
             self._push_out([item for item in self._rows.items() if item[0].tenant in full])
 
     def _push_out(self, candidates: list[tuple[Key, ReportRow]]) -> None:
-        key, _ = min(candidates, key=lambda item: (item[1].count, item[1].last))
+        self._drop(min(candidates, key=_rarity)[0])
+
+    def _drop(self, key: Key) -> None:
         del self._rows[key]
         self._rows_of[key.tenant] -= 1
         if not self._rows_of[key.tenant]:
             del self._rows_of[key.tenant]
         self.pushed_out += 1
+
+
+def _rarity(item: tuple[Key, ReportRow]) -> tuple[int, float]:
+    return item[1].count, item[1].last

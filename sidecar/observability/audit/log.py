@@ -45,6 +45,7 @@ class AuditLog:
         self._unexpected = 0
         self.errors = 0
         self._sink = sink
+        self._next_sink: Sink | None = None
         self.dropped_before = 0
         self.queued_before = 0
         self._queue: deque[bytes] = deque()
@@ -134,7 +135,7 @@ class AuditLog:
 
     def share(self, parts: int) -> "AuditShare":
         """Return one of so many equal parts of the queue, for one process that sends lines."""
-        return AuditShare(self, self._queue_lines // parts, self._queue_bytes // parts)
+        return AuditShare(self, parts)
 
     @property
     def is_writing(self) -> bool:
@@ -160,6 +161,22 @@ class AuditLog:
     def sampled(self, decision_id: str) -> bool:
         """Return whether a decision is in the sample; by its id, so the same for all its lines."""
         return self.sample_allowed >= 1 or int(decision_id[-6:], 16) < self.sample_allowed * 2**24
+
+    def use_sink(self, sink: Sink) -> None:
+        """Write to another sink from the next batch on, and close the one before.
+
+        A line that the one before has taken in part is written whole to the other.
+        """
+        self._next_sink = sink
+        self._wake.set()
+
+    def use_bounds(self, queue_lines: int, queue_bytes: int = QUEUE_BYTES) -> None:
+        """Queue at most so much from now on; what is queued already stays."""
+        self._queue_lines, self._queue_bytes = queue_lines, queue_bytes
+
+    def part_of_bounds(self, parts: int) -> tuple[int, int]:
+        """Return the lines and bytes of one of so many equal parts of the queue."""
+        return self._queue_lines // parts, self._queue_bytes // parts
 
     def reopen(self) -> None:
         """Reopen the file before the next write."""
@@ -216,6 +233,8 @@ class AuditLog:
 
     def _write_batch(self) -> None:
         """Write one batch, or the rest of the last one. Raises the sink's ``OSError``."""
+        if self._next_sink is not None:
+            self._take_next_sink(self._next_sink)
         if self._reopen:
             self._reopen = False
             # The new file begins with a whole line; the old one keeps the incomplete one.
@@ -237,6 +256,14 @@ class AuditLog:
             self._finish_batch()
             raise OSError(0, str(lost)) from None
         self._finish_batch()
+
+    def _take_next_sink(self, sink: Sink) -> None:
+        before, self._sink = self._sink, sink
+        if self._next_sink is sink:
+            self._next_sink = None
+        self._taken = self._pending.rfind(b"\n", 0, self._taken) + 1
+        with contextlib.suppress(Exception):
+            before.close()
 
     def _finish_batch(self) -> None:
         self._count_written(len(self._pending))
@@ -261,10 +288,9 @@ class AuditLog:
 class AuditShare:
     """The share of the queue that one other process may fill, so that others have space."""
 
-    def __init__(self, log: AuditLog, max_lines: int, max_bytes: int) -> None:
+    def __init__(self, log: AuditLog, parts: int) -> None:
         self._log = log
-        self._max_lines = max(1, max_lines)
-        self._max_bytes = max(1, max_bytes)
+        self._parts = parts
         self._lines = self._bytes = 0
         self._batches: deque[tuple[int, int, int]] = deque()
         """Of each batch: the position of its last line among all lines, its lines, its bytes."""
@@ -272,9 +298,10 @@ class AuditShare:
     def record_lines(self, lines: Sequence[bytes]) -> int:
         """Queue as many lines as this share has space for; return how many were queued."""
         self._let_go()
-        free_bytes = self._max_bytes - self._bytes
+        max_lines, max_bytes = self._log.part_of_bounds(self._parts)
+        free_bytes = max(1, max_bytes) - self._bytes
         fitting = 0
-        for line in lines[: max(0, self._max_lines - self._lines)]:
+        for line in lines[: max(0, max(1, max_lines) - self._lines)]:
             if free_bytes <= 0:
                 break
             free_bytes -= len(line)

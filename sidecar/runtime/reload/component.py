@@ -39,6 +39,7 @@ def start(
         with reloading():
             return await reloader.reload(allow_restart=allow_restart)
 
+    context.run_soon(reloader.look_for_warnings())
     runs = {each: SharedRun(partial(reload_once, allow_restart=each)) for each in (False, True)}
     context.metrics.add_source(partial(reload_families, reloader))
     context.routes[ROUTE] = reload_handler(lambda allow_restart: runs[allow_restart]())

@@ -26,6 +26,11 @@ def reload_families(reloader: Reloader) -> Iterator[Metric]:
         "When a configuration was last put in force or found unchanged",
         reloader.succeeded_at,
     )
+    yield gauge(
+        "septem_config_warnings",
+        "What hardly anybody means by the configuration in force",
+        float(len(reloader.warnings.found)),
+    )
     info = InfoMetricFamily("septem_config", "The configuration in force")
     info.add_metric([], {"sha256": reloader.digest})
     yield info

@@ -60,6 +60,8 @@ class ReloadOutcome(NamedTuple):
     """Of the configuration in force after it."""
     changes: tuple[Change, ...] = ()
     problems: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    """Of the configuration in force after it: what hardly anybody means."""
 
     @property
     def refused(self) -> bool:
@@ -91,5 +93,7 @@ class ReloadOutcome(NamedTuple):
             "changes_total": len(self.changes),
             "problems": list(self.problems[:MAX_LISTED]),
             "problems_total": len(self.problems),
+            "warnings": list(self.warnings[:MAX_LISTED]),
+            "warnings_total": len(self.warnings),
             **({"error": self.message} if self.problems else {}),
         }

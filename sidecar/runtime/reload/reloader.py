@@ -7,6 +7,7 @@ both files. What fails before that leaves the configuration in force as it was.
 """
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 from collections.abc import Awaitable, Callable
@@ -17,16 +18,18 @@ from typing import Protocol
 
 import msgspec
 
+from sidecar.authz.warnings import warnings_of
 from sidecar.common.clock import Now
 from sidecar.common.errors import ConfigFault, Fault
 from sidecar.common.polling import describe
 from sidecar.config import model
-from sidecar.config.load import parse_config, read_config
+from sidecar.config.load import load_located
 from sidecar.config.reloading import Change, changes
 from sidecar.context import AppContext, PreparedPart, Restart
 from sidecar.observability.alerts import Alert, Alerts, Severity
 from sidecar.runtime.check import CompiledPolicies, compile_policies
 from sidecar.runtime.in_process import PreparedPolicies
+from sidecar.runtime.reload.config_warnings import ConfigWarnings
 from sidecar.runtime.reload.outcome import MAX_LISTED, ReloadOutcome, ReloadResult
 
 _FACT = "config"
@@ -67,6 +70,7 @@ class Reloader:
         """Whether the last reload was refused."""
         self.results: dict[str, int] = dict.fromkeys(ReloadResult, 0)
         self.digest = digest_of(context.config)
+        self.warnings = ConfigWarnings(path, context.health.facts)
         self.succeeded_at = now()
         """When a configuration was last put in force or confirmed (Unix seconds)."""
         self._show()
@@ -84,15 +88,23 @@ class Reloader:
                 problem = f"it can't be prepared: {describe(exc)} (a bug in the sidecar)"
                 outcome = self._refusal(ReloadResult.UNPREPARED, problem)
             self._note(outcome)
-            return outcome
+            return outcome._replace(warnings=self.warnings.found)
+
+    async def look_for_warnings(self) -> None:
+        """Log the warnings of the configuration with which the sidecar was started."""
+        with contextlib.suppress(ConfigFault):  # the file is another one already: a reload says it
+            config, found = await asyncio.to_thread(_read, self._path)
+            if config == self._context.config:
+                self.warnings.show(found)
 
     async def _reload(self, *, allow_restart: bool) -> ReloadOutcome:
         try:
-            config = await asyncio.to_thread(_read, self._path)
+            config, found = await asyncio.to_thread(_read, self._path)
         except ConfigFault as fault:
             return self._refusal(ReloadResult.INVALID, *fault.problems)
         differing = tuple(changes(self._context.config, config))
         if not differing:
+            self.warnings.show(found)
             return self._refusal(ReloadResult.UNCHANGED)
         if fixed := tuple(map(_restart_problem, filter(_needs_restart, differing))):
             if allow_restart and self._context.restart is not None:
@@ -103,6 +115,7 @@ class Reloader:
         except Fault as fault:
             return self._refusal(ReloadResult.UNPREPARED, str(fault), differing=differing)
         self._checks.commit(prepared, partial(self._adopt, config, parts))
+        self.warnings.show(found)
         behind = await self._checks.settled()
         if behind:  # they are replaced within seconds
             self._context.run_soon(self._settle_later(config, parts))
@@ -195,8 +208,10 @@ def _tell_settled(parts: list[PreparedPart]) -> None:
         part.settled()
 
 
-def _read(path: Path) -> model.Config:
-    return parse_config(read_config(path), str(path))
+def _read(path: Path) -> tuple[model.Config, tuple[str, ...]]:
+    """Return what the file says, and what hardly anybody means by it. Raises ``ConfigFault``."""
+    loaded = load_located(path)
+    return loaded.config, tuple(map(str, warnings_of(loaded)))
 
 
 def _needs_restart(change: Change) -> bool:

@@ -140,7 +140,7 @@ class WorkerCheck:
         compiled = self._compiled or compile_policies(self._next.config)
         if self.deciding is not None:
             self.deciding.use_routes(compiled.snapshot.routes.routes)
-        use_limits(self.limiter, compiled.limits)
+        use_limits(self.limiter, compiled)
         give_policies(self.service, self._cache, compiled)
         self.config, self.policies = compiled.config, number
         self._audit.sample_allowed = compiled.config.audit.sample_allowed

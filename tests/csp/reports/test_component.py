@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,9 +14,11 @@ from sidecar.config import model, parse_config
 from sidecar.context import AppContext
 from sidecar.csp.reports.component import ReportsComponent, start
 from sidecar.csp.reports.parse import LEGACY_TYPE
+from sidecar.observability.audit import AuditFault
 from tests.cli.test_csp import CONFIG
 from tests.csp.reports.bodies import HOST, TENANT, legacy, raw
 from tests.support.failing import fail_on
+from tests.support.waiting import until
 
 PATH = "/.well-known/septem/csp-reports"
 
@@ -84,7 +88,7 @@ async def test_a_report_is_of_the_tenant_whose_domain_it_is(tmp_path: Path, kind
     assert reports is not None
     assert listen is not None
     component = ReportsComponent(
-        config, reports, listen, on_fault=fail_on,
+        config, reports, listen, on_fault=fail_on, run_soon=not_soon,
         registered=lambda host: other if (host, kind) == (HOST, "registered") else None,
     )  # fmt: skip
     async with AsyncExitStack() as stack:
@@ -100,8 +104,9 @@ async def test_what_is_not_forwarded_has_no_counter_of_it(tmp_path: Path) -> Non
     assert config.headers.reports is not None
     assert config.listen.reports is not None
     component = ReportsComponent(
-        config, config.headers.reports, config.listen.reports, on_fault=fail_on
-    )
+        config, config.headers.reports, config.listen.reports,
+        on_fault=fail_on, run_soon=not_soon,
+    )  # fmt: skip
     assert component.forward is None
     assert ("septem_csp_reports_forwarded_total",) not in values(component)
 
@@ -119,3 +124,48 @@ async def test_reports_that_are_lost_at_the_end_are_said_without_the_url(
     assert "reports were lost at the end" in caplog.text
     assert "check headers.reports.forward" in caplog.text
     assert "secret" not in caplog.text
+
+
+def not_soon(coroutine: Coroutine[Any, Any, None]) -> None:
+    coroutine.close()
+    raise AssertionError("nothing is to be closed here")
+
+
+async def test_a_reload_has_another_path_other_rates_and_another_file(tmp_path: Path) -> None:
+    first, second = tmp_path / "first.jsonl", tmp_path / "second.jsonl"
+    config = configured(tmp_path, f"{{forward: {{sink: file, path: {first}}}}}")
+    context = AppContext(config)
+    async with context.stack:
+        await start(context)
+        (prepare,) = context.reload_parts
+        assert await asyncio.to_thread(post, tmp_path, PATH, raw(legacy())) == 204
+        settings = (
+            f"{{path: /elsewhere, client_burst: 1, client_max_per_second: 0.01, keep_latest: 1, "
+            f"forward: {{sink: file, path: {second}}}}}"
+        )
+        part = await prepare(configured(tmp_path, settings))
+        assert await asyncio.to_thread(post, tmp_path, PATH, raw(legacy())) == 204
+        await until(lambda: first.read_text().count("\n") == 2)
+        part.adopt()
+        assert await asyncio.to_thread(post, tmp_path, PATH, raw(legacy())) == 404
+        # Two are spent already, which is more than the burst of now.
+        assert await asyncio.to_thread(post, tmp_path, "/elsewhere", raw(legacy())) == 429
+        off = await prepare(configured(tmp_path, "{path: /elsewhere, client_burst: 40}"))
+        wider = settings.replace("client_burst: 1,", "client_burst: 40,")
+        (await prepare(configured(tmp_path, wider))).adopt()
+        assert await asyncio.to_thread(post, tmp_path, "/elsewhere", raw(legacy())) == 204
+        await until(lambda: second.read_text().count("\n") == 1)
+        assert first.read_text().count("\n") == 2
+        off.adopt()
+        assert await asyncio.to_thread(post, tmp_path, "/elsewhere", raw(legacy())) == 204
+        assert second.read_text().count("\n") == 1, "nothing is sent on any more"
+
+
+async def test_a_file_that_can_not_be_opened_refuses_the_reload(tmp_path: Path) -> None:
+    context = AppContext(configured(tmp_path))
+    async with context.stack:
+        await start(context)
+        (prepare,) = context.reload_parts
+        absent = f"{{forward: {{sink: file, path: {tmp_path}/absent/r.jsonl}}}}"
+        with pytest.raises(AuditFault, match=r"absent/r\.jsonl"):
+            await prepare(configured(tmp_path, absent))

@@ -48,3 +48,16 @@ def test_distinct_clients_are_counted_up_to_a_bound() -> None:
         store.add(seen("x", client=str(number)))
     ((_, row),) = store.rows()
     assert (row.count, len(row.clients)) == (1000, MAX_DISTINCT)
+
+
+def test_a_smaller_table_keeps_what_is_most_frequent() -> None:
+    store = ReportStore(max_rows=64, keep=9)
+    for number in range(40):
+        for _ in range(1 + (number % 4 == 0)):
+            store.add(seen(f"https://x{number}.example", tenant=f"t{number}"))
+    store.use(max_rows=10, keep=2)
+    assert len(store) == 10
+    assert {row.count for _, row in store.rows()} == {2}
+    assert (len(store.latest), store.pushed_out) == (2, 30)
+    store.add(seen("https://new.example", tenant="t1"))
+    assert len(store) <= 10

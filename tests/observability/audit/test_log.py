@@ -14,6 +14,7 @@ from sidecar.observability.audit import (
     AuditLog,
     DescriptorSink,
     FileSink,
+    PartialWriteError,
 )
 from tests.support.failing import fail_on
 from tests.support.waiting import wait_until
@@ -221,3 +222,35 @@ def test_whatever_a_sink_raises_the_next_lines_are_written(
     assert [line["decision_id"] for line in lines(tmp_path / "audit")] == ["d2"]
     assert (log.written, log.dropped, log.errors) == (1, 1, 4)
     assert "audit lines are lost" in caplog.text
+
+
+class TornSink:
+    """Takes the first bytes of a batch, and then nothing."""
+
+    def __init__(self) -> None:
+        self.taken = b""
+        self.closed = False
+
+    def write(self, lines: bytes) -> None:
+        if not self.taken:
+            self.taken = lines[:7]
+            raise PartialWriteError(OSError(28, "no space"), 7)
+        raise OSError(28, "no space")
+
+    def reopen(self) -> None: ...
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_a_line_that_one_sink_has_in_part_is_written_whole_to_the_next(tmp_path: Path) -> None:
+    torn, path = TornSink(), tmp_path / "next.jsonl"
+    log = AuditLog(torn, queue_lines=16, on_error=lambda _exc: None)
+    log.append(b"abc\n")
+    log.append(b"defgh\n")
+    wait_until(lambda: torn.taken)
+    log.use_sink(FileSink(path))
+    assert log.close(5)
+    assert path.read_bytes() in {b"abc\ndefgh\n", b"defgh\n"}
+    assert torn.closed
+    assert log.dropped == 0

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from sidecar.common.errors import Fault
-from sidecar.config import model
+from sidecar.config import model, parse_config
 from sidecar.context import PreparedPart
 from sidecar.runtime.reload.outcome import ReloadResult
 from sidecar.runtime.reload.reloader import digest_of
@@ -51,8 +51,8 @@ REFUSED: list[tuple[str, tuple[dict[str, str], str], ReloadResult, str]] = [
     ("an address", ({}, "listen: {admin: {address: '127.0.0.1:1'}}"),
      ReloadResult.RESTART_REQUIRED,
      'listen.admin.address: "127.0.0.1:9102" -> "127.0.0.1:1" needs a restart'),
-    ("live and not, together", ({"csp: api": "csp: shell"}, "audit: {queue_lines: 99}"),
-     ReloadResult.RESTART_REQUIRED, "audit.queue_lines"),
+    ("live and not, together", ({"csp: api": "csp: shell"}, "listen: {drain_seconds: 9}"),
+     ReloadResult.RESTART_REQUIRED, "listen.drain_seconds"),
 ]  # fmt: skip
 
 
@@ -158,3 +158,25 @@ async def test_a_worker_that_does_not_acknowledge_is_named(reloading: Reloading)
     assert (outcome.result, outcome.refused) == (ReloadResult.UNACKNOWLEDGED, False)
     assert "worker 1 has not acknowledged it" in outcome.message
     assert reloading.context.config.routes[3].csp == "shell"
+
+
+async def test_warnings_are_said_at_the_start_with_a_reload_and_in_its_outcome(
+    reloading: Reloading, caplog: pytest.LogCaptureFixture
+) -> None:
+    warned = "listen: {authz: {address: '192.0.2.1:9100'}}\n"
+    reloading.context.config = parse_config(reloading.path.read_text() + warned, "test")
+    reloading.write(more=warned)
+    await reloading.reloader.look_for_warnings()
+    assert caplog.text.count("in the clear") == 1
+    facts = reloading.context.health.facts
+    assert facts["config_warnings"].startswith("1: ")
+    reloading.write({"csp: api": "csp: shell"}, more=warned)
+    outcome = await reloading.reloader.reload()
+    assert outcome.result is ReloadResult.APPLIED
+    assert outcome.document()["warnings_total"] == 1
+    assert "in the clear" in outcome.document()["warnings"][0]
+    assert caplog.text.count("in the clear") == 1, "it was said already"
+    reloading.write({"csp: api": "csp: nowhere"}, more=warned)
+    assert (await reloading.reloader.reload()).document()["warnings_total"] == 1
+    reloading.path.unlink()
+    await reloading.reloader.look_for_warnings()

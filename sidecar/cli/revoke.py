@@ -13,9 +13,11 @@ import sys
 import time
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
+from sidecar.authz.token_policy import issuer_policy
 from sidecar.cli.admin_client import AdminFault, request_admin
 from sidecar.cli.arguments import time_argument
 from sidecar.cli.output import add_json, print_json
@@ -32,6 +34,7 @@ from sidecar.tokens.revocation_entry import (
     RevokedToken,
 )
 from sidecar.tokens.strict import decode_base64url, decode_json_object
+from sidecar.tokens.verifier import derived_id
 from sidecar.vault.client import VaultClient
 from sidecar.vault.errors import VaultConflict, VaultNotFound
 from sidecar.vault.kv_write import write_version
@@ -171,14 +174,25 @@ def _token(options: argparse.Namespace, config: model.Config) -> RevokedToken:
         return RevokedToken(_issuer(options.iss, config), options.jti, options.exp)
     text = sys.stdin.buffer.read(_MAX_TOKEN_BYTES + 1).strip()
     try:
-        payload = text.split(b".")[1]
+        head, payload, _ = text.split(b".")
         claims = decode_json_object(decode_base64url(payload, "the payload"), "the payload")
-        issuer, jti, exp = (claims[name] for name in ("iss", "jti", "exp"))
+        issuer, exp = claims["iss"], claims["exp"]
+        jti = _id_of(head + b"." + payload, claims, config)
         return msgspec.convert({"iss": issuer, "jti": jti, "exp": exp}, RevokedToken)
-    except (IndexError, KeyError, Denied, msgspec.ValidationError):
+    except (ValueError, KeyError, Denied, msgspec.ValidationError):
         raise Fault(
             "standard input is no access token with iss, jti and exp; give the JTI and --exp"
         ) from None
+
+
+def _id_of(signed: bytes, claims: dict[str, Any], config: model.Config) -> Any:
+    """Return the id by which the edge knows a token: where its issuer has it, or derived."""
+    entry = next((e for e in config.tokens.issuers if e.issuer == claims["iss"]), None)
+    mapping = None if entry is None else issuer_policy(entry, config.tokens).mapping
+    if entry is None or mapping is None:
+        return claims["jti"]
+    required = "jti" in config.tokens.required_of(entry)
+    return mapping.read_token_id(claims, required=required) or derived_id(signed)
 
 
 def _below(settings: model.RevocationsSettings, name: str) -> str:

@@ -22,19 +22,25 @@ class ClaimPath(NamedTuple):
     """A path as it is written, and its names; ``None`` for ``*``."""
 
     text: str
-    segments: tuple[str | None, ...]
+    first: str
+    below: tuple[str | None, ...]
 
     def __str__(self) -> str:
         """Return it as it is written."""
         return self.text
+
+    @property
+    def segments(self) -> tuple[str | None, ...]:
+        """All names, from the payload down."""
+        return (self.first, *self.below)
 
     def find(self, payload: Mapping[str, Any]) -> Any:
         """Return the value at the path; ``None`` where there is none, or JSON's ``null``.
 
         Raises ``Denied(claim_malformed)`` where ``*`` stands for several.
         """
-        value: Any = payload
-        for segment in self.segments:
+        value = payload.get(self.first)
+        for segment in self.below:
             if segment is _ONLY:
                 value = self._only(value)
             elif isinstance(value, dict):
@@ -69,7 +75,6 @@ class ClaimPath(NamedTuple):
 
 def parse_claim_path(text: str) -> ClaimPath:
     """Read a path that has the form of the setting."""
-    segments = tuple(
-        quoted or (None if plain == "*" else plain) for quoted, plain in _SEGMENT.findall(text)
-    )
-    return ClaimPath(text, segments)
+    (quoted, plain), *others = _SEGMENT.findall(text)
+    below = tuple(name or (None if other == "*" else other) for name, other in others)
+    return ClaimPath(text, quoted or plain, below)

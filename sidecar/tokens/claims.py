@@ -76,16 +76,16 @@ def _read_mapped(
     expires_at = _time(payload, "exp")
     issued_at = _issued_at(payload, policy, expires_at)
     return Claims(
-        issuer=_text(payload, "iss"),
-        subject=mapping.read_user(payload, required="sub" in required),
-        audience=_audience(payload, policy),
-        token_id=mapping.read_token_id(payload, required="jti" in required),
-        tenant_id=mapping.tenant.read(payload),
-        expires_at=expires_at,
-        issued_at=issued_at,
-        not_before=_not_before(payload, policy, issued_at),
-        roles=read_names(mapping.roles, payload),
-        scopes=read_names(mapping.scopes, payload),
+        _text(payload, "iss"),
+        mapping.read_user(payload, required="sub" in required),
+        _audience(payload, policy),
+        mapping.read_token_id(payload, required="jti" in required),
+        mapping.tenant.read(payload),
+        expires_at,
+        issued_at,
+        _not_before(payload, policy, issued_at),
+        read_names(mapping.roles, payload),
+        read_names(mapping.scopes, payload),
     )
 
 
@@ -175,12 +175,14 @@ def _header_text(payload: Mapping[str, Any], name: str) -> str:
 
 def _time(payload: Mapping[str, Any], name: str) -> float:
     """Read a NumericDate: an integer or a decimal, finite and plausible (RFC 7519 §2)."""
-    value = _required(payload, name)
+    value = payload.get(name)
+    if (type(value) is int or type(value) is float) and 0 <= value < LATEST_TIME:
+        return float(value)
+    if value is None:
+        raise Denied(Reason.CLAIM_MISSING, f"claim {name!r} is missing")
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise _malformed(name, "a number of seconds")
-    if not 0 <= value < LATEST_TIME or not math.isfinite(value):
-        raise _malformed(name, "a time between 1970 and the year 10000")
-    return float(value)
+    raise _malformed(name, "a time between 1970 and the year 10000")
 
 
 def _issued_at(payload: Mapping[str, Any], policy: IssuerPolicy, expires_at: float) -> float:

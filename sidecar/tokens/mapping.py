@@ -56,9 +56,10 @@ class TenantPlace(msgspec.Struct, frozen=True):
                     f"claim {self.path.text!r} names a tenant that is not in the issuer's table",
                 )
             return tenant_id
-        if not _UUID.fullmatch(word):
+        tenant_id = _tenant_id(word)
+        if tenant_id is None:
             raise self.path.malformed("a UUID, or there must be a table of tenants")
-        return word.lower()
+        return tenant_id
 
     def _word(self, value: Any) -> str:
         if self.type != "string":
@@ -100,34 +101,42 @@ class NamesPlace(msgspec.Struct, frozen=True):
         names = self._listed(value)
         if self.prefix:
             cut = len(self.prefix) if self.strip_prefix else 0
-            names = [name[cut:] for name in names if name.startswith(self.prefix)]
-        return self._checked(tuple(names))
-
-    def _listed(self, value: Any) -> list[str]:
-        match self.type, value:
-            case "list", list():
-                names = value
-            case "keys", dict():
-                names = list(value)
-            case "spaces", str():
-                names = value.split(" ") if value else []
-            case "string", str():
-                names = [value]
-            case _:
-                raise self.path.malformed(_TYPES[self.type])
-        if len(names) > MAX_LISTED_NAMES:
-            raise self.path.malformed(f"of at most {MAX_LISTED_NAMES} names")
-        for name in names:
-            if not isinstance(name, str):
-                raise self.path.malformed(_TYPES[self.type])
-        return names
-
-    def _checked(self, names: tuple[str, ...]) -> tuple[str, ...]:
+            names = tuple(name[cut:] for name in names if name.startswith(self.prefix))
         if _are_names(names):
             return names
         raise self.path.malformed(
             f"at most {MAX_NAMES} names in visible ASCII without spaces and commas"
         )
+
+    def _listed(self, value: Any) -> tuple[str, ...]:
+        kind = self.type
+        if kind == "spaces" and type(value) is str:
+            return _split(value)
+        if kind == "string" and type(value) is str:
+            return (value,)
+        named = (kind == "list" and isinstance(value, list)) or (
+            kind == "keys" and isinstance(value, dict)
+        )
+        if not named:
+            raise self.path.malformed(_TYPES[kind])
+        if len(value) > MAX_LISTED_NAMES:
+            raise self.path.malformed(f"of at most {MAX_LISTED_NAMES} names")
+        for name in value:
+            if type(name) is not str:
+                raise self.path.malformed(_TYPES[kind])
+        return tuple(value)
+
+
+@lru_cache(maxsize=16_384)
+def _tenant_id(word: str) -> str | None:
+    """Return a UUID in lower case; ``None`` for anything else."""
+    return word.lower() if _UUID.fullmatch(word) else None
+
+
+@lru_cache(maxsize=4096)
+def _split(value: str) -> tuple[str, ...]:
+    """Return the names in a text; few sets of scopes serve many tokens."""
+    return tuple(value.split(" ")) if value else ()
 
 
 @lru_cache(maxsize=4096)
@@ -174,12 +183,14 @@ class ClaimsMapping(msgspec.Struct, frozen=True):
 
 def read_header_text(path: ClaimPath, payload: Mapping[str, Any]) -> str:
     """Read a claim that becomes a header's value: visible ASCII only."""
-    value = path.require(payload)
-    if not isinstance(value, str) or not value:
-        raise path.malformed("a non-empty string")
-    if not _VISIBLE.fullmatch(value):
+    value = path.find(payload)
+    if type(value) is str and value and value.isascii() and value.isprintable():
+        if " " not in value:
+            return value
         raise path.malformed("visible ASCII without spaces")
-    return value
+    if value is None:
+        raise Denied(Reason.CLAIM_MISSING, f"claim {path.text!r} is missing")
+    raise path.malformed("a non-empty string in visible ASCII")
 
 
 def read_names(places: tuple[NamesPlace, ...], payload: Mapping[str, Any]) -> tuple[str, ...]:

@@ -27,12 +27,14 @@ _NAMES = {
     "ip": {"ip", "ipaddr", "ipaddress", "clientip", "remoteip", "remoteaddr", "sourceip"},
 }  # fmt: skip
 _KIND_OF_NAME = {name: kind for kind, names in _NAMES.items() for name in names}
-_SETTLED = frozenset({"iss", "aud", "exp", "nbf", "iat", "tenantId"})
+_SETTLED = frozenset({"iss", "aud", "exp", "nbf", "iat"})
 _SEPARATORS = re.compile(r"[^a-z0-9]")
 _EMAIL = re.compile(r"[^\s@,;<>]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})+")
 _PHONE = re.compile(r"(?:tel:)?\+[1-9](?:[ ().-]?[0-9]){6,14}")
 _LIKE_AN_ADDRESS = re.compile(r"\[?[0-9A-Fa-f:.]*[.:][0-9A-Fa-f:.]*(?:%\w+)?\]?(?:/[0-9.]+)?")
 _MAX_NUMBER_LENGTH = 64
+_DOTS, _COLONS = 3, 2
+"""An IPv4 address has three dots, an IPv6 address two colons at least."""
 
 
 class PiiAction(StrEnum):
@@ -59,12 +61,10 @@ def find_pii(payload: Mapping[str, Any], allowed: frozenset[str] = frozenset()) 
     """Return the personal data in all claims, nested ones too, but those ``allowed`` by path.
 
     Depth and size were bounded when the payload was parsed. The claims whose form the verifier
-    has checked (times, issuer, audience, tenant) are skipped.
+    has checked (times, issuer, audience) are skipped.
     """
     found: list[PiiFinding] = []
-    for name, value in payload.items():
-        if name not in _SETTLED:
-            _inspect_claim(name, value, name, found)
+    _inspect_members(payload, "", found)
     if allowed and found:
         return [finding for finding in found if finding.claim not in allowed]
     return found
@@ -89,26 +89,42 @@ def check_pii(
     return tuple(warnings)
 
 
-def _inspect_claim(name: str, value: Any, path: str, found: list[PiiFinding]) -> None:
-    kind = _kind_of_name(name)
-    # `email_verified: true` and an empty value are not personal data.
-    if kind is not None and isinstance(value, str | int | list) and _says_something(value):
-        found.append(PiiFinding(path, kind, "name"))
-    else:
-        _inspect_value(value, path, found)
+def _inspect_members(members: Mapping[str, Any], above: str, found: list[PiiFinding]) -> None:
+    """Look at the members of an object; ``above`` is the path to it, with a dot at its end."""
+    watched = _watched(tuple(members), not above)
+    for name, value in members.items():
+        kind = watched.get(name)
+        # `email_verified: true` and an empty value are not personal data.
+        if kind is None:
+            _inspect_value(value, above, name, found)
+        elif kind and isinstance(value, str | int | list) and _says_something(value):
+            found.append(PiiFinding(above + name, kind, "name"))
+        elif kind:
+            _inspect_value(value, above, name, found)
 
 
-def _inspect_value(value: Any, path: str, found: list[PiiFinding]) -> None:
-    if isinstance(value, str):
-        kind = _kind_of_value(value)
-        if kind is not None:
-            found.append(PiiFinding(path, kind, "value"))
-    elif isinstance(value, list):
+def _inspect_value(value: Any, above: str, name: str, found: list[PiiFinding]) -> None:
+    if type(value) is str:
+        if "." in value or ":" in value or "@" in value or "+" in value:
+            kind = _kind_of_value(value)
+            if kind is not None:
+                found.append(PiiFinding(above + name, kind, "value"))
+    elif type(value) is list:
         for inner in value:
-            _inspect_value(inner, path, found)
-    elif isinstance(value, dict):
-        for name, inner in value.items():
-            _inspect_claim(name, inner, f"{path}.{name}", found)
+            _inspect_value(inner, above, name, found)
+    elif type(value) is dict:
+        _inspect_members(value, f"{above}{name}.", found)
+
+
+@lru_cache(maxsize=1024)
+def _watched(names: tuple[str, ...], is_top: bool) -> Mapping[str, str]:
+    """Return the kinds of data by names; the empty one for a claim that is not looked at.
+
+    An issuer's tokens have the same claims, so few tuples of names are asked for.
+    """
+    kinds = {name: kind for name in names if (kind := _kind_of_name(name)) is not None}
+    settled = dict.fromkeys(_SETTLED.intersection(names), "") if is_top else {}
+    return kinds | settled
 
 
 @lru_cache(maxsize=1024)
@@ -122,7 +138,10 @@ def _says_something(value: str | int | list[Any]) -> bool:
 
 
 def _kind_of_value(value: str) -> str | None:
-    """Return the kind of personal data that a text looks like, or ``None``."""
+    """Return the kind of personal data that a text looks like, or ``None``.
+
+    Nothing looks like it without a dot, a colon, ``@`` or ``+``; the caller has looked for them.
+    """
     stripped = value.strip()
     if "@" in stripped:
         return "email" if _EMAIL.fullmatch(stripped.removeprefix("mailto:")) else None
@@ -130,10 +149,16 @@ def _kind_of_value(value: str) -> str | None:
         return None
     if stripped.startswith(("+", "tel:")):
         return "phone" if _PHONE.fullmatch(stripped) else None
-    if not _LIKE_AN_ADDRESS.fullmatch(stripped):
-        return None
+    return "ip" if _is_address(stripped) else None
+
+
+def _is_address(text: str) -> bool:
+    """Return whether this is an IP address; "2.0", a version, is seen to be none at once."""
+    may_be = text.count(".") >= _DOTS or text.count(":") >= _COLONS
+    if not may_be or not _LIKE_AN_ADDRESS.fullmatch(text):
+        return False
     try:
-        ip_address(stripped.partition("/")[0].strip("[]"))
+        ip_address(text.partition("/")[0].strip("[]"))
     except ValueError:
-        return None
-    return "ip"
+        return False
+    return True

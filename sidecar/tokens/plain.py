@@ -39,7 +39,6 @@ _CLAIMS = frozenset({"iss", "sub", "aud", "jti", "tenantId", "exp", "iat", "nbf"
 _FORBIDDEN = bytes(range(0x20)) + b"\\@+\x7f"
 """Control characters, escapes, and the marks of e-mail addresses and telephone numbers."""
 _UNREADABLE = bytes(range(0x20)) + b"\\\x7f"
-_CONTAINERS = frozenset({dict, list})
 _MAX_ARRAYS = 8
 _decode: Callable[[bytes], Any] = msgspec.json.Decoder().decode
 
@@ -76,16 +75,20 @@ def _read_mapped(raw: bytes, policy: IssuerPolicy, issuer: str | None, now: floa
 
     The parser is the fast one, the readers and rules are those of ``claims``.
     """
+    objects = raw.count(b"{")
     if (
         not raw.isascii()
         or len(raw.translate(None, _UNREADABLE)) != len(raw)
         or raw.count(b'" ')
-        or raw.count(b"{") + raw.count(b"[") > MAX_JSON_DEPTH
+        or objects + raw.count(b"[") > MAX_JSON_DEPTH
     ):
         return None
     try:
         payload = _decode(raw)
-        if type(payload) is not dict or raw.count(b'":') != _count_members(payload):
+        if type(payload) is not dict:
+            return None
+        members = len(payload) if objects == 1 else _count_members(payload)
+        if raw.count(b'":') != members:
             return None
         claims = read_claims(payload, policy)
         if issuer is not None and claims.issuer != issuer:
@@ -96,13 +99,15 @@ def _read_mapped(raw: bytes, policy: IssuerPolicy, issuer: str | None, now: floa
     return None if find_pii(payload, policy.may_hold_pii) else claims
 
 
-def _count_members(value: Any) -> int:
+def _count_members(value: dict[str, Any] | list[Any]) -> int:
     """Count the members of all objects; their depth was bounded before."""
+    counted = 0
     if type(value) is dict:
-        return len(value) + sum(
-            _count_members(inner) for inner in value.values() if type(inner) in _CONTAINERS
-        )
-    return sum(_count_members(inner) for inner in value if type(inner) in _CONTAINERS)
+        counted, value = len(value), list(value.values())
+    for inner in value:
+        if type(inner) is dict or type(inner) is list:
+            counted += _count_members(inner)
+    return counted
 
 
 def _accept(

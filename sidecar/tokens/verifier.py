@@ -278,12 +278,16 @@ def _accept_payload(
 
 
 def _with_id(claims: Claims, signed: bytes) -> Claims:
-    """Give a token without an id of its own the digest of what was signed.
-
-    Header and payload have one spelling each, and the signature is left out: for every ECDSA
-    signature there is a second one.
-    """
+    """Give a token without an id of its own the one that is derived from it."""
     if claims.token_id:
         return claims
-    digest = encode_base64url(hashlib.sha256(signed).digest())
-    return msgspec.structs.replace(claims, token_id=DERIVED_ID_PREFIX + digest)
+    return msgspec.structs.replace(claims, token_id=derived_id(signed))
+
+
+def derived_id(signed: bytes) -> str:
+    """Return the id of a token that has none: the digest of what was signed.
+
+    ``signed`` is header and payload with the dot between them. They have one spelling each, and
+    the signature is left out: for every ECDSA signature there is a second one.
+    """
+    return DERIVED_ID_PREFIX + encode_base64url(hashlib.sha256(signed).digest())

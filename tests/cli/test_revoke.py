@@ -4,7 +4,7 @@ import asyncio
 import secrets
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,16 @@ from hvac.exceptions import InvalidPath
 from demo.openbao import OpenBao
 from sidecar.admin.routes import KeyRefresh, admin_routes
 from sidecar.admin.server import AdminServer
+from sidecar.authz.token_policy import token_policy
 from sidecar.common.clock import wall_seconds
+from sidecar.config.load import load_config
 from sidecar.observability.health import Health
 from sidecar.observability.metrics import Metrics
+from sidecar.tokens.keyring import KeyRing
+from sidecar.tokens.verifier import verify_token
 from sidecar.vault.client import VaultClient
 from tests.cli.commands import Run
-from tests.support.minting import AUDIENCE, ISSUER, TENANT, Issuer
+from tests.support.minting import AUDIENCE, ISSUER, NOW, TENANT, Issuer
 from tests.support.real import TokenFile
 
 pytestmark = pytest.mark.real
@@ -133,6 +137,26 @@ def test_a_token_may_be_read_from_standard_input(world: World, issuer: Issuer) -
     assert (code, err) == (0, "")
     assert world.stored()["tokens"] == [{"iss": ISSUER, "jti": "from-stdin", "exp": 1795000000}]
     assert token.decode() not in out
+
+
+OTHER = "https://b.example"
+BELOW = f", {{issuer: {OTHER}, audiences: [{AUDIENCE}], require: [sub, iat], claims: {{jti: uti}}}}"
+
+
+@pytest.mark.parametrize("claims", [{"jti": "not-it", "uti": "u-1"}, {"jti": None}, {"jti": "x"}])
+def test_a_token_is_revoked_by_the_id_that_its_issuers_rules_give_it(
+    world: World, issuer: Issuer, claims: dict[str, Any]
+) -> None:
+    """It is the id that the edge compares, which it says itself of the same token."""
+    world.write(more=BELOW)
+    theirs = replace(issuer, name=OTHER)
+    token = theirs.mint(iss=OTHER, **claims)
+    rules = token_policy(load_config(world.config).tokens)
+    known = verify_token(token, KeyRing([theirs.key]), rules, NOW).claims.token_id
+    assert world.revoke("token", stdin=token)[0] == 0
+    (stored,) = world.stored()["tokens"]
+    assert (stored["iss"], stored["jti"]) == (OTHER, known)
+    assert known == claims.get("uti", known)
 
 
 def test_what_is_there_already_is_not_written_again(world: World) -> None:

@@ -25,6 +25,10 @@ FOUND: list[tuple[str, dict[str, Any], list[str]]] = [
     ("IPv6 by value", {"c": "2001:db8::1"}, ["c ip value"]),
     ("a network", {"c": "203.0.113.0/24"}, ["c ip value"]),
     ("in a list", {"groups": ["a", "bob@example.com"]}, ["groups email value"]),
+    ("the shortest address", {"c": "::"}, ["c ip value"]),
+    ("a network with its mask", {"c": "10.0.0.0/255.0.0.0"}, ["c ip value"]),
+    ("a tenant", {"tenantId": "a@example.com"}, ["tenantId email value"]),
+    ("the issuer's name in another object", {"act": {"iss": "10.0.0.1"}}, ["act.iss ip value"]),
     ("two of them", {"email": "x", "c": "10.0.0.1"}, ["email email name", "c ip value"]),
 ]
 CLEAN: list[tuple[str, dict[str, Any]]] = [
@@ -36,6 +40,8 @@ CLEAN: list[tuple[str, dict[str, Any]]] = [
     ("a number without plus", {"c": "442079460958"}),
     ("an UUID", {"tenantId": "7f1c9a52-3f0e-4c8e-9f3b-0d7a8f5d2c11"}),
     ("a version", {"c": "1.2.3"}),
+    ("a version of two numbers", {"ver": "2.0"}),
+    ("a time of day", {"c": "12:30"}),
     ("a URL with an address in it", {"iss": "https://203.0.113.7/iam"}),
     ("a word that holds a name", {"shipping": "x", "telephony": "x"}),
 ]
@@ -49,6 +55,20 @@ def test_what_is_found(claims: dict[str, Any], found: list[str]) -> None:
 @pytest.mark.parametrize("claims", [c[1] for c in CLEAN], ids=[c[0] for c in CLEAN])
 def test_what_is_not(claims: dict[str, Any]) -> None:
     assert list(find_pii(claims)) == []
+
+
+ALLOWED: list[tuple[frozenset[str], list[str]]] = [
+    (frozenset(), ["email", "user.email", "user.ip"]),
+    (frozenset({"email"}), ["user.email", "user.ip"]),
+    (frozenset({"user.email", "user.ip"}), ["email"]),
+    (frozenset({"user"}), ["email", "user.email", "user.ip"]),
+]
+
+
+@pytest.mark.parametrize(("allowed", "found"), ALLOWED)
+def test_a_claim_is_allowed_by_its_whole_path(allowed: frozenset[str], found: list[str]) -> None:
+    claims = {"email": "a@example.com", "user": {"email": "b@example.com", "ip": "10.0.0.1"}}
+    assert [each.claim for each in find_pii(claims, allowed)] == found
 
 
 JSON = st.recursive(

@@ -26,6 +26,7 @@ HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 READ_HEADERS = (
     ":method",
     "authorization",
+    "dpop",
     "origin",
     "access-control-request-method",
     "x-module-signature",

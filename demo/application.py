@@ -11,9 +11,11 @@ from urllib.parse import parse_qs, urlsplit
 
 from demo.attacks import Targets
 from demo.shell import PREFIX, own_asset, shell_page
+from sidecar.config.overrides import PROOF_HEADERS
 from sidecar.headers.tenant import CSP_NONCE, TRUSTED
 
 _MAX_NOTED = 1000
+_SHOWN = frozenset({*TRUSTED, *PROOF_HEADERS})
 NOWHERE = Targets("https://cdn.invalid", "https://foreign.invalid", "https://tenant.invalid")
 
 
@@ -65,7 +67,7 @@ class _Handler(BaseHTTPRequestHandler):
         seen: dict[str, list[str]] = {}
         for name, value in self.headers.items():
             folded = "".join(byte if byte.isalnum() else "-" for byte in name.lower())
-            if folded in TRUSTED:
+            if folded in _SHOWN:
                 seen.setdefault(folded, []).append(value)
         body = json.dumps({"application": "sample", "seen": seen, **more}).encode()
         self._reply("application/json", body)

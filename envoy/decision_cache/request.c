@@ -109,6 +109,8 @@ static bool read_header(text name, text value, septem_request *request) {
   if (name.length == 0) return false;
   if (name.at[0] == ':') return read_pseudo(name, value, request);
   switch (name.length) {
+    case 4: /* the proof of a bound token is for one request */
+      return !text_equal(name, TEXT("dpop"));
     case 6:
       if (text_equal(name, TEXT("origin"))) request->has_origin = true;
       if (text_equal(name, TEXT("cookie"))) request->has_cookie = true;

@@ -36,7 +36,8 @@ MAX_PARTS = 512
 _PROTOCOL_PREFIX = b"bearer."
 _LIKE_A_TOKEN = re.compile(rb"(?i:(?<![a-z0-9_-])bearer[^a-z0-9_-])|(?<![A-Za-z0-9_-])eyJ")
 """A bearer token of another convention (Kubernetes: ``base64url.bearer.…``), or a bare JWT."""
-_SCHEME = b"bearer"
+_BEARER = b"bearer"
+_DPOP = b"dpop"
 _COMMA = ord(",")
 """A number, as in ``spelling.may_hold``."""
 _SEPARATORS = re.compile(rb"([;,])")
@@ -60,17 +61,21 @@ class Credential(NamedTuple):
     """Headers that Envoy must remove."""
     cookie: bytes | None = None
     """The ``Cookie`` header without other routes' tokens, where it had one."""
+    is_dpop: bool = False
+    """Whether the token came under the scheme ``DPoP`` (RFC 9449 §7.1)."""
 
 
 class TokenPlaces:
     """Where one route reads its token, and where all routes together do.
 
     ``watched_cookies`` are the names in which any route reads tokens, and
-    ``watches_websocket`` is true where any reads them from subprotocols.
+    ``watches_websocket`` is true where any reads them from subprotocols. With ``dpop`` the
+    header may have the scheme ``DPoP`` too.
     """
 
     __slots__ = (
-        "cookies", "forms", "header", "names", "own_forms", "watches_websocket", "websocket",
+        "cookies", "dpop", "forms", "header", "names", "own_forms", "watches_websocket",
+        "websocket",
     )  # fmt: skip
 
     def __init__(
@@ -79,7 +84,9 @@ class TokenPlaces:
         watched_cookies: Iterable[str] = (),
         *,
         watches_websocket: bool = False,
+        dpop: bool = False,
     ) -> None:
+        self.dpop = dpop
         own = tuple(
             place.removeprefix(COOKIE_PREFIX)
             for place in token_from
@@ -134,6 +141,7 @@ def find_token(
         _in_query(query),
         tuple(_not_to_arrive(headers, places, kept)),
         kept or None,
+        places.dpop and _is_dpop(headers),
     )
 
 
@@ -148,6 +156,7 @@ def find_scanned_token(
     return Credential(
         _bounded(tokens[0], max_token_bytes) if tokens else None,
         removed=tuple(_not_to_arrive(headers, places, None)),
+        is_dpop=places.dpop and _is_dpop(headers),
     )
 
 
@@ -171,19 +180,25 @@ def where_none_is(headers: Mapping[str, bytes], places: TokenPlaces) -> str:
     )
 
 
-def read_bearer(credential: bytes, max_token_bytes: int) -> bytes:
+def read_bearer(credential: bytes, max_token_bytes: int, *, dpop: bool = False) -> bytes:
     """Return the token of an ``Authorization`` header's value.
 
     Raises ``Denied``: a comma means several headers or several credentials (neither a
-    scheme nor a token may contain one), only the scheme Bearer is supported, and the size
-    is bounded here already so that nothing larger is copied.
+    scheme nor a token may contain one), only the scheme Bearer is supported, with ``dpop`` the
+    scheme DPoP too, and the size is bounded here already so that nothing larger is copied.
     """
     scheme, _, token = credential.strip(b" \t").partition(b" ")
     _bounded(token, max_token_bytes)
     if _COMMA in credential:
         raise _ambiguous("more than one credential was sent")
-    if scheme.lower() != _SCHEME:
-        raise Denied(Reason.TOKEN_SCHEME_UNSUPPORTED, "the scheme is not Bearer")
+    scheme = scheme.lower()
+    if scheme != _BEARER and not (dpop and scheme == _DPOP):
+        raise Denied(
+            Reason.TOKEN_SCHEME_UNSUPPORTED,
+            "the scheme is DPoP, which the route does not take (routes[].binding)"
+            if scheme == _DPOP
+            else "the scheme is not Bearer",
+        )
     return token.lstrip(b" ")
 
 
@@ -193,10 +208,15 @@ def _read_authorization(
     if credential is None:
         return ()
     if places.header:
-        return (read_bearer(credential, max_token_bytes),)
+        return (read_bearer(credential, max_token_bytes, dpop=places.dpop),)
     if credential.strip(b" \t,"):
         raise _ambiguous(f"Authorization was sent, but the route reads {places.names}")
     return ()
+
+
+def _is_dpop(headers: Mapping[str, bytes]) -> bool:
+    """Return whether ``Authorization`` has the scheme ``DPoP``."""
+    return headers.get(AUTHORIZATION, b"").lstrip(b" \t")[: len(_DPOP)].lower() == _DPOP
 
 
 def _read_protocols(protocols: bytes, places: TokenPlaces) -> list[bytes]:

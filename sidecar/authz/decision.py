@@ -1,6 +1,7 @@
 """The values of a Check: request view, snapshot and decision. ``encoding`` knows the protobuf."""
 
 from collections.abc import Mapping
+from typing import Literal
 
 import msgspec
 
@@ -15,6 +16,7 @@ from sidecar.limits.policy import RouteLimits
 from sidecar.module_signing.install import ModuleMode, ModulePolicy, Provenance
 from sidecar.module_signing.publishers import NO_PUBLISHERS, Publishers
 from sidecar.tokens.cache import CachedToken
+from sidecar.tokens.dpop import DpopRules
 from sidecar.tokens.keyring import KeyRing
 from sidecar.tokens.pii import PiiAction
 from sidecar.tokens.policy import TokenPolicy
@@ -52,6 +54,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     """Request headers that Envoy removes, except those that the answer sets."""
     kept_by_route: Mapping[str, frozenset[str]] = {}
     """By route name, the headers that are not removed (``routes[].keep_overrides``)."""
+    dpop: DpopRules = DpopRules()
     revocations: Revocations = NOTHING_REVOKED
     key_state: KeyState = KeyState.ACTIVE
     refuse_degraded: bool = False
@@ -115,9 +118,11 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     limits: RouteLimits | None = None
     """What the route counts; ``None`` where no route matched or nothing is limited."""
     fields: tuple[Field, ...] = ()
-    """The response fields of rate limits."""
+    """The response fields of rate limits, and the nonce for the next DPoP proof."""
     cookie: bytes | None = None
     """The ``Cookie`` header that replaces the client's."""
+    dpop: Literal["", "accepted", "required"] = ""
+    """Whether the route takes tokens under the scheme ``DPoP``, for the challenge."""
 
     @property
     def allowed_before_bundle(self) -> bool:

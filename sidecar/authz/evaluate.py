@@ -10,7 +10,8 @@ The steps run in this order, each one only if the one before it succeeded:
    (``credential``);
 5. the token (``sidecar.tokens.verifier``);
 6. personal data in claims, and revocations;
-7. the tenant, the roles and the scopes that the route requires (``requirements``).
+7. the proof that a bound token is its sender's (``token_binding``);
+8. the tenant, the roles and the scopes that the route requires (``requirements``).
 
 A preflight is answered after the second step, by the route of the request that it announces
 (``preflight``).
@@ -28,6 +29,7 @@ The file is longer than others, as the steps of one evaluation stay in one class
 
 import hashlib
 from collections.abc import Callable
+from typing import Literal
 
 from sidecar.authz.credential import Credential, find_scanned_token, find_token, where_none_is
 from sidecar.authz.decision import Decision, RequestView, Snapshot
@@ -35,8 +37,16 @@ from sidecar.authz.method import OPTIONS, canonical_method
 from sidecar.authz.preflight import match_preflight
 from sidecar.authz.requirements import check_client, check_grants, check_tenant
 from sidecar.authz.response_cache import FastPathFindings, ResolvedTarget, ResponseCache
-from sidecar.authz.routes import UNMATCHED, Route
+from sidecar.authz.routes import DPOP, UNMATCHED, Route
 from sidecar.authz.streams import TIMEOUT_HEADER, stream_milliseconds
+from sidecar.authz.token_binding import (
+    DPOP_HEADER,
+    NONCE_FIELD,
+    Presented,
+    check_certificate,
+    check_dpop,
+    check_method,
+)
 from sidecar.common.canonical import canonical_host, canonical_path
 from sidecar.common.errors import Denied
 from sidecar.common.reasons import Grant, Reason
@@ -44,6 +54,7 @@ from sidecar.tokens.cache import CachedToken, digest_text
 from sidecar.tokens.claims import validity
 from sidecar.tokens.pii import check_pii
 from sidecar.tokens.policy import IssuerPolicy
+from sidecar.tokens.proofs import ProofGuard
 from sidecar.tokens.verifier import VerifiedToken, verify_token
 
 _STRICTEST = IssuerPolicy(leeway_seconds=0.0)
@@ -70,8 +81,12 @@ class Evaluation:
         may_verify: Callable[[], bool] | None = None,
         *,
         findings: FastPathFindings | None = None,
+        proofs: ProofGuard | None = None,
     ) -> None:
         self._findings = findings
+        self._proofs = proofs
+        self._offered_nonce: str | None = None
+        self._has_verified = False
         self._view = view
         self._snapshot = snapshot
         self._now = now
@@ -96,6 +111,10 @@ class Evaluation:
             if self.route is not None and self.route.shadow:
                 outcome, shadowed = Grant.SHADOW, denied.reason
         trusted = outcome is Grant.TOKEN_VERIFIED
+        if outcome is Reason.DPOP_NONCE_REQUIRED and self._proofs is not None:
+            period = self._snapshot.dpop.nonce_seconds
+            self._offered_nonce = self._proofs.nonces.current(period, self._now)
+        nonce = self._offered_nonce
         found = self.found if trusted or outcome is Grant.ANONYMOUS else None
         route = self.route
         cors = route.cors if route is not None else ""
@@ -121,6 +140,8 @@ class Evaluation:
             removed=found.removed if found is not None else (),
             cookie=found.cookie if found is not None else None,
             stream_milliseconds=self.stream_milliseconds() if trusted else 0,
+            fields=((NONCE_FIELD, nonce.encode("ascii")),) if nonce is not None else (),
+            dpop=_takes_dpop(route),
         )
 
     def run(self) -> Grant:
@@ -137,6 +158,9 @@ class Evaluation:
             return Grant.ANONYMOUS
         token = self.find_token(raw)
         self.check_revocation(token)
+        is_dpop = self.found is not None and self.found.is_dpop
+        if token.claims.confirmation is not None or route.binding_required or is_dpop:
+            self.check_binding(token, route, raw, is_dpop)
         self.check_tenant(token, route)
         self.check_grants(token, route)
         return Grant.TOKEN_VERIFIED
@@ -253,6 +277,7 @@ class Evaluation:
                 return known.token
             if self._may_verify is not None and not self._may_verify():
                 raise VerificationDeferred
+        self._has_verified = True
         whole = self.verify(raw)
         self.check_pii(whole)
         self.token = token = whole.slimmed()
@@ -284,6 +309,26 @@ class Evaluation:
         """Deny a token that is revoked."""
         self._snapshot.revocations.check(token.claims)
 
+    def check_binding(self, token: VerifiedToken, route: Route, raw: bytes, is_dpop: bool) -> None:
+        """Check that a bound token is its sender's, and that the route takes one like this.
+
+        Its proof costs a signature check like a token's, so it waits for its turn like one.
+        """
+        confirmation = token.claims.confirmation
+        check_method(confirmation, route, is_dpop=is_dpop)
+        if confirmation is None:
+            return
+        if confirmation.certificate:
+            check_certificate(self._view.certificate, confirmation.certificate)
+        if confirmation.jkt:
+            if not self._has_verified and self._may_verify is not None and not self._may_verify():
+                raise VerificationDeferred
+            header = self._view.headers.get(DPOP_HEADER)
+            presented = Presented(self.method, self.host, self.path, raw, header)
+            self._offered_nonce = check_dpop(
+                presented, confirmation.jkt, self._snapshot.dpop, self._proofs, self._now
+            )
+
     def check_tenant(self, token: VerifiedToken, route: Route) -> None:
         """Check the token's tenant against the route's and the host's."""
         owner = self._snapshot.headers.owner_of(self.host)
@@ -304,6 +349,13 @@ class Evaluation:
         return stream_milliseconds(ends_at, self._now, client_timeout)
 
 
+def _takes_dpop(route: Route | None) -> Literal["", "accepted", "required"]:
+    """Return whether a route takes tokens under the scheme ``DPoP``, and no others."""
+    if route is None or DPOP not in route.bound_by:
+        return ""
+    return "required" if route.binding_required and len(route.bound_by) == 1 else "accepted"
+
+
 def decide(
     view: RequestView,
     snapshot: Snapshot,
@@ -312,11 +364,15 @@ def decide(
     may_verify: Callable[[], bool] | None = None,
     *,
     findings: FastPathFindings | None = None,
+    proofs: ProofGuard | None = None,
 ) -> Decision:
     """Decide one request at ``now`` (Unix seconds). A denial is a value, not an exception.
 
     ``may_verify`` is called before a token is verified that ``response_cache`` does not hold.
     Where it returns false, ``VerificationDeferred`` is raised; decide the request again later.
-    ``findings`` are the fast path's about this very request, under this very snapshot.
+    ``findings`` are the fast path's about this very request, under this very snapshot. ``proofs``
+    remembers the DPoP proof of a request that presents one: the one thing that a decision changes.
     """
-    return Evaluation(view, snapshot, now, response_cache, may_verify, findings=findings).decide()
+    return Evaluation(
+        view, snapshot, now, response_cache, may_verify, findings=findings, proofs=proofs
+    ).decide()

@@ -28,6 +28,7 @@ _STEPS = {
     "verify": "token",
     "check_pii": "personal data",
     "check_revocation": "revocation",
+    "check_binding": "binding",
     "check_tenant": "tenant",
     "check_grants": "roles and scopes",
 }

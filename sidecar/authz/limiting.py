@@ -45,7 +45,7 @@ def limit_decision(
             module=None,
         )
     if limits.reports and decision.allowed_before_bundle:
-        return replace(decision, fields=limiter.passing_fields(now_ns))
+        return replace(decision, fields=(*decision.fields, *limiter.passing_fields(now_ns)))
     return decision
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from sidecar.authz.credential import COOKIE, PROTOCOLS
 from sidecar.authz.lenient import fold
-from sidecar.authz.routes import ANY_HOST, Route, covers
+from sidecar.authz.routes import ANY_HOST, CERTIFICATE, DPOP, Route, covers
 from sidecar.config.problem import Problem
 
 _MAX_LISTED = 5
@@ -30,6 +30,16 @@ def _required_headers(routes: Sequence[Route]) -> Iterator[Problem]:
                 f"({{exact: {header}}} in ext_authz's allowed_headers, as in envoy/edge.yaml); "
                 "where it is not sent, it is removed from the request",
             )
+    proved = {
+        DPOP: "DPoP: Envoy must send the proof ({exact: dpop} in ext_authz's allowed_headers, as "
+        "in envoy/edge.yaml), and the sidecar removes it from the request",
+        CERTIFICATE: "a client certificate: Envoy must send it (include_peer_certificate: true in "
+        "ext_authz, as in envoy/service-mtls.yaml)",
+    }
+    for method, words in proved.items():
+        names = [route.name for route in routes if method in route.bound_by]
+        if names:
+            yield Problem(("routes",), f"{_listed(names)} take tokens bound by {words}")
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -118,9 +118,9 @@ class RouteScope:
     """A route and the host of the requests, with the answers cached for them.
 
     ``plain`` is true where only the target and one ``Authorization`` header decide: no client
-    certificate, no token in a cookie, no shadow mode, no bundle, no login to throttle, no rate in
-    the answer, no limit of the stream's duration. Every request is scanned for a second
-    credential (``TokenPlaces.scan``).
+    certificate, no token in a cookie, no binding that every token must prove, no shadow mode, no
+    bundle, no login to throttle, no rate in the answer, no limit of the stream's duration. Every
+    request is scanned for a second credential (``TokenPlaces.scan``).
     """
 
     __slots__ = ("answers", "plain", "reads_origin", "reads_token", "route", "scan")
@@ -132,7 +132,7 @@ class RouteScope:
         self.reads_token = route.auth != "none"
         self.scan = route.places.scan
         header_only = not self.reads_token or route.token_from == ("header",)
-        bare = not route.clients and not route.shadow and route.module is None
+        bare = not (route.clients or route.shadow or route.module or route.binding_required)
         limits = route.limits
         repeatable = limits is None or (limits.login is None and not limits.reports)
         self.plain = header_only and bare and repeatable and not route.end_streams_with_token

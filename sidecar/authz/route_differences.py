@@ -193,6 +193,9 @@ def _token(route: Route) -> str:
         )
     if route.token_from != ("header",):
         parts.append(f"in {_listed(route.token_from)}")
+    if route.bound_by:
+        by = " or ".join(sorted(route.bound_by))
+        parts.append(f"that is bound by {by}" if route.binding_required else f"(bound by {by} too)")
     return " ".join(parts)
 
 

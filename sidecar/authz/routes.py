@@ -23,6 +23,8 @@ from sidecar.limits.policy import RouteLimits
 from sidecar.module_signing.install import ModuleMode
 
 ANY_HOST = "*"
+DPOP, CERTIFICATE = "dpop", "certificate"
+"""What binds a token (``routes[].binding.by``)."""
 UNMATCHED = "unmatched"
 """The route's name in metrics and audit lines for a request that no route matched."""
 
@@ -68,6 +70,10 @@ class Route(msgspec.Struct, frozen=True):
     """Request headers that override the method or the path and are not removed on this route."""
     limits: RouteLimits | None = None
     """What is counted; ``None`` where nothing is limited."""
+    bound_by: frozenset[str] = frozenset()
+    """How a bound token may be proved, of ``DPOP`` and ``CERTIFICATE``; none passes without."""
+    binding_required: bool = False
+    """Only bound tokens pass."""
     exact_paths: bool = False
     """The application distinguishes paths that lenient servers treat as equal."""
 
@@ -81,6 +87,8 @@ _REQUIREMENTS = frozenset(
         "roles",
         "scopes",
         "token_from",
+        "bound_by",
+        "binding_required",
         "places",
         "clients",
         "shadow",
@@ -124,7 +132,14 @@ def _covers_token(route: Route, other: Route) -> bool:
         and (not other.roles or (bool(route.roles) and route.roles <= other.roles))
         and route.scopes >= other.scopes
         and (other.auth == "none" or set(route.token_from) <= set(other.token_from))
+        and _covers_binding(route, other)
     )
+
+
+def _covers_binding(route: Route, other: Route) -> bool:
+    if other.auth == "none":
+        return True
+    return route.bound_by <= other.bound_by and route.binding_required >= other.binding_required
 
 
 class _Bucket:

@@ -32,6 +32,7 @@ from sidecar.common.errors import Denied
 from sidecar.headers.nonce import NoncePool
 from sidecar.limits.limiter import RateLimiter
 from sidecar.tokens.cache import CachedToken, TokenCache
+from sidecar.tokens.proofs import ProofGuard, own_guard
 
 _BEARER = b"Bearer "
 _BEARER_BYTES = len(_BEARER)
@@ -74,6 +75,7 @@ class CheckService:
         verifier_pool: VerifierPool | None = None,
         new_nonce: Callable[[], bytes] | None = None,
         limiter: RateLimiter | None = None,
+        proofs: ProofGuard | None = None,
     ) -> None:
         self._limiter = limiter
         self._response_cache = ResponseCache(TokenCache(0) if cache is None else cache)
@@ -87,6 +89,7 @@ class CheckService:
             observer=observer,
             on_fault=on_fault,
             verifier_pool=verifier_pool,
+            proofs=own_guard() if proofs is None else proofs,
             limiter=limiter,
         )
         self.on_exchange: Callable[[Snapshot, Snapshot], None] = lambda _held, _fresh: None

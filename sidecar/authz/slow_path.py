@@ -42,6 +42,7 @@ from sidecar.common.clock import Now
 from sidecar.common.errors import Denied
 from sidecar.common.reasons import Grant, Reason
 from sidecar.limits.limiter import RateLimiter
+from sidecar.tokens.proofs import ProofGuard
 
 _PLAIN_GRANTS = frozenset({Grant.TOKEN_VERIFIED, Grant.PUBLIC, Grant.ANONYMOUS})
 
@@ -62,6 +63,7 @@ class SlowPath:
         "_now",
         "_observer",
         "_on_fault",
+        "_proofs",
         "_response_cache",
         "_snapshot",
         "_verifier_pool",
@@ -82,9 +84,11 @@ class SlowPath:
         observer: Observer,
         on_fault: Callable[[Exception], None],
         verifier_pool: VerifierPool | None,
+        proofs: ProofGuard,
         limiter: RateLimiter | None = None,
     ) -> None:
         self.limiter = limiter
+        self._proofs = proofs
         self._snapshot = snapshot
         self._response_cache = response_cache
         self._allowed: dict[SharedKey, EncodedFields] = {}
@@ -143,8 +147,9 @@ class SlowPath:
                 if known is not None and challenged is not None:
                     return self._answer_challenge(challenged, view, known.answer, started_ns)
             decision = decide(
-                view, self._snapshot, now, self._response_cache, may_verify, findings=findings
-            )
+                view, self._snapshot, now, self._response_cache, may_verify,
+                findings=findings, proofs=self._proofs,
+            )  # fmt: skip
             if self.limiter is not None:
                 decision = limit_decision(decision, view, self.limiter, started_ns)
             if decision.module is not None:
@@ -219,7 +224,10 @@ class SlowPath:
             return answer
         target, cached_token, token = decision.target, decision.cached_token, decision.token
         seen = UNDECIDED
-        if target is not None and target.route_scope.plain and decision.outcome in _PLAIN_GRANTS:
+        # A bound token is proved anew by each request: none of its answers may be cached.
+        bound = token is not None and token.claims.confirmation is not None
+        plain = target is not None and target.route_scope.plain and not bound
+        if target is not None and plain and decision.outcome in _PLAIN_GRANTS:
             seen = _seen(target.route_scope, view) if findings is None else findings.seen
         if target is None or seen == UNDECIDED:
             answer = encode_allowed(decision, self._snapshot, self._allowed, self._new_nonce)

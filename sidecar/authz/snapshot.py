@@ -2,7 +2,7 @@
 
 from sidecar.authz.credential import COOKIE_PREFIX, WEBSOCKET, TokenPlaces
 from sidecar.authz.decision import Snapshot
-from sidecar.authz.routes import Route, RouteTable
+from sidecar.authz.routes import DPOP, Route, RouteTable
 from sidecar.authz.token_policy import token_policy
 from sidecar.common.canonical import canonical_path
 from sidecar.config import model
@@ -10,6 +10,7 @@ from sidecar.headers.compile import compile_headers
 from sidecar.headers.tenant import names_to_remove
 from sidecar.limits.policy import LimitsPolicy, compile_limits
 from sidecar.module_signing.install import ModulePolicy
+from sidecar.tokens.dpop import DpopRules
 from sidecar.tokens.keyring import KeyRing
 from sidecar.tokens.pii import PiiAction
 
@@ -20,6 +21,7 @@ def build_snapshot(config: model.Config, ring: KeyRing) -> Snapshot:
         ring=ring,
         routes=RouteTable(compile_routes(config)),
         tokens=token_policy(config.tokens),
+        dpop=dpop_rules(config.tokens.dpop),
         headers=compile_headers(config),
         names_to_remove=names_to_remove(
             config.headers.remove_from_request, config.headers.keep_overrides
@@ -41,12 +43,29 @@ def compile_routes(config: model.Config) -> tuple[Route, ...]:
     every = {place for route in config.routes if route.auth != "none" for place in route.token_from}
     cookies = {place.removeprefix(COOKIE_PREFIX) for place in every if COOKIE_PREFIX in place}
     places = {
-        token_from: TokenPlaces(token_from, cookies, watches_websocket=WEBSOCKET in every)
-        for token_from in {route.token_from for route in config.routes}
+        (token_from, dpop): TokenPlaces(
+            token_from, cookies, watches_websocket=WEBSOCKET in every, dpop=dpop
+        )
+        for token_from, dpop in {
+            (route.token_from, DPOP in route.bound_by) for route in config.routes
+        }
     }
     limits = compile_limits(config)
     return tuple(
-        _route(route, config.headers, places[route.token_from], limits) for route in config.routes
+        _route(route, config.headers, places[route.token_from, DPOP in route.bound_by], limits)
+        for route in config.routes
+    )
+
+
+def dpop_rules(dpop: model.DpopSettings) -> DpopRules:
+    """Compile the rules of DPoP proofs."""
+    return DpopRules(
+        algorithms=dpop.algorithms,
+        max_age_seconds=dpop.max_age_seconds,
+        leeway_seconds=dpop.leeway_seconds,
+        require_nonce=dpop.nonce == "required",
+        nonce_seconds=dpop.nonce_seconds,
+        ports=dpop.ports,
     )
 
 
@@ -94,6 +113,8 @@ def _route(
         token_from=route.token_from,
         places=places,
         clients=route.clients,
+        bound_by=frozenset(route.bound_by),
+        binding_required=route.binding is not None and route.binding.unbound == "refuse",
         shadow=route.shadow,
         module=route.module,
         end_streams_with_token=route.end_streams_with_token,

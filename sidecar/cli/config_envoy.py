@@ -10,8 +10,9 @@ from sidecar.cli.output import add_json, print_json
 from sidecar.common.errors import ConfigFault, Fault
 from sidecar.config.load import MAX_FILE_BYTES, load_config
 from sidecar.config.model import Config
+from sidecar.config.overrides import PROOF_HEADERS
 from sidecar.config.yamltree import parse_yaml
-from sidecar.headers.envoy_check import client_problems, problems_of
+from sidecar.headers.envoy_check import client_problems, problems_of, proof_problems
 from sidecar.headers.envoy_patterns import REQUEST_TRAILERS, request_names
 from sidecar.headers.tenant import TRUSTED
 
@@ -77,8 +78,10 @@ def check_file(config: Config, path: Path) -> Problems:
     try:
         misread = list(messages.message_problems(tree.value))
         found = misread + list(problems_of(tree.value, removed, kept, by_routes))
-        clients = [route.name for route in config.routes if route.clients]
-        return found + (list(client_problems(tree.value, clients)) if clients else [])
+        clients = [route.name for route in config.routes if route.reads_certificate]
+        found += client_problems(tree.value, clients) if clients else []
+        proofs = [route.name for route in config.routes if "dpop" in route.bound_by]
+        return found + (list(proof_problems(tree.value, proofs)) if proofs else [])
     except (AttributeError, IndexError, KeyError, TypeError, RecursionError) as exc:
         raise Fault(f"{path} is not a configuration that Envoy accepts: {exc!r}") from None
 
@@ -108,9 +111,10 @@ def fragment(config: Config) -> Iterator[str]:
     yield "      request_mutations:"
     yield from removal(8, request_names(kept))
     for route in config.routes:
-        if route.keep_overrides:
+        own = set(route.keep_overrides) - PROOF_HEADERS
+        if own:
             yield ""
-            yield from _route(route.name, {*kept, *route.keep_overrides})
+            yield from _route(route.name, {*kept, *own})
 
 
 def _route(name: str, kept: Collection[str]) -> Iterator[str]:

@@ -46,6 +46,16 @@ class Reason(StrEnum):
     REFRESH_TOKEN_PRESENTED = "refresh_token_presented"
     TOKEN_REVOKED = "token_revoked"
     PII_IN_TOKEN = "pii_in_token"
+    # The proof that a bound token is its sender's.
+    TOKEN_BOUND = "token_bound"
+    TOKEN_NOT_BOUND = "token_not_bound"
+    CERTIFICATE_MISMATCH = "certificate_mismatch"
+    DPOP_PROOF_MISSING = "dpop_proof_missing"
+    DPOP_PROOF_INVALID = "dpop_proof_invalid"
+    DPOP_PROOF_MISMATCH = "dpop_proof_mismatch"
+    DPOP_PROOF_EXPIRED = "dpop_proof_expired"
+    DPOP_PROOF_REPLAYED = "dpop_proof_replayed"
+    DPOP_NONCE_REQUIRED = "dpop_nonce_required"
     # What the route requires.
     TENANT_UNKNOWN = "tenant_unknown"
     TENANT_MISMATCH = "tenant_mismatch"
@@ -65,6 +75,7 @@ class Reason(StrEnum):
     MODULE_KEY_UNKNOWN = "module_key_unknown"
     MODULE_SIGNATURE_INVALID = "module_signature_invalid"
     # The sidecar's own failures: the request is denied all the same.
+    DPOP_BUSY = "dpop_busy"
     MODULES_BUSY = "modules_busy"
     KEYS_UNAVAILABLE = "keys_unavailable"
     KEYS_DEGRADED = "keys_degraded"
@@ -103,8 +114,8 @@ class GrpcCode(IntEnum):
 class Answer(NamedTuple):
     """The answer that a client gets.
 
-    ``challenge`` is the RFC 6750 error code of ``WWW-Authenticate``: ``None`` for no
-    challenge at all, the empty string for a challenge without an error code.
+    ``challenge`` is the error code of ``WWW-Authenticate``, of RFC 6750 or of RFC 9449:
+    ``None`` for no challenge at all, the empty string for a challenge without an error code.
     """
 
     status: int
@@ -115,10 +126,16 @@ class Answer(NamedTuple):
 _INVALID_TOKEN = "invalid_token"
 _INVALID_REQUEST = "invalid_request"
 _INSUFFICIENT_SCOPE = "insufficient_scope"
+INVALID_DPOP_PROOF = "invalid_dpop_proof"
+USE_DPOP_NONCE = "use_dpop_nonce"
 
 
 def _token(title: str) -> Answer:
     return Answer(401, title, _INVALID_TOKEN)
+
+
+def _proof(title: str) -> Answer:
+    return Answer(401, title, INVALID_DPOP_PROOF)
 
 
 ANSWERS: dict[Reason, Answer] = {
@@ -149,6 +166,15 @@ ANSWERS: dict[Reason, Answer] = {
     Reason.REFRESH_TOKEN_PRESENTED: _token("A refresh token is not an access token"),
     Reason.TOKEN_REVOKED: _token("The access token has been revoked"),
     Reason.PII_IN_TOKEN: _token("The access token holds personal data"),
+    Reason.TOKEN_BOUND: _token("The access token is bound, and was sent without its proof"),
+    Reason.TOKEN_NOT_BOUND: _token("The access token must be bound to a key of its holder"),
+    Reason.CERTIFICATE_MISMATCH: _token("The access token is bound to another certificate"),
+    Reason.DPOP_PROOF_MISSING: _proof("A DPoP proof is required"),
+    Reason.DPOP_PROOF_INVALID: _proof("The DPoP proof is not valid"),
+    Reason.DPOP_PROOF_MISMATCH: _proof("The DPoP proof is for another request, token or key"),
+    Reason.DPOP_PROOF_EXPIRED: _proof("The DPoP proof was made too long ago, or in the future"),
+    Reason.DPOP_PROOF_REPLAYED: _proof("The DPoP proof has been used before"),
+    Reason.DPOP_NONCE_REQUIRED: Answer(401, "The DPoP proof needs this nonce", USE_DPOP_NONCE),
     Reason.TENANT_UNKNOWN: Answer(403, "The access token's tenant is not known here"),
     Reason.TENANT_MISMATCH: Answer(403, "The access token belongs to another tenant"),
     Reason.ROLE_MISSING: Answer(403, "The access token lacks a role", _INSUFFICIENT_SCOPE),
@@ -165,6 +191,7 @@ ANSWERS: dict[Reason, Answer] = {
     Reason.MODULE_KEY_UNKNOWN: Answer(422, "The module is signed by no registered publisher"),
     Reason.MODULE_SIGNATURE_INVALID: Answer(422, "The module's signature does not fit its bundle"),
     Reason.MODULES_BUSY: Answer(503, "Too many modules are being checked at the moment"),
+    Reason.DPOP_BUSY: Answer(503, "DPoP proofs cannot be accepted at the moment"),
     Reason.KEYS_DEGRADED: Answer(503, "Tokens cannot be verified at the moment"),
     Reason.KEYS_UNAVAILABLE: Answer(503, "Tokens cannot be verified at the moment"),
     Reason.INTERNAL_FAULT: Answer(503, "The request could not be checked"),

@@ -25,6 +25,7 @@ from sidecar.config.certificates import (
 )
 from sidecar.config.claims import ClaimsSettings, NamesClaim, TenantClaim
 from sidecar.config.decision_cache import DecisionCacheSettings
+from sidecar.config.dpop import DpopSettings
 from sidecar.config.headers import CorsPolicy, CspDirectives, CspProfile, Headers
 from sidecar.config.keys import (
     JwksKeys,
@@ -63,7 +64,7 @@ from sidecar.config.on_demand import (
     VaultKvRegistry,
 )
 from sidecar.config.reports import FileForward, HttpsForwardSettings, Reports, ReportsListen
-from sidecar.config.routes import RouteSettings
+from sidecar.config.routes import BindingSettings, RouteSettings
 from sidecar.config.secrets import GenericSecret, KvTrust, PkiTrust, SessionTicketKeys, TrustBundle
 from sidecar.config.tenants import Tenant
 from sidecar.config.tokens import IssuerPii, Pii, TokenIssuerSettings, Tokens
@@ -84,6 +85,7 @@ __all__ = [
     "AppRoleAuth",
     "Audit",
     "AuthzListen",
+    "BindingSettings",
     "CertAuth",
     "Certificate",
     "CertificateKey",
@@ -94,6 +96,7 @@ __all__ = [
     "CspDirectives",
     "CspProfile",
     "DecisionCacheSettings",
+    "DpopSettings",
     "FileAudit",
     "FileForward",
     "FileRegistry",

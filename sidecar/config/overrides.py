@@ -264,3 +264,6 @@ SERVER = _rows("the process's own proxy", ("proxy", "CGI: HTTP_PROXY (httpoxy, C
 OVERRIDES = (*METHOD, *HOST, *PATH, *SCHEME, *CLIENT, *IDENTITY, *TENANT, *SERVER)
 """All of them. A route, or the configuration, may keep one by name (``keep_overrides``)."""
 OVERRIDE_NAMES = frozenset(each.name for each in OVERRIDES)
+PROOF_HEADERS = frozenset({"dpop"})
+"""What the sidecar reads and removes itself, so that Envoy must not remove it before the Check: the
+proof of a bound token (RFC 9449). It may be kept as an override header may."""

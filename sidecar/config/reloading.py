@@ -32,6 +32,7 @@ _LIVE_SECTIONS: Mapping[str, str] = {
     "tokens.issuers[].claims.tenant": "path type tenants any fixed",
     "tokens.issuers[].claims.roles[]": "path type prefix strip_prefix optional",
     "tokens.issuers[].claims.scopes[]": "path type prefix strip_prefix optional",
+    "tokens.dpop": "algorithms max_age_seconds leeway_seconds nonce nonce_seconds ports",
     "tokens.issuers[].keys": "path mount field name url ca_file timeout_seconds",
     "keys": "max_age_seconds poll_seconds dual_key_seconds when_degraded denied_kids",
     "keys.revocations": "path mount spread poll_seconds max_age_seconds",
@@ -59,6 +60,7 @@ _LIVE_SECTIONS: Mapping[str, str] = {
     "routes[]": "name auth hosts methods head_with_get path path_prefix path_reading csp nonce "
     "cors tenant roles scopes token_from clients shadow keep_overrides module "
     "end_streams_with_token",
+    "routes[].binding": "by unbound",
     "tenants[]": "tenant_id domain csp",
     "headers": "hsts referrer_policy permissions_policy cross_origin_opener_policy "
     "cross_origin_embedder_policy cross_origin_resource_policy origin_agent_cluster csp cors "
@@ -118,6 +120,7 @@ _MAY_APPEAR = frozenset(
         "limits.tenants_from",
         "limits.token",
         "tenants[].limit",
+        "routes[].binding",
         "routes[].limits",
         "routes[].limits.total",
         "routes[].limits.tenant",
@@ -137,6 +140,7 @@ LIVE = (
 
 RESTART: Mapping[str, str] = {
     "vault": "the login to Vault is made at the start",
+    "tokens.dpop.replay_entries": "the table of proofs is made at the start",
     "listen": "sockets and their limits are opened at the start",
     "headers.reports": "its listener is opened at the start",
     "modules": "the threads that verify bundles are made at the start",

@@ -19,6 +19,17 @@ from sidecar.config.headers import HeaderName
 from sidecar.config.limits import RouteLimitSettings
 
 
+class BindingSettings(Settings, frozen=True):
+    """Tokens that are bound to a key of their holder (claim ``cnf``, RFC 7800).
+
+    ``by`` are the ways of which this route takes the proof: ``dpop`` (RFC 9449) and
+    ``certificate`` (RFC 8705). With ``unbound: accept`` tokens without ``cnf`` pass as before.
+    """
+
+    by: Annotated[tuple[Literal["dpop", "certificate"], ...], Meta(min_length=1, max_length=2)]
+    unbound: Literal["refuse", "accept"] = "refuse"
+
+
 class RouteSettings(Settings, frozen=True):
     """The requirements of a request. The first route that matches decides; none means 403.
 
@@ -46,8 +57,19 @@ class RouteSettings(Settings, frozen=True):
     scopes: Annotated[tuple[Text, ...], Meta(max_length=64)] = ()
     token_from: Annotated[tuple[TokenPlace, ...], Meta(min_length=1, max_length=4)] = ("header",)
     clients: Annotated[tuple[ClientName, ...], Meta(max_length=256)] = ()
+    binding: BindingSettings | None = None
     shadow: bool = False
     keep_overrides: Annotated[tuple[HeaderName, ...], Meta(max_length=64)] = ()
     module: Literal["signed", "unsigned_by_owner"] | None = None
     end_streams_with_token: bool = False
     limits: RouteLimitSettings | None = None
+
+    @property
+    def bound_by(self) -> tuple[str, ...]:
+        """How bound tokens may be proved here; empty where none passes."""
+        return () if self.binding is None else self.binding.by
+
+    @property
+    def reads_certificate(self) -> bool:
+        """Whether Envoy must send the client's certificate."""
+        return bool(self.clients) or "certificate" in self.bound_by

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from sidecar.config.header_values import hsts_problems, origin_problem, permissions_problems
 from sidecar.config.headers import CorsPolicy, CspDirectives, CspProfile, Headers
 from sidecar.config.model import Config, RouteSettings, Tenant
-from sidecar.config.overrides import OVERRIDE_NAMES
+from sidecar.config.overrides import OVERRIDE_NAMES, PROOF_HEADERS
 from sidecar.config.problem import Path, Problem
 from sidecar.csp.language import SOURCE_LISTS, TENANT_DOMAIN, Policy, PolicyProblem, parse_policy
 from sidecar.csp.language.overlay import apply_overlay
@@ -66,7 +66,7 @@ def _request_headers(config: Config) -> Iterator[Problem]:
 
 def _kept(where: Path, names: Iterable[str]) -> Iterator[Problem]:
     for index, name in enumerate(names):
-        if name not in OVERRIDE_NAMES:
+        if name not in OVERRIDE_NAMES | PROOF_HEADERS:
             listed = "docs/what-reaches-your-application.md lists them"
             message = f"{name} is not an override header, and only those may be kept; {listed}"
             yield Problem((*where, "keep_overrides", index), message)

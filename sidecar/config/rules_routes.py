@@ -50,8 +50,22 @@ def _route(where: Path, route: RouteSettings) -> Iterator[Problem]:
         yield Problem(
             (*where, "end_streams_with_token"), "has no effect: with auth: none no token is read"
         )
+    yield from _binding(where, route)
     if not route.head_with_get and "GET" not in route.methods:
         yield Problem((*where, "head_with_get"), "needs GET among the methods")
+
+
+def _binding(where: Path, route: RouteSettings) -> Iterator[Problem]:
+    """Check that a bound token can reach a route which asks for one."""
+    if route.binding is None:
+        return
+    if route.auth == "none":
+        yield Problem((*where, "binding"), "has no effect: with auth: none no token is read")
+    if "dpop" in route.binding.by and "header" not in route.token_from:
+        yield Problem(
+            (*where, "binding", "by"),
+            "dpop needs header in token_from: such a token comes as `Authorization: DPoP TOKEN`",
+        )
 
 
 def _wrong_path(path: str) -> str:

@@ -4,15 +4,12 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from sidecar.config.algorithms import AlgorithmName
 from sidecar.config.base import Seconds, Settings, Text, text
 from sidecar.config.claims import ClaimPath, ClaimsSettings
+from sidecar.config.dpop import DpopSettings
 from sidecar.config.keys import KeySourceSettings, VaultKvKeys
 
-AlgorithmName = Literal[
-    "ES256", "ES384", "ES512", "EdDSA", "Ed25519",
-    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512",
-]  # fmt: skip
-"""The algorithms that can be allowed: signatures of public keys only, never HMAC or ``none``."""
 HeaderType = Literal["JWT", "at+jwt", "absent"]
 LeewaySeconds = Annotated[float, Meta(ge=0, le=300)]
 ToleratedHeader = Annotated[
@@ -72,6 +69,7 @@ class Tokens(Settings, frozen=True):
     require_nbf: bool = True
     cache_entries: Annotated[int, Meta(ge=0, le=16_777_216)] = 65_536
     pii: Pii = Pii()
+    dpop: DpopSettings = DpopSettings()
 
     @property
     def token_seconds(self) -> float:

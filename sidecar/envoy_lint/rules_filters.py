@@ -138,7 +138,7 @@ def _hosts(inspected: Inspected) -> Iterator[Found]:
 
 def _clients(inspected: Inspected) -> Iterator[Found]:
     routes = inspected.sidecar.routes if inspected.sidecar is not None else ()
-    if names := [route.name for route in routes if route.clients]:
+    if names := [route.name for route in routes if route.reads_certificate]:
         yield from _of_each(inspected, lambda raw: client_problems(raw, names))
 
 

@@ -90,7 +90,25 @@ def client_problems(document: Any, routes: Collection[str]) -> Iterator[str]:
                 shown = ", ".join(sorted(routes)[:_SHOWN])
                 yield (
                     f"{where}: ext_authz needs include_peer_certificate: true, or nobody passes "
-                    f"routes with clients ({shown})"
+                    f"routes with clients or bound to certificates ({shown})"
+                )
+
+
+def proof_problems(document: Any, routes: Collection[str]) -> Iterator[str]:
+    """Yield where Envoy keeps the DPoP proof back that ``routes`` require."""
+    for manager in _typed(document, _MANAGER):
+        if not any(_routes(manager)):
+            continue
+        for each in manager.get("http_filters", []):
+            allowed = each.get("typed_config", {}).get("allowed_headers")
+            if not _kind(each).endswith(_AUTHZ) or allowed is None:
+                continue
+            if not any(_matches(pattern, "dpop") for pattern in allowed.get("patterns", [])):
+                where = str(manager.get("stat_prefix", "an HTTP connection manager"))
+                shown = ", ".join(sorted(routes)[:_SHOWN])
+                yield (
+                    f"{where}: ext_authz's allowed_headers need {{exact: dpop}}, or nobody passes "
+                    f"routes with binding by dpop ({shown})"
                 )
 
 
@@ -117,7 +135,11 @@ def _let_through(part: str, mutations: list[Any], names: Iterable[str], what: st
 def _removes(mutation: Any, name: str) -> bool:
     if "remove" in mutation:
         return str(mutation["remove"]).lower() == name
-    matcher = mutation.get("remove_on_match", {}).get("key_matcher", {})
+    return _matches(mutation.get("remove_on_match", {}).get("key_matcher", {}), name)
+
+
+def _matches(matcher: Any, name: str) -> bool:
+    """Return whether Envoy's ``StringMatcher`` matches a name."""
     if "safe_regex" in matcher:
         try:
             return re.fullmatch(str(matcher["safe_regex"].get("regex", "")), name) is not None

@@ -12,7 +12,7 @@ each of them costs Envoy a thousand instructions per request.
 from collections.abc import Collection, Iterable
 from itertools import product
 
-from sidecar.config.overrides import OVERRIDES
+from sidecar.config.overrides import OVERRIDES, PROOF_HEADERS
 from sidecar.tokens.claims import Claims
 
 TENANT_ID = "x-tenant-id"
@@ -53,12 +53,14 @@ def names_to_remove(removed: Iterable[str] = (), kept: Collection[str] = ()) -> 
     """Return the names that an answer tells Envoy to remove, in a stable order.
 
     Every trusted name and those of ``removed``, in both of the spellings that most servers
-    equate; and, except those in ``kept``, the headers that would undo the decision itself. Envoy
+    equate; and, except those in ``kept``, the headers that would undo the decision itself, and
+    proofs of bound tokens, which are for the sidecar. Envoy
     applies removals after settings, so a caller must omit the names that it sets.
     """
     folded = (spelling for name in (*TRUSTED, *removed) for spelling in _foldable_spellings(name))
     undoing = (each.name for each in OVERRIDES if each.decided_on and each.name not in kept)
-    return tuple(dict.fromkeys((*folded, *undoing)))
+    proofs = (name for name in sorted(PROOF_HEADERS) if name not in kept)
+    return tuple(dict.fromkeys((*folded, *undoing, *proofs)))
 
 
 def _foldable_spellings(name: str) -> list[str]:

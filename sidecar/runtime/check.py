@@ -28,6 +28,7 @@ from sidecar.observability.audit import AuditLog
 from sidecar.observability.counters import Counters
 from sidecar.tokens.cache import TokenCache
 from sidecar.tokens.keyring import EMPTY_RING, KeyRing
+from sidecar.tokens.proofs import ProofGuard, own_guard
 from sidecar.tokens.revocation import Revocations
 from sidecar.transport.lane import SlowLane
 
@@ -49,9 +50,11 @@ def make_check(
     cache: TokenCache,
     on_fault: Callable[[Exception], None],
     shares_limits: bool = False,
+    proofs: ProofGuard | None = None,
 ) -> Check:
     """Build the service, without keys.
 
+    ``proofs`` is what processes remember together of DPoP proofs; one of its own if there is none.
     ``shares_limits`` says that somebody exchanges the limiter's reports for shares.
     """
     loop = asyncio.get_running_loop()
@@ -70,6 +73,7 @@ def make_check(
         lane=lane,
         verifier_pool=None if config.modules is None else DigestPool(config.modules.max_waiting),
         limiter=limiter,
+        proofs=own_guard(config.tokens.dpop.replay_entries) if proofs is None else proofs,
     )
     return Check(service, recorder, lane, limiter)
 

@@ -15,6 +15,7 @@ import msgspec
 from sidecar.common.errors import Denied
 from sidecar.common.reasons import Reason
 from sidecar.tokens.claim_path import parse_claim_path
+from sidecar.tokens.confirmation import Confirmation, read_confirmation
 from sidecar.tokens.kinds import check_kind
 from sidecar.tokens.mapping import ClaimsMapping, NamesPlace, TenantPlace, read_names
 from sidecar.tokens.policy import IssuerPolicy
@@ -39,6 +40,8 @@ class Claims(msgspec.Struct, frozen=True, gc=False):
     not_before: float
     roles: tuple[str, ...] = ()
     scopes: tuple[str, ...] = ()
+    confirmation: Confirmation | None = None
+    """What proves that the token is its sender's (``cnf``); ``None`` for a bearer token."""
 
 
 def read_claims(payload: Mapping[str, Any], policy: IssuerPolicy) -> Claims:
@@ -65,6 +68,7 @@ def read_claims(payload: Mapping[str, Any], policy: IssuerPolicy) -> Claims:
         not_before=_not_before(payload, policy, issued_at),
         roles=read_roles(payload),
         scopes=read_scopes(payload),
+        confirmation=read_confirmation(payload),
     )
 
 
@@ -86,6 +90,7 @@ def _read_mapped(
         _not_before(payload, policy, issued_at),
         read_names(mapping.roles, payload),
         read_names(mapping.scopes, payload),
+        confirmation=read_confirmation(payload),
     )
 
 

@@ -29,6 +29,7 @@ from sidecar.tokens.claims import (
     read_scopes,
     read_tenant,
 )
+from sidecar.tokens.confirmation import CLAIM
 from sidecar.tokens.kinds import tells_a_kind
 from sidecar.tokens.pii import find_pii
 from sidecar.tokens.policy import IssuerPolicy
@@ -145,7 +146,7 @@ def _accept(
         () if scope is None else _scopes(scope),
     )
     others = payload.keys() - _CLAIMS
-    if others and tells_a_kind(others):
+    if others and (CLAIM in others or tells_a_kind(others)):
         return None
     # Roles and scopes were searched for personal data when they were first read.
     if (others or _may_be_an_address(subject) or _may_be_an_address(token_id)) and find_pii(

@@ -91,6 +91,26 @@ def found(old: tuple[str, ...], new: tuple[str, ...]) -> list[tuple[str, str]]:
             ("every request for /api and everything else below it on any host: paths that lenient "
             "servers take for another route's are no longer refused"),
         ),
+        (
+            (f"{API}, binding: {{by: [dpop]}}",),
+            (f"{API}, binding: {{by: [dpop], unbound: accept}}",), "widens",
+            ("every request for /api and everything else below it on any host: was a valid token "
+            "that is bound by dpop (route 'api'), is a valid token (bound by dpop too) (route "
+            "'api')"),
+        ),
+        (
+            (f"{API}, binding: {{by: [dpop, certificate]}}",),
+            (f"{API}, binding: {{by: [dpop]}}",), "narrows",
+            ("every request for /api and everything else below it on any host: was a valid token "
+            "that is bound by certificate or dpop (route 'api'), is a valid token that is bound by "
+            "dpop (route 'api')"),
+        ),
+        (
+            (API,), (f"{API}, binding: {{by: [dpop]}}",), "widens",
+            ("every request for /api and everything else below it on any host: was a valid token "
+            "(route 'api'), is a valid token that is bound by dpop (route 'api') (some gain "
+            "access, others lose it)"),
+        ),
     ],
 )  # fmt: skip
 def test_a_difference_is_said_for_whom(

@@ -17,6 +17,7 @@ from sidecar.common.reasons import Reason
 from sidecar.config import parse_config
 from sidecar.keys.lifecycle import KeyState
 from sidecar.tokens.cache import TokenCache
+from sidecar.tokens.proofs import own_guard
 from tests.authz.checks import check_request, read_answer
 from tests.authz.conftest import CONFIG
 from tests.support.minting import NOW, Issuer
@@ -43,6 +44,7 @@ class World:
             observer=self,
             on_fault=self.faults.append,
             verifier_pool=None,
+            proofs=own_guard(64),
         )
 
     def decided(self, outcome: Outcome) -> None:

@@ -39,12 +39,35 @@ def test_routes_with_clients_need_the_client_s_certificate(run: Run, tmp_path: P
     code, out, _ = run("config", "envoy", config, "--check", edge)
     assert code == 1
     said = "edge: ext_authz needs include_peer_certificate: true, or nobody passes routes with"
-    assert out.count(f"{said} clients (mesh)") == 1, "the listener that only redirects needs none"
+    assert out.count(f"{said} clients or bound to certificates (mesh)") == 1, (
+        "the listener that only redirects needs none"
+    )
     envoy = tmp_path / "envoy.yaml"
     authz = r"(\.ext_authz\.v3\.ExtAuthz\n)( +)"
     sends = r"\1\2include_peer_certificate: true\n\2"
     envoy.write_text(re.sub(authz, sends, edge.read_text()))
     assert said not in run("config", "envoy", config, "--check", envoy)[1]
+
+
+def test_routes_that_take_proofs_need_the_header_in_which_they_come(
+    run: Run, tmp_path: Path
+) -> None:
+    config, edge = tmp_path / "config.yaml", ROOT / "envoy" / "edge.yaml"
+    text = (ROOT / "config.example.yaml").read_text()
+    route = "  - {name: pay, path_prefix: /pay, keep_overrides: [dpop], binding: {by: [dpop]}}\n"
+    config.write_text(text.replace("\nroutes:\n", f"\nroutes:\n{route}", 1))
+    assert run("config", "envoy", config, "--check", edge)[0] == 0
+    assert "# In Envoy's route for pay" not in run("config", "envoy", config)[1]
+    assert "pay take tokens bound by DPoP" in run("config", "check", config)[1]
+    envoy = tmp_path / "envoy.yaml"
+    envoy.write_text(re.sub(r" +- {exact: dpop}[^\n]*\n", "", edge.read_text()))
+    code, out, _ = run("config", "envoy", config, "--check", envoy)
+    assert code == 1
+    said = "edge: ext_authz's allowed_headers need {exact: dpop}, or nobody passes routes"
+    assert out.count(f"{said} with binding by dpop (pay)") == 1
+    prefix = edge.read_text().replace("{exact: dpop}", "{prefix: dp}")
+    envoy.write_text(prefix)
+    assert run("config", "envoy", config, "--check", envoy)[0] == 0
 
 
 MANAGER = b'{"@type": x/HttpConnectionManager, http_filters: '

@@ -72,6 +72,12 @@ CASES = [
         (of_issuer(before), of_issuer(after), (effect, f"{ISSUER}.{where}", said))
         for before, after, effect, where, said in ISSUERS
     ),
+    (MINIMAL, MINIMAL.replace("tokens:", "tokens:\n  dpop: {ports: [443, 8443]}"),
+     ("widens", "tokens.dpop.ports", "gains 8443")),
+    (MINIMAL, MINIMAL.replace("tokens:", "tokens:\n  dpop: {nonce: required}"),
+     ("narrows", "tokens.dpop.nonce", "was off, is required")),
+    (MINIMAL, MINIMAL.replace("tokens:", "tokens:\n  dpop: {max_age_seconds: 90}"),
+     ("widens", "tokens.dpop.max_age_seconds", "was 60, is 90")),
     (MINIMAL, more("keys: {when_degraded: refuse}"),
      ("narrows", "keys.when_degraded", "was verify, is refuse")),
     (MINIMAL, more("keys: {denied_kids: [k]}"), ("narrows", "keys.denied_kids", "gains k")),

@@ -105,6 +105,16 @@ RULES: list[tuple[str, str, str]] = [
         MINIMAL.replace("name: api", "name: api, auth: none, scopes: [read]"),
         "routes[0]: requires roles",
     ),
+    (
+        "bound tokens of nobody",
+        MINIMAL.replace("name: api", "name: api, auth: none, binding: {by: [certificate]}"),
+        "routes[0].binding: has no effect: with auth: none no token is read",
+    ),
+    (
+        "proofs without the header in which their tokens come",
+        MINIMAL.replace("name: api", "name: api, token_from: [websocket], binding: {by: [dpop]}"),
+        "routes[0].binding.by: dpop needs header in token_from",
+    ),
 ]
 
 

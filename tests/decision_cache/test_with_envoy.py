@@ -95,6 +95,7 @@ ASKED: dict[str, Ask] = {
     "a token in the query": Ask("/api/orders?access_token=x"),
     "in another spelling": Ask("/api/orders?ACCESS%2Etoken=x"),
     "subprotocols": Ask(headers=(("sec-websocket-protocol", "chat"),)),
+    "a proof of nothing": Ask(headers=(("dpop", "x"),)),
     "a signature": Ask(headers=(("x-module-signature", "x"),)),
     "two credentials": Ask(headers=(("authorization", "Bearer x"),)),
     "a role that is missing": Ask("/api/admin/x", claims={"roles": ["other"]}),

@@ -1,13 +1,25 @@
 """Each rule of the claims by itself: one row a bound, on both sides of it."""
 
+import json
 from typing import Any
 
 import pytest
 
 from sidecar.common.errors import Denied
 from sidecar.common.reasons import Reason
-from sidecar.tokens.claims import LATEST_TIME, MAX_LISTED, check_claims, read_claims, validity
-from tests.support.minting import AUDIENCE, NOW, base_claims, rules
+from sidecar.tokens.claims import (
+    LATEST_TIME,
+    MAX_LISTED,
+    MODEL_MAPPING,
+    check_claims,
+    read_claims,
+    validity,
+)
+from sidecar.tokens.confirmation import Confirmation
+from sidecar.tokens.mapping import ClaimsMapping
+from sidecar.tokens.plain import read_plain_claims
+from sidecar.tokens.policy import IssuerPolicy
+from tests.support.minting import AUDIENCE, ISSUER, NOW, base_claims, rules
 
 MISSING, MALFORMED = Reason.CLAIM_MISSING, Reason.CLAIM_MALFORMED
 READ: list[tuple[str, dict[str, Any], Reason | None]] = [
@@ -84,3 +96,23 @@ def test_holding_against_the_policy(
     with pytest.raises(Denied) as denied:
         check_claims(claims, held, now)
     assert denied.value.reason is reason
+
+
+JKT = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"
+
+
+@pytest.mark.parametrize("mapping", [None, MODEL_MAPPING], ids=["the model's", "mapped"])
+def test_no_reader_of_claims_takes_a_bound_token_for_a_bearer_token(
+    mapping: ClaimsMapping | None,
+) -> None:
+    policy = IssuerPolicy(frozenset({AUDIENCE}), mapping=mapping)
+    claims = base_claims(cnf={"jkt": JKT})
+    assert read_claims(claims, policy).confirmation == Confirmation(JKT)
+    for cnf in ({"jkt": JKT}, {"kid": "x"}, {}, "x", None):
+        raw = json.dumps({**base_claims(), "cnf": cnf}, separators=(",", ":")).encode()
+        plain = read_plain_claims(raw, policy, ISSUER, NOW)
+        assert plain is None or plain.confirmation == Confirmation(JKT)
+        if cnf != {"jkt": JKT}:
+            assert plain is None
+            with pytest.raises(Denied):
+                read_claims({**base_claims(), "cnf": cnf}, policy)

@@ -9,7 +9,14 @@ from sidecar.authz.decision import Decision, Snapshot
 from sidecar.authz.encoding.fields import MAX_SHARED, set_headers, set_metadata
 from sidecar.authz.grpc_web import as_text, trailer_block
 from sidecar.authz.preflight import NO_CONTENT
-from sidecar.common.reasons import ANSWERS, GRPC_CODES, Answer, Reason
+from sidecar.common.reasons import (
+    ANSWERS,
+    GRPC_CODES,
+    INVALID_DPOP_PROOF,
+    USE_DPOP_NONCE,
+    Answer,
+    Reason,
+)
 from sidecar.headers.field import ResponseHeader
 from sidecar.limits.fields import Field
 from sidecar.pb import ext_authz_pb2 as pb
@@ -60,7 +67,7 @@ def _encode_denied(decision: Decision, snapshot: Snapshot, decision_id: str) -> 
     set_headers(denied.headers, cross_origin)
     set_headers(denied.headers, (ResponseHeader("content-type", b"application/problem+json"),))
     set_headers(denied.headers, (ResponseHeader(*each) for each in decision.fields))
-    challenge = challenge_of(answer)
+    challenge = challenge_of(answer, decision.dpop, snapshot.dpop.names)
     if challenge is not None:
         set_headers(denied.headers, (ResponseHeader("www-authenticate", challenge.encode()),))
     denied.body = problem_body(reason, answer, decision_id)
@@ -111,15 +118,23 @@ def encode_challenge(decision: Decision, snapshot: Snapshot, decision_id: str, b
     return response.SerializeToString()
 
 
-def challenge_of(answer: Answer) -> str | None:
-    """Return the value of ``WWW-Authenticate`` (RFC 6750 §3), or ``None`` for none."""
+def challenge_of(answer: Answer, dpop: str = "", algorithms: str = "") -> str | None:
+    """Return the value of ``WWW-Authenticate`` (RFC 6750 §3, RFC 9449 §7.1), or ``None``.
+
+    ``dpop`` is whether the route takes the scheme ``DPoP`` (``accepted``) or no other
+    (``required``); ``algorithms`` are those of its proofs.
+    """
     if answer.challenge is None:
         return None
-    if not answer.challenge:
-        return f'Bearer realm="{_REALM}"'
-    return (
-        f'Bearer realm="{_REALM}", error="{answer.challenge}", error_description="{answer.title}"'
+    error = (
+        f', error="{answer.challenge}", error_description="{answer.title}"'
+        if answer.challenge
+        else ""
     )
+    bearer, proof = f'Bearer realm="{_REALM}"', f'DPoP realm="{_REALM}", algs="{algorithms}"'
+    if dpop == "required" or answer.challenge in {INVALID_DPOP_PROOF, USE_DPOP_NONCE}:
+        return proof + error
+    return f"{bearer}{error}, {proof}" if dpop else bearer + error
 
 
 def problem_body(reason: Reason, answer: Answer, decision_id: str) -> str:

@@ -45,7 +45,7 @@ class Broadcast:
     """What all workers decide by, and the one place that sends a change of it to all.
 
     ``routes`` are the names that a worker may count under. ``clock`` is monotonic, in seconds;
-    ``control`` is the descriptor of the decision cache's memory, -1 for none.
+    ``control`` and ``proofs`` are descriptors of memories (``frames.Start``).
     """
 
     def __init__(
@@ -54,8 +54,9 @@ class Broadcast:
         slots: Sequence[Slot],
         clock: Callable[[], float],
         control: int,
+        proofs: int = -1,
     ) -> None:
-        self._state = PublishedState(config, control)
+        self._state = PublishedState(config, control, proofs)
         self._slots = slots
         self._clock = clock
         self.routes = {UNMATCHED, CHALLENGE_ROUTE, *(route.name for route in config.routes)}

@@ -12,6 +12,7 @@ from sidecar.common.registered_domains import RegisteredDomains
 from sidecar.config.endpoints import check_endpoints
 from sidecar.context import AppContext
 from sidecar.decision_cache.component import DecisionCache
+from sidecar.decision_cache.memory import make_memory
 from sidecar.keys.lifecycle import KeyState
 from sidecar.keys.refresher import KeyView
 from sidecar.module_signing.publishers import NO_PUBLISHERS, Publishers
@@ -22,6 +23,8 @@ from sidecar.runtime.in_process import ChallengeLookup, PreparedPolicies
 from sidecar.runtime.workers.limits import LimitShares
 from sidecar.runtime.workers.pool import Dependencies, WorkerPool
 from sidecar.runtime.workers.published import Given
+from sidecar.tokens.proofs import prepare
+from sidecar.tokens.replays import table_bytes
 from sidecar.tokens.revocation import NOTHING_REVOKED, Revocations
 from sidecar.transport.ports import JOINS
 
@@ -48,6 +51,9 @@ class WorkerChecks:
         config = context.config
         with_redis = config.limits is not None and config.limits.redis is not None
         self.limiter = make_limiter(config, context.metrics.counters, shared=with_redis)
+        self._proofs = make_memory("septem-proofs", table_bytes(config.tokens.dpop.replay_entries))
+        prepare(self._proofs.bytes)
+        context.stack.callback(self._proofs.close)
         self._pool = WorkerPool(
             check_endpoints(context.config.listen.authz),
             context.config,
@@ -57,6 +63,7 @@ class WorkerChecks:
                 random.random,
                 audit,
                 control=-1 if decision_cache is None else decision_cache.control.descriptor,
+                proofs=self._proofs.descriptor,
             ),
             on_change=self._show,
             on_fault=context.on_fault,

@@ -33,8 +33,9 @@ LogLevel = Literal[10, 20, 30, 40, 50]
 class Start(Frame, frozen=True, tag="start"):
     """To a worker, first: its number, and the address on which it listens.
 
-    ``control`` is the inherited descriptor of the decision cache's memory; -1 for none. With
-    ``joins`` it takes the port over from a worker that shares it (``transport.ports``).
+    ``control`` is the inherited descriptor of the decision cache's memory, and ``proofs`` that of
+    the DPoP proofs that were seen; -1 for none. With ``joins`` it takes the port over from a
+    worker that shares it (``transport.ports``).
     """
 
     protocol: int
@@ -42,6 +43,7 @@ class Start(Frame, frozen=True, tag="start"):
     address: str
     control: int = -1
     joins: bool = False
+    proofs: int = -1
 
 
 class Policies(Frame, frozen=True, tag="policies"):

@@ -25,6 +25,7 @@ from sidecar.common.clock import monotonic_seconds
 from sidecar.common.errors import Fault
 from sidecar.common.faults import FaultReporter, watch_loop
 from sidecar.config import model
+from sidecar.decision_cache.memory import SharedMemory, take_memory
 from sidecar.keys.lifecycle import KeyState
 from sidecar.observability.counters import Counters
 from sidecar.runtime.hardening.process import Hardening, begin_worker, confine_worker
@@ -65,6 +66,8 @@ from sidecar.runtime.workers.resident_memory import ResidentMemory
 from sidecar.runtime.workers.stats import WorkerStats
 from sidecar.runtime.workers.unknown_kid import UnknownKidReports
 from sidecar.runtime.workers.worker_check import WorkerCheck
+from sidecar.tokens.proofs import ProofGuard, guard_in
+from sidecar.tokens.replays import MAX_TABLE_BYTES, record_lock
 from sidecar.transport.descriptors import of_worker, raise_limit
 from sidecar.transport.h2 import H2Server
 from sidecar.transport.limits import Limits
@@ -122,6 +125,7 @@ class Worker:
         self._resident_memory = ResidentMemory()  # a confined process can't open the file
         self._limits: WorkerLimits | None = None
         self._server: H2Server | None = None
+        self._proofs: SharedMemory | None = None
 
     async def run(self, end: socket.socket) -> int:
         """Start, serve, drain."""
@@ -237,7 +241,9 @@ class Worker:
             return
         config = frame.config
         logging.getLogger().setLevel(config.log.level.upper())
-        self._check = check = WorkerCheck(frame, self._counters, self._on_fault)
+        self._check = check = WorkerCheck(
+            frame, self._counters, self._on_fault, self._shared_proofs()
+        )
         if check.limiter is not None:
             self._limits = WorkerLimits(
                 check.limiter, asyncio.get_running_loop().call_later, self._channel.send
@@ -247,6 +253,13 @@ class Worker:
         check.recorder.on_key_unknown = self._unknown_kids.report
         if any(isinstance(each, model.AcmeIssuerSettings) for each in config.issuers):
             check.service.challenges = self._challenges
+
+    def _shared_proofs(self) -> ProofGuard | None:
+        """Return what workers remember together of DPoP proofs."""
+        if self._start is None or self._start.proofs < 0:
+            return None
+        self._proofs = memory = take_memory(self._start.proofs, 1, MAX_TABLE_BYTES)
+        return guard_in(memory.bytes, record_lock(memory.descriptor))
 
     def _configured(self, what: str) -> WorkerCheck:
         if self._check is None:

@@ -50,6 +50,13 @@ class Dependencies(NamedTuple):
     command: Sequence[str] = COMMAND
     control: int = -1
     """The descriptor of the decision cache's memory, which each worker inherits; -1 for none."""
+    proofs: int = -1
+    """That of the DPoP proofs that were seen; without it each worker remembers its own."""
+
+    @property
+    def inherited(self) -> list[int]:
+        """The descriptors that each worker inherits."""
+        return [each for each in (self.control, self.proofs) if each >= 0]
 
 
 class WorkerPool:
@@ -77,7 +84,9 @@ class WorkerPool:
             for number, address in enumerate(addresses)
         )
         self.challenges = ChallengeReplies(on_fault)
-        self.broadcast = Broadcast(config, self.slots, dependencies.clock, dependencies.control)
+        self.broadcast = Broadcast(
+            config, self.slots, dependencies.clock, dependencies.control, dependencies.proofs
+        )
         self._drain_seconds = config.listen.drain_seconds
         self._dependencies = dependencies
         self._on_change = on_change
@@ -223,7 +232,7 @@ class WorkerPool:
             on_fault=self._on_fault,
             clock=self._dependencies.clock,
             routes=self.broadcast.routes,
-            inherited=[each for each in (self._dependencies.control,) if each >= 0],
+            inherited=self._dependencies.inherited,
             command=self._dependencies.command,
         )
         return process

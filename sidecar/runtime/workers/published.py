@@ -65,14 +65,15 @@ class EncodedPolicies(NamedTuple):
 class PublishedState:
     """The newest of everything that workers decide by."""
 
-    def __init__(self, config: model.Config, control: int = -1) -> None:
-        """``control`` is the descriptor of the decision cache's memory; -1 for none."""
+    def __init__(self, config: model.Config, control: int = -1, proofs: int = -1) -> None:
+        """``control`` and ``proofs`` are descriptors of memories (``frames.Start``)."""
         self.joins = False
         """Whether a worker that starts takes its port over from one that shares it."""
         self.version = 0
         self.ready = False
         self.leases_held = False
         self._control = control
+        self._proofs = proofs
         self.policies = EncodedPolicies(1, encode(Policies(config)))
         """The configuration in force."""
         self._numbered = 1
@@ -176,7 +177,7 @@ class PublishedState:
 
     def first_frames(self, number: int, address: str, *, draining: bool) -> Iterator[bytes]:
         """Yield what a new worker is sent first. The keys come last: it serves from then on."""
-        yield encode(Start(PROTOCOL, number, address, self._control, self.joins))
+        yield encode(Start(PROTOCOL, number, address, self._control, self.joins, self._proofs))
         yield self.policies.frame
         yield encode(Readiness(self.ready))
         if self._limits is not None:

@@ -28,6 +28,7 @@ from sidecar.runtime.workers.limit_frames import CreditSlotsFrame, LeasesHeld
 from sidecar.runtime.workers.revoked import ReceivedParts
 from sidecar.runtime.workers.stats import WorkerStats
 from sidecar.tokens.cache import TokenCache
+from sidecar.tokens.proofs import ProofGuard
 
 _log = logging.getLogger("sidecar.runtime.workers")
 
@@ -40,7 +41,11 @@ class WorkerCheck:
     """
 
     def __init__(
-        self, first: Policies, counters: Counters, on_fault: Callable[[Exception], None]
+        self,
+        first: Policies,
+        counters: Counters,
+        on_fault: Callable[[Exception], None],
+        proofs: ProofGuard | None = None,
     ) -> None:
         self.config = config = first.config
         self.policies = first.number
@@ -66,6 +71,7 @@ class WorkerCheck:
             cache=self._cache,
             on_fault=on_fault,
             shares_limits=True,
+            proofs=proofs,
         )
         self.service, self.recorder, self.lane = check.service, check.recorder, check.lane
         self.limiter = check.limiter

@@ -123,6 +123,7 @@ GUARDS = (
     ("route", "path.at[prefix.length] == '/'", "true", FILTER),
     # the request
     ("request", "if (request->authorization.at != NULL) return false;", "", FILTER),
+    ("request", 'return !text_equal(name, TEXT("dpop"));', "return true;", FILTER),
     ("request", 'return !text_equal(name, TEXT("upgrade"));', "return true;", FILTER),
     ("request", 'return !text_equal(name, TEXT("x-module-signature"));', "return true;", FILTER),
     (

@@ -246,6 +246,10 @@ def status_of(pid: int) -> dict[str, str]:
     return {name: value.strip() for name, _, value in rows}
 
 
+OPEN = ("socket:", "pipe:", "anon_inode:", "/proc/", "/memfd:septem-proofs ")
+"""The last is the memory of the DPoP proofs that all workers have seen."""
+
+
 def test_all_are_hardened_and_readyz_says_by_what(stack: WorkerStack) -> None:
     """What it comes to is tried in tests/hardening; here, that the real processes have it."""
     assert status_of(stack.sidecar.pid)["NoNewPrivs"] == "1"
@@ -258,7 +262,7 @@ def test_all_are_hardened_and_readyz_says_by_what(stack: WorkerStack) -> None:
         assert not [
             each
             for each in Path(f"/proc/{pid}/fd").iterdir()
-            if not str(each.readlink()).startswith(("socket:", "pipe:", "anon_inode:", "/proc/"))
+            if not str(each.readlink()).startswith(OPEN)
             and str(each.readlink()) not in {"/dev/null", "/dev/urandom"}
         ], "no file is open but its own statistics"
     said = stack.readyz()["workers_confined_by"]

@@ -220,6 +220,7 @@ static void test_what_is_never_repeated(void) {
       {"extended CONNECT", {{":protocol", "websocket"}}, false},
       {"an upgrade", {{"upgrade", "websocket"}}, false},
       {"a subprotocol", {{"sec-websocket-protocol", "bearer.x"}}, false},
+      {"a proof of a bound token", {{"dpop", "x"}}, false},
       {"a module's signature", {{"x-module-signature", "x"}}, false},
       {"a preflight", {{"access-control-request-method", "GET"}}, false},
       {"a host with capitals", {{":authority", "Edge.example"}}, false},

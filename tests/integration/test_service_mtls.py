@@ -9,21 +9,26 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
+from hashlib import sha256
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509 import load_pem_x509_certificate
 
 from demo.application import SampleApplication
+from demo.cases import AUDIENCE, ISSUER, Minter
 from demo.envoyproxy import Envoy, shipped_config
 from demo.openbao import OpenBao
 from demo.process import ManagedProcess, fetch_status, free_ports
 from sidecar.cli.main import main
 from sidecar.common.clock import wall_seconds
 from tests.support.authorities import Ca
+from tests.support.minting import b64
 from tests.support.real import TokenFile
 from tests.support.waiting import wait_until
 from workload.mtls import (
@@ -99,8 +104,9 @@ def sidecar_config(
         # Not among the log's lines: the last few hundred of those are looked at.
         "audit": {"to": {"sink": "file", "path": str(token.path.with_name("audit.jsonl"))}},
         "vault": {"address": vault, "auth": {"method": "token_file", "path": str(token.path)}},
-        "tokens": {"issuers": [{"issuer": "https://iam.example", "audiences": ["x"]}]},
+        "tokens": {"issuers": [{"issuer": ISSUER, "audiences": [AUDIENCE]}]},
         "routes": [
+            {"name": "bound", "path_prefix": "/bound", "binding": {"by": ["certificate"]}},
             {"name": "calls", "path_prefix": "/", "auth": "none",
              "clients": ["spiffe://septemcore/ns/orders/*"]}
         ],
@@ -125,8 +131,12 @@ def service_config(ports: dict[str, int]) -> Any:
     return config
 
 
+KEY = ec.generate_private_key(ec.SECP256R1())
+"""Whose public half the sidecars have, for tokens."""
+
+
 def public_key_pem() -> str:
-    public = ec.generate_private_key(ec.SECP256R1()).public_key()
+    public = KEY.public_key()
     return public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
 
@@ -225,6 +235,34 @@ def client(material: Material | None) -> ssl.SSLContext:
         with in_memory(material.chain_pem + material.key_pem) as path:
             context.load_cert_chain(path)
     return context
+
+
+def test_a_token_bound_to_a_certificate_passes_on_a_connection_with_it_alone(
+    openbao: OpenBao, pair: tuple[Service, Service]
+) -> None:
+    """RFC 8705 §3: the certificate is that of the TLS connection, as Envoy saw it."""
+    _, payments = pair
+    own, other = signed(openbao, ORDERS), signed(openbao, ORDERS)
+    der = load_pem_x509_certificate(own.chain_pem).public_bytes(Encoding.DER)
+    cnf = {"x5t#S256": b64(sha256(der).digest())}
+    bound = Minter(KEY, wall_seconds()).good(cnf=cnf)
+    bearer = Minter(KEY, wall_seconds()).good()
+    forged = {"x-forwarded-client-cert": f'Cert="{quote(own.chain_pem.decode())}"'}
+
+    def ask(material: Material, token: str, path: str = "/bound/x", **more: str) -> str:
+        context = client(material)
+        connection = HTTPSConnection("127.0.0.1", payments.inbound, timeout=10, context=context)
+        headers = {"host": "payments", "authorization": f"Bearer {token}", **more}
+        connection.request("GET", path, headers=headers)
+        with connection.getresponse() as response:
+            answer = json.loads(response.read())
+        connection.close()
+        return str(answer.get("reason", response.status))
+
+    assert ask(own, bound) == "200"
+    assert ask(other, bound) == "certificate_mismatch"
+    assert ask(other, bound, **forged) == "certificate_mismatch"
+    assert ask(own, bearer) == "token_not_bound"
 
 
 def test_a_service_without_a_good_certificate_is_refused(

@@ -64,8 +64,9 @@ class AcmeDnsWriter:
     async def begin(self) -> None:
         """Do nothing: each domain has an account of its own, which is read when it is used."""
 
-    def check(self, record: TxtRecord) -> None:
-        """Do nothing: the server writes no other name than its account's."""
+    async def check(self, record: TxtRecord) -> None:
+        """Raise a ``Fault`` unless the account of the domain writes this name."""
+        await self._read_account(record)
 
     async def add(self, record: TxtRecord) -> None:
         """Add one value. Raises ``VaultFault`` or ``Dns01Fault``."""
@@ -76,15 +77,7 @@ class AcmeDnsWriter:
                 f"{show(record.name)} has {MAX_VALUES} values in flight, and acme-dns keeps no "
                 "more: give each domain an account of its own",
             )
-        account = await self._read_account(record)
-        if account.fulldomain != record.name:
-            raise Dns01Fault(
-                "account",
-                f"{show(record.start)} leads to {show(record.name)}, and the account of "
-                f"{record.host} in Vault ({account.where}) writes {show(account.fulldomain)}: let "
-                f"a CNAME at {show(record.start)} lead there",
-            )
-        await self._post(account, record)
+        await self._post(await self._read_account(record), record)
 
     async def remove(self, record: TxtRecord) -> None:
         """Count one value less; acme-dns itself drops it after two newer ones."""
@@ -108,7 +101,15 @@ class AcmeDnsWriter:
                 f"Vault has no account of acme-dns for {record.host}: register one "
                 f"(POST /register) and write its answer to {where}",
             ) from None
-        return read_account(entry.data, where)
+        account = read_account(entry.data, where)
+        if account.fulldomain != record.name:
+            raise Dns01Fault(
+                "account",
+                f"{show(record.start)} leads to {show(record.name)}, and the account of "
+                f"{record.host} in Vault ({where}) writes {show(account.fulldomain)}: let a CNAME "
+                f"at {show(record.start)} lead there",
+            )
+        return account
 
     async def _post(self, account: AcmeDnsAccount, record: TxtRecord) -> None:
         where = self._settings.url

@@ -27,7 +27,7 @@ from sidecar.config.dns01 import Rfc2136Update
 from sidecar.config.network import host_and_port
 from sidecar.vault.ports import KvReader
 
-UPDATE_SECONDS = 10.0
+UPDATE_SECONDS = 5.0
 """For one update: look-up of the server, connection and answer together."""
 TTL_SECONDS = 1
 """So that no resolver of a CA holds a set of values without one that is added a moment later."""
@@ -65,7 +65,7 @@ class Rfc2136Writer:
         entry = await self._vault.read_kv(place.mount, place.path)
         self._key = read_tsig_key(entry.data, f"{place.mount}/{place.path}")
 
-    def check(self, record: TxtRecord) -> None:
+    async def check(self, record: TxtRecord) -> None:
         """Raise ``Dns01Fault`` if a record is in none of the zones that may be written."""
         check_place(record, self._zones)
 

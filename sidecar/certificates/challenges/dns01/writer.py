@@ -11,8 +11,8 @@ class TxtWriter(Protocol):
     async def begin(self) -> None:
         """Prepare for the values of one order. Raises ``Fault``."""
 
-    def check(self, record: TxtRecord) -> None:
-        """Raise ``Dns01Fault`` if a record must not be written; then it is not removed either."""
+    async def check(self, record: TxtRecord) -> None:
+        """Raise ``Fault`` if a record must not or can't be written. Nothing is written."""
 
     async def add(self, record: TxtRecord) -> None:
         """Add one value. Raises ``Fault``; then it is unknown whether it was added."""

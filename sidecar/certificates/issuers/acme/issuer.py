@@ -49,6 +49,9 @@ T = TypeVar("T")
 class ChallengeSolver(Protocol):
     """Puts challenges where the CA looks: the fleet's edge, or the DNS."""
 
+    async def check(self, hosts: tuple[str, ...]) -> None:
+        """Raise a ``Fault`` if it is known already that hosts can't be proved."""
+
     async def publish(self, challenges: list[Challenge]) -> None:
         """Put challenges in place. Raises ``Fault``; ``withdraw`` must follow all the same."""
 
@@ -126,6 +129,7 @@ class AcmeIssuer:
         names = tuple(dict.fromkeys(order.dns_names))
         csr = make_csr(key, names)
         replaces = certificate_id(order.replaces.chain_pem) if order.replaces else None
+        await self._solver.check(tuple(name.removeprefix("*.") for name in names))
         client = await self._open()
         placed = await self._place(client, csr, names, replaces)
         await self._authorize(client, placed, names)

@@ -51,7 +51,7 @@ async def test_two_values_at_one_name(
     given = writer(server, kv)
     await given.begin()
     records = [record(account, letter * 43) for letter in "abc"]
-    given.check(records[0])
+    await given.check(records[0])
     await given.add(records[0])
     await given.add(records[1])
     assert dns_servers.values(account["fulldomain"]) == {"a" * 43, "b" * 43}

@@ -104,10 +104,12 @@ async def test_two_sidecars_prove_one_name_at_once(world: World) -> None:
 
 
 async def test_a_name_that_can_not_be_proved_says_why(world: World) -> None:
-    issuer = world.issuer()
+    issuer, before = world.issuer(), len(world.pebble.process.lines)
     with pytest.raises(Dns01Fault, match="lead in a circle"):
         await issuer.issue(Order("x", ("circle.customer.test",)))
     assert issuer.outcomes == {"challenge": 1}
+    logged = list(world.pebble.process.lines)[before:]
+    assert not any("order" in line for line in logged), "the CA was asked for nothing"
 
 
 async def test_addresses_are_not_proved_over_dns_01(world: World) -> None:

@@ -92,7 +92,8 @@ async def test_an_address_without_a_route() -> None:
     assert (seen.answer, seen.detail) == (ServerAnswer.NO_ROUTE, "Permission denied")
 
 
-async def test_no_serial_is_none() -> None:
+async def test_no_serial_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ASK_SECONDS", 0.2)
     with odd_dns(saying()) as port:
         assert await ask_serial(HERE, port, ZONE) is None
     assert await ask_serial(HERE, 1, ZONE) is None, "nobody is there"

@@ -112,8 +112,35 @@ async def test_where_nothing_is_written(
     assert not any("updating zone" in line or "DDNS" in line for line in logged)
 
 
+async def test_what_can_not_be_proved_is_known_before_an_order(
+    dns_servers: DnsServers, kv: MemoryKv
+) -> None:
+    solver = solver_of(settings(dns_servers), kv)
+    await solver.check([f"www.{ZONE}", "shop.customer.test", "shop.customer.test"])
+    with pytest.raises(Dns01Fault, match="lead in a circle"):
+        await solver.check([f"www.{ZONE}", "circle.customer.test"])
+    assert solver.outcomes == {"cname": 1}
+    assert dns_servers.values(f"_acme-challenge.www.{ZONE}") == set(), "nothing is written"
+
+
+async def test_a_value_that_two_orders_need_is_removed_with_the_second(
+    dns_servers: DnsServers, kv: MemoryKv
+) -> None:
+    """A CA may pose one challenge, of one pending authorization, to two orders."""
+    solver, name = solver_of(settings(dns_servers), kv), f"_acme-challenge.twice.{ZONE}"
+    one = challenge(f"twice.{ZONE}")
+    other = one._replace(until=one.until + 1)
+    await asyncio.gather(solver.publish([one]), solver.publish([other]))
+    await solver.withdraw([one])
+    assert dns_servers.values(name) == {value(one.token)}
+    await solver.withdraw([one])
+    assert dns_servers.values(name) == {value(one.token)}
+    await solver.withdraw([other])
+    assert dns_servers.values(name) == set()
+
+
 LONGEST = [
-    ("253 octets", ".".join(["l" * 50] * 4) + "." + "l" * (253 - 16 - 204 - len(ZONE) - 1)),
+    ("253 octets", ".".join(["l" * 50] * 4) + "." + "l" * (253 - 16 - 204 - len(".knot.test"))),
     ("a label of 63", "l" * 63),
     ("IDN", "xn--bcher-kva"),
 ]
@@ -121,7 +148,8 @@ LONGEST = [
 
 @pytest.mark.parametrize("label", [each[1] for each in LONGEST], ids=[each[0] for each in LONGEST])
 async def test_names_up_to_the_limits(dns_servers: DnsServers, kv: MemoryKv, label: str) -> None:
-    solver, ours = solver_of(settings(dns_servers), kv), [challenge(f"{label}.{ZONE}")]
+    solver = solver_of(settings(dns_servers, dns_servers.knot_address), kv)
+    ours = [challenge(f"{label}.knot.test")]
     await solver.publish(ours)
     await solver.withdraw(ours)
     assert (solver.outcomes, solver.left_behind) == ({"ok": 1}, 0)
@@ -228,7 +256,7 @@ class HangingWriter:
 
     async def begin(self) -> None: ...
 
-    def check(self, _record: TxtRecord) -> None: ...
+    async def check(self, _record: TxtRecord) -> None: ...
 
     async def add(self, _record: TxtRecord) -> None: ...
 

@@ -264,7 +264,7 @@ NOT_ORDERED = [
 @pytest.mark.parametrize("order", [n[1] for n in NOT_ORDERED], ids=[n[0] for n in NOT_ORDERED])
 async def test_what_http_01_can_not_prove_is_not_ordered(setting: Setting, order: Order) -> None:
     before = setting.pebble.orders
-    with pytest.raises(AcmeFault, match="which http-01 can't prove|proves host names"):
+    with pytest.raises(AcmeFault, match=r"which http-01 can't prove|proves host names"):
         await setting.issuer().issue(order)
     assert setting.pebble.orders == before
 

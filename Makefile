@@ -22,6 +22,7 @@ $(STAMP): requirements/dev.lock pyproject.toml workload/pyproject.toml
 	@tools/get-promtool "$(VENV)/bin"
 	@tools/get-pebble "$(VENV)/bin"
 	@tools/get-redis "$(VENV)/bin"
+	@tools/get-dns "$(VENV)/bin"
 	@touch $@
 
 $(GRADERS): $(STAMP) tools/get-graders requirements/graders.lock requirements/node.lock tests/graders/package-lock.json

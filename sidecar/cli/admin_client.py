@@ -12,8 +12,8 @@ from sidecar.common.unix_http import UnixConnection
 from sidecar.config.base import Address
 from sidecar.config.convert import convert
 from sidecar.config.load import load_config
+from sidecar.config.network import LAST_PORT
 from sidecar.config.problem import Problem
-from sidecar.config.rules import LAST_PORT
 from sidecar.transport.sockets import path_of, split_address
 
 DEFAULT_ADMIN = "127.0.0.1:9102"

@@ -16,6 +16,8 @@ from sidecar.config.base import (
     VaultPath,
     text,
 )
+from sidecar.config.dns01 import Dns01Settings
+from sidecar.config.vault import VaultEntry
 
 IpText = Annotated[str, text(r"^[0-9a-fA-F:.]+$", "an IPv4 or IPv6 address", 45)]
 KEY_BITS = {"ec": (256, 384), "rsa": (2048, 3072, 4096)}
@@ -58,18 +60,12 @@ class VaultKvIssuer(Settings, frozen=True, tag_field="type", tag="vault_kv"):
     poll_seconds: Annotated[float, Meta(ge=0.1, le=86_400)] = 60.0
 
 
-class VaultEntry(Settings, frozen=True):
-    """One entry of Vault KV v2."""
-
-    path: VaultPath
-    mount: VaultPath = "secret"
-
-
 class AcmeIssuerSettings(Settings, frozen=True, tag_field="type", tag="acme"):
     """An ACME CA (RFC 8555); needs ``certificate_store``, where its certificates are shared.
 
     ``account`` is the entry of the account's key; the first sidecar that needs it writes it.
     ``external_account`` has ``kid`` and ``hmac_key``, for a CA with external account binding.
+    ``dns`` is for the challenge dns-01, the only one that proves wildcards.
     """
 
     name: Label
@@ -85,12 +81,18 @@ class AcmeIssuerSettings(Settings, frozen=True, tag_field="type", tag="acme"):
     ] = ()
     ca_file: FilePath | None = None
     external_account: VaultEntry | None = None
-    challenge: Literal["http-01", "tls-alpn-01"] = "http-01"
+    challenge: Literal["http-01", "tls-alpn-01", "dns-01"] = "http-01"
+    dns: Dns01Settings | None = None
     profile: Label | None = None
     key: CertificateKey = CertificateKey()
     fallback: Label | None = None
     timeout_seconds: Annotated[float, Meta(gt=0, le=120)] = 15.0
     edge_seconds: Annotated[float, Meta(ge=0.1, le=600)] = 20.0
+
+    @property
+    def connects_to_edge(self) -> bool:
+        """Whether the CA connects to our edge to see a challenge, and not to the DNS."""
+        return self.challenge != "dns-01"
 
 
 IssuerSettings = VaultPkiIssuer | VaultKvIssuer | AcmeIssuerSettings

@@ -19,12 +19,12 @@ from sidecar.config.certificates import (
     CertificateStoreSettings,
     IssuerSettings,
     Probe,
-    VaultEntry,
     VaultKvIssuer,
     VaultPkiIssuer,
 )
 from sidecar.config.claims import ClaimsSettings, NamesClaim, TenantClaim
 from sidecar.config.decision_cache import DecisionCacheSettings
+from sidecar.config.dns01 import AcmeDnsUpdate, Dns01Settings, Rfc2136Update
 from sidecar.config.dpop import DpopSettings
 from sidecar.config.headers import CorsPolicy, CspDirectives, CspProfile, Headers
 from sidecar.config.keys import (
@@ -76,9 +76,12 @@ from sidecar.config.vault import (
     TokenFileAuth,
     Vault,
     VaultAuth,
+    VaultEntry,
+    VaultFolder,
 )
 
 __all__ = [
+    "AcmeDnsUpdate",
     "AcmeIssuerSettings",
     "AdminListen",
     "AlertsSettings",
@@ -96,6 +99,7 @@ __all__ = [
     "CspDirectives",
     "CspProfile",
     "DecisionCacheSettings",
+    "Dns01Settings",
     "DpopSettings",
     "FileAudit",
     "FileForward",
@@ -131,6 +135,7 @@ __all__ = [
     "Reports",
     "ReportsListen",
     "RevocationsSettings",
+    "Rfc2136Update",
     "RouteLimitSettings",
     "RouteSettings",
     "SdsListen",
@@ -147,6 +152,7 @@ __all__ = [
     "Vault",
     "VaultAuth",
     "VaultEntry",
+    "VaultFolder",
     "VaultKvIssuer",
     "VaultKvKeys",
     "VaultKvPrefixRegistry",

@@ -2,6 +2,8 @@
 
 import ipaddress
 
+LAST_PORT = 65_535
+
 
 def is_loopback(address: str) -> bool:
     """Tell whether ``host:port`` or ``unix:/path`` can be reached from this machine only."""
@@ -39,3 +41,9 @@ def in_the_clear(url: str) -> bool:
         return False
     authority = url.removeprefix("http://").partition("/")[0]
     return not is_loopback(authority if ":" in authority else f"{authority}:80")
+
+
+def host_and_port(address: str) -> tuple[str, int]:
+    """Return the parts of ``host:port`` or ``[IPv6]:port``, without the brackets."""
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)

@@ -11,7 +11,7 @@ from sidecar.config.model import (
     VaultKvIssuer,
     VaultPkiIssuer,
 )
-from sidecar.config.network import in_the_clear, is_address, is_every_host, is_loopback
+from sidecar.config.network import LAST_PORT, in_the_clear, is_address, is_every_host, is_loopback
 from sidecar.config.on_demand import HttpRegistry
 from sidecar.config.problem import Path, Problem
 from sidecar.config.rules_certificates import check_certificates
@@ -26,7 +26,6 @@ from sidecar.config.rules_texts import socket_problems
 from sidecar.config.rules_tokens import check_token_issuers
 from sidecar.config.secrets import GenericSecret, SessionTicketKeys, TrustBundle
 
-LAST_PORT = 65_535
 _GUARDED = ".d/s"
 """What ``transport.guard`` appends to the path of the socket that it guards."""
 
@@ -226,12 +225,14 @@ def _names_of_certificate(config: Config, index: int) -> Iterator[Problem]:
         elif (
             name.startswith("*.")
             and isinstance(issuer, AcmeIssuerSettings)
+            and issuer.connects_to_edge
             and issuer.fallback is None
         ):
             yield Problem(
                 path,
                 f"{name} is a wildcard, which {issuer.challenge} can't prove (RFC 8555 §8.3): "
-                "list the host names, or give the issuer a fallback of type vault_pki",
+                "set challenge: dns-01, list the host names, or give the issuer a fallback of "
+                "type vault_pki",
             )
 
 

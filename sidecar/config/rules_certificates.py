@@ -13,8 +13,9 @@ from sidecar.config.certificates import (
     IssuerSettings,
     VaultPkiIssuer,
 )
+from sidecar.config.dns01 import AcmeDnsUpdate
 from sidecar.config.model import Config
-from sidecar.config.network import is_address
+from sidecar.config.network import LAST_PORT, host_and_port, in_the_clear, is_address
 from sidecar.config.problem import Path, Problem
 
 
@@ -24,12 +25,42 @@ def check_certificates(config: Config) -> Iterator[Problem]:
         key = issuer.key if isinstance(issuer, VaultPkiIssuer | AcmeIssuerSettings) else None
         if key is not None and (wrong := _wrong_bits(key)):
             yield Problem(("issuers", index, "key", "bits"), wrong)
+        if isinstance(issuer, AcmeIssuerSettings):
+            yield from _challenge(("issuers", index), issuer)
     issuers = {each.name: each for each in config.issuers}
     for index, certificate in enumerate(config.certificates):
         yield from _names(("certificates", index), certificate)
         issuer_of_it = issuers.get(certificate.issuer)
         if wrong := _cannot_give(issuer_of_it, certificate):
             yield Problem(("certificates", index, "issuer"), wrong)
+
+
+def _challenge(where: Path, issuer: AcmeIssuerSettings) -> Iterator[Problem]:
+    """Check ``dns``, which is for dns-01 and for nothing else."""
+    settings = issuer.dns
+    if issuer.connects_to_edge or settings is None:
+        if settings is not None:
+            why = f"is for challenge: dns-01, and the challenge is {issuer.challenge}"
+            yield Problem((*where, "dns"), why)
+        elif not issuer.connects_to_edge:
+            yield Problem(
+                (*where, "dns"), "is missing: dns-01 needs dns.update, who writes the DNS"
+            )
+        return
+    for index, resolver in enumerate(settings.resolvers):
+        host, port = host_and_port(resolver)
+        if not is_address(host) or not 0 < port <= LAST_PORT:
+            why = f"must be an IP address with a port, like 192.0.2.53:53, and not {resolver}"
+            yield Problem((*where, "dns", "resolvers", index), why)
+    update = settings.update
+    if isinstance(update, AcmeDnsUpdate):
+        if in_the_clear(update.url):
+            why = "must be https: the account's password would cross the network"
+            yield Problem((*where, "dns", "update", "url"), why)
+    elif not 0 < host_and_port(update.server)[1] <= LAST_PORT:
+        yield Problem(
+            (*where, "dns", "update", "server"), f"must have a port of at most {LAST_PORT}"
+        )
 
 
 def _names(where: Path, certificate: Certificate) -> Iterator[Problem]:

@@ -5,6 +5,20 @@ from typing import Annotated
 from sidecar.config.base import CallSeconds, FilePath, Settings, Text, VaultPath, text
 
 
+class VaultEntry(Settings, frozen=True):
+    """One entry of Vault KV v2."""
+
+    path: VaultPath
+    mount: VaultPath = "secret"
+
+
+class VaultFolder(Settings, frozen=True):
+    """The entries of Vault KV v2 below a prefix."""
+
+    prefix: VaultPath
+    mount: VaultPath = "secret"
+
+
 class TokenFileAuth(Settings, frozen=True, tag_field="method", tag="token_file"):
     """A Vault token in a file that a Vault agent keeps up to date (its sink)."""
 

@@ -69,6 +69,7 @@ _SOCKET_UMASK = 0o117
 """Only the owner and the group may use sockets and files of this process."""
 
 _ACME = "sidecar.certificates.issuers.acme.issuer"
+_DNS01 = "sidecar.certificates.challenges.dns01.factory"
 
 _log = logging.getLogger("sidecar")
 
@@ -121,13 +122,16 @@ def serve(
 
 
 def _import_parts(config: model.Config) -> None:
-    """Import the large part that only some configurations need: certbot's library.
+    """Import the large parts that only some configurations need: certbot's library, dnspython.
 
     Now, and not when it starts: nothing is open yet, so that a signal to stop ends the process
     at once, and nothing in the event loop waits for it.
     """
-    if any(isinstance(each, model.AcmeIssuerSettings) for each in config.issuers):
+    acme = [each for each in config.issuers if isinstance(each, model.AcmeIssuerSettings)]
+    if acme:
         import_module(_ACME)
+    if any(each.dns is not None for each in acme):
+        import_module(_DNS01)
 
 
 async def run(

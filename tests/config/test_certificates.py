@@ -13,6 +13,16 @@ ACME = (
     "account: {path: septem/acme}"
 )
 STORE = "certificate_store: {}\n"
+UPDATE = (
+    "update: {type: rfc2136, server: 'ns1.platform.example:53', zones: [acme.platform.example], "
+    "tsig: {path: septem/dns/tsig}}"
+)
+HOSTED = (
+    "update: {type: acme_dns, url: 'https://auth.platform.example', "
+    "accounts: {prefix: septem/acme-dns}}"
+)
+HOSTED_HERE = HOSTED.replace("https://auth.platform.example", "http://127.0.0.1:8080")
+DNS = f"{ACME}, challenge: dns-01, dns: {{{UPDATE}}}"
 
 
 def text(issuers: str, certificates: str = "", more: str = "") -> str:
@@ -29,6 +39,16 @@ GOOD = [
     ("a wildcard that the second CA issues", text(
         f"{PKI}, {ACME}, fallback: internal}}", "{name: e, issuer: public, common_name: "
         "'*.a.example'}", STORE)),
+    ("a wildcard over dns-01", text(
+        DNS + "}", "{name: e, issuer: public, common_name: '*.a.example'}", STORE)),
+    ("dns-01 by acme-dns", text(f"{ACME}, challenge: dns-01, dns: {{{HOSTED}}}}}", more=STORE)),
+    ("acme-dns on this host", text(
+        f"{ACME}, challenge: dns-01, dns: {{{HOSTED_HERE}}}}}", more=STORE)),
+    ("resolvers", text(
+        f"{ACME}, challenge: dns-01, dns: {{{UPDATE}, resolvers: ['192.0.2.1:53', '[::1]:53']}}}}",
+        more=STORE)),
+    ("a zone with an underscore", text(
+        DNS.replace("acme.platform", "_acme-challenge.a") + "}", more=STORE)),
     ("a probe", text(PKI, "{name: edge, issuer: internal, common_name: a.example, "
                           "probe: {address: '127.0.0.1:8443'}}")),
 ]  # fmt: skip

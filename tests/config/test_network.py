@@ -4,7 +4,7 @@ import ipaddress
 
 import pytest
 
-from sidecar.config.network import in_the_clear, is_every_host, is_loopback
+from sidecar.config.network import host_and_port, in_the_clear, is_every_host, is_loopback
 
 
 @pytest.mark.parametrize(
@@ -63,3 +63,15 @@ def test_what_crosses_a_network_in_the_clear(url: str, clear: bool) -> None:
 )
 def test_every_host(host: str, every: bool) -> None:
     assert is_every_host(host) is every
+
+
+@pytest.mark.parametrize(
+    ("address", "parts"),
+    [
+        ("192.0.2.1:53", ("192.0.2.1", 53)),
+        ("ns1.example:5353", ("ns1.example", 5353)),
+        ("[2001:db8::1]:53", ("2001:db8::1", 53)),
+    ],
+)
+def test_host_and_port(address: str, parts: tuple[str, int]) -> None:
+    assert host_and_port(address) == parts

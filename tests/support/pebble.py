@@ -53,9 +53,17 @@ class Pebble:
 
 @contextmanager
 def running_pebble(
-    folder: Path, http_port: int, *, tls_port: int = 1, external: Mapping[str, str] | None = None
+    folder: Path,
+    http_port: int,
+    *,
+    tls_port: int = 1,
+    external: Mapping[str, str] | None = None,
+    resolver: str = "",
 ) -> Iterator[Pebble]:
-    """Start Pebble: it validates http-01 at ``http_port`` of 127.0.0.1, whatever the name."""
+    """Start Pebble: it validates http-01 at ``http_port`` of 127.0.0.1, whatever the name.
+
+    It asks ``resolver`` for TXT records, if there is one, and its own DNS otherwise.
+    """
     package = "pebble (Debian's; tools/get-pebble)"
     program, dns_program = (find_program(n, package) for n in ("pebble", "pebble-challtestsrv"))
     folder.mkdir(parents=True, exist_ok=True)
@@ -81,7 +89,7 @@ def running_pebble(
     with ExitStack() as stack:
         dns = stack.enter_context(ManagedProcess("pebble's DNS", dns_command))
         dns.wait_until(lambda: listens(dns_management), READY_SECONDS)
-        dns_address = f"127.0.0.1:{dns_port}"
+        dns_address = resolver or f"127.0.0.1:{dns_port}"
         environment = {"PEBBLE_VA_NOSLEEP": "1", "PEBBLE_AUTHZREUSE": "0"}
         command = [program, "-config", str(folder / "pebble.json"), "-dnsserver",
                    dns_address, "-strict"]  # fmt: skip

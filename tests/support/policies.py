@@ -5,6 +5,8 @@ path "secret/data/septem/certificates/*"     { capabilities = ["create", "read",
 path "secret/metadata/septem/certificates/*" { capabilities = ["create", "read", "update"] }
 path "secret/data/septem/acme/*"             { capabilities = ["create", "read", "update"] }
 path "secret/metadata/septem/acme/*"         { capabilities = ["create", "read", "update"] }
+path "secret/data/septem/dns/*"              { capabilities = ["read"] }
+path "secret/data/septem/acme-dns/*"         { capabilities = ["read"] }
 path "secret/data/septem/tls/*"              { capabilities = ["read"] }
 path "secret/metadata/septem/tls/*"          { capabilities = ["read"] }
 """

@@ -46,6 +46,7 @@ LONG = (
     "tests/envoy/decision_cache/test_guards.py",
     "tests/envoy/decision_cache/test_programs.py",
     "tests/certificates/issuers/acme/test_issuer.py",
+    "tests/certificates/challenges/dns01/test_solver.py",
     "tests/applications/test_names.py",
     "tests/integration/test_acme_sidecar.py",
     "tests/applications/test_credentials.py",

@@ -17,7 +17,7 @@ from sidecar.certificates.issuers.shared import SharedIssuer
 from sidecar.certificates.issuers.vault_pki import PkiIssuer
 from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.config import model
-from sidecar.config.certificates import VaultEntry
+from sidecar.config.vault import VaultEntry
 from sidecar.vault.client import VaultClient
 from sidecar.vault.errors import VaultForbidden
 from sidecar.vault.versions import CappedEntries

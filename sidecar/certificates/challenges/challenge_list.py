@@ -23,7 +23,7 @@ LATEST = 253_402_300_800.0
 """The end of the year 9999 (Unix seconds): a time beyond it is none."""
 _WRITES = 30
 _REWRITES = Backoff(0.05, 0.2, jitter_share=CONTENDED_JITTER_SHARE)
-HTTP, TLS_ALPN = "http-01", "tls-alpn-01"
+HTTP, TLS_ALPN, DNS = "http-01", "tls-alpn-01", "dns-01"
 
 
 class ChallengeFault(Fault):

@@ -24,8 +24,9 @@ from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.config import model
 from sidecar.vault.client import VaultClient
 
-if TYPE_CHECKING:  # certbot's library: 0.3 s and 15 MB that only ACME needs
-    from sidecar.certificates.issuers.acme.issuer import AcmeIssuer
+if TYPE_CHECKING:  # certbot's library: 0.3 s and 15 MB that only ACME needs; dnspython: dns-01
+    from sidecar.certificates.challenges.dns01.solver import Dns01Solver
+    from sidecar.certificates.issuers.acme.issuer import AcmeIssuer, ChallengeSolver
 
 T = TypeVar("T")
 
@@ -34,14 +35,15 @@ def solver_place(config: model.Config) -> tuple[str, str] | None:
     """Return where in Vault the fleet's challenges are; ``None`` if no issuer needs them."""
     store = config.certificate_store
     if store is None or not any(
-        isinstance(each, model.AcmeIssuerSettings) for each in config.issuers
+        isinstance(each, model.AcmeIssuerSettings) and each.connects_to_edge
+        for each in config.issuers
     ):
         return None
     return store.mount, f"{store.prefix}/challenges"
 
 
 def make_solver(config: model.Config, vault: VaultClient) -> DistributedSolver | None:
-    """Return the solver of ACME challenges; ``None`` if no issuer needs one."""
+    """Return the solver of challenges at the edge; ``None`` if no issuer needs one."""
     place = solver_place(config)
     if place is None:
         return None
@@ -79,10 +81,16 @@ class IssuerFactory:
         self._bare: dict[str, Issuer] = {}
         self.kv: list[KvIssuer] = []
         self.acme: list[AcmeIssuer] = []
+        self.dns01: dict[str, Dns01Solver] = {}
+        """The solvers of dns-01, by the issuer's name."""
         self.shared: list[SharedIssuer] = []
         self.fallbacks: list[FallbackIssuer] = []
         self.slots: dict[str, OrderSlots] = {}
         """The slots of each issuer's orders, by its name."""
+
+    def closing(self) -> "list[AcmeIssuer | Dns01Solver]":
+        """Return what must be closed when it is in use no more."""
+        return [*self.acme, *self.dns01.values()]
 
     def make(self) -> Issuers:
         """Return all issuers."""
@@ -127,7 +135,7 @@ class IssuerFactory:
             jitter=random.random,
             is_revoked=lambda serial: self._is_revoked(name, serial),
             edge_seconds=settings.edge_seconds
-            if isinstance(settings, model.AcmeIssuerSettings)
+            if isinstance(settings, model.AcmeIssuerSettings) and settings.connects_to_edge
             else 0.0,
         )
 
@@ -163,9 +171,7 @@ class IssuerFactory:
             case model.AcmeIssuerSettings():
                 from sidecar.certificates.issuers.acme.issuer import AcmeIssuer  # noqa: PLC0415
 
-                solver = self._solver
-                if solver is None:
-                    raise IssuerFault(f"issuer {settings.name!r} needs certificate_store")
+                solver = self._challenge_solver(settings, vault)
                 issuer = self._once(
                     (settings, solver),
                     lambda: AcmeIssuer(
@@ -174,3 +180,19 @@ class IssuerFactory:
                 )
                 self.acme.append(issuer)
                 return issuer
+
+    def _challenge_solver(
+        self, settings: model.AcmeIssuerSettings, vault: VaultClient
+    ) -> "ChallengeSolver":
+        if settings.dns is not None and not settings.connects_to_edge:
+            from sidecar.certificates.challenges.dns01.factory import (  # noqa: PLC0415
+                make_dns01_solver,
+            )
+
+            dns = settings.dns
+            solver = self._once(("dns01", settings), lambda: make_dns01_solver(dns, vault))
+            self.dns01[settings.name] = solver
+            return solver
+        if self._solver is None:
+            raise IssuerFault(f"issuer {settings.name!r} needs certificate_store")
+        return self._solver

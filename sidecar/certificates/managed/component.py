@@ -5,13 +5,12 @@ import random
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from functools import partial
 from itertools import chain, repeat
-from typing import TYPE_CHECKING
 
 from prometheus_client.core import Metric
 
 from sidecar.certificates.challenges.distributed_solver import DistributedSolver
 from sidecar.certificates.issuers.base import Issuers
-from sidecar.certificates.issuers.factory import make_solver, solver_place
+from sidecar.certificates.issuers.factory import IssuerFactory, make_solver, solver_place
 from sidecar.certificates.issuers.vault_kv_watch import KvWatch
 from sidecar.certificates.managed.admin import CertificateAdmin, CertificateAdminFault
 from sidecar.certificates.managed.alerts import alert_level, alert_probe
@@ -19,6 +18,7 @@ from sidecar.certificates.managed.manager import (
     CertificateManager,
 )
 from sidecar.certificates.managed.metrics import (
+    dns01_families,
     families,
     issuer_families,
     order_families,
@@ -47,9 +47,6 @@ from sidecar.observability.alerts import Alerts
 from sidecar.vault.client import VaultClient
 from sidecar.vault.revoke import revoke_certificate
 from sidecar.vault.trust import read_mount_crls
-
-if TYPE_CHECKING:
-    from sidecar.certificates.issuers.acme.issuer import AcmeIssuer
 
 _SAY_AFTER_SECONDS = (3.0, 5.0)
 
@@ -141,8 +138,7 @@ class Certificates:
 
     def abandon(self, prepared: PreparedCertificates) -> None:
         """Close what was made for a reload that does not take place."""
-        running = self._parts.factory.acme
-        _close([each for each in prepared.parts.factory.acme if each not in running])
+        _close(prepared.parts.factory, self._parts.factory)
 
     def adopt(self, prepared: PreparedCertificates) -> None:
         """Serve what was prepared, and end what is no more."""
@@ -159,7 +155,7 @@ class Certificates:
         self._withdrawal.use(prepared.parts.self_signed)
         self._prober.use(prepared.parts.targets)
         self._run_tasks()
-        _close([each for each in before.factory.acme if each not in self._parts.factory.acme])
+        _close(before.factory, self._parts.factory)
         self.on_polls(polls, tuple(self.polls()))
 
     async def load(self) -> None:
@@ -234,16 +230,20 @@ class Certificates:
         yield revoked_family(self.manager, self._withdrawal, configured=parts.configured)
         yield from issuer_families(factory.shared, factory.acme, factory.fallbacks)
         yield order_families(factory.slots)
+        yield from dns01_families(factory.dns01)
 
     def close(self) -> None:
         """Place no further orders."""
-        _close(self._parts.factory.acme)
+        _close(self._parts.factory)
 
     def _is_revoked(self, issuer: str, serial: str) -> bool:
         watches = (each.watch_of(issuer) for each in (self._parts, self._next) if each is not None)
         return any(watch is not None and watch.is_revoked(serial) for watch in watches)
 
 
-def _close(issuers: "Iterable[AcmeIssuer]") -> None:
-    for issuer in issuers:
-        issuer.close()
+def _close(factory: IssuerFactory, kept: IssuerFactory | None = None) -> None:
+    """Close what a factory has built, except what another one has taken over."""
+    still = kept.closing() if kept is not None else []
+    for each in factory.closing():
+        if each not in still:
+            each.close()

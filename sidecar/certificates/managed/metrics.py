@@ -16,6 +16,7 @@ from sidecar.certificates.managed.withdrawal import Withdrawal
 from sidecar.observability.metrics import counter
 
 if TYPE_CHECKING:
+    from sidecar.certificates.challenges.dns01.solver import Dns01Solver
     from sidecar.certificates.issuers.acme.issuer import AcmeIssuer
 
 
@@ -94,6 +95,31 @@ def issuer_families(
     for second in fallbacks:
         fell_back.add_metric([second.name], second.fell_back)
     yield fell_back
+
+
+def dns01_families(solvers: "Mapping[str, Dns01Solver]") -> Iterator[Metric]:
+    """Yield how challenges in the DNS went; nothing without an issuer that uses dns-01."""
+    if not solvers:
+        return
+    challenges = CounterMetricFamily(
+        "septem_dns01_challenges", "Challenges over dns-01 by outcome", labels=["issuer", "outcome"]
+    )
+    left = CounterMetricFamily(
+        "septem_dns01_values_left", "TXT values that could not be removed", labels=["issuer"]
+    )
+    seconds = CounterMetricFamily(
+        "septem_dns01_propagation_seconds",
+        "How long values took to be shown by every authoritative server, in total",
+        labels=["issuer"],
+    )
+    for name, solver in solvers.items():
+        for outcome, count in solver.outcomes.items():
+            challenges.add_metric([name, outcome], count)
+        left.add_metric([name], solver.left_behind)
+        seconds.add_metric([name], solver.propagation_seconds)
+    yield challenges
+    yield left
+    yield seconds
 
 
 def order_families(slots: Mapping[str, OrderSlots]) -> Metric:

@@ -251,7 +251,10 @@ class Worker:
         if self._start.control >= 0:
             check.join_decision_cache(self._start.control, self._start.number)
         check.recorder.on_key_unknown = self._unknown_kids.report
-        if any(isinstance(each, model.AcmeIssuerSettings) for each in config.issuers):
+        if any(
+            isinstance(each, model.AcmeIssuerSettings) and each.connects_to_edge
+            for each in config.issuers
+        ):
             check.service.challenges = self._challenges
 
     def _shared_proofs(self) -> ProofGuard | None:

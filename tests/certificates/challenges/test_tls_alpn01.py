@@ -17,7 +17,7 @@ from sidecar.certificates.issuers.base import Order
 from sidecar.certificates.managed.probe import served_serial
 from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.config import model
-from sidecar.config.certificates import VaultEntry
+from sidecar.config.vault import VaultEntry
 from sidecar.vault.client import VaultClient
 from tests.support.acme_edge import AcmeEdge, running_edge
 from tests.support.pebble import Pebble, running_pebble

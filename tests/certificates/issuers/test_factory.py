@@ -11,7 +11,7 @@ from sidecar.certificates.issuers.shared import SharedIssuer
 from sidecar.certificates.issuers.vault_kv import KvIssuer
 from sidecar.certificates.issuers.vault_pki import PkiIssuer
 from sidecar.config import model, parse_config
-from tests.config.test_certificates import ACME, PKI, STORE, text
+from tests.config.test_certificates import ACME, DNS, PKI, STORE, text
 from tests.support.authorities import Ca
 from tests.support.fleet_kv import MemoryKv
 
@@ -71,6 +71,7 @@ def test_a_fallback_asks_the_very_issuer_of_that_name() -> None:
 EDGE = [
     ("ACME waits for the edge", ACME + "}", "public", True),
     ("PKI does not", SHARED, "internal", False),
+    ("dns-01 does not", DNS + "}", "public", False),
 ]
 
 
@@ -83,7 +84,11 @@ def test_who_waits_for_our_edge(issuer: str, name: str, waits: bool) -> None:
     assert (shared.edge_seconds > 0) is waits
 
 
-SOLVERS = [("with an ACME issuer", (PKI, ACME + "}"), True), ("without one", (SHARED, KV), False)]
+SOLVERS = [
+    ("with an ACME issuer", (PKI, ACME + "}"), True),
+    ("without one", (SHARED, KV), False),
+    ("with dns-01 alone", (DNS + "}",), False),
+]
 
 
 @pytest.mark.parametrize(
@@ -91,6 +96,16 @@ SOLVERS = [("with an ACME issuer", (PKI, ACME + "}"), True), ("without one", (SH
 )
 def test_challenges_are_solved_if_a_ca_poses_any(issuers: tuple[str, ...], solved: bool) -> None:
     assert isinstance(Made(configured(*issuers)).solver, DistributedSolver) is solved
+
+
+def test_a_solver_for_the_dns_is_each_issuers_own() -> None:
+    other = DNS.replace("name: public", "name: other") + "}"
+    made = Made(configured(DNS + "}", ACME.replace("name: public", "name: edge") + "}", other))
+    assert set(made.factory.dns01) == {"public", "other"}
+    assert isinstance(made.solver, DistributedSolver), "for the one that needs the edge"
+    solvers = {each.name: each._solver for each in made.factory.acme}
+    assert solvers["public"] is made.factory.dns01["public"]
+    assert solvers["edge"] is made.solver
 
 
 def test_an_acme_issuer_without_a_solver_is_a_fault() -> None:

@@ -7,7 +7,7 @@ from typing import Any, cast
 from prometheus_client.core import Metric
 
 from sidecar.certificates.issuers.fallback import FallbackIssuer
-from sidecar.certificates.managed.metrics import families, issuer_families
+from sidecar.certificates.managed.metrics import dns01_families, families, issuer_families
 from sidecar.certificates.managed.probe import Prober
 from sidecar.certificates.managed.renewal import Level
 from sidecar.common.clock import monotonic_seconds
@@ -72,3 +72,16 @@ def test_what_issuers_count() -> None:
         ("acme_orders_total", "public", "rateLimited"): 7.0,
         ("certificate_fallbacks_total", "internal"): 5.0,
     }
+
+
+def test_what_dns_01_counts() -> None:
+    solver = counting(
+        "public", outcomes={"ok": 2, "refused": 1}, left_behind=4, propagation_seconds=1.5
+    )
+    assert samples(dns01_families({"public": solver})) == {
+        ("dns01_challenges_total", "public", "ok"): 2.0,
+        ("dns01_challenges_total", "public", "refused"): 1.0,
+        ("dns01_values_left_total", "public"): 4.0,
+        ("dns01_propagation_seconds_total", "public"): 1.5,
+    }
+    assert list(dns01_families({})) == [], "nothing without such an issuer"

@@ -9,7 +9,7 @@ import pytest
 from sidecar.authz.acme_challenge import PendingChallenge
 from sidecar.common.pacing import WAKES_A_TURN
 from sidecar.config import model
-from sidecar.config.certificates import VaultEntry
+from sidecar.config.vault import VaultEntry
 from sidecar.runtime.workers import challenges as challenges_module
 from sidecar.runtime.workers.challenges import RequestedChallenges
 from sidecar.runtime.workers.frames import MAX_TOKENS, KnownChallenge

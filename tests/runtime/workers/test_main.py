@@ -33,6 +33,8 @@ FOREIGN = (
     "prometheus_client",
     "requests",
     "betterproto2",
+    "acme",
+    "dns",
 )
 TELL_MODULES = """
 import atexit, json, sys

@@ -7,7 +7,7 @@ from cryptography import x509
 from josepy.json_util import field as json_field
 from josepy.jwk import JWKEC
 
-from sidecar.certificates.challenges.challenge_list import HTTP, TLS_ALPN
+from sidecar.certificates.challenges.challenge_list import DNS, HTTP, TLS_ALPN
 from sidecar.common.base64url import encode_base64url
 
 
@@ -36,11 +36,14 @@ class TlsAlpn(challenges.KeyAuthorizationChallenge):
         return str(self.key_authorization(account_key))
 
 
+_CLASSES = {HTTP: challenges.HTTP01, TLS_ALPN: TlsAlpn, DNS: challenges.DNS01}
+
+
 def challenge_of(
     authorization: messages.AuthorizationResource, kind: str
 ) -> messages.ChallengeBody | None:
     """Return the challenge of a kind that an authorization offers; ``None`` if it has none."""
-    wanted = challenges.HTTP01 if kind == HTTP else TlsAlpn
+    wanted = _CLASSES[kind]
     for offered in authorization.body.challenges:
         if isinstance(offered.chall, wanted):
             return offered

@@ -21,8 +21,8 @@ _KNOWN = frozenset(
     }
 )  # fmt: skip
 """The other problems of RFC 8555 §6.7, and those that RFC 9773 and profiles add."""
-PROBLEMS = _FINAL | _KNOWN | {"unreachable", "other"}
-"""All problems: a closed set, so that it may be a label."""
+PROBLEMS = _FINAL | _KNOWN | {"challenge", "unreachable", "other"}
+"""All problems: a closed set, so that it may be a label. ``challenge``: it is not in place."""
 _PREFIX = "urn:ietf:params:acme:error:"
 _MAX_DETAIL_CHARACTERS = 300
 

@@ -9,16 +9,20 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from acme import messages
 
-from sidecar.certificates.challenges.challenge_list import LIFE_SECONDS, Challenge
-from sidecar.certificates.challenges.distributed_solver import DistributedSolver
+from sidecar.certificates.challenges.challenge_list import (
+    DNS,
+    LIFE_SECONDS,
+    Challenge,
+    ChallengeFault,
+)
 from sidecar.certificates.issuers.acme.account import load_account
 from sidecar.certificates.issuers.acme.client import AccountKeyMaterial, AcmeClient
 from sidecar.certificates.issuers.acme.extensions import certificate_id, challenge_of
-from sidecar.certificates.issuers.acme.faults import AcmeFault, from_problem
+from sidecar.certificates.issuers.acme.faults import AcmeFault, from_problem, printable
 from sidecar.certificates.issuers.base import Order, RenewalAdvice
 from sidecar.certificates.issuers.keys import P256, configured_kind, make_key
 from sidecar.certificates.issuers.lease import FleetKv
@@ -42,6 +46,19 @@ _CALL_PATIENCE = 4.0
 T = TypeVar("T")
 
 
+class ChallengeSolver(Protocol):
+    """Puts challenges where the CA looks: the fleet's edge, or the DNS."""
+
+    async def check(self, hosts: tuple[str, ...]) -> None:
+        """Raise a ``Fault`` if it is known already that hosts can't be proved."""
+
+    async def publish(self, challenges: list[Challenge]) -> None:
+        """Put challenges in place. Raises ``Fault``; ``withdraw`` must follow all the same."""
+
+    async def withdraw(self, challenges: list[Challenge]) -> None:
+        """Take challenges away. Never raises a ``Fault``."""
+
+
 class AcmeIssuer:
     """Orders from one CA with one account."""
 
@@ -49,7 +66,7 @@ class AcmeIssuer:
         self,
         settings: model.AcmeIssuerSettings,
         vault: FleetKv,
-        solver: DistributedSolver,
+        solver: ChallengeSolver,
         *,
         now: Now,
         sleep: Callable[[float], Awaitable[None]],
@@ -69,12 +86,20 @@ class AcmeIssuer:
         """Counts of orders by outcome: ``ok`` or the problem."""
 
     async def issue(self, order: Order) -> Material:
-        """Order a certificate. Raises ``AcmeFault``, ``VaultFault`` or ``MaterialFault``."""
-        wildcards = any(name.startswith("*.") for name in order.dns_names)
-        if order.uri_sans or order.ip_sans or wildcards:
+        """Order a certificate.
+
+        Raises ``AcmeFault``, ``ChallengeFault``, ``VaultFault`` or ``MaterialFault``.
+        """
+        if order.uri_sans or order.ip_sans:
+            raise AcmeFault(
+                "unsupportedIdentifier", "ACME proves host names; neither URIs nor addresses"
+            )
+        wildcards = [name for name in order.dns_names if name.startswith("*.")]
+        if wildcards and self._settings.challenge != DNS:
             raise AcmeFault(
                 "unsupportedIdentifier",
-                "ACME challenges prove host names; neither wildcards, nor URIs, nor addresses",
+                f"{wildcards[0]} is a wildcard, which {self._settings.challenge} can't prove "
+                f"(RFC 8555 §8.3): set issuers[].challenge of {self.name} to {DNS}",
             )
         try:
             async with self.slots.hold(order):
@@ -83,6 +108,9 @@ class AcmeIssuer:
             self._count(fault.problem)
             if fault.problem == "caa":
                 _log.error("a CAA record forbids this CA to issue: %s", fault)
+            raise
+        except ChallengeFault:
+            self._count("challenge")
             raise
         self._count("ok")
         return material
@@ -101,9 +129,10 @@ class AcmeIssuer:
         names = tuple(dict.fromkeys(order.dns_names))
         csr = make_csr(key, names)
         replaces = certificate_id(order.replaces.chain_pem) if order.replaces else None
+        await self._solver.check(tuple(name.removeprefix("*.") for name in names))
         client = await self._open()
         placed = await self._place(client, csr, names, replaces)
-        await self._authorize(client, placed)
+        await self._authorize(client, placed, names)
         placed = await self._run(partial(client.finalize, placed))
         polls = 0
         while not placed.fullchain_pem:
@@ -146,10 +175,13 @@ class AcmeIssuer:
             )
         return client
 
-    async def _authorize(self, client: AcmeClient, placed: messages.OrderResource) -> None:
+    async def _authorize(
+        self, client: AcmeClient, placed: messages.OrderResource, names: tuple[str, ...]
+    ) -> None:
         """Prove every name that the CA has not authorized already."""
         offered: list[messages.ChallengeBody] = []
         solver: list[Challenge] = []
+        hosts = {name.removeprefix("*.") for name in names}
         pending = [a for a in placed.authorizations if a.body.status == messages.STATUS_PENDING]
         for each in placed.authorizations:
             if each.body.status not in {messages.STATUS_PENDING, messages.STATUS_VALID}:
@@ -165,6 +197,8 @@ class AcmeIssuer:
             token = answer.partition(".")[0]
             until = self._now() + LIFE_SECONDS
             host = each.body.identifier.value.lower()
+            if host not in hosts:
+                raise AcmeFault("other", f"the CA asks to prove {printable(host)}, not ordered")
             solver.append(Challenge(token, host, answer, until, kind))
             offered.append(challenge)
         try:

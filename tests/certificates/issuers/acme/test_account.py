@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
 from sidecar.certificates.issuers.acme.account import AccountFault, load_account
 from sidecar.certificates.issuers.acme.client import AccountKeyMaterial
 from sidecar.config import model
-from sidecar.config.certificates import VaultEntry
+from sidecar.config.vault import VaultEntry
 from sidecar.vault.errors import VaultNotFound, VaultUnreachable
 from tests.support.fleet_kv import MemoryKv
 

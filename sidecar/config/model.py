@@ -43,7 +43,7 @@ from sidecar.config.limits import (
     RouteLimitSettings,
     TenantLimitEntry,
 )
-from sidecar.config.listen import AdminListen, AuthzListen, Listen, ProbesListen, SdsListen
+from sidecar.config.listen import AdminListen, AuthzListen, Listen, ProbesListen, SdsListen, SdsMtls
 from sidecar.config.modules import Modules
 from sidecar.config.observability import (
     AlertsSettings,
@@ -131,6 +131,7 @@ __all__ = [
     "RouteLimitSettings",
     "RouteSettings",
     "SdsListen",
+    "SdsMtls",
     "SessionTicketKeys",
     "Settings",
     "StdoutAudit",

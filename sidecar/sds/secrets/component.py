@@ -72,6 +72,15 @@ class PolledSecrets:
                 await self.poller.load()
         context.reload_parts.append(partial(self._prepare, context))
 
+    def trust_of(self, bundle: str) -> tuple[TrustBundle, TrustAnchors | None]:
+        """Return a trust bundle as a reload has left it, and its anchors as they were read last."""
+        found = next(
+            each
+            for each in self.poller.secrets
+            if isinstance(each.source, BundleSource) and each.source.name == bundle
+        )
+        return found.source.settings, None if found.held is None else found.held.value
+
     async def _prepare(self, context: AppContext, config: model.Config) -> PreparedPart:
         """Read what is new, for a reload. Raises ``Fault``."""
         sources = self._make_sources(config, self._sources)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sidecar.cli.admin_client import DEFAULT_ADMIN, admin_address, ask_admin, no_sidecar
+from sidecar.cli.certs_drill import add_drill
 from sidecar.cli.certs_renew import add_renew
 from sidecar.common.printable import printable, printable_lines
 
@@ -45,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         command.set_defaults(run=run)
         if name == "renew":
             add_renew(command)
+    add_drill(subcommands)
 
 
 def _list(options: argparse.Namespace) -> int:

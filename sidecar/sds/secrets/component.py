@@ -74,12 +74,11 @@ class PolledSecrets:
 
     def trust_of(self, bundle: str) -> tuple[TrustBundle, TrustAnchors | None]:
         """Return a trust bundle as a reload has left it, and its anchors as they were read last."""
-        found = next(
-            each
-            for each in self.poller.secrets
-            if isinstance(each.source, BundleSource) and each.source.name == bundle
-        )
-        return found.source.settings, None if found.held is None else found.held.value
+        for each in self.poller.secrets:
+            source = each.source
+            if isinstance(source, BundleSource) and source.name == bundle:
+                return source.settings, None if each.held is None else each.held.value
+        raise LookupError(bundle)  # the configuration's own rules name it
 
     async def _prepare(self, context: AppContext, config: model.Config) -> PreparedPart:
         """Read what is new, for a reload. Raises ``Fault``."""

@@ -88,6 +88,7 @@ async def start(
         remove=sds.secrets.remove,
     )
     await polled.start(context)
+    certificates.believe(partial(_roots_of, polled))
     context.metrics.add_source(metrics.families)
     context.metrics.add_source(certificates.families)
     context.routes.update(certificate_routes(certificates.admin()))
@@ -125,6 +126,11 @@ async def _obtain(context: AppContext, certificates: Certificates) -> None:
 async def _load_registry(context: AppContext, component: OnDemandComponent) -> None:
     with context.waits.on(component.registry.status.name):
         await component.load()
+
+
+def _roots_of(polled: PolledSecrets, bundle: str) -> bytes | None:
+    _, anchors = polled.trust_of(bundle)
+    return None if anchors is None else anchors.roots_pem
 
 
 def _serve_on_demand(

@@ -90,6 +90,7 @@ class Certificates:
             self._parts.targets,
             self.store,
             clock=monotonic_seconds,
+            now=wall_seconds,
             sleep=asyncio.sleep,
             on_change=partial(alert_probe, alerts),
         )
@@ -161,6 +162,10 @@ class Certificates:
         self._run_tasks()
         _close([each for each in before.factory.acme if each not in self._parts.factory.acme])
         self.on_polls(polls, tuple(self.polls()))
+
+    def believe(self, anchors: Callable[[str], bytes | None]) -> None:
+        """Probe with the roots of trust bundles, which ``anchors`` returns by name."""
+        self._prober.anchors = anchors
 
     async def load(self) -> None:
         """Read the CRLs: what is revoked is not taken from the fleet's store."""

@@ -264,12 +264,22 @@ def test_a_revoked_envoy_is_cut_off_until_it_has_another_certificate(world: Worl
     wait_until(lambda: one.served() == new, 60)
 
 
-def test_a_peer_that_is_taken_off_the_list_gets_nothing_new(world: World) -> None:
+def test_a_peer_that_is_taken_off_the_list_is_cut_off_by_a_reload(world: World) -> None:
     one, other = world.hosts[A], world.hosts[B]
-    kept = one.served()
+    kept, before = one.served(), world.counted("septem_sds_peers_cut_off_total")
     world.init(world.folder, one, (B,))
     listed = yaml.safe_load((world.folder / "sidecar.yaml").read_text())
     assert listed["trust_bundles"][0]["peers"] == [B]
+    assert main(["config", "reload", "--admin", f"127.0.0.1:{world.admin}"]) == 0
+    wait_until(lambda: world.counted("septem_sds_peers_cut_off_total") == before + 1, 30)
+    new = world.renew()
+    wait_until(lambda: other.served() == new, 60)
+    assert one.served() == kept != new
+
+
+def test_the_list_holds_after_a_restart_too(world: World) -> None:
+    one, other = world.hosts[A], world.hosts[B]
+    kept = one.served()
     world.restart()
     new = world.renew()
     wait_until(lambda: other.served() == new, 60)

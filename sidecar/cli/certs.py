@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from sidecar.cli.admin_client import DEFAULT_ADMIN, admin_address, ask_admin, no_sidecar
+from sidecar.cli.certs_drill import add_drill
+from sidecar.cli.certs_renew import add_renew
 from sidecar.common.printable import printable, printable_lines
 
 EXIT_OK = 0
@@ -20,11 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name, run, words in (
         ("list", _list, "every certificate: issuer, state, end, serial, last error"),
         ("show", _show, "one certificate, with its chain"),
-        (
-            "renew",
-            _renew,
-            "renew one now, at most once a minute; the current one is served until then",
-        ),
+        ("renew", _show, "renew some now, wait for them, print the new serials"),
         (
             "revoke",
             _revoke,
@@ -33,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("pins", _pins, "SHA-256 of the public keys held (RFC 7469), for pinning"),
     ):
         command = subcommands.add_parser(name, help=words, description=words.capitalize() + ".")
-        if name in {"show", "renew", "revoke"}:
+        if name in {"show", "revoke"}:
             command.add_argument("name", metavar="NAME")
         where = command.add_mutually_exclusive_group()
         where.add_argument(
@@ -46,6 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         )
         command.add_argument("--json", action="store_true", help="print everything, as JSON")
         command.set_defaults(run=run)
+        if name == "renew":
+            add_renew(command)
+    add_drill(subcommands)
 
 
 def _list(options: argparse.Namespace) -> int:
@@ -71,10 +72,6 @@ def _rows(options: argparse.Namespace) -> list[dict[str, Any]]:
 
 def _show(options: argparse.Namespace) -> int:
     return _one(options, "GET", "show")
-
-
-def _renew(options: argparse.Namespace) -> int:
-    return _one(options, "POST", "renew")
 
 
 def _revoke(options: argparse.Namespace) -> int:

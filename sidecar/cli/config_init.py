@@ -7,6 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from sidecar.cli.config_envoy import removal
+from sidecar.cli.config_init_remote import (
+    FOLDER,
+    add_remote_options,
+    certificate_lines,
+    issuer_lines,
+    listen_mtls,
+    remote_files,
+    remote_values,
+)
 from sidecar.cli.output import add_json, print_json
 from sidecar.common.errors import Fault
 from sidecar.config.base import Address
@@ -82,6 +91,7 @@ def add_init(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         metavar="N",
         help="the user that Envoy runs as, where SDS is on a Unix socket (default: our own)",
     )
+    add_remote_options(init)
     init.add_argument("--vault-ca", metavar="FILE", help="a CA bundle for Vault's address")
     init.add_argument("--envoy", action="store_true", help=f"write {ENVOY} too")
     init.add_argument(
@@ -110,6 +120,10 @@ def _init(options: argparse.Namespace) -> int:
     made = {SIDECAR: text}
     if options.envoy:
         made[ENVOY] = envoy_file(config, options)
+    if options.sds_peer:
+        values = {**_addresses(config, options), **remote_values(config, options)}
+        made |= {str(path): content for path, content in remote_files(values)}
+        _make_folder(options.directory / FOLDER)
     for name, content in made.items():
         _write(options.directory / name, content, replace=options.force)
     paths = [str(options.directory / name) for name in made]
@@ -120,7 +134,17 @@ def _init(options: argparse.Namespace) -> int:
     print(f"then: sidecar config check {paths[0]}; sidecar serve --config {paths[0]}")
     if options.envoy:
         print(f"and beside it: envoy -c {paths[1]}")
+    if options.sds_peer:
+        folder = scalar(options.remote_folder)
+        print(f"on another host: {FOLDER}/ as {folder}, then envoy -c {folder}/envoy.yaml")
     return EXIT_OK
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(exist_ok=True)
+    except OSError as exc:
+        raise Fault(f"{path} can't be made: {exc.strerror}") from exc
 
 
 def _write(path: Path, content: str, *, replace: bool) -> None:
@@ -141,7 +165,7 @@ def sidecar_lines(options: argparse.Namespace) -> Iterator[str]:
     workers = f", workers: {options.workers}" if options.workers > 1 else ""
     yield f"  authz: {{address: {scalar(options.authz)}{workers}}}"
     uids = f", peer_uids: [{options.envoy_uid}]" if options.envoy_uid is not None else ""
-    yield f"  sds: {{address: {scalar(options.sds)}{uids}}}"
+    yield f"  sds: {{address: {scalar(options.sds)}{uids}{listen_mtls(options)}}}"
     yield f"  admin: {{address: {scalar(options.admin)}}}"
     yield "vault:"
     yield f"  address: {scalar(options.vault)}"
@@ -158,27 +182,24 @@ def sidecar_lines(options: argparse.Namespace) -> Iterator[str]:
     yield "  - {name: application, path_prefix: /, auth: required}"
     yield "issuers:"
     yield f"  - {{name: internal, type: vault_pki, mount: pki, role: {scalar(options.role)}}}"
+    yield from issuer_lines(options)
     yield "certificates:"
     yield f"  - {{name: edge, issuer: internal, common_name: {scalar(options.host)}}}"
+    yield from certificate_lines(options)
 
 
 def envoy_file(config: Config, options: argparse.Namespace) -> str:
     """Return Envoy's file for a sidecar with this configuration. Raises ``Fault``."""
-    if not is_address(options.listen):
-        raise Fault(f"--listen {options.listen!r} must be an IP address")
-    found: list[Problem] = []
-    convert(options.application, Address, found)
-    if found:
-        raise Fault(f"--application {options.application!r} {found[0].message}")
+    if options.sds_peer:
+        raise Fault(
+            "--envoy is for an Envoy on this machine, which shows no certificate; with --sds-peer "
+            f"every Envoy must: {FOLDER}/ has the files of one"
+        )
     endpoints = check_endpoints(config.listen.authz)
-    sds = config.listen.sds
-    is_named = _is_named(options.application)
     values = {
-        "LISTEN": scalar(options.listen),
+        **_addresses(config, options),
         "HTTP_PORT": str(options.http_port),
-        "HTTPS_PORT": str(options.https_port),
         "PUBLIC_PORT": str(options.public_port or options.https_port),
-        "ENVOY_ADMIN_PORT": str(options.envoy_admin_port),
         "TRUSTED": "\n".join(f"{' ' * _MUTATION}- remove: {name}" for name in TRUSTED),
         "REQUEST_NAMES": "\n".join(removal(_MUTATION, request_names())),
         "REQUEST_TRAILERS": "\n".join(removal(_MUTATION, REQUEST_TRAILERS)),
@@ -187,15 +208,32 @@ def envoy_file(config: Config, options: argparse.Namespace) -> str:
         "ODD_HOST": scalar(HOST_OF_TWO_READINGS),
         # With several workers a try ends early, so that another is asked (envoy/README.md).
         "TRY_SECONDS": "0.2" if len(endpoints) > 1 else "10",
-        "APPLICATION_TYPE": "STRICT_DNS" if is_named else "STATIC",
-        "APPLICATION": _endpoint(options.application),
         "AUTHZ": "\n".join(map(_endpoint, endpoints)),
-        "SDS": _endpoint(sds.address if sds is not None else ""),
     }
     text = files("sidecar.cli").joinpath("envoy_start.yaml").read_text("utf-8")
     for name, value in values.items():
         text = text.replace(f"@{name}@", value)
     return text
+
+
+def _addresses(config: Config, options: argparse.Namespace) -> dict[str, str]:
+    """Return the values that every Envoy's file has. Raises ``Fault``."""
+    if not is_address(options.listen):
+        raise Fault(f"--listen {options.listen!r} must be an IP address")
+    found: list[Problem] = []
+    convert(options.application, Address, found)
+    if found:
+        raise Fault(f"--application {options.application!r} {found[0].message}")
+    sds = config.listen.sds.address if config.listen.sds is not None else ""
+    return {
+        "LISTEN": scalar(options.listen),
+        "HTTPS_PORT": str(options.https_port),
+        "ENVOY_ADMIN_PORT": str(options.envoy_admin_port),
+        "APPLICATION_TYPE": "STRICT_DNS" if _is_named(options.application) else "STATIC",
+        "APPLICATION": _endpoint(options.application),
+        "SDS_TYPE": "STRICT_DNS" if _is_named(sds) else "STATIC",
+        "SDS": _endpoint(sds),
+    }
 
 
 def _is_named(address: str) -> bool:

@@ -111,12 +111,19 @@ class CertificateStoreSettings(Settings, frozen=True):
     order_seconds: Annotated[float, Meta(ge=1, le=3600)] = 180.0
 
 
+PUBLIC_ROOTS = "public"
+
+
 class Probe(Settings, frozen=True):
-    """Where a certificate should be served; probed after each change and at an interval."""
+    """Where a certificate should be served; probed after each change and at an interval.
+
+    With ``roots`` (``public``, or the name of a trust bundle) as a client that believes those.
+    """
 
     address: Address
     within_seconds: Annotated[float, Meta(gt=0, le=600)] = 15.0
     every_seconds: Annotated[float, Meta(ge=1, le=86_400)] = 300.0
+    roots: Text | None = None
 
 
 class Certificate(Settings, frozen=True):

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from sidecar.config.base import Address, Seconds, Settings, UnixId
+from sidecar.config.base import Address, Seconds, Settings, Text, UnixId
 from sidecar.config.decision_cache import DecisionCacheSettings
 from sidecar.config.reports import ReportsListen
 
@@ -23,16 +23,28 @@ class AuthzListen(Settings, frozen=True):
     decision_cache: DecisionCacheSettings | None = None
 
 
+class SdsMtls(Settings, frozen=True):
+    """Mutual TLS, with which SDS may be served to other hosts.
+
+    ``certificate`` is the name of an entry of ``certificates``, which is shown; ``trust_bundle`` of
+    one of ``trust_bundles``, whose roots, CRLs and ``peers`` say who may fetch private keys.
+    """
+
+    certificate: Text
+    trust_bundle: Text
+
+
 class SdsListen(Settings, frozen=True):
     """Where Envoy asks for certificates. A Unix socket keeps them off the network.
 
     On a Unix socket the peer's user or one of its groups must be among these; if none are
-    given, the peer's user must be the sidecar's own.
+    given, the peer's user must be the sidecar's own. Beyond this machine ``mtls`` names the peer.
     """
 
     address: Address = "127.0.0.1:9101"
     peer_uids: Annotated[tuple[UnixId, ...], Meta(max_length=64)] = ()
     peer_gids: Annotated[tuple[UnixId, ...], Meta(max_length=64)] = ()
+    mtls: SdsMtls | None = None
 
 
 class AdminListen(Settings, frozen=True):

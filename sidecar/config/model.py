@@ -44,7 +44,7 @@ from sidecar.config.limits import (
     RouteLimitSettings,
     TenantLimitEntry,
 )
-from sidecar.config.listen import AdminListen, AuthzListen, Listen, ProbesListen, SdsListen
+from sidecar.config.listen import AdminListen, AuthzListen, Listen, ProbesListen, SdsListen, SdsMtls
 from sidecar.config.modules import Modules
 from sidecar.config.observability import (
     AlertsSettings,
@@ -139,6 +139,7 @@ __all__ = [
     "RouteLimitSettings",
     "RouteSettings",
     "SdsListen",
+    "SdsMtls",
     "SessionTicketKeys",
     "Settings",
     "StdoutAudit",

@@ -81,7 +81,7 @@ _LIVE_SECTIONS: Mapping[str, str] = {
     "issuers[].external_account": "path mount",
     "certificate_store": "prefix mount lease_seconds order_seconds",
     "certificates[]": "name issuer common_name alt_names spiffe_id ip_addresses when_revoked",
-    "certificates[].probe": "address within_seconds every_seconds",
+    "certificates[].probe": "address within_seconds every_seconds roots",
     "on_demand": "issuer max_names max_labels ttl_seconds retry_seconds max_retry_seconds "
     "orders_per_minute orders_burst orders_waiting orders_per_domain domain_window_seconds",
     "on_demand.registry": "path poll_seconds mount prefix entry_ttl_seconds url ca_file "

@@ -22,6 +22,7 @@ from sidecar.config.rules_limits import check_limits
 from sidecar.config.rules_modules import check_modules
 from sidecar.config.rules_reports import check_reports
 from sidecar.config.rules_routes import check_routes
+from sidecar.config.rules_sds import check_sds
 from sidecar.config.rules_texts import socket_problems
 from sidecar.config.rules_tokens import check_token_issuers
 from sidecar.config.secrets import GenericSecret, SessionTicketKeys, TrustBundle
@@ -33,6 +34,7 @@ _GUARDED = ".d/s"
 def cross_check(config: Config) -> Iterator[Problem]:
     """Yield the broken rules of a configuration whose single settings are all valid."""
     yield from _listeners(config)
+    yield from check_sds(config)
     yield from check_reports(config)
     yield from _workers(config)
     yield from check_decision_cache(config)
@@ -73,16 +75,6 @@ def _listeners(config: Config) -> Iterator[Problem]:
     if listen.sds is None and (needed := [each for each in served if getattr(config, each)]):
         sections = " and ".join(needed).replace("_", " ")
         yield Problem(("listen", "sds"), f"is missing, and {sections} need it to be served")
-    if listen.sds and not listen.sds.address.startswith("unix:"):
-        for name in ("peer_uids", "peer_gids"):
-            if getattr(listen.sds, name):
-                why = "is only for a Unix socket: over TCP the kernel names no peer"
-                yield Problem(("listen", "sds", name), why)
-    if listen.sds and not is_loopback(listen.sds.address):
-        yield Problem(
-            ("listen", "sds", "address"),
-            "must be on loopback or a Unix socket: it hands out private keys",
-        )
 
 
 def _socket_paths(config: Config) -> Iterator[Problem]:

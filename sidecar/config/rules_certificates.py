@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from sidecar.config.certificates import (
     KEY_BITS,
+    PUBLIC_ROOTS,
     AcmeIssuerSettings,
     Certificate,
     CertificateKey,
@@ -30,6 +31,7 @@ def check_certificates(config: Config) -> Iterator[Problem]:
     issuers = {each.name: each for each in config.issuers}
     for index, certificate in enumerate(config.certificates):
         yield from _names(("certificates", index), certificate)
+        yield from _probe(config, index, certificate)
         issuer_of_it = issuers.get(certificate.issuer)
         if wrong := _cannot_give(issuer_of_it, certificate):
             yield Problem(("certificates", index, "issuer"), wrong)
@@ -70,6 +72,21 @@ def _names(where: Path, certificate: Certificate) -> Iterator[Problem]:
     for address in certificate.ip_addresses:
         if not is_address(address):
             yield Problem((*where, "ip_addresses"), f"{address!r} is no IP address")
+
+
+def _probe(config: Config, index: int, certificate: Certificate) -> Iterator[Problem]:
+    roots = certificate.probe.roots if certificate.probe is not None else None
+    if roots is None:
+        return
+    where: Path = ("certificates", index, "probe", "roots")
+    bundles = sorted(each.name for each in config.trust_bundles)
+    if roots == PUBLIC_ROOTS and PUBLIC_ROOTS in bundles:
+        yield Problem(where, "may be the public CAs or the trust bundle of that name: rename it")
+    elif roots != PUBLIC_ROOTS and roots not in bundles:
+        known = ", ".join(bundles) or "none"
+        yield Problem(
+            where, f"must be {PUBLIC_ROOTS} or the name of a trust bundle; there are: {known}"
+        )
 
 
 def _wrong_bits(key: CertificateKey) -> str:

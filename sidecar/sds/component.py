@@ -2,32 +2,30 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from functools import partial
-
-import grpc
 
 from sidecar.certificates.challenges.distributed_solver import DistributedSolver
 from sidecar.certificates.managed.admin_routes import certificate_routes
 from sidecar.certificates.managed.component import Certificates
 from sidecar.certificates.on_demand.component import OnDemandComponent, make_component
+from sidecar.common.clock import wall_seconds
 from sidecar.common.registered_domains import RegisteredDomains
 from sidecar.config import model
 from sidecar.config.on_demand import OnDemandSettings
 from sidecar.context import AppContext
 from sidecar.observability.alerts import Alerts
 from sidecar.sds.acme_streams import challenge_handler
+from sidecar.sds.listener import open_listener
 from sidecar.sds.metrics import SdsMetrics
+from sidecar.sds.mtls import RemotePeers
 from sidecar.sds.reloading import CertificatesReload, eviction_policy
 from sidecar.sds.secrets.component import PolledSecrets
-from sidecar.sds.service import SDS_SERVICE, SdsEvents, SdsService
-from sidecar.transport.aio import GrpcServer
-from sidecar.transport.guard import make_guard
-from sidecar.transport.listener_bounds import SDS
+from sidecar.sds.service import SdsEvents, SdsService
+from sidecar.transport.tls_guard import TlsGuard
 from sidecar.vault.client import VaultClient
 
 _log = logging.getLogger("sidecar.sds")
-_MAX_MESSAGE_BYTES = 4_194_304
 
 
 async def start(
@@ -90,6 +88,7 @@ async def start(
         remove=sds.secrets.remove,
     )
     await polled.start(context)
+    certificates.believe(partial(_roots_of, polled))
     context.metrics.add_source(metrics.families)
     context.metrics.add_source(certificates.families)
     context.routes.update(certificate_routes(certificates.admin()))
@@ -97,7 +96,10 @@ async def start(
     if obtain_first:
         await obtain()
         obtain = _nothing_left
-    await _listen(context, settings, handlers, metrics)
+    remote = _remote_peers(settings, certificates, polled)
+    guard = await open_listener(context, settings, handlers, metrics, remote)
+    if guard is not None and settings.mtls is not None:
+        sds.secrets.watch(partial(_note_trust, guard, settings.mtls.trust_bundle))
     context.stack.callback(sds.drain)
     context.spawn(polled.poller.run())
     context.spawn(certificates.run())
@@ -126,6 +128,11 @@ async def _load_registry(context: AppContext, component: OnDemandComponent) -> N
         await component.load()
 
 
+def _roots_of(polled: PolledSecrets, bundle: str) -> bytes | None:
+    _, anchors = polled.trust_of(bundle)
+    return None if anchors is None else anchors.roots_pem
+
+
 def _serve_on_demand(
     component: OnDemandComponent,
     settings: OnDemandSettings,
@@ -141,34 +148,20 @@ def _serve_on_demand(
     )
 
 
-async def _listen(
-    context: AppContext,
-    settings: model.SdsListen,
-    handlers: Sequence[grpc.GenericRpcHandler],
-    metrics: SdsMetrics,
-) -> None:
-    """Open the listener; a Unix socket is protected by a guard."""
-    most = context.bounds[SDS]
-    guard = make_guard(settings, metrics.refuse_peer, most)
-    address = settings.address
-    if guard is None:
-        _log.warning(
-            "any process of this machine may fetch secrets from %s; use a Unix socket as "
-            "listen.sds.address, where peers are checked",
-            address,
-        )
-    else:
-        guard.prepare()
-        context.stack.callback(guard.close)
-        address = guard.inner_address
-    server = GrpcServer(
-        address,
-        SDS_SERVICE,
-        handlers,
-        max_message_bytes=_MAX_MESSAGE_BYTES,
-        max_connections=most,
+def _remote_peers(
+    settings: model.SdsListen, certificates: Certificates, polled: PolledSecrets
+) -> RemotePeers | None:
+    """Return who may fetch secrets over the network, where ``listen.sds.mtls`` says so."""
+    mtls = settings.mtls
+    if mtls is None:
+        return None
+    return RemotePeers(
+        partial(polled.trust_of, mtls.trust_bundle),
+        partial(certificates.store.get, mtls.certificate),
+        wall_seconds,
     )
-    await context.listen(server)
-    if guard is not None:
-        guard.start()
-        context.stack.push_async_callback(guard.stop)
+
+
+def _note_trust(guard: TlsGuard, bundle: str, changed: str) -> None:
+    if changed == bundle:
+        guard.trust_changed()

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from prometheus_client.core import Metric
 
+from sidecar.common.printable import printable
 from sidecar.observability.metrics import counter, gauge
 from sidecar.transport.peers import Peer
 
@@ -19,6 +20,7 @@ class SdsMetrics:
         self._pushed = 0
         self._nacks = 0
         self._peers_refused = 0
+        self._peers_cut_off = 0
 
     def refuse_peer(self, peer: Peer) -> None:
         """Count a refused process; log it each time the number has doubled."""
@@ -32,6 +34,23 @@ class SdsMetrics:
                 peer.uid,
                 self._peers_refused,
             )
+
+    def refuse_remote(self, host: str, reason: str) -> None:
+        """Count a connection that was refused; log it each time the number has doubled."""
+        self._peers_refused += 1
+        if self._peers_refused & (self._peers_refused - 1) == 0:
+            _log.error(
+                "a connection from %s may not fetch secrets: %s (listen.sds.mtls); %d refused by "
+                "now",
+                host,
+                printable(reason),
+                self._peers_refused,
+            )
+
+    def cut_off(self, peer: str, reason: str) -> None:
+        """Count and log a connection that was ended: its peer would not be let in now."""
+        self._peers_cut_off += 1
+        _log.warning("%s is cut off from secrets: %s", peer, printable(reason))
 
     def streams(self, count: int) -> None:
         """Store how many streams there are."""
@@ -53,6 +72,11 @@ class SdsMetrics:
         yield counter("septem_sds_nacks", "Secrets that Envoy refused", self._nacks)
         yield counter(
             "septem_sds_peers_refused",
-            "Connections of processes that were refused",
+            "Connections that were refused",
             self._peers_refused,
+        )
+        yield counter(
+            "septem_sds_peers_cut_off",
+            "Connections over mTLS that were ended: the peer would not be let in any more",
+            self._peers_cut_off,
         )

@@ -53,7 +53,7 @@ def _demands(listen: model.Listen) -> Iterator[Demand]:
     if listen.authz.workers == 1:
         yield OF_CHECKS
     if listen.sds is not None:
-        guarded = listen.sds.address.startswith("unix:")
+        guarded = listen.sds.address.startswith("unix:") or listen.sds.mtls is not None
         per_connection = _PER_GUARDED if guarded else 1
         yield Demand(SDS, guard.MAX_CONNECTIONS, _LEAST_SDS, per_connection)
     yield Demand(ADMIN, MAX_ADMIN, MAX_ADMIN)

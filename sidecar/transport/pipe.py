@@ -75,16 +75,16 @@ class PipeSide(asyncio.Protocol):
         if self._paused:
             self._transport.pause_reading()
         if self.other.half_closed:
-            self._transport.write_eof()
+            self.write_eof()
         if self._closed:
             self._transport.close()
 
     def eof_received(self) -> bool:
-        """Pass the half-close on."""
+        """Pass the half-close on; TLS knows none, and there it ends the connection."""
         self.half_closed = True
         self.other.write_eof()
         self._pipe.side_half_closed()
-        return True
+        return self._transport is not None and self._transport.can_write_eof()
 
     def connection_lost(self, _exc: Exception | None) -> None:
         """Close the other side too."""
@@ -120,8 +120,12 @@ class PipeSide(asyncio.Protocol):
 
     def write_eof(self) -> None:
         """Signal that the other side sends no more."""
-        if self._transport is not None and not self._transport.is_closing():
+        if self._transport is None or self._transport.is_closing():
+            return
+        if self._transport.can_write_eof():
             self._transport.write_eof()
+        else:
+            self._transport.close()  # TLS: there is no half-close
 
     def pause(self, *, paused: bool) -> None:
         """Pause or resume reading."""

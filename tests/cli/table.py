@@ -100,4 +100,5 @@ def invocations(folder: Path) -> dict[str, Invocation]:
         "certs renew": Invocation([*admin, "é"]),
         "certs revoke": Invocation([*admin, "é"]),
         "certs pins": Invocation(admin),
+        "certs drill": Invocation(["é", "--config", config]),
     }

@@ -14,6 +14,7 @@ from typing import Any
 
 import grpc
 import pytest
+from cryptography import x509
 
 from sidecar.authz.decision_ids import DecisionIds
 from sidecar.authz.recorder import DRAIN_SECONDS, DecisionRecorder
@@ -25,10 +26,11 @@ from sidecar.certificates.managed import probe as probe_module
 from sidecar.certificates.managed.manager import CertificateManager
 from sidecar.certificates.managed.probe import Prober, Target
 from sidecar.certificates.managed.revocation import RevocationWatch
+from sidecar.certificates.managed.served import ServedChain
 from sidecar.certificates.managed.store import CertificateStore
 from sidecar.certificates.on_demand import component as on_demand_component
 from sidecar.common.blocking import BlockingRunner
-from sidecar.common.clock import elapsed_ns, monotonic_seconds
+from sidecar.common.clock import elapsed_ns, monotonic_seconds, wall_seconds
 from sidecar.common.faults import (
     REPEAT_SECONDS,
     FaultReporter,
@@ -62,6 +64,7 @@ from tests.authz.checks import check_request, read_answer
 from tests.authz.conftest import CONFIG
 from tests.certificates.challenges.test_distributed_solver import ask, challenge
 from tests.certificates.challenges.test_distributed_solver import make as make_solver
+from tests.support.authorities import Ca
 from tests.support.failing import fail_on
 from tests.support.fleet_kv import MemoryKv
 from tests.support.minting import NOW, Issuer
@@ -485,18 +488,22 @@ async def the_look_for_a_tls_challenge(
 
 
 async def a_probe(_faults: Faults, _tmp: Path, patch: pytest.MonkeyPatch) -> None:
-    async def served_serial(*_: object) -> str:
-        return "1"
+    held = Ca("platform").material(dns_names=["a.example"])
+    chain = tuple(x509.load_pem_x509_certificates(held.chain_pem))
 
-    patch.setattr(probe_module, "served_serial", boom_once(served_serial))
+    async def look(*_: object) -> ServedChain:
+        return ServedChain(chain)
+
+    once = boom_once(look)
+    patch.setattr(probe_module, "look", lambda *given, **_named: once(*given))
     store = CertificateStore(lambda: 0.0)
     settings = Probe(address="127.0.0.1:1", every_seconds=1.0)
     prober = Prober(
         {"edge": Target(settings, "a.example")}, store,
-        clock=monotonic_seconds, sleep=asyncio.sleep, on_change=lambda *_: None,
+        clock=monotonic_seconds, now=wall_seconds, sleep=asyncio.sleep, on_change=lambda *_: None,
     )  # fmt: skip
     running = asyncio.create_task(prober.run())
-    store.put("edge", material("1", "a.example"))
+    store.put("edge", held)
     await asyncio.sleep(0.05)
     store.announce("edge")
     await until(lambda: prober.outcomes["match"])

@@ -249,6 +249,7 @@ def probes(faulty: Faulty) -> Made:
         {"a": Target},  # type: ignore[dict-item]
         Store(),  # type: ignore[arg-type]
         clock=monotonic_seconds,
+        now=wall_seconds,
         sleep=nap,
         on_change=lambda _name, _well, _seen: None,
     )

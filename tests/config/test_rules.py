@@ -23,11 +23,6 @@ BAD: list[tuple[str, str, str]] = [
         "listen.admin.address: must be on loopback",
     ),
     (
-        "sds in the open",
-        MINIMAL + "listen: {sds: {address: '10.0.0.1:9101'}}\n",
-        "listen.sds.address: must be on loopback",
-    ),
-    (
         "workers on a port that is taken",
         MINIMAL + "listen: {authz: {workers: 3}}\n",
         "listen.authz.workers: number 2 would listen on 127.0.0.1:9102, which is listen.admin",
@@ -63,16 +58,6 @@ BAD: list[tuple[str, str, str]] = [
         "a port past the last",
         MINIMAL + "listen: {authz: {address: '127.0.0.1:65536'}}\n",
         "listen.authz.address: must have a port of at most 65535",
-    ),
-    (
-        "users of a socket that is none",
-        MINIMAL + "listen: {sds: {peer_uids: [101]}}\n",
-        "listen.sds.peer_uids: is only for a Unix socket",
-    ),
-    (
-        "groups of a socket that is none",
-        MINIMAL + "listen: {sds: {peer_gids: [101]}}\n",
-        "listen.sds.peer_gids: is only for a Unix socket",
     ),
     (
         "certificates that nobody serves",

@@ -7,6 +7,11 @@ from tests.config.documents import problems
 from tests.config.test_certificates import ACME, DNS, HOSTED, PKI, STORE, UPDATE, text
 
 RSA = PKI[:-1] + ", key: {type: rsa, bits: 256}}"
+PROBED = (
+    "{{name: e, issuer: internal, common_name: a.example, "
+    "probe: {{address: '127.0.0.1:1', roots: {}}}}}"
+)
+BUNDLE = "trust_bundles: [{name: own}]\n"
 BAD = [
     ("bits of another type", text(RSA), "issuers[0].key.bits", "2048, 3072, 4096"),
     ("an address over ACME",
@@ -44,6 +49,10 @@ BAD = [
     ("an address over dns-01",
      text(DNS + "}", "{name: e, issuer: public, ip_addresses: [10.0.0.1]}", STORE),
      "certificates[0].issuer", "ip_addresses needs vault_pki"),
+    ("a probe by a bundle that is none", text(PKI, PROBED.format("callers"), BUNDLE),
+     "certificates[0].probe.roots", "must be public or the name of a trust bundle; there are: own"),
+    ("a probe by one of two", text(PKI, PROBED.format("public"), BUNDLE.replace("own", "public")),
+     "certificates[0].probe.roots", "may be the public CAs or the trust bundle of that name"),
     ("a service", text(ACME + "}", "{name: e, issuer: public, spiffe_id: 'spiffe://a/b'}", STORE),
      "certificates[0].issuer", "spiffe_id needs vault_pki"),
 ]  # fmt: skip
@@ -55,6 +64,8 @@ def test_refused(given: str, where: str, said: str) -> None:
 
 
 GOOD = [
+    text(PKI, PROBED.format("own"), BUNDLE),
+    text(PKI, PROBED.format("public"), BUNDLE),
     text(
         PKI[:-1] + ", key: {type: rsa}}", "{name: e, issuer: internal, common_name: '*.a.example'}"
     ),

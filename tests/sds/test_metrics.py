@@ -24,10 +24,16 @@ def test_what_is_counted(caplog: pytest.LogCaptureFixture) -> None:
     metrics.push(2)
     metrics.nack("gw-1" + "x" * 500, "'edge': KEY_VALUES_MISMATCH")
     metrics.refuse_peer(Peer(12, 1000, frozenset()))
+    metrics.refuse_remote("10.0.0.7", "the peer is\nspiffe://septemcore/x, who is not on the list")
+    metrics.cut_off("spiffe://septemcore/a at 10.0.0.8", "certificate revoked")
     assert shown(metrics) == {
         "streams": 3.0, "resources_pushed_total": 7.0, "nacks_total": 1.0,
-        "peers_refused_total": 1.0,
+        "peers_refused_total": 2.0, "peers_cut_off_total": 1.0,
     }  # fmt: skip
+    said = [each.getMessage() for each in caplog.records]
+    assert any("from 10.0.0.7 may not fetch secrets: the peer is" in each for each in said)
+    assert not any("\n" in each for each in said), "a peer chooses its names"
+    assert "spiffe://septemcore/a at 10.0.0.8 is cut off from secrets: certificate revoked" in said
     nack = next(each for each in caplog.records if "refused a secret" in each.getMessage())
     assert nack.getMessage().endswith("'edge': KEY_VALUES_MISMATCH")
     assert len(nack.getMessage()) < 200, "an Envoy chooses the name of its node"

@@ -15,6 +15,10 @@ LISTENS = {
     "everything": model.Listen(
         sds=model.SdsListen(address="unix:/run/sds.sock"), reports=ReportsListen()
     ),
+    "other hosts": model.Listen(
+        sds=model.SdsListen(mtls=model.SdsMtls(certificate="a", trust_bundle="b")),
+        reports=ReportsListen(),
+    ),
     "workers": model.Listen(
         authz=model.AuthzListen(workers=64), sds=model.SdsListen(), reports=ReportsListen()
     ),
@@ -25,7 +29,8 @@ LISTENS = {
 @pytest.mark.parametrize("listen", LISTENS.values(), ids=LISTENS)
 def test_all_listeners_together_stay_below_the_limit(listen: model.Listen, limit: int) -> None:
     bounds = of_main(listen, limit)
-    each = {SDS: 3 if listen.sds and listen.sds.address.startswith("unix:") else 1}
+    is_guarded = listen.sds and (listen.sds.address.startswith("unix:") or listen.sds.mtls)
+    each = {SDS: 3 if is_guarded else 1}
     taken = sum(count * each.get(name, 1) for name, count in bounds.items())
     assert taken + OWN <= limit
     assert (CHECKS in bounds) is (listen.authz.workers == 1)

@@ -10,10 +10,11 @@ from tests.support.waiting import until
 
 
 class PipedTransport(asyncio.Transport):
-    """Keeps what is done with it."""
+    """Keeps what is done with it; one of TLS has no half-close."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, tls: bool = False) -> None:
         super().__init__()
+        self._tls = tls
         self.done: list[object] = []
         self.closing = False
 
@@ -32,6 +33,9 @@ class PipedTransport(asyncio.Transport):
 
     def writelines(self, list_of_data: Any) -> None:
         self.done += [bytes(each) for each in list_of_data]
+
+    def can_write_eof(self) -> bool:
+        return not self._tls
 
     def write_eof(self) -> None:
         self.done.append("eof")
@@ -61,6 +65,18 @@ async def test_bytes_for_a_side_that_is_not_connected_yet_wait_for_it() -> None:
     assert late.done == [b"a", b"b", "eof"]
     assert early.done == ["pause"]
     assert not ended
+
+
+async def test_tls_has_no_half_close_so_one_ends_both() -> None:
+    """The event loops refuse write_eof there, and warn of an EOF that is said to be handled."""
+    pipe, _ = piped()
+    one, other = PipedTransport(tls=True), PipedTransport()
+    pipe.sides[0].connection_made(one)
+    pipe.sides[1].connection_made(other)
+    assert pipe.sides[0].eof_received() is False
+    assert (one.done, other.done) == ([], ["eof"])
+    pipe.sides[0].write_eof()
+    assert one.done == ["close"]
 
 
 async def test_a_side_is_not_read_while_the_other_accepts_no_bytes() -> None:

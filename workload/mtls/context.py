@@ -161,14 +161,17 @@ def _admit(connection: Any) -> str:
         raise PeerRefused("the peer's certificate can't be read") from None
     anchors = context.anchors
     if anchors.revoked_since and any(
-        map(anchors.has_revoked_since, (certificate, *_verified_chain(connection)))
+        map(anchors.has_revoked_since, (certificate, *verified_chain(connection)))
     ):
         raise PeerRefused("the peer's certificate, or one above it, is revoked (delta CRL)")
     return context.policy.admit(certificate)
 
 
-def _verified_chain(connection: Any) -> list[x509.Certificate]:
-    """Return the chain that OpenSSL found; the method is public from Python 3.13 on."""
+def verified_chain(connection: Any) -> list[x509.Certificate]:
+    """Return the chain of the peer that OpenSSL found, leaf first, with its root.
+
+    The method of ``ssl`` is public from Python 3.13 on.
+    """
     if hasattr(connection, "get_verified_chain"):
         return [x509.load_der_x509_certificate(each) for each in connection.get_verified_chain()]
     found = connection._sslobj.get_verified_chain()  # noqa: SLF001 - see above

@@ -98,6 +98,10 @@ class IssuerFactory:
         self._before = {}  # what was not taken over is let go
         return issuers
 
+    def bare(self, name: str) -> Issuer:
+        """Return an issuer without its fallback, which shares nothing with the fleet."""
+        return self._bare_issuer(name)
+
     def _shared(self, name: str) -> Issuer:
         settings = self._settings[name]
         issuer = self._bare_issuer(name)

@@ -106,6 +106,7 @@ class CertificateAdmin:
             "state": state_of(managed),
             "last_error": managed.last_fault,
             "failures": managed.failures,
+            "orders": managed.orders_ended,
             "serial": "",
             "not_after": None,
             "days_left": None,

@@ -27,6 +27,6 @@ def alert_probe(alerts: Alerts, name: str, is_healthy: bool, seen: str) -> None:
             Severity.INFO, f"certificate/{name}", "served", "the listener serves it again"
         )
     else:
-        words = f"the listener does not serve the certificate that it was given: {seen}"
+        words = f"the listener does not serve what it was given: {seen}"
         alert = Alert(Severity.WARNING, f"certificate/{name}", "not served", words)
     alerts.say(alert)

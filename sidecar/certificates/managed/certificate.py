@@ -37,7 +37,8 @@ class ManagedCertificate:
 
     __slots__ = (
         "_obtained", "ask_at", "by_hand_at", "due", "failures", "issuer", "last_fault", "level",
-        "material", "order", "renew_at", "replaced_at", "revoked", "running", "try_at",
+        "material", "order", "orders_ended", "renew_at", "replaced_at", "revoked",
+        "running", "try_at",
     )  # fmt: skip
 
     def __init__(self, order: Order, issuer: Issuer) -> None:
@@ -58,6 +59,8 @@ class ManagedCertificate:
         self.failures = 0
         """Failed renewals since the last one that succeeded."""
         self.last_fault = ""
+        self.orders_ended = 0
+        """Orders that brought a certificate or failed: who waits for one sees its end by this."""
         self.level = Level.FRESH
         self.running = False
         self._obtained: deque[float] = deque(maxlen=2)
@@ -70,6 +73,7 @@ class ManagedCertificate:
     def obtained(self, material: Material, now: float) -> None:
         """Take note of a certificate that was obtained."""
         self._obtained.append(now)
+        self.orders_ended += 1
         self.material, self.revoked = material, False
         self.failures, self.last_fault, self.level = 0, "", Level.FRESH
 

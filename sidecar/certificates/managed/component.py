@@ -87,6 +87,7 @@ class Certificates:
             self._parts.targets,
             self.store,
             clock=monotonic_seconds,
+            now=wall_seconds,
             sleep=asyncio.sleep,
             on_change=partial(alert_probe, alerts),
         )
@@ -157,6 +158,10 @@ class Certificates:
         self._run_tasks()
         _close(before.factory, self._parts.factory)
         self.on_polls(polls, tuple(self.polls()))
+
+    def believe(self, anchors: Callable[[str], bytes | None]) -> None:
+        """Probe with the roots of trust bundles, which ``anchors`` returns by name."""
+        self._prober.anchors = anchors
 
     async def load(self) -> None:
         """Read the CRLs: what is revoked is not taken from the fleet's store."""

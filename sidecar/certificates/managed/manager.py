@@ -257,6 +257,7 @@ class CertificateManager:
     def _failed(self, managed: ManagedCertificate, why: str, asked_seconds: float | None) -> None:
         self.failures += 1
         managed.failures += 1
+        managed.orders_ended += 1
         managed.last_fault = why
         if managed.revoked:
             self._on_revoked(managed, RevocationStep.NOT_REPLACED)

@@ -47,7 +47,7 @@ class CertificateParts(NamedTuple):
     def targets(self) -> dict[str, Target]:
         """What is probed, by name."""
         return {
-            each.name: Target(each.probe, (each.common_name or "probe").replace("*", "probe", 1))
+            each.name: _target(each, each.probe)
             for each in self.config.certificates
             if each.probe is not None
         }
@@ -60,6 +60,13 @@ class CertificateParts(NamedTuple):
         """Return the mount of a Vault PKI issuer, by its name."""
         found = (each for each in self.config.issuers if each.name == issuer)
         return next((each.mount for each in found if isinstance(each, model.VaultPkiIssuer)), None)
+
+
+def _target(certificate: model.Certificate, probe: model.Probe) -> Target:
+    """Return where a certificate is probed, and by the name or address of its clients."""
+    known = (certificate.common_name, *certificate.ip_addresses)
+    name = next(filter(None, known), None)
+    return Target(probe, (name or "probe").replace("*", "probe", 1), has_name=name is not None)
 
 
 def make_parts(

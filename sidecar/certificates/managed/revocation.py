@@ -27,6 +27,16 @@ class CrlFault(Fault):
     """A CRL can't be read."""
 
 
+async def read_revoked(reader: CrlReader, mount: str) -> frozenset[int]:
+    """Return the serials on the CRLs of a mount. Raises ``Fault``."""
+    pems = await reader(mount)
+    try:
+        listed = [revoked_serials(load_crl(pem)) for pem in pems]
+    except CertificateUnreadable:
+        raise CrlFault("Vault's answer is not a CRL") from None
+    return frozenset().union(*listed)
+
+
 class RevocationWatch:
     """The revoked serials of one mount, from the CRLs of its issuers.
 
@@ -62,12 +72,7 @@ class RevocationWatch:
     async def refresh(self) -> None:
         """Read the CRLs. If that fails, the last ones stay in force: a CRL only grows."""
         with self.status.poll():
-            pems = await self._reader(self._settings.mount)
-            try:
-                listed = [revoked_serials(load_crl(pem)) for pem in pems]
-            except CertificateUnreadable:
-                raise CrlFault("Vault's answer is not a CRL") from None
-            self._serials = frozenset().union(*listed)
+            self._serials = await read_revoked(self._reader, self._settings.mount)
 
     async def read(self) -> None:
         """Read the CRLs for the first time, for a reload. Raises ``CrlFault``."""

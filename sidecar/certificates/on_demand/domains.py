@@ -90,6 +90,10 @@ class DomainIndex:
     def __len__(self) -> int:
         return len(self._by_domain)
 
+    def __iter__(self) -> Iterator[Registration]:
+        """Iterate over the registrations, in the order of the document."""
+        return iter(self._by_domain.values())
+
     def owners(self) -> Iterator[tuple[str, str]]:
         """Yield each domain and its owner for Checks."""
         return ((domain, found.owner) for domain, found in self._by_domain.items())

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -81,6 +81,10 @@ class ListedRegistry:
     def __len__(self) -> int:
         """How many domains are known."""
         return len(self._index)
+
+    def __iter__(self) -> Iterator[Registration]:
+        """Iterate over all registrations."""
+        return iter(self._index)
 
     def find(self, name: str) -> Registration | None:
         """Return who registered a name. Raises ``NameRefused``."""

@@ -72,6 +72,14 @@ class PolledSecrets:
                 await self.poller.load()
         context.reload_parts.append(partial(self._prepare, context))
 
+    def trust_of(self, bundle: str) -> tuple[TrustBundle, TrustAnchors | None]:
+        """Return a trust bundle as a reload has left it, and its anchors as they were read last."""
+        for each in self.poller.secrets:
+            source = each.source
+            if isinstance(source, BundleSource) and source.name == bundle:
+                return source.settings, None if each.held is None else each.held.value
+        raise LookupError(bundle)  # the configuration's own rules name it
+
     async def _prepare(self, context: AppContext, config: model.Config) -> PreparedPart:
         """Read what is new, for a reload. Raises ``Fault``."""
         sources = self._make_sources(config, self._sources)

@@ -101,7 +101,7 @@ def test_a_row_has_all_and_no_key(world: World) -> None:
     leaf = x509.load_pem_x509_certificate(material.chain_pem)
     assert a == {
         "name": "a", "issuer": "internal", "names": ["a.example"], "state": "held",
-        "last_error": "", "failures": 0, "serial": material.serial, "served": False,
+        "last_error": "", "failures": 0, "orders": 1, "serial": material.serial, "served": False,
         "not_after": leaf.not_valid_after_utc.isoformat(), "days_left": 0.83,
         "spki_sha256": spki_pin(leaf),
     }  # fmt: skip

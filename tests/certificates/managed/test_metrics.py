@@ -29,7 +29,12 @@ async def test_what_is_managed() -> None:
     await world.manager.obtain_all()
     await world.manager.obtain(WANTED._replace(name="on-demand"), world)
     prober = Prober(
-        {}, world.store, clock=monotonic_seconds, sleep=world.sleep, on_change=lambda *_: None
+        {},
+        world.store,
+        clock=monotonic_seconds,
+        now=lambda: 0.0,
+        sleep=world.sleep,
+        on_change=lambda *_: None,
     )
     prober.outcomes["mismatch"] = 2
     world.manager.failures = 4

@@ -6,15 +6,18 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from sidecar.certificates.managed.probe import Prober, Target, served_serial
+from sidecar.certificates.managed.probe import PUBLIC, Prober, Roots, Target, look, served_serial
 from sidecar.certificates.managed.store import CertificateStore
+from sidecar.common.clock import wall_seconds
 from sidecar.config.certificates import Probe
 from tests.support.authorities import Ca, pem
 from workload.x509.material import Material
 
 CA = Ca("platform")
+END = b"-----END CERTIFICATE-----\n"
+LOWER = Ca("lower", parent=CA)
+ROOTS = pem(CA.certificate).encode()
 
 
 class Listener:
@@ -27,14 +30,17 @@ class Listener:
         self._context.sni_callback = lambda _socket, name, _context: self.names.append(name)
         self.dials = 0
 
-    def serve(self) -> Material:
-        """Serve a new certificate from now on; return it as the sidecar holds it."""
-        certificate, key = CA.leaf(dns_names=("a.example",))
-        private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    def serve(self, name: str = "a.example", *, whole: bool = True) -> Material:
+        """Serve a new certificate from now on; return it as the sidecar holds it.
+
+        Not ``whole``: the listener leaves the intermediate out.
+        """
+        made = LOWER.material(dns_names=(name,))
+        chain = made.chain_pem if whole else made.chain_pem.partition(END)[0] + END
         path = self._folder / "listener.pem"
-        path.write_text(pem(certificate) + private)
+        path.write_bytes(chain + made.key_pem)
         self._context.load_cert_chain(path)
-        return material(f"{certificate.serial_number:x}")
+        return made
 
     async def start(self) -> None:
         self.server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self._context)
@@ -47,8 +53,9 @@ class Listener:
         writer.close()
 
 
-def material(serial: str) -> Material:
-    return Material(b"chain", b"key", ("a.example",), serial, 0.0, 1e12)
+def another() -> Material:
+    """A certificate that the listener does not serve."""
+    return LOWER.material(dns_names=("a.example",))
 
 
 @pytest.fixture
@@ -87,7 +94,8 @@ class World:
         self.at_pause: dict[int, Material] = {}
         self.pauses: list[float] = []
         self.prober = Prober(
-            {"edge": self.target}, self.store, clock=lambda: self.now, sleep=self.sleep,
+            {"edge": self.target}, self.store,
+            clock=lambda: self.now, now=wall_seconds, sleep=self.sleep,
             on_change=lambda *change: self.changes.append(change),
         )  # fmt: skip
 
@@ -116,22 +124,24 @@ async def test_a_listener_that_serves_it_matches_at_once(world: World) -> None:
 
 async def test_one_that_never_does_is_a_mismatch_when_the_time_is_over(world: World) -> None:
     other = world.listener.serve()
-    world.store.put("edge", material("f00d"))
+    world.store.put("edge", another())
     await world.probe()
     assert len(world.pauses) == 3, "at 0, 2, 4 and 6 seconds, of 5"
     assert world.pauses == sorted(world.pauses)
-    assert world.changes == [("edge", False, other.serial)]
+    assert len(world.changes) == 1
+    assert world.changes[0][:2] == ("edge", False)
+    assert world.changes[0][2].startswith(f"it serves serial {other.serial} of CN=lower")
     await world.probe()
     assert world.prober.outcomes == {"match": 0, "mismatch": 2}
     assert len(world.changes) == 1, "it is reported when it changes"
     world.store.put("edge", other)
     await world.probe()
-    assert world.changes[1:] == [("edge", True, other.serial)]
+    assert world.changes[1:] == [("edge", True, "")]
 
 
 async def test_a_certificate_that_is_replaced_meanwhile_is_the_one_to_find(world: World) -> None:
     served = world.listener.serve()
-    world.store.put("edge", material("f00d"))
+    world.store.put("edge", another())
     world.at_pause[1] = served
     await world.probe()
     assert world.prober.outcomes == {"match": 1, "mismatch": 0}
@@ -145,7 +155,7 @@ async def test_without_a_certificate_nothing_is_reported(world: World) -> None:
 
 async def test_a_change_is_probed_at_once_and_of_its_own_name_alone(world: World) -> None:
     probing = asyncio.create_task(world.prober.run())
-    world.store.put("other", material("1"))
+    world.store.put("other", another())
     for _ in range(5):
         await asyncio.sleep(0)
     assert world.listener.dials == 0
@@ -156,3 +166,52 @@ async def test_a_change_is_probed_at_once_and_of_its_own_name_alone(world: World
     probing.cancel()
     await asyncio.gather(probing, return_exceptions=True)
     assert world.prober.status.outcomes == {"ok": 1}
+
+
+VERIFIED: list[tuple[str, Roots, str, bool, str]] = [
+    ("by its roots", ROOTS, "a.example", True, ""),
+    ("nothing is verified", None, "a.example", False, ""),
+    ("an intermediate is missing", ROOTS, "a.example", False,
+     "a client that believes its trust bundle's roots refuses it: unable to get local issuer"),
+    ("a CA that the public does not know", PUBLIC, "a.example", True,
+     "a client that believes the public roots refuses it: "),
+    ("another name", ROOTS, "b.example", True, "Hostname mismatch"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("row", VERIFIED, ids=[row[0] for row in VERIFIED])
+async def test_it_is_what_a_client_would_verify(
+    listener: Listener, row: tuple[str, Roots, str, bool, str]
+) -> None:
+    _, roots, name, whole, refusal = row
+    served = listener.serve(name, whole=whole)
+    seen = await look(listener.address, "a.example", roots)
+    assert seen.serial == served.serial, "the certificate is seen, refused or not"
+    assert (refusal in seen.refusal) if refusal else seen.refusal == ""
+
+
+async def test_a_service_that_is_known_by_its_id_alone_has_no_host_name(
+    listener: Listener,
+) -> None:
+    listener.serve("b.example")
+    assert (await look(listener.address, "probe", ROOTS, has_name=False)).refusal == ""
+    assert (await look(listener.address, "probe", ROOTS)).refusal != ""
+
+
+async def test_the_alert_says_what_is_missing(world: World) -> None:
+    world.store.put("edge", world.listener.serve(whole=False))
+    await world.probe()
+    ((_, is_healthy, found),) = world.changes
+    assert not is_healthy
+    assert found.startswith("it serves the certificate without 1 of the 1 CA certificates above it")
+
+
+SETTINGS: list[tuple[str | None, Roots]] = [(None, None), ("public", PUBLIC), ("edge-ca", ROOTS)]
+
+
+@pytest.mark.parametrize(("roots", "believed"), SETTINGS, ids=["none", "public", "a bundle"])
+async def test_whom_a_probe_believes_is_a_setting(
+    world: World, roots: str | None, believed: Roots
+) -> None:
+    world.prober.anchors = {"edge-ca": ROOTS}.get
+    assert world.prober.roots_of(Probe(address="127.0.0.1:1", roots=roots)) == believed

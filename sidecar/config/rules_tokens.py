@@ -45,8 +45,9 @@ def token_issuer_warnings(config: Config) -> Iterator[Problem]:
         if twin is not None:
             yield Problem(
                 (*where, "keys"),
-                f"are the keys of {twin.issuer} too: whoever signs for one of them signs for the "
-                "other; read each issuer's keys from a place of its own",
+                f"are the keys of {twin.issuer} too: whoever signs for one of them can sign for "
+                "the other. That is meant with issuers of one provider alone, such as Entra's "
+                "tenants; else read each issuer's keys from a place of its own",
             )
         if "absent" in issuer.types:
             yield Problem(

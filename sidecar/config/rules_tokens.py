@@ -41,6 +41,14 @@ def token_issuer_warnings(config: Config) -> Iterator[Problem]:
                 f"its tokens may name any tenant, those of the other {len(issuers) - 1} issuer(s) "
                 "too: write claims.tenant with tenants or fixed",
             )
+        twin = next((each for each in issuers[:index] if each.keys == issuer.keys), None)
+        if twin is not None:
+            yield Problem(
+                (*where, "keys"),
+                f"are the keys of {twin.issuer} too: whoever signs for one of them can sign for "
+                "the other. That is meant with issuers of one provider alone, such as Entra's "
+                "tenants; else read each issuer's keys from a place of its own",
+            )
         if "absent" in issuer.types:
             yield Problem(
                 (*where, "types"),

@@ -20,7 +20,7 @@ def issuers(*settings: str) -> str:
     return f"{head}  issuers: [{listed}]\n{rest.partition(chr(10))[2]}"
 
 
-KEYS = "keys: {source: vault_kv}"
+KEYS, OWN = "keys: {source: vault_kv}", "keys: {path: iam/other}"
 BAD: list[tuple[str, str, str]] = [
     (
         "two ways to a tenant",
@@ -77,17 +77,22 @@ def test_what_contradicts(text: str, said: str) -> None:
 WARNED: list[tuple[str, str, list[str]]] = [
     ("one issuer", issuers(KEYS), []),
     ("one issuer's own tenants", issuers("claims: {tenant: {path: tid}}"), []),
-    ("two that name any tenant", issuers(KEYS, KEYS), ["name any tenant", "name any tenant"]),
+    ("two that name any tenant", issuers(KEYS, OWN), ["name any tenant", "name any tenant"]),
+    (
+        "two with one set of keys",
+        issuers(f"claims: {{tenant: {{{TABLE}}}}}", f"claims: {{tenant: {{{TABLE}}}}}"),
+        ["are the keys of https://i0.example too"],
+    ),
     (
         "two, one of them with a table",
-        issuers(KEYS, f"claims: {{tenant: {{path: org, {TABLE}}}}}"),
+        issuers(KEYS, f"{OWN}, claims: {{tenant: {{path: org, {TABLE}}}}}"),
         ["name any tenant"],
     ),
     (
         "two with tenants of their own",
         issuers(
             f"claims: {{tenant: {{fixed: {TENANT}}}}}",
-            f"claims: {{tenant: {{path: org, {TABLE}}}}}",
+            f"{OWN}, claims: {{tenant: {{path: org, {TABLE}}}}}",
         ),
         [],
     ),

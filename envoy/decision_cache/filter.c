@@ -176,7 +176,7 @@ static enum septem_count repeat(septem_filter *filter, septem_entry *entry,
   if (!read_source(envoy, &facts.source) || has_client_certificate(envoy)) return SEPTEM_ASKED_KIND;
   if (!septem_values_split(septem_entry_own(entry), &values)) return SEPTEM_ASKED_MISS;
   facts.wall_ms = septem_clock_ns(CLOCK_REALTIME) / 1000000;
-  if (facts.wall_ms < entry->from_ms || facts.wall_ms >= entry->until_ms) {
+  if (facts.wall_ms < septem_entry_from_ms(entry) || facts.wall_ms >= entry->until_ms) {
     septem_table_drop(&lease->table, entry->scope, septem_entry_key(entry));
     return SEPTEM_ASKED_ENDED;
   }
@@ -190,11 +190,14 @@ static enum septem_count repeat(septem_filter *filter, septem_entry *entry,
 }
 
 /* What an answer is remembered by, beside its scope. A route may have any host, and an answer
- * depends on it: whose domain it is, and what its policies name. A host has no space in it. */
+ * depends on it: whose domain it is, and what its policies name. A host has none of the bytes
+ * that end it here; nearly every authorization begins with the same word, and the byte says so. */
 static text key_of(const septem_request *request, char space[MAX_KEY]) {
   text host = request->host, authorization = request->authorization;
+  bool usual = text_starts(authorization, TEXT("Bearer "));
+  if (usual) authorization.at += 7, authorization.length -= 7;
   memcpy(space, host.at, host.length);
-  space[host.length] = ' ';
+  space[host.length] = usual ? ' ' : '=';
   memcpy(space + host.length + 1, authorization.at, authorization.length);
   return (text){space, host.length + 1 + authorization.length};
 }

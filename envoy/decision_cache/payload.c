@@ -187,7 +187,6 @@ septem_profile *septem_profile_parse(text common) {
   size_t size = sizeof(septem_profile) + found.count * sizeof(septem_record) + common.length;
   septem_profile *profile = calloc(1, size);
   if (profile == NULL) return NULL;
-  profile->size = (uint32_t)size;
   profile->common = (uint32_t)common.length;
   profile->slots = (uint8_t)found.slots;
   unsigned at = 0;

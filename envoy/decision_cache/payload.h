@@ -59,7 +59,6 @@ typedef struct septem_profile {
   struct septem_profile *next; /* in the table's bucket */
   uint32_t references;
   uint32_t hash;
-  uint32_t size;         /* bytes of the allocation */
   uint32_t common;       /* length of the text */
   uint64_t request_names;  /* a Bloom filter of the names that are set and removed */
   uint64_t response_names; /* and of a response's */

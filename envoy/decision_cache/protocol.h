@@ -111,7 +111,8 @@ enum septem_row_flag {
 #define SEPTEM_ROW_FLAGS 31u
 
 typedef struct {
-  uint32_t scope;       /* +0: what an answer is learnt for; one number per route of the settings */
+  uint32_t scope;       /* +0: what an answer is learnt for; one number per route of the settings,
+                         * of at most 16 bits */
   uint32_t flags;       /* +4: septem_row_flag */
   uint16_t methods;     /* +8: septem_method */
   uint8_t host_kind;    /* +10 */

@@ -1,12 +1,19 @@
 #define _GNU_SOURCE
 #include "table.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
 static_assert(SEPTEM_MAX_PAYLOAD + 8192 <= UINT16_MAX, "lengths are kept in two bytes");
 
-enum { ALLOCATION_COST = 16 }; /* malloc's own, beside what was asked for */
+/* What an allocation takes: an allocator has classes of sizes, some of which are an eighth apart. */
+static size_t cost_of(void *allocation) { return malloc_usable_size(allocation) + sizeof(void *); }
+
+static size_t entry_size(size_t key, size_t own) {
+  size_t size = offsetof(septem_entry, bytes) + key + own;
+  return size < sizeof(septem_entry) ? sizeof(septem_entry) : size;
+}
 
 static uint64_t mix(uint64_t h) {
   h ^= h >> 32;
@@ -91,7 +98,7 @@ static septem_profile *hold_profile(septem_table_t *table, const septem_payload 
   fresh->next = *bucket;
   *bucket = fresh;
   table->profile_count++;
-  table->bytes += fresh->size + ALLOCATION_COST;
+  table->bytes += cost_of(fresh);
   return fresh;
 }
 
@@ -101,21 +108,17 @@ static void release_profile(septem_table_t *table, septem_profile *profile) {
   while (*link != profile) link = &(*link)->next;
   *link = profile->next;
   table->profile_count--;
-  table->bytes -= profile->size + ALLOCATION_COST;
+  table->bytes -= cost_of(profile);
   free(profile);
 }
 
 /* ---- entries ------------------------------------------------------------------------------ */
 
-static size_t entry_size(const septem_entry *entry) {
-  return sizeof *entry + entry->key_length + entry->own_length;
-}
-
 void septem_entry_release(septem_table_t *table, septem_entry *entry) {
   if (--entry->references > 0) return;
-  size_t size = entry_size(entry);
+  size_t size = entry_size(entry->key_length, entry->own_length);
   release_profile(table, entry->profile);
-  table->bytes -= size + ALLOCATION_COST;
+  table->bytes -= cost_of(entry);
   explicit_bzero(entry, size); /* the key is a bearer token */
   free(entry);
 }
@@ -200,27 +203,29 @@ bool septem_table_put(septem_table_t *table, const septem_payload *payload, text
   septem_values values;
   if (!septem_values_split(payload->own, &values) || !septem_values_allowed(payload->own))
     return false;
-  size_t size = sizeof(septem_entry) + key.length + payload->own.length;
-  if (key.length > UINT16_MAX || payload->own.length > UINT16_MAX) return false;
-  uint64_t h = hash(table->seed, payload->scope, key);
-  septem_way *way = find_way(table, h, payload->scope, key);
-  if (way != NULL) empty_way(table, way);
-  /* A profile that is new may need as much again as its text has, for its records. */
-  size_t most = sizeof(septem_profile) + SEPTEM_MAX_RECORDS * sizeof(septem_record) +
-                payload->common.length + 2 * ALLOCATION_COST;
-  if (!make_space(table, size + most)) return false;
+  size_t size = entry_size(key.length, payload->own.length);
+  if (key.length > UINT16_MAX || payload->own.length > UINT16_MAX || payload->scope > UINT16_MAX)
+    return false;
+  /* Before anything is dropped: what is dropped may hold the last reference of a profile that is
+   * known, and so was not read. */
   septem_profile *profile = hold_profile(table, payload);
   if (profile == NULL) return false;
-  septem_entry *entry = profile->slots <= values.count ? malloc(size) : NULL;
+  /* By an eighth and a little more, for what the allocator adds. */
+  bool fits = profile->slots <= values.count && make_space(table, size / 8 * 9 + 64);
+  septem_entry *entry = fits ? malloc(size) : NULL;
   if (entry == NULL) {
     release_profile(table, profile);
     return false;
   }
+  uint64_t h = hash(table->seed, payload->scope, key);
+  septem_way *way = find_way(table, h, payload->scope, key);
+  if (way != NULL) empty_way(table, way);
+  uint64_t lasts_s = (payload->until_ms - payload->from_ms) / 1000;
   *entry = (septem_entry){
       .profile = profile,
-      .from_ms = payload->from_ms,
       .until_ms = payload->until_ms,
-      .scope = payload->scope,
+      .lasts_s = lasts_s > UINT32_MAX ? UINT32_MAX : (uint32_t)lasts_s,
+      .scope = (uint16_t)payload->scope,
       .credit = payload->credit,
       .references = 1,
       .key_length = (uint16_t)key.length,
@@ -228,7 +233,7 @@ bool septem_table_put(septem_table_t *table, const septem_payload *payload, text
   };
   memcpy(entry->bytes, key.at, key.length);
   memcpy(entry->bytes + key.length, payload->own.at, payload->own.length);
-  table->bytes += size + ALLOCATION_COST;
+  table->bytes += cost_of(entry);
   table->entries++;
   way = free_way(table, set_of(table, h));
   *way = (septem_way){entry, (uint32_t)(h >> 32), 1};

@@ -17,11 +17,11 @@
 
 typedef struct {
   septem_profile *profile;
-  uint64_t from_ms;
   uint64_t until_ms;
-  uint32_t scope;
+  uint32_t lasts_s; /* up to then; a second that has begun is left out */
   uint32_t credit;
   uint32_t references; /* the table's own is one of them */
+  uint16_t scope;
   uint16_t key_length;
   uint16_t own_length;
   char bytes[]; /* the key, then `own` */
@@ -41,7 +41,7 @@ typedef struct {
   septem_way *ways;
   uint32_t sets; /* a power of two */
   uint64_t max_bytes;
-  uint64_t bytes; /* ways, entries, profiles and what an allocation costs beside */
+  uint64_t bytes; /* ways, entries and profiles, each as large as the allocator makes it */
   uint64_t entries;
   uint64_t evicted;
   uint32_t hand; /* the set where the next search for space begins */
@@ -74,6 +74,9 @@ static inline septem_entry *septem_entry_hold(septem_entry *entry) {
 }
 void septem_entry_release(septem_table_t *table, septem_entry *entry);
 
+static inline uint64_t septem_entry_from_ms(const septem_entry *entry) {
+  return entry->until_ms - entry->lasts_s * 1000ull;
+}
 static inline text septem_entry_key(const septem_entry *entry) {
   return (text){entry->bytes, entry->key_length};
 }

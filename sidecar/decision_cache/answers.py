@@ -165,26 +165,27 @@ class RepeatableTemplate(Template):
         answers = self._answers
         # Without super(), and all in one join: each Check that is asked for comes here.
         if answers.held and type(own) is RepeatableFields:
-            credit = answers.credit_of(own.tenant_id)
+            headers, metadata, (times, slots, kind, length), tenant_id = own
+            credit = answers.credit_of(tenant_id)
             if credit is not None:
-                texts = own.texts
-                frame = self._frame(texts, texts.length + len(self._scope) + len(credit))
+                frame = self._frame(kind, length + len(credit))
                 if frame is not None:
                     return b"".join((
-                        self.opening, self.ok, own[0], self.between, self.metadata, own[1],
-                        frame[0], texts[0], self._scope, credit, frame[1], texts[1],
+                        self.opening, self.ok, headers, self.between, self.metadata, metadata,
+                        frame[0], times, self._scope, credit, frame[1], slots,
                     ))  # fmt: skip
         return b"".join((self.opening, self.ok, own[0], self.between, self.metadata, own[1]))
 
-    def _frame(self, texts: TokenTexts, length: int) -> _Frame | None:
+    def _frame(self, kind: TokenKind, length: int) -> _Frame | None:
         if self._head is not self._answers.head:  # of another epoch
             self._frames.clear()
             self._head = self._answers.head
-        key = texts.kind, length
+        key = kind, length
         try:
             return self._frames[key]
         except KeyError:
             if len(self._frames) >= MAX_FRAMES:
                 self._frames.clear()
-            frame = self._frames[key] = self._answers.frame_of(self, texts.kind, length)
+            whole = length + len(self._scope)
+            frame = self._frames[key] = self._answers.frame_of(self, kind, whole)
             return frame

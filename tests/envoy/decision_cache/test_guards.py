@@ -162,7 +162,7 @@ GUARDS = (
         "",
         FILTER,
     ),
-    ("filter", "facts.wall_ms < entry->from_ms || ", "", FILTER),
+    ("filter", "facts.wall_ms < septem_entry_from_ms(entry) || ", "", FILTER),
     ("filter", " || facts.wall_ms >= entry->until_ms", "", FILTER),
     ("filter", "if (how != SEPTEM_REPEATED) return how;", "", FILTER),
     (
@@ -212,7 +212,7 @@ GUARDS = (
     ("payload", "  return lines == 1;", "  return true;", TABLE),
     ("payload", "into->count == SEPTEM_MAX_RECORDS || ", "", TABLE),
     ("payload", '!text_equal(name, TEXT("host")) && ', "", TABLE),
-    ("table", "profile->slots <= values.count ? malloc(size) : NULL", "malloc(size)", TABLE),
+    ("table", "profile->slots <= values.count && make_space", "make_space", TABLE),
     ("table", "entry->scope == scope &&", "", TABLE),
     (
         "table",
@@ -220,7 +220,8 @@ GUARDS = (
         "septem_entry_key(entry).length == key.length",
         TABLE,
     ),
-    ("table", "if (!make_space(table, size + most)) return false;", "", TABLE),
+    ("table", " && make_space(table, size / 8 * 9 + 64);", ";", TABLE),
+    ("table", " || payload->scope > UINT16_MAX)", ")", TABLE),
     ("table", "table->profile_count >= SEPTEM_MAX_PROFILES || ", "", TABLE),
     ("table", "if (--entry->references > 0) return;", "", TABLE),
 )

@@ -565,6 +565,21 @@ static void test_a_common_part_that_stands_in_shared_memory(void) {
   char wrong[80];
   snprintf(wrong, sizeof wrong, "%s0", said); /* another checksum */
   CHECK(!learns("Bearer cccccccccccccccccccccccc", wrong));
+  /* Two that were asked at once: the second takes the place of the first, and its profile. */
+  sidecar.control->worker[0].epoch++;
+  CHECK(!usual());
+  stream twins[2];
+  for (int i = 0; i < 2; i++) {
+    stream_of(&twins[i], (header[]){{"authorization", ONE}}, 1);
+    CHECK(!request(&twins[i], true));
+  }
+  uint64_t learnt = count_of(SEPTEM_LEARNT);
+  for (int i = 0; i < 2; i++) {
+    answer(&twins[i], 1, placed(300, LINE_OF "one"), FAKE_OWN);
+    respond(&twins[i]);
+    finish(&twins[i]);
+  }
+  CHECK(count_of(SEPTEM_LEARNT) == learnt + 2 && tenant_is(ONE, "one"));
   snprintf(wrong, sizeof wrong, "%s\x1f" "0", placed(200, LINE_OF "three"));
   CHECK(!learns("Bearer cccccccccccccccccccccccc", wrong));
   CHECK(!learns("Bearer dddddddddddddddddddddddd", "@100\x1f" "20"));

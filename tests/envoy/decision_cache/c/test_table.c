@@ -123,6 +123,8 @@ static void test_profiles_are_bounded(void) {
 
 static void test_own_values_must_fill_the_slots(void) {
   CHECK(septem_table_init(&table, 1024, 1 << 20, 1));
+  septem_payload wide = {.until_ms = 2, .scope = 65536, .common = TEXT(COMMON), .own = TEXT("x")};
+  CHECK(!septem_table_put(&table, &wide, TEXT("a")));
   CHECK(!put("a", COMMON "\x1eh\x1fx-two\x1f\x1a" "1", "one"));
   CHECK(put("a", COMMON "\x1eh\x1fx-two\x1f\x1a" "1", "one\x1ftwo"));
   CHECK(!put("b", COMMON, "a\nb") && !put("b", COMMON, "a\x1e" "b") && !put("b", COMMON, "\xc3\xa4"));

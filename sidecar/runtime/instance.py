@@ -9,6 +9,7 @@ running one goes on; if it does, the running one answers what it has accepted, a
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, NamedTuple
@@ -30,7 +31,7 @@ RESTART_SECONDS = 120.0
 """How long a successor may take to become ready."""
 ACCEPT_SECONDS = 0.1
 """How long a replaced instance still accepts what has reached its sockets before it drains."""
-ANSWER_SECONDS = 0.3
+ANSWER_SECONDS = 1.0
 """How long it still answers on the admin port, whence the restart may have been asked for."""
 
 _log = logging.getLogger("sidecar")
@@ -189,7 +190,8 @@ async def hand_over(running: Instance, successor: Instance, done: Callable[[], N
         await asyncio.sleep(ACCEPT_SECONDS)
         await running.context.stop_checks()
         done()
-        await asyncio.sleep(ANSWER_SECONDS)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(successor.context.stop.wait(), ANSWER_SECONDS)
     finally:
         await running.close()
     await successor.context.share_ports(shared=False)

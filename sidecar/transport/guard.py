@@ -89,11 +89,27 @@ class SocketGuard:
                 break
         else:
             raise ListenFault(f"{self._folder} is another sidecar's, and so is the one beside it")
+        self._remove_abandoned()
         if anyone_may_replace(self._path.parent):
             _log.warning(
                 "any user may replace sockets in %s: set its sticky bit, or change its owner",
                 self._path.parent,
             )
+
+    def _remove_abandoned(self) -> None:
+        """Remove the other folder, where the process that had it was killed."""
+        for ending in _FOLDERS:
+            other = self._path.with_name(f"{self._path.name}.{ending}")
+            if other == self._folder:
+                continue
+            with contextlib.suppress(OSError):  # there is none, or it is locked, or not ours
+                lock = os.open(other, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    remove_stale_socket(other / self._inner.name)
+                    other.rmdir()
+                finally:
+                    os.close(lock)
 
     def _make_folder(self) -> bool:
         """Create the folder and lock it; return False if another process has it."""

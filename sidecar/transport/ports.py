@@ -31,15 +31,26 @@ JOINS = ContextVar("joins", default=False)
 def listening() -> Iterator[socket.socket]:
     """Yield a duplicate of every listening TCP socket of this process, closed after its turn."""
     for descriptor in range(_MAX_DESCRIPTOR):
-        try:
-            if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
-                continue
-            found = socket.socket(fileno=os.dup(descriptor))
-        except OSError:
-            continue
-        with found:
-            if found.family != socket.AF_UNIX and _listens(found):
-                yield found
+        found = _duplicate(descriptor)
+        if found is not None:
+            with found:
+                if found.family != socket.AF_UNIX and _listens(found):
+                    yield found
+
+
+def _duplicate(descriptor: int) -> socket.socket | None:
+    """Return a duplicate of a socket; ``None`` for what is none, or is only its name (O_PATH)."""
+    try:
+        if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+            return None
+        copy = os.dup(descriptor)
+    except OSError:
+        return None
+    try:
+        return socket.socket(fileno=copy)
+    except OSError:
+        os.close(copy)
+        return None
 
 
 def _listens(found: socket.socket) -> bool:

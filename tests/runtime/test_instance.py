@@ -57,10 +57,13 @@ async def world() -> AsyncIterator[World]:
         yield World(stack)
 
 
-async def test_a_successor_that_starts_takes_over_and_the_other_ends(world: World) -> None:
+async def test_a_successor_that_starts_takes_over_and_the_other_ends(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert await start_successor(world.running, world.successor, world.start) == ""
     assert world.joined == [True]
     assert not JOINS.get()
+    monkeypatch.setattr(instance, "ANSWER_SECONDS", 0.01)
     await hand_over(world.running, world.successor, lambda: world.done.append("said"))
     assert world.done == [
         "old shares its ports",

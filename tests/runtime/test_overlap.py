@@ -1,10 +1,11 @@
 """Two sidecars on the same Unix sockets: the second is refused, unless it asks to take over."""
 
+import contextlib
 import os
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
@@ -13,6 +14,7 @@ import grpc
 import pytest
 
 from demo.process import ManagedProcess
+from sidecar.cli.admin_client import AdminFault, request_admin
 from sidecar.transport.names import CHECK_METHOD
 from tests.authz.checks import check_request
 from tests.runtime.started import NAMES, command, environment, run_source
@@ -151,6 +153,51 @@ def test_a_second_is_refused_and_a_successor_takes_over_without_a_gap(
             knocking.stop()
     assert knocking.refused == []
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.real
+def test_a_restart_takes_the_sockets_over_without_a_gap_and_may_be_ended_in_the_middle(
+    whole: Path, tmp_path: Path
+) -> None:
+    folder, text = tmp_path / "run", whole.read_text()
+
+    def restart(drain_seconds: float) -> str:
+        whole.write_text(text.replace("drain_seconds: 0.2", f"drain_seconds: {drain_seconds}"))
+        allowed = b'{"allow_restart": true}'
+        admin = f"unix:{folder}/admin"
+        return str(request_admin(admin, "POST", "/config/reload", body=allowed)[1]["result"])
+
+    with serving(whole) as sidecar:
+        before, pid = inodes(folder), sidecar.pid
+        with Knocking(folder) as knocking:
+            assert restart(0.3) == "restarted"
+            assert not set(before.values()) & set(inodes(folder).values())
+            wait_until(lambda: ready(folder))
+            assert all(b"token_missing" in ask(folder, worker) for worker in (0, 1))
+            knocking.stop()
+        assert knocking.refused == []
+        second = subprocess.run(
+            command(whole), capture_output=True, text=True, check=False, env=environment()
+        )
+        assert f"another sidecar (process {pid}) has it" in second.stderr
+        ended = threading.Thread(target=suppressed, args=(restart, 0.4))
+        ended.start()
+        wait_until(lambda: len(children(pid)) > 2)  # the successor starts its workers
+        assert sidecar.stop() == 0
+        ended.join()
+    assert list(folder.iterdir()) == []
+    said = "".join(sidecar.lines)
+    assert "a bug in the sidecar" not in said
+    assert "never retrieved" not in said
+
+
+def suppressed(restart: Callable[[float], str], drain_seconds: float) -> None:
+    with contextlib.suppress(AdminFault):  # the sidecar ends while it is asked
+        restart(drain_seconds)
+
+
+def children(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
 
 
 @pytest.mark.real

@@ -276,6 +276,22 @@ def test_a_successor_has_a_folder_of_its_own_and_each_removes_its_own(tmp_path: 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_folder_of_a_successor_that_was_killed_goes_with_the_next_start(tmp_path: Path) -> None:
+    folder = tmp_path / "s.e"
+    folder.mkdir(0o700)
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(folder / "s"))
+    guard = SocketGuard(tmp_path / "s", make_rule((), ()), lambda _: None)
+    guard.prepare()
+    assert not folder.exists()
+    guard.close()
+    folder.mkdir(0o700)
+    (folder / "file").write_text("somebody's")
+    guard.prepare()
+    assert (folder / "file").exists(), "what is not ours is left alone"
+    guard.close()
+
+
 def test_only_a_unix_socket_has_a_guard() -> None:
     assert make_guard(model.SdsListen(address="127.0.0.1:9101"), lambda _: None) is None
     assert make_guard(model.SdsListen(address="unix:/run/s.sock"), lambda _: None) is not None

@@ -1,8 +1,10 @@
 """A port is one listener's, is shared for a while, and then the newest has every connection."""
 
+import os
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -110,6 +112,20 @@ def test_the_listeners_of_a_process_are_found_and_taken_over_from(held: ExitStac
     assert second.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT) == 0
     ports.share(shared=False)
     assert first.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT) == 0
+
+
+def test_looking_for_listeners_opens_nothing(held: ExitStack, tmp_path: Path) -> None:
+    """A name of a socket (O_PATH) is no socket, and its duplicate was left open."""
+    listen(held)
+    path = tmp_path / "s"
+    unix = held.enter_context(socket.socket(socket.AF_UNIX))
+    unix.bind(str(path))
+    held.callback(os.close, os.open(path, os.O_PATH))
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    assert len(list(ports.listening())) >= 1
+    ports.share(shared=True)
+    ports.share(shared=False)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 def test_where_there_is_nothing_to_take_over_nothing_changes(held: ExitStack) -> None:

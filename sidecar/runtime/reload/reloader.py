@@ -132,7 +132,8 @@ class Reloader:
         if why := await restart(config):
             problem = f"the sidecar with the new configuration did not become ready: {why}"
             return self._refusal(ReloadResult.RESTART_FAILED, problem, differing=differing)
-        self.digest = digest_of(config)
+        # Whoever asks this instance now, which is about to end, is told what is in force.
+        self._context.config, self.digest = config, digest_of(config)
         return ReloadOutcome(ReloadResult.RESTARTED, str(self._path), self.digest, differing)
 
     def _refusal(

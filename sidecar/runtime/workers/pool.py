@@ -118,7 +118,8 @@ class WorkerPool:
         self._tasks = [asyncio.create_task(self._supervise(slot)) for slot in self.slots]
         self._tasks.append(asyncio.create_task(self._heartbeat()))
         try:
-            await asyncio.wait_for(asyncio.gather(*self._first), START_SECONDS)
+            async with asyncio.timeout(START_SECONDS):
+                await asyncio.gather(*self._first)
         except TimeoutError:
             raise WorkerFault(
                 f"the workers did not start to serve within {START_SECONDS:.0f} s: the log says "

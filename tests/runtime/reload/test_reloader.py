@@ -180,3 +180,16 @@ async def test_warnings_are_said_at_the_start_with_a_reload_and_in_its_outcome(
     assert (await reloading.reloader.reload()).document()["warnings_total"] == 1
     reloading.path.unlink()
     await reloading.reloader.look_for_warnings()
+
+
+async def test_after_a_restart_the_one_that_ends_says_what_is_in_force(
+    reloading: Reloading,
+) -> None:
+    async def restart(_config: model.Config) -> str:
+        return ""
+
+    reloading.context.restart = restart
+    reloading.write(more="listen: {drain_seconds: 9}")
+    results = [await reloading.reloader.reload(allow_restart=True) for _ in range(2)]
+    assert [each.result for each in results] == [ReloadResult.RESTARTED, ReloadResult.UNCHANGED]
+    assert results[0].digest == results[1].digest == digest_of(reloading.context.config)

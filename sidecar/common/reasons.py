@@ -147,7 +147,9 @@ ANSWERS: dict[Reason, Answer] = {
     Reason.ORIGIN_NOT_ALLOWED: Answer(403, "Pages of this origin may not ask this"),
     Reason.TOKEN_MISSING: Answer(401, "An access token is required", ""),
     Reason.TOKEN_AMBIGUOUS: Answer(400, "More than one credential was sent", _INVALID_REQUEST),
-    Reason.TOKEN_SCHEME_UNSUPPORTED: Answer(401, "Only Bearer tokens are accepted", ""),
+    Reason.TOKEN_SCHEME_UNSUPPORTED: Answer(
+        401, "This scheme of authorization is not accepted here", ""
+    ),
     Reason.TOKEN_TOO_LARGE: Answer(431, "The access token is too large", _INVALID_REQUEST),
     Reason.TOKEN_MALFORMED: _token("The access token is malformed"),
     Reason.ALGORITHM_NOT_ALLOWED: _token("The token's algorithm is not allowed"),

@@ -15,6 +15,7 @@ def config_warnings(config: Config) -> Iterator[Problem]:
     yield from pattern_warnings(config)
     yield from token_issuer_warnings(config)
     yield from sds_warnings(config)
+    yield from _proofs_of_pages(config)
     address = config.listen.authz.address
     if not is_loopback(address):
         yield Problem(
@@ -23,3 +24,16 @@ def config_warnings(config: Config) -> Iterator[Problem]:
             "an address on loopback (127.0.0.1:9100, unix:/run/septem/authz.sock), with Envoy "
             "beside the sidecar",
         )
+
+
+def _proofs_of_pages(config: Config) -> Iterator[Problem]:
+    """Yield the routes whose proofs no page of another origin can send (Fetch §3.2.3)."""
+    for index, route in enumerate(config.routes):
+        policy = config.headers.cors.get(route.cors or "")
+        if "dpop" in route.bound_by and policy and "dpop" not in policy.request_headers:
+            yield Problem(
+                ("routes", index, "cors"),
+                "takes DPoP proofs, which no page of another origin can send: add dpop to "
+                f"request_headers of headers.cors.{route.cors}, and dpop-nonce to its "
+                "expose_headers if nonces are required",
+            )

@@ -39,3 +39,22 @@ def test_a_path_that_looks_like_a_pattern(name: str, path: str, prefix: str) -> 
 @pytest.mark.parametrize("path", ["/", "/api.v1", "/a(b)", "/v1/x:cancel", "/a+b", "/$x", "/@me"])
 def test_a_path_that_looks_like_none(path: str) -> None:
     assert warned(MINIMAL.replace("path_prefix: /", f"path: '{path}'")) == []
+
+
+@pytest.mark.parametrize(
+    ("route", "cors", "count"),
+    [
+        ("cors: pages, binding: {by: [dpop]}", "", 1),
+        ("cors: pages, binding: {by: [dpop]}", ", request_headers: [authorization, dpop]", 0),
+        ("cors: pages, binding: {by: [certificate]}", "", 0),
+        ("cors: pages", "", 0),
+        ("binding: {by: [dpop]}", "", 0),
+    ],
+)
+def test_proofs_that_no_page_of_another_origin_can_send(route: str, cors: str, count: int) -> None:
+    text = MINIMAL.replace("path_prefix: /", f"path_prefix: /, {route}")
+    found = warned(
+        text + f"headers: {{cors: {{pages: {{origins: ['https://p.example']{cors}}}}}}}\n"
+    )
+    assert len(found) == count
+    assert all("add dpop to request_headers of headers.cors.pages" in each for each in found)

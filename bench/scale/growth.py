@@ -23,6 +23,8 @@ from bench.scale.tap import Tap
 _SECONDS = 600.0
 _WRITERS = 8
 _ASKED_AT_ONCE = 500
+_ENTRY_TTL_SECONDS = 10.0
+_OF_HELD = ("domain", "list of domains, with versions")
 
 
 class Steps(NamedTuple):
@@ -34,7 +36,7 @@ class Steps(NamedTuple):
     """Names on demand whose certificates the fleet's store has."""
     listed: Sequence[int]
     """Entries below the prefix of a registry in Vault."""
-    listed_seconds: float = 10.0
+    listed_seconds: float = 30.0
     """How long a registry is polled, every second."""
 
 
@@ -103,19 +105,23 @@ async def _until_served(fleet: Fleet, count: int) -> None:
 
 
 async def _listed(count: int, seconds: float) -> dict[str, Any]:
-    """Let a sidecar poll a registry in Vault, and see what each poll brings."""
+    """Let a sidecar poll a registry in Vault whose every name is held, and see what that asks."""
     async with _world(Size(1, count)) as world:
-        fleet = await world.sidecar(
-            {"source": "vault_kv_prefix", "prefix": "domains", "poll_seconds": 1}
-        )
+        registry = {"source": "vault_kv_prefix", "prefix": "domains", "poll_seconds": 1}
+        fleet = await world.sidecar({**registry, "entry_ttl_seconds": _ENTRY_TTL_SECONDS})
+        await asyncio.to_thread(_store, world.platform, count)
         await _started(fleet)
+        await _asked(world, fleet, count)
         cpu, begun = fleet.cpu_seconds, time.time()
         await asyncio.sleep(seconds)
         await fleet.report()
         lists = [each for each in world.tap.calls if each.kind == "list of domains"]
         polls = [each for each in lists if each.at >= begun]
+        held = [each for each in world.tap.calls if each.at >= begun and each.kind in _OF_HELD]
         return {
             "listed": count,
+            "held_calls_a_minute": round(len(held) * 60 / seconds, 1),
+            "held_bytes_a_minute": round(sum(each.received_bytes for each in held) * 60 / seconds),
             "list_bytes": max(each.received_bytes for each in lists),
             "lists_a_minute_at_1_s": round(len(polls) * 60 / seconds),
             "cpu_ms_a_second": round((fleet.cpu_seconds - cpu) * 1000 / seconds),

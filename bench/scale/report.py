@@ -160,6 +160,8 @@ def names_tables(found: Results) -> list[str]:
         ("listed", "domains below a prefix of Vault", (
             ("bytes of one list", "list_bytes"),
             ("lists a minute at a poll of 1 s", "lists_a_minute_at_1_s"),
+            ("all held by clients: calls a minute, at a TTL of 10 s", "held_calls_a_minute"),
+            ("the same: bytes a minute", "held_bytes_a_minute"),
         )),
     )  # fmt: skip
     lines: list[str] = []

@@ -101,7 +101,7 @@ class SimulatedSidecar:
         context.stack.callback(certificates.close)
         certificates.store.watch(lambda name: self._changed(certificates, name))
         component = make_component(
-            self._config, client.with_own_threads("vault-domains"), certificates, lambda _: None
+            self._config, client.with_lanes("vault-domains"), certificates, lambda _: None
         )
         assert component is not None
         await asyncio.gather(certificates.load(), component.load())

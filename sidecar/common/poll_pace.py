@@ -2,15 +2,16 @@
 
 Sidecars that were started by one deployment would poll at the same moments for hours: the first
 pause is a random share of the interval, so that the fleet is spread over all of it from the first
-poll on, and each later one is a little shorter than the interval, by jitter. While nobody
-answers (``Fault.is_outage``), pauses double up to a minute, with nearly full jitter: those who
-waited for one thing must not come back at one moment.
+poll on, and each later one is a little shorter than the interval, by jitter. A read that nobody
+answers (``Fault.is_outage``) is followed by the usual pause, and from the second in a row on pauses
+double up to a minute, with nearly full jitter: those who waited for one thing must not come
+back at one moment.
 """
 
 from collections.abc import Callable
 
 from sidecar.common.polling import PollStatus
-from workload.backoff import Backoff, with_jitter
+from workload.backoff import JITTER_SHARE, Backoff, with_jitter
 
 OUTAGE_INTERVALS = 6.0
 LONGEST_OUTAGE_SECONDS = 60.0
@@ -39,16 +40,13 @@ class PollPace:
         """
         poll_seconds, jitter = self._poll_seconds(), self._jitter()
         outages = min((each.outages_in_a_row for each in statuses), default=0)
+        asked = max(each.asked_seconds for each in statuses) if outages else 0.0
         is_first, self._is_first = self._is_first, False
-        if outages:
+        if outages > 1:
             longest = min(
                 OUTAGE_INTERVALS * poll_seconds, max(LONGEST_OUTAGE_SECONDS, poll_seconds)
             )
-            asked = max(each.asked_seconds for each in statuses)
             backoff = Backoff(poll_seconds, longest, jitter_share=OUTAGE_JITTER_SHARE)
             return backoff.pause_seconds(outages, jitter, asked)
-        return (
-            with_jitter(poll_seconds, jitter, 1.0)
-            if is_first
-            else with_jitter(poll_seconds, jitter)
-        )
+        share = 1.0 if is_first and not outages else JITTER_SHARE
+        return max(with_jitter(poll_seconds, jitter, share), asked)

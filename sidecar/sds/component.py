@@ -54,7 +54,7 @@ async def start(
         context.registered = registered
         publish_domains(registered)
 
-    domains = vault.with_own_threads("vault-domains")
+    domains = vault.with_lanes("vault-domains")
     component = make_component(context.config, domains, certificates, publish)
     certificates.on_polls = context.exchange_watched
     context.exchange_watched((), certificates.polls())

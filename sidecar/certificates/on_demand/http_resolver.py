@@ -76,6 +76,10 @@ class HttpResolver:
         """Return True: any domain may be registered."""
         return True
 
+    async def unchanged(self) -> tuple[str, ...]:
+        """Return none: each name is asked for."""
+        return ()
+
     async def start(self) -> None:
         """Do nothing: look-ups need no data."""
 

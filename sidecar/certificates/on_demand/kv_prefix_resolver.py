@@ -14,10 +14,15 @@ from sidecar.certificates.on_demand.resolved_registry import Patterns
 from sidecar.common.poll_pace import PollPace
 from sidecar.common.polling import ChangePoll, PollLoop, PollStatus
 from sidecar.config.on_demand import VaultKvPrefixRegistry
-from sidecar.vault.errors import VaultNotFound
-from sidecar.vault.ports import KvLister, KvReader
+from sidecar.vault.errors import VaultForbidden, VaultNotFound, VaultRejected
+from sidecar.vault.history import KvHistory
+from sidecar.vault.ports import KvHistoryLister, KvLister, KvReader
 from workload.x509.wildcards import wildcard_of
 
+MAX_LISTED_WITH_VERSIONS = 20_000
+"""Entries below the prefix, of some 350 bytes each in that list: an answer of ours is bounded."""
+_LISTED_PER_READ = 4
+"""A list of versions has an entry in a third of the bytes of reading it, and one call for all."""
 _log = logging.getLogger("sidecar.domains")
 
 
@@ -25,7 +30,7 @@ async def _nothing() -> None:
     """Do nothing on a change."""
 
 
-class PrefixReader(KvLister, KvReader, Protocol):
+class PrefixReader(KvLister, KvHistoryLister, KvReader, Protocol):
     """What is asked of Vault."""
 
 
@@ -50,6 +55,8 @@ class KvPrefixResolver:
         self.on_change = on_change
         """Called when the list of names has changed."""
         self._listed: frozenset[str] = frozenset()
+        self._read: dict[str, tuple[int, float]] = {}
+        """The version of each entry that was read, and when that was written."""
         self.name = f"Vault entries below {settings.mount}/{settings.prefix}"
         self.status = PollStatus(
             "domains",
@@ -70,15 +77,39 @@ class KvPrefixResolver:
 
     async def look_up(self, pattern: str) -> Registration | None:
         """Read one entry. Raises ``Fault``."""
-        key = f"_wildcard.{pattern[2:]}" if pattern.startswith("*.") else pattern
+        self._read.pop(pattern, None)
         try:
-            secret = await self._vault.read_kv(self._mount, f"{self._prefix}/{key}")
+            secret = await self._vault.read_kv(self._mount, f"{self._prefix}/{_key_of(pattern)}")
         except VaultNotFound:
             return None  # deleted since it was listed
         found = read_registration(dict(secret.data), pattern)
         if found.domain != pattern:
             raise RegistryFault(f"the entry of {pattern} is for another domain")
+        if pattern in self._listed:
+            self._read[pattern] = (secret.version, secret.written_at)
         return found
+
+    async def unchanged(self) -> list[str]:
+        """Return the domains whose entries have the version that was read, in one call.
+
+        None where that would be a longer answer than reading them, or too long a one, or where
+        this Vault or our policy has no list of versions: then each entry is read.
+        """
+        is_worth_it = len(self._read) * _LISTED_PER_READ >= len(self._listed)
+        if not is_worth_it or len(self._listed) > MAX_LISTED_WITH_VERSIONS:
+            return []
+        try:
+            listed = await self._vault.list_kv_histories(self._mount, self._prefix)
+        except (VaultForbidden, VaultRejected):
+            return []
+        now_there = {pattern: (listed or {}).get(_key_of(pattern)) for pattern in self._read}
+        return [each for each, history in now_there.items() if self._is_as_read(each, history)]
+
+    def _is_as_read(self, pattern: str, history: KvHistory | None) -> bool:
+        latest = history.latest if history is not None else None
+        if latest is None or latest.is_destroyed or latest.deleted_at is not None:
+            return False
+        return self._read[pattern] == (latest.number, latest.written_at)
 
     def lists(self, pattern: str) -> bool:
         """Tell whether there is an entry for a domain."""
@@ -106,4 +137,10 @@ class KvPrefixResolver:
             f"*.{key.removeprefix('_wildcard.')}" if key.startswith("_wildcard.") else key
             for key in keys
         )
+        self._read = {each: mark for each, mark in self._read.items() if each in self._listed}
         return self._listed != before
+
+
+def _key_of(pattern: str) -> str:
+    """Return the name of a domain's entry."""
+    return f"_wildcard.{pattern[2:]}" if pattern.startswith("*.") else pattern

@@ -8,7 +8,7 @@ are not affected.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import NamedTuple, Protocol
 
 from sidecar.certificates.on_demand.domains import (
@@ -25,6 +25,9 @@ MAX_REMEMBERED = 100_000
 MAX_HELD = 100_000
 MAX_WANTED = 20_000
 MAX_OWNERS = 200_000
+MIN_RENEWED = 64
+"""Names held from which on it is asked what has not changed, in place of a look-up each."""
+_RENEWED_A_TURN = 200
 
 
 class Patterns(NamedTuple):
@@ -47,6 +50,12 @@ class Resolver(Protocol):
 
     def lists(self, pattern: str) -> bool:
         """Tell whether a domain may be registered, as far as that is known from memory."""
+
+    async def unchanged(self) -> Collection[str]:
+        """Return the domains that are known to be as they were looked up, as of now.
+
+        In one call, however many they are; none where that can't be told. Raises ``Fault``.
+        """
 
     async def start(self) -> None:
         """Read what look-ups need. Raises ``Fault``."""
@@ -98,6 +107,7 @@ class ResolvedRegistry:
         self._positive_ttl_seconds = positive_ttl_seconds
         self._negative_ttl_seconds = negative_ttl_seconds
         self._clock = clock
+        self._renew_at = 0.0
         self._remembered: OrderedDict[str, _Remembered] = OrderedDict()
         self.outcomes = {"ok": 0, "failed": 0}
 
@@ -193,6 +203,11 @@ class ResolvedRegistry:
         """Look up the names that clients hold again, each when its TTL is over."""
         while True:
             await self._sleep(1.0)
+            if self.status.outages_in_a_row:
+                continue  # the resolver's own polls tell when it answers again
+            if self._renewal_is_due():
+                with self.status.poll():
+                    await self._renew_unchanged()
             for _ in range(max(1, int(self._names_a_second))):
                 # One of each, because clients may request any number of new names.
                 names = [name for name in (self._next_held(), self._next_wanted()) if name]
@@ -201,6 +216,37 @@ class ResolvedRegistry:
                 with self.status.poll():
                     for name in names:
                         await self.resolve(name)
+
+    def _renewal_is_due(self) -> bool:
+        """Tell whether the first of many names is due; once a TTL."""
+        now = self._clock()
+        first = next(iter(self._held.values()), now + 1)
+        return len(self._held) >= MIN_RENEWED and first <= now and self._renew_at <= now
+
+    async def _renew_unchanged(self) -> None:
+        """Renew what clients hold and what has not changed, in place of a look-up for each name.
+
+        What has changed, and all of it where that can't be told, is looked up.
+        """
+        self._renew_at = until = self._clock() + self._positive_ttl_seconds
+        unchanged = frozenset(await self._resolver.unchanged())
+        for number, name in enumerate(tuple(self._held) if unchanged else ()):
+            patterns = [each for part in self._resolver.patterns(name) for each in part]
+            if name in self._held and patterns and self._renew(patterns, unchanged, until):
+                self._held[name] = until
+                self._held.move_to_end(name)
+            if number % _RENEWED_A_TURN == 0:
+                await asyncio.sleep(0)
+
+    def _renew(self, patterns: list[str], unchanged: frozenset[str], until: float) -> bool:
+        """Renew the answers of these domains; false, and nothing is, if one may have changed."""
+        known = {each: self._remembered.get(each) for each in patterns if each in unchanged}
+        if len(known) < len(patterns) or None in known.values():
+            return False
+        for pattern, remembered in known.items():
+            if remembered is not None:
+                self._remembered[pattern] = remembered._replace(until=until)
+        return True
 
     def _next_wanted(self) -> str | None:
         name = next(iter(self._wanted), None)

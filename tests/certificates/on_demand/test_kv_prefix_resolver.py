@@ -1,6 +1,10 @@
 """Entries below a prefix of a real Vault: listed, read when asked for, and followed."""
 
 import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -13,8 +17,9 @@ from sidecar.common.errors import Fault
 from sidecar.common.registered_domains import NO_DOMAINS
 from sidecar.config.on_demand import VaultKvPrefixRegistry
 from sidecar.vault.client import VaultClient
-from tests.certificates.on_demand.conftest import Put
+from tests.certificates.on_demand.conftest import POLICY, Put
 from tests.support.polls import Polls, running, settle
+from tests.support.real import TokenFile
 from tests.support.waiting import until
 
 
@@ -137,3 +142,73 @@ async def test_whose_the_domains_below_a_prefix_are_is_published_as_they_are_ask
     assert owner_of("owned.example") is None, "an entry that is gone ends with the next list"
     assert owner_of("own-held.example") == "c"
     task.cancel()
+
+
+async def looked_up(
+    vault: VaultClient, put: Put, openbao: OpenBao, names: list[str]
+) -> KvPrefixResolver:
+    """A resolver of domains that are there and were read, and no others are."""
+    prefix = "edge/domains"
+    kv = openbao.client.secrets.kv.v2
+    for key in await vault.list_kv("secret", prefix):
+        kv.delete_metadata_and_all_versions(f"{prefix}/{key}")
+    for name in names:
+        put(f"{prefix}/{name}", {"tenant_id": "a"})
+    resolver = KvPrefixResolver(
+        VaultKvPrefixRegistry(prefix=prefix), vault, sleep=asyncio.sleep, jitter=lambda: 0.0
+    )
+    await resolver.start()
+    for name in names:
+        await resolver.look_up(name)
+    return resolver
+
+
+Kv = Any
+AFTER: list[tuple[str, Callable[[Kv, str], object]]] = [
+    ("rewritten", lambda kv, path: kv.create_or_update_secret(path, {"tenant_id": "b"})),
+    ("deleted", lambda kv, path: kv.delete_latest_version_of_secret(path)),
+    ("destroyed", lambda kv, path: kv.destroy_secret_versions(path, [1])),
+    ("removed", lambda kv, path: kv.delete_metadata_and_all_versions(path)),
+]
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("change", [row[1] for row in AFTER], ids=[row[0] for row in AFTER])
+async def test_which_entries_are_as_they_were_read_is_told_in_one_call(
+    vault: VaultClient,
+    put: Put,
+    openbao: OpenBao,
+    change: Callable[[Kv, str], object],
+) -> None:
+    names = [f"{uuid4().hex}.same.example" for _ in range(3)]
+    resolver = await looked_up(vault, put, openbao, names)
+    assert set(await resolver.unchanged()) == set(names)
+    change(openbao.client.secrets.kv.v2, f"edge/domains/{names[0]}")
+    assert set(await resolver.unchanged()) == set(names[1:])
+    with suppress(Fault):
+        await resolver.look_up(names[0])
+    put(f"edge/domains/{names[0]}", {"tenant_id": "c"})
+    assert names[0] not in await resolver.unchanged(), "written anew since it was read"
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("bound", ["_LISTED_PER_READ", "MAX_LISTED_WITH_VERSIONS"])
+async def test_a_list_that_is_not_worth_it_is_not_asked_for(
+    vault: VaultClient, put: Put, openbao: OpenBao, monkeypatch: pytest.MonkeyPatch, bound: str
+) -> None:
+    resolver = await looked_up(vault, put, openbao, [f"{uuid4().hex}.worth.example"])
+    monkeypatch.setattr(f"sidecar.certificates.on_demand.kv_prefix_resolver.{bound}", 0)
+    calls: list[str] = []
+    vault._observe = lambda operation, _outcome, _seconds: calls.append(operation)
+    assert list(await resolver.unchanged()) == []
+    assert calls == []
+
+
+@pytest.mark.real
+async def test_without_the_right_to_it_each_entry_is_read(
+    vault: VaultClient, put: Put, openbao: OpenBao, token_file: TokenFile
+) -> None:
+    resolver = await looked_up(vault, put, openbao, [f"{uuid4().hex}.right.example"])
+    without = "\n".join(line for line in POLICY.splitlines() if "detailed" not in line)
+    token_file.write(openbao.token_for(without, name="domains-less"))
+    assert list(await resolver.unchanged()) == []

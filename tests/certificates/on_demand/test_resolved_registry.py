@@ -16,6 +16,7 @@ from sidecar.certificates.on_demand.names import NameRefused, parents_of
 from sidecar.certificates.on_demand.resolved_registry import Patterns, ResolvedRegistry
 from sidecar.common.polling import PollStatus
 from sidecar.common.registered_domains import NO_DOMAINS, RegisteredDomains
+from sidecar.vault.errors import VaultUnreachable
 from tests.support.polls import Polls, settle
 
 POSITIVE, NEGATIVE = 300.0, 10.0
@@ -33,6 +34,8 @@ class Domains:
         self.failing = False
         self.asked: list[str] = []
         self.unlisted: set[str] = set()
+        self.same: list[str] = []
+        self.told = 0
         self.status = PollStatus("domains", self.name, logging.getLogger("test"))
 
     def register(self, domain: str, tenant: str = "a", *, shared: bool = False) -> None:
@@ -46,6 +49,10 @@ class Domains:
         if self.failing:
             raise RegistryFault("down")
         return self.registered.get(pattern)
+
+    async def unchanged(self) -> list[str]:
+        self.told += 1
+        return self.same
 
     def lists(self, pattern: str) -> bool:
         return pattern not in self.unlisted
@@ -290,3 +297,72 @@ class TestOwners:
         with pytest.raises(RegistryFault, match="more than 1 domains have known owners"):
             await world.registry.resolve("b.example")
         assert world.published.owner_of("a.example") == "a"
+
+
+async def hold(world: World, count: int) -> list[str]:
+    """Have clients hold so many names, and all of them be due."""
+    world.domains.register(DOMAIN)
+    names = [f"n{number}.{DOMAIN}" for number in range(count)]
+    for name in names:
+        world.domains.register(name)
+        await world.find(name)
+    world.domains.same = [DOMAIN, *names]
+    world.now += POSITIVE
+    world.domains.asked.clear()
+    return names
+
+
+async def test_what_clients_hold_and_has_not_changed_is_renewed_without_a_look_up(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resolved_registry, "MIN_RENEWED", 5)
+    names = await hold(world, 5)
+    await world.polls.poll()
+    assert (world.domains.told, world.domains.asked) == (1, [])
+    world.now += POSITIVE - 1
+    assert all(world.registry.find(name) for name in names), "for a TTL more"
+    await world.polls.poll()
+    assert world.domains.told == 1, "once a TTL"
+    world.now += 1
+    await world.polls.poll()
+    assert (world.domains.told, world.domains.asked) == (2, [])
+
+
+async def test_what_has_changed_is_looked_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resolved_registry, "MIN_RENEWED", 5)
+    await hold(world, 5)
+    world.domains.same.remove(f"n2.{DOMAIN}")
+    world.domains.register(f"n2.{DOMAIN}", shared=True)
+    await world.polls.poll()
+    assert world.domains.asked == [f"n2.{DOMAIN}"]
+    assert await world.find(f"n2.{DOMAIN}") == Registration(f"n2.{DOMAIN}", "a", shared=True)
+
+
+@pytest.mark.parametrize("gone", [DOMAIN, "all"])
+async def test_below_a_domain_that_may_have_changed_every_name_is_looked_up(
+    world: World, monkeypatch: pytest.MonkeyPatch, gone: str
+) -> None:
+    """A name is its owner's only as long as what is above it is not another's."""
+    monkeypatch.setattr(resolved_registry, "MIN_RENEWED", 5)
+    await hold(world, 5)
+    world.domains.same = [] if gone == "all" else world.domains.same[1:]
+    await world.polls.poll()
+    assert f"n0.{DOMAIN}" in world.domains.asked
+
+
+async def test_few_names_are_looked_up_each(world: World) -> None:
+    await hold(world, 5)
+    await world.polls.poll()
+    assert world.domains.told == 0
+    assert f"n0.{DOMAIN}" in world.domains.asked
+
+
+async def test_while_vault_does_not_answer_no_name_is_looked_up_again(world: World) -> None:
+    """The list is polled, more and more rarely, and tells when it answers again."""
+    await hold(world, 5)
+    world.domains.status.failed(VaultUnreachable("away"))
+    await world.polls.poll()
+    assert world.domains.asked == []
+    world.domains.status.succeeded()
+    await world.polls.poll()
+    assert f"n0.{DOMAIN}" in world.domains.asked

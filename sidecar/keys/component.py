@@ -21,6 +21,7 @@ from sidecar.keys.factory import (
     make_key_source,
     revocation_key,
     revocation_times,
+    seconds_of_tokens,
     source_key,
 )
 from sidecar.keys.lifecycle import KeyState
@@ -76,7 +77,7 @@ class KeyPollers:
         self.keys = KeyRefresher(
             self._make_sources(config, self._issuers),
             config.keys,
-            token_seconds=config.tokens.token_seconds,
+            token_seconds=seconds_of_tokens(config),
             clock=monotonic_seconds,
             now=wall_seconds,
             jitter=random.random,
@@ -138,7 +139,7 @@ class KeyPollers:
         issuers = dict(self._issuers)
         sources = self._make_sources(config, issuers)
         kept = {each.source: each for each in self.keys.plan.polled}
-        plan = key_plan(sources, config.keys, config.tokens.token_seconds, kept)
+        plan = key_plan(sources, config.keys, seconds_of_tokens(config), kept)
         fresh: list[object] = [s for s in sources if s not in kept]
         revocations = self.revocations
         if revocation_key(config) != revocation_key(self._context.config):

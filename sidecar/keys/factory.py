@@ -28,7 +28,7 @@ def make_key_source(
                 issuer.issuer,
                 vault,
                 now=wall_seconds,
-                retention_seconds=_retention_seconds(config),
+                retention_seconds=_retention_seconds(config, issuer),
                 algorithms=algorithms,
             )
         case model.VaultTransitKeys():
@@ -42,13 +42,20 @@ def make_key_source(
 def source_key(config: model.Config, issuer: model.TokenIssuerSettings) -> SourceKey:
     """Return what the source of an issuer's keys is known by: with the same, it goes on."""
     keeps_history = isinstance(issuer.keys, model.VaultKvKeys)
-    retention = _retention_seconds(config) if keeps_history else 0.0
+    retention = _retention_seconds(config, issuer) if keeps_history else 0.0
     return issuer.issuer, issuer.keys, issuer.algorithms, retention
 
 
-def _retention_seconds(config: model.Config) -> float:
-    """Return how long a key that was replaced may still be needed, in seconds."""
-    return config.keys.poll_seconds + window_seconds(config.keys, config.tokens.token_seconds)
+def seconds_of_tokens(config: model.Config) -> dict[str, float]:
+    """Return how long a token can be valid, by issuer, in seconds."""
+    tokens = config.tokens
+    return {issuer.issuer: tokens.issuer_seconds(issuer) for issuer in tokens.issuers}
+
+
+def _retention_seconds(config: model.Config, issuer: model.TokenIssuerSettings) -> float:
+    """Return how long a key of an issuer that was replaced may still be needed, in seconds."""
+    seconds = config.tokens.issuer_seconds(issuer)
+    return config.keys.poll_seconds + window_seconds(config.keys, seconds)
 
 
 def revocation_key(config: model.Config) -> tuple[object, ...]:

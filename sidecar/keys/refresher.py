@@ -65,8 +65,15 @@ class KeyPlan(NamedTuple):
 
     polled: tuple[PolledSource, ...]
     settings: model.Keys
-    window_seconds: float
-    """How long a replaced key still verifies."""
+    token_seconds: Mapping[str, float]
+    """How long a token can be valid, by issuer."""
+
+    def window_seconds(self, issuer: str) -> float:
+        """Return how long a replaced key of an issuer still verifies.
+
+        As long as this issuer's tokens may live: not as long as another's.
+        """
+        return window_seconds(self.settings, self.token_seconds[issuer])
 
     def verifying(self, revoked_kids: frozenset[str]) -> Iterator[VerificationKey]:
         """Yield the keys that verify now."""
@@ -78,18 +85,24 @@ class KeyPlan(NamedTuple):
 def key_plan(
     sources: Sequence[KeySource],
     settings: model.Keys,
-    token_seconds: float,
+    token_seconds: Mapping[str, float],
     kept: Mapping[KeySource, PolledSource] = MappingProxyType({}),
 ) -> KeyPlan:
-    """Return the plan for these sources; those that were ``kept`` keep their keys and state."""
-    window = window_seconds(settings, token_seconds)
+    """Return the plan for these sources; those that were ``kept`` keep their keys and state.
+
+    ``token_seconds`` is how long a token can be valid, lifetime and leeway, by issuer.
+    """
     polled = (
-        kept[each]
-        if each in kept
-        else PolledSource(each, IssuerKeys(window), _status_of(each, settings))
-        for each in sources
+        kept[each] if each in kept else _new(each, settings, token_seconds) for each in sources
     )
-    return KeyPlan(tuple(polled), settings, window)
+    return KeyPlan(tuple(polled), settings, token_seconds)
+
+
+def _new(
+    source: KeySource, settings: model.Keys, token_seconds: Mapping[str, float]
+) -> PolledSource:
+    window = window_seconds(settings, token_seconds[source.issuer])
+    return PolledSource(source, IssuerKeys(window), _status_of(source, settings))
 
 
 class KeyRefresher:
@@ -100,14 +113,14 @@ class KeyRefresher:
         sources: Sequence[KeySource],
         settings: model.Keys,
         *,
-        token_seconds: float,
+        token_seconds: Mapping[str, float],
         clock: Callable[[], float],
         now: Now,
         jitter: Callable[[], float],
         publish: Callable[[KeyView], None],
         on_state: Callable[[KeyState, KeyState, str], None],
     ) -> None:
-        """``token_seconds`` is how long a token can be valid: the longest lifetime and leeway."""
+        """``token_seconds`` is how long a token can be valid, by issuer: lifetime and leeway."""
         self.plan = key_plan(sources, settings, token_seconds)
         self._clock = clock
         self._now = now
@@ -218,19 +231,22 @@ class KeyRefresher:
             return
         seen_live = status.lifecycle.refreshed_at is not None
         for earlier in outcome.earlier:
-            until = now + self._window_of(plan, earlier.written_at, seen_live)
+            until = now + self._window_of(plan, polled, earlier.written_at, seen_live)
             keys.refresh(earlier.keys, now, until)
-        until = now + self._window_of(plan, outcome.written_at, seen_live)
+        until = now + self._window_of(plan, polled, outcome.written_at, seen_live)
         keys.refresh(outcome.keys, now, until)
         keys.withdraw(outcome.gone)
         status.skipped.take(outcome.skipped)
         status.lifecycle.refreshed(now)
         status.status.succeeded()
 
-    def _window_of(self, plan: KeyPlan, written_at: float | None, seen_live: bool) -> float:
+    def _window_of(
+        self, plan: KeyPlan, polled: PolledSource, written_at: float | None, seen_live: bool
+    ) -> float:
         """Return the seconds until the keys that a statement replaced stop verifying."""
         age = None if written_at is None else self._now() - written_at
-        return window_end(plan.window_seconds, plan.settings.poll_seconds, age, seen_live=seen_live)
+        window = plan.window_seconds(polled.source.issuer)
+        return window_end(window, plan.settings.poll_seconds, age, seen_live=seen_live)
 
     def _publish_view(self, faults: list[Fault]) -> list[Fault]:
         """Publish the view if it has changed; return the faults."""

@@ -106,13 +106,14 @@ class IssuerKeys:
             self._retired.pop(kid, None)
 
     def _known(self, key: VerificationKey) -> VerificationKey:
-        """Return the existing object for an equal key, because cached tokens refer to it."""
+        """Return the existing object for an equal key, because cached tokens refer to it.
+
+        A key that is bound to another algorithm now is another key.
+        """
         held = self._listed.get(key.kid)
         if held is None and key.kid in self._retired:
             held = self._retired[key.kid].key
-        if held is not None and held.public == key.public:
-            return held
-        return key
+        return key if held is None or held != key else held
 
     def expire(self, now: float) -> bool:
         """Drop replaced keys whose window has ended; return whether there were any."""

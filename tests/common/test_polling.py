@@ -121,7 +121,7 @@ def keys(faulty: Faulty) -> Made:
     refresher = KeyRefresher(
         [faulty],
         model.Keys(poll_seconds=0.01),
-        token_seconds=930,
+        token_seconds={faulty.issuer: 930},
         clock=monotonic_seconds,
         now=wall_seconds,
         jitter=lambda: 0.0,

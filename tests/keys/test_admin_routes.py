@@ -28,7 +28,7 @@ async def test_every_source_is_shown_with_its_keys_and_what_is_wrong() -> None:
     refresher = KeyRefresher(
         sources,
         model.Keys(),
-        token_seconds=930,
+        token_seconds={each.issuer: 930 for each in sources},
         clock=lambda: now[0],
         now=lambda: now[0],
         jitter=lambda: 0.0,

@@ -1,11 +1,12 @@
 """Which source each setting of an issuer names."""
 
+import msgspec
 import pytest
 
 from sidecar.common.clock import monotonic_seconds
 from sidecar.config import parse_config
 from sidecar.config.model import Config
-from sidecar.keys.factory import make_key_source
+from sidecar.keys.factory import make_key_source, seconds_of_tokens, source_key
 from sidecar.keys.jwks_https import JwksKeySource
 from sidecar.keys.kv_source import KvKeySource
 from sidecar.keys.oidc_source import OidcKeySource
@@ -41,3 +42,26 @@ async def test_each_setting_has_its_source(keys: str, kind: type) -> None:
     assert type(source) is kind
     assert source.issuer == ISSUER
     await vault.close()
+
+
+OTHER = "https://other.example"
+
+
+def test_a_replaced_key_is_needed_as_long_as_its_own_issuers_tokens_live() -> None:
+    """And not as long as another issuer's."""
+    config = config_of("")
+    (ours,) = config.tokens.issuers
+    other = msgspec.structs.replace(ours, issuer=OTHER, max_lifetime_seconds=86_400.0)
+    tokens = msgspec.structs.replace(config.tokens, issuers=(ours, other))
+    both = msgspec.structs.replace(config, tokens=tokens)
+    assert seconds_of_tokens(both) == {ISSUER: 930, OTHER: 86_430}
+    assert source_key(both, ours) == source_key(config, ours)
+    assert source_key(both, other) != source_key(both, ours)
+
+
+def test_other_algorithms_are_another_source() -> None:
+    """A key is bound to its algorithm when it is read, so it must be read again."""
+    config = config_of("")
+    (ours,) = config.tokens.issuers
+    changed = msgspec.structs.replace(ours, algorithms=("RS256",))
+    assert source_key(config, ours) != source_key(config, changed)

@@ -170,7 +170,7 @@ async def test_a_ca_file_that_is_of_no_use_is_an_outage_of_this_source(
     refresher = KeyRefresher(
         [source],
         model.Keys(poll_seconds=0.1),
-        token_seconds=930,
+        token_seconds={source.issuer: 930},
         clock=monotonic_seconds,
         now=wall_seconds,
         jitter=lambda: 0.0,

@@ -77,7 +77,7 @@ class Entry:
         return KeyRefresher(
             [source],
             model.Keys(poll_seconds=POLL, dual_key_seconds=WINDOW, **settings),
-            token_seconds=930,
+            token_seconds={source.issuer: 930},
             clock=lambda: monotonic_seconds() + self.later,
             now=now,
             jitter=lambda: 0.0,

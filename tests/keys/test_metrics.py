@@ -57,7 +57,7 @@ async def test_keys() -> None:
     refresher = KeyRefresher(
         sources,
         model.Keys(),
-        token_seconds=930,
+        token_seconds={each.issuer: 930 for each in sources},
         clock=lambda: now[0],
         now=lambda: now[0],
         jitter=lambda: 0.0,

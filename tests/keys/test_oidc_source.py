@@ -233,7 +233,7 @@ async def test_an_unknown_kid_asks_the_issuer_at_most_every_five_seconds(idp: Id
     refresher = KeyRefresher(
         [idp.source],
         model.Keys(),
-        token_seconds=930,
+        token_seconds={idp.source.issuer: 930},
         clock=lambda: idp.seconds,
         now=wall_seconds,
         jitter=lambda: 0.0,

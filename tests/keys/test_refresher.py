@@ -119,7 +119,7 @@ class World:
         self.refresher = KeyRefresher(
             [source],
             self.settings,
-            token_seconds=TOKEN_SECONDS,
+            token_seconds={source.issuer: TOKEN_SECONDS},
             clock=monotonic_seconds,
             now=now,
             jitter=lambda: 0.0,

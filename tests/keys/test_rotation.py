@@ -4,7 +4,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from sidecar.keys.rotation import MAX_RETIRED, IssuerKeys, window_end
-from sidecar.tokens.algorithms import ES256
+from sidecar.tokens.algorithms import ALGORITHMS, ES256
 from sidecar.tokens.keyring import VerificationKey
 
 PUBLIC = ec.generate_private_key(ec.SECP256R1()).public_key()
@@ -82,3 +82,15 @@ def test_when_a_window_ends(age: float | None, seen_live: bool, left: float) -> 
 @pytest.mark.parametrize("seen_live", [True, False])
 def test_without_a_window_a_replaced_key_stops_at_once(age: float | None, seen_live: bool) -> None:
     assert window_end(0.0, 10.0, age, seen_live=seen_live) == 0.0
+
+
+def test_a_key_that_is_bound_to_another_algorithm_is_another_key() -> None:
+    """Cached tokens refer to the old one, so they end with it."""
+    keys = IssuerKeys(100.0)
+    old = key("a")
+    keys.refresh([old], 0.0)
+    keys.refresh([key("a")], 1.0)
+    assert keys.verifying()[0] is old
+    keys.refresh([old._replace(algorithm=ALGORITHMS["ES384"])], 2.0)
+    (found,) = keys.verifying()
+    assert found.algorithm.name == "ES384"

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sidecar.tokens.algorithms import ALGORITHMS, ES256
+from sidecar.tokens.claims import LATEST_TIME
 from sidecar.tokens.pii import find_pii
 
 NOBODY = "00000000-0000-0000-0000-000000000000"
@@ -120,6 +121,13 @@ def look(payload: Mapping[str, Any], path: Sequence[str]) -> Any:
     return value
 
 
+def time_of(value: Any) -> float | None:
+    """Return a NumericDate that the verifier could take (Unix seconds), or ``None``."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if 0 <= value < LATEST_TIME else None
+
+
 def _of_header(header: Mapping[str, Any]) -> Iterator[EntrySetting]:
     alg = header.get("alg")
     if isinstance(alg, str) and alg != ES256.name:
@@ -167,10 +175,10 @@ def _audience_claim(payload: Mapping[str, Any]) -> Iterator[EntrySetting]:
 
 
 def _lifetime(payload: Mapping[str, Any]) -> Iterator[EntrySetting]:
-    iat, exp = payload.get("iat"), payload.get("exp")
-    if not all(isinstance(each, int | float) and not isinstance(each, bool) for each in (iat, exp)):
+    issued_at, expires_at = time_of(payload.get("iat")), time_of(payload.get("exp"))
+    if issued_at is None or expires_at is None:
         return
-    seconds = math.ceil(float(exp or 0) - float(iat or 0))
+    seconds = math.ceil(expires_at - issued_at)
     if seconds > DEFAULT_LIFETIME_SECONDS:
         yield EntrySetting(
             "max_lifetime_seconds",

@@ -18,6 +18,7 @@ NOBODY = "00000000-0000-0000-0000-000000000000"
 """A tenant id that is nobody's: it stands where a person must write one."""
 _SOME_AUDIENCE = "https://api.example"
 DEFAULT_LIFETIME_SECONDS = 900
+_MINUTE = 60
 DEFAULT_HEADERS = frozenset({"alg", "typ", "kid"})
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 _WRITABLE = re.compile(r'[^"\\\x00-\x1f\x7f]{1,256}')
@@ -178,7 +179,8 @@ def _lifetime(payload: Mapping[str, Any]) -> Iterator[EntrySetting]:
     issued_at, expires_at = time_of(payload.get("iat")), time_of(payload.get("exp"))
     if issued_at is None or expires_at is None:
         return
-    seconds = math.ceil(expires_at - issued_at)
+    minutes = math.ceil((expires_at - issued_at) / _MINUTE)
+    seconds = minutes * _MINUTE  # an issuer's lifetimes differ by seconds
     if seconds > DEFAULT_LIFETIME_SECONDS:
         yield EntrySetting(
             "max_lifetime_seconds",

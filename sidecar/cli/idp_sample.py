@@ -59,6 +59,8 @@ def read_sample(text: str) -> Sample:
     scheme, _, rest = stripped.partition(" ")
     if scheme.lower() == "bearer":
         stripped = rest.strip()
+    if not stripped:
+        raise Fault("there is no token: what was read is empty")
     if stripped.startswith("{"):
         raise Fault("the token is JSON: take what stands in access_token, without the quotes")
     segments = stripped.encode().split(b".")

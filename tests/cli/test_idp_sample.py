@@ -19,7 +19,8 @@ def test_a_token_is_read(text: str) -> None:
 
 
 BAD = [
-    ("nothing", "", "1 part"),
+    ("nothing", " \n", "there is no token"),
+    ("a scheme alone", "Bearer ", "there is no token"),
     ("opaque", "gho_secretsecret", "1 part"),
     ("a token endpoint's answer", '{"access_token": "secret"}', "take what stands in access_token"),
     ("encrypted", "secret.a.b.c.d", "encrypted"),

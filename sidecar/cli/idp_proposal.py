@@ -11,12 +11,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sidecar.tokens.algorithms import ALGORITHMS, ES256
+from sidecar.tokens.claims import LATEST_TIME
 from sidecar.tokens.pii import find_pii
 
 NOBODY = "00000000-0000-0000-0000-000000000000"
 """A tenant id that is nobody's: it stands where a person must write one."""
 _SOME_AUDIENCE = "https://api.example"
 DEFAULT_LIFETIME_SECONDS = 900
+_MINUTE = 60
 DEFAULT_HEADERS = frozenset({"alg", "typ", "kid"})
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 _WRITABLE = re.compile(r'[^"\\\x00-\x1f\x7f]{1,256}')
@@ -120,6 +122,13 @@ def look(payload: Mapping[str, Any], path: Sequence[str]) -> Any:
     return value
 
 
+def time_of(value: Any) -> float | None:
+    """Return a NumericDate that the verifier could take (Unix seconds), or ``None``."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if 0 <= value < LATEST_TIME else None
+
+
 def _of_header(header: Mapping[str, Any]) -> Iterator[EntrySetting]:
     alg = header.get("alg")
     if isinstance(alg, str) and alg != ES256.name:
@@ -167,10 +176,11 @@ def _audience_claim(payload: Mapping[str, Any]) -> Iterator[EntrySetting]:
 
 
 def _lifetime(payload: Mapping[str, Any]) -> Iterator[EntrySetting]:
-    iat, exp = payload.get("iat"), payload.get("exp")
-    if not all(isinstance(each, int | float) and not isinstance(each, bool) for each in (iat, exp)):
+    issued_at, expires_at = time_of(payload.get("iat")), time_of(payload.get("exp"))
+    if issued_at is None or expires_at is None:
         return
-    seconds = math.ceil(float(exp or 0) - float(iat or 0))
+    minutes = math.ceil((expires_at - issued_at) / _MINUTE)
+    seconds = minutes * _MINUTE  # an issuer's lifetimes differ by seconds
     if seconds > DEFAULT_LIFETIME_SECONDS:
         yield EntrySetting(
             "max_lifetime_seconds",

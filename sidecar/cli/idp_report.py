@@ -18,6 +18,7 @@ from sidecar.config.load import parse_config
 from sidecar.keys.key_set import SkipReason, read_key_set
 from sidecar.keys.sources import KeyFault, parse_key_set
 from sidecar.tokens.algorithms import ALGORITHMS
+from sidecar.tokens.keyring import MAX_KEYS
 
 _REST = """\
 vault: {address: "http://127.0.0.1:1", auth: {method: token_file, path: /x}}
@@ -177,4 +178,5 @@ def _listed(key_set: str) -> list[dict[str, Any]]:
     except (ValueError, RecursionError):
         return []
     listed = value.get("keys") if isinstance(value, dict) else None
-    return [each for each in listed or () if isinstance(each, dict)]
+    listed = listed if isinstance(listed, list) else None
+    return [each for each in (listed or ())[:MAX_KEYS] if isinstance(each, dict)]

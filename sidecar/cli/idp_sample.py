@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from sidecar.cli.idp_proposal import EntrySetting, quoted
+from sidecar.cli.idp_proposal import EntrySetting, quoted, time_of
 from sidecar.common.errors import Denied, Fault
 from sidecar.tokens.kinds import tells_a_kind
 from sidecar.tokens.strict import decode_base64url, decode_json_object
@@ -34,11 +34,12 @@ class Sample(NamedTuple):
 
     def judged_at(self, now: float) -> float:
         """Return the time as of which it can be judged: now, or its beginning if it is over."""
-        exp, iat = self.payload.get("exp"), self.payload.get("iat")
-        if not isinstance(exp, int | float) or not isinstance(iat, int | float):
+        expires_at = time_of(self.payload.get("exp"))
+        issued_at = time_of(self.payload.get("iat"))
+        if expires_at is None or issued_at is None:
             return now
-        begins = max(iat, nbf) if isinstance(nbf := self.payload.get("nbf"), int | float) else iat
-        return now if begins <= now < exp else float(begins)
+        begins = max(issued_at, time_of(self.payload.get("nbf")) or 0.0)
+        return now if begins <= now < expires_at else begins
 
 
 class Explained(NamedTuple):
@@ -58,6 +59,8 @@ def read_sample(text: str) -> Sample:
     scheme, _, rest = stripped.partition(" ")
     if scheme.lower() == "bearer":
         stripped = rest.strip()
+    if not stripped:
+        raise Fault("there is no token: what was read is empty")
     if stripped.startswith("{"):
         raise Fault("the token is JSON: take what stands in access_token, without the quotes")
     segments = stripped.encode().split(b".")

@@ -139,6 +139,17 @@ def test_where_a_tenant_is(claim: str, value: Any, place: dict[str, Any] | None)
     assert found == ({"fixed": NOBODY} if place is None else {**place, "tenants": {"acme": NOBODY}})
 
 
+def test_a_lifetime_is_of_whole_minutes() -> None:
+    """One token's 3597 seconds are another's 3599."""
+    assert settings_of("Hydra", exp=int(NOW) + 3597)["max_lifetime_seconds"].value == 3600
+    assert settings_of("Hydra", exp=int(NOW) + 3601)["max_lifetime_seconds"].value == 3660
+
+
+@pytest.mark.parametrize("exp", [10**400, float("inf"), -(10**400), True, "soon", None])
+def test_an_end_that_is_no_time_has_no_lifetime(exp: object) -> None:
+    assert "max_lifetime_seconds" not in settings_of("Hydra", exp=exp)
+
+
 def test_without_a_token_the_keys_say_which_algorithms_there_are() -> None:
     proposal = propose_by_keys("https://i", ["RS256", "RSA-OAEP", "RS256", "ES256"])
     assert [each.value for each in proposal.settings] == [["RS256", "ES256"]]

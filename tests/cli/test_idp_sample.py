@@ -19,7 +19,8 @@ def test_a_token_is_read(text: str) -> None:
 
 
 BAD = [
-    ("nothing", "", "1 part"),
+    ("nothing", " \n", "there is no token"),
+    ("a scheme alone", "Bearer ", "there is no token"),
     ("opaque", "gho_secretsecret", "1 part"),
     ("a token endpoint's answer", '{"access_token": "secret"}', "take what stands in access_token"),
     ("encrypted", "secret.a.b.c.d", "encrypted"),
@@ -46,6 +47,10 @@ TIMES = [
     ({"iat": 100, "exp": 200, "nbf": 20}, 300.0, 100.0),
     ({"exp": 200}, 300.0, 300.0),
     ({"iat": "100", "exp": 200}, 300.0, 300.0),
+    ({"iat": 100, "exp": 10**400}, 300.0, 300.0),
+    ({"iat": 100, "exp": float("inf")}, 50.0, 50.0),
+    ({"iat": True, "exp": 200}, 300.0, 300.0),
+    ({"iat": 100, "exp": 200, "nbf": 10**400}, 300.0, 100.0),
 ]
 
 

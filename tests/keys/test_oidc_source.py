@@ -21,6 +21,7 @@ from sidecar.keys.oidc_source import (
     OidcKeySource,
 )
 from sidecar.keys.refresher import EARLY_REFRESH_SECONDS, KeyRefresher
+from sidecar.tokens.keyring import KeyRing
 from tests.keys.test_sources import jwk
 from tests.support.publisher import Page, PublisherServer
 
@@ -82,6 +83,21 @@ async def test_keys_are_found_and_bound_to_the_issuer(idp: Idp) -> None:
     statement = await idp.source.fetch()
     assert [(key.kid, key.issuer) for key in statement.keys] == [("a", idp.issuer)]
     assert idp.asked() == [OPENID_PATH, KEYS]
+
+
+async def test_two_issuers_that_share_one_key_set_have_each_their_own_keys(idp: Idp) -> None:
+    """One kid, one key, two issuers: a key verifies the tokens of the issuer it was read for."""
+    other = idp.server.origin + "/realms/other"
+    members = {"issuer": other, "jwks_uri": idp.server.origin + KEYS}
+    idp.server.pages["/realms/other" + OPENID] = Page(json.dumps(members).encode())
+    settings = model.OidcKeys(ca_file=idp.server.ca_file, timeout_seconds=TIMEOUT_SECONDS)
+    second = OidcKeySource(settings, other, clock=lambda: idp.seconds)
+    try:
+        ring = KeyRing([*(await idp.source.fetch()).keys, *(await second.fetch()).keys])
+    finally:
+        second._client.reconnect()
+        second.close()
+    assert [(key.kid, key.issuer) for key in ring.find("a")] == [("a", idp.issuer), ("a", other)]
 
 
 async def test_the_metadata_of_rfc_8414_are_found_where_there_are_no_others(idp: Idp) -> None:

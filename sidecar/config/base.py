@@ -93,12 +93,14 @@ _ID_SEGMENT = r"/(?!\.{1,2}(?:/|$))[A-Za-z0-9._-]+"
 ClientName = Annotated[
     str,
     text(
-        rf"^(spiffe://[a-z0-9._-]{{1,255}}((?:{_ID_SEGMENT})+(/\*)?|/\*)|[a-z0-9][a-z0-9.-]{{0,252}})$",
-        "spiffe://domain/path, spiffe://domain/path/* or a DNS name in lower case",
+        rf"^(spiffe://[a-z0-9._-]{{1,255}}((?:{_ID_SEGMENT})+(/\*)?|/\*)"
+        r"|[a-z0-9][a-z0-9.-]{0,252}|[0-9a-f]{0,4}:[0-9a-f:.]{1,43})$",
+        "spiffe://domain/path, spiffe://domain/path/*, a DNS name in lower case or an IP address",
         2048,
     ),
 ]
-"""A DNS name, a workload's SPIFFE ID, or all IDs below a slash (``workload.x509.identities``)."""
+"""A DNS name, an IP address, a workload's SPIFFE ID, or all IDs below a slash; who a certificate
+identifies is read by ``workload.x509.identities``."""
 SpiffeId = Annotated[
     str,
     text(

@@ -38,6 +38,7 @@ def validation_context(
     *,
     uris: Sequence[str] = (),
     dns_names: Sequence[str] = (),
+    addresses: Sequence[str] = (),
     uri_patterns: Sequence[str] = (),
     spki_pins: Sequence[str] = (),
     crl_pem: bytes | None = None,
@@ -46,7 +47,7 @@ def validation_context(
     """Encode how peers are verified (``Secret.validation_context``).
 
     ``bundle_pem`` holds the roots; two during a CA's rotation. A peer must carry one of
-    ``uris`` (SPIFFE IDs) or ``dns_names`` as SAN, exactly, or a URI that one of the
+    ``uris`` (SPIFFE IDs), ``dns_names`` or ``addresses`` as SAN, exactly, or a URI that one of the
     ``uri_patterns`` (RE2) matches whole, if there are any; and one of ``spki_pins`` (base64 of the
     SHA-256 of the key, RFC 7469), if there are any. CRLs must cover every CA of the chain, or with
     ``only_leaf_crl`` the peer's issuer: Envoy refuses chains for which it has none.
@@ -59,6 +60,7 @@ def validation_context(
             for pattern in uri_patterns
         ),
         *((kinds.DNS, pb.StringMatcher(exact=name)) for name in dns_names),
+        *((kinds.IP_ADDRESS, pb.StringMatcher(exact=each)) for each in addresses),
     ]
     context = pb.CertificateValidationContext(
         trusted_ca=_inline(bundle_pem),

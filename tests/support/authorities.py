@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -45,8 +46,12 @@ class Ca:
         life: timedelta,
         *,
         ca: bool,
+        addresses: Sequence[str] = (),
     ) -> x509.Certificate:
-        names = [*map(x509.DNSName, dns_names), *map(x509.UniformResourceIdentifier, uris)]
+        names: list[x509.GeneralName] = [
+            *map(x509.DNSName, dns_names), *map(x509.UniformResourceIdentifier, uris),
+            *(x509.IPAddress(ip_address(each)) for each in addresses),
+        ]  # fmt: skip
         builder = (
             x509.CertificateBuilder()
             .issuer_name(self.name)
@@ -69,11 +74,16 @@ class Ca:
         return builder.sign(self.key, hashes.SHA256())
 
     def leaf(
-        self, *uris: str, dns_names: Sequence[str] = (), hours: float = 12.0
+        self,
+        *uris: str,
+        dns_names: Sequence[str] = (),
+        hours: float = 12.0,
+        addresses: Sequence[str] = (),
     ) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
         key = ec.generate_private_key(ec.SECP256R1())
         subject = common_name(dns_names[0] if dns_names else "a service")
-        return self._certify(subject, key, dns_names, uris, hours * HOUR, ca=False), key
+        return self._certify(subject, key, dns_names, uris, hours * HOUR, ca=False,
+                             addresses=addresses), key  # fmt: skip
 
     def material(self, *uris: str, dns_names: Sequence[str] = (), hours: float = 12.0) -> Material:
         """What the sidecar would hold; one that has expired too, as nobody there may."""

@@ -12,6 +12,7 @@ neither certificates nor CRLs. Its ID is its one URI SAN: with a second URI, wha
 identifies nobody. A name of another kind is no SPIFFE ID, even if it is spelt like one.
 """
 
+import ipaddress
 import re
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -39,22 +40,40 @@ class PeerNames(NamedTuple):
     spiffe_id: str | None
     dns_names: tuple[str, ...]
     """In lower case."""
+    addresses: tuple[str, ...] = ()
+    """IP addresses, as ``ipaddress`` writes them. A DNS name that is spelt like one is none."""
 
     def admitted_by(self, patterns: Iterable[str]) -> str | None:
-        """Return who the peer is, if a pattern admits it: its SPIFFE ID, else the DNS name."""
+        """Return who the peer is, if a pattern admits it: its SPIFFE ID, else name or address."""
         listed = tuple(patterns)
         ids = [each for each in listed if each.startswith(SPIFFE)]
         spiffe_id = self.spiffe_id
         if spiffe_id is not None and any(matches_id(spiffe_id, each) for each in ids):
             return spiffe_id
-        wanted = {each.lower() for each in listed if not each.startswith(SPIFFE)}
-        found = next((name for name in self.dns_names if name in wanted), None)
+        others = [each for each in listed if not each.startswith(SPIFFE)]
+        addresses = {address for each in others if (address := address_of(each)) is not None}
+        names = {each.lower() for each in others if address_of(each) is None}
+        admitted = (
+            *(each for each in self.dns_names if each in names),
+            *(each for each in self.addresses if each in addresses),
+        )
+        found = next(iter(admitted), None)
         return found if found is None or spiffe_id is None else spiffe_id
 
     def __str__(self) -> str:
         """Return the names, bounded, for a message."""
-        shown = (*((self.spiffe_id,) if self.spiffe_id else ()), *self.dns_names)
+        shown = (
+            *((self.spiffe_id,) if self.spiffe_id else ()), *self.dns_names, *self.addresses,
+        )  # fmt: skip
         return ", ".join(shown)[:200] or "nobody"
+
+
+def address_of(text: str) -> str | None:
+    """Return an IP address in its one form; ``None`` for any other text."""
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        return None
 
 
 def is_spiffe_id(text: str) -> bool:
@@ -96,6 +115,9 @@ def read_peer(certificate: x509.Certificate) -> PeerNames:
         with reading("the certificate"):
             uris = sans.get_values_for_type(x509.UniformResourceIdentifier)
             dns_names = tuple(each.lower() for each in sans.get_values_for_type(x509.DNSName))
+            found = sans.get_values_for_type(x509.IPAddress)
+            # In a name constraint it may be a network, which is nobody's address.
+            addresses = tuple(filter(None, map(address_of, map(str, found))))
     except CertificateUnreadable as fault:
         raise NoIdentity(str(fault)) from None
     if len(uris) > 1:
@@ -105,7 +127,7 @@ def read_peer(certificate: x509.Certificate) -> PeerNames:
     uri = uris[0] if uris else ""
     if uri.lower().startswith("spiffe:") and not is_spiffe_id(uri):
         raise NoIdentity(f"{uri[:200]!r} is no SPIFFE ID of a workload (SPIFFE-ID §2)")
-    return PeerNames(uri if is_spiffe_id(uri) else None, dns_names)
+    return PeerNames(uri if is_spiffe_id(uri) else None, dns_names, addresses)
 
 
 def _check_leaf(certificate: x509.Certificate) -> None:

@@ -27,7 +27,7 @@ from sidecar.sds.secrets.trust_bundle_source import BundleSource, VaultAnchors
 from sidecar.sds.subscription import Resource
 from sidecar.vault.client import VaultClient
 from workload.x509.anchors import TrustAnchors
-from workload.x509.identities import SPIFFE, id_regex
+from workload.x509.identities import SPIFFE, address_of, id_regex
 
 SecretSettings = TrustBundle | SessionTicketKeys | GenericSecret
 Sources = dict[SecretSettings, SecretSource[Any]]
@@ -136,6 +136,7 @@ def encode_bundle(settings: TrustBundle, anchors: TrustAnchors) -> Resource:
     Peers and pins are part of the version: a new configuration makes a new context.
     """
     uris = [peer for peer in settings.peers if peer.startswith(SPIFFE)]
+    others = [(peer, address_of(peer)) for peer in settings.peers if not peer.startswith(SPIFFE)]
     exact = [uri for uri in uris if not uri.endswith("/*")]
     version = f"{anchors.version}.{config_digest(settings)}"
     return validation_context(
@@ -144,7 +145,8 @@ def encode_bundle(settings: TrustBundle, anchors: TrustAnchors) -> Resource:
         anchors.roots_pem,
         uris=exact,
         uri_patterns=[id_regex(uri) for uri in uris if uri.endswith("/*")],
-        dns_names=[peer for peer in settings.peers if not peer.startswith(SPIFFE)],
+        dns_names=[peer for peer, address in others if address is None],
+        addresses=[address for _, address in others if address is not None],
         spki_pins=settings.spki_pins,
         crl_pem=anchors.crl_pem,
         only_leaf_crl=anchors.only_leaf_crl,

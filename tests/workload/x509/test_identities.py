@@ -7,6 +7,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from tests.support.authorities import Ca
 from tests.support.odd_certificates import X400_ADDRESS, Extension, self_signed, usage, with_san
 from workload.x509.identities import (
     NoIdentity,
@@ -162,3 +163,28 @@ def test_the_names_are_shown_bounded() -> None:
     assert str(PeerNames(ID, ("db",))) == f"{ID}, db"
     assert str(PeerNames(None, ())) == "nobody"
     assert len(str(PeerNames(None, ("a" * 300,)))) == 200
+
+
+ADDRESSED: list[tuple[str, tuple[str, ...], tuple[str, ...], str, str | None]] = [
+    ("an address", ("10.0.0.7",), (), "10.0.0.7", "10.0.0.7"),
+    ("another", ("10.0.0.8",), (), "10.0.0.7", None),
+    ("IPv6 in any spelling", ("2001:db8::7",), (), "2001:0db8:0:0::7", "2001:db8::7"),
+    ("a DNS name that is spelt like it", (), ("10.0.0.7",), "10.0.0.7", None),
+    ("an address for a DNS name", ("10.0.0.7",), (), "db.internal", None),
+    ("one of both", ("10.0.0.7",), ("db.internal",), "10.0.0.7", "10.0.0.7"),
+]
+
+
+@pytest.mark.parametrize("row", ADDRESSED, ids=[row[0] for row in ADDRESSED])
+def test_an_address_is_told_from_a_name(
+    row: tuple[str, tuple[str, ...], tuple[str, ...], str, str | None],
+) -> None:
+    _, addresses, names, pattern, who = row
+    certificate, _ = Ca("platform").leaf(dns_names=names, addresses=addresses)
+    assert read_peer(certificate).admitted_by([pattern]) == who
+
+
+def test_who_has_an_id_is_known_by_it_however_it_is_admitted() -> None:
+    certificate, _ = Ca("platform").leaf(ID, addresses=("10.0.0.7",))
+    assert read_peer(certificate).admitted_by(["10.0.0.7"]) == ID
+    assert str(read_peer(certificate)) == f"{ID}, 10.0.0.7"

@@ -119,6 +119,8 @@ def _read(config: Config) -> Iterator[tuple[str, str]]:
     if any(route.cors is not None for route in routes) or config.headers.cors:
         yield "origin", "CORS is decided by it"
         yield "access-control-request-method", "no preflight is known without it"
+    if any("dpop" in route.bound_by for route in routes):
+        yield "dpop", "the proof of a bound token is there (routes[].binding)"
     if any(route.module is not None for route in routes):
         yield "x-module-signature", "the signature of a module is there"
     if any(route.end_streams_with_token for route in routes):

@@ -185,6 +185,8 @@ ROUTE = "\nroutes:\n"
 CLIENTS = _config({ROUTE: f"{ROUTE}  - {{name: peers, path: /peers, clients: ['spiffe://d/a']}}\n"})
 STREAMS = _config({ROUTE: f"{ROUTE}  - {{name: s, path: /s, end_streams_with_token: true}}\n"})
 COOKIES = _config({ROUTE: f"{ROUTE}  - {{name: c, path: /c, token_from: ['cookie:t']}}\n"})
+PROOFS = _config({ROUTE: f"{ROUTE}  - {{name: p, path: /p, binding: {{by: [dpop]}}}}\n"})
+BOUND = PROOFS.replace("by: [dpop]", "by: [certificate]")
 LOGIN = _config(
     {
         ROUTE: f"{ROUTE}  - {{name: l, path: /l, auth: none, methods: [POST],"

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.envoy_lint.broken import (
+    BOUND,
     CLIENTS,
     EXTENSIONS,
     Broken,
@@ -47,6 +48,7 @@ ROWS = [
     Broken("upgrade-connection", "the first route is gone", drop(routes, 0)),
     Broken("host-of-two-readings", "a second host", second_host),
     Broken("client-certificate-withheld", "a route with clients", lambda _r: None, sidecar=CLIENTS),
+    Broken("client-certificate-withheld", "a token bound to one", lambda _r: None, sidecar=BOUND),
 ]  # fmt: skip
 
 

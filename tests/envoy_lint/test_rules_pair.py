@@ -5,6 +5,7 @@ import pytest
 from tests.envoy_lint.broken import (
     COOKIES,
     LOGIN,
+    PROOFS,
     SIDECAR,
     WORKERS,
     Broken,
@@ -39,6 +40,8 @@ ROWS = [
         "access-control-request-method"), sidecar=COOKIES),
     Broken("header-withheld", "the token", allow(":method", "cookie", "origin",
         "access-control-request-method"), sidecar=SIDECAR),
+    Broken("header-withheld", "proofs", allow(":method", "authorization", "cookie", "origin",
+        "access-control-request-method"), sidecar=PROOFS),
     Broken("body-withheld", "no bodies", drop(check, "with_request_body"), sidecar=LOGIN),
     Broken("body-withheld", "parts of them", put(
         True, check, "with_request_body", "allow_partial_message"), sidecar=LOGIN),

@@ -147,7 +147,8 @@ def envoy_page(envoy: dict[str, Any]) -> list[str]:
         (
             "One worker thread, 20 headers, a token seen before, a direct response behind the "
             f"filter. Latency at {latency['requests_per_second']:.0f} requests a second, open "
-            f"loop, the client at most {lateness} µs late (p99)."
+            f"loop, the client at most {lateness} µs late (p99). Others' ext_authz servers through "
+            "the same Envoy: `make bench-peers` builds them with Go and prints the same figures."
         ),
         "",
         *table(

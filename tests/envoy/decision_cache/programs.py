@@ -19,6 +19,7 @@ FAKES = ("fake_envoy", "fake_sidecar")
 FLAGS = ("-std=c11", "-Wall", "-Wextra", "-Wno-override-init", "-Wno-initializer-overrides")
 ADDRESS = ("-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 THREAD = ("-g", "-O1", "-fsanitize=thread", "-pthread")
+AARCH64, AARCH64_EMULATOR = "aarch64-linux-gnu-gcc", "qemu-aarch64"
 SUPPRESSED = PROGRAMS / "thread.supp"
 
 

@@ -76,6 +76,10 @@ _LIVE_SECTIONS: Mapping[str, str] = {
     "issuers[]": "name role mount ttl_seconds share crl_poll_seconds prefix certificate_field "
     "key_field poll_seconds directory agree_to_terms contacts ca_file challenge profile fallback "
     "timeout_seconds edge_seconds",
+    "issuers[].dns": "resolvers propagation_seconds nameserver_port",
+    "issuers[].dns.update": "server zones url ca_file",
+    "issuers[].dns.update.tsig": "path mount",
+    "issuers[].dns.update.accounts": "prefix mount",
     "issuers[].key": "type bits",
     "issuers[].dns": "resolvers propagation_seconds nameserver_port",
     "issuers[].dns.update": "server zones url ca_file",

@@ -133,7 +133,10 @@ def _challenges(inspected: Inspected) -> Iterator[Found]:
 
 
 def _uses_http01(config: Config) -> bool:
-    return any(isinstance(each, AcmeIssuerSettings) for each in config.issuers)
+    return any(
+        isinstance(each, AcmeIssuerSettings) and each.challenge == "http-01"
+        for each in config.issuers
+    )
 
 
 def _method(inspected: Inspected) -> Iterator[Found]:

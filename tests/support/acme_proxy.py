@@ -34,6 +34,8 @@ class AcmeProxy:
         self.asked: list[str] = []
         """Certificate ids that ARI was asked for."""
         self.bodies: list[tuple[str, dict[str, Any]]] = []
+        self.alters: tuple[bytes, bytes] | None = None
+        """What is written in place of what, in every answer."""
         self.port = 0
 
     @property
@@ -65,6 +67,8 @@ class AcmeProxy:
             passed = {**passed, **told.headers, "content-type": "application/problem+json"}
             return told.status, passed, json.dumps(told.problem).encode()
         content = answer.content
+        if self.alters is not None:
+            content = content.replace(*self.alters)
         if path == "/dir" and self.renewal is not None:
             offered = {"renewalInfo": f"https://127.0.0.1:{self.port}/renewal-info"}
             content = json.dumps({**answer.json(), **offered}).encode()

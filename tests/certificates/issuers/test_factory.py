@@ -108,6 +108,18 @@ def test_a_solver_for_the_dns_is_each_issuers_own() -> None:
     assert solvers["edge"] is made.solver
 
 
+def test_a_reload_takes_over_the_solver_of_the_same_settings() -> None:
+    made = Made(configured(DNS + "}"))
+    before = made.factory
+    same = IssuerFactory(configured(DNS + "}"), made.vault, None, before=before)
+    same.make()
+    assert same.closing() == before.closing()
+    changed = DNS.replace("acme.platform.example", "other.platform.example") + "}"
+    other = IssuerFactory(configured(changed), made.vault, None, before=before)
+    other.make()
+    assert set(other.closing()).isdisjoint(before.closing())
+
+
 def test_an_acme_issuer_without_a_solver_is_a_fault() -> None:
     config = configured(ACME + "}")
     vault: Any = MemoryKv()

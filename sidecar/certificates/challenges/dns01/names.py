@@ -65,8 +65,6 @@ def check_place(record: TxtRecord, zones: Collection[Name]) -> None:
             f"issuers[].dns.update.zones ({', '.join(some)}) are written: point a CNAME from "
             "there into one of them, or add the zone",
         )
-    if record.name == record.start:
-        return
     labels = record.name.relativize(record.zone).labels
     if any(
         label.startswith(_RESERVED) and not (at == 0 and label.lower() == LABEL)

@@ -13,6 +13,7 @@ from sidecar.common.errors import Fault
 from tests.certificates.challenges.dns01.conftest import challenge, settings, solver_of
 from tests.support.dns_servers import CUSTOMER, NARROW_KEY, SECONDARY, ZONE, DnsServers
 from tests.support.fleet_kv import MemoryKv
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.real
 
@@ -249,10 +250,12 @@ async def test_without_its_key_nothing_is_looked_for(dns_servers: DnsServers, kv
 
 
 class HangingWriter:
-    """A server that takes every update and never answers."""
+    """A server that takes every update and does not answer until it may."""
 
     def __init__(self) -> None:
         self.asked = 0
+        self.removed = 0
+        self.may_answer = asyncio.Event()
 
     async def begin(self) -> None: ...
 
@@ -262,9 +265,29 @@ class HangingWriter:
 
     async def remove(self, _record: TxtRecord) -> None:
         self.asked += 1
-        await asyncio.Event().wait()
+        await self.may_answer.wait()
+        self.removed += 1
 
     def close(self) -> None: ...
+
+
+async def test_a_removal_goes_on_when_its_order_is_cancelled_once_more(
+    dns_servers: DnsServers,
+) -> None:
+    writer, ours = HangingWriter(), challenge(f"hang.{ZONE}")
+    given = settings(dns_servers, propagation_seconds=1.0)
+    solver = Dns01Solver(given, writer, clock=monotonic_seconds, sleep=asyncio.sleep)
+    publishing = asyncio.create_task(solver.publish([ours]))
+    await until(lambda: bool(solver._written))
+    publishing.cancel()
+    await asyncio.gather(publishing, return_exceptions=True)
+    withdrawing = asyncio.create_task(solver.withdraw([ours]))
+    await until(lambda: writer.asked == 1)
+    withdrawing.cancel()
+    await asyncio.gather(withdrawing, return_exceptions=True)
+    assert withdrawing.cancelled()
+    writer.may_answer.set()
+    await until(lambda: writer.removed == 1)
 
 
 async def test_a_removal_that_hangs_is_given_up(

@@ -208,6 +208,16 @@ async def test_a_ca_that_refuses(
         assert (await issuer.issue(ORDER)).names == ORDER.dns_names, "and then it does not"
 
 
+async def test_a_ca_that_asks_to_prove_another_name(setting: Setting) -> None:
+    """Nothing is published for a name that nobody ordered, and over dns-01 nothing written."""
+    with running_proxy(setting.pebble) as proxy:
+        account = VaultEntry(path="septem/acme/another-name")
+        issuer = setting.issuer(directory=proxy.directory, account=account)
+        proxy.alters = (b"a.customer.example", b"a.someone.example")
+        with pytest.raises(AcmeFault, match=r"asks to prove a\.someone\.example, not ordered"):
+            await issuer.issue(ORDER)
+
+
 async def test_a_second_ca_when_the_first_will_not(setting: Setting) -> None:
     with running_proxy(setting.pebble) as proxy:
         first = setting.issuer(

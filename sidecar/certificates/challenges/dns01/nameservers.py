@@ -18,10 +18,10 @@ from sidecar.certificates.challenges.dns01.faults import Dns01Fault
 from sidecar.certificates.challenges.dns01.names import TxtRecord, show
 from sidecar.certificates.challenges.dns01.propagation import (
     NameServer,
+    PropagationVerdict,
     Seen,
     ServerAnswer,
     Sighting,
-    Verdict,
     judge,
     without,
 )
@@ -68,9 +68,9 @@ class PropagationWatch:
             await self._ask_round(record, seen)
             waited = self._clock() - began
             verdict = judge(seen, waited, self._bound)
-            if verdict is Verdict.READY:
+            if verdict is PropagationVerdict.READY:
                 return waited
-            if verdict is Verdict.READY_WITHOUT_SOME:
+            if verdict is PropagationVerdict.READY_WITHOUT_SOME:
                 _log.warning(
                     "dns-01: %s is shown by the servers that answer for %s; not by: %s",
                     show(record.name),
@@ -78,7 +78,7 @@ class PropagationWatch:
                     without(seen),
                 )
                 return waited
-            if verdict is Verdict.FAIL:
+            if verdict is PropagationVerdict.FAIL:
                 raise await self._failure(record, seen)
             rounds += 1
             left = self._bound - waited

@@ -49,7 +49,7 @@ class Sighting(NamedTuple):
 Seen = Mapping[NameServer, Sighting]
 
 
-class Verdict(StrEnum):
+class PropagationVerdict(StrEnum):
     """What to do next."""
 
     READY = "ready"
@@ -58,17 +58,17 @@ class Verdict(StrEnum):
     FAIL = "fail"
 
 
-def judge(seen: Seen, waited_seconds: float, bound_seconds: float) -> Verdict:
+def judge(seen: Seen, waited_seconds: float, bound_seconds: float) -> PropagationVerdict:
     """Judge the newest answer of every server, after a wait."""
     answers = [each.answer for each in seen.values()]
     is_over = waited_seconds >= bound_seconds
     if ServerAnswer.LACKS in answers or ServerAnswer.SHOWS not in answers:
-        return Verdict.FAIL if is_over else Verdict.WAIT
+        return PropagationVerdict.FAIL if is_over else PropagationVerdict.WAIT
     if all(answer in {ServerAnswer.SHOWS, ServerAnswer.NO_ROUTE} for answer in answers):
-        return Verdict.READY
+        return PropagationVerdict.READY
     if is_over or waited_seconds >= GRACE_SECONDS:
-        return Verdict.READY_WITHOUT_SOME
-    return Verdict.WAIT
+        return PropagationVerdict.READY_WITHOUT_SOME
+    return PropagationVerdict.WAIT
 
 
 def without(seen: Seen) -> str:

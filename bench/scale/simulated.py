@@ -27,6 +27,7 @@ from sidecar.tokens.revocation import Revocations
 from sidecar.vault import component as vault
 from workload.x509.material import Material
 
+ASK_AGAIN_SECONDS = 1.0
 RESTART_SECONDS = 2.0
 """After a start that failed: whoever supervises the process starts it again."""
 
@@ -78,6 +79,8 @@ class SimulatedSidecar:
             if isinstance(answer, Material):
                 self._asked.discard(name)
                 self._say(f"name {name}", answer.serial)
+            elif answer is None:  # refused: its client tries again
+                asyncio.get_running_loop().call_later(ASK_AGAIN_SECONDS, self._look_up, name)
 
     def renew(self, name: str) -> None:
         """Renew a certificate as ``sidecar certs renew`` does."""

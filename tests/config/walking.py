@@ -78,6 +78,20 @@ def _struct(struct: type[msgspec.Struct], round_: int) -> dict[str, Any]:
     return {config.tag_field: config.tag, **made} if config.tag_field else made
 
 
+def _least(kind: Any) -> Any:
+    """Return a value of a type without what may be left out: a list may have thousands of it."""
+    bare = bare_type(members_of(kind)[0])
+    if not (isinstance(bare, type) and issubclass(bare, msgspec.Struct)):
+        return sample(kind)
+    needed = {each.encode_name for each in msgspec.structs.fields(bare) if each.required}
+    config = bare.__struct_config__
+    return {
+        name: value
+        for name, value in _struct(bare, 0).items()
+        if name in needed or name == config.tag_field
+    }
+
+
 def _number(kind: Any) -> float:
     bounds = bounds_of(kind)
     if bounds.ge is not None:
@@ -99,11 +113,11 @@ def bound_values(kind: Any) -> Iterator[tuple[Any, bool]]:
         if bare in {int, float}:
             yield from _number_bounds(member)
         elif get_origin(bare) is tuple:
-            item = sample(get_args(bare)[0])
+            item = _least(get_args(bare)[0])
             for length, good in _lengths(member):
                 yield [item] * length, good
         elif get_origin(bare) is dict:
-            key, item = (sample(each) for each in get_args(bare))
+            key, item = sample(get_args(bare)[0]), _least(get_args(bare)[1])
             for length, good in _lengths(member):
                 yield {_numbered(key, at): item for at in range(length)}, good
         elif bare is str:

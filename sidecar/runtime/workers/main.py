@@ -24,7 +24,6 @@ import uvloop
 from sidecar.common.clock import monotonic_seconds
 from sidecar.common.errors import Fault
 from sidecar.common.faults import FaultReporter, watch_loop
-from sidecar.config import model
 from sidecar.decision_cache.memory import SharedMemory, take_memory
 from sidecar.keys.lifecycle import KeyState
 from sidecar.observability.counters import Counters
@@ -251,10 +250,7 @@ class Worker:
         if self._start.control >= 0:
             check.join_decision_cache(self._start.control, self._start.number)
         check.recorder.on_key_unknown = self._unknown_kids.report
-        if any(
-            isinstance(each, model.AcmeIssuerSettings) and each.connects_to_edge
-            for each in config.issuers
-        ):
+        if config.listen.sds is not None:  # a reload may bring the first ACME issuer
             check.service.challenges = self._challenges
 
     def _shared_proofs(self) -> ProofGuard | None:

@@ -9,7 +9,6 @@ import pytest
 from sidecar.authz.acme_challenge import PendingChallenge
 from sidecar.common.pacing import WAKES_A_TURN
 from sidecar.config import model
-from sidecar.config.vault import VaultEntry
 from sidecar.runtime.workers import challenges as challenges_module
 from sidecar.runtime.workers.challenges import RequestedChallenges
 from sidecar.runtime.workers.frames import MAX_TOKENS, KnownChallenge
@@ -116,14 +115,11 @@ class Board:
 
 
 async def test_a_real_worker_answers_a_ca(issuer: Issuer) -> None:
+    """Also where the settings it began with have no ACME issuer: a reload may bring the first."""
     running = Pool()
-    acme = model.AcmeIssuerSettings(
-        name="public",
-        directory="https://127.0.0.1:1/dir",
-        agree_to_terms=True,
-        account=VaultEntry(path="septem/acme"),
-    )
-    config = msgspec.structs.replace(running.config, issuers=(acme,))
+    listen = msgspec.structs.replace(running.config.listen, sds=model.SdsListen())
+    config = msgspec.structs.replace(running.config, listen=listen)
+    assert config.issuers == ()
     running = Pool(config=config)
     running.pool.challenges.source = solver = Board()
     running.publish(issuer.ring)

@@ -46,22 +46,39 @@ def _seconds(spread: Mapping[str, float]) -> str:
     return f"{spread['half']:.1f} / {spread['all']:.1f}" if spread else "not all"
 
 
+def _a_minute(*place: str) -> Callable[[Results], float]:
+    """Return the calls a minute of one sidecar, by where the summary is in the results."""
+
+    def figure(fleet: Results) -> float:
+        found: Any = fleet
+        for key in place:
+            found = found[key]
+        return round(int(found["calls"]) * 60 / float(found["seconds"]) / int(fleet["sidecars"]), 1)
+
+    return figure
+
+
 def _outage(mode: str, part: str, figure: str) -> Callable[[Results], float]:
     return lambda fleet: fleet[mode][part][figure]
 
 
+def _kilobytes_a_minute(fleet: Results) -> float:
+    return round(int(fleet["steady"]["received_bytes_a_second"]) * 0.06 / int(fleet["sidecars"]), 1)
+
+
+def _busiest_when_unsealed(fleet: Results) -> float:
+    return round(int(fleet["sealed"]["after"]["busiest_second"]) / int(fleet["sidecars"]), 2)
+
+
 _ROWS: tuple[_Row, ...] = (
     ("start of all at once: calls for each sidecar", _each("start")),
-    ("steady: calls a second", lambda fleet: fleet["steady"]["calls_a_second"]),
+    ("steady: calls a minute of one sidecar", _a_minute("steady")),
     (
         "steady: busiest second ÷ mean second",
         lambda fleet: fleet["steady"]["busiest_over_mean"],
     ),
-    ("steady: kB a second from Vault", lambda f: _kilo(f["steady"]["received_bytes_a_second"])),
-    (
-        "after a rotation of the key: calls a second",
-        lambda fleet: fleet["after_rotation"]["calls_a_second"],
-    ),
+    ("steady: kB a minute for one sidecar", _kilobytes_a_minute),
+    ("after a rotation of the key: calls a minute of one sidecar", _a_minute("after_rotation")),
     ("one name asked of all at once: orders", _orders_for_each_name),
     ("the same: calls for each sidecar", _calls_for_each_name),
     ("a rotated signing key: seconds until half / all", _noticed("key_rotated")),
@@ -77,27 +94,24 @@ _ROWS: tuple[_Row, ...] = (
         ),
     ),
     ("the same: seconds until half / all serve it", _served("certificate_renewed")),
-    ("Vault sealed (503): calls a second", _outage("sealed", "during", "calls_a_second")),
+    ("Vault sealed (503): calls a minute of one sidecar", _a_minute("sealed", "during")),
     (
         "the same: busiest second ÷ mean second",
         _outage("sealed", "during", "busiest_over_mean"),
     ),
-    ("unsealed: busiest second", _outage("sealed", "after", "busiest_second")),
+    ("unsealed: calls of one sidecar in the busiest second", _busiest_when_unsealed),
     (
         "unsealed: seconds until half / all are well",
         lambda fleet: _seconds(fleet["sealed"]["well_again_seconds"]),
     ),
-    ("Vault limits (429): calls a second", _outage("limited", "during", "calls_a_second")),
+    ("Vault limits (429): calls a minute of one sidecar", _a_minute("limited", "during")),
 )
-
-
-def _kilo(number: float) -> float:
-    return round(number / 1000, 1)
 
 
 def fleet_table(now: Results, before: Results | None) -> list[str]:
     """Return the table of a fleet's figures, beside those of before where there are any."""
-    head = ["", *(["before"] if before else []), "now"]
+    earlier = [f"before, {before['sidecars']} sidecars"] if before else []
+    head = ["", *earlier, f"now, {now['sidecars']} sidecars"]
     lines = [_row(head), _row(["---"] * len(head))]
     for words, figure in _ROWS:
         cells = [words, *([str(figure(before))] if before else []), str(figure(now))]

@@ -19,10 +19,10 @@ from sidecar.vault.history import KvHistory
 from sidecar.vault.ports import KvHistoryLister, KvLister, KvReader
 from workload.x509.wildcards import wildcard_of
 
-MAX_LISTED_WITH_VERSIONS = 20_000
-"""Entries below the prefix, of some 350 bytes each in that list: an answer of ours is bounded."""
+MAX_LISTED_WITH_VERSIONS = 15_000
+"""Entries below the prefix, of some 430 bytes each in that list: an answer may have 8 MiB."""
 _LISTED_PER_READ = 4
-"""A list of versions has an entry in a third of the bytes of reading it, and one call for all."""
+"""Entries in a list of versions for each that was read, at most: for fewer it is too long."""
 _log = logging.getLogger("sidecar.domains")
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from sidecar.cli.idp_proposal import EntrySetting, Proposal, propose, propose_by_keys
 from sidecar.cli.idp_sample import Explained, Sample, explain
-from sidecar.cli.idp_trials import Trials, Verdict, try_out
+from sidecar.cli.idp_trials import Trials, TrialVerdict, try_out
 from sidecar.cli.idp_yaml import comment_lines, entry_lines
 from sidecar.cli.token_evaluator import TokenEvaluator
 from sidecar.common.errors import ConfigFault
@@ -83,7 +83,7 @@ class _Judge(NamedTuple):
     token: bytes
     at: float
 
-    def verdict(self, settings: Sequence[EntrySetting]) -> Verdict | None:
+    def verdict(self, settings: Sequence[EntrySetting]) -> TrialVerdict | None:
         lines = entry_lines(self.proposal, self.keys, settings)
         text = _REST + "".join(f"    {line}\n" for line in lines)
         try:
@@ -95,9 +95,9 @@ class _Judge(NamedTuple):
         try:
             known = parse_key_set(self.found.key_set, issuer.issuer, algorithms, is_published=True)
         except KeyFault as fault:
-            return Verdict(ok=False, reason="no_key", detail=f"{self.found.jwks_uri} {fault}")
+            return TrialVerdict(ok=False, reason="no_key", detail=f"{self.found.jwks_uri} {fault}")
         result = TokenEvaluator(config, known.keys, None).judge(self.token, self.at)
-        return Verdict(result.ok, result.reason, result.detail)
+        return TrialVerdict(result.ok, result.reason, result.detail)
 
 
 def report_lines(report: IssuerReport, *, explained: bool) -> Iterator[str]:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from sidecar.cli.idp_proposal import EntrySetting
 
 
-class Verdict(NamedTuple):
+class TrialVerdict(NamedTuple):
     """How the edge decides about the token."""
 
     ok: bool
@@ -33,7 +33,7 @@ class Trials(NamedTuple):
     accepted: bool
 
 
-Judge = Callable[[Sequence[EntrySetting]], Verdict | None]
+Judge = Callable[[Sequence[EntrySetting]], TrialVerdict | None]
 """Decides with these settings only; ``None`` where they can't stand without others."""
 
 
@@ -65,8 +65,8 @@ def try_out(settings: Sequence[EntrySetting], judge: Judge) -> Trials:
 
 
 def _what_changes(
-    verdict: Verdict, applied: list[EntrySetting], left: list[EntrySetting], judge: Judge
-) -> tuple[list[EntrySetting], Verdict] | None:
+    verdict: TrialVerdict, applied: list[EntrySetting], left: list[EntrySetting], judge: Judge
+) -> tuple[list[EntrySetting], TrialVerdict] | None:
     """Return the first setting, or else all of them, that changes the verdict, and to what."""
     for tried in (*([each] for each in left), left):
         after = judge([*applied, *tried])

@@ -3,20 +3,20 @@
 from collections.abc import Sequence
 
 from sidecar.cli.idp_proposal import EntrySetting
-from sidecar.cli.idp_trials import Judge, TrialRefusal, Verdict, try_out
+from sidecar.cli.idp_trials import Judge, TrialRefusal, TrialVerdict, try_out
 
 ONE, TWO, SPARE = EntrySetting("one", 1), EntrySetting("two", 2), EntrySetting("spare", 3)
-OK = Verdict(ok=True, reason="", detail="")
+OK = TrialVerdict(ok=True, reason="", detail="")
 
 
 def needs(*reasons: tuple[str, set[str]]) -> Judge:
     """Return a judge that refuses for the first reason whose settings are not all there."""
 
-    def judge(settings: Sequence[EntrySetting]) -> Verdict | None:
+    def judge(settings: Sequence[EntrySetting]) -> TrialVerdict | None:
         names = {each.name for each in settings}
         for reason, needed in reasons:
             if not needed <= names:
-                return Verdict(ok=False, reason=reason, detail=f"{reason}!")
+                return TrialVerdict(ok=False, reason=reason, detail=f"{reason}!")
         return OK
 
     return judge
@@ -47,9 +47,9 @@ def test_a_reason_that_nothing_ends_is_the_last() -> None:
 def test_a_token_that_the_whole_entry_refuses_is_not_accepted() -> None:
     """A setting that nothing needed may still be wrong."""
 
-    def judge(settings: Sequence[EntrySetting]) -> Verdict | None:
+    def judge(settings: Sequence[EntrySetting]) -> TrialVerdict | None:
         if SPARE in settings:
-            return Verdict(ok=False, reason="spare", detail="")
+            return TrialVerdict(ok=False, reason="spare", detail="")
         return OK
 
     trials = try_out([SPARE], judge)
@@ -64,10 +64,10 @@ def test_an_entry_that_can_not_be_written_is_said_to_be_none() -> None:
 
 
 def test_settings_that_can_not_stand_alone_are_tried_together() -> None:
-    def judge(settings: Sequence[EntrySetting]) -> Verdict | None:
+    def judge(settings: Sequence[EntrySetting]) -> TrialVerdict | None:
         if len(settings) == 1:
             return None
-        return OK if settings else Verdict(ok=False, reason="a", detail="")
+        return OK if settings else TrialVerdict(ok=False, reason="a", detail="")
 
     trials = try_out([ONE, TWO], judge)
     assert trials.refusals == (TrialRefusal("a", "", ("one", "two")),)

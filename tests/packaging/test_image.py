@@ -31,7 +31,7 @@ def test_the_image_is_pinned_small_and_not_roots() -> None:
     assert user is not None
     assert "0" not in user.groups()
     assert "STOPSIGNAL SIGTERM" in final
-    assert "/livez" in final
+    assert 'CMD ["sidecar", "health", "--live"]' in final
     assert "--require-hashes" in DOCKERFILE
     assert not re.search(r"^(ARG|ENV) .*(TOKEN|SECRET|PASSWORD)", DOCKERFILE, re.MULTILINE)
 

@@ -198,6 +198,13 @@ def _row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+def _series(fleets: Sequence[Results]) -> list[str]:
+    """Return the part on the number of sidecars; of one fleet nothing can be said."""
+    if len(fleets) < 2:
+        return []
+    return ["**By the number of sidecars**", "", *series_table(fleets), ""]
+
+
 def page(results: Results, before: Results | None) -> str:
     """Return all tables as the part of docs/scale.md between its marks."""
     now = results["fleets"][-1]
@@ -211,10 +218,7 @@ def page(results: Results, before: Results | None) -> str:
         "",
         *kinds_table(now, old),
         "",
-        "**By the number of sidecars**",
-        "",
-        *series_table(results["fleets"]),
-        "",
+        *_series(results["fleets"]),
         "**By the number of domains and names**, one sidecar",
         "",
         *names_tables(results["growth"]),

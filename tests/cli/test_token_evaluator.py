@@ -45,6 +45,7 @@ def none_of_it(issuer: Issuer) -> bytes:
 TOKENS: list[tuple[str, Reason | None, Callable[[Issuer], bytes]]] = [
     ("good", None, claims),
     ("personal data by its look", None, lambda i: claims(i, contact="a@b.example")),
+    ("bound to a key", Reason.TOKEN_BOUND, lambda i: claims(i, cnf={"jkt": "A" * 43})),
     ("9 KB", Reason.TOKEN_TOO_LARGE, lambda i: claims(i, filler="x" * 7000)),
     ("rubbish", Reason.TOKEN_MALFORMED, lambda _: b"rubbish"),
     ("a scheme before it", Reason.TOKEN_MALFORMED, lambda i: b"Bearer " + claims(i)),
@@ -90,6 +91,9 @@ OF_THE_REQUEST = {
     "tenant_unknown",
     "role_missing", "scope_missing", "client_certificate_missing", "client_not_allowed",
     "keys_degraded", "keys_unavailable", "internal_fault", "modules_busy", "rate_limited",
+    "token_not_bound", "certificate_mismatch", "dpop_proof_missing", "dpop_proof_invalid",
+    "dpop_proof_mismatch", "dpop_proof_expired", "dpop_proof_replayed", "dpop_nonce_required",
+    "dpop_busy",
 }  # fmt: skip
 
 

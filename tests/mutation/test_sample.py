@@ -38,8 +38,8 @@ NAMED = [
     (
         "authz/response_cache.py",
         "RouteScope.__init__",
-        "not route.clients and not route.shadow",
-        "not route.shadow",
+        "route.clients or route.shadow",
+        "route.shadow",
     ),
     ("tokens/revocation.py", "Revocations.check", "claims.issued_at < before", "<= before"),
     (
@@ -103,7 +103,7 @@ from tests.mutation.swap import swap
 from pathlib import Path
 
 path = Path("sidecar/authz/response_cache.py")
-change = "not route.clients and not route.shadow => not route.shadow"
+change = "route.clients or route.shadow => route.shadow"
 mutant = next(each for each in mutants_of(path) if each.change.endswith(change))
 route = Route("mesh", "required", clients=("a",))
 assert not RouteScope(route).plain

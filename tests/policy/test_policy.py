@@ -42,6 +42,17 @@ NOT_BY_ONE_REQUEST = {
     ),
     Reason.KEYS_UNAVAILABLE: "tests/authz/test_service.py::test_without_a_key_the_answer_is_503",
     Reason.KEYS_DEGRADED: "tests/keys/test_refresher.py::test_degraded_may_refuse",
+    Reason.DPOP_PROOF_MISSING: "tests/authz/test_token_binding.py::test_what_passes_where",
+    Reason.DPOP_PROOF_INVALID: "tests/authz/test_token_binding.py::test_what_passes_where",
+    Reason.DPOP_PROOF_MISMATCH: "tests/authz/test_token_binding.py::test_what_passes_where",
+    Reason.DPOP_PROOF_EXPIRED: "tests/tokens/test_dpop.py::test_claims",
+    Reason.DPOP_PROOF_REPLAYED: "tests/authz/test_token_binding.py::test_a_proof_is_used_once",
+    Reason.DPOP_NONCE_REQUIRED: (
+        "tests/authz/test_token_binding.py::test_a_nonce_is_offered_asked_for_and_renewed"
+    ),
+    Reason.DPOP_BUSY: (
+        "tests/authz/test_token_binding.py::test_without_room_for_another_proof_it_is_503"
+    ),
     Reason.RATE_LIMITED: (
         "tests/authz/test_limiting.py::test_a_tenant_over_its_limit_is_told_when_to_come_back"
     ),

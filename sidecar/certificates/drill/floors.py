@@ -14,6 +14,8 @@ from sidecar.vault.errors import VaultConflict
 
 FLOOR_SECONDS = MAX_ORDER_PAUSE_SECONDS
 """Between two drills of one order, as between two automatic orders of it."""
+_DATE_SECONDS = 60.0
+"""How far an entry may lie ahead of Vault's time and still count: a clock set back is another."""
 
 
 class OrderFloors:
@@ -44,8 +46,11 @@ class OrderFloors:
     async def _note(self, path: str) -> str:
         entry, version = await self._vault.read_kv_latest(self._store.mount, path)
         if entry is not None:
+            # Vault's time is that of an answer's Date, in whole seconds: what was written in this
+            # second seems to be ahead of it.
             age = await self._vault.read_time() - float(entry.written_at)
-            if 0 <= age < FLOOR_SECONDS:
+            if -_DATE_SECONDS <= age < FLOOR_SECONDS:
+                age = max(age, 0.0)
                 return (
                     f"a drill ordered it {age / 60:.0f} minutes ago, and CAs limit orders; again "
                     f"in {(FLOOR_SECONDS - age) / 60:.0f} minutes"

@@ -29,6 +29,19 @@ async def test_an_order_counts_for_six_hours_and_for_every_drill() -> None:
     assert await floors(vault).permit(PUBLIC) == ""
 
 
+@pytest.mark.parametrize(("ahead", "again"), [(0.9, False), (59.0, False), (3600.0, True)])
+async def test_an_entry_of_this_second_seems_to_be_ahead_of_vaults_time(
+    ahead: float, again: bool
+) -> None:
+    """The time is that of a Date header; and a clock that was set back blocks nothing for ever."""
+    vault = MemoryKv()
+    assert await floors(vault).permit(PUBLIC) == ""
+    vault.now -= ahead
+    why = await floors(vault).permit(PUBLIC)
+    assert why.startswith("" if again else "a drill ordered it 0 minutes ago")
+    assert (why == "") is again
+
+
 async def test_an_issuer_whose_orders_do_not_count_is_always_asked() -> None:
     vault = MemoryKv()
     for _ in range(2):

@@ -21,6 +21,7 @@ from sidecar.tokens.keyring import KeyRing
 from sidecar.tokens.pii import PiiAction
 from sidecar.tokens.policy import TokenPolicy
 from sidecar.tokens.revocation import NOTHING_REVOKED, Revocations
+from sidecar.tokens.tenant_tables import TenantTables
 from sidecar.tokens.verifier import VerifiedToken
 
 
@@ -64,6 +65,8 @@ class Snapshot(msgspec.Struct, frozen=True):
     pii_values: PiiAction = PiiAction.WARN
     modules: ModulePolicy | None = None
     publishers: Publishers = NO_PUBLISHERS
+    tenant_tables: TenantTables = {}
+    """The tables of tenants that were read; ``tokens`` has those that its issuers name."""
 
     def check_age(self) -> None:
         """Deny with keys or revocations past their maximum age; for ``when_degraded: refuse``."""

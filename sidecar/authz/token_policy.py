@@ -3,7 +3,7 @@
 from sidecar.config import model
 from sidecar.tokens.claim_path import parse_claim_path
 from sidecar.tokens.claims import MODEL_MAPPING
-from sidecar.tokens.mapping import ClaimsMapping, NamesPlace, TenantPlace
+from sidecar.tokens.mapping import ClaimsMapping, NamesPlace, TableSource, TenantPlace
 from sidecar.tokens.policy import (
     ABSENT_TYPE,
     AT_JWT_TYPES,
@@ -31,7 +31,7 @@ def issuer_policy(entry: model.TokenIssuerSettings, tokens: model.Tokens) -> Iss
     required, paths = _required(entry, tokens)
     lifetime, leeway = entry.max_lifetime_seconds, entry.leeway_seconds
     refuses_nonce = entry.claims is not None or "absent" in entry.types
-    mapping = None if entry.claims is None else claims_mapping(entry.claims)
+    mapping = None if entry.claims is None else claims_mapping(entry.claims, entry.issuer)
     has_models_claims = (
         required | {"nbf"} == DEFAULT_REQUIRED
         and not paths
@@ -53,12 +53,19 @@ def issuer_policy(entry: model.TokenIssuerSettings, tokens: model.Tokens) -> Iss
     )
 
 
-def claims_mapping(claims: model.ClaimsSettings) -> ClaimsMapping:
-    """Compile where an issuer's tokens have what the platform must know."""
+def claims_mapping(claims: model.ClaimsSettings, issuer: str) -> ClaimsMapping:
+    """Compile where an issuer's tokens have what the platform must know.
+
+    A table that is read while the sidecar runs is not in it yet (``tokens.tenant_tables``).
+    """
     tenant = claims.tenant
     return ClaimsMapping(
         tenant=TenantPlace(
-            parse_claim_path(tenant.path), tenant.type, tenant.tenants, tenant.fixed
+            parse_claim_path(tenant.path),
+            tenant.type,
+            tenant.tenants,
+            tenant.fixed,
+            _table_source(tenant, issuer),
         ),
         user=parse_claim_path(claims.user),
         token_id=parse_claim_path(claims.jti),
@@ -66,6 +73,12 @@ def claims_mapping(claims: model.ClaimsSettings) -> ClaimsMapping:
         roles=tuple(map(_names, claims.roles)),
         scopes=tuple(map(_names, claims.scopes)),
     )
+
+
+def _table_source(tenant: model.TenantClaim, issuer: str) -> TableSource | None:
+    """Return where an issuer's table of tenants is read from, if it is read at all."""
+    entry = tenant.tenants_from
+    return None if entry is None else TableSource(issuer, entry.mount, entry.path)
 
 
 def _names(place: model.NamesClaim) -> NamesPlace:

@@ -7,6 +7,8 @@ For tokens that are minted by hand (``sidecar token mint``) and for the cases of
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from sidecar.authz.token_policy import claims_mapping, issuer_policy
 from sidecar.config import model
 from sidecar.tokens.claim_path import ClaimPath
@@ -21,6 +23,25 @@ _EMPTY: Mapping[str, Any] = {"list": [], "keys": {}, "spaces": "", "string": Non
 _MOVED = ("sub", "jti", "tenantId", "roles", "scope")
 
 
+def without_stored_tables(config: model.Config) -> model.Config:
+    """Return a configuration in which a tenant's word is its id wherever a table is in Vault.
+
+    For evaluating without a server: no table is read there, and every tenant is taken for one
+    that the table has.
+    """
+
+    def read(issuer: model.TokenIssuerSettings) -> model.TokenIssuerSettings:
+        if issuer.claims is None or issuer.claims.tenant.tenants_from is None:
+            return issuer
+        tenant = msgspec.structs.replace(issuer.claims.tenant, tenants_from=None, any=True)
+        claims = msgspec.structs.replace(issuer.claims, tenant=tenant)
+        return msgspec.structs.replace(issuer, claims=claims)
+
+    issuers = tuple(map(read, config.tokens.issuers))
+    tokens = msgspec.structs.replace(config.tokens, issuers=issuers)
+    return msgspec.structs.replace(config, tokens=tokens)
+
+
 def shaped(
     claims: Mapping[str, Any], entry: model.TokenIssuerSettings, tokens: model.Tokens
 ) -> tuple[str | None, dict[str, Any]]:
@@ -30,7 +51,7 @@ def shaped(
     written as it is, and then refused as it must be.
     """
     rules = issuer_policy(entry, tokens)
-    mapping = MODEL_MAPPING if entry.claims is None else claims_mapping(entry.claims)
+    mapping = MODEL_MAPPING if entry.claims is None else claims_mapping(entry.claims, entry.issuer)
     made = {name: value for name, value in claims.items() if name not in _MOVED}
     if rules.audience_claim != "aud" and "aud" in made:
         audience = made.pop("aud")

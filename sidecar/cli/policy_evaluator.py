@@ -24,7 +24,7 @@ from sidecar.authz.module_install import judge_bundle
 from sidecar.authz.snapshot import build_snapshot
 from sidecar.cli.cases import Case, CountingLimit, Result, Token
 from sidecar.cli.client_certificates import forwarded_certificate
-from sidecar.cli.issuer_shape import shaped
+from sidecar.cli.issuer_shape import shaped, without_stored_tables
 from sidecar.cli.token_evaluator import admitted, revocations_of
 from sidecar.common.errors import Fault
 from sidecar.common.reasons import Grant
@@ -64,7 +64,7 @@ class PolicyEvaluator:
         entry: RevocationEntry | None = None,
     ) -> None:
         """``keys`` verify tokens in a request's own headers; ``entry`` has the revocations."""
-        self._config = config
+        self._config = config = without_stored_tables(config)
         self._own = ec.generate_private_key(ec.SECP256R1())
         self._stranger = ec.generate_private_key(ec.SECP256R1())
         own = [

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from sidecar.config.base import Settings, Uuid, text
+from sidecar.config.base import Settings, Uuid, VaultPath, text
 
 _NAME = r"[A-Za-z0-9_-]+"
 _QUOTED = r'"[^"\\\x00-\x1f\x7f]+"'
@@ -31,12 +31,24 @@ ClaimWord = Annotated[str, Meta(min_length=1, max_length=512)]
 """A value of a claim, or the beginning of one."""
 
 
+class TenantTableEntry(Settings, frozen=True):
+    """An entry of Vault KV v2 with the tenants of an issuer, read again every ``poll_seconds``.
+
+    Each field is a word of the issuer, its value our tenant id. Without ``poll_seconds`` it is
+    read as often as keys are.
+    """
+
+    path: VaultPath
+    mount: VaultPath = "secret"
+    poll_seconds: Annotated[float, Meta(ge=0.1, le=3600)] | None = None
+
+
 class TenantClaim(Settings, frozen=True):
     """Where the tenant of a token is, and which tenant is meant.
 
-    The claim's text is looked up in ``tenants``. Without a table it must be a tenant id itself,
-    which ``any`` permits where there are several issuers. ``fixed`` is the
-    tenant of all tokens of an issuer, and reads no claim.
+    The claim's text is looked up in ``tenants``, or in the table that ``tenants_from`` is about.
+    Without a table it must be a tenant id itself, which ``any`` permits where there are several
+    issuers. ``fixed`` is the tenant of all tokens of an issuer, and reads no claim.
     """
 
     path: ClaimPath = "tenantId"
@@ -44,6 +56,7 @@ class TenantClaim(Settings, frozen=True):
     tenants: (
         Annotated[dict[ClaimWord, Uuid], Meta(min_length=1, max_length=MAX_TENANT_WORDS)] | None
     ) = None
+    tenants_from: TenantTableEntry | None = None
     any: bool = False
     fixed: Uuid | None = None
 

@@ -231,6 +231,7 @@ _JUDGES: Sequence[tuple[str, Judge]] = (
     (r"tokens\.issuers\[\]\.audience_claim", _any),
     (r"tokens\.issuers\[\]\.pii\.allowed", _more),
     (r"tokens\.issuers\[\]\.claims\.tenant\.tenants\.<name>", _removed_narrows),
+    (r"tokens\.issuers\[\]\.claims\.tenant\.tenants_from\.poll_seconds", _higher),
     (r"tokens\.issuers\[\]\.claims\.tenant\.any", _towards(True, False)),
     (r"tokens\.issuers\[\]\.claims((\.|\[).*)?", _any),
     (r"tokens\.(max_lifetime_seconds|leeway_seconds)", _higher),

@@ -22,7 +22,7 @@ from sidecar.config.certificates import (
     VaultKvIssuer,
     VaultPkiIssuer,
 )
-from sidecar.config.claims import ClaimsSettings, NamesClaim, TenantClaim
+from sidecar.config.claims import ClaimsSettings, NamesClaim, TenantClaim, TenantTableEntry
 from sidecar.config.decision_cache import DecisionCacheSettings
 from sidecar.config.dns01 import AcmeDnsUpdate, Dns01Settings, Rfc2136Update
 from sidecar.config.dpop import DpopSettings
@@ -146,6 +146,7 @@ __all__ = [
     "Tenant",
     "TenantClaim",
     "TenantLimitEntry",
+    "TenantTableEntry",
     "TokenFileAuth",
     "TokenIssuerSettings",
     "Tokens",

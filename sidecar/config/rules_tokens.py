@@ -39,7 +39,7 @@ def token_issuer_warnings(config: Config) -> Iterator[Problem]:
             yield Problem(
                 where,
                 f"its tokens may name any tenant, those of the other {len(issuers) - 1} issuer(s) "
-                "too: write claims.tenant with tenants or fixed",
+                "too: write claims.tenant with tenants, tenants_from or fixed",
             )
         twin = next((each for each in issuers[:index] if each.keys == issuer.keys), None)
         if twin is not None:
@@ -68,7 +68,7 @@ def _names_any_tenant(issuer: TokenIssuerSettings) -> bool:
     if issuer.claims is None:
         return True
     tenant = issuer.claims.tenant
-    return tenant.fixed is None and tenant.tenants is None
+    return tenant.fixed is None and tenant.tenants is None and tenant.tenants_from is None
 
 
 def _lists(where: Path, issuer: TokenIssuerSettings) -> Iterator[Problem]:
@@ -96,6 +96,7 @@ def _user(where: Path, issuer: TokenIssuerSettings) -> Iterator[Problem]:
 def _tenant(where: Path, tenant: TenantClaim, *, several: bool) -> Iterator[Problem]:
     ways = {
         "tenants": tenant.tenants is not None,
+        "tenants_from": tenant.tenants_from is not None,
         "any": tenant.any,
         "fixed": tenant.fixed is not None,
     }
@@ -105,6 +106,6 @@ def _tenant(where: Path, tenant: TenantClaim, *, several: bool) -> Iterator[Prob
     if not given and several:
         yield Problem(
             where,
-            "needs tenants or fixed, so that this issuer's tokens can't name the "
+            "needs tenants, tenants_from or fixed, so that this issuer's tokens can't name the "
             "tenants of another; or write any: true",
         )

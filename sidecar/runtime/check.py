@@ -8,6 +8,8 @@ import secrets
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import msgspec
+
 from sidecar.authz.decision import Snapshot
 from sidecar.authz.decision_ids import DecisionIds
 from sidecar.authz.exchange import exchanged
@@ -30,6 +32,7 @@ from sidecar.tokens.cache import TokenCache
 from sidecar.tokens.keyring import EMPTY_RING, KeyRing
 from sidecar.tokens.proofs import ProofGuard, own_guard
 from sidecar.tokens.revocation import Revocations
+from sidecar.tokens.tenant_tables import TenantTables, with_tenant_tables
 from sidecar.transport.lane import SlowLane
 
 
@@ -95,7 +98,14 @@ def make_limiter(config: model.Config, counters: Counters, *, shared: bool) -> R
     )
 
 
-_GIVEN = {"ring", "key_state", "revocations", "revocations_degraded", "publishers"}
+_GIVEN = {
+    "ring",
+    "key_state",
+    "revocations",
+    "revocations_degraded",
+    "publishers",
+    "tenant_tables",
+}
 """Fields of the snapshot that come from elsewhere than the configuration."""
 _OF_POLICIES = tuple(name for name in Snapshot.__struct_fields__ if name not in _GIVEN)
 
@@ -118,7 +128,11 @@ def give_policies(service: CheckService, cache: TokenCache, policies: CompiledPo
 
     Tokens that were verified by other rules are verified again.
     """
-    held, compiled = service.snapshot, policies.snapshot
+    held = service.snapshot
+    compiled = msgspec.structs.replace(
+        policies.snapshot,
+        tokens=with_tenant_tables(policies.snapshot.tokens, held.tenant_tables),
+    )
     if _token_rules(compiled) != _token_rules(held):
         cache.entries.clear()
     cache.resize(policies.config.tokens.cache_entries)
@@ -149,6 +163,18 @@ def give_revocations(service: CheckService, revocations: Revocations, state: Key
     """Set the revocations and their state; they apply from the next Check on."""
     degraded = state is KeyState.DEGRADED
     exchange(service, revocations=revocations, revocations_degraded=degraded)
+
+
+def give_tenant_tables(service: CheckService, cache: TokenCache, tables: TenantTables) -> None:
+    """Set the issuers' tables of tenants; they apply from the next Check on.
+
+    Tokens that were verified by another table are verified again.
+    """
+    held = service.snapshot
+    tokens = with_tenant_tables(held.tokens, tables)
+    if tokens != held.tokens:
+        cache.entries.clear()
+    exchange(service, tokens=tokens, tenant_tables=tables)
 
 
 def give_domains(service: CheckService, registered: RegisteredDomains) -> None:

@@ -24,12 +24,14 @@ from sidecar.runtime.check import (
     give_policies,
     give_publishers,
     give_revocations,
+    give_tenant_tables,
     make_check,
 )
 from sidecar.runtime.workers.challenge_replies import FleetChallenges
 from sidecar.runtime.workers.published import EncodedPolicies
 from sidecar.tokens.cache import TokenCache
 from sidecar.tokens.revocation import Revocations
+from sidecar.tokens.tenant_tables import TenantTables
 from sidecar.transport.aio import GrpcServer, check_handlers
 from sidecar.transport.descriptors import CHECKS
 from sidecar.transport.h2 import H2Server
@@ -70,6 +72,9 @@ class Checks(Protocol):
 
     def publish_domains(self, registered: RegisteredDomains) -> None:
         """Set the tenants' domains."""
+
+    def publish_tenant_tables(self, tables: TenantTables) -> None:
+        """Set the issuers' tables of tenants."""
 
     def answer_challenges(self, source: ChallengeLookup) -> None:
         """Answer CAs with the challenges of this source (ACME http-01)."""
@@ -149,6 +154,10 @@ class InProcessChecks:
     def publish_domains(self, registered: RegisteredDomains) -> None:
         """Set the tenants' domains."""
         give_domains(self._check.service, registered)
+
+    def publish_tenant_tables(self, tables: TenantTables) -> None:
+        """Set the issuers' tables of tenants."""
+        give_tenant_tables(self._check.service, self._cache, tables)
 
     def answer_challenges(self, source: ChallengeLookup) -> None:
         """Answer CAs with the challenges of this source (ACME http-01)."""

@@ -37,6 +37,7 @@ from sidecar.csp.reports import component as csp_reports
 from sidecar.decision_cache import component as decision_cache
 from sidecar.decision_cache.component import DecisionCache
 from sidecar.keys import component as keys
+from sidecar.keys import tenant_tables
 from sidecar.limits import component as limits
 from sidecar.module_signing import component as module_signing
 from sidecar.observability import component as observability
@@ -230,6 +231,7 @@ async def _start(path: Path, instance: Instance) -> None:
         publish=checks.publish,
         publish_revocations=checks.publish_revocations,
     )
+    await tenant_tables.start(context, client, checks.publish_tenant_tables)
     await module_signing.start(context, client, checks.publish_publishers)
     await limits.start(context, client, alerts, checks.limiter, checks.publish_limits)
     if not locks.take_over:

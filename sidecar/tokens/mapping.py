@@ -9,7 +9,7 @@ but these values goes further.
 import re
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -28,17 +28,26 @@ _VISIBLE = re.compile(r"[\x21-\x7e]+")
 _MAX_TEXT = 512
 
 
+class TableSource(NamedTuple):
+    """Where an issuer's table of tenants is read from while the sidecar runs: an entry of KV v2."""
+
+    issuer: str
+    mount: str
+    path: str
+
+
 class TenantPlace(msgspec.Struct, frozen=True):
     """Where the tenant is, and which of our tenants the issuer's word means.
 
-    ``fixed`` reads no claim. ``table`` maps the issuer's words; without it the word must be a
-    tenant id.
+    ``fixed`` reads no claim. ``table`` maps the issuer's words. Without a table the word must be
+    a tenant id; where it has a ``source`` and was not read from there yet, no word means a tenant.
     """
 
     path: ClaimPath
     type: str = "string"
     table: Mapping[str, str] | None = None
     fixed: str | None = None
+    source: TableSource | None = None
 
     def read(self, payload: Mapping[str, Any]) -> str:
         """Return our tenant id, in lower case.
@@ -56,6 +65,12 @@ class TenantPlace(msgspec.Struct, frozen=True):
                     f"claim {self.path.text!r} names a tenant that is not in the issuer's table",
                 )
             return tenant_id
+        if self.source is not None:
+            raise Denied(
+                Reason.TENANT_UNKNOWN,
+                f"claim {self.path.text!r} names a tenant by the table in Vault, "
+                f"{self.source.mount}/{self.source.path}, which was not read",
+            )
         tenant_id = _tenant_id(word)
         if tenant_id is None:
             raise self.path.malformed("a UUID, or there must be a table of tenants")

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from sidecar.authz.token_policy import issuer_policy
-from sidecar.cli.issuer_shape import shaped
+from sidecar.cli.issuer_shape import shaped, without_stored_tables
 from sidecar.common.errors import Denied
 from sidecar.config import parse_config
 from sidecar.config.model import TokenIssuerSettings, Tokens
@@ -59,6 +59,24 @@ def test_an_issuer_without_settings_of_its_own_keeps_the_models_claims() -> None
 )
 def test_the_header_has_a_typ_that_is_accepted(types: str, typ: str | None) -> None:
     assert claims_for(f"audiences: [a], types: {types}")[0] == typ
+
+
+STORED = "audiences: [a], claims: {tenant: {path: org, tenants_from: {path: iam/t}}}"
+
+
+def test_without_a_server_a_tenant_s_id_is_its_word_where_a_table_is_in_vault() -> None:
+    entry, tokens = configured(STORED)
+    _, made = claims_for(STORED)
+    assert made["org"] == TENANT
+    with pytest.raises(Denied, match="the table in Vault, secret/iam/t, which was not read"):
+        read_claims(made, issuer_policy(entry, tokens))
+    head, _, rest = MINIMAL.partition("  issuers:")
+    others = "{issuer: 'https://j.example', audiences: [a]}"
+    listed = f"  issuers: [{{issuer: 'https://i.example', {STORED}}}, {others}]\n"
+    config = parse_config(head + listed + rest.partition("\n")[2], "test")
+    mended = without_stored_tables(config).tokens
+    assert read_claims(made, issuer_policy(mended.issuers[0], mended)).tenant_id == TENANT
+    assert mended.issuers[1] == config.tokens.issuers[1]
 
 
 def test_a_tenant_without_a_word_is_refused_as_it_must_be() -> None:

@@ -31,6 +31,7 @@ def of_issuer(settings: str) -> str:
 
 
 WORDS = f"claims: {{tenant: {{path: org, tenants: {{acme: {ONE}}}}}}}"
+STORED = "claims: {tenant: {tenants_from: {path: b, poll_seconds: 10}}}"
 ISSUERS = [
     ("algorithms: [ES256]", "algorithms: [ES256, RS256]", "widens", "algorithms", "gains RS256"),
     ("types: [JWT]", "types: [JWT, absent]", "widens", "types", "gains absent"),
@@ -42,6 +43,12 @@ ISSUERS = [
     ("pii: {}", "claims: {}", "widens", "claims", "is set"),
     (WORDS, WORDS.replace(f"acme: {ONE}", f"acme: {ONE}, b: {ONE}"), "widens",
      "claims.tenant.tenants.b", "is added"),
+    ("claims: {tenant: {}}", "claims: {tenant: {tenants_from: {path: a}}}", "widens",
+     "claims.tenant.tenants_from", "is set"),
+    (STORED, STORED.replace("path: b", "path: c"), "widens",
+     "claims.tenant.tenants_from.path", "was b, is c"),
+    (STORED, STORED.replace("10", "5"), "narrows",
+     "claims.tenant.tenants_from.poll_seconds", "was 10, is 5"),
     ("claims: {}", "claims: {user: oid}", "widens", "claims.user", "was sub, is oid"),
     ("claims: {roles: [{path: a}]}", "claims: {roles: [{path: a}, {path: b}]}", "widens",
      "claims.roles[1]", "is added"),

@@ -33,9 +33,19 @@ BAD: list[tuple[str, str, str]] = [
         "issuers[0].claims.tenant: has tenants and any",
     ),
     (
+        "a table in the file and one in Vault",
+        issuers(f"claims: {{tenant: {{tenants_from: {{path: iam/t}}, {TABLE}}}}}"),
+        "issuers[0].claims.tenant: has tenants and tenants_from",
+    ),
+    (
+        "a table in Vault and any tenant",
+        issuers("claims: {tenant: {tenants_from: {path: iam/t}, any: true}}"),
+        "issuers[0].claims.tenant: has tenants_from and any",
+    ),
+    (
         "a claim of several issuers without a table",
         issuers(KEYS, "claims: {tenant: {path: tid}}"),
-        "issuers[1].claims.tenant: needs tenants or fixed",
+        "issuers[1].claims.tenant: needs tenants, tenants_from or fixed",
     ),
     (
         "no user and no client",
@@ -93,6 +103,14 @@ WARNED: list[tuple[str, str, list[str]]] = [
         issuers(
             f"claims: {{tenant: {{fixed: {TENANT}}}}}",
             f"{OWN}, claims: {{tenant: {{path: org, {TABLE}}}}}",
+        ),
+        [],
+    ),
+    (
+        "two, one of them with a table in Vault",
+        issuers(
+            f"claims: {{tenant: {{fixed: {TENANT}}}}}",
+            f"{OWN}, claims: {{tenant: {{path: org, tenants_from: {{path: iam/t}}}}}}",
         ),
         [],
     ),

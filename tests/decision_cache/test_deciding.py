@@ -21,9 +21,11 @@ from sidecar.runtime.check import (
     give_policies,
     give_publishers,
     give_revocations,
+    give_tenant_tables,
 )
 from sidecar.tokens.cache import TokenCache
 from sidecar.tokens.keyring import EMPTY_RING
+from sidecar.tokens.mapping import TableSource
 from sidecar.tokens.revocation import NOTHING_REVOKED, Revocations, read_revocations
 from tests.authz.checks import check_request
 from tests.authz.conftest import CONFIG, Bench
@@ -63,16 +65,23 @@ def revoked() -> Revocations:
     return Revocations(read_revocations(entry), NOW, 930)
 
 
+def with_table(deciding: Deciding, words: dict[str, str]) -> None:
+    source = TableSource(ISSUER.name, "secret", "iam/tenants")
+    give_tenant_tables(deciding.service, TokenCache(), {source: words} if words else {})
+
+
 CHANGES: dict[str, Callable[[Deciding], None]] = {
     "no key": lambda d: give_keys(d.service, EMPTY_RING, KeyState.ACTIVE),
     "the state": lambda d: give_keys(d.service, ISSUER.ring, KeyState.OUTAGE),
     "a revocation": lambda d: give_revocations(d.service, revoked(), KeyState.ACTIVE),
     "an owner": lambda d: give_domains(d.service, RegisteredDomains.of([("a.example", TENANT)])),
+    "a table of tenants": lambda d: with_table(d, {"acme": TENANT}),
 }
 NO_NEWS: dict[str, Callable[[Deciding], None]] = {
     "the same keys": lambda d: give_keys(d.service, Issuer(ISSUER.private).ring, KeyState.ACTIVE),
     "no revocations": lambda d: give_revocations(d.service, NOTHING_REVOKED, KeyState.ACTIVE),
     "no owners": lambda d: give_domains(d.service, RegisteredDomains.of([])),
+    "no table": lambda d: with_table(d, {}),
     "publishers": lambda d: give_publishers(d.service, Publishers((), ["00" * 32])),
 }
 

@@ -18,13 +18,15 @@ from sidecar.runtime.check import (
     give_policies,
     give_publishers,
     give_revocations,
+    give_tenant_tables,
 )
 from sidecar.tokens.cache import TokenCache
 from sidecar.tokens.keyring import EMPTY_RING, KeyRing
+from sidecar.tokens.mapping import TableSource
 from sidecar.tokens.revocation import NOTHING_REVOKED, Revocations, read_revocations
 from tests.authz.checks import check_request
 from tests.authz.conftest import CONFIG, Bench
-from tests.support.minting import NOW, TENANT, Issuer
+from tests.support.minting import ISSUER, NOW, TENANT, Issuer
 
 ROWS = [
     ("fresh", KeyState.ACTIVE, KeyState.ACTIVE, True),
@@ -78,6 +80,7 @@ GIVEN: list[tuple[str, Callable[[CheckService], None], bool]] = [
     ("no keys", lambda s: give_keys(s, EMPTY_RING, ACTIVE), True),
     ("another state", lambda s: give_keys(s, s.snapshot.ring, OUTAGE), True),
     ("the same publishers", lambda s: give_publishers(s, NO_PUBLISHERS), False),
+    ("no table", lambda s: give_tenant_tables(s, TokenCache(), {}), False),
     ("publishers", lambda s: give_publishers(s, Publishers((), ["00" * 32])), True),
 ]
 
@@ -133,6 +136,66 @@ def test_policies_keep_what_is_published_apart_from_them(bench: Bench) -> None:
     assert now.headers.registered is domains
     assert now.publishers is publishers
     assert now.routes is compiled.snapshot.routes
+
+
+STORED = CONFIG.replace(
+    "audiences:", "claims: {tenant: {path: org, tenants_from: {path: iam/t}}}, audiences:"
+)
+SOURCE = TableSource(ISSUER, "secret", "iam/t")
+OTHER = "8e1c9a52-3f0e-4c8e-9f3b-0d7a8f5d2c11"
+
+
+def stored_bench(issuer: Issuer) -> tuple[Bench, TokenCache]:
+    cache = TokenCache()
+    return Bench(issuer, config=STORED, cache=cache), cache
+
+
+def test_a_token_s_tenant_is_that_of_the_table_in_force(issuer: Issuer) -> None:
+    """What was answered by another table, from any cache, is not answered again."""
+    bench, cache = stored_bench(issuer)
+    token, answers = issuer.mint(org="acme"), list[str]()
+
+    def ask() -> str:
+        answer = bench.ask(token, path="/api/x")
+        return answer.set_headers["x-tenant-id"] if answer.allowed else answer.metadata["reason"]
+
+    assert ask() == "tenant_unknown", "no table was read"
+    for words in ({"acme": TENANT}, {"acme": OTHER}, {"b": TENANT}, {"acme": TENANT}):
+        give_tenant_tables(bench.service, cache, {SOURCE: words})
+        answers += [ask(), ask()]
+    assert answers == [TENANT, TENANT, OTHER, OTHER, *["tenant_unknown"] * 2, TENANT, TENANT]
+
+
+def test_a_poll_without_news_empties_no_cache(issuer: Issuer) -> None:
+    bench, cache = stored_bench(issuer)
+    give_tenant_tables(bench.service, cache, {SOURCE: {"acme": TENANT}})
+    told: list[object] = []
+    bench.service.on_exchange = lambda held, fresh: told.append((held, fresh))
+    bench.ask(issuer.mint(org="acme"), path="/api/x")
+    before, epoch = bench.service.snapshot, bench.service._response_cache.epoch
+    give_tenant_tables(bench.service, cache, {SOURCE: {"acme": TENANT}})
+    assert bench.service.snapshot is before
+    assert (len(cache), bench.service._response_cache.epoch, told) == (1, epoch, [])
+    give_tenant_tables(bench.service, cache, {SOURCE: {"acme": OTHER}})
+    assert (len(cache), bench.service._response_cache.epoch, len(told)) == (0, epoch + 1, 1)
+
+
+def test_policies_use_the_table_of_the_entry_that_they_name(issuer: Issuer) -> None:
+    bench, cache = stored_bench(issuer)
+    other = SOURCE._replace(path="iam/u")
+    tables = {SOURCE: {"acme": TENANT}, other: {"acme": OTHER}}
+    give_tenant_tables(bench.service, cache, tables)
+    bench.ask(issuer.mint(org="acme"), path="/api/x")
+    same = compile_policies(parse_config(STORED.replace("/shell}", "/shells}"), "test"))
+    give_policies(bench.service, cache, same)
+    assert len(cache) == 1, "other routes, and the same rules of tokens"
+    moved = compile_policies(parse_config(STORED.replace("iam/t", "iam/u"), "test"))
+    give_policies(bench.service, cache, moved)
+    assert len(cache) == 0
+    mapping = bench.service.snapshot.tokens.issuers[ISSUER].mapping
+    assert mapping is not None
+    assert mapping.tenant.table == {"acme": OTHER}
+    assert bench.service.snapshot.tenant_tables == tables
 
 
 TOKEN_RULES = [

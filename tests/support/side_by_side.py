@@ -55,6 +55,7 @@ LONG = (
     "tests/runtime/test_serve.py",
     "tests/applications/test_requests.py",
     "tests/idp/test_oidc_provider.py",
+    "tests/integration/test_tenant_tables.py",
 )
 """Files that take more than about ten seconds, the longest first; by ``--durations=0``."""
 

@@ -14,6 +14,7 @@ from sidecar.tokens.mapping import (
     MAX_NAMES,
     ClaimsMapping,
     NamesPlace,
+    TableSource,
     TenantPlace,
     read_names,
 )
@@ -31,6 +32,7 @@ def denied(read: Callable[[], object]) -> Denied:
 
 
 TABLE = {"acme": TENANT, TENANT: OTHER}
+SOURCE = TableSource("https://iam.example", "secret", "iam/tenants")
 TENANTS: list[tuple[str, dict[str, Any], Any, str | Reason]] = [
     ("a tenant id", {}, TENANT, TENANT),
     ("a tenant id in capitals", {}, TENANT.upper(), TENANT),
@@ -54,6 +56,10 @@ TENANTS: list[tuple[str, dict[str, Any], Any, str | Reason]] = [
     ("an object of two", {"type": "keys", "table": TABLE}, {"acme": 1, "b": 1}, MALFORMED),
     ("a list that should be an object", {"type": "keys", "table": TABLE}, ["acme"], MALFORMED),
     ("an object that should be a text", {"table": TABLE}, {"acme": {}}, MALFORMED),
+    ("a table that was not read", {"source": SOURCE}, "acme", UNKNOWN),
+    ("a tenant id, and no table yet", {"source": SOURCE}, TENANT, UNKNOWN),
+    ("a table without a word", {"source": SOURCE, "table": {}}, TENANT, UNKNOWN),
+    ("a table that was read", {"source": SOURCE, "table": TABLE}, "acme", TENANT),
     ("fixed, whatever it says", {"fixed": OTHER}, "acme", OTHER),
     ("fixed, and nothing said", {"fixed": OTHER}, None, OTHER),
 ]

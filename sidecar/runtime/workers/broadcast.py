@@ -24,6 +24,7 @@ from sidecar.runtime.workers.published import EncodedPolicies, Given, PublishedS
 from sidecar.runtime.workers.slot import Slot
 from sidecar.tokens.keyring import KeyRing
 from sidecar.tokens.revocation import Revocations
+from sidecar.tokens.tenant_tables import TenantTables
 
 PREPARE_SECONDS = 30.0
 """Longer than the largest configuration takes to compile."""
@@ -95,6 +96,11 @@ class Broadcast:
     def publish_domains(self, registered: RegisteredDomains) -> None:
         """Send the changed shards of the tenants' domains to every worker."""
         for update in self._state.set_domains(registered):
+            self._send(update)
+
+    def publish_tenant_tables(self, tables: TenantTables) -> None:
+        """Send the issuers' changed tables of tenants to every worker."""
+        for update in self._state.set_tenant_tables(tables):
             self._send(update)
 
     def publish_limits(self) -> None:

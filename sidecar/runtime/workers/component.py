@@ -26,6 +26,7 @@ from sidecar.runtime.workers.published import Given
 from sidecar.tokens.proofs import prepare
 from sidecar.tokens.replays import table_bytes
 from sidecar.tokens.revocation import NOTHING_REVOKED, Revocations
+from sidecar.tokens.tenant_tables import TenantTables
 from sidecar.transport.ports import JOINS
 
 _PART = "workers"
@@ -45,6 +46,7 @@ class WorkerChecks:
         self._audit = audit
         self._view: KeyView | None = None
         self._publishers = NO_PUBLISHERS
+        self._tables: TenantTables = {}
         self._is_committing = False
         self._revocations = NOTHING_REVOKED
         self._revocation_state = KeyState.INIT
@@ -124,6 +126,7 @@ class WorkerChecks:
         """
         if self._view is None or prepared.encoded is None:
             raise RuntimeError("a reload before there are keys, or of another process's policies")
+        tables_before = self._tables
         self._is_committing = True
         try:
             publish()
@@ -137,11 +140,21 @@ class WorkerChecks:
             self._publishers,
         )
         names = (route.name for route in prepared.policies.config.routes)
+        # A table is used by policies that name its entry: new ones are there before these, and
+        # what the old policies use until then goes after them.
+        self._broadcast.publish_tenant_tables({**tables_before, **self._tables})
         self._broadcast.put_in_force(prepared.encoded, given, names)
+        self._broadcast.publish_tenant_tables(self._tables)
 
     def publish_domains(self, registered: RegisteredDomains) -> None:
         """Send the tenants' domains to every worker."""
         self._broadcast.publish_domains(registered)
+
+    def publish_tenant_tables(self, tables: TenantTables) -> None:
+        """Send the issuers' tables of tenants to every worker."""
+        self._tables = tables
+        if not self._is_committing:
+            self._broadcast.publish_tenant_tables(tables)
 
     def answer_challenges(self, source: ChallengeLookup) -> None:
         """Answer the workers' challenge requests from this source (ACME http-01)."""

@@ -23,7 +23,7 @@ from sidecar.runtime.workers.limit_frames import (
 )
 from sidecar.runtime.workers.stats import WorkerStats
 
-PROTOCOL = 5
+PROTOCOL = 6
 MAX_TEXT = 4096
 MAX_TOKENS = 1024
 """The most challenges in one request."""
@@ -64,6 +64,20 @@ class Domains(Frame, frozen=True, tag="domains"):
     version: int
     shard: Annotated[int, msgspec.Meta(ge=0, lt=SHARDS)]
     owners: dict[str, str]
+
+
+class TenantTableFrame(Frame, frozen=True, tag="tenant_table"):
+    """To a worker: an issuer's table of tenants, as a whole, in force from the next Check on.
+
+    ``mount`` and ``path`` are the entry it was read from: policies of another entry do not use
+    it. ``words`` is ``None`` for a table that nothing uses any more.
+    """
+
+    version: int
+    issuer: str
+    mount: str
+    path: str
+    words: dict[str, str] | None
 
 
 class Readiness(Frame, frozen=True, tag="readiness"):
@@ -117,7 +131,7 @@ class VersionRefused(Frame, frozen=True, tag="refused"):
 
 
 class Applied(Frame, frozen=True, tag="applied"):
-    """From a worker: this version of keys and domains applies from the next Check on."""
+    """From a worker: this version of keys, domains and tables applies from the next Check on."""
 
     version: int
 
@@ -167,6 +181,7 @@ ToWorker = (
     | Revoked
     | KeysFrame
     | Domains
+    | TenantTableFrame
     | Readiness
     | LimitsState
     | TenantLimitsFrame

@@ -47,6 +47,7 @@ from sidecar.runtime.workers.frames import (
     SharePort,
     Start,
     StatsRequest,
+    TenantTableFrame,
     ToWorker,
     VersionRefused,
 )
@@ -185,8 +186,8 @@ class Worker:
                 self._take_keys(frame)
             case ChallengesReply(number=number, known=known):
                 self._challenges.take_reply(number, known)
-            case Domains():
-                self._take_domains(frame)
+            case Domains() | TenantTableFrame():
+                self._take_list(frame)
             case LimitsState() | LimitsShares() | TenantLimitsFrame():
                 self._take_limits(frame)
             case Readiness(ready=ready):
@@ -279,8 +280,11 @@ class Worker:
             raise FrameFault("limits were sent, and the configuration has none")
         self._limits.take(frame)
 
-    def _take_domains(self, frame: Domains) -> None:
-        self._configured("domains").take_domains(frame)
+    def _take_list(self, frame: Domains | TenantTableFrame) -> None:
+        if isinstance(frame, Domains):
+            self._configured("domains").take_domains(frame)
+        else:
+            self._configured("tables of tenants").take_tenant_table(frame)
         if frame.version:
             self._channel.send(Applied(frame.version))
 

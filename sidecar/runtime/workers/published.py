@@ -1,4 +1,4 @@
-"""What every worker is given: settings, keys, revocations, publishers, domains, readiness.
+"""What every worker is given: settings, keys, lists, domains, tenants' tables, readiness.
 
 Pure: changes in, encoded frames out. Each change has a version, which a worker acknowledges.
 Everything is encoded before it is kept, so what can't be encoded is sent to no worker, and harms
@@ -17,7 +17,15 @@ from sidecar.config import model
 from sidecar.keys.lifecycle import KeyState
 from sidecar.limits.bucket import Limit
 from sidecar.module_signing.publishers import NO_PUBLISHERS, Publishers
-from sidecar.runtime.workers.frames import PROTOCOL, Domains, Drain, Policies, Readiness, Start
+from sidecar.runtime.workers.frames import (
+    PROTOCOL,
+    Domains,
+    Drain,
+    Policies,
+    Readiness,
+    Start,
+    TenantTableFrame,
+)
 from sidecar.runtime.workers.framing import encode
 from sidecar.runtime.workers.key_frames import KeysFrame, public_keys, publisher_keys
 from sidecar.runtime.workers.limit_frames import (
@@ -29,7 +37,9 @@ from sidecar.runtime.workers.limit_frames import (
 )
 from sidecar.runtime.workers.revoked import RevokedParts
 from sidecar.tokens.keyring import KeyRing
+from sidecar.tokens.mapping import TableSource
 from sidecar.tokens.revocation import Revocations
+from sidecar.tokens.tenant_tables import TenantTable, TenantTables
 
 TENANTS_IN_FRAME = 256
 """A worker takes so many in about a millisecond."""
@@ -82,6 +92,7 @@ class PublishedState:
         self._revoked = RevokedParts()
         self._publishers = NO_PUBLISHERS
         self._domains: dict[int, Shard] = {}
+        self._tables: dict[TableSource, TenantTable] = {}
         self._limits: bytes | None = None
         self._slots: dict[str, int] = {}
         self._tenants: Mapping[str, Limit] = {}
@@ -149,6 +160,20 @@ class PublishedState:
             self.version += 1
             yield Update(self.version, raw)
 
+    def set_tenant_tables(self, tables: TenantTables) -> Iterator[Update]:
+        """Set the issuers' tables of tenants; yield an update for each that has changed or gone."""
+        for source, table in tables.items():
+            if self._tables.get(source) != table:
+                raw = _encode_table(self.version + 1, source, table)
+                self._tables[source] = table
+                self.version += 1
+                yield Update(self.version, raw)
+        for source in self._tables.keys() - tables.keys():
+            raw = _encode_table(self.version + 1, source, None)
+            del self._tables[source]
+            self.version += 1
+            yield Update(self.version, raw)
+
     def set_limits(self, state: LimitsState) -> bytes | None:
         """Set what limits depend on; return the frame, or ``None`` if it has not changed."""
         raw = encode(state)
@@ -189,6 +214,8 @@ class PublishedState:
         yield from self._revoked.frames()
         for shard_number, shard in self._domains.items():
             yield encode(Domains(0, shard_number, dict(shard)))
+        for source, table in self._tables.items():
+            yield _encode_table(0, source, table)
         if self._keys is not None:
             yield _encode_keys(self._keys, self._publishers, self.version)
         if draining:
@@ -211,6 +238,11 @@ def _tenant_frames(tenants: Mapping[str, Limit | None]) -> Iterator[bytes]:
     )
     while piece := dict(islice(rates, TENANTS_IN_FRAME)):
         yield encode(TenantLimitsFrame(piece))
+
+
+def _encode_table(version: int, source: TableSource, table: TenantTable | None) -> bytes:
+    words = None if table is None else dict(table)
+    return encode(TenantTableFrame(version, source.issuer, source.mount, source.path, words))
 
 
 def _encode_keys(keys: KeysFrame, publishers: Publishers, version: int) -> bytes:

@@ -18,16 +18,18 @@ from sidecar.runtime.check import (
     give_policies,
     give_publishers,
     give_revocations,
+    give_tenant_tables,
     make_check,
     use_limits,
 )
-from sidecar.runtime.workers.frames import Domains, Policies
+from sidecar.runtime.workers.frames import Domains, Policies, TenantTableFrame
 from sidecar.runtime.workers.framing import FrameFault
 from sidecar.runtime.workers.key_frames import KeysFrame, Revoked, publishers_of, ring_of
 from sidecar.runtime.workers.limit_frames import CreditSlotsFrame, LeasesHeld
 from sidecar.runtime.workers.revoked import ReceivedParts
 from sidecar.runtime.workers.stats import WorkerStats
 from sidecar.tokens.cache import TokenCache
+from sidecar.tokens.mapping import TableSource
 from sidecar.tokens.proofs import ProofGuard
 
 _log = logging.getLogger("sidecar.runtime.workers")
@@ -157,6 +159,18 @@ class WorkerCheck:
         """Decide by another shard of the tenants' domains; version 0 comes before the keys."""
         held = self.service.snapshot.headers.registered
         give_domains(self.service, held.with_shard(frame.shard, frame.owners))
+        if frame.version:
+            self.version = frame.version
+
+    def take_tenant_table(self, frame: TenantTableFrame) -> None:
+        """Decide by another table of tenants; version 0 comes before the keys."""
+        tables = dict(self.service.snapshot.tenant_tables)
+        source = TableSource(frame.issuer, frame.mount, frame.path)
+        if frame.words is None:
+            tables.pop(source, None)
+        else:
+            tables[source] = frame.words
+        give_tenant_tables(self.service, self._cache, tables)
         if frame.version:
             self.version = frame.version
 

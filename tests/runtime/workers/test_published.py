@@ -18,6 +18,7 @@ from sidecar.runtime.workers.frames import (
     Policies,
     Readiness,
     Start,
+    TenantTableFrame,
     ToWorker,
 )
 from sidecar.runtime.workers.framing import MAX_TO_WORKER_BYTES, FrameReader
@@ -31,12 +32,17 @@ from sidecar.runtime.workers.limit_frames import (
 )
 from sidecar.runtime.workers.published import Given, PublishedState
 from sidecar.tokens.keyring import EMPTY_RING, KeyRing
+from sidecar.tokens.mapping import TableSource
 from sidecar.tokens.revocation import NOTHING_REVOKED, PartTables, RevocationPart, Revocations
+from sidecar.tokens.tenant_tables import TenantTables
 from tests.authz.conftest import CONFIG
 from tests.support.minting import Issuer
 
 SETTINGS = parse_config(CONFIG, "test")
 NEVER_UNICODE = "\ud800"
+
+
+TABLE = TableSource("https://iam.example", "secret", "iam/tenants")
 
 
 def revoked(*kids: str) -> Revocations:
@@ -158,10 +164,39 @@ def test_what_can_not_be_encoded_changes_nothing(issuer: Issuer) -> None:
     with pytest.raises(UnicodeEncodeError):
         list(state.set_domains(RegisteredDomains.of([("shop.example", NEVER_UNICODE)])))
     with pytest.raises(UnicodeEncodeError):
+        list(state.set_tenant_tables({TABLE: {NEVER_UNICODE: "t"}}))
+    with pytest.raises(UnicodeEncodeError):
         state.set_publishers(Publishers(withdrawn=[NEVER_UNICODE]))
     assert (state.version, started(state)) == (1, before)
     set_keys(state, EMPTY_RING)
     assert state.version == 2
+
+
+def test_of_tenants_tables_each_change_has_a_version_and_none_is_sent_twice(
+    issuer: Issuer,
+) -> None:
+    state, other = PublishedState(SETTINGS), TABLE._replace(path="iam/others")
+
+    def set_tables(tables: TenantTables) -> list[Any]:
+        updates = list(state.set_tenant_tables(tables))
+        frames = decode(each.frame for each in updates)
+        assert [each.version for each in frames] == [each.version for each in updates]
+        return frames
+
+    first = TenantTableFrame(1, *TABLE, {"acme": "one"})
+    assert set_tables({TABLE: {"acme": "one"}}) == [first]
+    assert set_tables({TABLE: {"acme": "one"}}) == []
+    set_keys(state, issuer.ring)
+    assert set_tables({TABLE: {"acme": "one"}, other: {}}) == [TenantTableFrame(3, *other, {})]
+    *_, one, two, keys = started(state)
+    assert [one, two] == [TenantTableFrame(0, *TABLE, {"acme": "one"}),
+                          TenantTableFrame(0, *other, {})]  # fmt: skip
+    assert (type(keys), keys.version) == (KeysFrame, 3), "it serves from then on"
+    assert set_tables({other: {"b": "two"}}) == [
+        TenantTableFrame(4, *other, {"b": "two"}), TenantTableFrame(5, *TABLE, None)
+    ]  # fmt: skip
+    assert sum(isinstance(each, TenantTableFrame) for each in started(state)) == 1
+    assert state.version == 5
 
 
 def test_limits_are_sent_when_they_change_and_to_a_worker_that_comes_later() -> None:

@@ -13,14 +13,14 @@ from sidecar.decision_cache.protocol import NO_CREDIT
 from sidecar.keys.lifecycle import KeyState
 from sidecar.observability.counters import Counters
 from sidecar.runtime.check import compile_policies
-from sidecar.runtime.workers.frames import Domains, Policies
+from sidecar.runtime.workers.frames import Domains, Policies, TenantTableFrame
 from sidecar.runtime.workers.framing import FrameFault
 from sidecar.runtime.workers.key_frames import KeysFrame, Revoked, public_keys
 from sidecar.runtime.workers.limit_frames import CreditSlotsFrame, LeasesHeld
 from sidecar.runtime.workers.worker_check import WorkerCheck
 from sidecar.tokens.revocation import PartTables
 from tests.authz.conftest import CONFIG
-from tests.support.minting import TENANT, Issuer
+from tests.support.minting import ISSUER, TENANT, Issuer
 
 
 @pytest.fixture
@@ -46,6 +46,40 @@ async def test_there_is_no_version_before_there_are_keys(
     assert check.version == 3
     check.take_domains(Domains(4, shard_of("a.example"), {}))
     assert check.version == 4
+
+
+STORED = CONFIG.replace(
+    "audiences:", "claims: {tenant: {path: org, tenants_from: {path: iam/t}}}, audiences:"
+)
+
+
+async def test_a_table_of_tenants_is_in_force_from_its_frame_on(issuer: Issuer) -> None:
+    made = WorkerCheck(
+        Policies(parse_config(STORED, "test")), Counters(), lambda exc: pytest.fail(repr(exc))
+    )
+
+    def table() -> object:
+        mapping = made.service.snapshot.tokens.issuers[ISSUER].mapping
+        assert mapping is not None
+        return mapping.tenant.table
+
+    assert table() is None
+    made.take_tenant_table(TenantTableFrame(0, ISSUER, "secret", "iam/t", {"acme": TENANT}))
+    made.take_keys(keys(issuer, 1))
+    assert (table(), made.version) == ({"acme": TENANT}, 1)
+    before = made.service.snapshot
+    made.take_tenant_table(TenantTableFrame(2, ISSUER, "secret", "iam/t", {"acme": TENANT}))
+    assert (made.service.snapshot is before, made.version) == (True, 2)
+    made.take_tenant_table(TenantTableFrame(3, ISSUER, "secret", "iam/u", {"b": TENANT}))
+    assert table() == {"acme": TENANT}, "another entry, which a reload will use"
+    made.expect(Policies(parse_config(STORED.replace("iam/t", "iam/u"), "test"), 2))
+    made.take_keys(msgspec.structs.replace(keys(issuer, 4), policies=2))
+    assert table() == {"b": TENANT}
+    made.take_tenant_table(TenantTableFrame(5, ISSUER, "secret", "iam/t", None))
+    assert len(made.service.snapshot.tenant_tables) == 1
+    made.take_tenant_table(TenantTableFrame(6, ISSUER, "secret", "iam/u", None))
+    assert table() is None
+    made.close(5)
 
 
 async def test_equal_values_stay_the_same_objects(check: WorkerCheck, issuer: Issuer) -> None:

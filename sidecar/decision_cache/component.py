@@ -38,7 +38,7 @@ from sidecar.observability.audit.entry import AuditLine
 from sidecar.transport.http1_messages import Request, Response
 from sidecar.transport.peers import make_rule, may_descend_from
 
-DRAIN_SECONDS = 0.05
+DRAIN_SECONDS = 0.02
 REST_SECONDS = 0.01
 """How long a request that is being repeated may still take to write its line."""
 END_SECONDS = 2.0

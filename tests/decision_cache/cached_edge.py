@@ -3,6 +3,7 @@
 import json
 import ssl
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from http.client import HTTPResponse, HTTPSConnection
@@ -115,6 +116,7 @@ class CachedEdge(Stack):
         )
         self._workers = workers
         self.minted = 0
+        self._sent: Counter[str] = Counter()
 
     def __enter__(self) -> Self:
         with ExitStack() as exits:
@@ -169,6 +171,7 @@ class CachedEdge(Stack):
 
     def send(self, ask: Ask, token: str | None) -> Said:
         """Send a request, on a connection of its own."""
+        self._sent[ask.path.partition("?")[0]] += 1
         connection = HTTPSConnection(
             "localhost", self.ports.https, timeout=20, context=self.context
         )
@@ -240,12 +243,12 @@ class CachedEdge(Stack):
         return [_without(line, _OF_EACH_LINE) for line in found]
 
     def access_of(self, path: str, number: int) -> list[dict[str, Any]]:
-        """Wait for the last entries of Envoy's access log for a path."""
+        """Return the last entries of Envoy's access log for a path, once all sent are there."""
 
         def found() -> list[dict[str, Any]]:
             return [each for each in self.envoy.access_log() if each.get("path") == path]
 
-        wait_until(lambda: len(found()) >= number)
+        wait_until(lambda: len(found()) >= max(number, self._sent[path]))
         return [_without(each, _OF_EACH_ACCESS) for each in found()[-number:]]
 
 

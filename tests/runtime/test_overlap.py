@@ -165,6 +165,8 @@ def test_a_restart_takes_the_sockets_over_without_a_gap_and_may_be_ended_in_the_
         whole.write_text(text.replace("drain_seconds: 0.2", f"drain_seconds: {drain_seconds}"))
         allowed = b'{"allow_restart": true}'
         admin = f"unix:{folder}/admin"
+        # Checks are served before certificates have come, and reloads from then on.
+        wait_until(lambda: request_admin(admin, "GET", "/readyz")[0] == 200, 30)
         return str(request_admin(admin, "POST", "/config/reload", body=allowed)[1]["result"])
 
     with serving(whole) as sidecar:

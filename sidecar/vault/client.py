@@ -269,6 +269,7 @@ class VaultClient:
         """Stop making calls and forget the token. A thread that hangs is abandoned."""
         self._runner.close()
         self._connection.identity.forget()
+        self._connection.close_idle()
 
     async def _call(self, operation: str, path: str, function: Callable[[Any], T]) -> T:
         started = self._clock()

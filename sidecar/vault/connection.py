@@ -58,6 +58,14 @@ class VaultConnection:
         own = [auth.certificate_file, auth.key_file] if isinstance(auth, model.CertAuth) else []
         return [settings.ca_file, *own]
 
+    def close_idle(self) -> None:
+        """Close the connections that no call is using; a later call opens another.
+
+        A restart inside the process leaves the client behind, whose connections would stay.
+        """
+        if self._session is not None:
+            self._session.close()
+
     def _make_client(self, token: str) -> Any:
         """Build an ``hvac.Client``; all share one session, and so its connections."""
         settings = self._settings

@@ -115,3 +115,16 @@ def test_a_socket_is_no_host(tmp_path: Path) -> None:
     client = world.connection.run("x", lambda client: client)
     assert client.url == "http://localhost"
     assert world.connection.where("x") == "Vault at unix:/run/vault.sock, x"
+
+
+def test_what_no_call_uses_is_closed_with_the_client_and_a_later_call_works(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A restart inside the process left one connection behind each time."""
+    world.connection.close_idle()  # before the first call there is none
+    assert world.call() == "done"
+    closed: list[bool] = []
+    monkeypatch.setattr(world.connection._session, "close", lambda: closed.append(True))
+    world.connection.close_idle()
+    assert closed == [True]
+    assert world.call() == "done"

@@ -10,6 +10,7 @@ from sidecar.cli.admin_client import DEFAULT_ADMIN, AdminFault, connect
 from sidecar.cli.output import add_json, print_json
 from sidecar.common.printable import printable
 from sidecar.config.load import load_config
+from sidecar.config.network import reachable
 
 EXIT_OK, EXIT_NOT_READY = 0, 1
 _SECONDS = 2.0
@@ -56,7 +57,7 @@ def _health(options: argparse.Namespace) -> int:
 
 def _ask(address: str, path: str) -> tuple[int, str]:
     """Return the status and one line of words. Raises ``AdminFault`` for no answer."""
-    connection = connect(_reachable(address), _SECONDS)
+    connection = connect(reachable(address), _SECONDS)
     try:
         connection.request("GET", path)
         answer = connection.getresponse()
@@ -67,12 +68,6 @@ def _ask(address: str, path: str) -> tuple[int, str]:
     finally:
         connection.close()
     return answer.status, _words(raw)
-
-
-def _reachable(address: str) -> str:
-    """Return where a listener on every address of this machine can be reached."""
-    host, _, port = address.rpartition(":")
-    return {"0.0.0.0": f"127.0.0.1:{port}", "[::]": f"[::1]:{port}"}.get(host, address)  # noqa: S104
 
 
 def _words(raw: bytes) -> str:

@@ -21,10 +21,20 @@ def check_endpoints(listen: AuthzListen) -> tuple[str, ...]:
     return tuple(f"{host}:{int(port) + number}" for number in range(listen.workers))
 
 
+def other_listeners(listen: Listen) -> dict[str, str]:
+    """Return the address of every listener except the one of Checks, by its name in the file."""
+    named = {
+        "admin": listen.admin,
+        "sds": listen.sds,
+        "reports": listen.reports,
+        "probes": listen.probes,
+    }
+    return {name: each.address for name, each in named.items() if each is not None}
+
+
 def unix_sockets(listen: Listen) -> tuple[Path, ...]:
     """Return the path of every Unix socket that the sidecar opens."""
-    others = (listen.sds, listen.admin, listen.reports, listen.probes)
-    addresses = check_endpoints(listen.authz) + tuple(each.address for each in others if each)
+    addresses = check_endpoints(listen.authz) + tuple(other_listeners(listen).values())
     paths = [each.removeprefix("unix:") for each in addresses if each.startswith("unix:")]
     if (cache := listen.authz.decision_cache) is not None:
         paths.append(cache.socket)

@@ -35,6 +35,28 @@ def is_every_host(host: str) -> bool:
         return False
 
 
+def plain_host(host: str) -> str:
+    """Return a host as it is compared: without brackets, and ``localhost`` as its address."""
+    return "127.0.0.1" if host == "localhost" else host.strip("[]")
+
+
+def share_a_port(one: str, other: str) -> bool:
+    """Tell whether two TCP addresses can't be listened on at once."""
+    if one.startswith("unix:") or other.startswith("unix:"):
+        return False
+    (host, _, port), (other_host, _, other_port) = one.rpartition(":"), other.rpartition(":")
+    hosts = {plain_host(host), plain_host(other_host)}
+    return int(port) == int(other_port) and (len(hosts) == 1 or any(map(is_every_host, hosts)))
+
+
+def reachable(address: str) -> str:
+    """Return where a listener can be reached from this machine, also one on every address."""
+    host, _, port = address.rpartition(":")
+    if address.startswith("unix:") or not (host == "localhost" or is_every_host(host.strip("[]"))):
+        return address
+    return f"[::1]:{port}" if ":" in host else f"127.0.0.1:{port}"
+
+
 def in_the_clear(url: str) -> bool:
     """Tell whether a URL is plain HTTP to another machine."""
     if not url.startswith("http://"):

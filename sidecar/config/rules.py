@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from sidecar.config.endpoints import check_endpoints
+from sidecar.config.endpoints import check_endpoints, other_listeners
 from sidecar.config.model import (
     AcmeIssuerSettings,
     Config,
@@ -11,7 +11,7 @@ from sidecar.config.model import (
     VaultKvIssuer,
     VaultPkiIssuer,
 )
-from sidecar.config.network import LAST_PORT, in_the_clear, is_address, is_every_host, is_loopback
+from sidecar.config.network import LAST_PORT, in_the_clear, is_address, is_loopback, share_a_port
 from sidecar.config.on_demand import HttpRegistry
 from sidecar.config.problem import Path, Problem
 from sidecar.config.rules_certificates import check_certificates
@@ -58,12 +58,16 @@ def cross_check(config: Config) -> Iterator[Problem]:
 
 def _listeners(config: Config) -> Iterator[Problem]:
     listen = config.listen
-    sockets = {"authz": listen.authz.address, **_other_sockets(config)}
+    sockets = {"authz": listen.authz.address, **other_listeners(listen)}
     for name, address in sockets.items():
         port = address.rpartition(":")[2]
         if not address.startswith("unix:") and int(port) > LAST_PORT:
             yield Problem(("listen", name, "address"), f"must have a port of at most {LAST_PORT}")
-        others = [other for other, taken in sockets.items() if taken == address and other != name]
+        others = [
+            other
+            for other, taken in sockets.items()
+            if other != name and (taken == address or share_a_port(taken, address))
+        ]
         if others and not address.endswith(":0"):
             yield Problem(("listen", name, "address"), f"is also that of listen.{others[0]}")
     yield from _socket_paths(config)
@@ -92,18 +96,6 @@ def _socket_paths(config: Config) -> Iterator[Problem]:
         yield from socket_problems(longest, ("listen", "authz", "address"), 0, why)
 
 
-def _other_sockets(config: Config) -> dict[str, str]:
-    """Return the address of every listener except the one of Checks."""
-    listen = config.listen
-    named = {
-        "admin": listen.admin,
-        "sds": listen.sds,
-        "reports": listen.reports,
-        "probes": listen.probes,
-    }
-    return {name: each.address for name, each in named.items() if each is not None}
-
-
 def _workers(config: Config) -> Iterator[Problem]:
     """Check the endpoints of several workers against the other listeners."""
     listen = config.listen
@@ -115,7 +107,7 @@ def _workers(config: Config) -> Iterator[Problem]:
     if listen.authz.address.startswith("unix:"):
         clashes: Callable[[str, str], bool] = str.__eq__
     else:
-        clashes = _share_a_port
+        clashes = share_a_port
         if listen.authz.address.endswith(":0"):
             yield Problem(
                 ("listen", "authz", "address"),
@@ -124,24 +116,11 @@ def _workers(config: Config) -> Iterator[Problem]:
             return
         if int(endpoints[-1].rpartition(":")[2]) > LAST_PORT:
             yield Problem(("listen", "authz", "workers"), f"need the ports up to {endpoints[-1]}")
-    for name, address in _other_sockets(config).items():
+    for name, address in other_listeners(listen).items():
         for number, endpoint in enumerate(endpoints):
             if clashes(endpoint, address):
                 what = f"number {number} would listen on {endpoint}, which is listen.{name}"
                 yield Problem(("listen", "authz", "workers"), what)
-
-
-def _share_a_port(one: str, other: str) -> bool:
-    """Tell whether two TCP addresses can't be listened on at once."""
-    if other.startswith("unix:"):
-        return False
-    (host, _, port), (other_host, _, other_port) = one.rpartition(":"), other.rpartition(":")
-    hosts = {_plain(host), _plain(other_host)}
-    return int(port) == int(other_port) and (len(hosts) == 1 or any(map(is_every_host, hosts)))
-
-
-def _plain(host: str) -> str:
-    return "127.0.0.1" if host == "localhost" else host.strip("[]")
 
 
 def _vault(config: Config) -> Iterator[Problem]:

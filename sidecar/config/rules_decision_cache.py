@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from sidecar.config.endpoints import other_listeners
 from sidecar.config.model import Config
 from sidecar.config.problem import Problem
 
@@ -27,7 +28,6 @@ def check_decision_cache(config: Config) -> Iterator[Problem]:
             (*_WHERE, "ring_bytes"),
             f"must be a power of two, such as {1 << (size.bit_length() - 1)}",
         )
-    sockets = {"authz": listen.authz, "sds": listen.sds, "admin": listen.admin}
-    for name, each in sockets.items():
-        if each is not None and each.address == f"unix:{settings.socket}":
+    for name, address in {"authz": listen.authz.address, **other_listeners(listen)}.items():
+        if address == f"unix:{settings.socket}":
             yield Problem((*_WHERE, "socket"), f"is also that of listen.{name}")

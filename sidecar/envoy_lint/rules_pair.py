@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
-from sidecar.config.endpoints import check_endpoints
+from sidecar.config.endpoints import check_endpoints, other_listeners
 from sidecar.config.model import Config
+from sidecar.config.network import reachable, share_a_port
 from sidecar.envoy_lint.document import (
     address_of,
     check_settings,
@@ -14,15 +15,14 @@ from sidecar.envoy_lint.finding import Found, Inspected, Rule, RuleSeverity
 from sidecar.envoy_lint.rules_check import passes
 
 _BODY = "with_request_body"
-_ANY_HOST = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]", "localhost": "127.0.0.1"}  # noqa: S104
 
 
 def _check_addresses(inspected: Inspected) -> Iterator[Found]:
     if inspected.sidecar is None:
         return
-    expected = {_plain(each) for each in check_endpoints(inspected.sidecar.listen.authz)}
+    expected = {reachable(each) for each in check_endpoints(inspected.sidecar.listen.authz)}
     for name, cluster in inspected.envoy.check_clusters().items():
-        given = {_plain(address) for address, _ in endpoints(cluster) if address}
+        given = {reachable(address) for address, _ in endpoints(cluster) if address}
         if not given or any(address.endswith(":0") for address in expected):
             continue
         if missing := sorted(expected - given):
@@ -32,14 +32,9 @@ def _check_addresses(inspected: Inspected) -> Iterator[Found]:
             )
             yield cluster, said
         for address, node in endpoints(cluster):
-            if address and _plain(address) not in expected and given & expected:
+            if address and reachable(address) not in expected and given & expected:
                 said = f"cluster {name} leads to {address}, where no worker of this sidecar listens"
                 yield node, said
-
-
-def _plain(address: str) -> str:
-    host, colon, port = address.rpartition(":")
-    return address if address.startswith("unix:") else f"{_ANY_HOST.get(host, host)}{colon}{port}"
 
 
 def _secret_addresses(inspected: Inspected) -> Iterator[Found]:
@@ -54,7 +49,11 @@ def _secret_addresses(inspected: Inspected) -> Iterator[Found]:
     for name, cluster in clusters.items():
         given = [address for address, _ in endpoints(cluster) if address]
         expected = config.listen.sds.address if config.listen.sds else ""
-        if given and not expected.endswith(":0") and _plain(expected) not in map(_plain, given):
+        if (
+            given
+            and not expected.endswith(":0")
+            and reachable(expected) not in map(reachable, given)
+        ):
             said = f"cluster {name} leads to {given[0]}, and listen.sds.address is {expected}"
             yield cluster, said
 
@@ -167,31 +166,23 @@ def _same_ports(inspected: Inspected) -> Iterator[Found]:
     if config is None:
         return
     listen = config.listen
-    others = {"sds": listen.sds, "admin": listen.admin, "reports": listen.reports}
     taken = dict.fromkeys(check_endpoints(listen.authz), "authz")
-    taken |= {each.address: name for name, each in others.items() if each is not None}
+    taken |= {address: name for name, address in other_listeners(listen).items()}
     for node in (*inspected.envoy.listeners, inspected.envoy.admin):
         address = address_of(node["address"])
-        owner = taken.get(address) or _by_port(address, taken)
-        if address and owner:
-            yield node["address"], f"Envoy listens on {address}, which is listen.{owner}'s"
-
-
-def _by_port(address: str, taken: dict[str, str]) -> str:
-    """Return who has the port where Envoy would listen on every address."""
-    host, _, port = address.rpartition(":")
-    if host not in {"0.0.0.0", "[::]"}:  # noqa: S104
-        return ""
-    return next((name for each, name in taken.items() if each.endswith(f":{port}")), "")
+        for each, owner in taken.items():
+            if address and (each == address or share_a_port(each, address)):
+                yield node["address"], f"Envoy listens on {address}, which is listen.{owner}'s"
+                break
 
 
 def _reports(inspected: Inspected) -> Iterator[Found]:
     config = inspected.sidecar
     if config is None or config.listen.reports is None:
         return
-    wanted = _plain(config.listen.reports.address)
+    wanted = reachable(config.listen.reports.address)
     given = {
-        _plain(address)
+        reachable(address)
         for cluster in inspected.envoy.clusters.values()
         for address, _ in endpoints(cluster)
     }

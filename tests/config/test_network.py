@@ -4,7 +4,14 @@ import ipaddress
 
 import pytest
 
-from sidecar.config.network import host_and_port, in_the_clear, is_every_host, is_loopback
+from sidecar.config.network import (
+    host_and_port,
+    in_the_clear,
+    is_every_host,
+    is_loopback,
+    reachable,
+    share_a_port,
+)
 
 
 @pytest.mark.parametrize(
@@ -75,3 +82,36 @@ def test_every_host(host: str, every: bool) -> None:
 )
 def test_host_and_port(address: str, parts: tuple[str, int]) -> None:
     assert host_and_port(address) == parts
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "shared"),
+    [
+        ("127.0.0.1:1", "127.0.0.1:1", True),
+        ("127.0.0.1:1", "localhost:1", True),
+        ("0.0.0.0:1", "127.0.0.1:1", True),
+        ("127.0.0.1:1", "[::]:1", True),
+        ("127.0.0.1:1", "127.0.0.1:2", False),
+        ("0.0.0.0:1", "127.0.0.1:2", False),
+        ("127.0.0.1:1", "127.0.0.2:1", False),
+        ("unix:/a:1", "0.0.0.0:1", False),
+        ("0.0.0.0:1", "unix:/a:1", False),
+    ],
+)
+def test_two_listeners_of_one_port(one: str, other: str, shared: bool) -> None:
+    assert share_a_port(one, other) is shared
+
+
+@pytest.mark.parametrize(
+    ("address", "place"),
+    [
+        ("0.0.0.0:1", "127.0.0.1:1"),
+        ("localhost:1", "127.0.0.1:1"),
+        ("[::]:1", "[::1]:1"),
+        ("10.0.0.1:1", "10.0.0.1:1"),
+        ("[::2]:1", "[::2]:1"),
+        ("unix:/0.0.0.0:1", "unix:/0.0.0.0:1"),
+    ],
+)
+def test_where_a_listener_can_be_reached(address: str, place: str) -> None:
+    assert reachable(address) == place

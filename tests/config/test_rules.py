@@ -121,6 +121,14 @@ def test_an_address_of_two_listeners_is_a_problem_of_both() -> None:
     ]
 
 
+@pytest.mark.parametrize("address", ["0.0.0.0:9102", "[::]:9102", "localhost:9102"])
+def test_a_port_on_every_address_is_another_listeners_too(address: str) -> None:
+    assert problems(MINIMAL + f"listen: {{probes: {{address: '{address}'}}}}\n") == [
+        "line 8: listen.admin.address: is also that of listen.probes",
+        "line 8: listen.probes.address: is also that of listen.admin",
+    ]
+
+
 GOOD: list[tuple[str, str]] = [
     (
         "any port, twice",

@@ -32,6 +32,14 @@ def problems(cache: str, more: str = "") -> str:
     return ""
 
 
+@pytest.mark.parametrize("name", ["sds", "admin", "probes"])
+def test_the_socket_is_no_other_listeners(name: str) -> None:
+    listen = f"authz: {{decision_cache: {{{SOCKET}}}}}, {name}: {{address: 'unix:{SOCKET[8:]}'}}"
+    with pytest.raises(ConfigFault) as fault:
+        parse_config(f"listen: {{{listen}}}\n{CONFIG}", "test")
+    assert f"socket: is also that of listen.{name}" in str(fault.value.problems[0])
+
+
 @pytest.mark.parametrize("cache", RIGHT)
 def test_what_fits_is_taken(cache: str) -> None:
     assert problems(cache) == ""

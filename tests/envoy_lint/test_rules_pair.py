@@ -49,6 +49,10 @@ ROWS = [
            file="edge-on-demand", sidecar=SIDECAR),
     Broken("port-taken", "the Checks'", put(
         9100, lambda r: listener(r)["address"]["socket_address"], "port_value"), sidecar=SIDECAR),
+    Broken("port-taken", "the probes', on every address", put(
+        9104, lambda r: listener(r)["address"]["socket_address"], "port_value"),
+        sidecar=SIDECAR.replace("  # probes:\n  #   address: 0.0.0.0",
+                                "  probes:\n    address: 127.0.0.1")),
     Broken("reports-unreached", "another port", put(
         [at(9199)], lambda r: cluster(r, "sidecar_reports")["load_assignment"]["endpoints"][0],
         "lb_endpoints"),

@@ -16,12 +16,10 @@ from typing import Any, NamedTuple
 
 from sidecar.common.printable import printable
 from sidecar.tokens.algorithms import Algorithm
-from sidecar.tokens.jwk import JwkFault, bind_jwk, read_jwk
+from sidecar.tokens.jwk import PRIVATE_MEMBERS, JwkFault, bind_jwk, read_jwk
 from sidecar.tokens.keyring import VerificationKey
 
 _MAX_NAME = 64
-_PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
-"""RFC 7518 §6.2.2, §6.3.2, §6.4.1."""
 
 
 class SkipReason(StrEnum):
@@ -103,7 +101,7 @@ def _read(
     if jwk.get("kty") == "oct":
         why = "it is a secret (kty oct), and with it anyone who verifies could sign"
         return SkippedKey(name, SkipReason.PRIVATE, why, kid)
-    if is_published and not _PRIVATE_MEMBERS.isdisjoint(jwk):
+    if is_published and not PRIVATE_MEMBERS.isdisjoint(jwk):
         why = "its private half is published, so anyone could sign: have its issuer replace it"
         return SkippedKey(name, SkipReason.PRIVATE, why, kid)
     try:

@@ -15,10 +15,9 @@ from typing import Any, NamedTuple
 from sidecar.common.errors import Denied
 from sidecar.common.reasons import Reason
 from sidecar.tokens.algorithms import ALGORITHMS
-from sidecar.tokens.jwk import JwkFault, read_jwk, thumbprint
+from sidecar.tokens.jwk import PRIVATE_MEMBERS, JwkFault, read_jwk, thumbprint
 from sidecar.tokens.keyring import VerificationKey
 
-_PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 _KID = "kid"
 
 
@@ -39,7 +38,7 @@ def read_proof_key(jwk: Mapping[str, Any], name: str) -> ProofKey:
 
     Raises ``Denied(dpop_proof_invalid)``.
     """
-    if not _PRIVATE.isdisjoint(jwk):
+    if not PRIVATE_MEMBERS.isdisjoint(jwk):
         raise _invalid("its jwk has a member of a private or symmetric key")
     members = {member: value for member, value in jwk.items() if member != _KID}
     try:

@@ -22,6 +22,8 @@ from sidecar.tokens.algorithms import DEFAULT_ALGORITHMS, Algorithm, PublicKey, 
 from sidecar.tokens.keyring import MAX_KID_LENGTH, VerificationKey
 from sidecar.tokens.strict import decode_base64url
 
+PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
+"""Of private and symmetric keys (RFC 7518 §6.2.2, §6.3.2, §6.4.1)."""
 MIN_RSA_BITS = 2048
 MAX_RSA_BITS = 8192
 """A larger modulus makes one verification cost as much as a flood of requests."""

@@ -11,6 +11,7 @@ from sidecar.envoy_lint.document import (
 )
 from sidecar.envoy_lint.finding import Found, Inspected, Rule, RuleSeverity
 from sidecar.envoy_lint.node import Node
+from sidecar.headers.envoy_check import matches_name
 
 METHOD_HEADER = ":method"
 _DEFAULT_SECONDS = 0.2
@@ -150,22 +151,9 @@ def _method(inspected: Inspected) -> Iterator[Found]:
 
 
 def passes(matchers: Node, name: str) -> bool:
-    """Tell whether a ``ListStringMatcher`` matches a header's name, as far as can be seen."""
-    for each in matchers["patterns"].each():
-        folded = each["ignore_case"].is_true
-        wanted = name.lower() if folded else name
-        for kind, matches in (
-            ("exact", str.__eq__),
-            ("prefix", str.startswith),
-            ("suffix", str.endswith),
-            ("contains", str.__contains__),
-        ):
-            text = each[kind].text
-            if text and matches(wanted, text.lower() if folded else text):
-                return True
-        if each["safe_regex"]:
-            return True  # not judged: it may well
-    return False
+    """Tell whether a ``ListStringMatcher`` matches a header's name."""
+    patterns = (each.plain() for each in matchers["patterns"].each())
+    return any(isinstance(each, dict) and matches_name(each, name) for each in patterns)
 
 
 def _mutations(inspected: Inspected) -> Iterator[Found]:

@@ -103,7 +103,7 @@ def proof_problems(document: Any, routes: Collection[str]) -> Iterator[str]:
             allowed = each.get("typed_config", {}).get("allowed_headers")
             if not _kind(each).endswith(_AUTHZ) or allowed is None:
                 continue
-            if not any(_matches(pattern, "dpop") for pattern in allowed.get("patterns", [])):
+            if not any(matches_name(pattern, "dpop") for pattern in allowed.get("patterns", [])):
                 where = str(manager.get("stat_prefix", "an HTTP connection manager"))
                 shown = ", ".join(sorted(routes)[:_SHOWN])
                 yield (
@@ -135,21 +135,24 @@ def _let_through(part: str, mutations: list[Any], names: Iterable[str], what: st
 def _removes(mutation: Any, name: str) -> bool:
     if "remove" in mutation:
         return str(mutation["remove"]).lower() == name
-    return _matches(mutation.get("remove_on_match", {}).get("key_matcher", {}), name)
+    return matches_name(mutation.get("remove_on_match", {}).get("key_matcher", {}), name)
 
 
-def _matches(matcher: Any, name: str) -> bool:
-    """Return whether Envoy's ``StringMatcher`` matches a name."""
-    if "safe_regex" in matcher:
+def matches_name(matcher: Any, name: str) -> bool:
+    """Return whether Envoy's ``StringMatcher`` matches a name in lower case."""
+    if isinstance(pattern := matcher.get("safe_regex"), dict):
         try:
-            return re.fullmatch(str(matcher["safe_regex"].get("regex", "")), name) is not None
+            return re.fullmatch(str(pattern.get("regex", "")), name) is not None
         except re.error:
             return False
+    given = {kind: text for kind, text in matcher.items() if isinstance(text, str) and text}
+    if matcher.get("ignore_case") is True:
+        given = {kind: text.lower() for kind, text in given.items()}
     return (
-        matcher.get("exact") == name
-        or ("prefix" in matcher and name.startswith(matcher["prefix"]))
-        or ("suffix" in matcher and name.endswith(matcher["suffix"]))
-        or ("contains" in matcher and matcher["contains"] in name)
+        given.get("exact") == name
+        or ("prefix" in given and name.startswith(given["prefix"]))
+        or ("suffix" in given and name.endswith(given["suffix"]))
+        or ("contains" in given and given["contains"] in name)
     )
 
 

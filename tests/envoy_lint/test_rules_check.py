@@ -55,6 +55,10 @@ ROWS = [
     Broken("method-withheld", "not allowed", allow(
         "authorization", "origin", "access-control-request-method", "cookie", "grpc-timeout",
         "sec-websocket-protocol", "x-module-signature")),
+    Broken("method-withheld", "a pattern for others", put(
+        {"patterns": [{"safe_regex": {"regex": "[a-z-]+"}}]}, check, "allowed_headers")),
+    Broken("method-withheld", "disallowed in capitals", put(
+        {"patterns": [{"exact": ":METHOD", "ignore_case": True}]}, check, "disallowed_headers")),
     Broken("method-withheld", "disallowed", put(
         {"patterns": [{"prefix": ":"}]}, check, "disallowed_headers")),
     Broken("mutations-refused", "all", put(

@@ -10,7 +10,7 @@ import yaml
 from sidecar.cli.config_envoy import NAMES_FILTER, fragment
 from sidecar.config import parse_config
 from sidecar.config.overrides import OVERRIDES
-from sidecar.headers.envoy_check import problems_of
+from sidecar.headers.envoy_check import matches_name, problems_of
 from sidecar.headers.envoy_patterns import request_names
 from tests.config.documents import MINIMAL
 
@@ -278,3 +278,27 @@ def test_what_is_printed_is_what_is_asked_for() -> None:
     assert list(problems_of(document, *asked)) == []
     found = list(problems_of(document, asked[0], asked[1]))
     assert [each for each in found if "x-forwarded-prefix" in each] == found != []
+
+
+@pytest.mark.parametrize(
+    ("matcher", "matches"),
+    [
+        ({"exact": "x-a"}, True),
+        ({"exact": "X-A"}, False),
+        ({"exact": "X-A", "ignore_case": True}, True),
+        ({"exact": "X-A", "ignore_case": "yes"}, False),
+        ({"prefix": "x-"}, True),
+        ({"suffix": "-a"}, True),
+        ({"contains": "-"}, True),
+        ({"contains": "_"}, False),
+        ({"safe_regex": {"regex": "x-."}}, True),
+        ({"safe_regex": {"regex": "x-"}}, False),
+        ({"safe_regex": {"regex": "("}}, False),
+        ({"safe_regex": 5}, False),
+        ({"prefix": ""}, False),
+        ({"prefix": 5}, False),
+        ({}, False),
+    ],
+)
+def test_a_name_is_matched_as_envoy_does(matcher: Any, matches: bool) -> None:
+    assert matches_name(matcher, "x-a") is matches

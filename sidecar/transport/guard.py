@@ -20,10 +20,12 @@ from pathlib import Path
 from sidecar.common.faults import report_to_loop
 from sidecar.common.private_file import anyone_may_replace
 from sidecar.config import model
+from sidecar.transport.inner_server import SOCKET, InnerServer
 from sidecar.transport.peers import Peer, PeerRule, make_rule, may_descend_from, read_peer
 from sidecar.transport.pipe import SocketPipe
 from sidecar.transport.sockets import (
     ListenFault,
+    accept,
     bind_unix,
     fresh_name,
     is_at,
@@ -37,7 +39,6 @@ MAX_CONNECTIONS = 256
 _BACKLOG = 128
 _FOLDERS = ("d", "e")
 """Endings of the inner server's folder: one is a predecessor's that still runs."""
-_ACCEPT_PAUSE_SECONDS = 0.2
 _log = logging.getLogger("sidecar.transport")
 
 
@@ -60,9 +61,9 @@ class SocketGuard:
         self._on_refused = on_refused
         self._max_connections = max_connections
         self._is_child = is_child or partial(may_descend_from, ancestor=os.getpid())
-        self._folder = path.with_name(f"{path.name}.{_FOLDERS[0]}")
+        self._inner = InnerServer(str(path))
+        self._inner.folder = path.with_name(f"{path.name}.{_FOLDERS[0]}")
         self._lock = -1
-        self._inner_socket = -1
         self._inode = 0
         self._listener: socket.socket | None = None
         self._task: asyncio.Task[None] | None = None
@@ -71,11 +72,7 @@ class SocketGuard:
     @property
     def inner_address(self) -> str:
         """The address on which the inner server must listen, as grpcio writes it."""
-        return f"unix:{self._inner}"
-
-    @property
-    def _inner(self) -> Path:
-        return self._folder / "s"
+        return self._inner.address
 
     def prepare(self) -> None:
         """Create the folder of the inner server's socket, and lock it. Raises ``ListenFault``.
@@ -84,11 +81,13 @@ class SocketGuard:
         """
         self._unlock()
         for ending in _FOLDERS:
-            self._folder = self._path.with_name(f"{self._path.name}.{ending}")
+            self._inner.folder = self._path.with_name(f"{self._path.name}.{ending}")
             if self._make_folder():
                 break
         else:
-            raise ListenFault(f"{self._folder} is another sidecar's, and so is the one beside it")
+            raise ListenFault(
+                f"{self._inner.folder} is another sidecar's, and so is the one beside it"
+            )
         self._remove_abandoned()
         if anyone_may_replace(self._path.parent):
             _log.warning(
@@ -100,13 +99,13 @@ class SocketGuard:
         """Remove the other folder, where the process that had it was killed."""
         for ending in _FOLDERS:
             other = self._path.with_name(f"{self._path.name}.{ending}")
-            if other == self._folder:
+            if other == self._inner.folder:
                 continue
             with contextlib.suppress(OSError):  # there is none, or it is locked, or not ours
                 lock = os.open(other, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
                 try:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    remove_stale_socket(other / self._inner.name)
+                    remove_stale_socket(other / SOCKET)
                     other.rmdir()
                 finally:
                     os.close(lock)
@@ -116,19 +115,19 @@ class SocketGuard:
         while True:
             try:
                 with contextlib.suppress(FileExistsError):
-                    self._folder.mkdir(mode=0o700)
-                found = self._folder.lstat()
+                    self._inner.folder.mkdir(mode=0o700)
+                found = self._inner.folder.lstat()
                 if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
                     raise ListenFault(
-                        f"{self._folder} exists, but is not a folder that belongs to this user:"
-                        " remove it"
+                        f"{self._inner.folder} exists, but is not a folder that belongs to this "
+                        "user: remove it"
                     )
-                self._folder.chmod(0o700)
+                self._inner.folder.chmod(0o700)
                 self._lock = os.open(
-                    self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+                    self._inner.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
                 )
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if is_at(self._lock, self._folder):
+                if is_at(self._lock, self._inner.folder):
                     return True
             except BlockingIOError:
                 self._unlock()
@@ -136,7 +135,7 @@ class SocketGuard:
             except OSError as exc:
                 self._unlock()
                 raise ListenFault(
-                    f"the folder {self._folder} can't be made: {exc.strerror}"
+                    f"the folder {self._inner.folder} can't be made: {exc.strerror}"
                 ) from exc
             self._unlock()  # its owner has removed it in between: make it anew
 
@@ -147,7 +146,7 @@ class SocketGuard:
 
     def start(self) -> None:
         """Start listening, after the inner server. Raises ``ListenFault``."""
-        self._take_inner_socket()
+        self._inner.take()
         bound = fresh_name(self._path)
         with contextlib.ExitStack() as opened:
             try:
@@ -159,16 +158,6 @@ class SocketGuard:
             opened.pop_all()
         self._listener = listener
         self._task = asyncio.create_task(self._accept(listener))
-
-    def _take_inner_socket(self) -> None:
-        """Open the inner server's socket, and remove its name."""
-        try:
-            self._inner_socket = os.open(self._inner, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
-            self._inner.unlink()
-        except OSError as exc:
-            raise ListenFault(
-                f"the inner gRPC server of {self._path} is not listening: {exc.strerror}"
-            ) from exc
 
     async def stop(self) -> None:
         """Accept no new connections; existing ones remain until the inner server ends them."""
@@ -182,24 +171,14 @@ class SocketGuard:
         """Close all connections, and remove the folder, after the inner server has stopped."""
         for pipe in tuple(self._pipes):
             pipe.end()
-        if self._inner_socket >= 0:
-            os.close(self._inner_socket)
-            self._inner_socket = -1
-        with contextlib.suppress(OSError):
-            if self._lock >= 0:
-                remove_stale_socket(self._inner)
-                self._folder.rmdir()
+        self._inner.release()
+        if self._lock >= 0:
+            self._inner.remove_folder()
         self._unlock()
 
     async def _accept(self, listener: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
         while True:
-            try:
-                connection, _ = await loop.sock_accept(listener)
-            except OSError as exc:  # no descriptor left, or the peer has closed already
-                _log.warning("a connection could not be accepted: %s", exc.strerror)
-                await asyncio.sleep(_ACCEPT_PAUSE_SECONDS)
-                continue
+            connection, _ = await accept(listener)
             try:
                 await self._take(connection)
             except Exception as exc:  # noqa: BLE001 - one connection's error must not stop the others
@@ -228,10 +207,8 @@ class SocketGuard:
         pipe = SocketPipe(self._pipes.discard)
         sockets = [connection]
         try:
-            inner = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            inner = await self._inner.connect()
             sockets.append(inner)
-            inner.setblocking(False)
-            await loop.sock_connect(inner, f"/proc/self/fd/{self._inner_socket}")
             self._pipes.add(pipe)
             await loop.connect_accepted_socket(lambda: pipe.sides[0], connection)
             await loop.connect_accepted_socket(lambda: pipe.sides[1], inner)

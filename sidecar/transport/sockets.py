@@ -4,10 +4,12 @@ A Unix socket is bound under a fresh name beside its own, and renamed once it li
 moment at which a client finds none, or one that refuses, while a predecessor's is replaced.
 """
 
+import asyncio
 import contextlib
 import errno
 import glob
 import hashlib
+import logging
 import os
 import secrets
 import socket
@@ -19,6 +21,11 @@ from sidecar.common.errors import Fault
 
 _LONG_NAME = 48
 """Bytes of a file's name that is used as it is in a fresh one."""
+
+
+ACCEPT_PAUSE_SECONDS = 0.2
+"""After an accept that failed: with no descriptor left the next would fail at once."""
+_log = logging.getLogger("sidecar.transport")
 
 
 class ListenFault(Fault):
@@ -157,3 +164,13 @@ def _bound(
         listener.close()
         raise
     return listener
+
+
+async def accept(listener: socket.socket) -> tuple[socket.socket, Any]:
+    """Return the next connection and its peer's address; what fails is logged, and tried again."""
+    while True:
+        try:
+            return await asyncio.get_running_loop().sock_accept(listener)
+        except OSError as exc:  # no descriptor left, or the peer has closed already
+            _log.warning("a connection could not be accepted: %s", exc.strerror)
+            await asyncio.sleep(ACCEPT_PAUSE_SECONDS)

@@ -13,8 +13,6 @@ has been checked.
 
 import asyncio
 import contextlib
-import logging
-import os
 import socket
 import ssl
 import tempfile
@@ -25,16 +23,15 @@ from typing import NamedTuple, Protocol
 
 from sidecar.common.errors import Fault
 from sidecar.common.faults import report_to_loop
+from sidecar.transport.inner_server import InnerServer
 from sidecar.transport.pipe import SocketPipe
 from sidecar.transport.ports import JOINS
-from sidecar.transport.sockets import ListenFault, open_listeners, remove_stale_socket
+from sidecar.transport.sockets import ListenFault, accept, open_listeners
 
 HANDSHAKE_SECONDS = 10.0
 JUDGE_SECONDS = 5.0
 _MOST_HANDSHAKES = 64
 _BACKLOG = 128
-_ACCEPT_PAUSE_SECONDS = 0.2
-_log = logging.getLogger("sidecar.transport")
 
 
 class TlsPeer(NamedTuple):
@@ -84,8 +81,7 @@ class TlsGuard:
         self._on_cut_off = on_cut_off
         self._max_handshakes = max(1, min(_MOST_HANDSHAKES, max_connections // 4))
         self._max_peers = max_connections - self._max_handshakes
-        self._folder = Path()
-        self._inner_socket = -1
+        self._inner = InnerServer(address)
         self._accepting: dict[asyncio.Task[None], socket.socket] = {}
         self._handshakes: dict[asyncio.Task[None], str] = {}
         """Of each the address, in the order of their beginning."""
@@ -96,16 +92,12 @@ class TlsGuard:
     @property
     def inner_address(self) -> str:
         """The address on which the inner server must listen, as grpcio writes it."""
-        return f"unix:{self._inner}"
-
-    @property
-    def _inner(self) -> Path:
-        return self._folder / "s"
+        return self._inner.address
 
     def prepare(self) -> None:
         """Make the folder of the inner server's socket. Raises ``ListenFault``."""
         try:
-            self._folder = Path(tempfile.mkdtemp(prefix="septem-sds-"))  # 0700
+            self._inner.folder = Path(tempfile.mkdtemp(prefix="septem-sds-"))  # 0700
         except OSError as exc:
             raise ListenFault(
                 "listen.sds with mtls needs a temporary directory for a socket, and none can be "
@@ -114,13 +106,7 @@ class TlsGuard:
 
     def start(self) -> None:
         """Start listening, after the inner server. Raises ``ListenFault``."""
-        try:
-            self._inner_socket = os.open(self._inner, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
-            self._inner.unlink()
-        except OSError as exc:
-            raise ListenFault(
-                f"the inner gRPC server of {self._address} is not listening: {exc.strerror}"
-            ) from exc
+        self._inner.take()
         for listener in open_listeners(self._address, joins=JOINS.get()):
             listener.listen(_BACKLOG)
             port = listener.getsockname()[1]
@@ -142,12 +128,8 @@ class TlsGuard:
         """Close all connections, and remove the folder, after the inner server has stopped."""
         for pipe in tuple(self._connections):
             pipe.end()
-        if self._inner_socket >= 0:
-            os.close(self._inner_socket)
-            self._inner_socket = -1
-        with contextlib.suppress(OSError):
-            remove_stale_socket(self._inner)
-            self._folder.rmdir()
+        self._inner.release()
+        self._inner.remove_folder()
 
     def trust_changed(self) -> None:
         """Have every connection judged again now."""
@@ -167,14 +149,8 @@ class TlsGuard:
                 await asyncio.sleep(0)  # a verification takes a fraction of a millisecond
 
     async def _accept(self, listener: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
         while True:
-            try:
-                connection, where = await loop.sock_accept(listener)
-            except OSError as exc:  # no descriptor left, or the peer has closed already
-                _log.warning("a connection could not be accepted: %s", exc.strerror)
-                await asyncio.sleep(_ACCEPT_PAUSE_SECONDS)
-                continue
+            connection, where = await accept(listener)
             if len(self._handshakes) >= self._max_handshakes:
                 self._give_up_one()
             task = asyncio.create_task(self._take(connection, str(where[0])))
@@ -229,10 +205,8 @@ class TlsGuard:
 
     async def _connect(self, pipe: SocketPipe) -> None:
         loop = asyncio.get_running_loop()
-        inner = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        inner = await self._inner.connect()
         try:
-            inner.setblocking(False)
-            await loop.sock_connect(inner, f"/proc/self/fd/{self._inner_socket}")
             await loop.connect_accepted_socket(lambda: pipe.sides[1], inner)
         except BaseException:
             inner.close()

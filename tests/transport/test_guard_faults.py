@@ -11,7 +11,7 @@ import pytest
 
 from sidecar.config import model
 from sidecar.transport import guard as guards
-from sidecar.transport import pipe
+from sidecar.transport import pipe, sockets
 from sidecar.transport.guard import MAX_CONNECTIONS, SocketGuard, make_guard
 from sidecar.transport.peers import Peer, PeerRule, make_rule
 from sidecar.transport.sockets import ListenFault
@@ -156,10 +156,10 @@ async def test_a_failed_accept_ends_nothing(
         await sleep(0)
 
     monkeypatch.setattr(loop, "sock_accept", flaky)
-    monkeypatch.setattr("sidecar.transport.guard.asyncio.sleep", pausing)
+    monkeypatch.setattr("sidecar.transport.sockets.asyncio.sleep", pausing)
     async with Behind(tmp_path) as behind:
         assert await behind.says() == b"x"
-    assert pauses == [guards._ACCEPT_PAUSE_SECONDS] * 2, "no busy loop while nothing is free"
+    assert pauses == [sockets.ACCEPT_PAUSE_SECONDS] * 2, "no busy loop while nothing is free"
     assert caplog.text.count("could not be accepted") == 2
     assert failures == []
 

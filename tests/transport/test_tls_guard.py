@@ -279,7 +279,7 @@ async def test_a_client_in_the_clear_is_refused(start: Callable[..., Any]) -> No
 async def test_its_end_leaves_no_connection_and_no_folder() -> None:
     guarded = Guarded()
     await guarded.start()
-    folder = guarded.guard._folder
+    folder = guarded.guard._inner.folder
     assert list(folder.iterdir()) == [], "the inner socket has no name"
     assert folder.stat().st_mode & 0o777 == 0o700
     connected = await connect(guarded.port, client(None))

@@ -82,6 +82,9 @@ class Host:
         text = get(self.admin, f"/stats?filter=^{name}$")
         return int(text.partition(": ")[2] or 0)
 
+    def connection_stats(self) -> str:
+        return get(self.admin, "/stats?filter=^cluster.sidecar_sds.upstream_(cx|rq)")
+
 
 class World:
     """A sidecar with ``listen.sds.mtls``, and the hosts."""
@@ -283,7 +286,11 @@ def test_the_list_holds_after_a_restart_too(world: World) -> None:
     world.restart()
     new = world.renew()
     wait_until(lambda: other.served() == new, 60)
-    wait_until(lambda: world.counted("septem_sds_peers_refused_total") > 0, 30)
+    wait_until(
+        lambda: world.counted("septem_sds_peers_refused_total") > 0,
+        75,  # twice Envoy's longest pause between two attempts
+        explain=lambda: (list(world.sidecar.lines)[-20:], one.connection_stats()),
+    )
     assert one.served() == kept != new
 
 

@@ -11,7 +11,7 @@ JOBS   ?= 3
 # The tests of what Vault is asked, which run once more inside a namespace.
 NAMESPACED := tests/vault tests/certificates/issuers
 
-.PHONY: demo test test-idps check fmt lock schema envoy-rules proto architecture fuzz mutate bench bench-limits bench-envoy bench-peers scale graders grade clean help \
+.PHONY: demo test test-idps test-pythons check fmt lock schema envoy-rules proto architecture fuzz mutate bench bench-limits bench-envoy bench-peers scale graders grade clean help \
   decision-cache decision-cache-aarch64 decision-cache-wheels
 
 help:  ## this list
@@ -51,6 +51,9 @@ test: $(STAMP) $(GRADERS) $(APPLICATIONS)  ## every test and every check; JOBS=0
 test-idps: $(STAMP) $(APPLICATIONS)  ## tokens of a real Keycloak and a real Hydra; where there are Java, Maven and Go
 	@tools/get-idps "$(VENV)/idps"
 	@SEPTEM_TEST_IDPS=1 $(PY) -m pytest tests/idp $(ARGS)
+
+test-pythons: $(STAMP) $(APPLICATIONS)  ## the tests that start no Envoy, under Python 3.12 and 3.13 where they are
+	@tools/test-pythons "$(VENV)/pythons" $(ARGS)
 
 check: $(STAMP)  ## formatting, lint, types, layers: what pre-commit runs too
 	@$(VENV)/bin/ruff format --check .

@@ -18,6 +18,7 @@ from requests.adapters import HTTPAdapter
 
 from sidecar.common.deadline import POOLS, Exchange, watch
 from sidecar.common.response_head import BoundedResponse
+from sidecar.common.tls_failure import tls_failure
 from sidecar.common.unix_http import UnixConnection
 
 MAX_RESPONSE_BYTES = 8_388_608
@@ -136,7 +137,7 @@ def failure(exc: Exception, files: Iterable[str | None] = ()) -> str:
         if path is not None and (problem := pem_problem(Path(path))):
             return f"{path} {problem}"
     if isinstance(exc, requests.exceptions.SSLError):
-        return "the TLS handshake failed; check its ca_file"
+        return tls_failure(exc, "its ca_file")
     return type(exc).__name__
 
 

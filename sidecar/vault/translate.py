@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sidecar.common.http_client import pem_problem
 from sidecar.common.polling import describe
+from sidecar.common.tls_failure import tls_failure
 from sidecar.vault.errors import (
     VaultFault,
     VaultRejected,
@@ -20,7 +21,7 @@ from sidecar.vault.statuses import VaultAnswer, fault_of_answer, words_of
 
 _GONE = (VaultUnreachable, "cannot be reached")
 _FAULTS: dict[str, tuple[type[VaultFault], str]] = {
-    "SSLError": (VaultUnreachable, "TLS fails; check vault.ca_file"),
+    "SSLError": (VaultUnreachable, ""),
     "Timeout": (VaultUnreachable, "no answer in time"),
     "ContentDecodingError": (VaultRejected, "the answer is too large or can't be decoded"),
     "RequestException": _GONE,
@@ -46,7 +47,7 @@ def translate(exc: Exception, where: str, files: Iterable[str | None] = ()) -> V
             return fault_of_answer(VaultAnswer(_STATUSES[kind.__name__], said), where)
         if kind.__name__ in _FAULTS:
             fault, words = _FAULTS[kind.__name__]
-            return fault(f"{where}: {words}")
+            return fault(f"{where}: {words or tls_failure(exc, 'vault.ca_file')}")
     if isinstance(exc, OSError):
         return VaultUnreachable(f"{where}: {describe(exc)}")
     return VaultRejected(f"{where}: the answer can't be read ({type(exc).__name__})")

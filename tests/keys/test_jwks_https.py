@@ -128,7 +128,7 @@ async def test_what_goes_wrong_is_named(
 
 async def test_tls_is_verified(publisher: Publisher) -> None:
     source = publisher.source(trusted=False)
-    with pytest.raises(Fault, match="the TLS handshake failed"):
+    with pytest.raises(Fault, match="TLS fails"):
         await source.fetch()
     source.close()
 
@@ -154,7 +154,7 @@ CA_FILES = [
     (absent, "No such file or directory"),
     (not_pem, "has no PEM"),
     (empty, "has no PEM"),
-    (another_ca, "the TLS handshake failed"),
+    (another_ca, "TLS fails"),
 ]
 
 
@@ -184,9 +184,7 @@ async def test_a_ca_file_that_is_of_no_use_is_an_outage_of_this_source(
         assert await refresher.refresh() is KeyState.OUTAGE
     assert [key.kid for key in refresher.view.ring] == ["a"]
     assert said in refresher.statuses[0].status.problem
-    assert (
-        said == "the TLS handshake failed" or str(ca_file) in refresher.statuses[0].status.problem
-    )
+    assert said == "TLS fails" or str(ca_file) in refresher.statuses[0].status.problem
     ca_file.write_text(good)
     source._client.reconnect()
     assert await refresher.refresh() is KeyState.ACTIVE

@@ -13,6 +13,12 @@ from cryptography.x509.oid import NameOID
 from workload.x509.material import Material, check_material
 
 HOUR = timedelta(hours=1)
+CA_USAGE = x509.KeyUsage(
+    digital_signature=True, content_commitment=False, key_encipherment=False,
+    data_encipherment=False, key_agreement=False, key_cert_sign=True, crl_sign=True,
+    encipher_only=False, decipher_only=False,
+)  # fmt: skip
+"""From Python 3.13 on, a CA's certificate without a usage is not accepted (RFC 5280 §4.2.1.3)."""
 
 
 def common_name(name: str) -> x509.Name:
@@ -69,6 +75,8 @@ class Ca:
                 critical=False,
             )
         )
+        if ca:
+            builder = builder.add_extension(CA_USAGE, critical=True)
         if names:
             builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         return builder.sign(self.key, hashes.SHA256())

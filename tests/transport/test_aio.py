@@ -1,6 +1,6 @@
 """The gRPC server as grpcio's own client sees it."""
 
-import asyncio
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -88,9 +88,8 @@ async def test_an_address_in_use_is_a_clear_fault() -> None:
 
 async def test_a_socket_left_behind_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "authz.sock"
-    left = await asyncio.start_unix_server(lambda _r, _w: None, path)
-    left.close()
-    await left.wait_closed()
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(path))
     assert path.is_socket()
     server = GrpcServer(f"unix:{path}", CHECK_SERVICE, HANDLERS, max_message_bytes=8192)
     await server.start()

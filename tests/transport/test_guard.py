@@ -24,6 +24,7 @@ from tests.support.waiting import until
 
 NOBODY = 65_534
 STRANGER = (4_000_000, 4_000_001)
+CANNOT_RUN = 127
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
 
 
@@ -137,6 +138,8 @@ async def says_nobody(path: str, *groups: str) -> str:
     done = await asyncio.to_thread(
         subprocess.run, command, capture_output=True, text=True, timeout=20, check=False
     )
+    if done.returncode == CANNOT_RUN:
+        pytest.skip("the user nobody may not read this Python's libraries")
     return str(done.stdout.strip())
 
 

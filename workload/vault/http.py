@@ -59,6 +59,9 @@ class VaultHttp:
         except TimeoutError:
             seconds = self._server.timeout_seconds
             raise VaultAway(f"{where}: no answer within {seconds:g} s") from None
+        except ssl.SSLCertVerificationError as exc:
+            why = f"TLS fails ({exc.verify_message}); is ca_file its CA?"
+            raise VaultAway(f"{where}: {why}") from None
         except ssl.SSLError:
             raise VaultAway(f"{where}: TLS fails; is ca_file its CA?") from None
         except OSError as exc:

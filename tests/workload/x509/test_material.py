@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from tests.support.authorities import CA_USAGE
 from tests.support.odd_certificates import X400_ADDRESS, as_pem, with_san
 from workload.x509.material import MaterialFault, check_material
 
@@ -45,7 +46,16 @@ class Authority:
             .not_valid_before(NOW + timedelta(days=since))
             .not_valid_after(NOW + timedelta(days=days))
             .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+            .add_extension(  # Python 3.13 takes no certificate without these (RFC 5280 §4.2.1.1)
+                x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False
+            )
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()),
+                critical=False,
+            )
         )
+        if ca:
+            builder = builder.add_extension(CA_USAGE, critical=True)
         if names:
             sans = x509.SubjectAlternativeName([x509.DNSName(name) for name in names])
             builder = builder.add_extension(sans, critical=False)

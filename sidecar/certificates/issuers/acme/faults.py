@@ -4,6 +4,7 @@ import requests
 from acme import errors, messages
 
 from sidecar.common.errors import Fault
+from sidecar.common.tls_failure import tls_failure
 
 _FINAL = frozenset(
     {
@@ -62,8 +63,8 @@ def translate(exc: Exception, where: str, retry_after_seconds: float | None) -> 
         return translate(exc.error, where, retry_after_seconds)
     if isinstance(exc, requests.exceptions.RequestException):
         hint = (
-            "TLS fails; check issuers[].ca_file"
-            if "SSL" in type(exc).__name__
+            tls_failure(exc, "issuers[].ca_file")
+            if isinstance(exc, requests.exceptions.SSLError)
             else "cannot be reached"
         )
         return AcmeFault("unreachable", f"{where}: {hint}", retry_after_seconds)

@@ -14,12 +14,14 @@ from sidecar.authz.decision import Decision
 from sidecar.authz.decision_ids import DecisionIds
 from sidecar.authz.ports import Outcome
 from sidecar.authz.preflight import NO_CONTENT
+from sidecar.authz.request_ids import read_request_id
 from sidecar.authz.response_cache import AllowedCheck, Template
 from sidecar.common.reasons import ANSWERS, Grant, Reason
 from sidecar.observability.audit import AuditEntry, AuditLog
 from sidecar.observability.audit.entry import (
     encode_allowed_check,
     ground_fragment,
+    ids_fragment,
     key_state_fragment,
     kid_fragment,
     peer_fragment,
@@ -181,6 +183,7 @@ class DecisionRecorder:
                 kid,
                 token,
                 note.key_state,
+                ids_fragment(read_request_id(attributes.request.http.headers), b""),
                 latency_ns // 1000,
             )
         )
@@ -230,6 +233,7 @@ def entry_of(outcome: Outcome) -> AuditEntry:
         token_digest=decision.token_digest,
         shadow_reason=decision.shadowed or "",
         warnings=decision.warnings,
+        request_id=view.request_id if view is not None else "",
     )
 
 

@@ -18,6 +18,7 @@ from sidecar.observability.audit import AuditEntry, AuditLog, FileSink, encode_e
 from sidecar.observability.audit.entry import (
     encode_allowed_check,
     ground_fragment,
+    ids_fragment,
     key_state_fragment,
     kid_fragment,
     peer_fragment,
@@ -221,7 +222,7 @@ def test_fragments_make_the_line_that_encode_entry_makes(  # noqa: PLR0917 - hyp
         at=NOW + 0.5, decision_id="d1", outcome="allow", reason="token_verified", status=200,
         route="api", latency_us=latency_us, method="GET", host="h.example", path=path,
         tenant=TENANT, subject=subject, kid=kid, token_id="t", source=source, principal="",
-        key_state="active", token_digest="ab", warnings=tuple(warnings),
+        key_state="active", token_digest="ab", warnings=tuple(warnings), request_id="r" * 8,
     )  # fmt: skip
     line = encode_allowed_check(
         NOW + 0.5,
@@ -233,6 +234,7 @@ def test_fragments_make_the_line_that_encode_entry_makes(  # noqa: PLR0917 - hyp
         kid_fragment(kid),
         token_fragment("t", "ab", warnings),
         key_state_fragment("active"),
+        ids_fragment(b"r" * 8, b""),
         latency_us,
     )
     assert line == encode_entry(entry)

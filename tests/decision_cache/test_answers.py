@@ -52,7 +52,7 @@ ROUTES = compile_routes(parse_config(CONFIG, "test"))
 SECRET = b"0123456789abcdef0123456789abcdef"
 FILLS = {
     "T": "2026-01-31T12:34:56.789+00:00", "I": "0" * 20, "M": "GET", "H": "app.example",
-    "P": "/api", "S": "203.0.113.7", "U": "5",
+    "P": "/api", "S": "203.0.113.7", "U": "5", "R": ',"request_id":"0d1c6c3a-0000"',
 }  # fmt: skip
 
 
@@ -195,6 +195,7 @@ def test_the_audit_line_is_the_recorders(claims: dict[str, Any]) -> None:
     _, payload = leased.payload(ISSUER.mint(**claims), path="/api")
     (check,) = leased.allowed_checks
     check[3].source.principal = ""  # who has a client certificate is asked for
+    check[3].request.http.headers["x-request-id"] = b"0d1c6c3a-0000"
     written = recorded(check)
     own = {"T": written["time"], "U": str(written["latency_us"]), "I": written["decision_id"]}
     line = read_payload(payload, **{**FILLS, **own}).line

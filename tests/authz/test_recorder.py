@@ -48,16 +48,15 @@ class Book:
         self.audit = AuditLog(
             FileSink(path), queue_lines=100_000, on_error=fail_on, sample_allowed=sample_allowed
         )
-        ids = DecisionIds()
         self.recorder = DecisionRecorder(
-            self.metrics.counters, self.audit, ids, lambda *call: self.scheduled.append(call)
+            self.metrics.counters, self.audit, lambda *call: self.scheduled.append(call)
         )
         self.recorder.on_key_unknown = self.count_unknown
         self.service = CheckService(
             build_snapshot(parse_config(CONFIG, "test"), ISSUER.ring),
             now=lambda: NOW + 0.25,
             elapsed_ns=self.elapsed_ns,
-            new_id=ids.text,
+            new_id=DecisionIds().take,
             observer=self.recorder,
             on_fault=lambda exc: pytest.fail(repr(exc)),
             cache=TokenCache(),

@@ -139,6 +139,8 @@ static void test_it_repeats_what_it_has_learnt(void) {
   CHECK(text_equal(fake_get_metadata(&it.envoy, SEPTEM_PAYLOAD_NAMESPACE, "tenant"), TEXT("acme")));
   text id = fake_get_metadata(&it.envoy, SEPTEM_OWN_NAMESPACE, SEPTEM_DECISION_ID_KEY);
   CHECK(id.length == SEPTEM_ID_DIGITS && sidecar.ring->count[SEPTEM_REPEATED] == 1);
+  CHECK(text_equal(
+      fake_get_metadata(&it.envoy, SEPTEM_PAYLOAD_NAMESPACE, SEPTEM_DECISION_ID_KEY), id));
   text line = drained(buffer, sizeof buffer);
   CHECK(text_starts(line, TEXT("{\"time\":\"20")) && text_ends(line, TEXT("}\n")));
   snprintf(expected, sizeof expected,

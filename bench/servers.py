@@ -67,13 +67,12 @@ def service(
     counters = Counters()
     audit = audit_log(folder) if audit is None else audit
     loop = asyncio.get_running_loop()
-    ids = DecisionIds()
     return CheckService(
         build_snapshot(config, KeyRing(keys)),
         now=now,
         elapsed_ns=elapsed_ns,
-        new_id=ids.text,
-        observer=DecisionRecorder(counters, audit, ids, loop.call_later),
+        new_id=DecisionIds().take,
+        observer=DecisionRecorder(counters, audit, loop.call_later),
         on_fault=report,
         cache=TokenCache(config.tokens.cache_entries) if cache is None else cache,
         lane=SlowLane(loop, counters.latency.total),

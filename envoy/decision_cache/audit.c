@@ -88,11 +88,21 @@ static text write_number(uint64_t value, char buffer[20]) {
   return (text){at, (size_t)(buffer + 20 - at)};
 }
 
+/* A whole member of the line, with the comma before it; nothing where there is no such id. */
+static text write_request_id(text id, char buffer[SEPTEM_MAX_REQUEST_ID + 18]) {
+  static const char name[] = ",\"request_id\":\"";
+  if (id.length == 0) return TEXT("");
+  memcpy(buffer, name, sizeof name - 1);
+  memcpy(buffer + sizeof name - 1, id.at, id.length);
+  buffer[sizeof name - 1 + id.length] = '"';
+  return (text){buffer, sizeof name + id.length};
+}
+
 size_t septem_audit_line(const septem_profile *profile, const septem_values *values,
                          const septem_facts *facts, char line[SEPTEM_MAX_LINE]) {
   const septem_record *record = &profile->records[profile->first[SEPTEM_AUDIT_LINE]];
   text rest = septem_record_value(profile, record);
-  char scratch[32];
+  char scratch[SEPTEM_MAX_REQUEST_ID + 18];
   size_t used = 0;
   while (rest.length > 0) {
     text part;
@@ -110,6 +120,7 @@ size_t septem_audit_line(const septem_profile *profile, const septem_values *val
           case 'H': part = facts->request->host; break;
           case 'P': part = facts->request->path; break;
           case 'S': part = facts->source; break;
+          case 'R': part = write_request_id(facts->request->request_id, scratch); break;
           default: part = write_number(facts->latency_us, scratch); break;
         }
       }

@@ -114,7 +114,7 @@ static int inserted(text value, bool is_line, bool *has_slots) {
     int slot = septem_slot_of(c);
     if (slot >= slots) slots = slot + 1;
     if (slot >= 0) continue;
-    if (!is_line || memchr("TIMHPSU", c, 7) == NULL) return -1;
+    if (!is_line || memchr("TIMHPSRU", c, 8) == NULL) return -1;
     times += c == 'T';
     ids += c == 'I';
   }

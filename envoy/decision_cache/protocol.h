@@ -1,4 +1,4 @@
-/* The contract between the module in Envoy and the sidecar's lease server, version 2.
+/* The contract between the module in Envoy and the sidecar's lease server, version 3.
  *
  * Everything that crosses from one process into the other is declared here and nowhere else:
  * shared memory, handshake, payload, audit line. docs/decision-cache-protocol.md explains it.
@@ -17,7 +17,7 @@
 
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the shared memory is little-endian");
 
-#define SEPTEM_PROTOCOL 2u
+#define SEPTEM_PROTOCOL 3u
 
 /* Eight ASCII bytes each, as they stand in memory. */
 #define SEPTEM_CONTROL_MAGIC 0x43444d4554504553ull /* "SEPTEMDC" */

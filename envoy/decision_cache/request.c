@@ -81,6 +81,17 @@ bool septem_query_may_hold_token(text query) {
   return false;
 }
 
+/* As `sidecar.authz.request_ids`: what a client may have sent is an id, or is not written. */
+bool septem_is_request_id(text value) {
+  if (value.length < SEPTEM_MIN_REQUEST_ID || value.length > SEPTEM_MAX_REQUEST_ID) return false;
+  for (size_t i = 0; i < value.length; i++) {
+    if (kind_of(value.at[i]) == 0) return false;
+    if (i >= 2 && value.at[i] == 'J' && value.at[i - 1] == 'y' && value.at[i - 2] == 'e')
+      return false;
+  }
+  return true;
+}
+
 static uint32_t method_of(text name) {
   if (text_equal(name, TEXT("GET"))) return SEPTEM_GET;
   if (text_equal(name, TEXT("HEAD"))) return SEPTEM_HEAD;
@@ -117,6 +128,12 @@ static bool read_header(text name, text value, septem_request *request) {
       return true;
     case 7:
       return !text_equal(name, TEXT("upgrade"));
+    case 12:
+      if (!text_equal(name, TEXT("x-request-id"))) return true;
+      /* Of several the sidecar gets them joined, and takes none. */
+      if (request->request_id.at != NULL || value.at == NULL) value = (text){name.at, 0};
+      request->request_id = value;
+      return true;
     case 13:
       if (!text_equal(name, TEXT("authorization"))) return true;
       if (request->authorization.at != NULL) return false;
@@ -151,11 +168,13 @@ bool septem_request_read(void *envoy, bool has_body, septem_request *request) {
     return false;
   request->count = count;
   request->method = 0;
-  request->method_name = request->host = request->path = request->authorization = (text){NULL, 0};
+  request->method_name = request->host = request->path = (text){NULL, 0};
+  request->authorization = request->request_id = (text){NULL, 0};
   request->has_origin = request->has_cookie = request->has_query = false;
   request->has_body = has_body;
   for (size_t i = 0; i < count; i++)
     if (!read_header(request->headers[i].key, request->headers[i].value, request)) return false;
+  if (!septem_is_request_id(request->request_id)) request->request_id.length = 0;
   return request->method != 0 && request->authorization.length >= SEPTEM_MIN_AUTHORIZATION &&
          request->authorization.length <= SEPTEM_MAX_AUTHORIZATION && split_query(request) &&
          septem_plain_path(request->path) && septem_plain_host(request->host);

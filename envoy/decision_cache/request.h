@@ -12,6 +12,8 @@
 #define SEPTEM_MAX_HEADERS 64
 #define SEPTEM_MIN_AUTHORIZATION 20
 #define SEPTEM_MAX_AUTHORIZATION 8192
+#define SEPTEM_MIN_REQUEST_ID 8
+#define SEPTEM_MAX_REQUEST_ID 64
 
 typedef struct {
   septem_pair headers[SEPTEM_MAX_HEADERS];
@@ -21,6 +23,7 @@ typedef struct {
   text host;
   text path; /* without the query */
   text authorization;
+  text request_id; /* x-request-id; length 0: none, several, or none of an id's form */
   bool has_origin;
   bool has_cookie;
   bool has_query;
@@ -38,5 +41,6 @@ bool septem_request_suits(const septem_request *request, const septem_row *row);
 bool septem_plain_path(text path);
 bool septem_plain_host(text host);
 bool septem_query_may_hold_token(text query);
+bool septem_is_request_id(text value);
 
 #endif

@@ -42,6 +42,8 @@ class RequestView(msgspec.Struct, frozen=True, gc=False):
     certificate: str = ""
     body: bytes = b""
     """Empty except on routes that install modules, where Envoy is configured to send it."""
+    request_id: str = ""
+    """Envoy's id of the request, if it has the form of one (``authz.request_ids``)."""
 
 
 class Snapshot(msgspec.Struct, frozen=True):

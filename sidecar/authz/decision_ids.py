@@ -2,6 +2,8 @@
 
 import secrets
 
+ID_BYTES = 20
+"""Of every id: answers are encoded before it is known, with space for so many bytes."""
 _SCATTER = 0x9E3779B1
 """Odd, so that no two 32-bit counts map to one number."""
 
@@ -15,11 +17,7 @@ class DecisionIds:
         self._process = secrets.token_hex(6).encode("ascii")
         self._count = secrets.randbits(32)
 
-    def text(self) -> str:
-        """Return the next id."""
-        return self.raw().decode("ascii")
-
-    def raw(self) -> bytes:
+    def take(self) -> bytes:
         """Return the next id, as ASCII."""
         self._count = count = self._count + 1
         return b"%b%08x" % (self._process, count * _SCATTER & 0xFFFFFFFF)

@@ -11,15 +11,16 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from sidecar.authz.decision import Decision
-from sidecar.authz.decision_ids import DecisionIds
 from sidecar.authz.ports import Outcome
 from sidecar.authz.preflight import NO_CONTENT
+from sidecar.authz.request_ids import read_request_id
 from sidecar.authz.response_cache import AllowedCheck, Template
 from sidecar.common.reasons import ANSWERS, Grant, Reason
 from sidecar.observability.audit import AuditEntry, AuditLog
 from sidecar.observability.audit.entry import (
     encode_allowed_check,
     ground_fragment,
+    ids_fragment,
     key_state_fragment,
     kid_fragment,
     peer_fragment,
@@ -65,7 +66,6 @@ class DecisionRecorder:
     __slots__ = (
         "_audit",
         "_counters",
-        "_ids",
         "_on_fault",
         "_schedule",
         "_scheduled",
@@ -77,13 +77,11 @@ class DecisionRecorder:
         self,
         counters: Counters,
         audit: AuditLog,
-        ids: DecisionIds,
         schedule: Callable[[float, Callable[[], None]], object],
         on_fault: Callable[[Exception], None] = _log_fault,
     ) -> None:
         self._counters = counters
         self._audit = audit
-        self._ids = ids
         self._schedule = schedule
         self._on_fault = on_fault
         self.on_key_unknown: Callable[[], None] = lambda: None
@@ -152,8 +150,9 @@ class DecisionRecorder:
         return 1
 
     def _write_allowed(self, allowed_check: AllowedCheck) -> None:
-        target, template, cached_token, attributes, at_seconds, latency_ns = allowed_check
-        decision_id = self._ids.raw()
+        target, template, cached_token, attributes, at_seconds, latency_ns, decision_id = (
+            allowed_check
+        )
         tenant = kid = token = b""
         if cached_token is not None:
             if cached_token.warnings:
@@ -181,6 +180,7 @@ class DecisionRecorder:
                 kid,
                 token,
                 note.key_state,
+                ids_fragment(read_request_id(attributes.request.http.headers), b""),
                 latency_ns // 1000,
             )
         )
@@ -230,6 +230,7 @@ def entry_of(outcome: Outcome) -> AuditEntry:
         token_digest=decision.token_digest,
         shadow_reason=decision.shadowed or "",
         warnings=decision.warnings,
+        request_id=view.request_id if view is not None else "",
     )
 
 

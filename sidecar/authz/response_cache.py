@@ -18,6 +18,7 @@ full: a flood makes the next requests slower and costs no memory.
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from sidecar.authz.decision_ids import ID_BYTES
 from sidecar.authz.routes import Route
 from sidecar.tokens.cache import CachedToken, TokenCache
 from sidecar.tokens.claims import Claims
@@ -39,6 +40,10 @@ NO_TOKEN = 0
 
 TargetKey = tuple[bytes, bytes, bytes]
 """Method, host and path without query, as they arrived."""
+ID_ENTRY = b"\x0a\x25\x0a\x0bdecision_id\x12\x16\x1a\x14"
+"""What stands before a decision's id in the metadata's ``Struct``: an entry of its map (field 1),
+with the key and a ``Value`` of ``ID_BYTES`` bytes."""
+ID_ENTRY_BYTES = len(ID_ENTRY) + ID_BYTES
 EncodedFields = tuple[bytes, bytes, *tuple[Any, ...]]
 """Encoded fields of ``OkHttpResponse``, and of the metadata's ``Struct``; behind them what
 ``sidecar.decision_cache`` keeps of a token."""
@@ -48,14 +53,15 @@ NO_FIELDS: EncodedFields = (b"", b"")
 class Template:
     """An encoded answer that allows, without the fields that are one token's own.
 
-    The message is ``opening, ok, <own fields>, between, metadata, <own fields>``: ``opening``
-    and ``between`` contain the lengths of the two submessages, so a template serves the tokens
-    whose own fields are equally long. ``outcome``, ``route`` and ``key_state`` are those of the
-    decision; ``note`` belongs to the decision recorder.
+    The message is ``opening, ok, <own fields>, between, <own fields>, closing, <decision's id>``:
+    ``opening`` and ``between`` contain the lengths of the two submessages, so a template serves
+    the tokens whose own fields are equally long. ``closing`` is ``metadata`` and what stands
+    before the id. ``outcome``, ``route`` and ``key_state`` are those of the decision; ``note``
+    belongs to the decision recorder.
     """
 
     __slots__ = (
-        "between", "key_state", "metadata", "note", "ok", "opening", "outcome", "route",
+        "between", "closing", "key_state", "metadata", "note", "ok", "opening", "outcome", "route",
     )  # fmt: skip
 
     def __init__(
@@ -73,16 +79,17 @@ class Template:
         self.ok = ok
         self.between = between
         self.metadata = metadata
+        self.closing = metadata + ID_ENTRY
         self.outcome = outcome
         self.route = route
         self.key_state = key_state
         self.note: Any = None
 
-    def fill(self, own: EncodedFields) -> bytes:
-        """Return the serialised ``CheckResponse``."""
-        return b"".join(
-            (self.opening, self.ok, own[0], self.between, self.metadata, own[1]),
-        )
+    def fill(self, own: EncodedFields, decision_id: bytes) -> bytes:
+        """Return the serialised ``CheckResponse`` of one decision."""
+        return b"".join((
+            self.opening, self.ok, own[0], self.between, own[1], self.closing, decision_id,
+        ))  # fmt: skip
 
 
 class NonceTemplate(Template):
@@ -103,10 +110,12 @@ class NonceTemplate(Template):
         self._pieces = template.ok.split(slot)
         self._new_nonce = new_nonce
 
-    def fill(self, own: EncodedFields) -> bytes:
+    def fill(self, own: EncodedFields, decision_id: bytes) -> bytes:
         """Return the serialised ``CheckResponse``; a nonce is as long as its slot."""
         ok = self._new_nonce().join(self._pieces)
-        return b"".join((self.opening, ok, own[0], self.between, self.metadata, own[1]))
+        return b"".join((
+            self.opening, ok, own[0], self.between, own[1], self.closing, decision_id,
+        ))  # fmt: skip
 
 
 AnswerKey = int | tuple[int, bytes]
@@ -151,9 +160,9 @@ class ResolvedTarget:
         self.note: bytes | None = None
 
 
-AllowedCheck = tuple[ResolvedTarget, Template, CachedToken | None, "Attributes", float, int]
+AllowedCheck = tuple[ResolvedTarget, Template, CachedToken | None, "Attributes", float, int, bytes]
 """An allowed Check that the fast path may answer: the target, the answer, the token if there is
-one, the request's attributes, the time (Unix seconds) and the latency (nanoseconds)."""
+one, the request's attributes, the time (Unix seconds), the latency (nanoseconds) and its id."""
 
 
 class FastPathFindings(NamedTuple):

@@ -44,8 +44,8 @@ class CheckService:
     """Answers Checks from memory, without waiting wherever possible.
 
     The runtime replaces ``snapshot`` as a whole between two Checks. ``observer`` records every
-    Check. ``on_fault`` receives unexpected exceptions; their requests are denied with
-    ``internal_fault``.
+    Check. ``new_id`` returns ``decision_ids.ID_BYTES`` bytes of ASCII. ``on_fault`` receives
+    unexpected exceptions; their requests are denied with ``internal_fault``.
     """
 
     __slots__ = (
@@ -53,6 +53,7 @@ class CheckService:
         "_judges_bundles",
         "_lane",
         "_limiter",
+        "_new_id",
         "_now",
         "_observer",
         "_on_fault",
@@ -67,7 +68,7 @@ class CheckService:
         *,
         now: Now,
         elapsed_ns: Callable[[], int],
-        new_id: Callable[[], str],
+        new_id: Callable[[], bytes],
         observer: Observer,
         on_fault: Callable[[Exception], None],
         cache: TokenCache | None = None,
@@ -95,6 +96,7 @@ class CheckService:
         self.on_exchange: Callable[[Snapshot, Snapshot], None] = lambda _held, _fresh: None
         """Called with the old and the new snapshot once the new one decides (``runtime.check``)."""
         self._lane = lane
+        self._new_id = new_id
         self._judges_bundles = verifier_pool is not None
         self._now = now
         self._elapsed_ns = elapsed_ns
@@ -183,9 +185,12 @@ class CheckService:
             refused = self._limit(self._limiter, target, cached_token, attributes, started_ns)
             if refused is not None:
                 return refused
+        decision_id = self._new_id()
         latency_ns = self._elapsed_ns() - started_ns
-        self._observer.allowed_fast((target, template, cached_token, attributes, now, latency_ns))
-        return template.fill(own)
+        self._observer.allowed_fast(
+            (target, template, cached_token, attributes, now, latency_ns, decision_id)
+        )
+        return template.fill(own, decision_id)
 
     def _limit(
         self,

@@ -79,7 +79,7 @@ class SlowPath:
         *,
         now: Now,
         elapsed_ns: Callable[[], int],
-        new_id: Callable[[], str],
+        new_id: Callable[[], bytes],
         new_nonce: Callable[[], bytes],
         observer: Observer,
         on_fault: Callable[[Exception], None],
@@ -188,8 +188,9 @@ class SlowPath:
             decision = await verifier_pool.run(partial(judge_bundle, decision, view, snapshot))
             if decision.allowed:
                 shared = self._allowed if snapshot is self._snapshot else {}
-                answer = encode_allowed(decision, snapshot, shared, self._new_nonce)
-                self._record(decision, view, self._new_id(), now, started_ns)
+                decision_id = self._new_id()
+                answer = encode_allowed(decision, snapshot, shared, self._new_nonce, decision_id)
+                self._record(decision, view, decision_id, now, started_ns)
                 return answer
         except Denied as denied:
             decision = refused(decision, denied)
@@ -218,9 +219,10 @@ class SlowPath:
         findings: FastPathFindings | None,
     ) -> bytes:
         """Encode, and cache what lets the fast path answer the next such request."""
+        decision_id = self._new_id()
         if decision.outcome is Grant.PREFLIGHT:
-            answer = encode_preflight(decision, self._snapshot, self._denied)
-            self._record(decision, view, self._new_id(), now, started_ns)
+            answer = encode_preflight(decision, self._snapshot, decision_id, self._denied)
+            self._record(decision, view, decision_id, now, started_ns)
             return answer
         target, cached_token, token = decision.target, decision.cached_token, decision.token
         seen = UNDECIDED
@@ -230,8 +232,10 @@ class SlowPath:
         if target is not None and plain and decision.outcome in _PLAIN_GRANTS:
             seen = _seen(target.route_scope, view) if findings is None else findings.seen
         if target is None or seen == UNDECIDED:
-            answer = encode_allowed(decision, self._snapshot, self._allowed, self._new_nonce)
-            self._record(decision, view, self._new_id(), now, started_ns)
+            answer = encode_allowed(
+                decision, self._snapshot, self._allowed, self._new_nonce, decision_id
+            )
+            self._record(decision, view, decision_id, now, started_ns)
             return answer
         response_cache = self._response_cache
         principal_key, own = NO_TOKEN, NO_FIELDS
@@ -256,8 +260,10 @@ class SlowPath:
                 template = self.repeatable.template(template)
             response_cache.cache_template(route_scope, key, template)
         latency_ns = self._elapsed_ns() - started_ns
-        self._observer.allowed_fast((target, template, cached_token, attributes, now, latency_ns))
-        return template.fill(own)
+        self._observer.allowed_fast(
+            (target, template, cached_token, attributes, now, latency_ns, decision_id)
+        )
+        return template.fill(own, decision_id)
 
     def deny(
         self,
@@ -273,7 +279,8 @@ class SlowPath:
         snapshot = self._snapshot if under is None else under
         shared = self._denied if snapshot is self._snapshot else {}
         decision_id = self._new_id()
-        answer = encode_denied(decision, snapshot, decision_id, shared)
+        request_id = "" if view is None else view.request_id
+        answer = encode_denied(decision, snapshot, decision_id, request_id, shared)
         self._record(decision, view, decision_id, self._now(), started_ns)
         return answer
 
@@ -281,13 +288,14 @@ class SlowPath:
         self,
         decision: Decision,
         view: RequestView | None,
-        decision_id: str,
+        decision_id: bytes,
         now: float,
         started_ns: int,
     ) -> None:
         latency_ns = self._elapsed_ns() - started_ns
         key_state = self._snapshot.key_state
-        self._observer.decided(Outcome(decision, view, decision_id, now, latency_ns, key_state))
+        text = decision_id.decode("ascii")
+        self._observer.decided(Outcome(decision, view, text, now, latency_ns, key_state))
 
 
 def _seen(route_scope: RouteScope, view: RequestView) -> int:

@@ -12,7 +12,13 @@ from sidecar.config.load import MAX_FILE_BYTES, load_config
 from sidecar.config.model import Config
 from sidecar.config.overrides import PROOF_HEADERS
 from sidecar.config.yamltree import parse_yaml
-from sidecar.headers.envoy_check import client_problems, problems_of, proof_problems
+from sidecar.headers.envoy_check import (
+    REQUEST_ID,
+    client_problems,
+    problems_of,
+    proof_problems,
+    withholds_request_ids,
+)
 from sidecar.headers.envoy_patterns import REQUEST_TRAILERS, request_names
 from sidecar.headers.tenant import TRUSTED
 
@@ -21,6 +27,10 @@ _WIDTH, _LONGEST = 100, 120
 _FILTER = "type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3"
 NAMES_FILTER = "septem.request_names"
 """A ``header_mutation`` filter of its own, so that a route may turn it off."""
+_NO_REQUEST_IDS = (
+    f"ext_authz's allowed_headers do not name {{exact: {REQUEST_ID}}}: refusals and audit lines "
+    "are without the id by which Envoy's log and traces know a request"
+)
 Problems = list[str]
 
 
@@ -51,22 +61,24 @@ def _run(options: argparse.Namespace) -> int:
         else:
             print(lines)
         return EXIT_OK
-    problems = check_file(config, options.check)
+    problems, notes = check_file(config, options.check)
     if options.json:
-        print_json({"file": str(options.check), "problems": problems})
+        print_json({"file": str(options.check), "problems": problems, "notes": notes})
         return EXIT_FOUND if problems else EXIT_OK
     for problem in problems:
         print(f"{options.check}: {problem}")
     if not problems:
         print(f"{options.check}: removes every header that {options.file} requires")
+    for note in notes:
+        print(f"{options.check}: note: {note}")
     return EXIT_FOUND if problems else EXIT_OK
 
 
-def check_file(config: Config, path: Path) -> Problems:
-    """Return what is wrong with an Envoy configuration; raise ``Fault`` if it can't be read.
+def check_file(config: Config, path: Path) -> tuple[Problems, Problems]:
+    """Return what is wrong with an Envoy configuration, and what is only a pity.
 
-    That is what Envoy's own API does not take, and what would reach applications.
-    ``ConfigFault`` has every problem of its YAML.
+    Wrong is what Envoy's own API does not take, and what would reach applications. Raises
+    ``Fault`` if it can't be read, and ``ConfigFault`` with every problem of its YAML.
     """
     tree = parse_yaml(read_text(path, MAX_FILE_BYTES), of_envoy=True)
     if tree.problems:
@@ -81,7 +93,8 @@ def check_file(config: Config, path: Path) -> Problems:
         clients = [route.name for route in config.routes if route.reads_certificate]
         found += client_problems(tree.value, clients) if clients else []
         proofs = [route.name for route in config.routes if "dpop" in route.bound_by]
-        return found + (list(proof_problems(tree.value, proofs)) if proofs else [])
+        found += proof_problems(tree.value, proofs) if proofs else []
+        return found, [_NO_REQUEST_IDS] if withholds_request_ids(tree.value) else []
     except (AttributeError, IndexError, KeyError, TypeError, RecursionError) as exc:
         raise Fault(f"{path} is not a configuration that Envoy accepts: {exc!r}") from None
 
@@ -110,6 +123,8 @@ def fragment(config: Config) -> Iterator[str]:
     yield "    mutations:"
     yield "      request_mutations:"
     yield from removal(8, request_names(kept))
+    yield "# Among the patterns of ext_authz's allowed_headers, for refusals and audit lines:"
+    yield f"# - {{exact: {REQUEST_ID}}}"
     for route in config.routes:
         own = set(route.keep_overrides) - PROOF_HEADERS
         if own:

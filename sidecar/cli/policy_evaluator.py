@@ -15,6 +15,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from sidecar.authz.decision import Decision, RequestView, Snapshot
+from sidecar.authz.decision_ids import ID_BYTES
 from sidecar.authz.encoding.allowed import encode_allowed
 from sidecar.authz.encoding.denied import encode_denied, encode_preflight
 from sidecar.authz.encoding.response import decode_response
@@ -39,7 +40,7 @@ from sidecar.tokens.revocation import RevocationEntry
 
 KID = "offline"
 DEFAULT_TENANT = "00000000-0000-4000-8000-000000000001"
-DECISION_ID = "offline"
+DECISION_ID = b"0" * ID_BYTES
 NONCE = b"a-nonce-made-only-once--"
 """Placeholder for a random value of a real answer."""
 _LIFE_SECONDS = 600
@@ -158,11 +159,11 @@ def _result(
     name: str, decision: Decision, steps: tuple[StepResult, ...], snapshot: Snapshot
 ) -> Result:
     answer = decode_response(
-        encode_preflight(decision, snapshot, {})
+        encode_preflight(decision, snapshot, DECISION_ID, {})
         if decision.outcome is Grant.PREFLIGHT
-        else encode_allowed(decision, snapshot, {}, lambda: NONCE)
+        else encode_allowed(decision, snapshot, {}, lambda: NONCE, DECISION_ID)
         if decision.allowed
-        else encode_denied(decision, snapshot, DECISION_ID, {})
+        else encode_denied(decision, snapshot, DECISION_ID, "", {})
     )
     return Result(
         name=name,

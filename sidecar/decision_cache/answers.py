@@ -160,7 +160,7 @@ class RepeatableTemplate(Template):
         self._frames: dict[tuple[TokenKind, int], _Frame | None] = {}
         """By the token's kind and its bytes; most tokens of a template are of one."""
 
-    def fill(self, own: EncodedFields) -> bytes:
+    def fill(self, own: EncodedFields, decision_id: bytes) -> bytes:
         """Return the serialised ``CheckResponse``."""
         answers = self._answers
         # Without super(), and all in one join: each Check that is asked for comes here.
@@ -171,10 +171,12 @@ class RepeatableTemplate(Template):
                 frame = self._frame(kind, length + len(credit))
                 if frame is not None:
                     return b"".join((
-                        self.opening, self.ok, headers, self.between, self.metadata, metadata,
-                        frame[0], times, self._scope, credit, frame[1], slots,
+                        self.opening, self.ok, headers, self.between, metadata, self.closing,
+                        decision_id, frame[0], times, self._scope, credit, frame[1], slots,
                     ))  # fmt: skip
-        return b"".join((self.opening, self.ok, own[0], self.between, self.metadata, own[1]))
+        return b"".join((
+            self.opening, self.ok, own[0], self.between, own[1], self.closing, decision_id,
+        ))  # fmt: skip
 
     def _frame(self, kind: TokenKind, length: int) -> _Frame | None:
         if self._head is not self._answers.head:  # of another epoch

@@ -122,7 +122,7 @@ def _audit_template(outcome: str, route: str, key_state: str, kind: TokenKind) -
     who, which = _TENANT_FIELDS % (_TENANT, _SUBJECT), _TOKEN_FIELDS % (_TOKEN, _DIGEST)
     if kind.written_otherwise:
         who, which = _WHO, _WHICH
-    return b'{"time":"%bT","decision_id":"%bI"%b%b%b%b%b%b,"latency_us":%bU}' % (
+    return b'{"time":"%bT","decision_id":"%bI"%b%b%b%b%b%b%bR,"latency_us":%bU}' % (
         INSERT,
         INSERT,
         ground_fragment(outcome, route),
@@ -131,6 +131,7 @@ def _audit_template(outcome: str, route: str, key_state: str, kind: TokenKind) -
         kind.kid,
         which,
         key_state_fragment(key_state),
+        INSERT,
         INSERT,
     )
 

@@ -7,7 +7,7 @@ compares every number here with it.
 import struct
 from enum import IntEnum, IntFlag
 
-PROTOCOL = 2
+PROTOCOL = 3
 CONTROL_MAGIC = b"SEPTEMDC"
 RING_MAGIC = b"SEPTEMRG"
 HELLO_MAGIC = b"SEPTEMHI"

@@ -68,6 +68,11 @@ class Node:
         return self.value is True or self["value"].value is True
 
     @property
+    def is_false(self) -> bool:
+        """Whether it is ``false``, likewise: what is left out is neither."""
+        return self.value is False or self["value"].value is False
+
+    @property
     def number(self) -> float | None:
         """A number, by itself, as text (64 bit in JSON) or as a wrapped value."""
         value = self.value

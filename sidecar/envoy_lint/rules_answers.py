@@ -84,7 +84,7 @@ RULES = (
     Rule(
         "denial-replaced", RuleSeverity.ERROR,
         "A denial is a local reply too: clients lose the reason, its id and its status.",
-        "Give the mapper the metadata_filter on decision_id of envoy/edge.yaml.",
+        "Give the mapper the metadata_filter on title of envoy/edge.yaml.",
         _replaced,
     ),
     Rule(

@@ -14,6 +14,7 @@ from sidecar.envoy_lint.node import Node
 from sidecar.headers.envoy_check import matches_name
 
 METHOD_HEADER = ":method"
+REQUEST_ID = "x-request-id"
 _DEFAULT_SECONDS = 0.2
 """Envoy's time-out of a gRPC service that has none (``ext_authz`` in 1.40)."""
 _LONG_SECONDS, _LONG_WITH_BODY_SECONDS = 5.0, 30.0
@@ -150,6 +151,18 @@ def _method(inspected: Inspected) -> Iterator[Found]:
             yield held_back, f"disallowed_headers holds {METHOD_HEADER} back"
 
 
+def _request_id(inspected: Inspected) -> Iterator[Found]:
+    for manager in inspected.envoy.checked:
+        settings = check_settings(manager)
+        allowed, held_back = settings["allowed_headers"], settings["disallowed_headers"]
+        if (allowed and not passes(allowed, REQUEST_ID)) or (
+            held_back and passes(held_back, REQUEST_ID)
+        ):
+            yield allowed or held_back, f"{manager.name}: {REQUEST_ID} is kept back"
+        elif manager.node["generate_request_id"].is_false:
+            yield manager.node["generate_request_id"], f"{manager.name}: no request gets an id"
+
+
 def passes(matchers: Node, name: str) -> bool:
     """Tell whether a ``ListStringMatcher`` matches a header's name."""
     patterns = (each.plain() for each in matchers["patterns"].each())
@@ -219,6 +232,12 @@ RULES = (
         "The sidecar denies a request whose method it is not told.",
         'Add {exact: ":method"} to allowed_headers.',
         _method,
+    ),
+    Rule(
+        "request-id-withheld", RuleSeverity.WARNING,
+        "A refusal and its audit line can't be found by the id that Envoy's log and traces have.",
+        "Add {exact: x-request-id} to allowed_headers, and leave generate_request_id on.",
+        _request_id,
     ),
     Rule(
         "mutations-refused", RuleSeverity.ERROR,

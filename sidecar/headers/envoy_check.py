@@ -22,6 +22,7 @@ _DISABLED = "config.route.v3.FilterConfig"
 _BYTES = "_.!#$%&'*+^`|~"
 """What a field name may hold beside letters, digits and ``-`` (RFC 9110 §5.6.2)."""
 _SHOWN = 8
+REQUEST_ID = "x-request-id"
 PARTS = ("request_mutations", "request_trailers_mutations")
 Overrides = Mapping[str, Any]
 
@@ -110,6 +111,17 @@ def proof_problems(document: Any, routes: Collection[str]) -> Iterator[str]:
                     f"{where}: ext_authz's allowed_headers need {{exact: dpop}}, or nobody passes "
                     f"routes with binding by dpop ({shown})"
                 )
+
+
+def withholds_request_ids(document: Any) -> bool:
+    """Return whether Envoy keeps the ids back by which a refusal is found in its own log."""
+    return any(
+        not any(matches_name(pattern, REQUEST_ID) for pattern in allowed.get("patterns", []))
+        for manager in _typed(document, _MANAGER)
+        for each in manager.get("http_filters", [])
+        if _kind(each).endswith(_AUTHZ)
+        and (allowed := each.get("typed_config", {}).get("allowed_headers")) is not None
+    )
 
 
 def spellings(name: str) -> Iterator[str]:

@@ -61,15 +61,14 @@ def make_check(
     ``shares_limits`` says that somebody exchanges the limiter's reports for shares.
     """
     loop = asyncio.get_running_loop()
-    ids = DecisionIds()
-    recorder = DecisionRecorder(counters, audit, ids, loop.call_later, on_fault)
+    recorder = DecisionRecorder(counters, audit, loop.call_later, on_fault)
     lane = SlowLane(loop, counters.latency.total)
     limiter = make_limiter(config, counters, shared=shares_limits)
     service = CheckService(
         build_snapshot(config, EMPTY_RING),
         now=wall_seconds,
         elapsed_ns=elapsed_ns,
-        new_id=ids.text,
+        new_id=DecisionIds().take,
         observer=recorder,
         on_fault=on_fault,
         cache=cache,

@@ -11,6 +11,7 @@ from sidecar.authz.snapshot import build_snapshot
 from sidecar.config import parse_config
 from sidecar.tokens.cache import TokenCache
 from tests.authz.checks import Answer, check_request, read_answer
+from tests.support.ids import numbered_ids
 from tests.support.minting import AUDIENCE, ISSUER, NOW, TENANT, Issuer
 
 CONFIG = f"""\
@@ -45,12 +46,11 @@ class Bench:
     cache: TokenCache | None = None
 
     def __post_init__(self) -> None:
-        ids = iter(range(1, 10_000))
         self.service = CheckService(
             build_snapshot(parse_config(self.config, "test"), self.issuer.ring),
             now=lambda: self.now,
             elapsed_ns=lambda: 0,
-            new_id=lambda: f"id-{next(ids)}",
+            new_id=numbered_ids(),
             observer=self,
             on_fault=self.faults.append,
             cache=self.cache,

@@ -87,6 +87,8 @@ def test_the_fast_path_tells_each_origin_what_the_slow_path_told_it(
         [bench.ask(token, path="/api/x", headers=dict(each)) for each in (APP, DEV, {}, EVIL)]
         for _ in range(2)
     )
+    for answer in (*first, *second):
+        del answer.metadata["decision_id"]
     assert first == second
     assert [each.response_headers.get(ALLOW_ORIGIN) for each in first] == [
         "https://app.example",

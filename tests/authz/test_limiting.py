@@ -18,6 +18,7 @@ from sidecar.tokens.keyring import EMPTY_RING
 from sidecar.tokens.verifier import VerifiedToken, verify_token
 from tests.authz.checks import Answer
 from tests.authz.conftest import CONFIG, Bench
+from tests.support.ids import numbered_ids
 from tests.support.minting import TENANT, Issuer, base_claims
 
 SECOND = 1_000_000_000
@@ -60,12 +61,11 @@ class Limited(Bench):
         policy = compile_limits(config)
         assert policy is not None
         self.limiter = RateLimiter(policy, b"k" * 32, counts=self.counts)
-        ids = iter(range(1, 100_000))
         self.service = CheckService(
             build_snapshot(config, self.issuer.ring),
             now=lambda: self.now,
             elapsed_ns=lambda: self.at_ns,
-            new_id=lambda: f"id-{next(ids)}",
+            new_id=numbered_ids(),
             observer=self,
             on_fault=self.faults.append,
             cache=self.cache,

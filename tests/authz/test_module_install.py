@@ -25,6 +25,7 @@ from sidecar.tokens.verifier import verify_token
 from sidecar.transport.lane import SlowLane
 from tests.authz.checks import Answer, check_request, read_answer
 from tests.authz.conftest import CONFIG
+from tests.support.ids import one_id
 from tests.support.minting import NOW, Issuer
 
 BUNDLE = b"export default 1;" * 100
@@ -80,7 +81,7 @@ class Registry:
             replace(snapshot, publishers=PUBLISHERS),
             now=lambda: NOW,
             elapsed_ns=lambda: 0,
-            new_id=lambda: "id",
+            new_id=one_id,
             observer=self,
             on_fault=self.faults.append,
             **{"verifier_pool": Inline(), **changes},

@@ -18,6 +18,7 @@ from sidecar.observability.audit import AuditEntry, AuditLog, FileSink, encode_e
 from sidecar.observability.audit.entry import (
     encode_allowed_check,
     ground_fragment,
+    ids_fragment,
     key_state_fragment,
     kid_fragment,
     peer_fragment,
@@ -47,16 +48,15 @@ class Book:
         self.audit = AuditLog(
             FileSink(path), queue_lines=100_000, on_error=fail_on, sample_allowed=sample_allowed
         )
-        ids = DecisionIds()
         self.recorder = DecisionRecorder(
-            self.metrics.counters, self.audit, ids, lambda *call: self.scheduled.append(call)
+            self.metrics.counters, self.audit, lambda *call: self.scheduled.append(call)
         )
         self.recorder.on_key_unknown = self.count_unknown
         self.service = CheckService(
             build_snapshot(parse_config(CONFIG, "test"), ISSUER.ring),
             now=lambda: NOW + 0.25,
             elapsed_ns=self.elapsed_ns,
-            new_id=ids.text,
+            new_id=DecisionIds().take,
             observer=self.recorder,
             on_fault=lambda exc: pytest.fail(repr(exc)),
             cache=TokenCache(),
@@ -221,7 +221,7 @@ def test_fragments_make_the_line_that_encode_entry_makes(  # noqa: PLR0917 - hyp
         at=NOW + 0.5, decision_id="d1", outcome="allow", reason="token_verified", status=200,
         route="api", latency_us=latency_us, method="GET", host="h.example", path=path,
         tenant=TENANT, subject=subject, kid=kid, token_id="t", source=source, principal="",
-        key_state="active", token_digest="ab", warnings=tuple(warnings),
+        key_state="active", token_digest="ab", warnings=tuple(warnings), request_id="r" * 8,
     )  # fmt: skip
     line = encode_allowed_check(
         NOW + 0.5,
@@ -233,6 +233,7 @@ def test_fragments_make_the_line_that_encode_entry_makes(  # noqa: PLR0917 - hyp
         kid_fragment(kid),
         token_fragment("t", "ab", warnings),
         key_state_fragment("active"),
+        ids_fragment(b"r" * 8, b""),
         latency_us,
     )
     assert line == encode_entry(entry)

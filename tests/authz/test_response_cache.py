@@ -26,6 +26,7 @@ from sidecar.tokens.verifier import verify_token
 from tests.authz.checks import check_request, read_answer
 from tests.authz.conftest import CONFIG as BASE
 from tests.authz.counted import counted_service
+from tests.support.ids import one_id
 from tests.support.minting import NOW, TENANT, Issuer
 
 CONFIG = BASE.replace(
@@ -55,7 +56,7 @@ class Witness:
             SNAPSHOT,
             now=lambda: self.now,
             elapsed_ns=lambda: 0,
-            new_id=lambda: "id",
+            new_id=one_id,
             observer=self,
             on_fault=lambda exc: pytest.fail(repr(exc)),
             cache=TokenCache(entries),

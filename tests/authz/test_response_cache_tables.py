@@ -5,6 +5,7 @@ import pytest
 from sidecar.authz import response_cache
 from sidecar.authz.response_cache import (
     CHALLENGE_PREFIX,
+    ID_ENTRY,
     MAX_PATH_BYTES,
     NO_TOKEN,
     ORIGIN_WEIGHT,
@@ -18,6 +19,7 @@ from sidecar.authz.response_cache import (
 from sidecar.authz.routes import Route
 from sidecar.tokens.cache import TokenCache
 from sidecar.tokens.claims import Claims
+from tests.support.ids import ONE_ID
 from tests.support.minting import NOW, TENANT
 
 ROUTE = Route("api", "required")
@@ -198,11 +200,11 @@ def test_numbers_are_not_used_again_when_the_table_was_full(
 
 
 def test_a_template_is_filled_with_a_tokens_own() -> None:
-    assert template().fill(OWN) == b"12xx34yyy"
+    assert template().fill(OWN, ONE_ID) == b"12xx3yyy4" + ID_ENTRY + ONE_ID
     assert template().note is None
     nonces = iter([b"<1>", b"<2>"])
     plain = Template(b"1", b"a\0b\0c", b"3", b"4", outcome="o", route="r", key_state="k")
     slots = NonceTemplate(plain, b"\0", lambda: next(nonces))
     assert (slots.outcome, slots.route, slots.key_state, slots.note) == ("o", "r", "k", None)
-    assert slots.fill(OWN) == b"1a<1>b<1>cxx34yyy"
-    assert slots.fill(OWN) == b"1a<2>b<2>cxx34yyy"
+    assert slots.fill(OWN, ONE_ID) == b"1a<1>b<1>cxx3yyy4" + ID_ENTRY + ONE_ID
+    assert slots.fill(OWN, ONE_ID) == b"1a<2>b<2>cxx3yyy4" + ID_ENTRY + ONE_ID

@@ -14,6 +14,7 @@ from sidecar.common.reasons import ANSWERS, Reason
 from sidecar.tokens.keyring import EMPTY_RING
 from tests.authz.checks import check_request, read_answer
 from tests.authz.conftest import Bench
+from tests.support.ids import numbered
 from tests.support.minting import TENANT, Issuer, base_claims
 
 SPOOFED = {"x-tenant-id": "evil", "X-Tenant-Id": "evil", "x_tenant_id": "evil", "x-roles": "root"}
@@ -33,6 +34,7 @@ def test_a_good_token_passes_with_its_context(bench: Bench) -> None:
         "route": "api",
         "key_state": "active",
         "tenant": TENANT,
+        "decision_id": numbered(1).decode(),
     }
 
 
@@ -64,7 +66,10 @@ def test_a_public_route_does_not_look_at_credentials(bench: Bench) -> None:
     answer = bench.ask(b"rubbish", path="/public/x")
     assert answer.allowed
     assert answer.set_headers == {}
-    assert answer.metadata == {"reason": "public", "route": "public", "key_state": "active"}
+    assert answer.metadata == {
+        "reason": "public", "route": "public", "key_state": "active",
+        "decision_id": numbered(1).decode(),
+    }  # fmt: skip
 
 
 def test_an_optional_route_takes_none_or_a_good_one(bench: Bench) -> None:
@@ -109,11 +114,11 @@ def test_denials(bench: Bench, changes: dict[str, Any], reason: Reason) -> None:
         "title": ANSWERS[reason].title,
         "status": ANSWERS[reason].status,
         "reason": reason,
-        "instance": "urn:septem:decision:id-1",
+        "instance": f"urn:septem:decision:{numbered(1).decode()}",
     }
     assert answer.status == ANSWERS[reason].status
     assert answer.metadata["reason"] == reason
-    assert answer.metadata["decision_id"] == "id-1"
+    assert answer.metadata["decision_id"] == numbered(1).decode()
     assert bench.last.decision.outcome is reason
     assert answer.response_headers["content-type"] == "application/problem+json"
 

@@ -20,6 +20,7 @@ from sidecar.tokens.cache import TokenCache
 from sidecar.tokens.proofs import own_guard
 from tests.authz.checks import check_request, read_answer
 from tests.authz.conftest import CONFIG
+from tests.support.ids import ONE_ID, one_id
 from tests.support.minting import NOW, Issuer
 
 
@@ -39,7 +40,7 @@ class World:
             self.cache,
             now=lambda: NOW,
             elapsed_ns=lambda: 700,
-            new_id=lambda: "an-id",
+            new_id=one_id,
             new_nonce=lambda: b"",
             observer=self,
             on_fault=self.faults.append,
@@ -104,7 +105,7 @@ def test_what_the_fast_path_may_repeat(
     ]
     assert len(templates) == repeatable
     if repeatable:
-        assert world.allowed_checks[0][-1] == 500, "nanoseconds since it came"
+        assert world.allowed_checks[0][5] == 500, "nanoseconds since it came"
         assert world.ask(path, signed_in=signed_in) == answer
         assert len(world.cache.targets) == 1
 
@@ -163,4 +164,4 @@ def test_a_message_that_could_not_be_read_is_recorded_without_a_view(world: Worl
     denied = Decision(Reason.REQUEST_MALFORMED, "no message")
     assert read_answer(world.path.deny(denied, None, 200)).status == 400
     (outcome,) = world.outcomes
-    assert (outcome.view, outcome.decision_id, outcome.latency_ns) == (None, "an-id", 500)
+    assert (outcome.view, outcome.decision_id, outcome.latency_ns) == (None, ONE_ID.decode(), 500)

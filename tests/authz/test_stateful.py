@@ -51,6 +51,7 @@ from tests.authz.world import (
     Expected,
     expected,
 )
+from tests.support.ids import numbered
 from tests.support.minting import ISSUER, NOW, TENANT
 
 CHALLENGE = "/.well-known/acme-challenge/in-flight"
@@ -70,9 +71,7 @@ class Lines:
         self.append(encode_entry(entry))
 
     def append(self, line: bytes) -> None:
-        fields = json.loads(line)
-        del fields["decision_id"]
-        self.taken.append(fields)
+        self.taken.append(json.loads(line))
 
 
 class Step:
@@ -87,11 +86,8 @@ class Step:
         self.ticks += 1_000
         return self.ticks
 
-    def new_id(self) -> str:
-        return f"decision-{self.number:08}"
-
-    def raw(self) -> bytes:
-        return self.new_id().encode()
+    def new_id(self) -> bytes:
+        return numbered(self.number)
 
     def new_nonce(self) -> bytes:
         return b"%0*d" % (NONCE_CHARACTERS, self.number)
@@ -127,7 +123,7 @@ class Side:
 
     def __init__(self, snapshot: Any, step: Step, solver: Any, entries: int, lane: Any) -> None:
         self.lines, self.counters = Lines(), Counters(checks={})
-        self.recorder = DecisionRecorder(self.counters, self.lines, step, _never)  # type: ignore[arg-type]
+        self.recorder = DecisionRecorder(self.counters, self.lines, _never)  # type: ignore[arg-type]
         self.service, self.slow = counted_service(
             snapshot,
             now=lambda: step.now,

@@ -23,6 +23,7 @@ from sidecar.config import parse_config
 from sidecar.tokens.proofs import own_guard
 from tests.authz.checks import WEB, Answer, check_request, read_answer
 from tests.authz.conftest import CONFIG, Bench
+from tests.support.ids import numbered_ids
 from tests.support.minting import NOW, Issuer
 from tests.support.proving import Prover, b64
 
@@ -55,12 +56,11 @@ class Bound(Bench):
         config = config.replace("{name: kept, path_prefix: /kept", "{name: kept2, path_prefix: /k")
         super().__init__(issuer, config=config.replace("tokens:\n", f"tokens:\n  dpop: {dpop}\n"))
         self.count = 0
-        ids = iter(range(1, 10_000))
         self.service = CheckService(
             build_snapshot(parse_config(self.config, "test"), issuer.ring),
             now=lambda: self.now,
             elapsed_ns=lambda: 0,
-            new_id=lambda: f"id-{next(ids)}",
+            new_id=numbered_ids(),
             observer=self,
             on_fault=self.faults.append,
             proofs=own_guard(entries),

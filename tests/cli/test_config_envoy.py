@@ -1,5 +1,6 @@
 """``sidecar config envoy``: what Envoy must remove, and whether it does."""
 
+import json
 import re
 from pathlib import Path
 from textwrap import indent
@@ -68,6 +69,19 @@ def test_routes_that_take_proofs_need_the_header_in_which_they_come(
     prefix = edge.read_text().replace("{exact: dpop}", "{prefix: dp}")
     envoy.write_text(prefix)
     assert run("config", "envoy", config, "--check", envoy)[0] == 0
+
+
+def test_request_ids_that_are_kept_back_are_noted(run: Run, tmp_path: Path) -> None:
+    config, edge = ROOT / "config.example.yaml", ROOT / "envoy" / "edge.yaml"
+    said = "note: ext_authz's allowed_headers do not name {exact: x-request-id}"
+    assert said not in run("config", "envoy", config, "--check", edge)[1]
+    envoy = tmp_path / "envoy.yaml"
+    envoy.write_text(re.sub(r" +- {exact: x-request-id}[^\n]*\n", "", edge.read_text()))
+    code, out, _ = run("config", "envoy", config, "--check", envoy)
+    assert (code, out.count(said)) == (0, 1)
+    assert "# - {exact: x-request-id}" in run("config", "envoy", config)[1]
+    _, out, _ = run("config", "envoy", config, "--check", envoy, "--json")
+    assert len(json.loads(out)["notes"]) == 1
 
 
 MANAGER = b'{"@type": x/HttpConnectionManager, http_filters: '

@@ -16,7 +16,6 @@ import grpc
 import pytest
 from cryptography import x509
 
-from sidecar.authz.decision_ids import DecisionIds
 from sidecar.authz.recorder import DRAIN_SECONDS, DecisionRecorder
 from sidecar.authz.service import CheckService
 from sidecar.authz.snapshot import build_snapshot
@@ -67,6 +66,7 @@ from tests.certificates.challenges.test_distributed_solver import make as make_s
 from tests.support.authorities import Ca
 from tests.support.failing import fail_on
 from tests.support.fleet_kv import MemoryKv
+from tests.support.ids import one_id
 from tests.support.minting import NOW, Issuer
 from tests.support.on_demand_world import World, material
 from tests.support.waiting import until
@@ -131,9 +131,8 @@ async def a_call_in_the_slow_lane(_faults: Faults, _tmp: Path, _patch: pytest.Mo
 
 async def a_record_of_a_decision(faults: Faults, tmp: Path, _patch: pytest.MonkeyPatch) -> None:
     audit = AuditLog(FileSink(tmp / "audit"), queue_lines=100, on_error=fail_on)
-    ids = DecisionIds()
     recorder = DecisionRecorder(
-        Counters(), audit, ids, asyncio.get_running_loop().call_later, faults.append
+        Counters(), audit, asyncio.get_running_loop().call_later, faults.append
     )
     service = make_service(recorder, faults)
     recorder._wait(Unreadable())  # type: ignore[arg-type]
@@ -149,8 +148,7 @@ async def whoever_hears_of_unknown_keys(
     faults: Faults, tmp: Path, _patch: pytest.MonkeyPatch
 ) -> None:
     audit = AuditLog(FileSink(tmp / "audit"), queue_lines=100, on_error=fail_on)
-    ids = DecisionIds()
-    recorder = DecisionRecorder(Counters(), audit, ids, lambda *_: None, faults.append)
+    recorder = DecisionRecorder(Counters(), audit, lambda *_: None, faults.append)
     recorder.on_key_unknown = boom
     token = Issuer.generate("key-9").mint()
     raw = check_request(headers={"authorization": f"Bearer {token.decode()}"})
@@ -166,7 +164,7 @@ def make_service(observer: Any, faults: Faults, **changes: Any) -> CheckService:
         build_snapshot(parse_config(changes.pop("config", CONFIG), "test"), issuer.ring),
         now=lambda: NOW,
         elapsed_ns=elapsed_ns,
-        new_id=lambda: "0" * 16,
+        new_id=one_id,
         observer=observer,
         on_fault=faults.append,
         cache=TokenCache(),

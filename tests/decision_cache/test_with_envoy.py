@@ -170,6 +170,20 @@ def test_generated_requests_are_answered_alike(  # noqa: PLR0917 - what is drawn
         assert first == second == third
 
 
+def test_a_repeated_request_has_its_ids_wherever_an_asked_one_has_them(edge: CachedEdge) -> None:
+    token = edge.mint(sub="two-ids")
+    for _ in range(3):
+        edge.send(Ask("/api/two-ids"), token)
+    edge.lines_of("two-ids", 3)
+    edge.access_of("/api/two-ids", 3)
+    entries = [each for each in edge.envoy.access_log() if each.get("path") == "/api/two-ids"]
+    lines = [line for line in edge.audited() if line.get("subject") == "two-ids"]
+    assert sorted((e["decision_id"], e["request_id"]) for e in entries) == sorted(
+        (line["decision_id"], line["request_id"]) for line in lines
+    )
+    assert [e["repeated_as"] == e["decision_id"] for e in entries] == [False, True, True]
+
+
 def test_decisions_are_found_by_their_id_like_others(edge: CachedEdge) -> None:
     token = edge.mint(sub="to-be-explained")
     for _ in range(2):

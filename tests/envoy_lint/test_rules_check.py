@@ -11,6 +11,7 @@ from tests.envoy_lint.broken import (
     check,
     drop,
     filters,
+    manager,
     off,
     put,
     routes,
@@ -54,9 +55,15 @@ ROWS = [
         "0.5s", lambda r: check(r, "http"), "grpc_service", "timeout"), sidecar=ACME),
     Broken("method-withheld", "not allowed", allow(
         "authorization", "origin", "access-control-request-method", "cookie", "grpc-timeout",
-        "sec-websocket-protocol", "x-module-signature")),
+        "sec-websocket-protocol", "x-module-signature", "x-request-id")),
     Broken("method-withheld", "a pattern for others", put(
         {"patterns": [{"safe_regex": {"regex": "[a-z-]+"}}]}, check, "allowed_headers")),
+    Broken("request-id-withheld", "not allowed", allow(
+        ":method", "authorization", "origin", "access-control-request-method", "cookie",
+        "grpc-timeout", "sec-websocket-protocol", "x-module-signature")),
+    Broken("request-id-withheld", "disallowed", put(
+        {"patterns": [{"exact": "x-request-id"}]}, check, "disallowed_headers")),
+    Broken("request-id-withheld", "none is made", put(False, manager, "generate_request_id")),
     Broken("method-withheld", "disallowed in capitals", put(
         {"patterns": [{"exact": ":METHOD", "ignore_case": True}]}, check, "disallowed_headers")),
     Broken("method-withheld", "disallowed", put(

@@ -32,6 +32,7 @@ with atheris.instrument_imports(include=["sidecar", "workload"]):
 
 from tests.authz.conftest import CONFIG
 from tests.support.certificate_parsers import read_everything
+from tests.support.ids import ONE_ID
 from tests.support.minting import NOW, Issuer, policy
 
 ISSUER = Issuer.generate()
@@ -79,9 +80,9 @@ def check(raw: bytes) -> None:
     decision = decide(view, SNAPSHOT, NOW)
     if decision.allowed:
         assert decision.route in {"public", "either"}
-        encode_allowed(decision, SNAPSHOT, {}, lambda: b"n" * 24)
+        encode_allowed(decision, SNAPSHOT, {}, lambda: b"n" * 24, ONE_ID)
     else:
-        encode_denied(decision, SNAPSHOT, "id", {})
+        encode_denied(decision, SNAPSHOT, ONE_ID, view.request_id, {})
 
 
 def reports(raw: bytes) -> None:

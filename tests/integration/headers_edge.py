@@ -4,7 +4,6 @@ Only the TLS is taken off: what is asked here is what becomes of headers.
 """
 
 import asyncio
-import itertools
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -24,6 +23,7 @@ from sidecar.module_signing.digest_pool import DigestPool
 from sidecar.transport.h2 import H2Server
 from sidecar.transport.limits import Limits
 from sidecar.transport.names import CHECK_METHOD
+from tests.support.ids import numbered_ids
 from tests.support.minting import Issuer
 
 CARELESS = [
@@ -142,14 +142,13 @@ def serve_checks(exits: ExitStack, config: str, issuer: Issuer, faults: list[Exc
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
-    numbers = itertools.count(1)
     pool = DigestPool(max_waiting=4)
     exits.callback(pool.close)
     service = CheckService(
         build_snapshot(parse_config(config, "test"), issuer.ring),
         now=wall_seconds,
         elapsed_ns=elapsed_ns,
-        new_id=lambda: f"id-{next(numbers)}",
+        new_id=numbered_ids(),
         observer=_Quiet(),
         on_fault=faults.append,
         verifier_pool=pool,

@@ -7,8 +7,9 @@ import ssl
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from signal import SIGCONT, SIGHUP, SIGKILL, SIGSTOP, SIGTERM
+from typing import Any
 
 import grpc
 import pytest
@@ -148,6 +149,24 @@ def test_one_word_in_body_audit_metric_and_access_log(stack: Stack) -> None:
     wait_until(lambda: any(e["decision_id"] == decision_id for e in stack.envoy.access_log()), 15)
     entry = next(e for e in stack.envoy.access_log() if e["decision_id"] == decision_id)
     assert (entry["reason"], entry["route"], entry["path"]) == (word, "api", API)
+    assert entry["request_id"] == line()["request_id"] == reply.document()["request_id"]
+
+
+def test_an_allowed_request_has_its_ids_in_the_audit_log_and_in_the_access_log(
+    stack: Stack,
+) -> None:
+    """From the slow path and from the fast path."""
+    path, token = f"{API}/two-ids", Minter(stack.key, wall_seconds()).good()
+    for _ in range(2):
+        assert stack.client.get(path, (bearer(token),)).status == 200
+
+    def ids(lines: Iterable[Mapping[str, Any]]) -> list[tuple[object, object]]:
+        return [(e["decision_id"], e["request_id"]) for e in lines if e.get("path") == path]
+
+    wait_until(lambda: len(ids(stack.envoy.access_log())) == 2, 15)
+    wait_until(lambda: len(ids(stack.audited())) == 2)
+    assert sorted(ids(stack.envoy.access_log())) == sorted(ids(stack.audited()))
+    assert len({each for pair in ids(stack.audited()) for each in pair}) == 4
 
 
 def test_the_audit_log_can_be_rotated(stack: Stack) -> None:

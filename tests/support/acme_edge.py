@@ -25,6 +25,7 @@ from sidecar.transport.aio import GrpcServer
 from sidecar.transport.h2 import H2Server
 from sidecar.transport.limits import Limits
 from sidecar.transport.names import CHECK_METHOD
+from tests.support.ids import one_id
 
 CONFIG = """
 vault: {address: "http://127.0.0.1:1", auth: {method: token_file, path: /nowhere}}
@@ -67,7 +68,7 @@ async def running_edge(
     outcomes: list[Outcome] = []
     service = CheckService(
         build_snapshot(parse_config(CONFIG, "test"), EMPTY_RING),
-        now=wall_seconds, elapsed_ns=elapsed_ns, new_id=lambda: "id",
+        now=wall_seconds, elapsed_ns=elapsed_ns, new_id=one_id,
         observer=Observer(outcomes.append), on_fault=outcomes.append,  # type: ignore[arg-type]
     )  # fmt: skip
     service.challenges = solver

@@ -18,7 +18,7 @@ import zlib
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-PROTOCOL = 2
+PROTOCOL = 3
 CONTROL_MAGIC, RING_MAGIC = b"SEPTEMDC", b"SEPTEMRG"
 HELLO_MAGIC, WELCOME_MAGIC = b"SEPTEMHI", b"SEPTEMOK"
 CONTROL_BYTES = 172_032 + 131_072  # of one worker

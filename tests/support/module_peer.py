@@ -171,7 +171,7 @@ def common_at(control: SharedMemory, worker: int, common: bytes) -> bytes:
 
 
 def read_payload(payload: bytes, **fills: str) -> Repeated:
-    """Read a payload by the grammar of the document; ``fills`` are T I M H P S U."""
+    """Read a payload by the grammar of the document; ``fills`` are T I M H P S R U."""
     head, common, own = payload.split(b"\x1d")
     slots = own.split(b"\x1f")
 

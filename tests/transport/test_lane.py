@@ -14,6 +14,7 @@ from sidecar.tokens.cache import TokenCache
 from sidecar.transport.lane import BATCH, QUIET_SECONDS, SlowLane
 from tests.authz.checks import check_request, read_answer
 from tests.authz.conftest import CONFIG
+from tests.support.ids import one_id
 from tests.support.minting import NOW, Issuer
 
 
@@ -111,7 +112,7 @@ async def test_warm_checks_are_answered_between_cold_ones(issuer: Issuer) -> Non
         build_snapshot(parse_config(CONFIG, "test"), issuer.ring),
         now=lambda: NOW,
         elapsed_ns=elapsed_ns,
-        new_id=lambda: "id",
+        new_id=one_id,
         observer=Observer(),
         on_fault=lambda _: None,
         cache=TokenCache(),
@@ -165,7 +166,7 @@ async def test_those_that_asked_the_fleet_take_the_lane_one_by_one(issuer: Issue
         build_snapshot(parse_config(config, "test"), issuer.ring),
         now=lambda: NOW,
         elapsed_ns=elapsed_ns,
-        new_id=lambda: "id",
+        new_id=one_id,
         observer=Observer(),
         on_fault=lambda _: None,
         cache=TokenCache(),

@@ -6,7 +6,13 @@ from functools import lru_cache
 from sidecar.authz.credential import COOKIE
 from sidecar.authz.decision import Decision, Snapshot
 from sidecar.authz.encoding.fields import MAX_SHARED, set_headers, set_metadata
-from sidecar.authz.response_cache import NO_FIELDS, EncodedFields, NonceTemplate, Template
+from sidecar.authz.response_cache import (
+    ID_ENTRY_BYTES,
+    NO_FIELDS,
+    EncodedFields,
+    NonceTemplate,
+    Template,
+)
 from sidecar.authz.streams import TIMEOUT_HEADER, format_timeout
 from sidecar.headers.field import ResponseHeader
 from sidecar.headers.nonce import NONCE_SLOT
@@ -35,6 +41,7 @@ def encode_allowed(
     snapshot: Snapshot,
     shared: dict[SharedKey, EncodedFields],
     new_nonce: Callable[[], bytes],
+    decision_id: bytes,
 ) -> bytes:
     """Return the ``CheckResponse`` that lets a request pass."""
     token = decision.token
@@ -43,7 +50,7 @@ def encode_allowed(
     if decision.cookie is not None:
         own = (own[0] + _request_header(COOKIE, decision.cookie.decode("ascii")), own[1])
     own = (b"".join((own[0], *module, _stream_limit(decision))), own[1])
-    answer = make_template(decision, snapshot, own, shared, new_nonce).fill(own)
+    answer = make_template(decision, snapshot, own, shared, new_nonce).fill(own, decision_id)
     return answer + _response_fields(decision) if decision.fields else answer
 
 
@@ -95,7 +102,7 @@ def make_template(
     template = Template(
         _OK_STATUS + b"\x1a" + varint(len(ok) + len(own[0])),  # field 3: ok_response
         ok,
-        b"\x22" + varint(len(metadata) + len(own[1])),  # field 4: dynamic_metadata
+        b"\x22" + varint(len(metadata) + len(own[1]) + ID_ENTRY_BYTES),  # field 4: dynamic_metadata
         metadata,
         outcome=decision.outcome,
         route=decision.route,

@@ -28,34 +28,42 @@ _CHALLENGE_HEADERS = (
     ResponseHeader("cache-control", b"no-store"),
 )
 DenialKey = tuple[str, str, str, str, str, tuple[Field, ...]]
-_SLOT = "~"
-"""Stands for each character of a decision's id; none of our headers has two of it in a row."""
+_SLOT, _REQUEST_SLOT = "~", "^"
+"""They stand for each character of the decision's id, and of the request's; none of our headers
+has two of either in a row."""
 _OUR_FAILURES = frozenset({Reason.KEYS_DEGRADED})
 """Counted by Envoy as errors of ours and not as denials; the client's answer is the same."""
 
 
 def encode_denied(
-    decision: Decision, snapshot: Snapshot, decision_id: str, shared: dict[DenialKey, bytes]
+    decision: Decision,
+    snapshot: Snapshot,
+    decision_id: bytes,
+    request_id: str,
+    shared: dict[DenialKey, bytes],
 ) -> bytes:
     """Return the ``CheckResponse`` that refuses: RFC 9457 body, RFC 6750 challenge.
 
-    Refusals for one reason on one route differ in nothing but their id, and those who are
-    refused may come in floods: what is kept in ``shared`` has a slot for it.
+    Refusals for one reason on one route differ in nothing but their two ids, and those who are
+    refused may come in floods: what is kept in ``shared`` has slots for them.
     """
-    slot = _SLOT * len(decision_id)
+    slot, request_slot = _SLOT * len(decision_id), _REQUEST_SLOT * len(request_id)
     key = (
-        decision.outcome, decision.route, snapshot.key_state, decision.origin, slot,
+        decision.outcome, decision.route, snapshot.key_state, decision.origin, request_slot,
         decision.fields,
     )  # fmt: skip
     template = shared.get(key)
     if template is None:
         if len(shared) >= MAX_SHARED:
             shared.clear()
-        template = shared[key] = _encode_denied(decision, snapshot, slot)
-    return template.replace(slot.encode("ascii"), decision_id.encode("ascii"))
+        template = shared[key] = _encode_denied(decision, snapshot, slot, request_slot)
+    answer = template.replace(slot.encode("ascii"), decision_id)
+    return answer.replace(request_slot.encode("ascii"), request_id.encode("ascii"), 1)
 
 
-def _encode_denied(decision: Decision, snapshot: Snapshot, decision_id: str) -> bytes:
+def _encode_denied(
+    decision: Decision, snapshot: Snapshot, decision_id: str, request_id: str
+) -> bytes:
     reason = Reason(decision.outcome)
     answer = ANSWERS[reason]
     response = pb.CheckResponse()
@@ -70,40 +78,47 @@ def _encode_denied(decision: Decision, snapshot: Snapshot, decision_id: str) -> 
     challenge = challenge_of(answer, decision.dpop, snapshot.dpop.names)
     if challenge is not None:
         set_headers(denied.headers, (ResponseHeader("www-authenticate", challenge.encode()),))
-    denied.body = problem_body(reason, answer, decision_id)
+    denied.body = problem_body(reason, answer, decision_id, request_id)
     set_metadata(response, decision, snapshot, decision_id)
     _set_grpc_status(response, answer)
     return response.SerializeToString()
 
 
 def encode_preflight(
-    decision: Decision, snapshot: Snapshot, shared: dict[DenialKey, bytes]
+    decision: Decision,
+    snapshot: Snapshot,
+    decision_id: bytes,
+    shared: dict[DenialKey, bytes],
 ) -> bytes:
     """Return the answer to an admitted preflight: to Envoy a denial, to the browser a 204.
 
-    It is the same for every preflight of a route and an origin, and kept in ``shared``.
+    But for its id it is the same for every preflight of a route and an origin, and kept in
+    ``shared``.
     """
+    slot = _SLOT * len(decision_id)
     key = (decision.outcome, decision.route, snapshot.key_state, decision.origin, "", ())
     answer = shared.get(key)
     if answer is None:
         if len(shared) >= MAX_SHARED:
             shared.clear()
-        answer = shared[key] = _encode_preflight(decision, snapshot)
-    return answer
+        answer = shared[key] = _encode_preflight(decision, snapshot, slot)
+    return answer.replace(slot.encode("ascii"), decision_id)
 
 
-def _encode_preflight(decision: Decision, snapshot: Snapshot) -> bytes:
+def _encode_preflight(decision: Decision, snapshot: Snapshot, decision_id: str) -> bytes:
     response = pb.CheckResponse()
     response.status.code = PERMISSION_DENIED
     answered = response.denied_response
     answered.status.code = NO_CONTENT
     set_headers(answered.headers, snapshot.headers.on_denied())
     set_headers(answered.headers, snapshot.headers.on_preflight(decision.cors, decision.origin))
-    set_metadata(response, decision, snapshot)
+    set_metadata(response, decision, snapshot, decision_id)
     return response.SerializeToString()
 
 
-def encode_challenge(decision: Decision, snapshot: Snapshot, decision_id: str, body: str) -> bytes:
+def encode_challenge(
+    decision: Decision, snapshot: Snapshot, decision_id: bytes, body: str
+) -> bytes:
     """Write the ``CheckResponse`` that answers a CA in the application's place.
 
     A refusal with status 200: it is the only answer with a body that Envoy has.
@@ -114,7 +129,7 @@ def encode_challenge(decision: Decision, snapshot: Snapshot, decision_id: str, b
     denied.status.code = 200
     set_headers(denied.headers, _CHALLENGE_HEADERS)
     denied.body = body
-    set_metadata(response, decision, snapshot, decision_id)
+    set_metadata(response, decision, snapshot, decision_id.decode("ascii"))
     return response.SerializeToString()
 
 
@@ -137,18 +152,18 @@ def challenge_of(answer: Answer, dpop: str = "", algorithms: str = "") -> str | 
     return f"{bearer}{error}, {proof}" if dpop else bearer + error
 
 
-def problem_body(reason: Reason, answer: Answer, decision_id: str) -> str:
-    """Return the problem+json of a refusal (RFC 9457 §3): terse, nothing of the request."""
-    return json.dumps(
-        {
-            "type": f"urn:septem:reason:{reason}",
-            "title": answer.title,
-            "status": answer.status,
-            "reason": reason,
-            "instance": f"urn:septem:decision:{decision_id}",
-        },
-        separators=(",", ":"),
-    )
+def problem_body(reason: Reason, answer: Answer, decision_id: str, request_id: str) -> str:
+    """Return the problem+json of a refusal (RFC 9457 §3): terse, of the request its id alone."""
+    members: dict[str, str | int] = {
+        "type": f"urn:septem:reason:{reason}",
+        "title": answer.title,
+        "status": answer.status,
+        "reason": reason,
+        "instance": f"urn:septem:decision:{decision_id}",
+    }
+    if request_id:
+        members["request_id"] = request_id
+    return json.dumps(members, separators=(",", ":"))
 
 
 def _set_grpc_status(response: pb.CheckResponse, answer: Answer) -> None:

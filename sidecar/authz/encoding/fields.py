@@ -26,8 +26,8 @@ def set_metadata(
 ) -> None:
     """Set what the access log and per-tenant rate limits read.
 
-    A ``decision_id`` is set where the answer has a body of the sidecar's, and only there: Envoy
-    tells by it which replies of its own are to speak problem+json.
+    A ``decision_id`` is given where the answer is encoded with it; where an answer is kept, it
+    is filled in later.
     """
     fields = response.dynamic_metadata.fields
     fields["reason"].string_value = decision.outcome

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from google.protobuf.message import DecodeError
 
 from sidecar.authz.decision import RequestView
+from sidecar.authz.request_ids import read_request_id
 from sidecar.common.errors import Denied
 from sidecar.common.reasons import Reason
 from sidecar.pb import ext_authz_pb2 as pb
@@ -44,6 +45,7 @@ def view_of(attributes: Attributes) -> RequestView:
         source.principal,
         source.certificate,
         http.raw_body,
+        read_request_id(headers).decode("ascii"),
     )
 
 

@@ -39,6 +39,10 @@ class AuditEntry(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     token_digest: str = ""
     shadow_reason: str = ""
     warnings: tuple[str, ...] = ()
+    request_id: str = ""
+    """Envoy's ``x-request-id``, of the form that ``authz.request_ids`` takes."""
+    trace_id: str = ""
+    """The trace that the request's span belongs to (W3C Trace Context), where it is recorded."""
 
 
 class AuditLine(
@@ -66,6 +70,8 @@ class AuditLine(
     shadow_reason: str = ""
     warnings: tuple[str, ...] = ()
     key_state: str = ""
+    request_id: str = ""
+    trace_id: str = ""
     latency_us: int
 
 
@@ -126,6 +132,14 @@ def key_state_fragment(key_state: str) -> bytes:
     return _members(key_state=key_state)
 
 
+def ids_fragment(request_id: bytes, trace_id: bytes) -> bytes:
+    """Encode the ids that others know a request by; each is empty, or needs no escape."""
+    if not trace_id:
+        return b',"request_id":"%b"' % request_id if request_id else b""
+    traced = b',"trace_id":"%b"' % trace_id
+    return b',"request_id":"%b"%b' % (request_id, traced) if request_id else traced
+
+
 def _redacted(warnings: Sequence[str]) -> tuple[str, ...]:
     return tuple(redact(warning, 256) for warning in warnings[:_MAX_WARNINGS])
 
@@ -147,11 +161,12 @@ def encode_allowed_check(  # noqa: PLR0917 - the fragments in the line's order
     kid: bytes,
     token: bytes,
     key_state: bytes,
+    ids: bytes,
     latency_us: int,
 ) -> bytes:
     """Return the line of an allowed Check, from fragments, as ``encode_entry`` would write it."""
     milliseconds = int(at * 1000)
-    return b'{"time":"%b.%03d+00:00","decision_id":"%b"%b%b%b%b%b%b%b,"latency_us":%d}\n' % (
+    return b'{"time":"%b.%03d+00:00","decision_id":"%b"%b%b%b%b%b%b%b%b,"latency_us":%d}\n' % (
         _second(milliseconds // 1000),
         milliseconds % 1000,
         decision_id,
@@ -162,6 +177,7 @@ def encode_allowed_check(  # noqa: PLR0917 - the fragments in the line's order
         kid,
         token,
         key_state,
+        ids,
         latency_us,
     )
 
@@ -189,6 +205,8 @@ def encode_entry(entry: AuditEntry) -> bytes:
         shadow_reason=entry.shadow_reason,
         warnings=_redacted(entry.warnings),
         key_state=entry.key_state,
+        request_id=entry.request_id,
+        trace_id=entry.trace_id,
         latency_us=entry.latency_us,
     )
     return escape_json(_encoder.encode(line)) + b"\n"

@@ -27,6 +27,7 @@ from sidecar.tokens.claims import Claims
 from sidecar.tokens.verifier import VerifiedToken, verify_token
 from tests.authz.checks import Answer, read_answer
 from tests.authz.world import SNAPSHOT
+from tests.support.ids import ONE_ID, numbered
 from tests.support.minting import NOW, TENANT, Issuer, policy
 
 Shared = dict[SharedKey, EncodedFields]
@@ -78,7 +79,9 @@ def test_a_tokens_own_fields_are_protobufs(
 
 def encode(decision: Decision, shared: Shared | None = None) -> Answer:
     made: Shared = {} if shared is None else shared
-    return read_answer(encode_allowed(decision, SNAPSHOT, made, lambda: b"n" * NONCE_CHARACTERS))
+    return read_answer(
+        encode_allowed(decision, SNAPSHOT, made, lambda: b"n" * NONCE_CHARACTERS, ONE_ID)
+    )
 
 
 IDENTITY = {"x-tenant-id", "x-user-id", "x-roles", "x-token-id"}
@@ -124,7 +127,9 @@ def test_a_nonce_is_in_every_place_that_names_it_and_in_no_shared_part() -> None
     decision = replace(PUBLIC, nonce=True)
     for letter in (b"n", b"m"):
         nonce = letter * NONCE_CHARACTERS
-        answer = read_answer(encode_allowed(decision, SNAPSHOT, shared, partial(bytes, nonce)))
+        answer = read_answer(
+            encode_allowed(decision, SNAPSHOT, shared, partial(bytes, nonce), ONE_ID)
+        )
         assert answer.set_headers == {"x-csp-nonce": nonce.decode()}
         assert {"if-none-match", "if-modified-since"} <= set(answer.removed)
         assert answer.response_headers["cache-control"] == "no-store"
@@ -157,9 +162,25 @@ def test_what_a_shared_part_depends_on(
     shared: Shared = {}
     encode(PUBLIC, shared)
     snapshot, other = replace(SNAPSHOT, key_state=state), replace(PUBLIC, **changes)
-    again = encode_allowed(other, snapshot, shared, lambda: b"")
+    again = encode_allowed(other, snapshot, shared, lambda: b"", ONE_ID)
     assert len(shared) == parts
-    assert again == encode_allowed(other, snapshot, {}, lambda: b"")
+    assert again == encode_allowed(other, snapshot, {}, lambda: b"", ONE_ID)
+
+
+def test_every_answer_names_its_decision(token: VerifiedToken) -> None:
+    shared: Shared = {}
+    for decision in (PUBLIC, replace(PUBLIC, outcome=Grant.TOKEN_VERIFIED, token=token)):
+        for number in (1, 2):
+            decision_id = numbered(number)
+            raw = encode_allowed(decision, SNAPSHOT, shared, lambda: b"", decision_id)
+            answer = pb.CheckResponse.FromString(raw)
+            response = pb.CheckResponse()
+            response.dynamic_metadata.CopyFrom(answer.dynamic_metadata)
+            fields = response.dynamic_metadata.fields
+            assert fields["decision_id"].string_value == decision_id.decode()
+            assert ("tenant" in fields) == (decision.token is not None)
+            # As long as protobuf's own: one submessage, no unknown field.
+            assert len(answer.SerializeToString()) == len(raw)
 
 
 def test_what_is_shared_is_bounded() -> None:

@@ -24,6 +24,7 @@ from sidecar.keys.lifecycle import KeyState
 from sidecar.pb import ext_authz_pb2 as pb
 from sidecar.tokens.keyring import EMPTY_RING
 from tests.authz.conftest import CONFIG
+from tests.support.ids import ONE_ID, numbered
 
 CODES = {
     400: GrpcCode.INVALID_ARGUMENT,
@@ -42,7 +43,7 @@ SNAPSHOT = build_snapshot(parse_config(CONFIG, "test"), EMPTY_RING)
 
 
 def denied(reason: Reason, shared: dict[DenialKey, bytes], **fields: Any) -> pb.CheckResponse:
-    raw = encode_denied(Decision(reason, **fields), SNAPSHOT, "an-id", shared)
+    raw = encode_denied(Decision(reason, **fields), SNAPSHOT, ONE_ID, "", shared)
     return pb.CheckResponse.FromString(raw)
 
 
@@ -92,7 +93,7 @@ def test_the_challenge_of_rfc_6750(challenge: str | None, value: str | None) -> 
 
 
 def test_a_problem_says_nothing_of_the_request() -> None:
-    body = problem_body(Reason.TOKEN_EXPIRED, answer_of(None), "an-id")
+    body = problem_body(Reason.TOKEN_EXPIRED, answer_of(None), "an-id", "")
     assert " " not in body.replace("It is not valid", ""), "in its shortest form"
     assert json.loads(body) == {
         "type": "urn:septem:reason:token_expired",
@@ -101,6 +102,8 @@ def test_a_problem_says_nothing_of_the_request() -> None:
         "reason": "token_expired",
         "instance": "urn:septem:decision:an-id",
     }
+    named = problem_body(Reason.TOKEN_EXPIRED, answer_of(None), "an-id", "0d1c6c3a")
+    assert json.loads(named) == {**json.loads(body), "request_id": "0d1c6c3a"}
 
 
 def test_only_a_failure_of_ours_is_an_error_to_envoy() -> None:
@@ -112,31 +115,49 @@ def test_only_a_failure_of_ours_is_an_error_to_envoy() -> None:
 def test_denials_of_one_kind_differ_in_their_id_alone() -> None:
     shared: dict[DenialKey, bytes] = {}
     decision = Decision(Reason.TOKEN_EXPIRED, route="api")
-    first, second = (encode_denied(decision, SNAPSHOT, each, shared) for each in ("id-1", "id-2"))
+    one, two = numbered(1), numbered(2)
+    first, second = (
+        encode_denied(decision, SNAPSHOT, each, request_id, shared)
+        for each, request_id in ((one, "request-1"), (two, "request-2"))
+    )
     assert len(shared) == 1
-    assert b"~" not in first, "the slot is filled wherever the id stands"
-    assert first.count(b"id-1") == 2, "in the body and in the metadata"
-    assert first.replace(b"id-1", b"id-2") == second
+    for slot in (b"~~", b"^^"):
+        assert slot not in first, "the slots are filled wherever an id stands"
+    assert first.count(one) == 2, "in the body and in the metadata"
+    assert first.count(b"request-1") == 1, "in the body"
+    assert first.replace(one, two).replace(b"request-1", b"request-2") == second
 
 
 DIFFERENT = [
-    ("reason", Decision(Reason.TOKEN_MISSING, route="api"), KeyState.ACTIVE, "id-1"),
-    ("route", Decision(Reason.TOKEN_EXPIRED, route="shell"), KeyState.ACTIVE, "id-1"),
-    ("origin", Decision(Reason.TOKEN_EXPIRED, route="api", origin="*"), KeyState.ACTIVE, "id-1"),
-    ("key state", Decision(Reason.TOKEN_EXPIRED, route="api"), KeyState.OUTAGE, "id-1"),
-    ("an id of another length", Decision(Reason.TOKEN_EXPIRED, route="api"), KeyState.ACTIVE, "id"),
+    ("reason", Decision(Reason.TOKEN_MISSING, route="api"), KeyState.ACTIVE, "request-1"),
+    ("route", Decision(Reason.TOKEN_EXPIRED, route="shell"), KeyState.ACTIVE, "request-1"),
+    (
+        "origin",
+        Decision(Reason.TOKEN_EXPIRED, route="api", origin="*"),
+        KeyState.ACTIVE,
+        "request-1",
+    ),
+    ("key state", Decision(Reason.TOKEN_EXPIRED, route="api"), KeyState.OUTAGE, "request-1"),
+    (
+        "an id of another length",
+        Decision(Reason.TOKEN_EXPIRED, route="api"),
+        KeyState.ACTIVE,
+        "x" * 8,
+    ),
+    ("no id of the request", Decision(Reason.TOKEN_EXPIRED, route="api"), KeyState.ACTIVE, ""),
 ]
 
 
 @pytest.mark.parametrize(
-    ("decision", "state", "decision_id"), [r[1:] for r in DIFFERENT], ids=[r[0] for r in DIFFERENT]
+    ("decision", "state", "request_id"), [r[1:] for r in DIFFERENT], ids=[r[0] for r in DIFFERENT]
 )
-def test_what_denials_do_not_share(decision: Decision, state: KeyState, decision_id: str) -> None:
+def test_what_denials_do_not_share(decision: Decision, state: KeyState, request_id: str) -> None:
     shared: dict[DenialKey, bytes] = {}
-    encode_denied(Decision(Reason.TOKEN_EXPIRED, route="api"), SNAPSHOT, "id-1", shared)
+    expired = Decision(Reason.TOKEN_EXPIRED, route="api")
+    encode_denied(expired, SNAPSHOT, ONE_ID, "request-1", shared)
     snapshot = replace(SNAPSHOT, key_state=state)
-    answer = encode_denied(decision, snapshot, decision_id, shared)
-    assert answer == encode_denied(decision, snapshot, decision_id, {})
+    answer = encode_denied(decision, snapshot, ONE_ID, request_id, shared)
+    assert answer == encode_denied(decision, snapshot, ONE_ID, request_id, {})
     assert len(shared) == 2
 
 
@@ -154,8 +175,8 @@ def test_what_is_shared_is_bounded_for_denials_and_preflights() -> None:
     preflight = Decision(Grant.PREFLIGHT, route="api", cors="pages", origin="https://app.example")
     expired = Decision(Reason.TOKEN_EXPIRED, route="api")
     encoders: list[Callable[[dict[DenialKey, bytes]], bytes]] = [
-        lambda shared: encode_preflight(preflight, snapshot, shared),
-        lambda shared: encode_denied(expired, snapshot, "id", shared),
+        lambda shared: encode_preflight(preflight, snapshot, ONE_ID, shared),
+        lambda shared: encode_denied(expired, snapshot, ONE_ID, "", shared),
     ]
     for encode in encoders:
         keys: list[DenialKey] = [("", "", "", str(number), "", ()) for number in range(MAX_SHARED)]
@@ -167,15 +188,15 @@ def test_what_is_shared_is_bounded_for_denials_and_preflights() -> None:
         assert len(almost) == MAX_SHARED
 
 
-def test_a_preflight_is_answered_without_a_body_and_without_an_id() -> None:
+def test_a_preflight_is_answered_without_a_body() -> None:
     head = CONFIG.partition("routes:")[0]
     snapshot = build_snapshot(parse_config(head + CORS, "test"), EMPTY_RING)
     decision = Decision(Grant.PREFLIGHT, route="api", cors="pages", origin="https://app.example")
-    answer = pb.CheckResponse.FromString(encode_preflight(decision, snapshot, {}))
+    answer = pb.CheckResponse.FromString(encode_preflight(decision, snapshot, ONE_ID, {}))
     assert (answer.status.code, answer.denied_response.status.code) == (7, 204)
     headers = {o.header.key: o.header.value for o in answer.denied_response.headers}
     assert headers["access-control-allow-origin"] == b"https://app.example"
     assert headers["cache-control"] == b"no-store"
     assert "content-type" not in headers
     assert answer.denied_response.body == ""
-    assert "decision_id" not in answer.dynamic_metadata.fields
+    assert answer.dynamic_metadata.fields["decision_id"].string_value == ONE_ID.decode()

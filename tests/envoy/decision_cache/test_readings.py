@@ -13,11 +13,13 @@ from pathlib import Path
 import pytest
 
 from sidecar.authz.lenient import fold
+from sidecar.authz.request_ids import HEADER, read_request_id
 from sidecar.authz.routes import Route, RouteTable
 from sidecar.authz.spelling import may_hold
 from sidecar.common.canonical import canonical_host, canonical_path
 from sidecar.common.errors import Denied
 from sidecar.common.redact import redact
+from tests.authz.test_request_ids import REQUEST_IDS
 from tests.envoy.decision_cache.programs import ADDRESS, build, run
 from tests.support.leases import ALL_METHODS, Row, control_image
 
@@ -138,6 +140,21 @@ def test_queries_are_searched_as_the_sidecar_does(probe: Path) -> None:
     said = run(probe, "query", stdin="".join(f"{query}\n" for query in QUERIES).encode())
     expected = [str(int(may_hold(query.encode(), (b"access_token",)))) for query in QUERIES]
     assert said.decode().split() == expected
+
+
+def test_request_ids_are_taken_as_the_sidecar_takes_them(probe: Path) -> None:
+    chosen = random.Random(18)
+    alphabet = "0aAzZ9-_eyJ.~%@ \xe9"
+    asked = [example for examples in REQUEST_IDS.values() for example in examples]
+    asked += [
+        "".join(chosen.choices(alphabet[: chosen.choice((11, 17))], k=chosen.randrange(1, 80)))
+        for _ in range(3000)
+    ]
+    raw = [each.encode() for each in asked if "\n" not in each]
+    said = run(probe, "id", stdin=b"".join(each + b"\n" for each in raw)).decode().split()
+    taken = [str(int(bool(read_request_id({HEADER: each})))) for each in raw]
+    assert said == taken
+    assert taken.count("1") > 100 < taken.count("0")
 
 
 def test_times_are_written_as_the_sidecar_writes_them(probe: Path) -> None:

@@ -12,6 +12,7 @@ from sidecar.observability.audit import AuditEntry, encode_entry
 from sidecar.observability.audit.entry import (
     encode_allowed_check,
     ground_fragment,
+    ids_fragment,
     is_line,
     key_state_fragment,
     kid_fragment,
@@ -31,10 +32,14 @@ ALLOWED = AuditEntry(
     reason="token_verified", status=200, route="api", latency_us=42, method="GET",
     host="app.example", path="/a?token=secret", tenant="acme", subject="alice", kid="key-1",
     token_id="tok-1", source="192.0.2.1", principal="spiffe://a/b", key_state="active",
-    token_digest="ab12", warnings=("one", "two"),
+    token_digest="ab12", warnings=("one", "two"), request_id="0d1c6c3a-0000-4000-8000-000000000001",
+    trace_id="4bf92f3577b34da6a3ce929d0e0e4736",
 )  # fmt: skip
 FEW = msgspec.structs.replace(ALLOWED, tenant="", subject="", kid="", token_id="", token_digest="",
-                              warnings=(), principal="", path="")  # fmt: skip
+                              warnings=(), principal="", path="", request_id="",
+                              trace_id="")  # fmt: skip
+NO_TRACE = msgspec.structs.replace(ALLOWED, trace_id="")
+NO_REQUEST_ID = msgspec.structs.replace(ALLOWED, request_id="")
 
 
 def from_fragments(entry: AuditEntry) -> bytes:
@@ -48,6 +53,7 @@ def from_fragments(entry: AuditEntry) -> bytes:
         kid_fragment(entry.kid),
         token_fragment(entry.token_id, entry.token_digest, entry.warnings),
         key_state_fragment(entry.key_state),
+        ids_fragment(entry.request_id.encode(), entry.trace_id.encode()),
         entry.latency_us,
     )
 
@@ -59,10 +65,15 @@ def test_empty_fields_are_left_out() -> None:
     )
 
 
-@pytest.mark.parametrize("entry", [ALLOWED, FEW], ids=["all fields", "few fields"])
+@pytest.mark.parametrize(
+    "entry",
+    [ALLOWED, FEW, NO_TRACE, NO_REQUEST_ID],
+    ids=["all fields", "few fields", "no trace", "no request id"],
+)
 def test_a_line_from_fragments_has_the_same_values(entry: AuditEntry) -> None:
     line = from_fragments(entry)
     assert json.loads(line) == json.loads(encode_entry(entry))
+    assert list(json.loads(line))[-1] == "latency_us"
     assert is_line(line.rstrip(b"\n"))
 
 

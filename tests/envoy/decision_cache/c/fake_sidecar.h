@@ -58,7 +58,7 @@ uint64_t fake_lease(fake_sidecar *sidecar, septem_lease *lease, uint64_t now_ns)
 text fake_payload(const fake_sidecar *sidecar, char *buffer, size_t size, uint32_t scope,
                   const char *common, const char *own);
 
-#define FAKE_LINE "l\x1f{\"time\":\"\x1aT\",\"id\":\"\x1aI\",\"m\":\"\x1aM\",\"h\":\"\x1aH\",\"p\":\"\x1aP\",\"s\":\"\x1aS\",\"u\":\"\x1a" "0\",\"l\":\x1aU}"
+#define FAKE_LINE "l\x1f{\"time\":\"\x1aT\",\"id\":\"\x1aI\",\"m\":\"\x1aM\",\"h\":\"\x1aH\",\"p\":\"\x1aP\",\"s\":\"\x1aS\",\"u\":\"\x1a" "0\",\"l\":\x1aU\x1aR}"
 #define FAKE_COMMON                                                              \
   FAKE_LINE "\x1eh\x1fx-user-id\x1f\x1a" "0\x1eh\x1fx-tenant-id\x1f" "acme\x1e" \
   "d\x1fx-secret\x1e" "0\x1fvary\x1forigin\x1e" "1\x1fx-absent\x1f" "1\x1e"     \

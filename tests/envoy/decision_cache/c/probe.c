@@ -3,6 +3,7 @@
  *   probe route IMAGE   METHOD NUL HOST NUL PATH    the row's scope, or - for "ask"
  *   probe query         QUERY                       1 where it may hold a token
  *   probe time          MILLISECONDS                as an audit line writes it
+ *   probe id            X-REQUEST-ID                1 where it is written into an audit line
  */
 #define _GNU_SOURCE
 #include <string.h>
@@ -67,6 +68,7 @@ int main(int count, char **arguments) {
       case 'r': say_route(whole); break;
       case 'q': printf("%d\n", septem_query_may_hold_token(whole)); break;
       case 't': say_time(whole); break;
+      case 'i': printf("%d\n", septem_is_request_id(whole)); break;
       default: CHECK(!"a reading of this name");
     }
     free(exact);

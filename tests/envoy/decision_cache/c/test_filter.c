@@ -139,6 +139,8 @@ static void test_it_repeats_what_it_has_learnt(void) {
   CHECK(text_equal(fake_get_metadata(&it.envoy, SEPTEM_PAYLOAD_NAMESPACE, "tenant"), TEXT("acme")));
   text id = fake_get_metadata(&it.envoy, SEPTEM_OWN_NAMESPACE, SEPTEM_DECISION_ID_KEY);
   CHECK(id.length == SEPTEM_ID_DIGITS && sidecar.ring->count[SEPTEM_REPEATED] == 1);
+  CHECK(text_equal(
+      fake_get_metadata(&it.envoy, SEPTEM_PAYLOAD_NAMESPACE, SEPTEM_DECISION_ID_KEY), id));
   text line = drained(buffer, sizeof buffer);
   CHECK(text_starts(line, TEXT("{\"time\":\"20")) && text_ends(line, TEXT("}\n")));
   snprintf(expected, sizeof expected,
@@ -147,6 +149,39 @@ static void test_it_repeats_what_it_has_learnt(void) {
            id.at);
   CHECK(memmem(line.at, line.length, expected, strlen(expected)) != NULL);
   finish(&it);
+  end();
+}
+
+/* What a client may have sent is in the line if it has an id's form, and else the member is not. */
+static void test_the_line_has_the_requests_id(void) {
+  static const struct {
+    header sent[2];
+    size_t count;
+    const char *written;
+  } rows[] = {
+      {{{"x-request-id", "0d1c6c3a-5b0e-4c1d-9a55-6a0b7f0c1e2d"}},
+       1,
+       ",\"request_id\":\"0d1c6c3a-5b0e-4c1d-9a55-6a0b7f0c1e2d\"}\n"},
+      {{{"x-request-id", "aaaaaaaa"}, {"x-request-id", "bbbbbbbb"}}, 2, NULL},
+      {{{"x-request-id", ""}, {"x-request-id", "bbbbbbbb"}}, 2, NULL},
+      {{{"x-request-id", "aaaaaaaa\"b"}}, 1, NULL},
+      {{{"x-request-id", "eyJhbGciOiJFUzI1NiJ9"}}, 1, NULL},
+      {{{"x-request-idx", "aaaaaaaa"}}, 1, NULL},
+  };
+  char buffer[4096];
+  begin();
+  usual();
+  for (size_t i = 0; i < LENGTH(rows); i++) {
+    stream it;
+    stream_of(&it, rows[i].sent, rows[i].count);
+    CHECK(request(&it, true));
+    text line = drained(buffer, sizeof buffer);
+    if (rows[i].written == NULL)
+      CHECK(memmem(line.at, line.length, "request_id", 10) == NULL);
+    else
+      CHECK(text_ends(line, (text){rows[i].written, strlen(rows[i].written)}));
+    finish(&it);
+  }
   end();
 }
 
@@ -786,6 +821,7 @@ int main(void) {
   test_a_denial_is_not_learnt();
   test_no_credit_and_no_space_ask_and_change_nothing();
   test_a_line_that_is_too_long_asks();
+  test_the_line_has_the_requests_id();
   test_values_that_do_not_fit_ask_and_write_no_line();
   test_a_response_of_many_headers();
   test_a_streams_end_without_a_response();

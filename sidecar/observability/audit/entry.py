@@ -8,6 +8,7 @@ import msgspec
 
 from sidecar.common.printable import escape_json
 from sidecar.common.redact import redact
+from sidecar.observability.audit.inputs import NO_INPUTS, RecordedInputs, fitting, inputs_fragment
 
 _MAX_WARNINGS = 8
 
@@ -39,6 +40,7 @@ class AuditEntry(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     token_digest: str = ""
     shadow_reason: str = ""
     warnings: tuple[str, ...] = ()
+    inputs: RecordedInputs = NO_INPUTS
 
 
 class AuditLine(
@@ -65,6 +67,7 @@ class AuditLine(
     detail: str = ""
     shadow_reason: str = ""
     warnings: tuple[str, ...] = ()
+    inputs: RecordedInputs | None = None
     key_state: str = ""
     latency_us: int
 
@@ -112,13 +115,16 @@ def kid_fragment(kid: str) -> bytes:
     return _members(kid=redact(kid, 256))
 
 
-def token_fragment(token_id: str, token_digest: str, warnings: Sequence[str]) -> bytes:
-    """Encode the token's id, digest and warnings."""
-    return _members(
+def token_fragment(
+    token_id: str, token_digest: str, warnings: Sequence[str], inputs: RecordedInputs = NO_INPUTS
+) -> bytes:
+    """Encode the token's id, digest and warnings, and the inputs that are the token's."""
+    members = _members(
         token_id=redact(token_id, 256),
         token_digest=token_digest,
         warnings=_redacted(warnings),
     )
+    return members if inputs is NO_INPUTS else members + inputs_fragment(inputs)
 
 
 def key_state_fragment(key_state: str) -> bytes:
@@ -188,6 +194,7 @@ def encode_entry(entry: AuditEntry) -> bytes:
         token_digest=entry.token_digest,
         shadow_reason=entry.shadow_reason,
         warnings=_redacted(entry.warnings),
+        inputs=None if entry.inputs is NO_INPUTS else fitting(entry.inputs),
         key_state=entry.key_state,
         latency_us=entry.latency_us,
     )

@@ -180,6 +180,18 @@ def where_none_is(headers: Mapping[str, bytes], places: TokenPlaces) -> str:
     )
 
 
+def place_of(headers: Mapping[str, bytes], places: TokenPlaces) -> str:
+    """Return where the token is of a request of which ``find_token`` returned one."""
+    if places.header and headers.get(AUTHORIZATION) is not None:
+        return HEADER
+    if _read_protocols(headers.get(PROTOCOLS, b""), places):
+        return WEBSOCKET
+    parts = _SEPARATORS.split(headers.get(COOKIE, b""))
+    sent = {part.partition(b"=")[0].strip(b" \t") for part in parts}
+    found = next((name for name in places.cookies if name in sent), b"")
+    return COOKIE_PREFIX + found.decode("ascii")
+
+
 def read_bearer(credential: bytes, max_token_bytes: int, *, dpop: bool = False) -> bytes:
     """Return the token of an ``Authorization`` header's value.
 

@@ -15,6 +15,7 @@ from sidecar.limits.fields import Field
 from sidecar.limits.policy import RouteLimits
 from sidecar.module_signing.install import ModuleMode, ModulePolicy, Provenance
 from sidecar.module_signing.publishers import NO_PUBLISHERS, Publishers
+from sidecar.observability.audit.inputs import NO_INPUTS, RecordedInputs
 from sidecar.tokens.cache import CachedToken
 from sidecar.tokens.dpop import DpopRules
 from sidecar.tokens.keyring import KeyRing
@@ -69,6 +70,8 @@ class Snapshot(msgspec.Struct, frozen=True):
     publishers: Publishers = NO_PUBLISHERS
     tenant_tables: TenantTables = {}
     """The tables of tenants that were read; ``tokens`` has those that its issuers name."""
+    record_inputs: bool = False
+    """Audit lines have what decisions were made from."""
 
     def check_age(self) -> None:
         """Deny with keys or revocations past their maximum age; for ``when_degraded: refuse``."""
@@ -128,6 +131,10 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     """The ``Cookie`` header that replaces the client's."""
     dpop: Literal["", "accepted", "required"] = ""
     """Whether the route takes tokens under the scheme ``DPoP``, for the challenge."""
+    inputs: RecordedInputs = NO_INPUTS
+    """What the audit line has of what this was decided from."""
+    known_token: VerifiedToken | None = None
+    """The token that is genuine though the request was denied; where inputs are recorded."""
 
     @property
     def allowed_before_bundle(self) -> bool:

@@ -35,6 +35,7 @@ from sidecar.authz.credential import Credential, find_scanned_token, find_token,
 from sidecar.authz.decision import Decision, RequestView, Snapshot
 from sidecar.authz.method import OPTIONS, canonical_method
 from sidecar.authz.preflight import match_preflight
+from sidecar.authz.recorded_inputs import request_inputs
 from sidecar.authz.requirements import check_client, check_grants, check_tenant
 from sidecar.authz.response_cache import FastPathFindings, ResolvedTarget, ResponseCache
 from sidecar.authz.routes import DPOP, UNMATCHED, Route
@@ -50,12 +51,13 @@ from sidecar.authz.token_binding import (
 from sidecar.common.canonical import canonical_host, canonical_path
 from sidecar.common.errors import Denied
 from sidecar.common.reasons import Grant, Reason
+from sidecar.observability.audit.inputs import NO_INPUTS, RecordedInputs
 from sidecar.tokens.cache import CachedToken, digest_text
 from sidecar.tokens.claims import validity
 from sidecar.tokens.pii import check_pii
 from sidecar.tokens.policy import IssuerPolicy
 from sidecar.tokens.proofs import ProofGuard
-from sidecar.tokens.verifier import VerifiedToken, verify_token
+from sidecar.tokens.verifier import ClaimsDenied, VerifiedToken, verify_token
 
 _STRICTEST = IssuerPolicy(leeway_seconds=0.0)
 """For a token whose issuer is gone since; it has no more rules, and no leeway."""
@@ -97,6 +99,8 @@ class Evaluation:
         self.method = self.host = self.path = self.token_digest = ""
         self.route: Route | None = None
         self.token: VerifiedToken | None = None
+        self.known_token: VerifiedToken | None = None
+        """The token once its claims were read, whether it is accepted or not."""
         self.found: Credential | None = None
         self.warnings: tuple[str, ...] = ()
 
@@ -142,7 +146,13 @@ class Evaluation:
             stream_milliseconds=self.stream_milliseconds() if trusted else 0,
             fields=((NONCE_FIELD, nonce.encode("ascii")),) if nonce is not None else (),
             dpop=_takes_dpop(route),
+            inputs=self.read_inputs() if self._snapshot.record_inputs else NO_INPUTS,
+            known_token=self.known_token if self._snapshot.record_inputs else None,
         )
+
+    def read_inputs(self) -> RecordedInputs:
+        """Return what the audit line has of what this was decided from."""
+        return request_inputs(self._view, self.route, self.known_token, self.found)
 
     def run(self) -> Grant:
         """Run the steps; return the ground on which the request passes, or raise ``Denied``."""
@@ -273,14 +283,16 @@ class Evaluation:
             known = tokens.get(digest, snapshot.ring, self._now)
             if known is not None:
                 self.cached_token = known
-                self.token, self.warnings = known.token, known.warnings
+                self.token = self.known_token = known.token
+                self.warnings = known.warnings
                 return known.token
             if self._may_verify is not None and not self._may_verify():
                 raise VerificationDeferred
         self._has_verified = True
         whole = self.verify(raw)
+        self.known_token = token = whole.slimmed()
         self.check_pii(whole)
-        self.token = token = whole.slimmed()
+        self.token = token
         if tokens is not None:
             rules = self.rules_of(token)
             self.cached_token = tokens.put(digest, token, self.warnings, rules, self._now)
@@ -288,9 +300,12 @@ class Evaluation:
 
     def verify(self, raw: bytes) -> VerifiedToken:
         """Check the token against every rule of ``sidecar.tokens.verifier``."""
-        return verify_token(
-            raw, self._snapshot.ring, self._snapshot.tokens, self._now, keep_payload=False
-        )
+        snapshot = self._snapshot
+        try:
+            return verify_token(raw, snapshot.ring, snapshot.tokens, self._now, keep_payload=False)
+        except ClaimsDenied as denied:
+            self.known_token = denied.token.slimmed()
+            raise
 
     def rules_of(self, token: VerifiedToken) -> IssuerPolicy:
         """Return the rules by which a token was verified, those of its key's issuer."""

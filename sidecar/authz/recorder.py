@@ -14,6 +14,7 @@ from sidecar.authz.decision import Decision
 from sidecar.authz.ports import Outcome
 from sidecar.authz.preflight import NO_CONTENT
 from sidecar.authz.request_ids import read_request_id
+from sidecar.authz.recorded_inputs import token_inputs
 from sidecar.authz.response_cache import AllowedCheck, Template
 from sidecar.common.reasons import ANSWERS, Grant, Reason
 from sidecar.observability.audit import AuditEntry, AuditLog
@@ -28,6 +29,7 @@ from sidecar.observability.audit.entry import (
     tenant_fragment,
     token_fragment,
 )
+from sidecar.observability.audit.inputs import NO_INPUTS
 from sidecar.observability.counters import Counters
 from sidecar.tokens.cache import CachedToken, digest_text
 
@@ -200,13 +202,22 @@ def _note_of(cached_token: CachedToken) -> tuple[bytes, bytes]:
     claims = token.claims
     return (
         tenant_fragment(claims.tenant_id, claims.subject),
-        token_fragment(claims.token_id, digest_text(cached_token.digest), cached_token.warnings),
+        token_fragment(
+            claims.token_id,
+            digest_text(cached_token.digest),
+            cached_token.warnings,
+            token_inputs(token),
+        ),
     )
 
 
 def entry_of(outcome: Outcome) -> AuditEntry:
     """Return the audit entry of a decision."""
-    decision, view, token = outcome.decision, outcome.view, outcome.decision.token
+    decision, view = outcome.decision, outcome.view
+    token = decision.token or decision.known_token
+    inputs = decision.inputs
+    if inputs is NO_INPUTS and token is not None:
+        inputs = token_inputs(token)
     claims = token.claims if token is not None else None
     return AuditEntry(
         at=outcome.at_seconds,
@@ -231,6 +242,7 @@ def entry_of(outcome: Outcome) -> AuditEntry:
         shadow_reason=decision.shadowed or "",
         warnings=decision.warnings,
         request_id=view.request_id if view is not None else "",
+        inputs=inputs,
     )
 
 

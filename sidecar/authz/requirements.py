@@ -57,6 +57,15 @@ def check_client(principal: str, certificate: str, allowed: Iterable[str], now: 
         raise Denied(Reason.CLIENT_NOT_ALLOWED, "the client's names are not on the route's list")
 
 
+def client_names(certificate: str) -> tuple[str, ...]:
+    """Return the names of a client's certificate, as ``check_client`` reads it; none for none."""
+    shown = _read(certificate)
+    if isinstance(shown, str):
+        return ()
+    names = shown.names
+    return (*((names.spiffe_id,) if names.spiffe_id else ()), *names.dns_names, *names.addresses)
+
+
 class _ClientCertificate(NamedTuple):
     """Who a certificate identifies, and from when until when (Unix seconds)."""
 

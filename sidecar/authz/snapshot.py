@@ -20,7 +20,7 @@ def build_snapshot(config: model.Config, ring: KeyRing) -> Snapshot:
     return Snapshot(
         ring=ring,
         routes=RouteTable(compile_routes(config)),
-        tokens=token_policy(config.tokens),
+        tokens=token_policy(config.tokens, record_inputs=config.audit.record_inputs),
         dpop=dpop_rules(config.tokens.dpop),
         headers=compile_headers(config),
         names_to_remove=names_to_remove(
@@ -35,6 +35,7 @@ def build_snapshot(config: model.Config, ring: KeyRing) -> Snapshot:
         pii_names=PiiAction(config.tokens.pii.by_name),
         pii_values=PiiAction(config.tokens.pii.by_value),
         modules=_module_policy(config.modules),
+        record_inputs=config.audit.record_inputs,
     )
 
 

@@ -1,5 +1,8 @@
 """Compiles the settings of token issuers into the rules of the verifier."""
 
+from msgspec.structs import replace
+
+from sidecar.authz.claim_reading import reading_of
 from sidecar.config import model
 from sidecar.tokens.claim_path import parse_claim_path
 from sidecar.tokens.claims import MODEL_MAPPING
@@ -16,10 +19,19 @@ from sidecar.tokens.policy import (
 _TYPES = {"JWT": JWT_TYPES, "at+jwt": AT_JWT_TYPES, "absent": frozenset({ABSENT_TYPE})}
 
 
-def token_policy(tokens: model.Tokens) -> TokenPolicy:
-    """Compile the rules of tokens; an issuer that is not listed has none."""
+def token_policy(tokens: model.Tokens, *, record_inputs: bool = False) -> TokenPolicy:
+    """Compile the rules of tokens; an issuer that is not listed has none.
+
+    With ``record_inputs`` they say how claims are read, for the audit log.
+    """
+    issuers = {entry.issuer: issuer_policy(entry, tokens) for entry in tokens.issuers}
+    if record_inputs:
+        issuers = {
+            issuer: replace(rules, recorded=reading_of(rules, tokens.pii))
+            for issuer, rules in issuers.items()
+        }
     return TokenPolicy(
-        issuers={entry.issuer: issuer_policy(entry, tokens) for entry in tokens.issuers},
+        issuers=issuers,
         max_token_bytes=tokens.max_token_bytes,
         algorithms=frozenset(name for entry in tokens.issuers for name in entry.algorithms),
         others=None,

@@ -43,6 +43,7 @@ class Audit(Settings, frozen=True):
 
     to: StdoutAudit | FileAudit | OtlpAudit = StdoutAudit()
     sample_allowed: Annotated[float, Meta(ge=0, le=1)] = 1.0
+    record_inputs: bool = False
     queue_lines: Annotated[int, Meta(ge=16, le=1_048_576)] = 16_384
     queue_bytes: Annotated[int, Meta(ge=1_048_576, le=4_294_967_296)] = 67_108_864
 

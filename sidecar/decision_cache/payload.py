@@ -9,6 +9,7 @@ import re
 from typing import NamedTuple
 
 from sidecar.authz.encoding.repeatable import CommonFields
+from sidecar.authz.recorded_inputs import token_inputs
 from sidecar.decision_cache.protocol import (
     INSERT,
     MAX_NAME,
@@ -43,8 +44,8 @@ class TokenKind(NamedTuple):
     kid: bytes
     has_roles: bool
     written_otherwise: bool
-    """Whether the audit line has another spelling of the token's texts (an escape, a mask, a
-    warning), which then has slots of its own."""
+    """Whether the audit line has another spelling of the token's texts (an escape, a mask), or
+    more (a warning, inputs), which then has slots of its own."""
 
 
 class TokenTexts(NamedTuple):
@@ -68,7 +69,8 @@ def token_texts(cached_token: CachedToken) -> TokenTexts | None:
     digest = digest_text(cached_token.digest)
     texts = [*raw, digest.encode("ascii")]
     who = tenant_fragment(claims.tenant_id, claims.subject)
-    which = token_fragment(claims.token_id, digest, cached_token.warnings)
+    inputs = token_inputs(token)
+    which = token_fragment(claims.token_id, digest, cached_token.warnings, inputs)
     plain_who, plain_which = _TENANT_FIELDS % (raw[0], raw[1]), _TOKEN_FIELDS % (raw[2], texts[4])
     written_otherwise = (who, which) != (plain_who, plain_which)
     if written_otherwise:

@@ -20,6 +20,27 @@ AT_JWT_TYPES = frozenset({"at+jwt", "application/at+jwt"})
 DEFAULT_REQUIRED = frozenset({"sub", "iat", "jti", "nbf"})
 
 
+class ClaimReading(msgspec.Struct, frozen=True):
+    """How an issuer's claims are read and searched, for a comparison with other rules.
+
+    The audit log has it where ``audit.record_inputs`` is set: the claims of a line mean under
+    other rules what they meant under these only where both are read alike.
+    """
+
+    digest: str = ""
+    """Of where the claims are and what type they have; empty for the security model's."""
+    of_tenants: Mapping[str, str] = {}
+    """The digest for tenants that a table names, which is over the issuer's words for them too."""
+    required: tuple[str, ...] | None = None
+    """What must be there; ``None`` for ``DEFAULT_REQUIRED``."""
+    unsought: tuple[str, ...] = ()
+    """Where personal data is not looked for: by ``name``, by ``value``, in a claim."""
+
+    def of_tenant(self, tenant_id: str) -> str:
+        """Return the digest for the tokens of a tenant."""
+        return self.of_tenants.get(tenant_id, self.digest)
+
+
 class IssuerPolicy(msgspec.Struct, frozen=True):
     """The rules for one issuer's tokens; the defaults are the security model's.
 
@@ -44,6 +65,8 @@ class IssuerPolicy(msgspec.Struct, frozen=True):
     may_hold_pii: frozenset[str] = frozenset()
     refuses_nonce: bool = False
     """Where the header may not tell an ID token, ``nonce`` does (OpenID Connect Core §2)."""
+    recorded: ClaimReading | None = None
+    """How claims are read, where audit lines have them (``audit.record_inputs``)."""
 
 
 class TokenPolicy(msgspec.Struct, frozen=True):

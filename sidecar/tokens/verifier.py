@@ -48,6 +48,9 @@ class VerifiedToken(msgspec.Struct, frozen=True, gc=False):
     claims: Claims
     key: VerificationKey
     payload: dict[str, Any] | None
+    header: "JoseHeader"
+    rules: IssuerPolicy
+    """The rules by which it was read, those of its key's issuer."""
 
     def slimmed(self) -> "VerifiedToken":
         """Return the token without its payload, sharing equal tuples with other tokens."""
@@ -60,7 +63,7 @@ class VerifiedToken(msgspec.Struct, frozen=True, gc=False):
             roles=_shared(self.claims.roles),
             scopes=_shared(self.claims.scopes),
         )
-        return VerifiedToken(claims, self.key, None)
+        return VerifiedToken(claims, self.key, None, self.header, self.rules)
 
     @property
     def kid(self) -> str:
@@ -85,13 +88,24 @@ class JoseHeader(NamedTuple):
     """The names of the parameters that are not ``alg``, ``typ`` and ``kid``."""
 
 
+class ClaimsDenied(Denied):
+    """A token is genuine and its claims were read, but a rule of ``claims.RULES`` denies it."""
+
+    __slots__ = ("token",)
+
+    def __init__(self, denied: Denied, token: VerifiedToken) -> None:
+        super().__init__(denied.reason, denied.detail)
+        self.token = token
+
+
 def verify_token(
     token: bytes, ring: KeyRing, policy: TokenPolicy, now: float, *, keep_payload: bool = True
 ) -> VerifiedToken:
     """Verify one access token in compact serialisation at ``now`` (Unix seconds).
 
     Without ``keep_payload`` an ordinary token's claims are read on the fast path
-    (``sidecar.tokens.plain``). Raises ``Denied`` with the first rule that is violated.
+    (``sidecar.tokens.plain``). Raises ``Denied`` with the first rule that is violated, and
+    ``ClaimsDenied`` where that is one about claims that were read.
     """
     if len(token) > policy.max_token_bytes:
         raise Denied(
@@ -109,8 +123,13 @@ def verify_token(
     if not keep_payload:
         plain = read_plain_claims(raw, rules, key.issuer, now)
         if plain is not None:
-            return VerifiedToken(_with_id(plain, signed), key, None)
-    return _accept_payload(raw, key, rules, now, signed)
+            return VerifiedToken(_with_id(plain, signed), key, None, header, rules)
+    verified = _read_payload(raw, key, header, rules, signed)
+    try:
+        check_claims(verified.claims, rules, now)
+    except Denied as denied:
+        raise ClaimsDenied(denied, verified) from None
+    return verified
 
 
 def _split(token: bytes) -> list[bytes]:
@@ -265,16 +284,15 @@ def _types_of(found: list[IssuerPolicy]) -> str:
     return " or ".join(text for name, text in shown.items() if name in types)
 
 
-def _accept_payload(
-    raw: bytes, key: VerificationKey, rules: IssuerPolicy, now: float, signed: bytes
+def _read_payload(
+    raw: bytes, key: VerificationKey, header: JoseHeader, rules: IssuerPolicy, signed: bytes
 ) -> VerifiedToken:
-    """Read and check the claims; they must name the key's issuer."""
+    """Read the claims; they must name the key's issuer."""
     payload = decode_json_object(raw, "the payload")
     claims = read_claims(payload, rules)
     if key.issuer is not None and claims.issuer != key.issuer:
         raise Denied(Reason.ISSUER_MISMATCH, "claim 'iss' is not the issuer of the token's key")
-    check_claims(claims, rules, now)
-    return VerifiedToken(claims=_with_id(claims, signed), key=key, payload=payload)
+    return VerifiedToken(_with_id(claims, signed), key, payload, header, rules)
 
 
 def _with_id(claims: Claims, signed: bytes) -> Claims:

@@ -8,6 +8,7 @@ import msgspec
 
 from sidecar.common.printable import escape_json
 from sidecar.common.redact import redact
+from sidecar.observability.audit.inputs import NO_INPUTS, RecordedInputs, fitting, inputs_fragment
 
 _MAX_WARNINGS = 8
 
@@ -43,6 +44,7 @@ class AuditEntry(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """Envoy's ``x-request-id``, of the form that ``authz.request_ids`` takes."""
     trace_id: str = ""
     """The trace that the request's span belongs to (W3C Trace Context), where it is recorded."""
+    inputs: RecordedInputs = NO_INPUTS
 
 
 class AuditLine(
@@ -69,6 +71,7 @@ class AuditLine(
     detail: str = ""
     shadow_reason: str = ""
     warnings: tuple[str, ...] = ()
+    inputs: RecordedInputs | None = None
     key_state: str = ""
     request_id: str = ""
     trace_id: str = ""
@@ -118,13 +121,16 @@ def kid_fragment(kid: str) -> bytes:
     return _members(kid=redact(kid, 256))
 
 
-def token_fragment(token_id: str, token_digest: str, warnings: Sequence[str]) -> bytes:
-    """Encode the token's id, digest and warnings."""
-    return _members(
+def token_fragment(
+    token_id: str, token_digest: str, warnings: Sequence[str], inputs: RecordedInputs = NO_INPUTS
+) -> bytes:
+    """Encode the token's id, digest and warnings, and the inputs that are the token's."""
+    members = _members(
         token_id=redact(token_id, 256),
         token_digest=token_digest,
         warnings=_redacted(warnings),
     )
+    return members if inputs is NO_INPUTS else members + inputs_fragment(inputs)
 
 
 def key_state_fragment(key_state: str) -> bytes:
@@ -204,6 +210,7 @@ def encode_entry(entry: AuditEntry) -> bytes:
         token_digest=entry.token_digest,
         shadow_reason=entry.shadow_reason,
         warnings=_redacted(entry.warnings),
+        inputs=None if entry.inputs is NO_INPUTS else fitting(entry.inputs),
         key_state=entry.key_state,
         request_id=entry.request_id,
         trace_id=entry.trace_id,

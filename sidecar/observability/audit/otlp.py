@@ -91,11 +91,20 @@ def _log_record(line: dict[str, Any]) -> dict[str, Any]:
 
 
 def _attribute(key: str, value: Any) -> dict[str, Any]:
-    if isinstance(value, int):
-        return {"key": key, "value": {"intValue": str(value)}}
-    if isinstance(value, list):
-        return {
-            "key": key,
-            "value": {"arrayValue": {"values": [{"stringValue": v} for v in value]}},
-        }
-    return {"key": key, "value": {"stringValue": value}}
+    return {"key": key, "value": _any_value(value)}
+
+
+def _any_value(value: Any) -> dict[str, Any]:
+    """Return a JSON value as OTLP's ``AnyValue``."""
+    match value:
+        case bool():
+            return {"boolValue": value}
+        case int():
+            return {"intValue": str(value)}
+        case float():
+            return {"doubleValue": value}
+        case list():
+            return {"arrayValue": {"values": [_any_value(each) for each in value]}}
+        case dict():
+            return {"kvlistValue": {"values": [_attribute(*each) for each in value.items()]}}
+    return {"stringValue": value}

@@ -143,3 +143,25 @@ def record_of(line: dict[str, Any]) -> dict[str, Any]:
     assert record["timeUnixNano"] == "1500000000"
     assert isinstance(record, dict)
     return record
+
+
+def test_a_member_of_several_is_sent_as_such() -> None:
+    collector = Collector()
+    url = f"http://127.0.0.1:{collector.server.server_address[1]}/v1/logs"
+    sink = OtlpSink(model.OtlpAudit(url=url), "1.2")
+    inputs = {"iss": "i", "iat": 1, "exp": 2.5, "roles": ["a"], "dpop": True}
+    line = {"time": "2026-01-01T00:00:00.000+00:00", "outcome": "allow", "reason": "r",
+            "inputs": inputs}  # fmt: skip
+    sink.write(json.dumps(line).encode() + b"\n")
+    sink.close()
+    collector.stop()
+    (record,) = collector.documents[0]["resourceLogs"][0]["scopeLogs"][0]["logRecords"]
+    values = {each["key"]: each["value"] for each in record["attributes"]}
+    listed = values["septem.inputs"]["kvlistValue"]["values"]
+    assert {each["key"]: each["value"] for each in listed} == {
+        "iss": {"stringValue": "i"},
+        "iat": {"intValue": "1"},
+        "exp": {"doubleValue": 2.5},
+        "roles": {"arrayValue": {"values": [{"stringValue": "a"}]}},
+        "dpop": {"boolValue": True},
+    }

@@ -229,7 +229,7 @@ def read_tail(descriptor: int) -> Tail:
 def tail_of(data: bytes, *, whole: bool) -> Tail:
     """Return what the end of a file says; ``whole`` if that is all of the file.
 
-    Where no chained line is in it, nothing is foreign: the lines are older than the chain.
+    Where no chained line is in it, only half a line is foreign: the lines are older than the chain.
     """
     end = data.rfind(b"\n") + 1
     while end:
@@ -237,7 +237,7 @@ def tail_of(data: bytes, *, whole: bool) -> Tail:
         if (start or whole) and (link := read_link(data[start : end - 1])) is not None:
             return Tail(link.head, data[end:], _broken_at(data[:end], whole=whole))
         end = start
-    return Tail(None)
+    return Tail(None, data[data.rfind(b"\n") + 1 :])
 
 
 def _broken_at(data: bytes, *, whole: bool) -> int:

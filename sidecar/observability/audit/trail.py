@@ -121,7 +121,7 @@ class Trail:
         """Go on behind the end of a file; return the bytes there that are no chained line."""
         if tail.head is None:  # nothing of a chain is there: this one begins
             self.head = Head(_name())
-            return b""
+            return tail.foreign
         self.head = tail.head
         if tail.broken_at:
             self.on_broken(f"line {tail.broken_at} does not follow the one before it")

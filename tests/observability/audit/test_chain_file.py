@@ -42,7 +42,7 @@ DATA, HEAD = chained(3)
         (DATA + b'{"time":"20', True, Tail(HEAD, b'{"time":"20')),
         (DATA + b"\0\0\n\n{}\n", True, Tail(HEAD, b"\0\0\n\n{}\n")),
         (line() * 3, True, Tail(None)),
-        (b'{"time":"20', True, Tail(None)),
+        (b'{"time":"20', True, Tail(None, b'{"time":"20')),
         (DATA[10:], False, Tail(HEAD)),
         (DATA[DATA.rindex(b"\n", 0, -1) + 2 :], False, Tail(None)),
         (DATA.replace(b'"d1"', b'"e1"'), True, Tail(HEAD, b"", 2)),

@@ -70,6 +70,15 @@ def test_a_line_torn_by_a_crash_is_named_by_the_next_one(tmp_path: Path) -> None
     assert found[3]["foreign_bytes"] == 13
 
 
+def test_a_chain_begins_behind_lines_that_have_none(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    path.write_bytes(line(0) + line(1)[:30])
+    write(path, 2, 3)
+    lines = path.read_bytes().splitlines()
+    assert lines[:2] == [line(0)[:-1], line(1)[:30]]
+    assert [each["seq"] for each in links(b"\n".join(lines[2:]))] == [1, 2]
+
+
 def test_two_writers_make_one_chain(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     one, two = make(path, max_bytes=40_000, keep=999), make(path, max_bytes=40_000, keep=999)

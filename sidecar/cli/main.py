@@ -34,6 +34,7 @@ COMMANDS: Mapping[str, str] = {
     "revoke": "revoke tokens, subjects, tenants or keys, and wait until that is in force",
     "check": "evaluate requests offline, or test a policy",
     "explain": "find a decision in the audit log",
+    "audit": "verify the audit trail",
     "module": "sign and verify bundles of modules",
     "csp": "lint policies, and learn from violation reports",
     "certs": "the certificates of a running sidecar",

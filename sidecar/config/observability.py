@@ -42,6 +42,7 @@ class Audit(Settings, frozen=True):
     """Where decisions are recorded. A Check never waits for it: a full queue drops and counts."""
 
     to: StdoutAudit | FileAudit | OtlpAudit = StdoutAudit()
+    chain: bool = True
     sample_allowed: Annotated[float, Meta(ge=0, le=1)] = 1.0
     record_inputs: bool = False
     queue_lines: Annotated[int, Meta(ge=16, le=1_048_576)] = 16_384

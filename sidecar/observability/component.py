@@ -14,8 +14,10 @@ from sidecar.common.clock import wall_seconds
 from sidecar.common.current_task import CurrentTask
 from sidecar.config import model
 from sidecar.observability.alerts import Alerts, Webhook
-from sidecar.observability.audit import AuditLog, DescriptorSink, FileSink, Sink
+from sidecar.observability.audit import AuditFault, AuditLog, DescriptorSink, FileSink, Sink
+from sidecar.observability.audit.chain_file import ChainPlace, FilePlace, MemoryPlace
 from sidecar.observability.audit.otlp import OtlpSink
+from sidecar.observability.audit.trail import Trail
 from sidecar.observability.collectors import alert_families, audit_families
 from sidecar.observability.health import Health
 from sidecar.observability.metrics import Metrics
@@ -73,12 +75,15 @@ def start_audit(
     settings: model.Audit, metrics: Metrics, health: Health, stack: AsyncExitStack, spawn: Spawn
 ) -> AuditLog:
     """Open the audit log, and close it with ``stack``; raise ``AuditFault`` if it can't be."""
+    trail = Trail(_open_place(settings), wall_seconds, is_chained=settings.chain)
+    trail.on_broken = _chain_broken
     audit = AuditLog(
         _open_sink(settings),
         queue_lines=settings.queue_lines,
         queue_bytes=settings.queue_bytes,
         on_error=_audit_failed,
         sample_allowed=settings.sample_allowed,
+        trail=trail,
     )
     stack.callback(_close_audit, audit)
     spawn(_watch_audit(health, audit))
@@ -93,19 +98,20 @@ async def prepare_audit(
 
     Raises ``AuditFault`` if it can't be opened.
     """
-    sink: Sink | None = None
-    if settings.to != before.to:
-        sink = await asyncio.to_thread(_open_sink, settings)
+    opened: tuple[Sink, ChainPlace] | None = None
+    if (settings.to, settings.chain) != (before.to, before.chain):
+        opened = await asyncio.to_thread(_open_sink_and_place, settings)
 
     def adopt() -> None:
         audit.sample_allowed = settings.sample_allowed
         audit.use_bounds(settings.queue_lines, settings.queue_bytes)
-        if sink is not None:
-            audit.use_sink(sink)
+        if opened is not None:
+            sink, place = opened
+            audit.use_sink(sink, partial(_use_place, audit.trail, place, is_chained=settings.chain))
 
     def abandon() -> None:
-        if sink is not None:
-            sink.close()
+        for each in opened or ():
+            each.close()
 
     return adopt, abandon
 
@@ -118,6 +124,33 @@ def _open_sink(settings: model.Audit) -> Sink:
             return OtlpSink(settings.to, version("septem-sidecar"))
         case model.StdoutAudit():
             return DescriptorSink()
+
+
+def _use_place(trail: Trail | None, place: ChainPlace, *, is_chained: bool) -> None:
+    if trail is None:
+        place.close()
+    else:
+        trail.use_place(place, is_chained=is_chained)
+
+
+def _open_sink_and_place(settings: model.Audit) -> tuple[Sink, ChainPlace]:
+    place = _open_place(settings)
+    try:
+        return _open_sink(settings), place
+    except BaseException:
+        place.close()
+        raise
+
+
+def _open_place(settings: model.Audit) -> ChainPlace:
+    """Return where the chain is kept: in the file, or for other receivers in memory."""
+    match settings.to:
+        case model.FileAudit(path=path) if settings.chain:
+            try:
+                return FilePlace(Path(path))
+            except OSError as exc:
+                raise AuditFault(f"{path}.lock can't be opened: {exc.strerror}") from exc
+    return MemoryPlace()
 
 
 async def _watch_audit(health: Health, audit: AuditLog) -> None:
@@ -134,6 +167,10 @@ async def _watch_audit(health: Health, audit: AuditLog) -> None:
 
 def _audit_failed(exc: OSError) -> None:
     _log.error("audit lines can't be written: %s", exc.strerror)
+
+
+def _chain_broken(what: str) -> None:
+    _log.error("the end of the audit file is not whole: %s; run `sidecar audit verify`", what)
 
 
 def _close_audit(audit: AuditLog) -> None:

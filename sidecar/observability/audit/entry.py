@@ -83,7 +83,7 @@ _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(AuditLine)
 
 
-def _timestamp(at: float) -> str:
+def timestamp(at: float) -> str:
     """Return RFC 3339 with milliseconds; the formatted second is cached."""
     milliseconds = int(at * 1000)
     return f"{_second(milliseconds // 1000).decode()}.{milliseconds % 1000:03}+00:00"
@@ -191,7 +191,7 @@ def encode_allowed_check(  # noqa: PLR0917 - the fragments in the line's order
 def encode_entry(entry: AuditEntry) -> bytes:
     """Return one entry as one line of JSON."""
     line = AuditLine(
-        time=_timestamp(entry.at),
+        time=timestamp(entry.at),
         decision_id=entry.decision_id,
         outcome=entry.outcome,
         reason=entry.reason,
@@ -227,7 +227,8 @@ def read_line(line: bytes) -> AuditLine | None:
     """
     try:
         read = _decoder.decode(line)
-        return read if escape_json(line) == line else None
+        # Its last byte is the bracket: the chain's members go before that (``chain``).
+        return read if line.endswith(b"}") and escape_json(line) == line else None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
@@ -240,7 +241,8 @@ def read_lines(lines: bytes) -> list[AuditLine] | None:
     decode = _decoder.decode
     try:
         read = [decode(line) for line in lines[:-1].split(b"\n")]
-        return read if lines.endswith(b"\n") and escape_json(lines) == lines else None
+        whole = lines.endswith(b"\n") and lines.count(b"}\n") == len(read)
+        return read if whole and escape_json(lines) == lines else None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 

@@ -1,8 +1,9 @@
 """The queue in front of the sink, so that no Check ever waits for one (SECURITY-MODEL §10).
 
 Encoded lines go into a bounded queue; a thread of its own writes them, because writing to a
-pipe that nobody reads, or to a failed disk, blocks. The thread does nothing else: Checks would
-wait for anything else it did under the interpreter lock. The queue is bounded in lines and in
+pipe that nobody reads, or to a failed disk, blocks. Besides, it only does what must be done in
+the order of the lines (``trail``): Checks wait for whatever it does under the interpreter lock.
+The queue is bounded in lines and in
 bytes; when it is full a line is dropped and counted, and the count is a metric.
 """
 
@@ -14,6 +15,7 @@ from collections.abc import Callable, Sequence
 
 from sidecar.observability.audit.entry import AuditEntry, encode_entry
 from sidecar.observability.audit.sinks import LinesRefusedError, PartialWriteError, Sink
+from sidecar.observability.audit.trail import Trail
 
 _POLL_SECONDS = 0.1
 _RETRY_SECONDS = 1.0
@@ -37,6 +39,7 @@ class AuditLog:
         queue_bytes: int = QUEUE_BYTES,
         on_error: Callable[[OSError], None],
         sample_allowed: float = 1.0,
+        trail: Trail | None = None,
     ) -> None:
         self.written = 0
         self._refused = 0
@@ -45,12 +48,18 @@ class AuditLog:
         self._unexpected = 0
         self.errors = 0
         self._sink = sink
-        self._next_sink: Sink | None = None
+        self._next_sink: tuple[Sink, Callable[[], None]] | None = None
+        self.trail = trail
         self.dropped_before = 0
         self.queued_before = 0
         self._queue: deque[bytes] = deque()
+        self._lines: list[bytes] = []
+        """The lines of a batch, as they came out of the queue."""
         self._pending = b""
+        """What is written for them."""
         self._taken = 0
+        self._own_lines = 0
+        """How many line ends of the rest of it are not of lines of the queue."""
         # Each counter is written by one thread only: a shared one would need a lock.
         self.lines_in = self.lines_out = 0
         self._bytes_in = self._bytes_out = 0
@@ -162,12 +171,13 @@ class AuditLog:
         """Return whether a decision is in the sample; by its id, so the same for all its lines."""
         return self.sample_allowed >= 1 or int(decision_id[-6:], 16) < self.sample_allowed * 2**24
 
-    def use_sink(self, sink: Sink) -> None:
+    def use_sink(self, sink: Sink, on_use: Callable[[], None] = lambda: None) -> None:
         """Write to another sink from the next batch on, and close the one before.
 
-        A line that the one before has taken in part is written whole to the other.
+        A line that the one before has taken in part is written whole to the other. ``on_use`` is
+        called in the writing thread, before the first line is written to it.
         """
-        self._next_sink = sink
+        self._next_sink = sink, on_use
         self._wake.set()
 
     def use_bounds(self, queue_lines: int, queue_bytes: int = QUEUE_BYTES) -> None:
@@ -188,7 +198,7 @@ class AuditLog:
         self._closing = True
         self._wake.set()
         self._thread.join(timeout_seconds)
-        return not self._thread.is_alive() and not self._queue and not self._pending
+        return not self._thread.is_alive() and not self._queue and not self._lines
 
     def _run(self) -> None:
         while True:
@@ -203,15 +213,23 @@ class AuditLog:
                 patience_seconds = _RETRY_SECONDS
             else:
                 self._unexpected = 0
-                if self._queue:
+                if self._queue or self._lines:
                     continue
                 if self._closing:
                     break
             self._wake.wait(patience_seconds)
             self._wake.clear()
-        self._lost += self._pending.count(b"\n", self._taken) + len(self._queue)
-        with contextlib.suppress(Exception):
-            self._sink.close()
+        self._lost += self._unwritten() + len(self._queue)
+        for each in (self._sink, self.trail):
+            with contextlib.suppress(Exception):
+                if each is not None:
+                    each.close()
+
+    def _unwritten(self) -> int:
+        """Return how many lines of the batch are not written."""
+        if not self._pending:
+            return len(self._lines)
+        return self._pending.count(b"\n", self._taken) - self._own_lines
 
     def _report_error(self, exc: OSError) -> None:
         try:
@@ -226,8 +244,8 @@ class AuditLog:
         self._unexpected += 1
         if self._unexpected >= _UNEXPECTED_TRIES:
             self._unexpected = 0
-            self._given_up += self._pending.count(b"\n", self._taken)
-            self._pending, self._taken = b"", 0
+            self._given_up += self._unwritten()
+            self._end_batch()
             _log.error("internal error (a bug in the sidecar): audit lines are lost", exc_info=exc)
         return OSError(0, f"an unexpected {type(exc).__name__}")
 
@@ -238,12 +256,9 @@ class AuditLog:
         if self._reopen:
             self._reopen = False
             # The new file begins with a whole line; the old one keeps the incomplete one.
-            self._taken = self._pending.rfind(b"\n", 0, self._taken) + 1
+            self._taken = self._whole()
             self._sink.reopen()
-        if not self._pending:
-            self._pending = self._take_batch()
-            self._taken = 0
-        if not self._pending:
+        if not self._pending and not self._begin_batch():
             return
         try:
             self._sink.write(self._pending[self._taken :])
@@ -257,23 +272,60 @@ class AuditLog:
             raise OSError(0, str(lost)) from None
         self._finish_batch()
 
-    def _take_next_sink(self, sink: Sink) -> None:
-        before, self._sink = self._sink, sink
-        if self._next_sink is sink:
+    def _take_next_sink(self, taken: tuple[Sink, Callable[[], None]]) -> None:
+        before = self._sink
+        self._sink, on_use = taken
+        if self._next_sink is taken:
             self._next_sink = None
-        self._taken = self._pending.rfind(b"\n", 0, self._taken) + 1
+        if self._pending:  # the lines that the other sink has not got are a batch anew
+            unwritten = self._unwritten()
+            rest = self._lines[len(self._lines) - unwritten :]
+            self._end_batch()
+            self._lines = rest
         with contextlib.suppress(Exception):
             before.close()
+        on_use()
+
+    def _begin_batch(self) -> bool:
+        """Take lines out of the queue, and what is written for them; false if that is nothing."""
+        trail = self.trail
+        if not self._lines:
+            self._lines = self._take_batch()
+        if not self._lines and not (trail and trail.owes(self.dropped)):
+            return False
+        self._taken = 0
+        if trail is None:
+            self._pending = b"".join(self._lines)
+            return True
+        batch = trail.begin(self._lines, self.dropped)
+        self._pending, self._own_lines = batch.data, batch.own_lines
+        if batch.reopen:
+            self._sink.reopen()
+        return True
 
     def _finish_batch(self) -> None:
         self._count_written(len(self._pending))
-        self._pending = b""
+        self._end_batch()
+
+    def _end_batch(self) -> None:
+        """Let go of a batch, of which nothing more is written."""
+        if self.trail is not None and self._pending:
+            self.trail.end(self._pending[: self._whole()])
+        self._lines = []
+        self._pending, self._taken, self._own_lines = b"", 0, 0
+
+    def _whole(self) -> int:
+        """Return how many bytes of the batch are written in whole lines."""
+        return self._pending.rfind(b"\n", 0, self._taken) + 1
 
     def _count_written(self, taken: int) -> None:
-        self.written += self._pending.count(b"\n", self._taken, taken)
+        ends = self._pending.count(b"\n", self._taken, taken)
+        own = min(ends, self._own_lines)
+        self._own_lines -= own
+        self.written += ends - own
         self._taken = taken
 
-    def _take_batch(self) -> bytes:
+    def _take_batch(self) -> list[bytes]:
         queue = self._queue
         lines: list[bytes] = []
         size = 0
@@ -282,7 +334,7 @@ class AuditLog:
             size += len(line)
         self.lines_out += len(lines)
         self._bytes_out += size
-        return b"".join(lines)
+        return lines
 
 
 class AuditShare:

@@ -18,10 +18,10 @@ from sidecar.observability.alerts import Alerts
 from sidecar.sds.acme_streams import challenge_handler
 from sidecar.sds.listener import open_listener
 from sidecar.sds.metrics import SdsMetrics
-from sidecar.sds.mtls import RemotePeers
 from sidecar.sds.reloading import CertificatesReload, eviction_policy
 from sidecar.sds.secrets.component import PolledSecrets
 from sidecar.sds.service import SdsEvents, SdsService
+from sidecar.transport.remote_peers import RemotePeers
 from sidecar.transport.tls_guard import TlsGuard
 from sidecar.vault.client import VaultClient
 

@@ -8,11 +8,11 @@ import grpc
 from sidecar.config import model
 from sidecar.context import AppContext
 from sidecar.sds.metrics import SdsMetrics
-from sidecar.sds.mtls import RemotePeers
 from sidecar.sds.service import SDS_SERVICE
 from sidecar.transport.aio import GrpcServer
 from sidecar.transport.guard import SocketGuard, make_guard
 from sidecar.transport.listener_bounds import SDS
+from sidecar.transport.remote_peers import RemotePeers
 from sidecar.transport.tls_guard import TlsGuard
 
 _log = logging.getLogger("sidecar.sds")

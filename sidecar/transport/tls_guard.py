@@ -42,7 +42,7 @@ class TlsPeer(NamedTuple):
 
 
 class PeerCheck(Protocol):
-    """Says who may connect; ``sidecar.sds.mtls`` implements it."""
+    """Says who may connect; ``sidecar.transport.remote_peers`` implements it."""
 
     @property
     def context(self) -> ssl.SSLContext:

@@ -14,9 +14,9 @@ from sidecar.config.secrets import TrustBundle
 from sidecar.context import AppContext
 from sidecar.sds.listener import open_listener
 from sidecar.sds.metrics import SdsMetrics
-from sidecar.sds.mtls import RemotePeers
 from sidecar.sds.service import SDS_SERVICE, SdsEvents, SdsService
 from sidecar.transport.listener_bounds import SDS
+from sidecar.transport.remote_peers import RemotePeers
 from tests.config.documents import MINIMAL
 from tests.support.authorities import Ca
 from workload.mtls import WorkloadIdentity

@@ -11,8 +11,8 @@ import uvloop
 
 from sidecar.common.clock import wall_seconds
 from sidecar.config.secrets import TrustBundle
-from sidecar.sds.mtls import RemotePeers
 from sidecar.transport import tls_guard
+from sidecar.transport.remote_peers import RemotePeers
 from sidecar.transport.sockets import ListenFault
 from sidecar.transport.tls_guard import TlsGuard
 from tests.support.authorities import Ca, pem

@@ -5,7 +5,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from sidecar.common.clock import wall_seconds
 from sidecar.config.secrets import TrustBundle
-from sidecar.sds.mtls import RemotePeers
+from sidecar.transport.remote_peers import RemotePeers
 from sidecar.transport.tls_guard import TlsPeer
 from tests.support.authorities import Ca, pem
 from workload.mtls import MtlsFault, NothingToShow

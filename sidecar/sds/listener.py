@@ -35,7 +35,14 @@ async def open_listener(
     if peers is None:
         guard = make_guard(settings, metrics.refuse_peer, most)
     else:
-        guard = TlsGuard(settings.address, peers, metrics.refuse_remote, metrics.cut_off, most)
+        guard = TlsGuard(
+            settings.address,
+            peers,
+            metrics.refuse_remote,
+            metrics.cut_off,
+            most,
+            setting="listen.sds with mtls",
+        )
     address = settings.address
     if guard is None:
         _log.warning(

@@ -8,11 +8,12 @@ from pathlib import Path
 from sidecar.cli.files import read_text
 from sidecar.cli.output import add_json, print_json
 from sidecar.common.errors import ConfigFault, Fault
+from sidecar.config.envoy_needs import certificate_routes, needed_headers
 from sidecar.config.load import MAX_FILE_BYTES, load_config
 from sidecar.config.model import Config
 from sidecar.config.overrides import PROOF_HEADERS
 from sidecar.config.yamltree import parse_yaml
-from sidecar.headers.envoy_check import client_problems, problems_of, proof_problems
+from sidecar.headers.envoy_check import problems_of, sending_problems
 from sidecar.headers.envoy_patterns import REQUEST_TRAILERS, request_names
 from sidecar.headers.tenant import TRUSTED
 
@@ -78,12 +79,10 @@ def check_file(config: Config, path: Path) -> Problems:
     try:
         misread = list(messages.message_problems(tree.value))
         found = misread + list(problems_of(tree.value, removed, kept, by_routes))
-        clients = [route.name for route in config.routes if route.reads_certificate]
-        found += client_problems(tree.value, clients) if clients else []
-        proofs = [route.name for route in config.routes if "dpop" in route.bound_by]
-        return found + (list(proof_problems(tree.value, proofs)) if proofs else [])
+        found += sending_problems(tree.value, needed_headers(config), certificate_routes(config))
     except (AttributeError, IndexError, KeyError, TypeError, RecursionError) as exc:
         raise Fault(f"{path} is not a configuration that Envoy accepts: {exc!r}") from None
+    return found
 
 
 def fragment(config: Config) -> Iterator[str]:

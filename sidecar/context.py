@@ -18,6 +18,7 @@ from sidecar.observability.health import Health
 from sidecar.observability.metrics import Metrics
 from sidecar.observability.waits import Waits
 from sidecar.transport.http1_messages import Handler
+from sidecar.transport.identities import Identities
 
 _log = logging.getLogger("sidecar")
 
@@ -106,6 +107,8 @@ class AppContext:
         """Has those who answer Checks answer what they have, and no more; set where they start."""
         self.restart: Restart | None = None
         """Begins an overlapping restart with another configuration, where that is possible."""
+        self.identities = Identities()
+        """What listeners with mutual TLS show and believe, of what SDS serves."""
         self.bounds: Mapping[str, int] = {}
         """The most connections of each listener (``sidecar.transport.listener_bounds``)."""
         self._tasks: set[asyncio.Task[None]] = set()

@@ -20,6 +20,7 @@ from sidecar.observability.metrics import (
 from sidecar.transport.http1_messages import Handler, Request, Response
 from sidecar.transport.negotiation import read_wishes, weight_of
 
+METRICS_ROUTE = ("GET", "/metrics")
 _GZIP_LEVEL = 6
 _OK, _BAD_GATEWAY, _GATEWAY_TIMEOUT = 200, 502, 504
 
@@ -87,7 +88,7 @@ def admin_routes(
     return {
         ("GET", "/livez"): livez,
         ("GET", "/readyz"): readyz,
-        ("GET", "/metrics"): show_metrics,
+        METRICS_ROUTE: show_metrics,
         ("POST", "/keys/refresh"): refresh,
     }
 

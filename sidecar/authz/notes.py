@@ -2,50 +2,42 @@
 
 from collections.abc import Iterator, Sequence
 
-from sidecar.authz.credential import COOKIE, PROTOCOLS
+from sidecar.authz.credential import AUTHORIZATION
 from sidecar.authz.lenient import fold
-from sidecar.authz.routes import ANY_HOST, CERTIFICATE, DPOP, Route, covers
+from sidecar.authz.routes import ANY_HOST, Route, covers
+from sidecar.config.envoy_needs import certificate_routes, listed, needed_headers
+from sidecar.config.model import Config
 from sidecar.config.problem import Problem
 
-_MAX_LISTED = 5
 
+def notes(config: Config, routes: Sequence[Route]) -> Iterator[Problem]:
+    """Yield a note for each requirement that Envoy or the application must meet.
 
-def notes(routes: Sequence[Route]) -> Iterator[Problem]:
-    """Yield a note for each requirement that Envoy or the application must meet."""
+    ``routes`` are those of the configuration, compiled.
+    """
     yield from _similar_paths(routes)
-    yield from _required_headers(routes)
+    yield from _required_headers(config)
 
 
-def _required_headers(routes: Sequence[Route]) -> Iterator[Problem]:
-    """Yield a note for each header that Envoy must send so that routes see their tokens."""
-    routes_by_header = {
-        COOKIE: [route.name for route in routes if route.places.cookies],
-        PROTOCOLS: [route.name for route in routes if route.places.websocket],
-    }
-    for header, names in routes_by_header.items():
-        if names:
-            yield Problem(
-                ("routes",),
-                f"{_listed(names)} read tokens from {header}: Envoy must send it "
-                f"({{exact: {header}}} in ext_authz's allowed_headers, as in envoy/edge.yaml); "
-                "where it is not sent, it is removed from the request",
-            )
-    proved = {
-        DPOP: "DPoP: Envoy must send the proof ({exact: dpop} in ext_authz's allowed_headers, as "
-        "in envoy/edge.yaml), and the sidecar removes it from the request",
-        CERTIFICATE: "a client certificate: Envoy must send it (include_peer_certificate: true in "
-        "ext_authz, as in envoy/service-mtls.yaml)",
-    }
-    for method, words in proved.items():
-        names = [route.name for route in routes if method in route.bound_by]
-        if names:
-            yield Problem(("routes",), f"{_listed(names)} take tokens bound by {words}")
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = len(names) - _MAX_LISTED
-    shown = ", ".join(names[:_MAX_LISTED])
-    return f"{shown} and {more} more" if more > 0 else shown
+def _required_headers(config: Config) -> Iterator[Problem]:
+    """Yield a note for each header that Envoy must send for some routes alone."""
+    together: dict[tuple[str, str], list[str]] = {}
+    for need in needed_headers(config):
+        if need.routes and need.header != AUTHORIZATION:
+            together.setdefault((need.reason, need.listed), []).append(need.header)
+    for (reason, whose), headers in together.items():
+        patterns = ", ".join(f"{{exact: {header}}}" for header in headers)
+        yield Problem(
+            ("routes",),
+            f"{whose}: {reason}. Envoy must send it ({patterns} in ext_authz's allowed_headers, "
+            "as in envoy/edge.yaml)",
+        )
+    if names := certificate_routes(config):
+        yield Problem(
+            ("routes",),
+            f"{listed(names)} ask for a client certificate: Envoy must send it "
+            "(include_peer_certificate: true in ext_authz, as in envoy/service-mtls.yaml)",
+        )
 
 
 def _similar_paths(routes: Sequence[Route]) -> Iterator[Problem]:

@@ -13,8 +13,8 @@ from typing import NamedTuple
 from sidecar.authz.decision import Decision
 from sidecar.authz.ports import Outcome
 from sidecar.authz.preflight import NO_CONTENT
-from sidecar.authz.request_ids import read_request_id
 from sidecar.authz.recorded_inputs import token_inputs
+from sidecar.authz.request_ids import read_request_id
 from sidecar.authz.response_cache import AllowedCheck, Template
 from sidecar.common.reasons import ANSWERS, Grant, Reason
 from sidecar.observability.audit import AuditEntry, AuditLog

@@ -78,7 +78,9 @@ def _schema(_options: argparse.Namespace) -> int:
 
 def notes_of(loaded: Loaded) -> list[LocatedProblem]:
     """Return what Envoy and the application must be configured for."""
-    return [loaded.tree.locate(each) for each in notes(compile_routes(loaded.config))]
+    return [
+        loaded.tree.locate(each) for each in notes(loaded.config, compile_routes(loaded.config))
+    ]
 
 
 def _show(

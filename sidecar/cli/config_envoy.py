@@ -8,17 +8,12 @@ from pathlib import Path
 from sidecar.cli.files import read_text
 from sidecar.cli.output import add_json, print_json
 from sidecar.common.errors import ConfigFault, Fault
+from sidecar.config.envoy_needs import REQUEST_ID_NEED, certificate_routes, needed_headers
 from sidecar.config.load import MAX_FILE_BYTES, load_config
 from sidecar.config.model import Config
 from sidecar.config.overrides import PROOF_HEADERS
 from sidecar.config.yamltree import parse_yaml
-from sidecar.headers.envoy_check import (
-    REQUEST_ID,
-    client_problems,
-    problems_of,
-    proof_problems,
-    withholds_request_ids,
-)
+from sidecar.headers.envoy_check import problems_of, sending_problems, withholds_request_ids
 from sidecar.headers.envoy_patterns import REQUEST_TRAILERS, request_names
 from sidecar.headers.tenant import TRUSTED
 
@@ -28,8 +23,8 @@ _FILTER = "type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3"
 NAMES_FILTER = "septem.request_names"
 """A ``header_mutation`` filter of its own, so that a route may turn it off."""
 _NO_REQUEST_IDS = (
-    f"ext_authz's allowed_headers do not name {{exact: {REQUEST_ID}}}: refusals and audit lines "
-    "are without the id by which Envoy's log and traces know a request"
+    f"ext_authz's allowed_headers do not name {{exact: {REQUEST_ID_NEED.header}}}: refusals and "
+    "audit lines are without the id by which Envoy's log and traces know a request"
 )
 Problems = list[str]
 
@@ -90,10 +85,7 @@ def check_file(config: Config, path: Path) -> tuple[Problems, Problems]:
     try:
         misread = list(messages.message_problems(tree.value))
         found = misread + list(problems_of(tree.value, removed, kept, by_routes))
-        clients = [route.name for route in config.routes if route.reads_certificate]
-        found += client_problems(tree.value, clients) if clients else []
-        proofs = [route.name for route in config.routes if "dpop" in route.bound_by]
-        found += proof_problems(tree.value, proofs) if proofs else []
+        found += sending_problems(tree.value, needed_headers(config), certificate_routes(config))
         return found, [_NO_REQUEST_IDS] if withholds_request_ids(tree.value) else []
     except (AttributeError, IndexError, KeyError, TypeError, RecursionError) as exc:
         raise Fault(f"{path} is not a configuration that Envoy accepts: {exc!r}") from None
@@ -124,7 +116,7 @@ def fragment(config: Config) -> Iterator[str]:
     yield "      request_mutations:"
     yield from removal(8, request_names(kept))
     yield "# Among the patterns of ext_authz's allowed_headers, for refusals and audit lines:"
-    yield f"# - {{exact: {REQUEST_ID}}}"
+    yield f"# - {{exact: {REQUEST_ID_NEED.header}}}"
     for route in config.routes:
         own = set(route.keep_overrides) - PROOF_HEADERS
         if own:

@@ -28,6 +28,7 @@ def other_listeners(listen: Listen) -> dict[str, str]:
         "sds": listen.sds,
         "reports": listen.reports,
         "probes": listen.probes,
+        "metrics": listen.metrics,
     }
     return {name: each.address for name, each in named.items() if each is not None}
 

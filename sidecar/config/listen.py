@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from sidecar.config.base import Address, Seconds, Settings, Text, UnixId
+from sidecar.config.base import Address, ClientName, FilePath, Seconds, Settings, Text, UnixId
 from sidecar.config.decision_cache import DecisionCacheSettings
 from sidecar.config.reports import ReportsListen
 
@@ -59,6 +59,44 @@ class ProbesListen(Settings, frozen=True):
     address: Address = "0.0.0.0:9104"
 
 
+TlsVersion = Literal["1.2", "1.3"]
+
+
+class ManagedTls(Settings, frozen=True, tag_field="source", tag="managed"):
+    """TLS by what the sidecar obtains and renews itself, as ``listen.sds.mtls``.
+
+    ``certificate`` is the name of an entry of ``certificates``; ``trust_bundle`` of one of
+    ``trust_bundles``: its roots and CRLs say who is a client, and its ``peers``, where it has any,
+    which clients may come in.
+    """
+
+    certificate: Text
+    trust_bundle: Text
+    min_version: TlsVersion = "1.3"
+
+
+class FilesTls(Settings, frozen=True, tag_field="source", tag="files"):
+    """TLS by files in PEM, which are read again when they change.
+
+    ``clients`` are names of a client's certificate, of which it must have one; without them every
+    client comes in to whom a CA of ``client_ca_file`` gave a certificate.
+    """
+
+    certificate_file: FilePath
+    key_file: FilePath
+    client_ca_file: FilePath
+    client_crl_file: FilePath | None = None
+    clients: Annotated[tuple[ClientName, ...], Meta(max_length=256)] = ()
+    min_version: TlsVersion = "1.3"
+
+
+class MetricsListen(Settings, frozen=True):
+    """``/metrics`` alone, for who scrapes from another host: over mutual TLS."""
+
+    tls: ManagedTls | FilesTls
+    address: Address = "0.0.0.0:9105"
+
+
 class Listen(Settings, frozen=True):
     """Every socket the sidecar opens, and how they are closed.
 
@@ -71,5 +109,6 @@ class Listen(Settings, frozen=True):
     admin: AdminListen = AdminListen()
     reports: ReportsListen | None = None
     probes: ProbesListen | None = None
+    metrics: MetricsListen | None = None
     drain_notice_seconds: Annotated[float, Meta(ge=0, le=300)] = 0.25
     drain_seconds: Seconds = 5.0

@@ -44,7 +44,17 @@ from sidecar.config.limits import (
     RouteLimitSettings,
     TenantLimitEntry,
 )
-from sidecar.config.listen import AdminListen, AuthzListen, Listen, ProbesListen, SdsListen, SdsMtls
+from sidecar.config.listen import (
+    AdminListen,
+    AuthzListen,
+    FilesTls,
+    Listen,
+    ManagedTls,
+    MetricsListen,
+    ProbesListen,
+    SdsListen,
+    SdsMtls,
+)
 from sidecar.config.modules import Modules
 from sidecar.config.observability import (
     AlertsSettings,
@@ -104,6 +114,7 @@ __all__ = [
     "FileAudit",
     "FileForward",
     "FileRegistry",
+    "FilesTls",
     "GenericSecret",
     "Headers",
     "HttpRegistry",
@@ -120,6 +131,8 @@ __all__ = [
     "Listen",
     "Log",
     "LoginSettings",
+    "ManagedTls",
+    "MetricsListen",
     "Modules",
     "NamesClaim",
     "OidcKeys",

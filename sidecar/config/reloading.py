@@ -71,8 +71,7 @@ _LIVE_SECTIONS: Mapping[str, str] = {
     "headers.reports.forward": "path max_bytes keep url ca_file timeout_seconds",
     "modules": "path mount max_bundle_bytes owner_roles content_types",
     "alerts.webhook": "url secret_file ca_file timeout_seconds",
-    "audit": "sample_allowed record_inputs queue_lines queue_bytes",
-    "audit": "chain sample_allowed queue_lines queue_bytes",
+    "audit": "chain sample_allowed record_inputs queue_lines queue_bytes",
     "audit.to": "path max_bytes keep url ca_file timeout_seconds",
     "log": "level",
     "issuers[]": "name role mount ttl_seconds share crl_poll_seconds prefix certificate_field "

@@ -19,6 +19,7 @@ from sidecar.config.rules_decision_cache import check_decision_cache
 from sidecar.config.rules_headers import check_headers
 from sidecar.config.rules_keys import check_keys
 from sidecar.config.rules_limits import check_limits
+from sidecar.config.rules_metrics import check_metrics
 from sidecar.config.rules_modules import check_modules
 from sidecar.config.rules_peers import check_peers
 from sidecar.config.rules_reports import check_reports
@@ -36,6 +37,7 @@ def cross_check(config: Config) -> Iterator[Problem]:
     """Yield the broken rules of a configuration whose single settings are all valid."""
     yield from _listeners(config)
     yield from check_sds(config)
+    yield from check_metrics(config)
     yield from check_peers(config)
     yield from check_reports(config)
     yield from _workers(config)

@@ -3,6 +3,7 @@
 import ipaddress
 from collections.abc import Iterator
 
+from sidecar.config.listen import FilesTls
 from sidecar.config.model import Config
 from sidecar.config.problem import Path, Problem
 
@@ -18,6 +19,8 @@ def check_peers(config: Config) -> Iterator[Problem]:
         ),
         *((("routes", at, "clients"), each.clients) for at, each in enumerate(config.routes)),
     ]
+    if config.listen.metrics is not None and isinstance(config.listen.metrics.tls, FilesTls):
+        listed.append((("listen", "metrics", "tls", "clients"), config.listen.metrics.tls.clients))
     for where, names in listed:
         for index, name in enumerate(names):
             if wrong := _wrong(name):

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-from sidecar.config.listen import SdsMtls
 from sidecar.config.model import Config
 from sidecar.config.network import is_loopback
 from sidecar.config.problem import Path, Problem
@@ -36,26 +35,9 @@ def check_sds(config: Config) -> Iterator[Problem]:
         yield Problem(
             _MTLS, "is only for TCP: on a Unix socket the kernel names the peer (peer_uids)"
         )
-    yield from _names(config, sds.mtls)
-
-
-def _names(config: Config, mtls: SdsMtls) -> Iterator[Problem]:
-    """Yield names of ``mtls`` that are none, and a bundle that admits everybody."""
-    certificates = sorted(each.name for each in config.certificates)
-    if mtls.certificate not in certificates:
-        known = ", ".join(certificates) or "none"
-        yield Problem(
-            (*_MTLS, "certificate"),
-            f"is not the name of an entry of certificates; there are: {known}",
-        )
-    bundle = _bundle(config)
-    if bundle is None:
-        known = ", ".join(sorted(each.name for each in config.trust_bundles)) or "none"
-        yield Problem(
-            (*_MTLS, "trust_bundle"),
-            f"is not the name of an entry of trust_bundles; there are: {known}",
-        )
-    elif not bundle.peers:
+    yield from named_problems(config, _MTLS, sds.mtls.certificate, sds.mtls.trust_bundle)
+    bundle = bundle_of(config, sds.mtls.trust_bundle)
+    if bundle is not None and not bundle.peers:
         yield Problem(
             ("trust_bundles", config.trust_bundles.index(bundle), "peers"),
             "must list who may fetch private keys, because listen.sds.mtls.trust_bundle names it: "
@@ -63,11 +45,30 @@ def _names(config: Config, mtls: SdsMtls) -> Iterator[Problem]:
         )
 
 
+def named_problems(
+    config: Config, where: Path, certificate: str, trust_bundle: str
+) -> Iterator[Problem]:
+    """Yield a certificate and a trust bundle that a listener names and that are none."""
+    certificates = sorted(each.name for each in config.certificates)
+    if certificate not in certificates:
+        known = ", ".join(certificates) or "none"
+        yield Problem(
+            (*where, "certificate"),
+            f"is not the name of an entry of certificates; there are: {known}",
+        )
+    if bundle_of(config, trust_bundle) is None:
+        known = ", ".join(sorted(each.name for each in config.trust_bundles)) or "none"
+        yield Problem(
+            (*where, "trust_bundle"),
+            f"is not the name of an entry of trust_bundles; there are: {known}",
+        )
+
+
 def sds_warnings(config: Config) -> Iterator[Problem]:
     """Yield what a trust bundle for SDS hardly means."""
-    sds = config.listen.sds
-    bundle = _bundle(config)
-    if sds is None or bundle is None:
+    mtls = config.listen.sds.mtls if config.listen.sds is not None else None
+    bundle = bundle_of(config, mtls.trust_bundle) if mtls is not None else None
+    if bundle is None:
         return
     at: Path = ("trust_bundles", config.trust_bundles.index(bundle))
     for index, peer in enumerate(bundle.peers):
@@ -87,9 +88,6 @@ def sds_warnings(config: Config) -> Iterator[Problem]:
         )
 
 
-def _bundle(config: Config) -> TrustBundle | None:
-    """Return the trust bundle that ``listen.sds.mtls`` names, if there is one."""
-    mtls = config.listen.sds.mtls if config.listen.sds is not None else None
-    if mtls is None:
-        return None
-    return next((each for each in config.trust_bundles if each.name == mtls.trust_bundle), None)
+def bundle_of(config: Config, name: str) -> TrustBundle | None:
+    """Return the trust bundle of a name, if there is one."""
+    return next((each for each in config.trust_bundles if each.name == name), None)

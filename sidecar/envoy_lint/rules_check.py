@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from sidecar.config.envoy_needs import METHOD_NEED, REQUEST_ID_NEED
 from sidecar.config.model import AcmeIssuerSettings, Config
 from sidecar.envoy_lint.document import (
     DECISION_CACHE,
@@ -11,10 +12,8 @@ from sidecar.envoy_lint.document import (
 )
 from sidecar.envoy_lint.finding import Found, Inspected, Rule, RuleSeverity
 from sidecar.envoy_lint.node import Node
-from sidecar.headers.envoy_check import matches_name
+from sidecar.headers.envoy_check import kept_back
 
-METHOD_HEADER = ":method"
-REQUEST_ID = "x-request-id"
 _DEFAULT_SECONDS = 0.2
 """Envoy's time-out of a gRPC service that has none (``ext_authz`` in 1.40)."""
 _LONG_SECONDS, _LONG_WITH_BODY_SECONDS = 5.0, 30.0
@@ -143,30 +142,20 @@ def _uses_http01(config: Config) -> bool:
 
 def _method(inspected: Inspected) -> Iterator[Found]:
     for manager in inspected.envoy.checked:
-        allowed = check_settings(manager)["allowed_headers"]
-        if allowed and not passes(allowed, METHOD_HEADER):
-            yield allowed, f"allowed_headers does not let {METHOD_HEADER} through"
-        held_back = check_settings(manager)["disallowed_headers"]
-        if held_back and passes(held_back, METHOD_HEADER):
-            yield held_back, f"disallowed_headers holds {METHOD_HEADER} back"
+        settings = check_settings(manager)
+        if any(kept_back(settings.plain(), (METHOD_NEED,))):
+            where = settings["allowed_headers"] or settings["disallowed_headers"]
+            yield where, f"{METHOD_NEED.header} is kept back"
 
 
 def _request_id(inspected: Inspected) -> Iterator[Found]:
     for manager in inspected.envoy.checked:
         settings = check_settings(manager)
-        allowed, held_back = settings["allowed_headers"], settings["disallowed_headers"]
-        if (allowed and not passes(allowed, REQUEST_ID)) or (
-            held_back and passes(held_back, REQUEST_ID)
-        ):
-            yield allowed or held_back, f"{manager.name}: {REQUEST_ID} is kept back"
+        if any(kept_back(settings.plain(), (REQUEST_ID_NEED,))):
+            where = settings["allowed_headers"] or settings["disallowed_headers"]
+            yield where, f"{manager.name}: {REQUEST_ID_NEED.header} is kept back"
         elif manager.node["generate_request_id"].is_false:
             yield manager.node["generate_request_id"], f"{manager.name}: no request gets an id"
-
-
-def passes(matchers: Node, name: str) -> bool:
-    """Tell whether a ``ListStringMatcher`` matches a header's name."""
-    patterns = (each.plain() for each in matchers["patterns"].each())
-    return any(isinstance(each, dict) and matches_name(each, name) for each in patterns)
 
 
 def _mutations(inspected: Inspected) -> Iterator[Found]:

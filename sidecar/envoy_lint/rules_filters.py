@@ -3,13 +3,14 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from sidecar.config.envoy_needs import certificate_routes
 from sidecar.envoy_lint.document import Manager, is_decision_cache
 from sidecar.envoy_lint.finding import Found, Inspected, Rule, RuleSeverity
 from sidecar.envoy_lint.node import Node
 from sidecar.headers.envoy_check import (
-    client_problems,
     host_problems,
     name_problems,
+    sending_problems,
     upgrade_problems,
 )
 from sidecar.headers.tenant import TRUSTED
@@ -137,9 +138,9 @@ def _hosts(inspected: Inspected) -> Iterator[Found]:
 
 
 def _clients(inspected: Inspected) -> Iterator[Found]:
-    routes = inspected.sidecar.routes if inspected.sidecar is not None else ()
-    if names := [route.name for route in routes if route.reads_certificate]:
-        yield from _of_each(inspected, lambda raw: client_problems(raw, names))
+    names = () if inspected.sidecar is None else certificate_routes(inspected.sidecar)
+    if names:
+        yield from _of_each(inspected, lambda raw: sending_problems(raw, (), names))
 
 
 def _of_each(inspected: Inspected, judge: Callable[[Any], Iterator[str]]) -> Iterator[Found]:

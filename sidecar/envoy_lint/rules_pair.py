@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from sidecar.config.endpoints import check_endpoints, other_listeners
-from sidecar.config.model import Config
+from sidecar.config.envoy_needs import METHOD_NEED, needed_headers
 from sidecar.config.network import reachable, share_a_port
 from sidecar.envoy_lint.document import (
     address_of,
@@ -12,7 +12,7 @@ from sidecar.envoy_lint.document import (
     is_on_demand,
 )
 from sidecar.envoy_lint.finding import Found, Inspected, Rule, RuleSeverity
-from sidecar.envoy_lint.rules_check import passes
+from sidecar.headers.envoy_check import kept_back
 
 _BODY = "with_request_body"
 
@@ -90,40 +90,16 @@ def _withheld(inspected: Inspected) -> Iterator[Found]:
     """Yield the headers that this configuration of the sidecar reads and Envoy keeps back."""
     if inspected.sidecar is None:
         return
-    needed = dict(_read(inspected.sidecar))
+    # Without :method nothing is decided, whatever the configuration: a rule of its own.
+    needs = [each for each in needed_headers(inspected.sidecar) if each is not METHOD_NEED]
     for manager in inspected.envoy.checked:
         if not manager.is_secure and not any(route.clusters for route in manager.routes()):
             continue  # it redirects, and answers challenges
         settings = check_settings(manager)
-        allowed, held_back = settings["allowed_headers"], settings["disallowed_headers"]
-        missing = [
-            name
-            for name in needed
-            if (allowed and not passes(allowed, name)) or (held_back and passes(held_back, name))
-        ]
-        for name in missing:
-            yield allowed or held_back, f"{manager.name}: {name} is kept back: {needed[name]}"
-
-
-def _read(config: Config) -> Iterator[tuple[str, str]]:
-    """Yield the headers that the sidecar reads with these settings, and what for."""
-    routes = config.routes
-    with_token = [route for route in routes if route.auth != "none"]
-    if any("header" in route.token_from for route in with_token):
-        yield "authorization", "every request would be without a token"
-    if any(place.startswith("cookie") for route in with_token for place in route.token_from):
-        yield "cookie", "routes read tokens there (token_from)"
-    if any("websocket" in route.token_from for route in with_token):
-        yield "sec-websocket-protocol", "routes read tokens there (token_from)"
-    if any(route.cors is not None for route in routes) or config.headers.cors:
-        yield "origin", "CORS is decided by it"
-        yield "access-control-request-method", "no preflight is known without it"
-    if any("dpop" in route.bound_by for route in routes):
-        yield "dpop", "the proof of a bound token is there (routes[].binding)"
-    if any(route.module is not None for route in routes):
-        yield "x-module-signature", "the signature of a module is there"
-    if any(route.end_streams_with_token for route in routes):
-        yield "grpc-timeout", "end_streams_with_token sends the sooner of the two"
+        where = settings["allowed_headers"] or settings["disallowed_headers"]
+        for need in kept_back(settings.plain(), needs):
+            whose = f" ({need.listed})" if need.routes else ""
+            yield where, f"{manager.name}: {need.header} is kept back: {need.reason}{whose}"
 
 
 def _bodies(inspected: Inspected) -> Iterator[Found]:

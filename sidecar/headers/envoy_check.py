@@ -9,6 +9,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
+from sidecar.config.envoy_needs import REQUEST_ID_NEED, Need, listed
 from sidecar.config.overrides import OVERRIDES
 from sidecar.headers.envoy_patterns import HOST_OF_TWO_READINGS, UPGRADE_CONNECTION
 from sidecar.headers.tenant import TRUSTED
@@ -22,7 +23,6 @@ _DISABLED = "config.route.v3.FilterConfig"
 _BYTES = "_.!#$%&'*+^`|~"
 """What a field name may hold beside letters, digits and ``-`` (RFC 9110 §5.6.2)."""
 _SHOWN = 8
-REQUEST_ID = "x-request-id"
 PARTS = ("request_mutations", "request_trailers_mutations")
 Overrides = Mapping[str, Any]
 
@@ -79,48 +79,56 @@ def name_problems(
     yield from sorted(said)
 
 
-def client_problems(document: Any, routes: Collection[str]) -> Iterator[str]:
-    """Yield where Envoy sends no client certificate, by which ``routes`` admit their clients."""
+def sending_problems(
+    document: Any, needs: Iterable[Need], certificate_routes: tuple[str, ...]
+) -> Iterator[str]:
+    """Yield what a decision needs and Envoy does not send (``sidecar.config.envoy_needs``)."""
+    needed = tuple(needs)
     for manager in _typed(document, _MANAGER):
         if not any(_routes(manager)):
             continue  # it redirects, and answers challenges
+        where = str(manager.get("stat_prefix", "an HTTP connection manager"))
         for each in manager.get("http_filters", []):
+            if not _kind(each).endswith(_AUTHZ):
+                continue
             settings = each.get("typed_config", {})
-            if _kind(each).endswith(_AUTHZ) and not settings.get("include_peer_certificate"):
-                where = str(manager.get("stat_prefix", "an HTTP connection manager"))
-                shown = ", ".join(sorted(routes)[:_SHOWN])
+            for need in kept_back(settings, needed):
+                whose = f" ({need.listed})" if need.routes else ""
+                yield (
+                    f"{where}: ext_authz's allowed_headers need {{exact: {need.header}}}: "
+                    f"{need.reason}{whose}"
+                )
+            if certificate_routes and not settings.get("include_peer_certificate"):
                 yield (
                     f"{where}: ext_authz needs include_peer_certificate: true, or nobody passes "
-                    f"routes with clients or bound to certificates ({shown})"
+                    f"routes with clients or bound to certificates ({listed(certificate_routes)})"
                 )
 
 
-def proof_problems(document: Any, routes: Collection[str]) -> Iterator[str]:
-    """Yield where Envoy keeps the DPoP proof back that ``routes`` require."""
-    for manager in _typed(document, _MANAGER):
-        if not any(_routes(manager)):
-            continue
-        for each in manager.get("http_filters", []):
-            allowed = each.get("typed_config", {}).get("allowed_headers")
-            if not _kind(each).endswith(_AUTHZ) or allowed is None:
-                continue
-            if not any(matches_name(pattern, "dpop") for pattern in allowed.get("patterns", [])):
-                where = str(manager.get("stat_prefix", "an HTTP connection manager"))
-                shown = ", ".join(sorted(routes)[:_SHOWN])
-                yield (
-                    f"{where}: ext_authz's allowed_headers need {{exact: dpop}}, or nobody passes "
-                    f"routes with binding by dpop ({shown})"
-                )
+def kept_back(settings: Any, needs: Iterable[Need]) -> Iterator[Need]:
+    """Yield the headers that an ``ext_authz`` does not send, of those that are needed."""
+    allowed, held_back = settings.get("allowed_headers"), settings.get("disallowed_headers")
+    for need in needs:
+        if (allowed is not None and not _is_listed(allowed, need.header)) or (
+            held_back is not None and _is_listed(held_back, need.header)
+        ):
+            yield need
+
+
+def _is_listed(matchers: Any, name: str) -> bool:
+    """Tell whether a ``ListStringMatcher`` matches a header's name."""
+    patterns = matchers.get("patterns") if isinstance(matchers, dict) else None
+    listed_patterns = patterns if isinstance(patterns, list) else ()
+    return any(isinstance(each, dict) and matches_name(each, name) for each in listed_patterns)
 
 
 def withholds_request_ids(document: Any) -> bool:
     """Return whether Envoy keeps the ids back by which a refusal is found in its own log."""
     return any(
-        not any(matches_name(pattern, REQUEST_ID) for pattern in allowed.get("patterns", []))
+        any(kept_back(each.get("typed_config", {}), (REQUEST_ID_NEED,)))
         for manager in _typed(document, _MANAGER)
         for each in manager.get("http_filters", [])
         if _kind(each).endswith(_AUTHZ)
-        and (allowed := each.get("typed_config", {}).get("allowed_headers")) is not None
     )
 
 

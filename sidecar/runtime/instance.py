@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from sidecar.common.errors import Fault
 from sidecar.common.polling import describe
 from sidecar.config import model
-from sidecar.config.endpoints import check_endpoints, unix_sockets
+from sidecar.config.endpoints import check_endpoints, other_listeners, unix_sockets
 from sidecar.context import AppContext
 from sidecar.runtime.operator_requests import HangUp
 from sidecar.runtime.service_manager import ServiceManager
@@ -202,9 +202,8 @@ def listeners_of(config: model.Config) -> dict[str, str]:
     """Return what listens on each address of a configuration."""
     listen = config.listen
     found = dict.fromkeys(check_endpoints(listen.authz), "Checks")
-    for name in ("sds", "admin", "probes", "reports"):
-        if (section := getattr(listen, name)) is not None:
-            found[section.address] = f"listen.{name}"
+    for name, address in other_listeners(listen).items():
+        found[address] = f"listen.{name}"
     return found
 
 

@@ -18,10 +18,10 @@ from sidecar.observability.alerts import Alerts
 from sidecar.sds.acme_streams import challenge_handler
 from sidecar.sds.listener import open_listener
 from sidecar.sds.metrics import SdsMetrics
-from sidecar.sds.mtls import RemotePeers
 from sidecar.sds.reloading import CertificatesReload, eviction_policy
 from sidecar.sds.secrets.component import PolledSecrets
 from sidecar.sds.service import SdsEvents, SdsService
+from sidecar.transport.remote_peers import ListenerTls, RemotePeers
 from sidecar.transport.tls_guard import TlsGuard
 from sidecar.vault.client import VaultClient
 
@@ -89,6 +89,7 @@ async def start(
     )
     await polled.start(context)
     certificates.believe(partial(_roots_of, polled))
+    context.identities.served_by(certificates.store.get, polled.trusted)
     context.metrics.add_source(metrics.families)
     context.metrics.add_source(certificates.families)
     context.routes.update(certificate_routes(certificates.admin()))
@@ -129,7 +130,7 @@ async def _load_registry(context: AppContext, component: OnDemandComponent) -> N
 
 
 def _roots_of(polled: PolledSecrets, bundle: str) -> bytes | None:
-    _, anchors = polled.trust_of(bundle)
+    anchors = polled.trusted(bundle).anchors
     return None if anchors is None else anchors.roots_pem
 
 
@@ -156,9 +157,10 @@ def _remote_peers(
     if mtls is None:
         return None
     return RemotePeers(
-        partial(polled.trust_of, mtls.trust_bundle),
+        partial(polled.trusted, mtls.trust_bundle),
         partial(certificates.store.get, mtls.certificate),
         wall_seconds,
+        ListenerTls(("h2",)),
     )
 
 

@@ -8,11 +8,11 @@ import grpc
 from sidecar.config import model
 from sidecar.context import AppContext
 from sidecar.sds.metrics import SdsMetrics
-from sidecar.sds.mtls import RemotePeers
 from sidecar.sds.service import SDS_SERVICE
 from sidecar.transport.aio import GrpcServer
 from sidecar.transport.guard import SocketGuard, make_guard
 from sidecar.transport.listener_bounds import SDS
+from sidecar.transport.remote_peers import RemotePeers
 from sidecar.transport.tls_guard import TlsGuard
 
 _log = logging.getLogger("sidecar.sds")
@@ -35,7 +35,14 @@ async def open_listener(
     if peers is None:
         guard = make_guard(settings, metrics.refuse_peer, most)
     else:
-        guard = TlsGuard(settings.address, peers, metrics.refuse_remote, metrics.cut_off, most)
+        guard = TlsGuard(
+            settings.address,
+            peers,
+            metrics.refuse_remote,
+            metrics.cut_off,
+            most,
+            setting="listen.sds with mtls",
+        )
     address = settings.address
     if guard is None:
         _log.warning(

@@ -1,7 +1,8 @@
 """The server behind a guard: on a Unix socket that only the guard can reach.
 
-grpcio listens itself, so it is given a socket in a folder that only this user may enter. Once it
-listens the guard opens the socket and removes its name: the workers run as the same user.
+grpcio and the small HTTP server listen themselves, so they are given a socket in a folder that only
+this user may enter. Once they listen the guard opens the socket and removes its name: the workers
+run as the same user.
 """
 
 import asyncio
@@ -43,7 +44,7 @@ class InnerServer:
             self._path.unlink()
         except OSError as exc:
             raise ListenFault(
-                f"the inner gRPC server of {self._guarded} is not listening: {exc.strerror}"
+                f"the inner server of {self._guarded} is not listening: {exc.strerror}"
             ) from exc
 
     async def connect(self) -> socket.socket:

@@ -17,9 +17,11 @@ from sidecar.transport.descriptors import (
 from sidecar.transport.http1 import MAX_CONNECTIONS as MAX_ADMIN
 
 SDS, ADMIN, REPORTS, PROBES = "SDS", "the admin port", "reports", "probes"
+METRICS = "metrics"
+_MOST_METRICS, _LEAST_METRICS = 32, 8
 _LEAST_SDS = 8
 _PER_GUARDED = 3
-"""Descriptors of a connection through the guard: the peer's, and both ends of grpcio's."""
+"""Descriptors of a connection through a guard: the peer's, and both ends of the server's."""
 
 _log = logging.getLogger("sidecar")
 
@@ -62,3 +64,5 @@ def _demands(listen: model.Listen) -> Iterator[Demand]:
         yield Demand(REPORTS, most, most)
     if listen.probes is not None:
         yield Demand(PROBES, MAX_ADMIN, MAX_ADMIN)
+    if listen.metrics is not None:
+        yield Demand(METRICS, _MOST_METRICS, _LEAST_METRICS, _PER_GUARDED)

@@ -1,10 +1,11 @@
-"""Checks the peers of a TCP listener by mutual TLS, in front of a server that can't.
+"""Checks the peers of a TCP listener by mutual TLS, in front of a server that does not.
 
-grpcio's TLS knows neither CRLs nor SPIFFE IDs, and would keep a connection whose peer was revoked.
-Here the handshake is made by ``ssl``, the peer is checked, and only then are its bytes forwarded to
-grpcio, which listens on a socket in a folder that only this user may enter and whose name is
-removed. Each connection is judged again by the rules of the handshake when the trust changes, and
-every ``JUDGE_SECONDS``: a peer that would not be let in now is cut off.
+grpcio's TLS knows neither CRLs nor SPIFFE IDs, and would keep a connection whose peer was revoked;
+the small HTTP server knows no TLS. Here the handshake is made by ``ssl``, the peer is checked, and
+only then are its bytes forwarded to the server, which listens on a socket in a folder that only
+this user may enter and whose name is removed. Each connection is judged again by the rules of the
+handshake when the trust changes, and every ``JUDGE_SECONDS``: a peer that would not be let in now
+is cut off.
 
 Strangers can connect, so what they hold is bounded: a handshake has ``HANDSHAKE_SECONDS``, and of
 too many at once the oldest of the busiest address is given up. They take no place of a peer that
@@ -42,7 +43,7 @@ class TlsPeer(NamedTuple):
 
 
 class PeerCheck(Protocol):
-    """Says who may connect; ``sidecar.sds.mtls`` implements it."""
+    """Says who may connect; ``sidecar.transport.remote_peers`` implements it."""
 
     @property
     def context(self) -> ssl.SSLContext:
@@ -64,7 +65,8 @@ class _Connection(NamedTuple):
 class TlsGuard:
     """Listens on ``host:port``, and forwards the connections of peers that are admitted.
 
-    ``on_refused`` and ``on_cut_off`` get the peer (an address, or a name) and the reason.
+    ``on_refused`` and ``on_cut_off`` get the peer (an address, or a name) and the reason;
+    ``setting`` is the listener's name in the configuration, for messages.
     """
 
     def __init__(
@@ -74,7 +76,10 @@ class TlsGuard:
         on_refused: Callable[[str, str], None],
         on_cut_off: Callable[[str, str], None],
         max_connections: int,
+        *,
+        setting: str,
     ) -> None:
+        self._setting = setting
         self._address = address
         self._peers = peers
         self._on_refused = on_refused
@@ -97,11 +102,11 @@ class TlsGuard:
     def prepare(self) -> None:
         """Make the folder of the inner server's socket. Raises ``ListenFault``."""
         try:
-            self._inner.folder = Path(tempfile.mkdtemp(prefix="septem-sds-"))  # 0700
+            self._inner.folder = Path(tempfile.mkdtemp(prefix="septem-tls-"))  # 0700
         except OSError as exc:
             raise ListenFault(
-                "listen.sds with mtls needs a temporary directory for a socket, and none can be "
-                f"made: {exc.strerror}; set TMPDIR to a directory that may be written"
+                f"{self._setting} needs a temporary directory for a socket, and none can be made: "
+                f"{exc.strerror}; set TMPDIR to a directory that may be written"
             ) from exc
 
     def start(self) -> None:

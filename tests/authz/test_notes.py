@@ -2,15 +2,18 @@
 
 import pytest
 
-from sidecar.authz.credential import TokenPlaces
 from sidecar.authz.notes import notes
 from sidecar.authz.routes import Route
+from sidecar.authz.snapshot import compile_routes
+from sidecar.config import parse_config
 from tests.authz.test_lenient import GET, anybody
 from tests.authz.test_routes import route
+from tests.config.documents import MINIMAL
 
 
 def said(*routes: Route) -> list[str]:
-    return [f"{problem.path[1]}: {problem.message}" for problem in notes(routes)]
+    config = parse_config(MINIMAL, "test")
+    return [f"{problem.path[1]}: {problem.message}" for problem in notes(config, routes)]
 
 
 def test_a_note_where_two_routes_differ_in_nothing_that_lenient_servers_see() -> None:
@@ -28,35 +31,26 @@ def test_a_note_where_two_routes_differ_in_nothing_that_lenient_servers_see() ->
     assert said(route("a", path="/A", hosts=("*.x",)), anybody("b", path="/a", hosts=one)) != []
 
 
-def reading(*places: str, count: int = 1) -> list[Route]:
-    compiled = TokenPlaces(places, {"session"} if "cookie:session" in places else ())
-    return [
-        route(f"r{number}", path=f"/{number}", token_from=places, places=compiled)
-        for number in range(count)
-    ]
+NEEDED: list[tuple[str, str, int, list[str]]] = [
+    ("the header alone", "", 1, []),
+    ("a cookie", "token_from: ['cookie:session']", 1,
+     ["r0: routes read tokens there", "{exact: cookie}"]),
+    ("a websocket's protocol", "token_from: [websocket]", 1, ["{exact: sec-websocket-protocol}"]),
+    ("five of them", "token_from: ['cookie:session']", 5, ["r0, r1, r2, r3, r4: routes read"]),
+    ("six of them", "token_from: ['cookie:session']", 6, ["r0, r1, r2, r3, r4 and 1 more: routes"]),
+    ("a proof", "binding: {by: [dpop]}", 1, ["{exact: dpop}"]),
+    ("a certificate", "auth: none, clients: [a.internal]", 1, ["include_peer_certificate: true"]),
+]  # fmt: skip
 
 
-NEEDED = [
-    ("the header alone", ("header",), 1, []),
-    ("a cookie", ("cookie:session",), 1, ["r0 read tokens from cookie: Envoy must send it"]),
-    (
-        "a websocket's protocol",
-        ("websocket",),
-        1,
-        ["r0 read tokens from sec-websocket-protocol: Envoy must send it"],
-    ),
-    ("five of them", ("cookie:session",), 5, ["r0, r1, r2, r3, r4 read tokens"]),
-    ("six of them", ("cookie:session",), 6, ["r0, r1, r2, r3, r4 and 1 more read tokens"]),
-]
-
-
-@pytest.mark.parametrize(
-    ("places", "count", "beginnings"), [row[1:] for row in NEEDED], ids=[row[0] for row in NEEDED]
-)
-def test_headers_that_envoy_must_send(
-    places: tuple[str, ...], count: int, beginnings: list[str]
-) -> None:
-    messages = [problem.message for problem in notes(reading(*places, count=count))]
-    assert len(messages) == len(beginnings)
-    for message, beginning in zip(messages, beginnings, strict=True):
-        assert message.startswith(beginning)
+@pytest.mark.parametrize(("route_text", "count", "parts"), [row[1:] for row in NEEDED],
+                         ids=[row[0] for row in NEEDED])  # fmt: skip
+def test_what_envoy_must_send(route_text: str, count: int, parts: list[str]) -> None:
+    listed = "".join(
+        f"  - {{name: r{n}, path: /{n}{', ' if route_text else ''}{route_text}}}\n"
+        for n in range(count)
+    )
+    config = parse_config(MINIMAL.partition("routes:\n")[0] + "routes:\n" + listed, "test")
+    messages = [each.message for each in notes(config, compile_routes(config))]
+    assert len(messages) == bool(parts)
+    assert all(part in messages[0] for part in parts)

@@ -55,13 +55,12 @@ class Recording:
         self.path = path
         self.cache = TokenCache()
         self.audit = AuditLog(FileSink(path), queue_lines=1000, on_error=fail_on)
-        ids = DecisionIds()
-        self.recorder = DecisionRecorder(Counters(), self.audit, ids, lambda *_: None)
+        self.recorder = DecisionRecorder(Counters(), self.audit, lambda *_: None)
         self.service = CheckService(
             build_snapshot(parse_config(config, "test"), SIGNER.ring),
             now=lambda: NOW,
             elapsed_ns=lambda: 0,
-            new_id=ids.text,
+            new_id=DecisionIds().take,
             observer=self.recorder,
             on_fault=lambda exc: pytest.fail(repr(exc)),
             cache=self.cache,

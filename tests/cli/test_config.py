@@ -32,9 +32,7 @@ def test_what_envoy_and_the_application_must_agree_with_is_a_note(run: Run, tmp_
     start = f"{path}: note: line {socket}: routes[3]: differs from the path of route 'assets'"
     assert first.startswith(start)
     routes = lines.index("routes:") + 2
-    assert (
-        f"note: line {routes}: routes: page read tokens from cookie: Envoy must send it" in second
-    )
+    assert f"note: line {routes}: routes: page: routes read tokens there (token_from)" in second
     assert "{exact: sec-websocket-protocol} in ext_authz's allowed_headers" in third
     assert "good (5 routes" in last
 

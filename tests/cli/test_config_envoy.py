@@ -59,13 +59,18 @@ def test_routes_that_take_proofs_need_the_header_in_which_they_come(
     config.write_text(text.replace("\nroutes:\n", f"\nroutes:\n{route}", 1))
     assert run("config", "envoy", config, "--check", edge)[0] == 0
     assert "# In Envoy's route for pay" not in run("config", "envoy", config)[1]
-    assert "pay take tokens bound by DPoP" in run("config", "check", config)[1]
+    said = (
+        "pay: the proof of a bound token is there (routes[].binding). Envoy must send it ({exact: d"
+    )
+    assert said in run("config", "check", config)[1]
     envoy = tmp_path / "envoy.yaml"
     envoy.write_text(re.sub(r" +- {exact: dpop}[^\n]*\n", "", edge.read_text()))
     code, out, _ = run("config", "envoy", config, "--check", envoy)
     assert code == 1
-    said = "edge: ext_authz's allowed_headers need {exact: dpop}, or nobody passes routes"
-    assert out.count(f"{said} with binding by dpop (pay)") == 1
+    said = (
+        "edge: ext_authz's allowed_headers need {exact: dpop}: the proof of a bound token is there"
+    )
+    assert out.count(f"{said} (routes[].binding) (pay)") == 1
     prefix = edge.read_text().replace("{exact: dpop}", "{prefix: dp}")
     envoy.write_text(prefix)
     assert run("config", "envoy", config, "--check", envoy)[0] == 0

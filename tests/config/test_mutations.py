@@ -42,7 +42,7 @@ def judge(value: Any) -> None:
         list(config_warnings(config))
         routes = compile_routes(config)
         list(warnings_of_routes(routes))
-        list(notes(routes))
+        list(notes(config, routes))
 
 
 DOCUMENTS = [sample(Config, number) for number in range(ROUNDS)]

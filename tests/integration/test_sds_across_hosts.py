@@ -6,7 +6,7 @@ import ssl
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
 
 import grpc
@@ -91,7 +91,7 @@ class World:
 
     def __init__(self, folder: Path, openbao: OpenBao, exits: ExitStack) -> None:
         self.folder, self.openbao, self.exits = folder, openbao, exits
-        self.authz, self.sds, self.admin = free_ports(3)
+        self.authz, self.sds, self.admin, self.metrics = free_ports(4)
         application = SampleApplication()
         exits.callback(application.stop)
         self._application = f"127.0.0.1:{application.port}"
@@ -132,7 +132,11 @@ class World:
         issuer = "{name: internal, type: vault_pki, mount: pki, role: edge}"
         ours = "{name: internal, type: vault_kv, prefix: certs, poll_seconds: 0.2}"
         assert issuer in text
-        path.write_text(text.replace(issuer, ours))
+        metrics = (
+            f"listen:\n  metrics: {{address: '127.0.0.1:{self.metrics}', tls: {{source: managed, "
+            "certificate: sds, trust_bundle: sds-peers}}\n"
+        )
+        path.write_text(text.replace(issuer, ours).replace("listen:\n", metrics))
 
     def _start(self) -> ManagedProcess:
         sidecar = ManagedProcess(
@@ -209,6 +213,38 @@ def test_envoys_on_the_list_serve_the_certificate(world: World) -> None:
     held = json.loads(get(world.admin, "/certificates"))["certificates"]
     (edge,) = (each for each in held if each["name"] == "edge")
     assert {world.hosts[each].served() for each in (A, B)} == {edge["serial"]}
+
+
+def scrape(world: World, host: Host | None) -> tuple[str, str]:
+    """Return the serial of the sidecar's certificate and what it answers; nothing if refused."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False  # it has a SPIFFE ID
+    context.load_verify_locations(world.hosts[A].folder / "tls" / "ca.pem")
+    if host is not None:
+        context.load_cert_chain(host.folder / "tls" / "host.pem", host.folder / "tls" / "host.key")
+    connection = HTTPSConnection("127.0.0.1", world.metrics, timeout=10, context=context)
+    try:
+        connection.request("GET", "/metrics")
+        shown = serial(connection.sock)
+        return shown, connection.getresponse().read().decode()
+    except OSError:
+        return "", ""
+    finally:
+        connection.close()
+
+
+def test_metrics_are_read_over_the_same_trust_and_a_renewal_is_shown(world: World) -> None:
+    before, text = scrape(world, world.hosts[A])
+    assert "septem_ready 1.0" in text
+    assert scrape(world, world.hosts[C]) == ("", ""), "not on the list"
+    assert scrape(world, None) == ("", "")
+    renewing = HTTPConnection("127.0.0.1", world.admin, timeout=30)
+    renewing.request("POST", "/certificates/renew?name=sds")
+    status = renewing.getresponse().status
+    renewing.close()
+    assert status in {200, 202}
+    wait_until(lambda: scrape(world, world.hosts[A])[0] not in {"", before}, 30)
+    assert world.counted("septem_metrics_peers_refused_total") == 2
 
 
 def test_an_envoy_that_is_not_on_the_list_gets_nothing(world: World) -> None:

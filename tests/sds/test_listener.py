@@ -10,13 +10,13 @@ from demo.process import free_ports
 from sidecar.certificates.managed.store import CertificateStore
 from sidecar.common.clock import wall_seconds
 from sidecar.config import model, parse_config
-from sidecar.config.secrets import TrustBundle
 from sidecar.context import AppContext
 from sidecar.sds.listener import open_listener
 from sidecar.sds.metrics import SdsMetrics
-from sidecar.sds.mtls import RemotePeers
 from sidecar.sds.service import SDS_SERVICE, SdsEvents, SdsService
+from sidecar.transport.identities import Trusted
 from sidecar.transport.listener_bounds import SDS
+from sidecar.transport.remote_peers import ListenerTls, RemotePeers
 from tests.config.documents import MINIMAL
 from tests.support.authorities import Ca
 from workload.mtls import WorkloadIdentity
@@ -69,8 +69,8 @@ async def test_over_mutual_tls(context: AppContext, peer: str) -> None:
     settings = model.SdsListen(address=f"127.0.0.1:{port}")
     anchors = read_anchors([CA.chain], (), wall_seconds())
     ours = CA.material(SIDECAR)
-    bundle = TrustBundle(name="x", peers=(A,))
-    peers = RemotePeers(lambda: (bundle, anchors), lambda: ours, wall_seconds)
+    trusted = Trusted(anchors, (A,))
+    peers = RemotePeers(lambda: trusted, lambda: ours, wall_seconds, ListenerTls(("h2",)))
     guard = await open_listener(context, settings, service(metrics).handlers(), metrics, peers)
     assert guard is not None
     client = WorkloadIdentity(wall_seconds)

@@ -32,7 +32,7 @@ async def test_it_is_reached_without_a_name_and_leaves_nothing(tmp_path: Path) -
 def test_a_server_that_does_not_listen_is_named_by_its_guard(tmp_path: Path) -> None:
     inner = InnerServer("unix:/outer")
     inner.folder = tmp_path
-    with pytest.raises(ListenFault, match="inner gRPC server of unix:/outer is not listening"):
+    with pytest.raises(ListenFault, match="inner server of unix:/outer is not listening"):
         inner.take()
     inner.release()
 

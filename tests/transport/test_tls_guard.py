@@ -10,9 +10,9 @@ import pytest
 import uvloop
 
 from sidecar.common.clock import wall_seconds
-from sidecar.config.secrets import TrustBundle
-from sidecar.sds.mtls import RemotePeers
 from sidecar.transport import tls_guard
+from sidecar.transport.identities import Trusted
+from sidecar.transport.remote_peers import ListenerTls, RemotePeers
 from sidecar.transport.sockets import ListenFault
 from sidecar.transport.tls_guard import TlsGuard
 from tests.support.authorities import Ca, pem
@@ -23,6 +23,7 @@ from workload.x509.anchors import TrustAnchors, read_anchors
 from workload.x509.material import Material
 
 OURS, OTHER = Ca("platform"), Ca("another platform")
+H2 = ListenerTls(("h2",))
 SIDECAR, A, B = (f"spiffe://septemcore/{each}" for each in ("sidecar", "a", "b"))
 
 
@@ -33,15 +34,15 @@ def anchors(ca: Ca = OURS, *revoked: int) -> TrustAnchors:
 class Guarded:
     """An echo behind a guard that admits A."""
 
-    def __init__(self, max_connections: int = 16) -> None:
-        self.bundle = TrustBundle(name="peers", peers=(A,))
+    def __init__(self, max_connections: int = 16, tls: ListenerTls = H2) -> None:
+        self.listed: tuple[str, ...] = (A,)
         self.trust: TrustAnchors | None = anchors()
         self.ours: Material | None = OURS.material(SIDECAR)
         self.refused: list[str] = []
         self.cut_off: list[str] = []
         self.reached = 0
         peers = RemotePeers(
-            lambda: (self.bundle, self.trust), lambda: self.ours, wall_seconds,
+            lambda: Trusted(self.trust, self.listed), lambda: self.ours, wall_seconds, tls,
         )  # fmt: skip
         self.guard = TlsGuard(
             "127.0.0.1:0",
@@ -49,6 +50,7 @@ class Guarded:
             lambda _host, reason: self.refused.append(reason),
             lambda peer, reason: self.cut_off.append(f"{peer}: {reason}"),
             max_connections,
+            setting="listen.sds with mtls",
         )
         self._judging: asyncio.Task[None]
         self.server: asyncio.Server
@@ -83,8 +85,8 @@ class Guarded:
 async def start() -> AsyncIterator[Callable[..., Any]]:
     async with AsyncExitStack() as stack:
 
-        async def make(max_connections: int = 16) -> Guarded:
-            made = Guarded(max_connections)
+        async def make(max_connections: int = 16, tls: ListenerTls = H2) -> Guarded:
+            made = Guarded(max_connections, tls)
             await made.start()
             stack.push_async_callback(made.stop)
             return made
@@ -201,10 +203,10 @@ def test_who_is_revoked_is_cut_off_and_nobody_else(
 
 
 CHANGES: list[tuple[str, Callable[[Guarded], None], str]] = [
-    ("another list", lambda g: setattr(g, "bundle", TrustBundle(name="peers", peers=(B,))),
+    ("another list", lambda g: setattr(g, "listed", (B,)),
      "is not on the list"),
     ("another CA", lambda g: setattr(g, "trust", anchors(OTHER)), "self-signed certificate"),
-    ("no trust any more", lambda g: setattr(g, "trust", None), "has not been read"),
+    ("no trust any more", lambda g: setattr(g, "trust", None), "have not been read"),
 ]  # fmt: skip
 
 

@@ -7,13 +7,14 @@ says *who* somebody is; that a service may call another one is a list's affair.
 
 import ssl
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from cryptography import x509
 
 from workload.errors import Fault
-from workload.x509.identities import SPIFFE, NoIdentity, is_id_pattern, read_peer
+from workload.x509.identities import SPIFFE, NoIdentity, check_leaf, is_id_pattern, read_peer
 from workload.x509.material import spki_pin
+from workload.x509.reading import CertificateUnreadable, name_of
 
 
 class MtlsFault(Fault):
@@ -40,6 +41,13 @@ class PeerRefused(Fault, ssl.SSLCertVerificationError):
     def __str__(self) -> str:
         """Return why."""
         return str(self.args[0])
+
+
+class Admission(Protocol):
+    """Says which peers may be here, of those whose chain is good."""
+
+    def admit(self, certificate: x509.Certificate) -> str:
+        """Return by which name a peer is admitted. Raises ``PeerRefused``."""
 
 
 class PeerPolicy(NamedTuple):
@@ -78,6 +86,30 @@ class PeerPolicy(NamedTuple):
         found = names.admitted_by(self.peers)
         if found is None:
             raise PeerRefused(f"the peer is {names}, who is not on the list")
-        if self.spki_pins and spki_pin(certificate) not in self.spki_pins:
-            raise PeerRefused(f"the key of {found[:200]} is none of the pinned ones")
+        _check_pins(self.spki_pins, certificate, found)
         return found
+
+
+class AnyPeer(NamedTuple):
+    """Admits every peer that the anchors vouch for: of a CA that certifies nobody else.
+
+    It need have no name of its own (a subject with a common name alone), and is known by its
+    subject. One of ``spki_pins`` (if any) must be its key's.
+    """
+
+    spki_pins: tuple[str, ...] = ()
+
+    def admit(self, certificate: x509.Certificate) -> str:
+        """Return the peer's subject. Raises ``PeerRefused``, for a CA's certificate too."""
+        try:
+            check_leaf(certificate)
+        except (NoIdentity, CertificateUnreadable) as fault:
+            raise PeerRefused(f"the peer identifies nobody: {fault}") from None
+        name = name_of(certificate)
+        _check_pins(self.spki_pins, certificate, name)
+        return name
+
+
+def _check_pins(pins: Sequence[str], certificate: x509.Certificate, name: str) -> None:
+    if pins and spki_pin(certificate) not in pins:
+        raise PeerRefused(f"the key of {name[:200]} is none of the pinned ones")

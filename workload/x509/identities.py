@@ -108,7 +108,7 @@ def read_peer(certificate: x509.Certificate) -> PeerNames:
     The chain, its dates and its CRLs are somebody else's affair: of the handshake.
     """
     try:
-        _check_leaf(certificate)
+        check_leaf(certificate)
         sans = find_extension(certificate, x509.SubjectAlternativeName)
         if sans is None:
             raise NoIdentity("the certificate has no names (subjectAltName)")
@@ -130,8 +130,8 @@ def read_peer(certificate: x509.Certificate) -> PeerNames:
     return PeerNames(uri if is_spiffe_id(uri) else None, dns_names, addresses)
 
 
-def _check_leaf(certificate: x509.Certificate) -> None:
-    """Refuse what may sign: it is no peer (X509-SVID §5.2)."""
+def check_leaf(certificate: x509.Certificate) -> None:
+    """Raise ``NoIdentity`` for what may sign: it is no peer (X509-SVID §5.2)."""
     constraints = find_extension(certificate, x509.BasicConstraints)
     if constraints is not None and constraints.ca:
         raise NoIdentity("the certificate is a CA's (X509-SVID §5.2)")

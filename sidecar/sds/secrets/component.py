@@ -25,6 +25,7 @@ from sidecar.sds.secrets.session_ticket_source import TicketSource
 from sidecar.sds.secrets.source import SecretSource, VersionedValue
 from sidecar.sds.secrets.trust_bundle_source import BundleSource, VaultAnchors
 from sidecar.sds.subscription import Resource
+from sidecar.transport.identities import Trusted
 from sidecar.vault.client import VaultClient
 from workload.x509.anchors import TrustAnchors
 from workload.x509.identities import SPIFFE, address_of, id_regex
@@ -72,12 +73,16 @@ class PolledSecrets:
                 await self.poller.load()
         context.reload_parts.append(partial(self._prepare, context))
 
-    def trust_of(self, bundle: str) -> tuple[TrustBundle, TrustAnchors | None]:
-        """Return a trust bundle as a reload has left it, and its anchors as they were read last."""
+    def trusted(self, bundle: str) -> Trusted:
+        """Return a trust bundle as a reload has left it, with its anchors as they were read last.
+
+        Raises ``LookupError`` for the name of none.
+        """
         for each in self.poller.secrets:
             source = each.source
             if isinstance(source, BundleSource) and source.name == bundle:
-                return source.settings, None if each.held is None else each.held.value
+                anchors = None if each.held is None else each.held.value
+                return Trusted(anchors, source.settings.peers, source.settings.spki_pins)
         raise LookupError(bundle)  # the configuration's own rules name it
 
     async def _prepare(self, context: AppContext, config: model.Config) -> PreparedPart:

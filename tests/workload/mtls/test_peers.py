@@ -7,6 +7,7 @@ import pytest
 from tests.support.authorities import Ca
 from workload.errors import Fault
 from workload.mtls import MtlsFault, NothingToShow, PeerPolicy, PeerRefused
+from workload.mtls.peers import AnyPeer
 from workload.x509.material import spki_pin
 
 OURS = Ca("platform")
@@ -52,3 +53,13 @@ def test_a_list_that_can_t_be_meant_so(peers: list[str]) -> None:
 def test_whoever_runs_the_handshake_sees_an_ssl_error_that_says_why(kind: type[Fault]) -> None:
     assert issubclass(kind, ssl.SSLError)
     assert str(kind("why")) == "why"
+
+
+def test_any_peer_is_admitted_by_its_subject_and_no_ca() -> None:
+    leaf, _ = OURS.leaf()
+    assert AnyPeer().admit(leaf) == "CN=a service"
+    with pytest.raises(PeerRefused, match="is a CA's"):
+        AnyPeer().admit(OURS.certificate)
+    with pytest.raises(PeerRefused, match="none of the pinned ones"):
+        AnyPeer((spki_pin(OURS.certificate),)).admit(leaf)
+    assert AnyPeer((spki_pin(leaf),)).admit(leaf) == "CN=a service"

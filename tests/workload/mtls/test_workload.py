@@ -15,6 +15,7 @@ from tests.support.real import TokenFile
 from tests.workload.mtls.test_context import gets, plain, serving
 from workload.mtls import (
     Fault,
+    PeerPolicy,
     PkiRole,
     PkiRoots,
     TokenFileLogin,
@@ -145,4 +146,5 @@ async def test_vault_away_keeps_what_there_is(own_openbao: OpenBao, vault: Vault
                 assert await gets(port, client) == "ok"
                 await asyncio.sleep(0.05)
         assert await gets(port, client) == "ok"
+        assert isinstance(client._policy, PeerPolicy)
         assert B not in client._policy.peers

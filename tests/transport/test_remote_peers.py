@@ -1,11 +1,12 @@
-"""Who may fetch secrets over the network: by one verification, now and after the handshake."""
+"""Who may connect over mutual TLS: by one verification, now and after the handshake."""
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from sidecar.common.clock import wall_seconds
-from sidecar.config.secrets import TrustBundle
-from sidecar.sds.mtls import RemotePeers
+from sidecar.transport.identities import Trusted
+from sidecar.transport.remote_peers import ListenerTls, RemotePeers
 from sidecar.transport.tls_guard import TlsPeer
 from tests.support.authorities import Ca, pem
 from workload.mtls import MtlsFault, NothingToShow
@@ -17,6 +18,7 @@ LOWER = Ca("lower", parent=ROOT)
 A, B = "spiffe://septemcore/envoy/a", "spiffe://septemcore/envoy/b"
 CERTIFICATE, _ = LOWER.leaf(A)
 PEER = TlsPeer(A, tuple(each.public_bytes(Encoding.PEM) for each in (CERTIFICATE, *LOWER.chain)))
+H2 = ListenerTls(("h2",))
 CRLS = (pem(LOWER.crl()), pem(ROOT.crl()))
 
 
@@ -27,8 +29,8 @@ def trust(*crls: str, now: float = 0.0) -> TrustAnchors:
 def peers(
     anchors: TrustAnchors | None, *listed: str, now: float = 0.0, pins: tuple[str, ...] = ()
 ) -> RemotePeers:
-    bundle = TrustBundle(name="envoys", peers=listed or (A,), spki_pins=pins)
-    return RemotePeers(lambda: (bundle, anchors), lambda: None, lambda: now or wall_seconds())
+    trusted = Trusted(anchors, listed or (A,), pins)
+    return RemotePeers(lambda: trusted, lambda: None, lambda: now or wall_seconds(), H2)
 
 
 HOUR = 3600.0
@@ -46,7 +48,7 @@ ROWS: list[tuple[str, RemotePeers, str]] = [
     ("it has ended", peers(trust(), now=wall_seconds() + 13 * HOUR), "expired"),
     ("the CRL has ended",
      peers(trust(pem(LOWER.crl(hours=1)), CRLS[1]), now=wall_seconds() + 2 * HOUR), "CRL"),
-    ("no trust", peers(None), "has not been read"),
+    ("no trust", peers(None), "have not been read"),
 ]  # fmt: skip
 
 
@@ -59,9 +61,8 @@ def test_a_peer_is_judged_as_a_handshake_of_now_would(checked: RemotePeers, refu
 def test_what_was_good_and_has_ended_since_does_not_stay() -> None:
     """Other connections outlive their certificates; those that are given keys do not."""
     clock = [wall_seconds()]
-    bundle = TrustBundle(name="envoys", peers=(A,))
-    anchors = trust()
-    checked = RemotePeers(lambda: (bundle, anchors), lambda: None, lambda: clock[0])
+    trusted = Trusted(trust(), (A,))
+    checked = RemotePeers(lambda: trusted, lambda: None, lambda: clock[0], H2)
     assert checked.refusal(PEER) == ""
     clock[0] += 13 * HOUR
     assert "expired" in checked.refusal(PEER)
@@ -74,4 +75,31 @@ def test_without_a_certificate_there_is_nothing_to_show() -> None:
 
 def test_an_empty_list_would_be_everybody_and_is_refused_here_too() -> None:
     with pytest.raises(MtlsFault, match="peers must list"):
-        RemotePeers(lambda: (TrustBundle(name="x"), None), lambda: None, wall_seconds)
+        RemotePeers(lambda: Trusted(None, ()), lambda: None, wall_seconds, H2)
+
+
+NOBODYS, _ = LOWER.leaf()
+UNLISTED: list[tuple[str, x509.Certificate, tuple[str, ...], str]] = [
+    ("with a name", CERTIFICATE, (), ""),
+    ("with a subject alone", NOBODYS, (), ""),
+    ("a CA itself", LOWER.certificate, (), "the certificate is a CA's"),
+    ("its key is pinned", NOBODYS, (spki_pin(NOBODYS),), ""),
+    ("another key is pinned", NOBODYS, (spki_pin(CERTIFICATE),), "none of the pinned ones"),
+    ("revoked", NOBODYS, (), "revoked"),
+]
+
+
+@pytest.mark.parametrize(("leaf", "pins", "refusal"), [r[1:] for r in UNLISTED],
+                         ids=[r[0] for r in UNLISTED])  # fmt: skip
+def test_where_no_list_is_needed_whom_the_roots_vouch_for_comes_in(
+    leaf: x509.Certificate, pins: tuple[str, ...], refusal: str
+) -> None:
+    anchors = trust(pem(LOWER.crl([leaf.serial_number])), CRLS[1]) if refusal == "revoked" else (
+        trust())  # fmt: skip
+    trusted = Trusted(anchors, (), pins)
+    tls = ListenerTls(("http/1.1",), any_peer=True)
+    checked = RemotePeers(lambda: trusted, lambda: None, wall_seconds, tls)
+    found = checked.refusal(
+        TlsPeer("x", tuple(each.public_bytes(Encoding.PEM) for each in (leaf, *LOWER.chain)))
+    )
+    assert (refusal in found) if refusal else found == ""

@@ -14,11 +14,16 @@ def line(number: int = 0, outcome: str = "deny", **more: str) -> bytes:
     return encode_entry(entry(number, outcome, **more))
 
 
-def entry(number: int = 0, outcome: str = "deny", **more: str) -> AuditEntry:
-    values = {"reason": "token_expired", "route": "api", **more}
+def entry(
+    number: int = 0,
+    outcome: str = "deny",
+    reason: str = "token_expired",
+    detail: str = "",
+    path: str = "",
+) -> AuditEntry:
     return AuditEntry(
         at=1000.0 + number, decision_id=f"{number:032x}", outcome=outcome, status=401,
-        latency_us=5, **values,
+        latency_us=5, route="api", reason=reason, detail=detail, path=path,
     )  # fmt: skip
 
 

@@ -27,6 +27,9 @@ class PollFault(Fault):
     """A poll failed with an exception that is not a ``Fault``."""
 
     retryable = True
+    remedy = (
+        "If the words do not say what to mend: it may be a bug in the sidecar; the log has more."
+    )
 
 
 def fault_of(exc: BaseException, where: str) -> Fault:
@@ -84,8 +87,8 @@ class PollStatus:
         self.outcomes: dict[str, int] = {}
         self.problem = ""
         """Why the last read failed; empty if it succeeded."""
-        self.last_outcome = ""
-        """The last read's label in ``outcomes``; empty before the first."""
+        self.fault: Fault | None = None
+        """What the last read failed with."""
         self.read_at: float | None = None
         """When it was last read (Unix seconds)."""
         self.failing_since: float | None = None
@@ -111,7 +114,7 @@ class PollStatus:
         self._count("ok")
         if self.problem:
             self._log.info("%s can be read again", self.name, extra={"state": "ok"})
-        self.problem = ""
+        self.problem, self.fault = "", None
         self.read_at, self.failing_since = self._now(), None
         self.outages_in_a_row, self.asked_seconds = 0, 0.0
         self.on_change(self)
@@ -122,7 +125,7 @@ class PollStatus:
         self._count(outcome_of(fault))
         self.outages_in_a_row = self.outages_in_a_row + 1 if fault.is_outage else 0
         self.asked_seconds = fault.retry_after_seconds or 0.0
-        before, self.problem = self.problem, str(fault)
+        before, self.problem, self.fault = self.problem, str(fault), fault
         if self.failing_since is None:
             self.failing_since = self._now()
         if self.problem != before:
@@ -132,7 +135,6 @@ class PollStatus:
         return fault
 
     def _count(self, outcome: str) -> None:
-        self.last_outcome = outcome
         self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
 
 

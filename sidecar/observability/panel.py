@@ -21,7 +21,6 @@ _SLICE = 500
 """Rows that are looked at between two turns of the event loop."""
 VAULT = "vault"
 """The cause of what fails because Vault does not answer."""
-_VAULTS_OUTAGES = frozenset({"VaultUnreachable", "VaultSealed"})
 
 T = TypeVar("T")
 
@@ -183,18 +182,21 @@ async def page_of(
 def poll_findings(
     statuses: Iterable[PollStatus], do: str, severity: Severity = Severity.WARNING
 ) -> tuple[Finding, ...]:
-    """Return a finding for each source that can't be read."""
+    """Return a finding for each source that can't be read.
+
+    ``do`` is for a fault that does not know its remedy.
+    """
     return tuple(
         Finding(
             severity,
             status.part,
             f"{_capital(status.name)} can't be read: {status.problem}. Meanwhile {status.kept}.",
             status.failing_since,
-            do,
-            VAULT if status.last_outcome in _VAULTS_OUTAGES else "",
+            status.fault.remedy or do,
+            VAULT if status.fault.is_outage else "",
         )
         for status in statuses
-        if status.problem
+        if status.fault is not None
     )
 
 

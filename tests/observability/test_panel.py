@@ -116,7 +116,9 @@ def test_a_source_that_fails_says_why_since_when_and_what_to_do(
     (finding,) = poll_findings([status], "mend it")
     assert finding.wrong == f"The keys can't be read: {status.problem}. Meanwhile old ones verify."
     assert "secret" not in finding.wrong
-    assert finding[3:] == (200.0, "mend it", cause)
+    remedy = status.fault.remedy if status.fault is not None else ""
+    assert finding[3:] == (200.0, remedy or "mend it", cause)
+    assert (remedy == "") is (type(fault) is Fault)
     status.succeeded()
     assert (status.read_at, status.failing_since) == (300.0, None)
     assert poll_findings([status], "mend it") == ()

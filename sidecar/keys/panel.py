@@ -31,6 +31,13 @@ _SOURCES = (
 )  # fmt: skip
 _SKIPPED = (("key", "Key"), ("source", "Listed in"), ("reason", "Reason"), ("why", "Why"))
 _READ = "Mend what the words name; the source is read again by itself, or at once by the button."
+_TOO_MANY = Finding(
+    Severity.WARNING,
+    "key-ring",
+    "The sources list more keys than a key ring may hold: the last ring stays in force.",
+    None,
+    "Remove keys that sign no more from what the issuers publish; the log names the limit.",
+)
 _MARKS = {
     KeyState.INIT: Severity.WARNING,
     KeyState.ACTIVE: None,
@@ -48,6 +55,8 @@ def keys_panel(refresher: KeyRefresher, monotonic: float, ask: Ask) -> Panel:
         findings += _degraded(each, monotonic, ask.now)
         findings += poll_findings([each.status.status], _READ)
     findings += _without_keys(refresher)
+    if state in {KeyState.OUTAGE, KeyState.DEGRADED} and not findings:
+        findings.append(_TOO_MANY._replace(since=refresher.changed_at))
     skipped = [
         (item.name, each.status.name, str(item.reason), item.why)
         for each in polled
@@ -149,7 +158,7 @@ def _without_keys(refresher: KeyRefresher) -> tuple[Finding, ...]:
             f"no-keys/{each.source.issuer}",
             f"No key of {each.source.issuer} verifies: every token of this issuer is refused"
             " (key_unknown).",
-            None,
+            refresher.changed_at,
             f"Look at {each.source.name}: it lists no key that is used, or the kids are in"
             " keys.denied_kids or revoked. Publish a key there, then read keys now.",
         )

@@ -6,6 +6,7 @@ thing that is wrong. It knows nothing of pages; nothing here is escaped or forma
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from datetime import UTC, datetime
 from heapq import nsmallest
 from itertools import chain, islice
 from types import MappingProxyType
@@ -202,3 +203,16 @@ def poll_findings(
 
 def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
+
+
+def utc(seconds: float) -> str:
+    """Return a moment for a sentence."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    except (OverflowError, ValueError, OSError):
+        return "at no time that can be written"
+
+
+def plural(count: int, noun: str) -> str:
+    """Return a number with its noun."""
+    return f"{count:,} {noun}" + "s" * (count != 1)

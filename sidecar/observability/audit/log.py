@@ -46,6 +46,8 @@ class AuditLog:
     ) -> None:
         """``refusals`` keeps the lines of denied requests, also those that the sink never takes."""
         self._refusals = refusals
+        self.where = ""
+        """Where the sink writes, for people."""
         self._now = now
         self.problem = ""
         """Why the sink did not take the last batch; empty if it did."""

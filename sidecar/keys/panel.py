@@ -63,9 +63,11 @@ def keys_panel(refresher: KeyRefresher, monotonic: float, ask: Ask) -> Panel:
         for item in each.status.skipped.current
     ]
     tables = [
-        _table("keys", "Keys that verify", _KEYS, list(_keys(refresher, monotonic, ask.now))),
+        _table("keys", "Keys that verify", _KEYS, list(_keys(refresher, monotonic, ask.now)),
+               brief=("kid", "issuer", "state")),
         _table("sources", "Where they come from", _SOURCES,
-               [_source(each, monotonic, ask.now) for each in polled]),
+               [_source(each, monotonic, ask.now) for each in polled],
+               brief=("source", "state", "read")),
     ]  # fmt: skip
     if skipped:
         tables.append(_table("skipped", "Listed and not used", _SKIPPED, list(skipped)))
@@ -111,8 +113,15 @@ def revocations_panel(poller: RevocationPoller | None, monotonic: float, ask: As
     return Panel(f"{len(listed)} revocations are in force.", tuple(findings), facts, tables)
 
 
-def _table(name: str, title: str, columns: tuple[tuple[str, str], ...], rows: list[Row]) -> Table:
-    return Table(name, title, columns, tuple(rows[:_MAX_LISTED]), len(rows))
+def _table(
+    name: str,
+    title: str,
+    columns: tuple[tuple[str, str], ...],
+    rows: list[Row],
+    *,
+    brief: tuple[str, ...] = (),
+) -> Table:
+    return Table(name, title, columns, tuple(rows[:_MAX_LISTED]), len(rows), brief=brief)
 
 
 def _degraded(polled: PolledSource, monotonic: float, now: float) -> tuple[Finding, ...]:

@@ -6,6 +6,7 @@ from sidecar.limits.bucket import Bucket
 from sidecar.limits.buckets import Buckets
 from sidecar.limits.ports import Store
 from sidecar.limits.tenant_limits import TenantLimitPoller
+from sidecar.observability.alerts import Severity
 from sidecar.observability.panel import (
     Ask,
     Finding,
@@ -62,6 +63,7 @@ async def limits_panel(
         tuple(facts),
         (
             Table("tenants", "Tenants", _TENANTS, rows, found, is_paged=True,
+                  brief=("tenant", "refused", "room"),
                   empty="No tenant has sent anything yet."),
             Table("limits", "Limits", (("limit", "Limit"),), limits, len(limits)),
             Table("kinds", "What is counted", _KINDS, kinds, len(kinds), empty="Nothing yet."),

@@ -7,6 +7,7 @@ _COLUMNS = (
     ("at", "At"), ("severity", "Severity"), ("subject", "About"), ("state", "State"),
     ("message", "Message"),
 )  # fmt: skip
+_BRIEF = ("at", "subject", "message")
 
 
 def alerts_panel(alerts: Alerts, webhook: Webhook | None, _ask: Ask) -> Panel:
@@ -29,7 +30,16 @@ def alerts_panel(alerts: Alerts, webhook: Webhook | None, _ask: Ask) -> Panel:
     return Panel(
         f"{plural(total, 'alert')} since the start.",
         facts=tuple(facts),
-        tables=(Table("alerts", "What has happened", _COLUMNS, rows, len(rows)),),
+        tables=(
+            Table(
+                "alerts",
+                "What has happened",
+                _COLUMNS,
+                rows,
+                len(rows),
+                brief=_BRIEF,
+            ),
+        ),
     )
 
 

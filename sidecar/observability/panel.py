@@ -97,6 +97,8 @@ class Table(NamedTuple):
     empty: str = "None."
     is_paged: bool = False
     """Whether it can be searched, and has more pages."""
+    brief: tuple[str, ...] = ()
+    """The columns that are shown where there is little room; without any the table is not."""
 
 
 class Panel(NamedTuple):

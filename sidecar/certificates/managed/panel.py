@@ -76,7 +76,15 @@ async def certificates_panel(view: CertificatesView, ask: Ask) -> Panel:
     ours = (each for each in view.manager if each.name in view.configured)
     held, found = await page_of(ours, ask, key=urgency, matches=_matches, look=overview.look)
     rows = tuple(map(partial(_row, view, ask.now), held))
-    table = Table("certificates", "Configured certificates", _COLUMNS, rows, found, is_paged=True)
+    table = Table(
+        "certificates",
+        "Configured certificates",
+        _COLUMNS,
+        rows,
+        found,
+        is_paged=True,
+        brief=("name", "state", "ends", "next"),
+    )
     states = ", ".join(f"{count:,} {state}" for state, count in sorted(overview.states.items()))
     total = sum(overview.states.values())
     findings = (

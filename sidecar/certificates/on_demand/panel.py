@@ -33,6 +33,7 @@ _COLUMNS = (
     ("name", "Name"), ("tenant", "Tenant"), ("state", "State"), ("ends", "Ends"),
     ("next", "Next step"), ("next_at", "At"), ("error", "Last error"), ("renew", ""),
 )  # fmt: skip
+_BRIEF = ("name", "state", "ends")
 _REGISTRY = (
     "Mend the registry of domains: names that are known go on, a name that is asked for the first"
     " time gets no certificate meanwhile."
@@ -123,7 +124,17 @@ async def names_panel(view: NamesView, ask: Ask) -> Panel:
         f"{plural(total, 'name')}: {states}." if total else "No name is asked for yet.",
         findings,
         (("orders under way", view.open_orders), *refused),
-        (Table("names", "Names", _COLUMNS, rows, found, is_paged=True),),
+        (
+            Table(
+                "names",
+                "Names",
+                _COLUMNS,
+                rows,
+                found,
+                is_paged=True,
+                brief=_BRIEF,
+            ),
+        ),
     )
 
 

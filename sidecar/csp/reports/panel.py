@@ -27,7 +27,7 @@ async def reports_panel(store: ReportStore, intake: ReportIntake, ask: Ask) -> P
         facts=tuple(facts),
         tables=(
             Table("blocked", "What was blocked", _COLUMNS, tuple(map(_row, rows)), found,
-                  empty="No report yet.", is_paged=True),
+                  empty="No report yet.", is_paged=True, brief=("count", "directive", "blocked")),
         ),
     )  # fmt: skip
 

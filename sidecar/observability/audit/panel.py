@@ -34,6 +34,7 @@ _LINES = (
     ("time", "At"), ("reason", "Reason"), ("request", "Request"), ("route", "Route"),
     ("tenant", "Tenant"), ("source", "From"), ("detail", "Detail"),
 )  # fmt: skip
+_BRIEF = ("time", "reason", "request")
 _FIELDS = (
     "decision_id", "outcome", "reason", "status", "route", "method", "host", "path", "source",
     "principal", "tenant", "subject", "kid", "token_id", "token_digest", "detail",
@@ -121,7 +122,15 @@ def refusals_panel(kept: RecentRefusals, ask: Ask) -> Panel:
         tuple(_findings(recent)),
         (("kept in memory", len(lines)),),
         (
-            Table("lines", title, _LINES, shown, len(chosen), is_paged=True),
+            Table(
+                "lines",
+                title,
+                _LINES,
+                shown,
+                len(chosen),
+                is_paged=True,
+                brief=_BRIEF,
+            ),
             Table("reasons", "By reason", _REASONS, counts, len(counts)),
         ),
     )

@@ -20,6 +20,7 @@ from sidecar.runtime.reload.reloader import Reloader
 _DIGEST_SHOWN = 12
 _MAX_CHANGES = 20
 _COLUMNS = (("at", "At"), ("result", "Result"), ("changes", "Changed settings"), ("why", "Why"))
+_BRIEF = ("at", "result")
 RELOAD = Action("reload", "Reload the configuration")
 RESTART = Action(
     "restart",
@@ -50,7 +51,7 @@ def reload_panel(reloader: Reloader, path: str, _ask: Ask) -> Panel:
         ("warnings of the configuration", len(reloader.warnings.found)),
     )
     latest = tuple(_row(at, outcome) for at, outcome in reversed(reloader.latest))
-    tables = [Table("reloads", "Last reloads", _COLUMNS, latest, len(latest))]
+    tables = [Table("reloads", "Last reloads", _COLUMNS, latest, len(latest), brief=_BRIEF)]
     if warnings := reloader.warnings.found:
         rows = tuple((each,) for each in warnings[:MAX_LISTED])
         tables.append(

@@ -28,6 +28,7 @@ _COLUMNS = (
     ("connections", "Connections"), ("keys", "Key version"), ("ends", "Ended unasked"),
     ("drain", ""),
 )  # fmt: skip
+_BRIEF = ("worker", "state", "since", "ends")
 _ENDS = (("at", "At"), ("worker", "Worker"), ("how", "How"), ("why", "Why"))
 _DO = {
     Ended.EXITED: "Exit code -9 is the kernel's, often for want of memory (`dmesg | grep -i oom`):"
@@ -53,7 +54,7 @@ def workers_panel(slots: Sequence[Slot], newest: int, ask: Ask) -> Panel:
     ends.sort(key=lambda pair: pair[0].at, reverse=True)
     latest = tuple(row for _, row in ends[:_MAX_ENDS])
     tables = (
-        Table("workers", "Workers", _COLUMNS, rows, len(rows)),
+        Table("workers", "Workers", _COLUMNS, rows, len(rows), brief=_BRIEF),
         Table("ends", "Their last ends", _ENDS, latest, len(ends)),
     )  # fmt: skip
     return Panel(

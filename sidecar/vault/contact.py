@@ -7,10 +7,12 @@ as a whole.
 from typing import NamedTuple
 
 from sidecar.common.clock import Now
-from sidecar.vault.errors import VaultFault
+from sidecar.vault.errors import VaultConflict, VaultFault, VaultNotFound
 
 MAX_SKEW_SECONDS = 5.0
 """Clocks that differ by less are taken for equal: Vault says whole seconds, after a delay."""
+
+_ANSWERS = (VaultNotFound, VaultConflict)
 
 
 class FailedCall(NamedTuple):
@@ -44,8 +46,9 @@ class VaultContact:
         self._turn(is_healthy=True)
 
     def refused(self, operation: str, fault: VaultFault) -> None:
-        """Take note of a call that failed."""
-        self.failed = FailedCall(self._now(), operation, fault)
+        """Take note of a call that failed; that something is not there is often no failure."""
+        if not isinstance(fault, _ANSWERS):
+            self.failed = FailedCall(self._now(), operation, fault)
         self._turn(is_healthy=not fault.is_outage)
 
     def saw_date(self, seconds: float) -> None:

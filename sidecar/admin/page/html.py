@@ -57,5 +57,15 @@ def element(name: str, /, *children: Child, **attributes: Attribute) -> Html:
     return Html(f"<{name}{inside}>{joined(children)}</{name}>")
 
 
+def prose(text: str) -> Html:
+    """Return sentences, in which what stands between backticks is code."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0:  # the last backtick has no other
+        parts[-2:] = ["`".join(parts[-2:])]
+    return joined(
+        element("code", part) if number % 2 else part for number, part in enumerate(parts)
+    )
+
+
 def _name(key: str) -> str:
     return key.rstrip("_").replace("_", "-")

@@ -90,11 +90,13 @@ def moment(seconds: float | None, now: float) -> Html:
     if seconds is None or not abs(seconds) < _FAR:
         return NOTHING
     at = datetime.fromtimestamp(seconds, UTC)
+    is_today = at.date() == datetime.fromtimestamp(now, UTC).date()
+    written = f"{at:%H:%M:%S}" if is_today else f"{at:%Y-%m-%d %H:%M}"
     ago = seconds <= now
     words = f"{duration(now - seconds)} ago" if ago else f"in {duration(seconds - now)}"
     return element(
         "time",
-        element("b", f"{at:%Y-%m-%d %H:%M:%S}"),
+        element("b", written),
         element("i", f" UTC, {words}", data_at=f"{seconds:.0f}"),
         datetime=at.isoformat(timespec="seconds"),
     )

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from sidecar.admin.action_log import OperatorAction
 from sidecar.admin.page.assets import SCRIPT, STYLE
 from sidecar.admin.page.catalog import PANELS
-from sidecar.admin.page.html import Html, element, joined
+from sidecar.admin.page.html import Html, element, joined, prose
 from sidecar.admin.page.status import PlacedFinding, Status
 from sidecar.admin.page.values import (
     Drawing,
@@ -245,13 +245,13 @@ def _told(placed: PlacedFinding, drawing: Drawing) -> Html:
         about = element("a", _TITLES[placed.panel], href=path_of(placed.panel))
     return joined(
         (
-            element("p", finding.wrong, class_="wrong"),
+            element("p", prose(finding.wrong), class_="wrong"),
             element(
                 "dl",
                 element("dt", "Since"),
                 element("dd", moment(finding.since, drawing.now)),
                 element("dt", "What to do"),
-                element("dd", finding.do, class_="do"),
+                element("dd", prose(finding.do), class_="do"),
                 joined((element("dt", "See"), element("dd", about))) if about else Html(""),
             ),
             follows,

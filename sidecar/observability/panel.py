@@ -7,8 +7,7 @@ thing that is wrong. It knows nothing of pages; nothing here is escaped or forma
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import UTC, datetime
-from heapq import nsmallest
-from itertools import chain, islice
+from itertools import islice
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
@@ -169,17 +168,19 @@ async def page_of(
     """
     wanted, search = ask.page * ask.rows, ask.search
     found = 0
-    best: list[T] = []
+    best: list[tuple[Any, int, T]] = []
     source = iter(items)
     while piece := list(islice(source, _SLICE)):
         for each in piece:
             look(each)
         if search:
             piece = [each for each in piece if matches(each, search)]
+        best += ((key(each), found + number, each) for number, each in enumerate(piece))
+        best.sort()  # sorted already but for its end: that costs little
+        del best[wanted:]
         found += len(piece)
-        best = nsmallest(wanted, chain(best, piece), key=key)
         await asyncio.sleep(0)
-    return best[wanted - ask.rows :], found
+    return [each for _, _, each in best[wanted - ask.rows :]], found
 
 
 def poll_findings(

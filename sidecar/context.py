@@ -16,6 +16,7 @@ from sidecar.common.registered_domains import NO_DOMAINS
 from sidecar.config import model
 from sidecar.observability.health import Health
 from sidecar.observability.metrics import Metrics
+from sidecar.observability.panel import Act, Collect
 from sidecar.observability.waits import Waits
 from sidecar.transport.http1_messages import Handler
 from sidecar.transport.identities import Identities
@@ -99,6 +100,10 @@ class AppContext:
         self.stop = asyncio.Event()
         self.routes: dict[tuple[str, str], Handler] = {}
         """The routes of the admin port by method and path; each component adds its own."""
+        self.panels: dict[str, Collect] = {}
+        """What components show on the operator's page, by the names of ``sidecar.admin.page``."""
+        self.actions: dict[str, Act] = {}
+        """What an operator may do from that page; each component adds its own."""
         self.reload_parts: list[PreparePart] = []
         """What components do for a reload of the configuration, in this order."""
         self.share_ports: SharePorts = _share_nothing

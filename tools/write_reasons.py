@@ -1,6 +1,6 @@
-"""Writes sidecar/cli/reasons.json: what each reason means and what to do, from docs/reasons.md.
+"""Writes sidecar/common/reasons.json: what each reason means and what to do, from docs/reasons.md.
 
-The page is the one place where that is said; `sidecar explain` has it where no page is at hand.
+The page is the one place where that is said; `sidecar explain` and the operator's page have it.
 """
 
 import json
@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs/reasons.md"
-FILE = ROOT / "sidecar/cli/reasons.json"
+FILE = ROOT / "sidecar/common/reasons.json"
 _ROW = re.compile(r"^\| `(\w+)` \| \d{3} \| (.+?) \| (.+?) \|$", re.MULTILINE)
 _GROUND = re.compile(r"^\| `(\w+)` \| ([a-z][^|]+) \|$", re.MULTILINE)
 _LINK = re.compile(r"\[([^\]]+)\]\([^)]+\)")

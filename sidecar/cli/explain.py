@@ -1,11 +1,8 @@
 """``sidecar explain``: finds a decision's line in the audit log."""
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator
-from functools import cache
-from importlib.resources import files
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,6 +11,7 @@ import msgspec
 
 from sidecar.cli.output import add_json, print_json
 from sidecar.common.printable import printable
+from sidecar.common.reason_texts import reasons
 from sidecar.observability.audit.search import find_decision
 
 EXIT_OK, EXIT_WRONG = 0, 1
@@ -69,14 +67,6 @@ def _meaning(entry: dict[str, Any]) -> Iterator[tuple[str, str]]:
             yield "what it means", about["means"]
             if about["do"]:
                 yield "what to do", about["do"]
-
-
-@cache
-def reasons() -> dict[str, dict[str, str]]:
-    """Return what each reason means and what to do, as docs/reasons.md says it."""
-    text = files("sidecar.cli").joinpath("reasons.json").read_text("utf-8")
-    found: dict[str, dict[str, str]] = json.loads(text)
-    return found
 
 
 def _value(value: object) -> str:

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from sidecar.common.clock import Now, wall_seconds
 from sidecar.common.errors import Fault
 
 UNEXPECTED = "unexpected"
@@ -26,6 +27,9 @@ class PollFault(Fault):
     """A poll failed with an exception that is not a ``Fault``."""
 
     retryable = True
+    remedy = (
+        "If the words do not say what to mend: it may be a bug in the sidecar; the log has more."
+    )
 
 
 def fault_of(exc: BaseException, where: str) -> Fault:
@@ -73,14 +77,22 @@ class PollStatus:
         log: logging.Logger,
         *,
         kept: str = "what was read before stays in force",
+        now: Now = wall_seconds,
     ) -> None:
         self.part = part
         self.name = name
         self._log = log
-        self._kept = kept
+        self.kept = kept
+        self._now = now
         self.outcomes: dict[str, int] = {}
         self.problem = ""
         """Why the last read failed; empty if it succeeded."""
+        self.fault: Fault | None = None
+        """What the last read failed with."""
+        self.read_at: float | None = None
+        """When it was last read (Unix seconds)."""
+        self.failing_since: float | None = None
+        """When the first read failed since the last that did not (Unix seconds)."""
         self.outages_in_a_row = 0
         """How many reads failed since the last one that did not, because nobody answered."""
         self.asked_seconds = 0.0
@@ -102,7 +114,8 @@ class PollStatus:
         self._count("ok")
         if self.problem:
             self._log.info("%s can be read again", self.name, extra={"state": "ok"})
-        self.problem = ""
+        self.problem, self.fault = "", None
+        self.read_at, self.failing_since = self._now(), None
         self.outages_in_a_row, self.asked_seconds = 0, 0.0
         self.on_change(self)
 
@@ -112,10 +125,12 @@ class PollStatus:
         self._count(outcome_of(fault))
         self.outages_in_a_row = self.outages_in_a_row + 1 if fault.is_outage else 0
         self.asked_seconds = fault.retry_after_seconds or 0.0
-        before, self.problem = self.problem, str(fault)
+        before, self.problem, self.fault = self.problem, str(fault), fault
+        if self.failing_since is None:
+            self.failing_since = self._now()
         if self.problem != before:
             said = self.problem if self.name in self.problem else f"{self.name}: {self.problem}"
-            self._log.error("%s; %s", said, self._kept, extra={"state": "outage"})
+            self._log.error("%s; %s", said, self.kept, extra={"state": "outage"})
         self.on_change(self)
         return fault
 

@@ -26,6 +26,7 @@ from sidecar.keys.factory import (
 )
 from sidecar.keys.lifecycle import KeyState
 from sidecar.keys.metrics import key_families, revocation_families
+from sidecar.keys.panel import keys_panel, revocations_panel
 from sidecar.keys.refresher import KeyPlan, KeyRefresher, KeyView, key_plan
 from sidecar.keys.revocation_poller import RevocationPoller
 from sidecar.keys.revocation_source import KvRevocationSource
@@ -92,6 +93,10 @@ class KeyPollers:
         if self.revocations is not None:
             context.watch(self.revocations.status)
         context.metrics.add_source(self._revocation_families)
+        context.panels["keys"] = lambda ask: keys_panel(self.keys, monotonic_seconds(), ask)
+        context.panels["revocations"] = lambda ask: revocations_panel(
+            self.revocations, monotonic_seconds(), ask
+        )
         context.stack.callback(self._close)
 
     async def load(self) -> None:

@@ -131,6 +131,8 @@ class KeyRefresher:
         self._loop = PollLoop(self._round, self._pause_seconds)
         self._early_refresh_at: float | None = None
         self.view = KeyView(KeyRing(), KeyState.INIT)
+        self.changed_at = now()
+        """When which keys verify last changed (Unix seconds)."""
 
     @property
     def statuses(self) -> tuple[KeySourceStatus, ...]:
@@ -266,7 +268,7 @@ class KeyRefresher:
             self._publish(view)
             self.view = view  # once it is published: where that fails, the next round does it
         if {(k.kid, k.issuer) for k in ring} != {(k.kid, k.issuer) for k in before.ring}:
-            kids = ", ".join(key.kid for key in ring)
+            kids, self.changed_at = ", ".join(key.kid for key in ring), self._now()
             _log.info("keys that verify: %s", kids or "none", extra={"count": len(ring)})
         if state is not before.state:
             self._on_state(before.state, state, str(faults[0]) if faults else "")

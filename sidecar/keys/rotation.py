@@ -126,6 +126,11 @@ class IssuerKeys:
         """Return when the next replaced key ends."""
         return min((retired.until for retired in self._retired.values()), default=None)
 
+    def retired_until(self, kid: str) -> float | None:
+        """Return until when a replaced key verifies; ``None`` for one that is listed."""
+        retired = self._retired.get(kid)
+        return None if retired is None else retired.until
+
     def verifying(self, denied: Iterable[str] = ()) -> list[VerificationKey]:
         """Return the keys that verify now, without denied ones."""
         refused = frozenset(denied)

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import secrets
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from functools import partial
 from typing import NamedTuple
 
@@ -19,10 +19,12 @@ from sidecar.limits.admin_routes import limit_routes
 from sidecar.limits.bucket import Limit
 from sidecar.limits.buckets import Buckets
 from sidecar.limits.metrics import limit_families
+from sidecar.limits.panel import limits_panel
 from sidecar.limits.policy import LimitsPolicy, compile_limits
 from sidecar.limits.ports import Store
 from sidecar.limits.tenant_limits import TenantLimitPoller
 from sidecar.observability.alerts import Alert, Alerts, Severity
+from sidecar.observability.panel import Ask, Panel
 from sidecar.vault.client import VaultClient
 from sidecar.vault.ports import KvReader
 
@@ -140,6 +142,10 @@ class CurrentLimits:
         tasks: dict[Hashable, Run] = {each.status: each.run for each in now if each is not None}
         self._tasks.use(tasks)
         context.routes.update(limit_routes(self._limiter, self.store))
+        context.panels["limits"] = self._panel
+
+    def _panel(self, ask: Ask) -> Awaitable[Panel]:
+        return limits_panel(self._limiter, self.store, self.poller, elapsed_ns(), ask)
 
     async def _refresh(self) -> None:
         if self.poller is not None:

@@ -69,6 +69,8 @@ class Alerts:
         self.queue: deque[dict[str, Any]] = deque()
         self.queued = asyncio.Event()
         self.raised: dict[str, int] = dict.fromkeys(Severity, 0)
+        self.latest: deque[tuple[float, Alert]] = deque(maxlen=MAX_QUEUED)
+        """The latest alerts, each with its time (Unix seconds)."""
         self.dropped = 0
 
     def use_webhook(self, with_webhook: bool) -> None:
@@ -81,6 +83,8 @@ class Alerts:
     def say(self, alert: Alert) -> None:
         """Log, count and queue one alert."""
         self.raised[alert.severity] += 1
+        now = self._now()
+        self.latest.append((now, alert))
         _log.log(
             _LEVELS[alert.severity],
             "%s: %s",
@@ -93,7 +97,7 @@ class Alerts:
         if len(self.queue) >= MAX_QUEUED:
             self.queue.popleft()
             self.dropped += 1
-        self.queue.append(cloud_event(alert, self._now(), secrets.token_hex(16)))
+        self.queue.append(cloud_event(alert, now, secrets.token_hex(16)))
         self.queued.set()
 
 

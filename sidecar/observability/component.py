@@ -13,14 +13,19 @@ from typing import Any
 from sidecar.common.clock import wall_seconds
 from sidecar.common.current_task import CurrentTask
 from sidecar.config import model
+from sidecar.observability.alert_panel import alerts_panel
 from sidecar.observability.alerts import Alerts, Webhook
 from sidecar.observability.audit import AuditFault, AuditLog, DescriptorSink, FileSink, Sink
 from sidecar.observability.audit.chain_file import ChainPlace, FilePlace, MemoryPlace
 from sidecar.observability.audit.otlp import OtlpSink
+from sidecar.observability.audit.panel import audit_panel, refusals_panel
+from sidecar.observability.audit.refusals import RecentRefusals
+from sidecar.observability.audit.sink_watch import SinkWatch
 from sidecar.observability.audit.trail import Trail
 from sidecar.observability.collectors import alert_families, audit_families
 from sidecar.observability.health import Health
 from sidecar.observability.metrics import Metrics
+from sidecar.observability.panel import Ask, Collect, Panel
 
 _AUDIT_CLOSE_SECONDS = 2.0
 _AUDIT = "audit"
@@ -48,6 +53,10 @@ class AlertDelivery:
         spawn(self._task.run())
         metrics.add_source(lambda: alert_families(self.alerts, self._webhook))
 
+    def panel(self, ask: Ask) -> Panel:
+        """Return what the operator's page says of alerts."""
+        return alerts_panel(self.alerts, self._webhook, ask)
+
     async def prepare(self, settings: model.WebhookSettings | None) -> Callable[[], None]:
         """Read the secret of another webhook; return what puts it in force. Raises ``Fault``.
 
@@ -72,11 +81,18 @@ class AlertDelivery:
 
 
 def start_audit(
-    settings: model.Audit, metrics: Metrics, health: Health, stack: AsyncExitStack, spawn: Spawn
+    settings: model.Audit,
+    metrics: Metrics,
+    health: Health,
+    stack: AsyncExitStack,
+    spawn: Spawn,
+    *,
+    panels: dict[str, Collect],
 ) -> AuditLog:
     """Open the audit log, and close it with ``stack``; raise ``AuditFault`` if it can't be."""
     trail = Trail(_open_place(settings), wall_seconds, is_chained=settings.chain)
     trail.on_broken = _chain_broken
+    refusals, watch = RecentRefusals(), SinkWatch()
     audit = AuditLog(
         _open_sink(settings),
         queue_lines=settings.queue_lines,
@@ -84,9 +100,13 @@ def start_audit(
         on_error=_audit_failed,
         sample_allowed=settings.sample_allowed,
         trail=trail,
+        refusals=refusals,
     )
+    audit.where = _place_of(settings)
+    panels["audit"] = partial(audit_panel, audit, watch)
+    panels["refusals"] = partial(refusals_panel, refusals)
     stack.callback(_close_audit, audit)
-    spawn(_watch_audit(health, audit))
+    spawn(_watch_audit(health, audit, watch))
     metrics.add_source(partial(audit_families, audit))
     return audit
 
@@ -105,6 +125,7 @@ async def prepare_audit(
     def adopt() -> None:
         audit.sample_allowed = settings.sample_allowed
         audit.use_bounds(settings.queue_lines, settings.queue_bytes)
+        audit.where = _place_of(settings)
         if opened is not None:
             sink, place = opened
             audit.use_sink(sink, partial(_use_place, audit.trail, place, is_chained=settings.chain))
@@ -114,6 +135,13 @@ async def prepare_audit(
             each.close()
 
     return adopt, abandon
+
+
+def _place_of(settings: model.Audit) -> str:
+    """Return where lines are written, for people: an address may hold a credential."""
+    sink = settings.to
+    kind = str(sink.__struct_config__.tag)
+    return f"{kind} {sink.path}" if isinstance(sink, model.FileAudit) else kind
 
 
 def _open_sink(settings: model.Audit) -> Sink:
@@ -153,10 +181,11 @@ def _open_place(settings: model.Audit) -> ChainPlace:
     return MemoryPlace()
 
 
-async def _watch_audit(health: Health, audit: AuditLog) -> None:
+async def _watch_audit(health: Health, audit: AuditLog, watch: SinkWatch) -> None:
     """Make the process not ready if the writing thread ends. A stalled sink is only a metric."""
     while True:
         await asyncio.sleep(_WATCH_SECONDS)
+        watch.look(audit, wall_seconds())
         if audit.is_writing:
             health.set_healthy(_AUDIT)
         else:

@@ -6,14 +6,20 @@ would not help. It is ready when every part is healthy.
 
 from collections.abc import Callable
 
+from sidecar.common.clock import Now, wall_seconds
 from sidecar.common.faults import reported
 
 
 class Health:
     """The parts that must be healthy before the process is ready, each with its problem."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: Now = wall_seconds) -> None:
+        self._now = now
         self._problems: dict[str, str] = {}
+        self.since: dict[str, float] = {}
+        """When each part that is not well became so (Unix seconds)."""
+        self.ready_since = self.started_at = now()
+        """When the readiness of now began (Unix seconds), and when the sidecar began to start."""
         self._listeners: list[Callable[[bool], None]] = []
         self.on_fault: Callable[[Exception], None] = lambda _exc: None
         """Gets the exceptions of listeners; the other listeners are called nevertheless."""
@@ -46,6 +52,10 @@ class Health:
     def _change(self, change: Callable[[], object]) -> None:
         before = self.ready
         change()
+        now = self._now()
+        self.since = {part: self.since.get(part, now) for part in self._problems}
+        if self.ready is not before:
+            self.ready_since = now
         if self.ready is not before:
             for listener in self._listeners:
                 with reported(self.on_fault):  # one listener's defect is not the others'

@@ -17,6 +17,7 @@ from sidecar.keys.refresher import KeyView
 from sidecar.limits.limiter import RateLimiter
 from sidecar.module_signing.publishers import Publishers
 from sidecar.observability.audit import AuditLog
+from sidecar.observability.panel import Ask, Panel
 from sidecar.runtime.check import (
     CompiledPolicies,
     give_domains,
@@ -185,7 +186,20 @@ class InProcessChecks:
             self._deciding.start()
             self._context.stack.callback(self._deciding.stop)
         self._context.spawn(self._watch_lane())
+        self._context.panels["workers"] = self._panel
         self._show_key_state()
+
+    def _panel(self, _ask: Ask) -> Panel:
+        """Return what the operator's page says where there are no workers."""
+        listen = self._context.config.listen.authz
+        facts = (
+            ("address", listen.address),
+            ("engine", listen.engine),
+            ("decisions", sum(self._context.metrics.counters.checks.values())),
+            ("cached tokens", len(self._cache)),
+            ("calls that wait for signature checks", len(self._check.lane)),
+        )
+        return Panel("This process answers Checks itself (listen.authz.workers: 1).", facts=facts)
 
     async def settled(self) -> tuple[str, ...]:
         """Return at once: what was published applies to the next Check."""

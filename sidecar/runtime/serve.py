@@ -215,8 +215,14 @@ async def _start(path: Path, instance: Instance) -> None:
     delivery = observability.AlertDelivery(config.alerts.webhook, context.metrics, context.spawn)
     alerts = delivery.alerts
     audit = observability.start_audit(
-        config.audit, context.metrics, context.health, context.stack, context.spawn
+        config.audit,
+        context.metrics,
+        context.health,
+        context.stack,
+        context.spawn,
+        panels=context.panels,
     )
+    context.panels["alerts"] = delivery.panel
     refreshes = KeyRefreshes(context)
     start_admin = partial(admin.start, context, SharedRun(refreshes.run))
     if not locks.take_over:

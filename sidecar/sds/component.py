@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 from sidecar.certificates.challenges.distributed_solver import DistributedSolver
-from sidecar.certificates.managed.admin_routes import certificate_routes
+from sidecar.certificates.managed.admin_routes import certificate_actions, certificate_routes
 from sidecar.certificates.managed.component import Certificates
 from sidecar.certificates.on_demand.component import OnDemandComponent, make_component
 from sidecar.common.clock import wall_seconds
@@ -92,7 +92,10 @@ async def start(
     context.identities.served_by(certificates.store.get, polled.trusted)
     context.metrics.add_source(metrics.families)
     context.metrics.add_source(certificates.families)
-    context.routes.update(certificate_routes(certificates.admin()))
+    admin = certificates.admin()
+    context.routes.update(certificate_routes(admin))
+    context.panels["certificates"] = certificates.panel
+    context.actions |= certificate_actions(admin)
     obtain: Callable[[], Awaitable[None]] = partial(_obtain, context, certificates)
     if obtain_first:
         await obtain()

@@ -3,17 +3,22 @@
 h11 parses; this module bounds the head, the body, idle and slow peers, and connections, until
 the last byte of an answer is sent. At the limit of connections the one that has been idle
 longest is closed, so that clients that hold connections can't lock out health probes.
+
+Longer than other files: reading, answering and writing are one conversation, with one time-out
+each.
 """
 
 import asyncio
+import contextlib
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
 
 import h11
 
 from sidecar.transport.http1_connections import ConnectionTable
 from sidecar.transport.http1_messages import Guard, Refusal, Request, Response, Routes, problem
+from sidecar.transport.peers import describe_peer
 from sidecar.transport.ports import JOINS
 from sidecar.transport.sockets import (
     ListenFault,
@@ -31,6 +36,7 @@ REQUEST_SECONDS = 5.0
 IDLE_SECONDS = 30.0
 _READ_BYTES = 65_536
 _NO_CONTENT = 204
+_COMMON = (("cache-control", "no-store"), ("x-content-type-options", "nosniff"))
 _BUSY = (
     b"HTTP/1.1 503 \r\ncontent-length: 0\r\ncache-control: no-store\r\nconnection: close\r\n\r\n"
 )
@@ -129,6 +135,7 @@ class HttpServer:
         self, http: h11.Connection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         """Answer requests until one side closes."""
+        peer = describe_peer(writer.get_extra_info("socket"))
         while True:
             head_only = False
             try:
@@ -136,7 +143,7 @@ class HttpServer:
                 if head is None:
                     return
                 head_only = head.method == b"HEAD"
-                response = await self._answer(await self._read_rest(http, reader, head))
+                response = await self._answer(await self._read_rest(http, reader, head, peer))
             except h11.RemoteProtocolError as exc:
                 response = problem(exc.error_status_hint)
             except _RefusedError as refused:
@@ -144,6 +151,9 @@ class HttpServer:
             except TimeoutError:
                 response = problem(408)
             self._table.answered(asyncio.current_task())
+            if response.stream is not None and not head_only:
+                await self._write_stream(http, reader, writer, response, response.stream)
+                return
             await self._write(http, writer, response, head_only=head_only)
             if http.our_state is not h11.DONE or http.their_state is not h11.DONE:
                 return
@@ -169,7 +179,7 @@ class HttpServer:
         return event if isinstance(event, h11.Request) else None
 
     async def _read_rest(
-        self, http: h11.Connection, reader: asyncio.StreamReader, head: h11.Request
+        self, http: h11.Connection, reader: asyncio.StreamReader, head: h11.Request, peer: str
     ) -> Request:
         """Read the body of a request that has a handler."""
         body = bytearray()
@@ -183,7 +193,12 @@ class HttpServer:
         path, _, query = head.target.decode("ascii", "replace").partition("?")
         method = head.method.decode("ascii")
         return Request(
-            "GET" if method == "HEAD" else method, path, query, bytes(body), tuple(head.headers)
+            "GET" if method == "HEAD" else method,
+            path,
+            query,
+            bytes(body),
+            tuple(head.headers),
+            peer,
         )
 
     async def _answer(self, request: Request) -> Response:
@@ -230,8 +245,7 @@ class HttpServer:
         headers = [
             # A 204 has neither (RFC 9110 §8.6).
             *(described if response.status != _NO_CONTENT else ()),
-            ("cache-control", "no-store"),
-            ("x-content-type-options", "nosniff"),
+            *_COMMON,
             *response.headers,
         ]
         if http.their_state is not h11.DONE:
@@ -241,6 +255,41 @@ class HttpServer:
         writer.write(head + body + (http.send(h11.EndOfMessage()) or b""))
         async with asyncio.timeout(self._request_seconds):
             await writer.drain()
+
+    async def _write_stream(
+        self,
+        http: h11.Connection,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        response: Response,
+        pieces: Callable[[], AsyncGenerator[bytes, None]],
+    ) -> None:
+        """Write pieces as they come, each within the time of a request, and close after the last.
+
+        A stream is a request in progress: no other connection takes its place.
+        """
+        with self._table.work(asyncio.current_task()) as has_room:
+            if not has_room:
+                await self._write(http, writer, problem(503), head_only=False)
+                return
+            self._observe(response.status)
+            headers = [
+                ("content-type", response.content_type),
+                *_COMMON,
+                *response.headers,
+                ("connection", "close"),
+            ]
+            writer.write(
+                http.send(h11.Response(status_code=response.status, headers=headers)) or b""
+            )
+            async with contextlib.aclosing(pieces()) as stream:
+                async for piece in stream:
+                    if reader.at_eof() or writer.is_closing():
+                        return
+                    writer.write(http.send(h11.Data(piece)) or b"")
+                    async with asyncio.timeout(self._request_seconds):
+                        await writer.drain()
+            writer.write(http.send(h11.EndOfMessage()) or b"")
 
 
 class _RefusedError(Exception):

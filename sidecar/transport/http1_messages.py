@@ -1,7 +1,7 @@
 """The requests, answers and handlers of the small HTTP/1.1 server."""
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import NamedTuple
 
 import h11
@@ -15,6 +15,8 @@ class Request(NamedTuple):
     query: str
     body: bytes
     headers: tuple[tuple[bytes, bytes], ...] = ()
+    peer: str = ""
+    """Who has connected, for the log: an address, or the user and process of a Unix socket."""
 
     def header(self, name: bytes) -> str:
         """Return the only value of a header; empty where there is none, or more than one."""
@@ -29,6 +31,8 @@ class Response(NamedTuple):
     body: bytes
     content_type: str = "text/plain; charset=utf-8"
     headers: tuple[tuple[str, str], ...] = ()
+    stream: Callable[[], AsyncGenerator[bytes, None]] | None = None
+    """What follows the body, piece by piece, until it ends; then the connection is closed."""
 
     @classmethod
     def json(cls, status: int, value: object) -> "Response":

@@ -66,6 +66,20 @@ def read_peer(connection: socket.socket) -> Peer:
     return Peer(pid, uid, frozenset({gid, *supplementary}))
 
 
+def describe_peer(connection: socket.socket | None) -> str:
+    """Return who has connected, for a log: of a Unix socket its user and process."""
+    try:
+        if connection is None:
+            return "unknown"
+        if connection.family == socket.AF_UNIX:
+            peer = read_peer(connection)
+            return f"user {peer.uid}, process {peer.pid}"
+        host, port = connection.getpeername()[:2]
+    except OSError:
+        return "unknown"
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def may_descend_from(pid: int, ancestor: int) -> bool:
     """Return whether a process is, or could be, a descendant of ``ancestor``.
 

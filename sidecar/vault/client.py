@@ -19,8 +19,10 @@ from sidecar.common.blocking import BlockingRunner, BlockingRunnerBusy
 from sidecar.common.lanes import LanedRunner
 from sidecar.config import model
 from sidecar.vault.answers import KvSecret, TransitKey, secret_of, transit_key_of
+from sidecar.vault.auth import TokenLease
 from sidecar.vault.connection import VaultConnection
-from sidecar.vault.errors import VaultConflict, VaultFault, VaultSealed, VaultUnreachable
+from sidecar.vault.contact import VaultContact
+from sidecar.vault.errors import VaultConflict, VaultFault, VaultUnreachable
 from sidecar.vault.history import NO_HISTORY, KvHistory, read_history
 from sidecar.vault.kv_calls import list_histories, read_latest
 from sidecar.vault.versions import keep_one_version
@@ -80,7 +82,17 @@ class VaultClient:
     @property
     def is_healthy(self) -> bool:
         """Tell whether Vault answered the last call of this client or one with its login."""
-        return self._connection.is_healthy
+        return self._connection.contact.is_healthy
+
+    @property
+    def contact(self) -> VaultContact:
+        """Return how Vault has answered the calls of this client and of those with its login."""
+        return self._connection.contact
+
+    @property
+    def lease(self) -> TokenLease | None:
+        """Return the lease on our token; ``None`` before the first login."""
+        return self._connection.identity.lease
 
     async def login(self) -> None:
         """Log in, and fail early and clearly if that is not possible.
@@ -276,10 +288,10 @@ class VaultClient:
         try:
             result = await self._in_thread(path, function)
         except VaultFault as fault:
-            self._connection.is_healthy = not isinstance(fault, VaultUnreachable | VaultSealed)
+            self._connection.contact.refused(operation, fault)
             self._observe(operation, type(fault).__name__, self._clock() - started)
             raise
-        self._connection.is_healthy = True
+        self._connection.contact.succeeded()
         self._observe(operation, "ok", self._clock() - started)
         return result
 

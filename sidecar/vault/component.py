@@ -7,8 +7,10 @@ import random
 from sidecar.common.clock import monotonic_seconds
 from sidecar.common.polling import PollStatus
 from sidecar.context import AppContext
+from sidecar.observability.panel import Ask, Panel
 from sidecar.vault.client import VaultClient
 from sidecar.vault.metrics import vault_families
+from sidecar.vault.panel import VaultView, vault_panel
 from workload.backoff import with_jitter
 
 _LOGIN_CHECK_SECONDS = 20.0
@@ -27,6 +29,12 @@ async def start(context: AppContext) -> VaultClient:
         await vault.login()
     status = PollStatus("vault_login", "the login to Vault", _log, kept="our token lives on")
     context.watch(status)
+
+    def show(ask: Ask) -> Panel:
+        settings, now = context.config.vault, monotonic_seconds()
+        return vault_panel(VaultView(settings, vault.contact, vault.lease, status, now), ask)
+
+    context.panels["vault"] = show
     context.spawn(_keep_logged_in(vault, status))
     return vault
 

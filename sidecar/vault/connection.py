@@ -10,8 +10,10 @@ from typing import Any, TypeVar
 
 import hvac
 
+from sidecar.common.clock import wall_seconds
 from sidecar.config import model
 from sidecar.vault.auth import make_auth
+from sidecar.vault.contact import VaultContact
 from sidecar.vault.identity import VaultIdentity
 from sidecar.vault.session import VaultStatusError, make_vault_session
 from sidecar.vault.statuses import STALE
@@ -31,8 +33,7 @@ class VaultConnection:
         self._session: Any = None
         self.identity = VaultIdentity(make_auth(settings.auth), self._make_client, clock)
         self.capped = CappedEntries()
-        self.is_healthy = True
-        """Whether Vault answered the last call."""
+        self.contact = VaultContact(wall_seconds)
 
     def where(self, path: str) -> str:
         """Return the beginning of a fault's message about a call."""
@@ -75,7 +76,7 @@ class VaultConnection:
             certificate = (auth.certificate_file, auth.key_file)
         on_socket = address.startswith("unix:")
         if self._session is None:
-            self._session = make_vault_session(settings, certificate)
+            self._session = make_vault_session(settings, certificate, self.contact.saw_date)
         return hvac.Client(
             url="http://localhost" if on_socket else address.rstrip("/"),
             token=token,  # never None: hvac would read VAULT_TOKEN

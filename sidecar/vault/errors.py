@@ -15,6 +15,9 @@ class VaultUnreachable(VaultFault):
 
     retryable = True
     is_outage = True
+    remedy = (
+        "Bring Vault back, or the network to it. What was read before stays in force meanwhile."
+    )
 
 
 class VaultSealed(VaultFault):
@@ -22,14 +25,25 @@ class VaultSealed(VaultFault):
 
     retryable = True
     is_outage = True
+    remedy = (
+        "Unseal Vault (`vault operator unseal` on its host), or set vault.address to the node that"
+        " is active. What was read before stays in force meanwhile."
+    )
 
 
 class VaultForbidden(VaultFault):
     """Our token or our login is refused: a policy, or an expired credential."""
 
+    remedy = (
+        "Give the policy of the sidecar's role what it lacks on that path (docs/operations.md,"
+        " \u201cVault: the least it takes\u201d), or renew the credential of vault.auth."
+    )
+
 
 class VaultNotFound(VaultFault):
     """Nothing exists at this path."""
+
+    remedy = "Write the entry again, or correct its mount and path in the configuration."
 
 
 class VaultConflict(VaultFault):

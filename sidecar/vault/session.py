@@ -6,6 +6,10 @@
   caller of hvac's exceptions waits for are raised here, with Vault's words.
 """
 
+import contextlib
+from collections.abc import Callable
+from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Any
 
 import requests
@@ -41,9 +45,14 @@ class VaultStatusError(Exception):
 
 
 def make_vault_session(
-    settings: model.Vault, client_certificate: tuple[str, str] | None
+    settings: model.Vault,
+    client_certificate: tuple[str, str] | None,
+    saw_date: Callable[[float], None] = lambda _seconds: None,
 ) -> requests.Session:
-    """Return the session that all calls to Vault share."""
+    """Return the session that all calls to Vault share.
+
+    ``saw_date`` is called with the time that Vault says it is, of each answer.
+    """
     address = settings.address
     session = make_session(
         ca_file=settings.ca_file,
@@ -52,8 +61,16 @@ def make_vault_session(
         connections=_CONNECTIONS,
     )
     session.auth = _outside_namespaces
+    session.hooks["response"].append(partial(_note_date, saw_date))
     session.hooks["response"].append(_raise_for_status)
     return session
+
+
+def _note_date(
+    saw_date: Callable[[float], None], response: requests.Response, *_: object, **__: object
+) -> None:
+    with contextlib.suppress(ValueError, OverflowError):
+        saw_date(parsedate_to_datetime(response.headers.get("Date", "")).timestamp())
 
 
 def _outside_namespaces(request: requests.PreparedRequest) -> requests.PreparedRequest:

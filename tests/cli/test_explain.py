@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.cli.explain import reasons
 from sidecar.cli.main import main
+from sidecar.common.reason_texts import reasons
 from sidecar.common.reasons import Grant, Reason
 
 

@@ -38,5 +38,5 @@ def test_every_reason_has_an_answer() -> None:
 def test_the_command_line_has_the_page() -> None:
     root = Path(__file__).parents[2]
     rendered = runpy.run_path(str(root / "tools/write_reasons.py"))["rendered"]
-    shipped = (root / "sidecar/cli/reasons.json").read_text()
+    shipped = (root / "sidecar/common/reasons.json").read_text()
     assert rendered(PAGE) == shipped, "run `make schema`"

@@ -40,7 +40,9 @@ class Started:
         self.tasks.append(asyncio.create_task(coroutine))
 
     def audit(self, to: model.FileAudit | model.StdoutAudit | model.OtlpAudit) -> AuditLog:
-        return start_audit(model.Audit(to=to), self.metrics, self.health, self.stack, self.spawn)
+        return start_audit(
+            model.Audit(to=to), self.metrics, self.health, self.stack, self.spawn, panels={}
+        )
 
     async def end(self) -> None:
         for task in self.tasks:

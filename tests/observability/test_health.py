@@ -63,3 +63,16 @@ def test_problems_are_a_copy() -> None:
     health = Health()
     health.problems["keys"] = "not ours"
     assert health.ready
+
+
+def test_since_when_each_part_is_not_well_and_the_whole() -> None:
+    times = iter([10.0, 20.0, 30.0, 40.0, 50.0])
+    health = Health(lambda: next(times))
+    assert (health.started_at, health.ready_since, health.since) == (10.0, 10.0, {})
+    health.set_unhealthy("keys", "no key")
+    health.set_unhealthy("keys", "no key, still")
+    health.set_unhealthy("workers", "none serves")
+    assert health.since == {"keys": 20.0, "workers": 40.0}
+    assert health.ready_since == 20.0
+    health.set_healthy("keys")
+    assert health.since == {"workers": 40.0}

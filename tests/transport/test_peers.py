@@ -10,7 +10,14 @@ from pathlib import Path
 import pytest
 
 from sidecar.transport import peers
-from sidecar.transport.peers import Peer, PeerRule, make_rule, may_descend_from, read_peer
+from sidecar.transport.peers import (
+    Peer,
+    PeerRule,
+    describe_peer,
+    make_rule,
+    may_descend_from,
+    read_peer,
+)
 
 RULES = [
     ("our user", make_rule((), ()), Peer(1, os.geteuid(), frozenset({7})), True),
@@ -111,3 +118,17 @@ def test_one_that_lost_its_parent_is_still_ours(adopting: bool) -> None:
         cwd=Path(__file__).parents[2],
     )  # fmt: skip
     assert done.stdout.strip() == str(adopting)
+
+
+def test_a_log_says_who_has_connected() -> None:
+    one, other = socket.socketpair()
+    with one, other:
+        assert describe_peer(one) == f"user {os.geteuid()}, process {os.getpid()}"
+    families = [(socket.AF_INET, "127.0.0.1", "127.0.0.1"), (socket.AF_INET6, "::1", "[::1]")]
+    for family, host, shown in families:
+        with socket.create_server((host, 0), family=family) as listener:
+            there = socket.create_connection(listener.getsockname()[:2])
+            with there, listener.accept()[0] as here:
+                assert describe_peer(here) == f"{shown}:{there.getsockname()[1]}"
+        assert describe_peer(here) == "unknown", "it is closed"
+    assert describe_peer(None) == "unknown"

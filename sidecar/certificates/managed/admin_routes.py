@@ -9,6 +9,7 @@ from urllib.parse import parse_qs
 
 from sidecar.certificates.managed.admin import CertificateAdminFault, TooSoon, UnknownCertificate
 from sidecar.common.errors import Fault
+from sidecar.observability.panel import Act
 from sidecar.transport.http1_messages import Handler, Request, Response
 
 
@@ -49,6 +50,20 @@ def certificate_routes(actions: CertificateActions) -> Mapping[tuple[str, str], 
         ("POST", "/certificates/renew"): renewed,
         ("POST", "/certificates/revoke"): revoked,
     }
+
+
+def certificate_actions(actions: CertificateActions) -> Mapping[str, Act]:
+    """Return what an operator may do from the page. Each raises ``Fault``."""
+
+    async def renew(name: str) -> str:
+        actions.renew(name)
+        return f"Certificate {name!r} is being ordered; what is held is served until it is there."
+
+    async def revoke(name: str) -> str:
+        row = await actions.revoke(name)
+        return f"Certificate {name!r}, serial {row['serial']}, is revoked; another is ordered."
+
+    return {"renew": renew, "revoke": revoke}
 
 
 async def _answer(request: Request, act: Any) -> Response:

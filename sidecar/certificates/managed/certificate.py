@@ -36,9 +36,9 @@ class ManagedCertificate:
     """An order, its issuer, the certificate, and what is due next. Times are Unix seconds."""
 
     __slots__ = (
-        "_obtained", "ask_at", "by_hand_at", "due", "failures", "issuer", "last_fault", "level",
-        "material", "order", "orders_ended", "renew_at", "replaced_at", "revoked",
-        "running", "try_at",
+        "_obtained", "ask_at", "by_hand_at", "due", "failing_since", "failures", "is_outage",
+        "issuer", "last_fault", "level", "material", "order", "orders_ended", "renew_at",
+        "replaced_at", "revoked", "revoked_since", "running", "try_at",
     )  # fmt: skip
 
     def __init__(self, order: Order, issuer: Issuer) -> None:
@@ -48,6 +48,8 @@ class ManagedCertificate:
         """The certificate that is served, or was served until it was revoked. ``None`` before
         the first one is obtained, and after the last one has expired."""
         self.revoked = False
+        self.revoked_since = 0.0
+        """When that became known."""
         self.renew_at = 0.0
         """When the renewal became due; ``level_now`` counts from there."""
         self.try_at = 0.0
@@ -59,6 +61,10 @@ class ManagedCertificate:
         self.failures = 0
         """Failed renewals since the last one that succeeded."""
         self.last_fault = ""
+        self.failing_since: float | None = None
+        """When the first of these renewals failed."""
+        self.is_outage = False
+        """Whether the last one failed because Vault did not answer."""
         self.orders_ended = 0
         """Orders that brought a certificate or failed: who waits for one sees its end by this."""
         self.level = Level.FRESH
@@ -76,6 +82,15 @@ class ManagedCertificate:
         self.orders_ended += 1
         self.material, self.revoked = material, False
         self.failures, self.last_fault, self.level = 0, "", Level.FRESH
+        self.failing_since, self.is_outage = None, False
+
+    def failed(self, why: str, now: float, *, is_outage: bool) -> None:
+        """Take note of an order that failed, and why."""
+        self.failures += 1
+        self.orders_ended += 1
+        self.last_fault, self.is_outage = why, is_outage
+        if self.failing_since is None:
+            self.failing_since = now
 
     def not_before(self, wanted: float, now: float) -> float:
         """Return when it may be ordered automatically, if somebody ``wanted`` that at a moment.

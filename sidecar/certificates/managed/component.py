@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator
 from functools import partial
 from itertools import chain, repeat
 
@@ -24,6 +24,7 @@ from sidecar.certificates.managed.metrics import (
     order_families,
     revoked_family,
 )
+from sidecar.certificates.managed.panel import CertificatesView, certificates_panel
 from sidecar.certificates.managed.parts import (
     CertificateParts,
     make_parts,
@@ -44,6 +45,7 @@ from sidecar.common.keyed_tasks import KeyedTasks
 from sidecar.common.polling import PollStatus
 from sidecar.config import model
 from sidecar.observability.alerts import Alerts
+from sidecar.observability.panel import Ask, Panel
 from sidecar.vault.client import VaultClient
 from sidecar.vault.revoke import revoke_certificate
 from sidecar.vault.trust import read_mount_crls
@@ -217,6 +219,12 @@ class Certificates:
     def admin(self) -> CertificateAdmin:
         """Return the actions for the operator's commands."""
         return CertificateAdmin(self.manager, self._prober.healthy, self._revoke, wall_seconds)
+
+    def panel(self, ask: Ask) -> Awaitable[Panel]:
+        """Return what the operator's page says."""
+        prober, configured = self._prober, self.configured
+        view = CertificatesView(self.manager, configured, prober.targets, prober.views)
+        return certificates_panel(view, ask)
 
     async def _revoke(self, issuer: str, serial: str) -> None:
         mount = self._parts.mount_of(issuer)

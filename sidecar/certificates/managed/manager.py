@@ -199,7 +199,7 @@ class CertificateManager:
         managed = self._held.get(name)
         if managed is None or managed.revoked:
             return False
-        managed.revoked = True
+        managed.revoked, managed.revoked_since = True, self._now()
         self._store.remove(name)
         _log.error(
             "certificate was revoked and is given to no other Envoy", extra={"certificate": name}
@@ -226,7 +226,7 @@ class CertificateManager:
             elif now >= managed.ask_at:
                 await follow_advice(managed, now)
         except CertificateFault as fault:
-            self._failed(managed, str(fault), fault.retry_after_seconds)
+            self._failed(managed, str(fault), fault)
             _log.warning(
                 "certificate was not renewed: %s", fault, extra={"certificate": managed.name}
             )
@@ -254,14 +254,13 @@ class CertificateManager:
         if managed.level is not before:
             self._on_level(managed, before)
 
-    def _failed(self, managed: ManagedCertificate, why: str, asked_seconds: float | None) -> None:
+    def _failed(self, managed: ManagedCertificate, why: str, fault: Fault | None) -> None:
+        now = self._now()
         self.failures += 1
-        managed.failures += 1
-        managed.orders_ended += 1
-        managed.last_fault = why
+        managed.failed(why, now, is_outage=fault is not None and fault.is_outage)
         if managed.revoked:
             self._on_revoked(managed, RevocationStep.NOT_REPLACED)
-        now = self._now()
+        asked_seconds = None if fault is None else fault.retry_after_seconds
         left = managed.seconds_left(now)
         managed.try_at = now + retry_after(managed.failures, left, self._jitter(), asked_seconds)
 

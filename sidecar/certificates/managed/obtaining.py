@@ -13,7 +13,7 @@ class CertificateFault(Fault):
     def __init__(self, message: str, cause: Fault | None = None) -> None:
         super().__init__(message)
         if cause is not None:
-            self.retryable = cause.retryable
+            self.retryable, self.is_outage = cause.retryable, cause.is_outage
             self.retry_after_seconds = cause.retry_after_seconds
 
 

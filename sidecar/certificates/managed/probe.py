@@ -43,6 +43,15 @@ class Target(NamedTuple):
     """Whether clients know it by a host name or an address, and not by a SPIFFE ID alone."""
 
 
+class ProbeView(NamedTuple):
+    """What the last probe saw. Times are Unix seconds; ``since`` is that of this answer."""
+
+    at: float
+    since: float
+    difference: str
+    """What a client meets in place of what was given; empty for the same."""
+
+
 class Prober:
     """Probes after every change of a certificate, and at an interval."""
 
@@ -72,6 +81,8 @@ class Prober:
             "probes", "the probe of a listener", _log, kept="it is unknown what the listener serves"
         )
         self.healthy: dict[str, bool] = {}
+        self.views: dict[str, ProbeView] = {}
+        """What was seen last, by name."""
         self.outcomes = {"match": 0, "mismatch": 0}
         store.watch(self._changed)
         self.use(targets)
@@ -82,6 +93,7 @@ class Prober:
         self._asked = {name: self._asked.get(name) or asyncio.Event() for name in targets}
         for gone in self.healthy.keys() - targets.keys():
             del self.healthy[gone]
+            self.views.pop(gone, None)
         self._tasks.use(
             {
                 (name, target): partial(self._keep_probing, name, target)
@@ -138,6 +150,10 @@ class Prober:
         if is_healthy is not self.healthy.get(name, True):
             self._on_change(name, is_healthy, found)
         self.healthy[name] = is_healthy
+        now, before = self._now(), self.views.get(name)
+        is_same = before is not None and bool(before.difference) is bool(found)
+        since = before.since if before is not None and is_same else now
+        self.views[name] = ProbeView(now, since, found)
 
 
 async def look(

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import NamedTuple, Protocol
 
 from prometheus_client.core import CounterMetricFamily, Metric
@@ -14,6 +14,7 @@ from sidecar.certificates.on_demand.domains import RegistryFault
 from sidecar.certificates.on_demand.limited_issuers import LimitedIssuers
 from sidecar.certificates.on_demand.metrics import OnDemandMetrics
 from sidecar.certificates.on_demand.on_demand import OnDemand
+from sidecar.certificates.on_demand.panel import NamesView, names_panel
 from sidecar.certificates.on_demand.registry_factory import PublishedOwners, Registry, make_registry
 from sidecar.certificates.on_demand.resolved_registry import ResolvedRegistry
 from sidecar.common.clock import monotonic_seconds
@@ -23,6 +24,7 @@ from sidecar.common.registered_domains import RegisteredDomains
 from sidecar.config import model
 from sidecar.context import AppContext
 from sidecar.observability.metrics import gauge
+from sidecar.observability.panel import Ask, Panel
 from sidecar.vault.client import VaultClient
 
 TICK_SECONDS = 1.0
@@ -65,6 +67,7 @@ class OnDemandComponent:
     ) -> None:
         """``publish`` hands the owners of the domains to the Checks."""
         self._vault = vault
+        self._manager = certificates.manager
         self._publish = publish
         self._settings = settings
         self._limited = LimitedIssuers()
@@ -102,7 +105,16 @@ class OnDemandComponent:
         context.refreshed.append(self.registry.status)
         context.metrics.add_source(self.families)
         context.stack.push_async_callback(self.source.close)
+        context.panels["on-demand"] = self._panel
         context.spawn(self.run())
+
+    def _panel(self, ask: Ask) -> Awaitable[Panel]:
+        source = self.source
+        view = NamesView(
+            source.entries(), self._manager, self.registry.status, self._metrics.refusals,
+            source.open_orders, monotonic_seconds(),
+        )  # fmt: skip
+        return names_panel(view, ask)
 
     async def run(self) -> None:
         """Follow the registry and evict names whose TTL is over, until cancelled."""

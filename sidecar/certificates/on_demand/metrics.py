@@ -65,7 +65,7 @@ class OnDemandMetrics:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._pace = _Pace(clock)
-        self._refusals = dict.fromkeys(sorted(REASONS), 0)
+        self.refusals = dict.fromkeys(sorted(REASONS), 0)
         self._orders = {"ok": 0, "failed": 0}
         self._registry_failures = 0
         self._evicted = 0
@@ -80,7 +80,7 @@ class OnDemandMetrics:
         self._evicted += count
 
     def _refused(self, name: str, reason: str) -> None:
-        self._refusals[reason] += 1
+        self.refusals[reason] += 1
         self._log_limited(
             logging.INFO, reason, "refused a certificate for %.100r: %s", name, reason
         )
@@ -126,7 +126,7 @@ class OnDemandMetrics:
         refusals = CounterMetricFamily(
             "septem_on_demand_refusals", "Names refused to handshakes", labels=["reason"]
         )
-        for reason, count in self._refusals.items():
+        for reason, count in self.refusals.items():
             refusals.add_metric([reason], count)
         yield refusals
         orders = CounterMetricFamily(

@@ -19,7 +19,8 @@ class Entry:
     """One certificate that names are served from, or will be."""
 
     __slots__ = (
-        "asked", "failures", "key", "refused", "registration", "retry_at", "served", "task",
+        "asked", "detail", "failing_since", "failures", "is_outage", "key", "refused",
+        "registration", "retry_at", "served", "task",
     )  # fmt: skip
 
     def __init__(self, key: str, registration: Registration | None) -> None:
@@ -37,6 +38,12 @@ class Entry:
         self.retry_at = 0.0
         self.refused = ""
         """The reason why the last order failed."""
+        self.detail = ""
+        """Why, in the words of whoever refused."""
+        self.failing_since: float | None = None
+        """When the first order failed since the last that did not (the table's time)."""
+        self.is_outage = False
+        """Whether it failed because Vault did not answer."""
 
 
 class _Asked(NamedTuple):

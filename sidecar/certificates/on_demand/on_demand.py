@@ -19,7 +19,7 @@ Longer than other files: the rules share one table of names, and their order is 
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from math import inf
 
 from sidecar.certificates.issuers.base import IssuerFault, Issuers
@@ -105,6 +105,10 @@ class OnDemand:
     def names(self) -> Collection[str]:
         """The names that are served, being obtained or backing off, in their normal form."""
         return self._table.names()
+
+    def entries(self) -> Iterator[Entry]:
+        """Iterate over a copy of the certificates that names are served from."""
+        return self._table.entries()
 
     @property
     def open_orders(self) -> int:

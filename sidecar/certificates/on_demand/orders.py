@@ -130,7 +130,7 @@ class Orders:
             )
             report_to_loop(exc)
         else:
-            entry.failures, entry.retry_at = 0, 0.0
+            entry.failures, entry.retry_at, entry.failing_since = 0, 0.0, None
             self._answered[self._issuer_of(entry)] = self._clock()
             if entry.registration is not None:
                 seconds = self._clock() - started
@@ -150,6 +150,9 @@ class Orders:
 
     def _failed(self, entry: Entry, fault: Fault) -> None:
         entry.failures += 1
+        entry.detail, entry.is_outage = str(fault), fault.is_outage
+        if entry.failing_since is None:
+            entry.failing_since = self._clock()
         self._answered.pop(self._issuer_of(entry), None)
         asked_seconds: float | None = None
         if isinstance(fault.__cause__, IssuanceRateExceeded):

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -18,9 +18,11 @@ from sidecar.context import AppContext, PreparedPart
 from sidecar.csp.reports.forward import HttpsForward, encode_seen
 from sidecar.csp.reports.intake import Rates, ReportIntake
 from sidecar.csp.reports.page import report_routes
+from sidecar.csp.reports.panel import reports_panel
 from sidecar.csp.reports.store import ReportStore, Seen
 from sidecar.observability.audit import AuditLog, FileSink, Sink
 from sidecar.observability.metrics import counter, gauge
+from sidecar.observability.panel import Ask, Panel
 from sidecar.transport.http1 import HttpServer
 from sidecar.transport.http1_messages import Handler, Routes
 
@@ -45,6 +47,7 @@ async def start(context: AppContext) -> None:
     await component.start(context.stack)
     context.metrics.add_source(component.families)
     context.routes.update(component.admin_routes)
+    context.panels["reports"] = component.panel
     context.reload_parts.append(component.prepare)
 
 
@@ -124,6 +127,10 @@ class ReportsComponent:
             before.use_bounds(reports.queue_reports)
             if sink is not None:
                 before.use_sink(sink)
+
+    def panel(self, ask: Ask) -> Awaitable[Panel]:
+        """Return what the operator's page says."""
+        return reports_panel(self._store, self._intake, ask)
 
     def families(self) -> Iterator[Metric]:
         """Yield the metrics. Every label is from a closed set."""

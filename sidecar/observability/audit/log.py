@@ -5,6 +5,8 @@ pipe that nobody reads, or to a failed disk, blocks. Besides, it only does what 
 the order of the lines (``trail``): Checks wait for whatever it does under the interpreter lock.
 The queue is bounded in lines and in
 bytes; when it is full a line is dropped and counted, and the count is a metric.
+
+Longer than other files: queue, thread and counters are one state, which two threads share.
 """
 
 import contextlib
@@ -13,7 +15,9 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from sidecar.common.clock import Now, wall_seconds
 from sidecar.observability.audit.entry import AuditEntry, encode_entry
+from sidecar.observability.audit.refusals import RecentRefusals
 from sidecar.observability.audit.sinks import LinesRefusedError, PartialWriteError, Sink
 from sidecar.observability.audit.trail import Trail
 
@@ -40,7 +44,18 @@ class AuditLog:
         on_error: Callable[[OSError], None],
         sample_allowed: float = 1.0,
         trail: Trail | None = None,
+        refusals: RecentRefusals | None = None,
+        now: Now = wall_seconds,
     ) -> None:
+        """``refusals`` keeps the lines of denied requests, also those that the sink never takes."""
+        self._refusals = refusals
+        self.where = ""
+        """Where the sink writes, for people."""
+        self._now = now
+        self.problem = ""
+        """Why the sink did not take the last batch; empty if it did."""
+        self.failing_since: float | None = None
+        """When it refused the first batch since the last that it took (Unix seconds)."""
         self.written = 0
         self._refused = 0
         self._lost = 0
@@ -99,7 +114,8 @@ class AuditLog:
         """Queue one entry, or count it as dropped. Of allowed ones only the sample is queued."""
         if entry.outcome == "allow" and not self.sampled(entry.decision_id):
             return
-        if self._is_full():
+        kept = self._refusals if entry.outcome == "deny" else None
+        if self._is_full() and kept is None:
             self._refused += 1
             return
         try:
@@ -109,13 +125,21 @@ class AuditLog:
             name = type(exc).__name__
             _log.error("the audit entry %s can't be written: %s", entry.decision_id, name)
             return
-        self._put(line)
+        if kept is not None:
+            kept.take(line)
+        self.append(line)
 
     def record_lines(self, lines: Sequence[bytes]) -> int:
         """Queue as many lines of another process as fit; return how many were queued.
 
         The others stay in the other process, whose own queue fills and counts.
         """
+        taken = self._queue_lines_of(lines)
+        if self._refusals is not None:
+            self._refusals.take_denied(lines[:taken])
+        return taken
+
+    def _queue_lines_of(self, lines: Sequence[bytes]) -> int:
         size = sum(map(len, lines))
         if (
             len(self._queue) + len(lines) <= self._queue_lines
@@ -207,7 +231,7 @@ class AuditLog:
                 self._write_batch()
             except Exception as exc:  # noqa: BLE001 - the thread's edge: it continues with the next line
                 self.errors += 1
-                self._report_error(self._as_os_error(exc))
+                self._failed(self._as_os_error(exc))
                 if self._closing:
                     break
                 patience_seconds = _RETRY_SECONDS
@@ -231,7 +255,10 @@ class AuditLog:
             return len(self._lines)
         return self._pending.count(b"\n", self._taken) - self._own_lines
 
-    def _report_error(self, exc: OSError) -> None:
+    def _failed(self, exc: OSError) -> None:
+        self.problem = exc.strerror or type(exc).__name__
+        if self.failing_since is None:
+            self.failing_since = self._now()
         try:
             self._on_error(exc)
         except Exception as defect:  # noqa: BLE001 - lines are written even if reporting fails
@@ -271,6 +298,7 @@ class AuditLog:
             self._finish_batch()
             raise OSError(0, str(lost)) from None
         self._finish_batch()
+        self.problem, self.failing_since = "", None
 
     def _take_next_sink(self, taken: tuple[Sink, Callable[[], None]]) -> None:
         before = self._sink

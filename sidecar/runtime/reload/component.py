@@ -9,12 +9,14 @@ import msgspec
 
 from sidecar.common.clock import wall_seconds
 from sidecar.common.current_task import CurrentTask, Run
+from sidecar.common.errors import Fault
 from sidecar.common.shared_run import SharedRun
 from sidecar.config import model
 from sidecar.context import AppContext, PreparedPart
 from sidecar.observability.alerts import Alerts
 from sidecar.runtime.reload.metrics import reload_families
 from sidecar.runtime.reload.outcome import STATUSES, ReloadOutcome
+from sidecar.runtime.reload.panel import reload_panel
 from sidecar.runtime.reload.reloader import PolicyProcesses, Reloader
 from sidecar.runtime.reload.watch import watch_file
 from sidecar.transport.http1_messages import Handler, Request, Response
@@ -44,6 +46,10 @@ def start(
     context.metrics.add_source(partial(reload_families, reloader))
     context.routes[ROUTE] = reload_handler(lambda allow_restart: runs[allow_restart]())
 
+    context.panels["config"] = partial(reload_panel, reloader, str(path))
+    for name, allow_restart in (("reload", False), ("restart", True)):
+        context.actions[name] = partial(_reload_by_hand, runs[allow_restart])
+
     async def changed() -> None:
         await runs[context.config.config_watch_allow_restart]()
 
@@ -55,6 +61,18 @@ def start(
         await runs[False]()
 
     return lambda: context.run_soon(reload())
+
+
+async def _reload_by_hand(run: Callable[[], Awaitable[ReloadOutcome]], _target: str) -> str:
+    """Reload for an operator; return how it ended. Raises ``ReloadFault`` where it was refused."""
+    outcome = await run()
+    if outcome.refused:
+        raise ReloadFault(outcome.message)
+    return outcome.message
+
+
+class ReloadFault(Fault):
+    """A reload was refused."""
 
 
 class ReloadRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):

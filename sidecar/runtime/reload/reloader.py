@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import hashlib
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from functools import partial
@@ -35,6 +36,7 @@ from sidecar.runtime.reload.outcome import MAX_LISTED, ReloadOutcome, ReloadResu
 _FACT = "config"
 _SUBJECT = "config"
 _DIGEST_SHOWN = 12
+KEPT_OUTCOMES = 20
 _SETTLE_ATTEMPTS = 60
 _SETTLE_SECONDS = 1.0
 
@@ -68,6 +70,10 @@ class Reloader:
         self._turn = asyncio.Lock()
         self.is_refused = False
         """Whether the last reload was refused."""
+        self.latest: deque[tuple[float, ReloadOutcome]] = deque(maxlen=KEPT_OUTCOMES)
+        """The last reloads, each with its time (Unix seconds)."""
+        self.refused_since: float | None = None
+        """When the first reload was refused since the last that was not (Unix seconds)."""
         self.results: dict[str, int] = dict.fromkeys(ReloadResult, 0)
         self.digest = digest_of(context.config)
         self.warnings = ConfigWarnings(path, context.health.facts)
@@ -177,13 +183,16 @@ class Reloader:
     def _note(self, outcome: ReloadOutcome) -> None:
         """Count an outcome, log it, and raise the alert when refusals begin and end."""
         self.results[outcome.result] += 1
+        now = self._now()
+        self.latest.append((now, outcome))
+        self.refused_since = (self.refused_since or now) if outcome.refused else None
         before, self.is_refused = self.is_refused, outcome.refused
         if outcome.refused:
             for problem in outcome.problems[1:MAX_LISTED]:
                 _log.warning("%s: %s", outcome.source, problem)
             self._say(Severity.WARNING, "refused", f"not reloaded: {outcome.message}")
         else:
-            self.succeeded_at = self._now()
+            self.succeeded_at = now
             if before:
                 self._say(Severity.INFO, "ok", outcome.message)
             else:

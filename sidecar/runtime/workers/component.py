@@ -18,9 +18,12 @@ from sidecar.keys.refresher import KeyView
 from sidecar.module_signing.publishers import NO_PUBLISHERS, Publishers
 from sidecar.observability.audit import AuditLog
 from sidecar.observability.metrics import gauge
+from sidecar.observability.panel import Ask, Panel
 from sidecar.runtime.check import CompiledPolicies, make_limiter
 from sidecar.runtime.in_process import ChallengeLookup, PreparedPolicies
+from sidecar.runtime.workers.broadcast import WorkerFault
 from sidecar.runtime.workers.limits import LimitShares
+from sidecar.runtime.workers.panel import workers_panel
 from sidecar.runtime.workers.pool import Dependencies, WorkerPool
 from sidecar.runtime.workers.published import Given
 from sidecar.tokens.proofs import prepare
@@ -175,6 +178,17 @@ class WorkerChecks:
         context.metrics.add_counters(lambda: (slot.stats().counters for slot in self._pool.slots))
         context.metrics.add_source(lambda: cache_families(self._pool.stats()))
         context.metrics.add_source(lambda: worker_families(self._pool))
+        context.panels["workers"] = self._panel
+        context.actions["drain"] = self._drain_one
+
+    def _panel(self, ask: Ask) -> Panel:
+        return workers_panel(self._pool.slots, self._broadcast.version, ask)
+
+    async def _drain_one(self, number: str) -> str:
+        """Drain the worker of this number, for an operator. Raises ``WorkerFault``."""
+        if number not in {str(slot.number) for slot in self._pool.slots}:
+            raise WorkerFault("there is no worker of this number")
+        return await self._pool.drain_one(int(number))
 
     async def settled(self) -> tuple[str, ...]:
         """Wait until every worker uses the newest keys; return the names of those that do not.

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import NamedTuple, Protocol
 
+from sidecar.common.clock import Now, wall_seconds
 from sidecar.common.faults import reported
 from sidecar.config import model
 from sidecar.runtime.workers.broadcast import Broadcast, WorkerFault, processes_of
@@ -21,7 +22,7 @@ from sidecar.runtime.workers.liveness import HEARTBEAT_SECONDS
 from sidecar.runtime.workers.output import LineQueue
 from sidecar.runtime.workers.process import Ended, WorkerProcess
 from sidecar.runtime.workers.restarts import RestartPauses
-from sidecar.runtime.workers.slot import Slot
+from sidecar.runtime.workers.slot import Slot, WorkerEnd, why_ended
 from sidecar.runtime.workers.spawn import COMMAND
 from sidecar.runtime.workers.stats import WorkerStats
 
@@ -52,6 +53,7 @@ class Dependencies(NamedTuple):
     """The descriptor of the decision cache's memory, which each worker inherits; -1 for none."""
     proofs: int = -1
     """That of the DPoP proofs that were seen; without it each worker remembers its own."""
+    now: Now = wall_seconds
 
     @property
     def inherited(self) -> list[int]:
@@ -161,6 +163,30 @@ class WorkerPool:
         """How the serving workers are confined, as they report it; one text if all are alike."""
         return frozenset(each.hardening for each in processes_of(self.slots) if each.serving)
 
+    async def drain_one(self, number: int) -> str:
+        """Have one worker answer what it has and end; another takes its place.
+
+        It is killed where it takes longer than a drain may. Returns what was done. Raises
+        ``WorkerFault`` where no other worker would answer Checks meanwhile.
+        """
+        slot = self.slots[number]
+        process = slot.process
+        if process is None or not process.serving or self._draining.is_set():
+            raise WorkerFault(f"worker {number} does not serve now: it is being restarted")
+        if self.serving == 1:
+            raise WorkerFault(
+                f"worker {number} is the only one that answers Checks: requests would get 503;"
+                " wait until another serves"
+            )
+        process.drain()
+        try:
+            async with asyncio.timeout(self._drain_seconds + END_SECONDS):
+                await process.gone.wait()
+        except TimeoutError:
+            process.kill(Ended.ASKED)
+            return f"Worker {number} did not end within its drain time: killed, and started again."
+        return f"Worker {number} has answered what it had and ended; it is started again."
+
     async def refresh_stats(self) -> None:
         """Request every worker's statistics, and wait for them for ``STATS_SECONDS``."""
         asked = [process.request_stats() for process in processes_of(self.slots) if process.serving]
@@ -197,11 +223,13 @@ class WorkerPool:
         if self._draining.is_set():
             return
         slot.restarts[ended] += 1
-        what = process.refusal or f"it ended with exit code {process.exit_code}"
+        what = why_ended(process, ended)
+        slot.ends.append(WorkerEnd(self._dependencies.now(), ended, what))
         first = self._first[slot.number]
         if not first.done():
             first.set_exception(WorkerFault(f"worker {slot.number}: {what}"))
-        _log.error("worker %d ended: %s", slot.number, what)
+        level = logging.INFO if ended is Ended.ASKED else logging.ERROR
+        _log.log(level, "worker %d ended: %s", slot.number, what)
 
     def _make(self, slot: Slot) -> WorkerProcess:
         address = slot.next_address()
@@ -213,6 +241,7 @@ class WorkerPool:
                 process.refusal = f"cannot listen on {slot.address}: {exc.strerror}"
                 process.kill(Ended.EXITED)
                 return
+            slot.serving_since = self._dependencies.now()
             _log.info("worker %d serves on %s", slot.number, slot.address)
             if not self._first[slot.number].done():
                 self._first[slot.number].set_result(None)

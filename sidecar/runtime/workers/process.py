@@ -1,4 +1,7 @@
-"""One worker process as the main process manages it, from its spawn to its end."""
+"""One worker process as the main process manages it, from its spawn to its end.
+
+Longer than other files: what it may send depends on what it was sent, and when.
+"""
 
 import asyncio
 import contextlib
@@ -16,6 +19,7 @@ from sidecar.runtime.workers.frames import (
     Applied,
     ChallengesRequest,
     Compiled,
+    Drain,
     FromWorker,
     LogLine,
     Report,
@@ -46,6 +50,8 @@ class Ended(StrEnum):
     EXITED = "exited"
     HUNG = "hung"
     BROKE_PROTOCOL = "protocol"
+    ASKED = "asked"
+    """An operator has had it answer what it had, and end."""
 
 
 class WorkerProcess:
@@ -110,6 +116,8 @@ class WorkerProcess:
         )
         self._child: subprocess.Popen[bytes] | None = None
         self._closed = asyncio.Event()
+        self.gone = asyncio.Event()
+        """Set once it has ended, and its output was read."""
         self._liveness = Liveness()
         self._awaited = AwaitedReports()
         self.lost_lines = 0
@@ -129,6 +137,7 @@ class WorkerProcess:
         finally:
             self.serving = False
             await self._reap(child)
+            self.gone.set()
         return self.ended
 
     def _send_first_frames(self) -> None:
@@ -207,6 +216,11 @@ class WorkerProcess:
         """Send the encoded reply to its challenge request: it may send the next one."""
         self._watch.answered_challenges()
         self.send_encoded(raw)
+
+    def drain(self) -> None:
+        """Have it answer what it has and end: an operator asked for that."""
+        self.ended = Ended.ASKED
+        self.send(Drain())
 
     def kill(self, why: Ended) -> None:
         """Kill it and the processes of its session."""

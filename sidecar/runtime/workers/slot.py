@@ -1,6 +1,8 @@
 """One worker's slot: what stays while its processes come and go."""
 
+from collections import deque
 from pathlib import Path
+from typing import NamedTuple
 
 from sidecar.runtime.workers.output import LineQueue
 from sidecar.runtime.workers.process import Ended, WorkerProcess
@@ -12,6 +14,16 @@ from sidecar.transport.sockets import (
     remove_own_socket,
     remove_stale_socket,
 )
+
+KEPT_ENDS = 20
+
+
+class WorkerEnd(NamedTuple):
+    """The end of a process: when (Unix seconds), how, and in words."""
+
+    at: float
+    ended: Ended
+    why: str
 
 
 class Slot:
@@ -28,6 +40,9 @@ class Slot:
         self._inode = 0
         """Of its Unix socket, once it listens."""
         self.restarts = dict.fromkeys(Ended, 0)
+        self.ends: deque[WorkerEnd] = deque(maxlen=KEPT_ENDS)
+        self.serving_since: float | None = None
+        """Since when its process answers Checks (Unix seconds)."""
 
     @property
     def serving(self) -> bool:
@@ -79,4 +94,19 @@ class Slot:
         """Add the totals of a process that has ended."""
         process.stats.audit_dropped += process.lost_lines
         self.past.add_totals(process.stats)
-        self.process = None
+        self.process, self.serving_since = None, None
+
+
+def why_ended(process: WorkerProcess, ended: Ended) -> str:
+    """Return in words why a process ended."""
+    if process.refusal:
+        return process.refusal
+    match ended:
+        case Ended.ASKED:
+            return "an operator asked for it"
+        case Ended.HUNG:
+            return "it hung, and was killed"
+        case Ended.BROKE_PROTOCOL:
+            return "it violated the protocol, and was killed"
+        case Ended.EXITED:
+            return f"it ended with exit code {process.exit_code}"

@@ -10,6 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, closing
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from types import TracebackType
@@ -164,6 +165,26 @@ def free_ports(count: int) -> list[int]:
     finally:
         for each in sockets:
             each.close()
+
+
+def free_run(count: int) -> int:
+    """Return the first of so many ports in a row that nobody listens on.
+
+    Looked for from anywhere, so that runs beside each other do not meet.
+    """
+    runs = range(21_000, 32_000, count)
+    start = secrets.randbelow(len(runs))
+    order: tuple[int, ...] = (*runs[start:], *runs[:start])
+    for first in order:
+        with ExitStack() as held:
+            try:
+                for port in range(first, first + count):
+                    sock = held.enter_context(closing(socket.socket()))
+                    sock.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return first
+    raise ProcessFault("no run of free ports")
 
 
 def listens(port: int) -> bool:

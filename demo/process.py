@@ -32,13 +32,18 @@ class ManagedProcess:
     """One child process: its last lines are kept in memory, and it ends with its parent.
 
     ``setpriv`` (Debian's util-linux), where there is one, has the kernel end the child
-    even if this process is killed outright.
+    even if this process is killed outright. ``on_line`` is given every line, in a thread.
     """
 
     def __init__(
-        self, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None
+        self,
+        name: str,
+        command: Sequence[str],
+        environment: Mapping[str, str] | None = None,
+        on_line: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.name = name
+        self._on_line = on_line
         self.lines: deque[str] = deque(maxlen=_KEPT_LINES)
         guard = shutil.which("setpriv")
         prefix = [guard, "--pdeathsig", "TERM"] if guard else []
@@ -124,6 +129,7 @@ class ManagedProcess:
             return
         for line in stream:
             self.lines.append(line.rstrip("\n"))
+            self._on_line(line.rstrip("\n"))
 
 
 def find_program(name: str, package: str) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -33,6 +34,13 @@ class EdgePorts(NamedTuple):
 def shipped_config(name: str = "edge.yaml") -> Any:
     """Read one of the project's complete Envoy configurations, of its folder ``envoy/``."""
     return yaml.safe_load((SHIPPED / name).read_text(encoding="utf-8"))
+
+
+def readme_pieces(section: str = "Several workers") -> list[Any]:
+    """Return the YAML of a section of envoy/README.md, in its order: for the cluster first."""
+    text = (SHIPPED / "README.md").read_text().partition(f"## {section}\n")[2]
+    pieces = re.findall(r"```yaml\n(.*?)```", text.partition("\n## ")[0], re.DOTALL)
+    return [yaml.safe_load(piece) for piece in pieces]
 
 
 def edge_config(ports: EdgePorts, tls_min: str = "1.3", name: str = "edge.yaml") -> Any:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, closing
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from types import TracebackType
@@ -31,13 +32,18 @@ class ManagedProcess:
     """One child process: its last lines are kept in memory, and it ends with its parent.
 
     ``setpriv`` (Debian's util-linux), where there is one, has the kernel end the child
-    even if this process is killed outright.
+    even if this process is killed outright. ``on_line`` is given every line, in a thread.
     """
 
     def __init__(
-        self, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None
+        self,
+        name: str,
+        command: Sequence[str],
+        environment: Mapping[str, str] | None = None,
+        on_line: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.name = name
+        self._on_line = on_line
         self.lines: deque[str] = deque(maxlen=_KEPT_LINES)
         guard = shutil.which("setpriv")
         prefix = [guard, "--pdeathsig", "TERM"] if guard else []
@@ -123,6 +129,7 @@ class ManagedProcess:
             return
         for line in stream:
             self.lines.append(line.rstrip("\n"))
+            self._on_line(line.rstrip("\n"))
 
 
 def find_program(name: str, package: str) -> str:
@@ -164,6 +171,26 @@ def free_ports(count: int) -> list[int]:
     finally:
         for each in sockets:
             each.close()
+
+
+def free_run(count: int) -> int:
+    """Return the first of so many ports in a row that nobody listens on.
+
+    Looked for from anywhere, so that runs beside each other do not meet.
+    """
+    runs = range(21_000, 32_000, count)
+    start = secrets.randbelow(len(runs))
+    order: tuple[int, ...] = (*runs[start:], *runs[:start])
+    for first in order:
+        with ExitStack() as held:
+            try:
+                for port in range(first, first + count):
+                    sock = held.enter_context(closing(socket.socket()))
+                    sock.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return first
+    raise ProcessFault("no run of free ports")
 
 
 def listens(port: int) -> bool:

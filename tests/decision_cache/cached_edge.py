@@ -13,11 +13,11 @@ from typing import Any, NamedTuple, Self
 import yaml
 
 from demo.cases import TENANT, Minter
-from demo.process import fetch_status, fetch_text
+from demo.envoyproxy import readme_pieces
+from demo.process import fetch_status, fetch_text, free_run
 from demo.stack import READY_SECONDS, Stack
 from sidecar.cli.admin_client import request_admin
 from sidecar.common.clock import wall_seconds
-from tests.runtime.workers.harness import free_run, readme_pieces
 from tests.support.waiting import wait_until
 
 ROUTES: list[dict[str, Any]] = [

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from demo.process import ProcessFault, free_ports
+from demo.process import ManagedProcess, ProcessFault, free_ports, free_run
+from tests.support.waiting import wait_until
 
 
 def test_no_connection_and_nobody_who_binds_port_0_is_given_a_free_port_meanwhile() -> None:
@@ -34,3 +35,18 @@ def test_where_none_can_be_had_it_says_why(monkeypatch: pytest.MonkeyPatch) -> N
         pytest.raises(ProcessFault, match="in use"),
     ):
         free_ports(1)
+
+
+def test_ports_in_a_row_are_free() -> None:
+    first = free_run(3)
+    for port in range(first, first + 3):
+        socket.create_server(("127.0.0.1", port)).close()
+
+
+def test_every_line_is_handed_on_also_those_that_are_not_kept() -> None:
+    said: list[str] = []
+    with ManagedProcess("seq", ["seq", "1000"], on_line=said.append) as process:
+        process.wait(20)
+        wait_until(lambda: len(said) == 1000)
+    assert said == [str(number) for number in range(1, 1001)]
+    assert len(process.lines) < 1000

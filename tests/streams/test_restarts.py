@@ -14,13 +14,12 @@ import yaml
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from demo.cases import API, INSTALL, Minter, bearer
-from demo.envoyproxy import shipped_config
+from demo.envoyproxy import readme_pieces, shipped_config
 from demo.process import ManagedProcess, fetch_status, fetch_text, free_ports
 from demo.stack import READY_SECONDS, Stack
 from sidecar.common.clock import wall_seconds
 from sidecar.module_signing.signature import HEADER_NAME, sign_digest
 from tests.module_signing.test_publisher_entry import pem
-from tests.runtime.workers.harness import readme_pieces
 from tests.streams.edge import manager_of
 from tests.support.waiting import wait_until
 

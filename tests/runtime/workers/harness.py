@@ -2,47 +2,15 @@
 
 import json
 import re
-import secrets
-import socket
 from collections.abc import Mapping
-from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from demo.process import fetch_text
+from demo.envoyproxy import readme_pieces
+from demo.process import fetch_text, free_run
 from demo.stack import Stack
 
-ROOT = Path(__file__).parents[3]
 WORKERS = 3
-
-
-def readme_pieces(section: str = "Several workers") -> list[Any]:
-    """The YAML of a section, in its order: for the cluster first."""
-    text = (ROOT / "envoy/README.md").read_text().partition(f"## {section}\n")[2]
-    pieces = re.findall(r"```yaml\n(.*?)```", text.partition("\n## ")[0], re.DOTALL)
-    return [yaml.safe_load(piece) for piece in pieces]
-
-
-def free_run(count: int) -> int:
-    """Return the first of so many ports in a row that nobody listens on.
-
-    Looked for from anywhere, so that runs of the tests beside each other do not meet.
-    """
-    runs = range(21_000, 32_000, count)
-    start = secrets.randbelow(len(runs))
-    order: tuple[int, ...] = (*runs[start:], *runs[:start])
-    for first in order:
-        with ExitStack() as held:
-            try:
-                for port in range(first, first + count):
-                    sock = held.enter_context(closing(socket.socket()))
-                    sock.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return first
-    raise RuntimeError("no run of free ports")
 
 
 class WorkerStack(Stack):

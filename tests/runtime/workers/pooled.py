@@ -8,6 +8,7 @@ import grpc
 import msgspec
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from demo.process import free_run
 from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.config import model, parse_config
 from sidecar.config.endpoints import check_endpoints
@@ -27,7 +28,6 @@ from sidecar.tokens.revocation import (
 from sidecar.transport.names import CHECK_METHOD
 from tests.authz.checks import Answer, check_request, read_answer
 from tests.authz.conftest import CONFIG
-from tests.runtime.workers.harness import free_run
 from tests.support.minting import Issuer
 
 WORKERS = 2

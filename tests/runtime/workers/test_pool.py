@@ -13,12 +13,13 @@ from pathlib import Path
 import grpc
 import pytest
 
+from demo.process import free_run
 from sidecar.runtime.workers import restarts
 from sidecar.runtime.workers.broadcast import WorkerFault
 from sidecar.runtime.workers.process import Ended
 from sidecar.transport.names import CHECK_METHOD
 from tests.authz.checks import check_request
-from tests.runtime.workers.harness import children, free_run
+from tests.runtime.workers.harness import children
 from tests.runtime.workers.pooled import WORKERS, Pool, good
 from tests.support.minting import Issuer
 from tests.support.waiting import until

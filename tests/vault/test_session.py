@@ -6,10 +6,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+import requests
 
 from demo.openbao import SIDECAR_POLICY, OpenBao
 from sidecar.common.clock import monotonic_seconds
 from sidecar.config import model
+from sidecar.vault import session
 from sidecar.vault.client import VaultClient
 from sidecar.vault.errors import (
     VaultFault,
@@ -170,3 +172,33 @@ async def test_in_a_namespace_of_openbao(token_file: TokenFile) -> None:
         assert await inside.read_kv_version("secret", "septem/certificates/nobody") == 0
     finally:
         bao.stop()
+
+
+async def test_each_answer_says_what_time_it_is_there(server: Server, vault: VaultClient) -> None:
+    """Whatever it answers: that is how a clock that is wrong is noticed."""
+    await vault.read_kv("secret", "x")
+    ahead = vault.contact.clock_ahead_seconds
+    assert ahead is not None
+    assert abs(ahead) < 3
+    vault.contact.clock_ahead_seconds = None
+    server.next = [(503, b"{}", {})]
+    with pytest.raises(VaultSealed):
+        await vault.read_kv("secret", "x")
+    assert vault.contact.clock_ahead_seconds is not None
+
+
+@pytest.mark.parametrize(
+    ("date", "seconds"),
+    [
+        ("Thu, 26 Nov 2026 03:00:00 GMT", [1795662000.0]),
+        ("", []),
+        ("yesterday", []),
+        ("Thu, 99 Nov 2026 03:00:00 GMT", []),
+    ],
+)
+def test_a_date_that_is_none_says_nothing(date: str, seconds: list[float]) -> None:
+    seen: list[float] = []
+    response = requests.Response()
+    response.headers["Date"] = date
+    session._note_date(seen.append, response)
+    assert seen == seconds

@@ -119,6 +119,8 @@ async def test_a_listener_that_serves_it_matches_at_once(world: World) -> None:
     await world.probe()
     assert world.prober.outcomes == {"match": 1, "mismatch": 0}
     assert world.prober.healthy == {"edge": True}
+    view = world.prober.views["edge"]
+    assert (view.difference, view.since) == ("", view.at)
     assert (world.pauses, world.changes) == ([], []), "all is well from the start: nothing to say"
 
 
@@ -131,7 +133,11 @@ async def test_one_that_never_does_is_a_mismatch_when_the_time_is_over(world: Wo
     assert len(world.changes) == 1
     assert world.changes[0][:2] == ("edge", False)
     assert world.changes[0][2].startswith(f"it serves serial {other.serial} of CN=lower")
+    first = world.prober.views["edge"]
+    assert first.difference.startswith(f"it serves serial {other.serial}")
     await world.probe()
+    again = world.prober.views["edge"]
+    assert (again.since, again.at > first.at) == (first.since, True)
     assert world.prober.outcomes == {"match": 0, "mismatch": 2}
     assert len(world.changes) == 1, "it is reported when it changes"
     world.store.put("edge", other)

@@ -14,9 +14,10 @@ import grpc
 import pytest
 
 from demo.process import free_run
+from sidecar.runtime.workers import pool as pool_module
 from sidecar.runtime.workers import restarts
 from sidecar.runtime.workers.broadcast import WorkerFault
-from sidecar.runtime.workers.process import Ended
+from sidecar.runtime.workers.process import Ended, WorkerProcess
 from sidecar.transport.names import CHECK_METHOD
 from tests.authz.checks import check_request
 from tests.runtime.workers.harness import children
@@ -70,7 +71,10 @@ async def test_one_that_is_killed_comes_back_and_its_counts_stay(
     await pool.ask(0, good(issuer))
     await pool.pool.refresh_stats()
     assert sum(slot.stats().counters.checks.values()) == 4
-    assert slot.restarts == {Ended.EXITED: 1, Ended.HUNG: 0, Ended.BROKE_PROTOCOL: 0}
+    assert slot.restarts == {**dict.fromkeys(Ended, 0), Ended.EXITED: 1}
+    assert [(each.ended, each.why) for each in slot.ends] == [
+        (Ended.EXITED, "it ended with exit code -9")
+    ]
 
 
 async def test_a_hung_worker_is_killed_and_the_others_report_meanwhile(pool: Pool) -> None:
@@ -214,7 +218,40 @@ async def test_one_that_breaks_the_protocol_is_killed(issuer: Issuer) -> None:
     babble = "import socket, time; socket.socket(fileno=0).send(b'\\xff' * 8); time.sleep(60)"
     running = Pool(command=(sys.executable, "-c", babble))
     running.publish(issuer.ring)
-    with pytest.raises(WorkerFault, match="it ended with exit code -9"):
+    with pytest.raises(WorkerFault, match="it violated the protocol, and was killed"):
         await running.pool.start()
     assert sum(slot.restarts[Ended.BROKE_PROTOCOL] for slot in running.pool.slots) >= 1
     await running.pool.stop()
+
+
+async def test_one_that_an_operator_drains_answers_what_it_has_and_is_started_again(
+    pool: Pool, issuer: Issuer, caplog: pytest.LogCaptureFixture
+) -> None:
+    pid, slot = pool.pid(0), pool.pool.slots[0]
+    assert (await pool.ask(0, good(issuer))).allowed
+    assert "has answered what it had" in await pool.pool.drain_one(0)
+    assert [each.ended for each in slot.ends] == [Ended.ASKED]
+    assert slot.restarts == {**dict.fromkeys(Ended, 0), Ended.ASKED: 1}
+    assert not [each for each in caplog.records if each.levelname == "ERROR"]
+    await until(lambda: pool.pool.serving == WORKERS)
+    assert pool.pid(0) != pid
+    assert (await pool.ask(0, good(issuer))).allowed
+
+
+async def test_the_only_one_that_serves_is_not_drained(pool: Pool) -> None:
+    os.kill(pool.pid(1), signal.SIGKILL)
+    await until(lambda: pool.pool.serving == 1)
+    with pytest.raises(WorkerFault, match="the only one that answers Checks"):
+        await pool.pool.drain_one(0)
+    with pytest.raises(WorkerFault, match="does not serve now"):
+        await pool.pool.drain_one(1)
+
+
+async def test_one_that_does_not_end_in_its_drain_time_is_killed(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(WorkerProcess, "drain", lambda _self: None)
+    monkeypatch.setattr(pool.pool, "_drain_seconds", -pool_module.END_SECONDS + 0.1)
+    assert "killed" in await pool.pool.drain_one(0)
+    await until(lambda: pool.pool.slots[0].ends)
+    assert pool.pool.slots[0].ends[0].ended is Ended.ASKED

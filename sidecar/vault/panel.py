@@ -98,8 +98,8 @@ def _facts(view: VaultView, now: float) -> list[tuple[str, Value]]:
     if lease is not None and lease.expires_at is not None:
         ends = now + lease.expires_at - view.monotonic
         facts.insert(3, ("our token ends", At(ends)))
-    if contact.clock_ahead_seconds is not None:
-        facts.append(("its clock is ahead by", Span(round(contact.clock_ahead_seconds, 1))))
+    if abs(contact.clock_ahead_seconds or 0.0) > MAX_SKEW_SECONDS:
+        facts.append(("its clock is ahead by", Span(contact.clock_ahead_seconds or 0.0)))
     return facts
 
 

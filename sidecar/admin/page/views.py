@@ -23,7 +23,7 @@ from sidecar.observability.alerts import Severity
 from sidecar.observability.panel import Action, Ask, Finding, Panel, rank
 
 _TITLES = {each.name: each.title for each in PANELS}
-_CARD_FACTS, _CARD_ROWS = 5, 5
+_CARD_FACTS, _CARD_ROWS = 7, 5
 _SAID = {
     Severity.CRITICAL: "needs you now",
     Severity.WARNING: "needs you",

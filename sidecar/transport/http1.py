@@ -282,14 +282,17 @@ class HttpServer:
             writer.write(
                 http.send(h11.Response(status_code=response.status, headers=headers)) or b""
             )
-            async with contextlib.aclosing(pieces()) as stream:
-                async for piece in stream:
-                    if reader.at_eof() or writer.is_closing():
-                        return
-                    writer.write(http.send(h11.Data(piece)) or b"")
-                    async with asyncio.timeout(self._request_seconds):
-                        await writer.drain()
-            writer.write(http.send(h11.EndOfMessage()) or b"")
+            gone = asyncio.ensure_future(_end_of(reader))
+            try:
+                async with contextlib.aclosing(pieces()) as stream:
+                    while (piece := await _next_before(gone, stream)) is not None:
+                        writer.write(http.send(h11.Data(piece)) or b"")
+                        async with asyncio.timeout(self._request_seconds):
+                            await writer.drain()
+                writer.write(http.send(h11.EndOfMessage()) or b"")
+            finally:
+                gone.cancel()
+                await asyncio.gather(gone, return_exceptions=True)
 
 
 class _RefusedError(Exception):
@@ -298,6 +301,25 @@ class _RefusedError(Exception):
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(refusal.status)
         self.refusal = refusal
+
+
+async def _end_of(reader: asyncio.StreamReader) -> None:
+    """Return once the peer has closed; what it sends until then is nobody's."""
+    while await reader.read(_READ_BYTES):
+        pass
+
+
+async def _next_before(
+    gone: "asyncio.Future[None]", stream: AsyncGenerator[bytes, None]
+) -> bytes | None:
+    """Return the next piece; ``None`` after the last, or where the peer is gone before it."""
+    coming = asyncio.ensure_future(anext(stream, None))
+    try:
+        await asyncio.wait((coming, gone), return_when=asyncio.FIRST_COMPLETED)
+        return coming.result() if coming.done() else None
+    finally:
+        coming.cancel()
+        await asyncio.gather(coming, return_exceptions=True)
 
 
 async def _next_event(http: h11.Connection, reader: asyncio.StreamReader) -> object:

@@ -20,6 +20,8 @@ from sidecar.runtime.workers.slot import Slot, WorkerEnd
 
 RECENT_SECONDS = 600.0
 """So long an end that nobody asked for is worth a sentence."""
+START_SECONDS = 30.0
+"""So long a worker may take to start."""
 _MAX_ENDS = 20
 _MEBIBYTE = 1_048_576
 _COLUMNS = (
@@ -85,7 +87,7 @@ def _findings(slots: Sequence[Slot], now: float) -> Iterator[Finding]:
                 recent[0].at,
                 _DO[last.ended],
             )
-        elif not slot.serving and serving:
+        elif not slot.serving and serving and not _was_asked(slot, now):
             yield Finding(
                 Severity.WARNING, f"worker/{slot.number}",
                 f"Worker {slot.number} does not serve.",
@@ -93,6 +95,12 @@ def _findings(slots: Sequence[Slot], now: float) -> Iterator[Finding]:
                 "It is being started; if that lasts for more than half a minute, the log says"
                 " what it waits for.",
             )  # fmt: skip
+
+
+def _was_asked(slot: Slot, now: float) -> bool:
+    """Return whether an operator has just had it end: then it is being started again."""
+    last = slot.ends[-1] if slot.ends else None
+    return last is not None and last.ended is Ended.ASKED and now - last.at <= START_SECONDS
 
 
 def _row(slot: Slot, newest: int) -> Row:

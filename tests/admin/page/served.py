@@ -161,10 +161,10 @@ class Served:
         os.kill(pid := self.worker_pid(), signal.SIGKILL)
         wait_until(lambda: self.worker_pid() not in {0, pid})
 
-    def deny(self) -> None:
+    def deny(self, path: str = "/api/things") -> None:
         """Have one request refused: it has no token."""
         with grpc.insecure_channel(f"unix:{self.folder}/authz-1") as channel:
-            raw = channel.unary_unary(CHECK_METHOD)(check_request(), timeout=5)
+            raw = channel.unary_unary(CHECK_METHOD)(check_request(path=path), timeout=5)
         assert not read_answer(raw).allowed
 
     def stop(self) -> None:

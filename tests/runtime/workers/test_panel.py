@@ -77,6 +77,14 @@ async def test_an_end_that_was_asked_for_is_no_problem() -> None:
     assert panel.tables[0].rows[0][-2] == 0
 
 
+async def test_one_that_was_drained_is_given_time_to_start() -> None:
+    made = slots((False, True))
+    made[0].ends.append(WorkerEnd(NOW - 5.0, Ended.ASKED, "an operator asked for it"))
+    assert workers_panel(made, 3, Ask(NOW)).findings == ()
+    (finding,) = workers_panel(made, 3, Ask(NOW + 60.0)).findings
+    assert finding.since == NOW - 5.0
+
+
 async def test_one_that_does_not_serve() -> None:
     (finding,) = workers_panel(slots((False, True)), 3, Ask(NOW)).findings
     assert (finding.part, finding.since) == ("worker/0", None)

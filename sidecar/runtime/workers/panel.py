@@ -116,7 +116,7 @@ def _row(slot: Slot, newest: int) -> Row:
     return (
         slot.number, slot.address, state,
         None if slot.serving_since is None else At(slot.serving_since),
-        None if slot.process is None else slot.process.pid,
+        "" if slot.process is None else str(slot.process.pid),
         sum(stats.counters.checks.values()), Span(round(stats.cpu_seconds, 1)),
         round(stats.resident_bytes / _MEBIBYTE), stats.connections, slot.version, unasked,
         Action("drain", "Drain and restart …", str(slot.number), warning),

@@ -30,7 +30,7 @@ async def test_all_serve() -> None:
     workers, ends = panel.tables
     row = dict(zip([key for key, _ in workers.columns], workers.rows[1], strict=True))
     assert (row["state"], row["since"], row["pid"], row["checks"]) == (
-        Mark("serves"), At(100.0), 71, 1,
+        Mark("serves"), At(100.0), "71", 1,
     )  # fmt: skip
     assert isinstance(row["drain"], Action)
     assert (row["drain"].name, row["drain"].target) == ("drain", "1")

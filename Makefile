@@ -11,7 +11,7 @@ JOBS   ?= 3
 # The tests of what Vault is asked, which run once more inside a namespace.
 NAMESPACED := tests/vault tests/certificates/issuers
 
-.PHONY: demo test test-idps test-pythons check fmt lock schema envoy-rules proto architecture fuzz mutate bench bench-limits bench-envoy bench-peers scale graders grade clean help \
+.PHONY: demo test test-idps test-pythons check fmt lock schema envoy-rules proto architecture envoy-files fuzz mutate bench bench-limits bench-envoy bench-peers scale graders grade clean help \
   decision-cache decision-cache-aarch64 decision-cache-wheels
 
 help:  ## this list
@@ -68,6 +68,9 @@ fmt: $(STAMP)  ## put the formatting right
 
 proto: $(STAMP)  ## regenerate sidecar/pb from proto/
 	@$(PY) tools/generate_pb.py
+
+envoy-files: $(STAMP)  ## write envoy/edge*.yaml from the template of `sidecar envoy init`
+	@$(PY) tools/write_envoy_files.py
 
 architecture: $(STAMP)  ## draw docs/images/architecture.svg from the imports
 	@$(PY) tools/draw_architecture.py

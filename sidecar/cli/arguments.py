@@ -3,6 +3,7 @@
 import argparse
 from datetime import UTC, datetime
 
+_LAST_PORT = 65_535
 _LATEST = 253_402_300_800.0
 """The year 10000."""
 
@@ -25,3 +26,17 @@ def _rfc_3339(text: str, message: str) -> float:
         return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         raise argparse.ArgumentTypeError(message) from None
+
+
+def whole_number(text: str) -> int:
+    """Return a number without sign or fraction."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
+    return int(text)
+
+
+def port_number(text: str) -> int:
+    """Return a TCP port."""
+    if not 1 <= (number := whole_number(text)) <= _LAST_PORT:
+        raise argparse.ArgumentTypeError(f"{text!r} is not from 1 to {_LAST_PORT}")
+    return number

@@ -127,14 +127,24 @@ def fragment(config: Config) -> Iterator[str]:
 def _route(name: str, kept: Collection[str]) -> Iterator[str]:
     yield f"# In Envoy's route for {name}, which keeps {', '.join(sorted(kept))}:"
     yield "typed_per_filter_config:"
-    yield f"  {NAMES_FILTER}:"
-    yield '    "@type": type.googleapis.com/envoy.config.route.v3.FilterConfig'
-    yield "    disabled: true"
-    yield "  envoy.filters.http.header_mutation:"
-    yield f'    "@type": {_FILTER}.HeaderMutationPerRoute'
-    yield "    mutations:"
-    yield "      request_mutations:"
-    yield from removal(8, request_names(kept))
+    yield from kept_filters(2, 0, kept)
+
+
+def kept_filters(indent: int, outer: int, kept: Collection[str]) -> Iterator[str]:
+    """Yield what a route has in ``typed_per_filter_config`` to keep override headers.
+
+    ``outer`` is by how much all of it will be indented besides.
+    """
+    pad = " " * indent
+    yield f"{pad}{NAMES_FILTER}:"
+    yield f'{pad}  "@type": type.googleapis.com/envoy.config.route.v3.FilterConfig'
+    yield f"{pad}  disabled: true"
+    yield f"{pad}envoy.filters.http.header_mutation:"
+    yield f'{pad}  "@type": {_FILTER}.HeaderMutationPerRoute'
+    yield f"{pad}  mutations:"
+    yield f"{pad}    request_mutations:"
+    for line in removal(outer + indent + 6, request_names(kept)):
+        yield line[outer:]
 
 
 def removal(indent: int, pattern: str) -> Iterator[str]:

@@ -2,11 +2,9 @@
 
 import argparse
 from collections.abc import Iterator
-from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
-from sidecar.cli.config_envoy import removal
+from sidecar.cli.arguments import port_number, whole_number
 from sidecar.cli.config_init_remote import (
     FOLDER,
     add_remote_options,
@@ -16,30 +14,17 @@ from sidecar.cli.config_init_remote import (
     remote_files,
     remote_values,
 )
+from sidecar.cli.envoy_file import addresses, envoy_text
+from sidecar.cli.envoy_init import ENVOY, add_edge_options, choices_of
+from sidecar.cli.files import write_text
 from sidecar.cli.output import add_json, print_json
 from sidecar.common.errors import Fault
-from sidecar.config.base import Address
-from sidecar.config.convert import convert
-from sidecar.config.endpoints import check_endpoints
 from sidecar.config.load import parse_config
 from sidecar.config.model import Config
-from sidecar.config.network import is_address
-from sidecar.config.problem import Problem
 from sidecar.config.shown import scalar
-from sidecar.headers.envoy_patterns import (
-    HOST_OF_TWO_READINGS,
-    REQUEST_TRAILERS,
-    RESPONSE_TRAILERS,
-    request_names,
-)
-from sidecar.headers.tenant import TRUSTED
-from sidecar.transport.sockets import path_of, split_address
 
 EXIT_OK = 0
-SIDECAR, ENVOY = "sidecar.yaml", "envoy.yaml"
-_LAST_PORT = 65_535
-_MUTATION = 26
-"""The indentation of one mutation in the template."""
+SIDECAR = "sidecar.yaml"
 
 
 def add_init(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -64,30 +49,21 @@ def add_init(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         ("--authz", "127.0.0.1:9110", "where Envoy asks; several workers take the ports after it"),
         ("--sds", "127.0.0.1:9101", "where Envoy fetches its certificate; or unix:/path"),
         ("--admin", "127.0.0.1:9102", "metrics and health"),
-        ("--application", "127.0.0.1:3000", "where Envoy sends what is allowed"),
-        ("--listen", "127.0.0.1", "the address on which Envoy listens; 0.0.0.0 for all"),
     ):
         init.add_argument(
             name, default=default, metavar="VALUE", help=f"{words} (default: %(default)s)"
         )
-    for name, number, words in (
-        ("--workers", 1, "processes that answer Checks"),
-        ("--http-port", 8080, "Envoy's port that redirects"),
-        ("--https-port", 8443, "Envoy's port for TLS"),
-        ("--envoy-admin-port", 9901, "Envoy's own admin port, on loopback"),
-    ):
-        init.add_argument(
-            name, type=_port, default=number, metavar="N", help=f"{words} (default: %(default)s)"
-        )
     init.add_argument(
-        "--public-port",
-        type=_port,
+        "--workers",
+        type=port_number,
+        default=1,
         metavar="N",
-        help="the port that clients use for TLS, where another is in front (default: --https-port)",
+        help="processes that answer Checks (default: %(default)s)",
     )
+    add_edge_options(init)
     init.add_argument(
         "--envoy-uid",
-        type=_number,
+        type=whole_number,
         metavar="N",
         help="the user that Envoy runs as, where SDS is on a Unix socket (default: our own)",
     )
@@ -102,18 +78,6 @@ def add_init(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     init.set_defaults(run=_init)
 
 
-def _number(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
-    return int(text)
-
-
-def _port(text: str) -> int:
-    if not 1 <= (number := _number(text)) <= _LAST_PORT:
-        raise argparse.ArgumentTypeError(f"{text!r} is not from 1 to {_LAST_PORT}")
-    return number
-
-
 def _init(options: argparse.Namespace) -> int:
     text = "\n".join(sidecar_lines(options)) + "\n"
     config = parse_config(text, f"the new {SIDECAR}")
@@ -121,11 +85,11 @@ def _init(options: argparse.Namespace) -> int:
     if options.envoy:
         made[ENVOY] = envoy_file(config, options)
     if options.sds_peer:
-        values = {**_addresses(config, options), **remote_values(config, options)}
+        values = {**addresses(config, choices_of(options)), **remote_values(config, options)}
         made |= {str(path): content for path, content in remote_files(values)}
         _make_folder(options.directory / FOLDER)
     for name, content in made.items():
-        _write(options.directory / name, content, replace=options.force)
+        write_text(options.directory / name, content, replace=options.force)
     paths = [str(options.directory / name) for name in made]
     if options.json:
         print_json({"files": paths})
@@ -145,16 +109,6 @@ def _make_folder(path: Path) -> None:
         path.mkdir(exist_ok=True)
     except OSError as exc:
         raise Fault(f"{path} can't be made: {exc.strerror}") from exc
-
-
-def _write(path: Path, content: str, *, replace: bool) -> None:
-    try:
-        with path.open("w" if replace else "x", encoding="utf-8") as file:
-            file.write(content)
-    except FileExistsError:
-        raise Fault(f"{path} is there already: --force replaces it") from None
-    except OSError as exc:
-        raise Fault(f"{path} can't be written: {exc.strerror}") from exc
 
 
 def sidecar_lines(options: argparse.Namespace) -> Iterator[str]:
@@ -195,61 +149,4 @@ def envoy_file(config: Config, options: argparse.Namespace) -> str:
             "--envoy is for an Envoy on this machine, which shows no certificate; with --sds-peer "
             f"every Envoy must: {FOLDER}/ has the files of one"
         )
-    endpoints = check_endpoints(config.listen.authz)
-    values = {
-        **_addresses(config, options),
-        "HTTP_PORT": str(options.http_port),
-        "PUBLIC_PORT": str(options.public_port or options.https_port),
-        "TRUSTED": "\n".join(f"{' ' * _MUTATION}- remove: {name}" for name in TRUSTED),
-        "REQUEST_NAMES": "\n".join(removal(_MUTATION, request_names())),
-        "REQUEST_TRAILERS": "\n".join(removal(_MUTATION, REQUEST_TRAILERS)),
-        "RESPONSE_TRAILERS": "\n".join(removal(_MUTATION, RESPONSE_TRAILERS)),
-        "HSTS": scalar(config.headers.hsts),
-        "ODD_HOST": scalar(HOST_OF_TWO_READINGS),
-        # With several workers a try ends early, so that another is asked (envoy/README.md).
-        "TRY_SECONDS": "0.2" if len(endpoints) > 1 else "10",
-        "AUTHZ": "\n".join(map(_endpoint, endpoints)),
-    }
-    text = files("sidecar.cli").joinpath("envoy_start.yaml").read_text("utf-8")
-    for name, value in values.items():
-        text = text.replace(f"@{name}@", value)
-    return text
-
-
-def _addresses(config: Config, options: argparse.Namespace) -> dict[str, str]:
-    """Return the values that every Envoy's file has. Raises ``Fault``."""
-    if not is_address(options.listen):
-        raise Fault(f"--listen {options.listen!r} must be an IP address")
-    found: list[Problem] = []
-    convert(options.application, Address, found)
-    if found:
-        raise Fault(f"--application {options.application!r} {found[0].message}")
-    sds = config.listen.sds.address if config.listen.sds is not None else ""
-    return {
-        "LISTEN": scalar(options.listen),
-        "HTTPS_PORT": str(options.https_port),
-        "ENVOY_ADMIN_PORT": str(options.envoy_admin_port),
-        "APPLICATION_TYPE": "STRICT_DNS" if _is_named(options.application) else "STATIC",
-        "APPLICATION": _endpoint(options.application),
-        "SDS_TYPE": "STRICT_DNS" if _is_named(sds) else "STATIC",
-        "SDS": _endpoint(sds),
-    }
-
-
-def _is_named(address: str) -> bool:
-    """Tell whether an address has a host name that must be looked up."""
-    if path_of(address) is not None:
-        return False
-    host, _ = split_address(address)
-    return host != "localhost" and not is_address(host)
-
-
-def _endpoint(address: str) -> str:
-    """Return one endpoint of a cluster."""
-    path = path_of(address)
-    if path is not None:
-        return f"{' ' * 14}- endpoint: {{address: {{pipe: {{path: {scalar(str(path))}}}}}}}"
-    host, port = split_address(address)
-    shown: Any = "127.0.0.1" if host == "localhost" else host
-    socket = f"{{address: {scalar(shown)}, port_value: {port}}}"
-    return f"{' ' * 14}- endpoint: {{address: {{socket_address: {socket}}}}}"
+    return envoy_text(config, choices_of(options), SIDECAR)

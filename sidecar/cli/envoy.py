@@ -1,4 +1,4 @@
-"""``sidecar envoy``: what is wrong around the sidecar, in Envoy's own configuration."""
+"""``sidecar envoy``: Envoy's own configuration, written for the sidecar's and looked through."""
 
 import argparse
 import json
@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from sidecar.cli.envoy_init import add_init
 from sidecar.cli.files import read_text
 from sidecar.cli.output import add_json, print_json
 from sidecar.common.errors import ConfigFault, Fault
@@ -54,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_json(run, "the findings")
     run.set_defaults(run=_lint)
+    add_init(subcommands)
     rules = subcommands.add_parser(
         "rules", help="every rule of lint: what happens, and what to write",
         description="List every rule of `sidecar envoy lint`.",

@@ -1,4 +1,4 @@
-"""Reads the files that a person names: bounded, as text, with messages that name the file."""
+"""The files that a person names: read bounded, as text, and written; messages name the file."""
 
 from pathlib import Path
 
@@ -20,3 +20,14 @@ def read_text(path: Path, max_bytes: int = MAX_KEY_FILE_BYTES) -> str:
         return raw.decode("utf-8")
     except UnicodeDecodeError:
         raise Fault(f"{path} is not UTF-8 text: is it the right file?") from None
+
+
+def write_text(path: Path, content: str, *, replace: bool) -> None:
+    """Write a file; raise ``Fault`` naming it, for one that is there too unless it is replaced."""
+    try:
+        with path.open("w" if replace else "x", encoding="utf-8") as file:
+            file.write(content)
+    except FileExistsError:
+        raise Fault(f"{path} is there already: --force replaces it") from None
+    except OSError as exc:
+        raise Fault(f"{path} can't be written: {exc.strerror}") from exc

@@ -5,6 +5,7 @@ running Envoy: listeners, clusters, routes and the admin port, each with its pla
 """
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 from sidecar.envoy_lint.node import Node
@@ -15,6 +16,7 @@ AUTHZ_ROUTE = "ext_authz.v3.ExtAuthzPerRoute"
 DYNAMIC_MODULE = "dynamic_modules.v3.DynamicModuleFilter"
 DECISION_CACHE = "septem.decision_cache"
 DISABLING = "config.route.v3.FilterConfig"
+PURPOSE = "x-septem-purpose"
 
 
 class EnvoyRoute(NamedTuple):
@@ -148,7 +150,7 @@ class EnvoyDocument:
         """Whether nothing of Envoy's was found."""
         return not (self.listeners or self.clusters or self.admin)
 
-    @property
+    @cached_property
     def checked(self) -> list[Manager]:
         """The managers that ask the sidecar."""
         return [each for each in self.managers if each.check is not None]
@@ -157,8 +159,9 @@ class EnvoyDocument:
         """Return the cluster that a ``grpc_service`` names; ``None`` if it is not shown."""
         return self.clusters.get(grpc_service.at("envoy_grpc", "cluster_name").text)
 
+    @cached_property
     def check_clusters(self) -> dict[str, Node]:
-        """Return the clusters of the sidecar's Checks, by name."""
+        """The clusters of the sidecar's Checks, by name."""
         found = {}
         for manager in self.checked:
             service = check_settings(manager)["grpc_service"]
@@ -166,12 +169,14 @@ class EnvoyDocument:
                 found[cluster["name"].text] = cluster
         return found
 
+    @cached_property
     def secret_clusters(self) -> dict[str, Node]:
-        """Return the clusters from which secrets come (SDS), by name."""
+        """The clusters from which secrets come (SDS), by name."""
         found = {}
         ads = _bootstrap(self.root).at("dynamic_resources", "ads_config")
-        sources = [node["api_config_source"] for node in self.secret_sources()]
-        if any(node["ads"].value is not None for node in self.secret_sources()):
+        asked = list(self.secret_sources())
+        sources = [node["api_config_source"] for node in asked]
+        if any(node["ads"].value is not None for node in asked):
             sources.append(ads)
         for source in sources:
             for service in source["grpc_services"].each():
@@ -185,7 +190,7 @@ class EnvoyDocument:
             for node in part.walk():
                 if node["sds_config"]:
                     yield node["sds_config"]
-                elif is_on_demand(node):
+                elif selects_certificates(node):
                     yield node["config_source"]
 
 
@@ -200,9 +205,21 @@ def check_settings(manager: Manager) -> Node:
     return Node(None) if check is None else check["typed_config"]
 
 
-def is_on_demand(node: Node) -> bool:
+def selects_certificates(node: Node) -> bool:
     """Tell whether a message selects certificates by the name of a handshake."""
     return node.kind.endswith("cert_selectors.on_demand_secret.v3.Config")
+
+
+def is_on_demand(node: Node) -> bool:
+    """Tell whether a message selects any of the certificates that are served on demand.
+
+    One that says what it is for is given those of a CA's challenge (tls-alpn-01), and no other.
+    """
+    if not selects_certificates(node):
+        return False
+    services = node.at("config_source", "api_config_source", "grpc_services")
+    said = [each for service in services.each() for each in service.walk()]
+    return not any(each["key"].text == PURPOSE and each["value"].text for each in said)
 
 
 def is_decision_cache(filter_: Node) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from sidecar.config.network import is_loopback
-from sidecar.envoy_lint.document import address_of, endpoints, is_on_demand
+from sidecar.envoy_lint.document import address_of, endpoints, is_on_demand, selects_certificates
 from sidecar.envoy_lint.finding import Found, Inspected, Rule, RuleSeverity
 from sidecar.envoy_lint.node import Node
 
@@ -24,7 +24,7 @@ def _http2(inspected: Inspected) -> Iterator[Found]:
 
 
 def _of_the_sidecar(inspected: Inspected) -> dict[str, Node]:
-    return {**inspected.envoy.secret_clusters(), **inspected.envoy.check_clusters()}
+    return {**inspected.envoy.secret_clusters, **inspected.envoy.check_clusters}
 
 
 def _absent(inspected: Inspected) -> Iterator[Found]:
@@ -40,7 +40,7 @@ def _absent(inspected: Inspected) -> Iterator[Found]:
 
 
 def _retries(inspected: Inspected) -> Iterator[Found]:
-    for name, cluster in inspected.envoy.check_clusters().items():
+    for name, cluster in inspected.envoy.check_clusters.items():
         limits = _limits(cluster)
         several = len(list(endpoints(cluster))) > 1
         allowed = limits["max_retries"].number
@@ -58,7 +58,7 @@ def _least(limits: Node) -> float:
 
 def _breakers(inspected: Inspected) -> Iterator[Found]:
     """Yield breakers that a burst of Checks, or the names of Envoy, would open."""
-    for name, cluster in inspected.envoy.check_clusters().items():
+    for name, cluster in inspected.envoy.check_clusters.items():
         for limit, default in _DEFAULT_LIMITS.items():
             given = _limits(cluster)[limit].number
             if (default if given is None else given) <= default:
@@ -69,7 +69,7 @@ def _breakers(inspected: Inspected) -> Iterator[Found]:
                 yield _limits(cluster), said
                 break
     names = _names(inspected)
-    for name, cluster in inspected.envoy.secret_clusters().items():
+    for name, cluster in inspected.envoy.secret_clusters.items():
         for limit, default in _DEFAULT_LIMITS.items():
             given = _limits(cluster)[limit].number
             has = default if given is None else given
@@ -149,7 +149,7 @@ def _resumption(inspected: Inspected) -> Iterator[Found]:
     for listener in inspected.envoy.listeners:
         for chain in (*listener["filter_chains"].each(), listener["default_filter_chain"]):
             socket = chain.at("transport_socket", "typed_config")
-            if not any(is_on_demand(node) for node in socket.walk()):
+            if not any(selects_certificates(node) for node in socket.walk()):
                 continue
             for kind in ("stateless", "stateful"):
                 name = f"disable_{kind}_session_resumption"

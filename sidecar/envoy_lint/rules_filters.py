@@ -8,9 +8,9 @@ from sidecar.envoy_lint.document import Manager, is_decision_cache
 from sidecar.envoy_lint.finding import Found, Inspected, Rule, RuleSeverity
 from sidecar.envoy_lint.node import Node
 from sidecar.headers.envoy_check import (
+    client_problems,
     host_problems,
     name_problems,
-    sending_problems,
     upgrade_problems,
 )
 from sidecar.headers.tenant import TRUSTED
@@ -140,7 +140,7 @@ def _hosts(inspected: Inspected) -> Iterator[Found]:
 def _clients(inspected: Inspected) -> Iterator[Found]:
     names = () if inspected.sidecar is None else certificate_routes(inspected.sidecar)
     if names:
-        yield from _of_each(inspected, lambda raw: sending_problems(raw, (), names))
+        yield from _of_each(inspected, lambda raw: client_problems(raw, names))
 
 
 def _of_each(inspected: Inspected, judge: Callable[[Any], Iterator[str]]) -> Iterator[Found]:

@@ -21,7 +21,7 @@ def _check_addresses(inspected: Inspected) -> Iterator[Found]:
     if inspected.sidecar is None:
         return
     expected = {reachable(each) for each in check_endpoints(inspected.sidecar.listen.authz)}
-    for name, cluster in inspected.envoy.check_clusters().items():
+    for name, cluster in inspected.envoy.check_clusters.items():
         given = {reachable(address) for address, _ in endpoints(cluster) if address}
         if not given or any(address.endswith(":0") for address in expected):
             continue
@@ -41,7 +41,7 @@ def _secret_addresses(inspected: Inspected) -> Iterator[Found]:
     config = inspected.sidecar
     if config is None:
         return
-    clusters = inspected.envoy.secret_clusters()
+    clusters = inspected.envoy.secret_clusters
     if clusters and config.listen.sds is None:
         for name, cluster in clusters.items():
             yield cluster, f"secrets come from cluster {name}, and the sidecar has no listen.sds"
@@ -60,7 +60,7 @@ def _secret_addresses(inspected: Inspected) -> Iterator[Found]:
 
 def _one_address(inspected: Inspected) -> Iterator[Found]:
     """Yield endpoints that two sidecar listeners, or two workers, would share."""
-    for name, cluster in inspected.envoy.check_clusters().items():
+    for name, cluster in inspected.envoy.check_clusters.items():
         seen: set[str] = set()
         for address, node in endpoints(cluster):
             if address and address in seen:
@@ -78,7 +78,7 @@ def _secret_names(inspected: Inspected) -> Iterator[Found]:
         *(each.name for each in config.session_ticket_keys),
         *(each.name for each in config.generic_secrets),
     }
-    clusters = inspected.envoy.secret_clusters()
+    clusters = inspected.envoy.secret_clusters
     for part in (*inspected.envoy.listeners, *inspected.envoy.clusters.values()):
         for node in part.walk():
             name = node["name"]

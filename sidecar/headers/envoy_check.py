@@ -88,21 +88,30 @@ def sending_problems(
         if not any(_routes(manager)):
             continue  # it redirects, and answers challenges
         where = str(manager.get("stat_prefix", "an HTTP connection manager"))
-        for each in manager.get("http_filters", []):
-            if not _kind(each).endswith(_AUTHZ):
-                continue
-            settings = each.get("typed_config", {})
+        for settings in _check_settings(manager):
             for need in kept_back(settings, needed):
                 whose = f" ({need.listed})" if need.routes else ""
                 yield (
                     f"{where}: ext_authz's allowed_headers need {{exact: {need.header}}}: "
                     f"{need.reason}{whose}"
                 )
-            if certificate_routes and not settings.get("include_peer_certificate"):
-                yield (
-                    f"{where}: ext_authz needs include_peer_certificate: true, or nobody passes "
-                    f"routes with clients or bound to certificates ({listed(certificate_routes)})"
-                )
+        yield from (f"{where}: {each}" for each in client_problems(manager, certificate_routes))
+
+
+def client_problems(manager: Any, certificate_routes: tuple[str, ...]) -> Iterator[str]:
+    """Yield where a manager sends no client certificate, by which these routes decide."""
+    for settings in _check_settings(manager):
+        if certificate_routes and not settings.get("include_peer_certificate"):
+            yield (
+                "ext_authz needs include_peer_certificate: true, or nobody passes routes with "
+                f"clients or bound to certificates ({listed(certificate_routes)})"
+            )
+
+
+def _check_settings(manager: Any) -> Iterator[Any]:
+    for each in manager.get("http_filters", []):
+        if _kind(each).endswith(_AUTHZ):
+            yield each.get("typed_config", {})
 
 
 def kept_back(settings: Any, needs: Iterable[Need]) -> Iterator[Need]:

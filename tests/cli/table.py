@@ -61,6 +61,7 @@ def invocations(folder: Path) -> dict[str, Invocation]:
         "serve": Invocation(["--config", str(bad)]),
         "envoy lint": Invocation([str(bad)]),
         "envoy rules": Invocation([]),
+        "envoy init": Invocation([config, "--output", str(folder / "envoy.yaml"), "--force"]),
         "health": Invocation(["--address", UNANSWERED]),
         "demo": Invocation(["--tls-min", "1.é"]),
         "config check": Invocation([str(bad)]),

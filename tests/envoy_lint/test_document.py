@@ -77,13 +77,13 @@ def test_what_the_edge_has() -> None:
     edge = EnvoyDocument(Node(document()))
     assert [each.name for each in edge.checked] == ["http", "edge"]
     assert [each.is_secure for each in edge.checked] == [False, True]
-    assert set(edge.check_clusters()) == {"sidecar_authz"}
-    assert set(edge.secret_clusters()) == {"sidecar_sds"}
+    assert set(edge.check_clusters) == {"sidecar_authz"}
+    assert set(edge.secret_clusters) == {"sidecar_sds"}
 
 
 def test_secrets_of_ads_come_from_its_cluster() -> None:
     edge = EnvoyDocument(Node(document("edge-on-demand")))
-    assert set(edge.secret_clusters()) == {"sidecar_sds"}
+    assert set(edge.secret_clusters) == {"sidecar_sds"}
 
 
 def test_weighted_clusters_and_a_cluster_by_header_lead_somewhere() -> None:

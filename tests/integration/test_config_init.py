@@ -1,15 +1,17 @@
-"""The two files of ``sidecar config init``, started as they are written, serve a request."""
+"""The files of ``sidecar config init`` and ``sidecar envoy init``, started as they are written."""
 
 import io
+import json
 from collections.abc import Iterator
 from contextlib import ExitStack
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import NamedTuple
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from demo.application import SampleApplication
 from demo.client import Client
 from demo.openbao import SIDECAR_POLICY, OpenBao
 from demo.process import ManagedProcess, fetch_status, fetch_text, find_program, free_ports
@@ -20,6 +22,33 @@ from tests.support.minting import AUDIENCE, ISSUER, TENANT, Issuer
 
 pytestmark = pytest.mark.real
 READY_SECONDS = 30.0
+ROUTES = "routes:  # the first that matches decides; no match: 403\n"
+MORE = """\
+  - name: login
+    path: /login
+    methods: [POST]
+    auth: none
+    limits: {login: {account_attempts: {requests: 2, per_seconds: 600}, account_json: /user}}
+  - {name: strict, path_prefix: /legacy/strict}
+  - {name: legacy, path_prefix: /legacy, keep_overrides: [x-http-method-override]}
+"""
+
+
+class Echo(BaseHTTPRequestHandler):
+    """An application that answers with every header that reached it."""
+
+    def do_GET(self) -> None:
+        self.rfile.read(int(self.headers.get("content-length", "0")))
+        body = json.dumps({"headers": {n.lower(): v for n, v in self.headers.items()}}).encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_POST = do_GET
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
 
 
 @pytest.fixture(scope="module")
@@ -51,16 +80,28 @@ def edge(openbao: OpenBao, pair: Pair, issuer: Issuer) -> Iterator[Client]:
     token.write_text(openbao.token_for(SIDECAR_POLICY))
     http, https, admin = free_ports(3)
     with ExitStack() as exits:
-        application = SampleApplication()
-        exits.callback(application.stop)
+        application = ThreadingHTTPServer(("127.0.0.1", 0), Echo)
+        exits.callback(application.server_close)
+        Thread(target=application.serve_forever, daemon=True).start()
+        exits.callback(application.shutdown)
         made = main(
             [
-                *("config", "init", "--envoy", "--directory", str(tmp_path)),
+                *("config", "init", "--directory", str(tmp_path)),
                 *("--vault", openbao.address, "--token-file", str(token)),
                 *("--issuer", ISSUER, "--audience", AUDIENCE, "--host", "localhost"),
-                *("--application", f"127.0.0.1:{application.port}"),
                 *("--authz", f"unix:{tmp_path}/authz.sock", "--workers", "2"),
                 *("--sds", f"unix:{tmp_path}/sds.sock", "--admin", f"127.0.0.1:{admin}"),
+            ]
+        )
+        assert made == 0
+        settings = tmp_path / "sidecar.yaml"
+        settings.write_text(
+            settings.read_text().replace(ROUTES, f"{ROUTES}{MORE}") + "limits: {}\n"
+        )
+        made = main(
+            [
+                *("envoy", "init", str(settings), "--output", str(tmp_path / "envoy.yaml")),
+                *("--application", f"127.0.0.1:{application.server_port}"),
                 *("--http-port", str(http), "--https-port", str(https)),
                 *("--envoy-admin-port", str(envoy_admin)),
             ]
@@ -85,20 +126,43 @@ def edge(openbao: OpenBao, pair: Pair, issuer: Issuer) -> Iterator[Client]:
 
 
 def test_a_request_is_served_and_another_refused(edge: Client, issuer: Issuer) -> None:
-    now = int(wall_seconds())
-    kid = thumbprint(issuer.private.public_key())
-    token = issuer.mint({"kid": kid, "typ": "at+jwt"}, iat=now, nbf=now, exp=now + 300).decode()
-    spoofed = (("authorization", f"Bearer {token}"), ("x-tenant-id", "another"))
+    spoofed = (bearer(issuer), ("x-tenant-id", "another"), ("x.tenant.id", "another"))
     served = edge.get("/orders", spoofed)
     assert served.status == 200, served.body
-    seen = served.body.decode()
-    assert TENANT in seen
-    assert "another" not in seen
+    assert served.document()["headers"]["x-tenant-id"] == TENANT
+    assert "another" not in served.body.decode()
     assert served.headers["content-security-policy"].startswith("default-src 'none'; script-src")
     refused = edge.get("/orders")
     assert (refused.status, refused.document()["reason"]) == (401, "token_missing")
     for reply in (served, refused):
         assert "max-age=31536000" in reply.headers["strict-transport-security"]
+
+
+def bearer(issuer: Issuer) -> tuple[str, str]:
+    now = int(wall_seconds())
+    kid = thumbprint(issuer.private.public_key())
+    token = issuer.mint({"kid": kid, "typ": "at+jwt"}, iat=now, nbf=now, exp=now + 300).decode()
+    return "authorization", f"Bearer {token}"
+
+
+def test_a_login_s_body_reaches_the_sidecar_and_no_larger_one(edge: Client) -> None:
+    json_type = ("content-type", "application/json")
+    tried = [edge.post("/login", b'{"user": "mallory"}', (json_type,)).status for _ in range(3)]
+    assert tried == [200, 200, 429], "by the account that stands in the body"
+    assert edge.post("/login", b'{"user": "alice"}', (json_type,)).status == 200
+    assert edge.post("/login", b'"' + b"x" * 9000 + b'"', (json_type,)).status == 413
+
+
+@pytest.mark.parametrize(
+    ("path", "passes"),
+    [("/legacy/a", True), ("/legacy/strict/a", False), ("/orders", False)],
+)
+def test_an_override_header_passes_on_its_route_alone(
+    edge: Client, issuer: Issuer, path: str, passes: bool
+) -> None:
+    reply = edge.get(path, (bearer(issuer), ("x-http-method-override", "DELETE")))
+    assert reply.status == 200
+    assert (reply.document()["headers"].get("x-http-method-override") == "DELETE") is passes
 
 
 def test_plain_http_is_led_to_tls(edge: Client) -> None:

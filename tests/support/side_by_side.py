@@ -35,6 +35,7 @@ LONG = (
     "tests/runtime/workers/test_descriptors.py",
     "tests/integration/test_on_demand.py",
     "tests/browser/test_shell.py",
+    "tests/cli/test_envoy_init.py",
     "tests/authz/test_recorder.py",
     "tests/headers/test_envoy_patterns.py",
     "tests/applications/test_paths.py",

@@ -1,6 +1,7 @@
 """``sidecar audit``: verifies the audit trail."""
 
 import argparse
+import asyncio
 import gzip
 import json
 import sys
@@ -10,12 +11,15 @@ from functools import cmp_to_key
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
+from sidecar.audit_trail.signer import read_keys
 from sidecar.cli.output import add_json, print_json
 from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.common.errors import Fault
 from sidecar.common.printable import printable
+from sidecar.config import model
+from sidecar.config.load import load_config
 from sidecar.observability.audit.chain import Head, read_link
-from sidecar.observability.audit.checkpoint import ORIGIN, read_key, split_notes
+from sidecar.observability.audit.checkpoint import ORIGIN, NoteKey, read_given_keys, split_notes
 from sidecar.observability.audit.findings import (
     Place,
     TrailFinding,
@@ -24,6 +28,7 @@ from sidecar.observability.audit.findings import (
     time_of,
 )
 from sidecar.observability.audit.verify import MAX_LINE_BYTES, Verifier
+from sidecar.vault.client import VaultClient
 
 EXIT_OK, EXIT_WRONG, EXIT_UNUSABLE = 0, 1, 2
 _CHUNK = 1_048_576
@@ -37,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = "Work with the audit trail."
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_verify(commands.add_parser("verify", help="find what was changed in audit files"))
+    _add_key(commands.add_parser("key", help="print the public keys of checkpoints"))
 
 
 def _add_verify(command: argparse.ArgumentParser) -> None:
@@ -80,6 +86,42 @@ def _add_verify(command: argparse.ArgumentParser) -> None:
     command.set_defaults(run=_verify)
 
 
+def _add_key(command: argparse.ArgumentParser) -> None:
+    command.description = (
+        "Print the public key of each version of the transit key that signs checkpoints, as a vkey "
+        "for `sidecar audit verify --key`, with the sidecar's own login to Vault."
+    )
+    command.add_argument(
+        "--config", type=Path, required=True, metavar="FILE", help="the sidecar's settings (YAML)"
+    )
+    add_json(command, "the keys by version")
+    command.set_defaults(run=_key)
+
+
+def _key(options: argparse.Namespace) -> int:
+    config = load_config(options.config)
+    settings = config.audit.checkpoints
+    if settings is None:
+        raise Fault(f"{options.config} has no audit.checkpoints: nothing is signed")
+    keys = asyncio.run(_read_keys(config.vault, settings))
+    if options.json:
+        print_json({str(version): key.vkey for version, key in keys.items()})
+    else:
+        for key in keys.values():
+            print(printable(key.vkey))
+    return EXIT_OK
+
+
+async def _read_keys(
+    settings: model.Vault, checkpoints: model.CheckpointSettings
+) -> dict[int, NoteKey]:
+    vault = VaultClient(settings, clock=monotonic_seconds)
+    try:
+        return await read_keys(vault, checkpoints.mount, checkpoints.key)
+    finally:
+        await vault.close()
+
+
 def _verify(options: argparse.Namespace) -> int:
     try:
         report = _read_all(options)
@@ -102,7 +144,7 @@ def _words_of(exc: Exception) -> str:
 
 
 def _read_all(options: argparse.Namespace) -> TrailReport:
-    keys = [read_key(each) for each in options.key]
+    keys = [key for each in options.key for key in read_given_keys(each)]
     verifier = Verifier(keys, max_unsigned_seconds=options.max_unsigned)
     for path in options.checkpoint:
         _read_checkpoints(verifier, path)

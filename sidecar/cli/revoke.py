@@ -21,6 +21,7 @@ from sidecar.authz.token_policy import issuer_policy
 from sidecar.cli.admin_client import AdminFault, request_admin
 from sidecar.cli.arguments import time_argument
 from sidecar.cli.output import add_json, print_json
+from sidecar.cli.vault_token import operator_token
 from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.common.errors import Denied, Fault
 from sidecar.common.printable import printable
@@ -42,7 +43,6 @@ from sidecar.vault.kv_write import write_version
 EXIT_OK, EXIT_FAULT = 0, 1
 _ATTEMPTS = 5
 _PAUSE_SECONDS = 0.2
-_VAULT_TOKEN = Path("~/.vault-token")
 _MAX_TOKEN_BYTES = 65_536
 _ENTRY = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 _KINDS = {
@@ -124,7 +124,7 @@ def _revoke(options: argparse.Namespace) -> int:
         )
     new = _revocation(options, config)
     path = settings.path if options.entry is None else _below(settings, options.entry)
-    vault = msgspec.structs.replace(config.vault, auth=_vault_token(options.token_file))
+    vault = msgspec.structs.replace(config.vault, auth=operator_token(options.token_file))
     where = f"Vault entry {settings.mount}/{path}"
     version = asyncio.run(_write(vault, settings.mount, path, new))
     if not options.json:
@@ -201,16 +201,6 @@ def _below(settings: model.RevocationsSettings, name: str) -> str:
     if _ENTRY.fullmatch(name) is None:
         raise Fault("--entry must be a name of letters, digits, '_', '.' and '-', without a slash")
     return f"{settings.path}/{name}"
-
-
-def _vault_token(given: Path | None) -> model.TokenFileAuth:
-    path = (given or _VAULT_TOKEN).expanduser().absolute()
-    if not path.is_file():
-        raise Fault(
-            f"{path} does not exist: log in with `vault login`, or give a file with a Vault token "
-            "that may write the entry (--token-file)"
-        )
-    return model.TokenFileAuth(path=str(path))
 
 
 async def _write(settings: model.Vault, mount: str, path: str, new: NewRevocation) -> int | None:

@@ -42,6 +42,10 @@ VaultPath = Annotated[
         512,
     ),
 ]
+VaultName = Annotated[
+    str,
+    text(r"^[A-Za-z0-9_.-]+$", "a name in Vault: letters, digits, _, . and -, without a /", 128),
+]
 Uuid = Annotated[
     str,
     text(

@@ -59,6 +59,7 @@ from sidecar.config.modules import Modules
 from sidecar.config.observability import (
     AlertsSettings,
     Audit,
+    CheckpointSettings,
     FileAudit,
     Log,
     OtlpAudit,
@@ -103,6 +104,7 @@ __all__ = [
     "Certificate",
     "CertificateKey",
     "CertificateStoreSettings",
+    "CheckpointSettings",
     "ClaimsSettings",
     "Config",
     "CorsPolicy",

@@ -4,7 +4,15 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from sidecar.config.base import CallSeconds, FilePath, RotatedFile, SecretUrl, Settings
+from sidecar.config.base import (
+    CallSeconds,
+    FilePath,
+    RotatedFile,
+    SecretUrl,
+    Settings,
+    VaultName,
+    VaultPath,
+)
 
 
 class WebhookSettings(Settings, frozen=True):
@@ -38,11 +46,21 @@ class OtlpAudit(Settings, frozen=True, tag_field="sink", tag="otlp"):
     timeout_seconds: CallSeconds = 5.0
 
 
+class CheckpointSettings(Settings, frozen=True):
+    """Signed checkpoints of the audit trail: an Ed25519 key of Vault's transit engine."""
+
+    key: VaultName
+    mount: VaultPath = "transit"
+    seconds: Annotated[float, Meta(ge=1, le=3600)] = 60.0
+    file: FilePath | None = None
+
+
 class Audit(Settings, frozen=True):
     """Where decisions are recorded. A Check never waits for it: a full queue drops and counts."""
 
     to: StdoutAudit | FileAudit | OtlpAudit = StdoutAudit()
     chain: bool = True
+    checkpoints: CheckpointSettings | None = None
     sample_allowed: Annotated[float, Meta(ge=0, le=1)] = 1.0
     record_inputs: bool = False
     queue_lines: Annotated[int, Meta(ge=16, le=1_048_576)] = 16_384

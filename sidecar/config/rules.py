@@ -14,6 +14,7 @@ from sidecar.config.model import (
 from sidecar.config.network import LAST_PORT, in_the_clear, is_address, is_loopback, share_a_port
 from sidecar.config.on_demand import HttpRegistry
 from sidecar.config.problem import Path, Problem
+from sidecar.config.rules_audit import check_audit
 from sidecar.config.rules_certificates import check_certificates
 from sidecar.config.rules_decision_cache import check_decision_cache
 from sidecar.config.rules_headers import check_headers
@@ -49,6 +50,7 @@ def cross_check(config: Config) -> Iterator[Problem]:
     yield from check_routes(config)
     yield from check_modules(config)
     yield from check_limits(config)
+    yield from check_audit(config)
     yield from check_headers(config)
     yield from _certificates(config)
     yield from check_certificates(config)

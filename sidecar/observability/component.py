@@ -91,7 +91,6 @@ def start_audit(
 ) -> AuditLog:
     """Open the audit log, and close it with ``stack``; raise ``AuditFault`` if it can't be."""
     trail = Trail(_open_place(settings), wall_seconds, is_chained=settings.chain)
-    trail.on_broken = _chain_broken
     refusals, watch = RecentRefusals(), SinkWatch()
     audit = AuditLog(
         _open_sink(settings),
@@ -196,10 +195,6 @@ async def _watch_audit(health: Health, audit: AuditLog, watch: SinkWatch) -> Non
 
 def _audit_failed(exc: OSError) -> None:
     _log.error("audit lines can't be written: %s", exc.strerror)
-
-
-def _chain_broken(what: str) -> None:
-    _log.error("the end of the audit file is not whole: %s; run `sidecar audit verify`", what)
 
 
 def _close_audit(audit: AuditLog) -> None:

@@ -25,6 +25,7 @@ import uvloop
 from prometheus_client.core import Metric
 
 from sidecar.admin import component as admin
+from sidecar.audit_trail import component as audit_trail
 from sidecar.common.clock import monotonic_ns
 from sidecar.common.errors import Fault
 from sidecar.common.faults import watch_loop
@@ -228,6 +229,7 @@ async def _start(path: Path, instance: Instance) -> None:
     if not locks.take_over:
         await start_admin()  # before anything that may take long: /readyz says what is waited for
     client = await vault.start(context)
+    await audit_trail.start(context, client, alerts, audit)
     cache = decision_cache.make(context, audit, alerts)
     checks = _make_checks(context, audit, cache)
     pollers = await keys.start(

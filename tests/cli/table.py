@@ -91,6 +91,7 @@ def invocations(folder: Path) -> dict[str, Invocation]:
             ["--key", key, "--issuer", "é", "--audience", "é", "--tenant", "é"]
         ),
         "check": Invocation(["--config", config, "--request", str(case)]),
+        "audit key": Invocation(["--config", config]),
         "audit verify": Invocation([str(log)]),
         "explain": Invocation(["1", "--audit", str(log)]),
         "module sign": Invocation(["--key", key, "--output", f"{bundle}.sig", str(bundle)]),

@@ -179,13 +179,13 @@ def split_notes(text: str) -> Iterator[str]:
         yield "".join(note)
 
 
-def read_key(given: str) -> NoteKey:
-    """Return a key that is given as a vkey, or as the name of a file with one or with a PEM.
+def read_given_keys(given: str) -> list[NoteKey]:
+    """Return the keys of a vkey, or of the file with this name: vkeys, one a line, or a PEM.
 
     A PEM has no name: it stands for every name. Raises ``CheckpointKeyFault``.
     """
     if given.startswith(ORIGIN) and "+" in given:
-        return read_vkey(given)
+        return [read_vkey(given)]
     try:
         text = Path(given).read_text("ascii").strip()
     except (OSError, ValueError) as exc:
@@ -193,7 +193,9 @@ def read_key(given: str) -> NoteKey:
         raise CheckpointKeyFault(
             f"{given} is no vkey, and can't be read as a file: {why}"
         ) from None
-    return _read_pem(given, text) if text.startswith("-----BEGIN") else read_vkey(text)
+    if text.startswith("-----BEGIN"):
+        return [_read_pem(given, text)]
+    return [read_vkey(each.strip()) for each in text.splitlines() or [""]]
 
 
 def read_vkey(text: str) -> NoteKey:

@@ -55,8 +55,8 @@ class Trail:
         self._told_lost = self._told_before = 0
         self.rewrite: Callable[[Sequence[bytes]], Sequence[bytes]] = lambda lines: lines
         """Replaces what is personal in lines."""
-        self.on_broken: Callable[[str], None] = lambda _what: None
-        """Called with what is wrong with the end of the file."""
+        self.broken = ""
+        """What was wrong with the end of the file when it was read last."""
 
     def use_place(self, place: ChainPlace, *, is_chained: bool) -> None:
         """Chain where another place says, from the next batch on."""
@@ -124,7 +124,7 @@ class Trail:
             return tail.foreign
         self.head = tail.head
         if tail.broken_at:
-            self.on_broken(f"line {tail.broken_at} does not follow the one before it")
+            self.broken = f"line {tail.broken_at} does not follow the one before it"
         return tail.foreign
 
     def end(self, written: bytes) -> None:

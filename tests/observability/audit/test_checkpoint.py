@@ -15,7 +15,7 @@ from sidecar.observability.audit.checkpoint import (
     CheckpointKeyFault,
     NoteKey,
     Verdict,
-    read_key,
+    read_given_keys,
     read_note,
     read_vkey,
     split_notes,
@@ -119,11 +119,11 @@ def test_a_file_of_notes_is_split() -> None:
 
 def test_keys_are_given_as_texts_and_files(tmp_path: Path) -> None:
     signer = Signer()
-    (tmp_path / "vkey").write_text(f"{signer.key.vkey}\n")
+    (tmp_path / "vkey").write_text(f"{signer.key.vkey}\n{Signer(seed=2).key.vkey}\n")
     (tmp_path / "pem").write_bytes(signer.pem)
-    assert read_key(signer.key.vkey) == signer.key
-    assert read_key(str(tmp_path / "vkey")) == signer.key
-    assert read_key(str(tmp_path / "pem")) == NoteKey("", signer.key.public)
+    assert read_given_keys(signer.key.vkey) == [signer.key]
+    assert read_given_keys(str(tmp_path / "vkey")) == [signer.key, Signer(seed=2).key]
+    assert read_given_keys(str(tmp_path / "pem")) == [NoteKey("", signer.key.public)]
 
 
 def test_what_is_no_key(tmp_path: Path) -> None:
@@ -139,12 +139,12 @@ def test_what_is_no_key(tmp_path: Path) -> None:
     for name, (content, why) in files.items():
         (tmp_path / name).write_bytes(content)
         with pytest.raises(CheckpointKeyFault, match=why):
-            read_key(str(tmp_path / name))
+            read_given_keys(str(tmp_path / name))
     with pytest.raises(CheckpointKeyFault, match="No such file"):
-        read_key(str(tmp_path / "absent"))
+        read_given_keys(str(tmp_path / "absent"))
     name, key_id, encoded = vkey.split("+", 2)
     for text in (f"{name}+{key_id}", f"{name}+{key_id}+AAAA", f"{name}+{key_id}+!{encoded}"):
         with pytest.raises(CheckpointKeyFault, match="no vkey"):
-            read_key(text)
+            read_vkey(text)
     with pytest.raises(CheckpointKeyFault, match="is it cut"):
-        read_key(f"{name}x+{key_id}+{encoded}")
+        read_vkey(f"{name}x+{key_id}+{encoded}")

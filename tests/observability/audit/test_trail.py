@@ -201,11 +201,9 @@ def test_a_broken_end_is_told(tmp_path: Path) -> None:
     write(path, 0, 9)
     path.write_bytes(path.read_bytes().replace(b'"d4"', b'"d5"'))
     trail = Trail(FilePlace(path), lambda: 0.0)
-    said: list[str] = []
-    trail.on_broken = said.append
     trail.begin([line(9)], 0)
     trail.close()
-    assert said == ["line 5 does not follow the one before it"]
+    assert trail.broken == "line 5 does not follow the one before it"
 
 
 WRITER = """

@@ -1,0 +1,1 @@
+"""What makes the audit trail hold: signed checkpoints, and the keys of pseudonyms in Vault."""

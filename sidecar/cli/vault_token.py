@@ -1,0 +1,20 @@
+"""The Vault token of the person at the terminal, for what the sidecar's own login may not do."""
+
+from pathlib import Path
+
+from sidecar.common.errors import Fault
+from sidecar.config import model
+
+DEFAULT = Path("~/.vault-token")
+"""Where ``vault login`` puts it."""
+
+
+def operator_token(given: Path | None) -> model.TokenFileAuth:
+    """Return the login by a file with a token. Raises ``Fault`` if there is none."""
+    path = (given or DEFAULT).expanduser().absolute()
+    if not path.is_file():
+        raise Fault(
+            f"{path} does not exist: log in with `vault login`, or give a file with a Vault token "
+            "that may write the entry (--token-file)"
+        )
+    return model.TokenFileAuth(path=str(path))

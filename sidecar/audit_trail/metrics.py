@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from prometheus_client.core import CounterMetricFamily, Metric
 
 from sidecar.audit_trail.checkpoints import CheckpointMaker
-from sidecar.observability.metrics import gauge
+from sidecar.audit_trail.pseudonym_keys import PseudonymKeyPoller
+from sidecar.observability.metrics import counter, gauge
 
 
 def checkpoint_families(maker: CheckpointMaker) -> Iterator[Metric]:
@@ -20,4 +21,18 @@ def checkpoint_families(maker: CheckpointMaker) -> Iterator[Metric]:
         "septem_audit_checkpoint_age_seconds",
         "Age of the last checkpoint, or how long there has been none",
         maker.age_seconds,
+    )
+
+
+def pseudonym_families(poller: PseudonymKeyPoller) -> Iterator[Metric]:
+    """Yield how many lines had no keys, and the version of the keys."""
+    yield counter(
+        "septem_audit_anonymous_lines",
+        "Audit lines that were written without the keys of pseudonyms",
+        poller.pseudonyms.anonymous,
+    )
+    yield gauge(
+        "septem_audit_pseudonym_keys_version",
+        "Version of the keys of pseudonyms in use, 0 for none",
+        poller.version,
     )

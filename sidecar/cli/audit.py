@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
 from sidecar.audit_trail.signer import read_keys
+from sidecar.cli.audit_subject import add_forget, add_subject
 from sidecar.cli.output import add_json, print_json
 from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.common.errors import Fault
@@ -42,6 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = "Work with the audit trail."
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_verify(commands.add_parser("verify", help="find what was changed in audit files"))
+    add_subject(commands.add_parser("subject", help="print a person's pseudonyms"))
+    add_forget(commands.add_parser("forget", help="make a person's lines anonymous, for good"))
     _add_key(commands.add_parser("key", help="print the public keys of checkpoints"))
 
 

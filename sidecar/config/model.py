@@ -63,6 +63,7 @@ from sidecar.config.observability import (
     FileAudit,
     Log,
     OtlpAudit,
+    PseudonymSettings,
     StdoutAudit,
     WebhookSettings,
 )
@@ -144,6 +145,7 @@ __all__ = [
     "PkiTrust",
     "Probe",
     "ProbesListen",
+    "PseudonymSettings",
     "RateSettings",
     "RedisSettings",
     "RegistrySettings",

@@ -55,12 +55,22 @@ class CheckpointSettings(Settings, frozen=True):
     file: FilePath | None = None
 
 
+class PseudonymSettings(Settings, frozen=True):
+    """Pseudonyms for subjects and addresses in audit lines: entries of Vault KV v2."""
+
+    path: VaultPath
+    mount: VaultPath = "secret"
+    poll_seconds: Annotated[float, Meta(ge=1, le=3600)] = 60.0
+    address_days: Annotated[int, Meta(ge=1, le=3650)] = 30
+
+
 class Audit(Settings, frozen=True):
     """Where decisions are recorded. A Check never waits for it: a full queue drops and counts."""
 
     to: StdoutAudit | FileAudit | OtlpAudit = StdoutAudit()
     chain: bool = True
     checkpoints: CheckpointSettings | None = None
+    pseudonyms: PseudonymSettings | None = None
     sample_allowed: Annotated[float, Meta(ge=0, le=1)] = 1.0
     record_inputs: bool = False
     queue_lines: Annotated[int, Meta(ge=16, le=1_048_576)] = 16_384

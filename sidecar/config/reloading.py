@@ -152,6 +152,7 @@ RESTART: Mapping[str, str] = {
     "listen": "sockets and their limits are opened at the start",
     "headers.reports": "its listener is opened at the start",
     "audit.checkpoints": "what signs them is made at the start",
+    "audit.pseudonyms": "no line is written before it is known whether it has pseudonyms",
     "modules": "the threads that verify bundles are made at the start",
     "limits": "whether anything is counted is decided at the start",
     "on_demand": "whether names are served on demand is said to each Envoy when it connects",

@@ -19,6 +19,7 @@ from sidecar.observability.audit import AuditFault, AuditLog, DescriptorSink, Fi
 from sidecar.observability.audit.chain_file import ChainPlace, FilePlace, MemoryPlace
 from sidecar.observability.audit.otlp import OtlpSink
 from sidecar.observability.audit.panel import audit_panel, refusals_panel
+from sidecar.observability.audit.pseudonyms import Pseudonymizer
 from sidecar.observability.audit.refusals import RecentRefusals
 from sidecar.observability.audit.sink_watch import SinkWatch
 from sidecar.observability.audit.trail import Trail
@@ -90,7 +91,12 @@ def start_audit(
     panels: dict[str, Collect],
 ) -> AuditLog:
     """Open the audit log, and close it with ``stack``; raise ``AuditFault`` if it can't be."""
-    trail = Trail(_open_place(settings), wall_seconds, is_chained=settings.chain)
+    trail = Trail(
+        _open_place(settings),
+        wall_seconds,
+        is_chained=settings.chain,
+        pseudonyms=None if settings.pseudonyms is None else Pseudonymizer(wall_seconds),
+    )
     refusals, watch = RecentRefusals(), SinkWatch()
     audit = AuditLog(
         _open_sink(settings),

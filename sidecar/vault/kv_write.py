@@ -1,16 +1,24 @@
 """Writes a version of an entry in KV v2, if nobody else has written since it was read."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, TypeVar
 
 from hvac import exceptions
 
-from sidecar.vault.client import VaultClient
 from sidecar.vault.errors import VaultConflict
+
+T = TypeVar("T")
+
+
+class KvPerformer(Protocol):
+    """Runs calls of hvac; ``VaultClient`` does."""
+
+    async def perform(self, operation: str, path: str, function: Callable[[Any], T]) -> T:
+        """Run a function with hvac's client."""
 
 
 async def write_version(
-    vault: VaultClient, mount: str, path: str, data: Mapping[str, Any], cas: int
+    vault: KvPerformer, mount: str, path: str, data: Mapping[str, Any], cas: int
 ) -> int:
     """Write an entry if ``cas`` is still its latest version (0: there is none); return the new one.
 

@@ -10,6 +10,7 @@ import pytest
 
 from demo.openbao import OpenBao
 from sidecar.audit_trail import component
+from sidecar.audit_trail.key_store import KeyPlace
 from sidecar.audit_trail.signer import read_keys
 from sidecar.cli.main import main
 from sidecar.common.clock import monotonic_seconds, wall_seconds
@@ -17,16 +18,19 @@ from sidecar.config import model
 from sidecar.config.load import parse_config
 from sidecar.context import AppContext
 from sidecar.observability.alerts import Alerts
+from sidecar.observability.audit import AuditEntry
 from sidecar.observability.audit.checkpoint import Verdict, read_note
 from sidecar.observability.component import start_audit
 from sidecar.transport.http1_messages import Request, Response
 from sidecar.vault.client import VaultClient
+from tests.audit_trail.logins import Login
 from tests.audit_trail.policies import policy
 from tests.config.documents import MINIMAL
 from tests.observability.audit.signed_trail import decision, verify
 from tests.support.real import NAMESPACE, TokenFile
 from tests.support.waiting import until
 
+TENANT = "7f1c9a52-3f0e-4c8e-9f3b-0d7a8f5d2c11"
 ROOT = Path(__file__).parents[2]
 
 
@@ -63,6 +67,19 @@ class Running:
         answer = self.context.routes["GET", path](Request("GET", path, "", b""))
         assert isinstance(answer, Response)
         return answer
+
+
+def vault_section(server: OpenBao, token: Path) -> str:
+    namespace = f", namespace: {NAMESPACE}" if NAMESPACE else ""
+    auth = f"{{method: token_file, path: {token}}}"
+    return f"vault: {{address: '{server.address}', auth: {auth}{namespace}}}\n"
+
+
+def personal(subject: str) -> AuditEntry:
+    return AuditEntry(
+        at=wall_seconds(), decision_id=subject[-1] * 16, outcome="allow", reason="token_verified",
+        status=200, route="api", latency_us=42, tenant=TENANT, subject=subject, source="10.9.8.7",
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -112,16 +129,66 @@ async def test_a_trail_that_is_written_and_signed_verifies(
     assert await asyncio.to_thread(main, arguments) == 1
 
 
+async def test_a_person_is_found_and_forgotten_and_the_trail_still_verifies(
+    login: Login, place: KeyPlace, tmp_path: Path, openbao: OpenBao,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    path, config = tmp_path / "audit.jsonl", tmp_path / "sidecar.yaml"
+    pseudonyms = model.PseudonymSettings(path=place.path)
+    audit = model.Audit(to=model.FileAudit(path=str(path)), pseudonyms=pseudonyms)
+    rest = MINIMAL[MINIMAL.index("tokens:") :]
+    config.write_text(
+        f"{vault_section(openbao, tmp_path / 'unused')}{rest}"
+        f"audit: {{pseudonyms: {{path: {place.path}}}}}\n"
+    )
+
+    def audit_command(command: str, *more: str) -> int:
+        token = login.folder / f"token-{len(login._clients) - 1}"
+        given = ["--config", str(config), "--token-file", str(token), *more]
+        return main(["audit", command, TENANT, "user-1", *given])
+
+    async with Running(login.client("Sidecar: pseudonyms"), audit) as running:
+        assert running.context.refreshed[-1].part == "audit_pseudonyms"
+        for _ in range(3):
+            running.audit.record(personal("user-1"))
+            running.audit.record(personal("user-2"))
+        await until(lambda: running.audit.written == 6)
+        login.client("Operator: subject")
+        assert await asyncio.to_thread(audit_command, "subject", "--address", "10.9.8.7") == 0
+        said = dict(line.split(": ") for line in capsys.readouterr().out.splitlines())
+        data = path.read_text()
+        assert data.count(said["subject"]) == data.count(said["address"]) == 3
+        assert "user-" not in data
+        assert "10.9.8.7" not in data
+        login.client("Operator: forget")
+        assert await asyncio.to_thread(audit_command, "forget") == 1
+        assert "give --yes" in capsys.readouterr().err
+        gone = "127.0.0.1:1"
+        assert await asyncio.to_thread(audit_command, "forget", "--yes", "--admin", gone) == 1
+        assert f"{gone}: could not be asked" in capsys.readouterr().out
+        assert await asyncio.to_thread(audit_command, "forget", "--yes", "--json") == 0
+        assert '"deleted": true' in capsys.readouterr().out
+        await running.context.refreshers[-1]()
+        running.audit.record(personal("user-1"))
+        await until(lambda: running.audit.written == 8)
+    login.client("Operator: subject")
+    assert await asyncio.to_thread(audit_command, "subject") == 0
+    again = capsys.readouterr().out
+    assert said["subject"] not in again
+    assert path.read_text().count(said["subject"]) == 3
+    assert "subjects_forgotten" in path.read_text()
+    assert await asyncio.to_thread(main, ["audit", "verify", str(path)]) == 0
+    config.write_text(vault_section(openbao, tmp_path / "unused") + rest)
+    assert await asyncio.to_thread(audit_command, "subject") == 1
+    assert "has no audit.pseudonyms" in capsys.readouterr().err
+
+
 async def test_the_keys_are_printed_with_the_sidecars_own_login(
     vault: VaultClient, transit: OpenBao, token_file: TokenFile, tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     config = tmp_path / "sidecar.yaml"
-    namespace = f", namespace: {NAMESPACE}" if NAMESPACE else ""
-    vault_settings = (
-        f"vault: {{address: '{transit.address}', "
-        f"auth: {{method: token_file, path: {token_file.path}}}{namespace}}}\n"
-    )
+    vault_settings = vault_section(transit, token_file.path)
     rest = MINIMAL[MINIMAL.index("tokens:") :]
     config.write_text(
         f"{vault_settings}{rest}audit: {{checkpoints: {{key: audit, mount: transit-e}}}}\n"

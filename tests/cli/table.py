@@ -92,6 +92,8 @@ def invocations(folder: Path) -> dict[str, Invocation]:
         ),
         "check": Invocation(["--config", config, "--request", str(case)]),
         "audit key": Invocation(["--config", config]),
+        "audit subject": Invocation(["t", "é", "--config", config, "--token-file", key]),
+        "audit forget": Invocation(["t", "é", "--config", config, "--token-file", key]),
         "audit verify": Invocation([str(log)]),
         "explain": Invocation(["1", "--audit", str(log)]),
         "module sign": Invocation(["--key", key, "--output", f"{bundle}.sig", str(bundle)]),

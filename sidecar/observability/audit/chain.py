@@ -61,7 +61,7 @@ class Head(NamedTuple):
         return None
 
 
-class Link(NamedTuple):
+class ChainLink(NamedTuple):
     """What a chained line says of itself; ``body`` is the hashed part."""
 
     body: bytes
@@ -125,7 +125,7 @@ def chain_lines(head: Head, lines: Sequence[bytes]) -> tuple[list[bytes], Head]:
     return chained, Head(trail, seq, chain)
 
 
-def read_link(line: bytes) -> Link | None:
+def read_link(line: bytes) -> ChainLink | None:
     """Return the link of a line without its line feed; ``None`` for one that has none.
 
     Only its form is judged, not whether it follows another one (``follows``).
@@ -145,14 +145,14 @@ def read_link(line: bytes) -> Link | None:
         and _HEX.issuperset(trail)
     ):
         return None
-    return Link(body, Head(trail, int(seq), chain))
+    return ChainLink(body, Head(trail, int(seq), chain))
 
 
 def _is_number(text: bytes) -> bool:
     return text.isdigit() and not text.startswith(b"0") and len(text) < len(str(MAX_SEQ))
 
 
-def follows(before: Head, link: Link) -> bool:
+def follows(before: Head, link: ChainLink) -> bool:
     """Return whether a line is the next one of the chain, or the first one of another."""
     body, (trail, seq, chain) = link
     if trail != before.trail and seq == 1:

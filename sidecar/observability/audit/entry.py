@@ -11,6 +11,8 @@ from sidecar.common.redact import redact
 from sidecar.observability.audit.inputs import NO_INPUTS, RecordedInputs, fitting, inputs_fragment
 
 _MAX_WARNINGS = 8
+MAX_SUBJECT = 256
+"""The most characters of a subject in a line."""
 
 
 class AuditEntry(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -101,7 +103,7 @@ def ground_fragment(reason: str, route: str) -> bytes:
 
 def tenant_fragment(tenant: str, subject: str) -> bytes:
     """Encode the token's tenant and subject."""
-    return _members(tenant=tenant, subject=redact(subject, 256))
+    return _members(tenant=tenant, subject=redact(subject, MAX_SUBJECT))
 
 
 def target_fragment(method: str, host: str, path: str) -> bytes:
@@ -198,7 +200,7 @@ def encode_entry(entry: AuditEntry) -> bytes:
         status=entry.status,
         route=entry.route,
         tenant=entry.tenant,
-        subject=redact(entry.subject, 256),
+        subject=redact(entry.subject, MAX_SUBJECT),
         method=entry.method,
         host=entry.host,
         path=redact(entry.path),

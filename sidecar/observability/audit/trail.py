@@ -7,7 +7,7 @@ others read ``head``.
 """
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from sidecar.common.clock import Now
@@ -22,6 +22,7 @@ from sidecar.observability.audit.chain import (
 )
 from sidecar.observability.audit.chain_file import ChainPlace, Resume, Tail, foreign_fields
 from sidecar.observability.audit.entry import timestamp
+from sidecar.observability.audit.pseudonyms import Pseudonymizer
 
 _TRAIL_BYTES = 8
 
@@ -42,7 +43,14 @@ class Trail:
     ``is_chained`` is whether lines get links; a trail may replace personal fields alone.
     """
 
-    def __init__(self, place: ChainPlace, now: Now, *, is_chained: bool = True) -> None:
+    def __init__(
+        self,
+        place: ChainPlace,
+        now: Now,
+        *,
+        is_chained: bool = True,
+        pseudonyms: Pseudonymizer | None = None,
+    ) -> None:
         self._now = now
         self._place = place
         self._is_chained = is_chained
@@ -53,8 +61,8 @@ class Trail:
         self._next = self.head
         self._data = b""
         self._told_lost = self._told_before = 0
-        self.rewrite: Callable[[Sequence[bytes]], Sequence[bytes]] = lambda lines: lines
-        """Replaces what is personal in lines."""
+        self.pseudonyms = pseudonyms
+        """What replaces personal fields, if anything does."""
         self.broken = ""
         """What was wrong with the end of the file when it was read last."""
 
@@ -79,7 +87,8 @@ class Trail:
         ``dropped`` is how many lines were lost until now. What is not written stays to be written
         until ``end`` is called.
         """
-        lines = self.rewrite(lines)
+        if self.pseudonyms is not None:
+            lines = self.pseudonyms.rewrite(lines)
         if not self._is_chained:
             self._data = b"".join(lines)
             return ChainedBatch(self._data)

@@ -18,8 +18,8 @@ from sidecar.observability.audit.chain import (
     LINK_BYTES,
     LOST,
     NO_CHAIN,
+    ChainLink,
     Head,
-    Link,
     TrailLine,
     chain_of,
     read_link,
@@ -138,7 +138,7 @@ class Verifier:
         self._compare(state, link, line)
         self._first_in_file = False
 
-    def _begin_trail(self, link: Link, line: bytes) -> None:
+    def _begin_trail(self, link: ChainLink, line: bytes) -> None:
         trail, seq, chain = link.head
         is_first = seq == 1 and chain_of(NO_CHAIN, link.body) == chain
         place = self._place(line)
@@ -164,7 +164,7 @@ class Verifier:
         state.last = line
         self._own(line, state)
 
-    def _compare(self, state: TrailState, link: Link, line: bytes) -> None:
+    def _compare(self, state: TrailState, link: ChainLink, line: bytes) -> None:
         """Judge a line of a known trail by the last line of it."""
         _, seq, chain = link.head
         place = self._place(line)
@@ -231,7 +231,7 @@ class Verifier:
             what = f"line {after.seq} of trail {before.name} is not the one that the next one names"
             self.report.add(FindingKind.REWRITTEN, what, self._place(line), state.seq)
 
-    def _judge_foreign(self, link: Link | None, line: bytes) -> None:
+    def _judge_foreign(self, link: ChainLink | None, line: bytes) -> None:
         """Judge bytes that are no chained line, by the chained one behind them, if there is one."""
         foreign, self._foreign = self._foreign, ForeignBytes()
         own = None if link is None else read_trail_line(line)

@@ -11,7 +11,7 @@ JOBS   ?= 3
 # The tests of what Vault is asked, which run once more inside a namespace.
 NAMESPACED := tests/vault tests/certificates/issuers
 
-.PHONY: demo test test-idps test-pythons check fmt lock schema envoy-rules proto architecture envoy-files fuzz mutate bench bench-limits bench-envoy bench-peers scale graders grade clean help \
+.PHONY: demo test test-idps test-pythons check fmt lock schema envoy-rules proto architecture envoy-files fuzz mutate bench bench-limits bench-envoy bench-peers scale soak graders grade clean help \
   decision-cache decision-cache-aarch64 decision-cache-wheels
 
 help:  ## this list
@@ -103,6 +103,9 @@ bench-envoy: $(STAMP)  ## what Envoy's own settings cost; two minutes; writes en
 
 scale: $(STAMP)  ## 500 simulated sidecars on one OpenBao; fifteen minutes; ARGS=--quick for a look
 	@nice $(PY) -m bench.scale $(ARGS)
+
+soak: $(STAMP)  ## mixed traffic while everything is killed, frozen, rotated; ARGS="--seed 7 --minutes 30"
+	@nice $(PY) -m bench.soak $(ARGS)
 
 bench-peers: $(STAMP)  ## others' ext_authz servers through the same Envoy; where there is Go
 	@$(PY) -m bench.peer_figures $(ARGS)

@@ -88,15 +88,20 @@ def share_socket(listener: socket.socket, *, shared: bool) -> None:
 def take_new_connections(listeners: Iterable[socket.socket]) -> None:
     """Give every new connection to these listeners, and none to those that they have joined.
 
-    Where there is none to take from, it changes nothing.
+    Where there is none to take from, it changes nothing; nor where a listener is shared no more.
+    One whose sharing ended before it listened is in no group, for which the kernel has a filter.
     """
     instruction = ctypes.create_string_buffer(
         struct.pack("HBBI", _BPF_RETURN, 0, 0, _NEWEST_OF_TWO)
     )
     program = struct.pack("@HP", 1, ctypes.addressof(instruction))
     for each in listeners:
-        if each.family != socket.AF_UNIX:
+        if each.family != socket.AF_UNIX and _is_shared(each):
             each.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_REUSEPORT_CBPF, program)
+
+
+def _is_shared(listener: socket.socket) -> bool:
+    return listener.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT) != 0
 
 
 def take_over(before: Iterable[int]) -> None:

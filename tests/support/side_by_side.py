@@ -17,6 +17,7 @@ LONG = (
     "tests/mutation/test_sample.py",
     "tests/fuzz/test_short.py",
     "tests/demo/test_once.py",
+    "tests/bench/soak/test_soak.py",
     "tests/decision_cache/test_ends.py",
     "tests/integration/test_bound_tokens.py",
     "tests/integration/test_service_mtls.py",

@@ -135,6 +135,19 @@ def test_where_there_is_nothing_to_take_over_nothing_changes(held: ExitStack) ->
     assert waiting(alone) == 4
 
 
+def test_a_listener_whose_sharing_ended_before_it_listened_takes_nothing_over(
+    held: ExitStack,
+) -> None:
+    """A worker that was killed at the end of an overlapping restart binds, and then is told."""
+    (late,) = open_listeners("127.0.0.1:0", joins=True)
+    held.enter_context(late)
+    ports.share_socket(late, shared=False)
+    late.listen(64)
+    ports.take_new_connections([late])
+    connect(held, late, 4)
+    assert waiting(late) == 4
+
+
 def test_a_unix_socket_is_left_as_it_is(held: ExitStack) -> None:
     unix = held.enter_context(socket.socket(socket.AF_UNIX))
     ports.share_socket(unix, shared=True)

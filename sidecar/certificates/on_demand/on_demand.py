@@ -232,9 +232,10 @@ class OnDemand:
         entry = self._entry_of(canonical, asked, waits=waits)
         if entry is None:
             return OBTAINING
-        if waits:
-            self._put(asked, canonical, entry)
         material = self._store.get(entry.key)
+        # Who came back with a certificate of this name must hear of the next one too.
+        if waits or (material is not None and self._table.entry_of(asked) is None):
+            self._put(asked, canonical, entry)
         if material is not None:
             entry.served = True
             return material

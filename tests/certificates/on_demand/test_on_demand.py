@@ -101,6 +101,21 @@ async def test_a_configured_wildcard_serves_its_names_without_a_registry() -> No
     assert world.ca.orders == []
 
 
+async def test_who_came_back_with_a_certificate_hears_of_the_next() -> None:
+    """After a restart of the sidecar Envoy names what it holds, and asks for nothing."""
+    world = World(configured=("edge",))
+    world.store.put("edge", material("7", "*.app.example"))
+    assert world.ask("x.app.example", waits=False) == "7"
+    world.notified.clear()
+    world.store.put("edge", material("8", "*.app.example"))
+    assert world.notified == ["x.app.example"]
+    assert world.ask("x.app.example", waits=False) == "8"
+    world.now += 1
+    assert world.ask("y.app.example") == world.ask("x.app.example", waits=False) == "8"
+    assert world.on_demand.names == {"x.app.example", "y.app.example"}
+    assert world.ca.orders == []
+
+
 async def test_a_configured_certificate_is_never_displaced() -> None:
     world = World(configured=("shop.example",))
     world.store.put("shop.example", material("7", "other.example"))

@@ -94,6 +94,7 @@ def invocations(folder: Path) -> dict[str, Invocation]:
         "audit key": Invocation(["--config", config]),
         "audit verify": Invocation([str(log)]),
         "explain": Invocation(["1", "--audit", str(log)]),
+        "replay": Invocation([str(log), "--config", config]),
         "module sign": Invocation(["--key", key, "--output", f"{bundle}.sig", str(bundle)]),
         "module verify": Invocation(["--key", jwks, "--signature", jwks, str(bundle)]),
         "csp check": Invocation(["--policy", "script-src é"]),

@@ -70,8 +70,8 @@ class Snapshot(msgspec.Struct, frozen=True):
     publishers: Publishers = NO_PUBLISHERS
     tenant_tables: TenantTables = {}
     """The tables of tenants that were read; ``tokens`` has those that its issuers name."""
-    record_inputs: bool = False
-    """Audit lines have what decisions were made from."""
+    recorded_rules: str = ""
+    """A digest of the rules of tokens; empty where audit lines have no inputs of decisions."""
 
     def check_age(self) -> None:
         """Deny with keys or revocations past their maximum age; for ``when_degraded: refuse``."""

@@ -35,7 +35,7 @@ from sidecar.authz.credential import Credential, find_scanned_token, find_token,
 from sidecar.authz.decision import Decision, RequestView, Snapshot
 from sidecar.authz.method import OPTIONS, canonical_method
 from sidecar.authz.preflight import match_preflight
-from sidecar.authz.recorded_inputs import request_inputs
+from sidecar.authz.recorded_inputs import Decided, request_inputs
 from sidecar.authz.requirements import check_client, check_grants, check_tenant
 from sidecar.authz.response_cache import FastPathFindings, ResolvedTarget, ResponseCache
 from sidecar.authz.routes import DPOP, UNMATCHED, Route
@@ -59,6 +59,8 @@ from sidecar.tokens.policy import IssuerPolicy
 from sidecar.tokens.proofs import ProofGuard
 from sidecar.tokens.verifier import ClaimsDenied, VerifiedToken, verify_token
 
+NO_ROUTE = "no route matches this method, host and path"
+"""The detail of a denial."""
 _STRICTEST = IssuerPolicy(leeway_seconds=0.0)
 """For a token whose issuer is gone since; it has no more rules, and no leeway."""
 
@@ -146,13 +148,17 @@ class Evaluation:
             stream_milliseconds=self.stream_milliseconds() if trusted else 0,
             fields=((NONCE_FIELD, nonce.encode("ascii")),) if nonce is not None else (),
             dpop=_takes_dpop(route),
-            inputs=self.read_inputs() if self._snapshot.record_inputs else NO_INPUTS,
-            known_token=self.known_token if self._snapshot.record_inputs else None,
+            inputs=self.read_inputs(shadowed or outcome)
+            if self._snapshot.recorded_rules
+            else NO_INPUTS,
+            known_token=self.known_token if self._snapshot.recorded_rules else None,
         )
 
-    def read_inputs(self) -> RecordedInputs:
+    def read_inputs(self, reason: str) -> RecordedInputs:
         """Return what the audit line has of what this was decided from."""
-        return request_inputs(self._view, self.route, self.known_token, self.found)
+        snapshot = self._snapshot
+        decided = Decided(reason, snapshot.dpop, snapshot.recorded_rules)
+        return request_inputs(self._view, self.route, self.known_token, self.found, decided)
 
     def run(self) -> Grant:
         """Run the steps; return the ground on which the request passes, or raise ``Denied``."""
@@ -236,7 +242,7 @@ class Evaluation:
         """Return the first route that matches; raise ``Denied`` for none or for two readings."""
         route = self._snapshot.routes.find(self.method, self.host, self.path)
         if route is None:
-            raise Denied(Reason.ROUTE_UNKNOWN, "no route matches this method, host and path")
+            raise Denied(Reason.ROUTE_UNKNOWN, NO_ROUTE)
         return route
 
     def check_client(self, route: Route) -> None:

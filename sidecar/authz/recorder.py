@@ -224,7 +224,7 @@ def entry_of(outcome: Outcome) -> AuditEntry:
         decision_id=outcome.decision_id,
         outcome="allow" if decision.allowed else "deny",
         reason=decision.outcome,
-        status=_status(decision),
+        status=status_of(decision),
         route=decision.route,
         latency_us=outcome.latency_ns // 1000,
         method=decision.method,
@@ -246,7 +246,7 @@ def entry_of(outcome: Outcome) -> AuditEntry:
     )
 
 
-def _status(decision: Decision) -> int:
+def status_of(decision: Decision) -> int:
     """Return the status that the client gets; 200 where the application answers."""
     if decision.outcome is Grant.PREFLIGHT:
         return NO_CONTENT

@@ -53,7 +53,12 @@ def check_client(principal: str, certificate: str, allowed: Iterable[str], now: 
         raise Denied(Reason.CLIENT_NOT_ALLOWED, shown)
     if not shown.not_before <= now < shown.not_after:
         raise Denied(Reason.CLIENT_NOT_ALLOWED, "the client's certificate is not valid now")
-    if shown.names.admitted_by(allowed) is None:
+    check_names(shown.names, allowed)
+
+
+def check_names(names: PeerNames, allowed: Iterable[str]) -> None:
+    """Require that a client's names are on a route's list."""
+    if names.admitted_by(allowed) is None:
         raise Denied(Reason.CLIENT_NOT_ALLOWED, "the client's names are not on the route's list")
 
 

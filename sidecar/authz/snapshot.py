@@ -3,7 +3,7 @@
 from sidecar.authz.credential import COOKIE_PREFIX, WEBSOCKET, TokenPlaces
 from sidecar.authz.decision import Snapshot
 from sidecar.authz.routes import DPOP, Route, RouteTable
-from sidecar.authz.token_policy import token_policy
+from sidecar.authz.token_policy import rules_digest, token_policy
 from sidecar.common.canonical import canonical_path
 from sidecar.config import model
 from sidecar.headers.compile import compile_headers
@@ -35,7 +35,7 @@ def build_snapshot(config: model.Config, ring: KeyRing) -> Snapshot:
         pii_names=PiiAction(config.tokens.pii.by_name),
         pii_values=PiiAction(config.tokens.pii.by_value),
         modules=_module_policy(config.modules),
-        record_inputs=config.audit.record_inputs,
+        recorded_rules=rules_digest(config) if config.audit.record_inputs else "",
     )
 
 

@@ -1,5 +1,8 @@
 """Compiles the settings of token issuers into the rules of the verifier."""
 
+from hashlib import sha256
+
+import msgspec
 from msgspec.structs import replace
 
 from sidecar.authz.claim_reading import reading_of
@@ -36,6 +39,13 @@ def token_policy(tokens: model.Tokens, *, record_inputs: bool = False) -> TokenP
         algorithms=frozenset(name for entry in tokens.issuers for name in entry.algorithms),
         others=None,
     )
+
+
+def rules_digest(config: model.Config) -> str:
+    """Return a digest of everything in a configuration that decides about a token alone."""
+    tokens = replace(config.tokens, cache_entries=0)
+    decided_by = msgspec.json.encode((tokens, config.keys.denied_kids))
+    return sha256(decided_by).hexdigest()[:12]
 
 
 def issuer_policy(entry: model.TokenIssuerSettings, tokens: model.Tokens) -> IssuerPolicy:

@@ -35,6 +35,7 @@ COMMANDS: Mapping[str, str] = {
     "check": "evaluate requests offline, or test a policy",
     "explain": "find a decision in the audit log",
     "audit": "verify the audit trail",
+    "replay": "decide an audit log again by another configuration",
     "module": "sign and verify bundles of modules",
     "csp": "lint policies, and learn from violation reports",
     "certs": "the certificates of a running sidecar",

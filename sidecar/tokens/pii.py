@@ -9,7 +9,7 @@ A finding names the claim and never its value.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from functools import lru_cache
 from ipaddress import ip_address
@@ -32,6 +32,9 @@ _SEPARATORS = re.compile(r"[^a-z0-9]")
 _EMAIL = re.compile(r"[^\s@,;<>]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})+")
 _PHONE = re.compile(r"(?:tel:)?\+[1-9](?:[ ().-]?[0-9]){6,14}")
 _LIKE_AN_ADDRESS = re.compile(r"\[?[0-9A-Fa-f:.]*[.:][0-9A-Fa-f:.]*(?:%\w+)?\]?(?:/[0-9.]+)?")
+_DESCRIPTION = re.compile(
+    r"claim (?:'([^'\\]+)'|\"([^\"\\]+)\") holds ([a-z]+) \(by its (name|value)\)"
+)
 _MAX_NUMBER_LENGTH = 64
 _DOTS, _COLONS = 3, 2
 """An IPv4 address has three dots, an IPv6 address two colons at least."""
@@ -56,6 +59,12 @@ class PiiFinding(NamedTuple):
         """Describe the finding without the value."""
         return f"claim {self.claim!r} holds {self.kind} (by its {self.by})"
 
+    @classmethod
+    def parse(cls, text: str) -> "PiiFinding | None":
+        """Return the finding of a description; ``None`` for another text, or one cut."""
+        found = _DESCRIPTION.fullmatch(text)
+        return None if found is None else cls(found[1] or found[2], found[3], found[4])
+
 
 def find_pii(payload: Mapping[str, Any], allowed: frozenset[str] = frozenset()) -> list[PiiFinding]:
     """Return the personal data in all claims, nested ones too, but those ``allowed`` by path.
@@ -79,8 +88,15 @@ def check_pii(
     """Return a warning for each finding that is allowed; raise ``Denied`` for one that is not."""
     if by_name is PiiAction.OFF and by_value is PiiAction.OFF:
         return ()
+    return judge_findings(find_pii(payload, allowed), by_name, by_value)
+
+
+def judge_findings(
+    findings: Iterable[PiiFinding], by_name: PiiAction, by_value: PiiAction
+) -> tuple[str, ...]:
+    """Return a warning for each finding that is allowed; raise ``Denied`` for one that is not."""
     warnings = []
-    for finding in find_pii(payload, allowed):
+    for finding in findings:
         match by_name if finding.by == "name" else by_value:
             case PiiAction.DENY:
                 raise Denied(Reason.PII_IN_TOKEN, str(finding))

@@ -51,6 +51,8 @@ class VerifiedToken(msgspec.Struct, frozen=True, gc=False):
     header: "JoseHeader"
     rules: IssuerPolicy
     """The rules by which it was read, those of its key's issuer."""
+    size: int
+    """How many bytes it has."""
 
     def slimmed(self) -> "VerifiedToken":
         """Return the token without its payload, sharing equal tuples with other tokens."""
@@ -63,7 +65,7 @@ class VerifiedToken(msgspec.Struct, frozen=True, gc=False):
             roles=_shared(self.claims.roles),
             scopes=_shared(self.claims.scopes),
         )
-        return VerifiedToken(claims, self.key, None, self.header, self.rules)
+        return VerifiedToken(claims, self.key, None, self.header, self.rules, self.size)
 
     @property
     def kid(self) -> str:
@@ -123,10 +125,12 @@ def verify_token(
     if not keep_payload:
         plain = read_plain_claims(raw, rules, key.issuer, now)
         if plain is not None:
-            return VerifiedToken(_with_id(plain, signed), key, None, header, rules)
-    verified = _read_payload(raw, key, header, rules, signed)
+            return VerifiedToken(_with_id(plain, signed), key, None, header, rules, len(token))
+    payload, claims = _read_payload(raw, key, rules)
+    claims = _with_id(claims, signed)
+    verified = VerifiedToken(claims, key, payload, header, rules, len(token))
     try:
-        check_claims(verified.claims, rules, now)
+        check_claims(claims, rules, now)
     except Denied as denied:
         raise ClaimsDenied(denied, verified) from None
     return verified
@@ -178,10 +182,7 @@ def _verify_signature(
 ) -> tuple[VerificationKey, IssuerPolicy]:
     """Return the key under which the signature verifies, and the rules of its issuer."""
     signature: bytes | None = None
-    for key in keys:
-        rules = policy.of(key.issuer)
-        if rules is None or not _allows(header, key, rules):
-            continue
+    for key, rules in keys_for(header, keys, policy):
         if signature is None:
             signature = decode_base64url(segment, "the signature")
         try:
@@ -189,9 +190,24 @@ def _verify_signature(
         except InvalidSignature:
             continue
         return key, rules
-    if signature is None:
-        raise _why_not(header, keys, policy)
     raise Denied(Reason.SIGNATURE_INVALID, "the signature does not verify under the kid's key")
+
+
+def keys_for(
+    header: JoseHeader, keys: tuple[VerificationKey, ...], policy: TokenPolicy
+) -> list[tuple[VerificationKey, IssuerPolicy]]:
+    """Return which of a ``kid``'s keys may verify a token with this header, and by which rules.
+
+    At least one; raises ``Denied`` where there is none.
+    """
+    found = [
+        (key, rules)
+        for key in keys
+        if (rules := policy.of(key.issuer)) is not None and _allows(header, key, rules)
+    ]
+    if not found:
+        raise _why_not(header, keys, policy)
+    return found
 
 
 def _allows(header: JoseHeader, key: VerificationKey, rules: IssuerPolicy) -> bool:
@@ -285,14 +301,14 @@ def _types_of(found: list[IssuerPolicy]) -> str:
 
 
 def _read_payload(
-    raw: bytes, key: VerificationKey, header: JoseHeader, rules: IssuerPolicy, signed: bytes
-) -> VerifiedToken:
-    """Read the claims; they must name the key's issuer."""
+    raw: bytes, key: VerificationKey, rules: IssuerPolicy
+) -> tuple[dict[str, Any], Claims]:
+    """Return the payload and its claims; they must name the key's issuer."""
     payload = decode_json_object(raw, "the payload")
     claims = read_claims(payload, rules)
     if key.issuer is not None and claims.issuer != key.issuer:
         raise Denied(Reason.ISSUER_MISMATCH, "claim 'iss' is not the issuer of the token's key")
-    return VerifiedToken(_with_id(claims, signed), key, payload, header, rules)
+    return payload, claims
 
 
 def _with_id(claims: Claims, signed: bytes) -> Claims:

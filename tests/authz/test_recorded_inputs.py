@@ -10,6 +10,7 @@ from sidecar.authz.decision_ids import DecisionIds
 from sidecar.authz.recorder import DecisionRecorder
 from sidecar.authz.service import CheckService
 from sidecar.authz.snapshot import build_snapshot
+from sidecar.authz.token_policy import rules_digest
 from sidecar.config import parse_config
 from sidecar.decision_cache.payload import token_texts
 from sidecar.observability.audit import AuditLog, FileSink
@@ -36,6 +37,7 @@ routes:
   - {name: peers, path_prefix: /peers, auth: none, clients: ["spiffe://example/*"]}
 """,
 ).replace("headers:\n", 'headers:\n  cors: {pages: {origins: ["https://page.example"]}}\n')
+RULES = rules_digest(parse_config(RECORDING, "test"))
 CLAIMS = {
     "iss": ISSUER,
     "alg": "ES256",
@@ -89,7 +91,7 @@ def test_an_allowed_request_has_its_claims_on_both_paths(recording: Recording) -
     recording.ask(token)
     recording.ask(token)
     first, second = recording.lines()
-    assert first["inputs"] == second["inputs"] == CLAIMS
+    assert first["inputs"] == second["inputs"] == {**CLAIMS, "size": len(token)}
     assert list(first) == list(second)
 
 
@@ -148,7 +150,8 @@ def test_of_a_token_that_is_not_believed_nothing_is_recorded(
     recording.ask(BEFORE_VERIFICATION[what])
     (line,) = recording.lines()
     assert line["outcome"] == "deny"
-    assert not line.keys() & {"inputs", "tenant", "subject", "kid", "token_id"}
+    assert not line.keys() & {"tenant", "subject", "kid", "token_id"}
+    assert line["inputs"] == {"place": "header", "rules": RULES}
 
 
 def test_where_the_token_was_is_said(recording: Recording) -> None:
@@ -179,8 +182,10 @@ def test_two_credentials_are_not_told_apart_from_none_but_by_the_reason(
     token = SIGNER.mint()
     recording.ask(token, path="/page", headers={"cookie": f"session={token.decode()}"})
     recording.ask(path="/either?access_token=x")
-    ambiguous, in_query = recording.lines()
-    assert ambiguous["inputs"] == {"searched": ["cookie:session", "header"]}
+    recording.ask(path="/api", headers={"authorization": "Bearer a, Bearer b"})
+    ambiguous, in_query, of_one_header = recording.lines()
+    assert of_one_header["inputs"] == {"searched": ["header"], "rules": RULES}
+    assert ambiguous["inputs"] == {"searched": ["cookie:session", "header"], "rules": RULES}
     assert in_query["inputs"] == {"in_query": True}
 
 
@@ -193,7 +198,6 @@ def test_a_preflight_has_its_origin_and_what_it_announces(recording: Recording) 
     assert allowed["inputs"] == {
         "origin": "https://page.example",
         "announced": "PUT",
-        "searched": ["cookie:session", "header"],
     }
     assert denied["inputs"]["origin"] == "https://evil.example"
 

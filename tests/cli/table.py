@@ -96,6 +96,7 @@ def invocations(folder: Path) -> dict[str, Invocation]:
         "audit forget": Invocation(["t", "é", "--config", config, "--token-file", key]),
         "audit verify": Invocation([str(log)]),
         "explain": Invocation(["1", "--audit", str(log)]),
+        "replay": Invocation([str(log), "--config", config]),
         "module sign": Invocation(["--key", key, "--output", f"{bundle}.sig", str(bundle)]),
         "module verify": Invocation(["--key", jwks, "--signature", jwks, str(bundle)]),
         "csp check": Invocation(["--policy", "script-src é"]),

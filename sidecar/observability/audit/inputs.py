@@ -44,14 +44,18 @@ class RecordedInputs(
     """The claims that had to be there; ``None`` for sub, iat, jti and nbf."""
     unsought: tuple[str, ...] = ()
     """Where personal data was not looked for: by ``name``, by ``value``, in a claim."""
+    size: int = 0
+    """The token's bytes."""
     place: str = ""
-    """Where the token was, as in ``routes[].token_from``; empty for the header."""
-    dpop: bool = False
-    """The token came under the scheme ``DPoP``."""
+    """Where the token was, as in ``routes[].token_from``; empty for a verified one's header."""
+    dpop: str = ""
+    """For a token under the scheme ``DPoP``, a digest of the rules of its proof."""
     searched: tuple[str, ...] = ()
-    """The places that the route reads; empty for the header alone."""
+    """The places that the route reads; empty for the header alone, where a token was found."""
     in_query: bool = False
     """The query held a token."""
+    rules: str = ""
+    """For a credential that failed before its claims were read, a digest of the rules of then."""
     peer: tuple[str, ...] = ()
     """The names of the client's certificate, where the route reads it."""
     origin: str = ""

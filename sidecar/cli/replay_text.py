@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sidecar.cli.explain import reasons
 from sidecar.common.printable import printable
+from sidecar.common.reason_texts import reasons
 
 _TITLES = {
     "gained": "WOULD GAIN ACCESS",

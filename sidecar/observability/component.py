@@ -98,6 +98,7 @@ def start_audit(
         pseudonyms=None if settings.pseudonyms is None else Pseudonymizer(wall_seconds),
     )
     refusals, watch = RecentRefusals(), SinkWatch()
+    refusals.hides_personal = lambda: trail.replaces_personal
     audit = AuditLog(
         _open_sink(settings),
         queue_lines=settings.queue_lines,

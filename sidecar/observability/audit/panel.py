@@ -38,7 +38,7 @@ _BRIEF = ("time", "reason", "request")
 _FIELDS = (
     "decision_id", "outcome", "reason", "status", "route", "method", "host", "path", "source",
     "principal", "tenant", "subject", "kid", "token_id", "token_digest", "detail",
-    "shadow_reason", "key_state", "latency_us",
+    "shadow_reason", "key_state", "latency_us", "request_id", "trace_id",
 )  # fmt: skip
 _RELATED = ("source", "tenant", "route", "kid", "token_digest")
 _FILTERS = ("reason", *_RELATED)
@@ -173,7 +173,7 @@ def _findings(recent: Sequence[AuditLine]) -> Iterator[Finding]:
 
 def _story(lines: Sequence[AuditLine], wanted: str) -> Panel:
     """Return all that is known of one refusal."""
-    found = next((each for each in lines if each.decision_id == wanted), None)
+    found = next((e for e in lines if wanted in {e.decision_id, e.request_id, e.trace_id}), None)
     if found is None:
         return Panel(
             "This decision is not among the last refusals in memory: `sidecar explain ID --audit"

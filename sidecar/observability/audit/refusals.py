@@ -5,7 +5,9 @@ so that an operator sees refusals while the disk is full. Bounded in lines and i
 """
 
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+
+import msgspec
 
 from sidecar.observability.audit.entry import AuditLine, read_line
 
@@ -13,6 +15,7 @@ KEEP_LINES = 512
 MAX_LINE_BYTES = 16_384
 """A longer line is not kept: every field of a line is cut, and none that we write is so long."""
 _DENIED = b'"outcome":"deny"'
+_HIDDEN = {"subject": "", "source": ""}
 _HEAD_BYTES = 160
 """Time and id come before the outcome, and are shorter than this."""
 
@@ -22,6 +25,8 @@ class RecentRefusals:
 
     def __init__(self, keep: int = KEEP_LINES) -> None:
         self._lines: deque[bytes] = deque(maxlen=keep)
+        self.hides_personal: Callable[[], bool] = lambda: False
+        """Whether the log replaces subjects and addresses; its lines here are from before that."""
         self.seen = 0
         """How many there were since the start, kept or not."""
 
@@ -42,9 +47,12 @@ class RecentRefusals:
                 self.take(line)
 
     def latest(self) -> list[AuditLine]:
-        """Return them, the latest first."""
+        """Return them, the latest first; without what is personal where that is hidden."""
         entries = (read_line(line.removesuffix(b"\n")) for line in reversed(self._lines))
-        return [each for each in entries if each is not None and each.outcome == "deny"]
+        denied = [each for each in entries if each is not None and each.outcome == "deny"]
+        if not self.hides_personal():
+            return denied
+        return [msgspec.structs.replace(each, **_HIDDEN) for each in denied]
 
 
 def by_reason(entries: Sequence[AuditLine]) -> list[tuple[str, int]]:

@@ -66,6 +66,11 @@ class Trail:
         self.broken = ""
         """What was wrong with the end of the file when it was read last."""
 
+    @property
+    def replaces_personal(self) -> bool:
+        """Whether personal fields are replaced: who shows lines from before must hide them."""
+        return self.pseudonyms is not None
+
     def use_place(self, place: ChainPlace, *, is_chained: bool) -> None:
         """Chain where another place says, from the next batch on."""
         before, self._place = self._place, place

@@ -4,10 +4,13 @@ import threading
 
 import pytest
 
+from sidecar.observability.audit.chain_file import MemoryPlace
 from sidecar.observability.audit.entry import AuditEntry, encode_entry
 from sidecar.observability.audit.log import AuditLog
+from sidecar.observability.audit.pseudonyms import Pseudonymizer
 from sidecar.observability.audit.refusals import MAX_LINE_BYTES, RecentRefusals, by_reason
 from sidecar.observability.audit.sinks import Sink
+from sidecar.observability.audit.trail import Trail
 
 
 def line(number: int = 0, outcome: str = "deny", **more: str) -> bytes:
@@ -17,13 +20,17 @@ def line(number: int = 0, outcome: str = "deny", **more: str) -> bytes:
 def entry(
     number: int = 0,
     outcome: str = "deny",
+    *,
     reason: str = "token_expired",
     detail: str = "",
     path: str = "",
+    subject: str = "",
+    source: str = "",
 ) -> AuditEntry:
     return AuditEntry(
         at=1000.0 + number, decision_id=f"{number:032x}", outcome=outcome, status=401,
         latency_us=5, route="api", reason=reason, detail=detail, path=path,
+        subject=subject, source=source,
     )  # fmt: skip
 
 
@@ -79,6 +86,23 @@ def test_what_is_kept_is_redacted_as_the_line_is() -> None:
     token = f"/a?t=eyJhbGciOiJFUzI1NiJ9.{'a' * 40}.{'b' * 86}"
     kept.take(line(path=token))
     assert "eyJ" not in kept.latest()[0].path
+
+
+def test_what_the_log_replaces_is_hidden() -> None:
+    """Its lines come here before subjects and addresses are replaced by pseudonyms."""
+    kept = RecentRefusals()
+    kept.take(line(subject="user-42", source="192.0.2.1"))
+    assert (kept.latest()[0].subject, kept.latest()[0].source) == ("user-42", "192.0.2.1")
+    kept.hides_personal = lambda: True
+    assert (kept.latest()[0].subject, kept.latest()[0].source) == ("", "")
+
+
+def test_a_trail_that_replaces_what_is_personal_says_so() -> None:
+    trail = Trail(MemoryPlace(), lambda: 0.0, is_chained=False)
+    assert not trail.replaces_personal
+    pseudonyms = Pseudonymizer(lambda: 0.0)
+    trail = Trail(MemoryPlace(), lambda: 0.0, is_chained=False, pseudonyms=pseudonyms)
+    assert trail.replaces_personal
 
 
 def test_reasons_are_counted_the_most_first() -> None:

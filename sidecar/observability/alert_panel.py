@@ -1,7 +1,7 @@
 """What the operator's page says of alerts: the last ones, and whether they are delivered. Pure."""
 
 from sidecar.observability.alerts import Alerts, Severity, Webhook
-from sidecar.observability.panel import Ask, At, Mark, Panel, Row, Table, Value, plural
+from sidecar.observability.panel import Ask, At, Finding, Mark, Panel, Row, Table, Value, plural
 
 _COLUMNS = (
     ("at", "At"), ("severity", "Severity"), ("subject", "About"), ("state", "State"),
@@ -19,6 +19,19 @@ def alerts_panel(alerts: Alerts, webhook: Webhook | None, _ask: Ask) -> Panel:
     facts: list[tuple[str, Value]] = [
         (f"{severity}", count) for severity, count in alerts.raised.items()
     ]
+    findings: tuple[Finding, ...] = ()
+    if webhook is not None and webhook.problem:
+        findings = (
+            Finding(
+                Severity.WARNING,
+                "alerts",
+                f"Alerts are not delivered: {webhook.problem}. {plural(len(alerts.queue), 'alert')}"
+                f" waiting, {alerts.dropped:,} lost.",
+                webhook.failing_since,
+                "Mend the webhook, or alerts.webhook in the configuration. Until then alerts are"
+                " in the log and on this page alone.",
+            ),
+        )
     if webhook is None:
         facts.append(("webhook", "none is configured: alerts are in the log alone"))
     else:
@@ -29,6 +42,7 @@ def alerts_panel(alerts: Alerts, webhook: Webhook | None, _ask: Ask) -> Panel:
     total = sum(alerts.raised.values())
     return Panel(
         f"{plural(total, 'alert')} since the start.",
+        findings,
         facts=tuple(facts),
         tables=(
             Table(

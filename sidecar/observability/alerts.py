@@ -161,6 +161,10 @@ class Webhook:
         self._session: Any = None
         self.delivered = 0
         self.failed = 0
+        self.problem = ""
+        """Why the last delivery failed; empty if it did not."""
+        self.failing_since: float | None = None
+        """When the first failed since the last that did not (Unix seconds)."""
 
     async def run(self) -> None:
         """Deliver until cancelled."""
@@ -194,9 +198,11 @@ class Webhook:
             else:
                 if status // 100 == _SUCCESS_CLASS:
                     self.delivered += 1
+                    self.problem, self.failing_since = "", None
                     return True
                 why = f"the webhook answered {status}"
             self.failed += 1
+            self.problem, self.failing_since = why, self.failing_since or self._now()
             _log.warning("alert not delivered: %s", why, extra={"count": attempt})
             await self._sleep(_RETRIES.pause_seconds(attempt, self._jitter()))
         return False

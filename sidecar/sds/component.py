@@ -94,7 +94,7 @@ async def start(
     context.metrics.add_source(certificates.families)
     admin = certificates.admin()
     context.routes.update(certificate_routes(admin))
-    context.panels["certificates"] = certificates.panel
+    context.panels |= {"envoys": metrics.panel, "certificates": certificates.panel}
     context.actions |= certificate_actions(admin)
     obtain: Callable[[], Awaitable[None]] = partial(_obtain, context, certificates)
     if obtain_first:

@@ -18,3 +18,18 @@ def test_the_latest_come_first() -> None:
     )
     assert panel.summary == "2 alerts since the start."
     assert "none is configured" in str(dict(panel.facts)["webhook"])
+
+
+class Away:
+    """A webhook that does not answer."""
+
+    problem, failing_since = "the webhook answered 500", 7.0
+    delivered, failed = 1, 5
+
+
+def test_alerts_that_are_not_delivered() -> None:
+    alerts = Alerts(lambda: 1.0, with_webhook=True)
+    alerts.say(Alert(Severity.INFO, "a", "b", "c"))
+    (finding,) = alerts_panel(alerts, Away(), Ask(9.0)).findings  # type: ignore[arg-type]
+    assert (finding.part, finding.since) == ("alerts", 7.0)
+    assert "the webhook answered 500. 1 alert waiting" in finding.wrong

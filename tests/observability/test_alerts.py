@@ -140,6 +140,7 @@ async def test_a_failing_receiver_is_tried_again_in_order(
     assert messages == ["message 0", "message 1", "message 2"]
     assert slept == [1.0, 2.0, 4.0]
     assert (webhook.delivered, webhook.failed) == (3, 3)
+    assert (webhook.problem, webhook.failing_since) == ("", None), "it is delivered again"
 
 
 async def test_a_receiver_that_is_gone_costs_its_alert_in_the_end(

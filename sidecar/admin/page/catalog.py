@@ -20,6 +20,9 @@ PANELS = (
         "Certificates",
         "This sidecar serves no certificates (listen.sds is not configured).",
     ),
+    PanelEntry(
+        "envoys", "Envoys", "This sidecar serves no secrets (listen.sds is not configured)."
+    ),
     PanelEntry("on-demand", "Names on demand", "Not configured (on_demand)."),
     PanelEntry("workers", "Checks", "No Check is answered yet."),
     PanelEntry("refusals", "Refusals", "No decision yet."),

@@ -10,9 +10,9 @@ from sidecar.observability.panel import (
     Action,
     Ask,
     At,
-    Finding,
     Mark,
     Panel,
+    PanelFinding,
     Row,
     Table,
     Value,
@@ -31,7 +31,7 @@ _SOURCES = (
 )  # fmt: skip
 _SKIPPED = (("key", "Key"), ("source", "Listed in"), ("reason", "Reason"), ("why", "Why"))
 _READ = "Mend what the words name; the source is read again by itself, or at once by the button."
-_TOO_MANY = Finding(
+_TOO_MANY = PanelFinding(
     Severity.WARNING,
     "key-ring",
     "The sources list more keys than a key ring may hold: the last ring stays in force.",
@@ -50,7 +50,7 @@ def keys_panel(refresher: KeyRefresher, monotonic: float, ask: Ask) -> Panel:
     """Return the panel of keys; ``monotonic`` is the time by which they age."""
     ring, state = refresher.view
     polled = refresher.plan.polled
-    findings: list[Finding] = []
+    findings: list[PanelFinding] = []
     for each in polled:
         findings += _degraded(each, monotonic, ask.now)
         findings += poll_findings([each.status.status], _READ)
@@ -124,7 +124,7 @@ def _table(
     return Table(name, title, columns, tuple(rows[:_MAX_LISTED]), len(rows), brief=brief)
 
 
-def _degraded(polled: PolledSource, monotonic: float, now: float) -> tuple[Finding, ...]:
+def _degraded(polled: PolledSource, monotonic: float, now: float) -> tuple[PanelFinding, ...]:
     status = polled.status
     return _aged(
         f"degraded/{polled.source.issuer}", f"The keys of {polled.source.issuer} are",
@@ -134,13 +134,13 @@ def _degraded(polled: PolledSource, monotonic: float, now: float) -> tuple[Findi
 
 def _aged(
     part: str, what: str, life: Lifecycle, monotonic: float, now: float
-) -> tuple[Finding, ...]:
+) -> tuple[PanelFinding, ...]:
     if life.state is not KeyState.DEGRADED or life.refreshed_at is None:
         return ()
     days = life.age_seconds(monotonic) / 86_400
     since = now - life.age_seconds(monotonic) + life.max_age_seconds
     return (
-        Finding(
+        PanelFinding(
             Severity.CRITICAL,
             part,
             f"{what} degraded: last read {days:.1f} days ago, and older than max_age_seconds"
@@ -152,7 +152,7 @@ def _aged(
     )
 
 
-def _without_keys(refresher: KeyRefresher) -> tuple[Finding, ...]:
+def _without_keys(refresher: KeyRefresher) -> tuple[PanelFinding, ...]:
     """Say that no key verifies, of all issuers or of one whose source can be read."""
     ring = refresher.view.ring
     if refresher.view.state is KeyState.INIT:
@@ -162,7 +162,7 @@ def _without_keys(refresher: KeyRefresher) -> tuple[Finding, ...]:
         if not any(key.issuer == each.source.issuer for key in ring)
     ]  # fmt: skip
     return tuple(
-        Finding(
+        PanelFinding(
             Severity.CRITICAL,
             f"no-keys/{each.source.issuer}",
             f"No key of {each.source.issuer} verifies: every token of this issuer is refused"

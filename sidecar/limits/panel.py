@@ -9,9 +9,9 @@ from sidecar.limits.tenant_limits import TenantLimitPoller
 from sidecar.observability.alerts import Severity
 from sidecar.observability.panel import (
     Ask,
-    Finding,
     Mark,
     Panel,
+    PanelFinding,
     Row,
     Table,
     Value,
@@ -43,7 +43,7 @@ async def limits_panel(
         key=lambda bucket: (-bucket.refused_total, bucket.value),
         matches=lambda bucket, search: search in bucket.value.lower(),
     )
-    findings: list[Finding] = []
+    findings: list[PanelFinding] = []
     facts: list[tuple[str, Value]] = [("tenants with a limit of their own", len(policy.tenants))]
     if poller is not None:
         findings += poll_findings([poller.status], _ENTRY)

@@ -1,7 +1,17 @@
 """What the operator's page says of alerts: the last ones, and whether they are delivered. Pure."""
 
 from sidecar.observability.alerts import Alerts, Severity, Webhook
-from sidecar.observability.panel import Ask, At, Finding, Mark, Panel, Row, Table, Value, plural
+from sidecar.observability.panel import (
+    Ask,
+    At,
+    Mark,
+    Panel,
+    PanelFinding,
+    Row,
+    Table,
+    Value,
+    plural,
+)
 
 _COLUMNS = (
     ("at", "At"), ("severity", "Severity"), ("subject", "About"), ("state", "State"),
@@ -19,10 +29,10 @@ def alerts_panel(alerts: Alerts, webhook: Webhook | None, _ask: Ask) -> Panel:
     facts: list[tuple[str, Value]] = [
         (f"{severity}", count) for severity, count in alerts.raised.items()
     ]
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[PanelFinding, ...] = ()
     if webhook is not None and webhook.problem:
         findings = (
-            Finding(
+            PanelFinding(
                 Severity.WARNING,
                 "alerts",
                 f"Alerts are not delivered: {webhook.problem}. {plural(len(alerts.queue), 'alert')}"

@@ -1,6 +1,6 @@
 """What a component shows an operator: plain values, of which the admin port makes HTML and JSON.
 
-A component describes its part in a ``Panel``: a sentence, facts, tables, and a ``Finding`` for each
+A component describes its part in a ``Panel``: a sentence, facts, tables, and a ``PanelFinding`` for each
 thing that is wrong. It knows nothing of pages; nothing here is escaped or formatted.
 """
 
@@ -44,7 +44,7 @@ class Mark(NamedTuple):
     severity: Severity | None = None
 
 
-class Link(NamedTuple):
+class PanelLink(NamedTuple):
     """A text that leads to a panel, with a query."""
 
     text: str
@@ -64,11 +64,11 @@ class Action(NamedTuple):
     warning: str = ""
 
 
-Value = str | int | float | bool | None | At | Span | Mark | Link | Action
+Value = str | int | float | bool | None | At | Span | Mark | PanelLink | Action
 Row = tuple[Value, ...]
 
 
-class Finding(NamedTuple):
+class PanelFinding(NamedTuple):
     """One thing that is wrong, for someone who has just been woken.
 
     ``part`` identifies it: of two findings about one part the first is shown. ``since`` is in Unix
@@ -104,7 +104,7 @@ class Panel(NamedTuple):
     """One component's part of the operator's page."""
 
     summary: str
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[PanelFinding, ...] = ()
     facts: tuple[tuple[str, Value], ...] = ()
     tables: tuple[Table, ...] = ()
     actions: tuple[Action, ...] = ()
@@ -148,7 +148,7 @@ def rank(severity: Severity) -> int:
     return _ORDER.index(severity)
 
 
-def worst_of(findings: Iterable[Finding]) -> Severity | None:
+def worst_of(findings: Iterable[PanelFinding]) -> Severity | None:
     """Return the worst severity; ``None`` without findings."""
     return min((each.severity for each in findings), key=rank, default=None)
 
@@ -185,13 +185,13 @@ async def page_of(
 
 def poll_findings(
     statuses: Iterable[PollStatus], do: str, severity: Severity = Severity.WARNING
-) -> tuple[Finding, ...]:
+) -> tuple[PanelFinding, ...]:
     """Return a finding for each source that can't be read.
 
     ``do`` is for a fault that does not know its remedy.
     """
     return tuple(
-        Finding(
+        PanelFinding(
             severity,
             status.part,
             f"{_capital(status.name)} can't be read: {status.problem}. Meanwhile {status.kept}.",

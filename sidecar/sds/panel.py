@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from sidecar.observability.alerts import Severity
-from sidecar.observability.panel import Ask, At, Finding, Mark, Panel, Row, Table, plural
+from sidecar.observability.panel import Ask, At, Mark, Panel, PanelFinding, Row, Table, plural
 
 KEPT_REFUSALS = 20
 RECENT_SECONDS = 600.0
@@ -46,12 +46,12 @@ def envoys_panel(streams: int, pushed: int, refusals: Sequence[SdsRefusal], ask:
     )
 
 
-def _nacked(recent: Sequence[SdsRefusal]) -> tuple[Finding, ...]:
+def _nacked(recent: Sequence[SdsRefusal]) -> tuple[PanelFinding, ...]:
     if not recent:
         return ()
     last = recent[-1]
     return (
-        Finding(
+        PanelFinding(
             Severity.WARNING,
             "sds-refused",
             f"Envoy {last.peer} refused a secret, {plural(len(recent), 'time')} within ten"
@@ -63,12 +63,12 @@ def _nacked(recent: Sequence[SdsRefusal]) -> tuple[Finding, ...]:
     )
 
 
-def _turned_away(recent: Sequence[SdsRefusal]) -> tuple[Finding, ...]:
+def _turned_away(recent: Sequence[SdsRefusal]) -> tuple[PanelFinding, ...]:
     if not recent:
         return ()
     last = recent[-1]
     return (
-        Finding(
+        PanelFinding(
             Severity.WARNING,
             "sds-peers",
             f"{plural(len(recent), 'connection')} for secrets were refused within ten minutes, the"

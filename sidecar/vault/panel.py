@@ -9,9 +9,9 @@ from sidecar.observability.panel import (
     VAULT,
     Ask,
     At,
-    Finding,
     Mark,
     Panel,
+    PanelFinding,
     Span,
     Value,
     poll_findings,
@@ -50,12 +50,12 @@ def vault_panel(view: VaultView, ask: Ask) -> Panel:
     )
 
 
-def _outage(view: VaultView) -> tuple[Finding, ...]:
+def _outage(view: VaultView) -> tuple[PanelFinding, ...]:
     failed = view.contact.failed
     if view.contact.is_healthy or failed is None:
         return ()
     return (
-        Finding(
+        PanelFinding(
             Severity.WARNING,
             VAULT,
             f"Vault does not answer. {failed.fault}.",
@@ -65,13 +65,13 @@ def _outage(view: VaultView) -> tuple[Finding, ...]:
     )
 
 
-def _skew(contact: VaultContact, address: str) -> tuple[Finding, ...]:
+def _skew(contact: VaultContact, address: str) -> tuple[PanelFinding, ...]:
     ahead = contact.clock_ahead_seconds
     if ahead is None or abs(ahead) <= MAX_SKEW_SECONDS:
         return ()
     direction = "behind" if ahead > 0 else "ahead of"
     return (
-        Finding(
+        PanelFinding(
             Severity.WARNING,
             "clock",
             f"This machine's clock is {abs(ahead):.0f} s {direction} that of Vault at {address}."

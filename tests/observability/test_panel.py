@@ -13,8 +13,8 @@ from sidecar.observability.panel import (
     MAX_SEARCH,
     VAULT,
     Ask,
-    Finding,
     Panel,
+    PanelFinding,
     page_of,
     poll_findings,
     rank,
@@ -86,7 +86,7 @@ async def test_checks_are_answered_while_a_long_table_is_read() -> None:
 
 
 def test_the_worst_finding_is_the_panels_severity() -> None:
-    found = [Finding(each, str(each), "", None, "") for each in Severity]
+    found = [PanelFinding(each, str(each), "", None, "") for each in Severity]
     assert worst_of(found) is Severity.CRITICAL
     assert Panel("", tuple(found[:2])).severity is Severity.WARNING
     assert Panel("").severity is None

@@ -12,7 +12,7 @@ from sidecar.admin.page.status import START, Status, status_of
 from sidecar.common.clock import Now
 from sidecar.observability.alerts import Severity
 from sidecar.observability.health import Health
-from sidecar.observability.panel import Ask, Collect, Finding, Panel
+from sidecar.observability.panel import Ask, Collect, Panel, PanelFinding
 
 CARD_ROWS = 5
 
@@ -64,8 +64,8 @@ class Collector:
             return Panel("This part can't be shown.", (_defect(name, exc),))
 
 
-def _defect(name: str, exc: Exception) -> Finding:
-    return Finding(
+def _defect(name: str, exc: Exception) -> PanelFinding:
+    return PanelFinding(
         Severity.WARNING,
         f"panel/{name}",
         f"This part can't be shown: internal error ({type(exc).__name__}).",

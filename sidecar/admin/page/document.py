@@ -8,7 +8,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sidecar.admin.page.status import PlacedFinding, Status
-from sidecar.observability.panel import Action, At, Finding, Link, Mark, Panel, Span, Table, Value
+from sidecar.observability.panel import (
+    Action,
+    At,
+    Mark,
+    Panel,
+    PanelFinding,
+    PanelLink,
+    Span,
+    Table,
+    Value,
+)
 
 
 def moment(seconds: float | None) -> str | None:
@@ -49,7 +59,7 @@ def _placed(placed: PlacedFinding) -> dict[str, Any]:
     return {"panel": placed.panel, **_finding(placed.finding), "follows": follows}
 
 
-def _finding(finding: Finding) -> dict[str, Any]:
+def _finding(finding: PanelFinding) -> dict[str, Any]:
     return {
         "severity": finding.severity,
         "part": finding.part,
@@ -79,7 +89,7 @@ def _plain(value: Value) -> Any:
             return moment(seconds)
         case Span(seconds):
             return seconds
-        case Mark(text, _) | Link(text, _, _):
+        case Mark(text, _) | PanelLink(text, _, _):
             return text
         case Action():
             return value.name

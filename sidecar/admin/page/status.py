@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from sidecar.observability.alerts import Severity
-from sidecar.observability.panel import Finding, Panel, rank
+from sidecar.observability.panel import Panel, PanelFinding, rank
 
 START, DRAIN = "start", "drain"
 _DO = {
@@ -34,9 +34,9 @@ _READY = {
 class PlacedFinding(NamedTuple):
     """A finding, the panel that it is of, and what fails only because of it."""
 
-    finding: Finding
+    finding: PanelFinding
     panel: str
-    follows: tuple[Finding, ...] = ()
+    follows: tuple[PanelFinding, ...] = ()
 
     @property
     def severity(self) -> Severity:
@@ -59,10 +59,10 @@ class Status(NamedTuple):
         return self.findings[0].severity if self.findings else None
 
 
-def health_findings(problems: Mapping[str, str], since: Mapping[str, float]) -> list[Finding]:
+def health_findings(problems: Mapping[str, str], since: Mapping[str, float]) -> list[PanelFinding]:
     """Return a finding for each part that keeps the sidecar from being ready."""
     return [
-        Finding(
+        PanelFinding(
             Severity.WARNING if part in {START, DRAIN} else Severity.CRITICAL,
             part,
             f"{_NAMES.get(part, part.capitalize())}: {problem}.",

@@ -13,8 +13,8 @@ from sidecar.observability.panel import (
     Action,
     Ask,
     At,
-    Link,
     Mark,
+    PanelLink,
     Row,
     Span,
     Table,
@@ -53,7 +53,7 @@ def draw(value: Value, drawing: Drawing) -> Html:
             drawn = shown(duration(value.seconds))
         case Mark():
             drawn = mark(value.text, value.severity)
-        case Link():
+        case PanelLink():
             drawn = element("a", value.text, href=path_of(value.panel, dict(value.query)))
         case Action():
             drawn = button(value, drawing)

@@ -20,7 +20,7 @@ from sidecar.admin.page.values import (
     table,
 )
 from sidecar.observability.alerts import Severity
-from sidecar.observability.panel import Action, Ask, Finding, Panel, rank
+from sidecar.observability.panel import Action, Ask, Panel, PanelFinding, rank
 
 _TITLES = {each.name: each.title for each in PANELS}
 _CARD_FACTS, _CARD_ROWS = 7, 5
@@ -259,7 +259,7 @@ def _told(placed: PlacedFinding, drawing: Drawing) -> Html:
     )
 
 
-def _parts(findings: Sequence[Finding]) -> str:
+def _parts(findings: Sequence[PanelFinding]) -> str:
     return ", ".join(each.part for each in findings)
 
 

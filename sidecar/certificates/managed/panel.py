@@ -15,9 +15,9 @@ from sidecar.observability.panel import (
     Action,
     Ask,
     At,
-    Finding,
     Mark,
     Panel,
+    PanelFinding,
     Row,
     Table,
     Value,
@@ -43,7 +43,7 @@ _STATES = {
 }
 
 
-class Overview:
+class CertificatesOverview:
     """What one look at every certificate finds, as the rows pass by."""
 
     def __init__(self) -> None:
@@ -72,7 +72,7 @@ class CertificatesView(NamedTuple):
 
 async def certificates_panel(view: CertificatesView, ask: Ask) -> Panel:
     """Return the panel: those that fail first, then those that end first."""
-    overview = Overview()
+    overview = CertificatesOverview()
     ours = (each for each in view.manager if each.name in view.configured)
     held, found = await page_of(ours, ask, key=urgency, matches=_matches, look=overview.look)
     rows = tuple(map(partial(_row, view, ask.now), held))
@@ -109,7 +109,7 @@ def urgency(managed: ManagedCertificate) -> tuple[bool, float, str]:
 
 def renewal_findings(
     part: str, failing: list[ManagedCertificate], now: float
-) -> tuple[Finding, ...]:
+) -> tuple[PanelFinding, ...]:
     """Return one finding for all certificates whose orders fail, about the one that ends first."""
     if not failing:
         return ()
@@ -127,7 +127,7 @@ def renewal_findings(
     is_near = any(each.level in _NEAR or not each.seconds_left(now) for each in failing)
     since = [each.failing_since for each in failing if each.failing_since is not None]
     return (
-        Finding(
+        PanelFinding(
             Severity.CRITICAL if is_near else Severity.WARNING,
             part,
             f"{what} ({plural(first.failures, 'failure')}): {first.last_fault}. {served}",
@@ -140,9 +140,9 @@ def renewal_findings(
     )
 
 
-def _revoked(revoked: list[ManagedCertificate]) -> tuple[Finding, ...]:
+def _revoked(revoked: list[ManagedCertificate]) -> tuple[PanelFinding, ...]:
     return tuple(
-        Finding(
+        PanelFinding(
             Severity.CRITICAL,
             f"revoked/{each.name}",
             f"Certificate {each.name!r} was revoked and is not replaced yet: no other Envoy gets"
@@ -155,9 +155,9 @@ def _revoked(revoked: list[ManagedCertificate]) -> tuple[Finding, ...]:
     )
 
 
-def _probed(view: CertificatesView) -> tuple[Finding, ...]:
+def _probed(view: CertificatesView) -> tuple[PanelFinding, ...]:
     return tuple(
-        Finding(
+        PanelFinding(
             Severity.WARNING,
             f"probe/{name}",
             f"The listener at {view.targets[name].settings.address} does not serve certificate"

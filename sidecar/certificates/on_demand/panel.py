@@ -18,9 +18,9 @@ from sidecar.observability.panel import (
     VAULT,
     Ask,
     At,
-    Finding,
     Mark,
     Panel,
+    PanelFinding,
     Row,
     Table,
     Value,
@@ -140,13 +140,13 @@ async def names_panel(view: NamesView, ask: Ask) -> Panel:
 
 def _not_obtained(
     failing: list[Entry], monotonic: float, now: float, total: int
-) -> tuple[Finding, ...]:
+) -> tuple[PanelFinding, ...]:
     """Return one finding for all names without a certificate, with the newest words."""
     ordered = [each for each in failing if each.refused not in _LIMITS]
     found = []
     if limited := len(failing) - len(ordered):
         found.append(
-            Finding(
+            PanelFinding(
                 Severity.WARNING,
                 "on-demand/limits",
                 f"{plural(limited, 'name')} wait for the limits on orders.",
@@ -158,7 +158,7 @@ def _not_obtained(
     if ordered:
         last = max(ordered, key=lambda each: each.failing_since or 0.0)
         found.append(
-            Finding(
+            PanelFinding(
                 Severity.WARNING,
                 "on-demand/orders",
                 f"{len(ordered):,} of {plural(total, 'name')} on demand have no certificate: the"

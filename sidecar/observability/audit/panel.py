@@ -12,10 +12,10 @@ from sidecar.observability.audit.sink_watch import SinkWatch
 from sidecar.observability.panel import (
     Ask,
     At,
-    Finding,
-    Link,
     Mark,
     Panel,
+    PanelFinding,
+    PanelLink,
     Row,
     Table,
     Value,
@@ -48,11 +48,11 @@ def audit_panel(audit: AuditLog, watch: SinkWatch, ask: Ask) -> Panel:
     """Return the panel of the audit log."""
     problem, since, where = audit.problem, audit.failing_since, audit.where
     state: Value = Mark("written")
-    findings: list[Finding] = []
+    findings: list[PanelFinding] = []
     if problem:
         state = Mark("not written", Severity.CRITICAL)
         findings.append(
-            Finding(
+            PanelFinding(
                 Severity.CRITICAL,
                 "audit-sink",
                 f"The audit log can't be written to {where}: {problem}.{_lost(watch)}",
@@ -64,7 +64,7 @@ def audit_panel(audit: AuditLog, watch: SinkWatch, ask: Ask) -> Panel:
     elif watch.stalled_since is not None:
         state = Mark("stalled", Severity.CRITICAL)
         findings.append(
-            Finding(
+            PanelFinding(
                 Severity.CRITICAL,
                 "audit-sink",
                 f"The audit log's sink {where} takes no lines: {audit.queued:,} wait."
@@ -75,7 +75,7 @@ def audit_panel(audit: AuditLog, watch: SinkWatch, ask: Ask) -> Panel:
         )
     elif watch.dropped_at is not None and ask.now - watch.dropped_at <= RECENT_SECONDS:
         findings.append(
-            Finding(
+            PanelFinding(
                 Severity.WARNING,
                 "audit-sink",
                 f"The audit log's sink {where} is too slow.{_lost(watch)}",
@@ -110,7 +110,7 @@ def refusals_panel(kept: RecentRefusals, ask: Ask) -> Panel:
     first = (ask.page - 1) * ask.rows
     shown = tuple(map(_row, chosen[first : first + ask.rows]))
     counts: tuple[Row, ...] = tuple(
-        (Link(reason, _PANEL, (("reason", reason),)), count, _text(reason, "means"))
+        (PanelLink(reason, _PANEL, (("reason", reason),)), count, _text(reason, "means"))
         for reason, count in by_reason(lines)
     )
     title = "The last refusals"
@@ -136,14 +136,14 @@ def refusals_panel(kept: RecentRefusals, ask: Ask) -> Panel:
     )
 
 
-def _findings(recent: Sequence[AuditLine]) -> Iterator[Finding]:
+def _findings(recent: Sequence[AuditLine]) -> Iterator[PanelFinding]:
     """Yield what the refusals of the last minutes say about this sidecar, and about clients."""
     if not recent:
         return
     ours = [each for each in recent if each.status >= _FULL_STATUS]
     if ours:
         reason, count = by_reason(ours)[0]
-        yield Finding(
+        yield PanelFinding(
             Severity.CRITICAL, f"refusals/{reason}",
             f"{plural(count, 'request')} within five minutes got {ours[0].status} for a fault of"
             f" this sidecar's ({reason}): {_text(reason, 'means')}",
@@ -151,7 +151,7 @@ def _findings(recent: Sequence[AuditLine]) -> Iterator[Finding]:
         )  # fmt: skip
     future = [each for each in recent if each.reason in _FUTURE]
     if len(future) >= CLOCK_MANY:
-        yield Finding(
+        yield PanelFinding(
             Severity.WARNING, "refusals/clock",
             f"{plural(len(future), 'token')} within five minutes came from the future"
             f" ({future[0].reason}; the last: {future[0].detail or 'no detail'}). This machine's"
@@ -162,7 +162,7 @@ def _findings(recent: Sequence[AuditLine]) -> Iterator[Finding]:
         )  # fmt: skip
     reason, count = by_reason(recent)[0]
     if count >= MANY and 2 * count > len(recent) and reason not in _FUTURE and not ours:
-        yield Finding(
+        yield PanelFinding(
             Severity.INFO, f"refusals/{reason}",
             f"{count:,} of the {len(recent):,} refusals of the last five minutes are {reason}:"
             f" {_text(reason, 'means')}",
@@ -196,7 +196,9 @@ def _story(lines: Sequence[AuditLine], wanted: str) -> Panel:
         value = getattr(found, name)
         if value:
             count = sum(getattr(each, name) == value for each in lines)
-            related.append((name.replace("_", " "), Link(value, _PANEL, ((name, value),)), count))
+            related.append(
+                (name.replace("_", " "), PanelLink(value, _PANEL, ((name, value),)), count)
+            )
     columns = (("by", "With the same"), ("value", "Value"), ("count", "Refusals in memory"))
     table = Table("related", "Others like it", columns, tuple(related), len(related))
     summary = (
@@ -217,7 +219,7 @@ def _is_chosen(line: AuditLine, ask: Ask) -> bool:
 def _row(line: AuditLine) -> Row:
     return (
         At(_seconds(line)),
-        Link(line.reason, _PANEL, (("id", line.decision_id),)),
+        PanelLink(line.reason, _PANEL, (("id", line.decision_id),)),
         f"{line.method} {line.host}{line.path}",
         line.route, line.tenant, line.source, line.detail,
     )  # fmt: skip

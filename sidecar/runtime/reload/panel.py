@@ -5,9 +5,9 @@ from sidecar.observability.panel import (
     Action,
     Ask,
     At,
-    Finding,
     Mark,
     Panel,
+    PanelFinding,
     Row,
     Table,
     Value,
@@ -61,12 +61,12 @@ def reload_panel(reloader: Reloader, path: str, _ask: Ask) -> Panel:
     return Panel(summary, _refused(reloader), facts, tuple(tables), (RELOAD, RESTART))
 
 
-def _refused(reloader: Reloader) -> tuple[Finding, ...]:
+def _refused(reloader: Reloader) -> tuple[PanelFinding, ...]:
     if not reloader.is_refused or not reloader.latest:
         return ()
     _, outcome = reloader.latest[-1]
     return (
-        Finding(
+        PanelFinding(
             Severity.WARNING,
             "config",
             f"The last reload was refused ({outcome.result}): {outcome.message}.",

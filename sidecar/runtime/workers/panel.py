@@ -7,9 +7,9 @@ from sidecar.observability.panel import (
     Action,
     Ask,
     At,
-    Finding,
     Mark,
     Panel,
+    PanelFinding,
     Row,
     Span,
     Table,
@@ -69,7 +69,7 @@ def _severity(end: WorkerEnd) -> Severity | None:
     return None if end.ended is Ended.ASKED else Severity.WARNING
 
 
-def _findings(slots: Sequence[Slot], now: float) -> Iterator[Finding]:
+def _findings(slots: Sequence[Slot], now: float) -> Iterator[PanelFinding]:
     serving = sum(slot.serving for slot in slots)
     for slot in slots:
         recent = [
@@ -79,7 +79,7 @@ def _findings(slots: Sequence[Slot], now: float) -> Iterator[Finding]:
         if recent:
             last = recent[-1]
             again = "It serves again." if slot.serving else "It does not serve now."
-            yield Finding(
+            yield PanelFinding(
                 Severity.WARNING,
                 f"worker/{slot.number}",
                 f"Worker {slot.number} ended {plural(len(recent), 'time')} within the last ten"
@@ -88,7 +88,7 @@ def _findings(slots: Sequence[Slot], now: float) -> Iterator[Finding]:
                 _DO[last.ended],
             )
         elif not slot.serving and serving and not _was_asked(slot, now):
-            yield Finding(
+            yield PanelFinding(
                 Severity.WARNING, f"worker/{slot.number}",
                 f"Worker {slot.number} does not serve.",
                 slot.ends[-1].at if slot.ends else None,

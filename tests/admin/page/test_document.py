@@ -10,15 +10,15 @@ from sidecar.observability.alerts import Severity
 from sidecar.observability.panel import (
     Action,
     At,
-    Finding,
-    Link,
     Mark,
     Panel,
+    PanelFinding,
+    PanelLink,
     Span,
     Table,
 )
 
-FINDING = Finding(Severity.WARNING, "keys/i", "can't be read", 60.0, "mend it", "vault")
+FINDING = PanelFinding(Severity.WARNING, "keys/i", "can't be read", 60.0, "mend it", "vault")
 PANEL = Panel(
     "1 key.",
     (FINDING,),
@@ -28,7 +28,7 @@ PANEL = Panel(
             "keys",
             "Keys",
             (("kid", "kid"), ("ends", "Ends"), ("story", "Story"), ("renew", "")),
-            (("a<b", At(0.0), Link("x", "refusals"), Action("renew", "Renew", "a")),),
+            (("a<b", At(0.0), PanelLink("x", "refusals"), Action("renew", "Renew", "a")),),
             40,
         ),
     ),

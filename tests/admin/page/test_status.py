@@ -4,16 +4,16 @@ import pytest
 
 from sidecar.admin.page.status import Status, health_findings, status_of
 from sidecar.observability.alerts import Severity
-from sidecar.observability.panel import Finding, Panel
+from sidecar.observability.panel import Panel, PanelFinding
 
 CRITICAL, WARNING, INFO = Severity.CRITICAL, Severity.WARNING, Severity.INFO
 
 
-def finding(part: str, severity: Severity = WARNING, cause: str = "") -> Finding:
-    return Finding(severity, part, f"{part} is wrong", 5.0, f"mend {part}", cause)
+def finding(part: str, severity: Severity = WARNING, cause: str = "") -> PanelFinding:
+    return PanelFinding(severity, part, f"{part} is wrong", 5.0, f"mend {part}", cause)
 
 
-def status(*findings: Finding, problems: dict[str, str] | None = None) -> Status:
+def status(*findings: PanelFinding, problems: dict[str, str] | None = None) -> Status:
     problems = problems or {}
     since = dict.fromkeys(problems, 7.0)
     return status_of(problems, since, 9.0, [("vault", Panel("", findings))])
@@ -36,7 +36,7 @@ HEADLINES = [
     ("findings", "problems", "headline"), [h[1:] for h in HEADLINES], ids=[h[0] for h in HEADLINES]
 )
 def test_the_state_in_a_few_words(
-    findings: list[Finding], problems: dict[str, str], headline: str
+    findings: list[PanelFinding], problems: dict[str, str], headline: str
 ) -> None:
     found = status(*findings, problems=problems)
     assert found.headline == headline

@@ -15,7 +15,7 @@ from sidecar.admin.page.values import (
     table,
 )
 from sidecar.observability.alerts import Severity
-from sidecar.observability.panel import Action, Ask, At, Link, Mark, Span, Table, Value
+from sidecar.observability.panel import Action, Ask, At, Mark, PanelLink, Span, Table, Value
 from tests.admin.page.test_html import HOSTILE, parsed
 
 NOW = 1_795_000_000.0
@@ -64,7 +64,7 @@ def test_a_moment_is_utc_and_its_age(seconds: float | None, text: str) -> None:
         (Span(61), "1 min 1 s"),
         (Mark("held"), '<span class="mark ok">held</span>'),
         (Mark("x", Severity.CRITICAL), '<span class="mark critical">x</span>'),
-        (Link("a<b", "refusals", (("id", 'x"&'),)),
+        (PanelLink("a<b", "refusals", (("id", 'x"&'),)),
          '<a href="/page/refusals?id=x%22%26">a&lt;b</a>'),
         ("a<b", "a&lt;b"),
     ],
@@ -137,7 +137,7 @@ def test_pages_of_a_long_table(
 @pytest.mark.parametrize("text", HOSTILE)
 def test_nothing_of_a_value_becomes_markup(text: str) -> None:
     values: list[Value] = [
-        text, Mark(text), Link(text, "keys", ((text, text),)), Action("renew", text, text),
+        text, Mark(text), PanelLink(text, "keys", ((text, text),)), Action("renew", text, text),
         Action("revoke", text, text, text),
     ]  # fmt: skip
     for value in values:

@@ -10,7 +10,7 @@ from sidecar.admin.page.status import Status, status_of
 from sidecar.admin.page.values import Drawing
 from sidecar.admin.page.views import About, confirm_page, first_page, panel_page, plain_page
 from sidecar.observability.alerts import Severity
-from sidecar.observability.panel import Action, Ask, Finding, Panel
+from sidecar.observability.panel import Action, Ask, Panel, PanelFinding
 from tests.admin.page.hostile import hostile_panel
 from tests.admin.page.test_html import HOSTILE, Tags, parsed
 
@@ -70,8 +70,8 @@ def test_style_and_script_stand_there_as_they_are() -> None:
     assert "://" not in STYLE + SCRIPT, "nothing from elsewhere"
 
 
-WRONG = Finding(Severity.WARNING, "vault", "Vault does not answer.", 880.0, "Unseal `it`.")
-FOLLOWS = Finding(Severity.WARNING, "keys/i", "Keys can't be read.", 890.0, "-", "vault")
+WRONG = PanelFinding(Severity.WARNING, "vault", "Vault does not answer.", 880.0, "Unseal `it`.")
+FOLLOWS = PanelFinding(Severity.WARNING, "keys/i", "Keys can't be read.", 890.0, "-", "vault")
 
 
 def test_the_banner_says_what_is_wrong_since_when_and_what_to_do() -> None:
@@ -86,7 +86,7 @@ def test_the_banner_says_what_is_wrong_since_when_and_what_to_do() -> None:
 
 
 def test_more_findings_follow_the_worst() -> None:
-    other = Finding(Severity.CRITICAL, "audit-sink", "The disk is full.", 1.0, "Make room.")
+    other = PanelFinding(Severity.CRITICAL, "audit-sink", "The disk is full.", 1.0, "Make room.")
     text = parsed(first([("vault", Panel("", (WRONG,))), ("audit", Panel("", (other,)))])).text
     assert text.index("The disk is full.") < text.index("1 more thing to look at")
     assert text.index("1 more thing to look at") < text.index("Vault does not answer.")

@@ -10,7 +10,7 @@ from sidecar.observability.audit.log import AuditLog
 from sidecar.observability.audit.panel import audit_panel, refusals_panel
 from sidecar.observability.audit.refusals import RecentRefusals
 from sidecar.observability.audit.sink_watch import SinkWatch
-from sidecar.observability.panel import Ask, At, Link, Mark, Panel
+from sidecar.observability.panel import Ask, At, Mark, Panel, PanelLink
 
 NOW = 100_000.0
 
@@ -44,12 +44,12 @@ def test_the_last_ones_and_how_many_of_each_reason() -> None:
     assert panel.summary == "3 requests refused since the start; 1 in the last five minutes."
     lines, reasons = panel.tables
     assert lines.rows[0] == (
-        At(NOW - 1), Link("token_expired", "refusals", (("id", wanted),)),
+        At(NOW - 1), PanelLink("token_expired", "refusals", (("id", wanted),)),
         "GET a.example/orders", "api", "t1", "192.0.2.1", "expired 41 s ago",
     )  # fmt: skip
     assert [row[:2] for row in reasons.rows] == [
-        (Link("key_unknown", "refusals", (("reason", "key_unknown"),)), 2),
-        (Link("token_expired", "refusals", (("reason", "token_expired"),)), 1),
+        (PanelLink("key_unknown", "refusals", (("reason", "key_unknown"),)), 2),
+        (PanelLink("token_expired", "refusals", (("reason", "token_expired"),)), 1),
     ]
     assert all(str(row[2]) for row in reasons.rows)
 

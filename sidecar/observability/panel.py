@@ -1,7 +1,7 @@
 """What a component shows an operator: plain values, of which the admin port makes HTML and JSON.
 
-A component describes its part in a ``Panel``: a sentence, facts, tables, and a ``PanelFinding`` for each
-thing that is wrong. It knows nothing of pages; nothing here is escaped or formatted.
+A component describes its part in a ``Panel``: a sentence, facts, tables, and a ``PanelFinding``
+for each thing that is wrong. It knows nothing of pages; nothing here is escaped or formatted.
 """
 
 import asyncio

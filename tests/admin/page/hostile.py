@@ -17,7 +17,8 @@ from sidecar.observability.panel import (
 def hostile_panel(text: str) -> Panel:
     """Return a panel with this text in every place that has one."""
     row: Row = (
-        text, Mark(text, Severity.WARNING), PanelLink(text, "refusals", (("id", text), ("q", text))),
+        text, Mark(text, Severity.WARNING),
+        PanelLink(text, "refusals", (("id", text), ("q", text))),
         Action("renew", "Renew", text), Action("revoke", "Revoke …", text, text), At(1.0), Span(2),
     )  # fmt: skip
     columns = tuple((f"c{number}", f"C{number}") for number in range(len(row)))

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sidecar.cli.explain import reasons
 from sidecar.common.printable import printable
+from sidecar.common.reason_texts import reasons
 
 _TITLES = {
     "gained": "WOULD GAIN ACCESS",
@@ -102,6 +102,8 @@ def _notes(found: dict[str, Any]) -> Iterator[str]:
     yield ""
     if found["skipped_lines"]:
         yield f"{found['skipped_lines']:,} lines are no decisions, and were skipped."
+    if found["lost_lines"]:
+        yield f"{found['lost_lines']:,} lines are missing, by the log's own word (lines_lost)."
     if found["lines_without_inputs"]:
         yield (
             f"{found['lines_without_inputs']:,} allowed requests have no inputs: set "

@@ -11,7 +11,7 @@ from sidecar.common.reasons import Grant
 from sidecar.replay.decider import Access, Prediction
 from sidecar.replay.line import ALLOW, RecordedLine
 
-_ID = "0" * 20
+_ID = b"0" * 20
 _NONCE = b"a-nonce-made-only-once--"
 """Stand for what differs from answer to answer."""
 
@@ -78,10 +78,10 @@ def changed_headers(
 
 def _answer_of(decision: Decision, snapshot: Snapshot) -> DecodedResponse:
     if decision.outcome is Grant.PREFLIGHT:
-        return decode_response(encode_preflight(decision, snapshot, {}))
+        return decode_response(encode_preflight(decision, snapshot, _ID, {}))
     if decision.allowed:
-        return decode_response(encode_allowed(decision, snapshot, {}, lambda: _NONCE))
-    return decode_response(encode_denied(decision, snapshot, _ID, {}))
+        return decode_response(encode_allowed(decision, snapshot, {}, lambda: _NONCE, _ID))
+    return decode_response(encode_denied(decision, snapshot, _ID, "", {}))
 
 
 def _differing(one: dict[str, str], two: dict[str, str]) -> set[str]:

@@ -266,8 +266,7 @@ def serve(
     """
     number = 0
     audit = AuditLog(FileSink(path), queue_lines=100_000, on_error=fail_on)
-    ids = DecisionIds()
-    recorder = DecisionRecorder(Counters(), audit, ids, lambda *_: None)
+    recorder = DecisionRecorder(Counters(), audit, lambda *_: None)
     policy = compile_limits(config)
     faults: list[Exception] = []
     algorithms = {each.issuer: each.algorithms for each in config.tokens.issuers}
@@ -276,7 +275,7 @@ def serve(
         build_snapshot(config, KeyRing(admitted(config, published, REVOKED))),
         now=lambda: at(number),
         elapsed_ns=lambda: int(at(number) * 1e9),
-        new_id=ids.text,
+        new_id=DecisionIds().take,
         observer=recorder,
         on_fault=faults.append,
         cache=TokenCache(),

@@ -86,7 +86,7 @@ def _compare(options: argparse.Namespace) -> int:
     old = None if options.against is None else load_config(options.against)
     comparer, tally = Comparer(new, old), Tally()
     progress = _Progress(tally, is_shown=sys.stderr.isatty(), now=monotonic_seconds)
-    replay(read_lines(options.audit, tally.skip), comparer, tally, progress.show)
+    replay(read_lines(options.audit, tally), comparer, tally, progress.show)
     progress.clear()
     if not tally.replayed:
         named = ", ".join(map(str, options.audit))

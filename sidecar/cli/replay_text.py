@@ -102,6 +102,8 @@ def _notes(found: dict[str, Any]) -> Iterator[str]:
     yield ""
     if found["skipped_lines"]:
         yield f"{found['skipped_lines']:,} lines are no decisions, and were skipped."
+    if found["lost_lines"]:
+        yield f"{found['lost_lines']:,} lines are missing, by the log's own word (lines_lost)."
     if found["lines_without_inputs"]:
         yield (
             f"{found['lines_without_inputs']:,} allowed requests have no inputs: set "

@@ -6,6 +6,7 @@ because a part of what decided is not what decided.
 
 from datetime import datetime
 from functools import lru_cache
+from typing import Literal
 
 import msgspec
 
@@ -15,6 +16,7 @@ MAX_LINE_BYTES = 65_536
 """A longer line is none that a sidecar writes."""
 ALLOW, DENY = "allow", "deny"
 _NO_RAW = msgspec.Raw()
+_TRAIL = b'"outcome":"trail"'
 
 
 class RecordedLine(msgspec.Struct, gc=False):
@@ -58,6 +60,27 @@ def parse_line(line: bytes) -> RecordedLine | None:
         return None
     read.at = parsed.timestamp()
     return read
+
+
+class _TrailLine(msgspec.Struct, gc=False):
+    outcome: Literal["trail"]
+    lost: int = 0
+
+
+_decode_trail = msgspec.json.Decoder(_TrailLine).decode
+
+
+def lost_lines(line: bytes) -> int | None:
+    """Return how many lines a line of the chain's own says were lost; ``None`` for another line.
+
+    These lines are no decisions (``sidecar.observability.audit.chain``).
+    """
+    if _TRAIL not in line:
+        return None
+    try:
+        return max(0, _decode_trail(line).lost)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
 
 
 def inputs_of(line: RecordedLine) -> RecordedInputs | None:

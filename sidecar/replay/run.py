@@ -37,6 +37,7 @@ def report(tally: Tally, comparer: Comparer, new: str, old: str | None) -> dict[
         "until": _time(tally.last),
         "requests": tally.replayed,
         "skipped_lines": tally.skipped,
+        "lost_lines": tally.lost,
         "lines_without_inputs": tally.without_inputs,
         "sampled_share": tally.sampled_share,
         "logins_not_counted": comparer.new.limits.uncounted,

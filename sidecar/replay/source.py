@@ -8,14 +8,14 @@ import gzip
 import heapq
 import sys
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from io import BufferedReader, RawIOBase
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, Protocol, cast
 
 from sidecar.common.errors import Fault
-from sidecar.replay.line import MAX_LINE_BYTES, RecordedLine, parse_line
+from sidecar.replay.line import MAX_LINE_BYTES, RecordedLine, lost_lines, parse_line
 from sidecar.replay.zstd import ZstdReader
 
 MAX_FILES = 256
@@ -23,32 +23,41 @@ STDIN = Path("-")
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 
 
-def read_lines(paths: Sequence[Path], on_skipped: Callable[[], None]) -> Iterator[RecordedLine]:
+class OtherLines(Protocol):
+    """Is told of lines that are no decisions."""
+
+    def skip(self) -> None:
+        """Count a line that no sidecar writes."""
+
+    def lose(self, lines: int) -> None:
+        """Count lines that are missing, by the chain's own word."""
+
+
+def read_lines(paths: Sequence[Path], others: OtherLines) -> Iterator[RecordedLine]:
     """Yield the decisions of all files by their time; each file is read once, from its beginning.
 
-    ``on_skipped`` is called for each line that is no decision. Raises ``Fault`` for what can't be
-    read.
+    Raises ``Fault`` for what can't be read.
     """
     if len(paths) > MAX_FILES:
         raise Fault(f"{len(paths)} files; at most {MAX_FILES} are read at once")
     with ExitStack() as stack:
-        streams = [_decisions(path, _open(path, stack), on_skipped) for path in paths]
+        streams = [_decisions(path, _open(path, stack), others) for path in paths]
         if len(streams) == 1:
             yield from streams[0]
         else:
             yield from heapq.merge(*streams, key=lambda line: line.at)
 
 
-def _decisions(
-    path: Path, file: BinaryIO, on_skipped: Callable[[], None]
-) -> Iterator[RecordedLine]:
+def _decisions(path: Path, file: BinaryIO, others: OtherLines) -> Iterator[RecordedLine]:
     try:
         for raw in _lines(file):
             line = None if raw is None else parse_line(raw)
-            if line is None:
-                on_skipped()
-            else:
+            if line is not None:
                 yield line
+            elif raw is not None and (lost := lost_lines(raw)) is not None:
+                others.lose(lost)
+            else:
+                others.skip()
     except (OSError, EOFError, zlib.error) as exc:
         raise Fault(f"{path} can't be read to its end: {exc}") from None
 

@@ -50,6 +50,8 @@ class Tally:
     def __init__(self) -> None:
         self.replayed = 0
         self.skipped = 0
+        self.lost = 0
+        """Lines that the log itself says are missing."""
         self.without_inputs = 0
         self.verdicts: Counter[Verdict] = Counter()
         self.groups: dict[GroupKey, Group] = {}
@@ -84,6 +86,10 @@ class Tally:
     def skip(self) -> None:
         """Count a line that is no decision."""
         self.skipped += 1
+
+    def lose(self, lines: int) -> None:
+        """Count lines that are missing, by the chain's own word."""
+        self.lost += lines
 
     def subjects(self, verdict: Verdict) -> int:
         """Return how many subjects have requests of this kind; at least, where bounds are met."""

@@ -4,7 +4,6 @@ from enum import Enum
 from typing import NamedTuple
 
 from sidecar.authz.decision import Decision, Snapshot
-from sidecar.authz.decision_ids import ID_BYTES
 from sidecar.authz.encoding.allowed import encode_allowed
 from sidecar.authz.encoding.denied import encode_denied, encode_preflight
 from sidecar.authz.encoding.response import DecodedResponse, decode_response
@@ -12,7 +11,7 @@ from sidecar.common.reasons import Grant
 from sidecar.replay.decider import Access, Prediction
 from sidecar.replay.line import ALLOW, RecordedLine
 
-_ID = b"0" * ID_BYTES
+_ID = b"0" * 20
 _NONCE = b"a-nonce-made-only-once--"
 """Stand for what differs from answer to answer."""
 

@@ -17,7 +17,8 @@ GROUP: dict[str, Any] = {
 COUNTED = {"requests": 0, "subjects": 0}
 REPORT: dict[str, Any] = {
     "config": "new.yaml", "against": "what was recorded", "from": "a", "until": "b",
-    "requests": 2000, "skipped_lines": 0, "lines_without_inputs": 0, "sampled_share": None,
+    "requests": 2000, "skipped_lines": 0, "lost_lines": 0,
+    "lines_without_inputs": 0, "sampled_share": None,
     "logins_not_counted": 0, "gained": COUNTED, "lost": {"requests": 1500, "subjects": 2},
     "changed": COUNTED, "unknown": COUNTED, "same": {"requests": 500, "subjects": 0},
     "groups": [GROUP], "unlike_recorded": [],
@@ -64,6 +65,7 @@ def test_groups_beyond_the_top_are_counted(capsys: pytest.CaptureFixture[str]) -
 
 WORDS: dict[str, tuple[dict[str, Any], str]] = {
     "skipped": ({"skipped_lines": 3}, "3 lines are no decisions"),
+    "lost": ({"lost_lines": 6}, "6 lines are missing"),
     "without inputs": ({"lines_without_inputs": 7}, "7 allowed requests have no inputs"),
     "a sample": ({"sampled_share": 0.1}, "about 10.0% of the allowed requests"),
     "logins": ({"logins_not_counted": 9}, "9 requests are on routes with limits of logins"),

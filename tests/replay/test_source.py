@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from sidecar.common.errors import Fault
+from sidecar.observability.audit.chain import BEGAN, LOST, trail_line
 from sidecar.replay.line import MAX_LINE_BYTES
 from sidecar.replay.source import MAX_FILES, read_lines
+from sidecar.replay.tally import Tally
 from tests.replay.lines import raw_line
 from tests.support.minting import NOW
 
@@ -31,12 +33,9 @@ def written(path: Path, *ids: int, packed: str = "") -> Path:
 
 
 def ids_of(*paths: Path) -> tuple[list[str], int]:
-    skipped = [0]
-
-    def skip() -> None:
-        skipped[0] += 1
-
-    return [line.decision_id for line in read_lines(paths, skip)], skipped[0]
+    tally = Tally()
+    found = [line.decision_id for line in read_lines(paths, tally)]
+    return found, tally.skipped
 
 
 def test_files_are_read_in_the_order_of_their_time(tmp_path: Path) -> None:
@@ -57,6 +56,17 @@ def test_what_is_no_line_is_skipped_and_counted(tmp_path: Path) -> None:
         file.write(b"rubbish\n\n  \n" + b"x" * (3 * MAX_LINE_BYTES) + b"\n")
         file.write(b'{"time":1}\n\x00\xff\n' + good + b"\n" + good[:30])
     assert ids_of(path) == (["1", "2"], 5)
+
+
+def test_lines_of_the_chain_are_no_decisions_and_no_rubbish(tmp_path: Path) -> None:
+    path, time = written(tmp_path / "audit.jsonl", 1), "2026-09-21T14:13:20.000+00:00"
+    with path.open("ab") as file:
+        file.write(trail_line(time, BEGAN, "a chain begins"))
+        file.write(trail_line(time, LOST, "lines were lost", lost=7))
+        file.write(b'{"outcome":"trail","lost":"many"}\n')
+    tally = Tally()
+    assert [line.decision_id for line in read_lines([path], tally)] == ["1"]
+    assert (tally.lost, tally.skipped) == (7, 1)
 
 
 def test_a_line_of_the_longest_length_is_read(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ the same order. ``--write`` puts the table into docs/soak.md.
 import argparse
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -55,6 +56,8 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="put the table into docs/soak.md")
     options = parser.parse_args()
     raise_limits()
+    # gRPC's own client tries a handshake again, and would say so on our standard error.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     sidecars = (2, 1) if options.sidecars is None else (options.sidecars,)
     acts = plans(options.seed, options.minutes * 60, sidecars)
     outcomes = asyncio.run(run(acts))

@@ -122,7 +122,8 @@ def sidecar_settings(
             "max_retry_seconds": 1,
             "orders_per_minute": 6000,
         },
-        "audit": {"to": {"sink": "file", "path": str(unit.audit_log)}, "queue_lines": 256},
+        # So short that a full disk overflows it: what is dropped must be counted.
+        "audit": {"to": {"sink": "file", "path": str(unit.audit_log)}, "queue_lines": 64},
     }
 
 

@@ -161,12 +161,12 @@ class Sidecar:
         resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (size_bytes, hard))
 
     def audited(self) -> list[dict[str, Any]]:
-        """Return the lines of its audit log. One that was cut by a kill is left out."""
+        """Return the decisions of its audit log. A line that was cut by a kill is left out."""
         found = []
         for line in self.unit.audit_log.read_bytes().splitlines():
             with suppress(ValueError):
                 found.append(json.loads(line))
-        return found
+        return [each for each in found if "decision_id" in each]
 
 
 def _is_worker(pid: int) -> bool:

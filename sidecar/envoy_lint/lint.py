@@ -8,8 +8,10 @@ from sidecar.config.problem import Path, Problem, show_path
 from sidecar.config.yamltree import YamlTree
 from sidecar.envoy_lint import (
     rules_answers,
+    rules_around,
     rules_check,
     rules_clusters,
+    rules_exposure,
     rules_filters,
     rules_pair,
     rules_requests,
@@ -26,11 +28,10 @@ def _no_check(inspected: Inspected) -> Iterator[tuple[Node, str]]:
     if inspected.envoy.is_empty:
         yield inspected.envoy.root, "there are no listeners, no clusters and no admin port in it"
         return
-    managers = inspected.envoy.managers
     if any(each.leads_somewhere for each in inspected.envoy.checked):
         return
-    for each in managers:
-        if each.check is None and any(route.clusters for route in each.routes()):
+    for each in inspected.envoy.managers:
+        if any(route.clusters for route in each.routes()):
             yield each.node["http_filters"], f"{each.name} leads to an application without a Check"
 
 
@@ -42,8 +43,10 @@ RULES: tuple[Rule, ...] = (
         _no_check,
     ),
     *rules_check.RULES,
+    *rules_around.RULES,
     *rules_filters.RULES,
     *rules_requests.RULES,
+    *rules_exposure.RULES,
     *rules_answers.RULES,
     *rules_clusters.RULES,
     *rules_pair.RULES,

@@ -4,13 +4,8 @@ from collections.abc import Iterator
 
 from sidecar.config.envoy_needs import METHOD_NEED, REQUEST_ID_NEED
 from sidecar.config.model import AcmeIssuerSettings, Config
-from sidecar.envoy_lint.document import (
-    DECISION_CACHE,
-    Manager,
-    check_settings,
-    is_decision_cache,
-)
 from sidecar.envoy_lint.finding import Found, Inspected, Rule, RuleSeverity
+from sidecar.envoy_lint.manager import DECISION_CACHE, Manager, check_settings, is_decision_cache
 from sidecar.envoy_lint.node import Node
 from sidecar.headers.envoy_check import kept_back
 
@@ -26,13 +21,14 @@ _EVERYTHING = 100.0
 
 def _fail_open(inspected: Inspected) -> Iterator[Found]:
     for manager in inspected.envoy.checked:
-        settings = check_settings(manager)
-        if settings["failure_mode_allow"].is_true:
-            yield settings["failure_mode_allow"], "failure_mode_allow is true"
-        code = settings.at("status_on_error", "code")
-        number = code.number
-        if code.text in _SUCCESS or (number is not None and number < _DIRECT):
-            yield code, f"status_on_error answers {code.value} where the sidecar does not"
+        for check in manager.checks:
+            settings = check["typed_config"]
+            if settings["failure_mode_allow"].is_true:
+                yield settings["failure_mode_allow"], "failure_mode_allow is true"
+            code = settings.at("status_on_error", "code")
+            number = code.number
+            if code.text in _SUCCESS or (number is not None and number < _DIRECT):
+                yield code, f"status_on_error answers {code.value} where nobody decides"
 
 
 def _sampled(inspected: Inspected) -> Iterator[Found]:
@@ -40,8 +36,10 @@ def _sampled(inspected: Inspected) -> Iterator[Found]:
         settings = check_settings(manager)
         if manager.check is not None and manager.check["disabled"].is_true:
             yield manager.check["disabled"], "the filter is off unless a route turns it on"
-        if settings["filter_enabled_metadata"] and not _is_cached(manager):
-            yield settings["filter_enabled_metadata"], "metadata decide whether it is asked"
+        if settings["filter_enabled_metadata"]:
+            if not _is_cached(manager):
+                yield settings["filter_enabled_metadata"], "metadata decide whether it is asked"
+            yield from _forged(manager, settings.at("filter_enabled_metadata", "filter").text)
         enabled = settings["filter_enabled"]
         if enabled:
             share = _percent(enabled["default_value"])
@@ -57,33 +55,22 @@ def _is_cached(manager: Manager) -> bool:
     return namespace == DECISION_CACHE and any(map(is_decision_cache, manager.before_check))
 
 
+def _forged(manager: Manager, namespace: str) -> Iterator[Found]:
+    """Yield what else writes the metadata that decide, before the filter or in a route."""
+    others = [each["typed_config"] for each in manager.before_check if not is_decision_cache(each)]
+    for part in (*others, *(level for route in manager.routes() for level in route.levels)):
+        for node in part.walk():
+            for _, member in node.members():
+                if namespace and member.text == namespace:
+                    yield member, f"{manager.name}: something besides the module names {namespace}"
+
+
 def _percent(value: Node) -> float | None:
     """Return a ``FractionalPercent`` in percent."""
     numerator = value["numerator"].number
     whole = {"": 100.0, "HUNDRED": 100.0, "TEN_THOUSAND": 10_000.0, "MILLION": 1_000_000.0}
     base = whole.get(value["denominator"].text)
     return None if numerator is None or base is None else 100.0 * numerator / base
-
-
-def _unchecked(inspected: Inspected) -> Iterator[Found]:
-    """Yield routes without a Check to a cluster to which other routes lead with one."""
-    checked = {
-        cluster
-        for manager in inspected.envoy.checked
-        for route in manager.routes()
-        if manager.is_checked(route)
-        for cluster in route.clusters
-    }
-    for manager in inspected.envoy.managers:
-        for route in manager.routes():
-            reached = sorted(checked.intersection(route.clusters))
-            if reached and not manager.is_checked(route):
-                why = "ext_authz is off" if manager.check is not None else "there is no ext_authz"
-                said = (
-                    f"{manager.name} leads to {reached[0]} without a Check ({why}), to which other "
-                    "routes lead with one"
-                )
-                yield route.node, said
 
 
 def _service(inspected: Inspected) -> Iterator[Found]:
@@ -112,7 +99,7 @@ def _timeouts(inspected: Inspected) -> Iterator[Found]:
             said = f"{seconds:g} s: so long every request waits for a sidecar that hangs"
             yield service["timeout"], said
         for route in manager.routes():
-            own = _own_service(manager, route.levels[2])
+            own = _own_service(manager, route.own)
             seconds = own["timeout"].seconds if own else 1.0
             if seconds is None or not 0 < seconds <= _LONG_WITH_BODY_SECONDS:
                 yield own, f"a route's own grpc_service has timeout {own['timeout'].value}"
@@ -189,12 +176,6 @@ RULES = (
         "Requests for which the filter is off reach the application unchecked.",
         "Leave out filter_enabled, filter_enabled_metadata and disabled.",
         _sampled,
-    ),
-    Rule(
-        "unchecked-route", RuleSeverity.ERROR,
-        "The application takes the tenant headers of such a request for the sidecar's.",
-        "Check the route, or let it lead to a cluster that no checked route leads to.",
-        _unchecked,
     ),
     Rule(
         "check-service", RuleSeverity.ERROR,

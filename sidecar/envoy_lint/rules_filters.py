@@ -1,11 +1,12 @@
 """Rules about the other HTTP filters: which stand before the Check, and which names they handle."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from sidecar.config.envoy_needs import certificate_routes
-from sidecar.envoy_lint.document import Manager, is_decision_cache
 from sidecar.envoy_lint.finding import Found, Inspected, Rule, RuleSeverity
+from sidecar.envoy_lint.manager import Manager, is_decision_cache, routes_of
 from sidecar.envoy_lint.node import Node
 from sidecar.headers.envoy_check import (
     client_problems,
@@ -61,6 +62,9 @@ HARMLESS = (
 """Filters that refuse, count or note, and change nothing that is decided on."""
 _MUTATION = "header_mutation.v3.HeaderMutation"
 _RATE_LIMITS = ("local_ratelimit.v3.LocalRateLimit", "ratelimit.v3.RateLimit")
+
+_JWT, _LUA = "jwt_authn.v3.JwtAuthentication", "lua.v3.Lua"
+_WRITES = re.compile(r":\s*(?:add|replace|remove)\s*\(")
 
 
 def _before(inspected: Inspected) -> Iterator[Found]:
@@ -149,20 +153,30 @@ def _of_each(inspected: Inspected, judge: Callable[[Any], Iterator[str]]) -> Ite
         if not _leads_anywhere(manager):
             continue
         where = manager.node["http_filters"]
-        try:
-            problems = list(judge(_raw(manager)))
-        except (AttributeError, IndexError, KeyError, TypeError):
-            problems = ["it is nothing that Envoy would take, and can't be judged"]
-        for problem in problems:
-            yield where, f"{manager.name}: {problem}"
+        for raw in _raws(manager):
+            try:
+                problems = list(judge(raw))
+            except (AttributeError, IndexError, KeyError, TypeError):
+                problems = ["it is nothing that Envoy would take, and can't be judged"]
+            for problem in problems:
+                yield where, f"{manager.name}: {problem}"
 
 
-def _raw(manager: Manager) -> Any:
-    """Return a manager as its YAML with protobuf names, its routes in it wherever they are."""
+def _raws(manager: Manager) -> Iterator[Any]:
+    """Yield a manager as its YAML with protobuf names, once with each of its configurations.
+
+    Routes are in it wherever they are: by RDS, in a scope, in a tree of matchers.
+    """
     raw = manager.node.plain()
-    if manager.route_configs:
-        raw["route_config"] = manager.route_configs[0].plain()
-    return raw
+    for config in manager.route_configs:
+        shown = config.plain()
+        hosts = zip(config["virtual_hosts"].each(), shown.get("virtual_hosts") or (), strict=False)
+        for host, plain in hosts:
+            if host["matcher"]:
+                plain["routes"] = [each.plain() for each in routes_of(host)]
+        yield {**raw, "route_config": shown}
+    if not manager.route_configs:
+        yield raw
 
 
 def _set_behind(inspected: Inspected) -> Iterator[Found]:
@@ -178,6 +192,21 @@ def _set_behind(inspected: Inspected) -> Iterator[Found]:
             mutations = filter_["typed_config"]["mutations"] or filter_["mutations"]
             for each in mutations["request_mutations"].each():
                 yield from _trusted(each.at("append", "header", "key"), "a filter sets")
+        for filter_ in manager.after_check:
+            yield from _set_by_code(filter_["typed_config"])
+
+
+def _set_by_code(settings: Node) -> Iterator[Found]:
+    """Yield where a filter of many words names a trusted header that it writes."""
+    for node in settings.walk():
+        for name in ("header_name", "forward_payload_header"):
+            if settings.kind.endswith(_JWT):
+                yield from _trusted(node[name], "jwt_authn sets")
+        code = node["inline_string"]
+        if settings.kind.endswith(_LUA):
+            named = sorted(name for name in TRUSTED if name in code.text.lower())
+            if named and _WRITES.search(code.text):
+                yield code, f"a script of Lua names {named[0]}, which only the sidecar may set"
 
 
 def _trusted(name: Node, who: str) -> Iterator[Found]:

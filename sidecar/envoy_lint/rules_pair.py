@@ -5,13 +5,10 @@ from collections.abc import Iterator
 from sidecar.config.endpoints import check_endpoints, other_listeners
 from sidecar.config.envoy_needs import METHOD_NEED, needed_headers
 from sidecar.config.network import reachable, share_a_port
-from sidecar.envoy_lint.document import (
-    address_of,
-    check_settings,
-    endpoints,
-    is_on_demand,
-)
+from sidecar.envoy_lint.document import address_of, endpoints, is_on_demand
 from sidecar.envoy_lint.finding import Found, Inspected, Rule, RuleSeverity
+from sidecar.envoy_lint.manager import Manager, check_settings
+from sidecar.envoy_lint.node import Node
 from sidecar.headers.envoy_check import kept_back
 
 _BODY = "with_request_body"
@@ -124,6 +121,18 @@ def _bodies(inspected: Inspected) -> Iterator[Found]:
         for name, wanted in (("allow_partial_message", False), ("pack_as_bytes", True)):
             if settings[name].is_true is not wanted:
                 yield settings, f"{manager.name}: {name} is not {str(wanted).lower()} ({what})"
+        for own in _own_bodies(manager):
+            if own["allow_partial_message"].is_true:
+                yield own, f"{manager.name}: a route sends the beginning of bodies ({what})"
+
+
+def _own_bodies(manager: Manager) -> Iterator[Node]:
+    """Yield what routes and virtual hosts say of bodies themselves."""
+    name = "" if manager.check is None else manager.check["name"].text
+    for route in manager.routes():
+        for level in route.levels:
+            if own := level[name].at("check_settings", _BODY):
+                yield own
 
 
 def _peer_of_nobody(inspected: Inspected) -> Iterator[Found]:
@@ -144,7 +153,11 @@ def _same_ports(inspected: Inspected) -> Iterator[Found]:
     listen = config.listen
     taken = dict.fromkeys(check_endpoints(listen.authz), "authz")
     taken |= {address: name for name, address in other_listeners(listen).items()}
-    for node in (*inspected.envoy.listeners, inspected.envoy.admin):
+    own = [*inspected.envoy.listeners, inspected.envoy.admin]
+    own += [
+        each for node in inspected.envoy.listeners for each in node["additional_addresses"].each()
+    ]
+    for node in own:
         address = address_of(node["address"])
         for each, owner in taken.items():
             if address and (each == address or share_a_port(each, address)):

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from sidecar.envoy_lint.document import AUTHZ_ROUTE, Manager, check_settings
 from sidecar.envoy_lint.finding import Found, Inspected, Rule, RuleSeverity
+from sidecar.envoy_lint.manager import AUTHZ_ROUTE, Manager, check_settings
 from sidecar.headers.tenant import TRUSTED
 
 _DEFAULT_ROUTE_SECONDS = 15.0
@@ -136,7 +136,7 @@ def _per_route(inspected: Inspected) -> Iterator[Found]:
     for manager in inspected.envoy.managers:
         names = {each["name"].text for each in manager.filters}
         for route in manager.routes():
-            for name, override in route.levels[2].members():
+            for name, override in route.own.members():
                 if override.kind.endswith(AUTHZ_ROUTE) and name not in names:
                     yield override, f"{manager.name}: no HTTP filter is called {name}"
 

@@ -14,33 +14,50 @@ from sidecar.envoy_lint.finding import RuleSeverity
 from sidecar.envoy_lint.lint import MAX_FINDINGS_OF_A_RULE, RULES, lint
 from tests.envoy_lint import (
     test_rules_answers,
+    test_rules_around,
     test_rules_check,
     test_rules_clusters,
+    test_rules_exposure,
     test_rules_filters,
     test_rules_pair,
     test_rules_requests,
 )
 from tests.envoy_lint.broken import (
+    AUTHZ,
+    EXTENSIONS,
     ROOT,
     SIDECAR,
     Broken,
     document,
     filters,
+    manager,
     routes,
     rules_of,
     settings,
 )
 
+
+def off_everywhere(root: Any) -> None:
+    kind = f"{EXTENSIONS}.ext_authz.v3.ExtAuthzPerRoute"
+    host = manager(root)["route_config"]["virtual_hosts"][0]
+    host["typed_per_filter_config"] = {AUTHZ: {"@type": kind, "disabled": True}}
+    for each in routes(root):
+        each.pop("typed_per_filter_config", None)
+
+
 OWN = [
     Broken("no-check", "the filter is gone", lambda r: filters(r).pop(-2),
            frozenset({"override-unnamed"})),
     Broken("no-check", "nothing of Envoy's", lambda r: r.clear()),
+    Broken("no-check", "the filter is there, and off in every route", off_everywhere),
 ]  # fmt: skip
 ROWS = [
     *OWN,
     *test_rules_check.ROWS,
+    *test_rules_around.ROWS,
     *test_rules_filters.ROWS,
     *test_rules_requests.ROWS,
+    *test_rules_exposure.ROWS,
     *test_rules_answers.ROWS,
     *test_rules_clusters.ROWS,
     *test_rules_pair.ROWS,

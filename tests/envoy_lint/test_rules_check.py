@@ -8,15 +8,14 @@ from tests.envoy_lint.broken import (
     EXTENSIONS,
     Broken,
     allow,
+    before_the_check,
     check,
     drop,
     filters,
     manager,
-    off,
     put,
     routes,
     rules_of,
-    unchecked_listener,
 )
 
 ROWS = [
@@ -35,10 +34,12 @@ ROWS = [
         {"filter": "mine", "path": [{"key": "x"}]}, check, "filter_enabled_metadata")),
     Broken("check-sometimes", "off by default", lambda r: filters(r)[-2].update(disabled=True),
            frozenset({"mutations-unvalidated"})),
-    Broken("unchecked-route", "off in a route", off()),
-    Broken("unchecked-route", "off by FilterConfig", off(kind="config.route.v3.FilterConfig")),
-    Broken("unchecked-route", "a listener beside", unchecked_listener,
-           frozenset({"override-unnamed"})),
+    Broken("check-sometimes", "metadata that a client's header sets", before_the_check(
+        "header_to_metadata.v3.Config", request_rules=[{"header": "x-skip", "on_header_present": {
+            "metadata_namespace": "septem.decision_cache", "key": "repeated", "value": "1"}}]),
+        file="edge-cached"),
+    Broken("fail-open", "of another ext_authz", lambda root: filters(root).insert(-1, {
+        "name": "other", "typed_config": {**check(root), "failure_mode_allow": True}})),
     Broken("check-service", "HTTP", put({"server_uri": {}}, check, "http_service")),
     Broken("check-service", "Google's client", put(
         {"google_grpc": {"target_uri": "127.0.0.1:9100"}, "timeout": "0.5s"},

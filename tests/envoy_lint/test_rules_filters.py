@@ -45,6 +45,14 @@ ROWS = [
                 {"append": {"header": {"key": "x-roles", "value": "root"}}}]}}})),
     Broken("names-set-elsewhere", "a route removes", put(
         ["x-user-id"], routes, -1, "request_headers_to_remove")),
+    Broken("names-set-elsewhere", "a script behind", lambda r: filters(r).insert(-1, {
+        "name": "mine", "typed_config": {
+            "@type": f"{EXTENSIONS}.lua.v3.Lua", "default_source_code": {"inline_string":
+                "function envoy_on_request(h) h:headers():replace('X-Tenant-ID', 'a') end"}}})),
+    Broken("names-set-elsewhere", "claims behind", lambda r: filters(r).insert(-1, {
+        "name": "mine", "typed_config": {
+            "@type": f"{EXTENSIONS}.jwt_authn.v3.JwtAuthentication", "providers": {"p": {
+                "claim_to_headers": [{"header_name": "x-roles", "claim_name": "r"}]}}}})),
     Broken("upgrade-connection", "the first route is gone", drop(routes, 0)),
     Broken("host-of-two-readings", "a second host", second_host),
     Broken("client-certificate-withheld", "a route with clients", lambda _r: None, sidecar=CLIENTS),

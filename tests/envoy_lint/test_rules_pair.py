@@ -3,7 +3,9 @@
 import pytest
 
 from tests.envoy_lint.broken import (
+    AUTHZ,
     COOKIES,
+    EXTENSIONS,
     LOGIN,
     PROOFS,
     SIDECAR,
@@ -18,6 +20,7 @@ from tests.envoy_lint.broken import (
     endpoint,
     listener,
     put,
+    routes,
     rules_of,
     tls,
 )
@@ -45,10 +48,17 @@ ROWS = [
     Broken("body-withheld", "no bodies", drop(check, "with_request_body"), sidecar=LOGIN),
     Broken("body-withheld", "parts of them", put(
         True, check, "with_request_body", "allow_partial_message"), sidecar=LOGIN),
+    Broken("body-withheld", "parts of them, on a route", put(
+        {AUTHZ: {"@type": f"{EXTENSIONS}.ext_authz.v3.ExtAuthzPerRoute", "check_settings": {
+            "with_request_body": {"max_request_bytes": 9, "allow_partial_message": True}}}},
+        routes, -1, "typed_per_filter_config"), sidecar=LOGIN),
     Broken("on-demand-absent", "by name", lambda _r: None, frozenset({"api"}),
            file="edge-on-demand", sidecar=SIDECAR),
     Broken("port-taken", "the Checks'", put(
         9100, lambda r: listener(r)["address"]["socket_address"], "port_value"), sidecar=SIDECAR),
+    Broken("port-taken", "the Checks', by another address of a listener", put(
+        [{"address": {"socket_address": {"address": "127.0.0.1", "port_value": 9100}}}],
+        listener, "additional_addresses"), sidecar=SIDECAR),
     Broken("port-taken", "the probes', on every address", put(
         9104, lambda r: listener(r)["address"]["socket_address"], "port_value"),
         sidecar=SIDECAR.replace("  # probes:\n  #   address: 0.0.0.0",

@@ -10,6 +10,8 @@ import pytest
 import yaml
 
 from demo.process import find_program
+from sidecar.cli.main import main
+from tests.cli.test_envoy_init import written
 
 ROOT = Path(__file__).parents[3] / "envoy"
 EDGE, CACHED = ROOT / "edge.yaml", ROOT / "edge-cached.yaml"
@@ -86,6 +88,18 @@ def validate(config: Path, modules: Path) -> "subprocess.CompletedProcess[str]":
 @pytest.mark.real
 def test_envoy_loads_it_without_a_warning(built_module: Path) -> None:
     done = validate(CACHED, built_module.parent)
+    assert done.returncode == 0, done.stderr
+    assert "warning" not in done.stderr.lower()
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", ["decision cache", "all of it"])
+def test_envoy_loads_what_envoy_init_writes_with_it(
+    built_module: Path, tmp_path: Path, name: str
+) -> None:
+    envoy = tmp_path / "envoy.yaml"
+    assert main(["envoy", "init", str(written(tmp_path, name)), "--output", str(envoy)]) == 0
+    done = validate(envoy, built_module.parent)
     assert done.returncode == 0, done.stderr
     assert "warning" not in done.stderr.lower()
 

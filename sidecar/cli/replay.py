@@ -16,14 +16,14 @@ from sidecar.replay.compare import Comparer
 from sidecar.replay.run import replay, report
 from sidecar.replay.source import read_lines
 from sidecar.replay.tally import Tally
-from sidecar.replay.verdict import Verdict
+from sidecar.replay.verdict import ReplayVerdict
 
 EXIT_OK, EXIT_FOUND, EXIT_UNREADABLE = 0, 1, 2
 _FAILING = {
-    "lost": {Verdict.LOST},
-    "gained": {Verdict.GAINED},
-    "any": {Verdict.LOST, Verdict.GAINED},
-    "nothing": set[Verdict](),
+    "lost": {ReplayVerdict.LOST},
+    "gained": {ReplayVerdict.GAINED},
+    "any": {ReplayVerdict.LOST, ReplayVerdict.GAINED},
+    "nothing": set[ReplayVerdict](),
 }
 _FIRST_PROGRESS, _NEXT_PROGRESS = 2.0, 1.0
 
@@ -85,7 +85,7 @@ def _compare(options: argparse.Namespace) -> int:
     new = load_config(options.config)
     old = None if options.against is None else load_config(options.against)
     comparer, tally = Comparer(new, old), Tally()
-    progress = _Progress(tally, is_shown=sys.stderr.isatty(), now=monotonic_seconds)
+    progress = _ReplayProgress(tally, is_shown=sys.stderr.isatty(), now=monotonic_seconds)
     replay(read_lines(options.audit, tally), comparer, tally, progress.show)
     progress.clear()
     if not tally.replayed:
@@ -101,7 +101,7 @@ def _compare(options: argparse.Namespace) -> int:
     return EXIT_FOUND if any(tally.verdicts[each] for each in failing) else EXIT_OK
 
 
-class _Progress:
+class _ReplayProgress:
     """A line on a terminal that says how far it is, from the third second on."""
 
     def __init__(self, tally: Tally, *, is_shown: bool, now: Callable[[], float]) -> None:

@@ -8,7 +8,7 @@ from sidecar.common.reasons import Grant, Reason
 from sidecar.config import model
 from sidecar.replay.decider import Decider, Prediction
 from sidecar.replay.line import ALLOW, RecordedLine, inputs_of
-from sidecar.replay.verdict import Outcome
+from sidecar.replay.verdict import ReplayOutcome
 
 _MAX_VALUE = 160
 
@@ -33,7 +33,9 @@ class _Case(NamedTuple):
 _Setting = Callable[[_Case], str]
 
 
-def cause_of(before: Outcome, prediction: Prediction, line: RecordedLine, decider: Decider) -> str:
+def cause_of(
+    before: ReplayOutcome, prediction: Prediction, line: RecordedLine, decider: Decider
+) -> str:
     """Return what makes the difference, for a request that is decided otherwise than before.
 
     What is lost has the setting that denies; what is gained the one that denied before.

@@ -14,8 +14,8 @@ from sidecar.replay.decider import Decider, Prediction
 from sidecar.replay.evaluation import Then, UndecidableError
 from sidecar.replay.line import RecordedLine
 from sidecar.replay.verdict import (
-    Outcome,
-    Verdict,
+    ReplayOutcome,
+    ReplayVerdict,
     changed_headers,
     predicted_outcome,
     recorded_outcome,
@@ -29,12 +29,12 @@ _MAX_HEADERS = 6
 class Comparison(NamedTuple):
     """What becomes of one request, and why."""
 
-    verdict: Verdict
-    before: Outcome
-    after: Outcome
+    verdict: ReplayVerdict
+    before: ReplayOutcome
+    after: ReplayOutcome
     cause: str
     """The setting that makes the difference; of an unknown one, what the line does not tell."""
-    old: Outcome | None = None
+    old: ReplayOutcome | None = None
     """What the old configuration decides, where one is given and the line tells."""
 
 
@@ -66,17 +66,17 @@ class Comparer:
             if predicted.access != "unknown":
                 before = old = predicted_outcome(predicted)
             if after.access == "unknown" and self._is_same_route(self._old, line):
-                return Comparison(Verdict.SAME, before, before, "", old)
+                return Comparison(ReplayVerdict.SAME, before, before, "", old)
             headers = self._changed_headers(self._old, predicted, after)
         else:
             headers = ()
         outcome = predicted_outcome(after)
         verdict = verdict_of(before, outcome)
-        if verdict is Verdict.SAME:
+        if verdict is ReplayVerdict.SAME:
             if not headers:
                 return Comparison(verdict, before, outcome, "", old)
-            return Comparison(Verdict.CHANGED, before, outcome, _listed(headers), old)
-        if verdict is Verdict.UNKNOWN:
+            return Comparison(ReplayVerdict.CHANGED, before, outcome, _listed(headers), old)
+        if verdict is ReplayVerdict.UNKNOWN:
             return Comparison(verdict, before, outcome, "; ".join(after.open[:2]), old)
         cause = cause_of(before, after, line, self.new)
         return Comparison(verdict, before, outcome, cause, old)

@@ -21,7 +21,7 @@ from sidecar.common.reasons import Grant, Reason
 from sidecar.config import model
 from sidecar.headers.security import SecurityHeaders
 from sidecar.observability.audit.inputs import NO_INPUTS
-from sidecar.replay.known import BINDING, CLAIMS, FOR_GOOD, STATE, Credential, Known
+from sidecar.replay.known import BINDING, CLAIMS, FOR_GOOD, STATE, CredentialState, Known
 from sidecar.replay.line import ALLOW, RecordedLine
 from sidecar.replay.request import view_of
 from sidecar.replay.tokens import RecordedTokens, claims_of, unknown_token
@@ -139,9 +139,9 @@ class RecordedEvaluation(Evaluation):
     def find_credential(self, route: Route) -> bytes | None:
         """Find the recorded credential by the places of this route."""
         match self._known.credential:
-            case Credential.UNREAD:
+            case CredentialState.UNREAD:
                 return self._find_unread()
-            case Credential.AMBIGUOUS if not self._inputs.in_query:
+            case CredentialState.AMBIGUOUS if not self._inputs.in_query:
                 return self._find_ambiguous(route)
         if not self._is_place_known(route):
             return b"?"
@@ -152,7 +152,7 @@ class RecordedEvaluation(Evaluation):
         ]
         if new:
             self.leave_open(f"whether there was a token in {', '.join(new)}")
-            if self._known.credential is Credential.ABSENT:
+            if self._known.credential is CredentialState.ABSENT:
                 return b"?" if route.auth == "required" else None
         return super().find_credential(route)
 
@@ -178,7 +178,7 @@ class RecordedEvaluation(Evaluation):
     def _is_place_known(self, route: Route) -> bool:
         """Return whether the credential's place is known, or the route looks where it was."""
         known = self._known
-        if known.credential not in {Credential.VERIFIED, Credential.FAILED}:
+        if known.credential not in {CredentialState.VERIFIED, CredentialState.FAILED}:
             return True
         if self._inputs.place or known.has_claims:
             return True
@@ -197,9 +197,9 @@ class RecordedEvaluation(Evaluation):
         if known.has_claims:
             claims = claims_of(self._inputs, line.tenant, line.subject)
             return world.tokens.verify(self._inputs, line.kid, claims, line.at, self.leave_open)
-        if known.credential is Credential.FAILED:
+        if known.credential is CredentialState.FAILED:
             self._verify_failed()
-        elif known.credential is Credential.VERIFIED:
+        elif known.credential is CredentialState.VERIFIED:
             if world.tokens.is_denied(line.kid):
                 raise Denied(Reason.KEY_UNKNOWN, "its key is denied")
             if self.route is None or not self._is_as_then(self.route):

@@ -12,7 +12,7 @@ from sidecar.observability.audit.inputs import CUT, RecordedInputs
 from sidecar.replay.line import RecordedLine, inputs_of
 
 
-class Credential(Enum):
+class CredentialState(Enum):
     """What is known of the credential."""
 
     VERIFIED = "its token was verified"
@@ -26,7 +26,7 @@ class Credential(Enum):
 class Known(NamedTuple):
     """What a line tells. ``reason`` is why it was denied, or would have been in shadow mode."""
 
-    credential: Credential
+    credential: CredentialState
     reason: Reason | Grant
     inputs: RecordedInputs | None
     """``None`` where they were not recorded."""
@@ -67,15 +67,15 @@ _UNREAD: set[Reason | Grant] = {
     _R.REQUEST_MALFORMED, _R.REQUEST_TOO_LARGE, _R.CLIENT_CERTIFICATE_MISSING,
     _R.CLIENT_NOT_ALLOWED,
 }  # fmt: skip
-_BY_REASON: dict[Reason | Grant, Credential] = {
-    **dict.fromkeys(Reason, Credential.FAILED),
-    **dict.fromkeys(_AFTER_VERIFICATION, Credential.VERIFIED),
-    **dict.fromkeys(_UNREAD, Credential.UNREAD),
-    Grant.TOKEN_VERIFIED: Credential.VERIFIED,
-    Grant.ANONYMOUS: Credential.ABSENT,
-    _R.TOKEN_MISSING: Credential.ABSENT,
-    _R.TOKEN_AMBIGUOUS: Credential.AMBIGUOUS,
-    _R.TOKEN_SCHEME_UNSUPPORTED: Credential.OTHER_SCHEME,
+_BY_REASON: dict[Reason | Grant, CredentialState] = {
+    **dict.fromkeys(Reason, CredentialState.FAILED),
+    **dict.fromkeys(_AFTER_VERIFICATION, CredentialState.VERIFIED),
+    **dict.fromkeys(_UNREAD, CredentialState.UNREAD),
+    Grant.TOKEN_VERIFIED: CredentialState.VERIFIED,
+    Grant.ANONYMOUS: CredentialState.ABSENT,
+    _R.TOKEN_MISSING: CredentialState.ABSENT,
+    _R.TOKEN_AMBIGUOUS: CredentialState.AMBIGUOUS,
+    _R.TOKEN_SCHEME_UNSUPPORTED: CredentialState.OTHER_SCHEME,
 }
 _NAMED: dict[str, Reason | Grant] = {
     str(each): each for each in (*Reason, *Grant) if each is not Grant.CHALLENGE_ANSWERED
@@ -95,5 +95,5 @@ def known_of(line: RecordedLine) -> Known | None:
     credential = _BY_REASON[reason]
     has_claims = not is_cut and inputs is not None and bool(inputs.iss)
     if has_claims or (reason is Reason.RATE_LIMITED and line.tenant):
-        credential = Credential.VERIFIED
+        credential = CredentialState.VERIFIED
     return Known(credential, reason, None if is_cut else inputs, is_cut)

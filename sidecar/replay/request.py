@@ -11,12 +11,14 @@ from sidecar.authz.credential import (
 from sidecar.authz.decision import RequestView
 from sidecar.common.reasons import Reason
 from sidecar.observability.audit.inputs import NO_INPUTS
-from sidecar.replay.known import Credential, Known
+from sidecar.replay.known import CredentialState, Known
 from sidecar.replay.line import RecordedLine
 
 _MAX_SIZE = 70_000
 """A token larger than any limit that can be configured."""
-_WITH_TOKEN = frozenset({Credential.VERIFIED, Credential.FAILED, Credential.AMBIGUOUS})
+_WITH_TOKEN = frozenset(
+    {CredentialState.VERIFIED, CredentialState.FAILED, CredentialState.AMBIGUOUS}
+)
 
 
 def view_of(line: RecordedLine, known: Known) -> RequestView:
@@ -26,7 +28,7 @@ def view_of(line: RecordedLine, known: Known) -> RequestView:
     if known.credential in _WITH_TOKEN and (known.has_claims or inputs.place):
         token = b"x" * min(max(inputs.size, 1), _MAX_SIZE)
         headers.update(_placed(inputs.place or HEADER, token, is_dpop=bool(inputs.dpop)))
-    elif known.credential is Credential.OTHER_SCHEME:
+    elif known.credential is CredentialState.OTHER_SCHEME:
         headers[AUTHORIZATION] = b"DPoP x" if "DPoP" in line.detail else b"Basic x"
     if inputs.announced:
         headers["origin"] = inputs.origin.encode("utf-8", "replace")

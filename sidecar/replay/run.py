@@ -7,7 +7,7 @@ from typing import Any
 from sidecar.replay.compare import Comparer
 from sidecar.replay.line import RecordedLine
 from sidecar.replay.tally import Group, GroupKey, Tally
-from sidecar.replay.verdict import Outcome, Verdict
+from sidecar.replay.verdict import ReplayOutcome, ReplayVerdict
 
 _EVERY = 4096
 _MAX_UNLIKE = 50
@@ -25,7 +25,7 @@ def replay(
 
 def report(tally: Tally, comparer: Comparer, new: str, old: str | None) -> dict[str, Any]:
     """Return what was found, as JSON has it: the groups with the most requests first."""
-    verdicts = sorted(Verdict, key=list(Verdict).index)
+    verdicts = sorted(ReplayVerdict, key=list(ReplayVerdict).index)
     ranks = {verdict: number for number, verdict in enumerate(verdicts)}
     groups = sorted(
         tally.groups.items(), key=lambda each: (ranks[each[0].verdict], -each[1].requests)
@@ -74,7 +74,7 @@ def _group(key: GroupKey, group: Group, tally: Tally) -> dict[str, Any]:
     }
 
 
-def _outcome(outcome: Outcome) -> dict[str, Any]:
+def _outcome(outcome: ReplayOutcome) -> dict[str, Any]:
     found: dict[str, Any] = {
         "access": outcome.access,
         "reason": outcome.reason,

@@ -7,7 +7,7 @@ import msgspec
 
 from sidecar.replay.compare import Comparison
 from sidecar.replay.line import ALLOW, RecordedLine
-from sidecar.replay.verdict import Outcome, Verdict
+from sidecar.replay.verdict import ReplayOutcome, ReplayVerdict
 
 MAX_GROUPS = 5000
 MAX_TOTALS = 50_000
@@ -25,10 +25,10 @@ _WHOLE = 0.97
 class GroupKey(NamedTuple):
     """Requests with the same difference."""
 
-    verdict: Verdict
+    verdict: ReplayVerdict
     tenant: str
-    before: Outcome
-    after: Outcome
+    before: ReplayOutcome
+    after: ReplayOutcome
     cause: str
 
 
@@ -53,14 +53,14 @@ class Tally:
         self.lost = 0
         """Lines that the log itself says are missing."""
         self.without_inputs = 0
-        self.verdicts: Counter[Verdict] = Counter()
+        self.verdicts: Counter[ReplayVerdict] = Counter()
         self.groups: dict[GroupKey, Group] = {}
         self.totals: Counter[tuple[str, str]] = Counter()
         """Requests by the route and the tenant of before."""
         self.unlike: Counter[tuple[str, str]] = Counter()
         """Lines that the old configuration decides otherwise than recorded, by both reasons."""
         self.first = self.last = 0.0
-        self._subjects: dict[Verdict, set[int]] = {each: set() for each in Verdict}
+        self._subjects: dict[ReplayVerdict, set[int]] = {each: set() for each in ReplayVerdict}
         self._seen: set[tuple[int, int]] = set()
         self._allowed = 0
         self._highest = 0
@@ -80,7 +80,7 @@ class Tally:
             self.totals[total] += 1
         if found.old is not None and _unlike(found.old, line):
             self.unlike[line.shadow_reason or line.reason, found.old.reason] += 1
-        if verdict is not Verdict.SAME:
+        if verdict is not ReplayVerdict.SAME:
             self._count(line, found)
 
     def skip(self) -> None:
@@ -91,7 +91,7 @@ class Tally:
         """Count lines that are missing, by the chain's own word."""
         self.lost += lines
 
-    def subjects(self, verdict: Verdict) -> int:
+    def subjects(self, verdict: ReplayVerdict) -> int:
         """Return how many subjects have requests of this kind; at least, where bounds are met."""
         return len(self._subjects[verdict])
 
@@ -127,7 +127,9 @@ class Tally:
         if line.subject:
             self._count_subject(verdict, key, group, hash((line.tenant, line.subject)))
 
-    def _count_subject(self, verdict: Verdict, key: GroupKey, group: Group, subject: int) -> None:
+    def _count_subject(
+        self, verdict: ReplayVerdict, key: GroupKey, group: Group, subject: int
+    ) -> None:
         seen = (hash(key), subject)
         if seen in self._seen:
             return
@@ -139,10 +141,10 @@ class Tally:
         group.subjects += 1
 
 
-_ANY = Outcome("unknown", "", 0, OTHER)
+_ANY = ReplayOutcome("unknown", "", 0, OTHER)
 
 
-def _unlike(old: Outcome, line: RecordedLine) -> bool:
+def _unlike(old: ReplayOutcome, line: RecordedLine) -> bool:
     if (old.access == ALLOW) != (line.outcome == ALLOW):
         return True
     return old.is_certain and (old.reason, old.shadowed) != (line.reason, line.shadow_reason)

@@ -16,7 +16,7 @@ _NONCE = b"a-nonce-made-only-once--"
 """Stand for what differs from answer to answer."""
 
 
-class Verdict(Enum):
+class ReplayVerdict(Enum):
     """What becomes of a request, in the order in which it is told."""
 
     GAINED = "gained"
@@ -26,7 +26,7 @@ class Verdict(Enum):
     SAME = "same"
 
 
-class Outcome(NamedTuple):
+class ReplayOutcome(NamedTuple):
     """What was decided, or would be."""
 
     access: Access
@@ -38,28 +38,28 @@ class Outcome(NamedTuple):
     """Whether the reason is; the access always is, where it is not ``unknown``."""
 
 
-def recorded_outcome(line: RecordedLine) -> Outcome:
+def recorded_outcome(line: RecordedLine) -> ReplayOutcome:
     """Return what was decided when the line was written."""
     access: Access = "allow" if line.outcome == ALLOW else "deny"
-    return Outcome(access, line.reason, line.status, line.route, line.shadow_reason)
+    return ReplayOutcome(access, line.reason, line.status, line.route, line.shadow_reason)
 
 
-def predicted_outcome(prediction: Prediction) -> Outcome:
+def predicted_outcome(prediction: Prediction) -> ReplayOutcome:
     """Return what would be decided."""
     access, reason, status, route, _, shadowed, left_open, _ = prediction
-    return Outcome(access, reason, status, route, shadowed, not left_open)
+    return ReplayOutcome(access, reason, status, route, shadowed, not left_open)
 
 
-def verdict_of(before: Outcome, after: Outcome) -> Verdict:
+def verdict_of(before: ReplayOutcome, after: ReplayOutcome) -> ReplayVerdict:
     """Return what becomes of a request with these two outcomes."""
     if "unknown" in {before.access, after.access}:
-        return Verdict.UNKNOWN
+        return ReplayVerdict.UNKNOWN
     if before.access != after.access:
-        return Verdict.GAINED if after.access == "allow" else Verdict.LOST
+        return ReplayVerdict.GAINED if after.access == "allow" else ReplayVerdict.LOST
     are_certain = before.is_certain and after.is_certain
     if before.route != after.route or (are_certain and before != after):
-        return Verdict.CHANGED
-    return Verdict.SAME
+        return ReplayVerdict.CHANGED
+    return ReplayVerdict.SAME
 
 
 def changed_headers(

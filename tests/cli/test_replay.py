@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.cli import replay as module
-from sidecar.cli.replay import _Progress
+from sidecar.cli.replay import _ReplayProgress
 from sidecar.replay.tally import Tally
 from tests.cli.commands import Run
 from tests.replay.changes import CHANGES
@@ -133,7 +133,7 @@ def test_progress_is_shown_on_a_terminal_after_two_seconds(
     times = iter([0.0, 1.9, 2.0, 2.5, 3.1])
     tally = Tally()
     tally.replayed = 5000
-    progress = _Progress(tally, is_shown=True, now=lambda: next(times))
+    progress = _ReplayProgress(tally, is_shown=True, now=lambda: next(times))
     progress.show()
     assert capsys.readouterr().err == ""
     progress.show()
@@ -143,7 +143,7 @@ def test_progress_is_shown_on_a_terminal_after_two_seconds(
     progress.show()
     progress.clear()
     assert capsys.readouterr().err.endswith("a second\n")
-    hidden = _Progress(tally, is_shown=False, now=lambda: 1e9)
+    hidden = _ReplayProgress(tally, is_shown=False, now=lambda: 1e9)
     hidden.show()
     hidden.clear()
     assert capsys.readouterr().err == ""

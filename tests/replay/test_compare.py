@@ -9,7 +9,7 @@ from sidecar.config import model, parse_config
 from sidecar.replay.compare import Comparer, Comparison
 from sidecar.replay.decider import Decider
 from sidecar.replay.line import RecordedLine, parse_line
-from sidecar.replay.verdict import Verdict
+from sidecar.replay.verdict import ReplayVerdict
 from tests.replay.changes import CHANGES, put
 from tests.replay.traffic import ASKS, POLICY, configured, serve
 
@@ -79,11 +79,14 @@ def test_what_two_configurations_make_of_a_log_without_inputs_comes_true(
     actual = parsed(serve(changed, tmp_path / "audit.jsonl"))
     made = compared(without_inputs, changed, configured())
     for ask, then, now, found in zip(ASKS, without_inputs, actual, made, strict=True):
-        if found.verdict is Verdict.UNKNOWN:
+        if found.verdict is ReplayVerdict.UNKNOWN:
             assert found.cause
             continue
         is_other = then.outcome != now.outcome
-        assert (found.verdict in {Verdict.LOST, Verdict.GAINED}) is is_other, (ask.name, found)
+        assert (found.verdict in {ReplayVerdict.LOST, ReplayVerdict.GAINED}) is is_other, (
+            ask.name,
+            found,
+        )
         if is_other:
             assert found.after.access == now.outcome, ask.name
 
@@ -93,7 +96,7 @@ def test_configurations_that_are_equal_leave_nothing_open_and_nothing_different(
 ) -> None:
     for lines in (recorded, without_inputs):
         found = compared(lines, configured(), configured())
-        assert {each.verdict for each in found} == {Verdict.SAME}
+        assert {each.verdict for each in found} == {ReplayVerdict.SAME}
 
 
 def test_without_the_old_one_a_log_without_inputs_says_what_routes_say(
@@ -101,14 +104,14 @@ def test_without_the_old_one_a_log_without_inputs_says_what_routes_say(
 ) -> None:
     found = compared(without_inputs, configured(CHANGES["the api gone"]), None)
     lost = [line for line, each in zip(without_inputs, found, strict=True)
-            if each.verdict is Verdict.LOST]  # fmt: skip
+            if each.verdict is ReplayVerdict.LOST]  # fmt: skip
     assert {line.route for line in lost} == {"api"}
     assert len(lost) == sum(line.route == "api" and line.outcome == "allow"
                             for line in without_inputs)  # fmt: skip
     others = {"api", "tried"}
     verified = [each for line, each in zip(without_inputs, found, strict=True)
                 if line.reason == "token_verified" and line.route not in others]  # fmt: skip
-    assert {each.verdict for each in verified} == {Verdict.UNKNOWN}
+    assert {each.verdict for each in verified} == {ReplayVerdict.UNKNOWN}
     assert all("audit.record_inputs" in each.cause for each in verified)
 
 
@@ -117,7 +120,7 @@ def test_headers_that_differ_are_named_where_both_configurations_are_given(
 ) -> None:
     changed = configured(put(("headers:\n", "headers:\n  referrer_policy: no-referrer\n")))
     assert {each.verdict for each in compared(recorded, changed, None)} <= {
-        Verdict.SAME, Verdict.UNKNOWN,
+        ReplayVerdict.SAME, ReplayVerdict.UNKNOWN,
     }  # fmt: skip
     found = Counter(each.cause for each in compared(recorded, changed, configured()))
     assert found["headers: response referrer-policy"] > 0.9 * len(recorded)
@@ -128,7 +131,7 @@ def test_a_difference_of_the_recorded_world_is_no_difference_of_the_configuratio
 ) -> None:
     old, new = configured(CHANGES["the api gone"]), configured(CHANGES["the api gone"])
     found = compared(recorded, new, old)
-    assert {each.verdict for each in found} == {Verdict.SAME}
+    assert {each.verdict for each in found} == {ReplayVerdict.SAME}
     unlike = [line for line, each in zip(recorded, found, strict=True)
               if each.old is not None and each.old.access != line.outcome]  # fmt: skip
     assert {line.route for line in unlike} == {"api"}

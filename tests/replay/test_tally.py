@@ -7,14 +7,14 @@ import pytest
 from sidecar.replay import tally as module
 from sidecar.replay.compare import Comparison
 from sidecar.replay.tally import OTHER, Tally
-from sidecar.replay.verdict import Outcome, Verdict
+from sidecar.replay.verdict import ReplayOutcome, ReplayVerdict
 from tests.replay.lines import line
 from tests.support.minting import NOW, TENANT
 
-BEFORE = Outcome("allow", "token_verified", 200, "api")
-AFTER = Outcome("deny", "role_missing", 403, "api")
-LOST = Comparison(Verdict.LOST, BEFORE, AFTER, "routes[api].roles: owner")
-SAME = Comparison(Verdict.SAME, BEFORE, BEFORE, "")
+BEFORE = ReplayOutcome("allow", "token_verified", 200, "api")
+AFTER = ReplayOutcome("deny", "role_missing", 403, "api")
+LOST = Comparison(ReplayVerdict.LOST, BEFORE, AFTER, "routes[api].roles: owner")
+SAME = Comparison(ReplayVerdict.SAME, BEFORE, BEFORE, "")
 
 
 def test_requests_subjects_and_examples_are_counted_by_group() -> None:
@@ -26,8 +26,8 @@ def test_requests_subjects_and_examples_are_counted_by_group() -> None:
         tally.add(line(), SAME)
     tally.add(line(tenant="other"), LOST)
     assert tally.replayed == 21
-    assert tally.verdicts == {Verdict.LOST: 11, Verdict.SAME: 10}
-    assert tally.subjects(Verdict.LOST) == 4
+    assert tally.verdicts == {ReplayVerdict.LOST: 11, ReplayVerdict.SAME: 10}
+    assert tally.subjects(ReplayVerdict.LOST) == 4
     first, second = tally.groups.items()
     assert (first[0].tenant, first[1].requests, first[1].subjects) == (TENANT, 10, 3)
     assert first[1].examples == tuple(f"{number:020}" for number in range(3))
@@ -42,7 +42,7 @@ def test_one_subject_is_counted_once_for_all_groups() -> None:
     tally.add(line(), LOST)
     tally.add(line(), LOST._replace(cause="another"))
     assert [group.subjects for group in tally.groups.values()] == [1, 1]
-    assert tally.subjects(Verdict.LOST) == 1
+    assert tally.subjects(ReplayVerdict.LOST) == 1
 
 
 def test_groups_beyond_the_bound_are_counted_together(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,7 +55,7 @@ def test_groups_beyond_the_bound_are_counted_together(monkeypatch: pytest.Monkey
         "tenant-0": 1, "tenant-1": 1, "tenant-2": 1, OTHER: 7,
     }  # fmt: skip
     assert len(tally.totals) == 3
-    assert tally.verdicts[Verdict.LOST] == 10
+    assert tally.verdicts[ReplayVerdict.LOST] == 10
 
 
 def test_subjects_beyond_the_bound_are_said_to_be_more(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,6 +104,6 @@ def test_what_the_old_configuration_decides_otherwise_is_counted_by_reason() -> 
     tally.add(line(), SAME._replace(old=AFTER))
     tally.add(line(), SAME._replace(old=BEFORE))
     tally.add(line(reason="role_missing", outcome="deny"), SAME._replace(old=AFTER))
-    uncertain = Outcome("deny", "key_unknown", 401, "api", is_certain=False)
+    uncertain = ReplayOutcome("deny", "key_unknown", 401, "api", is_certain=False)
     tally.add(line(reason="role_missing", outcome="deny"), SAME._replace(old=uncertain))
     assert tally.unlike == {("token_verified", "role_missing"): 1}

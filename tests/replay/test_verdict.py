@@ -4,37 +4,37 @@ import pytest
 
 from sidecar.replay.decider import Prediction
 from sidecar.replay.verdict import (
-    Outcome,
-    Verdict,
+    ReplayOutcome,
+    ReplayVerdict,
     predicted_outcome,
     recorded_outcome,
     verdict_of,
 )
 from tests.replay.lines import line
 
-VERIFIED = Outcome("allow", "token_verified", 200, "api")
-PUBLIC = Outcome("allow", "public", 200, "api")
-MISSING = Outcome("deny", "token_missing", 401, "api")
-FORGED = Outcome("deny", "signature_invalid", 401, "api")
-UNKNOWN = Outcome("unknown", "", 0, "api")
+VERIFIED = ReplayOutcome("allow", "token_verified", 200, "api")
+PUBLIC = ReplayOutcome("allow", "public", 200, "api")
+MISSING = ReplayOutcome("deny", "token_missing", 401, "api")
+FORGED = ReplayOutcome("deny", "signature_invalid", 401, "api")
+UNKNOWN = ReplayOutcome("unknown", "", 0, "api")
 ROWS = {
-    "nothing": (VERIFIED, VERIFIED, Verdict.SAME),
-    "let in": (MISSING, PUBLIC, Verdict.GAINED),
-    "shut out": (VERIFIED, FORGED, Verdict.LOST),
-    "on another ground": (VERIFIED, PUBLIC, Verdict.CHANGED),
-    "for another reason": (MISSING, FORGED, Verdict.CHANGED),
-    "for perhaps another reason": (MISSING, FORGED._replace(is_certain=False), Verdict.SAME),
-    "by another route": (VERIFIED, VERIFIED._replace(route="new"), Verdict.CHANGED),
+    "nothing": (VERIFIED, VERIFIED, ReplayVerdict.SAME),
+    "let in": (MISSING, PUBLIC, ReplayVerdict.GAINED),
+    "shut out": (VERIFIED, FORGED, ReplayVerdict.LOST),
+    "on another ground": (VERIFIED, PUBLIC, ReplayVerdict.CHANGED),
+    "for another reason": (MISSING, FORGED, ReplayVerdict.CHANGED),
+    "for perhaps another reason": (MISSING, FORGED._replace(is_certain=False), ReplayVerdict.SAME),
+    "by another route": (VERIFIED, VERIFIED._replace(route="new"), ReplayVerdict.CHANGED),
     "by another route, for perhaps another reason": (
-        MISSING, FORGED._replace(is_certain=False, route="new"), Verdict.CHANGED,
+        MISSING, FORGED._replace(is_certain=False, route="new"), ReplayVerdict.CHANGED,
     ),
     "in shadow for another reason": (
         VERIFIED._replace(reason="shadow", shadowed="a"),
-        VERIFIED._replace(reason="shadow", shadowed="b"), Verdict.CHANGED,
+        VERIFIED._replace(reason="shadow", shadowed="b"), ReplayVerdict.CHANGED,
     ),
-    "nobody knows": (VERIFIED, UNKNOWN, Verdict.UNKNOWN),
-    "nobody knew": (UNKNOWN, VERIFIED, Verdict.UNKNOWN),
-    "denied, with another status": (MISSING, MISSING._replace(status=403), Verdict.CHANGED),
+    "nobody knows": (VERIFIED, UNKNOWN, ReplayVerdict.UNKNOWN),
+    "nobody knew": (UNKNOWN, VERIFIED, ReplayVerdict.UNKNOWN),
+    "denied, with another status": (MISSING, MISSING._replace(status=403), ReplayVerdict.CHANGED),
 }  # fmt: skip
 
 

@@ -111,7 +111,7 @@ module.KeyRefresher.run = run
 """,
     "a start that meets an exception": """
 import sidecar.observability.component as module
-def broken(*_):
+def broken(*_, **__):
     raise ZeroDivisionError("the start")
 module.start_audit = broken
 """,

@@ -124,7 +124,7 @@ class FilePlace:
         first = self._file < 0
         tail = None
         if not first and os.fstat(self._file).st_size != self._size:
-            tail = read_tail(self._file)
+            tail = self._tail_of_growth()
         moved, opened = self._open_if_moved()
         size = os.fstat(self._file).st_size if self._file >= 0 else 0
         if opened and size:
@@ -172,6 +172,15 @@ class FilePlace:
                 self._held = True
                 return
         raise OSError(0, f"another process holds the lock {self._lock_path}: does it hang?")
+
+    def _tail_of_growth(self) -> Tail:
+        """Read what another writer has appended; the whole end where that has no chained line."""
+        growth = os.fstat(self._file).st_size - self._size
+        if self._size >= 0 and 0 < growth <= TAIL_BYTES:
+            tail = tail_of(os.pread(self._file, growth, self._size), whole=True)
+            if tail.head is not None:
+                return tail
+        return read_tail(self._file)
 
     def _open_if_moved(self) -> tuple[bool, bool]:
         """Open what the path names now; return whether that is another file, and is opened."""

@@ -65,6 +65,10 @@ class TrailState:
         """Return the chain value of a line, if it was read and is recent."""
         return self._young.get(seq) or self._old.get(seq)
 
+    def forget(self) -> None:
+        """Keep the chain values of its lines no longer."""
+        self._young, self._old = {}, {}
+
     def is_missing(self, seq: int) -> bool:
         """Return whether a line was missing where it belongs."""
         return any(first <= seq <= last for first, last in self.missing)

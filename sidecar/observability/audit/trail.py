@@ -132,11 +132,18 @@ class Trail:
         return own, end
 
     def _resume(self, tail: Tail) -> bytes:
-        """Go on behind the end of a file; return the bytes there that are no chained line."""
-        if tail.head is None:  # nothing of a chain is there: this one begins
-            self.head = Head(_name())
-            return tail.foreign
-        self.head = tail.head
+        """Go on behind the end of a file; return the bytes there that are no chained line.
+
+        A chain that this process knows never goes back, nor over to another one: what was cut off
+        or put in its place is missing from the file, for all to see.
+        """
+        known, found = self.head, tail.head
+        if not known.seq:
+            self.head = Head(_name()) if found is None else found
+        elif found is not None and found.trail == known.trail and found.seq > known.seq:
+            self.head = found
+        elif found is not None and found != known:
+            self.broken = f"line {known.seq} was written, and the file ends with line {found.seq}"
         if tail.broken_at:
             self.broken = f"line {tail.broken_at} does not follow the one before it"
         return tail.foreign

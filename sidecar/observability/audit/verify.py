@@ -33,6 +33,8 @@ from sidecar.observability.audit.signed_heads import SignedHeads, TrailState
 MAX_LINE_BYTES = 1_048_576
 """What is longer is no line of a trail."""
 MAX_TRAILS = 1024
+REMEMBERED_TRAILS = 16
+"""Of so many, the newest ones, the chain values of recent lines are kept."""
 _OWN = ID_PREFIX.encode()
 _CHAIN = b',"chain":"'
 
@@ -159,6 +161,8 @@ class Verifier:
         self._first_in_file = False
         if len(self._trails) >= MAX_TRAILS:
             self._trails.pop(next(iter(self._trails)))
+        if len(self._trails) >= REMEMBERED_TRAILS:
+            list(self._trails.values())[-REMEMBERED_TRAILS].forget()
         state = TrailState(link.head, time_of(line))
         self._state = self._trails[trail] = state
         state.last = line

@@ -107,6 +107,25 @@ def test_what_another_writer_wrote_is_gone_on_from(path: Path) -> None:
         each.close()
 
 
+def test_of_what_another_writer_wrote_only_that_is_read(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, head = chained(50)
+    place = FilePlace(path)
+    place.acquire()
+    write(path, data.replace(b'"d3"', b'"e3"'))
+    place.release()
+    more, head = chained(2, head)
+    write(path, more)
+    assert place.acquire() == Resume(Tail(head), moved=False), "and not the broken line before"
+    place.release()
+    monkeypatch.setattr("sidecar.observability.audit.chain_file.TAIL_BYTES", 700)
+    more, head = chained(9, head)
+    write(path, more)
+    assert place.acquire() == Resume(Tail(head), moved=False)
+    place.close()
+
+
 def test_a_file_that_another_writer_renamed_is_followed(path: Path) -> None:
     one, two = FilePlace(path), FilePlace(path)
     for each in (one, two):

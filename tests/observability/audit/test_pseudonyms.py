@@ -127,8 +127,10 @@ def test_any_texts(tenant: str, subject: str, source: str) -> None:
 
 
 def test_a_line_with_its_fields_in_another_order_or_that_is_none() -> None:
-    read = rewritten(b'{"a":1,"source":"10.0.0.1","subject":"alice","tenant":"t"}\n')
-    assert (read["subject"], read["source"]) == expected("t", "alice", "10.0.0.1")
+    for more in ("1", f'"{"x" * 100}"'):
+        odd = f'{{"a":{more},"source":"10.0.0.1","subject":"alice","tenant":"t"}}\n'
+        read = rewritten(odd.encode())
+        assert (read["subject"], read["source"]) == expected("t", "alice", "10.0.0.1")
     assert rewritten(b'{"a":1,"subject":"a\\b"x}\n')["reason"] == "line_unreadable"
 
 

@@ -196,6 +196,59 @@ def test_without_a_chain_lines_are_as_they_were_queued() -> None:
     assert sink.taken == line(1)
 
 
+@pytest.mark.parametrize("keep", [0, 2])
+def test_a_file_that_is_cut_while_it_is_written_lacks_lines(tmp_path: Path, keep: int) -> None:
+    """As who wants to hide does it; and logrotate with ``copytruncate``, to the whole file."""
+    path = tmp_path / "audit.jsonl"
+    log = make(path)
+    for number in range(5):
+        log.append(line(number))
+    wait_until(lambda: log.written == 5)
+    lines = path.read_bytes().splitlines(keepends=True)
+    with path.open("r+b") as file:
+        file.truncate(sum(map(len, lines[:keep])))
+    log.append(line(5))
+    assert log.close(5)
+    after = path.read_bytes().splitlines(keepends=True)
+    assert len(after) == keep + 1
+    assert len(links(b"".join([*lines, after[-1]]))) == 6
+    assert log.trail is not None
+    assert log.trail.broken == ("line 5 was written, and the file ends with line 2" if keep else "")
+
+
+def test_a_file_that_is_replaced_by_another_trails_is_no_way_to_end_this_one(
+    tmp_path: Path,
+) -> None:
+    path, other = tmp_path / "audit.jsonl", tmp_path / "other.jsonl"
+    write(other, 0, 9)
+    log = make(path)
+    log.append(line(1))
+    wait_until(lambda: log.written == 1)
+    first = path.read_bytes()
+    other.replace(path)
+    log.append(line(2))
+    assert log.close(5)
+    last = path.read_bytes().splitlines(keepends=True)[-1]
+    assert len(links(first + last)) == 2
+    assert log.trail is not None
+    assert "the file ends with line 9" in log.trail.broken
+
+
+def test_what_somebody_writes_into_the_file_is_named_as_foreign(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    log = make(path)
+    log.append(line(1))
+    wait_until(lambda: log.written == 1)
+    with path.open("ab") as file:
+        file.write(b"hello\nworld")
+    log.append(line(2))
+    assert log.close(5)
+    lines = path.read_bytes().splitlines()
+    assert lines[1:3] == [b"hello", b"world"]
+    found = links(b"\n".join([lines[0], *lines[3:]]))
+    assert [each.get("foreign_bytes") for each in found] == [None, 11, None]
+
+
 def test_a_broken_end_is_told(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     write(path, 0, 9)

@@ -314,6 +314,26 @@ def test_a_trail_that_names_the_one_before_finds_its_end() -> None:
     assert "lines 100 to 110" in report.findings[-1].text
 
 
+def test_a_clock_that_goes_back_is_no_tampering() -> None:
+    trail = SignedTrail()
+    lines = trail.lines(25)
+    trail.at -= 86_400
+    lines += trail.lines(25)
+    assert not verify(b"".join(lines)).findings
+
+
+def test_many_trails_take_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "REMEMBERED_TRAILS", 3)
+    monkeypatch.setattr(module, "MAX_TRAILS", 9)
+    verifier = module.Verifier()
+    verifier.begin_file("a")
+    for number in range(30):
+        verifier.read(b"".join(SignedTrail(trail=b"%016x" % number).lines(5)))
+    assert len(verifier._trails) == 9
+    assert sum(state.recall(3) is not None for state in verifier._trails.values()) <= 3
+    assert verifier.finish().is_whole
+
+
 def test_a_line_without_end_takes_bounded_memory() -> None:
     verifier = module.Verifier()
     verifier.begin_file("a")

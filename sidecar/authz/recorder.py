@@ -10,13 +10,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
-from sidecar.authz.decision import Decision
 from sidecar.authz.ports import Outcome
-from sidecar.authz.preflight import NO_CONTENT
 from sidecar.authz.recorded_inputs import token_inputs
 from sidecar.authz.request_ids import read_request_id
 from sidecar.authz.response_cache import AllowedCheck, Template
-from sidecar.common.reasons import ANSWERS, Grant, Reason
+from sidecar.authz.traces import status_of, trace_allowed, trace_outcome
+from sidecar.common.reasons import Reason
 from sidecar.observability.audit import AuditEntry, AuditLog
 from sidecar.observability.audit.entry import (
     encode_allowed_check,
@@ -31,6 +30,7 @@ from sidecar.observability.audit.entry import (
 )
 from sidecar.observability.audit.inputs import NO_INPUTS
 from sidecar.observability.counters import Counters
+from sidecar.observability.tracing.tracer import Tracer
 from sidecar.tokens.cache import CachedToken, digest_text
 
 DRAIN_SECONDS = 0.02
@@ -60,9 +60,9 @@ class DecisionRecorder:
     """Counts and records; see ``sidecar.authz.ports.Observer``.
 
     ``schedule`` calls a function after so many seconds, on the loop that answers the Checks.
-    ``on_key_unknown`` is called for tokens whose kid is not in the ring: the keys may have been
-    rotated. ``on_fault`` gets exceptions raised while a line is written: that line is counted
-    as dropped, and the next one is written.
+    With a ``tracer``, sampled Checks have a span. ``on_key_unknown`` is called for tokens whose
+    kid is not in the ring: the keys may have been rotated. ``on_fault`` gets exceptions raised
+    while a line is written: that line is counted as dropped, and the next one is written.
     """
 
     __slots__ = (
@@ -71,6 +71,7 @@ class DecisionRecorder:
         "_on_fault",
         "_schedule",
         "_scheduled",
+        "_tracer",
         "_waiting",
         "on_key_unknown",
     )  # fmt: skip
@@ -81,11 +82,13 @@ class DecisionRecorder:
         audit: AuditLog,
         schedule: Callable[[float, Callable[[], None]], object],
         on_fault: Callable[[Exception], None] = _log_fault,
+        tracer: Tracer | None = None,
     ) -> None:
         self._counters = counters
         self._audit = audit
         self._schedule = schedule
         self._on_fault = on_fault
+        self._tracer = tracer
         self.on_key_unknown: Callable[[], None] = lambda: None
         self._scheduled = False
         self._waiting: deque[AllowedCheck | Outcome] = deque()
@@ -143,7 +146,8 @@ class DecisionRecorder:
         record = self._waiting.popleft()
         try:
             if isinstance(record, Outcome):
-                self._audit.record(entry_of(record))
+                trace_id = b"" if self._tracer is None else trace_outcome(self._tracer, record)
+                self._audit.record(entry_of(record, trace_id.decode("ascii")))
                 return OUTCOME_COST
             self._write_allowed(record)
         except Exception as exc:  # noqa: BLE001 - one bad record must not end the others' lines
@@ -163,6 +167,7 @@ class DecisionRecorder:
                 cached_token.note = _note_of(cached_token)
             tenant, token = cached_token.note
             kid = kid_fragment(cached_token.token.kid)
+        trace_id = b"" if self._tracer is None else trace_allowed(self._tracer, allowed_check)
         audit = self._audit
         if audit.samples and not audit.sampled(decision_id.decode("ascii")):
             return
@@ -182,7 +187,7 @@ class DecisionRecorder:
                 kid,
                 token,
                 note.key_state,
-                ids_fragment(read_request_id(attributes.request.http.headers), b""),
+                ids_fragment(read_request_id(attributes.request.http.headers), trace_id),
                 latency_ns // 1000,
             )
         )
@@ -211,7 +216,7 @@ def _note_of(cached_token: CachedToken) -> tuple[bytes, bytes]:
     )
 
 
-def entry_of(outcome: Outcome) -> AuditEntry:
+def entry_of(outcome: Outcome, trace_id: str = "") -> AuditEntry:
     """Return the audit entry of a decision."""
     decision, view = outcome.decision, outcome.view
     token = decision.token or decision.known_token
@@ -243,11 +248,5 @@ def entry_of(outcome: Outcome) -> AuditEntry:
         warnings=decision.warnings,
         request_id=view.request_id if view is not None else "",
         inputs=inputs,
+        trace_id=trace_id,
     )
-
-
-def status_of(decision: Decision) -> int:
-    """Return the status that the client gets; 200 where the application answers."""
-    if decision.outcome is Grant.PREFLIGHT:
-        return NO_CONTENT
-    return 200 if decision.allowed else ANSWERS[Reason(decision.outcome)].status

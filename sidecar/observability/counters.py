@@ -16,6 +16,8 @@ OUTCOMES = ("allow", "deny", "shadow")
 LIMITED = ("refused", "shadow")
 """What became of a request over a rate limit."""
 LIMIT_KINDS = ("tenant", "route", "address", "token", "login", "account")
+SPAN_LOSSES = ("rate", "queue", "refused", "unreachable")
+"""Why a span is not exported: too many a second, a full queue, by the collector, no collector."""
 _REASONS = frozenset({*map(str, Reason), *map(str, Grant)})
 CHECK_BUCKETS_US = (50, 100, 200, 500, 1_000, 2_500, 5_000, 10_000, 50_000, 100_000, 500_000)
 
@@ -79,6 +81,8 @@ class Counters(msgspec.Struct):
     """Requests over a rate limit: what became of them, the limit's kind, the route."""
     pii_warnings: Count = 0
     faults: Count = 0
+    spans_dropped: dict[str, Count] = {}
+    """Spans that are not exported, by reason (``SPAN_LOSSES``)."""
 
     def __post_init__(self) -> None:
         """Raise ``ValueError`` for other buckets: they could not be added up."""
@@ -120,6 +124,9 @@ class Counters(msgspec.Struct):
             for key, count in self.limited.items()
             if key[0] in LIMITED and key[1] in LIMIT_KINDS and key[2] in routes
         }
+        self.spans_dropped = {
+            loss: count for loss, count in self.spans_dropped.items() if loss in SPAN_LOSSES
+        }
 
     def merge(self, other: "Counters") -> None:
         """Add the counts of another process."""
@@ -130,3 +137,5 @@ class Counters(msgspec.Struct):
         self.latency.merge(other.latency)
         self.pii_warnings += other.pii_warnings
         self.faults += other.faults
+        for loss, spans in other.spans_dropped.items():
+            self.spans_dropped[loss] = self.spans_dropped.get(loss, 0) + spans

@@ -145,6 +145,13 @@ def _check_families(counters: Counters) -> Iterator[Metric]:
             if became == what:
                 family.add_metric((kind, route), count)
         yield family
+    if counters.spans_dropped:  # with ``tracing`` only
+        dropped = CounterMetricFamily(
+            "septem_trace_spans_dropped", "Spans that are not exported", labels=["reason"]
+        )
+        for loss, spans in counters.spans_dropped.items():
+            dropped.add_metric([loss], spans)
+        yield dropped
     buckets, total = counters.latency.export()
     latency = HistogramMetricFamily(
         "septem_check_duration_seconds", "Time in the sidecar for one decision"

@@ -8,13 +8,13 @@ every ``DRAIN_SECONDS``, or as soon as it is ``MAX_WAITING`` long.
 import logging
 from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from sidecar.authz.ports import Outcome
 from sidecar.authz.recorded_inputs import token_inputs
 from sidecar.authz.request_ids import read_request_id
 from sidecar.authz.response_cache import AllowedCheck, Template
-from sidecar.authz.traces import status_of, trace_allowed, trace_outcome
+from sidecar.authz.traces import NO_TRACE, Trace, status_of, trace_allowed, trace_outcome
 from sidecar.common.reasons import Reason
 from sidecar.observability.audit import AuditEntry, AuditLog
 from sidecar.observability.audit.entry import (
@@ -29,7 +29,7 @@ from sidecar.observability.audit.entry import (
     token_fragment,
 )
 from sidecar.observability.audit.inputs import NO_INPUTS
-from sidecar.observability.counters import Counters
+from sidecar.observability.counters import Counters, Exemplar
 from sidecar.observability.tracing.tracer import Tracer
 from sidecar.tokens.cache import CachedToken, digest_text
 
@@ -39,6 +39,8 @@ SLICE_COST = 64
 OUTCOME_COST = 8
 """A denial takes as long to write as this many allowed Checks."""
 MAX_WAITING = 4096
+SLOW_NS = 1_000_000
+"""Each Check that takes so long is shown as an exemplar; of others the first of a slice is."""
 
 
 _log = logging.getLogger("sidecar")
@@ -71,6 +73,7 @@ class DecisionRecorder:
         "_on_fault",
         "_schedule",
         "_scheduled",
+        "_shows_next",
         "_tracer",
         "_waiting",
         "on_key_unknown",
@@ -89,6 +92,7 @@ class DecisionRecorder:
         self._schedule = schedule
         self._on_fault = on_fault
         self._tracer = tracer
+        self._shows_next = False
         self.on_key_unknown: Callable[[], None] = lambda: None
         self._scheduled = False
         self._waiting: deque[AllowedCheck | Outcome] = deque()
@@ -134,6 +138,7 @@ class DecisionRecorder:
 
     def _drain_slice(self) -> None:
         budget = SLICE_COST
+        self._shows_next = True
         while self._waiting and budget > 0:
             budget -= self._write_next()
         if self._waiting:
@@ -146,14 +151,41 @@ class DecisionRecorder:
         record = self._waiting.popleft()
         try:
             if isinstance(record, Outcome):
-                trace_id = b"" if self._tracer is None else trace_outcome(self._tracer, record)
-                self._audit.record(entry_of(record, trace_id.decode("ascii")))
+                self._write_outcome(record)
                 return OUTCOME_COST
             self._write_allowed(record)
         except Exception as exc:  # noqa: BLE001 - one bad record must not end the others' lines
             self._audit.count_lost(1)
             self._on_fault(exc)
         return 1
+
+    def _write_outcome(self, outcome: Outcome) -> None:
+        trace = NO_TRACE if self._tracer is None else trace_outcome(self._tracer, outcome)
+        entry = entry_of(outcome, trace[0].decode("ascii"))
+        self._audit.record(entry)
+        if trace[1] or self._shows_next or outcome.latency_ns >= SLOW_NS:
+            self._show(
+                trace, entry.request_id, entry.decision_id, outcome.latency_ns, outcome.at_seconds
+            )
+
+    def _show(
+        self,
+        trace: Trace,
+        request_id: str,
+        decision_id: str,
+        latency_ns: int,
+        at_seconds: float,
+    ) -> None:
+        """Show a Check in the histogram, by the id that leads furthest."""
+        self._shows_next = False
+        label: Literal["trace_id", "request_id", "decision_id"]
+        if trace[1]:
+            label, value = "trace_id", trace[0].decode("ascii")
+        elif request_id:
+            label, value = "request_id", request_id
+        else:
+            label, value = "decision_id", decision_id
+        self._counters.show(Exemplar(label, value, latency_ns // 1000, at_seconds))
 
     def _write_allowed(self, allowed_check: AllowedCheck) -> None:
         target, template, cached_token, attributes, at_seconds, latency_ns, decision_id = (
@@ -167,15 +199,18 @@ class DecisionRecorder:
                 cached_token.note = _note_of(cached_token)
             tenant, token = cached_token.note
             kid = kid_fragment(cached_token.token.kid)
-        trace_id = b"" if self._tracer is None else trace_allowed(self._tracer, allowed_check)
+        trace = NO_TRACE if self._tracer is None else trace_allowed(self._tracer, allowed_check)
         audit = self._audit
         if audit.samples and not audit.sampled(decision_id.decode("ascii")):
+            if trace[1]:  # who is shown must lead somewhere
+                self._show(trace, "", "", latency_ns, at_seconds)
             return
         note: _Note = template.note
         fragment = target.note
         if fragment is None:
             fragment = target.note = target_fragment(target.method, target.host, target.path)
         source = attributes.source
+        request_id = read_request_id(attributes.request.http.headers)
         audit.append(
             encode_allowed_check(
                 at_seconds,
@@ -187,10 +222,18 @@ class DecisionRecorder:
                 kid,
                 token,
                 note.key_state,
-                ids_fragment(read_request_id(attributes.request.http.headers), trace_id),
+                ids_fragment(request_id, trace[0]),
                 latency_ns // 1000,
             )
         )
+        if trace[1] or self._shows_next or latency_ns >= SLOW_NS:
+            self._show(
+                trace,
+                request_id.decode("ascii"),
+                decision_id.decode("ascii"),
+                latency_ns,
+                at_seconds,
+            )
 
     def _note(self, template: Template) -> _Note:
         key = ("allow", str(template.outcome), template.route)

@@ -9,19 +9,19 @@ from sidecar.common.reasons import ANSWERS, Grant, Reason
 from sidecar.observability.tracing.tracer import SpanRecord, Tracer
 
 _OK = 200
+Trace = tuple[bytes, bool]
+"""The id of a Check's trace, in hexadecimal digits, and whether its span was queued."""
+NO_TRACE: Trace = (b"", False)
 
 
-def trace_allowed(tracer: Tracer, allowed_check: AllowedCheck) -> bytes:
-    """Queue the span of a Check that the fast path may answer, if it is sampled.
-
-    Returns the id of its trace, in hexadecimal digits; empty where it belongs to none.
-    """
+def trace_allowed(tracer: Tracer, allowed_check: AllowedCheck) -> Trace:
+    """Queue the span of a Check that the fast path may answer, if it is sampled."""
     _, template, cached_token, attributes, at_seconds, latency_ns, decision_id = allowed_check
     headers, carried = attributes.request.http.headers, attributes.trace_context
     context = tracer.read(carried, headers)
     trace = tracer.sample(context, carried, headers, at_seconds)
     if trace is None:
-        return b"" if context is None else context.trace_id
+        return NO_TRACE if context is None else (context.trace_id, False)
     ends = int(at_seconds * 1e9)
     tracer.end(
         SpanRecord(
@@ -40,19 +40,19 @@ def trace_allowed(tracer: Tracer, allowed_check: AllowedCheck) -> bytes:
             read_request_id(headers).decode("ascii"),
         )
     )
-    return trace.trace_id.encode("ascii")
+    return trace.trace_id.encode("ascii"), True
 
 
-def trace_outcome(tracer: Tracer, outcome: Outcome) -> bytes:
+def trace_outcome(tracer: Tracer, outcome: Outcome) -> Trace:
     """Queue the span of any other Check, likewise."""
     decision, view = outcome.decision, outcome.view
     if view is None:
-        return b""
+        return NO_TRACE
     carried = view.trace_context
     context = tracer.read(carried, view.headers)
     trace = tracer.sample(context, carried, view.headers, outcome.at_seconds)
     if trace is None:
-        return b"" if context is None else context.trace_id
+        return NO_TRACE if context is None else (context.trace_id, False)
     ends = int(outcome.at_seconds * 1e9)
     token = decision.token
     tracer.end(
@@ -72,7 +72,7 @@ def trace_outcome(tracer: Tracer, outcome: Outcome) -> bytes:
             view.request_id,
         )
     )
-    return trace.trace_id.encode("ascii")
+    return trace.trace_id.encode("ascii"), True
 
 
 def status_of(decision: Decision) -> int:

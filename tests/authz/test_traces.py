@@ -33,12 +33,13 @@ class TracedBook:
     def __init__(self, path: Path, *, ratio: float = 0.0, sample_allowed: float = 1.0) -> None:
         self.path = path
         self.ticks = 0
+        self.counters = Counters()
         self.queue = SpanQueue(64, {})
         self.audit = AuditLog(
             FileSink(path), queue_lines=1000, on_error=fail_on, sample_allowed=sample_allowed
         )
         self.recorder = DecisionRecorder(
-            Counters(), self.audit, lambda *_: None, fail_on, Tracer(self.queue, ratio, 1e6)
+            self.counters, self.audit, lambda *_: None, fail_on, Tracer(self.queue, ratio, 1e6)
         )
         self.service = CheckService(
             build_snapshot(parse_config(CONFIG, "test"), ISSUER.ring),
@@ -150,3 +151,14 @@ def test_a_message_that_is_none_has_a_line_and_no_span(book: TracedBook) -> None
     book.service.handle(b"\xff" + SAMPLED)
     spans, lines = book.told()
     assert (spans, [line["reason"] for line in lines]) == ([], ["request_malformed"])
+
+
+def test_a_sampled_check_is_shown_by_its_trace(tmp_path: Path) -> None:
+    book = TracedBook(tmp_path / "audit.jsonl", sample_allowed=0.0)
+    token = ISSUER.mint()
+    for context in (SAMPLED, b"", SAMPLED[:-1] + b"c"):
+        book.ask(token, context)
+    book.ask(None, SAMPLED)
+    book.told()
+    shown = book.counters.exemplars.values()
+    assert {(each.label, each.value) for each in shown} == {("trace_id", TRACE)}

@@ -163,7 +163,7 @@ class DecisionRecorder:
         trace = NO_TRACE if self._tracer is None else trace_outcome(self._tracer, outcome)
         entry = entry_of(outcome, trace[0].decode("ascii"))
         self._audit.record(entry)
-        if trace[1] or self._shows_next or outcome.latency_ns >= SLOW_NS:
+        if self._shows_next or outcome.latency_ns >= SLOW_NS:
             self._show(
                 trace, entry.request_id, entry.decision_id, outcome.latency_ns, outcome.at_seconds
             )
@@ -199,10 +199,12 @@ class DecisionRecorder:
                 cached_token.note = _note_of(cached_token)
             tenant, token = cached_token.note
             kid = kid_fragment(cached_token.token.kid)
-        trace = NO_TRACE if self._tracer is None else trace_allowed(self._tracer, allowed_check)
+        headers, trace = attributes.request.http.headers, NO_TRACE
+        if self._tracer is not None:
+            trace = trace_allowed(self._tracer, allowed_check, headers)
         audit = self._audit
         if audit.samples and not audit.sampled(decision_id.decode("ascii")):
-            if trace[1]:  # who is shown must lead somewhere
+            if trace[1] and self._shows_next:  # who is shown must lead somewhere
                 self._show(trace, "", "", latency_ns, at_seconds)
             return
         note: _Note = template.note
@@ -210,7 +212,7 @@ class DecisionRecorder:
         if fragment is None:
             fragment = target.note = target_fragment(target.method, target.host, target.path)
         source = attributes.source
-        request_id = read_request_id(attributes.request.http.headers)
+        request_id = read_request_id(headers)
         audit.append(
             encode_allowed_check(
                 at_seconds,
@@ -226,7 +228,7 @@ class DecisionRecorder:
                 latency_ns // 1000,
             )
         )
-        if trace[1] or self._shows_next or latency_ns >= SLOW_NS:
+        if self._shows_next or latency_ns >= SLOW_NS:
             self._show(
                 trace,
                 request_id.decode("ascii"),

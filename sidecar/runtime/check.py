@@ -95,7 +95,7 @@ def make_tracer(config: model.Config, spans: SpanQueue | None) -> Tracer | None:
     if settings is None or spans is None:
         return None
     workers = config.listen.authz.workers
-    return Tracer(spans, settings.sample_ratio, settings.max_spans_per_second / workers)
+    return Tracer(spans, settings.sample_ratio, max(1, settings.max_spans_per_second // workers))
 
 
 def traces_of(config: model.Config) -> Mapping[str, CarryTrace]:

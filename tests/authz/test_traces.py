@@ -30,7 +30,9 @@ REQUEST_ID = "0d1c6c3a-5b0e-4c1d-9a55-6a0b7f0c1e2d"
 class TracedBook:
     """A service whose Checks are traced and recorded."""
 
-    def __init__(self, path: Path, *, ratio: float = 0.0, sample_allowed: float = 1.0) -> None:
+    def __init__(
+        self, path: Path, *, ratio: float = 0.0, sample_allowed: float = 1.0, per_second: int = 1000
+    ) -> None:
         self.path = path
         self.ticks = 0
         self.counters = Counters()
@@ -39,7 +41,11 @@ class TracedBook:
             FileSink(path), queue_lines=1000, on_error=fail_on, sample_allowed=sample_allowed
         )
         self.recorder = DecisionRecorder(
-            self.counters, self.audit, lambda *_: None, fail_on, Tracer(self.queue, ratio, 1e6)
+            self.counters,
+            self.audit,
+            lambda *_: None,
+            fail_on,
+            Tracer(self.queue, ratio, per_second),
         )
         self.service = CheckService(
             build_snapshot(parse_config(CONFIG, "test"), ISSUER.ring),
@@ -156,9 +162,21 @@ def test_a_message_that_is_none_has_a_line_and_no_span(book: TracedBook) -> None
 def test_a_sampled_check_is_shown_by_its_trace(tmp_path: Path) -> None:
     book = TracedBook(tmp_path / "audit.jsonl", sample_allowed=0.0)
     token = ISSUER.mint()
-    for context in (SAMPLED, b"", SAMPLED[:-1] + b"c"):
+    for context in (b"", SAMPLED, b""):
         book.ask(token, context)
-    book.ask(None, SAMPLED)
-    book.told()
+    book.recorder._drain_slice()
     shown = book.counters.exemplars.values()
     assert {(each.label, each.value) for each in shown} == {("trace_id", TRACE)}
+    book.ask(None, SAMPLED)
+    book.recorder._drain_slice()
+    assert {(each.label, each.value) for each in shown} == {("trace_id", TRACE)}
+
+
+def test_a_span_that_is_one_too_many_is_not_queued(tmp_path: Path) -> None:
+    book = TracedBook(tmp_path / "audit.jsonl", per_second=2)
+    token = ISSUER.mint()
+    for each in (token, token, None):
+        book.ask(each, SAMPLED)
+    spans, lines = book.told()
+    assert (len(spans), book.queue.dropped) == (2, {"rate": 1})
+    assert [line["trace_id"] for line in lines] == [TRACE] * 3

@@ -13,6 +13,9 @@ from sidecar.pb import ext_authz_pb2 as pb
 
 _TRACE_CONTEXT = varint(1000 << 3 | 2)
 """The tag of ``AttributeContext.trace_context``."""
+_USUAL_BYTES = 55
+_USUAL = b"\x0a" + varint(len(_TRACE_CONTEXT) + 1 + _USUAL_BYTES) + _TRACE_CONTEXT + b"\x37"
+"""What stands before a ``traceparent`` of version 00 without a ``tracestate``."""
 Attributes = pb.AttributeContext
 """A request's attributes as they came. Whoever passes them on need not know what they are."""
 
@@ -33,6 +36,8 @@ def carry_trace(traceparent: bytes, tracestate: bytes) -> bytes:
 
     A submessage that occurs twice is merged by every decoder of protobuf.
     """
+    if not tracestate and len(traceparent) == _USUAL_BYTES:
+        return _USUAL + traceparent
     context = b"%b\n%b" % (traceparent, tracestate) if tracestate else traceparent
     field = _TRACE_CONTEXT + varint(len(context)) + context
     return b"\x0a" + varint(len(field)) + field

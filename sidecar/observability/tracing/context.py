@@ -5,7 +5,6 @@ Envoy took it over. What is not exactly of the form counts as absent, as §3.2 a
 """
 
 import re
-from typing import NamedTuple
 
 MAX_TRACEPARENT, MAX_TRACESTATE = 256, 512
 """Bytes that are looked at. §3.3.1.5 asks to pass on at least 512 of a ``tracestate``."""
@@ -23,28 +22,27 @@ _MEMBER = re.compile(
 )
 
 
-class TraceContext(NamedTuple):
-    """The ids of the trace and of the span that asks, in lower-case hexadecimal digits."""
-
-    trace_id: bytes
-    parent_id: bytes
-    flags: int
-
-    @property
-    def is_sampled(self) -> bool:
-        """Whether who asks records its own span."""
-        return self.flags & SAMPLED == SAMPLED
+TraceContext = tuple[bytes, bytes, bytes]
+"""The ids of the trace and of the span that asks, and the flags; lower-case hexadecimal digits."""
+_ODD = frozenset(b"13579bdf")
 
 
 def read_traceparent(value: bytes) -> TraceContext | None:
     """Return the context that a ``traceparent`` names; ``None`` for any other text."""
-    if len(value) > MAX_TRACEPARENT:
-        return None
-    found = _VERSION_00.fullmatch(value) or _LATER_VERSION.fullmatch(value)
+    found = _VERSION_00.fullmatch(value)
+    if found is None:
+        if len(value) > MAX_TRACEPARENT:
+            return None
+        found = _LATER_VERSION.fullmatch(value)
     if found is None:
         return None
     trace_id, parent_id, flags = found.groups()
-    return TraceContext(trace_id, parent_id, int(flags, 16))
+    return trace_id, parent_id, flags
+
+
+def is_sampled(context: TraceContext) -> bool:
+    """Return whether who asks records its own span."""
+    return context[2][1] in _ODD
 
 
 def read_tracestate(value: bytes) -> str:

@@ -1,32 +1,25 @@
-"""Which Checks have a span, and the queue in which spans wait until somebody takes them.
+"""Which Checks have a span, and the queue in which they wait until somebody takes them.
 
 A Check pays nothing for it. When its audit line is written, between Checks, its context is read,
-and one small record of a sampled one is queued: to be exported by the main process
-(``exporter``), or by a worker to be sent there. The queue is bounded, and so is the number of
-spans a second: clients may ask for any number of them.
+and what is there anyway of a sampled one is queued; a span is made of it where it is exported:
+by the main process (``exporter``), or by a worker, to be sent there. The queue is bounded, and so
+is the number of spans a second: clients may ask for any number of them.
 """
 
 import random
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal, Protocol
 
 import msgspec
 
-from sidecar.common.token_bucket import TokenBucket
-from sidecar.observability.tracing.context import (
-    RANDOM,
-    SAMPLED,
-    TraceContext,
-    read_traceparent,
-    read_tracestate,
-)
+from sidecar.observability.tracing.context import RANDOM, SAMPLED, TraceContext, read_traceparent
 
 SpanLoss = Literal["rate", "queue", "refused", "unreachable"]
 """See ``counters.SPAN_LOSSES``."""
 MAX_TEXT = 256
 
-_Hex = Annotated[str, msgspec.Meta(pattern="^(?:[0-9a-f]{2})+$", max_length=32)]
+_Hex = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
 _Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
 _Nanoseconds = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 
@@ -50,111 +43,95 @@ class SpanRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     request_id: Annotated[str, msgspec.Meta(max_length=64)]
 
 
-class SampledTrace(NamedTuple):
-    """The trace that a span belongs to, and its place there."""
+class PendingSpan(Protocol):
+    """What a span can be made of, once it is exported."""
 
-    trace_id: str
-    parent_id: str
-    flags: int
-    state: str
+    def record(self) -> SpanRecord:
+        """Make it."""
 
 
 class SpanQueue:
-    """A bounded queue of finished spans: one thread puts, one thread takes.
+    """A bounded queue of spans: one thread puts, one thread takes.
 
     ``dropped`` counts those that had no place, among others, by reason.
     """
 
     def __init__(self, size: int, dropped: dict[str, int]) -> None:
         self._size = size
-        self._records: deque[SpanRecord] = deque()
+        self._spans: deque[PendingSpan | SpanRecord] = deque()
         self.dropped = dropped
         self.on_half_full: Callable[[], None] = lambda: None
 
     def __len__(self) -> int:
-        return len(self._records)
+        return len(self._spans)
 
-    def put(self, record: SpanRecord) -> None:
+    def put(self, span: PendingSpan | SpanRecord) -> None:
         """Queue a span, or count it as dropped."""
-        waiting = len(self._records)
+        waiting = len(self._spans)
         if waiting >= self._size:
             count_loss(self.dropped, "queue")
             return
-        self._records.append(record)
+        self._spans.append(span)
         if waiting * 2 == self._size:
             self.on_half_full()
 
-    def put_all(self, records: Iterable[SpanRecord]) -> None:
+    def put_all(self, spans: Iterable[SpanRecord]) -> None:
         """Queue several."""
-        for record in records:
-            self.put(record)
+        for span in spans:
+            self.put(span)
 
     def take(self, most: int) -> list[SpanRecord]:
         """Take at most so many, the oldest first."""
-        records = self._records
-        return [records.popleft() for _ in range(min(most, len(records)))]
+        spans = self._spans
+        taken = [spans.popleft() for _ in range(min(most, len(spans)))]
+        return [each if isinstance(each, SpanRecord) else each.record() for each in taken]
 
 
 class Tracer:
     """Decides for each Check whether it has a span.
 
     One whose context is sampled has one, one whose context is not has none, and of those without
-    a context ``ratio`` begin a trace of their own (OpenTelemetry's ParentBased sampler).
-    ``per_second`` bounds them all.
+    a context ``ratio`` begin a trace of their own (OpenTelemetry's ParentBased sampler). In each
+    second there are ``per_second`` at most.
     """
 
-    __slots__ = ("_bucket", "_per_second", "_queue", "_random", "_ratio")
+    __slots__ = ("_left", "_per_second", "_queue", "_random", "_second", "ratio")
 
-    def __init__(self, queue: SpanQueue, ratio: float, per_second: float) -> None:
+    def __init__(self, queue: SpanQueue, ratio: float, per_second: int) -> None:
         self._queue = queue
-        self._ratio = ratio
+        self.ratio = ratio
         self._per_second = per_second
-        self._bucket: TokenBucket | None = None
+        self._second = self._left = 0
         self._random = random.SystemRandom()
 
-    def read(self, carried: bytes, headers: Mapping[str, bytes]) -> TraceContext | None:
-        """Return a Check's context: Envoy's own span's, or else the request's."""
-        if carried:
-            return read_traceparent(carried.partition(b"\n")[0])
-        value = headers.get("traceparent")
-        return None if value is None else read_traceparent(value)
-
-    def sample(
-        self,
-        context: TraceContext | None,
-        carried: bytes,
-        headers: Mapping[str, bytes],
-        at_seconds: float,
-    ) -> SampledTrace | None:
-        """Return the trace in which a Check is recorded; ``None`` for one that is not."""
-        if context is not None:
-            if not context.is_sampled or not self._has_room(at_seconds):
-                return None
-            state = carried.partition(b"\n")[2] if carried else headers.get("tracestate", b"")
-            return SampledTrace(
-                context.trace_id.decode("ascii"),
-                context.parent_id.decode("ascii"),
-                context.flags & (SAMPLED | RANDOM),
-                read_tracestate(state) if state else "",
-            )
-        if not self._ratio or self._random.random() >= self._ratio:
+    def begin(self) -> TraceContext | None:
+        """Return the context of a trace that begins here, if one does."""
+        if self._random.random() >= self.ratio:
             return None
-        if not self._has_room(at_seconds):
-            return None
-        trace_id = self._random.getrandbits(128) or 1
-        return SampledTrace(f"{trace_id:032x}", "", SAMPLED | RANDOM, "")
+        return b"%032x" % (self._random.getrandbits(128) or 1), b"", b"%02x" % (SAMPLED | RANDOM)
 
-    def end(self, record: SpanRecord) -> None:
-        """Queue a finished span, or count it as dropped."""
-        self._queue.put(record)
+    def put(self, span: PendingSpan, at_seconds: float) -> bool:
+        """Queue a span, and return whether there may be another one in this second.
 
-    def _has_room(self, at_seconds: float) -> bool:
-        if self._bucket is None:
-            self._bucket = TokenBucket(self._per_second, self._per_second, at_seconds)
-        if self._bucket.take(at_seconds):
+        One that may not be, or has no place, is counted as dropped.
+        """
+        second = int(at_seconds)
+        if second != self._second:
+            self._second, self._left = second, self._per_second
+        if self._left > 0:
+            self._left -= 1
+            self._queue.put(span)
             return True
         count_loss(self._queue.dropped, "rate")
         return False
+
+
+def read_context(carried: bytes, headers: Mapping[str, bytes]) -> TraceContext | None:
+    """Return a Check's context: Envoy's own span's, or else the request's."""
+    if carried:
+        return read_traceparent(carried.partition(b"\n")[0])
+    value = headers.get("traceparent")
+    return None if value is None else read_traceparent(value)
 
 
 def count_loss(dropped: dict[str, int], loss: SpanLoss, spans: int = 1) -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.observability.tracing.context import read_traceparent, read_tracestate
+from sidecar.observability.tracing.context import is_sampled, read_traceparent, read_tracestate
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 WHOLE = f"00-{TRACE}-{SPAN}-01"
@@ -51,17 +51,17 @@ def test_traceparent(value: str, flags: int | None) -> None:
     if flags is None:
         assert context is None
     else:
-        assert context == (TRACE.encode(), SPAN.encode(), flags)
-        assert context.is_sampled == bool(flags & 1)
+        assert context is not None
+        assert context == (TRACE.encode(), SPAN.encode(), b"%02x" % flags)
+        assert is_sampled(context) == bool(flags & 1)
 
 
 @given(st.binary(max_size=120) | st.text("0123456789abcdef-", max_size=70).map(str.encode))
 def test_any_bytes_are_a_context_or_none(value: bytes) -> None:
     context = read_traceparent(value)
     if context is not None:
-        assert len(context.trace_id) == 32
-        assert len(context.parent_id) == 16
-        assert value[2:].startswith(b"-%b-%b-" % context[:2])
+        assert [len(each) for each in context] == [32, 16, 2]
+        assert value[2:].startswith(b"-%b-%b-%b" % context)
 
 
 KEY_256, KEY_241 = "a" * 256, "t" * 241
@@ -101,3 +101,10 @@ TRACESTATES = [
 )
 def test_tracestate(value: str, expected: str) -> None:
     assert read_tracestate(value.encode()) == expected
+
+
+def test_each_digit_of_the_flags_says_whether_it_is_sampled() -> None:
+    for flags in range(256):
+        context = read_traceparent(b"00-%b-%b-%02x" % (TRACE.encode(), SPAN.encode(), flags))
+        assert context is not None
+        assert is_sampled(context) == flags % 2

@@ -1,87 +1,74 @@
 """Which Checks have a span: by their context, by the ratio, and bounded in number and queue."""
 
-from collections.abc import Mapping
-
 import msgspec
 import pytest
 
-from sidecar.observability.tracing.tracer import SpanQueue, SpanRecord, Tracer
+from sidecar.observability.tracing.tracer import SpanQueue, SpanRecord, Tracer, read_context
 from tests.observability.tracing.test_context import SPAN, TRACE, WHOLE
 
-NO_HEADERS: Mapping[str, str] = {}
-NOT_SAMPLED = WHOLE[:-1] + "0"
 RECORD = SpanRecord(
     TRACE, SPAN, 1, "a=b", 1_000_000_000, 1_000_050_000, "allow", "token_verified", 200, "api",
     "acme", "d" * 20, "request-1",
 )  # fmt: skip
 
 
-def traced(
-    carried: str = "", headers: Mapping[str, str] = NO_HEADERS, ratio: float = 0.0
-) -> tuple[bytes, tuple[object, ...] | None]:
-    """Return the trace's id as the audit line has it, and the trace of a sampled one."""
-    tracer = Tracer(SpanQueue(8, {}), ratio, 100)
-    raw = {name: value.encode() for name, value in headers.items()}
-    context = tracer.read(carried.encode(), raw)
-    sampled = tracer.sample(context, carried.encode(), raw, 1.0)
-    return b"" if context is None else context.trace_id, sampled
-
-
 OTHER = f"00-{'a' * 32}-{'b' * 16}-01"
 
 
 @pytest.mark.parametrize(
-    ("carried", "headers", "sampled"),
+    ("carried", "headers", "trace"),
     [
-        (WHOLE, {}, (TRACE, SPAN, 1, "")),
-        (f"{WHOLE}\na=b", {}, (TRACE, SPAN, 1, "a=b")),
-        (f"{WHOLE}\nA=b", {}, (TRACE, SPAN, 1, "")),
-        (f"{WHOLE[:-2]}ff", {}, (TRACE, SPAN, 3, "")),
-        (NOT_SAMPLED, {}, None),
-        ("", {"traceparent": WHOLE, "tracestate": "a=b"}, (TRACE, SPAN, 1, "a=b")),
+        (WHOLE, {}, TRACE),
+        (f"{WHOLE}\na=b", {}, TRACE),
+        ("", {"traceparent": WHOLE}, TRACE),
         ("", {"tracestate": "a=b"}, None),
-        (WHOLE, {"traceparent": OTHER, "tracestate": "a=b"}, (TRACE, SPAN, 1, "")),
-        (NOT_SAMPLED, {"traceparent": OTHER}, None),
+        (WHOLE, {"traceparent": OTHER}, TRACE),
+        (WHOLE.upper(), {"traceparent": OTHER}, None),
+        ("", {"traceparent": WHOLE.upper()}, None),
         ("", {}, None),
     ],
     ids=[
-        "Envoy's span", "with its state", "a state that is none", "flags that are not known",
-        "not sampled", "the request's own", "a state without a parent", "Envoy's is taken first",
-        "Envoy's decision before the request's", "no context",
+        "Envoy's span", "with its state", "the request's own", "a state without a parent",
+        "Envoy's is taken first", "and nothing else where it is none", "none", "nothing",
     ],
 )  # fmt: skip
-def test_a_span_follows_who_asks(
-    carried: str, headers: dict[str, str], sampled: tuple[object, ...] | None
-) -> None:
-    trace_id, trace = traced(carried, headers)
-    assert trace == sampled
-    assert (trace_id == TRACE.encode()) == bool(carried or "traceparent" in headers)
+def test_where_a_context_is_read(carried: str, headers: dict[str, str], trace: str | None) -> None:
+    raw = {name: value.encode() for name, value in headers.items()}
+    context = read_context(carried.encode(), raw)
+    assert (None if context is None else context[0].decode()) == trace
 
 
-def test_the_ratio_is_for_requests_without_a_context_alone() -> None:
-    assert traced(NOT_SAMPLED, ratio=1.0)[1] is None
-    trace_id, sampled = traced(ratio=1.0)
-    assert trace_id == b""
-    assert sampled is not None
-    assert len(bytes.fromhex(str(sampled[0]))) == 16
-    assert sampled[1:] == ("", 3, "")
-    tracer = Tracer(SpanQueue(8, {}), 0.25, 1e9)
-    begun = sum(tracer.sample(None, b"", {}, 1.0) is not None for _ in range(4000))
-    assert 700 < begun < 1300
+def test_a_share_of_the_rest_begins_a_trace() -> None:
+    for ratio, least, most in ((0.0, 0, 0), (0.25, 700, 1300), (1.0, 4000, 4000)):
+        tracer = Tracer(SpanQueue(8, {}), ratio, 10)
+        begun = [each for _ in range(4000) if (each := tracer.begin()) is not None]
+        assert least <= len(begun) <= most
+        assert len({trace_id for trace_id, _, _ in begun}) == len(begun)
+        for trace_id, parent_id, flags in begun[:9]:
+            assert len(bytes.fromhex(trace_id.decode())) == 16
+            assert (parent_id, flags) == (b"", b"03")
 
 
 def test_spans_a_second_are_bounded() -> None:
     dropped: dict[str, int] = {}
-    tracer = Tracer(SpanQueue(8, dropped), 1.0, 3)
-    context = tracer.read(WHOLE.encode(), {})
+    queue = SpanQueue(80, dropped)
+    tracer = Tracer(queue, 1.0, 3)
 
-    def sampled(now: float) -> int:
-        return sum(tracer.sample(context, b"", {}, now) is not None for _ in range(5))
+    def queued(now: float) -> int:
+        return sum(tracer.put(Pending(), now) for _ in range(5))
 
-    assert (sampled(1.0), dropped) == (3, {"rate": 2})
-    assert sampled(1.5) == 1
-    assert sampled(9.0) == 3
-    assert sum(tracer.sample(None, b"", {}, 9.0) is not None for _ in range(5)) == 0
+    assert (queued(1.0), len(queue), dropped) == (3, 3, {"rate": 2})
+    assert queued(1.9) == 0
+    assert queued(2.0) == 3
+    assert queued(1.0) == 3, "a clock that was put back"
+    assert dropped["rate"] == 11
+
+
+class Pending:
+    """A span that is made when it is taken."""
+
+    def record(self) -> SpanRecord:
+        return RECORD
 
 
 def test_a_full_queue_drops_and_counts() -> None:
@@ -92,7 +79,8 @@ def test_a_full_queue_drops_and_counts() -> None:
     queue.put_all([RECORD] * 6)
     assert (len(queue), dropped, woken) == (4, {"queue": 2}, [3])
     assert queue.take(3) == [RECORD] * 3
-    assert queue.take(3) == [RECORD]
+    queue.put(Pending())
+    assert queue.take(3) == [RECORD, RECORD]
     assert not queue.take(3)
 
 

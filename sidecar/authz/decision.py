@@ -45,6 +45,8 @@ class RequestView(msgspec.Struct, frozen=True, gc=False):
     """Empty except on routes that install modules, where Envoy is configured to send it."""
     request_id: str = ""
     """Envoy's id of the request, if it has the form of one (``authz.request_ids``)."""
+    trace_context: bytes = b""
+    """That of Envoy's own span (``authz.encoding.request.carry_trace``); empty without one."""
 
 
 class Snapshot(msgspec.Struct, frozen=True):

@@ -8,15 +8,14 @@ every ``DRAIN_SECONDS``, or as soon as it is ``MAX_WAITING`` long.
 import logging
 from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-from sidecar.authz.decision import Decision
 from sidecar.authz.ports import Outcome
-from sidecar.authz.preflight import NO_CONTENT
 from sidecar.authz.recorded_inputs import token_inputs
 from sidecar.authz.request_ids import read_request_id
 from sidecar.authz.response_cache import AllowedCheck, Template
-from sidecar.common.reasons import ANSWERS, Grant, Reason
+from sidecar.authz.traces import NO_TRACE, Trace, status_of, trace_allowed, trace_outcome
+from sidecar.common.reasons import Reason
 from sidecar.observability.audit import AuditEntry, AuditLog
 from sidecar.observability.audit.entry import (
     encode_allowed_check,
@@ -30,7 +29,8 @@ from sidecar.observability.audit.entry import (
     token_fragment,
 )
 from sidecar.observability.audit.inputs import NO_INPUTS
-from sidecar.observability.counters import Counters
+from sidecar.observability.counters import Counters, Exemplar
+from sidecar.observability.tracing.tracer import Tracer
 from sidecar.tokens.cache import CachedToken, digest_text
 
 DRAIN_SECONDS = 0.02
@@ -39,6 +39,8 @@ SLICE_COST = 64
 OUTCOME_COST = 8
 """A denial takes as long to write as this many allowed Checks."""
 MAX_WAITING = 4096
+SLOW_NS = 1_000_000
+"""Each Check that takes so long is shown as an exemplar; of others the first of a slice is."""
 
 
 _log = logging.getLogger("sidecar")
@@ -60,9 +62,9 @@ class DecisionRecorder:
     """Counts and records; see ``sidecar.authz.ports.Observer``.
 
     ``schedule`` calls a function after so many seconds, on the loop that answers the Checks.
-    ``on_key_unknown`` is called for tokens whose kid is not in the ring: the keys may have been
-    rotated. ``on_fault`` gets exceptions raised while a line is written: that line is counted
-    as dropped, and the next one is written.
+    With a ``tracer``, sampled Checks have a span. ``on_key_unknown`` is called for tokens whose
+    kid is not in the ring: the keys may have been rotated. ``on_fault`` gets exceptions raised
+    while a line is written: that line is counted as dropped, and the next one is written.
     """
 
     __slots__ = (
@@ -71,6 +73,8 @@ class DecisionRecorder:
         "_on_fault",
         "_schedule",
         "_scheduled",
+        "_shows_next",
+        "_tracer",
         "_waiting",
         "on_key_unknown",
     )  # fmt: skip
@@ -81,11 +85,14 @@ class DecisionRecorder:
         audit: AuditLog,
         schedule: Callable[[float, Callable[[], None]], object],
         on_fault: Callable[[Exception], None] = _log_fault,
+        tracer: Tracer | None = None,
     ) -> None:
         self._counters = counters
         self._audit = audit
         self._schedule = schedule
         self._on_fault = on_fault
+        self._tracer = tracer
+        self._shows_next = False
         self.on_key_unknown: Callable[[], None] = lambda: None
         self._scheduled = False
         self._waiting: deque[AllowedCheck | Outcome] = deque()
@@ -131,6 +138,7 @@ class DecisionRecorder:
 
     def _drain_slice(self) -> None:
         budget = SLICE_COST
+        self._shows_next = True
         while self._waiting and budget > 0:
             budget -= self._write_next()
         if self._waiting:
@@ -143,13 +151,41 @@ class DecisionRecorder:
         record = self._waiting.popleft()
         try:
             if isinstance(record, Outcome):
-                self._audit.record(entry_of(record))
+                self._write_outcome(record)
                 return OUTCOME_COST
             self._write_allowed(record)
         except Exception as exc:  # noqa: BLE001 - one bad record must not end the others' lines
             self._audit.count_lost(1)
             self._on_fault(exc)
         return 1
+
+    def _write_outcome(self, outcome: Outcome) -> None:
+        trace = NO_TRACE if self._tracer is None else trace_outcome(self._tracer, outcome)
+        entry = entry_of(outcome, trace[0].decode("ascii"))
+        self._audit.record(entry)
+        if self._shows_next or outcome.latency_ns >= SLOW_NS:
+            self._show(
+                trace, entry.request_id, entry.decision_id, outcome.latency_ns, outcome.at_seconds
+            )
+
+    def _show(
+        self,
+        trace: Trace,
+        request_id: str,
+        decision_id: str,
+        latency_ns: int,
+        at_seconds: float,
+    ) -> None:
+        """Show a Check in the histogram, by the id that leads furthest."""
+        self._shows_next = False
+        label: Literal["trace_id", "request_id", "decision_id"]
+        if trace[1]:
+            label, value = "trace_id", trace[0].decode("ascii")
+        elif request_id:
+            label, value = "request_id", request_id
+        else:
+            label, value = "decision_id", decision_id
+        self._counters.show(Exemplar(label, value, latency_ns // 1000, at_seconds))
 
     def _write_allowed(self, allowed_check: AllowedCheck) -> None:
         target, template, cached_token, attributes, at_seconds, latency_ns, decision_id = (
@@ -163,14 +199,20 @@ class DecisionRecorder:
                 cached_token.note = _note_of(cached_token)
             tenant, token = cached_token.note
             kid = kid_fragment(cached_token.token.kid)
+        headers, trace = attributes.request.http.headers, NO_TRACE
+        if self._tracer is not None:
+            trace = trace_allowed(self._tracer, allowed_check, headers)
         audit = self._audit
         if audit.samples and not audit.sampled(decision_id.decode("ascii")):
+            if trace[1] and self._shows_next:  # who is shown must lead somewhere
+                self._show(trace, "", "", latency_ns, at_seconds)
             return
         note: _Note = template.note
         fragment = target.note
         if fragment is None:
             fragment = target.note = target_fragment(target.method, target.host, target.path)
         source = attributes.source
+        request_id = read_request_id(headers)
         audit.append(
             encode_allowed_check(
                 at_seconds,
@@ -182,10 +224,18 @@ class DecisionRecorder:
                 kid,
                 token,
                 note.key_state,
-                ids_fragment(read_request_id(attributes.request.http.headers), b""),
+                ids_fragment(request_id, trace[0]),
                 latency_ns // 1000,
             )
         )
+        if self._shows_next or latency_ns >= SLOW_NS:
+            self._show(
+                trace,
+                request_id.decode("ascii"),
+                decision_id.decode("ascii"),
+                latency_ns,
+                at_seconds,
+            )
 
     def _note(self, template: Template) -> _Note:
         key = ("allow", str(template.outcome), template.route)
@@ -211,7 +261,7 @@ def _note_of(cached_token: CachedToken) -> tuple[bytes, bytes]:
     )
 
 
-def entry_of(outcome: Outcome) -> AuditEntry:
+def entry_of(outcome: Outcome, trace_id: str = "") -> AuditEntry:
     """Return the audit entry of a decision."""
     decision, view = outcome.decision, outcome.view
     token = decision.token or decision.known_token
@@ -243,11 +293,5 @@ def entry_of(outcome: Outcome) -> AuditEntry:
         warnings=decision.warnings,
         request_id=view.request_id if view is not None else "",
         inputs=inputs,
+        trace_id=trace_id,
     )
-
-
-def status_of(decision: Decision) -> int:
-    """Return the status that the client gets; 200 where the application answers."""
-    if decision.outcome is Grant.PREFLIGHT:
-        return NO_CONTENT
-    return 200 if decision.allowed else ANSWERS[Reason(decision.outcome)].status

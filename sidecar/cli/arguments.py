@@ -4,6 +4,7 @@ import argparse
 from datetime import UTC, datetime
 
 _LAST_PORT = 65_535
+_DIGITS = 6
 _LATEST = 253_402_300_800.0
 """The year 10000."""
 
@@ -40,3 +41,10 @@ def port_number(text: str) -> int:
     if not 1 <= (number := whole_number(text)) <= _LAST_PORT:
         raise argparse.ArgumentTypeError(f"{text!r} is not from 1 to {_LAST_PORT}")
     return number
+
+
+def count_argument(text: str) -> int:
+    """Return a number of things, at least one."""
+    if text.isascii() and text.isdigit() and len(text) <= _DIGITS and int(text):
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text[:_DIGITS]!r} is no number from 1 to {10**_DIGITS - 1}")

@@ -1,4 +1,4 @@
-"""``sidecar explain``: finds a decision's line in the audit log."""
+"""``sidecar explain``: finds a request's line in the audit log, by any id that names it."""
 
 import argparse
 import sys
@@ -9,10 +9,11 @@ from typing import Any
 
 import msgspec
 
+from sidecar.cli.arguments import count_argument
 from sidecar.cli.output import add_json, print_json
 from sidecar.common.printable import printable
 from sidecar.common.reason_texts import reasons
-from sidecar.observability.audit.search import find_decision
+from sidecar.observability.audit.search import ID_FIELDS, bare_id, find_decisions
 
 EXIT_OK, EXIT_WRONG = 0, 1
 MAX_FIELDS, MAX_NAME = 64, 64
@@ -20,8 +21,17 @@ MAX_FIELDS, MAX_NAME = 64, 64
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``explain``."""
-    parser.description = "Find the audit lines of a decision by the id a client was given."
-    parser.add_argument("id", metavar="ID", help="the decision id, with or without its urn: prefix")
+    parser.description = (
+        "Find a request's audit line, and what its reason means, by any id: of the decision, as a "
+        "client was given it; of the request (x-request-id, in Envoy's access log); of the trace; "
+        "or all lines of one token, by its jti or by token_digest."
+    )
+    parser.add_argument(
+        "id", metavar="ID", help="the id; with its urn: prefix, or a whole traceparent, too"
+    )
+    parser.add_argument(
+        "--limit", type=count_argument, default=20, metavar="N", help="lines at most (default 20)"
+    )
     parser.add_argument(
         "--audit", type=Path, required=True, metavar="FILE", help="the audit log; rotated ones too"
     )
@@ -30,24 +40,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _explain(options: argparse.Namespace) -> int:
-    decision_id = options.id.rpartition(":")[2]
-    found = []
-    for path, entry in find_decision(options.audit, decision_id):
+    identifier = bare_id(options.id)
+    found: list[dict[str, Any]] = []
+    more = False
+    for path, entry in find_decisions(options.audit, identifier):
+        if len(found) == options.limit:
+            more = True
+            break
         meaning = [{"title": title, "text": text} for title, text in _meaning(entry)]
         found.append({"file": str(path), "line": entry, "meaning": meaning})
         if not options.json:
-            _show(path, decision_id, entry)
+            _show(path, entry)
     if options.json:
         print_json(found)
     elif not found:
-        message = f"no decision {decision_id} in {options.audit} or its rotated files"
+        message = (
+            f"no line in {options.audit} or its rotated files names {identifier} "
+            f"({', '.join(ID_FIELDS)})"
+        )
         print(printable(message), file=sys.stderr)
+    if more:
+        print(f"more lines name it: --limit {options.limit * 10}", file=sys.stderr)
     return EXIT_OK if found else EXIT_WRONG
 
 
-def _show(path: Path, decision_id: str, entry: dict[str, Any]) -> None:
+def _show(path: Path, entry: dict[str, Any]) -> None:
     """Print one line of the log, a field a line; its content is not trusted."""
-    print(printable(f"decision {decision_id} ({path})"))
+    print(printable(f"decision {entry.get('decision_id', '')} ({path})"))
     for name, value in islice(entry.items(), MAX_FIELDS):
         if name != "decision_id":
             print(f"  {printable(name, MAX_NAME):14} {_value(value)}")

@@ -65,6 +65,7 @@ from sidecar.config.observability import (
     OtlpAudit,
     PseudonymSettings,
     StdoutAudit,
+    Tracing,
     WebhookSettings,
 )
 from sidecar.config.on_demand import (
@@ -167,6 +168,7 @@ __all__ = [
     "TokenFileAuth",
     "TokenIssuerSettings",
     "Tokens",
+    "Tracing",
     "TrustBundle",
     "Vault",
     "VaultAuth",
@@ -203,6 +205,7 @@ class Config(Settings, frozen=True):
     generic_secrets: Annotated[tuple[GenericSecret, ...], Meta(max_length=1000)] = ()
     on_demand: OnDemandSettings | None = None
     audit: Audit = Audit()
+    tracing: Tracing | None = None
     log: Log = Log()
     config_watch_seconds: Annotated[float, Meta(ge=0.1, le=3600)] | None = None
     config_watch_allow_restart: bool = False

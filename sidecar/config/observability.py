@@ -10,6 +10,7 @@ from sidecar.config.base import (
     RotatedFile,
     SecretUrl,
     Settings,
+    Text,
     VaultName,
     VaultPath,
 )
@@ -81,3 +82,19 @@ class Log(Settings, frozen=True):
     """The process's own log: JSON lines on standard error."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Tracing(Settings, frozen=True):
+    """Traces of Checks, continued from Envoy's: OTLP over HTTP with protobuf.
+
+    ``headers_file`` has the headers that the collector asks for, one a line, with their secrets.
+    """
+
+    url: SecretUrl
+    headers_file: FilePath | None = None
+    ca_file: FilePath | None = None
+    timeout_seconds: CallSeconds = 5.0
+    service_name: Text = "septem-sidecar"
+    sample_ratio: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    max_spans_per_second: Annotated[int, Meta(ge=1, le=100_000)] = 500
+    queue_spans: Annotated[int, Meta(ge=64, le=65_536)] = 4096

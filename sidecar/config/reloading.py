@@ -153,6 +153,7 @@ RESTART: Mapping[str, str] = {
     "headers.reports": "its listener is opened at the start",
     "audit.checkpoints": "what signs them is made at the start",
     "audit.pseudonyms": "no line is written before it is known whether it has pseudonyms",
+    "tracing": "the thread that exports spans is made at the start",
     "modules": "the threads that verify bundles are made at the start",
     "limits": "whether anything is counted is decided at the start",
     "on_demand": "whether names are served on demand is said to each Envoy when it connects",

@@ -133,6 +133,11 @@ def _vault(config: Config) -> Iterator[Problem]:
     sink = config.audit.to
     if isinstance(sink, OtlpAudit) and in_the_clear(sink.url):
         yield Problem(("audit", "to", "url"), "must be https: audit lines would cross the network")
+    tracing = config.tracing
+    if tracing is not None and in_the_clear(tracing.url):
+        yield Problem(
+            ("tracing", "url"), "must be https: spans and secrets would cross the network"
+        )
     webhook = config.alerts.webhook
     if webhook is not None and in_the_clear(webhook.url):
         yield Problem(("alerts", "webhook", "url"), "must be https: alerts would cross the network")

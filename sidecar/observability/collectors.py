@@ -1,4 +1,4 @@
-"""Collectors: the metrics of the audit log, of alerts and of polled sources."""
+"""Collectors: the metrics of the audit log, of spans, of alerts and of polled sources."""
 
 from collections.abc import Iterable, Iterator
 
@@ -8,6 +8,8 @@ from sidecar.common.polling import PollStatus
 from sidecar.observability.alerts import Alerts, Webhook
 from sidecar.observability.audit import AuditLog
 from sidecar.observability.metrics import counter, gauge
+from sidecar.observability.tracing.exporter import SpanExporter
+from sidecar.observability.tracing.tracer import SpanQueue
 
 
 def audit_families(audit: AuditLog) -> Iterator[Metric]:
@@ -16,6 +18,13 @@ def audit_families(audit: AuditLog) -> Iterator[Metric]:
     yield counter("septem_audit_lines_dropped", "Audit lines lost to a full queue", audit.dropped)
     yield counter("septem_audit_write_errors", "Failed writes of audit lines", audit.errors)
     yield gauge("septem_audit_lines_queued", "Audit lines waiting to be written", audit.queued)
+
+
+def tracing_families(exporter: SpanExporter, queue: SpanQueue) -> Iterator[Metric]:
+    """Yield the metrics of the export of spans; those dropped are among a Check's counters."""
+    yield counter("septem_trace_spans_exported", "Spans the collector took", exporter.exported)
+    yield counter("septem_trace_export_failures", "Batches of spans not taken", exporter.failures)
+    yield gauge("septem_trace_spans_queued", "Spans waiting to be exported", len(queue))
 
 
 def poll_families(polls: Iterable[PollStatus]) -> Iterator[Metric]:

@@ -1,4 +1,4 @@
-"""Starts alerts and the audit log."""
+"""Starts alerts, the audit log and the export of spans."""
 
 import asyncio
 import logging
@@ -6,12 +6,14 @@ import random
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from functools import partial
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from sidecar.common.clock import wall_seconds
 from sidecar.common.current_task import CurrentTask
+from sidecar.common.errors import Fault
 from sidecar.config import model
 from sidecar.observability.alert_panel import alerts_panel
 from sidecar.observability.alerts import Alerts, Webhook
@@ -23,14 +25,27 @@ from sidecar.observability.audit.pseudonyms import Pseudonymizer
 from sidecar.observability.audit.refusals import RecentRefusals
 from sidecar.observability.audit.sink_watch import SinkWatch
 from sidecar.observability.audit.trail import Trail
-from sidecar.observability.collectors import alert_families, audit_families
+from sidecar.observability.collectors import (
+    alert_families,
+    audit_families,
+    tracing_families,
+)
+from sidecar.observability.counters import SPAN_LOSSES
 from sidecar.observability.health import Health
 from sidecar.observability.metrics import Metrics
 from sidecar.observability.panel import Ask, Collect, Panel
+from sidecar.observability.tracing.exporter import SpanExporter
+from sidecar.observability.tracing.tracer import SpanQueue
 
 _AUDIT_CLOSE_SECONDS = 2.0
+_EXPORT_CLOSE_SECONDS = 2.0
 _AUDIT = "audit"
 _WATCH_SECONDS = 1.0
+
+
+class TracingFault(Fault):
+    """Spans can't be exported."""
+
 
 Spawn = Callable[[Coroutine[Any, Any, None]], None]
 """Runs a task until the drain."""
@@ -115,6 +130,37 @@ def start_audit(
     spawn(_watch_audit(health, audit, watch))
     metrics.add_source(partial(audit_families, audit))
     return audit
+
+
+def start_tracing(
+    settings: model.Tracing | None, metrics: Metrics, stack: AsyncExitStack
+) -> SpanQueue | None:
+    """Start the export of spans; return the queue that it takes them from.
+
+    ``None`` without the section. Raises ``TracingFault`` without the extra it needs.
+    """
+    if settings is None:
+        return None
+    try:
+        otlp = import_module("sidecar.observability.tracing.otlp")
+    except ModuleNotFoundError as exc:
+        raise TracingFault(
+            f"tracing needs the package {exc.name}: pip install 'septem-sidecar[otel]', or leave "
+            "out the section tracing"
+        ) from None
+    dropped = metrics.counters.spans_dropped
+    dropped.update(dict.fromkeys(SPAN_LOSSES, 0))  # all, as another thread counts some
+    queue = SpanQueue(settings.queue_spans, dropped)
+    collector = otlp.OtlpCollector(settings, version("septem-sidecar"))
+    exporter = SpanExporter(queue, collector, jitter=random.random)
+    stack.callback(_close_exporter, exporter)
+    metrics.add_source(partial(tracing_families, exporter, queue))
+    return queue
+
+
+def _close_exporter(exporter: SpanExporter) -> None:
+    if not exporter.close(_EXPORT_CLOSE_SECONDS):
+        _log.error("spans were lost in the drain: the collector did not accept them in time")
 
 
 async def prepare_audit(

@@ -6,7 +6,7 @@ of them on a scrape; a worker sends its own to the main process, which adds them
 
 from bisect import bisect_left
 from collections.abc import Container, Mapping
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -16,6 +16,11 @@ OUTCOMES = ("allow", "deny", "shadow")
 LIMITED = ("refused", "shadow")
 """What became of a request over a rate limit."""
 LIMIT_KINDS = ("tenant", "route", "address", "token", "login", "account")
+TRACE_SHOWN_SECONDS = 60.0
+"""How long the exemplar of a trace is not replaced by that of a Check without one."""
+_TRACE = "trace_id"
+SPAN_LOSSES = ("rate", "queue", "refused", "unreachable")
+"""Why a span is not exported: too many a second, a full queue, by the collector, no collector."""
 _REASONS = frozenset({*map(str, Reason), *map(str, Grant)})
 CHECK_BUCKETS_US = (50, 100, 200, 500, 1_000, 2_500, 5_000, 10_000, 50_000, 100_000, 500_000)
 
@@ -70,15 +75,28 @@ class Histogram(msgspec.Struct):
         return buckets, self.sum_us / 1e6
 
 
+class Exemplar(msgspec.Struct, frozen=True, array_like=True):
+    """One Check of a bucket, by an id that leads to it (OpenMetrics 1.0, "Exemplars")."""
+
+    label: Literal["trace_id", "request_id", "decision_id"]
+    value: Annotated[str, msgspec.Meta(pattern="^[0-9A-Za-z_-]{8,64}$")]
+    microseconds: Count
+    at_seconds: Annotated[float, msgspec.Meta(ge=0, le=2**40)]
+
+
 class Counters(msgspec.Struct):
     """The counts of one process that answers Checks."""
 
     checks: dict[tuple[str, str, str], Count] = {}
     latency: Histogram = msgspec.field(default_factory=lambda: Histogram(CHECK_BUCKETS_US))
+    exemplars: dict[int, Exemplar] = {}
+    """Of ``latency``, by the number of the bucket: one each, of lately."""
     limited: dict[tuple[str, str, str], Count] = {}
     """Requests over a rate limit: what became of them, the limit's kind, the route."""
     pii_warnings: Count = 0
     faults: Count = 0
+    spans_dropped: dict[str, Count] = {}
+    """Spans that are not exported, by reason (``SPAN_LOSSES``)."""
 
     def __post_init__(self) -> None:
         """Raise ``ValueError`` for other buckets: they could not be added up."""
@@ -100,6 +118,17 @@ class Counters(msgspec.Struct):
             self.checks[key] = self.checks.get(key, 0) + times
         self.latency.add_all(latencies_us)
 
+    def show(self, exemplar: Exemplar) -> None:
+        """Take a Check as its bucket's exemplar. One of a trace stays for a while."""
+        bucket = bisect_left(CHECK_BUCKETS_US, exemplar.microseconds)
+        held = self.exemplars.get(bucket)
+        if held is not None:
+            newer_by = exemplar.at_seconds - held.at_seconds
+            worse = held.label == _TRACE != exemplar.label
+            if newer_by < (TRACE_SHOWN_SECONDS if worse else 0):
+                return
+        self.exemplars[bucket] = exemplar
+
     def count_pii_warning(self, times: int = 1) -> None:
         """Count tokens with personal data that were allowed."""
         self.pii_warnings += times
@@ -120,6 +149,14 @@ class Counters(msgspec.Struct):
             for key, count in self.limited.items()
             if key[0] in LIMITED and key[1] in LIMIT_KINDS and key[2] in routes
         }
+        self.exemplars = {
+            bucket: exemplar
+            for bucket, exemplar in self.exemplars.items()
+            if bucket == bisect_left(CHECK_BUCKETS_US, exemplar.microseconds)
+        }
+        self.spans_dropped = {
+            loss: count for loss, count in self.spans_dropped.items() if loss in SPAN_LOSSES
+        }
 
     def merge(self, other: "Counters") -> None:
         """Add the counts of another process."""
@@ -128,5 +165,9 @@ class Counters(msgspec.Struct):
         for key, count in other.limited.items():
             self.limited[key] = self.limited.get(key, 0) + count
         self.latency.merge(other.latency)
+        for exemplar in other.exemplars.values():
+            self.show(exemplar)
         self.pii_warnings += other.pii_warnings
         self.faults += other.faults
+        for loss, spans in other.spans_dropped.items():
+            self.spans_dropped[loss] = self.spans_dropped.get(loss, 0) + spans

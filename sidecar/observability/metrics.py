@@ -17,9 +17,10 @@ from prometheus_client.core import (
 )
 from prometheus_client.openmetrics import exposition
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Exemplar as OpenMetricsExemplar
 
 from sidecar.common.faults import reported
-from sidecar.observability.counters import Counters, Histogram
+from sidecar.observability.counters import Counters, Exemplar, Histogram
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS_VERSION = "1.0.0"
@@ -145,14 +146,36 @@ def _check_families(counters: Counters) -> Iterator[Metric]:
             if became == what:
                 family.add_metric((kind, route), count)
         yield family
+    if counters.spans_dropped:  # with ``tracing`` only
+        dropped = CounterMetricFamily(
+            "septem_trace_spans_dropped", "Spans that are not exported", labels=["reason"]
+        )
+        for loss, spans in counters.spans_dropped.items():
+            dropped.add_metric([loss], spans)
+        yield dropped
     buckets, total = counters.latency.export()
     latency = HistogramMetricFamily(
         "septem_check_duration_seconds", "Time in the sidecar for one decision"
     )
-    latency.add_metric([], buckets, total)
+    shown = counters.exemplars
+    latency.add_metric(
+        [],
+        [
+            (bound, count, _exemplar(shown[bucket])) if bucket in shown else (bound, count)
+            for bucket, (bound, count) in enumerate(buckets)
+        ],
+        total,
+    )
     yield latency
     yield counter("septem_internal_faults", "Internal errors (bugs)", counters.faults)
     yield counter("septem_pii_warnings", "Allowed tokens with personal data", counters.pii_warnings)
+
+
+def _exemplar(shown: Exemplar) -> OpenMetricsExemplar:
+    """Only OpenMetrics has exemplars; the other format leaves them out."""
+    return OpenMetricsExemplar(
+        {shown.label: shown.value}, shown.microseconds / 1e6, round(shown.at_seconds, 3)
+    )
 
 
 def gauge(name: str, documentation: str, value: float) -> GaugeMetricFamily:

@@ -12,9 +12,9 @@ import msgspec
 from sidecar.authz.decision import Decision, Snapshot
 from sidecar.authz.evaluate import NO_ROUTE
 from sidecar.authz.method import is_method
-from sidecar.authz.recorder import status_of
 from sidecar.authz.routes import UNMATCHED, Route
 from sidecar.authz.snapshot import build_snapshot
+from sidecar.authz.traces import status_of
 from sidecar.common.canonical import canonical_host, canonical_path
 from sidecar.common.errors import Denied
 from sidecar.common.reasons import Grant, Reason

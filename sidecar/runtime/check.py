@@ -5,13 +5,14 @@ Imports neither grpcio, hvac nor prometheus-client: a worker does not need them.
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
 
 from sidecar.authz.decision import Snapshot
 from sidecar.authz.decision_ids import DecisionIds
+from sidecar.authz.encoding.request import carry_trace
 from sidecar.authz.exchange import exchanged
 from sidecar.authz.recorder import DecisionRecorder
 from sidecar.authz.service import CheckService
@@ -28,12 +29,15 @@ from sidecar.module_signing.digest_pool import DigestPool
 from sidecar.module_signing.publishers import Publishers
 from sidecar.observability.audit import AuditLog
 from sidecar.observability.counters import Counters
+from sidecar.observability.tracing.tracer import SpanQueue, Tracer
 from sidecar.tokens.cache import TokenCache
 from sidecar.tokens.keyring import EMPTY_RING, KeyRing
 from sidecar.tokens.proofs import ProofGuard, own_guard
 from sidecar.tokens.revocation import Revocations
 from sidecar.tokens.tenant_tables import TenantTables, with_tenant_tables
+from sidecar.transport.grpc_headers import CarryTrace
 from sidecar.transport.lane import SlowLane
+from sidecar.transport.names import CHECK_METHOD
 
 
 class Check(NamedTuple):
@@ -54,14 +58,19 @@ def make_check(
     on_fault: Callable[[Exception], None],
     shares_limits: bool = False,
     proofs: ProofGuard | None = None,
+    spans: SpanQueue | None = None,
 ) -> Check:
     """Build the service, without keys.
+
+    ``spans`` is where the spans of Checks are queued, if they are traced.
 
     ``proofs`` is what processes remember together of DPoP proofs; one of its own if there is none.
     ``shares_limits`` says that somebody exchanges the limiter's reports for shares.
     """
     loop = asyncio.get_running_loop()
-    recorder = DecisionRecorder(counters, audit, loop.call_later, on_fault)
+    recorder = DecisionRecorder(
+        counters, audit, loop.call_later, on_fault, make_tracer(config, spans)
+    )
     lane = SlowLane(loop, counters.latency.total)
     limiter = make_limiter(config, counters, shared=shares_limits)
     service = CheckService(
@@ -78,6 +87,20 @@ def make_check(
         proofs=own_guard(config.tokens.dpop.replay_entries) if proofs is None else proofs,
     )
     return Check(service, recorder, lane, limiter)
+
+
+def make_tracer(config: model.Config, spans: SpanQueue | None) -> Tracer | None:
+    """Build what decides which Checks have a span, if any has; each worker may make its part."""
+    settings = config.tracing
+    if settings is None or spans is None:
+        return None
+    workers = config.listen.authz.workers
+    return Tracer(spans, settings.sample_ratio, max(1, settings.max_spans_per_second // workers))
+
+
+def traces_of(config: model.Config) -> Mapping[str, CarryTrace]:
+    """Return how calls hand over their trace context, by method; empty if nothing is traced."""
+    return {} if config.tracing is None else {CHECK_METHOD: carry_trace}
 
 
 def make_limiter(config: model.Config, counters: Counters, *, shared: bool) -> RateLimiter | None:

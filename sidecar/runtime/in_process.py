@@ -18,6 +18,7 @@ from sidecar.limits.limiter import RateLimiter
 from sidecar.module_signing.publishers import Publishers
 from sidecar.observability.audit import AuditLog
 from sidecar.observability.panel import Ask, Panel
+from sidecar.observability.tracing.tracer import SpanQueue
 from sidecar.runtime.check import (
     CompiledPolicies,
     give_domains,
@@ -27,6 +28,7 @@ from sidecar.runtime.check import (
     give_revocations,
     give_tenant_tables,
     make_check,
+    traces_of,
 )
 from sidecar.runtime.workers.challenge_replies import FleetChallenges
 from sidecar.runtime.workers.published import EncodedPolicies
@@ -106,7 +108,11 @@ class InProcessChecks:
     """The Check service of the main process."""
 
     def __init__(
-        self, context: AppContext, audit: AuditLog, decision_cache: DecisionCache | None = None
+        self,
+        context: AppContext,
+        audit: AuditLog,
+        decision_cache: DecisionCache | None = None,
+        spans: SpanQueue | None = None,
     ) -> None:
         self._cache = cache = TokenCache(context.config.tokens.cache_entries)
         context.metrics.add_source(partial(cache_families, cache))
@@ -122,6 +128,7 @@ class InProcessChecks:
             cache=cache,
             on_fault=context.on_fault,
             shares_limits=with_redis,
+            spans=spans,
         )
         self.limiter = self._check.limiter
         context.stack.callback(self._check.recorder.drain)
@@ -233,11 +240,16 @@ class InProcessChecks:
                 clock=monotonic_seconds,
                 on_fault=self._context.on_fault,
                 max_connections=self._context.bounds[CHECKS],
+                traces=traces_of(self._context.config),
             )
         return GrpcServer(
             listen.address,
             CHECK_SERVICE,
-            check_handlers(self._check.service.handle, self._context.on_fault),
+            check_handlers(
+                self._check.service.handle,
+                self._context.on_fault,
+                traces_of(self._context.config).get(CHECK_METHOD),
+            ),
             max_message_bytes=listen.max_message_bytes,
             max_connections=self._context.bounds[CHECKS],
         )

@@ -48,6 +48,7 @@ from sidecar.observability.collectors import poll_families
 from sidecar.observability.logs import LogOutput
 from sidecar.observability.metrics import counter, gauge
 from sidecar.observability.stderr import ForeignLines
+from sidecar.observability.tracing.tracer import SpanQueue
 from sidecar.runtime.hardening.process import adopt_orphans, harden_process
 from sidecar.runtime.in_process import Checks, InProcessChecks
 from sidecar.runtime.instance import (
@@ -225,13 +226,14 @@ async def _start(path: Path, instance: Instance) -> None:
     )
     context.panels["alerts"] = delivery.panel
     refreshes = KeyRefreshes(context)
+    spans = observability.start_tracing(config.tracing, context.metrics, context.stack)
     start_admin = partial(admin.start, context, SharedRun(refreshes.run))
     if not locks.take_over:
         await start_admin()  # before anything that may take long: /readyz says what is waited for
     client = await vault.start(context)
     await audit_trail.start(context, client, alerts, audit)
     cache = decision_cache.make(context, audit, alerts)
-    checks = _make_checks(context, audit, cache)
+    checks = _make_checks(context, audit, cache, spans)
     pollers = await keys.start(
         context,
         client,
@@ -278,10 +280,12 @@ async def _prepare_audit(
     )
 
 
-def _make_checks(context: AppContext, audit: AuditLog, cache: DecisionCache | None) -> Checks:
+def _make_checks(
+    context: AppContext, audit: AuditLog, cache: DecisionCache | None, spans: SpanQueue | None
+) -> Checks:
     in_process = context.config.listen.authz.workers == 1
     kind = InProcessChecks if in_process else WorkerChecks
-    return kind(context, audit, cache)
+    return kind(context, audit, cache, spans)
 
 
 async def _start_sds(

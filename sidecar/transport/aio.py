@@ -12,6 +12,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from sidecar.transport.grpc_headers import CarryTrace, read_trace
 from sidecar.transport.names import CHECK_SERVICE
 from sidecar.transport.ports import JOINS
 from sidecar.transport.sockets import (
@@ -135,17 +136,32 @@ class GrpcServer:
             self._folder = -1
 
 
+def _trace_of(context: "grpc.aio.ServicerContext[bytes, bytes]", carry_trace: CarryTrace) -> bytes:
+    """Return what a call appends to its message."""
+    metadata = context.invocation_metadata() or ()
+    headers = tuple(
+        (key.encode(), value.encode() if isinstance(value, str) else value)
+        for key, value in metadata
+    )
+    at, tracestate = read_trace(headers)
+    return b"" if at < 0 else carry_trace(headers[at][1], tracestate)
+
+
 def check_handlers(
     handle: Callable[[bytes], bytes | Awaitable[bytes]],
     on_fault: Callable[[Exception], None],
+    carry_trace: CarryTrace | None = None,
 ) -> Sequence[grpc.GenericRpcHandler]:
     """Wrap ``handle`` as the handler of ``Authorization/Check``.
 
-    An exception out of it is INTERNAL to the caller and goes to ``on_fault``.
+    An exception out of it is INTERNAL to the caller and goes to ``on_fault``. With
+    ``carry_trace``, what it makes of a call's trace context is appended to its message.
     """
 
     async def check(raw: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
         try:
+            if carry_trace is not None:
+                raw += _trace_of(context, carry_trace)
             answer = handle(raw)
             return answer if isinstance(answer, bytes) else await answer
         except Exception as exc:  # noqa: BLE001 - the call's edge

@@ -3,7 +3,8 @@
 After "gRPC over HTTP2" (grpc/doc/PROTOCOL-HTTP2.md).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 from urllib.parse import quote
 
 from sidecar.transport.grpc_status import GrpcStatus
@@ -21,6 +22,42 @@ _TIMEOUT_UNITS = {
 _MAX_TIMEOUT_DIGITS = 8
 
 
+CarryTrace = Callable[[bytes, bytes], bytes]
+"""Makes of a call's ``traceparent`` and ``tracestate`` what is appended to its message."""
+_TRACEPARENT, _TRACESTATE = b"traceparent", b"tracestate"
+MAX_TRACEPARENT, MAX_TRACESTATE = 256, 512
+
+
+class CallHeaders(NamedTuple):
+    """The headers of a valid request, and what they say."""
+
+    headers: Headers
+    path: bytes
+    timeout: float | None
+    """Seconds."""
+    traceparent_at: int
+    """Where the only ``traceparent`` stands; -1 if there is none, or several."""
+    tracestate: bytes
+
+    def is_like(self, headers: Headers) -> bool:
+        """Return whether other headers say the same, but for which span the call belongs to."""
+        if headers == self.headers:
+            return True
+        at = self.traceparent_at
+        return (
+            at >= 0
+            and len(headers) == len(self.headers)
+            and headers[at][0] == _TRACEPARENT
+            and len(headers[at][1]) <= MAX_TRACEPARENT
+            and headers[at + 1 :] == self.headers[at + 1 :]
+            and headers[:at] == self.headers[:at]
+        )
+
+
+NO_CALL = CallHeaders((), b"", None, -1, b"")
+NO_TRACES: Mapping[bytes, CarryTrace] = {}
+
+
 class CallRefusedError(Exception):
     """A request that is answered without calling its handler."""
 
@@ -29,11 +66,8 @@ class CallRefusedError(Exception):
         self.headers = headers
 
 
-def read_request_headers(headers: Headers, paths: frozenset[bytes]) -> tuple[bytes, float | None]:
-    """Return the path and the time-out in seconds of a valid request.
-
-    Raises ``CallRefusedError`` for any other.
-    """
+def read_request_headers(headers: Headers, paths: frozenset[bytes]) -> CallHeaders:
+    """Return what the headers of a valid request say; raise ``CallRefusedError`` for any other."""
     fields: Mapping[bytes, bytes] = dict(headers)
     if fields.get(b":method") != _POST:
         raise CallRefusedError(((b":status", _HTTP_METHOD_NOT_ALLOWED), (b"allow", _POST)))
@@ -45,7 +79,17 @@ def read_request_headers(headers: Headers, paths: frozenset[bytes]) -> tuple[byt
         raise CallRefusedError(
             error_headers(GrpcStatus.UNIMPLEMENTED, "there is no such method here")
         )
-    return path, read_timeout(fields.get(b"grpc-timeout"))
+    timeout = read_timeout(fields.get(b"grpc-timeout"))
+    return CallHeaders(headers, path, timeout, *read_trace(headers))
+
+
+def read_trace(headers: Headers) -> tuple[int, bytes]:
+    """Return where the only ``traceparent`` stands, or -1, and the whole ``tracestate``."""
+    places = [at for at, (name, _) in enumerate(headers) if name == _TRACEPARENT]
+    if len(places) != 1 or len(headers[places[0]][1]) > MAX_TRACEPARENT:
+        return -1, b""
+    tracestate = b",".join(value for name, value in headers if name == _TRACESTATE)
+    return places[0], tracestate if len(tracestate) <= MAX_TRACESTATE else b""
 
 
 def read_timeout(raw: bytes | None) -> float | None:

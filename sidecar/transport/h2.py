@@ -8,6 +8,7 @@ import contextlib
 import socket
 from collections.abc import Callable, Mapping, Sequence
 
+from sidecar.transport.grpc_headers import CarryTrace
 from sidecar.transport.h2_connection import H2Connection, Handle
 from sidecar.transport.health import HEALTH_CHECK, HealthStatus
 from sidecar.transport.limits import BufferAccount, Limits
@@ -32,7 +33,8 @@ class H2Server:
     """Listens on ``host:port`` or ``unix:/path`` and serves unary methods by full path.
 
     ``handlers`` maps ``/package.Service/Method`` to a function of the message's bytes. An
-    exception out of one is INTERNAL to the caller and goes to ``on_fault``. In addition it
+    exception out of one is INTERNAL to the caller and goes to ``on_fault``. ``traces`` has for a
+    method what makes of a call's trace context what is appended to its message. In addition it
     serves ``grpc.health.v1.Health/Check``.
     """
 
@@ -45,7 +47,11 @@ class H2Server:
         clock: Callable[[], float],
         on_fault: Callable[[Exception], None],
         max_connections: int = MAX_CONNECTIONS,
+        traces: Mapping[str, CarryTrace] | None = None,
     ) -> None:
+        self.traces: Mapping[bytes, CarryTrace] = {
+            path.encode("ascii"): each for path, each in (traces or {}).items()
+        }
         self.address = address
         self._max_connections = max_connections
         self.health = HealthStatus(service_of(handlers))

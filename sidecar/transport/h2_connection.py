@@ -11,6 +11,7 @@ from typing import Protocol, cast
 
 import ngh2
 
+from sidecar.transport.grpc_headers import CarryTrace
 from sidecar.transport.grpc_status import GrpcStatus, RpcError
 from sidecar.transport.limits import BufferAccount, Limits
 from sidecar.transport.unary import UnaryConnection
@@ -32,6 +33,7 @@ class ConnectionOwner(Protocol):
     paths: frozenset[bytes]
     limits: Limits
     buffered: BufferAccount
+    traces: Mapping[bytes, CarryTrace]
     clock: Callable[[], float]
     on_fault: Callable[[Exception], None]
 
@@ -54,7 +56,12 @@ class H2Connection(asyncio.Protocol):
         self._server = server
         self._clock = server.clock
         self._grpc = UnaryConnection(
-            server.paths, self._dispatch, server.limits, self._abandon, server.buffered
+            server.paths,
+            self._dispatch,
+            server.limits,
+            self._abandon,
+            server.buffered,
+            traces=server.traces,
         )
         self._transport: asyncio.Transport
         self._waiting: dict[int, asyncio.Future[bytes]] = {}

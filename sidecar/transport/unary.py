@@ -14,15 +14,18 @@ The read path is optimised for nearly all requests: a whole message in one DATA 
 ends the stream.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import ngh2
 
 from sidecar.transport.grpc_framing import PREFIX_BYTES, read_message
 from sidecar.transport.grpc_headers import (
+    NO_CALL,
+    NO_TRACES,
     OK_HEADERS,
     OK_TRAILERS,
     CallRefusedError,
+    CarryTrace,
     Headers,
     error_headers,
     read_request_headers,
@@ -38,10 +41,12 @@ class _Call:
     ``deadline`` is the client's; while the message is arriving, the receive time-out if earlier.
     """
 
-    __slots__ = ("answer_by", "body", "deadline", "ended", "path")
+    __slots__ = ("answer_by", "body", "carried", "deadline", "ended", "path")
 
     def __init__(self, path: bytes, deadline: float | None, *, ended: bool = False) -> None:
         self.path = path
+        self.carried = b""
+        """What of the call's headers is appended to its message."""
         self.deadline = deadline
         self.answer_by = deadline
         self.body = bytearray()
@@ -61,7 +66,7 @@ class UnaryConnection:
 
     __slots__ = (
         "_abandon", "_buffered", "_calls", "_dispatch", "_h2", "_known", "_limits", "_paths",
-        "_resets", "_shared",
+        "_resets", "_shared", "_traces",
     )  # fmt: skip
 
     def __init__(
@@ -71,9 +76,16 @@ class UnaryConnection:
         limits: Limits,
         abandon: Callable[[int], None] = lambda _: None,
         shared: BufferAccount | None = None,
+        *,
+        traces: Mapping[bytes, CarryTrace] = NO_TRACES,
     ) -> None:
-        """``shared`` is what all connections of the server hold together."""
+        """``shared`` is what all connections of the server hold together.
+
+        ``traces`` has for a path what makes of a call's trace context what is appended to its
+        message.
+        """
         self._abandon = abandon
+        self._traces = traces
         self._shared = shared or BufferAccount()
         self._paths = paths
         self._dispatch = dispatch
@@ -81,7 +93,7 @@ class UnaryConnection:
         self._calls: dict[int, _Call] = {}
         self._buffered = 0
         self._resets: list[int] = []
-        self._known: tuple[object, bytes, float | None] = ((), b"", None)
+        self._known = NO_CALL
         self._h2 = ngh2.Connection(ngh2.Role.SERVER, ngh2.Configuration())
         self._h2.initiate_connection(
             {
@@ -119,9 +131,9 @@ class UnaryConnection:
                     type(event) is ngh2.DataReceived
                     and event.end_stream
                     and event.stream_id == opened.stream_id
-                    and opened.headers == self._known[0]
+                    and (opened.headers == self._known[0] or self._known.is_like(opened.headers))
                 ):
-                    self._on_whole(event.stream_id, event.data, now)
+                    self._on_whole(event.stream_id, event.data, now, opened.headers)
                     opened = None
                     continue
                 self._on_request(opened, now)
@@ -198,25 +210,34 @@ class UnaryConnection:
 
     def _on_request(self, event: ngh2.RequestReceived, now: float) -> None:
         # A client's calls nearly always have equal headers, so the last result is cached.
-        known, path, timeout = self._known
-        if event.headers != known:
+        known = self._known
+        if not known.is_like(event.headers):
             try:
-                path, timeout = read_request_headers(event.headers, self._paths)
+                known = self._known = read_request_headers(event.headers, self._paths)
             except CallRefusedError as refusal:
                 self._refuse(event.stream_id, refusal.headers, ended=event.end_stream)
                 return
-            self._known = (event.headers, path, timeout)
+        path, timeout = known.path, known.timeout
         patience = self._limits.receive_seconds
         call = _Call(path, now + (patience if timeout is None else min(timeout, patience)))
+        call.carried = self._trace_of(event.headers)
         call.answer_by = None if timeout is None else now + timeout
         self._calls[event.stream_id] = call
         if event.end_stream:
             call.ended = True
             self.fail(event.stream_id, GrpcStatus.INVALID_ARGUMENT, "the request has no message")
 
-    def _on_whole(self, stream_id: int, data: bytes, now: float) -> None:
+    def _trace_of(self, headers: Headers) -> bytes:
+        """Return what a call that is like the last one appends to its message."""
+        _, path, _, at, tracestate = self._known
+        carry_trace = self._traces.get(path)
+        if at < 0 or carry_trace is None:
+            return b""
+        return carry_trace(headers[at][1], tracestate)
+
+    def _on_whole(self, stream_id: int, data: bytes, now: float, headers: Headers) -> None:
         """Handle a request that arrived in one piece, with the same headers as the last one."""
-        _, path, timeout = self._known
+        _, path, timeout, traceparent_at, _ = self._known
         if (
             data[:1] == b"\0"
             and len(data) - PREFIX_BYTES
@@ -224,9 +245,13 @@ class UnaryConnection:
             <= self._limits.max_message_bytes
         ):
             deadline = None if timeout is None else now + timeout
-            self._dispatch_call(stream_id, path, data[PREFIX_BYTES:], deadline)
+            message = data[PREFIX_BYTES:]
+            if traceparent_at >= 0 and self._traces:
+                message += self._trace_of(headers)
+            self._dispatch_call(stream_id, path, message, deadline)
             return
-        self._calls[stream_id] = _Call(path, None)
+        call = self._calls[stream_id] = _Call(path, None)
+        call.carried = self._trace_of(headers)
         self._on_data(stream_id, data, ended=True)
 
     def _dispatch_call(
@@ -260,7 +285,7 @@ class UnaryConnection:
             self.fail(stream_id, error.status, error.message)
             return
         self._remove_call(stream_id)
-        self._dispatch_call(stream_id, call.path, message, call.answer_by)
+        self._dispatch_call(stream_id, call.path, message + call.carried, call.answer_by)
 
     def _over_limit(self, stream_id: int, call: _Call) -> bool:
         too_large = len(call.body) > self._limits.max_message_bytes + PREFIX_BYTES

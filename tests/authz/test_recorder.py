@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sidecar.authz import recorder
 from sidecar.authz.decision_ids import DecisionIds
 from sidecar.authz.recorder import MAX_WAITING, OUTCOME_COST, SLICE_COST, DecisionRecorder
 from sidecar.authz.service import CheckService
@@ -208,6 +209,44 @@ def test_what_a_cached_token_costs(tmp_path: Path) -> None:
         book.lines()
     assert len(book.service._response_cache.tokens) == count + 1
     assert grown < 1500
+
+
+def shown(book: Book) -> list[tuple[str, str]]:
+    exemplars = book.metrics.counters.exemplars.values()
+    return [(each.label, each.value) for each in exemplars]
+
+
+def test_a_check_is_shown_by_the_id_of_its_line(book: Book) -> None:
+    token = ISSUER.mint()
+    for _ in range(3):
+        book.ask(token)
+    book.turn()
+    ((label, value),) = shown(book)
+    lines = book.lines()
+    assert (label, value) == ("decision_id", lines[0]["decision_id"]), "the first of a slice"
+
+
+def test_a_request_is_shown_by_its_own_id(book: Book) -> None:
+    headers = {"x-request-id": "0d1c6c3a-0001"}
+    for path in ("/api/x", "/public/x"):
+        book.service.handle(check_request(path=path, headers=headers))
+        book.turn()
+        assert shown(book) == [("request_id", "0d1c6c3a-0001")]
+        book.metrics.counters.exemplars.clear()
+
+
+def test_each_slow_check_is_shown_and_no_line_that_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book = Book(tmp_path / "audit.jsonl", sample_allowed=0.0)
+    book.ask(None, "/public/x")
+    book.turn()
+    assert shown(book) == [], "an id that leads nowhere"
+    monkeypatch.setattr(recorder, "SLOW_NS", 1)
+    book.ask(None, "/api/x")
+    book.recorder.drain()
+    assert [label for label, _ in shown(book)] == ["decision_id"], "a refusal has its line"
+    book.lines()
 
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=100)

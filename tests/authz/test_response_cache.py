@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidecar.authz import evaluate, response_cache
-from sidecar.authz.encoding.allowed import own_fields, varint
+from sidecar.authz.encoding.allowed import own_fields
+from sidecar.authz.encoding.varint import varint
 from sidecar.authz.ports import Outcome
 from sidecar.authz.response_cache import AllowedCheck
 from sidecar.authz.snapshot import build_snapshot

@@ -55,3 +55,19 @@ def test_a_reason_that_is_none_is_not_explained(
 def test_every_reason_and_ground_is_explained() -> None:
     assert reasons().keys() == {*map(str, Reason), *map(str, Grant)}
     assert all(reasons()[reason]["do"] for reason in Reason)
+
+
+def test_the_lines_of_one_token_are_bounded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "audit.jsonl"
+    path.write_text("".join(f'{{"decision_id":"d{n}","token_id":"t1"}}\n' for n in range(5)))
+    command = ["explain", "t1", "--audit", str(path)]
+    assert main([*command, "--limit", "3"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out.count("decision d") == 3
+    assert captured.err == "more lines name it: --limit 30\n"
+    assert main([*command, "--limit", "5"]) == 0
+    assert capsys.readouterr().err == ""
+    for wrong in ("0", "-1", "x", "9" * 5000):
+        assert main([*command, "--limit", wrong]) == 2

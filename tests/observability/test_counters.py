@@ -1,10 +1,17 @@
 """The counts of a process, and their sum over processes."""
 
+import msgspec
 import pytest
 
 from sidecar.common.reasons import Grant, Reason
 from sidecar.limits.bucket import KINDS
-from sidecar.observability.counters import CHECK_BUCKETS_US, LIMIT_KINDS, Counters, Histogram
+from sidecar.observability.counters import (
+    CHECK_BUCKETS_US,
+    LIMIT_KINDS,
+    Counters,
+    Exemplar,
+    Histogram,
+)
 
 
 @pytest.mark.parametrize(
@@ -91,3 +98,67 @@ def test_labels_of_limits_are_of_a_closed_set(key: tuple[str, str, str], known: 
 
 def test_every_kind_of_limit_has_its_label() -> None:
     assert set(LIMIT_KINDS) == set(KINDS)
+
+
+def exemplar(label: str, value: str, at: float, microseconds: int = 60) -> Exemplar:
+    return msgspec.convert([label, value, microseconds, at], Exemplar)
+
+
+TRACED, ASKED = "trace_id", "request_id"
+
+
+@pytest.mark.parametrize(
+    ("shown", "kept"),
+    [
+        ([(ASKED, "request-1", 1), (ASKED, "request-2", 2)], "request-2"),
+        ([(ASKED, "request-1", 2), (ASKED, "request-2", 1)], "request-1"),
+        ([(ASKED, "request-1", 1), (TRACED, "trace-0001", 1)], "trace-0001"),
+        ([(TRACED, "trace-0001", 1), (ASKED, "request-1", 60.9)], "trace-0001"),
+        ([(TRACED, "trace-0001", 1), (ASKED, "request-1", 61)], "request-1"),
+        ([(TRACED, "trace-0001", 1), (TRACED, "trace-0002", 2)], "trace-0002"),
+    ],
+    ids=["the newest", "no older one", "a trace", "a trace for a while", "and no longer",
+         "the newest trace"],
+)  # fmt: skip
+def test_a_bucket_has_one_exemplar(shown: list[tuple[str, str, float]], kept: str) -> None:
+    counters, total = Counters(), Counters()
+    for each in shown:
+        counters.show(exemplar(*each))
+    assert [each.value for each in counters.exemplars.values()] == [kept]
+    for each in shown:  # of several processes, in any order
+        other = Counters()
+        other.show(exemplar(*each))
+        total.merge(other)
+    assert total.exemplars == counters.exemplars
+
+
+def test_an_exemplar_is_in_its_own_bucket() -> None:
+    counters = Counters()
+    for microseconds in (50, 51, 10**9):
+        counters.show(exemplar(ASKED, "request-1", 1, microseconds))
+    assert set(counters.exemplars) == {0, 1, len(CHECK_BUCKETS_US)}
+    counters.exemplars[3] = exemplar(ASKED, "request-1", 1, 50)
+    counters.exemplars[99] = exemplar(ASKED, "request-1", 1, 50)
+    counters.keep_known({"api"})
+    assert set(counters.exemplars) == {0, 1, len(CHECK_BUCKETS_US)}, "a worker's are no others"
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        ["user", "request-1", 1, 1], [ASKED, "short", 1, 1], [ASKED, "x" * 65, 1, 1],
+        [ASKED, 'quo"te-123', 1, 1], [ASKED, "line\nfeed1", 1, 1], [ASKED, "request-1", -1, 1],
+        [ASKED, "request-1", 1, -1], [ASKED, "request-1", 1, 1e300],
+    ],
+)  # fmt: skip
+def test_what_no_worker_sends_is_no_exemplar(odd: list[object]) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert(odd, Exemplar)
+
+
+def test_losses_of_spans_are_of_a_closed_set() -> None:
+    counters = Counters(spans_dropped={"rate": 1, "elsewhere": 2})
+    counters.keep_known({"api"})
+    total = Counters(spans_dropped={"rate": 2, "queue": 0})
+    total.merge(counters)
+    assert total.spans_dropped == {"rate": 3, "queue": 0}

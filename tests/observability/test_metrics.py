@@ -1,5 +1,8 @@
 """The metrics, as Prometheus reads them."""
 
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
+from sidecar.observability.counters import Exemplar
 from sidecar.observability.metrics import Metrics, gauge
 from tests.observability.rendered import Samples, read
 
@@ -36,3 +39,24 @@ def test_vault_calls_faults_and_other_sources() -> None:
     assert found["septem_internal_faults_total",] == 1
     assert found["septem_keys",] == 2
     assert found["process_resident_memory_bytes",] > 0
+
+
+def test_openmetrics_has_exemplars_and_the_other_format_none() -> None:
+    metrics = Metrics()
+    for microseconds, value in ((40, "request-1"), (10**9, "request-2")):
+        metrics.counters.count_check("deny", "token_expired", "api", microseconds)
+        metrics.counters.show(Exemplar("request_id", value, microseconds, 1_700_000_000.1234))
+    text = metrics.render(openmetrics=True).decode()
+    families = text_string_to_metric_families(text)  # type: ignore[no-untyped-call]
+    shown = {
+        sample.labels["le"]: sample.exemplar
+        for family in families
+        for sample in family.samples
+        if sample.name == "septem_check_duration_seconds_bucket" and sample.exemplar
+    }
+    assert {le: (each.labels, each.value) for le, each in shown.items()} == {
+        "5e-05": ({"request_id": "request-1"}, 4e-05),
+        "+Inf": ({"request_id": "request-2"}, 1000.0),
+    }
+    assert float(shown["+Inf"].timestamp) == 1_700_000_000.123
+    assert "request-1" not in metrics.render().decode()

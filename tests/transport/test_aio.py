@@ -96,3 +96,17 @@ async def test_a_socket_left_behind_is_replaced(tmp_path: Path) -> None:
     async with grpc.aio.insecure_channel(f"unix:{path}") as channel:
         assert await channel.unary_unary(CHECK)(b"ab") == b"ba"
     await server.stop(0)
+
+
+async def test_a_calls_trace_context_is_appended_to_its_message() -> None:
+    handlers = check_handlers(echo, fail_on, lambda parent, state: b"|%b|%b" % (parent, state))
+    server = GrpcServer("127.0.0.1:0", CHECK_SERVICE, handlers, max_message_bytes=8192)
+    await server.start()
+    async with grpc.aio.insecure_channel(server.bound_address) as channel:
+        call = channel.unary_unary(CHECK)
+        for metadata, carried in (
+            ((), b""),
+            ((("traceparent", "x"), ("tracestate", "a=b"), ("tracestate", "c=d")), b"|x|a=b,c=d"),
+        ):
+            assert await call(b"abc", metadata=metadata) == (b"abc" + carried)[::-1]
+    await server.stop(0)

@@ -36,7 +36,7 @@ def request(**changes: bytes | None) -> Headers:
     ],
 )
 def test_a_valid_request(headers: Headers, timeout: float | None) -> None:
-    assert read_request_headers(headers, PATHS) == (PATH, timeout)
+    assert read_request_headers(headers, PATHS) == (headers, PATH, timeout, -1, b"")
 
 
 @pytest.mark.parametrize(

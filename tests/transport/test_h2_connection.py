@@ -7,6 +7,7 @@ from typing import Any
 import ngh2
 import pytest
 
+from sidecar.transport.grpc_headers import CarryTrace
 from sidecar.transport.grpc_status import GrpcStatus, RpcError
 from sidecar.transport.h2_connection import (
     KEEPALIVE_SECONDS,
@@ -27,6 +28,7 @@ class Owner:
         self.paths = frozenset(self.handlers)
         self.limits = Limits()
         self.buffered = BufferAccount()
+        self.traces: Mapping[bytes, CarryTrace] = {}
         self.clock: Callable[[], float] = lambda: 0.0
         self.faults: list[Exception] = []
         self.on_fault = self.faults.append

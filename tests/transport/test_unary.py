@@ -1,12 +1,13 @@
 """The gRPC rules of one connection, walked without a socket, by libnghttp2's own client."""
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import ngh2
 import pytest
 
+from sidecar.transport.grpc_headers import NO_TRACES, CarryTrace
 from sidecar.transport.grpc_status import GrpcStatus
 from sidecar.transport.limits import BufferAccount, Limits
 from sidecar.transport.unary import UnaryConnection
@@ -55,13 +56,14 @@ class Wire:
         *,
         answer_at_once: bool = True,
         shared: BufferAccount | None = None,
+        traces: Mapping[bytes, CarryTrace] = NO_TRACES,
     ) -> None:
         self.now = 0.0
         self.asked: list[tuple[int, bytes, bytes]] = []
         self.answer_at_once = answer_at_once
         self.abandoned: list[int] = []
         self.server = UnaryConnection(
-            frozenset({PATH}), self._dispatch, limits, self.abandoned.append, shared
+            frozenset({PATH}), self._dispatch, limits, self.abandoned.append, shared, traces=traces
         )
         self.client = ngh2.Connection(ngh2.Role.CLIENT)
         self.client.initiate_connection()
@@ -408,3 +410,70 @@ def test_work_for_an_abandoned_call_is_cancelled() -> None:
     wire.exchange()
     assert wire.abandoned == [left, late]
     assert wire.replies[late].status == GrpcStatus.DEADLINE_EXCEEDED
+
+
+TRACEPARENT = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+def context(number: int, *more: tuple[bytes, bytes]) -> tuple[tuple[bytes, bytes], ...]:
+    return (*HEADERS, (b"traceparent", b"%b%d" % (TRACEPARENT[:-1], number)), *more)
+
+
+def carry(traceparent: bytes, tracestate: bytes) -> bytes:
+    return b"|%b|%b" % (traceparent[-2:], tracestate)
+
+
+STATE = (b"tracestate", b"a=b")
+CARRIED: list[tuple[str, list[tuple[tuple[bytes, bytes], ...]], list[bytes]]] = [
+    ("none", [HEADERS, HEADERS], [b"", b""]),
+    ("each its own", [context(1), context(2), context(2)], [b"|01|", b"|02|", b"|02|"]),
+    ("with a state", [context(1, STATE), context(2, STATE)], [b"|01|a=b", b"|02|a=b"]),
+    (
+        "states that differ",
+        [context(1, STATE), context(2, (b"tracestate", b"c=d")), context(3)],
+        [b"|01|a=b", b"|02|c=d", b"|03|"],
+    ),
+    ("two states", [context(1, STATE, (b"tracestate", b"c=d"))], [b"|01|a=b,c=d"]),
+    ("two parents", [context(1), (*context(1), context(2)[-1])], [b"|01|", b""]),
+    ("one after the other", [context(1), HEADERS, context(2)], [b"|01|", b"", b"|02|"]),
+    (
+        "something else in its place",
+        [context(1), (*HEADERS, (b"x-other", b"9")), context(3)],
+        [b"|01|", b"", b"|03|"],
+    ),
+    ("too long", [(*HEADERS, (b"traceparent", b"0" * 300))], [b""]),
+    ("a state too long", [context(1, (b"tracestate", b"a" * 600))], [b"|01|"]),
+]
+
+
+@pytest.mark.parametrize("pieces", [1, 2], ids=["in one frame", "in two"])
+@pytest.mark.parametrize(
+    ("calls", "carried"), [row[1:] for row in CARRIED], ids=[row[0] for row in CARRIED]
+)
+def test_a_calls_trace_context_is_appended_to_its_message(
+    calls: list[tuple[tuple[bytes, bytes], ...]], carried: list[bytes], pieces: int
+) -> None:
+    wire = Wire(traces={PATH: carry})
+    raw = message(b"abc")
+    for fields in calls:
+        assert (
+            wire.call(*((raw,) if pieces == 1 else (raw[:6], raw[6:])), fields=fields).status == 0
+        )
+    assert [payload for _, _, payload in wire.asked] == [b"abc" + each for each in carried]
+
+
+def test_calls_in_one_read_keep_their_own_context() -> None:
+    wire = Wire(traces={PATH: carry})
+    for number in (1, 2, 3):
+        stream_id = wire.client.send_request(context(number))
+        wire.client.send_data(stream_id, message(b"abc"), end_stream=True)
+    wire.exchange()
+    assert [payload for _, _, payload in wire.asked] == [b"abc|01|", b"abc|02|", b"abc|03|"]
+
+
+def test_nothing_is_appended_where_nobody_asked_for_it() -> None:
+    for traces in ({}, {b"/another/Method": carry}):
+        wire = Wire(traces=traces)
+        for number in (1, 2):
+            wire.call(message(b"abc"), fields=context(number))
+        assert [payload for _, _, payload in wire.asked] == [b"abc", b"abc"]

@@ -6,6 +6,7 @@ from functools import lru_cache
 from sidecar.authz.credential import COOKIE
 from sidecar.authz.decision import Decision, Snapshot
 from sidecar.authz.encoding.fields import MAX_SHARED, set_headers, set_metadata
+from sidecar.authz.encoding.varint import varint
 from sidecar.authz.response_cache import (
     ID_ENTRY_BYTES,
     NO_FIELDS,
@@ -193,20 +194,3 @@ def _name_field(name: str) -> bytes:
     """Encode a ``HeaderValue``'s key, and the tag of its value."""
     raw = name.encode("ascii")
     return b"\x0a" + varint(len(raw)) + raw + b"\x12"
-
-
-_MORE = 0x80
-"""The bit of a varint's byte that says that another one follows."""
-_ONE_BYTE = tuple(bytes((value,)) for value in range(_MORE))
-
-
-def varint(value: int) -> bytes:
-    """Encode a length as protobuf does: seven bits a byte, the lowest first."""
-    if value < _MORE:
-        return _ONE_BYTE[value]
-    encoded = bytearray()
-    while value >= _MORE:
-        encoded.append(value & 0x7F | _MORE)
-        value >>= 7
-    encoded.append(value)
-    return bytes(encoded)

@@ -6,7 +6,7 @@ begins a string that is added to the dynamic metadata of an answer which is alre
 
 from typing import NamedTuple
 
-from sidecar.authz.encoding.allowed import varint
+from sidecar.authz.encoding.varint import varint
 from sidecar.authz.response_cache import Template
 from sidecar.pb import ext_authz_pb2 as pb
 

@@ -1,9 +1,10 @@
-"""Finds a decision in an audit log and in its rotated files.
+"""Finds decisions in an audit log and in its rotated files, by any id that names them.
 
 The file is not trusted: lines that are not valid audit lines are skipped. A line ends at a line
 feed and nothing else.
 """
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -11,19 +12,41 @@ from typing import Any, BinaryIO
 import msgspec
 
 from sidecar.common.errors import Fault
+from sidecar.common.printable import escape_json
 
 MAX_LINE_BYTES = 65_536
 """A longer line is not an audit line and is skipped."""
 
 
-def find_decision(path: Path, decision_id: str) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Yield the entries of a decision, the newest file first. Raises ``Fault``."""
-    needle = decision_id.encode("utf-8", "replace")
+ID_FIELDS = ("decision_id", "request_id", "trace_id", "token_id", "token_digest")
+"""The fields of a line by which it is found."""
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+def bare_id(text: str) -> str:
+    """Return the id in a text as it was copied: of a ``urn:``, or of a whole ``traceparent``."""
+    bare = text.strip()
+    if bare.startswith("urn:septem:decision:"):
+        return bare.rpartition(":")[2]
+    whole = _TRACEPARENT.fullmatch(bare)
+    return bare if whole is None else whole[1]
+
+
+def find_decisions(path: Path, identifier: str) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Yield the entries of which one of ``ID_FIELDS`` is this, the newest file first.
+
+    Raises ``Fault``.
+    """
+    if not identifier:
+        return
+    # As it stands in a line, where some characters are escapes.
+    text = identifier.encode("utf-8", "replace").decode()
+    needle = escape_json(msgspec.json.encode(text)[1:-1])
     for each in _files(path):
         try:
             with each.open("rb") as file:
                 for line in _lines(file):
-                    if needle in line and (entry := _read(line, decision_id)) is not None:
+                    if needle in line and (entry := _read(line, identifier)) is not None:
                         yield each, entry
         except OSError as exc:
             raise Fault(f"{each} cannot be read: {exc.strerror}") from exc
@@ -53,9 +76,9 @@ def _lines(file: BinaryIO) -> Iterator[bytes]:
             line = file.readline(MAX_LINE_BYTES)
 
 
-def _read(line: bytes, decision_id: str) -> dict[str, Any] | None:
+def _read(line: bytes, identifier: str) -> dict[str, Any] | None:
     try:
         entry = msgspec.json.decode(line, type=dict[str, Any])
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return None
-    return entry if entry.get("decision_id") == decision_id else None
+    return entry if identifier in map(entry.get, ID_FIELDS) else None

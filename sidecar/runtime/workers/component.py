@@ -19,6 +19,7 @@ from sidecar.module_signing.publishers import NO_PUBLISHERS, Publishers
 from sidecar.observability.audit import AuditLog
 from sidecar.observability.metrics import gauge
 from sidecar.observability.panel import Ask, Panel
+from sidecar.observability.tracing.tracer import SpanQueue
 from sidecar.runtime.check import CompiledPolicies, make_limiter
 from sidecar.runtime.in_process import ChallengeLookup, PreparedPolicies
 from sidecar.runtime.workers.broadcast import WorkerFault
@@ -43,7 +44,11 @@ class WorkerChecks:
     """
 
     def __init__(
-        self, context: AppContext, audit: AuditLog, decision_cache: DecisionCache | None = None
+        self,
+        context: AppContext,
+        audit: AuditLog,
+        decision_cache: DecisionCache | None = None,
+        spans: SpanQueue | None = None,
     ) -> None:
         self._context = context
         self._audit = audit
@@ -69,6 +74,7 @@ class WorkerChecks:
                 audit,
                 control=-1 if decision_cache is None else decision_cache.control.descriptor,
                 proofs=self._proofs.descriptor,
+                take_spans=None if spans is None else spans.put_all,
             ),
             on_change=self._show,
             on_fault=context.on_fault,

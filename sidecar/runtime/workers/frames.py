@@ -11,6 +11,7 @@ import msgspec
 
 from sidecar.common.registered_domains import SHARDS
 from sidecar.config import model
+from sidecar.observability.tracing.tracer import SpanRecord
 from sidecar.runtime.workers.framing import Frame
 from sidecar.runtime.workers.key_frames import KeysFrame, Revoked
 from sidecar.runtime.workers.limit_frames import (
@@ -23,10 +24,12 @@ from sidecar.runtime.workers.limit_frames import (
 )
 from sidecar.runtime.workers.stats import WorkerStats
 
-PROTOCOL = 6
+PROTOCOL = 7
 MAX_TEXT = 4096
 MAX_TOKENS = 1024
 """The most challenges in one request."""
+MAX_SPANS = 256
+"""The most spans in one frame."""
 LogLevel = Literal[10, 20, 30, 40, 50]
 
 
@@ -168,6 +171,12 @@ class ChallengesRequest(Frame, frozen=True, tag="wanted_challenges"):
     ]
 
 
+class Spans(Frame, frozen=True, tag="spans"):
+    """From a worker: spans of its Checks, for the collector."""
+
+    spans: Annotated[tuple[SpanRecord, ...], msgspec.Meta(max_length=MAX_SPANS)]
+
+
 class LogLine(Frame, frozen=True, tag="log"):
     """From a worker: a record for the common log; ``level`` is one of Python's five."""
 
@@ -202,5 +211,6 @@ FromWorker = (
     | UnknownKid
     | ChallengesRequest
     | LimitsUsed
+    | Spans
     | LogLine
 )

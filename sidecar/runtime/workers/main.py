@@ -27,6 +27,7 @@ from sidecar.common.faults import FaultReporter, watch_loop
 from sidecar.decision_cache.memory import SharedMemory, take_memory
 from sidecar.keys.lifecycle import KeyState
 from sidecar.observability.counters import Counters
+from sidecar.runtime.check import traces_of
 from sidecar.runtime.hardening.process import Hardening, begin_worker, confine_worker
 from sidecar.runtime.signals import ignore_signals
 from sidecar.runtime.workers.challenges import RequestedChallenges
@@ -63,6 +64,7 @@ from sidecar.runtime.workers.limit_frames import (
 from sidecar.runtime.workers.limits import WorkerLimits
 from sidecar.runtime.workers.log_channel import log_to
 from sidecar.runtime.workers.resident_memory import ResidentMemory
+from sidecar.runtime.workers.spans import SpanSender
 from sidecar.runtime.workers.stats import WorkerStats
 from sidecar.runtime.workers.unknown_kid import UnknownKidReports
 from sidecar.runtime.workers.worker_check import WorkerCheck
@@ -126,6 +128,7 @@ class Worker:
         self._limits: WorkerLimits | None = None
         self._server: H2Server | None = None
         self._proofs: SharedMemory | None = None
+        self._spans: SpanSender | None = None
 
     async def run(self, end: socket.socket) -> int:
         """Start, serve, drain."""
@@ -139,6 +142,8 @@ class Worker:
             code = await self._serve()
         if self._check is not None:
             self._check.close(CLOSE_SECONDS)
+            if self._spans is not None:
+                self._spans.send()
             self._channel.send(self._report(0))
         self._channel.close()
         with contextlib.suppress(TimeoutError):
@@ -161,6 +166,7 @@ class Worker:
             clock=monotonic_seconds,
             on_fault=self._on_fault,
             max_connections=of_worker(raise_limit()),
+            traces=traces_of(self._check.config),
         )
         self._server = server
         await self._show_health()
@@ -250,6 +256,12 @@ class Worker:
             )
         if self._start.control >= 0:
             check.join_decision_cache(self._start.control, self._start.number)
+        if check.spans is not None:
+            call_later = asyncio.get_running_loop().call_later
+            self._spans = SpanSender(
+                check.spans, self._channel.send, lambda: self._channel.unsent_bytes, call_later
+            )
+            self._spans.start()
         check.recorder.on_key_unknown = self._unknown_kids.report
         if config.listen.sds is not None:  # a reload may bring the first ACME issuer
             check.service.challenges = self._challenges

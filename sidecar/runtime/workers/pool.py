@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol
 from sidecar.common.clock import Now, wall_seconds
 from sidecar.common.faults import reported
 from sidecar.config import model
+from sidecar.observability.tracing.tracer import SpanRecord
 from sidecar.runtime.workers.broadcast import Broadcast, WorkerFault, processes_of
 from sidecar.runtime.workers.challenge_replies import ChallengeReplies
 from sidecar.runtime.workers.frames import Drain
@@ -54,6 +55,8 @@ class Dependencies(NamedTuple):
     proofs: int = -1
     """That of the DPoP proofs that were seen; without it each worker remembers its own."""
     now: Now = wall_seconds
+    take_spans: Callable[[Sequence[SpanRecord]], None] | None = None
+    """Takes the spans of workers' Checks, if these are traced."""
 
     @property
     def inherited(self) -> list[int]:
@@ -259,6 +262,7 @@ class WorkerPool:
             on_unknown_kid=self._unknown_kid,
             on_challenges=self.challenges.answer,
             on_limits=partial(self.broadcast.divide_limits, slot.number),
+            on_spans=self._dependencies.take_spans,
             on_fault=self._on_fault,
             clock=self._dependencies.clock,
             routes=self.broadcast.routes,

@@ -13,6 +13,7 @@ from collections.abc import Callable, Container, Sequence
 from enum import StrEnum
 
 from sidecar.common.errors import Fault
+from sidecar.observability.tracing.tracer import SpanRecord
 from sidecar.runtime.workers.awaited_reports import AwaitedReports
 from sidecar.runtime.workers.channel import Channel, open_channel
 from sidecar.runtime.workers.frames import (
@@ -24,11 +25,12 @@ from sidecar.runtime.workers.frames import (
     LogLine,
     Report,
     Serving,
+    Spans,
     StatsRequest,
     UnknownKid,
     VersionRefused,
 )
-from sidecar.runtime.workers.framing import MAX_FROM_WORKER_BYTES, Frame, FrameReader
+from sidecar.runtime.workers.framing import MAX_FROM_WORKER_BYTES, Frame, FrameFault, FrameReader
 from sidecar.runtime.workers.limit_frames import LimitsShares, LimitsUsed
 from sidecar.runtime.workers.liveness import Liveness
 from sidecar.runtime.workers.output import AuditPipe, ErrorPipe, LineQueue
@@ -61,7 +63,8 @@ class WorkerProcess:
     sends. ``first_frames`` returns the version of the keys, which the worker must acknowledge,
     and the frames that are sent first. ``on_serving`` is called when it listens,
     ``on_unknown_kid`` when it reports an unknown key. ``routes`` are the names it may count
-    under, since its counts become labels. ``inherited`` are descriptors that it gets as they are.
+    under, since its counts become labels. ``on_spans`` is called with spans of its Checks;
+    without it, it may send none. ``inherited`` are descriptors that it gets as they are.
     """
 
     def __init__(
@@ -78,6 +81,7 @@ class WorkerProcess:
             lambda _request, _send: None
         ),
         on_limits: Callable[[LimitsUsed], LimitsShares | None] = lambda _used: None,
+        on_spans: Callable[[Sequence[SpanRecord]], None] | None = None,
         on_fault: Callable[[Exception], None] = lambda _exc: None,
         inherited: Sequence[int] = (),
         command: Sequence[str] = COMMAND,
@@ -106,6 +110,7 @@ class WorkerProcess:
         self._on_unknown_kid = on_unknown_kid
         self._on_challenges = on_challenges
         self._on_limits = on_limits
+        self._on_spans = on_spans
         self._lines = AuditPipe(audit, self._on_breach, clock)
         self._errors = ErrorPipe(self._on_error_line, self._on_breach)
         self._channel = Channel(
@@ -258,14 +263,25 @@ class WorkerProcess:
             case LimitsUsed():
                 if (shares := self._on_limits(frame)) is not None:
                     self.send(shares)
-            case Serving(hardening=hardening):
-                self.hardening = hardening
-                self.serving = True
-                self._on_serving()
-            case VersionRefused(message=message):
-                self.refusal = message
+            case Serving() | VersionRefused():
+                self._take_start(frame)
+            case Spans(spans=spans):
+                self._take_spans(spans)
             case LogLine(level=level, message=message):
                 _log.log(level, "worker %d: %s", self.number, message)
+
+    def _take_start(self, frame: Serving | VersionRefused) -> None:
+        if isinstance(frame, VersionRefused):
+            self.refusal = frame.message
+            return
+        self.hardening = frame.hardening
+        self.serving = True
+        self._on_serving()
+
+    def _take_spans(self, spans: Sequence[SpanRecord]) -> None:
+        if self._on_spans is None:
+            raise FrameFault("it sends spans, and nothing is traced")
+        self._on_spans(spans)
 
     def _take_report(self, report: Report) -> None:
         stats = report.stats

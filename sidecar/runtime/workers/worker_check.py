@@ -4,12 +4,14 @@ import logging
 from collections.abc import Callable
 
 from sidecar.common.clock import cpu_seconds, monotonic_ns
+from sidecar.config import model
 from sidecar.decision_cache.control import take_control
 from sidecar.decision_cache.credits import KnownSlots, WithoutLimits
 from sidecar.decision_cache.deciding import DecidingProcess
 from sidecar.keys.lifecycle import KeyState
 from sidecar.observability.audit import AuditLog, DescriptorSink
 from sidecar.observability.counters import Counters
+from sidecar.observability.tracing.tracer import SpanQueue
 from sidecar.runtime.check import (
     CompiledPolicies,
     compile_policies,
@@ -31,6 +33,14 @@ from sidecar.runtime.workers.stats import WorkerStats
 from sidecar.tokens.cache import TokenCache
 from sidecar.tokens.mapping import TableSource
 from sidecar.tokens.proofs import ProofGuard
+
+
+def _span_queue(config: model.Config, counters: Counters) -> SpanQueue | None:
+    if config.tracing is None:
+        return None
+    size = max(1, config.tracing.queue_spans // config.listen.authz.workers)
+    return SpanQueue(size, counters.spans_dropped)
+
 
 _log = logging.getLogger("sidecar.runtime.workers")
 
@@ -66,6 +76,8 @@ class WorkerCheck:
             ),
             sample_allowed=config.audit.sample_allowed,
         )
+        self.spans = _span_queue(config, counters)
+        """Spans that wait to be sent, if Checks are traced."""
         check = make_check(
             config,
             counters=counters,
@@ -74,6 +86,7 @@ class WorkerCheck:
             on_fault=on_fault,
             shares_limits=True,
             proofs=proofs,
+            spans=self.spans,
         )
         self.service, self.recorder, self.lane = check.service, check.recorder, check.lane
         self.limiter = check.limiter

@@ -14,7 +14,6 @@ from sidecar.authz.encoding.allowed import (
     encode_allowed,
     make_template,
     own_fields,
-    varint,
 )
 from sidecar.authz.encoding.fields import MAX_SHARED
 from sidecar.authz.response_cache import EncodedFields
@@ -31,21 +30,6 @@ from tests.support.ids import ONE_ID, numbered
 from tests.support.minting import NOW, TENANT, Issuer, policy
 
 Shared = dict[SharedKey, EncodedFields]
-VARINTS = [
-    ("nothing", 0, b"\x00"),
-    ("the last of one byte", 127, b"\x7f"),
-    ("the first of two", 128, b"\x80\x01"),
-    ("the last of two", 16_383, b"\xff\x7f"),
-    ("the first of three", 16_384, b"\x80\x80\x01"),
-    ("protobuf's own example", 150, b"\x96\x01"),
-]
-
-
-@pytest.mark.parametrize(
-    ("value", "encoded"), [row[1:] for row in VARINTS], ids=[row[0] for row in VARINTS]
-)
-def test_varints(value: int, encoded: bytes) -> None:
-    assert varint(value) == encoded
 
 
 @pytest.fixture(scope="module")

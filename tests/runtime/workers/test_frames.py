@@ -22,6 +22,7 @@ from sidecar.runtime.workers.frames import (
     Readiness,
     Report,
     Serving,
+    Spans,
     Start,
     StatsRequest,
     TenantTableFrame,
@@ -54,6 +55,7 @@ from sidecar.tokens.revocation import (
     RevokedToken,
 )
 from tests.authz.conftest import CONFIG
+from tests.observability.tracing.test_tracer import RECORD
 from tests.support.minting import ISSUER, NOW, TENANT
 
 ENTRY = RevocationEntry(
@@ -91,6 +93,7 @@ FROM_WORKER = [
     UnknownKid(),
     ChallengesRequest(3, ("token",)),
     LimitsUsed(7, (SpendReport("tenant|a", 5, 2),)),
+    Spans((RECORD,) * 2),
     LogLine(40, "text"),
 ]
 

@@ -15,6 +15,8 @@ from sidecar.config.overrides import PROOF_HEADERS
 from sidecar.config.shown import scalar
 
 _PAD = " " * 24
+_MAX_PATTERN = 1500
+"""Characters of the hosts in one pattern (``re2.max_program_size`` is 4000 in the template)."""
 _EXT_AUTHZ = "envoy.filters.http.ext_authz"
 _PER_ROUTE = "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute"
 _TO_APPLICATION = """\
@@ -68,15 +70,15 @@ def route_lines(config: Config, routes: Sequence[Route], module_retry: str) -> I
     """
     yield from _padded(_reports(config))
     is_first = True
+    special = [(at, route) for at, route in enumerate(routes) if _is_special(config, route)]
     for index, route in enumerate(routes):
         own = list(_own(config, route, module_retry))
-        if not own and not any(
-            _is_special(config, other) and _may_meet(route, other) for other in routes[index + 1 :]
-        ):
+        if not own and not any(at > index and _may_meet(route, other) for at, other in special):
             continue
-        lines = [f"# {route.name}", f"- match: {_match(route)}"]
-        yield from _padded([*lines, *_leads_on(is_first=is_first), *own])
-        is_first = False
+        for match in _matches(route):
+            lines = [f"# {route.name}", f"- match: {match}"]
+            yield from _padded([*lines, *_leads_on(is_first=is_first), *own])
+            is_first = False
     yield from _padded(['- match: {prefix: "/"}', *_leads_on(is_first=is_first)])
 
 
@@ -94,9 +96,9 @@ def _reports(config: Config) -> Iterator[str]:
         return
     caches = config.listen.authz.decision_cache is not None
     text = (
-        _REPORTS.replace("@PATH@", scalar(reports.path))
-        .replace("@BYTES@", str(listen.max_body_bytes))
+        _REPORTS.replace("@BYTES@", str(listen.max_body_bytes))
         .replace("@CACHE@", "    septem.decision_cache: *not_repeated\n" if caches else "")
+        .replace("@PATH@", scalar(reports.path))
     )
     yield from text.splitlines()
 
@@ -148,20 +150,33 @@ def _own(config: Config, route: Route, module_retry: str) -> Iterator[str]:
         yield from kept_filters(4, len(_PAD), kept | everywhere)
 
 
-def _match(route: Route) -> str:
-    """Return how Envoy knows the requests of a route: a flow mapping."""
+def _matches(route: Route) -> Iterator[str]:
+    """Yield how Envoy knows the requests of a route: flow mappings, of which one must match.
+
+    Many hosts are several: RE2 compiles a pattern of some thousand characters, and no longer one.
+    """
     if route.path is not None:
         path = f"path: {scalar(route.path)}"
     elif prefix := (route.path_prefix or "").rstrip("/"):
         path = f"path_separated_prefix: {scalar(prefix)}"
     else:
         path = 'prefix: "/"'
-    headers = []
-    if ANY_HOST not in route.hosts:
-        headers.append(_header(":authority", f"(?i)(?:{'|'.join(map(_host, route.hosts))})"))
-    if route.methods:
-        headers.append(_header(":method", "|".join(sorted(route.methods))))
-    return f"{{{path}, headers: [{', '.join(headers)}]}}" if headers else f"{{{path}}}"
+    methods = [_header(":method", "|".join(sorted(route.methods)))] if route.methods else []
+    for hosts in [()] if ANY_HOST in route.hosts else _groups(route.hosts):
+        authority = [_header(":authority", f"(?i)(?:{'|'.join(hosts)})")] if hosts else []
+        headers = ", ".join([*authority, *methods])
+        yield f"{{{path}, headers: [{headers}]}}" if headers else f"{{{path}}}"
+
+
+def _groups(hosts: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """Yield hosts as regular expressions, as many together as one pattern may have."""
+    group: list[str] = []
+    for host in map(_host, hosts):
+        if group and sum(map(len, group)) + len(host) > _MAX_PATTERN:
+            yield tuple(group)
+            group = []
+        group.append(host)
+    yield tuple(group)
 
 
 def _header(name: str, regex: str) -> str:

@@ -44,6 +44,7 @@ demo: $(STAMP)  ## real Envoy + OpenBao + sidecar on loopback; ARGS=--once leave
 test: $(STAMP) $(GRADERS) $(APPLICATIONS)  ## every test and every check; JOBS=0 runs the tests one by one
 	@tools/get-chromium
 	@tools/get-c-tools
+	@tools/get-deploy-tools
 	@$(MAKE) --no-print-directory check
 	@$(PY) -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
 	@SEPTEM_TEST_NAMESPACE=team $(PY) -m pytest -q -n $(JOBS) --dist loadgroup -m real $(NAMESPACED)

@@ -369,11 +369,25 @@ def ended(process: ManagedProcess) -> Iterator[int]:
     It is bubblewrap's child, to which no signal is passed on, and which changed its user.
     """
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    process.wait_until(lambda: bool(children.read_text()), READY_SECONDS)
-    pid = int(children.read_text())
+    found: list[int] = []
+
+    def runs() -> bool:
+        found[:] = [int(pid) for pid in children.read_text().split() if user_of(pid) != "0"]
+        return len(found) == 1
+
+    process.wait_until(runs, READY_SECONDS)
+    (pid,) = found
     try:
         yield pid
     finally:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
         process.wait(READY_SECONDS)
+
+
+def user_of(pid: str) -> str:
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return "0"  # a step of the shell before, which has ended
+    return re.findall(r"^Uid:\s+(\d+)", status, re.MULTILINE)[0]

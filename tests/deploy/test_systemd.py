@@ -390,4 +390,4 @@ def user_of(pid: str) -> str:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:
         return "0"  # a step of the shell before, which has ended
-    return re.findall(r"^Uid:\s+(\d+)", status, re.MULTILINE)[0]
+    return str(re.findall(r"^Uid:\s+(\d+)", status, re.MULTILINE)[0])

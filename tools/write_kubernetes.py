@@ -1,0 +1,86 @@
+"""Writes what deploy/kubernetes keeps of other files, and what helm makes of the chart.
+
+    python tools/write_kubernetes.py
+
+``COPIES`` are files of the chart that are made from files of this repository. ``RENDERED`` are
+the plain manifests and further results, each of a file of values; they need helm.
+"""
+
+import shutil
+import subprocess
+import sysconfig
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from sidecar.cli.main import main
+
+ROOT = Path(__file__).parents[1]
+CHART = ROOT / "deploy/kubernetes/chart"
+_KEPT = {
+    ROOT / "deploy/kubernetes/values": ROOT / "deploy/kubernetes/manifests",
+    ROOT / "tests/deploy/values": ROOT / "tests/deploy/rendered",
+}
+RENDERED: Mapping[Path, Path] = {
+    values: results / values.name
+    for folder, results in _KEPT.items()
+    for values in sorted(folder.glob("*.yaml"))
+}
+"""The result's file by the file of its values."""
+_VERSION = "1.34.0"
+"""The version of Kubernetes that the chart is rendered for."""
+
+
+def copies() -> Mapping[Path, str]:
+    """Return what the chart's copies must hold."""
+    with tempfile.TemporaryDirectory() as folder:
+        made = main(
+            [
+                *("config", "init", "--envoy", "--directory", folder, "--listen", "0.0.0.0"),
+                *("--vault", "https://vault.internal:8200", "--host", "app.example.com"),
+                *("--issuer", "https://iam.example.com", "--audience", "https://api.example.com"),
+                *("--authz", "unix:/run/septem/authz.sock", "--sds", "unix:/run/septem/sds.sock"),
+                *("--application", "application.default.svc.cluster.local:8080"),
+                *("--public-port", "443"),
+            ]
+        )
+        if made:
+            raise SystemExit(made)
+        envoy = (Path(folder) / "envoy.yaml").read_text()
+    return {
+        CHART / "files/envoy.yaml": envoy,
+        CHART / "files/prometheus-alerts.yaml": (
+            ROOT / "deploy/prometheus-alerts.yaml"
+        ).read_text(),
+    }
+
+
+def find_helm() -> str | None:
+    """Return the program, of the environment or of the machine."""
+    return shutil.which("helm", path=sysconfig.get_path("scripts")) or shutil.which("helm")
+
+
+def render(helm: str, values: Path) -> "subprocess.CompletedProcess[str]":
+    """Have helm render the chart with a file of values."""
+    command = [helm, "template", "septem", str(CHART), "--namespace", "septem"]
+    command += ["--kube-version", _VERSION, "--values", str(values)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def write() -> None:
+    """Write all of it. Ends with a sentence where that can't be."""
+    for path, text in copies().items():
+        path.write_text(text)
+    helm = find_helm()
+    if helm is None:
+        raise SystemExit("no helm, so the manifests stay as they are: tools/get-helm installs it")
+    for values, result in RENDERED.items():
+        done = render(helm, values)
+        if done.returncode:
+            raise SystemExit(f"{values}: {done.stderr}")
+        result.parent.mkdir(exist_ok=True)
+        result.write_text(done.stdout)
+
+
+if __name__ == "__main__":
+    write()

@@ -56,6 +56,15 @@ test-idps: $(STAMP) $(APPLICATIONS)  ## tokens of a real Keycloak and a real Hyd
 test-pythons: $(STAMP) $(APPLICATIONS)  ## the tests that start no Envoy, under Python 3.12 and 3.13 where they are
 	@tools/test-pythons "$(VENV)/pythons" $(ARGS)
 
+.PHONY: test-kubernetes kubernetes
+test-kubernetes: $(STAMP)  ## the chart rendered by helm, held against what is kept; where there is Go
+	@tools/get-helm "$(VENV)/bin"
+	@$(PY) -m pytest tests/deploy/test_kubernetes.py $(ARGS)
+
+kubernetes: $(STAMP)  ## write the chart's copies and the plain manifests, by helm
+	@tools/get-helm "$(VENV)/bin"
+	@$(PY) tools/write_kubernetes.py
+
 check: $(STAMP)  ## formatting, lint, types, layers: what pre-commit runs too
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/ruff check .

@@ -36,7 +36,8 @@ def copies() -> Mapping[Path, str]:
     with tempfile.TemporaryDirectory() as folder:
         made = main(
             [
-                *("config", "init", "--envoy", "--directory", folder, "--listen", "0.0.0.0"),
+                *("config", "init", "--envoy", "--directory", folder),
+                *("--listen", "0.0.0.0"),  # noqa: S104 - of the pod
                 *("--vault", "https://vault.internal:8200", "--host", "app.example.com"),
                 *("--issuer", "https://iam.example.com", "--audience", "https://api.example.com"),
                 *("--authz", "unix:/run/septem/authz.sock", "--sds", "unix:/run/septem/sds.sock"),

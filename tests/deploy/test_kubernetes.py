@@ -79,6 +79,9 @@ def test_a_field_that_it_does_not_know_is_a_problem() -> None:
     wrong = copy.deepcopy(the("everything", "Deployment"))
     wrong["spec"]["replica"] = 1
     assert any("replica" in each for each in problems(wrong))
+    monitor = copy.deepcopy(the("everything", "ServiceMonitor"))
+    monitor["spec"]["endpoints"][0]["schema"] = "https"
+    assert any("schema" in each for each in problems(monitor))
     rules = copy.deepcopy(the("everything", "PrometheusRule"))
     rules["spec"]["groups"][0]["rules"][0]["expression"] = "1"
     assert any("expression" in each for each in problems(rules))
@@ -135,6 +138,12 @@ def test_probes_and_ports_are_those_of_the_configuration(name: str) -> None:
     assert listen.probes.address == f"0.0.0.0:{ports.pop('probes')}"
     for probe, path in (("startup", "/readyz"), ("readiness", "/readyz"), ("liveness", "/livez")):
         assert sidecar[f"{probe}Probe"]["httpGet"] == {"path": path, "port": "probes"}
+    if listen.metrics is not None:
+        assert listen.metrics.address == f"0.0.0.0:{ports.pop('metrics')}"
+        certificate = getattr(listen.metrics.tls, "certificate_file", "")
+        mounts = {mount["mountPath"] for mount in sidecar["volumeMounts"]}
+        assert str(Path(certificate).parent) in mounts
+        assert the(name, "Service", "-metrics")["spec"]["ports"][0]["targetPort"] == "metrics"
     if listen.sds is not None and not is_loopback(listen.sds.address):
         assert listen.sds.address == f"0.0.0.0:{ports.pop('sds')}"
         assert listen.sds.mtls is not None
@@ -217,6 +226,18 @@ def test_nobody_but_those_named_asks_for_checks_or_secrets() -> None:
             ports = {each["port"] for each in rule["ports"]}
             assert "from" in rule or ports == {"probes"}, name
     assert "from" not in the("pod", "NetworkPolicy")["spec"]["ingress"][1]
+
+
+def test_the_monitor_finds_the_metrics_service_alone() -> None:
+    monitor = the("everything", "ServiceMonitor")["spec"]
+    wanted = monitor["selector"]["matchLabels"]
+    services = [each for each in RESULTS["everything"] if each["kind"] == "Service"]
+    found = [each for each in services if wanted.items() <= each["metadata"]["labels"].items()]
+    assert [each["metadata"]["name"] for each in found] == ["edge-authz-metrics"]
+    (port,) = found[0]["spec"]["ports"]
+    assert [(each["port"], each["scheme"]) for each in monitor["endpoints"]] == [
+        (port["name"], "https")
+    ]
 
 
 def test_the_rules_and_envoys_file_are_those_of_the_repository() -> None:

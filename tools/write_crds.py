@@ -27,7 +27,7 @@ MODULES: Mapping[str, frozenset[str]] = {
     f"{_PO}/monitoring.coreos.com_servicemonitors.yaml": frozenset({"ServiceMonitor"}),
     f"{_PO}/monitoring.coreos.com_prometheusrules.yaml": frozenset({"PrometheusRule"}),
     "istio.io/api@v1.32.0/kubernetes/customresourcedefinitions.gen.yaml": frozenset(
-        {"AuthorizationPolicy", "EnvoyFilter"}
+        {"AuthorizationPolicy", "EnvoyFilter", "ServiceEntry"}
     ),
     "github.com/projectcontour/contour@v1.33.8/examples/contour/01-crds.yaml": frozenset(
         {"ExtensionService", "HTTPProxy"}

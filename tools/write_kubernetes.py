@@ -6,17 +6,24 @@
 the plain manifests and further results, each of a file of values; they need helm.
 """
 
+import copy
 import shutil
 import subprocess
 import sysconfig
 import tempfile
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from sidecar.cli.main import main
 
 ROOT = Path(__file__).parents[1]
 CHART = ROOT / "deploy/kubernetes/chart"
+GATEWAYS = ROOT / "deploy/kubernetes/gateways"
+_BEGIN, _END = "# filters: begin\n", "# filters: end\n"
 _KEPT = {
     ROOT / "deploy/kubernetes/values": ROOT / "deploy/kubernetes/manifests",
     ROOT / "tests/deploy/values": ROOT / "tests/deploy/rendered",
@@ -48,12 +55,75 @@ def copies() -> Mapping[Path, str]:
         if made:
             raise SystemExit(made)
         envoy = (Path(folder) / "envoy.yaml").read_text()
+    listeners = yaml.safe_load(envoy)["static_resources"]["listeners"]
     return {
+        **{
+            GATEWAYS / name: _with_filters(GATEWAYS / name, patches(listeners))
+            for name, patches in (
+                ("envoy-gateway.yaml", _json_patches),
+                ("istio.yaml", _envoy_filters),
+            )
+        },
         CHART / "files/envoy.yaml": envoy,
         CHART / "files/prometheus-alerts.yaml": (
             ROOT / "deploy/prometheus-alerts.yaml"
         ).read_text(),
     }
+
+
+def filters_before_the_check(listeners: list[Any]) -> list[Any]:
+    """Return the HTTP filters that stand before ext_authz, in their order."""
+    (filters,) = [
+        chain["filters"][0]["typed_config"]["http_filters"]
+        for listener in listeners
+        if listener["name"] == "https"
+        for chain in listener["filter_chains"]
+    ]
+    names = [each["name"] for each in filters]
+    before: list[Any] = filters[: names.index("envoy.filters.http.ext_authz")]
+    return before
+
+
+def _json_patches(listeners: list[Any]) -> list[Any]:
+    """Return the patches of Envoy Gateway; each filter is put first, so the last one begins."""
+    at = "filter_chains[0].filters[0].typed_config.http_filters[0]"
+    return [
+        {
+            "type": "type.googleapis.com/envoy.config.listener.v3.Listener",
+            "name": "gateways/edge/https",
+            "operation": {"op": "add", "jsonPath": at, "value": each},
+        }
+        for each in reversed(filters_before_the_check(listeners))
+    ]
+
+
+def _envoy_filters(listeners: list[Any]) -> list[Any]:
+    """Return the patches of Istio, in the same order for the same reason."""
+    manager = {"name": "envoy.filters.network.http_connection_manager"}
+    match = {"context": "GATEWAY", "listener": {"filterChain": {"filter": manager}}}
+    return [
+        {
+            "applyTo": "HTTP_FILTER",
+            "match": copy.deepcopy(match),
+            "patch": {"operation": "INSERT_FIRST", "value": each},
+        }
+        for each in reversed(filters_before_the_check(listeners))
+    ]
+
+
+def _with_filters(path: Path, patches: list[Any]) -> str:
+    """Return a gateway's file with the patches between its marks."""
+    head, _, rest = path.read_text().partition(_BEGIN)
+    text = yaml.dump(patches, sort_keys=False, width=100, Dumper=_WithoutAliases)
+    indented = textwrap.indent(text, "    ")
+    return f"{head}{_BEGIN}{indented}{_END}{rest.partition(_END)[2]}"
+
+
+class _WithoutAliases(yaml.SafeDumper):
+    """Writes each value where it stands: Kubernetes' clients differ in aliases."""
+
+    def ignore_aliases(self, _data: object) -> bool:
+        return True
 
 
 def find_helm() -> str | None:

@@ -57,8 +57,12 @@ def _closed(schema: Any, *, is_root: bool = False) -> Any:
     }
     if "properties" in made and not made.get(_OPEN) and "additionalProperties" not in made:
         made["additionalProperties"] = False
+    for bound, name in (("maximum", "exclusiveMaximum"), ("minimum", "exclusiveMinimum")):
+        if made.get(name) is True:  # as OpenAPI 3.0 has it
+            made[name] = made.pop(bound)
     if is_root:
-        made["properties"]["metadata"] = {"type": "object"}
+        every = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}}
+        made["properties"] |= {**every, "metadata": {"type": "object"}}
     return made
 
 

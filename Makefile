@@ -44,6 +44,7 @@ demo: $(STAMP)  ## real Envoy + OpenBao + sidecar on loopback; ARGS=--once leave
 test: $(STAMP) $(GRADERS) $(APPLICATIONS)  ## every test and every check; JOBS=0 runs the tests one by one
 	@tools/get-chromium
 	@tools/get-c-tools
+	@tools/get-deploy-tools
 	@$(MAKE) --no-print-directory check
 	@$(PY) -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
 	@SEPTEM_TEST_NAMESPACE=team $(PY) -m pytest -q -n $(JOBS) --dist loadgroup -m real $(NAMESPACED)
@@ -54,6 +55,27 @@ test-idps: $(STAMP) $(APPLICATIONS)  ## tokens of a real Keycloak and a real Hyd
 
 test-pythons: $(STAMP) $(APPLICATIONS)  ## the tests that start no Envoy, under Python 3.12 and 3.13 where they are
 	@tools/test-pythons "$(VENV)/pythons" $(ARGS)
+
+.PHONY: image image-lock test-image test-kubernetes kubernetes
+image: $(STAMP)  ## the container image without an engine, in build/image; where there is apt
+	@rm -rf build/image && mkdir -p build/image
+	@$(PY) tools/image_tree.py build/image/tree
+	@$(PY) tools/oci_layout.py build/image/tree build/image/oci build/image/septem-sidecar.tar
+
+image-lock:  ## write deploy/image/debian.lock: Debian's newest packages for the image
+	@tools/lock-image deploy/image/debian.lock
+
+test-image: $(STAMP)  ## build the image twice, and run it by runc and bubblewrap; minutes
+	@SEPTEM_TEST_IMAGE=1 tools/get-deploy-tools
+	@SEPTEM_TEST_IMAGE=1 $(PY) -m pytest tests/packaging/test_image_run.py $(ARGS)
+
+test-kubernetes: $(STAMP)  ## the chart rendered by helm, held against what is kept; where there is Go
+	@tools/get-helm "$(VENV)/bin"
+	@$(PY) -m pytest tests/deploy/test_kubernetes.py $(ARGS)
+
+kubernetes: $(STAMP)  ## write the chart's copies and the plain manifests, by helm
+	@tools/get-helm "$(VENV)/bin"
+	@$(PY) tools/write_kubernetes.py
 
 check: $(STAMP)  ## formatting, lint, types, layers: what pre-commit runs too
 	@$(VENV)/bin/ruff format --check .

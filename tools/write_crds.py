@@ -1,0 +1,73 @@
+"""Writes the schemas of custom resources for the tests of deploy/kubernetes, from Go modules.
+
+    go mod download github.com/envoyproxy/gateway@v1.9.0 …   # MODULES
+    python tools/write_crds.py "$(go env GOMODCACHE)"
+
+Descriptions are left out, which are most of their size. Their licence is Apache-2.0, each.
+"""
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / "tests/deploy/crds"
+_EG = "github.com/envoyproxy/gateway@v1.9.0/charts/gateway-crds-helm/templates/generated"
+_PO = "github.com/prometheus-operator/prometheus-operator@v0.85.0/example/prometheus-operator-crd"
+MODULES: Mapping[str, frozenset[str]] = {
+    f"{_EG}/gateway.envoyproxy.io_securitypolicies.yaml": frozenset({"SecurityPolicy"}),
+    f"{_EG}/gateway.envoyproxy.io_clienttrafficpolicies.yaml": frozenset({"ClientTrafficPolicy"}),
+    f"{_EG}/gateway.envoyproxy.io_envoypatchpolicies.yaml": frozenset({"EnvoyPatchPolicy"}),
+    f"{_EG}/gateway.envoyproxy.io_backends.yaml": frozenset({"Backend"}),
+    f"{_EG}/gateway.envoyproxy.io_envoyproxies.yaml": frozenset({"EnvoyProxy"}),
+    f"{_PO}/monitoring.coreos.com_servicemonitors.yaml": frozenset({"ServiceMonitor"}),
+    f"{_PO}/monitoring.coreos.com_prometheusrules.yaml": frozenset({"PrometheusRule"}),
+    "istio.io/api@v1.32.0/kubernetes/customresourcedefinitions.gen.yaml": frozenset(
+        {"AuthorizationPolicy", "EnvoyFilter", "ServiceEntry"}
+    ),
+    "github.com/projectcontour/contour@v1.33.8/examples/contour/01-crds.yaml": frozenset(
+        {"ExtensionService", "HTTPProxy"}
+    ),
+}
+"""The kinds that are taken of each file."""
+
+
+def without_texts(node: Any, *, is_schema: bool = True) -> Any:
+    """Return a schema without descriptions; a property may have that name."""
+    if isinstance(node, list):
+        return [without_texts(each) for each in node]
+    if not isinstance(node, dict):
+        return node
+    return {
+        name: without_texts(value, is_schema=name != "properties")
+        for name, value in node.items()
+        if not (is_schema and name in {"description", "x-kubernetes-validations"})
+    }
+
+
+def main(modules: Path) -> None:
+    """Write a file for each kind, with all its versions."""
+    FOLDER.mkdir(exist_ok=True)
+    for name, kinds in MODULES.items():
+        lines = (modules / name).read_text().splitlines()
+        text = "\n".join(line for line in lines if not line.startswith("{{"))  # helm's
+        for document in yaml.safe_load_all(text):
+            spec = (document or {}).get("spec", {})
+            kind = spec.get("names", {}).get("kind")
+            if kind not in kinds:
+                continue
+            versions = {
+                f"{spec['group']}/{each['name']}": without_texts(each["schema"]["openAPIV3Schema"])
+                for each in spec["versions"]
+            }
+            made = {"origin": name, "licence": "Apache-2.0", "versions": versions}
+            path = FOLDER / f"{kind}.json"
+            path.write_text(json.dumps(made, separators=(",", ":"), sort_keys=True) + "\n")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

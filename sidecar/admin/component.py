@@ -7,7 +7,7 @@ from importlib.metadata import version
 
 from sidecar.admin.action_log import ActionLog
 from sidecar.admin.metrics_listener import open_metrics
-from sidecar.admin.page.collect import Collector
+from sidecar.admin.page.collect import PanelCollector
 from sidecar.admin.page.events import PageEvents
 from sidecar.admin.page.forms import FormTokens
 from sidecar.admin.page.routes import PageParts, page_routes
@@ -53,7 +53,7 @@ async def start(context: AppContext, refresh_keys: Callable[[], Awaitable[KeyRef
 def _page_parts(context: AppContext, actions: ActionLog) -> PageParts:
     context.panels["sources"] = partial(sources_panel, context.polls)
     context.panels["operators"] = actions.panel
-    collector = Collector(context.panels, context.health, wall_seconds, context.on_fault)
+    collector = PanelCollector(context.panels, context.health, wall_seconds, context.on_fault)
     overview = SharedRun(collector.overview)
     about = About(version("septem-sidecar"), socket.gethostname(), context.health.started_at)
     return PageParts(

@@ -25,7 +25,7 @@ class Overview(NamedTuple):
     panels: tuple[tuple[str, Panel], ...]
 
 
-class Collector:
+class PanelCollector:
     """Asks the components for their panels. ``panels`` is what they have added by now."""
 
     def __init__(

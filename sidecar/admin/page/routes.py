@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 from sidecar.admin.action_log import ActionLog, OperatorAction
 from sidecar.admin.page.assets import HEADERS
 from sidecar.admin.page.catalog import NAMES
-from sidecar.admin.page.collect import Collector, Overview
+from sidecar.admin.page.collect import Overview, PanelCollector
 from sidecar.admin.page.document import panel_document, status_document
 from sidecar.admin.page.events import PageEvents
 from sidecar.admin.page.forms import FormTokens, PostedForm, read_form
@@ -29,7 +29,7 @@ _SEE_OTHER = 303
 class PageParts(NamedTuple):
     """What the page is made of."""
 
-    collector: Collector
+    collector: PanelCollector
     overview: Callable[[], Awaitable[Overview]]
     """Collects everything, once for all who ask at the same time."""
     actions: Mapping[str, Act]

@@ -1,13 +1,13 @@
 """What the page collects: every panel, in its order, whatever one of them does."""
 
 from sidecar.admin.page.catalog import NAMES, PANELS
-from sidecar.admin.page.collect import Collector
+from sidecar.admin.page.collect import PanelCollector
 from sidecar.observability.health import Health
 from sidecar.observability.panel import Ask, Collect, Panel
 
 
-def made(panels: dict[str, Collect], health: Health, faults: list[Exception]) -> Collector:
-    return Collector(panels, health, lambda: 50.0, faults.append)
+def made(panels: dict[str, Collect], health: Health, faults: list[Exception]) -> PanelCollector:
+    return PanelCollector(panels, health, lambda: 50.0, faults.append)
 
 
 async def later(ask: Ask) -> Panel:

@@ -9,7 +9,7 @@ import pytest
 from sidecar.admin.action_log import ActionLog
 from sidecar.admin.page.assets import HEADERS
 from sidecar.admin.page.catalog import NAMES
-from sidecar.admin.page.collect import Collector
+from sidecar.admin.page.collect import PanelCollector
 from sidecar.admin.page.events import PageEvents
 from sidecar.admin.page.forms import FormTokens
 from sidecar.admin.page.routes import PageParts, page_routes
@@ -33,7 +33,9 @@ class World:
         self.tokens = FormTokens(b"k" * 32)
         self.log = ActionLog(lambda: 5.0)
         self.panels: dict[str, Collect] = {"certificates": self._certificates}
-        collector = Collector(self.panels, Health(lambda: 1.0), lambda: 9.0, self.faults.append)
+        collector = PanelCollector(
+            self.panels, Health(lambda: 1.0), lambda: 9.0, self.faults.append
+        )
         self.routes = page_routes(
             PageParts(
                 collector,

@@ -77,6 +77,10 @@ kubernetes: $(STAMP)  ## write the chart's copies and the plain manifests, by he
 	@tools/get-helm "$(VENV)/bin"
 	@$(PY) tools/write_kubernetes.py
 
+test-clickhouse: $(STAMP)  ## the table and the inserts of audit lines by ClickHouse's real engine; 500 MB
+	@tools/get-clickhouse "$(PYTHON)" "$(VENV)/clickhouse"
+	@SEPTEM_TEST_CLICKHOUSE=$(VENV)/clickhouse/bin/python $(PY) -m pytest tests/observability/audit/test_clickhouse_engine.py $(ARGS)
+
 check: $(STAMP)  ## formatting, lint, types, layers: what pre-commit runs too
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/ruff check .

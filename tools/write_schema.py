@@ -120,7 +120,7 @@ def _describe(struct: type[msgspec.Struct], definition: dict[str, Any]) -> None:
     if struct.__struct_config__.tag_field:
         properties[struct.__struct_config__.tag_field]["description"] = _about(struct)
     for field in msgspec.structs.fields(struct):
-        inside = list(_structs_of(field.type))
+        inside = list(dict.fromkeys(_structs_of(field.type)))
         if len(inside) > 1:
             tags = ", ".join(str(each.__struct_config__.tag) for each in inside)
             words = f"By {inside[0].__struct_config__.tag_field}, one of: {tags}."

@@ -48,7 +48,7 @@ def _walk(
     """Convert a value; ``default`` is what its setting is where it is not given."""
     if value is None and takes_null(expected):
         return None
-    members = members_of(expected)
+    members = _of_the_kind(value, members_of(expected))
     if len(members) == 1 or not hasattr(members[0], "__struct_config__"):
         member = members[0] if len(members) == 1 else expected  # plain values: bool | Literal
     else:
@@ -65,6 +65,14 @@ def _walk(
     else:
         made = _leaf(value, member, path, problems)
     return made
+
+
+def _of_the_kind(value: Any, members: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return the members of a union that a value may mean: the list, or the others."""
+    lists = tuple(each for each in members if get_origin(bare_type(each)) is tuple)
+    if not lists or isinstance(value, list):
+        return lists or members
+    return tuple(each for each in members if each not in lists) or members
 
 
 def _list(

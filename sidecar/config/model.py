@@ -11,6 +11,24 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from sidecar.config.audit import (
+    Audit,
+    AuditSink,
+    AuditSpool,
+    CheckpointSettings,
+    ClickHouseAudit,
+    FileAudit,
+    KafkaAudit,
+    KafkaSasl,
+    KvSpoolKey,
+    NetworkAudit,
+    OtlpAudit,
+    PseudonymSettings,
+    SecretEntry,
+    SecretFile,
+    StdoutAudit,
+    TransitSpoolKey,
+)
 from sidecar.config.base import Settings
 from sidecar.config.certificates import (
     AcmeIssuerSettings,
@@ -56,18 +74,7 @@ from sidecar.config.listen import (
     SdsMtls,
 )
 from sidecar.config.modules import Modules
-from sidecar.config.observability import (
-    AlertsSettings,
-    Audit,
-    CheckpointSettings,
-    FileAudit,
-    Log,
-    OtlpAudit,
-    PseudonymSettings,
-    StdoutAudit,
-    Tracing,
-    WebhookSettings,
-)
+from sidecar.config.observability import AlertsSettings, Log, Tracing, WebhookSettings
 from sidecar.config.on_demand import (
     FileRegistry,
     HttpRegistry,
@@ -100,6 +107,8 @@ __all__ = [
     "AlertsSettings",
     "AppRoleAuth",
     "Audit",
+    "AuditSink",
+    "AuditSpool",
     "AuthzListen",
     "BindingSettings",
     "CertAuth",
@@ -108,6 +117,7 @@ __all__ = [
     "CertificateStoreSettings",
     "CheckpointSettings",
     "ClaimsSettings",
+    "ClickHouseAudit",
     "Config",
     "CorsPolicy",
     "CspDirectives",
@@ -127,9 +137,12 @@ __all__ = [
     "IssuerSettings",
     "JwksKeys",
     "JwtAuth",
+    "KafkaAudit",
+    "KafkaSasl",
     "KeySourceSettings",
     "Keys",
     "KubernetesAuth",
+    "KvSpoolKey",
     "KvTrust",
     "LimitsSettings",
     "Listen",
@@ -139,6 +152,7 @@ __all__ = [
     "MetricsListen",
     "Modules",
     "NamesClaim",
+    "NetworkAudit",
     "OidcKeys",
     "OnDemandSettings",
     "OtlpAudit",
@@ -158,6 +172,8 @@ __all__ = [
     "RouteSettings",
     "SdsListen",
     "SdsMtls",
+    "SecretEntry",
+    "SecretFile",
     "SessionTicketKeys",
     "Settings",
     "StdoutAudit",
@@ -169,6 +185,7 @@ __all__ = [
     "TokenIssuerSettings",
     "Tokens",
     "Tracing",
+    "TransitSpoolKey",
     "TrustBundle",
     "Vault",
     "VaultAuth",

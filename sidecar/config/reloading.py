@@ -72,7 +72,22 @@ _LIVE_SECTIONS: Mapping[str, str] = {
     "modules": "path mount max_bundle_bytes owner_roles content_types",
     "alerts.webhook": "url secret_file ca_file timeout_seconds",
     "audit": "chain sample_allowed record_inputs queue_lines queue_bytes",
-    "audit.to": "path max_bytes keep url ca_file timeout_seconds",
+    **dict.fromkeys(
+        ("audit.to", "audit.to[]"),
+        "name path max_bytes keep url ca_file timeout_seconds database table user certificate_file "
+        "key_file compression batch_lines batch_bytes batch_seconds brokers topic tls",
+    ),
+    **dict.fromkeys(
+        (
+            "audit.to.password",
+            "audit.to[].password",
+            "audit.to.sasl.password",
+            "audit.to[].sasl.password",
+        ),
+        "path mount field poll_seconds",
+    ),
+    **dict.fromkeys(("audit.to.sasl", "audit.to[].sasl"), "username mechanism"),
+    "audit.spool": "max_bytes",
     "log": "level",
     "issuers[]": "name role mount ttl_seconds share crl_poll_seconds prefix certificate_field "
     "key_field poll_seconds directory agree_to_terms contacts ca_file challenge profile fallback "
@@ -119,6 +134,13 @@ _MAY_APPEAR = frozenset(
         "tokens.issuers[].claims.scopes[]",
         "alerts.webhook",
         "audit.to",
+        "audit.to[]",
+        "audit.to.password",
+        "audit.to[].password",
+        "audit.to.sasl",
+        "audit.to[].sasl",
+        "audit.to.sasl.password",
+        "audit.to[].sasl.password",
         "headers.reports.forward",
         "keys.revocations",
         "routes[]",
@@ -148,6 +170,7 @@ LIVE = (
 
 RESTART: Mapping[str, str] = {
     "vault": "the login to Vault is made at the start",
+    "audit.spool": "its folder is locked and its key obtained at the start",
     "tokens.dpop.replay_entries": "the table of proofs is made at the start",
     "listen": "sockets and their limits are opened at the start",
     "headers.reports": "its listener is opened at the start",
@@ -208,13 +231,18 @@ def _compare(path: str, setting: str, old: Any, new: Any) -> Iterator[Change]:
             below = getattr(old, name), getattr(new, name)
             yield from _compare(f"{path}{dot}{name}", f"{setting}{dot}{name}", *below)
     elif _has_sections(old) or _has_sections(new):
-        yield from _compare_lists(path, f"{setting}[]", old, new)
+        yield from _compare_lists(path, f"{setting}[]", _as_list(old), _as_list(new))
     else:
         yield Change(path, setting, _shown(old), _shown(new))
 
 
 def _has_sections(value: Any) -> bool:
     return isinstance(value, tuple) and any(isinstance(each, msgspec.Struct) for each in value)
+
+
+def _as_list(value: Any) -> tuple[Any, ...]:
+    """Return a list of sections; a section alone stands for a list of it."""
+    return (value,) if isinstance(value, msgspec.Struct) else value
 
 
 def _compare_lists(

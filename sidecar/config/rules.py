@@ -7,7 +7,6 @@ from sidecar.config.endpoints import check_endpoints, other_listeners
 from sidecar.config.model import (
     AcmeIssuerSettings,
     Config,
-    OtlpAudit,
     VaultKvIssuer,
     VaultPkiIssuer,
 )
@@ -130,9 +129,6 @@ def _workers(config: Config) -> Iterator[Problem]:
 def _vault(config: Config) -> Iterator[Problem]:
     if in_the_clear(config.vault.address):
         yield Problem(("vault", "address"), "must be https: secrets would cross the network")
-    sink = config.audit.to
-    if isinstance(sink, OtlpAudit) and in_the_clear(sink.url):
-        yield Problem(("audit", "to", "url"), "must be https: audit lines would cross the network")
     tracing = config.tracing
     if tracing is not None and in_the_clear(tracing.url):
         yield Problem(

@@ -32,12 +32,8 @@ def check_reports(config: Config) -> Iterator[Problem]:
             ("headers", "reports", "forward", "url"),
             "must be https: reports would cross the network",
         )
-    audit = config.audit.to
-    if (
-        isinstance(reports.forward, FileForward)
-        and isinstance(audit, FileAudit)
-        and normpath(reports.forward.path) == normpath(audit.path)
-    ):
+    files = [normpath(each.path) for each in config.audit.sinks if isinstance(each, FileAudit)]
+    if isinstance(reports.forward, FileForward) and normpath(reports.forward.path) in files:
         yield Problem(
             ("headers", "reports", "forward", "path"),
             "is also the file of audit.to: each would rotate the other's lines away; "

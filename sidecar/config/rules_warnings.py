@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from sidecar.config.model import Config
 from sidecar.config.network import is_loopback
 from sidecar.config.problem import Problem
+from sidecar.config.rules_audit import audit_warnings
 from sidecar.config.rules_metrics import metrics_warnings
 from sidecar.config.rules_routes import pattern_warnings
 from sidecar.config.rules_sds import sds_warnings
@@ -17,6 +18,7 @@ def config_warnings(config: Config) -> Iterator[Problem]:
     yield from token_issuer_warnings(config)
     yield from sds_warnings(config)
     yield from metrics_warnings(config)
+    yield from audit_warnings(config)
     yield from _proofs_of_pages(config)
     address = config.listen.authz.address
     if not is_loopback(address):

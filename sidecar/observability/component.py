@@ -17,12 +17,13 @@ from sidecar.common.errors import Fault
 from sidecar.config import model
 from sidecar.observability.alert_panel import alerts_panel
 from sidecar.observability.alerts import Alerts, Webhook
-from sidecar.observability.audit import AuditFault, AuditLog, DescriptorSink, FileSink, Sink
+from sidecar.observability.audit import AuditFault, AuditLog
 from sidecar.observability.audit.chain_file import ChainPlace, FilePlace, MemoryPlace
-from sidecar.observability.audit.otlp import OtlpSink
+from sidecar.observability.audit.metrics import describe_sinks, sink_families
 from sidecar.observability.audit.panel import audit_panel, refusals_panel
 from sidecar.observability.audit.pseudonyms import Pseudonymizer
 from sidecar.observability.audit.refusals import RecentRefusals
+from sidecar.observability.audit.sink_set import AuditSinks
 from sidecar.observability.audit.sink_watch import SinkWatch
 from sidecar.observability.audit.trail import Trail
 from sidecar.observability.collectors import (
@@ -40,6 +41,8 @@ from sidecar.observability.tracing.tracer import SpanQueue
 _AUDIT_CLOSE_SECONDS = 2.0
 _EXPORT_CLOSE_SECONDS = 2.0
 _AUDIT = "audit"
+_SINKS = "audit_sinks"
+_SPOOL = "audit_spool"
 _WATCH_SECONDS = 1.0
 
 
@@ -104,32 +107,38 @@ def start_audit(
     spawn: Spawn,
     *,
     panels: dict[str, Collect],
-) -> AuditLog:
-    """Open the audit log, and close it with ``stack``; raise ``AuditFault`` if it can't be."""
+) -> tuple[AuditLog, AuditSinks]:
+    """Open the audit log and its sinks, and close them with ``stack``.
+
+    Raises ``AuditFault`` if one can't be opened.
+    """
     trail = Trail(
         _open_place(settings),
         wall_seconds,
         is_chained=settings.chain,
         pseudonyms=None if settings.pseudonyms is None else Pseudonymizer(wall_seconds),
     )
-    refusals, watch = RecentRefusals(), SinkWatch()
+    refusals, watch, sinks = RecentRefusals(), SinkWatch(), AuditSinks(settings)
     refusals.hides_personal = lambda: trail.replaces_personal
     audit = AuditLog(
-        _open_sink(settings),
+        sinks.root,
         queue_lines=settings.queue_lines,
         queue_bytes=settings.queue_bytes,
         on_error=_audit_failed,
         sample_allowed=settings.sample_allowed,
         trail=trail,
         refusals=refusals,
+        unsettled=sinks.unsettled,
     )
     audit.where = _place_of(settings)
     panels["audit"] = partial(audit_panel, audit, watch)
     panels["refusals"] = partial(refusals_panel, refusals)
-    stack.callback(_close_audit, audit)
-    spawn(_watch_audit(health, audit, watch))
+    stack.push_async_callback(asyncio.to_thread, _close_audit, audit, sinks)
+    spawn(_watch_audit(health, audit, watch, sinks))
+    spawn(sinks.run())
     metrics.add_source(partial(audit_families, audit))
-    return audit
+    metrics.add_source(partial(sink_families, sinks, wall_seconds))
+    return audit, sinks
 
 
 def start_tracing(
@@ -164,46 +173,45 @@ def _close_exporter(exporter: SpanExporter) -> None:
 
 
 async def prepare_audit(
-    audit: AuditLog, before: model.Audit, settings: model.Audit
+    audit: AuditLog, sinks: AuditSinks, settings: model.Audit
 ) -> tuple[Callable[[], None], Callable[[], None]]:
-    """Open another sink, for a reload; return what puts it in force, and what gives it up.
+    """Open other sinks, for a reload; return what puts them in force, and what gives them up.
 
-    Raises ``AuditFault`` if it can't be opened.
+    Raises ``Fault`` if one can't be opened, or its credential can't be read.
     """
-    opened: tuple[Sink, ChainPlace] | None = None
+    before = sinks.settings
+    adopt_sinks, abandon_sinks = await sinks.prepare(settings)
+    place: ChainPlace | None = None
     if (settings.to, settings.chain) != (before.to, before.chain):
-        opened = await asyncio.to_thread(_open_sink_and_place, settings)
+        try:
+            place = await asyncio.to_thread(_open_place, settings)
+        except BaseException:
+            abandon_sinks()
+            raise
 
     def adopt() -> None:
         audit.sample_allowed = settings.sample_allowed
         audit.use_bounds(settings.queue_lines, settings.queue_bytes)
         audit.where = _place_of(settings)
-        if opened is not None:
-            sink, place = opened
-            audit.use_sink(sink, partial(_use_place, audit.trail, place, is_chained=settings.chain))
+        adopt_sinks()
+        if place is not None:
+            use = partial(_use_place, audit.trail, place, is_chained=settings.chain)
+            audit.use_sink(sinks.root, use)
 
     def abandon() -> None:
-        for each in opened or ():
-            each.close()
+        abandon_sinks()
+        if place is not None:
+            place.close()
 
     return adopt, abandon
 
 
 def _place_of(settings: model.Audit) -> str:
     """Return where lines are written, for people: an address may hold a credential."""
-    sink = settings.to
-    kind = str(sink.__struct_config__.tag)
-    return f"{kind} {sink.path}" if isinstance(sink, model.FileAudit) else kind
-
-
-def _open_sink(settings: model.Audit) -> Sink:
-    match settings.to:
-        case model.FileAudit(path=path, max_bytes=max_bytes, keep=keep):
-            return FileSink(Path(path), max_bytes=max_bytes, keep=keep)
-        case model.OtlpAudit():
-            return OtlpSink(settings.to, version("septem-sidecar"))
-        case model.StdoutAudit():
-            return DescriptorSink()
+    return ", ".join(
+        f"file {each.path}" if isinstance(each, model.FileAudit) else each.name
+        for each in settings.sinks
+    )
 
 
 def _use_place(trail: Trail | None, place: ChainPlace, *, is_chained: bool) -> None:
@@ -213,43 +221,52 @@ def _use_place(trail: Trail | None, place: ChainPlace, *, is_chained: bool) -> N
         trail.use_place(place, is_chained=is_chained)
 
 
-def _open_sink_and_place(settings: model.Audit) -> tuple[Sink, ChainPlace]:
-    place = _open_place(settings)
-    try:
-        return _open_sink(settings), place
-    except BaseException:
-        place.close()
-        raise
-
-
 def _open_place(settings: model.Audit) -> ChainPlace:
-    """Return where the chain is kept: in the file, or for other receivers in memory."""
-    match settings.to:
-        case model.FileAudit(path=path) if settings.chain:
-            try:
-                return FilePlace(Path(path))
-            except OSError as exc:
-                raise AuditFault(f"{path}.lock can't be opened: {exc.strerror}") from exc
-    return MemoryPlace()
+    """Return where the chain is kept: in the file, or for other receivers in memory.
+
+    Of several receivers a file is one, which its own thread writes later.
+    """
+    files = [Path(each.path) for each in settings.sinks if isinstance(each, model.FileAudit)]
+    if not files or not settings.chain:
+        return MemoryPlace()
+    if len(settings.sinks) > 1:
+        return MemoryPlace(files[0])
+    try:
+        return FilePlace(files[0])
+    except OSError as exc:
+        raise AuditFault(f"{files[0]}.lock can't be opened: {exc.strerror}") from exc
 
 
-async def _watch_audit(health: Health, audit: AuditLog, watch: SinkWatch) -> None:
-    """Make the process not ready if the writing thread ends. A stalled sink is only a metric."""
+async def _watch_audit(
+    health: Health, audit: AuditLog, watch: SinkWatch, sinks: AuditSinks
+) -> None:
+    """Make the process not ready if a thread that writes ends. A stalled sink is only said."""
     while True:
         await asyncio.sleep(_WATCH_SECONDS)
         watch.look(audit, wall_seconds())
-        if audit.is_writing:
+        if audit.is_writing and sinks.are_running:
             health.set_healthy(_AUDIT)
         else:
             health.set_unhealthy(
                 _AUDIT, "the thread that writes lines has ended: restart the sidecar"
             )
+        _show(health, _SINKS, "; ".join(describe_sinks(sinks)))
+        _show(health, _SPOOL, "" if sinks.spool is None else sinks.spool.problem)
+
+
+def _show(health: Health, part: str, words: str) -> None:
+    if words:
+        health.facts[part] = words
+    else:
+        health.facts.pop(part, None)
 
 
 def _audit_failed(exc: OSError) -> None:
     _log.error("audit lines can't be written: %s", exc.strerror)
 
 
-def _close_audit(audit: AuditLog) -> None:
-    if not audit.close(_AUDIT_CLOSE_SECONDS):
+def _close_audit(audit: AuditLog, sinks: AuditSinks) -> None:
+    written = audit.close(_AUDIT_CLOSE_SECONDS)
+    lost = sinks.close(_AUDIT_CLOSE_SECONDS)
+    if lost or not written:
         _log.error("audit lines were lost in the drain: the sink did not accept them in time")

@@ -44,6 +44,7 @@ from sidecar.module_signing import component as module_signing
 from sidecar.observability import component as observability
 from sidecar.observability.alerts import Alerts
 from sidecar.observability.audit import AuditLog
+from sidecar.observability.audit.sink_set import AuditSinks
 from sidecar.observability.collectors import poll_families
 from sidecar.observability.logs import LogOutput
 from sidecar.observability.metrics import counter, gauge
@@ -216,7 +217,7 @@ async def _start(path: Path, instance: Instance) -> None:
     config = context.config
     delivery = observability.AlertDelivery(config.alerts.webhook, context.metrics, context.spawn)
     alerts = delivery.alerts
-    audit = observability.start_audit(
+    audit, sinks = observability.start_audit(
         config.audit,
         context.metrics,
         context.health,
@@ -231,6 +232,7 @@ async def _start(path: Path, instance: Instance) -> None:
     if not locks.take_over:
         await start_admin()  # before anything that may take long: /readyz says what is waited for
     client = await vault.start(context)
+    sinks.use_vault(client, context.exchange_watched)
     await audit_trail.start(context, client, alerts, audit)
     cache = decision_cache.make(context, audit, alerts)
     checks = _make_checks(context, audit, cache, spans)
@@ -261,7 +263,7 @@ async def _start(path: Path, instance: Instance) -> None:
     _log.info("serving Checks on %s", ", ".join(check_endpoints(config.listen.authz)))
     await obtain_certificates()
     context.reload_parts.append(partial(_prepare_alerts, delivery))
-    context.reload_parts.append(partial(_prepare_audit, context, audit))
+    context.reload_parts.append(partial(_prepare_audit, audit, sinks))
     reload_soon = reload.start(context, path, checks, alerts, manager.reloading)
     instance.hang_up.started(audit.reopen, pollers.refresh_soon, reload_soon)
 
@@ -272,12 +274,8 @@ async def _prepare_alerts(
     return PreparedPart(await delivery.prepare(config.alerts.webhook))
 
 
-async def _prepare_audit(
-    context: AppContext, audit: AuditLog, config: model.Config
-) -> PreparedPart:
-    return PreparedPart(
-        *await observability.prepare_audit(audit, context.config.audit, config.audit)
-    )
+async def _prepare_audit(audit: AuditLog, sinks: AuditSinks, config: model.Config) -> PreparedPart:
+    return PreparedPart(*await observability.prepare_audit(audit, sinks, config.audit))
 
 
 def _make_checks(

@@ -18,7 +18,8 @@ from hvac.adapters import RawAdapter
 from sidecar.common.blocking import BlockingRunner, BlockingRunnerBusy
 from sidecar.common.lanes import LanedRunner
 from sidecar.config import model
-from sidecar.vault.answers import KvSecret, TransitKey, secret_of, transit_key_of
+from sidecar.vault import transit_calls
+from sidecar.vault.answers import KvSecret, TransitKey, secret_of
 from sidecar.vault.auth import TokenLease
 from sidecar.vault.connection import VaultConnection
 from sidecar.vault.contact import VaultContact
@@ -225,11 +226,18 @@ class VaultClient:
 
     async def read_transit_key(self, mount: str, name: str) -> TransitKey:
         """Read the public halves of a transit key's versions."""
-
-        def read(client: Any) -> TransitKey:
-            return transit_key_of(client.secrets.transit.read_key(name, mount_point=mount)["data"])
-
+        read = partial(transit_calls.read_key, mount=mount, name=name)
         return await self._call("transit_read", f"{mount}/keys/{name}", read)
+
+    async def new_data_key(self, mount: str, name: str) -> tuple[str, str]:
+        """Have transit make a key of 256 bits; return it in base64, and wrapped by a key."""
+        make = partial(transit_calls.new_data_key, mount=mount, name=name)
+        return await self._call("transit_datakey", f"{mount}/datakey/plaintext/{name}", make)
+
+    async def open_data_key(self, mount: str, name: str, wrapped: str) -> str:
+        """Have transit unwrap a key; return it in base64."""
+        unwrap = partial(transit_calls.open_data_key, mount=mount, name=name, wrapped=wrapped)
+        return await self._call("transit_decrypt", f"{mount}/decrypt/{name}", unwrap)
 
     async def sign_csr(
         self,

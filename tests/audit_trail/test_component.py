@@ -45,7 +45,7 @@ class Running:
 
     async def __aenter__(self) -> Self:
         context = self.context
-        self.audit = start_audit(
+        self.audit, _ = start_audit(
             context.config.audit,
             context.metrics,
             context.health,

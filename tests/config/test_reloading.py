@@ -23,13 +23,13 @@ def settings(kind: Any, path: str = "") -> Iterator[str]:
             yield from settings(field.type, f"{path}.{field.name}" if path else field.name)
         return
     structs = [each for each in members(kind) if is_section(each)]
-    elements = [each for each in members(kind) if get_origin(each) is tuple]
-    if elements and any(map(is_section, members(get_args(elements[0])[0]))):
-        yield from settings(get_args(elements[0])[0], f"{path}[]")
-    elif structs:
-        for each in structs:
-            yield from settings(each, path)
-    else:
+    elements = [get_args(each)[0] for each in members(kind) if get_origin(each) is tuple]
+    lists = [each for each in elements if any(map(is_section, members(each)))]
+    for each in lists:
+        yield from settings(each, f"{path}[]")
+    for each in structs:  # alone, or in place of a list of them
+        yield from settings(each, path)
+    if not structs and not lists:
         yield path
 
 

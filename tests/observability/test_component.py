@@ -39,10 +39,11 @@ class Started:
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         self.tasks.append(asyncio.create_task(coroutine))
 
-    def audit(self, to: model.FileAudit | model.StdoutAudit | model.OtlpAudit) -> AuditLog:
-        return start_audit(
+    def audit(self, to: model.AuditSink | tuple[model.AuditSink, ...]) -> AuditLog:
+        audit, self.sinks = start_audit(
             model.Audit(to=to), self.metrics, self.health, self.stack, self.spawn, panels={}
         )
+        return audit
 
     async def end(self) -> None:
         for task in self.tasks:
@@ -179,7 +180,7 @@ async def test_a_reload_writes_to_another_file_and_loses_no_line(tmp_path: Path)
     audit.record(ENTRY)
     await until(lambda: first.read_bytes().count(b"\n") == 1)
     after = model.Audit(to=model.FileAudit(path=str(second)), sample_allowed=0.5, queue_lines=32)
-    adopt, _ = await prepare_audit(audit, before, after)
+    adopt, _ = await prepare_audit(audit, started.sinks, after)
     audit.record(ENTRY)
     await until(lambda: first.read_bytes().count(b"\n") == 2)
     adopt()
@@ -197,13 +198,17 @@ async def test_a_file_of_a_reload_that_is_given_up_is_closed_again(tmp_path: Pat
     before = model.Audit(to=model.StdoutAudit())
     audit = started.audit(before.to)
     path = tmp_path / "other.jsonl"
-    _, abandon = await prepare_audit(audit, before, model.Audit(to=model.FileAudit(path=str(path))))
+    _, abandon = await prepare_audit(
+        audit, started.sinks, model.Audit(to=model.FileAudit(path=str(path)))
+    )
     assert any(str(path) in link for link in open_files())
     abandon()
     assert not any(str(path) in link for link in open_files())
     with pytest.raises(AuditFault, match="absent"):
         await prepare_audit(
-            audit, before, model.Audit(to=model.FileAudit(path=str(tmp_path / "absent/a.jsonl")))
+            audit,
+            started.sinks,
+            model.Audit(to=model.FileAudit(path=str(tmp_path / "absent/a.jsonl"))),
         )
     await started.end()
 

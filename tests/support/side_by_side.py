@@ -56,6 +56,7 @@ LONG = (
     "tests/demo/test_edge_limits.py",
     "tests/runtime/test_serve.py",
     "tests/applications/test_requests.py",
+    "tests/integration/test_audit_sinks.py",
     "tests/idp/test_oidc_provider.py",
     "tests/integration/test_tenant_tables.py",
 )

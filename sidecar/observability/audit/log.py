@@ -46,6 +46,7 @@ class AuditLog:
         trail: Trail | None = None,
         refusals: RecentRefusals | None = None,
         now: Now = wall_seconds,
+        unsettled: Callable[[], int] = lambda: 0,
     ) -> None:
         """``refusals`` keeps the lines of denied requests, also those that the sink never takes."""
         self._refusals = refusals
@@ -81,6 +82,7 @@ class AuditLog:
         self._queue_lines = queue_lines
         self._queue_bytes = queue_bytes
         self._on_error = on_error
+        self._unsettled = unsettled
         self.sample_allowed = sample_allowed
         """The share of allowed decisions that is recorded, 0 to 1; a reload may set it."""
         self._wake = threading.Event()
@@ -101,9 +103,10 @@ class AuditLog:
     def settled(self) -> int:
         """How many of the ``lines_in`` lines, from the first on, need not be kept elsewhere.
 
-        They are written, or given up for good.
+        They are written, and safe where the sink has queues of its own (``unsettled`` returns how
+        many in those are not), or given up for good.
         """
-        return self.written + self._given_up
+        return self.written + self._given_up - self._unsettled()
 
     @property
     def queued(self) -> int:
@@ -311,7 +314,8 @@ class AuditLog:
             self._end_batch()
             self._lines = rest
         with contextlib.suppress(Exception):
-            before.close()
+            if before is not self._sink:
+                before.close()
         on_use()
 
     def _begin_batch(self) -> bool:

@@ -4,7 +4,9 @@ import json
 from datetime import datetime
 from typing import Any
 
-from sidecar.common.http_client import make_session
+import requests
+
+from sidecar.common.http_client import failure, make_session
 from sidecar.config import model
 from sidecar.observability.audit.sinks import LinesRefusedError
 
@@ -40,12 +42,16 @@ class OtlpSink:
         records = [_log_record(json.loads(line)) for line in lines.splitlines()]
         scope = {"scope": {"name": "sidecar.observability.audit"}, "logRecords": records}
         document = {"resourceLogs": [{"resource": self._resource, "scopeLogs": [scope]}]}
-        response = self._session.post(
-            self._settings.url,
-            json=document,
-            timeout=self._settings.timeout_seconds,
-            allow_redirects=False,
-        )
+        try:
+            response = self._session.post(
+                self._settings.url,
+                json=document,
+                timeout=self._settings.timeout_seconds,
+                allow_redirects=False,
+            )
+        except (requests.RequestException, ValueError) as exc:
+            why = failure(exc, (self._settings.ca_file,))
+            raise OSError(0, f"the collector: {why}") from None
         if response.status_code in _REFUSED:
             raise LinesRefusedError(
                 len(records), f"the collector refuses lines: {response.status_code}"

@@ -1,0 +1,1 @@
+"""A bounded, encrypted queue on disk in front of the sinks that are across a network."""

@@ -11,6 +11,7 @@ from demo.openbao import OpenBao
 from sidecar.audit_trail.key_entries import KeyEntryFault, shard_of
 from sidecar.audit_trail.key_store import KeyPlace, KeyStore
 from sidecar.observability.audit.day_keys import DAY_SECONDS
+from sidecar.observability.audit.key_forest import KeyForest
 from sidecar.observability.audit.pseudonyms import (
     PseudonymKeys,
     address_of_day,
@@ -115,6 +116,30 @@ async def test_a_deletion_that_fails_half_way_can_be_made_again(
     assert names(after, "alice") != names(before, "alice")
     assert names(after, "bob") == names(before, "bob")
     assert (names(after, same_shard) == names(before, same_shard)) != other_first
+
+
+async def test_a_deletion_that_failed_half_way_is_undone_by_no_later_one(
+    login: Login, place: KeyPlace
+) -> None:
+    before = await login.store("Sidecar: pseudonyms").read()
+    shard = shard_of(before.forest.position(TENANT, "alice"))
+    same_shard = (
+        f"s{n}" for n in itertools.count()
+        if shard_of(before.forest.position(TENANT, f"s{n}")) == shard
+    )  # fmt: skip
+    await login.store("Operator: forget").forget(TENANT, next(same_shard))
+    vault = FailsOnce(login.client("Operator: forget"), place.path)
+    operator = KeyStore(vault, place, address_days=30)
+    with pytest.raises(VaultFault, match="is lost"):
+        await operator.forget(TENANT, "alice")
+    later = next(same_shard)
+    await operator.forget(TENANT, later)
+    after = await login.store("Sidecar: pseudonyms").read()
+    for subject in ("alice", later):
+        with pytest.raises(LookupError):
+            KeyForest(after.forest.index_key, after.forest.trees[:1]).key(
+                after.forest.position(TENANT, subject)
+            )
 
 
 async def test_days_move_on_by_vaults_clock(login: Login) -> None:

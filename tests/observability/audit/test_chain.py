@@ -79,6 +79,7 @@ def test_what_follows_what() -> None:
         lambda text: text.replace(TRAIL, TRAIL[:-1]),
         lambda text: text.replace(TRAIL, TRAIL.upper()),
         lambda text: text.replace(b',"chain"', b',"chian"'),
+        lambda text: text.replace(b',"trail"', b',"trial"'),
         lambda text: text[:-66] + b"G" * 64 + b'"}',
         lambda _text: b"",
         lambda _text: line()[:-1],

@@ -180,10 +180,14 @@ def test_a_lock_that_is_removed_is_made_again(path: Path) -> None:
     one.acquire()
     one.release()
     path.with_name("audit.jsonl.lock").unlink()
-    one.acquire()
-    with pytest.raises(OSError, match="another process holds the lock"):
-        two.acquire()
+    three = FilePlace(path)
+    three.acquire()
     for each in (one, two):
+        with pytest.raises(OSError, match="another process holds the lock"):
+            each.acquire()
+    three.release()
+    one.acquire()
+    for each in (one, two, three):
         each.close()
 
 

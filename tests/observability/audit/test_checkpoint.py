@@ -15,6 +15,7 @@ from sidecar.observability.audit.checkpoint import (
     CheckpointKeyFault,
     NoteKey,
     Verdict,
+    make_note,
     read_given_keys,
     read_note,
     read_vkey,
@@ -69,6 +70,14 @@ def test_what_a_note_says_and_who_signed_it() -> None:
     other = read_note(NOTE.replace("17", "18"))
     assert other is not None
     assert other.judge([Signer().key]) is Verdict.FORGED
+
+
+def test_a_key_signs_only_what_has_its_name_as_origin() -> None:
+    other = Signer(seed=2, name=f"{ORIGIN}other")
+    checkpoint = Checkpoint(f"{ORIGIN}audit", HEAD, "2026-11-26T03:00:00.000+00:00", "stop")
+    note = read_note(make_note(checkpoint, other.key, other._private.sign(checkpoint.text)))
+    assert note is not None
+    assert note.judge([other.key]) is Verdict.KEY_UNKNOWN
 
 
 def test_signatures_of_others_beside_ours_are_ignored() -> None:

@@ -37,6 +37,7 @@ def test_a_checkpoint_in_a_line_is_of_a_line_before_it(seq: int, kinds: list[Fin
     state.remember(5, b"0a" * 32)
     heads.compare(Signer().note(Head(TRAIL, seq, b"0a" * 32), START), Place("a", 9))
     assert [each.kind for each in report.findings] == kinds
+    assert all("which is not before it" in each.text for each in report.findings)
     assert state.signed_to == (5 if seq == 5 else 0)
 
 

@@ -186,6 +186,20 @@ def test_another_sink_gets_the_lines_that_the_one_before_has_not(tmp_path: Path)
     assert [each["decision_id"] for each in links(path.read_bytes())] == ["d1", "d2"]
 
 
+def test_among_several_receivers_a_chain_names_the_one_before_it(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    write(path, 0, 3)
+    sink = BadSink()
+    trail = Trail(MemoryPlace(path), lambda: 0.0)
+    log = AuditLog(sink, queue_lines=100, on_error=fail_on, trail=trail)
+    log.append(line(3))
+    assert log.close(5)
+    began, decided = links(sink.taken)
+    last = links(path.read_bytes())[-1]
+    assert began["after"] == f"{last['trail']}-3-{last['chain']}"
+    assert decided["trail"] == began["trail"] != last["trail"]
+
+
 def test_without_a_chain_lines_are_as_they_were_queued() -> None:
     sink = BadSink()
     trail = Trail(MemoryPlace(), lambda: 0.0, is_chained=False)

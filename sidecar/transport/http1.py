@@ -252,7 +252,7 @@ class HttpServer:
             headers.append(("connection", "close"))
         head = http.send(h11.Response(status_code=response.status, headers=headers)) or b""
         body = b"" if head_only else http.send(h11.Data(response.body)) or b""
-        writer.write(head + body + (http.send(h11.EndOfMessage()) or b""))
+        _send(writer, head + body + (http.send(h11.EndOfMessage()) or b""))
         async with asyncio.timeout(self._request_seconds):
             await writer.drain()
 
@@ -279,17 +279,16 @@ class HttpServer:
                 *response.headers,
                 ("connection", "close"),
             ]
-            writer.write(
-                http.send(h11.Response(status_code=response.status, headers=headers)) or b""
-            )
+            begun = h11.Response(status_code=response.status, headers=headers)
+            _send(writer, http.send(begun) or b"")
             gone = asyncio.ensure_future(_end_of(reader))
             try:
                 async with contextlib.aclosing(pieces()) as stream:
                     while (piece := await _next_before(gone, stream)) is not None:
-                        writer.write(http.send(h11.Data(piece)) or b"")
+                        _send(writer, http.send(h11.Data(piece)) or b"")
                         async with asyncio.timeout(self._request_seconds):
                             await writer.drain()
-                writer.write(http.send(h11.EndOfMessage()) or b"")
+                _send(writer, http.send(h11.EndOfMessage()) or b"")
             finally:
                 gone.cancel()
                 await asyncio.gather(gone, return_exceptions=True)
@@ -301,6 +300,13 @@ class _RefusedError(Exception):
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(refusal.status)
         self.refusal = refusal
+
+
+def _send(writer: asyncio.StreamWriter, data: bytes) -> None:
+    """Write, unless the peer is gone: uvloop has another exception for that than asyncio."""
+    if writer.is_closing():
+        raise ConnectionResetError
+    writer.write(data)
 
 
 async def _end_of(reader: asyncio.StreamReader) -> None:

@@ -22,10 +22,12 @@ async def refreshed() -> KeyRefresh:
     return KeyRefresh("active", complete=True)
 
 
-async def ask(address: str, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
+async def ask(
+    address: str, method: str, path: str, body: bytes = b"", host: str = "h"
+) -> tuple[int, bytes]:
     """Ask over a Unix socket; return the status and the body."""
     reader, writer = await asyncio.open_unix_connection(address)
-    head = f"{method} {path} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n"
+    head = f"{method} {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n"
     writer.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
     answer = await reader.read()
     writer.close()
@@ -68,3 +70,53 @@ async def test_no_such_listener_unless_it_is_configured(
         await component.start(context, refreshed)
         assert {each.name for each in folder.iterdir()} == {"admin"}
         assert (await ask(f"{folder}/admin", "GET", "/livez"))[0] == 421
+
+
+@pytest.mark.parametrize(
+    ("done", "words"),
+    [
+        (KeyRefresh("active", complete=True), "the keys are active"),
+        (KeyRefresh("init", complete=False), "the start is not over"),
+        (KeyRefresh("outage", complete=False, problems=("no answer", "none")), "no answer; none"),
+        (KeyRefresh("active", complete=True, pending=("worker 1",)), "worker 1: what was read"),
+    ],
+)
+async def test_the_page_reads_keys_and_says_how_that_ended(
+    tmp_path_factory: pytest.TempPathFactory, done: KeyRefresh, words: str
+) -> None:
+    folder = tmp_path_factory.mktemp("page")
+    listen = LISTEN.format(folder=folder, probes="drain_seconds: 1")
+    context = AppContext(parse_config(listen + CONFIG, "test"))
+
+    async def refresh() -> KeyRefresh:
+        return done
+
+    async with context.stack:
+        await component.start(context, refresh)
+        admin = f"{folder}/admin"
+        assert (await ask(admin, "GET", "/", host="localhost"))[0] == 303
+        _, page = await ask(admin, "GET", "/page", host="localhost")
+        assert b"Septem Sidecar" in page
+        act = context.actions["refresh"]
+        if words.startswith("the keys are a"):
+            assert words in await act("")
+        else:
+            with pytest.raises(component.RefreshFault, match=words):
+                await act("")
+
+
+async def test_the_drain_ends_the_streams_of_open_pages(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    folder = tmp_path_factory.mktemp("page")
+    listen = LISTEN.format(folder=folder, probes="drain_seconds: 1")
+    context = AppContext(parse_config(listen + CONFIG, "test"))
+    async with context.stack:
+        await component.start(context, refreshed)
+        asked = asyncio.create_task(ask(f"{folder}/admin", "GET", "/page/events", host="localhost"))
+        asyncio.get_running_loop().call_later(0.2, context.stop.set)
+        async with asyncio.timeout(5):
+            status, body = await asked
+        assert status == 200
+        assert b"event: end" in body
+        assert (await ask(f"{folder}/admin", "GET", "/page/events", host="localhost"))[0] == 503

@@ -36,6 +36,8 @@ LONG = (
     "tests/runtime/workers/test_descriptors.py",
     "tests/integration/test_on_demand.py",
     "tests/browser/test_shell.py",
+    "tests/admin/page/test_incidents.py",
+    "tests/browser/test_admin_page.py",
     "tests/cli/test_envoy_init.py",
     "tests/authz/test_recorder.py",
     "tests/headers/test_envoy_patterns.py",

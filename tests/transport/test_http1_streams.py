@@ -2,9 +2,12 @@
 
 import asyncio
 import contextlib
+import socket
+import struct
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
 import pytest
+import uvloop
 
 from sidecar.transport.http1 import HttpServer
 from sidecar.transport.http1_messages import Request, Response
@@ -34,17 +37,25 @@ class World:
     def __init__(self) -> None:
         self.source = Source()
         self.peers: list[str] = []
+        self.faults: list[Exception] = []
+        self.asked, self.go_on = asyncio.Event(), asyncio.Event()
         self.writers: list[asyncio.StreamWriter] = []
         self.server = HttpServer(
             "127.0.0.1:0",
-            {("GET", "/events"): self._answer, ("GET", "/livez"): lambda _: Response(200, b"up")},
-            on_fault=self._fault,
+            {
+                ("GET", "/events"): self._answer,
+                ("GET", "/livez"): lambda _: Response(200, b"up"),
+                ("GET", "/slow"): self._slow,
+            },
+            on_fault=self.faults.append,
             max_connections=4,
             request_seconds=0.5,
         )
 
-    def _fault(self, exc: Exception) -> None:
-        raise AssertionError(exc)
+    async def _slow(self, _request: Request) -> Response:
+        self.asked.set()
+        await self.go_on.wait()
+        return Response(200, b"slow")
 
     def _answer(self, request: Request) -> Response:
         self.peers.append(request.peer)
@@ -64,6 +75,7 @@ async def world() -> AsyncIterator[World]:
     await made.server.start()
     yield made
     await made.server.close()
+    assert made.faults == []
     for writer in made.writers:
         writer.transport.abort()
         with contextlib.suppress(ConnectionError):
@@ -139,3 +151,30 @@ async def test_streams_take_half_of_the_connections_and_probes_have_the_others(
     assert world.source.open == 2, "none of them was closed for another"
     for _, writer in readers:
         writer.transport.abort()
+
+
+RESET = struct.pack("ii", 1, 0)
+"""A socket that is closed so leaves with a reset, and not with an end."""
+
+
+@pytest.mark.parametrize("path", [b"events", b"slow"])
+def test_a_peer_that_leaves_is_no_defect_under_uvloop_either(path: bytes) -> None:
+    """There a write to a connection that is closed raises what asyncio does not."""
+
+    async def leave() -> None:
+        world = World()
+        await world.server.start()
+        host, _, port = world.server.bound_address.rpartition(":")
+        with socket.create_connection((host, int(port))) as peer:
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            peer.sendall(GET.replace(b"events", path))
+            await until(lambda: world.source.open or world.asked.is_set())
+        await until(lambda: not world.source.open)
+        for _ in range(100):  # the server's end hears of it
+            await asyncio.sleep(0.001)
+        world.go_on.set()
+        await until(lambda: not world.server._connections)
+        await world.server.close()
+        assert world.faults == []
+
+    uvloop.run(leave())

@@ -70,7 +70,7 @@ def panel_page(  # noqa: PLR0917 - what a page consists of
         _line(status),
         element(
             "section",
-            element("h2", title),
+            element("h1", title),
             element("p", panel.summary, class_="summary"),
             _buttons(panel, drawing),
             joined(_finding(PlacedFinding(each, name), drawing) for each in panel.findings),
@@ -80,7 +80,7 @@ def panel_page(  # noqa: PLR0917 - what a page consists of
         joined(
             element(
                 "section",
-                element("h3", each.title),
+                element("h2", each.title),
                 pager(each, ask, drawing),
                 table(each, drawing),
                 class_="panel",
@@ -103,7 +103,7 @@ def confirm_page(action: Action, status: Status, about: About, drawing: Drawing)
     content = (
         element(
             "section",
-            element("h2", f"{what}?"),
+            element("h1", f"{what}?"),
             element("p", action.warning),
             form(action._replace(label=f"Yes: {what}", warning=""), drawing),
             element("p", element("a", "No, go back", href=path_of(drawing.panel))),

@@ -14,7 +14,7 @@ import grpc
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from demo.openbao import SIDECAR_POLICY, OpenBao
-from demo.process import ManagedProcess, free_ports
+from demo.process import ManagedProcess, ProcessFault, free_ports
 from sidecar.tokens.jwk import thumbprint
 from sidecar.transport.names import CHECK_METHOD
 from tests.admin.page.test_html import Tags
@@ -38,6 +38,7 @@ certificates: [{{name: edge, issuer: pki, common_name: localhost}}]
 audit: {{to: {{sink: file, path: {folder}/log/audit.jsonl}}}}
 routes: [{{name: all, path_prefix: /}}]
 """
+ATTEMPTS, READY_SECONDS = 3, 60
 KEY_PATH = "iam/jwt-signing-key"
 
 
@@ -131,13 +132,23 @@ class Served:
         self.token_file = TokenFile(folder / "vault-token")
         self.token_file.write(openbao.token_for(SIDECAR_POLICY))
         (folder / "log").mkdir()
+        self.path = folder / "sidecar.yaml"
+        for attempt in range(ATTEMPTS):
+            try:
+                self._start()
+                break
+            except ProcessFault:  # another test may have taken the port meanwhile
+                self.process.stop()
+                if attempt == ATTEMPTS - 1:
+                    raise
+
+    def _start(self) -> None:
         (self.port,) = free_ports(1)
         self.page = Page(self.port)
-        self.path = folder / "sidecar.yaml"
         self.path.write_text(self.config())
         command = [sys.executable, "-m", "sidecar", "serve", "--config", str(self.path)]
         self.process = ManagedProcess("the sidecar", command)
-        self.process.wait_until(self.is_ready, 30)
+        self.process.wait_until(self.is_ready, READY_SECONDS)
 
     def config(self) -> str:
         return CONFIG.format(

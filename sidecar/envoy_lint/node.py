@@ -15,6 +15,7 @@ _CAMEL = re.compile(r"[a-z0-9]+(?:[A-Z][a-z0-9]*)+", re.ASCII)
 _CAPITAL = re.compile(r"[A-Z]")
 _MAX_DIGITS = 19
 _MAX_DEPTH = 100
+_STRUCT = ".TypedStruct"
 
 
 class Node:
@@ -23,8 +24,11 @@ class Node:
     __slots__ = ("path", "value")
 
     def __init__(self, value: Any, path: Path = ()) -> None:
-        self.value = value
-        self.path = path
+        self.value, self.path = value, path
+        for _ in range(_MAX_DEPTH):
+            if (inner := _unwrapped(self.value)) is None:
+                break
+            self.value, self.path = inner, (*self.path, "value")
 
     def __getitem__(self, name: str) -> "Node":
         """Return a field; an empty node, with the path it would have, where there is none."""
@@ -116,6 +120,18 @@ class Node:
                 waiting += [(each, depth + 1) for each in reversed(inner)]
 
 
+def _unwrapped(value: Any) -> dict[str, Any] | None:
+    """Return the message that is written as a ``TypedStruct``, in the usual form; else ``None``.
+
+    Envoy takes it for the message that ``type_url`` names (``xds.type.v3.TypedStruct``).
+    """
+    if not isinstance(value, dict) or not str(value.get("@type", "")).endswith(_STRUCT):
+        return None
+    inner = value.get("value")
+    named = value.get("type_url", value.get("typeUrl", ""))
+    return {**(inner if isinstance(inner, dict) else {}), "@type": named}
+
+
 def _json_name(name: str) -> str:
     """Return the JSON name of a protobuf field: ``fooBar`` of ``foo_bar``."""
     first, *rest = name.split("_")
@@ -128,6 +144,8 @@ def _plain(value: Any, depth: int) -> Any:
     if isinstance(value, list):
         return [_plain(each, depth + 1) for each in value]
     if isinstance(value, dict):
+        if (inner := _unwrapped(value)) is not None:
+            return _plain(inner, depth + 1)
         return {_protobuf_name(key): _plain(each, depth + 1) for key, each in value.items()}
     return value
 

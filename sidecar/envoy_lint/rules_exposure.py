@@ -10,9 +10,9 @@ from sidecar.envoy_lint.manager import AUTHZ_ROUTE, DISABLING, Manager, check_se
 from sidecar.envoy_lint.node import Node
 
 _FORWARDING = frozenset({"FORWARD_ONLY", "APPEND_FORWARD", "ALWAYS_FORWARD_ONLY"})
+_CREDENTIALS = ("authorization", "cookie", "dpop", "proxy-authorization", "sec-websocket-protocol")
 _SECRET = re.compile(
-    r"%(?:REQ|REQUEST_HEADER)\((?:[^)%]*\?)?"
-    r"(?:authorization|cookie|dpop|proxy-authorization|sec-websocket-protocol)\b"
+    rf"%(?:REQ|REQUEST_HEADER)\((?:[^)%]*\?)?(?:{'|'.join(_CREDENTIALS)})\b"
     r"|%(?:RESP|RESPONSE_HEADER)\((?:[^)%]*\?)?set-cookie\b",
     re.IGNORECASE,
 )
@@ -64,6 +64,15 @@ def _logged(inspected: Inspected) -> Iterator[Found]:
             for node, text in _texts(log):
                 if found := _SECRET.search(text):
                     yield node, f"an access log has {found[0].lstrip('%')})"
+    yield from _traced(inspected)
+
+
+def _traced(inspected: Inspected) -> Iterator[Found]:
+    for manager in inspected.envoy.managers:
+        for tag in manager.node.at("tracing", "custom_tags").each():
+            name = tag.at("request_header", "name")
+            if name.text.lower() in _CREDENTIALS:
+                yield name, f"{manager.name}: a tag of every span is {name.text.lower()}"
 
 
 def _texts(node: Node) -> Iterator[tuple[Node, str]]:
@@ -133,7 +142,7 @@ RULES = (
     ),
     Rule(
         "secret-logged", RuleSeverity.ERROR,
-        "A reader of the log can use the token or the session.",
+        "A reader of the log, or of traces, can use the token or the session.",
         "Log tenant, reason and decision_id of ext_authz's metadata, as envoy/edge.yaml does.",
         _logged,
     ),

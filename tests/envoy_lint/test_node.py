@@ -64,3 +64,13 @@ def test_a_copy_has_protobuf_names_and_keeps_names_that_are_none() -> None:
 
 def test_the_type_is_without_its_owner() -> None:
     assert Node({"@type": "type.googleapis.com/a.b.C"}).kind == "a.b.C"
+
+
+def test_a_message_in_a_struct_is_that_message() -> None:
+    inner = {"type_url": "x/a.b.C", "value": {"stat_prefix": "s", "typeUrl": 1}}
+    node = Node({"typed_config": {"@type": "x/xds.type.v3.TypedStruct", **inner}})["typed_config"]
+    assert (node.kind, node["stat_prefix"].text) == ("a.b.C", "s")
+    assert node["stat_prefix"].path == ("typed_config", "value", "stat_prefix")
+    assert node.plain() == {"stat_prefix": "s", "type_url": 1, "@type": "x/a.b.C"}
+    again = {"@type": "x/udpa.type.v1.TypedStruct", "typeUrl": "x/udpa.type.v1.TypedStruct"}
+    assert Node(again).kind == "", "nor does one without end hold anything up"

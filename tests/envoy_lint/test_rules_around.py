@@ -78,6 +78,16 @@ def tcp_weighted(root: Any) -> None:
     settings["weighted_clusters"] = {"clusters": [{"name": name, "weight": 1}]}
 
 
+def in_a_struct(root: Any) -> None:
+    """A listener beside, whose manager is written as a ``TypedStruct``."""
+    unchecked_listener(root)
+    (filter_,) = root["static_resources"]["listeners"][-1]["filter_chains"][0]["filters"]
+    inner = copy.deepcopy(filter_["typed_config"])
+    kind = inner.pop("@type")
+    filter_["typed_config"] = {"@type": "type.googleapis.com/xds.type.v3.TypedStruct",
+                               "type_url": kind, "value": inner}  # fmt: skip
+
+
 def default_chain(root: Any) -> None:
     chain = copy.deepcopy(listener(root)["filter_chains"][0])
     inner = chain["filters"][0]["typed_config"]
@@ -99,6 +109,8 @@ ROWS = [
     Broken("unchecked-route", "a listener beside", unchecked_listener,
            frozenset({"override-unnamed"})),
     Broken("unchecked-route", "the default filter chain", default_chain,
+           frozenset({"override-unnamed"})),
+    Broken("unchecked-route", "a listener beside, as a struct", in_a_struct,
            frozenset({"override-unnamed"})),
     Broken("unchecked-route", "off for a share of a route", weighted),
     Broken("unchecked-route", "a route in a tree of matchers", by_matchers,

@@ -58,6 +58,9 @@ ROWS = [
         "%REQ(x-a?authorization):20%", log, "json_format", "token")),
     Broken("secret-logged", "cookies, in a line", only("%REQ(:PATH)% %REQUEST_HEADER(Cookie)%\n")),
     Broken("secret-logged", "new cookies", put("%RESP(set-cookie)%", log, "json_format", "c")),
+    Broken("secret-logged", "in spans", put(
+        {"custom_tags": [{"tag": "who", "request_header": {"name": "Authorization"}}]},
+        manager, "tracing")),
     Broken("bodies-held", "of every route", drop(application, "typed_per_filter_config")),
 ]  # fmt: skip
 GOOD = [

@@ -23,6 +23,7 @@ LONG = (
     "tests/integration/test_service_mtls.py",
     "tests/streams/test_restarts.py",
     "tests/graders/test_graders.py",
+    "tests/integration/test_audit_trail.py",
     "tests/integration/test_edge.py",
     "tests/keys/test_refresher.py",
     "tests/certificates/test_rotation.py",

@@ -191,8 +191,8 @@ class _Act:
 
     def _judge_logs(self, stack: Stack) -> None:
         unexplained = findings(self._log, self._timeline)
-        for line in unexplained:
-            self._wrong("log", line[:2000], ["no disturbance explains it"])
+        for at, line in unexplained:
+            self._judge.report("log", line[:2000], ["no disturbance explains it"], at, at)
         for sidecar in stack.sidecars:
             if any(code != 0 for code in sidecar.exits):
                 self._wrong("exit", sidecar.name, [f"exit codes {sidecar.exits}"])

@@ -2,6 +2,7 @@
 
 import asyncio
 import tempfile
+import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -19,7 +20,7 @@ from bench.soak.schedule import draw
 from bench.soak.settings import (
     EDGE,
 )
-from bench.soak.stack import Said
+from bench.soak.stack import Said, Sidecar
 from bench.soak.starting import Starter
 from bench.soak.timeline import Timeline
 from bench.soak.tools import Stack, Tools
@@ -29,6 +30,8 @@ from sidecar.common.clock import monotonic_seconds, wall_seconds
 
 _SAMPLE_SECONDS = 2.0
 _SETTLE_SECONDS = 3.0
+WELL_SECONDS = 120.0
+"""How long after the last disturbance all must be well again."""
 
 
 class Outcome(NamedTuple):
@@ -160,22 +163,17 @@ class _Act:
     # Verdicts at the end
 
     def _judge_state(self, stack: Stack) -> None:
-        """Every part must be well again, and no task may have ended unseen."""
+        """Every part must be well again, and no task may have ended unseen.
+
+        A poll that has failed pauses for up to a minute; so it may take that long to be seen.
+        """
+        deadline = monotonic_seconds() + WELL_SECONDS
         for sidecar in stack.sidecars:
-            answer, found = sidecar.ask("GET", "/readyz"), sidecar.metrics()
-            problems = []
-            if answer is None or answer[0] != 200:
-                problems.append(f"not ready: {answer}")
-            failing = [
-                name for name, value in found.items()
-                if name.startswith("septem_poll_failing") and value
-            ]  # fmt: skip
-            problems += [f"{name} still fails" for name in failing]
-            serving = found.get("septem_workers_serving", float(sidecar.unit.workers))
-            if serving != sidecar.unit.workers:
-                problems.append(f"{serving:.0f} of {sidecar.unit.workers} workers serve")
-            if problems:
-                self._wrong("state", f"{sidecar.name} at the end", problems)
+            while problems := _problems_of(sidecar):
+                if monotonic_seconds() > deadline:
+                    self._wrong("state", f"{sidecar.name} at the end", problems)
+                    break
+                time.sleep(0.5)
 
     def _wrong(self, kind: str, what: str, problems: list[str]) -> None:
         now = monotonic_seconds()
@@ -193,8 +191,8 @@ class _Act:
 
     def _judge_logs(self, stack: Stack) -> None:
         unexplained = findings(self._log, self._timeline)
-        for line in unexplained:
-            self._wrong("log", line[:2000], ["no disturbance explains it"])
+        for at, line in unexplained:
+            self._judge.report("log", line[:2000], ["no disturbance explains it"], at, at)
         for sidecar in stack.sidecars:
             if any(code != 0 for code in sidecar.exits):
                 self._wrong("exit", sidecar.name, [f"exit codes {sidecar.exits}"])
@@ -227,3 +225,18 @@ class _Act:
             if not level.is_level:
                 self._wrong("level", f"{what} (process {pid}) is not level", [str(level)])
         return found
+
+
+def _problems_of(sidecar: Sidecar) -> list[str]:
+    answer, found = sidecar.ask("GET", "/readyz"), sidecar.metrics()
+    problems = [] if answer is not None and answer[0] == 200 else [f"not ready: {answer}"]
+    problems += [
+        f"{name} still fails"
+        for name, value in found.items()
+        if name.startswith("septem_poll_failing") and value
+    ]
+    workers = sidecar.unit.workers
+    serving = found.get("septem_workers_serving", float(workers))
+    if serving != workers:
+        problems.append(f"{serving:.0f} of {workers} workers serve")
+    return problems

@@ -85,10 +85,9 @@ class AtEdge:
             for sidecar in self._tools.stack.sidecars:
                 target = f"/certificates/renew?name={managed}"
                 answer = await asyncio.to_thread(sidecar.ask, "POST", target)
-                if answer is not None and answer[0] == 404:
-                    continue  # no Envoy has asked this one for the name
-                if answer is not None and answer[0] == 429:
-                    return  # each at most once a minute
+                # No Envoy has asked this one for the name; or it was renewed a minute ago.
+                if answer is not None and answer[0] in {404, 429}:
+                    continue
                 await self._tools.until(
                     partial(self._renewed, sidecar, managed, before), f"{managed} is renewed"
                 )

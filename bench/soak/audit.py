@@ -26,6 +26,8 @@ class Comparison(NamedTuple):
     """Answers without a line that nothing explains but the metric of dropped lines."""
     killed: int
     """Answers whose line a kill took along."""
+    killed_seconds: float
+    """How long before the kill the first of these was answered, at most."""
     extra: int
     """Lines of requests that were asked again in a disturbance."""
     findings: list[str]
@@ -53,13 +55,15 @@ def compare(
         findings += _differences(named[decision_id], by_id[decision_id])
     more, extra = _without_id(unnamed, by_key, timeline, findings)
     missing += more
-    killed = sum(_near_kill(each, timeline) for each in missing)
-    unexplained = len(missing) - killed
+    taken = [each for each in missing if _near_kill(each, timeline)]
+    killed, unexplained = len(taken), len(missing) - len(taken)
+    waits = [timeline.next_start(KILLS, each.received) - each.received for each in taken]
+    oldest = max((each for each in waits if each <= KILL_SECONDS), default=0.0)
     if unexplained > dropped:
         first = [each for each in missing if not _near_kill(each, timeline)][:3]
         findings.append(f"{unexplained} answers have no line, {dropped:.0f} are counted: {first}")
     total = len(named) + len(unnamed)
-    return Comparison(total, total - len(missing), unexplained, killed, extra, findings)
+    return Comparison(total, total - len(missing), unexplained, killed, oldest, extra, findings)
 
 
 def _without_id(

@@ -11,6 +11,7 @@ from bench.soak.stack import Sidecar
 from bench.soak.tools import PATIENCE_SECONDS, Overdue, Tools
 from demo.process import fetch_text
 
+_LAST_WORDS_SECONDS = 4.0
 _FINE = frozenset({"applied", "unchanged"})
 
 
@@ -73,6 +74,8 @@ class InSidecars:
             await asyncio.to_thread(restarted)
             sidecar.begin_life()
             await self._tools.until(sidecar.is_ready, "the successor is ready")
+            # The one before still writes what it has to its logs, and ends.
+            await asyncio.sleep(_LAST_WORDS_SECONDS)
 
     async def kill_worker(self, each: Disturbance) -> None:
         """Kill one worker."""

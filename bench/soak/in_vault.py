@@ -2,9 +2,7 @@
 
 import asyncio
 import hashlib
-import math
 from collections.abc import Callable, Mapping
-from functools import partial
 from signal import SIGCONT, SIGKILL, SIGSTOP
 from typing import Any
 
@@ -14,8 +12,6 @@ from bench.soak.tokens import SigningKey
 from bench.soak.tools import Tools
 from bench.soak.world import RISKY, WITHDRAWN
 
-_HANDED_OUT_SECONDS = 3.0
-"""Until what the main process read has reached its workers, which say nothing of it."""
 _SLACK_SECONDS = 1.0
 """How far from the announced moment a replaced key may stop: clocks are read in two processes."""
 
@@ -91,22 +87,8 @@ class InVault:
             self._tools.world.withdrawn.begin(withdrawn, self._tools.clock())
             entry = publishers_entry(self._tools.stack.publisher_pem, withdrawn=withdrawn)
             await self._put("modules/publishers", entry)
-            written = self._tools.clock()
-            await self._tools.until(partial(self._publishers_read, written), "publishers are read")
-            await asyncio.sleep(_HANDED_OUT_SECONDS)
+            await self._tools.until(self._tools.refreshed, "a withdrawal is in force")
             self._tools.world.withdrawn.settle(self._tools.clock())
-
-    def _publishers_read(self, written: float) -> bool:
-        """Tell whether every sidecar has read the publishers since then.
-
-        They are polled alone, and ``POST /keys/refresh`` does not read them.
-        """
-        since = self._tools.clock() - written
-        ages = [
-            each.metrics().get("septem_publisher_age_seconds", math.inf)
-            for each in self._tools.stack.sidecars
-        ]
-        return max(ages) < since
 
     async def _outage(
         self, each: Disturbance, begin: Callable[[], Any], end: Callable[[], Any]

@@ -26,15 +26,16 @@ class Explained(NamedTuple):
 
 EXPLAINED: tuple[Explained, ...] = (
     Explained(re.compile(r"^audit lines can't be written: File too large"), ("disk_full",)),
+    Explained(re.compile(r"^audit lines were lost in the drain"), ("disk_full",)),
     Explained(re.compile(r"^worker \d+ ended: it ended with exit code -9"), ("worker_killed",)),
     Explained(re.compile(r"Vault at http://"), OUTAGES),
     Explained(re.compile(r"^Redis \S+ does not answer"), ("redis_killed", "redis_frozen")),
 )
 
 
-def findings(said: Iterable[tuple[float, str, str]], timeline: Timeline) -> list[str]:
-    """Return the lines that nothing explains: of (when, who, text) each."""
-    return [f"{who}: {text}" for at, who, text in said if _is_finding(at, text, timeline)]
+def findings(said: Iterable[tuple[float, str, str]], timeline: Timeline) -> list[tuple[float, str]]:
+    """Return the lines that nothing explains, each with its time: of (when, who, text) each."""
+    return [(at, f"{who}: {text}") for at, who, text in said if _is_finding(at, text, timeline)]
 
 
 def _is_finding(at: float, text: str, timeline: Timeline) -> bool:

@@ -36,6 +36,7 @@ def as_json(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
                 "missing": each.audit.missing,
                 "dropped_and_counted": each.dropped,
                 "lost_with_a_kill": each.audit.killed,
+                "lost_with_a_kill_seconds": round(each.audit.killed_seconds, 3),
                 "asked_again": each.audit.extra,
             },
             "levels": {name: [level._asdict() for level in found]
@@ -85,6 +86,13 @@ def _gaps(outcome: Outcome) -> str:
     return f"{outcome.judge.in_gaps}, in {len(outcome.gaps)} restarts of up to {longest:.1f} s"
 
 
+def _killed(outcome: Outcome) -> str:
+    lost = outcome.audit
+    return (
+        f"{lost.killed}, answered up to {lost.killed_seconds:.1f} s before" if lost.killed else "0"
+    )
+
+
 def _growth(outcome: Outcome) -> str:
     return (
         "; ".join(f"{name} {_worst(found)}" for name, found in sorted(outcome.levels.items()))
@@ -117,7 +125,7 @@ _ROWS: tuple[tuple[str, Any], ...] = (
     ("handshakes that failed while Vault was away", lambda each: str(each.judge.without_vault)),
     ("wrong certificates", _wrong("certificate")),
     ("answers with an audit line", lambda each: f"{each.audit.lines:,}"),
-    ("lines lost with a killed process", lambda each: str(each.audit.killed)),
+    ("lines lost with a killed process", _killed),
     ("lines dropped by a full queue, and counted", lambda each: f"{each.dropped:.0f}"),
     ("answers without a line that was not counted",
      lambda each: str(max(0, round(each.audit.missing - each.dropped)))),

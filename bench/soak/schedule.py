@@ -15,7 +15,10 @@ LANES: Mapping[str, tuple[str, ...]] = {
         *("keys_rotated", "vault_killed", "token_revoked", "vault_frozen", "subject_revoked"),
         *("keys_rotated", "vault_sealed", "bundle_withdrawn"),
     ),
-    "configuration": ("routes_changed", "file_broken", "routes_changed", "restart_overlapped"),
+    "configuration": (
+        *("routes_changed", "file_broken", "routes_changed", "restart_overlapped"),
+        *("routes_changed", "file_broken", "routes_changed"),
+    ),
     "processes": ("worker_killed", "sidecar_killed", "worker_killed", "sidecar_restarted"),
     "certificates": ("names_registered", "certificate_renewed"),
     "load": ("flood", "disk_full"),
@@ -23,7 +26,7 @@ LANES: Mapping[str, tuple[str, ...]] = {
     "redis": ("redis_killed", "redis_frozen"),
 }
 PAUSE_SECONDS: Mapping[str, float] = {
-    "vault": 14, "configuration": 9, "processes": 22, "certificates": 20, "load": 18,
+    "vault": 14, "configuration": 9, "processes": 55, "certificates": 20, "load": 18,
     "envoy": 40, "redis": 35,
 }  # fmt: skip
 """The mean pause between two disturbances of a lane."""

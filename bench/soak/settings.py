@@ -78,7 +78,8 @@ def sidecar_settings(
         "vault": {
             "address": shared.vault_address,
             "auth": {"method": "token_file", "path": str(shared.vault_token)},
-            "timeout_seconds": 1.0,
+            # More than the defaults: where the machine is busy, a slow answer is no outage.
+            "timeout_seconds": 3.0,
         },
         "tokens": {
             "issuers": [
@@ -109,6 +110,7 @@ def sidecar_settings(
                 "address": shared.redis_address,
                 "username": "septem",
                 "password_file": str(shared.redis_password),
+                "timeout_seconds": 3.0,
             },
         },
         "modules": {},

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 import resource
 import sys
 from contextlib import suppress
@@ -18,6 +19,7 @@ from demo.process import ManagedProcess, ProcessFault, fetch_text
 from sidecar.cli.admin_client import AdminFault, request_admin
 from sidecar.common.clock import monotonic_seconds
 
+_DECISION = re.compile("[0-9a-f]{8,}")
 START_SECONDS = 180.0
 DROPPED = "septem_audit_lines_dropped_total"
 FAULTS = "septem_internal_faults_total"
@@ -166,7 +168,8 @@ class Sidecar:
         for line in self.unit.audit_log.read_bytes().splitlines():
             with suppress(ValueError):
                 found.append(json.loads(line))
-        return [each for each in found if "decision_id" in each]
+        # The log has entries about itself too, of lines that were lost: those decide nothing.
+        return [each for each in found if _DECISION.fullmatch(str(each.get("decision_id", "")))]
 
 
 def _is_worker(pid: int) -> bool:

@@ -99,6 +99,12 @@ class Timeline:
             if start - margin <= each.at <= end + margin
         ]
 
+    def next_start(self, kinds: Iterable[str], after: float) -> float:
+        """Return when the next disturbance of these kinds begins; infinity if none does."""
+        wanted = frozenset(kinds)
+        starts = [each.start for each in (*self.spans, *self._open) if each.kind in wanted]
+        return min((start for start in starts if start >= after), default=math.inf)
+
     def meets(self, kinds: Iterable[str], start: float, end: float, after: float = 0.0) -> bool:
         """Tell whether a disturbance of these kinds overlaps an interval, or ended just before."""
         wanted = frozenset(kinds)

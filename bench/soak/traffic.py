@@ -86,7 +86,8 @@ class Client:
             kind: setting.edge.context(kind.protocol) for kind in (Http1, Http2)
         }
         self._connection: Connection | None = None
-        self._channels: dict[str, Any] = {}
+        self._channel: Any = None
+        self._channel_name = ""
 
     async def run(self, over: asyncio.Event, pause_seconds: float) -> None:
         """Send one request after another until it is over."""
@@ -97,8 +98,8 @@ class Client:
                 await asyncio.wait_for(over.wait(), pause_seconds)
         if self._connection is not None:
             self._connection.close()
-        for channel in self._channels.values():
-            await channel.close()
+        if self._channel is not None:
+            await self._channel.close()
 
     async def _send(self, ask: Ask) -> None:
         start = self._world.sends(ask)
@@ -204,7 +205,8 @@ class Client:
     async def _call(self, ask: Ask) -> None:
         headers, _ = self._headers(ask)
         sent = self._world.sends(ask)
-        method = self._channel(sent.name.name).unary_unary(ask.path)
+        channel = await self._channel_for(sent.name.name)
+        method = channel.unary_unary(ask.path)
         for again in range(_TRIES):
             call = method(b"x", timeout=ANSWER_SECONDS, metadata=headers, wait_for_ready=True)
             code = await call.code()
@@ -223,11 +225,15 @@ class Client:
         right = self._world.right_answers(sent, received)
         self._judge.decided(sent, received, answer, right)
 
-    def _channel(self, name: str) -> Any:
-        if name not in self._channels:
+    async def _channel_for(self, name: str) -> Any:
+        """Return the one channel that is kept: for another name another is made."""
+        if self._channel_name != name:
+            if self._channel is not None:
+                await self._channel.close()
             edge = self._setting.edge
             credentials = grpc.ssl_channel_credentials(edge.ca_pem.encode())
-            self._channels[name] = grpc.aio.secure_channel(
+            self._channel_name = name
+            self._channel = grpc.aio.secure_channel(
                 f"127.0.0.1:{edge.port}",
                 credentials,
                 options=[
@@ -238,7 +244,7 @@ class Client:
                     ("grpc.use_local_subchannel_pool", 1),
                 ],
             )
-        return self._channels[name]
+        return self._channel
 
     async def _limited(self, ask: Ask) -> None:
         """Use a token's limit up: never less than it passes, nor more than can be announced.

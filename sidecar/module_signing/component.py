@@ -38,6 +38,10 @@ class PublisherPoller:
         """Poll until cancelled."""
         await self._task.run()
 
+    async def refresh(self) -> None:
+        """Read the entry now; what can't be read changes nothing."""
+        await self.refresher.refresh()
+
     async def prepare(self, config: model.Config) -> PublisherRefresher:
         """Return the refresher for other settings, with its entry read. Raises ``Fault``."""
         before, modules = self._context.config.modules, config.modules
@@ -57,6 +61,8 @@ class PublisherPoller:
             self._task.replace(refresher.run)
             self._context.unwatch(before.status)
             self._context.watch(refresher.status)
+            self._context.refreshed.remove(before.status)
+            self._context.refreshed.append(refresher.status)
             self._publish(refresher.publishers)
 
     def _make(self, config: model.Config, modules: model.Modules) -> PublisherRefresher:
@@ -90,6 +96,8 @@ async def start(
     with context.waits.on(poller.refresher.status.name):
         await poller.refresher.load()
     context.spawn(poller.run())
+    context.refreshers.append(poller.refresh)
+    context.refreshed.append(poller.refresher.status)
 
     async def prepare(config: model.Config) -> PreparedPart:
         return PreparedPart(partial(poller.adopt, await poller.prepare(config), config))

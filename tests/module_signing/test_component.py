@@ -66,6 +66,37 @@ async def test_a_reload_reads_another_entry_before_it_takes_it() -> None:
         assert len(published) == 2, "the same entry is not read or published again"
 
 
+async def test_an_operator_has_the_entry_read_at_once() -> None:
+    """By SIGHUP and ``POST /keys/refresh``: a bundle or a publisher may have to go now."""
+    context, entry = AppContext(MODULES), PublisherEntry({"acme": pem(ONE)})
+    async with context.stack:
+        published = await start(context, entry)
+        (refresh,) = context.refreshers
+        entry.data = {"acme": pem(TWO)}
+        await refresh()
+        assert published[-1].find(kid(ONE)) is None
+        assert [status.problem for status in context.refreshed] == [""]
+        entry.data = {"withdrawn_bundles": ["rubbish"]}
+        await refresh()
+        (problem,) = [status.problem for status in context.refreshed]
+        assert "withdrawn_bundles" in problem, "and is told what could not be read"
+
+
+async def test_after_a_reload_the_entry_of_now_is_read_at_once() -> None:
+    context, entry = AppContext(MODULES), PublisherEntry({"acme": pem(ONE)})
+    async with context.stack:
+        published = await start(context, entry)
+        other = msgspec.structs.replace(MODULES, modules=model.Modules(path="other/publishers"))
+        (await context.reload_parts[0](other)).adopt()
+        entry.data = {"acme": pem(TWO)}
+        (refresh,) = context.refreshers
+        await refresh()
+        assert published[-1].find(kid(TWO)) is not None
+        assert [status.name for status in context.refreshed] == [
+            "the publishers in Vault entry secret/other/publishers"
+        ]
+
+
 async def test_an_entry_that_can_not_be_read_prevents_the_reload() -> None:
     context, entry = AppContext(MODULES), PublisherEntry({"acme": pem(ONE)})
     async with context.stack:

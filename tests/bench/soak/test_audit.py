@@ -40,18 +40,20 @@ def compared(lines: list[dict[str, Any]], dropped: float = 0, kills: int = 0) ->
 
 
 def test_each_answer_has_its_line() -> None:
-    assert compared(LINES) == Comparison(6, 6, 0, 0, 0, [])
+    assert compared(LINES) == Comparison(6, 6, 0, 0, 0, 0, [])
 
 
 @pytest.mark.parametrize("gone", range(len(LINES)))
 def test_a_line_that_is_missing_is_found_unless_it_is_counted(gone: int) -> None:
     left = [each for number, each in enumerate(LINES) if number != gone]
     assert len(compared(left).findings) == 1
-    assert compared(left, dropped=1) == Comparison(6, 5, 1, 0, 0, [])
+    assert compared(left, dropped=1) == Comparison(6, 5, 1, 0, 0, 0, [])
 
 
 def test_a_line_that_went_with_a_killed_process_is_explained_and_no_other() -> None:
-    assert compared(LINES[:3] + LINES[4:], kills=1) == Comparison(6, 5, 0, 1, 0, [])
+    found = compared(LINES[:3] + LINES[4:], kills=1)
+    assert found == Comparison(6, 5, 0, 1, found.killed_seconds, 0, [])
+    assert found.killed_seconds == pytest.approx(0.5), "/hot was answered at 30 and at 31"
     assert compared(LINES[:1] + LINES[2:], kills=1).findings
 
 

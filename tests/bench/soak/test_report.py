@@ -24,7 +24,7 @@ def outcome(*, lost: int = 0) -> Outcome:
         judge.lost(ASK, "no answer", 10.0)
     level = Level(600.0, 90.0, 1.25, 30.0, 0.0)
     plan = Plan("one sidecar", 7, 600, 1)
-    compared = Comparison(1230, 1229, 0, 1, 0, [])
+    compared = Comparison(1230, 1229, 0, 1, 0.25, 0, [])
     return Outcome(
         plan, 601.0, judge, {"flood": 3}, compared, 0.0, {"Envoy": [level]}, [2.5, 4.0], 88
     )
@@ -34,6 +34,7 @@ def test_the_table_has_every_figure() -> None:
     text = table([outcome(), outcome(lost=2)])
     assert "| **lost requests** | 0 | 2 |" in text
     assert "get 1,200, post 30" in text
+    assert "1, answered up to 0.2 s before" in text
     assert "in 2 restarts of up to 4.0 s" in text
     assert "Envoy +1.2 MB of 90 in 600 s, +0 files" in text
     assert all(line.count("|") == 4 for line in text.splitlines())

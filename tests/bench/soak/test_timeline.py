@@ -1,5 +1,7 @@
 """What may have been in force while a request was under way."""
 
+import math
+
 import pytest
 
 from bench.soak.timeline import Fact, Timeline
@@ -60,3 +62,5 @@ def test_what_is_told_of_a_moment_is_what_was_around_it() -> None:
     assert not timeline.meets(["flood"], 105, 110)
     assert timeline.meets(["flood"], 105, 110, after=2)
     assert not timeline.meets(["flood"], 90, 99)
+    assert timeline.next_start(["flood", "vault_killed"], 101) == 130
+    assert timeline.next_start(["flood"], 101) == math.inf

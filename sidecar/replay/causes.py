@@ -1,9 +1,8 @@
 """Which setting of the new configuration makes the difference, in the words of the file."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sidecar.authz.routes import Route
 from sidecar.common.reasons import Grant, Reason
 from sidecar.config import model
 from sidecar.replay.decider import Decider, Prediction
@@ -17,7 +16,7 @@ class _Case(NamedTuple):
     """What a setting is looked up by."""
 
     config: model.Config
-    route: Route | None
+    route: model.RouteSettings | None
     name: str
     line: RecordedLine
     detail: str
@@ -40,8 +39,8 @@ def cause_of(
 
     What is lost has the setting that denies; what is gained the one that denied before.
     """
-    target = decider.target_of(line) if line.path else None
-    route = target if isinstance(target, Route) else None
+    found = decider.route_of(line)
+    route = next((each for each in decider.config.routes if each.name == found), None)
     after = prediction.shadowed or prediction.reason
     reason = after
     if prediction.access == ALLOW and before.access != ALLOW and after not in _WITHOUT_TOKEN:
@@ -58,21 +57,20 @@ def _short(text: str) -> str:
 
 
 def _of_route(field: str) -> _Setting:
-    """Return the setting of a route with this name."""
+    """Return the setting of a route, by its path in the file."""
 
     def show(case: _Case) -> str:
-        if case.route is None:
+        settings: Any = case.route
+        if settings is None:
             return f"routes: none matches {case.line.method} on {case.line.host}"
-        value = getattr(case.route, _FIELDS.get(field, field))
-        shown = ", ".join(sorted(value)) if isinstance(value, frozenset | tuple) else value
+        for name in field.split("."):
+            settings = getattr(settings, name, None)
+        shown = ", ".join(sorted(settings)) if isinstance(settings, tuple) else settings
         if isinstance(shown, bool):
             shown = str(shown).lower()
         return f"routes[{case.name}].{field}: {shown or 'none'}"
 
     return show
-
-
-_FIELDS = {"binding.by": "bound_by", "path_reading": "path"}
 
 
 def _of_issuer(field: str) -> _Setting:
@@ -148,7 +146,7 @@ _SETTINGS: dict[str, _Setting] = {
     Reason.AUDIENCE_MISMATCH: _of_issuer("audiences"),
     Reason.PII_IN_TOKEN: _of_pii,
     Reason.TOKEN_BOUND: _of_route("binding.by"),
-    Reason.TOKEN_NOT_BOUND: _of_route("binding_required"),
+    Reason.TOKEN_NOT_BOUND: _of_route("binding.unbound"),
     Reason.TENANT_MISMATCH: _of_tenant,
     Reason.ROLE_MISSING: _of_route("roles"),
     Reason.SCOPE_MISSING: _of_route("scopes"),

@@ -147,8 +147,19 @@ def _places(decider: Decider) -> set[str]:
 
 
 def _bare(decision: Decision) -> Decision:
-    """Return a decision without what is each request's own."""
-    return replace(decision, fields=(), stream_milliseconds=0)
+    """Return a decision without what is each request's own, and what only a forged line has."""
+    token = decision.token
+    if token is not None:
+        claims = token.claims
+        tenant_id = claims.tenant_id if claims.tenant_id.isascii() else ""
+        shown = replace(
+            claims,
+            subject="-",
+            tenant_id=tenant_id,
+            roles=("-",) * bool(claims.roles),
+        )
+        token = replace(token, claims=shown)
+    return replace(decision, token=token, fields=(), stream_milliseconds=0)
 
 
 def _listed(headers: tuple[str, ...]) -> str:

@@ -22,7 +22,7 @@ from sidecar.config import model
 from sidecar.replay.evaluation import RecordedEvaluation, Then, UndecidableError, World
 from sidecar.replay.known import Known, known_of
 from sidecar.replay.limits import RecordedLimits
-from sidecar.replay.line import RecordedLine
+from sidecar.replay.line import ALLOW, RecordedLine
 from sidecar.replay.tokens import RecordedTokens, claims_of, ring_of_then
 from sidecar.tokens.claims import validity
 
@@ -104,6 +104,14 @@ class Decider:
             target = self._targets[key] = self._match(line)
         return target
 
+    def route_of(self, line: RecordedLine) -> str | None:
+        """Return the name of the route of a line's target, if it has one."""
+        try:
+            target = self.target_of(line)
+        except UndecidableError:
+            return None
+        return target.name if isinstance(target, Route) else None
+
     def _match(self, line: RecordedLine) -> Route | Denied:
         _check_target(line)
         try:
@@ -114,7 +122,8 @@ class Decider:
 
     def _without_limits(self, line: RecordedLine) -> Prediction:
         if line.reason == _CHALLENGE:
-            return Prediction("allow", line.reason, line.status, line.route)
+            access: Access = "allow" if line.outcome == ALLOW else "deny"
+            return Prediction(access, line.reason, line.status, line.route)
         known = known_of(line)
         if known is None:
             return unknown(f"reason {line.reason} is none of a rule's")

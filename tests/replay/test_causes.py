@@ -61,6 +61,20 @@ ROWS: dict[str, tuple[str, dict[str, Any], str]] = {
     "a client": (
         "clients on the api", {"principal": ""}, "routes[api].clients: spiffe://example/app",
     ),
+    "binding": (
+        "binding required", {"path": "/mtls/x", "route": "mtls"},
+        "routes[mtls].binding.unbound: refuse",
+    ),
+    "no binding": (
+        "no binding", {"path": "/proved/x", "route": "proved",
+                       "inputs": replace(INPUTS, cnf=("dpop",), dpop="x")},
+        "routes[proved].binding.by: none",
+    ),
+    "exact paths": (
+        "exact paths",
+        {"path": "/api/Admin/x", "outcome": "deny", "reason": "path_ambiguous", "status": 400},
+        "routes[api].path_reading: lenient",
+    ),
     "personal data": (
         "no personal data", {"warnings": ("claim 'nick' holds email (by its value)",)},
         "tokens.pii: by_name deny, by_value deny",

@@ -60,6 +60,7 @@ LONG = (
     "tests/runtime/test_serve.py",
     "tests/applications/test_requests.py",
     "tests/integration/test_audit_sinks.py",
+    "tests/replay/test_compare.py",
     "tests/idp/test_oidc_provider.py",
     "tests/integration/test_tenant_tables.py",
 )

@@ -71,7 +71,7 @@ test-image: $(STAMP)  ## build the image twice, and run it by runc and bubblewra
 
 test-kubernetes: $(STAMP)  ## the chart rendered by helm, held against what is kept; where there is Go
 	@tools/get-helm "$(VENV)/bin"
-	@$(PY) -m pytest tests/deploy/test_kubernetes.py $(ARGS)
+	@$(PY) -m pytest tests/deploy/test_kubernetes.py tests/deploy/test_gateways.py $(ARGS)
 
 kubernetes: $(STAMP)  ## write the chart's copies and the plain manifests, by helm
 	@tools/get-helm "$(VENV)/bin"

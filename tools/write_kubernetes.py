@@ -3,26 +3,36 @@
     python tools/write_kubernetes.py
 
 ``COPIES`` are files of the chart that are made from files of this repository. ``RENDERED`` are
-the plain manifests and further results, each of a file of values; they need helm.
+the plain manifests and further results, each of a file of values; they need helm. ``TRANSLATED`` is
+what Envoy Gateway's own program, egctl, makes of its resources.
 """
 
+import base64
 import copy
+import json
 import shutil
 import subprocess
 import sysconfig
 import tempfile
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from sidecar.cli.main import main
 
 ROOT = Path(__file__).parents[1]
 CHART = ROOT / "deploy/kubernetes/chart"
 GATEWAYS = ROOT / "deploy/kubernetes/gateways"
+TRANSLATED = ROOT / "tests/deploy/translated/envoy-gateway.json"
+"""What Envoy Gateway makes of its file, as a running Envoy's dump would have it."""
 _BEGIN, _END = "# filters: begin\n", "# filters: end\n"
 _KEPT = {
     ROOT / "deploy/kubernetes/values": ROOT / "deploy/kubernetes/manifests",
@@ -87,13 +97,25 @@ def filters_before_the_check(listeners: list[Any]) -> list[Any]:
 def _json_patches(listeners: list[Any]) -> list[Any]:
     """Return the patches of Envoy Gateway; each filter is put first, so the last one begins."""
     at = "filter_chains[0].filters[0].typed_config.http_filters[0]"
+    listener = "type.googleapis.com/envoy.config.listener.v3.Listener"
+    patches: list[tuple[str, str, Any]] = [
+        (listener, at, each) for each in reversed(filters_before_the_check(listeners))
+    ]
+    # Upgrades whose Connection removes headers: the first route of each virtual host. Its setting
+    # for ext_authz is under a name that is not Envoy Gateway's: it is checked like the others.
+    (https,) = [each for each in listeners if each["name"] == "https"]
+    manager = https["filter_chains"][0]["filters"][0]["typed_config"]
+    first = dict(manager["route_config"]["virtual_hosts"][0]["routes"][0])
+    del first["typed_per_filter_config"]
+    routes = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
+    patches.append((routes, "virtual_hosts[*].routes[0]", first))
     return [
         {
-            "type": "type.googleapis.com/envoy.config.listener.v3.Listener",
+            "type": kind,
             "name": "gateways/edge/https",
-            "operation": {"op": "add", "jsonPath": at, "value": each},
+            "operation": {"op": "add", "jsonPath": path, "value": value},
         }
-        for each in reversed(filters_before_the_check(listeners))
+        for kind, path, value in patches
     ]
 
 
@@ -138,6 +160,71 @@ def render(helm: str, values: Path) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
+def find_egctl() -> str | None:
+    """Return Envoy Gateway's own program, of the environment or of the machine."""
+    return shutil.which("egctl", path=sysconfig.get_path("scripts")) or shutil.which("egctl")
+
+
+def translate(egctl: str) -> str:
+    """Have Envoy Gateway translate its file: what Envoy gets, as a dump of its configuration.
+
+    The listener's certificate is made for that and left out. Raises ``SystemExit`` if a resource is
+    not accepted.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "in.yaml"
+        parts = [GATEWAYS / "envoy-gateway.yaml", ROOT / "tests/deploy/gateway_application.yaml"]
+        path.write_text("---\n".join([*(each.read_text() for each in parts), _secret()]))
+        command = [egctl, "experimental", "translate", "--from", "gateway-api", "--file", str(path)]
+        command += ["--to", "gateway-api,xds", "--type", "all", "--output", "json"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    document = json.loads(done.stdout)
+    refused = [each for each in _conditions(document) if each.get("status") == "False"]
+    if refused:
+        raise SystemExit(f"Envoy Gateway does not accept: {refused}")
+    dump = document["xds"]["gateways/edge"]
+    dump["configs"] = [each for each in dump["configs"] if "Secrets" not in each["@type"]]
+    return json.dumps(dump, indent=1, sort_keys=True) + "\n"
+
+
+def _conditions(node: Any) -> Iterator[dict[str, Any]]:
+    """Yield what is said of resources: whether they are accepted, programmed, resolved."""
+    if isinstance(node, dict):
+        yield from node.get("conditions") or ()
+        for value in node.values():
+            yield from _conditions(value)
+    if isinstance(node, list):
+        for value in node:
+            yield from _conditions(value)
+
+
+def _secret() -> str:
+    """Return a certificate for the gateway's listener, as a Secret."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "app.example.com")])
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(start)
+        .not_valid_after(start.replace(year=2046))
+        .sign(key, hashes.SHA256())
+    )
+    form = Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+    data = {
+        "tls.crt": base64.b64encode(certificate.public_bytes(Encoding.PEM)).decode(),
+        "tls.key": base64.b64encode(key.private_bytes(*form)).decode(),
+    }
+    metadata = {"name": "edge-tls", "namespace": "gateways"}
+    secret = {"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls"}
+    return yaml.safe_dump({**secret, "metadata": metadata, "data": data})
+
+
 def write() -> None:
     """Write all of it. Ends with a sentence where that can't be."""
     for path, text in copies().items():
@@ -151,6 +238,10 @@ def write() -> None:
             raise SystemExit(f"{values}: {done.stderr}")
         result.parent.mkdir(exist_ok=True)
         result.write_text(done.stdout)
+    egctl = find_egctl()
+    if egctl is None:
+        raise SystemExit("no egctl, so the translation stays as it is: tools/get-helm installs it")
+    TRANSLATED.write_text(translate(egctl))
 
 
 if __name__ == "__main__":

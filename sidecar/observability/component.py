@@ -251,8 +251,11 @@ async def _watch_audit(
             health.set_unhealthy(
                 _AUDIT, "the thread that writes lines has ended: restart the sidecar"
             )
-        _show(health, _SINKS, "; ".join(describe_sinks(sinks)))
-        _show(health, _SPOOL, "" if sinks.spool is None else sinks.spool.problem)
+        of_sinks = "; ".join(describe_sinks(sinks))
+        of_spool = "" if sinks.spool is None else sinks.spool.problem
+        _show(health, _SINKS, of_sinks)
+        _show(health, _SPOOL, of_spool)
+        watch.hear("; ".join(filter(None, (of_sinks, of_spool))), wall_seconds())
 
 
 def _show(health: Health, part: str, words: str) -> None:

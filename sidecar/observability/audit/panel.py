@@ -84,6 +84,17 @@ def audit_panel(audit: AuditLog, watch: SinkWatch, ask: Ask) -> Panel:
                 " of the allowed requests (audit.sample_allowed).",
             )
         )
+    if watch.words:
+        findings.append(
+            PanelFinding(
+                Severity.WARNING,
+                "audit-sinks",
+                f"Audit lines do not reach every sink: {watch.words}.",
+                watch.words_since,
+                "Mend the sink that is named. Lines wait for it on disk as long as the spool has"
+                " room, and are sent in their order afterwards.",
+            )
+        )
     facts: tuple[tuple[str, Value], ...] = (
         ("state", state),
         ("sink", where),

@@ -33,8 +33,17 @@ class SinkWatch:
         self.lost = 0
         """How many were, since then."""
         self.last_problem = ""
+        self.words = ""
+        """What is wrong with single sinks, or with what waits for them on disk."""
+        self.words_since: float | None = None
+        """Since when something is."""
         self._before: tuple[int, int] | None = None
         self._waiting_since: float | None = None
+
+    def hear(self, words: str, now: float) -> None:
+        """Take what the sinks say of themselves; nothing where all is well."""
+        self.words = words
+        self.words_since = (self.words_since or now) if words else None
 
     def look(self, log: WatchedLog, now: float, *, quiet_seconds: float = 300.0) -> None:
         """Look at a log; losses that are ``quiet_seconds`` apart are two stories."""

@@ -181,3 +181,13 @@ class Nowhere:
     def reopen(self) -> None: ...
 
     def close(self) -> None: ...
+
+
+def test_a_single_sink_that_is_away() -> None:
+    watch = SinkWatch()
+    watch.hear("clickhouse: Connection refused, 1,200 lines wait", NOW - 40)
+    (finding,) = audit(Log(), watch).findings
+    assert (finding.severity, finding.part, finding.since) == (
+        Severity.WARNING, "audit-sinks", NOW - 40,
+    )  # fmt: skip
+    assert "clickhouse: Connection refused" in finding.wrong

@@ -50,3 +50,12 @@ def test_the_last_words_stay_when_it_is_over() -> None:
     log.problem = ""
     watch.look(log, 2.0)
     assert watch.last_problem == "No space left on device"
+
+
+def test_what_sinks_say_and_since_when() -> None:
+    watch = SinkWatch()
+    for now, words in ((1.0, ""), (2.0, "clickhouse: away"), (3.0, "clickhouse: still away")):
+        watch.hear(words, now)
+    assert (watch.words, watch.words_since) == ("clickhouse: still away", 2.0)
+    watch.hear("", 4.0)
+    assert watch.words_since is None

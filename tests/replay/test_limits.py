@@ -67,6 +67,8 @@ def test_a_refusal_by_a_limit_that_is_the_same_stays_one() -> None:
     detail = "tenant: 10 requests per second, burst 3; would have passed in 0.050 s"
     then = line(outcome="deny", reason="rate_limited", status=429, detail=detail)
     assert Comparer(config).compare(then).verdict is ReplayVerdict.SAME
+    shadow = limited("tenant: {requests: 10, per_seconds: 1, burst: 3, shadow: true}")
+    assert Comparer(shadow).compare(then).verdict is ReplayVerdict.GAINED
     wider = limited("tenant: {requests: 100, per_seconds: 1, burst: 30}")
     assert Comparer(wider).compare(then).verdict is ReplayVerdict.GAINED
     assert Comparer(parse_config(POLICY, "test")).compare(then).verdict is ReplayVerdict.GAINED

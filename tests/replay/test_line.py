@@ -68,6 +68,7 @@ OF_PARTS = {
     "of another type": {"iss": 5},
     "a list": [],
     "a time beyond numbers": {"iss": "i", "exp": 1e300},
+    "a time before all numbers": {"iss": "i", "nbf": -1e300},
 }
 
 

@@ -41,7 +41,7 @@ UNIT = FOLDER / NAME
 DROP_INS = sorted((FOLDER / f"{NAME}.d").glob("*.conf"))
 CREDENTIALS = f"/run/credentials/{NAME}"
 WORST_EXPOSURE = 2.0
-READY_SECONDS = 30.0
+READY_SECONDS = 60.0
 SIDECAR_UID, ENVOY_UID = 61_532, 61_533
 
 analyze = pytest.mark.skipif(
@@ -292,6 +292,7 @@ def test_the_sidecar_serves_an_envoy_of_another_user_under_the_unit(
     installed.configure(settings)
     with ExitStack() as exits:
         manager = Systemd(str(installed.folder / "systemd/notify"))
+        manager.socket.settimeout(READY_SECONDS)
         exits.callback(manager.socket.close)
         (installed.folder / "systemd/notify").chmod(0o777)
         application = SampleApplication()

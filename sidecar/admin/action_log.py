@@ -5,10 +5,17 @@ from collections import deque
 from typing import NamedTuple
 
 from sidecar.common.clock import Now
-from sidecar.common.printable import printable
+from sidecar.common.printable import plural, printable
 from sidecar.common.redact import redact
 from sidecar.observability.alerts import Severity
-from sidecar.observability.panel import Ask, At, Mark, Panel, Row, Table, plural
+from sidecar.observability.panel import (
+    Ask,
+    At,
+    Mark,
+    Panel,
+    Row,
+    Table,
+)
 
 KEPT_ACTIONS = 100
 _MAX_WORDS = 512

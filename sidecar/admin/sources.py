@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from sidecar.common.polling import PollStatus
+from sidecar.common.printable import plural
 from sidecar.observability.alerts import Severity
 from sidecar.observability.panel import (
     Ask,
@@ -11,7 +12,6 @@ from sidecar.observability.panel import (
     Panel,
     Row,
     Table,
-    plural,
     poll_findings,
 )
 

@@ -16,7 +16,7 @@ from sidecar.cli.audit_subject import add_forget, add_subject
 from sidecar.cli.output import add_json, print_json
 from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.common.errors import Fault
-from sidecar.common.printable import printable
+from sidecar.common.printable import plural, printable
 from sidecar.config import model
 from sidecar.config.load import load_config
 from sidecar.observability.audit.chain import Head, read_link
@@ -248,11 +248,11 @@ def _show(report: TrailReport) -> None:
         print(f"{hidden} more findings are not shown")
     if not report.signatures_checked:
         print("no signature was checked: give the key of the checkpoints (--key)")
-    count = f"{report.lines} lines, {report.bytes} bytes"
+    count = f"{plural(report.lines, 'line')}, {plural(report.bytes, 'byte')}"
     if report.is_whole:
         print(f"the trail holds: {count}")
     else:
-        print(f"THE TRAIL DOES NOT HOLD: {report.problems} problems in {count}")
+        print(f"THE TRAIL DOES NOT HOLD: {plural(report.problems, 'problem')} in {count}")
 
 
 def _of_trail(trail: TrailSummary) -> str:

@@ -16,7 +16,7 @@ from sidecar.cli.config_reload import add_reload
 from sidecar.cli.config_show import add_show
 from sidecar.cli.output import add_json, print_json
 from sidecar.common.errors import ConfigFault
-from sidecar.common.printable import printable
+from sidecar.common.printable import plural, printable
 from sidecar.config.load import Loaded, load_located
 from sidecar.config.model import Config
 from sidecar.config.problem import LocatedProblem
@@ -91,8 +91,10 @@ def _show(
             print(printable(f"{file}: {kind}: {each}"))
     print(
         printable(
-            f"{file}: good ({len(config.routes)} routes, {len(config.tokens.issuers)} issuers, "
-            f"{len(config.certificates)} certificates, {len(config.tenants)} tenants)"
+            f"{file}: good ({plural(len(config.routes), 'route')}, "
+            f"{plural(len(config.tokens.issuers), 'issuer')}, "
+            f"{plural(len(config.certificates), 'certificate')}, "
+            f"{plural(len(config.tenants), 'tenant')})"
         )
     )
     kept = config.headers.keep_overrides or any(route.keep_overrides for route in config.routes)

@@ -12,7 +12,7 @@ from sidecar.cli.envoy_init import add_init
 from sidecar.cli.files import read_text
 from sidecar.cli.output import add_json, print_json
 from sidecar.common.errors import ConfigFault, Fault
-from sidecar.common.printable import printable
+from sidecar.common.printable import plural, printable
 from sidecar.config.load import load_config
 from sidecar.config.model import Config
 from sidecar.config.yamltree import YamlTree, parse_yaml
@@ -172,10 +172,6 @@ def _show(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> None:
     errors = sum(row["severity"] == RuleSeverity.ERROR for row in rows)
     warnings = len(rows) - errors
     if rows:
-        print(f"{_counted(errors, 'error')}, {_counted(warnings, 'warning')}")
+        print(f"{plural(errors, 'error')}, {plural(warnings, 'warning')}")
     else:
         print(printable(f"{', '.join(names)}: nothing found by {len(RULES)} rules"))
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"

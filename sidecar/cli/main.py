@@ -17,7 +17,7 @@ from typing import TextIO, cast
 
 from sidecar.cli.entry import chosen_command
 from sidecar.common.errors import ConfigFault, Fault
-from sidecar.common.printable import PrintableStream, printable, printable_lines
+from sidecar.common.printable import PrintableStream, plural, printable, printable_lines
 from sidecar.runtime.signals import SignalThread
 
 EXIT_FAULT = 1
@@ -165,8 +165,7 @@ def _show_config_fault(fault: ConfigFault, *, as_json: bool) -> None:
         return
     for problem in fault.problems:
         print(printable(f"{fault.source}: {problem}"), file=sys.stderr)
-    count = len(fault.problems)
-    print(f"{count} problem{'s' if count > 1 else ''} found", file=sys.stderr)
+    print(f"{plural(len(fault.problems), 'problem')} found", file=sys.stderr)
 
 
 def _version() -> str:

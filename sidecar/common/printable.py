@@ -71,3 +71,8 @@ class PrintableStream:
     def __getattr__(self, name: str) -> object:
         """Delegate everything else to the stream."""
         return getattr(self._stream, name)
+
+
+def plural(count: int, noun: str) -> str:
+    """Return a number with its noun."""
+    return f"{count:,} {noun}" + "s" * (count != 1)

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+from sidecar.common.printable import plural
 from sidecar.limits.bucket import Bucket
 from sidecar.limits.buckets import Buckets
 from sidecar.limits.ports import Store
@@ -16,7 +17,6 @@ from sidecar.observability.panel import (
     Table,
     Value,
     page_of,
-    plural,
     poll_findings,
 )
 

@@ -1,5 +1,6 @@
 """What the operator's page says of alerts: the last ones, and whether they are delivered. Pure."""
 
+from sidecar.common.printable import plural
 from sidecar.observability.alerts import Alerts, Severity, Webhook
 from sidecar.observability.panel import (
     Ask,
@@ -10,7 +11,6 @@ from sidecar.observability.panel import (
     Row,
     Table,
     Value,
-    plural,
 )
 
 _COLUMNS = (

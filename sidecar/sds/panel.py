@@ -3,8 +3,17 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from sidecar.common.printable import plural
 from sidecar.observability.alerts import Severity
-from sidecar.observability.panel import Ask, At, Mark, Panel, PanelFinding, Row, Table, plural
+from sidecar.observability.panel import (
+    Ask,
+    At,
+    Mark,
+    Panel,
+    PanelFinding,
+    Row,
+    Table,
+)
 
 KEPT_REFUSALS = 20
 RECENT_SECONDS = 600.0

@@ -38,7 +38,7 @@ def test_files_are_read_in_the_order_in_which_they_were_written(
     assert main(["audit", "verify", new, str(old), *key]) == 1
     said = capsys.readouterr().out
     assert f"{new}:1: missing: lines 34 to 66 are missing" in said
-    assert "THE TRAIL DOES NOT HOLD: 1 problems" in said
+    assert "THE TRAIL DOES NOT HOLD: 1 problem in" in said
 
 
 def test_what_was_found_as_json(

@@ -9,6 +9,7 @@ from sidecar.certificates.managed.certificate import NEVER, ManagedCertificate
 from sidecar.certificates.managed.manager import CertificateManager
 from sidecar.certificates.managed.probe import ProbeView, Target
 from sidecar.certificates.managed.renewal import Level
+from sidecar.common.printable import plural
 from sidecar.observability.alerts import Severity
 from sidecar.observability.panel import (
     VAULT,
@@ -22,7 +23,6 @@ from sidecar.observability.panel import (
     Table,
     Value,
     page_of,
-    plural,
     utc,
 )
 

@@ -13,6 +13,7 @@ from sidecar.certificates.managed.manager import CertificateManager
 from sidecar.certificates.managed.panel import next_step, renew_action, renewal_findings
 from sidecar.certificates.on_demand.name_table import Entry
 from sidecar.common.polling import PollStatus
+from sidecar.common.printable import plural
 from sidecar.observability.alerts import Severity
 from sidecar.observability.panel import (
     VAULT,
@@ -25,7 +26,6 @@ from sidecar.observability.panel import (
     Table,
     Value,
     page_of,
-    plural,
     poll_findings,
 )
 

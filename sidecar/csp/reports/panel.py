@@ -1,8 +1,17 @@
 """What the operator's page says of CSP reports. All of it comes from unknown clients."""
 
+from sidecar.common.printable import plural
 from sidecar.csp.reports.intake import ReportIntake
 from sidecar.csp.reports.store import Key, ReportRow, ReportStore
-from sidecar.observability.panel import Ask, At, Panel, Row, Table, Value, page_of, plural
+from sidecar.observability.panel import (
+    Ask,
+    At,
+    Panel,
+    Row,
+    Table,
+    Value,
+    page_of,
+)
 
 _COLUMNS = (
     ("count", "Count"), ("directive", "Directive"), ("blocked", "Blocked"),

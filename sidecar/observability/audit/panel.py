@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
+from sidecar.common.printable import plural
 from sidecar.common.reason_texts import reasons
 from sidecar.observability.alerts import Severity
 from sidecar.observability.audit.entry import AuditLine
@@ -19,7 +20,6 @@ from sidecar.observability.panel import (
     Row,
     Table,
     Value,
-    plural,
 )
 
 RECENT_SECONDS = 300.0

@@ -2,11 +2,19 @@
 
 from collections.abc import Iterator
 
+from sidecar.common.printable import plural
 from sidecar.observability.alerts import Severity
 from sidecar.observability.audit.metrics import outcomes_of
 from sidecar.observability.audit.sink_set import AuditSinks, SinkEntry, Way
 from sidecar.observability.audit.spool.reader import SpoolReader
-from sidecar.observability.panel import Mark, Panel, PanelFinding, Row, Table, Value, plural
+from sidecar.observability.panel import (
+    Mark,
+    Panel,
+    PanelFinding,
+    Row,
+    Table,
+    Value,
+)
 
 _COLUMNS = (
     ("sink", "Sink"), ("state", "State"), ("waiting", "Waiting"), ("delivered", "Delivered"),

@@ -1,5 +1,6 @@
 """What the operator's page says of the configuration in force, and of its reloads. Pure."""
 
+from sidecar.common.printable import plural
 from sidecar.observability.alerts import Severity
 from sidecar.observability.panel import (
     Action,
@@ -11,7 +12,6 @@ from sidecar.observability.panel import (
     Row,
     Table,
     Value,
-    plural,
     utc,
 )
 from sidecar.runtime.reload.outcome import MAX_LISTED, ReloadOutcome, ReloadResult

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from sidecar.common.printable import plural
 from sidecar.observability.alerts import Severity
 from sidecar.observability.panel import (
     Action,
@@ -13,7 +14,6 @@ from sidecar.observability.panel import (
     Row,
     Span,
     Table,
-    plural,
 )
 from sidecar.runtime.workers.process import Ended
 from sidecar.runtime.workers.slot import Slot, WorkerEnd

@@ -25,6 +25,7 @@ TYPES = "type.googleapis.com/envoy.extensions"
 HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 READ_HEADERS = (
     ":method",
+    "x-request-id",
     "authorization",
     "dpop",
     "origin",

@@ -43,6 +43,9 @@ class _BoundedAdapter(HTTPAdapter):
                 response = super().send(request, **{**options, "stream": True})
                 content = response.raw.read(self._max_response_bytes + 1, decode_content=True)
                 response.close()
+            except urllib3.exceptions.ReadTimeoutError as exc:
+                if not exchange.expired:
+                    raise requests.exceptions.ReadTimeout("the answer stops") from exc
             except urllib3.exceptions.HTTPError as exc:
                 if not exchange.expired:
                     raise requests.exceptions.ConnectionError("the answer is cut off") from exc

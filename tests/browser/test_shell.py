@@ -268,7 +268,7 @@ SESSION = """async token => {
     return seen;
 }"""
 OF_EACH = {"date", "x-request-id", "x-envoy-upstream-service-time"}
-DECISION = re.compile(r"urn:septem:decision:\w+")
+OWN_IDS = re.compile(r"urn:septem:decision:\w+|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 REPEATABLE = {
     "get", "again", "query", "conditional", "range", "head", "post", "form", "put", "remove",
     "kept", "bare", "file", "forged",
@@ -281,7 +281,7 @@ def session(page: Page, token: str) -> Any:
     for answer in seen.values():
         if isinstance(answer, list):
             answer[2] = [pair for pair in answer[2] if pair[0] not in OF_EACH]
-            answer[3] = DECISION.sub("", answer[3])
+            answer[3] = OWN_IDS.sub("", answer[3])
     return seen
 
 

@@ -49,7 +49,7 @@ HEADERS: dict[str, Any] = {
     },
 }
 _OF_EACH = {"x-request-id", "date", "x-envoy-upstream-service-time"}
-_OF_EACH_LINE = {"time", "decision_id", "request_id", "latency_us"}
+_OF_EACH_LINE = {"time", "decision_id", "request_id", "latency_us", "seq", "chain"}
 _OF_EACH_ACCESS = {"time", "milliseconds", "request_id", "decision_id", "repeated_as"}
 
 

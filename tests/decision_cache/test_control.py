@@ -20,6 +20,7 @@ from sidecar.decision_cache.protocol import (
     COMMON_BYTES,
     COMMON_OFFSET,
     POOL_OFFSET,
+    PROTOCOL,
     ROW,
     ROWS_OFFSET,
     TABLE_OFFSET,
@@ -35,7 +36,7 @@ def test_the_head_says_what_it_is() -> None:
     magic, protocol, workers, size, stale, secret, slots = struct.unpack_from(
         "<8sIIQQ32sI", one.bytes
     )
-    assert (magic, protocol, workers, size) == (b"SEPTEMDC", 2, 2, one.size)
+    assert (magic, protocol, workers, size) == (b"SEPTEMDC", PROTOCOL, 2, one.size)
     assert (stale, slots, secret) == (500_000_000, 3, secret_of(one))
     assert len(bytes.fromhex(secret.decode())) == 16
     assert secret != secret_of(other)

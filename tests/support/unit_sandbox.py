@@ -69,10 +69,12 @@ def sandbox(
     command += ["prlimit", f"--nofile={nofile}", "--core=0"]
     command += ["bwrap", "--die-with-parent", "--unshare-ipc", "--unshare-uts"]
     code = (sys.base_prefix, sys.prefix, str(ROOT))
+    # First: the project may be below it.
+    command += ["--perms", "1777", "--tmpfs", "/tmp"]  # noqa: S108
     for folder in _folders(*code, *readable, *writable, "/opt/septem-sidecar/bin"):
         command += ["--perms", "0755", "--dir", folder]
     command += _root(set(writable) | set(readable))
-    command += ["--bind", proc, "/proc", "--dev", "/dev", "--tmpfs", "/tmp"]  # noqa: S108
+    command += ["--bind", proc, "/proc", "--dev", "/dev"]
     for at in code:
         command += ["--ro-bind", at, at]
     for at, path in readable.items():
@@ -89,7 +91,7 @@ def sandbox(
 
 def _folders(*paths: str) -> list[str]:
     """Return every folder above these, the outer ones first; bubblewrap's own are root's alone."""
-    return sorted({str(above) for path in paths for above in Path(path).parents} - {"/"})
+    return sorted({str(above) for path in paths for above in Path(path).parents} - {"/", "/tmp"})  # noqa: S108
 
 
 def _root(above: set[str]) -> list[str]:

@@ -14,12 +14,15 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from sidecar.common.clock import Now, wall_seconds
 from sidecar.observability.audit.entry import AuditEntry, encode_entry
-from sidecar.observability.audit.refusals import RecentRefusals
 from sidecar.observability.audit.sinks import LinesRefusedError, PartialWriteError, Sink
-from sidecar.observability.audit.trail import Trail
+
+if TYPE_CHECKING:  # a worker's lines are chained by the main process: it need not load how
+    from sidecar.observability.audit.refusals import RecentRefusals
+    from sidecar.observability.audit.trail import Trail
 
 _POLL_SECONDS = 0.1
 _RETRY_SECONDS = 1.0
@@ -43,8 +46,8 @@ class AuditLog:
         queue_bytes: int = QUEUE_BYTES,
         on_error: Callable[[OSError], None],
         sample_allowed: float = 1.0,
-        trail: Trail | None = None,
-        refusals: RecentRefusals | None = None,
+        trail: "Trail | None" = None,
+        refusals: "RecentRefusals | None" = None,
         now: Now = wall_seconds,
         unsettled: Callable[[], int] = lambda: 0,
     ) -> None:

@@ -152,7 +152,8 @@ def test_the_load_is_shared_and_the_numbers_add_up(stack: WorkerStack) -> None:
 
 
 def test_a_worker_is_small(stack: WorkerStack) -> None:
-    assert all(resident_mb(pid) <= MAX_WORKER_MB for pid in stack.worker_pids())
+    sizes = [resident_mb(pid) for pid in stack.worker_pids()]
+    assert all(size <= MAX_WORKER_MB for size in sizes), sizes
     for number in range(WORKERS):
         reported = stack.metrics()[f'septem_worker_resident_memory_bytes{{worker="{number}"}}']
         assert reported / 1e6 <= MAX_WORKER_MB

@@ -147,8 +147,10 @@ def bearer(issuer: Issuer) -> tuple[str, str]:
 
 def test_a_login_s_body_reaches_the_sidecar_and_no_larger_one(edge: Client) -> None:
     json_type = ("content-type", "application/json")
-    tried = [edge.post("/login", b'{"user": "mallory"}', (json_type,)).status for _ in range(3)]
-    assert tried == [200, 200, 429], "by the account that stands in the body"
+    tried = [edge.post("/login", b'{"user": "mallory"}', (json_type,)).status for _ in range(5)]
+    # Two in each of the two workers, if neither has heard of the other's (docs/limits.md).
+    assert tried[:2] == [200, 200]
+    assert tried[-1] == 429, "by the account that stands in the body"
     assert edge.post("/login", b'{"user": "alice"}', (json_type,)).status == 200
     assert edge.post("/login", b'"' + b"x" * 9000 + b'"', (json_type,)).status == 413
 

@@ -53,7 +53,8 @@ class Layout(NamedTuple):
 def read_layers(pyproject: Path = ROOT / "pyproject.toml") -> tuple[tuple[str, ...], ...]:
     """Return the layers of the import contract from the top, each with its components."""
     contracts = tomllib.loads(pyproject.read_text())["tool"]["importlinter"]["contracts"]
-    (layers,) = (each["layers"] for each in contracts if each["type"] == "layers")
+    is_sidecars = {"type": "layers", "containers": ["sidecar"]}.items()
+    (layers,) = (each["layers"] for each in contracts if is_sidecars <= each.items())
     return tuple(
         tuple(name.strip().removeprefix("(").removesuffix(")") for name in line.split(":"))
         for line in layers

@@ -164,6 +164,44 @@ class Trust:
         _check_range(self, "poll_seconds", 1, 86_400)
 
 
+@dataclass(frozen=True, slots=True)
+class FieldKeySettings:
+    """The KEK of data keys in a Vault transit mount, and how long data keys are used."""
+
+    kek: str
+    """A transit key, aes256-gcm96 with ``derived=true``: it binds a data key to its scope."""
+    mount: str = "transit"
+    kek_per_tenant: bool = False
+    """Wrap with ``<kek>-<tenant>``: deleting that key ends backups of the wrapped keys too."""
+    may_create: bool = True
+    """Make the first key of a scope, and the next one when the last has become old."""
+    ttl_seconds: float = 300.0
+    """After this the key store and Vault are asked again. Other processes see a shredding then."""
+    max_stale_seconds: float = 3600.0
+    """How long keys are used without Vault having confirmed them; then they are wiped."""
+    rotate_after_seconds: float = 7_776_000.0
+    max_scopes: int = 1000
+    """Scopes whose keys are in memory at once."""
+
+    def __post_init__(self) -> None:
+        _check_paths(self, "kek", "mount")
+        if "/" in self.kek:
+            raise SettingsFault(f"kek {self.kek!r} is the name of a key, and no path")
+        _check_range(self, "ttl_seconds", 1, 86_400)
+        _check_range(self, "max_stale_seconds", 1, 604_800)
+        _check_range(self, "rotate_after_seconds", 3600, 31_536_000)
+        _check_range(self, "max_scopes", 1, 100_000)
+        if self.max_stale_seconds < self.ttl_seconds:
+            raise SettingsFault("max_stale_seconds must not be less than ttl_seconds")
+        if self.rotate_after_seconds <= self.publish_ahead_seconds:
+            raise SettingsFault("rotate_after_seconds must be more than twice max_stale_seconds")
+
+    @property
+    def publish_ahead_seconds(self) -> float:
+        """How long a new version is only read: until no process can be without it."""
+        return 2 * self.max_stale_seconds
+
+
 def _is_address(address: str) -> bool:
     if not _ADDRESS.fullmatch(address):
         return False

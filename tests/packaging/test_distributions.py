@@ -27,6 +27,7 @@ import sys
 before = set(sys.modules)
 sys.path.insert(0, sys.argv[1])
 import workload.mtls
+import workload.encryption
 assert workload.__file__.startswith(sys.argv[1])
 print(*{name.partition(".")[0] for name in set(sys.modules) - before})
 """

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from workload.encryption import FieldKeySettings
 from workload.mtls import (
     AppRoleLogin,
     CertLogin,
@@ -55,6 +56,16 @@ WRONG: list[tuple[str, Callable[[], Any], str]] = [
     ("JWT's role", lambda: JwtLogin("", "j"), "role"),
     ("Kubernetes' role", lambda: KubernetesLogin("a b"), "role"),
     ("the certificate's role", lambda: CertLogin("c", "k", role="."), "role"),
+    ("a KEK above", lambda: FieldKeySettings("../a"), "kek"),
+    ("a path of a KEK", lambda: FieldKeySettings("a/b"), "no path"),
+    ("a KEK's mount", lambda: FieldKeySettings("a", mount="a//b"), "mount"),
+    ("keys for no time", lambda: FieldKeySettings("a", ttl_seconds=0), "ttl_seconds"),
+    ("keys for ever", lambda: FieldKeySettings("a", max_stale_seconds=1e9), "max_stale_seconds"),
+    ("stale before they are old", lambda: FieldKeySettings("a", ttl_seconds=3601), "less than"),
+    ("rotation every minute", lambda: FieldKeySettings("a", rotate_after_seconds=60), "rotate"),
+    ("rotation before a key writes", lambda: FieldKeySettings("a", rotate_after_seconds=7200),
+     "twice max_stale_seconds"),
+    ("no scope", lambda: FieldKeySettings("a", max_scopes=0), "max_scopes"),
     ("no SPIFFE ID", lambda: Workload(SERVER, PkiRole("s"), Trust(PkiRoots()), spiffe_id="me"),
      "spiffe_id"),
     ("two SPIFFE IDs", lambda: Workload(
@@ -74,4 +85,5 @@ def test_what_is_meant_so_is_taken() -> None:
         VaultServer(address, LOGIN, namespace="team/a")
     Trust(KvRoots("roots/services", crl_field="crls"), peers=("spiffe://a/*",), spki_pins=(PIN,))
     CertLogin("c", "k")
+    assert FieldKeySettings("fields").publish_ahead_seconds == 7200
     KubernetesLogin("service")

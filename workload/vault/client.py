@@ -47,7 +47,7 @@ class VaultApi:
             "uri_sans": ",".join(uri_sans),
             "ttl": f"{role.ttl_seconds}s",
         }
-        data = _data(await self._call("POST", path, request), path)
+        data = _data(await self.call("POST", path, request), path)
         above = data.get("ca_chain") or [data.get("issuing_ca")]
         return "\n".join((_pem(data.get("certificate"), path), *_pems(above, path))) + "\n"
 
@@ -64,7 +64,7 @@ class VaultApi:
         for mount in roots.mounts:
             for reference, has_key in (await self._issuers(mount)).items():
                 where = f"{mount}/issuer/{reference}"
-                data = _data(await self._call("GET", f"{where}/json"), where)
+                data = _data(await self.call("GET", f"{where}/json"), where)
                 chain = data.get("ca_chain") or [data.get("certificate")]
                 chains.append("\n".join(_pems(chain, where)))
                 if roots.crl is True and not has_key:
@@ -80,11 +80,24 @@ class VaultApi:
         """Drop the token."""
         self._session.forget()
 
+    async def call(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
+        """Make one call below ``/v1/``; a refused token is replaced once."""
+        token = await self._session.token()
+        try:
+            return await self._http.ask(method, path, token, body)
+        except VaultRefuses:
+            other = await self._session.after_refusal(token)
+            if other is None:
+                raise
+        answer = await self._http.ask(method, path, other, body)
+        self._session.login_helped()
+        return answer
+
     async def _crls(self, where: str) -> list[str]:
         """Read an issuer's CRL and its delta CRL: what was revoked since."""
-        crls = [_pem(_data(await self._call("GET", f"{where}/crl"), where).get("crl"), where)]
+        crls = [_pem(_data(await self.call("GET", f"{where}/crl"), where).get("crl"), where)]
         with contextlib.suppress(VaultHasNot):  # an older Vault knows no delta CRLs
-            delta = _data(await self._call("GET", f"{where}/crl/delta"), where)
+            delta = _data(await self.call("GET", f"{where}/crl/delta"), where)
             crls.append(_pem(delta.get("crl"), where))
         return crls
 
@@ -92,7 +105,7 @@ class VaultApi:
         """Return each issuer, and whether its key is in the mount: else it has no CRL there."""
         path = f"{mount}/issuers"
         try:
-            answer = await self._call("GET", f"{path}?list=true")
+            answer = await self.call("GET", f"{path}?list=true")
         except VaultHasNot:
             return {}
         data = _data(answer, path)
@@ -105,7 +118,7 @@ class VaultApi:
 
     async def _from_kv(self, roots: KvRoots) -> RootPems:
         path = f"{roots.mount}/data/{roots.path}"
-        entry = _data(await self._call("GET", path), path).get("data")
+        entry = _data(await self.call("GET", path), path).get("data")
         held = entry if isinstance(entry, dict) else {}
         chain = _pem(held.get(roots.field), f"{path}, field {roots.field!r}")
         crls: list[str] = []
@@ -113,19 +126,6 @@ class VaultApi:
             where = f"{path}, field {roots.crl_field!r}"
             crls = split_crls(_pem(held.get(roots.crl_field), where))
         return RootPems((chain,), tuple(crls), listed=True)
-
-    async def _call(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
-        """Make one call; a refused token is replaced once."""
-        token = await self._session.token()
-        try:
-            return await self._http.ask(method, path, token, body)
-        except VaultRefuses:
-            other = await self._session.after_refusal(token)
-            if other is None:
-                raise
-        answer = await self._http.ask(method, path, other, body)
-        self._session.login_helped()
-        return answer
 
 
 def _lacks_key(infos: object, key: str) -> bool:

@@ -1,0 +1,47 @@
+"""Transactions on both kinds of engine."""
+
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from workload.encryption.errors import FieldKeysAway, FieldKeysMissing
+from workload.encryption.sql_database import SqlTransactions
+
+
+@pytest.mark.parametrize("driver", ["pysqlite", "aiosqlite"])
+async def test_a_transaction_is_whole_or_is_not(tmp_path: Path, driver: str) -> None:
+    url = f"sqlite+{driver}:///{tmp_path / 'one.db'}"
+    is_async = driver == "aiosqlite"
+    engine = create_async_engine(url) if is_async else sa.create_engine(url)
+    transactions = SqlTransactions(engine)
+    await transactions.run(lambda each: each.exec_driver_sql("CREATE TABLE t (a INTEGER NOT NULL)"))
+
+    def fails(connection: sa.Connection) -> None:
+        connection.exec_driver_sql("INSERT INTO t VALUES (1)")
+        connection.execute(sa.text("INSERT INTO nowhere VALUES (:secret)"), {"secret": "s3cret"})
+
+    def is_refused(connection: sa.Connection) -> None:
+        connection.exec_driver_sql("INSERT INTO t VALUES (1)")
+        connection.execute(sa.text("INSERT INTO t VALUES (:secret)"), {"secret": None})
+
+    with pytest.raises(FieldKeysAway, match="the database fails") as raised:
+        await transactions.run(fails)
+    assert "s3cret" not in str(raised.value)
+    with pytest.raises(FieldKeysMissing, match=r"the database refuses \(IntegrityError"):
+        await transactions.run(is_refused)
+    count = await transactions.run(lambda each: each.exec_driver_sql("SELECT * FROM t").all())
+    assert count == []
+    closing = engine.dispose()
+    if closing is not None:
+        await closing
+
+
+async def test_a_host_that_takes_no_connection_is_away() -> None:
+    def no_connection(*_: object) -> None:
+        raise ConnectionRefusedError
+
+    engine = sa.create_engine("sqlite://", creator=no_connection)
+    with pytest.raises(FieldKeysAway, match="ConnectionRefusedError"):
+        await SqlTransactions(engine).run(lambda each: each.exec_driver_sql("SELECT 1"))

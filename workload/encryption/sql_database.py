@@ -1,0 +1,55 @@
+"""Runs a transaction on an engine of SQLAlchemy, of either kind."""
+
+import asyncio
+from collections.abc import Callable
+from typing import TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.exc import (
+    DBAPIError,
+    DisconnectionError,
+    InterfaceError,
+    InternalError,
+    OperationalError,
+    SQLAlchemyError,
+)
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from workload.encryption.errors import FieldKeysAway, FieldKeysMissing
+
+T = TypeVar("T")
+_AWAY = (OperationalError, InterfaceError, InternalError, DisconnectionError, PoolTimeout, OSError)
+
+
+class SqlTransactions:
+    """``AsyncEngine`` runs on its loop, ``Engine`` in a thread of asyncio's."""
+
+    def __init__(self, engine: sa.Engine | AsyncEngine) -> None:
+        self._engine = engine
+
+    async def run(self, work: Callable[[sa.Connection], T]) -> T:
+        """Run ``work`` in a transaction.
+
+        Raises ``FieldKeysAway`` where the database is away or busy, ``FieldKeysMissing`` where it
+        will not do it: another attempt would be refused too.
+        """
+        try:
+            if isinstance(self._engine, AsyncEngine):
+                async with self._engine.begin() as connection:
+                    return await connection.run_sync(work)
+            return await asyncio.to_thread(self._in_thread, self._engine, work)
+        except (SQLAlchemyError, OSError) as exc:  # asyncpg's connect raises the latter
+            # The text of such an error has the statement and its values in it.
+            if isinstance(exc, _AWAY) or _has_lost_connection(exc):
+                raise FieldKeysAway(f"the database fails ({type(exc).__name__})") from None
+            raise FieldKeysMissing(f"the database refuses ({type(exc).__name__})") from None
+
+    @staticmethod
+    def _in_thread(engine: sa.Engine, work: Callable[[sa.Connection], T]) -> T:
+        with engine.begin() as connection:
+            return work(connection)
+
+
+def _has_lost_connection(exc: Exception) -> bool:
+    return isinstance(exc, DBAPIError) and exc.connection_invalidated

@@ -6,7 +6,7 @@ from workload.clock import Now
 from workload.encryption.errors import FieldInputFault, FieldKeysDestroyed
 from workload.encryption.key_store import WrappedKeyStore
 from workload.encryption.places import KeyScope
-from workload.encryption.versions import VersionPlan, WrappedKey, plan_versions
+from workload.encryption.versions import VersionPlan, WrappedKey, plan_versions, wrapping_context
 from workload.settings import FieldKeySettings
 
 _TENANT_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")
@@ -56,9 +56,11 @@ class KeyCreation:
     async def make_next(self, scope: KeyScope, plan: VersionPlan) -> VersionPlan:
         """Make the next version, or take what another process made. Raises ``VaultCallFault``."""
         kek = self.kek_of(scope)
-        material, wrapped = await self._wrapper.new_data_key(kek, scope.encoded)
+        version = plan.newest + 1
+        context = wrapping_context(scope, version)
+        material, wrapped = await self._wrapper.new_data_key(kek, context)
         material[:] = bytes(len(material))  # it is unwrapped like every other one
-        await self._store.add(WrappedKey(scope, plan.newest + 1, kek, wrapped, self._wall()))
+        await self._store.add(WrappedKey(scope, version, kek, wrapped, self._wall()))
         return await self.plan(scope)
 
     def kek_of(self, scope: KeyScope) -> str:

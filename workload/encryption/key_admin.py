@@ -13,6 +13,7 @@ from workload.encryption.creation import KeyCreation, KeyWrapper
 from workload.encryption.errors import FieldInputFault
 from workload.encryption.key_store import WrappedKeyStore
 from workload.encryption.places import KeyScope
+from workload.encryption.versions import wrapping_context
 from workload.settings import FieldKeySettings
 
 BATCH = 100
@@ -98,7 +99,7 @@ class KeyAdmin:
             for record in records:
                 if record.wrapped is None:
                     continue
-                context = record.scope.encoded
+                context = wrapping_context(record.scope, record.version)
                 wrapped = await self._wrapper.rewrap(record.kek, record.wrapped, context)
                 if await self._store.replace(record, wrapped):
                     done += 1

@@ -20,13 +20,15 @@ from workload.encryption.errors import FieldKeysAway, FieldKeysMissing
 from workload.encryption.key_store import WrappedKeyStore
 from workload.encryption.places import FieldColumn, KeyScope, RowId
 from workload.encryption.scope_keys import ScopeKeys
-from workload.encryption.versions import VersionPlan
+from workload.encryption.versions import VersionPlan, wrapping_context
 from workload.errors import Fault
 from workload.settings import FieldKeySettings
 
 _log = logging.getLogger("workload.encryption")
 RETRIES = Backoff(1.0, 30.0)
 """The pauses in which nobody is asked, after an outage."""
+REFRESH_SECONDS = 30.0
+"""How long one refresh may take: of a database that hangs nothing else has a bound."""
 
 
 @dataclass(slots=True)
@@ -68,7 +70,8 @@ class Keyring:
         if found is not None:
             return found
         if self._monotonic() < self._no_call_before:
-            return self._stale(scope)
+            away = FieldKeysAway("Vault or the table of keys is away, and asked again in a moment")
+            return self._stale(scope, away)
         task = self._loading.get(scope)
         if task is None:
             task = asyncio.create_task(self._refresh(scope))
@@ -120,19 +123,26 @@ class Keyring:
     async def _refresh(self, scope: KeyScope) -> ScopeKeys:
         started = self._monotonic()
         try:
-            plan = await self._due(scope, await self._creation.plan(scope))
-            keys = await self._unwrapped_or_held(scope, plan)
+            async with asyncio.timeout(REFRESH_SECONDS):
+                plan = await self._due(scope, await self._creation.plan(scope))
+                keys = await self._unwrapped_or_held(scope, plan)
+        except TimeoutError:
+            raise self._outage(f"no answer within {REFRESH_SECONDS:g} s") from None
         except Fault as fault:
             if not fault.retryable:
                 self.forget(scope)
                 raise
-            self._outages += 1
-            pause = RETRIES.pause_seconds(self._outages, random.random())  # noqa: S311 - jitter
-            self._no_call_before = self._monotonic() + pause
-            _log.warning("data keys can't be refreshed, next try in %.0f s: %s", pause, fault)
-            raise FieldKeysAway(f"the data keys can't be loaded: {fault}") from None
+            raise self._outage(str(fault)) from None
         self._outages = 0
         return self._keep(scope, keys, plan.writing, started)
+
+    def _outage(self, why: str) -> FieldKeysAway:
+        """Ask nobody for a while; returns what to raise."""
+        self._outages += 1
+        pause = RETRIES.pause_seconds(self._outages, random.random())  # noqa: S311 - jitter
+        self._no_call_before = self._monotonic() + pause
+        _log.warning("data keys can't be refreshed, next try in %.0f s: %s", pause, why)
+        return FieldKeysAway(f"the data keys can't be loaded: {why}")
 
     async def _due(self, scope: KeyScope, plan: VersionPlan) -> VersionPlan:
         """Make the version that is due; where there is an older one, a failure is no fault."""
@@ -172,7 +182,8 @@ class Keyring:
         for record in plan.live:
             old = held.get(record.version)
             if old is None or record.version == plan.newest:
-                material = await self._wrapper.unwrap(record.kek, record.wrapped, scope.encoded)
+                context = wrapping_context(scope, record.version)
+                material = await self._wrapper.unwrap(record.kek, record.wrapped, context)
                 if old is not None and old.is_of(material):
                     material[:] = bytes(len(material))
                     keys[record.version] = old

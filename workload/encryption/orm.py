@@ -16,6 +16,7 @@ from workload.encryption.errors import FieldInputFault, FieldKeysMissing
 from workload.encryption.places import FieldColumn, KeyScope, RowId
 from workload.encryption.scope_keys import ScopeKeys
 from workload.encryption.sealed import read_sealed
+from workload.encryption.sql_database import typed
 
 
 class SealedBytes(TypeDecorator[bytes]):
@@ -135,8 +136,9 @@ class EncryptedText:
         """Return the condition that a row of the tenant may have this text."""
         scope = KeyScope(tenant, self._data_class).for_index()
         tokens = self.index_of(owner).tokens(self._keys(scope), text)
+        column = getattr(owner, self._tenant)
         where: sa.ColumnElement[bool] = sa.and_(
-            getattr(owner, self._tenant) == tenant, getattr(owner, str(self._index)).in_(tokens)
+            column == typed(column, tenant), getattr(owner, str(self._index)).in_(tokens)
         )
         return where
 

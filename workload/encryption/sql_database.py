@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
+from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.exc import (
@@ -16,7 +17,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from workload.encryption.errors import FieldKeysAway, FieldKeysMissing
+from workload.encryption.errors import FieldInputFault, FieldKeysAway, FieldKeysMissing
 
 T = TypeVar("T")
 _AWAY = (OperationalError, InterfaceError, InternalError, DisconnectionError, PoolTimeout, OSError)
@@ -49,6 +50,16 @@ class SqlTransactions:
     def _in_thread(engine: sa.Engine, work: Callable[[sa.Connection], T]) -> T:
         with engine.begin() as connection:
             return work(connection)
+
+
+def typed(column: sa.ColumnElement[Any], text: str) -> object:
+    """Return a text of a scope as what a column holds: a UUID, an integer or the text."""
+    if column.type.python_type not in {UUID, int}:
+        return text
+    try:
+        return column.type.python_type(text)
+    except ValueError:
+        raise FieldInputFault(f"the scope names no value of the column {column.key}") from None
 
 
 def _has_lost_connection(exc: Exception) -> bool:

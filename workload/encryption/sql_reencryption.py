@@ -19,7 +19,7 @@ from workload.encryption.keyring import Keyring
 from workload.encryption.places import FieldColumn, KeyScope, RowId
 from workload.encryption.scope_keys import ScopeKeys
 from workload.encryption.sealed import FORMAT, key_version
-from workload.encryption.sql_database import SqlTransactions
+from workload.encryption.sql_database import SqlTransactions, typed
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +110,11 @@ async def remaining(
         raise FieldInputFault("the scope has a subject where the column has one")
     first = bytes((FORMAT,)) + below.to_bytes(4, "big")
     query = sa.select(sa.func.count()).where(
-        target.tenant == scope.tenant, sa.type_coerce(target.sealed, sa.LargeBinary) < first
+        target.tenant == typed(target.tenant, scope.tenant),
+        sa.type_coerce(target.sealed, sa.LargeBinary) < first,
     )
     if target.subject is not None:
-        query = query.where(target.subject == scope.subject)
+        query = query.where(target.subject == typed(target.subject, scope.subject))
 
     def work(connection: sa.Connection) -> int:
         return int(connection.execute(query).scalar_one())
@@ -134,7 +135,7 @@ def _page(target: SealedTableColumn, tenant: str, after: object, limit: int) -> 
         target.sealed,
         nothing if target.subject is None else target.subject,
         nothing if target.index_token is None else target.index_token,
-    ).where(target.tenant == tenant, target.sealed.is_not(None))
+    ).where(target.tenant == typed(target.tenant, tenant), target.sealed.is_not(None))
     if after is not None:
         query = query.where(target.row > after)
     query = query.order_by(target.row).limit(limit)
@@ -187,7 +188,7 @@ def _swap(
                 sa.update(table)
                 .where(
                     target.row == row.row,
-                    target.tenant == tenant,
+                    target.tenant == typed(target.tenant, tenant),
                     target.sealed == row.sealed,
                 )
                 .values(values)

@@ -16,6 +16,11 @@ from workload.encryption.sealed import MAX_VERSION
 MAX_LIVE_VERSIONS = 32
 
 
+def wrapping_context(scope: KeyScope, version: int) -> bytes:
+    """Return what a data key is bound to while it is wrapped: it opens as nothing else."""
+    return scope.encoded + version.to_bytes(4, "big")
+
+
 class WrappedKey(NamedTuple):
     """A record of the key store. ``wrapped`` is ``None`` where the key was destroyed."""
 

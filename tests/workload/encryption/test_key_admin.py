@@ -13,6 +13,7 @@ from workload.encryption.errors import (
     FieldKeysDestroyed,
     ValueDoesNotOpen,
 )
+from workload.encryption.versions import wrapping_context
 from workload.vault.errors import VaultInvalid
 
 pytestmark = pytest.mark.real
@@ -145,9 +146,10 @@ async def test_keys_are_wrapped_again_in_batches_from_where_a_run_was_cut_off(
     for scope, value in zip(scopes, sealed, strict=True):
         if scope != scopes[3]:
             assert await fresh.keyring.open(scope, value, EMAIL, 1) == b"x"
-    record = before[scopes[0]][0]
+    (record,) = before[scopes[0]]
+    context = wrapping_context(record.scope, record.version)
     with pytest.raises(VaultInvalid):
-        await process.wrapper.unwrap(record.kek, str(record.wrapped), record.scope.encoded)
+        await process.wrapper.unwrap(record.kek, str(record.wrapped), context)
 
 
 async def test_a_key_that_is_shredded_while_it_is_wrapped_again_stays_shredded(

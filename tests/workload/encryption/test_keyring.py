@@ -1,5 +1,6 @@
 """The keyring with a real OpenBao: first keys, rotation, outages, refusals, bounds."""
 
+import asyncio
 import logging
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from tests.workload.encryption.keys_in_hand import (
     enable_kek,
     transit,
 )
-from workload.encryption import KeyScope
+from workload.encryption import KeyScope, keyring
 from workload.encryption.errors import FieldKeysAway, FieldKeysDestroyed, FieldKeysMissing
 from workload.settings import FieldKeySettings
 from workload.vault.errors import VaultCallFault, VaultRefuses
@@ -230,3 +231,37 @@ async def test_a_row_that_names_another_path_of_vault_is_not_followed(
         connection.exec_driver_sql("UPDATE field_keys SET kek = '../../secret/data/x'")
     with pytest.raises(VaultCallFault, match="the name of the KEK is none"):
         await process.another().keyring.load(SCOPE)
+
+
+async def test_a_wrapped_key_of_an_older_version_is_not_the_newer_one(
+    process: FieldProcess,
+) -> None:
+    """Nor can it be brought back as the one that writes."""
+    await process.keyring.load(SCOPE)
+    await process.admin.rotate(SCOPE)
+    with process.place.engine.begin() as connection:
+        connection.exec_driver_sql(
+            "UPDATE field_keys SET wrapped = "
+            "(SELECT wrapped FROM field_keys WHERE version = 1) WHERE version = 2"
+        )
+    with pytest.raises(VaultCallFault):
+        await process.another().keyring.load(SCOPE)
+
+
+async def test_a_database_that_hangs_is_an_outage(
+    process: FieldProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hangs(scope: KeyScope) -> None:
+        assert scope == SCOPE
+        await asyncio.Event().wait()
+
+    keys = await process.keyring.load(SCOPE)
+    monkeypatch.setattr(keyring, "REFRESH_SECONDS", 0.05)
+    monkeypatch.setattr(process.place.store, "read", hangs)
+    process.clock.now += TTL
+    assert await process.keyring.load(SCOPE) is keys
+    process.clock.now += STALE
+    with pytest.raises(FieldKeysAway, match=r"no answer within 0\.05 s"):
+        await process.keyring.load(SCOPE)
+    with pytest.raises(FieldKeysAway, match="asked again in a moment"):
+        await process.keyring.load(SCOPE)

@@ -1,13 +1,14 @@
 """Transactions on both kinds of engine."""
 
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from workload.encryption.errors import FieldKeysAway, FieldKeysMissing
-from workload.encryption.sql_database import SqlTransactions
+from workload.encryption.errors import FieldInputFault, FieldKeysAway, FieldKeysMissing
+from workload.encryption.sql_database import SqlTransactions, typed
 
 
 @pytest.mark.parametrize("driver", ["pysqlite", "aiosqlite"])
@@ -36,6 +37,16 @@ async def test_a_transaction_is_whole_or_is_not(tmp_path: Path, driver: str) -> 
     closing = engine.dispose()
     if closing is not None:
         await closing
+
+
+def test_a_scopes_text_is_what_the_column_holds() -> None:
+    tenant = uuid4()
+    assert typed(sa.Column("a", sa.Uuid), str(tenant)) == tenant
+    assert typed(sa.Column("a", sa.Integer), "7") == 7
+    assert typed(sa.Column("a", sa.String), "7") == "7"
+    for column in (sa.Column("a", sa.Uuid), sa.Column("a", sa.Integer)):
+        with pytest.raises(FieldInputFault, match="column a"):
+            typed(column, "x")
 
 
 async def test_a_host_that_takes_no_connection_is_away() -> None:

@@ -8,6 +8,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateTable
 
 from tests.workload.encryption.keys_in_hand import KeyPlace
+from workload.encryption import sql_key_store
 from workload.encryption.errors import FieldKeysAway, FieldKeysMissing
 from workload.encryption.places import KeyPurpose, KeyScope
 from workload.encryption.sql_key_store import SqlKeyStore, key_table
@@ -105,6 +106,16 @@ async def test_all_live_records_are_walked_once_in_pages(place: KeyPlace) -> Non
     ):
         found += page
     assert len(found) == len(set(found)) == 11
+
+
+async def test_of_too_many_records_the_newest_are_read(
+    place: KeyPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one that closes a scope is among them."""
+    monkeypatch.setattr(sql_key_store, "_MAX_RECORDS", 2)
+    for version in (1, 2, 3):
+        await place.store.add(record(version))
+    assert sorted(await place.store.read(SCOPE)) == [record(2), record(3)]
 
 
 async def test_a_table_that_is_not_there(tmp_path: Path) -> None:

@@ -144,6 +144,24 @@ async def test_what_another_writes_meanwhile_stays(
     assert keys.open_text(row.email, COLUMN, 2) == "newer@example.com"
 
 
+async def test_a_row_that_is_given_to_another_tenant_meanwhile_is_left(
+    process: FieldProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await filled(process, 1)
+    await rotate(process)
+    keys = await process.keyring.load(SCOPE)
+    sealing = keys.seal
+
+    def given_away(value: bytes, column: FieldColumn, row: int) -> bytes:
+        with process.place.engine.begin() as connection:
+            connection.execute(sa.update(PEOPLE).values(tenant_id="other"))
+        return sealing(value, column, row)
+
+    monkeypatch.setattr(keys, "seal", given_away)
+    (progress,) = await run(process)
+    assert (progress.sealed_again, progress.changed_meanwhile) == (0, 1)
+
+
 async def test_values_that_do_not_open_are_named_and_left(process: FieldProcess) -> None:
     await filled(process, 4)
     await rotate(process)

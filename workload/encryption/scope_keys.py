@@ -73,10 +73,11 @@ class ScopeKeys:
 
     def open(self, sealed: bytes, column: FieldColumn, row: RowId) -> bytes:
         """Open a value at its place. Raises ``ValueDoesNotOpen`` and ``FieldKeysAway``."""
+        keys = self._keys  # as they are before the look: another thread may wipe them after it
         self.writing_key()  # not past their time
         place = self.scope.encoded + column.encoded + encode_row(row)
         parts = read_sealed(sealed)
-        value = None if parts is None else self._open(parts, place)
+        value = None if parts is None else self._open(keys, parts, place)
         if value is None:
             raise ValueDoesNotOpen
         return value
@@ -118,8 +119,9 @@ class ScopeKeys:
             )
         return writing
 
-    def _open(self, parts: SealedParts, place: bytes) -> bytes | None:
-        key = self._keys.get(parts.version)
+    @staticmethod
+    def _open(keys: Mapping[int, FieldKey], parts: SealedParts, place: bytes) -> bytes | None:
+        key = keys.get(parts.version)
         if key is None:
             return None
         try:

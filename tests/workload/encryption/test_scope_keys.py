@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tests.workload.encryption.keys_in_hand import EMAIL, in_hand
 from workload.encryption import FieldColumn, KeyScope, ScopeKeys
+from workload.encryption.data_key import FieldKey
 from workload.encryption.errors import FieldInputFault, FieldKeysAway, ValueDoesNotOpen
 from workload.encryption.sealed import MAX_VALUE_BYTES, OVERHEAD_BYTES
 
@@ -142,6 +143,22 @@ def test_keys_past_their_time_are_wiped_whoever_holds_them() -> None:
         keys.open(sealed, EMAIL, 1)
     with pytest.raises(FieldKeysAway):
         made[1].writer()
+
+
+def test_keys_that_another_thread_wipes_meanwhile_are_away_and_the_value_is_not_called_bad(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    keys = in_hand(SCOPE)
+    sealed, look = keys.seal(b"x", EMAIL, 1), keys.writing_key
+
+    def wiped_after_the_look() -> FieldKey:
+        key = look()
+        keys.wipe()
+        return key
+
+    monkeypatch.setattr(keys, "writing_key", wiped_after_the_look)
+    with pytest.raises(FieldKeysAway):
+        keys.open(sealed, EMAIL, 1)
 
 
 @pytest.mark.parametrize(

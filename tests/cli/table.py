@@ -107,4 +107,5 @@ def invocations(folder: Path) -> dict[str, Invocation]:
         "certs revoke": Invocation([*admin, "é"]),
         "certs pins": Invocation(admin),
         "certs drill": Invocation(["é", "--config", config]),
+        "vault policy": Invocation(["--config", config]),
     }

@@ -2,10 +2,8 @@
 
 import json
 import re
-import shutil
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from tempfile import mkdtemp
 
 import dns.name
 import msgspec
@@ -24,35 +22,11 @@ from sidecar.doctor.needs import VaultNeed, needs_of
 from sidecar.doctor.policy import PolicyLine, policy_document, policy_hcl, policy_of
 from sidecar.vault.client import VaultClient
 from sidecar.vault.errors import VaultForbidden
-from tests.doctor.world import CONFIGURATIONS, Running, configuration, fill, running, unwrite
-from tests.support.minting import TENANT, Issuer
-from tests.support.real import NAMESPACE, started
+from tests.doctor.conftest import Make
+from tests.doctor.world import CONFIGURATIONS, Running, configuration, running, unwrite
+from tests.support.minting import TENANT
+from tests.support.real import NAMESPACE
 from tests.support.waiting import until
-
-
-@pytest.fixture(scope="module")
-def filled(issuer: Issuer) -> Iterator[OpenBao]:
-    server = started()
-    fill(server, issuer)
-    yield server
-    server.stop()
-
-
-Make = Callable[[str], model.Config]
-
-
-@pytest.fixture
-def make(filled: OpenBao, tmp_path: Path) -> Iterator[Make]:
-    """Returns a configuration, whose sockets are in a folder of a short name."""
-    folders: list[Path] = []
-
-    def made(name: str) -> model.Config:
-        folders.append(Path(mkdtemp(prefix="septem-")))
-        return configuration(name, folders[-1], filled.address, tmp_path / "token")
-
-    yield made
-    for each in folders:
-        shutil.rmtree(each)
 
 
 @pytest.fixture(autouse=True)

@@ -50,6 +50,12 @@ async def _vault(config: model.Config) -> AsyncIterator[Diagnosis]:
 
 
 async def _log_in(vault: VaultClient, config: model.Config) -> str:
+    auth = config.vault.auth
+    if isinstance(auth, model.AppRoleAuth) and auth.secret_id_wrapped:
+        raise Skip(
+            "a login would use up the wrapping token in secret_id_file, which is good for one: "
+            "start the sidecar, whose log and /readyz say how its own login went"
+        )
     return await log_in(vault, config.vault)
 
 
@@ -61,10 +67,9 @@ async def _with_login(
     asked = EntryLook("capabilities", capabilities.ask)
     paths = [EntryLook(line.path, partial(capabilities.look, line)) for line in lines]
     roles = _roles(config, vault)
-    for each in (asked, *paths):
-        yield await _after(usable, each)
-    for each in (*entry_looks(config, vault), *roles):
-        # A JWK Set is not in Vault.
+    for each in (asked, *paths, *entry_looks(config, vault), *roles):
+        # A JWK Set is not in Vault. One that has ceased to answer is not waited for each time.
+        usable = usable and vault.is_healthy
         yield await _after(usable or _is_elsewhere(config, each.name), each)
 
 

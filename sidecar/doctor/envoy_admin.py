@@ -90,7 +90,7 @@ class EnvoyAdmin:
         try:
             status, raw = await asyncio.to_thread(self._ask, path)
             found: object = msgspec.json.decode(raw)
-        except (OSError, HTTPException) as exc:
+        except (OSError, HTTPException, OverflowError, UnicodeError) as exc:
             why = getattr(exc, "strerror", None) or type(exc).__name__
             step = "Start Envoy, or correct --envoy-admin: the address of its `admin`."
             raise NotWell(f"{self._address} does not answer: {why}", step) from None

@@ -165,7 +165,7 @@ async def _reaches(host: str, port: int) -> str:
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
             _, writer = await asyncio.open_connection(host, port)
-    except (OSError, TimeoutError) as exc:
+    except (OSError, TimeoutError, OverflowError, UnicodeError) as exc:
         why = getattr(exc, "strerror", None) or type(exc).__name__
         step = "Start it, open the network to it, or correct its address in the settings."
         raise NotWell(f"{where} can't be reached: {why}", step) from None

@@ -1,5 +1,6 @@
 """A whole installation is looked at, and each failure that is provoked is the one that is named."""
 
+import signal
 from pathlib import Path
 
 import msgspec
@@ -8,9 +9,11 @@ import pytest
 from demo.openbao import OpenBao
 from sidecar.config import model
 from sidecar.doctor.diagnosis import CheckOutcome
+from sidecar.doctor.vault_server import Capabilities
 from tests.doctor.conftest import Make
 from tests.doctor.examined import all_lines, allow, examined, failed
-from tests.doctor.world import CONFIGURATIONS, running
+from tests.doctor.world import CONFIGURATIONS, fill, running
+from tests.support.minting import Issuer
 
 pytestmark = pytest.mark.real
 RECEIVER = {"all that is polled": ["audit.to clickhouse"], "a list of domains": ["audit.to otlp"]}
@@ -91,6 +94,42 @@ async def test_a_login_that_is_refused_is_where_it_ends(
     assert "auth/approle" in found["vault login"].detail
     assert found["tokens.issuers[0].keys"].outcome is CheckOutcome.SKIPPED
     assert "hvs.not-one" not in str(found)
+
+
+async def test_a_wrapped_secret_id_is_left_for_the_sidecar(make: Make, tmp_path: Path) -> None:
+    """It is good for one login."""
+    config = make("a list of domains")
+    auth = model.AppRoleAuth(
+        role_id_file=str(tmp_path / "role"),
+        secret_id_file=str(tmp_path / "secret"),
+        secret_id_wrapped=True,
+    )
+    vault = msgspec.structs.replace(config.vault, auth=auth)
+    found = await examined(msgspec.structs.replace(config, vault=vault))
+    assert found["vault login"].outcome is CheckOutcome.SKIPPED
+    assert found["secret/data/edge/list"].outcome is CheckOutcome.SKIPPED
+
+
+async def test_a_vault_that_ceases_to_answer_is_waited_for_once(
+    make: Make, own_openbao: OpenBao, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = make("all that is polled")
+    fill(own_openbao, issuer)
+    own = msgspec.structs.replace(config.vault, address=own_openbao.address, timeout_seconds=0.2)
+    config = msgspec.structs.replace(config, vault=own)
+    allow(own_openbao, config, all_lines(config))
+    ask = Capabilities.ask
+
+    async def then_freeze(capabilities: Capabilities) -> str:
+        said = await ask(capabilities)
+        own_openbao.process.signal(signal.SIGSTOP)
+        return said
+
+    monkeypatch.setattr(Capabilities, "ask", then_freeze)
+    found = await examined(config)
+    own_openbao.process.signal(signal.SIGCONT)
+    assert failed(found) == ["tokens.issuers[0].keys", "audit.to clickhouse"]
+    assert found["tokens.issuers[1].keys"].outcome is CheckOutcome.SKIPPED
 
 
 async def test_a_dead_token_is_said_by_what_can_not_be_read(make: Make, tmp_path: Path) -> None:

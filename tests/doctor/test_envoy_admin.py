@@ -89,8 +89,9 @@ async def test_a_server_that_is_no_envoy(status: int, body: bytes) -> None:
     assert all(" in sidecar/" not in each.detail for each in found.values()), "an exception of ours"
 
 
-async def test_nobody_there() -> None:
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "127.0.0.1:99999", "a..b:1"])
+async def test_nobody_there(address: str) -> None:
 
-    found = await looked_at("127.0.0.1:1", parse_config(SDS, "test"))
+    found = await looked_at(address, parse_config(SDS, "test"))
     assert {each.outcome for each in found.values()} == {CheckOutcome.FAILED}
     assert all("--envoy-admin" in each.next_step for each in found.values())

@@ -84,6 +84,13 @@ TABLE: dict[str, tuple[str, dict[str, list[str]]]] = {
         | ACCOUNT
         | STORE,
     ),
+    "certificates of an internal CA that a fleet shares": (
+        BASE
+        + "certificate_store: {prefix: fleet}\n"
+        + "issuers: [{name: in, type: vault_pki, role: edge, share: true}]\n"
+        + "certificates: [{name: a, issuer: in, common_name: a.example}]\n",
+        SECOND | STORE,
+    ),
     "a certificate that is stored already": (BASE + ACME + STORED, KEPT | STORE),
     "a certificate whose name no entry can have": (
         BASE + ACME + "certificates: [{name: 'a b', issuer: kept, common_name: a.example}]\n",
@@ -137,6 +144,7 @@ PKI = """\
 issuers:
   - {name: one, type: vault_pki, role: edge, mount: pki-one}
   - {name: two, type: vault_pki, role: edge, mount: pki-two}
+  - {name: kept, type: vault_kv, prefix: tls}
 certificates: [{name: a, issuer: one, common_name: a.example}]
 """
 

@@ -59,6 +59,16 @@ async def test_ports_that_are_free_or_taken() -> None:
     assert "ss -ltnp" in checks.next_step
 
 
+async def test_ports_of_the_sidecar_that_runs() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        settings = config(f"admin: {{address: '127.0.0.1:{taken.getsockname()[1]}'}}")
+        running = RunningSidecar(settings)
+        running.is_there = True
+        (look,) = (each for each in listener_looks(settings, running) if "admin" in each.name)
+        found = await diagnose(look.name, look.look)
+    assert (found.outcome, found.detail) == (CheckOutcome.OK, "in use, by the sidecar that runs")
+
+
 async def test_sockets_that_are_free_taken_left_behind_or_files(folder: Path) -> None:
     async def look(path: Path) -> Diagnosis:
         found = await listeners(

@@ -9,7 +9,7 @@ ARGS   ?=
 # Most tests wait for servers: one process more than the two cores they are made for.
 JOBS   ?= 3
 # The tests of what Vault is asked, which run once more inside a namespace.
-NAMESPACED := tests/vault tests/certificates/issuers
+NAMESPACED := tests/vault tests/certificates/issuers tests/doctor/test_component.py
 
 .PHONY: demo test test-idps test-pythons check fmt lock schema envoy-rules proto architecture envoy-files fuzz mutate bench bench-limits bench-envoy bench-peers scale soak graders grade clean help \
   decision-cache decision-cache-aarch64 decision-cache-wheels

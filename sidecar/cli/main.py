@@ -39,6 +39,8 @@ COMMANDS: Mapping[str, str] = {
     "module": "sign and verify bundles of modules",
     "csp": "lint policies, and learn from violation reports",
     "certs": "the certificates of a running sidecar",
+    "doctor": "look at an installation from the sidecar's side, and say the next step",
+    "vault": "the policy that a configuration needs of Vault",
 }
 """Every command, and what it is for. Its module of this package is imported when it is chosen:
 ``serve`` holds in memory what serving needs, and ``--help`` imports no component."""

@@ -35,8 +35,8 @@ class VaultForbidden(VaultFault):
     """Our token or our login is refused: a policy, or an expired credential."""
 
     remedy = (
-        "Give the policy of the sidecar's role what it lacks on that path (docs/operations.md,"
-        " \u201cVault: the least it takes\u201d), or renew the credential of vault.auth."
+        "Give the policy of the sidecar's role what it lacks on that path (`sidecar vault policy`"
+        " prints all of it), or renew the credential of vault.auth."
     )
 
 

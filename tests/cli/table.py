@@ -107,4 +107,6 @@ def invocations(folder: Path) -> dict[str, Invocation]:
         "certs revoke": Invocation([*admin, "é"]),
         "certs pins": Invocation(admin),
         "certs drill": Invocation(["é", "--config", config]),
+        "doctor": Invocation(["--config", str(bad)]),
+        "vault policy": Invocation(["--config", config]),
     }

@@ -7,12 +7,10 @@ from typing import Any, get_args, get_origin
 import msgspec
 import pytest
 
-from demo.openbao import SIDECAR_POLICY
 from sidecar.common.reasons import ANSWERS, Reason
 from sidecar.config.model import Config, Vault
 from sidecar.config.overrides import OVERRIDES
 from sidecar.headers.tenant import TRUSTED
-from tests.support.policies import FLEET_POLICY
 
 ROOT = Path(__file__).parents[2]
 BENCH = [ROOT / "bench/README.md", ROOT / "bench/RESULTS.md"]
@@ -48,16 +46,6 @@ def test_every_override_header_and_trusted_name_is_listed() -> None:
     rows = re.findall(r"^\| `([a-z0-9-]+)` \| ([a-z' ]+) \| (.+) \|$", page, re.MULTILINE)
     assert rows == [(each.name, each.changes, each.read_by) for each in OVERRIDES]
     assert all(f"`{name}`" in page for name in TRUSTED)
-
-
-def test_the_documented_policies_are_those_the_tests_use() -> None:
-    def paths(text: str) -> list[tuple[str, str]]:
-        return re.findall(r'path "([^"]+)"\s*\{ capabilities = (\[[^]]*\])', text)
-
-    least, shared = (ROOT / "docs/operations.md").read_text().split("```hcl")[1:3]
-    assert paths(least) == paths(SIDECAR_POLICY)
-    assert paths(shared) == paths(FLEET_POLICY)[:4]
-    assert paths((ROOT / "docs/certificates.md").read_text()) == paths(FLEET_POLICY)
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=[str(p.relative_to(ROOT)) for p in DOCUMENTS])

@@ -18,6 +18,7 @@ LONG = (
     "tests/fuzz/test_short.py",
     "tests/demo/test_once.py",
     "tests/bench/soak/test_soak.py",
+    "tests/doctor/test_policy.py",
     "tests/decision_cache/test_ends.py",
     "tests/integration/test_bound_tokens.py",
     "tests/integration/test_service_mtls.py",

@@ -1,0 +1,50 @@
+"""``sidecar vault``: the policy that a configuration needs."""
+
+import argparse
+from pathlib import Path
+
+from sidecar.cli.output import add_json, print_json
+from sidecar.config.load import load_config
+from sidecar.doctor.needs import doctor_needs, needs_of, revoking_needs
+from sidecar.doctor.policy import policy_document, policy_hcl, policy_of
+
+EXIT_OK = 0
+_MORE = {"certs-revoke": revoking_needs, "doctor": doctor_needs}
+"""What an operator's command needs of the sidecar's login, besides what serving needs."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the commands of ``vault``."""
+    subcommands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    policy = subcommands.add_parser(
+        "policy",
+        help="print the policy that a configuration needs",
+        description="Print the policy of Vault or OpenBao that these settings need, and nothing "
+        "beyond: a line for each path, with a comment that names the setting. Nothing is asked of "
+        "Vault. Write it with `vault policy write NAME FILE`.",
+    )
+    policy.add_argument(
+        "--config", type=Path, required=True, metavar="FILE", help="the sidecar's settings (YAML)"
+    )
+    policy.add_argument(
+        "--with",
+        dest="more",
+        action="append",
+        default=[],
+        choices=sorted(_MORE),
+        help="add what this command needs of the sidecar's login; repeat it for the other",
+    )
+    add_json(policy, "the policy, and the lines with their settings,")
+    policy.set_defaults(run=_policy)
+
+
+def _policy(options: argparse.Namespace) -> int:
+    config = load_config(options.config)
+    more = (need for name in dict.fromkeys(options.more) for need in _MORE[name](config))
+    lines = policy_of((*needs_of(config), *more))
+    namespace = config.vault.namespace
+    if options.json:
+        print_json(policy_document(lines, namespace))
+    else:
+        print(policy_hcl(lines, namespace), end="")
+    return EXIT_OK

@@ -1,0 +1,1 @@
+"""What a configuration needs of Vault, and whether an installation has all that it needs."""

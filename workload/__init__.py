@@ -1,1 +1,4 @@
-"""For applications behind the sidecar: ``workload.mtls``. Nothing is imported here."""
+"""For applications behind the sidecar: ``workload.mtls``, ``workload.passwords``.
+
+Nothing is imported here.
+"""

@@ -146,6 +146,17 @@ class KvRoots:
 
 
 @dataclass(frozen=True, slots=True)
+class KvEntry:
+    """An entry of Vault KV v2, all of its fields."""
+
+    path: str
+    mount: str = "secret"
+
+    def __post_init__(self) -> None:
+        _check_paths(self, "path", "mount")
+
+
+@dataclass(frozen=True, slots=True)
 class Trust:
     """Whom to believe, and which of those may be our peers where a context names none."""
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from workload.clock import Now
-from workload.settings import KvRoots, PkiRole, PkiRoots, VaultServer
+from workload.settings import KvEntry, KvRoots, PkiRole, PkiRoots, VaultServer
 from workload.vault.errors import VaultCallFault, VaultHasNot, VaultRefuses
 from workload.vault.http import VaultHttp
 from workload.vault.session import VaultSession
@@ -75,6 +75,11 @@ class VaultApi:
                 if roots.crl and has_key:
                     crls += await self._crls(where)
         return RootPems(tuple(chains), tuple(crls))
+
+    async def read_kv(self, entry: KvEntry) -> dict[str, Any]:
+        """Read the fields of the newest version of an entry."""
+        path = f"{entry.mount}/data/{entry.path}"
+        return dict(_data(_data(await self.call("GET", path), path), path))
 
     def forget(self) -> None:
         """Drop the token."""

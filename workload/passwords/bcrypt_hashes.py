@@ -57,7 +57,7 @@ class BcryptHashes:
         if found is None:  # neither can be
             return False
         mine, salt, kept = int(found[1]), _canonical(found[2]), found[3].encode("ascii")
-        password = b"\x00" if b"\x00" in raw else raw[:_READ_BYTES]
+        password = b"" if b"\x00" in raw else raw[:_READ_BYTES]
         same = False
         for cost in self._costs:
             digest = _digest(password, cost, salt if cost == mine else _NOBODYS_SALT)

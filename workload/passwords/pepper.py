@@ -65,8 +65,8 @@ def peppers_of(fields: Mapping[str, object], where: str) -> Peppers:
         if not _VERSION.fullmatch(name) or key is None:
             raise SettingsFault(f"{where}, field {name!r}: a version's number with base64 is due")
         keys[int(name)] = key
-    current = fields.get(_CURRENT)
-    if not isinstance(current, str | int) or not _VERSION.fullmatch(str(current)):
+    current = str(fields.get(_CURRENT))
+    if not _VERSION.fullmatch(current):
         raise SettingsFault(f"{where}, field 'current' must name the version for new hashes")
     try:
         return Peppers(keys, int(current))

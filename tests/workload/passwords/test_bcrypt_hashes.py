@@ -57,6 +57,16 @@ def test_nothing_matches_nobody() -> None:
     assert not LEAST.matches(b"password", None)
 
 
+def test_the_hash_of_nobody_matches_nobody_even_if_it_is_that_of_the_password() -> None:
+    hashes = BcryptHashes(4, 5)
+    hashes._absent = made(b"password")
+    assert not hashes.matches(b"password", None)
+    assert not hashes.matches(b"password", "!")
+    of_five = bcrypt.hashpw(b"password", b"$2b$05$" + b"." * 22).decode()
+    assert hashes.matches(b"password", of_five)
+    assert not hashes.matches(b"password", of_five.replace("$05$", "$04$"))
+
+
 def test_a_long_password_is_compared_by_its_first_72_bytes_and_is_not_held_whole() -> None:
     kept = made(b"a" * 72)
     for length, holds in ((72, True), (73, False), (1024, False)):
@@ -88,6 +98,8 @@ def test_each_call_computes_one_hash_of_each_cost(monkeypatch: pytest.MonkeyPatc
 
     def counted(password: bytes, salt: bytes) -> bytes:
         costs.append(int(salt[4:6]))
+        assert len(password) <= 72, "bcrypt 5 raises"
+        assert b"\x00" not in password, "others end there"
         return real(password, salt)
 
     stored = {cost: made(b"password", cost) for cost in (4, 5, 6)}

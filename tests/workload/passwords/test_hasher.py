@@ -104,6 +104,17 @@ def test_no_password_is_that_of_no_account() -> None:
     assert hasher.verify(RIGHT, None) == Verification(ok=False)
 
 
+def test_the_hash_of_nobody_lets_nobody_in_even_if_it_is_that_of_the_password() -> None:
+    hasher = PasswordHasher(CHEAP, (OLDER,))
+    for each in (CHEAP, OLDER):
+        held = read_phc(PasswordHasher(each).hash(RIGHT))
+        assert held is not None
+        hasher._nobodys[each] = held
+    hasher._absent = hasher.hash(RIGHT)
+    for stored in (None, "!", PasswordHasher(CHEAP).hash(WRONG)):
+        assert hasher.verify(RIGHT, stored).ok is False
+
+
 @pytest.mark.parametrize(
     ("what", "older", "before", "now", "replaced"),
     [

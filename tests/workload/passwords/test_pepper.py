@@ -23,7 +23,7 @@ def test_a_pepper_is_an_hmac_key() -> None:
     assert peppers.apply(1, b"password") == hmac.digest(ONE, b"password", hashlib.sha256)
     assert peppers.apply(2, b"password") == hmac.digest(TWO, b"password", hashlib.sha256)
     assert (1 in peppers, 2 in peppers, 3 in peppers, peppers.current) == (True, True, False, 2)
-    assert "111" not in repr(peppers)
+    assert repr(peppers) == "Peppers(versions=[1, 2], current=2)"
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,32 @@ async def test_a_slot_is_free_when_its_outcome_is_there() -> None:
         assert pool.run_sync(nothing) == "done"
 
 
+def test_a_slot_is_free_before_its_outcome_is_there(gate: Gate) -> None:
+    pool, seen = HashingPool(slots=1, max_waiting=0), list[tuple[int, int]]()
+    job = pool._enter(gate)
+    job.done.add_done_callback(lambda _: seen.append(load(pool)))
+    gate.open()
+    wait_until(lambda: seen)
+    assert seen == [(0, 0)]
+
+
+def test_a_thread_that_is_interrupted_while_it_waits_leaves_the_queue(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = HashingPool(slots=1, max_waiting=1)
+    pool._enter(gate)
+    wait_until(lambda: gate.running)
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("concurrent.futures.wait", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            pool.run_sync(nothing)
+    assert load(pool) == (1, 0)
+
+
 async def test_who_waits_too_long_is_told_so_and_leaves_the_queue(gate: Gate) -> None:
     pool = HashingPool(slots=1, max_waiting=2, wait_seconds=0.05)
     running = asyncio.create_task(pool.run(gate))

@@ -66,6 +66,7 @@ def test_what_is_no_password(what: str, password: object) -> None:
         ("one more of them", "\U0001f600" * (MAX_BYTES // 4) + "a", False),
         ("longer in NFC", "\u0958" * 340, False),
         ("longer as it is typed", "e\u0301" * 342, False),
+        ("many surrogates", "\ud800" * 2000, False),
         ("ten megabytes", "a" * 10_000_000, False),
         ("ten megabytes that sort slowly", "a" + "\u0316\u0301" * 5_000_000, False),
     ],

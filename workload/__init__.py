@@ -1,1 +1,1 @@
-"""For applications behind the sidecar: ``workload.mtls``, ``workload.tenancy``. Nothing is imported here."""
+"""For applications behind the sidecar: ``mtls``, ``tenancy``. Nothing is imported here."""

@@ -1,4 +1,4 @@
-"""For applications behind the sidecar: ``workload.mtls``, ``workload.passwords``.
+"""For applications behind the sidecar: ``workload.mtls``, ``workload.passwords``, ``workload.tenancy``.
 
 Nothing is imported here.
 """

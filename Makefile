@@ -23,6 +23,7 @@ $(STAMP): requirements/dev.lock pyproject.toml workload/pyproject.toml
 	@tools/get-pebble "$(VENV)/bin"
 	@tools/get-redis "$(VENV)/bin"
 	@tools/get-dns "$(VENV)/bin"
+	@tools/get-pgbouncer "$(VENV)/bin"
 	@touch $@
 
 $(GRADERS): $(STAMP) tools/get-graders requirements/graders.lock requirements/node.lock tests/graders/package-lock.json

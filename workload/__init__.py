@@ -1,4 +1,4 @@
-"""For applications behind the sidecar: ``workload.mtls``, ``workload.passwords``, ``workload.tenancy``.
+"""For applications behind the sidecar: its parts are the packages below.
 
 Nothing is imported here.
 """

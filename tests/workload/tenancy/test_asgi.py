@@ -1,11 +1,19 @@
 """ASGI: the tenant is there while the application answers, in pieces and on WebSockets too."""
 
 import asyncio
-from collections.abc import MutableMapping
+import os
+import socket
+import sys
+import sysconfig
+from collections.abc import Callable, Iterator, MutableMapping
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from demo.process import ManagedProcess, free_ports, listens
 from tests.support.authorities import Ca, pem
 from tests.support.tenancy_world import A, B, context_of
 from workload.tenancy.asgi import Receive, Scope, Send, TenantMiddleware, asgi_peer
@@ -111,3 +119,50 @@ async def test_another_servers_peer_can_be_told() -> None:
     )
     assert (await asked(app, peer="127.0.0.1"))[0]["status"] == 200
     assert (await asked(app, peer="192.0.2.1"))[0]["status"] == 403
+
+
+@pytest.fixture
+def uvicorn() -> Iterator[Callable[..., None]]:
+    """Starts the real server, which ``tools/get-applications`` installs."""
+    packages = Path(sysconfig.get_path("data")) / "applications/python"
+    if not packages.is_dir():
+        pytest.skip(f"no uvicorn in {packages}: run tools/get-applications")
+    root = Path(__file__).parents[3]
+    path = os.pathsep.join(map(str, (packages, root)))
+    with ExitStack() as running:
+
+        def start(name: str, ready: Callable[[], bool], *arguments: str) -> None:
+            module = f"tests.workload.tenancy.program_asgi:{name}"
+            command = [sys.executable, "-m", "uvicorn", *arguments, module]
+            process = ManagedProcess("uvicorn", command, {**os.environ, "PYTHONPATH": path})
+            running.enter_context(process).wait_until(ready, 60)
+
+        yield start
+
+
+def test_uvicorn_on_a_unix_socket_and_on_loopback(
+    uvicorn: Callable[..., None], tmp_path: Path
+) -> None:
+    path = tmp_path / "s"
+
+    def ask(family: socket.AddressFamily, address: Any, *lines: str) -> bytes:
+        with socket.socket(family) as connection:
+            connection.settimeout(10)
+            connection.connect(address)
+            head = ["GET / HTTP/1.0", *lines, "", ""]
+            connection.sendall("\r\n".join(head).encode())
+            return b"".join(iter(lambda: connection.recv(65536), b""))
+
+    uvicorn("by_socket", path.exists, "--uds", str(path))
+    given = f"x-tenant-id: {A}"
+    assert ask(socket.AF_UNIX, str(path), given).endswith(A.encode())
+    assert b"tenant_ambiguous" in ask(socket.AF_UNIX, str(path), given, given)
+    assert b"tenant_missing" in ask(socket.AF_UNIX, str(path))
+    for name, forwarded, expected in (
+        ("by_loopback", (), A.encode()),
+        ("by_loopback", ("x-forwarded-for: 127.0.0.1",), b"edge_untrusted"),
+        ("by_socket", (), b"edge_untrusted"),
+    ):
+        (port,) = free_ports(1)
+        uvicorn(name, partial(listens, port), "--port", str(port))
+        assert expected in ask(socket.AF_INET, ("127.0.0.1", port), given, *forwarded)

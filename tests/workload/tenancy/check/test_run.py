@@ -93,8 +93,8 @@ HOLES: list[tuple[str, str, str]] = [
     ("role_above_policies", "app", "ALTER ROLE {role} BYPASSRLS"),
     ("role_above_policies", "app", "ALTER ROLE {role} CREATEROLE"),
     ("role_above_policies", "app", "ALTER ROLE {role} REPLICATION"),
-    ("role_member_of_stronger", "app", ("CREATE ROLE strong BYPASSRLS; CREATE ROLE link IN ROLE "
-     "strong; GRANT link TO {role} WITH INHERIT FALSE")),
+    ("role_member_of_stronger", "app", """CREATE ROLE strong BYPASSRLS;
+     CREATE ROLE link NOINHERIT IN ROLE strong; GRANT link TO {role}"""),
     ("role_member_of_stronger", "app", "ALTER TABLE contacts OWNER TO {role}"),
     ("role_reaches_the_server", "app", "GRANT pg_read_server_files TO {role}"),
     ("role_reaches_the_server", "app", "GRANT pg_monitor TO {role}"),

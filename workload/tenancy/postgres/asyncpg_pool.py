@@ -69,7 +69,11 @@ class TenantAsyncpgConnection(asyncpg.Connection):
     binder: ClassVar[TenantBinder]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+        # No cache of prepared statements: in a session they have names, which injected SQL can
+        # give to a statement of its own, and the next tenant would run that.
+        protocol, transport, loop, address, config, *rest = args
+        config = config._replace(statement_cache_size=0)
+        super().__init__(protocol, transport, loop, address, config, *rest, **kwargs)
         self._bound = BoundTransaction()
 
     def transaction(self, **kwargs: Any) -> Any:

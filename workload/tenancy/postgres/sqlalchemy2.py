@@ -25,6 +25,13 @@ from workload.tenancy.postgres.binding import (
 
 _SET = {"psycopg": SET_PERCENT, "psycopg_async": SET_PERCENT, "asyncpg": SET_DOLLAR}
 _INFO = "septem_tenancy"
+_UNPREPARED: dict[str, dict[str, object]] = {
+    "psycopg": {"prepare_threshold": None},
+    "psycopg_async": {"prepare_threshold": None},
+    "asyncpg": {"prepared_statement_cache_size": 0, "statement_cache_size": 0},
+}
+"""No cache of prepared statements: injected SQL can give their names to statements of its own,
+which the next tenant in the session would run."""
 
 
 def guard_engine(engine: Engine, binder: TenantBinder) -> None:
@@ -39,6 +46,9 @@ def guard_engine(engine: Engine, binder: TenantBinder) -> None:
             f"the tenancy guard knows postgresql+psycopg and postgresql+asyncpg, and not "
             f"{engine.dialect.name}+{engine.dialect.driver}"
         )
+
+    def connect(_dialect: Any, _record: Any, _arguments: Any, named: dict[str, Any]) -> None:
+        named.update(_UNPREPARED[engine.dialect.driver])
 
     def begin(connection: Connection) -> None:
         _refuse_autocommit(connection)
@@ -63,6 +73,7 @@ def guard_engine(engine: Engine, binder: TenantBinder) -> None:
     def refuse(*_: Any) -> None:
         raise TenancyFault("two-phase transactions are not guarded; use one-phase ones")
 
+    event.listen(engine, "do_connect", connect)
     event.listen(engine, "begin", begin)
     event.listen(engine, "before_cursor_execute", before)
     event.listen(engine, "commit", end)

@@ -136,6 +136,16 @@ async def test_a_savepoint_that_is_rolled_back_keeps_the_tenant(
     assert not connection.is_in_transaction()
 
 
+async def test_no_statement_keeps_a_name_that_injected_sql_could_take(
+    connection: TenantAsyncpgConnection,
+) -> None:
+    with tenant(context_of(A)):
+        async with connection.transaction():
+            for _ in range(3):
+                await connection.fetch(MINE + " WHERE id > $1", 0)
+            assert await connection.fetchval("SELECT count(*) FROM pg_prepared_statements") == 0
+
+
 async def test_a_transaction_ends_in_whatever_scope(connection: TenantAsyncpgConnection) -> None:
     with tenant(context_of(A)):
         kept, undone = connection.transaction(), connection.transaction()

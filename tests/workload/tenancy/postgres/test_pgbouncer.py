@@ -78,6 +78,5 @@ async def test_tasks_share_two_sessions(world: TenancyWorld, bouncer: Path) -> N
     async with asyncpg.create_pool(
         host=str(bouncer), port=PORT, user=world.role, database=world.database, min_size=4,
         max_size=4, connection_class=tenant_asyncpg_connection(world.binder),
-        statement_cache_size=0, reset=None,
     ) as pool:  # fmt: skip
         assert all(await asyncio.gather(*map(one, range(TRANSACTIONS))))

@@ -185,6 +185,24 @@ def test_a_seal_is_never_part_of_a_statement(
     assert world.key.kid not in shown
 
 
+def test_no_statement_keeps_a_name_that_injected_sql_could_take(
+    connection: TenantConnection,
+) -> None:
+    with tenant(context_of(A)):
+        for _ in range(12):
+            connection.execute(MINE)
+        found = connection.execute("SELECT count(*) FROM pg_prepared_statements").fetchall()
+    assert found == [(0,)]
+
+
+async def test_nor_does_one_in_asyncio(connection_async: AsyncTenantConnection) -> None:
+    with tenant(context_of(A)):
+        for _ in range(12):
+            await connection_async.execute(MINE)
+        asked = await connection_async.execute("SELECT count(*) FROM pg_prepared_statements")
+        assert await asked.fetchall() == [(0,)]
+
+
 def test_a_thousand_transactions_of_ten_tenants_in_threads(world: TenancyWorld) -> None:
     def one(number: int) -> bool:
         tenant_id = TENANTS[number % 10]

@@ -93,6 +93,23 @@ def test_drivers_that_write_parameters_into_the_text_are_refused() -> None:
             guard_engine(create_engine(url), TenantBinder.unsealed())
 
 
+PREPARED = text("SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE '%contacts%'")
+
+
+@pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+async def test_no_statement_keeps_a_name_that_injected_sql_could_take(
+    world: TenancyWorld, driver: str
+) -> None:
+    guarded = create_async_engine(url_of(world, driver), pool_size=1)
+    guard_engine(guarded.sync_engine, world.binder)
+    with tenant(context_of(A)):
+        async with guarded.begin() as connection:
+            for _ in range(12):
+                await connection.execute(text("SELECT id FROM contacts"))
+            assert await connection.scalar(PREPARED) <= 1  # asyncpg's last, never run again
+    await guarded.dispose()
+
+
 def test_a_thousand_transactions_of_ten_tenants_in_threads(engine: Engine) -> None:
     def one(number: int) -> bool:
         tenant_id = TENANTS[number % 10]

@@ -175,6 +175,16 @@ def test_no_sql_shows_or_changes_what_is_anothers(world: TenancyWorld, attack: s
     assert snapshot(world) == before
 
 
+def test_the_role_can_make_nothing_that_stands_before_a_table(world: TenancyWorld) -> None:
+    with psycopg.connect(world.url) as connection:
+        asked = (
+            "SELECT has_database_privilege(current_database(), 'TEMPORARY'), "
+            "has_database_privilege(current_database(), 'CREATE'), "
+            "has_schema_privilege('public', 'CREATE')"
+        )
+        assert connection.execute(asked).fetchall() == [(False, False, False)]
+
+
 def snapshot(world: TenancyWorld) -> list[tuple[object, ...]]:
     """The rows of the others, and what protects them."""
     with world.server.connect(world.database) as connection:

@@ -17,13 +17,18 @@ def as_text(findings: Sequence[Finding]) -> str:
             f"      → {_printable(each.mend)}",
         ]
     holes = sum(each.severity == "hole" for each in findings)
-    return "\n".join([*lines, f"{holes} holes, {len(findings) - holes} notes"]) + "\n"
+    total = f"{_counted(holes, 'hole')}, {_counted(len(findings) - holes, 'note')}"
+    return "\n".join([*lines, total]) + "\n"
 
 
 def as_json(findings: Sequence[Finding]) -> str:
     """Return ``{"holes": n, "findings": [{rule, severity, name, detail, mend}]}``."""
     holes = sum(each.severity == "hole" for each in findings)
     return json.dumps({"holes": holes, "findings": [each._asdict() for each in findings]}, indent=1)
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def _printable(text: str) -> str:

@@ -14,6 +14,8 @@ _RULES = (*tables.RULES, *roles.RULES, *code.RULES)
 _TIMEOUT_MS = 60_000
 _FOUND_ROLES = """SELECT DISTINCT g.rolname FROM tenant_tables t, aclexplode(t.relacl) x
 JOIN pg_roles g ON g.oid = x.grantee WHERE x.grantee <> t.relowner AND g.rolcanlogin ORDER BY 1"""
+_OWNERS = """SELECT DISTINCT o.rolname FROM tenant_tables t JOIN pg_roles o ON o.oid = t.relowner
+WHERE o.rolcanlogin ORDER BY 1"""
 _KNOWN_ROLES = "SELECT rolname FROM app"
 _TABLES = "SELECT count(*) FROM tenant_tables"
 
@@ -32,7 +34,8 @@ def check_database(
     """Return everything that is found, holes first. Raises ``CheckFault`` and psycopg's errors.
 
     ``asked_roles`` are the application's; without them, those that log in and were granted
-    something on a table with tenants. ``unsealed`` takes a tenant that can be forged for a note.
+    something on a table with tenants, or where there is none its owners. ``unsealed`` takes a
+    tenant that can be forged for a note.
     """
     connection.autocommit = True
     with connection.transaction():
@@ -56,7 +59,7 @@ def ask_rules(
 
     # Names are printed with their schema, and no operator of somebody's is called.
     connection.execute("SET LOCAL search_path = pg_catalog")
-    names = list(asked_roles) or [str(row[0]) for row in ask(_FOUND_ROLES, ())]
+    names = list(asked_roles) or [str(row[0]) for row in ask(_FOUND_ROLES, ()) or ask(_OWNERS, ())]
     _require(ask, names, column)
     found = [rule.found(row) for rule in _RULES for row in ask(rule.sql, names)]
     sealed = ask(policies.FUNCTION_SQL, names)
@@ -72,13 +75,13 @@ def ask_rules(
 
 
 def _require(ask: Any, names: Sequence[str], column: str) -> None:
+    if not ask(_TABLES, names)[0][0]:
+        raise CheckFault(f"no table has a column {column!r}: name the tenant's with --column")
     known = {row[0] for row in ask(_KNOWN_ROLES, names)}
     if set(names) - known:
         raise CheckFault(f"there is no role {sorted(set(names) - known)}")
     if not names:
         raise CheckFault(
-            "no role that logs in has been granted a table with tenants: name the application's "
-            "with --role"
+            "no role that logs in has been granted a table with tenants, or owns one: name the "
+            "application's with --role"
         )
-    if not ask(_TABLES, names)[0][0]:
-        raise CheckFault(f"no table has a column {column!r}: name the tenant's with --column")

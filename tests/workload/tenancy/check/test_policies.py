@@ -26,6 +26,7 @@ POLICY = Policy("t", "p", True, "*", "tenant_id", FORM, FORM, True, True)
         (f"((a OR b) AND {FORM})", True),
         (f"({FORM} OR (deleted IS NULL))", False),
         (f"(({FORM} AND a) OR b)", False),
+        (f"({FORM} AND a OR b)", False),
         (f"((name = ' AND {FORM} AND '::text) AND a)", False),
         (f"(NOT {FORM})", False),
         ("(tenant_id <> septem_tenancy.tenant_id())", False),

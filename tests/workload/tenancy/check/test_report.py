@@ -15,7 +15,7 @@ def test_a_person_reads_each_with_what_to_do() -> None:
     lines = as_text(FOUND).splitlines()
     assert lines[0] == "hole  rls_disabled  public.a\\x1b[2J"
     assert lines[2] == "      → turn it on"
-    assert lines[-1] == "1 holes, 1 notes"
+    assert lines[-1] == "1 hole, 1 note"
     assert as_text([]) == "0 holes, 0 notes\n"
 
 

@@ -220,10 +220,21 @@ def test_it_reads_alone_and_says_what_it_can_not_check(checked: TenancyWorld) ->
         for arguments, said in (
             (("tenant_id", ["nobody_of_the_name"]), "no role"),
             (("no_such_column", [checked.role]), "no table has a column"),
-            (("no_such_column", []), "--role"),
+            (("no_such_column", []), "no table has a column"),
         ):
             with pytest.raises(CheckFault, match=said):
                 check_database(connection, *arguments)
+
+
+def test_an_application_that_is_the_owner_is_found(
+    checked: TenancyWorld, transaction: psycopg.Connection[Any]
+) -> None:
+    transaction.execute(filled(checked, "REVOKE ALL ON contacts, notes FROM {role}"))
+    findings = ask_rules(transaction, "tenant_id", (), unsealed=False)
+    assert ("role_member_of_stronger", checked.owner) in {(it.rule, it.name) for it in findings}
+    transaction.execute(filled(checked, "ALTER ROLE {owner} NOLOGIN"))
+    with pytest.raises(CheckFault, match="--role"):
+        ask_rules(transaction, "tenant_id", (), unsealed=False)
 
 
 def test_an_unsealed_database_is_a_choice_that_is_said(postgres: PostgresServer) -> None:

@@ -1,4 +1,4 @@
-"""For applications behind the sidecar: ``mtls``, ``tenancy``, ``encryption``, ``passwords``.
+"""For applications behind the sidecar: its parts are the packages below.
 
 Nothing is imported here.
 """

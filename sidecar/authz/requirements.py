@@ -1,19 +1,18 @@
 """What a route requires beyond a valid token: tenant, roles, scopes, the client's identity."""
 
-from collections.abc import Iterable
-from functools import lru_cache
-from typing import NamedTuple
-from urllib.parse import unquote
+from collections.abc import Callable, Iterable
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from sidecar.authz.routes import Route
 from sidecar.common.errors import Denied
 from sidecar.common.reasons import Reason
 from sidecar.tokens.claims import Claims
-from workload.x509.identities import NoIdentity, PeerNames, read_peer
-from workload.x509.reading import CertificateUnreadable, load_chain
 
-_CLOCK_SKEW_SECONDS = 60.0
-"""How far Envoy's clock, by which it admitted the client, may be ahead of ours."""
+if TYPE_CHECKING:
+    from sidecar.authz.client_certificate import ClientCertificate
+    from workload.x509.identities import PeerNames
 
 
 def check_tenant(claims: Claims, route: Route, host_owner: str | None) -> None:
@@ -56,7 +55,7 @@ def check_client(principal: str, certificate: str, allowed: Iterable[str], now: 
     check_names(shown.names, allowed)
 
 
-def check_names(names: PeerNames, allowed: Iterable[str]) -> None:
+def check_names(names: "PeerNames", allowed: Iterable[str]) -> None:
     """Require that a client's names are on a route's list."""
     if names.admitted_by(allowed) is None:
         raise Denied(Reason.CLIENT_NOT_ALLOWED, "the client's names are not on the route's list")
@@ -71,23 +70,11 @@ def client_names(certificate: str) -> tuple[str, ...]:
     return (*((names.spiffe_id,) if names.spiffe_id else ()), *names.dns_names, *names.addresses)
 
 
-class _ClientCertificate(NamedTuple):
-    """Who a certificate identifies, and from when until when (Unix seconds)."""
-
-    names: PeerNames
-    not_before: float
-    not_after: float
+def _read(certificate: str) -> "ClientCertificate | str":
+    read: Callable[[str], ClientCertificate | str] = load().read_certificate
+    return read(certificate)
 
 
-@lru_cache(maxsize=1024)
-def _read(certificate: str) -> _ClientCertificate | str:
-    """Return what a URL-encoded PEM says, or why it says nothing; cached, as clients are few."""
-    try:
-        parsed = load_chain(unquote(certificate))[0]
-        return _ClientCertificate(
-            read_peer(parsed),
-            parsed.not_valid_before_utc.timestamp() - _CLOCK_SKEW_SECONDS,
-            parsed.not_valid_after_utc.timestamp(),
-        )
-    except (CertificateUnreadable, NoIdentity) as fault:
-        return str(fault)
+def load() -> ModuleType:
+    """Import what reads certificates; at the start, where a route reads one."""
+    return import_module("sidecar.authz.client_certificate")

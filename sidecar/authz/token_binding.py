@@ -6,22 +6,16 @@ to (RFC 8705), or both. The certificate is the one that Envoy's TLS saw, never a
 never a plain bearer token, on no route. A route that requires binding refuses every other token.
 """
 
-from functools import lru_cache
-from hashlib import sha256
 from typing import NamedTuple
-from urllib.parse import unquote
 
-from cryptography.hazmat.primitives.serialization import Encoding
-
+from sidecar.authz.requirements import load
 from sidecar.authz.routes import CERTIFICATE, DPOP, Route
-from sidecar.common.base64url import encode_base64url
 from sidecar.common.errors import Denied
 from sidecar.common.reasons import Reason
 from sidecar.tokens.confirmation import Confirmation
 from sidecar.tokens.dpop import DpopRules, ProvedRequest, check_proof, token_hash
 from sidecar.tokens.proofs import ProofGuard
 from sidecar.tokens.replays import ProofUse
-from workload.x509.reading import CertificateUnreadable, load_chain
 
 DPOP_HEADER = "dpop"
 NONCE_FIELD = "dpop-nonce"
@@ -72,23 +66,13 @@ def check_certificate(certificate: str, thumbprint: str) -> None:
             "the token is bound to a certificate, and Envoy sent none of the client's: "
             "set include_peer_certificate in ext_authz",
         )
-    found = thumbprint_of(certificate)
+    found: str = load().thumbprint_of(certificate)
     if not found:
         raise Denied(Reason.CERTIFICATE_MISMATCH, "the client's certificate can't be read")
     if found != thumbprint:
         raise Denied(
             Reason.CERTIFICATE_MISMATCH, "the client's certificate is not the token's x5t#S256"
         )
-
-
-@lru_cache(maxsize=1024)
-def thumbprint_of(certificate: str) -> str:
-    """Return the SHA-256 of a certificate's DER in base64url, or nothing for what is none."""
-    try:
-        der = load_chain(unquote(certificate))[0].public_bytes(Encoding.DER)
-    except CertificateUnreadable:
-        return ""
-    return encode_base64url(sha256(der).digest())
 
 
 def check_dpop(

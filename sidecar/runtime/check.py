@@ -15,6 +15,7 @@ from sidecar.authz.decision_ids import DecisionIds
 from sidecar.authz.encoding.request import carry_trace
 from sidecar.authz.exchange import exchanged
 from sidecar.authz.recorder import DecisionRecorder
+from sidecar.authz.requirements import load as load_certificates
 from sidecar.authz.service import CheckService
 from sidecar.authz.snapshot import build_snapshot
 from sidecar.common.clock import elapsed_ns, wall_seconds
@@ -142,6 +143,8 @@ class CompiledPolicies(NamedTuple):
 
 def compile_policies(config: model.Config) -> CompiledPolicies:
     """Compile a configuration, without keys. It may take seconds; run it in a thread."""
+    if any(route.reads_certificate for route in config.routes):
+        load_certificates()
     return CompiledPolicies(config, build_snapshot(config, EMPTY_RING), compile_limits(config))
 
 

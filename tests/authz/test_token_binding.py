@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from sidecar.authz.service import CheckService
 from sidecar.authz.snapshot import build_snapshot
-from sidecar.authz.token_binding import check_certificate, thumbprint_of
+from sidecar.authz.token_binding import check_certificate
 from sidecar.cli.client_certificates import forwarded_certificate
 from sidecar.common.errors import Denied
 from sidecar.common.reasons import Reason
@@ -296,10 +296,6 @@ def test_what_is_no_certificate_is_nobody_s(certificate: str) -> None:
         check_certificate(certificate, "")
     with pytest.raises(Denied, match="certificate"):
         check_certificate(certificate, WEB_X5T)
-
-
-def test_the_thumbprint_of_a_certificate() -> None:
-    assert thumbprint_of(forwarded_certificate(WEB, NOW)) == WEB_X5T
 
 
 @given(st.binary(max_size=200), st.binary(max_size=200))

@@ -11,6 +11,7 @@ from sidecar.common.registered_domains import NO_DOMAINS, RegisteredDomains
 from sidecar.config import parse_config
 from sidecar.keys.lifecycle import KeyState
 from sidecar.module_signing.publishers import NO_PUBLISHERS, Publishers
+from sidecar.runtime import check
 from sidecar.runtime.check import (
     compile_policies,
     give_domains,
@@ -220,3 +221,16 @@ def test_tokens_verified_by_other_rules_are_forgotten(
     compiled = compile_policies(parse_config(CONFIG.replace(old, new, 1), "test"))
     give_policies(bench.service, cache, compiled)
     assert len(cache) == (1 if stay else 0)
+
+
+@pytest.mark.parametrize("reads", [False, True])
+def test_certificates_are_ready_to_be_read_where_a_route_reads_them(
+    monkeypatch: pytest.MonkeyPatch, *, reads: bool
+) -> None:
+    """A first Check does not wait for the import."""
+    loaded: list[bool] = []
+    monkeypatch.setattr(check, "load_certificates", lambda: loaded.append(True))
+    route = '[{name: a, path_prefix: /, clients: ["spiffe://a.example/b"]}]'
+    text = CONFIG if not reads else CONFIG.partition("routes:")[0] + f"routes: {route}\n"
+    compile_policies(parse_config(text, "test"))
+    assert loaded == [True] * reads

@@ -68,6 +68,7 @@ def make_check(
     ``proofs`` is what processes remember together of DPoP proofs; one of its own if there is none.
     ``shares_limits`` says that somebody exchanges the limiter's reports for shares.
     """
+    _load_what_is_needed(config)
     loop = asyncio.get_running_loop()
     recorder = DecisionRecorder(
         counters, audit, loop.call_later, on_fault, make_tracer(config, spans)
@@ -143,9 +144,14 @@ class CompiledPolicies(NamedTuple):
 
 def compile_policies(config: model.Config) -> CompiledPolicies:
     """Compile a configuration, without keys. It may take seconds; run it in a thread."""
+    _load_what_is_needed(config)
+    return CompiledPolicies(config, build_snapshot(config, EMPTY_RING), compile_limits(config))
+
+
+def _load_what_is_needed(config: model.Config) -> None:
+    """Import what no Check should wait for."""
     if any(route.reads_certificate for route in config.routes):
         load_certificates()
-    return CompiledPolicies(config, build_snapshot(config, EMPTY_RING), compile_limits(config))
 
 
 def give_policies(service: CheckService, cache: TokenCache, policies: CompiledPolicies) -> None:

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+import workload
 from sidecar.runtime.hardening.kernel import (
     PR_SET_CHILD_SUBREAPER,
     PR_SET_DUMPABLE,
@@ -21,7 +22,7 @@ from sidecar.runtime.hardening.kernel import (
 from sidecar.runtime.hardening.landlock import restrict_self
 from sidecar.runtime.hardening.seccomp import refuse_calls, refuse_rings
 
-_PACKAGE = Path(__file__).parents[2]
+_PACKAGES = (Path(__file__).parents[2], Path(workload.__file__).parent)
 _WORKER_OOM_SCORE, _MAX_OOM_SCORE = 500, 1000
 """What a worker has more than the main process, in thousandths of the memory there is."""
 _CODE = ("stdlib", "platstdlib", "purelib", "platlib")
@@ -87,9 +88,9 @@ def confine_worker() -> Hardening:
 
 
 def code_folders() -> tuple[Path, ...]:
-    """Return the folders of the interpreter's modules and of the sidecar's, for late imports."""
+    """Return the folders of the interpreter's modules and of ours, for late imports."""
     folders = (sysconfig.get_path(name) for name in _CODE)
-    return tuple(dict.fromkeys((*map(Path, folders), _PACKAGE)))
+    return tuple(dict.fromkeys((*map(Path, folders), *_PACKAGES)))
 
 
 def _all_of(*steps: tuple[str, Callable[[], object]]) -> Hardening:

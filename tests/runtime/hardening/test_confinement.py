@@ -212,3 +212,17 @@ def test_another_process_of_our_user_has_nothing_of_our_memory(program: str, out
     outcomes = json.loads(done.stdout)
     for name in ("read its memory", "read its environment", "list its descriptors"):
         assert outcomes[name] == outcome, name
+
+
+@landlocked
+def test_a_confined_worker_can_still_load_what_reads_certificates() -> None:
+    """A reload may bring the first route that reads one."""
+    confined = f"{LANDLOCK}{SECCOMP.partition('assert')[0]}refuse_calls()"
+    loading = (
+        "import sidecar.runtime.workers.main, sys; assert 'cryptography.x509' not in sys.modules"
+        f"{confined}\nimport sidecar.authz.client_certificate; print('loaded')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", loading], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.stdout.strip(), done.stderr) == ("loaded", "")

@@ -171,7 +171,8 @@ def test_one_is_lost_under_load_and_the_others_go_on(stack: WorkerStack, number:
         traffic.flow()
     failed = len(traffic.statuses) - traffic.statuses.count(200)
     assert failed <= 2, (failed, len(traffic.statuses))
-    assert set(stack.worker_pids()) > set(before) - {before[1]}
+    others = set(before) - {before[1]}
+    wait_until(lambda: set(stack.worker_pids()) > others, explain=lambda: stack.sidecar.lines)
     assert_never_backwards(taken)
     reason = "exited" if number == SIGKILL else "hung"
     samples = stack.metrics()

@@ -4,7 +4,7 @@ import hashlib
 import json
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import cast
 from urllib.parse import parse_qs, urlsplit
@@ -15,6 +15,7 @@ from sidecar.config.overrides import PROOF_HEADERS
 from sidecar.headers.tenant import CSP_NONCE, TRUSTED
 
 _MAX_NOTED = 1000
+_MAX_CHUNK_LINE = 65_536
 _SHOWN = frozenset({*TRUSTED, *PROOF_HEADERS})
 NOWHERE = Targets("https://cdn.invalid", "https://foreign.invalid", "https://tenant.invalid")
 
@@ -32,13 +33,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """Take a body, and answer with its length and digest beside the headers."""
-        length = int(self.headers.get("content-length", "0"))
         digest = hashlib.sha256()
-        left = length
-        while left and (chunk := self.rfile.read(min(left, 65_536))):
-            digest.update(chunk)
-            left -= len(chunk)
-        self._tell_headers({"bytes": length - left, "sha256": digest.hexdigest()})
+        length = 0
+        for part in self._body():
+            digest.update(part)
+            length += len(part)
+        self._tell_headers({"bytes": length, "sha256": digest.hexdigest()})
 
     def do_GET(self) -> None:
         """Answer with the shell, or with the headers that came."""
@@ -61,6 +61,22 @@ class _Handler(BaseHTTPRequestHandler):
                 return
             page = found
         self._reply(page.content_type, page.body)
+
+    def _body(self) -> Iterator[bytes]:
+        """Read the request's body in parts, whole: what is left would be the next request."""
+        if self.headers.get("transfer-encoding", "").lower() != "chunked":
+            yield from self._exactly(int(self.headers.get("content-length", "0")))
+            return
+        while size := int(self.rfile.readline(_MAX_CHUNK_LINE).partition(b";")[0], 16):
+            yield from self._exactly(size)
+            self.rfile.readline(_MAX_CHUNK_LINE)
+        while self.rfile.readline(_MAX_CHUNK_LINE).strip():
+            pass  # trailers
+
+    def _exactly(self, count: int) -> Iterator[bytes]:
+        while count and (part := self.rfile.read(min(count, 65_536))):
+            yield part
+            count -= len(part)
 
     def _tell_headers(self, more: dict[str, object]) -> None:
         """Answer with every header whose name an application could take for a trusted one."""

@@ -91,7 +91,9 @@ def test_a_login_s_body_reaches_the_application_whole_and_is_bounded(stack: Stac
 def test_a_login_in_chunks_is_counted_as_the_same_account(stack: Stack) -> None:
     body = json.dumps({"email": "dora@example.com"}).encode()
     kind = ("content-type", "application/json")
-    statuses = [stack.client.post(LOGIN, body, (kind,), chunk_bytes=7).status for _ in range(3)]
+    replies = [stack.client.post(LOGIN, body, (kind,), chunk_bytes=7) for _ in range(3)]
+    statuses = [each.status for each in replies]
+    assert {each.document()["bytes"] for each in replies} == {len(body)}, statuses
     statuses += [login(stack, "Dora@example.com").status for _ in range(3)]
     assert statuses == [200] * 5 + [429]
     long = b'{"email": "' + b"e" * 65_536 + b'"}'

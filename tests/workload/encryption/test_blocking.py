@@ -48,7 +48,7 @@ def test_nobody_waits_longer_than_the_time_out(
     keyring = BlockingKeyring(process.keyring, timeout_seconds=0.01)
     with pytest.raises(FieldKeysAway, match=r"within 0\.01 s"):
         keyring.load(SCOPE)
-    keyring._timeout_seconds = 10
+    keyring._thread._timeout_seconds = 10
     keyring.close()
 
 
@@ -65,7 +65,7 @@ def test_a_closed_keyring_has_no_keys(process: FieldProcess) -> None:
 
 def test_after_a_fork_it_says_what_to_do(process: FieldProcess) -> None:
     with BlockingKeyring(process.keyring) as keyring:
-        keyring._process = os.getppid()  # as if this were the child
+        keyring._thread._process = os.getppid()  # as if this were the child
         with pytest.raises(FieldInputFault, match="after the fork"):
             keyring.load(SCOPE)
-        keyring._process = os.getpid()
+        keyring._thread._process = os.getpid()

@@ -157,6 +157,18 @@ class KvEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class DatabaseRole:
+    """A role of Vault's database engine: users made for us, or with ``static`` one user of ours."""
+
+    role: str
+    mount: str = "database"
+    static: bool = False
+
+    def __post_init__(self) -> None:
+        _check_paths(self, "mount", "role")
+
+
+@dataclass(frozen=True, slots=True)
 class Trust:
     """Whom to believe, and which of those may be our peers where a context names none."""
 

@@ -81,6 +81,14 @@ class VaultApi:
         path = f"{entry.mount}/data/{entry.path}"
         return dict(_data(_data(await self.call("GET", path), path), path))
 
+    async def token_changes(self) -> int:
+        """Return how often our token was another one; a live one is obtained if there is none.
+
+        Vault revokes what a token leased when the token ends.
+        """
+        await self._session.token()
+        return self._session.token_changes
+
     def forget(self) -> None:
         """Drop the token."""
         self._session.forget()

@@ -52,9 +52,19 @@ class VaultSession:
         self._lock = asyncio.Lock()
         self._no_login_before = clock()
         self._unwrapped: tuple[object, str] | None = None
+        self._last_token = ""
+        self.token_changes = 0
+        """How often another token took the place of the one before: what it leased ends with it."""
 
     async def token(self) -> str:
         """Return a live token. Raises ``VaultCallFault``."""
+        token = await self._live_token()
+        if token != self._last_token:
+            self._last_token = token
+            self.token_changes += 1
+        return token
+
+    async def _live_token(self) -> str:
         if isinstance(self._login, TokenFileLogin):
             return read_credential(self._login.path, "Vault token")
         async with self._lock:

@@ -1,0 +1,11 @@
+"""Texts that look like secrets, put together here: this repository holds none."""
+
+AWS = "AKIA" + "QYLPMN5HFIQR7XYA"
+GITHUB = "ghp_" + "wWPw5k4aXcaT4fNP0UcnZwJUVFk6LO0pINUx"
+STRIPE = "sk_live_" + "ReTllpYQYfIZu2Jnf2lAPFjD"
+SLACK = "xoxb-" + "34532454-e039d02840a0b9379c"
+KEY = "-----BEGIN " + "PRIVATE KEY-----"
+PASSWORD = "Tr0ub4dor" + "-and-3"
+NAMED = "pass" + "word"
+URL = "postgresql://shop:" + PASSWORD + "@db.internal/shop"
+JWT = "eyJhbGciOiJFUzI1NiJ9." + "eyJzdWIiOiIxMjM0NTY3ODkwIn0." + "c2lnbmF0dXJl"

@@ -1,0 +1,1 @@
+"""Finds secrets where none may be: code, manifests, images, Git's history (SECURITY-MODEL §8)."""

@@ -5,6 +5,7 @@ PY     := $(VENV)/bin/python
 STAMP  := $(VENV)/.installed
 GRADERS := $(VENV)/.graders
 APPLICATIONS := $(VENV)/.applications
+SITE := $(VENV)/.site
 ARGS   ?=
 # Most tests wait for servers: one process more than the two cores they are made for.
 JOBS   ?= 3
@@ -34,6 +35,15 @@ $(APPLICATIONS): $(STAMP) tools/get-applications requirements/applications.lock 
 	@tools/get-applications $(PY) "$(VENV)/applications"
 	@touch $@
 
+$(SITE): $(STAMP) tools/get-site requirements/site.lock
+	@tools/get-site "$(PYTHON)" "$(VENV)/site"
+	@touch $@
+
+.PHONY: site
+site: $(SITE)  ## the documentation as a site, in build/site; warnings are errors
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/site/bin/mkdocs build
+	@echo "build/site/index.html"
+
 graders: $(GRADERS)  ## install what grades the edge from outside
 
 grade: $(GRADERS)  ## csp_evaluator, Observatory, sslyze, testssl.sh over the demo's edge, in full
@@ -42,7 +52,7 @@ grade: $(GRADERS)  ## csp_evaluator, Observatory, sslyze, testssl.sh over the de
 demo: $(STAMP)  ## real Envoy + OpenBao + sidecar on loopback; ARGS=--once leaves after the table
 	@$(VENV)/bin/sidecar demo $(ARGS)
 
-test: $(STAMP) $(GRADERS) $(APPLICATIONS)  ## every test and every check; JOBS=0 runs the tests one by one
+test: $(STAMP) $(GRADERS) $(APPLICATIONS) $(SITE)  ## every test and every check; JOBS=0 runs the tests one by one
 	@tools/get-chromium
 	@tools/get-c-tools
 	@tools/get-deploy-tools

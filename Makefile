@@ -117,6 +117,10 @@ schema: $(STAMP)  ## write what is shipped of the documents: the JSON Schema, th
 	@$(PY) tools/write_schema.py
 	@$(PY) tools/write_reasons.py
 
+.PHONY: reference
+reference: $(STAMP)  ## write docs/reference-*.md: settings, commands, metrics, alerts and more
+	@$(PY) -m tools.write_reference
+
 envoy-rules: $(STAMP)  ## write the table of docs/envoy-lint.md from the rules
 	@$(PY) tools/write_envoy_rules.py
 

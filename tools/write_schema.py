@@ -30,13 +30,20 @@ class Row(NamedTuple):
     """The member of a union that has it, where the row says which."""
     default: str
     description: str
+    """As plain text."""
+    markdown: str
+    """The same as it is written, with its links."""
+
+
+_CELLS = 3
+"""The columns of the reference's table."""
 
 
 def rows(page: str) -> Iterator[Row]:
     """Yield the settings of the reference's table; a row may name several."""
     for line in page.splitlines():
         cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
-        if len(cells) == len(Row._fields) - 1 and cells[0].startswith("`"):
+        if len(cells) == _CELLS and cells[0].startswith("`"):
             yield from _settings(*cells)
 
 
@@ -54,7 +61,7 @@ def _settings(cell: str, default: str, description: str) -> Iterator[Row]:
     for at, name in enumerate(names):
         path = f"{base}{name}" if name.startswith(".") else name
         own = defaults[at] if len(defaults) == len(names) else default
-        yield Row(path, tag, own, _plain(description))
+        yield Row(path, tag, own, _plain(description), description)
 
 
 def _plain(text: str) -> str:

@@ -30,7 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ),
         ("pins", _pins, "SHA-256 of the public keys held (RFC 7469), for pinning"),
     ):
-        command = subcommands.add_parser(name, help=words, description=words.capitalize() + ".")
+        command = subcommands.add_parser(
+            name, help=words, description=f"{words[:1].upper()}{words[1:]}."
+        )
         if name in {"show", "revoke"}:
             command.add_argument("name", metavar="NAME")
         where = command.add_mutually_exclusive_group()

@@ -1,4 +1,4 @@
-"""``sidecar config reload``: a running sidecar reads its file anew; the outcome is waited for."""
+"""``sidecar config reload``: a running sidecar reads its file again; the outcome is waited for."""
 
 import argparse
 import json
@@ -24,10 +24,11 @@ def add_reload(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser]
     """Add ``config reload``."""
     command = subcommands.add_parser(
         "reload",
-        help="have a running sidecar read its file anew",
-        description="Have a running sidecar read its configuration file anew, and wait until it is "
-        "in force in every process. Exit 0 if it is, 2 if the file has mistakes, 1 if it changes "
-        "what needs a restart or could not be prepared; the old configuration then stays in force.",
+        help="have a running sidecar read its file again",
+        description="Have a running sidecar read its configuration file again, and wait until it "
+        "is in force in every process. Exit 0 if it is, 2 if the file has mistakes, 1 if it "
+        "changes what needs a restart or could not be prepared; the old configuration then stays "
+        "in force.",
     )
     where = command.add_mutually_exclusive_group()
     where.add_argument("--admin", metavar="ADDRESS", help="the admin port, host:port or unix:/path")

@@ -72,24 +72,33 @@ class TrailLine(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
     """A line of the trail's own."""
 
     time: str
+    """When it was written."""
     decision_id: str
+    """`audit-`, and the reason: no decision has such an id."""
     outcome: str
+    """`trail`."""
     reason: str
+    """What happened to the trail."""
     status: int
+    """0."""
     route: str
+    """Empty."""
     after: str = ""
-    """``trail_began``: the head of the chain before, in the same file (``Head.text``)."""
+    """``trail_began``: name, last number and last hash of the chain before, in the same file."""
     lost: int = 0
     """``lines_lost``: so many lines that were decided are missing before this one."""
     foreign_bytes: int = 0
+    """``foreign_bytes``: so many bytes before this line are no lines of the trail."""
     foreign_sha256: str = ""
-    """``foreign_bytes``: so many bytes before this line, with this hash, are no lines of it."""
+    """``foreign_bytes``: the hash of those bytes."""
     note: str = ""
-    """``checkpoint``: a signed note (``checkpoint``)."""
+    """``checkpoint``: the signed note."""
     key_version: int = 0
     """``subjects_forgotten``: the version of the pseudonyms' keys from which a subject is gone."""
     detail: str
+    """What happened, in words."""
     latency_us: int
+    """0."""
 
 
 def trail_line(time: str, reason: str, detail: str, **members: int | str) -> bytes:

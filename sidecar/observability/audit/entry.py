@@ -52,32 +52,59 @@ class AuditEntry(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 class AuditLine(
     msgspec.Struct, omit_defaults=True, kw_only=True, forbid_unknown_fields=True, gc=False
 ):
-    """How an entry is written. The order of the fields is that of the line."""
+    """How an entry is written. The order of the fields is that of the line.
+
+    What is said of each stands in docs/reference-audit.md too.
+    """
 
     time: str
+    """When it was decided: RFC 3339, UTC, milliseconds."""
     decision_id: str
+    """The decision's id, as the answer's `instance`, Envoy's access log and a span have it."""
     outcome: str
+    """`allow` or `deny`; `trail` in a line of the trail's own."""
     reason: str
+    """Why: a reason of a denial, or the ground of what was allowed."""
     status: int
+    """The HTTP status of the answer; 200 for what was allowed."""
     route: str
+    """The name of the route that decided."""
     tenant: str = ""
+    """The tenant of the verified token."""
     subject: str = ""
+    """The verified token's user, at most 256 characters; a pseudonym with `audit.pseudonyms`."""
     method: str = ""
+    """The request's method."""
     host: str = ""
+    """The request's host, without its port."""
     path: str = ""
+    """The request's path, without the query."""
     source: str = ""
+    """The client's address; a pseudonym with `audit.pseudonyms`."""
     principal: str = ""
+    """The name of the verified client certificate."""
     kid: str = ""
+    """The `kid` of the key that verified the token."""
     token_id: str = ""
+    """The token's `jti`."""
     token_digest: str = ""
+    """The beginning of the token's SHA-256: it finds the same token again, and is none."""
     detail: str = ""
+    """What was wrong, in words that the client is not told."""
     shadow_reason: str = ""
+    """On a route in shadow mode, the reason for which it would be denied."""
     warnings: tuple[str, ...] = ()
+    """What was noticed and let pass, such as personal data in a claim; at most 8."""
     inputs: RecordedInputs | None = None
+    """What the decision was made from, with `audit.record_inputs`."""
     key_state: str = ""
+    """The state of the keys at that moment."""
     request_id: str = ""
+    """Envoy's `x-request-id`."""
     trace_id: str = ""
+    """The trace that the request belongs to, where it is recorded (W3C Trace Context)."""
     latency_us: int
+    """Microseconds from the message to the answer."""
 
 
 _EMPTY: frozenset[object] = frozenset({"", ()})

@@ -22,8 +22,9 @@ class RecordedInputs(
     """The inputs of one decision. The claims' names are their own; times are Unix seconds."""
 
     iss: str = ""
-    """Empty where no token was verified."""
+    """The token's issuer; empty where no token was verified."""
     alg: str = ""
+    """The algorithm of its signature."""
     typ: str = ""
     """The header's, in lower case; empty where it has none."""
     params: tuple[str, ...] = ()
@@ -31,11 +32,15 @@ class RecordedInputs(
     aud: tuple[str, ...] = ()
     """What ``audience_claim`` names."""
     iat: float = 0
+    """When it was issued, in Unix seconds."""
     nbf: float = 0
-    """0 where it is the same as ``iat``."""
+    """From when it holds; 0 where that is ``iat``."""
     exp: float = 0
+    """Until when it holds."""
     roles: tuple[str, ...] = ()
+    """Its roles, as the issuer's settings find them."""
     scopes: tuple[str, ...] = ()
+    """Its scopes."""
     cnf: tuple[str, ...] = ()
     """How the token is bound, of ``dpop`` and ``certificate``."""
     reading: str = ""
@@ -59,8 +64,9 @@ class RecordedInputs(
     peer: tuple[str, ...] = ()
     """The names of the client's certificate, where the route reads it."""
     origin: str = ""
-    """Of a preflight: the page's origin, and the method that it announces."""
+    """Of a preflight: the page's origin."""
     announced: str = ""
+    """Of a preflight: the method that the page announces."""
     cut: bool = False
     """Something was left out, so this decision can't be made again from the line."""
 

@@ -85,6 +85,11 @@ test-kubernetes: $(STAMP)  ## the chart rendered by helm, held against what is k
 	@tools/get-helm "$(VENV)/bin"
 	@$(PY) -m pytest tests/deploy/test_kubernetes.py tests/deploy/test_gateways.py $(ARGS)
 
+.PHONY: test-compose
+test-compose: $(STAMP)  ## the Compose file by Docker Compose's own parser; where there is Go
+	@tools/get-compose-go "$(VENV)/bin"
+	@$(PY) -m pytest tests/deploy/test_compose.py $(ARGS)
+
 kubernetes: $(STAMP)  ## write the chart's copies and the plain manifests, by helm
 	@tools/get-helm "$(VENV)/bin"
 	@$(PY) tools/write_kubernetes.py
@@ -109,6 +114,10 @@ proto: $(STAMP)  ## regenerate sidecar/pb from proto/
 
 envoy-files: $(STAMP)  ## write envoy/edge*.yaml from the template of `sidecar envoy init`
 	@$(PY) tools/write_envoy_files.py
+
+.PHONY: dashboard
+dashboard: $(STAMP)  ## write deploy/grafana-dashboard.json from the table of its panels
+	@$(PY) tools/write_dashboard.py
 
 architecture: $(STAMP)  ## draw docs/images/architecture.svg from the imports
 	@$(PY) tools/draw_architecture.py

@@ -1,6 +1,8 @@
-"""Writes the schemas of custom resources for the tests of deploy/kubernetes, from Go modules.
+"""Writes the schemas that the tests of deploy/ hold files against, from Go modules.
 
-    go mod download github.com/envoyproxy/gateway@v1.9.0 …   # MODULES
+Of custom resources for deploy/kubernetes, and of Compose files for deploy/compose.
+
+    go mod download github.com/envoyproxy/gateway@v1.9.0 …   # MODULES, COMPOSE
     python tools/write_crds.py "$(go env GOMODCACHE)"
 
 Descriptions are left out, which are most of their size. Their licence is Apache-2.0, each.
@@ -34,6 +36,7 @@ MODULES: Mapping[str, frozenset[str]] = {
     ),
 }
 """The kinds that are taken of each file."""
+COMPOSE = "github.com/compose-spec/compose-go/v2@v2.16.2/schema/compose-spec.json"
 
 
 def without_texts(node: Any, *, is_schema: bool = True) -> Any:
@@ -67,6 +70,10 @@ def main(modules: Path) -> None:
             made = {"origin": name, "licence": "Apache-2.0", "versions": versions}
             path = FOLDER / f"{kind}.json"
             path.write_text(json.dumps(made, separators=(",", ":"), sort_keys=True) + "\n")
+    schema = without_texts(json.loads((modules / COMPOSE).read_text()))
+    made = {"origin": COMPOSE, "licence": "Apache-2.0", "schema": schema}
+    path = FOLDER.parent / "compose-spec.json"
+    path.write_text(json.dumps(made, separators=(",", ":"), sort_keys=True) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""``sidecar vault``: the policy that a configuration needs."""
+"""``sidecar vault``: the policy that a configuration needs, and what it needs besides."""
 
 import argparse
 from pathlib import Path
 
 from sidecar.cli.output import add_json, print_json
+from sidecar.cli.vault_setup import add_setup
 from sidecar.config.load import load_config
 from sidecar.doctor.needs import doctor_needs, needs_of, revoking_needs
 from sidecar.doctor.policy import policy_document, policy_hcl, policy_of
@@ -36,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_json(policy, "the policy, and the lines with their settings,")
     policy.set_defaults(run=_policy)
+    add_setup(subcommands)
 
 
 def _policy(options: argparse.Namespace) -> int:

@@ -8,12 +8,19 @@ What anyone may ask is not listed: ``sys/health``, logins, and the issuers and C
 mount. A setting without a rule fails a test, which fills every ``mount`` of the settings.
 """
 
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Iterator
 
 from sidecar.certificates.issuers.factory import solver_place
 from sidecar.certificates.issuers.vault_kv import kv_segment
 from sidecar.config import model
+from sidecar.doctor.vault_paths import (
+    KvPaths,
+    PkiPaths,
+    TransitPaths,
+    VaultEngine,
+    VaultMount,
+    VaultNeed,
+)
 from workload.x509.material import MaterialFault
 
 MAX_NAMED = 200
@@ -21,43 +28,7 @@ MAX_NAMED = 200
 _HISTORY = "after a restart, tokens of a key that has just been replaced are denied"
 _WHOLE = "the entry is read whole at each poll"
 _WHOLE_BELOW = "entries are read whole at each poll, where there is no detailed-metadata"
-_ONE_BY_ONE = "entries are asked for one by one, as on HashiCorp Vault, which has no such list"
 _NO_RENEWAL = "the sidecar logs in again where it could renew its token"
-
-
-class VaultNeed(NamedTuple):
-    """One path of Vault, as a policy spells it; ``/*`` at its end means what is below."""
-
-    path: str
-    capabilities: frozenset[str]
-    setting: str
-    """The setting that it is for, such as ``tokens.issuers[0].keys``."""
-    without: str = ""
-    """What is so without it, where the sidecar serves all the same; empty where it can't."""
-
-
-class _Kv:
-    """The paths of KV v2 below a mount, for one setting."""
-
-    def __init__(self, place: str, mount: str) -> None:
-        self._setting, self._mount = place, mount
-
-    def data(self, path: str, *capabilities: str) -> VaultNeed:
-        return self._need("data", path, capabilities)
-
-    def metadata(self, path: str, *capabilities: str, without: str = "") -> VaultNeed:
-        return self._need("metadata", path, capabilities, without)
-
-    def versions(self, path: str) -> VaultNeed:
-        return self._need("detailed-metadata", path, ("list",), _ONE_BY_ONE)
-
-    def written(self, path: str) -> Iterator[VaultNeed]:
-        """Yield what an entry needs that is read and written, and keeps no older version."""
-        yield self.data(path, "create", "read", "update")
-        yield self.metadata(path, "create", "update")
-
-    def _need(self, kind: str, path: str, names: Iterable[str], without: str = "") -> VaultNeed:
-        return VaultNeed(f"{self._mount}/{kind}/{path}", frozenset(names), self._setting, without)
 
 
 def needs_of(config: model.Config) -> tuple[VaultNeed, ...]:
@@ -72,7 +43,7 @@ def needs_of(config: model.Config) -> tuple[VaultNeed, ...]:
 def revoking_needs(config: model.Config) -> tuple[VaultNeed, ...]:
     """Return what ``sidecar certs revoke`` needs besides: the sidecar revokes at the CA."""
     return tuple(
-        VaultNeed(f"{issuer.mount}/revoke", frozenset({"update"}), f"issuers[{at}], certs revoke")
+        PkiPaths(f"issuers[{at}], certs revoke", issuer.mount).revoke()
         for at, issuer in enumerate(config.issuers)
         if isinstance(issuer, model.VaultPkiIssuer)
     )
@@ -84,13 +55,33 @@ def doctor_needs(config: model.Config) -> tuple[VaultNeed, ...]:
     return (
         ask,
         *(
-            VaultNeed(
-                f"{each.mount}/roles/{each.role}", frozenset({"read"}), f"issuers[{at}], doctor"
-            )
+            PkiPaths(f"issuers[{at}], doctor", each.mount).role(each.role)
             for at, each in enumerate(config.issuers)
             if isinstance(each, model.VaultPkiIssuer) and each.name in used_issuers(config)
         ),
     )
+
+
+def mounts_of(config: model.Config) -> tuple[VaultMount, ...]:
+    """Return the secrets engines that must be mounted, in the order in which they are named.
+
+    A path that two settings use as different engines is there twice.
+    """
+    needs = (
+        VaultMount(each.mount, each.engine, each.setting)
+        for each in needs_of(config)
+        if each.engine is not None
+    )
+    trusted = (
+        VaultMount(mount, VaultEngine.PKI, f"trust_bundles[{at}].roots")
+        for at, bundle in enumerate(config.trust_bundles)
+        if isinstance(bundle.roots, model.PkiTrust)
+        for mount in bundle.roots.mounts
+    )
+    found: dict[tuple[str, VaultEngine], VaultMount] = {}
+    for each in (*needs, *trusted):
+        found.setdefault((each.path, each.engine), each)
+    return tuple(found.values())
 
 
 def used_issuers(config: model.Config) -> frozenset[str]:
@@ -114,16 +105,16 @@ def _keys(config: model.Config) -> Iterator[VaultNeed]:
         place = f"tokens.issuers[{at}]"
         match issuer.keys:
             case model.VaultKvKeys(mount=mount, path=path):
-                kv = _Kv(f"{place}.keys", mount)
+                kv = KvPaths(f"{place}.keys", mount)
                 yield kv.data(path, "read")
                 yield kv.metadata(path, "read", without=_HISTORY)
             case model.VaultTransitKeys(mount=mount, name=name):
-                yield VaultNeed(f"{mount}/keys/{name}", frozenset({"read"}), f"{place}.keys")
+                yield TransitPaths(f"{place}.keys", mount, name).read()
             case model.JwksKeys() | model.OidcKeys():
                 pass
         table = issuer.claims.tenant.tenants_from if issuer.claims is not None else None
         if table is not None:
-            kv = _Kv(f"{place}.claims.tenant.tenants_from", table.mount)
+            kv = KvPaths(f"{place}.claims.tenant.tenants_from", table.mount)
             yield kv.data(table.path, "read")
     revoked = config.keys.revocations
     if revoked is not None:
@@ -131,7 +122,7 @@ def _keys(config: model.Config) -> Iterator[VaultNeed]:
 
 
 def _revocations(settings: model.RevocationsSettings) -> Iterator[VaultNeed]:
-    kv, path = _Kv("keys.revocations", settings.mount), settings.path
+    kv, path = KvPaths("keys.revocations", settings.mount), settings.path
     yield kv.data(path, "read")
     yield kv.metadata(path, "read", without=_WHOLE)
     if settings.spread:
@@ -144,12 +135,12 @@ def _revocations(settings: model.RevocationsSettings) -> Iterator[VaultNeed]:
 def _limits(config: model.Config) -> Iterator[VaultNeed]:
     entry = config.limits.tenants_from if config.limits is not None else None
     if entry is not None:
-        yield _Kv("limits.tenants_from", entry.mount).data(entry.path, "read")
+        yield KvPaths("limits.tenants_from", entry.mount).data(entry.path, "read")
 
 
 def _modules(config: model.Config) -> Iterator[VaultNeed]:
     if config.modules is not None:
-        yield _Kv("modules", config.modules.mount).data(config.modules.path, "read")
+        yield KvPaths("modules", config.modules.mount).data(config.modules.path, "read")
 
 
 def _certificates(config: model.Config) -> Iterator[VaultNeed]:
@@ -162,7 +153,7 @@ def _certificates(config: model.Config) -> Iterator[VaultNeed]:
         match issuer:
             case model.VaultPkiIssuer(mount=mount, role=role):
                 shares |= issuer.share
-                yield VaultNeed(f"{mount}/sign/{role}", frozenset({"update"}), place)
+                yield PkiPaths(place, mount).sign(role)
             case model.VaultKvIssuer():
                 yield from _stored(config, place, issuer)
             case model.AcmeIssuerSettings():
@@ -170,13 +161,13 @@ def _certificates(config: model.Config) -> Iterator[VaultNeed]:
                 yield from _acme(place, issuer)
     store = config.certificate_store
     if store is not None and shares:
-        kv = _Kv("certificate_store", store.mount)
+        kv = KvPaths("certificate_store", store.mount)
         yield kv.data(f"{store.prefix}/*", "create", "read", "update")
         yield kv.metadata(f"{store.prefix}/*", "create", "read", "update")
 
 
 def _stored(config: model.Config, place: str, issuer: model.VaultKvIssuer) -> Iterator[VaultNeed]:
-    kv = _Kv(place, issuer.mount)
+    kv = KvPaths(place, issuer.mount)
     for segment in _segments(config, issuer.name):
         yield kv.data(f"{issuer.prefix}/{segment}", "read")
         yield kv.metadata(f"{issuer.prefix}/{segment}", "read")
@@ -197,40 +188,40 @@ def _segments(config: model.Config, issuer: str) -> list[str]:
 
 
 def _acme(place: str, issuer: model.AcmeIssuerSettings) -> Iterator[VaultNeed]:
-    yield from _Kv(f"{place}.account", issuer.account.mount).written(issuer.account.path)
+    yield from KvPaths(f"{place}.account", issuer.account.mount).written(issuer.account.path)
     external = issuer.external_account
     if external is not None:
-        yield _Kv(f"{place}.external_account", external.mount).data(external.path, "read")
+        yield KvPaths(f"{place}.external_account", external.mount).data(external.path, "read")
     if issuer.dns is None or issuer.connects_to_edge:
         return
     match issuer.dns.update:
         case model.Rfc2136Update(tsig=tsig):
-            yield _Kv(f"{place}.dns.update.tsig", tsig.mount).data(tsig.path, "read")
+            yield KvPaths(f"{place}.dns.update.tsig", tsig.mount).data(tsig.path, "read")
         case model.AcmeDnsUpdate(accounts=folder):
-            kv = _Kv(f"{place}.dns.update.accounts", folder.mount)
+            kv = KvPaths(f"{place}.dns.update.accounts", folder.mount)
             yield kv.data(f"{folder.prefix}/*", "read")
 
 
 def _secrets(config: model.Config) -> Iterator[VaultNeed]:
     for at, bundle in enumerate(config.trust_bundles):
         if isinstance(bundle.roots, model.KvTrust):
-            kv = _Kv(f"trust_bundles[{at}].roots", bundle.roots.mount)
+            kv = KvPaths(f"trust_bundles[{at}].roots", bundle.roots.mount)
             yield kv.data(bundle.roots.path, "read")
     for at, tickets in enumerate(config.session_ticket_keys):
-        yield from _Kv(f"session_ticket_keys[{at}]", tickets.mount).written(tickets.path)
+        yield from KvPaths(f"session_ticket_keys[{at}]", tickets.mount).written(tickets.path)
     for at, secret in enumerate(config.generic_secrets):
-        yield _Kv(f"generic_secrets[{at}]", secret.mount).data(secret.path, "read")
+        yield KvPaths(f"generic_secrets[{at}]", secret.mount).data(secret.path, "read")
 
 
 def _domains(config: model.Config) -> Iterator[VaultNeed]:
     registry = config.on_demand.registry if config.on_demand is not None else None
     match registry:
         case model.VaultKvRegistry(mount=mount, path=path):
-            kv = _Kv("on_demand.registry", mount)
+            kv = KvPaths("on_demand.registry", mount)
             yield kv.data(path, "read")
             yield kv.metadata(path, "read")
         case model.VaultKvPrefixRegistry(mount=mount, prefix=prefix):
-            kv = _Kv("on_demand.registry", mount)
+            kv = KvPaths("on_demand.registry", mount)
             yield kv.metadata(prefix, "list")
             yield kv.data(f"{prefix}/*", "read")
             yield kv.versions(prefix)
@@ -241,11 +232,11 @@ def _domains(config: model.Config) -> Iterator[VaultNeed]:
 def _audit(config: model.Config) -> Iterator[VaultNeed]:
     audit = config.audit
     if (signed := audit.checkpoints) is not None:
-        sign, read = frozenset({"update"}), frozenset({"read"})
-        yield VaultNeed(f"{signed.mount}/sign/{signed.key}", sign, "audit.checkpoints")
-        yield VaultNeed(f"{signed.mount}/keys/{signed.key}", read, "audit.checkpoints")
+        key = TransitPaths("audit.checkpoints", signed.mount, signed.key)
+        yield key.call("sign")
+        yield key.read()
     if (pseudonyms := audit.pseudonyms) is not None:
-        kv, path = _Kv("audit.pseudonyms", pseudonyms.mount), pseudonyms.path
+        kv, path = KvPaths("audit.pseudonyms", pseudonyms.mount), pseudonyms.path
         yield kv.data(path, "create", "read")
         yield kv.data(f"{path}/*", "read")
         yield from kv.written(f"{path}/days")
@@ -262,14 +253,14 @@ def _sink(place: str, sink: model.AuditSink) -> Iterator[VaultNeed]:
     elif isinstance(sink, model.KafkaAudit) and sink.sasl is not None:
         password, place = sink.sasl.password, f"{place}.sasl.password"
     if isinstance(password, model.SecretEntry):
-        yield _Kv(place, password.mount).data(password.path, "read")
+        yield KvPaths(place, password.mount).data(password.path, "read")
 
 
 def _spool(key: model.TransitSpoolKey | model.KvSpoolKey) -> Iterator[VaultNeed]:
     match key:
         case model.TransitSpoolKey(mount=mount, name=name):
-            for call in ("datakey/plaintext", "decrypt"):
-                path = f"{mount}/{call}/{name}"
-                yield VaultNeed(path, frozenset({"update"}), "audit.spool.key")
+            wrapping = TransitPaths("audit.spool.key", mount, name)
+            yield wrapping.call("datakey/plaintext")
+            yield wrapping.call("decrypt")
         case model.KvSpoolKey(mount=mount, path=path):
-            yield _Kv("audit.spool.key", mount).data(path, "read")
+            yield KvPaths("audit.spool.key", mount).data(path, "read")

@@ -7,7 +7,7 @@ a path that another one of the policy covers is given what that one may do besid
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from sidecar.doctor.needs import VaultNeed
+from sidecar.doctor.vault_paths import VaultNeed
 
 _SETTINGS_SHOWN = 3
 _WITHOUT = "; without it, "

@@ -109,4 +109,5 @@ def invocations(folder: Path) -> dict[str, Invocation]:
         "certs drill": Invocation(["é", "--config", config]),
         "doctor": Invocation(["--config", str(bad)]),
         "vault policy": Invocation(["--config", config]),
+        "vault setup": Invocation(["--config", config, "--token-file", key, "--name", "é"]),
     }

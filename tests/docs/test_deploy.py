@@ -5,7 +5,9 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import sysconfig
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ RULES = ROOT / "deploy/prometheus-alerts.yaml"
 DASHBOARD = ROOT / "deploy/grafana-dashboard.json"
 
 
+@cache
 def exported() -> set[str]:
     """Every metric's name, as Prometheus sees it."""
     text = "".join(path.read_text() for path in sorted((ROOT / "sidecar").rglob("*.py")))
@@ -37,11 +40,29 @@ def test_the_rules_use_metrics_that_exist() -> None:
 
 
 def test_the_dashboard_uses_metrics_that_exist() -> None:
-    dashboard = json.loads(DASHBOARD.read_text())
-    for panel in dashboard["panels"]:
+    panels = json.loads(DASHBOARD.read_text())["panels"]
+    pictures = [panel for panel in panels if panel["type"] != "row"]
+    assert len(pictures) > 30
+    for panel in pictures:
         for target in panel["targets"]:
             assert used(target["expr"]), panel["title"]
             assert used(target["expr"]) <= exported(), panel["title"]
+            assert target["expr"].count('instance=~"$instance"') >= len(used(target["expr"]))
+
+
+def test_the_dashboard_is_what_its_table_says_and_no_panel_hides_another() -> None:
+    command = [sys.executable, str(ROOT / "tools/write_dashboard.py"), "--check"]
+    done = subprocess.run(command, check=False, timeout=30)
+    assert done.returncode == 0, "run `make dashboard`"
+    panels = json.loads(DASHBOARD.read_text())["panels"]
+    places = [
+        (x, y)
+        for place in (panel["gridPos"] for panel in panels)
+        for x in range(place["x"], place["x"] + place["w"])
+        for y in range(place["y"], place["y"] + place["h"])
+    ]
+    assert len(places) == len(set(places))
+    assert len({panel["id"] for panel in panels}) == len(panels)
 
 
 PROMTOOL = shutil.which("promtool", path=f"{sysconfig.get_path('scripts')}:{os.environ['PATH']}")

@@ -11,6 +11,7 @@ from sidecar.config import model, parse_config
 from sidecar.doctor.needs import (
     MAX_NAMED,
     doctor_needs,
+    mounts_of,
     needs_of,
     revoking_needs,
     used_issuers,
@@ -158,6 +159,17 @@ def test_what_an_operators_commands_need_besides() -> None:
         "sys/capabilities-self",
         "pki-one/roles/edge",
     ]
+
+
+def test_which_engines_must_be_mounted() -> None:
+    """Also those that anyone may read; a path of two engines is there twice."""
+    trust = "trust_bundles: [{name: t, roots: {source: vault_pki, mounts: [pki-one, roots]}}]\n"
+    clash = "generic_secrets: [{name: g, mount: roots, path: a}]\n"
+    assert mounts_of(parse_config(BASE + PKI + trust + clash, "test")) == (
+        ("pki-one", "pki", "issuers[0]"),
+        ("roots", "kv", "generic_secrets[0]"),
+        ("roots", "pki", "trust_bundles[0].roots"),
+    )
 
 
 def places(kind: Any) -> Iterator[type[msgspec.Struct]]:

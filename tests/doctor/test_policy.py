@@ -18,8 +18,9 @@ from sidecar.certificates.issuers.acme.account import load_account
 from sidecar.certificates.on_demand import resolved_registry
 from sidecar.common.clock import monotonic_seconds
 from sidecar.config import model, parse_config
-from sidecar.doctor.needs import VaultNeed, needs_of
+from sidecar.doctor.needs import needs_of
 from sidecar.doctor.policy import PolicyLine, policy_document, policy_hcl, policy_of
+from sidecar.doctor.vault_paths import VaultNeed
 from sidecar.vault.client import VaultClient
 from sidecar.vault.errors import VaultForbidden
 from tests.doctor.conftest import Make

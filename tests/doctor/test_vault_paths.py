@@ -1,0 +1,27 @@
+"""The paths of each engine, with the mount that they need."""
+
+from sidecar.doctor.vault_paths import KvPaths, PkiPaths, TransitPaths, VaultEngine
+
+
+def test_a_path_says_which_engine_must_be_mounted_where() -> None:
+    kv, pki = KvPaths("s", "team/kv"), PkiPaths("s", "ca")
+    transit = TransitPaths("s", "transit", "jwt")
+    needs = [kv.data("a", "read"), kv.versions("a"), pki.sign("edge"), pki.role("edge")]
+    needs += [pki.revoke(), transit.read(), transit.call("datakey/plaintext"), *kv.written("b")]
+    assert [(each.path, *sorted(each.capabilities)) for each in needs] == [
+        ("team/kv/data/a", "read"),
+        ("team/kv/detailed-metadata/a", "list"),
+        ("ca/sign/edge", "update"),
+        ("ca/roles/edge", "read"),
+        ("ca/revoke", "update"),
+        ("transit/keys/jwt", "read"),
+        ("transit/datakey/plaintext/jwt", "update"),
+        ("team/kv/data/b", "create", "read", "update"),
+        ("team/kv/metadata/b", "create", "update"),
+    ]
+    assert {(each.mount, each.engine) for each in needs} == {
+        ("team/kv", VaultEngine.KV),
+        ("ca", VaultEngine.PKI),
+        ("transit", VaultEngine.TRANSIT),
+    }
+    assert all(each.path.startswith(f"{each.mount}/") for each in needs)

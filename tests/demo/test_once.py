@@ -98,7 +98,7 @@ SCENARIOS = {
 def test_scenarios_end_well(surroundings: dict[str, str], tmp_path: Path, scenario: str) -> None:
     command = [*COMMAND, "--scenario", scenario]
     done = subprocess.run(
-        command, env=surroundings, capture_output=True, text=True, timeout=90, check=False
+        command, env=surroundings, capture_output=True, text=True, timeout=180, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert SCENARIOS[scenario] in " ".join(done.stdout.split())

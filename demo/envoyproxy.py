@@ -156,6 +156,15 @@ def lease_from(config: Any, socket: Path) -> None:
                     each["typed_config"]["filter_config"]["value"] = f"socket={socket}"
 
 
+def application_at(config: Any, socket: Path) -> None:
+    """Have Envoy find the application at a Unix socket."""
+    for cluster in config["static_resources"]["clusters"]:
+        if cluster["name"] == "application":
+            (locality,) = cluster["load_assignment"]["endpoints"]
+            (endpoint,) = locality["lb_endpoints"]
+            endpoint["endpoint"]["address"] = {"pipe": {"path": str(socket)}}
+
+
 def redirect_to(config: Any, https_port: int) -> None:
     """Have plain HTTP redirect to this port."""
     listeners = {each["name"]: each for each in config["static_resources"]["listeners"]}

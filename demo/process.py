@@ -1,5 +1,6 @@
 """Runs the real programs of the demo and the tests, and leaves none behind."""
 
+import pwd
 import secrets
 import shutil
 import signal
@@ -32,7 +33,8 @@ class ManagedProcess:
     """One child process: its last lines are kept in memory, and it ends with its parent.
 
     ``setpriv`` (Debian's util-linux), where there is one, has the kernel end the child
-    even if this process is killed outright. ``on_line`` is given every line, in a thread.
+    even if this process is killed outright. ``on_line`` is given every line, in a thread. It
+    runs in ``folder``, and as ``user``, where they are given.
     """
 
     def __init__(
@@ -41,6 +43,9 @@ class ManagedProcess:
         command: Sequence[str],
         environment: Mapping[str, str] | None = None,
         on_line: Callable[[str], None] = lambda _: None,
+        *,
+        folder: Path | None = None,
+        user: pwd.struct_passwd | None = None,
     ) -> None:
         self.name = name
         self._on_line = on_line
@@ -53,6 +58,10 @@ class ManagedProcess:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             env=None if environment is None else dict(environment),
+            cwd=folder,
+            user=None if user is None else user.pw_uid,
+            group=None if user is None else user.pw_gid,
+            extra_groups=None if user is None else [],
             text=True,
             errors="replace",
         )

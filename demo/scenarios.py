@@ -1,4 +1,4 @@
-"""Two stories of keys, played before the user's eyes: Vault goes away, and a key rotates.
+"""Stories of keys, played before the user's eyes: Vault goes away, and a key rotates.
 
 Requests flow through Envoy all the while. Each step prints when it happened, the state
 of the keys, and how many answers were right; in the end every one must have been.
@@ -20,6 +20,8 @@ from demo.decision_cache import KEYS as CACHE_KEYS
 from demo.decision_cache import decision_cache
 from demo.process import fetch_text
 from demo.stack import Stack
+from demo.tenants.scenario import tenants
+from demo.tenants.world import stack_options
 from sidecar.common.clock import wall_seconds
 
 KEYS = {"poll_seconds": 0.5, "max_age_seconds": 6.0, "dual_key_seconds": 4.0}
@@ -180,6 +182,7 @@ class Scenario(NamedTuple):
 SCENARIOS = {
     "decision-cache": Scenario(decision_cache, {"keys": CACHE_KEYS, "decision_cache": {}}),
     "rotation": Scenario(rotation, {"keys": KEYS, "on_demand": {}}),
+    "tenants": Scenario(tenants, stack_options()),
     "vault-outage": Scenario(vault_outage, {"keys": KEYS, "on_demand": {}}),
 }
 

@@ -23,7 +23,15 @@ from cryptography.hazmat.primitives.serialization import (
 from demo.application import SampleApplication
 from demo.attacks import Targets
 from demo.client import Client
-from demo.envoyproxy import EdgePorts, Envoy, build_module, edge_config, lease_from, redirect_to
+from demo.envoyproxy import (
+    EdgePorts,
+    Envoy,
+    application_at,
+    build_module,
+    edge_config,
+    lease_from,
+    redirect_to,
+)
 from demo.fake_origins import (
     FakeOrigin,
     attack_of,
@@ -62,6 +70,7 @@ class Stack:
         names: Names | None = None,
         on_demand: Mapping[str, Any] | None = None,
         decision_cache: Mapping[str, Any] | None = None,
+        application_socket: str | None = None,
         changes: Mapping[str, Any] | None = None,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
@@ -70,13 +79,16 @@ class Stack:
         With ``on_demand``, what differs from the defaults of that section, the edge obtains
         certificates of customers' domains, which ``register`` registers. With ``decision_cache``,
         what differs from the defaults of that section, Envoy repeats the sidecar's answers.
-        ``changes`` replace whole sections of the sidecar's configuration.
+        ``changes`` replace whole sections of the sidecar's configuration. With
+        ``application_socket``, the name of a Unix socket in ``folder``, Envoy takes whatever
+        listens there for the application.
         """
         self._tls_min = tls_min
         self._keys = keys or {}
         self.names = names or Names()
         self._on_demand = on_demand
         self._decision_cache = decision_cache
+        self._application_socket = application_socket
         self._changes = changes or {}
         self._say = say
         self._exits = ExitStack()
@@ -191,6 +203,11 @@ class Stack:
         return self.folder / "leases.sock"
 
     @property
+    def application_socket(self) -> Path:
+        """Where Envoy looks for an application that is not the stack's own."""
+        return self.folder / (self._application_socket or "application.sock")
+
+    @property
     def shell_url(self) -> str:
         """Where the page with the attacks is."""
         return self.names.origin(self.names.app, self.ports.https) + PREFIX
@@ -240,6 +257,8 @@ class Stack:
         config = edge_config(self.ports, self._tls_min, name)
         if self._decision_cache is not None:
             lease_from(config, self.lease_socket)
+        if self._application_socket is not None:
+            application_at(config, self.application_socket)
         if self.names.mapped:
             redirect_to(config, 443)
         return config

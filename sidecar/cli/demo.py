@@ -35,8 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--scenario",
-        choices=("decision-cache", "rotation", "vault-outage"),
-        help="play this one instead of the table, with a timeline",
+        choices=("decision-cache", "rotation", "tenants", "vault-outage"),
+        help="play this one instead of the table",
     )
     add_json(
         parser, "the results on standard output, and the tables on standard error; the results"

@@ -14,7 +14,8 @@ from sidecar.headers.tenant import TRUSTED
 
 ROOT = Path(__file__).parents[2]
 BENCH = [ROOT / "bench/README.md", ROOT / "bench/RESULTS.md"]
-PAGES = [ROOT / "README.md", ROOT / "envoy/README.md", *BENCH]
+EXAMPLE = ROOT / "examples/tenants/README.md"
+PAGES = [ROOT / "README.md", ROOT / "envoy/README.md", EXAMPLE, *BENCH]
 DOCUMENTS = [*PAGES, *sorted((ROOT / "docs").rglob("*.md"))]
 
 

@@ -7,7 +7,15 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
-    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "envoy/README.md")),
+    *(
+        ROOT / name
+        for name in (
+            "README.md",
+            "CONTRIBUTING.md",
+            "envoy/README.md",
+            "examples/tenants/README.md",
+        )
+    ),
     *sorted((ROOT / "docs").glob("*.md")),
 ]
 NOT_SAID = {

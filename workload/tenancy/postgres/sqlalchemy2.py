@@ -4,6 +4,7 @@
 
     engine = create_engine("postgresql+psycopg://…")
     guard_engine(engine, binder)     # of an AsyncEngine: guard_engine(engine.sync_engine, binder)
+    reset_sessions(engine)           # not through PgBouncer in transaction mode
 
 The drivers are psycopg 3 and asyncpg, which send parameters apart from the text: psycopg2 would
 write the seal into the statement, where ``pg_stat_activity`` shows it.
@@ -13,9 +14,11 @@ from typing import Any
 
 from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.pool import PoolResetState
 
 from workload.tenancy.context import TenancyFault
 from workload.tenancy.postgres.binding import (
+    RESET_SESSION,
     SET_DOLLAR,
     SET_PERCENT,
     BoundTransaction,
@@ -79,6 +82,31 @@ def guard_engine(engine: Engine, binder: TenantBinder) -> None:
     event.listen(engine, "commit", end)
     event.listen(engine, "rollback", end)
     event.listen(engine, "begin_twophase", refuse)
+
+
+def reset_sessions(engine: Engine) -> None:
+    """Empty a session (``DISCARD ALL``) whenever its connection goes back to the pool.
+
+    Injected SQL can leave settings, locks and statements in a session for whoever gets it next;
+    SQLAlchemy's pool only rolls back. It costs a round trip a check-in. A session that can't be
+    emptied is closed.
+    """
+
+    def reset(connection: Any, _record: Any, state: PoolResetState) -> None:
+        if state.terminate_only or not state.asyncio_safe:
+            return  # the pool closes this one
+        connection.rollback()
+        connection.autocommit = True  # DISCARD ALL runs in no transaction
+        try:
+            cursor = connection.cursor()
+            try:
+                cursor.execute(RESET_SESSION)
+            finally:
+                cursor.close()
+        finally:
+            connection.autocommit = False
+
+    event.listen(engine, "reset", reset)
 
 
 def _refuse_autocommit(connection: Connection) -> None:

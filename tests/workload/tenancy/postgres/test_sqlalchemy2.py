@@ -12,7 +12,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from tests.support.tenancy_world import TENANTS, A, B, TenancyWorld, context_of
 from workload.tenancy.context import TenancyFault, TenantUnknown, tenant, without_tenant
 from workload.tenancy.postgres.binding import NoTransaction, TenantBinder, TenantChanged
-from workload.tenancy.postgres.sqlalchemy2 import guard_engine
+from workload.tenancy.postgres.sqlalchemy2 import guard_engine, reset_sessions
 
 TRANSACTIONS = 1000
 MINE = text("SELECT DISTINCT tenant_id::text FROM contacts")
@@ -108,6 +108,77 @@ async def test_no_statement_keeps_a_name_that_injected_sql_could_take(
                 await connection.execute(text("SELECT id FROM contacts"))
             assert await connection.scalar(PREPARED) <= 1  # asyncpg's last, never run again
     await guarded.dispose()
+
+
+LEFT_BEHIND = {
+    "a setting": ("SET search_path = pg_catalog", "SHOW search_path", '"$user", public'),
+    "a tenant": (
+        f"SET app.tenant_id = '{B}'",
+        "SELECT current_setting('app.tenant_id', true)",
+        A,
+    ),
+    "a time-out": ("SET statement_timeout = '1h'", "SHOW statement_timeout", "0"),
+    "read-only transactions": (
+        "SET default_transaction_read_only = on",
+        "SHOW default_transaction_read_only",
+        "off",
+    ),
+    "a lock": (
+        "SELECT pg_advisory_lock(19)",
+        "SELECT count(*)::text FROM pg_locks WHERE locktype = 'advisory'",
+        "0",
+    ),
+    "a prepared statement": (
+        "PREPARE theirs AS SELECT 1",
+        "SELECT count(*)::text FROM pg_prepared_statements WHERE name = 'theirs'",
+        "0",
+    ),
+    "a cursor": (
+        "DECLARE theirs CURSOR WITH HOLD FOR TABLE contacts",
+        "SELECT count(*)::text FROM pg_cursors WHERE name = 'theirs'",
+        "0",
+    ),
+    "an ear": ("LISTEN theirs", "SELECT count(*)::text FROM pg_listening_channels()", "0"),
+}
+
+
+@pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+@pytest.mark.parametrize("left", LEFT_BEHIND)
+async def test_what_is_left_in_a_session_ends_with_its_use(
+    world: TenancyWorld, driver: str, left: str
+) -> None:
+    leave, look, expected = LEFT_BEHIND[left]
+    guarded = create_async_engine(url_of(world, driver), pool_size=1, max_overflow=0)
+    guard_engine(guarded.sync_engine, world.binder)
+    reset_sessions(guarded.sync_engine)
+    pids = set()
+    with tenant(context_of(A)):
+        async with guarded.begin() as connection:
+            pids.add(await connection.scalar(text("SELECT pg_backend_pid()")))
+            await connection.execute(text(leave))
+        async with guarded.begin() as connection:
+            pids.add(await connection.scalar(text("SELECT pg_backend_pid()")))
+            assert await connection.scalar(text(look)) == expected
+    assert len(pids) == 1, "the session was emptied, not replaced"
+    await guarded.dispose()
+
+
+def test_a_session_that_can_not_be_emptied_is_closed(
+    world: TenancyWorld, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = create_engine(url_of(world, "psycopg"), pool_size=1, max_overflow=0)
+    guard_engine(engine, world.binder)
+    reset_sessions(engine)
+    mine = text("SELECT pg_backend_pid()")
+    with tenant(context_of(A)):
+        with engine.connect() as connection:
+            first = connection.scalar(mine)
+            connection.commit()
+            world.as_superuser(f"SELECT pg_terminate_backend({first}, 5000)")
+        with engine.begin() as connection:
+            assert connection.scalar(mine) != first
+    assert "Exception during reset" in caplog.text
+    engine.dispose()
 
 
 def test_a_thousand_transactions_of_ten_tenants_in_threads(engine: Engine) -> None:

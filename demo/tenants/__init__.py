@@ -1,0 +1,1 @@
+"""The scenario ``tenants``: the application of examples/tenants under attack."""

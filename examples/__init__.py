@@ -1,0 +1,1 @@
+"""Applications behind the Septem Sidecar, to read and to copy."""

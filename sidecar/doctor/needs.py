@@ -34,6 +34,8 @@ class VaultNeed(NamedTuple):
     """The setting that it is for, such as ``tokens.issuers[0].keys``."""
     without: str = ""
     """What is so without it, where the sidecar serves all the same; empty where it can't."""
+    entry: tuple[str, str] | None = None
+    """Of a need of an entry's content: its KV mount, and its path there."""
 
 
 class _Kv:
@@ -43,7 +45,8 @@ class _Kv:
         self._setting, self._mount = place, mount
 
     def data(self, path: str, *capabilities: str) -> VaultNeed:
-        return self._need("data", path, capabilities)
+        need = self._need("data", path, capabilities)
+        return need._replace(entry=(self._mount, path))
 
     def metadata(self, path: str, *capabilities: str, without: str = "") -> VaultNeed:
         return self._need("metadata", path, capabilities, without)

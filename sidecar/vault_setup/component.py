@@ -124,6 +124,10 @@ async def take(step: SetupStep, vault: VaultClient, *, dry_run: bool) -> SetupRe
         outcome, detail = await _take(step, vault, dry_run=dry_run)
     except Fault as fault:
         outcome, detail = SetupOutcome.FAILED, str(fault)
+    except (AttributeError, LookupError, TypeError, ValueError) as exc:
+        # A proxy or another program may answer in Vault's place, in any shape.
+        outcome = SetupOutcome.FAILED
+        detail = f"what answers at vault.address is no Vault's answer ({type(exc).__name__})"
     return SetupResult(step.name, outcome, detail, step.command, step.settings)
 
 

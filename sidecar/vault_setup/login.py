@@ -110,6 +110,8 @@ def approle_steps(plan: LoginPlan) -> tuple[WriteStep, ...]:
 
 def _judge_role(name: str, held: Mapping[str, Any]) -> str:
     policies = [str(each) for each in held.get("token_policies") or ()]
+    if not held.get("token_no_default_policy"):
+        policies.append("default")
     if policies == [name]:
         return ""
     return f"has the policies {', '.join(policies) or 'none'}, and not {name} alone"

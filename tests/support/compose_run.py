@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 
 from demo.process import ManagedProcess, find_program, free_ports
 
-READY_SECONDS = 60.0
+READY_SECONDS = 120.0
+_CHECK_SECONDS = 20.0
 _MAPPED = frozenset({8200, 9102, 9090, 8080, 8443, 9901, 3000})
 """Every port that a service listens on, inside its container."""
 _SCRIPTS = Path(sysconfig.get_path("scripts"))
@@ -42,7 +43,7 @@ class ComposeRun:
         self.ports = dict(zip(sorted(_MAPPED), free_ports(len(_MAPPED)), strict=True))
         self._running: dict[str, ManagedProcess] = {}
         self.replaced = {
-            "scrape_interval: 5s": "scrape_interval: 1s",  # rates are known earlier
+            "scrape_interval: 5s": "scrape_interval: 2s",  # rates are known earlier
             "peer_uids: [101]": f"peer_uids: [{os.getuid()}]",
             ANY_ADDRESS: "127.0.0.1",
         }
@@ -57,14 +58,18 @@ class ComposeRun:
         check = self.services[name].get("healthcheck", {}).get("test")
         if check is None or _program(check[1]) is None:
             return process
-        test = self._words(name, check[1:])
-        process.wait_until(
-            lambda: subprocess.run(
-                test, env=self.environment(name), capture_output=True, check=False, timeout=20
-            ).returncode == 0,
-            READY_SECONDS,
-        )  # fmt: skip
+        process.wait_until(lambda: self._is_healthy(name, check[1:]), READY_SECONDS)
         return process
+
+    def _is_healthy(self, name: str, check: list[str]) -> bool:
+        words, environment = self._words(name, check), self.environment(name)
+        try:
+            subprocess.run(
+                words, env=environment, capture_output=True, check=True, timeout=_CHECK_SECONDS
+            )
+        except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
+            return False
+        return True
 
     def running(self, name: str) -> ManagedProcess:
         """Return the process of a service that was started."""

@@ -25,6 +25,8 @@ LONG = (
     "tests/streams/test_restarts.py",
     "tests/graders/test_graders.py",
     "tests/integration/test_audit_trail.py",
+    "tests/deploy/test_compose.py",
+    "tests/vault_setup/test_component.py",
     "tests/integration/test_edge.py",
     "tests/keys/test_refresher.py",
     "tests/certificates/test_rotation.py",

@@ -22,7 +22,8 @@ from sidecar.doctor.needs import doctor_needs, needs_of
 from sidecar.doctor.policy import policy_of
 from sidecar.vault.client import VaultClient
 from sidecar.vault.errors import VaultForbidden
-from sidecar.vault_setup.step import SetupOutcome, read_data, write_data
+from sidecar.vault_setup.component import take
+from sidecar.vault_setup.step import Existing, SetupOutcome, read_data, write_data
 from tests.doctor.examined import examined, failed
 from tests.vault_setup.shapes import (
     LEFT,
@@ -251,3 +252,29 @@ async def test_a_step_that_fails_is_the_last_one(folder: Path, own: OpenBao) -> 
     assert [each.outcome for each in made] == [SetupOutcome.THERE, SetupOutcome.FAILED]
     assert "permission denied" in made[-1].detail
     assert token not in str(made)
+
+
+class Odd:
+    """A step that meets an answer of another shape."""
+
+    name, settings, command, is_left = "odd", ("s",), "do", False
+
+    def __init__(self, answer: object) -> None:
+        self._answer = answer
+
+    async def look(self, _vault: VaultClient) -> Existing | None:
+        return Existing(self._answer["data"].get("x"))  # type: ignore[index]
+
+    async def make(self, _vault: VaultClient) -> str:
+        return ""
+
+
+@pytest.mark.parametrize("answer", [None, {}, [], {"data": []}, {"data": None}, "x"])
+async def test_an_answer_of_another_shape_fails_the_step(answer: object) -> None:
+    client = VaultClient(
+        model.Vault(address="http://127.0.0.1:1", auth=model.TokenFileAuth(path="/t")),
+        clock=monotonic_seconds,
+    )
+    result = await take(Odd(answer), client, dry_run=False)
+    assert (result.outcome, "no Vault" in result.detail) == (SetupOutcome.FAILED, True)
+    await client.close()

@@ -57,9 +57,11 @@ def test_a_role_has_the_policy_and_no_other() -> None:
     assert (method.judge({"type": "approle"}), method.judge({"type": "jwt"})) == ("", "is jwt")
     assert role.data()["token_policies"] == ["edge"]
     assert role.data()["token_no_default_policy"] is True
-    assert role.judge({"token_policies": ["edge"]}) == ""
-    assert "default, edge" in role.judge({"token_policies": ["default", "edge"]})
-    assert "none" in role.judge({"token_policies": None})
+    alone = {"token_no_default_policy": True}
+    assert role.judge({"token_policies": ["edge"], **alone}) == ""
+    assert "edge, other" in role.judge({"token_policies": ["edge", "other"], **alone})
+    assert "has the policies edge, default," in role.judge({"token_policies": ["edge"]})
+    assert role.judge({"token_policies": None, **alone})
 
 
 def test_a_token_in_a_file_lives_longer_than_one_that_is_renewed() -> None:

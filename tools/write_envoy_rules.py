@@ -10,7 +10,7 @@ BEGIN, END = "<!-- rules:begin, written by make envoy-rules -->", "<!-- rules:en
 
 def with_table(page: str) -> str:
     """Return the page with the table of the rules as they are."""
-    lines = ["| Rule | | What happens | Write |", "| --- | --- | --- | --- |"]
+    lines = ["| Rule | Severity | What happens | Write |", "| --- | --- | --- | --- |"]
     for rule in RULES:
         cells = (f"`{rule.identifier}`", rule.severity, rule.reason, rule.mend)
         lines.append(f"| {' | '.join(each.replace('|', chr(92) + '|') for each in cells)} |")

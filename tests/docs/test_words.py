@@ -30,6 +30,8 @@ NOT_SAID = {
     "in the same breath": "at once",
     "falls away": "is removed",
     "somebody is told": "which alert or log line",
+    "mend(?:s|ed)?": "correct, restore",
+    "simply": "nothing",
 }
 
 
@@ -39,3 +41,15 @@ def test_no_word_of_our_own(path: Path) -> None:
         for word, better in NOT_SAID.items():
             said = re.search(rf"\b{word}\b", line, re.IGNORECASE)
             assert said is None, f"{path.name}:{number}: {said[0]!r}; say {better!r}"
+
+
+HEADERS = re.compile(r"^(\|.*\|)\n\|[ :|-]*---[ :|-]*\|$", re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "docs").glob("*.md")), ids=lambda path: str(path.name)
+)
+def test_every_column_has_a_name_but_the_corner(path: Path) -> None:
+    for header in HEADERS.findall(path.read_text()):
+        _corner, *others = re.split(r"(?<!\\)\|", header)[1:-1]
+        assert all(each.strip() for each in others), header

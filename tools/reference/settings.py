@@ -150,7 +150,8 @@ def _change(setting: str, *, section: bool) -> str:
 
 def _about(inner: list[tuple[str, Struct]]) -> str:
     paragraph = (inner[0][1].__doc__ or "").split("\n\n")[0] if inner else ""
-    return " ".join(paragraph.split()).replace("``", "`")
+    text = " ".join(paragraph.split()).replace("``", "`")
+    return re.sub(r"SECURITY-MODEL (§\d+)", r"[security model](security-model.md) \1", text)
 
 
 def _kind(kind: Any, inner: list[tuple[str, Struct]]) -> str:

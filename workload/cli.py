@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from workload.backups import command as backups
 from workload.secrets import command as secrets
 from workload.tenancy import command as tenancy
 
@@ -18,6 +19,7 @@ class SeptemCommand(NamedTuple):
 
 
 COMMANDS = {
+    "backup": SeptemCommand("archives that only Vault opens", backups.add_arguments, backups.run),
     "secrets": SeptemCommand("secrets where none may be", secrets.add_arguments, secrets.run),
     "tenancy": SeptemCommand("rows of one tenant alone", tenancy.add_arguments, tenancy.run),
 }

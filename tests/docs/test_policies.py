@@ -11,7 +11,7 @@ from sidecar.doctor.needs import needs_of
 from sidecar.doctor.policy import policy_of
 
 ROOT = Path(__file__).parents[2]
-_OF_APPLICATIONS = {"secrets.md", "field-encryption.md", "passwords.md"}
+_OF_APPLICATIONS = {"backups.md", "field-encryption.md", "passwords.md", "secrets.md"}
 """Their policies are of applications, by ``septem-workload``."""
 PAGES = sorted(page for page in (ROOT / "docs").glob("*.md") if page.name not in _OF_APPLICATIONS)
 _BASE = """\

@@ -1,7 +1,7 @@
 """Data keys of Vault's transit engine: made, wrapped and unwrapped there.
 
 ``context`` is what a derived KEK is derived with: a wrapped key opens with the context that it
-was wrapped with, and no other.
+was wrapped with, and no other. A KEK that is not derived takes an empty one.
 """
 
 import base64
@@ -31,9 +31,7 @@ class Transit:
         Raises ``VaultCallFault`` where the KEK does not bind a key to its context: Vault
         ignores a context silently where the KEK was made without ``derived=true``.
         """
-        path = self._path("datakey/plaintext", kek)
-        data = await self._data(path, {"bits": 256, "context": _b64(context)})
-        key, wrapped = _key(data, path), _wrapped(data, path)
+        key, wrapped = await self._new(kek, context)
         try:
             await self.unwrap(kek, wrapped, _UNBOUND_CONTEXT)
         except VaultInvalid:
@@ -42,6 +40,13 @@ class Transit:
             f"{self._mount}/keys/{kek} does not bind data keys to their scopes; make another KEK "
             "with type=aes256-gcm96 derived=true"
         )
+
+    async def new_unbound_data_key(self, kek: str) -> tuple[bytearray, str]:
+        """Return a new key of 256 bits, and the same wrapped, by a KEK that is not derived.
+
+        For a caller that binds the key to what it seals itself; it may not be able to decrypt.
+        """
+        return await self._new(kek, b"")
 
     async def unwrap(self, kek: str, wrapped: str, context: bytes) -> bytearray:
         """Return the key that was wrapped."""
@@ -52,6 +57,11 @@ class Transit:
         """Return a key wrapped under the newest version of its KEK; the key stays in Vault."""
         path = self._path("rewrap", kek)
         return _wrapped(await self._data(path, _request(wrapped, context, path)), path)
+
+    async def _new(self, kek: str, context: bytes) -> tuple[bytearray, str]:
+        path = self._path("datakey/plaintext", kek)
+        data = await self._data(path, {"bits": 256, "context": _b64(context)})
+        return _key(data, path), _wrapped(data, path)
 
     def _path(self, what: str, kek: str) -> str:
         """Return a path of the API. A KEK's name may come from a table that others write."""

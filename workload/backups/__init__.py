@@ -1,5 +1,6 @@
 """Backup archives that are sealed before they leave the host: see docs/backups.md.
 
 ``archive`` seals and opens streams with a data key in hand and needs ``cryptography`` alone;
-``vault_keys`` has Vault's transit engine wrap the data keys; ``command`` is ``septem backup``.
+``keys`` and ``vault_keys`` have Vault's transit engine wrap data keys; ``command`` is the
+command ``septem backup``.
 """

@@ -46,13 +46,35 @@ def seal_archive(
     ``data_key`` is wiped; ``wrapped`` is the same as Vault wrapped it. Raises ``BackupFault``,
     and ``OSError`` of reading and writing.
     """
-    key = ArchiveKey(data_key, label.encode())
-    write(ArchiveHeader(label, key.mac, wrapped).encode())
-    sealer, total = ChunkSealer(key.aead), 0
+    sealer, total = _begin(write, label, data_key, wrapped), 0
     for chunk, last in _pieces(source, label.chunk_bytes):
         write(sealer.seal(chunk, last=last))
         total += len(chunk)
     return total
+
+
+class ArchiveWriter:
+    """Seals what it is handed piece by piece. Without ``end`` it is no archive."""
+
+    def __init__(
+        self, write: Write, label: ArchiveLabel, data_key: bytearray, wrapped: str
+    ) -> None:
+        """Write the header; ``data_key`` is wiped. Raises ``BackupFault``."""
+        self._sealer = _begin(write, label, data_key, wrapped)
+        self._write = write
+        self._chunk_bytes = label.chunk_bytes
+        self._waiting = bytearray()
+
+    def write(self, content: bytes) -> None:
+        """Seal what makes full chunks; the last one waits, for nobody knows yet that it is."""
+        self._waiting += content
+        while len(self._waiting) > self._chunk_bytes:
+            self._write(self._sealer.seal(bytes(self._waiting[: self._chunk_bytes]), last=False))
+            del self._waiting[: self._chunk_bytes]
+
+    def end(self) -> None:
+        """Seal the last chunk."""
+        self._write(self._sealer.seal(bytes(self._waiting), last=True))
 
 
 def read_archive_header(source: ByteSource) -> ArchiveHeader:
@@ -106,6 +128,12 @@ def content_bytes(archive_bytes: int, label: ArchiveLabel) -> tuple[int, int]:
     if chunks < 1 or 0 < rest < TAG_BYTES or (rest == TAG_BYTES and whole):
         raise ArchiveAltered(f"no archive has {archive_bytes} bytes: it was cut, or added to")
     return chunks, archive_bytes - HEADER_BYTES - chunks * TAG_BYTES
+
+
+def _begin(write: Write, label: ArchiveLabel, data_key: bytearray, wrapped: str) -> ChunkSealer:
+    key = ArchiveKey(data_key, label.encode())
+    write(ArchiveHeader(label, key.mac, wrapped).encode())
+    return ChunkSealer(key.aead)
 
 
 def _pieces(source: ByteSource, size: int) -> Iterator[tuple[memoryview, bool]]:

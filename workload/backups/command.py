@@ -27,12 +27,13 @@ from workload.backups.archive import (
 from workload.backups.errors import ArchiveAltered, ArchiveUnexpected, BackupFault
 from workload.backups.expectations import Expectations, time_of
 from workload.backups.inspection import inspect_as_json, inspect_as_text
+from workload.backups.keys import BackupKeys
 from workload.backups.output_file import OutputFile
 from workload.backups.policies import JOBS, policy_of_job
 from workload.backups.producer import CommandOutput
 from workload.backups.progress import Progress
 from workload.backups.rewrapping import rewrap_file
-from workload.backups.vault_keys import BackupKeys
+from workload.backups.vault_keys import TransitWrapping
 from workload.clock import monotonic_seconds, wall_seconds
 from workload.errors import Fault
 from workload.vault.arguments import add_vault_arguments, vault_server
@@ -208,7 +209,8 @@ _RUN = {
 
 def _keys(given: argparse.Namespace) -> BackupKeys:
     api = VaultApi(vault_server(given), monotonic_seconds)
-    return BackupKeys(Transit(api, given.mount), given.mount, given.key)
+    wrapping = TransitWrapping(Transit(api, given.mount), given.key)
+    return BackupKeys(wrapping, given.mount, given.key)
 
 
 def _ask(call: Coroutine[Any, Any, _T]) -> _T:

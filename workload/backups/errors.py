@@ -13,3 +13,7 @@ class ArchiveUnexpected(Fault):
 
 class BackupFault(Fault):
     """A file, an argument or a key is not there or can't be used."""
+
+
+class KeyRefused(Fault):
+    """Vault understood a request for a key and will not do it: another key, version or type."""

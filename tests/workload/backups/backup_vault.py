@@ -5,14 +5,14 @@ from uuid import uuid4
 
 from demo.openbao import OpenBao
 from tests.support.real import NAMESPACE
+from workload.backups.archive import new_label
+from workload.backups.keys import BackupKeys
 from workload.backups.policies import policy_of_job
-from workload.backups.vault_keys import BackupKeys
+from workload.backups.vault_keys import TransitWrapping
 from workload.clock import monotonic_seconds
 from workload.settings import TokenFileLogin, VaultServer
 from workload.vault.client import VaultApi
 from workload.vault.transit import Transit
-
-from workload.backups.archive import new_label  # isort: skip
 
 MOUNT = "backup-transit"
 
@@ -42,10 +42,13 @@ class BackupVault:
         return path
 
     def keys(self, *jobs: str) -> BackupKeys:
+        return BackupKeys(self.wrapping(*jobs), MOUNT, self.key)
+
+    def wrapping(self, *jobs: str) -> TransitWrapping:
         login = TokenFileLogin(str(self.token_file(*jobs)))
         vault = VaultServer(self.server.address, login, namespace=NAMESPACE)
         transit = Transit(VaultApi(vault, monotonic_seconds), MOUNT)
-        return BackupKeys(transit, MOUNT, self.key)
+        return TransitWrapping(transit, self.key)
 
     def arguments(self, *jobs: str) -> list[str]:
         """What ``septem backup`` is told of Vault and the key."""

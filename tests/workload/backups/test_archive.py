@@ -22,6 +22,7 @@ from tests.workload.backups.archives_in_hand import (
     unseal,
 )
 from workload.backups.archive import (
+    ArchiveWriter,
     content_bytes,
     new_label,
     opened_chunks,
@@ -58,6 +59,20 @@ def test_the_format_stays_as_it_is() -> None:
 @given(st.binary(max_size=3 * CHUNK))
 def test_any_content_comes_back(content: bytes) -> None:
     assert unseal(seal(content)) == content
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("piece", [1, 700, CHUNK, 5 * CHUNK])
+def test_what_is_handed_over_in_pieces_is_the_same_archive(size: int, piece: int) -> None:
+    content, out = content_of(size), bytearray()
+    writer = ArchiveWriter(out.extend, label(), data_key(), WRAPPED)
+    for at in range(0, size, piece):
+        writer.write(content[at : at + piece])
+    if size:
+        with pytest.raises(ArchiveAltered, match="its end is missing"):
+            unseal(bytes(out))
+    writer.end()
+    assert bytes(out) == seal(content)
 
 
 class OneByOne(io.BytesIO):
@@ -154,7 +169,7 @@ def test_another_key_opens_nothing() -> None:
 
 
 KEY_SECTOR = range(512, 1024)
-"""Transit's own to notice (``test_vault_keys``): only its form is judged without Vault."""
+"""Transit's own to notice (``test_keys``): only its form is judged without Vault."""
 
 
 @given(at=st.integers(0, len(ARCHIVE) - 1), bit=st.integers(0, 7))

@@ -57,6 +57,10 @@ def invocations(folder: Path) -> dict[str, Invocation]:
     bad = folder / "bäd.yaml"
     bad.write_text("é: 1\n")
     admin = ["--admin", UNANSWERED]
+    sealed = [
+        *("--config", config, "--token-file", key),
+        *("--seal-vault", f"http://{UNANSWERED}", "--seal-token-file", key),
+    ]
     return {
         "serve": Invocation(["--config", str(bad)]),
         "envoy lint": Invocation([str(bad)]),
@@ -110,4 +114,6 @@ def invocations(folder: Path) -> dict[str, Invocation]:
         "doctor": Invocation(["--config", str(bad)]),
         "vault policy": Invocation(["--config", config]),
         "vault setup": Invocation(["--config", config, "--token-file", key, "--name", "é"]),
+        "vault backup": Invocation(["--output", f"{folder}/é", *sealed]),
+        "vault restore": Invocation([str(bundle), *sealed]),
     }

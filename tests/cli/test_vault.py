@@ -36,6 +36,17 @@ def test_programs_get_what_vault_takes(capsys: pytest.CaptureFixture[str]) -> No
     assert document["namespace"] is None
 
 
+def test_two_commands_have_policies_of_their_own(capsys: pytest.CaptureFixture[str]) -> None:
+    said = {}
+    for whom in ("backup", "restore"):
+        assert main(["vault", "policy", "--config", str(EXAMPLE), "--for", whom]) == 0
+        said[whom] = capsys.readouterr().out
+    assert f'path "{KEY}"' in said["backup"]
+    assert "pki/sign" not in said["backup"] + said["restore"]
+    assert '"create"' not in said["backup"]
+    assert '"create", "read", "update"' in said["restore"]
+
+
 def test_a_configuration_with_a_fault_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -55,6 +55,7 @@ LONG = (
     "tests/certificates/challenges/dns01/test_solver.py",
     "tests/applications/test_names.py",
     "tests/integration/test_acme_sidecar.py",
+    "tests/integration/test_vault_backup.py",
     "tests/applications/test_credentials.py",
     "tests/integration/test_modules.py",
     "tests/demo/test_edge_limits.py",

@@ -27,7 +27,7 @@ from workload.backups.archive import (
 from workload.backups.errors import ArchiveAltered, ArchiveUnexpected, BackupFault
 from workload.backups.expectations import Expectations, time_of
 from workload.backups.inspection import inspect_as_json, inspect_as_text
-from workload.backups.keys import BackupKeys
+from workload.backups.keys import BackupKeys, RotatedKeys
 from workload.backups.output_file import OutputFile
 from workload.backups.policies import JOBS, policy_of_job
 from workload.backups.producer import CommandOutput
@@ -178,7 +178,7 @@ def _inspect(given: argparse.Namespace) -> int:
 
 
 def _rewrap(given: argparse.Namespace) -> int:
-    keys, status = _keys(given), 0
+    keys, status = RotatedKeys(_wrapping(given), given.mount, given.key), 0
     for name in given.archives:
         try:
             before, after = _ask(rewrap_file(Path(name), keys.rewrap))
@@ -207,10 +207,13 @@ _RUN = {
 }
 
 
-def _keys(given: argparse.Namespace) -> BackupKeys:
+def _wrapping(given: argparse.Namespace) -> TransitWrapping:
     api = VaultApi(vault_server(given), monotonic_seconds)
-    wrapping = TransitWrapping(Transit(api, given.mount), given.key)
-    return BackupKeys(wrapping, given.mount, given.key)
+    return TransitWrapping(Transit(api, given.mount), given.key)
+
+
+def _keys(given: argparse.Namespace) -> BackupKeys:
+    return BackupKeys(_wrapping(given), given.mount, given.key)
 
 
 def _ask(call: Coroutine[Any, Any, _T]) -> _T:

@@ -19,6 +19,10 @@ class KeyWrapping(Protocol):
     async def unwrap(self, wrapped: str) -> bytearray:
         """Return the key that was wrapped."""
 
+
+class KeyRewrapping(KeyWrapping, Protocol):
+    """One transit key, for who rotates archives."""
+
     async def rewrap(self, wrapped: str) -> str:
         """Return a wrapped key, wrapped by the newest version."""
 
@@ -44,21 +48,13 @@ class BackupKeys:
 
     async def unwrap(self, header: ArchiveHeader) -> bytearray:
         """Return the data key of an archive. Raises ``ArchiveUnexpected``."""
-        self._require_own(header)
+        self.require_own(header)
         try:
             return await self._wrapping.unwrap(header.wrapped)
         except KeyRefused:
-            raise ArchiveUnexpected(self._not_unwrapped(header)) from None
+            raise ArchiveUnexpected(self.not_unwrapped(header)) from None
 
-    async def rewrap(self, header: ArchiveHeader) -> str:
-        """Return the data key wrapped by the newest version of the transit key."""
-        self._require_own(header)
-        try:
-            return await self._wrapping.rewrap(header.wrapped)
-        except KeyRefused:
-            raise ArchiveUnexpected(self._not_unwrapped(header)) from None
-
-    def _require_own(self, header: ArchiveHeader) -> None:
+    def require_own(self, header: ArchiveHeader) -> None:
         """Refuse an archive that names another key: its author may be who has that one."""
         if header.label.place != self.place:
             raise ArchiveUnexpected(
@@ -66,9 +62,26 @@ class BackupKeys:
                 "asked for: name the other one with --mount and --key if you trust who has it"
             )
 
-    def _not_unwrapped(self, header: ArchiveHeader) -> str:
+    def not_unwrapped(self, header: ArchiveHeader) -> str:
+        """Say why Vault may have refused an archive's key."""
         return (
             f"{self.place} does not unwrap the key of this archive, which says version "
             f"{header.key_version}: the key was deleted or made anew, that version is below "
             "min_decryption_version, or bytes 512 to 1023 of the archive were altered"
         )
+
+
+class RotatedKeys(BackupKeys):
+    """The same, for who rotates: with a policy that opens nothing."""
+
+    def __init__(self, wrapping: KeyRewrapping, mount: str, key: str) -> None:
+        super().__init__(wrapping, mount, key)
+        self._rewrapping = wrapping
+
+    async def rewrap(self, header: ArchiveHeader) -> str:
+        """Return the data key wrapped by the newest version of the transit key."""
+        self.require_own(header)
+        try:
+            return await self._rewrapping.rewrap(header.wrapped)
+        except KeyRefused:
+            raise ArchiveUnexpected(self.not_unwrapped(header)) from None

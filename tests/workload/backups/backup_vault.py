@@ -6,7 +6,7 @@ from uuid import uuid4
 from demo.openbao import OpenBao
 from tests.support.real import NAMESPACE
 from workload.backups.archive import new_label
-from workload.backups.keys import BackupKeys
+from workload.backups.keys import RotatedKeys
 from workload.backups.policies import policy_of_job
 from workload.backups.vault_keys import TransitWrapping
 from workload.clock import monotonic_seconds
@@ -41,8 +41,8 @@ class BackupVault:
         path.write_text(self.server.token_for(policy, name="-".join((self.key, *jobs))))
         return path
 
-    def keys(self, *jobs: str) -> BackupKeys:
-        return BackupKeys(self.wrapping(*jobs), MOUNT, self.key)
+    def keys(self, *jobs: str) -> RotatedKeys:
+        return RotatedKeys(self.wrapping(*jobs), MOUNT, self.key)
 
     def wrapping(self, *jobs: str) -> TransitWrapping:
         login = TokenFileLogin(str(self.token_file(*jobs)))

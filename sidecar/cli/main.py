@@ -40,7 +40,7 @@ COMMANDS: Mapping[str, str] = {
     "csp": "lint policies, and learn from violation reports",
     "certs": "the certificates of a running sidecar",
     "doctor": "look at an installation from the sidecar's side, and say the next step",
-    "vault": "the policy a configuration needs of Vault, a server that has it all, a backup of it",
+    "vault": "a configuration's needs of Vault: policy, a server that has it all, backup",
 }
 """Every command, and what it is for. Its module of this package is imported when it is chosen:
 ``serve`` holds in memory what serving needs, and ``--help`` imports no component."""

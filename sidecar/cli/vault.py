@@ -1,4 +1,4 @@
-"""``sidecar vault``: what a configuration needs of Vault, and a backup of its entries."""
+"""``sidecar vault``: the policy that a configuration needs, what it needs besides, and backups."""
 
 import argparse
 from pathlib import Path

@@ -27,8 +27,6 @@ class VaultNeed(NamedTuple):
     mount: str = ""
     engine: VaultEngine | None = None
     """What must be mounted there; ``None`` for paths that every Vault has."""
-    entry: tuple[str, str] | None = None
-    """Of a need of an entry's content: its KV mount, and its path there."""
 
 
 class VaultMount(NamedTuple):
@@ -47,7 +45,7 @@ class KvPaths:
 
     def data(self, path: str, *capabilities: str) -> VaultNeed:
         """Return the need of an entry itself."""
-        return self._need("data", path, capabilities)._replace(entry=(self._mount, path))
+        return self._need("data", path, capabilities)
 
     def metadata(self, path: str, *capabilities: str, without: str = "") -> VaultNeed:
         """Return the need of an entry's versions, or of the list of what is below it."""

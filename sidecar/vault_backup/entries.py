@@ -59,7 +59,7 @@ class StoredEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def first_line() -> bytes:
     """Return the line before the entries."""
-    return _line({"septem_vault_entries": FORMAT})
+    return _line({"format_of_entries": FORMAT})
 
 
 def entry_line(entry: StoredEntry) -> bytes:
@@ -78,7 +78,7 @@ def last_line(count: int) -> bytes:
 def read_entries(content: Iterable[bytes]) -> Iterator[StoredEntry]:
     """Yield the entries of an archive's content. Raises ``EntryFault``."""
     lines = _lines(content)
-    if _object(next(lines, b"")) != {"septem_vault_entries": FORMAT}:
+    if _object(next(lines, b"")) != {"format_of_entries": FORMAT}:
         raise EntryFault(
             f"the archive has no entries of Vault in format {FORMAT}: is it another backup, or a "
             "newer sidecar's?"

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from sidecar.common.errors import Fault
 from sidecar.config import model
 from sidecar.doctor.needs import needs_of
-from sidecar.doctor.vault_paths import VaultNeed
+from sidecar.doctor.vault_paths import VaultEngine, VaultNeed
 
 LEFT_OUT = {"session_ticket_keys"}
 """Made again when they are missing; an archive of them would open recorded connections."""
@@ -41,8 +41,9 @@ def places_of(config: model.Config, without: Iterable[str] = ()) -> tuple[KvPlac
     """
     found: dict[tuple[str, str], list[str]] = {}
     for need in needs_of(config):
-        if need.entry is not None:
-            found.setdefault(need.entry, []).append(need.setting)
+        if need.engine is VaultEngine.KV and need.path.startswith(data := f"{need.mount}/data/"):
+            entry = need.mount, need.path.removeprefix(data)
+            found.setdefault(entry, []).append(need.setting)
     left_out = {*LEFT_OUT, *without}
     for each in without:
         if not any(_is_of(setting, each) for of in found.values() for setting in of):

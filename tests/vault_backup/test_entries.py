@@ -56,7 +56,7 @@ def _changed(**changes: Any) -> bytes:
 NOT_OURS: dict[str, tuple[list[bytes], str]] = {
     "nothing": ([], "no entries of Vault"),
     "another backup": ([b"PGDMP\x01\x02"], "no entries of Vault in format 1"),
-    "a newer format": ([b'{"septem_vault_entries":2}\n'], "a newer"),
+    "a newer format": ([b'{"format_of_entries":2}\n'], "a newer"),
     "no end": (LINES[:2], "no right end"),
     "too few": ([LINES[0], LINES[2]], "no right end"),
     "too many": ([LINES[0], LINES[1], LINES[1], LINES[2]], "no right end"),

@@ -173,6 +173,18 @@ ATTACKS = (
         (told("", "SELECT string_agg(concat(stavalues1, stavalues2), '') FROM pg_statistic"),),
     ),
     Attack(
+        "a guess, compared by EXPLAIN with statistics",
+        (
+            sql(
+                "DO $x$ DECLARE plan json; BEGIN EXECUTE 'EXPLAIN (FORMAT JSON) SELECT FROM "
+                "orders, generate_series(1, 1000) WHERE item >= ''plu'' AND item < ''plv''' "
+                "INTO plan; RAISE EXCEPTION 'got: %', plan->0->'Plan'->>'Plan Rows'; END $x$"
+            ),
+        ),
+        loot=r"got: [2-9]\d{3}",
+        means="yes: there are some",
+    ),
+    Attack(
         "statements of other sessions",
         (told("", "SELECT string_agg(query, '; ') FROM pg_stat_activity WHERE query ~ '^/[*]'"),),
     ),
@@ -220,7 +232,7 @@ ATTACKS = (
     # Writing.
     Attack(
         "INSERT for the other tenant",
-        (sql("INSERT INTO orders (tenant_id, number, item, cents) VALUES ('<B>', 104, 'x', 0)"),),
+        (sql("INSERT INTO orders (tenant_id, number, item, cents) VALUES ('<B>', 109, 'x', 0)"),),
     ),
     Attack("UPDATE of the other's rows", (sql("UPDATE orders SET cents = 0 WHERE number > 100"),)),
     Attack(

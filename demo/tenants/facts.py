@@ -24,6 +24,8 @@ ORDERS: dict[str, list[dict[str, Any]]] = {
         },
         {"number": 102, "item": "weather-7262", "cents": 7_500_000, "email": "b62@globex.example"},
         {"number": 103, "item": "laser-7263", "cents": 6_100_000, "email": "b63@globex.example"},
+        {"number": 104, "item": "plutonium-7261", "cents": 9_000_000, "email": None},
+        {"number": 105, "item": "plutonium-7261", "cents": 9_000_000, "email": None},
     ],
 }
 THEIRS_ALONE = r"\w*-726\d|\w+@globex\.example"

@@ -10,6 +10,7 @@ from demo.tenants.attacks import ATTACKS, VICTIM_LISTS, Attack, Step
 from demo.tenants.targets import UNREACHED, Answer, Target
 
 _SHOWN = 46
+_LONGEST = 160
 
 
 class Played(NamedTuple):
@@ -98,6 +99,7 @@ def in_short(answer: Answer) -> str:
     else:
         lines = answer.body.strip().splitlines()
         text = f"{len(lines) - 1} of his own rows" if len(lines) > 1 else "".join(lines)
+    text = _cut(text, _LONGEST)
     return text if answer.status == UNREACHED else f"{answer.status}: {text}"
 
 
@@ -105,13 +107,17 @@ def _gain(attack: Attack, mine: list[Answer], victims: list[Answer], before: Ans
     loot = [found[0] for each in mine if (found := _found(attack.loot, each))]
     if loot:
         shown = attack.means or " ".join(loot[-1].split())
-        return shown if len(shown) <= _SHOWN else f"{shown[: _SHOWN - 1]}…"
+        return _cut(shown, _SHOWN)
     if not attack.victim_orders and victims[-1] != before:
         left = victims[-1].status
         return "the victim's orders changed" if left == HTTPStatus.OK else f"the victim gets {left}"
     if any(_found(attack.harm, each) for each in victims):
         return "the victim's next request failed"
     return ""
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
 def _found(pattern: str, answer: Answer) -> re.Match[str] | None:

@@ -150,6 +150,18 @@ RULES = (
            FROM pg_rewrite r JOIN tenant_tables t ON t.oid = r.ev_class""",
     ),
     Rule(
+        "planner_statistics",
+        "note",
+        "where values are secret, keep no statistics: ALTER TABLE {name} ALTER COLUMN … SET "
+        "STATISTICS 0, and forget what there is (docs/tenancy.md)",
+        """SELECT t.name, 'EXPLAIN lets anybody compare guesses with what is common, and with '
+             'samples, of every tenant''s values in ' || string_agg(quote_ident(a.attname), ', '
+             ORDER BY a.attnum)
+           FROM tenant_tables t JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum > 0
+             AND NOT a.attisdropped
+           WHERE coalesce(a.attstattarget, -1) <> 0 GROUP BY t.name""",
+    ),
+    Rule(
         "publication",
         "note",
         "see who may subscribe to {name}: no policy holds a subscriber",

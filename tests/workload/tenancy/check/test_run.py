@@ -133,6 +133,7 @@ NOTES: list[tuple[str, str, str]] = [
     ("policy_widens", "staff", ("CREATE ROLE staff; CREATE POLICY staff ON contacts TO staff "
      "USING (true) WITH CHECK (true)")),
     ("unique_without_tenant", "contacts_pkey", ""),
+    ("planner_statistics", "contacts", ""),
     ("publication", "p", "CREATE PUBLICATION p FOR TABLE contacts"),
     ("rewrite_rule", "r", "CREATE RULE r AS ON DELETE TO contacts DO ALSO SELECT 1"),
     ("others_above_policies", "owner", ""),
@@ -201,6 +202,19 @@ def test_what_is_wrong_is_found(
     transaction.execute(filled(checked, statement))
     new = found(checked, transaction) - (clean if statement else set())
     assert any(each[:2] == (rule, severity) and name in each[2] for each in new), new
+
+
+def test_columns_without_statistics_tell_nothing(
+    checked: TenancyWorld, transaction: psycopg.Connection[Any]
+) -> None:
+    columns = ", ".join(f"ALTER {name} SET STATISTICS 0" for name in ("id", "tenant_id"))
+    transaction.execute(f"ALTER TABLE contacts {columns}".encode())
+    findings = ask_rules(transaction, "tenant_id", [checked.role], unsealed=False)
+    named = ("planner_statistics", "public.contacts")
+    (left,) = [it for it in findings if (it.rule, it.name) == named]
+    assert left.detail.endswith("values in name")
+    transaction.execute("ALTER TABLE public.contacts ALTER name SET STATISTICS 0")
+    assert ("planner_statistics", "note", "public.contacts") not in found(checked, transaction)
 
 
 def test_ten_holes_at_once_and_the_roles_that_are_found(

@@ -2,7 +2,7 @@
 
 docs/connect-your-envoy.md comes first and its section Undo last. Between them, on the same
 sidecar and Envoy: docs/rotate-a-key.md, docs/add-a-tenant.md, docs/shadow.md, docs/grpc.md,
-docs/websocket.md, docs/upgrade.md, docs/incident.md and docs/revoke.md. What a page has the reader
+docs/websocket.md, docs/incident.md and docs/revoke.md. What a page has the reader
 write into a file is taken from the page's own blocks.
 """
 
@@ -41,7 +41,6 @@ BETWEEN = (
     "docs/shadow.md",
     "docs/grpc.md",
     "docs/websocket.md",
-    "docs/upgrade.md",
     "docs/incident.md",
     "docs/revoke.md",
 )

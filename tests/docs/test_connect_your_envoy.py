@@ -2,7 +2,7 @@
 
 docs/connect-your-envoy.md comes first and its section Undo last. Between them, on the same
 sidecar and Envoy: docs/rotate-a-key.md, docs/add-a-tenant.md, docs/shadow.md, docs/grpc.md,
-docs/websocket.md, docs/upgrade.md, docs/incident.md and docs/revoke.md. What a page has the reader
+docs/websocket.md, docs/incident.md and docs/revoke.md. What a page has the reader
 write into a file is taken from the page's own blocks.
 """
 
@@ -41,11 +41,11 @@ BETWEEN = (
     "docs/shadow.md",
     "docs/grpc.md",
     "docs/websocket.md",
-    "docs/upgrade.md",
     "docs/incident.md",
     "docs/revoke.md",
 )
 READY_SECONDS = 60.0
+FLAGS = re.MULTILINE | re.DOTALL
 TENANT = "7f1c9a52-3f0e-4c8e-9f3b-0d7a8f5d2c11"
 WEBSOCKET = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 LATE = ("grep ", "curl -s http://127.0.0.1:9102/metrics")
@@ -164,11 +164,7 @@ class Reader:
     def write_settings(self, page: str) -> None:
         """Add what the page's first block of YAML has to the sidecar's configuration."""
         path = self.folder / "sidecar.yaml"
-        settings = yaml.safe_load(path.read_text())
-        for name, value in yaml.safe_load(first_block(page)).items():
-            is_added = name == "issuers"
-            settings[name] = [*settings[name], *value] if is_added else value
-        path.write_text(yaml.safe_dump(settings, sort_keys=False))
+        path.write_text(with_block(path.read_text(), blocks(page)[0]))
 
     def request(self, path: str, credential: str = "$(cat token.txt)") -> None:
         """Send a request with the reader's token, or another."""
@@ -179,12 +175,20 @@ class Reader:
         assert done.returncode == 0, done.stdout
 
 
-def first_block(page: str) -> str:
-    """Return the first block of YAML of a page."""
-    text = (ROOT / page).read_text(encoding="utf-8")
-    found = re.search(r"^( *)```yaml\n(.*?)^ *```$", text, re.MULTILINE | re.DOTALL)
-    assert found is not None, page
-    return "".join(line.removeprefix(found[1]) for line in found[2].splitlines(keepends=True))
+def blocks(page: str) -> list[str]:
+    """Return the blocks of YAML of a page."""
+    return [
+        "".join(line.removeprefix(found[1]) for line in found[2].splitlines(keepends=True))
+        for found in re.finditer(r"^( *)```yaml\n(.*?)^ *```$", page_text(page), FLAGS)
+    ]
+
+
+def with_block(text: str, block: str) -> str:
+    """Return settings with those of a block, whose issuers of certificates come beside others."""
+    settings, more = yaml.safe_load(text), yaml.safe_load(block)
+    there = [each for each in settings["issuers"] if each not in more.get("issuers", ())]
+    issuers = [*there, *more.get("issuers", ())]
+    return yaml.safe_dump({**settings, **more, "issuers": issuers}, sort_keys=False)
 
 
 @pytest.fixture(scope="module")
@@ -222,13 +226,13 @@ def prepare(page: str, reader: Reader) -> None:
     if page in ("docs/add-a-tenant.md", "docs/shadow.md", "docs/grpc.md", "docs/websocket.md"):
         reader.write_settings(page)
     if page == "docs/grpc.md":
-        options = re.search(r"# clusters\[name: application\]\n.*?^ *```", page_text(page), FLAGS)
-        assert options is not None
+        options = blocks(page)[1]
+        assert options.startswith("# clusters[name: application]")
         config: Any = yaml.safe_load(envoy.read_text())
         cluster = next(
             each for each in config["static_resources"]["clusters"] if each["name"] == "application"
         )
-        cluster |= yaml.safe_load(options[0].rpartition("\n")[0])
+        cluster |= yaml.safe_load(options)
         envoy.write_text(yaml.safe_dump(config, sort_keys=False))
     if page == "docs/revoke.md":
         reader.write_settings(page)
@@ -239,11 +243,17 @@ def prepare(page: str, reader: Reader) -> None:
             assert reader.console.execute(command).returncode == 0
 
 
-FLAGS = re.MULTILINE | re.DOTALL
-
-
 def page_text(page: str) -> str:
     return (ROOT / page).read_text(encoding="utf-8")
+
+
+def test_a_tenant_of_the_configuration(reader: Reader) -> None:
+    of_registry, of_file = blocks("docs/add-a-tenant.md")
+    assert "on_demand" in of_registry
+    settings = reader.folder / "sidecar.yaml"
+    (reader.folder / "file.yaml").write_text(with_block(settings.read_text(), of_file))
+    done = reader.console.execute("sidecar config check file.yaml")
+    assert (done.returncode, done.stdout[-12:]) == (0, ", 1 tenant)\n"), done.stdout
 
 
 def test_undo(reader: Reader) -> None:

@@ -36,6 +36,7 @@ LONG = (
     "tests/runtime/workers/test_behind_envoy.py",
     "tests/runtime/workers/test_hostile.py",
     "tests/demo/test_stack.py",
+    "tests/docs/test_connect_your_envoy.py",
     "tests/integration/test_on_demand_ttl.py",
     "tests/runtime/workers/test_descriptors.py",
     "tests/integration/test_on_demand.py",

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs import prepared
 from tests.support.documents import BLOCKS, ROOT, Block, Kind, blocks_of, kind_of
 
 NOT_RUN = {
@@ -52,10 +53,10 @@ def test_few_are_no_code() -> None:
 
 
 def test_every_kind_is_run_by_a_test() -> None:
-    tests = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*_blocks.py"))
+    files = [*Path(__file__).parent.glob("test_*_blocks.py"), Path(prepared.__file__)]
+    tests = "".join(path.read_text() for path in files)
     others = {Kind.SHOWN, Kind.DIAGRAM}  # the second is compared in tests/keys/test_lifecycle.py
-    absent = {kind for kind in Kind if f"Kind.{kind.name}" not in tests} - others
-    assert absent == {Kind.COMMANDS, Kind.CASE}
+    assert {kind for kind in Kind if f"Kind.{kind.name}" not in tests} == others
 
 
 PAGE = """\

@@ -36,6 +36,7 @@ BASE: Mapping[str, Any] = {
 _SDS = {"listen": {"sds": {"address": "unix:/run/septem/sds.sock"}}}
 _CUSTOMERS = {"issuers": [{"name": "customers", "type": "vault_pki", "role": "edge"}]}
 BESIDE: Mapping[str, Mapping[str, Any]] = {
+    "docs/add-a-tenant.md": _SDS,
     "docs/certificates.md": {"certificate_store": {}},
     "docs/on-demand.md": {**_SDS, **_CUSTOMERS},
     "docs/mtls.md": _SDS,
@@ -134,21 +135,19 @@ def place(config: Any, text: str) -> None:
     """Put a piece where the comment in its first line says."""
     where, piece = text.partition("\n")[0], yaml.safe_load(text)
     static = config["static_resources"]
-    (chain,) = _named(static["listeners"], "https")["filter_chains"][:1]
-    manager = chain["filters"][0]["typed_config"]
+    listener = _named(static["listeners"], "https")
+    manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
     ext_authz = _named(manager["http_filters"], "envoy.filters.http.ext_authz")
-    places: Mapping[str, Callable[[], Any]] = {
+    if cluster := re.fullmatch(r"# clusters\[name: (\w+)\]", where):
+        _named(static["clusters"], cluster[1]).update(piece)
+        return
+    places: Mapping[str, Callable[[], None]] = {
         "# clusters": lambda: static["clusters"].append(piece),
-        "# clusters[name: sidecar_authz]": lambda: _named(
-            static["clusters"], "sidecar_authz"
-        ).update(piece),
         "# HttpConnectionManager": lambda: manager.update(piece),
-        "# http_filters[name: envoy.filters.http.ext_authz].typed_config": lambda: ext_authz[
+        f"# http_filters[name: {ext_authz['name']}].typed_config": lambda: ext_authz[
             "typed_config"
         ].update(piece),
-        "# filter_chains": lambda: _named(static["listeners"], "https")["filter_chains"].extend(
-            piece
-        ),
+        "# filter_chains": lambda: listener["filter_chains"].extend(piece),
     }
     places[where]()
 

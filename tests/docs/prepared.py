@@ -325,6 +325,28 @@ def vault(world: World) -> None:
     world.vault.sys.enable_auth_method("approle")
 
 
+def empty_server(world: World) -> None:
+    """OpenBao as it is when it has been started, and its root token where it writes it."""
+    own = started(None)
+    world.exits.callback(own.stop)
+    (world.folder / "run").mkdir()
+    (world.folder / "sidecar.yaml").unlink()
+    world.write(".vault-token", own.client.token).chmod(0o600)
+    world.places |= {"http://127.0.0.1:8200": own.address, "/run/septem/": f"{world.folder}/run/"}
+
+
+def first_server(world: World) -> None:
+    world.write(".vault-token", world.openbao.client.token).chmod(0o600)
+
+
+def at_free_ports(world: World) -> None:
+    """The settings of `config init`, where no other test listens."""
+    text = (world.folder / "sidecar.yaml").read_text()
+    for number, port in enumerate(free_ports(3)):
+        text = text.replace(f"127.0.0.1:910{number}", f"127.0.0.1:{port}")
+    world.write("sidecar.yaml", text)
+
+
 def edge(world: World) -> None:
     of_the_pair(world)
     world.write("envoy.yaml", (ROOT / "envoy/edge.yaml").read_text())
@@ -361,6 +383,11 @@ BEFORE: Mapping[tuple[str, str], Step] = {
     ("docs/audit.md", "sidecar audit subject"): serve_with_an_audit_trail,
     ("docs/audit.md", "sidecar audit verify"): two_files_more,
     ("docs/modules.md", "curl"): register_the_publisher,
+    ("docs/vault.md", "sidecar config init"): empty_server,
+    ("docs/vault.md", "sidecar vault setup --config sidecar.yaml --signing-keys . --dry"): (
+        at_free_ports
+    ),
+    ("docs/vault.md", "vault policy delete"): first_server,
     ("docs/replay.md", "sidecar replay audit.jsonl.1.gz"): another_policy,
 }
 """By page and beginning of a command: what is done between two commands."""

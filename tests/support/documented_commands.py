@@ -24,7 +24,7 @@ from tests.support.documents import Block
 
 COMMAND_SECONDS = 60.0
 OURS = ("sidecar", "septem", "bao", "envoy", "promtool")
-SYSTEMS = ("cat", "cp", "curl", "install", "jq", "openssl", "psql", "sh")
+SYSTEMS = ("cat", "chmod", "cp", "curl", "install", "jq", "openssl", "psql", "sh")
 _END = "\x1eEND "
 PASSPHRASE = "correct horse battery staple"
 TYPED_FIRST = {"sidecar audit forget": "yes"}

@@ -39,7 +39,7 @@ def shipped_config(name: str = "edge.yaml") -> Any:
 def readme_pieces(section: str = "Several workers") -> list[Any]:
     """Return the YAML of a section of envoy/README.md, in its order: for the cluster first."""
     text = (SHIPPED / "README.md").read_text().partition(f"## {section}\n")[2]
-    pieces = re.findall(r"```yaml\n(.*?)```", text.partition("\n## ")[0], re.DOTALL)
+    pieces = re.findall(r"```yaml\n(# .*?)```", text.partition("\n## ")[0], re.DOTALL)
     return [yaml.safe_load(piece) for piece in pieces]
 
 

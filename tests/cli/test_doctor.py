@@ -1,4 +1,4 @@
-"""``sidecar doctor``: a table for people, a document for programs, and its exit codes."""
+"""``sidecar doctor``: a table for people, a document for programs, exit codes; docs/doctor.md."""
 
 import json
 from pathlib import Path

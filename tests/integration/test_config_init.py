@@ -1,4 +1,4 @@
-"""The files of ``sidecar config init`` and ``sidecar envoy init``, started as they are written."""
+"""The files of ``sidecar config init`` and ``sidecar envoy init``, started as README.md says."""
 
 import io
 import json

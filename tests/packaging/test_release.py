@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from tools.release import __main__ as command
-from tools.release.build import compare, digests
+from tools.release.build import check_build_tools, compare, digests
 from tools.release.errors import ReleaseFault
 from tools.release.locks import Pin, own_pins, read_lock, write_lock
 from tools.release.provenance import statement
@@ -149,6 +150,13 @@ def test_two_builds_must_be_the_same_bytes(tmp_path: Path) -> None:
     (folders[0] / "b").touch()
     with pytest.raises(ReleaseFault, match="two builds differ: a, b"):
         compare(*folders)
+
+
+def test_what_builds_is_what_is_locked() -> None:
+    lock = (ROOT / "requirements/build.lock").read_text()
+    check_build_tools(lock)
+    with pytest.raises(ReleaseFault, match=r"pluggy .* is installed, and 0\.0\.1 locked"):
+        check_build_tools(re.sub(r"^pluggy==\S+", "pluggy==0.0.1", lock, flags=re.MULTILINE))
 
 
 def test_the_statement_names_artefacts_commit_and_builder() -> None:
@@ -318,6 +326,12 @@ def test_a_key_without_its_public_half_and_a_release_that_is_there_are_refused(
     into = ["--into", str(tmp_path)]
     assert command.main([*into, "--sign-with", str(tmp_path / "key")]) == 1
     assert "--sign-with needs --public-key" in capsys.readouterr().err
+    given = ["--sign-with", str(tmp_path / "key"), "--public-key", str(tmp_path / "none")]
+    assert command.main([*into, *given]) == 1
+    assert "--sign-with needs --public-key" in capsys.readouterr().err
+    for builder in ("me", "https:", "urn:a b", ""):
+        assert command.main([*into, "--builder", builder]) == 1
+        assert "a URI says who builds" in capsys.readouterr().err
     (tmp_path / "septem-sidecar-0.1.0").mkdir()
     assert command.main(into) == 1
     assert "septem-sidecar-0.1.0 exists: remove it" in capsys.readouterr().err

@@ -8,6 +8,7 @@ provenance are written, what was built is installed and tried by
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -68,8 +69,11 @@ def _parser() -> argparse.ArgumentParser:
 
 def _make(options: argparse.Namespace) -> Path:
     source = read_source(ROOT)
+    if not re.fullmatch(r"[a-z][a-z0-9+.-]*:[!-~]+", options.builder):
+        raise ReleaseFault(f"--builder {options.builder}: a URI says who builds")
     if options.sign_with is not None:
-        if options.public_key is None:
+        # Now, and not after minutes of building.
+        if options.public_key is None or not options.public_key.is_file():
             raise ReleaseFault("--sign-with needs --public-key: the signature is verified by it")
         check_key(options.sign_with)
     target: Path = options.into / f"septem-sidecar-{source.version}"

@@ -82,16 +82,19 @@ class _Runner:
         self([sys.executable, "-m", "hatchling", "build", "-t", kind, "-d", str(into)], source)
 
     def __call__(self, command: list[str], folder: Path) -> None:
-        done = subprocess.run(
-            command,
-            cwd=folder,
-            env=self._environment,
-            umask=self._umask,
-            capture_output=True,
-            text=True,
-            timeout=_SECONDS,
-            check=False,
-        )
+        try:
+            done = subprocess.run(
+                command,
+                cwd=folder,
+                env=self._environment,
+                umask=self._umask,
+                capture_output=True,
+                text=True,
+                timeout=_SECONDS,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired) as fault:
+            raise ReleaseFault(f"{' '.join(command[:4])} in {folder.name}: {fault}") from None
         if done.returncode:
             said = (done.stdout + done.stderr).strip()[-2000:]
             raise ReleaseFault(f"{' '.join(command[:4])} in {folder.name}: {said}")

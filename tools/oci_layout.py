@@ -158,7 +158,8 @@ def main(arguments: list[str]) -> None:
         write_archive(layout, Path(arguments[2]))
     sizes = f"{built.files} files, {built.tree_bytes / 1e6:.1f} MB"
     layer = f"layer {built.layer_bytes / 1e6:.1f} MB"
-    lines = [*packages(tree), "", sizes, layer, f"septem-sidecar:{version} {built.digest}"]
+    tag = version.replace("+", "-")  # a registry's tags have no "+"
+    lines = [*packages(tree), "", sizes, layer, f"septem-sidecar:{tag} {built.digest}"]
     sys.stdout.write("\n".join(lines) + "\n")
 
 

@@ -12,10 +12,10 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
-from importlib.metadata import version
 from typing import TextIO, cast
 
 from sidecar.cli.entry import chosen_command
+from sidecar.cli.show_version import ShowVersion
 from sidecar.common.errors import ConfigFault, Fault
 from sidecar.common.printable import PrintableStream, plural, printable, printable_lines
 from sidecar.runtime.signals import SignalThread
@@ -150,7 +150,7 @@ def build_parser(chosen: str | None) -> argparse.ArgumentParser:
         "security headers and certificates from Vault.",
         epilog="Documentation: README.md and docs/.",
     )
-    parser.add_argument("--version", action="version", version=f"%(prog)s {_version()}")
+    parser.add_argument("--version", action=ShowVersion)
     parser.set_defaults(draws=False, json=False)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, words in COMMANDS.items():
@@ -168,7 +168,3 @@ def _show_config_fault(fault: ConfigFault, *, as_json: bool) -> None:
     for problem in fault.problems:
         print(printable(f"{fault.source}: {problem}"), file=sys.stderr)
     print(f"{plural(len(fault.problems), 'problem')} found", file=sys.stderr)
-
-
-def _version() -> str:
-    return version("septem-sidecar")

@@ -13,7 +13,6 @@ from typing import Any
 
 from sidecar.common.clock import wall_seconds
 from sidecar.common.current_task import CurrentTask
-from sidecar.common.errors import Fault
 from sidecar.config import model
 from sidecar.observability.alert_panel import alerts_panel
 from sidecar.observability.alerts import Alerts, Webhook
@@ -45,10 +44,6 @@ _AUDIT = "audit"
 _SINKS = "audit_sinks"
 _SPOOL = "audit_spool"
 _WATCH_SECONDS = 1.0
-
-
-class TracingFault(Fault):
-    """Spans can't be exported."""
 
 
 Spawn = Callable[[Coroutine[Any, Any, None]], None]
@@ -147,17 +142,11 @@ def start_tracing(
 ) -> SpanQueue | None:
     """Start the export of spans; return the queue that it takes them from.
 
-    ``None`` without the section. Raises ``TracingFault`` without the extra it needs.
+    ``None`` without the section. What exports them is imported here: it takes memory and a moment.
     """
     if settings is None:
         return None
-    try:
-        otlp = import_module("sidecar.observability.tracing.otlp")
-    except ModuleNotFoundError as exc:
-        raise TracingFault(
-            f"tracing needs the package {exc.name}: pip install 'septem-sidecar[otel]', or leave "
-            "out the section tracing"
-        ) from None
+    otlp = import_module("sidecar.observability.tracing.otlp")
     dropped = metrics.counters.spans_dropped
     dropped.update(dict.fromkeys(SPAN_LOSSES, 0))  # all, as another thread counts some
     queue = SpanQueue(settings.queue_spans, dropped)

@@ -5,7 +5,6 @@ Labels come from closed sets (reasons) or from the configuration (routes), never
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import (
@@ -19,6 +18,7 @@ from prometheus_client.openmetrics import exposition
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Exemplar as OpenMetricsExemplar
 
+from sidecar.common.build import running_build
 from sidecar.common.faults import reported
 from sidecar.observability.counters import Counters, Exemplar, Histogram
 
@@ -42,7 +42,7 @@ class Metrics(Collector):
         self._refreshes: list[Callable[[], Awaitable[None]]] = []
         self._other_counters: list[Callable[[], Iterable[Counters]]] = []
         # Read from the disk once, not on the event loop by every scrape.
-        self._version = version("septem-sidecar")
+        self._build = running_build()
         self.on_fault: Callable[[Exception], None] = lambda _exc: None
         """Gets the exceptions of a source; the other sources are shown nevertheless."""
         self._registry = CollectorRegistry(auto_describe=False)
@@ -91,7 +91,7 @@ class Metrics(Collector):
         yield from _check_families(self._sum())
         yield from self._vault_families()
         info = InfoMetricFamily("septem_build", "The running version")
-        info.add_metric([], {"version": self._version})
+        info.add_metric([], {"version": self._build.version, "commit": self._build.commit})
         yield info
         for source in self._sources:
             try:

@@ -58,6 +58,7 @@ def test_ctrl_c_is_left_alone_where_whoever_starts_it_ignores_it() -> None:
 def test_afterwards_ctrl_c_is_pythons_again() -> None:
     source = (
         "import signal, sys; sys.argv[1:] = ['token', 'verify', '--jwks', '/none'];"
+        "signal.signal(signal.SIGINT, signal.default_int_handler);"  # a job of a shell ignores it
         "from sidecar.cli.entry import main; main();"
         "print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)"
     )

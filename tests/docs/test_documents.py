@@ -15,7 +15,10 @@ from sidecar.headers.tenant import TRUSTED
 ROOT = Path(__file__).parents[2]
 BENCH = [ROOT / "bench/README.md", ROOT / "bench/RESULTS.md"]
 EXAMPLE = ROOT / "examples/tenants/README.md"
-PAGES = [ROOT / "README.md", ROOT / "envoy/README.md", EXAMPLE, *BENCH]
+TOP = [
+    ROOT / name for name in ("README.md", "SECURITY.md", "CONTRIBUTING.md", "workload/README.md")
+]
+PAGES = [*TOP, ROOT / "envoy/README.md", EXAMPLE, *BENCH]
 DOCUMENTS = [*PAGES, *sorted((ROOT / "docs").rglob("*.md"))]
 
 

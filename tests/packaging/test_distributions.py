@@ -1,6 +1,7 @@
 """What is shipped: sdist, wheel and an installation of it, each made of the one before."""
 
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -12,6 +13,11 @@ from zipfile import ZipFile
 import pytest
 
 ROOT = Path(__file__).parents[2]
+VERSION, COMMIT = "0.1.0.dev7+g1a2b3c4d5e", "1a2b3c4d5e" * 4
+"""Of a copy without git: the tree itself may change while the tests run."""
+ANOTHER = "9.9.9 " + "f" * 40
+ABOUT = ("pyproject.toml", "README.md", "LICENSE", "source_version.py")
+"""What the library's wheel is made of, and does not hold."""
 LEFT_OUT = {".ci/run"}
 """What git tracks and no archive holds: it is the CI's, not the project's."""
 IMPORT_ALL = """
@@ -33,9 +39,12 @@ print(*{name.partition(".")[0] for name in set(sys.modules) - before})
 """
 
 
-def run(command: list[str], cwd: Path, seconds: float = 120) -> "subprocess.CompletedProcess[str]":
+def run(
+    command: list[str], cwd: Path, seconds: float = 120, built: str = f"{VERSION} {COMMIT}"
+) -> "subprocess.CompletedProcess[str]":
     quiet = {"PYTHONDONTWRITEBYTECODE": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     environment = {**os.environ, "SOURCE_DATE_EPOCH": "1700000000", **quiet}
+    environment["SEPTEM_BUILD"] = built
     environment.pop("PYTHONPATH", None)
     return subprocess.run(
         command,
@@ -48,12 +57,12 @@ def run(command: list[str], cwd: Path, seconds: float = 120) -> "subprocess.Comp
     )
 
 
-def build(kind: str, source: Path, folder: Path) -> Path:
+def build(kind: str, source: Path, folder: Path, built: str = f"{VERSION} {COMMIT}") -> Path:
     command = [sys.executable, "-m", "hatchling", "build", "-t", kind, "-d", str(folder)]
-    done = run(command, source)
+    done = run(command, source, built=built)
     assert done.returncode == 0, done.stdout + done.stderr
-    (built,) = folder.iterdir()
-    return built
+    (made,) = folder.iterdir()
+    return made
 
 
 def tracked(below: str = ".") -> set[str]:
@@ -66,13 +75,29 @@ def tracked(below: str = ".") -> set[str]:
 
 
 class Shipped(NamedTuple):
-    """A distribution on its way: its source, the unpacked sdist of it, the wheel of that."""
+    """A distribution on its way: its source, the sdist of it, unpacked too, the wheel of that."""
 
     name: str
     package: str
     source: Path
+    sdist: Path
     unpacked: Path
     wheel: Path
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a copy of what git tracks, or of the sdist where the tests run from one."""
+    copy = tmp_path_factory.mktemp("source") / "tree"
+    if not (ROOT / ".git").exists():
+        left_out = shutil.ignore_patterns(
+            ".venv", "__pycache__", "build", ".*_cache", "PKG-INFO", "build.json"
+        )
+        return Path(shutil.copytree(ROOT, copy, ignore=left_out))
+    for name in tracked():
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, copy / name)
+    return copy
 
 
 def make(name: str, package: str, source: Path, folder: Path) -> Shipped:
@@ -80,18 +105,19 @@ def make(name: str, package: str, source: Path, folder: Path) -> Shipped:
     with tarfile.open(sdist) as archive:
         archive.extractall(folder / "unpacked", filter="data")
     (unpacked,) = (folder / "unpacked").iterdir()
-    return Shipped(name, package, source, unpacked, build("wheel", unpacked, folder / "wheel"))
+    wheel = build("wheel", unpacked, folder / "wheel", ANOTHER)
+    return Shipped(name, package, source, sdist, unpacked, wheel)
 
 
 @pytest.fixture(scope="module")
-def sidecar(tmp_path_factory: pytest.TempPathFactory) -> Shipped:
-    return make("septem_sidecar", "sidecar", ROOT, tmp_path_factory.mktemp("sidecar"))
+def sidecar(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Shipped:
+    return make("septem_sidecar", "sidecar", source, tmp_path_factory.mktemp("sidecar"))
 
 
 @pytest.fixture(scope="module")
-def workload(tmp_path_factory: pytest.TempPathFactory) -> Shipped:
+def workload(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Shipped:
     folder = tmp_path_factory.mktemp("workload")
-    return make("septem_workload", "workload", ROOT / "workload", folder)
+    return make("septem_workload", "workload", source / "workload", folder)
 
 
 @pytest.fixture(params=["sidecar", "workload"])
@@ -144,9 +170,9 @@ def files_below(folder: Path) -> set[str]:
 def test_the_wheel_holds_every_file_of_the_package_and_its_licence(shipped: Shipped) -> None:
     with ZipFile(shipped.wheel) as archive:
         held = set(archive.namelist())
-    about = {f"workload/{name}" for name in ("pyproject.toml", "README.md", "LICENSE")}
+    about = {f"workload/{name}" for name in ABOUT}
     assert tracked(shipped.package) - about - held == set()
-    assert f"{shipped.name}-0.1.0.dist-info/licenses/LICENSE" in held
+    assert f"{shipped.name}-{VERSION}.dist-info/licenses/LICENSE" in held
     assert held & about == set()
 
 
@@ -158,7 +184,7 @@ def test_a_wheel_of_the_sdist_is_the_wheel_of_the_tree(shipped: Shipped, tmp_pat
 
 def test_nothing_but_the_sidecar_and_the_library_is_installed(installed: Path) -> None:
     found = {path.name for path in site_packages(installed).iterdir()}
-    about = {f"septem_{name}-0.1.0.dist-info" for name in ("sidecar", "workload")}
+    about = {f"septem_{name}-{VERSION}.dist-info" for name in ("sidecar", "workload")}
     assert found == {"sidecar", "workload", "zz_needed.pth"} | about
 
 
@@ -173,9 +199,16 @@ def test_the_library_needs_what_it_says_and_no_more(workload: Shipped, tmp_path:
     assert foreign - brought_by_cryptography == {"workload", "cryptography", "h11"}
 
 
-def test_the_installed_command_says_its_version(installed: Path) -> None:
+def test_an_sdist_without_git_keeps_its_version_and_its_commit(shipped: Shipped) -> None:
+    """The wheel was made of it where ``SEPTEM_BUILD`` said something else."""
+    assert shipped.wheel.name == f"{shipped.name}-{VERSION}-py3-none-any.whl"
+    assert shipped.unpacked.name == f"{shipped.name}-{VERSION}"
+
+
+def test_the_installed_command_says_its_version_and_its_commit(installed: Path) -> None:
     done = run([str(installed / "venv/bin/sidecar"), "--version"], installed)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "sidecar 0.1.0\n", "")
+    said = f"sidecar {VERSION} (commit {COMMIT})\n"
+    assert (done.returncode, done.stdout, done.stderr) == (0, said, "")
 
 
 def test_every_installed_module_can_be_imported(installed: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from demo.process import find_program
+from tools.release.locks import read_lock
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
@@ -34,7 +35,7 @@ def test_hadolint_has_nothing_to_say() -> None:
 
 def test_the_image_is_pinned_and_not_roots() -> None:
     bases = re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)
-    assert re.fullmatch(r"python:3\.11\.\d+-slim-bookworm(@sha256:\w{64})?", bases[0])
+    assert re.fullmatch(r"python:3\.11\.\d+-slim-bookworm@sha256:[0-9a-f]{64}", bases[0])
     assert bases[1:] == ["scratch"]
     user = re.search(r"^USER (\d+):(\d+)$", FINAL, re.MULTILINE)
     assert user is not None
@@ -80,6 +81,17 @@ def test_every_package_of_debian_has_a_version_and_a_hash() -> None:
         assert re.fullmatch(r"[a-z0-9.+-]+", each.name)
         assert re.fullmatch(r"[0-9a-f]{64}", each.sha256), each.name
     assert not {"dash", "bash", "busybox", "coreutils", "dpkg", "apt"} & {e.name for e in lock}
+
+
+def test_no_package_is_left_out_by_the_python_that_builds() -> None:
+    lock = (ROOT / "requirements/runtime.lock").read_text()
+    (conditional,) = re.findall(r"^(async-timeout==\S+) ; ", lock, re.MULTILINE)
+    written = TREE["without_markers"](lock)
+    assert f"\n{conditional} \\\n    --hash=" in written
+    pins = [(pin.name, pin.version, pin.hashes) for pin in read_lock(lock)]
+    assert [(pin.name, pin.version, pin.hashes) for pin in read_lock(written)] == pins
+    assert {pin.marker for pin in read_lock(written)} == {""}
+    assert len({name for name, _, _ in pins}) == len(pins), "of one package one version"
 
 
 PATHS = {

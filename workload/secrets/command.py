@@ -46,9 +46,7 @@ def _scan(arguments: argparse.Namespace) -> int:
     try:
         import detect_secrets  # noqa: F401, PLC0415 - an extra
     except ImportError:
-        raise SettingsFault(
-            "detect-secrets is missing: pip install 'septem-workload[scan]'"
-        ) from None
+        raise SettingsFault("detect-secrets is missing: install septem-workload[scan]") from None
     from workload.secrets.scan.findings import read_allowed  # noqa: PLC0415 - needs the extra
     from workload.secrets.scan.report import as_json, as_text  # noqa: PLC0415
     from workload.secrets.scan.run import scan  # noqa: PLC0415

@@ -126,7 +126,7 @@ def _driver() -> Any:
     try:
         import psycopg  # noqa: PLC0415 - an extra: septem tenancy sql needs none
     except ImportError:
-        raise SettingsFault("psycopg is missing: pip install 'septem-workload[postgres]'") from None
+        raise SettingsFault("psycopg is missing: install septem-workload[postgres]") from None
     return psycopg
 
 

@@ -44,8 +44,8 @@ class KafkaSink:
     def __init__(self, settings: model.KafkaAudit, password: Callable[[], str] | None) -> None:
         if confluent_kafka is None:
             raise AuditFault(
-                "audit.to needs a client of Kafka: install it with"
-                " pip install 'septem-sidecar[kafka]'"
+                "audit.to needs a client of Kafka; in the release's folder:"
+                " pip install --require-hashes -r kafka.lock (in a clone, docs/audit-sinks.md)"
             )
         self._settings = settings
         self._password = password

@@ -1,7 +1,6 @@
 """Spans as OTLP: the official messages, and one POST to a collector (OTLP 1.x, HTTP, protobuf).
 
-Needs the extra ``otel`` (``opentelemetry-proto``). Imported by a main process with the section
-``tracing`` only.
+Imported by a main process with the section ``tracing`` only.
 """
 
 import os

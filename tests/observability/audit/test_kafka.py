@@ -142,7 +142,7 @@ def test_a_new_password_is_used_by_a_new_producer(running: KafkaBroker) -> None:
 
 def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kafka, "confluent_kafka", None)
-    with pytest.raises(AuditFault, match=r"pip install 'septem-sidecar\[kafka\]'"):
+    with pytest.raises(AuditFault, match="pip install --require-hashes -r"):
         KafkaSink(model.KafkaAudit(brokers=("k:1",), topic="t"), None)
 
 

@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -18,11 +16,11 @@ from sidecar.runtime.hardening.landlock import abi_version
 from sidecar.transport.peers import make_rule
 from tests.runtime.workers.pooled import Pool
 from tests.support.minting import Issuer
+from tests.support.other_users import as_nobody
 from tests.support.waiting import until
 from tests.transport.test_guard import Guarded
 
 ROOT = Path(__file__).parents[3]
-NOBODY = 65_534
 landlocked = pytest.mark.skipif(abi_version() < 6, reason="this kernel's Landlock is older")
 
 TRY = """
@@ -187,17 +185,14 @@ sys.stdin.read()
 """
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
 @pytest.mark.parametrize(
     ("program", "outcome"),
     [(HARDENED, "PermissionError"), (WAIT, "done")],
     ids=["hardened", "not hardened"],
 )
 def test_another_process_of_our_user_has_nothing_of_our_memory(program: str, outcome: str) -> None:
-    setpriv = shutil.which("setpriv")
-    assert setpriv
-    who = [setpriv, "--reuid", str(NOBODY), "--regid", str(NOBODY), "--clear-groups"]
-    command = [*who, sys.executable, "-c", program]
+    who = as_nobody()
+    command = [*who, "-c", program]
     env = {"PYTHONPATH": str(ROOT), "SECRET": "hvs.a-token"}
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env) as child:
         assert child.stdout is not None
@@ -205,9 +200,7 @@ def test_another_process_of_our_user_has_nothing_of_our_memory(program: str, out
         target = dict.fromkeys(("folder", "token_file", "sds", "inner"), "/nothing")
         target |= {"pid": str(child.pid), "port": "1"}
         peek = TRY.format(root=str(ROOT), before="", target=json.dumps(target))
-        done = subprocess.run(
-            [*who, sys.executable, "-c", peek], capture_output=True, timeout=60, check=True
-        )
+        done = subprocess.run([*who, "-c", peek], capture_output=True, timeout=60, check=True)
         child.communicate()
     outcomes = json.loads(done.stdout)
     for name in ("read its memory", "read its environment", "list its descriptors"):

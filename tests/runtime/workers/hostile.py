@@ -91,7 +91,7 @@ def write(descriptor: int, piece: bytes) -> Attack:
 
 async def leave_a_child(worker: program.Worker) -> None:
     """Start another process, and break the protocol."""
-    child = subprocess.Popen(["sleep", "60"])  # noqa: ASYNC220, S607 - it returns at once
+    child = subprocess.Popen(["sleep", "60"])  # noqa: ASYNC220 - it returns at once
     worker._channel.send(LogLine(40, f"its child is {child.pid}"))
     worker._channel.send_encoded(b"\xff" * 8)
 

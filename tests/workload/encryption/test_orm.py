@@ -1,5 +1,6 @@
 """Models with sealed attributes, in a real database, with sessions of both kinds."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -52,12 +53,13 @@ class Device(Base):
 
 
 @pytest.fixture
-def engine() -> sa.Engine:
+def engine() -> Iterator[sa.Engine]:
     held: dict[KeyScope, ScopeKeys] = {}
     KEYS.use(lambda scope: held.setdefault(scope, in_hand(scope)))
     made = sa.create_engine("sqlite://", poolclass=sa.StaticPool)
     Base.metadata.create_all(made)
-    return made
+    yield made
+    made.dispose()
 
 
 def person(tenant: str = "acme", email: str | None = "Someone@Example.com") -> Person:

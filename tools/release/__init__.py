@@ -1,0 +1,1 @@
+"""A release: its artefacts built twice, listed, tried and signed (``make release``)."""

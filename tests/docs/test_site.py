@@ -91,6 +91,7 @@ def browser_page(site: Path) -> Iterator[tuple[Page, list[str]]]:
         pytest.skip(NO_CHROMIUM)
     with sync_playwright() as playwright, chromium(playwright.chromium, (), ()) as browser:
         page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.set_default_timeout(120_000)  # beside other tests the index takes its time
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
         page.goto((site / "keys.html").as_uri())

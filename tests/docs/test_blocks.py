@@ -9,10 +9,12 @@ from tests.docs import prepared
 from tests.support.documents import BLOCKS, ROOT, Block, Kind, blocks_of, kind_of
 
 NOT_RUN = {
+    "docs/release.md": 6,
+    "workload/README.md": 2,
     "README.md": 1,
     "bench/README.md": 2,
     "docs/admin-page.md": 1,
-    "docs/audit-sinks.md": 2,
+    "docs/audit-sinks.md": 4,
     "docs/certificates.md": 1,
     "docs/deploy-compose.md": 6,
     "docs/deploy-kubernetes.md": 4,

@@ -23,7 +23,7 @@ _FAMILIES = {
     "InfoMetricFamily": "info",
 }
 _SUFFIX = {"counter": "_total", "info": "_info"}
-_INFO_LABELS = {"septem_build": ("version",), "septem_config": ("sha256",)}
+_INFO_LABELS = {"septem_build": ("version", "commit"), "septem_config": ("sha256",)}
 _INTRODUCTION = """
 `GET /metrics` on the admin port, and on
 [`listen.metrics`](operations.md#metrics-for-another-host) for another host. A metric of a

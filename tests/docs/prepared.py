@@ -29,6 +29,7 @@ from tests.support.publisher import Page, PublisherServer
 from tests.support.real import started
 from tests.support.shaped_issuer import ShapedIssuer, shape_named
 from tests.support.waiting import wait_until
+from workload.tenancy.context import TenantContext, tenant
 
 Step = Callable[[World], None]
 
@@ -318,6 +319,7 @@ def tables(world: World) -> None:
     world.places["postgresql://orders_owner@db.example/orders"] = server.url(
         "orders_owner", database
     )
+    world.variables["CONNINFO"] = server.url("orders_app", database)
 
 
 def vault(world: World) -> None:
@@ -356,6 +358,17 @@ def password(world: World) -> None:
     world.places["<password>"] = "s3cret"
 
 
+def query(world: World) -> None:
+    """The page's Python, with the key and the role that its commands made."""
+    names: dict[str, Any] = {"app": None, "conninfo": world.variables["CONNINFO"]}
+    with tenant(TenantContext(TENANT)):
+        for block in BLOCKS:
+            if block.page == world.page and kind_of(block) is Kind.PYTHON:
+                text = block.text.replace("/run/secrets/", f"{world.folder}/")
+                exec(compile(text, f"<{block.name}>", "exec"), names)  # noqa: S102 - the page's own
+    names["pool"].close()
+
+
 PREPARED: Mapping[str, Step] = {
     "README.md": readme,
     "docs/admin-page.md": without_vault,
@@ -379,6 +392,8 @@ PREPARED: Mapping[str, Step] = {
     "docs/what-reaches-your-application.md": edge,
 }
 """By page: before its first command."""
+AFTER: Mapping[str, Step] = {"docs/tenancy.md": query}
+"""By page: behind its last command."""
 BEFORE: Mapping[tuple[str, str], Step] = {
     ("docs/audit.md", "sidecar audit subject"): serve_with_an_audit_trail,
     ("docs/audit.md", "sidecar audit verify"): two_files_more,

@@ -1,14 +1,15 @@
 """Every command of the documents is run, in its page's order, and prints what the page says."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from demo.openbao import OpenBao
-from tests.docs.prepared import BEFORE, PREPARED
+from tests.docs.prepared import AFTER, BEFORE, PREPARED
 from tests.docs.worlds import World, world_of
-from tests.support.documented_commands import Shell, by_form, commands_of, fits
+from tests.support.documented_commands import SYSTEMS, Shell, by_form, commands_of, fits
 from tests.support.documents import BLOCKS, Kind, kind_of, not_marked
 
 COMMANDS = [block for block in BLOCKS if kind_of(block) is Kind.COMMANDS and not_marked(block)]
@@ -36,8 +37,14 @@ def problems(world: World) -> Iterator[str]:
 @pytest.mark.real
 @pytest.mark.parametrize("page", PAGES)
 def test_the_commands_of_a_page(page: str, openbao: OpenBao, tmp_path: Path) -> None:
+    text = "".join(block.text for block in COMMANDS if block.page == page)
+    absent = [name for name in SYSTEMS if name in text.split() and shutil.which(name) is None]
+    if absent:
+        pytest.skip(f"the page needs {absent}")
     with world_of(page, openbao, tmp_path) as world:
         if page in PREPARED:
             PREPARED[page](world)
         found = list(problems(world))
+        if page in AFTER and not found:
+            AFTER[page](world)
     assert not found, "\n".join(found)

@@ -99,9 +99,11 @@ kubernetes: $(STAMP)  ## write the chart's copies and the plain manifests, by he
 	@tools/get-helm "$(VENV)/bin"
 	@$(PY) tools/write_kubernetes.py
 
-test-clickhouse: $(STAMP)  ## the table and the inserts of audit lines by ClickHouse's real engine; 500 MB
+test-clickhouse: $(STAMP)  ## audit lines, and tenants' queries, by ClickHouse's real engine; 500 MB
 	@tools/get-clickhouse "$(PYTHON)" "$(VENV)/clickhouse"
-	@SEPTEM_TEST_CLICKHOUSE=$(VENV)/clickhouse/bin/python $(PY) -m pytest tests/observability/audit/test_clickhouse_engine.py $(ARGS)
+	@SEPTEM_TEST_CLICKHOUSE=$(VENV)/clickhouse/bin/python $(PY) -m pytest tests/observability/audit/test_clickhouse_engine.py \
+	  tests/workload/tenancy/clickhouse/test_engine.py \
+	  tests/workload/tenancy/clickhouse/test_driver.py $(ARGS)
 
 check: $(STAMP)  ## formatting, lint, types, layers: what pre-commit runs too
 	@$(VENV)/bin/ruff format --check .

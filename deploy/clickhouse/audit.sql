@@ -70,12 +70,17 @@ CREATE ROLE IF NOT EXISTS septem_auditor;
 GRANT SELECT ON septem.audit TO septem_auditor;
 
 -- A tenant's own readers. Give each such user its tenant in a setting that it can't change:
--- CREATE USER ... SETTINGS SQL_septem_tenant = '<tenant>' READONLY;
+-- CREATE USER ... SETTINGS SQL_tenant_id = '<tenant>' CONST;
+-- or grant the role to the tenants' users of `septem tenancy clickhouse user`, who have it.
 CREATE ROLE IF NOT EXISTS septem_tenant_reader;
 GRANT SELECT ON septem.audit TO septem_tenant_reader;
 
--- Nobody deletes: no role has ALTER, TRUNCATE or DROP. Without the setting a query fails.
+-- Nobody deletes: no role has ALTER, TRUNCATE or DROP. Without the setting a query fails. Lines
+-- without a tenant, of requests that were denied before one was known, are the auditors' alone.
+-- Whoever has another right to the table sees nothing, whatever the server does by default.
+CREATE ROW POLICY IF NOT EXISTS septem_nobody ON septem.audit
+    USING 0 TO ALL;
 CREATE ROW POLICY IF NOT EXISTS septem_all ON septem.audit
     USING 1 TO septem_auditor;
 CREATE ROW POLICY IF NOT EXISTS septem_own_tenant ON septem.audit
-    USING tenant = getSetting('SQL_septem_tenant') TO septem_tenant_reader;
+    USING (tenant = getSetting('SQL_tenant_id')) AND (tenant != '') TO septem_tenant_reader;

@@ -6,21 +6,21 @@ It connects with psycopg (the extra ``postgres``). A password comes from the fil
 
 import argparse
 import sys
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from workload.errors import Fault
 from workload.settings import SettingsFault
+from workload.tenancy.clickhouse.command import add_clickhouse, run_clickhouse
 from workload.tenancy.migration import Protection, tables_of
-from workload.tenancy.seal import SealKey, new_key, read_key, write_key
+from workload.tenancy.seal import key_of
 
 EXIT_FOUND = 1
 EXIT_UNUSABLE = 2
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the subcommands ``sql``, ``seal`` and ``check``."""
+    """Declare the subcommands ``sql``, ``seal``, ``check`` and ``clickhouse``."""
     commands = parser.add_subparsers(dest="subcommand", required=True, metavar="COMMAND")
     sql = commands.add_parser("sql", help="write the migration that protects tables")
     sql.add_argument("tables", nargs="+", metavar="TABLE", help="schema.table, quoted as in SQL")
@@ -43,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     check.add_argument("--column", default="tenant_id", help="the tenant column (tenant_id)")
     check.add_argument("--unsealed", action="store_true", help="a forgeable tenant is a note")
     check.add_argument("--json", action="store_true", help="the findings as JSON")
+    add_clickhouse(commands.add_parser("clickhouse", help="the same for ClickHouse"))
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -50,6 +51,8 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         if arguments.subcommand == "sql":
             return _sql(arguments)
+        if arguments.subcommand == "clickhouse":
+            return run_clickhouse(arguments)
         return (_seal if arguments.subcommand == "seal" else _check)(arguments)
     except Fault as fault:
         print(f"septem: {fault}", file=sys.stderr)
@@ -71,7 +74,7 @@ def _sql(arguments: argparse.Namespace) -> int:
 def _seal(arguments: argparse.Namespace) -> int:
     psycopg = _driver()
     with _connect(arguments.url) as connection:
-        key, path = _key_of(arguments.key_file), arguments.key_file
+        key, path = key_of(arguments.key_file), arguments.key_file
         if key.kid in arguments.retire:
             raise SettingsFault(f"{path} holds the key {key.kid}, which is to be retired")
         try:
@@ -109,17 +112,6 @@ def _check(arguments: argparse.Namespace) -> int:
         raise SettingsFault(f"the database refused a question: {_first_line(fault)}") from None
     print(as_json(findings) if arguments.json else as_text(findings), end="")
     return EXIT_FOUND if any(each.severity == "hole" for each in findings) else 0
-
-
-def _key_of(path: str) -> SealKey:
-    if Path(path).exists():
-        return read_key(path)
-    key = new_key()
-    try:
-        write_key(path, key)
-    except OSError as fault:
-        raise SettingsFault(f"{path} can't be written: {fault.strerror}") from None
-    return key
 
 
 def _driver() -> Any:

@@ -79,3 +79,15 @@ def write_key(path: str | Path, key: SealKey) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
         file.write(key.line())
+
+
+def key_of(path: str | Path) -> SealKey:
+    """Read a key's file, or make a key and write it where there is none. Raises ``Fault``."""
+    if Path(path).exists():
+        return read_key(path)
+    key = new_key()
+    try:
+        write_key(path, key)
+    except OSError as fault:
+        raise SealKeyUnreadable(f"{path} can't be written: {fault.strerror}") from None
+    return key

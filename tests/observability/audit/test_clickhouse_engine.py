@@ -1,13 +1,9 @@
 """The table and the inserts by ClickHouse's real engine: `make test-clickhouse` (opt-in)."""
 
 import gzip
-import json
-import os
 import re
-import subprocess
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -16,50 +12,10 @@ import pytest
 from sidecar.observability.audit.chain import LOST, Head, chain_lines, trail_line
 from sidecar.observability.audit.sinks import LinesRefusedError
 from tests.observability.audit.test_clickhouse import entries, entry, sink_of
-from tests.support.clickhouse_server import DDL, ClickHouseServer, Exc, Fault, serving
+from tests.support.clickhouse_process import OF_ACCESS, PYTHON, Engine, engine_in
+from tests.support.clickhouse_server import DDL, ClickHouseServer, Fault, serving
 
-PYTHON = os.environ.get("SEPTEM_TEST_CLICKHOUSE", "")
 pytestmark = pytest.mark.skipif(not PYTHON, reason="run: make test-clickhouse")
-SCRIPT = Path(__file__).parents[2] / "support/clickhouse_engine.py"
-OF_ACCESS = {497, 511, 514}
-"""ACCESS_DENIED, UNKNOWN_ROLE: what an engine without users says of what it could read."""
-
-
-class Engine:
-    """The engine, and the code of what it refuses."""
-
-    def __init__(self, folder: Path) -> None:
-        self._process = subprocess.Popen(
-            [PYTHON, str(SCRIPT), str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            text=True,
-        )  # fmt: skip
-
-    def ask(self, query: str) -> str:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(query) + "\n")
-        self._process.stdin.flush()
-        answer = json.loads(self._process.stdout.readline())
-        if "error" in answer:
-            (code, *_) = re.findall(r"Code: (\d+)", answer["error"])
-            names = re.findall(r"\(([A-Z_]{3,})\)", answer["error"])
-            raise Exc(int(code), names[-1])
-        return str(answer["text"]).strip()
-
-    def code_of(self, query: str) -> int:
-        """Return the code of its exception, or 0."""
-        try:
-            self.ask(query)
-        except Exc as exc:
-            return exc.code
-        return 0
-
-    def stop(self) -> None:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.close()
-        self._process.wait()
-        self._process.stdout.close()
 
 
 class EngineServer(ClickHouseServer):
@@ -91,10 +47,9 @@ DATABASE, TABLE, *_ = statements()
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    running = Engine(tmp_path_factory.mktemp("clickhouse"))
-    running.ask(DATABASE)
-    yield running
-    running.stop()
+    with engine_in(tmp_path_factory.mktemp("clickhouse")) as running:
+        running.ask(DATABASE)
+        yield running
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 Until then it has no name at all (``O_TMPFILE``), so that a process that is killed leaves
 nothing behind. Where the file system has no such files, it has a name of its own beside the
-target's, which every end but SIGKILL removes. Its mode is 0600.
+target's, which a signal that kills the process leaves there. Its mode is 0600.
 """
 
 import contextlib

@@ -5,7 +5,9 @@ and no sector of the disk: whoever reads sees the old one or the new one.
 """
 
 import fcntl
+import io
 import os
+import stat
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -22,7 +24,9 @@ async def rewrap_file(
     Raises ``BackupFault`` and ``ArchiveAltered``, and what ``rewrap`` raises.
     """
     try:
-        with path.open("r+b", buffering=0) as file:
+        with io.FileIO(os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC), "r+") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise BackupFault(f"{path} is no regular file: a key is wrapped again in place")
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             header = read_archive_header(file)
             after = header._replace(wrapped=await rewrap(header))

@@ -66,5 +66,8 @@ async def test_what_is_no_archive_is_left(tmp_path: Path) -> None:
     with pytest.raises(ArchiveAltered, match="no sealed archive"):
         await rewrap_file(path, _newer)
     assert path.read_text() == "notes"
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(BackupFault, match="no regular file"):  # and it does not wait for a writer
+        await rewrap_file(tmp_path / "fifo", _newer)
     with pytest.raises(BackupFault, match="can't be rewrapped: No such file"):
         await rewrap_file(tmp_path / "none", _newer)

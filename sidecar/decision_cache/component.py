@@ -127,7 +127,6 @@ class DecisionCache:
         context.metrics.add_source(self._families)
         context.reload_parts.append(self.prepare)
         context.routes["GET", "/decision-cache"] = self._show
-        context.stack.callback(self.close)
         context.stack.push_async_callback(self.stop)
         self._server.start()
         context.spawn(self._run())
@@ -186,4 +185,7 @@ def make(context: AppContext, audit: AuditLog, alerts: Alerts) -> DecisionCache 
     settings = context.config.listen.authz.decision_cache
     if settings is None:
         return None
-    return DecisionCache(context, settings, audit, alerts)
+    cache = DecisionCache(context, settings, audit, alerts)
+    # Whoever answers Checks is made after this, and says its last word in the memory before.
+    context.stack.callback(cache.close)
+    return cache

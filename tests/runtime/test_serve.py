@@ -240,6 +240,29 @@ admin: {{address: "{sockets['admin']}"}}
         assert running.wait(20) == 0
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_with_a_decision_cache_it_ends_as_it_should(
+    tmp_path: Path, token_file: TokenFile, openbao: OpenBao, issuer: Issuer, workers: int
+) -> None:
+    form = Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+    openbao.put_key(issuer.private.private_bytes(*form).decode())
+    token_file.write(openbao.token_for(SIDECAR_POLICY, name="start"))
+    path = config(tmp_path, token_file, vault=openbao.address)
+    cache = f'workers: {workers}, decision_cache: {{socket: "{tmp_path}/leases.sock"}}'
+    address = f'address: "unix:{tmp_path}/authz.sock"'
+    text = path.read_text()
+    assert 'authz: {address: "127.0.0.1:0"' in text
+    path.write_text(
+        text.replace('authz: {address: "127.0.0.1:0"', f"authz: {{{address}, {cache}", 1)
+    )
+    with starting(path) as running:
+        assert running.stderr is not None
+        log = Log(running.stderr)
+        wait_until(lambda: log.says("serving Checks on"))
+        running.terminate()
+        assert (running.wait(20), log.says("internal error")) == (0, False)
+
+
 START_POLICY = """
 path "secret/data/septem/start/*"     { capabilities = ["create", "read", "update"] }
 path "secret/metadata/septem/start/*" { capabilities = ["create", "read", "update"] }

@@ -21,6 +21,7 @@ from sidecar.csp.reports.intake import CLIENT_HEADER
 from sidecar.csp.reports.parse import LEGACY_TYPE
 from sidecar.keys.discovery import OPENID
 from tests.csp.reports.bodies import legacy
+from tests.docs.backups_world import BETWEEN, backups
 from tests.docs.worlds import READY_SECONDS, VENV, World
 from tests.support.documents import BLOCKS, ROOT, Kind, kind_of
 from tests.support.minting import TENANT
@@ -374,6 +375,7 @@ PREPARED: Mapping[str, Step] = {
     "docs/admin-page.md": without_vault,
     "docs/audit-sinks.md": password,
     "docs/audit.md": audit,
+    "docs/backups.md": backups,
     "docs/certificates.md": certificates,
     "docs/csp-reports.md": reports,
     "docs/deploy-systemd.md": systemd,
@@ -404,5 +406,6 @@ BEFORE: Mapping[tuple[str, str], Step] = {
     ),
     ("docs/vault.md", "vault policy delete"): first_server,
     ("docs/replay.md", "sidecar replay audit.jsonl.1.gz"): another_policy,
+    **BETWEEN,
 }
 """By page and beginning of a command: what is done between two commands."""

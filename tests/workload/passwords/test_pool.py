@@ -286,6 +286,7 @@ def test_every_bound_has_bounds(
         HashingPool(slots, max_waiting, wait_seconds)
 
 
+@pytest.mark.quiet
 @pytest.mark.parametrize("slots", [1, 2])
 def test_two_hundred_logins_at_once_take_the_memory_of_the_slots(slots: int) -> None:
     """With the model's parameters, in a process of its own, of which callers hang up."""

@@ -225,6 +225,11 @@ class OpenBao:
         }
         write("pki/config/acme", data=acme)
 
+    def enable_transit(self, path: str = "transit") -> None:
+        """Mount the transit engine, unless somebody did."""
+        if f"{path}/" not in self.client.sys.list_mounted_secrets_engines()["data"]:
+            self.client.sys.enable_secrets_engine("transit", path=path)
+
     def token_for(self, policy: str, *, name: str = "sidecar", ttl: str = "24h") -> str:
         """Write a policy and return a token that has it and nothing else."""
         self.client.sys.create_or_update_policy(name, policy)

@@ -170,7 +170,11 @@ class Buckets:
         return self._reported.get(key)
 
     def apply(self, shares: Iterable[Share], now_ns: int) -> None:
-        """Take what may be spent from now on. What was spent meanwhile is added to it."""
+        """Take what may be spent from now on. What was spent meanwhile is added to it.
+
+        Where every attempt counts, an answer never gives back what is spent here: it may have been
+        computed before a report of it arrived.
+        """
         for key, ahead_ns, share, fair_share in shares:
             bucket = self._reported.get(key) or self._told_of(key, now_ns)
             if bucket is None:
@@ -178,7 +182,9 @@ class Buckets:
             bucket.fair_share = fair_share
             bucket.set_share(share)
             meanwhile = bucket.asked - bucket.refused
-            bucket.full_at_ns = now_ns + ahead_ns + meanwhile * bucket.interval_ns
+            full_at_ns = now_ns + ahead_ns + meanwhile * bucket.interval_ns
+            is_strict = bucket.limit.strict
+            bucket.full_at_ns = max(full_at_ns, bucket.full_at_ns) if is_strict else full_at_ns
 
     def charge(self, report: SpendReport, now_ns: int, since_ns: int) -> Bucket | None:
         """Charge what another process spent since then; ``None`` for a key of no limit."""

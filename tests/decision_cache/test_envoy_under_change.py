@@ -150,8 +150,8 @@ class Traffic:
             try:
                 headers = {"authorization": f"Bearer {self._token}"}
                 connection.request("GET", "/api/x", headers=headers)
-                answer = connection.getresponse()
-                answer.read()
+                with connection.getresponse() as answer:
+                    answer.read()
             except (OSError, HTTPException):
                 connection.close()
                 with self._lock:

@@ -91,9 +91,10 @@ def serve_with_an_audit_trail(world: World) -> None:
 
 
 def two_files_more(world: World) -> None:
-    """Rotated away, the older one compressed."""
+    """Rotated away, the older one compressed; each has a checkpoint of the key that is given."""
     log = world.folder / "audit.jsonl"
     wait_until(log.exists, seconds=READY_SECONDS)
+    wait_until(lambda: '"reason":"checkpoint"' in log.read_text(), seconds=READY_SECONDS)
     for number in (2, 1):
         log.rename(world.folder / f"audit.jsonl.{number}")
         world.ask(world.token(tenantId=TENANT))

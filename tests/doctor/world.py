@@ -130,7 +130,7 @@ def fill(openbao: OpenBao, issuer: Issuer) -> None:
     system, kv = openbao.client.sys, openbao.client.secrets.kv.v2
     put = partial(kv.create_or_update_secret)
     openbao.enable_pki(["example"])
-    system.enable_secrets_engine("transit")
+    openbao.enable_transit()
     for name, kind in {"jwt": "ecdsa-p256", "audit": "ed25519", "spool": "aes256-gcm96"}.items():
         openbao.client.secrets.transit.create_key(name, key_type=kind)
     public = issuer.private.public_key().public_bytes(

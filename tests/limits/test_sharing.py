@@ -102,6 +102,27 @@ def test_a_strict_limit_is_exact_at_human_speed_and_nearly_at_a_machine_s() -> N
     assert passed + sum(machine.ask(n % 4, at) for n, at in enumerate(later)) <= 5 + 10 + 1
 
 
+def test_news_that_cross_a_report_give_nothing_back() -> None:
+    """On a busy machine a report waits: what others are told meanwhile does not know of it."""
+    now = SECOND_NS
+    group = Group(2, Limit("tenant", "tenant", 2, 600, 2, strict=True))
+    one, other = group.members
+
+    def passes(member: RateLimiter) -> bool:
+        return member.take_tenant(BY_TENANT, "a", now) is None
+
+    assert [passes(one), passes(one)] == [True, False]
+    on_its_way = one.report(1000)
+    assert passes(other)
+    _, news = group.divider.take(1, other.report(1000), now, now)
+    one.apply(news, now)
+    assert not passes(one)
+    one.report(1000)  # and another one, before the first is answered
+    answer, _ = group.divider.take(0, on_its_way, now, now)
+    one.apply(answer, now)
+    assert not passes(one)
+
+
 def test_a_report_that_comes_late_is_charged_to_the_time_in_which_it_was_spent() -> None:
     limit = Limit("tenant", "tenant", 1000, 1, 1000)
     group = Group(2, limit)

@@ -276,7 +276,7 @@ async def test_transit_keys_verify_what_vault_signs(
 ) -> None:
     """Vault signs, the sidecar holds public halves: with a policy that allows no more."""
     transit = openbao.client.secrets.transit
-    openbao.client.sys.enable_secrets_engine("transit")
+    openbao.enable_transit()
     transit.create_key("jwt", key_type="ecdsa-p256")
     transit.rotate_key("jwt")
     policy_text = 'path "transit/keys/jwt" { capabilities = ["read"] }'

@@ -85,6 +85,5 @@ class KvWorld:
 
 def enable_seal_key(server: OpenBao) -> None:
     """Have transit keep a key for archives."""
-    if "transit/" not in server.client.sys.list_mounted_secrets_engines()["data"]:
-        server.client.sys.enable_secrets_engine("transit")
+    server.enable_transit()
     server.client.write_data(f"transit/keys/{SEAL_KEY}", data={"type": "aes256-gcm96"})

@@ -41,8 +41,7 @@ def in_hand(scope: KeyScope, *versions: int, until: float = float("inf")) -> Sco
 
 
 def enable_kek(server: OpenBao, kek: str = KEK, *, derived: bool = True) -> None:
-    if f"{MOUNT}/" not in server.client.sys.list_mounted_secrets_engines()["data"]:
-        server.client.sys.enable_secrets_engine("transit", path=MOUNT)
+    server.enable_transit(MOUNT)
     server.client.write_data(
         f"{MOUNT}/keys/{kek}", data={"type": "aes256-gcm96", "derived": derived}
     )

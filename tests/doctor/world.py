@@ -127,7 +127,7 @@ def configuration(name: str, folder: Path, address: str, token: Path) -> model.C
 
 def fill(openbao: OpenBao, issuer: Issuer) -> None:
     """Put into an OpenBao all that the configurations name."""
-    system, kv = openbao.client.sys, openbao.client.secrets.kv.v2
+    kv = openbao.client.secrets.kv.v2
     put = partial(kv.create_or_update_secret)
     openbao.enable_pki(["example"])
     openbao.enable_transit()

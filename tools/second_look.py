@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 
 _MOST = 3
+_GROUP = "@quiet"
 _LAST_FAILED = Path(".pytest_cache/v/cache/lastfailed")
 
 
@@ -26,10 +27,15 @@ def say(line: str) -> None:
 
 
 def failed() -> list[str]:
-    """Return the tests that pytest's cache remembers as failed."""
+    """Return the tests that pytest's cache remembers as failed, by the names that pytest knows.
+
+    pytest-xdist writes a group behind a test's name (``tests/support/side_by_side.py``).
+    """
     if not _LAST_FAILED.exists():
         return []
-    return sorted(json.loads(_LAST_FAILED.read_text()))
+    found = sorted({each.removesuffix(_GROUP) for each in json.loads(_LAST_FAILED.read_text())})
+    _LAST_FAILED.write_text(json.dumps(dict.fromkeys(found, True)))
+    return found
 
 
 def main(arguments: list[str]) -> int:

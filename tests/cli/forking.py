@@ -5,6 +5,7 @@ writes one of ``code``, ``out`` and ``err``. ``output`` is a file, or ``closed``
 nobody reads. Each child ends as a process of its own would: its buffers are written at its exit.
 """
 
+import gc
 import io
 import json
 import os
@@ -65,6 +66,7 @@ def play() -> list[dict[str, Any]] | None:
 if __name__ == "__main__":
     for name in command_line.COMMANDS:
         command_line.build_parser(name)
+    gc.freeze()  # a child's end need not walk through what every child has
     played = play()
     if played is None:
         raise SystemExit(main())

@@ -13,6 +13,15 @@ ALWAYS = "raise AssertionError"
 GOOD = "pass"
 
 
+PLUGIN = """\
+import pytest
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.get_closest_marker("quiet"):
+            item.add_marker(pytest.mark.xdist_group("quiet"))
+"""
+
+
 def of(kind: str, body: str, number: int) -> str:
     marker = f"@pytest.mark.{kind}\n" if kind else ""
     return f"{marker}def test_{number}() -> None:\n    {body.replace('FILE', f'FILES[{number}]')}\n"
@@ -21,13 +30,11 @@ def of(kind: str, body: str, number: int) -> str:
 @pytest.mark.parametrize(
     ("tests", "status", "said"),
     [
-        pytest.param([("real", ONCE), ("", GOOD)], 0, "FLAKY", id="lost-a-race"),
-        pytest.param([("quiet", ONCE)], 0, "FLAKY", id="time-under-load"),
+        pytest.param([("real", ONCE), ("", GOOD)], 0, "1 passed in", id="lost-a-race"),
+        pytest.param([("quiet", ONCE), ("", GOOD)], 0, "1 passed in", id="time-under-load"),
         pytest.param([("real", ALWAYS)], 1, "1 failed", id="a-true-failure"),
-        pytest.param([("", ONCE)], 1, "1 deselected", id="nothing-real-in-it"),
-        pytest.param([("real", ONCE), ("", ONCE)], 1, "2 failed", id="one-of-each"),
+        pytest.param([("real", ONCE), ("", ONCE)], 1, "1 deselected", id="nothing-real-in-one"),
         pytest.param([("real", ONCE)] * 4, 1, "at most 3", id="too-many"),
-        pytest.param([("real", GOOD)], 1, "without a failed test", id="none"),
     ],
 )
 def test_only_a_few_real_tests_get_it(
@@ -36,6 +43,7 @@ def test_only_a_few_real_tests_get_it(
     head = "from pathlib import Path\nimport pytest\n"
     files = f"FILES = [Path(str(number)) for number in range({len(tests)})]\n"
     (tmp_path / "pytest.ini").write_text(SETTINGS)
+    (tmp_path / "conftest.py").write_text(PLUGIN)
     (tmp_path / "test_it.py").write_text(
         head + files + "".join(of(*each, number) for number, each in enumerate(tests))
     )
@@ -46,7 +54,6 @@ def test_only_a_few_real_tests_get_it(
         )
         return ended.returncode, ended.stdout + ended.stderr
 
-    quiet = ("-q", "-p", "no:xdist", "-p", "no:randomly")
-    run("-m", "pytest", *quiet)
-    code, output = run(str(TOOL), *quiet)
+    run("-m", "pytest", "-q", "-n", "1", "--dist", "loadgroup")
+    code, output = run(str(TOOL), "-q")
     assert (code, said in output) == (status, True), output

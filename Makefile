@@ -52,11 +52,11 @@ grade: $(GRADERS)  ## csp_evaluator, Observatory, sslyze, testssl.sh over the de
 demo: $(STAMP)  ## real Envoy + OpenBao + sidecar on loopback; ARGS=--once leaves after the table
 	@$(VENV)/bin/sidecar demo $(ARGS)
 
-test: $(STAMP) $(GRADERS) $(APPLICATIONS) $(SITE)  ## every test and every check; JOBS=0 runs the tests one by one
+test: $(STAMP)  ## every test and every check; JOBS=0 runs the tests one by one
 	@tools/get-chromium
 	@tools/get-c-tools
 	@tools/get-deploy-tools
-	@$(MAKE) --no-print-directory check
+	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target check $(GRADERS) $(APPLICATIONS) $(SITE)
 	@rm -f .pytest_cache/v/cache/lastfailed
 	@$(PY) -m pytest -n $(JOBS) --dist loadgroup $(ARGS) || $(PY) tools/second_look.py
 	@SEPTEM_TEST_NAMESPACE=team $(PY) -m pytest -q -n $(JOBS) --dist loadgroup -m real $(NAMESPACED)

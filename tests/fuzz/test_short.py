@@ -20,7 +20,7 @@ TARGETS = [
     "certificate",
     "config",
 ]
-SECONDS = 3
+SECONDS = 2
 
 
 @pytest.mark.skipif(importlib.util.find_spec("atheris") is None, reason="atheris has no wheel here")

@@ -7,8 +7,8 @@ GRADERS := $(VENV)/.graders
 APPLICATIONS := $(VENV)/.applications
 SITE := $(VENV)/.site
 ARGS   ?=
-# Most tests wait for servers: one process more than the two cores they are made for.
-JOBS   ?= 3
+# Most tests wait for servers: two processes more than the two cores they are made for.
+JOBS   ?= 4
 # The tests of what Vault is asked, which run once more inside a namespace.
 NAMESPACED := tests/vault tests/certificates/issuers tests/doctor/test_component.py
 

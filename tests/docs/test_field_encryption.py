@@ -39,7 +39,7 @@ async def test_the_code_of_the_page_runs(
     page: dict[str, Any] = {"__name__": "page"}
     for block in blocks("python"):
         exec(block, page)  # noqa: S102 - the page's own code
-    openbao.client.sys.enable_secrets_engine("transit", path="transit")
+    openbao.enable_transit()
     kek = {"type": "aes256-gcm96", "derived": True}
     openbao.client.write_data(f"transit/keys/{KEK}", data=kek)
     token_file.write(openbao.token_for(blocks("hcl")[0], name="page"))
@@ -50,7 +50,6 @@ async def test_the_code_of_the_page_runs(
         await used(page, vault, engine)
     finally:
         await engine.dispose()
-        openbao.client.sys.disable_secrets_engine("transit")
 
 
 async def used(page: dict[str, Any], vault: VaultServer, engine: AsyncEngine) -> None:

@@ -88,8 +88,10 @@ class AtEdge:
                 # No Envoy has asked this one for the name; or it was renewed a minute ago.
                 if answer is not None and answer[0] in {404, 429}:
                     continue
+                said = "nothing" if answer is None else answer[0]
                 await self._tools.until(
-                    partial(self._renewed, sidecar, managed, before), f"{managed} is renewed"
+                    partial(self._renewed, sidecar, managed, before),
+                    f"{managed} is renewed, of which its sidecar said {said}",
                 )
             after = await self._held(managed)
             fact.begin(after | before, begun)

@@ -102,9 +102,9 @@ def as_document(rows: Sequence[Row], visits: Sequence[Visit]) -> dict[str, Any]:
     }
 
 
-def show_addresses(stack: Stack, console: Console) -> None:
-    """Print where everything is, and a curl line to paste."""
-    token = mint_token(
+def reader_token(stack: Stack) -> str:
+    """Return the token of the line that a reader pastes."""
+    return mint_token(
         stack.key,
         now=wall_seconds(),
         kid=None,
@@ -114,6 +114,11 @@ def show_addresses(stack: Stack, console: Console) -> None:
         subject="alice",
         roles=["admin"],
     )
+
+
+def show_addresses(stack: Stack, console: Console) -> None:
+    """Print where everything is, and a curl line to paste."""
+    token = reader_token(stack)
     edge = f"https://localhost:{stack.ports.https}"
     table = Table.grid(padding=(0, 2))
     table.add_row("shell", f"[bold]{stack.shell_url}[/]  open this in a browser")

@@ -8,11 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from demo.cases import AUDIENCE, ISSUER, TENANT
 from demo.own_domain import play_own_domain
+from demo.show import reader_token
 from demo.stack import Stack
-from sidecar.common.clock import wall_seconds
-from sidecar.tokens.mint import mint_token
 from tests.support.consoles import Console, Step, steps_of
 
 STEPS = steps_of("docs/quick-start.md", "tests/docs/test_quick_start.py")
@@ -25,16 +23,7 @@ _seen = {"id": "none was printed"}
 def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
     with Stack(on_demand={}) as stack:
         play_own_domain(stack)
-        token = mint_token(
-            stack.key,
-            now=wall_seconds(),
-            kid=None,
-            issuer=ISSUER,
-            audiences=[AUDIENCE],
-            tenant_id=TENANT,
-            subject="alice",
-            roles=["admin"],
-        )
+        token = reader_token(stack)
         path = f"{sysconfig.get_path('scripts')}:{os.environ['PATH']}"
         yield Console(
             Path(tmp_path_factory.mktemp("reader")),

@@ -24,8 +24,7 @@ class BackupVault:
         self.server = server
         self.folder = folder
         self.key = f"backups-{uuid4().hex[:8]}"
-        if f"{MOUNT}/" not in server.client.sys.list_mounted_secrets_engines()["data"]:
-            server.client.sys.enable_secrets_engine("transit", path=MOUNT)
+        server.enable_transit(MOUNT)
         self.write("", {"type": "aes256-gcm96", "derived": derived})
 
     def write(self, below: str, data: dict[str, object]) -> None:

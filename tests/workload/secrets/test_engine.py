@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, event, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from tests.support.real import TokenFile
@@ -41,6 +41,25 @@ async def test_a_pooled_connection_of_a_user_before_is_not_used(world: DatabaseW
     before = shop.current.name
     await replace(world, shop, clock)
     assert asks() == asks() == shop.current.name != before
+    engine.dispose()
+    await shop.aclose()
+
+
+async def test_a_connection_that_was_just_made_is_used_whoever_is_current_by_then(
+    world: DatabaseWorld,
+) -> None:
+    shop = credentials(world, SHOP, Clock())
+    await shop.load()
+    engine = create_engine(url(world))
+    follow_credentials(engine, shop)
+
+    @event.listens_for(engine, "connect")
+    def replaced_meanwhile(*_: object) -> None:
+        assert shop._user is not None
+        shop._user = shop._user._replace(number=shop._user.number + 1)
+
+    with engine.connect() as connection:
+        assert connection.execute(ASK).scalar_one() == shop.current.name
     engine.dispose()
     await shop.aclose()
 

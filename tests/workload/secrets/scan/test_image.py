@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.workload.secrets.scan import samples
+from workload.secrets.scan import image as image_module
 from workload.secrets.scan.image import opened_image
 from workload.secrets.scan.run import ScanResult, scan
 from workload.secrets.scan.texts import MAX_FILE_BYTES
@@ -154,6 +155,16 @@ def test_what_can_t_be_read_is_no_clean_result(
     image = spoil(tmp_path)
     with pytest.raises(SettingsFault, match=said):
         scanned(image)
+
+
+def test_a_layer_that_unpacks_without_end_is_no_clean_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(image_module, "MAX_LAYER_BYTES", 2 * MAX_FILE_BYTES)
+    files = {str(number): b"x" * MAX_FILE_BYTES for number in range(3)}
+    packed = oci_layout(tmp_path, gzip.compress(layer(files)))
+    with pytest.raises(SettingsFault, match="layer 1 has more than 2097152 bytes of files"):
+        scanned(packed)
 
 
 def test_other_folders_and_archives_are_no_images(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.real import TokenFile
 from tests.workload.secrets.conftest import POLICY, DatabaseWorld, set_max_ttl
-from workload.secrets import DatabaseRole, Secrets, SecretsAway
+from workload.secrets import DatabaseRole, Secrets, SecretsAway, SecretsFault
 from workload.secrets.database import DatabaseCredentials
 from workload.vault.client import VaultApi
 from workload.vault.errors import VaultAway, VaultInvalid
@@ -190,6 +190,40 @@ async def test_a_user_is_obtained_where_renewals_are_invalid(
     await shop.step()
     assert shop.current.number == 2
     await shop.aclose()
+
+
+LEASED = {"lease_id": "a", "lease_duration": 60}
+USER = {"username": "u", "password": "p"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ({}, "has no lease"),
+        ({"lease_id": 1, "lease_duration": 60, "data": USER}, "has no lease"),
+        ({"lease_id": "a", "lease_duration": 0, "data": USER}, "has no lease"),
+        ({"lease_id": "a", "lease_duration": "60", "data": USER}, "has no lease"),
+        (LEASED, "has no data"),
+        ({**LEASED, "data": {"username": "u"}}, "no username and password"),
+        ({**LEASED, "data": {"username": "", "password": "p"}}, "no username and password"),
+    ],
+)
+async def test_an_answer_of_another_shape_is_a_fault_and_displaces_nobody(
+    world: DatabaseWorld, monkeypatch: pytest.MonkeyPatch, answer: dict[str, object], said: str
+) -> None:
+    async def odd(*_: object) -> dict[str, object]:
+        return answer
+
+    clock = Clock()
+    shop = credentials(world, SHOP, clock)
+    await shop.load()
+    user = shop.current
+    world.openbao.client.sys.revoke_prefix("database/creds/shop")
+    shop._lease = shop._lease and shop._lease._replace(token_changes=0)
+    monkeypatch.setattr(VaultApi, "call", odd)
+    with pytest.raises(SecretsFault, match=f"database/creds/shop: .*{said}"):
+        await shop.load()
+    assert shop.current == user
 
 
 def test_the_policy_of_the_documents() -> None:

@@ -97,6 +97,17 @@ async def test_without_an_answer_the_last_version_stays_for_its_time(
     assert entry["key"].reveal() == "held"
 
 
+async def test_however_often_it_is_asked_for_it_is_read_once_a_second(
+    world: DatabaseWorld,
+) -> None:
+    write(world, key="x")
+    clock = Clock()
+    vault = VaultApi(world.server, clock)
+    entry = FollowedEntry(vault, ENTRY, clock, lambda: 0.0, poll_seconds=0, max_stale_seconds=60)
+    await entry.load()
+    assert entry.due == clock.now + 1
+
+
 async def test_one_that_was_never_read_is_away(world: DatabaseWorld) -> None:
     with pytest.raises(SecretsAway):
         _ = following(world, Clock()).current

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.support import unit_filters
+from tests.support.bubblewrap import CODE, folders_above, read_only_root
 from tests.support.unit_file import Unit, words
 
-ROOT = Path(__file__).parents[2]
 CARRIED_OUT = frozenset({
     "NoNewPrivileges", "CapabilityBoundingSet", "AmbientCapabilities", "ProtectSystem",
     "ProtectHome", "PrivateTmp", "PrivateDevices", "PrivateMounts", "PrivateIPC",
@@ -68,14 +68,12 @@ def sandbox(
     command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", shell, "sh"]
     command += ["prlimit", f"--nofile={nofile}", "--core=0"]
     command += ["bwrap", "--die-with-parent", "--unshare-ipc", "--unshare-uts"]
-    code = (sys.base_prefix, sys.prefix, str(ROOT))
     # First: the project may be below it.
     command += ["--perms", "1777", "--tmpfs", "/tmp"]  # noqa: S108
-    for folder in _folders(*code, *readable, *writable, "/opt/septem-sidecar/bin"):
-        command += ["--perms", "0755", "--dir", folder]
-    command += _root(set(writable) | set(readable))
+    command += folders_above(*CODE, *readable, *writable, "/opt/septem-sidecar/bin")
+    command += read_only_root(set(writable) | set(readable))
     command += ["--bind", proc, "/proc", "--dev", "/dev"]
-    for at in code:
+    for at in CODE:
         command += ["--ro-bind", at, at]
     for at, path in readable.items():
         command += ["--ro-bind", str(path), at]
@@ -87,33 +85,3 @@ def sandbox(
     if unit_path is not None:
         command += [sys.executable, unit_filters.__file__, str(unit_path)]
     return command
-
-
-def _folders(*paths: str) -> list[str]:
-    """Return every folder above these, the outer ones first; bubblewrap's own are root's alone."""
-    return sorted({str(above) for path in paths for above in Path(path).parents} - {"/", "/tmp"})  # noqa: S108
-
-
-def _root(above: set[str]) -> list[str]:
-    """Return the mounts of a root folder in which nothing can be written.
-
-    Folders with one of ``above`` in them are made of their parts, so that there is room for it.
-    """
-    made = {"proc", "dev", "tmp", "run", "opt", *(Path(each).parts[1] for each in above)}
-    made |= {Path(each).parts[1] for each in (sys.base_prefix, sys.prefix, str(ROOT))}
-    hidden = {"home", "root"}  # ProtectHome=true
-    arguments: list[str] = []
-    for entry in sorted(Path("/").iterdir()):
-        if entry.name in made | hidden:
-            if entry.name == "etc":
-                parts = (part for part in sorted(entry.iterdir()) if part.exists())
-                arguments += [word for part in parts for word in _bound(part)]
-        elif entry.is_symlink():
-            arguments += ["--symlink", str(entry.readlink()), str(entry)]
-        else:
-            arguments += _bound(entry)
-    return arguments
-
-
-def _bound(path: Path) -> list[str]:
-    return ["--ro-bind", str(path), str(path)]

@@ -86,9 +86,11 @@ release: $(STAMP)  ## wheels, sdists, locks, SBOM, provenance of this commit, bu
 	@tools/get-c-tools
 	@$(PY) -m tools.release $(ARGS)
 
-test-kubernetes: $(STAMP)  ## the chart rendered by helm, held against what is kept; where there is Go
+test-kubernetes: $(STAMP)  ## the chart and the gateways' files in a real control plane, their pods run; where there is Go
+	@tools/get-deploy-tools
 	@tools/get-helm "$(VENV)/bin"
-	@$(PY) -m pytest tests/deploy/test_kubernetes.py tests/deploy/test_gateways.py $(ARGS)
+	@tools/get-cluster "$(VENV)/cluster" $(PY)
+	@SEPTEM_TEST_CLUSTER=1 $(PY) -m pytest tests/deploy/test_kubernetes.py tests/deploy/test_gateways.py tests/deploy/cluster $(ARGS)
 
 .PHONY: test-compose
 test-compose: $(STAMP)  ## the Compose file by Docker Compose's own parser; where there is Go

@@ -4,8 +4,10 @@ Of custom resources for deploy/kubernetes, and of Compose files for deploy/compo
 
     go mod download github.com/envoyproxy/gateway@v1.9.0 …   # MODULES, COMPOSE
     python tools/write_crds.py "$(go env GOMODCACHE)"
+    python tools/write_crds.py "$(go env GOMODCACHE)" DIR
 
-Descriptions are left out, which are most of their size. Their licence is Apache-2.0, each.
+Descriptions are left out, which are most of their size. Their licence is Apache-2.0, each. With a
+folder nothing is written but that: the definitions as they are, for a kube-apiserver.
 """
 
 import json
@@ -36,6 +38,8 @@ MODULES: Mapping[str, frozenset[str]] = {
     ),
 }
 """The kinds that are taken of each file."""
+WHOLE = "github.com/envoyproxy/gateway@v1.9.0/charts/gateway-helm/charts/crds/crds"
+"""The folder of what Envoy Gateway needs: its own resources, and those of the Gateway API."""
 COMPOSE = "github.com/compose-spec/compose-go/v2@v2.16.2/schema/compose-spec.json"
 
 
@@ -50,6 +54,17 @@ def without_texts(node: Any, *, is_schema: bool = True) -> Any:
         for name, value in node.items()
         if not (is_schema and name in {"description", "x-kubernetes-validations"})
     }
+
+
+def write_whole(modules: Path, into: Path) -> None:
+    """Write every definition that a cluster needs, by its name."""
+    into.mkdir(parents=True)
+    files = [modules / name for name in MODULES if not name.startswith(_EG)]
+    for path in (*files, *sorted((modules / WHOLE).rglob("*.yaml"))):
+        for document in yaml.safe_load_all(path.read_text()):
+            if (document or {}).get("kind") == "CustomResourceDefinition":
+                text = json.dumps(document)
+                (into / f"{document['metadata']['name']}.json").write_text(text)
 
 
 def main(modules: Path) -> None:
@@ -77,4 +92,7 @@ def main(modules: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    if sys.argv[2:]:
+        write_whole(Path(sys.argv[1]), Path(sys.argv[2]))
+    else:
+        main(Path(sys.argv[1]))

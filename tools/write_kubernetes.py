@@ -44,6 +44,7 @@ RENDERED: Mapping[Path, Path] = {
     for values in sorted(folder.glob("*.yaml"))
 }
 """The result's file by the file of its values."""
+_REMOVED = "response_headers_to_remove"
 _VERSION = "1.34.0"
 """The version of Kubernetes that the chart is rendered for."""
 
@@ -94,6 +95,14 @@ def filters_before_the_check(listeners: list[Any]) -> list[Any]:
     return before
 
 
+def headers_of_applications(listeners: list[Any]) -> list[str]:
+    """Return the headers that are taken from applications' responses."""
+    (https,) = [each for each in listeners if each["name"] == "https"]
+    manager = https["filter_chains"][0]["filters"][0]["typed_config"]
+    removed: list[str] = manager["route_config"][_REMOVED]
+    return removed
+
+
 def _json_patches(listeners: list[Any]) -> list[Any]:
     """Return the patches of Envoy Gateway; each filter is put first, so the last one begins."""
     at = "filter_chains[0].filters[0].typed_config.http_filters[0]"
@@ -109,13 +118,14 @@ def _json_patches(listeners: list[Any]) -> list[Any]:
     del first["typed_per_filter_config"]
     routes = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
     patches.append((routes, "virtual_hosts[*].routes[0]", first))
+    operations: list[tuple[str, dict[str, Any]]] = [
+        (kind, {"op": "add", "jsonPath": path, "value": value}) for kind, path, value in patches
+    ]
+    removed = headers_of_applications(listeners)
+    operations.append((routes, {"op": "add", "path": f"/{_REMOVED}", "value": removed}))
     return [
-        {
-            "type": kind,
-            "name": "gateways/edge/https",
-            "operation": {"op": "add", "jsonPath": path, "value": value},
-        }
-        for kind, path, value in patches
+        {"type": kind, "name": "gateways/edge/https", "operation": operation}
+        for kind, operation in operations
     ]
 
 
@@ -123,7 +133,15 @@ def _envoy_filters(listeners: list[Any]) -> list[Any]:
     """Return the patches of Istio, in the same order for the same reason."""
     manager = {"name": "envoy.filters.network.http_connection_manager"}
     match = {"context": "GATEWAY", "listener": {"filterChain": {"filter": manager}}}
-    return [
+    routes = {
+        "applyTo": "ROUTE_CONFIGURATION",
+        "match": {"context": "GATEWAY"},
+        "patch": {
+            "operation": "MERGE",
+            "value": {_REMOVED: headers_of_applications(listeners)},
+        },
+    }
+    filters = [
         {
             "applyTo": "HTTP_FILTER",
             "match": copy.deepcopy(match),
@@ -131,6 +149,7 @@ def _envoy_filters(listeners: list[Any]) -> list[Any]:
         }
         for each in reversed(filters_before_the_check(listeners))
     ]
+    return [*filters, routes]
 
 
 def _with_filters(path: Path, patches: list[Any]) -> str:

@@ -7,11 +7,12 @@ from sidecar.config.envoy_needs import METHOD_NEED, needed_headers
 from sidecar.config.network import reachable, share_a_port
 from sidecar.envoy_lint.document import address_of, endpoints, is_on_demand
 from sidecar.envoy_lint.finding import Found, Inspected, Rule, RuleSeverity
-from sidecar.envoy_lint.manager import Manager, check_settings
+from sidecar.envoy_lint.manager import Manager, check_settings, routes_of
 from sidecar.envoy_lint.node import Node
 from sidecar.headers.envoy_check import kept_back
 
 _BODY = "with_request_body"
+_CORS = "access-control-allow-origin"
 
 
 def _check_addresses(inspected: Inspected) -> Iterator[Found]:
@@ -179,6 +180,31 @@ def _reports(inspected: Inspected) -> Iterator[Found]:
         yield inspected.envoy.root, f"no cluster leads to {wanted} (listen.reports)"
 
 
+def _cors_of_the_application(inspected: Inspected) -> Iterator[Found]:
+    """Yield managers that let an application say who may read across origins."""
+    if inspected.sidecar is None or not inspected.sidecar.headers.cors:
+        return
+    for manager in inspected.envoy.checked:
+        for config in manager.route_configs:
+            spoken = [
+                node
+                for host in config["virtual_hosts"].each()
+                for node in routes_of(host)
+                if node["route"] and not any(map(_takes_cors, (config, host, node)))
+            ]
+            if spoken:
+                said = (
+                    f"{manager.name}: what the application says in {_CORS} reaches browsers,"
+                    " beside headers.cors"
+                )
+                yield spoken[0], said
+
+
+def _takes_cors(level: Node) -> bool:
+    removed = level["response_headers_to_remove"]
+    return any(each.text.lower() == _CORS for each in removed.each())
+
+
 RULES = (
     Rule(
         "check-address", RuleSeverity.ERROR,
@@ -234,5 +260,13 @@ RULES = (
         "Browsers report to Envoy, and nobody takes it in.",
         "A cluster to listen.reports.address, and the route of envoy/edge.yaml that leads there.",
         _reports,
+    ),
+    Rule(
+        "cors-of-application", RuleSeverity.WARNING,
+        "An application that allows every origin is read by every origin, whatever headers.cors "
+        "says.",
+        "response_headers_to_remove in the route_config: access-control-allow-origin and the other "
+        "six of envoy/edge.yaml. Or leave headers.cors out.",
+        _cors_of_the_application,
     ),
 )  # fmt: skip

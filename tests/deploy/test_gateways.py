@@ -125,7 +125,9 @@ def patched(patches: list[Resource], place: str, value: str) -> list[Any]:
 def test_the_trusted_names_are_removed_before_the_check() -> None:
     """And where there is none: by the filters of `sidecar envoy init`, in its order."""
     patches = resources("envoy-gateway")["EnvoyPatchPolicy"]["spec"]["jsonPatches"]
-    gateway = [each for each in patches if each["operation"]["jsonPath"].endswith("filters[0]")]
+    gateway = [
+        each for each in patches if each["operation"].get("jsonPath", "").endswith("filters[0]")
+    ]
     assert patched(gateway, "operation", "value")[:-1] == FILTERS
     istio = resources("istio")["EnvoyFilter"]["spec"]["configPatches"]
     of_http = [each for each in istio if each["applyTo"] == "HTTP_FILTER"]
@@ -133,6 +135,23 @@ def test_the_trusted_names_are_removed_before_the_check() -> None:
     assert patched(of_http, "patch", "value")[:-1] == FILTERS
     removed = FILTERS[0]["typed_config"]["mutations"]["request_mutations"]
     assert {each["remove"] for each in removed if "remove" in each} >= set(TRUSTED)
+
+
+def test_what_an_application_says_of_itself_and_of_other_origins_is_removed() -> None:
+    """Of its responses, before the sidecar's headers are set: the list of `sidecar envoy init`."""
+    removed = TOOL["headers_of_applications"](BOOTSTRAP["static_resources"]["listeners"])
+    assert "access-control-allow-origin" in removed
+    patches = resources("envoy-gateway")["EnvoyPatchPolicy"]["spec"]["jsonPatches"]
+    (gateway,) = [
+        each["operation"] for each in patches
+        if each["operation"].get("path") == "/response_headers_to_remove"
+    ]  # fmt: skip
+    istio = resources("istio")["EnvoyFilter"]["spec"]["configPatches"]
+    (merged,) = [each["patch"] for each in istio if each["applyTo"] == "ROUTE_CONFIGURATION"]
+    contour = resources("contour")["HTTPProxy"]["spec"]["routes"]
+    assert gateway["value"] == removed
+    assert merged == {"operation": "MERGE", "value": {"response_headers_to_remove": removed}}
+    assert [each["responseHeadersPolicy"]["remove"] for each in contour] == [removed]
 
 
 def test_contour_removes_nothing_after_the_check() -> None:

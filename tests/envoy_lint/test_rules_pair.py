@@ -1,5 +1,7 @@
 """Mistakes about both files together: each is found, and nothing else."""
 
+from typing import Any
+
 import pytest
 
 from tests.envoy_lint.broken import (
@@ -19,11 +21,20 @@ from tests.envoy_lint.broken import (
     drop,
     endpoint,
     listener,
+    manager,
     put,
     routes,
     rules_of,
     tls,
 )
+
+CORS = _config({"\nheaders:\n": "\nheaders:\n  cors: {pages: {origins: ['https://a.example']}}\n"})
+REMOVED = "response_headers_to_remove"
+
+
+def route_config(root: Any) -> Any:
+    return manager(root)["route_config"]
+
 
 ROWS = [
     Broken("check-address", "workers", lambda _r: None, sidecar=WORKERS),
@@ -68,6 +79,9 @@ ROWS = [
         "lb_endpoints"),
         sidecar=_config({"  # reports:\n  #   address": "  reports:\n    address",
                          "\nheaders:\n": "\nheaders:\n  reports: {}\n"})),
+    Broken("cors-of-application", "nothing is removed", drop(route_config, REMOVED), sidecar=CORS),
+    Broken("cors-of-application", "something else is", put(
+        ["server"], route_config, REMOVED), sidecar=CORS),
 ]  # fmt: skip
 
 
@@ -76,3 +90,22 @@ def test_a_mistake_is_found_and_nothing_else(row: Broken) -> None:
     found = rules_of(row)
     assert row.rule in found
     assert found - {row.rule} <= row.also
+
+
+@pytest.mark.parametrize(
+    ("sidecar", "level"),
+    [(SIDECAR, "nowhere"), (CORS, "hosts"), (CORS, "routes")],
+    ids=["the sidecar has no CORS", "the hosts remove it", "every route removes it"],
+)
+def test_the_applications_cors_is_no_mistake(sidecar: str, level: str) -> None:
+    def move(root: Any) -> None:
+        config = route_config(root)
+        names = [each.upper() for each in config.pop(REMOVED)]
+        for host in config["virtual_hosts"]:
+            if level == "hosts":
+                host[REMOVED] = names
+            for route in host["routes"]:
+                if level == "routes":
+                    route[REMOVED] = names
+
+    assert rules_of(Broken("", "", move, sidecar=sidecar)) == set()

@@ -61,7 +61,8 @@ class RunningPod:
         self._volumes.mkdir(parents=True)
         folder.chmod(0o755)
         self._hosts = folder / "hosts"
-        self._hosts.write_text(f"127.0.0.1 localhost {' '.join(hosts)}\n")
+        rooted = (f"{name}{end}" for name in hosts for end in ("", "."))
+        self._hosts.write_text(f"127.0.0.1 localhost {' '.join(rooted)}\n")
 
     def start(self) -> None:
         """Make the volumes, and start each container when those before it are ready."""
@@ -85,7 +86,7 @@ class RunningPod:
             self.end(name)
 
     def end(self, name: str) -> None:
-        """End one container, by a signal to its program: bubblewrap waits for it, and passes none."""
+        """End one container, by a signal to its program: bubblewrap passes none on."""
         process = self.running.pop(name)
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
         try:
@@ -252,9 +253,9 @@ class RunningPod:
         command += ["--setenv", "PATH", "/usr/bin:/bin", "--setenv", "HOME", "/"]
         for name, value in variables.items():
             command += ["--setenv", name, value]
-        command += bubblewrap.folders_above(*mounts)
+        command += bubblewrap.folders_above("/etc/hosts", *mounts)
         command += bubblewrap.read_only_root({*mounts, "/etc/hosts"}, without={"/etc/hosts"})
-        command += ["--proc", "/proc", "--dev", "/dev"]
+        command += ["--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--tmpfs", "/dev/shm"]  # noqa: S108
         command += ["--ro-bind", str(self._hosts), "/etc/hosts"]
         for at, mount in mounts.items():
             how = "--ro-bind" if mount.get("readOnly") or not self._is_empty(mount) else "--bind"
@@ -263,6 +264,8 @@ class RunningPod:
         command += bubblewrap.folders_above(*bubblewrap.CODE)
         for at in bubblewrap.CODE:
             command += ["--ro-bind", at, at]
+        # /dev/stdout is the user's own to open, as a container's runtime has it.
+        command += ["sh", "-c", f'chown {user} /dev/stdout && exec "$@"', "sh"]
         command += ["setpriv", f"--reuid={user}", f"--regid={group}", "--no-new-privs"]
         command += ["--pdeathsig=KILL"]  # another user: bubblewrap's own is gone
         groups = {group, pod["fsGroup"]} if "fsGroup" in pod else {group}

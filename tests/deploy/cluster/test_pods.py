@@ -49,8 +49,8 @@ def test_a_pod_of_the_chart_serves_and_follows_its_configuration(
 
         status, headers, _ = ask(world, 8443)
         assert (status, headers["www-authenticate"][:6]) == (401, "Bearer")
-        token = f"Bearer {world.mint()}"
-        status, headers, body = ask(world, 8443, authorization=token, x_tenant_id="forged")
+        sent = {"authorization": f"Bearer {world.mint()}", "x-tenant-id": "forged"}
+        status, headers, body = ask(world, 8443, sent)
         assert (status, body["seen"]["x-tenant-id"]) == (200, [TENANT])
         assert headers["strict-transport-security"].startswith("max-age=")
 

@@ -3,6 +3,7 @@
 import json
 import socket
 import ssl
+from collections.abc import Mapping
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -94,18 +95,20 @@ def install(world: World, namespace: str, given: dict[str, Any], folder: Path) -
     return done.stdout + done.stderr
 
 
-def ask(world: World, port: int, **headers: str) -> tuple[int, dict[str, str], Any]:
+def ask(
+    world: World, port: int, headers: Mapping[str, str] = {}, path: str = "/orders"
+) -> tuple[int, dict[str, str], Any]:
     """GET over TLS as a client of app.example.com; the answer's status, headers and JSON."""
     context = ssl.create_default_context(cadata=world.root)
     connection = HTTPConnection("app.example.com", timeout=10)
     raw = socket.create_connection(("127.0.0.1", port), 10)
     connection.sock = context.wrap_socket(raw, server_hostname="app.example.com")
     try:
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        connection.request("GET", "/orders", headers=named)
+        connection.request("GET", path, headers=dict(headers))
         answer = connection.getresponse()
         body = answer.read()
         said = {name.lower(): value for name, value in answer.getheaders()}
-        return answer.status, said, json.loads(body) if body else None
+        is_json = said.get("content-type", "").endswith("json")
+        return answer.status, said, json.loads(body) if is_json else body
     finally:
         connection.close()

@@ -90,7 +90,7 @@ test-kubernetes: $(STAMP)  ## the chart and the gateways' files in a real contro
 	@tools/get-deploy-tools
 	@tools/get-helm "$(VENV)/bin"
 	@tools/get-cluster "$(VENV)/cluster" $(PY)
-	@SEPTEM_TEST_CLUSTER=1 $(PY) -m pytest tests/deploy/test_kubernetes.py tests/deploy/test_gateways.py tests/deploy/cluster $(ARGS)
+	@SEPTEM_TEST_CLUSTER=1 $(PY) -m pytest tests/deploy/test_kubernetes.py tests/deploy/test_gateways.py tests/deploy/kubernetes $(ARGS)
 
 .PHONY: test-compose
 test-compose: $(STAMP)  ## the Compose file by Docker Compose's own parser; where there is Go

@@ -16,7 +16,7 @@ import yaml
 
 from demo.process import ManagedProcess, fetch_status, fetch_text, free_ports
 from sidecar.cli.main import main
-from tests.deploy.cluster.world import IMAGES, World, ask
+from tests.deploy.kubernetes.world import IMAGES, World, ask
 from tests.deploy.test_kubernetes import CHART
 from tests.support.cluster import PROGRAMS, Cluster
 from tests.support.minting import AUDIENCE, ISSUER, TENANT

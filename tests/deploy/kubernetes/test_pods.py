@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.cluster.world import IMAGES, World, ask, install, values
+from tests.deploy.kubernetes.world import IMAGES, World, ask, install, values
 from tests.deploy.test_kubernetes import HELM, needs_helm
 from tests.support.cluster import Cluster
 from tests.support.minting import TENANT

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from demo.application import SampleApplication
 from demo.openbao import SIDECAR_POLICY, OpenBao
-from tests.deploy.cluster.world import World
+from tests.deploy.kubernetes.world import World
 from tests.support import pods
 from tests.support.cluster import ISSUER, MISSING, PROGRAMS, Cluster
 from tests.support.minting import Issuer

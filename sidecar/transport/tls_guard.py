@@ -102,7 +102,9 @@ class TlsGuard:
     def prepare(self) -> None:
         """Make the folder of the inner server's socket. Raises ``ListenFault``."""
         try:
-            self._inner.folder = Path(tempfile.mkdtemp(prefix="septem-tls-"))  # 0700
+            self._inner.folder = Path(tempfile.mkdtemp(prefix="septem-tls-"))
+            # The umask for sockets takes the right to enter from it, which root does not need.
+            self._inner.folder.chmod(0o700)
         except OSError as exc:
             raise ListenFault(
                 f"{self._setting} needs a temporary directory for a socket, and none can be made: "

@@ -25,14 +25,18 @@ def readyz(folder: Path) -> dict[str, Any]:
     return said if answer.status == 200 else {}
 
 
-def check(address: Path, token: str) -> int:
-    """Ask as Envoy does; return the status that the client would get, 200 for allowed."""
+def check(address: Path | str, token: str) -> int:
+    """Ask as Envoy does; return the status that the client would get, 200 for allowed.
+
+    A path is a Unix socket.
+    """
     request = ext_authz_pb2.CheckRequest()
     http = request.attributes.request.http
     http.method, http.host, http.path, http.scheme = b"GET", b"localhost", b"/orders", b"https"
     if token:
         http.headers["authorization"] = f"Bearer {token}".encode()
-    with grpc.insecure_channel(f"unix:{address}") as channel:
+    target = f"unix:{address}" if isinstance(address, Path) else address
+    with grpc.insecure_channel(target) as channel:
         ask = channel.unary_unary("/envoy.service.auth.v3.Authorization/Check")
         answer = ext_authz_pb2.CheckResponse.FromString(
             ask(request.SerializeToString(), timeout=10)

@@ -1,9 +1,12 @@
 """Who may fetch secrets over TCP: what strangers can hold is bounded, and who is revoked leaves."""
 
 import asyncio
+import os
 import ssl
+import stat
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -79,6 +82,20 @@ class Guarded:
             writer.write(data)
             await writer.drain()
         writer.close()
+
+
+def test_the_folder_can_be_entered_under_the_umask_for_sockets() -> None:
+    """Root needs no right to; every other user has the listener only with it."""
+    guarded = Guarded()
+    before = os.umask(0o117)
+    try:
+        guarded.guard.prepare()
+    finally:
+        os.umask(before)
+    folder = Path(guarded.guard.inner_address.removeprefix("unix:")).parent
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    guarded.guard.close()
+    assert not folder.exists()
 
 
 @pytest.fixture

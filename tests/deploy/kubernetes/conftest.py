@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from demo.application import SampleApplication
-from demo.openbao import SIDECAR_POLICY, OpenBao
+from demo.openbao import OpenBao
 from tests.deploy.kubernetes.world import World
 from tests.support import pods
 from tests.support.cluster import ISSUER, MISSING, PROGRAMS, Cluster
@@ -42,10 +42,10 @@ def world(cluster: Cluster) -> Iterator[World]:
     openbao, application = OpenBao(), SampleApplication()
     try:
         root = openbao.enable_pki(["example.com"])
+        openbao.enable_services("example")
         form = Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
         openbao.put_key(issuer.private.private_bytes(*form).decode())
         client = openbao.client
-        client.sys.create_or_update_policy("sidecar", SIDECAR_POLICY)
         client.sys.enable_auth_method("kubernetes")
         cluster.namespace("vault")
         cluster.apply(

@@ -163,7 +163,8 @@ def pod(
     of_the_gateway = "gateway.envoyproxy.io/owning-gateway-name=edge"
     gateway.wait_until(lambda: cluster.get(SYSTEM, "pods", "--selector", of_the_gateway) != [], 60)
     (made,) = cluster.pods(SYSTEM, of_the_gateway)
-    world.let_in(made["spec"]["serviceAccountName"], SYSTEM)
+    settings = cluster.get(SYSTEM, "configmap", "septem-sidecar")["data"]["sidecar.yaml"]
+    world.let_in(made["spec"]["serviceAccountName"], SYSTEM, settings)
     running = RunningPod(
         cluster, made, IMAGES, tmp_path_factory.mktemp("pod"), hosts=HOSTS,
         # It drains Envoy before the pod ends.

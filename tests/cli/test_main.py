@@ -1,11 +1,14 @@
 """The command line: exit codes, messages, never a traceback."""
 
+import errno
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from sidecar.cli import health
 from sidecar.cli.main import COMMANDS
 from tests.cli.commands import Run
 
@@ -48,3 +51,26 @@ def test_only_the_chosen_command_is_imported(chosen: str | None) -> None:
     )
     imported = {name.removeprefix("sidecar.cli.") for name in done.stdout.split()}
     assert imported & {*COMMANDS} == {chosen} & {*COMMANDS}
+
+
+@pytest.mark.parametrize(
+    ("raised", "said"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "the output can't be written: No space"),
+        (OSError(errno.EIO, "Input/output error", "/x/y"), "/x/y: Input/output error"),
+        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"),
+         "the system refused a call: Name or service not known"),
+        (PermissionError(errno.EPERM, "Operation not permitted"),
+         "the system refused a call: Operation not permitted"),
+    ],
+    ids=["a full disk", "a file", "a name", "a call"],
+)  # fmt: skip
+def test_what_the_system_refuses_is_not_blamed_on_the_output(
+    raised: OSError, said: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_options: object) -> int:
+        raise raised
+
+    monkeypatch.setattr(health, "_health", refuse)
+    code, _, err = run("health")
+    assert (code, err.startswith(f"sidecar: {said}")) == (1, True)

@@ -172,9 +172,9 @@ def find_helm() -> str | None:
     return shutil.which("helm", path=sysconfig.get_path("scripts")) or shutil.which("helm")
 
 
-def render(helm: str, values: Path) -> "subprocess.CompletedProcess[str]":
+def render(helm: str, values: Path, release: str = "septem") -> "subprocess.CompletedProcess[str]":
     """Have helm render the chart with a file of values."""
-    command = [helm, "template", "septem", str(CHART), "--namespace", "septem"]
+    command = [helm, "template", release, str(CHART), "--namespace", "septem"]
     command += ["--kube-version", _VERSION, "--values", str(values)]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 

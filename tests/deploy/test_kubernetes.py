@@ -291,6 +291,13 @@ REFUSED: dict[str, Callable[[Resource], object]] = {
     "no routes": lambda values: values["config"].update(routes=[]),
     "the watch in two places": lambda values: values["config"].update(config_watch_seconds=1),
     "metrics without TLS": lambda values: values["metrics"].update(enabled=True),
+    "a name that no service may have": lambda values: values.update(fullnameOverride="1edge"),
+    "a repository with a scheme": lambda v: v["image"].update(repository="https://x.example/y"),
+    "a label that selects pods": lambda v: v.update(podLabels={"app.kubernetes.io/name": "other"}),
+    "a volume of the chart's name": lambda v: v.update(extraVolumes=[{"name": "config"}]),
+    "a mount over the chart's": lambda values: values.update(
+        extraVolumeMounts=[{"name": "mine", "mountPath": "/etc/septem/"}]
+    ),
 }
 
 
@@ -338,6 +345,30 @@ FAILS: dict[str, tuple[Callable[[Resource], object], str]] = {
         ),
         "config is larger than a ConfigMap may be",
     ),
+    "an end before Envoy's": (
+        lambda values: values.update(terminationGracePeriodSeconds=10),
+        "terminationGracePeriodSeconds is 10",
+    ),
+    "a mount of no volume": (
+        lambda values: values.update(extraVolumeMounts=[{"name": "mine", "mountPath": "/mine"}]),
+        "names the volume mine, which is not in extraVolumes",
+    ),
+    "a node that shows no certificate": (
+        lambda values: values.update(mode="node"), "sds shows the certificate sds",
+    ),
+    "a node that knows nobody": (
+        lambda values: (
+            values.update(mode="node"), values["config"]["certificates"][0].update(name="sds"),
+        ),
+        "sds lets in whom the trust bundle sds-peers knows",
+    ),
+    "metrics with a certificate that there is not": (
+        lambda values: values.update(metrics={
+            "enabled": True,
+            "tls": {"source": "managed", "certificate": "mine", "trust_bundle": "scrapers"},
+        }),
+        "metrics.tls shows the certificate mine",
+    ),
     "what the schema refuses": (lambda values: values.update(replica=2), "replica"),
 }  # fmt: skip
 
@@ -354,3 +385,10 @@ def test_helm_says_what_does_not_go(
     done = TOOL["render"](HELM, path)
     assert done.returncode != 0
     assert words in done.stderr
+
+
+@needs_helm
+def test_a_release_whose_name_no_service_may_have_is_refused() -> None:
+    done = TOOL["render"](HELM, CHART.parent / "values/pod.yaml", release="1st")
+    assert done.returncode != 0
+    assert "begins with a digit: set fullnameOverride" in done.stderr

@@ -110,3 +110,46 @@ allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end }}
+
+{{- /* What no schema of one value says: what several of them mean together. */ -}}
+{{- define "septem.check" -}}
+{{- if not .Values.image.repository -}}
+{{- fail "image.repository is empty: write where you pushed the sidecar's image" -}}
+{{- end -}}
+{{- $name := include "septem.fullname" . -}}
+{{- if regexMatch "^[0-9]" $name -}}
+{{- fail (printf "a service may not be called %s, which begins with a digit: set fullnameOverride" $name) -}}
+{{- end -}}
+{{- $grace := int .Values.terminationGracePeriodSeconds -}}
+{{- if and (eq .Values.mode "pod") (ge (int .Values.envoy.preStopSeconds) $grace) -}}
+{{- fail (printf "terminationGracePeriodSeconds is %d, and Envoy's end begins envoy.preStopSeconds (%d) after it starts to count: make it longer" $grace (int .Values.envoy.preStopSeconds)) -}}
+{{- end -}}
+{{- $volumes := list -}}
+{{- range .Values.extraVolumes -}}{{- $volumes = append $volumes .name -}}{{- end -}}
+{{- range .Values.extraVolumeMounts -}}
+{{- if not (has .name $volumes) -}}
+{{- fail (printf "extraVolumeMounts names the volume %s, which is not in extraVolumes" .name) -}}
+{{- end -}}
+{{- end -}}
+{{- if eq .Values.mode "node" -}}
+{{- include "septem.named" (list . "sds" .Values.sds.certificate .Values.sds.trustBundle) -}}
+{{- end -}}
+{{- if and .Values.metrics.enabled (eq (.Values.metrics.tls.source | default "") "managed") -}}
+{{- $tls := .Values.metrics.tls -}}
+{{- include "septem.named" (list . "metrics.tls" $tls.certificate $tls.trust_bundle) -}}
+{{- end -}}
+{{- end }}
+
+{{- /* context, the value's name, a certificate, a trust bundle: both are in config */ -}}
+{{- define "septem.named" -}}
+{{- $certificates := list -}}
+{{- range (index . 0).Values.config.certificates -}}{{- $certificates = append $certificates .name -}}{{- end -}}
+{{- if not (has (index . 2) $certificates) -}}
+{{- fail (printf "%s shows the certificate %v, and config.certificates has none of that name" (index . 1) (index . 2)) -}}
+{{- end -}}
+{{- $bundles := list -}}
+{{- range (index . 0).Values.config.trust_bundles -}}{{- $bundles = append $bundles .name -}}{{- end -}}
+{{- if not (has (index . 3) $bundles) -}}
+{{- fail (printf "%s lets in whom the trust bundle %v knows, and config.trust_bundles has none of that name" (index . 1) (index . 3)) -}}
+{{- end -}}
+{{- end }}

@@ -39,7 +39,7 @@ def add_reload(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser]
         "--allow-restart",
         action="store_true",
         help="change what no reload can (addresses, workers, the engine, Vault) by an overlapping"
-        " restart: no request is refused, and the old one goes on if the new one fails",
+        " restart: no request is denied, and the old one goes on if the new one fails",
     )
     command.add_argument("--json", action="store_true", help="print the outcome, as JSON")
     command.set_defaults(run=_reload)
@@ -79,5 +79,5 @@ def _show(document: dict[str, Any]) -> None:
         "unchanged": "says what is in force already",
         "unacknowledged": "is in force, but not yet in the processes named above",
     }
-    said = words.get(document["result"], "was refused; the configuration before it stays in force")
+    said = words.get(document["result"], "was rejected; the configuration before it stays in force")
     print(printable(f"{source} {said} ({document['result']}; in force: {digest})"))

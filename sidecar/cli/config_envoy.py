@@ -37,9 +37,9 @@ def add_envoy(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         description="Print the header_mutation filters that Envoy needs with this configuration: "
         "the trusted names, headers.remove_from_request and the override headers, without those "
         "that are kept, and what a route with keep_overrides needs. With --check, check an Envoy "
-        "configuration instead: exit 1 if it lets a name through that must not reach applications, "
-        "or an upgrade that removes the sidecar's headers, or has a misspelt field or a value of a "
-        "wrong type by Envoy's own API.",
+        "configuration instead. Exit 1 if it lets a name through that must not reach applications, "
+        "or an upgrade that removes the sidecar's headers. Exit 1 too for a misspelt field or a "
+        "value of a wrong type by Envoy's own API.",
     )
     envoy.add_argument("file", type=Path, metavar="FILE", help="settings (YAML)")
     envoy.add_argument("--check", type=Path, metavar="ENVOY", help="an Envoy configuration (YAML)")

@@ -27,7 +27,7 @@ def add_reload(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser]
         help="have a running sidecar read its file again",
         description="Have a running sidecar read its configuration file again, and wait until it "
         "is in force in every process. Exit 0 if it is, 2 if the file has mistakes, 1 if it "
-        "changes what needs a restart or could not be prepared; the old configuration then stays "
+        "changes what needs a restart or could not be prepared. The old configuration then stays "
         "in force.",
     )
     where = command.add_mutually_exclusive_group()

@@ -121,8 +121,8 @@ SPECIMENS: Sequence[Mapping[str, Any]] = (
 )  # fmt: skip
 """Settings that between them name all that a sidecar may use in Vault."""
 _INTRODUCTION = """
-This page lists every path of Vault or OpenBao that the sidecar may read or write: for which
-setting, with which capabilities, what the entry holds, and what happens without it.
+This page lists every path of Vault or OpenBao that the sidecar may read or write. It says for
+which setting, with which capabilities, what the entry holds, and what happens without it.
 `sidecar vault policy` prints the lines that your settings need ([Give the sidecar its
 policy](vault.md)).
 

@@ -158,7 +158,7 @@ TENANT_LIMITS = EntryText(
     "The other tenants are not affected.",
     away="At the start, tenants have the rates in the settings until Vault answers. Later the "
     "rates that were read stay in force.",
-    page="[Rate limits](limits.md#a-tenant-s-limit-that-changes-while-it-runs)",
+    page="[Rate limits](limits.md#a-tenants-limit-that-changes-while-it-runs)",
 )
 PUBLISHERS = EntryText(
     title="Publishers of modules",

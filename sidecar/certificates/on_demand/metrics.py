@@ -81,9 +81,7 @@ class OnDemandMetrics:
 
     def _refused(self, name: str, reason: str) -> None:
         self.refusals[reason] += 1
-        self._log_limited(
-            logging.INFO, reason, "rejected a certificate for %.100r: %s", name, reason
-        )
+        self._log_limited(logging.INFO, reason, "denied a certificate for %.100r: %s", name, reason)
 
     def _obtained(self, name: str, registration: Registration, seconds: float) -> None:
         self._orders["ok"] += 1

@@ -132,11 +132,11 @@ def section(results: dict[str, Any]) -> str:
     return "\n".join(
         (
             (
-                "For one request with 20 headers through `edge.yaml` in the clear: the "
-                "instructions of Envoy's own code, one request at a time, counted by Valgrind; "
-                "and Envoy's CPU under load, the kernel's part included, by differences to runs "
-                f"of `edge.yaml` right before and after, median of {results['rounds']} and "
-                f"quartiles. On {machine_words(results)}."
+                "The figures are for one request with 20 headers through `edge.yaml` in the clear. "
+                "Given are the instructions of Envoy's own code, one request at a time, counted by "
+                "Valgrind, and Envoy's CPU under load, the kernel's part included. The CPU is by "
+                f"differences to runs of `edge.yaml` right before and after, median of "
+                f"{results['rounds']} and quartiles. On {machine_words(results)}."
             ),
             "",
             *table(("Change", "Instructions", "", "CPU, µs", "In `edge.yaml`"), rows),

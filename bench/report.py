@@ -49,8 +49,8 @@ def readme_section(results: Results) -> str:
             (
                 f"CPU for one Check there: {warm['ours-h2']:g} µs for a token seen before, "
                 f"{cold['ours-h2']:g} µs for a new one, {direct['forged_us']['ours-h2']:g} µs for "
-                f"a forged one; {warm['floor']:g} µs for a constant reply, {warm['naive']:g} µs "
-                f"for the naive server, {direct['verify_us']:g} µs for the bare verification. "
+                f"a forged one. A constant reply takes {warm['floor']:g} µs, the naive server "
+                f"{warm['naive']:g} µs, the bare verification {direct['verify_us']:g} µs. "
                 f"{ending} All figures: [bench/RESULTS.md](bench/RESULTS.md); how they are taken "
                 "and what they do not say: [bench/README.md](bench/README.md)."
             ),

@@ -135,7 +135,7 @@ def _show_revocation(
         f"The token is revoked in Vault while it is repeated: {allowed} requests were allowed "
         f"({int(_count(stack) - before)} of them repeated), the last one sent "
         f"{(last - written_at) * 1000:.0f} ms after the entry was written (it is polled every "
-        f"{KEYS['revocations']['poll_seconds'] * 1000:.0f} ms), then {refused} refused and "
+        f"{KEYS['revocations']['poll_seconds'] * 1000:.0f} ms), then {refused} denied and "
         f"none allowed{'' if in_order else ' [red]in order[/]'}."
     )
     return in_order and refused == _TIMES

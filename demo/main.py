@@ -34,7 +34,7 @@ class DemoOptions(NamedTuple):
 
 
 def run_demo(options: DemoOptions) -> int:
-    """Run the stack, play the cases, show the table; 0 only if every row is as it must be.
+    """Run the stack, play the cases, show the table; 0 only if every row is right.
 
     With ``scenario`` it plays that one instead, with a timeline, and leaves. Otherwise,
     without ``once``, it stays until Ctrl-C. Processes and files are gone in every case.

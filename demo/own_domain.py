@@ -52,7 +52,7 @@ def play_own_domain(stack: Stack) -> list[Visit]:
 
 
 def show_own_domain(visits: Sequence[Visit], console: Console) -> bool:
-    """Print the table; return whether every row is as it must be."""
+    """Print the table; return whether every row is right."""
     table = Table(title="A customer's own domain", title_justify="left", header_style="bold")
     for heading in ("handshake", "name", "certificate", "signed by Vault for it"):
         table.add_column(heading)
@@ -63,7 +63,7 @@ def show_own_domain(visits: Sequence[Visit], console: Console) -> bool:
         table.add_row(
             visit.what,
             escape(visit.name),
-            f"{', '.join(shown.names)} …{shown.serial[-6:]}" if shown.done else "none: refused",
+            f"{', '.join(shown.names)} …{shown.serial[-6:]}" if shown.done else "none: denied",
             "now" if visit.signed else "[dim]not asked[/]",
             f"{shown.milliseconds:.1f}",
             "[red]WRONG[/]" if visit.problems else "[green]ok[/]",
@@ -89,7 +89,7 @@ def judge(
     if refused and handshake.done:
         found.append("it was served")
     if refused and handshake.milliseconds > _LONGEST_REFUSAL_MS:
-        found.append("the refusal took its time")
+        found.append("the denial took its time")
     if not refused and not handshake.done:
         found.append(f"it failed: {handshake.failure}")
     if not refused and handshake.done and handshake.names != (name.lower(),):

@@ -168,7 +168,7 @@ def rotation(stack: Stack, console: Console) -> bool:
     line.traffic.expect("the old key", Minter(stack.key, wall_seconds()).good(), 401)
     line.say("the window has passed: the old key verifies no more")
     time.sleep(1)
-    line.say("tokens of the old key are refused")
+    line.say("tokens of the old key are denied")
     return line.end() and good
 
 

@@ -49,7 +49,7 @@ def play_all(stack: Stack, console: Console) -> list[Row]:
 
 
 def show_table(rows: Sequence[Row], console: Console) -> bool:
-    """Print the table; return whether every row is as it must be."""
+    """Print the table; return whether every row is right."""
     table = Table(title="Through Envoy, over TLS", title_justify="left", header_style="bold")
     for heading in ("case", "status", "reason", "the application saw"):
         table.add_column(heading)
@@ -70,7 +70,7 @@ def show_table(rows: Sequence[Row], console: Console) -> bool:
         console.print(f"[red]{escape(row.case.name)}[/]: {escape('; '.join(row.problems))}")
     if not wrong:
         console.print(
-            f"{len(rows)} of {len(rows)} rows are as they must be; every HTTPS reply has HSTS, a "
+            f"{len(rows)} of {len(rows)} rows are right; every HTTPS reply has HSTS, a "
             "Content-Security-Policy and the other security headers."
         )
     return not wrong

@@ -11,18 +11,18 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs/reasons.md"
 FILE = ROOT / "sidecar/common/reasons.json"
 _ROW = re.compile(r"^\| `(\w+)` \| \d{3} \| (.+?) \| (.+?) \|$", re.MULTILINE)
-_GROUND = re.compile(r"^\| `(\w+)` \| ([a-z][^|]+) \|$", re.MULTILINE)
+_ALLOWED = re.compile(r"^\| `(\w+)` \| ([a-z][^|]+) \|$", re.MULTILINE)
 _LINK = re.compile(r"\[([^\]]+)\]\([^)]+\)")
 
 
 def reasons(page: str) -> dict[str, dict[str, str]]:
-    """Return what every reason and ground means and what to do, as plain text."""
+    """Return what every reason means and what to do, as plain text."""
     found = {
         reason: {"means": _LINK.sub(r"\1", means), "do": _LINK.sub(r"\1", do)}
         for reason, means, do in _ROW.findall(page)
     }
-    for ground, means in _GROUND.findall(page):
-        found[ground] = {"means": _LINK.sub(r"\1", means), "do": ""}
+    for reason, means in _ALLOWED.findall(page):
+        found[reason] = {"means": _LINK.sub(r"\1", means), "do": ""}
     return found
 
 

@@ -10,6 +10,7 @@ from tools.reference.commands import commands_page
 from tools.reference.header_fields import headers_page
 from tools.reference.metrics import metrics_page
 from tools.reference.settings import settings_page
+from tools.reference.vault_entries import vault_page
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES: Mapping[str, Callable[[], str]] = {
@@ -20,6 +21,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "reference-audit.md": audit_page,
     "reference-admin-api.md": admin_page,
     "reference-headers.md": headers_page,
+    "reference-vault.md": vault_page,
 }
 
 if __name__ == "__main__":

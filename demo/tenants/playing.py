@@ -35,7 +35,7 @@ class AttackRow(NamedTuple):
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """What is not as it must be: the protected side gives something, or the control nothing."""
+        """What is wrong: the protected side gives something, or the control nothing."""
         found = []
         if self.protected.gain:
             found.append(f"he got {self.protected.gain}")

@@ -41,7 +41,7 @@ def _play(world: TenantsWorld, console: Console) -> list[AttackRow]:
 
 
 def show_attacks(rows: Sequence[AttackRow], findings: Sequence[Finding], console: Console) -> bool:
-    """Print the table; return whether every row is as it must be."""
+    """Print the table; return whether every row is right."""
     table = Table(title="One tenant's token, any SQL", title_justify="left", header_style="bold")
     for heading in ("attack", "what came back", "what the control gives"):
         table.add_column(heading)

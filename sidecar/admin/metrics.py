@@ -25,7 +25,7 @@ class ScraperMetrics:
         self._refused += 1
         if self._refused & (self._refused - 1) == 0:
             _log.warning(
-                "a connection from %s may not read metrics: %s (listen.metrics.tls); %d refused "
+                "a connection from %s may not read metrics: %s (listen.metrics.tls); %d denied "
                 "by now",
                 host,
                 printable(reason),
@@ -41,7 +41,7 @@ class ScraperMetrics:
         """Yield the metrics."""
         yield counter(
             "septem_metrics_peers_refused",
-            "Connections to listen.metrics that were refused",
+            "Connections to listen.metrics that were denied",
             self._refused,
         )
         yield counter(

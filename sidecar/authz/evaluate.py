@@ -161,7 +161,7 @@ class Evaluation:
         return request_inputs(self._view, self.route, self.known_token, self.found, decided)
 
     def run(self) -> Grant:
-        """Run the steps; return the ground on which the request passes, or raise ``Denied``."""
+        """Run the steps; return the reason for which the request passes, or raise ``Denied``."""
         if self._view.method == OPTIONS and self.check_preflight():
             return Grant.PREFLIGHT
         route = self.find_route()

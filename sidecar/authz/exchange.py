@@ -14,7 +14,7 @@ from sidecar.authz.decision import Snapshot
 _OF_BUNDLES = frozenset({"modules", "publishers"})
 """What only requests with a bundle depend on, and those are never repeated."""
 _IF_REFUSED = frozenset({"revocations_degraded"})
-"""What decides only where degraded keys and revocations are refused."""
+"""What decides only where degraded keys and revocations are denied."""
 
 
 def exchanged(held: Snapshot, **changes: Any) -> Snapshot:

@@ -1,7 +1,7 @@
 """Applies rate limits to a decision: the last step of a Check, after who asks is known.
 
 A request that passes every other step is counted by all limits of its route. One that the
-sidecar answers itself (a refusal, a preflight) is counted by its address only, so that a client
+sidecar answers itself (a denial, a preflight) is counted by its address only, so that a client
 that guesses is limited too; a tenant is charged for nothing that was not proved to be its own.
 A failure of the sidecar's counts for nobody.
 """
@@ -23,7 +23,7 @@ _SERVER_ERROR = 500
 def limit_decision(
     decision: Decision, view: RequestView, limiter: RateLimiter, now_ns: int
 ) -> Decision:
-    """Return the decision, or the refusal of a limit in its place."""
+    """Return the decision, or the denial of a limit in its place."""
     limits = decision.limits or limiter.policy.unmatched
     if _is_counted_by_address_only(decision):
         if not limits.address or _is_ours(decision):
@@ -76,7 +76,7 @@ def limit_cached(
     limiter: RateLimiter,
     now_ns: int,
 ) -> LimitRefusal | None:
-    """Count a request whose answer is cached; return why it is refused, or ``None``."""
+    """Count a request whose answer is cached; return why it is denied, or ``None``."""
     if limits.only_tenant:
         if cached_token is None:
             return None
@@ -92,7 +92,7 @@ def limit_cached(
 def refused_target(
     target: ResolvedTarget, cached_token: CachedToken | None, refusal: LimitRefusal
 ) -> Decision:
-    """Return the refusal of a request to a resolved target."""
+    """Return the denial of a request to a resolved target."""
     route: Route = target.route_scope.route
     return Decision(
         Reason.RATE_LIMITED,

@@ -139,7 +139,7 @@ def _compare(old: Route | None, new: Route | None) -> Iterator[tuple[Effect, str
         verb = "reaches" if gains else "no longer reaches"
         yield Effect.WIDENS if gains else Effect.NARROWS, f"{name} {verb} the application"
     if old.exact_paths != new.exact_paths:
-        verb = "are no longer refused" if new.exact_paths else "are refused"
+        verb = "are no longer denied" if new.exact_paths else "are denied"
         text = f"paths that lenient servers take for another route's {verb}"
         yield Effect.WIDENS if new.exact_paths else Effect.NARROWS, text
 

@@ -3,7 +3,7 @@
 A token with ``cnf`` passes only on a route that names its method (``routes[].binding``), and only
 with the proof: a DPoP proof for this request (RFC 9449), the client certificate that it is bound
 to (RFC 8705), or both. The certificate is the one that Envoy's TLS saw, never a header's. It is
-never a plain bearer token, on no route. A route that requires binding refuses every other token.
+never a plain bearer token, on no route. A route that requires binding denies every other token.
 """
 
 from typing import NamedTuple

@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``check``."""
     parser.description = (
         "Evaluate one request against a configuration and print the decision, the "
-        "headers and each step's result as JSON: exit 0 if every expectation of it holds, or, "
+        "headers and each step's result as JSON. Exit 0 if every expectation of it holds, or, "
         "where it has none, if it is allowed. Or run a folder of cases and exit 0 only if "
         "every expectation holds. Nothing is started, and nothing is sent over the network."
     )

@@ -31,8 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "check",
         help="find every problem in a file",
         description="Check a configuration file and name every problem in it, each with its line "
-        "and path; then, as warnings, what hardly anybody means: a route that no request reaches, "
-        "a path that looks like a pattern, Checks in the clear; and as notes, what Envoy and the "
+        "and path. Warnings are for what hardly anybody means: a route that no request reaches, "
+        "a path that looks like a pattern, Checks in the clear. Notes say what Envoy and the "
         "application must be configured for. Exit 0 if there is no problem, 2 otherwise.",
     )
     check.add_argument("file", type=Path, metavar="FILE")

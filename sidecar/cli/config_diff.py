@@ -28,10 +28,10 @@ def add_diff(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     diff = commands.add_parser(
         "diff",
         help="what changes for whom between two files",
-        description="Compare two configuration files by what they mean, not by their text: which "
-        "requests are let in, or no longer, and for whom; whose tokens are accepted; what pages "
-        "may load; and the settings that decide no access. Where nobody can tell (keys are read "
-        "from another place), access counts as widened. Exit 1 if there is a difference that "
+        description="Compare two configuration files by what they mean, not by their text. It says "
+        "which requests are let in, or no longer, and for whom; whose tokens are accepted; what "
+        "pages may load. Settings that decide no access come last. Where nobody can tell (keys are "
+        "read from another place), access counts as widened. Exit 1 if there is a difference that "
         "--fail-on names, 2 if a file has a problem.",
     )
     diff.add_argument("old", type=Path, metavar="OLD")

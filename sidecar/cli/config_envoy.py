@@ -23,7 +23,7 @@ _FILTER = "type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3"
 NAMES_FILTER = "septem.request_names"
 """A ``header_mutation`` filter of its own, so that a route may turn it off."""
 _NO_REQUEST_IDS = (
-    f"ext_authz's allowed_headers do not name {{exact: {REQUEST_ID_NEED.header}}}: refusals and "
+    f"ext_authz's allowed_headers do not name {{exact: {REQUEST_ID_NEED.header}}}: denials and "
     "audit lines are without the id by which Envoy's log and traces know a request"
 )
 Problems = list[str]
@@ -37,9 +37,9 @@ def add_envoy(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         description="Print the header_mutation filters that Envoy needs with this configuration: "
         "the trusted names, headers.remove_from_request and the override headers, without those "
         "that are kept, and what a route with keep_overrides needs. With --check, check an Envoy "
-        "configuration instead: exit 1 if it lets a name through that must not reach applications, "
-        "or an upgrade that removes the sidecar's headers, or has a misspelt field or a value of a "
-        "wrong type by Envoy's own API.",
+        "configuration instead. Exit 1 if it lets a name through that must not reach applications, "
+        "or an upgrade that removes the sidecar's headers. Exit 1 too for a misspelt field or a "
+        "value of a wrong type by Envoy's own API.",
     )
     envoy.add_argument("file", type=Path, metavar="FILE", help="settings (YAML)")
     envoy.add_argument("--check", type=Path, metavar="ENVOY", help="an Envoy configuration (YAML)")
@@ -115,7 +115,7 @@ def fragment(config: Config) -> Iterator[str]:
     yield "    mutations:"
     yield "      request_mutations:"
     yield from removal(8, request_names(kept))
-    yield "# Among the patterns of ext_authz's allowed_headers, for refusals and audit lines:"
+    yield "# Among the patterns of ext_authz's allowed_headers, for denials and audit lines:"
     yield f"# - {{exact: {REQUEST_ID_NEED.header}}}"
     for route in config.routes:
         own = set(route.keep_overrides) - PROOF_HEADERS

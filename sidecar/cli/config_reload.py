@@ -27,7 +27,7 @@ def add_reload(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser]
         help="have a running sidecar read its file again",
         description="Have a running sidecar read its configuration file again, and wait until it "
         "is in force in every process. Exit 0 if it is, 2 if the file has mistakes, 1 if it "
-        "changes what needs a restart or could not be prepared; the old configuration then stays "
+        "changes what needs a restart or could not be prepared. The old configuration then stays "
         "in force.",
     )
     where = command.add_mutually_exclusive_group()
@@ -39,7 +39,7 @@ def add_reload(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser]
         "--allow-restart",
         action="store_true",
         help="change what no reload can (addresses, workers, the engine, Vault) by an overlapping"
-        " restart: no request is refused, and the old one goes on if the new one fails",
+        " restart: no request is denied, and the old one goes on if the new one fails",
     )
     command.add_argument("--json", action="store_true", help="print the outcome, as JSON")
     command.set_defaults(run=_reload)
@@ -79,5 +79,5 @@ def _show(document: dict[str, Any]) -> None:
         "unchanged": "says what is in force already",
         "unacknowledged": "is in force, but not yet in the processes named above",
     }
-    said = words.get(document["result"], "was refused; the configuration before it stays in force")
+    said = words.get(document["result"], "was rejected; the configuration before it stays in force")
     print(printable(f"{source} {said} ({document['result']}; in force: {digest})"))

@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--once",
         action="store_true",
-        help="leave after the table; exit 1 if a row is not as it must be",
+        help="leave after the table; exit 1 if a row is wrong",
     )
     parser.add_argument(
         "--tls-min",

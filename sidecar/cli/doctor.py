@@ -20,10 +20,10 @@ _ADDRESS = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``doctor``."""
     parser.description = (
-        "Look at an installation from the sidecar's side: Vault, the login, what it may do at each "
-        "path, keys and entries, PKI roles, clocks, addresses, Redis and receivers of audit lines. "
-        "Run it as the sidecar's user. It changes nothing, logs in once, and shows no secret. "
-        "Exit 0 if nothing failed, 1 if something did, 2 if the configuration is wrong."
+        "Look at an installation from the sidecar's side. Looked at are Vault, the login, what it "
+        "may do at each path, keys and entries, PKI roles, clocks, addresses, Redis and receivers "
+        "of audit lines. Run it as the sidecar's user. It changes nothing, logs in once, and shows "
+        "no secret. Exit 0 if nothing failed, 1 if something did, 2 if the configuration is wrong."
     )
     parser.add_argument(
         "--config", type=Path, required=True, metavar="FILE", help="the sidecar's settings (YAML)"

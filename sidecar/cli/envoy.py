@@ -40,8 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "lint",
         help="what is wrong in an Envoy configuration",
         description="Read Envoy configurations (bootstrap or xDS files in YAML or JSON, or a "
-        "running Envoy's: curl -s http://127.0.0.1:9901/config_dump | sidecar envoy lint -) and "
-        "name what lets requests through, around or past the sidecar, each with its place, the "
+        "running Envoy's: curl -s http://127.0.0.1:9901/config_dump | sidecar envoy lint -). It "
+        "names what lets requests through, around or past the sidecar, each with its place, the "
         "reason and what to write. With --config also what does not fit the sidecar's own file. "
         "Exit 1 for an error, with --strict for a warning too.",
     )

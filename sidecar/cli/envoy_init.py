@@ -23,12 +23,12 @@ def add_init(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     init = commands.add_parser(
         "init",
         help="write an Envoy file for a configuration of the sidecar",
-        description="Write the whole Envoy file that a configuration of the sidecar needs: its "
+        description="Write the whole Envoy file that a configuration of the sidecar needs. It has "
         "listeners with TLS from the sidecar, Checks of every worker, the headers that decisions "
-        "read, bodies of modules and logins, the removal of every trusted name, security headers "
-        "on Envoy's own replies, an access log with decision ids, certificates on demand, the "
-        "decision cache, reports. `sidecar envoy lint` finds nothing in it. No file is replaced "
-        "without --force.",
+        "read, bodies of modules and logins, and the removal of every trusted name. Security "
+        "headers on Envoy's own replies, an access log with decision ids, certificates on demand, "
+        "the decision cache and reports are in it too. `sidecar envoy lint` finds nothing in it. "
+        "No file is replaced without --force.",
     )
     init.add_argument("file", type=Path, metavar="FILE", help="the sidecar's settings (YAML)")
     init.add_argument(

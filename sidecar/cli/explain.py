@@ -22,9 +22,9 @@ MAX_FIELDS, MAX_NAME = 64, 64
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``explain``."""
     parser.description = (
-        "Find a request's audit line, and what its reason means, by any id: of the decision, as a "
-        "client was given it; of the request (x-request-id, in Envoy's access log); of the trace; "
-        "or all lines of one token, by its jti or by token_digest."
+        "Find a request's audit line, and what its reason means, by any id. It may be that of the "
+        "decision, as a client was given it; of the request (x-request-id, in Envoy's access log); "
+        "or of the trace. Or find all lines of one token, by its jti or by token_digest."
     )
     parser.add_argument(
         "id", metavar="ID", help="the id; with its urn: prefix, or a whole traceparent, too"

@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "inspect",
         help="what an issuer's tokens need in the configuration",
         description="Read what an issuer publishes (OpenID Connect Discovery, RFC 8414) and, with "
-        "--token, one of its access tokens; print what would be refused with the default "
+        "--token, one of its access tokens. Print what would be denied with the default "
         "settings and why, and the entry of tokens.issuers by which that token is accepted. "
         "Lines with CHOOSE are for a person to decide. Only the issuer's published documents are "
         "asked for: the token goes nowhere, and is not printed. Exit 0 if the entry has the "

@@ -124,7 +124,7 @@ def _verdict_lines(report: IssuerReport) -> Iterator[str]:
     if report.is_past:
         yield "# the token is over, or not valid yet; it was judged as of its beginning"
     if trials.refusals:
-        yield "# without settings of its own its tokens are refused:"
+        yield "# without settings of its own its tokens are denied:"
     for number, each in enumerate(trials.refusals, 1):
         end = f" -> {', '.join(each.mended_by)}" if each.mended_by else " -> no setting ends this"
         detail = f": {each.detail}" if each.detail else ""
@@ -132,7 +132,7 @@ def _verdict_lines(report: IssuerReport) -> Iterator[str]:
     if trials.accepted:
         yield "# with this entry the token is accepted"
     else:
-        yield "# also with this entry the token is refused"
+        yield "# also with this entry the token is denied"
 
 
 def report_document(report: IssuerReport) -> dict[str, Any]:

@@ -48,7 +48,7 @@ def shaped(
     """Return the header's ``typ`` and the claims, as tokens of this issuer have them.
 
     ``claims`` are those of the security model. A tenant that the issuer has no word for is
-    written as it is, and then refused as it must be.
+    written as it is, and then denied.
     """
     rules = issuer_policy(entry, tokens)
     mapping = MODEL_MAPPING if entry.claims is None else claims_mapping(entry.claims, entry.issuer)

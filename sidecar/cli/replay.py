@@ -32,10 +32,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``replay``."""
     parser.description = (
         "Decide the requests of an audit log again, by another configuration, with the server's "
-        "own code: who would gain access, who would lose it, what else would change, by route "
-        "and tenant. With audit.record_inputs the lines have what is needed; what a line does not "
-        "tell is counted as unknown and never guessed. Exit 1 if there is a difference that "
-        "--fail-on names, 2 if something can't be read, or has no decision in it."
+        "own code. Print who would gain access, who would lose it, what else would change, by "
+        "route and tenant. With audit.record_inputs the lines have what is needed; what a line "
+        "does not tell is counted as unknown and never guessed. Exit 1 if there is a difference "
+        "that --fail-on names, 2 if something can't be read, or has no decision in it."
     )
     parser.add_argument(
         "audit", type=Path, nargs="+", metavar="AUDIT",

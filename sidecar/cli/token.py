@@ -140,7 +140,7 @@ def _add_mint(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         type=Path,
         metavar="FILE",
         help="sign as the issuer's algorithms and claims are configured here, and warn of a token "
-        "that the edge would refuse (default: with the default settings)",
+        "that the edge would deny (default: with the default settings)",
     )
     mint.add_argument("--kid", help="key id (default: the key's RFC 7638 thumbprint)")
     mint.add_argument("--issuer", required=True, help="claim iss")
@@ -203,12 +203,12 @@ def _issuer_of(config: model.Config | None, issuer: str) -> model.TokenIssuerSet
 def _refusal(
     config: model.Config | None, known: VerificationKey, token: str, now: float
 ) -> list[str]:
-    """Return why the edge would refuse a token of this key; nothing where it would not."""
+    """Return why the edge would deny a token of this key; nothing where it would not."""
     result = TokenEvaluator(config, [known], None).judge(token.encode(), now)
     if result.ok:
         return list(result.warnings)
     detail = f" ({result.detail})" if result.detail else ""
-    return [f"the edge would refuse this token: {result.reason}{detail}"]
+    return [f"the edge would deny this token: {result.reason}{detail}"]
 
 
 def _lines(stream: Any) -> Iterator[bytes]:

@@ -30,10 +30,10 @@ def add_setup(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         "setup",
         help="make what a configuration needs, on a development server",
         description="Make on a development server of Vault or OpenBao what these settings need: "
-        "mounts, a root CA, PKI roles, transit keys, first entries, the policy, and an AppRole, "
-        "whose credentials go to the files that vault.auth names, readable by this user alone. "
+        "mounts, a root CA, PKI roles, transit keys, first entries, the policy, and an AppRole. "
+        "Its credentials go to the files that vault.auth names, readable by this user alone. "
         "What is there already is never changed or deleted. A server that does not keep "
-        "everything in memory is refused, unless --yes names it. Exit 0 if the sidecar can use "
+        "everything in memory is rejected, unless --yes names it. Exit 0 if the sidecar can use "
         "everything, 1 if something differs or failed.",
     )
     setup.add_argument(

@@ -10,7 +10,7 @@ from importlib.resources import files
 
 @cache
 def reasons() -> dict[str, dict[str, str]]:
-    """Return by reason and ground what it ``means`` and what to ``do``, which may be empty."""
+    """Return for each reason what it ``means`` and what to ``do``, which may be empty."""
     text = files("sidecar.common").joinpath("reasons.json").read_text("utf-8")
     found: dict[str, dict[str, str]] = json.loads(text)
     return found

@@ -83,7 +83,7 @@ class Reason(StrEnum):
 
 
 class Grant(StrEnum):
-    """The ground on which a request was allowed."""
+    """The reason for which a request was allowed."""
 
     TOKEN_VERIFIED = "token_verified"
     """The route requires (or accepts) a token, and the request has a valid one."""

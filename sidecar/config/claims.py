@@ -21,9 +21,9 @@ ClaimPath = Annotated[
     str,
     text(
         rf"^(?:{_NAME}|{_QUOTED})(?:\.(?:{_NAME}|{_QUOTED}|\*)){{0,{MAX_PATH_SEGMENTS - 1}}}$",
-        f"the path of a claim, of at most {MAX_PATH_SEGMENTS} names with . between them; a name "
-        "of other characters than letters, digits, _ and - in double quotes, like "
-        '"cognito:groups"; * for the only member there is, not as the first',
+        f"the path of a claim, at most {MAX_PATH_SEGMENTS} names with dots between them. Other "
+        'characters than letters, digits, _ and - need quotes, like "cognito:groups"; * is the '
+        "only member, and not first",
         512,
     ),
 ]

@@ -30,7 +30,7 @@ _NEARLY = 0.8
 
 
 class _Faulty:
-    """Stands for a value that is not as it must be; its problems are collected."""
+    """Stands for a wrong value; its problems are collected."""
 
 
 _FAULTY: Final = _Faulty()

@@ -36,7 +36,7 @@ class RouteSettings(Settings, frozen=True):
     ``path`` matches exactly and ``path_prefix`` by whole segments (``/a`` holds ``/a``
     and ``/a/b``, not ``/ab``), both against the canonical path. Empty ``methods`` are
     all methods; GET includes HEAD (RFC 9110 §9.3.2) unless ``head_with_get`` is false. With
-    ``path_reading`` ``lenient`` a request is refused that a server which ignores case or a
+    ``path_reading`` ``lenient`` a request is denied that a server which ignores case or a
     slash at the end may take for one of a stricter route; ``exact`` says that the
     application tells such paths apart.
     """

@@ -17,8 +17,8 @@ ToleratedHeader = Annotated[
     text(
         r"^(?!(?:alg|typ|kid|jku|jwk|x5u|x5c|crit|b64|zip|enc|cty|epk|apu|apv|iv|tag|p2s|p2c)$)"
         r"[A-Za-z0-9_.#-]+$",
-        "a header parameter that neither holds or points to a key (jku, jwk, x5u, x5c) nor "
-        "changes what is signed (crit, b64, zip, enc, cty)",
+        "a header parameter, but none about keys (jku, jwk, x5u, x5c) or signing (crit, b64, "
+        "zip, enc, cty)",
         64,
     ),
 ]

@@ -211,7 +211,7 @@ class LeaseServer:
     def _refuse(self, connection: socket.socket, why: str) -> None:
         self.refused += 1
         connection.close()
-        _log.warning("a lease was refused: %s", why)
+        _log.warning("a lease was denied: %s", why)
 
     def _read(self, lease: Lease) -> None:
         """Take the hello; anything after it ends the lease, as its end does."""
@@ -224,7 +224,7 @@ class LeaseServer:
                 return
         except Fault as fault:
             self.refused += 1
-            _log.warning("a lease was refused (pid %d): %s", lease.peer.pid, fault)
+            _log.warning("a lease was denied (pid %d): %s", lease.peer.pid, fault)
         except Exception as exc:  # noqa: BLE001 - the loop's edge: the other leases go on
             self._on_fault(exc)
         _close_all(descriptors)

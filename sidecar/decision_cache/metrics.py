@@ -23,7 +23,7 @@ def lease_families(leases: LeaseTable, refused: int, routes_fit: bool) -> Iterat
     yield asked
     yield counter("septem_decision_cache_learnt", "Answers remembered", counts[ModuleCount.LEARNT])
     yield counter(
-        "septem_decision_cache_not_learnt", "Payloads refused", counts[ModuleCount.NOT_LEARNT]
+        "septem_decision_cache_not_learnt", "Payloads rejected", counts[ModuleCount.NOT_LEARNT]
     )
     yield counter("septem_decision_cache_evicted", "Answers evicted", counts[ModuleCount.EVICTED])
     yield gauge(

@@ -2,7 +2,8 @@
 
 Pure. One rule for each component, and nowhere else is it said what a component may do in Vault:
 the policy that is printed, the paths that the doctor asks about and the policies in the
-documents all come from here.
+documents all come from here. Each need has the text (``entry_texts``) from which
+``docs/reference-vault.md`` is made.
 
 What anyone may ask is not listed: ``sys/health``, logins, and the issuers and CRLs of a PKI
 mount. A setting without a rule fails a test, which fills every ``mount`` of the settings.
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from sidecar.certificates.issuers.factory import solver_place
 from sidecar.certificates.issuers.vault_kv import kv_segment
 from sidecar.config import model
+from sidecar.doctor.entry_texts import audit_trail, certificates, commands, secrets, tokens
 from sidecar.doctor.vault_paths import (
     KvPaths,
     PkiPaths,
@@ -43,7 +45,7 @@ def needs_of(config: model.Config) -> tuple[VaultNeed, ...]:
 def revoking_needs(config: model.Config) -> tuple[VaultNeed, ...]:
     """Return what ``sidecar certs revoke`` needs besides: the sidecar revokes at the CA."""
     return tuple(
-        PkiPaths(f"issuers[{at}], certs revoke", issuer.mount).revoke()
+        PkiPaths(commands.CERTS_REVOKE, f"issuers[{at}], certs revoke", issuer.mount).revoke()
         for at, issuer in enumerate(config.issuers)
         if isinstance(issuer, model.VaultPkiIssuer)
     )
@@ -51,11 +53,16 @@ def revoking_needs(config: model.Config) -> tuple[VaultNeed, ...]:
 
 def doctor_needs(config: model.Config) -> tuple[VaultNeed, ...]:
     """Return what ``sidecar doctor`` needs besides, to ask what its token may do."""
-    ask = VaultNeed("sys/capabilities-self", frozenset({"update"}), "sidecar doctor")
+    ask = VaultNeed(
+        "sys/capabilities-self",
+        frozenset({"update"}),
+        "sidecar doctor",
+        commands.DOCTOR_CAPABILITIES,
+    )
     return (
         ask,
         *(
-            PkiPaths(f"issuers[{at}], doctor", each.mount).role(each.role)
+            PkiPaths(commands.DOCTOR_ROLE, f"issuers[{at}], doctor", each.mount).role(each.role)
             for at, each in enumerate(config.issuers)
             if isinstance(each, model.VaultPkiIssuer) and each.name in used_issuers(config)
         ),
@@ -97,7 +104,7 @@ def used_issuers(config: model.Config) -> frozenset[str]:
 def _login(config: model.Config) -> Iterator[VaultNeed]:
     if not isinstance(config.vault.auth, model.TokenFileAuth):
         renew = frozenset({"update"})
-        yield VaultNeed("auth/token/renew-self", renew, "vault.auth", _NO_RENEWAL)
+        yield VaultNeed("auth/token/renew-self", renew, "vault.auth", tokens.LOGIN, _NO_RENEWAL)
 
 
 def _keys(config: model.Config) -> Iterator[VaultNeed]:
@@ -105,16 +112,16 @@ def _keys(config: model.Config) -> Iterator[VaultNeed]:
         place = f"tokens.issuers[{at}]"
         match issuer.keys:
             case model.VaultKvKeys(mount=mount, path=path):
-                kv = KvPaths(f"{place}.keys", mount)
+                kv = KvPaths(tokens.KEYS, f"{place}.keys", mount)
                 yield kv.data(path, "read")
                 yield kv.metadata(path, "read", without=_HISTORY)
             case model.VaultTransitKeys(mount=mount, name=name):
-                yield TransitPaths(f"{place}.keys", mount, name).read()
+                yield TransitPaths(tokens.TRANSIT_KEYS, f"{place}.keys", mount, name).read()
             case model.JwksKeys() | model.OidcKeys():
                 pass
         table = issuer.claims.tenant.tenants_from if issuer.claims is not None else None
         if table is not None:
-            kv = KvPaths(f"{place}.claims.tenant.tenants_from", table.mount)
+            kv = KvPaths(tokens.TENANT_TABLE, f"{place}.claims.tenant.tenants_from", table.mount)
             yield kv.data(table.path, "read")
     revoked = config.keys.revocations
     if revoked is not None:
@@ -122,7 +129,7 @@ def _keys(config: model.Config) -> Iterator[VaultNeed]:
 
 
 def _revocations(settings: model.RevocationsSettings) -> Iterator[VaultNeed]:
-    kv, path = KvPaths("keys.revocations", settings.mount), settings.path
+    kv, path = KvPaths(tokens.REVOCATIONS, "keys.revocations", settings.mount), settings.path
     yield kv.data(path, "read")
     yield kv.metadata(path, "read", without=_WHOLE)
     if settings.spread:
@@ -135,12 +142,14 @@ def _revocations(settings: model.RevocationsSettings) -> Iterator[VaultNeed]:
 def _limits(config: model.Config) -> Iterator[VaultNeed]:
     entry = config.limits.tenants_from if config.limits is not None else None
     if entry is not None:
-        yield KvPaths("limits.tenants_from", entry.mount).data(entry.path, "read")
+        kv = KvPaths(tokens.TENANT_LIMITS, "limits.tenants_from", entry.mount)
+        yield kv.data(entry.path, "read")
 
 
 def _modules(config: model.Config) -> Iterator[VaultNeed]:
     if config.modules is not None:
-        yield KvPaths("modules", config.modules.mount).data(config.modules.path, "read")
+        kv = KvPaths(tokens.PUBLISHERS, "modules", config.modules.mount)
+        yield kv.data(config.modules.path, "read")
 
 
 def _certificates(config: model.Config) -> Iterator[VaultNeed]:
@@ -153,7 +162,7 @@ def _certificates(config: model.Config) -> Iterator[VaultNeed]:
         match issuer:
             case model.VaultPkiIssuer(mount=mount, role=role):
                 shares |= issuer.share
-                yield PkiPaths(place, mount).sign(role)
+                yield PkiPaths(certificates.PKI_SIGN, place, mount).sign(role)
             case model.VaultKvIssuer():
                 yield from _stored(config, place, issuer)
             case model.AcmeIssuerSettings():
@@ -161,13 +170,13 @@ def _certificates(config: model.Config) -> Iterator[VaultNeed]:
                 yield from _acme(place, issuer)
     store = config.certificate_store
     if store is not None and shares:
-        kv = KvPaths("certificate_store", store.mount)
+        kv = KvPaths(certificates.CERTIFICATE_STORE, "certificate_store", store.mount)
         yield kv.data(f"{store.prefix}/*", "create", "read", "update")
         yield kv.metadata(f"{store.prefix}/*", "create", "read", "update")
 
 
 def _stored(config: model.Config, place: str, issuer: model.VaultKvIssuer) -> Iterator[VaultNeed]:
-    kv = KvPaths(place, issuer.mount)
+    kv = KvPaths(certificates.STORED_CERTIFICATE, place, issuer.mount)
     for segment in _segments(config, issuer.name):
         yield kv.data(f"{issuer.prefix}/{segment}", "read")
         yield kv.metadata(f"{issuer.prefix}/{segment}", "read")
@@ -188,40 +197,47 @@ def _segments(config: model.Config, issuer: str) -> list[str]:
 
 
 def _acme(place: str, issuer: model.AcmeIssuerSettings) -> Iterator[VaultNeed]:
-    yield from KvPaths(f"{place}.account", issuer.account.mount).written(issuer.account.path)
+    account = KvPaths(certificates.ACME_ACCOUNT, f"{place}.account", issuer.account.mount)
+    yield from account.written(issuer.account.path)
     external = issuer.external_account
     if external is not None:
-        yield KvPaths(f"{place}.external_account", external.mount).data(external.path, "read")
+        kv = KvPaths(certificates.EXTERNAL_ACCOUNT, f"{place}.external_account", external.mount)
+        yield kv.data(external.path, "read")
     if issuer.dns is None or issuer.connects_to_edge:
         return
     match issuer.dns.update:
         case model.Rfc2136Update(tsig=tsig):
-            yield KvPaths(f"{place}.dns.update.tsig", tsig.mount).data(tsig.path, "read")
+            kv = KvPaths(certificates.TSIG_KEY, f"{place}.dns.update.tsig", tsig.mount)
+            yield kv.data(tsig.path, "read")
         case model.AcmeDnsUpdate(accounts=folder):
-            kv = KvPaths(f"{place}.dns.update.accounts", folder.mount)
+            setting = f"{place}.dns.update.accounts"
+            kv = KvPaths(certificates.ACME_DNS_ACCOUNT, setting, folder.mount)
             yield kv.data(f"{folder.prefix}/*", "read")
 
 
 def _secrets(config: model.Config) -> Iterator[VaultNeed]:
     for at, bundle in enumerate(config.trust_bundles):
         if isinstance(bundle.roots, model.KvTrust):
-            kv = KvPaths(f"trust_bundles[{at}].roots", bundle.roots.mount)
+            setting = f"trust_bundles[{at}].roots"
+            kv = KvPaths(secrets.TRUST_BUNDLE, setting, bundle.roots.mount)
             yield kv.data(bundle.roots.path, "read")
     for at, tickets in enumerate(config.session_ticket_keys):
-        yield from KvPaths(f"session_ticket_keys[{at}]", tickets.mount).written(tickets.path)
+        kv = KvPaths(secrets.SESSION_TICKETS, f"session_ticket_keys[{at}]", tickets.mount)
+        yield from kv.written(tickets.path)
     for at, secret in enumerate(config.generic_secrets):
-        yield KvPaths(f"generic_secrets[{at}]", secret.mount).data(secret.path, "read")
+        kv = KvPaths(secrets.GENERIC_SECRET, f"generic_secrets[{at}]", secret.mount)
+        yield kv.data(secret.path, "read")
 
 
 def _domains(config: model.Config) -> Iterator[VaultNeed]:
     registry = config.on_demand.registry if config.on_demand is not None else None
     match registry:
         case model.VaultKvRegistry(mount=mount, path=path):
-            kv = KvPaths("on_demand.registry", mount)
+            kv = KvPaths(certificates.DOMAIN_LIST, "on_demand.registry", mount)
             yield kv.data(path, "read")
             yield kv.metadata(path, "read")
         case model.VaultKvPrefixRegistry(mount=mount, prefix=prefix):
-            kv = KvPaths("on_demand.registry", mount)
+            kv = KvPaths(certificates.DOMAIN_ENTRIES, "on_demand.registry", mount)
             yield kv.metadata(prefix, "list")
             yield kv.data(f"{prefix}/*", "read")
             yield kv.versions(prefix)
@@ -232,11 +248,14 @@ def _domains(config: model.Config) -> Iterator[VaultNeed]:
 def _audit(config: model.Config) -> Iterator[VaultNeed]:
     audit = config.audit
     if (signed := audit.checkpoints) is not None:
-        key = TransitPaths("audit.checkpoints", signed.mount, signed.key)
+        key = TransitPaths(
+            audit_trail.CHECKPOINT_KEY, "audit.checkpoints", signed.mount, signed.key
+        )
         yield key.call("sign")
         yield key.read()
     if (pseudonyms := audit.pseudonyms) is not None:
-        kv, path = KvPaths("audit.pseudonyms", pseudonyms.mount), pseudonyms.path
+        kv = KvPaths(audit_trail.PSEUDONYMS, "audit.pseudonyms", pseudonyms.mount)
+        path = pseudonyms.path
         yield kv.data(path, "create", "read")
         yield kv.data(f"{path}/*", "read")
         yield from kv.written(f"{path}/days")
@@ -253,14 +272,15 @@ def _sink(place: str, sink: model.AuditSink) -> Iterator[VaultNeed]:
     elif isinstance(sink, model.KafkaAudit) and sink.sasl is not None:
         password, place = sink.sasl.password, f"{place}.sasl.password"
     if isinstance(password, model.SecretEntry):
-        yield KvPaths(place, password.mount).data(password.path, "read")
+        kv = KvPaths(audit_trail.SINK_PASSWORD, place, password.mount)
+        yield kv.data(password.path, "read")
 
 
 def _spool(key: model.TransitSpoolKey | model.KvSpoolKey) -> Iterator[VaultNeed]:
     match key:
         case model.TransitSpoolKey(mount=mount, name=name):
-            wrapping = TransitPaths("audit.spool.key", mount, name)
+            wrapping = TransitPaths(audit_trail.SPOOL_TRANSIT, "audit.spool.key", mount, name)
             yield wrapping.call("datakey/plaintext")
             yield wrapping.call("decrypt")
         case model.KvSpoolKey(mount=mount, path=path):
-            yield KvPaths("audit.spool.key", mount).data(path, "read")
+            yield KvPaths(audit_trail.SPOOL_KEY, "audit.spool.key", mount).data(path, "read")

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from typing import NamedTuple
 
+from sidecar.doctor.entry_texts.text import EntryText
+
 _ONE_BY_ONE = "entries are asked for one by one, as on HashiCorp Vault, which has no such list"
 
 
@@ -22,6 +24,8 @@ class VaultNeed(NamedTuple):
     capabilities: frozenset[str]
     setting: str
     """The setting that it is for, such as ``tokens.issuers[0].keys``."""
+    text: EntryText
+    """What operators are told about what is there."""
     without: str = ""
     """What is so without it, where the sidecar serves all the same; empty where it can't."""
     mount: str = ""
@@ -38,10 +42,10 @@ class VaultMount(NamedTuple):
 
 
 class KvPaths:
-    """The paths of KV v2 below a mount, for one setting."""
+    """The paths of KV v2 below a mount, for one setting and one kind of entry."""
 
-    def __init__(self, setting: str, mount: str) -> None:
-        self._setting, self._mount = setting, mount
+    def __init__(self, text: EntryText, setting: str, mount: str) -> None:
+        self._text, self._setting, self._mount = text, setting, mount
 
     def data(self, path: str, *capabilities: str) -> VaultNeed:
         """Return the need of an entry itself."""
@@ -65,6 +69,7 @@ class KvPaths:
             f"{self._mount}/{kind}/{path}",
             frozenset(names),
             self._setting,
+            self._text,
             without,
             self._mount,
             VaultEngine.KV,
@@ -72,10 +77,10 @@ class KvPaths:
 
 
 class TransitPaths:
-    """The paths of a transit key, for one setting."""
+    """The paths of a transit key, for one setting and one use of it."""
 
-    def __init__(self, setting: str, mount: str, key: str) -> None:
-        self._setting, self._mount, self._key = setting, mount, key
+    def __init__(self, text: EntryText, setting: str, mount: str, key: str) -> None:
+        self._text, self._setting, self._mount, self._key = text, setting, mount, key
 
     def read(self) -> VaultNeed:
         """Return the need of the key's public halves."""
@@ -90,16 +95,17 @@ class TransitPaths:
             f"{self._mount}/{kind}/{self._key}",
             frozenset({capability}),
             self._setting,
+            self._text,
             mount=self._mount,
             engine=VaultEngine.TRANSIT,
         )
 
 
 class PkiPaths:
-    """The paths of a PKI mount, for one setting."""
+    """The paths of a PKI mount, for one setting and one kind of call."""
 
-    def __init__(self, setting: str, mount: str) -> None:
-        self._setting, self._mount = setting, mount
+    def __init__(self, text: EntryText, setting: str, mount: str) -> None:
+        self._text, self._setting, self._mount = text, setting, mount
 
     def sign(self, role: str) -> VaultNeed:
         """Return the need of certificates by a role."""
@@ -118,6 +124,7 @@ class PkiPaths:
             f"{self._mount}/{path}",
             frozenset({capability}),
             self._setting,
+            self._text,
             mount=self._mount,
             engine=VaultEngine.PKI,
         )

@@ -186,7 +186,7 @@ RULES = (
     ),
     Rule(
         "check-timeout", RuleSeverity.WARNING,
-        "Too short a time refuses requests when the machine is busy; without an end they pile up.",
+        "Too short a time denies requests when the machine is busy; without an end they pile up.",
         "timeout: 0.5s in grpc_service; up to 10s on the route that installs modules",
         _timeouts,
     ),
@@ -205,7 +205,7 @@ RULES = (
     ),
     Rule(
         "request-id-withheld", RuleSeverity.WARNING,
-        "A refusal and its audit line can't be found by the id that Envoy's log and traces have.",
+        "A denial and its audit line can't be found by the id that Envoy's log and traces have.",
         "Add {exact: x-request-id} to allowed_headers, and leave generate_request_id on.",
         _request_id,
     ),

@@ -64,7 +64,7 @@ def _breakers(inspected: Inspected) -> Iterator[Found]:
             if (default if given is None else given) <= default:
                 said = (
                     f"cluster {name}: {limit} is {default if given is None else given:.0f}; "
-                    "Checks beyond it are refused"
+                    "Checks beyond it are denied"
                 )
                 yield _limits(cluster), said
                 break
@@ -186,7 +186,7 @@ RULES = (
     ),
     Rule(
         "check-breakers", RuleSeverity.WARNING,
-        "Envoy refuses what is over a breaker, with 503, while the sidecar has time.",
+        "Envoy denies what is over a breaker, with 503, while the sidecar has time.",
         "circuit_breakers: {thresholds: [{max_requests: 10000, max_pending_requests: 10000, "
         "max_retries: 10000}]}; above on_demand.max_names for SDS without ADS",
         _breakers,

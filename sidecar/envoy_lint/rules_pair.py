@@ -238,7 +238,7 @@ RULES = (
     ),
     Rule(
         "body-withheld", RuleSeverity.ERROR,
-        "The sidecar refuses what it can't read: installs and logins get 4xx.",
+        "The sidecar denies what it can't read: installs and logins get 4xx.",
         "with_request_body: {max_request_bytes: …, allow_partial_message: false, "
         "pack_as_bytes: true}",
         _bodies,

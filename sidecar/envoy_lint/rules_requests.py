@@ -149,7 +149,7 @@ def _to_applications(inspected: Inspected) -> Iterator[Manager]:
 RULES = (
     Rule(
         "path-normalization", RuleSeverity.ERROR,
-        "Envoy and the application read a path in two ways, and the sidecar refuses more than "
+        "Envoy and the application read a path in two ways, and the sidecar denies more than "
         "it must.",
         "normalize_path: true, merge_slashes: true, path_with_escaped_slashes_action: "
         "REJECT_REQUEST",

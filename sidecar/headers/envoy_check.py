@@ -132,7 +132,7 @@ def _is_listed(matchers: Any, name: str) -> bool:
 
 
 def withholds_request_ids(document: Any) -> bool:
-    """Return whether Envoy keeps the ids back by which a refusal is found in its own log."""
+    """Return whether Envoy keeps the ids back by which a denial is found in its own log."""
     return any(
         any(kept_back(each.get("typed_config", {}), (REQUEST_ID_NEED,)))
         for manager in _typed(document, _MANAGER)
@@ -216,7 +216,7 @@ def upgrade_problems(manager: Any) -> Iterator[str]:
         if (everywhere or own) and not _refuses_upgrades(routes[0]):
             yield (
                 f"virtual host {host.get('name')} forwards an upgrade's Connection as it came, and "
-                "the next proxy drops what that names: its first route must refuse it, as in "
+                "the next proxy drops what that names: its first route must deny it, as in "
                 "envoy/edge.yaml"
             )
 

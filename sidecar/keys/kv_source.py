@@ -135,7 +135,7 @@ class KvKeySource:
         except VaultForbidden:
             if self._may_see_history:
                 _log.warning(
-                    "after a rotation a restart of this sidecar refuses tokens of the key before, "
+                    "after a rotation a restart of this sidecar denies tokens of the key before, "
                     "because the entry's history can't be seen: add path \"%s/metadata/%s\" "
                     '{ capabilities = ["read"] } to the policy',
                     settings.mount,
@@ -165,7 +165,7 @@ class KvKeySource:
         if first and not replaced and versions and versions[-1].written_at >= oldest:
             _log.warning(
                 "%s keeps no version but the latest, so tokens of a key it has just replaced are "
-                "refused: set its max_versions to 2 or more, or keep both keys in its field",
+                "denied: set its max_versions to 2 or more, or keep both keys in its field",
                 self.name,
             )
         found: list[Earlier] = []

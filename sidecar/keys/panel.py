@@ -165,7 +165,7 @@ def _without_keys(refresher: KeyRefresher) -> tuple[PanelFinding, ...]:
         PanelFinding(
             Severity.CRITICAL,
             f"no-keys/{each.source.issuer}",
-            f"No key of {each.source.issuer} verifies: every token of this issuer is refused"
+            f"No key of {each.source.issuer} verifies: every token of this issuer is denied"
             " (key_unknown).",
             refresher.changed_at,
             f"Look at {each.source.name}: it lists no key that is used, or the kids are in"

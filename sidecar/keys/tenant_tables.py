@@ -32,7 +32,7 @@ class CurrentTenantTables:
     async def start(self) -> None:
         """Read every table and publish them. Raises ``TenantTableFault`` if one can't be read.
 
-        As with keys, a sidecar that would refuse an issuer's tokens does not start.
+        As with keys, a sidecar that would deny an issuer's tokens does not start.
         """
         context = self._context
         pollers = self._make(context.config)

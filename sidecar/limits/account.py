@@ -4,7 +4,7 @@ Whoever guesses passwords would like the throttle and the application to read tw
 accounts. So a request that two readers may read differently names no account at all: a member or
 a field that comes twice or in another case, or in the query too, an encoding, a content type or
 a charset that says otherwise, bytes that are no UTF-8, more bytes than allowed. Such requests are
-all counted as one account, and so are those that name none; the application refuses them on its
+all counted as one account, and so are those that name none; the application denies them on its
 own.
 
 Two spellings that a database may take for one account are counted as one: case, accents, forms of

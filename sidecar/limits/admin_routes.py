@@ -1,4 +1,4 @@
-"""The admin route of rate limits: the limits, and who is refused the most."""
+"""The admin route of rate limits: the limits, and who is denied the most."""
 
 from collections.abc import Mapping
 from heapq import nlargest
@@ -21,7 +21,7 @@ def limit_routes(limiter: Buckets, store: Store | None) -> Mapping[tuple[str, st
 
 
 def limits_view(limiter: Buckets, store: Store | None) -> dict[str, Any]:
-    """Return the ten tenants that were refused the most, every limit, and the fleet."""
+    """Return the ten tenants that were denied the most, every limit, and the fleet."""
     refused = (each for each in limiter.tenants() if each.refused_total)
     most = nlargest(MOST_LIMITED, refused, key=lambda each: each.refused_total)
     return {

@@ -1,8 +1,8 @@
 """What a Check asks: may this request pass, by every limit that counts it.
 
 A request is counted by several limits at once. All of them are asked before any is charged: if
-one refuses, the tightest (the one that makes it wait longest) decides, and nothing is spent from
-the others, so a client that is refused by one limit keeps its place in the rest. Only where every
+one denies, the tightest (the one that makes it wait longest) decides, and nothing is spent from
+the others, so a client that is denied by one limit keeps its place in the rest. Only where every
 limit has room is each of them charged one request.
 
 Everything is in memory, and nothing waits. What other processes spend of the same limits comes
@@ -44,7 +44,7 @@ class LimitRefusal(NamedTuple):
 
     @property
     def fields(self) -> tuple[Field, ...]:
-        """Return the response fields of the refusal."""
+        """Return the response fields of the denial."""
         return refusal_fields(self.limit, whole_seconds(self.wait_ns))
 
 
@@ -80,7 +80,7 @@ class RateLimiter(Buckets):
         """The bucket with the least room, of the last request that passed."""
 
     def take_tenant(self, limits: RouteLimits, tenant: str, now_ns: int) -> LimitRefusal | None:
-        """Count a request by its tenant alone; return why it is refused, or ``None``.
+        """Count a request by its tenant alone; return why it is denied, or ``None``.
 
         The same as ``take`` where ``RouteLimits.only_tenant`` says that nothing else counts it.
         """
@@ -104,7 +104,7 @@ class RateLimiter(Buckets):
     def take(
         self, limits: RouteLimits, request: CountedRequest, now_ns: int
     ) -> LimitRefusal | None:
-        """Count a request by every limit of its route; return why it is refused, or ``None``."""
+        """Count a request by every limit of its route; return why it is denied, or ``None``."""
         tenant, token, source, *_ = request
         login = limits.login
         if login is None:

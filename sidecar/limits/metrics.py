@@ -1,4 +1,4 @@
-"""The metrics of rate limits. Refused requests are counted with the decisions."""
+"""The metrics of rate limits. Denied requests are counted with the decisions."""
 
 from collections.abc import Iterator
 

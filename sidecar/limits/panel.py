@@ -35,7 +35,7 @@ async def limits_panel(
     now_ns: int,
     ask: Ask,
 ) -> Panel:
-    """Return the panel: tenants that were refused the most come first."""
+    """Return the panel: tenants that were denied the most come first."""
     policy = limiter.policy
     tenants, found = await page_of(
         list(limiter.tenants()),

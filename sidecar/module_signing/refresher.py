@@ -1,7 +1,7 @@
 """Polls the entry of the publishers in Vault, and publishes its content.
 
 While Vault is unavailable the last content stays in force: new publishers and withdrawals
-can't arrive then, and the log and a metric say so. A withdrawn bundle is refused from the next
+can't arrive then, and the log and a metric say so. A withdrawn bundle is denied from the next
 read on.
 """
 
@@ -91,7 +91,7 @@ class PublisherRefresher:
         try:
             secret = await self._vault.read_kv(self._settings.mount, self._settings.path)
         except VaultNotFound:
-            return NO_PUBLISHERS  # nobody has registered: every signature is refused
+            return NO_PUBLISHERS  # nobody has registered: every signature is denied
         self._newest.take(self.name, secret.version, secret.written_at)
         try:
             return read_publishers(secret.data)

@@ -128,7 +128,7 @@ class Metrics(Collector):
 
 
 _LIMITED = (
-    ("refused", "septem_rate_limited", "Requests refused by a rate limit"),
+    ("refused", "septem_rate_limited", "Requests denied by a rate limit"),
     ("shadow", "septem_rate_limit_shadowed", "Requests over a rate limit in shadow mode"),
 )
 

@@ -116,7 +116,7 @@ def _of_pii(case: _Case) -> str:
 
 def _of_limit(case: _Case) -> str:
     limited = case.detail.partition(";")[0]
-    return f"limits: {limited} (simulated)" if limited else "limits: none refuses it (simulated)"
+    return f"limits: {limited} (simulated)" if limited else "limits: none denies it (simulated)"
 
 
 def _of_size(case: _Case) -> str:
@@ -124,7 +124,7 @@ def _of_size(case: _Case) -> str:
 
 
 _WITHOUT_TOKEN = frozenset({Grant.PUBLIC, Grant.ANONYMOUS, Grant.CLIENT_VERIFIED, Grant.PREFLIGHT})
-"""Grounds that say themselves why nothing more was asked."""
+"""Reasons that say themselves why nothing more was asked."""
 _TIME = _of_issuer("leeway_seconds")
 _SETTINGS: dict[str, _Setting] = {
     Reason.ROUTE_UNKNOWN: _of_route("path"),

@@ -84,7 +84,7 @@ class Comparer:
     def _changed_headers(self, old: Decider, one: Prediction, two: Prediction) -> tuple[str, ...]:
         """Return the headers in which two answers differ, where both let pass, or both deny.
 
-        A refusal of a limit says how long to wait, which is each request's own.
+        A denial of a limit says how long to wait, which is each request's own.
         """
         before, after = one.decision, two.decision
         if before is None or after is None or one.access != two.access or one.open or two.open:

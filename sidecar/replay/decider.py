@@ -154,7 +154,7 @@ class Decider:
         return _prediction_of(decision, left_open, passes_anyway=in_shadow)
 
     def _limited(self, prediction: Prediction, line: RecordedLine) -> Prediction:
-        """Count the request by the limits; where one refuses it, that is the prediction."""
+        """Count the request by the limits; where one denies it, that is the prediction."""
         if prediction.decision is None or prediction.access == "unknown":
             return prediction
         decision = self.limits.limit(prediction.decision, line)

@@ -1,7 +1,7 @@
 """Rate limits at the times of the recorded requests, with the arithmetic of the server.
 
 One bucket a key, full at the first line, in the order of the lines' times: what a fleet of
-sidecars counted together is not repeated to the request. A refusal that was recorded of a limit
+sidecars counted together is not repeated to the request. A denial that was recorded of a limit
 that is still the same stays one. Logins are not counted: whose they were is in no line.
 """
 
@@ -41,7 +41,7 @@ class RecordedLimits:
         return self._limiter is not None
 
     def limit(self, decision: Decision, line: RecordedLine) -> Decision:
-        """Count one request; return its decision, or the refusal of a limit in its place."""
+        """Count one request; return its decision, or the denial of a limit in its place."""
         limiter = self._limiter
         if limiter is None:
             return decision
@@ -57,7 +57,7 @@ class RecordedLimits:
         return limit_decision(counted, view, limiter, int(line.at * _NANOSECONDS))
 
     def _refuses_still(self, decision: Decision, line: RecordedLine) -> bool:
-        """Return whether the limit that refused then is one of this configuration, unchanged."""
+        """Return whether the limit that denied then is one of this configuration, unchanged."""
         if self._limiter is None:
             return False
         refused_by = line.detail.partition(";")[0]

@@ -38,7 +38,7 @@ class SdsMetrics:
             _log.error(
                 "process %d of user %d may not fetch secrets: allow its user or group in "
                 "listen.sds.peer_uids or peer_gids, unless it is a child of the sidecar, which "
-                "never may; %d refused by now",
+                "never may; %d denied by now",
                 peer.pid,
                 peer.uid,
                 self._peers_refused,
@@ -50,7 +50,7 @@ class SdsMetrics:
         self._note(host, reason, by_us=True)
         if self._peers_refused & (self._peers_refused - 1) == 0:
             _log.error(
-                "a connection from %s may not fetch secrets: %s (listen.sds.mtls); %d refused by "
+                "a connection from %s may not fetch secrets: %s (listen.sds.mtls); %d denied by "
                 "now",
                 host,
                 printable(reason),
@@ -75,7 +75,7 @@ class SdsMetrics:
         """Count and log a refusal, with Envoy's message."""
         self._nacks += 1
         self._note(node, message, by_us=False)
-        _log.error("Envoy %s refused a secret: %s", node[:128], message)
+        _log.error("Envoy %s rejected a secret: %s", node[:128], message)
 
     def _note(self, peer: str, why: str, *, by_us: bool) -> None:
         self.refusals.append(SdsRefusal(self._now(), peer[:128], why[:_MAX_WORDS], by_us))
@@ -88,10 +88,10 @@ class SdsMetrics:
         """Yield the metrics."""
         yield gauge("septem_sds_streams", "Open SDS streams", self._streams)
         yield counter("septem_sds_resources_pushed", "Secrets sent", self._pushed)
-        yield counter("septem_sds_nacks", "Secrets that Envoy refused", self._nacks)
+        yield counter("septem_sds_nacks", "Secrets that Envoy rejected", self._nacks)
         yield counter(
             "septem_sds_peers_refused",
-            "Connections that were refused",
+            "Connections that were denied",
             self._peers_refused,
         )
         yield counter(

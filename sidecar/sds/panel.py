@@ -41,7 +41,7 @@ def envoys_panel(streams: int, pushed: int, refusals: Sequence[SdsRefusal], ask:
     rows: tuple[Row, ...] = tuple(
         (
             At(each.at), each.peer,
-            Mark("was not let in" if each.by_us else "refused a secret", Severity.WARNING),
+            Mark("was not let in" if each.by_us else "rejected a secret", Severity.WARNING),
             each.why,
         )
         for each in reversed(refusals)
@@ -51,7 +51,7 @@ def envoys_panel(streams: int, pushed: int, refusals: Sequence[SdsRefusal], ask:
         f"{plural(streams, 'stream')} open." if streams else "No Envoy is connected.",
         findings,
         (("streams", connected), ("secrets sent", pushed)),
-        (Table("refusals", "Last refusals", _COLUMNS, rows, len(rows), brief=_BRIEF),),
+        (Table("refusals", "Last rejections", _COLUMNS, rows, len(rows), brief=_BRIEF),),
     )
 
 
@@ -63,7 +63,7 @@ def _nacked(recent: Sequence[SdsRefusal]) -> tuple[PanelFinding, ...]:
         PanelFinding(
             Severity.WARNING,
             "sds-refused",
-            f"Envoy {last.peer} refused a secret, {plural(len(recent), 'time')} within ten"
+            f"Envoy {last.peer} rejected a secret, {plural(len(recent), 'time')} within ten"
             f" minutes: {last.why}. It goes on serving the one before, if it has one.",
             recent[0].at,
             "Read Envoy's words: most often chain and key are of a kind that it does not take, or"
@@ -80,7 +80,7 @@ def _turned_away(recent: Sequence[SdsRefusal]) -> tuple[PanelFinding, ...]:
         PanelFinding(
             Severity.WARNING,
             "sds-peers",
-            f"{plural(len(recent), 'connection')} for secrets were refused within ten minutes, the"
+            f"{plural(len(recent), 'connection')} for secrets were denied within ten minutes, the"
             f" last of {last.peer}: {last.why}.",
             recent[0].at,
             "If that is your Envoy, allow its user or group (listen.sds.peer_uids, peer_gids) or"

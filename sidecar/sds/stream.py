@@ -57,7 +57,7 @@ class SdsEvents(NamedTuple):
     on_push: Callable[[int], None]
     """Called with the number of resources in an answer."""
     on_nack: Callable[[str, str], None]
-    """Called with the node that refused a secret, and the secret's name with its message."""
+    """Called with the node that rejected a secret, and the secret's name with its message."""
 
 
 class EvictionPolicy(NamedTuple):

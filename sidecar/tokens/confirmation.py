@@ -3,7 +3,7 @@
 A token with this claim is no bearer token: whoever stole it can't use it. Two methods are known:
 ``jkt``, the thumbprint of the key of a DPoP proof (RFC 9449 §6.1), and ``x5t#S256``, that of the
 client's certificate (RFC 8705 §3.1). If a token has both, both must be proved. RFC 7800 §3.1 lets
-a recipient ignore other members; a token that has any is refused here, because what its issuer
+a recipient ignore other members; a token that has any is denied here, because what its issuer
 meant to be proved would not be.
 """
 

@@ -80,7 +80,7 @@ class Proof(NamedTuple):
     digest: bytes
     """The SHA-256 of its key's thumbprint and its ``jti``."""
     ends_at: float
-    """Unix seconds. It is refused by its age afterwards."""
+    """Unix seconds. It is denied by its age afterwards."""
     nonce: str | None
     """Its nonce, where one is required."""
 

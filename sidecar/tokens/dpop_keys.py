@@ -3,7 +3,7 @@
 The key comes from whoever sends the proof, so it says nothing about who that is; what counts is
 that its thumbprint (RFC 7638) is the one in the token. It is read as strictly as an issuer's key
 all the same (``jwk``): type, curve, size, its own ``alg``, ``use`` and ``key_ops`` must fit the
-algorithm in the header (RFC 8725 §3.1). A member of a private or symmetric key is refused: such a
+algorithm in the header (RFC 8725 §3.1). A member of a private or symmetric key is denied: such a
 key is nobody's secret any more.
 """
 

@@ -25,7 +25,7 @@ def read_private_key(
     """Read an EC P-256 key; raise ``Fault`` naming ``source``, never the content.
 
     ``ask_passphrase`` returns the passphrase of an encrypted key; without it such a key is
-    refused.
+    denied.
     """
     try:
         key = _load(pem.encode(), source, ask_passphrase)

@@ -1,10 +1,10 @@
 """Which DPoP proofs were seen: a bounded table that the workers of one sidecar share.
 
 It lies in one memory that every process which answers Checks has mapped, so a proof that one of
-them has accepted is refused by all others from that moment on, and no Check waits for a message.
+them has accepted is denied by all others from that moment on, and no Check waits for a message.
 A proof has one of the table's sets, by its digest, and a place of that set until it would be
-refused by its age; then the place is free. Nothing that still counts is ever pushed out: where a
-set is full, a new proof is refused (``ProofUse.FULL``), because to forget would be to let a replay
+denied by its age; then the place is free. Nothing that still counts is ever pushed out: where a
+set is full, a new proof is denied (``ProofUse.FULL``), because to forget would be to let a replay
 pass.
 
 Two processes never write a set at once: the one that looks holds a record lock on it (fcntl(2)),

@@ -1,6 +1,6 @@
 """Tables from issuers' words to our tenant ids that are read while the sidecar runs. Pure.
 
-An entry is believed whole or not at all: a table with half of its words would refuse tokens of
+An entry is believed whole or not at all: a table with half of its words would deny tokens of
 tenants that are right, and nobody would know which half. A table belongs to one issuer and to the
 entry it was read from, so that no word means a tenant by another issuer's table, and none by the
 entry that a reload has replaced.

@@ -1,6 +1,6 @@
 """When a token's times hold: the one place that compares them with the clock.
 
-Sources: RFC 7519 §4.1.4 (``exp``: refused on and after it), §4.1.5 (``nbf``: accepted from it
+Sources: RFC 7519 §4.1.4 (``exp``: denied on and after it), §4.1.5 (``nbf``: accepted from it
 on) and the same for ``iat``, each with the leeway that clocks which differ are given. The
 rules of ``claims``, the one pass of ``plain``, the token cache and the Check's fast path ask
 here; so does the end of a stream that ends with its token.

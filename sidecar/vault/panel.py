@@ -75,7 +75,7 @@ def _skew(contact: VaultContact, address: str) -> tuple[PanelFinding, ...]:
             Severity.WARNING,
             "clock",
             f"This machine's clock is {abs(ahead):.0f} s {direction} that of Vault at {address}."
-            " By a wrong clock good tokens are refused as expired or not yet valid, and bad ones"
+            " By a wrong clock good tokens are denied as expired or not yet valid, and bad ones"
             " accepted.",
             contact.skewed_since,
             "Compare `date -u` on both machines with a clock that is right, and mend the time"

@@ -5,12 +5,14 @@ from typing import NamedTuple
 
 from sidecar.common.errors import Fault
 from sidecar.config import model
+from sidecar.doctor.entry_texts.commands import BACKUP, RESTORE
+from sidecar.doctor.entry_texts.text import EntryText
 from sidecar.doctor.needs import needs_of
 from sidecar.doctor.vault_paths import VaultEngine, VaultNeed
 
 LEFT_OUT = {"session_ticket_keys"}
 """Made again when they are missing; an archive of them would open recorded connections."""
-_BACKUP, _RESTORE = "vault backup", "vault restore"
+_COMMANDS = {BACKUP: "vault backup", RESTORE: "vault restore"}
 
 
 class KvPlace(NamedTuple):
@@ -58,24 +60,25 @@ def places_of(config: model.Config, without: Iterable[str] = ()) -> tuple[KvPlac
 
 def backup_needs(config: model.Config) -> tuple[VaultNeed, ...]:
     """Return what a token needs that reads all of it."""
-    return tuple(need for place in places_of(config) for need in _needs(place, _BACKUP, "read"))
+    return tuple(need for place in places_of(config) for need in _needs(place, BACKUP, "read"))
 
 
 def restore_needs(config: model.Config) -> tuple[VaultNeed, ...]:
     """Return what a token needs that compares and writes all of it."""
     names = ("create", "read", "update")
-    return tuple(need for place in places_of(config) for need in _needs(place, _RESTORE, *names))
+    return tuple(need for place in places_of(config) for need in _needs(place, RESTORE, *names))
 
 
-def _needs(place: KvPlace, command: str, *names: str) -> Iterator[VaultNeed]:
-    setting = f"{place.settings[0]}, {command}"
+def _needs(place: KvPlace, text: EntryText, *names: str) -> Iterator[VaultNeed]:
+    setting = f"{place.settings[0]}, {_COMMANDS[text]}"
     below = "/*" * place.is_folder
     for kind in ("data", "metadata"):
         path = f"{place.mount}/{kind}/{place.path}{below}"
         listing = ("list",) if place.is_folder and kind == "metadata" and names == ("read",) else ()
-        yield VaultNeed(path, frozenset({*names, *listing}), setting)
+        yield VaultNeed(path, frozenset({*names, *listing}), setting, text)
         if listing:
-            yield VaultNeed(f"{place.mount}/{kind}/{place.path}", frozenset(listing), setting)
+            folder = f"{place.mount}/{kind}/{place.path}"
+            yield VaultNeed(folder, frozenset(listing), setting, text)
 
 
 def _is_of(setting: str, named: str) -> bool:

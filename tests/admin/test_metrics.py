@@ -27,6 +27,6 @@ def test_refused_cut_off_and_the_end(caplog: pytest.LogCaptureFixture) -> None:
     held[0] = ours = Ca("servers").material(dns_names=["localhost"])
     assert counted(metrics) == [5, 1, ours.not_after]
     assert [each.getMessage()[-17:] for each in caplog.records[:3]] == [
-        f"; {number} refused by now"[-17:] for number in (1, 2, 4)
+        f"; {number} denied by now" for number in (1, 2, 4)
     ], "not a line for each"
     assert "\x1b" not in caplog.text

@@ -89,7 +89,7 @@ def found(old: tuple[str, ...], new: tuple[str, ...]) -> list[tuple[str, str]]:
         (
             (API,), (f"{API}, path_reading: exact",), "widens",
             ("every request for /api and everything else below it on any host: paths that lenient "
-            "servers take for another route's are no longer refused"),
+            "servers take for another route's are no longer denied"),
         ),
         (
             (f"{API}, binding: {{by: [dpop]}}",),

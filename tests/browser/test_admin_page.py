@@ -124,7 +124,7 @@ def test_with_its_script_it_follows_what_happens(world: World) -> None:
     served.path.write_text(served.config().replace("path_prefix: /}", "path_prefix: x}"))
     served.page.act("/page", "reload")
     page.wait_for_selector(".banner.warning")
-    assert "The last reload was refused" in (page.locator(".banner").text_content() or "")
+    assert "The last reload was rejected" in (page.locator(".banner").text_content() or "")
     assert page.title().startswith("Ready, and something needs you")
     served.path.write_text(served.config())
     served.page.act("/page", "reload")

@@ -66,7 +66,7 @@ ROWS: list[tuple[ReloadResult, tuple[Change, ...], tuple[str, ...], int, list[st
     (R.RESTART_FAILED, (CHANGE,), ("port 1 is in use",), 1, ["port 1 is in use", "stays in force"]),
     (R.UNCHANGED, (), (), 0, ["says what is in force already"]),
     (R.INVALID, (), ("line 3: routes[0].rols: is not a setting", "line 9: x"), 2,
-     ["/etc/sidecar.yaml: line 3: routes[0].rols: is not a setting", "line 9: x", "was refused"]),
+     ["/etc/sidecar.yaml: line 3: routes[0].rols: is not a setting", "line 9: x", "was rejected"]),
     (R.RESTART_REQUIRED, (CHANGE,), ("listen.admin.address needs a restart",), 1,
      ["listen.admin.address needs a restart", "stays in force"]),
     (R.UNPREPARED, (CHANGE,), ("no keys",), 1, ["no keys", "stays in force"]),

@@ -70,7 +70,7 @@ def test_what_no_setting_ends_is_said(changes: dict[str, Any], reason: str) -> N
     lines = [line.lstrip("# ") for line in report_lines(report, explained=False)]
     text = " ".join(lines)
     assert "no setting ends this" in text
-    assert "also with this entry the token is refused" in text
+    assert "also with this entry the token is denied" in text
 
 
 def test_a_token_of_a_key_that_is_not_published_is_refused() -> None:

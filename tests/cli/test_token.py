@@ -89,7 +89,7 @@ def test_minting_without_settings_warns_by_the_default_ones(run: Run, files: Pat
     _, _, err = run("token", "mint", "--key", files / "key.pem", *arguments)
     assert err == ""
     *_, err = run("token", "mint", "--key", files / "key.pem", *arguments, "--ttl-seconds", 3600)
-    assert "sidecar: warning: the edge would refuse this token: token_lifetime_too_long" in err
+    assert "sidecar: warning: the edge would deny this token: token_lifetime_too_long" in err
 
 
 @pytest.mark.parametrize("stdin", [b"", b"\n \n"])

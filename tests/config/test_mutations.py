@@ -51,7 +51,7 @@ EXAMPLES_TREE = parse_yaml(EXAMPLE).value
 
 
 def test_a_document_with_every_setting_is_read() -> None:
-    """Its values contradict each other, which the rules say; each alone is as it must be."""
+    """Its values contradict each other, which the rules say; each alone is right."""
     for document in DOCUMENTS:
         problems: list[Problem] = []
         check_value(document, problems)

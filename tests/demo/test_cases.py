@@ -1,4 +1,4 @@
-"""The demo's judge: a row that is not as it must be is seen."""
+"""The demo's judge: a row that is wrong is seen."""
 
 import json
 from typing import Any
@@ -24,8 +24,8 @@ def saw(*tenants: str) -> dict[str, Any]:
 
 
 ROWS = [
-    ("as it must be", PASSED, reply(200, saw(TENANT)), "token_verified", ""),
-    ("denied as it must be", DENIED, reply(401, {"reason": "token_expired"}), "token_expired", ""),
+    ("right", PASSED, reply(200, saw(TENANT)), "token_verified", ""),
+    ("denied, and rightly", DENIED, reply(401, {"reason": "token_expired"}), "token_expired", ""),
     ("wrong status", PASSED, reply(403, {}), "token_verified", "status 403"),
     ("a forged tenant", PASSED, reply(200, saw("evil")), "token_verified", "saw ['evil']"),
     ("the tenant twice", PASSED, reply(200, saw(TENANT, "x")), "token_verified", "saw ["),

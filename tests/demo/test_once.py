@@ -52,7 +52,7 @@ def test_every_row_is_as_it_must_be_and_nothing_is_left(
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "rows are as they must be" in done.stdout
+    assert "rows are right" in done.stdout
     assert "WRONG" not in done.stdout
     assert done.stderr == ""
     assert leftovers(str(tmp_path)) == []

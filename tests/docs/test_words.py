@@ -32,6 +32,9 @@ NOT_SAID = {
     "somebody is told": "which alert or log line",
     "mend(?:s|ed)?": "correct, restore",
     "simply": "nothing",
+    "(?:requests?|tokens?|clients?|paths?|proofs?|handshakes?) (?:is|are) refused": "denied",
+    "(?:files?|configurations?|reloads?|settings?) (?:is|are) refused": "rejected",
+    "the sidecar refuses": "denies, or rejects",
 }
 
 

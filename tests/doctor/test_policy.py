@@ -18,6 +18,7 @@ from sidecar.certificates.issuers.acme.account import load_account
 from sidecar.certificates.on_demand import resolved_registry
 from sidecar.common.clock import monotonic_seconds
 from sidecar.config import model, parse_config
+from sidecar.doctor.entry_texts.tokens import LOGIN
 from sidecar.doctor.needs import needs_of
 from sidecar.doctor.policy import PolicyLine, policy_document, policy_hcl, policy_of
 from sidecar.doctor.vault_paths import VaultNeed
@@ -243,7 +244,7 @@ async def test_the_login_is_renewed_by_the_printed_policy(
 
 
 def line(path: str, *capabilities: str, setting: str = "s", without: str = "") -> VaultNeed:
-    return VaultNeed(path, frozenset(capabilities), setting, without)
+    return VaultNeed(path, frozenset(capabilities), setting, LOGIN, without)
 
 
 def test_settings_that_share_a_path_share_a_line() -> None:

@@ -235,8 +235,13 @@ class Running:
 
 
 @asynccontextmanager
-async def running(config: model.Config, caplog: pytest.LogCaptureFixture) -> AsyncIterator[Running]:
-    """Start all components of a sidecar in this process; end them after the block."""
+async def running(
+    config: model.Config, caplog: pytest.LogCaptureFixture, *, start_seconds: float = 3.0
+) -> AsyncIterator[Running]:
+    """Start all components of a sidecar in this process; end them after the block.
+
+    A start that is not over within ``start_seconds`` goes on during the block.
+    """
     caplog.clear()
     caplog.set_level(logging.INFO, "sidecar")
     context = AppContext(config)
@@ -246,7 +251,7 @@ async def running(config: model.Config, caplog: pytest.LogCaptureFixture) -> Asy
     start = partial(serve._start, Path("test.yaml"))
     starting = asyncio.create_task(instance.start(start))
     try:
-        await asyncio.wait([starting], timeout=3.0)
+        await asyncio.wait([starting], timeout=start_seconds)
         if starting.done():
             try:
                 starting.result()

@@ -34,7 +34,7 @@ def test_what_is_counted(caplog: pytest.LogCaptureFixture) -> None:
     assert any("from 10.0.0.7 may not fetch secrets: the peer is" in each for each in said)
     assert not any("\n" in each for each in said), "a peer chooses its names"
     assert "spiffe://septemcore/a at 10.0.0.8 is cut off from secrets: certificate revoked" in said
-    nack = next(each for each in caplog.records if "refused a secret" in each.getMessage())
+    nack = next(each for each in caplog.records if "rejected a secret" in each.getMessage())
     assert nack.getMessage().endswith("'edge': KEY_VALUES_MISMATCH")
     assert len(nack.getMessage()) < 200, "an Envoy chooses the name of its node"
 
@@ -49,4 +49,4 @@ def test_refused_peers_are_logged_each_time_their_number_has_doubled(
     said = [record.getMessage() for record in caplog.records]
     assert [int(line.split()[1]) for line in said] == [1, 2, 4, 8, 16, 32, 64]
     assert said[-1].startswith("process 64 of user 1000 may not fetch secrets")
-    assert said[-1].endswith("64 refused by now")
+    assert said[-1].endswith("64 denied by now")

@@ -344,4 +344,4 @@ def test_repeated_refusals_do_not_fill_the_log(
     for _ in range(1000):
         numbers.refuse_peer(Peer(1, 2, frozenset()))
     assert len(caplog.records) == 10
-    assert "512 refused by now" in caplog.records[-1].message
+    assert "512 denied by now" in caplog.records[-1].message

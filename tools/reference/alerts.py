@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 RULES = ROOT / "deploy/prometheus-alerts.yaml"
 _INTRODUCTION = """
 The rules of [`prometheus-alerts.yaml`](../deploy/prometheus-alerts.yaml). The name of each
-leads to its [runbook](runbooks.md); so does its annotation `runbook_url`, which is a path in
+leads to its [runbook](runbooks.md); so does its annotation `runbook_url`. It is a path in
 this repository: put the address at which you serve the documents before it. A `critical` alert
 needs somebody now, a `warning` within the day.
 """

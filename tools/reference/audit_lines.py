@@ -14,7 +14,7 @@ from tools.reference.source import field_texts
 _INTRODUCTION = """
 A line is a JSON object. A field that would be empty is left out. [Audit sinks](audit-sinks.md)
 says where lines go, [the audit trail](audit.md) how they are chained, and [Why was this request
-refused?](operations.md#why-was-this-request-refused) how to find one.
+denied?](operations.md#why-was-this-request-denied) how to find one.
 """
 _OF_THE_CHAIN = (
     ("`trail`", "text", "A random name of the chain that the line belongs to."),

@@ -249,7 +249,7 @@ class _CheckedSocket(_Checked, ssl.SSLSocket):
 def _require(peer: str) -> None:
     """Refuse data before the handshake is done: OpenSSL would do it silently, without us."""
     if not peer:
-        raise MtlsFault("the handshake is not done, or the peer was refused")
+        raise MtlsFault("the handshake is not done, or the peer was denied")
 
 
 def _is_connected(sock: Any) -> bool:

@@ -112,7 +112,7 @@ class GrpcPeerGuard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc h
         try:
             self.admit(context.auth_context())
         except (PeerRefused, MtlsFault) as fault:
-            _log.warning("a call is refused: %s", fault)
+            _log.warning("a call is denied: %s", fault)
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, "this peer may not call here")
 
     def _configuration(self) -> Any:

@@ -19,7 +19,7 @@ class PasswordRefused(Exception):
     """A new password is not accepted. Neither the message nor the exception holds it."""
 
     def __init__(self, reason: RefusedBecause) -> None:
-        super().__init__(f"the password is refused: {reason}")
+        super().__init__(f"the password is rejected: {reason}")
         self.reason = reason
 
 

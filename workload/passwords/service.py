@@ -112,5 +112,5 @@ class Passwords:
 
 def _noted(verification: Verification) -> Verification:
     if verification.trouble:
-        _log.warning("a login is refused for what is stored: %s", verification.trouble)
+        _log.warning("a login is denied for what is stored: %s", verification.trouble)
     return verification

@@ -60,7 +60,7 @@ class TenantMiddleware:
             context = self._edge.read(self._peer_of(scope), _headers(scope["headers"]))
         except TenantDenied as denied:
             if denied.reason != "tenant_missing" or self._missing != "pass":
-                _log.warning("a request is refused: %s", denied)
+                _log.warning("a request is denied: %s", denied)
                 await _refuse(scope, send, denied)
                 return
             context = None

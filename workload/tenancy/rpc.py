@@ -49,7 +49,7 @@ class _Reader:
         except TenantDenied as denied:
             if denied.reason == "tenant_missing" and self._missing == "pass":
                 return None
-            _log.warning("a call is refused: %s", denied)
+            _log.warning("a call is denied: %s", denied)
             raise
 
 

@@ -53,7 +53,7 @@ class TenantWsgiMiddleware:
             context = self._edge.read(self._peer_of(environ), _headers(environ))
         except TenantDenied as denied:
             if denied.reason != "tenant_missing" or self._missing != "pass":
-                _log.warning("a request is refused: %s", denied)
+                _log.warning("a request is denied: %s", denied)
                 status, headers, body = problem(denied)
                 start_response(f"{status} {HTTPStatus(status).phrase}", headers)
                 return [body]

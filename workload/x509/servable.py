@@ -56,7 +56,7 @@ def check_servable(leaf: x509.Certificate, *, for_hosts: bool) -> None:
     if unknown := unknown_critical(leaf):
         raise NotServable(
             f"the certificate has the critical extension {', '.join(unknown)}, "
-            "which TLS clients do not know and therefore refuse"
+            "which TLS clients do not know and therefore reject"
         )
 
 
@@ -92,5 +92,5 @@ def _check_usages(leaf: x509.Certificate, *, for_hosts: bool) -> None:
         raise NotServable(
             "the certificate's extended key usage "
             f"{'is clientAuth alone' if only else 'lacks serverAuth'}; "
-            "clients refuse a server with it (serverAuth, RFC 5280 §4.2.1.12)"
+            "clients reject a server with it (serverAuth, RFC 5280 §4.2.1.12)"
         )

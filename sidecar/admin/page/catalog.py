@@ -25,7 +25,7 @@ PANELS = (
     ),
     PanelEntry("on-demand", "Names on demand", "Not configured (on_demand)."),
     PanelEntry("workers", "Checks", "No Check is answered yet."),
-    PanelEntry("refusals", "Refusals", "No decision yet."),
+    PanelEntry("refusals", "Denials", "No decision yet."),
     PanelEntry("limits", "Rate limits", "Not configured (limits)."),
     PanelEntry("config", "Configuration", "Reloads are possible once the start is over."),
     PanelEntry("audit", "Audit log", "Not open yet."),

@@ -13,7 +13,7 @@ from sidecar.common.printable import printable
 
 _VOID = frozenset({"br", "input", "meta", "link"})
 MAX_TEXT = 2048
-"""A longer text is cut: a table of refusals stays readable whatever a client sends."""
+"""A longer text is cut: a table of denials stays readable whatever a client sends."""
 
 
 class Html(str):

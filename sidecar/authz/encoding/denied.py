@@ -1,4 +1,4 @@
-"""Answers of the sidecar's own: refusals, preflights, and what a CA asks for.
+"""Answers of the sidecar's own: denials, preflights, and what a CA asks for.
 
 To Envoy each of them is a denial: it is the only answer with a status and a body that it has.
 """
@@ -42,10 +42,10 @@ def encode_denied(
     request_id: str,
     shared: dict[DenialKey, bytes],
 ) -> bytes:
-    """Return the ``CheckResponse`` that refuses: RFC 9457 body, RFC 6750 challenge.
+    """Return the ``CheckResponse`` that denies: RFC 9457 body, RFC 6750 challenge.
 
-    Refusals for one reason on one route differ in nothing but their two ids, and those who are
-    refused may come in floods: what is kept in ``shared`` has slots for them.
+    Denials for one reason on one route differ in nothing but their two ids, and those who are
+    denied may come in floods: what is kept in ``shared`` has slots for them.
     """
     slot, request_slot = _SLOT * len(decision_id), _REQUEST_SLOT * len(request_id)
     key = (
@@ -121,7 +121,7 @@ def encode_challenge(
 ) -> bytes:
     """Write the ``CheckResponse`` that answers a CA in the application's place.
 
-    A refusal with status 200: it is the only answer with a body that Envoy has.
+    A denial with status 200: it is the only answer with a body that Envoy has.
     """
     response = pb.CheckResponse()
     response.status.code = PERMISSION_DENIED
@@ -153,7 +153,7 @@ def challenge_of(answer: Answer, dpop: str = "", algorithms: str = "") -> str | 
 
 
 def problem_body(reason: Reason, answer: Answer, decision_id: str, request_id: str) -> str:
-    """Return the problem+json of a refusal (RFC 9457 §3): terse, of the request its id alone."""
+    """Return the problem+json of a denial (RFC 9457 §3): terse, of the request its id alone."""
     members: dict[str, str | int] = {
         "type": f"urn:septem:reason:{reason}",
         "title": answer.title,

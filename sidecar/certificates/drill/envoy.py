@@ -134,7 +134,7 @@ def words_of(output: bytes) -> str:
     """Return what Envoy says as one bounded line, without any PEM."""
     text = _PEM.sub("(PEM)", output.decode("utf-8", "replace"))
     if "PRIVATE KEY" in text:
-        return "it refuses the file, with words that hold a key"
+        return "it rejects the file, with words that hold a key"
     lines = [line for line in text.splitlines() if line.strip()]
     said = next((line for line in reversed(lines) if "error initializing" in line), "")
     said = said or (lines[-1] if lines else "it ended without a word")

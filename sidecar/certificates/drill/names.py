@@ -57,7 +57,7 @@ async def _named(
             await registry.resolve(name)
             found = registry.find(name)
     except NameRefused as fault:
-        raise DrillFault(f"{asked!r} is refused: {fault.reason}") from None
+        raise DrillFault(f"{asked!r} is denied: {fault.reason}") from None
     if found is None or isinstance(found, Unresolved):
         raise DrillFault(f"{asked!r} is neither under certificates nor registered")
     return _order(settings, found, name)

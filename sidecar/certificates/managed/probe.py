@@ -169,7 +169,7 @@ async def look(
         if not isinstance(served, ssl.SSLCertVerificationError):
             return served
         whom = "the public roots" if roots == PUBLIC else "its trust bundle's roots"
-        refusal = f"a client that believes {whom} refuses it: {served.verify_message}"
+        refusal = f"a client that believes {whom} rejects it: {served.verify_message}"
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

@@ -57,7 +57,7 @@ def _chain_words(given: Material, chain: Sequence[x509.Certificate]) -> str:
         missing = wanted - len(chain)
         return (
             f"it serves the certificate without {missing} of the {wanted - 1} CA certificates "
-            "above it: clients that do not know these refuse it"
+            "above it: clients that do not know these reject it"
         )
     return "it serves the certificate with other CA certificates above it"
 

@@ -82,7 +82,7 @@ class Withdrawal:
             )
         if self._store.get(order.name) is None:
             self._store.put(order.name, self_signed(order, self._now()))
-        return "a self-signed certificate is served, which every client refuses"
+        return "a self-signed certificate is served, which every client rejects"
 
     def _say(
         self, severity: Severity, managed: ManagedCertificate, state: str, message: str

@@ -81,9 +81,7 @@ class OnDemandMetrics:
 
     def _refused(self, name: str, reason: str) -> None:
         self.refusals[reason] += 1
-        self._log_limited(
-            logging.INFO, reason, "refused a certificate for %.100r: %s", name, reason
-        )
+        self._log_limited(logging.INFO, reason, "denied a certificate for %.100r: %s", name, reason)
 
     def _obtained(self, name: str, registration: Registration, seconds: float) -> None:
         self._orders["ok"] += 1
@@ -124,7 +122,7 @@ class OnDemandMetrics:
     def families(self, on_demand: OnDemand) -> Iterator[Metric]:
         """Yield the metrics."""
         refusals = CounterMetricFamily(
-            "septem_on_demand_refusals", "Names refused to handshakes", labels=["reason"]
+            "septem_on_demand_refusals", "Names denied to handshakes", labels=["reason"]
         )
         for reason, count in self.refusals.items():
             refusals.add_metric([reason], count)

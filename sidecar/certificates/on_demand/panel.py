@@ -113,7 +113,7 @@ async def names_panel(view: NamesView, ask: Ask) -> Panel:
     total = sum(overview.states.values())
     states = ", ".join(f"{count:,} {state}" for state, count in sorted(overview.states.items()))
     refused: list[tuple[str, Value]] = [
-        (f"refused: {reason}", count) for reason, count in view.refusals.items() if count
+        (f"denied: {reason}", count) for reason, count in view.refusals.items() if count
     ]
     findings = (
         *_not_obtained(overview.failing, view.monotonic, ask.now, total),

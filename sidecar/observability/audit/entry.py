@@ -64,7 +64,7 @@ class AuditLine(
     outcome: str
     """`allow` or `deny`; `trail` in a line of the trail's own."""
     reason: str
-    """Why: a reason of a denial, or the ground of what was allowed."""
+    """Why the request was denied, or why it was allowed: one name."""
     status: int
     """The HTTP status of the answer; 200 for what was allowed."""
     route: str

@@ -1,4 +1,4 @@
-"""What the operator's page says of the audit log, and of the last refusals. Pure."""
+"""What the operator's page says of the audit log, and of the last denials. Pure."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -23,7 +23,7 @@ from sidecar.observability.panel import (
 )
 
 RECENT_SECONDS = 300.0
-"""The window in which refusals are looked at as a whole."""
+"""The window in which denials are looked at as a whole."""
 MANY, CLOCK_MANY = 20, 5
 """So many within the window are worth a sentence; of those that a wrong clock causes, fewer."""
 _PANEL = "refusals"
@@ -112,7 +112,7 @@ def _lost(watch: SinkWatch) -> str:
 
 
 def refusals_panel(kept: RecentRefusals, ask: Ask) -> Panel:
-    """Return the panel of the last refusals: all, those that a query chooses, or one's story."""
+    """Return the panel of the last denials: all, those that a query chooses, or one's story."""
     lines = kept.latest()
     if wanted := ask.query.get("id"):
         return _story(lines, wanted)
@@ -124,11 +124,11 @@ def refusals_panel(kept: RecentRefusals, ask: Ask) -> Panel:
         (PanelLink(reason, _PANEL, (("reason", reason),)), count, _text(reason, "means"))
         for reason, count in by_reason(lines)
     )
-    title = "The last refusals"
+    title = "The last denials"
     if chosen_by := [f"{name} {ask.query[name]}" for name in _FILTERS if ask.query.get(name)]:
-        title = f"Refusals with {', '.join(chosen_by)}"
+        title = f"Denials with {', '.join(chosen_by)}"
     return Panel(
-        f"{plural(kept.seen, 'request')} refused since the start; {len(recent):,} in the last five"
+        f"{plural(kept.seen, 'request')} denied since the start; {len(recent):,} in the last five"
         " minutes.",
         tuple(_findings(recent)),
         (("kept in memory", len(lines)),),
@@ -148,7 +148,7 @@ def refusals_panel(kept: RecentRefusals, ask: Ask) -> Panel:
 
 
 def _findings(recent: Sequence[AuditLine]) -> Iterator[PanelFinding]:
-    """Yield what the refusals of the last minutes say about this sidecar, and about clients."""
+    """Yield what the denials of the last minutes say about this sidecar, and about clients."""
     if not recent:
         return
     ours = [each for each in recent if each.status >= _FULL_STATUS]
@@ -175,7 +175,7 @@ def _findings(recent: Sequence[AuditLine]) -> Iterator[PanelFinding]:
     if count >= MANY and 2 * count > len(recent) and reason not in _FUTURE and not ours:
         yield PanelFinding(
             Severity.INFO, f"refusals/{reason}",
-            f"{count:,} of the {len(recent):,} refusals of the last five minutes are {reason}:"
+            f"{count:,} of the {len(recent):,} denials of the last five minutes are {reason}:"
             f" {_text(reason, 'means')}",
             _seconds(next(each for each in reversed(recent) if each.reason == reason)),
             _text(reason, "do"),
@@ -183,11 +183,11 @@ def _findings(recent: Sequence[AuditLine]) -> Iterator[PanelFinding]:
 
 
 def _story(lines: Sequence[AuditLine], wanted: str) -> Panel:
-    """Return all that is known of one refusal."""
+    """Return all that is known of one denial."""
     found = next((e for e in lines if wanted in {e.decision_id, e.request_id, e.trace_id}), None)
     if found is None:
         return Panel(
-            "This decision is not among the last refusals in memory: `sidecar explain ID --audit"
+            "This decision is not among the last denials in memory: `sidecar explain ID --audit"
             " FILE` looks for it in the audit log and its rotated files."
         )
     facts: list[tuple[str, Value]] = [
@@ -210,10 +210,10 @@ def _story(lines: Sequence[AuditLine], wanted: str) -> Panel:
             related.append(
                 (name.replace("_", " "), PanelLink(value, _PANEL, ((name, value),)), count)
             )
-    columns = (("by", "With the same"), ("value", "Value"), ("count", "Refusals in memory"))
+    columns = (("by", "With the same"), ("value", "Value"), ("count", "Denials in memory"))
     table = Table("related", "Others like it", columns, tuple(related), len(related))
     summary = (
-        f"{found.method} {found.host}{found.path} was refused with {found.status}: {found.reason}."
+        f"{found.method} {found.host}{found.path} was denied with {found.status}: {found.reason}."
     )
     return Panel(summary, facts=tuple(facts), tables=(table,))
 

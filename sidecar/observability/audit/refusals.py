@@ -1,7 +1,7 @@
-"""The last refusals, in memory: the audit lines of denied requests, as they are written.
+"""The last denials, in memory: the audit lines of denied requests, as they are written.
 
 They come from every process that answers Checks. A line is kept whether the sink takes it or not,
-so that an operator sees refusals while the disk is full. Bounded in lines and in their length.
+so that an operator sees denials while the disk is full. Bounded in lines and in their length.
 """
 
 from collections import Counter, deque

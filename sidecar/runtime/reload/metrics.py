@@ -18,7 +18,7 @@ def reload_families(reloader: Reloader) -> Iterator[Metric]:
     yield reloads
     yield gauge(
         "septem_config_last_reload_successful",
-        "0 while the last reload was refused",
+        "0 while the last reload was rejected",
         float(not reloader.is_refused),
     )
     yield gauge(

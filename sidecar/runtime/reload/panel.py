@@ -69,7 +69,7 @@ def _refused(reloader: Reloader) -> tuple[PanelFinding, ...]:
         PanelFinding(
             Severity.WARNING,
             "config",
-            f"The last reload was refused ({outcome.result}): {outcome.message}.",
+            f"The last reload was rejected ({outcome.result}): {outcome.message}.",
             reloader.refused_since,
             _DO.get(outcome.result, "Mend what the words name, then reload."),
         ),

@@ -168,7 +168,7 @@ def alert_state(alerts: Alerts, change: StatusChange) -> None:
     what = f"{change.kind.replace('_', ' ')} {change.name!r}"
     match change.before, change.after:
         case _, SourceStatus.ENDED:
-            severity, message = Severity.CRITICAL, f"{what} has ended: peers are refused"
+            severity, message = Severity.CRITICAL, f"{what} has ended: peers are denied"
         case _, SourceStatus.STALE:
             severity, message = Severity.WARNING, f"{what} can't be refreshed"
         case ((SourceStatus.STALE | SourceStatus.ENDED), SourceStatus.FRESH):

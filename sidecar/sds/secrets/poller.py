@@ -35,7 +35,7 @@ class SourceStatus(StrEnum):
     STALE = "stale"
     """The last read failed; the value before it is served."""
     ENDED = "ended"
-    """The value that is served has ended: peers are refused."""
+    """The value that is served has ended: peers are denied."""
 
 
 class StatusChange(NamedTuple):

@@ -119,7 +119,7 @@ INCIDENTS = {
         "no-keys/https://iam.septemcore.com",
         reload_with("poll_seconds: 0.2", "poll_seconds: 0.2, denied_kids: ['KID']"),
         restore,
-        "every token of this issuer is refused",
+        "every token of this issuer is denied",
         "denied_kids",
     ),
     "a reload is refused": Incident(

@@ -109,7 +109,7 @@ WORDS: list[tuple[str, bytes, str]] = [
     ("a key", b"-----BEGIN PRIVATE KEY-----\nsecret\n-----END PRIVATE KEY-----", "(PEM)"),
     ("half a key", b"x -----BEGIN PRIVATE KEY-----\nsecret", "x (PEM)"),
     ("the end of a key", b"secret\n-----END PRIVATE KEY-----",
-     "it refuses the file, with words that hold a key"),
+     "it rejects the file, with words that hold a key"),
     ("a control character", b"a\x1b[2Jb", "a\\u001b[2Jb"),
 ]  # fmt: skip
 

@@ -45,8 +45,8 @@ async def test_a_name_is_ordered_as_a_handshake_would(
 
 REFUSED: list[tuple[str, str, str]] = [
     ("unknown", "x.example", "is neither under certificates nor registered"),
-    ("no name", "a..example", "is refused: name_malformed"),
-    ("an address", "127.0.0.1", "is refused: name_is_address"),
+    ("no name", "a..example", "is denied: name_malformed"),
+    ("an address", "127.0.0.1", "is denied: name_is_address"),
 ]
 
 

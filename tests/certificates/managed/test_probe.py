@@ -178,9 +178,9 @@ VERIFIED: list[tuple[str, Roots, str, bool, str]] = [
     ("by its roots", ROOTS, "a.example", True, ""),
     ("nothing is verified", None, "a.example", False, ""),
     ("an intermediate is missing", ROOTS, "a.example", False,
-     "a client that believes its trust bundle's roots refuses it: unable to get local issuer"),
+     "a client that believes its trust bundle's roots rejects it: unable to get local issuer"),
     ("a CA that the public does not know", PUBLIC, "a.example", True,
-     "a client that believes the public roots refuses it: "),
+     "a client that believes the public roots rejects it: "),
     ("another name", ROOTS, "b.example", True, "Hostname mismatch"),
 ]  # fmt: skip
 

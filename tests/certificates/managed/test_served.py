@@ -32,17 +32,17 @@ ROWS: list[tuple[str, ServedChain, float, str]] = [
     ("no handshake", ServedChain((), failure="no handshake (TimeoutError)"), NOW,
      "no handshake (TimeoutError)"),
     ("without its intermediate", served(GIVEN, only=1), NOW,
-     "without 1 of the 1 CA certificates above it: clients that do not know these refuse it"),
+     "without 1 of the 1 CA certificates above it: clients that do not know these reject it"),
     ("another one", served(OTHER), NOW,
      f"it serves serial {OTHER.serial} of CN=lower, which ends "),
     ("an old one", served(OTHER), NOW + 48 * HOUR,
      f"it serves serial {OTHER.serial} of CN=lower, which ended "),
     ("another host's", served(STRANGE), NOW, " and is not for a.example, and not "),
     ("a service's", served(NAMELESS), NOW, " and is not for a.example, and not "),
-    ("what clients refuse", served(GIVEN, refusal="a client refuses it"), NOW,
-     "a client refuses it"),
-    ("both", served(GIVEN, only=1, refusal="a client refuses it"), NOW,
-     "refuse it; a client refuses it"),
+    ("what clients refuse", served(GIVEN, refusal="a client rejects it"), NOW,
+     "a client rejects it"),
+    ("both", served(GIVEN, only=1, refusal="a client rejects it"), NOW,
+     "reject it; a client rejects it"),
 ]  # fmt: skip
 
 

@@ -38,7 +38,7 @@ class Revocation:
 
 
 KEPT = "Envoy goes on serving the revoked one; end its listener, or set certificates"
-INSTEAD = "a self-signed certificate is served, which every client refuses"
+INSTEAD = "a self-signed certificate is served, which every client rejects"
 
 
 @pytest.mark.parametrize(

@@ -111,10 +111,10 @@ async def test_a_line_for_each_reason_at_an_interval(
     refuse(102)
     more = " (100 more since the last such line)"
     assert [record.getMessage() for record in caplog.records] == [
-        "refused a certificate for 'n0.example': domain_unknown",
-        "refused a certificate for 'n0.example': registry_busy",
-        f"refused a certificate for 'n101.example': domain_unknown{more}",
-        "refused a certificate for 'n102.example': domain_unknown",
+        "denied a certificate for 'n0.example': domain_unknown",
+        "denied a certificate for 'n0.example': registry_busy",
+        f"denied a certificate for 'n101.example': domain_unknown{more}",
+        "denied a certificate for 'n102.example': domain_unknown",
     ]
 
 

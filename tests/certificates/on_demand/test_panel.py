@@ -85,7 +85,7 @@ async def test_what_fails_comes_first_then_what_ends_first() -> None:
     )  # fmt: skip
     assert new[2] == Mark("being obtained", Severity.INFO)
     assert soon[2:6] == (Mark("served"), At(6000.0), "renew", At(5900.0))
-    assert dict(panel.facts) == {"orders under way": 2, "refused: domain_unknown": 3}
+    assert dict(panel.facts) == {"orders under way": 2, "denied: domain_unknown": 3}
 
 
 async def test_orders_that_fail_are_one_finding_with_the_last_words() -> None:

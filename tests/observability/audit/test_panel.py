@@ -41,7 +41,7 @@ def test_the_last_ones_and_how_many_of_each_reason() -> None:
     world.refuse("key_unknown", 900.0, 2)
     wanted = world.refuse("token_expired", detail="expired 41 s ago", tenant="t1")
     panel = world.panel()
-    assert panel.summary == "3 requests refused since the start; 1 in the last five minutes."
+    assert panel.summary == "3 requests denied since the start; 1 in the last five minutes."
     lines, reasons = panel.tables
     assert lines.rows[0] == (
         At(NOW - 1), PanelLink("token_expired", "refusals", (("id", wanted),)),
@@ -82,7 +82,7 @@ def test_the_whole_story_of_one() -> None:
     wanted = world.refuse("token_expired", detail="expired 41 s ago", kid="k1", warnings=("w",))
     panel = world.panel(id=wanted)
     facts = dict(panel.facts)
-    assert panel.summary == "GET a.example/orders was refused with 401: token_expired."
+    assert panel.summary == "GET a.example/orders was denied with 401: token_expired."
     assert (facts["kid"], facts["detail"], facts["warnings"]) == ("k1", "expired 41 s ago", "w")
     assert facts["what it means"]
     assert facts["what to do"]

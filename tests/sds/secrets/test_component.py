@@ -121,8 +121,8 @@ async def test_all_that_is_configured_is_polled_and_published() -> None:
 
 STATES: list[tuple[SourceStatus, SourceStatus, tuple[str, str] | None]] = [
     (FRESH, STALE, ("warning", "trust bundle 'a' can't be refreshed: why")),
-    (FRESH, ENDED, ("critical", "trust bundle 'a' has ended: peers are refused: why")),
-    (STALE, ENDED, ("critical", "trust bundle 'a' has ended: peers are refused: why")),
+    (FRESH, ENDED, ("critical", "trust bundle 'a' has ended: peers are denied: why")),
+    (STALE, ENDED, ("critical", "trust bundle 'a' has ended: peers are denied: why")),
     (STALE, FRESH, ("info", "trust bundle 'a' is refreshed again: why")),
     (ENDED, FRESH, ("info", "trust bundle 'a' is refreshed again: why")),
     (FRESH, FRESH, None),

@@ -115,7 +115,7 @@ async def test_what_ends_meanwhile_is_critical() -> None:
     assert said == [
         ("warning", "trust_bundle/a", "trust bundle 'a' can't be refreshed: Vault is away"),
         ("critical", "trust_bundle/a",
-         "trust bundle 'a' has ended: peers are refused: Vault is away"),
+         "trust bundle 'a' has ended: peers are denied: Vault is away"),
     ]  # fmt: skip
 
 

@@ -1,0 +1,1 @@
+"""What operators are told about the entries of Vault: shape, reads, and what happens without."""

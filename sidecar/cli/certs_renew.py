@@ -15,7 +15,8 @@ EXIT_OK, EXIT_FAILED, EXIT_UNDER_WAY = 0, 1, 3
 WAIT_SECONDS = 60.0
 _MAX_WAIT_SECONDS = 3600.0
 _FIRST_PAUSE_SECONDS, _PAUSE_SECONDS = 0.1, 1.0
-_SHOWN = ("name", "outcome", "serial", "not_after", "last_error")
+_SHOWN = ("name", "outcome", "serial", "not_after", "last_error", "next_order_seconds")
+_FORGOTTEN = "the sidecar was restarted before the order had ended; renew it again"
 
 
 def add_renew(command: argparse.ArgumentParser) -> None:
@@ -23,7 +24,7 @@ def add_renew(command: argparse.ArgumentParser) -> None:
     command.description = (
         "Renew certificates now, each at most once a minute; the current one is served until then. "
         "Wait for them and print what came: exit 0 if all were renewed, 1 if one was not, 3 if an "
-        "order is still under way."
+        "order is still open: it is under way, or Vault does not answer and is asked every 10 s."
     )
     command.add_argument(
         "names", nargs="+", metavar="NAME", help="certificates, or names on demand"
@@ -53,19 +54,18 @@ def run(options: argparse.Namespace) -> int:
     address = admin_address(options.admin, options.config)
     names = tuple(dict.fromkeys(options.names))
     ordered = {name: _ask(address, "POST", "renew", name) for name in names}
-    rows = {name: row for name, row in ordered.items() if "outcome" in row}
+    rows = dict(ordered)
     until = monotonic_seconds() + options.wait
     pause = _FIRST_PAUSE_SECONDS
-    while len(rows) < len(names):
-        for name in names:
-            if name not in rows and (row := _look(address, ordered[name], name)) is not None:
-                rows[name] = row
+    while under_way := [name for name in names if "outcome" not in rows[name]]:
+        for name in under_way:
+            rows[name] = _look(address, ordered[name], name)
         left = until - monotonic_seconds()
-        if len(rows) == len(names) or left <= 0:
+        if left <= 0:
             break
         time.sleep(min(pause, left))
         pause = min(_PAUSE_SECONDS, pause * 1.5)
-    found = [rows.get(name) or {**ordered[name], "outcome": "under_way"} for name in names]
+    found = [{"outcome": "under_way", **rows[name]} for name in names]
     _show(found, as_json=options.json)
     outcomes = {row["outcome"] for row in found}
     if "failed" in outcomes:
@@ -73,17 +73,27 @@ def run(options: argparse.Namespace) -> int:
     return EXIT_UNDER_WAY if "under_way" in outcomes else EXIT_OK
 
 
-def _look(address: str, before: dict[str, Any], name: str) -> dict[str, Any] | None:
-    """Return the row of an order that has ended, with its outcome."""
+def _look(address: str, before: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return the row as it is now, with its outcome if the order has ended."""
     row = _ask(address, "GET", "show", name)
     row.pop("chain_pem", None)
-    if "outcome" in row:
-        return row
-    if row.get("orders") == before.get("orders"):
-        return None
-    if row.get("failures"):
-        return {**row, "outcome": "failed"}
-    return {**row, "outcome": "unchanged" if row["serial"] == before["serial"] else "renewed"}
+    if "outcome" not in row and (outcome := outcome_of(before, row)):
+        row["outcome"] = outcome
+        if outcome == "failed" and not row.get("failures"):
+            row["last_error"] = _FORGOTTEN
+    return row
+
+
+def outcome_of(before: dict[str, Any], row: dict[str, Any]) -> str:
+    """Return what came of an order; nothing while it is open."""
+    if row["serial"] and row["serial"] != before["serial"]:
+        return "renewed"
+    if row.get("asked"):
+        return ""
+    if row["orders"] > before["orders"]:
+        return "failed" if row["failures"] else "unchanged"
+    # A sidecar that was restarted counts from 0 again, and knows nothing of the order.
+    return "failed" if before.get("asked") or row["orders"] < before["orders"] else ""
 
 
 def _ask(address: str, method: str, act: str, name: str) -> dict[str, Any]:
@@ -111,8 +121,19 @@ def _words(row: dict[str, Any]) -> str:
             return f"renewed, {held}"
         case "unchanged":
             return f"the issuer gave what was served already, {held}"
+        case "under_way" if row.get("failures"):
+            return f"not renewed yet: {_why(row)}; served is still {held or 'nothing'}"
         case "under_way":
             return f"the order is still under way; served is {held or 'nothing'}"
         case _:
             kept = f"; served is still {held}" if held else ""
-            return f"not renewed: {row.get('last_error')}{kept}"
+            return f"not renewed: {_why(row)}{kept}"
+
+
+def _why(row: dict[str, Any]) -> str:
+    """Return why it is not renewed, and when it is tried again by itself if that is known."""
+    if not row.get("failures"):
+        return str(row.get("last_error"))
+    seconds = row.get("next_order_seconds")
+    again = {None: "", 0: "; it is tried again now"}.get(seconds, f"; tried again in {seconds} s")
+    return f"{row.get('last_error')}{again}"

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from sidecar.admin.server import AdminServer
@@ -22,7 +23,7 @@ class Issuer:
     name = "internal"
 
     def __init__(self) -> None:
-        self.failing = False
+        self.failing = self.is_outage = False
         self.same: Material | None = None
         self.asked = 0
         self.may_answer = threading.Event()
@@ -32,7 +33,9 @@ class Issuer:
         self.asked += 1
         await asyncio.to_thread(self.may_answer.wait, 10)
         if self.failing:
-            raise Fault("Vault is away")
+            fault = Fault("Vault is away")
+            fault.is_outage = self.is_outage
+            raise fault
         return self.same or CA.material(*order.uri_sans, dns_names=order.dns_names)
 
 
@@ -53,20 +56,33 @@ class Admin:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(10)
 
     async def _start(self) -> None:
+        self.manager = await self._managed()
+        self._actions = CertificateAdmin(self.manager, {"edge": True}, self._revoke, wall_seconds)
+        self._server = AdminServer(self.address, certificate_routes(self._actions), on_fault=print)
+        await self._server.start()
+        self.address = self._server.bound_address
+        self._task = asyncio.create_task(self.manager.keep_fresh())
+
+    def successor(self) -> Callable[[], None]:
+        """Start another manager; return what has the port answer for it, as a restart does."""
+        made = self.run(self._managed())
+
+        def take_over() -> None:
+            self._actions._manager = made
+
+        return take_over
+
+    async def _managed(self) -> CertificateManager:
         orders = [
             Order("edge", ("app.example", "*.app.example")),
             Order("orders", (), ("spiffe://d/ns/orders/sa/api",)),
         ]
-        self.manager = CertificateManager(
+        made = CertificateManager(
             [(order, self.issuer) for order in orders], self.store,
             now=wall_seconds, sleep=asyncio.sleep, jitter=lambda: 0.0,
         )  # fmt: skip
-        await self.manager.obtain_all()
-        actions = CertificateAdmin(self.manager, {"edge": True}, self._revoke, wall_seconds)
-        self._server = AdminServer(self.address, certificate_routes(actions), on_fault=print)
-        await self._server.start()
-        self.address = self._server.bound_address
-        self._task = asyncio.create_task(self.manager.keep_fresh())
+        await made.obtain_all()
+        return made
 
     async def _revoke(self, issuer: str, serial: str) -> None:
         if self.issuer.failing:

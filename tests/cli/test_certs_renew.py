@@ -1,6 +1,7 @@
 """``sidecar certs renew``: says what came, by words and by its exit status."""
 
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from sidecar.cli.certs_renew import outcome_of
 from sidecar.cli.main import main
 from tests.cli.admin_port import Admin
 from tests.support.waiting import wait_until
@@ -77,6 +79,76 @@ def test_what_is_under_way_when_the_time_is_over(admin: Admin, renew: Renew) -> 
     admin.issuer.may_answer.set()
 
 
+def test_what_nobody_answers_is_open_and_is_told_when_it_is_tried_again(
+    admin: Admin, renew: Renew
+) -> None:
+    admin.issuer.failing = admin.issuer.is_outage = True
+    renew("edge", "--wait", "0")
+    managed = admin.manager.get("edge")
+    assert managed is not None
+    wait_until(lambda: managed.failures)
+    code, out = renew("edge", "--wait", "0")
+    assert code == 3
+    assert re.fullmatch(
+        "edge: not renewed yet: certificate 'edge', issuer 'internal': Vault is away; tried again "
+        f"in [0-9]+ s; served is still serial {admin.serial('edge')}, ends .*\n",
+        out,
+    )
+
+
+def test_a_sidecar_that_was_restarted_meanwhile_says_nothing_of_the_order(
+    admin: Admin, renew: Renew
+) -> None:
+    admin.issuer.same = admin.store.get("edge")
+    take_over, asked = admin.successor(), admin.issuer.asked
+    admin.issuer.may_answer.clear()
+
+    def restart() -> None:
+        wait_until(lambda: admin.issuer.asked > asked)
+        take_over()
+
+    restarting = threading.Thread(target=restart)
+    restarting.start()
+    code, out = renew("edge")
+    restarting.join()
+    admin.issuer.may_answer.set()
+    assert code == 1
+    assert "the sidecar was restarted before the order had ended; renew it again" in out
+
+
+def row(
+    serial: str, orders: int, *, asked: bool | None = False, failures: int = 0
+) -> dict[str, Any]:
+    made = {"serial": serial, "orders": orders, "failures": failures}
+    return made if asked is None else {**made, "asked": asked}
+
+
+ASKED = row("A", 5, asked=True)
+OUTCOMES = [
+    ("another has come", ASKED, row("B", 6), "renewed"),
+    ("the first has come", row("", 0, asked=True), row("B", 1), "renewed"),
+    ("it is open", ASKED, row("A", 5, asked=True), ""),
+    ("it is open, and nobody answers", ASKED, row("A", 9, asked=True, failures=4), ""),
+    ("the same has come", ASKED, row("A", 6), "unchanged"),
+    ("it was refused", ASKED, row("A", 6, failures=1), "failed"),
+    ("it has joined one under way", row("A", 5), row("A", 5), ""),
+    ("what it has joined failed", row("A", 5), row("A", 6, failures=1), "failed"),
+    ("restarted, and the count is lower", ASKED, row("A", 1), "failed"),
+    ("restarted, and the count is the same", row("A", 1, asked=True), row("A", 1), "failed"),
+    ("restarted, and nothing is there yet", ASKED, row("", 0), "failed"),
+    ("restarted, and another was found", ASKED, row("B", 1), "renewed"),
+    ("an older sidecar, under way", row("A", 5, asked=None), row("A", 5, asked=None), ""),
+    ("an older sidecar", row("A", 5, asked=None), row("A", 6, asked=None), "unchanged"),
+]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "outcome"), [o[1:] for o in OUTCOMES], ids=[o[0] for o in OUTCOMES]
+)
+def test_the_outcome(before: dict[str, Any], after: dict[str, Any], outcome: str) -> None:
+    assert outcome_of(before, after) == outcome
+
+
 def test_what_failed_and_what_is_unknown_spoil_no_other(admin: Admin, renew: Renew) -> None:
     before = admin.serial("edge")
     admin.issuer.failing = True
@@ -84,8 +156,8 @@ def test_what_failed_and_what_is_unknown_spoil_no_other(admin: Admin, renew: Ren
     assert code == 1
     edge, nobody = out.splitlines()
     assert edge.startswith(
-        "edge: not renewed: certificate 'edge', issuer 'internal': Vault is away; served is still "
-        f"serial {before}, ends "
+        "edge: not renewed: certificate 'edge', issuer 'internal': Vault is away; tried again in "
+        f"10 s; served is still serial {before}, ends "
     )
     assert nobody.startswith("nobody: not renewed: there is no certificate 'nobody'")
 

@@ -31,7 +31,12 @@ MEANINGS: Mapping[tuple[str, str], str] = {
     "overlapping restart where one is needed.",
     ("GET", "/certificates"): "Every certificate: issuer, state, end, serial, last error.",
     ("GET", "/certificates/show"): "One certificate (`?name=`), with its chain.",
-    ("POST", "/certificates/renew"): "Orders a certificate now (`?name=`).",
+    (
+        "POST",
+        "/certificates/renew",
+    ): "Orders a certificate now (`?name=`), or joins the order under "
+    "way; `asked` and `next_order_seconds` say [what comes of it](certificates.md#by-hand). 429 "
+    "within a minute of the last.",
     ("POST", "/certificates/revoke"): "Has Vault PKI revoke a certificate (`?name=`), and orders "
     "another.",
     (

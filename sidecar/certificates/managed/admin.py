@@ -6,7 +6,7 @@ from typing import Any
 
 from cryptography import x509
 
-from sidecar.certificates.managed.certificate import ManagedCertificate
+from sidecar.certificates.managed.certificate import HandOrder, ManagedCertificate
 from sidecar.certificates.managed.manager import CertificateManager
 from sidecar.certificates.managed.renewal import Level
 from sidecar.common.clock import Now
@@ -24,15 +24,16 @@ class UnknownCertificate(CertificateAdminFault):
 
 
 class TooSoon(CertificateAdminFault):
-    """The operator ordered this certificate less than a minute ago."""
+    """The operator ordered this certificate less than a minute ago, and that was answered."""
 
     retryable = True
 
-    def __init__(self, name: str, retry_after_seconds: float) -> None:
+    def __init__(self, name: str, retry_after_seconds: float, outcome: str = "") -> None:
+        """``outcome`` is what came of that order, where it failed: a clause."""
         seconds = math.ceil(retry_after_seconds)
         super().__init__(
             f"certificate {name!r} was ordered by hand a moment ago (CAs limit orders); "
-            f"try again in {seconds} s"
+            f"{outcome and f'{outcome}; '}try again in {seconds} s"
         )
         self.retry_after_seconds = seconds
 
@@ -64,13 +65,14 @@ class CertificateAdmin:
         return {**self._row(managed), "chain_pem": chain}
 
     def renew(self, name: str) -> dict[str, Any]:
-        """Renew a certificate now, unless a renewal is under way.
+        """Renew a certificate now, or join the renewal that is under way.
 
-        Raises ``UnknownCertificate``, or ``TooSoon`` within a minute of the last time.
+        ``asked`` of the row stays true until the order has come or was refused. Raises
+        ``UnknownCertificate``, or ``TooSoon`` within a minute of an order that was answered.
         """
         managed = self._get(name)
         if (pause := self._manager.renew_by_hand(name)) > 0:
-            raise TooSoon(name, pause)
+            raise TooSoon(name, pause, self._failed(managed))
         return self._row(managed)
 
     async def revoke(self, name: str) -> dict[str, Any]:
@@ -88,6 +90,12 @@ class CertificateAdmin:
         if managed.material is material:  # and has not been replaced meanwhile
             self._manager.revoked_by_hand(name)
         return self._row(managed)
+
+    def _failed(self, managed: ManagedCertificate) -> str:
+        if not managed.failures:
+            return ""
+        seconds = next_order_seconds(managed, self._now())
+        return f"it failed ({managed.last_fault}) and is tried again by itself in {seconds} s"
 
     def _get(self, name: str) -> ManagedCertificate:
         managed = self._manager.get(name)
@@ -107,6 +115,8 @@ class CertificateAdmin:
             "last_error": managed.last_fault,
             "failures": managed.failures,
             "orders": managed.orders_ended,
+            "asked": managed.by_hand is not HandOrder.NONE,
+            "next_order_seconds": next_order_seconds(managed, self._now()),
             "serial": "",
             "not_after": None,
             "days_left": None,
@@ -123,6 +133,11 @@ class CertificateAdmin:
                 "spki_sha256": spki_pin(leaf),
             }
         return row
+
+
+def next_order_seconds(managed: ManagedCertificate, now: float) -> int:
+    """Return the whole seconds until it is ordered next; 0 while an order is under way."""
+    return max(0, math.ceil(managed.try_at - now))
 
 
 def state_of(managed: ManagedCertificate) -> str:

@@ -5,11 +5,17 @@ from enum import StrEnum
 
 from sidecar.certificates.issuers.base import Issuer, Order
 from sidecar.certificates.managed.renewal import Level, level_at, next_level_at
+from sidecar.common.errors import Fault
 from workload.x509.material import Material
+from workload.x509.renewal import FIRST_RETRY_SECONDS
 
 NEVER = float("inf")
 HAND_PAUSE_SECONDS = 60.0
 """Between two orders of a certificate by hand: CAs limit them."""
+HAND_RETRY_SECONDS = FIRST_RETRY_SECONDS
+"""The longest pause between two tries of an order by hand while nobody answers."""
+_LEAST_WAIT_SECONDS = 1.0
+"""After a pause that was told to less than a second: Vault's clock has whole ones."""
 MIN_ORDER_PAUSE_SECONDS = 10.0
 """The floor between two automatic orders that succeeded, whatever the reason."""
 MAX_ORDER_PAUSE_SECONDS = 6 * 3600.0
@@ -32,13 +38,24 @@ class RevocationStep(StrEnum):
     REPLACED = "replaced"
 
 
+class HandOrder(StrEnum):
+    """What has come of the last order by hand."""
+
+    NONE = "none"
+    """There was none, or it has ended: with a certificate, or with a refusal."""
+    OPEN = "open"
+    """It is under way, or was not answered and is tried again."""
+    JOINED = "joined"
+    """One is under way that began before. If that fails, the operator's own follows it."""
+
+
 class ManagedCertificate:
     """An order, its issuer, the certificate, and what is due next. Times are Unix seconds."""
 
     __slots__ = (
-        "_obtained", "ask_at", "by_hand_at", "due", "failing_since", "failures", "is_outage",
-        "issuer", "last_fault", "level", "material", "order", "orders_ended", "renew_at",
-        "replaced_at", "revoked", "revoked_since", "running", "try_at",
+        "_obtained", "ask_at", "by_hand", "by_hand_at", "due", "failing_since", "failures",
+        "is_outage", "issuer", "last_fault", "level", "material", "order", "orders_ended",
+        "renew_at", "replaced_at", "revoked", "revoked_since", "running", "try_at",
     )  # fmt: skip
 
     def __init__(self, order: Order, issuer: Issuer) -> None:
@@ -71,6 +88,7 @@ class ManagedCertificate:
         self.running = False
         self._obtained: deque[float] = deque(maxlen=2)
         """When the last two certificates were obtained."""
+        self.by_hand = HandOrder.NONE
         self.by_hand_at = -NEVER
         """When an operator last ordered it."""
         self.replaced_at = -NEVER
@@ -80,7 +98,7 @@ class ManagedCertificate:
         """Take note of a certificate that was obtained."""
         self._obtained.append(now)
         self.orders_ended += 1
-        self.material, self.revoked = material, False
+        self.material, self.revoked, self.by_hand = material, False, HandOrder.NONE
         self.failures, self.last_fault, self.level = 0, "", Level.FRESH
         self.failing_since, self.is_outage = None, False
 
@@ -91,6 +109,43 @@ class ManagedCertificate:
         self.last_fault, self.is_outage = why, is_outage
         if self.failing_since is None:
             self.failing_since = now
+
+    def order_by_hand(self, now: float) -> float:
+        """Take note of an operator's order; return the seconds to wait, 0 if it is taken.
+
+        A second one joins the first, for as long as that is open. One that comes while another
+        order is under way joins it, and follows it if it fails.
+        """
+        if self.by_hand is not HandOrder.NONE:
+            return 0.0
+        is_under_way = self.try_at <= now
+        if (pause := self.pause_seconds(self.by_hand_at, now)) > 0:
+            return 0.0 if is_under_way else pause
+        self.by_hand_at = now
+        self.by_hand = HandOrder.JOINED if self.running and is_under_way else HandOrder.OPEN
+        self.try_at = min(self.try_at, now)
+        return 0.0
+
+    def pause_after(self, fault: Fault | None, usual_seconds: float) -> float:
+        """Return the pause after a failed order: the usual one, if no operator waits for it.
+
+        Where nobody answered, or the fleet waits a moment after a failure, an order by hand stays
+        open. Where it was refused, or the CA asks for a longer pause, it has ended with that.
+        """
+        order, self.by_hand = self.by_hand, HandOrder.NONE
+        if order is HandOrder.NONE or fault is None:
+            return usual_seconds
+        told = fault.retry_after_seconds or 0.0
+        if told > HAND_RETRY_SECONDS:
+            return usual_seconds
+        if fault.is_outage or told:
+            pause = max(told, _LEAST_WAIT_SECONDS) if told else usual_seconds
+            self.by_hand = HandOrder.OPEN
+            return min(pause, HAND_RETRY_SECONDS)
+        if order is HandOrder.JOINED:
+            self.by_hand = HandOrder.OPEN
+            return 0.0
+        return usual_seconds
 
     def not_before(self, wanted: float, now: float) -> float:
         """Return when it may be ordered automatically, if somebody ``wanted`` that at a moment.

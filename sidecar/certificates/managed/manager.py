@@ -167,17 +167,14 @@ class CertificateManager:
     def renew_by_hand(self, name: str) -> float:
         """Renew for an operator; return the seconds to wait, 0 if the order is on its way.
 
-        However often this is called, only one order is under way, and one begins every
-        ``HAND_PAUSE_SECONDS``.
+        However often this is called, only one order is under way, and one that is answered
+        begins every ``HAND_PAUSE_SECONDS``.
         """
-        managed, now = self._held.get(name), self._now()
-        if managed is None or managed.try_at <= now:
+        if (managed := self._held.get(name)) is None:
             return 0.0
-        if (pause := managed.pause_seconds(managed.by_hand_at, now)) > 0:
-            return pause
-        managed.by_hand_at = now
-        self.renew_soon(name)
-        return 0.0
+        pause = managed.order_by_hand(self._now())
+        self._schedule.plan(managed)
+        return pause
 
     def revoked(self, name: str) -> None:
         """Stop serving a certificate that its CA has revoked, and order another at once."""
@@ -262,7 +259,8 @@ class CertificateManager:
             self._on_revoked(managed, RevocationStep.NOT_REPLACED)
         asked_seconds = None if fault is None else fault.retry_after_seconds
         left = managed.seconds_left(now)
-        managed.try_at = now + retry_after(managed.failures, left, self._jitter(), asked_seconds)
+        usual = retry_after(managed.failures, left, self._jitter(), asked_seconds)
+        managed.try_at = now + managed.pause_after(fault, usual)
 
     async def _start(self, managed: ManagedCertificate) -> None:
         issuer = managed.issuer

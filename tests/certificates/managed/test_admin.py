@@ -102,6 +102,7 @@ def test_a_row_has_all_and_no_key(world: World) -> None:
     assert a == {
         "name": "a", "issuer": "internal", "names": ["a.example"], "state": "held",
         "last_error": "", "failures": 0, "orders": 1, "serial": material.serial, "served": False,
+        "asked": False, "next_order_seconds": 19200,
         "not_after": leaf.not_valid_after_utc.isoformat(), "days_left": 0.83,
         "spki_sha256": spki_pin(leaf),
     }  # fmt: skip
@@ -139,6 +140,21 @@ async def test_a_renewal_is_ordered_once_a_minute(world: World) -> None:
     world.now += 47.5
     world.admin.renew("a")
     assert world.of("a").try_at == world.now
+
+
+async def test_an_order_by_hand_is_open_until_it_is_answered(world: World) -> None:
+    row = world.admin.renew("a")
+    assert (row["asked"], row["next_order_seconds"]) == (True, 0)
+    await world.obtain("a")
+    assert world.admin.show("a")["asked"] is False
+
+
+def test_who_is_told_to_wait_is_told_why_it_failed_and_when_it_is_tried_again(world: World) -> None:
+    managed = world.of("a")
+    managed.by_hand_at, managed.try_at = world.now - 50.0, world.now + 19.2
+    managed.failed("Vault: no such role", world.now, is_outage=False)
+    with pytest.raises(TooSoon, match=r"it failed \(Vault: no such role\) and is tried .* in 20 s"):
+        world.admin.renew("a")
 
 
 async def test_what_is_revoked_is_no_longer_served(world: World) -> None:

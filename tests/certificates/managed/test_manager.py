@@ -5,10 +5,16 @@ import asyncio
 import pytest
 
 from sidecar.certificates.issuers.base import Order
-from sidecar.certificates.managed.certificate import HAND_PAUSE_SECONDS
+from sidecar.certificates.managed.certificate import (
+    HAND_PAUSE_SECONDS,
+    HandOrder,
+    ManagedCertificate,
+)
 from sidecar.certificates.managed.obtaining import CertificateFault
 from sidecar.common.errors import Fault
 from tests.support.managed_world import WANTED, World
+
+DAY = 86_400.0
 
 
 async def test_a_certificate_is_renewed_at_two_thirds_of_an_hour() -> None:
@@ -134,6 +140,57 @@ async def test_a_certificate_renewed_by_hand_is_replaced_at_once_when_it_is_revo
         assert world.serial is not None
 
 
+def outage() -> Fault:
+    made = Fault("Vault is away")
+    made.is_outage = True
+    return made
+
+
+async def long_failing(fault: Fault) -> tuple[World, ManagedCertificate]:
+    """Return a world whose certificate has failed so often that its pauses are long."""
+    world = World()
+    world.life_seconds = 90 * DAY
+    await world.manager.obtain_all()
+    managed = world.manager.get("edge")
+    assert managed is not None
+    world.failing, managed.failures = fault, 12
+    return world, managed
+
+
+async def test_an_order_by_hand_comes_soon_after_vault_however_long_that_was_away() -> None:
+    world, managed = await long_failing(outage())
+    for _ in range(5):
+        assert world.manager.renew_by_hand("edge") == 0.0
+    tried = world.attempts
+    await world.run_until(world.now + 600.0)
+    assert 15 <= world.attempts - tried <= 75, "every ten seconds, by a clock of coarse steps"
+    world.failing, back = None, world.now
+    await world.run_until_issued(2)
+    assert world.now - back <= 40.0
+    assert managed.by_hand is HandOrder.NONE
+
+
+async def test_an_order_by_hand_follows_one_that_began_before_and_failed() -> None:
+    world, managed = await long_failing(Fault("refused"))
+    tried, world.stuck = world.attempts, asyncio.Event()
+    world.manager.renew_soon("edge")
+    loop = asyncio.create_task(world.manager.keep_fresh())
+    while world.attempts == tried:
+        await asyncio.sleep(0)
+    assert world.manager.renew_by_hand("edge") == 0.0
+    asked = world.now
+    world.stuck.set()
+    while world.attempts < tried + 2:
+        await asyncio.sleep(0)
+    assert world.now - asked <= 60.0, "at once, by a clock of coarse steps"
+    while managed.running:
+        await asyncio.sleep(0)
+    assert managed.by_hand is HandOrder.NONE
+    assert managed.try_at > world.now + 1000.0, "and then as any other"
+    loop.cancel()
+    await asyncio.gather(loop, return_exceptions=True)
+
+
 async def test_a_revoked_certificate_is_not_served_and_is_replaced_at_once() -> None:
     world = World()
     await world.manager.obtain_all()
@@ -227,9 +284,6 @@ async def test_a_name_forgotten_while_it_is_ordered_is_not_served() -> None:
     await renewing
     assert world.serial is None
     assert world.manager.get("edge") is None
-
-
-DAY = 86_400.0
 
 
 async def test_what_is_revoked_again_and_again_is_not_ordered_without_end() -> None:

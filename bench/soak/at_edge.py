@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from functools import partial
+from http import HTTPStatus
+from typing import Any
 
 from bench.soak.connections import Http1, Lost
 from bench.soak.schedule import Disturbance
@@ -56,19 +57,31 @@ class AtEdge:
         fresh.write_text(json.dumps({"domains": entries}))
         fresh.rename(self._tools.stack.shared.registry)
 
-    def _holders(self, name: str) -> list[Sidecar]:
-        target = f"/certificates/show?name={name}"
-        asked = [(each, each.ask("GET", target)) for each in self._tools.stack.sidecars]
-        return [each for each, answer in asked if answer is not None and answer[0] == 200]
+    async def _rows(self, name: str) -> list[dict[str, Any]]:
+        """Return what the sidecars say of a certificate, of those that have it."""
+        found = [await self._row(each, name) for each in self._tools.stack.sidecars]
+        return [each for each in found if each is not None]
+
+    async def _row(self, sidecar: Sidecar, name: str) -> dict[str, Any] | None:
+        status, row = await self._answer(sidecar, "GET", f"/certificates/show?name={name}")
+        return row if status == HTTPStatus.OK else None
+
+    async def _answer(
+        self, sidecar: Sidecar, method: str, target: str
+    ) -> tuple[int, dict[str, Any]]:
+        """Ask a sidecar that runs until it answers."""
+        answers: list[tuple[int, dict[str, Any]]] = []
+
+        def answered() -> bool:
+            answers.extend(filter(None, [sidecar.ask(method, target)]))
+            return bool(answers)
+
+        await self._tools.until(answered, f"{sidecar.name} answers {method} {target}")
+        return answers[0]
 
     async def _held(self, name: str) -> frozenset[str]:
         """Return the serial numbers under which the sidecars hold a certificate for a name."""
-        found = set()
-        for sidecar in self._tools.stack.sidecars:
-            answer = await asyncio.to_thread(sidecar.ask, "GET", f"/certificates/show?name={name}")
-            if answer is not None and answer[0] == 200:
-                found.add(normal_serial(str(answer[1]["serial"])))
-        return frozenset(found)
+        return frozenset(normal_serial(row["serial"]) for row in await self._rows(name))
 
     async def renew(self, each: Disturbance) -> None:
         """Have every sidecar renew one certificate; Envoy must show the new one, and it alone."""
@@ -76,23 +89,14 @@ class AtEdge:
         name = names[int(each.strength * len(names))].name
         # Of a name on demand a sidecar that was restarted knows nothing until Envoy asks for it
         # again (docs/on-demand.md): then there is nothing to renew, and the edge's own is.
-        if not await asyncio.to_thread(self._holders, name):
+        if not await self._rows(name):
             name = names[0].name
         managed = "edge" if name == names[0].name else name
         fact = self.serials[name]
         with self._tools.timeline.during("certificate_renewed", name, self._tools.clock):
             begun, before = self._tools.clock(), fact.newest
             for sidecar in self._tools.stack.sidecars:
-                target = f"/certificates/renew?name={managed}"
-                answer = await asyncio.to_thread(sidecar.ask, "POST", target)
-                # No Envoy has asked this one for the name; or it was renewed a minute ago.
-                if answer is not None and answer[0] in {404, 429}:
-                    continue
-                said = "nothing" if answer is None else answer[0]
-                await self._tools.until(
-                    partial(self._renewed, sidecar, managed, before),
-                    f"{managed} is renewed, of which its sidecar said {said}",
-                )
+                await self.renew_in(sidecar, managed)
             after = await self._held(managed)
             fact.begin(after | before, begun)
             context = self._tools.stack.edge.context("http/1.1")
@@ -111,11 +115,31 @@ class AtEdge:
             await asyncio.sleep(1)  # another thread of Envoy's may lag
             fact.settle(self._tools.clock())
 
-    def _renewed(self, sidecar: Sidecar, managed: str, before: frozenset[str]) -> bool:
-        answer = sidecar.ask("GET", f"/certificates/show?name={managed}")
-        if answer is None or answer[0] != 200:
-            return False
-        return normal_serial(str(answer[1]["serial"])) not in before
+    async def renew_in(self, sidecar: Sidecar, managed: str) -> None:
+        """Have one sidecar renew, and wait until it holds another certificate than it did.
+
+        Which one is its affair: what another sidecar has ordered since is as good. Raises
+        ``Overdue`` with what the sidecar says of it.
+        """
+        held = await self._row(sidecar, managed)
+        status, said = await self._answer(sidecar, "POST", f"/certificates/renew?name={managed}")
+        # It was renewed a minute ago; or no Envoy has asked this one for the name.
+        if status == HTTPStatus.TOO_MANY_REQUESTS or (
+            held is None and status == HTTPStatus.NOT_FOUND
+        ):
+            return
+        if held is None or status != HTTPStatus.OK:
+            raise Overdue(f"{sidecar.name} does not renew {managed}: {status} {said}")
+
+        def is_another() -> bool:
+            answer = sidecar.ask("GET", f"/certificates/show?name={managed}")
+            return answer is not None and answer[1].get("serial", "") not in {"", held["serial"]}
+
+        try:
+            await self._tools.until(is_another, f"{managed} is renewed")
+        except Overdue:
+            row = await self._row(sidecar, managed)
+            raise Overdue(f"{sidecar.name} has not renewed {managed}, and says {row}") from None
 
     async def update_listeners(self, _each: Disturbance) -> None:
         """Give Envoy its listeners anew, and see the ones before drained."""

@@ -56,7 +56,12 @@ def certificate_actions(actions: CertificateActions) -> Mapping[str, Act]:
     """Return what an operator may do from the page. Each raises ``Fault``."""
 
     async def renew(name: str) -> str:
-        actions.renew(name)
+        row = actions.renew(name)
+        if row["failures"] and (seconds := row["next_order_seconds"]):
+            return (
+                f"Certificate {name!r} is ordered already, and not there yet: {row['last_error']}. "
+                f"It is tried again in {seconds} s."
+            )
         return f"Certificate {name!r} is being ordered; what is held is served until it is there."
 
     async def revoke(name: str) -> str:

@@ -14,8 +14,8 @@ HAND_PAUSE_SECONDS = 60.0
 """Between two orders of a certificate by hand: CAs limit them."""
 HAND_RETRY_SECONDS = FIRST_RETRY_SECONDS
 """The longest pause between two tries of an order by hand while nobody answers."""
-_LEAST_WAIT_SECONDS = 1.0
-"""After a pause that was told to less than a second: Vault's clock has whole ones."""
+_WHOLE_SECOND = 1.0
+"""The fleet's pauses are measured by Vault's clock, which has whole ones."""
 MIN_ORDER_PAUSE_SECONDS = 10.0
 """The floor between two automatic orders that succeeded, whatever the reason."""
 MAX_ORDER_PAUSE_SECONDS = 6 * 3600.0
@@ -47,6 +47,8 @@ class HandOrder(StrEnum):
     """It is under way, or was not answered and is tried again."""
     JOINED = "joined"
     """One is under way that began before. If that fails, the operator's own follows it."""
+    LAST = "last"
+    """It was told to wait for a moment; after that it is tried once more."""
 
 
 class ManagedCertificate:
@@ -129,19 +131,23 @@ class ManagedCertificate:
     def pause_after(self, fault: Fault | None, usual_seconds: float) -> float:
         """Return the pause after a failed order: the usual one, if no operator waits for it.
 
-        Where nobody answered, or the fleet waits a moment after a failure, an order by hand stays
-        open. Where it was refused, or the CA asks for a longer pause, it has ended with that.
+        Where nobody answered, an order by hand stays open, however long that takes. Where it was
+        told to wait for a moment (the fleet does after another's failure), it is tried once
+        more; a CA that always says so is not asked without end. Where it was refused, or the CA
+        asks for a longer pause, it has ended with that.
         """
         order, self.by_hand = self.by_hand, HandOrder.NONE
-        if order is HandOrder.NONE or fault is None:
+        told = 0.0 if fault is None else fault.retry_after_seconds or 0.0
+        if order is HandOrder.NONE or fault is None or told > HAND_RETRY_SECONDS:
             return usual_seconds
-        told = fault.retry_after_seconds or 0.0
-        if told > HAND_RETRY_SECONDS:
+        if fault.is_outage:
+            self.by_hand = order if order is HandOrder.LAST else HandOrder.OPEN
+            return min(usual_seconds, HAND_RETRY_SECONDS)
+        if order is HandOrder.LAST:
             return usual_seconds
-        if fault.is_outage or told:
-            pause = max(told, _LEAST_WAIT_SECONDS) if told else usual_seconds
-            self.by_hand = HandOrder.OPEN
-            return min(pause, HAND_RETRY_SECONDS)
+        if told:
+            self.by_hand = HandOrder.LAST
+            return told + _WHOLE_SECOND
         if order is HandOrder.JOINED:
             self.by_hand = HandOrder.OPEN
             return 0.0

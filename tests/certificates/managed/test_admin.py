@@ -13,6 +13,7 @@ from sidecar.certificates.managed.admin import (
     UnknownCertificate,
     state_of,
 )
+from sidecar.certificates.managed.admin_routes import certificate_actions
 from sidecar.certificates.managed.certificate import ManagedCertificate
 from sidecar.certificates.managed.manager import CertificateManager
 from sidecar.certificates.managed.renewal import Level
@@ -147,6 +148,22 @@ async def test_an_order_by_hand_is_open_until_it_is_answered(world: World) -> No
     assert (row["asked"], row["next_order_seconds"]) == (True, 0)
     await world.obtain("a")
     assert world.admin.show("a")["asked"] is False
+
+
+async def test_the_page_says_of_an_open_order_why_it_is_not_there_and_when_it_is_tried(
+    world: World,
+) -> None:
+    renew = certificate_actions(world.admin)["renew"]
+    assert await renew("a") == (
+        "Certificate 'a' is being ordered; what is held is served until it is there."
+    )
+    managed = world.of("a")
+    managed.failed("no answer in time", world.now, is_outage=True)
+    managed.try_at = world.now + 8.5
+    assert await renew("a") == (
+        "Certificate 'a' is ordered already, and not there yet: no answer in time. It is tried "
+        "again in 9 s."
+    )
 
 
 def test_who_is_told_to_wait_is_told_why_it_failed_and_when_it_is_tried_again(world: World) -> None:

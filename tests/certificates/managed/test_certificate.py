@@ -31,7 +31,7 @@ def test_the_pause(at: float | None, pause: float) -> None:
     assert managed.pause_seconds(managed.by_hand_at, 1000.0) == pause
 
 
-NONE, OPEN, JOINED = HandOrder.NONE, HandOrder.OPEN, HandOrder.JOINED
+NONE, OPEN, JOINED, LAST = HandOrder
 BY_HAND = [
     ("the first", {"try_at": 5000.0}, 0.0, OPEN),
     (
@@ -69,14 +69,18 @@ def fault(*, is_outage: bool = False, told: float | None = None) -> Fault:
 FAILED = [
     ("nobody waits", NONE, fault(is_outage=True), 640.0, NONE),
     ("nobody answered", OPEN, fault(is_outage=True), 10.0, OPEN),
-    ("the fleet waits a moment", OPEN, fault(told=4.5), 4.5, OPEN),
-    ("the fleet has waited, to a second", OPEN, fault(told=0.1), 1.0, OPEN),
+    ("nobody answered, and asks for a moment", OPEN, fault(is_outage=True, told=3.0), 10.0, OPEN),
+    ("the fleet waits a moment", OPEN, fault(told=4.5), 5.5, LAST),
+    ("the fleet waits for another moment", LAST, fault(told=0.1), 640.0, NONE),
+    ("nobody answered after that moment", LAST, fault(is_outage=True), 10.0, LAST),
+    ("it was refused after that moment", LAST, fault(), 640.0, NONE),
     ("the CA asks for more", OPEN, fault(told=11.0), 640.0, NONE),
     ("nobody answered, and asks for more", OPEN, fault(is_outage=True, told=11.0), 640.0, NONE),
     ("it was refused", OPEN, fault(), 640.0, NONE),
     ("a defect of the sidecar", OPEN, None, 640.0, NONE),
     ("the one before was refused", JOINED, fault(), 0.0, OPEN),
     ("the one before was not answered", JOINED, fault(is_outage=True), 10.0, OPEN),
+    ("the fleet waits a moment after the one before", JOINED, fault(told=4.5), 5.5, LAST),
     ("the CA asks the one before for more", JOINED, fault(told=3600.0), 640.0, NONE),
 ]
 

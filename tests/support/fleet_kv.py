@@ -21,6 +21,8 @@ class MemoryKv:
     def __init__(self) -> None:
         self.now = NOW
         self.away = False
+        self.loses_answers = False
+        """Writes are made, and who makes them does not learn it."""
         self.reads = 0
         self.times = 0
         """How often its clock was asked for."""
@@ -64,7 +66,10 @@ class MemoryKv:
         self.on_write()
         if cas != (self.entries[path].version if path in self.entries else 0):
             raise VaultConflict(path)
-        return self.put(path, data)
+        version = self.put(path, data)
+        if self.loses_answers:
+            raise VaultUnreachable(f"{path}: no answer in time")
+        return version
 
     async def read_time(self) -> float:
         self.times += 1

@@ -24,6 +24,8 @@ _log = logging.getLogger("sidecar.certificates")
 _MAX_FAULT_CHARACTERS = 300
 _REFRESH_SHARE = 0.3
 """The share of a lease after which it is refreshed: two refreshes may fail before it is stale."""
+_MAX_UNSURE = 1024
+"""Leases that may be ours: a long outage may meet any number of names."""
 _MAX_PAUSE_SECONDS = 7 * 86_400.0
 """The longest ``Retry-After`` of a CA that is accepted (``acme.network``)."""
 
@@ -72,10 +74,17 @@ class Leases:
         self._mount = mount
         self._holder = holder
         self._seconds = seconds
+        self._unsure: set[str] = set()
+        """Leases that may be ours though nothing of ours is under way: the answer to a write was
+        lost, and Vault may do it later still."""
 
     def watch(self, path: str, clock: Callable[[], float]) -> "LeaseWatch":
         """Return what looks at one lease; ``clock`` is in monotonic seconds."""
-        return LeaseWatch(self._vault, self._mount, path, clock)
+
+        def is_left(holder: object) -> bool:
+            return holder == self._holder and path in self._unsure
+
+        return LeaseWatch(self._vault, self._mount, path, clock, is_left)
 
     async def claim(self, free: OrderLease) -> OrderLease | None:
         """Take a lease that was seen to be free, or return ``None`` if another sidecar did.
@@ -83,10 +92,23 @@ class Leases:
         Whoever held it since it was looked at has written it. So whoever succeeds knows that
         nobody ordered meanwhile. Raises ``VaultFault``.
         """
+        was_unsure = free.path in self._unsure
+        self._unsure.discard(free.path)  # while this is under way, what is ours is not left
         try:
             return await self._write(free)
         except VaultConflict:
+            if was_unsure:
+                self._may_be_left(free.path)
             return None
+        except VaultFault:
+            self._may_be_left(free.path)
+            raise
+
+    def _may_be_left(self, path: str) -> None:
+        """Take note of a lease that may be ours; with too many, none: each ends by itself."""
+        if len(self._unsure) >= _MAX_UNSURE:
+            self._unsure.clear()
+        self._unsure.add(path)
 
     @contextlib.asynccontextmanager
     async def refreshed(self, lease: OrderLease) -> AsyncIterator["HeldLease"]:
@@ -126,7 +148,7 @@ class Leases:
     async def give_back(self, lease: OrderLease, fault: Fault | None, jitter: float) -> None:
         """End a lease; after a fault, no sidecar orders before a pause is over.
 
-        Never raises: if Vault does not answer, the lease expires.
+        Never raises: if Vault does not answer, the lease expires, unless we take it again before.
         """
         data: dict[str, Any] = {"holder": "", "seconds": 0.0, "failures": 0}
         if fault is not None:
@@ -141,12 +163,14 @@ class Leases:
         try:
             await self._vault.write_kv(self._mount, lease.path, data, lease.version)
         except VaultConflict:
+            self._may_be_left(lease.path)  # or a refresh was late, and it is
             _log.warning(
                 "the lease %s was not ours any more at the end of the order: Vault did not take "
                 "its refreshes within certificate_store.lease_seconds",
                 lease.path,
             )
         except VaultFault as gone:
+            self._may_be_left(lease.path)
             _log.warning("the lease %s could not be returned and will expire: %s", lease.path, gone)
 
 
@@ -157,7 +181,16 @@ class LeaseWatch:
     is seen later is no older than the look before, and what is not refreshed ages by our clock.
     """
 
-    def __init__(self, vault: FleetKv, mount: str, path: str, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        vault: FleetKv,
+        mount: str,
+        path: str,
+        clock: Callable[[], float],
+        is_left: Callable[[object], bool],
+    ) -> None:
+        """``is_left`` says of a holder whether it is we, who do not order under that lease."""
+        self._is_left = is_left
         self._vault = vault
         self._mount = mount
         self._path = path
@@ -175,7 +208,10 @@ class LeaseWatch:
         if entry is None:
             return OrderLease(self._path, version, 0)
         left = await self._seconds_left(entry, version)
-        if entry.data.get("holder"):
+        if holder := entry.data.get("holder"):
+            if left > 0 and self._is_left(holder):
+                _log.info("took back our lease %s, of which Vault's answer was lost", self._path)
+                return OrderLease(self._path, version, _count(entry.data.get("failures")))
             if left > 0:
                 return None
             _log.warning(

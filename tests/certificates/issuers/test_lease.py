@@ -218,3 +218,64 @@ async def test_one_that_was_taken_over_is_refreshed_no_more(
         assert held.lease == taken
     await short.give_back(held.lease, None, 0.0)
     assert kv.entries[PATH].version == second.version
+
+
+async def test_our_lease_of_which_the_answer_was_lost_is_ours_to_take_again(kv: MemoryKv) -> None:
+    ours = leases(kv)
+    kv.loses_answers = True
+    with pytest.raises(VaultUnreachable):
+        await take_lease(ours, PATH)
+    kv.loses_answers = False
+    assert kv.data(PATH)["holder"] == "one"
+    assert await take_lease(leases(kv, "two"), PATH) is None, "another can't know"
+    assert await take_lease(leases(kv), PATH) is None, "nor who has our name and did not ask"
+    assert await take_lease(ours, PATH) == OrderLease(PATH, 2, 0)
+    assert await take_lease(ours, PATH) is None, "it is under way now"
+
+
+async def test_a_claim_that_vault_makes_late_is_ours_to_take_again(kv: MemoryKv) -> None:
+    ours = leases(kv)
+    kv.away = True
+    with pytest.raises(VaultUnreachable):
+        await ours.claim(OrderLease(PATH, 0, 0))
+    kv.away = False
+    free = await ours.watch(PATH, lambda: 0.0).look()
+    assert free == OrderLease(PATH, 0, 0)
+    kv.put(PATH, {"holder": "one", "seconds": SECONDS, "failures": 0})
+    assert await ours.claim(free) is None
+    assert await take_lease(ours, PATH) == OrderLease(PATH, 2, 0)
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["not at all", "after a late refresh"])
+async def test_a_lease_that_could_not_be_returned_is_ours_to_take_again(
+    kv: MemoryKv, late: bool
+) -> None:
+    ours = leases(kv)
+    taken = await take_lease(ours, PATH)
+    assert taken is not None
+    if late:
+        await ours._write(taken)
+    kv.away = not late
+    await ours.give_back(taken, None, 0.0)
+    kv.away = False
+    assert kv.data(PATH)["holder"] == "one"
+    assert await take_lease(ours, PATH) is not None
+
+
+async def test_a_lease_of_another_is_not_ours_to_take_whatever_was_lost(kv: MemoryKv) -> None:
+    ours = leases(kv)
+    kv.away = True
+    with pytest.raises(VaultUnreachable):
+        await ours.claim(OrderLease(PATH, 0, 0))
+    kv.away = False
+    await take(kv, "two")
+    assert await take_lease(ours, PATH) is None
+
+
+async def test_a_long_outage_with_many_names_is_remembered_to_a_bound(kv: MemoryKv) -> None:
+    ours = leases(kv)
+    kv.away = True
+    for number in range(3000):
+        with pytest.raises(VaultUnreachable):
+            await ours.claim(OrderLease(f"leases/{number}", 0, 0))
+    assert 0 < len(ours._unsure) <= 1024

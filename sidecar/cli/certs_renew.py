@@ -24,7 +24,8 @@ def add_renew(command: argparse.ArgumentParser) -> None:
     command.description = (
         "Renew certificates now, each at most once a minute; the current one is served until then. "
         "Wait for them and print what came: exit 0 if all were renewed, 1 if one was not, 3 if an "
-        "order is still open: it is under way, or Vault does not answer and is asked every 10 s."
+        "order is still open. An order that Vault does not answer stays open, and is tried every "
+        "10 s."
     )
     command.add_argument(
         "names", nargs="+", metavar="NAME", help="certificates, or names on demand"

@@ -12,7 +12,7 @@ from typing import Any
 from sidecar.certificates.drill.component import DrillOptions, run_drill
 from sidecar.certificates.drill.drill import FAILED, OK, DrillResult
 from sidecar.certificates.drill.plan import Acme
-from sidecar.cli.output import add_json, print_json
+from sidecar.cli.output import add_json, print_aside, print_json
 from sidecar.common.errors import Fault
 from sidecar.common.printable import printable
 from sidecar.config.base import VaultPath
@@ -171,4 +171,4 @@ def _show(results: Sequence[DrillResult], asked: DrillOptions) -> None:
     skipped = len(results) - sum(counted.values())
     print(f"{counted[OK]} would be served, {counted[FAILED]} failed, {skipped} not ordered")
     if not asked.envoy:
-        print("no Envoy was asked: --envoy PROGRAM names one")
+        print_aside("no Envoy was asked: --envoy PROGRAM names one")

@@ -14,7 +14,7 @@ from sidecar.cli.config_envoy import add_envoy
 from sidecar.cli.config_init import add_init
 from sidecar.cli.config_reload import add_reload
 from sidecar.cli.config_show import add_show
-from sidecar.cli.output import add_json, print_json
+from sidecar.cli.output import add_json, print_aside, print_json
 from sidecar.common.errors import ConfigFault
 from sidecar.common.printable import plural, printable
 from sidecar.config.load import Loaded, load_located
@@ -99,7 +99,7 @@ def _show(
     )
     kept = config.headers.keep_overrides or any(route.keep_overrides for route in config.routes)
     if config.headers.remove_from_request or kept:
-        print(
+        print_aside(
             "headers.remove_from_request and keep_overrides need settings in Envoy too: "
             f"`sidecar config envoy {file}` prints its lines, and with --check ENVOY.yaml "
             "checks your Envoy configuration against them"

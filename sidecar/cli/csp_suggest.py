@@ -8,7 +8,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from sidecar.cli.admin_client import ask_admin
-from sidecar.cli.output import add_json, print_json
+from sidecar.cli.output import add_json, print_aside, print_json
 from sidecar.common.clock import wall_seconds
 from sidecar.common.errors import ConfigFault, Fault
 from sidecar.common.printable import printable
@@ -97,7 +97,7 @@ def _suggest(options: argparse.Namespace) -> int:
     for line in lines:
         print(printable(f"# {line}"))
     if not diff:
-        print("# nothing to propose")
+        print_aside("nothing to propose")
         return EXIT_NOTHING
     sys.stdout.write(diff)
     return EXIT_OK

@@ -6,7 +6,7 @@ from pathlib import Path
 from sidecar.cli.arguments import port_number
 from sidecar.cli.envoy_file import EnvoyChoices, envoy_text
 from sidecar.cli.files import write_text
-from sidecar.cli.output import add_json, print_json
+from sidecar.cli.output import add_json, print_aside, print_json
 from sidecar.common.errors import Fault
 from sidecar.config.base import Address
 from sidecar.config.convert import convert
@@ -112,6 +112,6 @@ def _init(options: argparse.Namespace) -> int:
         print_json({"file": str(options.output)})
         return EXIT_OK
     print(f"written: {options.output}")
-    print(f"then: envoy -c {options.output}")
-    print(f"after changes: sidecar envoy lint {options.output} --config {options.file}")
+    print_aside(f"then: envoy -c {options.output}")
+    print_aside(f"after changes: sidecar envoy lint {options.output} --config {options.file}")
     return EXIT_OK

@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from sidecar.cli.arguments import time_argument
-from sidecar.cli.output import add_json, print_json
+from sidecar.cli.output import add_json, print_aside, print_json
 from sidecar.cli.vault_token import operator_token
 from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.common.errors import Fault
@@ -192,7 +192,7 @@ def _restore(options: argparse.Namespace) -> int:
         does = "written" if row.is_written else "left"
         print(printable(f"{row.name}: {row.standing}{there}: {does}"))
     if outcome.is_held_back:
-        print(
+        print_aside(
             "nothing was written: Vault has newer versions, or deleted entries. Look at them; "
             "then --missing-only leaves them, and --overwrite-newer writes over them"
         )

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
 from sidecar.audit_trail.signer import read_keys
+from sidecar.cli.arguments import add_config
 from sidecar.cli.audit_subject import add_forget, add_subject
 from sidecar.cli.output import add_json, print_json
 from sidecar.common.clock import monotonic_seconds, wall_seconds
@@ -94,9 +95,7 @@ def _add_key(command: argparse.ArgumentParser) -> None:
         "Print the public key of each version of the transit key that signs checkpoints, as a vkey "
         "for `sidecar audit verify --key`, with the sidecar's own login to Vault."
     )
-    command.add_argument(
-        "--config", type=Path, required=True, metavar="FILE", help="the sidecar's settings (YAML)"
-    )
+    add_config(command)
     add_json(command, "the keys by version")
     command.set_defaults(run=_key)
 

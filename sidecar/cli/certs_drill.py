@@ -6,12 +6,12 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from sidecar.certificates.drill.component import DrillOptions, run_drill
 from sidecar.certificates.drill.drill import FAILED, OK, DrillResult
 from sidecar.certificates.drill.plan import Acme
+from sidecar.cli.arguments import add_config
 from sidecar.cli.output import add_json, print_aside, print_json
 from sidecar.common.errors import Fault
 from sidecar.common.printable import printable
@@ -37,7 +37,7 @@ def add_drill(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "to Vault. Exit 0 if nothing failed, 1 if something did, 3 if nothing was ordered.",
     )
     drill.add_argument("names", nargs="*", metavar="NAME", help="only these; hosts on demand too")
-    drill.add_argument("--config", type=Path, required=True, metavar="FILE", help="settings (YAML)")
+    add_config(drill)
     drill.add_argument(
         "--limit",
         type=_count,

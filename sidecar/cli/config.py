@@ -9,6 +9,7 @@ from typing import Any
 from sidecar.authz.notes import notes
 from sidecar.authz.snapshot import compile_routes
 from sidecar.authz.warnings import warnings_of
+from sidecar.cli.arguments import add_settings_file
 from sidecar.cli.config_diff import add_diff
 from sidecar.cli.config_envoy import add_envoy
 from sidecar.cli.config_init import add_init
@@ -35,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "a path that looks like a pattern, Checks in the clear. Notes say what Envoy and the "
         "application must be configured for. Exit 0 if there is no problem, 2 otherwise.",
     )
-    check.add_argument("file", type=Path, metavar="FILE")
+    add_settings_file(check)
     check.add_argument("--strict", action="store_true", help="exit 2 for a warning too")
     add_json(check, "problems, warnings and notes")
     check.set_defaults(run=_check)

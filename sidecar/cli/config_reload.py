@@ -3,10 +3,9 @@
 import argparse
 import json
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 
-from sidecar.cli.admin_client import AdminFault, admin_address, no_sidecar, request_admin
+from sidecar.cli.admin_client import AdminFault, add_admin, admin_address, no_sidecar, request_admin
 from sidecar.cli.output import print_aside
 from sidecar.common.printable import printable
 
@@ -37,11 +36,7 @@ def add_reload(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser]
         "changes what needs a restart or could not be prepared. The old configuration then stays "
         "in force.",
     )
-    where = command.add_mutually_exclusive_group()
-    where.add_argument("--admin", metavar="ADDRESS", help="the admin port, host:port or unix:/path")
-    where.add_argument(
-        "--config", type=Path, metavar="FILE", help="read the admin port from these settings"
-    )
+    add_admin(command)
     command.add_argument(
         "--allow-restart",
         action="store_true",

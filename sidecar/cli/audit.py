@@ -86,6 +86,13 @@ def _add_verify(command: argparse.ArgumentParser) -> None:
         action="store_true",
         help="the files are still written: the newest checkpoint may be only that old",
     )
+    command.add_argument(
+        "--sink",
+        default="",
+        metavar="NAME",
+        help="where audit.to has several sinks, the one whose copy these files are: what its full "
+        "queue dropped, by the sidecar's own word, is no problem then",
+    )
     add_json(command, "what was found")
     command.set_defaults(run=_verify)
 
@@ -147,7 +154,7 @@ def _words_of(exc: Exception) -> str:
 
 def _read_all(options: argparse.Namespace) -> TrailReport:
     keys = [key for each in options.key for key in read_given_keys(each)]
-    verifier = Verifier(keys, max_unsigned_seconds=options.max_unsigned)
+    verifier = Verifier(keys, max_unsigned_seconds=options.max_unsigned, sink=options.sink)
     for path in options.checkpoint:
         _read_checkpoints(verifier, path)
     verifier.signed.sort_external()

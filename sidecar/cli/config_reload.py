@@ -22,7 +22,7 @@ _NOW_IN_FORCE = {
     "applied": "is in force in every process",
     "restarted": "is in force: a sidecar with it has taken over, without a gap",
     "unchanged": "says what is in force already",
-    "unacknowledged": "is in force, but not yet in the processes named above",
+    "unacknowledged": "is in force, but not yet in every process",
 }
 
 

@@ -81,7 +81,7 @@ ROWS = [
     Row(R.RESTARTED, (CHANGE,), out=CHANGED + r".*has taken over, without a gap \(restarted" + END),
     Row(R.UNCHANGED, out=r".*says what is in force already \(unchanged" + END),
     Row(R.UNACKNOWLEDGED, (CHANGE,), ("worker 1 has not",), 1,
-        CHANGED + r".*not yet in the processes named above \(unacknowledged" + END,
+        CHANGED + r".*not yet in every process \(unacknowledged" + END,
         r".*: worker 1 has not\n"),
     Row(R.RESTART_FAILED, (CHANGE,), ("port 1 is in use",), 1, CHANGED, r".*port 1 .*\n" + HELD),
     Row(R.INVALID, (), ("line 3: routes[0].rols: is not a setting", "line 9: x"), 2, "",

@@ -71,8 +71,9 @@ class TrailState:
         return self._young.get(seq) or self._old.get(seq)
 
     def forget(self) -> None:
-        """Keep the chain values of its lines no longer."""
+        """Keep the chain values of its lines no longer, nor its gaps."""
         self._young, self._old = {}, {}
+        self.gaps = {}
 
     def add_gap(self, first: int, last: int, found: TrailFinding) -> None:
         """Take note of lines that are missing where they belong."""

@@ -37,7 +37,7 @@ MAX_TRAILS = 1024
 REMEMBERED_TRAILS = 16
 """Of so many, the newest ones, the chain values of recent lines are kept."""
 _OWN = ID_PREFIX.encode()
-_MAX_TEXT = 1000
+_MAX_TEXT, _MAX_SINK = 1000, 64
 _CHAIN = b',"chain":"'
 
 
@@ -240,9 +240,10 @@ class Verifier:
         if own.sink != self._sink:
             if len(gap.text) > _MAX_TEXT:
                 return
+            sink = own.sink[:_MAX_SINK]
             gap.text += (
-                f"; the sidecar says that its sink {own.sink} dropped them: if these files are "
-                f"of that sink, say so (--sink {own.sink})"
+                f"; the sidecar says that its sink {sink} dropped them: if these files are of "
+                f"that sink, say so (--sink {sink})"
             )
             return
         del state.gaps[own.first, own.last]

@@ -27,6 +27,10 @@ GUESSES = {
     "samples of the column": ("name < 'm'", "name < 'n'"),
     "an index on an expression": ("lower(name) = 'merger'", "lower(name) = 'picnic'"),
     "a statistics object": ("upper(name) = 'MERGER'", "upper(name) = 'PICNIC'"),
+    "two columns together": (
+        f"tenant_id = '{B}' AND name = 'merger'",
+        f"tenant_id = '{B}' AND name = 'picnic'",
+    ),
     "a tenant's share": (f"tenant_id = '{B}'", f"tenant_id = '{TENANTS[2]}'"),
 }
 """Conditions that a tenant compares by what EXPLAIN says: one is of others' rows, one of none."""
@@ -39,11 +43,13 @@ def explained(postgres: PostgresServer) -> TenancyWorld:
     world.as_superuser(
         "CREATE INDEX by_lower ON contacts (lower(name))",
         "CREATE STATISTICS of_upper ON upper(name) FROM contacts",
+        "CREATE STATISTICS of_both (mcv) ON tenant_id, name FROM contacts",
         "INSERT INTO contacts (tenant_id, name) "
         f"SELECT '{B}', CASE WHEN i % 3 = 0 THEN 'merger' ELSE 'mz' || i END "
         "FROM generate_series(1, 300) i",
         f"ALTER TABLE contacts OWNER TO {world.owner}",
         f"ALTER STATISTICS of_upper OWNER TO {world.owner}",
+        f"ALTER STATISTICS of_both OWNER TO {world.owner}",
         "ANALYZE contacts",
     )
     return world
